@@ -1,0 +1,135 @@
+//! The pre-norm transformer block: attention, then MLP, each added to its input.
+
+use tch::Tensor;
+
+use crate::{Activation, LayerNorm, Linear, ModelError, Scope};
+
+/// Sizes of one block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BlockConfig {
+    /// Width of a token, D.
+    pub dim: usize,
+    /// Attention heads; divide `dim`.
+    pub heads: usize,
+    /// Hidden width of the MLP.
+    pub mlp_dim: usize,
+    /// Whether the qkv product has a bias.
+    pub qkv_bias: bool,
+    /// Added to the variance in layer norms.
+    pub layer_norm_eps: f64,
+    /// Nonlinearity of the MLP.
+    pub activation: Activation,
+}
+
+impl BlockConfig {
+    pub(crate) fn validate(&self, part: &str) -> Result<(), ModelError> {
+        let Self { dim, heads, mlp_dim, .. } = *self;
+        if dim == 0 || !dim.is_multiple_of(4) {
+            return Err(ModelError::Config(format!(
+                "{part}.dim {dim} is not a positive multiple of 4, as sine-cosine positions need"
+            )));
+        }
+        if heads == 0 || !dim.is_multiple_of(heads) {
+            return Err(ModelError::Config(format!(
+                "{part}.heads {heads} does not divide {part}.dim {dim}"
+            )));
+        }
+        if mlp_dim == 0 {
+            return Err(ModelError::Config(format!("{part}.mlp_ratio leaves the MLP no width")));
+        }
+        Ok(())
+    }
+}
+
+/// `x += attention(norm1(x)); x += mlp(norm2(x))`.
+#[derive(Debug)]
+pub struct Block {
+    norm1: LayerNorm,
+    attn: Attention,
+    norm2: LayerNorm,
+    mlp: Mlp,
+}
+
+impl Block {
+    /// Adds `norm1`, `attn`, `norm2` and `mlp`.
+    pub fn new(mut scope: Scope<'_>, config: &BlockConfig) -> Self {
+        Self {
+            norm1: LayerNorm::new(scope.sub("norm1"), config.dim, config.layer_norm_eps),
+            attn: Attention::new(scope.sub("attn"), config),
+            norm2: LayerNorm::new(scope.sub("norm2"), config.dim, config.layer_norm_eps),
+            mlp: Mlp::new(scope.sub("mlp"), config),
+        }
+    }
+
+    /// Maps [B, N, D] to [B, N, D].
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let x = x + self.attn.forward(&self.norm1.forward(x));
+        &x + self.mlp.forward(&self.norm2.forward(&x))
+    }
+}
+
+/// Multi-head self-attention with one product for queries, keys and values.
+#[derive(Debug)]
+pub struct Attention {
+    qkv: Linear,
+    proj: Linear,
+    heads: i64,
+}
+
+impl Attention {
+    /// Adds `qkv` [3D, D] and `proj` [D, D].
+    pub fn new(mut scope: Scope<'_>, config: &BlockConfig) -> Self {
+        let dim = config.dim;
+        Self {
+            qkv: Linear::new(scope.sub("qkv"), dim, 3 * dim, config.qkv_bias),
+            proj: Linear::new(scope.sub("proj"), dim, dim, true),
+            heads: config.heads as i64,
+        }
+    }
+
+    /// Maps [B, N, D] to [B, N, D]; scores are scaled by (D / heads)^−½.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let (batch, tokens, dim) = x.size3().expect("attention takes [B, N, D]");
+        let qkv = self.qkv.forward(x).view([batch, tokens, 3, self.heads, dim / self.heads]);
+        let mut qkv = qkv.permute([2, 0, 3, 1, 4]).unbind(0);
+        let (v, k, q) = (qkv.pop(), qkv.pop(), qkv.pop());
+        let (Some(q), Some(k), Some(v)) = (q, k, v) else {
+            unreachable!("unbinding a side of 3 gives three tensors")
+        };
+        let heads = Tensor::scaled_dot_product_attention(
+            &q,
+            &k,
+            &v,
+            None::<Tensor>,
+            0.0,
+            false,
+            None,
+            false,
+        );
+        self.proj.forward(&heads.transpose(1, 2).reshape([batch, tokens, dim]))
+    }
+}
+
+/// Two linear layers with an activation between.
+#[derive(Debug)]
+pub struct Mlp {
+    fc1: Linear,
+    fc2: Linear,
+    activation: Activation,
+}
+
+impl Mlp {
+    /// Adds `fc1` [hidden, D] and `fc2` [D, hidden].
+    pub fn new(mut scope: Scope<'_>, config: &BlockConfig) -> Self {
+        Self {
+            fc1: Linear::new(scope.sub("fc1"), config.dim, config.mlp_dim, true),
+            fc2: Linear::new(scope.sub("fc2"), config.mlp_dim, config.dim, true),
+            activation: config.activation,
+        }
+    }
+
+    /// Maps [..., D] to [..., D].
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        self.fc2.forward(&self.activation.forward(&self.fc1.forward(x)))
+    }
+}

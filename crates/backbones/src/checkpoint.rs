@@ -1,0 +1,217 @@
+//! Parameters as safetensors files: whole or not at all.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, View};
+use safetensors::{SafeTensorError, SafeTensors};
+use tch::{Device, Kind, Tensor};
+
+use crate::{ModelError, Parameters};
+
+/// What keeps a checkpoint from fitting a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Names that the model has and the file lacks.
+    pub missing: Vec<String>,
+    /// Names that the file has and the model lacks.
+    pub unexpected: Vec<String>,
+    /// Names with the file's shape and the model's.
+    pub misshaped: Vec<(String, Vec<i64>, Vec<i64>)>,
+}
+
+impl Mismatch {
+    /// Whether the checkpoint fits after all.
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.unexpected.is_empty() && self.misshaped.is_empty()
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        for (what, names) in [("missing", &self.missing), ("unexpected", &self.unexpected)] {
+            if !names.is_empty() {
+                parts.push(format!("{what} {}", names.join(", ")));
+            }
+        }
+        for (name, file, model) in &self.misshaped {
+            parts.push(format!("{name}: file has {file:?}, model wants {model:?}"));
+        }
+        f.write_str(&parts.join("; "))
+    }
+}
+
+/// Writes named tensors to a safetensors file: beside it, flushed, then renamed.
+///
+/// # Errors
+/// [`ModelError::Io`] when the file cannot be written; nothing half-written stays.
+pub fn write_tensors<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+) -> Result<(), ModelError> {
+    let tensors: Vec<(&str, HostTensor)> =
+        tensors.into_iter().map(|(name, tensor)| (name, HostTensor::new(tensor))).collect();
+    let bytes = safetensors::serialize(tensors, None)
+        .map_err(|error| ModelError::Format { path: path.into(), reason: error.to_string() })?;
+    write_whole(path, &bytes).map_err(|source| ModelError::Io { path: path.into(), source })
+}
+
+/// Writes a file so that it exists whole or not at all.
+///
+/// # Errors
+/// The first failure; the file's former content, if any, is untouched then.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    let partial = folder.unwrap_or(Path::new(".")).join(name);
+    let written = std::fs::File::create(&partial)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&partial, path));
+    if written.is_err() {
+        // The first error is the one to report.
+        let _ = std::fs::remove_file(&partial);
+    }
+    written
+}
+
+/// Reads all tensors of a safetensors file to the CPU.
+///
+/// # Errors
+/// [`ModelError::Io`] when it cannot be read, [`ModelError::Format`] when it is
+/// truncated, no safetensors file, or holds a number type without a tensor kind.
+pub fn read_tensors(path: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
+    let bytes =
+        std::fs::read(path).map_err(|source| ModelError::Io { path: path.into(), source })?;
+    let format = |reason: String| ModelError::Format { path: path.into(), reason };
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| {
+        format(match error {
+            SafeTensorError::HeaderTooSmall
+            | SafeTensorError::HeaderTooLarge
+            | SafeTensorError::InvalidHeaderLength
+            | SafeTensorError::MetadataIncompleteBuffer => {
+                format!("truncated or no safetensors file ({error}); fetch or write it again")
+            }
+            other => format!("no usable safetensors file: {other}"),
+        })
+    })?;
+    file.iter()
+        .map(|(name, view)| {
+            let kind = kind_of(view.dtype())
+                .ok_or_else(|| format(format!("{name} has the type {:?}", view.dtype())))?;
+            let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
+            Ok((name.to_owned(), Tensor::from_data_size(view.data(), &shape, kind)))
+        })
+        .collect()
+}
+
+impl Parameters {
+    /// Writes all parameters under their names.
+    ///
+    /// # Errors
+    /// As [`write_tensors`].
+    pub fn save(&self, path: &Path) -> Result<(), ModelError> {
+        write_tensors(path, self.iter().map(|p| (p.name.as_str(), &p.tensor)))
+    }
+
+    /// Overwrites all parameters with those of a file.
+    ///
+    /// # Errors
+    /// As [`read_tensors`], and [`ModelError::Mismatch`] unless names and shapes
+    /// agree exactly; then no parameter has been changed.
+    pub fn load(&self, path: &Path) -> Result<(), ModelError> {
+        self.assign(&read_tensors(path)?)
+            .map_err(|mismatch| ModelError::Mismatch { path: path.into(), mismatch })
+    }
+
+    /// Overwrites all parameters with tensors of the same names and shapes.
+    ///
+    /// # Errors
+    /// What does not agree; then no parameter has been changed.
+    pub fn assign(&self, tensors: &HashMap<String, Tensor>) -> Result<(), Mismatch> {
+        let mut mismatch = Mismatch::default();
+        for parameter in self {
+            let Some(tensor) = tensors.get(&parameter.name) else {
+                mismatch.missing.push(parameter.name.clone());
+                continue;
+            };
+            let (found, wanted) = (tensor.size(), parameter.tensor.size());
+            if found != wanted {
+                mismatch.misshaped.push((parameter.name.clone(), found, wanted));
+            }
+        }
+        mismatch.unexpected =
+            tensors.keys().filter(|name| self.get(name).is_none()).cloned().collect();
+        mismatch.unexpected.sort();
+        if !mismatch.is_empty() {
+            return Err(mismatch);
+        }
+        tch::no_grad(|| {
+            for parameter in self {
+                parameter.tensor.shallow_clone().copy_(&tensors[&parameter.name]);
+            }
+        });
+        Ok(())
+    }
+}
+
+/// A tensor's bytes on the host, as safetensors wants them.
+struct HostTensor {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl HostTensor {
+    fn new(tensor: &Tensor) -> Self {
+        let host = tensor.detach().to_device(Device::Cpu).contiguous();
+        let kind = host.kind();
+        let (dtype, size) =
+            dtype_of(kind).unwrap_or_else(|| panic!("{kind:?} has no safetensors type"));
+        let mut bytes = vec![0; host.numel() * size];
+        host.copy_data_u8(&mut bytes, host.numel());
+        let shape = host.size().iter().map(|&side| side as usize).collect();
+        Self { dtype, shape, bytes }
+    }
+}
+
+impl View for HostTensor {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+const KINDS: [(Dtype, Kind, usize); 8] = [
+    (Dtype::F32, Kind::Float, 4),
+    (Dtype::F64, Kind::Double, 8),
+    (Dtype::F16, Kind::Half, 2),
+    (Dtype::BF16, Kind::BFloat16, 2),
+    (Dtype::I64, Kind::Int64, 8),
+    (Dtype::I32, Kind::Int, 4),
+    (Dtype::U8, Kind::Uint8, 1),
+    (Dtype::BOOL, Kind::Bool, 1),
+];
+
+fn kind_of(dtype: Dtype) -> Option<Kind> {
+    KINDS.iter().find(|(d, ..)| *d == dtype).map(|&(_, kind, _)| kind)
+}
+
+fn dtype_of(kind: Kind) -> Option<(Dtype, usize)> {
+    KINDS.iter().find(|(_, k, _)| *k == kind).map(|&(dtype, _, size)| (dtype, size))
+}

@@ -1,0 +1,52 @@
+//! What can be wrong with a model's description or its files.
+
+use std::path::PathBuf;
+
+use bauta_masking::MaskError;
+use thiserror::Error;
+
+/// An impossible configuration or an unusable checkpoint. The message says what to change.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// An image or patch size that gives no token grid.
+    #[error(transparent)]
+    Geometry(#[from] MaskError),
+    /// Sizes of a transformer that do not fit together.
+    #[error("{0}")]
+    Config(String),
+    /// A tensor of the wrong shape.
+    #[error("{what} is {found:?}, the model wants {expected}")]
+    Shape {
+        /// What was handed over.
+        what: &'static str,
+        /// Its shape.
+        found: Vec<i64>,
+        /// What the model wants, in words.
+        expected: String,
+    },
+    /// A file that cannot be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file that is not what its name says.
+    #[error("{path}: {reason}", path = path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A checkpoint of another model.
+    #[error("{path} does not fit the model: {mismatch}", path = path.display())]
+    Mismatch {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The names that are missing, unexpected or mis-shaped.
+        mismatch: crate::checkpoint::Mismatch,
+    },
+}

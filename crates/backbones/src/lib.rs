@@ -1,0 +1,53 @@
+//! Vision transformers for masked pre-training.
+//!
+//! The encoder takes images and the [`TokenIndices`] of a mask plan, and works
+//! on visible tokens alone; the MAE decoder predicts the masked ones. No model
+//! here samples a mask. Parameters bear timm's and the MAE reference's names,
+//! so public checkpoints load without guessing.
+//!
+//! ```
+//! use bauta_backbones::{MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices};
+//! use bauta_backbones::{VisionTransformer, VitConfig};
+//! use bauta_masking::{MaskPlan, RandomMask};
+//! use tch::{Device, Kind, Tensor};
+//!
+//! let config = VitConfig::nano(32, 4);
+//! let mut parameters = Parameters::new(0, Device::Cpu);
+//! let encoder = VisionTransformer::new(parameters.root(), &config)?;
+//! let decoder = MaeDecoderConfig::new(config.dim, 64, 1, 4, config.patch_values());
+//! let decoder = MaeDecoder::new(parameters.root(), &decoder, encoder.grid())?;
+//!
+//! let strategy = RandomMask::new(encoder.grid(), 0.75)?;
+//! let plan = MaskPlan::draw(&strategy, 0, 0, &[0, 1])?;
+//! let indices = TokenIndices::new(&plan, Device::Cpu);
+//! let images = Tensor::zeros([2, 3, 32, 32], (Kind::Float, Device::Cpu));
+//! let latent = encoder.forward_visible(&images, &indices)?;
+//! assert_eq!(latent.size(), [2, 1 + 16, 128]);
+//! assert_eq!(decoder.predict_masked(&latent, &indices)?.size(), [2, 48, 48]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod block;
+pub mod checkpoint;
+mod error;
+mod images;
+mod layers;
+mod mae_decoder;
+mod parameters;
+mod patch_embed;
+mod positions;
+mod token_indices;
+mod vit;
+mod vit_mae_config;
+
+pub use block::{Attention, Block, BlockConfig, Mlp};
+pub use error::ModelError;
+pub use images::ImageNormalization;
+pub use layers::{Activation, LayerNorm, Linear};
+pub use mae_decoder::{MaeDecoder, MaeDecoderConfig};
+pub use parameters::{Init, Parameter, Parameters, Scope};
+pub use patch_embed::PatchEmbed;
+pub use positions::sin_cos_2d;
+pub use token_indices::TokenIndices;
+pub use vit::{VisionTransformer, VitConfig, class_token, mean_of_patches};
+pub use vit_mae_config::{Sides, VitMaeConfig};

@@ -1,0 +1,94 @@
+//! Patch embedding: a convolution whose kernel and stride are the patch.
+//!
+//! Computed as one matrix product over patches cut out of the image, so that
+//! masked patches can be left out *before* the product.
+
+use tch::Tensor;
+
+use crate::{Init, ModelError, Scope, TokenIndices, VitConfig};
+
+/// Embeds patches of an image as tokens.
+#[derive(Debug)]
+pub struct PatchEmbed {
+    /// Convolution weight [D, C, p, p].
+    weight: Tensor,
+    /// Bias [D].
+    bias: Tensor,
+    channels: i64,
+    height: i64,
+    width: i64,
+    patch: i64,
+}
+
+impl PatchEmbed {
+    /// Adds `proj.weight` (Xavier uniform on the flattened matrix) and `proj.bias`.
+    ///
+    /// The bias keeps a convolution's default start, uniform in ±1/√(C·p²), as
+    /// the reference leaves it.
+    pub fn new(mut scope: Scope<'_>, config: &VitConfig) -> Self {
+        let mut proj = scope.sub("proj");
+        let (dim, channels) = (config.dim as i64, config.channels as i64);
+        let patch = config.patch_size as i64;
+        let bound = 1.0 / ((channels * patch * patch) as f64).sqrt();
+        Self {
+            weight: proj.add("weight", &[dim, channels, patch, patch], Init::XavierUniform),
+            bias: proj.add("bias", &[dim], Init::Uniform(bound)),
+            channels,
+            height: config.image_height as i64,
+            width: config.image_width as i64,
+            patch,
+        }
+    }
+
+    /// Embeds every patch: [B, C, H, W] to [B, L, D], row by row.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when the images are of another size.
+    pub fn forward_all(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(self.project(&self.patches(images)?))
+    }
+
+    /// Embeds the visible patches alone: [B, C, H, W] to [B, V, D].
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when images or plan are of another size.
+    pub fn forward_visible(
+        &self,
+        images: &Tensor,
+        indices: &TokenIndices,
+    ) -> Result<Tensor, ModelError> {
+        let patches = self.patches(images)?;
+        let (batch, tokens, _) = patches.size3().expect("patches are [B, L, P]");
+        if (batch, tokens) != (indices.batch(), indices.tokens()) {
+            return Err(ModelError::Shape {
+                what: "the mask plan [B, L]",
+                found: vec![indices.batch(), indices.tokens()],
+                expected: format!("[{batch}, {tokens}]"),
+            });
+        }
+        Ok(self.project(&indices.gather_visible(&patches)))
+    }
+
+    /// Cuts [B, C, H, W] into [B, L, C·p²], each patch in the weight's order
+    /// (channel, row, column).
+    fn patches(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        let size = images.size();
+        let Self { channels, height, width, patch, .. } = *self;
+        if size.len() != 4 || size[1..] != [channels, height, width] {
+            return Err(ModelError::Shape {
+                what: "the images",
+                found: size,
+                expected: format!("[B, {channels}, {height}, {width}]"),
+            });
+        }
+        let (rows, columns) = (height / patch, width / patch);
+        Ok(images
+            .reshape([-1, channels, rows, patch, columns, patch])
+            .permute([0, 2, 4, 1, 3, 5])
+            .reshape([-1, rows * columns, channels * patch * patch]))
+    }
+
+    fn project(&self, patches: &Tensor) -> Tensor {
+        patches.linear(&self.weight.flatten(1, -1), Some(&self.bias))
+    }
+}

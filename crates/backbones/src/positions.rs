@@ -1,0 +1,74 @@
+//! Fixed two-dimensional sine-cosine positions (MAE, appendix A.1).
+
+use bauta_masking::Grid;
+
+/// Makes the position table [1 + L, D], row by row, whose first row is zero (the class token).
+///
+/// With ω_k = 10000^(−k / (D/4)), the token at row i and column j has
+/// `[sin(j·ω) | cos(j·ω) | sin(i·ω) | cos(i·ω)]`, each part D/4 wide: the column
+/// comes first, and sines and cosines stand in blocks. Computed in double
+/// precision, as the reference does.
+///
+/// # Panics
+/// When `dim` is not a multiple of 4.
+pub fn sin_cos_2d(grid: Grid, dim: usize) -> Vec<f32> {
+    assert!(dim.is_multiple_of(4), "sine-cosine positions need a multiple of 4, got {dim}");
+    let quarter = dim / 4;
+    let omega: Vec<f64> =
+        (0..quarter).map(|k| 1.0 / 10_000_f64.powf(k as f64 / quarter as f64)).collect();
+    let mut table = vec![0.0; dim];
+    table.reserve(grid.tokens() * dim);
+    for row in 0..grid.height() {
+        for column in 0..grid.width() {
+            for place in [column, row] {
+                table.extend(omega.iter().map(|w| (place as f64 * w).sin() as f32));
+                table.extend(omega.iter().map(|w| (place as f64 * w).cos() as f32));
+            }
+        }
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(height: usize, width: usize, dim: usize) -> Vec<f32> {
+        sin_cos_2d(Grid::image(height, width).unwrap(), dim)
+    }
+
+    #[test]
+    fn equals_the_golden_table() {
+        let expected: [f32; 40] = [
+            0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, //
+            0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0, //
+            0.841471, 0.01, 0.540302, 0.999950, 0.0, 0.0, 1.0, 1.0, //
+            0.0, 0.0, 1.0, 1.0, 0.841471, 0.01, 0.540302, 0.999950, //
+            0.841471, 0.01, 0.540302, 0.999950, 0.841471, 0.01, 0.540302, 0.999950,
+        ];
+        for (found, expected) in table(2, 2, 8).iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{found} instead of {expected}");
+        }
+    }
+
+    #[test]
+    fn equals_the_reference_checksums() {
+        let sum = |table: &[f32]| table.iter().map(|&x| f64::from(x)).sum::<f64>();
+        assert!((sum(&table(14, 14, 768)) - 69594.493859).abs() < 1e-3);
+        assert!((sum(&table(14, 14, 512)) - 46340.333103).abs() < 1e-3);
+        assert!((sum(&table(16, 16, 1280)) - 149578.405753).abs() < 1e-3);
+        let squares: f64 = table(14, 14, 768).iter().map(|&x| f64::from(x).powi(2)).sum();
+        assert!((squares - 196.0 * 384.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn rows_are_distinct_and_of_equal_length() {
+        let table = table(3, 5, 16);
+        let rows: Vec<&[f32]> = table.chunks_exact(16).skip(1).collect();
+        for (i, row) in rows.iter().enumerate() {
+            let squares: f32 = row.iter().map(|x| x * x).sum();
+            assert!((squares - 8.0).abs() < 1e-5);
+            assert!(rows[..i].iter().all(|other| other != row));
+        }
+    }
+}

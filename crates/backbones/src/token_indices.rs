@@ -1,0 +1,100 @@
+//! A mask plan on the device, in the forms that gathers need.
+
+use bauta_masking::MaskPlan;
+use tch::{Device, Kind, Tensor};
+
+/// The indices of a [`MaskPlan`], as tensors of one device.
+///
+/// B samples of L tokens, V visible and M masked; *plan order* is the V
+/// visible tokens, then the M masked ones.
+#[derive(Debug)]
+pub struct TokenIndices {
+    batch: i64,
+    visible_count: i64,
+    masked_count: i64,
+    visible: Tensor,
+    masked: Tensor,
+    restore: Tensor,
+    first_rows: Tensor,
+}
+
+impl TokenIndices {
+    /// Copies a plan to a device.
+    pub fn new(plan: &MaskPlan, device: Device) -> Self {
+        let batch = plan.samples() as i64;
+        let tensor =
+            |indices: &[i64]| Tensor::from_slice(indices).view([batch, -1]).to_device(device);
+        let tokens = plan.tokens() as i64;
+        Self {
+            batch,
+            visible_count: plan.visible_count() as i64,
+            masked_count: plan.masked_count() as i64,
+            visible: tensor(plan.visible()),
+            masked: tensor(plan.masked()),
+            restore: tensor(plan.restore()),
+            first_rows: (Tensor::arange(batch, (Kind::Int64, device)) * tokens).unsqueeze(1),
+        }
+    }
+
+    /// Number of samples, B.
+    pub fn batch(&self) -> i64 {
+        self.batch
+    }
+
+    /// Number of tokens a sample, L.
+    pub fn tokens(&self) -> i64 {
+        self.visible_count + self.masked_count
+    }
+
+    /// Number of visible tokens a sample, V.
+    pub fn visible_count(&self) -> i64 {
+        self.visible_count
+    }
+
+    /// Number of masked tokens a sample, M.
+    pub fn masked_count(&self) -> i64 {
+        self.masked_count
+    }
+
+    /// Indices of the visible tokens, [B, V] in 0..L.
+    pub fn visible(&self) -> &Tensor {
+        &self.visible
+    }
+
+    /// Indices of the masked tokens, [B, M] in 0..L.
+    pub fn masked(&self) -> &Tensor {
+        &self.masked
+    }
+
+    /// Where each token stands in plan order, [B, L] (the reference's `ids_restore`).
+    pub fn restore(&self) -> &Tensor {
+        &self.restore
+    }
+
+    /// The mask in image order, [B, L] f32: 1 is masked, 0 is visible.
+    pub fn mask(&self) -> Tensor {
+        self.restore.ge(self.visible_count).to_kind(Kind::Float)
+    }
+
+    /// Gathers the visible tokens of `x` [B, L, C], giving [B, V, C].
+    pub fn gather_visible(&self, x: &Tensor) -> Tensor {
+        self.gather_rows(x, &self.visible)
+    }
+
+    /// Gathers the masked tokens of `x` [B, L, C], giving [B, M, C].
+    pub fn gather_masked(&self, x: &Tensor) -> Tensor {
+        self.gather_rows(x, &self.masked)
+    }
+
+    /// Brings `x` [B, L, C] from plan order to image order.
+    pub fn restore_order(&self, x: &Tensor) -> Tensor {
+        self.gather_rows(x, &self.restore)
+    }
+
+    /// One row copy a token, not an element-wise gather: several times faster on the CPU.
+    fn gather_rows(&self, x: &Tensor, indices: &Tensor) -> Tensor {
+        let (batch, _, channels) = x.size3().expect("tokens are [B, L, C]");
+        let rows = (indices + &self.first_rows).flatten(0, -1);
+        x.reshape([-1, channels]).index_select(0, &rows).view([batch, -1, channels])
+    }
+}

@@ -1,0 +1,221 @@
+//! The vision transformer (Dosovitskiy et al.), as MAE's encoder uses it.
+//!
+//! In pre-training it sees the visible tokens and nothing else: no mask token
+//! enters it (MAE §3, "MAE encoder"). For evaluation it sees the whole image,
+//! in image order; nothing is ever shuffled there.
+
+use bauta_masking::Grid;
+use tch::Tensor;
+
+use crate::{
+    Activation, Block, BlockConfig, Init, LayerNorm, ModelError, PatchEmbed, Scope, TokenIndices,
+    positions::sin_cos_2d,
+};
+
+/// Sizes of a vision transformer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VitConfig {
+    /// Image height in pixels.
+    pub image_height: usize,
+    /// Image width in pixels.
+    pub image_width: usize,
+    /// Image channels, C.
+    pub channels: usize,
+    /// Side of a square patch in pixels, p.
+    pub patch_size: usize,
+    /// Width of a token, D.
+    pub dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Hidden width of the blocks' MLPs.
+    pub mlp_dim: usize,
+    /// Whether the qkv product has a bias.
+    pub qkv_bias: bool,
+    /// Added to the variance in layer norms; 1e-6 in the reference.
+    pub layer_norm_eps: f64,
+    /// Nonlinearity of the blocks' MLPs.
+    pub activation: Activation,
+}
+
+impl VitConfig {
+    /// ViT of any width, depth and heads on square RGB images, MLP ratio 4.
+    pub fn new(image: usize, patch: usize, dim: usize, depth: usize, heads: usize) -> Self {
+        Self {
+            image_height: image,
+            image_width: image,
+            channels: 3,
+            patch_size: patch,
+            dim,
+            depth,
+            heads,
+            mlp_dim: 4 * dim,
+            qkv_bias: true,
+            layer_norm_eps: 1e-6,
+            activation: Activation::Gelu,
+        }
+    }
+
+    /// 128 wide, 4 blocks, 4 heads: trains on two CPU cores in minutes.
+    pub fn nano(image: usize, patch: usize) -> Self {
+        Self::new(image, patch, 128, 4, 4)
+    }
+
+    /// ViT-Ti: 192 wide, 12 blocks, 3 heads.
+    pub fn tiny(image: usize, patch: usize) -> Self {
+        Self::new(image, patch, 192, 12, 3)
+    }
+
+    /// ViT-S: 384 wide, 12 blocks, 6 heads.
+    pub fn small(image: usize, patch: usize) -> Self {
+        Self::new(image, patch, 384, 12, 6)
+    }
+
+    /// ViT-B: 768 wide, 12 blocks, 12 heads.
+    pub fn base(image: usize, patch: usize) -> Self {
+        Self::new(image, patch, 768, 12, 12)
+    }
+
+    /// ViT-L: 1024 wide, 24 blocks, 16 heads.
+    pub fn large(image: usize, patch: usize) -> Self {
+        Self::new(image, patch, 1024, 24, 16)
+    }
+
+    /// ViT-H: 1280 wide, 32 blocks, 16 heads.
+    pub fn huge(image: usize, patch: usize) -> Self {
+        Self::new(image, patch, 1280, 32, 16)
+    }
+
+    /// The token grid of an image.
+    ///
+    /// # Errors
+    /// [`ModelError::Geometry`] when the image is no multiple of the patch.
+    pub fn grid(&self) -> Result<Grid, ModelError> {
+        Ok(Grid::of_image(self.image_height, self.image_width, self.patch_size)?)
+    }
+
+    /// Number of values in a patch, P = C · p².
+    pub fn patch_values(&self) -> usize {
+        self.channels * self.patch_size * self.patch_size
+    }
+
+    fn block(&self) -> BlockConfig {
+        BlockConfig {
+            dim: self.dim,
+            heads: self.heads,
+            mlp_dim: self.mlp_dim,
+            qkv_bias: self.qkv_bias,
+            layer_norm_eps: self.layer_norm_eps,
+            activation: self.activation,
+        }
+    }
+}
+
+/// The encoder: patch embedding, class token, positions, blocks, final norm.
+#[derive(Debug)]
+pub struct VisionTransformer {
+    config: VitConfig,
+    grid: Grid,
+    cls_token: Tensor,
+    pos_embed: Tensor,
+    patch_embed: PatchEmbed,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+}
+
+impl VisionTransformer {
+    /// Adds the encoder's parameters, under timm's names, to `scope`.
+    ///
+    /// # Errors
+    /// [`ModelError::Geometry`] and [`ModelError::Config`] for sizes that do not fit.
+    pub fn new(mut scope: Scope<'_>, config: &VitConfig) -> Result<Self, ModelError> {
+        let grid = config.grid()?;
+        if config.channels == 0 {
+            return Err(ModelError::Config("images need at least one channel".into()));
+        }
+        let block = config.block();
+        block.validate("model")?;
+        let dim = config.dim as i64;
+        let table = sin_cos_2d(grid, config.dim);
+        let rows = 1 + grid.tokens() as i64;
+        Ok(Self {
+            cls_token: scope.add("cls_token", &[1, 1, dim], Init::Normal(0.02)),
+            pos_embed: scope.add_frozen("pos_embed", &[1, rows, dim], Init::Values(table)),
+            patch_embed: PatchEmbed::new(scope.sub("patch_embed"), config),
+            blocks: (0..config.depth)
+                .map(|i| Block::new(scope.sub(format_args!("blocks.{i}")), &block))
+                .collect(),
+            norm: LayerNorm::new(scope.sub("norm"), config.dim, config.layer_norm_eps),
+            config: config.clone(),
+            grid,
+        })
+    }
+
+    /// The sizes.
+    pub fn config(&self) -> &VitConfig {
+        &self.config
+    }
+
+    /// The token grid of an image.
+    pub fn grid(&self) -> Grid {
+        self.grid
+    }
+
+    /// Encodes the visible tokens of normalised images [B, C, H, W].
+    ///
+    /// Gives [B, 1 + V, D] after the final norm: the class token, then the
+    /// visible tokens in plan order.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when images or plan are of another size.
+    pub fn forward_visible(
+        &self,
+        images: &Tensor,
+        indices: &TokenIndices,
+    ) -> Result<Tensor, ModelError> {
+        let patches = self.patch_embed.forward_visible(images, indices)?;
+        let positions = rows_of(&self.patch_positions(), indices.visible());
+        Ok(self.encode(&(patches + positions)))
+    }
+
+    /// Encodes all tokens of normalised images [B, C, H, W], in image order.
+    ///
+    /// Gives [B, 1 + L, D] after the final norm: the class token, then the patches.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when the images are of another size.
+    pub fn forward_all(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        let patches = self.patch_embed.forward_all(images)?;
+        Ok(self.encode(&(patches + self.patch_positions())))
+    }
+
+    /// Positions of the patches, [L, D].
+    fn patch_positions(&self) -> Tensor {
+        self.pos_embed.get(0).narrow(0, 1, self.grid.tokens() as i64)
+    }
+
+    fn encode(&self, tokens: &Tensor) -> Tensor {
+        let cls = &self.cls_token + self.pos_embed.narrow(1, 0, 1);
+        let cls = cls.expand([tokens.size()[0], -1, -1], false);
+        let x = Tensor::cat(&[&cls, tokens], 1);
+        self.norm.forward(&self.blocks.iter().fold(x, |x, block| block.forward(&x)))
+    }
+}
+
+/// The class token of an encoder's output: [B, 1 + L, D] to [B, D].
+pub fn class_token(tokens: &Tensor) -> Tensor {
+    tokens.select(1, 0)
+}
+
+/// The mean of the patch tokens of an encoder's output: [B, 1 + L, D] to [B, D].
+pub fn mean_of_patches(tokens: &Tensor) -> Tensor {
+    let patches = tokens.size()[1] - 1;
+    tokens.narrow(1, 1, patches).mean_dim([1_i64].as_slice(), false, None)
+}
+
+/// Gathers rows of a table [L, D] by indices [B, N], giving [B, N, D].
+pub(crate) fn rows_of(table: &Tensor, indices: &Tensor) -> Tensor {
+    let (batch, count) = indices.size2().expect("indices are [B, N]");
+    table.index_select(0, &indices.flatten(0, -1)).view([batch, count, -1])
+}

@@ -1,0 +1,233 @@
+//! From an image of any size to the planes that a model sees.
+//!
+//! An augmentation crops, resizes with Pillow's antialiased bicubic and flips,
+//! in that order, driven by one random stream. The defaults are the
+//! pre-training of MAE (arXiv 2111.06377, A.1): a random resized crop of 20 to
+//! 100 % of the area and a horizontal flip, nothing else.
+
+mod region;
+mod resize;
+
+use std::cell::RefCell;
+
+use bauta_masking::RandomStream;
+use serde::{Deserialize, Serialize};
+
+use self::region::Region;
+use self::resize::Resizer;
+use crate::error::DataError;
+use crate::image::Image;
+
+/// How an image is brought to the model's size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Crop {
+    /// A rectangle of random area, ratio and place; drawn again, up to ten
+    /// times, while it does not fit (torchvision's `RandomResizedCrop`).
+    #[default]
+    RandomResized,
+    /// The same drawn once, its sides cut to the image's (MAE's linear probe).
+    RandomResizedClamped,
+    /// A random shift by at most `shift` pixels, the border reflected. An image
+    /// of another size is resized first, without regard to its ratio.
+    Shift,
+    /// The middle 7/8 of the shorter side (224 of 256), for evaluation; an image
+    /// that already has the size is taken whole.
+    Center,
+    /// The whole image, resized without regard to its ratio.
+    None,
+}
+
+/// How images are varied: a recipe's `data.augment`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Augment {
+    /// The kind of crop.
+    pub crop: Crop,
+    /// Least and greatest fraction of the image's area in a random resized crop.
+    pub scale: [f64; 2],
+    /// Least and greatest width over height of a random resized crop.
+    pub ratio: [f64; 2],
+    /// Greatest shift in pixels, of `crop = "shift"`.
+    pub shift: usize,
+    /// Whether to mirror every second image, at random, left to right.
+    pub flip: bool,
+}
+
+impl Default for Augment {
+    fn default() -> Self {
+        Self {
+            crop: Crop::RandomResized,
+            scale: [0.2, 1.0],
+            ratio: [0.75, 1.333_333_333_333_333_3],
+            shift: 4,
+            flip: true,
+        }
+    }
+}
+
+impl Augment {
+    /// The centre crop without chance, for evaluation.
+    pub fn evaluation() -> Self {
+        Self { crop: Crop::Center, flip: false, ..Self::default() }
+    }
+
+    /// Makes the augmentation for images of `channels` and outputs of `height × width`.
+    ///
+    /// # Errors
+    /// When a setting is out of its range; the message names its key.
+    pub fn build(
+        &self,
+        channels: usize,
+        height: usize,
+        width: usize,
+    ) -> Result<Augmenter, DataError> {
+        let check = |holds: bool, key, value: String, rule: &str| {
+            holds.then_some(()).ok_or(DataError::Setting { key, value, rule: rule.to_owned() })
+        };
+        let ([least, most], [narrow, wide]) = (self.scale, self.ratio);
+        check(
+            0.0 < least && least <= most && most <= 1.0,
+            "data.augment.scale",
+            format!("{:?}", self.scale),
+            "wants [least, greatest] fraction of the area, in (0, 1]",
+        )?;
+        check(
+            0.0 < narrow && narrow <= wide && wide.is_finite(),
+            "data.augment.ratio",
+            format!("{:?}", self.ratio),
+            "wants [least, greatest] width over height, above 0",
+        )?;
+        let sides = 1..=usize::from(u16::MAX);
+        check(
+            sides.contains(&height) && sides.contains(&width),
+            "data.image_size",
+            format!("[{height}, {width}]"),
+            "wants sides of 1 to 65535 pixels",
+        )?;
+        check(
+            self.crop != Crop::Shift || self.shift < height.min(width),
+            "data.augment.shift",
+            self.shift.to_string(),
+            "must be less than the image's sides",
+        )?;
+        check(
+            [1, 3].contains(&channels),
+            "channels",
+            channels.to_string(),
+            "images have 1 or 3 channels",
+        )?;
+        Ok(Augmenter { augment: self.clone(), channels, height, width })
+    }
+}
+
+/// An [`Augment`] whose settings have been checked, for one size of output.
+#[derive(Clone, Debug)]
+pub struct Augmenter {
+    augment: Augment,
+    channels: usize,
+    height: usize,
+    width: usize,
+}
+
+impl Augmenter {
+    /// Augments an image of any size into `out`, \[channels, height, width\].
+    ///
+    /// # Panics
+    /// When the image has other channels or `out` another length.
+    pub fn apply(&self, image: &Image<'_>, stream: &mut RandomStream, out: &mut [u8]) {
+        let Self { channels, height, width, .. } = *self;
+        assert_eq!(image.channels(), channels, "the source's images differ in channels");
+        assert_eq!(out.len(), channels * height * width, "an output of the wrong length");
+        SCRATCH.with_borrow_mut(|Scratch { resizer, rows, columns }| {
+            let resized = self.resize(image, stream, resizer);
+            let [down, right] = self.shift(stream);
+            fill(rows, height, |y| reflect(y as isize + down, height));
+            fill(columns, width, |x| reflect(x as isize + right, width));
+            if self.augment.flip && stream.uniform() < 0.5 {
+                columns.reverse();
+            }
+            for (channel, plane) in out.chunks_exact_mut(height * width).enumerate() {
+                for (target, &y) in plane.chunks_exact_mut(width).zip(rows.iter()) {
+                    let row = &resized[y * width * channels + channel..];
+                    for (sample, &x) in target.iter_mut().zip(columns.iter()) {
+                        *sample = row[x * channels];
+                    }
+                }
+            }
+        });
+    }
+
+    /// Brings the crop's part of the image to the size of the output.
+    fn resize<'a>(
+        &self,
+        image: &Image<'_>,
+        stream: &mut RandomStream,
+        resizer: &'a mut Resizer,
+    ) -> &'a [u8] {
+        let Self { augment: Augment { crop, scale, ratio, .. }, height, width, .. } = *self;
+        let whole = Region::whole(image.height(), image.width());
+        let region = match crop {
+            Crop::RandomResized => Region::random(whole, scale, ratio, stream),
+            Crop::RandomResizedClamped => Region::random_clamped(whole, scale, ratio, stream),
+            Crop::Center if whole != Region::whole(height, width) => {
+                let full = self.covering(whole);
+                let place = [middle(full[0], height), middle(full[1], width)];
+                return resizer.resize_part(image, full, place, height, width);
+            }
+            Crop::Shift | Crop::Center | Crop::None => whole,
+        };
+        resizer.resize(image, region, height, width)
+    }
+
+    /// The size whose middle the centre crop takes: it keeps the image's ratio
+    /// and covers 8/7 of the output (256 for 224), rounded like torchvision's.
+    fn covering(&self, image: Region) -> [usize; 2] {
+        let (height, width) = (self.height * 8 / 7, self.width * 8 / 7);
+        if height * image.width >= width * image.height {
+            [height, height * image.width / image.height]
+        } else {
+            [width * image.height / image.width, width]
+        }
+    }
+
+    /// How far the output is moved against the resized image, down and right.
+    fn shift(&self, stream: &mut RandomStream) -> [isize; 2] {
+        if self.augment.crop != Crop::Shift {
+            return [0, 0];
+        }
+        let most = self.augment.shift as u64;
+        [(); 2].map(|()| stream.below(2 * most + 1) as isize - most as isize)
+    }
+}
+
+/// Where a centred part of size `inner` begins, rounded like torchvision's.
+fn middle(outer: usize, inner: usize) -> usize {
+    ((outer - inner) as f64 / 2.0).round_ties_even() as usize
+}
+
+/// Buffers that a thread keeps from one image to the next.
+#[derive(Default)]
+struct Scratch {
+    resizer: Resizer,
+    rows: Vec<usize>,
+    columns: Vec<usize>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+fn fill(places: &mut Vec<usize>, count: usize, place: impl Fn(usize) -> usize) {
+    places.clear();
+    places.extend((0..count).map(place));
+}
+
+/// Mirrors a place beyond the border back into 0..`size`, the border not repeated.
+fn reflect(place: isize, size: usize) -> usize {
+    let place = place.unsigned_abs();
+    if place < size { place } else { 2 * (size - 1) - place }
+}
+
+#[cfg(test)]
+mod tests;

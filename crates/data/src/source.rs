@@ -1,0 +1,58 @@
+//! Where images come from: anything with a length, labels and random access.
+//!
+//! A source must not know who reads it. It is shared between threads, has no
+//! order of its own to remember, and answers the same to the same index.
+
+pub(crate) mod cifar10;
+pub(crate) mod folder;
+mod idx;
+mod limited;
+mod listing;
+mod memory;
+pub(crate) mod mnist;
+pub(crate) mod shards;
+mod statistics;
+
+pub use cifar10::{canonical_batch as cifar10_canonical_batch, open as open_cifar10};
+pub use folder::Folder;
+pub use limited::Limited;
+pub use memory::InMemory;
+pub use shards::Shards;
+pub use statistics::Statistics;
+
+use crate::error::DataError;
+use crate::image::Image;
+
+/// A finite collection of images with random access.
+///
+/// Indices run from 0 to `len() - 1`; the methods that take one panic beyond.
+pub trait Source: Send + Sync {
+    /// Number of images.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Channels of every image: 1 or 3.
+    fn channels(&self) -> usize;
+
+    /// Names of the classes, in the order of the labels; empty where there are no labels.
+    fn classes(&self) -> &[String];
+
+    /// Class of an image, an index into `classes`; `None` for all images of an unlabelled source.
+    fn label(&self, index: usize) -> Option<u32>;
+
+    /// Reads an image, borrowing its samples where they lie in memory.
+    ///
+    /// # Errors
+    /// When the file cannot be read or decoded.
+    fn image(&self, index: usize) -> Result<Image<'_>, DataError>;
+
+    /// Says which image that is, for messages: a path, or `cifar10 train #17`.
+    fn describe(&self, index: usize) -> String;
+
+    /// Mean and deviation of the channels, to normalise with.
+    fn statistics(&self) -> Statistics;
+}

@@ -1,0 +1,128 @@
+//! The published figures of the real data sets, where the cache holds them.
+//!
+//! `cargo xtask data fetch NAME` brings them; a test without its data says so
+//! and passes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bauta_data::{
+    DatasetName, Image, PACKAGES, Package, Source, Split, cache_root, cifar10_canonical_batch,
+    locate, open,
+};
+use md5::{Digest, Md5};
+
+/// The folder of a data set, if it has been fetched.
+#[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
+fn fetched(package: &Package) -> Option<PathBuf> {
+    let root = cache_root().ok()?;
+    let folder = locate(package, &root);
+    if folder.is_none() {
+        let name = package.name;
+        eprintln!("skipped: no {name} in {}; `cargo xtask data fetch {name}`", root.display());
+    }
+    folder
+}
+
+fn opened(name: DatasetName) -> Option<[Arc<dyn Source>; 2]> {
+    let folder = fetched(name.package()?)?;
+    Some([Split::Train, Split::Test].map(|split| open(name, split, &folder).unwrap()))
+}
+
+fn md5(bytes: &[u8]) -> String {
+    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Checks the sizes of both splits and that all ten classes are equally common.
+fn check_counts(splits: &[Arc<dyn Source>; 2], balanced: bool) {
+    for (source, expected) in splits.iter().zip([60_000, 10_000]) {
+        assert_eq!((source.len(), source.classes().len()), (expected, 10));
+        let mut counts = [0; 10];
+        for index in 0..source.len() {
+            counts[source.label(index).unwrap() as usize] += 1;
+        }
+        let even = counts.iter().all(|&count| count == expected / 10);
+        assert_eq!(even, balanced, "{counts:?}");
+    }
+}
+
+/// Checks the constants that images are normalised with against the images.
+fn check_statistics(source: &dyn Source) {
+    let channels = source.channels();
+    let (mut sum, mut squares, mut count) = (vec![0_u64; channels], vec![0_u64; channels], 0_u64);
+    for index in 0..source.len() {
+        let image = source.image(index).unwrap();
+        count += (image.height() * image.width()) as u64;
+        for pixel in image.pixels().chunks_exact(channels) {
+            for (channel, &sample) in pixel.iter().enumerate() {
+                sum[channel] += u64::from(sample);
+                squares[channel] += u64::from(sample) * u64::from(sample);
+            }
+        }
+    }
+    let statistics = source.statistics();
+    for channel in 0..channels {
+        let mean = sum[channel] as f64 / count as f64 / 255.0;
+        let std = (squares[channel] as f64 / count as f64 / 65_025.0 - mean * mean).sqrt();
+        assert!((mean - f64::from(statistics.mean[channel])).abs() < 1e-4, "{channel}: {mean}");
+        assert!((std - f64::from(statistics.std[channel])).abs() < 1e-4, "{channel}: {std}");
+    }
+}
+
+#[test]
+fn cifar10_equals_the_original_binary_release() {
+    let Some(folder) = DatasetName::Cifar10.package().and_then(fetched) else { return };
+    let published = [
+        "5dd7e06a14cb22eb9f671a540d1b7c25",
+        "5ea93a67294ea407fff1d09f752e9692",
+        "942cd6a4bcdd0dd3c604fbe906cb4421",
+        "ae636b3ba5c66a11e91e8cb52e771fcb",
+        "53f37980c15c3d472c316c40844f3f0d",
+        "803d5f7f4d78ea53de84dbe85f74fb6d",
+    ];
+    let train = bauta_data::open_cifar10(Split::Train, &folder).unwrap();
+    let test = bauta_data::open_cifar10(Split::Test, &folder).unwrap();
+    assert_eq!((train.len(), test.len()), (50_000, 10_000));
+    for (batch, published) in published.iter().enumerate() {
+        let bytes = match batch {
+            5 => cifar10_canonical_batch(&test, 0..10_000),
+            _ => cifar10_canonical_batch(&train, batch * 10_000..(batch + 1) * 10_000),
+        };
+        assert_eq!(md5(&bytes), *published, "batch {batch}");
+    }
+    check_statistics(&train);
+}
+
+#[test]
+fn mnist_equals_the_original_files() {
+    let Some(folder) = DatasetName::Mnist.package().and_then(fetched) else { return };
+    for (file, published) in [
+        ("train-images-idx3-ubyte", "6bbc9ace898e44ae57da46a324031adb"),
+        ("train-labels-idx1-ubyte", "a25bea736e30d166cdddb491f175f624"),
+        ("t10k-images-idx3-ubyte", "2646ac647ad5339dbf082846283269ea"),
+        ("t10k-labels-idx1-ubyte", "27ae3e4e09519cfbb04c329615203637"),
+    ] {
+        assert_eq!(md5(&std::fs::read(folder.join(file)).unwrap()), published, "{file}");
+    }
+    let splits = opened(DatasetName::Mnist).unwrap();
+    check_counts(&splits, false);
+    check_statistics(&*splits[0]);
+}
+
+#[test]
+fn fashion_mnist_has_its_published_counts() {
+    let Some(splits) = opened(DatasetName::FashionMnist) else { return };
+    check_counts(&splits, true);
+    check_statistics(&*splits[0]);
+}
+
+#[test]
+fn the_samples_of_foolbox_decode() {
+    let package = PACKAGES.iter().find(|package| package.name == "foolbox-samples").unwrap();
+    let Some(folder) = fetched(package) else { return };
+    let samples = open(DatasetName::Folder, Split::Train, &folder).unwrap();
+    assert_eq!(samples.len(), 100);
+    let images: Vec<Image<'_>> =
+        (0..100).map(|index| samples.image(index).expect("a picture")).collect();
+    assert!(images.iter().any(|image| (image.height(), image.width()) == (512, 512)));
+}

@@ -1,0 +1,117 @@
+//! Panels of images laid out on one sheet, and the sheet as a PNG file.
+
+use std::fs::File;
+use std::io::{Cursor, Write};
+use std::path::{Path, PathBuf};
+
+use image::{ImageFormat, RgbImage};
+use tch::{Device, Kind, Tensor};
+
+use crate::EvalError;
+use crate::reconstruction::enlarge;
+
+/// How panels stand on a sheet.
+#[derive(Clone, Debug)]
+pub struct PictureLayout {
+    /// Groups of panels side by side before a new row begins; at least 1.
+    pub columns: usize,
+    /// Small images are enlarged by a whole factor to at least this height, in pixels.
+    pub min_height: usize,
+    /// White pixels between the panels of a group; twice as many between groups.
+    pub gap: usize,
+}
+
+impl Default for PictureLayout {
+    fn default() -> Self {
+        Self { columns: 3, min_height: 96, gap: 3 }
+    }
+}
+
+impl PictureLayout {
+    /// Paints groups of panels [N, K, C, H, W] with values in [0, 1], C 1 or 3.
+    pub(crate) fn paint(&self, panels: &Tensor) -> Picture {
+        let [groups, count, channels, height, width] = panels.size()[..] else {
+            unreachable!("panels have five dimensions")
+        };
+        let gap = self.gap as i64;
+        let zoom = self.min_height.div_ceil(height as usize).max(1) as i64;
+        let pixels = (panels.clamp(0.0, 1.0) * 255.0).round().to_kind(Kind::Uint8);
+        let pixels = enlarge(&pixels.view([-1, channels, height, width]), zoom, zoom);
+
+        // A panel and the gap after it; a group and the second gap after it.
+        let (down, right) = (height * zoom + 2 * gap, width * zoom + gap);
+        let group_right = count * right + gap;
+        let columns = (self.columns.max(1) as i64).min(groups);
+        let rows = (groups + columns - 1) / columns;
+        let sheet = [channels, rows * down + 2 * gap, columns * group_right + 2 * gap];
+        let sheet = Tensor::full(sheet, 255, (Kind::Uint8, panels.device()));
+        for (panel, i) in pixels.unbind(0).iter().zip(0..) {
+            let (group, place) = (i / count, i % count);
+            let top = 2 * gap + group / columns * down;
+            let left = 2 * gap + group % columns * group_right + place * right;
+            sheet.narrow(1, top, height * zoom).narrow(2, left, width * zoom).copy_(panel);
+        }
+        Picture::new(&sheet)
+    }
+}
+
+/// A painted picture.
+#[derive(Clone, Debug)]
+pub struct Picture(RgbImage);
+
+impl Picture {
+    /// Takes pixels [C, H, W], u8, C 1 (grey) or 3.
+    fn new(pixels: &Tensor) -> Self {
+        let [_, height, width] = pixels.size()[..] else {
+            unreachable!("a picture has three dimensions")
+        };
+        let pixels = pixels.expand([3, height, width], false).permute([1, 2, 0]);
+        let pixels = pixels.contiguous().to_device(Device::Cpu).view([-1]);
+        let bytes = Vec::try_from(pixels).expect("a flat tensor of u8");
+        let image = RgbImage::from_raw(width as u32, height as u32, bytes);
+        Self(image.expect("three bytes a pixel"))
+    }
+
+    /// Width and height in pixels.
+    pub fn dimensions(&self) -> (u32, u32) {
+        self.0.dimensions()
+    }
+
+    /// The pixels.
+    pub fn image(&self) -> &RgbImage {
+        &self.0
+    }
+
+    /// Writes a PNG file, whole or not at all: beside it first, then renamed.
+    ///
+    /// # Errors
+    /// [`EvalError::Write`] when the folder cannot be written,
+    /// [`EvalError::Encode`] when the picture is too large for PNG.
+    pub fn write_png(&self, path: &Path) -> Result<(), EvalError> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".part");
+        let beside = PathBuf::from(beside);
+        let written = self.write_to(&beside).and_then(|()| {
+            std::fs::rename(&beside, path)
+                .map_err(|source| EvalError::Write { path: path.into(), source })
+        });
+        if written.is_err() {
+            // What is left of it helps nobody; the first error is the one to tell.
+            let _ = std::fs::remove_file(&beside);
+        }
+        written
+    }
+
+    fn write_to(&self, path: &Path) -> Result<(), EvalError> {
+        let mut png = Cursor::new(Vec::new());
+        self.0
+            .write_to(&mut png, ImageFormat::Png)
+            .map_err(|source| EvalError::Encode { path: path.into(), source })?;
+        File::create(path)
+            .and_then(|mut file| {
+                file.write_all(png.get_ref())?;
+                file.sync_all()
+            })
+            .map_err(|source| EvalError::Write { path: path.into(), source })
+    }
+}

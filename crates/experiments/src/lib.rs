@@ -1,0 +1,16 @@
+//! The published systems, composed from Bauta's parts, and how they are run.
+//!
+//! Each file of `systems` reads like its paper's algorithm. [`run`] takes a
+//! recipe to a run folder: metrics, checkpoints, pictures, summary, report.
+
+#![allow(clippy::print_stderr, reason = "this crate is the program; it talks to people")]
+#![allow(clippy::print_stdout, reason = "this crate is the program; it talks to people")]
+
+mod data;
+mod evaluation;
+mod pictures;
+mod progress;
+pub mod report;
+pub mod run;
+pub mod summary;
+pub mod systems;

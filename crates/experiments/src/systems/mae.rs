@@ -1,0 +1,116 @@
+//! Masked Autoencoders Are Scalable Vision Learners (He et al., arXiv 2111.06377).
+//!
+//! Cut the image into patches; hide most of them at random; encode the visible
+//! ones; append mask tokens and decode; predict the hidden patches' pixels.
+//! Equations and deviations: `docs/systems/mae.md`.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use bauta_backbones::{
+    ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices, VisionTransformer,
+    VitConfig, VitMaeConfig, class_token, mean_of_patches,
+};
+use bauta_data::Statistics;
+use bauta_masking::MaskStrategy;
+use bauta_recipe::{Features, Recipe, TargetKind};
+use bauta_targets::{PixelTarget, Target};
+use bauta_train::{Objective, TrainError};
+use tch::{Device, Tensor};
+
+use super::{ImageSystem, MaskedBatch, pixels};
+
+/// The masked autoencoder: encoder, decoder, target, and how masks are drawn.
+pub struct Mae {
+    parameters: Parameters,
+    normalization: ImageNormalization,
+    strategy: Arc<dyn MaskStrategy>,
+    encoder: VisionTransformer,
+    decoder: MaeDecoder,
+    target: PixelTarget,
+    features: Features,
+    config: VitMaeConfig,
+}
+
+impl ImageSystem for Mae {
+    fn new(recipe: &Recipe, statistics: Statistics, device: Device) -> Result<Self> {
+        let (image, model, decoder) = (recipe.data.image_size, &recipe.model, &recipe.decoder);
+        let mut parameters = Parameters::new(recipe.seed, device);
+        let normalization = ImageNormalization::new(statistics.mean, statistics.std, device)?;
+
+        let encoder_config = VitConfig {
+            image_height: image.height(),
+            image_width: image.width(),
+            channels: normalization.channels(),
+            mlp_dim: (model.mlp_ratio * model.dim as f64) as usize,
+            ..VitConfig::new(0, model.patch_size, model.dim, model.depth, model.heads)
+        };
+        let encoder = VisionTransformer::new(parameters.root(), &encoder_config)?;
+        let grid = encoder.grid();
+
+        let outputs = encoder_config.patch_values();
+        let decoder_config =
+            MaeDecoderConfig::new(model.dim, decoder.dim, decoder.depth, decoder.heads, outputs);
+        let decoder = MaeDecoder::new(parameters.root(), &decoder_config, grid)?;
+
+        let target = match recipe.target.kind {
+            TargetKind::Pixels => PixelTarget::raw(grid, encoder_config.channels),
+            TargetKind::NormalizedPixels => PixelTarget::normalized(grid, encoder_config.channels),
+        };
+        let strategy = Arc::from(recipe.mask.strategy.build(grid, recipe.mask.ratio)?);
+        let normalized = target.is_normalized();
+        let config =
+            VitMaeConfig::new(&encoder_config, &decoder_config, recipe.mask.ratio, normalized);
+        let features = recipe.eval.features;
+        Ok(Self { parameters, normalization, strategy, encoder, decoder, target, features, config })
+    }
+
+    fn strategy(&self) -> Arc<dyn MaskStrategy> {
+        Arc::clone(&self.strategy)
+    }
+
+    fn features(&self, pixels: &Tensor) -> Result<Tensor> {
+        let tokens = self.encoder.forward_all(&self.normalization.normalize(pixels))?;
+        Ok(match self.features {
+            Features::Cls => class_token(&tokens),
+            Features::Mean => mean_of_patches(&tokens),
+        })
+    }
+
+    fn reconstruct(&self, pixels: &Tensor, indices: &TokenIndices) -> Result<Tensor> {
+        let images = self.normalization.normalize(pixels);
+        let latent = self.encoder.forward_visible(&images, indices)?;
+        let prediction = self.decoder.predict_all(&latent, indices)?;
+        let predicted_images = self.target.to_images(&prediction, &images)?;
+        Ok(self.normalization.to_pixels(&predicted_images))
+    }
+}
+
+impl Objective for Mae {
+    type Input = MaskedBatch;
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn loss(&self, input: &MaskedBatch) -> Result<Tensor, TrainError> {
+        let images = self.normalization.normalize(&pixels(&input.batch));
+        let indices = TokenIndices::new(&input.plan, self.parameters.device());
+
+        let latent = self.encoder.forward_visible(&images, &indices)?;
+        let prediction = self.decoder.predict_masked(&latent, &indices)?;
+
+        let failed = |error: bauta_targets::TargetError| TrainError::Objective(error.to_string());
+        let target = self.target.masked(&images, &indices).map_err(failed)?;
+        self.target.loss(&prediction, &target).map_err(failed)
+    }
+
+    fn config(&self) -> serde_json::Value {
+        serde_json::to_value(&self.config).expect("a configuration is plain values")
+    }
+
+    fn tensors(&self, input: &MaskedBatch) -> Vec<(&'static str, Tensor)> {
+        let mask = TokenIndices::new(&input.plan, self.parameters.device()).mask();
+        vec![("pixels", pixels(&input.batch)), ("mask", mask)]
+    }
+}

@@ -1,0 +1,21 @@
+//! Compiles the C++ shim against the headers of the libtorch that tch links.
+
+use std::path::PathBuf;
+
+fn main() {
+    println!("cargo:rerun-if-changed=shim/shim.cpp");
+    // torch-sys tells where its libraries are; the headers lie beside them.
+    let lib = std::env::var_os("DEP_TCH_LIBTORCH_LIB")
+        .map(PathBuf::from)
+        .expect("torch-sys sets DEP_TCH_LIBTORCH_LIB for its dependents");
+    let include = lib.with_file_name("include");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .warnings(false)
+        .define("AT_PER_OPERATOR_HEADERS", None)
+        .include(&include)
+        .include(include.join("torch/csrc/api/include"))
+        .file("shim/shim.cpp")
+        .compile("bauta_libtorch");
+}

@@ -1,0 +1,122 @@
+// What tch does not expose of libtorch 2.11, behind a C interface.
+//
+// Tensors cross as `at::Tensor *`, the pointers that tch holds. A function
+// returns null, or a message that the caller frees with `bauta_free`; no C++
+// exception crosses the border.
+
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <optional>
+#include <vector>
+
+#include <ATen/Context.h>
+#include <ATen/autocast_mode.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/_foreach_lerp.h>
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/stack.h>
+#include <c10/core/GradMode.h>
+
+namespace {
+
+template <typename F> char *guarded(F &&body) noexcept {
+  try {
+    body();
+    return nullptr;
+  } catch (const std::exception &error) {
+    return strdup(error.what());
+  } catch (...) {
+    return strdup("unknown C++ exception");
+  }
+}
+
+std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t count) {
+  std::vector<at::Tensor> result;
+  result.reserve(count);
+  for (size_t i = 0; i < count; ++i)
+    result.push_back(*tensors[i]);
+  return result;
+}
+
+at::DeviceType device_type(int cuda) { return cuda ? at::kCUDA : at::kCPU; }
+
+} // namespace
+
+extern "C" {
+
+void bauta_free(char *message) { free(message); }
+
+char *bauta_fused_adamw(at::Tensor *const *parameters,
+                        at::Tensor *const *gradients,
+                        at::Tensor *const *exp_avgs,
+                        at::Tensor *const *exp_avg_sqs,
+                        at::Tensor *const *steps, size_t count, double lr,
+                        double beta1, double beta2, double weight_decay,
+                        double eps, const at::Tensor *found_inf) {
+  return guarded([&] {
+    c10::NoGradGuard no_grad;
+    at::_fused_adamw_(
+        list(parameters, count), list(gradients, count), list(exp_avgs, count),
+        list(exp_avg_sqs, count), {}, list(steps, count), lr, beta1, beta2,
+        weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false,
+        /*grad_scale=*/std::nullopt,
+        found_inf ? std::optional<at::Tensor>(*found_inf) : std::nullopt);
+  });
+}
+
+char *bauta_foreach_norm(at::Tensor *const *tensors, size_t count,
+                         at::Tensor **norm) {
+  return guarded([&] {
+    c10::NoGradGuard no_grad;
+    auto norms = at::_foreach_norm(list(tensors, count), 2);
+    *norm = new at::Tensor(at::stack(norms).norm());
+  });
+}
+
+char *bauta_foreach_mul(at::Tensor *const *tensors, size_t count,
+                        const at::Tensor *factor) {
+  return guarded([&] {
+    c10::NoGradGuard no_grad;
+    at::_foreach_mul_(list(tensors, count), *factor);
+  });
+}
+
+char *bauta_foreach_lerp(at::Tensor *const *starts, at::Tensor *const *ends,
+                         size_t count, double weight) {
+  return guarded([&] {
+    c10::NoGradGuard no_grad;
+    at::_foreach_lerp_(list(starts, count), list(ends, count), weight);
+  });
+}
+
+char *bauta_autocast_enter(int cuda, int *was_enabled, int *old_dtype) {
+  return guarded([&] {
+    auto device = device_type(cuda);
+    *was_enabled = at::autocast::is_autocast_enabled(device);
+    *old_dtype = static_cast<int>(at::autocast::get_autocast_dtype(device));
+    at::autocast::increment_nesting();
+    at::autocast::set_autocast_enabled(device, true);
+    at::autocast::set_autocast_dtype(device, at::kBFloat16);
+  });
+}
+
+char *bauta_autocast_exit(int cuda, int was_enabled, int old_dtype) {
+  return guarded([&] {
+    auto device = device_type(cuda);
+    if (at::autocast::decrement_nesting() == 0)
+      at::autocast::clear_cache();
+    at::autocast::set_autocast_enabled(device, was_enabled);
+    at::autocast::set_autocast_dtype(device,
+                                     static_cast<at::ScalarType>(old_dtype));
+  });
+}
+
+char *bauta_deterministic(int enabled) {
+  return guarded([&] {
+    at::globalContext().setDeterministicAlgorithms(enabled, /*warn_only=*/true);
+  });
+}
+}

@@ -1,0 +1,50 @@
+//! bfloat16 autocast on CPU and CUDA (`at::autocast`).
+
+use std::ffi::c_int;
+use std::marker::PhantomData;
+
+use tch::Device;
+
+use crate::{LibtorchError, ffi};
+
+/// While alive, matrix products and attention of this thread run in bfloat16.
+///
+/// Wraps `at::autocast::set_autocast_enabled` and `set_autocast_dtype` of the
+/// device type, as Python's `torch.autocast(device, torch.bfloat16)` does:
+/// parameters stay in single precision, each is cast once per outermost guard,
+/// reductions and losses keep their operand's precision. The backward pass runs
+/// outside the guard.
+#[must_use = "autocast ends when the guard is dropped"]
+#[derive(Debug)]
+pub struct Autocast {
+    cuda: c_int,
+    was_enabled: c_int,
+    old_dtype: c_int,
+    // Autocast is a property of the thread.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Autocast {
+    /// Switches bfloat16 autocast on for `device`'s type.
+    ///
+    /// # Errors
+    /// [`LibtorchError::Call`] with libtorch's message.
+    pub fn bf16(device: Device) -> Result<Self, LibtorchError> {
+        let cuda = c_int::from(device.is_cuda());
+        let (mut was_enabled, mut old_dtype) = (0, 0);
+        // SAFETY: both out pointers are valid for the call.
+        ffi::check(unsafe {
+            ffi::bauta_autocast_enter(cuda, &raw mut was_enabled, &raw mut old_dtype)
+        })?;
+        Ok(Self { cuda, was_enabled, old_dtype, not_send: PhantomData })
+    }
+}
+
+impl Drop for Autocast {
+    fn drop(&mut self) {
+        // SAFETY: plain values; restores what the constructor found.
+        let answer =
+            unsafe { ffi::bauta_autocast_exit(self.cuda, self.was_enabled, self.old_dtype) };
+        debug_assert!(ffi::check(answer).is_ok(), "autocast was entered, so it can be left");
+    }
+}

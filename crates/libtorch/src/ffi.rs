@@ -1,0 +1,76 @@
+//! The shim's C interface (`shim/shim.cpp`), and its errors as values.
+
+use std::ffi::{CStr, c_char, c_int};
+
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+use crate::LibtorchError;
+
+pub(crate) type TensorList = *const *const C_tensor;
+
+unsafe extern "C" {
+    fn bauta_free(message: *mut c_char);
+    pub(crate) fn bauta_fused_adamw(
+        parameters: TensorList,
+        gradients: TensorList,
+        exp_avgs: TensorList,
+        exp_avg_sqs: TensorList,
+        steps: TensorList,
+        count: usize,
+        lr: f64,
+        beta1: f64,
+        beta2: f64,
+        weight_decay: f64,
+        eps: f64,
+        found_inf: *const C_tensor,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_foreach_norm(
+        tensors: TensorList,
+        count: usize,
+        norm: *mut *mut C_tensor,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_foreach_mul(
+        tensors: TensorList,
+        count: usize,
+        factor: *const C_tensor,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_foreach_lerp(
+        starts: TensorList,
+        ends: TensorList,
+        count: usize,
+        weight: f64,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_autocast_enter(
+        cuda: c_int,
+        was_enabled: *mut c_int,
+        old_dtype: *mut c_int,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_autocast_exit(
+        cuda: c_int,
+        was_enabled: c_int,
+        old_dtype: c_int,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_deterministic(enabled: c_int) -> *mut c_char;
+}
+
+/// Turns the shim's answer into a result and frees its message.
+pub(crate) fn check(message: *mut c_char) -> Result<(), LibtorchError> {
+    if message.is_null() {
+        return Ok(());
+    }
+    // SAFETY: a non-null answer is a NUL-terminated string that the shim
+    // allocated and that is freed once, here.
+    let text = unsafe {
+        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
+        bauta_free(message);
+        text
+    };
+    let first = text.lines().next().unwrap_or_default().to_owned();
+    Err(LibtorchError::Call(first))
+}
+
+/// The pointers of some tensors, valid while the tensors are.
+pub(crate) fn pointers(tensors: &[Tensor]) -> Vec<*const C_tensor> {
+    tensors.iter().map(Tensor::as_ptr).collect()
+}

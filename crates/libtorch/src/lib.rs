@@ -1,0 +1,37 @@
+//! What libtorch has and `tch` does not expose.
+//!
+//! A thin C++ shim, compiled against the headers of the libtorch that `tch`
+//! links: the fused multi-tensor AdamW step, multi-tensor norms and averages,
+//! bfloat16 autocast on CPU and CUDA, and loading the CUDA backend at run time.
+//! Each item names the libtorch function it wraps.
+//!
+//! ```
+//! use bauta_libtorch::{Autocast, global_norm};
+//! use tch::{Device, Kind, Tensor};
+//!
+//! let a = Tensor::ones([8, 8], (Kind::Float, Device::Cpu));
+//! assert_eq!(global_norm(&[a.shallow_clone()])?.double_value(&[]), 8.0);
+//! let guard = Autocast::bf16(Device::Cpu)?;
+//! assert_eq!(a.matmul(&a).kind(), Kind::BFloat16);
+//! drop(guard);
+//! assert_eq!(a.matmul(&a).kind(), Kind::Float);
+//! # Ok::<(), bauta_libtorch::LibtorchError>(())
+//! ```
+
+mod autocast;
+mod ffi;
+mod foreach;
+mod runtime;
+
+pub use autocast::Autocast;
+pub use foreach::{AdamW, AdamWTensors, fused_adamw, global_norm, lerp_all, scale_all};
+pub use runtime::{load_cuda, set_deterministic};
+
+/// A call that libtorch refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LibtorchError {
+    /// libtorch threw; the first line of its message.
+    #[error("libtorch: {0}")]
+    Call(String),
+}

@@ -1,0 +1,34 @@
+//! Plans a second: a batch of 256 samples of an image (196 tokens) and of a clip
+//! (1,568 tokens, as many as an image of 28 × 56), by each strategy and by the
+//! reference's argsort of noise.
+
+use bauta_masking::{Grid, MaskPlan, Purpose, Strategy, StreamKey};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+const BATCH: usize = 256;
+const RATIO: f64 = 0.75;
+
+fn plans(criterion: &mut Criterion) {
+    let samples: Vec<u64> = (0..BATCH as u64).collect();
+    for (height, width) in [(14, 14), (28, 56)] {
+        let grid = Grid::image(height, width).expect("a grid of tokens");
+        let mut group = criterion.benchmark_group(format!("plans/{}", grid.tokens()));
+        group.throughput(Throughput::Elements(BATCH as u64));
+        for name in Strategy::ALL {
+            let strategy = name.build(grid, RATIO).expect("0.75 suits every strategy");
+            group.bench_function(name.name(), |bencher| {
+                bencher.iter(|| MaskPlan::draw(&*strategy, 0, 0, &samples));
+            });
+        }
+        let mut stream =
+            StreamKey { seed: 0, purpose: Purpose::MASK, epoch: 0, sample: 0 }.stream();
+        let noise: Vec<f32> = (0..BATCH * grid.tokens()).map(|_| stream.uniform()).collect();
+        group.bench_function("from-noise", |bencher| {
+            bencher.iter(|| MaskPlan::from_noise(&noise, BATCH, RATIO));
+        });
+        group.finish();
+    }
+}
+
+criterion_group!(benches, plans);
+criterion_main!(benches);

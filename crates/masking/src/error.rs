@@ -1,0 +1,105 @@
+//! What can be wrong with a mask's description.
+
+use thiserror::Error;
+
+/// An unusable grid, ratio or noise. The message says what to change.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum MaskError {
+    /// A grid without tokens.
+    #[error("a grid needs at least one token on each side, got {time} × {height} × {width}")]
+    EmptyGrid {
+        /// Tokens along time.
+        time: usize,
+        /// Token rows.
+        height: usize,
+        /// Token columns.
+        width: usize,
+    },
+    /// An image that cannot be cut into whole patches.
+    #[error(
+        "an image of {height} × {width} pixels is not a multiple of the patch size {patch}; \
+         change model.patch_size or data.image_size"
+    )]
+    PatchSize {
+        /// Image height in pixels.
+        height: usize,
+        /// Image width in pixels.
+        width: usize,
+        /// Patch side in pixels.
+        patch: usize,
+    },
+    /// A ratio that is not a fraction strictly between nothing and everything.
+    #[error("mask.ratio {0} is outside (0, 1)")]
+    Ratio(f64),
+    /// A ratio that leaves nothing to see or nothing to predict.
+    #[error(
+        "mask.ratio {ratio} leaves {visible} visible and {masked} masked of {tokens} tokens; \
+         at least one of each is needed"
+    )]
+    Degenerate {
+        /// The ratio asked for.
+        ratio: f64,
+        /// Tokens in the grid, L.
+        tokens: usize,
+        /// Tokens that would stay visible, V.
+        visible: usize,
+        /// Tokens that would be masked, M.
+        masked: usize,
+    },
+    /// Noise whose length is not samples × tokens.
+    #[error("noise has {found} values, {samples} samples of {tokens} tokens need {}", samples * tokens)]
+    NoiseLength {
+        /// Values given.
+        found: usize,
+        /// Samples, B.
+        samples: usize,
+        /// Tokens a sample, L.
+        tokens: usize,
+    },
+    /// Masks of one batch that hide different numbers of tokens.
+    #[error(
+        "sample {sample} masks {found} tokens and sample 0 masks {expected}; \
+         a plan needs one count, use an exact strategy"
+    )]
+    UnequalCounts {
+        /// The first sample that differs.
+        sample: usize,
+        /// Its number of masked tokens.
+        found: usize,
+        /// That of sample 0.
+        expected: usize,
+    },
+    /// A grid strategy whose ratio no square cell gives.
+    #[error(
+        "mask.ratio {ratio} keeps no regular grid of {height} × {width} tokens; {}",
+        possible_ratios(possible)
+    )]
+    GridRatio {
+        /// The ratio asked for.
+        ratio: f64,
+        /// Token rows.
+        height: usize,
+        /// Token columns.
+        width: usize,
+        /// The ratios that this grid can meet.
+        possible: Vec<f64>,
+    },
+    /// A strategy for images, asked to mask a clip.
+    #[error("the {strategy} strategy masks images; this grid has {time} steps of time, not 1")]
+    NotAnImage {
+        /// Name of the strategy.
+        strategy: &'static str,
+        /// Tokens along time.
+        time: usize,
+    },
+}
+
+fn possible_ratios(possible: &[f64]) -> String {
+    if possible.is_empty() {
+        return "none does, its sides share no divisor".into();
+    }
+    let rounded = |ratio: &f64| ((ratio * 1e4).round() / 1e4).to_string();
+    let list = possible.iter().map(rounded).collect::<Vec<_>>().join(", ");
+    format!("the ratios that do are {list}")
+}

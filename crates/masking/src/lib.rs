@@ -1,0 +1,30 @@
+//! Which tokens a masked model sees.
+//!
+//! A [`Grid`] says how an image or clip is cut into tokens, a [`MaskStrategy`]
+//! draws one sample's mask from its own [`RandomStream`], and a [`MaskPlan`]
+//! holds the masks of a batch in the forms a model gathers with. Masks are made
+//! on the host and handed to the model; no model of this project samples one.
+//! `true` and 1 mean *masked* everywhere.
+//!
+//! ```
+//! use bauta_masking::{Grid, MaskPlan, Strategy};
+//!
+//! // 224 × 224 pixels in patches of 16: 14 × 14 tokens, three quarters masked.
+//! let grid = Grid::of_image(224, 224, 16)?;
+//! let strategy = Strategy::Random.build(grid, 0.75)?;
+//! let plan = MaskPlan::draw(&*strategy, 0, 0, &[0, 1, 2, 3])?;
+//! assert_eq!((plan.samples(), plan.visible_count(), plan.masked_count()), (4, 49, 147));
+//! # Ok::<(), bauta_masking::MaskError>(())
+//! ```
+
+mod error;
+mod grid;
+mod plan;
+mod strategy;
+mod stream;
+
+pub use error::MaskError;
+pub use grid::Grid;
+pub use plan::{MaskPlan, visible_count};
+pub use strategy::{BlockMask, GridMask, MaskStrategy, RandomMask, Strategy};
+pub use stream::{Purpose, RandomStream, StreamKey};

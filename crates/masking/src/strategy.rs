@@ -1,0 +1,68 @@
+//! Strategies: from a grid and one sample's random stream to one mask.
+//!
+//! A new strategy is one file beside the others and one variant of [`Strategy`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Grid, MaskError, RandomStream};
+
+mod block;
+mod grid;
+mod random;
+
+pub use block::BlockMask;
+pub use grid::GridMask;
+pub use random::RandomMask;
+
+/// Draws one sample's mask.
+///
+/// Implement this for a mask of your own; [`crate::MaskPlan::draw`] turns it
+/// into the plan of a batch.
+pub trait MaskStrategy: Send + Sync {
+    /// The geometry that masks are drawn on.
+    fn grid(&self) -> Grid;
+
+    /// Overwrites `mask` (length L, index order of [`Grid`]): `true` is masked.
+    ///
+    /// Must depend on nothing but `self` and `stream`.
+    fn draw(&self, stream: &mut RandomStream, mask: &mut [bool]);
+}
+
+/// The strategies by the names that recipes use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// Uniform without replacement: [`RandomMask`].
+    #[default]
+    Random,
+    /// Rectangles, to an exact count: [`BlockMask::new`].
+    Block,
+    /// One token of each square cell stays: [`GridMask`].
+    Grid,
+}
+
+impl Strategy {
+    /// Every strategy, in the order of the documentation.
+    pub const ALL: [Self; 3] = [Self::Random, Self::Block, Self::Grid];
+
+    /// The name that recipes use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Block => "block",
+            Self::Grid => "grid",
+        }
+    }
+
+    /// Builds the strategy for a grid and a mask ratio.
+    ///
+    /// # Errors
+    /// [`MaskError`] when the ratio cannot be met on this grid.
+    pub fn build(self, grid: Grid, ratio: f64) -> Result<Box<dyn MaskStrategy>, MaskError> {
+        Ok(match self {
+            Self::Random => Box::new(RandomMask::new(grid, ratio)?),
+            Self::Block => Box::new(BlockMask::new(grid, ratio)?),
+            Self::Grid => Box::new(GridMask::new(grid, ratio)?),
+        })
+    }
+}

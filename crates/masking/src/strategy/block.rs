@@ -1,0 +1,167 @@
+//! Block-wise masking (BEiT §2.3, algorithm 1; ablated in MAE §4.1): rectangles
+//! of random size and shape, laid one over another until enough is hidden.
+
+use super::MaskStrategy;
+use crate::{Grid, MaskError, RandomStream, visible_count};
+
+/// Smallest area of a block in tokens; an exact count may end on smaller ones.
+const MIN_AREA: usize = 16;
+/// Height over width of a block lies in [1 / `MAX_ASPECT`, `MAX_ASPECT`].
+const MAX_ASPECT: f64 = 1.0 / 0.3;
+/// Blocks in a row that do not fit before [`BlockMask::at_most`] gives up.
+const PATIENCE: usize = 10;
+
+/// Masks rectangles of tokens.
+///
+/// A block's area is uniform between 16 and the number of tokens still to be
+/// masked, its aspect ratio log-uniform between 0.3 and 1 / 0.3, its place
+/// uniform. It is laid if it masks something new and not too much. A side
+/// longer than the grid's is cut to it, where BEiT's code draws again.
+#[derive(Clone, Debug)]
+pub struct BlockMask {
+    grid: Grid,
+    masked: usize,
+    patience: Option<usize>,
+}
+
+impl BlockMask {
+    /// Masks exactly L − ⌊L · (1 − `ratio`)⌋ tokens.
+    ///
+    /// # Errors
+    /// As [`visible_count`]; [`MaskError::NotAnImage`] for a grid with time.
+    pub fn new(grid: Grid, ratio: f64) -> Result<Self, MaskError> {
+        if grid.time() != 1 {
+            return Err(MaskError::NotAnImage { strategy: "block", time: grid.time() });
+        }
+        let masked = grid.tokens() - visible_count(grid.tokens(), ratio)?;
+        Ok(Self { grid, masked, patience: None })
+    }
+
+    /// Masks at most as many as [`Self::new`], as the paper's code: no area under
+    /// 16 is drawn, and it stops short once ten blocks in a row did not fit.
+    ///
+    /// Counts differ between samples, so [`crate::MaskPlan::draw`] refuses it
+    /// for most batches; it is for models that see every position.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn at_most(grid: Grid, ratio: f64) -> Result<Self, MaskError> {
+        Ok(Self { patience: Some(PATIENCE), ..Self::new(grid, ratio)? })
+    }
+
+    fn sample_block(&self, stream: &mut RandomStream, missing: usize) -> Block {
+        let smallest = if self.patience.is_some() { MIN_AREA } else { MIN_AREA.min(missing) };
+        let area = stream.uniform_in(smallest as f64, missing as f64);
+        let aspect = stream.uniform_in(-MAX_ASPECT.ln(), MAX_ASPECT.ln()).exp();
+        let side = |length: f64, limit: usize| (length.round() as usize).clamp(1, limit);
+        let height = side((area * aspect).sqrt(), self.grid.height());
+        let width = side((area / aspect).sqrt(), self.grid.width());
+        Block {
+            top: stream.below((self.grid.height() - height + 1) as u64) as usize,
+            left: stream.below((self.grid.width() - width + 1) as u64) as usize,
+            height,
+            width,
+        }
+    }
+}
+
+impl MaskStrategy for BlockMask {
+    fn grid(&self) -> Grid {
+        self.grid
+    }
+
+    fn draw(&self, stream: &mut RandomStream, mask: &mut [bool]) {
+        mask.fill(false);
+        let mut missing = self.masked;
+        let mut misses = 0;
+        // Without patience this ends: a block never needs to be larger than what
+        // is missing, and each visible token has its chance to be under one.
+        while missing > 0 && self.patience.is_none_or(|patience| misses < patience) {
+            let block = self.sample_block(stream, missing);
+            let new = block.rows(mask, self.grid).flatten().filter(|&&mut masked| !masked).count();
+            if new == 0 || new > missing {
+                misses += 1;
+                continue;
+            }
+            block.rows(mask, self.grid).for_each(|row| row.fill(true));
+            missing -= new;
+            misses = 0;
+        }
+    }
+}
+
+/// A rectangle of tokens.
+struct Block {
+    top: usize,
+    left: usize,
+    height: usize,
+    width: usize,
+}
+
+impl Block {
+    /// The block's part of each token row that it crosses.
+    fn rows<'a>(
+        &self,
+        mask: &'a mut [bool],
+        grid: Grid,
+    ) -> impl Iterator<Item = &'a mut [bool]> + use<'a> {
+        let columns = self.left..self.left + self.width;
+        let rows = mask.chunks_exact_mut(grid.width()).skip(self.top).take(self.height);
+        rows.map(move |row| &mut row[columns.clone()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Purpose, StreamKey};
+
+    fn draw(strategy: &BlockMask, sample: u64) -> Vec<bool> {
+        let mut mask = vec![true; strategy.grid.tokens()];
+        let key = StreamKey { seed: 0, purpose: Purpose::MASK, epoch: 0, sample };
+        strategy.draw(&mut key.stream(), &mut mask);
+        mask
+    }
+
+    /// Share of horizontally adjacent pairs that are both masked or both visible.
+    fn agreement(mask: &[bool], width: usize) -> f64 {
+        let pairs = || mask.chunks(width).flat_map(|row| row.windows(2));
+        pairs().filter(|pair| pair[0] == pair[1]).count() as f64 / pairs().count() as f64
+    }
+
+    #[test]
+    fn neighbours_share_their_fate() {
+        // Random masks agree in 0.75² + 0.25² = 0.625 of the pairs.
+        let strategy = BlockMask::new(Grid::image(14, 14).unwrap(), 0.75).unwrap();
+        let mean = (0..200).map(|i| agreement(&draw(&strategy, i), 14)).sum::<f64>() / 200.0;
+        assert!(mean > 0.8, "{mean}");
+    }
+
+    #[test]
+    fn at_most_comes_close_and_never_over() {
+        let strategy = BlockMask::at_most(Grid::image(14, 14).unwrap(), 0.4).unwrap();
+        let counts: Vec<_> =
+            (0..500).map(|i| draw(&strategy, i).iter().filter(|&&masked| masked).count()).collect();
+        assert!(counts.iter().all(|&count| count <= strategy.masked), "{counts:?}");
+        let mean = counts.iter().sum::<usize>() as f64 / 500.0;
+        assert!(mean > 0.95 * strategy.masked as f64, "{mean} of {}", strategy.masked);
+    }
+
+    #[test]
+    fn every_token_is_masked_and_seen_at_times() {
+        let strategy = BlockMask::new(Grid::image(8, 8).unwrap(), 0.75).unwrap();
+        let mut masked = [0; 64];
+        for sample in 0..500 {
+            let mask = draw(&strategy, sample);
+            masked.iter_mut().zip(mask).for_each(|(n, m)| *n += u32::from(m));
+        }
+        assert!(masked.iter().all(|n| (100..500).contains(n)), "{masked:?}");
+    }
+
+    #[test]
+    fn a_clip_is_refused() {
+        let clip = Grid::new(8, 14, 14).unwrap();
+        let refused = BlockMask::new(clip, 0.5).unwrap_err();
+        assert_eq!(refused, MaskError::NotAnImage { strategy: "block", time: 8 });
+    }
+}

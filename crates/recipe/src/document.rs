@@ -1,0 +1,170 @@
+//! A recipe before it has types: a tree of values that remember where they stand.
+//!
+//! The layers (file, its `[quick]` table, overrides) are merged here, so that
+//! the typed reading that follows can name the place of each value.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::error::{Place, RecipeError};
+
+/// A value and where it was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) value: Value,
+    pub(crate) place: Place,
+}
+
+/// A TOML value. Dates are taken as the text they are written in.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    String(String),
+    Integer(i64),
+    Float(f64),
+    Boolean(bool),
+    Array(Vec<Node>),
+    Table(BTreeMap<String, Node>),
+}
+
+impl Node {
+    /// Parses a whole recipe file.
+    pub(crate) fn parse(text: &str, file: &Path) -> Result<Self, RecipeError> {
+        let reader = FileReader { text, file: file.into() };
+        let table = DeTable::parse(text).map_err(|error| RecipeError::Syntax {
+            place: error.span().map_or(Place::File(reader.file.clone()), |s| reader.at(s.start)),
+            message: error.message().to_owned(),
+        })?;
+        let place = Place::File(reader.file.clone());
+        Ok(Self { value: reader.table(table.into_inner())?, place })
+    }
+
+    /// Takes the entry `key` out of a table.
+    pub(crate) fn remove(&mut self, key: &str) -> Option<Self> {
+        match &mut self.value {
+            Value::Table(entries) => entries.remove(key),
+            _ => None,
+        }
+    }
+
+    /// Puts `node` at a dotted key: tables are merged, anything else replaced.
+    pub(crate) fn set(&mut self, dotted: &str, node: Self) {
+        let (head, rest) = match dotted.split_once('.') {
+            Some((head, rest)) => (head, Some(rest)),
+            None => (dotted, None),
+        };
+        if !matches!(self.value, Value::Table(_)) {
+            *self = Self { value: Value::Table(BTreeMap::new()), place: node.place.clone() };
+        }
+        let Value::Table(entries) = &mut self.value else { unreachable!("made a table above") };
+        match rest {
+            Some(rest) => entries
+                .entry(head.to_owned())
+                .or_insert_with(|| Self {
+                    value: Value::Table(BTreeMap::new()),
+                    place: node.place.clone(),
+                })
+                .set(rest, node),
+            None => match (entries.get_mut(head), node.value) {
+                (Some(old), Value::Table(new)) if matches!(old.value, Value::Table(_)) => {
+                    new.into_iter().for_each(|(key, node)| old.set(&key, node));
+                }
+                (_, value) => {
+                    entries.insert(head.to_owned(), Self { value, place: node.place });
+                }
+            },
+        }
+    }
+
+    /// The place to name for values that do not go together: an override, which
+    /// the user has just typed, before the first of the keys that is written.
+    pub(crate) fn place_of_any(&self, keys: &[&str]) -> &Place {
+        let places: Vec<&Place> = keys.iter().filter_map(|key| self.place_of(key)).collect();
+        let overridden = places.iter().find(|place| matches!(place, Place::Override(_)));
+        overridden.or(places.first()).copied().unwrap_or(&self.place)
+    }
+
+    /// The place of a dotted key, if it is written.
+    fn place_of(&self, dotted: &str) -> Option<&Place> {
+        dotted.split('.').try_fold(self, Self::entry).map(|node| &node.place)
+    }
+
+    fn entry<'a>(&'a self, key: &str) -> Option<&'a Self> {
+        match &self.value {
+            Value::Table(entries) => entries.get(key),
+            _ => None,
+        }
+    }
+}
+
+/// One `--set key=value`: the value as TOML, or else the text itself.
+pub(crate) fn parse_override(assignment: &str) -> Result<(String, Node), RecipeError> {
+    let refuse = || RecipeError::Assignment(assignment.to_owned());
+    let (key, text) = assignment.split_once('=').ok_or_else(refuse)?;
+    let key = key.trim();
+    if key.split('.').any(|part| part.trim().is_empty()) {
+        return Err(refuse());
+    }
+    let place = Place::Override(assignment.into());
+    let value = match DeValue::parse(text) {
+        Ok(value) => convert(value, &|_| place.clone())?.value,
+        Err(_) => Value::String(text.to_owned()),
+    };
+    Ok((key.to_owned(), Node { value, place }))
+}
+
+/// Turns byte offsets of one file into lines.
+struct FileReader<'a> {
+    text: &'a str,
+    file: Arc<Path>,
+}
+
+impl FileReader<'_> {
+    fn at(&self, offset: usize) -> Place {
+        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
+        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+        Place::Line { file: self.file.clone(), line: line as u32 }
+    }
+
+    fn table(&self, table: DeTable<'_>) -> Result<Value, RecipeError> {
+        convert_table(table, &|offset| self.at(offset))
+    }
+}
+
+fn convert(value: Spanned<DeValue<'_>>, at: &dyn Fn(usize) -> Place) -> Result<Node, RecipeError> {
+    let place = at(value.span().start);
+    let too_large = |text: &str| RecipeError::Syntax {
+        place: place.clone(),
+        message: format!("the number {text} does not fit 64 bits"),
+    };
+    let value = match value.into_inner() {
+        DeValue::String(text) => Value::String(text.into_owned()),
+        DeValue::Integer(number) => Value::Integer(
+            i64::from_str_radix(number.as_str(), number.radix())
+                .map_err(|_| too_large(number.as_str()))?,
+        ),
+        DeValue::Float(number) => {
+            Value::Float(number.as_str().parse().map_err(|_| too_large(number.as_str()))?)
+        }
+        DeValue::Boolean(value) => Value::Boolean(value),
+        DeValue::Datetime(value) => Value::String(value.to_string()),
+        DeValue::Array(values) => Value::Array(
+            values.into_iter().map(|value| convert(value, at)).collect::<Result<_, _>>()?,
+        ),
+        DeValue::Table(table) => convert_table(table, at)?,
+    };
+    Ok(Node { value, place })
+}
+
+/// An entry stands where its key stands: also that of a table made by a dotted header.
+fn convert_table(table: DeTable<'_>, at: &dyn Fn(usize) -> Place) -> Result<Value, RecipeError> {
+    let mut entries = BTreeMap::new();
+    for (key, value) in table {
+        let place = at(key.span().start);
+        entries.insert(key.into_inner().into_owned(), Node { place, ..convert(value, at)? });
+    }
+    Ok(Value::Table(entries))
+}

@@ -1,0 +1,384 @@
+//! What a recipe may say: every key, its type, unit and default.
+//!
+//! Keys are strict. A key without a default must stand in the recipe file.
+
+use bauta_data::{Augment, DatasetName, OnError};
+use bauta_masking::Strategy;
+use serde::{Deserialize, Serialize};
+
+/// One experiment: a choice of data, model, mask, target, schedule and evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// The system that reads the recipe.
+    pub system: System,
+    /// Seed of every random stream of the run.
+    #[serde(default)]
+    pub seed: u64,
+    /// What the recipe reproduces and what to expect of it.
+    pub about: About,
+    /// The images.
+    pub data: Data,
+    /// The encoder.
+    pub model: Model,
+    /// The MAE decoder.
+    pub decoder: Decoder,
+    /// Which tokens are hidden.
+    pub mask: Mask,
+    /// What must be predicted.
+    pub target: Target,
+    /// Optimiser and schedule.
+    pub train: Train,
+    /// What is measured at the end.
+    #[serde(default)]
+    pub eval: Eval,
+}
+
+/// The systems, by the names that recipes use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum System {
+    /// Masked Autoencoders Are Scalable Vision Learners (arXiv 2111.06377).
+    Mae,
+}
+
+impl System {
+    /// Every system, in the order of the documentation.
+    pub const ALL: [Self; 1] = [Self::Mae];
+
+    /// The name that recipes use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mae => "mae",
+        }
+    }
+}
+
+/// Provenance: shown by `cargo xtask list` and at the head of the report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// One line on what the recipe does.
+    pub summary: String,
+    /// The paper, as `Authors, title, identifier`.
+    pub paper: String,
+    /// Expected minutes of training and evaluation, on the machine named in `machine`.
+    pub minutes: f64,
+    /// The machine that `minutes` speaks of.
+    pub machine: String,
+    /// Name of the headline metric in `summary.json`, such as `linear_top1`.
+    pub metric: String,
+    /// The value to expect of it, where it has been measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<f64>,
+}
+
+/// The images to train and evaluate on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The data set.
+    pub name: DatasetName,
+    /// A folder that holds it in its canonical layout; fetched to the cache when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<std::path::PathBuf>,
+    /// Use only this many training images (the first of the split).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Side of the square images that the model sees, in pixels, or `[height, width]`.
+    pub image_size: ImageSize,
+    /// What to do with an image that cannot be decoded.
+    #[serde(default)]
+    pub on_error: OnError,
+    /// How training images are varied.
+    #[serde(default)]
+    pub augment: Augment,
+}
+
+/// Height and width in pixels, written as one number or as `[height, width]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a number of pixels or [height, width]")]
+pub enum ImageSize {
+    /// Both sides.
+    Square(usize),
+    /// `[height, width]`.
+    Rectangle([usize; 2]),
+}
+
+impl ImageSize {
+    /// Height in pixels.
+    pub fn height(self) -> usize {
+        match self {
+            Self::Square(side) => side,
+            Self::Rectangle([height, _]) => height,
+        }
+    }
+
+    /// Width in pixels.
+    pub fn width(self) -> usize {
+        match self {
+            Self::Square(side) => side,
+            Self::Rectangle([_, width]) => width,
+        }
+    }
+}
+
+/// The vision transformer that encodes visible tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Patch side in pixels.
+    pub patch_size: usize,
+    /// Width of a token, D.
+    pub dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Attention heads; must divide `dim`.
+    pub heads: usize,
+    /// Hidden width of a block's MLP over `dim`.
+    #[serde(default = "defaults::mlp_ratio")]
+    pub mlp_ratio: f64,
+}
+
+/// The transformer that predicts masked patches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decoder {
+    /// Width of a token.
+    pub dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Attention heads; must divide `dim`.
+    pub heads: usize,
+}
+
+/// Which tokens are hidden.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mask {
+    /// How they are chosen.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// The fraction hidden, in (0, 1).
+    pub ratio: f64,
+}
+
+/// What must be predicted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// The kind of target.
+    #[serde(default)]
+    pub kind: TargetKind,
+}
+
+/// Targets, by the names that recipes use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetKind {
+    /// Pixels of the normalised image.
+    Pixels,
+    /// Pixels standardised within each patch (MAE's headline models).
+    #[default]
+    NormalizedPixels,
+}
+
+impl TargetKind {
+    /// Every target, in the order of the documentation.
+    pub const ALL: [Self; 2] = [Self::Pixels, Self::NormalizedPixels];
+
+    /// The name that recipes use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pixels => "pixels",
+            Self::NormalizedPixels => "normalized-pixels",
+        }
+    }
+}
+
+/// Optimiser, schedule and bookkeeping.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// Passes over the training images.
+    pub epochs: u32,
+    /// Images in one forward pass.
+    pub batch_size: usize,
+    /// Forward passes in one optimiser step.
+    #[serde(default = "defaults::accumulate")]
+    pub accumulate: usize,
+    /// Learning rate at 256 images a step; scaled by `batch_size · accumulate / 256`.
+    pub base_lr: f64,
+    /// Learning rate at the end of the cosine, before layer scales.
+    #[serde(default)]
+    pub min_lr: f64,
+    /// Length of the linear warm-up, in epochs.
+    #[serde(default)]
+    pub warmup_epochs: f64,
+    /// Decoupled weight decay of matrices.
+    #[serde(default = "defaults::weight_decay")]
+    pub weight_decay: f64,
+    /// AdamW's decay rates of the first and second moment.
+    #[serde(default = "defaults::betas")]
+    pub betas: [f64; 2],
+    /// Clip the gradient's global norm to this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_grad: Option<f64>,
+    /// Keep an exponential moving average of the weights with this decay, and evaluate it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
+    /// Arithmetic of matrix products.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Where tensors live.
+    #[serde(default)]
+    pub device: Device,
+    /// Threads of libtorch and of the loader; 0 takes every core.
+    #[serde(default)]
+    pub threads: usize,
+    /// Write a checkpoint every this many steps; 0 only at the end.
+    #[serde(default)]
+    pub checkpoint_every: u64,
+    /// Write metrics every this many steps.
+    #[serde(default = "defaults::log_every")]
+    pub log_every: u64,
+}
+
+/// Arithmetic of matrix products; parameters and losses stay in single precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    Fp32,
+    /// bfloat16 autocast.
+    Bf16,
+}
+
+impl Precision {
+    /// The name that recipes use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+/// Where tensors live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Device {
+    /// CUDA where libtorch finds a device, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The first CUDA device.
+    Cuda,
+}
+
+/// What is measured at the end, on the official test split.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Eval {
+    /// What stands for an image.
+    pub features: Features,
+    /// Weighted k-nearest neighbours.
+    pub knn: Knn,
+    /// Linear probe.
+    pub linear: Linear,
+    /// Reconstruction pictures.
+    pub pictures: Pictures,
+}
+
+/// What stands for an image, from the final layer norm's output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Features {
+    /// Mean of the patch tokens.
+    #[default]
+    Mean,
+    /// The class token.
+    Cls,
+}
+
+impl Features {
+    /// What it is, in words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Mean => "mean of the patch tokens",
+            Self::Cls => "class token",
+        }
+    }
+}
+
+/// Weighted k-nearest neighbours on standardised features, cosine similarity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Knn {
+    /// Neighbours that vote.
+    pub k: usize,
+    /// Votes are weighted by exp(similarity / temperature).
+    pub temperature: f64,
+}
+
+impl Default for Knn {
+    fn default() -> Self {
+        Self { k: 20, temperature: 0.07 }
+    }
+}
+
+/// Linear probe: batch norm without affine parameters, then one linear layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Linear {
+    /// Passes over the training features.
+    pub epochs: u32,
+    /// Features in one step.
+    pub batch_size: usize,
+    /// Learning rate at 256 features a step.
+    pub base_lr: f64,
+    /// Length of the linear warm-up, in epochs.
+    pub warmup_epochs: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+}
+
+impl Default for Linear {
+    fn default() -> Self {
+        Self { epochs: 30, batch_size: 512, base_lr: 0.1, warmup_epochs: 1.0, weight_decay: 0.0 }
+    }
+}
+
+/// Reconstruction pictures of the first test images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pictures {
+    /// How many images.
+    pub count: usize,
+}
+
+impl Default for Pictures {
+    fn default() -> Self {
+        Self { count: 24 }
+    }
+}
+
+mod defaults {
+    pub(super) fn mlp_ratio() -> f64 {
+        4.0
+    }
+    pub(super) fn accumulate() -> usize {
+        1
+    }
+    pub(super) fn weight_decay() -> f64 {
+        0.05
+    }
+    pub(super) fn betas() -> [f64; 2] {
+        [0.9, 0.95]
+    }
+    pub(super) fn log_every() -> u64 {
+        50
+    }
+}

@@ -1,0 +1,168 @@
+//! Hostile recipes: each is refused in one line that names the key and its place.
+
+mod valid;
+
+use std::path::Path;
+
+use bauta_recipe::{Layers, Recipe};
+
+/// The error of the valid recipe with `line` replaced.
+fn error_in_file(line: &str, replacement: &str) -> String {
+    assert!(valid::RECIPE.contains(line), "the valid recipe has no {line:?}");
+    let text = valid::RECIPE.replacen(line, replacement, 1);
+    Recipe::parse(&text, Path::new("r.toml"), &Layers::default())
+        .expect_err(replacement)
+        .to_string()
+}
+
+/// The error of the valid recipe under one override.
+fn error_of_override(assignment: &str) -> String {
+    let layers = Layers { quick: false, set: vec![assignment.to_owned()] };
+    Recipe::parse(valid::RECIPE, Path::new("r.toml"), &layers).expect_err(assignment).to_string()
+}
+
+#[test]
+fn an_error_in_the_file_names_file_line_and_key() {
+    for (line, replacement, message) in [
+        (
+            "ratio = 0.75",
+            "ration = 0.75",
+            "r.toml:26: unknown key mask.ration; did you mean mask.ratio?",
+        ),
+        ("[mask]", "[maks]", "r.toml:24: unknown key maks; did you mean mask?"),
+        ("seed = 7", "sede = 7", "r.toml:2: unknown key sede; did you mean seed?"),
+        (
+            "epochs = 4",
+            "epochs = \"4\"",
+            "r.toml:30: train.epochs: expected an integer, found string \"4\"",
+        ),
+        (
+            "epochs = 4",
+            "epochs = 4.5",
+            "r.toml:30: train.epochs: expected an integer, found number 4.5",
+        ),
+        (
+            "epochs = 4",
+            "epochs = -1",
+            "r.toml:30: train.epochs: expected an integer from 0 to 4294967295, found integer -1",
+        ),
+        (
+            "epochs = 4",
+            "epochs = 99999999999999999999",
+            "r.toml:30: the number 99999999999999999999 does not fit 64 bits",
+        ),
+        ("epochs = 4", "", "r.toml:29: missing key train.epochs"),
+        ("system = \"mae\"", "", "r.toml: missing key system"),
+        (
+            "system = \"mae\"",
+            "system = \"mea\"",
+            "r.toml:1: system \"mea\" is not known; did you mean mae?; known: mae",
+        ),
+        ("strategy = \"random\"", "strategy = 3", "r.toml:25: mask.strategy: expected one of "),
+        (
+            "image_size = 32",
+            "image_size = \"big\"",
+            "r.toml:12: data.image_size: expected a number of pixels or [height, width]",
+        ),
+        ("ratio = 0.75", "ratio = 1.2", "r.toml:26: mask.ratio 1.2 is outside (0, 1)"),
+        ("heads = 4", "heads = 3", "r.toml:18: model.heads 3 does not divide model.dim 64"),
+        ("ratio = 0.75", "ratio = ", "r.toml:26: "),
+        (
+            "betas = [0.9, 0.95]",
+            "betas = [0.9]",
+            "r.toml:33: train.betas: expected an array of 2 values, found 1 values",
+        ),
+        (
+            "betas = [0.9, 0.95]",
+            "betas = [\n0.9,\n\"x\"]",
+            "r.toml:35: train.betas: expected a number, found string \"x\"",
+        ),
+        ("[decoder]", "[decoder.inner]\n[decoder]", "r.toml:20: "),
+    ] {
+        let error = error_in_file(line, replacement);
+        assert!(error.starts_with(message), "{replacement:?}: {error:?}");
+        assert!(error.lines().count() <= 2, "{error:?}");
+    }
+}
+
+#[test]
+fn an_error_in_an_override_names_the_override() {
+    for (assignment, message) in [
+        ("train.epochs=abc", "expected an integer, found string \"abc\""),
+        ("train.epochs=", "expected an integer, found string \"\""),
+        ("epochs=2", "unknown key epochs; did you mean train.epochs?"),
+        ("traln.epochs=2", "unknown key traln.epochs; did you mean train.epochs?"),
+        ("mask.ration=0.5", "unknown key mask.ration; did you mean mask.ratio?"),
+        ("seed.x=2", "seed: expected an integer, found a table"),
+        ("mask=0.5", "expected a table, found number 0.5"),
+        ("mask.strategy=rnadom", "mask.strategy \"rnadom\" is not known; did you mean random?"),
+        ("mask.ratio=0", "mask.ratio 0 is outside (0, 1)"),
+        ("mask.ratio=1", "mask.ratio 1 is outside (0, 1)"),
+        ("mask.ratio=nan", "mask.ratio NaN is outside (0, 1)"),
+        ("mask.ratio=0.999", "mask.ratio 0.999 leaves 0 visible and 64 masked of 64 tokens"),
+        ("model.patch_size=5", "an image of 32 × 32 pixels is not a multiple of the patch size 5"),
+        ("model.patch_size=0", "model.patch_size 0 is less than 1"),
+        ("model.dim=66", "model.dim 66 is not a multiple of 4"),
+        ("model.heads=0", "model.heads 0 is less than 1"),
+        ("model.heads=5", "model.heads 5 does not divide model.dim 64"),
+        ("model.depth=0", "model.depth 0 is less than 1"),
+        ("model.mlp_ratio=-1", "model.mlp_ratio -1 is not a finite number above 0"),
+        ("decoder.dim=30", "decoder.dim 30 is not a multiple of 4"),
+        ("decoder.heads=5", "decoder.heads 5 does not divide decoder.dim 32"),
+        ("decoder.depth=0", "decoder.depth 0 is less than 1"),
+        ("train.epochs=0", "train.epochs 0 is less than 1"),
+        ("train.batch_size=0", "train.batch_size 0 is less than 1"),
+        ("train.accumulate=0", "train.accumulate 0 is less than 1"),
+        ("train.base_lr=0", "train.base_lr 0 is not a finite number above 0"),
+        ("train.base_lr=-1e-3", "train.base_lr -0.001 is not a finite number above 0"),
+        ("train.base_lr=inf", "train.base_lr inf is not a finite number above 0"),
+        ("train.base_lr=nan", "train.base_lr NaN is not a finite number above 0"),
+        ("train.min_lr=-1", "train.min_lr -1 is not a finite number of at least 0"),
+        ("train.warmup_epochs=5", "train.warmup_epochs 5 is longer than the run, train.epochs 4"),
+        ("train.weight_decay=-0.1", "train.weight_decay -0.1 is not a finite number of at least 0"),
+        ("train.betas=[0.9, 1.0]", "train.betas holds 1, which is outside [0, 1)"),
+        ("train.clip_grad=0", "train.clip_grad 0 is not a finite number above 0"),
+        ("train.ema=1.0", "train.ema 1 is outside (0, 1)"),
+        ("train.log_every=0", "train.log_every 0 is less than 1"),
+        ("train.precision=fp16", "train.precision \"fp16\" is not known"),
+        ("data.limit=0", "data.limit 0 is less than 1"),
+        ("data.limit=100", "data.limit 100 is less than one step of 128 images"),
+        ("data.augment.scale=[0.0, 1.0]", "data.augment.scale = [0.0, 1.0]: wants"),
+        (
+            "data.augment.crop=centre",
+            "data.augment.crop \"centre\" is not known; did you mean center?",
+        ),
+        ("data.image_size=0", "data.image_size 0 is less than 1"),
+        ("data.image_size=[32, 33]", "an image of 32 × 33 pixels is not a multiple"),
+        ("data.name=folder", "data.root is missing: data.name \"folder\" reads a folder of yours"),
+        ("data.name=shards", "data.root is missing: data.name \"shards\" reads a folder of yours"),
+        ("eval.knn.k=0", "eval.knn.k 0 is less than 1"),
+        ("eval.knn.temperature=0", "eval.knn.temperature 0 is not a finite number above 0"),
+        ("eval.linear.warmup_epochs=99", "eval.linear.warmup_epochs 99 is longer than the run"),
+        ("about.minutes=-1", "about.minutes -1 is not a finite number of at least 0"),
+    ] {
+        let error = error_of_override(assignment);
+        assert!(error.contains(message), "{assignment}: {error:?}");
+        assert!(error.starts_with("--set "), "{assignment}: {error:?}");
+    }
+    for malformed in ["", "train.epochs", "=3", "train..epochs=3", ".=1"] {
+        let error = error_of_override(malformed);
+        assert!(error.ends_with("expected key=value, such as train.epochs=2"), "{error:?}");
+    }
+}
+
+#[test]
+fn quick_needs_its_table() {
+    let text = valid::RECIPE.split("[quick]").next().expect("the part before [quick]");
+    let layers = Layers { quick: true, set: Vec::new() };
+    let error = Recipe::parse(text, Path::new("r.toml"), &layers).unwrap_err().to_string();
+    assert_eq!(error, "r.toml: --quick needs a [quick] table, and this recipe has none");
+}
+
+#[test]
+fn a_mistake_in_the_quick_table_names_its_line() {
+    let text = valid::RECIPE.replace("\"train.epochs\" = 1", "\"train.epoch\" = 1");
+    let layers = Layers { quick: true, set: Vec::new() };
+    let error = Recipe::parse(&text, Path::new("r.toml"), &layers).unwrap_err().to_string();
+    assert_eq!(error, "r.toml:36: unknown key train.epoch; did you mean train.epochs?");
+}

@@ -1,0 +1,175 @@
+//! Layers, known keys and the round trip through the resolved file.
+
+mod valid;
+
+use std::path::Path;
+
+use bauta_masking::Strategy;
+use bauta_recipe::{Features, ImageSize, Layers, Precision, Recipe, TargetKind, known_keys};
+use proptest::prelude::*;
+
+fn parse(text: &str, quick: bool, set: &[&str]) -> Recipe {
+    let layers = Layers { quick, set: set.iter().map(|&text| text.to_owned()).collect() };
+    Recipe::parse(text, Path::new("r.toml"), &layers).expect("a valid recipe")
+}
+
+/// The keys that every recipe must know under these names.
+const PROMISED: [(&str, &str); 23] = [
+    ("seed", "3"),
+    ("data.name", "mnist"),
+    ("data.root", "/srv/images"),
+    ("data.limit", "500"),
+    ("model.patch_size", "8"),
+    ("model.dim", "96"),
+    ("model.depth", "3"),
+    ("model.heads", "2"),
+    ("decoder.dim", "48"),
+    ("decoder.depth", "2"),
+    ("decoder.heads", "2"),
+    ("mask.strategy", "random"),
+    ("mask.ratio", "0.5"),
+    ("target.kind", "normalized-pixels"),
+    ("train.epochs", "9"),
+    ("train.batch_size", "64"),
+    ("train.base_lr", "1"),
+    ("train.weight_decay", "0.1"),
+    ("train.precision", "bf16"),
+    ("train.checkpoint_every", "10"),
+    ("train.log_every", "5"),
+    ("train.threads", "2"),
+    ("data.image_size", "[64, 32]"),
+];
+
+#[test]
+fn every_promised_key_is_known_and_can_be_set() {
+    let original = parse(valid::RECIPE, false, &[]);
+    for (key, value) in PROMISED {
+        assert!(known_keys().iter().any(|known| known == key), "{key} is not known");
+        let changed = parse(valid::RECIPE, false, &[&format!("{key}={value}")]);
+        assert!(changed != original || key == "mask.strategy", "{key}={value} changed nothing");
+    }
+}
+
+#[test]
+fn every_known_key_is_written_by_to_toml() {
+    let optional = ["data.root", "data.limit", "about.expected", "train.clip_grad", "train.ema"];
+    let text = parse(valid::RECIPE, false, &[]).to_toml().expect("expressible");
+    let table: toml::Table = text.parse().expect("TOML");
+    for key in known_keys() {
+        let found = key
+            .split('.')
+            .try_fold(&toml::Value::Table(table.clone()), |value, part| value.get(part))
+            .is_some();
+        assert_eq!(found, !optional.contains(&key.as_str()), "{key}");
+    }
+}
+
+#[test]
+fn layers_lie_over_each_other_in_order() {
+    let plain = parse(valid::RECIPE, false, &[]);
+    assert_eq!((plain.train.epochs, plain.data.limit), (4, None));
+    let quick = parse(valid::RECIPE, true, &[]);
+    assert_eq!((quick.train.epochs, quick.data.limit), (1, Some(1280)));
+    let set = parse(valid::RECIPE, true, &["train.epochs=2", "train.epochs=3"]);
+    assert_eq!((set.train.epochs, set.data.limit), (3, Some(1280)));
+    let tables = parse(valid::RECIPE, false, &["decoder={ dim = 64 }"]);
+    assert_eq!((tables.decoder.dim, tables.decoder.depth), (64, 1));
+    let nested = valid::RECIPE.replace("\"train.epochs\" = 1", "train.epochs = 1");
+    assert_eq!(parse(&nested, true, &[]).train.epochs, 1);
+}
+
+#[test]
+fn an_override_is_toml_or_else_text() {
+    let rectangle = parse(valid::RECIPE, false, &["data.image_size=[32, 64]"]);
+    assert_eq!(rectangle.data.image_size, ImageSize::Rectangle([32, 64]));
+    for assignment in ["data.root=/srv/a b", "data.root=\"/srv/a b\""] {
+        let root = parse(valid::RECIPE, false, &[assignment]).data.root;
+        assert_eq!(root.as_deref(), Some(Path::new("/srv/a b")));
+    }
+    assert_eq!(parse(valid::RECIPE, false, &["train.base_lr=1"]).train.base_lr, 1.0);
+}
+
+#[test]
+fn the_names_of_enums_are_the_names_in_files() {
+    for kind in TargetKind::ALL {
+        let assignment = format!("target.kind={}", kind.name());
+        assert_eq!(parse(valid::RECIPE, false, &[&assignment]).target.kind, kind);
+    }
+    for strategy in Strategy::ALL {
+        let assignment = format!("mask.strategy={}", strategy.name());
+        assert_eq!(parse(valid::RECIPE, false, &[&assignment]).mask.strategy, strategy);
+    }
+}
+
+#[test]
+fn committed_recipes_are_valid_with_and_without_quick() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments/recipes");
+    if !folder.is_dir() {
+        return; // A published crate travels without the workspace's recipes.
+    }
+    for name in bauta_recipe::names(&folder).expect("a readable folder") {
+        let path = bauta_recipe::find(&folder, &name).expect("a name that was just listed");
+        for quick in [false, true] {
+            let recipe = Recipe::load(&path, &Layers { quick, set: Vec::new() });
+            assert!(recipe.is_ok(), "{}", recipe.unwrap_err());
+        }
+    }
+}
+
+prop_compose! {
+    fn arbitrary_recipe()(
+        seed in 0..=i64::MAX as u64,
+        patch in 1_usize..=8,
+        rows in 2_usize..9,
+        columns in 2_usize..9,
+        dim in 1_usize..40,
+        heads in prop::sample::select(vec![1_usize, 2, 4]),
+        depth in 1_usize..30,
+        epochs in 1_u32..2000,
+        base_lr in 1e-9_f64..10.0,
+        warmup in 0.0_f64..1.0,
+        betas in [0.0_f64..1.0, 0.0_f64..1.0],
+        limit in prop::option::of(4096_usize..1_000_000),
+        root in prop::option::of("[a-zA-Z0-9_/. \"'\\\\é-]{1,20}"),
+        clip_grad in prop::option::of(1e-3_f64..100.0),
+        summary in "\\PC{0,40}",
+        bf16 in any::<bool>(),
+        cls in any::<bool>(),
+    ) -> Recipe {
+        let mut recipe = parse(valid::RECIPE, false, &[]);
+        recipe.seed = seed;
+        recipe.about.summary = summary;
+        recipe.data.image_size = ImageSize::Rectangle([rows * patch, columns * patch]);
+        recipe.data.limit = limit;
+        recipe.data.root = root.map(Into::into);
+        recipe.model.patch_size = patch;
+        recipe.model.dim = 4 * dim;
+        recipe.model.heads = heads;
+        recipe.model.depth = depth;
+        recipe.mask.ratio = 0.5;
+        recipe.train.epochs = epochs;
+        recipe.train.base_lr = base_lr;
+        recipe.train.warmup_epochs = warmup;
+        recipe.train.betas = betas;
+        recipe.train.clip_grad = clip_grad;
+        recipe.train.precision = if bf16 { Precision::Bf16 } else { Precision::Fp32 };
+        recipe.eval.features = if cls { Features::Cls } else { Features::Mean };
+        recipe
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_resolved_recipe_reads_back_equal(recipe in arbitrary_recipe()) {
+        prop_assert!(recipe.validate().is_ok(), "{:?}", recipe.validate());
+        let text = recipe.to_toml().expect("expressible");
+        let read = Recipe::parse(&text, Path::new("r.toml"), &Layers::default());
+        prop_assert_eq!(read.expect("what was written is valid"), recipe);
+    }
+
+    #[test]
+    fn no_text_makes_reading_panic(text in "\\PC{0,200}", assignment in "\\PC{0,40}") {
+        let layers = Layers { quick: true, set: vec![assignment] };
+        let _ = Recipe::parse(&text, Path::new("r.toml"), &layers);
+    }
+}

@@ -1,0 +1,60 @@
+//! What a masked model predicts, and the loss on the masked positions.
+//!
+//! A [`Target`] makes the values to predict from the whole image and compares
+//! predictions with them. Visible positions never enter: their gradient is
+//! exactly zero, because they are left out before the loss.
+//!
+//! ```
+//! use bauta_backbones::TokenIndices;
+//! use bauta_masking::{Grid, MaskPlan};
+//! use bauta_targets::{PixelTarget, Target};
+//! use tch::{Device, Kind, Tensor};
+//!
+//! let grid = Grid::image(2, 2)?;
+//! let plan = MaskPlan::from_noise(&[0.4, 0.1, 0.9, 0.6], 1, 0.5)?;
+//! let indices = TokenIndices::new(&plan, Device::Cpu);
+//! let target = PixelTarget::raw(grid, 3);
+//! let images = Tensor::ones([1, 3, 8, 8], (Kind::Float, Device::Cpu));
+//! let wanted = target.masked(&images, &indices)?;
+//! assert_eq!(wanted.size(), [1, 2, 48]);
+//! assert_eq!(target.loss(&wanted.zeros_like(), &wanted)?.double_value(&[]), 1.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod patchify;
+mod pixels;
+
+use bauta_backbones::TokenIndices;
+use tch::Tensor;
+
+pub use patchify::{patchify, unpatchify};
+pub use pixels::PixelTarget;
+
+/// What must be predicted at the masked positions, and how a prediction is judged.
+pub trait Target {
+    /// Makes the targets of the masked tokens: normalised images [B, C, H, W] to [B, M, P].
+    ///
+    /// # Errors
+    /// [`TargetError::Shape`] when the images do not fit the target's grid.
+    fn masked(&self, images: &Tensor, indices: &TokenIndices) -> Result<Tensor, TargetError>;
+
+    /// The loss of a prediction [B, M, P], a scalar in single precision.
+    ///
+    /// # Errors
+    /// [`TargetError::Shape`] when prediction and target differ in shape.
+    fn loss(&self, prediction: &Tensor, target: &Tensor) -> Result<Tensor, TargetError>;
+}
+
+/// Tensors that do not fit together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// A tensor of the wrong shape.
+    #[error("a tensor is {found:?}, the target wants {expected}")]
+    Shape {
+        /// Its shape.
+        found: Vec<i64>,
+        /// What the target wants.
+        expected: String,
+    },
+}

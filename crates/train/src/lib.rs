@@ -1,0 +1,24 @@
+//! Training: step loop, optimiser, schedules, precision, exact resume, metrics.
+//!
+//! [`fit`] takes an [`Objective`] (one system's step) and a feed of prepared
+//! inputs, and leaves a run folder with metrics and checkpoints. A run that is
+//! interrupted at any instant goes on from its last checkpoint and ends, on the
+//! CPU with the same number of threads, with bit-identical weights.
+
+mod checkpoint;
+mod ema;
+mod error;
+mod metrics;
+mod objective;
+mod optimizer;
+mod schedule;
+mod trainer;
+
+pub use checkpoint::{Checkpoints, Progress};
+pub use ema::Ema;
+pub use error::TrainError;
+pub use metrics::{MetricsLog, Record};
+pub use objective::Objective;
+pub use optimizer::{AdamWConfig, Optimizer, is_decayed};
+pub use schedule::Schedule;
+pub use trainer::{Event, Outcome, Precision, TrainConfig, fit};

@@ -1,0 +1,87 @@
+//! `data`: data sets in the user's cache.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use bauta_data::{DatasetName, FetchEvent, PACKAGES, Package, cache_root, locate};
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::bytes;
+
+/// What to do with data sets.
+#[derive(Subcommand)]
+pub enum Task {
+    /// Fetch a data set to the cache, unless it is there
+    Fetch {
+        /// Its name in `data list`
+        name: String,
+    },
+    /// List the data sets that can be fetched, and which are there
+    List,
+}
+
+/// Fetches or lists.
+pub fn data(task: Task) -> Result<()> {
+    match task {
+        Task::Fetch { name } => match PACKAGES.iter().find(|package| package.name == name) {
+            Some(package) => {
+                let folder = fetch_package(package)?;
+                println!("{name} is in {}", folder.display());
+                Ok(())
+            }
+            None => bail!("no data set named {name}; {}", known(&name)),
+        },
+        Task::List => list(),
+    }
+}
+
+/// Fetches a recipe's data set; one that reads a folder of the user's needs nothing.
+pub fn fetch(name: DatasetName) -> Result<()> {
+    name.package().map_or(Ok(()), |package| fetch_package(package).map(drop))
+}
+
+fn known(name: &str) -> String {
+    let names = || PACKAGES.iter().map(|package| package.name);
+    let nearest = bauta_recipe::nearest(name, names()).unwrap_or_default();
+    format!("did you mean {nearest}? Known: {}", names().collect::<Vec<_>>().join(", "))
+}
+
+/// Says what happens only if there is something to fetch.
+fn fetch_package(package: &Package) -> Result<PathBuf> {
+    let root = cache_root()?;
+    if let Some(folder) = locate(package, &root) {
+        return Ok(folder);
+    }
+    eprintln!("Fetching {}", package.about);
+    let style = "{bar:40} {bytes} of {total_bytes}, {elapsed} {msg}";
+    let bar = ProgressBar::new(package.bytes)
+        .with_style(ProgressStyle::with_template(style).context("the template is well-formed")?);
+    let mut report = |event: FetchEvent<'_>| match event {
+        FetchEvent::Licence(terms) => eprintln!("Licence: {terms}"),
+        FetchEvent::Waiting => eprintln!("Another process is fetching it; waiting"),
+        FetchEvent::Started(command) => eprintln!("{command}"),
+        FetchEvent::Downloaded { bytes, .. } => bar.set_position(bytes),
+        FetchEvent::Verifying => bar.set_message("verifying"),
+        FetchEvent::Unpacking => bar.set_message("unpacking"),
+        FetchEvent::Done(_) => bar.finish_and_clear(),
+    };
+    bauta_data::fetch(package, &root, &mut report)
+        .with_context(|| format!("cannot fetch {}", package.name))
+}
+
+fn list() -> Result<()> {
+    let root = cache_root()?;
+    println!("Data sets in {} (BAUTA_DATA chooses another folder)", root.display());
+    for package in PACKAGES {
+        let state = match locate(package, &root) {
+            Some(folder) => format!("here, {}", bytes::show(bytes::of_folder(&folder))),
+            None => format!("not here, {} to fetch", bytes::show(package.bytes)),
+        };
+        println!("  {:16} {state}\n{:18} {}", package.name, "", package.about);
+        let Package { registry, package: archive, version, .. } = package;
+        println!("{:18} {} {archive} {version}; {}", "", registry.name(), package.licence);
+    }
+    println!("Images of yours: data.name \"folder\" or \"shards\", with --set data.root=DIR");
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Automation of the workspace: `cargo xtask COMMAND`, one file per command.
+//!
+//! Links no libtorch, so that it builds in seconds and can set libtorch up.
+
+// Telling a person what happens is what this program is for.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod bench;
+mod bytes;
+mod cargo;
+mod check;
+mod data;
+mod doctor;
+mod libtorch;
+mod list;
+mod report;
+mod rules;
+mod run;
+mod run_folder;
+mod setup;
+mod test;
+mod workspace;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// Sets up, runs, tests and checks Bauta.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Command {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Find or fetch libtorch, so that plain cargo and editors find it too
+    Setup,
+    /// Say what is there, what is wrong and what to do
+    Doctor,
+    /// Fetch or list data sets
+    #[command(subcommand)]
+    Data(data::Task),
+    /// List systems, recipes, strategies, targets and claims
+    List {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Train and evaluate a recipe, after whatever set-up is missing
+    Run(run::Arguments),
+    /// Run all tests, after setting libtorch up if it is missing
+    Test,
+    /// Run the benches, or the one named
+    Bench {
+        /// A bench target; all of them if none is named
+        name: Option<String>,
+        /// Gather the estimates of this run in a JSON file
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// Check format, house rules, lints, documentation and tests
+    Check {
+        /// Leave the tests out
+        #[arg(long)]
+        no_tests: bool,
+    },
+    /// Write a run's report.html again from its folder
+    Report {
+        /// The run's folder
+        run_dir: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let task = Command::parse().task;
+    match Workspace::find().and_then(|workspace| perform(task, &workspace)) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("error: {}", explain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The error and its causes in one line, without those that the one above has told already.
+fn explain(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !told.contains(&cause) {
+            told += if told.is_empty() { "" } else { ": " };
+            told += &cause;
+        }
+    }
+    told
+}
+
+fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
+    match task {
+        Task::Setup => setup::setup(workspace),
+        Task::Doctor => return doctor::doctor(workspace),
+        Task::Data(task) => data::data(task),
+        Task::List { json } => list::list(workspace, json),
+        Task::Run(arguments) => return run::run(workspace, &arguments),
+        Task::Test => test::test(workspace),
+        Task::Bench { name, json } => bench::bench(workspace, name.as_deref(), json.as_deref()),
+        Task::Check { no_tests } => return check::check(workspace, no_tests),
+        Task::Report { run_dir } => return report::report(workspace, &run_dir),
+    }
+    .map(|()| ExitCode::SUCCESS)
+}

@@ -1,0 +1,95 @@
+//! Rule 2: dependencies point one way, from upper layers to lower ones.
+
+use super::{Graph, Violation};
+
+/// The layers from the ground up. A package may use any layer below its own.
+const LAYERS: [&[&str]; 6] = [
+    &["bauta-masking", "bauta-data", "bauta-evolve", "bauta-libtorch"],
+    &["bauta-backbones", "bauta-supermask", "bauta-brep", "bauta-multilabel", "bauta-recipe"],
+    &["bauta-targets", "bauta-multimodal", "bauta-siamese"],
+    &["bauta-train", "bauta-eval"],
+    &["bauta-experiments"],
+    &["bauta-benches", "xtask"],
+];
+
+/// What a package may use of its own layer, and why.
+const WITHIN_A_LAYER: [(&str, &str, &str); 1] =
+    [("bauta-data", "bauta-masking", "augmentation draws from the same random streams as masks")];
+
+/// Checks every edge between the workspace's own packages.
+pub fn check(graph: &Graph) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for package in graph.members.keys() {
+        let mut report = |message: String| {
+            violations.push(Violation {
+                path: graph.manifest(package),
+                line: 1,
+                rule: "layers",
+                message,
+            });
+        };
+        let Some(own) = layer(package) else {
+            report(format!("{package} has no layer; give it one in xtask/src/rules/layers.rs"));
+            continue;
+        };
+        for used in graph.dependencies(package) {
+            let Some(its) = layer(used) else { continue };
+            let excepted = WITHIN_A_LAYER.iter().any(|(a, b, _)| a == package && *b == used);
+            if its > own {
+                report(format!("{package} must not use {used}, which lies above it"));
+            } else if its == own && !excepted {
+                report(format!(
+                    "{package} must not use {used} of its own layer; if a paper wants it, \
+                     say so in xtask/src/rules/layers.rs"
+                ));
+            }
+        }
+    }
+    violations
+}
+
+fn layer(package: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&package))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::graph::tests::graph;
+    use super::*;
+
+    fn messages(edges: &[(&str, &[&str])]) -> Vec<String> {
+        check(&graph(edges)).into_iter().map(|violation| violation.message).collect()
+    }
+
+    #[test]
+    fn downward_edges_and_excepted_ones_are_fine() {
+        let none: Vec<String> = Vec::new();
+        let edges: [(&str, &[&str]); 4] = [
+            ("bauta-masking", &["serde"]),
+            ("bauta-data", &["bauta-masking"]),
+            ("bauta-targets", &["bauta-backbones", "bauta-masking", "tch"]),
+            ("bauta-experiments", &["bauta-eval", "bauta-data"]),
+        ];
+        assert_eq!(messages(&edges), none);
+    }
+
+    #[test]
+    fn upward_and_sideways_edges_and_strangers_are_not() {
+        let found = messages(&[
+            ("bauta-masking", &["bauta-data"]),
+            ("bauta-backbones", &["bauta-targets"]),
+            ("bauta-eval", &["bauta-train"]),
+            ("bauta-novelty", &[]),
+        ]);
+        let expected = [
+            "bauta-backbones must not use bauta-targets, which lies above it",
+            "bauta-eval must not use bauta-train of its own layer",
+            "bauta-masking must not use bauta-data of its own layer",
+            "bauta-novelty has no layer",
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "{found}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `run`: whatever set-up is missing, then the training program in this one's place.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+use bauta_recipe::{Layers, Recipe};
+use clap::Args;
+
+use crate::cargo::{cargo, complete, library_path};
+use crate::libtorch::Search;
+use crate::workspace::Workspace;
+use crate::{data, run_folder};
+
+/// What a run is told.
+#[derive(Args)]
+pub struct Arguments {
+    /// Name of a recipe, or path of a .toml file
+    recipe: String,
+    /// Override a key of the recipe
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The run's folder, runs/RECIPE if not given; an earlier run there is moved to DIR.1, DIR.2 …
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on from the last checkpoint in the run's folder
+    #[arg(long)]
+    resume: bool,
+    /// Take the recipe's own reduced setting
+    #[arg(long)]
+    quick: bool,
+}
+
+/// Trains and evaluates a recipe; every mistake in the arguments is found before anything is set up.
+pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
+    let path = bauta_recipe::find(&workspace.recipes(), &arguments.recipe)?;
+    let layers = Layers { quick: arguments.quick, set: arguments.set.clone() };
+    let recipe = Recipe::load(&path, &layers)?;
+    let folder = match &arguments.out {
+        Some(folder) => folder.clone(),
+        None => {
+            let name = path.file_stem().context("a recipe file has a name")?;
+            workspace.shown(&workspace.root.join("runs").join(name))
+        }
+    };
+    run_folder::check(&folder, arguments.resume)?;
+
+    Search::new(workspace)?.find_or_fetch()?;
+    if recipe.data.root.is_none() {
+        data::fetch(recipe.data.name)?;
+    }
+    let mut command = Bauta::build(workspace)?.command("run");
+    command.arg(std::path::absolute(&path)?);
+    for assignment in &arguments.set {
+        command.args(["--set", assignment]);
+    }
+    command.arg("--out").arg(&folder);
+    if arguments.quick {
+        command.arg("--quick");
+    }
+    if arguments.resume {
+        command.arg("--resume");
+    } else if let Some(aside) = run_folder::move_earlier_aside(&folder)? {
+        eprintln!("The earlier run in {} is now in {}.", folder.display(), aside.display());
+    }
+    Bauta::become_it(command)
+}
+
+/// The program that links libtorch.
+pub struct Bauta {
+    program: PathBuf,
+    libtorch: PathBuf,
+}
+
+impl Bauta {
+    /// Builds it; libtorch must be linked to.
+    pub fn build(workspace: &Workspace) -> Result<Self> {
+        let libtorch = Search::new(workspace)?.find_or_fetch()?.folder;
+        complete(cargo(workspace, "build").args([
+            "--release",
+            "--package",
+            "bauta-experiments",
+            "--bin",
+            "bauta",
+        ]))?;
+        let target = workspace.metadata()?.target_directory;
+        Ok(Self { program: target.join("release/bauta").into(), libtorch })
+    }
+
+    /// A call of one of its subcommands.
+    pub fn command(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(subcommand).env("LD_LIBRARY_PATH", library_path(&self.libtorch));
+        command
+    }
+
+    /// Becomes the program: signals, the terminal and the exit status are then its own.
+    ///
+    /// So Ctrl-C reaches it, and it can finish its step and write a checkpoint.
+    pub fn become_it(mut command: Command) -> Result<ExitCode> {
+        use std::os::unix::process::CommandExt;
+        let error = command.exec();
+        let program = Path::new(command.get_program()).display();
+        Err(error).with_context(|| format!("cannot start {program}"))
+    }
+}
