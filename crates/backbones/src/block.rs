@@ -133,3 +133,51 @@ impl Mlp {
         self.fc2.forward(&self.activation.forward(&self.fc1.forward(x)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::Parameters;
+
+    fn attention() -> Attention {
+        let config = BlockConfig {
+            dim: 24,
+            heads: 3,
+            mlp_dim: 48,
+            qkv_bias: true,
+            layer_norm_eps: 1e-6,
+            activation: Activation::Gelu,
+        };
+        Attention::new(Parameters::new(3, Device::Cpu).root(), &config)
+    }
+
+    #[test]
+    fn attention_equals_its_definition() {
+        let attention = attention();
+        let x = Tensor::randn([2, 5, 24], (Kind::Float, Device::Cpu));
+        let qkv = attention.qkv.forward(&x);
+        // Head h of q, k and v: columns h·8.. of the first, second and last third.
+        let part = |third: i64, head: i64| qkv.narrow(2, third * 24 + head * 8, 8);
+        let heads: Vec<Tensor> = (0..3)
+            .map(|head| {
+                let (q, k, v) = (part(0, head), part(1, head), part(2, head));
+                let scores = q.matmul(&k.transpose(1, 2)) / 8_f64.sqrt();
+                scores.softmax(-1, Kind::Float).matmul(&v)
+            })
+            .collect();
+        let wanted = attention.proj.forward(&Tensor::cat(&heads, 2));
+        assert!((attention.forward(&x) - wanted).abs().max().double_value(&[]) < 1e-5);
+    }
+
+    #[test]
+    fn attention_does_not_care_about_order() {
+        let attention = attention();
+        let x = Tensor::randn([1, 5, 24], (Kind::Float, Device::Cpu));
+        let order = Tensor::from_slice(&[3_i64, 0, 4, 1, 2]);
+        let before = attention.forward(&x.index_select(1, &order));
+        let after = attention.forward(&x).index_select(1, &order);
+        assert!((before - after).abs().max().double_value(&[]) < 1e-5);
+    }
+}

@@ -215,3 +215,97 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
 fn dtype_of(kind: Kind) -> Option<(Dtype, usize)> {
     KINDS.iter().find(|(_, k, _)| *k == kind).map(|&(dtype, _, size)| (dtype, size))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MaeDecoder, MaeDecoderConfig, VisionTransformer, VitConfig};
+
+    fn model(seed: u64, with_decoder: bool) -> (Parameters, VisionTransformer) {
+        let config = VitConfig::new(8, 4, 16, 1, 2);
+        let mut parameters = Parameters::new(seed, Device::Cpu);
+        let encoder = VisionTransformer::new(parameters.root(), &config).unwrap();
+        if with_decoder {
+            let decoder = MaeDecoderConfig::new(16, 8, 1, 2, config.patch_values());
+            MaeDecoder::new(parameters.root(), &decoder, encoder.grid()).unwrap();
+        }
+        (parameters, encoder)
+    }
+
+    #[test]
+    fn a_loaded_model_computes_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let (saved, encoder) = model(1, true);
+        saved.save(&path).unwrap();
+        let (loaded, same) = model(2, true);
+        let images = Tensor::randn([2, 3, 8, 8], (Kind::Float, Device::Cpu));
+        assert_ne!(encoder.forward_all(&images).unwrap(), same.forward_all(&images).unwrap());
+        loaded.load(&path).unwrap();
+        assert_eq!(encoder.forward_all(&images).unwrap(), same.forward_all(&images).unwrap());
+        let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(files.len(), 1, "no partial file stays");
+    }
+
+    #[test]
+    fn an_encoder_alone_lacks_exactly_the_decoder() {
+        let (encoder, _) = model(1, false);
+        let tensors = encoder.iter().map(|p| (p.name.clone(), p.tensor.shallow_clone())).collect();
+        let (whole, _) = model(2, true);
+        let mismatch = whole.assign(&tensors).unwrap_err();
+        let decoder: Vec<&str> = whole
+            .iter()
+            .map(|p| p.name.as_str())
+            .filter(|name| name.starts_with("decoder") || *name == "mask_token")
+            .collect();
+        assert_eq!(mismatch.missing, decoder);
+        assert!(mismatch.unexpected.is_empty() && mismatch.misshaped.is_empty());
+    }
+
+    #[test]
+    fn a_misfit_is_listed_and_changes_nothing() {
+        let (parameters, _) = model(1, false);
+        let mut tensors: HashMap<String, Tensor> =
+            parameters.iter().map(|p| (p.name.clone(), p.tensor.copy())).collect();
+        tensors.remove("norm.bias");
+        let cpu = (Kind::Float, Device::Cpu);
+        tensors.insert("head.weight".into(), Tensor::zeros([2, 16], cpu));
+        tensors.insert("blocks.0.attn.qkv.weight".into(), Tensor::zeros([24, 8], cpu));
+        let before = parameters.get("norm.weight").unwrap().tensor.copy();
+        tensors.insert("norm.weight".into(), &before + 1.0);
+        let text = parameters.assign(&tensors).unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "missing norm.bias; unexpected head.weight; \
+             blocks.0.attn.qkv.weight: file has [24, 8], model wants [48, 16]"
+        );
+        assert_eq!(parameters.get("norm.weight").unwrap().tensor, before);
+    }
+
+    #[test]
+    fn broken_files_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let (parameters, _) = model(1, false);
+        let refuse = || parameters.load(&path).unwrap_err().to_string();
+        assert!(refuse().contains("model.safetensors"));
+        parameters.save(&path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for length in [0, 4, 9, 100, whole.len() - 1] {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert!(refuse().contains("safetensors file"), "{length}: {}", refuse());
+        }
+        let mut lying = whole.clone();
+        lying[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        std::fs::write(&path, &lying).unwrap();
+        assert!(refuse().contains("safetensors file"));
+    }
+
+    #[test]
+    fn a_failed_write_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing-folder/model.safetensors");
+        assert!(model(1, false).0.save(&path).is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

@@ -50,4 +50,8 @@ pub use patch_embed::PatchEmbed;
 pub use positions::sin_cos_2d;
 pub use token_indices::TokenIndices;
 pub use vit::{VisionTransformer, VitConfig, class_token, mean_of_patches};
+// Part of this crate's interface, so that its users need no version of their own.
+pub use bauta_masking as masking;
+pub use tch;
+
 pub use vit_mae_config::{Sides, VitMaeConfig};

@@ -156,3 +156,83 @@ impl MaeDecoder {
         Ok(self.blocks.iter().fold(x, |x, block| block.forward(&x)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bauta_masking::MaskPlan;
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::{Parameters, VisionTransformer, VitConfig};
+
+    struct Case {
+        encoder: VisionTransformer,
+        decoder: MaeDecoder,
+        indices: TokenIndices,
+        images: Tensor,
+    }
+
+    fn case() -> Case {
+        let config =
+            VitConfig { image_height: 16, image_width: 24, ..VitConfig::new(0, 4, 32, 2, 2) };
+        let mut parameters = Parameters::new(5, Device::Cpu);
+        let encoder = VisionTransformer::new(parameters.root(), &config).unwrap();
+        let decoder = MaeDecoderConfig::new(32, 16, 2, 2, config.patch_values());
+        let decoder = MaeDecoder::new(parameters.root(), &decoder, encoder.grid()).unwrap();
+        let noise: Vec<f32> = (0..48).map(|i| (i * 29 % 48) as f32).collect();
+        let plan = MaskPlan::from_noise(&noise, 2, 0.75).unwrap();
+        let images = Tensor::randn([2, 3, 16, 24], (Kind::Float, Device::Cpu));
+        Case { encoder, decoder, indices: TokenIndices::new(&plan, Device::Cpu), images }
+    }
+
+    impl Case {
+        fn predict_all(&self, images: &Tensor) -> Tensor {
+            let latent = self.encoder.forward_visible(images, &self.indices).unwrap();
+            self.decoder.predict_all(&latent, &self.indices).unwrap()
+        }
+    }
+
+    fn distance(a: &Tensor, b: &Tensor) -> f64 {
+        (a - b).abs().max().double_value(&[])
+    }
+
+    #[test]
+    fn plan_order_gives_what_the_reference_gives_in_image_order() {
+        let case = case();
+        let Case { decoder, indices, .. } = &case;
+        let latent = case.encoder.forward_visible(&case.images, indices).unwrap();
+        // The reference: append mask tokens, un-shuffle, add the whole table, run the blocks.
+        let x = decoder.embed.forward(&latent);
+        let hidden = decoder.mask_token.expand([2, indices.masked_count(), -1], false);
+        let patches = Tensor::cat(&[x.narrow(1, 1, indices.visible_count()), hidden], 1);
+        let x = Tensor::cat(&[x.narrow(1, 0, 1), indices.restore_order(&patches)], 1);
+        let x = decoder.blocks.iter().fold(x + &decoder.pos_embed, |x, block| block.forward(&x));
+        let wanted = decoder.pred.forward(&decoder.norm.forward(&x)).narrow(1, 1, 24);
+        assert!(distance(&decoder.predict_all(&latent, indices).unwrap(), &wanted) < 1e-5);
+        let masked = decoder.predict_masked(&latent, indices).unwrap();
+        assert!(distance(&masked, &indices.gather_masked(&wanted)) < 1e-5);
+    }
+
+    #[test]
+    fn predictions_depend_on_visible_pixels_alone() {
+        let case = case();
+        let before = case.predict_all(&case.images);
+        let noise = Tensor::randn_like(&case.images);
+        // The mask at pixel resolution: tokens of 4 × 4 pixels on a 4 × 6 grid.
+        let mask = case.indices.mask().view([2, 1, 4, 6]).to_kind(Kind::Bool);
+        let mask =
+            mask.repeat_interleave_self_int(4, 2, None).repeat_interleave_self_int(4, 3, None);
+        let hidden_changed = noise.where_self(&mask, &case.images);
+        assert_eq!(case.predict_all(&hidden_changed), before);
+        let visible_changed = case.images.where_self(&mask, &noise);
+        assert!(distance(&case.predict_all(&visible_changed), &before) > 1e-3);
+    }
+
+    #[test]
+    fn a_latent_of_another_plan_is_refused() {
+        let case = case();
+        let latent = Tensor::zeros([2, 5, 32], (Kind::Float, Device::Cpu));
+        let message = case.decoder.predict_masked(&latent, &case.indices).unwrap_err().to_string();
+        assert!(message.contains("[2, 5, 32]") && message.contains("[2, 7, D]"), "{message}");
+    }
+}

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use bauta_masking::{Purpose, RandomStream, StreamKey};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// How a parameter starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +38,8 @@ pub struct Parameter {
 /// All parameters of a model, in the order in which they were added.
 #[derive(Debug)]
 pub struct Parameters {
-    seed: u64,
+    /// None in a sketch.
+    seed: Option<u64>,
     device: Device,
     entries: Vec<Parameter>,
     places: HashMap<String, usize>,
@@ -47,7 +48,13 @@ pub struct Parameters {
 impl Parameters {
     /// Creates an empty set whose members will start from `seed` and live on `device`.
     pub fn new(seed: u64, device: Device) -> Self {
-        Self { seed, device, entries: Vec::new(), places: HashMap::new() }
+        Self { seed: Some(seed), device, entries: Vec::new(), places: HashMap::new() }
+    }
+
+    /// Creates an empty set whose members have names and shapes, but no memory of
+    /// their own: to count or list the parameters of a model of any size.
+    pub fn sketch() -> Self {
+        Self { seed: None, device: Device::Cpu, entries: Vec::new(), places: HashMap::new() }
     }
 
     /// The top of the name space.
@@ -81,17 +88,16 @@ impl Parameters {
     }
 
     fn add(&mut self, name: String, shape: &[i64], init: Init, trainable: bool) -> Tensor {
-        let key = StreamKey {
-            seed: self.seed,
-            purpose: Purpose::INIT,
-            epoch: 0,
-            sample: Purpose::named(&name).value(),
+        let tensor = match self.seed {
+            Some(seed) => {
+                let sample = Purpose::named(&name).value();
+                let key = StreamKey { seed, purpose: Purpose::INIT, epoch: 0, sample };
+                let values = init.values(shape, &mut key.stream());
+                let tensor = Tensor::from_slice(&values).view(shape).to_device(self.device);
+                tensor.set_requires_grad(trainable)
+            }
+            None => Tensor::zeros([1], (Kind::Float, self.device)).expand(shape, false),
         };
-        let values = init.values(shape, &mut key.stream());
-        let tensor = Tensor::from_slice(&values)
-            .view(shape)
-            .to_device(self.device)
-            .set_requires_grad(trainable);
         let result = tensor.shallow_clone();
         let place = self.entries.len();
         let previous = self.places.insert(name.clone(), place);
@@ -161,5 +167,51 @@ impl Init {
                 values
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(tensor: &Tensor) -> Vec<f32> {
+        tensor.detach().flatten(0, -1).try_into().unwrap()
+    }
+
+    #[test]
+    fn a_value_depends_on_seed_and_name_alone() {
+        let draw = |seed, names: &[&str]| {
+            let mut parameters = Parameters::new(seed, Device::Cpu);
+            for name in names {
+                let _ = parameters.root().add(name, &[4, 3], Init::XavierUniform);
+            }
+            values(&parameters.get("b").unwrap().tensor)
+        };
+        assert_eq!(draw(1, &["a", "b"]), draw(1, &["b", "c"]));
+        assert_ne!(draw(1, &["b"]), draw(2, &["b"]));
+    }
+
+    #[test]
+    fn draws_lie_within_their_bounds_and_fill_them() {
+        let mut parameters = Parameters::new(0, Device::Cpu);
+        let mut root = parameters.root();
+        // One [3D, D] matrix: the bound is that of the whole, sqrt(6 / 4D).
+        let qkv = values(&root.add("qkv", &[3 * 64, 64], Init::XavierUniform));
+        let bound = (6.0_f32 / (4.0 * 64.0)).sqrt();
+        let largest = qkv.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
+        assert!(largest <= bound && largest > 0.99 * bound);
+
+        let normal = values(&root.add("normal", &[20_000], Init::Normal(0.02)));
+        let mean = normal.iter().sum::<f32>() / 20_000.0;
+        let variance = normal.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / 20_000.0;
+        assert!(mean.abs() < 6e-4 && (variance.sqrt() - 0.02).abs() < 6e-4);
+    }
+
+    #[test]
+    #[should_panic(expected = "parameter a was added twice")]
+    fn a_name_is_taken_once() {
+        let mut parameters = Parameters::new(0, Device::Cpu);
+        let _ = parameters.root().add("a", &[1], Init::Constant(0.0));
+        let _ = parameters.root().add("a", &[1], Init::Constant(0.0));
     }
 }

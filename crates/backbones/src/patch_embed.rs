@@ -76,7 +76,7 @@ impl PatchEmbed {
         let Self { channels, height, width, patch, .. } = *self;
         if size.len() != 4 || size[1..] != [channels, height, width] {
             return Err(ModelError::Shape {
-                what: "the images",
+                what: "the image batch",
                 found: size,
                 expected: format!("[B, {channels}, {height}, {width}]"),
             });
@@ -90,5 +90,56 @@ impl PatchEmbed {
 
     fn project(&self, patches: &Tensor) -> Tensor {
         patches.linear(&self.weight.flatten(1, -1), Some(&self.bias))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bauta_masking::MaskPlan;
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::Parameters;
+
+    fn patch_embed() -> (PatchEmbed, VitConfig) {
+        // Rectangular, four channels: no side may stand for another.
+        let config =
+            VitConfig { image_height: 12, image_width: 20, channels: 4, ..VitConfig::nano(0, 4) };
+        let mut parameters = Parameters::new(0, Device::Cpu);
+        (PatchEmbed::new(parameters.root(), &config), config)
+    }
+
+    #[test]
+    fn equals_a_convolution() {
+        let (embed, _) = patch_embed();
+        let images = Tensor::randn([2, 4, 12, 20], (Kind::Float, Device::Cpu));
+        let found = embed.forward_all(&images).unwrap();
+        let wanted = images
+            .conv2d(&embed.weight, Some(&embed.bias), [4, 4], [0, 0], [1, 1], 1)
+            .flatten(2, -1)
+            .transpose(1, 2);
+        assert_eq!(found.size(), [2, 15, 128]);
+        assert!((found - wanted).abs().max().double_value(&[]) < 1e-5);
+    }
+
+    #[test]
+    fn visible_patches_are_those_of_the_whole_image() {
+        let (embed, config) = patch_embed();
+        let images = Tensor::randn([2, 4, 12, 20], (Kind::Float, Device::Cpu));
+        let noise: Vec<f32> = (0..30).map(|i| (i * 7 % 30) as f32).collect();
+        let plan = MaskPlan::from_noise(&noise, 2, 0.6).unwrap();
+        let indices = TokenIndices::new(&plan, Device::Cpu);
+        let found = embed.forward_visible(&images, &indices).unwrap();
+        let wanted = indices.gather_visible(&embed.forward_all(&images).unwrap());
+        assert_eq!(found.size(), [2, 6, config.dim as i64]);
+        assert!((found - wanted).abs().max().double_value(&[]) < 1e-5);
+    }
+
+    #[test]
+    fn other_sizes_are_refused() {
+        let (embed, _) = patch_embed();
+        let images = Tensor::zeros([2, 4, 20, 12], (Kind::Float, Device::Cpu));
+        let message = embed.forward_all(&images).unwrap_err().to_string();
+        assert_eq!(message, "the image batch is [2, 4, 20, 12], the model wants [B, 4, 12, 20]");
     }
 }

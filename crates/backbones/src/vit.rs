@@ -219,3 +219,57 @@ pub(crate) fn rows_of(table: &Tensor, indices: &Tensor) -> Tensor {
     let (batch, count) = indices.size2().expect("indices are [B, N]");
     table.index_select(0, &indices.flatten(0, -1)).view([batch, count, -1])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MaeDecoder, MaeDecoderConfig, Parameters};
+
+    /// Parameters of encoder and decoder, and number of tensors.
+    fn count(config: &VitConfig) -> (usize, usize, usize) {
+        let mut parameters = Parameters::sketch();
+        let encoder = VisionTransformer::new(parameters.root(), config).unwrap();
+        let of_encoder = parameters.count();
+        let decoder = MaeDecoderConfig::new(config.dim, 512, 8, 16, config.patch_values());
+        MaeDecoder::new(parameters.root(), &decoder, encoder.grid()).unwrap();
+        (of_encoder, parameters.count() - of_encoder, parameters.iter().len())
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_reference() {
+        assert_eq!(count(&VitConfig::base(224, 16)), (85_798_656, 26_109_184, 254));
+        assert_eq!(count(&VitConfig::large(224, 16)), (303_301_632, 26_240_256, 398));
+        assert_eq!(count(&VitConfig::huge(224, 14)), (630_764_800, 26_309_708, 494));
+    }
+
+    #[test]
+    fn names_are_those_of_timm() {
+        let mut parameters = Parameters::sketch();
+        VisionTransformer::new(parameters.root(), &VitConfig::base(224, 16)).unwrap();
+        let shape = |name: &str| parameters.get(name).unwrap().tensor.size();
+        assert_eq!(parameters.iter().len(), 150);
+        assert_eq!(shape("cls_token"), [1, 1, 768]);
+        assert_eq!(shape("pos_embed"), [1, 197, 768]);
+        assert_eq!(shape("patch_embed.proj.weight"), [768, 3, 16, 16]);
+        assert_eq!(shape("blocks.11.attn.qkv.weight"), [2304, 768]);
+        assert_eq!(shape("blocks.0.attn.proj.bias"), [768]);
+        assert_eq!(shape("blocks.0.mlp.fc1.weight"), [3072, 768]);
+        assert_eq!(shape("norm.bias"), [768]);
+        let frozen: Vec<&str> =
+            parameters.iter().filter(|p| !p.trainable).map(|p| p.name.as_str()).collect();
+        assert_eq!(frozen, ["pos_embed"]);
+    }
+
+    #[test]
+    fn impossible_sizes_are_refused_with_their_values() {
+        let refuse = |config: VitConfig| {
+            let mut parameters = Parameters::sketch();
+            VisionTransformer::new(parameters.root(), &config).unwrap_err().to_string()
+        };
+        let nano = VitConfig::nano(32, 4);
+        assert!(refuse(VitConfig { patch_size: 5, ..nano.clone() }).contains("patch size 5"));
+        let message = refuse(VitConfig { heads: 3, ..nano.clone() });
+        assert_eq!(message, "model.heads 3 does not divide model.dim 128");
+        assert!(refuse(VitConfig { dim: 30, heads: 2, ..nano }).contains("multiple of 4"));
+    }
+}

@@ -26,7 +26,10 @@ fn fetched(package: &Package) -> Option<PathBuf> {
 
 fn opened(name: DatasetName) -> Option<[Arc<dyn Source>; 2]> {
     let folder = fetched(name.package()?)?;
-    Some([Split::Train, Split::Test].map(|split| open(name, split, &folder).unwrap()))
+    Some(
+        [Split::Train, Split::Test]
+            .map(|split| open(name, split, &folder).expect("the cache holds it")),
+    )
 }
 
 fn md5(bytes: &[u8]) -> String {
@@ -39,7 +42,7 @@ fn check_counts(splits: &[Arc<dyn Source>; 2], balanced: bool) {
         assert_eq!((source.len(), source.classes().len()), (expected, 10));
         let mut counts = [0; 10];
         for index in 0..source.len() {
-            counts[source.label(index).unwrap() as usize] += 1;
+            counts[source.label(index).expect("a label") as usize] += 1;
         }
         let even = counts.iter().all(|&count| count == expected / 10);
         assert_eq!(even, balanced, "{counts:?}");
@@ -51,7 +54,7 @@ fn check_statistics(source: &dyn Source) {
     let channels = source.channels();
     let (mut sum, mut squares, mut count) = (vec![0_u64; channels], vec![0_u64; channels], 0_u64);
     for index in 0..source.len() {
-        let image = source.image(index).unwrap();
+        let image = source.image(index).expect("an image in memory");
         count += (image.height() * image.width()) as u64;
         for pixel in image.pixels().chunks_exact(channels) {
             for (channel, &sample) in pixel.iter().enumerate() {

@@ -1,4 +1,5 @@
-//! Gradient descent with momentum, with or without LARS trust ratios.
+//! Gradient descent with momentum, with or without LARS trust ratios, for several
+//! heads side by side.
 //!
 //! LARS as MAE's linear probe uses it (You et al. 2017): a matrix steps by a
 //! fixed fraction of its own norm, whatever the scale of its gradient.
@@ -10,30 +11,34 @@ use tch::{Kind, Tensor};
 pub(crate) struct Momentum {
     /// Share of the last step's direction that is kept.
     pub momentum: f64,
-    /// Pull towards zero, of tensors with two dimensions or more.
+    /// Pull of matrices towards zero; vectors have none.
     pub weight_decay: f64,
-    /// LARS: step length over parameter norm at learning rate 1, likewise.
+    /// LARS: step length over norm of matrices at learning rate 1; vectors have none.
     pub trust: Option<f64>,
 }
 
-/// A parameter with its running direction.
+/// The same parameter of R independent heads [R, …], with its running direction.
 #[derive(Debug)]
 pub(crate) struct Parameter {
     pub value: Tensor,
     direction: Tensor,
+    rates: Tensor,
 }
 
 impl Parameter {
-    /// Starts at `value` and at rest.
-    pub fn new(value: Tensor) -> Self {
-        let direction = value.zeros_like();
-        Self { value, direction }
+    /// Starts at `value` and at rest; head r steps at `rates[r]` times the learning rate.
+    pub fn new(value: Tensor, rates: &[f64]) -> Self {
+        let mut shape = vec![1; value.dim()];
+        shape[0] = rates.len() as i64;
+        let rates = Tensor::from_slice(rates).to_kind(Kind::Float).to_device(value.device());
+        Self { direction: value.zeros_like(), rates: rates.view(shape.as_slice()), value }
     }
 
     /// Takes one step against `gradient` (shape of the value); reads nothing back.
     pub fn step(&mut self, gradient: Tensor, learning_rate: f64, rule: &Momentum) {
         let mut gradient = gradient;
-        if self.value.dim() > 1 {
+        // A head's own part has one dimension less.
+        if self.value.dim() > 2 {
             if rule.weight_decay != 0.0 {
                 gradient += &self.value * rule.weight_decay;
             }
@@ -46,12 +51,13 @@ impl Parameter {
         }
         self.direction *= rule.momentum;
         self.direction += gradient;
-        self.value -= &self.direction * learning_rate;
+        self.value -= &self.direction * (&self.rates * learning_rate);
     }
 }
 
+/// The norm of each head's matrix, [R, 1, 1].
 fn norm(tensor: &Tensor) -> Tensor {
-    tensor.square().sum(Kind::Float).sqrt()
+    tensor.norm_scalaropt_dim(2, [1, 2], true)
 }
 
 #[cfg(test)]
@@ -71,8 +77,9 @@ mod tests {
     #[test]
     fn lars_steps_as_the_formula_says() {
         let rule = Momentum { momentum: 0.9, weight_decay: 0.1, trust: Some(0.001) };
-        let mut weight = Parameter::new(Tensor::from_slice(&[3.0_f32, 4.0]).view([1, 2]));
-        let gradient = || Tensor::from_slice(&[0.5_f32, -0.4]).view([1, 2]);
+        let mut weight =
+            Parameter::new(Tensor::from_slice(&[3.0_f32, 4.0]).view([1, 1, 2]), &[1.0]);
+        let gradient = || Tensor::from_slice(&[0.5_f32, -0.4]).view([1, 1, 2]);
 
         // g + wd·p = [0.8, 0], of norm 0.8; |p| = 5; ratio 0.001 · 5 / 0.8 = 0.00625.
         weight.step(gradient(), 2.0, &rule);
@@ -87,9 +94,9 @@ mod tests {
     #[test]
     fn vectors_neither_decay_nor_trust() {
         let rule = Momentum { momentum: 0.9, weight_decay: 0.1, trust: Some(0.001) };
-        let mut bias = Parameter::new(Tensor::from_slice(&[1.0_f32]));
+        let mut bias = Parameter::new(Tensor::from_slice(&[1.0_f32]).view([1, 1]), &[1.0]);
         for expected in [1.0 - 0.05, 0.95 - 0.1 * (0.9 * 0.5 + 0.5)] {
-            bias.step(Tensor::from_slice(&[0.5_f32]), 0.1, &rule);
+            bias.step(Tensor::from_slice(&[0.5_f32]).view([1, 1]), 0.1, &rule);
             close(&bias.value, &[expected]);
         }
     }
@@ -97,19 +104,30 @@ mod tests {
     #[test]
     fn zero_norms_leave_the_gradient_alone() {
         let rule = Momentum { momentum: 0.0, weight_decay: 0.0, trust: Some(0.001) };
-        let mut weight = Parameter::new(Tensor::zeros([1, 2], (Kind::Float, tch::Device::Cpu)));
-        weight.step(Tensor::from_slice(&[1.0_f32, 2.0]).view([1, 2]), 1.0, &rule);
+        let zeros = || Tensor::zeros([1, 1, 2], (Kind::Float, tch::Device::Cpu));
+        let mut weight = Parameter::new(zeros(), &[1.0]);
+        weight.step(Tensor::from_slice(&[1.0_f32, 2.0]).view([1, 1, 2]), 1.0, &rule);
         close(&weight.value, &[-1.0, -2.0]);
-        weight.step(Tensor::zeros([1, 2], (Kind::Float, tch::Device::Cpu)), 1.0, &rule);
+        weight.step(zeros(), 1.0, &rule);
         close(&weight.value, &[-1.0, -2.0]);
+    }
+
+    #[test]
+    fn heads_step_apart_at_their_own_rates() {
+        let rule = Momentum { momentum: 0.9, weight_decay: 0.0, trust: Some(0.001) };
+        let value = || Tensor::from_slice(&[3.0_f32, 4.0, 0.6, 0.8]).view([2, 1, 2]);
+        let gradient = || Tensor::from_slice(&[1.0_f32, 0.0, 0.0, 100.0]).view([2, 1, 2]);
+        let mut both = Parameter::new(value(), &[1.0, 0.1]);
+        both.step(gradient(), 2.0, &rule);
+        close(&both.value, &[3.0 - 2.0 * 0.005, 4.0, 0.6, 0.8 - 0.2 * 0.001]);
     }
 
     #[test]
     fn without_trust_it_is_plain_momentum() {
         let rule = Momentum { momentum: 0.9, weight_decay: 0.0, trust: None };
-        let mut weight = Parameter::new(Tensor::from_slice(&[1.0_f32]).view([1, 1]));
+        let mut weight = Parameter::new(Tensor::from_slice(&[1.0_f32]).view([1, 1, 1]), &[1.0]);
         for expected in [0.9, 0.9 - 0.19] {
-            weight.step(Tensor::from_slice(&[1.0_f32]).view([1, 1]), 0.1, &rule);
+            weight.step(Tensor::from_slice(&[1.0_f32]).view([1, 1, 1]), 0.1, &rule);
             close(&weight.value, &[expected]);
         }
     }

@@ -17,7 +17,7 @@ pub struct PictureLayout {
     pub columns: usize,
     /// Small images are enlarged by a whole factor to at least this height, in pixels.
     pub min_height: usize,
-    /// White pixels between the panels of a group; twice as many between groups.
+    /// White pixels between the panels of a group; four times as many between groups.
     pub gap: usize,
 }
 
@@ -38,12 +38,12 @@ impl PictureLayout {
         let pixels = (panels.clamp(0.0, 1.0) * 255.0).round().to_kind(Kind::Uint8);
         let pixels = enlarge(&pixels.view([-1, channels, height, width]), zoom, zoom);
 
-        // A panel and the gap after it; a group and the second gap after it.
+        // A panel and the gap after it; a group and the other gaps after it.
         let (down, right) = (height * zoom + 2 * gap, width * zoom + gap);
-        let group_right = count * right + gap;
+        let group_right = count * right + 3 * gap;
         let columns = (self.columns.max(1) as i64).min(groups);
         let rows = (groups + columns - 1) / columns;
-        let sheet = [channels, rows * down + 2 * gap, columns * group_right + 2 * gap];
+        let sheet = [channels, rows * down + 2 * gap, columns * group_right];
         let sheet = Tensor::full(sheet, 255, (Kind::Uint8, panels.device()));
         for (panel, i) in pixels.unbind(0).iter().zip(0..) {
             let (group, place) = (i / count, i % count);

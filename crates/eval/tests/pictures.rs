@@ -1,5 +1,7 @@
 //! Reconstruction pictures, pixel by pixel.
 
+#![expect(clippy::unwrap_used, reason = "a test's preparations may panic")]
+
 use bauta_eval::{EvalError, PictureLayout, Reconstructions};
 use bauta_masking::{Grid, MaskPlan, Strategy};
 use tch::{Device, Kind, Tensor};
@@ -30,16 +32,16 @@ fn visible_patches_are_pasted_and_hidden_ones_are_grey() {
 fn a_sheet_holds_triples_in_rows() {
     for channels in [1, 3] {
         let picture = example(channels).paint(&LAYOUT);
-        // Two groups of three panels of 8 pixels, 9 apart, 28 apart; two rows 10 apart.
-        assert_eq!(picture.dimensions(), (2 * 28 + 2, 2 * 10 + 2));
+        // Two groups of three panels of 8 pixels, 9 apart, 30 apart; two rows 10 apart.
+        assert_eq!(picture.dimensions(), (2 * 30, 2 * 10 + 2));
         let at = |x, y| picture.image().get_pixel(x, y).0;
         let origin = 2;
-        for (x, expected) in [(0, 51), (9, 51), (13, 128), (18, 51), (22, 255), (28, 51)] {
+        for (x, expected) in [(0, 51), (9, 51), (13, 128), (18, 51), (22, 255), (30, 51)] {
             assert_eq!(at(origin + x, origin), [expected; 3], "x = {x}");
         }
         assert_eq!(at(origin + 8, origin), [255; 3], "the gap is white");
         assert_eq!(at(origin, origin + 10), [51; 3], "the third image begins the second row");
-        assert_eq!(at(origin + 28, origin + 10), [255; 3], "nobody stands beside it");
+        assert_eq!(at(origin + 30, origin + 10), [255; 3], "nobody stands beside it");
     }
 }
 

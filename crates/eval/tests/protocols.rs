@@ -1,5 +1,7 @@
 //! The protocols on features whose answer is known.
 
+#![expect(clippy::unwrap_used, reason = "a test's preparations may panic")]
+
 use bauta_eval::{
     EvalError, Evaluator, Features, KnnEvaluator, LinearProbe, Metrics, Optimizer, Split,
 };

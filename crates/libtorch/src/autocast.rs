@@ -48,3 +48,36 @@ impl Drop for Autocast {
         debug_assert!(ffi::check(answer).is_ok(), "autocast was entered, so it can be left");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Kind, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn guards_nest_and_restore() {
+        let x = Tensor::ones([4, 4], (Kind::Float, Device::Cpu));
+        let kind = || x.matmul(&x).kind();
+        let outer = Autocast::bf16(Device::Cpu).unwrap();
+        {
+            let _inner = Autocast::bf16(Device::Cpu).unwrap();
+            assert_eq!(kind(), Kind::BFloat16);
+        }
+        assert_eq!(kind(), Kind::BFloat16);
+        drop(outer);
+        assert_eq!(kind(), Kind::Float);
+    }
+
+    #[test]
+    fn gradients_of_a_cast_product_are_in_single_precision() {
+        let weight = Tensor::ones([4, 4], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        let loss = {
+            let _guard = Autocast::bf16(Device::Cpu).unwrap();
+            weight.matmul(&weight).to_kind(Kind::Float).sum(Kind::Float)
+        };
+        loss.backward();
+        assert_eq!(weight.grad().kind(), Kind::Float);
+        assert_eq!(weight.grad().double_value(&[0, 0]), 8.0);
+    }
+}

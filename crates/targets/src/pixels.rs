@@ -88,3 +88,135 @@ fn statistics(patches: &Tensor) -> (Tensor, Tensor) {
     let (variance, mean) = patches.var_mean_dim([-1_i64].as_slice(), true, true);
     (mean, (variance + EPS).sqrt())
 }
+
+#[cfg(test)]
+mod tests {
+    use bauta_masking::MaskPlan;
+    use proptest::prelude::*;
+    use tch::Device;
+
+    use super::*;
+
+    const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    fn grid() -> Grid {
+        Grid::image(2, 3).unwrap()
+    }
+
+    fn indices() -> TokenIndices {
+        let noise = [0.3, 0.9, 0.1, 0.5, 0.7, 0.2, 0.6, 0.4, 0.8, 0.1, 0.3, 0.9];
+        TokenIndices::new(&MaskPlan::from_noise(&noise, 2, 0.5).unwrap(), Device::Cpu)
+    }
+
+    fn largest(x: &Tensor) -> f64 {
+        x.abs().max().double_value(&[])
+    }
+
+    #[test]
+    fn standardises_with_the_unbiased_variance() {
+        let patches = Tensor::arange(12, CPU).view([1, 1, 12]);
+        let (mean, deviation) = statistics(&patches);
+        let found = ((patches - mean) / deviation).flatten(0, -1);
+        for (place, wanted) in [-1.5254256, -1.2480755, -0.9707253].into_iter().enumerate() {
+            assert!((found.double_value(&[place as i64]) - wanted).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn predicting_nothing_costs_what_unbiased_texture_holds() {
+        let target = PixelTarget::normalized(grid(), 3);
+        let images = Tensor::randn([2, 3, 32, 48], CPU);
+        let wanted = target.masked(&images, &indices()).unwrap();
+        let loss = target.loss(&wanted.zeros_like(), &wanted).unwrap().double_value(&[]);
+        // (P − 1) / P at P = 768; a biased variance would give 1.
+        assert!((loss - 767.0 / 768.0).abs() < 1e-4, "{loss}");
+    }
+
+    #[test]
+    fn masked_targets_are_rows_of_all_targets() {
+        let images = Tensor::randn([2, 3, 8, 12], CPU);
+        for target in [PixelTarget::raw(grid(), 3), PixelTarget::normalized(grid(), 3)] {
+            let all = target.all(&images).unwrap();
+            let masked = target.masked(&images, &indices()).unwrap();
+            assert_eq!(indices().gather_masked(&all), masked);
+        }
+    }
+
+    #[test]
+    fn true_targets_turn_back_into_the_image() {
+        let images = Tensor::randn([2, 3, 8, 12], CPU);
+        for target in [PixelTarget::raw(grid(), 3), PixelTarget::normalized(grid(), 3)] {
+            let back = target.to_images(&target.all(&images).unwrap(), &images).unwrap();
+            assert!(largest(&(back - &images)) < 1e-5);
+        }
+    }
+
+    #[test]
+    fn visible_predictions_have_exactly_no_gradient() {
+        let target = PixelTarget::normalized(grid(), 3);
+        let images = Tensor::randn([2, 3, 8, 12], CPU);
+        let prediction = Tensor::randn([2, 6, 48], CPU).set_requires_grad(true);
+        let masked = indices().gather_masked(&prediction);
+        let wanted = target.masked(&images, &indices()).unwrap();
+        target.loss(&masked, &wanted).unwrap().backward();
+        let gradient = prediction.grad().abs().sum_dim_intlist([2].as_slice(), false, None);
+        assert_eq!(gradient.gt(0.0).to_kind(Kind::Float), indices().mask());
+    }
+
+    #[test]
+    fn the_loss_is_the_references_masked_mean() {
+        let target = PixelTarget::raw(grid(), 3);
+        let images = Tensor::randn([2, 3, 8, 12], CPU);
+        let prediction = Tensor::randn([2, 6, 48], CPU);
+        let all = target.all(&images).unwrap();
+        let per_token = (&prediction - all).square().mean_dim([2].as_slice(), false, None);
+        let mask = indices().mask();
+        let wanted = (per_token * &mask).sum(None) / mask.sum(None);
+        let masked = indices().gather_masked(&prediction);
+        let found = target.loss(&masked, &target.masked(&images, &indices()).unwrap()).unwrap();
+        assert!(largest(&(found - wanted)) < 1e-6);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn patches_turn_back_into_the_image(
+            (h, w, p, c, b) in (1_usize..4, 1_usize..4, 1_usize..5, 1_usize..5, 1_usize..4)
+        ) {
+            let grid = Grid::image(h, w).unwrap();
+            let shape = [b, c, h * p, w * p].map(|side| side as i64);
+            let images = Tensor::randn(shape, CPU);
+            let patches = patchify(&images, grid).unwrap();
+            prop_assert_eq!(patches.size(), [b, h * w, p * p * c].map(|side| side as i64));
+            prop_assert_eq!(unpatchify(&patches, grid, c).unwrap(), images);
+        }
+
+        #[test]
+        fn standardised_targets_ignore_brightness_and_contrast(
+            gain in 0.5..4.0_f64,
+            offset in -2.0..2.0_f64,
+        ) {
+            let target = PixelTarget::normalized(grid(), 3);
+            let images = Tensor::randn([1, 3, 8, 12], CPU);
+            let plain = target.all(&images).unwrap();
+            prop_assert!(largest(&plain.mean_dim([2].as_slice(), false, None)) < 1e-5);
+            let changed = target.all(&(&images * gain + offset)).unwrap();
+            prop_assert!(largest(&(changed - plain)) < 1e-4);
+            // A flat patch has nothing to predict.
+            let flat = target.all(&(images.zeros_like() + offset)).unwrap();
+            prop_assert_eq!(largest(&flat), 0.0);
+        }
+    }
+
+    #[test]
+    fn wrong_shapes_are_refused() {
+        let target = PixelTarget::raw(grid(), 3);
+        for shape in [[2, 3, 9, 12], [2, 3, 8, 13], [2, 3, 8, 8]] {
+            assert!(target.masked(&Tensor::zeros(shape, CPU), &indices()).is_err(), "{shape:?}");
+        }
+        let (a, b) = (Tensor::zeros([2, 3, 48], CPU), Tensor::zeros([2, 3, 12], CPU));
+        let message = target.loss(&a, &b).unwrap_err().to_string();
+        assert!(message.contains("[2, 3, 48]") && message.contains("[2, 3, 12]"));
+    }
+}

@@ -193,7 +193,7 @@ fn pip_error(status: ExitStatus, log: &str) -> anyhow::Error {
     } else if said(&["NewConnectionError", "name resolution", "ConnectTimeout", "unreachable"]) {
         "PyPI cannot be reached; check the network and try again"
     } else if said(&["No matching distribution"]) {
-        "the index has no wheel for this Python and machine; try another Python 3, or set LIBTORCH"
+        "pip finds no wheel; check the network, try another Python 3, or set LIBTORCH"
     } else if said(&["HASHES", "hash mismatch"]) {
         "a wheel was damaged on its way; try again"
     } else {
@@ -243,7 +243,7 @@ mod tests {
                 "WARNING: NewConnectionError\nERROR: No matching distribution found for torch",
                 "PyPI cannot be reached",
             ),
-            ("ERROR: No matching distribution found for torch==2.11.0", "the index has no wheel"),
+            ("ERROR: No matching distribution found for torch==2.11.0", "pip finds no wheel"),
             ("", "pip could not install libtorch (pip: exit status: 1)"),
         ] {
             let error = pip_error(failed, log).to_string();

@@ -162,24 +162,30 @@ fn a_batch_of_nothing_is_an_error() {
     assert!(matches!(error, DataError::EmptyBatch { step: 1 }), "{error}");
 }
 
+/// Waits for what other threads are about to bring about.
+fn eventually(holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(20), "it never came about");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 #[test]
 fn dropping_the_batches_stops_the_work() {
     let mut source = Faulty::new(4000, &[]);
     source.delay = Duration::from_millis(2);
     let source = Arc::new(source);
     let config = LoaderConfig { threads: 2, ..LoaderConfig::new(1000, 2, 2) };
-    let loader = Loader::new(Arc::clone(&source) as Arc<dyn Source>, Augment::default(), config);
-    let loader = loader.unwrap();
-    let start = Instant::now();
+    let shared = Arc::clone(&source) as Arc<dyn Source>;
+    let loader = Loader::new(shared, Augment::default(), config).unwrap();
     let batches = loader.batches(0..100, |batch| batch);
-    std::thread::sleep(Duration::from_millis(20));
+    eventually(|| source.read.load(Ordering::Relaxed) > 0);
     drop(batches);
     drop(loader);
-    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
-    std::thread::sleep(Duration::from_millis(60));
+    eventually(|| Arc::strong_count(&source) == 1);
     let read = source.read.load(Ordering::Relaxed);
-    std::thread::sleep(Duration::from_millis(60));
-    assert_eq!(source.read.load(Ordering::Relaxed), read, "nobody reads any more");
+    assert!(read < 1000, "{read} images were read of the 4000 under way");
 }
 
 #[test]
@@ -189,8 +195,10 @@ fn no_more_than_the_queue_is_made_ahead() {
     let loader = Loader::for_evaluation(Arc::clone(&source) as Arc<dyn Source>, config).unwrap();
     let mut batches = loader.batches(0..20, |batch| batch);
     batches.next().unwrap().unwrap();
-    std::thread::sleep(Duration::from_millis(50));
-    assert_eq!(source.read.load(Ordering::Relaxed), 4 * 5, "one taken and three ahead");
+    let read = || source.read.load(Ordering::Relaxed);
+    eventually(|| read() >= 4 * 5);
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(read(), 4 * 5, "one taken and three ahead");
 }
 
 #[test]
