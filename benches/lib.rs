@@ -1,1 +1,64 @@
-//! Benches.
+//! Criterion benches of the tensor crates, and dated records of measurements.
+//!
+//! The models that benches and records speak of are built here, once.
+
+use bauta_backbones::masking::{MaskPlan, RandomMask};
+use bauta_backbones::tch::{Device, Kind, Tensor};
+use bauta_backbones::{
+    MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices, VisionTransformer, VitConfig,
+};
+use bauta_targets::{PixelTarget, Target};
+
+/// A masked autoencoder on random images, ready to make steps.
+pub struct MaeCase {
+    parameters: Vec<Tensor>,
+    encoder: VisionTransformer,
+    decoder: MaeDecoder,
+    target: PixelTarget,
+    images: Tensor,
+    indices: TokenIndices,
+}
+
+impl MaeCase {
+    /// Builds encoder and decoder for `batch` images of which `ratio` is hidden.
+    ///
+    /// # Panics
+    /// When the sizes do not fit together: they are written in the benches.
+    pub fn new(config: &VitConfig, decoder_depth: usize, batch: usize, ratio: f64) -> Self {
+        let mut parameters = Parameters::new(0, Device::Cpu);
+        let encoder = VisionTransformer::new(parameters.root(), config).expect("sizes fit");
+        let (dim, heads) = (config.dim, config.heads);
+        let decoder =
+            MaeDecoderConfig::new(dim, dim, decoder_depth, heads, config.patch_values());
+        let decoder =
+            MaeDecoder::new(parameters.root(), &decoder, encoder.grid()).expect("sizes fit");
+        let strategy = RandomMask::new(encoder.grid(), ratio).expect("the ratio fits");
+        let samples: Vec<u64> = (0..batch as u64).collect();
+        let plan = MaskPlan::draw(&strategy, 0, 0, &samples).expect("random masks are equal");
+        let sides = [config.channels, config.image_height, config.image_width];
+        let [c, h, w] = sides.map(|side| side as i64);
+        Self {
+            parameters: parameters.trainable().map(|p| p.tensor.shallow_clone()).collect(),
+            target: PixelTarget::normalized(encoder.grid(), config.channels),
+            images: Tensor::randn([batch as i64, c, h, w], (Kind::Float, Device::Cpu)),
+            indices: TokenIndices::new(&plan, Device::Cpu),
+            encoder,
+            decoder,
+        }
+    }
+
+    /// Forward and backward pass; returns the gradients.
+    ///
+    /// # Panics
+    /// Never, after [`Self::new`].
+    pub fn step(&self) -> Vec<Tensor> {
+        let latent = self.encoder.forward_visible(&self.images, &self.indices);
+        let latent = latent.expect("the images fit");
+        let prediction = self.decoder.predict_masked(&latent, &self.indices);
+        let target = self.target.masked(&self.images, &self.indices);
+        let (prediction, target) =
+            (prediction.expect("the latent fits"), target.expect("the images fit"));
+        let loss = self.target.loss(&prediction, &target).expect("the shapes agree");
+        Tensor::run_backward(&[loss], &self.parameters, false, false)
+    }
+}

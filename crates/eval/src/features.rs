@@ -4,7 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::EvalError;
 
-/// Features [N, D] and labels [N] of one split.
+/// Features [N, D] and labels \[N\] of one split.
 #[derive(Debug)]
 pub struct Split {
     features: Tensor,
@@ -12,7 +12,7 @@ pub struct Split {
 }
 
 impl Split {
-    /// Takes features [N, D] (any float kind, kept as f32) and labels [N] (i64).
+    /// Takes features [N, D] (any float kind, kept as f32) and labels \[N\] (i64).
     ///
     /// The labels move to the features' device.
     ///
@@ -85,7 +85,7 @@ impl Split {
         &self.features
     }
 
-    /// Labels [N], i64, on the device of the features.
+    /// Labels \[N\], i64, on the device of the features.
     pub fn labels(&self) -> &Tensor {
         &self.labels
     }

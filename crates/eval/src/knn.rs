@@ -36,7 +36,7 @@ impl KnnEvaluator {
         Ok(Self { k: k as i64, temperature })
     }
 
-    /// Predicts the classes [N] of the test samples, i64.
+    /// Predicts the classes \[N\] of the test samples, i64.
     ///
     /// # Errors
     /// [`EvalError::Neighbours`] when there are fewer than k training samples.
@@ -57,7 +57,7 @@ impl KnnEvaluator {
         Ok(Tensor::cat(&predictions, 0))
     }
 
-    /// Similarities [B, N] to the class [B] with the largest vote.
+    /// Similarities [B, N] to the class \[B\] with the largest vote.
     fn vote(&self, similarities: &Tensor, train: &Split, classes: i64) -> Tensor {
         let (nearest, indices) = similarities.topk(self.k, 1, true, true);
         // Against overflow at small temperatures; a common factor changes no vote.

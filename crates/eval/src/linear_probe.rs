@@ -194,7 +194,7 @@ impl Heads {
         }
     }
 
-    /// One step on the samples with these indices [B].
+    /// One step on the samples with these indices \[B\].
     fn step(&mut self, train: &Split, indices: &Tensor, learning_rate: f64, rule: &Momentum) {
         let inputs = self.norm.apply(&train.features().index_select(0, indices), true);
         let labels = self.one_hot.index_select(0, &train.labels().index_select(0, indices));

@@ -26,7 +26,8 @@ pub(crate) struct Parameter {
 }
 
 impl Parameter {
-    /// Starts at `value` and at rest; head r steps at `rates[r]` times the learning rate.
+    /// Starts at `value` and at rest. Each head steps at the learning rate times its
+    /// own of the `rates`.
     pub fn new(value: Tensor, rates: &[f64]) -> Self {
         let mut shape = vec![1; value.dim()];
         shape[0] = rates.len() as i64;
