@@ -26,5 +26,5 @@ mod stream;
 pub use error::MaskError;
 pub use grid::Grid;
 pub use plan::{MaskPlan, visible_count};
-pub use strategy::{BlockMask, GridMask, MaskStrategy, RandomMask, Strategy};
+pub use strategy::*;
 pub use stream::{Purpose, RandomStream, StreamKey};
