@@ -28,8 +28,7 @@ impl MaeCase {
         let mut parameters = Parameters::new(0, Device::Cpu);
         let encoder = VisionTransformer::new(parameters.root(), config).expect("sizes fit");
         let (dim, heads) = (config.dim, config.heads);
-        let decoder =
-            MaeDecoderConfig::new(dim, dim, decoder_depth, heads, config.patch_values());
+        let decoder = MaeDecoderConfig::new(dim, dim, decoder_depth, heads, config.patch_values());
         let decoder =
             MaeDecoder::new(parameters.root(), &decoder, encoder.grid()).expect("sizes fit");
         let strategy = RandomMask::new(encoder.grid(), ratio).expect("the ratio fits");

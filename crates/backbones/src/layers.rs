@@ -5,12 +5,12 @@ use tch::Tensor;
 
 use crate::{Init, Scope};
 
-/// `y = x · Wᵀ + b` with W [out, in], b [out].
+/// `y = x · Wᵀ + b` with W `[out, in]`, b `[out]`.
 #[derive(Debug)]
 pub struct Linear {
-    /// Weight [out, in].
+    /// Weight `[out, in]`.
     pub weight: Tensor,
-    /// Bias [out].
+    /// Bias `[out]`.
     pub bias: Option<Tensor>,
 }
 
@@ -24,7 +24,7 @@ impl Linear {
         }
     }
 
-    /// Maps [..., in] to [..., out].
+    /// Maps `[..., in]` to `[..., out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight, self.bias.as_ref())
     }
@@ -40,7 +40,7 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// Adds `weight` (one) and `bias` (zero), both [dim].
+    /// Adds `weight` (one) and `bias` (zero), both `[dim]`.
     pub fn new(mut scope: Scope<'_>, dim: usize, eps: f64) -> Self {
         let dim = dim as i64;
         Self {
@@ -51,7 +51,7 @@ impl LayerNorm {
         }
     }
 
-    /// Normalises [..., dim].
+    /// Normalises `[..., dim]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         x.layer_norm([self.dim], Some(&self.weight), Some(&self.bias), self.eps, false)
     }

@@ -1,5 +1,7 @@
 //! The `bauta` binary: runs recipes. `cargo xtask` does the set-up and calls it.
 
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "a program talks to people")]
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

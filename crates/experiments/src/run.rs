@@ -49,10 +49,11 @@ pub enum RunEnd {
 pub fn run(options: &RunOptions, stop: &AtomicBool) -> Result<RunEnd> {
     let recipe = Recipe::load(&options.recipe, &options.layers)?;
     let name = options.recipe.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    prepare_folder(&options.out, &recipe, options.resume)?;
     let device = choose_device(recipe.train.device)?;
     let threads = choose_threads(recipe.train.threads);
     let splits = Splits::open(&recipe.data)?;
+    // Last, so that a run that cannot start leaves no folder behind.
+    prepare_folder(&options.out, &recipe, options.resume)?;
     let run = Run { name, recipe, folder: &options.out, device, threads, splits };
     match run.recipe.system {
         System::Mae => run.system::<Mae>(options.resume, stop),

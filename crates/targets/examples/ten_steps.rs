@@ -1,5 +1,7 @@
 //! Ten steps of a masked autoencoder on random images, from two crates.
 
+#![allow(clippy::print_stdout, reason = "an example is a program")]
+
 use bauta_backbones::masking::{MaskPlan, RandomMask};
 use bauta_backbones::tch::{Device, Kind, Tensor, no_grad};
 use bauta_backbones::{

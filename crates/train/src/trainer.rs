@@ -6,7 +6,7 @@
 //! finite changes no weight, nor does any after it; the next read stops the run.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -291,7 +291,7 @@ impl Window {
 fn save_inputs<O: Objective>(
     objective: &O,
     inputs: Batches<O::Input>,
-    path: &PathBuf,
+    path: &Path,
 ) -> Result<(), TrainError> {
     let mut tensors = Vec::new();
     for (place, input) in inputs.enumerate() {

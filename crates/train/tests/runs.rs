@@ -1,5 +1,7 @@
 //! Whole runs of a small objective: resume, stop, divergence, accumulation.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -92,10 +94,10 @@ fn run(
     let stop = AtomicBool::new(false);
     let feed = |steps| loader.batches(steps, |batch| batch);
     fit(objective, feed, config, folder, resume, &stop, |event| {
-        if let Event::Step { step } = event {
-            if Some(step) == stop_at {
-                stop.store(true, Ordering::Relaxed);
-            }
+        if let Event::Step { step } = event
+            && Some(step) == stop_at
+        {
+            stop.store(true, Ordering::Relaxed);
         }
     })
 }
@@ -118,7 +120,8 @@ fn an_interrupted_run_ends_with_the_same_bytes() {
     assert!(!outcome.stopped);
     assert_eq!(outcome.progress.step, 18);
     for file in ["model.safetensors", "optimizer.safetensors", "ema.safetensors", "config.json"] {
-        let read = |folder: &Path| std::fs::read(folder.join("checkpoints/last").join(file)).unwrap();
+        let read =
+            |folder: &Path| std::fs::read(folder.join("checkpoints/last").join(file)).unwrap();
         assert_eq!(read(whole.path()), read(broken.path()), "{file}");
     }
     let steps = |folder: &Path| -> Vec<u64> {
