@@ -99,7 +99,8 @@ fn page(
                     "k-NN (k = " (recipe.eval.knn.k) ", T = " (recipe.eval.knn.temperature)
                     ") on features standardised by the training split's mean and deviation; linear "
                     "probe: batch norm without affine parameters and one linear layer, "
-                    (recipe.eval.linear.epochs) " epochs. Baselines go through the same code."
+                    (recipe.eval.linear.epochs) " epochs, the best of five learning rates on a held-out tenth of "
+                    "the training split. Baselines go through the same code."
                 }
                 h2 { "Training" }
                 table {
