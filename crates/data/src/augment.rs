@@ -18,6 +18,10 @@ use self::resize::Resizer;
 use crate::error::DataError;
 use crate::image::Image;
 
+/// A centre crop resizes an image of which one side is more than so many times
+/// the other only in its middle, so that no hostile ratio asks for gigabytes.
+const LONGEST: usize = 8;
+
 /// How an image is brought to the model's size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -171,9 +175,8 @@ impl Augmenter {
             Crop::RandomResized => Region::random(whole, scale, ratio, stream),
             Crop::RandomResizedClamped => Region::random_clamped(whole, scale, ratio, stream),
             Crop::Center if whole != Region::whole(height, width) => {
-                let full = self.covering(whole);
-                let place = [middle(full[0], height), middle(full[1], width)];
-                return resizer.resize_part(image, full, place, height, width);
+                let part = whole.no_longer_than(LONGEST);
+                return resizer.resize_middle(image, part, self.covering(part), height, width);
             }
             Crop::Shift | Crop::Center | Crop::None => whole,
         };
@@ -199,11 +202,6 @@ impl Augmenter {
         let most = self.augment.shift as u64;
         [(); 2].map(|()| stream.below(2 * most + 1) as isize - most as isize)
     }
-}
-
-/// Where a centred part of size `inner` begins, rounded like torchvision's.
-fn middle(outer: usize, inner: usize) -> usize {
-    ((outer - inner) as f64 / 2.0).round_ties_even() as usize
 }
 
 /// Buffers that a thread keeps from one image to the next.

@@ -17,6 +17,14 @@ impl Region {
         Self { top: 0, left: 0, height, width }
     }
 
+    /// Its middle, no side longer than `most` times the other.
+    pub(super) fn no_longer_than(self, most: usize) -> Self {
+        let height = self.height.min(most * self.width);
+        let width = self.width.min(most * self.height);
+        let (top, left) = ((self.height - height) / 2, (self.width - width) / 2);
+        Self { top: self.top + top, left: self.left + left, height, width }
+    }
+
     /// Draws a rectangle as torchvision's `RandomResizedCrop` does.
     ///
     /// The area is uniform, the ratio log-uniform; what does not fit is drawn

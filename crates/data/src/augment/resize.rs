@@ -27,41 +27,35 @@ impl Resizer {
         height: usize,
         width: usize,
     ) -> &[u8] {
-        self.run_any(image, region, fr::ResizeOptions::new(), height, width)
+        self.pixels.resize(height * width * image.channels(), 0);
+        match image.channels() {
+            1 => self.run::<U8>(image, region, height, width),
+            3 => self.run::<U8x3>(image, region, height, width),
+            channels => unreachable!("Augment::build let {channels} channels pass"),
+        }
+        &self.pixels
     }
 
-    /// Makes the part `height × width` from row `top` and column `left` on of
-    /// the image resized to `full` (height, width), and only that part.
-    pub(super) fn resize_part(
-        &mut self,
-        image: &Image<'_>,
-        full: [usize; 2],
-        [top, left]: [usize; 2],
-        height: usize,
-        width: usize,
-    ) -> &[u8] {
-        // Multiplied first, so that what spans the image spans it exactly.
-        let down = |rows: usize| (rows * image.height()) as f64 / full[0] as f64;
-        let across = |columns: usize| (columns * image.width()) as f64 / full[1] as f64;
-        let window =
-            fr::ResizeOptions::new().crop(across(left), down(top), across(width), down(height));
-        self.run_any(image, Region::whole(image.height(), image.width()), window, height, width)
-    }
-
-    fn run_any(
+    /// Resizes a region to `full` (height, width) and keeps its middle
+    /// `height × width`, placed like torchvision's centre crop.
+    // The library could resize to the middle alone, but reads out of bounds
+    // where a window begins on a zero of the filter.
+    pub(super) fn resize_middle(
         &mut self,
         image: &Image<'_>,
         region: Region,
-        window: fr::ResizeOptions,
+        full: [usize; 2],
         height: usize,
         width: usize,
     ) -> &[u8] {
-        self.pixels.resize(height * width * image.channels(), 0);
-        match image.channels() {
-            1 => self.run::<U8>(image, region, window, height, width),
-            3 => self.run::<U8x3>(image, region, window, height, width),
-            channels => unreachable!("Augment::build let {channels} channels pass"),
+        self.resize(image, region, full[0], full[1]);
+        let (top, left) = (middle(full[0], height), middle(full[1], width));
+        let row = width * image.channels();
+        for y in 0..height {
+            let start = ((top + y) * full[1] + left) * image.channels();
+            self.pixels.copy_within(start..start + row, y * row);
         }
+        self.pixels.truncate(height * row);
         &self.pixels
     }
 
@@ -69,7 +63,6 @@ impl Resizer {
         &mut self,
         image: &Image<'_>,
         region: Region,
-        window: fr::ResizeOptions,
         height: usize,
         width: usize,
     ) {
@@ -86,9 +79,14 @@ impl Resizer {
             .expect("the buffer was given the length");
         let bicubic = fr::ResizeAlg::Convolution(fr::FilterType::CatmullRom);
         self.resizer
-            .resize_typed(&part, &mut target, &window.resize_alg(bicubic))
-            .expect("the window lies within the image, and both have one type of pixel");
+            .resize_typed(&part, &mut target, &fr::ResizeOptions::new().resize_alg(bicubic))
+            .expect("both have one type of pixel");
     }
+}
+
+/// Where a centred part of size `inner` begins, rounded like torchvision's.
+pub(super) fn middle(outer: usize, inner: usize) -> usize {
+    ((outer - inner) as f64 / 2.0).round_ties_even() as usize
 }
 
 #[cfg(test)]
@@ -140,9 +138,9 @@ mod tests {
 
     /// Pillow resized all to 8 × 10, then cropped 7 × 7.
     #[test]
-    fn a_part_equals_pillows_resize_then_crop() {
+    fn the_middle_equals_pillows_resize_then_crop() {
         check(
-            Resizer::default().resize_part(&picture(), [8, 10], [0, 2], 7, 7),
+            Resizer::default().resize_middle(&picture(), Region::whole(24, 30), [8, 10], 7, 7),
             &[
                 109, 121, 121, 121, 134, 126, 142, //
                 124, 113, 111, 119, 125, 129, 130, //

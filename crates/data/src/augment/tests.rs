@@ -3,6 +3,7 @@
 use bauta_masking::{Purpose, StreamKey};
 use proptest::prelude::*;
 
+use super::resize::middle;
 use super::*;
 
 fn stream(sample: u64) -> RandomStream {
@@ -41,7 +42,7 @@ fn arbitrary_crop() -> impl Strategy<Value = Crop> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn any_image_gives_the_same_output_twice(
@@ -80,6 +81,20 @@ fn an_image_of_the_right_size_is_taken_as_it_is() {
         let augment = Augment { crop, flip: false, ..Augment::default() };
         assert_eq!(apply(&augment, &image, 32, 32, 0), planes(&image));
     }
+}
+
+/// Here a window of the resizing library would begin on a zero of its filter.
+#[test]
+fn a_centre_crop_may_enlarge() {
+    let augment = Augment::evaluation();
+    let image = picture(18, 21, 1);
+    assert_eq!(apply(&augment, &image, 1, 43, 0).len(), 43);
+}
+
+#[test]
+fn a_centre_crop_of_a_very_long_image_takes_its_middle() {
+    let image = Image::new(1, 9001, 1, [vec![10; 4000], vec![90; 1001], vec![200; 4000]].concat());
+    assert_eq!(apply(&Augment::evaluation(), &image, 7, 7, 0), [90; 49]);
 }
 
 #[test]
