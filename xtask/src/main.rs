@@ -13,6 +13,7 @@ mod data;
 mod doctor;
 mod libtorch;
 mod list;
+mod program;
 mod report;
 mod rules;
 mod run;
@@ -53,6 +54,12 @@ enum Task {
     },
     /// Train and evaluate a recipe, after whatever set-up is missing
     Run(run::Arguments),
+    /// Make one exact forward pass of a model folder
+    Forward(program::Arguments),
+    /// Turn a foreign checkpoint into a model folder
+    Import(program::Arguments),
+    /// Write a model folder under Hugging Face's or timm's names
+    Export(program::Arguments),
     /// Run all tests, after setting libtorch up if it is missing
     Test,
     /// Run the benches, or the one named
@@ -106,6 +113,9 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Data(task) => data::data(task),
         Task::List { json } => list::list(workspace, json),
         Task::Run(arguments) => return run::run(workspace, &arguments),
+        Task::Forward(rest) => return program::program(workspace, "forward", rest),
+        Task::Import(rest) => return program::program(workspace, "import", rest),
+        Task::Export(rest) => return program::program(workspace, "export", rest),
         Task::Test => test::test(workspace),
         Task::Bench { name, json } => bench::bench(workspace, name.as_deref(), json.as_deref()),
         Task::Check { no_tests } => return check::check(workspace, no_tests),

@@ -31,6 +31,7 @@ mod block;
 pub mod checkpoint;
 mod error;
 mod images;
+mod interchange;
 mod layers;
 mod mae_decoder;
 mod parameters;
@@ -38,11 +39,15 @@ mod patch_embed;
 mod positions;
 mod token_indices;
 mod vit;
-mod vit_mae_config;
+mod vit_model;
 
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use error::ModelError;
 pub use images::ImageNormalization;
+pub use interchange::{
+    ModelConfig, ModelFolder, Naming, Sides, Unsaid, VitMaeConfig, VitModelConfig, describe,
+    read_checkpoint,
+};
 pub use layers::{Activation, LayerNorm, Linear};
 pub use mae_decoder::{MaeDecoder, MaeDecoderConfig};
 pub use parameters::{Init, Parameter, Parameters, Scope};
@@ -54,4 +59,4 @@ pub use vit::{VisionTransformer, VitConfig, class_token, mean_of_patches};
 pub use bauta_masking as masking;
 pub use tch;
 
-pub use vit_mae_config::{Sides, VitMaeConfig};
+pub use vit_model::{VitHead, VitModel, VitOutput};

@@ -129,6 +129,11 @@ impl Scope<'_> {
         Scope { prefix: format!("{}{name}.", self.prefix), parameters: self.parameters }
     }
 
+    /// This scope again, for a part without a name of its own.
+    pub fn again(&mut self) -> Scope<'_> {
+        Scope { prefix: self.prefix.clone(), parameters: self.parameters }
+    }
+
     /// Adds a parameter that training changes.
     ///
     /// # Panics

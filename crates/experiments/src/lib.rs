@@ -8,6 +8,8 @@
 
 mod data;
 mod evaluation;
+pub mod forward;
+pub mod interchange;
 mod pictures;
 mod progress;
 pub mod report;

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bauta_experiments::report;
+use bauta_backbones::{ModelFolder, Naming, Unsaid};
+use bauta_experiments::forward::forward;
+use bauta_experiments::{interchange, report};
 use bauta_experiments::run::{RunEnd, RunOptions, run, stop_on_signals};
 use bauta_recipe::Layers;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 #[derive(Parser)]
 #[command(name = "bauta", version, about = "Masked self-supervised learning, recipe by recipe")]
@@ -37,11 +39,65 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// One exact forward pass of a model folder.
+    Forward {
+        /// The model folder.
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// Safetensors with `pixel_values`, and `noise` for a masked model.
+        #[arg(long, value_name = "FILE")]
+        input: PathBuf,
+        /// Where to write the outputs, as safetensors.
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Turn a foreign checkpoint into a model folder.
+    Import {
+        /// A folder with config.json, or a .safetensors, .pth, .pt or .bin file.
+        from: PathBuf,
+        /// The model folder to write.
+        #[arg(long, value_name = "DIR")]
+        output: PathBuf,
+        /// Attention heads, where the width does not say it.
+        #[arg(long)]
+        heads: Option<usize>,
+        /// Attention heads of the decoder, 16 if not given.
+        #[arg(long)]
+        decoder_heads: Option<usize>,
+        /// Height and width of the images, where they are not square.
+        #[arg(long, num_args = 2, value_names = ["HEIGHT", "WIDTH"])]
+        image_size: Option<Vec<usize>>,
+        /// The decoder predicts pixels standardised within each patch.
+        #[arg(long)]
+        norm_pix_loss: bool,
+    },
+    /// Write a model folder anew, under others' names.
+    Export {
+        /// The model folder, such as a run's checkpoints/last.
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// The model folder to write.
+        #[arg(long, value_name = "DIR")]
+        output: PathBuf,
+        /// Whose names.
+        #[arg(long, value_enum, default_value_t = Format::Hf)]
+        format: Format,
+    },
     /// Write a run's report.html anew.
     Report {
         /// The run folder.
         folder: PathBuf,
     },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// Hugging Face's, for `from_pretrained`.
+    Hf,
+    /// MAE's own.
+    Mae,
+    /// timm's: the encoder alone.
+    Timm,
 }
 
 fn main() -> ExitCode {
@@ -76,6 +132,28 @@ fn execute(command: Command) -> Result<()> {
                     "stopped at step {step}, checkpoint written; go on with the same command and --resume"
                 ),
             }
+        }
+        Command::Forward { model, input, output } => {
+            forward(&model, &input, &output)?;
+            println!("outputs: {}", output.display());
+            Ok(())
+        }
+        Command::Import { from, output, heads, decoder_heads, image_size, norm_pix_loss } => {
+            let image_size = image_size.map(|sides| [sides[0], sides[1]]);
+            let unsaid = Unsaid { heads, decoder_heads, image_size, norm_pix_loss };
+            let folder = interchange::read(&from, unsaid)?;
+            println!("{}", interchange::write(&folder, &output, Naming::Timm)?);
+            Ok(())
+        }
+        Command::Export { model, output, format } => {
+            let folder = ModelFolder::read(&model)?;
+            let (folder, naming) = match format {
+                Format::Hf => (folder, Naming::HuggingFace),
+                Format::Mae => (folder, Naming::Timm),
+                Format::Timm => (folder.into_encoder()?, Naming::Timm),
+            };
+            println!("{}", interchange::write(&folder, &output, naming)?);
+            Ok(())
         }
         Command::Report { folder } => {
             report::write(&folder)?;

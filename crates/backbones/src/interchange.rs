@@ -1,0 +1,253 @@
+//! Model folders, `config.json` beside `model.safetensors`, in Hugging Face's
+//! layout or in timm's and MAE's.
+//!
+//! A folder of either naming is read; in memory names are timm's, which are
+//! our own. Files without a `config.json`, as MAE and timm publish them, are
+//! described from their tensors' shapes ([`describe`]).
+
+mod describe;
+mod names;
+mod sides;
+mod vit_mae_config;
+mod vit_model_config;
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tch::{Device, Tensor};
+
+pub use describe::{Unsaid, describe};
+pub use sides::Sides;
+pub use vit_mae_config::VitMaeConfig;
+pub use vit_model_config::VitModelConfig;
+
+use crate::checkpoint::{is_float, read_pth, read_tensors, write_tensors, write_whole};
+use crate::{
+    MaeDecoder, ModelError, Parameters, VisionTransformer, VitHead, VitModel,
+};
+
+/// What a folder's `config.json` describes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum ModelConfig {
+    /// A masked autoencoder: encoder and decoder.
+    VitMae(VitMaeConfig),
+    /// A plain ViT, with a head or without.
+    Vit(VitModelConfig),
+}
+
+/// Whose words a folder's tensors are named by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// Hugging Face's: for `from_pretrained`.
+    HuggingFace,
+    /// timm's and MAE's.
+    Timm,
+}
+
+/// A model's description and weights.
+#[derive(Debug)]
+pub struct ModelFolder {
+    path: PathBuf,
+    config: ModelConfig,
+    tensors: HashMap<String, Tensor>,
+}
+
+impl ModelFolder {
+    /// Puts a description and weights under timm's names together; `path` names
+    /// their origin in errors.
+    pub fn new(path: PathBuf, config: ModelConfig, tensors: HashMap<String, Tensor>) -> Self {
+        Self { path, config, tensors }
+    }
+
+    /// Reads a folder. Weights that are not finite are warned of.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`] and [`ModelError::Format`] for files that are missing,
+    /// broken or of an architecture that is not known here, [`ModelError::Mismatch`] for
+    /// queries, keys or values without the others.
+    pub fn read(folder: &Path) -> Result<Self, ModelError> {
+        let config = read_config(&folder.join("config.json"))?;
+        let (path, tensors) = read_weights(folder)?;
+        Ok(Self { tensors: timm_names(&path, tensors)?, config, path })
+    }
+
+    /// The description.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The weights, under timm's names.
+    pub fn tensors(&self) -> &HashMap<String, Tensor> {
+        &self.tensors
+    }
+
+    /// Writes `config.json` and `model.safetensors`.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`] when the folder cannot be made or written.
+    pub fn write(&self, folder: &Path, naming: Naming) -> Result<(), ModelError> {
+        let path = folder.join("config.json");
+        let io = |source| ModelError::Io { path: path.clone(), source };
+        fs::create_dir_all(folder).map_err(io)?;
+        let bare = matches!(&self.config, ModelConfig::Vit(_))
+            && !self.tensors.contains_key("head.weight");
+        let renamed = match naming {
+            Naming::HuggingFace => Some(names::to_hugging_face(&self.tensors, bare)),
+            Naming::Timm => None,
+        };
+        let tensors = renamed.as_ref().unwrap_or(&self.tensors);
+        let tensors = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        write_tensors(&folder.join("model.safetensors"), tensors)?;
+        let mut text =
+            serde_json::to_vec_pretty(&self.config).expect("a configuration is plain values");
+        text.push(b'\n');
+        write_whole(&path, &text).map_err(io)
+    }
+
+    /// Leaves out a masked autoencoder's decoder; a plain ViT stays as it is.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] for a description that is no ViT's.
+    pub fn into_encoder(self) -> Result<Self, ModelError> {
+        let ModelConfig::VitMae(config) = &self.config else {
+            return Ok(self);
+        };
+        let config = ModelConfig::Vit(VitModelConfig::new(&config.encoder()?, None));
+        let mut tensors = self.tensors;
+        tensors.retain(|name, _| !name.starts_with("decoder") && name != "mask_token");
+        Ok(Self { path: self.path, config, tensors })
+    }
+
+    /// Builds the masked autoencoder on a device, with the folder's weights.
+    ///
+    /// # Errors
+    /// [`ModelError::Format`] when the folder holds another architecture,
+    /// [`ModelError::Mismatch`] when weights and description disagree; an encoder
+    /// alone lacks the decoder's names.
+    pub fn masked_autoencoder(
+        &self,
+        device: Device,
+    ) -> Result<(Parameters, VisionTransformer, MaeDecoder), ModelError> {
+        let ModelConfig::VitMae(config) = &self.config else {
+            let reason = "a plain ViT has no decoder; this needs a masked autoencoder".to_owned();
+            return Err(ModelError::Format { path: self.path.clone(), reason });
+        };
+        let mut parameters = Parameters::new(0, device);
+        let encoder = VisionTransformer::new(parameters.root(), &config.encoder()?)?;
+        let decoder = MaeDecoder::new(parameters.root(), &config.decoder()?, encoder.grid())?;
+        self.assign(&parameters)?;
+        Ok((parameters, encoder, decoder))
+    }
+
+    /// Builds the plain ViT on a device, with the folder's weights; its head is
+    /// the one that the weights hold.
+    ///
+    /// # Errors
+    /// As [`Self::masked_autoencoder`].
+    pub fn vit(&self, device: Device) -> Result<(Parameters, VitModel), ModelError> {
+        let ModelConfig::Vit(config) = &self.config else {
+            let reason = "a masked autoencoder is no plain ViT".to_owned();
+            return Err(ModelError::Format { path: self.path.clone(), reason });
+        };
+        let rows = |name| self.tensors.get(name).and_then(|w: &Tensor| w.size().first().copied());
+        let head = match (rows("head.weight"), rows("pooler.weight")) {
+            (Some(classes), _) => VitHead::Classifier(classes as usize),
+            (None, Some(width)) => VitHead::Pooler(width as usize),
+            (None, None) => VitHead::None,
+        };
+        let mut parameters = Parameters::new(0, device);
+        let model = VitModel::new(parameters.root(), &config.encoder()?, head)?;
+        self.assign(&parameters)?;
+        Ok((parameters, model))
+    }
+
+    fn assign(&self, parameters: &Parameters) -> Result<(), ModelError> {
+        parameters
+            .assign(&self.tensors)
+            .map_err(|mismatch| ModelError::Mismatch { path: self.path.clone(), mismatch })
+    }
+}
+
+/// Reads a checkpoint that has no `config.json`: a safetensors file or PyTorch's
+/// `.pth`, under timm's names or Hugging Face's; gives timm's.
+///
+/// # Errors
+/// As [`ModelFolder::read`].
+pub fn read_checkpoint(path: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
+    let tensors = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("safetensors") => read_tensors(path)?,
+        Some("pth" | "pt" | "bin") => read_pth(path)?,
+        _ => {
+            let reason = "weights end in .safetensors, .pth, .pt or .bin".to_owned();
+            return Err(ModelError::Format { path: path.into(), reason });
+        }
+    };
+    timm_names(path, tensors)
+}
+
+fn read_weights(folder: &Path) -> Result<(PathBuf, HashMap<String, Tensor>), ModelError> {
+    let path = folder.join("model.safetensors");
+    if path.is_file() {
+        return Ok((path.clone(), read_tensors(&path)?));
+    }
+    if folder.join("model.safetensors.index.json").is_file() {
+        let reason = "the weights are split into several files; save them as one".to_owned();
+        return Err(ModelError::Format { path: folder.into(), reason });
+    }
+    let pickled = folder.join("pytorch_model.bin");
+    if pickled.is_file() {
+        return Ok((pickled.clone(), read_pth(&pickled)?));
+    }
+    let reason = "a model folder holds model.safetensors, and this one has none".to_owned();
+    Err(ModelError::Format { path: folder.into(), reason })
+}
+
+fn timm_names(
+    path: &Path,
+    tensors: HashMap<String, Tensor>,
+) -> Result<HashMap<String, Tensor>, ModelError> {
+    let mut bad: Vec<&str> = tensors
+        .iter()
+        .filter(|(_, tensor)| is_float(tensor.kind()) && tensor.isfinite().all().int64_value(&[]) == 0)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if !bad.is_empty() {
+        bad.sort_unstable();
+        tracing::warn!("{}: not finite: {}", path.display(), bad.join(", "));
+    }
+    if !names::is_hugging_face(&tensors) {
+        return Ok(tensors);
+    }
+    names::from_hugging_face(tensors)
+        .map_err(|mismatch| ModelError::Mismatch { path: path.into(), mismatch })
+}
+
+fn read_config(path: &Path) -> Result<ModelConfig, ModelError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| ModelError::Io { path: path.into(), source })?;
+    let format = |reason: String| ModelError::Format { path: path.into(), reason };
+    let value: Value = serde_json::from_str(&text).map_err(|error| format(error.to_string()))?;
+    let model_type = value.get("model_type").and_then(Value::as_str);
+    match model_type {
+        Some(VitMaeConfig::MODEL_TYPE) => parse(&value).map(ModelConfig::VitMae).map_err(format),
+        Some(VitModelConfig::MODEL_TYPE) => {
+            match value.get("pooler_act").and_then(Value::as_str) {
+                None | Some("tanh") => parse(&value).map(ModelConfig::Vit).map_err(format),
+                Some(other) => Err(format(format!("pooler_act \"{other}\" is not tanh"))),
+            }
+        }
+        _ => Err(format(format!(
+            "model_type {} is not read here; vit_mae and vit are",
+            model_type.map_or("(none)".to_owned(), |found| format!("\"{found}\""))
+        ))),
+    }
+}
+
+fn parse<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
+    T::deserialize(value).map_err(|error| error.to_string())
+}

@@ -1,0 +1,246 @@
+//! Hugging Face's parameter names against timm's, which are our own.
+//!
+//! Two things differ: the words, and that Hugging Face keeps queries, keys and
+//! values in three tensors where timm has one, `qkv`, with the three stacked in
+//! that order. Names of transformers 4 and 5 are read; those of 4, which every
+//! version reads, are written.
+
+use std::collections::HashMap;
+
+use tch::Tensor;
+
+use crate::checkpoint::Mismatch;
+
+/// Parts outside the blocks: ours, theirs.
+const PARTS: [(&str, &str); 11] = [
+    ("cls_token", "vit.embeddings.cls_token"),
+    ("pos_embed", "vit.embeddings.position_embeddings"),
+    ("patch_embed.proj", "vit.embeddings.patch_embeddings.projection"),
+    ("norm", "vit.layernorm"),
+    ("pooler", "vit.pooler.dense"),
+    ("head", "classifier"),
+    ("mask_token", "decoder.mask_token"),
+    ("decoder_embed", "decoder.decoder_embed"),
+    ("decoder_pos_embed", "decoder.decoder_pos_embed"),
+    ("decoder_norm", "decoder.decoder_norm"),
+    ("decoder_pred", "decoder.decoder_pred"),
+];
+
+/// Where blocks are: ours, theirs; the first of each kind is the one written.
+const STACKS: [(&str, &str); 4] = [
+    ("blocks", "vit.encoder.layer"),
+    ("decoder_blocks", "decoder.decoder_layers"),
+    ("blocks", "vit.layers"),
+    // How transformers 5 writes, though not how it names, a decoder.
+    ("decoder_blocks", "decoder.decoder_encoder.layer"),
+];
+
+/// Parts of a block: ours, theirs; the first of each kind is the one written.
+const BLOCK_PARTS: [(&str, &str); 8] = [
+    ("norm1", "layernorm_before"),
+    ("norm2", "layernorm_after"),
+    ("attn.proj", "attention.output.dense"),
+    ("mlp.fc1", "intermediate.dense"),
+    ("mlp.fc2", "output.dense"),
+    ("attn.proj", "attention.o_proj"),
+    ("mlp.fc1", "mlp.fc1"),
+    ("mlp.fc2", "mlp.fc2"),
+];
+
+/// The thirds of `attn.qkv`, in order, by the names of transformers 4 and 5.
+const THIRDS: [[&str; 2]; 3] = [
+    ["attention.attention.query", "attention.q_proj"],
+    ["attention.attention.key", "attention.k_proj"],
+    ["attention.attention.value", "attention.v_proj"],
+];
+
+/// Whether these are Hugging Face's names.
+pub(super) fn is_hugging_face(tensors: &HashMap<String, Tensor>) -> bool {
+    tensors.keys().any(|name| name.contains("embeddings.patch_embeddings."))
+}
+
+/// Brings Hugging Face's names to ours. What is not known keeps its name.
+///
+/// # Errors
+/// The names of queries, keys or values whose two companions are there.
+pub(super) fn from_hugging_face(
+    tensors: HashMap<String, Tensor>,
+) -> Result<HashMap<String, Tensor>, Mismatch> {
+    let mut ours = HashMap::new();
+    let mut stacked: HashMap<String, [Option<Tensor>; 3]> = HashMap::new();
+    for (name, tensor) in tensors {
+        match translate(&name) {
+            Some((name, None)) => drop(ours.insert(name, tensor)),
+            Some((name, Some(third))) => {
+                stacked.entry(name).or_default()[third] = Some(tensor);
+            }
+            None => drop(ours.insert(name, tensor)),
+        }
+    }
+    let mut mismatch = Mismatch::default();
+    for (name, thirds) in stacked {
+        let present: Vec<&Tensor> = thirds.iter().flatten().collect();
+        if let [query, key, value] = present[..]
+            && query.size() == key.size()
+            && key.size() == value.size()
+        {
+            ours.insert(name, Tensor::cat(&present, 0));
+            continue;
+        }
+        for (third, [theirs, _]) in THIRDS.iter().enumerate() {
+            let full = hugging_face_name(&name.replace("attn.qkv", theirs));
+            match &thirds[third] {
+                None => mismatch.missing.push(full),
+                Some(tensor) => {
+                    let wanted = present[0].size();
+                    if tensor.size() != wanted {
+                        mismatch.misshaped.push((full, tensor.size(), wanted));
+                    }
+                }
+            }
+        }
+    }
+    mismatch.missing.sort();
+    if mismatch.is_empty() { Ok(ours) } else { Err(mismatch) }
+}
+
+/// One name of theirs: ours, and which third of it this tensor is.
+fn translate(name: &str) -> Option<(String, Option<usize>)> {
+    // `ViTModel` saves its parts without the `vit.` of models that contain it.
+    let bare = ["embeddings.", "encoder.layer.", "layers.", "layernorm.", "pooler."];
+    let prefixed;
+    let name = if bare.iter().any(|start| name.starts_with(start)) {
+        prefixed = format!("vit.{name}");
+        &prefixed
+    } else {
+        name
+    };
+    let (module, field) = match name.rsplit_once('.') {
+        Some((module, "weight")) => (module, ".weight"),
+        Some((module, "bias")) => (module, ".bias"),
+        _ => (name, ""),
+    };
+    if let Some((ours, _)) = PARTS.iter().find(|(_, theirs)| *theirs == module) {
+        return Some((format!("{ours}{field}"), None));
+    }
+    let (stack, rest) = STACKS.iter().find_map(|(ours, theirs)| {
+        Some((ours, module.strip_prefix(theirs)?.strip_prefix('.')?))
+    })?;
+    let (index, part) = rest.split_once('.')?;
+    let third = THIRDS.iter().position(|names| names.contains(&part));
+    let part = match third {
+        Some(_) => "attn.qkv",
+        None => BLOCK_PARTS.iter().find(|(_, theirs)| *theirs == part)?.0,
+    };
+    Some((format!("{stack}.{index}.{part}{field}"), third))
+}
+
+/// Brings our names to Hugging Face's; `bare` leaves out the `vit.` in front,
+/// as `ViTModel` does. What is not known keeps its name.
+pub(super) fn to_hugging_face(
+    tensors: &HashMap<String, Tensor>,
+    bare: bool,
+) -> HashMap<String, Tensor> {
+    let finish = |name: String| match name.strip_prefix("vit.") {
+        Some(rest) if bare => rest.to_owned(),
+        _ => name,
+    };
+    let mut theirs = HashMap::new();
+    for (name, tensor) in tensors {
+        if let Some((front, field)) = name.split_once("attn.qkv") {
+            let thirds = tensor.chunk(3, 0);
+            for ([word, _], third) in THIRDS.iter().zip(thirds) {
+                let name = hugging_face_name(&format!("{front}{word}{field}"));
+                theirs.insert(finish(name), third);
+            }
+        } else {
+            theirs.insert(finish(hugging_face_name(name)), tensor.shallow_clone());
+        }
+    }
+    theirs
+}
+
+fn hugging_face_name(name: &str) -> String {
+    let (module, field) = match name.rsplit_once('.') {
+        Some((module, "weight")) => (module, ".weight"),
+        Some((module, "bias")) => (module, ".bias"),
+        _ => (name, ""),
+    };
+    if let Some((_, theirs)) = PARTS.iter().find(|(ours, _)| *ours == module) {
+        return format!("{theirs}{field}");
+    }
+    let Some((stack, rest)) = STACKS.iter().find_map(|(ours, theirs)| {
+        Some((theirs, module.strip_prefix(ours)?.strip_prefix('.')?))
+    }) else {
+        return name.to_owned();
+    };
+    let (index, part) = rest.split_once('.').unwrap_or((rest, ""));
+    let part = BLOCK_PARTS.iter().find(|(ours, _)| *ours == part).map_or(part, |(_, t)| t);
+    format!("{stack}.{index}.{part}{field}")
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    fn filled(shape: &[i64], value: f64) -> Tensor {
+        Tensor::full(shape, value, (Kind::Float, Device::Cpu))
+    }
+
+    #[test]
+    fn names_of_every_version_are_read() {
+        let ours = |name: &str| translate(name).unwrap();
+        assert_eq!(ours("vit.embeddings.cls_token"), ("cls_token".into(), None));
+        assert_eq!(ours("embeddings.position_embeddings"), ("pos_embed".into(), None));
+        assert_eq!(
+            ours("vit.encoder.layer.11.attention.attention.key.bias"),
+            ("blocks.11.attn.qkv.bias".into(), Some(1))
+        );
+        assert_eq!(
+            ours("layers.3.attention.v_proj.weight"),
+            ("blocks.3.attn.qkv.weight".into(), Some(2))
+        );
+        assert_eq!(
+            ours("decoder.decoder_encoder.layer.0.output.dense.weight"),
+            ("decoder_blocks.0.mlp.fc2.weight".into(), None)
+        );
+        assert_eq!(ours("decoder.decoder_norm.bias"), ("decoder_norm.bias".into(), None));
+        assert_eq!(ours("classifier.weight"), ("head.weight".into(), None));
+        assert_eq!(translate("vit.encoder.layer.0.rotary"), None);
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let ours: HashMap<String, Tensor> = [
+            ("cls_token", filled(&[1, 1, 2], 0.0)),
+            ("patch_embed.proj.bias", filled(&[2], 1.0)),
+            ("blocks.0.attn.qkv.weight", Tensor::arange(12, (Kind::Float, Device::Cpu)).view([6, 2])),
+            ("blocks.10.mlp.fc1.bias", filled(&[8], 2.0)),
+            ("decoder_blocks.0.norm2.weight", filled(&[4], 3.0)),
+            ("mask_token", filled(&[1, 1, 4], 4.0)),
+        ]
+        .map(|(name, tensor)| (name.to_owned(), tensor))
+        .into();
+        let theirs = to_hugging_face(&ours, false);
+        assert_eq!(theirs.len(), 8);
+        let key = &theirs["vit.encoder.layer.0.attention.attention.key.weight"];
+        assert_eq!(Vec::<f32>::try_from(key.flatten(0, -1)).unwrap(), [4.0, 5.0, 6.0, 7.0]);
+        assert!(theirs.contains_key("decoder.decoder_layers.0.layernorm_after.weight"));
+        let back = from_hugging_face(theirs).unwrap();
+        assert_eq!(back.len(), ours.len());
+        for (name, tensor) in &ours {
+            assert_eq!(back[name], *tensor, "{name}");
+        }
+    }
+
+    #[test]
+    fn lone_thirds_are_named() {
+        let name = |word| format!("vit.encoder.layer.0.attention.attention.{word}.bias");
+        let two = [("query", 2), ("value", 3)].map(|(word, side)| (name(word), filled(&[side], 0.0)));
+        let mismatch = from_hugging_face(two.into()).unwrap_err();
+        assert_eq!(mismatch.missing, [name("key")]);
+        assert_eq!(mismatch.misshaped.len(), 1);
+    }
+}

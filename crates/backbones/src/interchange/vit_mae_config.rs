@@ -1,0 +1,148 @@
+//! `config.json` of a masked autoencoder, in Hugging Face's layout for `ViTMAEForPreTraining`.
+
+use serde::{Deserialize, Serialize};
+
+use super::Sides;
+use crate::{Activation, MaeDecoderConfig, ModelError, VitConfig};
+
+/// The fields of `config.json` that change the numbers; the rest is ignored when read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VitMaeConfig {
+    /// Names the architecture to Python readers.
+    pub architectures: Vec<String>,
+    /// Always `vit_mae`.
+    pub model_type: String,
+    /// Side of square images in pixels, or `[height, width]`.
+    pub image_size: Sides,
+    /// Patch side in pixels; patches are square.
+    pub patch_size: Sides,
+    /// Image channels.
+    pub num_channels: usize,
+    /// Width of the encoder, D.
+    pub hidden_size: usize,
+    /// Blocks of the encoder.
+    pub num_hidden_layers: usize,
+    /// Attention heads of the encoder.
+    pub num_attention_heads: usize,
+    /// Hidden width of the encoder's MLPs.
+    pub intermediate_size: usize,
+    /// Nonlinearity of the MLPs.
+    pub hidden_act: Activation,
+    /// Added to the variance in layer norms.
+    pub layer_norm_eps: f64,
+    /// Whether qkv products have a bias.
+    pub qkv_bias: bool,
+    /// Width of the decoder.
+    pub decoder_hidden_size: usize,
+    /// Blocks of the decoder.
+    pub decoder_num_hidden_layers: usize,
+    /// Attention heads of the decoder.
+    pub decoder_num_attention_heads: usize,
+    /// Hidden width of the decoder's MLPs.
+    pub decoder_intermediate_size: usize,
+    /// Fraction of the tokens that pre-training hides.
+    pub mask_ratio: f64,
+    /// Whether targets are standardised within each patch.
+    pub norm_pix_loss: bool,
+}
+
+impl Default for VitMaeConfig {
+    /// Hugging Face's defaults, for what a file leaves out.
+    fn default() -> Self {
+        Self {
+            architectures: vec![Self::ARCHITECTURE.to_owned()],
+            model_type: Self::MODEL_TYPE.to_owned(),
+            image_size: Sides::Square(224),
+            patch_size: Sides::Square(16),
+            num_channels: 3,
+            hidden_size: 768,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            intermediate_size: 3072,
+            hidden_act: Activation::Gelu,
+            layer_norm_eps: 1e-12,
+            qkv_bias: true,
+            decoder_hidden_size: 512,
+            decoder_num_hidden_layers: 8,
+            decoder_num_attention_heads: 16,
+            decoder_intermediate_size: 2048,
+            mask_ratio: 0.75,
+            norm_pix_loss: false,
+        }
+    }
+}
+
+impl VitMaeConfig {
+    /// The file's `model_type`.
+    pub const MODEL_TYPE: &str = "vit_mae";
+    /// Hugging Face's class.
+    pub const ARCHITECTURE: &str = "ViTMAEForPreTraining";
+
+    /// Describes an encoder, its decoder and how they are pre-trained.
+    pub fn new(
+        encoder: &VitConfig,
+        decoder: &MaeDecoderConfig,
+        mask_ratio: f64,
+        norm_pix_loss: bool,
+    ) -> Self {
+        Self {
+            architectures: vec![Self::ARCHITECTURE.to_owned()],
+            model_type: Self::MODEL_TYPE.to_owned(),
+            image_size: Sides::new(encoder.image_height, encoder.image_width),
+            patch_size: Sides::Square(encoder.patch_size),
+            num_channels: encoder.channels,
+            hidden_size: encoder.dim,
+            num_hidden_layers: encoder.depth,
+            num_attention_heads: encoder.heads,
+            intermediate_size: encoder.mlp_dim,
+            hidden_act: encoder.activation,
+            layer_norm_eps: encoder.layer_norm_eps,
+            qkv_bias: encoder.qkv_bias,
+            decoder_hidden_size: decoder.dim,
+            decoder_num_hidden_layers: decoder.depth,
+            decoder_num_attention_heads: decoder.heads,
+            decoder_intermediate_size: decoder.mlp_dim,
+            mask_ratio,
+            norm_pix_loss,
+        }
+    }
+    /// The encoder's sizes.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when patches are not square.
+    pub fn encoder(&self) -> Result<VitConfig, ModelError> {
+        Ok(VitConfig {
+            image_height: self.image_size.height(),
+            image_width: self.image_size.width(),
+            channels: self.num_channels,
+            patch_size: self.patch_size.square("patch_size")?,
+            dim: self.hidden_size,
+            depth: self.num_hidden_layers,
+            heads: self.num_attention_heads,
+            mlp_dim: self.intermediate_size,
+            qkv_bias: self.qkv_bias,
+            layer_norm_eps: self.layer_norm_eps,
+            activation: self.hidden_act,
+        })
+    }
+
+    /// The decoder's sizes; norms, biases and activation are the encoder's.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when patches are not square.
+    pub fn decoder(&self) -> Result<MaeDecoderConfig, ModelError> {
+        let encoder = self.encoder()?;
+        Ok(MaeDecoderConfig {
+            encoder_dim: encoder.dim,
+            dim: self.decoder_hidden_size,
+            depth: self.decoder_num_hidden_layers,
+            heads: self.decoder_num_attention_heads,
+            mlp_dim: self.decoder_intermediate_size,
+            outputs: encoder.patch_values(),
+            qkv_bias: encoder.qkv_bias,
+            layer_norm_eps: encoder.layer_norm_eps,
+            activation: encoder.activation,
+        })
+    }
+}
