@@ -1,4 +1,6 @@
-//! Parameters as safetensors files: whole or not at all.
+//! Parameters as safetensors files: whole or not at all. PyTorch's are read too.
+
+mod pth;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,6 +12,7 @@ use safetensors::tensor::{Dtype, View};
 use safetensors::{SafeTensorError, SafeTensors};
 use tch::{Device, Kind, Tensor};
 
+pub use self::pth::read_pth;
 use crate::{ModelError, Parameters};
 
 /// What keeps a checkpoint from fitting a model.
@@ -116,12 +119,6 @@ pub fn read_tensors(path: &Path) -> Result<HashMap<String, Tensor>, ModelError> 
         })
         .collect()
 }
-
-/// STUB
-///
-/// # Errors
-/// x
-pub fn read_pth(_path: &Path) -> Result<HashMap<String, Tensor>, ModelError> { unreachable!() }
 
 /// Whether a parameter can be read from numbers of this kind.
 pub(crate) fn is_float(kind: Kind) -> bool {

@@ -1,0 +1,257 @@
+//! PyTorch's zip checkpoints, read without running anything of them.
+//!
+//! `torch.save` writes a zip archive: a pickle of the object, in which a tensor
+//! is a view (offset, size, stride) of a numbered storage, and a file of raw
+//! numbers for each storage. [`pickle`] reads the first as data. Here the
+//! wanted dict is chosen and every claim checked against the file before
+//! memory is taken for it.
+
+mod pickle;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use tch::{Device, Kind, TchError, Tensor};
+use zip::{CompressionMethod, ZipArchive};
+
+use self::pickle::{Pickle, Storage, Value, View};
+use crate::ModelError;
+
+/// What a pickle may be long; a thousand tensors take a fifth of a megabyte.
+const LONGEST_PICKLE: u64 = 8 << 20;
+
+/// What the tensors may take for each byte of the file: tied weights and
+/// broadcast views repeat some of it, but never much.
+const LARGEST_GROWTH: u64 = 8;
+
+/// What the tensors of any file may take, in bytes.
+const SMALL: u64 = 64 << 20;
+
+/// As PyTorch's own loops over a tensor's sides.
+const MOST_SIDES: usize = 64;
+
+/// Reads the named tensors of a PyTorch checkpoint (`.pth`, `.pt`) to the CPU.
+///
+/// The file may hold a dict of tensors, or one under `model`, `state_dict` or
+/// another key, beside plain data that is ignored. Nothing of it is executed,
+/// so anything but plain data and plain tensors is refused. Each tensor is
+/// contiguous and on its own.
+///
+/// # Errors
+/// [`ModelError::Io`] when it cannot be opened, [`ModelError::Format`] when it
+/// is damaged, of another format, or holds what is no plain tensor.
+pub fn read_pth(path: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
+    let file = File::open(path).map_err(|source| ModelError::Io { path: path.into(), source })?;
+    read(file).map_err(|reason| ModelError::Format { path: path.into(), reason })
+}
+
+fn read(file: impl Read + Seek) -> Result<HashMap<String, Tensor>, String> {
+    let mut archive = Archive::open(file)?;
+    let bytes = archive.entry("data.pkl", 0..=LONGEST_PICKLE)?;
+    let pickle = Pickle::parse(&bytes)?;
+    let mut named = named_views(&pickle)?;
+    // One storage in memory at a time, and each is read once.
+    named.sort_by_key(|(_, view)| view.storage.key);
+    let mut last: Option<(Storage<'_>, Tensor)> = None;
+    let mut tensors = HashMap::new();
+    for (name, view) in named {
+        let of = |reason: String| format!("{name}: {reason}");
+        let (size, stride) = check(&pickle, &view).map_err(of)?;
+        let mut tensor = archive.empty(&size, view.storage.kind).map_err(of)?;
+        if tensor.numel() > 0 {
+            let numbers = match last.take_if(|(storage, _)| *storage == view.storage) {
+                Some((_, numbers)) => numbers,
+                None => archive.storage(&view.storage).map_err(of)?,
+            };
+            numbers
+                .f_as_strided(&size, &stride, view.offset)
+                .and_then(|view| tensor.f_copy_(&view))
+                .map_err(|error| of(first_line(&error)))?;
+            last = Some((view.storage, numbers));
+        }
+        tensors.insert(name.to_owned(), tensor);
+    }
+    Ok(tensors)
+}
+
+/// The tensors of the dict that is meant, by name.
+fn named_views<'a>(pickle: &Pickle<'a>) -> Result<Vec<(&'a str, View<'a>)>, String> {
+    let Some(top) = pickle.dict(pickle.root) else {
+        let noun = pickle.root.noun();
+        return Err(format!("it holds {noun} where a dict of tensors is wanted"));
+    };
+    let inner: Vec<_> =
+        top.iter().copied().filter(|&(_, value)| pickle.holds_tensors(value)).collect();
+    let named =
+        |name| inner.iter().rfind(|(key, _)| *key == Value::Str(name)).map(|&(_, value)| value);
+    let chosen = match (named("model").or(named("state_dict")), inner.as_slice()) {
+        (Some(value), _) => value,
+        _ if pickle.holds_tensors(pickle.root) => pickle.root,
+        (None, &[(_, value)]) => value,
+        (None, []) => {
+            return Err("it holds no tensors, neither in itself nor in a dict inside; save a \
+                        model's state_dict()"
+                .into());
+        }
+        (None, several) => {
+            let keys: Vec<_> = several.iter().map(|(key, _)| title(*key)).collect();
+            let keys = keys.join(", ");
+            return Err(format!("{keys} all hold tensors; save the one that is wanted alone"));
+        }
+    };
+    let entries = pickle.dict(chosen).unwrap_or_default();
+    let view = |&(key, value): &(Value<'a>, Value<'a>)| match (key, pickle.view(value)) {
+        (Value::Str(name), Some(view)) => Ok((name, view)),
+        (Value::Str(name), None) => {
+            let noun = value.noun();
+            Err(format!("{name} is {noun} among the tensors; save the tensors without it"))
+        }
+        _ => Err(format!("{} names a tensor; save it under a string", title(key))),
+    };
+    entries.iter().map(view).collect()
+}
+
+fn title(key: Value<'_>) -> String {
+    match key {
+        Value::Str(name) => name.to_owned(),
+        Value::Int(int) => int.to_string(),
+        other => other.noun().to_owned(),
+    }
+}
+
+/// A view's sizes and strides, once all of it is known to lie in its storage.
+fn check(pickle: &Pickle<'_>, view: &View<'_>) -> Result<(Vec<i64>, Vec<i64>), String> {
+    let (Some(size), Some(stride)) = (pickle.ints(view.size), pickle.ints(view.stride)) else {
+        return Err("its size or stride is not of integers".into());
+    };
+    let numel = view.storage.numel;
+    let wrong = || {
+        format!(
+            "size {size:?}, stride {stride:?} and offset {} lead out of a storage of {numel} \
+             numbers; the file is damaged, fetch or write it again",
+            view.offset
+        )
+    };
+    if size.len() != stride.len() || size.len() > MOST_SIDES {
+        return Err(format!("{} sides and {} strides are no tensor's", size.len(), stride.len()));
+    }
+    if numel < 0 || view.offset < 0 || size.iter().chain(&stride).any(|&number| number < 0) {
+        return Err(wrong());
+    }
+    // Sides of 0 count as 1, since libtorch multiplies the others too.
+    size.iter().try_fold(1i64, |all, &side| all.checked_mul(side.max(1))).ok_or_else(wrong)?;
+    let last = size.iter().zip(&stride).try_fold(view.offset, |last, (&side, &stride)| {
+        last.checked_add((side - 1).max(0).checked_mul(stride)?)
+    });
+    match last {
+        _ if size.contains(&0) => Ok((size, stride)),
+        Some(last) if last < numel => Ok((size, stride)),
+        _ => Err(wrong()),
+    }
+}
+
+/// The zip archive and what memory its tensors may still take.
+struct Archive<F> {
+    zip: ZipArchive<F>,
+    /// The folder that everything is in.
+    folder: String,
+    budget: u64,
+}
+
+impl<F: Read + Seek> Archive<F> {
+    fn open(mut file: F) -> Result<Self, String> {
+        let mut magic = Vec::new();
+        let length = file
+            .by_ref()
+            .take(4)
+            .read_to_end(&mut magic)
+            .and_then(|_| file.seek(SeekFrom::End(0)))
+            .map_err(|error| error.to_string())?;
+        let zip = ZipArchive::new(file).map_err(|error| match magic.as_slice() {
+            b"PK\x03\x04" => format!("truncated or damaged ({error}); fetch or write it again"),
+            [0x80, ..] => "a pickle and no zip archive, as PyTorch before 1.6 wrote it; \
+                           torch.load and torch.save it again in a newer PyTorch"
+                .to_owned(),
+            _ => "no PyTorch checkpoint: it does not begin as a zip archive".to_owned(),
+        })?;
+        let folder = zip
+            .file_names()
+            .filter_map(Result::ok)
+            .find_map(|name| name.strip_suffix("/data.pkl").map(str::to_owned))
+            .ok_or("a zip archive without data.pkl, so no checkpoint that torch.save wrote")?;
+        let budget = length.saturating_mul(LARGEST_GROWTH).saturating_add(SMALL);
+        let mut archive = Self { zip, folder, budget };
+        // Absent before PyTorch 2.1, which wrote the machine's own order: little in practice.
+        if archive.zip.index_for_name(&format!("{}/byteorder", archive.folder)).is_some()
+            && archive.entry("byteorder", 0..=16)? != b"little"
+        {
+            return Err(
+                "its numbers are big-endian; save it again on a little-endian machine".into()
+            );
+        }
+        Ok(archive)
+    }
+
+    /// An entry's bytes, read only when as many as are allowed.
+    fn entry(&mut self, name: &str, sizes: RangeInclusive<u64>) -> Result<Vec<u8>, String> {
+        let name = format!("{}/{name}", self.folder);
+        let fail = |what: String| format!("{name} {what}; the file is damaged, fetch it again");
+        let entry =
+            self.zip.by_name(&name).map_err(|error| fail(format!("cannot be read ({error})")))?;
+        // A stored entry is no longer than the file, a compressed one may be a bomb.
+        let (size, stored) = (entry.size(), entry.compressed_size());
+        if entry.compression() != CompressionMethod::Stored {
+            return Err(format!("{name} is compressed; torch.save the checkpoint again"));
+        }
+        if !sizes.contains(&size) || size != stored {
+            return Err(fail(format!("has {size} bytes where {sizes:?} are allowed")));
+        }
+        let mut bytes = Vec::with_capacity(size as usize);
+        entry
+            .take(size + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| fail(format!("cannot be read ({error})")))?;
+        if bytes.len() as u64 != size {
+            return Err(fail(format!("ends after {} of {size} bytes", bytes.len())));
+        }
+        Ok(bytes)
+    }
+
+    /// All numbers of a storage; those of a bool one as bytes, of which any may be hostile.
+    fn storage(&mut self, storage: &Storage<'_>) -> Result<Tensor, String> {
+        let bytes = self.spend(storage.numel, storage.kind)?;
+        let bytes = self.entry(&format!("data/{}", storage.key), bytes..=bytes)?;
+        let kind = if storage.kind == Kind::Bool { Kind::Uint8 } else { storage.kind };
+        Tensor::f_from_data_size(&bytes, &[storage.numel], kind).map_err(|e| first_line(&e))
+    }
+
+    fn empty(&mut self, size: &[i64], kind: Kind) -> Result<Tensor, String> {
+        self.spend(size.iter().product(), kind)?;
+        Tensor::f_empty(size, (kind, Device::Cpu)).map_err(|error| first_line(&error))
+    }
+
+    /// Takes the bytes of so many numbers off the budget.
+    fn spend(&mut self, numel: i64, kind: Kind) -> Result<u64, String> {
+        let bytes = u64::try_from(numel).ok();
+        let bytes = bytes.and_then(|numel| numel.checked_mul(kind.elt_size_in_bytes() as u64));
+        let spent = bytes.and_then(|bytes| Some((bytes, self.budget.checked_sub(bytes)?)));
+        let (bytes, left) = spent.ok_or_else(|| {
+            format!(
+                "with its {numel} numbers the tensors take more than {LARGEST_GROWTH} times the \
+                 file; save them as contiguous ones"
+            )
+        })?;
+        self.budget = left;
+        Ok(bytes)
+    }
+}
+
+/// What libtorch says, without its own stack.
+fn first_line(error: &TchError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
