@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 fn main() {
-    println!("cargo:rerun-if-changed=shim/shim.cpp");
+    println!("cargo:rerun-if-changed=shim");
     // torch-sys tells where its libraries are; the headers lie beside them.
     let lib = std::env::var_os("DEP_TCH_LIBTORCH_LIB")
         .map(PathBuf::from)
@@ -16,6 +16,6 @@ fn main() {
         .define("AT_PER_OPERATOR_HEADERS", None)
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
-        .file("shim/shim.cpp")
+        .files(["shim/shim.cpp", "shim/linear.cpp", "shim/attention.cpp"])
         .compile("bauta_libtorch");
 }

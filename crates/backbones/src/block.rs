@@ -1,5 +1,6 @@
 //! The pre-norm transformer block: attention, then MLP, each added to its input.
 
+use bauta_libtorch::attention;
 use tch::Tensor;
 
 use crate::{Activation, LayerNorm, Linear, ModelError, Scope};
@@ -89,24 +90,9 @@ impl Attention {
 
     /// Maps [B, N, D] to [B, N, D]; scores are scaled by (D / heads)^−½.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let (batch, tokens, dim) = x.size3().expect("attention takes [B, N, D]");
-        let qkv = self.qkv.forward(x).view([batch, tokens, 3, self.heads, dim / self.heads]);
-        let mut qkv = qkv.permute([2, 0, 3, 1, 4]).unbind(0);
-        let (v, k, q) = (qkv.pop(), qkv.pop(), qkv.pop());
-        let (Some(q), Some(k), Some(v)) = (q, k, v) else {
-            unreachable!("unbinding a side of 3 gives three tensors")
-        };
-        let heads = Tensor::scaled_dot_product_attention(
-            &q,
-            &k,
-            &v,
-            None::<Tensor>,
-            0.0,
-            false,
-            None,
-            false,
-        );
-        self.proj.forward(&heads.transpose(1, 2).reshape([batch, tokens, dim]))
+        let heads = attention(&self.qkv.forward(x), self.heads)
+            .expect("the configuration was validated: heads divide the width");
+        self.proj.forward(&heads)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Parameters as safetensors files: whole or not at all. PyTorch's are read too.
 
+pub mod interchange;
 mod pth;
 
 use std::borrow::Cow;
@@ -216,13 +217,15 @@ impl View for HostTensor {
     }
 }
 
-const KINDS: [(Dtype, Kind, usize); 8] = [
+const KINDS: [(Dtype, Kind, usize); 10] = [
     (Dtype::F32, Kind::Float, 4),
     (Dtype::F64, Kind::Double, 8),
     (Dtype::F16, Kind::Half, 2),
     (Dtype::BF16, Kind::BFloat16, 2),
     (Dtype::I64, Kind::Int64, 8),
     (Dtype::I32, Kind::Int, 4),
+    (Dtype::I16, Kind::Int16, 2),
+    (Dtype::I8, Kind::Int8, 1),
     (Dtype::U8, Kind::Uint8, 1),
     (Dtype::BOOL, Kind::Bool, 1),
 ];

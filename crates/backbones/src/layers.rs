@@ -1,5 +1,6 @@
 //! Linear layer, layer norm and activation: the smallest parts of a transformer.
 
+use bauta_libtorch::linear;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -25,8 +26,11 @@ impl Linear {
     }
 
     /// Maps `[..., in]` to `[..., out]`.
+    ///
+    /// # Panics
+    /// When the last dimension of `x` is not `in`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, self.bias.as_ref())
+        linear(x, &self.weight, self.bias.as_ref()).unwrap_or_else(|error| panic!("{error}"))
     }
 }
 

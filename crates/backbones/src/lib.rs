@@ -31,7 +31,6 @@ mod block;
 pub mod checkpoint;
 mod error;
 mod images;
-mod interchange;
 mod layers;
 mod mae_decoder;
 mod parameters;
@@ -42,12 +41,12 @@ mod vit;
 mod vit_model;
 
 pub use block::{Attention, Block, BlockConfig, Mlp};
-pub use error::ModelError;
-pub use images::ImageNormalization;
-pub use interchange::{
+pub use checkpoint::interchange::{
     ModelConfig, ModelFolder, Naming, Sides, Unsaid, VitMaeConfig, VitModelConfig, describe,
     read_checkpoint,
 };
+pub use error::ModelError;
+pub use images::ImageNormalization;
 pub use layers::{Activation, LayerNorm, Linear};
 pub use mae_decoder::{MaeDecoder, MaeDecoderConfig};
 pub use parameters::{Init, Parameter, Parameters, Scope};

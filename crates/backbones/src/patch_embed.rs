@@ -3,6 +3,7 @@
 //! Computed as one matrix product over patches cut out of the image, so that
 //! masked patches can be left out *before* the product.
 
+use bauta_libtorch::linear;
 use tch::Tensor;
 
 use crate::{Init, ModelError, Scope, TokenIndices, VitConfig};
@@ -89,7 +90,8 @@ impl PatchEmbed {
     }
 
     fn project(&self, patches: &Tensor) -> Tensor {
-        patches.linear(&self.weight.flatten(1, -1), Some(&self.bias))
+        linear(patches, &self.weight.flatten(1, -1), Some(&self.bias))
+            .expect("patches were cut to the weight's size")
     }
 }
 

@@ -39,7 +39,11 @@ impl VitModel {
     ///
     /// # Errors
     /// As [`VisionTransformer::new`].
-    pub fn new(mut scope: Scope<'_>, config: &VitConfig, head: VitHead) -> Result<Self, ModelError> {
+    pub fn new(
+        mut scope: Scope<'_>,
+        config: &VitConfig,
+        head: VitHead,
+    ) -> Result<Self, ModelError> {
         let encoder = VisionTransformer::new(scope.again(), config)?;
         let mut linear = |name, outputs| Linear::new(scope.sub(name), config.dim, outputs, true);
         let (head, pooler) = match head {

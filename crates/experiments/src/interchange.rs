@@ -28,9 +28,7 @@ pub fn read(from: &Path, unsaid: Unsaid) -> Result<ModelFolder> {
 /// When they do not, or `to` holds a model already; nothing is written then.
 pub fn write(folder: &ModelFolder, to: &Path, naming: Naming) -> Result<String> {
     let (kind, parameters) = match folder.config() {
-        ModelConfig::VitMae(_) => {
-            ("masked autoencoder", folder.masked_autoencoder(Device::Cpu)?.0)
-        }
+        ModelConfig::VitMae(_) => ("masked autoencoder", folder.masked_autoencoder(Device::Cpu)?.0),
         ModelConfig::Vit(_) => ("ViT", folder.vit(Device::Cpu)?.0),
     };
     let occupied = ["config.json", "model.safetensors"].map(|name| to.join(name));

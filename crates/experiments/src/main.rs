@@ -2,14 +2,15 @@
 
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a program talks to people")]
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use bauta_backbones::{ModelFolder, Naming, Unsaid};
 use bauta_experiments::forward::forward;
-use bauta_experiments::{interchange, report};
 use bauta_experiments::run::{RunEnd, RunOptions, run, stop_on_signals};
+use bauta_experiments::{interchange, report};
 use bauta_recipe::Layers;
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -101,7 +102,12 @@ enum Format {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).without_time().with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .without_time()
+        .with_target(false)
+        .init();
     match execute(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -89,10 +89,7 @@ fn a_key_without_query_and_value_is_named() {
     case.edit("model.safetensors", |tensors| {
         tensors.remove("vit.encoder.layer.1.attention.attention.query.bias");
     });
-    assert_says(
-        &case.refusal(),
-        &["missing vit.encoder.layer.1.attention.attention.query.bias"],
-    );
+    assert_says(&case.refusal(), &["missing vit.encoder.layer.1.attention.attention.query.bias"]);
 }
 
 #[test]
@@ -148,7 +145,8 @@ fn inputs_that_do_not_fit_say_what_is_wanted() {
         t.insert("pixel_values".into(), pixels);
     });
     assert_says(&half, &["pixel_values is Half"]);
-    let grey = refuse(|t| drop(t.insert("pixel_values".into(), Tensor::zeros([2, 1, 32, 32], FLOAT))));
+    let grey =
+        refuse(|t| drop(t.insert("pixel_values".into(), Tensor::zeros([2, 1, 32, 32], FLOAT))));
     assert_says(&grey, &["[2, 1, 32, 32]", "[B, 3, 32, 32]"]);
 }
 

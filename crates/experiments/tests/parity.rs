@@ -131,7 +131,8 @@ fn a_training_step_equals_torch() {
     let trained = optimizer.parameters();
     let gradients = Tensor::run_backward(&[&before], &trained, false, false);
     let named = |tensors: &[Tensor]| -> HashMap<String, Tensor> {
-        let place = |tensor: &Tensor| trained.iter().position(|t| t.data_ptr() == tensor.data_ptr());
+        let place =
+            |tensor: &Tensor| trained.iter().position(|t| t.data_ptr() == tensor.data_ptr());
         let all = parameters.trainable().map(|p| (p.name.clone(), place(&p.tensor).unwrap()));
         all.map(|(name, place)| (name, tensors[place].detach().copy())).collect()
     };

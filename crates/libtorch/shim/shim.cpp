@@ -5,8 +5,6 @@
 // exception crosses the border.
 
 #include <cstdlib>
-#include <cstring>
-#include <exception>
 #include <optional>
 #include <vector>
 
@@ -20,18 +18,9 @@
 #include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
 
-namespace {
+#include "guarded.h"
 
-template <typename F> char *guarded(F &&body) noexcept {
-  try {
-    body();
-    return nullptr;
-  } catch (const std::exception &error) {
-    return strdup(error.what());
-  } catch (...) {
-    return strdup("unknown C++ exception");
-  }
-}
+namespace {
 
 std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t count) {
   std::vector<at::Tensor> result;

@@ -51,6 +51,17 @@ unsafe extern "C" {
         was_enabled: c_int,
         old_dtype: c_int,
     ) -> *mut c_char;
+    pub(crate) fn bauta_linear(
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        result: *mut *mut C_tensor,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_attention(
+        qkv: *const C_tensor,
+        heads: i64,
+        result: *mut *mut C_tensor,
+    ) -> *mut c_char;
     pub(crate) fn bauta_deterministic(enabled: c_int) -> *mut c_char;
 }
 

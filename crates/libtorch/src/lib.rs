@@ -18,13 +18,17 @@
 //! # Ok::<(), bauta_libtorch::LibtorchError>(())
 //! ```
 
+mod attention;
 mod autocast;
 mod ffi;
 mod foreach;
+mod linear;
 mod runtime;
 
+pub use attention::attention;
 pub use autocast::Autocast;
 pub use foreach::{AdamW, AdamWTensors, fused_adamw, global_norm, lerp_all, scale_all};
+pub use linear::linear;
 pub use runtime::{load_cuda, set_deterministic};
 
 /// A call that libtorch refused.

@@ -26,9 +26,7 @@ pub use vit_mae_config::VitMaeConfig;
 pub use vit_model_config::VitModelConfig;
 
 use crate::checkpoint::{is_float, read_pth, read_tensors, write_tensors, write_whole};
-use crate::{
-    MaeDecoder, ModelError, Parameters, VisionTransformer, VitHead, VitModel,
-};
+use crate::{MaeDecoder, ModelError, Parameters, VisionTransformer, VitHead, VitModel};
 
 /// What a folder's `config.json` describes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -213,7 +211,9 @@ fn timm_names(
 ) -> Result<HashMap<String, Tensor>, ModelError> {
     let mut bad: Vec<&str> = tensors
         .iter()
-        .filter(|(_, tensor)| is_float(tensor.kind()) && tensor.isfinite().all().int64_value(&[]) == 0)
+        .filter(|(_, tensor)| {
+            is_float(tensor.kind()) && tensor.isfinite().all().int64_value(&[]) == 0
+        })
         .map(|(name, _)| name.as_str())
         .collect();
     if !bad.is_empty() {
@@ -228,19 +228,17 @@ fn timm_names(
 }
 
 fn read_config(path: &Path) -> Result<ModelConfig, ModelError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| ModelError::Io { path: path.into(), source })?;
+    let text =
+        fs::read_to_string(path).map_err(|source| ModelError::Io { path: path.into(), source })?;
     let format = |reason: String| ModelError::Format { path: path.into(), reason };
     let value: Value = serde_json::from_str(&text).map_err(|error| format(error.to_string()))?;
     let model_type = value.get("model_type").and_then(Value::as_str);
     match model_type {
         Some(VitMaeConfig::MODEL_TYPE) => parse(&value).map(ModelConfig::VitMae).map_err(format),
-        Some(VitModelConfig::MODEL_TYPE) => {
-            match value.get("pooler_act").and_then(Value::as_str) {
-                None | Some("tanh") => parse(&value).map(ModelConfig::Vit).map_err(format),
-                Some(other) => Err(format(format!("pooler_act \"{other}\" is not tanh"))),
-            }
-        }
+        Some(VitModelConfig::MODEL_TYPE) => match value.get("pooler_act").and_then(Value::as_str) {
+            None | Some("tanh") => parse(&value).map(ModelConfig::Vit).map_err(format),
+            Some(other) => Err(format(format!("pooler_act \"{other}\" is not tanh"))),
+        },
         _ => Err(format(format!(
             "model_type {} is not read here; vit_mae and vit are",
             model_type.map_or("(none)".to_owned(), |found| format!("\"{found}\""))

@@ -45,7 +45,9 @@ pub fn describe(
     let [image_height, image_width] = image_size(rows.saturating_sub(1), patch, unsaid.image_size)?;
     let [mlp_dim, _] = known(&sides("blocks.0.mlp.fc1.weight")?, "blocks.0.mlp.fc1")?;
     let heads = unsaid.heads.or(usual_heads(dim)).ok_or_else(|| {
-        ModelError::Config(format!("a width of {dim} does not say the number of heads; give --heads"))
+        ModelError::Config(format!(
+            "a width of {dim} does not say the number of heads; give --heads"
+        ))
     })?;
     let encoder = VitConfig {
         image_height,
@@ -115,4 +117,3 @@ fn image_size(
     }
     Err(ModelError::Config(format!("{tokens} patches are no square; give --image-size H W")))
 }
-

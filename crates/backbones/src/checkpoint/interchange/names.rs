@@ -123,9 +123,9 @@ fn translate(name: &str) -> Option<(String, Option<usize>)> {
     if let Some((ours, _)) = PARTS.iter().find(|(_, theirs)| *theirs == module) {
         return Some((format!("{ours}{field}"), None));
     }
-    let (stack, rest) = STACKS.iter().find_map(|(ours, theirs)| {
-        Some((ours, module.strip_prefix(theirs)?.strip_prefix('.')?))
-    })?;
+    let (stack, rest) = STACKS
+        .iter()
+        .find_map(|(ours, theirs)| Some((ours, module.strip_prefix(theirs)?.strip_prefix('.')?)))?;
     let (index, part) = rest.split_once('.')?;
     let third = THIRDS.iter().position(|names| names.contains(&part));
     let part = match third {
@@ -169,9 +169,10 @@ fn hugging_face_name(name: &str) -> String {
     if let Some((_, theirs)) = PARTS.iter().find(|(ours, _)| *ours == module) {
         return format!("{theirs}{field}");
     }
-    let Some((stack, rest)) = STACKS.iter().find_map(|(ours, theirs)| {
-        Some((theirs, module.strip_prefix(ours)?.strip_prefix('.')?))
-    }) else {
+    let Some((stack, rest)) = STACKS
+        .iter()
+        .find_map(|(ours, theirs)| Some((theirs, module.strip_prefix(ours)?.strip_prefix('.')?)))
+    else {
         return name.to_owned();
     };
     let (index, part) = rest.split_once('.').unwrap_or((rest, ""));
@@ -216,7 +217,10 @@ mod tests {
         let ours: HashMap<String, Tensor> = [
             ("cls_token", filled(&[1, 1, 2], 0.0)),
             ("patch_embed.proj.bias", filled(&[2], 1.0)),
-            ("blocks.0.attn.qkv.weight", Tensor::arange(12, (Kind::Float, Device::Cpu)).view([6, 2])),
+            (
+                "blocks.0.attn.qkv.weight",
+                Tensor::arange(12, (Kind::Float, Device::Cpu)).view([6, 2]),
+            ),
             ("blocks.10.mlp.fc1.bias", filled(&[8], 2.0)),
             ("decoder_blocks.0.norm2.weight", filled(&[4], 3.0)),
             ("mask_token", filled(&[1, 1, 4], 4.0)),
@@ -238,7 +242,8 @@ mod tests {
     #[test]
     fn lone_thirds_are_named() {
         let name = |word| format!("vit.encoder.layer.0.attention.attention.{word}.bias");
-        let two = [("query", 2), ("value", 3)].map(|(word, side)| (name(word), filled(&[side], 0.0)));
+        let two =
+            [("query", 2), ("value", 3)].map(|(word, side)| (name(word), filled(&[side], 0.0)));
         let mismatch = from_hugging_face(two.into()).unwrap_err();
         assert_eq!(mismatch.missing, [name("key")]);
         assert_eq!(mismatch.misshaped.len(), 1);

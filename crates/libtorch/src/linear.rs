@@ -1,0 +1,97 @@
+//! The linear layer, by whichever of libtorch's kernels is the fastest here.
+
+use tch::Tensor;
+
+use crate::{LibtorchError, ffi};
+
+/// `x · weightᵀ + bias` for x `[..., in]`, weight `[out, in]` and bias `[out]`, giving `[..., out]`.
+///
+/// Wraps `at::linear`, except in single precision on the CPU: there forward and
+/// backward products run in oneDNN (`mkldnn::_linear_pointwise`), which is
+/// about twice as fast as the BLAS that libtorch takes by itself on processors
+/// that are not Intel's. That path can be differentiated once.
+///
+/// # Errors
+/// [`LibtorchError::Call`] with libtorch's message, such as for shapes that do not fit.
+pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, LibtorchError> {
+    let mut result = std::ptr::null_mut();
+    // SAFETY: the arguments are live tensors or null; on success the shim has
+    // written an owned tensor pointer, which is taken over once.
+    unsafe {
+        ffi::check(ffi::bauta_linear(
+            x.as_ptr(),
+            weight.as_ptr(),
+            bias.map_or(std::ptr::null(), Tensor::as_ptr),
+            &raw mut result,
+        ))?;
+        Ok(Tensor::from_ptr(result))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::Autocast;
+
+    const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    fn assert_close(found: &Tensor, wanted: &Tensor) {
+        assert_eq!(found.size(), wanted.size());
+        assert_eq!(found.kind(), wanted.kind());
+        let off = (found - wanted).abs().max().double_value(&[]);
+        assert!(off < 1e-4, "off by {off}");
+    }
+
+    #[test]
+    fn values_and_gradients_equal_libtorchs() {
+        // Wide and narrow outputs, batches, and inputs that are not contiguous.
+        for (shape, outputs, bias) in [
+            ([4, 9, 16].as_slice(), 48, true),
+            (&[36, 48], 16, true),
+            (&[3, 5, 7], 2, false),
+            (&[1, 8], 8, false),
+        ] {
+            let x = Tensor::randn(shape, CPU).transpose(0, 1).contiguous().transpose(0, 1);
+            let x = x.set_requires_grad(true);
+            let w = Tensor::randn([outputs, *shape.last().unwrap()], CPU).set_requires_grad(true);
+            let b = bias.then(|| Tensor::randn([outputs], CPU).set_requires_grad(true));
+            let found = linear(&x, &w, b.as_ref()).unwrap();
+            let wanted = x.linear(&w, b.as_ref());
+            assert_close(&found, &wanted);
+            let inputs: Vec<Tensor> = [Some(x), Some(w), b].into_iter().flatten().collect();
+            let weights = Tensor::randn_like(&wanted);
+            let gradients = |y: Tensor| {
+                Tensor::run_backward(&[(y * &weights).sum(Kind::Float)], &inputs, false, false)
+            };
+            for (found, wanted) in gradients(found).iter().zip(gradients(wanted)) {
+                assert_close(found, &wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn inputs_without_gradient_get_none() {
+        let x = Tensor::randn([4, 3], CPU);
+        let w = Tensor::randn([2, 3], CPU).set_requires_grad(true);
+        linear(&x, &w, None).unwrap().sum(Kind::Float).backward();
+        assert_close(
+            &w.grad(),
+            &x.sum_dim_intlist([0].as_slice(), false, None).expand([2, 3], false),
+        );
+    }
+
+    #[test]
+    fn autocast_still_casts() {
+        let x = Tensor::randn([4, 3], CPU);
+        let w = Tensor::randn([2, 3], CPU);
+        let _guard = Autocast::bf16(Device::Cpu).unwrap();
+        assert_eq!(linear(&x, &w, None).unwrap().kind(), Kind::BFloat16);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_an_error() {
+        assert!(linear(&Tensor::ones([4, 3], CPU), &Tensor::ones([2, 5], CPU), None).is_err());
+    }
+}
