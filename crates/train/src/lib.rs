@@ -12,6 +12,7 @@ mod metrics;
 mod objective;
 mod optimizer;
 mod schedule;
+mod step;
 mod trainer;
 
 pub use checkpoint::{Checkpoints, Progress};
@@ -21,4 +22,5 @@ pub use metrics::{MetricsLog, Record};
 pub use objective::Objective;
 pub use optimizer::{AdamWConfig, Optimizer, is_decayed};
 pub use schedule::Schedule;
+pub use step::StepMaker;
 pub use trainer::{Event, Outcome, Precision, TrainConfig, fit};

@@ -1,9 +1,8 @@
 //! The training loop.
 //!
-//! It starts in one of two ways: fresh, or from the run's last checkpoint. A
-//! step reads nothing back from the device; losses and norms gather there and
-//! are read every `log_every` steps. A step whose loss or gradient is not
-//! finite changes no weight, nor does any after it; the next read stops the run.
+//! It starts in one of two ways: fresh, or from the run's last checkpoint. Losses
+//! and norms are read from the device every `log_every` steps; the first that
+//! is not finite stops the run.
 
 use std::ops::Range;
 use std::path::Path;
@@ -12,11 +11,9 @@ use std::time::{Duration, Instant};
 
 use bauta_backbones::checkpoint::write_tensors;
 use bauta_data::Batches;
-use bauta_libtorch::{Autocast, global_norm, scale_all};
-use tch::{Kind, Tensor};
 
 use crate::{
-    AdamWConfig, Checkpoints, Ema, MetricsLog, Objective, Optimizer, Progress, Record, Schedule,
+    AdamWConfig, Checkpoints, MetricsLog, Objective, Progress, Record, Schedule, StepMaker,
     TrainError,
 };
 
@@ -100,24 +97,19 @@ pub fn fit<O: Objective>(
     let steps = config.schedule.steps;
     let micro = config.accumulate as u64;
     let checkpoints = Checkpoints::of(run_folder);
-    let mut optimizer = Optimizer::new(objective.parameters(), config.adamw);
-    let mut ema = config.ema.map(|decay| Ema::new(objective.parameters(), decay));
+    let mut step = StepMaker::new(objective, config);
     let mut progress = match checkpoints.last().filter(|_| resume) {
-        Some(last) => Checkpoints::load(&last, objective, &mut optimizer, ema.as_mut())?,
+        Some(last) => step.load(&last)?,
         None => Progress::default(),
     };
     let metrics_path = run_folder.join("metrics.jsonl");
     let mut metrics = MetricsLog::open(&metrics_path, progress.step)?;
-    let mut step = StepMaker::new(objective, optimizer, config);
     let mut batches = feed(progress.step * micro..steps * micro);
     let mut window = Window::open(&batches);
 
     while progress.step < steps && !stop.load(Ordering::Relaxed) {
         let lr = config.schedule.at(progress.step);
-        step.make(&mut batches, lr, progress.step, steps)?;
-        if let Some(ema) = &mut ema {
-            ema.update()?;
-        }
+        step.make(&mut batches, lr, progress.step)?;
         progress.step += 1;
         observe(Event::Step { step: progress.step });
 
@@ -139,107 +131,16 @@ pub fn fit<O: Objective>(
             observe(Event::Record(&record));
         }
         if saving {
-            let path = checkpoints.save(objective, step.optimizer(), ema.as_ref(), &progress)?;
+            let path = step.save(&checkpoints, &progress)?;
             observe(Event::Checkpoint(&path));
             window = Window::open(&batches);
         }
     }
     let stopped = progress.step < steps;
-    if let Some(ema) = ema.filter(|_| !stopped) {
+    if let Some(ema) = step.ema().filter(|_| !stopped) {
         ema.apply();
     }
     Ok(Outcome { progress, stopped })
-}
-
-/// Makes optimiser steps and keeps their losses and norms on the device.
-struct StepMaker<'a, O> {
-    objective: &'a O,
-    optimizer: Optimizer,
-    parameters: Vec<Tensor>,
-    config: &'a TrainConfig,
-    /// 1 from the first step on whose loss or gradient is not finite.
-    found_inf: Tensor,
-    losses: Vec<Tensor>,
-    norms: Vec<Tensor>,
-}
-
-impl<'a, O: Objective> StepMaker<'a, O> {
-    fn new(objective: &'a O, optimizer: Optimizer, config: &'a TrainConfig) -> Self {
-        let scalar = (Kind::Float, objective.parameters().device());
-        Self {
-            objective,
-            parameters: optimizer.parameters(),
-            optimizer,
-            config,
-            found_inf: Tensor::zeros([] as [i64; 0], scalar),
-            losses: Vec::new(),
-            norms: Vec::new(),
-        }
-    }
-
-    fn make(
-        &mut self,
-        batches: &mut Batches<O::Input>,
-        lr: f64,
-        step: u64,
-        steps: u64,
-    ) -> Result<(), TrainError> {
-        let mut gradients: Vec<Tensor> = Vec::new();
-        let mut total: Option<Tensor> = None;
-        let share = 1.0 / self.config.accumulate as f64;
-        for _ in 0..self.config.accumulate {
-            let input = batches.next().ok_or(TrainError::DataEnded { step, steps })??;
-            let loss = self.forward(&input)? * share;
-            let new = Tensor::run_backward(&[&loss], &self.parameters, false, false);
-            let new = new.into_iter().zip(&self.parameters).map(|(gradient, parameter)| {
-                // A parameter that the loss does not depend on has none.
-                if gradient.defined() { gradient.contiguous() } else { parameter.zeros_like() }
-            });
-            if gradients.is_empty() {
-                gradients = new.collect();
-            } else {
-                for (sum, gradient) in gradients.iter_mut().zip(new) {
-                    let _ = sum.g_add_(&gradient);
-                }
-            }
-            let loss = loss.detach();
-            total = Some(total.map_or_else(|| loss.shallow_clone(), |total| total + &loss));
-        }
-        let loss = total.expect("a step has at least one input");
-        let norm = global_norm(&gradients)?;
-        let bad = (&loss + &norm).isfinite().logical_not().to_kind(Kind::Float);
-        self.found_inf = self.found_inf.maximum(&bad);
-        if let Some(limit) = self.config.clip_grad {
-            scale_all(&gradients, &(limit / (&norm + 1e-6)).clamp_max(1.0))?;
-        }
-        self.optimizer.step(&gradients, lr, &self.found_inf)?;
-        self.losses.push(loss);
-        self.norms.push(norm);
-        Ok(())
-    }
-
-    fn forward(&self, input: &O::Input) -> Result<Tensor, TrainError> {
-        let device = self.objective.parameters().device();
-        let _autocast = match self.config.precision {
-            Precision::Fp32 => None,
-            Precision::Bf16 => Some(Autocast::bf16(device)?),
-        };
-        self.objective.loss(input)
-    }
-
-    fn optimizer(&self) -> &Optimizer {
-        &self.optimizer
-    }
-
-    /// Reads the losses and norms of the steps since the last read; waits for the device.
-    fn read(&mut self) -> (Vec<f64>, Vec<f64>) {
-        let both = [std::mem::take(&mut self.losses), std::mem::take(&mut self.norms)];
-        let [losses, norms] = both.map(|scalars| {
-            Vec::<f64>::try_from(Tensor::stack(&scalars, 0).to_kind(Kind::Double))
-                .expect("a vector of doubles")
-        });
-        (losses, norms)
-    }
 }
 
 /// Time since the last log step.
