@@ -62,14 +62,8 @@ enum Task {
     Export(program::Arguments),
     /// Run all tests, after setting libtorch up if it is missing
     Test,
-    /// Run the benches, or the one named
-    Bench {
-        /// A bench target; all of them if none is named
-        name: Option<String>,
-        /// Gather the estimates of this run in a JSON file
-        #[arg(long, value_name = "FILE")]
-        json: Option<PathBuf>,
-    },
+    /// Run the benches, or the one named; or time training, or compare with PyTorch
+    Bench(bench::Arguments),
     /// Check format, house rules, lints, documentation and tests
     Check {
         /// Leave the tests out
@@ -117,7 +111,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Import(rest) => return program::program(workspace, "import", rest),
         Task::Export(rest) => return program::program(workspace, "export", rest),
         Task::Test => test::test(workspace),
-        Task::Bench { name, json } => bench::bench(workspace, name.as_deref(), json.as_deref()),
+        Task::Bench(arguments) => return bench::bench(workspace, &arguments),
         Task::Check { no_tests } => return check::check(workspace, no_tests),
         Task::Report { run_dir } => return report::report(workspace, &run_dir),
     }

@@ -30,6 +30,7 @@
 mod block;
 pub mod checkpoint;
 mod error;
+mod flops;
 mod images;
 mod layers;
 mod mae_decoder;
@@ -46,6 +47,7 @@ pub use checkpoint::interchange::{
     read_checkpoint,
 };
 pub use error::ModelError;
+pub use flops::Flops;
 pub use images::ImageNormalization;
 pub use layers::{Activation, LayerNorm, Linear};
 pub use mae_decoder::{MaeDecoder, MaeDecoderConfig};

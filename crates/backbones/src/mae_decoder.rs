@@ -51,11 +51,23 @@ impl MaeDecoderConfig {
             activation: Activation::Gelu,
         }
     }
+
+    pub(crate) fn block(&self) -> BlockConfig {
+        BlockConfig {
+            dim: self.dim,
+            heads: self.heads,
+            mlp_dim: self.mlp_dim,
+            qkv_bias: self.qkv_bias,
+            layer_norm_eps: self.layer_norm_eps,
+            activation: self.activation,
+        }
+    }
 }
 
 /// Predicts P values for each token from the encoded visible ones.
 #[derive(Debug)]
 pub struct MaeDecoder {
+    config: MaeDecoderConfig,
     mask_token: Tensor,
     embed: Linear,
     pos_embed: Tensor,
@@ -75,14 +87,7 @@ impl MaeDecoder {
         config: &MaeDecoderConfig,
         grid: Grid,
     ) -> Result<Self, ModelError> {
-        let block = BlockConfig {
-            dim: config.dim,
-            heads: config.heads,
-            mlp_dim: config.mlp_dim,
-            qkv_bias: config.qkv_bias,
-            layer_norm_eps: config.layer_norm_eps,
-            activation: config.activation,
-        };
+        let block = config.block();
         block.validate("decoder")?;
         let dim = config.dim as i64;
         let tokens = grid.tokens() as i64;
@@ -101,7 +106,13 @@ impl MaeDecoder {
             norm: LayerNorm::new(scope.sub("decoder_norm"), config.dim, config.layer_norm_eps),
             pred: Linear::new(scope.sub("decoder_pred"), config.dim, config.outputs, true),
             tokens,
+            config: config.clone(),
         })
+    }
+
+    /// The sizes.
+    pub fn config(&self) -> &MaeDecoderConfig {
+        &self.config
     }
 
     /// Predicts the masked tokens alone: latent [B, 1 + V, D] to [B, M, P].

@@ -100,7 +100,7 @@ impl VitConfig {
         self.channels * self.patch_size * self.patch_size
     }
 
-    fn block(&self) -> BlockConfig {
+    pub(crate) fn block(&self) -> BlockConfig {
         BlockConfig {
             dim: self.dim,
             heads: self.heads,

@@ -10,7 +10,7 @@ use anyhow::Result;
 use bauta_backbones::{ModelFolder, Naming, Unsaid};
 use bauta_experiments::forward::forward;
 use bauta_experiments::run::{RunEnd, RunOptions, run, stop_on_signals};
-use bauta_experiments::{interchange, report};
+use bauta_experiments::{interchange, report, throughput};
 use bauta_recipe::Layers;
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -83,6 +83,20 @@ enum Command {
         /// Whose names.
         #[arg(long, value_enum, default_value_t = Format::Hf)]
         format: Format,
+    },
+    /// Time a recipe's training steps on its own data.
+    Throughput {
+        /// The recipe file.
+        recipe: PathBuf,
+        /// Override a key of the recipe.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Steps to time, after a few to warm up.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+        steps: u64,
+        /// Write the measurement to a JSON file too.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
     },
     /// Write a run's report.html anew.
     Report {
@@ -160,6 +174,11 @@ fn execute(command: Command) -> Result<()> {
             };
             println!("{}", interchange::write(&folder, &output, naming)?);
             Ok(())
+        }
+        Command::Throughput { recipe, set, steps, json } => {
+            let measured = throughput::measure(&recipe, &Layers { quick: false, set }, steps)?;
+            print!("{measured}");
+            json.map_or(Ok(()), |file| measured.write(&file))
         }
         Command::Report { folder } => {
             report::write(&folder)?;

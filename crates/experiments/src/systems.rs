@@ -5,7 +5,7 @@ mod mae;
 use std::sync::Arc;
 
 use anyhow::Result;
-use bauta_backbones::TokenIndices;
+use bauta_backbones::{Flops, TokenIndices};
 use bauta_data::{Batch, Statistics};
 use bauta_masking::{MaskPlan, MaskStrategy};
 use bauta_recipe::Recipe;
@@ -46,6 +46,9 @@ pub trait ImageSystem: Objective<Input = MaskedBatch> + Sized {
 
     /// How tokens are hidden in training.
     fn strategy(&self) -> Arc<dyn MaskStrategy>;
+
+    /// Matrix-product operations of one sample's training step, masked as in `plan`.
+    fn flops_per_sample(&self, plan: &MaskPlan) -> Flops;
 
     /// Features of whole images: u8 pixels [B, C, H, W] to [B, D].
     ///

@@ -23,12 +23,14 @@ mod autocast;
 mod ffi;
 mod foreach;
 mod linear;
+mod peak;
 mod runtime;
 
 pub use attention::attention;
 pub use autocast::Autocast;
 pub use foreach::{AdamW, AdamWTensors, fused_adamw, global_norm, lerp_all, scale_all};
 pub use linear::linear;
+pub use peak::{matmul_peak, synchronize};
 pub use runtime::{load_cuda, set_deterministic};
 
 /// A call that libtorch refused.

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bauta_backbones::{
-    ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices, VisionTransformer,
-    VitConfig, VitMaeConfig, class_token, mean_of_patches,
+    Flops, ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices,
+    VisionTransformer, VitConfig, VitMaeConfig, class_token, mean_of_patches,
 };
 use bauta_data::Statistics;
-use bauta_masking::MaskStrategy;
+use bauta_masking::{MaskPlan, MaskStrategy};
 use bauta_recipe::{Features, Recipe, TargetKind};
 use bauta_targets::{PixelTarget, Target};
 use bauta_train::{Objective, TrainError};
@@ -67,6 +67,11 @@ impl ImageSystem for Mae {
 
     fn strategy(&self) -> Arc<dyn MaskStrategy> {
         Arc::clone(&self.strategy)
+    }
+
+    fn flops_per_sample(&self, plan: &MaskPlan) -> Flops {
+        let (visible, masked) = (plan.visible_count(), plan.masked_count());
+        self.encoder.config().flops(visible) + self.decoder.config().flops(visible, masked)
     }
 
     fn features(&self, pixels: &Tensor) -> Result<Tensor> {

@@ -1,0 +1,48 @@
+//! How fast this machine multiplies matrices: what a step's speed is held against.
+
+use std::time::Instant;
+
+use tch::{Cuda, Device, Kind, Tensor};
+
+/// Measures the operations a second of square matrix products, with the present threads.
+///
+/// Multiplies `size × size` matrices of `kind` once to warm up, then `rounds` times, and
+/// gives the fastest. A product counts 2 · `size`³ operations.
+///
+/// # Panics
+/// When `size` or `rounds` is 0.
+pub fn matmul_peak(size: u32, kind: Kind, device: Device, rounds: u32) -> f64 {
+    assert!(size > 0 && rounds > 0, "{rounds} products of {size} × {size} matrices");
+    let sides = [i64::from(size); 2];
+    let [a, b] = [0, 1].map(|_| Tensor::rand(sides, (Kind::Float, device)).to_kind(kind));
+    let mut out = a.matmul(&b);
+    let mut fastest = f64::INFINITY;
+    for _ in 0..rounds {
+        synchronize(device);
+        let start = Instant::now();
+        out = a.matmul_out(&out, &b);
+        synchronize(device);
+        fastest = fastest.min(start.elapsed().as_secs_f64());
+    }
+    2.0 * f64::from(size).powi(3) / fastest
+}
+
+/// Waits until a device has done all it was given; the CPU always has.
+pub fn synchronize(device: Device) {
+    if let Device::Cuda(index) = device {
+        Cuda::synchronize(index as i64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peak_is_what_some_machine_could_do() {
+        for kind in [Kind::Float, Kind::BFloat16] {
+            let peak = matmul_peak(128, kind, Device::Cpu, 2);
+            assert!((1e6..1e15).contains(&peak), "{kind:?}: {peak} operations a second");
+        }
+    }
+}
