@@ -14,11 +14,14 @@ mod doctor;
 mod libtorch;
 mod list;
 mod program;
+mod pip;
+mod python;
 mod report;
 mod rules;
 mod run;
 mod run_folder;
 mod setup;
+mod staging;
 mod test;
 mod workspace;
 

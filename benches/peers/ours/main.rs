@@ -1,0 +1,105 @@
+//! Our side of the comparison with PyTorch; `cargo xtask bench peers` calls it.
+//!
+//! `prepare` writes what both sides share, `measure` prints one measurement as a
+//! line of JSON. The other side is `theirs/main.py`, with the same commands.
+
+#![allow(clippy::print_stdout, reason = "its output is the measurement")]
+
+mod loader;
+mod masks;
+mod optimizer;
+mod photos;
+mod steps;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+
+#[derive(Parser)]
+#[command(about = "Our side of the comparison with PyTorch")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write what both sides of a case share.
+    Prepare {
+        case: Case,
+        /// The folder of the shared files.
+        #[arg(long)]
+        shared: PathBuf,
+    },
+    /// Measure one variant of a case.
+    Measure {
+        case: Case,
+        /// What to measure of the case, such as `bf16`.
+        variant: String,
+        #[command(flatten)]
+        setting: Setting,
+    },
+}
+
+/// How to measure.
+#[derive(Args)]
+struct Setting {
+    /// The folder of the shared files.
+    #[arg(long)]
+    shared: PathBuf,
+    /// Threads of libtorch, or of the loader.
+    #[arg(long)]
+    threads: usize,
+    /// Steps to time.
+    #[arg(long)]
+    steps: usize,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Case {
+    VitTinyCifar10,
+    #[value(name = "vit-small-224")]
+    VitSmall224,
+    Optimizer,
+    Masks,
+    Loader,
+}
+
+/// One line of output; the other side prints the same.
+#[derive(Serialize)]
+struct Measurement {
+    /// Seconds of each timed call.
+    seconds: Vec<f64>,
+    /// What a call works through, and how many of them.
+    unit: &'static str,
+    items: usize,
+    /// Loss of the first and of the last timed step, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    losses: Option<[f64; 2]>,
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Prepare { case, shared } => match case {
+            Case::VitTinyCifar10 | Case::VitSmall224 => steps::prepare(case, &shared),
+            Case::Optimizer => optimizer::prepare(&shared),
+            Case::Masks => Ok(()),
+            Case::Loader => photos::write(&shared),
+        },
+        Command::Measure { case, variant, setting } => {
+            bauta_backbones::tch::set_num_threads(i32::try_from(setting.threads)?);
+            let measurement = match case {
+                Case::VitTinyCifar10 | Case::VitSmall224 => {
+                    steps::measure(case, &variant, &setting)
+                }
+                Case::Optimizer => optimizer::measure(&setting),
+                Case::Masks => masks::measure(&variant, &setting),
+                Case::Loader => loader::measure(&setting),
+            }?;
+            println!("{}", serde_json::to_string(&measurement)?);
+            Ok(())
+        }
+    }
+}
