@@ -11,10 +11,11 @@ mod cargo;
 mod check;
 mod data;
 mod doctor;
+mod fixtures;
 mod libtorch;
 mod list;
-mod program;
 mod pip;
+mod program;
 mod python;
 mod report;
 mod rules;
@@ -73,6 +74,8 @@ enum Task {
         #[arg(long)]
         no_tests: bool,
     },
+    /// Make the fixtures of the tests again, by transformers, timm and torch (needs pip)
+    Fixtures,
     /// Write a run's report.html again from its folder
     Report {
         /// The run's folder
@@ -113,6 +116,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Forward(rest) => return program::program(workspace, "forward", rest),
         Task::Import(rest) => return program::program(workspace, "import", rest),
         Task::Export(rest) => return program::program(workspace, "export", rest),
+        Task::Fixtures => fixtures::fixtures(workspace),
         Task::Test => test::test(workspace),
         Task::Bench(arguments) => return bench::bench(workspace, &arguments),
         Task::Check { no_tests } => return check::check(workspace, no_tests),
