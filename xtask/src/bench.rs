@@ -1,13 +1,17 @@
 //! `bench`: what is measured, from single functions to whole training steps.
 
 mod criterion;
+mod machine;
+mod peers;
 mod throughput;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use crate::workspace::Workspace;
 
@@ -28,15 +32,26 @@ pub struct Arguments {
 enum Measurement {
     /// Time a recipe's training steps: samples/s, waiting for data, share of the machine's peak
     Throughput(throughput::Arguments),
+    /// Time Bauta and PyTorch turn and turn about: training steps, optimiser, masks, loader
+    Peers(peers::Arguments),
 }
 
 /// Measures.
 pub fn bench(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.measurement {
         Some(Measurement::Throughput(arguments)) => throughput::throughput(workspace, arguments),
+        Some(Measurement::Peers(arguments)) => peers::peers(workspace, arguments),
         None => {
             criterion::bench(workspace, arguments.name.as_deref(), arguments.json.as_deref())?;
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Writes beside the file and renames, so that a file that exists is whole.
+fn write_json(file: &Path, value: &impl Serialize) -> Result<()> {
+    let beside = file.with_added_extension("part");
+    let refuse = || format!("cannot write {}", file.display());
+    fs::write(&beside, serde_json::to_string_pretty(value)? + "\n").with_context(refuse)?;
+    fs::rename(&beside, file).with_context(refuse)
 }

@@ -11,5 +11,5 @@ mod link;
 mod search;
 
 pub use driver::nvidia_driver;
-pub use folder::VERSION;
+pub use folder::{VERSION, version};
 pub use search::Search;

@@ -14,9 +14,6 @@ use crate::pip::{Pip, progress_bar};
 use crate::staging::{Staging, check_disk, lock, move_into_place};
 use crate::{bytes, workspace};
 
-/// The variable that names a Python of the user's own.
-pub const VARIABLE: &str = "BAUTA_PYTHON";
-
 const PIP: Pip = Pip {
     what: "the Python environment",
     instead: "set BAUTA_PYTHON to a Python that has what the requirements name",
@@ -31,7 +28,7 @@ const BYTES: [u64; 2] = [640_000_000, 1_700_000_000];
 /// cache, made when it is first wanted and then used offline. Its name holds
 /// the hash of the file: other requirements are another environment.
 pub fn environment(requirements: &Path) -> Result<PathBuf> {
-    if let Some(python) = std::env::var_os(VARIABLE).filter(|python| !python.is_empty()) {
+    if let Some(python) = std::env::var_os("BAUTA_PYTHON").filter(|python| !python.is_empty()) {
         return Ok(python.into());
     }
     let text = fs::read(requirements)
@@ -77,7 +74,7 @@ fn make(requirements: &Path, target: &Path) -> Result<()> {
     move_into_place(&made, target)
 }
 
-/// Runs a Python to its end and gives what it printed.
+/// Runs a program to its end and gives what it printed.
 pub fn ask(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("cannot start {program}"))?;

@@ -66,25 +66,30 @@ pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     Bauta::become_it(command)
 }
 
-/// The program that links libtorch.
+/// A program that links libtorch.
 pub struct Bauta {
     program: PathBuf,
     libtorch: PathBuf,
 }
 
 impl Bauta {
-    /// Builds it; libtorch must be linked to.
+    /// Builds the training program.
     pub fn build(workspace: &Workspace) -> Result<Self> {
+        Self::build_program(workspace, "bauta-experiments", "bauta")
+    }
+
+    /// Builds a program of a package of the workspace.
+    pub fn build_program(workspace: &Workspace, package: &str, program: &str) -> Result<Self> {
         let libtorch = Search::new(workspace)?.find_or_fetch()?.folder;
         complete(cargo(workspace, "build").args([
             "--release",
             "--package",
-            "bauta-experiments",
+            package,
             "--bin",
-            "bauta",
+            program,
         ]))?;
         let target = workspace.metadata()?.target_directory;
-        Ok(Self { program: target.join("release/bauta").into(), libtorch })
+        Ok(Self { program: target.join("release").join(program).into(), libtorch })
     }
 
     /// A call of one of its subcommands.

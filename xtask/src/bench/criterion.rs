@@ -1,6 +1,6 @@
 //! The criterion benches, and their estimates in one file.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -9,6 +9,7 @@ use cargo_metadata::TargetKind;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
+use super::write_json;
 use crate::cargo::{cargo, complete};
 use crate::libtorch::Search;
 use crate::rules::Graph;
@@ -41,7 +42,7 @@ pub fn bench(workspace: &Workspace, name: Option<&str>, json: Option<&Path>) -> 
     if let Some(file) = json {
         let folder = metadata.target_directory.join("criterion");
         let measured = gather(folder.as_std_path(), begin)?;
-        write(file, &measured)?;
+        write_json(file, &measured)?;
         println!("{} measurements in {}", measured.len(), file.display());
     }
     Ok(())
@@ -114,17 +115,10 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T> {
         .with_context(|| format!("{} is not what criterion writes", path.display()))
 }
 
-/// Writes beside the file and renames, so that a file that exists is whole.
-fn write(file: &Path, measured: &[Measurement]) -> Result<()> {
-    let beside = file.with_added_extension("part");
-    let refuse = || format!("cannot write {}", file.display());
-    fs::write(&beside, serde_json::to_string_pretty(measured)? + "\n").with_context(refuse)?;
-    fs::rename(&beside, file).with_context(refuse)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn gathers_this_runs_estimates_only() {
@@ -161,7 +155,7 @@ mod tests {
         assert_eq!(gather(scratch.path(), later).unwrap(), []);
 
         let file = scratch.path().join("out.json");
-        write(&file, &measured).unwrap();
+        write_json(&file, &measured).unwrap();
         let read: serde_json::Value = read(&file).unwrap();
         assert_eq!(read[0]["name"], "plan/196");
     }

@@ -1,0 +1,84 @@
+//! What a record was measured on.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::libtorch;
+use crate::python::ask;
+use crate::workspace::Workspace;
+
+/// Machine, date and versions of our side.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Machine {
+    /// Universal time, to the minute.
+    pub date: String,
+    /// The commit, with `+changes` where the tree differs from it.
+    pub commit: String,
+    pub version: &'static str,
+    pub rustc: String,
+    pub libtorch: String,
+    pub cpu: String,
+    /// Threads that the machine runs at once.
+    pub threads: usize,
+}
+
+impl Machine {
+    /// Reads what this machine and this tree are.
+    pub fn read(workspace: &Workspace, libtorch: &Path) -> Result<Self> {
+        let git = |arguments: &[&str]| {
+            ask(Command::new("git").current_dir(&workspace.root).args(arguments))
+        };
+        let changed = git(&["status", "--porcelain"]).is_ok_and(|changes| !changes.is_empty());
+        let commit = git(&["rev-parse", "--short", "HEAD"]).unwrap_or_else(|_| "none".to_owned());
+        Ok(Self {
+            date: ask(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M"]))?,
+            commit: commit + if changed { "+changes" } else { "" },
+            version: env!("CARGO_PKG_VERSION"),
+            rustc: ask(Command::new("rustc").arg("--version"))?,
+            libtorch: libtorch::version(libtorch).unwrap_or_default(),
+            cpu: cpu(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
+            threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        })
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { date, commit, version, rustc, libtorch, cpu, threads } = self;
+        write!(
+            f,
+            "{date}, Bauta {version} ({commit}), {rustc}, libtorch {libtorch}; \
+             {cpu}, {threads} threads"
+        )
+    }
+}
+
+/// The model's name and what its vector units can do.
+fn cpu(info: &str) -> String {
+    let field = |name: &str| {
+        let line = info.lines().find(|line| line.starts_with(name))?;
+        line.split_once(':').map(|(_, value)| value.trim())
+    };
+    let flags: Vec<&str> = field("flags").unwrap_or_default().split(' ').collect();
+    let units = ["avx2", "avx512f", "avx512_bf16", "amx_bf16"];
+    let units: Vec<&str> = units.into_iter().filter(|unit| flags.contains(unit)).collect();
+    let model = field("model name").unwrap_or(std::env::consts::ARCH);
+    if units.is_empty() { model.to_owned() } else { format!("{model} ({})", units.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cpu_is_named_with_its_vector_units() {
+        let info = "processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu avx2 avx512_bf16 sse\n";
+        assert_eq!(cpu(info), "Some CPU (avx2, avx512_bf16)");
+        assert_eq!(cpu(""), std::env::consts::ARCH);
+    }
+}

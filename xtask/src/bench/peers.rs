@@ -1,0 +1,151 @@
+//! `bench peers`: Bauta against PyTorch, turn and turn about in one call.
+//!
+//! Every measurement is a process of its own. Within a round ours and theirs
+//! follow each other, and rounds follow each other, so that whatever else the
+//! machine does meets both sides alike. Both get the same threads and files.
+
+mod cases;
+mod record;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+
+use self::cases::{CASES, Case, Variant};
+use self::record::{Measurement, Record, Sample};
+use super::machine;
+use crate::libtorch::Search;
+use crate::run::Bauta;
+use crate::workspace::Workspace;
+use crate::{data, python};
+
+/// What is compared, and for how long.
+#[derive(Args)]
+#[command(after_help = "BAUTA_PYTHON names a Python that has what benches/peers/requirements.txt \
+    names; without it, a virtual environment is made in the cache folder.")]
+pub struct Arguments {
+    /// A case; all of them if none is named
+    #[arg(long = "case", value_name = "NAME",
+        value_parser = PossibleValuesParser::new(CASES.map(|case| case.name)))]
+    cases: Vec<String>,
+    /// How often each side has its turn
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Steps to time in each turn, after a few to warm up
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    steps: u32,
+    /// Write every sample and what it was measured on to a JSON file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Measures the cases asked for and prints a table of each as soon as it is done.
+pub fn peers(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
+    let libtorch = Search::new(workspace)?.find_or_fetch()?;
+    let folder = workspace.root.join("benches/peers");
+    let python = python::environment(&folder.join("requirements.txt"))?;
+    let ours = Bauta::build_program(workspace, "bauta-benches", "peers")?;
+    let sides = Sides { ours, python, program: folder.join("theirs/main.py") };
+    let mut record = Record {
+        machine: machine::Machine::read(workspace, &libtorch.folder)?,
+        rounds: arguments.rounds,
+        steps: arguments.steps,
+        ..Record::default()
+    };
+    println!("{}", record.machine);
+    for case in CASES {
+        if arguments.cases.is_empty() || arguments.cases.iter().any(|name| name == case.name) {
+            let samples = compare(&sides, &case, arguments)?;
+            print!("\n{}", record::table(&case, &samples));
+            record.add(&case, samples);
+        }
+    }
+    if let Some(file) = &arguments.json {
+        record.write(file)?;
+        println!("\nEvery sample is in {}", file.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn compare(sides: &Sides, case: &Case, arguments: &Arguments) -> Result<Vec<Sample>> {
+    if let Some(name) = case.data {
+        data::fetch(name)?;
+    }
+    // Both programs and what torch.compile makes find everything here; it is removed at the end.
+    let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let shared = scratch.path();
+    let mut prepare = sides.ours.command("prepare");
+    output(prepare.arg(case.name).arg("--shared").arg(shared))?;
+    let mut samples = Vec::new();
+    for variant in case.variants() {
+        for round in 0..arguments.rounds {
+            for way in case.ways() {
+                eprintln!("{}, {}, {way}, round {}", case.name, variant.name, round + 1);
+                let mut command = sides.measure(case, &variant, way);
+                command.arg("--shared").arg(shared);
+                command.args(["--steps", &arguments.steps.to_string()]);
+                command.env("TORCHINDUCTOR_CACHE_DIR", shared.join("inductor"));
+                let measurement = measurement(&mut command)?;
+                let (variant, threads) = (variant.name.clone(), variant.threads);
+                samples.push(Sample { variant, way, round, threads, measurement });
+            }
+        }
+    }
+    Ok(samples)
+}
+
+/// The programs of both sides.
+struct Sides {
+    ours: Bauta,
+    python: PathBuf,
+    program: PathBuf,
+}
+
+impl Sides {
+    fn measure(&self, case: &Case, variant: &Variant, way: &str) -> Command {
+        let mut command = if way == cases::OURS {
+            self.ours.command("measure")
+        } else {
+            let mut command = Command::new(&self.python);
+            // Nothing of Python's is left in the repository, and nothing of the user's gets in.
+            command.arg("-Bs").arg(&self.program).arg("measure");
+            command
+        };
+        command.args([case.name, &variant.name]);
+        if way != cases::OURS {
+            command.arg(way);
+        }
+        let threads = variant.threads.to_string();
+        for pool in ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"] {
+            command.env(pool, &threads);
+        }
+        command.args(["--threads", &threads]);
+        command
+    }
+}
+
+/// The measurement in the last line that a side prints.
+fn measurement(command: &mut Command) -> Result<Measurement> {
+    let printed = output(command)?;
+    let line = printed.lines().last().unwrap_or_default();
+    serde_json::from_str(line).with_context(|| format!("no measurement: {line:?}"))
+}
+
+/// What a program prints; what it complains of only if it fails.
+fn output(command: &mut Command) -> Result<String> {
+    let program = Path::new(command.get_program()).display().to_string();
+    let output = command.output().with_context(|| format!("cannot start {program}"))?;
+    if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        let last = complaint.lines().rev().find(|line| !line.trim().is_empty());
+        let all = std::env::temp_dir().join("bauta-peers.log");
+        fs::write(&all, &output.stderr).ok();
+        let (last, all) = (last.unwrap_or("it says nothing"), all.display());
+        bail!("{program} failed ({}): {last}\nall it said is in {all}", output.status);
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

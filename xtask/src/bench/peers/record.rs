@@ -1,0 +1,230 @@
+//! What was measured, as a table for people and as JSON with every sample.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::cases::{Case, OURS};
+use crate::bench::machine::Machine;
+use crate::bench::write_json;
+
+/// What a side prints.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Measurement {
+    /// Seconds of each timed call.
+    seconds: Vec<f64>,
+    /// What a call works through, and how many of them.
+    unit: String,
+    items: f64,
+    /// Loss of the first and of the last timed step, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    losses: Option<[f64; 2]>,
+    /// Versions of PyTorch's side.
+    #[serde(default, skip_serializing)]
+    versions: BTreeMap<String, String>,
+}
+
+/// One turn of one side.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sample {
+    pub variant: String,
+    pub way: &'static str,
+    pub round: u32,
+    pub threads: usize,
+    #[serde(flatten)]
+    pub measurement: Measurement,
+}
+
+/// The whole comparison.
+#[derive(Default, Serialize)]
+pub struct Record {
+    pub machine: Machine,
+    /// Of PyTorch's side.
+    pub versions: BTreeMap<String, String>,
+    pub rounds: u32,
+    pub steps: u32,
+    pub cases: Vec<CaseRecord>,
+}
+
+/// One case: what came of it, and of what.
+#[derive(Serialize)]
+pub struct CaseRecord {
+    name: &'static str,
+    about: &'static str,
+    results: Vec<Figures>,
+    samples: Vec<Sample>,
+}
+
+/// All rounds of one way of one variant.
+#[derive(Debug, PartialEq, Serialize)]
+struct Figures {
+    variant: String,
+    way: &'static str,
+    threads: usize,
+    median_seconds: f64,
+    least_seconds: f64,
+    greatest_seconds: f64,
+    unit: String,
+    items_per_second: f64,
+    /// Mean over the rounds of the losses of the first and of the last timed step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    losses: Option<[f64; 2]>,
+    /// Its median seconds over ours: above 1, ours is the faster one.
+    over_ours: f64,
+}
+
+impl Record {
+    /// Adds a case.
+    pub fn add(&mut self, case: &Case, samples: Vec<Sample>) {
+        for sample in &samples {
+            self.versions.extend(sample.measurement.versions.clone());
+        }
+        let results = figures(&samples);
+        self.cases.push(CaseRecord { name: case.name, about: case.about, results, samples });
+    }
+
+    /// Writes the record, whole or not at all.
+    pub fn write(&self, file: &Path) -> Result<()> {
+        write_json(file, self)
+    }
+}
+
+/// The figures of every way of every variant, in the order in which they were measured.
+fn figures(samples: &[Sample]) -> Vec<Figures> {
+    let mut found: Vec<Figures> = Vec::new();
+    for sample in samples {
+        let Sample { variant, way, threads, measurement, .. } = sample;
+        if found.iter().any(|f| f.variant == *variant && f.way == *way) {
+            continue;
+        }
+        let of = |name: &str| -> Vec<&Measurement> {
+            let same = samples.iter().filter(|s| s.variant == *variant && s.way == name);
+            same.map(|s| &s.measurement).collect()
+        };
+        let (this, ours) = (of(way), of(OURS));
+        let [least, median, greatest] = spread(&this);
+        let losses: Vec<[f64; 2]> = this.iter().filter_map(|m| m.losses).collect();
+        let mean = |end: usize| losses.iter().map(|l| l[end]).sum::<f64>() / losses.len() as f64;
+        found.push(Figures {
+            variant: variant.clone(),
+            way,
+            threads: *threads,
+            median_seconds: median,
+            least_seconds: least,
+            greatest_seconds: greatest,
+            unit: measurement.unit.clone(),
+            items_per_second: measurement.items / median,
+            losses: (!losses.is_empty()).then(|| [mean(0), mean(1)]),
+            over_ours: median / spread(&ours)[1],
+        });
+    }
+    found
+}
+
+/// Least, median and greatest of all calls.
+fn spread(measurements: &[&Measurement]) -> [f64; 3] {
+    let mut sorted: Vec<f64> = measurements.iter().flat_map(|m| m.seconds.clone()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let Some(last) = sorted.len().checked_sub(1) else { return [f64::NAN; 3] };
+    let median = f64::midpoint(sorted[last / 2], sorted[sorted.len() / 2]);
+    [sorted[0], median, sorted[last]]
+}
+
+/// One line a way, with its time over ours.
+pub fn table(case: &Case, samples: &[Sample]) -> String {
+    let mut text = format!("{}: {}\n", case.name, case.about);
+    let _ = writeln!(
+        text,
+        "  {:10} {:>7}  {:11} {:>10}  {:>23}  {:>22}  {:>9}",
+        "variant", "threads", "way", "median", "least to greatest", "a second", "over ours"
+    );
+    for figures in figures(samples) {
+        let spread = [figures.least_seconds, figures.greatest_seconds].map(duration).join(" to ");
+        let rate = format!("{} {}", rounded(figures.items_per_second), figures.unit);
+        let ratio = match figures.way {
+            OURS => String::new(),
+            _ => format!("{:.2}", figures.over_ours),
+        };
+        let _ = write!(
+            text,
+            "  {:10} {:>7}  {:11} {:>10}  {spread:>23}  {rate:>22}  {ratio:>9}",
+            figures.variant,
+            figures.threads,
+            figures.way,
+            duration(figures.median_seconds),
+        );
+        if let Some([first, last]) = figures.losses {
+            let _ = write!(text, "  loss {first:.3} to {last:.3}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// `1.234 s`, `12.3 ms`, `456 µs`.
+fn duration(seconds: f64) -> String {
+    match seconds {
+        ..1e-3 => format!("{:.0} µs", seconds * 1e6),
+        1e-3..1.0 => format!("{:.1} ms", seconds * 1e3),
+        _ => format!("{seconds:.3} s"),
+    }
+}
+
+/// `97.3`, `12345`, `1.86e9`.
+fn rounded(number: f64) -> String {
+    match number {
+        ..1e3 => format!("{number:.1}"),
+        1e3..1e7 => format!("{number:.0}"),
+        _ => format!("{number:.2e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(way: &'static str, round: u32, seconds: &[f64]) -> Sample {
+        let measurement = Measurement {
+            seconds: seconds.to_vec(),
+            unit: "images".to_owned(),
+            items: 128.0,
+            losses: Some([2.0, f64::from(round)]),
+            versions: BTreeMap::new(),
+        };
+        Sample { variant: "fp32".to_owned(), way, round, threads: 2, measurement }
+    }
+
+    #[test]
+    fn medians_are_of_all_rounds_and_ratios_of_medians() {
+        let samples = [
+            sample(OURS, 0, &[1.0, 2.0]),
+            sample("eager", 0, &[3.0, 3.5]),
+            sample(OURS, 1, &[9.0]),
+            sample("eager", 1, &[4.0, 5.0]),
+        ];
+        let found = figures(&samples);
+        assert_eq!(found.iter().map(|f| f.way).collect::<Vec<_>>(), [OURS, "eager"]);
+        assert_eq!((found[0].median_seconds, found[0].over_ours), (2.0, 1.0));
+        assert_eq!((found[1].median_seconds, found[1].over_ours), (3.75, 1.875));
+        assert_eq!((found[1].least_seconds, found[1].greatest_seconds), (3.0, 5.0));
+        assert_eq!((found[0].items_per_second, found[0].losses), (64.0, Some([2.0, 0.5])));
+    }
+
+    #[test]
+    fn what_either_side_prints_is_understood() {
+        let line =
+            r#"{"seconds": [0.5], "unit": "images", "items": 512, "versions": {"torch": "2"}}"#;
+        let measurement: Measurement = serde_json::from_str(line).unwrap();
+        assert_eq!((measurement.items, measurement.losses), (512.0, None));
+        assert_eq!(measurement.versions["torch"], "2");
+    }
+
+    #[test]
+    fn numbers_are_readable_at_every_size() {
+        assert_eq!([4.56e-4, 0.0123, 1.2345].map(duration), ["456 µs", "12.3 ms", "1.234 s"]);
+        assert_eq!([97.31, 12345.6, 1.86e9].map(rounded), ["97.3", "12346", "1.86e9"]);
+    }
+}
