@@ -19,8 +19,8 @@ const PIP: Pip = Pip {
     instead: "set BAUTA_PYTHON to a Python that has what the requirements name",
 };
 
-/// Bytes to download and bytes unpacked: torch is nearly all of it.
-const BYTES: [u64; 2] = [640_000_000, 1_700_000_000];
+/// Bytes to download and bytes unpacked: torch with its CUDA packages is nearly all of it.
+const BYTES: [u64; 2] = [2_300_000_000, 3_900_000_000];
 
 /// Gives the Python that has what a file of requirements names.
 ///
