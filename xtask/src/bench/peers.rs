@@ -141,7 +141,8 @@ fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot start {program}"))?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
-        let last = complaint.lines().rev().find(|line| !line.trim().is_empty());
+        let mut lines = complaint.lines().rev().filter(|line| !line.trim().is_empty());
+        let last = lines.clone().find(|line| line.contains("Error")).or_else(|| lines.next());
         let all = std::env::temp_dir().join("bauta-peers.log");
         fs::write(&all, &output.stderr).ok();
         let (last, all) = (last.unwrap_or("it says nothing"), all.display());
