@@ -43,8 +43,8 @@ mod vit_model;
 
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
-    ModelConfig, ModelFolder, Naming, Sides, Unsaid, VitMaeConfig, VitModelConfig, describe,
-    read_checkpoint,
+    ModelConfig, ModelFolder, Naming, Preprocessing, Sides, Unsaid, VitMaeConfig, VitModelConfig,
+    describe, read_checkpoint,
 };
 pub use error::ModelError;
 pub use flops::Flops;
@@ -53,7 +53,7 @@ pub use layers::{Activation, LayerNorm, Linear};
 pub use mae_decoder::{MaeDecoder, MaeDecoderConfig};
 pub use parameters::{Init, Parameter, Parameters, Scope};
 pub use patch_embed::PatchEmbed;
-pub use positions::sin_cos_2d;
+pub use positions::{interpolate_positions, sin_cos_2d};
 pub use token_indices::TokenIndices;
 pub use vit::{VisionTransformer, VitConfig, class_token, mean_of_patches};
 // Part of this crate's interface, so that its users need no version of their own.

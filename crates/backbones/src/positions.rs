@@ -1,6 +1,7 @@
 //! Fixed two-dimensional sine-cosine positions (MAE, appendix A.1).
 
 use bauta_masking::Grid;
+use tch::Tensor;
 
 /// Makes the position table [1 + L, D], row by row, whose first row is zero (the class token).
 ///
@@ -29,9 +30,53 @@ pub fn sin_cos_2d(grid: Grid, dim: usize) -> Vec<f32> {
     table
 }
 
+/// Brings a table [1, 1 + L, D] from one grid to another, for images of another
+/// size: bicubic, without aligned corners; the class token's row stays (MAE,
+/// fine-tuning at higher resolution).
+///
+/// # Panics
+/// When the table is not that of `from`.
+pub fn interpolate_positions(table: &Tensor, from: Grid, to: Grid) -> Tensor {
+    let (_, rows, dim) = table.size3().expect("a table is [1, 1 + L, D]");
+    assert_eq!(rows as usize, 1 + from.tokens(), "the table of another grid");
+    let sides = |grid: Grid| [grid.height() as i64, grid.width() as i64];
+    let [height, width] = sides(from);
+    let patches = table.narrow(1, 1, rows - 1).reshape([1, height, width, dim]);
+    let patches = patches.permute([0, 3, 1, 2]).upsample_bicubic2d(sides(to), false, None, None);
+    let patches = patches.permute([0, 2, 3, 1]).reshape([1, -1, dim]);
+    Tensor::cat(&[table.narrow(1, 0, 1), patches], 1)
+}
+
 #[cfg(test)]
 mod tests {
+    use tch::{Device, Kind};
+
     use super::*;
+
+    #[test]
+    fn interpolation_keeps_the_class_token_and_a_grid_of_the_same_size() {
+        let grid = |height, width| Grid::image(height, width).unwrap();
+        let table = Tensor::randn([1, 7, 8], (Kind::Float, Device::Cpu));
+        let off = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
+        assert!(off(&interpolate_positions(&table, grid(2, 3), grid(2, 3)), &table) < 1e-6);
+        let larger = interpolate_positions(&table, grid(2, 3), grid(4, 9));
+        assert_eq!(larger.size(), [1, 37, 8]);
+        assert_eq!(larger.narrow(1, 0, 1), table.narrow(1, 0, 1));
+        // A ramp along the width stays a ramp along the width, away from the border.
+        let ramp = Tensor::cat(
+            &[
+                Tensor::zeros([1, 1, 4], (Kind::Float, Device::Cpu)),
+                Tensor::arange(8, (Kind::Float, Device::Cpu)).view([1, 8, 1]).repeat([1, 4, 4]),
+            ],
+            1,
+        );
+        let longer = interpolate_positions(&ramp, grid(4, 8), grid(4, 16));
+        let row: Vec<f32> = longer.select(2, 0).narrow(1, 1, 16).flatten(0, -1).try_into().unwrap();
+        for column in 4..12 {
+            let wanted = (column as f32 + 0.5) / 2.0 - 0.5;
+            assert!((row[column] - wanted).abs() < 1e-4, "{column}: {}", row[column]);
+        }
+    }
 
     fn table(height: usize, width: usize, dim: usize) -> Vec<f32> {
         sin_cos_2d(Grid::image(height, width).unwrap(), dim)

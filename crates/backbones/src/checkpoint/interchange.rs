@@ -15,10 +15,10 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 pub use describe::{Unsaid, describe};
 pub use sides::Sides;
@@ -26,7 +26,10 @@ pub use vit_mae_config::VitMaeConfig;
 pub use vit_model_config::VitModelConfig;
 
 use crate::checkpoint::{is_float, read_pth, read_tensors, write_tensors, write_whole};
-use crate::{MaeDecoder, ModelError, Parameters, VisionTransformer, VitHead, VitModel};
+use crate::{
+    MaeDecoder, ModelError, Parameters, VisionTransformer, VitConfig, VitHead, VitModel,
+    interpolate_positions,
+};
 
 /// What a folder's `config.json` describes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -36,6 +39,15 @@ pub enum ModelConfig {
     VitMae(VitMaeConfig),
     /// A plain ViT, with a head or without.
     Vit(VitModelConfig),
+}
+
+/// How a model's images are normalised, in Hugging Face's words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Preprocessing {
+    /// Mean of each channel, of pixels in [0, 1].
+    pub image_mean: Vec<f32>,
+    /// Standard deviation of each channel.
+    pub image_std: Vec<f32>,
 }
 
 /// Whose words a folder's tensors are named by.
@@ -84,6 +96,22 @@ impl ModelFolder {
         &self.tensors
     }
 
+    /// Means and deviations of the channels in a folder's `preprocessor_config.json`,
+    /// of pixels in [0, 1], if it has that file.
+    ///
+    /// # Errors
+    /// [`ModelError::Format`] when the file is there but says nothing of them.
+    pub fn preprocessing(folder: &Path) -> Result<Option<Preprocessing>, ModelError> {
+        let path = folder.join("preprocessor_config.json");
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let text = fs::read_to_string(&path)
+            .map_err(|source| ModelError::Io { path: path.clone(), source })?;
+        let parsed = serde_json::from_str(&text);
+        parsed.map(Some).map_err(|error| ModelError::Format { path, reason: error.to_string() })
+    }
+
     /// Writes `config.json` and `model.safetensors`.
     ///
     /// # Errors
@@ -117,7 +145,7 @@ impl ModelFolder {
         };
         let config = ModelConfig::Vit(VitModelConfig::new(&config.encoder()?, None));
         let mut tensors = self.tensors;
-        tensors.retain(|name, _| !name.starts_with("decoder") && name != "mask_token");
+        tensors.retain(|name, _| !is_above_encoder(name));
         Ok(Self { path: self.path, config, tensors })
     }
 
@@ -164,6 +192,52 @@ impl ModelFolder {
         Ok((parameters, model))
     }
 
+    /// Builds the encoder alone on a device, for features of whole images: of a
+    /// masked autoencoder without its decoder, of a plain ViT without its head.
+    ///
+    /// With `image_size` [height, width] other than the folder's, positions are
+    /// interpolated, which is told by an event.
+    ///
+    /// # Errors
+    /// As [`Self::masked_autoencoder`], and [`ModelError::Geometry`] when
+    /// `image_size` is no multiple of the patch.
+    pub fn encoder(
+        &self,
+        device: Device,
+        image_size: Option<[usize; 2]>,
+    ) -> Result<(Parameters, VisionTransformer), ModelError> {
+        let own = match &self.config {
+            ModelConfig::VitMae(config) => config.encoder()?,
+            ModelConfig::Vit(config) => config.encoder()?,
+        };
+        let [image_height, image_width] = image_size.unwrap_or([own.image_height, own.image_width]);
+        let config = VitConfig { image_height, image_width, ..own.clone() };
+        let mut parameters = Parameters::new(0, device);
+        let encoder = VisionTransformer::new(parameters.root(), &config)?;
+        let mut tensors = self.tensors.iter().map(|(n, t)| (n.clone(), t.shallow_clone()));
+        let mut tensors: HashMap<String, Tensor> =
+            tensors.by_ref().filter(|(name, _)| !is_above_encoder(name)).collect();
+        let (from, to) = (own.grid()?, config.grid()?);
+        if from != to
+            && let Some(table) = tensors.get_mut("pos_embed")
+            && table.size() == [1, 1 + from.tokens() as i64, own.dim as i64]
+        {
+            tracing::info!(
+                "{}: positions interpolated from {} × {} to {} × {} patches",
+                self.path.display(),
+                from.height(),
+                from.width(),
+                to.height(),
+                to.width()
+            );
+            *table = interpolate_positions(&table.to_kind(Kind::Float), from, to);
+        }
+        parameters
+            .assign(&tensors)
+            .map_err(|mismatch| ModelError::Mismatch { path: self.path.clone(), mismatch })?;
+        Ok((parameters, encoder))
+    }
+
     fn assign(&self, parameters: &Parameters) -> Result<(), ModelError> {
         parameters
             .assign(&self.tensors)
@@ -186,6 +260,11 @@ pub fn read_checkpoint(path: &Path) -> Result<HashMap<String, Tensor>, ModelErro
         }
     };
     timm_names(path, tensors)
+}
+
+/// Whether a parameter belongs to a decoder or a head.
+fn is_above_encoder(name: &str) -> bool {
+    ["decoder", "mask_token", "head.", "pooler."].iter().any(|start| name.starts_with(start))
 }
 
 fn read_weights(folder: &Path) -> Result<(PathBuf, HashMap<String, Tensor>), ModelError> {
