@@ -60,6 +60,10 @@ enum Task {
     Run(run::Arguments),
     /// Make one exact forward pass of a model folder
     Forward(program::Arguments),
+    /// Write features of a folder of images
+    Embed(program::Arguments),
+    /// Draw what a masked autoencoder makes of a folder of images
+    Reconstruct(program::Arguments),
     /// Turn a foreign checkpoint into a model folder
     Import(program::Arguments),
     /// Write a model folder under Hugging Face's or timm's names
@@ -114,6 +118,8 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::List { json } => list::list(workspace, json),
         Task::Run(arguments) => return run::run(workspace, &arguments),
         Task::Forward(rest) => return program::program(workspace, "forward", rest),
+        Task::Embed(rest) => return program::program(workspace, "embed", rest),
+        Task::Reconstruct(rest) => return program::program(workspace, "reconstruct", rest),
         Task::Import(rest) => return program::program(workspace, "import", rest),
         Task::Export(rest) => return program::program(workspace, "export", rest),
         Task::Fixtures => fixtures::fixtures(workspace),

@@ -1,7 +1,7 @@
 //! The pre-norm transformer block: attention, then MLP, each added to its input.
 
 use bauta_libtorch::attention;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::{Activation, LayerNorm, Linear, ModelError, Scope};
 
@@ -96,6 +96,26 @@ impl Attention {
     }
 }
 
+impl Block {
+    /// The attention probabilities [B, H, N, N] that this block has on [B, N, D]:
+    /// row i says where token i looks; rows sum to 1.
+    pub fn attention_map(&self, x: &Tensor) -> Tensor {
+        self.attn.probabilities(&self.norm1.forward(x))
+    }
+}
+
+impl Attention {
+    /// The softmax of scaled scores, [B, N, D] to [B, H, N, N].
+    fn probabilities(&self, x: &Tensor) -> Tensor {
+        let (batch, tokens, dim) = x.size3().expect("attention takes [B, N, D]");
+        let width = dim / self.heads;
+        let qkv = self.qkv.forward(x).view([batch, tokens, 3, self.heads, width]);
+        let part = |third| qkv.select(2, third).transpose(1, 2);
+        let scores = part(0).matmul(&part(1).transpose(2, 3)) / (width as f64).sqrt();
+        scores.softmax(-1, Kind::Float)
+    }
+}
+
 /// Two linear layers with an activation between.
 #[derive(Debug)]
 pub struct Mlp {
@@ -122,7 +142,7 @@ impl Mlp {
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind};
+    use tch::Device;
 
     use super::*;
     use crate::Parameters;
@@ -155,6 +175,18 @@ mod tests {
             .collect();
         let wanted = attention.proj.forward(&Tensor::cat(&heads, 2));
         assert!((attention.forward(&x) - wanted).abs().max().double_value(&[]) < 1e-5);
+    }
+
+    #[test]
+    fn probabilities_make_what_attention_gives() {
+        let attention = attention();
+        let x = Tensor::randn([2, 5, 24], (Kind::Float, Device::Cpu));
+        let map = attention.probabilities(&x);
+        assert_eq!(map.size(), [2, 3, 5, 5]);
+        let values = attention.qkv.forward(&x).narrow(2, 48, 24).view([2, 5, 3, 8]);
+        let heads = map.matmul(&values.transpose(1, 2)).transpose(1, 2).reshape([2, 5, 24]);
+        let off = (attention.proj.forward(&heads) - attention.forward(&x)).abs().max();
+        assert!(off.double_value(&[]) < 1e-5);
     }
 
     #[test]

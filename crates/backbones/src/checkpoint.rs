@@ -65,9 +65,21 @@ pub fn write_tensors<'a>(
     path: &Path,
     tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
 ) -> Result<(), ModelError> {
+    write_tensors_with(path, tensors, HashMap::new())
+}
+
+/// As [`write_tensors`], with words beside the tensors in the file's header.
+///
+/// # Errors
+/// As [`write_tensors`].
+pub fn write_tensors_with<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+    metadata: HashMap<String, String>,
+) -> Result<(), ModelError> {
     let tensors: Vec<(&str, HostTensor)> =
         tensors.into_iter().map(|(name, tensor)| (name, HostTensor::new(tensor))).collect();
-    let bytes = safetensors::serialize(tensors, None)
+    let bytes = safetensors::serialize(tensors, (!metadata.is_empty()).then_some(metadata))
         .map_err(|error| ModelError::Format { path: path.into(), reason: error.to_string() })?;
     write_whole(path, &bytes).map_err(|source| ModelError::Io { path: path.into(), source })
 }

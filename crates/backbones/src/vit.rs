@@ -190,15 +190,34 @@ impl VisionTransformer {
         Ok(self.encode(&(patches + self.patch_positions())))
     }
 
+    /// Where the last block looks on whole normalised images [B, C, H, W]:
+    /// [B, heads, 1 + L, 1 + L], row i the attention of token i, the class token first.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when the images are of another size.
+    pub fn last_attention(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        let Some((last, before)) = self.blocks.split_last() else {
+            return Err(ModelError::Config("an encoder without blocks has no attention".into()));
+        };
+        let patches = self.patch_embed.forward_all(images)?;
+        let x = self.with_class_token(&(patches + self.patch_positions()));
+        Ok(last.attention_map(&before.iter().fold(x, |x, block| block.forward(&x))))
+    }
+
     /// Positions of the patches, [L, D].
     fn patch_positions(&self) -> Tensor {
         self.pos_embed.get(0).narrow(0, 1, self.grid.tokens() as i64)
     }
 
-    fn encode(&self, tokens: &Tensor) -> Tensor {
+    /// Puts the class token before tokens [B, N, D], giving [B, 1 + N, D].
+    fn with_class_token(&self, tokens: &Tensor) -> Tensor {
         let cls = &self.cls_token + self.pos_embed.narrow(1, 0, 1);
         let cls = cls.expand([tokens.size()[0], -1, -1], false);
-        let x = Tensor::cat(&[&cls, tokens], 1);
+        Tensor::cat(&[&cls, tokens], 1)
+    }
+
+    fn encode(&self, tokens: &Tensor) -> Tensor {
+        let x = self.with_class_token(tokens);
         self.norm.forward(&self.blocks.iter().fold(x, |x, block| block.forward(&x)))
     }
 }

@@ -178,6 +178,21 @@ impl Features {
 }
 
 /// Refuses NaN and infinity; one read from the device.
+/// Joins what an encoder gave for one batch after the other, [B, …] each, along B.
+///
+/// # Errors
+/// The first error among the batches, or [`EvalError::Shape`] when there are none.
+pub fn join_batches<E: From<EvalError>>(
+    batches: impl IntoIterator<Item = Result<Tensor, E>>,
+) -> Result<Tensor, E> {
+    let batches = batches.into_iter().collect::<Result<Vec<_>, E>>()?;
+    if batches.is_empty() {
+        let expected = "at least one batch".into();
+        return Err(EvalError::Shape { what: "batches", found: vec![0], expected }.into());
+    }
+    Ok(Tensor::cat(&batches, 0))
+}
+
 pub(crate) fn check_finite(what: &'static str, tensor: &Tensor) -> Result<(), EvalError> {
     let total = tensor.numel() as i64;
     let finite = tensor.isfinite().sum(Kind::Int64).int64_value(&[]);

@@ -32,19 +32,25 @@
 //! # Ok::<(), bauta_eval::EvalError>(())
 //! ```
 
+mod attention_map;
 mod error;
 mod evaluator;
 mod features;
 mod knn;
 mod linear_probe;
 mod momentum;
+mod neighbours;
 mod picture;
+mod projection;
 mod reconstruction;
 
+pub use attention_map::AttentionMaps;
 pub use error::EvalError;
 pub use evaluator::{Evaluator, Metrics};
-pub use features::{Features, Split};
+pub use features::{Features, Split, join_batches};
 pub use knn::KnnEvaluator;
 pub use linear_probe::{LinearProbe, Optimizer};
+pub use neighbours::{contact_sheet, nearest};
 pub use picture::{Picture, PictureLayout};
+pub use projection::Projection;
 pub use reconstruction::Reconstructions;

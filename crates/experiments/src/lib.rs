@@ -11,6 +11,7 @@ pub mod data;
 mod evaluation;
 pub mod forward;
 pub mod interchange;
+pub mod looking;
 mod pictures;
 pub mod prepared;
 mod progress;

@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use bauta_backbones::{ModelFolder, Naming, Unsaid};
 use bauta_experiments::forward::forward;
+use bauta_experiments::looking::{self, Reconstruct};
 use bauta_experiments::run::{RunEnd, RunOptions, run, stop_on_signals};
 use bauta_experiments::{interchange, report, throughput};
-use bauta_recipe::Layers;
+use bauta_recipe::{Features, Layers};
 use clap::{Parser, Subcommand, ValueEnum};
 
 #[derive(Parser)]
@@ -51,6 +52,42 @@ enum Command {
         /// Where to write the outputs, as safetensors.
         #[arg(long, value_name = "FILE")]
         output: PathBuf,
+    },
+    /// Features of a folder of images.
+    Embed {
+        /// The model folder.
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// A folder of JPEG, PNG or WebP images.
+        #[arg(long, value_name = "IMAGES")]
+        input: PathBuf,
+        /// Where to write `features` [N, D], as safetensors.
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+        /// The class token instead of the mean of the patch tokens.
+        #[arg(long)]
+        cls: bool,
+    },
+    /// Pictures of what a masked autoencoder makes of a folder of images.
+    Reconstruct {
+        /// The model folder.
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// A folder of JPEG, PNG or WebP images.
+        #[arg(long, value_name = "IMAGES")]
+        input: PathBuf,
+        /// The folder of the pictures.
+        #[arg(long, value_name = "DIR")]
+        output: PathBuf,
+        /// The fraction of tokens to hide, the model's own if not given.
+        #[arg(long)]
+        ratio: Option<f64>,
+        /// Seed of the masks.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// At most so many images, the first by their paths.
+        #[arg(long, default_value_t = 48)]
+        count: usize,
     },
     /// Turn a foreign checkpoint into a model folder.
     Import {
@@ -156,6 +193,16 @@ fn execute(command: Command) -> Result<()> {
         Command::Forward { model, input, output } => {
             forward(&model, &input, &output)?;
             println!("outputs: {}", output.display());
+            Ok(())
+        }
+        Command::Embed { model, input, output, cls } => {
+            let features = if cls { Features::Cls } else { Features::Mean };
+            println!("{}", looking::embed(&model, &input, &output, features)?);
+            Ok(())
+        }
+        Command::Reconstruct { model, input, output, ratio, seed, count } => {
+            let options = Reconstruct { model, input, output, ratio, seed, count };
+            println!("{}", looking::reconstruct(&options)?);
             Ok(())
         }
         Command::Import { from, output, heads, decoder_heads, image_size, norm_pix_loss } => {

@@ -124,7 +124,7 @@ fn page(
                 h2 { "Pictures" }
                 @for picture in pictures {
                     figure {
-                        img alt=(picture.name) src={ "data:image/png;base64," (picture.base64) };
+                        img alt=(picture.name) src={ "data:" (picture.media_type) ";base64," (picture.base64) };
                         figcaption { (picture.caption()) }
                     }
                 }
@@ -181,6 +181,7 @@ fn baseline_names(summary: &Summary) -> Vec<&str> {
 
 struct Picture {
     name: String,
+    media_type: &'static str,
     base64: String,
 }
 
@@ -191,6 +192,17 @@ impl Picture {
                 "Test images: original, what the encoder saw, reconstruction of the hidden \
                  patches (visible ones pasted back; standardised predictions are brought back \
                  with each patch's true mean and deviation)."
+            }
+            "attention" => {
+                "The same images: where the last block's class token looks, mean of the heads, \
+                 spread to the full range in each image."
+            }
+            "neighbours" => {
+                "Test images, each followed by those of the first 2,000 test images whose features \
+                 are the most alike (standardised, by cosine)."
+            }
+            "projection" => {
+                "Features of the first 2,000 test images on their two principal components, by class."
             }
             other => other,
         }
@@ -208,15 +220,27 @@ fn pictures(folder: &Path) -> Result<Vec<Picture>> {
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<std::io::Result<_>>()
         .with_context(context)?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "png"));
     paths.sort();
     paths
         .iter()
-        .map(|path| {
+        .filter_map(|path| Some((path, media_type(path)?)))
+        .map(|(path, media_type)| {
             let bytes =
                 fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            Ok(Picture { name, base64: base64::engine::general_purpose::STANDARD.encode(bytes) })
+            Ok(Picture {
+                name,
+                media_type,
+                base64: base64::engine::general_purpose::STANDARD.encode(bytes),
+            })
         })
         .collect()
+}
+
+fn media_type(path: &Path) -> Option<&'static str> {
+    match path.extension()?.to_str()? {
+        "png" => Some("image/png"),
+        "svg" => Some("image/svg+xml"),
+        _ => None,
+    }
 }

@@ -83,7 +83,7 @@ impl Run<'_> {
         let loader_config = self.prepared.loader_config();
         let Evaluation { eval, baseline } =
             evaluate(recipe, splits, &system, &untrained, loader_config, stop)?;
-        pictures::reconstructions(recipe, splits, &system, self.folder)?;
+        pictures::draw(recipe, splits, &system, self.folder)?;
         let samples = outcome.progress.step * self.prepared.samples_per_step() as u64;
         let summary = Summary {
             recipe: self.name.clone(),

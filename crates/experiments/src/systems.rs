@@ -56,6 +56,13 @@ pub trait ImageSystem: Objective<Input = MaskedBatch> + Sized {
     /// When the images are of another size.
     fn features(&self, pixels: &Tensor) -> Result<Tensor>;
 
+    /// Where the encoder's last block looks on u8 pixels [B, C, H, W]:
+    /// [B, heads, 1 + L, 1 + L], the class token first.
+    ///
+    /// # Errors
+    /// When the images are of another size.
+    fn attention(&self, pixels: &Tensor) -> Result<Tensor>;
+
     /// Pictures of what the system predicts for u8 pixels [B, C, H, W]: [B, C, H, W] in
     /// [0, 1], in which only the masked tokens mean something.
     ///

@@ -82,6 +82,10 @@ impl ImageSystem for Mae {
         })
     }
 
+    fn attention(&self, pixels: &Tensor) -> Result<Tensor> {
+        Ok(self.encoder.last_attention(&self.normalization.normalize(pixels))?)
+    }
+
     fn reconstruct(&self, pixels: &Tensor, indices: &TokenIndices) -> Result<Tensor> {
         let images = self.normalization.normalize(pixels);
         let latent = self.encoder.forward_visible(&images, indices)?;
