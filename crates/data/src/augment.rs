@@ -151,13 +151,30 @@ impl Augmenter {
             if self.augment.flip && stream.uniform() < 0.5 {
                 columns.reverse();
             }
-            for (channel, plane) in out.chunks_exact_mut(height * width).enumerate() {
-                for (target, &y) in plane.chunks_exact_mut(width).zip(rows.iter()) {
-                    let row = &resized[y * width * channels + channel..];
-                    for (sample, &x) in target.iter_mut().zip(columns.iter()) {
-                        *sample = row[x * channels];
+            // Every pixel is read once and all its samples are written.
+            let mut planes = out.chunks_exact_mut(height * width);
+            match [planes.next(), planes.next(), planes.next()] {
+                [Some(red), Some(green), Some(blue)] => {
+                    let (pixels, _) = resized.as_chunks::<3>();
+                    let planes = red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width));
+                    let planes = planes.zip(blue.chunks_exact_mut(width));
+                    for (((red, green), blue), &y) in planes.zip(rows.iter()) {
+                        let pixels = &pixels[y * width..][..width];
+                        let samples = red.iter_mut().zip(green).zip(blue);
+                        for (((red, green), blue), &x) in samples.zip(columns.iter()) {
+                            [*red, *green, *blue] = pixels[x];
+                        }
                     }
                 }
+                [Some(grey), ..] => {
+                    for (row, &y) in grey.chunks_exact_mut(width).zip(rows.iter()) {
+                        let pixels = &resized[y * width..][..width];
+                        for (sample, &x) in row.iter_mut().zip(columns.iter()) {
+                            *sample = pixels[x];
+                        }
+                    }
+                }
+                [None, ..] => unreachable!("Augment::build let no image without channels pass"),
             }
         });
     }

@@ -35,7 +35,6 @@ pub fn embed(model: &Path, input: &Path, output: &Path, features: Features) -> R
     let config = encoder.config();
     let source = images(input, config.channels)?;
     let normalization = normalization(model, &*source)?;
-    let size = [config.image_height, config.image_width];
     let config = LoaderConfig {
         on_error: OnError::Stop,
         ..LoaderConfig::new(BATCH, config.image_height, config.image_width)
@@ -94,7 +93,8 @@ pub fn reconstruct(options: &Reconstruct) -> Result<String> {
     let target = pixel_target(config, grid);
     let source = images(&options.input, channels)?;
     let normalization = normalization(&options.model, &*source)?;
-    let strategy = RandomMask::new(grid, options.ratio.unwrap_or(config.mask_ratio))?;
+    let ratio = options.ratio.unwrap_or(config.mask_ratio);
+    let strategy = RandomMask::new(grid, ratio)?;
 
     let count = options.count.min(source.len());
     let config = LoaderConfig {
@@ -124,7 +124,7 @@ pub fn reconstruct(options: &Reconstruct) -> Result<String> {
     Ok(format!(
         "{count} of {} images at ratio {}, seed {}: reconstructions.png and attention.png in {}",
         source.len(),
-        options.ratio.unwrap_or(config.mask_ratio),
+        ratio,
         options.seed,
         options.output.display()
     ))

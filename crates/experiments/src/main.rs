@@ -12,6 +12,7 @@ use bauta_experiments::forward::forward;
 use bauta_experiments::looking::{self, Reconstruct};
 use bauta_experiments::run::{RunEnd, RunOptions, run, stop_on_signals};
 use bauta_experiments::{interchange, report, throughput};
+use bauta_libtorch::keep_freed_memory;
 use bauta_recipe::{Features, Layers};
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -153,6 +154,7 @@ enum Format {
 }
 
 fn main() -> ExitCode {
+    keep_freed_memory();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())

@@ -4,6 +4,7 @@
 // returns null, or a message that the caller frees with `bauta_free`; no C++
 // exception crosses the border.
 
+#include <climits>
 #include <cstdlib>
 #include <optional>
 #include <vector>
@@ -17,6 +18,10 @@
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "guarded.h"
 
@@ -101,6 +106,13 @@ char *bauta_autocast_exit(int cuda, int was_enabled, int old_dtype) {
     at::autocast::set_autocast_dtype(device,
                                      static_cast<at::ScalarType>(old_dtype));
   });
+}
+
+void bauta_keep_freed_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, INT_MAX);
+#endif
 }
 
 char *bauta_deterministic(int enabled) {

@@ -62,6 +62,7 @@ unsafe extern "C" {
         heads: i64,
         result: *mut *mut C_tensor,
     ) -> *mut c_char;
+    pub(crate) fn bauta_keep_freed_memory();
     pub(crate) fn bauta_deterministic(enabled: c_int) -> *mut c_char;
 }
 

@@ -31,7 +31,7 @@ pub use autocast::Autocast;
 pub use foreach::{AdamW, AdamWTensors, fused_adamw, global_norm, lerp_all, scale_all};
 pub use linear::linear;
 pub use peak::{matmul_peak, synchronize};
-pub use runtime::{load_cuda, set_deterministic};
+pub use runtime::{keep_freed_memory, load_cuda, set_deterministic};
 
 /// A call that libtorch refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

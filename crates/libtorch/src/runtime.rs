@@ -28,6 +28,18 @@ pub fn load_cuda() -> bool {
     })
 }
 
+/// Makes the process keep the memory that it frees, for the next step's tensors.
+///
+/// Wraps glibc's `mallopt`: blocks of up to 32 MiB come from the heap
+/// (`M_MMAP_THRESHOLD`), and the heap is not cut back (`M_TRIM_THRESHOLD`). Else
+/// every step gives its tensors' pages back to the system and gets them again,
+/// zeroed, one fault at a time. A program calls it at its start; elsewhere than
+/// on glibc it does nothing.
+pub fn keep_freed_memory() {
+    // SAFETY: plain values.
+    unsafe { ffi::bauta_keep_freed_memory() }
+}
+
 /// Asks libtorch for deterministic kernels where it has a choice
 /// (`at::Context::setDeterministicAlgorithms`, warning where it has none).
 ///

@@ -69,12 +69,31 @@ impl MaskPlan {
         samples: &[u64],
     ) -> Result<Self, MaskError> {
         let tokens = strategy.grid().tokens();
-        let mut masks = vec![false; samples.len() * tokens];
-        masks.par_chunks_mut(tokens).zip(samples).with_min_len(16).for_each(|(mask, &sample)| {
+        let draw = |sample: u64, mask: &mut [bool]| {
             let key = StreamKey { seed, purpose: Purpose::MASK, epoch, sample };
             strategy.draw(&mut key.stream(), mask);
+        };
+        // The first mask says how many are masked in all, so that each of the
+        // others goes straight to its place.
+        let mut first = vec![false; if samples.is_empty() { 0 } else { tokens }];
+        samples.first().iter().for_each(|&&sample| draw(sample, &mut first));
+        let [visible, expected] = counts(&first, tokens)?;
+        let mut plan = Self::zeroed(samples.len(), visible, expected);
+        let rows = samples.par_iter().zip(plan.rows_mut()).enumerate().with_min_len(32);
+        let scratch = || (vec![false; tokens], vec![0; tokens]);
+        let unequal = rows.map_init(scratch, |(mask, order), (sample, (&index, mut row))| {
+            draw(index, mask);
+            let found = masked(mask);
+            if found == expected {
+                row.write_mask(mask, order);
+                return None;
+            }
+            Some(MaskError::UnequalCounts { sample, found, expected })
         });
-        Self::from_masks(&masks, tokens)
+        match unequal.find_map_first(|error| error) {
+            Some(error) => Err(error),
+            None => Ok(plan),
+        }
     }
 
     /// Makes a plan of masks [B, L] (`true` is masked), row after row.
@@ -88,38 +107,18 @@ impl MaskPlan {
             return Err(MaskError::NoiseLength { found: masks.len(), samples, tokens });
         }
         let samples = masks.len() / tokens;
-        let count = |row: &[bool]| row.iter().filter(|&&masked| masked).count();
-        let masked_count = masks.get(..tokens).map_or(0, count);
+        let [visible, expected] = counts(masks.get(..tokens).unwrap_or_default(), tokens)?;
         for (sample, row) in masks.chunks_exact(tokens).enumerate() {
-            let found = count(row);
-            if found != masked_count {
-                return Err(MaskError::UnequalCounts { sample, found, expected: masked_count });
+            let found = masked(row);
+            if found != expected {
+                return Err(MaskError::UnequalCounts { sample, found, expected });
             }
         }
-        let visible_count = tokens - masked_count;
-        if samples > 0 && (masked_count == 0 || visible_count == 0) {
-            let ratio = masked_count as f64 / tokens as f64;
-            return Err(MaskError::Degenerate {
-                ratio,
-                tokens,
-                visible: visible_count,
-                masked: masked_count,
-            });
-        }
-        let mut plan = Self::zeroed(samples, visible_count, masked_count);
+        let mut plan = Self::zeroed(samples, visible, expected);
         let rows = masks.par_chunks_exact(tokens).zip(plan.rows_mut()).with_min_len(16);
         rows.for_each_init(
             || vec![0; tokens],
-            |order, (mask, mut row)| {
-                let mut v = 0;
-                for (token, &masked) in mask.iter().enumerate() {
-                    // A select, not a branch: a random mask defeats prediction.
-                    let place = if masked { visible_count + token - v } else { v };
-                    order[place] = token as i64;
-                    v += usize::from(!masked);
-                }
-                row.write(order);
-            },
+            |order, (mask, mut row)| row.write_mask(mask, order),
         );
         Ok(plan)
     }
@@ -229,6 +228,19 @@ struct RowMut<'a> {
 }
 
 impl RowMut<'_> {
+    /// Takes a mask with as many masked tokens as the row has place for; `order` is scratch.
+    fn write_mask(&mut self, mask: &[bool], order: &mut [i64]) {
+        let visible = self.visible.len();
+        let mut v = 0;
+        for (token, &masked) in mask.iter().enumerate() {
+            // A select, not a branch: a random mask defeats prediction.
+            let place = if masked { visible + token - v } else { v };
+            order[place] = token as i64;
+            v += usize::from(!masked);
+        }
+        self.write(order);
+    }
+
     /// Takes a permutation of the tokens whose first V are the visible ones.
     fn write(&mut self, order: &[i64]) {
         let (visible, masked) = order.split_at(self.visible.len());
@@ -238,6 +250,22 @@ impl RowMut<'_> {
             self.restore[token as usize] = place;
         }
     }
+}
+
+/// Number of masked tokens.
+fn masked(mask: &[bool]) -> usize {
+    mask.iter().map(|&masked| usize::from(masked)).sum()
+}
+
+/// Visible and masked tokens of a batch's first mask; none of an empty batch are masked.
+fn counts(first: &[bool], tokens: usize) -> Result<[usize; 2], MaskError> {
+    let masked = masked(first);
+    let visible = tokens - masked;
+    if !first.is_empty() && (masked == 0 || visible == 0) {
+        let ratio = masked as f64 / tokens as f64;
+        return Err(MaskError::Degenerate { ratio, tokens, visible, masked });
+    }
+    Ok([visible, masked])
 }
 
 /// A key that sorts like (value, index), with −0 equal to 0 and NaN last.

@@ -123,6 +123,9 @@ impl Sides {
         for pool in ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"] {
             command.env(pool, &threads);
         }
+        // As our programs do on their own: freed memory is kept for the next step.
+        command.env("MALLOC_MMAP_THRESHOLD_", (32 << 20).to_string());
+        command.env("MALLOC_TRIM_THRESHOLD_", i32::MAX.to_string());
         command.args(["--threads", &threads]);
         command
     }
