@@ -68,6 +68,8 @@ enum Task {
     Import(program::Arguments),
     /// Write a model folder under Hugging Face's or timm's names
     Export(program::Arguments),
+    /// Fine-tune a model folder on labelled images, or train its network from scratch
+    Finetune(program::Arguments),
     /// Run all tests, after setting libtorch up if it is missing
     Test,
     /// Run the benches, or the one named; or time training, or compare with PyTorch
@@ -122,6 +124,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Reconstruct(rest) => return program::program(workspace, "reconstruct", rest),
         Task::Import(rest) => return program::program(workspace, "import", rest),
         Task::Export(rest) => return program::program(workspace, "export", rest),
+        Task::Finetune(rest) => return program::with_data(workspace, "finetune", rest),
         Task::Fixtures => fixtures::fixtures(workspace),
         Task::Test => test::test(workspace),
         Task::Bench(arguments) => return bench::bench(workspace, &arguments),

@@ -23,7 +23,7 @@ pub fn prepare(shared: &Path) -> Result<()> {
         let members = parameters.trainable().filter(|p| is_decayed(p) == decayed);
         members.map(|p| json!(p.tensor.size())).collect()
     };
-    let AdamWConfig { betas, eps, weight_decay } = AdamWConfig::default();
+    let AdamWConfig { betas, eps, weight_decay, .. } = AdamWConfig::default();
     let setting = json!({
         "lr": LR,
         "betas": betas,

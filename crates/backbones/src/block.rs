@@ -64,8 +64,17 @@ impl Block {
 
     /// Maps [B, N, D] to [B, N, D].
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let x = x + self.attn.forward(&self.norm1.forward(x));
-        &x + self.mlp.forward(&self.norm2.forward(&x))
+        self.forward_dropping(x, None)
+    }
+
+    /// The same, with what attention and MLP add scaled by these factors, [B, 1, 1].
+    pub(crate) fn forward_dropping(&self, x: &Tensor, factors: Option<&[Tensor; 2]>) -> Tensor {
+        let add = |x: &Tensor, branch: Tensor, which: usize| match factors {
+            Some(factors) => x.addcmul(&branch, &factors[which]),
+            None => x + branch,
+        };
+        let x = add(x, self.attn.forward(&self.norm1.forward(x)), 0);
+        add(&x, self.mlp.forward(&self.norm2.forward(&x)), 1)
     }
 }
 

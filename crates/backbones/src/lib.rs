@@ -29,6 +29,7 @@
 
 mod block;
 pub mod checkpoint;
+mod drop_path;
 mod error;
 mod flops;
 mod images;
@@ -46,6 +47,7 @@ pub use checkpoint::interchange::{
     ModelConfig, ModelFolder, Naming, Preprocessing, Sides, Unsaid, VitMaeConfig, VitModelConfig,
     describe, read_checkpoint,
 };
+pub use drop_path::DropPath;
 pub use error::ModelError;
 pub use flops::Flops;
 pub use images::ImageNormalization;

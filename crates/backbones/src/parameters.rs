@@ -82,6 +82,16 @@ impl Parameters {
         self.places.get(name).map(|&place| &self.entries[place])
     }
 
+    /// Lets training change exactly those parameters whose names `chosen` picks; no
+    /// gradient is computed for the others.
+    pub fn train_only(&mut self, chosen: impl Fn(&str) -> bool) {
+        for parameter in &mut self.entries {
+            parameter.trainable = chosen(&parameter.name);
+            // All handles share one tensor; this is in place.
+            let _ = parameter.tensor.set_requires_grad(parameter.trainable);
+        }
+    }
+
     /// Number of scalars in all parameters.
     pub fn count(&self) -> usize {
         self.entries.iter().map(|parameter| parameter.tensor.numel()).sum()
@@ -210,6 +220,20 @@ mod tests {
         let mean = normal.iter().sum::<f32>() / 20_000.0;
         let variance = normal.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / 20_000.0;
         assert!(mean.abs() < 6e-4 && (variance.sqrt() - 0.02).abs() < 6e-4);
+    }
+
+    #[test]
+    fn what_is_not_chosen_has_no_gradient() {
+        let mut parameters = Parameters::new(0, Device::Cpu);
+        let a = parameters.root().add("a", &[2], Init::Constant(1.0));
+        let b = parameters.root().add_frozen("b", &[2], Init::Constant(2.0));
+        parameters.train_only(|name| name == "b");
+        assert!(!a.requires_grad() && b.requires_grad());
+        assert_eq!(parameters.trainable().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["b"]);
+        let sum = (&a * &b).sum(Kind::Float);
+        sum.backward();
+        assert_eq!(values(&b.grad()), [1.0, 1.0]);
+        assert!(!a.grad().defined());
     }
 
     #[test]

@@ -8,8 +8,8 @@ use bauta_masking::Grid;
 use tch::Tensor;
 
 use crate::{
-    Activation, Block, BlockConfig, Init, LayerNorm, ModelError, PatchEmbed, Scope, TokenIndices,
-    positions::sin_cos_2d,
+    Activation, Block, BlockConfig, DropPath, Init, LayerNorm, ModelError, PatchEmbed, Scope,
+    TokenIndices, positions::sin_cos_2d,
 };
 
 /// Sizes of a vision transformer.
@@ -112,7 +112,7 @@ impl VitConfig {
     }
 }
 
-/// The encoder: patch embedding, class token, positions, blocks, final norm.
+/// The encoder: patch embedding, class token, positions, blocks, and mostly a final norm.
 #[derive(Debug)]
 pub struct VisionTransformer {
     config: VitConfig,
@@ -121,7 +121,7 @@ pub struct VisionTransformer {
     pos_embed: Tensor,
     patch_embed: PatchEmbed,
     blocks: Vec<Block>,
-    norm: LayerNorm,
+    norm: Option<LayerNorm>,
 }
 
 impl VisionTransformer {
@@ -130,6 +130,16 @@ impl VisionTransformer {
     /// # Errors
     /// [`ModelError::Geometry`] and [`ModelError::Config`] for sizes that do not fit.
     pub fn new(mut scope: Scope<'_>, config: &VitConfig) -> Result<Self, ModelError> {
+        let mut encoder = Self::without_norm(scope.again(), config)?;
+        encoder.norm = Some(LayerNorm::new(scope.sub("norm"), config.dim, config.layer_norm_eps));
+        Ok(encoder)
+    }
+
+    /// The same without the final norm: its outputs are those of the last block.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn without_norm(mut scope: Scope<'_>, config: &VitConfig) -> Result<Self, ModelError> {
         let grid = config.grid()?;
         if config.channels == 0 {
             return Err(ModelError::Config("images need at least one channel".into()));
@@ -146,7 +156,7 @@ impl VisionTransformer {
             blocks: (0..config.depth)
                 .map(|i| Block::new(scope.sub(format_args!("blocks.{i}")), &block))
                 .collect(),
-            norm: LayerNorm::new(scope.sub("norm"), config.dim, config.layer_norm_eps),
+            norm: None,
             config: config.clone(),
             grid,
         })
@@ -176,7 +186,7 @@ impl VisionTransformer {
     ) -> Result<Tensor, ModelError> {
         let patches = self.patch_embed.forward_visible(images, indices)?;
         let positions = rows_of(&self.patch_positions(), indices.visible());
-        Ok(self.encode(&(patches + positions)))
+        Ok(self.encode(&(patches + positions), None))
     }
 
     /// Encodes all tokens of normalised images [B, C, H, W], in image order.
@@ -186,8 +196,20 @@ impl VisionTransformer {
     /// # Errors
     /// [`ModelError::Shape`] when the images are of another size.
     pub fn forward_all(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        self.forward_dropping(images, None)
+    }
+
+    /// The same, with samples that skip branches of blocks.
+    ///
+    /// # Errors
+    /// As [`Self::forward_all`].
+    pub fn forward_dropping(
+        &self,
+        images: &Tensor,
+        drop: Option<&DropPath>,
+    ) -> Result<Tensor, ModelError> {
         let patches = self.patch_embed.forward_all(images)?;
-        Ok(self.encode(&(patches + self.patch_positions())))
+        Ok(self.encode(&(patches + self.patch_positions()), drop))
     }
 
     /// Where the last block looks on whole normalised images [B, C, H, W]:
@@ -216,9 +238,16 @@ impl VisionTransformer {
         Tensor::cat(&[&cls, tokens], 1)
     }
 
-    fn encode(&self, tokens: &Tensor) -> Tensor {
+    fn encode(&self, tokens: &Tensor, drop: Option<&DropPath>) -> Tensor {
         let x = self.with_class_token(tokens);
-        self.norm.forward(&self.blocks.iter().fold(x, |x, block| block.forward(&x)))
+        let x = self.blocks.iter().enumerate().fold(x, |x, (place, block)| {
+            let factors = drop.and_then(|drop| drop.of_block(place));
+            block.forward_dropping(&x, factors.as_ref())
+        });
+        match &self.norm {
+            Some(norm) => norm.forward(&x),
+            None => x,
+        }
     }
 }
 

@@ -1,16 +1,27 @@
-//! A ViT with what may stand on its class token: a classifier, or a pooler.
+//! A ViT with what may stand on its tokens: a classifier, or a pooler.
 
 use tch::Tensor;
 
-use crate::{Linear, ModelError, Scope, VisionTransformer, VitConfig, class_token};
+use crate::{
+    DropPath, Init, LayerNorm, Linear, ModelError, Scope, VisionTransformer, VitConfig,
+    class_token, mean_of_patches,
+};
 
-/// What reads the class token.
+/// Deviation of a new classifier's weights (MAE, fine-tuning); the reference truncates
+/// at ±2, 100,000 deviations away.
+const HEAD_STD: f64 = 2e-5;
+
+/// What reads the tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VitHead {
     /// Nothing.
     None,
-    /// A linear classifier of so many classes (`ViTForImageClassification`, timm's `head`).
+    /// A linear classifier of so many classes on the class token
+    /// (`ViTForImageClassification`, timm's `head`).
     Classifier(usize),
+    /// The same on the mean of the last block's patch tokens, normalised by a norm of
+    /// its own, `fc_norm`; there is no final norm (MAE's fine-tuning).
+    MeanClassifier(usize),
     /// A linear layer of this width with tanh (`ViTModel`).
     Pooler(usize),
 }
@@ -18,7 +29,7 @@ pub enum VitHead {
 /// The outputs of a [`VitModel`].
 #[derive(Debug)]
 pub struct VitOutput {
-    /// All tokens after the final norm, [B, 1 + L, D], the class token first.
+    /// All tokens after the final norm, if there is one, [B, 1 + L, D], the class token first.
     pub last_hidden_state: Tensor,
     /// Scores of the classes, [B, classes], of a model with a classifier.
     pub logits: Option<Tensor>,
@@ -30,12 +41,13 @@ pub struct VitOutput {
 #[derive(Debug)]
 pub struct VitModel {
     encoder: VisionTransformer,
+    fc_norm: Option<LayerNorm>,
     head: Option<Linear>,
     pooler: Option<Linear>,
 }
 
 impl VitModel {
-    /// Adds the encoder's parameters, and `head` or `pooler`, to `scope`.
+    /// Adds the encoder's parameters, and `fc_norm`, `head` or `pooler`, to `scope`.
     ///
     /// # Errors
     /// As [`VisionTransformer::new`].
@@ -44,14 +56,21 @@ impl VitModel {
         config: &VitConfig,
         head: VitHead,
     ) -> Result<Self, ModelError> {
-        let encoder = VisionTransformer::new(scope.again(), config)?;
-        let mut linear = |name, outputs| Linear::new(scope.sub(name), config.dim, outputs, true);
+        let means = matches!(head, VitHead::MeanClassifier(_));
+        let build = if means { VisionTransformer::without_norm } else { VisionTransformer::new };
+        let encoder = build(scope.again(), config)?;
+        let fc_norm =
+            means.then(|| LayerNorm::new(scope.sub("fc_norm"), config.dim, config.layer_norm_eps));
         let (head, pooler) = match head {
             VitHead::None => (None, None),
-            VitHead::Classifier(classes) => (Some(linear("head", classes)), None),
-            VitHead::Pooler(width) => (None, Some(linear("pooler", width))),
+            VitHead::Classifier(classes) | VitHead::MeanClassifier(classes) => {
+                (Some(classifier(scope.sub("head"), config.dim, classes)), None)
+            }
+            VitHead::Pooler(width) => {
+                (None, Some(Linear::new(scope.sub("pooler"), config.dim, width, true)))
+            }
         };
-        Ok(Self { encoder, head, pooler })
+        Ok(Self { encoder, fc_norm, head, pooler })
     }
 
     /// The encoder.
@@ -64,10 +83,64 @@ impl VitModel {
     /// # Errors
     /// [`ModelError::Shape`] when the images are of another size.
     pub fn forward(&self, images: &Tensor) -> Result<VitOutput, ModelError> {
-        let last_hidden_state = self.encoder.forward_all(images)?;
-        let cls = class_token(&last_hidden_state);
-        let logits = self.head.as_ref().map(|head| head.forward(&cls));
-        let pooler_output = self.pooler.as_ref().map(|pooler| pooler.forward(&cls).tanh());
+        self.forward_dropping(images, None)
+    }
+
+    /// The same in training, with samples that skip branches of blocks.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn forward_dropping(
+        &self,
+        images: &Tensor,
+        drop: Option<&DropPath>,
+    ) -> Result<VitOutput, ModelError> {
+        let last_hidden_state = self.encoder.forward_dropping(images, drop)?;
+        let read = match &self.fc_norm {
+            Some(norm) => norm.forward(&mean_of_patches(&last_hidden_state)),
+            None => class_token(&last_hidden_state),
+        };
+        let logits = self.head.as_ref().map(|head| head.forward(&read));
+        let pooler_output = self.pooler.as_ref().map(|pooler| pooler.forward(&read).tanh());
         Ok(VitOutput { last_hidden_state, logits, pooler_output })
+    }
+}
+
+/// A new classifier: weights nearly zero, biases zero.
+fn classifier(mut scope: Scope<'_>, dim: usize, classes: usize) -> Linear {
+    let (dim, classes) = (dim as i64, classes as i64);
+    Linear {
+        weight: scope.add("weight", &[classes, dim], Init::Normal(HEAD_STD)),
+        bias: Some(scope.add("bias", &[classes], Init::Constant(0.0))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::Parameters;
+
+    #[test]
+    fn a_mean_classifier_has_fc_norm_in_place_of_norm() {
+        let mut parameters = Parameters::new(0, Device::Cpu);
+        let config = VitConfig::new(8, 4, 16, 1, 2);
+        let model = VitModel::new(parameters.root(), &config, VitHead::MeanClassifier(3)).unwrap();
+        let last: Vec<&str> = parameters.iter().map(|p| p.name.as_str()).collect();
+        assert!(last.ends_with(&["fc_norm.weight", "fc_norm.bias", "head.weight", "head.bias"]));
+        assert!(parameters.get("norm.weight").is_none());
+        let largest = parameters.get("head.weight").unwrap().tensor.abs().max().double_value(&[]);
+        assert!(0.0 < largest && largest < 1.2e-4, "{largest}");
+
+        let images = Tensor::randn([2, 3, 8, 8], (Kind::Float, Device::Cpu));
+        let output = model.forward(&images).unwrap();
+        let mean = mean_of_patches(&output.last_hidden_state);
+        let normed = mean.layer_norm([16], None::<Tensor>, None::<Tensor>, 1e-6, false);
+        let weight = &parameters.get("head.weight").unwrap().tensor;
+        let wanted = normed.matmul(&weight.transpose(0, 1));
+        let found = output.logits.unwrap();
+        assert_eq!(found.size(), [2, 3]);
+        assert!((found - wanted).abs().max().double_value(&[]) < 1e-8);
     }
 }

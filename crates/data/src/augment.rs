@@ -1,22 +1,30 @@
 //! From an image of any size to the planes that a model sees.
 //!
-//! An augmentation crops, resizes with Pillow's antialiased bicubic and flips,
-//! in that order, driven by one random stream. The defaults are the
-//! pre-training of MAE (arXiv 2111.06377, A.1): a random resized crop of 20 to
-//! 100 % of the area and a horizontal flip, nothing else.
+//! An augmentation crops, resizes with Pillow's antialiased bicubic, flips,
+//! applies RandAugment and erases, in that order, driven by one random stream.
+//! The defaults are the pre-training of MAE (arXiv 2111.06377, A.1): a random
+//! resized crop of 20 to 100 % of the area and a horizontal flip, nothing else.
 
+mod erasing;
+mod operations;
+mod rand_augment;
 mod region;
 mod resize;
+mod warp;
 
 use std::cell::RefCell;
 
 use bauta_masking::RandomStream;
 use serde::{Deserialize, Serialize};
 
+use self::erasing::erase;
+use self::operations::Planes;
+use self::rand_augment::rand_augment;
 use self::region::Region;
 use self::resize::Resizer;
 use crate::error::DataError;
 use crate::image::Image;
+use crate::source::Statistics;
 
 /// A centre crop resizes an image of which one side is more than so many times
 /// the other only in its middle, so that no hostile ratio asks for gigabytes.
@@ -56,6 +64,10 @@ pub struct Augment {
     pub shift: usize,
     /// Whether to mirror every second image, at random, left to right.
     pub flip: bool,
+    /// Magnitude M of RandAugment, timm's `rand-mM-mstd0.5-inc1`, in 0 to 10; 0 leaves it out.
+    pub randaugment: f64,
+    /// Probability of erasing a rectangle, each pixel by noise of its own.
+    pub erasing: f64,
 }
 
 impl Default for Augment {
@@ -66,6 +78,8 @@ impl Default for Augment {
             ratio: [0.75, 1.333_333_333_333_333_3],
             shift: 4,
             flip: true,
+            randaugment: 0.0,
+            erasing: 0.0,
         }
     }
 }
@@ -116,12 +130,25 @@ impl Augment {
             "must be less than the image's sides",
         )?;
         check(
+            (0.0..=10.0).contains(&self.randaugment),
+            "data.augment.randaugment",
+            self.randaugment.to_string(),
+            "wants a magnitude of 0 to 10",
+        )?;
+        check(
+            (0.0..=1.0).contains(&self.erasing),
+            "data.augment.erasing",
+            self.erasing.to_string(),
+            "wants a probability",
+        )?;
+        check(
             [1, 3].contains(&channels),
             "channels",
             channels.to_string(),
             "images have 1 or 3 channels",
         )?;
-        Ok(Augmenter { augment: self.clone(), channels, height, width })
+        let statistics = if channels == 1 { Statistics::MNIST } else { Statistics::IMAGENET };
+        Ok(Augmenter { augment: self.clone(), channels, height, width, statistics })
     }
 }
 
@@ -132,9 +159,20 @@ pub struct Augmenter {
     channels: usize,
     height: usize,
     width: usize,
+    statistics: Statistics,
 }
 
 impl Augmenter {
+    /// Fills with the mean and the noise of these data what is moved in from outside or
+    /// erased.
+    ///
+    /// # Panics
+    /// When they are of other channels.
+    pub fn for_data(self, statistics: Statistics) -> Self {
+        assert_eq!(statistics.mean.len(), self.channels, "statistics of other channels");
+        Self { statistics, ..self }
+    }
+
     /// Augments an image of any size into `out`, \[channels, height, width\].
     ///
     /// # Panics
@@ -143,7 +181,7 @@ impl Augmenter {
         let Self { channels, height, width, .. } = *self;
         assert_eq!(image.channels(), channels, "the source's images differ in channels");
         assert_eq!(out.len(), channels * height * width, "an output of the wrong length");
-        SCRATCH.with_borrow_mut(|Scratch { resizer, rows, columns }| {
+        SCRATCH.with_borrow_mut(|Scratch { resizer, rows, columns, plane }| {
             let resized = self.resize(image, stream, resizer);
             let [down, right] = self.shift(stream);
             fill(rows, height, |y| reflect(y as isize + down, height));
@@ -176,7 +214,23 @@ impl Augmenter {
                 }
                 [None, ..] => unreachable!("Augment::build let no image without channels pass"),
             }
+            self.alter(&mut Planes { pixels: out, channels, height, width }, stream, plane);
         });
+    }
+
+    /// Changes colours and moves pixels of the cropped image, where that is asked for.
+    fn alter(&self, image: &mut Planes<'_>, stream: &mut RandomStream, scratch: &mut Vec<u8>) {
+        let Self { augment: Augment { randaugment, erasing, .. }, statistics, .. } = self;
+        if *randaugment > 0.0 {
+            let mut fill = [0; 3];
+            for (fill, mean) in fill.iter_mut().zip(statistics.mean) {
+                *fill = (255.0 * mean).round() as u8;
+            }
+            rand_augment(image, *randaugment, &fill, stream, scratch);
+        }
+        if *erasing > 0.0 {
+            erase(image, *erasing, statistics, stream);
+        }
     }
 
     /// Brings the crop's part of the image to the size of the output.
@@ -227,6 +281,7 @@ struct Scratch {
     resizer: Resizer,
     rows: Vec<usize>,
     columns: Vec<usize>,
+    plane: Vec<u8>,
 }
 
 thread_local! {

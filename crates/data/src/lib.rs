@@ -55,5 +55,6 @@ pub use fetch::{FetchEvent, PACKAGES, Package, Proof, Registry, cache_root, fetc
 pub use image::Image;
 pub use loader::{Batch, Batches, Loader, LoaderConfig, OnError, Order};
 pub use source::{
-    Folder, InMemory, Limited, Shards, Source, Statistics, cifar10_canonical_batch, open_cifar10,
+    Folder, InMemory, Limited, Shards, Source, Statistics, Subset, cifar10_canonical_batch,
+    open_cifar10,
 };

@@ -113,7 +113,9 @@ impl Loader {
         if config.queue == 0 {
             return refuse("queue", 0, "must be at least 1".to_owned());
         }
-        let augmenter = augment.build(source.channels(), config.height, config.width)?;
+        let augmenter = augment
+            .build(source.channels(), config.height, config.width)?
+            .for_data(source.statistics());
         let pool = ThreadPoolBuilder::new()
             .num_threads(config.threads)
             .thread_name(|i| format!("bauta-loader-{i}"))

@@ -12,6 +12,7 @@ mod memory;
 pub(crate) mod mnist;
 pub(crate) mod shards;
 mod statistics;
+mod subset;
 
 pub use cifar10::{canonical_batch as cifar10_canonical_batch, open as open_cifar10};
 pub use folder::Folder;
@@ -19,6 +20,7 @@ pub use limited::Limited;
 pub use memory::InMemory;
 pub use shards::Shards;
 pub use statistics::Statistics;
+pub use subset::Subset;
 
 use crate::error::DataError;
 use crate::image::Image;

@@ -32,6 +32,7 @@
 //! # Ok::<(), bauta_eval::EvalError>(())
 //! ```
 
+mod accuracy;
 mod attention_map;
 mod error;
 mod evaluator;
@@ -44,6 +45,7 @@ mod picture;
 mod projection;
 mod reconstruction;
 
+pub use accuracy::Accuracy;
 pub use attention_map::AttentionMaps;
 pub use error::EvalError;
 pub use evaluator::{Evaluator, Metrics};

@@ -1,6 +1,6 @@
 //! The splits that a recipe names, opened.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -21,13 +21,22 @@ impl Splits {
     /// # Errors
     /// When the data set is not there or not whole; the message says how to get it.
     pub fn open(data: &Data) -> Result<Self> {
-        let root = match &data.root {
-            Some(root) => root.clone(),
-            None => cached(data.name)?,
+        Self::named(data.name, data.root.as_deref(), data.limit)
+    }
+
+    /// Opens both splits of the data set in `root`, or in the cache, and keeps the first
+    /// `limit` training images.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn named(name: DatasetName, root: Option<&Path>, limit: Option<usize>) -> Result<Self> {
+        let root = match root {
+            Some(root) => root.to_owned(),
+            None => cached(name)?,
         };
-        let open = |split| bauta_data::open(data.name, split, &root);
+        let open = |split| bauta_data::open(name, split, &root);
         let train = open(Split::Train)?;
-        let train = match data.limit {
+        let train = match limit {
             Some(limit) => Arc::new(Limited::new(train, limit)),
             None => train,
         };

@@ -9,6 +9,7 @@
 
 pub mod data;
 mod evaluation;
+pub mod finetuning;
 pub mod forward;
 pub mod interchange;
 pub mod looking;

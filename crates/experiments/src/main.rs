@@ -6,14 +6,15 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bauta_backbones::{ModelFolder, Naming, Unsaid};
+use bauta_data::DatasetName;
 use bauta_experiments::forward::forward;
 use bauta_experiments::looking::{self, Reconstruct};
 use bauta_experiments::run::{RunEnd, RunOptions, run, stop_on_signals};
-use bauta_experiments::{interchange, report, throughput};
+use bauta_experiments::{finetuning, interchange, report, throughput};
 use bauta_libtorch::keep_freed_memory;
-use bauta_recipe::{Features, Layers};
+use bauta_recipe::{Features, FineTuneSettings, Layers};
 use clap::{Parser, Subcommand, ValueEnum};
 
 #[derive(Parser)]
@@ -122,6 +123,8 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Hf)]
         format: Format,
     },
+    /// Train a model folder's encoder and a classifier on labelled images.
+    Finetune(FinetuneArguments),
     /// Time a recipe's training steps on its own data.
     Throughput {
         /// The recipe file.
@@ -141,6 +144,61 @@ enum Command {
         /// The run folder.
         folder: PathBuf,
     },
+}
+
+/// What `finetune` is told.
+#[derive(clap::Args)]
+struct FinetuneArguments {
+    /// The model folder, such as a run's checkpoints/last.
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present = "scratch_like",
+        conflicts_with = "scratch_like"
+    )]
+    model: Option<PathBuf>,
+    /// Train the same network as in this model folder from scratch, for comparison.
+    #[arg(long, value_name = "DIR")]
+    scratch_like: Option<PathBuf>,
+    /// The data set: cifar10, mnist, fashion-mnist; or folder or shards in data.root.
+    #[arg(long, value_name = "NAME")]
+    data: String,
+    /// Set a key, such as `eval.finetune.epochs=10`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Use only this fraction of the labels, equally many of each class.
+    #[arg(long, value_name = "FRACTION")]
+    labels: Option<f64>,
+    /// Measure on a held-out tenth of the training images, to choose settings by.
+    #[arg(long)]
+    validate: bool,
+    /// Keep metrics, checkpoints (model folders) and the result in this folder.
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Write the result to a JSON file too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl FinetuneArguments {
+    fn options(&self) -> Result<finetuning::Options> {
+        let names = DatasetName::ALL.map(DatasetName::name);
+        let data = DatasetName::ALL.into_iter().find(|data| data.name() == self.data);
+        let data = data.with_context(|| {
+            format!("no data set named {}; known: {}", self.data, names.join(", "))
+        })?;
+        let mut set = self.set.clone();
+        set.extend(self.labels.map(|labels| format!("eval.finetune.labels={labels}")));
+        let model = self.model.as_ref().or(self.scratch_like.as_ref());
+        Ok(finetuning::Options {
+            model: model.context("one of --model and --scratch-like is needed")?.clone(),
+            from_scratch: self.scratch_like.is_some(),
+            data,
+            settings: FineTuneSettings::parse(&set)?,
+            validate: self.validate,
+            output: self.output.clone(),
+        })
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -223,6 +281,11 @@ fn execute(command: Command) -> Result<()> {
             };
             println!("{}", interchange::write(&folder, &output, naming)?);
             Ok(())
+        }
+        Command::Finetune(arguments) => {
+            let found = finetuning::finetune(&arguments.options()?, stop_on_signals()?)?;
+            println!("{}", found.table());
+            arguments.json.map_or(Ok(()), |file| found.write(&file))
         }
         Command::Throughput { recipe, set, steps, json } => {
             let measured = throughput::measure(&recipe, &Layers { quick: false, set }, steps)?;

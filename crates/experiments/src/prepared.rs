@@ -104,10 +104,7 @@ impl Prepared {
             },
             clip_grad: train.clip_grad,
             ema: train.ema,
-            precision: match train.precision {
-                bauta_recipe::Precision::Fp32 => bauta_train::Precision::Fp32,
-                bauta_recipe::Precision::Bf16 => bauta_train::Precision::Bf16,
-            },
+            precision: precision(train.precision),
             checkpoint_every: train.checkpoint_every,
             log_every: train.log_every,
         }
@@ -115,14 +112,27 @@ impl Prepared {
 
     /// `cpu` or `cuda:0`.
     pub fn device_name(&self) -> String {
-        match self.device {
-            Device::Cuda(index) => format!("cuda:{index}"),
-            _ => "cpu".to_owned(),
-        }
+        device_name(self.device)
     }
 }
 
-fn choose_device(wanted: bauta_recipe::Device) -> Result<Device> {
+/// `cpu` or `cuda:0`.
+pub(crate) fn device_name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".to_owned(),
+    }
+}
+
+/// The arithmetic that a recipe names.
+pub(crate) fn precision(wanted: bauta_recipe::Precision) -> bauta_train::Precision {
+    match wanted {
+        bauta_recipe::Precision::Fp32 => bauta_train::Precision::Fp32,
+        bauta_recipe::Precision::Bf16 => bauta_train::Precision::Bf16,
+    }
+}
+
+pub(crate) fn choose_device(wanted: bauta_recipe::Device) -> Result<Device> {
     use bauta_recipe::Device as Wanted;
     if wanted == Wanted::Cpu {
         return Ok(Device::Cpu);
@@ -139,7 +149,7 @@ fn choose_device(wanted: bauta_recipe::Device) -> Result<Device> {
 }
 
 /// Gives libtorch its threads; they are part of a run's result (sums are split by thread).
-fn choose_threads(wanted: usize) -> usize {
+pub(crate) fn choose_threads(wanted: usize) -> usize {
     let threads = match wanted {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         threads => threads,

@@ -15,7 +15,7 @@ use crate::prepared::Prepared;
 use crate::progress::TrainingProgress;
 use crate::summary::{Summary, Training};
 use crate::systems::{ImageSystem, Mae};
-use crate::{pictures, report};
+use crate::{finetuning, pictures, report};
 
 /// What to run and where.
 #[derive(Clone, Debug)]
@@ -81,8 +81,14 @@ impl Run<'_> {
         let start = Instant::now();
         let untrained: S = self.prepared.system()?;
         let loader_config = self.prepared.loader_config();
-        let Evaluation { eval, baseline } =
+        let Evaluation { mut eval, mut baseline } =
             evaluate(recipe, splits, &system, &untrained, loader_config, stop)?;
+        if let Some(settings) = &recipe.eval.finetune {
+            let prepared = &self.prepared;
+            let found = finetuning::of_run(prepared, settings, &system, self.folder, stop)?;
+            eval.extend(found.eval);
+            baseline.extend(found.baseline);
+        }
         pictures::draw(recipe, splits, &system, self.folder)?;
         let samples = outcome.progress.step * self.prepared.samples_per_step() as u64;
         let summary = Summary {

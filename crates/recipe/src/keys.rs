@@ -16,12 +16,16 @@ use crate::schema::Recipe;
 /// The error of a question that has no harmless answer.
 type NoAnswer = serde::de::value::Error;
 
-static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
+static KEYS: LazyLock<Vec<String>> = LazyLock::new(keys_of::<Recipe>);
+
+/// Every dotted key of a type of the schema.
+pub(crate) fn keys_of<T: Deserialize<'static>>() -> Vec<String> {
     let mut keys = Vec::new();
-    Recipe::deserialize(Tracer { path: String::new(), keys: &mut keys })
+    T::deserialize(Tracer { path: String::new(), keys: &mut keys })
+        .map(drop)
         .expect("every type of the schema takes the tracer's answers; a test checks it");
     keys
-});
+}
 
 /// Every dotted key that a recipe may hold, in the order of the schema.
 ///

@@ -56,6 +56,7 @@
 
 mod document;
 mod error;
+mod finetune;
 mod keys;
 mod load;
 mod nearest;
@@ -64,6 +65,7 @@ mod typed;
 mod validate;
 
 pub use error::{Place, RecipeError};
+pub use finetune::{FineTune, FineTuneData, FineTuneMachine, FineTuneProtocol, FineTuneSettings};
 pub use keys::known_keys;
 pub use load::{Layers, find, names};
 pub use nearest::nearest;

@@ -6,6 +6,8 @@ use bauta_data::{Augment, DatasetName, OnError};
 use bauta_masking::Strategy;
 use serde::{Deserialize, Serialize};
 
+use crate::finetune::FineTune;
+
 /// One experiment: a choice of data, model, mask, target, schedule and evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -290,6 +292,9 @@ pub struct Eval {
     pub linear: Linear,
     /// Reconstruction pictures.
     pub pictures: Pictures,
+    /// Fine-tuning, only where the section is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finetune: Option<FineTune>,
 }
 
 /// What stands for an image, from the final layer norm's output.

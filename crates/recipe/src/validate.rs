@@ -4,6 +4,7 @@ use bauta_data::DataError;
 use bauta_masking::{Grid, MaskError};
 
 use crate::error::{Place, RecipeError};
+use crate::finetune::FineTune;
 use crate::schema::{Decoder, Eval, Model, Recipe, Train};
 
 /// Values that make no sense, alone or together; the message names key and value.
@@ -140,6 +141,7 @@ impl Train {
 
 impl Eval {
     fn check(&self) -> Result<(), Violation> {
+        self.finetune.as_ref().map_or(Ok(()), FineTune::check)?;
         let linear = &self.linear;
         at_least_one("eval.knn.k", self.knn.k)?;
         positive("eval.knn.temperature", self.knn.temperature)?;
@@ -169,7 +171,7 @@ fn check_width(
     })
 }
 
-fn check_warmup(
+pub(crate) fn check_warmup(
     key: &'static str,
     warmup: f64,
     epochs_key: &'static str,
@@ -181,7 +183,7 @@ fn check_warmup(
     })
 }
 
-fn ensure(
+pub(crate) fn ensure(
     holds: bool,
     keys: &[&'static str],
     message: impl FnOnce() -> String,
@@ -189,17 +191,17 @@ fn ensure(
     if holds { Ok(()) } else { Err(Violation { keys: keys.to_vec(), message: message() }) }
 }
 
-fn at_least_one(key: &'static str, value: usize) -> Result<(), Violation> {
+pub(crate) fn at_least_one(key: &'static str, value: usize) -> Result<(), Violation> {
     ensure(value > 0, &[key], || format!("{key} {value} is less than 1"))
 }
 
-fn positive(key: &'static str, value: f64) -> Result<(), Violation> {
+pub(crate) fn positive(key: &'static str, value: f64) -> Result<(), Violation> {
     ensure(value.is_finite() && value > 0.0, &[key], || {
         format!("{key} {value} is not a finite number above 0")
     })
 }
 
-fn non_negative(key: &'static str, value: f64) -> Result<(), Violation> {
+pub(crate) fn non_negative(key: &'static str, value: f64) -> Result<(), Violation> {
     ensure(value.is_finite() && value >= 0.0, &[key], || {
         format!("{key} {value} is not a finite number of at least 0")
     })

@@ -6,9 +6,12 @@
 //! CPU with the same number of threads, with bit-identical weights.
 
 mod checkpoint;
+mod drop_path;
 mod ema;
 mod error;
+mod groups;
 mod metrics;
+mod mix;
 mod objective;
 mod optimizer;
 mod schedule;
@@ -16,11 +19,14 @@ mod step;
 mod trainer;
 
 pub use checkpoint::{Checkpoints, Progress};
+pub use drop_path::draw_drop_path;
 pub use ema::Ema;
 pub use error::TrainError;
+pub use groups::{LayerDecay, ParameterGroup, is_decayed};
 pub use metrics::{MetricsLog, Record};
+pub use mix::{Mix, MixConfig, soft_cross_entropy};
 pub use objective::Objective;
-pub use optimizer::{AdamWConfig, Optimizer, is_decayed};
+pub use optimizer::{AdamWConfig, Optimizer};
 pub use schedule::Schedule;
 pub use step::StepMaker;
 pub use trainer::{Event, Outcome, Precision, TrainConfig, fit};

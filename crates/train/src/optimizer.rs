@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
-use bauta_backbones::{Parameter, Parameters, checkpoint::Mismatch};
+use bauta_backbones::{Parameters, checkpoint::Mismatch};
 use bauta_libtorch::{AdamW, AdamWTensors, LibtorchError, fused_adamw};
 use tch::{Kind, Tensor};
+
+use crate::{LayerDecay, ParameterGroup};
 
 /// Settings of AdamW that hold for a whole run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,19 +15,22 @@ pub struct AdamWConfig {
     pub betas: (f64, f64),
     /// Added to the root of the second moment.
     pub eps: f64,
-    /// Decoupled weight decay of the decayed group.
+    /// Decoupled weight decay of the parameters that decay.
     pub weight_decay: f64,
+    /// Learning rates that fall towards the input, for fine-tuning.
+    pub layer_decay: Option<LayerDecay>,
 }
 
 impl Default for AdamWConfig {
     fn default() -> Self {
-        Self { betas: (0.9, 0.95), eps: 1e-8, weight_decay: 0.05 }
+        Self { betas: (0.9, 0.95), eps: 1e-8, weight_decay: 0.05, layer_decay: None }
     }
 }
 
 /// Parameters that share a weight decay and a learning-rate scale.
 #[derive(Debug)]
 struct Group {
+    lr_scale: f64,
     weight_decay: f64,
     names: Vec<String>,
     parameters: Vec<Tensor>,
@@ -41,24 +46,11 @@ pub struct Optimizer {
     groups: Vec<Group>,
 }
 
-/// Whether weight decay applies: not to vectors and scalars, not to biases.
-///
-/// Class and mask tokens are decayed, as in the reference (their tensors have
-/// three dimensions and its skip list is empty).
-pub fn is_decayed(parameter: &Parameter) -> bool {
-    parameter.tensor.dim() > 1 && !parameter.name.ends_with(".bias")
-}
-
 impl Optimizer {
-    /// Creates zero moments for the trainable parameters, in two groups:
-    /// decayed and not.
+    /// Creates zero moments for the trainable parameters, in the groups that
+    /// [`ParameterGroup::divide`] makes.
     pub fn new(parameters: &Parameters, config: AdamWConfig) -> Self {
-        let (decayed, rest): (Vec<_>, Vec<_>) = parameters.trainable().partition(|p| is_decayed(p));
-        let groups = [(decayed, config.weight_decay), (rest, 0.0)]
-            .into_iter()
-            .filter(|(members, _)| !members.is_empty())
-            .map(|(members, weight_decay)| Group::new(&members, weight_decay))
-            .collect();
+        let groups = ParameterGroup::divide(parameters, &config).iter().map(Group::new).collect();
         Self { config, groups }
     }
 
@@ -88,8 +80,13 @@ impl Optimizer {
         for group in &self.groups {
             let (gradients, after) = rest.split_at(group.parameters.len());
             rest = after;
-            let settings =
-                AdamW { lr, beta1, beta2, weight_decay: group.weight_decay, eps: self.config.eps };
+            let settings = AdamW {
+                lr: lr * group.lr_scale,
+                beta1,
+                beta2,
+                weight_decay: group.weight_decay,
+                eps: self.config.eps,
+            };
             let tensors = AdamWTensors {
                 parameters: &group.parameters,
                 gradients,
@@ -149,10 +146,12 @@ impl Optimizer {
 }
 
 impl Group {
-    fn new(members: &[&Parameter], weight_decay: f64) -> Self {
+    fn new(group: &ParameterGroup<'_>) -> Self {
+        let members = &group.members;
         let zeros = || members.iter().map(|p| p.tensor.detach().zeros_like()).collect();
         Self {
-            weight_decay,
+            lr_scale: group.lr_scale,
+            weight_decay: group.weight_decay,
             names: members.iter().map(|p| p.name.clone()).collect(),
             parameters: members.iter().map(|p| p.tensor.shallow_clone()).collect(),
             exp_avgs: zeros(),

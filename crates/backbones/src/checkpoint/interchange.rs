@@ -5,6 +5,7 @@
 //! our own. Files without a `config.json`, as MAE and timm publish them, are
 //! described from their tensors' shapes ([`describe`]).
 
+mod classifier;
 mod describe;
 mod names;
 mod sides;
@@ -115,8 +116,16 @@ impl ModelFolder {
     /// Writes `config.json` and `model.safetensors`.
     ///
     /// # Errors
-    /// [`ModelError::Io`] when the folder cannot be made or written.
+    /// [`ModelError::Io`] when the folder cannot be made or written,
+    /// [`ModelError::Config`] for a model that Hugging Face's words cannot name.
     pub fn write(&self, folder: &Path, naming: Naming) -> Result<(), ModelError> {
+        if naming == Naming::HuggingFace && self.tensors.contains_key("fc_norm.weight") {
+            return Err(ModelError::Config(
+                "a classifier on the mean of patch tokens has no layout of Hugging Face's; \
+                 write it under timm's names"
+                    .into(),
+            ));
+        }
         let path = folder.join("config.json");
         let io = |source| ModelError::Io { path: path.clone(), source };
         fs::create_dir_all(folder).map_err(io)?;
@@ -182,6 +191,9 @@ impl ModelFolder {
         };
         let rows = |name| self.tensors.get(name).and_then(|w: &Tensor| w.size().first().copied());
         let head = match (rows("head.weight"), rows("pooler.weight")) {
+            (Some(classes), _) if self.tensors.contains_key("fc_norm.weight") => {
+                VitHead::MeanClassifier(classes as usize)
+            }
             (Some(classes), _) => VitHead::Classifier(classes as usize),
             (None, Some(width)) => VitHead::Pooler(width as usize),
             (None, None) => VitHead::None,
@@ -206,21 +218,35 @@ impl ModelFolder {
         device: Device,
         image_size: Option<[usize; 2]>,
     ) -> Result<(Parameters, VisionTransformer), ModelError> {
+        let config = self.encoder_config(image_size)?;
+        let mut parameters = Parameters::new(0, device);
+        let encoder = VisionTransformer::new(parameters.root(), &config)?;
+        let tensors = self.encoder_tensors(&config)?;
+        parameters
+            .assign(&tensors)
+            .map_err(|mismatch| ModelError::Mismatch { path: self.path.clone(), mismatch })?;
+        Ok((parameters, encoder))
+    }
+
+    /// The encoder's sizes, for images of another size if one is given.
+    fn encoder_config(&self, image_size: Option<[usize; 2]>) -> Result<VitConfig, ModelError> {
         let own = match &self.config {
             ModelConfig::VitMae(config) => config.encoder()?,
             ModelConfig::Vit(config) => config.encoder()?,
         };
         let [image_height, image_width] = image_size.unwrap_or([own.image_height, own.image_width]);
-        let config = VitConfig { image_height, image_width, ..own.clone() };
-        let mut parameters = Parameters::new(0, device);
-        let encoder = VisionTransformer::new(parameters.root(), &config)?;
-        let mut tensors = self.tensors.iter().map(|(n, t)| (n.clone(), t.shallow_clone()));
+        Ok(VitConfig { image_height, image_width, ..own })
+    }
+
+    /// The weights without decoder and heads, positions brought to the grid of `config`.
+    fn encoder_tensors(&self, config: &VitConfig) -> Result<HashMap<String, Tensor>, ModelError> {
+        let tensors = self.tensors.iter().map(|(n, t)| (n.clone(), t.shallow_clone()));
         let mut tensors: HashMap<String, Tensor> =
-            tensors.by_ref().filter(|(name, _)| !is_above_encoder(name)).collect();
-        let (from, to) = (own.grid()?, config.grid()?);
+            tensors.filter(|(name, _)| !is_above_encoder(name)).collect();
+        let (from, to) = (self.encoder_config(None)?.grid()?, config.grid()?);
         if from != to
             && let Some(table) = tensors.get_mut("pos_embed")
-            && table.size() == [1, 1 + from.tokens() as i64, own.dim as i64]
+            && table.size() == [1, 1 + from.tokens() as i64, config.dim as i64]
         {
             tracing::info!(
                 "{}: positions interpolated from {} × {} to {} × {} patches",
@@ -232,10 +258,7 @@ impl ModelFolder {
             );
             *table = interpolate_positions(&table.to_kind(Kind::Float), from, to);
         }
-        parameters
-            .assign(&tensors)
-            .map_err(|mismatch| ModelError::Mismatch { path: self.path.clone(), mismatch })?;
-        Ok((parameters, encoder))
+        Ok(tensors)
     }
 
     fn assign(&self, parameters: &Parameters) -> Result<(), ModelError> {

@@ -52,7 +52,8 @@ proptest! {
         let [height, width, out_height, out_width] = sides;
         let image = picture(height, width, if colour { 3 } else { 1 });
         let shift = (out_height.min(out_width) - 1).min(4);
-        let augment = Augment { crop, flip, shift, ..Augment::default() };
+        let (randaugment, erasing) = (9.0, 0.5);
+        let augment = Augment { crop, flip, shift, randaugment, erasing, ..Augment::default() };
         let once = apply(&augment, &image, out_height, out_width, key);
         prop_assert_eq!(&once, &apply(&augment, &image, out_height, out_width, key));
     }
@@ -147,6 +148,8 @@ fn settings_out_of_range_name_their_key() {
         ("data.augment.scale", Augment { scale: [0.5, 0.2], ..good() }),
         ("data.augment.scale", Augment { scale: [f64::NAN, 1.0], ..good() }),
         ("data.augment.ratio", Augment { ratio: [0.5, f64::INFINITY], ..good() }),
+        ("data.augment.randaugment", Augment { randaugment: 10.5, ..good() }),
+        ("data.augment.erasing", Augment { erasing: f64::NAN, ..good() }),
         ("data.augment.shift", Augment { crop: Crop::Shift, shift: 32, ..good() }),
     ] {
         let error = augment.build(3, 32, 32).unwrap_err().to_string();

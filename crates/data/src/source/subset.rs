@@ -1,0 +1,160 @@
+//! Some images of a source: a part with labels, or one held out.
+
+use std::sync::Arc;
+
+use bauta_masking::{Purpose, StreamKey};
+
+use crate::error::DataError;
+use crate::image::Image;
+use crate::source::{Source, Statistics};
+
+/// A view of the images at some indices of a source.
+pub struct Subset {
+    source: Arc<dyn Source>,
+    indices: Vec<usize>,
+}
+
+impl Subset {
+    /// Keeps the images at these indices, in this order.
+    ///
+    /// # Panics
+    /// When an index is beyond the source.
+    pub fn new(source: Arc<dyn Source>, indices: Vec<usize>) -> Self {
+        let len = source.len();
+        assert!(indices.iter().all(|&index| index < len), "an index beyond {len} images");
+        Self { source, indices }
+    }
+
+    /// Divides a labelled source class by class: `fraction` of the images, equally many
+    /// of each class as far as they go, and the rest. Both lists rise.
+    ///
+    /// The list is fixed by the seed, and that of a smaller fraction lies within that of
+    /// a larger one.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] when the fraction is outside (0, 1), and when a class has
+    /// no image.
+    pub fn balanced(
+        source: &Arc<dyn Source>,
+        fraction: f64,
+        seed: u64,
+    ) -> Result<[Self; 2], DataError> {
+        let refuse =
+            |value: String, rule: String| Err(DataError::Setting { key: "labels", value, rule });
+        if !(fraction > 0.0 && fraction < 1.0) {
+            return refuse(fraction.to_string(), "wants a fraction in (0, 1)".into());
+        }
+        let mut classes = vec![Vec::new(); source.classes().len()];
+        for index in 0..source.len() {
+            match source.label(index) {
+                Some(label) => classes[label as usize].push(index),
+                None => return refuse(fraction.to_string(), "the images have no labels".into()),
+            }
+        }
+        let each = fraction * source.len() as f64 / classes.len() as f64;
+        let each = (each.round() as usize).max(1);
+        let (mut chosen, mut rest) = (Vec::new(), Vec::new());
+        for (class, mut indices) in classes.into_iter().enumerate() {
+            if indices.is_empty() {
+                let name = &source.classes()[class];
+                return refuse(fraction.to_string(), format!("class {name} has no image"));
+            }
+            let purpose = Purpose::named("labels");
+            let key = StreamKey { seed, purpose, epoch: 0, sample: class as u64 };
+            key.stream().shuffle(&mut indices);
+            rest.extend(indices.split_off(each.min(indices.len())));
+            chosen.extend(indices);
+        }
+        Ok([chosen, rest].map(|mut indices| {
+            indices.sort_unstable();
+            Self::new(Arc::clone(source), indices)
+        }))
+    }
+
+    /// The indices in the source, in order.
+    pub fn indices(&self) -> &[usize] {
+        &self.indices
+    }
+}
+
+impl Source for Subset {
+    fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn channels(&self) -> usize {
+        self.source.channels()
+    }
+
+    fn classes(&self) -> &[String] {
+        self.source.classes()
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.source.label(self.indices[index])
+    }
+
+    fn image(&self, index: usize) -> Result<Image<'_>, DataError> {
+        self.source.image(self.indices[index])
+    }
+
+    fn describe(&self, index: usize) -> String {
+        self.source.describe(self.indices[index])
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.source.statistics()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::InMemory;
+
+    /// So many grey pixels, each of class i mod `classes`.
+    fn source(count: usize, classes: u8, named: u8) -> Arc<dyn Source> {
+        let names = (0..named).map(|class| class.to_string()).collect();
+        let labels = (0..count).map(|i| (i % usize::from(classes)) as u8).collect();
+        let pixels = (0..count).map(|i| i as u8).collect();
+        let source = InMemory::new("t", [1, 1, 1], pixels, labels, names, Statistics::MNIST);
+        Arc::new(source.unwrap())
+    }
+
+    #[test]
+    fn every_class_has_its_share_and_lists_are_nested() {
+        let source = source(200, 4, 4);
+        let chosen = |fraction, seed| {
+            let [chosen, rest] = Subset::balanced(&source, fraction, seed).unwrap();
+            let mut all = [chosen.indices(), rest.indices()].concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..200).collect::<Vec<_>>());
+            for class in 0..4 {
+                let of_class =
+                    (0..chosen.len()).filter(|&i| chosen.label(i) == Some(class)).count();
+                assert_eq!(of_class, (fraction * 50.0).round() as usize);
+            }
+            chosen.indices().to_vec()
+        };
+        let (tenth, half) = (chosen(0.1, 0), chosen(0.5, 0));
+        assert!(tenth.iter().all(|index| half.contains(index)));
+        assert_eq!(tenth, chosen(0.1, 0));
+        assert_ne!(tenth, chosen(0.1, 1));
+        // The images are those of the source.
+        let [subset, _] = Subset::balanced(&source, 0.1, 0).unwrap();
+        assert_eq!(subset.image(3).unwrap().pixels(), [tenth[3] as u8]);
+    }
+
+    #[test]
+    fn what_cannot_be_divided_is_refused() {
+        let message =
+            |source: &Arc<dyn Source>, fraction| match Subset::balanced(source, fraction, 0) {
+                Ok(_) => String::new(),
+                Err(error) => error.to_string(),
+            };
+        assert!(message(&source(20, 2, 3), 0.1).contains("class 2 has no image"));
+        for fraction in [0.0, 1.0, f64::NAN] {
+            assert!(message(&source(20, 2, 2), fraction).contains("(0, 1)"));
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Which parameters share a weight decay and a learning rate.
+//!
+//! Pre-training has two groups: decayed or not. Fine-tuning has two for each
+//! layer, whose learning rates fall geometrically towards the input, so that
+//! what pre-training made general changes least (BEiT; MAE, fine-tuning).
+
+use std::collections::BTreeMap;
+
+use bauta_backbones::{Parameter, Parameters};
+
+use crate::AdamWConfig;
+
+/// Layer-wise decay of a vision transformer's learning rate.
+///
+/// ```
+/// use bauta_train::LayerDecay;
+/// let decay = LayerDecay { decay: 0.65, depth: 12 };
+/// assert_eq!(decay.layer_of("blocks.0.mlp.fc1.weight"), 1);
+/// assert_eq!(decay.scale(decay.layer_of("head.weight")), 1.0);
+/// assert!((decay.scale(decay.layer_of("pos_embed")) - 0.003_697_2).abs() < 1e-7);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerDecay {
+    /// Learning rate of a layer over that of the layer above it.
+    pub decay: f64,
+    /// Number of blocks.
+    pub depth: usize,
+}
+
+impl LayerDecay {
+    /// The layer of a parameter: 0 for embeddings, i + 1 for block i, and one more
+    /// than the blocks for what stands above them.
+    pub fn layer_of(&self, name: &str) -> usize {
+        let embeddings = ["cls_token", "pos_embed", "patch_embed."];
+        if embeddings.iter().any(|start| name.starts_with(start)) {
+            return 0;
+        }
+        let block = || name.strip_prefix("blocks.")?.split('.').next()?.parse::<usize>().ok();
+        block().map_or(self.depth + 1, |block| block + 1)
+    }
+
+    /// What the learning rate of a layer is multiplied by: decay^(depth + 1 − layer).
+    pub fn scale(&self, layer: usize) -> f64 {
+        self.decay.powi((self.depth + 1 - layer) as i32)
+    }
+
+    /// Whether partial fine-tuning of the last `blocks` blocks changes a parameter; the
+    /// head and its norm are always trained.
+    pub fn is_among_last(&self, name: &str, blocks: usize) -> bool {
+        self.layer_of(name) + blocks > self.depth
+    }
+}
+
+/// Whether weight decay applies: not to vectors and scalars, not to biases.
+///
+/// Class and mask tokens are decayed, as in the reference's pre-training (their
+/// tensors have three dimensions and its skip list is empty).
+pub fn is_decayed(parameter: &Parameter) -> bool {
+    parameter.tensor.dim() > 1 && !parameter.name.ends_with(".bias")
+}
+
+/// The same in fine-tuning, where the reference's skip list holds two names.
+fn is_decayed_in_finetuning(parameter: &Parameter) -> bool {
+    is_decayed(parameter) && !["pos_embed", "cls_token"].contains(&parameter.name.as_str())
+}
+
+/// Parameters that are stepped alike.
+#[derive(Debug)]
+pub struct ParameterGroup<'a> {
+    /// What the learning rate is multiplied by.
+    pub lr_scale: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// The parameters, in their own order.
+    pub members: Vec<&'a Parameter>,
+}
+
+impl<'a> ParameterGroup<'a> {
+    /// Divides the trainable parameters into groups, none of them empty.
+    pub fn divide(parameters: &'a Parameters, config: &AdamWConfig) -> Vec<Self> {
+        let mut groups: BTreeMap<(usize, bool), Vec<&Parameter>> = BTreeMap::new();
+        for parameter in parameters.trainable() {
+            let key = match config.layer_decay {
+                Some(layers) => {
+                    (layers.layer_of(&parameter.name), !is_decayed_in_finetuning(parameter))
+                }
+                None => (0, !is_decayed(parameter)),
+            };
+            groups.entry(key).or_default().push(parameter);
+        }
+        let group = |((layer, spared), members)| Self {
+            lr_scale: config.layer_decay.map_or(1.0, |layers| layers.scale(layer)),
+            weight_decay: if spared { 0.0 } else { config.weight_decay },
+            members,
+        };
+        groups.into_iter().map(group).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bauta_backbones::{VitConfig, VitHead, VitModel};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn classifier(depth: usize, head: VitHead) -> Parameters {
+        let mut parameters = Parameters::sketch();
+        let config = VitConfig::new(32, 4, 64, depth, 4);
+        VitModel::new(parameters.root(), &config, head).unwrap();
+        parameters.train_only(|_| true);
+        parameters
+    }
+
+    #[test]
+    fn scales_are_the_references() {
+        for (decay, depth, golden) in [
+            (0.65, 12, vec![(0, 0.003_697_2), (1, 0.005_688_0), (12, 0.65), (13, 1.0)]),
+            (0.75, 24, vec![(0, 7.525_4e-4), (25, 1.0)]),
+            (0.75, 32, vec![(0, 7.533_9e-5), (33, 1.0)]),
+        ] {
+            let layers = LayerDecay { decay, depth };
+            for (layer, wanted) in golden {
+                let off = layers.scale(layer) / wanted - 1.0;
+                assert!(off.abs() < 1e-4, "{decay} {depth} {layer}: {}", layers.scale(layer));
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_those_that_are_spared() {
+        let parameters = classifier(2, VitHead::MeanClassifier(10));
+        let layer_decay = Some(LayerDecay { decay: 0.5, depth: 2 });
+        let config = AdamWConfig { layer_decay, ..AdamWConfig::default() };
+        let groups = ParameterGroup::divide(&parameters, &config);
+        let names = |group: &ParameterGroup<'_>| -> Vec<String> {
+            group.members.iter().map(|p| p.name.clone()).collect()
+        };
+        assert_eq!(groups.len(), 8);
+        assert_eq!(names(&groups[0]), ["patch_embed.proj.weight"]);
+        assert_eq!(names(&groups[1]), ["cls_token", "pos_embed", "patch_embed.proj.bias"]);
+        assert_eq!(names(&groups[6]), ["head.weight"]);
+        assert_eq!(names(&groups[7]), ["fc_norm.weight", "fc_norm.bias", "head.bias"]);
+        let settings: Vec<_> = groups.iter().map(|g| (g.lr_scale, g.weight_decay)).collect();
+        assert_eq!(settings[..2], [(0.125, 0.05), (0.125, 0.0)]);
+        assert_eq!(settings[6..], [(1.0, 0.05), (1.0, 0.0)]);
+    }
+
+    proptest! {
+        #[test]
+        fn groups_partition_what_is_trained_and_scales_rise_with_depth(
+            depth in 1_usize..20, decay in 0.3..0.99_f64, blocks in 0_usize..22, mean: bool,
+        ) {
+            let head =
+                if mean { VitHead::MeanClassifier(10) } else { VitHead::Classifier(10) };
+            let mut parameters = classifier(depth, head);
+            let layers = LayerDecay { decay, depth };
+            parameters.train_only(|name| layers.is_among_last(name, blocks));
+            let config = AdamWConfig { layer_decay: Some(layers), ..AdamWConfig::default() };
+            let groups = ParameterGroup::divide(&parameters, &config);
+
+            let mut names: Vec<&str> =
+                groups.iter().flat_map(|g| &g.members).map(|p| p.name.as_str()).collect();
+            let mut wanted: Vec<&str> = parameters.trainable().map(|p| p.name.as_str()).collect();
+            names.sort_unstable();
+            wanted.sort_unstable();
+            prop_assert_eq!(names, wanted);
+
+            for layer in 0..=depth {
+                prop_assert!(layers.scale(layer) < layers.scale(layer + 1));
+            }
+            for group in &groups {
+                for parameter in &group.members {
+                    let layer = layers.layer_of(&parameter.name);
+                    prop_assert_eq!(group.lr_scale, layers.scale(layer));
+                    let is_head = parameter.name.starts_with("head.");
+                    prop_assert!(!is_head || group.lr_scale == 1.0);
+                    if parameter.tensor.dim() == 1 {
+                        prop_assert_eq!(group.weight_decay, 0.0);
+                    }
+                }
+            }
+            // The trained blocks are the last ones; embeddings are trained with all of them.
+            let block = |i: usize| parameters.get(&format!("blocks.{i}.norm1.bias")).unwrap();
+            for i in 0..depth {
+                prop_assert_eq!(block(i).trainable, i + blocks >= depth);
+            }
+            prop_assert_eq!(parameters.get("pos_embed").unwrap().trainable, blocks > depth);
+        }
+    }
+}
