@@ -10,7 +10,7 @@ use anyhow::Result;
 use bauta_backbones::{ModelFolder, Naming, Unsaid};
 use bauta_experiments::forward::forward;
 use bauta_experiments::run::{RunEnd, RunOptions, run, stop_on_signals};
-use bauta_experiments::{interchange, report, throughput};
+use bauta_experiments::{compare, interchange, report, reproduce, throughput};
 use bauta_recipe::Layers;
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -98,6 +98,10 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Make the runs of a claim, and hold them against the paper.
+    Reproduce(reproduce::Arguments),
+    /// Set runs side by side.
+    Compare(compare::Arguments),
     /// Write a run's report.html anew.
     Report {
         /// The run folder.
@@ -180,6 +184,8 @@ fn execute(command: Command) -> Result<()> {
             print!("{measured}");
             json.map_or(Ok(()), |file| measured.write(&file))
         }
+        Command::Reproduce(arguments) => reproduce::reproduce(&arguments, stop_on_signals()?),
+        Command::Compare(arguments) => compare::compare(&arguments),
         Command::Report { folder } => {
             report::write(&folder)?;
             println!("report: {}", folder.join("report.html").display());

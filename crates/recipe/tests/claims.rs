@@ -256,3 +256,19 @@ fn claims_are_found_by_name_or_path() {
     let absent = find(&folder, "absent.toml").unwrap_err().to_string();
     assert!(absent.starts_with("cannot read the claim absent.toml"), "{absent}");
 }
+
+#[test]
+fn every_claim_of_the_workspace_plans_its_runs() {
+    let experiments = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments");
+    let (claims, recipes) = (experiments.join("claims"), experiments.join("recipes"));
+    let names = bauta_recipe::names(&claims).unwrap();
+    assert!(names.len() >= 5, "{names:?}");
+    for name in names {
+        for quick in [false, true] {
+            let claim = Claim::load(&find(&claims, &name).unwrap(), quick).unwrap();
+            let cells = claim.cells(&recipes).unwrap();
+            assert_eq!(cells.len(), claim.settings.len() * claim.seeds.len(), "{name}");
+            assert!(claim.seeds.len() > 1, "{name} has no deviation over seeds");
+        }
+    }
+}
