@@ -1,9 +1,8 @@
 //! `list`: what can be run, for people and as JSON.
 
-use std::fs;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bauta_masking::Strategy;
+use bauta_recipe::claim::{self, Claim};
 use bauta_recipe::{Layers, Recipe, System, TargetKind};
 use serde::Serialize;
 
@@ -45,6 +44,12 @@ struct ClaimEntry {
     name: String,
     /// Paper and table.
     source: String,
+    /// What the paper found.
+    summary: String,
+    /// The recipe whose settings are varied.
+    recipe: String,
+    /// The metric that is compared.
+    metric: String,
 }
 
 /// Prints the listing.
@@ -90,12 +95,9 @@ fn claims(workspace: &Workspace) -> Result<Vec<ClaimEntry>> {
         return Ok(Vec::new());
     }
     let entry = |name: String| {
-        let path = folder.join(format!("{name}.toml"));
-        let text = fs::read_to_string(&path)?;
-        let claim: toml::Table =
-            text.parse().with_context(|| format!("cannot read the claim {}", path.display()))?;
-        let source = claim.get("source").and_then(toml::Value::as_str).unwrap_or_default();
-        Ok(ClaimEntry { name, source: source.to_owned() })
+        let claim = Claim::load(&claim::find(&folder, &name)?, false)?;
+        let Claim { source, summary, recipe, metric, .. } = claim;
+        Ok(ClaimEntry { name, source, summary, recipe, metric })
     };
     bauta_recipe::names(&folder)?.into_iter().map(entry).collect()
 }
@@ -119,7 +121,10 @@ fn text(listing: &Listing) -> String {
         [] => text += "Claims             none yet\n",
         claims => {
             text += "\nClaims (cargo xtask reproduce NAME)\n";
-            claims.iter().for_each(|c| text += &format!("  {}  {}\n", c.name, c.source));
+            claims.iter().for_each(|claim| {
+                let ClaimEntry { name, source, summary, .. } = claim;
+                text += &format!("  {name}\n      {summary}\n      {source}\n");
+            });
         }
     }
     text

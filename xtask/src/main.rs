@@ -9,6 +9,7 @@ mod bench;
 mod bytes;
 mod cargo;
 mod check;
+mod compare;
 mod data;
 mod doctor;
 mod fixtures;
@@ -18,6 +19,7 @@ mod pip;
 mod program;
 mod python;
 mod report;
+mod reproduce;
 mod rules;
 mod run;
 mod run_folder;
@@ -58,6 +60,10 @@ enum Task {
     },
     /// Train and evaluate a recipe, after whatever set-up is missing
     Run(run::Arguments),
+    /// Make the runs of a paper's claim: a table of paper against ours, a plot, a verdict
+    Reproduce(reproduce::Arguments),
+    /// Set finished runs side by side
+    Compare(compare::Arguments),
     /// Make one exact forward pass of a model folder
     Forward(program::Arguments),
     /// Write features of a folder of images
@@ -119,6 +125,8 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Data(task) => data::data(task),
         Task::List { json } => list::list(workspace, json),
         Task::Run(arguments) => return run::run(workspace, &arguments),
+        Task::Reproduce(arguments) => return reproduce::reproduce(workspace, &arguments),
+        Task::Compare(arguments) => return compare::compare(workspace, &arguments),
         Task::Forward(rest) => return program::program(workspace, "forward", rest),
         Task::Embed(rest) => return program::program(workspace, "embed", rest),
         Task::Reconstruct(rest) => return program::program(workspace, "reconstruct", rest),

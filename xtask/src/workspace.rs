@@ -25,9 +25,9 @@ impl Workspace {
         self.shown(&self.root.join("crates/experiments/recipes"))
     }
 
-    /// The folder of the claims; absent until the first claim.
+    /// The folder of the claims, relative where that is shorter to read.
     pub fn claims(&self) -> PathBuf {
-        self.root.join("crates/experiments/claims")
+        self.shown(&self.root.join("crates/experiments/claims"))
     }
 
     /// The link through which plain cargo and editors find libtorch.

@@ -42,6 +42,16 @@ impl Splits {
         };
         Ok(Self { train, test: open(Split::Test)? })
     }
+
+    /// The same splits with at most so many of the training images, the first.
+    pub fn limited(&self, train: Option<usize>) -> Self {
+        let (all, test) = (Arc::clone(&self.train), Arc::clone(&self.test));
+        let train = match train {
+            Some(limit) => Arc::new(Limited::new(all, limit)),
+            None => all,
+        };
+        Self { train, test }
+    }
 }
 
 /// Where the cache holds a data set; `cargo xtask run` has fetched it by now.

@@ -66,10 +66,12 @@ pub fn evaluate<S: ImageSystem>(
         }
         Ok(metrics)
     };
-    let raw = |pixels: &Tensor| Ok(flat_pixels(pixels, device));
-    found.baseline.extend(measure("raw pixels", &raw)?.prefixed("raw_pixels"));
-    let random = |pixels: &Tensor| untrained.features(pixels);
-    found.baseline.extend(measure("random init", &random)?.prefixed("random_init"));
+    if recipe.eval.baselines {
+        let raw = |pixels: &Tensor| Ok(flat_pixels(pixels, device));
+        found.baseline.extend(measure("raw pixels", &raw)?.prefixed("raw_pixels"));
+        let random = |pixels: &Tensor| untrained.features(pixels);
+        found.baseline.extend(measure("random init", &random)?.prefixed("random_init"));
+    }
     found.eval.extend(measure("trained", &|pixels| trained.features(pixels))?);
     Ok(found)
 }

@@ -2,11 +2,13 @@
 //!
 //! Each file of `systems` reads like its paper's algorithm. [`run`] takes a
 //! recipe to a run folder: metrics, checkpoints, pictures, summary, report.
+//! [`reproduce`] makes the runs of a claim, [`compare`] sets runs side by side.
 //! [`throughput`] times its training steps and nothing else.
 
 #![allow(clippy::print_stderr, reason = "this crate is the program; it talks to people")]
 #![allow(clippy::print_stdout, reason = "this crate is the program; it talks to people")]
 
+pub mod compare;
 pub mod data;
 mod evaluation;
 pub mod finetuning;
@@ -17,6 +19,7 @@ mod pictures;
 pub mod prepared;
 mod progress;
 pub mod report;
+pub mod reproduce;
 pub mod run;
 pub mod summary;
 pub mod systems;

@@ -12,7 +12,7 @@ use bauta_data::DatasetName;
 use bauta_experiments::forward::forward;
 use bauta_experiments::looking::{self, Reconstruct};
 use bauta_experiments::run::{RunEnd, RunOptions, run, stop_on_signals};
-use bauta_experiments::{finetuning, interchange, report, throughput};
+use bauta_experiments::{compare, finetuning, interchange, report, reproduce, throughput};
 use bauta_libtorch::keep_freed_memory;
 use bauta_recipe::{Features, FineTuneSettings, Layers};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -139,6 +139,10 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Make the runs of a claim, and hold them against the paper.
+    Reproduce(reproduce::Arguments),
+    /// Set runs side by side.
+    Compare(compare::Arguments),
     /// Write a run's report.html anew.
     Report {
         /// The run folder.
@@ -292,6 +296,8 @@ fn execute(command: Command) -> Result<()> {
             print!("{measured}");
             json.map_or(Ok(()), |file| measured.write(&file))
         }
+        Command::Reproduce(arguments) => reproduce::reproduce(&arguments, stop_on_signals()?),
+        Command::Compare(arguments) => compare::compare(&arguments),
         Command::Report { folder } => {
             report::write(&folder)?;
             println!("report: {}", folder.join("report.html").display());

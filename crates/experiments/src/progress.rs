@@ -1,9 +1,23 @@
 //! What a person sees in the terminal while a run trains.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bauta_train::{Event, Record};
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// Whether this process shows runs in passing only: bars go when they end, and
+/// logs get no lines. Whoever makes many runs says it once, and reports them itself.
+static IN_PASSING: AtomicBool = AtomicBool::new(false);
+
+/// From now on, shows runs in passing only.
+pub fn show_in_passing() {
+    IN_PASSING.store(true, Ordering::Relaxed);
+}
+
+fn in_passing() -> bool {
+    IN_PASSING.load(Ordering::Relaxed)
+}
 
 /// A progress line: steps, loss, images a second, share of waiting for data, time left.
 ///
@@ -32,7 +46,10 @@ impl TrainingProgress {
             Event::Step { step } => self.bar.set_position(*step),
             Event::Record(record) => {
                 let line = describe(record);
-                if self.bar.is_hidden() && self.last_line.elapsed() > Duration::from_secs(30) {
+                if self.bar.is_hidden()
+                    && !in_passing()
+                    && self.last_line.elapsed() > Duration::from_secs(30)
+                {
                     self.last_line = std::time::Instant::now();
                     eprintln!("step {}: {line}", record.step);
                 }
@@ -44,14 +61,18 @@ impl TrainingProgress {
 
     /// Ends the line.
     pub fn finish(self) {
-        self.bar.finish();
+        if in_passing() {
+            self.bar.finish_and_clear();
+        } else {
+            self.bar.finish();
+        }
     }
 }
 
 /// A spinner with a name, for the stages of evaluation.
 pub fn stage(name: &str) -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_message(name.to_owned());
-    if bar.is_hidden() {
+    if bar.is_hidden() && !in_passing() {
         eprintln!("{name}");
     }
     bar.enable_steady_tick(Duration::from_millis(200));

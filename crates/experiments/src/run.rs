@@ -46,12 +46,26 @@ pub enum RunEnd {
 pub fn run(options: &RunOptions, stop: &AtomicBool) -> Result<RunEnd> {
     let recipe = Recipe::load(&options.recipe, &options.layers)?;
     let name = options.recipe.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    run_resolved(name, recipe, &options.out, options.resume, stop)
+}
+
+/// Trains and evaluates a resolved recipe of this name, as [`run`] does.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_resolved(
+    name: String,
+    recipe: Recipe,
+    folder: &Path,
+    resume: bool,
+    stop: &AtomicBool,
+) -> Result<RunEnd> {
     let prepared = Prepared::new(recipe)?;
     // Last, so that a run that cannot start leaves no folder behind.
-    prepare_folder(&options.out, &prepared.recipe, options.resume)?;
-    let run = Run { name, prepared, folder: &options.out };
+    prepare_folder(folder, &prepared.recipe, resume)?;
+    let run = Run { name, prepared, folder };
     match run.prepared.recipe.system {
-        System::Mae => run.system::<Mae>(options.resume, stop),
+        System::Mae => run.system::<Mae>(resume, stop),
     }
 }
 
@@ -81,8 +95,9 @@ impl Run<'_> {
         let start = Instant::now();
         let untrained: S = self.prepared.system()?;
         let loader_config = self.prepared.loader_config();
+        let measured = splits.limited(recipe.eval.limit);
         let Evaluation { mut eval, mut baseline } =
-            evaluate(recipe, splits, &system, &untrained, loader_config, stop)?;
+            evaluate(recipe, &measured, &system, &untrained, loader_config, stop)?;
         if let Some(settings) = &recipe.eval.finetune {
             let prepared = &self.prepared;
             let found = finetuning::of_run(prepared, settings, &system, self.folder, stop)?;

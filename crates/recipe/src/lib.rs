@@ -54,6 +54,7 @@
 //! # Ok::<(), bauta_recipe::RecipeError>(())
 //! ```
 
+pub mod claim;
 mod document;
 mod error;
 mod finetune;

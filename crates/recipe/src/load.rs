@@ -57,7 +57,12 @@ impl Recipe {
             let (key, node) = parse_override(assignment)?;
             document.set(&key, node);
         }
-        let recipe = Self::deserialize(&document)
+        Self::resolve(&document)
+    }
+
+    /// Reads and validates the merged layers.
+    pub(crate) fn resolve(document: &Node) -> Result<Self, RecipeError> {
+        let recipe = Self::deserialize(document)
             .map_err(|fault| fault.into_error(&document.place, known_keys()))?;
         recipe.check().map_err(|violation| RecipeError::Invalid {
             place: document.place_of_any(&violation.keys).clone(),

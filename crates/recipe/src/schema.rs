@@ -281,11 +281,16 @@ pub enum Device {
 }
 
 /// What is measured at the end, on the official test split.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Eval {
     /// What stands for an image.
     pub features: Features,
+    /// Measure on this many training images only (the first that are trained on).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Measure raw pixels and the untrained network too.
+    pub baselines: bool,
     /// Weighted k-nearest neighbours.
     pub knn: Knn,
     /// Linear probe.
@@ -295,6 +300,20 @@ pub struct Eval {
     /// Fine-tuning, only where the section is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finetune: Option<FineTune>,
+}
+
+impl Default for Eval {
+    fn default() -> Self {
+        Self {
+            features: Features::default(),
+            limit: None,
+            baselines: true,
+            knn: Knn::default(),
+            linear: Linear::default(),
+            pictures: Pictures::default(),
+            finetune: None,
+        }
+    }
 }
 
 /// What stands for an image, from the final layer norm's output.

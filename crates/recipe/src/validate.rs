@@ -143,6 +143,9 @@ impl Eval {
     fn check(&self) -> Result<(), Violation> {
         self.finetune.as_ref().map_or(Ok(()), FineTune::check)?;
         let linear = &self.linear;
+        if let Some(limit) = self.limit {
+            at_least_one("eval.limit", limit)?;
+        }
         at_least_one("eval.knn.k", self.knn.k)?;
         positive("eval.knn.temperature", self.knn.temperature)?;
         at_least_one("eval.linear.epochs", linear.epochs as usize)?;

@@ -136,6 +136,8 @@ fn an_error_in_an_override_names_the_override() {
         ("data.image_size=[32, 33]", "an image of 32 × 33 pixels is not a multiple"),
         ("data.name=folder", "data.root is missing: data.name \"folder\" reads a folder of yours"),
         ("data.name=shards", "data.root is missing: data.name \"shards\" reads a folder of yours"),
+        ("eval.limit=0", "eval.limit 0 is less than 1"),
+        ("eval.baselines=no", "expected true or false, found string \"no\""),
         ("eval.knn.k=0", "eval.knn.k 0 is less than 1"),
         ("eval.knn.temperature=0", "eval.knn.temperature 0 is not a finite number above 0"),
         ("eval.linear.warmup_epochs=99", "eval.linear.warmup_epochs 99 is longer than the run"),

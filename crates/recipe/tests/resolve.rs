@@ -52,7 +52,8 @@ fn every_promised_key_is_known_and_can_be_set() {
 
 #[test]
 fn every_known_key_is_written_by_to_toml() {
-    let optional = ["data.root", "data.limit", "about.expected", "train.clip_grad", "train.ema"];
+    let optional =
+        ["data.root", "data.limit", "about.expected", "train.clip_grad", "train.ema", "eval.limit"];
     let text = parse(valid::RECIPE, false, &[]).to_toml().expect("expressible");
     let table: toml::Table = text.parse().expect("TOML");
     for key in known_keys() {

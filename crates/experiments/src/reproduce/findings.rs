@@ -1,0 +1,213 @@
+//! What a claim's runs say: means and deviations by setting, and verdicts.
+
+use std::fmt;
+
+use anyhow::{Context, Result};
+use bauta_recipe::claim::{Cell, Claim, Spread, Verdict};
+
+use crate::summary::Summary;
+
+/// The table of paper against ours, and what became of the relations.
+#[derive(Clone, Debug)]
+pub struct Findings {
+    /// What stands over the settings: the varied key, or `setting`.
+    pub axis: String,
+    /// The columns of ours; the claim's own metric first.
+    pub metrics: Vec<String>,
+    /// What the paper's numbers are.
+    pub paper: Option<String>,
+    /// One row a setting.
+    pub rows: Vec<Row>,
+    /// One verdict a relation.
+    pub verdicts: Vec<Verdict>,
+    /// Seconds of training and evaluation of all runs together.
+    pub run_seconds: f64,
+    /// Seconds that this call took.
+    pub call_seconds: f64,
+}
+
+/// One setting.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its label.
+    pub label: String,
+    /// Its place on the axis.
+    pub number: Option<f64>,
+    /// The paper's number.
+    pub paper: Option<f64>,
+    /// Ours, by column.
+    pub ours: Vec<Spread>,
+}
+
+/// A number of a summary by its name: an evaluation's metric, a baseline's, or one of the training.
+///
+/// # Errors
+/// With the names that there are.
+pub fn metric(summary: &Summary, name: &str) -> Result<f64> {
+    let train = &summary.train;
+    let training = [
+        ("samples_per_second", train.samples_per_second),
+        ("train_seconds", train.seconds),
+        ("first_loss", train.first_loss),
+        ("final_loss", train.final_loss),
+    ];
+    let found = summary.eval.get(name).or_else(|| summary.baseline.get(name)).copied();
+    let found = found.or_else(|| training.iter().find(|(n, _)| *n == name).map(|(_, v)| *v));
+    found.with_context(|| {
+        let names = summary.eval.keys().chain(summary.baseline.keys()).map(String::as_str);
+        let names: Vec<&str> = names.chain(training.iter().map(|(name, _)| *name)).collect();
+        format!("no metric is called {name}; there are {}", names.join(", "))
+    })
+}
+
+impl Findings {
+    /// Gathers the summaries of all cells, in their order.
+    ///
+    /// # Errors
+    /// When a run lacks a metric of the claim.
+    pub fn new(
+        claim: &Claim,
+        cells: &[Cell],
+        summaries: &[Summary],
+        call_seconds: f64,
+    ) -> Result<Self> {
+        let mut metrics = vec![claim.metric.clone()];
+        let wanted = claim.holds.iter().map(|relation| relation.metric.as_str());
+        for name in wanted.chain(["samples_per_second"]) {
+            if !metrics.iter().any(|known| known == name) {
+                metrics.push(name.to_owned());
+            }
+        }
+        let runs = || cells.iter().zip(summaries);
+        // By seed, so that two settings' values are pairs.
+        let values = |setting: usize, name: &str| -> Result<Vec<f64>> {
+            let own = runs().filter(|(cell, _)| cell.setting == setting);
+            own.map(|(cell, summary)| metric(summary, name).with_context(|| cell.name.clone()))
+                .collect()
+        };
+        let mut rows = Vec::new();
+        for (place, setting) in claim.settings.iter().enumerate() {
+            let spread = |name: &String| {
+                Spread::of(&values(place, name)?).context("every setting has a seed")
+            };
+            let paper = claim.paper.as_ref().and_then(|p| p.values.get(setting.label()).copied());
+            rows.push(Row {
+                label: setting.label().to_owned(),
+                number: setting.number(),
+                paper,
+                ours: metrics.iter().map(spread).collect::<Result<_>>()?,
+            });
+        }
+        let place = |label: &str| {
+            claim.settings.iter().position(|s| s.label() == label).context("a setting's label")
+        };
+        let mut verdicts = Vec::new();
+        for relation in &claim.holds {
+            let [better, than] = [&relation.better, &relation.than]
+                .map(|label| values(place(label)?, &relation.metric));
+            verdicts.extend(relation.judge(&better?, &than?));
+        }
+        let seconds = |summary: &Summary| summary.train.seconds + summary.eval_seconds;
+        Ok(Self {
+            axis: claim.axis.clone().unwrap_or_else(|| "setting".to_owned()),
+            metrics,
+            paper: claim.paper.as_ref().map(|paper| paper.what.clone()),
+            rows,
+            verdicts,
+            run_seconds: summaries.iter().map(seconds).sum(),
+            call_seconds,
+        })
+    }
+
+    /// Whether every relation held.
+    pub fn held(&self) -> bool {
+        self.verdicts.iter().all(|verdict| verdict.held)
+    }
+
+    /// The claim's fate in a sentence.
+    pub fn verdict(&self) -> String {
+        let held = self.verdicts.iter().filter(|verdict| verdict.held).count();
+        let all = self.verdicts.len();
+        match held {
+            _ if held == all => "The claim held here.".to_owned(),
+            0 => "The claim did not hold here.".to_owned(),
+            _ => format!("The claim did not hold here: {held} of {all} relations did."),
+        }
+    }
+
+    /// How long it took.
+    pub fn time(&self) -> String {
+        let minutes = |seconds: f64| {
+            if seconds < 90.0 {
+                format!("{seconds:.0} s")
+            } else {
+                format!("{:.1} min", seconds / 60.0)
+            }
+        };
+        format!(
+            "{} of training and evaluation; this call took {}",
+            minutes(self.run_seconds),
+            minutes(self.call_seconds)
+        )
+    }
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut header = vec![self.axis.clone(), "paper".to_owned()];
+        header.extend(self.metrics.iter().cloned());
+        let mut lines = vec![header];
+        for row in &self.rows {
+            let paper = row.paper.map_or_else(|| "-".to_owned(), |number| number.to_string());
+            let mut line = vec![row.label.clone(), paper];
+            line.extend(row.ours.iter().map(spread));
+            lines.push(line);
+        }
+        let width = |column: usize| {
+            lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..lines[0].len()).map(width).collect();
+        writeln!(f)?;
+        for line in &lines {
+            write!(f, "{:<width$}", line[0], width = widths[0])?;
+            for (cell, width) in line.iter().zip(&widths).skip(1) {
+                write!(f, "  {cell:>width$}")?;
+            }
+            writeln!(f)?;
+        }
+        let seeds = self.rows.first().map_or(0, |row| row.ours[0].count);
+        write!(f, "ours: {}", over(seeds))?;
+        match &self.paper {
+            Some(what) => writeln!(f, "; paper: {what}")?,
+            None => writeln!(f)?,
+        }
+        for verdict in &self.verdicts {
+            writeln!(f, "{verdict}")?;
+        }
+        write!(f, "{} {}", self.verdict(), self.time())
+    }
+}
+
+/// What `a ± b` means.
+pub(super) fn over(seeds: usize) -> String {
+    match seeds {
+        1 => "one seed, so no deviation".to_owned(),
+        seeds => format!("mean ± standard deviation over {seeds} seeds"),
+    }
+}
+
+/// `0.4812 ± 0.0034`
+pub(super) fn spread(spread: &Spread) -> String {
+    match spread.deviation {
+        Some(deviation) if spread.mean.abs() >= 10.0 => {
+            format!("{} ± {deviation:.0}", short(spread.mean))
+        }
+        Some(deviation) => format!("{} ± {deviation:.4}", short(spread.mean)),
+        None => short(spread.mean),
+    }
+}
+
+/// Fractions with four digits, speeds without any.
+pub(super) fn short(value: f64) -> String {
+    if value.abs() < 10.0 { format!("{value:.4}") } else { format!("{value:.0}") }
+}

@@ -1,0 +1,39 @@
+//! What can be wrong with a claim.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::error::RecipeError;
+
+/// An unusable claim. The message names the key, where it stands and what to do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ClaimError {
+    /// The file cannot be read.
+    #[error("cannot read the claim {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No claim of this name.
+    #[error(
+        "no claim named {name}{}; the claims are: {}",
+        nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {name}?")),
+        known.join(", ")
+    )]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The known name most like it.
+        nearest: Option<String>,
+        /// Every known name.
+        known: Vec<String>,
+    },
+    /// A key of the claim, or of the recipe that it varies.
+    #[error(transparent)]
+    Key(#[from] RecipeError),
+}

@@ -1,0 +1,352 @@
+//! Reading a claim's file: what has fixed keys through serde, the rest by hand.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::settings::{
+    axis_settings, check_key, check_labels, entry_mut, invalid, missing, named_sets, take_entries,
+    wrong,
+};
+use super::{Claim, Entry, Margin, Paper, Relation, Setting};
+use crate::document::{Node, Value};
+use crate::error::{Place, RecipeError};
+
+/// The keys of a claim, for suggestions.
+const KEYS: [&str; 25] = [
+    "source",
+    "summary",
+    "note",
+    "recipe",
+    "metric",
+    "seeds",
+    "set",
+    "axis",
+    "axis.key",
+    "axis.values",
+    "setting",
+    "setting.name",
+    "setting.set",
+    "paper",
+    "paper.what",
+    "paper.values",
+    "holds.better",
+    "holds.than",
+    "holds.by",
+    "holds.times",
+    "holds.metric",
+    "quick.recipe",
+    "quick.seeds",
+    "quick.values",
+    "quick.settings",
+];
+
+/// The part of a claim whose keys are fixed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    source: String,
+    summary: String,
+    #[serde(default)]
+    note: Option<String>,
+    recipe: String,
+    metric: String,
+    seeds: Vec<u64>,
+    #[serde(default)]
+    axis: Option<Axis>,
+    #[serde(default)]
+    setting: Vec<Named>,
+    #[serde(default)]
+    paper: Option<PaperText>,
+    holds: Vec<Holds>,
+    quick: Quick,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Axis {
+    key: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    name: Label,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PaperText {
+    what: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Holds {
+    better: Label,
+    than: Label,
+    #[serde(default)]
+    by: Option<f64>,
+    #[serde(default)]
+    times: Option<f64>,
+    #[serde(default)]
+    metric: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Quick {
+    #[serde(default)]
+    recipe: Option<String>,
+    #[serde(default)]
+    seeds: Option<Vec<u64>>,
+    #[serde(default)]
+    settings: Option<Vec<Label>>,
+}
+
+/// Text, or a value as it is written: 0.75 and "0.75" are the same label.
+struct Label(String);
+
+impl<'de> Deserialize<'de> for Label {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+        impl Visitor<'_> for Written {
+            type Value = Label;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value or a name")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Label, E> {
+                Ok(Label(text.to_owned()))
+            }
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Label, E> {
+                Ok(Label(number.to_string()))
+            }
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Label, E> {
+                Ok(Label(number.to_string()))
+            }
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Label, E> {
+                Ok(Label(value.to_string()))
+            }
+        }
+        deserializer.deserialize_any(Written)
+    }
+}
+
+/// Reads and checks the whole claim, and reduces it if `quick`.
+pub(super) fn read(text: &str, path: &Path, quick: bool) -> Result<Claim, RecipeError> {
+    let mut document = Node::parse(text, path)?;
+    // Parts whose keys are not fixed are taken out, and the rest must be known.
+    let set = take_entries(&mut document, "set")?;
+    let values = entry_mut(&mut document, "axis").and_then(|axis| axis.remove("values"));
+    let numbers = entry_mut(&mut document, "paper").and_then(|paper| paper.remove("values"));
+    let named = named_sets(&mut document)?;
+    let mut reduced = (None, Vec::new());
+    if let Some(quick) = entry_mut(&mut document, "quick") {
+        reduced = (quick.remove("values"), take_entries(quick, "set")?);
+    }
+    let file = File::deserialize(&document)
+        .map_err(|fault| fault.into_error(&document.place, &KEYS.map(str::to_owned)))?;
+    let at = |key: &str| document.place_of_any(&[key]).clone();
+
+    let key = file.axis.map(|axis| axis.key);
+    let settings = match (&key, file.setting) {
+        (Some(key), named) if named.is_empty() => {
+            check_key(key, &at("axis.key"))?;
+            let values = values.ok_or_else(|| missing(&at("axis"), "axis.values"))?;
+            axis_settings(key, "axis.values", values)?
+        }
+        (None, names) if !names.is_empty() => {
+            let settings = names.into_iter().zip(named).map(|(name, set)| Setting {
+                label: name.name.0,
+                number: None,
+                set,
+            });
+            let settings: Vec<Setting> = settings.collect();
+            check_labels(&settings, &at("setting"))?;
+            settings
+        }
+        _ => {
+            let message = "a claim has either an [axis] or several [[setting]]";
+            return Err(invalid(&document.place, message.to_owned()));
+        }
+    };
+    check_seeds("seeds", &file.seeds, &at("seeds"))?;
+
+    let places = element_places(&document, "holds");
+    let holds = relations(file.holds, &places, &file.metric, &at("holds"))?;
+    let labels: Vec<&str> = settings.iter().map(Setting::label).collect();
+    check_relations(&holds, &places, &labels, "the values")?;
+    let paper = match (file.paper, numbers) {
+        (Some(text), Some(numbers)) => {
+            Some(Paper { what: text.what, values: paper_values(numbers, &labels)? })
+        }
+        (Some(_), None) => return Err(missing(&at("paper"), "paper.values")),
+        (None, _) => None,
+    };
+    let mut claim = Claim {
+        name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        source: file.source,
+        summary: file.summary,
+        note: file.note,
+        recipe: file.recipe,
+        metric: file.metric,
+        seeds: file.seeds,
+        axis: key,
+        settings,
+        paper,
+        holds,
+        quick,
+        set,
+        recipe_place: at("recipe"),
+    };
+    let place = at("quick");
+    let reduced = reduce(claim.clone(), file.quick, reduced, &place)?;
+    let labels: Vec<&str> = reduced.settings.iter().map(Setting::label).collect();
+    check_relations(&reduced.holds, &places, &labels, "what [quick] keeps")?;
+    if quick {
+        claim = reduced;
+    }
+    Ok(claim)
+}
+
+/// Lays the `[quick]` table over a claim.
+fn reduce(
+    mut claim: Claim,
+    quick: Quick,
+    (values, set): (Option<Node>, Vec<Entry>),
+    place: &Place,
+) -> Result<Claim, RecipeError> {
+    if let Some(seeds) = quick.seeds {
+        check_seeds("quick.seeds", &seeds, place)?;
+        claim.seeds = seeds;
+    }
+    if let Some(recipe) = quick.recipe {
+        claim.recipe = recipe;
+        claim.recipe_place = place.clone();
+    }
+    match (&claim.axis, values, quick.settings) {
+        (Some(key), Some(values), None) => {
+            claim.settings = axis_settings(key, "quick.values", values)?;
+        }
+        (None, None, Some(names)) => {
+            let known: Vec<String> = claim.settings.iter().map(|s| s.label.clone()).collect();
+            if let Some(Label(found)) = names.iter().find(|name| !known.contains(&name.0)) {
+                let message = format!("quick.settings: {found:?} is none of {}", known.join(", "));
+                return Err(invalid(place, message));
+            }
+            claim.settings.retain(|s| names.iter().any(|name| name.0 == s.label));
+            if claim.settings.is_empty() {
+                return Err(invalid(place, "quick.settings keeps nothing".to_owned()));
+            }
+        }
+        (_, None, None) => {}
+        (Some(_), ..) => {
+            let message = "quick.settings is for claims with [[setting]]; here it is quick.values";
+            return Err(invalid(place, message.to_owned()));
+        }
+        (None, ..) => {
+            let message = "quick.values is for claims with an [axis]; here it is quick.settings";
+            return Err(invalid(place, message.to_owned()));
+        }
+    }
+    claim.set.extend(set);
+    Ok(claim)
+}
+
+fn relations(
+    holds: Vec<Holds>,
+    places: &[Place],
+    metric: &str,
+    place: &Place,
+) -> Result<Vec<Relation>, RecipeError> {
+    if holds.is_empty() {
+        return Err(invalid(place, "holds is empty: a claim says what must hold".to_owned()));
+    }
+    let relation = |(holds, place): (Holds, &Place)| {
+        let good = |number: f64, least: f64| number.is_finite() && number >= least;
+        let margin = match (holds.by, holds.times) {
+            (Some(by), None) if good(by, 0.0) => Margin::By(by),
+            (None, Some(times)) if good(times, f64::MIN_POSITIVE) => Margin::Times(times),
+            (Some(by), None) => {
+                let message = format!("holds.by {by} is not a finite number of at least 0");
+                return Err(invalid(place, message));
+            }
+            (None, Some(times)) => {
+                let message = format!("holds.times {times} is not a finite number above 0");
+                return Err(invalid(place, message));
+            }
+            _ => {
+                let message = "holds wants either `by`, a difference, or `times`, a quotient";
+                return Err(invalid(place, message.to_owned()));
+            }
+        };
+        let metric = holds.metric.unwrap_or_else(|| metric.to_owned());
+        Ok(Relation { better: holds.better.0, than: holds.than.0, margin, metric })
+    };
+    holds.into_iter().zip(places).map(relation).collect()
+}
+
+/// Checks that relations speak of settings that are run, and of two of them.
+fn check_relations(
+    holds: &[Relation],
+    places: &[Place],
+    labels: &[&str],
+    what: &str,
+) -> Result<(), RecipeError> {
+    for (relation, place) in holds.iter().zip(places) {
+        for (key, label) in [("better", &relation.better), ("than", &relation.than)] {
+            if !labels.contains(&label.as_str()) {
+                let message =
+                    format!("holds.{key} {label} is none of {what}: {}", labels.join(", "));
+                return Err(invalid(place, message));
+            }
+        }
+        if relation.better == relation.than {
+            let message = format!("holds: {} is compared with itself", relation.better);
+            return Err(invalid(place, message));
+        }
+    }
+    Ok(())
+}
+
+fn paper_values(node: Node, labels: &[&str]) -> Result<BTreeMap<String, f64>, RecipeError> {
+    let Value::Table(entries) = node.value else {
+        let expected = "a table of numbers by value, such as { \"0.75\" = 73.5 }";
+        return Err(wrong(&node.place, "paper.values", expected, &node.value));
+    };
+    let mut values = BTreeMap::new();
+    for (label, node) in entries {
+        let number = match node.value {
+            Value::Integer(number) => number as f64,
+            Value::Float(number) if number.is_finite() => number,
+            _ => return Err(wrong(&node.place, "paper.values", "a number", &node.value)),
+        };
+        if !labels.contains(&label.as_str()) {
+            let message =
+                format!("paper.values: {label} is none of the values: {}", labels.join(", "));
+            return Err(invalid(&node.place, message));
+        }
+        values.insert(label, number);
+    }
+    Ok(values)
+}
+
+fn check_seeds(key: &str, seeds: &[u64], place: &Place) -> Result<(), RecipeError> {
+    if seeds.is_empty() {
+        return Err(invalid(place, format!("{key} is empty")));
+    }
+    let twice = seeds.iter().enumerate().find(|(i, seed)| seeds[..*i].contains(seed));
+    twice.map_or(Ok(()), |(_, seed)| Err(invalid(place, format!("{key} holds {seed} twice"))))
+}
+
+fn element_places(document: &Node, key: &str) -> Vec<Place> {
+    let Value::Table(entries) = &document.value else { return Vec::new() };
+    match entries.get(key).map(|node| &node.value) {
+        Some(Value::Array(nodes)) => nodes.iter().map(|node| node.place.clone()).collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,140 @@
+//! The settings that a claim compares, and the recipe keys they are made of.
+
+use super::{Entry, Setting};
+use crate::document::{Node, Value};
+use crate::error::{Place, RecipeError};
+use crate::keys::known_keys;
+use crate::nearest::nearest;
+
+/// The values of an axis as settings.
+pub(super) fn axis_settings(
+    key: &str,
+    name: &str,
+    values: Node,
+) -> Result<Vec<Setting>, RecipeError> {
+    let Value::Array(nodes) = values.value else {
+        return Err(wrong(&values.place, name, "an array of values", &values.value));
+    };
+    let mut settings = Vec::new();
+    for node in nodes {
+        let number = match node.value {
+            Value::Integer(number) => Some(number as f64),
+            Value::Float(number) => Some(number),
+            Value::String(_) | Value::Boolean(_) => None,
+            Value::Array(_) | Value::Table(_) => {
+                let expected = "a number, a name, true or false";
+                return Err(wrong(&node.place, name, expected, &node.value));
+            }
+        };
+        let label = match &node.value {
+            Value::String(text) => text.clone(),
+            value => written(value),
+        };
+        settings.push(Setting { label, number, set: vec![Entry { key: key.to_owned(), node }] });
+    }
+    if settings.is_empty() {
+        return Err(invalid(&values.place, format!("{name} is empty")));
+    }
+    check_labels(&settings, &values.place)?;
+    Ok(settings)
+}
+
+/// The `set` of each `[[setting]]`, in their order.
+pub(super) fn named_sets(document: &mut Node) -> Result<Vec<Vec<Entry>>, RecipeError> {
+    match entry_mut(document, "setting").map(|node| &mut node.value) {
+        Some(Value::Array(nodes)) => {
+            nodes.iter_mut().map(|node| take_entries(node, "set")).collect()
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Takes a table of recipe keys out, nested or dotted, and checks that they exist.
+pub(super) fn take_entries(node: &mut Node, key: &str) -> Result<Vec<Entry>, RecipeError> {
+    let Some(table) = node.remove(key) else { return Ok(Vec::new()) };
+    if !matches!(table.value, Value::Table(_)) {
+        return Err(wrong(&table.place, key, "a table of a recipe's keys", &table.value));
+    }
+    let mut entries = Vec::new();
+    flatten("", table, &mut entries);
+    for entry in &entries {
+        check_key(&entry.key, &entry.node.place)?;
+    }
+    Ok(entries)
+}
+
+fn flatten(prefix: &str, node: Node, entries: &mut Vec<Entry>) {
+    match node.value {
+        Value::Table(children) => {
+            for (key, child) in children {
+                let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+                flatten(&key, child, entries);
+            }
+        }
+        _ => entries.push(Entry { key: prefix.to_owned(), node }),
+    }
+}
+
+/// A key that a claim may vary: any of a recipe but the seed.
+pub(super) fn check_key(key: &str, place: &Place) -> Result<(), RecipeError> {
+    if key == "seed" {
+        return Err(invalid(place, "seed is varied by the claim's seeds".to_owned()));
+    }
+    if known_keys().iter().any(|known| known == key) {
+        return Ok(());
+    }
+    let nearest = nearest(key, known_keys().iter().map(String::as_str)).map(str::to_owned);
+    Err(RecipeError::UnknownKey { place: place.clone(), key: key.to_owned(), nearest })
+}
+
+pub(super) fn check_labels(settings: &[Setting], place: &Place) -> Result<(), RecipeError> {
+    for (i, Setting { label, .. }) in settings.iter().enumerate() {
+        if label.is_empty() {
+            return Err(invalid(place, "a value without a name".to_owned()));
+        }
+        if settings[..i].iter().any(|earlier| earlier.label == *label) {
+            return Err(invalid(place, format!("{label} stands twice")));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn entry_mut<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
+    match &mut node.value {
+        Value::Table(entries) => entries.get_mut(key),
+        _ => None,
+    }
+}
+
+pub(super) fn missing(place: &Place, key: &str) -> RecipeError {
+    RecipeError::MissingKey { place: place.clone(), key: key.to_owned() }
+}
+
+pub(super) fn invalid(place: &Place, message: String) -> RecipeError {
+    RecipeError::Invalid { place: place.clone(), message }
+}
+
+pub(super) fn wrong(place: &Place, key: &str, expected: &str, found: &Value) -> RecipeError {
+    let found = match found {
+        Value::Array(_) => "an array".to_owned(),
+        Value::Table(_) => "a table".to_owned(),
+        value => written(value),
+    };
+    let (key, expected) = (key.to_owned(), expected.to_owned());
+    RecipeError::Type { place: place.clone(), key, expected, found }
+}
+
+/// A value as TOML writes it.
+pub(super) fn written(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("{text:?}"),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Boolean(value) => value.to_string(),
+        Value::Array(nodes) => {
+            let parts: Vec<String> = nodes.iter().map(|node| written(&node.value)).collect();
+            format!("[{}]", parts.join(", "))
+        }
+        Value::Table(_) => "{ … }".to_owned(),
+    }
+}
