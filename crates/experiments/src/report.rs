@@ -102,6 +102,9 @@ fn page(
                     (recipe.eval.linear.epochs) " epochs, the best of five learning rates on a held-out tenth of "
                     "the training split. Baselines go through the same code."
                 }
+                @if let Some(finetune) = &recipe.eval.finetune {
+                    p.lead { (finetune.describe()) }
+                }
                 h2 { "Training" }
                 table {
                     (row("optimiser steps", &train.steps.to_string()))

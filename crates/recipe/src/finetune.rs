@@ -80,6 +80,22 @@ impl Default for FineTune {
 }
 
 impl FineTune {
+    /// The protocol, in words.
+    pub fn describe(&self) -> String {
+        let what = match self.blocks {
+            Some(blocks) => format!("the last {blocks} blocks and a classifier"),
+            None => "all of the encoder and a classifier".to_owned(),
+        };
+        format!(
+            "Fine-tuning: {what} on the {}, {} epochs with {} % of the labels, layer decay {} (none \
+             from scratch), measured once at the end.",
+            self.features.describe(),
+            self.epochs,
+            100.0 * self.labels,
+            self.layer_decay
+        )
+    }
+
     pub(crate) fn check(&self) -> Result<(), Violation> {
         at_least_one("eval.finetune.epochs", self.epochs as usize)?;
         at_least_one("eval.finetune.batch_size", self.batch_size)?;
