@@ -35,16 +35,22 @@
 mod error;
 mod evaluator;
 mod features;
+mod few_shot;
 mod knn;
 mod linear_probe;
 mod momentum;
 mod picture;
 mod reconstruction;
+mod semi;
+mod subset;
 
 pub use error::EvalError;
 pub use evaluator::{Evaluator, Metrics};
 pub use features::{Features, Split};
+pub use few_shot::FewShotRidge;
 pub use knn::KnnEvaluator;
 pub use linear_probe::{LinearProbe, Optimizer};
 pub use picture::{Picture, PictureLayout};
 pub use reconstruction::Reconstructions;
+pub use semi::SemiSupervised;
+pub use subset::{class_balanced, per_class};

@@ -56,6 +56,7 @@
 
 mod document;
 mod error;
+mod eval;
 mod keys;
 mod load;
 mod nearest;
@@ -64,10 +65,11 @@ mod typed;
 mod validate;
 
 pub use error::{Place, RecipeError};
+pub use eval::{Eval, Features, FewShot, Knn, Linear, Pictures, ProbeOptimizer, Protocol, Semi};
 pub use keys::known_keys;
 pub use load::{Layers, find, names};
 pub use nearest::nearest;
 pub use schema::{
-    About, Data, Decoder, Device, Eval, Features, ImageSize, Knn, Linear, Mask, Model, Pictures,
-    Precision, Recipe, System, Target, TargetKind, Train,
+    About, Data, Decoder, Device, ImageSize, Mask, Model, Precision, Recipe, System, Target,
+    TargetKind, Train,
 };
