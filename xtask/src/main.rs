@@ -11,6 +11,7 @@ mod cargo;
 mod check;
 mod data;
 mod doctor;
+mod evaluate;
 mod fixtures;
 mod libtorch;
 mod list;
@@ -64,6 +65,8 @@ enum Task {
     Import(program::Arguments),
     /// Write a model folder under Hugging Face's or timm's names
     Export(program::Arguments),
+    /// Measure the features of a model folder on a data set, after fetching it
+    Evaluate(program::Arguments),
     /// Run all tests, after setting libtorch up if it is missing
     Test,
     /// Run the benches, or the one named; or time training, or compare with PyTorch
@@ -116,6 +119,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Forward(rest) => return program::program(workspace, "forward", rest),
         Task::Import(rest) => return program::program(workspace, "import", rest),
         Task::Export(rest) => return program::program(workspace, "export", rest),
+        Task::Evaluate(rest) => return evaluate::evaluate(workspace, rest),
         Task::Fixtures => fixtures::fixtures(workspace),
         Task::Test => test::test(workspace),
         Task::Bench(arguments) => return bench::bench(workspace, &arguments),

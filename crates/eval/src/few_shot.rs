@@ -64,7 +64,10 @@ impl Evaluator for FewShotRidge {
     }
 
     fn settings(&self) -> String {
-        format!("ridge on {} images a class, mean of {} draws", self.shots, self.draws)
+        format!(
+            "ridge on {} images a class, strength by leaving one out, mean of {} draws",
+            self.shots, self.draws
+        )
     }
 
     fn labelled(&self, counts: &[usize]) -> Result<usize, EvalError> {

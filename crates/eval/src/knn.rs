@@ -79,7 +79,7 @@ impl Evaluator for KnnEvaluator {
     }
 
     fn settings(&self) -> String {
-        format!("k {}, temperature {}", self.k, self.temperature)
+        format!("k {}, temperature {}, cosine of standardised features", self.k, self.temperature)
     }
 
     fn labelled(&self, counts: &[usize]) -> Result<usize, EvalError> {

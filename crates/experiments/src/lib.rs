@@ -2,12 +2,14 @@
 //!
 //! Each file of `systems` reads like its paper's algorithm. [`run`] takes a
 //! recipe to a run folder: metrics, checkpoints, pictures, summary, report.
+//! [`evaluate`] measures any model folder by the same protocols.
 //! [`throughput`] times its training steps and nothing else.
 
 #![allow(clippy::print_stderr, reason = "this crate is the program; it talks to people")]
 #![allow(clippy::print_stdout, reason = "this crate is the program; it talks to people")]
 
 pub mod data;
+pub mod evaluate;
 mod evaluation;
 pub mod forward;
 pub mod interchange;

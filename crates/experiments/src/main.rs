@@ -10,7 +10,7 @@ use anyhow::Result;
 use bauta_backbones::{ModelFolder, Naming, Unsaid};
 use bauta_experiments::forward::forward;
 use bauta_experiments::run::{RunEnd, RunOptions, run, stop_on_signals};
-use bauta_experiments::{interchange, report, throughput};
+use bauta_experiments::{evaluate, interchange, report, throughput};
 use bauta_recipe::Layers;
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -84,6 +84,8 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Hf)]
         format: Format,
     },
+    /// Measure the features of a model folder.
+    Evaluate(evaluate::Arguments),
     /// Time a recipe's training steps on its own data.
     Throughput {
         /// The recipe file.
@@ -174,6 +176,11 @@ fn execute(command: Command) -> Result<()> {
             };
             println!("{}", interchange::write(&folder, &output, naming)?);
             Ok(())
+        }
+        Command::Evaluate(arguments) => {
+            let evaluated = evaluate::evaluate(&arguments, stop_on_signals()?)?;
+            print!("{evaluated}");
+            arguments.json.map_or(Ok(()), |file| evaluated.write(&file))
         }
         Command::Throughput { recipe, set, steps, json } => {
             let measured = throughput::measure(&recipe, &Layers { quick: false, set }, steps)?;

@@ -112,17 +112,18 @@ impl Prepared {
             log_every: train.log_every,
         }
     }
+}
 
-    /// `cpu` or `cuda:0`.
-    pub fn device_name(&self) -> String {
-        match self.device {
-            Device::Cuda(index) => format!("cuda:{index}"),
-            _ => "cpu".to_owned(),
-        }
+/// `cpu` or `cuda:0`.
+pub fn device_name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".to_owned(),
     }
 }
 
-fn choose_device(wanted: bauta_recipe::Device) -> Result<Device> {
+/// The device that is wanted, or that is there.
+pub(crate) fn choose_device(wanted: bauta_recipe::Device) -> Result<Device> {
     use bauta_recipe::Device as Wanted;
     if wanted == Wanted::Cpu {
         return Ok(Device::Cpu);
@@ -139,7 +140,7 @@ fn choose_device(wanted: bauta_recipe::Device) -> Result<Device> {
 }
 
 /// Gives libtorch its threads; they are part of a run's result (sums are split by thread).
-fn choose_threads(wanted: usize) -> usize {
+pub(crate) fn choose_threads(wanted: usize) -> usize {
     let threads = match wanted {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         threads => threads,
