@@ -12,6 +12,7 @@ mod check;
 mod compare;
 mod data;
 mod doctor;
+mod evaluate;
 mod fixtures;
 mod libtorch;
 mod list;
@@ -76,6 +77,8 @@ enum Task {
     Export(program::Arguments),
     /// Fine-tune a model folder on labelled images, or train its network from scratch
     Finetune(program::Arguments),
+    /// Measure the features of a model folder on a data set, after fetching it
+    Evaluate(program::Arguments),
     /// Run all tests, after setting libtorch up if it is missing
     Test,
     /// Run the benches, or the one named; or time training, or compare with PyTorch
@@ -133,6 +136,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Import(rest) => return program::program(workspace, "import", rest),
         Task::Export(rest) => return program::program(workspace, "export", rest),
         Task::Finetune(rest) => return program::with_data(workspace, "finetune", rest),
+        Task::Evaluate(rest) => return evaluate::evaluate(workspace, rest),
         Task::Fixtures => fixtures::fixtures(workspace),
         Task::Test => test::test(workspace),
         Task::Bench(arguments) => return bench::bench(workspace, &arguments),

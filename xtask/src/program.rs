@@ -18,7 +18,7 @@ use crate::workspace::Workspace;
 pub struct Arguments {
     /// See `cargo xtask COMMAND --help`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    rest: Vec<OsString>,
+    pub rest: Vec<OsString>,
 }
 
 /// Builds the program and becomes it.

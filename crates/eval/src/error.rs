@@ -58,6 +58,20 @@ pub enum EvalError {
         /// Training features.
         references: i64,
     },
+    /// A class with too few training samples for a part with so many of each.
+    #[error(
+        "class {class} has {found} training sample{}, {wanted} {} needed of each class",
+        if *found == 1 { "" } else { "s" },
+        if *wanted == 1 { "is" } else { "are" }
+    )]
+    TooFew {
+        /// The class.
+        class: usize,
+        /// Its training samples.
+        found: usize,
+        /// Those that are wanted.
+        wanted: usize,
+    },
     /// A setting outside its range.
     #[error("{name} is {value}, it must be {expected}")]
     Setting {

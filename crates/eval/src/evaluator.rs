@@ -11,6 +11,19 @@ pub trait Evaluator {
     /// The name that recipes and logs use, such as `knn`.
     fn name(&self) -> &str;
 
+    /// The settings that its numbers depend on, in words.
+    fn settings(&self) -> String;
+
+    /// Labelled training samples that a number learns from, given how many each
+    /// class has.
+    ///
+    /// # Errors
+    /// [`EvalError`] when they are too few, so that it is known before anything
+    /// is encoded.
+    fn labelled(&self, counts: &[usize]) -> Result<usize, EvalError> {
+        Ok(counts.iter().sum())
+    }
+
     /// Runs the protocol: learns from the training split, measures on the test split.
     ///
     /// Whatever is random comes from streams keyed by `seed`.

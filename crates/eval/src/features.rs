@@ -100,6 +100,10 @@ impl Split {
         self.features.size()[1]
     }
 
+    pub(crate) fn labels_on_host(&self) -> Vec<i64> {
+        Vec::try_from(self.labels.contiguous()).expect("labels are one row of i64")
+    }
+
     fn check_labels(&self, split: &'static str, classes: i64) -> Result<(), EvalError> {
         let (lowest, highest) = self.labels.aminmax(None, false);
         let (lowest, highest) = (lowest.int64_value(&[]), highest.int64_value(&[]));
@@ -156,6 +160,32 @@ impl Features {
     /// Number of classes.
     pub fn classes(&self) -> i64 {
         self.classes
+    }
+
+    /// Number of training samples of each class.
+    pub fn training_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes as usize];
+        for label in self.train.labels_on_host() {
+            counts[label as usize] += 1;
+        }
+        counts
+    }
+
+    /// The same test split, and of the training split the samples with these indices.
+    ///
+    /// # Panics
+    /// When there is no index, or one beyond the training split.
+    pub fn with_training_part(&self, indices: &[usize]) -> Self {
+        assert!(!indices.is_empty(), "a part of a training split has samples");
+        let indices: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
+        let indices = Tensor::from_slice(&indices).to_device(self.train.features.device());
+        let train = Split {
+            features: self.train.features.index_select(0, &indices),
+            labels: self.train.labels.index_select(0, &indices),
+        };
+        let (features, labels) = (&self.test.features, &self.test.labels);
+        let test = Split { features: features.shallow_clone(), labels: labels.shallow_clone() };
+        Self { train, test, classes: self.classes }
     }
 
     /// Shifts and scales each feature to mean 0 and variance 1 over the training split.

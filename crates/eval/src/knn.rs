@@ -42,9 +42,7 @@ impl KnnEvaluator {
     /// [`EvalError::Neighbours`] when there are fewer than k training samples.
     pub fn predict(&self, features: &Features) -> Result<Tensor, EvalError> {
         let references = features.train().samples();
-        if self.k > references {
-            return Err(EvalError::Neighbours { k: self.k, references });
-        }
+        self.check(references)?;
         let features = features.standardized();
         let keys = to_directions(features.train()).transpose(0, 1);
         let queries = to_directions(features.test());
@@ -55,6 +53,13 @@ impl KnnEvaluator {
             .map(|queries| self.vote(&queries.matmul(&keys), features.train(), features.classes()))
             .collect();
         Ok(Tensor::cat(&predictions, 0))
+    }
+
+    fn check(&self, references: i64) -> Result<(), EvalError> {
+        if self.k > references {
+            return Err(EvalError::Neighbours { k: self.k, references });
+        }
+        Ok(())
     }
 
     /// Similarities [B, N] to the class \[B\] with the largest vote.
@@ -71,6 +76,16 @@ impl KnnEvaluator {
 impl Evaluator for KnnEvaluator {
     fn name(&self) -> &str {
         "knn"
+    }
+
+    fn settings(&self) -> String {
+        format!("k {}, temperature {}, cosine of standardised features", self.k, self.temperature)
+    }
+
+    fn labelled(&self, counts: &[usize]) -> Result<usize, EvalError> {
+        let references = counts.iter().sum();
+        self.check(references as i64)?;
+        Ok(references)
     }
 
     /// Nothing here is random, so the seed has no effect.

@@ -24,8 +24,11 @@ use crate::{EvalError, Evaluator, Features, Metrics, Split};
 const NORM_EPS: f64 = 1e-6;
 const NORM_MOMENTUM: f64 = 0.1;
 const HEAD_STD: f64 = 0.01;
-/// Learning rates of the heads, over `base_lr`.
+/// Learning rates of the heads under plain gradient descent, over `base_lr`.
 const LADDER: [f64; 5] = [1.0, 0.3, 0.1, 0.03, 0.01];
+/// The same under LARS: upwards, because the paper's rate of 0.1 is at 256 samples
+/// a step for steps of 16,384, where it makes 6.4.
+const LARS_LADDER: [f64; 5] = [100.0, 30.0, 10.0, 3.0, 1.0];
 /// One in this many training samples is held out to choose among the heads.
 const HELD_OUT: i64 = 10;
 /// Samples classified at once.
@@ -44,16 +47,18 @@ pub enum Optimizer {
 /// and, with more than five classes, `linear_top5`.
 ///
 /// Each epoch visits the samples in an order of its own, in batches of
-/// `batch_size` (the rest of fewer is left out, as the reference leaves it). The
-/// largest learning rate is `base_lr · batch / 256`, the smallest a hundredth of
-/// it; all are warmed up linearly from 0 and then lowered to 0 along a half cosine.
+/// `batch_size` (the rest of fewer is left out, as the reference leaves it). Under
+/// plain gradient descent the largest learning rate is `base_lr · batch / 256` and
+/// the smallest a hundredth of it; under LARS it is the smallest, and the largest a
+/// hundred times of it. All are warmed up linearly from 0 and then lowered to 0
+/// along a half cosine.
 #[derive(Clone, Debug)]
 pub struct LinearProbe {
     /// Passes over the training features.
     pub epochs: u32,
     /// Features in one step.
     pub batch_size: usize,
-    /// Largest learning rate tried, at 256 features a step.
+    /// Learning rate at 256 features a step: the largest tried, under LARS the smallest.
     pub base_lr: f64,
     /// Length of the linear warm-up, in epochs.
     pub warmup_epochs: f64,
@@ -111,7 +116,7 @@ impl LinearProbe {
         let everything = draw_order((0..train.samples()).collect(), seed, 0, Draw::HeldOut);
         let (chosen_on, trained_on) =
             everything.split_at((train.samples() / HELD_OUT).max(1) as usize);
-        let mut heads = Heads::new(train, features.classes(), seed);
+        let mut heads = Heads::new(train, features.classes(), self.ladder(), seed);
         let rule = Momentum {
             momentum: 0.9,
             weight_decay: self.weight_decay,
@@ -131,6 +136,13 @@ impl LinearProbe {
         heads.best(train, chosen_on)
     }
 
+    fn ladder(&self) -> &'static [f64; 5] {
+        match self.optimizer {
+            Optimizer::Sgd => &LADDER,
+            Optimizer::Lars => &LARS_LADDER,
+        }
+    }
+
     /// The learning rate at a fractional epoch and 256 features a step.
     fn learning_rate(&self, epoch: f64) -> f64 {
         if epoch < self.warmup_epochs {
@@ -144,6 +156,19 @@ impl LinearProbe {
 impl Evaluator for LinearProbe {
     fn name(&self) -> &str {
         "linear"
+    }
+
+    fn settings(&self) -> String {
+        let optimizer = match self.optimizer {
+            Optimizer::Sgd => "SGD",
+            Optimizer::Lars => "LARS",
+        };
+        let Self { epochs, batch_size, base_lr, .. } = self;
+        format!(
+            "{optimizer}, {epochs} epochs of {batch_size} a step, best of {} learning rates \
+             around base {base_lr} on a held-out tenth of train",
+            self.ladder().len()
+        )
     }
 
     /// # Errors
@@ -179,17 +204,17 @@ struct Heads {
 
 impl Heads {
     /// Equal heads: weights normal with deviation 0.01, biases 0.
-    fn new(train: &Split, classes: i64, seed: u64) -> Self {
+    fn new(train: &Split, classes: i64, ladder: &[f64], seed: u64) -> Self {
         let (width, options) = (train.width(), (Kind::Float, train.features().device()));
         let mut stream = Draw::Head.stream(seed, 0);
         let weight: Vec<f32> =
             (0..classes * width).map(|_| (HEAD_STD * normal(&mut stream)) as f32).collect();
         let weight = Tensor::from_slice(&weight).view([1, classes, width]).to_device(options.1);
-        let heads = LADDER.len() as i64;
+        let heads = ladder.len() as i64;
         Self {
             norm: Norm::new(width, options),
-            weight: Parameter::new(weight.repeat([heads, 1, 1]), &LADDER),
-            bias: Parameter::new(Tensor::zeros([heads, classes], options), &LADDER),
+            weight: Parameter::new(weight.repeat([heads, 1, 1]), ladder),
+            bias: Parameter::new(Tensor::zeros([heads, classes], options), ladder),
             one_hot: Tensor::eye(classes, options),
         }
     }

@@ -49,7 +49,7 @@ fn copy(split: &Split) -> Split {
 
 fn probes() -> [LinearProbe; 2] {
     let sgd = LinearProbe { batch_size: 100, epochs: 20, ..LinearProbe::default() };
-    let lars = LinearProbe { optimizer: Optimizer::Lars, base_lr: 10.0, ..sgd.clone() };
+    let lars = LinearProbe { optimizer: Optimizer::Lars, base_lr: 0.1, ..sgd.clone() };
     [sgd, lars]
 }
 

@@ -11,36 +11,38 @@ use bauta_recipe::Data;
 pub struct Splits {
     /// What is trained on: the training split, up to `data.limit`.
     pub train: Arc<dyn Source>,
-    /// What is tested on: the whole test split.
+    /// What is tested on: the whole test split of a recipe.
     pub test: Arc<dyn Source>,
 }
 
 impl Splits {
-    /// Opens both splits.
+    /// Opens both splits of a recipe's data.
     ///
     /// # Errors
     /// When the data set is not there or not whole; the message says how to get it.
     pub fn open(data: &Data) -> Result<Self> {
-        Self::named(data.name, data.root.as_deref(), data.limit)
+        Self::of(data.name, data.root.as_deref(), [data.limit, None])
     }
 
-    /// Opens both splits of the data set in `root`, or in the cache, and keeps the first
-    /// `limit` training images.
+    /// Opens both splits of a data set that lies in `root` or else in the cache,
+    /// and keeps the first images of each up to its limit.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn named(name: DatasetName, root: Option<&Path>, limit: Option<usize>) -> Result<Self> {
+    pub fn of(name: DatasetName, root: Option<&Path>, limits: [Option<usize>; 2]) -> Result<Self> {
         let root = match root {
             Some(root) => root.to_owned(),
             None => cached(name)?,
         };
-        let open = |split| bauta_data::open(name, split, &root);
-        let train = open(Split::Train)?;
-        let train = match limit {
-            Some(limit) => Arc::new(Limited::new(train, limit)),
-            None => train,
+        let open = |split, limit| -> Result<Arc<dyn Source>> {
+            let source = bauta_data::open(name, split, &root)?;
+            Ok(match limit {
+                Some(limit) => Arc::new(Limited::new(source, limit)),
+                None => source,
+            })
         };
-        Ok(Self { train, test: open(Split::Test)? })
+        let [train, test] = limits;
+        Ok(Self { train: open(Split::Train, train)?, test: open(Split::Test, test)? })
     }
 
     /// The same splits with at most so many of the training images, the first.
@@ -58,7 +60,7 @@ impl Splits {
 fn cached(name: DatasetName) -> Result<PathBuf> {
     let package = name
         .package()
-        .with_context(|| format!("data.name {name} needs data.root, the folder it lies in"))?;
+        .with_context(|| format!("{name} needs a root, the folder that it lies in"))?;
     bauta_data::locate(package, &bauta_data::cache_root()?).with_context(|| {
         format!("{name} is not in the data cache; run `cargo xtask data fetch {name}`")
     })

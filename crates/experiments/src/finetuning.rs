@@ -117,7 +117,7 @@ pub fn finetune(options: &Options, stop: &AtomicBool) -> Result<FineTuned> {
     let device = choose_device(settings.train.device)?;
     let threads = choose_threads(settings.train.threads);
     let root = settings.data.root.as_deref();
-    let splits = Splits::named(*data, root, settings.data.limit)?;
+    let splits = Splits::of(*data, root, [settings.data.limit, None])?;
     let (train, test) = if *validate {
         let [held_out, rest] = Subset::balanced(&splits.train, HELD_OUT, settings.seed)?;
         (Arc::new(rest) as Arc<dyn Source>, Arc::new(held_out) as Arc<dyn Source>)

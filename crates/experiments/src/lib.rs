@@ -3,6 +3,7 @@
 //! Each file of `systems` reads like its paper's algorithm. [`run`] takes a
 //! recipe to a run folder: metrics, checkpoints, pictures, summary, report.
 //! [`reproduce`] makes the runs of a claim, [`compare`] sets runs side by side.
+//! [`evaluate`] measures any model folder by the same protocols.
 //! [`throughput`] times its training steps and nothing else.
 
 #![allow(clippy::print_stderr, reason = "this crate is the program; it talks to people")]
@@ -10,6 +11,7 @@
 
 pub mod compare;
 pub mod data;
+pub mod evaluate;
 mod evaluation;
 pub mod finetuning;
 pub mod forward;

@@ -12,7 +12,9 @@ use bauta_data::DatasetName;
 use bauta_experiments::forward::forward;
 use bauta_experiments::looking::{self, Reconstruct};
 use bauta_experiments::run::{RunEnd, RunOptions, run, stop_on_signals};
-use bauta_experiments::{compare, finetuning, interchange, report, reproduce, throughput};
+use bauta_experiments::{
+    compare, evaluate, finetuning, interchange, report, reproduce, throughput,
+};
 use bauta_libtorch::keep_freed_memory;
 use bauta_recipe::{Features, FineTuneSettings, Layers};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -125,6 +127,8 @@ enum Command {
     },
     /// Train a model folder's encoder and a classifier on labelled images.
     Finetune(FinetuneArguments),
+    /// Measure the features of a model folder.
+    Evaluate(evaluate::Arguments),
     /// Time a recipe's training steps on its own data.
     Throughput {
         /// The recipe file.
@@ -290,6 +294,11 @@ fn execute(command: Command) -> Result<()> {
             let found = finetuning::finetune(&arguments.options()?, stop_on_signals()?)?;
             println!("{}", found.table());
             arguments.json.map_or(Ok(()), |file| found.write(&file))
+        }
+        Command::Evaluate(arguments) => {
+            let evaluated = evaluate::evaluate(&arguments, stop_on_signals()?)?;
+            print!("{evaluated}");
+            arguments.json.map_or(Ok(()), |file| evaluated.write(&file))
         }
         Command::Throughput { recipe, set, steps, json } => {
             let measured = throughput::measure(&recipe, &Layers { quick: false, set }, steps)?;

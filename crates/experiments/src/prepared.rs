@@ -109,15 +109,10 @@ impl Prepared {
             log_every: train.log_every,
         }
     }
-
-    /// `cpu` or `cuda:0`.
-    pub fn device_name(&self) -> String {
-        device_name(self.device)
-    }
 }
 
 /// `cpu` or `cuda:0`.
-pub(crate) fn device_name(device: Device) -> String {
+pub fn device_name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
         _ => "cpu".to_owned(),
@@ -132,6 +127,7 @@ pub(crate) fn precision(wanted: bauta_recipe::Precision) -> bauta_train::Precisi
     }
 }
 
+/// The device that is wanted, or that is there.
 pub(crate) fn choose_device(wanted: bauta_recipe::Device) -> Result<Device> {
     use bauta_recipe::Device as Wanted;
     if wanted == Wanted::Cpu {

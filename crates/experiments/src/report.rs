@@ -12,6 +12,7 @@ use bauta_recipe::{Layers, Recipe};
 use bauta_train::MetricsLog;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::evaluation;
 use crate::summary::Summary;
 
 pub(crate) const STYLE: &str = "
@@ -37,7 +38,9 @@ pub fn write(folder: &Path) -> Result<()> {
     let recipe_text = fs::read_to_string(&recipe_path)
         .with_context(|| format!("cannot read {}", recipe_path.display()))?;
     let records = MetricsLog::read(&folder.join("metrics.jsonl"))?;
-    let page = page(&summary, &recipe, &recipe_text, &curves::draw(&records)?, &pictures(folder)?);
+    let protocols = evaluation::describe(&recipe.eval)?;
+    let (curves, pictures) = (curves::draw(&records)?, pictures(folder)?);
+    let page = page(&summary, &recipe, &recipe_text, &protocols, &curves, &pictures);
     let path = folder.join("report.html");
     write_whole(&path, page.into_string().as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))
@@ -55,12 +58,12 @@ pub fn table(summary: &Summary) -> String {
         summary.train.final_loss,
     );
     let prefixes = baseline_names(summary);
-    text += &format!("{:16}{:>12}", "", "trained");
+    text += &format!("{:22}{:>12}", "", "trained");
     for prefix in &prefixes {
         text += &format!("{prefix:>14}");
     }
     for (metric, value) in &summary.eval {
-        text += &format!("\n{metric:16}{value:12.4}");
+        text += &format!("\n{metric:22}{value:12.4}");
         for prefix in &prefixes {
             match summary.baseline.get(&format!("{prefix}.{metric}")) {
                 Some(value) => text += &format!("{value:14.4}"),
@@ -75,6 +78,7 @@ fn page(
     summary: &Summary,
     recipe: &Recipe,
     recipe_text: &str,
+    protocols: &[String],
     curves: &[curves::Curve],
     pictures: &[Picture],
 ) -> Markup {
@@ -95,12 +99,9 @@ fn page(
                 (metrics(summary))
                 p.lead {
                     "Test split of " (recipe.data.name) ". Features: "
-                    (recipe.eval.features.describe()) " after the final norm, of whole images; "
-                    "k-NN (k = " (recipe.eval.knn.k) ", T = " (recipe.eval.knn.temperature)
-                    ") on features standardised by the training split's mean and deviation; linear "
-                    "probe: batch norm without affine parameters and one linear layer, "
-                    (recipe.eval.linear.epochs) " epochs, the best of five learning rates on a held-out tenth of "
-                    "the training split. Baselines go through the same code."
+                    (recipe.eval.features.describe()) " after the final norm, of whole images, "
+                    "seed " (summary.seed) ". Baselines go through the same code."
+                    @for protocol in protocols { br; (protocol) }
                 }
                 @if let Some(finetune) = &recipe.eval.finetune {
                     p.lead { (finetune.describe()) }

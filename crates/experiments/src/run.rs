@@ -10,8 +10,8 @@ use bauta_backbones::checkpoint::write_whole;
 use bauta_recipe::{Layers, Recipe, System};
 use bauta_train::fit;
 
-use crate::evaluation::{Evaluation, evaluate};
-use crate::prepared::Prepared;
+use crate::evaluation::{self, Evaluation, evaluate};
+use crate::prepared::{Prepared, device_name};
 use crate::progress::TrainingProgress;
 use crate::summary::{Summary, Training};
 use crate::systems::{ImageSystem, Mae};
@@ -61,6 +61,7 @@ pub fn run_resolved(
     stop: &AtomicBool,
 ) -> Result<RunEnd> {
     let prepared = Prepared::new(recipe)?;
+    evaluation::check(&prepared.recipe, &prepared.splits)?;
     // Last, so that a run that cannot start leaves no folder behind.
     prepare_folder(folder, &prepared.recipe, resume)?;
     let run = Run { name, prepared, folder };
@@ -111,7 +112,7 @@ impl Run<'_> {
             system: recipe.system.name().to_owned(),
             seed: recipe.seed,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            device: self.prepared.device_name(),
+            device: device_name(self.prepared.device),
             threads: self.prepared.threads,
             precision: recipe.train.precision.name().to_owned(),
             train: Training {

@@ -5,10 +5,12 @@ mod mae;
 use std::sync::Arc;
 
 use anyhow::Result;
-use bauta_backbones::{Flops, TokenIndices};
+use bauta_backbones::{
+    Flops, ImageNormalization, TokenIndices, VisionTransformer, class_token, mean_of_patches,
+};
 use bauta_data::{Batch, Statistics};
 use bauta_masking::{MaskPlan, MaskStrategy};
-use bauta_recipe::Recipe;
+use bauta_recipe::{Features, Recipe};
 use bauta_train::Objective;
 use tch::{Device, Tensor};
 
@@ -69,6 +71,23 @@ pub trait ImageSystem: Objective<Input = MaskedBatch> + Sized {
     /// # Errors
     /// When images or plan are of another size.
     fn reconstruct(&self, pixels: &Tensor, indices: &TokenIndices) -> Result<Tensor>;
+}
+
+/// What an encoder says of whole images: u8 pixels [B, C, H, W] to [B, D].
+///
+/// # Errors
+/// When the images are of another size.
+pub fn whole_image_features(
+    encoder: &VisionTransformer,
+    normalization: &ImageNormalization,
+    features: Features,
+    pixels: &Tensor,
+) -> Result<Tensor> {
+    let tokens = encoder.forward_all(&normalization.normalize(pixels))?;
+    Ok(match features {
+        Features::Cls => class_token(&tokens),
+        Features::Mean => mean_of_patches(&tokens),
+    })
 }
 
 /// A batch's pixels as a u8 tensor [B, C, H, W] on the host.

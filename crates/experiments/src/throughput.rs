@@ -18,7 +18,7 @@ use bauta_train::StepMaker;
 use serde::Serialize;
 use tch::Kind;
 
-use crate::prepared::Prepared;
+use crate::prepared::{Prepared, device_name};
 use crate::systems::{ImageSystem, Mae};
 
 /// Steps made before the clock starts: libtorch's caches fill, the loader's queue empties.
@@ -150,7 +150,7 @@ fn measure_system<S: ImageSystem>(
         recipe,
         system: prepared.recipe.system.name(),
         version: env!("CARGO_PKG_VERSION"),
-        device: prepared.device_name(),
+        device: device_name(prepared.device),
         threads: prepared.threads,
         precision: precision.name(),
         samples_per_step: prepared.samples_per_step(),

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::{Node, parse_override};
 use crate::error::RecipeError;
+use crate::eval::Features;
 use crate::keys::keys_of;
-use crate::schema::{Device, Features, ImageSize, Precision};
+use crate::schema::{Device, ImageSize, Precision};
 use crate::validate::{Violation, at_least_one, check_warmup, ensure, non_negative, positive};
 
 /// Training of encoder and classifier on labelled images (MAE, fine-tuning).

@@ -57,6 +57,7 @@
 pub mod claim;
 mod document;
 mod error;
+mod eval;
 mod finetune;
 mod keys;
 mod load;
@@ -66,11 +67,12 @@ mod typed;
 mod validate;
 
 pub use error::{Place, RecipeError};
+pub use eval::{Eval, Features, FewShot, Knn, Linear, Pictures, ProbeOptimizer, Protocol, Semi};
 pub use finetune::{FineTune, FineTuneData, FineTuneMachine, FineTuneProtocol, FineTuneSettings};
 pub use keys::known_keys;
 pub use load::{Layers, find, names};
 pub use nearest::nearest;
 pub use schema::{
-    About, Data, Decoder, Device, Eval, Features, ImageSize, Knn, Linear, Mask, Model, Pictures,
-    Precision, Recipe, System, Target, TargetKind, Train,
+    About, Data, Decoder, Device, ImageSize, Mask, Model, Precision, Recipe, System, Target,
+    TargetKind, Train,
 };

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::document::{Node, Value, parse_override};
 use crate::error::RecipeError;
+use crate::eval::Eval;
 use crate::keys::known_keys;
 use crate::nearest::nearest;
 use crate::schema::Recipe;
@@ -80,6 +81,36 @@ impl Recipe {
     /// express, such as a seed above 2⁶³ − 1.
     pub fn to_toml(&self) -> Result<String, RecipeError> {
         Ok(toml::to_string(self)?)
+    }
+}
+
+impl Eval {
+    /// The defaults under overrides of `eval` keys, as in [`Layers::set`]: how a model
+    /// is evaluated without a recipe.
+    ///
+    /// # Errors
+    /// As [`Recipe::load`]; other keys than those of `eval` are unknown.
+    pub fn from_overrides(set: &[String]) -> Result<Self, RecipeError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Document {
+            #[serde(default)]
+            eval: Eval,
+        }
+        let mut document = Node::parse("", Path::new("evaluation"))?;
+        for assignment in set {
+            let (key, node) = parse_override(assignment)?;
+            document.set(&key, node);
+        }
+        let known: Vec<String> =
+            known_keys().iter().filter(|key| key.starts_with("eval.")).cloned().collect();
+        let Document { eval } = Document::deserialize(&document)
+            .map_err(|fault| fault.into_error(&document.place, &known))?;
+        eval.check().map_err(|violation| RecipeError::Invalid {
+            place: document.place_of_any(&violation.keys).clone(),
+            message: violation.message,
+        })?;
+        Ok(eval)
     }
 }
 

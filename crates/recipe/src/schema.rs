@@ -6,7 +6,7 @@ use bauta_data::{Augment, DatasetName, OnError};
 use bauta_masking::Strategy;
 use serde::{Deserialize, Serialize};
 
-use crate::finetune::FineTune;
+use crate::eval::Eval;
 
 /// One experiment: a choice of data, model, mask, target, schedule and evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -278,115 +278,6 @@ pub enum Device {
     Cpu,
     /// The first CUDA device.
     Cuda,
-}
-
-/// What is measured at the end, on the official test split.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Eval {
-    /// What stands for an image.
-    pub features: Features,
-    /// Measure on this many training images only (the first that are trained on).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
-    /// Measure raw pixels and the untrained network too.
-    pub baselines: bool,
-    /// Weighted k-nearest neighbours.
-    pub knn: Knn,
-    /// Linear probe.
-    pub linear: Linear,
-    /// Reconstruction pictures.
-    pub pictures: Pictures,
-    /// Fine-tuning, only where the section is written.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub finetune: Option<FineTune>,
-}
-
-impl Default for Eval {
-    fn default() -> Self {
-        Self {
-            features: Features::default(),
-            limit: None,
-            baselines: true,
-            knn: Knn::default(),
-            linear: Linear::default(),
-            pictures: Pictures::default(),
-            finetune: None,
-        }
-    }
-}
-
-/// What stands for an image, from the final layer norm's output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Features {
-    /// Mean of the patch tokens.
-    #[default]
-    Mean,
-    /// The class token.
-    Cls,
-}
-
-impl Features {
-    /// What it is, in words.
-    pub fn describe(self) -> &'static str {
-        match self {
-            Self::Mean => "mean of the patch tokens",
-            Self::Cls => "class token",
-        }
-    }
-}
-
-/// Weighted k-nearest neighbours on standardised features, cosine similarity.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Knn {
-    /// Neighbours that vote.
-    pub k: usize,
-    /// Votes are weighted by exp(similarity / temperature).
-    pub temperature: f64,
-}
-
-impl Default for Knn {
-    fn default() -> Self {
-        Self { k: 20, temperature: 0.07 }
-    }
-}
-
-/// Linear probe: batch norm without affine parameters, then one linear layer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Linear {
-    /// Passes over the training features.
-    pub epochs: u32,
-    /// Features in one step.
-    pub batch_size: usize,
-    /// Learning rate at 256 features a step.
-    pub base_lr: f64,
-    /// Length of the linear warm-up, in epochs.
-    pub warmup_epochs: f64,
-    /// Weight decay.
-    pub weight_decay: f64,
-}
-
-impl Default for Linear {
-    fn default() -> Self {
-        Self { epochs: 30, batch_size: 512, base_lr: 0.1, warmup_epochs: 1.0, weight_decay: 0.0 }
-    }
-}
-
-/// Reconstruction pictures of the first test images.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Pictures {
-    /// How many images.
-    pub count: usize,
-}
-
-impl Default for Pictures {
-    fn default() -> Self {
-        Self { count: 24 }
-    }
 }
 
 mod defaults {

@@ -1,11 +1,14 @@
 //! What must hold between and beyond the types of a recipe's values.
 
+use std::collections::HashSet;
+
 use bauta_data::DataError;
 use bauta_masking::{Grid, MaskError};
 
 use crate::error::{Place, RecipeError};
+use crate::eval::{Eval, Protocol};
 use crate::finetune::FineTune;
-use crate::schema::{Decoder, Eval, Model, Recipe, Train};
+use crate::schema::{Decoder, Model, Recipe, Train};
 
 /// Values that make no sense, alone or together; the message names key and value.
 #[derive(Debug, PartialEq)]
@@ -140,9 +143,10 @@ impl Train {
 }
 
 impl Eval {
-    fn check(&self) -> Result<(), Violation> {
+    pub(crate) fn check(&self) -> Result<(), Violation> {
+        let Self { linear, few_shot, semi, .. } = self;
+        no_repeats("eval.protocols", self.protocols.iter().map(|protocol| protocol.name()))?;
         self.finetune.as_ref().map_or(Ok(()), FineTune::check)?;
-        let linear = &self.linear;
         if let Some(limit) = self.limit {
             at_least_one("eval.limit", limit)?;
         }
@@ -153,8 +157,36 @@ impl Eval {
         positive("eval.linear.base_lr", linear.base_lr)?;
         non_negative("eval.linear.weight_decay", linear.weight_decay)?;
         let warmup = linear.warmup_epochs;
-        check_warmup("eval.linear.warmup_epochs", warmup, "eval.linear.epochs", linear.epochs)
+        check_warmup("eval.linear.warmup_epochs", warmup, "eval.linear.epochs", linear.epochs)?;
+        for &shots in &few_shot.shots {
+            at_least_one("eval.few_shot.shots", shots)?;
+        }
+        no_repeats("eval.few_shot.shots", &few_shot.shots)?;
+        at_least_one("eval.few_shot.draws", few_shot.draws as usize)?;
+        for &percent in &semi.percents {
+            ensure(percent > 0.0 && percent <= 100.0, &["eval.semi.percents"], || {
+                format!("eval.semi.percents holds {percent}, which is outside (0, 100]")
+            })?;
+        }
+        no_repeats("eval.semi.percents", &semi.percents)?;
+        at_least_one("eval.semi.epochs", semi.epochs as usize)?;
+        at_least_one("eval.semi.batch_size", semi.batch_size)?;
+        if self.protocols.contains(&Protocol::Semi) {
+            check_warmup("eval.linear.warmup_epochs", warmup, "eval.semi.epochs", semi.epochs)?;
+        }
+        Ok(())
     }
+}
+
+/// Results are named by what a list holds, so it must hold each once.
+fn no_repeats<T: ToString>(
+    key: &'static str,
+    values: impl IntoIterator<Item = T>,
+) -> Result<(), Violation> {
+    let mut seen = HashSet::new();
+    values.into_iter().map(|value| value.to_string()).try_for_each(|value| {
+        ensure(seen.insert(value.clone()), &[key], || format!("{key} holds {value} twice"))
+    })
 }
 
 /// Sine and cosine of two coordinates share the width equally; so do the heads.

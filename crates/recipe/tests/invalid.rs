@@ -141,6 +141,21 @@ fn an_error_in_an_override_names_the_override() {
         ("eval.knn.k=0", "eval.knn.k 0 is less than 1"),
         ("eval.knn.temperature=0", "eval.knn.temperature 0 is not a finite number above 0"),
         ("eval.linear.warmup_epochs=99", "eval.linear.warmup_epochs 99 is longer than the run"),
+        (
+            "eval.linear.optimizer=adam",
+            "eval.linear.optimizer \"adam\" is not known; did you mean sgd?; known: sgd, lars",
+        ),
+        (
+            "eval.protocols=[\"few_shot\"]",
+            "eval.protocols \"few_shot\" is not known; did you mean few-shot?; known: knn, linear, \
+             few-shot, semi",
+        ),
+        ("eval.protocols=[\"knn\", \"knn\"]", "eval.protocols holds knn twice"),
+        ("eval.few_shot.shots=[1, 0]", "eval.few_shot.shots 0 is less than 1"),
+        ("eval.few_shot.draws=0", "eval.few_shot.draws 0 is less than 1"),
+        ("eval.semi.percents=[101]", "eval.semi.percents holds 101, which is outside (0, 100]"),
+        ("eval.semi.percents=[1, 1.0]", "eval.semi.percents holds 1 twice"),
+        ("eval.semi.epochs=0", "eval.semi.epochs 0 is less than 1"),
         ("about.minutes=-1", "about.minutes -1 is not a finite number of at least 0"),
     ] {
         let error = error_of_override(assignment);

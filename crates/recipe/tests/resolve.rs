@@ -5,7 +5,10 @@ mod valid;
 use std::path::Path;
 
 use bauta_masking::Strategy;
-use bauta_recipe::{Features, ImageSize, Layers, Precision, Recipe, TargetKind, known_keys};
+use bauta_recipe::{
+    Eval, Features, ImageSize, Layers, Precision, ProbeOptimizer, Protocol, Recipe, TargetKind,
+    known_keys,
+};
 use proptest::prelude::*;
 
 fn parse(text: &str, quick: bool, set: &[&str]) -> Recipe {
@@ -97,9 +100,38 @@ fn the_names_of_enums_are_the_names_in_files() {
         let assignment = format!("target.kind={}", kind.name());
         assert_eq!(parse(valid::RECIPE, false, &[&assignment]).target.kind, kind);
     }
+    for protocol in Protocol::ALL {
+        let assignment = format!("eval.protocols=[\"{}\"]", protocol.name());
+        assert_eq!(parse(valid::RECIPE, false, &[&assignment]).eval.protocols, [protocol]);
+    }
     for strategy in Strategy::ALL {
         let assignment = format!("mask.strategy={}", strategy.name());
         assert_eq!(parse(valid::RECIPE, false, &[&assignment]).mask.strategy, strategy);
+    }
+}
+
+#[test]
+fn evaluation_alone_takes_its_own_keys() {
+    let set = |assignments: &[&str]| {
+        Eval::from_overrides(&assignments.iter().map(|&text| text.to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(set(&[]).unwrap(), Eval::default());
+    let changed = set(&["eval.linear.optimizer=lars", "eval.semi.percents=[2, 0.5]"]).unwrap();
+    assert_eq!(changed.linear.optimizer, ProbeOptimizer::Lars);
+    assert_eq!(changed.semi.percents, [2.0, 0.5]);
+    for (assignment, message) in [
+        ("eval.knn.k=0", "--set eval.knn.k=0: eval.knn.k 0 is less than 1"),
+        (
+            "eval.lineer.epochs=1",
+            "--set eval.lineer.epochs=1: unknown key eval.lineer.epochs; \
+             did you mean eval.linear.epochs?",
+        ),
+        (
+            "train.epochs=1",
+            "--set train.epochs=1: unknown key train.epochs; did you mean eval.linear.epochs?",
+        ),
+    ] {
+        assert_eq!(set(&[assignment]).unwrap_err().to_string(), message);
     }
 }
 

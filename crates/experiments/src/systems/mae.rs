@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use bauta_backbones::{
     Flops, ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices,
-    VisionTransformer, VitConfig, VitMaeConfig, class_token, mean_of_patches,
+    VisionTransformer, VitConfig, VitMaeConfig,
 };
 use bauta_data::Statistics;
 use bauta_masking::{MaskPlan, MaskStrategy};
@@ -18,7 +18,7 @@ use bauta_targets::{PixelTarget, Target};
 use bauta_train::{Objective, TrainError};
 use tch::{Device, Tensor};
 
-use super::{ImageSystem, MaskedBatch, pixels};
+use super::{ImageSystem, MaskedBatch, pixels, whole_image_features};
 
 /// The masked autoencoder: encoder, decoder, target, and how masks are drawn.
 pub struct Mae {
@@ -75,11 +75,7 @@ impl ImageSystem for Mae {
     }
 
     fn features(&self, pixels: &Tensor) -> Result<Tensor> {
-        let tokens = self.encoder.forward_all(&self.normalization.normalize(pixels))?;
-        Ok(match self.features {
-            Features::Cls => class_token(&tokens),
-            Features::Mean => mean_of_patches(&tokens),
-        })
+        whole_image_features(&self.encoder, &self.normalization, self.features, pixels)
     }
 
     fn attention(&self, pixels: &Tensor) -> Result<Tensor> {

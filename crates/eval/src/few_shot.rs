@@ -1,0 +1,145 @@
+//! Few-shot ridge regression: what a handful of labelled images a class is worth.
+//!
+//! One-hot labels are regressed on standardised features in closed form, so there
+//! is no schedule to tune. With the centred shots X = U S Vᵀ, centred labels Y and
+//! strength λ the weights are W = V S/(S² + λ) Uᵀ Y, and the prediction for shot i
+//! had it been left out follows without fitting anew: its residual is the fitted
+//! one over 1 − hᵢ, with h the diagonal of U S²/(S² + λ) Uᵀ + 1/n. The λ of least
+//! squared residual over all shots is taken; the test split has no say.
+//!
+//! The features are standardised by the whole training split: that uses images
+//! beyond the shots, but none of their labels.
+
+use tch::{Kind, Tensor};
+
+use crate::subset::{class_balanced, enough};
+use crate::{EvalError, Evaluator, Features, Metrics, Split};
+
+/// Strengths λ that are tried, over the number of features.
+const LADDER: [f64; 7] = [1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3];
+
+/// Classifies by ridge regression on `shots` training samples of each class.
+///
+/// With 5 shots the metrics are `few_shot_5_top1`, the mean over the draws, and
+/// `few_shot_5_top1_std`, their standard deviation, where there are two draws or more.
+#[derive(Clone, Debug)]
+pub struct FewShotRidge {
+    shots: usize,
+    draws: u32,
+}
+
+impl FewShotRidge {
+    /// Learns from `shots` samples a class, `draws` times anew.
+    ///
+    /// # Errors
+    /// [`EvalError::Setting`] unless both are at least 1.
+    pub fn new(shots: usize, draws: u32) -> Result<Self, EvalError> {
+        let settings = [
+            ("eval.few_shot.shots", shots),
+            ("eval.few_shot.draws", draws.try_into().unwrap_or(1)),
+        ];
+        match settings.into_iter().find(|&(_, value)| value == 0) {
+            Some((name, _)) => Err(EvalError::Setting { name, value: 0.0, expected: "at least 1" }),
+            None => Ok(Self { shots, draws }),
+        }
+    }
+
+    /// Predicts the classes \[N\] of the test samples, i64, from the training
+    /// samples with these indices.
+    ///
+    /// `features` should be [standardised](Features::standardized).
+    ///
+    /// # Panics
+    /// When there are fewer than two shots, or an index beyond the training split.
+    pub fn predict(features: &Features, shots: &[usize]) -> Tensor {
+        assert!(shots.len() > 1, "{} shots; two classes have at least two", shots.len());
+        tch::no_grad(|| Ridge::fit(features.train(), shots, features.classes()))
+            .predict(features.test())
+    }
+}
+
+impl Evaluator for FewShotRidge {
+    fn name(&self) -> &str {
+        "few-shot"
+    }
+
+    fn settings(&self) -> String {
+        format!(
+            "ridge on {} images a class, strength by leaving one out, mean of {} draws",
+            self.shots, self.draws
+        )
+    }
+
+    fn labelled(&self, counts: &[usize]) -> Result<usize, EvalError> {
+        enough(counts, self.shots)?;
+        Ok(self.shots * counts.len())
+    }
+
+    /// # Errors
+    /// [`EvalError::TooFew`] when a class has fewer than so many training samples.
+    fn evaluate(&self, features: &Features, seed: u64) -> Result<Metrics, EvalError> {
+        let labels = features.train().labels_on_host();
+        let classes = features.classes() as usize;
+        self.labelled(&features.training_counts())?;
+        let features = features.standardized();
+        let mut accuracies = Vec::new();
+        for draw in 0..self.draws {
+            let shots = class_balanced(&labels, classes, self.shots, seed, draw.into())?;
+            let correct = Self::predict(&features, &shots).eq_tensor(features.test().labels());
+            accuracies.push(correct.mean(Kind::Double).double_value(&[]));
+        }
+        let name = format!("few_shot_{}_top1", self.shots);
+        let draws = accuracies.len() as f64;
+        let mean = accuracies.iter().sum::<f64>() / draws;
+        let mut metrics = Metrics::from_iter([(name.clone(), mean)]);
+        if accuracies.len() > 1 {
+            let squares: f64 = accuracies.iter().map(|accuracy| (accuracy - mean).powi(2)).sum();
+            metrics.extend([(name + "_std", (squares / (draws - 1.0)).sqrt())]);
+        }
+        Ok(metrics)
+    }
+}
+
+/// A fitted regression: scores are (x − mean) W + offset.
+struct Ridge {
+    mean: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+}
+
+impl Ridge {
+    fn fit(train: &Split, shots: &[usize], classes: i64) -> Self {
+        let shots: Vec<i64> = shots.iter().map(|&shot| shot as i64).collect();
+        let shots = Tensor::from_slice(&shots).to_device(train.features().device());
+        let centred = |tensor: Tensor| {
+            let mean = tensor.mean_dim([0].as_slice(), true, Kind::Double);
+            (tensor - &mean, mean)
+        };
+        let samples = train.features().index_select(0, &shots).to_kind(Kind::Double);
+        let labels = train.labels().index_select(0, &shots).one_hot(classes).to_kind(Kind::Double);
+        let ((samples, mean), (labels, offset)) = (centred(samples), centred(labels));
+        let (left, singular, right) = samples.svd(true, true);
+        let along = left.transpose(0, 1).matmul(&labels);
+        let squares = singular.square();
+
+        let strengths = LADDER.map(|ratio| ratio * train.width() as f64);
+        let errors = strengths.map(|strength| {
+            let shrink = &squares / (&squares + strength);
+            let residual = &labels - left.matmul(&(shrink.unsqueeze(1) * &along));
+            let leverage = left.square().matmul(&shrink) + 1.0 / shots.numel() as f64;
+            (residual / (1.0_f64 - leverage).unsqueeze(1)).square().mean(Kind::Double)
+        });
+        let best = Tensor::stack(&errors, 0).argmin(0, false).int64_value(&[]) as usize;
+        let inverse = &singular / (&squares + strengths[best]);
+        let weight = right.matmul(&(inverse.unsqueeze(1) * along));
+        let [mean, weight, offset] =
+            [mean, weight, offset].map(|tensor| tensor.to_kind(Kind::Float));
+        Self { mean, weight, offset }
+    }
+
+    fn predict(&self, split: &Split) -> Tensor {
+        // (x − mean) W without a copy of all features.
+        let offset = &self.offset - self.mean.matmul(&self.weight);
+        (split.features().matmul(&self.weight) + offset).argmax(1, false)
+    }
+}

@@ -1,0 +1,221 @@
+//! What a recipe may say of evaluation: the `eval` table.
+//!
+//! A protocol runs if `eval.protocols` names it; its settings stand in the table
+//! of its name. `bauta evaluate` reads the same table without a recipe around it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::finetune::FineTune;
+
+/// What is measured at the end, on the official test split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Eval {
+    /// What is measured.
+    pub protocols: Vec<Protocol>,
+    /// What stands for an image.
+    pub features: Features,
+    /// Measure on this many training images only (the first that are trained on).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Measure raw pixels and the untrained network too.
+    pub baselines: bool,
+    /// Weighted k-nearest neighbours.
+    pub knn: Knn,
+    /// Linear probe.
+    pub linear: Linear,
+    /// Ridge regression on a few images a class.
+    pub few_shot: FewShot,
+    /// Linear probe on a fraction of the training split.
+    pub semi: Semi,
+    /// Reconstruction pictures.
+    pub pictures: Pictures,
+    /// Fine-tuning, only where the section is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finetune: Option<FineTune>,
+}
+
+impl Default for Eval {
+    fn default() -> Self {
+        Self {
+            protocols: vec![Protocol::Knn, Protocol::Linear],
+            features: Features::default(),
+            limit: None,
+            baselines: true,
+            knn: Knn::default(),
+            linear: Linear::default(),
+            few_shot: FewShot::default(),
+            semi: Semi::default(),
+            pictures: Pictures::default(),
+            finetune: None,
+        }
+    }
+}
+
+/// Protocols on frozen features, by the names that recipes and commands use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// Weighted k-nearest neighbours: `eval.knn`.
+    Knn,
+    /// Linear probe: `eval.linear`.
+    Linear,
+    /// Ridge regression on a few images a class: `eval.few_shot`.
+    FewShot,
+    /// Linear probe on a fraction of the training split: `eval.semi`.
+    Semi,
+}
+
+impl Protocol {
+    /// Every protocol, in the order of the documentation.
+    pub const ALL: [Self; 4] = [Self::Knn, Self::Linear, Self::FewShot, Self::Semi];
+
+    /// The name that recipes use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Knn => "knn",
+            Self::Linear => "linear",
+            Self::FewShot => "few-shot",
+            Self::Semi => "semi",
+        }
+    }
+}
+
+/// What stands for an image, from the final layer norm's output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Features {
+    /// Mean of the patch tokens.
+    #[default]
+    Mean,
+    /// The class token.
+    Cls,
+}
+
+impl Features {
+    /// Both, in the order of the documentation.
+    pub const ALL: [Self; 2] = [Self::Mean, Self::Cls];
+
+    /// The name that recipes use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Cls => "cls",
+        }
+    }
+
+    /// What it is, in words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Mean => "mean of the patch tokens",
+            Self::Cls => "class token",
+        }
+    }
+}
+
+/// Weighted k-nearest neighbours on standardised features, cosine similarity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Knn {
+    /// Neighbours that vote.
+    pub k: usize,
+    /// Votes are weighted by exp(similarity / temperature).
+    pub temperature: f64,
+}
+
+impl Default for Knn {
+    fn default() -> Self {
+        Self { k: 20, temperature: 0.07 }
+    }
+}
+
+/// Linear probe: batch norm without affine parameters, then one linear layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Linear {
+    /// How the layer steps.
+    pub optimizer: ProbeOptimizer,
+    /// Passes over the training features.
+    pub epochs: u32,
+    /// Features in one step.
+    pub batch_size: usize,
+    /// Learning rate at 256 features a step.
+    pub base_lr: f64,
+    /// Length of the linear warm-up, in epochs.
+    pub warmup_epochs: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+}
+
+impl Default for Linear {
+    fn default() -> Self {
+        Self {
+            optimizer: ProbeOptimizer::Sgd,
+            epochs: 30,
+            batch_size: 512,
+            base_lr: 0.1,
+            warmup_epochs: 1.0,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+/// How a linear probe steps; momentum is 0.9 in both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProbeOptimizer {
+    /// Plain gradient descent.
+    #[default]
+    Sgd,
+    /// LARS with trust coefficient 0.001, as MAE's reference.
+    Lars,
+}
+
+/// Ridge regression to one-hot labels, on a few training images of each class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FewShot {
+    /// Images a class; each number is measured on its own.
+    pub shots: Vec<usize>,
+    /// Draws of the images, over which mean and deviation are taken.
+    pub draws: u32,
+}
+
+impl Default for FewShot {
+    fn default() -> Self {
+        Self { shots: vec![1, 5, 10], draws: 10 }
+    }
+}
+
+/// Linear probe on a class-balanced part of the training split; what is not said
+/// here is as `eval.linear` says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Semi {
+    /// Per cent of the training images; each number is measured on its own.
+    pub percents: Vec<f64>,
+    /// Passes over those images.
+    pub epochs: u32,
+    /// Features in one step.
+    pub batch_size: usize,
+}
+
+impl Default for Semi {
+    fn default() -> Self {
+        Self { percents: vec![1.0, 10.0], epochs: 100, batch_size: 64 }
+    }
+}
+
+/// Reconstruction pictures of the first test images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pictures {
+    /// How many images.
+    pub count: usize,
+}
+
+impl Default for Pictures {
+    fn default() -> Self {
+        Self { count: 24 }
+    }
+}
