@@ -32,6 +32,7 @@
 //! # Ok::<(), bauta_eval::EvalError>(())
 //! ```
 
+pub mod dense;
 mod error;
 mod evaluator;
 mod features;
