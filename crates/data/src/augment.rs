@@ -5,8 +5,8 @@
 //! pre-training of MAE (arXiv 2111.06377, A.1): a random resized crop of 20 to
 //! 100 % of the area and a horizontal flip, nothing else.
 
-mod region;
-mod resize;
+pub(crate) mod region;
+pub(crate) mod resize;
 
 use std::cell::RefCell;
 
