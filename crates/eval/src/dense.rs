@@ -5,7 +5,14 @@
 //! average precision against pycocotools.
 
 mod average_precision;
+mod convolution;
+mod detector;
 mod iou;
+mod pictures;
+mod segmentation;
 
 pub use average_precision::{AveragePrecision, Detection, DetectionScores, TruthBox};
+pub use detector::{BoxBatch, Decoding, DetectionHead, DetectionLoss, Predictions, suppressed};
 pub use iou::ConfusionMatrix;
+pub use pictures::{paint_boxes, paint_classes};
+pub use segmentation::{SegmentationHead, SegmentationKind, UperNet, segmentation_loss};
