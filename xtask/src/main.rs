@@ -64,6 +64,10 @@ enum Task {
     Import(program::Arguments),
     /// Write a model folder under Hugging Face's or timm's names
     Export(program::Arguments),
+    /// Train and measure a segmentation head on a model folder
+    Segment(program::Arguments),
+    /// Train and measure a detection head on a model folder
+    Detect(program::Arguments),
     /// Run all tests, after setting libtorch up if it is missing
     Test,
     /// Run the benches, or the one named; or time training, or compare with PyTorch
@@ -116,6 +120,8 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Forward(rest) => return program::program(workspace, "forward", rest),
         Task::Import(rest) => return program::program(workspace, "import", rest),
         Task::Export(rest) => return program::program(workspace, "export", rest),
+        Task::Segment(rest) => return program::program(workspace, "segment", rest),
+        Task::Detect(rest) => return program::program(workspace, "detect", rest),
         Task::Fixtures => fixtures::fixtures(workspace),
         Task::Test => test::test(workspace),
         Task::Bench(arguments) => return bench::bench(workspace, &arguments),

@@ -1,4 +1,4 @@
-//! `forward`, `import`, `export`: commands of the training program, after
+//! `forward`, `import`, `export`, `segment`, `detect`: commands of the training program, after
 //! whatever set-up is missing.
 
 use std::ffi::OsString;

@@ -8,11 +8,13 @@ mod ade20k;
 mod batches;
 mod coco;
 mod composed;
+mod first;
 
 pub use ade20k::Ade20k;
 pub use batches::{DenseBatch, DenseBatches};
 pub use coco::Coco;
 pub use composed::{ComposedConfig, ComposedDigits};
+pub use first::FirstScenes;
 
 use crate::error::DataError;
 use crate::image::Image;

@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, reason = "this crate is the program; it talks to people")]
 
 pub mod data;
+pub mod dense;
 mod evaluation;
 pub mod forward;
 pub mod interchange;

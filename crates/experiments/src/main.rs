@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use bauta_backbones::{ModelFolder, Naming, Unsaid};
+use bauta_experiments::dense::{self, DenseArguments, HeadName};
 use bauta_experiments::forward::forward;
 use bauta_experiments::run::{RunEnd, RunOptions, run, stop_on_signals};
 use bauta_experiments::{interchange, report, throughput};
@@ -98,6 +99,16 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Train a head that gives every pixel a class, and measure its mean IoU.
+    Segment {
+        #[command(flatten)]
+        arguments: DenseArguments,
+        /// The head.
+        #[arg(long, value_enum, default_value_t = HeadName::Linear)]
+        head: HeadName,
+    },
+    /// Train a head that draws boxes around objects, and measure its average precision.
+    Detect(DenseArguments),
     /// Write a run's report.html anew.
     Report {
         /// The run folder.
@@ -180,6 +191,8 @@ fn execute(command: Command) -> Result<()> {
             print!("{measured}");
             json.map_or(Ok(()), |file| measured.write(&file))
         }
+        Command::Segment { arguments, head } => dense::segment(&arguments, head),
+        Command::Detect(arguments) => dense::detect(&arguments),
         Command::Report { folder } => {
             report::write(&folder)?;
             println!("report: {}", folder.join("report.html").display());

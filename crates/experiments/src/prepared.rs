@@ -122,7 +122,7 @@ impl Prepared {
     }
 }
 
-fn choose_device(wanted: bauta_recipe::Device) -> Result<Device> {
+pub(crate) fn choose_device(wanted: bauta_recipe::Device) -> Result<Device> {
     use bauta_recipe::Device as Wanted;
     if wanted == Wanted::Cpu {
         return Ok(Device::Cpu);
@@ -139,7 +139,7 @@ fn choose_device(wanted: bauta_recipe::Device) -> Result<Device> {
 }
 
 /// Gives libtorch its threads; they are part of a run's result (sums are split by thread).
-fn choose_threads(wanted: usize) -> usize {
+pub(crate) fn choose_threads(wanted: usize) -> usize {
     let threads = match wanted {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         threads => threads,
