@@ -79,6 +79,10 @@ enum Task {
     Finetune(program::Arguments),
     /// Measure the features of a model folder on a data set, after fetching it
     Evaluate(program::Arguments),
+    /// Train and measure a segmentation head on a model folder
+    Segment(program::Arguments),
+    /// Train and measure a detection head on a model folder
+    Detect(program::Arguments),
     /// Run all tests, after setting libtorch up if it is missing
     Test,
     /// Run the benches, or the one named; or time training, or compare with PyTorch
@@ -137,6 +141,8 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Export(rest) => return program::program(workspace, "export", rest),
         Task::Finetune(rest) => return program::with_data(workspace, "finetune", rest),
         Task::Evaluate(rest) => return evaluate::evaluate(workspace, rest),
+        Task::Segment(rest) => return program::program(workspace, "segment", rest),
+        Task::Detect(rest) => return program::program(workspace, "detect", rest),
         Task::Fixtures => fixtures::fixtures(workspace),
         Task::Test => test::test(workspace),
         Task::Bench(arguments) => return bench::bench(workspace, &arguments),

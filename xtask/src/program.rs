@@ -1,5 +1,5 @@
-//! `forward`, `import`, `export`, `embed`, `reconstruct`, `finetune`: commands of the training
-//! program, after whatever set-up is missing.
+//! Commands of the training program, such as `forward`, `import`, `finetune` and
+//! `segment`, after whatever set-up is missing.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

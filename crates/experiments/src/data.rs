@@ -57,7 +57,7 @@ impl Splits {
 }
 
 /// Where the cache holds a data set; `cargo xtask run` has fetched it by now.
-fn cached(name: DatasetName) -> Result<PathBuf> {
+pub(crate) fn cached(name: DatasetName) -> Result<PathBuf> {
     let package = name
         .package()
         .with_context(|| format!("{name} needs a root, the folder that it lies in"))?;

@@ -11,6 +11,7 @@
 
 pub mod compare;
 pub mod data;
+pub mod dense;
 pub mod evaluate;
 mod evaluation;
 pub mod finetuning;

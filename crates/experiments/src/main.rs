@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use bauta_backbones::{ModelFolder, Naming, Unsaid};
 use bauta_data::DatasetName;
+use bauta_experiments::dense::{self, DenseArguments, HeadName};
 use bauta_experiments::forward::forward;
 use bauta_experiments::looking::{self, Reconstruct};
 use bauta_experiments::run::{RunEnd, RunOptions, run, stop_on_signals};
@@ -147,6 +148,16 @@ enum Command {
     Reproduce(reproduce::Arguments),
     /// Set runs side by side.
     Compare(compare::Arguments),
+    /// Train a head that gives every pixel a class, and measure its mean IoU.
+    Segment {
+        #[command(flatten)]
+        arguments: DenseArguments,
+        /// The head.
+        #[arg(long, value_enum, default_value_t = HeadName::Linear)]
+        head: HeadName,
+    },
+    /// Train a head that draws boxes around objects, and measure its average precision.
+    Detect(DenseArguments),
     /// Write a run's report.html anew.
     Report {
         /// The run folder.
@@ -307,6 +318,8 @@ fn execute(command: Command) -> Result<()> {
         }
         Command::Reproduce(arguments) => reproduce::reproduce(&arguments, stop_on_signals()?),
         Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Segment { arguments, head } => dense::segment(&arguments, head),
+        Command::Detect(arguments) => dense::detect(&arguments),
         Command::Report { folder } => {
             report::write(&folder)?;
             println!("report: {}", folder.join("report.html").display());

@@ -4,21 +4,21 @@ use bauta_masking::RandomStream;
 
 /// A rectangle of whole pixels within an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Region {
-    pub(super) top: usize,
-    pub(super) left: usize,
-    pub(super) height: usize,
-    pub(super) width: usize,
+pub(crate) struct Region {
+    pub(crate) top: usize,
+    pub(crate) left: usize,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
 }
 
 impl Region {
     /// All of an image.
-    pub(super) fn whole(height: usize, width: usize) -> Self {
+    pub(crate) fn whole(height: usize, width: usize) -> Self {
         Self { top: 0, left: 0, height, width }
     }
 
     /// Its middle, no side longer than `most` times the other.
-    pub(super) fn no_longer_than(self, most: usize) -> Self {
+    pub(crate) fn no_longer_than(self, most: usize) -> Self {
         let height = self.height.min(most * self.width);
         let width = self.width.min(most * self.height);
         let (top, left) = ((self.height - height) / 2, (self.width - width) / 2);
@@ -30,7 +30,7 @@ impl Region {
     /// The area is uniform, the ratio log-uniform; what does not fit is drawn
     /// again, and after ten failures it is the largest central rectangle whose
     /// ratio is allowed.
-    pub(super) fn random(
+    pub(crate) fn random(
         whole: Self,
         scale: [f64; 2],
         ratio: [f64; 2],
@@ -56,7 +56,7 @@ impl Region {
     }
 
     /// Draws a rectangle once and cuts its sides to the image's.
-    pub(super) fn random_clamped(
+    pub(crate) fn random_clamped(
         whole: Self,
         scale: [f64; 2],
         ratio: [f64; 2],

@@ -13,14 +13,14 @@ use crate::image::Image;
 
 /// A resizer with the buffers that it keeps between images.
 #[derive(Default)]
-pub(super) struct Resizer {
+pub(crate) struct Resizer {
     resizer: fr::Resizer,
     pixels: Vec<u8>,
 }
 
 impl Resizer {
     /// Cuts a region out of an image and resizes it: the filter does not see beyond.
-    pub(super) fn resize(
+    pub(crate) fn resize(
         &mut self,
         image: &Image<'_>,
         region: Region,
@@ -40,7 +40,7 @@ impl Resizer {
     /// `height × width`, placed like torchvision's centre crop.
     // The library could resize to the middle alone, but reads out of bounds
     // where a window begins on a zero of the filter.
-    pub(super) fn resize_middle(
+    pub(crate) fn resize_middle(
         &mut self,
         image: &Image<'_>,
         region: Region,
@@ -85,7 +85,7 @@ impl Resizer {
 }
 
 /// Where a centred part of size `inner` begins, rounded like torchvision's.
-pub(super) fn middle(outer: usize, inner: usize) -> usize {
+pub(crate) fn middle(outer: usize, inner: usize) -> usize {
     ((outer - inner) as f64 / 2.0).round_ties_even() as usize
 }
 

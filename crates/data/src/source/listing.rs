@@ -30,7 +30,7 @@ pub(super) fn split_folder(split: Split, root: &Path) -> Result<PathBuf, DataErr
 }
 
 /// Lists what lies directly in a folder, by name, without hidden entries.
-pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut paths = fs::read_dir(folder)
         .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>())
         .map_err(DataError::io(folder))?;
@@ -45,7 +45,7 @@ pub(super) fn is_hidden(path: &Path) -> bool {
 }
 
 /// Whether a name ends like that of a JPEG, PNG or WebP file.
-pub(super) fn is_picture(path: &Path) -> bool {
+pub(crate) fn is_picture(path: &Path) -> bool {
     path.extension().and_then(|extension| extension.to_str()).is_some_and(|extension| {
         ["jpg", "jpeg", "png", "webp"].iter().any(|known| extension.eq_ignore_ascii_case(known))
     })

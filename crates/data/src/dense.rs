@@ -1,0 +1,128 @@
+//! Images whose pixels are labelled, or whose objects have boxes.
+//!
+//! A [`DenseSource`] gives an image together with what is to be predicted of it:
+//! a class for every pixel ([`LabelMap`]), objects with boxes and masks
+//! ([`Object`]), or both.
+
+mod ade20k;
+mod batches;
+mod coco;
+mod composed;
+mod first;
+
+pub use ade20k::Ade20k;
+pub use batches::{DenseBatch, DenseBatches};
+pub use coco::Coco;
+pub use composed::{ComposedConfig, ComposedDigits};
+pub use first::FirstScenes;
+
+use crate::error::DataError;
+use crate::image::Image;
+use crate::source::Statistics;
+
+/// The label of pixels that neither teach nor count.
+pub const IGNORED: u8 = 255;
+
+/// The class of every pixel, row by row; [`IGNORED`] where there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelMap {
+    /// Height in pixels.
+    pub height: usize,
+    /// Width in pixels.
+    pub width: usize,
+    /// `height · width` labels.
+    pub labels: Vec<u8>,
+}
+
+/// Which pixels belong to an object, row by row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectMask {
+    /// Height in pixels.
+    pub height: usize,
+    /// Width in pixels.
+    pub width: usize,
+    /// `height · width` pixels.
+    pub inside: Vec<bool>,
+}
+
+impl ObjectMask {
+    /// Number of the object's pixels.
+    pub fn area(&self) -> usize {
+        self.inside.iter().filter(|&&inside| inside).count()
+    }
+
+    /// The smallest box around the object: left, top, width and height; none for
+    /// an object without pixels.
+    pub fn bounds(&self) -> Option<[f64; 4]> {
+        let columns = |row: &[bool]| {
+            let first = row.iter().position(|&inside| inside)?;
+            Some((first, row.iter().rposition(|&inside| inside)?))
+        };
+        let mut bounds: Option<[usize; 4]> = None;
+        for (y, row) in self.inside.chunks_exact(self.width).enumerate() {
+            if let Some((first, last)) = columns(row) {
+                let [left, top, right, _] = bounds.unwrap_or([first, y, last, y]);
+                bounds = Some([left.min(first), top, right.max(last), y]);
+            }
+        }
+        let [left, top, right, bottom] = bounds?;
+        Some([left, top, right - left + 1, bottom - top + 1].map(|side| side as f64))
+    }
+}
+
+/// One object of an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    /// Its class, an index into [`DenseSource::object_classes`].
+    pub class: u32,
+    /// Left, top, width and height in pixels.
+    pub bbox: [f64; 4],
+    /// Area in pixels, of its mask where the source knows one.
+    pub area: f64,
+    /// Whether it stands for a crowd that nobody has told apart.
+    pub crowd: bool,
+    /// Its pixels.
+    pub mask: Option<ObjectMask>,
+}
+
+/// An image and what is known of it.
+#[derive(Clone, Debug)]
+pub struct DenseSample {
+    /// The image.
+    pub image: Image<'static>,
+    /// The class of every pixel, of the image's size.
+    pub labels: Option<LabelMap>,
+    /// Its objects.
+    pub objects: Vec<Object>,
+}
+
+/// A finite collection of densely labelled images with random access.
+///
+/// Indices run from 0 to `len() - 1`; the methods that take one panic beyond.
+pub trait DenseSource: Send + Sync {
+    /// Number of images.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Names of the pixels' classes; empty where pixels have none.
+    fn pixel_classes(&self) -> &[String];
+
+    /// Names of the objects' classes; empty where there are no objects.
+    fn object_classes(&self) -> &[String];
+
+    /// Reads an image and its labels.
+    ///
+    /// # Errors
+    /// When a file cannot be read or decoded, or image and labels differ in size.
+    fn sample(&self, index: usize) -> Result<DenseSample, DataError>;
+
+    /// Says which image that is, for messages.
+    fn describe(&self, index: usize) -> String;
+
+    /// Mean and deviation of the channels, to normalise with.
+    fn statistics(&self) -> Statistics;
+}

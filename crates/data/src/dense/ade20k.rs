@@ -1,0 +1,220 @@
+//! ADE20K's scene parsing benchmark, or any folder of its form (Zhou et al. 2017).
+//!
+//! `images/{training,validation}/*.jpg` and, under the same names,
+//! `annotations/{training,validation}/*.png` of one grey byte a pixel: 0 is not
+//! labelled, 1 … 150 are the classes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{DenseSample, DenseSource, IGNORED, LabelMap};
+use crate::dataset::Split;
+use crate::error::DataError;
+use crate::image::Image;
+use crate::source::Statistics;
+use crate::source::listing::{entries, is_picture};
+
+/// Classes of the benchmark.
+const CLASSES: usize = 150;
+
+/// Photos with a class for every pixel, in the order of their names.
+#[derive(Debug)]
+pub struct Ade20k {
+    pairs: Vec<[PathBuf; 2]>,
+    classes: Vec<String>,
+}
+
+impl Ade20k {
+    /// Lists the images and annotations of a split below `root`.
+    ///
+    /// Class k of the files (from 1) becomes k - 1, and 0 becomes [`IGNORED`]. Classes bear
+    /// the names of `objectInfo150.txt` where that lies in `root`, and their
+    /// numbers otherwise.
+    ///
+    /// # Errors
+    /// When folders or images are missing, or an image has no annotation.
+    pub fn open(split: Split, root: &Path) -> Result<Self, DataError> {
+        let part = match split {
+            Split::Train => "training",
+            Split::Test => "validation",
+        };
+        let folder = |kind: &str| -> Result<PathBuf, DataError> {
+            let folder = root.join(kind).join(part);
+            folder.is_dir().then(|| folder.clone()).ok_or_else(|| DataError::Absent {
+                path: root.to_path_buf(),
+                wanted: format!("folder {kind}/{part}"),
+                remedy: "name the folder that holds ADE20K's `images` and `annotations`".into(),
+            })
+        };
+        let (images, annotations) = (folder("images")?, folder("annotations")?);
+        let mut pairs = Vec::new();
+        for image in entries(&images)?.into_iter().filter(|path| is_picture(path)) {
+            let name = Path::new(image.file_name().unwrap_or_default()).with_extension("png");
+            let annotation = annotations.join(&name);
+            if !annotation.is_file() {
+                return Err(DataError::Absent {
+                    path: annotations,
+                    wanted: name.display().to_string(),
+                    remedy: format!("every image of images/{part} needs its annotation"),
+                });
+            }
+            pairs.push([image, annotation]);
+        }
+        if pairs.is_empty() {
+            let (wanted, remedy) = ("images".to_owned(), "unpack the data set again".to_owned());
+            return Err(DataError::Absent { path: images, wanted, remedy });
+        }
+        Ok(Self { pairs, classes: class_names(root)? })
+    }
+}
+
+impl DenseSource for Ade20k {
+    fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    fn pixel_classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn object_classes(&self) -> &[String] {
+        &[]
+    }
+
+    fn sample(&self, index: usize) -> Result<DenseSample, DataError> {
+        let [image, annotation] = &self.pairs[index];
+        let image = decode(image)?;
+        let labels = read_labels(annotation)?;
+        if (labels.height, labels.width) != (image.height(), image.width()) {
+            let problem = format!(
+                "{} × {} labels for an image of {} × {} pixels",
+                labels.height,
+                labels.width,
+                image.height(),
+                image.width()
+            );
+            return Err(DataError::malformed(annotation, problem));
+        }
+        Ok(DenseSample { image, labels: Some(labels), objects: Vec::new() })
+    }
+
+    fn describe(&self, index: usize) -> String {
+        self.pairs[index][0].display().to_string()
+    }
+
+    fn statistics(&self) -> Statistics {
+        Statistics::IMAGENET
+    }
+}
+
+/// Reads and decodes a picture.
+pub(super) fn decode(path: &Path) -> Result<Image<'static>, DataError> {
+    let file = fs::read(path).map_err(DataError::io(path))?;
+    Image::decode(&file)
+        .map_err(|problem| DataError::Image { image: path.display().to_string(), problem })
+}
+
+/// Reads an annotation: one grey byte a pixel.
+fn read_labels(path: &Path) -> Result<LabelMap, DataError> {
+    let file = fs::read(path).map_err(DataError::io(path))?;
+    let decoded = image::load_from_memory_with_format(&file, image::ImageFormat::Png);
+    let decoded = decoded.map_err(|error| DataError::malformed(path, error))?;
+    let image::DynamicImage::ImageLuma8(grey) = decoded else {
+        let found = decoded.color();
+        let problem = format!("annotations are grey, of 8 bits a pixel; this one is {found:?}");
+        return Err(DataError::malformed(path, problem));
+    };
+    let (width, height) = (grey.width() as usize, grey.height() as usize);
+    let mut labels = grey.into_raw();
+    for label in &mut labels {
+        if usize::from(*label) > CLASSES {
+            let problem = format!("label {label}, of {CLASSES} classes");
+            return Err(DataError::malformed(path, problem));
+        }
+        // 0 wraps to what is ignored.
+        *label = label.wrapping_sub(1);
+    }
+    debug_assert_eq!(0_u8.wrapping_sub(1), IGNORED);
+    Ok(LabelMap { height, width, labels })
+}
+
+/// The last column of `objectInfo150.txt`, below its headings.
+fn class_names(root: &Path) -> Result<Vec<String>, DataError> {
+    let path = root.join("objectInfo150.txt");
+    if !path.is_file() {
+        return Ok((1..=CLASSES).map(|class| format!("class {class}")).collect());
+    }
+    let text = fs::read_to_string(&path).map_err(DataError::io(&path))?;
+    let names = text.lines().skip(1).filter_map(|line| line.split('\t').next_back());
+    let names: Vec<String> = names.map(|name| name.trim().to_owned()).collect();
+    if names.len() != CLASSES {
+        let problem = format!("{} classes below its headings, not {CLASSES}", names.len());
+        return Err(DataError::malformed(&path, problem));
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{DynamicImage, GrayImage, ImageFormat, Luma};
+
+    use super::*;
+    use crate::image::tests::{encode, gradient};
+
+    fn write(path: PathBuf, bytes: &[u8]) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    fn grey(width: u32, height: u32, of: impl Fn(u32, u32) -> u8) -> Vec<u8> {
+        let image = GrayImage::from_fn(width, height, |x, y| Luma([of(x, y)]));
+        encode(&DynamicImage::ImageLuma8(image), ImageFormat::Png)
+    }
+
+    #[test]
+    fn labels_are_shifted_and_the_unlabelled_ignored() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        let photo = encode(&gradient(2, 3, 0), ImageFormat::Jpeg);
+        write(at("images/validation/b.jpg"), &photo);
+        write(at("images/validation/a.jpg"), &photo);
+        write(
+            at("annotations/validation/b.png"),
+            &grey(3, 2, |x, y| [0, 1, 150][x as usize] * (1 - y as u8)),
+        );
+        let missing = Ade20k::open(Split::Test, root.path()).unwrap_err().to_string();
+        assert!(missing.contains("a.png"), "{missing}");
+        write(at("annotations/validation/a.png"), &grey(3, 2, |_, _| 7));
+
+        let found = Ade20k::open(Split::Test, root.path()).unwrap();
+        assert_eq!((found.len(), found.pixel_classes().len()), (2, 150));
+        let sample = found.sample(1).unwrap();
+        assert_eq!((sample.image.height(), sample.image.width()), (2, 3));
+        assert_eq!(sample.labels.unwrap().labels, [255, 0, 149, 255, 255, 255]);
+        assert!(found.describe(1).ends_with("b.jpg"));
+        let absent = Ade20k::open(Split::Train, root.path()).unwrap_err().to_string();
+        assert!(absent.contains("images/training"), "{absent}");
+    }
+
+    #[test]
+    fn annotations_of_another_kind_size_or_class_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        write(at("images/training/a.jpg"), &encode(&gradient(4, 5, 0), ImageFormat::Jpeg));
+        let colour = encode(&gradient(4, 5, 0), ImageFormat::Png);
+        for (bytes, word) in [
+            (grey(5, 4, |_, _| 151), "label 151"),
+            (grey(4, 5, |_, _| 1), "5 × 4 labels for an image of 4 × 5"),
+            (colour, "grey"),
+            (b"not a png".to_vec(), "a.png"),
+        ] {
+            write(at("annotations/training/a.png"), &bytes);
+            let source = Ade20k::open(Split::Train, root.path()).unwrap();
+            let error = source.sample(0).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+        write(at("objectInfo150.txt"), b"Idx\tName\n1\twall\n");
+        let error = Ade20k::open(Split::Train, root.path()).unwrap_err().to_string();
+        assert!(error.contains("1 classes"), "{error}");
+    }
+}

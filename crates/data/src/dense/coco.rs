@@ -1,0 +1,253 @@
+//! COCO's instances, or any folder of their form (Lin et al. 2014).
+//!
+//! `annotations/instances_NAME.json` beside the images in `NAME/`, `images/NAME/` or
+//! `images/`, where NAME begins with `train` or `val`, as in `train2017`.
+
+mod segmentation;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Component, Path, PathBuf};
+
+use serde::Deserialize;
+
+use self::segmentation::Segmentation;
+use super::ade20k::decode;
+use super::{DenseSample, DenseSource, Object};
+use crate::dataset::Split;
+use crate::error::DataError;
+use crate::source::Statistics;
+use crate::source::listing::entries;
+
+/// Longest side that an image may claim.
+const LONGEST: usize = 1 << 15;
+
+#[derive(Deserialize)]
+struct Document {
+    images: Vec<ImageEntry>,
+    #[serde(default)]
+    annotations: Vec<Annotation>,
+    categories: Vec<Category>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct ImageEntry {
+    id: u64,
+    file_name: String,
+    height: usize,
+    width: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Annotation {
+    id: u64,
+    image_id: u64,
+    category_id: u64,
+    bbox: [f64; 4],
+    area: Option<f64>,
+    #[serde(default)]
+    iscrowd: u8,
+    segmentation: Option<Segmentation>,
+}
+
+#[derive(Deserialize)]
+struct Category {
+    id: u64,
+    name: String,
+}
+
+/// Photos with boxes and masks of their objects, in the order of their numbers.
+#[derive(Debug)]
+pub struct Coco {
+    annotations: PathBuf,
+    folder: PathBuf,
+    images: Vec<(ImageEntry, Vec<Annotation>)>,
+    /// By the file's number, the class's index.
+    classes: BTreeMap<u64, usize>,
+    names: Vec<String>,
+}
+
+impl Coco {
+    /// Reads the annotations of a split below `root`.
+    ///
+    /// Classes are numbered from 0 in the order of the file's own numbers. Images
+    /// without objects are kept.
+    ///
+    /// # Errors
+    /// When the folder lacks the file or the images, there are several files for the
+    /// split, or the file is malformed: the message names the entry.
+    pub fn open(split: Split, root: &Path) -> Result<Self, DataError> {
+        let (annotations, name) = find(split, root)?;
+        let candidates = [root.join(&name), root.join("images").join(&name), root.join("images")];
+        let folder = candidates.into_iter().find(|folder| folder.is_dir());
+        let folder = folder.ok_or_else(|| DataError::Absent {
+            path: root.to_path_buf(),
+            wanted: format!("folder {name}, images/{name} or images"),
+            remedy: "put the images that the annotations name there".to_owned(),
+        })?;
+        let file = BufReader::new(File::open(&annotations).map_err(DataError::io(&annotations))?);
+        let document: Document = serde_json::from_reader(file)
+            .map_err(|error| DataError::malformed(&annotations, error))?;
+        let (images, classes, names) =
+            index(document).map_err(|problem| DataError::malformed(&annotations, problem))?;
+        Ok(Self { annotations, folder, images, classes, names })
+    }
+
+    fn object(&self, image: &ImageEntry, annotation: &Annotation) -> Result<Object, DataError> {
+        let mask = annotation.segmentation.as_ref();
+        let mask = mask.map(|segmentation| segmentation.mask(image.height, image.width));
+        let mask = mask.transpose().map_err(|problem| {
+            let problem = format!("annotation {}: {problem}", annotation.id);
+            DataError::malformed(&self.annotations, problem)
+        })?;
+        let area = annotation.area.unwrap_or_else(|| match &mask {
+            Some(mask) => mask.area() as f64,
+            None => annotation.bbox[2] * annotation.bbox[3],
+        });
+        Ok(Object {
+            class: self.classes[&annotation.category_id] as u32,
+            bbox: annotation.bbox,
+            area,
+            crowd: annotation.iscrowd == 1,
+            mask,
+        })
+    }
+}
+
+impl DenseSource for Coco {
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn pixel_classes(&self) -> &[String] {
+        &[]
+    }
+
+    fn object_classes(&self) -> &[String] {
+        &self.names
+    }
+
+    fn sample(&self, index: usize) -> Result<DenseSample, DataError> {
+        let (entry, annotations) = &self.images[index];
+        let image = decode(&self.folder.join(&entry.file_name))?;
+        if (image.height(), image.width()) != (entry.height, entry.width) {
+            let problem = format!(
+                "image {} is {} × {} pixels, its file {} × {}",
+                entry.id,
+                entry.height,
+                entry.width,
+                image.height(),
+                image.width()
+            );
+            return Err(DataError::malformed(&self.annotations, problem));
+        }
+        let objects = annotations.iter().map(|annotation| self.object(entry, annotation));
+        Ok(DenseSample { image, labels: None, objects: objects.collect::<Result<_, _>>()? })
+    }
+
+    fn describe(&self, index: usize) -> String {
+        self.folder.join(&self.images[index].0.file_name).display().to_string()
+    }
+
+    fn statistics(&self) -> Statistics {
+        Statistics::IMAGENET
+    }
+}
+
+/// The annotations of a split and the name that its images' folder has too.
+fn find(split: Split, root: &Path) -> Result<(PathBuf, String), DataError> {
+    let start = match split {
+        Split::Train => "train",
+        Split::Test => "val",
+    };
+    let folder = root.join("annotations");
+    let absent = || DataError::Absent {
+        path: root.to_path_buf(),
+        wanted: format!("annotations/instances_{start}….json"),
+        remedy: "name the folder that holds COCO's `annotations` and images".to_owned(),
+    };
+    if !folder.is_dir() {
+        return Err(absent());
+    }
+    let named = |path: PathBuf| {
+        let name = path.file_name()?.to_str()?.strip_prefix("instances_")?.strip_suffix(".json")?;
+        name.starts_with(start).then(|| name.to_owned()).map(|name| (path, name))
+    };
+    let mut found: Vec<_> = entries(&folder)?.into_iter().filter_map(named).collect();
+    match (found.pop(), found.pop()) {
+        (Some((_, last)), Some((_, other))) => Err(DataError::malformed(
+            &folder,
+            format!("both instances_{other}.json and instances_{last}.json; keep one"),
+        )),
+        (only, _) => only.ok_or_else(absent),
+    }
+}
+
+type Indexed = (Vec<(ImageEntry, Vec<Annotation>)>, BTreeMap<u64, usize>, Vec<String>);
+
+/// Checks every entry and brings annotations to their images.
+fn index(document: Document) -> Result<Indexed, String> {
+    let mut categories = document.categories;
+    categories.sort_by_key(|category| category.id);
+    if let Some(twice) = categories.windows(2).find(|pair| pair[0].id == pair[1].id) {
+        return Err(format!("two categories have number {}", twice[0].id));
+    }
+    let classes = categories.iter().enumerate().map(|(at, category)| (category.id, at)).collect();
+    let names: Vec<String> = categories.into_iter().map(|category| category.name).collect();
+
+    let mut images: Vec<_> = document.images.into_iter().map(|image| (image, Vec::new())).collect();
+    images.sort_by_key(|(image, _)| image.id);
+    if images.is_empty() {
+        return Err("it names no images".to_owned());
+    }
+    let mut places = HashMap::with_capacity(images.len());
+    for (place, (image, _)) in images.iter().enumerate() {
+        check_image(image)?;
+        if places.insert(image.id, place).is_some() {
+            return Err(format!("two images have number {}", image.id));
+        }
+    }
+    for annotation in document.annotations {
+        check_annotation(&annotation, &classes)?;
+        let Some(&place) = places.get(&annotation.image_id) else {
+            let Annotation { id, image_id, .. } = annotation;
+            return Err(format!("annotation {id} is of image {image_id}, which is not there"));
+        };
+        images[place].1.push(annotation);
+    }
+    Ok((images, classes, names))
+}
+
+fn check_image(image: &ImageEntry) -> Result<(), String> {
+    let ImageEntry { id, height, width, file_name } = image;
+    if !(1..=LONGEST).contains(height) || !(1..=LONGEST).contains(width) {
+        return Err(format!("image {id} claims {height} × {width} pixels"));
+    }
+    let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    if file_name.is_empty() || !Path::new(file_name).components().all(inside) {
+        return Err(format!("image {id} has the file name {file_name:?}, outside of its folder"));
+    }
+    Ok(())
+}
+
+fn check_annotation(annotation: &Annotation, classes: &BTreeMap<u64, usize>) -> Result<(), String> {
+    let Annotation { id, category_id, bbox, area, iscrowd, .. } = annotation;
+    if !classes.contains_key(category_id) {
+        return Err(format!("annotation {id} has category {category_id}, which is not there"));
+    }
+    let far = |side: &f64| !(-1e6..=1e6).contains(side);
+    if bbox.iter().any(far) || bbox[2] < 0.0 || bbox[3] < 0.0 {
+        return Err(format!("annotation {id} has the box {bbox:?}"));
+    }
+    if area.is_some_and(|area| !(0.0..=1e12).contains(&area)) {
+        return Err(format!("annotation {id} has the area {area:?}"));
+    }
+    if *iscrowd > 1 {
+        return Err(format!("annotation {id} has iscrowd {iscrowd}, neither 0 nor 1"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! COCO folders that the tests write themselves, and masks against pycocotools.
+
+use std::fs;
+
+use image::ImageFormat;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::image::tests::{encode, gradient};
+
+/// Two images of 8 × 10 and 6 × 6 pixels, the second without objects.
+fn document() -> Value {
+    json!({
+        "images": [
+            {"id": 9, "file_name": "b.png", "height": 6, "width": 6},
+            {"id": 2, "file_name": "a.png", "height": 8, "width": 10, "license": 3},
+        ],
+        "categories": [{"id": 44, "name": "cup"}, {"id": 7, "name": "train"}],
+        "annotations": [
+            {"id": 1, "image_id": 2, "category_id": 44, "bbox": [1, 1, 3, 2], "area": 5.5,
+             "iscrowd": 0, "segmentation": [[1, 1, 4, 1, 4, 3, 1, 3]]},
+            {"id": 2, "image_id": 2, "category_id": 7, "bbox": [0, 0, 10, 8], "iscrowd": 1,
+             "segmentation": {"counts": [8, 4, 68], "size": [8, 10]}},
+            {"id": 3, "image_id": 2, "category_id": 7, "bbox": [2.5, 1, 4, 2]},
+        ],
+    })
+}
+
+fn folder(document: &Value) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for part in ["annotations", "val2017"] {
+        fs::create_dir(root.path().join(part)).unwrap();
+    }
+    fs::write(root.path().join("annotations/instances_val2017.json"), document.to_string())
+        .unwrap();
+    for (name, height, width) in [("a.png", 8, 10), ("b.png", 6, 6)] {
+        let picture = encode(&gradient(height, width, 0), ImageFormat::Png);
+        fs::write(root.path().join("val2017").join(name), picture).unwrap();
+    }
+    root
+}
+
+#[test]
+fn images_have_their_objects_with_boxes_and_masks() {
+    let root = folder(&document());
+    let source = Coco::open(Split::Test, root.path()).unwrap();
+    assert_eq!((source.len(), source.object_classes()), (2, &["train".into(), "cup".into()][..]));
+    assert!(source.describe(0).ends_with("val2017/a.png"));
+    let sample = source.sample(0).unwrap();
+    assert_eq!((sample.image.height(), sample.image.width()), (8, 10));
+    let [cup, crowd, plain] = &sample.objects[..] else { panic!("{:?}", sample.objects) };
+    let mask = cup.mask.as_ref().unwrap();
+    assert_eq!((cup.class, cup.area, cup.crowd), (1, 5.5, false));
+    assert_eq!((mask.area(), mask.bounds()), (6, Some([1.0, 1.0, 3.0, 2.0])));
+    assert_eq!((crowd.class, crowd.area, crowd.crowd), (0, 4.0, true));
+    assert_eq!((plain.bbox, plain.area, &plain.mask), ([2.5, 1.0, 4.0, 2.0], 8.0, &None));
+    assert!(source.sample(1).unwrap().objects.is_empty());
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let root = folder(&document());
+    let error = |split| Coco::open(split, root.path()).unwrap_err().to_string();
+    assert!(error(Split::Train).contains("instances_train"), "{}", error(Split::Train));
+    let at = |path: &str| root.path().join(path);
+    fs::copy(at("annotations/instances_val2017.json"), at("annotations/instances_val2014.json"))
+        .unwrap();
+    assert!(error(Split::Test).contains("keep one"), "{}", error(Split::Test));
+    fs::remove_file(at("annotations/instances_val2014.json")).unwrap();
+    fs::remove_file(at("val2017/b.png")).unwrap();
+    let source = Coco::open(Split::Test, root.path()).unwrap();
+    assert!(source.sample(1).unwrap_err().to_string().contains("b.png"));
+    fs::remove_dir_all(at("val2017")).unwrap();
+    assert!(error(Split::Test).contains("images/val2017"), "{}", error(Split::Test));
+}
+
+#[test]
+fn hostile_annotations_are_refused_by_number() {
+    let table: [(&str, Value, &str); 14] = [
+        ("/images/0/file_name", json!("../b.png"), "../b.png"),
+        ("/images/0/file_name", json!("/etc/passwd"), "/etc/passwd"),
+        ("/images/0/file_name", json!(""), "image 9"),
+        ("/images/0/height", json!(0), "0 × 6"),
+        ("/images/0/height", json!(1_u64 << 40), "image 9 claims"),
+        ("/images/0/height", json!(-1), "-1"),
+        ("/images/0/id", json!(2), "two images"),
+        ("/images", json!([]), "no images"),
+        ("/categories/0/id", json!(7), "two categories"),
+        ("/annotations/0/category_id", json!(1), "category 1"),
+        ("/annotations/0/image_id", json!(3), "image 3"),
+        ("/annotations/0/bbox", json!([0, 0, -1, 1]), "annotation 1 has the box"),
+        ("/annotations/0/bbox", json!([0, 0, 1]), "length 3"),
+        ("/annotations/0/iscrowd", json!(2), "iscrowd 2"),
+    ];
+    for (pointer, value, word) in table {
+        let mut document = document();
+        *document.pointer_mut(pointer).unwrap() = value;
+        let root = folder(&document);
+        let error = Coco::open(Split::Test, root.path()).unwrap_err().to_string();
+        assert!(error.contains(word) && error.contains("instances_val2017"), "{pointer}: {error}");
+    }
+    for text in ["", "[]", "{\"images\": 3}", "not json"] {
+        let root = folder(&document());
+        fs::write(root.path().join("annotations/instances_val2017.json"), text).unwrap();
+        assert!(Coco::open(Split::Test, root.path()).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn masks_and_sizes_that_do_not_fit_are_told_when_the_image_is_read() {
+    for (pointer, value, word) in [
+        ("/annotations/0/segmentation", json!([[1, 1, 4]]), "annotation 1: a polygon of 3"),
+        ("/annotations/1/segmentation/size", json!([10, 8]), "annotation 2: runs over [10, 8]"),
+        ("/images/1/width", json!(11), "image 2 is 8 × 11 pixels, its file 8 × 10"),
+    ] {
+        let mut document = document();
+        *document.pointer_mut(pointer).unwrap() = value;
+        let root = folder(&document);
+        let source = Coco::open(Split::Test, root.path()).unwrap();
+        let error = source.sample(0).unwrap_err().to_string();
+        assert!(error.contains(word), "{pointer}: {error}");
+    }
+}
+
+/// The fixture is written by `fixtures/coco_masks.py`.
+#[test]
+fn masks_equal_pycocotools() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/coco_masks.json");
+    let fixture: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    for case in fixture["cases"].as_array().unwrap() {
+        let side = |name: &str| case[name].as_u64().unwrap() as usize;
+        let (height, width) = (side("height"), side("width"));
+        let runs = json!({"counts": case["runs"], "size": [height, width]});
+        let mask = |value: Value| {
+            let parsed: Segmentation = serde_json::from_value(value).unwrap();
+            parsed.mask(height, width).unwrap()
+        };
+        let (filled, unrolled) = (mask(case["polygons"].clone()), mask(runs));
+        assert_eq!(unrolled.area(), side("area"));
+        if let Some(bounds) = unrolled.bounds() {
+            assert_eq!(json!(bounds), case["bbox"]);
+        }
+        assert_eq!(filled, unrolled, "{}", case["polygons"]);
+    }
+}

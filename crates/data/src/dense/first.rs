@@ -1,0 +1,48 @@
+//! The first images of a densely labelled source.
+
+use std::sync::Arc;
+
+use super::{DenseSample, DenseSource};
+use crate::error::DataError;
+use crate::source::Statistics;
+
+/// A view of a source's first images.
+pub struct FirstScenes {
+    source: Arc<dyn DenseSource>,
+    len: usize,
+}
+
+impl FirstScenes {
+    /// Keeps the first `limit` images, or all where there are fewer.
+    pub fn new(source: Arc<dyn DenseSource>, limit: usize) -> Self {
+        let len = limit.min(source.len());
+        Self { source, len }
+    }
+}
+
+impl DenseSource for FirstScenes {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn pixel_classes(&self) -> &[String] {
+        self.source.pixel_classes()
+    }
+
+    fn object_classes(&self) -> &[String] {
+        self.source.object_classes()
+    }
+
+    fn sample(&self, index: usize) -> Result<DenseSample, DataError> {
+        assert!(index < self.len, "image {index} of {}", self.len);
+        self.source.sample(index)
+    }
+
+    fn describe(&self, index: usize) -> String {
+        self.source.describe(index)
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.source.statistics()
+    }
+}

@@ -1,0 +1,54 @@
+//! Boxes as tensors: corners, overlaps and suppression, for whole batches.
+
+use tch::{Kind, Tensor};
+
+/// Corners [B, N, 4] (left, top, right, bottom) from distances [B, N, 4] to the sides,
+/// seen from locations [N, 2].
+pub(super) fn corners(locations: &Tensor, distances: &Tensor) -> Tensor {
+    let start = locations - distances.narrow(2, 0, 2);
+    let end = locations + distances.narrow(2, 2, 2);
+    Tensor::cat(&[start, end], 2)
+}
+
+/// Areas [...] of boxes [..., 4].
+pub(super) fn areas(boxes: &Tensor) -> Tensor {
+    let sides = (boxes.narrow(-1, 2, 2) - boxes.narrow(-1, 0, 2)).clamp_min(0.0);
+    sides.select(-1, 0) * sides.select(-1, 1)
+}
+
+/// Area that boxes [..., 4] have in common, one with one (shapes broadcast).
+pub(super) fn common(a: &Tensor, b: &Tensor) -> Tensor {
+    let start = a.narrow(-1, 0, 2).maximum(&b.narrow(-1, 0, 2));
+    let end = a.narrow(-1, 2, 2).minimum(&b.narrow(-1, 2, 2));
+    areas(&Tensor::cat(&[start, end], -1))
+}
+
+/// Intersection over union of each box of an image with each other, [B, N, N] of [B, N, 4].
+pub(super) fn overlaps(boxes: &Tensor) -> Tensor {
+    let both = common(&boxes.unsqueeze(2), &boxes.unsqueeze(1));
+    let areas = areas(boxes);
+    let all = areas.unsqueeze(2) + areas.unsqueeze(1) - &both;
+    both / all.clamp_min(1e-9)
+}
+
+/// Which of N boxes in falling order of score greedy suppression leaves out, [B, N] (bool).
+///
+/// `rivals` [B, N, N] (bool, symmetric) says which cannot stay both; a box that is
+/// no `candidate` [B, N] (bool) suppresses none. A box is left out when an earlier one that stays is
+/// its rival. That rule has exactly one solution; applying it to all boxes at
+/// once, again and again, settles at least one more of them each time, so it comes
+/// to the result of going through them one by one, most often after a few rounds.
+pub fn suppressed(rivals: &Tensor, candidate: &Tensor) -> Tensor {
+    // [B, i, j]: i comes before j and would suppress it.
+    let before = rivals.to_kind(Kind::Float).triu(1);
+    let mut out = candidate.zeros_like();
+    for _ in 0..rivals.size()[1] {
+        let stays = out.logical_not().logical_and(candidate).to_kind(Kind::Float);
+        let next = stays.unsqueeze(1).matmul(&before).squeeze_dim(1).greater(0.0);
+        if next == out {
+            break;
+        }
+        out = next;
+    }
+    out
+}

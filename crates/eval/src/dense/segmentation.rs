@@ -1,0 +1,329 @@
+//! Heads that give every pixel a class, on the tokens of a plain ViT.
+//!
+//! [`SegmentationHead::Linear`] maps each token to class scores and enlarges them to
+//! pixels: what frozen features know of places. [`SegmentationHead::UperNet`] builds a
+//! feature pyramid of four depths first (Xiao et al. 2018, on a plain ViT as BEiT's and
+//! MAE's ADE20K experiments have it).
+//!
+//! Deviations from the published head: group norm instead of batch norm, so that
+//! small batches do and no statistics are kept; no auxiliary head.
+
+use bauta_backbones::{Linear, ModelError, Scope, VisionTransformer};
+use tch::{Kind, Reduction, Tensor};
+
+use super::convolution::{ConvNorm, Convolution, Enlarging, bilinear};
+
+/// Which head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentationKind {
+    /// One linear layer on the final tokens.
+    Linear,
+    /// A small UPerNet of this width.
+    UperNet {
+        /// Channels of the pyramid, a multiple of 8.
+        width: usize,
+    },
+}
+
+/// A head from tokens to scores of classes for every pixel.
+#[derive(Debug)]
+pub enum SegmentationHead {
+    /// One linear layer.
+    Linear(Linear),
+    /// A feature pyramid.
+    UperNet(Box<UperNet>),
+}
+
+impl SegmentationHead {
+    /// Adds the head's parameters for `encoder`'s tokens and so many classes.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] for a width that is no multiple of 8, or a pyramid on
+    /// fewer than four blocks.
+    pub fn new(
+        mut scope: Scope<'_>,
+        encoder: &VisionTransformer,
+        kind: SegmentationKind,
+        classes: usize,
+    ) -> Result<Self, ModelError> {
+        let dim = encoder.config().dim;
+        Ok(match kind {
+            SegmentationKind::Linear => {
+                Self::Linear(Linear::new(scope.sub("classifier"), dim, classes, true))
+            }
+            SegmentationKind::UperNet { width } => {
+                Self::UperNet(Box::new(UperNet::new(scope, encoder, width, classes)?))
+            }
+        })
+    }
+
+    /// The tokens that the head reads, of normalised images [B, C, H, W]; without
+    /// gradients where the encoder is `frozen`.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when the images are of another size.
+    pub fn tokens(
+        &self,
+        encoder: &VisionTransformer,
+        images: &Tensor,
+        frozen: bool,
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let encode = || match self {
+            Self::Linear(_) => Ok(vec![encoder.forward_all(images)?]),
+            Self::UperNet(_) => encoder.forward_blocks(images, &quarters(encoder.config().depth)),
+        };
+        if frozen { tch::no_grad(encode) } else { encode() }
+    }
+
+    /// Scores of the classes for every pixel, [B, K, H, W], of what [`Self::tokens`] gave.
+    pub fn forward(&self, encoder: &VisionTransformer, tokens: &[Tensor]) -> Tensor {
+        let config = encoder.config();
+        let size = [config.image_height as i64, config.image_width as i64];
+        let grid = [encoder.grid().height() as i64, encoder.grid().width() as i64];
+        let scores = match self {
+            Self::Linear(classifier) => {
+                let patches = tokens[0].narrow(1, 1, grid[0] * grid[1]);
+                on_grid(&classifier.forward(&patches), grid)
+            }
+            Self::UperNet(head) => {
+                let maps: Vec<Tensor> = tokens
+                    .iter()
+                    .map(|tokens| on_grid(&tokens.narrow(1, 1, grid[0] * grid[1]), grid))
+                    .collect();
+                head.forward(&maps)
+            }
+        };
+        bilinear(&scores, size)
+    }
+}
+
+/// The mean cross-entropy of scores [B, K, H, W] over the pixels whose label [B, H, W]
+/// (i64) is not `ignored`; 0 where all are.
+pub fn segmentation_loss(scores: &Tensor, labels: &Tensor, ignored: i64) -> Tensor {
+    let none = None::<&Tensor>;
+    let sum = scores.cross_entropy_loss(labels, none, Reduction::Sum, ignored, 0.0);
+    let pixels = labels.not_equal(ignored).sum(Kind::Float).clamp_min(1.0);
+    sum / pixels
+}
+
+/// Tokens [B, L, D] of an image's patches as a map [B, D, rows, columns].
+pub(super) fn on_grid(patches: &Tensor, [rows, columns]: [i64; 2]) -> Tensor {
+    let (batch, _, width) = patches.size3().expect("tokens are [B, L, D]");
+    patches.transpose(1, 2).reshape([batch, width, rows, columns])
+}
+
+/// The last blocks of the four quarters of a network.
+fn quarters(depth: usize) -> [usize; 4] {
+    [1, 2, 3, 4].map(|quarter| (quarter * depth).div_ceil(4) - 1)
+}
+
+/// Sides of the pyramid pooling module's grids.
+const POOLED: [i64; 4] = [1, 2, 3, 6];
+
+/// A feature pyramid with pyramid pooling on its coarsest level.
+#[derive(Debug)]
+pub struct UperNet {
+    /// From the tokens' resolution to four and two times it.
+    finest: [Enlarging; 2],
+    finer: Enlarging,
+    laterals: Vec<ConvNorm>,
+    pooled: Vec<ConvNorm>,
+    bottleneck: ConvNorm,
+    smooth: Vec<ConvNorm>,
+    fuse: ConvNorm,
+    classifier: Convolution,
+}
+
+impl UperNet {
+    fn new(
+        mut scope: Scope<'_>,
+        encoder: &VisionTransformer,
+        width: usize,
+        classes: usize,
+    ) -> Result<Self, ModelError> {
+        let (dim, depth) = (encoder.config().dim, encoder.config().depth);
+        if width == 0 || !width.is_multiple_of(8) {
+            let message = format!("a pyramid of width {width}; a multiple of 8 is needed");
+            return Err(ModelError::Config(message));
+        }
+        if depth < 4 {
+            let message = format!("UPerNet reads four depths; the model has {depth} blocks");
+            return Err(ModelError::Config(message));
+        }
+        let mut conv =
+            |name: &str, inputs, kernel| ConvNorm::new(scope.sub(name), inputs, width, kernel);
+        let laterals = (0..3).map(|i| conv(&format!("lateral_convs.{i}"), dim, 1)).collect();
+        let pooled = (0..POOLED.len()).map(|i| conv(&format!("psp_modules.{i}"), dim, 1)).collect();
+        let bottleneck = conv("bottleneck", dim + POOLED.len() * width, 3);
+        let smooth = (0..3).map(|i| conv(&format!("fpn_convs.{i}"), width, 3)).collect();
+        let fuse = conv("fpn_bottleneck", 4 * width, 3);
+        Ok(Self {
+            finest: [0, 1].map(|i| Enlarging::new(scope.sub(format_args!("fpn1.{i}")), dim)),
+            finer: Enlarging::new(scope.sub("fpn2"), dim),
+            laterals,
+            pooled,
+            bottleneck,
+            smooth,
+            fuse,
+            classifier: Convolution::new(scope.sub("classifier"), width, classes, 1, true),
+        })
+    }
+
+    /// Maps [B, D, h, w] of four depths to scores [B, K, 4h, 4w].
+    fn forward(&self, maps: &[Tensor]) -> Tensor {
+        let [first, second, third, fourth] = maps else {
+            unreachable!("tokens of four depths were asked for")
+        };
+        let finest = self.finest[1].forward(&self.finest[0].forward(first).gelu("none"));
+        let finer = self.finer.forward(second);
+        // A grid of one row or column cannot be halved.
+        let size = sides(fourth).map(|side| (side / 2).max(1));
+        let coarsest = self.pool(&fourth.adaptive_avg_pool2d(size));
+
+        let mut levels = vec![coarsest];
+        for (lateral, map) in self.laterals.iter().zip([&finest, &finer, third]).rev() {
+            let above = &levels[levels.len() - 1];
+            levels.push(lateral.forward(map) + bilinear(above, sides(map)));
+        }
+        levels.reverse();
+        let size = sides(&levels[0]);
+        let smooth = self.smooth.iter().zip(&levels).map(|(conv, level)| conv.forward(level));
+        let coarsest = levels[3].shallow_clone();
+        let all: Vec<Tensor> =
+            smooth.chain([coarsest]).map(|level| bilinear(&level, size)).collect();
+        self.classifier.forward(&self.fuse.forward(&Tensor::cat(&all, 1)))
+    }
+
+    /// Joins a map with what it is on average over coarse grids.
+    fn pool(&self, map: &Tensor) -> Tensor {
+        let size = sides(map);
+        let pooled = POOLED.iter().zip(&self.pooled).map(|(&side, conv)| {
+            bilinear(&conv.forward(&map.adaptive_avg_pool2d([side, side])), size)
+        });
+        let parts: Vec<Tensor> = std::iter::once(map.shallow_clone()).chain(pooled).collect();
+        self.bottleneck.forward(&Tensor::cat(&parts, 1))
+    }
+}
+
+fn sides(map: &Tensor) -> [i64; 2] {
+    let (_, _, height, width) = map.size4().expect("a map is [B, C, H, W]");
+    [height, width]
+}
+
+#[cfg(test)]
+mod tests {
+    use bauta_backbones::{Parameters, VitConfig};
+    use tch::Device;
+
+    use super::*;
+
+    const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    fn encoder(parameters: &mut Parameters, depth: usize) -> VisionTransformer {
+        let config = VitConfig {
+            image_height: 16,
+            image_width: 24,
+            depth,
+            ..VitConfig::new(16, 4, 16, depth, 2)
+        };
+        VisionTransformer::new(parameters.root().sub("encoder"), &config).unwrap()
+    }
+
+    fn train(kind: SegmentationKind, frozen: bool) -> (f64, f64, bool) {
+        let mut parameters = Parameters::new(0, Device::Cpu);
+        let encoder = encoder(&mut parameters, 4);
+        let head = SegmentationHead::new(parameters.root(), &encoder, kind, 3).unwrap();
+        let images = Tensor::from_slice(
+            &(0..2 * 3 * 16 * 24).map(|i| ((i * 37 % 101) as f32) / 50.0 - 1.0).collect::<Vec<_>>(),
+        )
+        .view([2, 3, 16, 24]);
+        // Left, right and an ignored row.
+        let labels = Tensor::zeros([2, 16, 24], (Kind::Int64, Device::Cpu));
+        let _ = labels.narrow(2, 12, 12).fill_(2);
+        let _ = labels.narrow(1, 0, 1).fill_(255);
+        let trained: Vec<Tensor> = parameters
+            .trainable()
+            .filter(|p| !frozen || !p.name.starts_with("encoder"))
+            .map(|p| p.tensor.shallow_clone())
+            .collect();
+        let loss = || {
+            let tokens = head.tokens(&encoder, &images, frozen).unwrap();
+            let scores = head.forward(&encoder, &tokens);
+            assert_eq!(scores.size(), [2, 3, 16, 24]);
+            segmentation_loss(&scores, &labels, 255)
+        };
+        let first = loss().double_value(&[]);
+        let mut reached = false;
+        for _ in 0..20 {
+            let gradients = Tensor::run_backward(&[&loss()], &trained, false, false);
+            tch::no_grad(|| {
+                for (parameter, gradient) in trained.iter().zip(&gradients) {
+                    if gradient.defined() {
+                        let _ = parameter.shallow_clone().g_sub_(&(gradient * 0.1));
+                    }
+                }
+            });
+            let tokens = head.tokens(&encoder, &images, frozen).unwrap();
+            reached = tokens[0].requires_grad();
+        }
+        (first, loss().double_value(&[]), reached)
+    }
+
+    #[test]
+    fn both_heads_learn_on_frozen_and_on_trained_tokens() {
+        for kind in [SegmentationKind::Linear, SegmentationKind::UperNet { width: 16 }] {
+            for frozen in [true, false] {
+                let (first, last, reached) = train(kind, frozen);
+                assert!(last < 0.8 * first, "{kind:?} {frozen}: {first} to {last}");
+                assert_eq!(reached, !frozen, "gradients reach the encoder unless it is frozen");
+            }
+        }
+    }
+
+    #[test]
+    fn ignored_pixels_do_not_enter_the_loss() {
+        let scores = Tensor::randn([1, 3, 2, 2], FLOAT);
+        let labels = Tensor::from_slice(&[0_i64, 255, 2, 255]).view([1, 2, 2]);
+        let flat = scores.log_softmax(1, Kind::Float);
+        let wanted = -(flat.double_value(&[0, 0, 0, 0]) + flat.double_value(&[0, 2, 1, 0])) / 2.0;
+        let found = segmentation_loss(&scores, &labels, 255).double_value(&[]);
+        assert!((found - wanted).abs() < 1e-6, "{found} {wanted}");
+        let none = segmentation_loss(&scores, &labels.full_like(255), 255);
+        assert_eq!(none.double_value(&[]), 0.0);
+    }
+
+    #[test]
+    fn the_linear_head_looks_at_one_token_for_the_middle_of_a_patch() {
+        let mut parameters = Parameters::new(0, Device::Cpu);
+        let encoder = encoder(&mut parameters, 1);
+        let head = SegmentationHead::new(parameters.root(), &encoder, SegmentationKind::Linear, 2)
+            .unwrap();
+        let tokens = Tensor::randn([1, 1 + 24, 16], FLOAT);
+        let scores = head.forward(&encoder, &[tokens.shallow_clone()]);
+        let SegmentationHead::Linear(layer) = &head else { unreachable!() };
+        // Row 2, column 3 of the grid; between the four pixels in the middle of the patch.
+        let own = layer.forward(&tokens.get(0).get(1 + 2 * 6 + 3));
+        let middle = scores.narrow(2, 2 * 4 + 1, 2).narrow(3, 3 * 4 + 1, 2);
+        let middle = middle.mean_dim([0_i64, 2, 3].as_slice(), false, None);
+        let other = layer.forward(&tokens.get(0).get(1 + 3 * 6 + 2));
+        let off = |a: &Tensor| (a - &middle).abs().sum(Kind::Float).double_value(&[]);
+        assert!(off(&own) < off(&other));
+    }
+
+    #[test]
+    fn what_no_head_fits_is_refused() {
+        let mut parameters = Parameters::new(0, Device::Cpu);
+        let shallow = encoder(&mut parameters, 3);
+        let mut refuse = |width| {
+            let kind = SegmentationKind::UperNet { width };
+            let made = SegmentationHead::new(parameters.root(), &shallow, kind, 2);
+            made.unwrap_err().to_string()
+        };
+        assert!(refuse(16).contains("has 3 blocks"));
+        assert!(refuse(12).contains("multiple of 8"));
+        assert_eq!(
+            (quarters(12), quarters(4), quarters(6)),
+            ([2, 5, 8, 11], [0, 1, 2, 3], [1, 2, 4, 5])
+        );
+    }
+}
