@@ -11,7 +11,7 @@ mod plot;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -54,18 +54,15 @@ pub fn reproduce(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     show_in_passing();
     let _lock = claim_folder(out, &text)?;
     let name = claim.recipe.clone();
-    let runner = |cell: &Cell, folder: &Path| match run_resolved(
-        name.clone(),
-        cell.recipe.clone(),
-        folder,
-        true,
-        stop,
-    )? {
-        RunEnd::Finished(summary) => Ok(*summary),
-        RunEnd::Stopped(step) => bail!(
-            "stopped at step {step} of {}, checkpoint written; go on with the same command",
-            cell.name
-        ),
+    let runner = |cell: &Cell, folder: &Path| {
+        let end = run_resolved(name.clone(), cell.recipe.clone(), folder, true, stop);
+        if stop.load(Ordering::Relaxed) && !matches!(end, Ok(RunEnd::Finished(_))) {
+            bail!("stopped; what is done is kept, go on with the same command");
+        }
+        match end? {
+            RunEnd::Finished(summary) => Ok(*summary),
+            RunEnd::Stopped(step) => bail!("stopped at step {step}"),
+        }
     };
     let start = Instant::now();
     let summaries = sweep(&claim, &cells, out, &Fingerprint::of_this_program, runner)?;

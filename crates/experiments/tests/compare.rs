@@ -10,11 +10,14 @@ const RECORD: &str = r#"{"step":STEP,"epoch":EPOCH,"loss":0.9,"lr":0.1,"grad_nor
 
 /// A finished run with these overrides and this accuracy.
 fn run(folder: &Path, set: &[&str], top1: f64) -> PathBuf {
-    fs::create_dir_all(folder).unwrap();
+    fs::create_dir_all(folder).expect("a folder");
+    let write = |name: &str, text: String| {
+        fs::write(folder.join(name), text).expect("a writable folder");
+    };
     let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/mae-cifar10.toml");
     let set = set.iter().map(|&text| text.to_owned()).collect();
-    let recipe = Recipe::load(&recipe, &Layers { quick: false, set }).unwrap();
-    fs::write(folder.join("recipe.toml"), recipe.to_toml().unwrap()).unwrap();
+    let recipe = Recipe::load(&recipe, &Layers { quick: false, set }).expect("a valid recipe");
+    write("recipe.toml", recipe.to_toml().expect("expressible"));
     let summary = serde_json::json!({
         "recipe": "mae-cifar10", "system": "mae", "seed": 0, "version": "0.1.0", "device": "cpu",
         "threads": 2, "precision": "fp32",
@@ -26,17 +29,17 @@ fn run(folder: &Path, set: &[&str], top1: f64) -> PathBuf {
         "eval": { "linear_top1": top1 }, "baseline": { "raw_pixels.linear_top1": 0.25 },
         "eval_seconds": 1.0,
     });
-    fs::write(folder.join("summary.json"), summary.to_string()).unwrap();
+    write("summary.json", summary.to_string());
     let log = |step: u32| {
         let epoch = format!("{}.5", step / 10);
         RECORD.replace("STEP", &step.to_string()).replace("EPOCH", &epoch)
     };
-    fs::write(folder.join("metrics.jsonl"), [log(10), log(20), String::new()].join("\n")).unwrap();
+    write("metrics.jsonl", [log(10), log(20), String::new()].join("\n"));
     folder.to_owned()
 }
 
 fn refusal(folders: &[PathBuf]) -> String {
-    format!("{:#}", Comparison::of(folders).unwrap_err())
+    format!("{:#}", Comparison::of(folders).expect_err("no comparison"))
 }
 
 #[test]

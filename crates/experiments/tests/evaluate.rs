@@ -1,5 +1,7 @@
 //! `evaluate` on small model folders and data: numbers, and refusals in words.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;

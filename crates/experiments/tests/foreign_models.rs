@@ -1,5 +1,7 @@
 //! Foreign model folders that do not do: each is refused in words, nothing is written.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};

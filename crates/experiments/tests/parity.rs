@@ -1,6 +1,8 @@
 //! The same numbers as transformers, timm and torch, on the models in `fixtures`
 //! that `cargo xtask fixtures` makes.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! Claims: what they plan, and how unusable ones are refused.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 mod valid;
 
 use std::fs;
@@ -80,8 +82,8 @@ fn labels(claim: &Claim) -> Vec<&str> {
 /// A folder with the valid recipe in it.
 fn recipes(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("valid.toml"), valid::RECIPE).unwrap();
+    fs::create_dir_all(&folder).expect("a scratch folder");
+    fs::write(folder.join("valid.toml"), valid::RECIPE).expect("a writable folder");
     folder
 }
 

@@ -10,12 +10,16 @@ const OURS: RGBColor = RGBColor(9, 105, 218);
 const PAPER: RGBColor = RGBColor(188, 76, 0);
 const SIZE: (u32, u32) = (860, 420);
 
-/// A point with its deviation.
+/// A point with its deviation, 0 where one seed has none.
 struct Point {
     x: f64,
     y: f64,
     deviation: f64,
 }
+
+/// Empty part at both ends of our axis, over the values' range; the paper's axis
+/// has more, so that two curves of one shape do not cover each other.
+const ROOM: (f64, f64) = (0.12, 0.3);
 
 /// Draws column `column` of the findings; the paper's numbers beside it where `paper`.
 ///
@@ -56,9 +60,9 @@ fn draw(
     axis: &str,
     title: &str,
 ) -> Result<String, Box<dyn std::error::Error>> {
-    let across = range(ticks.iter().map(|tick| tick.0));
-    let up = range(ours.iter().flat_map(|p| [p.y - p.deviation, p.y + p.deviation]));
-    let up_paper = range(theirs.iter().map(|point| point.1));
+    let across = range(ticks.iter().map(|tick| tick.0), ROOM.0);
+    let up = range(ours.iter().flat_map(|p| [p.y - p.deviation, p.y + p.deviation]), ROOM.0);
+    let up_paper = range(theirs.iter().map(|point| point.1), ROOM.1);
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
@@ -100,6 +104,10 @@ fn draw(
         }
         let cap = (across.end - across.start) / 120.0;
         for Point { x, y, deviation } in ours {
+            chart.draw_series([Circle::new((*x, *y), 4, OURS.filled())])?;
+            if *deviation == 0.0 {
+                continue;
+            }
             let (low, high) = (y - deviation, y + deviation);
             for line in [
                 [(*x, low), (*x, high)],
@@ -108,7 +116,6 @@ fn draw(
             ] {
                 chart.draw_series([PathElement::new(line, OURS.stroke_width(2))])?;
             }
-            chart.draw_series([Circle::new((*x, *y), 4, OURS.filled())])?;
         }
         // Labels stand under the settings themselves, not at round numbers.
         let style = ("sans-serif", 13).into_font().color(&BLACK);
@@ -126,7 +133,9 @@ fn draw(
             let style = ("sans-serif", 13).into_font().color(&colour);
             root.draw(&Text::new(text.to_owned(), (at, top - 18), style))
         };
-        legend("● ours (left axis; bars: ± 1 deviation over seeds)", left, OURS)?;
+        let bars = ours.iter().any(|point| point.deviation > 0.0);
+        let bars = if bars { "; bars: ± 1 deviation over seeds" } else { "" };
+        legend(&format!("● ours (left axis{bars})"), left, OURS)?;
         if !theirs.is_empty() {
             legend("▲ paper (right axis, its own scale)", left + 400, PAPER)?;
         }
@@ -136,12 +145,12 @@ fn draw(
 }
 
 /// The values with some room at both ends.
-fn range(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
+fn range(values: impl Iterator<Item = f64>, room: f64) -> std::ops::Range<f64> {
     let (low, high) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
     if low > high {
         return 0.0..1.0;
     }
-    let room = if high > low { 0.12 * (high - low) } else { 0.1 * high.abs().max(1e-3) };
+    let room = if high > low { room * (high - low) } else { 0.1 * high.abs().max(1e-3) };
     low - room..high + room
 }
