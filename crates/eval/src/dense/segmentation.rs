@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_linear_head_looks_at_one_token_for_the_middle_of_a_patch() {
+    fn the_linear_head_blends_neighbouring_tokens_bilinearly() {
         let mut parameters = Parameters::new(0, Device::Cpu);
         let encoder = encoder(&mut parameters, 1);
         let head = SegmentationHead::new(parameters.root(), &encoder, SegmentationKind::Linear, 2)
@@ -301,13 +301,20 @@ mod tests {
         let tokens = Tensor::randn([1, 1 + 24, 16], FLOAT);
         let scores = head.forward(&encoder, &[tokens.shallow_clone()]);
         let SegmentationHead::Linear(layer) = &head else { unreachable!() };
-        // Row 2, column 3 of the grid; between the four pixels in the middle of the patch.
-        let own = layer.forward(&tokens.get(0).get(1 + 2 * 6 + 3));
+        // Row 2, column 3 of the grid: the four pixels in the middle of its patch lie an
+        // eighth of a patch from its centre, so each side's neighbour has a sixteenth.
         let middle = scores.narrow(2, 2 * 4 + 1, 2).narrow(3, 3 * 4 + 1, 2);
         let middle = middle.mean_dim([0_i64, 2, 3].as_slice(), false, None);
-        let other = layer.forward(&tokens.get(0).get(1 + 3 * 6 + 2));
-        let off = |a: &Tensor| (a - &middle).abs().sum(Kind::Float).double_value(&[]);
-        assert!(off(&own) < off(&other));
+        let shares = [(-1, 0.0625), (0, 0.875), (1, 0.0625)];
+        let mut wanted = middle.zeros_like();
+        for (down, height) in shares {
+            for (right, width) in shares {
+                let token = 1 + (2 + down) * 6 + 3 + right;
+                wanted +=
+                    layer.forward(&tokens.narrow(1, token, 1)).flatten(0, -1) * (height * width);
+            }
+        }
+        assert!((middle - wanted).abs().max().double_value(&[]) < 1e-5);
     }
 
     #[test]
