@@ -217,7 +217,7 @@ impl<'a> Measurement<'a> {
 
     fn go_on(&self) -> Result<()> {
         if self.stop.load(Ordering::Relaxed) {
-            bail!("stopped while evaluating; go on with the same command");
+            bail!("stopped while evaluating; go on with the same command, a run with --resume");
         }
         Ok(())
     }

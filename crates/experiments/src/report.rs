@@ -198,7 +198,7 @@ impl Picture {
                  with each patch's true mean and deviation)."
             }
             "attention" => {
-                "The same images: where the last block's class token looks, mean of the heads, \
+                "Test images: where the last block's class token looks, mean of the heads, \
                  spread to the full range in each image."
             }
             "neighbours" => {
