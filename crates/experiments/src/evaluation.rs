@@ -33,7 +33,8 @@ pub struct Evaluation {
 /// Images in one forward pass of a frozen encoder.
 pub const BATCH: usize = 500;
 
-/// Evaluates a trained system and its baselines; unlabelled data give no metrics.
+/// Evaluates a trained system and its baselines, `others` by their names among them;
+/// unlabelled data give no metrics.
 ///
 /// # Errors
 /// When images cannot be read, a protocol does not suit the data, or `stop` is set.
@@ -42,6 +43,7 @@ pub fn evaluate<S: ImageSystem>(
     splits: &Splits,
     trained: &S,
     untrained: &S,
+    others: &[(String, S)],
     loader: LoaderConfig,
     stop: &AtomicBool,
 ) -> Result<Evaluation> {
@@ -61,6 +63,9 @@ pub fn evaluate<S: ImageSystem>(
         baseline("raw_pixels", measurement.raw_pixels()?);
         let random = |pixels: &Tensor| untrained.features(pixels);
         baseline("random_init", measurement.of("random init", &random)?);
+    }
+    for (name, other) in others {
+        baseline(name, measurement.of(name, &|pixels| other.features(pixels))?);
     }
     found.eval.extend(metrics(measurement.of("trained", &|pixels| trained.features(pixels))?));
     Ok(found)

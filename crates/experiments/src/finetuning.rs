@@ -19,7 +19,7 @@ use bauta_backbones::{ImageNormalization, ModelFolder};
 use bauta_data::{Augment, Crop, DatasetName, Loader, LoaderConfig, OnError, Source, Subset};
 use bauta_eval::Accuracy;
 use bauta_recipe::{FineTune, FineTuneSettings};
-use bauta_train::{AdamWConfig, Precision, Schedule, TrainConfig, fit};
+use bauta_train::{AdamWConfig, Precision, Schedule, Stage, TrainConfig, fit};
 use serde::Serialize;
 use tch::{Device, Tensor};
 
@@ -306,6 +306,7 @@ fn train_config(
     precision: Precision,
 ) -> TrainConfig {
     TrainConfig {
+        stage: Stage::default(),
         schedule: Schedule {
             lr: Schedule::scaled_lr(settings.base_lr, settings.batch_size),
             min_lr: settings.min_lr,

@@ -26,4 +26,5 @@ pub mod reproduce;
 pub mod run;
 pub mod summary;
 pub mod systems;
+pub mod teacher;
 pub mod throughput;

@@ -28,7 +28,8 @@ const CROWD: usize = 2000;
 const NEIGHBOURS: usize = 7;
 const QUERIES: usize = 12;
 
-/// Draws `reconstructions.png` and `attention.png` of the first test images,
+/// Draws `reconstructions.png` (of systems that predict pixels) and `attention.png` of the
+/// first test images,
 /// `neighbours.png` and, where images have labels, `projection.svg`.
 ///
 /// The masks are those of epoch 0, the same for every run of one seed.
@@ -72,12 +73,13 @@ fn reconstructions<S: ImageSystem>(
     let plan = MaskPlan::draw(&*strategy, recipe.seed, 0, &batch.indices)?;
     let indices = TokenIndices::new(&plan, system.parameters().device());
     let pixels = pixels(batch);
-    let predicted = system.reconstruct(&pixels, &indices)?;
     let originals = pixels.to_kind(Kind::Float) / 255.0;
     let layout = PictureLayout::default();
     let grid = strategy.grid();
-    let reconstructions = Reconstructions::new(&originals, &predicted, &indices.mask(), grid)?;
-    reconstructions.paint(&layout).write_png(&pictures.join("reconstructions.png"))?;
+    if let Some(predicted) = system.reconstruct(&pixels, &indices)? {
+        let reconstructions = Reconstructions::new(&originals, &predicted, &indices.mask(), grid)?;
+        reconstructions.paint(&layout).write_png(&pictures.join("reconstructions.png"))?;
+    }
     let maps = AttentionMaps::new(&originals, &system.attention(&pixels)?, grid)?;
     Ok(maps.paint(&layout).write_png(&pictures.join("attention.png"))?)
 }

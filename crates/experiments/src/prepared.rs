@@ -1,17 +1,17 @@
 //! A recipe made ready on this machine: its device, threads and data, and the
 //! settings of loader and training that follow from them.
 
-use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use bauta_data::{Batches, Loader, LoaderConfig, Source};
+use bauta_data::{Loader, LoaderConfig, Source};
 use bauta_recipe::Recipe;
-use bauta_train::{Schedule, TrainConfig};
+use bauta_train::{Schedule, Stage, TrainConfig};
 use tch::Device;
 
 use crate::data::Splits;
-use crate::systems::{ImageSystem, MaskedBatch};
+use crate::systems::{ImageSystem, Ingredients};
 
 /// What a recipe is run with.
 pub struct Prepared {
@@ -23,10 +23,13 @@ pub struct Prepared {
     pub threads: usize,
     /// The images.
     pub splits: Splits,
+    /// The weights that teach, where the recipe wants any.
+    pub teacher: Option<PathBuf>,
 }
 
 impl Prepared {
-    /// Chooses the device, gives libtorch its threads and opens the data.
+    /// Chooses the device, gives libtorch its threads and opens the data; there is no
+    /// teacher yet.
     ///
     /// # Errors
     /// When the recipe's device or data are not there; the message says what to do.
@@ -34,7 +37,7 @@ impl Prepared {
         let device = choose_device(recipe.train.device)?;
         let threads = choose_threads(recipe.train.threads);
         let splits = Splits::open(&recipe.data)?;
-        Ok(Self { recipe, device, threads, splits })
+        Ok(Self { recipe, device, threads, splits, teacher: None })
     }
 
     /// Builds the recipe's system at its initial weights.
@@ -42,7 +45,18 @@ impl Prepared {
     /// # Errors
     /// When the recipe's sizes do not fit together.
     pub fn system<S: ImageSystem>(&self) -> Result<S> {
-        S::new(&self.recipe, self.splits.train.statistics(), self.device)
+        self.stage(0, self.teacher.as_deref())
+    }
+
+    /// Builds the system of one of the recipe's stages, counted from 0, at its initial
+    /// weights and under the weights that teach it.
+    ///
+    /// # Errors
+    /// As [`Self::system`].
+    pub fn stage<S: ImageSystem>(&self, stage: u32, teacher: Option<&Path>) -> Result<S> {
+        let Self { recipe, device, .. } = self;
+        let statistics = self.splits.train.statistics();
+        S::new(&Ingredients { recipe, statistics, device: *device, teacher, stage })
     }
 
     /// How images are cut into batches.
@@ -66,17 +80,6 @@ impl Prepared {
         Ok(Loader::new(source, self.recipe.data.augment.clone(), self.loader_config())?)
     }
 
-    /// The inputs of these input steps, masks drawn on the loader's threads.
-    pub fn inputs<S: ImageSystem>(
-        &self,
-        loader: &Loader,
-        system: &S,
-        steps: Range<u64>,
-    ) -> Batches<MaskedBatch> {
-        let (strategy, seed) = (system.strategy(), self.recipe.seed);
-        loader.batches(steps, move |batch| MaskedBatch::draw(batch, &*strategy, seed))
-    }
-
     /// Samples that one optimiser step learns from.
     pub fn samples_per_step(&self) -> usize {
         self.recipe.train.batch_size * self.recipe.train.accumulate
@@ -93,6 +96,7 @@ impl Prepared {
             steps: u64::from(train.epochs) * steps_per_epoch,
         };
         TrainConfig {
+            stage: Stage::default(),
             schedule,
             steps_per_epoch,
             batch_size: train.batch_size,

@@ -19,7 +19,7 @@ use bauta_backbones::checkpoint::write_whole;
 use bauta_recipe::claim::{Cell, Claim};
 
 use crate::progress::show_in_passing;
-use crate::run::{RunEnd, run_resolved};
+use crate::run::{Places, RunEnd, run_resolved};
 use crate::summary::Summary;
 
 pub use cell::{Fingerprint, State};
@@ -54,8 +54,10 @@ pub fn reproduce(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     show_in_passing();
     let _lock = claim_folder(out, &text)?;
     let name = claim.recipe.clone();
+    let teachers = out.parent().unwrap_or(out).join("teachers");
+    let places = Places { recipes: recipes.clone(), teachers };
     let runner = |cell: &Cell, folder: &Path| {
-        let end = run_resolved(name.clone(), cell.recipe.clone(), folder, true, stop);
+        let end = run_resolved(name.clone(), cell.recipe.clone(), &places, folder, true, stop);
         if stop.load(Ordering::Relaxed) && !matches!(end, Ok(RunEnd::Finished(_))) {
             bail!("stopped; what is done is kept, go on with the same command");
         }

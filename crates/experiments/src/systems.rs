@@ -2,19 +2,35 @@
 
 mod mae;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
 use bauta_backbones::{
     Flops, ImageNormalization, TokenIndices, VisionTransformer, class_token, mean_of_patches,
 };
-use bauta_data::{Batch, Statistics};
+use bauta_data::{Batch, Loader, Statistics};
 use bauta_masking::{MaskPlan, MaskStrategy};
 use bauta_recipe::{Features, Recipe};
 use bauta_train::Objective;
 use tch::{Device, Tensor};
 
 pub use mae::Mae;
+
+/// What a system is made of.
+pub struct Ingredients<'a> {
+    /// Every setting.
+    pub recipe: &'a Recipe,
+    /// Statistics of the training images' channels.
+    pub statistics: Statistics,
+    /// Where tensors live.
+    pub device: Device,
+    /// The weights that teach, where the recipe names a teacher that has any: a model
+    /// folder or a file.
+    pub teacher: Option<&'a Path>,
+    /// The stage, counted from 0; 0 for systems without stages.
+    pub stage: u32,
+}
 
 /// A batch of images with its masks: what most systems train on.
 #[derive(Debug)]
@@ -38,13 +54,24 @@ impl MaskedBatch {
     }
 }
 
+/// Makes the host's part of a step from a batch, on the loader's threads.
+pub type Preparation<T> = Box<dyn Fn(Batch) -> T + Send + Sync>;
+
 /// A system that learns from masked images and gives features of whole ones.
-pub trait ImageSystem: Objective<Input = MaskedBatch> + Sized {
+pub trait ImageSystem: Objective + Sized {
     /// Builds the system's modules for a recipe, at their initial weights.
     ///
     /// # Errors
-    /// When the recipe's sizes do not fit together.
-    fn new(recipe: &Recipe, statistics: Statistics, device: Device) -> Result<Self>;
+    /// When the recipe's sizes do not fit together, or the teacher's do not fit the student's.
+    fn new(ingredients: &Ingredients<'_>) -> Result<Self>;
+
+    /// How many stages a recipe trains one after another, each with a new student.
+    fn stages(_recipe: &Recipe) -> u32 {
+        1
+    }
+
+    /// What a step is made of besides its images: masks, and whatever else is drawn.
+    fn preparation(&self, loader: &Loader) -> Preparation<Self::Input>;
 
     /// How tokens are hidden in training.
     fn strategy(&self) -> Arc<dyn MaskStrategy>;
@@ -66,12 +93,27 @@ pub trait ImageSystem: Objective<Input = MaskedBatch> + Sized {
     fn attention(&self, pixels: &Tensor) -> Result<Tensor>;
 
     /// Pictures of what the system predicts for u8 pixels [B, C, H, W]: [B, C, H, W] in
-    /// [0, 1], in which only the masked tokens mean something.
+    /// [0, 1], in which only the masked tokens mean something; none where it predicts
+    /// no pixels.
     ///
     /// # Errors
     /// When images or plan are of another size.
-    fn reconstruct(&self, pixels: &Tensor, indices: &TokenIndices) -> Result<Tensor>;
+    fn reconstruct(&self, pixels: &Tensor, indices: &TokenIndices) -> Result<Option<Tensor>>;
 }
+
+/// Calls a generic function with the type of the recipe's system.
+macro_rules! with_system {
+    ($system:expr, $S:ident => $call:expr) => {
+        match $system {
+            bauta_recipe::System::Mae => {
+                type $S = $crate::systems::Mae;
+                $call
+            }
+            other => Err(anyhow::anyhow!("system {} cannot be run yet", other.name())),
+        }
+    };
+}
+pub(crate) use with_system;
 
 /// What an encoder says of whole images: u8 pixels [B, C, H, W] to [B, D].
 ///

@@ -7,19 +7,22 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::checkpoint::write_whole;
 use bauta_libtorch::{matmul_peak, synchronize};
 use bauta_masking::MaskPlan;
-use bauta_recipe::{Layers, Precision, Recipe, System};
+use bauta_recipe::{Layers, Precision, Recipe};
 use bauta_train::StepMaker;
 use serde::Serialize;
 use tch::Kind;
 
 use crate::prepared::{Prepared, device_name};
-use crate::systems::{ImageSystem, Mae};
+use crate::run::Places;
+use crate::systems::{ImageSystem, with_system};
+use crate::teacher;
 
 /// Steps made before the clock starts: libtorch's caches fill, the loader's queue empties.
 const WARM_UP: u64 = 5;
@@ -101,10 +104,10 @@ impl Spread {
 /// Whatever keeps the recipe from being trained, and a loss that is not finite.
 pub fn measure(recipe: &Path, layers: &Layers, steps: u64) -> Result<Throughput> {
     let name = recipe.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let prepared = Prepared::new(Recipe::load(recipe, layers)?)?;
-    match prepared.recipe.system {
-        System::Mae => measure_system::<Mae>(name, &prepared, steps),
-    }
+    let mut prepared = Prepared::new(Recipe::load(recipe, layers)?)?;
+    let places = Places::beside(recipe, recipe);
+    prepared.teacher = teacher::find(&prepared.recipe, &places, &AtomicBool::new(false))?;
+    with_system!(prepared.recipe.system, S => measure_system::<S>(name, &prepared, steps))
 }
 
 fn measure_system<S: ImageSystem>(
@@ -116,7 +119,7 @@ fn measure_system<S: ImageSystem>(
     let loader = prepared.loader()?;
     let config = prepared.train_config(loader.steps_per_epoch());
     let inputs = (WARM_UP + steps) * config.accumulate as u64;
-    let mut batches = prepared.inputs(&loader, &system, 0..inputs);
+    let mut batches = loader.batches(0..inputs, system.preparation(&loader));
     let mut maker = StepMaker::new(&system, &config);
     let (mut step_seconds, mut data_seconds) = (Vec::new(), Vec::new());
     for step in 0..WARM_UP + steps {

@@ -61,8 +61,10 @@ mod eval;
 mod finetune;
 mod keys;
 mod load;
+mod mixture;
 mod nearest;
 mod schema;
+mod teacher;
 mod typed;
 mod validate;
 
@@ -71,8 +73,10 @@ pub use eval::{Eval, Features, FewShot, Knn, Linear, Pictures, ProbeOptimizer, P
 pub use finetune::{FineTune, FineTuneData, FineTuneMachine, FineTuneProtocol, FineTuneSettings};
 pub use keys::known_keys;
 pub use load::{Layers, find, names};
+pub use mixture::{Branches, Mixture, TeacherInput};
 pub use nearest::nearest;
 pub use schema::{
     About, Data, Decoder, Device, ImageSize, Mask, Model, Precision, Recipe, System, Target,
     TargetKind, Train,
 };
+pub use teacher::{FeatureTarget, Loss, Normalization, Stages, Teacher, TeacherKind};

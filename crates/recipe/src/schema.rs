@@ -7,6 +7,8 @@ use bauta_masking::Strategy;
 use serde::{Deserialize, Serialize};
 
 use crate::eval::Eval;
+use crate::mixture::Mixture;
+use crate::teacher::{FeatureTarget, Stages, Teacher};
 
 /// One experiment: a choice of data, model, mask, target, schedule and evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,12 +25,22 @@ pub struct Recipe {
     pub data: Data,
     /// The encoder.
     pub model: Model,
-    /// The MAE decoder.
-    pub decoder: Decoder,
+    /// The decoder, of systems whose encoder sees visible tokens alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder: Option<Decoder>,
     /// Which tokens are hidden.
     pub mask: Mask,
     /// What must be predicted.
     pub target: Target,
+    /// The network that says what must be predicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<Teacher>,
+    /// Stages of bootstrapping.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Stages>,
+    /// Mixtures of two images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixture: Option<Mixture>,
     /// Optimiser and schedule.
     pub train: Train,
     /// What is measured at the end.
@@ -42,16 +54,29 @@ pub struct Recipe {
 pub enum System {
     /// Masked Autoencoders Are Scalable Vision Learners (arXiv 2111.06377).
     Mae,
+    /// Exploring Target Representations for Masked Autoencoders (arXiv 2209.03917).
+    #[serde(rename = "dbot")]
+    DBot,
+    /// A Unified View of Masked Image Modeling (arXiv 2210.10615).
+    #[serde(rename = "maskdistill")]
+    MaskDistill,
+    /// i-MAE: Are Latent Representations in Masked Autoencoders Linearly Separable?
+    /// (arXiv 2210.11470).
+    #[serde(rename = "i-mae")]
+    IMae,
 }
 
 impl System {
     /// Every system, in the order of the documentation.
-    pub const ALL: [Self; 1] = [Self::Mae];
+    pub const ALL: [Self; 4] = [Self::Mae, Self::DBot, Self::MaskDistill, Self::IMae];
 
     /// The name that recipes use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Mae => "mae",
+            Self::DBot => "dbot",
+            Self::MaskDistill => "maskdistill",
+            Self::IMae => "i-mae",
         }
     }
 }
@@ -140,6 +165,12 @@ pub struct Model {
     /// Hidden width of a block's MLP over `dim`.
     #[serde(default = "defaults::mlp_ratio")]
     pub mlp_ratio: f64,
+    /// Rate at which training samples skip the last block's branches; less below it.
+    #[serde(default)]
+    pub drop_path: f64,
+    /// Initial factor of every residual branch (LayerScale), of students that have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer_scale: Option<f64>,
 }
 
 /// The transformer that predicts masked patches.
@@ -172,6 +203,9 @@ pub struct Target {
     /// The kind of target.
     #[serde(default)]
     pub kind: TargetKind,
+    /// With kind `features`: how the teacher's features become targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<FeatureTarget>,
 }
 
 /// Targets, by the names that recipes use.
@@ -183,17 +217,20 @@ pub enum TargetKind {
     /// Pixels standardised within each patch (MAE's headline models).
     #[default]
     NormalizedPixels,
+    /// A teacher's features of the whole image.
+    Features,
 }
 
 impl TargetKind {
     /// Every target, in the order of the documentation.
-    pub const ALL: [Self; 2] = [Self::Pixels, Self::NormalizedPixels];
+    pub const ALL: [Self; 3] = [Self::Pixels, Self::NormalizedPixels, Self::Features];
 
     /// The name that recipes use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pixels => "pixels",
             Self::NormalizedPixels => "normalized-pixels",
+            Self::Features => "features",
         }
     }
 }

@@ -8,7 +8,8 @@ use bauta_masking::{Grid, MaskError};
 use crate::error::{Place, RecipeError};
 use crate::eval::{Eval, Protocol};
 use crate::finetune::FineTune;
-use crate::schema::{Decoder, Model, Recipe, Train};
+use crate::schema::{Decoder, Model, Recipe, System, Train};
+use crate::teacher::require;
 
 /// Values that make no sense, alone or together; the message names key and value.
 #[derive(Debug, PartialEq)]
@@ -43,13 +44,15 @@ impl Recipe {
     pub(crate) fn check(&self) -> Result<(), Violation> {
         self.check_data()?;
         self.model.check()?;
-        self.decoder.check()?;
+        self.check_decoder()?;
         let refuse = |key: &'static str| {
             let keys = vec![key, "model.patch_size", "data.image_size"];
             move |error: MaskError| Violation { keys, message: error.to_string() }
         };
         let grid = self.grid().map_err(refuse("model.patch_size"))?;
         self.mask.strategy.build(grid, self.mask.ratio).map_err(refuse("mask.ratio"))?;
+        self.check_teacher()?;
+        self.check_mixture()?;
         self.train.check()?;
         self.check_one_step()?;
         self.eval.check()?;
@@ -84,6 +87,17 @@ impl Recipe {
         )
     }
 
+    /// MaskDistill's student sees every position, so it needs no decoder.
+    fn check_decoder(&self) -> Result<(), Violation> {
+        let decodes = self.system != System::MaskDistill;
+        require("decoder", self.system.name(), decodes, self.decoder.is_some())?;
+        let scales = self.model.layer_scale.is_some();
+        ensure(!scales || self.system == System::MaskDistill, &["model.layer_scale"], || {
+            format!("model.layer_scale means nothing to system \"{}\"", self.system.name())
+        })?;
+        self.decoder.as_ref().map_or(Ok(()), Decoder::check)
+    }
+
     /// An epoch takes whole steps only, so the images must fill at least one.
     fn check_one_step(&self) -> Result<(), Violation> {
         let Train { batch_size, accumulate, .. } = self.train;
@@ -103,6 +117,13 @@ impl Model {
         at_least_one("model.patch_size", self.patch_size)?;
         at_least_one("model.depth", self.depth)?;
         positive("model.mlp_ratio", self.mlp_ratio)?;
+        let rate = self.drop_path;
+        ensure((0.0..1.0).contains(&rate), &["model.drop_path"], || {
+            format!("model.drop_path {rate} is outside [0, 1)")
+        })?;
+        if let Some(scale) = self.layer_scale {
+            positive("model.layer_scale", scale)?;
+        }
         check_width("model.dim", self.dim, "model.heads", self.heads)
     }
 }

@@ -112,7 +112,7 @@ fn cells_are_every_setting_with_every_seed_seed_by_seed() {
     let last = &cells[8];
     assert_eq!((last.setting, last.seed, last.recipe.seed), (2, 2, 2));
     assert_eq!(last.recipe.mask.ratio, 0.75);
-    assert_eq!((last.recipe.train.epochs, last.recipe.decoder.depth), (3, 2));
+    assert_eq!((last.recipe.train.epochs, last.recipe.decoder.as_ref().unwrap().depth), (3, 2));
     assert_eq!(last.recipe.data.limit, None, "the recipe's own [quick] is no part of it");
 }
 

@@ -78,7 +78,8 @@ fn layers_lie_over_each_other_in_order() {
     let set = parse(valid::RECIPE, true, &["train.epochs=2", "train.epochs=3"]);
     assert_eq!((set.train.epochs, set.data.limit), (3, Some(1280)));
     let tables = parse(valid::RECIPE, false, &["decoder={ dim = 64 }"]);
-    assert_eq!((tables.decoder.dim, tables.decoder.depth), (64, 1));
+    let decoder = tables.decoder.unwrap();
+    assert_eq!((decoder.dim, decoder.depth), (64, 1));
     let nested = valid::RECIPE.replace("\"train.epochs\" = 1", "train.epochs = 1");
     assert_eq!(parse(&nested, true, &[]).train.epochs, 1);
 }

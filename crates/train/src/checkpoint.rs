@@ -17,7 +17,10 @@ const KEPT: usize = 2;
 /// Where a run stands, beside its tensors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Optimiser steps made.
+    /// The stage, counted from 0.
+    #[serde(default)]
+    pub stage: u32,
+    /// Optimiser steps made, of all stages.
     pub step: u64,
     /// Seconds spent on them, over all lives of the run.
     pub seconds: f64,
@@ -81,6 +84,19 @@ impl Checkpoints {
         Ok(whole)
     }
 
+    /// Where the run stood when a checkpoint was written.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] or [`TrainError::Checkpoint`] when `state.json` is missing or broken.
+    pub fn progress(checkpoint: &Path) -> Result<Progress, TrainError> {
+        let path = checkpoint.join("state.json");
+        let text = fs::read_to_string(&path).map_err(TrainError::io(&path))?;
+        serde_json::from_str(&text).map_err(|error| TrainError::Checkpoint {
+            reason: format!("no usable state: {error}"),
+            path,
+        })
+    }
+
     /// Restores a checkpoint's weights and state.
     ///
     /// # Errors
@@ -91,24 +107,50 @@ impl Checkpoints {
         objective: &O,
         optimizer: &mut Optimizer,
         ema: Option<&mut Ema>,
-    ) -> Result<Progress, TrainError> {
-        let refuse =
-            |path: &Path, reason: String| TrainError::Checkpoint { path: path.into(), reason };
-        let path = checkpoint.join("state.json");
-        let text = fs::read_to_string(&path).map_err(TrainError::io(&path))?;
-        let progress = serde_json::from_str(&text)
-            .map_err(|error| refuse(&path, format!("no usable state: {error}")))?;
+    ) -> Result<(), TrainError> {
         objective.parameters().load(&checkpoint.join("model.safetensors"))?;
-        let path = checkpoint.join("optimizer.safetensors");
-        optimizer
-            .load_state(&read_tensors(&path)?)
-            .map_err(|mismatch| refuse(&path, format!("does not fit the optimiser: {mismatch}")))?;
+        Self::load_optimizer(checkpoint, optimizer)?;
         if let Some(ema) = ema {
             let path = checkpoint.join("ema.safetensors");
-            ema.load_state(&read_tensors(&path)?)
-                .map_err(|mismatch| refuse(&path, format!("does not fit the model: {mismatch}")))?;
+            ema.load_state(&read_tensors(&path)?).map_err(|mismatch| TrainError::Checkpoint {
+                path,
+                reason: format!("does not fit the model: {mismatch}"),
+            })?;
         }
-        Ok(progress)
+        Ok(())
+    }
+
+    /// Restores a checkpoint's optimiser state alone.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_optimizer(checkpoint: &Path, optimizer: &mut Optimizer) -> Result<(), TrainError> {
+        let path = checkpoint.join("optimizer.safetensors");
+        optimizer.load_state(&read_tensors(&path)?).map_err(|mismatch| TrainError::Checkpoint {
+            path,
+            reason: format!("does not fit the optimiser: {mismatch}"),
+        })
+    }
+
+    /// Keeps the last checkpoint's model as `checkpoints/NAME`, a model folder that no later
+    /// checkpoint replaces.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] when there is no checkpoint or it cannot be copied.
+    pub fn keep(&self, name: &str) -> Result<PathBuf, TrainError> {
+        let kept = self.folder.join(name);
+        let partial = self.folder.join(format!("{name}.partial"));
+        remove(&partial)?;
+        fs::create_dir_all(&partial).map_err(TrainError::io(&partial))?;
+        for file in ["model.safetensors", "config.json"] {
+            let from = self.folder.join("last").join(file);
+            let bytes = fs::read(&from).map_err(TrainError::io(&from))?;
+            let to = partial.join(file);
+            write_whole(&to, &bytes).map_err(TrainError::io(&to))?;
+        }
+        remove(&kept)?;
+        fs::rename(&partial, &kept).map_err(TrainError::io(&kept))?;
+        Ok(kept)
     }
 
     fn write<O: Objective>(

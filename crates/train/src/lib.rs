@@ -29,4 +29,4 @@ pub use objective::Objective;
 pub use optimizer::{AdamWConfig, Optimizer};
 pub use schedule::Schedule;
 pub use step::StepMaker;
-pub use trainer::{Event, Outcome, Precision, TrainConfig, fit};
+pub use trainer::{Event, Outcome, Precision, Stage, TrainConfig, fit};

@@ -89,9 +89,31 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         self.ema.as_ref()
     }
 
-    /// Goes on from a checkpoint.
+    /// Goes on from a checkpoint of this stage, or from the one that ended the stage before.
     pub(crate) fn load(&mut self, checkpoint: &Path) -> Result<Progress, TrainError> {
-        Checkpoints::load(checkpoint, self.objective, &mut self.optimizer, self.ema.as_mut())
+        let progress = Checkpoints::progress(checkpoint)?;
+        let stage = self.config.stage;
+        let begins = stage.index > 0
+            && progress.stage + 1 == stage.index
+            && progress.step == stage.first_step;
+        if begins {
+            if stage.keep_optimizer {
+                Checkpoints::load_optimizer(checkpoint, &mut self.optimizer)?;
+            }
+            return Ok(progress);
+        }
+        if progress.stage != stage.index {
+            let (found, wanted) = (progress.stage + 1, stage.index + 1);
+            return Err(TrainError::Checkpoint {
+                path: checkpoint.into(),
+                reason: format!(
+                    "stands at step {} of stage {found}, and stage {wanted} was to go on",
+                    progress.step
+                ),
+            });
+        }
+        Checkpoints::load(checkpoint, self.objective, &mut self.optimizer, self.ema.as_mut())?;
+        Ok(progress)
     }
 
     /// Writes a checkpoint.
@@ -113,7 +135,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         let mut total: Option<Tensor> = None;
         let share = 1.0 / self.config.accumulate as f64;
         for _ in 0..self.config.accumulate {
-            let steps = self.config.schedule.steps;
+            let steps = self.config.stage.first_step + self.config.schedule.steps;
             let input = inputs.next().ok_or(TrainError::DataEnded { step, steps })??;
             let loss = self.forward(&input)? * share;
             let new = Tensor::run_backward(&[&loss], &self.parameters, false, false);

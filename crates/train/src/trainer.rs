@@ -27,10 +27,25 @@ pub enum Precision {
     Bf16,
 }
 
+/// Where a stage stands in its run, for runs that train one student after another.
+///
+/// Steps are counted on through the stages of a run; the schedule begins anew in each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stage {
+    /// Its number, from 0.
+    pub index: u32,
+    /// Steps of the stages before it.
+    pub first_step: u64,
+    /// Begin with the optimiser state of the stage before it.
+    pub keep_optimizer: bool,
+}
+
 /// How a run trains.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainConfig {
-    /// Learning rate and number of optimiser steps.
+    /// The stage; the first for runs that have no other.
+    pub stage: Stage,
+    /// Learning rate and number of optimiser steps, of one stage.
     pub schedule: Schedule,
     /// Optimiser steps in a pass over the data.
     pub steps_per_epoch: u64,
@@ -79,7 +94,8 @@ pub struct Outcome {
 ///
 /// `feed` gives the inputs of a range of input steps (`accumulate` of them an
 /// optimiser step), the same for the same step in any life of the run. With
-/// `resume`, goes on from the last checkpoint of `run_folder`, if there is one.
+/// `resume`, goes on from the last checkpoint of `run_folder`, if there is one; a later
+/// stage begins at the checkpoint that ended the one before it.
 /// When `stop` is set the present step is finished and a checkpoint written.
 /// With `ema`, the averaged weights replace the trained ones at the end.
 ///
@@ -94,21 +110,23 @@ pub fn fit<O: Objective>(
     stop: &AtomicBool,
     mut observe: impl FnMut(Event<'_>),
 ) -> Result<Outcome, TrainError> {
-    let steps = config.schedule.steps;
+    let Stage { first_step, index, .. } = config.stage;
+    let steps = first_step + config.schedule.steps;
     let micro = config.accumulate as u64;
     let checkpoints = Checkpoints::of(run_folder);
     let mut step = StepMaker::new(objective, config);
-    let mut progress = match checkpoints.last().filter(|_| resume) {
+    let mut progress = match checkpoints.last().filter(|_| resume || index > 0) {
         Some(last) => step.load(&last)?,
         None => Progress::default(),
     };
+    progress.stage = index;
     let metrics_path = run_folder.join("metrics.jsonl");
     let mut metrics = MetricsLog::open(&metrics_path, progress.step)?;
     let mut batches = feed(progress.step * micro..steps * micro);
     let mut window = Window::open(&batches);
 
     while progress.step < steps && !stop.load(Ordering::Relaxed) {
-        let lr = config.schedule.at(progress.step);
+        let lr = config.schedule.at(progress.step - first_step);
         step.make(&mut batches, lr, progress.step)?;
         progress.step += 1;
         observe(Event::Step { step: progress.step });

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bauta_backbones::{Init, Parameters};
 use bauta_data::{Augment, Batch, Crop, InMemory, Loader, LoaderConfig, Statistics};
 use bauta_train::{
-    AdamWConfig, Checkpoints, Event, MetricsLog, Objective, Outcome, Precision, Schedule,
+    AdamWConfig, Checkpoints, Event, MetricsLog, Objective, Outcome, Precision, Schedule, Stage,
     TrainConfig, TrainError, fit,
 };
 use tch::{Device, Kind, Tensor};
@@ -70,6 +70,7 @@ fn loader(batch_size: usize) -> Loader {
 
 fn config(steps: u64) -> TrainConfig {
     TrainConfig {
+        stage: Stage::default(),
         schedule: Schedule { lr: 0.01, min_lr: 0.0, warmup_steps: 4.0, steps },
         steps_per_epoch: 6,
         batch_size: 16,

@@ -12,7 +12,7 @@ use bauta_data::dense::{DenseBatch, DenseBatches, DenseSource};
 use bauta_data::{DataError, Statistics};
 use bauta_eval::{Metrics, Picture};
 use bauta_train::{
-    AdamWConfig, Objective, Precision, Schedule, StepMaker, TrainConfig, TrainError,
+    AdamWConfig, Objective, Precision, Schedule, Stage, StepMaker, TrainConfig, TrainError,
 };
 use serde_json::json;
 use tch::{Device, Tensor};
@@ -100,6 +100,7 @@ pub fn train<O: Objective>(
     let base_lr = settings.base_lr.unwrap_or(if frozen { 8e-3 } else { 4e-3 });
     let steps = settings.steps;
     let config = TrainConfig {
+        stage: Stage::default(),
         schedule: Schedule {
             lr: Schedule::scaled_lr(base_lr, settings.batch_size),
             min_lr: 0.0,

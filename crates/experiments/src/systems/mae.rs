@@ -6,19 +6,19 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use bauta_backbones::{
     Flops, ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices,
     VisionTransformer, VitConfig, VitMaeConfig,
 };
-use bauta_data::Statistics;
+use bauta_data::Loader;
 use bauta_masking::{MaskPlan, MaskStrategy};
-use bauta_recipe::{Features, Recipe, TargetKind};
+use bauta_recipe::{Features, TargetKind};
 use bauta_targets::{PixelTarget, Target};
 use bauta_train::{Objective, TrainError};
-use tch::{Device, Tensor};
+use tch::Tensor;
 
-use super::{ImageSystem, MaskedBatch, pixels, whole_image_features};
+use super::{ImageSystem, Ingredients, MaskedBatch, Preparation, pixels, whole_image_features};
 
 /// The masked autoencoder: encoder, decoder, target, and how masks are drawn.
 pub struct Mae {
@@ -29,12 +29,15 @@ pub struct Mae {
     decoder: MaeDecoder,
     target: PixelTarget,
     features: Features,
+    seed: u64,
     config: VitMaeConfig,
 }
 
 impl ImageSystem for Mae {
-    fn new(recipe: &Recipe, statistics: Statistics, device: Device) -> Result<Self> {
-        let (image, model, decoder) = (recipe.data.image_size, &recipe.model, &recipe.decoder);
+    fn new(ingredients: &Ingredients<'_>) -> Result<Self> {
+        let Ingredients { recipe, statistics, device, .. } = *ingredients;
+        let decoder = recipe.decoder.as_ref().context("a masked autoencoder has a decoder")?;
+        let (image, model) = (recipe.data.image_size, &recipe.model);
         let mut parameters = Parameters::new(recipe.seed, device);
         let normalization = ImageNormalization::new(statistics.mean, statistics.std, device)?;
 
@@ -56,13 +59,28 @@ impl ImageSystem for Mae {
         let target = match recipe.target.kind {
             TargetKind::Pixels => PixelTarget::raw(grid, encoder_config.channels),
             TargetKind::NormalizedPixels => PixelTarget::normalized(grid, encoder_config.channels),
+            TargetKind::Features => bail!("a masked autoencoder predicts pixels"),
         };
         let strategy = Arc::from(recipe.mask.strategy.build(grid, recipe.mask.ratio)?);
         let normalized = target.is_normalized();
         let config =
             VitMaeConfig::new(&encoder_config, &decoder_config, recipe.mask.ratio, normalized);
-        let features = recipe.eval.features;
-        Ok(Self { parameters, normalization, strategy, encoder, decoder, target, features, config })
+        Ok(Self {
+            parameters,
+            normalization,
+            strategy,
+            encoder,
+            decoder,
+            target,
+            features: recipe.eval.features,
+            seed: recipe.seed,
+            config,
+        })
+    }
+
+    fn preparation(&self, _loader: &Loader) -> Preparation<MaskedBatch> {
+        let (strategy, seed) = (self.strategy(), self.seed);
+        Box::new(move |batch| MaskedBatch::draw(batch, &*strategy, seed))
     }
 
     fn strategy(&self) -> Arc<dyn MaskStrategy> {
@@ -82,12 +100,12 @@ impl ImageSystem for Mae {
         Ok(self.encoder.last_attention(&self.normalization.normalize(pixels))?)
     }
 
-    fn reconstruct(&self, pixels: &Tensor, indices: &TokenIndices) -> Result<Tensor> {
+    fn reconstruct(&self, pixels: &Tensor, indices: &TokenIndices) -> Result<Option<Tensor>> {
         let images = self.normalization.normalize(pixels);
         let latent = self.encoder.forward_visible(&images, indices)?;
         let prediction = self.decoder.predict_all(&latent, indices)?;
         let predicted_images = self.target.to_images(&prediction, &images)?;
-        Ok(self.normalization.to_pixels(&predicted_images))
+        Ok(Some(self.normalization.to_pixels(&predicted_images)))
     }
 }
 

@@ -1,0 +1,80 @@
+//! What a recipe may say of i-MAE's mixtures: the `mixture` table.
+
+use serde::{Deserialize, Serialize};
+
+use crate::schema::{Recipe, System};
+use crate::teacher::require;
+use crate::validate::{Violation, ensure, non_negative};
+
+/// Two images in one input, and what is learnt of each (i-MAE §3).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mixture {
+    /// Which of the two images are reconstructed.
+    pub branches: Branches,
+    /// λ of every mixture, the share of the first image; drawn from U(0, 1) for each batch
+    /// where it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lambda: Option<f64>,
+    /// Probability that the partner is of the same class, which needs labels; where it is
+    /// not given, partners are drawn from all images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same_class: Option<f64>,
+    /// Weight of the latent distillation; 0 leaves the teacher out.
+    pub latent_weight: f64,
+    /// What the teacher sees.
+    pub teacher_input: TeacherInput,
+}
+
+impl Default for Mixture {
+    fn default() -> Self {
+        Self {
+            branches: Branches::Double,
+            lambda: None,
+            same_class: None,
+            latent_weight: 1.0,
+            teacher_input: TeacherInput::Sources,
+        }
+    }
+}
+
+/// Which of the two images are reconstructed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Branches {
+    /// The subordinate one, of the smaller share.
+    Single,
+    /// Both.
+    #[default]
+    Double,
+}
+
+/// What the teacher sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TeacherInput {
+    /// Each source image alone (the paper).
+    #[default]
+    Sources,
+    /// The mixture, for both branches (the released code).
+    Mixture,
+}
+
+impl Recipe {
+    pub(crate) fn check_mixture(&self) -> Result<(), Violation> {
+        let mixes = self.system == System::IMae;
+        require("mixture", self.system.name(), mixes, self.mixture.is_some())?;
+        let Some(mixture) = &self.mixture else { return Ok(()) };
+        non_negative("mixture.latent_weight", mixture.latent_weight)?;
+        for (key, value) in
+            [("mixture.lambda", mixture.lambda), ("mixture.same_class", mixture.same_class)]
+        {
+            if let Some(value) = value {
+                ensure((0.0..=1.0).contains(&value), &[key], || {
+                    format!("{key} {value} is outside [0, 1]")
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
