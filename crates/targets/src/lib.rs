@@ -21,14 +21,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod features;
+mod loss;
+mod normalization;
 mod patchify;
 mod pixels;
+mod resize;
+mod teacher;
 
 use bauta_backbones::TokenIndices;
+use bauta_masking::Grid;
 use tch::Tensor;
 
+pub use features::FeatureTarget;
+pub use loss::FeatureLoss;
+pub use normalization::Normalization;
 pub use patchify::{patchify, unpatchify};
 pub use pixels::PixelTarget;
+pub use teacher::{EncoderTeacher, PixelTeacher, Teacher};
+
+use resize::resize;
 
 /// What must be predicted at the masked positions, and how a prediction is judged.
 pub trait Target {
@@ -57,4 +69,34 @@ pub enum TargetError {
         /// What the target wants.
         expected: String,
     },
+    /// A teacher whose tokens lie elsewhere than the student's.
+    #[error(
+        "the teacher's tokens of images of {height} × {width} lie on a grid of {} × {}, the \
+         student's on {} × {}; change teacher.image_size or model.patch_size",
+        teacher.height(), teacher.width(), student.height(), student.width()
+    )]
+    Grid {
+        /// The teacher's grid.
+        teacher: Grid,
+        /// The student's grid.
+        student: Grid,
+        /// Height of the teacher's images in pixels.
+        height: usize,
+        /// Width of the teacher's images in pixels.
+        width: usize,
+    },
+    /// A teacher of other images.
+    #[error("the teacher wants {teacher} channels, the images have {images}")]
+    Channels {
+        /// Channels of the teacher's images.
+        teacher: usize,
+        /// Channels of the images here.
+        images: usize,
+    },
+    /// A class token is wanted of a teacher that has none.
+    #[error("the teacher has no class token to predict")]
+    NoClassToken,
+    /// What the teacher's network says of its input.
+    #[error("the teacher: {0}")]
+    Teacher(String),
 }

@@ -1,0 +1,13 @@
+//! Images at the size that a teacher wants.
+
+use tch::Tensor;
+
+/// Resizes images [B, C, H, W] to `size` [height, width]: bicubic, and with a wider kernel
+/// where they shrink, so that nothing aliases.
+pub(crate) fn resize(images: &Tensor, size: [usize; 2]) -> Tensor {
+    let wanted = size.map(|side| side as i64);
+    if images.size()[2..] == wanted {
+        return images.shallow_clone();
+    }
+    images.internal_upsample_bicubic2d_aa(wanted, false, None::<f64>, None::<f64>)
+}

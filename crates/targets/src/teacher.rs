@@ -1,0 +1,35 @@
+//! Teachers: what the features of a whole image are (the slot T of MaskDistill's unified
+//! view, arXiv 2210.10615 §2).
+//!
+//! A teacher is frozen and runs without gradient, once a step, on images without a mask.
+//! Each normalises images as it was trained to.
+
+mod encoder;
+mod pixels;
+
+use bauta_masking::Grid;
+use tch::Tensor;
+
+pub use encoder::EncoderTeacher;
+pub use pixels::PixelTeacher;
+
+use crate::TargetError;
+
+/// A frozen network, or none, that turns whole images into the features of tokens.
+pub trait Teacher {
+    /// The grid of the tokens; that of the student.
+    fn grid(&self) -> Grid;
+
+    /// Features of a token, Dt.
+    fn dim(&self) -> usize;
+
+    /// Whether the features of a class token come before those of the patches.
+    fn has_class_token(&self) -> bool;
+
+    /// Features of u8 pixels [B, C, H, W]: [B, 1 + L, Dt] with a class token, else
+    /// [B, L, Dt], patches in image order. Nothing can be differentiated through them.
+    ///
+    /// # Errors
+    /// [`TargetError`] when the images are of another size.
+    fn features(&self, pixels: &Tensor) -> Result<Tensor, TargetError>;
+}

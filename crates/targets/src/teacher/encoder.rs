@@ -1,0 +1,66 @@
+//! Transformers as teachers: random ones, our own, imported ones, a former student.
+
+use bauta_backbones::{ImageEncoder, ImageNormalization};
+use bauta_masking::Grid;
+use tch::Tensor;
+
+use super::Teacher;
+use crate::{TargetError, resize};
+
+/// A frozen transformer whose tokens are predicted.
+#[derive(Debug)]
+pub struct EncoderTeacher {
+    encoder: Box<dyn ImageEncoder>,
+    normalization: ImageNormalization,
+    final_norm: bool,
+}
+
+impl EncoderTeacher {
+    /// Takes an encoder, how its images are normalised, and whether its final norm is
+    /// applied; dBOT and the ports of MaskDistill leave it out.
+    ///
+    /// # Errors
+    /// [`TargetError::Grid`] when its tokens do not lie on the student's `grid`,
+    /// [`TargetError::Channels`] when its images have other channels.
+    pub fn new(
+        encoder: Box<dyn ImageEncoder>,
+        normalization: ImageNormalization,
+        final_norm: bool,
+        grid: Grid,
+    ) -> Result<Self, TargetError> {
+        if encoder.grid() != grid {
+            let [height, width] = encoder.image_size();
+            let (teacher, student) = (encoder.grid(), grid);
+            return Err(TargetError::Grid { teacher, student, height, width });
+        }
+        if encoder.channels() != normalization.channels() {
+            let (teacher, images) = (encoder.channels(), normalization.channels());
+            return Err(TargetError::Channels { teacher, images });
+        }
+        Ok(Self { encoder, normalization, final_norm })
+    }
+}
+
+impl Teacher for EncoderTeacher {
+    fn grid(&self) -> Grid {
+        self.encoder.grid()
+    }
+
+    fn dim(&self) -> usize {
+        self.encoder.dim()
+    }
+
+    fn has_class_token(&self) -> bool {
+        true
+    }
+
+    fn features(&self, pixels: &Tensor) -> Result<Tensor, TargetError> {
+        let _no_grad = tch::no_grad_guard();
+        let images = resize(&self.normalization.normalize(pixels), self.encoder.image_size());
+        let tokens = match self.final_norm {
+            true => self.encoder.tokens(&images),
+            false => self.encoder.raw_tokens(&images),
+        };
+        tokens.map_err(|error| TargetError::Teacher(error.to_string()))
+    }
+}
