@@ -3,7 +3,7 @@
 use bauta_libtorch::attention;
 use tch::{Kind, Tensor};
 
-use crate::{Activation, LayerNorm, Linear, ModelError, Scope};
+use crate::{Activation, Init, LayerNorm, Linear, ModelError, Scope};
 
 /// Sizes of one block.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,11 +24,20 @@ pub struct BlockConfig {
 
 impl BlockConfig {
     pub(crate) fn validate(&self, part: &str) -> Result<(), ModelError> {
-        let Self { dim, heads, mlp_dim, .. } = *self;
+        let dim = self.dim;
         if dim == 0 || !dim.is_multiple_of(4) {
             return Err(ModelError::Config(format!(
                 "{part}.dim {dim} is not a positive multiple of 4, as sine-cosine positions need"
             )));
+        }
+        self.validate_heads(part)
+    }
+
+    /// The same for a part without sine-cosine positions.
+    pub(crate) fn validate_heads(&self, part: &str) -> Result<(), ModelError> {
+        let Self { dim, heads, mlp_dim, .. } = *self;
+        if dim == 0 {
+            return Err(ModelError::Config(format!("{part}.dim is 0")));
         }
         if heads == 0 || !dim.is_multiple_of(heads) {
             return Err(ModelError::Config(format!(
@@ -135,10 +144,19 @@ pub struct Mlp {
 
 impl Mlp {
     /// Adds `fc1` [hidden, D] and `fc2` [D, hidden].
-    pub fn new(mut scope: Scope<'_>, config: &BlockConfig) -> Self {
+    pub fn new(scope: Scope<'_>, config: &BlockConfig) -> Self {
+        Self::starting(scope, config, [Init::XavierUniform, Init::XavierUniform])
+    }
+
+    /// The same, with the start of both weights.
+    pub(crate) fn starting(
+        mut scope: Scope<'_>,
+        config: &BlockConfig,
+        [fc1, fc2]: [Init; 2],
+    ) -> Self {
         Self {
-            fc1: Linear::new(scope.sub("fc1"), config.dim, config.mlp_dim, true),
-            fc2: Linear::new(scope.sub("fc2"), config.mlp_dim, config.dim, true),
+            fc1: Linear::starting(scope.sub("fc1"), config.dim, config.mlp_dim, fc1, true),
+            fc2: Linear::starting(scope.sub("fc2"), config.mlp_dim, config.dim, fc2, true),
             activation: config.activation,
         }
     }
@@ -147,6 +165,37 @@ impl Mlp {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         self.fc2.forward(&self.activation.forward(&self.fc1.forward(x)))
     }
+}
+
+/// Sends `x` through `depth` blocks, `block` being the one of that index, as far as the
+/// last of `chosen` and gives what the chosen ones put out.
+///
+/// # Errors
+/// [`ModelError::Config`] when `chosen` does not ascend or names a block that is not there.
+pub(crate) fn outputs_of_blocks(
+    mut x: Tensor,
+    depth: usize,
+    chosen: &[usize],
+    block: impl Fn(usize, &Tensor) -> Tensor,
+) -> Result<Vec<Tensor>, ModelError> {
+    if !chosen.is_sorted_by(|a, b| a < b) || chosen.last().is_some_and(|&last| last >= depth) {
+        return Err(ModelError::Config(format!(
+            "blocks {chosen:?} are no ascending choice of {depth}, counted from 0"
+        )));
+    }
+    let mut found = Vec::with_capacity(chosen.len());
+    for place in 0..chosen.last().map_or(0, |last| last + 1) {
+        x = block(place, &x);
+        if chosen[found.len()] == place {
+            found.push(x.shallow_clone());
+        }
+    }
+    Ok(found)
+}
+
+/// What an encoder without blocks says when it is asked where the last one looks.
+pub(crate) fn no_attention() -> ModelError {
+    ModelError::Config("an encoder without blocks has no attention".into())
 }
 
 #[cfg(test)]

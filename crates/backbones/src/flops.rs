@@ -8,7 +8,7 @@
 
 use std::ops::Add;
 
-use crate::{BlockConfig, MaeDecoderConfig, VitConfig};
+use crate::{BeitConfig, BlockConfig, ClipVisionConfig, MaeDecoderConfig, VitConfig};
 
 /// Floating-point operations of the matrix products in one sample's training step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,23 @@ impl VitConfig {
     /// Encoding `patches` embedded patches and the class token.
     pub fn flops(&self, patches: usize) -> Flops {
         let embed = linear(patches, self.patch_values(), self.dim);
+        Flops::of_data(embed) + blocks(&self.block(), self.depth, 1 + patches)
+    }
+}
+
+impl BeitConfig {
+    /// Encoding `visible` embedded patches, `masked` mask tokens and the class token.
+    pub fn flops(&self, visible: usize, masked: usize) -> Flops {
+        let embed = linear(visible, self.patch_values(), self.dim);
+        Flops::of_data(embed) + blocks(&self.block(), self.depth, 1 + visible + masked)
+    }
+}
+
+impl ClipVisionConfig {
+    /// Encoding all `patches` and the class token; as a frozen teacher it has no
+    /// backward pass.
+    pub fn flops(&self, patches: usize) -> Flops {
+        let embed = linear(patches, self.channels * self.patch_size * self.patch_size, self.dim);
         Flops::of_data(embed) + blocks(&self.block(), self.depth, 1 + patches)
     }
 }
@@ -93,6 +110,17 @@ mod tests {
         let block = 5 * 4 * 12 + 2 * 5 * 5 * 4 + 5 * 4 * 4 + 2 * 5 * 4 * 16;
         let forward = 2 * (64 + block + 3 * 4 * 48);
         assert_eq!(decoder.flops(1, 3), Flops { forward, backward: 2 * forward });
+    }
+
+    #[test]
+    fn a_dense_student_costs_its_blocks_in_full_and_its_embedding_in_part() {
+        let (vit, beit) = (VitConfig::base(224, 16), BeitConfig::base(224, 16));
+        let embed = |patches| linear(patches, 768, 768);
+        let (whole, masked) = (vit.flops(196), beit.flops(118, 78));
+        assert_eq!(beit.flops(196, 0), whole);
+        assert_eq!(masked.forward, whole.forward - embed(78));
+        assert_eq!(masked.backward, whole.backward - embed(78));
+        assert_eq!(ClipVisionConfig::base(224, 16).flops(196), whole);
     }
 
     #[test]

@@ -17,10 +17,21 @@ pub struct Linear {
 
 impl Linear {
     /// Adds `weight` (Xavier uniform, of the whole matrix) and `bias` (zero).
-    pub fn new(mut scope: Scope<'_>, inputs: usize, outputs: usize, bias: bool) -> Self {
+    pub fn new(scope: Scope<'_>, inputs: usize, outputs: usize, bias: bool) -> Self {
+        Self::starting(scope, inputs, outputs, Init::XavierUniform, bias)
+    }
+
+    /// Adds `weight`, which starts as `init` says, and `bias` (zero).
+    pub fn starting(
+        mut scope: Scope<'_>,
+        inputs: usize,
+        outputs: usize,
+        init: Init,
+        bias: bool,
+    ) -> Self {
         let (inputs, outputs) = (inputs as i64, outputs as i64);
         Self {
-            weight: scope.add("weight", &[outputs, inputs], Init::XavierUniform),
+            weight: scope.add("weight", &[outputs, inputs], init),
             bias: bias.then(|| scope.add("bias", &[outputs], Init::Constant(0.0))),
         }
     }

@@ -27,35 +27,43 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod beit;
 mod block;
 pub mod checkpoint;
+mod clip;
 mod drop_path;
 mod error;
 mod flops;
+mod image_encoder;
 mod images;
 mod layers;
 mod mae_decoder;
 mod parameters;
 mod patch_embed;
 mod positions;
+mod relative_bias;
 mod token_indices;
 mod vit;
 mod vit_model;
 
+pub use beit::{BeitConfig, BeitEncoder};
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
     ModelConfig, ModelFolder, Naming, Preprocessing, Sides, Unsaid, VitMaeConfig, VitModelConfig,
     describe, read_checkpoint,
 };
+pub use clip::{ClipFeatures, ClipVisionConfig, ClipVisual};
 pub use drop_path::DropPath;
 pub use error::ModelError;
 pub use flops::Flops;
+pub use image_encoder::ImageEncoder;
 pub use images::ImageNormalization;
 pub use layers::{Activation, LayerNorm, Linear};
 pub use mae_decoder::{MaeDecoder, MaeDecoderConfig};
 pub use parameters::{Init, Parameter, Parameters, Scope};
 pub use patch_embed::PatchEmbed;
 pub use positions::{interpolate_positions, sin_cos_2d};
+pub use relative_bias::{RelativePositionBias, interpolate_relative_bias, relative_position_index};
 pub use token_indices::TokenIndices;
 pub use vit::{VisionTransformer, VitConfig, class_token, mean_of_patches};
 // Part of this crate's interface, so that its users need no version of their own.

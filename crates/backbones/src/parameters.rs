@@ -16,6 +16,8 @@ pub enum Init {
     Constant(f32),
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
+    /// The same with values beyond one deviation drawn again, which leaves 0.54 of it.
+    TruncatedNormal(f64),
     /// Uniform in ± this bound.
     Uniform(f64),
     /// Uniform in ±√(6 / (fan in + fan out)), of the matrix [first side, all other sides].
@@ -170,6 +172,10 @@ impl Init {
         match self {
             Self::Constant(value) => vec![value; count],
             Self::Normal(std) => fill(&mut |stream| std * stream.normal()),
+            Self::TruncatedNormal(std) => fill(&mut |stream| {
+                let mut draws = std::iter::repeat_with(|| stream.normal());
+                std * draws.find(|draw| draw.abs() <= 1.0).expect("draws do not end")
+            }),
             Self::Uniform(bound) => fill(&mut |stream| stream.uniform_in(-bound, bound)),
             Self::XavierUniform => {
                 let rows = shape[0];
@@ -220,6 +226,12 @@ mod tests {
         let mean = normal.iter().sum::<f32>() / 20_000.0;
         let variance = normal.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / 20_000.0;
         assert!(mean.abs() < 6e-4 && (variance.sqrt() - 0.02).abs() < 6e-4);
+
+        let cut = values(&root.add("cut", &[20_000], Init::TruncatedNormal(0.02)));
+        let largest = cut.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
+        assert!(largest <= 0.02 && largest > 0.0199);
+        let square = cut.iter().map(|x| x.powi(2)).sum::<f32>() / 20_000.0;
+        assert!((square.sqrt() - 0.0108).abs() < 1e-4, "{}", square.sqrt());
     }
 
     #[test]

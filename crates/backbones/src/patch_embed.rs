@@ -8,13 +8,33 @@ use tch::Tensor;
 
 use crate::{Init, ModelError, Scope, TokenIndices, VitConfig};
 
+/// The images that patches are cut from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ImageShape {
+    /// Channels, C.
+    pub(crate) channels: usize,
+    /// Height in pixels.
+    pub(crate) height: usize,
+    /// Width in pixels.
+    pub(crate) width: usize,
+    /// Side of a square patch in pixels, p.
+    pub(crate) patch: usize,
+}
+
+impl ImageShape {
+    /// A convolution's default start is uniform in ± this, 1/√(C·p²).
+    pub(crate) fn bound(self) -> f64 {
+        1.0 / ((self.channels * self.patch * self.patch) as f64).sqrt()
+    }
+}
+
 /// Embeds patches of an image as tokens.
 #[derive(Debug)]
 pub struct PatchEmbed {
     /// Convolution weight [D, C, p, p].
     weight: Tensor,
     /// Bias [D].
-    bias: Tensor,
+    bias: Option<Tensor>,
     channels: i64,
     height: i64,
     width: i64,
@@ -27,16 +47,34 @@ impl PatchEmbed {
     /// The bias keeps a convolution's default start, uniform in ±1/√(C·p²), as
     /// the reference leaves it.
     pub fn new(mut scope: Scope<'_>, config: &VitConfig) -> Self {
-        let mut proj = scope.sub("proj");
-        let (dim, channels) = (config.dim as i64, config.channels as i64);
-        let patch = config.patch_size as i64;
-        let bound = 1.0 / ((channels * patch * patch) as f64).sqrt();
+        let images = ImageShape {
+            channels: config.channels,
+            height: config.image_height,
+            width: config.image_width,
+            patch: config.patch_size,
+        };
+        let bias = Some(Init::Uniform(images.bound()));
+        Self::starting(scope.sub("proj"), images, config.dim, Init::XavierUniform, bias)
+    }
+
+    /// Adds `weight` and, unless it has no start, `bias` to the convolution's own scope.
+    pub(crate) fn starting(
+        mut scope: Scope<'_>,
+        images: ImageShape,
+        dim: usize,
+        weight: Init,
+        bias: Option<Init>,
+    ) -> Self {
+        let ImageShape { channels, height, width, patch } = images;
+        let [channels, height, width, patch] =
+            [channels, height, width, patch].map(|side| side as i64);
+        let dim = dim as i64;
         Self {
-            weight: proj.add("weight", &[dim, channels, patch, patch], Init::XavierUniform),
-            bias: proj.add("bias", &[dim], Init::Uniform(bound)),
+            weight: scope.add("weight", &[dim, channels, patch, patch], weight),
+            bias: bias.map(|init| scope.add("bias", &[dim], init)),
             channels,
-            height: config.image_height as i64,
-            width: config.image_width as i64,
+            height,
+            width,
             patch,
         }
     }
@@ -90,7 +128,7 @@ impl PatchEmbed {
     }
 
     fn project(&self, patches: &Tensor) -> Tensor {
-        linear(patches, &self.weight.flatten(1, -1), Some(&self.bias))
+        linear(patches, &self.weight.flatten(1, -1), self.bias.as_ref())
             .expect("patches were cut to the weight's size")
     }
 }
@@ -117,7 +155,7 @@ mod tests {
         let images = Tensor::randn([2, 4, 12, 20], (Kind::Float, Device::Cpu));
         let found = embed.forward_all(&images).unwrap();
         let wanted = images
-            .conv2d(&embed.weight, Some(&embed.bias), [4, 4], [0, 0], [1, 1], 1)
+            .conv2d(&embed.weight, embed.bias.as_ref(), [4, 4], [0, 0], [1, 1], 1)
             .flatten(2, -1)
             .transpose(1, 2);
         assert_eq!(found.size(), [2, 15, 128]);

@@ -9,7 +9,9 @@ use tch::Tensor;
 
 use crate::{
     Activation, Block, BlockConfig, DropPath, Init, LayerNorm, ModelError, PatchEmbed, Scope,
-    TokenIndices, positions::sin_cos_2d,
+    TokenIndices,
+    block::{no_attention, outputs_of_blocks},
+    positions::sin_cos_2d,
 };
 
 /// Sizes of a vision transformer.
@@ -212,6 +214,15 @@ impl VisionTransformer {
         Ok(self.encode(&(patches + self.patch_positions()), drop))
     }
 
+    /// All tokens as the last block puts them out, before the final norm: [B, 1 + L, D].
+    ///
+    /// # Errors
+    /// As [`Self::forward_all`].
+    pub fn forward_raw(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        let patches = self.patch_embed.forward_all(images)?;
+        Ok(self.through_blocks(&(patches + self.patch_positions()), None))
+    }
+
     /// Where the last block looks on whole normalised images [B, C, H, W]:
     /// [B, heads, 1 + L, 1 + L], row i the attention of token i, the class token first.
     ///
@@ -219,7 +230,7 @@ impl VisionTransformer {
     /// [`ModelError::Shape`] when the images are of another size.
     pub fn last_attention(&self, images: &Tensor) -> Result<Tensor, ModelError> {
         let Some((last, before)) = self.blocks.split_last() else {
-            return Err(ModelError::Config("an encoder without blocks has no attention".into()));
+            return Err(no_attention());
         };
         let patches = self.patch_embed.forward_all(images)?;
         let x = self.with_class_token(&(patches + self.patch_positions()));
@@ -237,25 +248,9 @@ impl VisionTransformer {
         images: &Tensor,
         blocks: &[usize],
     ) -> Result<Vec<Tensor>, ModelError> {
-        let depth = self.blocks.len();
-        if !blocks.is_sorted_by(|a, b| a < b) || blocks.last().is_some_and(|&last| last >= depth) {
-            return Err(ModelError::Config(format!(
-                "blocks {blocks:?} are no ascending choice of {depth}, counted from 0"
-            )));
-        }
         let patches = self.patch_embed.forward_all(images)?;
-        let mut x = self.with_class_token(&(patches + self.patch_positions()));
-        let mut found = Vec::with_capacity(blocks.len());
-        for (place, block) in self.blocks.iter().enumerate() {
-            if found.len() == blocks.len() {
-                break;
-            }
-            x = block.forward(&x);
-            if blocks[found.len()] == place {
-                found.push(x.shallow_clone());
-            }
-        }
-        Ok(found)
+        let x = self.with_class_token(&(patches + self.patch_positions()));
+        outputs_of_blocks(x, self.blocks.len(), blocks, |place, x| self.blocks[place].forward(x))
     }
 
     /// Positions of the patches, [L, D].
@@ -271,15 +266,19 @@ impl VisionTransformer {
     }
 
     fn encode(&self, tokens: &Tensor, drop: Option<&DropPath>) -> Tensor {
-        let x = self.with_class_token(tokens);
-        let x = self.blocks.iter().enumerate().fold(x, |x, (place, block)| {
-            let factors = drop.and_then(|drop| drop.of_block(place));
-            block.forward_dropping(&x, factors.as_ref())
-        });
+        let x = self.through_blocks(tokens, drop);
         match &self.norm {
             Some(norm) => norm.forward(&x),
             None => x,
         }
+    }
+
+    fn through_blocks(&self, tokens: &Tensor, drop: Option<&DropPath>) -> Tensor {
+        let x = self.with_class_token(tokens);
+        self.blocks.iter().enumerate().fold(x, |x, (place, block)| {
+            let factors = drop.and_then(|drop| drop.of_block(place));
+            block.forward_dropping(&x, factors.as_ref())
+        })
     }
 }
 

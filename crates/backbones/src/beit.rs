@@ -1,0 +1,204 @@
+//! BEiT v2's vision transformer, MaskDistill's student (arXiv 2210.10615 §3).
+//!
+//! Unlike MAE's encoder it sees every token in pre-training: masked patches are replaced
+//! by one learned mask token. Tokens carry no position; what is learned is a bias on the
+//! attention scores by relative place, one table for all blocks.
+
+mod block;
+mod config;
+#[cfg(test)]
+mod tests;
+
+use bauta_masking::Grid;
+use tch::Tensor;
+
+use self::block::BeitBlock;
+pub use self::config::BeitConfig;
+use crate::{
+    DropPath, Init, LayerNorm, ModelError, PatchEmbed, RelativePositionBias, Scope, TokenIndices,
+    block::{no_attention, outputs_of_blocks},
+    patch_embed::ImageShape,
+};
+
+/// Deviation of new weights before they are cut at one of it, 0.0108 after.
+const STD: f64 = 0.02;
+
+/// The encoder: patch embedding, class and mask token, relative positions, blocks, and
+/// mostly a final norm.
+#[derive(Debug)]
+pub struct BeitEncoder {
+    config: BeitConfig,
+    grid: Grid,
+    cls_token: Tensor,
+    mask_token: Tensor,
+    patch_embed: PatchEmbed,
+    rel_pos_bias: RelativePositionBias,
+    blocks: Vec<BeitBlock>,
+    norm: Option<LayerNorm>,
+}
+
+impl BeitEncoder {
+    /// How the weights of the encoder start, and those of a head on it.
+    pub const INIT: Init = Init::TruncatedNormal(STD);
+
+    /// Adds the encoder's parameters, under BEiT v2's names, to `scope`.
+    ///
+    /// # Errors
+    /// [`ModelError::Geometry`] and [`ModelError::Config`] for sizes that do not fit.
+    pub fn new(mut scope: Scope<'_>, config: &BeitConfig) -> Result<Self, ModelError> {
+        let mut encoder = Self::without_norm(scope.again(), config)?;
+        encoder.norm = Some(LayerNorm::new(scope.sub("norm"), config.dim, config.layer_norm_eps));
+        Ok(encoder)
+    }
+
+    /// The same without the final norm: its outputs are those of the last block.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn without_norm(mut scope: Scope<'_>, config: &BeitConfig) -> Result<Self, ModelError> {
+        let grid = config.grid()?;
+        if config.channels == 0 {
+            return Err(ModelError::Config("images need at least one channel".into()));
+        }
+        config.block().validate_heads("model")?;
+        let images = ImageShape {
+            channels: config.channels,
+            height: config.image_height,
+            width: config.image_width,
+            patch: config.patch_size,
+        };
+        let token = [1, 1, config.dim as i64];
+        let no_bias = Some(Init::Constant(0.0));
+        let mut embed = scope.sub("patch_embed");
+        let patch_embed =
+            PatchEmbed::starting(embed.sub("proj"), images, config.dim, Self::INIT, no_bias);
+        Ok(Self {
+            cls_token: scope.add("cls_token", &token, Self::INIT),
+            mask_token: scope.add("mask_token", &token, Self::INIT),
+            patch_embed,
+            rel_pos_bias: RelativePositionBias::new(scope.sub("rel_pos_bias"), grid, config.heads),
+            blocks: (0..config.depth)
+                .map(|i| BeitBlock::new(scope.sub(format_args!("blocks.{i}")), config, i))
+                .collect(),
+            norm: None,
+            config: config.clone(),
+            grid,
+        })
+    }
+
+    /// The sizes.
+    pub fn config(&self) -> &BeitConfig {
+        &self.config
+    }
+
+    /// The token grid of an image.
+    pub fn grid(&self) -> Grid {
+        self.grid
+    }
+
+    /// Encodes normalised images [B, C, H, W] whose masked patches it does not see.
+    ///
+    /// Gives [B, 1 + L, D] after the final norm: the class token, then all patches in image
+    /// order; masked ones went in as the mask token.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when images or plan are of another size.
+    pub fn forward_masked(
+        &self,
+        images: &Tensor,
+        indices: &TokenIndices,
+        drop: Option<&DropPath>,
+    ) -> Result<Tensor, ModelError> {
+        let visible = self.patch_embed.forward_visible(images, indices)?;
+        let shape = [indices.batch(), indices.masked_count(), -1];
+        let masked = self.mask_token.expand(shape, false);
+        let tokens = indices.restore_order(&Tensor::cat(&[visible, masked], 1));
+        Ok(self.normed(&self.through_blocks(&tokens, drop)))
+    }
+
+    /// Encodes all tokens of normalised images [B, C, H, W], in image order.
+    ///
+    /// Gives [B, 1 + L, D] after the final norm: the class token, then the patches.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when the images are of another size.
+    pub fn forward_all(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        self.forward_dropping(images, None)
+    }
+
+    /// The same, with samples that skip branches of blocks.
+    ///
+    /// # Errors
+    /// As [`Self::forward_all`].
+    pub fn forward_dropping(
+        &self,
+        images: &Tensor,
+        drop: Option<&DropPath>,
+    ) -> Result<Tensor, ModelError> {
+        let patches = self.patch_embed.forward_all(images)?;
+        Ok(self.normed(&self.through_blocks(&patches, drop)))
+    }
+
+    /// All tokens as the last block puts them out, before the final norm: [B, 1 + L, D].
+    ///
+    /// # Errors
+    /// As [`Self::forward_all`].
+    pub fn forward_raw(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(self.through_blocks(&self.patch_embed.forward_all(images)?, None))
+    }
+
+    /// Where the last block looks on whole normalised images [B, C, H, W]:
+    /// [B, heads, 1 + L, 1 + L], row i the attention of token i, the class token first.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when the images are of another size.
+    pub fn last_attention(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        let Some((last, before)) = self.blocks.split_last() else {
+            return Err(no_attention());
+        };
+        let bias = self.rel_pos_bias.forward();
+        let x = self.with_class_token(&self.patch_embed.forward_all(images)?);
+        let x = before.iter().fold(x, |x, block| block.forward(&x, &bias, None));
+        Ok(last.attention_map(&x, &bias))
+    }
+
+    /// Encodes all tokens and gives those that chosen blocks put out, before the final
+    /// norm: [B, 1 + L, D] for each of `blocks`, which are counted from 0 and ascend.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when the images are of another size,
+    /// [`ModelError::Config`] when `blocks` do not ascend or name one that is not there.
+    pub fn forward_blocks(
+        &self,
+        images: &Tensor,
+        blocks: &[usize],
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let bias = self.rel_pos_bias.forward();
+        let x = self.with_class_token(&self.patch_embed.forward_all(images)?);
+        outputs_of_blocks(x, self.blocks.len(), blocks, |place, x| {
+            self.blocks[place].forward(x, &bias, None)
+        })
+    }
+
+    /// Puts the class token before tokens [B, N, D], giving [B, 1 + N, D].
+    fn with_class_token(&self, tokens: &Tensor) -> Tensor {
+        let cls = self.cls_token.expand([tokens.size()[0], -1, -1], false);
+        Tensor::cat(&[&cls, tokens], 1)
+    }
+
+    fn through_blocks(&self, tokens: &Tensor, drop: Option<&DropPath>) -> Tensor {
+        let bias = self.rel_pos_bias.forward();
+        let x = self.with_class_token(tokens);
+        self.blocks.iter().enumerate().fold(x, |x, (place, block)| {
+            let factors = drop.and_then(|drop| drop.of_block(place));
+            block.forward(&x, &bias, factors.as_ref())
+        })
+    }
+
+    fn normed(&self, x: &Tensor) -> Tensor {
+        match &self.norm {
+            Some(norm) => norm.forward(x),
+            None => x.shallow_clone(),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! BEiT's block: attention with a bias on its scores, and a factor on each branch.
+
+use bauta_libtorch::linear;
+use tch::{Kind, Tensor};
+
+use super::{BeitConfig, STD};
+use crate::{Init, LayerNorm, Linear, Mlp, Scope};
+
+/// `x += γ₁ · attention(norm1(x)); x += γ₂ · mlp(norm2(x))` (LayerScale, arXiv 2103.17239).
+#[derive(Debug)]
+pub(super) struct BeitBlock {
+    /// γ₁ and γ₂, [D] each.
+    gammas: Option<[Tensor; 2]>,
+    norm1: LayerNorm,
+    attn: BeitAttention,
+    norm2: LayerNorm,
+    mlp: Mlp,
+}
+
+impl BeitBlock {
+    /// Adds `gamma_1`, `gamma_2`, `norm1`, `attn`, `norm2` and `mlp`. Block i, from 0, starts
+    /// with what its branches put out shrunk by √(2(i + 1)).
+    pub(super) fn new(mut scope: Scope<'_>, config: &BeitConfig, place: usize) -> Self {
+        let block = config.block();
+        let last = Init::TruncatedNormal(STD / (2.0 * (place + 1) as f64).sqrt());
+        let gammas = config.layer_scale.map(|start| {
+            ["gamma_1", "gamma_2"]
+                .map(|name| scope.add(name, &[config.dim as i64], Init::Constant(start as f32)))
+        });
+        let inits = [Init::TruncatedNormal(STD), last.clone()];
+        Self {
+            gammas,
+            norm1: LayerNorm::new(scope.sub("norm1"), config.dim, config.layer_norm_eps),
+            attn: BeitAttention::new(scope.sub("attn"), config, last),
+            norm2: LayerNorm::new(scope.sub("norm2"), config.dim, config.layer_norm_eps),
+            mlp: Mlp::starting(scope.sub("mlp"), &block, inits),
+        }
+    }
+
+    /// Maps [B, N, D] to [B, N, D], with `bias` [1, heads, N, N] on the scores and what a
+    /// branch adds scaled by its factors [B, 1, 1].
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        bias: &Tensor,
+        factors: Option<&[Tensor; 2]>,
+    ) -> Tensor {
+        let add = |x: &Tensor, branch: Tensor, which: usize| match (&self.gammas, factors) {
+            (None, None) => x + branch,
+            (Some(gammas), None) => x.addcmul(&branch, &gammas[which]),
+            (None, Some(factors)) => x.addcmul(&branch, &factors[which]),
+            (Some(gammas), Some(factors)) => {
+                x.addcmul(&branch, &(&gammas[which] * &factors[which]))
+            }
+        };
+        let x = add(x, self.attn.forward(&self.norm1.forward(x), bias), 0);
+        add(&x, self.mlp.forward(&self.norm2.forward(&x)), 1)
+    }
+
+    /// The attention probabilities [B, heads, N, N] that this block has on [B, N, D].
+    pub(super) fn attention_map(&self, x: &Tensor, bias: &Tensor) -> Tensor {
+        let [query, key, _] = self.attn.parts(&self.norm1.forward(x));
+        let scale = (self.attn.width as f64).sqrt();
+        let scores = query.matmul(&key.transpose(2, 3)) / scale + bias;
+        scores.softmax(-1, Kind::Float)
+    }
+}
+
+/// Self-attention whose queries and values have a bias and whose keys have none: the same
+/// number on all scores of a query changes nothing.
+#[derive(Debug)]
+struct BeitAttention {
+    /// [3D, D].
+    qkv: Tensor,
+    q_bias: Tensor,
+    v_bias: Tensor,
+    proj: Linear,
+    heads: i64,
+    /// Of a head.
+    width: i64,
+}
+
+impl BeitAttention {
+    fn new(mut scope: Scope<'_>, config: &BeitConfig, proj: Init) -> Self {
+        let (dim, heads) = (config.dim as i64, config.heads as i64);
+        let init = Init::TruncatedNormal(STD);
+        Self {
+            q_bias: scope.add("q_bias", &[dim], Init::Constant(0.0)),
+            v_bias: scope.add("v_bias", &[dim], Init::Constant(0.0)),
+            qkv: scope.sub("qkv").add("weight", &[3 * dim, dim], init),
+            proj: Linear::starting(scope.sub("proj"), config.dim, config.dim, proj, true),
+            heads,
+            width: dim / heads,
+        }
+    }
+
+    fn forward(&self, x: &Tensor, bias: &Tensor) -> Tensor {
+        let [query, key, value] = self.parts(x);
+        // The kernel wants one kind of number; under autocast the products have fewer bits.
+        let bias = bias.to_kind(query.kind());
+        let heads = Tensor::scaled_dot_product_attention(
+            &query,
+            &key,
+            &value,
+            Some(&bias),
+            0.0,
+            false,
+            None,
+            false,
+        );
+        self.proj.forward(&heads.transpose(1, 2).flatten(2, -1))
+    }
+
+    /// Queries, keys and values, [B, heads, N, D / heads] each.
+    fn parts(&self, x: &Tensor) -> [Tensor; 3] {
+        let (batch, tokens, _) = x.size3().expect("attention takes [B, N, D]");
+        let bias = Tensor::cat(&[&self.q_bias, &self.q_bias.zeros_like(), &self.v_bias], 0);
+        let qkv = linear(x, &self.qkv, Some(&bias)).unwrap_or_else(|error| panic!("{error}"));
+        let qkv = qkv.view([batch, tokens, 3, self.heads, self.width]);
+        [0, 1, 2].map(|third| qkv.select(2, third).transpose(1, 2))
+    }
+}

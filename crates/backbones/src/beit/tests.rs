@@ -1,0 +1,241 @@
+use bauta_masking::MaskPlan;
+use tch::{Device, Kind};
+
+use super::*;
+use crate::{Linear, Parameters};
+
+const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+/// Rectangular: 2 × 3 patches. All weights are random, so that none goes unnoticed.
+fn encoder(config: impl FnOnce(BeitConfig) -> BeitConfig) -> (Parameters, BeitEncoder) {
+    let config = config(BeitConfig { image_width: 12, ..BeitConfig::new(8, 4, 16, 2, 2) });
+    let mut parameters = Parameters::new(0, Device::Cpu);
+    let encoder = BeitEncoder::new(parameters.root(), &config).unwrap();
+    tch::no_grad(|| {
+        for parameter in &parameters {
+            let noise = Tensor::randn_like(&parameter.tensor) * 0.2;
+            let _ = parameter.tensor.shallow_clone().g_add_(&noise);
+        }
+    });
+    (parameters, encoder)
+}
+
+fn plan() -> TokenIndices {
+    // Masked are 1, 2, 4 of the first sample and 0, 3, 5 of the second.
+    let masks = [false, true, true, false, true, false, true, false, false, true, false, true];
+    TokenIndices::new(&MaskPlan::from_masks(&masks, 6).unwrap(), Device::Cpu)
+}
+
+fn largest(x: &Tensor) -> f64 {
+    x.abs().max().double_value(&[])
+}
+
+#[test]
+fn sizes_are_those_of_the_reference() {
+    let mut parameters = Parameters::sketch();
+    BeitEncoder::new(parameters.root(), &BeitConfig::base(224, 16)).unwrap();
+    assert_eq!(parameters.count(), 86_256_720 - 590_592);
+    let mut root = parameters.root();
+    Linear::starting(root.sub("lm_head"), 768, 768, BeitEncoder::INIT, true);
+    assert_eq!(parameters.count(), 86_256_720);
+    let shape = |name: &str| parameters.get(name).unwrap().tensor.size();
+    assert_eq!(shape("mask_token"), [1, 1, 768]);
+    assert_eq!(shape("rel_pos_bias.relative_position_bias_table"), [732, 12]);
+    assert_eq!(shape("blocks.11.gamma_2"), [768]);
+    assert_eq!(shape("blocks.0.attn.v_bias"), [768]);
+    assert_eq!(shape("blocks.0.attn.qkv.weight"), [2304, 768]);
+    // The key's bias is no parameter, and all that are there are trained.
+    assert!(parameters.get("blocks.0.attn.qkv.bias").is_none());
+    assert!(parameters.iter().all(|parameter| parameter.trainable));
+    assert!(parameters.get("pos_embed").is_none());
+}
+
+#[test]
+fn weights_start_as_the_references() {
+    let config = BeitConfig { depth: 12, ..BeitConfig::new(32, 8, 128, 12, 4) };
+    let mut parameters = Parameters::new(0, Device::Cpu);
+    BeitEncoder::new(parameters.root(), &config).unwrap();
+    let get = |name: &str| parameters.get(name).unwrap().tensor.detach();
+    let deviation = |name: &str| get(name).std(true).double_value(&[]);
+    let near = |name: &str, wanted: f64| {
+        let found = deviation(name);
+        assert!((found / wanted - 1.0).abs() < 0.03, "{name}: {found}, not {wanted}");
+    };
+    for name in ["patch_embed.proj.weight", "blocks.3.attn.qkv.weight", "blocks.11.mlp.fc1.weight"]
+    {
+        near(name, 0.0108);
+        assert!(largest(&get(name)) <= 0.02);
+    }
+    for branch in ["attn.proj", "mlp.fc2"] {
+        near(&format!("blocks.0.{branch}.weight"), 0.00763);
+        near(&format!("blocks.11.{branch}.weight"), 0.00220);
+        let cut = largest(&get(&format!("blocks.11.{branch}.weight")));
+        assert!(cut <= 0.02 / 24_f64.sqrt() + 1e-9, "{cut}");
+    }
+    for name in ["patch_embed.proj.bias", "rel_pos_bias.relative_position_bias_table"] {
+        assert_eq!(largest(&get(name)), 0.0, "{name}");
+    }
+    assert_eq!(get("blocks.5.gamma_1"), Tensor::full([128], 0.1, FLOAT));
+    assert!(largest(&get("cls_token")) > 0.0 && largest(&get("mask_token")) > 0.0);
+}
+
+#[test]
+fn masked_pixels_change_nothing_and_visible_ones_do() {
+    let (_parameters, encoder) = encoder(|config| config);
+    let (images, indices) = (Tensor::randn([2, 3, 8, 12], FLOAT), plan());
+    let before = encoder.forward_masked(&images, &indices, None).unwrap();
+    assert_eq!(before.size(), [2, 7, 16]);
+    let changed = |row: i64, column: i64| {
+        let images = images.copy();
+        let _ = images.get(0).narrow(1, 4 * row, 4).narrow(2, 4 * column, 4).fill_(9.0);
+        encoder.forward_masked(&images, &indices, None).unwrap()
+    };
+    for (row, column) in [(0, 1), (0, 2), (1, 1)] {
+        assert_eq!(changed(row, column), before);
+    }
+    // Another visible patch changes what is predicted for the masked ones.
+    let after = changed(1, 0);
+    let masked = |x: &Tensor| indices.gather_masked(&x.narrow(1, 1, 6)).get(0);
+    assert!(largest(&(masked(&after) - masked(&before))) > 1e-3);
+    assert_eq!(after.get(1), before.get(1));
+}
+
+#[test]
+fn without_masked_patches_it_is_the_whole_image() {
+    let (parameters, encoder) = encoder(|config| config);
+    let (images, indices) = (Tensor::randn([2, 3, 8, 12], FLOAT), plan());
+    // With the embedding of a constant image as mask token, masked patches are constant.
+    let white = Tensor::ones([1, 3, 8, 12], FLOAT);
+    let token = encoder.patch_embed.forward_all(&white).unwrap().narrow(1, 0, 1);
+    let mask_token = parameters.get("mask_token").unwrap().tensor.shallow_clone();
+    tch::no_grad(|| mask_token.shallow_clone().copy_(&token));
+    let mask = indices.mask().view([2, 1, 2, 1, 3, 1]).expand([2, 3, 2, 4, 3, 4], false);
+    let mask = mask.reshape([2, 3, 8, 12]);
+    let covered = &images * (1.0 - &mask) + mask;
+    let found = encoder.forward_masked(&images, &indices, None).unwrap();
+    assert!(largest(&(found - encoder.forward_all(&covered).unwrap())) < 1e-5);
+}
+
+#[test]
+fn without_bias_patches_may_change_places() {
+    let (parameters, encoder) = encoder(|config| config);
+    let images = Tensor::randn([1, 3, 8, 12], FLOAT);
+    // 90 degrees would change the grid; the halves are swapped.
+    let swapped = Tensor::cat(&[images.narrow(2, 4, 4), images.narrow(2, 0, 4)], 2);
+    let order = Tensor::from_slice(&[0_i64, 4, 5, 6, 1, 2, 3]);
+    let off = || {
+        let wanted = encoder.forward_all(&images).unwrap().index_select(1, &order);
+        largest(&(encoder.forward_all(&swapped).unwrap() - wanted))
+    };
+    assert!(off() > 1e-3);
+    let table = &parameters.get("rel_pos_bias.relative_position_bias_table").unwrap().tensor;
+    let _ = tch::no_grad(|| table.shallow_clone().zero_());
+    assert!(off() < 1e-5);
+}
+
+#[test]
+fn factors_of_zero_leave_the_embedding() {
+    let (parameters, encoder) = encoder(|config| config);
+    tch::no_grad(|| {
+        for parameter in parameters.iter().filter(|p| p.name.contains("gamma")) {
+            let _ = parameter.tensor.shallow_clone().zero_();
+        }
+    });
+    let images = Tensor::randn([2, 3, 8, 12], FLOAT);
+    let patches = encoder.patch_embed.forward_all(&images).unwrap();
+    assert_eq!(encoder.forward_raw(&images).unwrap(), encoder.with_class_token(&patches));
+    assert_eq!(
+        encoder.forward_all(&images).unwrap(),
+        encoder.norm.as_ref().unwrap().forward(&encoder.with_class_token(&patches))
+    );
+}
+
+#[test]
+fn attention_is_its_definition_and_the_kernel_that() {
+    let (parameters, encoder) = encoder(|config| BeitConfig { depth: 1, ..config });
+    let images = Tensor::randn([2, 3, 8, 12], FLOAT);
+    let map = encoder.last_attention(&images).unwrap();
+    assert_eq!(map.size(), [2, 2, 7, 7]);
+    let get = |name: &str| parameters.get(name).unwrap().tensor.shallow_clone();
+    let patches = encoder.patch_embed.forward_all(&images).unwrap();
+    let x = encoder.with_class_token(&patches);
+    let (weight, bias) = (get("blocks.0.norm1.weight"), get("blocks.0.norm1.bias"));
+    let normed = x.layer_norm([16], Some(&weight), Some(&bias), 1e-6, false);
+    let third = |place: i64| {
+        normed.matmul(&get("blocks.0.attn.qkv.weight").narrow(0, 16 * place, 16).transpose(0, 1))
+    };
+    let split = |x: Tensor| x.view([2, 7, 2, 8]).transpose(1, 2);
+    let (query, key) = (split(third(0) + get("blocks.0.attn.q_bias")), split(third(1)));
+    let scores = (query * 8_f64.powf(-0.5)).matmul(&key.transpose(2, 3));
+    let wanted = (scores + encoder.rel_pos_bias.forward()).softmax(-1, Kind::Float);
+    assert!(largest(&(&map - &wanted)) < 1e-5);
+    // And what attention gives is those probabilities of the values, projected.
+    let value = split(third(2) + get("blocks.0.attn.v_bias"));
+    let heads = wanted.matmul(&value).transpose(1, 2).reshape([2, 7, 16]);
+    let projected = heads.matmul(&get("blocks.0.attn.proj.weight").transpose(0, 1))
+        + get("blocks.0.attn.proj.bias");
+    // Without the MLP the block is that alone.
+    let _ = tch::no_grad(|| get("blocks.0.gamma_2").zero_());
+    let wanted = x + projected * get("blocks.0.gamma_1");
+    let found = encoder.forward_raw(&images).unwrap();
+    assert!(largest(&(&found - &wanted)) < 1e-5);
+    // With no gradient wanted another kernel runs.
+    let fused = tch::no_grad(|| encoder.forward_raw(&images).unwrap());
+    assert!(largest(&(found - fused)) < 1e-5);
+}
+
+#[test]
+fn gradients_reach_every_parameter_from_the_masked_tokens() {
+    let (parameters, encoder) = encoder(|config| config);
+    let (images, indices) = (Tensor::randn([2, 3, 8, 12], FLOAT), plan());
+    let tokens = encoder.forward_masked(&images, &indices, None).unwrap();
+    let masked = indices.gather_masked(&tokens.narrow(1, 1, 6));
+    (masked * Tensor::randn([2, 3, 16], FLOAT)).sum(Kind::Float).backward();
+    for parameter in &parameters {
+        let gradient = parameter.tensor.grad();
+        assert!(gradient.defined() && largest(&gradient) > 0.0, "{}", parameter.name);
+    }
+}
+
+#[test]
+fn skipped_branches_add_nothing() {
+    for layer_scale in [Some(0.1), None] {
+        let (parameters, encoder) = encoder(|config| BeitConfig { layer_scale, ..config });
+        assert_eq!(parameters.get("blocks.0.gamma_1").is_some(), layer_scale.is_some());
+        let (images, indices) = (Tensor::randn([2, 3, 8, 12], FLOAT), plan());
+        let masked = |factors: &[f32]| {
+            let drop = DropPath::new(factors, 2, 2, Device::Cpu);
+            encoder.forward_masked(&images, &indices, Some(&drop)).unwrap()
+        };
+        let whole = encoder.forward_masked(&images, &indices, None).unwrap();
+        assert_eq!(masked(&[1.0; 8]), whole);
+        // The second sample skips everything, the first nothing.
+        let found = masked(&[1.0, 0.0].repeat(4));
+        assert!(largest(&(found.get(0) - whole.get(0))) < 1e-5);
+        let cls = encoder.norm.as_ref().unwrap().forward(&encoder.cls_token).view([16]);
+        assert!(largest(&(found.get(1).get(0) - cls)) < 1e-5);
+    }
+}
+
+#[test]
+fn tokens_of_blocks_are_those_on_the_way_to_the_end() {
+    let (_parameters, encoder) = encoder(|config| config);
+    let images = Tensor::randn([2, 3, 8, 12], FLOAT);
+    let found = encoder.forward_blocks(&images, &[0, 1]).unwrap();
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[1], encoder.forward_raw(&images).unwrap());
+    let refused = encoder.forward_blocks(&images, &[2]).unwrap_err().to_string();
+    assert!(refused.contains("no ascending choice of 2"), "{refused}");
+}
+
+#[test]
+fn impossible_sizes_are_refused_with_their_values() {
+    let refuse = |config: BeitConfig| {
+        BeitEncoder::new(Parameters::sketch().root(), &config).unwrap_err().to_string()
+    };
+    let nano = BeitConfig::nano(32, 4);
+    assert!(refuse(BeitConfig { patch_size: 5, ..nano.clone() }).contains("patch size 5"));
+    let message = refuse(BeitConfig { heads: 3, ..nano.clone() });
+    assert_eq!(message, "model.heads 3 does not divide model.dim 128");
+    assert!(refuse(BeitConfig { channels: 0, ..nano }).contains("at least one channel"));
+}

@@ -1,0 +1,306 @@
+//! CLIP's visual tower (Radford et al., arXiv 2103.00020), MaskDistill's main teacher.
+//!
+//! A vision transformer with learned positions, a norm before the blocks, no bias in the
+//! patch embedding, and a linear layer into the space that images and texts share. Its
+//! parameters bear timm's names for it.
+
+use bauta_masking::Grid;
+use tch::Tensor;
+
+use crate::{
+    Activation, Block, BlockConfig, Init, LayerNorm, Linear, ModelError, PatchEmbed, Scope,
+    block::{no_attention, outputs_of_blocks},
+    patch_embed::ImageShape,
+};
+
+/// Sizes of a visual tower.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClipVisionConfig {
+    /// Image height in pixels.
+    pub image_height: usize,
+    /// Image width in pixels.
+    pub image_width: usize,
+    /// Image channels, C.
+    pub channels: usize,
+    /// Side of a square patch in pixels, p.
+    pub patch_size: usize,
+    /// Width of a token, D.
+    pub dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Hidden width of the blocks' MLPs.
+    pub mlp_dim: usize,
+    /// Width of the space that images and texts share; none leaves the projection out.
+    pub projection: Option<usize>,
+    /// Nonlinearity of the blocks' MLPs; [`Activation::QuickGelu`] in OpenAI's weights.
+    pub activation: Activation,
+    /// Added to the variance in layer norms; 1e-5 in the reference.
+    pub layer_norm_eps: f64,
+}
+
+impl ClipVisionConfig {
+    /// A tower of any width, depth and heads on square RGB images, MLP ratio 4, without
+    /// a projection.
+    pub fn new(image: usize, patch: usize, dim: usize, depth: usize, heads: usize) -> Self {
+        Self {
+            image_height: image,
+            image_width: image,
+            channels: 3,
+            patch_size: patch,
+            dim,
+            depth,
+            heads,
+            mlp_dim: 4 * dim,
+            projection: None,
+            activation: Activation::QuickGelu,
+            layer_norm_eps: 1e-5,
+        }
+    }
+
+    /// B: 768 wide, 12 blocks, 12 heads, projected to 512.
+    pub fn base(image: usize, patch: usize) -> Self {
+        Self { projection: Some(512), ..Self::new(image, patch, 768, 12, 12) }
+    }
+
+    /// L: 1024 wide, 24 blocks, 16 heads, projected to 768.
+    pub fn large(image: usize, patch: usize) -> Self {
+        Self { projection: Some(768), ..Self::new(image, patch, 1024, 24, 16) }
+    }
+
+    /// The token grid of an image.
+    ///
+    /// # Errors
+    /// [`ModelError::Geometry`] when the image is no multiple of the patch.
+    pub fn grid(&self) -> Result<Grid, ModelError> {
+        Ok(Grid::of_image(self.image_height, self.image_width, self.patch_size)?)
+    }
+
+    /// The width of such features, if the tower has them.
+    pub fn width(&self, features: ClipFeatures) -> Option<usize> {
+        match features {
+            ClipFeatures::Residual | ClipFeatures::Normalized => Some(self.dim),
+            ClipFeatures::Projected => self.projection,
+        }
+    }
+
+    /// The blocks' sizes.
+    pub(crate) fn block(&self) -> BlockConfig {
+        BlockConfig {
+            dim: self.dim,
+            heads: self.heads,
+            mlp_dim: self.mlp_dim,
+            qkv_bias: true,
+            layer_norm_eps: self.layer_norm_eps,
+            activation: self.activation,
+        }
+    }
+}
+
+/// Which of a tower's outputs is meant, each for every token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClipFeatures {
+    /// What the last block puts out, [B, 1 + L, D] (Hugging Face's `last_hidden_state`).
+    #[default]
+    Residual,
+    /// The same after the final norm, which CLIP itself applies to the class token alone.
+    Normalized,
+    /// The same projected, [B, 1 + L, projection].
+    Projected,
+}
+
+/// The tower: patch embedding, class token, positions, norm, blocks, norm, projection.
+#[derive(Debug)]
+pub struct ClipVisual {
+    config: ClipVisionConfig,
+    grid: Grid,
+    cls_token: Tensor,
+    pos_embed: Tensor,
+    patch_embed: PatchEmbed,
+    norm_pre: LayerNorm,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+    projection: Option<Linear>,
+}
+
+impl ClipVisual {
+    /// Adds the tower's parameters, under timm's names, to `scope`; the projection is
+    /// `head.weight` [projection, D].
+    ///
+    /// Class token, positions and projection start normal with deviation 1/√D and the patch
+    /// embedding as convolutions do, as in the reference; the blocks as MAE's.
+    ///
+    /// # Errors
+    /// [`ModelError::Geometry`] and [`ModelError::Config`] for sizes that do not fit.
+    pub fn new(mut scope: Scope<'_>, config: &ClipVisionConfig) -> Result<Self, ModelError> {
+        let grid = config.grid()?;
+        if config.channels == 0 {
+            return Err(ModelError::Config("images need at least one channel".into()));
+        }
+        let block = config.block();
+        block.validate_heads("model")?;
+        let images = ImageShape {
+            channels: config.channels,
+            height: config.image_height,
+            width: config.image_width,
+            patch: config.patch_size,
+        };
+        let (dim, rows) = (config.dim as i64, 1 + grid.tokens() as i64);
+        let start = || Init::Normal((config.dim as f64).powf(-0.5));
+        let mut embed = scope.sub("patch_embed");
+        let weight = Init::Uniform(images.bound());
+        let patch_embed = PatchEmbed::starting(embed.sub("proj"), images, config.dim, weight, None);
+        let norm = |scope: Scope<'_>| LayerNorm::new(scope, config.dim, config.layer_norm_eps);
+        Ok(Self {
+            cls_token: scope.add("cls_token", &[1, 1, dim], start()),
+            pos_embed: scope.add("pos_embed", &[1, rows, dim], start()),
+            patch_embed,
+            norm_pre: norm(scope.sub("norm_pre")),
+            blocks: (0..config.depth)
+                .map(|i| Block::new(scope.sub(format_args!("blocks.{i}")), &block))
+                .collect(),
+            norm: norm(scope.sub("norm")),
+            projection: config.projection.map(|width| {
+                Linear::starting(scope.sub("head"), config.dim, width, start(), false)
+            }),
+            config: config.clone(),
+            grid,
+        })
+    }
+
+    /// The sizes.
+    pub fn config(&self) -> &ClipVisionConfig {
+        &self.config
+    }
+
+    /// The token grid of an image.
+    pub fn grid(&self) -> Grid {
+        self.grid
+    }
+
+    /// Encodes all tokens of normalised images [B, C, H, W], in image order: the class
+    /// token, then the patches, [B, 1 + L, D] or [B, 1 + L, projection].
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when the images are of another size, [`ModelError::Config`]
+    /// when a tower without a projection is asked for what it projects.
+    pub fn forward(&self, images: &Tensor, features: ClipFeatures) -> Result<Tensor, ModelError> {
+        let x = self.embed(images)?;
+        let x = self.blocks.iter().fold(x, |x, block| block.forward(&x));
+        if features == ClipFeatures::Residual {
+            return Ok(x);
+        }
+        let x = self.norm.forward(&x);
+        if features == ClipFeatures::Normalized {
+            return Ok(x);
+        }
+        let projection = self.projection.as_ref().ok_or_else(|| {
+            ModelError::Config(
+                "this CLIP tower has no projection; use its residual or normalized tokens".into(),
+            )
+        })?;
+        Ok(projection.forward(&x))
+    }
+
+    /// Encodes all tokens as the last block puts them out: [B, 1 + L, D].
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when the images are of another size.
+    pub fn forward_all(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        self.forward(images, ClipFeatures::Residual)
+    }
+
+    /// Where the last block looks on whole normalised images [B, C, H, W]:
+    /// [B, heads, 1 + L, 1 + L], row i the attention of token i, the class token first.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when the images are of another size.
+    pub fn last_attention(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        let Some((last, before)) = self.blocks.split_last() else {
+            return Err(no_attention());
+        };
+        let x = self.embed(images)?;
+        Ok(last.attention_map(&before.iter().fold(x, |x, block| block.forward(&x))))
+    }
+
+    /// Encodes all tokens and gives those that chosen blocks put out: [B, 1 + L, D] for
+    /// each of `blocks`, which are counted from 0 and ascend.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when the images are of another size,
+    /// [`ModelError::Config`] when `blocks` do not ascend or name one that is not there.
+    pub fn forward_blocks(
+        &self,
+        images: &Tensor,
+        blocks: &[usize],
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let x = self.embed(images)?;
+        outputs_of_blocks(x, self.blocks.len(), blocks, |place, x| self.blocks[place].forward(x))
+    }
+
+    /// What enters the first block, [B, 1 + L, D].
+    fn embed(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        let patches = self.patch_embed.forward_all(images)?;
+        let cls = self.cls_token.expand([patches.size()[0], -1, -1], false);
+        Ok(self.norm_pre.forward(&(Tensor::cat(&[cls, patches], 1) + &self.pos_embed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::Parameters;
+
+    fn sketch(config: &ClipVisionConfig) -> usize {
+        let mut parameters = Parameters::sketch();
+        ClipVisual::new(parameters.root(), config).unwrap();
+        parameters.count()
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_published_towers() {
+        assert_eq!(sketch(&ClipVisionConfig::base(224, 16)), 86_192_640);
+        assert_eq!(sketch(&ClipVisionConfig::large(224, 14)), 303_966_208);
+    }
+
+    #[test]
+    fn features_build_on_each_other() {
+        let mut parameters = Parameters::new(0, Device::Cpu);
+        let config = ClipVisionConfig {
+            image_width: 12,
+            projection: Some(6),
+            ..ClipVisionConfig::new(8, 4, 16, 2, 2)
+        };
+        let clip = ClipVisual::new(parameters.root(), &config).unwrap();
+        let images = Tensor::randn([2, 3, 8, 12], (Kind::Float, Device::Cpu));
+        let features = |features| clip.forward(&images, features).unwrap();
+        let residual = features(ClipFeatures::Residual);
+        assert_eq!(residual.size(), [2, 7, 16]);
+        assert_eq!(clip.forward_blocks(&images, &[1]).unwrap()[0], residual);
+        let normed = features(ClipFeatures::Normalized);
+        let plain = residual.layer_norm([16], None::<Tensor>, None::<Tensor>, 1e-5, false);
+        assert!((&normed - plain).abs().max().double_value(&[]) < 1e-5);
+        let projected = features(ClipFeatures::Projected);
+        assert_eq!(projected.size(), [2, 7, 6]);
+        let weight = &parameters.get("head.weight").unwrap().tensor;
+        let wanted = normed.matmul(&weight.transpose(0, 1));
+        assert!((projected - wanted).abs().max().double_value(&[]) < 1e-5);
+        let rows =
+            clip.last_attention(&images).unwrap().sum_dim_intlist([-1].as_slice(), false, None);
+        assert!((rows - 1.0).abs().max().double_value(&[]) < 1e-5);
+    }
+
+    #[test]
+    fn a_tower_without_projection_says_so() {
+        let mut parameters = Parameters::new(0, Device::Cpu);
+        let config = ClipVisionConfig::new(8, 4, 16, 1, 2);
+        let clip = ClipVisual::new(parameters.root(), &config).unwrap();
+        assert_eq!(config.width(ClipFeatures::Projected), None);
+        let images = Tensor::zeros([1, 3, 8, 8], (Kind::Float, Device::Cpu));
+        let refused = clip.forward(&images, ClipFeatures::Projected).unwrap_err().to_string();
+        assert!(refused.contains("no projection"), "{refused}");
+    }
+}

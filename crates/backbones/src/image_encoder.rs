@@ -1,0 +1,86 @@
+//! What every encoder of whole images can do, whichever network it is.
+
+use std::fmt::Debug;
+
+use bauta_masking::Grid;
+use tch::Tensor;
+
+use crate::{BeitEncoder, ClipFeatures, ClipVisual, ModelError, VisionTransformer};
+
+/// A network that turns whole images into tokens: any model folder's encoder.
+pub trait ImageEncoder: Debug + Send {
+    /// The token grid of an image.
+    fn grid(&self) -> Grid;
+
+    /// Width of a token, D.
+    fn dim(&self) -> usize;
+
+    /// Image channels, C.
+    fn channels(&self) -> usize;
+
+    /// Height and width of the images in pixels.
+    fn image_size(&self) -> [usize; 2];
+
+    /// Encodes normalised images [B, C, H, W]: [B, 1 + L, D], the class token first, after
+    /// the final norm where there is one.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when the images are of another size.
+    fn tokens(&self, images: &Tensor) -> Result<Tensor, ModelError>;
+
+    /// The same tokens as the last block puts them out, before the final norm.
+    ///
+    /// # Errors
+    /// As [`Self::tokens`].
+    fn raw_tokens(&self, images: &Tensor) -> Result<Tensor, ModelError>;
+
+    /// Where the last block looks: [B, heads, 1 + L, 1 + L], row i the attention of token i.
+    ///
+    /// # Errors
+    /// As [`Self::tokens`], and [`ModelError::Config`] when there is no block.
+    fn last_attention(&self, images: &Tensor) -> Result<Tensor, ModelError>;
+}
+
+/// The trait of an encoder that has methods and fields of a [`VisionTransformer`]'s names;
+/// given are its methods for `tokens` and `raw_tokens`.
+macro_rules! image_encoder {
+    ($encoder:ty, $tokens:expr, $raw:expr) => {
+        impl ImageEncoder for $encoder {
+            fn grid(&self) -> Grid {
+                self.grid()
+            }
+
+            fn dim(&self) -> usize {
+                self.config().dim
+            }
+
+            fn channels(&self) -> usize {
+                self.config().channels
+            }
+
+            fn image_size(&self) -> [usize; 2] {
+                [self.config().image_height, self.config().image_width]
+            }
+
+            fn tokens(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+                $tokens(self, images)
+            }
+
+            fn raw_tokens(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+                $raw(self, images)
+            }
+
+            fn last_attention(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+                self.last_attention(images)
+            }
+        }
+    };
+}
+
+image_encoder!(VisionTransformer, VisionTransformer::forward_all, VisionTransformer::forward_raw);
+image_encoder!(BeitEncoder, BeitEncoder::forward_all, BeitEncoder::forward_raw);
+image_encoder!(
+    ClipVisual,
+    |clip: &Self, images| clip.forward(images, ClipFeatures::Normalized),
+    |clip: &Self, images| clip.forward(images, ClipFeatures::Residual)
+);
