@@ -30,6 +30,7 @@
 mod block;
 pub mod checkpoint;
 mod drop_path;
+mod efficientnet;
 mod error;
 mod flops;
 mod images;
@@ -48,6 +49,7 @@ pub use checkpoint::interchange::{
     describe, read_checkpoint,
 };
 pub use drop_path::DropPath;
+pub use efficientnet::{EfficientNetLite0, FeatureStride};
 pub use error::ModelError;
 pub use flops::Flops;
 pub use images::ImageNormalization;
