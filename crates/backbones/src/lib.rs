@@ -32,6 +32,7 @@ mod block;
 pub mod checkpoint;
 mod clip;
 mod drop_path;
+mod efficientnet;
 mod error;
 mod flops;
 mod image_encoder;
@@ -54,6 +55,7 @@ pub use checkpoint::interchange::{
 };
 pub use clip::{ClipFeatures, ClipVisionConfig, ClipVisual};
 pub use drop_path::DropPath;
+pub use efficientnet::{EfficientNetLite0, FeatureStride};
 pub use error::ModelError;
 pub use flops::Flops;
 pub use image_encoder::ImageEncoder;

@@ -1,11 +1,15 @@
-//! PyTorch's zip checkpoints, read without running anything of them.
+//! PyTorch's checkpoints, read without running anything of them.
 //!
-//! `torch.save` writes a zip archive: a pickle of the object, in which a tensor
-//! is a view (offset, size, stride) of a numbered storage, and a file of raw
-//! numbers for each storage. [`pickle`] reads the first as data. Here the
+//! `torch.save` writes a pickle of the object, in which a tensor is a view
+//! (offset, size, stride) of a named storage, and the raw numbers of each
+//! storage: in the entries of a zip [`archive`], or, before PyTorch 1.6, one
+//! after the other ([`legacy`]). [`pickle`] reads the first as data. Here the
 //! wanted dict is chosen and every claim checked against the file before
 //! memory is taken for it.
 
+mod archive;
+mod global;
+mod legacy;
 mod pickle;
 #[cfg(test)]
 mod tests;
@@ -13,12 +17,12 @@ mod tests;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::ops::RangeInclusive;
 use std::path::Path;
 
 use tch::{Device, Kind, TchError, Tensor};
-use zip::{CompressionMethod, ZipArchive};
 
+use self::archive::Archive;
+use self::legacy::Legacy;
 use self::pickle::{Pickle, Storage, Value, View};
 use crate::ModelError;
 
@@ -37,7 +41,7 @@ const MOST_SIDES: usize = 64;
 
 /// Reads the named tensors of a PyTorch checkpoint (`.pth`, `.pt`) to the CPU.
 ///
-/// The file may hold a dict of tensors, or one under `model`, `state_dict` or
+/// Both of PyTorch's formats are read, told apart by their first bytes. The file may hold a dict of tensors, or one under `model`, `state_dict` or
 /// another key, beside plain data that is ignored. Nothing of it is executed,
 /// so anything but plain data and plain tensors is refused. Each tensor is
 /// contiguous and on its own.
@@ -50,23 +54,47 @@ pub fn read_pth(path: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
     read(file).map_err(|reason| ModelError::Format { path: path.into(), reason })
 }
 
-fn read(file: impl Read + Seek) -> Result<HashMap<String, Tensor>, String> {
+fn read(mut file: impl Read + Seek) -> Result<HashMap<String, Tensor>, String> {
+    let begin = legacy::read_begin(&mut file).map_err(|error| error.to_string())?;
+    let length = file.seek(SeekFrom::End(0)).map_err(|error| error.to_string())?;
+    let budget = Budget::new(length);
+    if begin.starts_with(legacy::MAGIC) {
+        let (pickle, storages) = Legacy::open(file, length, &begin)?;
+        return tensors(&pickle, storages, budget);
+    }
+    drop(begin);
     let mut archive = Archive::open(file)?;
     let bytes = archive.entry("data.pkl", 0..=LONGEST_PICKLE)?;
-    let pickle = Pickle::parse(&bytes)?;
-    let mut named = named_views(&pickle)?;
+    let (pickle, _) = Pickle::parse("data.pkl", &bytes)?;
+    tensors(&pickle, archive, budget)
+}
+
+/// Where a format keeps its numbers.
+trait Storages {
+    /// The bytes of a storage; an error unless there are as many.
+    fn bytes(&mut self, key: &str, count: u64) -> Result<Vec<u8>, String>;
+}
+
+fn tensors(
+    pickle: &Pickle<'_>,
+    mut storages: impl Storages,
+    mut budget: Budget,
+) -> Result<HashMap<String, Tensor>, String> {
+    let mut named = named_views(pickle)?;
     // One storage in memory at a time, and each is read once.
     named.sort_by_key(|(_, view)| view.storage.key);
     let mut last: Option<(Storage<'_>, Tensor)> = None;
     let mut tensors = HashMap::new();
     for (name, view) in named {
         let of = |reason: String| format!("{name}: {reason}");
-        let (size, stride) = check(&pickle, &view).map_err(of)?;
-        let mut tensor = archive.empty(&size, view.storage.kind).map_err(of)?;
+        let (size, stride) = check(pickle, &view).map_err(of)?;
+        budget.spend(size.iter().product(), view.storage.kind).map_err(of)?;
+        let mut tensor = Tensor::f_empty(&size, (view.storage.kind, Device::Cpu))
+            .map_err(|error| of(first_line(&error)))?;
         if tensor.numel() > 0 {
             let numbers = match last.take_if(|(storage, _)| *storage == view.storage) {
                 Some((_, numbers)) => numbers,
-                None => archive.storage(&view.storage).map_err(of)?,
+                None => numbers(&view.storage, &mut storages, &mut budget).map_err(of)?,
             };
             numbers
                 .f_as_strided(&size, &stride, view.offset)
@@ -77,6 +105,18 @@ fn read(file: impl Read + Seek) -> Result<HashMap<String, Tensor>, String> {
         tensors.insert(name.to_owned(), tensor);
     }
     Ok(tensors)
+}
+
+/// All numbers of a storage; those of a bool one as bytes, of which any may be hostile.
+fn numbers(
+    storage: &Storage<'_>,
+    storages: &mut impl Storages,
+    budget: &mut Budget,
+) -> Result<Tensor, String> {
+    let count = budget.spend(storage.numel, storage.kind)?;
+    let bytes = storages.bytes(storage.key, count)?;
+    let kind = if storage.kind == Kind::Bool { Kind::Uint8 } else { storage.kind };
+    Tensor::f_from_data_size(&bytes, &[storage.numel], kind).map_err(|error| first_line(&error))
 }
 
 /// The tensors of the dict that is meant, by name.
@@ -155,98 +195,27 @@ fn check(pickle: &Pickle<'_>, view: &View<'_>) -> Result<(Vec<i64>, Vec<i64>), S
     }
 }
 
-/// The zip archive and what memory its tensors may still take.
-struct Archive<F> {
-    zip: ZipArchive<F>,
-    /// The folder that everything is in.
-    folder: String,
-    budget: u64,
-}
+/// What memory a file's tensors may still take, in bytes.
+struct Budget(u64);
 
-impl<F: Read + Seek> Archive<F> {
-    fn open(mut file: F) -> Result<Self, String> {
-        let mut magic = Vec::new();
-        let length = file
-            .by_ref()
-            .take(4)
-            .read_to_end(&mut magic)
-            .and_then(|_| file.seek(SeekFrom::End(0)))
-            .map_err(|error| error.to_string())?;
-        let zip = ZipArchive::new(file).map_err(|error| match magic.as_slice() {
-            b"PK\x03\x04" => format!("truncated or damaged ({error}); fetch or write it again"),
-            [0x80, ..] => "a pickle and no zip archive, as PyTorch before 1.6 wrote it; \
-                           torch.load and torch.save it again in a newer PyTorch"
-                .to_owned(),
-            _ => "no PyTorch checkpoint: it does not begin as a zip archive".to_owned(),
-        })?;
-        let folder = zip
-            .file_names()
-            .filter_map(Result::ok)
-            .find_map(|name| name.strip_suffix("/data.pkl").map(str::to_owned))
-            .ok_or("a zip archive without data.pkl, so no checkpoint that torch.save wrote")?;
-        let budget = length.saturating_mul(LARGEST_GROWTH).saturating_add(SMALL);
-        let mut archive = Self { zip, folder, budget };
-        // Absent before PyTorch 2.1, which wrote the machine's own order: little in practice.
-        if archive.zip.index_for_name(&format!("{}/byteorder", archive.folder)).is_some()
-            && archive.entry("byteorder", 0..=16)? != b"little"
-        {
-            return Err(
-                "its numbers are big-endian; save it again on a little-endian machine".into()
-            );
-        }
-        Ok(archive)
+impl Budget {
+    /// That of a file of this length.
+    fn new(length: u64) -> Self {
+        Self(length.saturating_mul(LARGEST_GROWTH).saturating_add(SMALL))
     }
 
-    /// An entry's bytes, read only when as many as are allowed.
-    fn entry(&mut self, name: &str, sizes: RangeInclusive<u64>) -> Result<Vec<u8>, String> {
-        let name = format!("{}/{name}", self.folder);
-        let fail = |what: String| format!("{name} {what}; the file is damaged, fetch it again");
-        let entry =
-            self.zip.by_name(&name).map_err(|error| fail(format!("cannot be read ({error})")))?;
-        // A stored entry is no longer than the file, a compressed one may be a bomb.
-        let (size, stored) = (entry.size(), entry.compressed_size());
-        if entry.compression() != CompressionMethod::Stored {
-            return Err(format!("{name} is compressed; torch.save the checkpoint again"));
-        }
-        if !sizes.contains(&size) || size != stored {
-            return Err(fail(format!("has {size} bytes where {sizes:?} are allowed")));
-        }
-        let mut bytes = Vec::with_capacity(size as usize);
-        entry
-            .take(size + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| fail(format!("cannot be read ({error})")))?;
-        if bytes.len() as u64 != size {
-            return Err(fail(format!("ends after {} of {size} bytes", bytes.len())));
-        }
-        Ok(bytes)
-    }
-
-    /// All numbers of a storage; those of a bool one as bytes, of which any may be hostile.
-    fn storage(&mut self, storage: &Storage<'_>) -> Result<Tensor, String> {
-        let bytes = self.spend(storage.numel, storage.kind)?;
-        let bytes = self.entry(&format!("data/{}", storage.key), bytes..=bytes)?;
-        let kind = if storage.kind == Kind::Bool { Kind::Uint8 } else { storage.kind };
-        Tensor::f_from_data_size(&bytes, &[storage.numel], kind).map_err(|e| first_line(&e))
-    }
-
-    fn empty(&mut self, size: &[i64], kind: Kind) -> Result<Tensor, String> {
-        self.spend(size.iter().product(), kind)?;
-        Tensor::f_empty(size, (kind, Device::Cpu)).map_err(|error| first_line(&error))
-    }
-
-    /// Takes the bytes of so many numbers off the budget.
+    /// Takes the bytes of so many numbers off, and says how many they are.
     fn spend(&mut self, numel: i64, kind: Kind) -> Result<u64, String> {
         let bytes = u64::try_from(numel).ok();
         let bytes = bytes.and_then(|numel| numel.checked_mul(kind.elt_size_in_bytes() as u64));
-        let spent = bytes.and_then(|bytes| Some((bytes, self.budget.checked_sub(bytes)?)));
+        let spent = bytes.and_then(|bytes| Some((bytes, self.0.checked_sub(bytes)?)));
         let (bytes, left) = spent.ok_or_else(|| {
             format!(
                 "with its {numel} numbers the tensors take more than {LARGEST_GROWTH} times the \
                  file; save them as contiguous ones"
             )
         })?;
-        self.budget = left;
+        self.0 = left;
         Ok(bytes)
     }
 }

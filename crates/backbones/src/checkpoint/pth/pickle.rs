@@ -9,31 +9,25 @@ use std::collections::{HashMap, HashSet};
 
 use tch::Kind;
 
+use super::global::Global;
+
 /// A value of the pickle; the indices lead into the tables of [`Pickle`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value<'a> {
     /// What nothing here looks into, by what to call it.
     Plain(&'static str),
+    Bool(bool),
     Int(i64),
     Str(&'a str),
     Tuple(usize),
+    List(usize),
     Dict(usize),
     Tensor(usize),
     Storage(usize),
     Global(Global),
 }
 
-/// The names that may be imported, each with the meaning it has here.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Global {
-    OrderedDict,
-    StorageType(Kind),
-    RebuildTensor,
-    RebuildTensorV2,
-    RebuildParameter,
-}
-
-/// A file of numbers in the archive.
+/// A file's row of numbers, by its key.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Storage<'a> {
     pub kind: Kind,
@@ -60,6 +54,7 @@ pub(super) struct Pickle<'a> {
 #[derive(Debug, Default)]
 struct Tables<'a> {
     tuples: Vec<Vec<Value<'a>>>,
+    lists: Vec<Vec<Value<'a>>>,
     dicts: Vec<Vec<(Value<'a>, Value<'a>)>>,
     /// Those dicts with a tensor among their values.
     dicts_of_tensors: HashSet<usize>,
@@ -72,9 +67,11 @@ impl Value<'_> {
     pub fn noun(self) -> &'static str {
         match self {
             Self::Plain(noun) => noun,
+            Self::Bool(_) => "a bool",
             Self::Int(_) => "an integer",
             Self::Str(_) => "a string",
             Self::Tuple(_) => "a tuple",
+            Self::List(_) => "a list",
             Self::Dict(_) => "a dict",
             Self::Tensor(_) => "a tensor",
             Self::Storage(_) => "a storage",
@@ -84,13 +81,26 @@ impl Value<'_> {
 }
 
 impl<'a> Pickle<'a> {
-    /// Reads a pickle to its end; the error says where and why it stopped.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, String> {
+    /// Reads the pickle that the bytes begin with, and gives the bytes behind it.
+    ///
+    /// The error says where in `what` and why it stopped.
+    pub fn parse(what: &str, bytes: &'a [u8]) -> Result<(Self, &'a [u8]), String> {
         let mut machine = Machine { bytes, ..Machine::default() };
         match machine.run() {
-            Ok(root) => Ok(Self { root, tables: machine.tables }),
-            Err(reason) => Err(format!("data.pkl, byte {}: {reason}", machine.start)),
+            Ok(root) => Ok((Self { root, tables: machine.tables }, &bytes[machine.at..])),
+            Err(reason) => Err(format!("{what}, byte {}: {reason}", machine.start)),
         }
+    }
+
+    /// All storages that are named, in order, some of them more than once.
+    pub fn storages(&self) -> &[Storage<'a>] {
+        &self.tables.storages
+    }
+
+    /// The items of a list; nothing for other values.
+    pub fn list(&self, value: Value<'_>) -> Option<&[Value<'a>]> {
+        let Value::List(index) = value else { return None };
+        Some(&self.tables.lists[index])
     }
 
     /// The entries of a dict in the order they were set; nothing for other values.
@@ -142,7 +152,8 @@ impl<'a> Machine<'a> {
             let value = match self.byte()? {
                 b'.' => return self.pop().map(|[value]| value),
                 b'N' => Value::Plain("None"),
-                b'\x88' | b'\x89' => Value::Plain("a bool"),
+                b'\x88' => Value::Bool(true),
+                b'\x89' => Value::Bool(false),
                 b'G' => self.take(8).map(|_| Value::Plain("a float"))?,
                 b'K' => Value::Int(self.byte()?.into()),
                 b'M' => Value::Int(self.array().map(u16::from_le_bytes)?.into()),
@@ -160,7 +171,7 @@ impl<'a> Machine<'a> {
                 b'\x86' => self.pop().map(|items: [_; 2]| self.tuple(items.into()))?,
                 b'\x87' => self.pop().map(|items: [_; 3]| self.tuple(items.into()))?,
                 b't' => self.pop_to_mark().map(|items| self.tuple(items))?,
-                b']' => Value::Plain("a list"),
+                b']' => Value::List(add(&mut self.tables.lists, Vec::new())),
                 b'}' => self.dict(),
                 b'h' => self.byte().and_then(|slot| self.recall(slot.into()))?,
                 b'j' => self.u32().and_then(|slot| self.recall(slot))?,
@@ -182,10 +193,9 @@ impl<'a> Machine<'a> {
             b'(' => self.marks.push(self.stack.len()),
             b'q' => self.byte().and_then(|slot| self.memoize(slot.into()))?,
             b'r' => self.u32().and_then(|slot| self.memoize(slot))?,
-            // What is in a list is of no use here,
-            b'a' => drop(self.pop::<1>()?),
-            b'e' => drop(self.pop_to_mark()?),
-            // nor are an OrderedDict's attributes: a module's `_metadata`.
+            b'a' => self.pop::<1>().and_then(|item| self.append(&item))?,
+            b'e' => self.pop_to_mark().and_then(|items| self.append(&items))?,
+            // An OrderedDict's attributes are of no use here: a module's `_metadata`.
             b'b' => self.pop::<1>().and_then(|_| self.set_items(&[]))?,
             b's' => self.pop::<2>().and_then(|pair| self.set_items(&pair))?,
             b'u' => self.pop_to_mark().and_then(|pairs| self.set_items(&pairs))?,
@@ -223,17 +233,24 @@ impl<'a> Machine<'a> {
     fn storage(&mut self, id: Value<'a>) -> Result<Value<'a>, String> {
         use Global::StorageType;
         let Value::Tuple(tuple) = id else { return Err(damaged("a storage's name is no tuple")) };
-        // Before the length comes the device it was on.
+        // Before the length comes the device it was on, behind it, before zip files, its part.
         let &[
             Value::Str("storage"),
             Value::Global(StorageType(kind)),
             Value::Str(key),
             Value::Str(_),
             Value::Int(numel),
+            ref part @ ..,
         ] = self.tables.tuples[tuple].as_slice()
         else {
             return Err(damaged("a storage lacks its type, key or length"));
         };
+        if !matches!(part, [] | [Value::Plain("None")]) {
+            return Err(format!(
+                "storage {key} is part of another, as PyTorch before 0.4 wrote it; torch.load and \
+                 torch.save it again in a newer PyTorch"
+            ));
+        }
         Ok(Value::Storage(add(&mut self.tables.storages, Storage { kind, key, numel })))
     }
 
@@ -256,6 +273,14 @@ impl<'a> Machine<'a> {
             self.tables.dicts_of_tensors.insert(index);
         }
         self.tables.dicts[index].extend(pairs.iter().map(|&[key, value]| (key, value)));
+        Ok(())
+    }
+
+    fn append(&mut self, items: &[Value<'a>]) -> Result<(), String> {
+        let Some(&Value::List(index)) = self.stack.last() else {
+            return Err(damaged("appends to what is no list"));
+        };
+        self.tables.lists[index].extend(items);
         Ok(())
     }
 
@@ -313,36 +338,6 @@ impl<'a> Machine<'a> {
     }
 }
 
-impl Global {
-    fn find(module: &str, name: &str) -> Result<Self, String> {
-        Ok(match (module, name) {
-            ("collections", "OrderedDict") => Self::OrderedDict,
-            ("torch._utils", "_rebuild_tensor") => Self::RebuildTensor,
-            ("torch._utils", "_rebuild_tensor_v2") => Self::RebuildTensorV2,
-            ("torch._utils", "_rebuild_parameter") => Self::RebuildParameter,
-            ("torch", "FloatStorage") => Self::StorageType(Kind::Float),
-            ("torch", "DoubleStorage") => Self::StorageType(Kind::Double),
-            ("torch", "HalfStorage") => Self::StorageType(Kind::Half),
-            ("torch", "BFloat16Storage") => Self::StorageType(Kind::BFloat16),
-            ("torch", "LongStorage") => Self::StorageType(Kind::Int64),
-            ("torch", "IntStorage") => Self::StorageType(Kind::Int),
-            ("torch", "ShortStorage") => Self::StorageType(Kind::Int16),
-            ("torch", "CharStorage") => Self::StorageType(Kind::Int8),
-            ("torch", "ByteStorage") => Self::StorageType(Kind::Uint8),
-            ("torch", "BoolStorage") => Self::StorageType(Kind::Bool),
-            _ => {
-                let (module, name) = (module.escape_debug(), name.escape_debug());
-                return Err(format!(
-                    "`{module}.{name}` is neither plain data nor part of a plain tensor, and \
-                     nothing in a checkpoint is executed; if you trust the file, keep its tensors \
-                     alone, in Python: torch.save({{k: v for k, v in torch.load(f, \
-                     weights_only=False)[\"model\"].items()}}, out), or save them as safetensors"
-                ));
-            }
-        })
-    }
-}
-
 /// A little-endian number of up to 255 bytes, in two's complement.
 fn long<'a>(bytes: &[u8]) -> Value<'a> {
     let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
@@ -365,6 +360,7 @@ fn text(bytes: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(bytes).map_err(|_| damaged("a string is no UTF-8"))
 }
 
-fn damaged(what: &str) -> String {
+/// What to say of a file that cannot be as it was written.
+pub(super) fn damaged(what: &str) -> String {
     format!("{what}; the file is damaged, fetch or write it again")
 }

@@ -1,0 +1,81 @@
+//! The zip archive that `torch.save` writes since PyTorch 1.6.
+//!
+//! Its entries are stored as they are: the object's pickle, and one file of raw
+//! numbers for each storage, named by its key.
+
+use std::io::{Read, Seek};
+use std::ops::RangeInclusive;
+
+use zip::{CompressionMethod, ZipArchive};
+
+use super::Storages;
+
+/// The zip archive that a checkpoint is.
+pub(super) struct Archive<F> {
+    zip: ZipArchive<F>,
+    /// The folder that everything is in.
+    folder: String,
+}
+
+impl<F: Read + Seek> Archive<F> {
+    /// Finds the checkpoint's folder in the archive.
+    pub fn open(mut file: F) -> Result<Self, String> {
+        let mut magic = Vec::new();
+        file.rewind()
+            .and_then(|()| file.by_ref().take(4).read_to_end(&mut magic))
+            .map_err(|error| error.to_string())?;
+        let zip = ZipArchive::new(file).map_err(|error| match magic.as_slice() {
+            b"PK\x03\x04" => format!("truncated or damaged ({error}); fetch or write it again"),
+            [0x80, ..] => "a pickle, but not as torch.save begins one; torch.save a model's \
+                           state_dict()"
+                .to_owned(),
+            _ => "no PyTorch checkpoint: it does not begin as a zip archive".to_owned(),
+        })?;
+        let folder = zip
+            .file_names()
+            .filter_map(Result::ok)
+            .find_map(|name| name.strip_suffix("/data.pkl").map(str::to_owned))
+            .ok_or("a zip archive without data.pkl, so no checkpoint that torch.save wrote")?;
+        let mut archive = Self { zip, folder };
+        // Absent before PyTorch 2.1, which wrote the machine's own order: little in practice.
+        if archive.zip.index_for_name(&format!("{}/byteorder", archive.folder)).is_some()
+            && archive.entry("byteorder", 0..=16)? != b"little"
+        {
+            return Err(
+                "its numbers are big-endian; save it again on a little-endian machine".into()
+            );
+        }
+        Ok(archive)
+    }
+
+    /// An entry's bytes, read only when as many as are allowed.
+    pub fn entry(&mut self, name: &str, sizes: RangeInclusive<u64>) -> Result<Vec<u8>, String> {
+        let name = format!("{}/{name}", self.folder);
+        let fail = |what: String| format!("{name} {what}; the file is damaged, fetch it again");
+        let entry =
+            self.zip.by_name(&name).map_err(|error| fail(format!("cannot be read ({error})")))?;
+        // A stored entry is no longer than the file, a compressed one may be a bomb.
+        let (size, stored) = (entry.size(), entry.compressed_size());
+        if entry.compression() != CompressionMethod::Stored {
+            return Err(format!("{name} is compressed; torch.save the checkpoint again"));
+        }
+        if !sizes.contains(&size) || size != stored {
+            return Err(fail(format!("has {size} bytes where {sizes:?} are allowed")));
+        }
+        let mut bytes = Vec::with_capacity(size as usize);
+        entry
+            .take(size + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| fail(format!("cannot be read ({error})")))?;
+        if bytes.len() as u64 != size {
+            return Err(fail(format!("ends after {} of {size} bytes", bytes.len())));
+        }
+        Ok(bytes)
+    }
+}
+
+impl<F: Read + Seek> Storages for Archive<F> {
+    fn bytes(&mut self, key: &str, count: u64) -> Result<Vec<u8>, String> {
+        self.entry(&format!("data/{key}"), count..=count)
+    }
+}

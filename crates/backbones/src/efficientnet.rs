@@ -1,0 +1,232 @@
+//! EfficientNet-Lite0, a convolutional classifier that serves as a frozen teacher.
+//!
+//! Tan and Le, EfficientNet, arXiv 1905.11946, in the variant for mobile
+//! processors: no squeeze and excitation, ReLU6 for swish. A stem halves the
+//! image, sixteen blocks widen, filter each channel and narrow again, and a
+//! head pools 1280 features for 1000 classes. Names are those of the published
+//! PyTorch file, which was converted from TensorFlow: hence the padding.
+
+mod convolution;
+
+use std::path::Path;
+
+use tch::{Device, Kind, Tensor};
+
+use self::convolution::{Convolution, Shape};
+use crate::checkpoint::read_pth;
+use crate::{ImageNormalization, Init, ModelError, Parameters, Scope};
+
+/// Groups of blocks: how many, side of the filters, stride of the first, widening, channels out.
+const GROUPS: [(usize, i64, i64, i64, i64); 7] = [
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+];
+
+/// Channels of the stem.
+const STEM: i64 = 32;
+
+/// Features of an image, before the classes.
+const FEATURES: i64 = 1280;
+
+/// The classes of ImageNet.
+const CLASSES: i64 = 1000;
+
+/// How much coarser than the image a feature map is: the last one of each side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FeatureStride {
+    /// A quarter of the image's sides, 24 channels.
+    Four,
+    /// An eighth, 40 channels.
+    Eight,
+    /// A sixteenth, 112 channels.
+    Sixteen,
+    /// A thirty-second, 320 channels.
+    ThirtyTwo,
+}
+
+impl FeatureStride {
+    /// All of them, the finest first.
+    pub const ALL: [Self; 4] = [Self::Four, Self::Eight, Self::Sixteen, Self::ThirtyTwo];
+
+    /// The one of so many pixels, if there is one.
+    pub fn of_pixels(pixels: usize) -> Option<Self> {
+        Self::ALL.into_iter().find(|stride| stride.pixels() == pixels)
+    }
+
+    /// Pixels of the image for one of the map, in each direction.
+    pub fn pixels(self) -> usize {
+        match self {
+            Self::Four => 4,
+            Self::Eight => 8,
+            Self::Sixteen => 16,
+            Self::ThirtyTwo => 32,
+        }
+    }
+
+    /// Channels of the map, C.
+    pub fn channels(self) -> usize {
+        match self {
+            Self::Four => 24,
+            Self::Eight => 40,
+            Self::Sixteen => 112,
+            Self::ThirtyTwo => 320,
+        }
+    }
+
+    /// The blocks that lead to the map.
+    fn blocks(self) -> usize {
+        match self {
+            Self::Four => 3,
+            Self::Eight => 5,
+            Self::Sixteen => 11,
+            Self::ThirtyTwo => 16,
+        }
+    }
+}
+
+/// The network, for inference: batch norms use the statistics of the file.
+#[derive(Debug)]
+pub struct EfficientNetLite0 {
+    stem: Convolution,
+    blocks: Vec<Block>,
+    head: Convolution,
+    /// Weight [1000, 1280] and bias [1000].
+    classes: [Tensor; 2],
+}
+
+impl EfficientNetLite0 {
+    /// Adds all parameters, frozen, under the names of the published file.
+    pub fn new(mut scope: Scope<'_>) -> Self {
+        let shape = Shape { inputs: 3, outputs: STEM, side: 3, stride: 2, groups: 1 };
+        let stem = Convolution::new(&mut scope, ["_conv_stem", "_bn0"], shape);
+        let (mut blocks, mut inputs) = (Vec::new(), STEM);
+        for (count, side, stride, widening, outputs) in GROUPS {
+            for place in 0..count {
+                let sub = scope.sub(format!("_blocks.{}", blocks.len()));
+                let stride = if place == 0 { stride } else { 1 };
+                let shape = Shape { inputs, outputs, side, stride, groups: 1 };
+                blocks.push(Block::new(sub, shape, widening));
+                inputs = outputs;
+            }
+        }
+        let shape = Shape { inputs, outputs: FEATURES, side: 1, stride: 1, groups: 1 };
+        let head = Convolution::new(&mut scope, ["_conv_head", "_bn1"], shape);
+        let mut fc = scope.sub("_fc");
+        let bound = 1.0 / (CLASSES as f64).sqrt();
+        let weight = fc.add_frozen("weight", &[CLASSES, FEATURES], Init::Uniform(bound));
+        let bias = fc.add_frozen("bias", &[CLASSES], Init::Constant(0.0));
+        Self { stem, blocks, head, classes: [weight, bias] }
+    }
+
+    /// Reads the published file, `efficientnet-lite0-57934424.pth`, to `device`.
+    ///
+    /// The batch norms are multiplied into the convolutions once, so a later
+    /// change of the parameters does not change what the model computes.
+    ///
+    /// # Errors
+    /// As [`read_pth`], and [`ModelError::Mismatch`] unless names and shapes
+    /// agree exactly; counts of batches are of no use and left out.
+    pub fn read(path: &Path, device: Device) -> Result<(Parameters, Self), ModelError> {
+        let mut tensors = read_pth(path)?;
+        tensors.retain(|name, _| !name.ends_with(".num_batches_tracked"));
+        let mut parameters = Parameters::new(0, device);
+        let mut model = Self::new(parameters.root());
+        parameters
+            .assign(&tensors)
+            .map_err(|mismatch| ModelError::Mismatch { path: path.into(), mismatch })?;
+        model.fold();
+        Ok((parameters, model))
+    }
+
+    /// What the published weights take: (x − 127) / 128 of pixels in 0 to 255.
+    pub fn normalization(device: Device) -> ImageNormalization {
+        ImageNormalization::new(&[127.0 / 255.0; 3], &[128.0 / 255.0; 3], device)
+            .expect("the deviations are positive")
+    }
+
+    /// The last feature map of a stride, of normalised images [B, 3, H, W].
+    ///
+    /// Gives [B, C, ⌈H / stride⌉, ⌈W / stride⌉]; what comes later is not computed.
+    ///
+    /// # Panics
+    /// When the images have other than 3 channels.
+    pub fn forward_features(&self, images: &Tensor, stride: FeatureStride) -> Tensor {
+        let stem = self.stem.forward_relu6(images);
+        self.blocks[..stride.blocks()].iter().fold(stem, |x, block| block.forward(x))
+    }
+
+    /// The features [B, 1280] that the classes are told by, of normalised images [B, 3, H, W].
+    ///
+    /// # Panics
+    /// As [`forward_features`](Self::forward_features).
+    pub fn pooled(&self, images: &Tensor) -> Tensor {
+        let map = self.forward_features(images, FeatureStride::ThirtyTwo);
+        self.head.forward_relu6(&map).mean_dim([2, 3].as_slice(), false, Kind::Float)
+    }
+
+    /// The scores [B, 1000] of ImageNet's classes, of normalised images [B, 3, H, W].
+    ///
+    /// # Panics
+    /// As [`forward_features`](Self::forward_features).
+    pub fn logits(&self, images: &Tensor) -> Tensor {
+        let [weight, bias] = &self.classes;
+        self.pooled(images).linear(weight, Some(bias))
+    }
+
+    /// Multiplies each batch norm into its convolution, once and for all.
+    fn fold(&mut self) {
+        self.stem.fold();
+        for block in &mut self.blocks {
+            block.parts_mut().for_each(Convolution::fold);
+        }
+        self.head.fold();
+    }
+}
+
+/// `x + project(relu6(depthwise(relu6(expand(x)))))`, the sum only where shapes allow it.
+#[derive(Debug)]
+struct Block {
+    /// Absent where the block does not widen.
+    expand: Option<Convolution>,
+    depthwise: Convolution,
+    project: Convolution,
+    residual: bool,
+}
+
+impl Block {
+    /// Takes the inputs, outputs, side and stride from `shape`.
+    fn new(mut scope: Scope<'_>, shape: Shape, widening: i64) -> Self {
+        let Shape { inputs, outputs, stride, .. } = shape;
+        let wide = inputs * widening;
+        let point = Shape { side: 1, stride: 1, ..shape };
+        let expand = Shape { outputs: wide, ..point };
+        let depthwise = Shape { inputs: wide, outputs: wide, groups: wide, ..shape };
+        let project = Shape { inputs: wide, ..point };
+        Self {
+            expand: (widening > 1)
+                .then(|| Convolution::new(&mut scope, ["_expand_conv", "_bn0"], expand)),
+            depthwise: Convolution::new(&mut scope, ["_depthwise_conv", "_bn1"], depthwise),
+            project: Convolution::new(&mut scope, ["_project_conv", "_bn2"], project),
+            residual: stride == 1 && inputs == outputs,
+        }
+    }
+
+    fn forward(&self, x: Tensor) -> Tensor {
+        let wide = self.expand.as_ref().map(|expand| expand.forward_relu6(&x));
+        let filtered = self.depthwise.forward_relu6(wide.as_ref().unwrap_or(&x));
+        let mut narrow = self.project.forward(&filtered);
+        if self.residual { narrow.g_add_(&x) } else { narrow }
+    }
+
+    fn parts_mut(&mut self) -> impl Iterator<Item = &mut Convolution> {
+        self.expand.iter_mut().chain([&mut self.depthwise, &mut self.project])
+    }
+}
+
+#[cfg(test)]
+mod tests;
