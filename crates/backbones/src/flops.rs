@@ -8,7 +8,7 @@
 
 use std::ops::Add;
 
-use crate::{BeitConfig, BlockConfig, ClipVisionConfig, MaeDecoderConfig, VitConfig};
+use crate::{BeitConfig, BlockConfig, ClipVisionConfig, Linear, MaeDecoderConfig, VitConfig};
 
 /// Floating-point operations of the matrix products in one sample's training step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,6 +66,14 @@ impl ClipVisionConfig {
     pub fn flops(&self, patches: usize) -> Flops {
         let embed = linear(patches, self.channels * self.patch_size * self.patch_size, self.dim);
         Flops::of_data(embed) + blocks(&self.block(), self.depth, 1 + patches)
+    }
+}
+
+impl Linear {
+    /// Applying the layer to so many rows.
+    pub fn flops(&self, rows: usize) -> Flops {
+        let size = self.weight.size();
+        Flops::trained(linear(rows, size[1] as usize, size[0] as usize))
     }
 }
 

@@ -9,8 +9,8 @@ use bauta_masking::Grid;
 use tch::Tensor;
 
 use crate::{
-    Activation, Block, BlockConfig, Init, LayerNorm, Linear, ModelError, Scope, TokenIndices,
-    positions::sin_cos_2d, vit::rows_of,
+    Activation, Block, BlockConfig, DropPath, Init, LayerNorm, Linear, ModelError, Scope,
+    TokenIndices, positions::sin_cos_2d, vit::rows_of,
 };
 
 /// Sizes of the decoder.
@@ -129,6 +129,23 @@ impl MaeDecoder {
         Ok(self.pred.forward(&self.norm.forward(&masked)))
     }
 
+    /// Predicts the class token and the masked ones: latent [B, 1 + V, D] to [B, 1 + M, P],
+    /// the class token first; samples may skip branches of blocks.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when the latent does not belong to the plan.
+    pub fn predict_masked_and_class(
+        &self,
+        latent: &Tensor,
+        indices: &TokenIndices,
+        drop: Option<&DropPath>,
+    ) -> Result<Tensor, ModelError> {
+        let x = self.decode_dropping(latent, indices, drop)?;
+        let masked = x.narrow(1, 1 + indices.visible_count(), indices.masked_count());
+        let chosen = Tensor::cat(&[x.narrow(1, 0, 1), masked], 1);
+        Ok(self.pred.forward(&self.norm.forward(&chosen)))
+    }
+
     /// Predicts every token, in image order: latent [B, 1 + V, D] to [B, L, P].
     ///
     /// No loss ever reaches the predictions of visible tokens; they mean nothing.
@@ -146,6 +163,15 @@ impl MaeDecoder {
 
     /// Runs the blocks: [B, 1 + V, D] to [B, 1 + L, Dd] in plan order.
     fn decode(&self, latent: &Tensor, indices: &TokenIndices) -> Result<Tensor, ModelError> {
+        self.decode_dropping(latent, indices, None)
+    }
+
+    fn decode_dropping(
+        &self,
+        latent: &Tensor,
+        indices: &TokenIndices,
+        drop: Option<&DropPath>,
+    ) -> Result<Tensor, ModelError> {
         let (batch, visible, masked) =
             (indices.batch(), indices.visible_count(), indices.masked_count());
         let size = latent.size();
@@ -164,7 +190,10 @@ impl MaeDecoder {
         let seen = seen.narrow(1, 1, visible) + rows_of(&positions, indices.visible());
         debug_assert_eq!(hidden.size()[1], masked);
         let x = Tensor::cat(&[cls, seen, hidden], 1);
-        Ok(self.blocks.iter().fold(x, |x, block| block.forward(&x)))
+        Ok(self.blocks.iter().enumerate().fold(x, |x, (place, block)| {
+            let factors = drop.and_then(|drop| drop.of_block(place));
+            block.forward_dropping(&x, factors.as_ref())
+        }))
     }
 }
 

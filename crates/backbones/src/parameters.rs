@@ -42,6 +42,8 @@ pub struct Parameter {
 pub struct Parameters {
     /// None in a sketch.
     seed: Option<u64>,
+    /// Which of the seed's draws.
+    draw: u64,
     device: Device,
     entries: Vec<Parameter>,
     places: HashMap<String, usize>,
@@ -50,13 +52,24 @@ pub struct Parameters {
 impl Parameters {
     /// Creates an empty set whose members will start from `seed` and live on `device`.
     pub fn new(seed: u64, device: Device) -> Self {
-        Self { seed: Some(seed), device, entries: Vec::new(), places: HashMap::new() }
+        Self::drawn(seed, 0, device)
+    }
+
+    /// The same with another draw of the same seed, as of a network that begins anew.
+    pub fn drawn(seed: u64, draw: u64, device: Device) -> Self {
+        Self { seed: Some(seed), draw, device, entries: Vec::new(), places: HashMap::new() }
     }
 
     /// Creates an empty set whose members have names and shapes, but no memory of
     /// their own: to count or list the parameters of a model of any size.
     pub fn sketch() -> Self {
-        Self { seed: None, device: Device::Cpu, entries: Vec::new(), places: HashMap::new() }
+        Self {
+            seed: None,
+            draw: 0,
+            device: Device::Cpu,
+            entries: Vec::new(),
+            places: HashMap::new(),
+        }
     }
 
     /// The top of the name space.
@@ -103,7 +116,7 @@ impl Parameters {
         let tensor = match self.seed {
             Some(seed) => {
                 let sample = Purpose::named(&name).value();
-                let key = StreamKey { seed, purpose: Purpose::INIT, epoch: 0, sample };
+                let key = StreamKey { seed, purpose: Purpose::INIT, epoch: self.draw, sample };
                 let values = init.values(shape, &mut key.stream());
                 let tensor = Tensor::from_slice(&values).view(shape).to_device(self.device);
                 tensor.set_requires_grad(trainable)

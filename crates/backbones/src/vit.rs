@@ -186,9 +186,22 @@ impl VisionTransformer {
         images: &Tensor,
         indices: &TokenIndices,
     ) -> Result<Tensor, ModelError> {
+        self.forward_visible_dropping(images, indices, None)
+    }
+
+    /// The same, with samples that skip branches of blocks.
+    ///
+    /// # Errors
+    /// As [`Self::forward_visible`].
+    pub fn forward_visible_dropping(
+        &self,
+        images: &Tensor,
+        indices: &TokenIndices,
+        drop: Option<&DropPath>,
+    ) -> Result<Tensor, ModelError> {
         let patches = self.patch_embed.forward_visible(images, indices)?;
         let positions = rows_of(&self.patch_positions(), indices.visible());
-        Ok(self.encode(&(patches + positions), None))
+        Ok(self.encode(&(patches + positions), drop))
     }
 
     /// Encodes all tokens of normalised images [B, C, H, W], in image order.

@@ -1,13 +1,16 @@
 //! The published systems, one file each, as one composition of the parts.
 
+mod dbot;
+mod distillation;
 mod mae;
+mod mask_distill;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
 use bauta_backbones::{
-    Flops, ImageNormalization, TokenIndices, VisionTransformer, class_token, mean_of_patches,
+    Flops, ImageEncoder, ImageNormalization, TokenIndices, class_token, mean_of_patches,
 };
 use bauta_data::{Batch, Loader, Statistics};
 use bauta_masking::{MaskPlan, MaskStrategy};
@@ -15,7 +18,9 @@ use bauta_recipe::{Features, Recipe};
 use bauta_train::Objective;
 use tch::{Device, Tensor};
 
+pub use dbot::DBot;
 pub use mae::Mae;
+pub use mask_distill::MaskDistill;
 
 /// What a system is made of.
 pub struct Ingredients<'a> {
@@ -52,6 +57,12 @@ impl MaskedBatch {
             .expect("recipes name strategies that mask a fixed number of tokens");
         Self { batch, plan }
     }
+
+    /// Images and masks as named tensors.
+    pub fn tensors(&self, device: Device) -> Vec<(&'static str, Tensor)> {
+        let mask = TokenIndices::new(&self.plan, device).mask();
+        vec![("pixels", pixels(&self.batch)), ("mask", mask)]
+    }
 }
 
 /// Makes the host's part of a step from a batch, on the loader's threads.
@@ -76,7 +87,8 @@ pub trait ImageSystem: Objective + Sized {
     /// How tokens are hidden in training.
     fn strategy(&self) -> Arc<dyn MaskStrategy>;
 
-    /// Matrix-product operations of one sample's training step, masked as in `plan`.
+    /// Matrix-product operations of one sample's training step, masked as in `plan`; those of
+    /// a teacher are not counted.
     fn flops_per_sample(&self, plan: &MaskPlan) -> Flops;
 
     /// Features of whole images: u8 pixels [B, C, H, W] to [B, D].
@@ -98,7 +110,9 @@ pub trait ImageSystem: Objective + Sized {
     ///
     /// # Errors
     /// When images or plan are of another size.
-    fn reconstruct(&self, pixels: &Tensor, indices: &TokenIndices) -> Result<Option<Tensor>>;
+    fn reconstruct(&self, _pixels: &Tensor, _indices: &TokenIndices) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
 }
 
 /// Calls a generic function with the type of the recipe's system.
@@ -107,6 +121,14 @@ macro_rules! with_system {
         match $system {
             bauta_recipe::System::Mae => {
                 type $S = $crate::systems::Mae;
+                $call
+            }
+            bauta_recipe::System::DBot => {
+                type $S = $crate::systems::DBot;
+                $call
+            }
+            bauta_recipe::System::MaskDistill => {
+                type $S = $crate::systems::MaskDistill;
                 $call
             }
             other => Err(anyhow::anyhow!("system {} cannot be run yet", other.name())),
@@ -120,12 +142,12 @@ pub(crate) use with_system;
 /// # Errors
 /// When the images are of another size.
 pub fn whole_image_features(
-    encoder: &VisionTransformer,
+    encoder: &dyn ImageEncoder,
     normalization: &ImageNormalization,
     features: Features,
     pixels: &Tensor,
 ) -> Result<Tensor> {
-    let tokens = encoder.forward_all(&normalization.normalize(pixels))?;
+    let tokens = encoder.tokens(&normalization.normalize(pixels))?;
     Ok(match features {
         Features::Cls => class_token(&tokens),
         Features::Mean => mean_of_patches(&tokens),

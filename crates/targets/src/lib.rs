@@ -38,7 +38,7 @@ pub use loss::FeatureLoss;
 pub use normalization::Normalization;
 pub use patchify::{patchify, unpatchify};
 pub use pixels::PixelTarget;
-pub use teacher::{EncoderTeacher, PixelTeacher, Teacher};
+pub use teacher::{ConvolutionalTeacher, EncoderTeacher, PixelTeacher, Teacher};
 
 use resize::resize;
 
@@ -92,6 +92,19 @@ pub enum TargetError {
         teacher: usize,
         /// Channels of the images here.
         images: usize,
+    },
+    /// A teacher's images that its network shrinks to nothing.
+    #[error(
+        "the teacher's images of {height} × {width} are smaller than its stride of {stride} \
+         pixels; raise teacher.image_size or lower teacher.stride"
+    )]
+    ImageSize {
+        /// Height of the teacher's images in pixels.
+        height: usize,
+        /// Width of the teacher's images in pixels.
+        width: usize,
+        /// Pixels from one feature to the next.
+        stride: usize,
     },
     /// A class token is wanted of a teacher that has none.
     #[error("the teacher has no class token to predict")]

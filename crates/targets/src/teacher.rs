@@ -4,12 +4,14 @@
 //! A teacher is frozen and runs without gradient, once a step, on images without a mask.
 //! Each normalises images as it was trained to.
 
+mod convolutional;
 mod encoder;
 mod pixels;
 
 use bauta_masking::Grid;
 use tch::Tensor;
 
+pub use convolutional::ConvolutionalTeacher;
 pub use encoder::EncoderTeacher;
 pub use pixels::PixelTeacher;
 

@@ -3,16 +3,25 @@
 use bauta_backbones::DropPath;
 use bauta_masking::{Purpose, StreamKey};
 
+/// What the draws of an encoder's stochastic depth are for.
+pub const DROP_PATH: Purpose = Purpose::named("drop path");
+
 /// Draws the factors [depth, 2, B] of [`DropPath`] for the samples with these indices.
 ///
-/// Each sample has a stream of its own, so that its depth does not depend on its
-/// batch. `rate` is that of the last block.
-pub fn draw_drop_path(depth: usize, rate: f64, seed: u64, epoch: u64, indices: &[u64]) -> Vec<f32> {
+/// Each sample has a stream of its own for each `purpose`, so that its depth does not
+/// depend on its batch. `rate` is that of the last block.
+pub fn draw_drop_path(
+    purpose: Purpose,
+    depth: usize,
+    rate: f64,
+    seed: u64,
+    epoch: u64,
+    indices: &[u64],
+) -> Vec<f32> {
     let rates = DropPath::rates(depth, rate);
     let batch = indices.len();
     let mut factors = vec![1.0; depth * 2 * batch];
     for (place, &sample) in indices.iter().enumerate() {
-        let purpose = Purpose::named("drop path");
         let mut stream = StreamKey { seed, purpose, epoch, sample }.stream();
         for (block, &rate) in rates.iter().enumerate() {
             for branch in 0..2 {
@@ -33,7 +42,7 @@ mod tests {
     #[test]
     fn branches_are_skipped_at_their_rates_and_keep_their_mean() {
         let indices: Vec<u64> = (0..4000).collect();
-        let factors = draw_drop_path(3, 0.4, 1, 0, &indices);
+        let factors = draw_drop_path(DROP_PATH, 3, 0.4, 1, 0, &indices);
         for (block, rate) in [0.0, 0.2, 0.4].into_iter().enumerate() {
             for branch in 0..2 {
                 let of_branch = &factors[(2 * block + branch) * 4000..][..4000];
@@ -49,10 +58,13 @@ mod tests {
     fn a_sample_does_not_depend_on_its_batch() {
         let of_second = |indices: &[u64]| -> Vec<f32> {
             let place = indices.iter().position(|&i| i == 7).unwrap();
-            let factors = draw_drop_path(4, 0.5, 3, 2, indices);
+            let factors = draw_drop_path(DROP_PATH, 4, 0.5, 3, 2, indices);
             factors.iter().skip(place).step_by(indices.len()).copied().collect()
         };
         assert_eq!(of_second(&[1, 7, 9]), of_second(&[7]));
-        assert_ne!(draw_drop_path(4, 0.5, 3, 2, &[7]), draw_drop_path(4, 0.5, 3, 3, &[7]));
+        assert_ne!(
+            draw_drop_path(DROP_PATH, 4, 0.5, 3, 2, &[7]),
+            draw_drop_path(DROP_PATH, 4, 0.5, 3, 3, &[7])
+        );
     }
 }

@@ -19,7 +19,7 @@ mod step;
 mod trainer;
 
 pub use checkpoint::{Checkpoints, Progress};
-pub use drop_path::draw_drop_path;
+pub use drop_path::{DROP_PATH, draw_drop_path};
 pub use ema::Ema;
 pub use error::TrainError;
 pub use groups::{LayerDecay, ParameterGroup, is_decayed};

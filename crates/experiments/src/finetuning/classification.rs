@@ -41,7 +41,14 @@ impl Mixer {
         let (_, _, height, width) = batch.pixels.dim();
         let mix = self.mix.draw(self.seed, batch.step, height, width);
         let branches = if self.drop_path > 0.0 {
-            draw_drop_path(self.depth, self.drop_path, self.seed, batch.epoch, &batch.indices)
+            draw_drop_path(
+                DROP_PATH,
+                self.depth,
+                self.drop_path,
+                self.seed,
+                batch.epoch,
+                &batch.indices,
+            )
         } else {
             Vec::new()
         };

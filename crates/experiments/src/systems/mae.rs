@@ -133,7 +133,6 @@ impl Objective for Mae {
     }
 
     fn tensors(&self, input: &MaskedBatch) -> Vec<(&'static str, Tensor)> {
-        let mask = TokenIndices::new(&input.plan, self.parameters.device()).mask();
-        vec![("pixels", pixels(&input.batch)), ("mask", mask)]
+        input.tensors(self.parameters.device())
     }
 }

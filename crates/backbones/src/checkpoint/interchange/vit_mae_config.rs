@@ -45,6 +45,10 @@ pub struct VitMaeConfig {
     pub mask_ratio: f64,
     /// Whether targets are standardised within each patch.
     pub norm_pix_loss: bool,
+    /// Width of what the decoder predicts of a token, where it is no pixels but a teacher's
+    /// features; no key of Hugging Face's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feature_size: Option<usize>,
 }
 
 impl Default for VitMaeConfig {
@@ -69,6 +73,7 @@ impl Default for VitMaeConfig {
             decoder_intermediate_size: 2048,
             mask_ratio: 0.75,
             norm_pix_loss: false,
+            feature_size: None,
         }
     }
 }
@@ -105,8 +110,18 @@ impl VitMaeConfig {
             decoder_intermediate_size: decoder.mlp_dim,
             mask_ratio,
             norm_pix_loss,
+            feature_size: None,
         }
     }
+
+    /// The same for a decoder that predicts a teacher's features.
+    pub fn of_features(encoder: &VitConfig, decoder: &MaeDecoderConfig, mask_ratio: f64) -> Self {
+        Self {
+            feature_size: Some(decoder.outputs),
+            ..Self::new(encoder, decoder, mask_ratio, false)
+        }
+    }
+
     /// The encoder's sizes.
     ///
     /// # Errors
@@ -139,7 +154,7 @@ impl VitMaeConfig {
             depth: self.decoder_num_hidden_layers,
             heads: self.decoder_num_attention_heads,
             mlp_dim: self.decoder_intermediate_size,
-            outputs: encoder.patch_values(),
+            outputs: self.feature_size.unwrap_or(encoder.patch_values()),
             qkv_bias: encoder.qkv_bias,
             layer_norm_eps: encoder.layer_norm_eps,
             activation: encoder.activation,
