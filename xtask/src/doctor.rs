@@ -43,7 +43,7 @@ pub fn doctor(workspace: &Workspace) -> Result<ExitCode> {
         healthy &= !matches!(state, Bad(_));
         print_line(name, &state);
     }
-    println!("\nData sets in {}", cache_root()?.display());
+    println!("\nData sets and models in {}", cache_root()?.display());
     for package in PACKAGES {
         let state = match locate(package, &cache_root()?) {
             Some(folder) => Good(bytes::show(bytes::of_folder(&folder))),
@@ -70,7 +70,7 @@ fn print_line(name: &str, state: &State) {
         Absent(text) => ('·', text),
         Bad(text) => ('✗', text),
     };
-    println!("  {mark} {name:16} {text}");
+    println!("  {mark} {name:18} {text}");
 }
 
 /// The first line that a program prints, if it runs.

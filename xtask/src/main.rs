@@ -50,7 +50,7 @@ enum Task {
     Setup,
     /// Say what is there, what is wrong and what to do
     Doctor,
-    /// Fetch or list data sets
+    /// Fetch or list data sets and models
     #[command(subcommand)]
     Data(data::Task),
     /// List systems, recipes, strategies, targets and claims

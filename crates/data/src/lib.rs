@@ -47,6 +47,7 @@ mod error;
 mod fetch;
 mod image;
 mod loader;
+mod model;
 mod source;
 
 pub use augment::{Augment, Augmenter, Crop};
@@ -55,6 +56,7 @@ pub use error::DataError;
 pub use fetch::{FetchEvent, PACKAGES, Package, Proof, Registry, cache_root, fetch, locate};
 pub use image::Image;
 pub use loader::{Batch, Batches, Loader, LoaderConfig, OnError, Order};
+pub use model::ModelName;
 pub use source::{
     Folder, InMemory, Limited, Shards, Source, Statistics, Subset, cifar10_canonical_batch,
     open_cifar10,

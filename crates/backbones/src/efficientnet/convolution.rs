@@ -1,6 +1,6 @@
 //! A convolution with the batch norm behind it, padded as TensorFlow does.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::{Init, Scope};
 
@@ -124,7 +124,7 @@ impl Convolution {
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
+    use tch::{Device, Kind};
 
     use super::*;
 

