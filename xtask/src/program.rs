@@ -29,23 +29,51 @@ pub fn program(workspace: &Workspace, command: &str, arguments: Arguments) -> Re
 }
 
 /// The same for a command with `--data NAME`: a data set that is missing is fetched,
-/// unless a folder of the user's is named.
-pub fn with_data(workspace: &Workspace, command: &str, arguments: Arguments) -> Result<ExitCode> {
-    let words: Vec<&str> = arguments.rest.iter().filter_map(|word| word.to_str()).collect();
-    let own_folder =
-        words.iter().any(|word| word.trim_start_matches("--set=").starts_with("data.root="));
-    if let Some(name) = dataset(&words).filter(|_| !own_folder) {
+/// unless a folder of the user's is named. Without a data set that can be fetched by name,
+/// `otherwise` are what the command reads.
+///
+/// The program knows the arguments and says what is wrong with them.
+pub fn with_data(
+    workspace: &Workspace,
+    command: &str,
+    arguments: Arguments,
+    otherwise: &[DatasetName],
+) -> Result<ExitCode> {
+    for name in to_fetch(&arguments.rest, otherwise) {
         data::fetch(name)?;
     }
     program(workspace, command, arguments)
 }
 
-/// The data set named by `--data NAME` or `--data=NAME`; a name that is not known is
-/// for the program to refuse.
-fn dataset(words: &[&str]) -> Option<DatasetName> {
-    let place = words.iter().position(|word| *word == "--data" || word.starts_with("--data="))?;
-    let name = words[place].strip_prefix("--data=").or(words.get(place + 1).copied())?;
-    DatasetName::ALL.into_iter().find(|known| known.name() == name)
+/// The data sets of `--data`, unless `--root` or `data.root` says where they lie, or help is
+/// wanted.
+fn to_fetch(arguments: &[OsString], otherwise: &[DatasetName]) -> Vec<DatasetName> {
+    let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
+    let elsewhere = words.iter().any(|word| {
+        matches!(*word, "--help" | "-h")
+            || word.trim_start_matches("--set=").starts_with("data.root=")
+    });
+    if elsewhere || value_of(&words, "--root").is_some() {
+        return Vec::new();
+    }
+    match value_of(&words, "--data") {
+        Some(name) => DatasetName::ALL.into_iter().filter(|known| known.name() == name).collect(),
+        None => otherwise.to_vec(),
+    }
+}
+
+/// The value of `--flag value` or `--flag=value`.
+fn value_of<'a>(words: &[&'a str], flag: &str) -> Option<&'a str> {
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if *word == flag {
+            return words.next().copied();
+        }
+        if let Some(value) = word.strip_prefix(flag).and_then(|rest| rest.strip_prefix('=')) {
+            return Some(value);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -53,12 +81,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_data_set_is_found_among_the_arguments() {
-        let mnist = Some(DatasetName::Mnist);
-        assert_eq!(dataset(&["--model", "m", "--data", "mnist", "--json", "f"]), mnist);
-        assert_eq!(dataset(&["--data=mnist"]), mnist);
-        for words in [&["--help"][..], &["--data"], &["--data", "imagenet"]] {
-            assert_eq!(dataset(words), None, "{words:?}");
+    fn the_named_data_are_fetched_unless_they_are_elsewhere() {
+        let found =
+            |line: &str| to_fetch(&line.split(' ').map(OsString::from).collect::<Vec<_>>(), &[]);
+        let model = "--model m --protocol knn";
+        assert_eq!(found(&format!("{model} --data mnist")), [DatasetName::Mnist]);
+        assert_eq!(found(&format!("{model} --data=cifar10 --seed 1")), [DatasetName::Cifar10]);
+        for elsewhere in [
+            "--data mnist --root d",
+            "--data=mnist --root=d",
+            "--data mnist --help",
+            "--data mnist --set data.root=d",
+            "--data mnist --set=data.root=d",
+        ] {
+            assert_eq!(found(elsewhere), [], "{elsewhere}");
         }
+        for unknown in ["", "--data", "--data emnist", "--database mnist"] {
+            assert_eq!(found(unknown), [], "{unknown}");
+        }
+    }
+
+    #[test]
+    fn what_a_command_reads_by_itself_is_fetched_unless_it_reads_something_else() {
+        let both = [DatasetName::Mnist, DatasetName::Cifar10];
+        let found =
+            |line: &str| to_fetch(&line.split(' ').map(OsString::from).collect::<Vec<_>>(), &both);
+        assert_eq!(found("--model m"), both);
+        assert_eq!(found("--model m --data coco --root d"), []);
     }
 }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bauta_data::DatasetName;
 use bauta_recipe::claim::{self, Claim};
 use clap::Args;
 
@@ -37,12 +36,8 @@ pub fn reproduce(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCod
     });
 
     Search::new(workspace)?.find_or_fetch()?;
-    let mut fetched: Vec<DatasetName> = Vec::new();
-    for data in cells.iter().map(|cell| &cell.recipe.data) {
-        if data.root.is_none() && !fetched.contains(&data.name) {
-            data::fetch(data.name)?;
-            fetched.push(data.name);
-        }
+    for cell in &cells {
+        data::fetch_for(&cell.recipe, &workspace.recipes())?;
     }
     let mut command = Bauta::build(workspace)?.command("reproduce");
     command.arg(std::path::absolute(&path)?);

@@ -46,9 +46,7 @@ pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     run_folder::check(&folder, arguments.resume)?;
 
     Search::new(workspace)?.find_or_fetch()?;
-    if recipe.data.root.is_none() {
-        data::fetch(recipe.data.name)?;
-    }
+    data::fetch_for(&recipe, path.parent().context("a recipe file lies in a folder")?)?;
     let mut command = Bauta::build(workspace)?.command("run");
     command.arg(std::path::absolute(&path)?);
     for assignment in &arguments.set {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail, ensure};
+use bauta_data::ModelName;
 use bauta_recipe::{Layers, Recipe, Teacher, TeacherKind};
 use sha2::{Digest, Sha256};
 
@@ -34,7 +35,10 @@ pub fn find(recipe: &Recipe, places: &Places, stop: &AtomicBool) -> Result<Optio
             Ok(Some(folder))
         }
         TeacherKind::Recipe => trained(teacher, places, stop).map(Some),
-        TeacherKind::EfficientnetLite0 => bail!("EfficientNet-Lite0 is not here yet"),
+        TeacherKind::EfficientnetLite0 => {
+            let weights = ModelName::EfficientNetLite0.weights(&bauta_data::cache_root()?);
+            Ok(Some(weights.context("the teacher")?))
+        }
     }
 }
 

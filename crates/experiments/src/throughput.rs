@@ -105,7 +105,7 @@ impl Spread {
 pub fn measure(recipe: &Path, layers: &Layers, steps: u64) -> Result<Throughput> {
     let name = recipe.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut prepared = Prepared::new(Recipe::load(recipe, layers)?)?;
-    let places = Places::beside(recipe, recipe);
+    let places = Places { teachers: "runs/teachers".into(), ..Places::beside(recipe, recipe) };
     prepared.teacher = teacher::find(&prepared.recipe, &places, &AtomicBool::new(false))?;
     with_system!(prepared.recipe.system, S => measure_system::<S>(name, &prepared, steps))
 }

@@ -34,9 +34,7 @@ pub fn throughput(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
     let layers = Layers { quick: false, set: arguments.set.clone() };
     let recipe = Recipe::load(&path, &layers)?;
     Search::new(workspace)?.find_or_fetch()?;
-    if recipe.data.root.is_none() {
-        data::fetch(recipe.data.name)?;
-    }
+    data::fetch_for(&recipe, &workspace.recipes())?;
     let mut command = Bauta::build(workspace)?.command("throughput");
     command.arg(std::path::absolute(&path)?);
     for assignment in &arguments.set {
