@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bauta_backbones::{
-    Flops, ImageNormalization, TokenIndices, VisionTransformer, class_token, mean_of_patches,
+    Flops, ImageEncoder, ImageNormalization, TokenIndices, class_token, mean_of_patches,
 };
 use bauta_data::{Batch, Statistics};
 use bauta_masking::{MaskPlan, MaskStrategy};
@@ -78,12 +78,12 @@ pub trait ImageSystem: Objective<Input = MaskedBatch> + Sized {
 /// # Errors
 /// When the images are of another size.
 pub fn whole_image_features(
-    encoder: &VisionTransformer,
+    encoder: &dyn ImageEncoder,
     normalization: &ImageNormalization,
     features: Features,
     pixels: &Tensor,
 ) -> Result<Tensor> {
-    let tokens = encoder.forward_all(&normalization.normalize(pixels))?;
+    let tokens = encoder.tokens(&normalization.normalize(pixels))?;
     Ok(match features {
         Features::Cls => class_token(&tokens),
         Features::Mean => mean_of_patches(&tokens),
