@@ -109,11 +109,24 @@ impl BeitEncoder {
         indices: &TokenIndices,
         drop: Option<&DropPath>,
     ) -> Result<Tensor, ModelError> {
+        Ok(self.normalize(&self.forward_masked_raw(images, indices, drop)?))
+    }
+
+    /// The same before the final norm.
+    ///
+    /// # Errors
+    /// As [`Self::forward_masked`].
+    pub fn forward_masked_raw(
+        &self,
+        images: &Tensor,
+        indices: &TokenIndices,
+        drop: Option<&DropPath>,
+    ) -> Result<Tensor, ModelError> {
         let visible = self.patch_embed.forward_visible(images, indices)?;
         let shape = [indices.batch(), indices.masked_count(), -1];
         let masked = self.mask_token.expand(shape, false);
         let tokens = indices.restore_order(&Tensor::cat(&[visible, masked], 1));
-        Ok(self.normed(&self.through_blocks(&tokens, drop)))
+        Ok(self.through_blocks(&tokens, drop))
     }
 
     /// Encodes all tokens of normalised images [B, C, H, W], in image order.
@@ -136,7 +149,7 @@ impl BeitEncoder {
         drop: Option<&DropPath>,
     ) -> Result<Tensor, ModelError> {
         let patches = self.patch_embed.forward_all(images)?;
-        Ok(self.normed(&self.through_blocks(&patches, drop)))
+        Ok(self.normalize(&self.through_blocks(&patches, drop)))
     }
 
     /// All tokens as the last block puts them out, before the final norm: [B, 1 + L, D].
@@ -145,6 +158,14 @@ impl BeitEncoder {
     /// As [`Self::forward_all`].
     pub fn forward_raw(&self, images: &Tensor) -> Result<Tensor, ModelError> {
         Ok(self.through_blocks(&self.patch_embed.forward_all(images)?, None))
+    }
+
+    /// The final norm of tokens that the last block put out; without one they stay.
+    pub fn normalize(&self, x: &Tensor) -> Tensor {
+        match &self.norm {
+            Some(norm) => norm.forward(x),
+            None => x.shallow_clone(),
+        }
     }
 
     /// Where the last block looks on whole normalised images [B, C, H, W]:
@@ -193,12 +214,5 @@ impl BeitEncoder {
             let factors = drop.and_then(|drop| drop.of_block(place));
             block.forward(&x, &bias, factors.as_ref())
         })
-    }
-
-    fn normed(&self, x: &Tensor) -> Tensor {
-        match &self.norm {
-            Some(norm) => norm.forward(x),
-            None => x.shallow_clone(),
-        }
     }
 }

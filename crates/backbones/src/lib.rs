@@ -50,8 +50,8 @@ mod vit_model;
 pub use beit::{BeitConfig, BeitEncoder};
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
-    ModelConfig, ModelFolder, Naming, Preprocessing, Sides, Unsaid, VitMaeConfig, VitModelConfig,
-    describe, read_checkpoint,
+    BeitModelConfig, ClipModelConfig, ModelConfig, ModelFolder, Naming, Preprocessing, Sides,
+    Unsaid, VitMaeConfig, VitModelConfig, describe, read_checkpoint,
 };
 pub use clip::{ClipFeatures, ClipVisionConfig, ClipVisual};
 pub use drop_path::DropPath;

@@ -7,9 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use bauta_backbones::checkpoint::write_whole;
-use bauta_backbones::{
-    ImageNormalization, ModelConfig, ModelFolder, Parameters, VisionTransformer, VitConfig,
-};
+use bauta_backbones::{ImageEncoder, ImageNormalization, ModelFolder};
 use bauta_data::{DatasetName, LoaderConfig};
 use bauta_recipe::{Eval, Features, Protocol, nearest};
 use serde::Serialize;
@@ -27,7 +25,7 @@ const TOKENS: usize = 64 * BATCH;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// The model folder, such as a run's checkpoints/last: ours, or Hugging Face's of a
-    /// ViT-MAE or ViT.
+    /// ViT-MAE, ViT, BEiT or CLIP.
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
     /// The data set, by its name in recipes.
@@ -106,33 +104,27 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<Evaluated> {
     let Arguments { model, data, seed, .. } = arguments;
     let eval = settings(arguments)?;
     let folder = ModelFolder::read(model)?;
-    let own = match folder.config() {
-        ModelConfig::VitMae(config) => config.encoder()?,
-        ModelConfig::Vit(config) => config.encoder()?,
-    };
+    let (own_channels, own_size) = (folder.config().channels(), folder.config().image_size());
     let limits = [arguments.limit, arguments.limit_test];
     let splits = Splits::of(*data, arguments.root.as_deref(), limits)?;
     check_labels(*data, &splits, limits)?;
     let channels = splits.train.channels();
     ensure!(
-        channels == own.channels,
-        "images of {data} have {channels} channels, {} wants {}",
-        model.display(),
-        own.channels
+        channels == own_channels,
+        "images of {data} have {channels} channels, {} wants {own_channels}",
+        model.display()
     );
 
     let (device, threads) = (choose_device(Default::default())?, choose_threads(arguments.threads));
     let [height, width] = match arguments.image_size.as_deref() {
         Some(&[height, width]) => [height, width],
-        _ => image_size(*data, &splits, &own)?,
+        _ => image_size(*data, &splits, own_size)?,
     };
     let (normalization, normalized_by) = normalization(model, &splits, device)?;
-    let encoder = |path: &Path| -> Result<(Parameters, VisionTransformer)> {
-        folder.encoder(device, Some([height, width])).with_context(|| {
-            format!("{} on images of {height} × {width}; see --image-size", path.display())
-        })
-    };
-    let (_parameters, encoder) = encoder(model)?;
+    let image_size = Some([height, width]);
+    let (_parameters, encoder) = folder.image_encoder(device, image_size).with_context(|| {
+        format!("{} on images of {height} × {width}; see --image-size", model.display())
+    })?;
 
     let batch = (TOKENS / encoder.grid().tokens()).clamp(1, BATCH);
     let loader = LoaderConfig { seed: *seed, threads, ..LoaderConfig::new(batch, height, width) };
@@ -141,23 +133,22 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<Evaluated> {
     let mut found = |of, features, measured: Vec<Measured>| {
         results.extend(measured.into_iter().map(|measured| Found { of, features, measured }));
     };
-    let features = |encoder: &VisionTransformer, pixels: &Tensor| {
+    let features = |encoder: &dyn ImageEncoder, pixels: &Tensor| {
         whole_image_features(encoder, &normalization, eval.features, pixels)
     };
     let said = eval.features.describe();
-    found("model", said, measurement.of("model", &|pixels| features(&encoder, pixels))?);
+    found("model", said, measurement.of("model", &|pixels| features(&*encoder, pixels))?);
     if arguments.baselines {
         found("raw_pixels", "pixels", measurement.raw_pixels()?);
-        let mut parameters = Parameters::new(*seed, device);
-        let untrained = VisionTransformer::new(parameters.root(), encoder.config())?;
-        let measured = measurement.of("random init", &|pixels| features(&untrained, pixels))?;
+        let (_parameters, untrained) = folder.untrained_image_encoder(*seed, device, image_size)?;
+        let measured = measurement.of("random init", &|pixels| features(&*untrained, pixels))?;
         found("random_init", said, measured);
     }
     Ok(Evaluated {
         model: model.clone(),
         data: data.name(),
         image_size: [height, width],
-        model_image_size: [own.image_height, own.image_width],
+        model_image_size: own_size,
         normalization: normalized_by,
         training_images: splits.train.len(),
         test_images: splits.test.len(),
@@ -218,14 +209,13 @@ fn check_labels(data: DatasetName, splits: &Splits, limits: [Option<usize>; 2]) 
 }
 
 /// The data's own size, where all images have one; else that of the model.
-fn image_size(data: DatasetName, splits: &Splits, model: &VitConfig) -> Result<[usize; 2]> {
+fn image_size(data: DatasetName, splits: &Splits, own: [usize; 2]) -> Result<[usize; 2]> {
     if data.package().is_some() {
         let image = splits.train.image(0)?;
         return Ok([image.height(), image.width()]);
     }
-    let size = [model.image_height, model.image_width];
-    tracing::info!("images of any size are brought to the model's own, {} × {}", size[0], size[1]);
-    Ok(size)
+    tracing::info!("images of any size are brought to the model's own, {} × {}", own[0], own[1]);
+    Ok(own)
 }
 
 /// How pixels are normalised, and who says so.

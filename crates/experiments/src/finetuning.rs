@@ -178,10 +178,7 @@ fn normalization(
     train: &dyn Source,
     device: Device,
 ) -> Result<ImageNormalization> {
-    let channels = match folder.config() {
-        bauta_backbones::ModelConfig::VitMae(config) => config.num_channels,
-        bauta_backbones::ModelConfig::Vit(config) => config.num_channels,
-    };
+    let channels = folder.config().channels();
     ensure!(
         channels == train.channels(),
         "{} takes images of {channels} channels, the data have {}",

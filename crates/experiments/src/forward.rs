@@ -6,7 +6,10 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::checkpoint::{read_tensors, write_tensors};
 use bauta_backbones::masking::{Grid, MaskPlan};
-use bauta_backbones::{ModelConfig, ModelFolder, TokenIndices, VitMaeConfig};
+use bauta_backbones::{
+    BeitModelConfig, ClipFeatures, ModelConfig, ModelFolder, TokenIndices, VitMaeConfig,
+    class_token,
+};
 use bauta_targets::{PixelTarget, Target};
 use tch::{Device, Kind, Tensor};
 
@@ -18,6 +21,12 @@ use tch::{Device, Kind, Tensor};
 /// and `last_hidden_state` [N, 1 + V, D] of the visible tokens; of a plain ViT,
 /// `last_hidden_state` [N, 1 + L, D] and its head's `logits` or `pooler_output`.
 ///
+/// A BEiT takes `bool_masked_pos` [N, L] too, as many in each sample, if patches are to be
+/// masked; it gives `last_hidden_state` [N, 1 + L, D], which the final norm has passed
+/// unless the description says `use_mean_pooling`, and the head's `logits` [N, L, outputs]
+/// of all patches. A CLIP tower gives `last_hidden_state` of the last block,
+/// `pooler_output` [N, D], its class token after the norm, and `image_embeds` projected.
+///
 /// # Errors
 /// When a file or a shape does not fit; nothing is written then.
 pub fn forward(model: &Path, input: &Path, output: &Path) -> Result<()> {
@@ -27,6 +36,8 @@ pub fn forward(model: &Path, input: &Path, output: &Path) -> Result<()> {
     let outputs = tch::no_grad(|| match folder.config() {
         ModelConfig::VitMae(config) => masked_autoencoder(&folder, config, &inputs),
         ModelConfig::Vit(_) => plain(&folder, &inputs),
+        ModelConfig::Beit(config) => beit(&folder, config, &inputs),
+        ModelConfig::Clip(_) => clip(&folder, &inputs),
     })
     .with_context(refuse)?;
     write_tensors(output, outputs.iter().map(|(name, tensor)| (*name, tensor)))?;
@@ -63,6 +74,45 @@ fn plain(folder: &ModelFolder, inputs: &HashMap<String, Tensor>) -> Result<Outpu
     let heads = [("logits", output.logits), ("pooler_output", output.pooler_output)];
     let heads = heads.into_iter().filter_map(|(name, tensor)| Some((name, tensor?)));
     Ok(heads.chain([("last_hidden_state", output.last_hidden_state)]).collect())
+}
+
+fn beit(
+    folder: &ModelFolder,
+    config: &BeitModelConfig,
+    inputs: &HashMap<String, Tensor>,
+) -> Result<Outputs> {
+    let (_parameters, encoder, head) = folder.beit(Device::Cpu, None)?;
+    let images = floats(inputs, "pixel_values")?;
+    let raw = match inputs.get("bool_masked_pos") {
+        None => encoder.forward_raw(&images)?,
+        Some(mask) => {
+            let wanted = [images.size()[0], encoder.grid().tokens() as i64];
+            let found = mask.size();
+            ensure!(found == wanted, "bool_masked_pos is {found:?}, the model wants {wanted:?}");
+            let masks = Vec::<bool>::try_from(mask.ne(0).flatten(0, -1))?;
+            let plan = MaskPlan::from_masks(&masks, encoder.grid().tokens())?;
+            encoder.forward_masked_raw(&images, &TokenIndices::new(&plan, Device::Cpu), None)?
+        }
+    };
+    let normed = encoder.normalize(&raw);
+    let logits = head.map(|head| head.forward(&normed.narrow(1, 1, normed.size()[1] - 1)));
+    let last = if config.use_mean_pooling { raw } else { normed };
+    let logits = logits.map(|logits| ("logits", logits));
+    Ok(logits.into_iter().chain([("last_hidden_state", last)]).collect())
+}
+
+fn clip(folder: &ModelFolder, inputs: &HashMap<String, Tensor>) -> Result<Outputs> {
+    let (_parameters, tower) = folder.clip(Device::Cpu, None)?;
+    let images = floats(inputs, "pixel_values")?;
+    let features = |features| tower.forward(&images, features);
+    let mut outputs = vec![
+        ("last_hidden_state", features(ClipFeatures::Residual)?),
+        ("pooler_output", class_token(&features(ClipFeatures::Normalized)?)),
+    ];
+    if tower.config().projection.is_some() {
+        outputs.push(("image_embeds", class_token(&features(ClipFeatures::Projected)?)));
+    }
+    Ok(outputs)
 }
 
 /// The target that a masked autoencoder's description names.

@@ -31,19 +31,17 @@ const BATCH: usize = 64;
 /// When model or images cannot be read or the file not be written.
 pub fn embed(model: &Path, input: &Path, output: &Path, features: Features) -> Result<String> {
     let folder = ModelFolder::read(model)?;
-    let (_parameters, encoder) = folder.encoder(Device::Cpu, None)?;
-    let config = encoder.config();
-    let source = images(input, config.channels)?;
+    let (_parameters, encoder) = folder.image_encoder(Device::Cpu, None)?;
+    let source = images(input, encoder.channels())?;
     let normalization = normalization(model, &*source)?;
-    let config = LoaderConfig {
-        on_error: OnError::Stop,
-        ..LoaderConfig::new(BATCH, config.image_height, config.image_width)
-    };
+    let [height, width] = encoder.image_size();
+    let config =
+        LoaderConfig { on_error: OnError::Stop, ..LoaderConfig::new(BATCH, height, width) };
     let loader = Loader::for_evaluation(Arc::clone(&source), config)?;
     let batches = loader.batches(0..loader.steps_per_epoch(), |batch| batch);
     let found = join_batches(batches.map(|batch| -> Result<Tensor> {
         let images = normalization.normalize(&pixels(&batch?));
-        let tokens = tch::no_grad(|| encoder.forward_all(&images))?;
+        let tokens = tch::no_grad(|| encoder.tokens(&images))?;
         Ok(match features {
             Features::Cls => class_token(&tokens),
             Features::Mean => mean_of_patches(&tokens),
@@ -83,8 +81,9 @@ pub fn reconstruct(options: &Reconstruct) -> Result<String> {
     let folder = ModelFolder::read(&options.model)?;
     let ModelConfig::VitMae(config) = folder.config() else {
         bail!(
-            "{} holds a plain ViT, which reconstructs nothing; this wants a masked autoencoder",
-            options.model.display()
+            "{} holds {}, which reconstructs nothing; this wants a masked autoencoder",
+            options.model.display(),
+            folder.config().describe()
         );
     };
     let (_parameters, encoder, decoder) = folder.masked_autoencoder(Device::Cpu)?;

@@ -5,8 +5,14 @@
 //! our own. Files without a `config.json`, as MAE and timm publish them, are
 //! described from their tensors' shapes ([`describe`]).
 
+mod beit_model_config;
+mod beit_names;
 mod classifier;
+mod clip_model_config;
+mod clip_names;
 mod describe;
+mod encoders;
+mod model_config;
 mod names;
 mod sides;
 mod vit_mae_config;
@@ -16,12 +22,14 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
+use bauta_masking::Grid;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
+pub use beit_model_config::BeitModelConfig;
+pub use clip_model_config::ClipModelConfig;
 pub use describe::{Unsaid, describe};
+pub use model_config::ModelConfig;
 pub use sides::Sides;
 pub use vit_mae_config::VitMaeConfig;
 pub use vit_model_config::VitModelConfig;
@@ -31,16 +39,6 @@ use crate::{
     MaeDecoder, ModelError, Parameters, VisionTransformer, VitConfig, VitHead, VitModel,
     interpolate_positions,
 };
-
-/// What a folder's `config.json` describes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum ModelConfig {
-    /// A masked autoencoder: encoder and decoder.
-    VitMae(VitMaeConfig),
-    /// A plain ViT, with a head or without.
-    Vit(VitModelConfig),
-}
 
 /// How a model's images are normalised, in Hugging Face's words.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,7 +80,7 @@ impl ModelFolder {
     /// broken or of an architecture that is not known here, [`ModelError::Mismatch`] for
     /// queries, keys or values without the others.
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
-        let config = read_config(&folder.join("config.json"))?;
+        let config = ModelConfig::read(&folder.join("config.json"))?;
         let (path, tensors) = read_weights(folder)?;
         Ok(Self { tensors: timm_names(&path, tensors)?, config, path })
     }
@@ -119,22 +117,13 @@ impl ModelFolder {
     /// [`ModelError::Io`] when the folder cannot be made or written,
     /// [`ModelError::Config`] for a model that Hugging Face's words cannot name.
     pub fn write(&self, folder: &Path, naming: Naming) -> Result<(), ModelError> {
-        if naming == Naming::HuggingFace && self.tensors.contains_key("fc_norm.weight") {
-            return Err(ModelError::Config(
-                "a classifier on the mean of patch tokens has no layout of Hugging Face's; \
-                 write it under timm's names"
-                    .into(),
-            ));
-        }
+        let renamed = match naming {
+            Naming::HuggingFace => Some(self.in_hugging_faces_words()?),
+            Naming::Timm => None,
+        };
         let path = folder.join("config.json");
         let io = |source| ModelError::Io { path: path.clone(), source };
         fs::create_dir_all(folder).map_err(io)?;
-        let bare = matches!(&self.config, ModelConfig::Vit(_))
-            && !self.tensors.contains_key("head.weight");
-        let renamed = match naming {
-            Naming::HuggingFace => Some(names::to_hugging_face(&self.tensors, bare)),
-            Naming::Timm => None,
-        };
         let tensors = renamed.as_ref().unwrap_or(&self.tensors);
         let tensors = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
         write_tensors(&folder.join("model.safetensors"), tensors)?;
@@ -144,18 +133,50 @@ impl ModelFolder {
         write_whole(&path, &text).map_err(io)
     }
 
-    /// Leaves out a masked autoencoder's decoder; a plain ViT stays as it is.
+    fn in_hugging_faces_words(&self) -> Result<HashMap<String, Tensor>, ModelError> {
+        let has = |name| self.tensors.contains_key(name);
+        let refuse = |reason: &str| Err(ModelError::Config(reason.to_owned()));
+        match &self.config {
+            ModelConfig::Vit(_) if has("fc_norm.weight") => refuse(
+                "a classifier on the mean of patch tokens has no layout of Hugging Face's; \
+                 write it under timm's names",
+            ),
+            ModelConfig::Vit(_) => Ok(names::to_hugging_face(&self.tensors, !has("head.weight"))),
+            ModelConfig::VitMae(_) => Ok(names::to_hugging_face(&self.tensors, false)),
+            ModelConfig::Beit(config) => match config.image_size {
+                Sides::Rectangle([height, width]) if height != width => refuse(
+                    "Hugging Face's BEiT takes height and width of a grid that is not square \
+                     for each other; write it under timm's names",
+                ),
+                _ => Ok(beit_names::to_hugging_face(&self.tensors)),
+            },
+            ModelConfig::Clip(_) => refuse(
+                "a CLIP tower is not written under Hugging Face's names; write it under timm's",
+            ),
+        }
+    }
+
+    /// Leaves out a masked autoencoder's decoder and a BEiT's head for masked patches;
+    /// others stay as they are.
     ///
     /// # Errors
     /// [`ModelError::Config`] for a description that is no ViT's.
     pub fn into_encoder(self) -> Result<Self, ModelError> {
-        let ModelConfig::VitMae(config) = &self.config else {
-            return Ok(self);
+        let Self { path, config, mut tensors } = self;
+        let config = match config {
+            ModelConfig::VitMae(config) => {
+                tensors.retain(|name, _| !is_above_encoder(name));
+                ModelConfig::Vit(VitModelConfig::new(&config.encoder()?, None))
+            }
+            ModelConfig::Beit(config) if tensors.contains_key("lm_head.weight") => {
+                tensors.retain(|name, _| !encoders::is_above_beit(name));
+                let use_mask_token = config.use_mask_token;
+                let config = BeitModelConfig::new(&config.encoder()?, None);
+                ModelConfig::Beit(BeitModelConfig { use_mask_token, ..config })
+            }
+            other => other,
         };
-        let config = ModelConfig::Vit(VitModelConfig::new(&config.encoder()?, None));
-        let mut tensors = self.tensors;
-        tensors.retain(|name, _| !is_above_encoder(name));
-        Ok(Self { path: self.path, config, tensors })
+        Ok(Self { path, config, tensors })
     }
 
     /// Builds the masked autoencoder on a device, with the folder's weights.
@@ -169,7 +190,8 @@ impl ModelFolder {
         device: Device,
     ) -> Result<(Parameters, VisionTransformer, MaeDecoder), ModelError> {
         let ModelConfig::VitMae(config) = &self.config else {
-            let reason = "a plain ViT has no decoder; this needs a masked autoencoder".to_owned();
+            let found = self.config.describe();
+            let reason = format!("{found} has no decoder; this needs a masked autoencoder");
             return Err(ModelError::Format { path: self.path.clone(), reason });
         };
         let mut parameters = Parameters::new(0, device);
@@ -186,8 +208,7 @@ impl ModelFolder {
     /// As [`Self::masked_autoencoder`].
     pub fn vit(&self, device: Device) -> Result<(Parameters, VitModel), ModelError> {
         let ModelConfig::Vit(config) = &self.config else {
-            let reason = "a masked autoencoder is no plain ViT".to_owned();
-            return Err(ModelError::Format { path: self.path.clone(), reason });
+            return Err(self.is_not("plain ViT"));
         };
         let rows = |name| self.tensors.get(name).and_then(|w: &Tensor| w.size().first().copied());
         let head = match (rows("head.weight"), rows("pooler.weight")) {
@@ -222,9 +243,7 @@ impl ModelFolder {
         let mut parameters = Parameters::new(0, device);
         let encoder = VisionTransformer::new(parameters.root(), &config)?;
         let tensors = self.encoder_tensors(&config)?;
-        parameters
-            .assign(&tensors)
-            .map_err(|mismatch| ModelError::Mismatch { path: self.path.clone(), mismatch })?;
+        self.assign_all(&parameters, &tensors)?;
         Ok((parameters, encoder))
     }
 
@@ -233,6 +252,9 @@ impl ModelFolder {
         let own = match &self.config {
             ModelConfig::VitMae(config) => config.encoder()?,
             ModelConfig::Vit(config) => config.encoder()?,
+            ModelConfig::Beit(_) | ModelConfig::Clip(_) => {
+                return Err(self.is_not("plain ViT or masked autoencoder"));
+            }
         };
         let [image_height, image_width] = image_size.unwrap_or([own.image_height, own.image_width]);
         Ok(VitConfig { image_height, image_width, ..own })
@@ -248,23 +270,41 @@ impl ModelFolder {
             && let Some(table) = tensors.get_mut("pos_embed")
             && table.size() == [1, 1 + from.tokens() as i64, config.dim as i64]
         {
-            tracing::info!(
-                "{}: positions interpolated from {} × {} to {} × {} patches",
-                self.path.display(),
-                from.height(),
-                from.width(),
-                to.height(),
-                to.width()
-            );
+            self.tell_interpolation(from, to);
             *table = interpolate_positions(&table.to_kind(Kind::Float), from, to);
         }
         Ok(tensors)
     }
 
     fn assign(&self, parameters: &Parameters) -> Result<(), ModelError> {
+        self.assign_all(parameters, &self.tensors)
+    }
+
+    fn assign_all(
+        &self,
+        parameters: &Parameters,
+        tensors: &HashMap<String, Tensor>,
+    ) -> Result<(), ModelError> {
         parameters
-            .assign(&self.tensors)
+            .assign(tensors)
             .map_err(|mismatch| ModelError::Mismatch { path: self.path.clone(), mismatch })
+    }
+
+    /// That the folder holds another architecture than `wanted`.
+    fn is_not(&self, wanted: &str) -> ModelError {
+        let reason = format!("{} is no {wanted}", self.config.describe());
+        ModelError::Format { path: self.path.clone(), reason }
+    }
+
+    fn tell_interpolation(&self, from: Grid, to: Grid) {
+        tracing::info!(
+            "{}: positions interpolated from {} × {} to {} × {} patches",
+            self.path.display(),
+            from.height(),
+            from.width(),
+            to.height(),
+            to.width()
+        );
     }
 }
 
@@ -322,32 +362,14 @@ fn timm_names(
         bad.sort_unstable();
         tracing::warn!("{}: not finite: {}", path.display(), bad.join(", "));
     }
-    if !names::is_hugging_face(&tensors) {
-        return Ok(tensors);
-    }
-    names::from_hugging_face(tensors)
-        .map_err(|mismatch| ModelError::Mismatch { path: path.into(), mismatch })
-}
-
-fn read_config(path: &Path) -> Result<ModelConfig, ModelError> {
-    let text =
-        fs::read_to_string(path).map_err(|source| ModelError::Io { path: path.into(), source })?;
-    let format = |reason: String| ModelError::Format { path: path.into(), reason };
-    let value: Value = serde_json::from_str(&text).map_err(|error| format(error.to_string()))?;
-    let model_type = value.get("model_type").and_then(Value::as_str);
-    match model_type {
-        Some(VitMaeConfig::MODEL_TYPE) => parse(&value).map(ModelConfig::VitMae).map_err(format),
-        Some(VitModelConfig::MODEL_TYPE) => match value.get("pooler_act").and_then(Value::as_str) {
-            None | Some("tanh") => parse(&value).map(ModelConfig::Vit).map_err(format),
-            Some(other) => Err(format(format!("pooler_act \"{other}\" is not tanh"))),
-        },
-        _ => Err(format(format!(
-            "model_type {} is not read here; vit_mae and vit are",
-            model_type.map_or("(none)".to_owned(), |found| format!("\"{found}\""))
-        ))),
-    }
-}
-
-fn parse<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
-    T::deserialize(value).map_err(|error| error.to_string())
+    let renamed = if clip_names::is_foreign(&tensors) {
+        clip_names::to_ours(tensors)
+    } else if beit_names::is_beit(&tensors) {
+        beit_names::to_ours(tensors)
+    } else if names::is_hugging_face(&tensors) {
+        names::from_hugging_face(tensors)
+    } else {
+        Ok(tensors)
+    };
+    renamed.map_err(|mismatch| ModelError::Mismatch { path: path.into(), mismatch })
 }

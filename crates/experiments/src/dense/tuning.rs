@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use bauta_backbones::{
-    ImageNormalization, ModelConfig, ModelFolder, Parameters, VisionTransformer,
-};
+use bauta_backbones::{ImageNormalization, ModelFolder, Parameters, VisionTransformer};
 use bauta_data::dense::{DenseBatch, DenseBatches, DenseSource};
 use bauta_data::{DataError, Statistics};
 use bauta_eval::{Metrics, Picture};
@@ -45,13 +43,11 @@ impl Ready {
         let device = choose_device(bauta_recipe::Device::Auto)?;
         choose_threads(settings.threads);
         let folder = ModelFolder::read(&arguments.model)?;
-        let own = match folder.config() {
-            ModelConfig::VitMae(config) => config.encoder()?,
-            ModelConfig::Vit(config) => config.encoder()?,
-        };
-        ensure!(own.channels == 3, "the model takes {} channels, photos have 3", own.channels);
+        let channels = folder.config().channels();
+        ensure!(channels == 3, "the model takes {channels} channels, photos have 3");
+        let [height, width] = folder.config().image_size();
         let least = if arguments.data == DenseData::ComposedDigits { 64 } else { 0 };
-        let size = settings.image_size.unwrap_or(own.image_height.max(own.image_width).max(least));
+        let size = settings.image_size.unwrap_or(height.max(width).max(least));
         let (loaded, described) = folder.encoder(device, Some([size, size]))?;
         let mut parameters = Parameters::new(settings.seed, device);
         let encoder = VisionTransformer::new(parameters.root(), described.config())?;

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use tch::Tensor;
 
-use super::{ModelConfig, VitMaeConfig, VitModelConfig};
-use crate::{MaeDecoderConfig, ModelError, VitConfig};
+use super::beit_names::TABLE;
+use super::{BeitModelConfig, ClipModelConfig, ModelConfig, VitMaeConfig, VitModelConfig};
+use crate::{BeitConfig, ClipVisionConfig, MaeDecoderConfig, ModelError, VitConfig};
 
 /// What the shapes of MAE's and timm's weights do not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,8 +22,10 @@ pub struct Unsaid {
     pub norm_pix_loss: bool,
 }
 
-/// Describes weights under timm's names: a masked autoencoder if they hold a
-/// decoder, else a plain ViT. Norms add 1e-6, as in timm and MAE.
+/// Describes weights under timm's names: a masked autoencoder if they hold a decoder, a
+/// BEiT if they hold a shared table of position biases, a CLIP tower if they hold a norm
+/// before the blocks, else a plain ViT. Norms add 1e-6, as in timm and MAE, in a CLIP
+/// tower 1e-5.
 ///
 /// # Errors
 /// [`ModelError::Config`] where a name is missing that sizes are read from, or
@@ -31,19 +34,19 @@ pub fn describe(
     tensors: &HashMap<String, Tensor>,
     unsaid: Unsaid,
 ) -> Result<ModelConfig, ModelError> {
-    let sides = |name: &str| -> Result<Vec<usize>, ModelError> {
-        let tensor = tensors.get(name).ok_or_else(|| {
-            ModelError::Config(format!("the weights hold no {name}, so they are no ViT's"))
-        })?;
-        Ok(tensor.size().iter().map(|&side| side as usize).collect())
-    };
-    let [dim, channels, patch, across] = known(&sides("patch_embed.proj.weight")?, "patch_embed")?;
-    if patch != across {
-        return Err(ModelError::Config(format!("patches of {patch} × {across} are not square")));
+    let sides = |name: &str| sides_of(tensors, name);
+    let shape = Shape::of(tensors)?;
+    if tensors.contains_key(TABLE) {
+        return beit(tensors, shape, unsaid).map(ModelConfig::Beit);
     }
     let [_, rows, _] = known(&sides("pos_embed")?, "pos_embed")?;
-    let [image_height, image_width] = image_size(rows.saturating_sub(1), patch, unsaid.image_size)?;
-    let [mlp_dim, _] = known(&sides("blocks.0.mlp.fc1.weight")?, "blocks.0.mlp.fc1")?;
+    let [image_height, image_width] =
+        image_size(rows.saturating_sub(1), shape.patch, unsaid.image_size)?;
+    if tensors.contains_key("norm_pre.weight") {
+        let tower = clip(tensors, shape, [image_height, image_width], unsaid)?;
+        return Ok(ModelConfig::Clip(ClipModelConfig::new(&tower)));
+    }
+    let Shape { dim, channels, patch, mlp_dim, depth: blocks } = shape;
     let heads = unsaid.heads.or(usual_heads(dim)).ok_or_else(|| {
         ModelError::Config(format!(
             "a width of {dim} does not say the number of heads; give --heads"
@@ -55,7 +58,7 @@ pub fn describe(
         channels,
         mlp_dim,
         qkv_bias: tensors.contains_key("blocks.0.attn.qkv.bias"),
-        ..VitConfig::new(0, patch, dim, depth(tensors, "blocks."), heads)
+        ..VitConfig::new(0, patch, dim, blocks, heads)
     };
     if !tensors.contains_key("decoder_embed.weight") {
         let classes = match tensors.get("head.weight") {
@@ -76,6 +79,100 @@ pub fn describe(
     };
     let config = VitMaeConfig::new(&encoder, &decoder, 0.75, unsaid.norm_pix_loss);
     Ok(ModelConfig::VitMae(config))
+}
+
+/// A BEiT, with a head for masked patches or without.
+fn beit(
+    tensors: &HashMap<String, Tensor>,
+    shape: Shape,
+    unsaid: Unsaid,
+) -> Result<BeitModelConfig, ModelError> {
+    let [rows, heads] = known(&sides_of(tensors, TABLE)?, TABLE)?;
+    let Shape { dim, channels, patch, mlp_dim, depth } = shape;
+    let [image_height, image_width] = match unsaid.image_size {
+        Some(said) => said,
+        None => {
+            let distances = rows.saturating_sub(3);
+            let side = distances.isqrt();
+            if side * side != distances || side % 2 == 0 {
+                return Err(ModelError::Config(format!(
+                    "a table of {rows} position biases is of no square grid; give --image-size H W"
+                )));
+            }
+            [side.div_ceil(2) * patch; 2]
+        }
+    };
+    let outputs = match tensors.get("lm_head.weight") {
+        Some(_) => Some(sides_of(tensors, "lm_head.weight")?[0]),
+        None => None,
+    };
+    let scaled = tensors.contains_key("blocks.0.gamma_1");
+    let encoder = BeitConfig {
+        image_height,
+        image_width,
+        channels,
+        mlp_dim,
+        layer_scale: scaled.then_some(0.1),
+        ..BeitConfig::new(0, patch, dim, depth, heads)
+    };
+    let use_mask_token = tensors.contains_key("mask_token");
+    Ok(BeitModelConfig { use_mask_token, ..BeitModelConfig::new(&encoder, outputs) })
+}
+
+/// A CLIP tower; its heads are 64 wide, as in all that OpenAI published.
+fn clip(
+    tensors: &HashMap<String, Tensor>,
+    shape: Shape,
+    [image_height, image_width]: [usize; 2],
+    unsaid: Unsaid,
+) -> Result<ClipVisionConfig, ModelError> {
+    let Shape { dim, channels, patch, mlp_dim, depth } = shape;
+    let projection = match tensors.get("head.weight") {
+        Some(_) => Some(sides_of(tensors, "head.weight")?[0]),
+        None => None,
+    };
+    let heads = unsaid.heads.or(dim.is_multiple_of(64).then_some(dim / 64)).ok_or_else(|| {
+        ModelError::Config(format!("a width of {dim} is no multiple of 64; give --heads"))
+    })?;
+    Ok(ClipVisionConfig {
+        image_height,
+        image_width,
+        channels,
+        mlp_dim,
+        projection,
+        ..ClipVisionConfig::new(0, patch, dim, depth, heads)
+    })
+}
+
+/// What the shapes of all kinds of weights say.
+#[derive(Clone, Copy)]
+struct Shape {
+    dim: usize,
+    channels: usize,
+    patch: usize,
+    mlp_dim: usize,
+    depth: usize,
+}
+
+impl Shape {
+    fn of(tensors: &HashMap<String, Tensor>) -> Result<Self, ModelError> {
+        let embed = sides_of(tensors, "patch_embed.proj.weight")?;
+        let [dim, channels, patch, across] = known(&embed, "patch_embed")?;
+        if patch != across {
+            let message = format!("patches of {patch} × {across} are not square");
+            return Err(ModelError::Config(message));
+        }
+        let mlp = sides_of(tensors, "blocks.0.mlp.fc1.weight")?;
+        let [mlp_dim, _] = known(&mlp, "blocks.0.mlp.fc1")?;
+        Ok(Self { dim, channels, patch, mlp_dim, depth: depth(tensors, "blocks.") })
+    }
+}
+
+fn sides_of(tensors: &HashMap<String, Tensor>, name: &str) -> Result<Vec<usize>, ModelError> {
+    let tensor = tensors.get(name).ok_or_else(|| {
+        ModelError::Config(format!("the weights hold no {name}, so they are no ViT's"))
+    })?;
+    Ok(tensor.size().iter().map(|&side| side as usize).collect())
 }
 
 fn known<const N: usize>(sides: &[usize], name: &str) -> Result<[usize; N], ModelError> {

@@ -77,6 +77,21 @@ pub(super) fn from_hugging_face(
             None => drop(ours.insert(name, tensor)),
         }
     }
+    ours.extend(stack(stacked, |name, third| {
+        hugging_face_name(&name.replace("attn.qkv", THIRDS[third][0]))
+    })?);
+    Ok(ours)
+}
+
+/// Stacks queries, keys and values under one name each; `theirs` is a third's own name.
+///
+/// # Errors
+/// The names of queries, keys or values whose two companions are not there.
+pub(super) fn stack(
+    stacked: HashMap<String, [Option<Tensor>; 3]>,
+    theirs: impl Fn(&str, usize) -> String,
+) -> Result<HashMap<String, Tensor>, Mismatch> {
+    let mut found = HashMap::new();
     let mut mismatch = Mismatch::default();
     for (name, thirds) in stacked {
         let present: Vec<&Tensor> = thirds.iter().flatten().collect();
@@ -84,12 +99,12 @@ pub(super) fn from_hugging_face(
             && query.size() == key.size()
             && key.size() == value.size()
         {
-            ours.insert(name, Tensor::cat(&present, 0));
+            found.insert(name, Tensor::cat(&present, 0));
             continue;
         }
-        for (third, [theirs, _]) in THIRDS.iter().enumerate() {
-            let full = hugging_face_name(&name.replace("attn.qkv", theirs));
-            match &thirds[third] {
+        for (third, tensor) in thirds.iter().enumerate() {
+            let full = theirs(&name, third);
+            match tensor {
                 None => mismatch.missing.push(full),
                 Some(tensor) => {
                     let wanted = present[0].size();
@@ -101,7 +116,7 @@ pub(super) fn from_hugging_face(
         }
     }
     mismatch.missing.sort();
-    if mismatch.is_empty() { Ok(ours) } else { Err(mismatch) }
+    if mismatch.is_empty() { Ok(found) } else { Err(mismatch) }
 }
 
 /// One name of theirs: ours, and which third of it this tensor is.

@@ -1,0 +1,174 @@
+//! Hugging Face's names for BEiT against BEiT v2's and timm's, which are our own.
+//!
+//! Most are those of a ViT under `beit.` in place of `vit.`. A head for masked patches
+//! keeps its `lm_head`, and the final norm stands beside it, outside of `beit.`.
+
+use std::collections::HashMap;
+
+use tch::Tensor;
+
+use super::names;
+use crate::checkpoint::Mismatch;
+
+/// Parts outside the blocks that a ViT lacks: ours, theirs; the first of each is written.
+const PARTS: [(&str, &str); 4] = [
+    (TABLE, "encoder.relative_position_bias.relative_position_bias_table"),
+    (TABLE, "shared_position_bias.relative_position_bias_table"),
+    ("mask_token", "embeddings.mask_token"),
+    ("fc_norm", "pooler.layernorm"),
+];
+
+pub(super) const TABLE: &str = "rel_pos_bias.relative_position_bias_table";
+
+/// Where blocks are: the first is written.
+const STACKS: [&str; 2] = ["encoder.layer", "layers"];
+
+/// Parts of a block that a ViT lacks: ours, theirs; the first of each is written.
+const BLOCK_PARTS: [(&str, &str); 6] = [
+    ("gamma_1", "lambda_1"),
+    ("gamma_2", "lambda_2"),
+    ("attn.q_bias", "attention.attention.query.bias"),
+    ("attn.v_bias", "attention.attention.value.bias"),
+    ("attn.q_bias", "attention.q_proj.bias"),
+    ("attn.v_bias", "attention.v_proj.bias"),
+];
+
+/// Whether a BEiT's tensors are these, by their own words for its biases and factors.
+pub(super) fn is_beit(tensors: &HashMap<String, Tensor>) -> bool {
+    tensors.keys().any(|name| {
+        name.starts_with("beit.")
+            || name.contains("relative_position_bias_table")
+            || name.ends_with(".lambda_1")
+    })
+}
+
+/// Brings BEiT's names, Hugging Face's or the original's, to ours. What is not known keeps
+/// its name; the index of relative places, which follows from the grid, is left out.
+///
+/// # Errors
+/// As [`names::from_hugging_face`].
+pub(super) fn to_ours(
+    tensors: HashMap<String, Tensor>,
+) -> Result<HashMap<String, Tensor>, Mismatch> {
+    let mut ours = HashMap::new();
+    let mut of_vit = HashMap::new();
+    let theirs = names::is_hugging_face(&tensors);
+    for (name, tensor) in tensors {
+        if name.ends_with("relative_position_index") {
+            continue;
+        }
+        let bare = name.strip_prefix("beit.").unwrap_or(&name);
+        match translate(bare) {
+            _ if !theirs => drop(ours.insert(name, tensor)),
+            Some(name) => drop(ours.insert(name, tensor)),
+            None => drop(of_vit.insert(bare.to_owned(), tensor)),
+        }
+    }
+    let of_vit = names::from_hugging_face(of_vit).map_err(|mut mismatch| {
+        let in_beit = |name: &mut String| *name = name.replacen("vit.", "beit.", 1);
+        mismatch.missing.iter_mut().for_each(in_beit);
+        mismatch.misshaped.iter_mut().for_each(|(name, ..)| in_beit(name));
+        mismatch
+    })?;
+    ours.extend(of_vit);
+    Ok(ours)
+}
+
+/// One of their names, without `beit.`, as ours, where it is none of a ViT's.
+fn translate(name: &str) -> Option<String> {
+    if let Some((ours, rest)) =
+        PARTS.iter().find_map(|(ours, theirs)| Some((ours, name.strip_prefix(theirs)?)))
+    {
+        return Some(format!("{ours}{rest}"));
+    }
+    let rest = STACKS.iter().find_map(|stack| name.strip_prefix(stack)?.strip_prefix('.'))?;
+    let (index, part) = rest.split_once('.')?;
+    let (ours, _) = BLOCK_PARTS.iter().find(|(_, theirs)| *theirs == part)?;
+    Some(format!("blocks.{index}.{ours}"))
+}
+
+/// Brings our names to Hugging Face's. What is not known keeps its name.
+pub(super) fn to_hugging_face(tensors: &HashMap<String, Tensor>) -> HashMap<String, Tensor> {
+    // `BeitModel` saves its parts without the `beit.` of models that contain it.
+    let has_head = ["lm_head.weight", "head.weight"].iter().any(|name| tensors.contains_key(*name));
+    let front = if has_head { "beit." } else { "" };
+    let mut theirs = HashMap::new();
+    let mut of_vit = HashMap::new();
+    for (name, tensor) in tensors {
+        let tensor = tensor.shallow_clone();
+        match translate_back(name) {
+            Some(name) => drop(theirs.insert(format!("{front}{name}"), tensor)),
+            None => drop(of_vit.insert(name.clone(), tensor)),
+        }
+    }
+    for (name, tensor) in names::to_hugging_face(&of_vit, false) {
+        let name = match name.strip_prefix("vit.") {
+            Some(norm) if norm.starts_with("layernorm.") => norm.to_owned(),
+            Some(rest) => format!("{front}{rest}"),
+            None => name,
+        };
+        theirs.insert(name, tensor);
+    }
+    theirs
+}
+
+/// One of our names as theirs, without `beit.`, where it is none of a ViT's.
+fn translate_back(name: &str) -> Option<String> {
+    if let Some((rest, theirs)) =
+        PARTS.iter().find_map(|(ours, theirs)| Some((name.strip_prefix(ours)?, theirs)))
+    {
+        return Some(format!("{theirs}{rest}"));
+    }
+    let (index, part) = name.strip_prefix("blocks.")?.split_once('.')?;
+    let (_, theirs) = BLOCK_PARTS.iter().find(|(ours, _)| *ours == part)?;
+    Some(format!("{}.{index}.{theirs}", STACKS[0]))
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    #[test]
+    fn names_of_every_version_are_read() {
+        let ours = |name: &str| translate(name).unwrap();
+        assert_eq!(ours("encoder.layer.3.lambda_2"), "blocks.3.gamma_2");
+        assert_eq!(ours("layers.11.attention.q_proj.bias"), "blocks.11.attn.q_bias");
+        assert_eq!(ours("shared_position_bias.relative_position_bias_table"), TABLE);
+        assert_eq!(ours("pooler.layernorm.weight"), "fc_norm.weight");
+        assert_eq!(translate("encoder.layer.3.output.dense.bias"), None);
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let cpu = (Kind::Float, Device::Cpu);
+        let ours = |names: &[&str]| -> HashMap<String, Tensor> {
+            names.iter().map(|name| ((*name).to_owned(), Tensor::randn([6, 2], cpu))).collect()
+        };
+        let encoder = ["cls_token", "mask_token", TABLE, "norm.bias", "patch_embed.proj.weight"];
+        let block = ["blocks.0.attn.qkv.weight", "blocks.0.attn.v_bias", "blocks.0.gamma_1"];
+        let alone = ours(&[&encoder[..], &block].concat());
+        let theirs = to_hugging_face(&alone);
+        assert!(theirs.contains_key("embeddings.cls_token"));
+        assert!(theirs.contains_key("layernorm.bias"));
+        let headed = ours(&[&encoder[..], &block, &["lm_head.weight"]].concat());
+        let theirs = to_hugging_face(&headed);
+        for name in [
+            "beit.embeddings.mask_token",
+            "beit.encoder.relative_position_bias.relative_position_bias_table",
+            "beit.encoder.layer.0.attention.attention.value.bias",
+            "beit.encoder.layer.0.attention.attention.key.weight",
+            "beit.encoder.layer.0.lambda_1",
+            "layernorm.bias",
+            "lm_head.weight",
+        ] {
+            assert!(theirs.contains_key(name), "{name} is not in {:?}", theirs.keys());
+        }
+        for ours in [alone, headed] {
+            let back = to_ours(to_hugging_face(&ours)).unwrap();
+            assert_eq!(back.len(), ours.len());
+            assert!(ours.iter().all(|(name, tensor)| back[name] == *tensor));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What a folder's `config.json` describes, told by its `model_type`.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{BeitModelConfig, ClipModelConfig, Sides, VitMaeConfig, VitModelConfig};
+use crate::ModelError;
+
+/// What a folder's `config.json` describes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum ModelConfig {
+    /// A masked autoencoder: encoder and decoder.
+    VitMae(VitMaeConfig),
+    /// A plain ViT, with a head or without.
+    Vit(VitModelConfig),
+    /// A BEiT v2-style encoder, with a head for masked patches or without.
+    Beit(BeitModelConfig),
+    /// CLIP's visual tower.
+    Clip(ClipModelConfig),
+}
+
+impl ModelConfig {
+    /// What it is, with its article.
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Self::VitMae(_) => "a masked autoencoder",
+            Self::Vit(_) => "a plain ViT",
+            Self::Beit(_) => "a BEiT",
+            Self::Clip(_) => "a CLIP tower",
+        }
+    }
+
+    /// Image channels, C.
+    pub fn channels(&self) -> usize {
+        match self {
+            Self::VitMae(config) => config.num_channels,
+            Self::Vit(config) => config.num_channels,
+            Self::Beit(config) => config.num_channels,
+            Self::Clip(config) => config.num_channels,
+        }
+    }
+
+    /// Height and width of the images in pixels.
+    pub fn image_size(&self) -> [usize; 2] {
+        let sides: Sides = match self {
+            Self::VitMae(config) => config.image_size,
+            Self::Vit(config) => config.image_size,
+            Self::Beit(config) => config.image_size,
+            Self::Clip(config) => config.image_size,
+        };
+        [sides.height(), sides.width()]
+    }
+
+    /// Reads a `config.json`.
+    pub(super) fn read(path: &Path) -> Result<Self, ModelError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| ModelError::Io { path: path.into(), source })?;
+        let format = |reason: String| ModelError::Format { path: path.into(), reason };
+        let value: Value =
+            serde_json::from_str(&text).map_err(|error| format(error.to_string()))?;
+        Self::of(&value).map_err(format)
+    }
+
+    fn of(value: &Value) -> Result<Self, String> {
+        let model_type = value.get("model_type").and_then(Value::as_str);
+        match model_type {
+            Some(VitMaeConfig::MODEL_TYPE) => parse(value).map(Self::VitMae),
+            Some(VitModelConfig::MODEL_TYPE) => {
+                match value.get("pooler_act").and_then(Value::as_str) {
+                    None | Some("tanh") => parse(value).map(Self::Vit),
+                    Some(other) => Err(format!("pooler_act \"{other}\" is not tanh")),
+                }
+            }
+            Some(BeitModelConfig::MODEL_TYPE) => {
+                let config: BeitModelConfig = parse(value)?;
+                config.check()?;
+                Ok(Self::Beit(config))
+            }
+            Some(ClipModelConfig::MODEL_TYPE) => parse(value).map(Self::Clip),
+            Some(ClipModelConfig::WITH_TEXTS) => ClipModelConfig::of_both(value).map(Self::Clip),
+            _ => Err(format!(
+                "model_type {} is not read here; vit_mae and vit are, beit, clip_vision_model \
+                 and clip",
+                model_type.map_or("(none)".to_owned(), |found| format!("\"{found}\""))
+            )),
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
+    T::deserialize(value).map_err(|error| error.to_string())
+}
