@@ -11,7 +11,8 @@ use bauta_backbones::{
 use bauta_data::Batch;
 use bauta_recipe::{Features, FineTune};
 use bauta_train::{
-    LayerDecay, Mix, MixConfig, Objective, TrainError, draw_drop_path, soft_cross_entropy,
+    DROP_PATH, LayerDecay, Mix, MixConfig, Objective, TrainError, draw_drop_path,
+    soft_cross_entropy,
 };
 use tch::{Device, Tensor};
 

@@ -51,8 +51,8 @@ impl ImageSystem for MaskDistill {
         let grid = student.grid();
         let target = feature_target(ingredients, grid)?;
         let (outputs, init) = (target.teacher().dim(), BeitEncoder::INIT);
-        let head = parameters.root().sub("lm_head");
-        let head = Linear::starting(head, config.dim, outputs, init, true);
+        let mut root = parameters.root();
+        let head = Linear::starting(root.sub("lm_head"), config.dim, outputs, init, true);
         Ok(Self {
             normalization: normalization(ingredients)?,
             strategy: Arc::from(recipe.mask.strategy.build(grid, recipe.mask.ratio)?),
