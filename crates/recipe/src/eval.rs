@@ -153,7 +153,7 @@ impl Default for Linear {
             optimizer: ProbeOptimizer::Sgd,
             epochs: 30,
             batch_size: 512,
-            base_lr: 0.1,
+            base_lr: 0.3,
             warmup_epochs: 1.0,
             weight_decay: 0.0,
         }
