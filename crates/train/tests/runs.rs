@@ -226,3 +226,82 @@ fn an_unwritable_folder_is_an_error_and_leaves_nothing() {
     assert!(error.to_string().contains("file/metrics.jsonl"), "{error}");
     assert_eq!(std::fs::read(&blocked).unwrap(), b"no folder");
 }
+
+/// Two stages of six steps, as a run makes them: the second starts where the first ended.
+fn run_stages(
+    folder: &Path,
+    resume: bool,
+    stop_at: Option<u64>,
+    keep_optimizer: bool,
+) -> Result<Outcome, TrainError> {
+    let checkpoints = Checkpoints::of(folder);
+    let done = checkpoints.last().filter(|_| resume);
+    let done = done.map_or(0, |last| Checkpoints::progress(&last).unwrap().step);
+    for index in u32::from(done >= 6)..2 {
+        let stage = Stage { index, first_step: 6 * u64::from(index), keep_optimizer };
+        let config = TrainConfig { stage, ema: None, log_every: 1, ..config(6) };
+        let student = Autoencoder::new(u64::from(index));
+        let outcome = run(&student, &config, folder, resume, stop_at)?;
+        if outcome.stopped || index == 1 {
+            return Ok(outcome);
+        }
+        checkpoints.keep("stage-1").unwrap();
+    }
+    unreachable!("the second stage ends the run");
+}
+
+fn learning_rates(folder: &Path) -> Vec<f64> {
+    let text = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    let record = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    text.lines().map(|line| record(line)["lr"].as_f64().unwrap()).collect()
+}
+
+#[test]
+fn each_stage_has_the_schedule_anew_and_leaves_its_student() {
+    let folder = tempfile::tempdir().unwrap();
+    let outcome = run_stages(folder.path(), false, None, false).unwrap();
+    assert_eq!((outcome.progress.step, outcome.progress.stage), (12, 1));
+    let rates = learning_rates(folder.path());
+    let (first, second) = rates.split_at(rates.len() / 2);
+    assert_eq!((first, first[0]), (second, 0.0));
+    let kept = std::fs::read(folder.path().join("checkpoints/stage-1/model.safetensors")).unwrap();
+    assert_ne!(kept, weights(folder.path()));
+    assert!(folder.path().join("checkpoints/stage-1/config.json").is_file());
+}
+
+#[test]
+fn a_run_resumes_inside_any_stage_and_between_two() {
+    for keep_optimizer in [false, true] {
+        let whole = tempfile::tempdir().unwrap();
+        run_stages(whole.path(), false, None, keep_optimizer).unwrap();
+        for stop_at in [3, 6, 8] {
+            let folder = tempfile::tempdir().unwrap();
+            run_stages(folder.path(), false, Some(stop_at), keep_optimizer).unwrap();
+            let outcome = run_stages(folder.path(), true, None, keep_optimizer).unwrap();
+            assert_eq!(outcome.progress.step, 12);
+            assert!(weights(folder.path()) == weights(whole.path()), "stopped at {stop_at}");
+        }
+    }
+}
+
+#[test]
+fn moments_of_the_stage_before_are_kept_on_demand() {
+    let [fresh, kept] = [false, true].map(|keep_optimizer| {
+        let folder = tempfile::tempdir().unwrap();
+        run_stages(folder.path(), false, None, keep_optimizer).unwrap();
+        weights(folder.path())
+    });
+    assert!(fresh != kept);
+}
+
+#[test]
+fn a_stage_does_not_go_on_from_a_checkpoint_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    run_stages(folder.path(), false, Some(3), false).unwrap();
+    let stage = Stage { index: 1, first_step: 6, keep_optimizer: false };
+    let config = TrainConfig { stage, ema: None, ..config(6) };
+    let refused = run(&Autoencoder::new(1), &config, folder.path(), true, None).unwrap_err();
+    let message = refused.to_string();
+    assert!(message.contains("stands at step 3 of stage 1"), "{message}");
+    assert!(message.contains("stage 2 was to go on"), "{message}");
+}
