@@ -132,6 +132,21 @@ fn images_of_another_size_get_interpolated_positions_and_say_so() {
 }
 
 #[test]
+fn folders_of_beit_and_clip_are_measured_too() {
+    let data = data(20, 20, 10);
+    for (model, side) in [("beit-masked", 20), ("clip-vision", 12), ("clip-both", 12)] {
+        // Twice the model's own size.
+        let size = (2 * side).to_string();
+        let rest = ["--protocol=knn", "--baselines", "--image-size", &size, &size];
+        let found = evaluate(&arguments(model, data.path(), &rest), &false.into()).unwrap();
+        let interpolated = format!("(positions interpolated from {side} × {side})");
+        assert_says(&found.to_string(), &[&interpolated]);
+        let whose: Vec<&str> = found.values().map(|(of, ..)| of).collect();
+        assert_eq!(whose, ["model", "raw_pixels", "random_init"], "{model}");
+    }
+}
+
+#[test]
 fn the_folder_says_how_pixels_are_normalised() {
     let data = data(20, 20, 10);
     let model = tempfile::tempdir().unwrap();

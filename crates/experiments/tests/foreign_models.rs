@@ -107,13 +107,82 @@ fn an_encoder_alone_is_no_autoencoder() {
 fn other_architectures_are_named() {
     let case = Case::new("mae-normalized");
     case.configure("\"vit_mae\"", "\"bert\"");
-    assert_says(&case.refusal(), &["config.json", "model_type \"bert\"", "vit_mae and vit are"]);
+    assert_says(
+        &case.refusal(),
+        &["config.json", "model_type \"bert\"", "vit_mae and vit are", "clip"],
+    );
     fs::write(case.path("config.json"), "{\"hidden_size\": 3").unwrap();
     assert_says(&case.refusal(), &["config.json", "EOF"]);
     fs::write(case.path("config.json"), "[]").unwrap();
     assert_says(&case.refusal(), &["model_type (none)"]);
     fs::remove_file(case.path("config.json")).unwrap();
     assert_says(&case.refusal(), &["config.json", "No such file"]);
+}
+
+#[test]
+fn beits_of_other_positions_are_refused() {
+    let refuse = |from: &str, to: &str| {
+        let case = Case::new("beit-masked");
+        case.configure(from, to);
+        case.refusal()
+    };
+    let shared = "\"use_shared_relative_position_bias\": ";
+    let without = refuse(&format!("{shared}true"), &format!("{shared}false"));
+    assert_says(&without, &["config.json", "use_shared_relative_position_bias is false"]);
+    let each = "\"use_relative_position_bias\": ";
+    let in_each = refuse(&format!("{each}false"), &format!("{each}true"));
+    assert_says(&in_each, &["use_relative_position_bias is true"]);
+    let absolute = "\"use_absolute_position_embeddings\": ";
+    let absolute = refuse(&format!("{absolute}false"), &format!("{absolute}true"));
+    assert_says(&absolute, &["use_absolute_position_embeddings is true"]);
+    let twice = refuse("\"use_mean_pooling\": true", "\"use_mean_pooling\": false");
+    assert_says(&twice, &["use_mean_pooling is false", "normalises its tokens twice"]);
+}
+
+#[test]
+fn weights_of_beit_and_clip_that_do_not_fit_are_listed() {
+    let case = Case::new("beit-masked");
+    case.edit("model.safetensors", |tensors| {
+        tensors.remove("beit.encoder.layer.1.lambda_2");
+        tensors.remove("beit.encoder.layer.0.attention.attention.value.bias");
+        let table = "beit.encoder.relative_position_bias.relative_position_bias_table";
+        tensors.insert(table.into(), Tensor::zeros([12, 4], FLOAT));
+    });
+    assert_says(
+        &case.refusal(),
+        &[
+            "blocks.1.gamma_2",
+            "blocks.0.attn.v_bias",
+            "rel_pos_bias.relative_position_bias_table: file has [12, 4], model wants [52, 4]",
+        ],
+    );
+    let case = Case::new("beit-masked");
+    case.edit("model.safetensors", |tensors| {
+        tensors.remove("beit.encoder.layer.0.attention.attention.key.weight");
+    });
+    assert_says(&case.refusal(), &["missing beit.encoder.layer.0.attention.attention.key.weight"]);
+    let case = Case::new("clip-both");
+    case.edit("model.safetensors", |tensors| {
+        tensors.remove("vision_model.pre_layrnorm.bias");
+        let class = Tensor::zeros([5], FLOAT);
+        tensors.insert("vision_model.embeddings.class_embedding".into(), class);
+    });
+    assert_says(&case.refusal(), &["missing norm_pre.bias", "cls_token: file has [1, 1, 5]"]);
+    case.configure("\"vision_config\"", "\"images\"");
+    assert_says(&case.refusal(), &["config.json", "vision_config"]);
+}
+
+#[test]
+fn masks_that_do_not_fit_say_what_is_wanted() {
+    let refuse = |mask: Tensor| {
+        let case = Case::new("beit-masked");
+        case.edit("input.safetensors", |t| drop(t.insert("bool_masked_pos".into(), mask)));
+        case.refusal()
+    };
+    let short = refuse(Tensor::zeros([2, 15], FLOAT));
+    assert_says(&short, &["bool_masked_pos is [2, 15], the model wants [2, 16]"]);
+    let uneven = Tensor::arange(32, FLOAT).view([2, 16]).lt(3.0).to_kind(Kind::Bool);
+    assert_says(&refuse(uneven), &["mask"]);
 }
 
 #[test]

@@ -54,13 +54,131 @@ fn assert_forward(model: &Path, case: &str) {
     }
 }
 
-const FOLDERS: [&str; 5] =
-    ["mae-normalized", "mae-raw-grey", "mae-four-channels", "vit-rectangular", "vit-classifier"];
+const FOLDERS: [&str; 7] = [
+    "mae-normalized",
+    "mae-raw-grey",
+    "mae-four-channels",
+    "vit-rectangular",
+    "vit-classifier",
+    "beit-masked",
+    "beit-encoder",
+];
+
+/// Not written under Hugging Face's names.
+const TOWERS: [&str; 2] = ["clip-vision", "clip-both"];
 
 #[test]
 fn outputs_equal_transformers() {
-    for case in FOLDERS {
+    for case in FOLDERS.into_iter().chain(TOWERS) {
         assert_forward(&fixture(case), case);
+    }
+}
+
+#[test]
+fn a_tower_is_kept_under_timms_names() {
+    let scratch = tempfile::tempdir().unwrap();
+    for case in TOWERS {
+        let folder = interchange::read(&fixture(case), Unsaid::default()).unwrap();
+        let model = scratch.path().join(case);
+        let refused = interchange::write(&folder, &model, Naming::HuggingFace).unwrap_err();
+        assert!(refused.to_string().contains("write it under timm's"), "{refused}");
+        interchange::write(&folder, &model, Naming::Timm).unwrap();
+        assert_forward(&model, case);
+        // And again without its description, which the shapes say but for the heads.
+        let bare = scratch.path().join(format!("{case}.safetensors"));
+        std::fs::copy(model.join("model.safetensors"), &bare).unwrap();
+        let unsaid = Unsaid { heads: Some(4), ..Unsaid::default() };
+        let described = interchange::read(&bare, unsaid).unwrap();
+        let model = scratch.path().join(format!("{case}-described"));
+        interchange::write(&described, &model, Naming::Timm).unwrap();
+        assert_forward(&model, case);
+    }
+}
+
+#[test]
+fn weights_of_a_beit_describe_themselves() {
+    let scratch = tempfile::tempdir().unwrap();
+    let weights = fixture("beit-masked").join("model.safetensors");
+    let found = interchange::read(&weights, Unsaid::default()).unwrap();
+    let model = scratch.path().join("described");
+    interchange::write(&found, &model, Naming::HuggingFace).unwrap();
+    assert_forward(&model, "beit-masked");
+    let encoder = found.into_encoder().unwrap();
+    assert!(!encoder.tensors().contains_key("lm_head.weight"));
+    let alone = scratch.path().join("alone");
+    interchange::write(&encoder, &alone, Naming::HuggingFace).unwrap();
+    let (whole, alone) = (ModelFolder::read(&model).unwrap(), ModelFolder::read(&alone).unwrap());
+    let tokens = |folder: &ModelFolder| {
+        let (_parameters, encoder) = folder.image_encoder(Device::Cpu, None).unwrap();
+        encoder.tokens(&Tensor::ones([1, 3, 20, 20], (Kind::Float, Device::Cpu))).unwrap()
+    };
+    assert_eq!(tokens(&whole), tokens(&alone));
+}
+
+#[test]
+fn every_folder_has_an_encoder_of_whole_images() {
+    for case in FOLDERS.into_iter().chain(TOWERS) {
+        let folder = ModelFolder::read(&fixture(case)).unwrap();
+        let (_parameters, encoder) = folder.image_encoder(Device::Cpu, None).unwrap();
+        let images = &read_tensors(&fixture(case).join("input.safetensors")).unwrap();
+        let images = &images["pixel_values"];
+        let [height, width] = encoder.image_size();
+        let samples = images.size()[0];
+        let shape = [samples, encoder.channels() as i64, height as i64, width as i64];
+        assert_eq!(images.size(), shape, "{case}");
+        let tokens = 1 + encoder.grid().tokens() as i64;
+        let wanted = [samples, tokens, encoder.dim() as i64];
+        assert_eq!(encoder.tokens(images).unwrap().size(), wanted, "{case}");
+        assert_eq!(encoder.raw_tokens(images).unwrap().size(), wanted, "{case}");
+        let attention = encoder.last_attention(images).unwrap();
+        assert_eq!(attention.size()[2..], [tokens, tokens], "{case}");
+        // Twice as high, with interpolated positions, trained and not.
+        let larger = Some([2 * height, width]);
+        let images = Tensor::cat(&[images, images], 2);
+        let trained = folder.image_encoder(Device::Cpu, larger).unwrap();
+        let untrained = folder.untrained_image_encoder(3, Device::Cpu, larger).unwrap();
+        for (_parameters, encoder) in [trained, untrained] {
+            assert_eq!(encoder.tokens(&images).unwrap().size()[1], 2 * tokens - 1, "{case}");
+        }
+    }
+}
+
+#[test]
+fn interpolated_positions_of_a_tower_equal_transformers() {
+    let case = fixture("clip-vision");
+    let wanted = read_tensors(&case.join("larger.safetensors")).unwrap();
+    let folder = ModelFolder::read(&case).unwrap();
+    let (_parameters, tower) = folder.clip(Device::Cpu, Some([20, 8])).unwrap();
+    let found = tower.forward_all(&wanted["pixel_values"]).unwrap();
+    assert_close("last_hidden_state", &found.detach(), &wanted["last_hidden_state"]);
+}
+
+#[test]
+fn gradients_of_a_beit_equal_torch() {
+    let case = fixture("beit-masked");
+    let folder = ModelFolder::read(&case).unwrap();
+    let (parameters, encoder, head) = folder.beit(Device::Cpu, None).unwrap();
+    let inputs = read_tensors(&case.join("input.safetensors")).unwrap();
+    let wanted = read_tensors(&case.join("loss.safetensors")).unwrap();
+    let masks = Vec::<bool>::try_from(inputs["bool_masked_pos"].flatten(0, -1)).unwrap();
+    let plan = MaskPlan::from_masks(&masks, 16).unwrap();
+    let indices = TokenIndices::new(&plan, Device::Cpu);
+    let tokens = encoder.forward_masked(&inputs["pixel_values"], &indices, None).unwrap();
+    let masked = indices.gather_masked(&tokens.narrow(1, 1, 16));
+    let weights = indices.gather_masked(&wanted["weights"]);
+    let loss = (head.unwrap().forward(&masked) * weights).sum(Kind::Float);
+    assert_close("loss", &loss.detach(), &wanted["loss"]);
+    loss.backward();
+
+    let gradients = parameters.iter().map(|p| (p.name.clone(), p.tensor.grad())).collect();
+    let scratch = tempfile::tempdir().unwrap();
+    let gradients = ModelFolder::new(case.clone(), folder.config().clone(), gradients);
+    gradients.write(scratch.path(), Naming::HuggingFace).unwrap();
+    let found = read_tensors(&scratch.path().join("model.safetensors")).unwrap();
+    let expected = read_tensors(&case.join("gradients.safetensors")).unwrap();
+    assert_eq!(found.len(), expected.len());
+    for (name, gradient) in found {
+        assert_close(&format!("gradient of {name}"), &gradient, &expected[&name]);
     }
 }
 

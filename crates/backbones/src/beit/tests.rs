@@ -1,3 +1,5 @@
+//! What must hold of the encoder (MaskDistill §3), on grids that are not square.
+
 use bauta_masking::MaskPlan;
 use tch::{Device, Kind};
 

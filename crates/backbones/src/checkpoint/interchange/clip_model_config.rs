@@ -95,6 +95,8 @@ impl ClipModelConfig {
             vision["projection_dim"] = width.clone();
         }
         vision["model_type"] = Self::MODEL_TYPE.into();
+        // Published files have null here.
+        vision["architectures"] = vec!["CLIPVisionModelWithProjection"].into();
         Self::deserialize(vision).map_err(|error| error.to_string())
     }
 
