@@ -29,6 +29,8 @@
 
 mod block;
 pub mod checkpoint;
+mod decoder_body;
+mod disentangling_decoder;
 mod drop_path;
 mod error;
 mod flops;
@@ -47,6 +49,7 @@ pub use checkpoint::interchange::{
     ModelConfig, ModelFolder, Naming, Preprocessing, Sides, Unsaid, VitMaeConfig, VitModelConfig,
     describe, read_checkpoint,
 };
+pub use disentangling_decoder::{DisentanglingDecoder, mae_weights_for_branches};
 pub use drop_path::DropPath;
 pub use error::ModelError;
 pub use flops::Flops;

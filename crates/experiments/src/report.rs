@@ -197,6 +197,11 @@ impl Picture {
                  patches (visible ones pasted back; standardised predictions are brought back \
                  with each patch's true mean and deviation)."
             }
+            "mixtures" => {
+                "Test images, each mixed with the next by the shares 0.3 and 0.7: what the encoder \
+                 saw, the mixture, the subordinate image and its reconstruction, the dominant image \
+                 and its (visible patches are the true image's)."
+            }
             "attention" => {
                 "Test images: where the last block's class token looks, mean of the heads, \
                  spread to the full range in each image."

@@ -21,12 +21,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod mixture;
 mod patchify;
 mod pixels;
 
 use bauta_backbones::TokenIndices;
 use tch::Tensor;
 
+pub use mixture::{by_weight, latent_loss, mix, two_way_loss};
 pub use patchify::{patchify, unpatchify};
 pub use pixels::PixelTarget;
 

@@ -45,6 +45,13 @@ pub struct VitMaeConfig {
     pub mask_ratio: f64,
     /// Whether targets are standardised within each patch.
     pub norm_pix_loss: bool,
+    /// Images that the decoder tells apart, each by an embedding of its own; 1 but for i-MAE.
+    #[serde(skip_serializing_if = "is_one")]
+    pub decoder_branches: usize,
+}
+
+fn is_one(branches: &usize) -> bool {
+    *branches == 1
 }
 
 impl Default for VitMaeConfig {
@@ -69,6 +76,7 @@ impl Default for VitMaeConfig {
             decoder_intermediate_size: 2048,
             mask_ratio: 0.75,
             norm_pix_loss: false,
+            decoder_branches: 1,
         }
     }
 }
@@ -105,6 +113,7 @@ impl VitMaeConfig {
             decoder_intermediate_size: decoder.mlp_dim,
             mask_ratio,
             norm_pix_loss,
+            decoder_branches: 1,
         }
     }
     /// The encoder's sizes.
