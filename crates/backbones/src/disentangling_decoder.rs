@@ -242,8 +242,15 @@ mod tests {
         let [first, second] = predict();
         assert!(distance(&first, &second) > 1e-3);
         parameters[1].assign(&mae_weights_for_branches(&tensors(&parameters[0]), 2)).unwrap();
+        let latents = double.disentangle(&latent);
+        assert_eq!(latents[0], latents[1]);
         let [first, second] = predict();
-        assert_eq!(first, second);
+        // Products of a batch round by the place of a row in it, and by nothing else.
+        assert!(distance(&first, &second) < 1e-6);
+        let alone = [0, 1].map(|branch| {
+            double.predict_masked(&latents[branch..=branch], &indices).unwrap().remove(0)
+        });
+        assert_eq!(alone[0], alone[1], "one by one exactly");
         assert!(distance(&first, &mae.predict_masked(&latent, &indices).unwrap()) < 1e-5);
         // The other branch's head has no say in a branch.
         let head = &parameters[1].get("decoder_embed2.weight").unwrap().tensor;
