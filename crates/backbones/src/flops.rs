@@ -25,6 +25,17 @@ impl Flops {
         self.forward + self.backward
     }
 
+    /// Of the forward pass alone, of a network that is not trained.
+    pub fn frozen(self) -> Self {
+        Self { backward: 0, ..self }
+    }
+
+    /// Of so many of the same.
+    pub fn times(self, count: usize) -> Self {
+        let count = count as u64;
+        Self { forward: count * self.forward, backward: count * self.backward }
+    }
+
     /// Products whose factors both want a gradient.
     fn trained(forward: u64) -> Self {
         Self { forward, backward: 2 * forward }
@@ -83,6 +94,11 @@ impl MaeDecoderConfig {
         let embed = linear(1 + visible, self.encoder_dim, self.dim);
         let predict = linear(masked, self.dim, self.outputs);
         Flops::trained(embed + predict) + blocks(&self.block(), self.depth, 1 + visible + masked)
+    }
+
+    /// Embedding `visible` encoded tokens and the class token, and nothing after that.
+    pub fn embed_flops(&self, visible: usize) -> Flops {
+        Flops::trained(linear(1 + visible, self.encoder_dim, self.dim))
     }
 }
 

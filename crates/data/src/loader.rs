@@ -8,6 +8,7 @@
 mod assemble;
 mod batches;
 mod order;
+mod reader;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use self::assemble::Assembler;
 pub use self::batches::Batches;
 pub use self::order::Order;
+pub use self::reader::Reader;
 use crate::augment::Augment;
 use crate::error::DataError;
 use crate::source::Source;
@@ -161,6 +163,11 @@ impl Loader {
     {
         let (assembler, pool) = (Arc::clone(&self.assembler), Arc::clone(&self.pool));
         Batches::start(&self.config, self.samples, assembler, pool, steps, Arc::new(prepare))
+    }
+
+    /// A handle that reads other images of the source, for closures that prepare batches.
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.assembler))
     }
 }
 

@@ -41,12 +41,14 @@ mod features;
 mod few_shot;
 mod knn;
 mod linear_probe;
+mod mixture;
 mod momentum;
 mod neighbours;
 mod picture;
 mod projection;
 mod reconstruction;
 mod semi;
+mod separability;
 mod subset;
 
 pub use accuracy::Accuracy;
@@ -57,9 +59,13 @@ pub use features::{Features, Split, join_batches};
 pub use few_shot::FewShotRidge;
 pub use knn::KnnEvaluator;
 pub use linear_probe::{LinearProbe, Optimizer};
+pub use mixture::mixture_sheet;
 pub use neighbours::{contact_sheet, nearest};
 pub use picture::{Picture, PictureLayout};
 pub use projection::Projection;
 pub use reconstruction::Reconstructions;
 pub use semi::SemiSupervised;
+pub use separability::{
+    PairTokens, Separability, Separation, Separator, mean_cosine, mixture_anchor,
+};
 pub use subset::{class_balanced, per_class};

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's preparations may panic")]
 
-use bauta_eval::{EvalError, PictureLayout, Reconstructions};
+use bauta_eval::{EvalError, PictureLayout, Reconstructions, mixture_sheet};
 use bauta_masking::{Grid, MaskPlan, Strategy};
 use tch::{Device, Kind, Tensor};
 
@@ -104,4 +104,18 @@ fn hostile_input_is_refused() {
     }
     let error = refuse(&good, &image([1, 3, 4, 4]).log().log(), &mask(), grid);
     assert!(matches!(error, EvalError::NotFinite { what: "predicted images", .. }), "{error}");
+}
+
+#[test]
+fn a_mixture_stands_before_what_became_of_its_images() {
+    let mask = Tensor::from_slice(&[0.0_f32, 1.0, 1.0, 1.0]).repeat([3, 1]);
+    let image = |value| full([3, 1, 4, 4], value);
+    let branches = [(image(0.2), image(0.4)), (image(0.6), image(0.8))];
+    let grid = Grid::image(2, 2).unwrap();
+    let paint = |branches: &[(Tensor, Tensor)]| {
+        mixture_sheet(&image(0.5), branches, &mask, grid, &LAYOUT).unwrap()
+    };
+    assert!(paint(&branches).dimensions().0 > paint(&branches[..1]).dimensions().0);
+    let misfit = [(image(0.2), full([2, 1, 4, 4], 0.4))];
+    assert!(mixture_sheet(&image(0.5), &misfit, &mask, grid, &LAYOUT).is_err());
 }

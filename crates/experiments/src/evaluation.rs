@@ -23,6 +23,7 @@ use crate::progress::stage;
 use crate::systems::{ImageSystem, pixels};
 
 /// Metrics of the trained model, and the same metrics of the baselines.
+#[derive(Default)]
 pub struct Evaluation {
     /// By the metric's name.
     pub eval: BTreeMap<String, f64>,
@@ -47,7 +48,7 @@ pub fn evaluate<S: ImageSystem>(
     loader: LoaderConfig,
     stop: &AtomicBool,
 ) -> Result<Evaluation> {
-    let mut found = Evaluation { eval: BTreeMap::new(), baseline: BTreeMap::new() };
+    let mut found = Evaluation::default();
     if splits.train.classes().len() < 2 {
         tracing::info!("the data have no labels: nothing to evaluate");
         return Ok(found);

@@ -24,6 +24,7 @@ mod progress;
 pub mod report;
 pub mod reproduce;
 pub mod run;
+mod separability;
 pub mod summary;
 pub mod systems;
 pub mod teacher;

@@ -28,9 +28,9 @@ const CROWD: usize = 2000;
 const NEIGHBOURS: usize = 7;
 const QUERIES: usize = 12;
 
-/// Draws `reconstructions.png` (of systems that predict pixels) and `attention.png` of the
-/// first test images,
-/// `neighbours.png` and, where images have labels, `projection.svg`.
+/// Draws `reconstructions.png` (of systems that predict pixels), the system's own pictures and
+/// `attention.png` of the first test images, `neighbours.png` and, where images have labels,
+/// `projection.svg`.
 ///
 /// The masks are those of epoch 0, the same for every run of one seed.
 ///
@@ -79,6 +79,9 @@ fn reconstructions<S: ImageSystem>(
     if let Some(predicted) = system.reconstruct(&pixels, &indices)? {
         let reconstructions = Reconstructions::new(&originals, &predicted, &indices.mask(), grid)?;
         reconstructions.paint(&layout).write_png(&pictures.join("reconstructions.png"))?;
+    }
+    for (name, picture) in system.own_pictures(&pixels, &indices)? {
+        picture.write_png(&pictures.join(format!("{name}.png")))?;
     }
     let maps = AttentionMaps::new(&originals, &system.attention(&pixels)?, grid)?;
     Ok(maps.paint(&layout).write_png(&pictures.join("attention.png"))?)

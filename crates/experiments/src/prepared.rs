@@ -54,9 +54,30 @@ impl Prepared {
     /// # Errors
     /// As [`Self::system`].
     pub fn stage<S: ImageSystem>(&self, stage: u32, teacher: Option<&Path>) -> Result<S> {
+        S::new(&self.ingredients(stage, teacher))
+    }
+
+    /// Builds the recipe's system at random weights.
+    ///
+    /// # Errors
+    /// As [`Self::system`].
+    pub fn untrained<S: ImageSystem>(&self) -> Result<S> {
+        S::untrained(&self.ingredients(0, self.teacher.as_deref()))
+    }
+
+    /// The system at weights that the trained ones are held against, by their names.
+    ///
+    /// # Errors
+    /// As [`Self::system`].
+    pub fn references<S: ImageSystem>(&self) -> Result<Vec<(String, S)>> {
+        S::references(&self.ingredients(0, self.teacher.as_deref()))
+    }
+
+    fn ingredients<'a>(&'a self, stage: u32, teacher: Option<&'a Path>) -> Ingredients<'a> {
         let Self { recipe, device, .. } = self;
-        let statistics = self.splits.train.statistics();
-        S::new(&Ingredients { recipe, statistics, device: *device, teacher, stage })
+        let images = &self.splits.train;
+        let statistics = images.statistics();
+        Ingredients { recipe, statistics, images, device: *device, teacher, stage }
     }
 
     /// How images are cut into batches.

@@ -58,12 +58,13 @@ pub fn table(summary: &Summary) -> String {
         summary.train.final_loss,
     );
     let prefixes = baseline_names(summary);
-    text += &format!("{:22}{:>12}", "", "trained");
+    let width = summary.eval.keys().map(|name| name.len() + 2).fold(22, usize::max);
+    text += &format!("{:width$}{:>12}", "", "trained");
     for prefix in &prefixes {
         text += &format!("{prefix:>14}");
     }
     for (metric, value) in &summary.eval {
-        text += &format!("\n{metric:22}{value:12.4}");
+        text += &format!("\n{metric:width$}{value:12.4}");
         for prefix in &prefixes {
             match summary.baseline.get(&format!("{prefix}.{metric}")) {
                 Some(value) => text += &format!("{value:14.4}"),
@@ -149,7 +150,10 @@ fn metrics(summary: &Summary) -> Markup {
                 @let baselines: Vec<Option<f64>> = prefixes.iter()
                     .map(|prefix| summary.baseline.get(&format!("{prefix}.{metric}")).copied())
                     .collect();
-                @let best = baselines.iter().flatten().fold(value, |best, &b| best.max(b));
+                @let best = match is_error(metric) {
+                    true => f64::INFINITY,
+                    false => baselines.iter().flatten().fold(value, |best, &b| best.max(b)),
+                };
                 tr {
                     td { (metric) }
                     (cell(Some(value), best))
@@ -158,6 +162,11 @@ fn metrics(summary: &Summary) -> Markup {
             }
         }
     }
+}
+
+/// Errors are in each encoder's own unit: none of them is the best.
+fn is_error(metric: &str) -> bool {
+    metric.contains("_mse") || metric.contains("_loss")
 }
 
 fn cell(value: Option<f64>, best: f64) -> Markup {
@@ -196,6 +205,11 @@ impl Picture {
                 "Test images: original, what the encoder saw, reconstruction of the hidden \
                  patches (visible ones pasted back; standardised predictions are brought back \
                  with each patch's true mean and deviation)."
+            }
+            "mixtures" => {
+                "Test images, each mixed with the next by the shares 0.3 and 0.7: what the encoder \
+                 saw, the mixture, the subordinate image and its reconstruction, the dominant image \
+                 and its (visible patches are the true image's)."
             }
             "attention" => {
                 "Test images: where the last block's class token looks, mean of the heads, \

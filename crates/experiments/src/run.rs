@@ -14,7 +14,7 @@ use crate::evaluation::{self, Evaluation, evaluate};
 use crate::prepared::{Prepared, device_name};
 use crate::progress::TrainingProgress;
 use crate::summary::{Summary, Training};
-use crate::systems::{ImageSystem, with_system};
+use crate::systems::{ImageSystem, Measuring, with_system};
 use crate::{finetuning, pictures, report, teacher};
 
 /// What to run and where.
@@ -140,8 +140,11 @@ impl Run<'_> {
     fn evaluate<S: ImageSystem>(&self, system: &S, stop: &AtomicBool) -> Result<Evaluation> {
         let Prepared { recipe, splits, .. } = &self.prepared;
         let measured = splits.limited(recipe.eval.limit);
-        let untrained: S = self.prepared.system()?;
-        let mut earlier = Vec::new();
+        let untrained: S = self.prepared.untrained()?;
+        let mut earlier = match recipe.eval.baselines {
+            true => self.prepared.references()?,
+            false => Vec::new(),
+        };
         for stage in 1..S::stages(recipe) {
             let student: S = self.prepared.system()?;
             student
@@ -150,8 +153,14 @@ impl Run<'_> {
             earlier.push((format!("stage_{stage}"), student));
         }
         let loader_config = self.prepared.loader_config();
+        let loader = loader_config.clone();
         let mut found =
             evaluate(recipe, &measured, system, &untrained, &earlier, loader_config, stop)?;
+        let untrained = &untrained;
+        let own =
+            system.measure(&Measuring { recipe, splits: &measured, loader, untrained, stop })?;
+        found.eval.extend(own.eval);
+        found.baseline.extend(own.baseline);
         if let Some(settings) = &recipe.eval.finetune {
             let tuned = finetuning::of_run(&self.prepared, settings, system, self.folder, stop)?;
             found.eval.extend(tuned.eval);

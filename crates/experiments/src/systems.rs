@@ -2,23 +2,30 @@
 
 mod dbot;
 mod distillation;
+mod i_mae;
 mod mae;
 mod mask_distill;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bauta_backbones::{
     Flops, ImageEncoder, ImageNormalization, TokenIndices, class_token, mean_of_patches,
 };
-use bauta_data::{Batch, Loader, Statistics};
+use bauta_data::{Batch, Loader, LoaderConfig, Source, Statistics};
+use bauta_eval::Picture;
 use bauta_masking::{MaskPlan, MaskStrategy};
 use bauta_recipe::{Features, Recipe};
 use bauta_train::Objective;
 use tch::{Device, Tensor};
 
+use crate::data::Splits;
+use crate::evaluation::Evaluation;
 pub use dbot::DBot;
+
+pub use i_mae::IMae;
 pub use mae::Mae;
 pub use mask_distill::MaskDistill;
 
@@ -28,6 +35,8 @@ pub struct Ingredients<'a> {
     pub recipe: &'a Recipe,
     /// Statistics of the training images' channels.
     pub statistics: Statistics,
+    /// The training images, for systems that choose among them.
+    pub images: &'a Arc<dyn Source>,
     /// Where tensors live.
     pub device: Device,
     /// The weights that teach, where the recipe names a teacher that has any: a model
@@ -35,6 +44,33 @@ pub struct Ingredients<'a> {
     pub teacher: Option<&'a Path>,
     /// The stage, counted from 0; 0 for systems without stages.
     pub stage: u32,
+}
+
+/// What a system's own measures may need besides the system.
+pub struct Measuring<'a, S> {
+    /// Every setting.
+    pub recipe: &'a Recipe,
+    /// The images that are measured on.
+    pub splits: &'a Splits,
+    /// How they are cut.
+    pub loader: LoaderConfig,
+    /// The same system at random weights.
+    pub untrained: &'a S,
+    /// Set to end it early.
+    pub stop: &'a AtomicBool,
+}
+
+impl<S> Measuring<'_, S> {
+    /// Refuses to go on once the user stops it.
+    ///
+    /// # Errors
+    /// When `stop` is set.
+    pub fn go_on(&self) -> Result<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            bail!("stopped while evaluating; go on with the same command and --resume");
+        }
+        Ok(())
+    }
 }
 
 /// A batch of images with its masks: what most systems train on.
@@ -76,6 +112,22 @@ pub trait ImageSystem: Objective + Sized {
     /// When the recipe's sizes do not fit together, or the teacher's do not fit the student's.
     fn new(ingredients: &Ingredients<'_>) -> Result<Self>;
 
+    /// The same network at random weights, which the baseline `random_init` measures.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    fn untrained(ingredients: &Ingredients<'_>) -> Result<Self> {
+        Self::new(ingredients)
+    }
+
+    /// The system at weights that the trained ones are held against, by their baselines' names.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    fn references(_ingredients: &Ingredients<'_>) -> Result<Vec<(String, Self)>> {
+        Ok(Vec::new())
+    }
+
     /// How many stages a recipe trains one after another, each with a new student.
     fn stages(_recipe: &Recipe) -> u32 {
         1
@@ -113,6 +165,26 @@ pub trait ImageSystem: Objective + Sized {
     fn reconstruct(&self, _pixels: &Tensor, _indices: &TokenIndices) -> Result<Option<Tensor>> {
         Ok(None)
     }
+
+    /// Pictures of the system's own of u8 pixels [B, C, H, W], by the names of their files.
+    ///
+    /// # Errors
+    /// As [`Self::reconstruct`].
+    fn own_pictures(
+        &self,
+        _pixels: &Tensor,
+        _indices: &TokenIndices,
+    ) -> Result<Vec<(&'static str, Picture)>> {
+        Ok(Vec::new())
+    }
+
+    /// What the trained system is measured by besides the protocols on its features.
+    ///
+    /// # Errors
+    /// When images cannot be read, or the user stops it.
+    fn measure(&self, _context: &Measuring<'_, Self>) -> Result<Evaluation> {
+        Ok(Evaluation::default())
+    }
 }
 
 /// Calls a generic function with the type of the recipe's system.
@@ -131,7 +203,10 @@ macro_rules! with_system {
                 type $S = $crate::systems::MaskDistill;
                 $call
             }
-            other => Err(anyhow::anyhow!("system {} cannot be run yet", other.name())),
+            bauta_recipe::System::IMae => {
+                type $S = $crate::systems::IMae;
+                $call
+            }
         }
     };
 }

@@ -73,7 +73,7 @@ pub use eval::{Eval, Features, FewShot, Knn, Linear, Pictures, ProbeOptimizer, P
 pub use finetune::{FineTune, FineTuneData, FineTuneMachine, FineTuneProtocol, FineTuneSettings};
 pub use keys::known_keys;
 pub use load::{Layers, find, names};
-pub use mixture::{Branches, Mixture, TeacherInput};
+pub use mixture::{Branches, Mixture, MixtureInit, TeacherInput};
 pub use nearest::nearest;
 pub use schema::{
     About, Data, Decoder, Device, ImageSize, Mask, Model, Precision, Recipe, System, Target,

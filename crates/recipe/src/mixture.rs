@@ -24,6 +24,8 @@ pub struct Mixture {
     pub latent_weight: f64,
     /// What the teacher sees.
     pub teacher_input: TeacherInput,
+    /// The weights that training begins with.
+    pub init: MixtureInit,
 }
 
 impl Default for Mixture {
@@ -34,6 +36,7 @@ impl Default for Mixture {
             same_class: None,
             latent_weight: 1.0,
             teacher_input: TeacherInput::Sources,
+            init: MixtureInit::Teacher,
         }
     }
 }
@@ -60,12 +63,36 @@ pub enum TeacherInput {
     Mixture,
 }
 
+/// The weights that training begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MixtureInit {
+    /// The teacher's, each disentangling head a copy of its `decoder_embed`: continued
+    /// pre-training, as in the released code.
+    #[default]
+    Teacher,
+    /// Random ones.
+    Random,
+}
+
+impl Mixture {
+    /// Whether a teacher is needed: for the weights to begin with or for latents to distil.
+    pub fn needs_teacher(&self) -> bool {
+        self.latent_weight > 0.0 || self.init == MixtureInit::Teacher
+    }
+}
+
 impl Recipe {
     pub(crate) fn check_mixture(&self) -> Result<(), Violation> {
         let mixes = self.system == System::IMae;
         require("mixture", self.system.name(), mixes, self.mixture.is_some())?;
         let Some(mixture) = &self.mixture else { return Ok(()) };
         non_negative("mixture.latent_weight", mixture.latent_weight)?;
+        ensure(self.teacher.is_some() || !mixture.needs_teacher(), &["mixture"], || {
+            "teacher is missing: system \"i-mae\" needs that table, unless mixture.latent_weight \
+             is 0 and mixture.init is \"random\""
+                .to_owned()
+        })?;
         for (key, value) in
             [("mixture.lambda", mixture.lambda), ("mixture.same_class", mixture.same_class)]
         {

@@ -165,7 +165,9 @@ impl Recipe {
     pub(crate) fn check_teacher(&self) -> Result<(), Violation> {
         let system = self.system.name();
         let teaches = self.system != System::Mae;
-        require("teacher", system, teaches, self.teacher.is_some())?;
+        // i-MAE's may be left out; `check_mixture` knows when.
+        let optional = self.system == System::IMae && self.teacher.is_none();
+        require("teacher", system, teaches && !optional, self.teacher.is_some())?;
         let features = self.target.kind == TargetKind::Features;
         let distills = matches!(self.system, System::DBot | System::MaskDistill);
         ensure(features == distills, &["target.kind"], || {

@@ -23,6 +23,7 @@
 
 mod features;
 mod loss;
+mod mixture;
 mod normalization;
 mod patchify;
 mod pixels;
@@ -35,6 +36,7 @@ use tch::Tensor;
 
 pub use features::FeatureTarget;
 pub use loss::FeatureLoss;
+pub use mixture::{by_weight, latent_loss, mix, two_way_loss};
 pub use normalization::Normalization;
 pub use patchify::{patchify, unpatchify};
 pub use pixels::PixelTarget;

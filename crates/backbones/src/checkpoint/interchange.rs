@@ -182,8 +182,8 @@ impl ModelFolder {
     /// Builds the masked autoencoder on a device, with the folder's weights.
     ///
     /// # Errors
-    /// [`ModelError::Format`] when the folder holds another architecture,
-    /// [`ModelError::Mismatch`] when weights and description disagree; an encoder
+    /// [`ModelError::Format`] when the folder holds another architecture or a decoder of
+    /// several branches, [`ModelError::Mismatch`] when weights and description disagree; an encoder
     /// alone lacks the decoder's names.
     pub fn masked_autoencoder(
         &self,
@@ -194,6 +194,14 @@ impl ModelFolder {
             let reason = format!("{found} has no decoder; this needs a masked autoencoder");
             return Err(ModelError::Format { path: self.path.clone(), reason });
         };
+        if config.decoder_branches != 1 {
+            let reason = format!(
+                "its decoder tells {} mixed images apart (i-MAE) and predicts no single one; \
+                 only its encoder can be used",
+                config.decoder_branches
+            );
+            return Err(ModelError::Format { path: self.path.clone(), reason });
+        }
         let mut parameters = Parameters::new(0, device);
         let encoder = VisionTransformer::new(parameters.root(), &config.encoder()?)?;
         let decoder = MaeDecoder::new(parameters.root(), &config.decoder()?, encoder.grid())?;

@@ -13,6 +13,9 @@ use crate::augment::Augmenter;
 use crate::error::DataError;
 use crate::source::Source;
 
+/// How an image is augmented where it is another's partner.
+const PARTNER_AUGMENT: Purpose = Purpose::named("partner augment");
+
 /// Everything that a batch is made of, shared by the threads.
 pub(super) struct Assembler {
     source: Arc<dyn Source>,
@@ -45,7 +48,7 @@ impl Assembler {
         mut indices: Vec<u64>,
         cancelled: &AtomicBool,
     ) -> Result<(Batch, u64), DataError> {
-        let size = self.source.channels() * self.height * self.width;
+        let size = self.image_size();
         let mut pixels = vec![0; indices.len() * size];
         let failures: Vec<Option<DataError>> = pixels
             .par_chunks_exact_mut(size)
@@ -54,7 +57,8 @@ impl Assembler {
                 if cancelled.load(Ordering::Relaxed) {
                     return None;
                 }
-                self.read(epoch, index, out).err()
+                let key = self.key(Purpose::AUGMENT, epoch, index);
+                self.read(index, key, out).err()
             })
             .collect();
 
@@ -75,16 +79,63 @@ impl Assembler {
             leave_out(&mut indices, 1, &failed);
         }
 
+        Ok((self.batch(pixels, indices, epoch, step), skipped as u64))
+    }
+
+    /// Reads, for each image of a batch, the image with the index that `partners` names;
+    /// the batch of those has its epoch and step.
+    ///
+    /// A partner is augmented by the stream (seed, "partner augment", epoch, index of the
+    /// batch's image), so it varies where an image meets it again, and independently of its
+    /// own turn. One that cannot be decoded is reported, and the batch's own image stands
+    /// in its place.
+    pub(super) fn partners(&self, batch: &Batch, partners: &[u64]) -> Result<Batch, DataError> {
+        assert_eq!(batch.indices.len(), partners.len(), "one partner an image");
+        let own = batch.pixels.as_slice().expect("batches are filled in standard layout");
+        let mut pixels = own.to_vec();
+        let size = self.image_size();
+        let failures: Vec<Option<DataError>> = pixels
+            .par_chunks_exact_mut(size)
+            .zip(batch.indices.par_iter().zip(partners))
+            .map(|(out, (&index, &partner))| {
+                let key = self.key(PARTNER_AUGMENT, batch.epoch, index);
+                self.read(partner, key, out).err()
+            })
+            .collect();
+        let mut indices = partners.to_vec();
+        for (place, error) in failures.into_iter().enumerate() {
+            match (error, self.on_error) {
+                (None, _) => {}
+                (Some(error), OnError::Stop) => return Err(error),
+                (Some(error), OnError::Skip) => {
+                    // A source refuses before anything is written, so the own image still stands.
+                    self.report(partners[place], &error);
+                    indices[place] = batch.indices[place];
+                }
+            }
+        }
+        Ok(self.batch(pixels, indices, batch.epoch, batch.step))
+    }
+
+    fn batch(&self, pixels: Vec<u8>, indices: Vec<u64>, epoch: u64, step: u64) -> Batch {
         let labels =
             indices.iter().map(|&index| self.source.label(index as usize).map(i64::from)).collect();
         let shape = (indices.len(), self.source.channels(), self.height, self.width);
         let pixels = Array4::from_shape_vec(shape, pixels).expect("one chunk of pixels an index");
-        Ok((Batch { pixels, indices, labels, epoch, step }, skipped as u64))
+        Batch { pixels, indices, labels, epoch, step }
     }
 
-    fn read(&self, epoch: u64, index: u64, out: &mut [u8]) -> Result<(), DataError> {
+    /// Samples of one image of a batch, C · H · W.
+    fn image_size(&self) -> usize {
+        self.source.channels() * self.height * self.width
+    }
+
+    fn key(&self, purpose: Purpose, epoch: u64, sample: u64) -> StreamKey {
+        StreamKey { seed: self.seed, purpose, epoch, sample }
+    }
+
+    fn read(&self, index: u64, key: StreamKey, out: &mut [u8]) -> Result<(), DataError> {
         let image = self.source.image(index as usize)?;
-        let key = StreamKey { seed: self.seed, purpose: Purpose::AUGMENT, epoch, sample: index };
         self.augmenter.apply(&image, &mut key.stream(), out);
         Ok(())
     }

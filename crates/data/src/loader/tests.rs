@@ -153,6 +153,22 @@ fn corrupt_images_stop_the_batches_where_told_so() {
 }
 
 #[test]
+fn an_image_whose_partner_is_corrupt_is_its_own() {
+    let load = |on_error| {
+        let config = LoaderConfig { on_error, ..LoaderConfig::new(3, 2, 2) };
+        let loader = Loader::for_evaluation(Arc::new(Faulty::new(9, &[7])), config).unwrap();
+        let reader = loader.reader();
+        loader.batches(0..1, move |batch| reader.partners(&batch, &[8, 7, 5])).next()
+    };
+    let read = load(OnError::Skip).unwrap().unwrap().unwrap();
+    assert_eq!(read.indices, [8, 1, 5]);
+    let firsts: Vec<u8> = read.pixels.outer_iter().map(|image| image[[0, 0, 0]]).collect();
+    assert_eq!(firsts, [8, 1, 5]);
+    let error = load(OnError::Stop).unwrap().unwrap().unwrap_err().to_string();
+    assert!(error.contains("picture-7"), "{error}");
+}
+
+#[test]
 fn a_batch_of_nothing_is_an_error() {
     let loader =
         Loader::for_evaluation(Arc::new(Faulty::new(6, &[3, 4, 5])), LoaderConfig::new(3, 2, 2));

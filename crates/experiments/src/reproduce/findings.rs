@@ -3,7 +3,7 @@
 use std::fmt;
 
 use anyhow::{Context, Result};
-use bauta_recipe::claim::{Cell, Claim, Spread, Verdict};
+use bauta_recipe::claim::{Cell, Claim, Relation, Spread, Verdict};
 
 use crate::summary::Summary;
 
@@ -72,7 +72,7 @@ impl Findings {
         call_seconds: f64,
     ) -> Result<Self> {
         let mut metrics = vec![claim.metric.clone()];
-        let wanted = claim.holds.iter().map(|relation| relation.metric.as_str());
+        let wanted = claim.holds.iter().flat_map(|r| [r.metric.as_str(), r.than_metric.as_str()]);
         for name in wanted.chain(["samples_per_second"]) {
             if !metrics.iter().any(|known| known == name) {
                 metrics.push(name.to_owned());
@@ -103,8 +103,9 @@ impl Findings {
         };
         let mut verdicts = Vec::new();
         for relation in &claim.holds {
-            let [better, than] = [&relation.better, &relation.than]
-                .map(|label| values(place(label)?, &relation.metric));
+            let Relation { better, than, metric, than_metric, .. } = relation;
+            let [better, than] = [(better, metric), (than, than_metric)]
+                .map(|(label, metric)| values(place(label)?, metric));
             verdicts.extend(relation.judge(&better?, &than?));
         }
         let seconds = |summary: &Summary| summary.train.seconds + summary.eval_seconds;

@@ -16,7 +16,7 @@ use crate::document::{Node, Value};
 use crate::error::{Place, RecipeError};
 
 /// The keys of a claim, for suggestions.
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 26] = [
     "source",
     "summary",
     "note",
@@ -38,6 +38,7 @@ const KEYS: [&str; 25] = [
     "holds.by",
     "holds.times",
     "holds.metric",
+    "holds.than_metric",
     "quick.recipe",
     "quick.seeds",
     "quick.values",
@@ -94,6 +95,8 @@ struct Holds {
     times: Option<f64>,
     #[serde(default)]
     metric: Option<String>,
+    #[serde(default)]
+    than_metric: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -285,7 +288,8 @@ fn relations(
             }
         };
         let metric = holds.metric.unwrap_or_else(|| metric.to_owned());
-        Ok(Relation { better: holds.better.0, than: holds.than.0, margin, metric })
+        let than_metric = holds.than_metric.unwrap_or_else(|| metric.clone());
+        Ok(Relation { better: holds.better.0, than: holds.than.0, margin, metric, than_metric })
     };
     holds.into_iter().zip(places).map(relation).collect()
 }
@@ -305,7 +309,7 @@ fn check_relations(
                 return Err(invalid(place, message));
             }
         }
-        if relation.better == relation.than {
+        if relation.better == relation.than && relation.metric == relation.than_metric {
             let message = format!("holds: {} is compared with itself", relation.better);
             return Err(invalid(place, message));
         }

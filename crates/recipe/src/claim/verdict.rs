@@ -13,6 +13,8 @@ pub struct Relation {
     pub margin: Margin,
     /// In which metric.
     pub metric: String,
+    /// The metric of `than`, such as a baseline's of the same runs; mostly the same.
+    pub than_metric: String,
 }
 
 /// How much better is enough.
@@ -81,7 +83,8 @@ impl Relation {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { relation: Relation { better, than, margin, metric }, found, .. } = self;
+        let Self { relation, found, .. } = self;
+        let Relation { better, than, margin, metric, than_metric } = relation;
         let mean = found.mean;
         f.write_str(if self.held { "held: " } else { "did not hold: " })?;
         let deviation = |digits: usize| match found.deviation {
@@ -101,7 +104,9 @@ impl fmt::Display for Verdict {
                 format!("{wanted} times")
             }
         };
-        write!(f, " in {metric} (wanted: at least {wanted}; ")?;
+        let against =
+            if metric == than_metric { String::new() } else { format!(" against {than_metric}") };
+        write!(f, " in {metric}{against} (wanted: at least {wanted}; ")?;
         match (found.count, self.seeds) {
             (1, _) => f.write_str("one seed)"),
             (count, seeds) => write!(f, "so in {seeds} of {count} seeds)"),
@@ -120,7 +125,19 @@ mod tests {
 
     fn relation(margin: Margin) -> Relation {
         let (better, than) = ("0.75".to_owned(), "0.25".to_owned());
-        Relation { better, than, margin, metric: "linear_top1".to_owned() }
+        let metric = "linear_top1".to_owned();
+        Relation { better, than, margin, than_metric: metric.clone(), metric }
+    }
+
+    #[test]
+    fn a_setting_can_be_held_against_its_own_baseline() {
+        let than_metric = "mae.linear_top1".to_owned();
+        let own = Relation { than: "0.75".to_owned(), than_metric, ..relation(Margin::By(0.02)) };
+        assert_eq!(
+            own.judge(&[0.5], &[0.4]).unwrap().to_string(),
+            "held: 0.75 beats 0.75 by 0.1000 in linear_top1 against mae.linear_top1 \
+             (wanted: at least 0.02; one seed)"
+        );
     }
 
     #[test]

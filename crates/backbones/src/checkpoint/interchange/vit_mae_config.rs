@@ -49,6 +49,13 @@ pub struct VitMaeConfig {
     /// features; no key of Hugging Face's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature_size: Option<usize>,
+    /// Images that the decoder tells apart, each by an embedding of its own; 1 but for i-MAE.
+    #[serde(skip_serializing_if = "is_one")]
+    pub decoder_branches: usize,
+}
+
+fn is_one(branches: &usize) -> bool {
+    *branches == 1
 }
 
 impl Default for VitMaeConfig {
@@ -74,6 +81,7 @@ impl Default for VitMaeConfig {
             mask_ratio: 0.75,
             norm_pix_loss: false,
             feature_size: None,
+            decoder_branches: 1,
         }
     }
 }
@@ -111,6 +119,7 @@ impl VitMaeConfig {
             mask_ratio,
             norm_pix_loss,
             feature_size: None,
+            decoder_branches: 1,
         }
     }
 

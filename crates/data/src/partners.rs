@@ -1,0 +1,297 @@
+//! Which image another is mixed with (i-MAE §3, and its semantics-controlled sampling).
+//!
+//! A partner is a function of seed, epoch and the image's index alone, so it is the same
+//! for any batch split, and after any resume.
+
+use bauta_masking::{Purpose, RandomStream, StreamKey};
+
+use crate::error::DataError;
+use crate::source::Source;
+
+const PARTNER: Purpose = Purpose::named("partner");
+
+/// Draws a partner for every image of a source.
+#[derive(Clone, Debug)]
+pub struct PartnerSampler {
+    seed: u64,
+    samples: u64,
+    by_class: Option<ByClass>,
+}
+
+/// How often a partner is of the image's own class, and who is of which.
+#[derive(Clone, Debug)]
+struct ByClass {
+    rate: f64,
+    /// Class of each image.
+    labels: Vec<u32>,
+    /// All images, class by class, ascending within each.
+    members: Vec<u64>,
+    /// Where each class begins in `members`, and the end of the last.
+    starts: Vec<usize>,
+}
+
+impl PartnerSampler {
+    /// Draws from the images of `source`, uniformly from all others or, with `same_class`,
+    /// of the image's own class with that probability and else of the other classes.
+    ///
+    /// An image that is alone in its class gets a partner of another, and where there is one
+    /// class only, every partner is of it.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] when the source has fewer than two images, when `same_class`
+    /// is outside [0, 1], or when it is given and the source has no labels.
+    pub fn new(source: &dyn Source, same_class: Option<f64>, seed: u64) -> Result<Self, DataError> {
+        let samples = source.len();
+        if samples < 2 {
+            let (value, rule) = (samples.to_string(), "a mixture takes two images".to_owned());
+            return Err(DataError::Setting { key: "data.limit", value, rule });
+        }
+        let by_class = same_class.map(|rate| ByClass::new(source, rate)).transpose()?;
+        Ok(Self { seed, samples: samples as u64, by_class })
+    }
+
+    /// The partner of image `index` in an epoch; never the image itself.
+    ///
+    /// # Panics
+    /// When there is no such image.
+    pub fn partner(&self, epoch: u64, index: u64) -> u64 {
+        assert!(index < self.samples, "image {index} of {}", self.samples);
+        let key = StreamKey { seed: self.seed, purpose: PARTNER, epoch, sample: index };
+        let mut stream = key.stream();
+        match &self.by_class {
+            None => skipping(stream.below(self.samples - 1), index, 1),
+            Some(by_class) => by_class.partner(&mut stream, index),
+        }
+    }
+
+    /// The partners of some images in an epoch, in their order.
+    ///
+    /// # Panics
+    /// As [`Self::partner`].
+    pub fn partners(&self, epoch: u64, indices: &[u64]) -> Vec<u64> {
+        indices.iter().map(|&index| self.partner(epoch, index)).collect()
+    }
+}
+
+impl ByClass {
+    fn new(source: &dyn Source, rate: f64) -> Result<Self, DataError> {
+        let refuse = |rule: &str| {
+            let (key, value) = ("mixture.same_class", rate.to_string());
+            Err(DataError::Setting { key, value, rule: rule.to_owned() })
+        };
+        if !(0.0..=1.0).contains(&rate) {
+            return refuse("must lie in [0, 1]");
+        }
+        let labels = (0..source.len()).map(|index| source.label(index)).collect();
+        let Some::<Vec<u32>>(labels) = labels else {
+            return refuse("it needs labels, and these images have none; leave the key out");
+        };
+        let classes = labels.iter().max().map_or(0, |&last| last as usize + 1);
+        let mut members: Vec<u64> = (0..labels.len() as u64).collect();
+        // Stable, so images ascend within each class.
+        members.sort_by_key(|&index| labels[index as usize]);
+        let starts = (0..=classes as u32)
+            .map(|class| members.partition_point(|&index| labels[index as usize] < class))
+            .collect();
+        Ok(Self { rate, labels, members, starts })
+    }
+
+    fn partner(&self, stream: &mut RandomStream, index: u64) -> u64 {
+        let class = self.labels[index as usize] as usize;
+        let (start, end) = (self.starts[class], self.starts[class + 1]);
+        let (own, others) = ((end - start) as u64 - 1, (self.members.len() - end + start) as u64);
+        // Drawn in any case, so that what follows does not depend on who else there is.
+        let wants_own = stream.uniform_in(0.0, 1.0) < self.rate;
+        let place = if others == 0 || (wants_own && own > 0) {
+            let siblings = &self.members[start..end];
+            let own_place = siblings.partition_point(|&sibling| sibling < index) as u64;
+            start as u64 + skipping(stream.below(own), own_place, 1)
+        } else {
+            skipping(stream.below(others), start as u64, own + 1)
+        };
+        self.members[place as usize]
+    }
+}
+
+/// The `drawn`-th number when `count` of them, from `first` on, are left out.
+fn skipping(drawn: u64, first: u64, count: u64) -> u64 {
+    if drawn < first { drawn } else { drawn + count }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Augment, InMemory, Loader, LoaderConfig, Statistics};
+
+    fn source(labels: Vec<u8>) -> InMemory {
+        let classes = (0..10).map(|class| class.to_string()).collect();
+        let pixels = (0..labels.len()).map(|i| i as u8).collect();
+        InMemory::new("t", [1, 1, 1], pixels, labels, classes, Statistics::MNIST).unwrap()
+    }
+
+    /// Images without labels.
+    struct Unlabelled(InMemory);
+
+    impl Source for Unlabelled {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+        fn channels(&self) -> usize {
+            self.0.channels()
+        }
+        fn classes(&self) -> &[String] {
+            &[]
+        }
+        fn label(&self, _: usize) -> Option<u32> {
+            None
+        }
+        fn image(&self, index: usize) -> Result<crate::Image<'_>, DataError> {
+            self.0.image(index)
+        }
+        fn describe(&self, index: usize) -> String {
+            self.0.describe(index)
+        }
+        fn statistics(&self) -> Statistics {
+            self.0.statistics()
+        }
+    }
+
+    /// Ten classes of unequal size.
+    fn uneven(samples: usize) -> Vec<u8> {
+        (0..samples).map(|i| ((i * i) % 97 % 10) as u8).collect()
+    }
+
+    #[test]
+    fn the_rate_is_within_three_deviations_of_what_was_asked() {
+        let labels = uneven(1000);
+        for rate in [0.0, 0.1, 0.5, 0.9, 1.0] {
+            let sampler = PartnerSampler::new(&source(labels.clone()), Some(rate), 3).unwrap();
+            let draws = (0..10).flat_map(|epoch| (0..1000).map(move |index| (epoch, index)));
+            let same = draws.filter(|&(epoch, index)| {
+                labels[sampler.partner(epoch, index) as usize] == labels[index as usize]
+            });
+            let found = same.count() as f64 / 1e4;
+            let deviation = (rate * (1.0 - rate) / 1e4).sqrt();
+            assert!((found - rate).abs() <= 3.0 * deviation, "{rate}: {found}");
+        }
+    }
+
+    #[test]
+    fn every_other_image_is_drawn_equally_often() {
+        for same_class in [None, Some(0.25)] {
+            let sampler = PartnerSampler::new(&source(vec![0, 1, 0, 1, 0]), same_class, 0).unwrap();
+            let mut counts = [0_i32; 5];
+            for epoch in 0..8000 {
+                counts[sampler.partner(epoch, 2) as usize] += 1;
+            }
+            let wanted = match same_class {
+                None => [2000, 2000, 0, 2000, 2000],
+                Some(_) => [1000, 3000, 0, 3000, 1000],
+            };
+            for (found, wanted) in counts.iter().zip(wanted) {
+                // The deviation of 3,000 of 8,000 is 43.
+                assert!((found - wanted).abs() < 150, "{counts:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_partner_is_another_image_and_of_the_class_where_there_is_one(
+            labels in prop::collection::vec(0_u8..4, 2..40),
+            seed: u64, epoch in 0_u64..1000, rate in prop::option::of(0.0..=1.0_f64),
+        ) {
+            let sampler = PartnerSampler::new(&source(labels.clone()), rate, seed).unwrap();
+            let indices: Vec<u64> = (0..labels.len() as u64).collect();
+            let partners = sampler.partners(epoch, &indices);
+            for (&index, &partner) in indices.iter().zip(&partners) {
+                prop_assert!(partner != index && partner < labels.len() as u64);
+                // The same in any batch, and drawn again.
+                prop_assert_eq!(sampler.partner(epoch, index), partner);
+            }
+            for (rate, wants_same) in [(0.0, false), (1.0, true)] {
+                let sampler = PartnerSampler::new(&source(labels.clone()), Some(rate), seed);
+                let sampler = sampler.unwrap();
+                for &index in &indices {
+                    let class = labels[index as usize];
+                    let own = labels.iter().filter(|&&label| label == class).count();
+                    let same = labels[sampler.partner(epoch, index) as usize] == class;
+                    let possible = if wants_same { own > 1 } else { own < labels.len() };
+                    prop_assert_eq!(same, possible == wants_same);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn partners_differ_between_epochs_and_seeds() {
+        let draw = |seed, epoch| {
+            let sampler = PartnerSampler::new(&source(uneven(200)), None, seed).unwrap();
+            sampler.partners(epoch, &(0..200).collect::<Vec<u64>>())
+        };
+        assert_ne!(draw(0, 0), draw(0, 1));
+        assert_ne!(draw(0, 0), draw(1, 0));
+        assert_eq!(draw(1, 1), draw(1, 1));
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_is_refused_by_its_key() {
+        let refuse = |source: &dyn Source, rate| {
+            PartnerSampler::new(source, rate, 0).unwrap_err().to_string()
+        };
+        let unlabelled = Unlabelled(source(vec![0; 4]));
+        assert_eq!(
+            refuse(&unlabelled, Some(0.5)),
+            "mixture.same_class = 0.5: it needs labels, and these images have none; \
+             leave the key out"
+        );
+        assert!(PartnerSampler::new(&unlabelled, None, 0).is_ok());
+        assert!(refuse(&source(vec![0; 4]), Some(1.5)).contains("[0, 1]"));
+        assert!(refuse(&source(vec![0]), None).contains("two images"));
+    }
+
+    #[test]
+    fn partners_are_read_as_they_are_named_and_augmented_on_their_own() {
+        let shape = [4, 4, 1];
+        let pixels = (0..60 * 16).map(|i| (i * 37 % 251) as u8).collect();
+        let classes = vec!["any".to_owned()];
+        let images =
+            InMemory::new("t", shape, pixels, vec![0; 60], classes, Statistics::MNIST).unwrap();
+        let images: Arc<dyn Source> = Arc::new(images);
+        let config = LoaderConfig { threads: 2, ..LoaderConfig::new(8, 4, 4) };
+        // Plain crops: a partner is the very image that the index names.
+        let plain = Loader::for_evaluation(Arc::clone(&images), config.clone()).unwrap();
+        let (reader, sampler) = (plain.reader(), PartnerSampler::new(&*images, None, 0).unwrap());
+        let pairs = plain.batches(0..2, move |batch| {
+            let partners = sampler.partners(batch.epoch, &batch.indices);
+            let read = reader.partners(&batch, &partners).unwrap();
+            (batch, partners, read)
+        });
+        for (batch, partners, read) in pairs.map(Result::unwrap) {
+            assert_eq!((&read.indices, read.step), (&partners, batch.step));
+            for (row, &partner) in read.pixels.outer_iter().zip(&partners) {
+                let wanted = images.image(partner as usize).unwrap();
+                assert_eq!(row.iter().copied().collect::<Vec<u8>>(), wanted.pixels());
+            }
+        }
+        // Random crops: an image as its own partner is augmented otherwise than in its turn,
+        // and the same whenever it is read again, in whatever batch.
+        let random = Loader::new(images, Augment::default(), config).unwrap();
+        let reader = random.reader();
+        let batch = random.batches(0..1, |batch| batch).next().unwrap().unwrap();
+        let own = reader.partners(&batch, &batch.indices).unwrap();
+        assert_ne!(own.pixels, batch.pixels);
+        let mut one = batch.clone();
+        one.indices.truncate(1);
+        one.pixels = batch.pixels.slice(ndarray::s![..1, .., .., ..]).to_owned();
+        let alone = reader.partners(&one, &one.indices).unwrap();
+        assert_eq!(
+            alone.pixels.index_axis(ndarray::Axis(0), 0),
+            own.pixels.index_axis(ndarray::Axis(0), 0)
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! i-MAE's teacher: a masked autoencoder that is trained already, and stays as it is.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use bauta_backbones::{
+    Flops, MaeDecoder, MaeDecoderConfig, ModelConfig, ModelError, ModelFolder, Parameters,
+    TokenIndices, VisionTransformer, VitMaeConfig, mae_weights_for_branches,
+};
+use tch::{Device, Tensor};
+
+/// A frozen masked autoencoder, of which encoder and `decoder_embed` teach.
+pub(super) struct Teacher {
+    path: PathBuf,
+    norm_pix_loss: bool,
+    pub(super) parameters: Parameters,
+    pub(super) encoder: VisionTransformer,
+    decoder: MaeDecoder,
+}
+
+impl Teacher {
+    /// Reads the model folder at `path`; nothing in it will ever have a gradient.
+    pub(super) fn open(path: &Path, device: Device) -> Result<Self> {
+        let read = || -> Result<_, ModelError> {
+            let folder = ModelFolder::read(path)?;
+            let standardised =
+                matches!(folder.config(), ModelConfig::VitMae(config) if config.norm_pix_loss);
+            Ok((standardised, folder.masked_autoencoder(device)?))
+        };
+        let (norm_pix_loss, (mut parameters, encoder, decoder)) = read().with_context(|| {
+            let path = path.display();
+            format!("the teacher {path}: i-MAE learns from a masked autoencoder with its decoder")
+        })?;
+        parameters.train_only(|_| false);
+        Ok(Self { path: path.to_owned(), norm_pix_loss, parameters, encoder, decoder })
+    }
+
+    /// Refuses a teacher whose patches are not the student's or, where its latents are
+    /// learnt from, are of another width than those of the student's decoder.
+    pub(super) fn check(
+        &self,
+        student: &VisionTransformer,
+        distilled: Option<&MaeDecoderConfig>,
+    ) -> Result<()> {
+        let path = self.path.display();
+        let cut = |encoder: &VisionTransformer| {
+            let config = encoder.config();
+            [config.channels, config.image_height, config.image_width, config.patch_size]
+        };
+        let (found, wanted) = (cut(&self.encoder), cut(student));
+        let words = |[channels, height, width, patch]: [usize; 4]| {
+            format!("{height} × {width} pixels of {channels} channels in patches of {patch}")
+        };
+        ensure!(
+            found == wanted,
+            "the teacher {path} sees {}, the student {}; both must see the same patches: set \
+             data.image_size and model.patch_size to the teacher's",
+            words(found),
+            words(wanted)
+        );
+        if let Some(decoder) = distilled {
+            let (found, wanted) = (self.decoder.config().dim, decoder.dim);
+            ensure!(
+                found == wanted,
+                "latents of the teacher {path} are {found} wide, decoder.dim is {wanted}; set \
+                 decoder.dim={found}, or mixture.latent_weight=0"
+            );
+        }
+        Ok(())
+    }
+
+    /// Begins a student with the teacher's weights; each of its heads is a copy of the
+    /// teacher's `decoder_embed`.
+    pub(super) fn begin(&self, student: &Parameters, config: &VitMaeConfig) -> Result<()> {
+        let path = self.path.display();
+        if self.norm_pix_loss != config.norm_pix_loss {
+            tracing::warn!(
+                "the teacher {path} predicts {} pixels, target.kind asks for {}: the first loss \
+                 will be large",
+                if self.norm_pix_loss { "standardised" } else { "raw" },
+                if config.norm_pix_loss { "standardised ones" } else { "raw ones" }
+            );
+        }
+        let own = self.parameters.iter().map(|p| (p.name.clone(), p.tensor.shallow_clone()));
+        let weights = mae_weights_for_branches(&own.collect(), config.decoder_branches);
+        student.assign(&weights).map_err(|mismatch| {
+            anyhow::anyhow!(
+                "the student cannot begin with the weights of the teacher {path} ({mismatch}); give \
+                 [model] and [decoder] its sizes, or set mixture.init=random"
+            )
+        })
+    }
+
+    /// What the teacher makes of each of some normalised images [B, C, H, W] under the
+    /// student's mask: as many latents [B, 1 + V, Dd], class token included.
+    pub(super) fn latents(
+        &self,
+        images: &[&Tensor],
+        indices: &TokenIndices,
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let latent = |images: &&Tensor| {
+            Ok(self.decoder.embed(&self.encoder.forward_visible(images, indices)?))
+        };
+        tch::no_grad(|| images.iter().map(latent).collect())
+    }
+
+    /// The same of one image, as the target of all `branches` (the released code).
+    pub(super) fn latent_for_all(
+        &self,
+        image: &Tensor,
+        indices: &TokenIndices,
+        branches: usize,
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let latents = self.latents(&[image], indices)?;
+        Ok((0..branches).map(|_| latents[0].shallow_clone()).collect())
+    }
+
+    /// Operations of one image's latent.
+    pub(super) fn flops(&self, visible: usize) -> Flops {
+        let encoder = self.encoder.config().flops(visible);
+        (encoder + self.decoder.config().embed_flops(visible)).frozen()
+    }
+}

@@ -1,0 +1,259 @@
+//! What holds of mixtures and their losses whatever the weights, and a small overfit.
+
+use bauta_backbones::{
+    DisentanglingDecoder, MaeDecoder, MaeDecoderConfig, Parameters, VisionTransformer, VitConfig,
+    mae_weights_for_branches,
+};
+use bauta_masking::{Grid, MaskPlan};
+use proptest::prelude::*;
+use tch::Device;
+
+use super::*;
+use crate::{PixelTarget, patchify};
+
+const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+fn plan(samples: usize, tokens: usize, ratio: f64, seed: usize) -> TokenIndices {
+    let noise = (0..samples * tokens).map(|i| ((i * 7919 + seed * 104_729) % 1013) as f32);
+    let noise: Vec<f32> = noise.collect();
+    TokenIndices::new(&MaskPlan::from_noise(&noise, samples, ratio).unwrap(), Device::Cpu)
+}
+
+/// A small i-MAE of both branches, and the masked autoencoder whose weights it began with.
+struct Case {
+    encoder: VisionTransformer,
+    decoder: DisentanglingDecoder,
+    parameters: Parameters,
+    target: PixelTarget,
+}
+
+impl Case {
+    fn new(side: usize, patch: usize, dim: usize) -> Self {
+        let config = VitConfig::new(side, patch, dim, 2, 4);
+        let mut parameters = Parameters::new(1, Device::Cpu);
+        let encoder = VisionTransformer::new(parameters.root(), &config).unwrap();
+        let decoder = MaeDecoderConfig::new(dim, dim, 1, 4, config.patch_values());
+        let grid = encoder.grid();
+        let decoder = DisentanglingDecoder::double(parameters.root(), &decoder, grid).unwrap();
+        Self { encoder, decoder, parameters, target: PixelTarget::raw(grid, 3) }
+    }
+
+    /// Both heads' losses and the sum of both parts, with latent targets that depend on the
+    /// source images alone.
+    fn loss(&self, first: &Tensor, second: &Tensor, lambda: f64, indices: &TokenIndices) -> Tensor {
+        let sources = by_weight(first, second, lambda);
+        let mixture = mix(first, second, lambda).unwrap();
+        let latent = self.encoder.forward_visible(&mixture, indices).unwrap();
+        let latents = self.decoder.disentangle(&latent);
+        let predictions = self.decoder.predict_masked(&latents, indices).unwrap();
+        let taught = sources.map(|source| {
+            let latent = self.encoder.forward_visible(source, indices).unwrap();
+            self.decoder.disentangle(&latent)[0].detach()
+        });
+        two_way_loss(&self.target, &predictions, sources, indices).unwrap()
+            + latent_loss(&latents, &taught).unwrap()
+    }
+
+    fn gradients(&self, loss: &Tensor) -> Vec<Tensor> {
+        let parameters: Vec<Tensor> =
+            self.parameters.trainable().map(|p| p.tensor.shallow_clone()).collect();
+        Tensor::run_backward(&[loss], &parameters, false, false)
+    }
+}
+
+fn largest(x: &Tensor) -> f64 {
+    x.abs().max().double_value(&[])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn swapping_the_images_and_their_shares_changes_nothing(
+        // Eighths, whose complements are exact; one half has no swapped twin.
+        eighths in (0_u8..9).prop_filter("a tie", |&eighths| eighths != 4), seed in 0_usize..100,
+    ) {
+        let lambda = f64::from(eighths) / 8.0;
+        let case = Case::new(16, 4, 16);
+        let images = [(); 2].map(|()| Tensor::randn([3, 3, 16, 16], CPU));
+        let indices = plan(3, 16, 0.75, seed);
+        let one = case.loss(&images[0], &images[1], lambda, &indices);
+        let other = case.loss(&images[1], &images[0], 1.0 - lambda, &indices);
+        prop_assert!(largest(&(&one - &other)) < 1e-5);
+        for (a, b) in case.gradients(&one).iter().zip(case.gradients(&other)) {
+            prop_assert!(largest(&(a - b)) < 1e-5);
+        }
+    }
+
+    #[test]
+    fn constant_errors_cost_their_squares(
+        (a, b, c) in (-2.0..2.0_f64, -2.0..2.0_f64, -2.0..2.0_f64),
+        ratio in 0.1..0.95_f64, seed in 0_usize..100, lambda in 0.0..=1.0_f64,
+    ) {
+        let grid = Grid::image(4, 4).unwrap();
+        let target = PixelTarget::raw(grid, 3);
+        let indices = plan(2, 16, ratio, seed);
+        let images = [(); 2].map(|()| Tensor::randn([2, 3, 8, 8], CPU));
+        let sources = by_weight(&images[0], &images[1], lambda);
+        let masked = sources.map(|source| indices.gather_masked(&patchify(source, grid).unwrap()));
+        let predictions = [&masked[0] + a, &masked[1] + b];
+        let found = two_way_loss(&target, &predictions, sources, &indices).unwrap();
+        prop_assert!((found.double_value(&[]) - (a * a + b * b)).abs() < 1e-4);
+
+        let latents = [(); 2].map(|()| Tensor::randn([2, 5, 8], CPU));
+        let found = latent_loss(&[&latents[0] + c, latents[1].copy()], &latents).unwrap();
+        prop_assert!((found.double_value(&[]) - c * c).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn at_the_ends_a_mixture_is_one_of_its_images() {
+    let case = Case::new(16, 4, 16);
+    let [first, second] = [(); 2].map(|()| Tensor::randn([2, 3, 16, 16], CPU));
+    let indices = plan(2, 16, 0.75, 0);
+    for (lambda, image) in [(0.0, &second), (1.0, &first)] {
+        let mixture = mix(&first, &second, lambda).unwrap();
+        assert_eq!(&mixture, image);
+        let [_, dominant] = by_weight(&first, &second, lambda);
+        assert_eq!(dominant, image);
+        let [mixed, plain] =
+            [&mixture, image].map(|images| case.encoder.forward_visible(images, &indices).unwrap());
+        assert_eq!(mixed, plain, "bit for bit");
+    }
+    assert_eq!(by_weight(1, 2, 0.5), [1, 2], "a tie makes the first subordinate");
+    assert!(mix(&first, &second.narrow(0, 0, 1), 0.5).is_err());
+}
+
+/// Sheet of the reference: one set of weights in MAE and in a single branch with λ = 1.
+#[test]
+fn a_pure_image_goes_through_as_through_a_masked_autoencoder() {
+    let config = VitConfig::new(16, 4, 16, 2, 4);
+    let decoder = MaeDecoderConfig::new(16, 8, 1, 4, config.patch_values());
+    let mut parameters = [(); 2].map(|()| Parameters::new(5, Device::Cpu));
+    let [a, b] = &mut parameters;
+    let mae = VisionTransformer::new(a.root(), &config).unwrap();
+    let grid = mae.grid();
+    let mae_decoder = MaeDecoder::new(a.root(), &decoder, grid).unwrap();
+    let own = VisionTransformer::new(b.root(), &config).unwrap();
+    let single = DisentanglingDecoder::single(b.root(), &decoder, grid).unwrap();
+    let weights = parameters[0].iter().map(|p| (p.name.clone(), p.tensor.shallow_clone()));
+    parameters[1].assign(&mae_weights_for_branches(&weights.collect(), 1)).unwrap();
+
+    let [image, other] = [(); 2].map(|()| Tensor::randn([2, 3, 16, 16], CPU));
+    let indices = plan(2, 16, 0.75, 3);
+    let latent = own.forward_visible(&mix(&image, &other, 1.0).unwrap(), &indices).unwrap();
+    let wanted = mae.forward_visible(&image, &indices).unwrap();
+    assert!(largest(&(&latent - &wanted)) < 1e-6);
+    let predicted = single.predict_all(&single.disentangle(&latent), &indices).unwrap();
+    let wanted = mae_decoder.predict_all(&wanted, &indices).unwrap();
+    assert!(largest(&(&predicted[0] - wanted)) < 1e-6);
+}
+
+#[test]
+fn visible_patches_have_no_gradient_and_the_class_token_is_in_the_latent_loss_alone() {
+    let grid = Grid::image(4, 4).unwrap();
+    let (target, indices) = (PixelTarget::raw(grid, 3), plan(2, 16, 0.5, 1));
+    let sources = [(); 2].map(|()| Tensor::randn([2, 3, 8, 8], CPU));
+    let all = [(); 2].map(|()| Tensor::randn([2, 16, 12], CPU).set_requires_grad(true));
+    let masked: Vec<Tensor> = all.iter().map(|x| indices.gather_masked(x)).collect();
+    two_way_loss(&target, &masked, &sources, &indices).unwrap().backward();
+    for predicted in &all {
+        let gradient = predicted.grad().abs().sum_dim_intlist([2].as_slice(), false, None);
+        assert_eq!(gradient.gt(0.0).to_kind(Kind::Float), indices.mask());
+    }
+    // Predictions are of patches: no class token among them. The latents' is judged.
+    assert_eq!(masked[0].size(), [2, 8, 12]);
+    let latent = Tensor::randn([2, 9, 8], CPU).set_requires_grad(true);
+    let taught = latent.detach() + 1.0;
+    latent_loss(&[latent.shallow_clone()], &[taught]).unwrap().backward();
+    let of_class = latent.grad().select(1, 0).abs().min().double_value(&[]);
+    assert!(of_class > 0.0);
+    assert!(latent_loss(&[], &[]).is_err());
+}
+
+/// Adam without decay, as small as it comes.
+struct Adam {
+    parameters: Vec<Tensor>,
+    moments: Vec<[Tensor; 2]>,
+}
+
+impl Adam {
+    fn new(parameters: &Parameters) -> Self {
+        let parameters: Vec<Tensor> =
+            parameters.trainable().map(|p| p.tensor.shallow_clone()).collect();
+        let moments = parameters.iter().map(|p| [(); 2].map(|()| p.zeros_like())).collect();
+        Self { parameters, moments }
+    }
+
+    fn step(&mut self, loss: &Tensor, lr: f64) {
+        let gradients = Tensor::run_backward(&[loss], &self.parameters, false, false);
+        let _no_grad = tch::no_grad_guard();
+        for ((parameter, gradient), [mean, square]) in
+            self.parameters.iter_mut().zip(&gradients).zip(&mut self.moments)
+        {
+            // The second of two tied heads is in no loss.
+            if gradient.defined() {
+                *mean = &*mean * 0.9 + gradient * 0.1;
+                *square = &*square * 0.99 + gradient.square() * 0.01;
+                let _ = parameter.g_sub_(&(&*mean * lr / (square.sqrt() + 1e-8)));
+            }
+        }
+    }
+}
+
+/// Eight pairs, λ = 0.3, half of the tokens hidden: both branches learn their images, and
+/// tied heads cannot, since the best that one prediction can do for two images is their mean.
+#[test]
+fn two_heads_overfit_what_one_cannot() {
+    const STEPS: usize = 250;
+    // Threads would wait for each other longer than such products take.
+    tch::set_num_threads(1);
+    let plain = |case: &Case, indices: &TokenIndices, images: &Tensor| {
+        // The loss of predicting each image's mean colour.
+        let wanted = case.target.masked(images, indices).unwrap();
+        let colour = images.mean_dim([2, 3].as_slice(), false, None).repeat([1, 16]).unsqueeze(1);
+        case.target
+            .loss(&colour.expand_as(&wanted).contiguous(), &wanted)
+            .unwrap()
+            .double_value(&[])
+    };
+    let train = |tied: bool| {
+        let case = Case::new(16, 4, 48);
+        // Smooth images, so that what is hidden can be told from what is seen.
+        let wave = |phase: f64| {
+            let axis = Tensor::arange(16, CPU) * 0.4 + phase;
+            let image = axis.sin().unsqueeze(0) * (axis * 0.7).cos().unsqueeze(1);
+            Tensor::stack(&[&image, &(&image * 0.5), &(&image * -1.0)], 0)
+        };
+        let batch = |offset: f64| {
+            let images: Vec<Tensor> = (0..8).map(|i| wave(f64::from(i) * 1.3 + offset)).collect();
+            Tensor::stack(&images, 0)
+        };
+        let (first, second) = (batch(0.0), batch(17.0));
+        let indices = plan(8, 16, 0.5, 2);
+        let mixture = mix(&first, &second, 0.3).unwrap();
+        let mut adam = Adam::new(&case.parameters);
+        let losses = || {
+            let latent = case.encoder.forward_visible(&mixture, &indices).unwrap();
+            let mut latents = case.decoder.disentangle(&latent);
+            if tied {
+                latents[1] = latents[0].shallow_clone();
+            }
+            let predictions = case.decoder.predict_masked(&latents, &indices).unwrap();
+            [(0, &first), (1, &second)].map(|(branch, source)| {
+                two_way_loss(&case.target, &predictions[branch..=branch], [source], &indices)
+                    .unwrap()
+            })
+        };
+        for step in 0..STEPS {
+            let [subordinate, dominant] = losses();
+            adam.step(&(subordinate + dominant), 6e-3 * (1.0 - step as f64 / STEPS as f64));
+        }
+        let found = losses().map(|loss| loss.double_value(&[]));
+        (found, [&first, &second].map(|images| plain(&case, &indices, images)))
+    };
+    let (apart, plain) = train(false);
+    assert!(apart[0] < 0.1 * plain[0] && apart[1] < 0.1 * plain[1], "{apart:?} of {plain:?}");
+    let (tied, _) = train(true);
+    assert!(tied[0] + tied[1] > 3.0 * (apart[0] + apart[1]), "{tied:?}, apart {apart:?}");
+}
