@@ -23,7 +23,7 @@ use crate::run::{Places, RunEnd, run_resolved};
 use crate::summary::Summary;
 
 pub use cell::{Fingerprint, State};
-pub use findings::{Findings, Row, metric};
+pub use findings::{Findings, Judgement, Row, metric};
 pub use page::page;
 
 /// What `reproduce` is told.

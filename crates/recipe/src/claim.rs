@@ -51,6 +51,7 @@
 
 mod error;
 mod file;
+mod narrowing;
 mod settings;
 mod verdict;
 
@@ -64,6 +65,7 @@ use crate::nearest::nearest;
 use crate::schema::Recipe;
 
 pub use error::ClaimError;
+pub use narrowing::{Narrowing, NarrowingVerdict};
 pub use verdict::{Margin, Relation, Spread, Verdict};
 
 /// A paper's finding, and how to look for it.
@@ -91,6 +93,8 @@ pub struct Claim {
     pub paper: Option<Paper>,
     /// What must hold.
     pub holds: Vec<Relation>,
+    /// In what the settings must lie closer together.
+    pub narrows: Vec<Narrowing>,
     /// Whether this is the claim's reduced form.
     pub quick: bool,
     set: Vec<Entry>,

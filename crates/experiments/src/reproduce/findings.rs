@@ -3,7 +3,7 @@
 use std::fmt;
 
 use anyhow::{Context, Result};
-use bauta_recipe::claim::{Cell, Claim, Relation, Spread, Verdict};
+use bauta_recipe::claim::{Cell, Claim, Relation, Spread};
 
 use crate::summary::Summary;
 
@@ -18,12 +18,21 @@ pub struct Findings {
     pub paper: Option<String>,
     /// One row a setting.
     pub rows: Vec<Row>,
-    /// One verdict a relation.
-    pub verdicts: Vec<Verdict>,
+    /// One judgement a relation, then one a narrowing.
+    pub judgements: Vec<Judgement>,
     /// Seconds of training and evaluation of all runs together.
     pub run_seconds: f64,
     /// Seconds that this call took.
     pub call_seconds: f64,
+}
+
+/// What became of one thing that must hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// Whether it held.
+    pub held: bool,
+    /// By how much, in a sentence.
+    pub sentence: String,
 }
 
 /// One setting.
@@ -101,12 +110,31 @@ impl Findings {
         let place = |label: &str| {
             claim.settings.iter().position(|s| s.label() == label).context("a setting's label")
         };
-        let mut verdicts = Vec::new();
+        let mut judgements = Vec::new();
         for relation in &claim.holds {
             let Relation { better, than, metric, than_metric, .. } = relation;
             let [better, than] = [(better, metric), (than, than_metric)]
                 .map(|(label, metric)| values(place(label)?, metric));
-            verdicts.extend(relation.judge(&better?, &than?));
+            judgements.extend(
+                relation
+                    .judge(&better?, &than?)
+                    .map(|verdict| Judgement { held: verdict.held, sentence: verdict.to_string() }),
+            );
+        }
+        let column = |name: &str| -> Vec<f64> {
+            let place = metrics.iter().position(|known| known == name);
+            place.map_or(Vec::new(), |place| {
+                rows.iter().map(|row: &Row| row.ours[place].mean).collect()
+            })
+        };
+        for narrowing in &claim.narrows {
+            let (near, far) = (column(&narrowing.metric), column(&narrowing.than_metric));
+            judgements.extend(
+                narrowing.judge(&near, &far).map(|verdict| Judgement {
+                    held: verdict.held(),
+                    sentence: verdict.to_string(),
+                }),
+            );
         }
         let seconds = |summary: &Summary| summary.train.seconds + summary.eval_seconds;
         Ok(Self {
@@ -114,7 +142,7 @@ impl Findings {
             metrics,
             paper: claim.paper.as_ref().map(|paper| paper.what.clone()),
             rows,
-            verdicts,
+            judgements,
             run_seconds: summaries.iter().map(seconds).sum(),
             call_seconds,
         })
@@ -122,13 +150,13 @@ impl Findings {
 
     /// Whether every relation held.
     pub fn held(&self) -> bool {
-        self.verdicts.iter().all(|verdict| verdict.held)
+        self.judgements.iter().all(|judgement| judgement.held)
     }
 
     /// The claim's fate in a sentence.
     pub fn verdict(&self) -> String {
-        let held = self.verdicts.iter().filter(|verdict| verdict.held).count();
-        let all = self.verdicts.len();
+        let held = self.judgements.iter().filter(|judgement| judgement.held).count();
+        let all = self.judgements.len();
         match held {
             _ if held == all => "The claim held here.".to_owned(),
             0 => "The claim did not hold here.".to_owned(),
@@ -182,8 +210,8 @@ impl fmt::Display for Findings {
             Some(what) => writeln!(f, "; paper: {what}")?,
             None => writeln!(f)?,
         }
-        for verdict in &self.verdicts {
-            writeln!(f, "{verdict}")?;
+        for judgement in &self.judgements {
+            writeln!(f, "{}", judgement.sentence)?;
         }
         write!(f, "{} {}", self.verdict(), self.time())
     }

@@ -40,8 +40,8 @@ pub fn page(claim: &Claim, findings: &Findings, summaries: &[Summary]) -> Result
                 h2 { "Verdict" }
                 p class=(fate(findings.held())) { (findings.verdict()) }
                 ul {
-                    @for verdict in &findings.verdicts {
-                        li class=(fate(verdict.held)) { (verdict) }
+                    @for judgement in &findings.judgements {
+                        li class=(fate(judgement.held)) { (judgement.sentence) }
                     }
                 }
                 h2 { "Paper against ours" }

@@ -11,12 +11,12 @@ use super::settings::{
     axis_settings, check_key, check_labels, entry_mut, invalid, missing, named_sets, take_entries,
     wrong,
 };
-use super::{Claim, Entry, Margin, Paper, Relation, Setting};
+use super::{Claim, Entry, Margin, Narrowing, Paper, Relation, Setting};
 use crate::document::{Node, Value};
 use crate::error::{Place, RecipeError};
 
 /// The keys of a claim, for suggestions.
-const KEYS: [&str; 26] = [
+const KEYS: [&str; 28] = [
     "source",
     "summary",
     "note",
@@ -39,6 +39,8 @@ const KEYS: [&str; 26] = [
     "holds.times",
     "holds.metric",
     "holds.than_metric",
+    "narrows.metric",
+    "narrows.than_metric",
     "quick.recipe",
     "quick.seeds",
     "quick.values",
@@ -62,7 +64,10 @@ struct File {
     setting: Vec<Named>,
     #[serde(default)]
     paper: Option<PaperText>,
+    #[serde(default)]
     holds: Vec<Holds>,
+    #[serde(default)]
+    narrows: Vec<Narrowing>,
     quick: Quick,
 }
 
@@ -180,7 +185,11 @@ pub(super) fn read(text: &str, path: &Path, quick: bool) -> Result<Claim, Recipe
     check_seeds("seeds", &file.seeds, &at("seeds"))?;
 
     let places = element_places(&document, "holds");
-    let holds = relations(file.holds, &places, &file.metric, &at("holds"))?;
+    if file.holds.is_empty() && file.narrows.is_empty() {
+        let message = "holds is missing or empty: a claim says what must hold".to_owned();
+        return Err(invalid(&at("holds"), message));
+    }
+    let holds = relations(file.holds, &places, &file.metric)?;
     let labels: Vec<&str> = settings.iter().map(Setting::label).collect();
     check_relations(&holds, &places, &labels, "the values")?;
     let paper = match (file.paper, numbers) {
@@ -202,6 +211,7 @@ pub(super) fn read(text: &str, path: &Path, quick: bool) -> Result<Claim, Recipe
         settings,
         paper,
         holds,
+        narrows: file.narrows,
         quick,
         set,
         recipe_place: at("recipe"),
@@ -264,11 +274,7 @@ fn relations(
     holds: Vec<Holds>,
     places: &[Place],
     metric: &str,
-    place: &Place,
 ) -> Result<Vec<Relation>, RecipeError> {
-    if holds.is_empty() {
-        return Err(invalid(place, "holds is empty: a claim says what must hold".to_owned()));
-    }
     let relation = |(holds, place): (Holds, &Place)| {
         let good = |number: f64, least: f64| number.is_finite() && number >= least;
         let margin = match (holds.by, holds.times) {
