@@ -5,9 +5,12 @@
 use bauta_backbones::masking::{MaskPlan, RandomMask};
 use bauta_backbones::tch::{Device, Kind, Tensor};
 use bauta_backbones::{
-    MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices, VisionTransformer, VitConfig,
+    ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices, VisionTransformer,
+    VitConfig,
 };
-use bauta_targets::{PixelTarget, Target};
+use bauta_targets::{
+    EncoderTeacher, FeatureLoss, FeatureTarget, Normalization, PixelTarget, Target,
+};
 
 /// A masked autoencoder on random images, ready to make steps.
 pub struct MaeCase {
@@ -59,5 +62,65 @@ impl MaeCase {
             (prediction.expect("the latent fits"), target.expect("the images fit"));
         let loss = self.target.loss(&prediction, &target).expect("the shapes agree");
         Tensor::run_backward(&[loss], &self.parameters, false, false)
+    }
+}
+
+/// dBOT's student under a teacher of its own sizes, on random images, ready to make steps.
+pub struct TaughtCase {
+    student: MaeCase,
+    pixels: Tensor,
+    target: FeatureTarget,
+}
+
+impl TaughtCase {
+    /// Builds student and teacher for `batch` images of which three quarters are hidden.
+    ///
+    /// # Panics
+    /// When the sizes do not fit together: they are written in the benches.
+    pub fn new(config: &VitConfig, decoder_depth: usize, batch: usize) -> Self {
+        let mut student = MaeCase::new(config, decoder_depth, batch, 0.75);
+        let mut parameters = Parameters::new(0, Device::Cpu);
+        let (dim, heads, grid) = (config.dim, config.heads, student.encoder.grid());
+        student.encoder = VisionTransformer::new(parameters.root(), config).expect("sizes fit");
+        let decoder = MaeDecoderConfig::new(dim, dim, decoder_depth, heads, dim);
+        student.decoder = MaeDecoder::new(parameters.root(), &decoder, grid).expect("sizes fit");
+        student.parameters = parameters.trainable().map(|p| p.tensor.shallow_clone()).collect();
+
+        let mut frozen = Parameters::new(1, Device::Cpu);
+        let teacher = VisionTransformer::new(frozen.root(), config).expect("sizes fit");
+        frozen.train_only(|_| false);
+        let channels = vec![0.5; config.channels];
+        let normalization = ImageNormalization::new(&channels, &channels, Device::Cpu);
+        let normalization = normalization.expect("deviations are positive");
+        let teacher = EncoderTeacher::new(Box::new(teacher), normalization, false, grid);
+        let teacher = Box::new(teacher.expect("the grids are one"));
+        let loss = FeatureLoss::SmoothL1 { beta: 2.0 };
+        let size = student.images.size();
+        Self {
+            pixels: Tensor::randint(256, size.as_slice(), (Kind::Uint8, Device::Cpu)),
+            target: FeatureTarget::new(teacher, Normalization::Standardize, loss),
+            student,
+        }
+    }
+
+    /// The teacher's pass: targets [B, 1 + M, D].
+    ///
+    /// # Panics
+    /// Never, after [`Self::new`].
+    pub fn teach(&self) -> Tensor {
+        let target = self.target.masked_and_class(&self.pixels, &self.student.indices);
+        target.expect("the images fit")
+    }
+
+    /// Forward and backward pass of the student towards these targets; returns the gradients.
+    ///
+    /// # Panics
+    /// Never, with targets of [`Self::teach`].
+    pub fn step(&self, target: &Tensor) -> Vec<Tensor> {
+        let MaeCase { encoder, decoder, images, indices, parameters, .. } = &self.student;
+        let latent = encoder.forward_visible(images, indices).expect("the images fit");
+        let prediction = decoder.predict_masked_and_class(&latent, indices, None);
+        let loss = self.target.loss(&prediction.expect("the latent fits"), target);
+        Tensor::run_backward(&[loss.expect("the shapes agree")], parameters, false, false)
     }
 }

@@ -8,15 +8,17 @@ use crate::{Grid, MaskError, RandomStream, visible_count};
 const MIN_AREA: usize = 16;
 /// Height over width of a block lies in [1 / `MAX_ASPECT`, `MAX_ASPECT`].
 const MAX_ASPECT: f64 = 1.0 / 0.3;
-/// Blocks in a row that do not fit before [`BlockMask::at_most`] gives up.
+/// Blocks in a row that do not fit before [`BlockMask::at_most`] gives up, and draws of a
+/// block's sides before they are cut.
 const PATIENCE: usize = 10;
 
 /// Masks rectangles of tokens.
 ///
 /// A block's area is uniform between 16 and the number of tokens still to be
 /// masked, its aspect ratio log-uniform between 0.3 and 1 / 0.3, its place
-/// uniform. It is laid if it masks something new and not too much. A side
-/// longer than the grid's is cut to it, where BEiT's code draws again.
+/// uniform. It is laid if it masks something new and not too much. Its sides are
+/// shorter than the grid's: what is longer is drawn again, as in BEiT's code, and
+/// after ten draws cut.
 #[derive(Clone, Debug)]
 pub struct BlockMask {
     grid: Grid,
@@ -51,11 +53,20 @@ impl BlockMask {
 
     fn sample_block(&self, stream: &mut RandomStream, missing: usize) -> Block {
         let smallest = if self.patience.is_some() { MIN_AREA } else { MIN_AREA.min(missing) };
-        let area = stream.uniform_in(smallest as f64, missing as f64);
-        let aspect = stream.uniform_in(-MAX_ASPECT.ln(), MAX_ASPECT.ln()).exp();
-        let side = |length: f64, limit: usize| (length.round() as usize).clamp(1, limit);
-        let height = side((area * aspect).sqrt(), self.grid.height());
-        let width = side((area / aspect).sqrt(), self.grid.width());
+        let longest = [self.grid.height(), self.grid.width()].map(|side| (side - 1).max(1));
+        let mut draw = || {
+            let area = stream.uniform_in(smallest as f64, missing as f64);
+            let aspect = stream.uniform_in(-MAX_ASPECT.ln(), MAX_ASPECT.ln()).exp();
+            [(area * aspect).sqrt(), (area / aspect).sqrt()].map(|side| side.round() as usize)
+        };
+        let mut sides = draw();
+        for _ in 1..PATIENCE {
+            if sides[0] <= longest[0] && sides[1] <= longest[1] {
+                break;
+            }
+            sides = draw();
+        }
+        let [height, width] = [0, 1].map(|side| sides[side].clamp(1, longest[side]));
         Block {
             top: stream.below((self.grid.height() - height + 1) as u64) as usize,
             left: stream.below((self.grid.width() - width + 1) as u64) as usize,
@@ -156,6 +167,33 @@ mod tests {
             masked.iter_mut().zip(mask).for_each(|(n, m)| *n += u32::from(m));
         }
         assert!(masked.iter().all(|n| (100..500).contains(n)), "{masked:?}");
+    }
+
+    #[test]
+    fn no_block_spans_a_side() {
+        for (height, width) in [(14, 14), (8, 8), (3, 20)] {
+            let strategy = BlockMask::new(Grid::image(height, width).unwrap(), 0.4).unwrap();
+            let key = StreamKey { seed: 0, purpose: Purpose::MASK, epoch: 0, sample: 0 };
+            let mut stream = key.stream();
+            for _ in 0..2000 {
+                let block = strategy.sample_block(&mut stream, strategy.masked);
+                assert!(block.height < height && block.width < width);
+            }
+        }
+    }
+
+    #[test]
+    fn the_middle_is_masked_more_often_than_corners() {
+        let strategy = BlockMask::new(Grid::image(14, 14).unwrap(), 0.4).unwrap();
+        let mut masked = [0_u32; 196];
+        for sample in 0..500 {
+            let mask = draw(&strategy, sample);
+            assert_eq!(mask.iter().filter(|&&masked| masked).count(), 79);
+            masked.iter_mut().zip(mask).for_each(|(n, m)| *n += u32::from(m));
+        }
+        let corners = [0, 13, 182, 195].map(|cell| masked[cell]).iter().sum::<u32>();
+        let middle = [90, 91, 104, 105].map(|cell| masked[cell]).iter().sum::<u32>();
+        assert!(middle > 2 * corners && corners > 0, "{middle} and {corners}");
     }
 
     #[test]
