@@ -3,7 +3,9 @@
 use anyhow::Result;
 use bauta_masking::Strategy;
 use bauta_recipe::claim::{self, Claim};
-use bauta_recipe::{Layers, Recipe, System, TargetKind};
+use bauta_recipe::{
+    Layers, Loss, Normalization, Protocol, Recipe, System, TargetKind, TeacherKind,
+};
 use serde::Serialize;
 
 use crate::workspace::Workspace;
@@ -18,6 +20,14 @@ struct Listing {
     strategies: Vec<&'static str>,
     /// Names that `target.kind` takes.
     targets: Vec<&'static str>,
+    /// Names that `teacher.kind` takes.
+    teachers: Vec<&'static str>,
+    /// Names that `target.features.normalization` takes.
+    normalizations: Vec<&'static str>,
+    /// Names that `target.features.loss` takes.
+    losses: Vec<&'static str>,
+    /// Names that `eval.protocols` takes.
+    protocols: Vec<&'static str>,
     claims: Vec<ClaimEntry>,
 }
 
@@ -59,6 +69,10 @@ pub fn list(workspace: &Workspace, json: bool) -> Result<()> {
         recipes: recipes(workspace)?,
         strategies: Strategy::ALL.map(Strategy::name).to_vec(),
         targets: TargetKind::ALL.map(TargetKind::name).to_vec(),
+        teachers: TeacherKind::ALL.map(TeacherKind::name).to_vec(),
+        normalizations: Normalization::ALL.map(Normalization::name).to_vec(),
+        losses: Loss::ALL.map(Loss::name).to_vec(),
+        protocols: Protocol::ALL.map(Protocol::name).to_vec(),
         claims: claims(workspace)?,
     };
     if json {
@@ -114,11 +128,20 @@ fn text(listing: &Listing) -> String {
             recipe.name, recipe.summary, recipe.data, recipe.minutes, recipe.machine,
         );
     }
-    text += &format!("\nSystems            {}\n", listing.systems.join(", "));
-    text += &format!("mask.strategy      {}\n", listing.strategies.join(", "));
-    text += &format!("target.kind        {}\n", listing.targets.join(", "));
+    text += "\n";
+    for (key, names) in [
+        ("Systems", &listing.systems),
+        ("mask.strategy", &listing.strategies),
+        ("target.kind", &listing.targets),
+        ("teacher.kind", &listing.teachers),
+        ("target.features.normalization", &listing.normalizations),
+        ("target.features.loss", &listing.losses),
+        ("eval.protocols", &listing.protocols),
+    ] {
+        text += &format!("{key:30} {}\n", names.join(", "));
+    }
     match listing.claims.as_slice() {
-        [] => text += "Claims             none yet\n",
+        [] => text += &format!("{:30} none yet\n", "Claims"),
         claims => {
             text += "\nClaims (cargo xtask reproduce NAME)\n";
             claims.iter().for_each(|claim| {
