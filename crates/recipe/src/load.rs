@@ -11,6 +11,7 @@ use crate::eval::Eval;
 use crate::keys::known_keys;
 use crate::nearest::nearest;
 use crate::schema::Recipe;
+use crate::teacher::Teacher;
 
 /// What is laid over the recipe file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,8 +64,9 @@ impl Recipe {
 
     /// Reads and validates the merged layers.
     pub(crate) fn resolve(document: &Node) -> Result<Self, RecipeError> {
-        let recipe = Self::deserialize(document)
+        let mut recipe = Self::deserialize(document)
             .map_err(|fault| fault.into_error(&document.place, known_keys()))?;
+        recipe.teacher.as_mut().map(Teacher::keep_own);
         recipe.check().map_err(|violation| RecipeError::Invalid {
             place: document.place_of_any(&violation.keys).clone(),
             message: violation.message,

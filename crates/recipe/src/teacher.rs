@@ -9,6 +9,8 @@ use crate::schema::{Recipe, System, TargetKind};
 use crate::validate::{Violation, at_least_one, ensure, positive};
 
 /// The frozen network whose features of the whole image are predicted.
+///
+/// What the kind does not read is left out of the resolved recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Teacher {
@@ -187,27 +189,37 @@ impl Recipe {
 }
 
 impl Teacher {
+    /// Forgets what another kind of teacher would read, so that `teacher.kind` alone can be
+    /// overridden.
+    pub(crate) fn keep_own(&mut self) {
+        use TeacherKind::{EfficientnetLite0, Folder, Pixels, Random, Recipe};
+        let kind = self.kind;
+        let forget = |unless: &[TeacherKind]| !unless.contains(&kind);
+        self.model.take_if(|_| forget(&[Folder]));
+        self.recipe.take_if(|_| forget(&[Recipe]));
+        if forget(&[Recipe]) {
+            self.set.clear();
+        }
+        self.depth.take_if(|_| forget(&[Random]));
+        self.stride.take_if(|_| forget(&[EfficientnetLite0]));
+        self.image_size.take_if(|_| kind == Pixels);
+        self.final_norm &= !forget(&[Random, Folder, Recipe]);
+    }
+
     fn check(&self, system: System) -> Result<(), Violation> {
-        let Self { kind, model, recipe, set, depth, image_size, stride, final_norm } = self;
+        let Self { kind, model, recipe, image_size, stride, .. } = self;
         let name = kind.name();
-        let network = !matches!(kind, TeacherKind::Pixels);
-        let convolutional = *kind == TeacherKind::EfficientnetLite0;
-        let of_kind = |key: &'static str, belongs: bool, needed: bool, given: bool| {
-            ensure(belongs || !given, &[key], || {
-                format!("{key} means nothing to a teacher of kind \"{name}\"; leave it out")
-            })?;
-            ensure(given || !needed, &[key, "teacher.kind"], || {
-                format!("{key} is missing: a teacher of kind \"{name}\" needs it")
-            })
-        };
         let (folder, of_recipe) = (*kind == TeacherKind::Folder, *kind == TeacherKind::Recipe);
-        of_kind("teacher.model", folder, folder, model.is_some())?;
-        of_kind("teacher.recipe", of_recipe, of_recipe, recipe.is_some())?;
-        of_kind("teacher.set", of_recipe, false, !set.is_empty())?;
-        of_kind("teacher.depth", *kind == TeacherKind::Random, false, depth.is_some())?;
-        of_kind("teacher.image_size", network, false, image_size.is_some())?;
-        of_kind("teacher.stride", convolutional, convolutional, stride.is_some())?;
-        of_kind("teacher.final_norm", network && !convolutional, false, *final_norm)?;
+        let convolutional = *kind == TeacherKind::EfficientnetLite0;
+        for (key, missing) in [
+            ("teacher.model", folder && model.is_none()),
+            ("teacher.recipe", of_recipe && recipe.is_none()),
+            ("teacher.stride", convolutional && stride.is_none()),
+        ] {
+            ensure(!missing, &[key, "teacher.kind"], || {
+                format!("{key} is missing: a teacher of kind \"{name}\" needs it")
+            })?;
+        }
         if let Some(stride) = *stride {
             ensure([4, 8, 16, 32].contains(&stride), &["teacher.stride"], || {
                 format!("teacher.stride {stride} is none of 4, 8, 16 and 32")

@@ -1,0 +1,189 @@
+//! Runs with a teacher, end to end on generated digits: stages, what is kept, and refusals.
+
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+mod digits;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
+use bauta_backbones::ModelFolder;
+use bauta_experiments::run::{Places, RunEnd, run_resolved};
+use bauta_experiments::summary::Summary;
+use bauta_recipe::{Layers, Recipe};
+use digits::write_digits;
+use tch::{Device, Kind, Tensor};
+
+const SMALL: [&str; 16] = [
+    "data.name=mnist",
+    "data.image_size=8",
+    "data.augment={ crop = \"none\" }",
+    "model.patch_size=2",
+    "model.dim=16",
+    "model.depth=2",
+    "model.heads=2",
+    "train.epochs=1",
+    "train.batch_size=32",
+    "train.warmup_epochs=0.1",
+    "train.device=cpu",
+    "train.threads=2",
+    "train.log_every=4",
+    "eval.protocols=[\"knn\"]",
+    "eval.baselines=false",
+    "eval.pictures.count=0",
+];
+
+const DECODER: [&str; 2] = ["decoder.dim=8", "decoder.heads=2"];
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(place.path("data")).unwrap();
+        write_digits(&place.path("data"));
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, recipe: &str, set: &[&str], out: &str, resume: bool) -> Result<Summary> {
+        let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
+        let root = format!("data.root={}", self.path("data").display());
+        let decoder = if recipe == "dbot-cifar10" { &DECODER[..] } else { &[] };
+        let set = SMALL.iter().chain(decoder).chain(set).map(|&text| text.to_owned());
+        let set = set.chain([root]).collect();
+        let path = recipes.join(format!("{recipe}.toml"));
+        let resolved = Recipe::load(&path, &Layers { quick: false, set })?;
+        let places = Places { recipes, teachers: self.path("teachers") };
+        let (folder, never) = (self.path(out), AtomicBool::new(false));
+        match run_resolved(recipe.to_owned(), resolved, &places, &folder, resume, &never)? {
+            RunEnd::Finished(summary) => Ok(*summary),
+            RunEnd::Stopped(step) => panic!("stopped at step {step}"),
+        }
+    }
+
+    fn refusal(&self, recipe: &str, set: &[&str]) -> String {
+        format!("{:#}", self.run(recipe, set, "refused", false).unwrap_err())
+    }
+}
+
+fn weights(folder: &Path) -> Vec<u8> {
+    fs::read(folder.join("model.safetensors")).unwrap()
+}
+
+#[test]
+fn each_stage_is_taught_by_the_one_before_and_measured() {
+    let place = Place::new();
+    let summary = place.run("dbot-cifar10", &[], "dbot", false).unwrap();
+    assert_eq!(summary.train.steps, 2 * 12);
+    assert!(summary.eval.contains_key("knn_top1"));
+    assert!(summary.baseline.contains_key("stage_1.knn_top1"));
+    let checkpoints = place.path("dbot/checkpoints");
+    assert_ne!(weights(&checkpoints.join("stage-1")), weights(&checkpoints.join("last")));
+
+    // The same second stage with the first one's student named as a teacher by hand.
+    let teacher = format!("teacher.model={}", checkpoints.join("stage-1").display());
+    let by_hand = ["teacher.kind=folder", &teacher, "stages.count=1"];
+    place.run("dbot-cifar10", &by_hand, "by-hand", false).unwrap();
+    let log = |run: &str| fs::read_to_string(place.path(run).join("metrics.jsonl")).unwrap();
+    let first_loss = |line: &str| {
+        serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64().unwrap()
+    };
+    // Other students and images, the same targets: both begin where predicting nothing is.
+    let [second, alone] = [
+        log("dbot").lines().nth(4).map(first_loss).unwrap(),
+        log("by-hand").lines().next().map(first_loss).unwrap(),
+    ];
+    assert!((second - alone).abs() < 0.25 * alone, "{second} and {alone}");
+}
+
+#[test]
+fn a_run_goes_on_only_with_the_student_that_teaches() {
+    let place = Place::new();
+    place.run("dbot-cifar10", &[], "dbot", false).unwrap();
+    let finished = weights(&place.path("dbot/checkpoints/last"));
+    place.run("dbot-cifar10", &[], "dbot", true).unwrap();
+    assert!(finished == weights(&place.path("dbot/checkpoints/last")));
+
+    fs::remove_dir_all(place.path("dbot/checkpoints/stage-1")).unwrap();
+    let refused = place.run("dbot-cifar10", &[], "dbot", true).unwrap_err();
+    let message = format!("{refused:#}");
+    assert!(message.contains("stage 2 of 2") && message.contains("stage-1"), "{message}");
+}
+
+#[test]
+fn every_kind_of_teacher_teaches_both_kinds_of_student() {
+    let place = Place::new();
+    for recipe in ["dbot-cifar10", "maskdistill-cifar10"] {
+        for (out, teacher) in
+            [("pixels", "{ kind = \"pixels\" }"), ("shallow", "{ kind = \"random\", depth = 0 }")]
+        {
+            let set = format!("teacher={teacher}");
+            let set = [set.as_str(), "train.epochs=3", "train.base_lr=0.03"];
+            let out = format!("{recipe}-{out}");
+            let summary = place.run(recipe, &set, &out, false).unwrap();
+            assert!(summary.train.final_loss < summary.train.first_loss, "{out}");
+        }
+    }
+    // A student of the second kind is a model folder that gives features.
+    let folder = ModelFolder::read(&place.path("maskdistill-cifar10-pixels/checkpoints/last"));
+    let (_parameters, encoder) = folder.unwrap().image_encoder(Device::Cpu, None).unwrap();
+    let images = Tensor::zeros([1, 1, 8, 8], (Kind::Float, Device::Cpu));
+    assert_eq!(encoder.tokens(&images).unwrap().size(), [1, 17, 16]);
+}
+
+#[test]
+fn a_teacher_that_a_recipe_trains_is_trained_once() {
+    let place = Place::new();
+    let teacher = format!(
+        "teacher.set=[{}, \"data.root={}\"]",
+        SMALL[..12]
+            .iter()
+            .chain(&DECODER)
+            .map(|text| format!("{text:?}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+        place.path("data").display()
+    );
+    let kept = || -> Vec<PathBuf> {
+        let entries = fs::read_dir(place.path("teachers")).unwrap();
+        let folders = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+        folders.collect()
+    };
+    let seed = "seed=1";
+    place.run("maskdistill-cifar10", &[&teacher], "first", false).unwrap();
+    let [folder] = &kept()[..] else { panic!("one teacher, not {:?}", kept()) };
+    let state = folder.join("checkpoints/last/model.safetensors");
+    let made = fs::metadata(&state).unwrap().modified().unwrap();
+    place.run("maskdistill-cifar10", &[&teacher, seed], "second", false).unwrap();
+    assert_eq!(kept().len(), 1);
+    assert_eq!(fs::metadata(&state).unwrap().modified().unwrap(), made);
+    // Other settings make another teacher.
+    let other = teacher.replace("train.epochs=1", "train.epochs=2");
+    place.run("maskdistill-cifar10", &[&other], "third", false).unwrap();
+    assert_eq!(kept().len(), 2);
+}
+
+#[test]
+fn teachers_that_cannot_teach_are_refused_and_leave_no_run() {
+    let place = Place::new();
+    let absent = place.refusal("dbot-cifar10", &["teacher.kind=folder", "teacher.model=absent"]);
+    assert!(absent.contains("teacher.model absent is no model folder"), "{absent}");
+    let unknown = place.refusal("maskdistill-cifar10", &["teacher.recipe=mae-cifar"]);
+    assert!(unknown.contains("did you mean mae-cifar10"), "{unknown}");
+    let nested = place
+        .refusal("dbot-cifar10", &["teacher.kind=recipe", "teacher.recipe=maskdistill-cifar10"]);
+    assert!(nested.contains("teacher.kind=folder"), "{nested}");
+    assert!(!place.path("refused").exists());
+
+    place.run("dbot-cifar10", &[], "teacher", false).unwrap();
+    let model = format!("teacher.model={}", place.path("teacher/checkpoints/last").display());
+    let set = ["teacher.kind=folder", &model, "teacher.image_size=12"];
+    let grid = place.refusal("dbot-cifar10", &set);
+    assert!(grid.contains("6 × 6") && grid.contains("teacher.image_size"), "{grid}");
+}
