@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use bauta_backbones::checkpoint::write_whole;
-use bauta_backbones::{ImageEncoder, ImageNormalization, ModelFolder};
+use bauta_backbones::{ImageEncoder, ImageNormalization, ModelConfig, ModelFolder};
 use bauta_data::{DatasetName, LoaderConfig};
 use bauta_recipe::{Eval, Features, Protocol, nearest};
 use serde::Serialize;
@@ -118,7 +118,7 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<Evaluated> {
     let (device, threads) = (choose_device(Default::default())?, choose_threads(arguments.threads));
     let [height, width] = match arguments.image_size.as_deref() {
         Some(&[height, width]) => [height, width],
-        _ => image_size(*data, &splits, own_size)?,
+        _ => image_size(*data, &splits, folder.config())?,
     };
     let (normalization, normalized_by) = normalization(model, &splits, device)?;
     let image_size = Some([height, width]);
@@ -208,13 +208,18 @@ fn check_labels(data: DatasetName, splits: &Splits, limits: [Option<usize>; 2]) 
     Ok(())
 }
 
-/// The data's own size, where all images have one; else that of the model.
-fn image_size(data: DatasetName, splits: &Splits, own: [usize; 2]) -> Result<[usize; 2]> {
+/// The data's own size, where all images have one and it is whole patches; else that of
+/// the model.
+fn image_size(data: DatasetName, splits: &Splits, model: &ModelConfig) -> Result<[usize; 2]> {
+    let own = model.image_size();
     if data.package().is_some() {
         let image = splits.train.image(0)?;
-        return Ok([image.height(), image.width()]);
+        let size = [image.height(), image.width()];
+        if size.iter().zip(model.patch_size()).all(|(&side, patch)| side.is_multiple_of(patch)) {
+            return Ok(size);
+        }
     }
-    tracing::info!("images of any size are brought to the model's own, {} × {}", own[0], own[1]);
+    tracing::info!("images are brought to the model's own size, {} × {}", own[0], own[1]);
     Ok(own)
 }
 

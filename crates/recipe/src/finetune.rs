@@ -62,7 +62,7 @@ impl Default for FineTune {
         Self {
             epochs: 5,
             batch_size: 128,
-            base_lr: 2e-3,
+            base_lr: 4e-3,
             min_lr: 1e-6,
             warmup_epochs: 0.5,
             weight_decay: 0.05,

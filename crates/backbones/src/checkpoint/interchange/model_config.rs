@@ -56,6 +56,17 @@ impl ModelConfig {
         [sides.height(), sides.width()]
     }
 
+    /// Height and width of a patch in pixels.
+    pub fn patch_size(&self) -> [usize; 2] {
+        let sides: Sides = match self {
+            Self::VitMae(config) => config.patch_size,
+            Self::Vit(config) => config.patch_size,
+            Self::Beit(config) => config.patch_size,
+            Self::Clip(config) => config.patch_size,
+        };
+        [sides.height(), sides.width()]
+    }
+
     /// Reads a `config.json`.
     pub(super) fn read(path: &Path) -> Result<Self, ModelError> {
         let text = fs::read_to_string(path)
