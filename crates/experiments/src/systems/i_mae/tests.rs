@@ -22,7 +22,7 @@ struct Images {
 }
 
 impl Images {
-    fn new(labelled: bool) -> Arc<dyn Source> {
+    fn source(labelled: bool) -> Arc<dyn Source> {
         let pixels = (0..60 * 192).map(|i| ((i * 2_654_435_761_usize) >> 7) as u8).collect();
         let labels = (0..60).map(|i| i % 2).collect();
         let classes = ["even", "odd"].map(str::to_owned).to_vec();
@@ -73,7 +73,7 @@ fn recipe(name: &str, set: &[&str]) -> Recipe {
 }
 
 fn build<S: ImageSystem>(recipe: &Recipe, labelled: bool, teacher: Option<&Path>) -> Result<S> {
-    let images = &Images::new(labelled);
+    let images = &Images::source(labelled);
     let (statistics, device) = (images.statistics(), Device::Cpu);
     S::new(&Ingredients { recipe, statistics, images, device, teacher, stage: 0 })
 }
@@ -100,7 +100,7 @@ fn weights(parameters: &Parameters) -> HashMap<String, Tensor> {
 
 fn loader(batch_size: usize) -> Loader {
     let config = LoaderConfig { threads: 1, ..LoaderConfig::new(batch_size, 8, 8) };
-    Loader::new(Images::new(true), bauta_data::Augment::default(), config).unwrap()
+    Loader::new(Images::source(true), bauta_data::Augment::default(), config).unwrap()
 }
 
 /// Trains a few steps and gives their losses.

@@ -11,7 +11,7 @@ fn without_distillation_and_at_random_weights_nobody_teaches() {
     // The baseline at random weights is random though training begins with the teacher's.
     let (_scratch, teacher) = scratch_with_teacher(&[]);
     let recipe = recipe("i-mae-cifar10", &[]);
-    let images = &Images::new(true);
+    let images = &Images::source(true);
     let ingredients = Ingredients {
         recipe: &recipe,
         statistics: images.statistics(),
