@@ -1,5 +1,7 @@
 //! What must hold of teachers and their targets, whatever network teaches.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 use bauta_backbones::{
     ImageEncoder, ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices,
     VisionTransformer, VitConfig,
