@@ -23,7 +23,7 @@ use crate::systems::{MaskedBatch, pixels};
 pub const SHARES: [f64; 5] = [0.1, 0.2, 0.3, 0.4, 0.5];
 
 /// Pairs that the linear map is fitted on, and pairs that judge it.
-const PAIRS: [usize; 2] = [4000, 2000];
+const PAIRS: [usize; 2] = [2000, 1000];
 
 /// Pairs of images and the masks of their mixtures.
 pub struct Pairs {
