@@ -9,6 +9,8 @@ mod config;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+
 use bauta_masking::Grid;
 use tch::Tensor;
 
@@ -32,9 +34,31 @@ pub struct BeitEncoder {
     cls_token: Tensor,
     mask_token: Tensor,
     patch_embed: PatchEmbed,
-    rel_pos_bias: RelativePositionBias,
+    rel_pos_bias: Biases,
     blocks: Vec<BeitBlock>,
     norm: Option<LayerNorm>,
+}
+
+/// Whose the relative biases are.
+#[derive(Debug)]
+enum Biases {
+    /// One table for all blocks, as in pre-training.
+    Shared(RelativePositionBias),
+    /// A table a block, as in fine-tuning.
+    OfBlocks(Vec<RelativePositionBias>),
+}
+
+impl Biases {
+    /// The biases of every block, [1, heads, 1 + L, 1 + L]; those that are one are computed once.
+    fn forward(&self, depth: usize) -> Vec<Tensor> {
+        match self {
+            Self::Shared(table) => {
+                let bias = table.forward();
+                (0..depth).map(|_| bias.shallow_clone()).collect()
+            }
+            Self::OfBlocks(tables) => tables.iter().map(RelativePositionBias::forward).collect(),
+        }
+    }
 }
 
 impl BeitEncoder {
@@ -57,6 +81,48 @@ impl BeitEncoder {
     /// As [`Self::new`].
     pub fn without_norm(mut scope: Scope<'_>, config: &BeitConfig) -> Result<Self, ModelError> {
         let grid = config.grid()?;
+        let table = RelativePositionBias::new(scope.sub("rel_pos_bias"), grid, config.heads);
+        Self::biased(scope, config, Biases::Shared(table))
+    }
+
+    /// The same with a table of biases for each block, `blocks.i.attn.relative_position_bias_table`,
+    /// as fine-tuning wants it; [`Self::expand_shared_bias`] fills them.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_biases_of_blocks(
+        mut scope: Scope<'_>,
+        config: &BeitConfig,
+    ) -> Result<Self, ModelError> {
+        let grid = config.grid()?;
+        let tables = (0..config.depth).map(|i| {
+            let mut block = scope.sub(format_args!("blocks.{i}"));
+            RelativePositionBias::new(block.sub("attn"), grid, config.heads)
+        });
+        let tables = Biases::OfBlocks(tables.collect());
+        let mut encoder = Self::biased(scope.again(), config, tables)?;
+        encoder.norm = Some(LayerNorm::new(scope.sub("norm"), config.dim, config.layer_norm_eps));
+        Ok(encoder)
+    }
+
+    /// Copies the shared table of pre-trained weights into each of `depth` blocks, so that
+    /// they fit [`Self::with_biases_of_blocks`]; weights without one stay as they are.
+    pub fn expand_shared_bias(weights: &mut HashMap<String, Tensor>, depth: usize) {
+        let Some(table) = weights.remove("rel_pos_bias.relative_position_bias_table") else {
+            return;
+        };
+        weights.extend(
+            (0..depth)
+                .map(|i| (format!("blocks.{i}.attn.relative_position_bias_table"), table.copy())),
+        );
+    }
+
+    fn biased(
+        mut scope: Scope<'_>,
+        config: &BeitConfig,
+        rel_pos_bias: Biases,
+    ) -> Result<Self, ModelError> {
+        let grid = config.grid()?;
         if config.channels == 0 {
             return Err(ModelError::Config("images need at least one channel".into()));
         }
@@ -76,7 +142,7 @@ impl BeitEncoder {
             cls_token: scope.add("cls_token", &token, Self::INIT),
             mask_token: scope.add("mask_token", &token, Self::INIT),
             patch_embed,
-            rel_pos_bias: RelativePositionBias::new(scope.sub("rel_pos_bias"), grid, config.heads),
+            rel_pos_bias,
             blocks: (0..config.depth)
                 .map(|i| BeitBlock::new(scope.sub(format_args!("blocks.{i}")), config, i))
                 .collect(),
@@ -177,10 +243,11 @@ impl BeitEncoder {
         let Some((last, before)) = self.blocks.split_last() else {
             return Err(no_attention());
         };
-        let bias = self.rel_pos_bias.forward();
+        let biases = self.rel_pos_bias.forward(self.blocks.len());
         let x = self.with_class_token(&self.patch_embed.forward_all(images)?);
-        let x = before.iter().fold(x, |x, block| block.forward(&x, &bias, None));
-        Ok(last.attention_map(&x, &bias))
+        let x =
+            before.iter().zip(&biases).fold(x, |x, (block, bias)| block.forward(&x, bias, None));
+        Ok(last.attention_map(&x, &biases[before.len()]))
     }
 
     /// Encodes all tokens and gives those that chosen blocks put out, before the final
@@ -194,10 +261,10 @@ impl BeitEncoder {
         images: &Tensor,
         blocks: &[usize],
     ) -> Result<Vec<Tensor>, ModelError> {
-        let bias = self.rel_pos_bias.forward();
+        let biases = self.rel_pos_bias.forward(self.blocks.len());
         let x = self.with_class_token(&self.patch_embed.forward_all(images)?);
         outputs_of_blocks(x, self.blocks.len(), blocks, |place, x| {
-            self.blocks[place].forward(x, &bias, None)
+            self.blocks[place].forward(x, &biases[place], None)
         })
     }
 
@@ -208,11 +275,11 @@ impl BeitEncoder {
     }
 
     fn through_blocks(&self, tokens: &Tensor, drop: Option<&DropPath>) -> Tensor {
-        let bias = self.rel_pos_bias.forward();
+        let biases = self.rel_pos_bias.forward(self.blocks.len());
         let x = self.with_class_token(tokens);
         self.blocks.iter().enumerate().fold(x, |x, (place, block)| {
             let factors = drop.and_then(|drop| drop.of_block(place));
-            block.forward(&x, &bias, factors.as_ref())
+            block.forward(&x, &biases[place], factors.as_ref())
         })
     }
 }

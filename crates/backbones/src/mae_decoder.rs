@@ -215,6 +215,23 @@ mod tests {
     }
 
     #[test]
+    fn with_the_class_token_the_masked_are_the_same() {
+        let case = case();
+        let latent = case.encoder.forward_visible(&case.images, &case.indices).unwrap();
+        let masked = case.decoder.predict_masked(&latent, &case.indices).unwrap();
+        let both = case.decoder.predict_masked_and_class(&latent, &case.indices, None).unwrap();
+        assert_eq!(both.size()[1], 1 + masked.size()[1]);
+        assert!(distance(&both.narrow(1, 1, masked.size()[1]), &masked) < 1e-6);
+        // Skipping nothing is no change; skipping every branch is one.
+        let kept = DropPath::new(&[1.0; 8], 2, 2, Device::Cpu);
+        let kept = case.decoder.predict_masked_and_class(&latent, &case.indices, Some(&kept));
+        assert_eq!(kept.unwrap(), both);
+        let skipped = DropPath::new(&[0.0; 8], 2, 2, Device::Cpu);
+        let skipped = case.decoder.predict_masked_and_class(&latent, &case.indices, Some(&skipped));
+        assert!(distance(&skipped.unwrap(), &both) > 1e-3);
+    }
+
+    #[test]
     fn a_latent_of_another_plan_is_refused() {
         let case = case();
         let latent = Tensor::zeros([2, 5, 32], (Kind::Float, Device::Cpu));

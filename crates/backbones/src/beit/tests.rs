@@ -169,7 +169,7 @@ fn attention_is_its_definition_and_the_kernel_that() {
     let split = |x: Tensor| x.view([2, 7, 2, 8]).transpose(1, 2);
     let (query, key) = (split(third(0) + get("blocks.0.attn.q_bias")), split(third(1)));
     let scores = (query * 8_f64.powf(-0.5)).matmul(&key.transpose(2, 3));
-    let wanted = (scores + encoder.rel_pos_bias.forward()).softmax(-1, Kind::Float);
+    let wanted = (scores + &encoder.rel_pos_bias.forward(2)[1]).softmax(-1, Kind::Float);
     assert!(largest(&(&map - &wanted)) < 1e-5);
     // And what attention gives is those probabilities of the values, projected.
     let value = split(third(2) + get("blocks.0.attn.v_bias"));
@@ -240,4 +240,37 @@ fn impossible_sizes_are_refused_with_their_values() {
     let message = refuse(BeitConfig { heads: 3, ..nano.clone() });
     assert_eq!(message, "model.heads 3 does not divide model.dim 128");
     assert!(refuse(BeitConfig { channels: 0, ..nano }).contains("at least one channel"));
+}
+
+#[test]
+fn a_shared_table_copied_into_every_block_gives_the_same() {
+    let (parameters, encoder) = encoder(|config| config);
+    let mut weights: HashMap<String, Tensor> =
+        parameters.iter().map(|p| (p.name.clone(), p.tensor.detach())).collect();
+    BeitEncoder::expand_shared_bias(&mut weights, 2);
+    let mut expanded = Parameters::new(1, Device::Cpu);
+    let tuned = BeitEncoder::with_biases_of_blocks(expanded.root(), encoder.config()).unwrap();
+    expanded.assign(&weights).unwrap();
+    let images = Tensor::randn([2, 3, 8, 12], FLOAT);
+    assert_eq!(tuned.forward_all(&images).unwrap(), encoder.forward_all(&images).unwrap());
+    assert_eq!(tuned.last_attention(&images).unwrap(), encoder.last_attention(&images).unwrap());
+    // From here on each block may go its own way.
+    let table = &expanded.get("blocks.0.attn.relative_position_bias_table").unwrap().tensor;
+    let _ = tch::no_grad(|| table.shallow_clone().g_mul_scalar_(2.0));
+    assert!(
+        largest(&(tuned.forward_all(&images).unwrap() - encoder.forward_all(&images).unwrap()))
+            > 1e-4
+    );
+}
+
+#[test]
+fn a_head_on_gathered_rows_is_the_gathered_head_on_all() {
+    let (_parameters, encoder) = encoder(|config| config);
+    let mut above = Parameters::new(2, Device::Cpu);
+    let head = Linear::new(above.root().sub("lm_head"), 16, 5, true);
+    let images = Tensor::randn([2, 3, 8, 12], FLOAT);
+    let tokens = encoder.forward_masked(&images, &plan(), None).unwrap().narrow(1, 1, 6);
+    let gathered = head.forward(&plan().gather_masked(&tokens));
+    let all = plan().gather_masked(&head.forward(&tokens));
+    assert!(largest(&(gathered - all)) < 1e-5);
 }

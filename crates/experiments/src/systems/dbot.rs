@@ -5,6 +5,9 @@
 //! stage the student becomes the teacher, and a new student begins. Equations and
 //! deviations: `docs/systems/dbot.md`.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use anyhow::{Context, Result};

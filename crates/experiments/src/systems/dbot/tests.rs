@@ -1,0 +1,116 @@
+//! Beginnings of stages: who shares weights with whom, and who does not.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bauta_backbones::checkpoint::write_whole;
+use bauta_backbones::{ImageEncoder, ModelFolder};
+use bauta_data::{Augment, InMemory, LoaderConfig, Source, Statistics};
+use bauta_recipe::{Layers, Recipe};
+use tch::Device;
+
+use super::*;
+
+const SMALL: [&str; 8] = [
+    "data.image_size=8",
+    "model.patch_size=2",
+    "model.dim=16",
+    "model.depth=2",
+    "model.heads=2",
+    "decoder.dim=8",
+    "decoder.heads=2",
+    "data.augment={ crop = \"none\" }",
+];
+
+fn images() -> Arc<dyn Source> {
+    let pixels = (0..60 * 192).map(|i| ((i * 2_654_435_761_usize) >> 7) as u8).collect();
+    let (labels, classes) = (vec![0; 60], vec!["only".to_owned()]);
+    Arc::new(InMemory::new("t", [8, 8, 3], pixels, labels, classes, Statistics::CIFAR10).unwrap())
+}
+
+fn recipe(set: &[&str]) -> Recipe {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/dbot-cifar10.toml");
+    let set = SMALL.iter().chain(set).map(|&text| text.to_owned()).collect();
+    Recipe::load(&path, &Layers { quick: false, set }).unwrap()
+}
+
+fn stage(recipe: &Recipe, stage: u32, teacher: Option<&Path>) -> DBot {
+    let images = &images();
+    let (statistics, device) = (images.statistics(), Device::Cpu);
+    DBot::new(&Ingredients { recipe, statistics, images, device, teacher, stage }).unwrap()
+}
+
+fn keep(student: &DBot, folder: &Path) -> PathBuf {
+    student.parameters().save(&folder.join("model.safetensors")).unwrap();
+    let text = serde_json::to_vec(&student.config()).unwrap();
+    write_whole(&folder.join("config.json"), &text).unwrap();
+    folder.to_owned()
+}
+
+fn batch() -> DroppingBatch {
+    let loader = Loader::new(images(), Augment::default(), LoaderConfig::new(4, 8, 8)).unwrap();
+    let prepare = stage(&recipe(&["model.drop_path=0.5"]), 0, None).preparation(&loader);
+    loader.batches(0..1, prepare).next().unwrap().unwrap()
+}
+
+fn largest(x: &Tensor) -> f64 {
+    x.abs().max().double_value(&[])
+}
+
+#[test]
+fn the_random_teacher_is_the_students_own_beginning() {
+    let system = stage(&recipe(&[]), 0, None);
+    let pixels = pixels(&batch().masked.batch);
+    let taught = system.target.teacher().features(&pixels).unwrap();
+    let own = system.encoder.raw_tokens(&system.normalization.normalize(&pixels)).unwrap();
+    assert_eq!(taught, own.detach());
+    // Without blocks there are the embedding and the positions alone.
+    let shallow = stage(&recipe(&["teacher.depth=0"]), 0, None);
+    assert!(largest(&(shallow.target.teacher().features(&pixels).unwrap() - taught)) > 1e-3);
+}
+
+#[test]
+fn a_new_student_shares_nothing_with_its_teacher_which_is_the_old_one() {
+    let scratch = tempfile::tempdir().unwrap();
+    let recipe = recipe(&[]);
+    let old = stage(&recipe, 0, None);
+    // A trained student is another than the one that began.
+    tch::no_grad(|| {
+        for parameter in old.parameters().trainable() {
+            let _ = parameter.tensor.shallow_clone().g_add_scalar_(0.01);
+        }
+    });
+    let teacher = keep(&old, scratch.path());
+    let new = stage(&recipe, 1, Some(&teacher));
+    for parameter in new.parameters().trainable() {
+        let before = &old.parameters().get(&parameter.name).unwrap().tensor;
+        assert!(largest(&(&parameter.tensor - before)) > 0.0, "{}", parameter.name);
+    }
+    let pixels = pixels(&batch().masked.batch);
+    let taught = new.target.teacher().features(&pixels).unwrap();
+    let images = old.normalization.normalize(&pixels);
+    assert!(largest(&(taught - old.encoder.raw_tokens(&images).unwrap())) < 1e-6);
+
+    // A step leaves the teacher's file, and what it teaches, as they were.
+    let wanted = new.target.teacher().features(&pixels).unwrap();
+    new.loss(&batch()).unwrap().backward();
+    assert_eq!(new.target.teacher().features(&pixels).unwrap(), wanted);
+    let (folder, _) = ModelFolder::read(&teacher).unwrap().encoder(Device::Cpu, None).unwrap();
+    assert!(folder.get("norm.weight").is_some());
+}
+
+#[test]
+fn only_hidden_patches_and_the_class_token_are_learnt_from() {
+    let system = stage(&recipe(&[]), 0, None);
+    let batch = batch();
+    let loss = system.loss(&batch).unwrap();
+    assert!((loss.double_value(&[]) - 0.3).abs() < 0.25, "{}", loss.double_value(&[]));
+    loss.backward();
+    let gradient = |name: &str| system.parameters().get(name).unwrap().tensor.grad();
+    assert!(largest(&gradient("cls_token")) > 0.0);
+    assert!(largest(&gradient("decoder_pred.weight")) > 0.0);
+
+    // Branches that samples skip are part of the loss where the recipe wants it.
+    let dropping = stage(&recipe(&["model.drop_path=0.5"]), 0, None);
+    assert!(largest(&(dropping.loss(&batch).unwrap() - system.loss(&batch).unwrap())) > 1e-6);
+}
