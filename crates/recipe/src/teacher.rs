@@ -1,10 +1,12 @@
 //! What a recipe may say of distillation: the `teacher`, `target.features` and `stages`
 //! tables (the slots of MaskDistill's unified view, and dBOT's stages).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Place, RecipeError};
+use crate::load::Layers;
 use crate::schema::{Recipe, System, TargetKind};
 use crate::validate::{Violation, at_least_one, ensure, positive};
 
@@ -189,6 +191,26 @@ impl Recipe {
 }
 
 impl Teacher {
+    /// The recipe that trains it, by its name in `recipes` or its path, with its overrides.
+    ///
+    /// # Errors
+    /// [`RecipeError`] when there is none of that name, it is not valid, or its own teacher
+    /// would have to be trained first.
+    pub fn recipe(&self, recipes: &Path) -> Result<Option<Recipe>, RecipeError> {
+        let Some(name) = &self.recipe else { return Ok(None) };
+        let path = crate::find(recipes, name)?;
+        let recipe = Recipe::load(&path, &Layers { quick: false, set: self.set.clone() })?;
+        let nested = recipe.teacher.as_ref().is_some_and(|own| own.kind == TeacherKind::Recipe);
+        if nested {
+            let message = format!(
+                "teacher.recipe {name} has itself a teacher that a recipe trains; run it first, \
+                 then name its checkpoint with teacher.kind=folder and teacher.model=DIR"
+            );
+            return Err(RecipeError::Invalid { place: Place::File(path.into()), message });
+        }
+        Ok(Some(recipe))
+    }
+
     /// Forgets what another kind of teacher would read, so that `teacher.kind` alone can be
     /// overridden.
     pub(crate) fn keep_own(&mut self) {
