@@ -121,6 +121,9 @@ fn page(
                     (row("evaluation", &format!("{:.1} min", summary.eval_seconds / 60.0)))
                     (row("device", &format!("{}, {} threads, {}", summary.device, summary.threads, summary.precision)))
                     (row("seed", &summary.seed.to_string()))
+                    @if let Some(teacher) = &summary.teacher {
+                        (row("teacher", &format!("{}, SHA-256 {}…", teacher.path.display(), &teacher.sha256[..12])))
+                    }
                 }
                 h2 { "Curves" }
                 @for curve in curves {

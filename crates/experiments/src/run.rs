@@ -13,7 +13,7 @@ use bauta_train::{Checkpoints, Outcome, Stage, TrainConfig, fit};
 use crate::evaluation::{self, Evaluation, evaluate};
 use crate::prepared::{Prepared, device_name};
 use crate::progress::TrainingProgress;
-use crate::summary::{Summary, Training};
+use crate::summary::{Summary, Teacher, Training};
 use crate::systems::{ImageSystem, Measuring, with_system};
 use crate::{finetuning, pictures, report, teacher};
 
@@ -116,6 +116,7 @@ impl Run<'_> {
             device: device_name(self.prepared.device),
             threads: self.prepared.threads,
             precision: recipe.train.precision.name().to_owned(),
+            teacher: self.prepared.teacher.as_deref().map(Teacher::of).transpose()?,
             train: Training {
                 steps: outcome.progress.step,
                 samples,

@@ -1,11 +1,13 @@
 //! `summary.json`: the result of a run, for programs.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use bauta_backbones::checkpoint::write_whole;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// What a run was and what came of it. All fractions lie in [0, 1].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +26,9 @@ pub struct Summary {
     pub threads: usize,
     /// Arithmetic of matrix products.
     pub precision: String,
+    /// The network that taught, where it was read from a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<Teacher>,
     /// The training.
     pub train: Training,
     /// Metrics of the trained model, on the test split.
@@ -32,6 +37,28 @@ pub struct Summary {
     pub baseline: BTreeMap<String, f64>,
     /// Seconds spent on evaluating model and baselines.
     pub eval_seconds: f64,
+}
+
+/// The weights that a run was taught by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Teacher {
+    /// The model folder or file.
+    pub path: PathBuf,
+    /// SHA-256 of the weights.
+    pub sha256: String,
+}
+
+impl Teacher {
+    /// Reads the weights at `path` once more.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn of(path: &Path) -> Result<Self> {
+        let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
+        let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { path: path.to_owned(), sha256 })
+    }
 }
 
 /// The training part of a [`Summary`].
@@ -73,7 +100,7 @@ impl Summary {
     /// # Errors
     /// When the file is missing or no summary.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read(path)
+        let text = fs::read(path)
             .with_context(|| format!("cannot read {}: is the run finished?", path.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("{}: no summary", path.display()))
     }

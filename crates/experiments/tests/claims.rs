@@ -103,6 +103,7 @@ fn summary(cell: &Cell) -> Summary {
         parameters: 100,
     };
     Summary {
+        teacher: None,
         recipe: "mae-cifar10".to_owned(),
         system: "mae".to_owned(),
         seed: cell.seed,
