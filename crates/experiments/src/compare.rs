@@ -131,7 +131,9 @@ fn read(folder: &Path) -> Result<Run> {
 fn flatten(prefix: &str, value: &toml::Value, keys: &mut BTreeMap<String, String>) {
     match value {
         toml::Value::Table(table) => {
-            for (key, value) in table {
+            // What a recipe says about itself is prose, and its system is told with the machine.
+            let told = |key: &String| prefix.is_empty() && (key == "about" || key == "system");
+            for (key, value) in table.iter().filter(|(key, _)| !told(key)) {
                 let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
                 flatten(&key, value, keys);
             }
