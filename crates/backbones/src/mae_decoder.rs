@@ -79,8 +79,8 @@ impl MaeDecoder {
         grid: Grid,
     ) -> Result<Self, ModelError> {
         Ok(Self {
-            embed: Linear::new(scope.sub("decoder_embed"), config.encoder_dim, config.dim, true),
             body: DecoderBody::new(scope.again(), config, grid)?,
+            embed: Linear::new(scope.sub("decoder_embed"), config.encoder_dim, config.dim, true),
             config: config.clone(),
         })
     }
