@@ -269,10 +269,10 @@ mod tests {
 
     #[test]
     fn separable_tokens_are_found_so() {
-        // Each source keeps to its own half of a mixture's values.
+        // Each source keeps to its own half of a mixture's values, until they are turned.
         let positions = positions(200);
         let halves = |s: &Tensor, m: &Tensor| Tensor::cat(&[s, m], 2);
-        let turn = Tensor::randn([8, 8], CPU);
+        let (turn, _) = Tensor::linalg_qr(&Tensor::randn([8, 8], CPU), "reduced");
         let draw = || {
             let [s, m] = [(); 2].map(|()| Tensor::randn([200, 8, 4], CPU));
             let mixed = halves(&(&s * 0.1), &m).matmul(&turn);
