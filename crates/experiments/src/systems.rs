@@ -12,12 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail};
 use bauta_backbones::{
-    Flops, ImageEncoder, ImageNormalization, TokenIndices, class_token, mean_of_patches,
+    Flops, ImageEncoder, ImageNormalization, TokenIndices, VitConfig, class_token, mean_of_patches,
 };
 use bauta_data::{Batch, Loader, LoaderConfig, Source, Statistics};
 use bauta_eval::Picture;
-use bauta_masking::{MaskPlan, MaskStrategy};
-use bauta_recipe::{Features, Recipe};
+use bauta_masking::{Grid, MaskPlan, MaskStrategy};
+use bauta_recipe::{Features, Recipe, TargetKind};
+use bauta_targets::PixelTarget;
 use bauta_train::Objective;
 use tch::{Device, Tensor};
 
@@ -70,6 +71,41 @@ impl<S> Measuring<'_, S> {
             bail!("stopped while evaluating; go on with the same command and --resume");
         }
         Ok(())
+    }
+}
+
+impl Ingredients<'_> {
+    /// Images normalised by the data set's own statistics.
+    ///
+    /// # Errors
+    /// When a deviation is not positive.
+    pub fn normalization(&self) -> Result<ImageNormalization> {
+        Ok(ImageNormalization::new(self.statistics.mean, self.statistics.std, self.device)?)
+    }
+
+    /// The sizes of a ViT that the recipe's `model` table names.
+    pub fn vit_config(&self) -> VitConfig {
+        let (image, model) = (self.recipe.data.image_size, &self.recipe.model);
+        VitConfig {
+            image_height: image.height(),
+            image_width: image.width(),
+            channels: self.statistics.mean.len(),
+            mlp_dim: (model.mlp_ratio * model.dim as f64) as usize,
+            ..VitConfig::new(0, model.patch_size, model.dim, model.depth, model.heads)
+        }
+    }
+
+    /// The pixels that the recipe's `target` table names, of images on this grid.
+    ///
+    /// # Errors
+    /// When it names a teacher's features.
+    pub fn pixel_target(&self, grid: Grid) -> Result<PixelTarget> {
+        let channels = self.statistics.mean.len();
+        match self.recipe.target.kind {
+            TargetKind::Pixels => Ok(PixelTarget::raw(grid, channels)),
+            TargetKind::NormalizedPixels => Ok(PixelTarget::normalized(grid, channels)),
+            TargetKind::Features => bail!("{} predicts pixels", self.recipe.system.name()),
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use bauta_targets::FeatureTarget;
 use bauta_train::{Objective, TrainError};
 use tch::Tensor;
 
-use super::distillation::{DroppingBatch, Skipping, feature_target, normalization, vit_config};
+use super::distillation::{DroppingBatch, Skipping, feature_target};
 use super::{ImageSystem, Ingredients, Preparation, pixels, whole_image_features};
 
 /// One stage: a student, its decoder, and the teacher's target.
@@ -43,7 +43,7 @@ impl ImageSystem for DBot {
     fn new(ingredients: &Ingredients<'_>) -> Result<Self> {
         let Ingredients { recipe, device, stage, .. } = *ingredients;
         let decoder = recipe.decoder.as_ref().context("dBOT's student has a decoder")?;
-        let encoder_config = vit_config(ingredients);
+        let encoder_config = ingredients.vit_config();
 
         // Each stage draws its student anew; the first one's start is the random teacher.
         let mut parameters = Parameters::drawn(recipe.seed, u64::from(stage), device);
@@ -56,7 +56,7 @@ impl ImageSystem for DBot {
             MaeDecoderConfig::new(dim, decoder.dim, decoder.depth, decoder.heads, outputs);
         let decoder = MaeDecoder::new(parameters.root(), &decoder_config, grid)?;
         Ok(Self {
-            normalization: normalization(ingredients)?,
+            normalization: ingredients.normalization()?,
             strategy: Arc::from(recipe.mask.strategy.build(grid, recipe.mask.ratio)?),
             skipping: Skipping {
                 rate: recipe.model.drop_path,

@@ -32,7 +32,7 @@ pub fn feature_target(ingredients: &Ingredients<'_>, grid: Grid) -> Result<Featu
         // Later stages are taught by the student of the stage before.
         _ if ingredients.stage > 0 => Box::new(of_folder(ingredients, table, grid)?),
         TeacherKind::Pixels => {
-            let (patch, normalization) = (recipe.model.patch_size, normalization(ingredients)?);
+            let (patch, normalization) = (recipe.model.patch_size, ingredients.normalization()?);
             Box::new(PixelTeacher::new(grid, patch, normalization))
         }
         TeacherKind::Random => Box::new(random(ingredients, table, grid)?),
@@ -53,37 +53,19 @@ pub fn feature_target(ingredients: &Ingredients<'_>, grid: Grid) -> Result<Featu
     Ok(FeatureTarget::new(teacher, normalization, loss))
 }
 
-/// Images normalised by the data set's own statistics.
-pub fn normalization(ingredients: &Ingredients<'_>) -> Result<ImageNormalization> {
-    let statistics = ingredients.statistics;
-    Ok(ImageNormalization::new(statistics.mean, statistics.std, ingredients.device)?)
-}
-
-/// The sizes of a ViT that the recipe's `model` table names.
-pub fn vit_config(ingredients: &Ingredients<'_>) -> VitConfig {
-    let (image, model) = (ingredients.recipe.data.image_size, &ingredients.recipe.model);
-    VitConfig {
-        image_height: image.height(),
-        image_width: image.width(),
-        channels: ingredients.statistics.mean.len(),
-        mlp_dim: (model.mlp_ratio * model.dim as f64) as usize,
-        ..VitConfig::new(0, model.patch_size, model.dim, model.depth, model.heads)
-    }
-}
-
 /// The student's own initial encoder: parameters start by seed and name (dBOT §3.1).
 fn random(
     ingredients: &Ingredients<'_>,
     table: &TeacherTable,
     grid: Grid,
 ) -> Result<EncoderTeacher> {
-    let config = vit_config(ingredients);
+    let config = ingredients.vit_config();
     let config = VitConfig { depth: table.depth.unwrap_or(config.depth), ..config };
     let mut parameters = Parameters::new(ingredients.recipe.seed, ingredients.device);
     let encoder = VisionTransformer::new(parameters.root(), &config)?;
     parameters.train_only(|_| false);
     let encoder = Box::new(encoder);
-    Ok(EncoderTeacher::new(encoder, normalization(ingredients)?, table.final_norm, grid)?)
+    Ok(EncoderTeacher::new(encoder, ingredients.normalization()?, table.final_norm, grid)?)
 }
 
 /// The encoder of a model folder, at the image size that gives it the student's grid.
@@ -101,7 +83,7 @@ fn of_folder(
         Some(said) => {
             ImageNormalization::new(&said.image_mean, &said.image_std, ingredients.device)?
         }
-        None => normalization(ingredients)?,
+        None => ingredients.normalization()?,
     };
     EncoderTeacher::new(encoder, normalization, table.final_norm, grid).with_context(teacher)
 }

@@ -14,15 +14,15 @@ mod tests;
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use bauta_backbones::{
     DisentanglingDecoder, Flops, ImageNormalization, MaeDecoderConfig, Parameters, TokenIndices,
-    VisionTransformer, VitConfig, VitMaeConfig,
+    VisionTransformer, VitMaeConfig,
 };
 use bauta_data::{Batch, DataError, Loader, PartnerSampler};
 use bauta_eval::Picture;
 use bauta_masking::{MaskPlan, MaskStrategy, Purpose, StreamKey};
-use bauta_recipe::{Branches, Features, Mixture, MixtureInit, TargetKind, TeacherInput};
+use bauta_recipe::{Branches, Features, Mixture, MixtureInit, TeacherInput};
 use bauta_targets::{PixelTarget, TargetError, by_weight, latent_loss, mix, two_way_loss};
 use bauta_train::{Objective, TrainError};
 use tch::Tensor;
@@ -65,21 +65,15 @@ fn draw_lambda(seed: u64, step: u64) -> f64 {
 
 impl IMae {
     fn begin(ingredients: &Ingredients<'_>, init: MixtureInit) -> Result<Self> {
-        let Ingredients { recipe, statistics, device, images, teacher, .. } = *ingredients;
+        let Ingredients { recipe, device, images, teacher, .. } = *ingredients;
         let mixture = recipe.mixture.clone().context("i-MAE has a [mixture]")?;
         let decoder = recipe.decoder.as_ref().context("i-MAE has a [decoder]")?;
         let partners = PartnerSampler::new(&**images, mixture.same_class, recipe.seed)?;
-        let (image, model) = (recipe.data.image_size, &recipe.model);
+        let model = &recipe.model;
         let mut parameters = Parameters::new(recipe.seed, device);
-        let normalization = ImageNormalization::new(statistics.mean, statistics.std, device)?;
+        let normalization = ingredients.normalization()?;
 
-        let encoder_config = VitConfig {
-            image_height: image.height(),
-            image_width: image.width(),
-            channels: normalization.channels(),
-            mlp_dim: (model.mlp_ratio * model.dim as f64) as usize,
-            ..VitConfig::new(0, model.patch_size, model.dim, model.depth, model.heads)
-        };
+        let encoder_config = ingredients.vit_config();
         let encoder = VisionTransformer::new(parameters.root(), &encoder_config)?;
         let grid = encoder.grid();
 
@@ -91,11 +85,7 @@ impl IMae {
             Branches::Double => DisentanglingDecoder::double,
         };
         let decoder = build(parameters.root(), &decoder_config, grid)?;
-        let target = match recipe.target.kind {
-            TargetKind::Pixels => PixelTarget::raw(grid, encoder_config.channels),
-            TargetKind::NormalizedPixels => PixelTarget::normalized(grid, encoder_config.channels),
-            TargetKind::Features => bail!("i-MAE predicts pixels"),
-        };
+        let target = ingredients.pixel_target(grid)?;
         let normalized = target.is_normalized();
         let ratio = recipe.mask.ratio;
         let config = VitMaeConfig {

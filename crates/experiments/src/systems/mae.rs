@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use bauta_backbones::{
     Flops, ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices,
-    VisionTransformer, VitConfig, VitMaeConfig,
+    VisionTransformer, VitMaeConfig,
 };
 use bauta_data::Loader;
 use bauta_masking::{MaskPlan, MaskStrategy};
-use bauta_recipe::{Features, TargetKind};
+use bauta_recipe::Features;
 use bauta_targets::{PixelTarget, Target};
 use bauta_train::{Objective, TrainError};
 use tch::Tensor;
@@ -35,19 +35,13 @@ pub struct Mae {
 
 impl ImageSystem for Mae {
     fn new(ingredients: &Ingredients<'_>) -> Result<Self> {
-        let Ingredients { recipe, statistics, device, .. } = *ingredients;
+        let Ingredients { recipe, device, .. } = *ingredients;
         let decoder = recipe.decoder.as_ref().context("a masked autoencoder has a decoder")?;
-        let (image, model) = (recipe.data.image_size, &recipe.model);
+        let model = &recipe.model;
         let mut parameters = Parameters::new(recipe.seed, device);
-        let normalization = ImageNormalization::new(statistics.mean, statistics.std, device)?;
+        let normalization = ingredients.normalization()?;
 
-        let encoder_config = VitConfig {
-            image_height: image.height(),
-            image_width: image.width(),
-            channels: normalization.channels(),
-            mlp_dim: (model.mlp_ratio * model.dim as f64) as usize,
-            ..VitConfig::new(0, model.patch_size, model.dim, model.depth, model.heads)
-        };
+        let encoder_config = ingredients.vit_config();
         let encoder = VisionTransformer::new(parameters.root(), &encoder_config)?;
         let grid = encoder.grid();
 
@@ -56,11 +50,7 @@ impl ImageSystem for Mae {
             MaeDecoderConfig::new(model.dim, decoder.dim, decoder.depth, decoder.heads, outputs);
         let decoder = MaeDecoder::new(parameters.root(), &decoder_config, grid)?;
 
-        let target = match recipe.target.kind {
-            TargetKind::Pixels => PixelTarget::raw(grid, encoder_config.channels),
-            TargetKind::NormalizedPixels => PixelTarget::normalized(grid, encoder_config.channels),
-            TargetKind::Features => bail!("a masked autoencoder predicts pixels"),
-        };
+        let target = ingredients.pixel_target(grid)?;
         let strategy = Arc::from(recipe.mask.strategy.build(grid, recipe.mask.ratio)?);
         let normalized = target.is_normalized();
         let config =

@@ -18,7 +18,7 @@ use bauta_targets::FeatureTarget;
 use bauta_train::{Objective, TrainError};
 use tch::Tensor;
 
-use super::distillation::{DroppingBatch, Skipping, feature_target, normalization, vit_config};
+use super::distillation::{DroppingBatch, Skipping, feature_target};
 use super::{ImageSystem, Ingredients, Preparation, pixels, whole_image_features};
 
 /// The five slots: teacher, normalisation and loss in the target, student and head.
@@ -37,7 +37,7 @@ pub struct MaskDistill {
 impl ImageSystem for MaskDistill {
     fn new(ingredients: &Ingredients<'_>) -> Result<Self> {
         let Ingredients { recipe, device, .. } = *ingredients;
-        let sizes = vit_config(ingredients);
+        let sizes = ingredients.vit_config();
         let config = BeitConfig {
             image_height: sizes.image_height,
             image_width: sizes.image_width,
@@ -54,7 +54,7 @@ impl ImageSystem for MaskDistill {
         let mut root = parameters.root();
         let head = Linear::starting(root.sub("lm_head"), config.dim, outputs, init, true);
         Ok(Self {
-            normalization: normalization(ingredients)?,
+            normalization: ingredients.normalization()?,
             strategy: Arc::from(recipe.mask.strategy.build(grid, recipe.mask.ratio)?),
             skipping: Skipping {
                 rate: recipe.model.drop_path,
