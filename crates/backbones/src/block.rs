@@ -108,7 +108,7 @@ impl Attention {
 
     /// Maps [B, N, D] to [B, N, D]; scores are scaled by (D / heads)^−½.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let heads = attention(&self.qkv.forward(x), self.heads)
+        let heads = attention(&self.qkv.forward(x), self.heads, None)
             .expect("the configuration was validated: heads divide the width");
         self.proj.forward(&heads)
     }

@@ -23,7 +23,7 @@ fn attentions(criterion: &mut Criterion) {
             let qkv = qkv.set_requires_grad(true);
             let case = format!("{samples}x{tokens}x{heads}x{width} {kind:?}");
             group.bench_function(BenchmarkId::new("grouped", &case), |bencher| {
-                bencher.iter(|| gradient(&attention(&qkv, heads).expect("it fits"), &[&qkv]));
+                bencher.iter(|| gradient(&attention(&qkv, heads, None).expect("it fits"), &[&qkv]));
             });
             group.bench_function(BenchmarkId::new("fused", &case), |bencher| {
                 bencher.iter(|| {

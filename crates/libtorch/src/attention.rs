@@ -7,22 +7,25 @@ use crate::{LibtorchError, ffi};
 /// Attention of H heads from packed queries, keys and values: `qkv` [B, N, 3D] to [B, N, D].
 ///
 /// The thirds of the last dimension are queries, keys and values, each with
-/// head h in columns h·D/H onwards; scores are scaled by (D/H)^−½.
+/// head h in columns h·D/H onwards; scores are scaled by (D/H)^−½, and `bias`
+/// [1, H, N, N], rounded to the kind of number of `qkv`, is added to them.
 ///
-/// Wraps `at::scaled_dot_product_attention`, except for up to 512 tokens in
-/// bfloat16 on the CPU: there some heads at a time go through batched matrix
-/// products (`at::bmm`) around `at::softmax`, which is two to five times as fast
-/// (bench `kernels`). That path, too, keeps no [N, N] matrix for the backward
-/// pass; it can be differentiated once.
+/// Wraps `at::scaled_dot_product_attention`, except for up to 512 tokens on the CPU
+/// in bfloat16 or with a bias: there some samples of a head at a time go through batched
+/// matrix products (`at::bmm`) around `at::softmax`, which is two to five times as
+/// fast (bench `kernels`). That path, too, keeps no [N, N] matrix of a sample for
+/// the backward pass; it can be differentiated once.
 ///
 /// # Errors
-/// [`LibtorchError::Call`] when 3 · `heads` does not divide the last dimension.
-pub fn attention(qkv: &Tensor, heads: i64) -> Result<Tensor, LibtorchError> {
+/// [`LibtorchError::Call`] when 3 · `heads` does not divide the last dimension, or the bias
+/// has another shape.
+pub fn attention(qkv: &Tensor, heads: i64, bias: Option<&Tensor>) -> Result<Tensor, LibtorchError> {
     let mut result = std::ptr::null_mut();
-    // SAFETY: the argument is a live tensor; on success the shim has written an
+    // SAFETY: the arguments are live tensors or null; on success the shim has written an
     // owned tensor pointer, which is taken over once.
     unsafe {
-        ffi::check(ffi::bauta_attention(qkv.as_ptr(), heads, &raw mut result))?;
+        let bias = bias.map_or(std::ptr::null(), Tensor::as_ptr);
+        ffi::check(ffi::bauta_attention(qkv.as_ptr(), heads, bias, &raw mut result))?;
         Ok(Tensor::from_ptr(result))
     }
 }
@@ -35,22 +38,21 @@ mod tests {
 
     const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-    /// libtorch's fused kernel.
-    fn fused(qkv: &Tensor, heads: i64) -> Tensor {
+    /// libtorch's own.
+    fn libtorchs(qkv: &Tensor, heads: i64, bias: Option<&Tensor>) -> Tensor {
         let (batch, tokens, width) = qkv.size3().unwrap();
         let dim = width / 3;
         let parts = qkv.view([batch, tokens, 3, heads, dim / heads]).permute([2, 0, 3, 1, 4]);
         let part = |index| parts.select(0, index);
-        let none = None::<Tensor>;
         let (q, k, v) = (part(0), part(1), part(2));
-        Tensor::scaled_dot_product_attention(&q, &k, &v, none, 0.0, false, None, false)
+        Tensor::scaled_dot_product_attention(&q, &k, &v, bias, 0.0, false, None, false)
             .transpose(1, 2)
             .reshape([batch, tokens, dim])
     }
 
-    fn gradient(y: &Tensor, weights: &Tensor, qkv: &Tensor) -> Tensor {
+    fn gradients(y: &Tensor, weights: &Tensor, inputs: &[&Tensor]) -> Vec<Tensor> {
         let sum = (y.to_kind(Kind::Float) * weights).sum(Kind::Float);
-        Tensor::run_backward(&[sum], &[qkv], false, false).remove(0).to_kind(Kind::Float)
+        Tensor::run_backward(&[sum], inputs, false, false)
     }
 
     /// The largest difference as a share of the largest value.
@@ -62,30 +64,63 @@ mod tests {
     #[test]
     fn single_precision_is_the_fused_kernel() {
         let qkv = Tensor::randn([2, 17, 3 * 24], CPU);
-        assert_eq!(attention(&qkv, 3).unwrap(), fused(&qkv, 3));
+        assert_eq!(attention(&qkv, 3, None).unwrap(), libtorchs(&qkv, 3, None));
     }
 
     #[test]
-    fn bfloat16_values_and_gradients_are_as_near_as_its_digits() {
-        // More heads than a group holds, and more tokens than are grouped.
-        for (samples, tokens) in [(1, 1), (50, 17), (5, 197), (1, 513)] {
-            let exact = Tensor::randn([samples, tokens, 3 * 24], CPU);
-            let qkv = exact.to_kind(Kind::BFloat16).set_requires_grad(true);
-            let exact = qkv.detach().to_kind(Kind::Float).set_requires_grad(true);
-            let (found, wanted) = (attention(&qkv, 3).unwrap(), fused(&exact, 3));
-            assert_eq!(found.size(), [samples, tokens, 24]);
-            assert_eq!(found.kind(), Kind::BFloat16);
-            let weights = Tensor::randn_like(&wanted);
-            let forward = off(&found, &wanted.detach());
-            let backward =
-                off(&gradient(&found, &weights, &qkv), &gradient(&wanted, &weights, &exact));
-            assert!(forward < 0.02 && backward < 0.02, "{tokens}: {forward}, {backward}");
+    fn values_and_gradients_are_as_near_as_their_digits() {
+        // More samples than a group holds, and more tokens than are grouped.
+        for (samples, tokens) in [(1, 1), (150, 17), (5, 197), (1, 513)] {
+            for (kind, biased, allowed) in [
+                (Kind::BFloat16, false, 0.02),
+                (Kind::BFloat16, true, 0.02),
+                (Kind::Float, true, 1e-5),
+            ] {
+                let of_kind = |x: Tensor| x.to_kind(kind).set_requires_grad(true);
+                let exact = |x: &Tensor| x.detach().to_kind(Kind::Float).set_requires_grad(true);
+                let qkv = of_kind(Tensor::randn([samples, tokens, 3 * 24], CPU));
+                let bias = biased.then(|| of_kind(Tensor::randn([1, 3, tokens, tokens], CPU)));
+                let (exact_qkv, exact_bias) = (exact(&qkv), bias.as_ref().map(exact));
+
+                let found = attention(&qkv, 3, bias.as_ref()).unwrap();
+                let wanted = libtorchs(&exact_qkv, 3, exact_bias.as_ref());
+                assert_eq!(found.size(), [samples, tokens, 24]);
+                assert_eq!(found.kind(), kind);
+                let case = format!("{samples} x {tokens} {kind:?}, biased: {biased}");
+                let error = off(&found, &wanted.detach());
+                assert!(error < allowed, "{case}: off by {error}");
+
+                let weights = Tensor::randn_like(&wanted);
+                let inputs: Vec<&Tensor> =
+                    [Some(&qkv), bias.as_ref()].into_iter().flatten().collect();
+                let exact: Vec<&Tensor> =
+                    [Some(&exact_qkv), exact_bias.as_ref()].into_iter().flatten().collect();
+                let found = gradients(&found, &weights, &inputs);
+                let wanted = gradients(&wanted, &weights, &exact);
+                for (found, wanted) in found.iter().zip(&wanted) {
+                    // A single token's scores have no gradient.
+                    let error = off(found, wanted);
+                    assert!(error < allowed || tokens == 1, "{case}: gradient off by {error}");
+                }
+            }
         }
     }
 
     #[test]
-    fn heads_that_do_not_fit_are_an_error() {
-        let message = attention(&Tensor::ones([1, 2, 30], CPU), 4).unwrap_err().to_string();
+    fn a_bias_without_gradient_gets_none() {
+        let qkv = Tensor::randn([2, 5, 12], CPU).set_requires_grad(true);
+        let bias = Tensor::randn([1, 2, 5, 5], CPU);
+        attention(&qkv, 2, Some(&bias)).unwrap().sum(Kind::Float).backward();
+        assert!(qkv.grad().defined() && !bias.grad().defined());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        let qkv = Tensor::ones([1, 2, 30], CPU);
+        let message = attention(&qkv, 4, None).unwrap_err().to_string();
         assert!(message.contains("4 heads") && message.contains("[1, 2, 30]"), "{message}");
+        let bias = Tensor::ones([1, 2, 3, 3], CPU);
+        let message = attention(&qkv, 2, Some(&bias)).unwrap_err().to_string();
+        assert!(message.contains("[1, 2, 2, 2], got [1, 2, 3, 3]"), "{message}");
     }
 }

@@ -60,6 +60,7 @@ unsafe extern "C" {
     pub(crate) fn bauta_attention(
         qkv: *const C_tensor,
         heads: i64,
+        bias: *const C_tensor,
         result: *mut *mut C_tensor,
     ) -> *mut c_char;
     pub(crate) fn bauta_keep_freed_memory();

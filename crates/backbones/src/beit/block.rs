@@ -1,6 +1,6 @@
 //! BEiT's block: attention with a bias on its scores, and a factor on each branch.
 
-use bauta_libtorch::linear;
+use bauta_libtorch::{attention, linear};
 use tch::{Kind, Tensor};
 
 use super::{BeitConfig, STD};
@@ -59,10 +59,7 @@ impl BeitBlock {
 
     /// The attention probabilities [B, heads, N, N] that this block has on [B, N, D].
     pub(super) fn attention_map(&self, x: &Tensor, bias: &Tensor) -> Tensor {
-        let [query, key, _] = self.attn.parts(&self.norm1.forward(x));
-        let scale = (self.attn.width as f64).sqrt();
-        let scores = query.matmul(&key.transpose(2, 3)) / scale + bias;
-        scores.softmax(-1, Kind::Float)
+        self.attn.probabilities(&self.norm1.forward(x), bias)
     }
 }
 
@@ -76,47 +73,40 @@ struct BeitAttention {
     v_bias: Tensor,
     proj: Linear,
     heads: i64,
-    /// Of a head.
-    width: i64,
 }
 
 impl BeitAttention {
     fn new(mut scope: Scope<'_>, config: &BeitConfig, proj: Init) -> Self {
-        let (dim, heads) = (config.dim as i64, config.heads as i64);
+        let dim = config.dim as i64;
         let init = Init::TruncatedNormal(STD);
         Self {
             q_bias: scope.add("q_bias", &[dim], Init::Constant(0.0)),
             v_bias: scope.add("v_bias", &[dim], Init::Constant(0.0)),
             qkv: scope.sub("qkv").add("weight", &[3 * dim, dim], init),
             proj: Linear::starting(scope.sub("proj"), config.dim, config.dim, proj, true),
-            heads,
-            width: dim / heads,
+            heads: config.heads as i64,
         }
     }
 
     fn forward(&self, x: &Tensor, bias: &Tensor) -> Tensor {
-        let [query, key, value] = self.parts(x);
-        // The kernel wants one kind of number; under autocast the products have fewer bits.
-        let bias = bias.to_kind(query.kind());
-        let heads = Tensor::scaled_dot_product_attention(
-            &query,
-            &key,
-            &value,
-            Some(&bias),
-            0.0,
-            false,
-            None,
-            false,
-        );
-        self.proj.forward(&heads.transpose(1, 2).flatten(2, -1))
+        let heads = attention(&self.packed(x), self.heads, Some(bias))
+            .expect("the configuration was validated: heads divide the width");
+        self.proj.forward(&heads)
     }
 
-    /// Queries, keys and values, [B, heads, N, D / heads] each.
-    fn parts(&self, x: &Tensor) -> [Tensor; 3] {
-        let (batch, tokens, _) = x.size3().expect("attention takes [B, N, D]");
+    /// Queries, keys and values, [B, N, 3D].
+    fn packed(&self, x: &Tensor) -> Tensor {
         let bias = Tensor::cat(&[&self.q_bias, &self.q_bias.zeros_like(), &self.v_bias], 0);
-        let qkv = linear(x, &self.qkv, Some(&bias)).unwrap_or_else(|error| panic!("{error}"));
-        let qkv = qkv.view([batch, tokens, 3, self.heads, self.width]);
-        [0, 1, 2].map(|third| qkv.select(2, third).transpose(1, 2))
+        linear(x, &self.qkv, Some(&bias)).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The probabilities [B, heads, N, N] on [B, N, D].
+    fn probabilities(&self, x: &Tensor, bias: &Tensor) -> Tensor {
+        let (batch, tokens, dim) = x.size3().expect("attention takes [B, N, D]");
+        let width = dim / self.heads;
+        let qkv = self.packed(x).view([batch, tokens, 3, self.heads, width]);
+        let part = |third| qkv.select(2, third).transpose(1, 2);
+        let scores = part(0).matmul(&part(1).transpose(2, 3)) / (width as f64).sqrt() + bias;
+        scores.softmax(-1, Kind::Float)
     }
 }
