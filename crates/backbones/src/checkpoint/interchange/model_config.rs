@@ -1,5 +1,8 @@
 //! What a folder's `config.json` describes, told by its `model_type`.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs;
 use std::path::Path;
 

@@ -1,0 +1,100 @@
+//! What descriptions say, written and read; the layouts are Hugging Face's.
+
+use serde_json::json;
+
+use super::*;
+use crate::{Activation, BeitConfig, ClipVisionConfig, MaeDecoderConfig, VitConfig};
+
+fn vit() -> VitConfig {
+    VitConfig { image_width: 12, ..VitConfig::new(8, 4, 16, 2, 4) }
+}
+
+fn mae() -> VitMaeConfig {
+    VitMaeConfig::new(&vit(), &MaeDecoderConfig::new(16, 8, 1, 2, 48), 0.75, true)
+}
+
+fn beit() -> BeitModelConfig {
+    BeitModelConfig::new(&BeitConfig::new(8, 4, 16, 2, 4), Some(5))
+}
+
+fn clip() -> ClipModelConfig {
+    let tower = ClipVisionConfig { projection: Some(6), ..ClipVisionConfig::new(8, 4, 16, 2, 4) };
+    ClipModelConfig::new(&tower)
+}
+
+#[test]
+fn keys_are_written_in_hugging_faces_words_and_always_in_this_order() {
+    let written = |config: ModelConfig| {
+        assert_eq!(ModelConfig::of(&serde_json::to_value(&config).unwrap()).unwrap(), config);
+        serde_json::to_string(&config).unwrap()
+    };
+    let sizes = |eps: &str, image: &str, act: &str| {
+        format!(r#""image_size":{image},"patch_size":4,"num_channels":3,"hidden_size":16,"#,)
+            + r#""num_hidden_layers":2,"num_attention_heads":4,"intermediate_size":64,"#
+            + &format!(r#""hidden_act":"{act}","layer_norm_eps":{eps},"#)
+    };
+    assert_eq!(
+        written(ModelConfig::VitMae(mae())),
+        r#"{"architectures":["ViTMAEForPreTraining"],"model_type":"vit_mae","#.to_owned()
+            + &sizes("1e-6", "[8,12]", "gelu")
+            + r#""qkv_bias":true,"decoder_hidden_size":8,"decoder_num_hidden_layers":1,"#
+            + r#""decoder_num_attention_heads":2,"decoder_intermediate_size":32,"#
+            + r#""mask_ratio":0.75,"norm_pix_loss":true}"#
+    );
+    assert_eq!(
+        written(ModelConfig::Vit(VitModelConfig::new(&vit(), Some(1)))),
+        r#"{"architectures":["ViTForImageClassification"],"model_type":"vit","#.to_owned()
+            + &sizes("1e-6", "[8,12]", "gelu")
+            + r#""qkv_bias":true,"id2label":{"0":"LABEL_0"},"label2id":{"LABEL_0":0}}"#
+    );
+    assert_eq!(
+        written(ModelConfig::Beit(beit())),
+        r#"{"architectures":["BeitForMaskedImageModeling"],"model_type":"beit","#.to_owned()
+            + &sizes("1e-6", "8", "gelu")
+            + r#""vocab_size":5,"layer_scale_init_value":0.1,"use_mask_token":true,"#
+            + r#""use_absolute_position_embeddings":false,"use_relative_position_bias":false,"#
+            + r#""use_shared_relative_position_bias":true,"use_mean_pooling":true}"#
+    );
+    assert_eq!(
+        written(ModelConfig::Clip(clip())),
+        r#"{"architectures":["CLIPVisionModelWithProjection"],"model_type":"clip_vision_model","#
+            .to_owned()
+            + &sizes("0.00001", "8", "quick_gelu")
+            + r#""projection_dim":6}"#
+    );
+}
+
+#[test]
+fn keys_that_a_file_leaves_out_are_those_of_its_architecture() {
+    let base = VitConfig { layer_norm_eps: 1e-12, ..VitConfig::base(224, 16) };
+    let ModelConfig::VitMae(mae) = ModelConfig::of(&json!({"model_type": "vit_mae"})).unwrap()
+    else {
+        panic!("a masked autoencoder")
+    };
+    assert_eq!(mae.encoder().unwrap(), base);
+    let decoder =
+        MaeDecoderConfig { layer_norm_eps: 1e-12, ..MaeDecoderConfig::new(768, 512, 8, 16, 768) };
+    assert_eq!(mae.decoder().unwrap(), decoder);
+    assert_eq!((mae.mask_ratio, mae.norm_pix_loss, mae.decoder_branches), (0.75, false, 1));
+
+    let ModelConfig::Vit(vit) = ModelConfig::of(&json!({"model_type": "vit"})).unwrap() else {
+        panic!("a plain ViT")
+    };
+    assert_eq!((vit.encoder().unwrap(), vit.id2label), (base.clone(), None));
+
+    let file = json!({"model_type": "beit", "use_shared_relative_position_bias": true});
+    let ModelConfig::Beit(beit) = ModelConfig::of(&file).unwrap() else { panic!("a BEiT") };
+    let wanted = BeitConfig { layer_norm_eps: 1e-12, ..BeitConfig::base(224, 16) };
+    assert_eq!(beit.encoder().unwrap(), wanted);
+    assert!(!beit.use_mask_token && beit.use_mean_pooling && beit.vocab_size == 8192);
+
+    let wanted = ClipVisionConfig::base(224, 32);
+    for file in [
+        json!({"model_type": "clip_vision_model"}),
+        json!({"model_type": "clip", "vision_config": {}}),
+    ] {
+        let ModelConfig::Clip(clip) = ModelConfig::of(&file).unwrap() else { panic!("a tower") };
+        assert_eq!(clip.tower(true).unwrap(), wanted);
+    }
+    assert_eq!((wanted.activation, wanted.layer_norm_eps), (Activation::QuickGelu, 1e-5));
+}
