@@ -102,6 +102,7 @@ impl VitConfig {
         self.channels * self.patch_size * self.patch_size
     }
 
+    /// The blocks' sizes.
     pub(crate) fn block(&self) -> BlockConfig {
         BlockConfig {
             dim: self.dim,
@@ -143,9 +144,6 @@ impl VisionTransformer {
     /// As [`Self::new`].
     pub fn without_norm(mut scope: Scope<'_>, config: &VitConfig) -> Result<Self, ModelError> {
         let grid = config.grid()?;
-        if config.channels == 0 {
-            return Err(ModelError::Config("images need at least one channel".into()));
-        }
         let block = config.block();
         block.validate("model")?;
         let dim = config.dim as i64;
@@ -154,7 +152,7 @@ impl VisionTransformer {
         Ok(Self {
             cls_token: scope.add("cls_token", &[1, 1, dim], Init::Normal(0.02)),
             pos_embed: scope.add_frozen("pos_embed", &[1, rows, dim], Init::Values(table)),
-            patch_embed: PatchEmbed::new(scope.sub("patch_embed"), config),
+            patch_embed: PatchEmbed::new(scope.sub("patch_embed"), config)?,
             blocks: (0..config.depth)
                 .map(|i| Block::new(scope.sub(format_args!("blocks.{i}")), &block))
                 .collect(),

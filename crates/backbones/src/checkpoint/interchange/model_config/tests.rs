@@ -14,11 +14,14 @@ fn mae() -> VitMaeConfig {
 }
 
 fn beit() -> BeitModelConfig {
-    BeitModelConfig::new(&BeitConfig::new(8, 4, 16, 2, 4), Some(5))
+    BeitModelConfig::new(&BeitConfig::new(VitConfig::new(8, 4, 16, 2, 4)), Some(5))
 }
 
 fn clip() -> ClipModelConfig {
-    let tower = ClipVisionConfig { projection: Some(6), ..ClipVisionConfig::new(8, 4, 16, 2, 4) };
+    let tower = ClipVisionConfig {
+        projection: Some(6),
+        ..ClipVisionConfig::new(VitConfig::new(8, 4, 16, 2, 4))
+    };
     ClipModelConfig::new(&tower)
 }
 
@@ -84,8 +87,7 @@ fn keys_that_a_file_leaves_out_are_those_of_its_architecture() {
 
     let file = json!({"model_type": "beit", "use_shared_relative_position_bias": true});
     let ModelConfig::Beit(beit) = ModelConfig::of(&file).unwrap() else { panic!("a BEiT") };
-    let wanted = BeitConfig { layer_norm_eps: 1e-12, ..BeitConfig::base(224, 16) };
-    assert_eq!(beit.encoder().unwrap(), wanted);
+    assert_eq!(beit.encoder().unwrap(), BeitConfig::new(base));
     assert!(!beit.use_mask_token && beit.use_mean_pooling && beit.vocab_size == 8192);
 
     let wanted = ClipVisionConfig::base(224, 32);
@@ -96,5 +98,50 @@ fn keys_that_a_file_leaves_out_are_those_of_its_architecture() {
         let ModelConfig::Clip(clip) = ModelConfig::of(&file).unwrap() else { panic!("a tower") };
         assert_eq!(clip.tower(true).unwrap(), wanted);
     }
-    assert_eq!((wanted.activation, wanted.layer_norm_eps), (Activation::QuickGelu, 1e-5));
+    assert_eq!((wanted.vit.activation, wanted.vit.layer_norm_eps), (Activation::QuickGelu, 1e-5));
+}
+
+#[test]
+fn keys_with_impossible_values_are_named() {
+    for (value, words) in [
+        (
+            json!({"model_type": "vit_mae", "hidden_size": "big"}),
+            "hidden_size: invalid type: string \"big\", expected usize",
+        ),
+        (
+            json!({"model_type": "vit_mae", "mask_ratio": []}),
+            "mask_ratio: invalid type: sequence, expected f64",
+        ),
+        (
+            json!({"model_type": "beit", "num_channels": -1}),
+            "num_channels: invalid value: integer `-1`, expected usize",
+        ),
+        (
+            json!({"model_type": "beit", "vocab_size": 0.5}),
+            "vocab_size: invalid type: floating point `0.5`, expected usize",
+        ),
+        (
+            json!({"model_type": "vit", "image_size": "big"}),
+            "image_size: expected a number of pixels or [height, width]",
+        ),
+        (
+            json!({"model_type": "vit", "hidden_act": "mish"}),
+            "hidden_act: unknown variant `mish`, expected one of `gelu`",
+        ),
+        (
+            json!({"model_type": "vit", "id2label": {"cat": "0"}}),
+            "id2label: invalid value: expected key to be a number",
+        ),
+        (
+            json!({"model_type": "clip", "vision_config": {"layer_norm_eps": null}}),
+            "layer_norm_eps: invalid type: null, expected f64",
+        ),
+        (
+            json!({"model_type": "clip", "vision_config": {}, "projection_dim": "big"}),
+            "projection_dim: invalid type: string",
+        ),
+    ] {
+        let found = ModelConfig::of(&value).unwrap_err();
+        assert!(found.starts_with(words), "{value}: {found}");
+    }
 }
