@@ -9,7 +9,7 @@ use tch::Tensor;
 
 use crate::{
     Activation, Block, Init, LayerNorm, Linear, ModelError, PatchEmbed, Scope, VitConfig,
-    block::{no_attention, outputs_of_blocks},
+    block::{last_attention, outputs_of_blocks},
     patch_embed::ImageShape,
 };
 
@@ -161,13 +161,10 @@ impl ClipVisual {
     /// [B, heads, 1 + L, 1 + L], row i the attention of token i, the class token first.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] when the images are of another size.
+    /// [`ModelError::Shape`] when the images are of another size,
+    /// [`ModelError::Config`] when there is no block.
     pub fn last_attention(&self, images: &Tensor) -> Result<Tensor, ModelError> {
-        let Some((last, before)) = self.blocks.split_last() else {
-            return Err(no_attention());
-        };
-        let x = self.embed(images)?;
-        Ok(last.attention_map(&before.iter().fold(x, |x, block| block.forward(&x))))
+        last_attention(&self.blocks, self.embed(images)?)
     }
 
     /// Encodes all tokens and gives those that chosen blocks put out: [B, 1 + L, D] for

@@ -147,7 +147,7 @@ impl Shape {
         Ok(Self { dim, channels, patch, mlp_dim, depth: depth(tensors, "blocks.") })
     }
 
-    /// With what these shapes leave open.
+    /// The encoder of these shapes, for images of [height, width].
     fn vit(self, [image_height, image_width]: [usize; 2], heads: usize) -> VitConfig {
         let Self { dim, channels, patch, mlp_dim, depth } = self;
         let plain = VitConfig::new(0, patch, dim, depth, heads);

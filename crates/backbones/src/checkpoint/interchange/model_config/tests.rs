@@ -5,66 +5,58 @@ use serde_json::json;
 use super::*;
 use crate::{Activation, BeitConfig, ClipVisionConfig, MaeDecoderConfig, VitConfig};
 
-fn vit() -> VitConfig {
-    VitConfig { image_width: 12, ..VitConfig::new(8, 4, 16, 2, 4) }
-}
-
-fn mae() -> VitMaeConfig {
-    VitMaeConfig::new(&vit(), &MaeDecoderConfig::new(16, 8, 1, 2, 48), 0.75, true)
-}
-
-fn beit() -> BeitModelConfig {
-    BeitModelConfig::new(&BeitConfig::new(VitConfig::new(8, 4, 16, 2, 4)), Some(5))
-}
-
-fn clip() -> ClipModelConfig {
-    let tower = ClipVisionConfig {
-        projection: Some(6),
-        ..ClipVisionConfig::new(VitConfig::new(8, 4, 16, 2, 4))
-    };
-    ClipModelConfig::new(&tower)
-}
-
 #[test]
 fn keys_are_written_in_hugging_faces_words_and_always_in_this_order() {
-    let written = |config: ModelConfig| {
-        assert_eq!(ModelConfig::of(&serde_json::to_value(&config).unwrap()).unwrap(), config);
-        serde_json::to_string(&config).unwrap()
+    let square = VitConfig::new(8, 4, 16, 2, 4);
+    let vit = VitConfig { image_width: 12, ..square.clone() };
+    let mae = VitMaeConfig::new(&vit, &MaeDecoderConfig::new(16, 8, 1, 2, 48), 0.75, true);
+    let beit = BeitModelConfig::new(&BeitConfig::new(square.clone()), Some(5));
+    let tower = ClipVisionConfig { projection: Some(6), ..ClipVisionConfig::new(square) };
+    let sizes = |image: &str, act: &str, eps: &str| {
+        format!(
+            "\"image_size\":{image},\"patch_size\":4,\"num_channels\":3,\"hidden_size\":16,\
+             \"num_hidden_layers\":2,\"num_attention_heads\":4,\"intermediate_size\":64,\
+             \"hidden_act\":\"{act}\",\"layer_norm_eps\":{eps}"
+        )
     };
-    let sizes = |eps: &str, image: &str, act: &str| {
-        format!(r#""image_size":{image},"patch_size":4,"num_channels":3,"hidden_size":16,"#,)
-            + r#""num_hidden_layers":2,"num_attention_heads":4,"intermediate_size":64,"#
-            + &format!(r#""hidden_act":"{act}","layer_norm_eps":{eps},"#)
-    };
-    assert_eq!(
-        written(ModelConfig::VitMae(mae())),
-        r#"{"architectures":["ViTMAEForPreTraining"],"model_type":"vit_mae","#.to_owned()
-            + &sizes("1e-6", "[8,12]", "gelu")
-            + r#""qkv_bias":true,"decoder_hidden_size":8,"decoder_num_hidden_layers":1,"#
-            + r#""decoder_num_attention_heads":2,"decoder_intermediate_size":32,"#
-            + r#""mask_ratio":0.75,"norm_pix_loss":true}"#
-    );
-    assert_eq!(
-        written(ModelConfig::Vit(VitModelConfig::new(&vit(), Some(1)))),
-        r#"{"architectures":["ViTForImageClassification"],"model_type":"vit","#.to_owned()
-            + &sizes("1e-6", "[8,12]", "gelu")
-            + r#""qkv_bias":true,"id2label":{"0":"LABEL_0"},"label2id":{"LABEL_0":0}}"#
-    );
-    assert_eq!(
-        written(ModelConfig::Beit(beit())),
-        r#"{"architectures":["BeitForMaskedImageModeling"],"model_type":"beit","#.to_owned()
-            + &sizes("1e-6", "8", "gelu")
-            + r#""vocab_size":5,"layer_scale_init_value":0.1,"use_mask_token":true,"#
-            + r#""use_absolute_position_embeddings":false,"use_relative_position_bias":false,"#
-            + r#""use_shared_relative_position_bias":true,"use_mean_pooling":true}"#
-    );
-    assert_eq!(
-        written(ModelConfig::Clip(clip())),
-        r#"{"architectures":["CLIPVisionModelWithProjection"],"model_type":"clip_vision_model","#
-            .to_owned()
-            + &sizes("0.00001", "8", "quick_gelu")
-            + r#""projection_dim":6}"#
-    );
+    for (config, start, sizes, rest) in [
+        (
+            ModelConfig::VitMae(mae),
+            r#""architectures":["ViTMAEForPreTraining"],"model_type":"vit_mae""#,
+            sizes("[8,12]", "gelu", "1e-6"),
+            concat!(
+                r#""qkv_bias":true,"decoder_hidden_size":8,"decoder_num_hidden_layers":1,"#,
+                r#""decoder_num_attention_heads":2,"decoder_intermediate_size":32,"#,
+                r#""mask_ratio":0.75,"norm_pix_loss":true"#
+            ),
+        ),
+        (
+            ModelConfig::Vit(VitModelConfig::new(&vit, Some(1))),
+            r#""architectures":["ViTForImageClassification"],"model_type":"vit""#,
+            sizes("[8,12]", "gelu", "1e-6"),
+            r#""qkv_bias":true,"id2label":{"0":"LABEL_0"},"label2id":{"LABEL_0":0}"#,
+        ),
+        (
+            ModelConfig::Beit(beit),
+            r#""architectures":["BeitForMaskedImageModeling"],"model_type":"beit""#,
+            sizes("8", "gelu", "1e-6"),
+            concat!(
+                r#""vocab_size":5,"layer_scale_init_value":0.1,"use_mask_token":true,"#,
+                r#""use_absolute_position_embeddings":false,"use_relative_position_bias":false,"#,
+                r#""use_shared_relative_position_bias":true,"use_mean_pooling":true"#
+            ),
+        ),
+        (
+            ModelConfig::Clip(ClipModelConfig::new(&tower)),
+            r#""architectures":["CLIPVisionModelWithProjection"],"model_type":"clip_vision_model""#,
+            sizes("8", "quick_gelu", "0.00001"),
+            r#""projection_dim":6"#,
+        ),
+    ] {
+        let wanted = format!("{{{start},{sizes},{rest}}}");
+        assert_eq!(serde_json::to_string(&config).unwrap(), wanted);
+        assert_eq!(ModelConfig::of(&serde_json::from_str(&wanted).unwrap()).unwrap(), config);
+    }
 }
 
 #[test]
