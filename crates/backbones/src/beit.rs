@@ -71,7 +71,8 @@ impl BeitEncoder {
     /// [`ModelError::Geometry`] and [`ModelError::Config`] for sizes that do not fit.
     pub fn new(mut scope: Scope<'_>, config: &BeitConfig) -> Result<Self, ModelError> {
         let mut encoder = Self::without_norm(scope.again(), config)?;
-        encoder.norm = Some(LayerNorm::new(scope.sub("norm"), config.dim, config.layer_norm_eps));
+        encoder.norm =
+            Some(LayerNorm::new(scope.sub("norm"), config.vit.dim, config.vit.layer_norm_eps));
         Ok(encoder)
     }
 
@@ -80,8 +81,8 @@ impl BeitEncoder {
     /// # Errors
     /// As [`Self::new`].
     pub fn without_norm(mut scope: Scope<'_>, config: &BeitConfig) -> Result<Self, ModelError> {
-        let grid = config.grid()?;
-        let table = RelativePositionBias::new(scope.sub("rel_pos_bias"), grid, config.heads);
+        let grid = config.vit.grid()?;
+        let table = RelativePositionBias::new(scope.sub("rel_pos_bias"), grid, config.vit.heads);
         Self::biased(scope, config, Biases::Shared(table))
     }
 
@@ -94,14 +95,16 @@ impl BeitEncoder {
         mut scope: Scope<'_>,
         config: &BeitConfig,
     ) -> Result<Self, ModelError> {
-        let grid = config.grid()?;
-        let tables = (0..config.depth).map(|i| {
+        let BeitConfig { vit, .. } = config;
+        let grid = vit.grid()?;
+        let tables = (0..vit.depth).map(|i| {
             let mut block = scope.sub(format_args!("blocks.{i}"));
-            RelativePositionBias::new(block.sub("attn"), grid, config.heads)
+            RelativePositionBias::new(block.sub("attn"), grid, vit.heads)
         });
         let tables = Biases::OfBlocks(tables.collect());
         let mut encoder = Self::biased(scope.again(), config, tables)?;
-        encoder.norm = Some(LayerNorm::new(scope.sub("norm"), config.dim, config.layer_norm_eps));
+        encoder.norm =
+            Some(LayerNorm::new(scope.sub("norm"), config.vit.dim, config.vit.layer_norm_eps));
         Ok(encoder)
     }
 
@@ -122,28 +125,24 @@ impl BeitEncoder {
         config: &BeitConfig,
         rel_pos_bias: Biases,
     ) -> Result<Self, ModelError> {
-        let grid = config.grid()?;
-        if config.channels == 0 {
-            return Err(ModelError::Config("images need at least one channel".into()));
+        let BeitConfig { vit, .. } = config;
+        let grid = vit.grid()?;
+        let images = ImageShape::new(vit)?;
+        vit.block().validate_heads("model")?;
+        if !vit.qkv_bias {
+            return Err(ModelError::Config("a BEiT's queries and values have a bias".into()));
         }
-        config.block().validate_heads("model")?;
-        let images = ImageShape {
-            channels: config.channels,
-            height: config.image_height,
-            width: config.image_width,
-            patch: config.patch_size,
-        };
-        let token = [1, 1, config.dim as i64];
+        let token = [1, 1, vit.dim as i64];
         let no_bias = Some(Init::Constant(0.0));
         let mut embed = scope.sub("patch_embed");
         let patch_embed =
-            PatchEmbed::starting(embed.sub("proj"), images, config.dim, Self::INIT, no_bias);
+            PatchEmbed::starting(embed.sub("proj"), images, vit.dim, Self::INIT, no_bias);
         Ok(Self {
             cls_token: scope.add("cls_token", &token, Self::INIT),
             mask_token: scope.add("mask_token", &token, Self::INIT),
             patch_embed,
             rel_pos_bias,
-            blocks: (0..config.depth)
+            blocks: (0..vit.depth)
                 .map(|i| BeitBlock::new(scope.sub(format_args!("blocks.{i}")), config, i))
                 .collect(),
             norm: None,

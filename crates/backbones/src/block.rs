@@ -193,6 +193,16 @@ pub(crate) fn outputs_of_blocks(
     Ok(found)
 }
 
+/// The attention probabilities [B, heads, N, N] of the last of `blocks`, of tokens
+/// [B, N, D] that enter the first.
+///
+/// # Errors
+/// [`ModelError::Config`] when there is no block.
+pub(crate) fn last_attention(blocks: &[Block], x: Tensor) -> Result<Tensor, ModelError> {
+    let (last, before) = blocks.split_last().ok_or_else(no_attention)?;
+    Ok(last.attention_map(&before.iter().fold(x, |x, block| block.forward(&x))))
+}
+
 /// What an encoder without blocks says when it is asked where the last one looks.
 pub(crate) fn no_attention() -> ModelError {
     ModelError::Config("an encoder without blocks has no attention".into())

@@ -8,92 +8,43 @@ use bauta_masking::Grid;
 use tch::Tensor;
 
 use crate::{
-    Activation, Block, BlockConfig, Init, LayerNorm, Linear, ModelError, PatchEmbed, Scope,
-    block::{no_attention, outputs_of_blocks},
+    Activation, Block, Init, LayerNorm, Linear, ModelError, PatchEmbed, Scope, VitConfig,
+    block::{last_attention, outputs_of_blocks},
     patch_embed::ImageShape,
 };
 
 /// Sizes of a visual tower.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClipVisionConfig {
-    /// Image height in pixels.
-    pub image_height: usize,
-    /// Image width in pixels.
-    pub image_width: usize,
-    /// Image channels, C.
-    pub channels: usize,
-    /// Side of a square patch in pixels, p.
-    pub patch_size: usize,
-    /// Width of a token, D.
-    pub dim: usize,
-    /// Number of blocks.
-    pub depth: usize,
-    /// Attention heads.
-    pub heads: usize,
-    /// Hidden width of the blocks' MLPs.
-    pub mlp_dim: usize,
+    /// What every vision transformer has. OpenAI's weights want
+    /// [`Activation::QuickGelu`], and 1e-5 added in layer norms; `qkv_bias` cannot be left out.
+    pub vit: VitConfig,
     /// Width of the space that images and texts share; none leaves the projection out.
     pub projection: Option<usize>,
-    /// Nonlinearity of the blocks' MLPs; [`Activation::QuickGelu`] in OpenAI's weights.
-    pub activation: Activation,
-    /// Added to the variance in layer norms; 1e-5 in the reference.
-    pub layer_norm_eps: f64,
 }
 
 impl ClipVisionConfig {
-    /// A tower of any width, depth and heads on square RGB images, MLP ratio 4, without
-    /// a projection.
-    pub fn new(image: usize, patch: usize, dim: usize, depth: usize, heads: usize) -> Self {
-        Self {
-            image_height: image,
-            image_width: image,
-            channels: 3,
-            patch_size: patch,
-            dim,
-            depth,
-            heads,
-            mlp_dim: 4 * dim,
-            projection: None,
-            activation: Activation::QuickGelu,
-            layer_norm_eps: 1e-5,
-        }
+    /// A tower of these sizes with the activation and norms of OpenAI's, without a projection.
+    pub fn new(vit: VitConfig) -> Self {
+        let (activation, layer_norm_eps) = (Activation::QuickGelu, 1e-5);
+        Self { vit: VitConfig { activation, layer_norm_eps, ..vit }, projection: None }
     }
 
     /// B: 768 wide, 12 blocks, 12 heads, projected to 512.
     pub fn base(image: usize, patch: usize) -> Self {
-        Self { projection: Some(512), ..Self::new(image, patch, 768, 12, 12) }
+        Self { projection: Some(512), ..Self::new(VitConfig::base(image, patch)) }
     }
 
     /// L: 1024 wide, 24 blocks, 16 heads, projected to 768.
     pub fn large(image: usize, patch: usize) -> Self {
-        Self { projection: Some(768), ..Self::new(image, patch, 1024, 24, 16) }
-    }
-
-    /// The token grid of an image.
-    ///
-    /// # Errors
-    /// [`ModelError::Geometry`] when the image is no multiple of the patch.
-    pub fn grid(&self) -> Result<Grid, ModelError> {
-        Ok(Grid::of_image(self.image_height, self.image_width, self.patch_size)?)
+        Self { projection: Some(768), ..Self::new(VitConfig::large(image, patch)) }
     }
 
     /// The width of such features, if the tower has them.
     pub fn width(&self, features: ClipFeatures) -> Option<usize> {
         match features {
-            ClipFeatures::Residual | ClipFeatures::Normalized => Some(self.dim),
+            ClipFeatures::Residual | ClipFeatures::Normalized => Some(self.vit.dim),
             ClipFeatures::Projected => self.projection,
-        }
-    }
-
-    /// The blocks' sizes.
-    pub(crate) fn block(&self) -> BlockConfig {
-        BlockConfig {
-            dim: self.dim,
-            heads: self.heads,
-            mlp_dim: self.mlp_dim,
-            qkv_bias: true,
-            layer_norm_eps: self.layer_norm_eps,
-            activation: self.activation,
         }
     }
 }
@@ -134,36 +85,31 @@ impl ClipVisual {
     /// # Errors
     /// [`ModelError::Geometry`] and [`ModelError::Config`] for sizes that do not fit.
     pub fn new(mut scope: Scope<'_>, config: &ClipVisionConfig) -> Result<Self, ModelError> {
-        let grid = config.grid()?;
-        if config.channels == 0 {
-            return Err(ModelError::Config("images need at least one channel".into()));
-        }
-        let block = config.block();
+        let ClipVisionConfig { vit, projection } = config;
+        let grid = vit.grid()?;
+        let images = ImageShape::new(vit)?;
+        let block = vit.block();
         block.validate_heads("model")?;
-        let images = ImageShape {
-            channels: config.channels,
-            height: config.image_height,
-            width: config.image_width,
-            patch: config.patch_size,
-        };
-        let (dim, rows) = (config.dim as i64, 1 + grid.tokens() as i64);
-        let start = || Init::Normal((config.dim as f64).powf(-0.5));
+        if !vit.qkv_bias {
+            return Err(ModelError::Config("a CLIP tower's qkv products have a bias".into()));
+        }
+        let (dim, rows) = (vit.dim as i64, 1 + grid.tokens() as i64);
+        let start = || Init::Normal((vit.dim as f64).powf(-0.5));
         let mut embed = scope.sub("patch_embed");
         let weight = Init::Uniform(images.bound());
-        let patch_embed = PatchEmbed::starting(embed.sub("proj"), images, config.dim, weight, None);
-        let norm = |scope: Scope<'_>| LayerNorm::new(scope, config.dim, config.layer_norm_eps);
+        let patch_embed = PatchEmbed::starting(embed.sub("proj"), images, vit.dim, weight, None);
+        let norm = |scope: Scope<'_>| LayerNorm::new(scope, vit.dim, vit.layer_norm_eps);
         Ok(Self {
             cls_token: scope.add("cls_token", &[1, 1, dim], start()),
             pos_embed: scope.add("pos_embed", &[1, rows, dim], start()),
             patch_embed,
             norm_pre: norm(scope.sub("norm_pre")),
-            blocks: (0..config.depth)
+            blocks: (0..vit.depth)
                 .map(|i| Block::new(scope.sub(format_args!("blocks.{i}")), &block))
                 .collect(),
             norm: norm(scope.sub("norm")),
-            projection: config.projection.map(|width| {
-                Linear::starting(scope.sub("head"), config.dim, width, start(), false)
-            }),
+            projection: projection
+                .map(|width| Linear::starting(scope.sub("head"), vit.dim, width, start(), false)),
             config: config.clone(),
             grid,
         })
@@ -215,13 +161,10 @@ impl ClipVisual {
     /// [B, heads, 1 + L, 1 + L], row i the attention of token i, the class token first.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] when the images are of another size.
+    /// [`ModelError::Shape`] when the images are of another size,
+    /// [`ModelError::Config`] when there is no block.
     pub fn last_attention(&self, images: &Tensor) -> Result<Tensor, ModelError> {
-        let Some((last, before)) = self.blocks.split_last() else {
-            return Err(no_attention());
-        };
-        let x = self.embed(images)?;
-        Ok(last.attention_map(&before.iter().fold(x, |x, block| block.forward(&x))))
+        last_attention(&self.blocks, self.embed(images)?)
     }
 
     /// Encodes all tokens and gives those that chosen blocks put out: [B, 1 + L, D] for
@@ -267,13 +210,18 @@ mod tests {
     }
 
     #[test]
+    fn a_tower_without_bias_is_refused() {
+        let vit = VitConfig { qkv_bias: false, ..VitConfig::nano(32, 4) };
+        let config = ClipVisionConfig::new(vit);
+        let refused = ClipVisual::new(Parameters::sketch().root(), &config).unwrap_err();
+        assert!(refused.to_string().contains("have a bias"), "{refused}");
+    }
+
+    #[test]
     fn features_build_on_each_other() {
         let mut parameters = Parameters::new(0, Device::Cpu);
-        let config = ClipVisionConfig {
-            image_width: 12,
-            projection: Some(6),
-            ..ClipVisionConfig::new(8, 4, 16, 2, 2)
-        };
+        let vit = VitConfig { image_width: 12, ..VitConfig::new(8, 4, 16, 2, 2) };
+        let config = ClipVisionConfig { projection: Some(6), ..ClipVisionConfig::new(vit) };
         let clip = ClipVisual::new(parameters.root(), &config).unwrap();
         let images = Tensor::randn([2, 3, 8, 12], (Kind::Float, Device::Cpu));
         let features = |features| clip.forward(&images, features).unwrap();
@@ -296,7 +244,7 @@ mod tests {
     #[test]
     fn a_tower_without_projection_says_so() {
         let mut parameters = Parameters::new(0, Device::Cpu);
-        let config = ClipVisionConfig::new(8, 4, 16, 1, 2);
+        let config = ClipVisionConfig::new(VitConfig::new(8, 4, 16, 1, 2));
         let clip = ClipVisual::new(parameters.root(), &config).unwrap();
         assert_eq!(config.width(ClipFeatures::Projected), None);
         let images = Tensor::zeros([1, 3, 8, 8], (Kind::Float, Device::Cpu));

@@ -5,21 +5,30 @@ use std::fmt::Debug;
 use bauta_masking::Grid;
 use tch::Tensor;
 
-use crate::{BeitEncoder, ClipFeatures, ClipVisual, ModelError, VisionTransformer};
+use crate::{BeitEncoder, ClipFeatures, ClipVisual, ModelError, VisionTransformer, VitConfig};
 
 /// A network that turns whole images into tokens: any model folder's encoder.
 pub trait ImageEncoder: Debug + Send {
     /// The token grid of an image.
     fn grid(&self) -> Grid;
 
+    /// What every vision transformer has.
+    fn sizes(&self) -> &VitConfig;
+
     /// Width of a token, D.
-    fn dim(&self) -> usize;
+    fn dim(&self) -> usize {
+        self.sizes().dim
+    }
 
     /// Image channels, C.
-    fn channels(&self) -> usize;
+    fn channels(&self) -> usize {
+        self.sizes().channels
+    }
 
     /// Height and width of the images in pixels.
-    fn image_size(&self) -> [usize; 2];
+    fn image_size(&self) -> [usize; 2] {
+        [self.sizes().image_height, self.sizes().image_width]
+    }
 
     /// Encodes normalised images [B, C, H, W]: [B, 1 + L, D], the class token first, after
     /// the final norm where there is one.
@@ -41,25 +50,17 @@ pub trait ImageEncoder: Debug + Send {
     fn last_attention(&self, images: &Tensor) -> Result<Tensor, ModelError>;
 }
 
-/// The trait of an encoder that has methods and fields of a [`VisionTransformer`]'s names;
-/// given are its methods for `tokens` and `raw_tokens`.
+/// The trait of an encoder that has methods of a [`VisionTransformer`]'s names; given are
+/// where its sizes stand and its methods for `tokens` and `raw_tokens`.
 macro_rules! image_encoder {
-    ($encoder:ty, $tokens:expr, $raw:expr) => {
+    ($encoder:ty, config$(.$vit:ident)?, $tokens:expr, $raw:expr) => {
         impl ImageEncoder for $encoder {
             fn grid(&self) -> Grid {
                 self.grid()
             }
 
-            fn dim(&self) -> usize {
-                self.config().dim
-            }
-
-            fn channels(&self) -> usize {
-                self.config().channels
-            }
-
-            fn image_size(&self) -> [usize; 2] {
-                [self.config().image_height, self.config().image_width]
+            fn sizes(&self) -> &VitConfig {
+                &self.config()$(.$vit)?
             }
 
             fn tokens(&self, images: &Tensor) -> Result<Tensor, ModelError> {
@@ -77,10 +78,16 @@ macro_rules! image_encoder {
     };
 }
 
-image_encoder!(VisionTransformer, VisionTransformer::forward_all, VisionTransformer::forward_raw);
-image_encoder!(BeitEncoder, BeitEncoder::forward_all, BeitEncoder::forward_raw);
+image_encoder!(
+    VisionTransformer,
+    config,
+    VisionTransformer::forward_all,
+    VisionTransformer::forward_raw
+);
+image_encoder!(BeitEncoder, config.vit, BeitEncoder::forward_all, BeitEncoder::forward_raw);
 image_encoder!(
     ClipVisual,
+    config.vit,
     |clip: &Self, images| clip.forward(images, ClipFeatures::Normalized),
     |clip: &Self, images| clip.forward(images, ClipFeatures::Residual)
 );

@@ -52,8 +52,8 @@ mod vit_model;
 pub use beit::{BeitConfig, BeitEncoder};
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
-    BeitModelConfig, ClipModelConfig, ModelConfig, ModelFolder, Naming, Preprocessing, Sides,
-    Unsaid, VitMaeConfig, VitModelConfig, describe, read_checkpoint,
+    BeitModelConfig, ClipModelConfig, EncoderSizes, ModelConfig, ModelFolder, Naming,
+    Preprocessing, Sides, Unsaid, VitMaeConfig, VitModelConfig, describe, read_checkpoint,
 };
 pub use clip::{ClipFeatures, ClipVisionConfig, ClipVisual};
 pub use disentangling_decoder::{DisentanglingDecoder, mae_weights_for_branches};

@@ -22,6 +22,20 @@ pub(crate) struct ImageShape {
 }
 
 impl ImageShape {
+    /// The images of a vision transformer.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when they have no channel.
+    pub(crate) fn new(config: &VitConfig) -> Result<Self, ModelError> {
+        let VitConfig {
+            channels, image_height: height, image_width: width, patch_size: patch, ..
+        } = *config;
+        if channels == 0 {
+            return Err(ModelError::Config("images need at least one channel".into()));
+        }
+        Ok(Self { channels, height, width, patch })
+    }
+
     /// A convolution's default start is uniform in ± this, 1/√(C·p²).
     pub(crate) fn bound(self) -> f64 {
         1.0 / ((self.channels * self.patch * self.patch) as f64).sqrt()
@@ -46,15 +60,13 @@ impl PatchEmbed {
     ///
     /// The bias keeps a convolution's default start, uniform in ±1/√(C·p²), as
     /// the reference leaves it.
-    pub fn new(mut scope: Scope<'_>, config: &VitConfig) -> Self {
-        let images = ImageShape {
-            channels: config.channels,
-            height: config.image_height,
-            width: config.image_width,
-            patch: config.patch_size,
-        };
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when images have no channel.
+    pub fn new(mut scope: Scope<'_>, config: &VitConfig) -> Result<Self, ModelError> {
+        let images = ImageShape::new(config)?;
         let bias = Some(Init::Uniform(images.bound()));
-        Self::starting(scope.sub("proj"), images, config.dim, Init::XavierUniform, bias)
+        Ok(Self::starting(scope.sub("proj"), images, config.dim, Init::XavierUniform, bias))
     }
 
     /// Adds `weight` and, unless it has no start, `bias` to the convolution's own scope.
@@ -146,7 +158,7 @@ mod tests {
         let config =
             VitConfig { image_height: 12, image_width: 20, channels: 4, ..VitConfig::nano(0, 4) };
         let mut parameters = Parameters::new(0, Device::Cpu);
-        (PatchEmbed::new(parameters.root(), &config), config)
+        (PatchEmbed::new(parameters.root(), &config).unwrap(), config)
     }
 
     #[test]

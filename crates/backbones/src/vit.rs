@@ -10,7 +10,7 @@ use tch::Tensor;
 use crate::{
     Activation, Block, BlockConfig, DropPath, Init, LayerNorm, ModelError, PatchEmbed, Scope,
     TokenIndices,
-    block::{no_attention, outputs_of_blocks},
+    block::{last_attention, outputs_of_blocks},
     positions::sin_cos_2d,
 };
 
@@ -102,6 +102,7 @@ impl VitConfig {
         self.channels * self.patch_size * self.patch_size
     }
 
+    /// The blocks' sizes.
     pub(crate) fn block(&self) -> BlockConfig {
         BlockConfig {
             dim: self.dim,
@@ -143,9 +144,6 @@ impl VisionTransformer {
     /// As [`Self::new`].
     pub fn without_norm(mut scope: Scope<'_>, config: &VitConfig) -> Result<Self, ModelError> {
         let grid = config.grid()?;
-        if config.channels == 0 {
-            return Err(ModelError::Config("images need at least one channel".into()));
-        }
         let block = config.block();
         block.validate("model")?;
         let dim = config.dim as i64;
@@ -154,7 +152,7 @@ impl VisionTransformer {
         Ok(Self {
             cls_token: scope.add("cls_token", &[1, 1, dim], Init::Normal(0.02)),
             pos_embed: scope.add_frozen("pos_embed", &[1, rows, dim], Init::Values(table)),
-            patch_embed: PatchEmbed::new(scope.sub("patch_embed"), config),
+            patch_embed: PatchEmbed::new(scope.sub("patch_embed"), config)?,
             blocks: (0..config.depth)
                 .map(|i| Block::new(scope.sub(format_args!("blocks.{i}")), &block))
                 .collect(),
@@ -223,8 +221,7 @@ impl VisionTransformer {
         images: &Tensor,
         drop: Option<&DropPath>,
     ) -> Result<Tensor, ModelError> {
-        let patches = self.patch_embed.forward_all(images)?;
-        Ok(self.encode(&(patches + self.patch_positions()), drop))
+        Ok(self.encode(&self.embed(images)?, drop))
     }
 
     /// All tokens as the last block puts them out, before the final norm: [B, 1 + L, D].
@@ -232,22 +229,17 @@ impl VisionTransformer {
     /// # Errors
     /// As [`Self::forward_all`].
     pub fn forward_raw(&self, images: &Tensor) -> Result<Tensor, ModelError> {
-        let patches = self.patch_embed.forward_all(images)?;
-        Ok(self.through_blocks(&(patches + self.patch_positions()), None))
+        Ok(self.through_blocks(&self.embed(images)?, None))
     }
 
     /// Where the last block looks on whole normalised images [B, C, H, W]:
     /// [B, heads, 1 + L, 1 + L], row i the attention of token i, the class token first.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] when the images are of another size.
+    /// [`ModelError::Shape`] when the images are of another size,
+    /// [`ModelError::Config`] when there is no block.
     pub fn last_attention(&self, images: &Tensor) -> Result<Tensor, ModelError> {
-        let Some((last, before)) = self.blocks.split_last() else {
-            return Err(no_attention());
-        };
-        let patches = self.patch_embed.forward_all(images)?;
-        let x = self.with_class_token(&(patches + self.patch_positions()));
-        Ok(last.attention_map(&before.iter().fold(x, |x, block| block.forward(&x))))
+        last_attention(&self.blocks, self.with_class_token(&self.embed(images)?))
     }
 
     /// Encodes all tokens and gives those that chosen blocks put out, before the final
@@ -261,9 +253,13 @@ impl VisionTransformer {
         images: &Tensor,
         blocks: &[usize],
     ) -> Result<Vec<Tensor>, ModelError> {
-        let patches = self.patch_embed.forward_all(images)?;
-        let x = self.with_class_token(&(patches + self.patch_positions()));
+        let x = self.with_class_token(&self.embed(images)?);
         outputs_of_blocks(x, self.blocks.len(), blocks, |place, x| self.blocks[place].forward(x))
+    }
+
+    /// Embeds every patch and adds its position: [B, C, H, W] to [B, L, D].
+    fn embed(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(self.patch_embed.forward_all(images)? + self.patch_positions())
     }
 
     /// Positions of the patches, [L, D].

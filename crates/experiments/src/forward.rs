@@ -118,9 +118,9 @@ fn clip(folder: &ModelFolder, inputs: &HashMap<String, Tensor>) -> Result<Output
 /// The target that a masked autoencoder's description names.
 pub fn pixel_target(config: &VitMaeConfig, grid: Grid) -> PixelTarget {
     if config.norm_pix_loss {
-        PixelTarget::normalized(grid, config.num_channels)
+        PixelTarget::normalized(grid, config.sizes.num_channels)
     } else {
-        PixelTarget::raw(grid, config.num_channels)
+        PixelTarget::raw(grid, config.sizes.num_channels)
     }
 }
 

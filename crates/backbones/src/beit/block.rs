@@ -4,7 +4,7 @@ use bauta_libtorch::{attention, linear};
 use tch::{Kind, Tensor};
 
 use super::{BeitConfig, STD};
-use crate::{Init, LayerNorm, Linear, Mlp, Scope};
+use crate::{BlockConfig, Init, LayerNorm, Linear, Mlp, Scope};
 
 /// `x += γ₁ · attention(norm1(x)); x += γ₂ · mlp(norm2(x))` (LayerScale, arXiv 2103.17239).
 #[derive(Debug)]
@@ -21,18 +21,18 @@ impl BeitBlock {
     /// Adds `gamma_1`, `gamma_2`, `norm1`, `attn`, `norm2` and `mlp`. Block i, from 0, starts
     /// with what its branches put out shrunk by √(2(i + 1)).
     pub(super) fn new(mut scope: Scope<'_>, config: &BeitConfig, place: usize) -> Self {
-        let block = config.block();
+        let block = config.vit.block();
         let last = Init::TruncatedNormal(STD / (2.0 * (place + 1) as f64).sqrt());
         let gammas = config.layer_scale.map(|start| {
             ["gamma_1", "gamma_2"]
-                .map(|name| scope.add(name, &[config.dim as i64], Init::Constant(start as f32)))
+                .map(|name| scope.add(name, &[block.dim as i64], Init::Constant(start as f32)))
         });
         let inits = [Init::TruncatedNormal(STD), last.clone()];
         Self {
             gammas,
-            norm1: LayerNorm::new(scope.sub("norm1"), config.dim, config.layer_norm_eps),
-            attn: BeitAttention::new(scope.sub("attn"), config, last),
-            norm2: LayerNorm::new(scope.sub("norm2"), config.dim, config.layer_norm_eps),
+            norm1: LayerNorm::new(scope.sub("norm1"), block.dim, block.layer_norm_eps),
+            attn: BeitAttention::new(scope.sub("attn"), &block, last),
+            norm2: LayerNorm::new(scope.sub("norm2"), block.dim, block.layer_norm_eps),
             mlp: Mlp::starting(scope.sub("mlp"), &block, inits),
         }
     }
@@ -76,7 +76,7 @@ struct BeitAttention {
 }
 
 impl BeitAttention {
-    fn new(mut scope: Scope<'_>, config: &BeitConfig, proj: Init) -> Self {
+    fn new(mut scope: Scope<'_>, config: &BlockConfig, proj: Init) -> Self {
         let dim = config.dim as i64;
         let init = Init::TruncatedNormal(STD);
         Self {

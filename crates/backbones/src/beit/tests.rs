@@ -4,13 +4,14 @@ use bauta_masking::MaskPlan;
 use tch::{Device, Kind};
 
 use super::*;
-use crate::{Linear, Parameters};
+use crate::{Linear, Parameters, VitConfig};
 
 const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
 
 /// Rectangular: 2 × 3 patches. All weights are random, so that none goes unnoticed.
 fn encoder(config: impl FnOnce(BeitConfig) -> BeitConfig) -> (Parameters, BeitEncoder) {
-    let config = config(BeitConfig { image_width: 12, ..BeitConfig::new(8, 4, 16, 2, 2) });
+    let vit = VitConfig { image_width: 12, ..VitConfig::new(8, 4, 16, 2, 2) };
+    let config = config(BeitConfig::new(vit));
     let mut parameters = Parameters::new(0, Device::Cpu);
     let encoder = BeitEncoder::new(parameters.root(), &config).unwrap();
     tch::no_grad(|| {
@@ -35,7 +36,7 @@ fn largest(x: &Tensor) -> f64 {
 #[test]
 fn sizes_are_those_of_the_reference() {
     let mut parameters = Parameters::sketch();
-    BeitEncoder::new(parameters.root(), &BeitConfig::base(224, 16)).unwrap();
+    BeitEncoder::new(parameters.root(), &BeitConfig::new(VitConfig::base(224, 16))).unwrap();
     assert_eq!(parameters.count(), 86_256_720 - 590_592);
     let mut root = parameters.root();
     Linear::starting(root.sub("lm_head"), 768, 768, BeitEncoder::INIT, true);
@@ -54,7 +55,7 @@ fn sizes_are_those_of_the_reference() {
 
 #[test]
 fn weights_start_as_the_references() {
-    let config = BeitConfig { depth: 12, ..BeitConfig::new(32, 8, 128, 12, 4) };
+    let config = BeitConfig::new(VitConfig::new(32, 8, 128, 12, 4));
     let mut parameters = Parameters::new(0, Device::Cpu);
     BeitEncoder::new(parameters.root(), &config).unwrap();
     let get = |name: &str| parameters.get(name).unwrap().tensor.detach();
@@ -154,7 +155,10 @@ fn factors_of_zero_leave_the_embedding() {
 
 #[test]
 fn attention_is_its_definition_and_the_kernel_that() {
-    let (parameters, encoder) = encoder(|config| BeitConfig { depth: 1, ..config });
+    let (parameters, encoder) = encoder(|BeitConfig { vit, layer_scale }| BeitConfig {
+        vit: VitConfig { depth: 1, ..vit },
+        layer_scale,
+    });
     let images = Tensor::randn([2, 3, 8, 12], FLOAT);
     let map = encoder.last_attention(&images).unwrap();
     assert_eq!(map.size(), [2, 2, 7, 7]);
@@ -232,14 +236,16 @@ fn tokens_of_blocks_are_those_on_the_way_to_the_end() {
 
 #[test]
 fn impossible_sizes_are_refused_with_their_values() {
-    let refuse = |config: BeitConfig| {
+    let refuse = |vit: VitConfig| {
+        let config = BeitConfig::new(vit);
         BeitEncoder::new(Parameters::sketch().root(), &config).unwrap_err().to_string()
     };
-    let nano = BeitConfig::nano(32, 4);
-    assert!(refuse(BeitConfig { patch_size: 5, ..nano.clone() }).contains("patch size 5"));
-    let message = refuse(BeitConfig { heads: 3, ..nano.clone() });
+    let nano = VitConfig::nano(32, 4);
+    assert!(refuse(VitConfig { patch_size: 5, ..nano.clone() }).contains("patch size 5"));
+    let message = refuse(VitConfig { heads: 3, ..nano.clone() });
     assert_eq!(message, "model.heads 3 does not divide model.dim 128");
-    assert!(refuse(BeitConfig { channels: 0, ..nano }).contains("at least one channel"));
+    assert!(refuse(VitConfig { channels: 0, ..nano.clone() }).contains("at least one channel"));
+    assert!(refuse(VitConfig { qkv_bias: false, ..nano }).contains("have a bias"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod classifier;
 mod clip_model_config;
 mod clip_names;
 mod describe;
+mod encoder_sizes;
 mod encoders;
 mod model_config;
 mod names;
@@ -29,6 +30,7 @@ use tch::{Device, Kind, Tensor};
 pub use beit_model_config::BeitModelConfig;
 pub use clip_model_config::ClipModelConfig;
 pub use describe::{Unsaid, describe};
+pub use encoder_sizes::EncoderSizes;
 pub use model_config::ModelConfig;
 pub use sides::Sides;
 pub use vit_mae_config::VitMaeConfig;
@@ -143,7 +145,7 @@ impl ModelFolder {
             ),
             ModelConfig::Vit(_) => Ok(names::to_hugging_face(&self.tensors, !has("head.weight"))),
             ModelConfig::VitMae(_) => Ok(names::to_hugging_face(&self.tensors, false)),
-            ModelConfig::Beit(config) => match config.image_size {
+            ModelConfig::Beit(config) => match config.sizes.image_size {
                 Sides::Rectangle([height, width]) if height != width => refuse(
                     "Hugging Face's BEiT takes height and width of a grid that is not square \
                      for each other; write it under timm's names",
@@ -264,8 +266,7 @@ impl ModelFolder {
                 return Err(self.is_not("plain ViT or masked autoencoder"));
             }
         };
-        let [image_height, image_width] = image_size.unwrap_or([own.image_height, own.image_width]);
-        Ok(VitConfig { image_height, image_width, ..own })
+        Ok(sized(own, image_size))
     }
 
     /// The weights without decoder and heads, positions brought to the grid of `config`.
@@ -331,6 +332,12 @@ pub fn read_checkpoint(path: &Path) -> Result<HashMap<String, Tensor>, ModelErro
         }
     };
     timm_names(path, tensors)
+}
+
+/// The same for images of another [height, width], if one is given.
+fn sized(own: VitConfig, image_size: Option<[usize; 2]>) -> VitConfig {
+    let [image_height, image_width] = image_size.unwrap_or([own.image_height, own.image_width]);
+    VitConfig { image_height, image_width, ..own }
 }
 
 /// Whether a parameter belongs to a decoder or a head.

@@ -37,28 +37,21 @@ pub struct MaskDistill {
 impl ImageSystem for MaskDistill {
     fn new(ingredients: &Ingredients<'_>) -> Result<Self> {
         let Ingredients { recipe, device, .. } = *ingredients;
-        let sizes = ingredients.vit_config();
-        let config = BeitConfig {
-            image_height: sizes.image_height,
-            image_width: sizes.image_width,
-            channels: sizes.channels,
-            mlp_dim: sizes.mlp_dim,
-            layer_scale: recipe.model.layer_scale,
-            ..BeitConfig::new(0, sizes.patch_size, sizes.dim, sizes.depth, sizes.heads)
-        };
+        let vit = ingredients.vit_config();
+        let config = BeitConfig { vit, layer_scale: recipe.model.layer_scale };
         let mut parameters = Parameters::new(recipe.seed, device);
         let student = BeitEncoder::new(parameters.root(), &config)?;
         let grid = student.grid();
         let target = feature_target(ingredients, grid)?;
         let (outputs, init) = (target.teacher().dim(), BeitEncoder::INIT);
         let mut root = parameters.root();
-        let head = Linear::starting(root.sub("lm_head"), config.dim, outputs, init, true);
+        let head = Linear::starting(root.sub("lm_head"), config.vit.dim, outputs, init, true);
         Ok(Self {
             normalization: ingredients.normalization()?,
             strategy: Arc::from(recipe.mask.strategy.build(grid, recipe.mask.ratio)?),
             skipping: Skipping {
                 rate: recipe.model.drop_path,
-                encoder_depth: config.depth,
+                encoder_depth: config.vit.depth,
                 decoder_depth: 0,
             },
             features: recipe.eval.features,

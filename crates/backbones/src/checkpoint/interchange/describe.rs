@@ -40,26 +40,19 @@ pub fn describe(
         return beit(tensors, shape, unsaid).map(ModelConfig::Beit);
     }
     let [_, rows, _] = known(&sides("pos_embed")?, "pos_embed")?;
-    let [image_height, image_width] =
-        image_size(rows.saturating_sub(1), shape.patch, unsaid.image_size)?;
+    let image_size = image_size(rows.saturating_sub(1), shape.patch, unsaid.image_size)?;
     if tensors.contains_key("norm_pre.weight") {
-        let tower = clip(tensors, shape, [image_height, image_width], unsaid)?;
+        let tower = clip(tensors, shape, image_size, unsaid)?;
         return Ok(ModelConfig::Clip(ClipModelConfig::new(&tower)));
     }
-    let Shape { dim, channels, patch, mlp_dim, depth: blocks } = shape;
+    let dim = shape.dim;
     let heads = unsaid.heads.or(usual_heads(dim)).ok_or_else(|| {
         ModelError::Config(format!(
             "a width of {dim} does not say the number of heads; give --heads"
         ))
     })?;
-    let encoder = VitConfig {
-        image_height,
-        image_width,
-        channels,
-        mlp_dim,
-        qkv_bias: tensors.contains_key("blocks.0.attn.qkv.bias"),
-        ..VitConfig::new(0, patch, dim, blocks, heads)
-    };
+    let qkv_bias = tensors.contains_key("blocks.0.attn.qkv.bias");
+    let encoder = VitConfig { qkv_bias, ..shape.vit(image_size, heads) };
     if !tensors.contains_key("decoder_embed.weight") {
         let classes = match tensors.get("head.weight") {
             Some(_) => Some(sides("head.weight")?[0]),
@@ -88,8 +81,7 @@ fn beit(
     unsaid: Unsaid,
 ) -> Result<BeitModelConfig, ModelError> {
     let [rows, heads] = known(&sides_of(tensors, TABLE)?, TABLE)?;
-    let Shape { dim, channels, patch, mlp_dim, depth } = shape;
-    let [image_height, image_width] = match unsaid.image_size {
+    let image_size = match unsaid.image_size {
         Some(said) => said,
         None => {
             let distances = rows.saturating_sub(3);
@@ -99,7 +91,7 @@ fn beit(
                     "a table of {rows} position biases is of no square grid; give --image-size H W"
                 )));
             }
-            [side.div_ceil(2) * patch; 2]
+            [side.div_ceil(2) * shape.patch; 2]
         }
     };
     let outputs = match tensors.get("lm_head.weight") {
@@ -107,14 +99,8 @@ fn beit(
         None => None,
     };
     let scaled = tensors.contains_key("blocks.0.gamma_1");
-    let encoder = BeitConfig {
-        image_height,
-        image_width,
-        channels,
-        mlp_dim,
-        layer_scale: scaled.then_some(0.1),
-        ..BeitConfig::new(0, patch, dim, depth, heads)
-    };
+    let vit = shape.vit(image_size, heads);
+    let encoder = BeitConfig { vit, layer_scale: scaled.then_some(0.1) };
     let use_mask_token = tensors.contains_key("mask_token");
     Ok(BeitModelConfig { use_mask_token, ..BeitModelConfig::new(&encoder, outputs) })
 }
@@ -123,10 +109,10 @@ fn beit(
 fn clip(
     tensors: &HashMap<String, Tensor>,
     shape: Shape,
-    [image_height, image_width]: [usize; 2],
+    image_size: [usize; 2],
     unsaid: Unsaid,
 ) -> Result<ClipVisionConfig, ModelError> {
-    let Shape { dim, channels, patch, mlp_dim, depth } = shape;
+    let dim = shape.dim;
     let projection = match tensors.get("head.weight") {
         Some(_) => Some(sides_of(tensors, "head.weight")?[0]),
         None => None,
@@ -134,14 +120,8 @@ fn clip(
     let heads = unsaid.heads.or(dim.is_multiple_of(64).then_some(dim / 64)).ok_or_else(|| {
         ModelError::Config(format!("a width of {dim} is no multiple of 64; give --heads"))
     })?;
-    Ok(ClipVisionConfig {
-        image_height,
-        image_width,
-        channels,
-        mlp_dim,
-        projection,
-        ..ClipVisionConfig::new(0, patch, dim, depth, heads)
-    })
+    let vit = shape.vit(image_size, heads);
+    Ok(ClipVisionConfig { projection, ..ClipVisionConfig::new(vit) })
 }
 
 /// What the shapes of all kinds of weights say.
@@ -165,6 +145,13 @@ impl Shape {
         let mlp = sides_of(tensors, "blocks.0.mlp.fc1.weight")?;
         let [mlp_dim, _] = known(&mlp, "blocks.0.mlp.fc1")?;
         Ok(Self { dim, channels, patch, mlp_dim, depth: depth(tensors, "blocks.") })
+    }
+
+    /// The encoder of these shapes, for images of [height, width].
+    fn vit(self, [image_height, image_width]: [usize; 2], heads: usize) -> VitConfig {
+        let Self { dim, channels, patch, mlp_dim, depth } = self;
+        let plain = VitConfig::new(0, patch, dim, depth, heads);
+        VitConfig { image_height, image_width, channels, mlp_dim, ..plain }
     }
 }
 

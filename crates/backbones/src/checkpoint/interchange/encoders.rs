@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tch::{Device, Kind, Tensor};
 
 use super::beit_names::TABLE;
-use super::{BeitModelConfig, ClipModelConfig, ModelConfig, ModelFolder};
+use super::{BeitModelConfig, ClipModelConfig, ModelConfig, ModelFolder, sized};
 use crate::relative_bias::relative_bias_rows;
 use crate::{
     BeitConfig, BeitEncoder, ClipVisionConfig, ClipVisual, ImageEncoder, Linear, ModelError,
@@ -109,10 +109,10 @@ impl ModelFolder {
         let mut parameters = Parameters::new(0, device);
         let tower = ClipVisual::new(parameters.root(), &sized)?;
         let mut tensors = self.shared_tensors(|_| true);
-        let (from, to) = (own.grid()?, tower.grid());
+        let (from, to) = (own.vit.grid()?, tower.grid());
         if from != to
             && let Some(table) = tensors.get_mut("pos_embed")
-            && table.size() == [1, 1 + from.tokens() as i64, own.dim as i64]
+            && table.size() == [1, 1 + from.tokens() as i64, own.vit.dim as i64]
         {
             self.tell_interpolation(from, to);
             *table = interpolate_positions(&table.to_kind(Kind::Float), from, to);
@@ -132,7 +132,7 @@ impl ModelFolder {
         let mut parameters = Parameters::new(0, device);
         let encoder = self.new_beit(&mut parameters, config, &sized)?;
         let head = (with_head && self.tensors.contains_key("lm_head.weight")).then(|| {
-            let (inputs, outputs) = (config.hidden_size, config.vocab_size);
+            let (inputs, outputs) = (config.sizes.hidden_size, config.vocab_size);
             let mut root = parameters.root();
             Linear::starting(root.sub("lm_head"), inputs, outputs, BeitEncoder::INIT, true)
         });
@@ -141,13 +141,13 @@ impl ModelFolder {
             if is_head { with_head } else { !is_above_beit(name) }
         });
         if !config.use_mask_token {
-            let token = || Tensor::zeros([1, 1, own.dim as i64], (Kind::Float, Device::Cpu));
+            let token = || Tensor::zeros([1, 1, own.vit.dim as i64], (Kind::Float, Device::Cpu));
             tensors.entry("mask_token".to_owned()).or_insert_with(token);
         }
-        let (from, to) = (own.grid()?, encoder.grid());
+        let (from, to) = (own.vit.grid()?, encoder.grid());
         if from != to
             && let Some(table) = tensors.get_mut(TABLE)
-            && table.size() == [relative_bias_rows(from), own.heads as i64]
+            && table.size() == [relative_bias_rows(from), own.vit.heads as i64]
         {
             self.tell_interpolation(from, to);
             *table = interpolate_relative_bias(&table.to_kind(Kind::Float), from, to);
@@ -177,8 +177,7 @@ impl ModelFolder {
         image_size: Option<[usize; 2]>,
     ) -> Result<ClipVisionConfig, ModelError> {
         let own = config.tower(self.tensors.contains_key("head.weight"))?;
-        let [image_height, image_width] = image_size.unwrap_or([own.image_height, own.image_width]);
-        Ok(ClipVisionConfig { image_height, image_width, ..own })
+        Ok(ClipVisionConfig { vit: sized(own.vit, image_size), ..own })
     }
 
     fn shared_tensors(&self, wanted: impl Fn(&str) -> bool) -> HashMap<String, Tensor> {
@@ -192,8 +191,7 @@ fn sized_beit(
     image_size: Option<[usize; 2]>,
 ) -> Result<BeitConfig, ModelError> {
     let own = config.encoder()?;
-    let [image_height, image_width] = image_size.unwrap_or([own.image_height, own.image_width]);
-    Ok(BeitConfig { image_height, image_width, ..own })
+    Ok(BeitConfig { vit: sized(own.vit, image_size), ..own })
 }
 
 /// Whether a parameter belongs to a head on a BEiT.

@@ -1,5 +1,8 @@
 //! What a folder's `config.json` describes, told by its `model_type`.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs;
 use std::path::Path;
 
@@ -7,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{BeitModelConfig, ClipModelConfig, Sides, VitMaeConfig, VitModelConfig};
+use super::{BeitModelConfig, ClipModelConfig, EncoderSizes, VitMaeConfig, VitModelConfig};
 use crate::ModelError;
 
 /// What a folder's `config.json` describes.
@@ -35,36 +38,31 @@ impl ModelConfig {
         }
     }
 
+    /// The encoder's sizes.
+    pub fn sizes(&self) -> &EncoderSizes {
+        match self {
+            Self::VitMae(config) => &config.sizes,
+            Self::Vit(config) => &config.sizes,
+            Self::Beit(config) => &config.sizes,
+            Self::Clip(config) => &config.sizes,
+        }
+    }
+
     /// Image channels, C.
     pub fn channels(&self) -> usize {
-        match self {
-            Self::VitMae(config) => config.num_channels,
-            Self::Vit(config) => config.num_channels,
-            Self::Beit(config) => config.num_channels,
-            Self::Clip(config) => config.num_channels,
-        }
+        self.sizes().num_channels
     }
 
     /// Height and width of the images in pixels.
     pub fn image_size(&self) -> [usize; 2] {
-        let sides: Sides = match self {
-            Self::VitMae(config) => config.image_size,
-            Self::Vit(config) => config.image_size,
-            Self::Beit(config) => config.image_size,
-            Self::Clip(config) => config.image_size,
-        };
-        [sides.height(), sides.width()]
+        let image = self.sizes().image_size;
+        [image.height(), image.width()]
     }
 
     /// Height and width of a patch in pixels.
     pub fn patch_size(&self) -> [usize; 2] {
-        let sides: Sides = match self {
-            Self::VitMae(config) => config.patch_size,
-            Self::Vit(config) => config.patch_size,
-            Self::Beit(config) => config.patch_size,
-            Self::Clip(config) => config.patch_size,
-        };
-        [sides.height(), sides.width()]
+        let patch = self.sizes().patch_size;
+        [patch.height(), patch.width()]
     }
 
     /// Reads a `config.json`.
@@ -93,7 +91,9 @@ impl ModelConfig {
                 Ok(Self::Beit(config))
             }
             Some(ClipModelConfig::MODEL_TYPE) => parse(value).map(Self::Clip),
-            Some(ClipModelConfig::WITH_TEXTS) => ClipModelConfig::of_both(value).map(Self::Clip),
+            Some(ClipModelConfig::WITH_TEXTS) => {
+                parse(&ClipModelConfig::part_of(value)?).map(Self::Clip)
+            }
             _ => Err(format!(
                 "model_type {} is not read here; vit_mae and vit are, beit, clip_vision_model \
                  and clip",
@@ -103,6 +103,17 @@ impl ModelConfig {
     }
 }
 
-fn parse<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
-    T::deserialize(value).map_err(|error| error.to_string())
+/// Reads a description over the default of its kind, key by key, so that an error names the
+/// key that is wrong.
+fn parse<T>(value: &Value) -> Result<T, String>
+where
+    T: Default + Serialize + DeserializeOwned,
+{
+    let mut config = T::default();
+    let mut keys = serde_json::to_value(&config).expect("a configuration is plain values");
+    for (key, value) in value.as_object().into_iter().flatten() {
+        keys[key] = value.clone();
+        config = T::deserialize(&keys).map_err(|error| format!("{key}: {error}"))?;
+    }
+    Ok(config)
 }

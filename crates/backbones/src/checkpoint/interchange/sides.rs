@@ -6,7 +6,7 @@ use crate::ModelError;
 
 /// A length in pixels for both sides, or `[height, width]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a number of pixels or [height, width]")]
 pub enum Sides {
     /// Both sides.
     Square(usize),

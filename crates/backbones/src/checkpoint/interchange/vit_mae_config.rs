@@ -2,35 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Sides;
-use crate::{Activation, MaeDecoderConfig, ModelError, VitConfig};
+use super::EncoderSizes;
+use crate::{MaeDecoderConfig, ModelError, VitConfig};
 
-/// The fields of `config.json` that change the numbers; the rest is ignored when read.
+/// The keys of `config.json` that change the numbers; others are ignored when read, and
+/// those that a file leaves out are the default's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct VitMaeConfig {
     /// Names the architecture to Python readers.
     pub architectures: Vec<String>,
     /// Always `vit_mae`.
     pub model_type: String,
-    /// Side of square images in pixels, or `[height, width]`.
-    pub image_size: Sides,
-    /// Patch side in pixels; patches are square.
-    pub patch_size: Sides,
-    /// Image channels.
-    pub num_channels: usize,
-    /// Width of the encoder, D.
-    pub hidden_size: usize,
-    /// Blocks of the encoder.
-    pub num_hidden_layers: usize,
-    /// Attention heads of the encoder.
-    pub num_attention_heads: usize,
-    /// Hidden width of the encoder's MLPs.
-    pub intermediate_size: usize,
-    /// Nonlinearity of the MLPs.
-    pub hidden_act: Activation,
-    /// Added to the variance in layer norms.
-    pub layer_norm_eps: f64,
+    /// The encoder's sizes.
+    #[serde(flatten)]
+    pub sizes: EncoderSizes,
     /// Whether qkv products have a bias.
     pub qkv_bias: bool,
     /// Width of the decoder.
@@ -50,8 +35,12 @@ pub struct VitMaeConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature_size: Option<usize>,
     /// Images that the decoder tells apart, each by an embedding of its own; 1 but for i-MAE.
-    #[serde(skip_serializing_if = "is_one")]
+    #[serde(default = "one", skip_serializing_if = "is_one")]
     pub decoder_branches: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 fn is_one(branches: &usize) -> bool {
@@ -59,20 +48,12 @@ fn is_one(branches: &usize) -> bool {
 }
 
 impl Default for VitMaeConfig {
-    /// Hugging Face's defaults, for what a file leaves out.
+    /// Hugging Face's defaults.
     fn default() -> Self {
         Self {
             architectures: vec![Self::ARCHITECTURE.to_owned()],
             model_type: Self::MODEL_TYPE.to_owned(),
-            image_size: Sides::Square(224),
-            patch_size: Sides::Square(16),
-            num_channels: 3,
-            hidden_size: 768,
-            num_hidden_layers: 12,
-            num_attention_heads: 12,
-            intermediate_size: 3072,
-            hidden_act: Activation::Gelu,
-            layer_norm_eps: 1e-12,
+            sizes: EncoderSizes::default(),
             qkv_bias: true,
             decoder_hidden_size: 512,
             decoder_num_hidden_layers: 8,
@@ -102,15 +83,7 @@ impl VitMaeConfig {
         Self {
             architectures: vec![Self::ARCHITECTURE.to_owned()],
             model_type: Self::MODEL_TYPE.to_owned(),
-            image_size: Sides::new(encoder.image_height, encoder.image_width),
-            patch_size: Sides::Square(encoder.patch_size),
-            num_channels: encoder.channels,
-            hidden_size: encoder.dim,
-            num_hidden_layers: encoder.depth,
-            num_attention_heads: encoder.heads,
-            intermediate_size: encoder.mlp_dim,
-            hidden_act: encoder.activation,
-            layer_norm_eps: encoder.layer_norm_eps,
+            sizes: EncoderSizes::new(encoder),
             qkv_bias: encoder.qkv_bias,
             decoder_hidden_size: decoder.dim,
             decoder_num_hidden_layers: decoder.depth,
@@ -136,19 +109,7 @@ impl VitMaeConfig {
     /// # Errors
     /// [`ModelError::Config`] when patches are not square.
     pub fn encoder(&self) -> Result<VitConfig, ModelError> {
-        Ok(VitConfig {
-            image_height: self.image_size.height(),
-            image_width: self.image_size.width(),
-            channels: self.num_channels,
-            patch_size: self.patch_size.square("patch_size")?,
-            dim: self.hidden_size,
-            depth: self.num_hidden_layers,
-            heads: self.num_attention_heads,
-            mlp_dim: self.intermediate_size,
-            qkv_bias: self.qkv_bias,
-            layer_norm_eps: self.layer_norm_eps,
-            activation: self.hidden_act,
-        })
+        Ok(VitConfig { qkv_bias: self.qkv_bias, ..self.sizes.vit()? })
     }
 
     /// The decoder's sizes; norms, biases and activation are the encoder's.

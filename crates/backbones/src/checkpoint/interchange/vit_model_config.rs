@@ -5,35 +5,20 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Sides;
-use crate::{Activation, ModelError, VitConfig};
+use super::EncoderSizes;
+use crate::{ModelError, VitConfig};
 
-/// The fields of `config.json` that change the numbers; the rest is ignored when read.
+/// The keys of `config.json` that change the numbers; others are ignored when read, and
+/// those that a file leaves out are the default's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct VitModelConfig {
     /// Names the architecture to Python readers.
     pub architectures: Vec<String>,
     /// Always `vit`.
     pub model_type: String,
-    /// Side of square images in pixels, or `[height, width]`.
-    pub image_size: Sides,
-    /// Patch side in pixels; patches are square.
-    pub patch_size: Sides,
-    /// Image channels.
-    pub num_channels: usize,
-    /// Width, D.
-    pub hidden_size: usize,
-    /// Blocks.
-    pub num_hidden_layers: usize,
-    /// Attention heads.
-    pub num_attention_heads: usize,
-    /// Hidden width of the MLPs.
-    pub intermediate_size: usize,
-    /// Nonlinearity of the MLPs.
-    pub hidden_act: Activation,
-    /// Added to the variance in layer norms.
-    pub layer_norm_eps: f64,
+    /// Its sizes.
+    #[serde(flatten)]
+    pub sizes: EncoderSizes,
     /// Whether qkv products have a bias.
     pub qkv_bias: bool,
     /// The classes' names by index; a classifier has one score for each.
@@ -45,20 +30,12 @@ pub struct VitModelConfig {
 }
 
 impl Default for VitModelConfig {
-    /// Hugging Face's defaults, for what a file leaves out.
+    /// Hugging Face's defaults.
     fn default() -> Self {
         Self {
             architectures: Vec::new(),
             model_type: Self::MODEL_TYPE.to_owned(),
-            image_size: Sides::Square(224),
-            patch_size: Sides::Square(16),
-            num_channels: 3,
-            hidden_size: 768,
-            num_hidden_layers: 12,
-            num_attention_heads: 12,
-            intermediate_size: 3072,
-            hidden_act: Activation::Gelu,
-            layer_norm_eps: 1e-12,
+            sizes: EncoderSizes::default(),
             qkv_bias: true,
             id2label: None,
             label2id: None,
@@ -77,15 +54,7 @@ impl VitModelConfig {
         Self {
             architectures: vec![architecture.to_owned()],
             model_type: Self::MODEL_TYPE.to_owned(),
-            image_size: Sides::new(encoder.image_height, encoder.image_width),
-            patch_size: Sides::Square(encoder.patch_size),
-            num_channels: encoder.channels,
-            hidden_size: encoder.dim,
-            num_hidden_layers: encoder.depth,
-            num_attention_heads: encoder.heads,
-            intermediate_size: encoder.mlp_dim,
-            hidden_act: encoder.activation,
-            layer_norm_eps: encoder.layer_norm_eps,
+            sizes: EncoderSizes::new(encoder),
             qkv_bias: encoder.qkv_bias,
             id2label: classes.map(|count| labels(count).collect()),
             label2id: classes.map(|count| labels(count).map(|(id, label)| (label, id)).collect()),
@@ -97,18 +66,6 @@ impl VitModelConfig {
     /// # Errors
     /// [`ModelError::Config`] when patches are not square.
     pub fn encoder(&self) -> Result<VitConfig, ModelError> {
-        Ok(VitConfig {
-            image_height: self.image_size.height(),
-            image_width: self.image_size.width(),
-            channels: self.num_channels,
-            patch_size: self.patch_size.square("patch_size")?,
-            dim: self.hidden_size,
-            depth: self.num_hidden_layers,
-            heads: self.num_attention_heads,
-            mlp_dim: self.intermediate_size,
-            qkv_bias: self.qkv_bias,
-            layer_norm_eps: self.layer_norm_eps,
-            activation: self.hidden_act,
-        })
+        Ok(VitConfig { qkv_bias: self.qkv_bias, ..self.sizes.vit()? })
     }
 }

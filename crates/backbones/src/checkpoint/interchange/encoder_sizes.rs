@@ -1,0 +1,83 @@
+//! What Hugging Face's `config.json` says in the same words of every vision transformer.
+
+use serde::{Deserialize, Serialize};
+
+use super::Sides;
+use crate::{Activation, ModelError, VitConfig};
+
+/// The keys of an encoder's sizes, which the files of all architectures share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EncoderSizes {
+    /// Side of square images in pixels, or `[height, width]`.
+    pub image_size: Sides,
+    /// Patch side in pixels; patches are square.
+    pub patch_size: Sides,
+    /// Image channels, C.
+    pub num_channels: usize,
+    /// Width, D.
+    pub hidden_size: usize,
+    /// Blocks.
+    pub num_hidden_layers: usize,
+    /// Attention heads.
+    pub num_attention_heads: usize,
+    /// Hidden width of the MLPs.
+    pub intermediate_size: usize,
+    /// Nonlinearity of the MLPs.
+    pub hidden_act: Activation,
+    /// Added to the variance in layer norms.
+    pub layer_norm_eps: f64,
+}
+
+impl Default for EncoderSizes {
+    /// Hugging Face's defaults for a plain ViT, a masked autoencoder and a BEiT.
+    fn default() -> Self {
+        Self {
+            image_size: Sides::Square(224),
+            patch_size: Sides::Square(16),
+            num_channels: 3,
+            hidden_size: 768,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            intermediate_size: 3072,
+            hidden_act: Activation::Gelu,
+            layer_norm_eps: 1e-12,
+        }
+    }
+}
+
+impl EncoderSizes {
+    /// Describes an encoder; whether its qkv products have a bias is not said here.
+    pub fn new(encoder: &VitConfig) -> Self {
+        Self {
+            image_size: Sides::new(encoder.image_height, encoder.image_width),
+            patch_size: Sides::Square(encoder.patch_size),
+            num_channels: encoder.channels,
+            hidden_size: encoder.dim,
+            num_hidden_layers: encoder.depth,
+            num_attention_heads: encoder.heads,
+            intermediate_size: encoder.mlp_dim,
+            hidden_act: encoder.activation,
+            layer_norm_eps: encoder.layer_norm_eps,
+        }
+    }
+
+    /// The encoder that is described, its qkv products with a bias.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when patches are not square.
+    pub fn vit(&self) -> Result<VitConfig, ModelError> {
+        Ok(VitConfig {
+            image_height: self.image_size.height(),
+            image_width: self.image_size.width(),
+            channels: self.num_channels,
+            patch_size: self.patch_size.square("patch_size")?,
+            dim: self.hidden_size,
+            depth: self.num_hidden_layers,
+            heads: self.num_attention_heads,
+            mlp_dim: self.intermediate_size,
+            qkv_bias: true,
+            layer_norm_eps: self.layer_norm_eps,
+            activation: self.hidden_act,
+        })
+    }
+}
