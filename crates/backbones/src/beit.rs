@@ -25,6 +25,22 @@ use crate::{
 /// Deviation of new weights before they are cut at one of it, 0.0108 after.
 const STD: f64 = 0.02;
 
+/// What an encoder has beside class token, patch embedding and blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BeitParts {
+    /// A table of biases for each block, as in fine-tuning, in place of one for all.
+    pub biases_of_blocks: bool,
+    /// The token that stands for masked patches.
+    pub mask_token: bool,
+    /// The norm after the last block.
+    pub norm: bool,
+}
+
+impl BeitParts {
+    /// Of an encoder in pre-training: one table, mask token and norm.
+    pub const PRE_TRAINING: Self = Self { biases_of_blocks: false, mask_token: true, norm: true };
+}
+
 /// The encoder: patch embedding, class and mask token, relative positions, blocks, and
 /// mostly a final norm.
 #[derive(Debug)]
@@ -32,7 +48,7 @@ pub struct BeitEncoder {
     config: BeitConfig,
     grid: Grid,
     cls_token: Tensor,
-    mask_token: Tensor,
+    mask_token: Option<Tensor>,
     patch_embed: PatchEmbed,
     rel_pos_bias: Biases,
     blocks: Vec<BeitBlock>,
@@ -65,65 +81,24 @@ impl BeitEncoder {
     /// How the weights of the encoder start, and those of a head on it.
     pub const INIT: Init = Init::TruncatedNormal(STD);
 
-    /// Adds the encoder's parameters, under BEiT v2's names, to `scope`.
+    /// Adds the parameters of an encoder as pre-training has it, under BEiT v2's names, to
+    /// `scope`.
     ///
     /// # Errors
     /// [`ModelError::Geometry`] and [`ModelError::Config`] for sizes that do not fit.
-    pub fn new(mut scope: Scope<'_>, config: &BeitConfig) -> Result<Self, ModelError> {
-        let mut encoder = Self::without_norm(scope.again(), config)?;
-        encoder.norm =
-            Some(LayerNorm::new(scope.sub("norm"), config.vit.dim, config.vit.layer_norm_eps));
-        Ok(encoder)
+    pub fn new(scope: Scope<'_>, config: &BeitConfig) -> Result<Self, ModelError> {
+        Self::with_parts(scope, config, BeitParts::PRE_TRAINING)
     }
 
-    /// The same without the final norm: its outputs are those of the last block.
+    /// The same of these parts. Tables of blocks are named
+    /// `blocks.i.attn.relative_position_bias_table`; [`Self::expand_shared_bias`] fills them.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn without_norm(mut scope: Scope<'_>, config: &BeitConfig) -> Result<Self, ModelError> {
-        let grid = config.vit.grid()?;
-        let table = RelativePositionBias::new(scope.sub("rel_pos_bias"), grid, config.vit.heads);
-        Self::biased(scope, config, Biases::Shared(table))
-    }
-
-    /// The same with a table of biases for each block, `blocks.i.attn.relative_position_bias_table`,
-    /// as fine-tuning wants it; [`Self::expand_shared_bias`] fills them.
-    ///
-    /// # Errors
-    /// As [`Self::new`].
-    pub fn with_biases_of_blocks(
+    pub fn with_parts(
         mut scope: Scope<'_>,
         config: &BeitConfig,
-    ) -> Result<Self, ModelError> {
-        let BeitConfig { vit, .. } = config;
-        let grid = vit.grid()?;
-        let tables = (0..vit.depth).map(|i| {
-            let mut block = scope.sub(format_args!("blocks.{i}"));
-            RelativePositionBias::new(block.sub("attn"), grid, vit.heads)
-        });
-        let tables = Biases::OfBlocks(tables.collect());
-        let mut encoder = Self::biased(scope.again(), config, tables)?;
-        encoder.norm =
-            Some(LayerNorm::new(scope.sub("norm"), config.vit.dim, config.vit.layer_norm_eps));
-        Ok(encoder)
-    }
-
-    /// Copies the shared table of pre-trained weights into each of `depth` blocks, so that
-    /// they fit [`Self::with_biases_of_blocks`]; weights without one stay as they are.
-    pub fn expand_shared_bias(weights: &mut HashMap<String, Tensor>, depth: usize) {
-        let Some(table) = weights.remove("rel_pos_bias.relative_position_bias_table") else {
-            return;
-        };
-        weights.extend(
-            (0..depth)
-                .map(|i| (format!("blocks.{i}.attn.relative_position_bias_table"), table.copy())),
-        );
-    }
-
-    fn biased(
-        mut scope: Scope<'_>,
-        config: &BeitConfig,
-        rel_pos_bias: Biases,
+        parts: BeitParts,
     ) -> Result<Self, ModelError> {
         let BeitConfig { vit, .. } = config;
         let grid = vit.grid()?;
@@ -132,6 +107,14 @@ impl BeitEncoder {
         if !vit.qkv_bias {
             return Err(ModelError::Config("a BEiT's queries and values have a bias".into()));
         }
+        let table = |scope: Scope<'_>| RelativePositionBias::new(scope, grid, vit.heads);
+        let rel_pos_bias = if parts.biases_of_blocks {
+            let tables =
+                (0..vit.depth).map(|i| table(scope.sub(format_args!("blocks.{i}")).sub("attn")));
+            Biases::OfBlocks(tables.collect())
+        } else {
+            Biases::Shared(table(scope.sub("rel_pos_bias")))
+        };
         let token = [1, 1, vit.dim as i64];
         let no_bias = Some(Init::Constant(0.0));
         let mut embed = scope.sub("patch_embed");
@@ -139,16 +122,31 @@ impl BeitEncoder {
             PatchEmbed::starting(embed.sub("proj"), images, vit.dim, Self::INIT, no_bias);
         Ok(Self {
             cls_token: scope.add("cls_token", &token, Self::INIT),
-            mask_token: scope.add("mask_token", &token, Self::INIT),
+            mask_token: parts.mask_token.then(|| scope.add("mask_token", &token, Self::INIT)),
             patch_embed,
             rel_pos_bias,
             blocks: (0..vit.depth)
                 .map(|i| BeitBlock::new(scope.sub(format_args!("blocks.{i}")), config, i))
                 .collect(),
-            norm: None,
+            norm: parts
+                .norm
+                .then(|| LayerNorm::new(scope.sub("norm"), vit.dim, vit.layer_norm_eps)),
             config: config.clone(),
             grid,
         })
+    }
+
+    /// Copies the shared table of pre-trained weights into each of `depth` blocks, so that
+    /// they fit an encoder with [`BeitParts::biases_of_blocks`]; weights without one stay as
+    /// they are.
+    pub fn expand_shared_bias(weights: &mut HashMap<String, Tensor>, depth: usize) {
+        let Some(table) = weights.remove("rel_pos_bias.relative_position_bias_table") else {
+            return;
+        };
+        weights.extend(
+            (0..depth)
+                .map(|i| (format!("blocks.{i}.attn.relative_position_bias_table"), table.copy())),
+        );
     }
 
     /// The sizes.
@@ -167,7 +165,8 @@ impl BeitEncoder {
     /// order; masked ones went in as the mask token.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] when images or plan are of another size.
+    /// [`ModelError::Shape`] when images or plan are of another size,
+    /// [`ModelError::Config`] when the encoder has no mask token.
     pub fn forward_masked(
         &self,
         images: &Tensor,
@@ -187,9 +186,12 @@ impl BeitEncoder {
         indices: &TokenIndices,
         drop: Option<&DropPath>,
     ) -> Result<Tensor, ModelError> {
+        let token = self.mask_token.as_ref().ok_or_else(|| {
+            ModelError::Config("this BEiT has no mask token, so no patch can be masked".into())
+        })?;
         let visible = self.patch_embed.forward_visible(images, indices)?;
         let shape = [indices.batch(), indices.masked_count(), -1];
-        let masked = self.mask_token.expand(shape, false);
+        let masked = token.expand(shape, false);
         let tokens = indices.restore_order(&Tensor::cat(&[visible, masked], 1));
         Ok(self.through_blocks(&tokens, drop))
     }

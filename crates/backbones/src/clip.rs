@@ -8,7 +8,7 @@ use bauta_masking::Grid;
 use tch::Tensor;
 
 use crate::{
-    Activation, Block, Init, LayerNorm, Linear, ModelError, PatchEmbed, Scope, VitConfig,
+    Activation, Block, DropPath, Init, LayerNorm, Linear, ModelError, PatchEmbed, Scope, VitConfig,
     block::{last_attention, outputs_of_blocks},
     patch_embed::ImageShape,
 };
@@ -132,8 +132,24 @@ impl ClipVisual {
     /// [`ModelError::Shape`] when the images are of another size, [`ModelError::Config`]
     /// when a tower without a projection is asked for what it projects.
     pub fn forward(&self, images: &Tensor, features: ClipFeatures) -> Result<Tensor, ModelError> {
+        self.forward_dropping(images, features, None)
+    }
+
+    /// The same, with samples that skip branches of blocks.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn forward_dropping(
+        &self,
+        images: &Tensor,
+        features: ClipFeatures,
+        drop: Option<&DropPath>,
+    ) -> Result<Tensor, ModelError> {
         let x = self.embed(images)?;
-        let x = self.blocks.iter().fold(x, |x, block| block.forward(&x));
+        let x = self.blocks.iter().enumerate().fold(x, |x, (place, block)| {
+            let factors = drop.and_then(|drop| drop.of_block(place));
+            block.forward_dropping(&x, factors.as_ref())
+        });
         if features == ClipFeatures::Residual {
             return Ok(x);
         }

@@ -5,7 +5,9 @@ use std::fmt::Debug;
 use bauta_masking::Grid;
 use tch::Tensor;
 
-use crate::{BeitEncoder, ClipFeatures, ClipVisual, ModelError, VisionTransformer, VitConfig};
+use crate::{
+    BeitEncoder, ClipFeatures, ClipVisual, DropPath, ModelError, VisionTransformer, VitConfig,
+};
 
 /// A network that turns whole images into tokens: any model folder's encoder.
 pub trait ImageEncoder: Debug + Send {
@@ -18,6 +20,11 @@ pub trait ImageEncoder: Debug + Send {
     /// Width of a token, D.
     fn dim(&self) -> usize {
         self.sizes().dim
+    }
+
+    /// Number of blocks.
+    fn depth(&self) -> usize {
+        self.sizes().depth
     }
 
     /// Image channels, C.
@@ -35,13 +42,37 @@ pub trait ImageEncoder: Debug + Send {
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the images are of another size.
-    fn tokens(&self, images: &Tensor) -> Result<Tensor, ModelError>;
+    fn tokens(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        self.tokens_dropping(images, None)
+    }
+
+    /// The same in training, with samples that skip branches of blocks.
+    ///
+    /// # Errors
+    /// As [`Self::tokens`].
+    fn tokens_dropping(
+        &self,
+        images: &Tensor,
+        drop: Option<&DropPath>,
+    ) -> Result<Tensor, ModelError>;
 
     /// The same tokens as the last block puts them out, before the final norm.
     ///
     /// # Errors
     /// As [`Self::tokens`].
     fn raw_tokens(&self, images: &Tensor) -> Result<Tensor, ModelError>;
+
+    /// What chosen blocks put out, before the final norm: [B, 1 + L, D] for each of `blocks`,
+    /// which are counted from 0 and ascend.
+    ///
+    /// # Errors
+    /// As [`Self::tokens`], and [`ModelError::Config`] when `blocks` do not ascend or name
+    /// one that is not there.
+    fn tokens_of_blocks(
+        &self,
+        images: &Tensor,
+        blocks: &[usize],
+    ) -> Result<Vec<Tensor>, ModelError>;
 
     /// Where the last block looks: [B, heads, 1 + L, 1 + L], row i the attention of token i.
     ///
@@ -51,7 +82,7 @@ pub trait ImageEncoder: Debug + Send {
 }
 
 /// The trait of an encoder that has methods of a [`VisionTransformer`]'s names; given are
-/// where its sizes stand and its methods for `tokens` and `raw_tokens`.
+/// where its sizes stand and its methods for `tokens_dropping` and `raw_tokens`.
 macro_rules! image_encoder {
     ($encoder:ty, config$(.$vit:ident)?, $tokens:expr, $raw:expr) => {
         impl ImageEncoder for $encoder {
@@ -63,12 +94,24 @@ macro_rules! image_encoder {
                 &self.config()$(.$vit)?
             }
 
-            fn tokens(&self, images: &Tensor) -> Result<Tensor, ModelError> {
-                $tokens(self, images)
+            fn tokens_dropping(
+                &self,
+                images: &Tensor,
+                drop: Option<&DropPath>,
+            ) -> Result<Tensor, ModelError> {
+                $tokens(self, images, drop)
             }
 
             fn raw_tokens(&self, images: &Tensor) -> Result<Tensor, ModelError> {
                 $raw(self, images)
+            }
+
+            fn tokens_of_blocks(
+                &self,
+                images: &Tensor,
+                blocks: &[usize],
+            ) -> Result<Vec<Tensor>, ModelError> {
+                self.forward_blocks(images, blocks)
             }
 
             fn last_attention(&self, images: &Tensor) -> Result<Tensor, ModelError> {
@@ -81,13 +124,13 @@ macro_rules! image_encoder {
 image_encoder!(
     VisionTransformer,
     config,
-    VisionTransformer::forward_all,
+    VisionTransformer::forward_dropping,
     VisionTransformer::forward_raw
 );
-image_encoder!(BeitEncoder, config.vit, BeitEncoder::forward_all, BeitEncoder::forward_raw);
+image_encoder!(BeitEncoder, config.vit, BeitEncoder::forward_dropping, BeitEncoder::forward_raw);
 image_encoder!(
     ClipVisual,
     config.vit,
-    |clip: &Self, images| clip.forward(images, ClipFeatures::Normalized),
+    |clip: &Self, images, drop| clip.forward_dropping(images, ClipFeatures::Normalized, drop),
     |clip: &Self, images| clip.forward(images, ClipFeatures::Residual)
 );

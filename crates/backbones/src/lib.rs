@@ -49,7 +49,7 @@ mod token_indices;
 mod vit;
 mod vit_model;
 
-pub use beit::{BeitConfig, BeitEncoder};
+pub use beit::{BeitConfig, BeitEncoder, BeitParts};
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
     BeitModelConfig, ClipModelConfig, EncoderSizes, ModelConfig, ModelFolder, Naming,

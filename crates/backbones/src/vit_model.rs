@@ -1,14 +1,14 @@
-//! A ViT with what may stand on its tokens: a classifier, or a pooler.
+//! A ViT, plain or BEiT's, with what may stand on its tokens: a classifier, or a pooler.
 
 use tch::Tensor;
 
 use crate::{
-    DropPath, Init, LayerNorm, Linear, ModelError, Scope, VisionTransformer, VitConfig,
-    class_token, mean_of_patches,
+    BeitConfig, BeitEncoder, BeitParts, DropPath, ImageEncoder, Init, LayerNorm, Linear,
+    ModelError, Scope, VisionTransformer, VitConfig, class_token, mean_of_patches,
 };
 
-/// Deviation of a new classifier's weights (MAE, fine-tuning); the reference truncates
-/// at ±2, 100,000 deviations away.
+/// Deviation of a new classifier's weights (MAE and BEiT, fine-tuning). MAE's code truncates
+/// at ±2, 100,000 deviations away; BEiT's at one deviation, as all its weights.
 const HEAD_STD: f64 = 2e-5;
 
 /// What reads the tokens.
@@ -26,6 +26,21 @@ pub enum VitHead {
     Pooler(usize),
 }
 
+impl VitHead {
+    /// The classes of a classifier.
+    pub(crate) fn classes(self) -> Option<usize> {
+        match self {
+            Self::Classifier(classes) | Self::MeanClassifier(classes) => Some(classes),
+            Self::None | Self::Pooler(_) => None,
+        }
+    }
+
+    /// Whether it has a norm of its own in place of the encoder's.
+    fn has_norm(self) -> bool {
+        matches!(self, Self::MeanClassifier(_))
+    }
+}
+
 /// The outputs of a [`VitModel`].
 #[derive(Debug)]
 pub struct VitOutput {
@@ -40,14 +55,14 @@ pub struct VitOutput {
 /// A vision transformer on whole images, with its head.
 #[derive(Debug)]
 pub struct VitModel {
-    encoder: VisionTransformer,
+    encoder: Box<dyn ImageEncoder>,
     fc_norm: Option<LayerNorm>,
     head: Option<Linear>,
     pooler: Option<Linear>,
 }
 
 impl VitModel {
-    /// Adds the encoder's parameters, and `fc_norm`, `head` or `pooler`, to `scope`.
+    /// Adds the parameters of a plain ViT, and `fc_norm`, `head` or `pooler`, to `scope`.
     ///
     /// # Errors
     /// As [`VisionTransformer::new`].
@@ -56,26 +71,52 @@ impl VitModel {
         config: &VitConfig,
         head: VitHead,
     ) -> Result<Self, ModelError> {
-        let means = matches!(head, VitHead::MeanClassifier(_));
-        let build = if means { VisionTransformer::without_norm } else { VisionTransformer::new };
-        let encoder = build(scope.again(), config)?;
+        let build =
+            if head.has_norm() { VisionTransformer::without_norm } else { VisionTransformer::new };
+        let encoder = Box::new(build(scope.again(), config)?);
+        Ok(Self::on(encoder, scope, Init::Normal(HEAD_STD), head))
+    }
+
+    /// The same of a BEiT as it is fine-tuned: each block has a table of position biases,
+    /// and there is no mask token.
+    ///
+    /// # Errors
+    /// As [`BeitEncoder::new`].
+    pub fn beit(
+        mut scope: Scope<'_>,
+        config: &BeitConfig,
+        head: VitHead,
+    ) -> Result<Self, ModelError> {
+        let parts = BeitParts { biases_of_blocks: true, mask_token: false, norm: !head.has_norm() };
+        let encoder = Box::new(BeitEncoder::with_parts(scope.again(), config, parts)?);
+        Ok(Self::on(encoder, scope, Init::TruncatedNormal(HEAD_STD), head))
+    }
+
+    /// Adds a head to an encoder; `start` is of a classifier's weights.
+    fn on(
+        encoder: Box<dyn ImageEncoder>,
+        mut scope: Scope<'_>,
+        start: Init,
+        head: VitHead,
+    ) -> Self {
+        let VitConfig { dim, layer_norm_eps, .. } = *encoder.sizes();
         let fc_norm =
-            means.then(|| LayerNorm::new(scope.sub("fc_norm"), config.dim, config.layer_norm_eps));
+            head.has_norm().then(|| LayerNorm::new(scope.sub("fc_norm"), dim, layer_norm_eps));
         let (head, pooler) = match head {
             VitHead::None => (None, None),
             VitHead::Classifier(classes) | VitHead::MeanClassifier(classes) => {
-                (Some(classifier(scope.sub("head"), config.dim, classes)), None)
+                (Some(classifier(scope.sub("head"), dim, classes, start)), None)
             }
             VitHead::Pooler(width) => {
-                (None, Some(Linear::new(scope.sub("pooler"), config.dim, width, true)))
+                (None, Some(Linear::new(scope.sub("pooler"), dim, width, true)))
             }
         };
-        Ok(Self { encoder, fc_norm, head, pooler })
+        Self { encoder, fc_norm, head, pooler }
     }
 
     /// The encoder.
-    pub fn encoder(&self) -> &VisionTransformer {
-        &self.encoder
+    pub fn encoder(&self) -> &dyn ImageEncoder {
+        &*self.encoder
     }
 
     /// Maps normalised images [B, C, H, W] to tokens and what the head makes of them.
@@ -95,7 +136,7 @@ impl VitModel {
         images: &Tensor,
         drop: Option<&DropPath>,
     ) -> Result<VitOutput, ModelError> {
-        let last_hidden_state = self.encoder.forward_dropping(images, drop)?;
+        let last_hidden_state = self.encoder.tokens_dropping(images, drop)?;
         let read = match &self.fc_norm {
             Some(norm) => norm.forward(&mean_of_patches(&last_hidden_state)),
             None => class_token(&last_hidden_state),
@@ -107,10 +148,10 @@ impl VitModel {
 }
 
 /// A new classifier: weights nearly zero, biases zero.
-fn classifier(mut scope: Scope<'_>, dim: usize, classes: usize) -> Linear {
+fn classifier(mut scope: Scope<'_>, dim: usize, classes: usize, start: Init) -> Linear {
     let (dim, classes) = (dim as i64, classes as i64);
     Linear {
-        weight: scope.add("weight", &[classes, dim], Init::Normal(HEAD_STD)),
+        weight: scope.add("weight", &[classes, dim], start),
         bias: Some(scope.add("bias", &[classes], Init::Constant(0.0))),
     }
 }

@@ -24,7 +24,7 @@ use tch::{Device, Kind, Tensor};
 /// A BEiT takes `bool_masked_pos` [N, L] too, as many in each sample, if patches are to be
 /// masked; it gives `last_hidden_state` [N, 1 + L, D], which the final norm has passed
 /// unless the description says `use_mean_pooling`, and the head's `logits` [N, L, outputs]
-/// of all patches. A CLIP tower gives `last_hidden_state` of the last block,
+/// of all patches; under a classifier it is used as a plain ViT is. A CLIP tower gives `last_hidden_state` of the last block,
 /// `pooler_output` [N, D], its class token after the norm, and `image_embeds` projected.
 ///
 /// # Errors
@@ -36,6 +36,9 @@ pub fn forward(model: &Path, input: &Path, output: &Path) -> Result<()> {
     let outputs = tch::no_grad(|| match folder.config() {
         ModelConfig::VitMae(config) => masked_autoencoder(&folder, config, &inputs),
         ModelConfig::Vit(_) => plain(&folder, &inputs),
+        ModelConfig::Beit(_) if folder.tensors().contains_key("head.weight") => {
+            plain(&folder, &inputs)
+        }
         ModelConfig::Beit(config) => beit(&folder, config, &inputs),
         ModelConfig::Clip(_) => clip(&folder, &inputs),
     })

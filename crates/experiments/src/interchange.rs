@@ -30,6 +30,9 @@ pub fn write(folder: &ModelFolder, to: &Path, naming: Naming) -> Result<String> 
     let (kind, parameters) = match folder.config() {
         ModelConfig::VitMae(_) => ("masked autoencoder", folder.masked_autoencoder(Device::Cpu)?.0),
         ModelConfig::Vit(_) => ("ViT", folder.vit(Device::Cpu)?.0),
+        ModelConfig::Beit(_) if folder.tensors().contains_key("head.weight") => {
+            ("BEiT with a classifier", folder.vit(Device::Cpu)?.0)
+        }
         ModelConfig::Beit(_) => ("BEiT", folder.beit(Device::Cpu, None)?.0),
         ModelConfig::Clip(_) => ("CLIP tower", folder.clip(Device::Cpu, None)?.0),
     };

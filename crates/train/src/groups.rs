@@ -10,7 +10,7 @@ use bauta_backbones::{Parameter, Parameters};
 
 use crate::AdamWConfig;
 
-/// Layer-wise decay of a vision transformer's learning rate.
+/// Layer-wise decay of a vision transformer's learning rate, a plain one's or BEiT's.
 ///
 /// ```
 /// use bauta_train::LayerDecay;
@@ -29,9 +29,10 @@ pub struct LayerDecay {
 
 impl LayerDecay {
     /// The layer of a parameter: 0 for embeddings, i + 1 for block i, and one more
-    /// than the blocks for what stands above them.
+    /// than the blocks for what stands above them and for a table of position biases that
+    /// all blocks share; a table of one block is in that block.
     pub fn layer_of(&self, name: &str) -> usize {
-        let embeddings = ["cls_token", "pos_embed", "patch_embed."];
+        let embeddings = ["cls_token", "mask_token", "pos_embed", "patch_embed."];
         if embeddings.iter().any(|start| name.starts_with(start)) {
             return 0;
         }
@@ -54,7 +55,8 @@ impl LayerDecay {
 /// Whether weight decay applies: not to vectors and scalars, not to biases.
 ///
 /// Class and mask tokens are decayed, as in the reference's pre-training (their
-/// tensors have three dimensions and its skip list is empty).
+/// tensors have three dimensions and its skip list is empty), and so are tables of position
+/// biases, in BEiT's fine-tuning too.
 pub fn is_decayed(parameter: &Parameter) -> bool {
     parameter.tensor.dim() > 1 && !parameter.name.ends_with(".bias")
 }
@@ -99,7 +101,7 @@ impl<'a> ParameterGroup<'a> {
 
 #[cfg(test)]
 mod tests {
-    use bauta_backbones::{VitConfig, VitHead, VitModel};
+    use bauta_backbones::{BeitConfig, VitConfig, VitHead, VitModel};
     use proptest::prelude::*;
 
     use super::*;
@@ -144,6 +146,31 @@ mod tests {
         let settings: Vec<_> = groups.iter().map(|g| (g.lr_scale, g.weight_decay)).collect();
         assert_eq!(settings[..2], [(0.125, 0.05), (0.125, 0.0)]);
         assert_eq!(settings[6..], [(1.0, 0.05), (1.0, 0.0)]);
+    }
+
+    #[test]
+    fn a_beits_tables_belong_to_their_blocks() {
+        let mut parameters = Parameters::sketch();
+        let config = BeitConfig::new(VitConfig::new(32, 4, 64, 2, 4));
+        VitModel::beit(parameters.root(), &config, VitHead::MeanClassifier(10)).unwrap();
+        let layers = LayerDecay { decay: 0.5, depth: 2 };
+        let config = AdamWConfig { layer_decay: Some(layers), ..AdamWConfig::default() };
+        let groups = ParameterGroup::divide(&parameters, &config);
+        let is_in = |group: usize, name: &str| groups[group].members.iter().any(|p| p.name == name);
+        assert_eq!(groups.len(), 8);
+        for (block, [decayed, spared]) in [[2, 3], [4, 5]].into_iter().enumerate() {
+            let name = |part: &str| format!("blocks.{block}.{part}");
+            assert!(is_in(decayed, &name("attn.relative_position_bias_table")));
+            for part in ["gamma_1", "gamma_2", "attn.q_bias", "attn.v_bias", "norm1.weight"] {
+                assert!(is_in(spared, &name(part)), "{part}");
+            }
+            assert_eq!((groups[decayed].weight_decay, groups[spared].weight_decay), (0.05, 0.0));
+            assert_eq!(groups[spared].lr_scale, [0.25, 0.5][block]);
+        }
+        assert!(is_in(1, "cls_token") && is_in(6, "head.weight") && is_in(7, "fc_norm.weight"));
+        // Names of pre-training, as BEiT's code has them.
+        assert_eq!(layers.layer_of("rel_pos_bias.relative_position_bias_table"), 3);
+        assert_eq!(layers.layer_of("mask_token"), 0);
     }
 
     proptest! {

@@ -255,7 +255,8 @@ fn a_shared_table_copied_into_every_block_gives_the_same() {
         parameters.iter().map(|p| (p.name.clone(), p.tensor.detach())).collect();
     BeitEncoder::expand_shared_bias(&mut weights, 2);
     let mut expanded = Parameters::new(1, Device::Cpu);
-    let tuned = BeitEncoder::with_biases_of_blocks(expanded.root(), encoder.config()).unwrap();
+    let parts = BeitParts { biases_of_blocks: true, ..BeitParts::PRE_TRAINING };
+    let tuned = BeitEncoder::with_parts(expanded.root(), encoder.config(), parts).unwrap();
     expanded.assign(&weights).unwrap();
     let images = Tensor::randn([2, 3, 8, 12], FLOAT);
     assert_eq!(tuned.forward_all(&images).unwrap(), encoder.forward_all(&images).unwrap());
@@ -267,6 +268,19 @@ fn a_shared_table_copied_into_every_block_gives_the_same() {
         largest(&(tuned.forward_all(&images).unwrap() - encoder.forward_all(&images).unwrap()))
             > 1e-4
     );
+}
+
+#[test]
+fn without_mask_token_nothing_is_masked() {
+    let mut parameters = Parameters::new(0, Device::Cpu);
+    let parts = BeitParts { mask_token: false, norm: false, ..BeitParts::PRE_TRAINING };
+    let config = BeitConfig::new(VitConfig { image_width: 12, ..VitConfig::new(8, 4, 16, 2, 2) });
+    let encoder = BeitEncoder::with_parts(parameters.root(), &config, parts).unwrap();
+    assert!(parameters.get("mask_token").is_none() && parameters.get("norm.bias").is_none());
+    let images = Tensor::randn([2, 3, 8, 12], FLOAT);
+    assert_eq!(encoder.forward_all(&images).unwrap(), encoder.forward_raw(&images).unwrap());
+    let refused = encoder.forward_masked(&images, &plan(), None).unwrap_err().to_string();
+    assert!(refused.contains("no mask token"), "{refused}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod clip_names;
 mod describe;
 mod encoder_sizes;
 mod encoders;
+mod labels;
 mod model_config;
 mod names;
 mod sides;
@@ -25,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 use bauta_masking::Grid;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 pub use beit_model_config::BeitModelConfig;
 pub use clip_model_config::ClipModelConfig;
@@ -37,10 +38,7 @@ pub use vit_mae_config::VitMaeConfig;
 pub use vit_model_config::VitModelConfig;
 
 use crate::checkpoint::{is_float, read_pth, read_tensors, write_tensors, write_whole};
-use crate::{
-    MaeDecoder, ModelError, Parameters, VisionTransformer, VitConfig, VitHead, VitModel,
-    interpolate_positions,
-};
+use crate::{MaeDecoder, ModelError, Parameters, VisionTransformer, VitHead, VitModel};
 
 /// How a model's images are normalised, in Hugging Face's words.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -212,21 +210,23 @@ impl ModelFolder {
     }
 
     /// Builds the plain ViT on a device, with the folder's weights; its head is
-    /// the one that the weights hold.
+    /// the one that the weights hold. A BEiT under a classifier is built, too.
     ///
     /// # Errors
     /// As [`Self::masked_autoencoder`].
     pub fn vit(&self, device: Device) -> Result<(Parameters, VitModel), ModelError> {
-        let ModelConfig::Vit(config) = &self.config else {
-            return Err(self.is_not("plain ViT"));
-        };
-        let rows = |name| self.tensors.get(name).and_then(|w: &Tensor| w.size().first().copied());
-        let head = match (rows("head.weight"), rows("pooler.weight")) {
-            (Some(classes), _) if self.tensors.contains_key("fc_norm.weight") => {
-                VitHead::MeanClassifier(classes as usize)
+        let has = |name| self.tensors.contains_key(name);
+        let config = match &self.config {
+            ModelConfig::Vit(config) => config,
+            ModelConfig::Beit(config) if has("head.weight") => {
+                return self.tuned_beit(config, device);
             }
-            (Some(classes), _) => VitHead::Classifier(classes as usize),
-            (None, Some(width)) => VitHead::Pooler(width as usize),
+            _ => return Err(self.is_not("plain ViT")),
+        };
+        let head = match (self.rows("head.weight"), self.rows("pooler.weight")) {
+            (Some(classes), _) if has("fc_norm.weight") => VitHead::MeanClassifier(classes),
+            (Some(classes), _) => VitHead::Classifier(classes),
+            (None, Some(width)) => VitHead::Pooler(width),
             (None, None) => VitHead::None,
         };
         let mut parameters = Parameters::new(0, device);
@@ -235,54 +235,9 @@ impl ModelFolder {
         Ok((parameters, model))
     }
 
-    /// Builds the encoder alone on a device, for features of whole images: of a
-    /// masked autoencoder without its decoder, of a plain ViT without its head.
-    ///
-    /// With `image_size` [height, width] other than the folder's, positions are
-    /// interpolated, which is told by an event.
-    ///
-    /// # Errors
-    /// As [`Self::masked_autoencoder`], and [`ModelError::Geometry`] when
-    /// `image_size` is no multiple of the patch.
-    pub fn encoder(
-        &self,
-        device: Device,
-        image_size: Option<[usize; 2]>,
-    ) -> Result<(Parameters, VisionTransformer), ModelError> {
-        let config = self.encoder_config(image_size)?;
-        let mut parameters = Parameters::new(0, device);
-        let encoder = VisionTransformer::new(parameters.root(), &config)?;
-        let tensors = self.encoder_tensors(&config)?;
-        self.assign_all(&parameters, &tensors)?;
-        Ok((parameters, encoder))
-    }
-
-    /// The encoder's sizes, for images of another size if one is given.
-    fn encoder_config(&self, image_size: Option<[usize; 2]>) -> Result<VitConfig, ModelError> {
-        let own = match &self.config {
-            ModelConfig::VitMae(config) => config.encoder()?,
-            ModelConfig::Vit(config) => config.encoder()?,
-            ModelConfig::Beit(_) | ModelConfig::Clip(_) => {
-                return Err(self.is_not("plain ViT or masked autoencoder"));
-            }
-        };
-        Ok(sized(own, image_size))
-    }
-
-    /// The weights without decoder and heads, positions brought to the grid of `config`.
-    fn encoder_tensors(&self, config: &VitConfig) -> Result<HashMap<String, Tensor>, ModelError> {
-        let tensors = self.tensors.iter().map(|(n, t)| (n.clone(), t.shallow_clone()));
-        let mut tensors: HashMap<String, Tensor> =
-            tensors.filter(|(name, _)| !is_above_encoder(name)).collect();
-        let (from, to) = (self.encoder_config(None)?.grid()?, config.grid()?);
-        if from != to
-            && let Some(table) = tensors.get_mut("pos_embed")
-            && table.size() == [1, 1 + from.tokens() as i64, config.dim as i64]
-        {
-            self.tell_interpolation(from, to);
-            *table = interpolate_positions(&table.to_kind(Kind::Float), from, to);
-        }
-        Ok(tensors)
+    /// The first side of a matrix.
+    fn rows(&self, name: &str) -> Option<usize> {
+        self.tensors.get(name).and_then(|w: &Tensor| w.size().first().map(|&rows| rows as usize))
     }
 
     fn assign(&self, parameters: &Parameters) -> Result<(), ModelError> {
@@ -334,15 +289,11 @@ pub fn read_checkpoint(path: &Path) -> Result<HashMap<String, Tensor>, ModelErro
     timm_names(path, tensors)
 }
 
-/// The same for images of another [height, width], if one is given.
-fn sized(own: VitConfig, image_size: Option<[usize; 2]>) -> VitConfig {
-    let [image_height, image_width] = image_size.unwrap_or([own.image_height, own.image_width]);
-    VitConfig { image_height, image_width, ..own }
-}
-
 /// Whether a parameter belongs to a decoder or a head.
 fn is_above_encoder(name: &str) -> bool {
-    ["decoder", "mask_token", "head.", "pooler."].iter().any(|start| name.starts_with(start))
+    ["decoder", "mask_token", "head.", "fc_norm.", "pooler."]
+        .iter()
+        .any(|start| name.starts_with(start))
 }
 
 fn read_weights(folder: &Path) -> Result<(PathBuf, HashMap<String, Tensor>), ModelError> {

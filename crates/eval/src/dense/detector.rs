@@ -1,4 +1,4 @@
-//! An anchor-free detection head on the tokens of a plain ViT (FCOS, Tian et al. 2019).
+//! An anchor-free detection head on the tokens of a vision transformer (FCOS, Tian et al. 2019).
 //!
 //! Every token predicts scores of the classes, how far the four sides of its object's
 //! box are from the token's middle, and how central it lies in the box. Deviations
@@ -7,7 +7,7 @@
 mod boxes;
 mod loss;
 
-use bauta_backbones::{Init, Linear, ModelError, Scope, VisionTransformer};
+use bauta_backbones::{ImageEncoder, Init, Linear, ModelError, Scope};
 use tch::{Kind, Tensor};
 
 pub use boxes::suppressed;
@@ -102,7 +102,7 @@ impl DetectionHead {
     /// [`ModelError::Config`] for a width that is no multiple of 8.
     pub fn new(
         mut scope: Scope<'_>,
-        encoder: &VisionTransformer,
+        encoder: &dyn ImageEncoder,
         width: usize,
         classes: usize,
     ) -> Result<Self, ModelError> {
@@ -110,13 +110,12 @@ impl DetectionHead {
             let message = format!("a head of width {width}; a multiple of 8 is needed");
             return Err(ModelError::Config(message));
         }
-        let config = encoder.config();
         let (rows, columns) = (encoder.grid().height(), encoder.grid().width());
-        let patch = config.patch_size as f32;
+        let patch = encoder.sizes().patch_size as f32;
         let middles: Vec<f32> = (0..rows * columns)
             .flat_map(|at| [at % columns, at / columns].map(|place| (place as f32 + 0.5) * patch))
             .collect();
-        let project = Linear::new(scope.sub("project"), config.dim, width, true);
+        let project = Linear::new(scope.sub("project"), encoder.dim(), width, true);
         let device = project.weight.device();
         let mut tower = |name: &str| -> Vec<ConvNorm> {
             (0..2)
@@ -147,11 +146,11 @@ impl DetectionHead {
     /// [`ModelError::Shape`] when the images are of another size.
     pub fn tokens(
         &self,
-        encoder: &VisionTransformer,
+        encoder: &dyn ImageEncoder,
         images: &Tensor,
         frozen: bool,
     ) -> Result<Tensor, ModelError> {
-        let encode = || encoder.forward_all(images);
+        let encode = || encoder.tokens(images);
         if frozen { tch::no_grad(encode) } else { encode() }
     }
 

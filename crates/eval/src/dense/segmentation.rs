@@ -1,4 +1,4 @@
-//! Heads that give every pixel a class, on the tokens of a plain ViT.
+//! Heads that give every pixel a class, on the tokens of a vision transformer.
 //!
 //! [`SegmentationHead::Linear`] maps each token to class scores and enlarges them to
 //! pixels: what frozen features know of places. [`SegmentationHead::UperNet`] builds a
@@ -8,7 +8,7 @@
 //! Deviations from the published head: group norm instead of batch norm, so that
 //! small batches do and no statistics are kept; no auxiliary head.
 
-use bauta_backbones::{Linear, ModelError, Scope, VisionTransformer};
+use bauta_backbones::{ImageEncoder, Linear, ModelError, Scope};
 use tch::{Kind, Reduction, Tensor};
 
 use super::convolution::{ConvNorm, Convolution, Enlarging, bilinear};
@@ -42,11 +42,11 @@ impl SegmentationHead {
     /// fewer than four blocks.
     pub fn new(
         mut scope: Scope<'_>,
-        encoder: &VisionTransformer,
+        encoder: &dyn ImageEncoder,
         kind: SegmentationKind,
         classes: usize,
     ) -> Result<Self, ModelError> {
-        let dim = encoder.config().dim;
+        let dim = encoder.dim();
         Ok(match kind {
             SegmentationKind::Linear => {
                 Self::Linear(Linear::new(scope.sub("classifier"), dim, classes, true))
@@ -64,21 +64,20 @@ impl SegmentationHead {
     /// [`ModelError::Shape`] when the images are of another size.
     pub fn tokens(
         &self,
-        encoder: &VisionTransformer,
+        encoder: &dyn ImageEncoder,
         images: &Tensor,
         frozen: bool,
     ) -> Result<Vec<Tensor>, ModelError> {
         let encode = || match self {
-            Self::Linear(_) => Ok(vec![encoder.forward_all(images)?]),
-            Self::UperNet(_) => encoder.forward_blocks(images, &quarters(encoder.config().depth)),
+            Self::Linear(_) => Ok(vec![encoder.tokens(images)?]),
+            Self::UperNet(_) => encoder.tokens_of_blocks(images, &quarters(encoder.depth())),
         };
         if frozen { tch::no_grad(encode) } else { encode() }
     }
 
     /// Scores of the classes for every pixel, [B, K, H, W], of what [`Self::tokens`] gave.
-    pub fn forward(&self, encoder: &VisionTransformer, tokens: &[Tensor]) -> Tensor {
-        let config = encoder.config();
-        let size = [config.image_height as i64, config.image_width as i64];
+    pub fn forward(&self, encoder: &dyn ImageEncoder, tokens: &[Tensor]) -> Tensor {
+        let size = encoder.image_size().map(|side| side as i64);
         let grid = [encoder.grid().height() as i64, encoder.grid().width() as i64];
         let scores = match self {
             Self::Linear(classifier) => {
@@ -137,11 +136,11 @@ pub struct UperNet {
 impl UperNet {
     fn new(
         mut scope: Scope<'_>,
-        encoder: &VisionTransformer,
+        encoder: &dyn ImageEncoder,
         width: usize,
         classes: usize,
     ) -> Result<Self, ModelError> {
-        let (dim, depth) = (encoder.config().dim, encoder.config().depth);
+        let (dim, depth) = (encoder.dim(), encoder.depth());
         if width == 0 || !width.is_multiple_of(8) {
             let message = format!("a pyramid of width {width}; a multiple of 8 is needed");
             return Err(ModelError::Config(message));
@@ -212,7 +211,10 @@ fn sides(map: &Tensor) -> [i64; 2] {
 
 #[cfg(test)]
 mod tests {
-    use bauta_backbones::{Parameters, VitConfig};
+    use bauta_backbones::{
+        BeitConfig, BeitEncoder, ClipVisionConfig, ClipVisual, Parameters, VisionTransformer,
+        VitConfig,
+    };
     use tch::Device;
 
     use super::*;
@@ -227,6 +229,17 @@ mod tests {
             ..VitConfig::new(16, 4, 16, depth, 2)
         };
         VisionTransformer::new(parameters.root().sub("encoder"), &config).unwrap()
+    }
+
+    /// A BEiT of the same sizes, and a CLIP tower.
+    fn others(parameters: &mut Parameters) -> [Box<dyn ImageEncoder>; 2] {
+        let vit = VitConfig { image_width: 24, ..VitConfig::new(16, 4, 16, 4, 2) };
+        let (beit, clip) = (BeitConfig::new(vit.clone()), ClipVisionConfig::new(vit));
+        let mut root = parameters.root();
+        [
+            Box::new(BeitEncoder::new(root.sub("beit"), &beit).unwrap()),
+            Box::new(ClipVisual::new(root.sub("clip"), &clip).unwrap()),
+        ]
     }
 
     fn train(kind: SegmentationKind, frozen: bool) -> (f64, f64, bool) {
@@ -276,6 +289,20 @@ mod tests {
                 let (first, last, reached) = train(kind, frozen);
                 assert!(last < 0.8 * first, "{kind:?} {frozen}: {first} to {last}");
                 assert_eq!(reached, !frozen, "gradients reach the encoder unless it is frozen");
+            }
+        }
+    }
+
+    #[test]
+    fn heads_stand_on_any_encoder() {
+        let images = Tensor::randn([1, 3, 16, 24], FLOAT);
+        for kind in [SegmentationKind::Linear, SegmentationKind::UperNet { width: 16 }] {
+            let mut parameters = Parameters::new(0, Device::Cpu);
+            for (place, encoder) in others(&mut parameters).iter().enumerate() {
+                let mut root = parameters.root();
+                let head = SegmentationHead::new(root.sub(place), &**encoder, kind, 3).unwrap();
+                let tokens = head.tokens(&**encoder, &images, false).unwrap();
+                assert_eq!(head.forward(&**encoder, &tokens).size(), [1, 3, 16, 24]);
             }
         }
     }

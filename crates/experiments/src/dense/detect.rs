@@ -1,7 +1,7 @@
 //! `bauta detect`: boxes around objects, and COCO's average precision on the test split.
 
 use anyhow::{Result, ensure};
-use bauta_backbones::{ImageNormalization, Parameters, VisionTransformer};
+use bauta_backbones::{ImageEncoder, ImageNormalization, Parameters};
 use bauta_data::dense::{DenseBatch, DenseBatches, Object};
 use bauta_eval::PictureLayout;
 use bauta_eval::dense::{
@@ -23,7 +23,7 @@ const SHOWN_SCORE: f64 = 0.3;
 
 struct Detector {
     parameters: Parameters,
-    encoder: VisionTransformer,
+    encoder: Box<dyn ImageEncoder>,
     head: DetectionHead,
     normalization: ImageNormalization,
     frozen: bool,
@@ -49,7 +49,7 @@ impl Boxed {
 impl Detector {
     fn detections(&self, pixels: &Tensor, size: usize) -> Result<Vec<Vec<Detection>>, TrainError> {
         let images = self.normalization.normalize(pixels);
-        let tokens = self.head.tokens(&self.encoder, &images, true)?;
+        let tokens = self.head.tokens(&*self.encoder, &images, true)?;
         let predicted = tch::no_grad(|| self.head.forward(&tokens));
         Ok(self.head.decode(&predicted, [size as i64; 2], &Decoding::default()))
     }
@@ -64,7 +64,7 @@ impl Objective for Detector {
 
     fn loss(&self, input: &Boxed) -> Result<Tensor, TrainError> {
         let images = self.normalization.normalize(&input.pixels);
-        let tokens = self.head.tokens(&self.encoder, &images, self.frozen)?;
+        let tokens = self.head.tokens(&*self.encoder, &images, self.frozen)?;
         let truth = BoxBatch::new(&input.boxes, self.parameters.device());
         Ok(self.head.loss(&self.head.forward(&tokens), &truth).total())
     }
@@ -92,7 +92,7 @@ pub fn detect(arguments: &DenseArguments) -> Result<()> {
     let names = splits.train.object_classes().to_vec();
     let mut root = ready.parameters.root();
     let head =
-        DetectionHead::new(root.sub("head"), &ready.encoder, settings.head_width, names.len())?;
+        DetectionHead::new(root.sub("head"), &*ready.encoder, settings.head_width, names.len())?;
     let detector = Detector {
         head,
         normalization: normalization(arguments, splits.train.statistics(), ready.device)?,

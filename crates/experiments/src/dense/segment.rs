@@ -1,7 +1,7 @@
 //! `bauta segment`: a class for every pixel, and the mean IoU on the test split.
 
 use anyhow::{Result, ensure};
-use bauta_backbones::{ImageNormalization, Parameters, VisionTransformer};
+use bauta_backbones::{ImageEncoder, ImageNormalization, Parameters};
 use bauta_data::dense::{DenseBatch, DenseBatches, IGNORED};
 use bauta_eval::PictureLayout;
 use bauta_eval::dense::{
@@ -21,7 +21,7 @@ const SHOWN: i64 = 12;
 
 struct Segmenter {
     parameters: Parameters,
-    encoder: VisionTransformer,
+    encoder: Box<dyn ImageEncoder>,
     head: SegmentationHead,
     normalization: ImageNormalization,
     frozen: bool,
@@ -44,8 +44,8 @@ impl Labelled {
 impl Segmenter {
     fn scores(&self, pixels: &Tensor) -> Result<Tensor, TrainError> {
         let images = self.normalization.normalize(pixels);
-        let tokens = self.head.tokens(&self.encoder, &images, self.frozen)?;
-        Ok(self.head.forward(&self.encoder, &tokens))
+        let tokens = self.head.tokens(&*self.encoder, &images, self.frozen)?;
+        Ok(self.head.forward(&*self.encoder, &tokens))
     }
 }
 
@@ -87,7 +87,7 @@ pub fn segment(arguments: &DenseArguments, head: HeadName) -> Result<()> {
     let mut root = ready.parameters.root();
     let place = root.sub("decode_head");
     let segmenter = Segmenter {
-        head: SegmentationHead::new(place, &ready.encoder, kind, names.len())?,
+        head: SegmentationHead::new(place, &*ready.encoder, kind, names.len())?,
         normalization: normalization(arguments, splits.train.statistics(), ready.device)?,
         parameters: ready.parameters,
         encoder: ready.encoder,

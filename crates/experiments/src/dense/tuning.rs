@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use bauta_backbones::{ImageNormalization, ModelFolder, Parameters, VisionTransformer};
+use bauta_backbones::{ImageEncoder, ImageNormalization, ModelFolder, Parameters};
 use bauta_data::dense::{DenseBatch, DenseBatches, DenseSource};
 use bauta_data::{DataError, Statistics};
 use bauta_eval::{Metrics, Picture};
@@ -26,7 +26,7 @@ const LOOK: u64 = 20;
 /// An encoder and the parameters that will be trained with its head.
 pub struct Ready {
     /// The encoder.
-    pub encoder: VisionTransformer,
+    pub encoder: Box<dyn ImageEncoder>,
     /// The encoder's own parameters where it is frozen, kept alive and unchanged.
     _frozen: Option<Parameters>,
     /// What is trained: those of the encoder unless it is frozen; the head adds its own.
@@ -42,16 +42,17 @@ impl Ready {
     pub fn new(arguments: &DenseArguments, settings: &Settings) -> Result<Self> {
         let device = choose_device(bauta_recipe::Device::Auto)?;
         choose_threads(settings.threads);
-        let folder = ModelFolder::read(&arguments.model)?;
+        let folder = ModelFolder::read(&arguments.model)?.tunable();
         let channels = folder.config().channels();
         ensure!(channels == 3, "the model takes {channels} channels, photos have 3");
         let [height, width] = folder.config().image_size();
         let least = if arguments.data == DenseData::ComposedDigits { 64 } else { 0 };
         let size = settings.image_size.unwrap_or(height.max(width).max(least));
-        let (loaded, described) = folder.encoder(device, Some([size, size]))?;
-        let mut parameters = Parameters::new(settings.seed, device);
-        let encoder = VisionTransformer::new(parameters.root(), described.config())?;
+        let image_size = Some([size, size]);
+        let (parameters, encoder) =
+            folder.untrained_image_encoder(settings.seed, device, image_size)?;
         if !arguments.random_init {
+            let (loaded, _) = folder.image_encoder(device, image_size)?;
             for from in &loaded {
                 let to = parameters.get(&from.name).context("the same network")?;
                 tch::no_grad(|| to.tensor.shallow_clone().copy_(&from.tensor));

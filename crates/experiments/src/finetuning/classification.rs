@@ -6,7 +6,7 @@
 
 use anyhow::Result;
 use bauta_backbones::{
-    DropPath, ImageNormalization, ModelFolder, Parameters, VitHead, VitModel, VitModelConfig,
+    DropPath, ImageNormalization, ModelConfig, ModelFolder, Parameters, VitHead, VitModel,
 };
 use bauta_data::Batch;
 use bauta_recipe::{Features, FineTune};
@@ -61,6 +61,7 @@ impl Mixer {
 pub struct Classification {
     parameters: Parameters,
     model: VitModel,
+    config: ModelConfig,
     normalization: ImageNormalization,
     classes: usize,
     smoothing: f64,
@@ -92,8 +93,9 @@ impl Classification {
         } else {
             folder.classifier(head, image_size, seed, device)?
         };
+        let config = folder.classifier_config(head, image_size)?;
         let decay = if from_scratch { 1.0 } else { settings.layer_decay };
-        let depth = model.encoder().config().depth;
+        let depth = model.encoder().depth();
         let layers = LayerDecay { decay, depth };
         let last = settings.blocks.unwrap_or(depth + 1);
         anyhow::ensure!(
@@ -102,7 +104,7 @@ impl Classification {
         );
         parameters.train_only(|name| layers.is_among_last(name, last));
         let smoothing = settings.smoothing;
-        Ok(Self { parameters, model, normalization, classes, smoothing, layers })
+        Ok(Self { parameters, model, config, normalization, classes, smoothing, layers })
     }
 
     /// How batches are mixed for this model.
@@ -118,8 +120,7 @@ impl Classification {
 
     /// Height and width of the images.
     pub fn image_size(&self) -> [usize; 2] {
-        let config = self.model.encoder().config();
-        [config.image_height, config.image_width]
+        self.model.encoder().image_size()
     }
 
     /// Scores of the classes, of u8 pixels [B, C, H, W].
@@ -157,8 +158,7 @@ impl Objective for Classification {
     }
 
     fn config(&self) -> serde_json::Value {
-        let config = VitModelConfig::new(self.model.encoder().config(), Some(self.classes));
-        serde_json::to_value(&config).expect("a configuration is plain values")
+        serde_json::to_value(&self.config).expect("a configuration is plain values")
     }
 
     fn tensors(&self, input: &MixedBatch) -> Vec<(&'static str, Tensor)> {

@@ -1,9 +1,12 @@
-//! `config.json` of a BEiT v2-style encoder, in Hugging Face's layout for `BeitModel` and
-//! `BeitForMaskedImageModeling`.
+//! `config.json` of a BEiT v2-style encoder, in Hugging Face's layout for `BeitModel`,
+//! `BeitForMaskedImageModeling` and `BeitForImageClassification`.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::EncoderSizes;
+use super::labels::{id2label, label2id};
 use crate::{BeitConfig, ModelError};
 
 /// The keys of `config.json` that change the numbers; others are ignored when read, and
@@ -25,13 +28,19 @@ pub struct BeitModelConfig {
     pub use_mask_token: bool,
     /// Whether tokens carry learned positions; such encoders are not read.
     pub use_absolute_position_embeddings: bool,
-    /// Whether each block has biases of its own; such encoders are not read.
+    /// Whether each block has a table of biases of its own, as fine-tuning leaves them.
     pub use_relative_position_bias: bool,
-    /// Whether all blocks share one table of biases; others are not read.
+    /// Whether all blocks share one table of biases, as pre-training leaves them.
     pub use_shared_relative_position_bias: bool,
     /// Whether the pooler reads the mean of the last block's patches, and normalises that
     /// in place of every token.
     pub use_mean_pooling: bool,
+    /// The classes' names by index; a classifier has one score for each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id2label: Option<BTreeMap<usize, String>>,
+    /// The reverse of `id2label`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label2id: Option<BTreeMap<String, usize>>,
 }
 
 impl Default for BeitModelConfig {
@@ -48,6 +57,8 @@ impl Default for BeitModelConfig {
             use_relative_position_bias: false,
             use_shared_relative_position_bias: false,
             use_mean_pooling: true,
+            id2label: None,
+            label2id: None,
         }
     }
 }
@@ -73,6 +84,43 @@ impl BeitModelConfig {
             use_shared_relative_position_bias: true,
             // With a head its own norm is the final one; without, the encoder's is.
             use_mean_pooling: outputs.is_some(),
+            id2label: None,
+            label2id: None,
+        }
+    }
+
+    /// Describes a fine-tuned encoder, with a table of biases in each block, and a classifier
+    /// of so many classes, or without one; `mean` says that it reads the mean of the patches,
+    /// which has the only norm then, and not the class token.
+    pub fn fine_tuned(encoder: &BeitConfig, classes: Option<usize>, mean: bool) -> Self {
+        let classifier = classes.map(|_| vec!["BeitForImageClassification".to_owned()]);
+        let alone = Self::new(encoder, None);
+        Self {
+            architectures: classifier.unwrap_or(alone.architectures),
+            use_mask_token: false,
+            use_relative_position_bias: true,
+            use_shared_relative_position_bias: false,
+            use_mean_pooling: mean,
+            id2label: classes.map(id2label),
+            label2id: classes.map(label2id),
+            ..alone
+        }
+    }
+
+    /// The same encoder with a table in each block, without mask token and head for masked
+    /// patches; a norm of that head becomes the encoder's final one.
+    pub(super) fn expanded(&self, has_head: bool) -> Self {
+        let mut architectures = self.architectures.clone();
+        if has_head {
+            architectures = vec!["BeitModel".to_owned()];
+        }
+        Self {
+            architectures,
+            use_mask_token: false,
+            use_relative_position_bias: true,
+            use_shared_relative_position_bias: false,
+            use_mean_pooling: self.use_mean_pooling && !has_head,
+            ..self.clone()
         }
     }
 
@@ -87,16 +135,26 @@ impl BeitModelConfig {
 
     /// What keeps such an encoder from being read here.
     pub(super) fn check(&self) -> Result<(), String> {
-        let wanted = [
-            ("use_shared_relative_position_bias", self.use_shared_relative_position_bias, true),
-            ("use_relative_position_bias", self.use_relative_position_bias, false),
-            ("use_absolute_position_embeddings", self.use_absolute_position_embeddings, false),
+        let positions = [
+            self.use_absolute_position_embeddings,
+            self.use_relative_position_bias,
+            self.use_shared_relative_position_bias,
         ];
-        if let Some((key, found, _)) = wanted.iter().find(|(_, found, wanted)| found != wanted) {
+        let unknown = match positions {
+            [true, ..] => Some("use_absolute_position_embeddings is true"),
+            [_, true, true] => {
+                Some("use_relative_position_bias is true beside use_shared_relative_position_bias")
+            }
+            [_, false, false] => Some(
+                "use_shared_relative_position_bias is false and so is use_relative_position_bias",
+            ),
+            _ => None,
+        };
+        if let Some(unknown) = unknown {
             return Err(format!(
-                "{key} is {found}; of BEiT's encoders, those are read whose blocks share one \
-                 table of position biases and whose tokens carry no positions, as pre-training \
-                 leaves them"
+                "{unknown}; of BEiT's encoders, those are read whose tokens carry no positions \
+                 and whose blocks share one table of position biases, as pre-training leaves \
+                 them, or have one each, as fine-tuning does"
             ));
         }
         if !self.use_mean_pooling && self.architectures.iter().any(|name| name == Self::MASKED) {

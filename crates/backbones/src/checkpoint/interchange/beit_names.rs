@@ -1,7 +1,8 @@
 //! Hugging Face's names for BEiT against BEiT v2's and timm's, which are our own.
 //!
 //! Most are those of a ViT under `beit.` in place of `vit.`. A head for masked patches
-//! keeps its `lm_head`, and the final norm stands beside it, outside of `beit.`.
+//! keeps its `lm_head`, and the final norm stands beside it, outside of `beit.`; under a
+//! classifier the norm is inside.
 
 use std::collections::HashMap;
 
@@ -18,19 +19,28 @@ const PARTS: [(&str, &str); 4] = [
     ("fc_norm", "pooler.layernorm"),
 ];
 
+/// The table of biases that all blocks share.
 pub(super) const TABLE: &str = "rel_pos_bias.relative_position_bias_table";
+
+/// The first of those where each block has one.
+pub(super) const FIRST_TABLE: &str = "blocks.0.attn.relative_position_bias_table";
 
 /// Where blocks are: the first is written.
 const STACKS: [&str; 2] = ["encoder.layer", "layers"];
 
 /// Parts of a block that a ViT lacks: ours, theirs; the first of each is written.
-const BLOCK_PARTS: [(&str, &str); 6] = [
+const BLOCK_PARTS: [(&str, &str); 8] = [
     ("gamma_1", "lambda_1"),
     ("gamma_2", "lambda_2"),
     ("attn.q_bias", "attention.attention.query.bias"),
     ("attn.v_bias", "attention.attention.value.bias"),
+    (
+        "attn.relative_position_bias_table",
+        "attention.attention.relative_position_bias.relative_position_bias_table",
+    ),
     ("attn.q_bias", "attention.q_proj.bias"),
     ("attn.v_bias", "attention.v_proj.bias"),
+    ("attn.relative_position_bias_table", "relative_position_bias.relative_position_bias_table"),
 ];
 
 /// Whether a BEiT's tensors are these, by their own words for its biases and factors.
@@ -90,8 +100,9 @@ fn translate(name: &str) -> Option<String> {
 /// Brings our names to Hugging Face's. What is not known keeps its name.
 pub(super) fn to_hugging_face(tensors: &HashMap<String, Tensor>) -> HashMap<String, Tensor> {
     // `BeitModel` saves its parts without the `beit.` of models that contain it.
-    let has_head = ["lm_head.weight", "head.weight"].iter().any(|name| tensors.contains_key(*name));
-    let front = if has_head { "beit." } else { "" };
+    let [masked, classified] =
+        ["lm_head.weight", "head.weight"].map(|name| tensors.contains_key(name));
+    let front = if masked || classified { "beit." } else { "" };
     let mut theirs = HashMap::new();
     let mut of_vit = HashMap::new();
     for (name, tensor) in tensors {
@@ -103,7 +114,7 @@ pub(super) fn to_hugging_face(tensors: &HashMap<String, Tensor>) -> HashMap<Stri
     }
     for (name, tensor) in names::to_hugging_face(&of_vit, false) {
         let name = match name.strip_prefix("vit.") {
-            Some(norm) if norm.starts_with("layernorm.") => norm.to_owned(),
+            Some(norm) if masked && norm.starts_with("layernorm.") => norm.to_owned(),
             Some(rest) => format!("{front}{rest}"),
             None => name,
         };
@@ -137,6 +148,8 @@ mod tests {
         assert_eq!(ours("layers.11.attention.q_proj.bias"), "blocks.11.attn.q_bias");
         assert_eq!(ours("shared_position_bias.relative_position_bias_table"), TABLE);
         assert_eq!(ours("pooler.layernorm.weight"), "fc_norm.weight");
+        let table = "layers.0.relative_position_bias.relative_position_bias_table";
+        assert_eq!(ours(table), FIRST_TABLE);
         assert_eq!(translate("encoder.layer.3.output.dense.bias"), None);
     }
 
@@ -152,6 +165,17 @@ mod tests {
         let theirs = to_hugging_face(&alone);
         assert!(theirs.contains_key("embeddings.cls_token"));
         assert!(theirs.contains_key("layernorm.bias"));
+        let classified = ours(&["fc_norm.bias", "head.weight", FIRST_TABLE, "norm.bias"]);
+        let theirs = to_hugging_face(&classified);
+        for name in [
+            "beit.pooler.layernorm.bias",
+            "beit.layernorm.bias",
+            "beit.encoder.layer.0.attention.attention.relative_position_bias.\
+             relative_position_bias_table",
+            "classifier.weight",
+        ] {
+            assert!(theirs.contains_key(name), "{name} is not in {:?}", theirs.keys());
+        }
         let headed = ours(&[&encoder[..], &block, &["lm_head.weight"]].concat());
         let theirs = to_hugging_face(&headed);
         for name in [

@@ -2,22 +2,25 @@
 
 use tch::Device;
 
-use super::ModelFolder;
-use crate::{ModelError, Parameters, VitHead, VitModel};
+use super::encoders::sized_beit;
+use super::{BeitModelConfig, ModelConfig, ModelFolder, VitModelConfig};
+use crate::{BeitEncoder, ModelError, Parameters, VitHead, VitModel};
 
 /// What begins the names of a head's own parameters.
 const NEW: [&str; 2] = ["fc_norm.", "head."];
 
 impl ModelFolder {
     /// Builds the encoder under a new `head` on a device, with the folder's weights
-    /// below it; the head starts from `seed`.
+    /// below it; the head starts from `seed`. Of a BEiT it is the encoder of
+    /// [`Self::tunable`].
     ///
     /// A mean classifier leaves the folder's final norm out (MAE, fine-tuning).
     /// With `image_size` [height, width] other than the folder's, positions are
     /// interpolated, which is told by an event.
     ///
     /// # Errors
-    /// As [`Self::encoder`].
+    /// As [`Self::image_encoder`], and [`ModelError::Format`] for a CLIP tower and when the
+    /// head needs a final norm that the folder's own fine-tuning left out.
     pub fn classifier(
         &self,
         head: VitHead,
@@ -26,16 +29,21 @@ impl ModelFolder {
         device: Device,
     ) -> Result<(Parameters, VitModel), ModelError> {
         let (parameters, model) = self.untrained(head, image_size, seed, device)?;
-        let mut tensors = self.encoder_tensors(model.encoder().config())?;
+        let mut tensors = self.tunable().encoder_tensors(model.encoder().grid())?;
         tensors.retain(|name, _| !is_new(name));
         if matches!(head, VitHead::MeanClassifier(_)) {
             tensors.retain(|name, _| !name.starts_with("norm."));
+        } else if self.tensors.contains_key("fc_norm.weight")
+            && !tensors.contains_key("norm.weight")
+        {
+            return Err(self.refuse(
+                "it was fine-tuned on the mean of its patch tokens and has no final norm; take \
+                 the mean again, not the class token",
+            ));
         }
         let new = parameters.iter().filter(|parameter| is_new(&parameter.name));
         tensors.extend(new.map(|p| (p.name.clone(), p.tensor.detach().copy())));
-        parameters
-            .assign(&tensors)
-            .map_err(|mismatch| ModelError::Mismatch { path: self.path.clone(), mismatch })?;
+        self.assign_all(&parameters, &tensors)?;
         Ok((parameters, model))
     }
 
@@ -43,7 +51,8 @@ impl ModelFolder {
     /// scratch begins with.
     ///
     /// # Errors
-    /// [`ModelError::Geometry`] and [`ModelError::Config`] for sizes that do not fit.
+    /// [`ModelError::Geometry`] and [`ModelError::Config`] for sizes that do not fit,
+    /// [`ModelError::Format`] for a CLIP tower.
     pub fn untrained(
         &self,
         head: VitHead,
@@ -51,10 +60,88 @@ impl ModelFolder {
         seed: u64,
         device: Device,
     ) -> Result<(Parameters, VitModel), ModelError> {
-        let config = self.encoder_config(image_size)?;
         let mut parameters = Parameters::new(seed, device);
-        let model = VitModel::new(parameters.root(), &config, head)?;
+        let root = parameters.root();
+        let model = match &self.config {
+            ModelConfig::VitMae(_) | ModelConfig::Vit(_) => {
+                VitModel::new(root, &self.sized_vit(image_size)?, head)?
+            }
+            ModelConfig::Beit(config) => {
+                VitModel::beit(root, &sized_beit(config, image_size)?, head)?
+            }
+            ModelConfig::Clip(_) => return Err(self.has_no_classifier()),
+        };
         Ok((parameters, model))
+    }
+
+    /// Describes the model that [`Self::classifier`] builds.
+    ///
+    /// # Errors
+    /// As [`Self::untrained`].
+    pub fn classifier_config(
+        &self,
+        head: VitHead,
+        image_size: Option<[usize; 2]>,
+    ) -> Result<ModelConfig, ModelError> {
+        Ok(match &self.config {
+            ModelConfig::VitMae(_) | ModelConfig::Vit(_) => {
+                let sized = self.sized_vit(image_size)?;
+                ModelConfig::Vit(VitModelConfig::new(&sized, head.classes()))
+            }
+            ModelConfig::Beit(config) => {
+                let sized = sized_beit(config, image_size)?;
+                let mean = matches!(head, VitHead::MeanClassifier(_));
+                ModelConfig::Beit(BeitModelConfig::fine_tuned(&sized, head.classes(), mean))
+            }
+            ModelConfig::Clip(_) => return Err(self.has_no_classifier()),
+        })
+    }
+
+    /// Makes a BEiT ready for training on whole images, as BEiT v2 is fine-tuned: each block
+    /// gets a copy of the shared table of position biases, and what only masked patches
+    /// need is left out. Others stay as they are.
+    #[must_use]
+    pub fn tunable(&self) -> Self {
+        let masked = |name: &str| name == "mask_token" || name.starts_with("lm_head.");
+        let (config, tensors) = match &self.config {
+            ModelConfig::Beit(config) => {
+                let mut tensors = self.shared_tensors(|name| !masked(name));
+                BeitEncoder::expand_shared_bias(&mut tensors, config.sizes.num_hidden_layers);
+                let has_head = self.tensors.contains_key("lm_head.weight");
+                (ModelConfig::Beit(config.expanded(has_head)), tensors)
+            }
+            other => (other.clone(), self.shared_tensors(|_| true)),
+        };
+        Self { path: self.path.clone(), config, tensors }
+    }
+
+    /// Builds a BEiT with the classifier that the weights hold.
+    pub(super) fn tuned_beit(
+        &self,
+        config: &BeitModelConfig,
+        device: Device,
+    ) -> Result<(Parameters, VitModel), ModelError> {
+        let classes = self.rows("head.weight").unwrap_or_default();
+        let head = if config.use_mean_pooling {
+            VitHead::MeanClassifier(classes)
+        } else {
+            VitHead::Classifier(classes)
+        };
+        let mut parameters = Parameters::new(0, device);
+        let model = VitModel::beit(parameters.root(), &config.encoder()?, head)?;
+        self.assign_all(&parameters, &self.tunable().tensors)?;
+        Ok((parameters, model))
+    }
+
+    fn has_no_classifier(&self) -> ModelError {
+        self.refuse(
+            "a CLIP tower is not fine-tuned here, because no layout keeps it with a classifier; \
+             measure its features as they are",
+        )
+    }
+
+    fn refuse(&self, reason: &str) -> ModelError {
+        ModelError::Format { path: self.path.clone(), reason: reason.to_owned() }
     }
 }
 
@@ -63,69 +150,4 @@ fn is_new(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-    use std::path::Path;
-
-    use tch::{Kind, Tensor};
-
-    use super::*;
-    use crate::{
-        MaeDecoder, MaeDecoderConfig, ModelConfig, Naming, VisionTransformer, VitConfig,
-        VitMaeConfig, VitModelConfig,
-    };
-
-    fn pretrained() -> ModelFolder {
-        let config = VitConfig::new(8, 4, 16, 2, 2);
-        let mut parameters = Parameters::new(1, Device::Cpu);
-        let encoder = VisionTransformer::new(parameters.root(), &config).unwrap();
-        let decoder = MaeDecoderConfig::new(16, 8, 1, 2, config.patch_values());
-        MaeDecoder::new(parameters.root(), &decoder, encoder.grid()).unwrap();
-        let config = ModelConfig::VitMae(VitMaeConfig::new(&config, &decoder, 0.75, true));
-        ModelFolder::new("pre-trained".into(), config, tensors(&parameters))
-    }
-
-    fn tensors(parameters: &Parameters) -> HashMap<String, Tensor> {
-        parameters.iter().map(|p| (p.name.clone(), p.tensor.detach())).collect()
-    }
-
-    #[test]
-    fn the_encoder_is_the_folders_and_the_head_is_new() {
-        let folder = pretrained();
-        for head in [VitHead::Classifier(3), VitHead::MeanClassifier(3)] {
-            let (parameters, model) = folder.classifier(head, None, 5, Device::Cpu).unwrap();
-            let (fresh, _) = folder.untrained(head, None, 5, Device::Cpu).unwrap();
-            for parameter in &parameters {
-                let theirs = folder.tensors().get(&parameter.name);
-                let wanted = theirs.unwrap_or(&fresh.get(&parameter.name).unwrap().tensor);
-                assert_eq!(parameter.tensor, *wanted, "{}", parameter.name);
-            }
-            assert_eq!(parameters.get("norm.bias").is_some(), head == VitHead::Classifier(3));
-            let images = Tensor::randn([2, 3, 8, 8], (Kind::Float, Device::Cpu));
-            assert_eq!(model.forward(&images).unwrap().logits.unwrap().size(), [2, 3]);
-        }
-        let head = VitHead::MeanClassifier(3);
-        let (larger, _) = folder.classifier(head, Some([16, 8]), 0, Device::Cpu).unwrap();
-        assert_eq!(larger.get("pos_embed").unwrap().tensor.size(), [1, 1 + 8, 16]);
-    }
-
-    #[test]
-    fn a_folder_keeps_the_classifier() {
-        let head = VitHead::MeanClassifier(3);
-        let (parameters, model) = pretrained().classifier(head, None, 5, Device::Cpu).unwrap();
-        let config = VitModelConfig::new(model.encoder().config(), Some(3));
-        let config = ModelConfig::Vit(config);
-        let folder = ModelFolder::new("fine-tuned".into(), config, tensors(&parameters));
-        let place = tempfile::tempdir().unwrap();
-        folder.write(place.path(), Naming::Timm).unwrap();
-        let (_kept, read) = ModelFolder::read(place.path()).unwrap().vit(Device::Cpu).unwrap();
-        let images = Tensor::randn([2, 3, 8, 8], (Kind::Float, Device::Cpu));
-        let logits = |model: &VitModel| model.forward(&images).unwrap().logits.unwrap();
-        assert_eq!(logits(&read), logits(&model));
-        // And it can be fine-tuned again, for other classes.
-        let again = ModelFolder::read(place.path()).unwrap();
-        again.classifier(VitHead::MeanClassifier(7), None, 0, Device::Cpu).unwrap();
-        let refused = folder.write(Path::new("nowhere"), Naming::HuggingFace).unwrap_err();
-        assert!(refused.to_string().contains("no layout"), "{refused}");
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tch::Tensor;
 
-use super::beit_names::TABLE;
+use super::beit_names::{FIRST_TABLE, TABLE};
 use super::{BeitModelConfig, ClipModelConfig, ModelConfig, VitMaeConfig, VitModelConfig};
 use crate::{BeitConfig, ClipVisionConfig, MaeDecoderConfig, ModelError, VitConfig};
 
@@ -23,7 +23,7 @@ pub struct Unsaid {
 }
 
 /// Describes weights under timm's names: a masked autoencoder if they hold a decoder, a
-/// BEiT if they hold a shared table of position biases, a CLIP tower if they hold a norm
+/// BEiT if they hold tables of position biases, a CLIP tower if they hold a norm
 /// before the blocks, else a plain ViT. Norms add 1e-6, as in timm and MAE, in a CLIP
 /// tower 1e-5.
 ///
@@ -36,8 +36,8 @@ pub fn describe(
 ) -> Result<ModelConfig, ModelError> {
     let sides = |name: &str| sides_of(tensors, name);
     let shape = Shape::of(tensors)?;
-    if tensors.contains_key(TABLE) {
-        return beit(tensors, shape, unsaid).map(ModelConfig::Beit);
+    if let Some(table) = [TABLE, FIRST_TABLE].into_iter().find(|name| tensors.contains_key(*name)) {
+        return beit(tensors, shape, unsaid, table).map(ModelConfig::Beit);
     }
     let [_, rows, _] = known(&sides("pos_embed")?, "pos_embed")?;
     let image_size = image_size(rows.saturating_sub(1), shape.patch, unsaid.image_size)?;
@@ -74,13 +74,15 @@ pub fn describe(
     Ok(ModelConfig::VitMae(config))
 }
 
-/// A BEiT, with a head for masked patches or without.
+/// A BEiT with a `table` for all blocks, and a head for masked patches or without; or one in
+/// each block, and a classifier or without.
 fn beit(
     tensors: &HashMap<String, Tensor>,
     shape: Shape,
     unsaid: Unsaid,
+    table: &str,
 ) -> Result<BeitModelConfig, ModelError> {
-    let [rows, heads] = known(&sides_of(tensors, TABLE)?, TABLE)?;
+    let [rows, heads] = known(&sides_of(tensors, table)?, table)?;
     let image_size = match unsaid.image_size {
         Some(said) => said,
         None => {
@@ -94,15 +96,21 @@ fn beit(
             [side.div_ceil(2) * shape.patch; 2]
         }
     };
-    let outputs = match tensors.get("lm_head.weight") {
-        Some(_) => Some(sides_of(tensors, "lm_head.weight")?[0]),
-        None => None,
+    let outputs = |head: &str| match tensors.get(head) {
+        Some(_) => sides_of(tensors, head).map(|sides| sides.first().copied()),
+        None => Ok(None),
     };
     let scaled = tensors.contains_key("blocks.0.gamma_1");
     let vit = shape.vit(image_size, heads);
     let encoder = BeitConfig { vit, layer_scale: scaled.then_some(0.1) };
+    let config = if table == TABLE {
+        BeitModelConfig::new(&encoder, outputs("lm_head.weight")?)
+    } else {
+        let mean = tensors.contains_key("fc_norm.weight");
+        BeitModelConfig::fine_tuned(&encoder, outputs("head.weight")?, mean)
+    };
     let use_mask_token = tensors.contains_key("mask_token");
-    Ok(BeitModelConfig { use_mask_token, ..BeitModelConfig::new(&encoder, outputs) })
+    Ok(BeitModelConfig { use_mask_token, ..config })
 }
 
 /// A CLIP tower; its heads are 64 wide, as in all that OpenAI published.

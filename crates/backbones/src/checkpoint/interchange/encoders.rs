@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
+use bauta_masking::Grid;
 use tch::{Device, Kind, Tensor};
 
-use super::beit_names::TABLE;
-use super::{BeitModelConfig, ClipModelConfig, ModelConfig, ModelFolder, sized};
+use super::{BeitModelConfig, ClipModelConfig, ModelConfig, ModelFolder, is_above_encoder};
 use crate::relative_bias::relative_bias_rows;
 use crate::{
-    BeitConfig, BeitEncoder, ClipVisionConfig, ClipVisual, ImageEncoder, Linear, ModelError,
-    Parameters, VisionTransformer, interpolate_positions, interpolate_relative_bias,
+    BeitConfig, BeitEncoder, BeitParts, ClipVisionConfig, ClipVisual, ImageEncoder, Linear,
+    ModelError, Parameters, VisionTransformer, VitConfig, interpolate_positions,
+    interpolate_relative_bias,
 };
 
 /// An encoder and the parameters that it is made of.
@@ -30,21 +31,9 @@ impl ModelFolder {
         device: Device,
         image_size: Option<[usize; 2]>,
     ) -> Result<Built, ModelError> {
-        Ok(match &self.config {
-            ModelConfig::VitMae(_) | ModelConfig::Vit(_) => {
-                let (parameters, encoder) = self.encoder(device, image_size)?;
-                (parameters, Box::new(encoder))
-            }
-            ModelConfig::Beit(config) => {
-                let (parameters, encoder, _) =
-                    self.build_beit(config, false, device, image_size)?;
-                (parameters, Box::new(encoder))
-            }
-            ModelConfig::Clip(_) => {
-                let (parameters, tower) = self.clip(device, image_size)?;
-                (parameters, Box::new(tower))
-            }
-        })
+        let (parameters, encoder) = self.untrained_image_encoder(0, device, image_size)?;
+        self.assign_all(&parameters, &self.encoder_tensors(encoder.grid())?)?;
+        Ok((parameters, encoder))
     }
 
     /// The same network with every weight as it starts from `seed`.
@@ -58,18 +47,23 @@ impl ModelFolder {
         image_size: Option<[usize; 2]>,
     ) -> Result<Built, ModelError> {
         let mut parameters = Parameters::new(seed, device);
+        let root = parameters.root();
+        let has = |name| self.tensors.contains_key(name);
         let encoder: Box<dyn ImageEncoder> = match &self.config {
             ModelConfig::VitMae(_) | ModelConfig::Vit(_) => {
-                let config = self.encoder_config(image_size)?;
-                Box::new(VisionTransformer::new(parameters.root(), &config)?)
+                let config = self.sized_vit(image_size)?;
+                // Fine-tuning leaves a norm on the mean of the tokens in its place.
+                let averaged = has("fc_norm.weight") && !has("norm.weight");
+                let build =
+                    if averaged { VisionTransformer::without_norm } else { VisionTransformer::new };
+                Box::new(build(root, &config)?)
             }
             ModelConfig::Beit(config) => {
                 let sized = sized_beit(config, image_size)?;
-                Box::new(self.new_beit(&mut parameters, config, &sized)?)
+                Box::new(BeitEncoder::with_parts(root, &sized, self.beit_parts(config))?)
             }
             ModelConfig::Clip(config) => {
-                let config = self.sized_clip(config, image_size)?;
-                Box::new(ClipVisual::new(parameters.root(), &config)?)
+                Box::new(ClipVisual::new(root, &self.sized_clip(config, image_size)?)?)
             }
         };
         Ok((parameters, encoder))
@@ -89,7 +83,18 @@ impl ModelFolder {
         let ModelConfig::Beit(config) = &self.config else {
             return Err(self.is_not("BEiT"));
         };
-        self.build_beit(config, true, device, image_size)
+        let sized = sized_beit(config, image_size)?;
+        let mut parameters = Parameters::new(0, device);
+        let encoder = BeitEncoder::with_parts(parameters.root(), &sized, self.beit_parts(config))?;
+        let head = self.tensors.contains_key("lm_head.weight").then(|| {
+            let (inputs, outputs) = (config.sizes.hidden_size, config.vocab_size);
+            let mut root = parameters.root();
+            Linear::starting(root.sub("lm_head"), inputs, outputs, BeitEncoder::INIT, true)
+        });
+        let mut tensors = self.encoder_tensors(encoder.grid())?;
+        tensors.extend(self.shared_tensors(|name| name.starts_with("lm_head.")));
+        self.assign_all(&parameters, &tensors)?;
+        Ok((parameters, encoder, head))
     }
 
     /// Builds CLIP's visual tower on a device, with the folder's weights; it has a projection
@@ -105,70 +110,25 @@ impl ModelFolder {
         let ModelConfig::Clip(config) = &self.config else {
             return Err(self.is_not("CLIP tower"));
         };
-        let (own, sized) = (self.sized_clip(config, None)?, self.sized_clip(config, image_size)?);
         let mut parameters = Parameters::new(0, device);
-        let tower = ClipVisual::new(parameters.root(), &sized)?;
-        let mut tensors = self.shared_tensors(|_| true);
-        let (from, to) = (own.vit.grid()?, tower.grid());
-        if from != to
-            && let Some(table) = tensors.get_mut("pos_embed")
-            && table.size() == [1, 1 + from.tokens() as i64, own.vit.dim as i64]
-        {
-            self.tell_interpolation(from, to);
-            *table = interpolate_positions(&table.to_kind(Kind::Float), from, to);
-        }
-        self.assign_all(&parameters, &tensors)?;
+        let tower = ClipVisual::new(parameters.root(), &self.sized_clip(config, image_size)?)?;
+        self.assign_all(&parameters, &self.encoder_tensors(tower.grid())?)?;
         Ok((parameters, tower))
     }
 
-    fn build_beit(
+    /// A ViT's sizes, for images of another size if one is given.
+    pub(super) fn sized_vit(
         &self,
-        config: &BeitModelConfig,
-        with_head: bool,
-        device: Device,
         image_size: Option<[usize; 2]>,
-    ) -> Result<(Parameters, BeitEncoder, Option<Linear>), ModelError> {
-        let (own, sized) = (sized_beit(config, None)?, sized_beit(config, image_size)?);
-        let mut parameters = Parameters::new(0, device);
-        let encoder = self.new_beit(&mut parameters, config, &sized)?;
-        let head = (with_head && self.tensors.contains_key("lm_head.weight")).then(|| {
-            let (inputs, outputs) = (config.sizes.hidden_size, config.vocab_size);
-            let mut root = parameters.root();
-            Linear::starting(root.sub("lm_head"), inputs, outputs, BeitEncoder::INIT, true)
-        });
-        let mut tensors = self.shared_tensors(|name| {
-            let is_head = name.starts_with("lm_head.");
-            if is_head { with_head } else { !is_above_beit(name) }
-        });
-        if !config.use_mask_token {
-            let token = || Tensor::zeros([1, 1, own.vit.dim as i64], (Kind::Float, Device::Cpu));
-            tensors.entry("mask_token".to_owned()).or_insert_with(token);
-        }
-        let (from, to) = (own.vit.grid()?, encoder.grid());
-        if from != to
-            && let Some(table) = tensors.get_mut(TABLE)
-            && table.size() == [relative_bias_rows(from), own.vit.heads as i64]
-        {
-            self.tell_interpolation(from, to);
-            *table = interpolate_relative_bias(&table.to_kind(Kind::Float), from, to);
-        }
-        self.assign_all(&parameters, &tensors)?;
-        Ok((parameters, encoder, head))
-    }
-
-    /// With a final norm, unless the folder's norm stands on the mean of the tokens instead.
-    fn new_beit(
-        &self,
-        parameters: &mut Parameters,
-        config: &BeitModelConfig,
-        sized: &BeitConfig,
-    ) -> Result<BeitEncoder, ModelError> {
-        let has = |name| self.tensors.contains_key(name);
-        if config.use_mean_pooling && !has("norm.weight") && !has("lm_head.weight") {
-            BeitEncoder::without_norm(parameters.root(), sized)
-        } else {
-            BeitEncoder::new(parameters.root(), sized)
-        }
+    ) -> Result<VitConfig, ModelError> {
+        let own = match &self.config {
+            ModelConfig::VitMae(config) => config.encoder()?,
+            ModelConfig::Vit(config) => config.encoder()?,
+            ModelConfig::Beit(_) | ModelConfig::Clip(_) => {
+                return Err(self.is_not("plain ViT or masked autoencoder"));
+            }
+        };
+        Ok(sized(own, image_size))
     }
 
     fn sized_clip(
@@ -180,13 +140,64 @@ impl ModelFolder {
         Ok(ClipVisionConfig { vit: sized(own.vit, image_size), ..own })
     }
 
-    fn shared_tensors(&self, wanted: impl Fn(&str) -> bool) -> HashMap<String, Tensor> {
+    /// With a final norm, unless the folder's norm stands on the mean of the tokens instead.
+    fn beit_parts(&self, config: &BeitModelConfig) -> BeitParts {
+        let has = |name| self.tensors.contains_key(name);
+        BeitParts {
+            biases_of_blocks: config.use_relative_position_bias,
+            mask_token: config.use_mask_token,
+            norm: !config.use_mean_pooling || has("norm.weight") || has("lm_head.weight"),
+        }
+    }
+
+    /// The weights without decoder and heads, positions brought to the grid `to`.
+    pub(super) fn encoder_tensors(&self, to: Grid) -> Result<HashMap<String, Tensor>, ModelError> {
+        let own = self.config.sizes().vit()?;
+        let from = own.grid()?;
+        let mut tensors = self.shared_tensors(|name| match &self.config {
+            ModelConfig::VitMae(_) | ModelConfig::Vit(_) => !is_above_encoder(name),
+            ModelConfig::Beit(_) => !is_above_beit(name),
+            // Its projection is part of the tower.
+            ModelConfig::Clip(_) => true,
+        });
+        if from == to {
+            return Ok(tensors);
+        }
+        let positions = [1, 1 + from.tokens() as i64, own.dim as i64];
+        let biases = [relative_bias_rows(from), own.heads as i64];
+        let mut told = false;
+        for (name, tensor) in &mut tensors {
+            let floats = || tensor.to_kind(Kind::Float);
+            let interpolated = if name == "pos_embed" && tensor.size() == positions {
+                interpolate_positions(&floats(), from, to)
+            } else if name.ends_with("relative_position_bias_table") && tensor.size() == biases {
+                interpolate_relative_bias(&floats(), from, to)
+            } else {
+                continue;
+            };
+            if !told {
+                self.tell_interpolation(from, to);
+                told = true;
+            }
+            *tensor = interpolated;
+        }
+        Ok(tensors)
+    }
+
+    pub(super) fn shared_tensors(&self, wanted: impl Fn(&str) -> bool) -> HashMap<String, Tensor> {
         let tensors = self.tensors.iter().filter(|(name, _)| wanted(name));
         tensors.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
     }
 }
 
-fn sized_beit(
+/// The same for images of another [height, width], if one is given.
+fn sized(own: VitConfig, image_size: Option<[usize; 2]>) -> VitConfig {
+    let [image_height, image_width] = image_size.unwrap_or([own.image_height, own.image_width]);
+    VitConfig { image_height, image_width, ..own }
+}
+
+/// A BEiT's sizes, for images of another size if one is given.
+pub(super) fn sized_beit(
     config: &BeitModelConfig,
     image_size: Option<[usize; 2]>,
 ) -> Result<BeitConfig, ModelError> {

@@ -21,7 +21,7 @@ pub enum ModelConfig {
     VitMae(VitMaeConfig),
     /// A plain ViT, with a head or without.
     Vit(VitModelConfig),
-    /// A BEiT v2-style encoder, with a head for masked patches or without.
+    /// A BEiT v2-style encoder, with a head for masked patches, a classifier or neither.
     Beit(BeitModelConfig),
     /// CLIP's visual tower.
     Clip(ClipModelConfig),

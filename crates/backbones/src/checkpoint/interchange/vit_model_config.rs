@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::EncoderSizes;
+use super::labels::{id2label, label2id};
 use crate::{ModelError, VitConfig};
 
 /// The keys of `config.json` that change the numbers; others are ignored when read, and
@@ -50,14 +51,13 @@ impl VitModelConfig {
     /// Describes an encoder, with a classifier of so many classes, or without one.
     pub fn new(encoder: &VitConfig, classes: Option<usize>) -> Self {
         let architecture = if classes.is_some() { "ViTForImageClassification" } else { "ViTModel" };
-        let labels = |count: usize| (0..count).map(|class| (class, format!("LABEL_{class}")));
         Self {
             architectures: vec![architecture.to_owned()],
             model_type: Self::MODEL_TYPE.to_owned(),
             sizes: EncoderSizes::new(encoder),
             qkv_bias: encoder.qkv_bias,
-            id2label: classes.map(|count| labels(count).collect()),
-            label2id: classes.map(|count| labels(count).map(|(id, label)| (label, id)).collect()),
+            id2label: classes.map(id2label),
+            label2id: classes.map(label2id),
         }
     }
 

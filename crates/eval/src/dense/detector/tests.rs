@@ -1,6 +1,6 @@
 //! Suppression against going one by one, assignment by hand, and learning two boxes.
 
-use bauta_backbones::{Parameters, VitConfig};
+use bauta_backbones::{Parameters, VisionTransformer, VitConfig};
 use tch::Device;
 
 use super::*;

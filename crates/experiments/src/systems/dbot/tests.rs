@@ -99,7 +99,8 @@ fn a_new_student_shares_nothing_with_its_teacher_which_is_the_old_one() {
     let wanted = new.target.teacher().features(&pixels).unwrap();
     new.loss(&batch()).unwrap().backward();
     assert_eq!(new.target.teacher().features(&pixels).unwrap(), wanted);
-    let (folder, _) = ModelFolder::read(&teacher).unwrap().encoder(Device::Cpu, None).unwrap();
+    let (folder, _) =
+        ModelFolder::read(&teacher).unwrap().image_encoder(Device::Cpu, None).unwrap();
     assert!(folder.get("norm.weight").is_some());
 }
 

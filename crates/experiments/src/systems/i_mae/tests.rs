@@ -154,7 +154,7 @@ fn a_student_begins_as_its_teacher_which_stays_as_it_is() {
 
     // What it leaves is a model folder whose encoder can be used, and nothing else.
     let folder = ModelFolder::read(&save(&system, &scratch.path().join("student"))).unwrap();
-    assert!(folder.encoder(Device::Cpu, None).is_ok());
+    assert!(folder.image_encoder(Device::Cpu, None).is_ok());
     let refused = folder.masked_autoencoder(Device::Cpu).unwrap_err().to_string();
     assert!(refused.contains("2 mixed images") && refused.contains("encoder"), "{refused}");
     // Of a single branch it is a masked autoencoder's.

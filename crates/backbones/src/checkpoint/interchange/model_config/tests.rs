@@ -10,7 +10,9 @@ fn keys_are_written_in_hugging_faces_words_and_always_in_this_order() {
     let square = VitConfig::new(8, 4, 16, 2, 4);
     let vit = VitConfig { image_width: 12, ..square.clone() };
     let mae = VitMaeConfig::new(&vit, &MaeDecoderConfig::new(16, 8, 1, 2, 48), 0.75, true);
-    let beit = BeitModelConfig::new(&BeitConfig::new(square.clone()), Some(5));
+    let beit = BeitConfig::new(square.clone());
+    let tuned = BeitModelConfig::fine_tuned(&beit, Some(1), true);
+    let beit = BeitModelConfig::new(&beit, Some(5));
     let tower = ClipVisionConfig { projection: Some(6), ..ClipVisionConfig::new(square) };
     let sizes = |image: &str, act: &str, eps: &str| {
         format!(
@@ -44,6 +46,17 @@ fn keys_are_written_in_hugging_faces_words_and_always_in_this_order() {
                 r#""vocab_size":5,"layer_scale_init_value":0.1,"use_mask_token":true,"#,
                 r#""use_absolute_position_embeddings":false,"use_relative_position_bias":false,"#,
                 r#""use_shared_relative_position_bias":true,"use_mean_pooling":true"#
+            ),
+        ),
+        (
+            ModelConfig::Beit(tuned),
+            r#""architectures":["BeitForImageClassification"],"model_type":"beit""#,
+            sizes("8", "gelu", "1e-6"),
+            concat!(
+                r#""vocab_size":8192,"layer_scale_init_value":0.1,"use_mask_token":false,"#,
+                r#""use_absolute_position_embeddings":false,"use_relative_position_bias":true,"#,
+                r#""use_shared_relative_position_bias":false,"use_mean_pooling":true,"#,
+                r#""id2label":{"0":"LABEL_0"},"label2id":{"LABEL_0":0}"#
             ),
         ),
         (
