@@ -134,7 +134,9 @@ fn images_of_another_size_get_interpolated_positions_and_say_so() {
 #[test]
 fn folders_of_beit_and_clip_are_measured_too() {
     let data = data(20, 20, 10);
-    for (model, side) in [("beit-masked", 20), ("clip-vision", 12), ("clip-both", 12)] {
+    for (model, side) in
+        [("beit-masked", 20), ("beit-classifier", 12), ("clip-vision", 12), ("clip-both", 12)]
+    {
         // Twice the model's own size.
         let size = (2 * side).to_string();
         let rest = ["--protocol=knn", "--baselines", "--image-size", &size, &size];

@@ -129,6 +129,7 @@ fn beits_of_other_positions_are_refused() {
     let shared = "\"use_shared_relative_position_bias\": ";
     let without = refuse(&format!("{shared}true"), &format!("{shared}false"));
     assert_says(&without, &["config.json", "use_shared_relative_position_bias is false"]);
+    assert_says(&without, &["have one each, as fine-tuning does"]);
     let each = "\"use_relative_position_bias\": ";
     let in_each = refuse(&format!("{each}false"), &format!("{each}true"));
     assert_says(&in_each, &["use_relative_position_bias is true"]);

@@ -54,7 +54,7 @@ fn assert_forward(model: &Path, case: &str) {
     }
 }
 
-const FOLDERS: [&str; 7] = [
+const FOLDERS: [&str; 9] = [
     "mae-normalized",
     "mae-raw-grey",
     "mae-four-channels",
@@ -62,6 +62,8 @@ const FOLDERS: [&str; 7] = [
     "vit-classifier",
     "beit-masked",
     "beit-encoder",
+    "beit-classifier",
+    "beit-class-token",
 ];
 
 /// Not written under Hugging Face's names.
