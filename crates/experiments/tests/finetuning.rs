@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use bauta_backbones::{
-    ModelConfig, ModelFolder, Naming, Parameters, VisionTransformer, VitConfig, VitModelConfig,
+    BeitConfig, BeitEncoder, BeitModelConfig, Linear, ModelConfig, ModelFolder, Naming, Parameters,
+    VisionTransformer, VitConfig, VitModelConfig,
 };
 use bauta_data::DatasetName;
 use bauta_experiments::finetuning::{FineTuned, Options, finetune};
@@ -29,6 +30,23 @@ fn write_model(folder: &Path) {
     ModelFolder::new(folder.into(), config, tensors).write(folder, Naming::Timm).unwrap();
 }
 
+/// A BEiT as MaskDistill leaves it, in a folder, with factors and biases that matter.
+fn write_beit(folder: &Path) {
+    let vit = VitConfig { channels: 1, ..VitConfig::new(8, 2, 32, 2, 4) };
+    let config = BeitConfig { layer_scale: Some(1.0), ..BeitConfig::new(vit) };
+    let mut parameters = Parameters::new(3, Device::Cpu);
+    BeitEncoder::new(parameters.root(), &config).unwrap();
+    Linear::new(parameters.root().sub("lm_head"), 32, 6, true);
+    let mut tensors: HashMap<String, Tensor> =
+        parameters.iter().map(|p| (p.name.clone(), p.tensor.detach())).collect();
+    let table = tensors.get_mut("rel_pos_bias.relative_position_bias_table").unwrap();
+    let numbers: Vec<f32> =
+        (0..table.numel()).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect();
+    *table = Tensor::from_slice(&numbers).view([52, 4]);
+    let config = ModelConfig::Beit(BeitModelConfig::new(&config, Some(6)));
+    ModelFolder::new(folder.into(), config, tensors).write(folder, Naming::Timm).unwrap();
+}
+
 struct Place(tempfile::TempDir);
 
 impl Place {
@@ -37,6 +55,7 @@ impl Place {
         fs::create_dir(place.path("data")).unwrap();
         write_digits(&place.path("data"));
         write_model(&place.path("model"));
+        write_beit(&place.path("beit"));
         place
     }
 
@@ -149,6 +168,101 @@ fn runs_repeat_and_scratch_is_another_start() {
     let validated = run(&Options { validate: true, ..short() });
     assert_eq!((validated.split, validated.measured.test_images), ("validation", 40));
     assert_eq!(validated.measured.train_images, 360);
+}
+
+#[test]
+fn a_beit_learns_and_is_kept_and_learns_again() {
+    let place = Place::new();
+    let output = place.path("out");
+    let beit = |set: &[&str]| Options { model: place.path("beit"), ..place.options(set) };
+    let drop_path = "eval.finetune.drop_path=0.1";
+    let whole = ["eval.finetune.epochs=20", "eval.finetune.mixup=0.2", drop_path];
+    let found = run(&Options { output: Some(output.clone()), ..beit(&whole) });
+    let top1 = found.measured.metrics["finetune_top1"];
+    assert!(top1 > 0.5, "{top1} where chance is 0.1");
+
+    let last = output.join("checkpoints/last");
+    let after = ModelFolder::read(&last).unwrap();
+    let ModelConfig::Beit(config) = after.config() else { panic!("a BEiT") };
+    assert_eq!(config.architectures, ["BeitForImageClassification"]);
+    assert!(config.use_relative_position_bias && !config.use_shared_relative_position_bias);
+    assert!(config.use_mean_pooling && config.id2label.as_ref().unwrap().len() == 10);
+    let table = |block: usize| {
+        &after.tensors()[&format!("blocks.{block}.attn.relative_position_bias_table")]
+    };
+    assert_ne!(table(0), table(1), "each block's table goes its own way");
+    let (parameters, _) = after.vit(Device::Cpu).unwrap();
+    let trained: usize = parameters.trainable().map(|p| p.tensor.numel()).sum();
+    assert_eq!(trained, found.measured.trained_parameters);
+
+    // Again; of images of another size; and what is frozen stays.
+    let again = Options { model: last, ..beit(&["eval.finetune.epochs=3"]) };
+    let top1 = run(&again).measured.metrics["finetune_top1"];
+    assert!(top1 > 0.3, "{top1}");
+    let output = place.path("larger");
+    let larger = Options {
+        output: Some(output.clone()),
+        settings: beit(&["data.image_size=12", "eval.finetune.epochs=1"]).settings,
+        ..again
+    };
+    run(&larger);
+    let after = ModelFolder::read(&output.join("checkpoints/last")).unwrap();
+    assert_eq!(after.config().image_size(), [12, 12]);
+    let table = &after.tensors()["blocks.1.attn.relative_position_bias_table"];
+    assert_eq!(table.size(), [11 * 11 + 3, 4]);
+    let output = place.path("last");
+    let part = beit(&["eval.finetune.blocks=1", "eval.finetune.epochs=1"]);
+    run(&Options { output: Some(output.clone()), ..part });
+    let after = ModelFolder::read(&output.join("checkpoints/last")).unwrap();
+    let before = ModelFolder::read(&place.path("beit")).unwrap().tunable();
+    for (name, tensor) in before.tensors() {
+        let Some(later) = after.tensors().get(name) else { continue };
+        assert_eq!(later == tensor, !name.starts_with("blocks.1."), "{name}");
+    }
+}
+
+#[test]
+fn a_beit_repeats_and_reads_the_class_token_too() {
+    let place = Place::new();
+    let beit = |set: &str| Options {
+        model: place.path("beit"),
+        ..place.options(&["eval.finetune.epochs=1", set])
+    };
+    let short = || run(&beit("eval.finetune.drop_path=0.1")).measured;
+    let (once, again) = (short(), short());
+    assert_eq!((once.metrics, once.final_loss), (again.metrics, again.final_loss));
+    let output = place.path("out");
+    let cls = Options { output: Some(output.clone()), ..beit("eval.finetune.features=\"cls\"") };
+    run(&cls);
+    let last = output.join("checkpoints/last");
+    let folder = ModelFolder::read(&last).unwrap();
+    let ModelConfig::Beit(config) = folder.config() else { panic!("a BEiT") };
+    assert!(!config.use_mean_pooling && folder.tensors().contains_key("norm.weight"));
+    let scratch = run(&Options { from_scratch: true, model: last, ..beit("seed=1") });
+    assert!(scratch.measured.metrics.contains_key("from_scratch.finetune_top1"));
+}
+
+#[test]
+fn encoders_that_cannot_be_fine_tuned_say_why() {
+    let place = Place::new();
+    let config = place.path("beit").join("config.json");
+    let text = fs::read_to_string(&config).unwrap();
+    let absolute = "\"use_absolute_position_embeddings\": ";
+    let changed = text.replace(&format!("{absolute}false"), &format!("{absolute}true"));
+    assert_ne!(changed, text);
+    fs::write(&config, changed).unwrap();
+    let beit = Options { model: place.path("beit"), ..place.options(&[]) };
+    assert!(refuse(&beit).contains("use_absolute_position_embeddings is true"));
+
+    let tower = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/clip-vision");
+    let clip = place.path("clip");
+    fs::create_dir(&clip).unwrap();
+    fs::copy(tower.join("model.safetensors"), clip.join("model.safetensors")).unwrap();
+    let text = fs::read_to_string(tower.join("config.json")).unwrap();
+    let grey = text.replace("\"num_channels\": 3", "\"num_channels\": 1");
+    fs::write(clip.join("config.json"), grey).unwrap();
+    let clip = refuse(&Options { model: clip, ..place.options(&[]) });
+    assert!(clip.contains("a CLIP tower is not fine-tuned here"), "{clip}");
 }
 
 #[test]
