@@ -1,8 +1,8 @@
 //! BEiT v2's vision transformer, MaskDistill's student (arXiv 2210.10615 §3).
 //!
 //! Unlike MAE's encoder it sees every token in pre-training: masked patches are replaced
-//! by one learned mask token. Tokens carry no position; what is learned is a bias on the
-//! attention scores by relative place, one table for all blocks.
+//! by one learned mask token. What is learned of positions is a bias on the attention scores
+//! by relative place, one table for all blocks; tokens carry none, unless they are asked to.
 
 mod block;
 mod config;
@@ -49,6 +49,8 @@ pub struct BeitEncoder {
     grid: Grid,
     cls_token: Tensor,
     mask_token: Option<Tensor>,
+    /// [1, 1 + L, D].
+    pos_embed: Option<Tensor>,
     patch_embed: PatchEmbed,
     rel_pos_bias: Biases,
     blocks: Vec<BeitBlock>,
@@ -116,6 +118,7 @@ impl BeitEncoder {
             Biases::Shared(table(scope.sub("rel_pos_bias")))
         };
         let token = [1, 1, vit.dim as i64];
+        let positions = [1, 1 + grid.tokens() as i64, vit.dim as i64];
         let no_bias = Some(Init::Constant(0.0));
         let mut embed = scope.sub("patch_embed");
         let patch_embed =
@@ -123,6 +126,9 @@ impl BeitEncoder {
         Ok(Self {
             cls_token: scope.add("cls_token", &token, Self::INIT),
             mask_token: parts.mask_token.then(|| scope.add("mask_token", &token, Self::INIT)),
+            pos_embed: config
+                .absolute_positions
+                .then(|| scope.add("pos_embed", &positions, Self::INIT)),
             patch_embed,
             rel_pos_bias,
             blocks: (0..vit.depth)
@@ -269,10 +275,15 @@ impl BeitEncoder {
         })
     }
 
-    /// Puts the class token before tokens [B, N, D], giving [B, 1 + N, D].
+    /// Puts the class token before the patches' tokens [B, L, D] and adds positions, where
+    /// there are any, giving [B, 1 + L, D].
     fn with_class_token(&self, tokens: &Tensor) -> Tensor {
         let cls = self.cls_token.expand([tokens.size()[0], -1, -1], false);
-        Tensor::cat(&[&cls, tokens], 1)
+        let x = Tensor::cat(&[&cls, tokens], 1);
+        match &self.pos_embed {
+            Some(positions) => x + positions,
+            None => x,
+        }
     }
 
     fn through_blocks(&self, tokens: &Tensor, drop: Option<&DropPath>) -> Tensor {

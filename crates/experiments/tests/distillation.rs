@@ -124,10 +124,11 @@ fn every_kind_of_teacher_teaches_both_kinds_of_student() {
             [("pixels", "{ kind = \"pixels\" }"), ("shallow", "{ kind = \"random\", depth = 0 }")]
         {
             let set = format!("teacher={teacher}");
-            let set = [set.as_str(), "train.epochs=3", "train.base_lr=0.03"];
+            let set = [set.as_str(), "train.epochs=6", "train.base_lr=0.1"];
             let out = format!("{recipe}-{out}");
             let summary = place.run(recipe, &set, &out, false).unwrap();
-            assert!(summary.train.final_loss < summary.train.first_loss, "{out}");
+            let train = &summary.train;
+            assert!(train.final_loss < 0.95 * train.first_loss, "{out}: {train:?}");
         }
     }
     // A student of the second kind is a model folder that gives features.

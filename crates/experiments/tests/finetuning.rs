@@ -247,12 +247,12 @@ fn encoders_that_cannot_be_fine_tuned_say_why() {
     let place = Place::new();
     let config = place.path("beit").join("config.json");
     let text = fs::read_to_string(&config).unwrap();
-    let absolute = "\"use_absolute_position_embeddings\": ";
-    let changed = text.replace(&format!("{absolute}false"), &format!("{absolute}true"));
+    let each = "\"use_relative_position_bias\": ";
+    let changed = text.replace(&format!("{each}false"), &format!("{each}true"));
     assert_ne!(changed, text);
     fs::write(&config, changed).unwrap();
     let beit = Options { model: place.path("beit"), ..place.options(&[]) };
-    assert!(refuse(&beit).contains("use_absolute_position_embeddings is true"));
+    assert!(refuse(&beit).contains("use_relative_position_bias is true"));
 
     let tower = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/clip-vision");
     let clip = place.path("clip");

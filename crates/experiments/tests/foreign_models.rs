@@ -135,7 +135,7 @@ fn beits_of_other_positions_are_refused() {
     assert_says(&in_each, &["use_relative_position_bias is true"]);
     let absolute = "\"use_absolute_position_embeddings\": ";
     let absolute = refuse(&format!("{absolute}false"), &format!("{absolute}true"));
-    assert_says(&absolute, &["use_absolute_position_embeddings is true"]);
+    assert_says(&absolute, &["missing pos_embed"]);
     let twice = refuse("\"use_mean_pooling\": true", "\"use_mean_pooling\": false");
     assert_says(&twice, &["use_mean_pooling is false", "normalises its tokens twice"]);
 }

@@ -54,7 +54,7 @@ fn assert_forward(model: &Path, case: &str) {
     }
 }
 
-const FOLDERS: [&str; 9] = [
+const FOLDERS: [&str; 10] = [
     "mae-normalized",
     "mae-raw-grey",
     "mae-four-channels",
@@ -64,6 +64,7 @@ const FOLDERS: [&str; 9] = [
     "beit-encoder",
     "beit-classifier",
     "beit-class-token",
+    "beit-positions",
 ];
 
 /// Not written under Hugging Face's names.

@@ -3,7 +3,7 @@
 //! Keys are strict. A key without a default must stand in the recipe file.
 
 use bauta_data::{Augment, DatasetName, OnError};
-use bauta_masking::Strategy;
+use bauta_masking::{BlockMask, Grid, MaskError, MaskStrategy, Strategy};
 use serde::{Deserialize, Serialize};
 
 use crate::eval::Eval;
@@ -171,6 +171,10 @@ pub struct Model {
     /// Initial factor of every residual branch (LayerScale), of students that have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer_scale: Option<f64>,
+    /// Whether tokens carry learned positions beside the relative biases of their attention,
+    /// in students that have those.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub absolute_positions: bool,
 }
 
 /// The transformer that predicts masked patches.
@@ -194,6 +198,24 @@ pub struct Mask {
     pub strategy: Strategy,
     /// The fraction hidden, in (0, 1).
     pub ratio: f64,
+    /// With strategy `block`: the tokens of the smallest block, 16 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_block: Option<usize>,
+}
+
+impl Mask {
+    /// Builds the strategy for a grid.
+    ///
+    /// # Errors
+    /// [`MaskError`] when the ratio cannot be met on this grid.
+    pub fn build(&self, grid: Grid) -> Result<Box<dyn MaskStrategy>, MaskError> {
+        match self.min_block {
+            Some(tokens) if self.strategy == Strategy::Block => {
+                Ok(Box::new(BlockMask::new(grid, self.ratio)?.with_min_area(tokens)))
+            }
+            _ => self.strategy.build(grid, self.ratio),
+        }
+    }
 }
 
 /// What must be predicted.

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use bauta_data::DataError;
-use bauta_masking::{Grid, MaskError};
+use bauta_masking::{Grid, MaskError, Strategy};
 
 use crate::error::{Place, RecipeError};
 use crate::eval::{Eval, Protocol};
 use crate::finetune::FineTune;
-use crate::schema::{Decoder, Model, Recipe, System, Train};
+use crate::schema::{Decoder, Mask, Model, Recipe, System, Train};
 use crate::teacher::require;
 
 /// Values that make no sense, alone or together; the message names key and value.
@@ -50,7 +50,8 @@ impl Recipe {
             move |error: MaskError| Violation { keys, message: error.to_string() }
         };
         let grid = self.grid().map_err(refuse("model.patch_size"))?;
-        self.mask.strategy.build(grid, self.mask.ratio).map_err(refuse("mask.ratio"))?;
+        self.mask.build(grid).map_err(refuse("mask.ratio"))?;
+        self.mask.check()?;
         self.check_teacher()?;
         self.check_mixture()?;
         self.train.check()?;
@@ -91,10 +92,14 @@ impl Recipe {
     fn check_decoder(&self) -> Result<(), Violation> {
         let decodes = self.system != System::MaskDistill;
         require("decoder", self.system.name(), decodes, self.decoder.is_some())?;
-        let scales = self.model.layer_scale.is_some();
-        ensure(!scales || self.system == System::MaskDistill, &["model.layer_scale"], || {
-            format!("model.layer_scale means nothing to system \"{}\"", self.system.name())
-        })?;
+        for (key, given) in [
+            ("model.layer_scale", self.model.layer_scale.is_some()),
+            ("model.absolute_positions", self.model.absolute_positions),
+        ] {
+            ensure(!given || self.system == System::MaskDistill, &[key], || {
+                format!("{key} means nothing to system \"{}\"", self.system.name())
+            })?;
+        }
         self.decoder.as_ref().map_or(Ok(()), Decoder::check)
     }
 
@@ -108,6 +113,16 @@ impl Recipe {
                 "data.limit {limit} is less than one step of {step} images \
                  (train.batch_size {batch_size} × train.accumulate {accumulate})"
             )
+        })
+    }
+}
+
+impl Mask {
+    fn check(&self) -> Result<(), Violation> {
+        let Some(tokens) = self.min_block else { return Ok(()) };
+        at_least_one("mask.min_block", tokens)?;
+        ensure(self.strategy == Strategy::Block, &["mask.min_block", "mask.strategy"], || {
+            format!("mask.min_block means nothing to mask.strategy \"{}\"", self.strategy.name())
         })
     }
 }

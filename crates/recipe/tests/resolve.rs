@@ -59,6 +59,8 @@ fn every_known_key_is_written_by_to_toml() {
         "data.root",
         "data.limit",
         "about.expected",
+        "mask.min_block",
+        "model.absolute_positions",
         "model.layer_scale",
         "train.clip_grad",
         "train.ema",

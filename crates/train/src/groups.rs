@@ -52,18 +52,19 @@ impl LayerDecay {
     }
 }
 
-/// Whether weight decay applies: not to vectors and scalars, not to biases.
+/// Whether weight decay applies: not to vectors and scalars, not to biases, not to positions.
 ///
 /// Class and mask tokens are decayed, as in the reference's pre-training (their
 /// tensors have three dimensions and its skip list is empty), and so are tables of position
 /// biases, in BEiT's fine-tuning too.
 pub fn is_decayed(parameter: &Parameter) -> bool {
-    parameter.tensor.dim() > 1 && !parameter.name.ends_with(".bias")
+    let name = &parameter.name;
+    parameter.tensor.dim() > 1 && !name.ends_with(".bias") && name != "pos_embed"
 }
 
-/// The same in fine-tuning, where the reference's skip list holds two names.
+/// The same in fine-tuning, where the reference's skip list holds the class token too.
 fn is_decayed_in_finetuning(parameter: &Parameter) -> bool {
-    is_decayed(parameter) && !["pos_embed", "cls_token"].contains(&parameter.name.as_str())
+    is_decayed(parameter) && parameter.name != "cls_token"
 }
 
 /// Parameters that are stepped alike.

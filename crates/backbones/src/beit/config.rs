@@ -11,11 +11,13 @@ pub struct BeitConfig {
     /// What the factors on a block's two branches start at; without, there are none. In the
     /// reference 0.1 up to B, 1e-5 in L and H.
     pub layer_scale: Option<f64>,
+    /// Whether tokens carry learned positions too; in the reference they do not.
+    pub absolute_positions: bool,
 }
 
 impl BeitConfig {
-    /// An encoder of these sizes, branches scaled by 0.1 at first.
+    /// An encoder of these sizes, branches scaled by 0.1 at first, without absolute positions.
     pub fn new(vit: VitConfig) -> Self {
-        Self { vit, layer_scale: Some(0.1) }
+        Self { vit, layer_scale: Some(0.1), absolute_positions: false }
     }
 }

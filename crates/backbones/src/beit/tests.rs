@@ -155,9 +155,10 @@ fn factors_of_zero_leave_the_embedding() {
 
 #[test]
 fn attention_is_its_definition_and_the_kernel_that() {
-    let (parameters, encoder) = encoder(|BeitConfig { vit, layer_scale }| BeitConfig {
+    let (parameters, encoder) = encoder(|BeitConfig { vit, layer_scale, .. }| BeitConfig {
         vit: VitConfig { depth: 1, ..vit },
         layer_scale,
+        absolute_positions: true,
     });
     let images = Tensor::randn([2, 3, 8, 12], FLOAT);
     let map = encoder.last_attention(&images).unwrap();

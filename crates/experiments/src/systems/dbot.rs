@@ -57,7 +57,7 @@ impl ImageSystem for DBot {
         let decoder = MaeDecoder::new(parameters.root(), &decoder_config, grid)?;
         Ok(Self {
             normalization: ingredients.normalization()?,
-            strategy: Arc::from(recipe.mask.strategy.build(grid, recipe.mask.ratio)?),
+            strategy: Arc::from(recipe.mask.build(grid)?),
             skipping: Skipping {
                 rate: recipe.model.drop_path,
                 encoder_depth: encoder_config.depth,

@@ -104,7 +104,7 @@ impl IMae {
         Ok(Self {
             parameters,
             normalization,
-            strategy: Arc::from(recipe.mask.strategy.build(grid, ratio)?),
+            strategy: Arc::from(recipe.mask.build(grid)?),
             encoder,
             decoder,
             target,

@@ -51,7 +51,7 @@ impl ImageSystem for Mae {
         let decoder = MaeDecoder::new(parameters.root(), &decoder_config, grid)?;
 
         let target = ingredients.pixel_target(grid)?;
-        let strategy = Arc::from(recipe.mask.strategy.build(grid, recipe.mask.ratio)?);
+        let strategy = Arc::from(recipe.mask.build(grid)?);
         let normalized = target.is_normalized();
         let config =
             VitMaeConfig::new(&encoder_config, &decoder_config, recipe.mask.ratio, normalized);

@@ -38,7 +38,11 @@ impl ImageSystem for MaskDistill {
     fn new(ingredients: &Ingredients<'_>) -> Result<Self> {
         let Ingredients { recipe, device, .. } = *ingredients;
         let vit = ingredients.vit_config();
-        let config = BeitConfig { vit, layer_scale: recipe.model.layer_scale };
+        let config = BeitConfig {
+            vit,
+            layer_scale: recipe.model.layer_scale,
+            absolute_positions: recipe.model.absolute_positions,
+        };
         let mut parameters = Parameters::new(recipe.seed, device);
         let student = BeitEncoder::new(parameters.root(), &config)?;
         let grid = student.grid();
@@ -48,7 +52,7 @@ impl ImageSystem for MaskDistill {
         let head = Linear::starting(root.sub("lm_head"), config.vit.dim, outputs, init, true);
         Ok(Self {
             normalization: ingredients.normalization()?,
-            strategy: Arc::from(recipe.mask.strategy.build(grid, recipe.mask.ratio)?),
+            strategy: Arc::from(recipe.mask.build(grid)?),
             skipping: Skipping {
                 rate: recipe.model.drop_path,
                 encoder_depth: config.vit.depth,

@@ -4,7 +4,7 @@
 use super::MaskStrategy;
 use crate::{Grid, MaskError, RandomStream, visible_count};
 
-/// Smallest area of a block in tokens; an exact count may end on smaller ones.
+/// Smallest area of a block in tokens, unless it is chosen.
 const MIN_AREA: usize = 16;
 /// Height over width of a block lies in [1 / `MAX_ASPECT`, `MAX_ASPECT`].
 const MAX_ASPECT: f64 = 1.0 / 0.3;
@@ -14,8 +14,8 @@ const PATIENCE: usize = 10;
 
 /// Masks rectangles of tokens.
 ///
-/// A block's area is uniform between 16 and the number of tokens still to be
-/// masked, its aspect ratio log-uniform between 0.3 and 1 / 0.3, its place
+/// A block's area is uniform between 16, or [another number](Self::with_min_area), and the
+/// number of tokens still to be masked, its aspect ratio log-uniform between 0.3 and 1 / 0.3, its place
 /// uniform. It is laid if it masks something new and not too much. Its sides are
 /// shorter than the grid's: what is longer is drawn again, as in BEiT's code, and
 /// after ten draws cut.
@@ -23,6 +23,7 @@ const PATIENCE: usize = 10;
 pub struct BlockMask {
     grid: Grid,
     masked: usize,
+    min_area: usize,
     patience: Option<usize>,
 }
 
@@ -36,7 +37,13 @@ impl BlockMask {
             return Err(MaskError::NotAnImage { strategy: "block", time: grid.time() });
         }
         let masked = grid.tokens() - visible_count(grid.tokens(), ratio)?;
-        Ok(Self { grid, masked, patience: None })
+        Ok(Self { grid, masked, min_area: MIN_AREA, patience: None })
+    }
+
+    /// The same with blocks of at least so many tokens; an exact count may end on smaller
+    /// ones. BEiT's 16 are a twelfth of its 196 tokens and a quarter of an 8 × 8 grid's.
+    pub fn with_min_area(self, tokens: usize) -> Self {
+        Self { min_area: tokens.max(1), ..self }
     }
 
     /// Masks at most as many as [`Self::new`], as the paper's code: no area under
@@ -52,7 +59,8 @@ impl BlockMask {
     }
 
     fn sample_block(&self, stream: &mut RandomStream, missing: usize) -> Block {
-        let smallest = if self.patience.is_some() { MIN_AREA } else { MIN_AREA.min(missing) };
+        let smallest =
+            if self.patience.is_some() { self.min_area } else { self.min_area.min(missing) };
         let longest = [self.grid.height(), self.grid.width()].map(|side| (side - 1).max(1));
         let mut draw = || {
             let area = stream.uniform_in(smallest as f64, missing as f64);
@@ -167,6 +175,18 @@ mod tests {
             masked.iter_mut().zip(mask).for_each(|(n, m)| *n += u32::from(m));
         }
         assert!(masked.iter().all(|n| (100..500).contains(n)), "{masked:?}");
+    }
+
+    #[test]
+    fn smaller_blocks_come_apart() {
+        let grid = Grid::image(8, 8).unwrap();
+        let mean = |least| {
+            let strategy = BlockMask::new(grid, 0.4).unwrap().with_min_area(least);
+            let masks = (0..200).map(|sample| draw(&strategy, sample));
+            masks.map(|mask| agreement(&mask, 8)).sum::<f64>() / 200.0
+        };
+        let (usual, small, single) = (mean(16), mean(4), mean(1));
+        assert!(usual > small && small > single, "{usual}, {small}, {single}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct BeitModelConfig {
     pub layer_scale_init_value: f64,
     /// Whether there is a mask token.
     pub use_mask_token: bool,
-    /// Whether tokens carry learned positions; such encoders are not read.
+    /// Whether tokens carry learned positions too.
     pub use_absolute_position_embeddings: bool,
     /// Whether each block has a table of biases of its own, as fine-tuning leaves them.
     pub use_relative_position_bias: bool,
@@ -79,7 +79,7 @@ impl BeitModelConfig {
             vocab_size: outputs.unwrap_or(8192),
             layer_scale_init_value: encoder.layer_scale.unwrap_or(0.0),
             use_mask_token: true,
-            use_absolute_position_embeddings: false,
+            use_absolute_position_embeddings: encoder.absolute_positions,
             use_relative_position_bias: false,
             use_shared_relative_position_bias: true,
             // With a head its own norm is the final one; without, the encoder's is.
@@ -130,31 +130,32 @@ impl BeitModelConfig {
     /// [`ModelError::Config`] when patches are not square.
     pub fn encoder(&self) -> Result<BeitConfig, ModelError> {
         let scale = self.layer_scale_init_value;
-        Ok(BeitConfig { vit: self.sizes.vit()?, layer_scale: (scale > 0.0).then_some(scale) })
+        Ok(BeitConfig {
+            vit: self.sizes.vit()?,
+            layer_scale: (scale > 0.0).then_some(scale),
+            absolute_positions: self.use_absolute_position_embeddings,
+        })
     }
 
     /// What keeps such an encoder from being read here.
     pub(super) fn check(&self) -> Result<(), String> {
-        let positions = [
-            self.use_absolute_position_embeddings,
+        let unknown = match (
             self.use_relative_position_bias,
             self.use_shared_relative_position_bias,
-        ];
-        let unknown = match positions {
-            [true, ..] => Some("use_absolute_position_embeddings is true"),
-            [_, true, true] => {
+        ) {
+            (true, true) => {
                 Some("use_relative_position_bias is true beside use_shared_relative_position_bias")
             }
-            [_, false, false] => Some(
+            (false, false) => Some(
                 "use_shared_relative_position_bias is false and so is use_relative_position_bias",
             ),
             _ => None,
         };
         if let Some(unknown) = unknown {
             return Err(format!(
-                "{unknown}; of BEiT's encoders, those are read whose tokens carry no positions \
-                 and whose blocks share one table of position biases, as pre-training leaves \
-                 them, or have one each, as fine-tuning does"
+                "{unknown}; of BEiT's encoders, those are read whose blocks share one table of \
+                 position biases, as pre-training leaves them, or have one each, as fine-tuning \
+                 does"
             ));
         }
         if !self.use_mean_pooling && self.architectures.iter().any(|name| name == Self::MASKED) {

@@ -102,7 +102,8 @@ fn beit(
     };
     let scaled = tensors.contains_key("blocks.0.gamma_1");
     let vit = shape.vit(image_size, heads);
-    let encoder = BeitConfig { vit, layer_scale: scaled.then_some(0.1) };
+    let absolute_positions = tensors.contains_key("pos_embed");
+    let encoder = BeitConfig { vit, layer_scale: scaled.then_some(0.1), absolute_positions };
     let config = if table == TABLE {
         BeitModelConfig::new(&encoder, outputs("lm_head.weight")?)
     } else {
