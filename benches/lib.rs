@@ -8,6 +8,7 @@ use bauta_backbones::{
     ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices, VisionTransformer,
     VitConfig,
 };
+use bauta_libtorch::keep_freed_memory;
 use bauta_targets::{
     EncoderTeacher, FeatureLoss, FeatureTarget, Normalization, PixelTarget, Target,
 };
@@ -28,6 +29,8 @@ impl MaeCase {
     /// # Panics
     /// When the sizes do not fit together: they are written in the benches.
     pub fn new(config: &VitConfig, decoder_depth: usize, batch: usize, ratio: f64) -> Self {
+        // As the program does.
+        keep_freed_memory();
         let mut parameters = Parameters::new(0, Device::Cpu);
         let encoder = VisionTransformer::new(parameters.root(), config).expect("sizes fit");
         let (dim, heads) = (config.dim, config.heads);

@@ -24,7 +24,8 @@ use tch::{Device, Kind, Tensor};
 /// A BEiT takes `bool_masked_pos` [N, L] too, as many in each sample, if patches are to be
 /// masked; it gives `last_hidden_state` [N, 1 + L, D], which the final norm has passed
 /// unless the description says `use_mean_pooling`, and the head's `logits` [N, L, outputs]
-/// of all patches; under a classifier it is used as a plain ViT is. A CLIP tower gives `last_hidden_state` of the last block,
+/// of all patches; under a classifier it is used as a plain ViT is. A CLIP tower gives
+/// `last_hidden_state` of the last block,
 /// `pooler_output` [N, D], its class token after the norm, and `image_embeds` projected.
 ///
 /// # Errors
