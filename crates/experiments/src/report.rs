@@ -19,7 +19,7 @@ pub(crate) const STYLE: &str = "
 body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; }
 .lead { color: #57606a; }
-table { border-collapse: collapse; } th, td { padding: .3rem .9rem; border-bottom: 1px solid #d8dee4; text-align: right; }
+table { border-collapse: collapse; display: block; max-width: 100%; overflow-x: auto; } th, td { padding: .3rem .9rem; border-bottom: 1px solid #d8dee4; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
 td.best { font-weight: 600; }
 figure { margin: 1rem 0; } figcaption { color: #57606a; font-size: .9rem; }

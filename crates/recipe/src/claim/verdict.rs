@@ -91,22 +91,37 @@ impl fmt::Display for Verdict {
             Some(deviation) => format!(" ± {deviation:.digits$}"),
             None => String::new(),
         };
+        // A setting against itself is one metric of it against another.
+        let own = better == than;
+        let [left, right] = if own {
+            [format!("{better}: {metric}"), than_metric.clone()]
+        } else {
+            [better.clone(), than.clone()]
+        };
         let wanted = match margin {
             Margin::By(wanted) => {
-                let verb = if mean < 0.0 { "is behind" } else { "beats" };
                 let size = shown(mean.abs());
-                let digits = if mean.abs() < 10.0 { 4 } else { 0 };
-                write!(f, "{better} {verb} {than} by {size}{}", deviation(digits))?;
+                let size = size + &deviation(if mean.abs() < 10.0 { 4 } else { 0 });
+                match (own, mean < 0.0) {
+                    (true, true) => write!(f, "{left} is {size} below {right}")?,
+                    (true, false) => write!(f, "{left} is {size} above {right}")?,
+                    (false, true) => write!(f, "{left} is behind {right} by {size}")?,
+                    (false, false) => write!(f, "{left} beats {right} by {size}")?,
+                }
                 format!("{wanted}")
             }
             Margin::Times(wanted) => {
-                write!(f, "{better} is {mean:.2}{} times {than}", deviation(2))?;
+                write!(f, "{left} is {mean:.2}{} times {right}", deviation(2))?;
                 format!("{wanted} times")
             }
         };
-        let against =
-            if metric == than_metric { String::new() } else { format!(" against {than_metric}") };
-        write!(f, " in {metric}{against} (wanted: at least {wanted}; ")?;
+        if !own {
+            write!(f, " in {metric}")?;
+            if metric != than_metric {
+                write!(f, " against {than_metric}")?;
+            }
+        }
+        write!(f, " (wanted: at least {wanted}; ")?;
         match (found.count, self.seeds) {
             (1, _) => f.write_str("one seed)"),
             (count, seeds) => write!(f, "so in {seeds} of {count} seeds)"),
@@ -135,8 +150,13 @@ mod tests {
         let own = Relation { than: "0.75".to_owned(), than_metric, ..relation(Margin::By(0.02)) };
         assert_eq!(
             own.judge(&[0.5], &[0.4]).unwrap().to_string(),
-            "held: 0.75 beats 0.75 by 0.1000 in linear_top1 against mae.linear_top1 \
+            "held: 0.75: linear_top1 is 0.1000 above mae.linear_top1 \
              (wanted: at least 0.02; one seed)"
+        );
+        assert_eq!(
+            own.judge(&[0.5, 0.3], &[0.4, 0.5]).unwrap().to_string(),
+            "did not hold: 0.75: linear_top1 is 0.0500 ± 0.2121 below mae.linear_top1 \
+             (wanted: at least 0.02; so in 1 of 2 seeds)"
         );
     }
 
