@@ -15,10 +15,10 @@ const PATIENCE: usize = 10;
 /// Masks rectangles of tokens.
 ///
 /// A block's area is uniform between 16, or [another number](Self::with_min_area), and the
-/// number of tokens still to be masked, its aspect ratio log-uniform between 0.3 and 1 / 0.3, its place
-/// uniform. It is laid if it masks something new and not too much. Its sides are
-/// shorter than the grid's: what is longer is drawn again, as in BEiT's code, and
-/// after ten draws cut.
+/// number of tokens still to be masked, its aspect ratio log-uniform between 0.3 and
+/// 1 / 0.3, its place uniform. It is laid if it masks something new and not too much.
+/// Its sides are shorter than the grid's: what is longer is drawn again, as in BEiT's
+/// code, and after ten draws cut.
 #[derive(Clone, Debug)]
 pub struct BlockMask {
     grid: Grid,
