@@ -5,7 +5,7 @@ mod machine;
 mod peers;
 mod throughput;
 
-use std::fs;
+use bauta_files::write_whole;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -48,10 +48,8 @@ pub fn bench(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     }
 }
 
-/// Writes beside the file and renames, so that a file that exists is whole.
+/// Writes a measurement, whole or not at all.
 fn write_json(file: &Path, value: &impl Serialize) -> Result<()> {
-    let beside = file.with_added_extension("part");
-    let refuse = || format!("cannot write {}", file.display());
-    fs::write(&beside, serde_json::to_string_pretty(value)? + "\n").with_context(refuse)?;
-    fs::rename(&beside, file).with_context(refuse)
+    let text = serde_json::to_string_pretty(value)? + "\n";
+    write_whole(file, text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
 }

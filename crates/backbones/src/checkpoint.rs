@@ -3,10 +3,10 @@
 pub mod interchange;
 mod pth;
 
+use bauta_files::write_whole;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::io::Write;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, View};
@@ -82,25 +82,6 @@ pub fn write_tensors_with<'a>(
     let bytes = safetensors::serialize(tensors, (!metadata.is_empty()).then_some(metadata))
         .map_err(|error| ModelError::Format { path: path.into(), reason: error.to_string() })?;
     write_whole(path, &bytes).map_err(|source| ModelError::Io { path: path.into(), source })
-}
-
-/// Writes a file so that it exists whole or not at all.
-///
-/// # Errors
-/// The first failure; the file's former content, if any, is untouched then.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
-    let partial = folder.unwrap_or(Path::new(".")).join(name);
-    let written = std::fs::File::create(&partial)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&partial, path));
-    if written.is_err() {
-        // The first error is the one to report.
-        let _ = std::fs::remove_file(&partial);
-    }
-    written
 }
 
 /// Reads all tensors of a safetensors file to the CPU.

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use bauta_masking::{Purpose, RandomStream, StreamKey};
+use bauta_streams::{Purpose, RandomStream, StreamKey};
 use tch::{Device, Kind, Tensor};
 
 /// How a parameter starts.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bauta_data::{
     Augment, DatasetName, InMemory, Loader, LoaderConfig, Source, Split, Statistics, open,
 };
-use bauta_masking::{Purpose, StreamKey};
+use bauta_streams::{Purpose, StreamKey};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use image::{ImageFormat, RgbImage};
 

@@ -14,7 +14,7 @@ mod warp;
 
 use std::cell::RefCell;
 
-use bauta_masking::RandomStream;
+use bauta_streams::RandomStream;
 use serde::{Deserialize, Serialize};
 
 use self::erasing::erase;

@@ -15,7 +15,7 @@
 
 use std::f64::consts::{PI, TAU};
 
-use bauta_masking::{Purpose, RandomStream, StreamKey};
+use bauta_streams::{Purpose, RandomStream, StreamKey};
 use tch::{Device, Kind, Tensor};
 
 use crate::momentum::{Momentum, Parameter};

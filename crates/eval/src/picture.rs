@@ -1,9 +1,9 @@
 //! Panels of images laid out on one sheet, and the sheet as a PNG file.
 
-use std::fs::File;
-use std::io::{Cursor, Write};
-use std::path::{Path, PathBuf};
+use std::io::Cursor;
+use std::path::Path;
 
+use bauta_files::write_whole;
 use image::{ImageFormat, RgbImage};
 use tch::{Device, Kind, Tensor};
 
@@ -88,30 +88,11 @@ impl Picture {
     /// [`EvalError::Write`] when the folder cannot be written,
     /// [`EvalError::Encode`] when the picture is too large for PNG.
     pub fn write_png(&self, path: &Path) -> Result<(), EvalError> {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".part");
-        let beside = PathBuf::from(beside);
-        let written = self.write_to(&beside).and_then(|()| {
-            std::fs::rename(&beside, path)
-                .map_err(|source| EvalError::Write { path: path.into(), source })
-        });
-        if written.is_err() {
-            // What is left of it helps nobody; the first error is the one to tell.
-            let _ = std::fs::remove_file(&beside);
-        }
-        written
-    }
-
-    fn write_to(&self, path: &Path) -> Result<(), EvalError> {
         let mut png = Cursor::new(Vec::new());
         self.0
             .write_to(&mut png, ImageFormat::Png)
             .map_err(|source| EvalError::Encode { path: path.into(), source })?;
-        File::create(path)
-            .and_then(|mut file| {
-                file.write_all(png.get_ref())?;
-                file.sync_all()
-            })
+        write_whole(path, png.get_ref())
             .map_err(|source| EvalError::Write { path: path.into(), source })
     }
 }

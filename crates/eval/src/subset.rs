@@ -5,7 +5,7 @@
 //! takes the first of each. So parts of one seed lie within each other: the 1 %
 //! are among the 10 %.
 
-use bauta_masking::{Purpose, StreamKey};
+use bauta_streams::{Purpose, StreamKey};
 
 use crate::EvalError;
 

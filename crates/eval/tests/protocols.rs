@@ -5,7 +5,7 @@
 use bauta_eval::{
     EvalError, Evaluator, Features, KnnEvaluator, LinearProbe, Metrics, Optimizer, Split,
 };
-use bauta_masking::{Purpose, RandomStream, StreamKey};
+use bauta_streams::{Purpose, RandomStream, StreamKey};
 use tch::{Device, Kind, Tensor};
 
 fn stream(name: &str) -> RandomStream {

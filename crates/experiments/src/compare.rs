@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use bauta_backbones::checkpoint::write_whole;
+use bauta_files::write_whole;
 use bauta_train::{MetricsLog, Record};
 
 use crate::summary::Summary;

@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use bauta_backbones::checkpoint::write_whole;
 use bauta_backbones::{ImageEncoder, ImageNormalization, ModelConfig, ModelFolder};
 use bauta_data::{DatasetName, LoaderConfig};
+use bauta_files::write_whole;
 use bauta_recipe::{Eval, Features, Protocol, nearest};
 use serde::Serialize;
 use tch::{Device, Tensor};

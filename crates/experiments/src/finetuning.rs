@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use bauta_backbones::checkpoint::write_whole;
 use bauta_backbones::{ImageNormalization, ModelFolder};
 use bauta_data::{Augment, Crop, DatasetName, Loader, LoaderConfig, OnError, Source, Subset};
 use bauta_eval::Accuracy;
+use bauta_files::write_whole;
 use bauta_recipe::{FineTune, FineTuneSettings};
 use bauta_train::{AdamWConfig, Precision, Schedule, Stage, TrainConfig, fit};
 use serde::Serialize;

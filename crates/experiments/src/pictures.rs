@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bauta_backbones::TokenIndices;
-use bauta_backbones::checkpoint::write_whole;
 use bauta_data::{Batch, Loader, LoaderConfig, Source};
 use bauta_eval::{
     AttentionMaps, PictureLayout, Projection, Reconstructions, contact_sheet, join_batches, nearest,
 };
+use bauta_files::write_whole;
 use bauta_masking::MaskPlan;
 use bauta_recipe::Recipe;
 use tch::{Kind, Tensor};

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use base64::Engine;
-use bauta_backbones::checkpoint::write_whole;
+use bauta_files::write_whole;
 use bauta_recipe::{Layers, Recipe};
 use bauta_train::MetricsLog;
 use maud::{DOCTYPE, Markup, PreEscaped, html};

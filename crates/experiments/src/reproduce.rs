@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use bauta_backbones::checkpoint::write_whole;
+use bauta_files::write_whole;
 use bauta_recipe::claim::{Cell, Claim};
 
 use crate::progress::show_in_passing;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use bauta_backbones::checkpoint::write_whole;
+use bauta_files::write_whole;
 use bauta_recipe::{Layers, Recipe};
 use bauta_train::{Checkpoints, Outcome, Stage, TrainConfig, fit};
 

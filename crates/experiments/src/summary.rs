@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use bauta_backbones::checkpoint::write_whole;
+use bauta_files::write_whole;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 

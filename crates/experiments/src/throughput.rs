@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use bauta_backbones::checkpoint::write_whole;
+use bauta_files::write_whole;
 use bauta_libtorch::{matmul_peak, synchronize};
 use bauta_masking::MaskPlan;
 use bauta_recipe::{Layers, Precision, Recipe};

@@ -2,7 +2,9 @@
 //! (1,568 tokens, as many as an image of 28 × 56), by each strategy and by the
 //! reference's argsort of noise.
 
-use bauta_masking::{Grid, MaskPlan, Purpose, Strategy, StreamKey};
+use bauta_masking::{Grid, MaskPlan, Strategy};
+
+use bauta_streams::{Purpose, StreamKey};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const BATCH: usize = 256;

@@ -1,7 +1,7 @@
 //! Which tokens a masked model sees.
 //!
 //! A [`Grid`] says how an image or clip is cut into tokens, a [`MaskStrategy`]
-//! draws one sample's mask from its own [`RandomStream`], and a [`MaskPlan`]
+//! draws one sample's mask from its own [`RandomStream`](bauta_streams::RandomStream), and a [`MaskPlan`]
 //! holds the masks of a batch in the forms a model gathers with. Masks are made
 //! on the host and handed to the model; no model of this project samples one.
 //! `true` and 1 mean *masked* everywhere.
@@ -21,10 +21,8 @@ mod error;
 mod grid;
 mod plan;
 mod strategy;
-mod stream;
 
 pub use error::MaskError;
 pub use grid::Grid;
 pub use plan::{MaskPlan, visible_count};
 pub use strategy::*;
-pub use stream::{Purpose, RandomStream, StreamKey};

@@ -6,7 +6,8 @@
 
 use rayon::prelude::*;
 
-use crate::{MaskError, MaskStrategy, Purpose, StreamKey};
+use crate::{MaskError, MaskStrategy};
+use bauta_streams::{Purpose, StreamKey};
 
 /// Which tokens of each sample of a batch are visible and which are masked.
 ///

@@ -4,7 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Grid, MaskError, RandomStream};
+use crate::{Grid, MaskError};
+use bauta_streams::RandomStream;
 
 mod block;
 mod grid;

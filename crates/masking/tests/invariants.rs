@@ -3,10 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use bauta_masking::{
-    BlockMask, Grid, MaskError, MaskPlan, MaskStrategy, Purpose, RandomStream, Strategy, StreamKey,
-    visible_count,
-};
+use bauta_masking::{BlockMask, Grid, MaskError, MaskPlan, MaskStrategy, Strategy, visible_count};
+
+use bauta_streams::{Purpose, RandomStream, StreamKey};
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
 

@@ -6,7 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bauta_backbones::checkpoint::{read_tensors, write_tensors, write_whole};
+use bauta_backbones::checkpoint::{read_tensors, write_tensors};
+use bauta_files::{rename_whole, write_whole};
 use serde::{Deserialize, Serialize};
 
 use crate::{Ema, Objective, Optimizer, TrainError};
@@ -72,7 +73,7 @@ impl Checkpoints {
         let whole = self.folder.join(&name);
         let renamed = written.and_then(|()| {
             remove(&whole)?;
-            fs::rename(&partial, &whole).map_err(TrainError::io(&whole))?;
+            rename_whole(&partial, &whole).map_err(TrainError::io(&whole))?;
             self.point_last(&name)
         });
         if renamed.is_err() {
@@ -149,7 +150,7 @@ impl Checkpoints {
             write_whole(&to, &bytes).map_err(TrainError::io(&to))?;
         }
         remove(&kept)?;
-        fs::rename(&partial, &kept).map_err(TrainError::io(&kept))?;
+        rename_whole(&partial, &kept).map_err(TrainError::io(&kept))?;
         Ok(kept)
     }
 
@@ -181,7 +182,7 @@ impl Checkpoints {
         remove(&link)?;
         std::os::unix::fs::symlink(name, &link).map_err(TrainError::io(&link))?;
         let last = self.folder.join("last");
-        fs::rename(&link, &last).map_err(TrainError::io(&last))
+        rename_whole(&link, &last).map_err(TrainError::io(&last))
     }
 
     /// Removes all but the newest checkpoints, and what an interruption left half-written.

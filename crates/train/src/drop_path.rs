@@ -1,7 +1,7 @@
 //! Which samples skip which branches: the host's part of stochastic depth.
 
 use bauta_backbones::DropPath;
-use bauta_masking::{Purpose, StreamKey};
+use bauta_streams::{Purpose, StreamKey};
 
 /// What the draws of an encoder's stochastic depth are for.
 pub const DROP_PATH: Purpose = Purpose::named("drop path");

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use bauta_backbones::checkpoint::write_whole;
+use bauta_files::write_whole;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;

@@ -5,7 +5,7 @@
 //! serves the whole batch (timm's batch mode). What is drawn is plain numbers, made
 //! on the host; the tensors follow.
 
-use bauta_masking::{Purpose, RandomStream, StreamKey};
+use bauta_streams::{Purpose, RandomStream, StreamKey};
 use tch::{Kind, Tensor};
 
 /// How batches are mixed.

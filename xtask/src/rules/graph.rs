@@ -12,8 +12,16 @@ use super::Violation;
 const LIBTORCH: &str = "torch-sys";
 
 /// Packages that never link libtorch with default features.
-const WITHOUT_LIBTORCH: [&str; 5] =
-    ["bauta-masking", "bauta-data", "bauta-evolve", "bauta-recipe", "xtask"];
+const WITHOUT_LIBTORCH: [&str; 8] = [
+    "bauta-streams",
+    "bauta-files",
+    "bauta-masking",
+    "bauta-data",
+    "bauta-evolve",
+    "bauta-recipe",
+    "bauta-report",
+    "xtask",
+];
 
 /// Normal and build dependencies by name, with default features.
 #[derive(Default)]

@@ -224,7 +224,7 @@ mod tests {
             ("use std::{env, io};", "std::env"),
             ("fn a() { let t = std::time::Instant::now(); }", "std::time"),
             ("fn a() { MaskPlan::draw(s, 0, 0, &[]) }", "MaskPlan::draw"),
-            ("use bauta_masking::{Grid, StreamKey};", "StreamKey"),
+            ("use bauta_streams::{Purpose, StreamKey};", "StreamKey"),
         ] {
             let found = found(model, &format!("//! A.\n{line}\n"));
             let expected =

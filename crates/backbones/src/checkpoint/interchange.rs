@@ -37,7 +37,9 @@ pub use sides::Sides;
 pub use vit_mae_config::VitMaeConfig;
 pub use vit_model_config::VitModelConfig;
 
-use crate::checkpoint::{is_float, read_pth, read_tensors, write_tensors, write_whole};
+use bauta_files::write_whole;
+
+use crate::checkpoint::{is_float, read_pth, read_tensors, write_tensors};
 use crate::{MaeDecoder, ModelError, Parameters, VisionTransformer, VitHead, VitModel};
 
 /// How a model's images are normalised, in Hugging Face's words.

@@ -4,7 +4,7 @@
 //! bytes, so the noise has the data set's mean and deviation and is cut to a
 //! byte's range: two deviations, about, for photos.
 
-use bauta_masking::RandomStream;
+use bauta_streams::RandomStream;
 
 use super::operations::Planes;
 use crate::source::Statistics;
@@ -50,7 +50,7 @@ pub(super) fn erase(
 
 #[cfg(test)]
 mod tests {
-    use bauta_masking::{Purpose, StreamKey};
+    use bauta_streams::{Purpose, StreamKey};
 
     use super::*;
 

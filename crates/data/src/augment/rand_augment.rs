@@ -4,7 +4,7 @@
 //! probability ½, at a magnitude normal about M with deviation ½, cut to 0..10.
 //! "Increasing" means that every operation changes more the greater the magnitude.
 
-use bauta_masking::RandomStream;
+use bauta_streams::RandomStream;
 
 use super::operations::Planes;
 use super::warp::rotation;

@@ -1,6 +1,6 @@
 //! Which rectangle of an image a random resized crop takes.
 
-use bauta_masking::RandomStream;
+use bauta_streams::RandomStream;
 
 /// A rectangle of whole pixels within an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ fn round(side: f64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use bauta_masking::{Purpose, StreamKey};
+    use bauta_streams::{Purpose, StreamKey};
     use proptest::prelude::*;
 
     use super::*;

@@ -1,6 +1,6 @@
 //! Properties of whole augmentations, and figures of the Python libraries.
 
-use bauta_masking::{Purpose, StreamKey};
+use bauta_streams::{Purpose, StreamKey};
 use proptest::prelude::*;
 
 use super::resize::middle;

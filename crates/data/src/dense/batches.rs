@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bauta_masking::{Purpose, StreamKey};
+use bauta_streams::{Purpose, StreamKey};
 use ndarray::{Array3, Array4};
 use rayon::prelude::*;
 

@@ -8,7 +8,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use bauta_masking::{Purpose, RandomStream, StreamKey};
+use bauta_streams::{Purpose, RandomStream, StreamKey};
 
 use super::{DenseSample, DenseSource, LabelMap, Object, ObjectMask};
 use crate::augment::region::Region;

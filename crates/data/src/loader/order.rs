@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bauta_masking::{Purpose, StreamKey};
+use bauta_streams::{Purpose, StreamKey};
 use serde::{Deserialize, Serialize};
 
 /// The order in which an epoch visits the images.

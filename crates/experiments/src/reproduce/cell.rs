@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
-use bauta_backbones::checkpoint::write_whole;
+use bauta_files::write_whole;
 use bauta_recipe::claim::Cell;
 use bauta_recipe::{Layers, Recipe};
 use serde::{Deserialize, Serialize};

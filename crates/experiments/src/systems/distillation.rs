@@ -9,8 +9,9 @@ use bauta_backbones::{
     Parameters, VisionTransformer, VitConfig,
 };
 use bauta_data::Batch;
-use bauta_masking::{Grid, MaskStrategy, Purpose};
+use bauta_masking::{Grid, MaskStrategy};
 use bauta_recipe::{Loss, Normalization, Teacher as TeacherTable, TeacherKind};
+use bauta_streams::Purpose;
 use bauta_targets::{
     ConvolutionalTeacher, EncoderTeacher, FeatureLoss, FeatureTarget,
     Normalization as TargetNormalization, PixelTeacher, Teacher,

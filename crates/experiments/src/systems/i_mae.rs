@@ -21,8 +21,9 @@ use bauta_backbones::{
 };
 use bauta_data::{Batch, DataError, Loader, PartnerSampler};
 use bauta_eval::Picture;
-use bauta_masking::{MaskPlan, MaskStrategy, Purpose, StreamKey};
+use bauta_masking::{MaskPlan, MaskStrategy};
 use bauta_recipe::{Branches, Features, Mixture, MixtureInit, TeacherInput};
+use bauta_streams::{Purpose, StreamKey};
 use bauta_targets::{PixelTarget, TargetError, by_weight, latent_loss, mix, two_way_loss};
 use bauta_train::{Objective, TrainError};
 use tch::Tensor;

@@ -2,7 +2,8 @@
 //! of random size and shape, laid one over another until enough is hidden.
 
 use super::MaskStrategy;
-use crate::{Grid, MaskError, RandomStream, visible_count};
+use crate::{Grid, MaskError, visible_count};
+use bauta_streams::RandomStream;
 
 /// Smallest area of a block in tokens, unless it is chosen.
 const MIN_AREA: usize = 16;
@@ -133,7 +134,7 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Purpose, StreamKey};
+    use bauta_streams::{Purpose, StreamKey};
 
     fn draw(strategy: &BlockMask, sample: u64) -> Vec<bool> {
         let mut mask = vec![true; strategy.grid.tokens()];

@@ -2,7 +2,8 @@
 //! stays, at the same place in every cell.
 
 use super::MaskStrategy;
-use crate::{Grid, MaskError, RandomStream};
+use crate::{Grid, MaskError};
+use bauta_streams::RandomStream;
 
 /// How far a ratio may be from 1 − 1 / s², so that 0.889 means cells of 3 × 3.
 const TOLERANCE: f64 = 5e-4;
@@ -82,7 +83,7 @@ fn ratio_of(cell: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Purpose, StreamKey};
+    use bauta_streams::{Purpose, StreamKey};
 
     fn draw(strategy: &GridMask, sample: u64) -> Vec<bool> {
         let mut mask = vec![false; strategy.grid.tokens()];

@@ -1,12 +1,14 @@
 //! Random masking (MAE §3): uniform without replacement.
 
 use super::MaskStrategy;
-use crate::{Grid, MaskError, RandomStream, visible_count};
+use crate::{Grid, MaskError, visible_count};
+use bauta_streams::RandomStream;
 
 /// Masks a fixed number of tokens, every subset of that size equally likely.
 ///
 /// ```
-/// use bauta_masking::{Grid, MaskStrategy, Purpose, RandomMask, StreamKey};
+/// use bauta_masking::{Grid, MaskStrategy, RandomMask};
+/// use bauta_streams::{Purpose, StreamKey};
 /// let strategy = RandomMask::new(Grid::image(14, 14)?, 0.75)?;
 /// let mut stream = StreamKey { seed: 0, purpose: Purpose::MASK, epoch: 0, sample: 0 }.stream();
 /// let mut mask = [false; 196];
@@ -52,7 +54,7 @@ impl MaskStrategy for RandomMask {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Purpose, StreamKey};
+    use bauta_streams::{Purpose, StreamKey};
 
     #[test]
     fn every_subset_is_equally_likely() {

@@ -1,6 +1,6 @@
 //! RandAugment against figures of timm 1.0.31 on Pillow 13.0.0.
 
-use bauta_masking::{Purpose, StreamKey};
+use bauta_streams::{Purpose, StreamKey};
 
 use super::*;
 

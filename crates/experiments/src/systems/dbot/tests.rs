@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bauta_backbones::checkpoint::write_whole;
 use bauta_backbones::{ImageEncoder, ModelFolder};
 use bauta_data::{Augment, InMemory, LoaderConfig, Source, Statistics};
+use bauta_files::write_whole;
 use bauta_recipe::{Layers, Recipe};
 use tch::Device;
 

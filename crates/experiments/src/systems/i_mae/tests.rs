@@ -5,9 +5,9 @@ mod fit;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use bauta_backbones::checkpoint::write_whole;
 use bauta_backbones::{MaeDecoder, ModelFolder};
 use bauta_data::{Image, InMemory, LoaderConfig, Source, Statistics};
+use bauta_files::write_whole;
 use bauta_recipe::{Layers, Recipe};
 use bauta_train::{AdamWConfig, Precision, Schedule, Stage, StepMaker, TrainConfig};
 use tch::Device;

@@ -44,7 +44,7 @@ impl Purpose {
 /// The address of a random stream.
 ///
 /// ```
-/// use bauta_masking::{Purpose, StreamKey};
+/// use bauta_streams::{Purpose, StreamKey};
 /// let key = StreamKey { seed: 7, purpose: Purpose::MASK, epoch: 3, sample: 41 };
 /// assert_eq!(key.stream().uniform(), key.stream().uniform());
 /// ```
