@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bauta_data::{DatasetName, Limited, Source, Split};
-use bauta_recipe::Data;
+use bauta_recipe::tables::Data;
 
 /// The official training and test images.
 pub struct Splits {
@@ -43,6 +43,11 @@ impl Splits {
         };
         let [train, test] = limits;
         Ok(Self { train: open(Split::Train, train)?, test: open(Split::Test, test)? })
+    }
+
+    /// Whether the images are of two classes at least.
+    pub fn are_labelled(&self) -> bool {
+        self.train.classes().len() >= 2
     }
 
     /// The same splits with at most so many of the training images, the first.
