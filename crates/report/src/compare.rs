@@ -1,6 +1,5 @@
 //! Finished runs side by side: settings that differ, metrics, curves.
 
-mod curves;
 mod page;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,41 +7,11 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use bauta_files::write_whole;
-use bauta_train::{MetricsLog, Record};
-
+use crate::number::shown;
 use crate::summary::Summary;
+use crate::{MetricsLog, Record, ReportError};
 
 pub use page::page;
-
-/// What `compare` is told.
-#[derive(clap::Args)]
-pub struct Arguments {
-    /// The runs' folders, two or more.
-    #[arg(required = true, num_args = 1..)]
-    runs: Vec<PathBuf>,
-    /// The page.
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
-}
-
-/// Prints the comparison and writes its page.
-///
-/// # Errors
-/// When a folder is no finished run, or the page cannot be written.
-pub fn compare(arguments: &Arguments) -> Result<()> {
-    let comparison = Comparison::of(&arguments.runs)?;
-    println!("{comparison}");
-    let out = &arguments.out;
-    let refuse = || format!("cannot write {}", out.display());
-    if let Some(folder) = out.parent() {
-        fs::create_dir_all(folder).with_context(refuse)?;
-    }
-    write_whole(out, page(&comparison)?.as_bytes()).with_context(refuse)?;
-    println!("page: {}", out.display());
-    Ok(())
-}
 
 /// A row of text cells: a name, then one cell a run.
 pub type Line = (String, Vec<Option<String>>);
@@ -68,17 +37,15 @@ impl Comparison {
     /// # Errors
     /// For fewer than two folders, a folder named twice, and one that is no
     /// finished run; the message says which.
-    pub fn of(folders: &[PathBuf]) -> Result<Self> {
+    pub fn of(folders: &[PathBuf]) -> Result<Self, ReportError> {
         let [first, _, ..] = folders else {
-            bail!("compare needs at least two runs; name their folders");
+            return Err(ReportError::TooFewRuns);
         };
         let mut runs = Vec::new();
         for folder in folders {
             runs.push(read(folder)?);
         }
-        let names = names(folders).with_context(|| {
-            format!("{} or another folder is named twice; compare different runs", first.display())
-        })?;
+        let names = names(folders).ok_or_else(|| ReportError::SameRun(first.clone()))?;
         let recipes: Vec<&BTreeMap<String, String>> = runs.iter().map(|run| &run.recipe).collect();
         let machines: Vec<BTreeMap<String, String>> =
             runs.iter().map(|run| machine(&run.summary)).collect();
@@ -103,22 +70,20 @@ struct Run {
     log: Vec<Record>,
 }
 
-fn read(folder: &Path) -> Result<Run> {
+fn read(folder: &Path) -> Result<Run, ReportError> {
     let recipe = folder.join("recipe.toml");
     if !recipe.is_file() {
-        bail!("{} holds no recipe.toml, so it is no run's folder", folder.display());
+        return Err(ReportError::NoRun(folder.into()));
     }
     let summary = folder.join("summary.json");
     if !summary.is_file() {
-        bail!(
-            "{} is not finished: it has no summary.json; go on with it by --resume first",
-            folder.display()
-        );
+        return Err(ReportError::Unfinished(folder.into()));
     }
-    let text =
-        fs::read_to_string(&recipe).with_context(|| format!("cannot read {}", recipe.display()))?;
-    let table: toml::Table =
-        text.parse().with_context(|| format!("{} is no recipe", recipe.display()))?;
+    let text = fs::read_to_string(&recipe).map_err(ReportError::read(&recipe))?;
+    let table: toml::Table = text.parse().map_err(|error| ReportError::Unusable {
+        path: recipe,
+        message: format!("no recipe: {error}"),
+    })?;
     let mut keys = BTreeMap::new();
     flatten("", &toml::Value::Table(table), &mut keys);
     Ok(Run {
@@ -168,15 +133,15 @@ fn numbers(summary: &Summary) -> BTreeMap<String, f64> {
     let mut numbers = summary.eval.clone();
     numbers.extend(summary.baseline.clone());
     for (name, value) in [
-        ("train.steps", train.steps as f64),
-        ("train.samples", train.samples as f64),
-        ("train.seconds", train.seconds),
-        ("train.samples_per_second", train.samples_per_second),
+        ("train.steps", Some(train.steps as f64)),
+        ("train.samples", Some(train.samples as f64)),
+        ("train.seconds", Some(train.seconds)),
+        ("train.samples_per_second", Some(train.samples_per_second)),
         ("train.first_loss", train.first_loss),
         ("train.final_loss", train.final_loss),
-        ("train.parameters", train.parameters as f64),
+        ("train.parameters", Some(train.parameters as f64)),
     ] {
-        numbers.insert(name.to_owned(), value);
+        numbers.extend(value.map(|value| (name.to_owned(), value)));
     }
     numbers
 }
@@ -195,17 +160,6 @@ fn names(folders: &[PathBuf]) -> Option<Vec<String>> {
         let different: BTreeSet<&String> = names.iter().collect();
         (different.len() == names.len()).then_some(names)
     })
-}
-
-/// A metric as text: whole numbers whole, fractions with four digits.
-pub(crate) fn shown(value: f64) -> String {
-    if value.fract() == 0.0 && value.abs() < 1e15 {
-        format!("{value:.0}")
-    } else if value.abs() >= 100.0 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.4}")
-    }
 }
 
 impl fmt::Display for Comparison {

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result};
 use bauta_recipe::claim::{Cell, Claim, Relation, Spread};
 
+use crate::ReportError;
+use crate::number::short;
 use crate::summary::Summary;
 
 /// The table of paper against ours, and what became of the relations.
@@ -51,21 +52,22 @@ pub struct Row {
 /// A number of a summary by its name: an evaluation's metric, a baseline's, or one of the training.
 ///
 /// # Errors
-/// With the names that there are.
-pub fn metric(summary: &Summary, name: &str) -> Result<f64> {
+/// [`ReportError::NoMetric`] with the names that there are.
+pub fn metric(summary: &Summary, name: &str) -> Result<f64, ReportError> {
     let train = &summary.train;
     let training = [
-        ("samples_per_second", train.samples_per_second),
-        ("train_seconds", train.seconds),
+        ("samples_per_second", Some(train.samples_per_second)),
+        ("train_seconds", Some(train.seconds)),
         ("first_loss", train.first_loss),
         ("final_loss", train.final_loss),
     ];
-    let found = summary.eval.get(name).or_else(|| summary.baseline.get(name)).copied();
-    let found = found.or_else(|| training.iter().find(|(n, _)| *n == name).map(|(_, v)| *v));
-    found.with_context(|| {
-        let names = summary.eval.keys().chain(summary.baseline.keys()).map(String::as_str);
-        let names: Vec<&str> = names.chain(training.iter().map(|(name, _)| *name)).collect();
-        format!("no metric is called {name}; there are {}", names.join(", "))
+    let training = training.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let measured = summary.eval.iter().chain(&summary.baseline);
+    let mut numbers = measured.map(|(name, &value)| (name.as_str(), value)).chain(training);
+    let found = numbers.clone().find(|(known, _)| *known == name);
+    found.map(|(_, value)| value).ok_or_else(|| ReportError::NoMetric {
+        name: name.to_owned(),
+        known: numbers.by_ref().map(|(known, _)| known.to_owned()).collect(),
     })
 }
 
@@ -79,36 +81,42 @@ impl Findings {
         cells: &[Cell],
         summaries: &[Summary],
         call_seconds: f64,
-    ) -> Result<Self> {
+    ) -> Result<Self, ReportError> {
         let mut metrics = vec![claim.metric.clone()];
-        let wanted = claim.holds.iter().flat_map(|r| [r.metric.as_str(), r.than_metric.as_str()]);
-        for name in wanted.chain(["samples_per_second"]) {
+        let held = claim.holds.iter().flat_map(|r| [r.metric.as_str(), r.than_metric.as_str()]);
+        let near = claim.narrows.iter().flat_map(|n| [n.metric.as_str(), n.than_metric.as_str()]);
+        for name in held.chain(near).chain(["samples_per_second"]) {
             if !metrics.iter().any(|known| known == name) {
                 metrics.push(name.to_owned());
             }
         }
         let runs = || cells.iter().zip(summaries);
         // By seed, so that two settings' values are pairs.
-        let values = |setting: usize, name: &str| -> Result<Vec<f64>> {
+        let values = |setting: usize, name: &str| -> Result<Vec<f64>, ReportError> {
             let own = runs().filter(|(cell, _)| cell.setting == setting);
-            own.map(|(cell, summary)| metric(summary, name).with_context(|| cell.name.clone()))
+            own.map(|(cell, summary)| metric(summary, name).map_err(|error| error.of(&cell.name)))
                 .collect()
         };
         let mut rows = Vec::new();
         for (place, setting) in claim.settings.iter().enumerate() {
             let spread = |name: &String| {
-                Spread::of(&values(place, name)?).context("every setting has a seed")
+                Spread::of(&values(place, name)?).ok_or_else(|| ReportError::NoSetting {
+                    label: setting.label().to_owned(),
+                    lacks: "a run",
+                })
             };
             let paper = claim.paper.as_ref().and_then(|p| p.values.get(setting.label()).copied());
             rows.push(Row {
                 label: setting.label().to_owned(),
                 number: setting.number(),
                 paper,
-                ours: metrics.iter().map(spread).collect::<Result<_>>()?,
+                ours: metrics.iter().map(spread).collect::<Result<_, _>>()?,
             });
         }
         let place = |label: &str| {
-            claim.settings.iter().position(|s| s.label() == label).context("a setting's label")
+            let place = claim.settings.iter().position(|setting| setting.label() == label);
+            place
+                .ok_or_else(|| ReportError::NoSetting { label: label.to_owned(), lacks: "a value" })
         };
         let mut judgements = Vec::new();
         for relation in &claim.holds {
@@ -234,9 +242,4 @@ pub(super) fn spread(spread: &Spread) -> String {
         Some(deviation) => format!("{} ± {deviation:.4}", short(spread.mean)),
         None => short(spread.mean),
     }
-}
-
-/// Fractions with four digits, speeds without any.
-pub(super) fn short(value: f64) -> String {
-    if value.abs() < 10.0 { format!("{value:.4}") } else { format!("{value:.0}") }
 }

@@ -1,9 +1,8 @@
 //! Features in the plane, one dot an image, coloured by class, as SVG.
 
-use anyhow::{Result, anyhow};
-use bauta_eval::Projection;
 use plotters::prelude::*;
-use tch::Kind;
+
+use crate::ReportError;
 
 /// Ten colours that are told apart; more classes repeat them.
 const COLOURS: [RGBColor; 10] = [
@@ -19,19 +18,23 @@ const COLOURS: [RGBColor; 10] = [
     RGBColor(23, 190, 207),
 ];
 
-/// Draws a projection with a legend of the classes.
+/// Draws features projected on two components, with a legend of the classes.
+///
+/// `points` are the images' places, `labels` their classes by place in `classes`, and `explained`
+/// the share of the variance on each component, in [0, 1].
 ///
 /// # Errors
-/// When drawing fails.
-pub fn draw(projection: &Projection, labels: &[i64], classes: &[String]) -> Result<String> {
-    let flat = projection.points.flatten(0, -1).to_kind(Kind::Double);
-    let flat = Vec::<f64>::try_from(flat)?;
-    let points: Vec<(f64, f64)> = flat.chunks_exact(2).map(|xy| (xy[0], xy[1])).collect();
-    scatter(&points, labels, classes, projection.explained)
-        .map_err(|error| anyhow!("cannot draw the projection: {error}"))
+/// [`ReportError::Draw`].
+pub fn scatter(
+    points: &[(f64, f64)],
+    labels: &[i64],
+    classes: &[String],
+    explained: [f64; 2],
+) -> Result<String, ReportError> {
+    draw(points, labels, classes, explained).map_err(ReportError::draw("the projection"))
 }
 
-fn scatter(
+fn draw(
     points: &[(f64, f64)],
     labels: &[i64],
     classes: &[String],
@@ -73,16 +76,13 @@ fn scatter(
 
 #[cfg(test)]
 mod tests {
-    use tch::Tensor;
-
     use super::*;
 
     #[test]
     fn every_image_is_a_dot_and_every_class_a_name() {
-        let points = Tensor::from_slice(&[0.0_f32, 1.0, 2.0, -1.0, -2.0, 0.0]).view([3, 2]);
-        let projection = Projection { points, explained: [0.5, 0.25] };
+        let points = [(0.0, 1.0), (2.0, -1.0), (-2.0, 0.0)];
         let classes = ["cat".to_owned(), "dog".to_owned()];
-        let svg = draw(&projection, &[0, 1, 1], &classes).unwrap();
+        let svg = scatter(&points, &[0, 1, 1], &classes, [0.5, 0.25]).unwrap();
         assert_eq!(svg.matches("<circle").count(), 3 + 2);
         assert!(svg.contains("cat") && svg.contains("50 % of the variance"));
     }

@@ -1,10 +1,11 @@
 //! The plot of a claim: our means with error bars, the paper's numbers on an axis of their own.
 
-use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::findings::Findings;
+use crate::ReportError;
+use crate::number::short;
 
 const OURS: RGBColor = RGBColor(9, 105, 218);
 const PAPER: RGBColor = RGBColor(188, 76, 0);
@@ -27,7 +28,7 @@ const ROOM: (f64, f64) = (0.12, 0.3);
 ///
 /// # Errors
 /// When drawing fails, and when a mean is not finite.
-pub fn plot(findings: &Findings, column: usize, paper: bool) -> Result<String> {
+pub fn plot(findings: &Findings, column: usize, paper: bool) -> Result<String, ReportError> {
     let rows = &findings.rows;
     let numeric = rows.iter().all(|row| row.number.is_some());
     let x = |place: usize| rows[place].number.filter(|_| numeric).unwrap_or(place as f64);
@@ -49,7 +50,7 @@ pub fn plot(findings: &Findings, column: usize, paper: bool) -> Result<String> {
         rows.iter().enumerate().map(|(place, row)| (x(place), row.label.as_str())).collect();
     let title = &findings.metrics[column];
     draw(&ours, &theirs, &ticks, numeric, &findings.axis, title)
-        .map_err(|error| anyhow!("cannot draw the plot: {error}"))
+        .map_err(ReportError::draw("the plot of a claim"))
 }
 
 fn draw(
@@ -82,7 +83,7 @@ fn draw(
             .x_desc("")
             .y_desc(format!("ours: {title}"))
             .label_style(("sans-serif", 13).into_font().color(&OURS))
-            .y_label_formatter(&|&y| super::findings::short(y))
+            .y_label_formatter(&|&y| short(y))
             .draw()?;
         if !theirs.is_empty() {
             chart
