@@ -41,17 +41,16 @@ fn draw(body: &Body, folder: &Path) -> Result<Markup, ReportError> {
 }
 
 fn table(head: &[String], rows: &[Vec<TableCell>]) -> Markup {
-    // A column of words reads from the left, numbers stand under each other.
-    let words: Vec<bool> = (0..head.len())
-        .map(|column| rows.iter().any(|row| matches!(row.get(column), Some(TableCell::Text(_)))))
-        .collect();
+    let columns: Vec<Column> = (0..head.len()).map(|column| Column::of(rows, column)).collect();
     html! {
         table {
-            tr { @for (name, &words) in head.iter().zip(&words) { th.words[words] { (name) } } }
+            tr {
+                @for (name, column) in head.iter().zip(&columns) { th.words[column.words] { (name) } }
+            }
             @for row in rows {
                 tr {
-                    @for (column, &words) in words.iter().enumerate() {
-                        td.words[words] { (cell(row.get(column))) }
+                    @for (place, column) in columns.iter().enumerate() {
+                        td.words[column.words] { (column.show(row.get(place))) }
                     }
                 }
             }
@@ -59,11 +58,37 @@ fn table(head: &[String], rows: &[Vec<TableCell>]) -> Markup {
     }
 }
 
-fn cell(cell: Option<&TableCell>) -> String {
-    match cell {
-        Some(TableCell::Number(number)) if number.is_finite() => shown(*number),
-        Some(TableCell::Text(text)) => text.clone(),
-        _ => "–".to_owned(),
+/// How a column is written.
+struct Column {
+    /// It has words, which read from the left; numbers stand under each other.
+    words: bool,
+    /// Digits after the point of all its numbers.
+    digits: usize,
+}
+
+impl Column {
+    fn of(rows: &[Vec<TableCell>], place: usize) -> Self {
+        let cells = || rows.iter().filter_map(|row| row.get(place));
+        let numbers = cells().filter_map(|cell| match cell {
+            TableCell::Number(number) if number.is_finite() => Some(*number),
+            _ => None,
+        });
+        // Of each as many as it needs alone: none of whole numbers.
+        let digits = |number| shown(number).split_once('.').map_or(0, |(_, digits)| digits.len());
+        Self {
+            words: cells().any(|cell| matches!(cell, TableCell::Text(_))),
+            digits: numbers.map(digits).max().unwrap_or(0),
+        }
+    }
+
+    fn show(&self, cell: Option<&TableCell>) -> String {
+        match cell {
+            Some(TableCell::Number(number)) if number.is_finite() => {
+                format!("{number:.digits$}", digits = self.digits)
+            }
+            Some(TableCell::Text(text)) => text.clone(),
+            _ => "–".to_owned(),
+        }
     }
 }
 

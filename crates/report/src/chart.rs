@@ -149,16 +149,17 @@ enum Digits {
 /// Enough digits to tell the labels of a range apart.
 fn digits(range: &std::ops::Range<f64>) -> Digits {
     let (size, width) = (range.start.abs().max(range.end.abs()), range.end - range.start);
-    if size < 0.01 || size >= 1e7 {
+    if !(0.01..1e7).contains(&size) {
         return Digits::Exponent;
     }
-    // Labels are about a tenth of the width apart, or more.
-    Digits::After((1.0 - width.log10().floor()).clamp(0.0, 6.0) as usize)
+    // There are at most ten labels, at multiples of 1, 2 or 5 times a power of ten.
+    Digits::After((-(width / 6.0).log10().floor()).clamp(0.0, 6.0) as usize)
 }
 
 impl Digits {
     fn show(&self, value: f64) -> String {
         match *self {
+            Self::Exponent if value == 0.0 => "0".to_owned(),
             Self::Exponent => format!("{value:.1e}"),
             // Not "-0".
             Self::After(digits) => format!("{:.digits$}", value + 0.0),
@@ -215,6 +216,8 @@ mod tests {
             (0.90..0.95, 0.91, "0.910"),
             (0.0..5000.0, 1000.0, "1000"),
             (0.0..0.001, 0.0005, "5.0e-4"),
+            (0.0..0.001, 0.0, "0"),
+            (0.0..0.85, 0.1, "0.1"),
             (0.0..20.0, 5.0, "5"),
         ] {
             assert_eq!(digits(&range).show(value), shown, "{range:?}");

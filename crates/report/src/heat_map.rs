@@ -31,7 +31,7 @@ pub fn heat_map(rows: &[String], columns: &[String], values: &[Vec<Option<f64>>]
                                     (format!("{value:.digits$}"))
                                 }
                             }
-                            _ => td { "–" },
+                            _ => td {},
                         }
                     }
                 }
@@ -59,7 +59,7 @@ fn share(value: f64, low: f64, high: f64) -> f64 {
 
 fn style(share: f64) -> String {
     let mixed = |at: usize| LIGHT[at] + share * (DARK[at] - LIGHT[at]);
-    let text = if share > 0.5 { "#fff" } else { "#1b1f24" };
+    let text = if share > 0.65 { "#fff" } else { "#1b1f24" };
     format!("background: rgb({:.0}, {:.0}, {:.0}); color: {text}", mixed(0), mixed(1), mixed(2))
 }
 
@@ -75,7 +75,7 @@ mod tests {
         assert!(html.contains(">0.250</td>") && html.contains(">1.000</td>"), "{html}");
         assert!(html.contains("rgb(239, 246, 252); color: #1b1f24"), "the lowest is light");
         assert!(html.contains("rgb(8, 69, 130); color: #fff"), "the highest is dark");
-        assert_eq!(html.matches("<td>–</td>").count(), 2, "{html}");
+        assert_eq!(html.matches("<td></td>").count(), 2, "{html}");
         assert!(html.contains("&lt;b&gt;"));
     }
 

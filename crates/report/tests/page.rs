@@ -142,7 +142,7 @@ fn every_kind_of_section_is_shown_and_escaped() {
         "<th class=\"words\">&lt;note&gt;</th>",
         "<td class=\"words\">&lt;i&gt;digits</td><td>0.5000</td><td class=\"words\">a &amp; b</td>",
         "<td class=\"words\">letters</td><td>–</td><td class=\"words\">–</td>",
-        "<td>12</td>",
+        "<td>12.0000</td>",
         "tasks &lt;learnt&gt;",
         "</i>own &lt;b&gt;</span>",
         "After &lt;each&gt;",

@@ -73,13 +73,38 @@ fn draw(
     quantity: fn(&Record) -> f64,
 ) -> Result<Option<Markup>, ReportError> {
     let curves = comparison.names.iter().zip(&comparison.logs).enumerate();
-    let curves = curves.filter(|(_, (_, log))| log.len() > 1).map(|(colour, (name, log))| {
-        let point = |record: &Record| (record.epoch, quantity(record));
-        // Each phase counts its epochs from 0.
-        let phases = log.chunk_by(|a, b| a.phase == b.phase);
-        let pieces = phases.map(|phase| phase.iter().map(point).collect()).collect();
-        Curve { colour, name: name.clone(), pieces }
+    let curves = curves.filter(|(_, (_, log))| log.len() > 1).map(|(colour, (name, log))| Curve {
+        colour,
+        name: name.clone(),
+        pieces: pieces(log, quantity),
     });
     let (x, y) = ("epochs".to_owned(), String::new());
     Chart { x, y, curves: curves.collect(), bands: Vec::new(), from_zero: true }.draw()
+}
+
+/// A piece a phase, one after another: each phase counts its epochs from 0.
+fn pieces(log: &[Record], quantity: fn(&Record) -> f64) -> Vec<Vec<(f64, f64)>> {
+    let mut begin = 0.0;
+    let mut pieces = Vec::new();
+    for phase in log.chunk_by(|a, b| a.phase == b.phase) {
+        pieces.push(phase.iter().map(|r| (begin + r.epoch, quantity(r))).collect());
+        begin += phase[phase.len() - 1].epoch;
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_lie_one_after_another() {
+        let record = |phase: &str, epoch: f64| {
+            let phase = phase.to_owned();
+            Record { phase, epoch, loss: 1.0, ..Record::default() }
+        };
+        let log = [record("a", 0.5), record("a", 2.0), record("b", 0.5), record("b", 1.0)];
+        let expected = [vec![(0.5, 1.0), (2.0, 1.0)], vec![(2.5, 1.0), (3.0, 1.0)]];
+        assert_eq!(pieces(&log, |r| r.loss), expected);
+    }
 }
