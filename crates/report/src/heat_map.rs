@@ -59,7 +59,7 @@ fn share(value: f64, low: f64, high: f64) -> f64 {
 
 fn style(share: f64) -> String {
     let mixed = |at: usize| LIGHT[at] + share * (DARK[at] - LIGHT[at]);
-    let text = if share > 0.65 { "#fff" } else { "#1b1f24" };
+    let text = if share > 0.58 { "#fff" } else { "#1b1f24" };
     format!("background: rgb({:.0}, {:.0}, {:.0}); color: {text}", mixed(0), mixed(1), mixed(2))
 }
 
