@@ -6,7 +6,6 @@ use bauta_eval::{
     EVALUATION_BATCH, EncodeError, Metrics, Protocols, Scores, check_suitable, missing_classes,
 };
 use bauta_recipe::tables::{Data, Eval};
-use bauta_report::{Body, Section};
 use tch::Tensor;
 
 use super::Images;
@@ -83,7 +82,7 @@ impl Run<'_> {
             scores.extend_baseline(&name, measure(&name, &features)?);
         }
         scores.eval = measure("trained", &trained)?;
-        self.section(explanation(images)?);
+        self.explain(explanation(images)?);
         if eval.finetune.is_some() {
             scores.extend(finetune::of_run(self, images)?);
         }
@@ -92,17 +91,12 @@ impl Run<'_> {
 }
 
 /// What the numbers are, in words.
-fn explanation(images: &Images) -> Result<Section> {
+fn explanation(images: &Images) -> Result<Vec<String>> {
     let eval = &images.eval;
-    let mut lines = vec![format!(
-        "Measured on the test split. Features: {} after the final norm, of whole images, seed {}. \
-         Baselines go through the same code.",
-        eval.features.describe(),
-        images.loader.seed
-    )];
+    let features = eval.features.describe();
+    let mut lines = vec![format!("Features: {features} after the final norm, of whole images.")];
     let evaluators = evaluators(eval)?;
     lines.extend(evaluators.iter().map(|e| format!("{}: {}", e.name(), e.settings())));
     lines.extend(eval.finetune.as_ref().map(|finetune| finetune.describe()));
-    let body = lines.into_iter().map(Body::Text).collect();
-    Ok(Section { title: "What was measured".to_owned(), body })
+    Ok(lines)
 }
