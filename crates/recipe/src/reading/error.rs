@@ -1,6 +1,5 @@
-//! What can be wrong with a recipe, said in one or two lines.
+//! What can be wrong with settings, said in one or two lines.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,10 +9,10 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Place {
-    /// A recipe file as a whole: the key is missing or has its default.
+    /// A file as a whole, or the name of settings that have none: the key is missing or has its default.
     #[error("{}", .0.display())]
     File(Arc<Path>),
-    /// A line of a recipe file, counted from 1.
+    /// A line of a file, counted from 1.
     #[error("{}:{line}", file.display())]
     Line {
         /// The file, as it was named by the caller.
@@ -26,28 +25,23 @@ pub enum Place {
     Override(Arc<str>),
 }
 
-/// An unusable recipe. The message names the key, where it stands and what to do.
+impl Place {
+    /// Whether what stands here was laid over what stands there: an override over a file,
+    /// or one file over another.
+    pub(crate) fn lies_over(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Override(_), Self::Override(_)) => false,
+            (Self::Override(_), _) => true,
+            (Self::Line { file, .. }, Self::Line { file: other, .. }) => file != other,
+            _ => false,
+        }
+    }
+}
+
+/// Unusable settings. The message names the key, where it stands and what to do.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum RecipeError {
-    /// The file cannot be read.
-    #[error("cannot read the recipe {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// No recipe of this name.
-    #[error("no recipe named {name}{}; the recipes are: {}", did_you_mean(nearest), known.join(", "))]
-    Unknown {
-        /// The name asked for.
-        name: String,
-        /// The known name most like it.
-        nearest: Option<String>,
-        /// Every known name.
-        known: Vec<String>,
-    },
+pub enum SettingsError {
     /// Not TOML.
     #[error("{place}: {message}")]
     Syntax {
@@ -59,10 +53,10 @@ pub enum RecipeError {
     /// An override that is not `key=value`.
     #[error("--set {0}: expected key=value, such as train.epochs=2")]
     Assignment(String),
-    /// A quick run of a recipe that has no reduced setting.
-    #[error("{}: --quick needs a [quick] table, and this recipe has none", .0.display())]
+    /// The reduced setting of a file that has none.
+    #[error("{}: --quick needs a [quick] table, and this file has none", .0.display())]
     NoQuick(PathBuf),
-    /// A key that no recipe has.
+    /// A key that nothing reads.
     #[error("{place}: unknown key {key}{}", did_you_mean(nearest))]
     UnknownKey {
         /// Where it was written.
@@ -78,6 +72,14 @@ pub enum RecipeError {
         /// The table or file that lacks it.
         place: Place,
         /// The key.
+        key: String,
+    },
+    /// A table that must be given.
+    #[error("{place}: missing table {key}")]
+    MissingTable {
+        /// The table or file that lacks it.
+        place: Place,
+        /// Its dotted name.
         key: String,
     },
     /// A name that the key does not take.
@@ -117,12 +119,9 @@ pub enum RecipeError {
         /// Names the key, its value and what would do.
         message: String,
     },
-    /// A recipe built in code that TOML cannot express.
-    #[error("the recipe cannot be written as TOML: {0}")]
-    Write(#[from] toml::ser::Error),
 }
 
-fn did_you_mean(nearest: &Option<String>) -> String {
+pub(crate) fn did_you_mean(nearest: &Option<String>) -> String {
     nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {name}?"))
 }
 

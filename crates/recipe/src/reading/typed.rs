@@ -1,158 +1,28 @@
-//! From the tree of values to the recipe's types.
+//! From the tree of values to the types of settings.
 //!
 //! A serde deserializer of its own, because only here are the dotted key, the
 //! place of each value and the names that the types know all at hand.
 
-use serde::de::value::{MapAccessDeserializer, StrDeserializer};
-use serde::de::{
-    DeserializeSeed, Deserializer, Error, Expected, IntoDeserializer, MapAccess, SeqAccess,
-    Unexpected, Visitor,
-};
-use serde::forward_to_deserialize_any;
 use std::collections::btree_map;
 use std::fmt;
 
-use crate::document::{Node, Value};
-use crate::error::{Place, RecipeError};
-use crate::nearest::nearest;
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, Visitor,
+};
+use serde::forward_to_deserialize_any;
 
-/// What serde found wrong, before the key and the place are known.
-#[derive(Debug)]
-enum Problem {
-    UnknownKey,
-    MissingKey(&'static str),
-    UnknownValue { found: String, known: &'static [&'static str] },
-    Type { expected: String, found: String },
-    Other(String),
-}
+use super::document::{Node, Value};
+use super::error::SettingsError;
+use super::fault::{Fault, Problem, show};
 
-/// A problem on its way up, collecting its key and the innermost place.
-#[derive(Debug)]
-pub(crate) struct Fault {
-    problem: Problem,
-    /// The parts of the dotted key, innermost first.
-    parts: Vec<String>,
-    place: Option<Place>,
-}
-
-impl Fault {
-    fn new(problem: Problem) -> Self {
-        Self { problem, parts: Vec::new(), place: None }
-    }
-
-    fn within(mut self, part: &str, place: &Place) -> Self {
-        self.parts.push(part.to_owned());
-        self.place.get_or_insert_with(|| place.clone());
-        self
-    }
-
-    /// The error to show, given the whole document's place and every known key.
-    pub(crate) fn into_error(self, document: &Place, known_keys: &[String]) -> RecipeError {
-        let place = self.place.unwrap_or_else(|| document.clone());
-        let mut parts: Vec<&str> = self.parts.iter().rev().map(String::as_str).collect();
-        if let Problem::MissingKey(key) = self.problem {
-            parts.push(key);
-        }
-        let key = parts.join(".");
-        match self.problem {
-            Problem::UnknownKey => {
-                // An override's first unknown part may be a table; its whole key says more.
-                let key = match &place {
-                    Place::Override(text) => text.split('=').next().unwrap_or(&key).trim(),
-                    _ => &key,
-                };
-                let tables = known_keys.iter().flat_map(|key| tables_of(key));
-                let nearest = nearest(key, known_keys.iter().map(String::as_str).chain(tables));
-                let nearest = nearest.map(str::to_owned);
-                RecipeError::UnknownKey { key: key.to_owned(), nearest, place: place.clone() }
-            }
-            Problem::MissingKey(_) => RecipeError::MissingKey { place, key },
-            Problem::UnknownValue { found, known } => RecipeError::UnknownValue {
-                place,
-                key,
-                nearest: nearest(&found, known.iter().copied()).map(str::to_owned),
-                known: known.iter().map(|&name| name.to_owned()).collect(),
-                found,
-            },
-            Problem::Type { expected, found } => RecipeError::Type { place, key, expected, found },
-            Problem::Other(message) => {
-                RecipeError::Invalid { place, message: format!("{key}: {message}") }
-            }
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.problem)
-    }
-}
-
-impl std::error::Error for Fault {}
-
-impl Error for Fault {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::new(Problem::Other(message.to_string()))
-    }
-
-    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(Problem::Type { expected: plain(expected, ""), found: show(found) })
-    }
-
-    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(Problem::Type { expected: plain(expected, " of at least 0"), found: show(found) })
-    }
-
-    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
-        let expected = plain(expected, "");
-        Self::new(Problem::Type { expected, found: format!("{length} values") })
-    }
-
-    fn unknown_variant(found: &str, known: &'static [&'static str]) -> Self {
-        Self::new(Problem::UnknownValue { found: found.to_owned(), known })
-    }
-
-    fn unknown_field(_: &str, _: &'static [&'static str]) -> Self {
-        Self::new(Problem::UnknownKey)
-    }
-
-    fn missing_field(key: &'static str) -> Self {
-        Self::new(Problem::MissingKey(key))
-    }
-}
-
-/// The tables that a dotted key lies in: `eval` and `eval.knn` for `eval.knn.k`.
-fn tables_of(key: &str) -> impl Iterator<Item = &str> {
-    key.match_indices('.').map(|(end, _)| &key[..end])
-}
-
-/// Says in words what serde says in Rust's types.
-fn plain(expected: &dyn Expected, range: &str) -> String {
-    match expected.to_string().as_str() {
-        "u64" | "usize" => format!("an integer{range}"),
-        "u32" if range.is_empty() => "an integer".to_owned(),
-        "u32" => format!("an integer from 0 to {}", u32::MAX),
-        "f32" | "f64" => "a number".to_owned(),
-        "path string" => "a path in quotes".to_owned(),
-        words if words.starts_with("struct ") => "a table".to_owned(),
-        words => match words.strip_prefix("an array of length ") {
-            Some(length) => format!("an array of {length} values"),
-            None => words.replace("a boolean", "true or false"),
-        },
-    }
-}
-
-fn show(found: Unexpected<'_>) -> String {
-    match found {
-        Unexpected::Bool(value) => value.to_string(),
-        Unexpected::Signed(value) => format!("integer {value}"),
-        Unexpected::Unsigned(value) => format!("integer {value}"),
-        Unexpected::Float(value) => format!("number {value}"),
-        Unexpected::Str(text) => format!("string {text:?}"),
-        Unexpected::Seq => "an array".to_owned(),
-        Unexpected::Map => "a table".to_owned(),
-        other => other.to_string(),
-    }
+/// Reads a type off a tree; of an unknown key the nearest of `known_keys` is named.
+pub(crate) fn read<T: DeserializeOwned>(
+    document: &Node,
+    known_keys: &[String],
+) -> Result<T, SettingsError> {
+    T::deserialize(document).map_err(|fault| fault.into_error(&document.place, known_keys))
 }
 
 impl<'de> Deserializer<'de> for &'de Node {
@@ -246,11 +116,7 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
         seed: T,
     ) -> Result<Option<T::Value>, Fault> {
         let Some(node) = self.0.next() else { return Ok(None) };
-        let place_it = |mut fault: Fault| {
-            fault.place.get_or_insert_with(|| node.place.clone());
-            fault
-        };
-        seed.deserialize(node).map(Some).map_err(place_it)
+        seed.deserialize(node).map(Some).map_err(|fault| fault.placed(&node.place))
     }
 }
 

@@ -1,0 +1,62 @@
+//! What can be wrong with a recipe, said in one or two lines.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::reading::{Place, SettingsError, did_you_mean};
+
+/// An unusable recipe. The message names the key, where it stands and what to do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RecipeError {
+    /// The file cannot be read.
+    #[error("cannot read the recipe {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No recipe of this name.
+    #[error("no recipe named {name}{}; the recipes are: {}", did_you_mean(nearest), known.join(", "))]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The known name most like it.
+        nearest: Option<String>,
+        /// Every known name.
+        known: Vec<String>,
+    },
+    /// A key or table of other systems.
+    #[error("{place}: {key} is {kind} of {owners}, not of {system}")]
+    Foreign {
+        /// Where it was written.
+        place: Place,
+        /// The key or the table.
+        key: String,
+        /// `a key` or `a table`.
+        kind: &'static str,
+        /// The systems that have it, in words.
+        owners: String,
+        /// The recipe's system.
+        system: String,
+    },
+    /// A table that the system reads and the recipe lacks.
+    #[error("{place}: {key} is missing: {needed_by} needs that table")]
+    MissingTable {
+        /// Where it would stand, or where the system is named.
+        place: Place,
+        /// The table.
+        key: String,
+        /// Who needs it, in words.
+        needed_by: String,
+    },
+    /// A key or a value.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A recipe built in code that TOML cannot express.
+    #[error("the recipe cannot be written as TOML: {0}")]
+    Write(#[from] toml::ser::Error),
+}
