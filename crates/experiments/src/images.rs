@@ -15,7 +15,7 @@ use anyhow::Result;
 use bauta_backbones::{ImageNormalization, Parameters, VitConfig};
 use bauta_data::{Augment, Batch, Inputs, Loader, LoaderConfig, Read};
 use bauta_masking::Grid;
-use bauta_recipe::tables::{Eval, PixelKind, PixelTarget as PixelTable, Vit};
+use bauta_recipe::{self as recipe, Eval, Vit};
 use bauta_targets::PixelTarget;
 use tch::Device;
 
@@ -68,11 +68,11 @@ impl Images {
     }
 
     /// The pixels that a recipe's `target` table names, of images on this grid.
-    pub fn pixel_target(&self, table: &PixelTable, grid: Grid) -> PixelTarget {
+    pub fn pixel_target(&self, table: &recipe::PixelTarget, grid: Grid) -> PixelTarget {
         let channels = self.splits.train.channels();
-        match table.kind {
-            PixelKind::Pixels => PixelTarget::raw(grid, channels),
-            PixelKind::NormalizedPixels => PixelTarget::normalized(grid, channels),
+        match table.normalizes() {
+            true => PixelTarget::normalized(grid, channels),
+            false => PixelTarget::raw(grid, channels),
         }
     }
 

@@ -17,8 +17,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use bauta_eval::Scores;
-use bauta_recipe::tables::Train;
-use bauta_recipe::{Recipe, SystemSettings};
+use bauta_recipe::{Recipe, SystemSettings, Train};
 use bauta_report::{Section, Summary, TeacherWeights, Training};
 use bauta_train::Trainer;
 use tch::Device;

@@ -5,7 +5,7 @@ use bauta_data::LoaderConfig;
 use bauta_eval::{
     EVALUATION_BATCH, EncodeError, Metrics, Protocols, Scores, check_suitable, missing_classes,
 };
-use bauta_recipe::tables::{Data, Eval};
+use bauta_recipe::{Data, Eval};
 use tch::Tensor;
 
 use super::Images;

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use bauta_data::ModelName;
-use bauta_recipe::Recipe;
-use bauta_recipe::tables::{Teacher, TeacherKind};
+use bauta_recipe::{Recipe, Teacher, TeacherKind};
 use bauta_report::TeacherWeights;
 use sha2::{Digest, Sha256};
 
@@ -41,7 +40,7 @@ impl Run<'_> {
         let Folders { recipes, teachers, .. } = self.launch.folders;
         let name = table.recipe.as_deref().and_then(|name| Path::new(name).file_stem());
         let name = name.context("teacher.recipe is missing")?.to_string_lossy();
-        let recipe = table.recipe(recipes).context("the teacher")?;
+        let recipe = Recipe::of_teacher(table, recipes).context("the teacher")?;
         let recipe = recipe.context("teacher.recipe is missing")?;
         let run = teachers.join(format!("{name}-{}", digest(&recipe)?));
         let _lock = lock(teachers, &run)?;

@@ -21,8 +21,8 @@ use bauta_backbones::{
 };
 use bauta_data::{PartnerSampler, Read};
 use bauta_eval::Scores;
-use bauta_recipe::systems::IMae as Settings;
-use bauta_recipe::tables::{Branches, MixtureInit, TeacherInput};
+use bauta_recipe::IMae as Settings;
+use bauta_recipe::{Branches, MixtureInit, TeacherInput};
 use bauta_targets::{PixelTarget, by_weight, latent_loss, mix, two_way_loss};
 use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;

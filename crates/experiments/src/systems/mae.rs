@@ -9,7 +9,7 @@ use bauta_backbones::{
     Encode, MaeDecoder, Parameters, TokenIndices, VisionTransformer, VitMaeConfig,
 };
 use bauta_eval::Scores;
-use bauta_recipe::systems::Mae as Settings;
+use bauta_recipe::Mae as Settings;
 use bauta_targets::PixelTarget;
 use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;

@@ -11,7 +11,7 @@ use bauta_backbones::{
     BeitConfig, BeitEncoder, BeitModelConfig, Encode, Linear, Parameters, Scope, patch_tokens,
 };
 use bauta_eval::Scores;
-use bauta_recipe::systems::MaskDistill as Settings;
+use bauta_recipe::MaskDistill as Settings;
 use bauta_targets::FeatureTarget;
 use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;

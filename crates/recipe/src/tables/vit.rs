@@ -101,6 +101,12 @@ impl DroppingVit {
 }
 
 impl Beit {
+    /// A plain vision transformer of the same sizes.
+    pub fn vit(&self) -> Vit {
+        let Self { patch_size, dim, depth, heads, mlp_ratio, .. } = *self;
+        Vit { patch_size, dim, depth, heads, mlp_ratio }
+    }
+
     /// Checks what types cannot say.
     ///
     /// # Errors
