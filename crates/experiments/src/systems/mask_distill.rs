@@ -37,7 +37,7 @@ impl Objective for MaskDistill {
         let seen = Encode::mask_tokens(indices).dropping(drop_path.as_ref());
         let tokens = self.student.encoder.encode(&images, seen)?;
         let prediction = self.head.forward(&indices.gather_masked(&patch_tokens(&tokens)));
-        let target = self.target.masked_patches(pixels, indices)?;
+        let target = self.target.masked(pixels, indices)?;
         Ok(self.target.loss(&prediction, &target)?.into())
     }
 
