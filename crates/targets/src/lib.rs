@@ -94,6 +94,9 @@ pub enum TargetError {
         /// Pixels from one feature to the next.
         stride: usize,
     },
+    /// A loss of mixtures without a prediction.
+    #[error("a loss of mixtures needs at least one branch, got none")]
+    NoBranch,
     /// What the teacher's network says of its input.
     #[error("the teacher: {0}")]
     Teacher(String),

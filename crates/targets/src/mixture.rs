@@ -72,7 +72,7 @@ pub fn image_losses<'a>(
 /// branch is a sum of one.
 ///
 /// # Errors
-/// As [`image_losses`], and when there is no branch.
+/// As [`image_losses`], and [`TargetError::NoBranch`] without a prediction.
 pub fn two_way_loss<'a>(
     target: &PixelTarget,
     predictions: &[Tensor],
@@ -86,7 +86,8 @@ pub fn two_way_loss<'a>(
 /// latent and what the teacher makes of its image, both [B, 1 + V, Dd], class token included.
 ///
 /// # Errors
-/// [`TargetError::Shape`] when a pair differs in shape.
+/// [`TargetError::Shape`] when a pair differs in shape, [`TargetError::NoBranch`] without a
+/// pair.
 pub fn latent_loss(latents: &[Tensor], taught: &[Tensor]) -> Result<Tensor, TargetError> {
     let branches = latents.iter().zip(taught);
     let losses = branches.map(|(latent, taught)| FeatureLoss::Mse.of(latent, taught));
@@ -94,10 +95,7 @@ pub fn latent_loss(latents: &[Tensor], taught: &[Tensor]) -> Result<Tensor, Targ
 }
 
 fn sum(losses: Vec<Tensor>) -> Result<Tensor, TargetError> {
-    losses.into_iter().reduce(|sum, loss| sum + loss).ok_or_else(|| TargetError::Shape {
-        found: vec![0],
-        expected: "at least one branch".into(),
-    })
+    losses.into_iter().reduce(|sum, loss| sum + loss).ok_or(TargetError::NoBranch)
 }
 
 fn same_shape(found: &Tensor, wanted: &Tensor) -> Result<(), TargetError> {

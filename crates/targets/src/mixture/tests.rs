@@ -175,7 +175,7 @@ fn visible_patches_have_no_gradient_and_the_class_token_is_in_the_latent_loss_al
     latent_loss(&[latent.shallow_clone()], &[taught]).unwrap().backward();
     let of_class = latent.grad().select(1, 0).abs().min().double_value(&[]);
     assert!(of_class > 0.0);
-    assert!(latent_loss(&[], &[]).is_err());
+    assert_eq!(latent_loss(&[], &[]).unwrap_err(), TargetError::NoBranch);
 }
 
 #[test]
@@ -193,7 +193,8 @@ fn the_two_way_loss_is_the_sum_of_the_branches_own() {
     assert_ne!(each[0], each[1]);
     let sum = two_way_loss(&target, &predictions, &sources, &indices).unwrap();
     assert_eq!(sum, &each[0] + &each[1]);
-    assert!(two_way_loss(&target, &[], &sources, &indices).is_err());
+    let none = two_way_loss(&target, &[], &sources, &indices).unwrap_err();
+    assert_eq!(none, TargetError::NoBranch);
 }
 
 #[test]
