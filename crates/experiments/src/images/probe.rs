@@ -3,46 +3,26 @@
 use anyhow::Result;
 use bauta_data::LoaderConfig;
 use bauta_eval::{
-    EVALUATION_BATCH, EncodeError, Metrics, Protocols, Scores, check_suitable, missing_classes,
+    EVALUATION_BATCH, EncodeError, Metrics, Protocols, Scores,
 };
 use bauta_recipe::{Data, Eval};
 use tch::Tensor;
 
 use super::Images;
 use crate::finetune;
-use crate::run::{Console, Run, Splits};
+use crate::run::{Console, Run};
 use crate::settings::evaluators;
 
 /// What a network makes of u8 pixels [B, C, H, W]: features [B, D].
 pub type Features<'a> = Box<dyn Fn(&Tensor) -> Result<Tensor> + 'a>;
 
 impl Run<'_> {
-    /// Opens the images of a recipe, and refuses protocols that do not suit them.
+    /// Opens the images of the run's recipe.
     ///
     /// # Errors
-    /// When the data set is not there or not whole, or a protocol needs more labels than
-    /// there are. Unlabelled data are accepted; they will not be evaluated.
+    /// As [`Images::open`].
     pub fn images(&self, data: &Data, eval: &Eval) -> Result<Images> {
-        let splits = Splits::open(data)?;
-        if splits.are_labelled() {
-            for (split, source) in [("training", &splits.train), ("test", &splits.test)] {
-                let missing = missing_classes(&**source);
-                if !missing.is_empty() {
-                    tracing::warn!("the {split} images lack classes: {}", missing.join(", "));
-                }
-            }
-            check_suitable(&evaluators(eval)?, &*splits.train)?;
-        }
-        let size = data.image_size;
-        let batch_size = self.train.batch_size;
-        let loader = LoaderConfig {
-            seed: self.seed,
-            threads: self.threads,
-            on_error: data.on_error,
-            ..LoaderConfig::new(batch_size, size.height(), size.width())
-        };
-        let augment = data.augment.clone();
-        Ok(Images { splits, loader, augment, eval: eval.clone(), device: self.device })
+        Images::open(data, eval, [self.train.batch_size, self.threads], self.seed, self.device)
     }
 
     /// Measures what `trained` makes of the images, and the baselines: raw pixels, the same
