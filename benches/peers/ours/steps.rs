@@ -83,7 +83,7 @@ pub fn prepare(case: Case, shared: &Path) -> Result<()> {
 pub fn measure(case: Case, precision: &str, setting: &Setting) -> Result<Measurement> {
     let (recipe, images) = prepared(case, precision, setting.threads, &setting.shared)?;
     let mut system = Mae::new(&recipe.settings, &images)?;
-    let (batches, masking) = (batches(&images)?, system.masking());
+    let (batches, masking) = (batches(&images)?, system.student.masking());
     let config = train_config(&recipe.train, BATCHES);
     let mut maker = StepMaker::new(&mut system, &config);
     let mut seconds = Vec::new();

@@ -20,7 +20,8 @@ use crate::systems::System;
 
 /// The masked autoencoder: encoder, decoder and target.
 pub struct Mae {
-    pub(super) student: Student<VisionTransformer>,
+    /// Encoder, masks and normalisation.
+    pub student: Student<VisionTransformer>,
     decoder: MaeDecoder,
     target: PixelTarget,
     config: VitMaeConfig,
