@@ -146,8 +146,8 @@ pub use data_need::DataNeed;
 pub use error::RecipeError;
 pub use folder::{find, names};
 pub use reading::{Layers, Place, SettingsError, Violation, nearest};
-pub use recipe::{Recipe, RecipeSettings, known_keys};
-pub use system_settings::SystemSettings;
+pub use recipe::{Recipe, known_keys};
+pub use system_settings::{RecipeSettings, SystemSettings};
 pub use systems::{DBot, IMae, Mae, MaskDistill, Settings, System};
 pub use tables::{
     About, Beit, Branches, Comparison, Data, Decoder, Device, DroppingVit, Eval, FeatureLoss,

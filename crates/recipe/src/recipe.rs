@@ -1,11 +1,10 @@
 //! A recipe: what every system has, and the system's own settings; read and written.
 
-use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
 
 use bauta_data::Package;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use strum::VariantArray;
 use toml::{Table, Value};
 
@@ -15,14 +14,14 @@ use crate::explain::explain;
 use crate::folder::find;
 use crate::reading::document::Node;
 use crate::reading::{Layers, Place, SettingsError, Violation, at_place, keys_of, nearest, read};
-use crate::system_settings::SystemSettings;
+use crate::system_settings::RecipeSettings;
 use crate::systems::{Settings, System};
 use crate::tables::{About, Teacher, TeacherKind, Train};
 
 /// A recipe: what every system has, and the system's own settings.
 ///
 /// `Recipe` alone has the settings of whichever system the file names; `Recipe<Mae>`, or one
-/// with [`SystemSettings`] of yours, takes that system's files alone. Where the compiler
+/// with [`SystemSettings`](crate::SystemSettings) of yours, takes that system's files alone. Where the compiler
 /// cannot know which, say it: `let recipe: Recipe = Recipe::load(…)?`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe<S = Settings> {
@@ -44,93 +43,6 @@ struct Common {
     seed: u64,
     about: About,
     train: Train,
-}
-
-/// Settings that a recipe can be read into: those of one system, by [`SystemSettings`], or
-/// [`Settings`], those of whichever system the file names.
-pub trait RecipeSettings: Clone + Debug + PartialEq + Serialize {
-    /// The name of their system.
-    fn system_name(&self) -> &'static str;
-    /// As [`SystemSettings::data`].
-    fn needs(&self) -> Vec<DataNeed>;
-    /// As [`SystemSettings::teacher`].
-    fn taught_by(&self) -> Option<&Teacher>;
-    /// As [`SystemSettings::complete`].
-    #[doc(hidden)]
-    fn complete_all(&mut self);
-    /// As [`SystemSettings::check`].
-    #[doc(hidden)]
-    fn check_all(&self, train: &Train) -> Result<(), Violation>;
-    /// The keys of the system of that name; else the names that would do.
-    #[doc(hidden)]
-    fn keys_for(system: &str) -> Result<Vec<String>, Vec<&'static str>>;
-    /// Reads them, by a name that [`Self::keys_for`] took.
-    #[doc(hidden)]
-    fn read(system: &str, document: &Node, known_keys: &[String]) -> Result<Self, SettingsError>;
-}
-
-impl<S: SystemSettings> RecipeSettings for S {
-    fn system_name(&self) -> &'static str {
-        S::NAME
-    }
-
-    fn needs(&self) -> Vec<DataNeed> {
-        self.data()
-    }
-
-    fn taught_by(&self) -> Option<&Teacher> {
-        self.teacher()
-    }
-
-    fn complete_all(&mut self) {
-        self.complete();
-    }
-
-    fn check_all(&self, train: &Train) -> Result<(), Violation> {
-        self.check(train)
-    }
-
-    fn keys_for(system: &str) -> Result<Vec<String>, Vec<&'static str>> {
-        if system == S::NAME { Ok(keys_of::<S>("")) } else { Err(vec![S::NAME]) }
-    }
-
-    fn read(_: &str, document: &Node, known_keys: &[String]) -> Result<Self, SettingsError> {
-        read(document, known_keys)
-    }
-}
-
-impl RecipeSettings for Settings {
-    fn system_name(&self) -> &'static str {
-        self.system().into()
-    }
-
-    fn needs(&self) -> Vec<DataNeed> {
-        self.data()
-    }
-
-    fn taught_by(&self) -> Option<&Teacher> {
-        self.teacher()
-    }
-
-    fn complete_all(&mut self) {
-        self.complete();
-    }
-
-    fn check_all(&self, train: &Train) -> Result<(), Violation> {
-        self.check(train)
-    }
-
-    fn keys_for(system: &str) -> Result<Vec<String>, Vec<&'static str>> {
-        match system.parse::<System>() {
-            Ok(system) => Ok(system.keys().to_vec()),
-            Err(_) => Err(System::VARIANTS.iter().map(Into::into).collect()),
-        }
-    }
-
-    fn read(system: &str, document: &Node, known_keys: &[String]) -> Result<Self, SettingsError> {
-        let system: System = system.parse().expect("`keys_for` took the name");
-        system.read(document, known_keys)
-    }
 }
 
 impl<S: RecipeSettings> Recipe<S> {

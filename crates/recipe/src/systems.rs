@@ -13,7 +13,7 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 use crate::data_need::DataNeed;
 use crate::reading::document::Node;
 use crate::reading::{SettingsError, Violation, keys_of, read};
-use crate::system_settings::SystemSettings;
+use crate::system_settings::{RecipeSettings, SystemSettings};
 use crate::tables::{Teacher, Train};
 
 pub use dbot::DBot;
@@ -47,19 +47,6 @@ macro_rules! systems {
         static KEYS: LazyLock<Vec<Vec<String>>> =
             LazyLock::new(|| vec![$(keys_of::<$System>(""),)*]);
 
-        impl System {
-            /// Reads its settings; of an unknown key the nearest of `known_keys` is named.
-            pub(crate) fn read(
-                self,
-                document: &Node,
-                known_keys: &[String],
-            ) -> Result<Settings, SettingsError> {
-                match self {
-                    $(Self::$System => Ok(Settings::$System(read(document, known_keys)?)),)*
-                }
-            }
-        }
-
         impl Settings {
             /// Whose they are.
             pub fn system(&self) -> System {
@@ -67,28 +54,51 @@ macro_rules! systems {
                     $(Self::$System(_) => System::$System,)*
                 }
             }
+        }
 
-            pub(crate) fn complete(&mut self) {
-                match self {
-                    $(Self::$System(settings) => settings.complete(),)*
-                }
+        impl RecipeSettings for Settings {
+            fn system_name(&self) -> &'static str {
+                self.system().into()
             }
 
-            pub(crate) fn check(&self, train: &Train) -> Result<(), Violation> {
-                match self {
-                    $(Self::$System(settings) => settings.check(train),)*
-                }
-            }
-
-            pub(crate) fn data(&self) -> Vec<DataNeed> {
+            fn needs(&self) -> Vec<DataNeed> {
                 match self {
                     $(Self::$System(settings) => settings.data(),)*
                 }
             }
 
-            pub(crate) fn teacher(&self) -> Option<&Teacher> {
+            fn taught_by(&self) -> Option<&Teacher> {
                 match self {
                     $(Self::$System(settings) => settings.teacher(),)*
+                }
+            }
+
+            fn complete_all(&mut self) {
+                match self {
+                    $(Self::$System(settings) => settings.complete(),)*
+                }
+            }
+
+            fn check_all(&self, train: &Train) -> Result<(), Violation> {
+                match self {
+                    $(Self::$System(settings) => settings.check(train),)*
+                }
+            }
+
+            fn keys_for(system: &str) -> Result<Vec<String>, Vec<&'static str>> {
+                match system.parse::<System>() {
+                    Ok(system) => Ok(system.keys().to_vec()),
+                    Err(_) => Err(System::VARIANTS.iter().map(Into::into).collect()),
+                }
+            }
+
+            fn read(
+                system: &str,
+                document: &Node,
+                known_keys: &[String],
+            ) -> Result<Self, SettingsError> {
+                match system.parse().expect("`keys_for` took the name") {
+                    $(System::$System => read(document, known_keys).map(Self::$System),)*
                 }
             }
         }

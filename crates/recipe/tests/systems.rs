@@ -160,6 +160,23 @@ fn a_system_says_what_it_lacks_and_what_it_cannot_do() {
 }
 
 #[test]
+fn no_value_of_a_known_key_makes_reading_panic() {
+    let values = ["x", "0", "-1", "2", "0.5", "nan", "inf", "true", "[]", "[1, 2]", "{}", "\"\""];
+    for &system in System::VARIANTS {
+        let name = system.to_string();
+        for key in system.known_keys() {
+            for value in values {
+                let assignment = format!("{key}={value}");
+                let Err(error) = read(&name, &[&assignment]) else { continue };
+                assert!(error.lines().count() == 1, "{assignment}: {error}");
+                let placed = error.starts_with("--set ") || error.starts_with("r.toml:");
+                assert!(placed && error.len() < 400, "{assignment}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_width_rule_of_sin_cos_positions_is_not_asked_of_beit() {
     let odd = ["model.dim=6", "model.heads=2"];
     for system in ["mae", "dbot", "i-mae"] {
