@@ -15,15 +15,15 @@ mod pickle;
 mod tests;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use self::archive::Archive;
 use self::legacy::Legacy;
 use self::pickle::{Pickle, Storage, Value, View};
+use super::{first_line, regular_file};
 use crate::ModelError;
 
 /// What a pickle may be long; a thousand tensors take a fifth of a megabyte.
@@ -50,7 +50,7 @@ const MOST_SIDES: usize = 64;
 /// [`ModelError::Io`] when it cannot be opened, [`ModelError::Format`] when it
 /// is damaged, of another format, or holds what is no plain tensor.
 pub fn read_pth(path: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
-    let file = File::open(path).map_err(|source| ModelError::Io { path: path.into(), source })?;
+    let (file, _) = regular_file::open(path)?;
     read(file).map_err(|reason| ModelError::Format { path: path.into(), reason })
 }
 
@@ -222,9 +222,4 @@ impl Budget {
         self.0 = left;
         Ok(bytes)
     }
-}
-
-/// What libtorch says, without its own stack.
-fn first_line(error: &TchError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
