@@ -42,6 +42,11 @@ pub(super) fn check(config: &ModelConfig, tensors: &HashMap<String, Tensor>) -> 
         let depth = self::depth(tensors, "decoder_blocks.")?;
         let (key, stated) = ("decoder_num_hidden_layers", config.decoder_num_hidden_layers);
         reasons.extend(refute_depth(key, stated, "decoder_blocks", depth));
+        let (key, stated) = ("decoder_branches", config.decoder_branches);
+        let found = branches(tensors);
+        if found > 0 {
+            reasons.extend(refute_depth(key, stated, "decoder_embed", found));
+        }
     }
     reasons.extend(refute_image_size(config, tensors));
     if reasons.is_empty() {
@@ -69,6 +74,15 @@ pub(super) fn depth(tensors: &HashMap<String, Tensor>, stack: &str) -> Result<us
              without a gap"
         )),
     }
+}
+
+/// The number of embeddings of a decoder: one for each image that it tells apart.
+fn branches(tensors: &HashMap<String, Tensor>) -> usize {
+    let is_embedding = |name: &&String| {
+        let number = name.strip_prefix("decoder_embed").and_then(|s| s.strip_suffix(".weight"));
+        number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    tensors.keys().filter(is_embedding).count()
 }
 
 /// Whether any of a decoder's weights is there.
