@@ -140,10 +140,22 @@ fn named_views<'a>(pickle: &Pickle<'a>) -> Result<Vec<(&'a str, View<'a>)>, Stri
         }
         (None, several) => {
             let keys: Vec<_> = several.iter().map(|(key, _)| title(*key)).collect();
-            let keys = keys.join(", ");
-            return Err(format!("{keys} all hold tensors; save only the one that is wanted"));
+            return Err(format!(
+                "{} all hold tensors; save only the one that is wanted, in Python: \
+                 torch.save(torch.load(f)[\"{}\"], out)",
+                keys.join(", "),
+                keys[0]
+            ));
         }
     };
+    if let Some((key, _)) = inner.iter().find(|(_, value)| *value == chosen) {
+        let others = inner.iter().filter(|(_, value)| *value != chosen);
+        let others: Vec<_> = others.map(|(key, _)| title(*key)).collect();
+        if !others.is_empty() {
+            let (key, others) = (title(*key), others.join(", "));
+            tracing::info!("the tensors under {key} are read, not those under {others}");
+        }
+    }
     let entries = pickle.dict(chosen).unwrap_or_default();
     let view = |&(key, value): &(Value<'a>, Value<'a>)| match (key, pickle.view(value)) {
         (Value::Str(name), Some(view)) => Ok((name, view)),

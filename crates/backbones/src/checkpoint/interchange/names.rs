@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use tch::Tensor;
 
-use crate::checkpoint::Mismatch;
+use crate::checkpoint::{Mismatch, is_float};
 
 /// Parts outside the blocks: ours, theirs.
 const PARTS: [(&str, &str); 11] = [
@@ -86,7 +86,8 @@ pub(super) fn from_hugging_face(
 /// Stacks queries, keys and values under one name each; `theirs` is a third's own name.
 ///
 /// # Errors
-/// The names of queries, keys or values whose two companions are not there.
+/// The names of queries, keys or values whose two companions are not there, or that are no
+/// rows of floating-point numbers.
 pub(super) fn stack(
     stacked: HashMap<String, [Option<Tensor>; 3]>,
     theirs: impl Fn(&str, usize) -> String,
@@ -99,7 +100,11 @@ pub(super) fn stack(
             && query.size() == key.size()
             && key.size() == value.size()
         {
-            found.insert(name, Tensor::cat(&present, 0));
+            let fits = |tensor: &&Tensor| tensor.dim() > 0 && is_float(tensor.kind());
+            match present.iter().all(fits) {
+                true => drop(found.insert(name, Tensor::cat(&present, 0))),
+                false => mismatch.unexpected.extend((0..3).map(|third| theirs(&name, third))),
+            }
             continue;
         }
         for (third, tensor) in thirds.iter().enumerate() {
@@ -116,6 +121,7 @@ pub(super) fn stack(
         }
     }
     mismatch.missing.sort();
+    mismatch.unexpected.sort();
     if mismatch.is_empty() { Ok(found) } else { Err(mismatch) }
 }
 
@@ -162,7 +168,9 @@ pub(super) fn to_hugging_face(
     };
     let mut theirs = HashMap::new();
     for (name, tensor) in tensors {
-        if let Some((front, field)) = name.split_once("attn.qkv") {
+        if let Some((front, field)) = name.split_once("attn.qkv")
+            && tensor.size().first().is_some_and(|rows| *rows > 0 && rows % 3 == 0)
+        {
             let thirds = tensor.chunk(3, 0);
             for ([word, _], third) in THIRDS.iter().zip(thirds) {
                 let name = hugging_face_name(&format!("{front}{word}{field}"));
@@ -262,5 +270,10 @@ mod tests {
         let mismatch = from_hugging_face(two.into()).unwrap_err();
         assert_eq!(mismatch.missing, [name("key")]);
         assert_eq!(mismatch.misshaped.len(), 1);
+        let scalars = ["query", "key", "value"].map(|word| (name(word), Tensor::from(1_f32)));
+        let mismatch = from_hugging_face(scalars.into()).unwrap_err();
+        assert_eq!(mismatch.unexpected, [name("key"), name("query"), name("value")]);
+        let odd = [("blocks.0.attn.qkv.bias".to_owned(), Tensor::from(1_f32))];
+        assert_eq!(to_hugging_face(&odd.into(), false).len(), 1);
     }
 }
