@@ -14,6 +14,9 @@ pub enum TrainError {
     /// The model or its files.
     #[error(transparent)]
     Model(#[from] bauta_backbones::ModelError),
+    /// The metrics of the run.
+    #[error(transparent)]
+    Report(#[from] bauta_report::ReportError),
     /// libtorch refused a call.
     #[error(transparent)]
     Libtorch(#[from] bauta_libtorch::LibtorchError),

@@ -102,7 +102,7 @@ impl<'a> ParameterGroup<'a> {
 
 #[cfg(test)]
 mod tests {
-    use bauta_backbones::{BeitConfig, VitConfig, VitHead, VitModel};
+    use bauta_backbones::{BeitConfig, EncoderHead, EncoderWithHead, VitConfig};
     use proptest::prelude::*;
 
     use super::*;
@@ -110,7 +110,7 @@ mod tests {
     fn classifier(depth: usize, head: VitHead) -> Parameters {
         let mut parameters = Parameters::sketch();
         let config = VitConfig::new(32, 4, 64, depth, 4);
-        VitModel::new(parameters.root(), &config, head).unwrap();
+        EncoderWithHead::vit(parameters.root(), &config, head).unwrap();
         parameters.train_only(|_| true);
         parameters
     }
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn names_are_those_that_are_spared() {
-        let parameters = classifier(2, VitHead::MeanClassifier(10));
+        let parameters = classifier(2, EncoderHead::MeanClassifier(10));
         let layer_decay = Some(LayerDecay { decay: 0.5, depth: 2 });
         let config = OptimizerConfig { layer_decay, ..OptimizerConfig::default() };
         let groups = ParameterGroup::divide(&parameters, &config);
@@ -153,7 +153,7 @@ mod tests {
     fn a_beits_tables_belong_to_their_blocks() {
         let mut parameters = Parameters::sketch();
         let config = BeitConfig::new(VitConfig::new(32, 4, 64, 2, 4));
-        VitModel::beit(parameters.root(), &config, VitHead::MeanClassifier(10)).unwrap();
+        EncoderWithHead::beit(parameters.root(), &config, EncoderHead::MeanClassifier(10)).unwrap();
         let layers = LayerDecay { decay: 0.5, depth: 2 };
         let config = OptimizerConfig { layer_decay: Some(layers), ..OptimizerConfig::default() };
         let groups = ParameterGroup::divide(&parameters, &config);
@@ -180,7 +180,7 @@ mod tests {
             depth in 1_usize..20, decay in 0.3..0.99_f64, blocks in 0_usize..22, mean: bool,
         ) {
             let head =
-                if mean { VitHead::MeanClassifier(10) } else { VitHead::Classifier(10) };
+                if mean { EncoderHead::MeanClassifier(10) } else { EncoderHead::Classifier(10) };
             let mut parameters = classifier(depth, head);
             let layers = LayerDecay { decay, depth };
             parameters.train_only(|name| layers.is_among_last(name, blocks));

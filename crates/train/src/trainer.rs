@@ -10,13 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bauta_backbones::checkpoint::write_tensors;
 use bauta_data::Inputs;
+use bauta_report::{MetricsLog, Record};
 
 use crate::checkpoints::Checkpoints;
 use crate::step::Readings;
 use crate::window::Window;
-use crate::{
-    End, MetricsLog, Objective, Phase, Progress, Record, Start, StepMaker, TrainError, checkpoint,
-};
+use crate::{End, Objective, Phase, Progress, Start, StepMaker, TrainError, checkpoint};
 
 /// What the loop tells while it runs.
 #[derive(Debug)]

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use bauta_data::Inputs;
+use bauta_report::Record;
 
 use crate::step::Readings;
-use crate::{Phase, Progress, Record};
+use crate::{Phase, Progress};
 
 /// Time since the last log step.
 pub(crate) struct Window {

@@ -2,9 +2,8 @@
 
 use bauta_backbones::checkpoint::read_tensors;
 use bauta_libtorch::{AdamStep, AdamTensors, fused_adamw, global_norm, lerp_all, scale_all};
-use bauta_train::{
-    End, MetricsLog, OptimizerConfig, Rule, Schedule, Shape, TrainConfig, is_decayed,
-};
+use bauta_report::MetricsLog;
+use bauta_train::{End, OptimizerConfig, Rule, Schedule, Shape, TrainConfig, is_decayed};
 use tch::{Kind, Tensor};
 
 use super::toy::{Autoencoder, assert_same, config, last, loader, pixels, run};

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bauta_train::{MetricsLog, Progress};
+use bauta_report::MetricsLog;
+use bauta_train::Progress;
 
 use super::toy::assert_same;
 

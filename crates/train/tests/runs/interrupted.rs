@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bauta_train::{End, Event, MetricsLog, Phase, Start, TrainConfig};
+use bauta_report::MetricsLog;
+use bauta_train::{End, Event, Phase, Start, TrainConfig};
 
 use super::phases::{phases, run_phases};
 use super::toy::{Autoencoder, assert_same, config, copy, last, run};

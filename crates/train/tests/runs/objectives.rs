@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bauta_backbones::checkpoint::{Mismatch, read_tensors};
 use bauta_backbones::{Init, Parameters};
 use bauta_data::{Inputs, Prefetcher, Prepared};
+use bauta_report::MetricsLog;
 use bauta_train::{
-    End, Event, Gradients, Loss, MetricsLog, Objective, ObjectiveError, OptimizerConfig, Phase,
-    Schedule, TrainConfig, TrainError, Trainer,
+    End, Event, Gradients, Loss, Objective, ObjectiveError, OptimizerConfig, Phase, Schedule,
+    TrainConfig, TrainError, Trainer,
 };
 use tch::{Device, Tensor};
 

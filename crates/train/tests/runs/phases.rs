@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bauta_report::MetricsLog;
 use bauta_train::{
-    End, Event, MetricsLog, Objective, Phase, Progress, Start, TrainConfig, TrainError, Trainer,
+    End, Event, Objective, Phase, Progress, Start, TrainConfig, TrainError, Trainer,
 };
 
 use super::toy::{Autoencoder, config, last, loader};
@@ -67,7 +68,7 @@ fn each_phase_has_its_schedule_and_steps_count_on() {
 
     let log = MetricsLog::read(&folder.path().join("metrics.jsonl")).unwrap();
     let (first, second) = log.split_at(6);
-    let rates = |records: &[bauta_train::Record]| -> Vec<(f64, f64)> {
+    let rates = |records: &[bauta_report::Record]| -> Vec<(f64, f64)> {
         records.iter().map(|record| (record.lr, record.epoch)).collect()
     };
     assert_eq!((rates(first), first[0].lr), (rates(second), 0.0));
