@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    fn classifier(depth: usize, head: VitHead) -> Parameters {
+    fn classifier(depth: usize, head: EncoderHead) -> Parameters {
         let mut parameters = Parameters::sketch();
         let config = VitConfig::new(32, 4, 64, depth, 4);
         EncoderWithHead::vit(parameters.root(), &config, head).unwrap();
