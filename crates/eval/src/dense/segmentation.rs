@@ -218,8 +218,7 @@ mod tests {
     use tch::Device;
 
     use super::*;
-
-    const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
+    use crate::seeded::{normal, stream};
 
     fn encoder(parameters: &mut Parameters, depth: usize) -> VisionTransformer {
         let config = VitConfig {
@@ -295,7 +294,7 @@ mod tests {
 
     #[test]
     fn heads_stand_on_any_encoder() {
-        let images = Tensor::randn([1, 3, 16, 24], FLOAT);
+        let images = normal(&[1, 3, 16, 24], &mut stream("images"));
         for kind in [SegmentationKind::Linear, SegmentationKind::UperNet { width: 16 }] {
             let mut parameters = Parameters::new(0, Device::Cpu);
             for (place, encoder) in others(&mut parameters).iter().enumerate() {
@@ -309,7 +308,7 @@ mod tests {
 
     #[test]
     fn ignored_pixels_do_not_enter_the_loss() {
-        let scores = Tensor::randn([1, 3, 2, 2], FLOAT);
+        let scores = normal(&[1, 3, 2, 2], &mut stream("scores"));
         let labels = Tensor::from_slice(&[0_i64, 255, 2, 255]).view([1, 2, 2]);
         let flat = scores.log_softmax(1, Kind::Float);
         let wanted = -(flat.double_value(&[0, 0, 0, 0]) + flat.double_value(&[0, 2, 1, 0])) / 2.0;
@@ -325,7 +324,7 @@ mod tests {
         let encoder = encoder(&mut parameters, 1);
         let head = SegmentationHead::new(parameters.root(), &encoder, SegmentationKind::Linear, 2)
             .unwrap();
-        let tokens = Tensor::randn([1, 1 + 24, 16], FLOAT);
+        let tokens = normal(&[1, 1 + 24, 16], &mut stream("tokens"));
         let scores = head.forward(&encoder, &[tokens.shallow_clone()]);
         let SegmentationHead::Linear(layer) = &head else { unreachable!() };
         // Row 2, column 3 of the grid: the four pixels in the middle of its patch lie an
