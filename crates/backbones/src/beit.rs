@@ -17,8 +17,10 @@ use tch::Tensor;
 use self::block::BeitBlock;
 pub use self::config::BeitConfig;
 use crate::{
-    DropPath, Init, LayerNorm, ModelError, PatchEmbed, RelativePositionBias, Scope, TokenIndices,
+    DropPath, Encode, ImageEncoder, Init, LayerNorm, ModelError, PatchEmbed, RelativePositionBias,
+    Scope, Seen, VitConfig,
     block::{no_attention, outputs_of_blocks},
+    encode::{needs_every_token, no_mask_token},
     patch_embed::ImageShape,
 };
 
@@ -62,7 +64,7 @@ pub struct BeitEncoder {
 enum Biases {
     /// One table for all blocks, as in pre-training.
     Shared(RelativePositionBias),
-    /// A table a block, as in fine-tuning.
+    /// One table for each block, as in fine-tuning.
     OfBlocks(Vec<RelativePositionBias>),
 }
 
@@ -105,9 +107,11 @@ impl BeitEncoder {
         let BeitConfig { vit, .. } = config;
         let grid = vit.grid()?;
         let images = ImageShape::new(vit)?;
-        vit.block().validate_heads("model")?;
+        vit.block().validate_heads("encoder")?;
         if !vit.qkv_bias {
-            return Err(ModelError::Config("a BEiT's queries and values have a bias".into()));
+            return Err(ModelError::Config(
+                "a BEiT's queries and values have a bias; qkv_bias must be true".into(),
+            ));
         }
         let table = |scope: Scope<'_>| RelativePositionBias::new(scope, grid, vit.heads);
         let rel_pos_bias = if parts.biases_of_blocks {
@@ -165,72 +169,25 @@ impl BeitEncoder {
         self.grid
     }
 
-    /// Encodes normalised images [B, C, H, W] whose masked patches it does not see.
-    ///
-    /// Gives [B, 1 + L, D] after the final norm: the class token, then all patches in image
-    /// order; masked ones went in as the mask token.
+    /// Encodes normalised images [B, C, H, W]: the class token, then all patches in image
+    /// order, [B, 1 + L, D].
     ///
     /// # Errors
-    /// [`ModelError::Shape`] when images or plan are of another size,
-    /// [`ModelError::Config`] when the encoder has no mask token.
-    pub fn forward_masked(
-        &self,
-        images: &Tensor,
-        indices: &TokenIndices,
-        drop: Option<&DropPath>,
-    ) -> Result<Tensor, ModelError> {
-        Ok(self.normalize(&self.forward_masked_raw(images, indices, drop)?))
-    }
-
-    /// The same before the final norm.
-    ///
-    /// # Errors
-    /// As [`Self::forward_masked`].
-    pub fn forward_masked_raw(
-        &self,
-        images: &Tensor,
-        indices: &TokenIndices,
-        drop: Option<&DropPath>,
-    ) -> Result<Tensor, ModelError> {
-        let token = self.mask_token.as_ref().ok_or_else(|| {
-            ModelError::Config("this BEiT has no mask token, so no patch can be masked".into())
-        })?;
-        let visible = self.patch_embed.forward_visible(images, indices)?;
-        let shape = [indices.batch(), indices.masked_count(), -1];
-        let masked = token.expand(shape, false);
-        let tokens = indices.restore_order(&Tensor::cat(&[visible, masked], 1));
-        Ok(self.through_blocks(&tokens, drop))
-    }
-
-    /// Encodes all tokens of normalised images [B, C, H, W], in image order.
-    ///
-    /// Gives [B, 1 + L, D] after the final norm: the class token, then the patches.
-    ///
-    /// # Errors
-    /// [`ModelError::Shape`] when the images are of another size.
-    pub fn forward_all(&self, images: &Tensor) -> Result<Tensor, ModelError> {
-        self.forward_dropping(images, None)
-    }
-
-    /// The same, with samples that skip branches of blocks.
-    ///
-    /// # Errors
-    /// As [`Self::forward_all`].
-    pub fn forward_dropping(
-        &self,
-        images: &Tensor,
-        drop: Option<&DropPath>,
-    ) -> Result<Tensor, ModelError> {
-        let patches = self.patch_embed.forward_all(images)?;
-        Ok(self.normalize(&self.through_blocks(&patches, drop)))
-    }
-
-    /// All tokens as the last block puts them out, before the final norm: [B, 1 + L, D].
-    ///
-    /// # Errors
-    /// As [`Self::forward_all`].
-    pub fn forward_raw(&self, images: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(self.through_blocks(&self.patch_embed.forward_all(images)?, None))
+    /// [`ModelError::Shape`] when images or plan are of another size, [`ModelError::Config`]
+    /// when it is asked for mask tokens and has none, or to leave masked patches out.
+    pub fn encode(&self, images: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError> {
+        let tokens = match how.seen {
+            Seen::Whole => self.patch_embed.forward_all(images)?,
+            Seen::Visible(_) => return Err(needs_every_token("a BEiT")),
+            Seen::MaskTokens(indices) => {
+                let token = self.mask_token.as_ref().ok_or_else(|| no_mask_token("this BEiT"))?;
+                let visible = self.patch_embed.forward_visible(images, indices)?;
+                let shape = [indices.batch(), indices.masked_count(), -1];
+                let masked = token.expand(shape, false);
+                indices.restore_order(&Tensor::cat(&[visible, masked], 1))
+            }
+        };
+        Ok(how.finish(self.through_blocks(&tokens, how.drop_path), self.norm.as_ref()))
     }
 
     /// The final norm of tokens that the last block put out; without one they stay.
@@ -257,24 +214,6 @@ impl BeitEncoder {
         Ok(last.attention_map(&x, &biases[before.len()]))
     }
 
-    /// Encodes all tokens and gives those that chosen blocks put out, before the final
-    /// norm: [B, 1 + L, D] for each of `blocks`, which are counted from 0 and ascend.
-    ///
-    /// # Errors
-    /// [`ModelError::Shape`] when the images are of another size,
-    /// [`ModelError::Config`] when `blocks` do not ascend or name one that is not there.
-    pub fn forward_blocks(
-        &self,
-        images: &Tensor,
-        blocks: &[usize],
-    ) -> Result<Vec<Tensor>, ModelError> {
-        let biases = self.rel_pos_bias.forward(self.blocks.len());
-        let x = self.with_class_token(&self.patch_embed.forward_all(images)?);
-        outputs_of_blocks(x, self.blocks.len(), blocks, |place, x| {
-            self.blocks[place].forward(x, &biases[place], None)
-        })
-    }
-
     /// Puts the class token before the patches' tokens [B, L, D] and adds positions, where
     /// there are any, giving [B, 1 + L, D].
     fn with_class_token(&self, tokens: &Tensor) -> Tensor {
@@ -293,5 +232,35 @@ impl BeitEncoder {
             let factors = drop.and_then(|drop| drop.of_block(place));
             block.forward(&x, &biases[place], factors.as_ref())
         })
+    }
+}
+
+impl ImageEncoder for BeitEncoder {
+    fn grid(&self) -> Grid {
+        self.grid()
+    }
+
+    fn sizes(&self) -> &VitConfig {
+        &self.config.vit
+    }
+
+    fn encode(&self, images: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError> {
+        self.encode(images, how)
+    }
+
+    fn tokens_of_blocks(
+        &self,
+        images: &Tensor,
+        blocks: &[usize],
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let biases = self.rel_pos_bias.forward(self.blocks.len());
+        let x = self.with_class_token(&self.patch_embed.forward_all(images)?);
+        outputs_of_blocks(x, self.blocks.len(), blocks, |place, x| {
+            self.blocks[place].forward(x, &biases[place], None)
+        })
+    }
+
+    fn last_attention(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        self.last_attention(images)
     }
 }

@@ -3,7 +3,7 @@
 use bauta_libtorch::attention;
 use tch::{Kind, Tensor};
 
-use crate::{Activation, Init, LayerNorm, Linear, ModelError, Scope};
+use crate::{Activation, DropPath, Init, LayerNorm, Linear, ModelError, Scope};
 
 /// Sizes of one block.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,7 +27,8 @@ impl BlockConfig {
         let dim = self.dim;
         if dim == 0 || !dim.is_multiple_of(4) {
             return Err(ModelError::Config(format!(
-                "{part}.dim {dim} is not a positive multiple of 4, as sine-cosine positions need"
+                "the {part}'s width (dim) {dim} is not a positive multiple of 4, which sine-cosine \
+                 positions need"
             )));
         }
         self.validate_heads(part)
@@ -37,15 +38,19 @@ impl BlockConfig {
     pub(crate) fn validate_heads(&self, part: &str) -> Result<(), ModelError> {
         let Self { dim, heads, mlp_dim, .. } = *self;
         if dim == 0 {
-            return Err(ModelError::Config(format!("{part}.dim is 0")));
+            return Err(ModelError::Config(format!(
+                "the {part}'s width (dim) is 0; it must be at least 1"
+            )));
         }
         if heads == 0 || !dim.is_multiple_of(heads) {
             return Err(ModelError::Config(format!(
-                "{part}.heads {heads} does not divide {part}.dim {dim}"
+                "the {part}'s number of heads {heads} does not divide its width (dim) {dim}"
             )));
         }
         if mlp_dim == 0 {
-            return Err(ModelError::Config(format!("{part}.mlp_ratio leaves the MLP no width")));
+            return Err(ModelError::Config(format!(
+                "the width of the {part}'s MLPs (mlp_dim) is 0; it must be at least 1"
+            )));
         }
         Ok(())
     }
@@ -167,6 +172,14 @@ impl Mlp {
     }
 }
 
+/// Sends tokens [B, N, D] through all blocks, with samples that skip branches.
+pub(crate) fn through_blocks(blocks: &[Block], x: Tensor, drop: Option<&DropPath>) -> Tensor {
+    blocks.iter().enumerate().fold(x, |x, (place, block)| {
+        let factors = drop.and_then(|drop| drop.of_block(place));
+        block.forward_dropping(&x, factors.as_ref())
+    })
+}
+
 /// Sends `x` through `depth` blocks, `block` being the one of that index, as far as the
 /// last of `chosen` and gives what the chosen ones put out.
 ///
@@ -180,7 +193,7 @@ pub(crate) fn outputs_of_blocks(
 ) -> Result<Vec<Tensor>, ModelError> {
     if !chosen.is_sorted_by(|a, b| a < b) || chosen.last().is_some_and(|&last| last >= depth) {
         return Err(ModelError::Config(format!(
-            "blocks {chosen:?} are no ascending choice of {depth}, counted from 0"
+            "blocks {chosen:?} must ascend and lie in 0..{depth}"
         )));
     }
     let mut found = Vec::with_capacity(chosen.len());
@@ -205,7 +218,7 @@ pub(crate) fn last_attention(blocks: &[Block], x: Tensor) -> Result<Tensor, Mode
 
 /// What an encoder without blocks says when it is asked where the last one looks.
 pub(crate) fn no_attention() -> ModelError {
-    ModelError::Config("an encoder without blocks has no attention".into())
+    ModelError::Config("an encoder without blocks (depth 0) has no attention to show".into())
 }
 
 #[cfg(test)]
@@ -213,7 +226,7 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::Parameters;
+    use crate::{Parameters, tests::normal};
 
     fn attention() -> Attention {
         let config = BlockConfig {
@@ -230,7 +243,7 @@ mod tests {
     #[test]
     fn attention_equals_its_definition() {
         let attention = attention();
-        let x = Tensor::randn([2, 5, 24], (Kind::Float, Device::Cpu));
+        let x = normal("x", &[2, 5, 24]);
         let qkv = attention.qkv.forward(&x);
         // Head h of q, k and v: columns h·8.. of the first, second and last third.
         let part = |third: i64, head: i64| qkv.narrow(2, third * 24 + head * 8, 8);
@@ -248,7 +261,7 @@ mod tests {
     #[test]
     fn probabilities_make_what_attention_gives() {
         let attention = attention();
-        let x = Tensor::randn([2, 5, 24], (Kind::Float, Device::Cpu));
+        let x = normal("x", &[2, 5, 24]);
         let map = attention.probabilities(&x);
         assert_eq!(map.size(), [2, 3, 5, 5]);
         let values = attention.qkv.forward(&x).narrow(2, 48, 24).view([2, 5, 3, 8]);
@@ -260,7 +273,7 @@ mod tests {
     #[test]
     fn attention_does_not_care_about_order() {
         let attention = attention();
-        let x = Tensor::randn([1, 5, 24], (Kind::Float, Device::Cpu));
+        let x = normal("x", &[1, 5, 24]);
         let order = Tensor::from_slice(&[3_i64, 0, 4, 1, 2]);
         let before = attention.forward(&x.index_select(1, &order));
         let after = attention.forward(&x).index_select(1, &order);

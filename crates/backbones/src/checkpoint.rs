@@ -1,61 +1,21 @@
 //! Parameters as safetensors files: whole or not at all. PyTorch's are read too.
 
 pub mod interchange;
+mod mismatch;
 mod pth;
 
-use bauta_files::write_whole;
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 use std::path::Path;
 
+use bauta_files::write_whole;
 use safetensors::tensor::{Dtype, View};
 use safetensors::{SafeTensorError, SafeTensors};
 use tch::{Device, Kind, Tensor};
 
+pub use self::mismatch::Mismatch;
 pub use self::pth::read_pth;
 use crate::{ModelError, Parameters};
-
-/// What keeps a checkpoint from fitting a model.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mismatch {
-    /// Names that the model has and the file lacks.
-    pub missing: Vec<String>,
-    /// Names that the file has and the model lacks.
-    pub unexpected: Vec<String>,
-    /// Names with the file's shape and the model's.
-    pub misshaped: Vec<(String, Vec<i64>, Vec<i64>)>,
-    /// Names whose numbers are no floating-point numbers in the file.
-    pub mistyped: Vec<(String, Kind)>,
-}
-
-impl Mismatch {
-    /// Whether the checkpoint fits after all.
-    pub fn is_empty(&self) -> bool {
-        self.missing.is_empty()
-            && self.unexpected.is_empty()
-            && self.misshaped.is_empty()
-            && self.mistyped.is_empty()
-    }
-}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts = Vec::new();
-        for (what, names) in [("missing", &self.missing), ("unexpected", &self.unexpected)] {
-            if !names.is_empty() {
-                parts.push(format!("{what} {}", names.join(", ")));
-            }
-        }
-        for (name, file, model) in &self.misshaped {
-            parts.push(format!("{name}: file has {file:?}, model wants {model:?}"));
-        }
-        for (name, kind) in &self.mistyped {
-            parts.push(format!("{name}: file has {kind:?}, model wants floating-point numbers"));
-        }
-        f.write_str(&parts.join("; "))
-    }
-}
 
 /// Writes named tensors to a safetensors file: beside it, flushed, then renamed.
 ///
@@ -234,7 +194,9 @@ fn dtype_of(kind: Kind) -> Option<(Dtype, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MaeDecoder, MaeDecoderConfig, VisionTransformer, VitConfig};
+    use crate::{
+        Encode, MaeDecoder, MaeDecoderConfig, VisionTransformer, VitConfig, tests::normal,
+    };
 
     fn model(seed: u64, with_decoder: bool) -> (Parameters, VisionTransformer) {
         let config = VitConfig::new(8, 4, 16, 1, 2);
@@ -254,10 +216,16 @@ mod tests {
         let (saved, encoder) = model(1, true);
         saved.save(&path).unwrap();
         let (loaded, same) = model(2, true);
-        let images = Tensor::randn([2, 3, 8, 8], (Kind::Float, Device::Cpu));
-        assert_ne!(encoder.forward_all(&images).unwrap(), same.forward_all(&images).unwrap());
+        let images = normal("images", &[2, 3, 8, 8]);
+        assert_ne!(
+            encoder.encode(&images, Encode::whole()).unwrap(),
+            same.encode(&images, Encode::whole()).unwrap()
+        );
         loaded.load(&path).unwrap();
-        assert_eq!(encoder.forward_all(&images).unwrap(), same.forward_all(&images).unwrap());
+        assert_eq!(
+            encoder.encode(&images, Encode::whole()).unwrap(),
+            same.encode(&images, Encode::whole()).unwrap()
+        );
         let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(files.len(), 1, "no partial file stays");
     }

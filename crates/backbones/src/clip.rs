@@ -8,8 +8,10 @@ use bauta_masking::Grid;
 use tch::Tensor;
 
 use crate::{
-    Activation, Block, DropPath, Init, LayerNorm, Linear, ModelError, PatchEmbed, Scope, VitConfig,
-    block::{last_attention, outputs_of_blocks},
+    Activation, Block, Encode, ImageEncoder, Init, LayerNorm, Linear, ModelError, PatchEmbed,
+    Scope, Seen, VitConfig,
+    block::{last_attention, outputs_of_blocks, through_blocks},
+    encode::{needs_every_token, no_mask_token},
     patch_embed::ImageShape,
 };
 
@@ -39,26 +41,6 @@ impl ClipVisionConfig {
     pub fn large(image: usize, patch: usize) -> Self {
         Self { projection: Some(768), ..Self::new(VitConfig::large(image, patch)) }
     }
-
-    /// The width of such features, if the tower has them.
-    pub fn width(&self, features: ClipFeatures) -> Option<usize> {
-        match features {
-            ClipFeatures::Residual | ClipFeatures::Normalized => Some(self.vit.dim),
-            ClipFeatures::Projected => self.projection,
-        }
-    }
-}
-
-/// Which of a tower's outputs is meant, each for every token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ClipFeatures {
-    /// What the last block puts out, [B, 1 + L, D] (Hugging Face's `last_hidden_state`).
-    #[default]
-    Residual,
-    /// The same after the final norm, which CLIP itself applies to the class token alone.
-    Normalized,
-    /// The same projected, [B, 1 + L, projection].
-    Projected,
 }
 
 /// The tower: patch embedding, class token, positions, norm, blocks, norm, projection.
@@ -89,9 +71,11 @@ impl ClipVisual {
         let grid = vit.grid()?;
         let images = ImageShape::new(vit)?;
         let block = vit.block();
-        block.validate_heads("model")?;
+        block.validate_heads("encoder")?;
         if !vit.qkv_bias {
-            return Err(ModelError::Config("a CLIP tower's qkv products have a bias".into()));
+            return Err(ModelError::Config(
+                "a CLIP tower's qkv products have a bias; qkv_bias must be true".into(),
+            ));
         }
         let (dim, rows) = (vit.dim as i64, 1 + grid.tokens() as i64);
         let start = || Init::Normal((vit.dim as f64).powf(-0.5));
@@ -125,52 +109,36 @@ impl ClipVisual {
         self.grid
     }
 
-    /// Encodes all tokens of normalised images [B, C, H, W], in image order: the class
-    /// token, then the patches, [B, 1 + L, D] or [B, 1 + L, projection].
+    /// Encodes whole normalised images [B, C, H, W]: the class token, then the patches in
+    /// image order, [B, 1 + L, D].
+    ///
+    /// Before the final norm they are Hugging Face's `last_hidden_state`; CLIP itself
+    /// applies that norm to the class token alone.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the images are of another size, [`ModelError::Config`]
-    /// when a tower without a projection is asked for what it projects.
-    pub fn forward(&self, images: &Tensor, features: ClipFeatures) -> Result<Tensor, ModelError> {
-        self.forward_dropping(images, features, None)
+    /// when it is asked for a part of the patches or for mask tokens.
+    pub fn encode(&self, images: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError> {
+        match how.seen {
+            Seen::Whole => {
+                let x = through_blocks(&self.blocks, self.embed(images)?, how.drop_path);
+                Ok(how.finish(x, Some(&self.norm)))
+            }
+            Seen::Visible(_) => Err(needs_every_token("a CLIP tower")),
+            Seen::MaskTokens(_) => Err(no_mask_token("a CLIP tower")),
+        }
     }
 
-    /// The same, with samples that skip branches of blocks.
+    /// Brings tokens after the final norm, [..., D], into the space that images and texts
+    /// share: [..., projection].
     ///
     /// # Errors
-    /// As [`Self::forward`].
-    pub fn forward_dropping(
-        &self,
-        images: &Tensor,
-        features: ClipFeatures,
-        drop: Option<&DropPath>,
-    ) -> Result<Tensor, ModelError> {
-        let x = self.embed(images)?;
-        let x = self.blocks.iter().enumerate().fold(x, |x, (place, block)| {
-            let factors = drop.and_then(|drop| drop.of_block(place));
-            block.forward_dropping(&x, factors.as_ref())
-        });
-        if features == ClipFeatures::Residual {
-            return Ok(x);
-        }
-        let x = self.norm.forward(&x);
-        if features == ClipFeatures::Normalized {
-            return Ok(x);
-        }
+    /// [`ModelError::Config`] when the tower has no projection.
+    pub fn project(&self, tokens: &Tensor) -> Result<Tensor, ModelError> {
         let projection = self.projection.as_ref().ok_or_else(|| {
-            ModelError::Config(
-                "this CLIP tower has no projection; use its residual or normalized tokens".into(),
-            )
+            ModelError::Config("this CLIP tower has no projection; take its tokens instead".into())
         })?;
-        Ok(projection.forward(&x))
-    }
-
-    /// Encodes all tokens as the last block puts them out: [B, 1 + L, D].
-    ///
-    /// # Errors
-    /// [`ModelError::Shape`] when the images are of another size.
-    pub fn forward_all(&self, images: &Tensor) -> Result<Tensor, ModelError> {
-        self.forward(images, ClipFeatures::Residual)
+        Ok(projection.forward(tokens))
     }
 
     /// Where the last block looks on whole normalised images [B, C, H, W]:
@@ -183,21 +151,6 @@ impl ClipVisual {
         last_attention(&self.blocks, self.embed(images)?)
     }
 
-    /// Encodes all tokens and gives those that chosen blocks put out: [B, 1 + L, D] for
-    /// each of `blocks`, which are counted from 0 and ascend.
-    ///
-    /// # Errors
-    /// [`ModelError::Shape`] when the images are of another size,
-    /// [`ModelError::Config`] when `blocks` do not ascend or name one that is not there.
-    pub fn forward_blocks(
-        &self,
-        images: &Tensor,
-        blocks: &[usize],
-    ) -> Result<Vec<Tensor>, ModelError> {
-        let x = self.embed(images)?;
-        outputs_of_blocks(x, self.blocks.len(), blocks, |place, x| self.blocks[place].forward(x))
-    }
-
     /// What enters the first block, [B, 1 + L, D].
     fn embed(&self, images: &Tensor) -> Result<Tensor, ModelError> {
         let patches = self.patch_embed.forward_all(images)?;
@@ -206,12 +159,39 @@ impl ClipVisual {
     }
 }
 
+impl ImageEncoder for ClipVisual {
+    fn grid(&self) -> Grid {
+        self.grid()
+    }
+
+    fn sizes(&self) -> &VitConfig {
+        &self.config.vit
+    }
+
+    fn encode(&self, images: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError> {
+        self.encode(images, how)
+    }
+
+    fn tokens_of_blocks(
+        &self,
+        images: &Tensor,
+        blocks: &[usize],
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let x = self.embed(images)?;
+        outputs_of_blocks(x, self.blocks.len(), blocks, |place, x| self.blocks[place].forward(x))
+    }
+
+    fn last_attention(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        self.last_attention(images)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::Parameters;
+    use crate::{Parameters, tests::normal};
 
     fn sketch(config: &ClipVisionConfig) -> usize {
         let mut parameters = Parameters::sketch();
@@ -239,15 +219,14 @@ mod tests {
         let vit = VitConfig { image_width: 12, ..VitConfig::new(8, 4, 16, 2, 2) };
         let config = ClipVisionConfig { projection: Some(6), ..ClipVisionConfig::new(vit) };
         let clip = ClipVisual::new(parameters.root(), &config).unwrap();
-        let images = Tensor::randn([2, 3, 8, 12], (Kind::Float, Device::Cpu));
-        let features = |features| clip.forward(&images, features).unwrap();
-        let residual = features(ClipFeatures::Residual);
+        let images = normal("images", &[2, 3, 8, 12]);
+        let residual = clip.encode(&images, Encode::whole().without_norm()).unwrap();
         assert_eq!(residual.size(), [2, 7, 16]);
-        assert_eq!(clip.forward_blocks(&images, &[1]).unwrap()[0], residual);
-        let normed = features(ClipFeatures::Normalized);
+        assert_eq!(clip.tokens_of_blocks(&images, &[1]).unwrap()[0], residual);
+        let normed = clip.encode(&images, Encode::whole()).unwrap();
         let plain = residual.layer_norm([16], None::<Tensor>, None::<Tensor>, 1e-5, false);
         assert!((&normed - plain).abs().max().double_value(&[]) < 1e-5);
-        let projected = features(ClipFeatures::Projected);
+        let projected = clip.project(&normed).unwrap();
         assert_eq!(projected.size(), [2, 7, 6]);
         let weight = &parameters.get("head.weight").unwrap().tensor;
         let wanted = normed.matmul(&weight.transpose(0, 1));
@@ -262,9 +241,8 @@ mod tests {
         let mut parameters = Parameters::new(0, Device::Cpu);
         let config = ClipVisionConfig::new(VitConfig::new(8, 4, 16, 1, 2));
         let clip = ClipVisual::new(parameters.root(), &config).unwrap();
-        assert_eq!(config.width(ClipFeatures::Projected), None);
-        let images = Tensor::zeros([1, 3, 8, 8], (Kind::Float, Device::Cpu));
-        let refused = clip.forward(&images, ClipFeatures::Projected).unwrap_err().to_string();
+        let tokens = Tensor::zeros([1, 5, 16], (Kind::Float, Device::Cpu));
+        let refused = clip.project(&tokens).unwrap_err().to_string();
         assert!(refused.contains("no projection"), "{refused}");
     }
 }

@@ -11,7 +11,7 @@ use tch::Tensor;
 
 use crate::{
     Block, DropPath, Init, LayerNorm, Linear, MaeDecoderConfig, ModelError, Scope, TokenIndices,
-    positions::sin_cos_2d, vit::rows_of,
+    block::through_blocks, patch_tokens, positions::sin_cos_2d, vit::rows_of,
 };
 
 /// Predicts P values for each token from the embedded visible ones.
@@ -79,7 +79,7 @@ impl DecoderBody {
 
     /// Predicts every token, in image order: embedded [B, 1 + V, Dd] to [B, L, P].
     pub(crate) fn predict_all(&self, embedded: &Tensor, indices: &TokenIndices) -> Tensor {
-        let x = self.decode(embedded, indices, None).narrow(1, 1, indices.tokens());
+        let x = patch_tokens(&self.decode(embedded, indices, None));
         indices.restore_order(&self.pred.forward(&self.norm.forward(&x)))
     }
 
@@ -103,13 +103,9 @@ impl DecoderBody {
         let hidden = &self.mask_token + rows_of(&positions, indices.masked());
         // The class token's position is zero, like in the encoder.
         let cls = seen.narrow(1, 0, 1) + self.pos_embed.narrow(1, 0, 1);
-        let visible = indices.visible_count();
-        let seen = seen.narrow(1, 1, visible) + rows_of(&positions, indices.visible());
+        let seen = patch_tokens(seen) + rows_of(&positions, indices.visible());
         debug_assert_eq!(hidden.size()[1], indices.masked_count());
         let x = Tensor::cat(&[cls, seen, hidden], 1);
-        self.blocks.iter().enumerate().fold(x, |x, (place, block)| {
-            let factors = drop.and_then(|drop| drop.of_block(place));
-            block.forward_dropping(&x, factors.as_ref())
-        })
+        through_blocks(&self.blocks, x, drop)
     }
 }

@@ -1,7 +1,7 @@
 //! i-MAE's decoder: linear heads that tell mixed images apart in the latent, before
 //! one decoder that reconstructs each (i-MAE §3, "two-way reconstruction").
 //!
-//! The heads are the decoder's embeddings, one an image. Everything after them is
+//! The heads are the decoder's embeddings, one for each image. Everything after them is
 //! shared, so the branches go through it side by side, as one batch.
 
 use std::collections::HashMap;
@@ -148,7 +148,7 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::{MaeDecoder, Parameters, VisionTransformer, VitConfig};
+    use crate::{MaeDecoder, Parameters, VisionTransformer, VitConfig, tests::normal};
 
     const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -215,7 +215,7 @@ mod tests {
         let [a, b] = &mut parameters;
         let mae = MaeDecoder::new(a.root(), &decoder, grid).unwrap();
         let single = DisentanglingDecoder::single(b.root(), &decoder, grid).unwrap();
-        let (latent, indices) = (Tensor::randn([2, 7, 32], CPU), indices(|i| i * 29 % 48));
+        let (latent, indices) = (normal("latent", &[2, 7, 32]), indices(|i| i * 29 % 48));
         let branches = single.disentangle(&latent);
         assert_eq!(branches[0], mae.embed(&latent));
         for (found, wanted) in [
@@ -234,7 +234,7 @@ mod tests {
         let [a, b] = &mut parameters;
         let mae = MaeDecoder::new(a.root(), &decoder, grid).unwrap();
         let double = DisentanglingDecoder::double(b.root(), &decoder, grid).unwrap();
-        let (latent, indices) = (Tensor::randn([2, 7, 32], CPU), indices(|i| i * 29 % 48));
+        let (latent, indices) = (normal("latent", &[2, 7, 32]), indices(|i| i * 29 % 48));
         let predict = || {
             let predicted = double.predict_masked(&double.disentangle(&latent), &indices).unwrap();
             <[Tensor; 2]>::try_from(predicted).unwrap()
@@ -268,7 +268,7 @@ mod tests {
         let double = DisentanglingDecoder::double(parameters.root(), &decoder, grid).unwrap();
         // The two samples have different plans.
         let indices = indices(|i| if i < 24 { i * 7 % 24 } else { i * 11 % 24 });
-        let latents = double.disentangle(&Tensor::randn([2, 7, 32], CPU));
+        let latents = double.disentangle(&normal("latent", &[2, 7, 32]));
         let together = double.predict_all(&latents, &indices).unwrap();
         for (latent, together) in latents.chunks(1).zip(&together) {
             let alone = double.predict_all(latent, &indices).unwrap();
@@ -288,7 +288,7 @@ mod tests {
         let shuffled = Tensor::cat(&[twice.visible(), twice.masked()], 1);
         let order = shuffled.sort(1, false).0;
         assert_eq!(order, Tensor::arange(24, (Kind::Int64, Device::Cpu)).expand([4, 24], false));
-        let x = Tensor::randn([4, 24, 3], CPU);
+        let x = normal("x", &[4, 24, 3]);
         let apart = [twice.gather_visible(&x), twice.gather_masked(&x)];
         assert_eq!(twice.restore_order(&Tensor::cat(&apart, 1)), x);
     }

@@ -45,10 +45,8 @@ impl DropPath {
 
 #[cfg(test)]
 mod tests {
-    use tch::Kind;
-
     use super::*;
-    use crate::{Parameters, VisionTransformer, VitConfig};
+    use crate::{Encode, Parameters, VisionTransformer, VitConfig, tests::normal};
 
     #[test]
     fn rates_rise_linearly_with_depth() {
@@ -62,12 +60,12 @@ mod tests {
         let mut parameters = Parameters::new(0, Device::Cpu);
         let config = VitConfig::new(8, 4, 16, 2, 2);
         let encoder = VisionTransformer::new(parameters.root(), &config).unwrap();
-        let images = Tensor::randn([3, 3, 8, 8], (Kind::Float, Device::Cpu));
+        let images = normal("images", &[3, 3, 8, 8]);
         let drop = |factors: &[f32]| {
             let drop = DropPath::new(factors, 2, 3, Device::Cpu);
-            encoder.forward_dropping(&images, Some(&drop)).unwrap()
+            encoder.encode(&images, Encode::whole().dropping(Some(&drop))).unwrap()
         };
-        let whole = encoder.forward_all(&images).unwrap();
+        let whole = encoder.encode(&images, Encode::whole()).unwrap();
         assert_eq!(drop(&[1.0; 12]), whole);
 
         // The second sample skips both branches of both blocks, the others nothing.
@@ -78,7 +76,7 @@ mod tests {
         let mut shallow = Parameters::new(0, Device::Cpu);
         let no_blocks = VitConfig { depth: 0, ..config };
         let no_blocks = VisionTransformer::new(shallow.root(), &no_blocks).unwrap();
-        let wanted = no_blocks.forward_all(&images).unwrap().get(1);
+        let wanted = no_blocks.encode(&images, Encode::whole()).unwrap().get(1);
         assert!((found.get(1) - wanted).abs().max().double_value(&[]) < 1e-5);
     }
 
@@ -87,7 +85,7 @@ mod tests {
         let mut parameters = Parameters::new(0, Device::Cpu);
         let config = VitConfig::new(8, 4, 16, 1, 2).block();
         let block = crate::Block::new(parameters.root(), &config);
-        let x = Tensor::randn([1, 5, 16], (Kind::Float, Device::Cpu));
+        let x = normal("x", &[1, 5, 16]);
         let drop = DropPath::new(&[2.0, 0.0], 1, 1, Device::Cpu);
         let found = block.forward_dropping(&x, drop.of_block(0).as_ref());
         let once = block.forward_dropping(&x, Some(&[Tensor::from(1.0_f32), Tensor::from(0_f32)]));

@@ -1,13 +1,11 @@
-//! What every encoder of whole images can do, whichever network it is.
+//! What every encoder of images can do, whichever network it is.
 
 use std::fmt::Debug;
 
 use bauta_masking::Grid;
 use tch::Tensor;
 
-use crate::{
-    BeitEncoder, ClipFeatures, ClipVisual, DropPath, ModelError, VisionTransformer, VitConfig,
-};
+use crate::{Encode, ModelError, VitConfig};
 
 /// A network that turns whole images into tokens: any model folder's encoder.
 pub trait ImageEncoder: Debug + Send {
@@ -37,36 +35,19 @@ pub trait ImageEncoder: Debug + Send {
         [self.sizes().image_height, self.sizes().image_width]
     }
 
-    /// Encodes normalised images [B, C, H, W]: [B, 1 + L, D], the class token first, after
-    /// the final norm where there is one.
+    /// Encodes normalised images [B, C, H, W] to tokens [B, 1 + N, D], the class token first;
+    /// N is V where the visible patches alone are seen, else L.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] when the images are of another size.
-    fn tokens(&self, images: &Tensor) -> Result<Tensor, ModelError> {
-        self.tokens_dropping(images, None)
-    }
-
-    /// The same in training, with samples that skip branches of blocks.
-    ///
-    /// # Errors
-    /// As [`Self::tokens`].
-    fn tokens_dropping(
-        &self,
-        images: &Tensor,
-        drop: Option<&DropPath>,
-    ) -> Result<Tensor, ModelError>;
-
-    /// The same tokens as the last block puts them out, before the final norm.
-    ///
-    /// # Errors
-    /// As [`Self::tokens`].
-    fn raw_tokens(&self, images: &Tensor) -> Result<Tensor, ModelError>;
+    /// [`ModelError::Shape`] when images or plan are of another size, [`ModelError::Config`]
+    /// when this network cannot see images so.
+    fn encode(&self, images: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError>;
 
     /// What chosen blocks put out, before the final norm: [B, 1 + L, D] for each of `blocks`,
     /// which are counted from 0 and ascend.
     ///
     /// # Errors
-    /// As [`Self::tokens`], and [`ModelError::Config`] when `blocks` do not ascend or name
+    /// As [`Self::encode`], and [`ModelError::Config`] when `blocks` do not ascend or name
     /// one that is not there.
     fn tokens_of_blocks(
         &self,
@@ -77,60 +58,61 @@ pub trait ImageEncoder: Debug + Send {
     /// Where the last block looks: [B, heads, 1 + L, 1 + L], row i the attention of token i.
     ///
     /// # Errors
-    /// As [`Self::tokens`], and [`ModelError::Config`] when there is no block.
+    /// As [`Self::encode`], and [`ModelError::Config`] when there is no block.
     fn last_attention(&self, images: &Tensor) -> Result<Tensor, ModelError>;
 }
 
-/// The trait of an encoder that has methods of a [`VisionTransformer`]'s names; given are
-/// where its sizes stand and its methods for `tokens_dropping` and `raw_tokens`.
-macro_rules! image_encoder {
-    ($encoder:ty, config$(.$vit:ident)?, $tokens:expr, $raw:expr) => {
-        impl ImageEncoder for $encoder {
-            fn grid(&self) -> Grid {
-                self.grid()
-            }
+#[cfg(test)]
+mod tests {
+    use bauta_masking::MaskPlan;
+    use tch::Device;
 
-            fn sizes(&self) -> &VitConfig {
-                &self.config()$(.$vit)?
-            }
+    use super::*;
+    use crate::{
+        BeitConfig, BeitEncoder, ClipVisionConfig, ClipVisual, Parameters, TokenIndices,
+        VisionTransformer, tests::normal,
+    };
 
-            fn tokens_dropping(
-                &self,
-                images: &Tensor,
-                drop: Option<&DropPath>,
-            ) -> Result<Tensor, ModelError> {
-                $tokens(self, images, drop)
-            }
-
-            fn raw_tokens(&self, images: &Tensor) -> Result<Tensor, ModelError> {
-                $raw(self, images)
-            }
-
-            fn tokens_of_blocks(
-                &self,
-                images: &Tensor,
-                blocks: &[usize],
-            ) -> Result<Vec<Tensor>, ModelError> {
-                self.forward_blocks(images, blocks)
-            }
-
-            fn last_attention(&self, images: &Tensor) -> Result<Tensor, ModelError> {
-                self.last_attention(images)
+    #[test]
+    fn each_encoder_sees_what_it_can_and_refuses_the_rest_in_words() {
+        let config = VitConfig { image_width: 12, ..VitConfig::new(8, 4, 16, 2, 2) };
+        let plan = MaskPlan::from_noise(&[0.1, 0.5, 0.3, 0.9, 0.2, 0.7], 1, 0.5).unwrap();
+        let indices = TokenIndices::new(&plan, Device::Cpu);
+        let images = normal("images", &[1, 3, 8, 12]);
+        let mut parameters = [(); 3].map(|()| Parameters::new(0, Device::Cpu));
+        let [vit, beit, clip] = &mut parameters;
+        let beit_config = BeitConfig::new(config.clone());
+        let clip_config = ClipVisionConfig::new(config.clone());
+        let encoders: [(Box<dyn ImageEncoder>, [Result<i64, &str>; 2]); 3] = [
+            (
+                Box::new(VisionTransformer::new(vit.root(), &config).unwrap()),
+                [Ok(1 + 3), Err("no mask token")],
+            ),
+            (
+                Box::new(BeitEncoder::new(beit.root(), &beit_config).unwrap()),
+                [Err("cannot be left out"), Ok(1 + 6)],
+            ),
+            (
+                Box::new(ClipVisual::new(clip.root(), &clip_config).unwrap()),
+                [Err("cannot be left out"), Err("no mask token")],
+            ),
+        ];
+        for (encoder, wanted) in encoders {
+            let whole = encoder.encode(&images, Encode::whole()).unwrap();
+            assert_eq!(whole.size(), [1, 1 + 6, 16]);
+            let raw = encoder.encode(&images, Encode::whole().without_norm()).unwrap();
+            assert_eq!(encoder.tokens_of_blocks(&images, &[1]).unwrap(), [raw.shallow_clone()]);
+            assert_ne!(raw, whole);
+            let asked = [Encode::visible(&indices), Encode::mask_tokens(&indices)];
+            for (how, wanted) in asked.into_iter().zip(wanted) {
+                match (encoder.encode(&images, how), wanted) {
+                    (Ok(tokens), Ok(rows)) => assert_eq!(tokens.size(), [1, rows, 16]),
+                    (Err(refused), Err(words)) => {
+                        assert!(refused.to_string().contains(words), "{refused}");
+                    }
+                    (found, wanted) => panic!("{how:?}: {found:?} instead of {wanted:?}"),
+                }
             }
         }
-    };
+    }
 }
-
-image_encoder!(
-    VisionTransformer,
-    config,
-    VisionTransformer::forward_dropping,
-    VisionTransformer::forward_raw
-);
-image_encoder!(BeitEncoder, config.vit, BeitEncoder::forward_dropping, BeitEncoder::forward_raw);
-image_encoder!(
-    ClipVisual,
-    config.vit,
-    |clip: &Self, images, drop| clip.forward_dropping(images, ClipFeatures::Normalized, drop),
-    |clip: &Self, images| clip.forward(images, ClipFeatures::Residual)
-);

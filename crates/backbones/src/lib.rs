@@ -1,12 +1,13 @@
 //! Vision transformers for masked pre-training.
 //!
-//! The encoder takes images and the [`TokenIndices`] of a mask plan, and works
-//! on visible tokens alone; the MAE decoder predicts the masked ones. No model
+//! An encoder takes images and how it is asked, [`Encode`]: MAE's works on the visible
+//! tokens of a mask plan's [`TokenIndices`] alone, and its decoder predicts the masked
+//! ones; BEiT's replaces the masked ones by a token. No model
 //! here samples a mask. Parameters bear timm's and the MAE reference's names,
 //! so public checkpoints load without guessing.
 //!
 //! ```
-//! use bauta_backbones::{MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices};
+//! use bauta_backbones::{Encode, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices};
 //! use bauta_backbones::{VisionTransformer, VitConfig};
 //! use bauta_masking::{MaskPlan, RandomMask};
 //! use tch::{Device, Kind, Tensor};
@@ -21,7 +22,7 @@
 //! let plan = MaskPlan::draw(&strategy, 0, 0, &[0, 1])?;
 //! let indices = TokenIndices::new(&plan, Device::Cpu);
 //! let images = Tensor::zeros([2, 3, 32, 32], (Kind::Float, Device::Cpu));
-//! let latent = encoder.forward_visible(&images, &indices)?;
+//! let latent = encoder.encode(&images, Encode::visible(&indices))?;
 //! assert_eq!(latent.size(), [2, 1 + 16, 128]);
 //! assert_eq!(decoder.predict_masked(&latent, &indices)?.size(), [2, 48, 48]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -35,6 +36,8 @@ mod decoder_body;
 mod disentangling_decoder;
 mod drop_path;
 mod efficientnet;
+mod encode;
+mod encoder_with_head;
 mod error;
 mod flops;
 mod image_encoder;
@@ -45,9 +48,11 @@ mod parameters;
 mod patch_embed;
 mod positions;
 mod relative_bias;
+#[cfg(test)]
+mod tests;
 mod token_indices;
+mod tokens;
 mod vit;
-mod vit_model;
 
 pub use beit::{BeitConfig, BeitEncoder, BeitParts};
 pub use block::{Attention, Block, BlockConfig, Mlp};
@@ -55,10 +60,12 @@ pub use checkpoint::interchange::{
     BeitModelConfig, ClipModelConfig, EncoderSizes, ModelConfig, ModelFolder, Naming,
     Preprocessing, Sides, Unsaid, VitMaeConfig, VitModelConfig, describe, read_checkpoint,
 };
-pub use clip::{ClipFeatures, ClipVisionConfig, ClipVisual};
+pub use clip::{ClipVisionConfig, ClipVisual};
 pub use disentangling_decoder::{DisentanglingDecoder, mae_weights_for_branches};
 pub use drop_path::DropPath;
 pub use efficientnet::{EfficientNetLite0, FeatureStride};
+pub use encode::{Encode, Seen};
+pub use encoder_with_head::{EncoderHead, EncoderWithHead, HeadOutput};
 pub use error::ModelError;
 pub use flops::Flops;
 pub use image_encoder::ImageEncoder;
@@ -70,9 +77,8 @@ pub use patch_embed::PatchEmbed;
 pub use positions::{interpolate_positions, sin_cos_2d};
 pub use relative_bias::{RelativePositionBias, interpolate_relative_bias, relative_position_index};
 pub use token_indices::TokenIndices;
-pub use vit::{VisionTransformer, VitConfig, class_token, mean_of_patches};
+pub use tokens::{Pooling, class_token, patch_tokens};
+pub use vit::{VisionTransformer, VitConfig};
 // Part of this crate's interface, so that its users need no version of their own.
 pub use bauta_masking as masking;
 pub use tch;
-
-pub use vit_model::{VitHead, VitModel, VitOutput};

@@ -22,7 +22,7 @@ pub struct MaeDecoderConfig {
     pub heads: usize,
     /// Hidden width of the blocks' MLPs.
     pub mlp_dim: usize,
-    /// Values predicted a token, P.
+    /// Values predicted for each token, P.
     pub outputs: usize,
     /// Whether the qkv product has a bias.
     pub qkv_bias: bool,
@@ -148,7 +148,7 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::{Parameters, VisionTransformer, VitConfig};
+    use crate::{Encode, Parameters, VisionTransformer, VitConfig, patch_tokens, tests::normal};
 
     struct Case {
         encoder: VisionTransformer,
@@ -166,13 +166,13 @@ mod tests {
         let decoder = MaeDecoder::new(parameters.root(), &decoder, encoder.grid()).unwrap();
         let noise: Vec<f32> = (0..48).map(|i| (i * 29 % 48) as f32).collect();
         let plan = MaskPlan::from_noise(&noise, 2, 0.75).unwrap();
-        let images = Tensor::randn([2, 3, 16, 24], (Kind::Float, Device::Cpu));
+        let images = normal("images", &[2, 3, 16, 24]);
         Case { encoder, decoder, indices: TokenIndices::new(&plan, Device::Cpu), images }
     }
 
     impl Case {
         fn predict_all(&self, images: &Tensor) -> Tensor {
-            let latent = self.encoder.forward_visible(images, &self.indices).unwrap();
+            let latent = self.encoder.encode(images, Encode::visible(&self.indices)).unwrap();
             self.decoder.predict_all(&latent, &self.indices).unwrap()
         }
     }
@@ -186,14 +186,14 @@ mod tests {
         let case = case();
         let Case { decoder, indices, .. } = &case;
         let body = &decoder.body;
-        let latent = case.encoder.forward_visible(&case.images, indices).unwrap();
+        let latent = case.encoder.encode(&case.images, Encode::visible(indices)).unwrap();
         // The reference: append mask tokens, un-shuffle, add the whole table, run the blocks.
         let x = decoder.embed.forward(&latent);
         let hidden = body.mask_token.expand([2, indices.masked_count(), -1], false);
-        let patches = Tensor::cat(&[x.narrow(1, 1, indices.visible_count()), hidden], 1);
+        let patches = Tensor::cat(&[patch_tokens(&x), hidden], 1);
         let x = Tensor::cat(&[x.narrow(1, 0, 1), indices.restore_order(&patches)], 1);
         let x = body.blocks.iter().fold(x + &body.pos_embed, |x, block| block.forward(&x));
-        let wanted = body.pred.forward(&body.norm.forward(&x)).narrow(1, 1, 24);
+        let wanted = patch_tokens(&body.pred.forward(&body.norm.forward(&x)));
         assert!(distance(&decoder.predict_all(&latent, indices).unwrap(), &wanted) < 1e-5);
         let masked = decoder.predict_masked(&latent, indices).unwrap();
         assert!(distance(&masked, &indices.gather_masked(&wanted)) < 1e-5);
@@ -203,7 +203,7 @@ mod tests {
     fn predictions_depend_on_visible_pixels_alone() {
         let case = case();
         let before = case.predict_all(&case.images);
-        let noise = Tensor::randn_like(&case.images);
+        let noise = normal("noise", &case.images.size());
         // The mask at pixel resolution: tokens of 4 × 4 pixels on a 4 × 6 grid.
         let mask = case.indices.mask().view([2, 1, 4, 6]).to_kind(Kind::Bool);
         let mask =
@@ -217,11 +217,11 @@ mod tests {
     #[test]
     fn with_the_class_token_the_masked_are_the_same() {
         let case = case();
-        let latent = case.encoder.forward_visible(&case.images, &case.indices).unwrap();
+        let latent = case.encoder.encode(&case.images, Encode::visible(&case.indices)).unwrap();
         let masked = case.decoder.predict_masked(&latent, &case.indices).unwrap();
         let both = case.decoder.predict_masked_and_class(&latent, &case.indices, None).unwrap();
         assert_eq!(both.size()[1], 1 + masked.size()[1]);
-        assert!(distance(&both.narrow(1, 1, masked.size()[1]), &masked) < 1e-6);
+        assert!(distance(&patch_tokens(&both), &masked) < 1e-6);
         // Skipping nothing is no change; skipping every branch is one.
         let kept = DropPath::new(&[1.0; 8], 2, 2, Device::Cpu);
         let kept = case.decoder.predict_masked_and_class(&latent, &case.indices, Some(&kept));

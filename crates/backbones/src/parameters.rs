@@ -225,6 +225,27 @@ mod tests {
         assert_ne!(draw(1, &["b"]), draw(2, &["b"]));
     }
 
+    /// Every recorded run begins with these numbers.
+    #[test]
+    fn golden_values_never_change() {
+        let mut parameters = Parameters::drawn(7, 2, Device::Cpu);
+        let mut root = parameters.root();
+        let mut start = |name: &str, init| values(&root.add(name, &[3, 2], init));
+        let found = [
+            start("a", Init::Normal(0.02)),
+            start("b", Init::TruncatedNormal(0.02)),
+            start("c", Init::Uniform(0.3)),
+            start("d", Init::XavierUniform),
+        ];
+        let wanted = [
+            [-0.008569083_f32, 0.017638331, -0.0059041153, -0.014310483, -0.02907129, -0.03767121],
+            [0.003344718, 0.0073194867, 0.0077656466, 0.0061801914, -0.003547245, 0.013569644],
+            [0.26320693, 0.21239574, 0.25682345, -0.09761248, -0.10565156, -0.12644666],
+            [0.05322931, 1.0100657, 0.7089389, -0.2224919, 0.30541182, -0.59080017],
+        ];
+        assert_eq!(found.each_ref().map(Vec::as_slice), wanted.each_ref().map(|row| &row[..]));
+    }
+
     #[test]
     fn draws_lie_within_their_bounds_and_fill_them() {
         let mut parameters = Parameters::new(0, Device::Cpu);

@@ -151,7 +151,7 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::Parameters;
+    use crate::{Parameters, tests::normal};
 
     fn patch_embed() -> (PatchEmbed, VitConfig) {
         // Rectangular, four channels: no side may stand for another.
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn equals_a_convolution() {
         let (embed, _) = patch_embed();
-        let images = Tensor::randn([2, 4, 12, 20], (Kind::Float, Device::Cpu));
+        let images = normal("images", &[2, 4, 12, 20]);
         let found = embed.forward_all(&images).unwrap();
         let wanted = images
             .conv2d(&embed.weight, embed.bias.as_ref(), [4, 4], [0, 0], [1, 1], 1)
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn visible_patches_are_those_of_the_whole_image() {
         let (embed, config) = patch_embed();
-        let images = Tensor::randn([2, 4, 12, 20], (Kind::Float, Device::Cpu));
+        let images = normal("images", &[2, 4, 12, 20]);
         let noise: Vec<f32> = (0..30).map(|i| (i * 7 % 30) as f32).collect();
         let plan = MaskPlan::from_noise(&noise, 2, 0.6).unwrap();
         let indices = TokenIndices::new(&plan, Device::Cpu);

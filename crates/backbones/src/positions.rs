@@ -3,6 +3,8 @@
 use bauta_masking::Grid;
 use tch::Tensor;
 
+use crate::patch_tokens;
+
 /// Makes the position table [1 + L, D], row by row, whose first row is zero (the class token).
 ///
 /// With ω_k = 10000^(−k / (D/4)), the token at row i and column j has
@@ -41,7 +43,7 @@ pub fn interpolate_positions(table: &Tensor, from: Grid, to: Grid) -> Tensor {
     assert_eq!(rows as usize, 1 + from.tokens(), "the table of another grid");
     let sides = |grid: Grid| [grid.height() as i64, grid.width() as i64];
     let [height, width] = sides(from);
-    let patches = table.narrow(1, 1, rows - 1).reshape([1, height, width, dim]);
+    let patches = patch_tokens(table).reshape([1, height, width, dim]);
     let patches = patches.permute([0, 3, 1, 2]).upsample_bicubic2d(sides(to), false, None, None);
     let patches = patches.permute([0, 2, 3, 1]).reshape([1, -1, dim]);
     Tensor::cat(&[table.narrow(1, 0, 1), patches], 1)
@@ -52,11 +54,12 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
+    use crate::tests::normal;
 
     #[test]
     fn interpolation_keeps_the_class_token_and_a_grid_of_the_same_size() {
         let grid = |height, width| Grid::image(height, width).unwrap();
-        let table = Tensor::randn([1, 7, 8], (Kind::Float, Device::Cpu));
+        let table = normal("table", &[1, 7, 8]);
         let off = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
         assert!(off(&interpolate_positions(&table, grid(2, 3), grid(2, 3)), &table) < 1e-6);
         let larger = interpolate_positions(&table, grid(2, 3), grid(4, 9));
@@ -72,7 +75,7 @@ mod tests {
             1,
         );
         let longer = interpolate_positions(&ramp, grid(4, 8), grid(4, 16));
-        let row: Vec<f32> = longer.select(2, 0).narrow(1, 1, 16).flatten(0, -1).try_into().unwrap();
+        let row: Vec<f32> = patch_tokens(&longer).select(2, 0).flatten(0, -1).try_into().unwrap();
         for (column, found) in row.iter().enumerate().take(12).skip(4) {
             let bend = if column % 2 == 0 { -3.0 / 64.0 } else { 3.0 / 64.0 };
             let wanted = (column as f32 + 0.5) / 2.0 - 0.5 + bend;

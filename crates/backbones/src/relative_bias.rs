@@ -94,6 +94,7 @@ mod tests {
 
     use super::*;
     use crate::Parameters;
+    use crate::tests::normal;
 
     fn grid(height: usize, width: usize) -> Grid {
         Grid::image(height, width).unwrap()
@@ -172,7 +173,7 @@ mod tests {
 
     #[test]
     fn interpolation_keeps_the_class_rows_and_a_grid_of_the_same_size() {
-        let table = Tensor::randn([18, 2], (Kind::Float, Device::Cpu));
+        let table = normal("table", &[18, 2]);
         let same = interpolate_relative_bias(&table, grid(2, 3), grid(2, 3));
         assert!((same - &table).abs().max().double_value(&[]) < 1e-6);
         let larger = interpolate_relative_bias(&table, grid(2, 3), grid(4, 5));

@@ -4,116 +4,18 @@
 //! enters it (MAE §3, "MAE encoder"). For evaluation it sees the whole image,
 //! in image order; nothing is ever shuffled there.
 
+mod config;
+
 use bauta_masking::Grid;
 use tch::Tensor;
 
+pub use self::config::VitConfig;
 use crate::{
-    Activation, Block, BlockConfig, DropPath, Init, LayerNorm, ModelError, PatchEmbed, Scope,
-    TokenIndices,
-    block::{last_attention, outputs_of_blocks},
+    Block, Encode, ImageEncoder, Init, LayerNorm, ModelError, PatchEmbed, Scope, Seen,
+    block::{last_attention, outputs_of_blocks, through_blocks},
+    encode::no_mask_token,
     positions::sin_cos_2d,
 };
-
-/// Sizes of a vision transformer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct VitConfig {
-    /// Image height in pixels.
-    pub image_height: usize,
-    /// Image width in pixels.
-    pub image_width: usize,
-    /// Image channels, C.
-    pub channels: usize,
-    /// Side of a square patch in pixels, p.
-    pub patch_size: usize,
-    /// Width of a token, D.
-    pub dim: usize,
-    /// Number of blocks.
-    pub depth: usize,
-    /// Attention heads.
-    pub heads: usize,
-    /// Hidden width of the blocks' MLPs.
-    pub mlp_dim: usize,
-    /// Whether the qkv product has a bias.
-    pub qkv_bias: bool,
-    /// Added to the variance in layer norms; 1e-6 in the reference.
-    pub layer_norm_eps: f64,
-    /// Nonlinearity of the blocks' MLPs.
-    pub activation: Activation,
-}
-
-impl VitConfig {
-    /// ViT of any width, depth and heads on square RGB images, MLP ratio 4.
-    pub fn new(image: usize, patch: usize, dim: usize, depth: usize, heads: usize) -> Self {
-        Self {
-            image_height: image,
-            image_width: image,
-            channels: 3,
-            patch_size: patch,
-            dim,
-            depth,
-            heads,
-            mlp_dim: 4 * dim,
-            qkv_bias: true,
-            layer_norm_eps: 1e-6,
-            activation: Activation::Gelu,
-        }
-    }
-
-    /// 128 wide, 4 blocks, 4 heads: trains on two CPU cores in minutes.
-    pub fn nano(image: usize, patch: usize) -> Self {
-        Self::new(image, patch, 128, 4, 4)
-    }
-
-    /// ViT-Ti: 192 wide, 12 blocks, 3 heads.
-    pub fn tiny(image: usize, patch: usize) -> Self {
-        Self::new(image, patch, 192, 12, 3)
-    }
-
-    /// ViT-S: 384 wide, 12 blocks, 6 heads.
-    pub fn small(image: usize, patch: usize) -> Self {
-        Self::new(image, patch, 384, 12, 6)
-    }
-
-    /// ViT-B: 768 wide, 12 blocks, 12 heads.
-    pub fn base(image: usize, patch: usize) -> Self {
-        Self::new(image, patch, 768, 12, 12)
-    }
-
-    /// ViT-L: 1024 wide, 24 blocks, 16 heads.
-    pub fn large(image: usize, patch: usize) -> Self {
-        Self::new(image, patch, 1024, 24, 16)
-    }
-
-    /// ViT-H: 1280 wide, 32 blocks, 16 heads.
-    pub fn huge(image: usize, patch: usize) -> Self {
-        Self::new(image, patch, 1280, 32, 16)
-    }
-
-    /// The token grid of an image.
-    ///
-    /// # Errors
-    /// [`ModelError::Geometry`] when the image is no multiple of the patch.
-    pub fn grid(&self) -> Result<Grid, ModelError> {
-        Ok(Grid::of_image(self.image_height, self.image_width, self.patch_size)?)
-    }
-
-    /// Number of values in a patch, P = C · p².
-    pub fn patch_values(&self) -> usize {
-        self.channels * self.patch_size * self.patch_size
-    }
-
-    /// The blocks' sizes.
-    pub(crate) fn block(&self) -> BlockConfig {
-        BlockConfig {
-            dim: self.dim,
-            heads: self.heads,
-            mlp_dim: self.mlp_dim,
-            qkv_bias: self.qkv_bias,
-            layer_norm_eps: self.layer_norm_eps,
-            activation: self.activation,
-        }
-    }
-}
 
 /// The encoder: patch embedding, class token, positions, blocks, and mostly a final norm.
 #[derive(Debug)]
@@ -145,7 +47,7 @@ impl VisionTransformer {
     pub fn without_norm(mut scope: Scope<'_>, config: &VitConfig) -> Result<Self, ModelError> {
         let grid = config.grid()?;
         let block = config.block();
-        block.validate("model")?;
+        block.validate("encoder")?;
         let dim = config.dim as i64;
         let table = sin_cos_2d(grid, config.dim);
         let rows = 1 + grid.tokens() as i64;
@@ -172,64 +74,23 @@ impl VisionTransformer {
         self.grid
     }
 
-    /// Encodes the visible tokens of normalised images [B, C, H, W].
-    ///
-    /// Gives [B, 1 + V, D] after the final norm: the class token, then the
-    /// visible tokens in plan order.
+    /// Encodes normalised images [B, C, H, W]: the class token, then all patches in image
+    /// order, [B, 1 + L, D], or the visible ones in plan order, [B, 1 + V, D].
     ///
     /// # Errors
-    /// [`ModelError::Shape`] when images or plan are of another size.
-    pub fn forward_visible(
-        &self,
-        images: &Tensor,
-        indices: &TokenIndices,
-    ) -> Result<Tensor, ModelError> {
-        self.forward_visible_dropping(images, indices, None)
-    }
-
-    /// The same, with samples that skip branches of blocks.
-    ///
-    /// # Errors
-    /// As [`Self::forward_visible`].
-    pub fn forward_visible_dropping(
-        &self,
-        images: &Tensor,
-        indices: &TokenIndices,
-        drop: Option<&DropPath>,
-    ) -> Result<Tensor, ModelError> {
-        let patches = self.patch_embed.forward_visible(images, indices)?;
-        let positions = rows_of(&self.patch_positions(), indices.visible());
-        Ok(self.encode(&(patches + positions), drop))
-    }
-
-    /// Encodes all tokens of normalised images [B, C, H, W], in image order.
-    ///
-    /// Gives [B, 1 + L, D] after the final norm: the class token, then the patches.
-    ///
-    /// # Errors
-    /// [`ModelError::Shape`] when the images are of another size.
-    pub fn forward_all(&self, images: &Tensor) -> Result<Tensor, ModelError> {
-        self.forward_dropping(images, None)
-    }
-
-    /// The same, with samples that skip branches of blocks.
-    ///
-    /// # Errors
-    /// As [`Self::forward_all`].
-    pub fn forward_dropping(
-        &self,
-        images: &Tensor,
-        drop: Option<&DropPath>,
-    ) -> Result<Tensor, ModelError> {
-        Ok(self.encode(&self.embed(images)?, drop))
-    }
-
-    /// All tokens as the last block puts them out, before the final norm: [B, 1 + L, D].
-    ///
-    /// # Errors
-    /// As [`Self::forward_all`].
-    pub fn forward_raw(&self, images: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(self.through_blocks(&self.embed(images)?, None))
+    /// [`ModelError::Shape`] when images or plan are of another size, [`ModelError::Config`]
+    /// when it is asked for mask tokens, which it has none of.
+    pub fn encode(&self, images: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError> {
+        let patches = match how.seen {
+            Seen::Whole => self.embed(images)?,
+            Seen::Visible(indices) => {
+                let patches = self.patch_embed.forward_visible(images, indices)?;
+                patches + rows_of(&self.patch_positions(), indices.visible())
+            }
+            Seen::MaskTokens(_) => return Err(no_mask_token("a vision transformer")),
+        };
+        let x = through_blocks(&self.blocks, self.with_class_token(&patches), how.drop_path);
+        Ok(how.finish(x, self.norm.as_ref()))
     }
 
     /// Where the last block looks on whole normalised images [B, C, H, W]:
@@ -240,21 +101,6 @@ impl VisionTransformer {
     /// [`ModelError::Config`] when there is no block.
     pub fn last_attention(&self, images: &Tensor) -> Result<Tensor, ModelError> {
         last_attention(&self.blocks, self.with_class_token(&self.embed(images)?))
-    }
-
-    /// Encodes all tokens and gives those that chosen blocks put out, before the final
-    /// norm: [B, 1 + L, D] for each of `blocks`, which are counted from 0 and ascend.
-    ///
-    /// # Errors
-    /// [`ModelError::Shape`] when the images are of another size,
-    /// [`ModelError::Config`] when `blocks` do not ascend or name one that is not there.
-    pub fn forward_blocks(
-        &self,
-        images: &Tensor,
-        blocks: &[usize],
-    ) -> Result<Vec<Tensor>, ModelError> {
-        let x = self.with_class_token(&self.embed(images)?);
-        outputs_of_blocks(x, self.blocks.len(), blocks, |place, x| self.blocks[place].forward(x))
     }
 
     /// Embeds every patch and adds its position: [B, C, H, W] to [B, L, D].
@@ -273,33 +119,33 @@ impl VisionTransformer {
         let cls = cls.expand([tokens.size()[0], -1, -1], false);
         Tensor::cat(&[&cls, tokens], 1)
     }
-
-    fn encode(&self, tokens: &Tensor, drop: Option<&DropPath>) -> Tensor {
-        let x = self.through_blocks(tokens, drop);
-        match &self.norm {
-            Some(norm) => norm.forward(&x),
-            None => x,
-        }
-    }
-
-    fn through_blocks(&self, tokens: &Tensor, drop: Option<&DropPath>) -> Tensor {
-        let x = self.with_class_token(tokens);
-        self.blocks.iter().enumerate().fold(x, |x, (place, block)| {
-            let factors = drop.and_then(|drop| drop.of_block(place));
-            block.forward_dropping(&x, factors.as_ref())
-        })
-    }
 }
 
-/// The class token of an encoder's output: [B, 1 + L, D] to [B, D].
-pub fn class_token(tokens: &Tensor) -> Tensor {
-    tokens.select(1, 0)
-}
+impl ImageEncoder for VisionTransformer {
+    fn grid(&self) -> Grid {
+        self.grid()
+    }
 
-/// The mean of the patch tokens of an encoder's output: [B, 1 + L, D] to [B, D].
-pub fn mean_of_patches(tokens: &Tensor) -> Tensor {
-    let patches = tokens.size()[1] - 1;
-    tokens.narrow(1, 1, patches).mean_dim([1_i64].as_slice(), false, None)
+    fn sizes(&self) -> &VitConfig {
+        self.config()
+    }
+
+    fn encode(&self, images: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError> {
+        self.encode(images, how)
+    }
+
+    fn tokens_of_blocks(
+        &self,
+        images: &Tensor,
+        blocks: &[usize],
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let x = self.with_class_token(&self.embed(images)?);
+        outputs_of_blocks(x, self.blocks.len(), blocks, |place, x| self.blocks[place].forward(x))
+    }
+
+    fn last_attention(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        self.last_attention(images)
+    }
 }
 
 /// Gathers rows of a table [L, D] by indices [B, N], giving [B, N, D].
@@ -311,7 +157,7 @@ pub(crate) fn rows_of(table: &Tensor, indices: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MaeDecoder, MaeDecoderConfig, Parameters};
+    use crate::{MaeDecoder, MaeDecoderConfig, Parameters, tests::normal};
 
     /// Parameters of encoder and decoder, and number of tensors.
     fn count(config: &VitConfig) -> (usize, usize, usize) {
@@ -353,18 +199,18 @@ mod tests {
         let mut parameters = Parameters::new(0, tch::Device::Cpu);
         let config = VitConfig { depth: 3, ..VitConfig::nano(8, 4) };
         let encoder = VisionTransformer::new(parameters.root(), &config).unwrap();
-        let images = Tensor::randn([2, 3, 8, 8], (tch::Kind::Float, tch::Device::Cpu));
-        let found = encoder.forward_blocks(&images, &[0, 2]).unwrap();
+        let images = normal("images", &[2, 3, 8, 8]);
+        let found = encoder.tokens_of_blocks(&images, &[0, 2]).unwrap();
         assert_eq!((found.len(), found[0].size()), (2, vec![2, 5, 128]));
         assert_eq!(
             encoder.norm.as_ref().unwrap().forward(&found[1]),
-            encoder.forward_all(&images).unwrap()
+            encoder.encode(&images, Encode::whole()).unwrap()
         );
         let on = encoder.blocks[2].forward(&encoder.blocks[1].forward(&found[0]));
         assert_eq!(on, found[1]);
         for blocks in [&[3][..], &[1, 0], &[1, 1]] {
-            let refused = encoder.forward_blocks(&images, blocks).unwrap_err().to_string();
-            assert!(refused.contains("no ascending choice of 3"), "{refused}");
+            let refused = encoder.tokens_of_blocks(&images, blocks).unwrap_err().to_string();
+            assert!(refused.contains("must ascend and lie in 0..3"), "{refused}");
         }
     }
 
@@ -377,7 +223,7 @@ mod tests {
         let nano = VitConfig::nano(32, 4);
         assert!(refuse(VitConfig { patch_size: 5, ..nano.clone() }).contains("patch size 5"));
         let message = refuse(VitConfig { heads: 3, ..nano.clone() });
-        assert_eq!(message, "model.heads 3 does not divide model.dim 128");
+        assert_eq!(message, "the encoder's number of heads 3 does not divide its width (dim) 128");
         assert!(refuse(VitConfig { dim: 30, heads: 2, ..nano }).contains("multiple of 4"));
     }
 }

@@ -2,11 +2,16 @@
 
 use std::hint::black_box;
 
-use bauta_libtorch::{attention, linear};
+use bauta_libtorch::{attention, linear, normal};
+use bauta_streams::{Purpose, StreamKey};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+/// Standard normal numbers of this shape.
+fn numbers(name: &str, shape: &[i64]) -> Tensor {
+    let key = StreamKey { seed: 0, purpose: Purpose::named(name), epoch: 0, sample: 0 };
+    normal(shape, 1.0, &mut key.stream())
+}
 
 fn gradient(output: &Tensor, inputs: &[&Tensor]) {
     let sum = output.to_kind(Kind::Float).sum(Kind::Float);
@@ -19,7 +24,7 @@ fn attentions(criterion: &mut Criterion) {
     group.sample_size(10);
     for (samples, tokens, heads, width) in [(128, 17, 3, 64), (128, 65, 3, 64), (32, 197, 16, 32)] {
         for kind in [Kind::Float, Kind::BFloat16] {
-            let qkv = Tensor::randn([samples, tokens, 3 * heads * width], CPU).to_kind(kind);
+            let qkv = numbers("qkv", &[samples, tokens, 3 * heads * width]).to_kind(kind);
             let qkv = qkv.set_requires_grad(true);
             let case = format!("{samples}x{tokens}x{heads}x{width} {kind:?}");
             group.bench_function(BenchmarkId::new("grouped", &case), |bencher| {
@@ -47,9 +52,9 @@ fn linears(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("linear");
     group.sample_size(10);
     for (rows, inputs, outputs) in [(8320, 192, 576), (8320, 192, 768), (8320, 768, 192)] {
-        let x = Tensor::randn([rows, inputs], CPU).set_requires_grad(true);
-        let w = Tensor::randn([outputs, inputs], CPU).set_requires_grad(true);
-        let b = Tensor::randn([outputs], CPU).set_requires_grad(true);
+        let x = numbers("x", &[rows, inputs]).set_requires_grad(true);
+        let w = numbers("w", &[outputs, inputs]).set_requires_grad(true);
+        let b = numbers("b", &[outputs]).set_requires_grad(true);
         let case = format!("{rows}x{inputs}x{outputs}");
         group.bench_function(BenchmarkId::new("onednn", &case), |bencher| {
             bencher.iter(|| gradient(&linear(&x, &w, Some(&b)).expect("it fits"), &[&x, &w, &b]));

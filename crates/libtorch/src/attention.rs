@@ -35,6 +35,7 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
+    use crate::tests::normal;
 
     const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -63,7 +64,7 @@ mod tests {
 
     #[test]
     fn single_precision_is_the_fused_kernel() {
-        let qkv = Tensor::randn([2, 17, 3 * 24], CPU);
+        let qkv = normal("qkv", &[2, 17, 3 * 24]);
         assert_eq!(attention(&qkv, 3, None).unwrap(), libtorchs(&qkv, 3, None));
     }
 
@@ -78,8 +79,8 @@ mod tests {
             ] {
                 let of_kind = |x: Tensor| x.to_kind(kind).set_requires_grad(true);
                 let exact = |x: &Tensor| x.detach().to_kind(Kind::Float).set_requires_grad(true);
-                let qkv = of_kind(Tensor::randn([samples, tokens, 3 * 24], CPU));
-                let bias = biased.then(|| of_kind(Tensor::randn([1, 3, tokens, tokens], CPU)));
+                let qkv = of_kind(normal("qkv", &[samples, tokens, 3 * 24]));
+                let bias = biased.then(|| of_kind(normal("bias", &[1, 3, tokens, tokens])));
                 let (exact_qkv, exact_bias) = (exact(&qkv), bias.as_ref().map(exact));
 
                 let found = attention(&qkv, 3, bias.as_ref()).unwrap();
@@ -90,7 +91,7 @@ mod tests {
                 let error = off(&found, &wanted.detach());
                 assert!(error < allowed, "{case}: off by {error}");
 
-                let weights = Tensor::randn_like(&wanted);
+                let weights = normal("weights", &wanted.size());
                 let inputs: Vec<&Tensor> =
                     [Some(&qkv), bias.as_ref()].into_iter().flatten().collect();
                 let exact: Vec<&Tensor> =
@@ -107,8 +108,8 @@ mod tests {
 
     #[test]
     fn a_bias_without_gradient_gets_none() {
-        let qkv = Tensor::randn([2, 5, 12], CPU).set_requires_grad(true);
-        let bias = Tensor::randn([1, 2, 5, 5], CPU);
+        let qkv = normal("qkv", &[2, 5, 12]).set_requires_grad(true);
+        let bias = normal("bias", &[1, 2, 5, 5]);
         attention(&qkv, 2, Some(&bias)).unwrap().sum(Kind::Float).backward();
         assert!(qkv.grad().defined() && !bias.grad().defined());
     }

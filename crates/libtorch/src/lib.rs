@@ -3,7 +3,8 @@
 //! A thin C++ shim, compiled against the headers of the libtorch that `tch`
 //! links: the fused multi-tensor AdamW step, multi-tensor norms and averages,
 //! bfloat16 autocast on CPU and CUDA, and loading the CUDA backend at run time.
-//! Each item names the libtorch function it wraps.
+//! Each item names the libtorch function it wraps. Beside it stand the tensors of
+//! random numbers that no global generator draws: [`normal`], [`uniform`], [`integers`].
 //!
 //! ```
 //! use bauta_libtorch::{Autocast, global_norm};
@@ -24,13 +25,17 @@ mod ffi;
 mod foreach;
 mod linear;
 mod peak;
+mod random;
 mod runtime;
+#[cfg(test)]
+mod tests;
 
 pub use attention::attention;
 pub use autocast::Autocast;
 pub use foreach::{AdamW, AdamWTensors, fused_adamw, global_norm, lerp_all, scale_all};
 pub use linear::linear;
 pub use peak::{matmul_peak, synchronize};
+pub use random::{integers, normal, uniform};
 pub use runtime::{keep_freed_memory, load_cuda, set_deterministic};
 
 /// A call that libtorch refused.

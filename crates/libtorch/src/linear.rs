@@ -34,6 +34,7 @@ mod tests {
 
     use super::*;
     use crate::Autocast;
+    use crate::tests::normal;
 
     const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -53,15 +54,15 @@ mod tests {
             (&[3, 5, 7], 2, false),
             (&[1, 8], 8, false),
         ] {
-            let x = Tensor::randn(shape, CPU).transpose(0, 1).contiguous().transpose(0, 1);
+            let x = normal("x", shape).transpose(0, 1).contiguous().transpose(0, 1);
             let x = x.set_requires_grad(true);
-            let w = Tensor::randn([outputs, *shape.last().unwrap()], CPU).set_requires_grad(true);
-            let b = bias.then(|| Tensor::randn([outputs], CPU).set_requires_grad(true));
+            let w = normal("w", &[outputs, *shape.last().unwrap()]).set_requires_grad(true);
+            let b = bias.then(|| normal("b", &[outputs]).set_requires_grad(true));
             let found = linear(&x, &w, b.as_ref()).unwrap();
             let wanted = x.linear(&w, b.as_ref());
             assert_close(&found, &wanted);
             let inputs: Vec<Tensor> = [Some(x), Some(w), b].into_iter().flatten().collect();
-            let weights = Tensor::randn_like(&wanted);
+            let weights = normal("weights", &wanted.size());
             let gradients = |y: Tensor| {
                 Tensor::run_backward(&[(y * &weights).sum(Kind::Float)], &inputs, false, false)
             };
@@ -73,8 +74,8 @@ mod tests {
 
     #[test]
     fn inputs_without_gradient_get_none() {
-        let x = Tensor::randn([4, 3], CPU);
-        let w = Tensor::randn([2, 3], CPU).set_requires_grad(true);
+        let x = normal("x", &[4, 3]);
+        let w = normal("w", &[2, 3]).set_requires_grad(true);
         linear(&x, &w, None).unwrap().sum(Kind::Float).backward();
         assert_close(
             &w.grad(),
@@ -84,8 +85,8 @@ mod tests {
 
     #[test]
     fn autocast_still_casts() {
-        let x = Tensor::randn([4, 3], CPU);
-        let w = Tensor::randn([2, 3], CPU);
+        let x = normal("x", &[4, 3]);
+        let w = normal("w", &[2, 3]);
         let _guard = Autocast::bf16(Device::Cpu).unwrap();
         assert_eq!(linear(&x, &w, None).unwrap().kind(), Kind::BFloat16);
     }

@@ -4,7 +4,8 @@ use bauta_masking::MaskPlan;
 use tch::{Device, Kind};
 
 use super::*;
-use crate::{Linear, Parameters, VitConfig};
+use crate::tests::normal;
+use crate::{Linear, Parameters, TokenIndices, VitConfig, patch_tokens};
 
 const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -16,7 +17,7 @@ fn encoder(config: impl FnOnce(BeitConfig) -> BeitConfig) -> (Parameters, BeitEn
     let encoder = BeitEncoder::new(parameters.root(), &config).unwrap();
     tch::no_grad(|| {
         for parameter in &parameters {
-            let noise = Tensor::randn_like(&parameter.tensor) * 0.2;
+            let noise = normal(&parameter.name, &parameter.tensor.size()) * 0.2;
             let _ = parameter.tensor.shallow_clone().g_add_(&noise);
         }
     });
@@ -85,20 +86,20 @@ fn weights_start_as_the_references() {
 #[test]
 fn masked_pixels_change_nothing_and_visible_ones_do() {
     let (_parameters, encoder) = encoder(|config| config);
-    let (images, indices) = (Tensor::randn([2, 3, 8, 12], FLOAT), plan());
-    let before = encoder.forward_masked(&images, &indices, None).unwrap();
+    let (images, indices) = (normal("images", &[2, 3, 8, 12]), plan());
+    let before = encoder.encode(&images, Encode::mask_tokens(&indices)).unwrap();
     assert_eq!(before.size(), [2, 7, 16]);
     let changed = |row: i64, column: i64| {
         let images = images.copy();
         let _ = images.get(0).narrow(1, 4 * row, 4).narrow(2, 4 * column, 4).fill_(9.0);
-        encoder.forward_masked(&images, &indices, None).unwrap()
+        encoder.encode(&images, Encode::mask_tokens(&indices)).unwrap()
     };
     for (row, column) in [(0, 1), (0, 2), (1, 1)] {
         assert_eq!(changed(row, column), before);
     }
     // Another visible patch changes what is predicted for the masked ones.
     let after = changed(1, 0);
-    let masked = |x: &Tensor| indices.gather_masked(&x.narrow(1, 1, 6)).get(0);
+    let masked = |x: &Tensor| indices.gather_masked(&patch_tokens(x)).get(0);
     assert!(largest(&(masked(&after) - masked(&before))) > 1e-3);
     assert_eq!(after.get(1), before.get(1));
 }
@@ -106,7 +107,7 @@ fn masked_pixels_change_nothing_and_visible_ones_do() {
 #[test]
 fn without_masked_patches_it_is_the_whole_image() {
     let (parameters, encoder) = encoder(|config| config);
-    let (images, indices) = (Tensor::randn([2, 3, 8, 12], FLOAT), plan());
+    let (images, indices) = (normal("images", &[2, 3, 8, 12]), plan());
     // With the embedding of a constant image as mask token, masked patches are constant.
     let white = Tensor::ones([1, 3, 8, 12], FLOAT);
     let token = encoder.patch_embed.forward_all(&white).unwrap().narrow(1, 0, 1);
@@ -115,20 +116,20 @@ fn without_masked_patches_it_is_the_whole_image() {
     let mask = indices.mask().view([2, 1, 2, 1, 3, 1]).expand([2, 3, 2, 4, 3, 4], false);
     let mask = mask.reshape([2, 3, 8, 12]);
     let covered = &images * (1.0 - &mask) + mask;
-    let found = encoder.forward_masked(&images, &indices, None).unwrap();
-    assert!(largest(&(found - encoder.forward_all(&covered).unwrap())) < 1e-5);
+    let found = encoder.encode(&images, Encode::mask_tokens(&indices)).unwrap();
+    assert!(largest(&(found - encoder.encode(&covered, Encode::whole()).unwrap())) < 1e-5);
 }
 
 #[test]
 fn without_bias_patches_may_change_places() {
     let (parameters, encoder) = encoder(|config| config);
-    let images = Tensor::randn([1, 3, 8, 12], FLOAT);
+    let images = normal("images", &[1, 3, 8, 12]);
     // 90 degrees would change the grid; the halves are swapped.
     let swapped = Tensor::cat(&[images.narrow(2, 4, 4), images.narrow(2, 0, 4)], 2);
     let order = Tensor::from_slice(&[0_i64, 4, 5, 6, 1, 2, 3]);
     let off = || {
-        let wanted = encoder.forward_all(&images).unwrap().index_select(1, &order);
-        largest(&(encoder.forward_all(&swapped).unwrap() - wanted))
+        let wanted = encoder.encode(&images, Encode::whole()).unwrap().index_select(1, &order);
+        largest(&(encoder.encode(&swapped, Encode::whole()).unwrap() - wanted))
     };
     assert!(off() > 1e-3);
     let table = &parameters.get("rel_pos_bias.relative_position_bias_table").unwrap().tensor;
@@ -144,11 +145,14 @@ fn factors_of_zero_leave_the_embedding() {
             let _ = parameter.tensor.shallow_clone().zero_();
         }
     });
-    let images = Tensor::randn([2, 3, 8, 12], FLOAT);
+    let images = normal("images", &[2, 3, 8, 12]);
     let patches = encoder.patch_embed.forward_all(&images).unwrap();
-    assert_eq!(encoder.forward_raw(&images).unwrap(), encoder.with_class_token(&patches));
     assert_eq!(
-        encoder.forward_all(&images).unwrap(),
+        encoder.encode(&images, Encode::whole().without_norm()).unwrap(),
+        encoder.with_class_token(&patches)
+    );
+    assert_eq!(
+        encoder.encode(&images, Encode::whole()).unwrap(),
         encoder.norm.as_ref().unwrap().forward(&encoder.with_class_token(&patches))
     );
 }
@@ -160,7 +164,7 @@ fn attention_is_its_definition_and_the_kernel_that() {
         layer_scale,
         absolute_positions: true,
     });
-    let images = Tensor::randn([2, 3, 8, 12], FLOAT);
+    let images = normal("images", &[2, 3, 8, 12]);
     let map = encoder.last_attention(&images).unwrap();
     assert_eq!(map.size(), [2, 2, 7, 7]);
     let get = |name: &str| parameters.get(name).unwrap().tensor.shallow_clone();
@@ -184,20 +188,20 @@ fn attention_is_its_definition_and_the_kernel_that() {
     // Without the MLP the block is that alone.
     let _ = tch::no_grad(|| get("blocks.0.gamma_2").zero_());
     let wanted = x + projected * get("blocks.0.gamma_1");
-    let found = encoder.forward_raw(&images).unwrap();
+    let found = encoder.encode(&images, Encode::whole().without_norm()).unwrap();
     assert!(largest(&(&found - &wanted)) < 1e-5);
     // With no gradient wanted another kernel runs.
-    let fused = tch::no_grad(|| encoder.forward_raw(&images).unwrap());
+    let fused = tch::no_grad(|| encoder.encode(&images, Encode::whole().without_norm()).unwrap());
     assert!(largest(&(found - fused)) < 1e-5);
 }
 
 #[test]
 fn gradients_reach_every_parameter_from_the_masked_tokens() {
     let (parameters, encoder) = encoder(|config| config);
-    let (images, indices) = (Tensor::randn([2, 3, 8, 12], FLOAT), plan());
-    let tokens = encoder.forward_masked(&images, &indices, None).unwrap();
-    let masked = indices.gather_masked(&tokens.narrow(1, 1, 6));
-    (masked * Tensor::randn([2, 3, 16], FLOAT)).sum(Kind::Float).backward();
+    let (images, indices) = (normal("images", &[2, 3, 8, 12]), plan());
+    let tokens = encoder.encode(&images, Encode::mask_tokens(&indices)).unwrap();
+    let masked = indices.gather_masked(&patch_tokens(&tokens));
+    (masked * normal("weights", &[2, 3, 16])).sum(Kind::Float).backward();
     for parameter in &parameters {
         let gradient = parameter.tensor.grad();
         assert!(gradient.defined() && largest(&gradient) > 0.0, "{}", parameter.name);
@@ -209,12 +213,12 @@ fn skipped_branches_add_nothing() {
     for layer_scale in [Some(0.1), None] {
         let (parameters, encoder) = encoder(|config| BeitConfig { layer_scale, ..config });
         assert_eq!(parameters.get("blocks.0.gamma_1").is_some(), layer_scale.is_some());
-        let (images, indices) = (Tensor::randn([2, 3, 8, 12], FLOAT), plan());
+        let (images, indices) = (normal("images", &[2, 3, 8, 12]), plan());
         let masked = |factors: &[f32]| {
             let drop = DropPath::new(factors, 2, 2, Device::Cpu);
-            encoder.forward_masked(&images, &indices, Some(&drop)).unwrap()
+            encoder.encode(&images, Encode::mask_tokens(&indices).dropping(Some(&drop))).unwrap()
         };
-        let whole = encoder.forward_masked(&images, &indices, None).unwrap();
+        let whole = encoder.encode(&images, Encode::mask_tokens(&indices)).unwrap();
         assert_eq!(masked(&[1.0; 8]), whole);
         // The second sample skips everything, the first nothing.
         let found = masked(&[1.0, 0.0].repeat(4));
@@ -227,12 +231,12 @@ fn skipped_branches_add_nothing() {
 #[test]
 fn tokens_of_blocks_are_those_on_the_way_to_the_end() {
     let (_parameters, encoder) = encoder(|config| config);
-    let images = Tensor::randn([2, 3, 8, 12], FLOAT);
-    let found = encoder.forward_blocks(&images, &[0, 1]).unwrap();
+    let images = normal("images", &[2, 3, 8, 12]);
+    let found = encoder.tokens_of_blocks(&images, &[0, 1]).unwrap();
     assert_eq!(found.len(), 2);
-    assert_eq!(found[1], encoder.forward_raw(&images).unwrap());
-    let refused = encoder.forward_blocks(&images, &[2]).unwrap_err().to_string();
-    assert!(refused.contains("no ascending choice of 2"), "{refused}");
+    assert_eq!(found[1], encoder.encode(&images, Encode::whole().without_norm()).unwrap());
+    let refused = encoder.tokens_of_blocks(&images, &[2]).unwrap_err().to_string();
+    assert!(refused.contains("must ascend and lie in 0..2"), "{refused}");
 }
 
 #[test]
@@ -244,7 +248,7 @@ fn impossible_sizes_are_refused_with_their_values() {
     let nano = VitConfig::nano(32, 4);
     assert!(refuse(VitConfig { patch_size: 5, ..nano.clone() }).contains("patch size 5"));
     let message = refuse(VitConfig { heads: 3, ..nano.clone() });
-    assert_eq!(message, "model.heads 3 does not divide model.dim 128");
+    assert_eq!(message, "the encoder's number of heads 3 does not divide its width (dim) 128");
     assert!(refuse(VitConfig { channels: 0, ..nano.clone() }).contains("at least one channel"));
     assert!(refuse(VitConfig { qkv_bias: false, ..nano }).contains("have a bias"));
 }
@@ -259,15 +263,20 @@ fn a_shared_table_copied_into_every_block_gives_the_same() {
     let parts = BeitParts { biases_of_blocks: true, ..BeitParts::PRE_TRAINING };
     let tuned = BeitEncoder::with_parts(expanded.root(), encoder.config(), parts).unwrap();
     expanded.assign(&weights).unwrap();
-    let images = Tensor::randn([2, 3, 8, 12], FLOAT);
-    assert_eq!(tuned.forward_all(&images).unwrap(), encoder.forward_all(&images).unwrap());
+    let images = normal("images", &[2, 3, 8, 12]);
+    assert_eq!(
+        tuned.encode(&images, Encode::whole()).unwrap(),
+        encoder.encode(&images, Encode::whole()).unwrap()
+    );
     assert_eq!(tuned.last_attention(&images).unwrap(), encoder.last_attention(&images).unwrap());
     // From here on each block may go its own way.
     let table = &expanded.get("blocks.0.attn.relative_position_bias_table").unwrap().tensor;
     let _ = tch::no_grad(|| table.shallow_clone().g_mul_scalar_(2.0));
     assert!(
-        largest(&(tuned.forward_all(&images).unwrap() - encoder.forward_all(&images).unwrap()))
-            > 1e-4
+        largest(
+            &(tuned.encode(&images, Encode::whole()).unwrap()
+                - encoder.encode(&images, Encode::whole()).unwrap())
+        ) > 1e-4
     );
 }
 
@@ -278,9 +287,12 @@ fn without_mask_token_nothing_is_masked() {
     let config = BeitConfig::new(VitConfig { image_width: 12, ..VitConfig::new(8, 4, 16, 2, 2) });
     let encoder = BeitEncoder::with_parts(parameters.root(), &config, parts).unwrap();
     assert!(parameters.get("mask_token").is_none() && parameters.get("norm.bias").is_none());
-    let images = Tensor::randn([2, 3, 8, 12], FLOAT);
-    assert_eq!(encoder.forward_all(&images).unwrap(), encoder.forward_raw(&images).unwrap());
-    let refused = encoder.forward_masked(&images, &plan(), None).unwrap_err().to_string();
+    let images = normal("images", &[2, 3, 8, 12]);
+    assert_eq!(
+        encoder.encode(&images, Encode::whole()).unwrap(),
+        encoder.encode(&images, Encode::whole().without_norm()).unwrap()
+    );
+    let refused = encoder.encode(&images, Encode::mask_tokens(&plan())).unwrap_err().to_string();
     assert!(refused.contains("no mask token"), "{refused}");
 }
 
@@ -289,8 +301,9 @@ fn a_head_on_gathered_rows_is_the_gathered_head_on_all() {
     let (_parameters, encoder) = encoder(|config| config);
     let mut above = Parameters::new(2, Device::Cpu);
     let head = Linear::new(above.root().sub("lm_head"), 16, 5, true);
-    let images = Tensor::randn([2, 3, 8, 12], FLOAT);
-    let tokens = encoder.forward_masked(&images, &plan(), None).unwrap().narrow(1, 1, 6);
+    let images = normal("images", &[2, 3, 8, 12]);
+    let tokens = encoder.encode(&images, Encode::mask_tokens(&plan())).unwrap();
+    let tokens = patch_tokens(&tokens);
     let gathered = head.forward(&plan().gather_masked(&tokens));
     let all = plan().gather_masked(&head.forward(&tokens));
     assert!(largest(&(gathered - all)) < 1e-5);

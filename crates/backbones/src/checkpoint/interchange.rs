@@ -40,7 +40,7 @@ pub use vit_model_config::VitModelConfig;
 use bauta_files::write_whole;
 
 use crate::checkpoint::{is_float, read_pth, read_tensors, write_tensors};
-use crate::{MaeDecoder, ModelError, Parameters, VisionTransformer, VitHead, VitModel};
+use crate::{EncoderHead, EncoderWithHead, MaeDecoder, ModelError, Parameters, VisionTransformer};
 
 /// How a model's images are normalised, in Hugging Face's words.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -216,7 +216,7 @@ impl ModelFolder {
     ///
     /// # Errors
     /// As [`Self::masked_autoencoder`].
-    pub fn vit(&self, device: Device) -> Result<(Parameters, VitModel), ModelError> {
+    pub fn vit(&self, device: Device) -> Result<(Parameters, EncoderWithHead), ModelError> {
         let has = |name| self.tensors.contains_key(name);
         let config = match &self.config {
             ModelConfig::Vit(config) => config,
@@ -226,13 +226,13 @@ impl ModelFolder {
             _ => return Err(self.is_not("plain ViT")),
         };
         let head = match (self.rows("head.weight"), self.rows("pooler.weight")) {
-            (Some(classes), _) if has("fc_norm.weight") => VitHead::MeanClassifier(classes),
-            (Some(classes), _) => VitHead::Classifier(classes),
-            (None, Some(width)) => VitHead::Pooler(width),
-            (None, None) => VitHead::None,
+            (Some(classes), _) if has("fc_norm.weight") => EncoderHead::MeanClassifier(classes),
+            (Some(classes), _) => EncoderHead::Classifier(classes),
+            (None, Some(width)) => EncoderHead::Pooler(width),
+            (None, None) => EncoderHead::None,
         };
         let mut parameters = Parameters::new(0, device);
-        let model = VitModel::new(parameters.root(), &config.encoder()?, head)?;
+        let model = EncoderWithHead::vit(parameters.root(), &config.encoder()?, head)?;
         self.assign(&parameters)?;
         Ok((parameters, model))
     }

@@ -2,21 +2,21 @@
 
 use std::collections::HashMap;
 
+use bauta_libtorch::uniform;
 use proptest::prelude::*;
 
 use super::*;
 use crate::checkpoint::write_tensors;
-
-const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
+use crate::tests::{normal, stream};
 
 /// A model whose batch norms all do something.
 fn model() -> (Parameters, EfficientNetLite0) {
-    tch::manual_seed(0);
     let mut parameters = Parameters::new(1, Device::Cpu);
     let model = EfficientNetLite0::new(parameters.root());
     for parameter in &parameters {
         if parameter.tensor.dim() == 1 {
-            let _ = parameter.tensor.shallow_clone().uniform_(0.5, 1.5);
+            let values = uniform(&parameter.tensor.size(), 0.5, 1.5, &mut stream(&parameter.name));
+            parameter.tensor.shallow_clone().copy_(&values);
         }
     }
     (parameters, model)
@@ -70,7 +70,7 @@ fn it_has_the_published_files_tensors() {
 fn folding_changes_nothing() {
     let (_parameters, mut model) = model();
     for size in [[2, 3, 32, 32], [1, 3, 45, 70]] {
-        let images = Tensor::randn(size, FLOAT);
+        let images = normal("images", &size);
         let expected = long_way(&model, &images);
         let [each_time, logits] =
             [model.forward_features(&images, FeatureStride::ThirtyTwo), model.logits(&images)];
@@ -104,7 +104,7 @@ fn a_file_is_read_whole_or_refused() {
 #[test]
 fn assigned_parameters_are_used_until_they_are_folded() {
     let (parameters, mut model) = model();
-    let images = Tensor::randn([1, 3, 33, 33], FLOAT);
+    let images = normal("images", &[1, 3, 33, 33]);
     let before = model.logits(&images);
     let zeros: HashMap<String, Tensor> =
         parameters.iter().map(|p| (p.name.clone(), p.tensor.zeros_like())).collect();
@@ -143,7 +143,7 @@ proptest! {
     fn maps_have_their_strides_sides(height in 1..80_i64, width in 1..80_i64) {
         let mut parameters = Parameters::sketch();
         let model = EfficientNetLite0::new(parameters.root());
-        let images = Tensor::randn([1, 3, height, width], FLOAT);
+        let images = normal("images", &[1, 3, height, width]);
         for stride in FeatureStride::ALL {
             let map = model.forward_features(&images, stride);
             let side = |length: i64| (length as usize).div_ceil(stride.pixels()) as i64;

@@ -137,9 +137,8 @@ fn translate_back(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind};
-
     use super::*;
+    use crate::tests::normal;
 
     #[test]
     fn names_of_every_version_are_read() {
@@ -155,9 +154,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let cpu = (Kind::Float, Device::Cpu);
         let ours = |names: &[&str]| -> HashMap<String, Tensor> {
-            names.iter().map(|name| ((*name).to_owned(), Tensor::randn([6, 2], cpu))).collect()
+            names.iter().map(|name| ((*name).to_owned(), normal(name, &[6, 2]))).collect()
         };
         let encoder = ["cls_token", "mask_token", TABLE, "norm.bias", "patch_embed.proj.weight"];
         let block = ["blocks.0.attn.qkv.weight", "blocks.0.attn.v_bias", "blocks.0.gamma_1"];

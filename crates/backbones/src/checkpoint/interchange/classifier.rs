@@ -4,7 +4,7 @@ use tch::Device;
 
 use super::encoders::sized_beit;
 use super::{BeitModelConfig, ModelConfig, ModelFolder, VitModelConfig};
-use crate::{BeitEncoder, ModelError, Parameters, VitHead, VitModel};
+use crate::{BeitEncoder, EncoderHead, EncoderWithHead, ModelError, Parameters};
 
 /// What begins the names of a head's own parameters.
 const NEW: [&str; 2] = ["fc_norm.", "head."];
@@ -23,15 +23,15 @@ impl ModelFolder {
     /// head needs a final norm that the folder's own fine-tuning left out.
     pub fn classifier(
         &self,
-        head: VitHead,
+        head: EncoderHead,
         image_size: Option<[usize; 2]>,
         seed: u64,
         device: Device,
-    ) -> Result<(Parameters, VitModel), ModelError> {
+    ) -> Result<(Parameters, EncoderWithHead), ModelError> {
         let (parameters, model) = self.untrained(head, image_size, seed, device)?;
         let mut tensors = self.tunable().encoder_tensors(model.encoder().grid())?;
         tensors.retain(|name, _| !is_new(name));
-        if matches!(head, VitHead::MeanClassifier(_)) {
+        if matches!(head, EncoderHead::MeanClassifier(_)) {
             tensors.retain(|name, _| !name.starts_with("norm."));
         } else if self.tensors.contains_key("fc_norm.weight")
             && !tensors.contains_key("norm.weight")
@@ -55,19 +55,19 @@ impl ModelFolder {
     /// [`ModelError::Format`] for a CLIP tower.
     pub fn untrained(
         &self,
-        head: VitHead,
+        head: EncoderHead,
         image_size: Option<[usize; 2]>,
         seed: u64,
         device: Device,
-    ) -> Result<(Parameters, VitModel), ModelError> {
+    ) -> Result<(Parameters, EncoderWithHead), ModelError> {
         let mut parameters = Parameters::new(seed, device);
         let root = parameters.root();
         let model = match &self.config {
             ModelConfig::VitMae(_) | ModelConfig::Vit(_) => {
-                VitModel::new(root, &self.sized_vit(image_size)?, head)?
+                EncoderWithHead::vit(root, &self.sized_vit(image_size)?, head)?
             }
             ModelConfig::Beit(config) => {
-                VitModel::beit(root, &sized_beit(config, image_size)?, head)?
+                EncoderWithHead::beit(root, &sized_beit(config, image_size)?, head)?
             }
             ModelConfig::Clip(_) => return Err(self.has_no_classifier()),
         };
@@ -80,7 +80,7 @@ impl ModelFolder {
     /// As [`Self::untrained`].
     pub fn classifier_config(
         &self,
-        head: VitHead,
+        head: EncoderHead,
         image_size: Option<[usize; 2]>,
     ) -> Result<ModelConfig, ModelError> {
         Ok(match &self.config {
@@ -90,7 +90,7 @@ impl ModelFolder {
             }
             ModelConfig::Beit(config) => {
                 let sized = sized_beit(config, image_size)?;
-                let mean = matches!(head, VitHead::MeanClassifier(_));
+                let mean = matches!(head, EncoderHead::MeanClassifier(_));
                 ModelConfig::Beit(BeitModelConfig::fine_tuned(&sized, head.classes(), mean))
             }
             ModelConfig::Clip(_) => return Err(self.has_no_classifier()),
@@ -120,15 +120,15 @@ impl ModelFolder {
         &self,
         config: &BeitModelConfig,
         device: Device,
-    ) -> Result<(Parameters, VitModel), ModelError> {
+    ) -> Result<(Parameters, EncoderWithHead), ModelError> {
         let classes = self.rows("head.weight").unwrap_or_default();
         let head = if config.use_mean_pooling {
-            VitHead::MeanClassifier(classes)
+            EncoderHead::MeanClassifier(classes)
         } else {
-            VitHead::Classifier(classes)
+            EncoderHead::Classifier(classes)
         };
         let mut parameters = Parameters::new(0, device);
-        let model = VitModel::beit(parameters.root(), &config.encoder()?, head)?;
+        let model = EncoderWithHead::beit(parameters.root(), &config.encoder()?, head)?;
         self.assign_all(&parameters, &self.tunable().tensors)?;
         Ok((parameters, model))
     }

@@ -127,6 +127,7 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
+    use crate::tests::normal;
 
     const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -136,19 +137,19 @@ mod tests {
 
     #[test]
     fn openais_names_are_read() {
-        let projection = Tensor::randn([4, 3], FLOAT);
+        let projection = normal("projection", &[4, 3]);
         let ours = to_ours(named([
-            ("visual.class_embedding", Tensor::randn([4], FLOAT)),
-            ("visual.positional_embedding", Tensor::randn([5, 4], FLOAT)),
+            ("visual.class_embedding", normal("class", &[4])),
+            ("visual.positional_embedding", normal("positions", &[5, 4])),
             ("visual.proj", projection.shallow_clone()),
-            ("visual.conv1.weight", Tensor::randn([4, 3, 2, 2], FLOAT)),
-            ("visual.ln_pre.weight", Tensor::randn([4], FLOAT)),
-            ("visual.transformer.resblocks.0.attn.in_proj_weight", Tensor::randn([12, 4], FLOAT)),
-            ("visual.transformer.resblocks.0.attn.in_proj_bias", Tensor::randn([12], FLOAT)),
-            ("visual.transformer.resblocks.0.attn.out_proj.bias", Tensor::randn([4], FLOAT)),
-            ("visual.transformer.resblocks.0.mlp.c_fc.bias", Tensor::randn([16], FLOAT)),
-            ("positional_embedding", Tensor::randn([77, 4], FLOAT)),
-            ("transformer.resblocks.0.ln_1.weight", Tensor::randn([4], FLOAT)),
+            ("visual.conv1.weight", normal("conv1", &[4, 3, 2, 2])),
+            ("visual.ln_pre.weight", normal("ln_pre", &[4])),
+            ("visual.transformer.resblocks.0.attn.in_proj_weight", normal("in_proj", &[12, 4])),
+            ("visual.transformer.resblocks.0.attn.in_proj_bias", normal("in_proj bias", &[12])),
+            ("visual.transformer.resblocks.0.attn.out_proj.bias", normal("out_proj", &[4])),
+            ("visual.transformer.resblocks.0.mlp.c_fc.bias", normal("c_fc", &[16])),
+            ("positional_embedding", normal("text positions", &[77, 4])),
+            ("transformer.resblocks.0.ln_1.weight", normal("text norm", &[4])),
             ("logit_scale", Tensor::from(1.0)),
         ]))
         .unwrap();
@@ -175,12 +176,12 @@ mod tests {
     fn texts_are_left_out_and_lone_thirds_named() {
         let theirs = || {
             named([
-                ("vision_model.embeddings.class_embedding", Tensor::randn([4], FLOAT)),
+                ("vision_model.embeddings.class_embedding", normal("class", &[4])),
                 ("vision_model.embeddings.position_ids", Tensor::zeros([1, 5], FLOAT)),
-                ("vision_model.post_layernorm.bias", Tensor::randn([4], FLOAT)),
-                ("visual_projection.weight", Tensor::randn([3, 4], FLOAT)),
-                ("text_model.embeddings.token_embedding.weight", Tensor::randn([9, 4], FLOAT)),
-                ("text_projection.weight", Tensor::randn([3, 4], FLOAT)),
+                ("vision_model.post_layernorm.bias", normal("norm", &[4])),
+                ("visual_projection.weight", normal("projection", &[3, 4])),
+                ("text_model.embeddings.token_embedding.weight", normal("words", &[9, 4])),
+                ("text_projection.weight", normal("text projection", &[3, 4])),
                 ("logit_scale", Tensor::from(1.0)),
             ])
         };

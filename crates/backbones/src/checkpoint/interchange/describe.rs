@@ -48,7 +48,7 @@ pub fn describe(
     let dim = shape.dim;
     let heads = unsaid.heads.or(usual_heads(dim)).ok_or_else(|| {
         ModelError::Config(format!(
-            "a width of {dim} does not say the number of heads; give --heads"
+            "a width of {dim} does not say the number of heads; it must be given (heads)"
         ))
     })?;
     let qkv_bias = tensors.contains_key("blocks.0.attn.qkv.bias");
@@ -90,7 +90,7 @@ fn beit(
             let side = distances.isqrt();
             if side * side != distances || side % 2 == 0 {
                 return Err(ModelError::Config(format!(
-                    "a table of {rows} position biases is of no square grid; give --image-size H W"
+                    "a table of {rows} position biases is not that of a square grid; height and width of the images must be given (image_size)"
                 )));
             }
             [side.div_ceil(2) * shape.patch; 2]
@@ -127,7 +127,9 @@ fn clip(
         None => None,
     };
     let heads = unsaid.heads.or(dim.is_multiple_of(64).then_some(dim / 64)).ok_or_else(|| {
-        ModelError::Config(format!("a width of {dim} is no multiple of 64; give --heads"))
+        ModelError::Config(format!(
+            "a width of {dim} is no multiple of 64; the number of heads must be given (heads)"
+        ))
     })?;
     let vit = shape.vit(image_size, heads);
     Ok(ClipVisionConfig { projection, ..ClipVisionConfig::new(vit) })
@@ -201,12 +203,14 @@ fn image_size(
             return Ok([height, width]);
         }
         return Err(ModelError::Config(format!(
-            "an image of {height} × {width} has not the {tokens} patches of pos_embed"
+            "an image of {height} × {width} has other than the {tokens} patches of pos_embed"
         )));
     }
     let side = tokens.isqrt();
     if side * side == tokens && tokens > 0 {
         return Ok([side * patch; 2]);
     }
-    Err(ModelError::Config(format!("{tokens} patches are no square; give --image-size H W")))
+    Err(ModelError::Config(format!(
+        "{tokens} patches are no square; height and width of the images must be given (image_size)"
+    )))
 }

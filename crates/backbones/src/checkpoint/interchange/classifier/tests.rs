@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::*;
 use crate::{
-    BeitConfig, ClipModelConfig, ClipVisionConfig, Linear, MaeDecoder, MaeDecoderConfig, Naming,
-    VisionTransformer, VitConfig, VitMaeConfig,
+    BeitConfig, ClipModelConfig, ClipVisionConfig, Encode, Linear, MaeDecoder, MaeDecoderConfig,
+    Naming, VisionTransformer, VitConfig, VitMaeConfig, tests::normal,
 };
 
 const TABLE: &str = "relative_position_bias_table";
-const HEADS: [VitHead; 2] = [VitHead::Classifier(3), VitHead::MeanClassifier(3)];
+const HEADS: [EncoderHead; 2] = [EncoderHead::Classifier(3), EncoderHead::MeanClassifier(3)];
 
 fn pretrained() -> ModelFolder {
     let config = VitConfig::new(8, 4, 16, 2, 2);
@@ -31,13 +31,13 @@ fn pretrained_beit() -> ModelFolder {
     BeitEncoder::new(parameters.root(), &config).unwrap();
     Linear::new(parameters.root().sub("lm_head"), 16, 5, true);
     let table = &parameters.get(&format!("rel_pos_bias.{TABLE}")).unwrap().tensor;
-    tch::no_grad(|| table.shallow_clone().copy_(&Tensor::randn_like(table)));
+    tch::no_grad(|| table.shallow_clone().copy_(&normal("table", &table.size())));
     let config = ModelConfig::Beit(BeitModelConfig::new(&config, Some(5)));
     ModelFolder::new("pre-trained".into(), config, tensors(&parameters))
 }
 
 fn images() -> Tensor {
-    Tensor::randn([2, 3, 8, 8], (Kind::Float, Device::Cpu))
+    normal("images", &[2, 3, 8, 8])
 }
 
 fn tensors(parameters: &Parameters) -> HashMap<String, Tensor> {
@@ -55,17 +55,17 @@ fn the_encoder_is_the_folders_and_the_head_is_new() {
             let wanted = theirs.unwrap_or(&fresh.get(&parameter.name).unwrap().tensor);
             assert_eq!(parameter.tensor, *wanted, "{}", parameter.name);
         }
-        assert_eq!(parameters.get("norm.bias").is_some(), head == VitHead::Classifier(3));
-        assert_eq!(model.forward(&images()).unwrap().logits.unwrap().size(), [2, 3]);
+        assert_eq!(parameters.get("norm.bias").is_some(), head == EncoderHead::Classifier(3));
+        assert_eq!(model.forward(&images(), None).unwrap().logits.unwrap().size(), [2, 3]);
     }
-    let head = VitHead::MeanClassifier(3);
+    let head = EncoderHead::MeanClassifier(3);
     let (larger, _) = folder.classifier(head, Some([16, 8]), 0, Device::Cpu).unwrap();
     assert_eq!(larger.get("pos_embed").unwrap().tensor.size(), [1, 1 + 8, 16]);
 }
 
 #[test]
 fn a_folder_keeps_the_classifier() {
-    let head = VitHead::MeanClassifier(3);
+    let head = EncoderHead::MeanClassifier(3);
     let (parameters, model) = pretrained().classifier(head, None, 5, Device::Cpu).unwrap();
     let config = pretrained().classifier_config(head, None).unwrap();
     let folder = ModelFolder::new("fine-tuned".into(), config, tensors(&parameters));
@@ -73,15 +73,15 @@ fn a_folder_keeps_the_classifier() {
     folder.write(place.path(), Naming::Timm).unwrap();
     let (_kept, read) = ModelFolder::read(place.path()).unwrap().vit(Device::Cpu).unwrap();
     let images = images();
-    let logits = |model: &VitModel| model.forward(&images).unwrap().logits.unwrap();
+    let logits = |model: &EncoderWithHead| model.forward(&images, None).unwrap().logits.unwrap();
     assert_eq!(logits(&read), logits(&model));
     // And it can be fine-tuned again, for other classes.
     let again = ModelFolder::read(place.path()).unwrap();
-    again.classifier(VitHead::MeanClassifier(7), None, 0, Device::Cpu).unwrap();
+    again.classifier(EncoderHead::MeanClassifier(7), None, 0, Device::Cpu).unwrap();
     // Or looked at without its head.
     let (_kept, encoder) = again.image_encoder(Device::Cpu, None).unwrap();
-    let tokens = model.forward(&images).unwrap().last_hidden_state;
-    assert_eq!(encoder.tokens(&images).unwrap(), tokens);
+    let tokens = model.forward(&images, None).unwrap().last_hidden_state;
+    assert_eq!(encoder.encode(&images, Encode::whole()).unwrap(), tokens);
     let refused = folder.write(Path::new("nowhere"), Naming::HuggingFace).unwrap_err();
     assert!(refused.to_string().contains("no layout"), "{refused}");
 }
@@ -102,10 +102,10 @@ fn each_block_of_a_beit_starts_with_the_shared_table() {
         for gone in ["mask_token", "lm_head.weight"] {
             assert!(parameters.get(gone).is_none());
         }
-        assert_eq!(parameters.get("norm.bias").is_some(), head == VitHead::Classifier(3));
+        assert_eq!(parameters.get("norm.bias").is_some(), head == EncoderHead::Classifier(3));
         let largest = parameters.get("head.weight").unwrap().tensor.abs().max().double_value(&[]);
         assert!(0.0 < largest && largest <= 2e-5, "{largest}");
-        assert_eq!(model.forward(&images()).unwrap().logits.unwrap().size(), [2, 3]);
+        assert_eq!(model.forward(&images(), None).unwrap().logits.unwrap().size(), [2, 3]);
         let (larger, _) = folder.classifier(head, Some([16, 8]), 0, Device::Cpu).unwrap();
         for block in 0..2 {
             let table = larger.get(&format!("blocks.{block}.attn.{TABLE}")).unwrap();
@@ -122,7 +122,10 @@ fn a_tunable_beit_gives_the_same_tokens() {
     let images = images();
     let tokens = |folder: &ModelFolder| {
         let (_parameters, encoder) = folder.image_encoder(Device::Cpu, None).unwrap();
-        (encoder.tokens(&images).unwrap(), encoder.last_attention(&images).unwrap())
+        (
+            encoder.encode(&images, Encode::whole()).unwrap(),
+            encoder.last_attention(&images).unwrap(),
+        )
     };
     assert_eq!(tokens(&folder), tokens(&once));
     assert_eq!(tokens(&once), tokens(&twice));
@@ -136,20 +139,20 @@ fn a_folder_keeps_a_beits_classifier_under_either_naming() {
         let (parameters, model) = pretrained_beit().classifier(head, None, 5, Device::Cpu).unwrap();
         let config = pretrained_beit().classifier_config(head, None).unwrap();
         let folder = ModelFolder::new("fine-tuned".into(), config, tensors(&parameters));
-        let wanted = model.forward(&images).unwrap();
+        let wanted = model.forward(&images, None).unwrap();
         for naming in [Naming::Timm, Naming::HuggingFace] {
             let place = tempfile::tempdir().unwrap();
             folder.write(place.path(), naming).unwrap();
             let again = ModelFolder::read(place.path()).unwrap();
             assert_eq!(again.config(), folder.config());
-            let found = again.vit(Device::Cpu).unwrap().1.forward(&images).unwrap();
+            let found = again.vit(Device::Cpu).unwrap().1.forward(&images, None).unwrap();
             assert_eq!(found.logits, wanted.logits);
             let (_kept, encoder) = again.image_encoder(Device::Cpu, None).unwrap();
-            assert_eq!(encoder.tokens(&images).unwrap(), wanted.last_hidden_state);
+            assert_eq!(encoder.encode(&images, Encode::whole()).unwrap(), wanted.last_hidden_state);
             again.classifier(head, Some([16, 8]), 0, Device::Cpu).unwrap();
-            let class_token = again.classifier(VitHead::Classifier(7), None, 0, Device::Cpu);
+            let class_token = again.classifier(EncoderHead::Classifier(7), None, 0, Device::Cpu);
             match head {
-                VitHead::Classifier(_) => drop(class_token.unwrap()),
+                EncoderHead::Classifier(_) => drop(class_token.unwrap()),
                 _ => assert!(class_token.unwrap_err().to_string().contains("no final norm")),
             }
         }

@@ -1,10 +1,11 @@
-//! A ViT, plain or BEiT's, with what may stand on its tokens: a classifier, or a pooler.
+//! An encoder of whole images, plain ViT or BEiT, with what may stand on its tokens: a
+//! classifier, or a pooler.
 
 use tch::Tensor;
 
 use crate::{
-    BeitConfig, BeitEncoder, BeitParts, DropPath, ImageEncoder, Init, LayerNorm, Linear,
-    ModelError, Scope, VisionTransformer, VitConfig, class_token, mean_of_patches,
+    BeitConfig, BeitEncoder, BeitParts, DropPath, Encode, ImageEncoder, Init, LayerNorm, Linear,
+    ModelError, Pooling, Scope, VisionTransformer, VitConfig,
 };
 
 /// Deviation of a new classifier's weights (MAE and BEiT, fine-tuning). MAE's code truncates
@@ -13,7 +14,7 @@ const HEAD_STD: f64 = 2e-5;
 
 /// What reads the tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VitHead {
+pub enum EncoderHead {
     /// Nothing.
     None,
     /// A linear classifier of so many classes on the class token
@@ -26,7 +27,7 @@ pub enum VitHead {
     Pooler(usize),
 }
 
-impl VitHead {
+impl EncoderHead {
     /// The classes of a classifier.
     pub(crate) fn classes(self) -> Option<usize> {
         match self {
@@ -41,9 +42,9 @@ impl VitHead {
     }
 }
 
-/// The outputs of a [`VitModel`].
+/// The outputs of a [`EncoderWithHead`].
 #[derive(Debug)]
-pub struct VitOutput {
+pub struct HeadOutput {
     /// All tokens after the final norm, if there is one, [B, 1 + L, D], the class token first.
     pub last_hidden_state: Tensor,
     /// Scores of the classes, [B, classes], of a model with a classifier.
@@ -54,22 +55,22 @@ pub struct VitOutput {
 
 /// A vision transformer on whole images, with its head.
 #[derive(Debug)]
-pub struct VitModel {
+pub struct EncoderWithHead {
     encoder: Box<dyn ImageEncoder>,
     fc_norm: Option<LayerNorm>,
     head: Option<Linear>,
     pooler: Option<Linear>,
 }
 
-impl VitModel {
+impl EncoderWithHead {
     /// Adds the parameters of a plain ViT, and `fc_norm`, `head` or `pooler`, to `scope`.
     ///
     /// # Errors
     /// As [`VisionTransformer::new`].
-    pub fn new(
+    pub fn vit(
         mut scope: Scope<'_>,
         config: &VitConfig,
-        head: VitHead,
+        head: EncoderHead,
     ) -> Result<Self, ModelError> {
         let build =
             if head.has_norm() { VisionTransformer::without_norm } else { VisionTransformer::new };
@@ -85,7 +86,7 @@ impl VitModel {
     pub fn beit(
         mut scope: Scope<'_>,
         config: &BeitConfig,
-        head: VitHead,
+        head: EncoderHead,
     ) -> Result<Self, ModelError> {
         let parts = BeitParts { biases_of_blocks: true, mask_token: false, norm: !head.has_norm() };
         let encoder = Box::new(BeitEncoder::with_parts(scope.again(), config, parts)?);
@@ -97,17 +98,17 @@ impl VitModel {
         encoder: Box<dyn ImageEncoder>,
         mut scope: Scope<'_>,
         start: Init,
-        head: VitHead,
+        head: EncoderHead,
     ) -> Self {
         let VitConfig { dim, layer_norm_eps, .. } = *encoder.sizes();
         let fc_norm =
             head.has_norm().then(|| LayerNorm::new(scope.sub("fc_norm"), dim, layer_norm_eps));
         let (head, pooler) = match head {
-            VitHead::None => (None, None),
-            VitHead::Classifier(classes) | VitHead::MeanClassifier(classes) => {
+            EncoderHead::None => (None, None),
+            EncoderHead::Classifier(classes) | EncoderHead::MeanClassifier(classes) => {
                 (Some(classifier(scope.sub("head"), dim, classes, start)), None)
             }
-            VitHead::Pooler(width) => {
+            EncoderHead::Pooler(width) => {
                 (None, Some(Linear::new(scope.sub("pooler"), dim, width, true)))
             }
         };
@@ -119,31 +120,24 @@ impl VitModel {
         &*self.encoder
     }
 
-    /// Maps normalised images [B, C, H, W] to tokens and what the head makes of them.
+    /// Maps normalised images [B, C, H, W] to tokens and what the head makes of them, in
+    /// training with samples that skip branches of blocks.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the images are of another size.
-    pub fn forward(&self, images: &Tensor) -> Result<VitOutput, ModelError> {
-        self.forward_dropping(images, None)
-    }
-
-    /// The same in training, with samples that skip branches of blocks.
-    ///
-    /// # Errors
-    /// As [`Self::forward`].
-    pub fn forward_dropping(
+    pub fn forward(
         &self,
         images: &Tensor,
-        drop: Option<&DropPath>,
-    ) -> Result<VitOutput, ModelError> {
-        let last_hidden_state = self.encoder.tokens_dropping(images, drop)?;
+        drop_path: Option<&DropPath>,
+    ) -> Result<HeadOutput, ModelError> {
+        let last_hidden_state = self.encoder.encode(images, Encode::whole().dropping(drop_path))?;
         let read = match &self.fc_norm {
-            Some(norm) => norm.forward(&mean_of_patches(&last_hidden_state)),
-            None => class_token(&last_hidden_state),
+            Some(norm) => norm.forward(&Pooling::Mean.pool(&last_hidden_state)),
+            None => Pooling::Cls.pool(&last_hidden_state),
         };
         let logits = self.head.as_ref().map(|head| head.forward(&read));
         let pooler_output = self.pooler.as_ref().map(|pooler| pooler.forward(&read).tanh());
-        Ok(VitOutput { last_hidden_state, logits, pooler_output })
+        Ok(HeadOutput { last_hidden_state, logits, pooler_output })
     }
 }
 
@@ -158,25 +152,27 @@ fn classifier(mut scope: Scope<'_>, dim: usize, classes: usize, start: Init) -> 
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind};
+    use tch::Device;
 
     use super::*;
-    use crate::Parameters;
+    use crate::{Parameters, tests::normal};
 
     #[test]
     fn a_mean_classifier_has_fc_norm_in_place_of_norm() {
         let mut parameters = Parameters::new(0, Device::Cpu);
         let config = VitConfig::new(8, 4, 16, 1, 2);
-        let model = VitModel::new(parameters.root(), &config, VitHead::MeanClassifier(3)).unwrap();
+        let model =
+            EncoderWithHead::vit(parameters.root(), &config, EncoderHead::MeanClassifier(3))
+                .unwrap();
         let last: Vec<&str> = parameters.iter().map(|p| p.name.as_str()).collect();
         assert!(last.ends_with(&["fc_norm.weight", "fc_norm.bias", "head.weight", "head.bias"]));
         assert!(parameters.get("norm.weight").is_none());
         let largest = parameters.get("head.weight").unwrap().tensor.abs().max().double_value(&[]);
         assert!(0.0 < largest && largest < 1.2e-4, "{largest}");
 
-        let images = Tensor::randn([2, 3, 8, 8], (Kind::Float, Device::Cpu));
-        let output = model.forward(&images).unwrap();
-        let mean = mean_of_patches(&output.last_hidden_state);
+        let images = normal("images", &[2, 3, 8, 8]);
+        let output = model.forward(&images, None).unwrap();
+        let mean = Pooling::Mean.pool(&output.last_hidden_state);
         let normed = mean.layer_norm([16], None::<Tensor>, None::<Tensor>, 1e-6, false);
         let weight = &parameters.get("head.weight").unwrap().tensor;
         let wanted = normed.matmul(&weight.transpose(0, 1));
