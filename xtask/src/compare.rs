@@ -1,12 +1,13 @@
 //! `compare`: finished runs side by side, in the terminal and on one page.
 
+use std::fs;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
+use bauta_files::write_whole;
+use bauta_report::compare::{Comparison, page};
 use clap::Args;
 
-use crate::run::Bauta;
 use crate::workspace::Workspace;
 
 /// What `compare` is told.
@@ -20,16 +21,17 @@ pub struct Arguments {
     out: Option<PathBuf>,
 }
 
-/// Compares; folders that are no runs' are found before anything is built.
-pub fn compare(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
-    for run in &arguments.runs {
-        if !run.join("recipe.toml").is_file() {
-            bail!("{} holds no recipe.toml, so it is no run's folder", run.display());
-        }
-    }
+/// Prints the comparison and writes its page.
+pub fn compare(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    let comparison = Comparison::of(&arguments.runs)?;
+    println!("{comparison}");
     let out = arguments.out.clone();
     let out = out.unwrap_or_else(|| workspace.shown(&workspace.root.join("runs/compare.html")));
-    let mut command = Bauta::build(workspace)?.command("compare");
-    command.args(&arguments.runs).arg("--out").arg(out);
-    Bauta::become_it(command)
+    let refuse = || format!("cannot write {}", out.display());
+    if let Some(folder) = out.parent() {
+        fs::create_dir_all(folder).with_context(refuse)?;
+    }
+    write_whole(&out, page(&comparison)?.as_bytes()).with_context(refuse)?;
+    println!("page: {}", out.display());
+    Ok(())
 }

@@ -136,7 +136,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::List { json } => list::list(workspace, json),
         Task::Run(arguments) => return run::run(workspace, &arguments),
         Task::Reproduce(arguments) => return reproduce::reproduce(workspace, &arguments),
-        Task::Compare(arguments) => return compare::compare(workspace, &arguments),
+        Task::Compare(arguments) => compare::compare(workspace, &arguments),
         Task::Forward(rest) => return program::program(workspace, "forward", rest),
         Task::Embed(rest) => return program::program(workspace, "embed", rest),
         Task::Reconstruct(rest) => return program::program(workspace, "reconstruct", rest),
@@ -150,7 +150,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Test => test::test(workspace),
         Task::Bench(arguments) => return bench::bench(workspace, &arguments),
         Task::Check { no_tests } => return check::check(workspace, no_tests),
-        Task::Report { run_dir } => return report::report(workspace, &run_dir),
+        Task::Report { run_dir } => report::report(&run_dir),
     }
     .map(|()| ExitCode::SUCCESS)
 }

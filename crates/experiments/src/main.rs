@@ -8,14 +8,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use bauta_backbones::{ModelFolder, Naming, Unsaid};
-use bauta_data::DatasetName;
 use bauta_experiments::dense::{self, DenseArguments, HeadName};
 use bauta_experiments::forward::forward;
 use bauta_experiments::looking::{self, Reconstruct};
-use bauta_experiments::run::{RunEnd, RunOptions, run, stop_on_signals};
-use bauta_experiments::{
-    compare, evaluate, finetuning, interchange, report, reproduce, throughput,
-};
+use bauta_experiments::run::RunEnd;
+use bauta_experiments::start::{RunOptions, run, stop_on_signals};
+use bauta_experiments::{evaluate, finetune, interchange, reproduce, throughput};
 use bauta_libtorch::keep_freed_memory;
 use bauta_recipe::{Features, FineTuneSettings, Layers};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -127,7 +125,7 @@ enum Command {
         format: Format,
     },
     /// Train a model folder's encoder and a classifier on labelled images.
-    Finetune(FinetuneArguments),
+    Finetune(finetune::Arguments),
     /// Measure the features of a model folder.
     Evaluate(evaluate::Arguments),
     /// Time a recipe's training steps on its own data.
@@ -146,8 +144,6 @@ enum Command {
     },
     /// Make the runs of a claim, and hold them against the paper.
     Reproduce(reproduce::Arguments),
-    /// Set runs side by side.
-    Compare(compare::Arguments),
     /// Train a head that gives every pixel a class, and measure its mean IoU.
     Segment {
         #[command(flatten)]
@@ -158,66 +154,6 @@ enum Command {
     },
     /// Train a head that draws boxes around objects, and measure its average precision.
     Detect(DenseArguments),
-    /// Write a run's report.html anew.
-    Report {
-        /// The run folder.
-        folder: PathBuf,
-    },
-}
-
-/// What `finetune` is told.
-#[derive(clap::Args)]
-struct FinetuneArguments {
-    /// The model folder, such as a run's checkpoints/last.
-    #[arg(
-        long,
-        value_name = "DIR",
-        required_unless_present = "scratch_like",
-        conflicts_with = "scratch_like"
-    )]
-    model: Option<PathBuf>,
-    /// Train the same network as in this model folder from scratch, for comparison.
-    #[arg(long, value_name = "DIR")]
-    scratch_like: Option<PathBuf>,
-    /// The data set: cifar10, mnist, fashion-mnist; or folder or shards in data.root.
-    #[arg(long, value_name = "NAME")]
-    data: String,
-    /// Set a key, such as `eval.finetune.epochs=10`.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// Use only this fraction of the labels, equally many of each class.
-    #[arg(long, value_name = "FRACTION")]
-    labels: Option<f64>,
-    /// Measure on a held-out tenth of the training images, to choose settings by.
-    #[arg(long)]
-    validate: bool,
-    /// Keep metrics, checkpoints (model folders) and the result in this folder.
-    #[arg(long, value_name = "DIR")]
-    output: Option<PathBuf>,
-    /// Write the result to a JSON file too.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
-
-impl FinetuneArguments {
-    fn options(&self) -> Result<finetuning::Options> {
-        let names = DatasetName::ALL.map(DatasetName::name);
-        let data = DatasetName::ALL.into_iter().find(|data| data.name() == self.data);
-        let data = data.with_context(|| {
-            format!("no data set named {}; known: {}", self.data, names.join(", "))
-        })?;
-        let mut set = self.set.clone();
-        set.extend(self.labels.map(|labels| format!("eval.finetune.labels={labels}")));
-        let model = self.model.as_ref().or(self.scratch_like.as_ref());
-        Ok(finetuning::Options {
-            model: model.context("one of --model and --scratch-like is needed")?.clone(),
-            from_scratch: self.scratch_like.is_some(),
-            data,
-            settings: FineTuneSettings::parse(&set)?,
-            validate: self.validate,
-            output: self.output.clone(),
-        })
-    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -260,13 +196,14 @@ fn execute(command: Command) -> Result<()> {
             let options = RunOptions { recipe, layers: Layers { quick, set }, out, resume };
             match run(&options, stop_on_signals()?)? {
                 RunEnd::Finished(summary) => {
-                    println!("{}", report::table(&summary));
+                    println!("{}", bauta_report::table(&summary));
                     println!("report: {}", options.out.join("report.html").display());
                     Ok(())
                 }
                 RunEnd::Stopped(step) => anyhow::bail!(
                     "stopped at step {step}, checkpoint written; go on with the same command and --resume"
                 ),
+                RunEnd::Trained | RunEnd::Timed(_) => unreachable!("a run for its report"),
             }
         }
         Command::Forward { model, input, output } => {
@@ -301,11 +238,7 @@ fn execute(command: Command) -> Result<()> {
             println!("{}", interchange::write(&folder, &output, naming)?);
             Ok(())
         }
-        Command::Finetune(arguments) => {
-            let found = finetuning::finetune(&arguments.options()?, stop_on_signals()?)?;
-            println!("{}", found.table());
-            arguments.json.map_or(Ok(()), |file| found.write(&file))
-        }
+        Command::Finetune(arguments) => finetune::finetune(&arguments, stop_on_signals()?),
         Command::Evaluate(arguments) => {
             let evaluated = evaluate::evaluate(&arguments, stop_on_signals()?)?;
             print!("{evaluated}");
@@ -317,13 +250,7 @@ fn execute(command: Command) -> Result<()> {
             json.map_or(Ok(()), |file| measured.write(&file))
         }
         Command::Reproduce(arguments) => reproduce::reproduce(&arguments, stop_on_signals()?),
-        Command::Compare(arguments) => compare::compare(&arguments),
         Command::Segment { arguments, head } => dense::segment(&arguments, head),
         Command::Detect(arguments) => dense::detect(&arguments),
-        Command::Report { folder } => {
-            report::write(&folder)?;
-            println!("report: {}", folder.join("report.html").display());
-            Ok(())
-        }
     }
 }

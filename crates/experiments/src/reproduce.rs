@@ -5,9 +5,6 @@
 //! checkpoint, and one that another program or other settings made is put aside.
 
 mod cell;
-mod findings;
-mod page;
-mod plot;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -17,14 +14,12 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use bauta_files::write_whole;
 use bauta_recipe::claim::{Cell, Claim};
+use bauta_report::Summary;
+use bauta_report::claims::{Findings, metric, page, short};
 
-use crate::progress::show_in_passing;
-use crate::run::{Places, RunEnd, run_resolved};
-use crate::summary::Summary;
-
-pub use cell::{Fingerprint, State};
-pub use findings::{Findings, Judgement, Row, metric};
-pub use page::page;
+pub use self::cell::{Fingerprint, State};
+use crate::run::{Folders, RunEnd, show_in_passing};
+use crate::start::run_resolved;
 
 /// What `reproduce` is told.
 #[derive(clap::Args)]
@@ -55,15 +50,17 @@ pub fn reproduce(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     let _lock = claim_folder(out, &text)?;
     let name = claim.recipe.clone();
     let teachers = out.parent().unwrap_or(out).join("teachers");
-    let places = Places { recipes: recipes.clone(), teachers };
     let runner = |cell: &Cell, folder: &Path| {
-        let end = run_resolved(name.clone(), cell.recipe.clone(), &places, folder, true, stop);
+        let (run, recipes, teachers) = (folder.to_owned(), recipes.clone(), teachers.clone());
+        let folders = Folders { run, recipes, teachers };
+        let end = run_resolved(&name, cell.recipe.clone(), &folders, true, stop);
         if stop.load(Ordering::Relaxed) && !matches!(end, Ok(RunEnd::Finished(_))) {
             bail!("stopped; what is done is kept, go on with the same command");
         }
         match end? {
             RunEnd::Finished(summary) => Ok(*summary),
             RunEnd::Stopped(step) => bail!("stopped at step {step}"),
+            RunEnd::Trained | RunEnd::Timed(_) => unreachable!("a run for its report"),
         }
     };
     let start = Instant::now();
@@ -150,7 +147,7 @@ fn line(
         claim.settings[cell.setting].label(),
         cell.seed,
         claim.metric,
-        findings::short(metric(summary, &claim.metric).with_context(|| cell.name.clone())?),
+        short(metric(summary, &claim.metric).with_context(|| cell.name.clone())?),
         summary.train.samples_per_second,
     ))
 }

@@ -104,59 +104,34 @@ impl Spread {
 /// Whatever keeps the recipe from being trained, and a loss that is not finite.
 pub fn measure(recipe: &Path, layers: &Layers, steps: u64) -> Result<Throughput> {
     let name = recipe.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let mut prepared = Prepared::new(Recipe::load(recipe, layers)?)?;
-    let places = Places { teachers: "runs/teachers".into(), ..Places::beside(recipe, recipe) };
-    prepared.teacher = teacher::find(&prepared.recipe, &places, &AtomicBool::new(false))?;
-    with_system!(prepared.recipe.system, S => measure_system::<S>(name, &prepared, steps))
-}
-
-fn measure_system<S: ImageSystem>(
-    recipe: String,
-    prepared: &Prepared,
-    steps: u64,
-) -> Result<Throughput> {
-    let system: S = prepared.system()?;
-    let loader = prepared.loader()?;
-    let config = prepared.train_config(loader.steps_per_epoch());
-    let inputs = (WARM_UP + steps) * config.accumulate as u64;
-    let mut batches = loader.batches(0..inputs, system.preparation(&loader));
-    let mut maker = StepMaker::new(&system, &config);
-    let (mut step_seconds, mut data_seconds) = (Vec::new(), Vec::new());
-    for step in 0..WARM_UP + steps {
-        let (start, waited) = (Instant::now(), batches.waited());
-        maker.make(&mut batches, config.schedule.at(step), step)?;
-        synchronize(prepared.device);
-        if step >= WARM_UP {
-            step_seconds.push(start.elapsed().as_secs_f64());
-            data_seconds.push((batches.waited() - waited).as_secs_f64());
-        }
-    }
-    let (losses, _) = maker.read();
-    let (first_loss, last_loss) = (losses[0], losses[losses.len() - 1]);
-    ensure!(last_loss.is_finite(), "the loss became {last_loss}; lower train.base_lr");
-    // The loader must not compute beside the peak's products.
-    drop((batches, loader));
-
-    let plan = MaskPlan::draw(&*system.strategy(), prepared.recipe.seed, 0, &[0])?;
-    let flops_per_sample = system.flops_per_sample(&plan).total();
-    let samples = prepared.samples_per_step() as f64;
+    let resolved = Recipe::load(recipe, layers)?;
+    let (system, train) = (resolved.system(), resolved.train.clone());
+    let folders = Folders::beside(recipe, Path::new("runs/throughput"));
+    let (aim, stop) = (Aim::Time(steps), &AtomicBool::new(false));
+    let start = Launch { name: &name, folders: &folders, aim, resume: false, stop, launch };
+    let RunEnd::Timed(timing) = launch(resolved, &start)? else {
+        bail!("{name} ended before it was timed")
+    };
+    let Timing { flops_per_sample, samples_per_step, first_loss, last_loss, .. } = *timing;
+    let (device, threads) = (choose_device(train.device)?, choose_threads(train.threads));
+    let Timing { step_seconds, data_seconds, .. } = *timing;
+    let samples = samples_per_step as f64;
     let samples_per_second = Spread::of(step_seconds.iter().map(|seconds| samples / seconds));
     let flops_per_second = flops_per_sample as f64 * samples_per_second.median;
-    let [peak_fp32, peak_bf16] = [Kind::Float, Kind::BFloat16]
-        .map(|kind| matmul_peak(PEAK.0, kind, prepared.device, PEAK.1));
-    let precision = prepared.recipe.train.precision;
-    let peak = match precision {
+    let [peak_fp32, peak_bf16] =
+        [Kind::Float, Kind::BFloat16].map(|kind| matmul_peak(PEAK.0, kind, device, PEAK.1));
+    let peak = match train.precision {
         Precision::Fp32 => peak_fp32,
         Precision::Bf16 => peak_bf16,
     };
     Ok(Throughput {
-        recipe,
-        system: prepared.recipe.system.name(),
+        recipe: name,
+        system: system.into(),
         version: env!("CARGO_PKG_VERSION"),
-        device: device_name(prepared.device),
-        threads: prepared.threads,
-        precision: precision.name(),
-        samples_per_step: prepared.samples_per_step(),
+        device: device_name(device),
+        threads,
+        precision: train.precision.into(),
+        samples_per_step,
         warm_up_steps: WARM_UP,
         data_share: data_seconds.iter().sum::<f64>() / step_seconds.iter().sum::<f64>(),
         step_seconds,

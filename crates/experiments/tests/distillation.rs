@@ -9,61 +9,28 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use bauta_backbones::ModelFolder;
-use bauta_experiments::run::{Places, RunEnd, run_resolved};
-use bauta_experiments::summary::Summary;
+use bauta_backbones::{Encode, ModelFolder};
+use bauta_experiments::run::{Folders, RunEnd};
+use bauta_experiments::start::run_resolved;
 use bauta_recipe::{Layers, Recipe};
-use digits::write_digits;
+use bauta_report::Summary;
+use digits::{DECODER, Place, SMALL, words};
 use tch::{Device, Kind, Tensor};
 
-const SMALL: [&str; 16] = [
-    "data.name=mnist",
-    "data.image_size=8",
-    "data.augment={ crop = \"none\" }",
-    "model.patch_size=2",
-    "model.dim=16",
-    "model.depth=2",
-    "model.heads=2",
-    "train.epochs=1",
-    "train.batch_size=32",
-    "train.warmup_epochs=0.1",
-    "train.device=cpu",
-    "train.threads=2",
-    "train.log_every=4",
-    "eval.protocols=[\"knn\"]",
-    "eval.baselines=false",
-    "eval.pictures.count=0",
-];
-
-const DECODER: [&str; 2] = ["decoder.dim=8", "decoder.heads=2"];
-
-struct Place(tempfile::TempDir);
-
 impl Place {
-    fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        fs::create_dir(place.path("data")).unwrap();
-        write_digits(&place.path("data"));
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
     fn run(&self, recipe: &str, set: &[&str], out: &str, resume: bool) -> Result<Summary> {
         let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
         let root = format!("data.root={}", self.path("data").display());
         let decoder = if recipe == "dbot-cifar10" { &DECODER[..] } else { &[] };
-        let set = SMALL.iter().chain(decoder).chain(set).map(|&text| text.to_owned());
+        let set = words(&SMALL).into_iter().chain(words(decoder)).chain(words(set));
         let set = set.chain([root]).collect();
         let path = recipes.join(format!("{recipe}.toml"));
         let resolved = Recipe::load(&path, &Layers { quick: false, set })?;
-        let places = Places { recipes, teachers: self.path("teachers") };
-        let (folder, never) = (self.path(out), AtomicBool::new(false));
-        match run_resolved(recipe.to_owned(), resolved, &places, &folder, resume, &never)? {
+        let (run, teachers) = (self.path(out), self.path("teachers"));
+        let (folders, never) = (Folders { run, recipes, teachers }, AtomicBool::new(false));
+        match run_resolved(recipe, resolved, &folders, resume, &never)? {
             RunEnd::Finished(summary) => Ok(*summary),
-            RunEnd::Stopped(step) => panic!("stopped at step {step}"),
+            end => panic!("{end:?}"),
         }
     }
 
@@ -135,22 +102,13 @@ fn every_kind_of_teacher_teaches_both_kinds_of_student() {
     let folder = ModelFolder::read(&place.path("maskdistill-cifar10-pixels/checkpoints/last"));
     let (_parameters, encoder) = folder.unwrap().image_encoder(Device::Cpu, None).unwrap();
     let images = Tensor::zeros([1, 1, 8, 8], (Kind::Float, Device::Cpu));
-    assert_eq!(encoder.tokens(&images).unwrap().size(), [1, 17, 16]);
+    assert_eq!(encoder.encode(&images, Encode::whole()).unwrap().size(), [1, 17, 16]);
 }
 
 #[test]
 fn a_teacher_that_a_recipe_trains_is_trained_once() {
     let place = Place::new();
-    let teacher = format!(
-        "teacher.set=[{}, \"data.root={}\"]",
-        SMALL[..12]
-            .iter()
-            .chain(&DECODER)
-            .map(|text| format!("{text:?}"))
-            .collect::<Vec<_>>()
-            .join(", "),
-        place.path("data").display()
-    );
+    let teacher = place.teacher_set();
     let kept = || -> Vec<PathBuf> {
         let entries = fs::read_dir(place.path("teachers")).unwrap();
         let folders = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());

@@ -11,8 +11,9 @@ use bauta_recipe::{Layers, Recipe};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::prepared::{choose_device, choose_threads, device_name};
-use crate::summary::Summary;
+use bauta_report::Summary;
+
+use crate::run::{choose_device, choose_threads, device_name};
 
 /// What must be the same for two runs to be compared: kept in a run's `cell.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

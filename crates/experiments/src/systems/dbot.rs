@@ -8,131 +8,137 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use bauta_backbones::{
-    Flops, ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices,
-    VisionTransformer, VitMaeConfig,
-};
-use bauta_data::Loader;
-use bauta_masking::{MaskPlan, MaskStrategy};
-use bauta_recipe::{Features, Recipe};
+use bauta_backbones::{Encode, MaeDecoder, Parameters, VisionTransformer, VitMaeConfig};
+use bauta_eval::Scores;
+use bauta_recipe::systems::DBot as Settings;
 use bauta_targets::FeatureTarget;
-use bauta_train::{Objective, TrainError};
+use bauta_train::{Loss, Objective, ObjectiveError, Start};
 use tch::Tensor;
 
-use super::distillation::{DroppingBatch, Skipping, feature_target};
-use super::{ImageSystem, Ingredients, Preparation, pixels, whole_image_features};
+use crate::images::{Images, MaskedImages, Student, Teachers};
+use crate::run::Run;
+use crate::settings::feature_target;
+use crate::systems::System;
 
 /// One stage: a student, its decoder, and the teacher's target.
 pub struct DBot {
-    parameters: Parameters,
-    normalization: ImageNormalization,
-    strategy: Arc<dyn MaskStrategy>,
-    encoder: VisionTransformer,
+    student: Student<VisionTransformer>,
     decoder: MaeDecoder,
     target: FeatureTarget,
-    skipping: Skipping,
-    features: Features,
-    seed: u64,
     config: VitMaeConfig,
 }
 
-impl ImageSystem for DBot {
-    fn new(ingredients: &Ingredients<'_>) -> Result<Self> {
-        let Ingredients { recipe, device, stage, .. } = *ingredients;
-        let decoder = recipe.decoder.as_ref().context("dBOT's student has a decoder")?;
-        let encoder_config = ingredients.vit_config();
-
-        // Each stage draws its student anew; the first one's start is the random teacher.
-        let mut parameters = Parameters::drawn(recipe.seed, u64::from(stage), device);
-        let encoder = VisionTransformer::new(parameters.root(), &encoder_config)?;
-        let grid = encoder.grid();
-        let target = feature_target(ingredients, grid)?;
-
-        let (dim, outputs) = (encoder_config.dim, target.teacher().dim());
-        let decoder_config =
-            MaeDecoderConfig::new(dim, decoder.dim, decoder.depth, decoder.heads, outputs);
-        let decoder = MaeDecoder::new(parameters.root(), &decoder_config, grid)?;
-        Ok(Self {
-            normalization: ingredients.normalization()?,
-            strategy: Arc::from(recipe.mask.build(grid)?),
-            skipping: Skipping {
-                rate: recipe.model.drop_path,
-                encoder_depth: encoder_config.depth,
-                decoder_depth: decoder_config.depth,
-            },
-            features: recipe.eval.features,
-            seed: recipe.seed,
-            config: VitMaeConfig::of_features(&encoder_config, &decoder_config, recipe.mask.ratio),
-            parameters,
-            encoder,
-            decoder,
-            target,
-        })
-    }
-
-    fn stages(recipe: &Recipe) -> u32 {
-        recipe.stages.as_ref().map_or(1, |stages| stages.count)
-    }
-
-    fn preparation(&self, _loader: &Loader) -> Preparation<DroppingBatch> {
-        let (strategy, skipping, seed) = (self.strategy(), self.skipping, self.seed);
-        Box::new(move |batch| DroppingBatch::draw(batch, &*strategy, skipping, seed))
-    }
-
-    fn strategy(&self) -> Arc<dyn MaskStrategy> {
-        Arc::clone(&self.strategy)
-    }
-
-    fn flops_per_sample(&self, plan: &MaskPlan) -> Flops {
-        let (visible, masked) = (plan.visible_count(), plan.masked_count());
-        self.encoder.config().flops(visible) + self.decoder.config().flops(visible, masked)
-    }
-
-    fn features(&self, pixels: &Tensor) -> Result<Tensor> {
-        whole_image_features(&self.encoder, &self.normalization, self.features, pixels)
-    }
-
-    fn attention(&self, pixels: &Tensor) -> Result<Tensor> {
-        Ok(self.encoder.last_attention(&self.normalization.normalize(pixels))?)
-    }
-}
-
 impl Objective for DBot {
-    type Input = DroppingBatch;
+    type Input = MaskedImages;
+
+    fn loss(&mut self, input: &MaskedImages) -> Result<Loss, ObjectiveError> {
+        let MaskedImages { pixels, indices, drop_path, decoder_drop_path } = input;
+        let images = self.student.normalize(pixels);
+        let seen = Encode::visible(indices).dropping(drop_path.as_ref());
+        let latent = self.student.encoder.encode(&images, seen)?;
+        let skipped = decoder_drop_path.as_ref();
+        let prediction = self.decoder.predict_masked_and_class(&latent, indices, skipped)?;
+        let target = self.target.masked(pixels, indices)?;
+        Ok(self.target.loss(&prediction, &target)?.into())
+    }
 
     fn parameters(&self) -> &Parameters {
-        &self.parameters
-    }
-
-    fn loss(&self, input: &DroppingBatch) -> Result<Tensor, TrainError> {
-        let device = self.parameters.device();
-        let pixels = pixels(&input.masked.batch).to_device(device);
-        let indices = TokenIndices::new(&input.masked.plan, device);
-        let [skipped, skipped_above] = input.drop_paths(self.skipping, device);
-
-        let images = self.normalization.normalize(&pixels);
-        let latent = self.encoder.forward_visible_dropping(&images, &indices, skipped.as_ref())?;
-        let prediction =
-            self.decoder.predict_masked_and_class(&latent, &indices, skipped_above.as_ref())?;
-
-        let failed = |error: bauta_targets::TargetError| TrainError::Objective(error.to_string());
-        if self.target.teacher().has_class_token() {
-            let target = self.target.masked_and_class(&pixels, &indices).map_err(failed)?;
-            return self.target.loss(&prediction, &target).map_err(failed);
-        }
-        let target = self.target.masked(&pixels, &indices).map_err(failed)?;
-        let prediction = prediction.narrow(1, 1, indices.masked_count());
-        self.target.loss(&prediction, &target).map_err(failed)
+        &self.student.parameters
     }
 
     fn config(&self) -> serde_json::Value {
         serde_json::to_value(&self.config).expect("a configuration is plain values")
     }
 
-    fn tensors(&self, input: &DroppingBatch) -> Vec<(&'static str, Tensor)> {
-        input.masked.tensors(self.parameters.device())
+    fn tensors(&self, input: &MaskedImages) -> Vec<(&'static str, Tensor)> {
+        input.tensors()
+    }
+}
+
+impl System for DBot {
+    type Settings = Settings;
+
+    fn run(settings: &Settings, run: &mut Run<'_>) -> Result<Scores> {
+        let images = run.images(&settings.data, &settings.eval)?;
+        let first = run.teacher(&settings.teacher)?;
+        let (stages, mut students, mut teacher) =
+            (settings.stages.count, Vec::new(), first.clone());
+        for stage in 0..stages {
+            let name = format!("stage-{}", stage + 1);
+            let last = stage + 1 == stages;
+            if !run.is_over(&name)? {
+                Self::train(settings, &images, run, (stage, last), teacher.as_deref())
+                    .with_context(|| format!("stage {} of {stages}", stage + 1))?;
+            }
+            let model = if last { run.last() } else { run.kept(&name) };
+            let student = Self::new(settings, &images, 0, first.as_deref())?.student;
+            student.parameters.load(&model.join("model.safetensors"))?;
+            students.push((format!("stage_{}", stage + 1), student));
+            teacher = Some(model);
+        }
+
+        let beginning = Self::new(settings, &images, 0, first.as_deref())?.student;
+        let (_, student) = students.pop().context("there is one stage at least")?;
+        let earlier = students.iter().map(|(name, earlier)| (name.clone(), earlier.represent()));
+        let (trained, untrained) = (student.represent(), beginning.represent());
+        let scores = run.probe(&images, trained, untrained, earlier.collect())?;
+        run.look(&images, &student)?;
+        Ok(scores)
+    }
+}
+
+impl DBot {
+    /// Trains the student of a stage, counted from 0, under the weights that teach it.
+    fn train(
+        settings: &Settings,
+        images: &Images,
+        run: &mut Run<'_>,
+        (stage, last): (u32, bool),
+        teacher: Option<&Path>,
+    ) -> Result<()> {
+        let mut dbot = Self::new(settings, images, stage, teacher)?;
+        let flops = dbot.student.flops(dbot.decoder.config())?;
+        let phase = run.phase(&format!("stage-{}", stage + 1), images.batches_per_epoch());
+        let phase = phase.costing(flops).starting(match settings.stages.reset_optimizer {
+            true => Start::Fresh,
+            false => Start::WithMoments,
+        });
+        let phase = if last { phase } else { phase.keeping() };
+        let (rate, depth) = (settings.model.drop_path, settings.decoder.depth);
+        let masking = dbot.student.masking().dropping(rate, depth);
+        // A later stage goes on with the epochs of the one before: other crops, other masks.
+        let first = u64::from(stage) * phase.inputs();
+        let mut inputs = images.inputs(Vec::new(), masking.prepare())?;
+        run.train(&phase, &mut dbot, |steps| inputs(first + steps.start..first + steps.end))
+    }
+
+    /// Builds the student of a stage, counted from 0, and the target that teaches it.
+    ///
+    /// # Errors
+    /// When the sizes do not fit together, or the teacher is not there.
+    pub fn new(
+        settings: &Settings,
+        images: &Images,
+        stage: u32,
+        teacher: Option<&Path>,
+    ) -> Result<Self> {
+        // Each stage draws its student anew; the first one's start is the random teacher.
+        let parameters = Parameters::drawn(images.loader.seed, u64::from(stage), images.device);
+        let model = settings.model.vit();
+        let mut student = Student::vit(images, &model, &settings.mask, parameters)?;
+        let teachers =
+            Teachers { images, table: &settings.teacher, model: &model, weights: teacher };
+        let teacher = match stage {
+            0 => teachers.named(student.grid())?,
+            _ => Box::new(teachers.of_folder(student.grid())?),
+        };
+        let target = feature_target(teacher, &settings.target.features);
+        let decoder = student.decoder(&settings.decoder, target.teacher().dim())?;
+        let encoder = student.encoder.config();
+        let config = VitMaeConfig::of_features(encoder, decoder.config(), settings.mask.ratio);
+        Ok(Self { student, decoder, target, config })
     }
 }

@@ -4,121 +4,102 @@
 //! normalised features that a teacher gives of the whole image; a linear layer is all
 //! there is above it. Equations and deviations: `docs/systems/maskdistill.md`.
 
-use std::sync::Arc;
+use std::path::Path;
 
 use anyhow::Result;
 use bauta_backbones::{
-    BeitConfig, BeitEncoder, BeitModelConfig, Flops, ImageNormalization, Linear, Parameters,
-    TokenIndices,
+    BeitConfig, BeitEncoder, BeitModelConfig, Encode, Linear, Parameters, Scope, patch_tokens,
 };
-use bauta_data::Loader;
-use bauta_masking::{MaskPlan, MaskStrategy};
-use bauta_recipe::Features;
+use bauta_eval::Scores;
+use bauta_recipe::systems::MaskDistill as Settings;
 use bauta_targets::FeatureTarget;
-use bauta_train::{Objective, TrainError};
+use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
 
-use super::distillation::{DroppingBatch, Skipping, feature_target};
-use super::{ImageSystem, Ingredients, Preparation, pixels, whole_image_features};
+use crate::images::{Images, MaskedImages, Student, Teachers};
+use crate::run::Run;
+use crate::settings::feature_target;
+use crate::systems::System;
 
 /// The five slots: teacher, normalisation and loss in the target, student and head.
 pub struct MaskDistill {
-    parameters: Parameters,
-    normalization: ImageNormalization,
-    strategy: Arc<dyn MaskStrategy>,
-    student: BeitEncoder,
+    student: Student<BeitEncoder>,
     head: Linear,
     target: FeatureTarget,
-    skipping: Skipping,
-    features: Features,
-    seed: u64,
-}
-
-impl ImageSystem for MaskDistill {
-    fn new(ingredients: &Ingredients<'_>) -> Result<Self> {
-        let Ingredients { recipe, device, .. } = *ingredients;
-        let vit = ingredients.vit_config();
-        let config = BeitConfig {
-            vit,
-            layer_scale: recipe.model.layer_scale,
-            absolute_positions: recipe.model.absolute_positions,
-        };
-        let mut parameters = Parameters::new(recipe.seed, device);
-        let student = BeitEncoder::new(parameters.root(), &config)?;
-        let grid = student.grid();
-        let target = feature_target(ingredients, grid)?;
-        let (outputs, init) = (target.teacher().dim(), BeitEncoder::INIT);
-        let mut root = parameters.root();
-        let head = Linear::starting(root.sub("lm_head"), config.vit.dim, outputs, init, true);
-        Ok(Self {
-            normalization: ingredients.normalization()?,
-            strategy: Arc::from(recipe.mask.build(grid)?),
-            skipping: Skipping {
-                rate: recipe.model.drop_path,
-                encoder_depth: config.vit.depth,
-                decoder_depth: 0,
-            },
-            features: recipe.eval.features,
-            seed: recipe.seed,
-            parameters,
-            student,
-            head,
-            target,
-        })
-    }
-
-    fn preparation(&self, _loader: &Loader) -> Preparation<DroppingBatch> {
-        let (strategy, skipping, seed) = (self.strategy(), self.skipping, self.seed);
-        Box::new(move |batch| DroppingBatch::draw(batch, &*strategy, skipping, seed))
-    }
-
-    fn strategy(&self) -> Arc<dyn MaskStrategy> {
-        Arc::clone(&self.strategy)
-    }
-
-    fn flops_per_sample(&self, plan: &MaskPlan) -> Flops {
-        self.student.config().flops(plan.visible_count(), plan.masked_count())
-            + self.head.flops(plan.masked_count())
-    }
-
-    fn features(&self, pixels: &Tensor) -> Result<Tensor> {
-        whole_image_features(&self.student, &self.normalization, self.features, pixels)
-    }
-
-    fn attention(&self, pixels: &Tensor) -> Result<Tensor> {
-        Ok(self.student.last_attention(&self.normalization.normalize(pixels))?)
-    }
 }
 
 impl Objective for MaskDistill {
-    type Input = DroppingBatch;
+    type Input = MaskedImages;
 
-    fn parameters(&self) -> &Parameters {
-        &self.parameters
+    fn loss(&mut self, input: &MaskedImages) -> Result<Loss, ObjectiveError> {
+        let MaskedImages { pixels, indices, drop_path, .. } = input;
+        let images = self.student.normalize(pixels);
+        let seen = Encode::mask_tokens(indices).dropping(drop_path.as_ref());
+        let tokens = self.student.encoder.encode(&images, seen)?;
+        let prediction = self.head.forward(&indices.gather_masked(&patch_tokens(&tokens)));
+        let target = self.target.masked_patches(pixels, indices)?;
+        Ok(self.target.loss(&prediction, &target)?.into())
     }
 
-    fn loss(&self, input: &DroppingBatch) -> Result<Tensor, TrainError> {
-        let device = self.parameters.device();
-        let pixels = pixels(&input.masked.batch).to_device(device);
-        let indices = TokenIndices::new(&input.masked.plan, device);
-        let [skipped, _] = input.drop_paths(self.skipping, device);
-
-        let images = self.normalization.normalize(&pixels);
-        let tokens = self.student.forward_masked(&images, &indices, skipped.as_ref())?;
-        let patches = tokens.narrow(1, 1, indices.tokens());
-        let prediction = self.head.forward(&indices.gather_masked(&patches));
-
-        let failed = |error: bauta_targets::TargetError| TrainError::Objective(error.to_string());
-        let target = self.target.masked(&pixels, &indices).map_err(failed)?;
-        self.target.loss(&prediction, &target).map_err(failed)
+    fn parameters(&self) -> &Parameters {
+        &self.student.parameters
     }
 
     fn config(&self) -> serde_json::Value {
-        let config = BeitModelConfig::new(self.student.config(), Some(self.target.teacher().dim()));
+        let outputs = self.target.teacher().dim();
+        let config = BeitModelConfig::new(self.student.encoder.config(), Some(outputs));
         serde_json::to_value(config).expect("a configuration is plain values")
     }
 
-    fn tensors(&self, input: &DroppingBatch) -> Vec<(&'static str, Tensor)> {
-        input.masked.tensors(self.parameters.device())
+    fn tensors(&self, input: &MaskedImages) -> Vec<(&'static str, Tensor)> {
+        input.tensors()
+    }
+}
+
+impl System for MaskDistill {
+    type Settings = Settings;
+
+    fn run(settings: &Settings, run: &mut Run<'_>) -> Result<Scores> {
+        let images = run.images(&settings.data, &settings.eval)?;
+        let teacher = run.teacher(&settings.teacher)?;
+        let mut system = Self::new(settings, &images, teacher.as_deref())?;
+        let plan = system.student.sample_plan()?;
+        let (visible, masked) = (plan.visible_count(), plan.masked_count());
+        let flops =
+            system.student.encoder.config().flops(visible, masked) + system.head.flops(masked);
+        let phase = run.phase("pretrain", images.batches_per_epoch()).costing(flops);
+        let masking = system.student.masking().dropping(settings.model.drop_path, 0);
+        let inputs = images.inputs(Vec::new(), masking.prepare())?;
+        run.train(&phase, &mut system, inputs)?;
+
+        let untrained = Self::new(settings, &images, teacher.as_deref())?.student;
+        let student = &system.student;
+        let scores = run.probe(&images, student.represent(), untrained.represent(), vec![])?;
+        run.look(&images, student)?;
+        Ok(scores)
+    }
+}
+
+impl MaskDistill {
+    /// Builds student and head at their initial weights, and the target that teaches them.
+    ///
+    /// # Errors
+    /// When the sizes do not fit together, or the teacher is not there.
+    pub fn new(settings: &Settings, images: &Images, teacher: Option<&Path>) -> Result<Self> {
+        let model = settings.model.vit();
+        let config = BeitConfig {
+            vit: images.vit_config(&model),
+            layer_scale: settings.model.layer_scale,
+            absolute_positions: settings.model.absolute_positions,
+        };
+        let build = |scope: Scope<'_>| BeitEncoder::new(scope, &config);
+        let mut student = Student::new(images, &settings.mask, images.parameters(), build)?;
+        let teachers =
+            Teachers { images, table: &settings.teacher, model: &model, weights: teacher };
+        let target = feature_target(teachers.named(student.grid())?, &settings.target.features);
+        let (outputs, init) = (target.teacher().dim(), BeitEncoder::INIT);
+        let mut root = student.parameters.root();
+        let head = Linear::starting(root.sub("lm_head"), config.vit.dim, outputs, init, true);
+        Ok(Self { student, head, target })
     }
 }

@@ -1,7 +1,7 @@
-//! Generated digits, in MNIST's files.
+//! Generated digits, in MNIST's files, and runs on them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Ten classes of 8 × 8 pixels: a bright bar whose place is the class, in MNIST's files.
 pub fn write_digits(folder: &Path) {
@@ -21,5 +21,63 @@ pub fn write_digits(folder: &Path) {
         }
         fs::write(folder.join(format!("{stem}-images-idx3-ubyte")), images).unwrap();
         fs::write(folder.join(format!("{stem}-labels-idx1-ubyte")), labels).unwrap();
+    }
+}
+
+/// Overrides that make any recipe of images one of these digits.
+#[allow(dead_code, reason = "some tests write the digits alone")]
+pub const SMALL: [&str; 16] = [
+    "data.name=mnist",
+    "data.image_size=8",
+    "data.augment={ crop = \"none\" }",
+    "model.patch_size=2",
+    "model.dim=16",
+    "model.depth=2",
+    "model.heads=2",
+    "train.epochs=1",
+    "train.batch_size=32",
+    "train.warmup_epochs=0.1",
+    "train.device=cpu",
+    "train.threads=1",
+    "train.log_every=4",
+    "eval.protocols=[\"knn\"]",
+    "eval.baselines=false",
+    "eval.pictures.count=0",
+];
+
+/// The same of recipes with a decoder.
+#[allow(dead_code, reason = "some tests write the digits alone")]
+pub const DECODER: [&str; 2] = ["decoder.dim=8", "decoder.heads=2"];
+
+/// Overrides as a command line has them.
+#[allow(dead_code, reason = "some tests write the digits alone")]
+pub fn words(set: &[&str]) -> Vec<String> {
+    set.iter().map(|&text| text.to_owned()).collect()
+}
+
+/// A folder with the digits in `data`, for runs beside it.
+#[allow(dead_code, reason = "some tests write the digits alone")]
+pub struct Place(tempfile::TempDir);
+
+#[allow(dead_code, reason = "some tests write the digits alone")]
+impl Place {
+    /// Writes the digits.
+    pub fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(place.path("data")).unwrap();
+        write_digits(&place.path("data"));
+        place
+    }
+
+    /// The path of something in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The override that has a teacher of kind `recipe` trained on these digits.
+    pub fn teacher_set(&self) -> String {
+        let set = SMALL[..13].iter().chain(&DECODER).map(|text| format!("{text:?}"));
+        let set = set.collect::<Vec<_>>().join(", ");
+        format!("teacher.set=[{set}, \"data.root={}\"]", self.path("data").display())
     }
 }

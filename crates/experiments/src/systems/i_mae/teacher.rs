@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::{
-    Flops, MaeDecoder, MaeDecoderConfig, ModelConfig, ModelError, ModelFolder, Parameters,
+    Encode, Flops, MaeDecoder, MaeDecoderConfig, ModelConfig, ModelError, ModelFolder, Parameters,
     TokenIndices, VisionTransformer, VitMaeConfig, mae_weights_for_branches,
 };
 use tch::{Device, Tensor};
@@ -99,7 +99,7 @@ impl Teacher {
         indices: &TokenIndices,
     ) -> Result<Vec<Tensor>, ModelError> {
         let latent = |images: &&Tensor| {
-            Ok(self.decoder.embed(&self.encoder.forward_visible(images, indices)?))
+            Ok(self.decoder.embed(&self.encoder.encode(images, Encode::visible(indices))?))
         };
         tch::no_grad(|| images.iter().map(latent).collect())
     }

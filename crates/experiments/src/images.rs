@@ -1,0 +1,106 @@
+//! What systems of images share: the images of a run, batches of them with masks, the
+//! student that learns from them, and how it is measured and shown.
+
+mod masked;
+mod mixed;
+mod pictures;
+mod probe;
+mod student;
+mod teachers;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use anyhow::Result;
+use bauta_backbones::{ImageNormalization, Parameters, VitConfig};
+use bauta_data::{Augment, Batch, Inputs, Loader, LoaderConfig, Read};
+use bauta_masking::Grid;
+use bauta_recipe::tables::{Eval, PixelKind, PixelTarget as PixelTable, Vit};
+use bauta_targets::PixelTarget;
+use tch::Device;
+
+pub use self::masked::{MaskedImages, Masking};
+pub use self::mixed::{MixedImages, Mixing};
+pub use self::pictures::Predict;
+pub use self::probe::Features;
+pub use self::student::Student;
+pub use self::teachers::Teachers;
+use crate::run::Splits;
+
+/// The images of a run: both splits, and how they are read.
+pub struct Images {
+    /// The training and the test images.
+    pub splits: Splits,
+    /// Seed, batch size, image size and threads.
+    pub loader: LoaderConfig,
+    /// How training images are varied.
+    pub augment: Augment,
+    /// What is measured on them.
+    pub eval: Eval,
+    /// Where tensors live.
+    pub device: Device,
+}
+
+impl Images {
+    /// Fresh parameters that start by the run's seed.
+    pub fn parameters(&self) -> Parameters {
+        Parameters::new(self.loader.seed, self.device)
+    }
+
+    /// Images normalised by the data set's own statistics.
+    ///
+    /// # Errors
+    /// When a deviation is not positive.
+    pub fn normalization(&self) -> Result<ImageNormalization> {
+        let statistics = self.splits.train.statistics();
+        Ok(ImageNormalization::new(statistics.mean, statistics.std, self.device)?)
+    }
+
+    /// The sizes of the ViT that a recipe's `model` table names, on these images.
+    pub fn vit_config(&self, model: &Vit) -> VitConfig {
+        VitConfig {
+            image_height: self.loader.height,
+            image_width: self.loader.width,
+            channels: self.splits.train.channels(),
+            mlp_dim: (model.mlp_ratio * model.dim as f64) as usize,
+            ..VitConfig::new(0, model.patch_size, model.dim, model.depth, model.heads)
+        }
+    }
+
+    /// The pixels that a recipe's `target` table names, of images on this grid.
+    pub fn pixel_target(&self, table: &PixelTable, grid: Grid) -> PixelTarget {
+        let channels = self.splits.train.channels();
+        match table.kind {
+            PixelKind::Pixels => PixelTarget::raw(grid, channels),
+            PixelKind::NormalizedPixels => PixelTarget::normalized(grid, channels),
+        }
+    }
+
+    /// The loader of the training images; `reads` come beside each image.
+    ///
+    /// # Errors
+    /// When there are fewer images than a batch holds.
+    pub fn training(&self, reads: Vec<Read>) -> Result<Loader> {
+        let (source, config) = (Arc::clone(&self.splits.train), self.loader.clone());
+        Ok(Loader::new(source, self.augment.clone(), config)?.reading(reads))
+    }
+
+    /// Batches in an epoch of the training images.
+    pub fn batches_per_epoch(&self) -> u64 {
+        (self.splits.train.len() / self.loader.batch_size) as u64
+    }
+
+    /// Training batches as inputs of a phase, with `reads` beside each image; `prepare` makes
+    /// them on the loader's threads.
+    ///
+    /// # Errors
+    /// As [`Self::training`].
+    pub fn inputs<T: Send + 'static>(
+        &self,
+        reads: Vec<Read>,
+        prepare: impl Fn(Batch) -> T + Clone + Send + Sync + 'static,
+    ) -> Result<impl FnMut(Range<u64>) -> Inputs<T> + use<T>> {
+        let loader = self.training(reads)?;
+        Ok(move |steps: Range<u64>| loader.batches(steps, prepare.clone()))
+    }
+}

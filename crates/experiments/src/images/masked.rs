@@ -1,0 +1,89 @@
+//! Batches of images with their masks: what most systems train on.
+
+use std::sync::Arc;
+
+use bauta_backbones::{DropPath, TokenIndices};
+use bauta_data::Batch;
+use bauta_eval::host_tensor;
+use bauta_masking::{MaskPlan, MaskStrategy};
+use bauta_streams::Purpose;
+use bauta_train::{DROP_PATH, draw_drop_path};
+use tch::{Device, Tensor};
+
+
+/// Images with the tokens that are hidden and the branches that are skipped, on the device.
+#[derive(Debug)]
+pub struct MaskedImages {
+    /// u8 pixels [B, C, H, W].
+    pub pixels: Tensor,
+    /// Which of their tokens are hidden.
+    pub indices: TokenIndices,
+    /// Branches of the encoder that samples skip; none where nothing is skipped.
+    pub drop_path: Option<DropPath>,
+    /// The same of the decoder.
+    pub decoder_drop_path: Option<DropPath>,
+}
+
+/// How batches become [`MaskedImages`], on the loader's threads: from each sample's own streams.
+#[derive(Clone)]
+pub struct Masking {
+    /// How tokens are hidden.
+    pub strategy: Arc<dyn MaskStrategy>,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Where the tensors live.
+    pub device: Device,
+    /// Rate at which samples skip the last block's branches; less below it.
+    pub drop_path: f64,
+    /// Blocks of the encoder.
+    pub depth: usize,
+    /// Blocks of the decoder whose branches are skipped as well.
+    pub decoder_depth: usize,
+}
+
+impl Masking {
+    /// Skips branches at this rate, in a decoder of so many blocks too.
+    pub fn dropping(self, rate: f64, decoder_depth: usize) -> Self {
+        Self { drop_path: rate, decoder_depth, ..self }
+    }
+
+    /// Draws batches, for a loader's threads.
+    pub fn prepare(self) -> impl Fn(Batch) -> MaskedImages + Clone + Send + Sync {
+        move |batch| self.draw(&batch)
+    }
+
+    /// Draws masks and skipped branches of a batch.
+    ///
+    /// # Panics
+    /// When the strategy masks different numbers in the samples of one batch;
+    /// the strategies that recipes can name do not.
+    pub fn draw(&self, batch: &Batch) -> MaskedImages {
+        let plan = MaskPlan::draw(&*self.strategy, self.seed, batch.epoch, &batch.indices)
+            .expect("recipes name strategies that mask a fixed number of tokens");
+        MaskedImages {
+            pixels: host_tensor(&batch.pixels).to_device(self.device),
+            indices: TokenIndices::new(&plan, self.device),
+            drop_path: self.skipped(DROP_PATH, self.depth, batch),
+            decoder_drop_path: self.skipped(
+                Purpose::named("decoder drop path"),
+                self.decoder_depth,
+                batch,
+            ),
+        }
+    }
+
+    fn skipped(&self, purpose: Purpose, depth: usize, batch: &Batch) -> Option<DropPath> {
+        let Self { drop_path: rate, seed, device, .. } = *self;
+        (rate > 0.0 && depth > 0).then(|| {
+            let factors = draw_drop_path(purpose, depth, rate, seed, batch.epoch, &batch.indices);
+            DropPath::new(&factors, depth, batch.indices.len(), device)
+        })
+    }
+}
+
+impl MaskedImages {
+    /// Pixels and masks as named tensors.
+    pub fn tensors(&self) -> Vec<(&'static str, Tensor)> {
+        vec![("pixels", self.pixels.shallow_clone()), ("mask", self.indices.mask())]
+    }
+}

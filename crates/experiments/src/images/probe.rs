@@ -1,0 +1,108 @@
+//! What features are worth: protocols on the test split, against baselines.
+
+use anyhow::Result;
+use bauta_data::LoaderConfig;
+use bauta_eval::{
+    EVALUATION_BATCH, EncodeError, Metrics, Protocols, Scores, check_suitable, missing_classes,
+};
+use bauta_recipe::tables::{Data, Eval};
+use bauta_report::{Body, Section};
+use tch::Tensor;
+
+use super::Images;
+use crate::finetune;
+use crate::run::{Console, Run, Splits};
+use crate::settings::evaluators;
+
+/// What a network makes of u8 pixels [B, C, H, W]: features [B, D].
+pub type Features<'a> = Box<dyn Fn(&Tensor) -> Result<Tensor> + 'a>;
+
+impl Run<'_> {
+    /// Opens the images of a recipe, and refuses protocols that do not suit them.
+    ///
+    /// # Errors
+    /// When the data set is not there or not whole, or a protocol needs more labels than
+    /// there are. Unlabelled data are accepted; they will not be evaluated.
+    pub fn images(&self, data: &Data, eval: &Eval) -> Result<Images> {
+        let splits = Splits::open(data)?;
+        if splits.are_labelled() {
+            for (split, source) in [("training", &splits.train), ("test", &splits.test)] {
+                let missing = missing_classes(&**source);
+                if !missing.is_empty() {
+                    tracing::warn!("the {split} images lack classes: {}", missing.join(", "));
+                }
+            }
+            check_suitable(&evaluators(eval)?, &*splits.train)?;
+        }
+        let size = data.image_size;
+        let batch_size = self.train.batch_size;
+        let loader = LoaderConfig {
+            seed: self.seed,
+            threads: self.threads,
+            on_error: data.on_error,
+            ..LoaderConfig::new(batch_size, size.height(), size.width())
+        };
+        let augment = data.augment.clone();
+        Ok(Images { splits, loader, augment, eval: eval.clone(), device: self.device })
+    }
+
+    /// Measures what `trained` makes of the images, and the baselines: raw pixels, the same
+    /// network `untrained`, and `others` by their names; then fine-tunes, where the recipe
+    /// says so. Unlabelled images give no metrics.
+    ///
+    /// # Errors
+    /// When images cannot be read, a protocol does not suit them, or the run ends here.
+    pub fn probe(
+        &mut self,
+        images: &Images,
+        trained: Features<'_>,
+        untrained: Features<'_>,
+        others: Vec<(String, Features<'_>)>,
+    ) -> Result<Scores> {
+        self.measures()?;
+        if !images.splits.are_labelled() {
+            tracing::info!("the data have no labels: nothing to evaluate");
+            return Ok(Scores::default());
+        }
+        let eval = &images.eval;
+        let measured = images.splits.limited(eval.limit);
+        let loader = LoaderConfig { batch_size: EVALUATION_BATCH, ..images.loader.clone() };
+        let (sources, console) = ([&measured.train, &measured.test], Console::new(self.stop));
+        let protocols = Protocols::new(evaluators(eval)?, sources, loader, self.device, &console)?;
+        let measure = |name: &str, features: &Features<'_>| -> Result<Metrics> {
+            let encode = |pixels: &Tensor| features(pixels).map_err(EncodeError::from);
+            Ok(protocols.measure(name, &encode)?.into_iter().collect())
+        };
+        let mut scores = Scores::default();
+        if eval.baselines {
+            let pixels = protocols.measure_raw_pixels()?.into_iter().collect();
+            scores.extend_baseline("raw_pixels", pixels);
+            scores.extend_baseline("random_init", measure("random init", &untrained)?);
+        }
+        for (name, features) in others {
+            scores.extend_baseline(&name, measure(&name, &features)?);
+        }
+        scores.eval = measure("trained", &trained)?;
+        self.section(explanation(images)?);
+        if eval.finetune.is_some() {
+            scores.extend(finetune::of_run(self, images)?);
+        }
+        Ok(scores)
+    }
+}
+
+/// What the numbers are, in words.
+fn explanation(images: &Images) -> Result<Section> {
+    let eval = &images.eval;
+    let mut lines = vec![format!(
+        "Measured on the test split. Features: {} after the final norm, of whole images, seed {}. \
+         Baselines go through the same code.",
+        eval.features.describe(),
+        images.loader.seed
+    )];
+    let evaluators = evaluators(eval)?;
+    lines.extend(evaluators.iter().map(|e| format!("{}: {}", e.name(), e.settings())));
+    lines.extend(eval.finetune.as_ref().map(|finetune| finetune.describe()));
+    let body = lines.into_iter().map(Body::Text).collect();
+    Ok(Section { title: "What was measured".to_owned(), body })
+}

@@ -1,0 +1,145 @@
+//! The student of an image system: what it is made of and what it says of whole images.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use bauta_backbones::{
+    Encode, Flops, ImageEncoder, ImageNormalization, MaeDecoder, MaeDecoderConfig, ModelError,
+    Parameters, Pooling, Scope, VisionTransformer,
+};
+use bauta_masking::{Grid, MaskPlan, MaskStrategy};
+use bauta_recipe::tables::{Decoder, Mask, Vit};
+use tch::Tensor;
+
+use super::{Features, Images, Masking};
+use crate::settings;
+
+/// An encoder that learns from masked images and gives features of whole ones.
+pub struct Student<E> {
+    /// What is trained; decoders and heads add theirs.
+    pub parameters: Parameters,
+    /// The encoder.
+    pub encoder: E,
+    /// How tokens are hidden in training.
+    pub strategy: Arc<dyn MaskStrategy>,
+    normalization: ImageNormalization,
+    pooling: Pooling,
+    seed: u64,
+}
+
+impl<E: ImageEncoder> Student<E> {
+    /// Builds an encoder on `parameters`, for these images, and what hides their tokens.
+    ///
+    /// # Errors
+    /// When the sizes do not fit together.
+    pub fn new(
+        images: &Images,
+        mask: &Mask,
+        mut parameters: Parameters,
+        build: impl FnOnce(Scope<'_>) -> Result<E, ModelError>,
+    ) -> Result<Self> {
+        let encoder = build(parameters.root())?;
+        Ok(Self {
+            strategy: Arc::from(mask.build(encoder.grid())?),
+            normalization: images.normalization()?,
+            pooling: settings::pooling(images.eval.features),
+            seed: images.loader.seed,
+            parameters,
+            encoder,
+        })
+    }
+
+    /// The token grid of an image.
+    pub fn grid(&self) -> Grid {
+        self.encoder.grid()
+    }
+
+    /// Turns u8 pixels [B, C, H, W] into normalised images on the device.
+    pub fn normalize(&self, pixels: &Tensor) -> Tensor {
+        self.normalization.normalize(pixels)
+    }
+
+    /// Turns normalised images back into pictures in [0, 1].
+    pub fn to_pixels(&self, images: &Tensor) -> Tensor {
+        self.normalization.to_pixels(images)
+    }
+
+    /// How batches are masked in training.
+    pub fn masking(&self) -> Masking {
+        Masking {
+            strategy: Arc::clone(&self.strategy),
+            seed: self.seed,
+            device: self.parameters.device(),
+            drop_path: 0.0,
+            depth: self.encoder.depth(),
+            decoder_depth: 0,
+        }
+    }
+
+    /// The plan of one sample, for what depends on the number of hidden tokens alone.
+    ///
+    /// # Errors
+    /// When the strategy cannot mask this grid.
+    pub fn sample_plan(&self) -> Result<MaskPlan> {
+        Ok(MaskPlan::draw(&*self.strategy, self.seed, 0, &[0])?)
+    }
+
+    /// Features of whole images: u8 pixels [B, C, H, W] to [B, D].
+    ///
+    /// # Errors
+    /// When the images are of another size.
+    pub fn features(&self, pixels: &Tensor) -> Result<Tensor> {
+        let tokens = self.encoder.encode(&self.normalize(pixels), Encode::whole())?;
+        Ok(self.pooling.pool(&tokens))
+    }
+
+    /// [`Self::features`] as a function.
+    pub fn represent(&self) -> Features<'_> {
+        Box::new(|pixels| self.features(pixels))
+    }
+
+    /// Where the encoder's last block looks on u8 pixels [B, C, H, W]:
+    /// [B, heads, 1 + L, 1 + L], the class token first.
+    ///
+    /// # Errors
+    /// When the images are of another size.
+    pub fn attention(&self, pixels: &Tensor) -> Result<Tensor> {
+        Ok(self.encoder.last_attention(&self.normalize(pixels))?)
+    }
+}
+
+impl Student<VisionTransformer> {
+    /// A vision transformer that sees visible tokens alone, as MAE's.
+    ///
+    /// # Errors
+    /// When the sizes do not fit together.
+    pub fn vit(images: &Images, model: &Vit, mask: &Mask, parameters: Parameters) -> Result<Self> {
+        let config = images.vit_config(model);
+        Self::new(images, mask, parameters, |scope| VisionTransformer::new(scope, &config))
+    }
+
+    /// Adds the decoder of a recipe's table, which predicts `outputs` values of each token.
+    ///
+    /// # Errors
+    /// When the sizes do not fit together.
+    pub fn decoder(&mut self, table: &Decoder, outputs: usize) -> Result<MaeDecoder> {
+        let (config, grid) = (self.decoder_config(table, outputs), self.grid());
+        Ok(MaeDecoder::new(self.parameters.root(), &config, grid)?)
+    }
+
+    /// The sizes of that decoder.
+    pub fn decoder_config(&self, table: &Decoder, outputs: usize) -> MaeDecoderConfig {
+        let dim = self.encoder.config().dim;
+        MaeDecoderConfig::new(dim, table.dim, table.depth, table.heads, outputs)
+    }
+
+    /// Matrix-product operations of one sample's training step, with this decoder.
+    ///
+    /// # Errors
+    /// As [`Self::sample_plan`].
+    pub fn flops(&self, decoder: &MaeDecoderConfig) -> Result<Flops> {
+        let plan = self.sample_plan()?;
+        let (visible, masked) = (plan.visible_count(), plan.masked_count());
+        Ok(self.encoder.config().flops(visible) + decoder.flops(visible, masked))
+    }
+}

@@ -1,0 +1,130 @@
+//! The networks that teach, as a recipe's `teacher` table names them (MaskDistill's unified
+//! view, arXiv 2210.10615 §2).
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use bauta_backbones::{
+    EfficientNetLite0, FeatureStride, ImageEncoder, ImageNormalization, ModelFolder,
+    VisionTransformer, VitConfig,
+};
+use bauta_masking::Grid;
+use bauta_recipe::tables::{Teacher as Table, TeacherKind, Vit};
+use bauta_targets::{ConvolutionalTeacher, EncoderTeacher, PixelTeacher, Teacher};
+use tch::Device;
+
+use super::Images;
+
+/// What a teacher is made of.
+pub struct Teachers<'a> {
+    /// The images that are seen.
+    pub images: &'a Images,
+    /// What the recipe says.
+    pub table: &'a Table,
+    /// The student's sizes, whose random start may teach.
+    pub model: &'a Vit,
+    /// The weights that teach, where there are any: a model folder or a file.
+    pub weights: Option<&'a Path>,
+}
+
+impl Teachers<'_> {
+    /// The teacher that the recipe names, whose tokens are those of the student's grid.
+    ///
+    /// # Errors
+    /// When the teacher is not there, or its tokens cannot be those of the student.
+    pub fn named(&self, grid: Grid) -> Result<Box<dyn Teacher>> {
+        Ok(match self.table.kind {
+            TeacherKind::Pixels => {
+                let normalization = self.images.normalization()?;
+                Box::new(PixelTeacher::new(grid, self.model.patch_size, normalization))
+            }
+            TeacherKind::Random => Box::new(self.random(grid)?),
+            TeacherKind::Folder | TeacherKind::Recipe => Box::new(self.of_folder(grid)?),
+            TeacherKind::EfficientnetLite0 => Box::new(self.convolutional(grid)?),
+        })
+    }
+
+    /// The student's own initial encoder: parameters start by seed and name (dBOT §3.1).
+    fn random(&self, grid: Grid) -> Result<EncoderTeacher> {
+        let config = self.images.vit_config(self.model);
+        let config = VitConfig { depth: self.table.depth.unwrap_or(config.depth), ..config };
+        let mut parameters = self.images.parameters();
+        let encoder = VisionTransformer::new(parameters.root(), &config)?;
+        parameters.train_only(|_| false);
+        let (encoder, normalization) = (Box::new(encoder), self.images.normalization()?);
+        Ok(EncoderTeacher::new(encoder, normalization, self.table.final_norm, grid)?)
+    }
+
+    /// The encoder of a model folder, at the image size that gives it the student's grid.
+    ///
+    /// # Errors
+    /// As [`Self::named`].
+    pub fn of_folder(&self, grid: Grid) -> Result<EncoderTeacher> {
+        let path = self.weights.context("the teacher's folder is not known")?;
+        let teacher = || format!("the teacher {}", path.display());
+        let folder = ModelFolder::read(path).with_context(teacher)?;
+        let size = self.table.image_size.map(|side| [side, side]);
+        let device = self.images.device;
+        let encoder = encoder(&folder, device, size, grid).with_context(teacher)?;
+        let normalization = match ModelFolder::preprocessing(path)? {
+            Some(said) => ImageNormalization::new(&said.image_mean, &said.image_std, device)?,
+            None => self.images.normalization()?,
+        };
+        let final_norm = self.table.final_norm;
+        EncoderTeacher::new(encoder, normalization, final_norm, grid).with_context(teacher)
+    }
+
+    fn convolutional(&self, grid: Grid) -> Result<ConvolutionalTeacher> {
+        let path = self.weights.context("the teacher's file is not known")?;
+        let (_parameters, network) = EfficientNetLite0::read(path, self.images.device)?;
+        let Some(stride) = self.table.stride.and_then(FeatureStride::of_pixels) else {
+            bail!("teacher.stride must be one of 4, 8, 16 and 32");
+        };
+        let own = [self.images.loader.height, self.images.loader.width];
+        let size = self.table.image_size.map_or(own, |side| [side, side]);
+        ensure!(
+            self.images.splits.train.channels() == 3,
+            "EfficientNet-Lite0 sees colours, the images are grey; take another teacher.kind"
+        );
+        Ok(ConvolutionalTeacher::new(network, self.images.device, stride, size, grid)?)
+    }
+}
+
+fn encoder(
+    folder: &ModelFolder,
+    device: Device,
+    size: Option<[usize; 2]>,
+    grid: Grid,
+) -> Result<Box<dyn ImageEncoder>> {
+    let frozen = |size| -> Result<Box<dyn ImageEncoder>> {
+        let (mut parameters, encoder) = folder.image_encoder(device, size)?;
+        parameters.train_only(|_| false);
+        Ok(encoder)
+    };
+    let found = frozen(size)?;
+    if size.is_some() || found.grid() == grid {
+        return Ok(found);
+    }
+    let [height, width] = found.image_size();
+    let patch = [height / found.grid().height(), width / found.grid().width()];
+    frozen(Some([grid.height() * patch[0], grid.width() * patch[1]]))
+}
+
+fn convolutional(
+    ingredients: &Ingredients<'_>,
+    table: &TeacherTable,
+    grid: Grid,
+) -> Result<ConvolutionalTeacher> {
+    let path: &Path = ingredients.teacher.context("the teacher's file is not known")?;
+    let (_parameters, network) = EfficientNetLite0::read(path, ingredients.device)?;
+    let Some(stride) = table.stride.and_then(FeatureStride::of_pixels) else {
+        bail!("teacher.stride is none of 4, 8, 16 and 32");
+    };
+    let image = ingredients.recipe.data.image_size;
+    let size = table.image_size.map_or([image.height(), image.width()], |side| [side, side]);
+    ensure!(
+        ingredients.statistics.mean.len() == 3,
+        "EfficientNet-Lite0 sees colours, the images are grey; take another teacher.kind"
+    );
+    Ok(ConvolutionalTeacher::new(network, ingredients.device, stride, size, grid)?)
+}

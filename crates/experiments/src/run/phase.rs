@@ -1,0 +1,110 @@
+//! The phases of a run: what a recipe's `train` table makes of them, and how they are trained.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+use bauta_backbones::Flops;
+use bauta_data::Inputs;
+use bauta_train::{End, Objective, Phase, Start, Trainer};
+
+use super::{Aim, Ended, Run, RunEnd, TrainingProgress, folder, timing};
+use crate::settings::train_config;
+
+/// A phase of a run, and what its steps cost.
+#[derive(Clone, Debug)]
+pub struct RunPhase {
+    pub(crate) phase: Phase,
+    pub(crate) flops_per_sample: Flops,
+}
+
+impl RunPhase {
+    /// The same, with matrix-product operations of one sample's step; a teacher's count only
+    /// where they are said to.
+    pub fn costing(self, flops_per_sample: Flops) -> Self {
+        Self { flops_per_sample, ..self }
+    }
+
+    /// The same, beginning as `start` says.
+    pub fn starting(mut self, start: Start) -> Self {
+        self.phase.start = start;
+        self
+    }
+
+    /// The same, leaving a model folder of its name in `checkpoints`.
+    pub fn keeping(mut self) -> Self {
+        self.phase.keep = true;
+        self
+    }
+
+    /// Inputs that it trains on.
+    pub fn inputs(&self) -> u64 {
+        self.phase.config.schedule.steps * self.phase.config.accumulate as u64
+    }
+}
+
+impl<'a> Run<'a> {
+    /// A phase trained as the recipe's `train` table says, on so many inputs per epoch.
+    pub fn phase(&self, name: &str, inputs_per_epoch: u64) -> RunPhase {
+        let config = train_config(&self.train, inputs_per_epoch);
+        RunPhase { phase: Phase::new(name, config), flops_per_sample: Flops::default() }
+    }
+
+    /// Trains a phase to its end, or loads what it ended with.
+    ///
+    /// # Errors
+    /// Whatever keeps the run from going on, and when it ends here: `stop` is set, or it was
+    /// to be timed.
+    pub fn train<O: Objective>(
+        &mut self,
+        phase: &RunPhase,
+        objective: &mut O,
+        inputs: impl FnMut(Range<u64>) -> Inputs<O::Input>,
+    ) -> Result<()> {
+        if let Aim::Time(steps) = self.launch.aim {
+            let timing = timing::time(phase, objective, inputs, steps, self.device)?;
+            return Err(Ended(RunEnd::Timed(Box::new(timing))).into());
+        }
+        self.parameters = objective.parameters().count();
+        let trainer = self.trainer()?;
+        let mut progress = TrainingProgress::new(&phase.phase.name, trainer.steps_after(&phase.phase));
+        let end = trainer.fit(&phase.phase, objective, inputs, |event| progress.observe(&event));
+        progress.finish();
+        self.trained = Instant::now();
+        match end? {
+            End::Stopped { step } => Err(Ended(RunEnd::Stopped(step)).into()),
+            End::Finished | End::Earlier => Ok(()),
+        }
+    }
+
+    /// Whether a phase of this name is over, in this life of the run or a former one.
+    ///
+    /// # Errors
+    /// When the checkpoints cannot be read.
+    pub fn is_over(&mut self, phase: &str) -> Result<bool> {
+        // A run that begins has no folder yet, and needs none for this.
+        let begun = self.trainer.is_some() || self.launch.resume;
+        Ok(begun && self.folder().exists() && self.trainer()?.is_over(phase))
+    }
+
+    /// The model folder that a phase of this name has kept.
+    pub fn kept(&self, phase: &str) -> PathBuf {
+        self.folder().join("checkpoints").join(phase)
+    }
+
+    /// The model folder of the last checkpoint.
+    pub fn last(&self) -> PathBuf {
+        self.folder().join("checkpoints/last")
+    }
+
+    /// The run's training; makes the folder if it is not there.
+    fn trainer(&mut self) -> Result<&mut Trainer<'a>> {
+        if self.trainer.is_none() {
+            folder::prepare(self.folder(), &self.recipe)?;
+            let trainer = Trainer::open(self.folder(), self.launch.resume, self.stop)?;
+            self.trainer = Some(trainer);
+        }
+        Ok(self.trainer.as_mut().expect("it was opened above"))
+    }
+}

@@ -1,0 +1,90 @@
+//! The weights that teach a run: found in a folder, or trained first by another recipe.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use bauta_data::ModelName;
+use bauta_recipe::Recipe;
+use bauta_recipe::tables::{Teacher, TeacherKind};
+use bauta_report::TeacherFile;
+use sha2::{Digest, Sha256};
+
+use super::{Aim, Folders, Launch, Run, RunEnd, choose_threads};
+
+impl Run<'_> {
+    /// The weights of the teacher that a recipe's table names; none of one that has none.
+    ///
+    /// A teacher of kind `recipe` is trained, or trained on, where it is not there yet. It is
+    /// kept by Bauta's version and all its settings, so it is trained once for all runs.
+    ///
+    /// # Errors
+    /// When the teacher is not there or cannot be trained; the message says what to do.
+    pub fn teacher(&mut self, table: &Teacher) -> Result<Option<PathBuf>> {
+        let path = match table.kind {
+            TeacherKind::Pixels | TeacherKind::Random => return Ok(None),
+            TeacherKind::Folder => folder(table)?,
+            TeacherKind::Recipe => self.trained(table)?,
+            TeacherKind::EfficientnetLite0 => {
+                let name = ModelName::EfficientNetLite0;
+                name.weights(&bauta_data::cache_root()?).with_context(|| {
+                    format!("{name} is not in the cache; run `cargo xtask data fetch {name}`")
+                })?
+            }
+        };
+        self.teacher = Some(TeacherFile::of(&path)?);
+        Ok(Some(path))
+    }
+
+    /// Trains the recipe that the table names, unless it has been.
+    fn trained(&self, table: &Teacher) -> Result<PathBuf> {
+        let Folders { recipes, teachers, .. } = self.launch.folders;
+        let name = table.recipe.as_deref().and_then(|name| Path::new(name).file_stem());
+        let name = name.context("teacher.recipe is missing")?.to_string_lossy();
+        let recipe = table.recipe(recipes).context("the teacher")?;
+        let recipe = recipe.context("teacher.recipe is missing")?;
+        let run = teachers.join(format!("{name}-{}", digest(&recipe)?));
+        let _lock = lock(teachers, &run)?;
+        tracing::info!("the teacher is {}; what is missing of its training comes first", run.display());
+        let folders = Folders { run, ..self.launch.folders.clone() };
+        let launch =
+            Launch { name: &name, folders: &folders, aim: Aim::Teach, resume: true, ..self.launch };
+        let end = (self.launch.launch)(recipe, &launch)?;
+        // The teacher may have had its own number.
+        choose_threads(self.threads);
+        if let RunEnd::Stopped(_) = end {
+            bail!(
+                "stopped while training the teacher; what is done is kept, go on with the same \
+                 command"
+            );
+        }
+        Ok(folders.run.join("checkpoints/last"))
+    }
+}
+
+fn folder(table: &Teacher) -> Result<PathBuf> {
+    let folder = table.model.clone().context("teacher.model is missing")?;
+    ensure!(
+        folder.join("config.json").is_file(),
+        "teacher.model {} is no model folder: it has no config.json; name a run's \
+         checkpoints/last, or what `cargo xtask import` wrote",
+        folder.display()
+    );
+    Ok(folder)
+}
+
+/// Waits until no other process trains this teacher.
+fn lock(teachers: &Path, folder: &Path) -> Result<File> {
+    let mut path = folder.to_owned().into_os_string();
+    path.push(".lock");
+    fs::create_dir_all(teachers)
+        .and_then(|()| File::create(&path))
+        .and_then(|file| file.lock().map(|()| file))
+        .with_context(|| format!("cannot write in {}", teachers.display()))
+}
+
+/// Twelve digits that differ where version or settings do.
+fn digest(recipe: &Recipe) -> Result<String> {
+    let text = format!("{}\n{}", env!("CARGO_PKG_VERSION"), recipe.to_toml()?);
+    Ok(Sha256::digest(text).iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+}

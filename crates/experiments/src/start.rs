@@ -1,0 +1,65 @@
+//! From a recipe's file to a finished run.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use bauta_recipe::{Layers, Recipe};
+
+use crate::run::{Aim, Folders, Launch, RunEnd};
+use crate::systems::launch;
+
+/// What to run and where.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The recipe file.
+    pub recipe: PathBuf,
+    /// What is laid over it.
+    pub layers: Layers,
+    /// The run folder.
+    pub out: PathBuf,
+    /// Go on from the folder's last checkpoint, if there is one.
+    pub resume: bool,
+}
+
+/// Trains and evaluates a recipe; sets `stop` to end it early.
+///
+/// # Errors
+/// With a message that says what to do; the last checkpoint stands.
+pub fn run(options: &RunOptions, stop: &AtomicBool) -> Result<RunEnd> {
+    let recipe = Recipe::load(&options.recipe, &options.layers)?;
+    let name = options.recipe.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let folders = Folders::beside(&options.recipe, &options.out);
+    run_resolved(&name, recipe, &folders, options.resume, stop)
+}
+
+/// Trains and evaluates a resolved recipe of this name, as [`run`] does.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_resolved(
+    name: &str,
+    recipe: Recipe,
+    folders: &Folders,
+    resume: bool,
+    stop: &AtomicBool,
+) -> Result<RunEnd> {
+    launch(recipe, &Launch { name, folders, aim: Aim::Report, resume, stop, launch })
+}
+
+/// Makes Ctrl-C and termination finish the present step instead of killing the run.
+///
+/// # Errors
+/// When the handler cannot be set.
+pub fn stop_on_signals() -> Result<&'static AtomicBool> {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            // Asked twice: leave at once; the last checkpoint is whole.
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after this step; once more to leave at once");
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(&STOP)
+}

@@ -1,0 +1,52 @@
+//! The denoiser's section of a recipe.
+
+use bauta_data::DatasetName;
+use bauta_recipe::tables::{Data, Eval, Train};
+use bauta_recipe::{SystemSettings, Violation, at_least_one, within};
+use serde::{Deserialize, Serialize};
+
+/// What a recipe says of the denoiser.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Denoiser {
+    /// The images.
+    pub data: Data,
+    /// The hidden layer.
+    pub model: Hidden,
+    /// How images are corrupted.
+    pub noise: Noise,
+    /// What is measured at the end.
+    #[serde(default)]
+    pub eval: Eval,
+}
+
+/// The hidden layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hidden {
+    /// Its width, D.
+    pub dim: usize,
+}
+
+/// Masking noise: pixels that are set to zero.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Noise {
+    /// The fraction of them, in [0, 1).
+    pub ratio: f64,
+}
+
+impl SystemSettings for Denoiser {
+    const NAME: &'static str = "denoiser";
+
+    fn check(&self, _train: &Train) -> Result<(), Violation> {
+        self.data.check()?;
+        at_least_one("model.dim", self.model.dim)?;
+        within("noise.ratio", self.noise.ratio, 0.0..1.0)?;
+        self.eval.check()
+    }
+
+    fn datasets(&self) -> Vec<DatasetName> {
+        self.data.datasets()
+    }
+}

@@ -1,0 +1,128 @@
+//! Every system through its whole run on a miniature, pictures and report included; killed
+//! once, and resumed to the same bits.
+
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+mod digits;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use digits::{DECODER, Place, SMALL, words};
+
+/// Long enough to be killed in the middle, with checkpoints to go on from.
+const LONG: [&str; 5] = [
+    "train.epochs=25",
+    "train.checkpoint_every=20",
+    "eval.pictures.count=6",
+    "eval.baselines=true",
+    "train.ema=0.9",
+];
+
+/// What a recipe's own tables need on a miniature, besides `SMALL`.
+fn own(recipe: &str, place: &Place) -> Vec<String> {
+    let mut set: Vec<String> = Vec::new();
+    if recipe != "maskdistill-cifar10" {
+        set.extend(words(&DECODER));
+    }
+    match recipe {
+        "dbot-cifar10" => set.extend(words(&["stages.count=2", "model.drop_path=0.1"])),
+        "maskdistill-cifar10" => set.extend(words(&["teacher={ kind = \"pixels\" }"])),
+        "i-mae-cifar10" => set.push(place.teacher_set()),
+        _ => {}
+    }
+    set
+}
+
+fn command(recipe: &str, place: &Place, out: &str, resume: bool) -> Child {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("recipes/{recipe}.toml"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bauta"));
+    command.arg("run").arg(file).arg("--out").arg(place.path(out));
+    let root = format!("data.root={}", place.path("data").display());
+    for text in words(&SMALL).into_iter().chain(words(&LONG)).chain(own(recipe, place)) {
+        command.args(["--set", &text]);
+    }
+    command.args(["--set", &root]);
+    if resume {
+        command.arg("--resume");
+    }
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn finish(child: Child) {
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Kills the run once it has left its `checkpoint`.
+fn kill_after(mut child: Child, checkpoint: &Path) {
+    let start = Instant::now();
+    while !checkpoint.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before {checkpoint:?}");
+        assert!(start.elapsed() < Duration::from_secs(120), "no {checkpoint:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn check(recipe: &str, killed_after: &str, pictures: &[&str]) {
+    let place = Place::new();
+    finish(command(recipe, &place, "whole", false));
+    let checkpoint = place.path("killed/checkpoints").join(killed_after).join("state.json");
+    kill_after(command(recipe, &place, "killed", false), &checkpoint);
+    assert!(!place.path("killed/summary.json").exists(), "killed too late to tell anything");
+    finish(command(recipe, &place, "killed", true));
+
+    for file in ["model.safetensors", "training.safetensors", "optimizer.safetensors"] {
+        let [whole, killed] = ["whole", "killed"]
+            .map(|run| fs::read(place.path(run).join("checkpoints/last").join(file)).unwrap());
+        assert!(whole == killed, "{recipe}: {file} differs after a kill");
+    }
+    let steps = |run: &str| -> Vec<u64> {
+        let log = bauta_report::MetricsLog::read(&place.path(run).join("metrics.jsonl")).unwrap();
+        log.iter().map(|record| record.step).collect()
+    };
+    assert_eq!(steps("whole"), steps("killed"));
+
+    let report = fs::read_to_string(place.path("killed/report.html")).unwrap();
+    for picture in pictures {
+        assert!(place.path("killed/pictures").join(picture).is_file(), "{recipe}: no {picture}");
+    }
+    let embedded = report.matches("data:image/png;base64,").count();
+    let drawn = pictures.iter().filter(|name| name.ends_with(".png")).count();
+    assert_eq!(embedded, drawn, "{recipe}: pictures in the report");
+    let summary = bauta_report::Summary::read(&place.path("killed/summary.json")).unwrap();
+    for name in ["raw_pixels.knn_top1", "random_init.knn_top1"] {
+        assert!(summary.baseline.contains_key(name), "{recipe}: no {name}");
+    }
+    let (first, last) = (summary.train.first_loss, summary.train.final_loss);
+    assert!(last < first, "{recipe}: the loss went from {first} to {last}");
+}
+
+const ALL: [&str; 4] =
+    ["reconstructions.png", "attention.png", "neighbours.png", "projection.svg"];
+
+#[test]
+fn mae() {
+    check("mae-cifar10", "step-40", &ALL);
+}
+
+#[test]
+fn dbot_within_its_second_stage() {
+    // 300 steps a stage: the last checkpoint of the first is its end.
+    check("dbot-cifar10", "step-340", &ALL[1..]);
+}
+
+#[test]
+fn maskdistill() {
+    check("maskdistill-cifar10", "step-40", &ALL[1..]);
+}
+
+#[test]
+fn i_mae() {
+    let pictures = [&ALL[..], &["mixtures.png"]].concat();
+    check("i-mae-cifar10", "step-40", &pictures);
+}

@@ -1,0 +1,105 @@
+//! What can go wrong with a run's files and pages.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// A file that is missing or unusable, or runs that cannot be set side by side.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file holds something else than it should.
+    #[error("{}: {message}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// A curve or plot cannot be drawn.
+    #[error("cannot draw {what}: {message}")]
+    Draw {
+        /// What it would show.
+        what: String,
+        /// Why.
+        message: String,
+    },
+    /// A folder is no run's.
+    #[error("{} holds no recipe.toml, so it is no run's folder", .0.display())]
+    NoRun(PathBuf),
+    /// A run has no result yet.
+    #[error(
+        "{} is not finished: it has no summary.json; go on with it by --resume first",
+        .0.display()
+    )]
+    Unfinished(PathBuf),
+    /// Fewer than two runs to compare.
+    #[error("compare needs at least two runs; name their folders")]
+    TooFewRuns,
+    /// One run to compare with itself.
+    #[error("{} or another folder is named twice; compare different runs", .0.display())]
+    SameRun(PathBuf),
+    /// No metric of this name.
+    #[error("no metric is called {name}; there are {}", known.join(", "))]
+    NoMetric {
+        /// The name asked for.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// What is wrong with one run of a claim.
+    #[error("{run}: {source}")]
+    Run {
+        /// The run's name.
+        run: String,
+        /// What is wrong.
+        source: Box<ReportError>,
+    },
+    /// A claim's setting that there is nothing of.
+    #[error("the claim's setting {label} has not got {lacks}")]
+    NoSetting {
+        /// The setting's label.
+        label: String,
+        /// What is missing.
+        lacks: &'static str,
+    },
+}
+
+impl ReportError {
+    /// The error of a claim's run of this name.
+    pub(crate) fn of(self, run: &str) -> Self {
+        Self::Run { run: run.to_owned(), source: Box::new(self) }
+    }
+
+    /// For `map_err`: that `path` cannot be read.
+    pub(crate) fn read(path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Read { path: path.into(), source }
+    }
+
+    /// For `map_err`: that `path` cannot be written.
+    pub(crate) fn write(path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Write { path: path.into(), source }
+    }
+
+    /// For `map_err`: that `what` cannot be drawn.
+    pub(crate) fn draw(what: &str) -> impl Fn(Box<dyn std::error::Error>) -> Self {
+        move |error| Self::Draw { what: what.to_owned(), message: error.to_string() }
+    }
+}

@@ -1,0 +1,54 @@
+//! What a run leaves for people, without libtorch.
+//!
+//! A run's folder holds its log ([`MetricsLog`]), its result ([`Summary`]) and what its system
+//! has to say ([`Section`]). [`write()`] makes `report.html` of these files alone, [`table`] a
+//! table for the terminal; [`compare`] sets runs side by side; [`claims`] holds a claim's runs
+//! against its paper. Pages are self-contained: no script, nothing loaded from elsewhere.
+//!
+//! ```
+//! use bauta_report::{Body, MetricsLog, Record, Section, Series};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let mut log = MetricsLog::open(&folder.path().join("metrics.jsonl"), 0)?;
+//! log.write(&Record { step: 50, loss: 1.5, ..Record::default() })?;
+//!
+//! let accuracy = Section {
+//!     title: "Accuracy by task".to_owned(),
+//!     body: vec![
+//!         Body::Text("After each task, on the tasks so far.".to_owned()),
+//!         Body::Curves {
+//!             x: "tasks learnt".to_owned(),
+//!             y: "accuracy".to_owned(),
+//!             series: vec![Series { name: "task 1".to_owned(), points: vec![(1.0, 0.9), (2.0, 0.8)] }],
+//!             caption: String::new(),
+//!         },
+//!     ],
+//! };
+//! Section::write_all(&[accuracy.clone()], folder.path())?;
+//! assert_eq!(Section::read_all(folder.path())?, [accuracy]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod body;
+mod chart;
+pub mod claims;
+pub mod compare;
+mod error;
+mod heat_map;
+mod html;
+mod metrics;
+mod number;
+mod page;
+mod picture;
+mod scatter;
+mod section;
+mod summary;
+mod table;
+
+pub use error::ReportError;
+pub use metrics::{MetricsLog, Record};
+pub use page::write;
+pub use scatter::scatter;
+pub use section::{Body, PictureFile, Section, Series, TableCell};
+pub use summary::{Summary, TeacherWeights, Training};
+pub use table::table;

@@ -1,0 +1,137 @@
+//! `metrics.jsonl`: one JSON object a log step.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use bauta_files::write_whole;
+use serde::{Deserialize, Serialize};
+
+use crate::ReportError;
+
+/// Means over the steps since the last record.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The phase of the run; empty in logs from before runs had phases.
+    #[serde(default)]
+    pub phase: String,
+    /// Optimiser steps made so far, over all phases.
+    pub step: u64,
+    /// Passes over the phase's data so far.
+    pub epoch: f64,
+    /// Mean loss.
+    pub loss: f64,
+    /// Means of the loss's named parts, before their weights.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, f64>,
+    /// Learning rate of the last step.
+    pub lr: f64,
+    /// Mean norm of the gradient, before clipping.
+    pub grad_norm: f64,
+    /// Samples trained on in a second.
+    pub samples_per_second: f64,
+    /// Seconds a step, on average.
+    pub step_seconds: f64,
+    /// Of these, seconds that the step waited for data.
+    pub data_seconds: f64,
+}
+
+/// Appends records to a file.
+#[derive(Debug)]
+pub struct MetricsLog {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsLog {
+    /// Opens the log to go on after `step`; later records of a former life are dropped.
+    ///
+    /// # Errors
+    /// [`ReportError::Read`] and [`ReportError::Write`] when the file cannot be used.
+    pub fn open(path: &Path, step: u64) -> Result<Self, ReportError> {
+        let mut kept = Vec::new();
+        for record in Self::read(path)?.iter().filter(|record| record.step <= step) {
+            kept.extend(line(record));
+        }
+        write_whole(path, &kept).map_err(ReportError::write(path))?;
+        let file = OpenOptions::new().append(true).open(path).map_err(ReportError::write(path))?;
+        Ok(Self { path: path.into(), file })
+    }
+
+    /// Reads the whole records of a log; a missing file has none, and a line cut
+    /// short by an interruption is left out.
+    ///
+    /// # Errors
+    /// [`ReportError::Read`] when the file exists and cannot be read.
+    pub fn read(path: &Path) -> Result<Vec<Record>, ReportError> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(ReportError::read(path)(error)),
+        };
+        let lines = bytes.split(|&byte| byte == b'\n');
+        Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    }
+
+    /// Appends one record, as one write.
+    ///
+    /// # Errors
+    /// [`ReportError::Write`] when the disk is full, for example.
+    pub fn write(&mut self, record: &Record) -> Result<(), ReportError> {
+        self.file.write_all(&line(record)).map_err(ReportError::write(&self.path))
+    }
+
+    /// Flushes the records to the disk; due with each checkpoint, since a run resumes there.
+    ///
+    /// # Errors
+    /// [`ReportError::Write`] when the disk fails.
+    pub fn flush(&self) -> Result<(), ReportError> {
+        self.file.sync_all().map_err(ReportError::write(&self.path))
+    }
+}
+
+fn line(record: &Record) -> Vec<u8> {
+    let mut line = serde_json::to_vec(record).expect("a record is names and numbers");
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(step: u64) -> Record {
+        let parts = BTreeMap::from([("pixels".to_owned(), 0.75), ("distance".to_owned(), 0.25)]);
+        Record { phase: "main".to_owned(), step, epoch: 0.5, loss: 1.0, parts, ..Record::default() }
+    }
+
+    #[test]
+    fn resuming_drops_later_records_and_cut_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let mut log = MetricsLog::open(&path, 0).unwrap();
+        for step in [10, 20, 30] {
+            log.write(&record(step)).unwrap();
+        }
+        // Cut within a character.
+        log.file.write_all(b"{\"step\": 40, \"phase\": \"\xc3").unwrap();
+        log.flush().unwrap();
+        assert_eq!(MetricsLog::read(&path).unwrap(), [10, 20, 30].map(record));
+        let mut log = MetricsLog::open(&path, 20).unwrap();
+        log.write(&record(30)).unwrap();
+        assert_eq!(MetricsLog::read(&path).unwrap(), [10, 20, 30].map(record));
+    }
+
+    #[test]
+    fn a_log_without_phases_and_parts_still_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        assert_eq!(MetricsLog::read(&path).unwrap(), [], "a missing log has no records");
+        let old = r#"{"step":50,"epoch":0.25,"loss":1.5,"lr":0.001,"grad_norm":2.0,"samples_per_second":900.0,"step_seconds":0.1,"data_seconds":0.0}"#;
+        fs::write(&path, format!("{old}\n")).unwrap();
+        let [record] = &MetricsLog::read(&path).unwrap()[..] else { panic!("one record") };
+        assert_eq!((record.step, record.loss, record.grad_norm), (50, 1.5, 2.0));
+        assert!(record.phase.is_empty() && record.parts.is_empty());
+    }
+}

@@ -1,0 +1,167 @@
+//! `report.html`: one self-contained page about a run, from the files of its folder.
+
+mod curves;
+
+use std::fs;
+use std::path::Path;
+
+use bauta_files::write_whole;
+use maud::{Markup, html};
+
+use crate::html::{or_dash, page, row};
+use crate::section::{Body, PictureFile, Section};
+use crate::summary::{Summary, Training};
+use crate::table::{baseline, baseline_names};
+use crate::{MetricsLog, ReportError, body, picture};
+
+/// Writes `report.html` of a finished run from the files of its folder.
+///
+/// Read are `summary.json`, `recipe.toml` and, where they are there, `metrics.jsonl`,
+/// `sections.json` and `pictures/`.
+///
+/// # Errors
+/// When a file of the folder is missing or unusable, or the page cannot be written.
+pub fn write(folder: &Path) -> Result<(), ReportError> {
+    let summary = Summary::read(&folder.join("summary.json"))?;
+    let recipe = RecipeFile::read(&folder.join("recipe.toml"))?;
+    let curves = curves::draw(&MetricsLog::read(&folder.join("metrics.jsonl"))?)?;
+    let sections = Section::read_all(folder)?;
+    let shown = sections.iter().map(|section| body::section(section, folder));
+    let shown = shown.collect::<Result<Vec<_>, _>>()?;
+    let more = unnamed(folder, &sections)?;
+    let content = html! {
+        h1 { (summary.recipe) }
+        p.lead { (recipe.text("about", "summary")) br; (recipe.text("about", "paper")) }
+        h2 { "Result" }
+        (result(&summary, recipe.text("data", "name")))
+        h2 { "Training" }
+        (training(&summary))
+        @if !curves.is_empty() { h2 { "Curves" } }
+        @for curve in &curves { (curve) }
+        @for section in &shown { (section) }
+        @if !more.is_empty() { h2 { "Pictures" } }
+        @for picture in &more { (picture) }
+        h2 { "Recipe" }
+        pre { (recipe.written) }
+        p.lead { "Bauta " (summary.version) }
+    };
+    let path = folder.join("report.html");
+    write_whole(&path, page(&summary.recipe, &content).as_bytes())
+        .map_err(ReportError::write(&path))
+}
+
+/// A recipe of any system and any age: only what it says about itself and its data is taken.
+struct RecipeFile {
+    written: String,
+    table: toml::Table,
+}
+
+impl RecipeFile {
+    fn read(path: &Path) -> Result<Self, ReportError> {
+        let written = fs::read_to_string(path).map_err(ReportError::read(path))?;
+        let table = written.parse().map_err(|error| ReportError::Unusable {
+            path: path.into(),
+            message: format!("no recipe: {error}"),
+        })?;
+        Ok(Self { written, table })
+    }
+
+    /// The text of a key of a section, or nothing.
+    fn text(&self, section: &str, key: &str) -> &str {
+        let value = self.table.get(section).and_then(|section| section.get(key));
+        value.and_then(toml::Value::as_str).unwrap_or_default()
+    }
+}
+
+fn result(summary: &Summary, data: &str) -> Markup {
+    html! {
+        (metrics(summary))
+        p.lead {
+            @if summary.eval.is_empty() { "Nothing was measured but the training. " }
+            @else { "Test split" @if !data.is_empty() { " of " (data) } ". " }
+            "Seed " (summary.seed) "."
+            @if !summary.baseline.is_empty() { " Baselines go through the same code." }
+            @for protocol in &summary.protocols { br; (protocol) }
+        }
+    }
+}
+
+/// The metrics beside their baselines.
+fn metrics(summary: &Summary) -> Markup {
+    let names = baseline_names(summary);
+    html! {
+        @if !summary.eval.is_empty() {
+            table {
+                tr { th { "metric" } th { "trained" } @for name in &names { th { (name) } } }
+                @for (metric, &value) in &summary.eval {
+                    @let baselines: Vec<Option<f64>> =
+                        names.iter().map(|name| baseline(summary, name, metric)).collect();
+                    @let best = match is_error(metric) {
+                        true => f64::INFINITY,
+                        false => baselines.iter().flatten().fold(value, |best, &b| best.max(b)),
+                    };
+                    tr {
+                        td { (metric) }
+                        (cell(Some(value), best))
+                        @for baseline in baselines { (cell(baseline, best)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Errors are in each encoder's own unit: none of them is the best.
+fn is_error(metric: &str) -> bool {
+    metric.contains("_mse") || metric.contains("_loss")
+}
+
+fn cell(value: Option<f64>, best: f64) -> Markup {
+    let is_best = value.is_some_and(|value| value >= best);
+    html! { td.best[is_best] { (or_dash(value.map(|value| format!("{value:.4}")))) } }
+}
+
+fn training(summary: &Summary) -> Markup {
+    let train: &Training = &summary.train;
+    let loss = |loss: Option<f64>| or_dash(loss.map(|loss| format!("{loss:.4}")));
+    html! {
+        table {
+            (row("optimiser steps", &train.steps.to_string()))
+            (row("samples seen", &train.samples.to_string()))
+            (row("time", &format!("{:.1} min", train.seconds / 60.0)))
+            (row("samples a second", &format!("{:.0}", train.samples_per_second)))
+            (row("waiting for data", &share(train.data_seconds, train.seconds)))
+            (row("loss, first step", &loss(train.first_loss)))
+            (row("loss, last window", &loss(train.final_loss)))
+            (row("parameters", &train.parameters.to_string()))
+            (row("samples skipped as unreadable", &train.skipped_samples.to_string()))
+            (row("evaluation", &format!("{:.1} min", summary.eval_seconds / 60.0)))
+            (row("device", &format!("{}, {} threads, {}", summary.device, summary.threads, summary.precision)))
+            (row("seed", &summary.seed.to_string()))
+            @if let Some(teacher) = &summary.teacher {
+                @let start: String = teacher.sha256.chars().take(12).collect();
+                (row("teacher", &format!("{}, SHA-256 {start}…", teacher.path.display())))
+            }
+        }
+    }
+}
+
+fn share(part: f64, whole: f64) -> String {
+    format!("{:.1} %", 100.0 * part / whole.max(f64::MIN_POSITIVE))
+}
+
+/// The pictures that lie in the folder and that no section names: those of older runs.
+fn unnamed(folder: &Path, sections: &[Section]) -> Result<Vec<Markup>, ReportError> {
+    let bodies = sections.iter().flat_map(|section| &section.body);
+    let named: Vec<&str> = bodies
+        .filter_map(|body| match body {
+            Body::Pictures(pictures) => Some(pictures),
+            _ => None,
+        })
+        .flatten()
+        .map(|picture| picture.file.as_str())
+        .collect();
+    let other = |picture: &PictureFile| !named.contains(&picture.file.as_str());
+    let all = picture::all(folder)?.into_iter().filter(other);
+    all.map(|picture| picture::embed(folder, &picture)).collect()
+}

@@ -1,0 +1,138 @@
+//! Curves of a run over its steps; its phases are told apart.
+
+use std::collections::BTreeSet;
+
+use maud::Markup;
+
+use crate::chart::{Chart, Curve};
+use crate::html::figure;
+use crate::{Record, ReportError};
+
+/// A quantity of a record, and what it is called.
+type Quantity = (fn(&Record) -> f64, &'static str);
+
+const LOSS: Quantity = (|r| r.loss, "Loss, mean over each log window");
+
+const OTHERS: [Quantity; 3] = [
+    (|r| r.lr, "Learning rate"),
+    (|r| r.grad_norm, "Norm of the gradient, before clipping"),
+    (|r| r.samples_per_second, "Samples a second"),
+];
+
+/// Draws loss, the loss's parts, learning rate, gradient norm and speed.
+///
+/// A log with fewer than two records gives no curves.
+///
+/// # Errors
+/// When drawing fails.
+pub fn draw(records: &[Record]) -> Result<Vec<Markup>, ReportError> {
+    if records.len() < 2 {
+        return Ok(Vec::new());
+    }
+    let phases: Vec<&[Record]> = records.chunk_by(|a, b| a.phase == b.phase).collect();
+    let mut drawn = Vec::new();
+    let mut add = |curves: Vec<Curve>, caption: &str| -> Result<(), ReportError> {
+        let (x, y) = ("step".to_owned(), String::new());
+        let chart = Chart { x, y, curves, bands: bands(&phases), from_zero: true };
+        drawn.extend(chart.draw()?.map(|chart| figure(&chart, caption)));
+        Ok(())
+    };
+    let whole = |(quantity, _): Quantity| {
+        let point = |record: &Record| Some((record.step as f64, quantity(record)));
+        vec![curve(0, "", &phases, point)]
+    };
+    add(whole(LOSS), &(LOSS.1.to_owned() + &shaded(&phases)))?;
+    let parts: BTreeSet<&String> = records.iter().flat_map(|record| record.parts.keys()).collect();
+    if !parts.is_empty() {
+        let part = |(colour, name): (usize, &&String)| {
+            let point =
+                |record: &Record| Some((record.step as f64, *record.parts.get(name.as_str())?));
+            curve(colour, name, &phases, point)
+        };
+        let curves: Vec<Curve> = parts.iter().enumerate().map(part).collect();
+        let named = match &curves[..] {
+            [curve] => format!("Part of the loss: {}", curve.name),
+            _ => "Parts of the loss".to_owned(),
+        };
+        add(curves, &format!("{named}, before weighting, mean over each log window"))?;
+    }
+    for quantity in OTHERS {
+        add(whole(quantity), quantity.1)?;
+    }
+    Ok(drawn)
+}
+
+/// One quantity, broken off where a phase ends.
+fn curve(
+    colour: usize,
+    name: &str,
+    phases: &[&[Record]],
+    point: impl Fn(&Record) -> Option<(f64, f64)>,
+) -> Curve {
+    let pieces = phases.iter().map(|phase| phase.iter().filter_map(&point).collect()).collect();
+    Curve { colour, name: name.to_owned(), pieces }
+}
+
+/// Where each phase begins and ends.
+fn bands(phases: &[&[Record]]) -> Vec<(f64, f64)> {
+    let ends: Vec<f64> = phases.iter().map(|phase| phase[phase.len() - 1].step as f64).collect();
+    let begins = std::iter::once(0.0).chain(ends.iter().copied());
+    begins.zip(ends.iter().copied()).collect()
+}
+
+/// What the shading means, in the caption.
+fn shaded(phases: &[&[Record]]) -> String {
+    if phases.len() < 2 {
+        return String::new();
+    }
+    let names: Vec<&str> = phases.iter().map(|phase| phase[0].phase.as_str()).collect();
+    format!(". Phases, from left to right, every second one shaded: {}", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn record(phase: &str, step: u64, parts: &[&str]) -> Record {
+        let parts = parts.iter().map(|name| ((*name).to_owned(), 0.5)).collect::<BTreeMap<_, _>>();
+        Record { phase: phase.to_owned(), step, loss: 1.0, lr: 0.1, parts, ..Record::default() }
+    }
+
+    fn drawn(records: &[Record]) -> Vec<String> {
+        draw(records).unwrap().into_iter().map(Markup::into_string).collect()
+    }
+
+    /// Pieces of curves of the first colour; axes are lines of other colours.
+    fn pieces(chart: &str) -> usize {
+        chart.matches(r##"stroke="#0072B2""##).count()
+    }
+
+    #[test]
+    fn a_log_of_one_phase_has_four_plain_curves() {
+        let plain = drawn(&[10, 20, 30].map(|step| record("", step, &[])));
+        assert_eq!(plain.len(), 4);
+        for chart in &plain {
+            assert_eq!(pieces(chart), 1);
+            assert!(!chart.contains("#F0F3F6") && !chart.contains("shaded"), "{chart}");
+        }
+        assert!(drawn(&[record("", 10, &[])]).is_empty());
+    }
+
+    #[test]
+    fn phases_are_shaded_and_parts_share_a_chart() {
+        let parts = ["distance", "pixels"];
+        let two = drawn(&[
+            record("stage-1", 10, &[]),
+            record("stage-1", 20, &[]),
+            record("stage-2", 30, &parts),
+            record("stage-2", 40, &parts),
+        ]);
+        assert_eq!(two.len(), 5);
+        assert!(two[0].contains("every second one shaded: stage-1, stage-2"), "{}", two[0]);
+        assert!(two.iter().all(|chart| chart.contains("#F0F3F6")));
+        assert_eq!(pieces(&two[0]), 2, "one piece a phase");
+        assert!(parts.iter().all(|name| two[1].contains(&format!("</i>{name}</span>"))));
+    }
+}

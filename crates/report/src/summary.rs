@@ -1,0 +1,107 @@
+//! `summary.json`: the result of a run, for programs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bauta_files::write_whole;
+use serde::{Deserialize, Serialize};
+
+use crate::ReportError;
+
+/// What a run was and what came of it. All fractions lie in [0, 1].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Name of the recipe.
+    pub recipe: String,
+    /// The system.
+    pub system: String,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Version of Bauta.
+    pub version: String,
+    /// `cpu` or `cuda:0`.
+    pub device: String,
+    /// Threads of libtorch and of the loader.
+    pub threads: usize,
+    /// Arithmetic of matrix products.
+    pub precision: String,
+    /// The weights that the run was taught by, where they were read from a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherWeights>,
+    /// The training.
+    pub train: Training,
+    /// Metrics of the trained model, on the test split.
+    pub eval: BTreeMap<String, f64>,
+    /// The same metrics of baselines, by `raw_pixels.` and `random_init.`.
+    pub baseline: BTreeMap<String, f64>,
+    /// How the metrics were measured, a sentence an entry: features, protocols and their settings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub protocols: Vec<String>,
+    /// Seconds spent on evaluating model and baselines.
+    pub eval_seconds: f64,
+}
+
+/// The weights that a run was taught by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TeacherWeights {
+    /// The model folder or file.
+    pub path: PathBuf,
+    /// SHA-256 of the weights, in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// The training part of a [`Summary`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Samples trained on, counted again each epoch.
+    pub samples: u64,
+    /// Seconds of training, without checkpoints.
+    pub seconds: f64,
+    /// Samples a second.
+    pub samples_per_second: f64,
+    /// Of `seconds`, those spent waiting for data.
+    pub data_seconds: f64,
+    /// Samples left out because they could not be read, counted each time.
+    #[serde(alias = "skipped_images")]
+    pub skipped_samples: u64,
+    /// Loss of the first step; none where no step was made.
+    pub first_loss: Option<f64>,
+    /// Mean loss of the last log window; none where no step was made.
+    pub final_loss: Option<f64>,
+    /// Number of trained and fixed parameters.
+    pub parameters: usize,
+}
+
+impl Summary {
+    /// Writes the summary, whole or not at all.
+    ///
+    /// # Errors
+    /// [`ReportError::Unusable`] for a metric that is not finite, which JSON cannot hold;
+    /// [`ReportError::Write`] when the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), ReportError> {
+        let mut metrics = self.eval.iter().chain(&self.baseline);
+        if let Some((name, value)) = metrics.find(|(_, value)| !value.is_finite()) {
+            let message = format!("the metric {name} is {value}; it must be finite");
+            return Err(ReportError::Unusable { path: path.into(), message });
+        }
+        let mut text = serde_json::to_vec_pretty(self).expect("a summary is names and numbers");
+        text.push(b'\n');
+        write_whole(path, &text).map_err(ReportError::write(path))
+    }
+
+    /// Reads a summary.
+    ///
+    /// # Errors
+    /// [`ReportError::Read`] when the file is missing, [`ReportError::Unusable`] when it is no
+    /// summary.
+    pub fn read(path: &Path) -> Result<Self, ReportError> {
+        let text = fs::read(path).map_err(ReportError::read(path))?;
+        serde_json::from_slice(&text).map_err(|error| ReportError::Unusable {
+            path: path.into(),
+            message: format!("no summary: {error}"),
+        })
+    }
+}

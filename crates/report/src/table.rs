@@ -1,0 +1,47 @@
+//! A run's result for a terminal.
+
+use crate::summary::Summary;
+
+/// The training in a line, and the metrics against their baselines.
+pub fn table(summary: &Summary) -> String {
+    let train = &summary.train;
+    let loss = |loss: Option<f64>| loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.3}"));
+    let mut text = format!(
+        "{} steps, {} samples in {:.0} s ({:.0} samples/s); loss {} -> {}\n",
+        train.steps,
+        train.samples,
+        train.seconds,
+        train.samples_per_second,
+        loss(train.first_loss),
+        loss(train.final_loss),
+    );
+    let names = baseline_names(summary);
+    let width = summary.eval.keys().map(|name| name.len() + 2).fold(22, usize::max);
+    text += &format!("{:width$}{:>12}", "", "trained");
+    for name in &names {
+        text += &format!("{name:>14}");
+    }
+    for (metric, value) in &summary.eval {
+        text += &format!("\n{metric:width$}{value:12.4}");
+        for name in &names {
+            match baseline(summary, name, metric) {
+                Some(value) => text += &format!("{value:14.4}"),
+                None => text += &format!("{:>14}", "-"),
+            }
+        }
+    }
+    text
+}
+
+/// The prefixes of the baselines' names, in their order: `random_init`, `raw_pixels`.
+pub(crate) fn baseline_names(summary: &Summary) -> Vec<&str> {
+    let mut names: Vec<&str> =
+        summary.baseline.keys().filter_map(|name| name.split_once('.')).map(|(p, _)| p).collect();
+    names.dedup();
+    names
+}
+
+/// A baseline's value of a metric.
+pub(crate) fn baseline(summary: &Summary, name: &str, metric: &str) -> Option<f64> {
+    summary.baseline.get(&format!("{name}.{metric}")).copied()
+}

@@ -1,0 +1,182 @@
+//! The table, the page and the verdict of a claim, from summaries written by hand.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use bauta_recipe::claim::{Cell, Claim};
+use bauta_report::claims::{Findings, metric, page};
+use bauta_report::{Summary, Training};
+
+const CLAIM: &str = r#"
+source = "a paper <b>, figure 5"
+summary = "More is better."
+note = "Another network."
+recipe = "mae-cifar10"
+metric = "linear_top1"
+seeds = [0, 1]
+[set]
+"train.epochs" = 2
+[axis]
+key = "mask.ratio"
+values = [0.25, 0.75]
+[paper]
+what = "linear probe, %"
+values = { "0.75" = 73.5 }
+[[holds]]
+better = 0.75
+than = 0.25
+by = 0.05
+[[holds]]
+better = 0.75
+than = 0.25
+times = 1.5
+metric = "samples_per_second"
+[quick]
+"#;
+
+struct Case {
+    claim: Claim,
+    cells: Vec<Cell>,
+    summaries: Vec<Summary>,
+}
+
+impl Case {
+    fn new() -> Self {
+        Self::of(CLAIM)
+    }
+
+    fn of(claim: &str) -> Self {
+        let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments/recipes");
+        let claim = Claim::parse(claim, Path::new("c.toml"), false).expect("a valid claim");
+        let cells = claim.cells(&recipes).expect("valid recipes");
+        let summaries = cells.iter().map(|cell| summary(&claim, cell)).collect();
+        Self { claim, cells, summaries }
+    }
+
+    fn findings(&self) -> Findings {
+        Findings::new(&self.claim, &self.cells, &self.summaries, 3.0).expect("all metrics")
+    }
+}
+
+/// A better accuracy and speed at the larger ratio; the seed adds a hundredth.
+fn summary(claim: &Claim, cell: &Cell) -> Summary {
+    let large = claim.settings[cell.setting].number() > Some(0.5);
+    let top1 = if large { [0.5, 0.51] } else { [0.4, 0.41] }[cell.seed as usize];
+    let train = Training {
+        steps: 10,
+        samples: 1280,
+        seconds: 60.0,
+        samples_per_second: if large { 1400.0 } else { 1000.0 },
+        data_seconds: 0.0,
+        skipped_samples: 0,
+        first_loss: Some(2.0),
+        final_loss: Some(0.5),
+        parameters: 100,
+    };
+    Summary {
+        teacher: None,
+        recipe: "mae-cifar10".to_owned(),
+        system: "mae".to_owned(),
+        seed: cell.seed,
+        version: "0.1.0".to_owned(),
+        device: "cpu".to_owned(),
+        threads: 2,
+        precision: "fp32".to_owned(),
+        train,
+        eval: BTreeMap::from([("linear_top1".to_owned(), top1)]),
+        baseline: BTreeMap::from([("stage_1.linear_top1".to_owned(), 2.0 * top1 - 0.4)]),
+        protocols: Vec::new(),
+        eval_seconds: 6.0,
+    }
+}
+
+#[test]
+fn the_table_has_the_paper_ours_and_a_verdict() {
+    let findings = Case::new().findings();
+    let text = findings.to_string();
+    for line in [
+        "mask.ratio  paper      linear_top1  samples_per_second",
+        "0.25            -  0.4050 ± 0.0071            1000 ± 0",
+        "0.75         73.5  0.5050 ± 0.0071            1400 ± 0",
+        "ours: mean ± standard deviation over 2 seeds; paper: linear probe, %",
+        "held: 0.75 beats 0.25 by 0.1000 ± 0.0000 in linear_top1 \
+         (wanted: at least 0.05; so in 2 of 2 seeds)",
+        "did not hold: 0.75 is 1.40 ± 0.00 times 0.25 in samples_per_second \
+         (wanted: at least 1.5 times; so in 0 of 2 seeds)",
+        "The claim did not hold here: 1 of 2 relations did. \
+         4.4 min of training and evaluation; this call took 3 s",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line:?} is not a line of\n{text}");
+    }
+    assert!(!findings.held());
+}
+
+#[test]
+fn a_narrowing_is_judged_and_its_metrics_are_shown() {
+    let (before, _) = CLAIM.split_once("[[holds]]").expect("relations");
+    let narrows = "[[narrows]]\nmetric = \"linear_top1\"\nthan_metric = \"stage_1.linear_top1\"\n";
+    let findings = Case::of(&format!("{before}{narrows}[quick]\n")).findings();
+    assert_eq!(findings.metrics, ["linear_top1", "stage_1.linear_top1", "samples_per_second"]);
+    let [judgement] = &findings.judgements[..] else { panic!("{:?}", findings.judgements) };
+    assert!(judgement.held, "{}", judgement.sentence);
+}
+
+#[test]
+fn the_page_holds_all_of_it_and_needs_nothing_else() {
+    let case = Case::new();
+    let page = page(&case.claim, &case.findings(), &case.summaries).unwrap();
+    for part in [
+        "a paper &lt;b&gt;, figure 5",
+        "0.4050 ± 0.0071",
+        "73.5",
+        "did not hold: 0.75 is 1.40",
+        "mean ± standard deviation over 2 seeds",
+        "Another network.",
+        "train.epochs",
+        "cpu, 2 threads, fp32",
+        "paper (right axis, its own scale)",
+        "<svg",
+    ] {
+        assert!(page.contains(part), "{part:?} is not on the page");
+    }
+    assert_eq!(page.matches("<svg").count(), 2, "accuracy and speed");
+    for outside in ["<script", "<link", "src=\"http", "href=\"http"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+}
+
+#[test]
+fn a_metric_that_no_run_has_is_named_with_those_there_are() {
+    let mut case = Case::new();
+    let summary = &case.summaries[0];
+    assert_eq!(metric(summary, "linear_top1").unwrap(), 0.4);
+    assert_eq!(metric(summary, "final_loss").unwrap(), 0.5);
+    let refused = metric(summary, "linear_top").unwrap_err().to_string();
+    assert!(refused.starts_with("no metric is called linear_top; there are linear_top1, "));
+
+    case.summaries[3].eval.clear();
+    let refused = Findings::new(&case.claim, &case.cells, &case.summaries, 3.0).unwrap_err();
+    let refused = refused.to_string();
+    assert!(refused.starts_with("0.75-seed1: no metric is called linear_top1"), "{refused}");
+    case.cells.retain(|cell| cell.setting == 0);
+    let refused = Findings::new(&case.claim, &case.cells, &case.summaries, 3.0).unwrap_err();
+    assert_eq!(refused.to_string(), "the claim's setting 0.75 has not got a run");
+}
+
+#[test]
+fn a_summary_reads_as_it_was_written_and_holds_finite_numbers_only() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("summary.json");
+    let mut summary = Case::new().summaries.swap_remove(0);
+    summary.train.first_loss = None;
+    summary.write(&path).unwrap();
+    assert_eq!(Summary::read(&path).unwrap(), summary);
+    let older = fs::read_to_string(&path).unwrap().replace("skipped_samples", "skipped_images");
+    fs::write(&path, older).unwrap();
+    assert_eq!(Summary::read(&path).unwrap(), summary);
+
+    summary.eval.insert("linear_top1".to_owned(), f64::NAN);
+    let refused = summary.write(&path).unwrap_err().to_string();
+    assert!(refused.ends_with("the metric linear_top1 is NaN; it must be finite"), "{refused}");
+}
