@@ -93,7 +93,7 @@ impl Augment {
     /// Makes the augmentation for images of `channels` and outputs of `height × width`.
     ///
     /// # Errors
-    /// When a setting is out of its range; the message names its key.
+    /// When a setting is out of its range; the message names it.
     pub fn build(
         &self,
         channels: usize,
@@ -106,38 +106,35 @@ impl Augment {
         let ([least, most], [narrow, wide]) = (self.scale, self.ratio);
         check(
             0.0 < least && least <= most && most <= 1.0,
-            "data.augment.scale",
+            "scale",
             format!("{:?}", self.scale),
             "wants [least, greatest] fraction of the area, in (0, 1]",
         )?;
         check(
             0.0 < narrow && narrow <= wide && wide.is_finite(),
-            "data.augment.ratio",
+            "ratio",
             format!("{:?}", self.ratio),
             "wants [least, greatest] width over height, above 0",
         )?;
-        let sides = 1..=usize::from(u16::MAX);
-        check(
-            sides.contains(&height) && sides.contains(&width),
-            "data.image_size",
-            format!("[{height}, {width}]"),
-            "wants sides of 1 to 65535 pixels",
-        )?;
+        for (key, side) in [("height", height), ("width", width)] {
+            let holds = (1..=usize::from(u16::MAX)).contains(&side);
+            check(holds, key, side.to_string(), "wants 1 to 65535 pixels")?;
+        }
         check(
             self.crop != Crop::Shift || self.shift < height.min(width),
-            "data.augment.shift",
+            "shift",
             self.shift.to_string(),
             "must be less than the image's sides",
         )?;
         check(
             (0.0..=10.0).contains(&self.randaugment),
-            "data.augment.randaugment",
+            "randaugment",
             self.randaugment.to_string(),
             "wants a magnitude of 0 to 10",
         )?;
         check(
             (0.0..=1.0).contains(&self.erasing),
-            "data.augment.erasing",
+            "erasing",
             self.erasing.to_string(),
             "wants a probability",
         )?;

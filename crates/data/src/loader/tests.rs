@@ -1,12 +1,11 @@
 //! Batches are a pure function of seed and step, and corrupt images do as told.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-
+use crossbeam_channel::bounded;
 use proptest::prelude::*;
 
 use super::*;
 use crate::image::Image;
+use crate::partners::PartnerSampler;
 use crate::source::{InMemory, Statistics};
 
 /// Images of 6 × 5 pixels of which no two are equal.
@@ -18,18 +17,16 @@ fn source(samples: usize) -> Arc<dyn Source> {
     Arc::new(InMemory::new("test", shape, pixels, labels, classes, Statistics::CIFAR10).unwrap())
 }
 
-/// Unlabelled images, those with the given indices corrupt; counts what is read.
+/// Unlabelled images, those with the given indices corrupt; tells whoever listens of each read.
 struct Faulty {
     samples: usize,
     corrupt: Vec<usize>,
-    delay: Duration,
-    read: AtomicUsize,
+    read: Option<Box<dyn Fn(usize) + Send + Sync>>,
 }
 
 impl Faulty {
     fn new(samples: usize, corrupt: &[usize]) -> Self {
-        let read = AtomicUsize::new(0);
-        Self { samples, corrupt: corrupt.to_vec(), delay: Duration::ZERO, read }
+        Self { samples, corrupt: corrupt.to_vec(), read: None }
     }
 }
 
@@ -47,8 +44,9 @@ impl Source for Faulty {
         None
     }
     fn image(&self, index: usize) -> Result<Image<'_>, DataError> {
-        self.read.fetch_add(1, Ordering::Relaxed);
-        std::thread::sleep(self.delay);
+        if let Some(read) = &self.read {
+            read(index);
+        }
         if self.corrupt.contains(&index) {
             let (image, problem) = (self.describe(index), "damaged".to_owned());
             return Err(DataError::Image { image, problem });
@@ -154,18 +152,25 @@ fn corrupt_images_stop_the_batches_where_told_so() {
 
 #[test]
 fn an_image_whose_partner_is_corrupt_is_its_own() {
+    let clean = Faulty::new(9, &[]);
+    let sampler = PartnerSampler::new(&clean, None, 0).unwrap();
+    let [first, corrupt, last] = [0, 1, 2].map(|index| sampler.partner(0, index));
+    assert!(corrupt > 2 && ![first, last].contains(&corrupt), "another seed is needed");
+    let sampler = Arc::new(sampler);
     let load = |on_error| {
         let config = LoaderConfig { on_error, ..LoaderConfig::new(3, 2, 2) };
-        let loader = Loader::for_evaluation(Arc::new(Faulty::new(9, &[7])), config).unwrap();
-        let reader = loader.reader();
-        loader.batches(0..1, move |batch| reader.partners(&batch, &[8, 7, 5])).next()
+        let source = Arc::new(Faulty::new(9, &[corrupt as usize]));
+        let loader = Loader::for_evaluation(source, config).unwrap();
+        let loader = loader.reading(vec![Read::Partner(Arc::clone(&sampler))]);
+        loader.batches(0..1, |batch| batch).next().unwrap()
     };
-    let read = load(OnError::Skip).unwrap().unwrap().unwrap();
-    assert_eq!(read.indices, [8, 1, 5]);
-    let firsts: Vec<u8> = read.pixels.outer_iter().map(|image| image[[0, 0, 0]]).collect();
-    assert_eq!(firsts, [8, 1, 5]);
-    let error = load(OnError::Stop).unwrap().unwrap().unwrap_err().to_string();
-    assert!(error.contains("picture-7"), "{error}");
+    let batch = load(OnError::Skip).unwrap();
+    assert_eq!(batch.indices, [0, 1, 2]);
+    assert_eq!(batch.reads[0].indices, [first, 1, last]);
+    let firsts = batch.reads[0].pixels.outer_iter().map(|image| u64::from(image[[0, 0, 0]]));
+    assert_eq!(firsts.collect::<Vec<u64>>(), [first, 1, last]);
+    let error = load(OnError::Stop).unwrap_err().to_string();
+    assert!(error.contains(&format!("picture-{corrupt}")), "{error}");
 }
 
 #[test]
@@ -178,63 +183,44 @@ fn a_batch_of_nothing_is_an_error() {
     assert!(matches!(error, DataError::EmptyBatch { step: 1 }), "{error}");
 }
 
-/// Waits for what other threads are about to bring about.
-fn eventually(holds: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(20), "it never came about");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 #[test]
 fn dropping_the_batches_stops_the_work() {
+    let (reads, has_read) = bounded(4000);
+    let (go_on, may_go_on) = bounded::<()>(1);
     let mut source = Faulty::new(4000, &[]);
-    source.delay = Duration::from_millis(2);
+    source.read = Some(Box::new(move |index| {
+        reads.send(index).unwrap();
+        if index == 0 {
+            may_go_on.recv().unwrap();
+        }
+    }));
     let source = Arc::new(source);
-    let config = LoaderConfig { threads: 2, ..LoaderConfig::new(1000, 2, 2) };
+    let config = LoaderConfig { threads: 1, ..LoaderConfig::new(1000, 2, 2) };
     let shared = Arc::clone(&source) as Arc<dyn Source>;
-    let loader = Loader::new(shared, Augment::default(), config).unwrap();
-    let batches = loader.batches(0..100, |batch| batch);
-    eventually(|| source.read.load(Ordering::Relaxed) > 0);
+    let loader = Loader::for_evaluation(shared, config).unwrap();
+    let batches = loader.batches(0..4, |batch| batch);
+    assert_eq!(has_read.recv().unwrap(), 0);
+    // Dropped while the first of 4,000 images is read.
     drop(batches);
-    drop(loader);
-    eventually(|| Arc::strong_count(&source) == 1);
-    let read = source.read.load(Ordering::Relaxed);
-    assert!(read < 1000, "{read} images were read of the 4000 under way");
+    go_on.send(()).unwrap();
+    // The only thread gets to this when it has done, or given up, what came before.
+    let mut after = loader.prefetcher.inputs(0..1, |_, _| Ok(Prepared::whole(())));
+    after.next().unwrap().unwrap();
+    assert_eq!(has_read.len(), 0, "images that nobody wanted were read");
+    drop((loader, after));
+    assert_eq!(Arc::strong_count(&source), 1, "what was given up still holds the source");
 }
 
 #[test]
-fn no_more_than_the_queue_is_made_ahead() {
-    let source = Arc::new(Faulty::new(100, &[]));
-    let config = LoaderConfig { queue: 3, ..LoaderConfig::new(5, 2, 2) };
-    let loader = Loader::for_evaluation(Arc::clone(&source) as Arc<dyn Source>, config).unwrap();
-    let mut batches = loader.batches(0..20, |batch| batch);
-    batches.next().unwrap().unwrap();
-    let read = || source.read.load(Ordering::Relaxed);
-    eventually(|| read() >= 4 * 5);
-    std::thread::sleep(Duration::from_millis(20));
-    assert_eq!(read(), 4 * 5, "one taken and three ahead");
-}
-
-#[test]
-fn a_panic_in_prepare_reaches_the_consumer() {
-    let loader = Loader::for_evaluation(source(4), LoaderConfig::new(2, 4, 4)).unwrap();
-    let mut batches = loader.batches(0..2, |batch| assert_eq!(batch.step, 7, "on purpose"));
-    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| batches.next()));
-    let message = panic.unwrap_err().downcast::<String>().unwrap();
-    assert!(message.contains("on purpose"), "{message}");
-}
-
-#[test]
-fn settings_out_of_range_name_their_key() {
+fn settings_out_of_range_are_named() {
     let refuse = |config, key: &str| {
         let error = Loader::new(source(5), Augment::default(), config).err().unwrap().to_string();
         assert!(error.contains(key), "{error}");
     };
-    refuse(LoaderConfig::new(6, 4, 4), "train.batch_size = 6: the source has only 5 images");
-    refuse(LoaderConfig::new(0, 4, 4), "train.batch_size");
-    refuse(LoaderConfig::new(2, 0, 4), "data.image_size");
+    refuse(LoaderConfig::new(6, 4, 4), "batch_size = 6: the source has only 5 images");
+    refuse(LoaderConfig::new(0, 4, 4), "batch_size");
+    refuse(LoaderConfig::new(2, 0, 4), "height = 0");
+    refuse(LoaderConfig::new(2, 4, 0), "width = 0");
     refuse(LoaderConfig { queue: 0, ..LoaderConfig::new(2, 4, 4) }, "queue");
     let empty: Arc<dyn Source> = Arc::new(Faulty::new(0, &[]));
     assert!(Loader::for_evaluation(empty, LoaderConfig::new(2, 4, 4)).is_err());

@@ -1,0 +1,47 @@
+//! How a source is cut into batches.
+
+use super::{OnError, Order};
+use crate::error::DataError;
+
+/// How a source is cut into batches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoaderConfig {
+    /// Images in a batch, B.
+    pub batch_size: usize,
+    /// Height of the images in a batch, H, in pixels.
+    pub height: usize,
+    /// Width of the images in a batch, W, in pixels.
+    pub width: usize,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Threads that decode and augment; 0 takes every core.
+    pub threads: usize,
+    /// Batches prepared ahead of the consumer, at least 1.
+    pub queue: usize,
+    /// The order in which an epoch visits the images.
+    pub order: Order,
+    /// What to do with an image that cannot be decoded.
+    pub on_error: OnError,
+}
+
+impl LoaderConfig {
+    /// Shuffled batches of `batch_size` images of `height × width`, with seed 0,
+    /// every core, four batches ahead, and corrupt images skipped.
+    pub fn new(batch_size: usize, height: usize, width: usize) -> Self {
+        let (order, on_error) = (Order::Shuffled, OnError::Skip);
+        Self { batch_size, height, width, seed: 0, threads: 0, queue: 4, order, on_error }
+    }
+
+    /// Checks that a source of so many images gives a batch.
+    pub(crate) fn check(&self, samples: usize) -> Result<(), DataError> {
+        if self.batch_size == 0 {
+            return Err(DataError::setting("batch_size", 0, "must be at least 1"));
+        }
+        let least = if self.order == Order::Shuffled { self.batch_size } else { 1 };
+        if samples < least {
+            let rule = format!("the source has only {samples} images");
+            return Err(DataError::setting("batch_size", self.batch_size, rule));
+        }
+        Ok(())
+    }
+}

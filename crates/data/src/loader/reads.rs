@@ -1,0 +1,32 @@
+//! What is read for each image of a batch besides the image itself.
+
+use std::sync::Arc;
+
+use bauta_streams::Purpose;
+use ndarray::Array4;
+
+use crate::partners::PartnerSampler;
+
+/// Another image that is read for each image of a batch.
+///
+/// It is augmented by a stream of its own, keyed by the batch's image, so it is the same in
+/// whatever batch the image is, and varies from epoch to epoch.
+#[derive(Clone, Debug)]
+pub enum Read {
+    /// The same image again, augmented by the stream of this purpose: a second view.
+    Again(Purpose),
+    /// The partner that is drawn for the image in this epoch, augmented by the stream
+    /// "partner augment".
+    Partner(Arc<PartnerSampler>),
+}
+
+/// The images of one [`Read`], one for each image of the batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadImages {
+    /// The images, \[B, C, H, W\].
+    pub pixels: Array4<u8>,
+    /// Their indices in the source, B. Where one could not be decoded and
+    /// [`OnError::Skip`](super::OnError::Skip) holds, the batch's own image stands in its place,
+    /// as it is in the batch.
+    pub indices: Vec<u64>,
+}

@@ -1,0 +1,60 @@
+//! What becomes of samples that cannot be read or decoded.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+
+/// What to do with an image that cannot be read or decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnError {
+    /// Leave it out of its batch, count it, and report it once through `tracing`.
+    #[default]
+    Skip,
+    /// End the batches with an error that names it.
+    Stop,
+}
+
+/// Judges the failures of a batch, and reports each image once.
+pub(crate) struct Unreadable {
+    on_error: OnError,
+    /// Indices of the corrupt images that have been reported.
+    reported: Mutex<HashSet<u64>>,
+}
+
+impl Unreadable {
+    pub(crate) fn new(on_error: OnError) -> Self {
+        Self { on_error, reported: Mutex::default() }
+    }
+
+    /// Says which of the images with these indices failed and are to be done without.
+    ///
+    /// # Errors
+    /// The first failure, where failures stop the batches.
+    pub(crate) fn judge(
+        &self,
+        failures: Vec<Option<DataError>>,
+        indices: &[u64],
+        describe: impl Fn(usize) -> String,
+    ) -> Result<Vec<bool>, DataError> {
+        let failed = failures.iter().map(Option::is_some).collect();
+        for (error, &index) in failures.into_iter().zip(indices) {
+            match (error, self.on_error) {
+                (None, _) => {}
+                (Some(error), OnError::Stop) => return Err(error),
+                (Some(error), OnError::Skip) => {
+                    // A set of numbers is whole even if a thread panicked while it held the lock.
+                    let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+                    if reported.insert(index) {
+                        let image = describe(index as usize);
+                        tracing::warn!(%image, %error, "skipping a corrupt image");
+                    }
+                }
+            }
+        }
+        Ok(failed)
+    }
+}
