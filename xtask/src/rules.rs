@@ -3,6 +3,7 @@
 //! What may depend on what comes from `cargo metadata`, the rest from the
 //! sources' tokens, so that comments and strings can say anything.
 
+mod chance;
 mod graph;
 mod layers;
 mod paths;
@@ -64,6 +65,7 @@ pub fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
     for source in sources(&workspace.root)? {
         violations.extend(paths::check(&source));
         violations.extend(words::check(&source));
+        violations.extend(chance::check(&source));
     }
     Ok(violations)
 }

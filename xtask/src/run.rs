@@ -35,7 +35,7 @@ pub struct Arguments {
 pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     let path = bauta_recipe::find(&workspace.recipes(), &arguments.recipe)?;
     let layers = Layers { quick: arguments.quick, set: arguments.set.clone() };
-    let recipe = Recipe::load(&path, &layers)?;
+    let recipe: Recipe = Recipe::load(&path, &layers)?;
     let folder = match &arguments.out {
         Some(folder) => folder.clone(),
         None => {

@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use bauta_backbones::tch::{Device, Kind, Tensor};
 use bauta_masking::{Grid, MaskPlan, RandomMask};
+use bauta_streams::{Purpose, StreamKey};
 
 use crate::{Measurement, Setting};
 
@@ -24,8 +24,9 @@ pub fn measure(variant: &str, setting: &Setting) -> Result<Measurement> {
     let grid = Grid::new(tokens / 196, 14, 14)?;
     let strategy = RandomMask::new(grid, RATIO)?;
     let samples: Vec<u64> = (0..BATCH as u64).collect();
-    let noise = Tensor::rand([(BATCH * tokens) as i64], (Kind::Float, Device::Cpu));
-    let noise = Vec::<f32>::try_from(noise)?;
+    let key = StreamKey { seed: 0, purpose: Purpose::named("noise"), epoch: 0, sample: 0 };
+    let mut stream = key.stream();
+    let noise: Vec<f32> = (0..BATCH * tokens).map(|_| stream.uniform()).collect();
     let mut seconds = Vec::new();
     for call in 0..WARM_UP + PLANS_A_STEP * setting.steps {
         let start = Instant::now();

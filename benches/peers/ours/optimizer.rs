@@ -7,6 +7,8 @@ use anyhow::Result;
 use bauta_backbones::tch::{Device, Kind, Tensor};
 use bauta_backbones::{MaeDecoder, MaeDecoderConfig, Parameters, VisionTransformer, VitConfig};
 use bauta_train::{AdamWConfig, Optimizer, is_decayed};
+use bauta_libtorch::normal;
+use bauta_streams::{Purpose, StreamKey};
 use serde_json::{Value, json};
 
 use crate::steps::write_json;
@@ -41,8 +43,11 @@ pub fn measure(setting: &Setting) -> Result<Measurement> {
     let mut parameters = Parameters::new(0, Device::Cpu);
     add_model(&mut parameters)?;
     let mut optimizer = Optimizer::new(&parameters, AdamWConfig::default());
+    let key = StreamKey { seed: 0, purpose: Purpose::named("gradients"), epoch: 0, sample: 0 };
+    let mut stream = key.stream();
+    let parameters = optimizer.parameters();
     let gradients: Vec<Tensor> =
-        optimizer.parameters().iter().map(|tensor| tensor.detach().randn_like() * 1e-3).collect();
+        parameters.iter().map(|tensor| normal(&tensor.size(), 1e-3, &mut stream)).collect();
     let found_inf = Tensor::zeros([] as [i64; 0], (Kind::Float, Device::Cpu));
     let mut seconds = Vec::new();
     for step in 0..WARM_UP + setting.steps {

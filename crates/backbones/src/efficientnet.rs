@@ -10,6 +10,7 @@ mod convolution;
 
 use std::path::Path;
 
+use strum::IntoEnumIterator;
 use tch::{Device, Kind, Tensor};
 
 use self::convolution::{Convolution, Shape};
@@ -36,8 +37,9 @@ const FEATURES: i64 = 1280;
 /// The classes of ImageNet.
 const CLASSES: i64 = 1000;
 
-/// How much coarser than the image a feature map is: the last one of each side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// How much coarser than the image a feature map is, the finest first: the last map of
+/// each side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumIter)]
 pub enum FeatureStride {
     /// A quarter of the image's sides, 24 channels.
     Four,
@@ -50,12 +52,9 @@ pub enum FeatureStride {
 }
 
 impl FeatureStride {
-    /// All of them, the finest first.
-    pub const ALL: [Self; 4] = [Self::Four, Self::Eight, Self::Sixteen, Self::ThirtyTwo];
-
     /// The one of so many pixels, if there is one.
     pub fn of_pixels(pixels: usize) -> Option<Self> {
-        Self::ALL.into_iter().find(|stride| stride.pixels() == pixels)
+        Self::iter().find(|stride| stride.pixels() == pixels)
     }
 
     /// Pixels of the image for one of the map, in each direction.

@@ -18,11 +18,13 @@ impl ImageNormalization {
     /// Takes the channels' means and deviations, of pixels in [0, 1].
     ///
     /// # Errors
-    /// [`ModelError::Config`] unless there is one positive deviation a mean.
+    /// [`ModelError::Config`] unless there is one positive deviation per mean.
     pub fn new(mean: &[f32], deviation: &[f32], device: Device) -> Result<Self, ModelError> {
         if mean.len() != deviation.len() || deviation.iter().any(|&d| d <= 0.0) {
             return Err(ModelError::Config(format!(
-                "channel means {mean:?} need as many positive deviations, got {deviation:?}"
+                "{} channel means need as many deviations above 0; the means are {mean:?}, the \
+                 deviations {deviation:?}",
+                mean.len()
             )));
         }
         let channels =

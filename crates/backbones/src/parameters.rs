@@ -6,8 +6,11 @@
 
 use std::collections::HashMap;
 
+use bauta_libtorch::{normal, uniform};
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 use tch::{Device, Kind, Tensor};
+
+const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
 /// How a parameter starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,8 +120,7 @@ impl Parameters {
             Some(seed) => {
                 let sample = Purpose::named(&name).value();
                 let key = StreamKey { seed, purpose: Purpose::INIT, epoch: self.draw, sample };
-                let values = init.values(shape, &mut key.stream());
-                let tensor = Tensor::from_slice(&values).view(shape).to_device(self.device);
+                let tensor = init.tensor(shape, &mut key.stream()).to_device(self.device);
                 tensor.set_requires_grad(trainable)
             }
             None => Tensor::zeros([1], (Kind::Float, self.device)).expand(shape, false),
@@ -177,28 +179,29 @@ impl Scope<'_> {
 }
 
 impl Init {
-    fn values(self, shape: &[i64], stream: &mut RandomStream) -> Vec<f32> {
-        let count = shape.iter().product::<i64>() as usize;
-        let mut fill = |draw: &mut dyn FnMut(&mut RandomStream) -> f64| -> Vec<f32> {
-            (0..count).map(|_| draw(stream) as f32).collect()
-        };
+    /// A tensor that starts so, on the CPU.
+    fn tensor(self, shape: &[i64], stream: &mut RandomStream) -> Tensor {
+        let count = shape.iter().product::<i64>();
         match self {
-            Self::Constant(value) => vec![value; count],
-            Self::Normal(std) => fill(&mut |stream| std * stream.normal()),
-            Self::TruncatedNormal(std) => fill(&mut |stream| {
-                let mut draws = std::iter::repeat_with(|| stream.normal());
-                std * draws.find(|draw| draw.abs() <= 1.0).expect("draws do not end")
-            }),
-            Self::Uniform(bound) => fill(&mut |stream| stream.uniform_in(-bound, bound)),
+            Self::Constant(value) => Tensor::full(shape, f64::from(value), CPU),
+            Self::Normal(std) => normal(shape, std, stream),
+            Self::TruncatedNormal(std) => {
+                let mut draw = || {
+                    let mut draws = std::iter::repeat_with(|| stream.normal());
+                    (std * draws.find(|draw| draw.abs() <= 1.0).expect("draws do not end")) as f32
+                };
+                let values: Vec<f32> = (0..count).map(|_| draw()).collect();
+                Tensor::from_slice(&values).view(shape)
+            }
+            Self::Uniform(bound) => uniform(shape, -bound, bound, stream),
             Self::XavierUniform => {
                 let rows = shape[0];
-                let columns = count as i64 / rows;
-                let bound = (6.0 / (rows + columns) as f64).sqrt();
-                fill(&mut |stream| stream.uniform_in(-bound, bound))
+                let bound = (6.0 / (rows + count / rows) as f64).sqrt();
+                uniform(shape, -bound, bound, stream)
             }
             Self::Values(values) => {
-                assert_eq!(values.len(), count, "initial values must fill {shape:?}");
-                values
+                assert_eq!(values.len(), count as usize, "initial values must fill {shape:?}");
+                Tensor::from_slice(&values).view(shape)
             }
         }
     }

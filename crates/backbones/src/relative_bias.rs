@@ -1,7 +1,7 @@
 //! Learned biases of attention by relative place (BEiT, arXiv 2106.08254; MaskDistill §3).
 //!
 //! A table has one row for each difference of two places of the grid, and three for pairs
-//! with the class token; a pair's row is added to its attention scores, one number a head.
+//! with the class token; a pair's row is added to its attention scores, one number for each head.
 
 use bauta_masking::Grid;
 use tch::Tensor;

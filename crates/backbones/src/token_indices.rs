@@ -61,17 +61,17 @@ impl TokenIndices {
         self.batch
     }
 
-    /// Number of tokens a sample, L.
+    /// Number of tokens of a sample, L.
     pub fn tokens(&self) -> i64 {
         self.visible_count + self.masked_count
     }
 
-    /// Number of visible tokens a sample, V.
+    /// Number of visible tokens of a sample, V.
     pub fn visible_count(&self) -> i64 {
         self.visible_count
     }
 
-    /// Number of masked tokens a sample, M.
+    /// Number of masked tokens of a sample, M.
     pub fn masked_count(&self) -> i64 {
         self.masked_count
     }
@@ -111,7 +111,7 @@ impl TokenIndices {
         self.gather_rows(x, &self.restore)
     }
 
-    /// One row copy a token, not an element-wise gather: several times faster on the CPU.
+    /// One row copy for each token, not an element-wise gather: several times faster on the CPU.
     fn gather_rows(&self, x: &Tensor, indices: &Tensor) -> Tensor {
         let (batch, _, channels) = x.size3().expect("tokens are [B, L, C]");
         let rows = (indices + &self.first_rows).flatten(0, -1);

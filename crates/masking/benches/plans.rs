@@ -6,6 +6,7 @@ use bauta_masking::{Grid, MaskPlan, Strategy};
 
 use bauta_streams::{Purpose, StreamKey};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use strum::VariantArray;
 
 const BATCH: usize = 256;
 const RATIO: f64 = 0.75;
@@ -16,9 +17,9 @@ fn plans(criterion: &mut Criterion) {
         let grid = Grid::image(height, width).expect("a grid of tokens");
         let mut group = criterion.benchmark_group(format!("plans/{}", grid.tokens()));
         group.throughput(Throughput::Elements(BATCH as u64));
-        for name in Strategy::ALL {
+        for &name in Strategy::VARIANTS {
             let strategy = name.build(grid, RATIO).expect("0.75 suits every strategy");
-            group.bench_function(name.name(), |bencher| {
+            group.bench_function(<&str>::from(name), |bencher| {
                 bencher.iter(|| MaskPlan::draw(&*strategy, 0, 0, &samples));
             });
         }

@@ -17,10 +17,7 @@ pub enum MaskError {
         width: usize,
     },
     /// An image that cannot be cut into whole patches.
-    #[error(
-        "an image of {height} × {width} pixels is not a multiple of the patch size {patch}; \
-         change model.patch_size or data.image_size"
-    )]
+    #[error("an image of {height} × {width} pixels is not a multiple of the patch size {patch}")]
     PatchSize {
         /// Image height in pixels.
         height: usize,
@@ -30,11 +27,11 @@ pub enum MaskError {
         patch: usize,
     },
     /// A ratio that is not a fraction strictly between nothing and everything.
-    #[error("mask.ratio {0} is outside (0, 1)")]
+    #[error("ratio {0} must be in (0, 1)")]
     Ratio(f64),
     /// A ratio that leaves nothing to see or nothing to predict.
     #[error(
-        "mask.ratio {ratio} leaves {visible} visible and {masked} masked of {tokens} tokens; \
+        "ratio {ratio} leaves {visible} visible and {masked} masked of {tokens} tokens; \
          at least one of each is needed"
     )]
     Degenerate {
@@ -72,7 +69,7 @@ pub enum MaskError {
     },
     /// A grid strategy whose ratio no square cell gives.
     #[error(
-        "mask.ratio {ratio} keeps no regular grid of {height} × {width} tokens; {}",
+        "ratio {ratio} keeps no regular grid of {height} × {width} tokens; {}",
         possible_ratios(possible)
     )]
     GridRatio {

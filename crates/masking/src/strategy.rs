@@ -3,6 +3,7 @@
 //! A new strategy is one file beside the others and one variant of [`Strategy`].
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr, VariantArray};
 
 use crate::{Grid, MaskError};
 use bauta_streams::RandomStream;
@@ -29,9 +30,23 @@ pub trait MaskStrategy: Send + Sync {
     fn draw(&self, stream: &mut RandomStream, mask: &mut [bool]);
 }
 
-/// The strategies by the names that recipes use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// The strategies by the names that recipes use, in the order of the documentation.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Strategy {
     /// Uniform without replacement: [`RandomMask`].
     #[default]
@@ -43,18 +58,6 @@ pub enum Strategy {
 }
 
 impl Strategy {
-    /// Every strategy, in the order of the documentation.
-    pub const ALL: [Self; 3] = [Self::Random, Self::Block, Self::Grid];
-
-    /// The name that recipes use.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Random => "random",
-            Self::Block => "block",
-            Self::Grid => "grid",
-        }
-    }
-
     /// Builds the strategy for a grid and a mask ratio.
     ///
     /// # Errors

@@ -59,10 +59,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::document::{Node, Value};
-use crate::error::{Place, RecipeError};
-use crate::nearest::nearest;
-use crate::schema::Recipe;
+use crate::error::RecipeError;
+use crate::reading::document::{Node, Value};
+use crate::reading::{Place, SettingsError, nearest};
+use crate::recipe::Recipe;
 
 pub use error::ClaimError;
 pub use narrowing::{Narrowing, NarrowingVerdict};
@@ -177,7 +177,7 @@ impl Claim {
     /// [`ClaimError`] when the recipe is not in `recipes`, or a setting makes no
     /// valid recipe; the message names the claim's line.
     pub fn cells(&self, recipes: &Path) -> Result<Vec<Cell>, ClaimError> {
-        let path = crate::find(recipes, &self.recipe).map_err(|error| RecipeError::Invalid {
+        let path = crate::find(recipes, &self.recipe).map_err(|error| SettingsError::Invalid {
             place: self.recipe_place.clone(),
             message: error.to_string(),
         })?;
@@ -192,9 +192,8 @@ impl Claim {
                 let name = format!("{}-seed{seed}", file_name(&setting.label));
                 if !names.insert(name.clone()) {
                     let message = format!("two settings would share the folder {name}");
-                    return Err(
-                        RecipeError::Invalid { place: self.recipe_place.clone(), message }.into()
-                    );
+                    let place = self.recipe_place.clone();
+                    return Err(SettingsError::Invalid { place, message }.into());
                 }
                 cells.push(Cell { setting: place, seed, name, recipe });
             }
@@ -215,7 +214,7 @@ impl Claim {
         // Read from TOML, so it fits; a claim has no other way to be made.
         let value = Value::Integer(seed as i64);
         document.set("seed", Node { value, place: self.recipe_place.clone() });
-        Recipe::resolve(&document)
+        Recipe::resolve(document)
     }
 
     /// Every key that the claim lays over the recipe in each run, with its value.

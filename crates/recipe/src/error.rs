@@ -1,30 +1,11 @@
 //! What can be wrong with a recipe, said in one or two lines.
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Where a value was written.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum Place {
-    /// A recipe file as a whole: the key is missing or has its default.
-    #[error("{}", .0.display())]
-    File(Arc<Path>),
-    /// A line of a recipe file, counted from 1.
-    #[error("{}:{line}", file.display())]
-    Line {
-        /// The file, as it was named by the caller.
-        file: Arc<Path>,
-        /// The line.
-        line: u32,
-    },
-    /// An override, as it was written: `key=value`.
-    #[error("--set {0}")]
-    Override(Arc<str>),
-}
+use crate::reading::{Place, SettingsError, did_you_mean};
 
 /// An unusable recipe. The message names the key, where it stands and what to do.
 #[derive(Debug, Error)]
@@ -48,90 +29,34 @@ pub enum RecipeError {
         /// Every known name.
         known: Vec<String>,
     },
-    /// Not TOML.
-    #[error("{place}: {message}")]
-    Syntax {
-        /// Where.
-        place: Place,
-        /// What the parser says.
-        message: String,
-    },
-    /// An override that is not `key=value`.
-    #[error("--set {0}: expected key=value, such as train.epochs=2")]
-    Assignment(String),
-    /// A quick run of a recipe that has no reduced setting.
-    #[error("{}: --quick needs a [quick] table, and this recipe has none", .0.display())]
-    NoQuick(PathBuf),
-    /// A key that no recipe has.
-    #[error("{place}: unknown key {key}{}", did_you_mean(nearest))]
-    UnknownKey {
+    /// A key or table of other systems.
+    #[error("{place}: {key} is {kind} of {owners}, not of {system}")]
+    Foreign {
         /// Where it was written.
         place: Place,
-        /// The key.
+        /// The key or the table.
         key: String,
-        /// The known key most like it.
-        nearest: Option<String>,
+        /// `a key` or `a table`.
+        kind: &'static str,
+        /// The systems that have it, in words.
+        owners: String,
+        /// The recipe's system.
+        system: String,
     },
-    /// A key that must be given.
-    #[error("{place}: missing key {key}")]
-    MissingKey {
-        /// The table or file that lacks it.
+    /// A table that the system reads and the recipe lacks.
+    #[error("{place}: {key} is missing: {needed_by} needs that table")]
+    MissingTable {
+        /// Where it would stand, or where the system is named.
         place: Place,
-        /// The key.
+        /// The table.
         key: String,
+        /// Who needs it, in words.
+        needed_by: String,
     },
-    /// A name that the key does not take.
-    #[error(
-        "{place}: {key} {found:?} is not known{}; known: {}",
-        did_you_mean(nearest), known.join(", ")
-    )]
-    UnknownValue {
-        /// Where it was written.
-        place: Place,
-        /// The key.
-        key: String,
-        /// The name.
-        found: String,
-        /// The known name most like it.
-        nearest: Option<String>,
-        /// The names that it takes.
-        known: Box<[String]>,
-    },
-    /// A value of the wrong type or outside the type's range.
-    #[error("{place}: {}expected {expected}, found {found}", key_unless_shown(place, key))]
-    Type {
-        /// Where it was written.
-        place: Place,
-        /// The key.
-        key: String,
-        /// What the key takes.
-        expected: String,
-        /// What was written.
-        found: String,
-    },
-    /// Values of the right types that make no sense.
-    #[error("{place}: {message}")]
-    Invalid {
-        /// Where the offending value was written.
-        place: Place,
-        /// Names the key, its value and what would do.
-        message: String,
-    },
+    /// A key or a value.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// A recipe built in code that TOML cannot express.
     #[error("the recipe cannot be written as TOML: {0}")]
     Write(#[from] toml::ser::Error),
-}
-
-fn did_you_mean(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {name}?"))
-}
-
-/// An override shows its own key; repeating it would say it twice.
-fn key_unless_shown(place: &Place, key: &str) -> String {
-    match place {
-        Place::Override(text) if text.split('=').next().is_some_and(|k| k.trim() == key) => {
-            String::new()
-        }
-        _ => format!("{key}: "),
-    }
 }

@@ -1,13 +1,15 @@
 //! Experiment recipes: which data, model, mask, target and schedule make a run.
 //!
-//! A recipe is a TOML file with strict keys. [`Recipe::load`] reads it in
-//! layers: the file, its own `[quick]` table of dotted keys if asked for, and
-//! `key=value` overrides. The result is validated and fully resolved, and
-//! [`Recipe::to_toml`] writes it with every default spelled out. An error names
-//! the key, the nearest known key, and the file and line or the override.
+//! A recipe is a TOML file with strict keys. `system`, `seed`, `about` and `train` are every
+//! recipe's; the rest belongs to its system, as a struct of shared tables: [`Mae`],
+//! [`DBot`], [`MaskDistill`], [`IMae`]. [`Recipe::load`] reads a file in layers: the file,
+//! its own `[quick]` table of dotted keys if asked for, and `key=value` overrides. The
+//! result is validated and fully resolved, and [`Recipe::to_toml`] writes it with every
+//! default spelled out. An error names the key, the nearest key of this system, and the
+//! file and line or the override.
 //!
 //! ```
-//! use bauta_recipe::{Layers, Recipe};
+//! use bauta_recipe::{Layers, Mae, Recipe, System};
 //! use std::path::Path;
 //!
 //! let text = r#"
@@ -42,41 +44,114 @@
 //! "#;
 //!
 //! let layers = Layers { quick: true, set: vec!["mask.ratio=0.9".to_owned()] };
-//! let recipe = Recipe::parse(text, Path::new("example.toml"), &layers)?;
-//! assert_eq!((recipe.train.epochs, recipe.mask.ratio), (1, 0.9));
+//! let recipe: Recipe<Mae> = Recipe::parse(text, Path::new("example.toml"), &layers)?;
+//! assert_eq!((recipe.train.epochs, recipe.settings.mask.ratio), (1, 0.9));
 //!
-//! let mistyped = Layers { quick: false, set: vec!["mask.ration=0.9".to_owned()] };
-//! let error = Recipe::parse(text, Path::new("example.toml"), &mistyped).unwrap_err();
+//! // Of whichever system the file names:
+//! let recipe: Recipe = Recipe::parse(text, Path::new("example.toml"), &Layers::default())?;
+//! assert_eq!(recipe.system(), System::Mae);
+//!
+//! let error = |assignment: &str| {
+//!     let layers = Layers::of(&[assignment.to_owned()]);
+//!     <Recipe>::parse(text, Path::new("example.toml"), &layers).unwrap_err().to_string()
+//! };
 //! assert_eq!(
-//!     error.to_string(),
-//!     "--set mask.ration=0.9: unknown key mask.ration; did you mean mask.ratio?"
+//!     error("mask.ratoi=0.5"),
+//!     "--set mask.ratoi=0.5: unknown key mask.ratoi; did you mean mask.ratio?"
+//! );
+//! assert_eq!(
+//!     error("mixture.lambda=1"),
+//!     "--set mixture.lambda=1: mixture.lambda is a key of system i-mae, not of mae"
+//! );
+//! # Ok::<(), bauta_recipe::RecipeError>(())
+//! ```
+//!
+//! # A system of your own
+//!
+//! A recipe can be read into any settings that implement [`SystemSettings`], made of the
+//! tables here, of your own, or both. (A system of this workspace is a file in
+//! `src/systems/` and a line in the table of systems.)
+//!
+//! ```
+//! use bauta_recipe::reading::{Violation, must_be};
+//! use bauta_recipe::{Data, DataNeed, Layers, Recipe, SystemSettings, Train};
+//! use serde::{Deserialize, Serialize};
+//! use std::path::Path;
+//!
+//! /// Images from the same images under noise.
+//! #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! struct Denoising {
+//!     data: Data,
+//!     noise: Noise,
+//! }
+//!
+//! #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! struct Noise {
+//!     deviation: f64,
+//! }
+//!
+//! impl SystemSettings for Denoising {
+//!     const NAME: &'static str = "denoising";
+//!
+//!     fn check(&self, train: &Train) -> Result<(), Violation> {
+//!         self.data.check(train)?;
+//!         let deviation = self.noise.deviation;
+//!         must_be(deviation > 0.0, "noise.deviation", deviation, "above 0")
+//!     }
+//!
+//!     fn data(&self) -> Vec<DataNeed> {
+//!         vec![self.data.need()]
+//!     }
+//! }
+//!
+//! let text = r#"
+//! system = "denoising"
+//! about = { summary = "", paper = "", minutes = 1, machine = "", metric = "loss" }
+//! data = { name = "mnist", image_size = 28 }
+//! noise = { deviation = 0.5 }
+//! train = { epochs = 1, batch_size = 64, base_lr = 1e-3 }
+//! "#;
+//! let layers = Layers::of(&["noise.deviation=0".to_owned()]);
+//! let recipe: Recipe<Denoising> =
+//!     Recipe::parse(text, Path::new("denoising.toml"), &Layers::default())?;
+//! assert_eq!(recipe.settings.noise.deviation, 0.5);
+//! assert_eq!(
+//!     Recipe::<Denoising>::parse(text, Path::new("denoising.toml"), &layers)
+//!         .unwrap_err()
+//!         .to_string(),
+//!     "--set noise.deviation=0: noise.deviation is 0; it must be above 0"
 //! );
 //! # Ok::<(), bauta_recipe::RecipeError>(())
 //! ```
 
 pub mod claim;
-mod document;
+mod commands;
+mod data_need;
 mod error;
-mod eval;
-mod finetune;
-mod keys;
-mod load;
-mod mixture;
-mod nearest;
-mod schema;
-mod teacher;
-mod typed;
-mod validate;
+mod explain;
+mod folder;
+pub mod reading;
+mod recipe;
+mod system_settings;
+mod systems;
+mod tables;
 
-pub use error::{Place, RecipeError};
-pub use eval::{Eval, Features, FewShot, Knn, Linear, Pictures, ProbeOptimizer, Protocol, Semi};
-pub use finetune::{FineTune, FineTuneData, FineTuneMachine, FineTuneProtocol, FineTuneSettings};
-pub use keys::known_keys;
-pub use load::{Layers, find, names};
-pub use mixture::{Branches, Mixture, MixtureInit, TeacherInput};
-pub use nearest::nearest;
-pub use schema::{
-    About, Data, Decoder, Device, ImageSize, Mask, Model, Precision, Recipe, System, Target,
-    TargetKind, Train,
+pub use commands::{
+    DenseData, DenseHead, DenseSettings, DenseTrain, FineTuneData, FineTuneMachine,
+    FineTuneProtocol, FineTuneSettings,
 };
-pub use teacher::{FeatureTarget, Loss, Normalization, Stages, Teacher, TeacherKind};
+pub use data_need::DataNeed;
+pub use error::RecipeError;
+pub use folder::{find, names};
+pub use reading::{Layers, Place, SettingsError, Violation, nearest};
+pub use recipe::{Recipe, known_keys};
+pub use system_settings::{RecipeSettings, SystemSettings};
+pub use systems::{DBot, IMae, Mae, MaskDistill, Settings, System};
+pub use tables::{
+    About, Beit, Branches, Comparison, Data, Decoder, Device, DroppingVit, Eval, FeatureLoss,
+    FeatureTarget, FewShot, FineTune, ImageSize, Knn, Linear, Mask, Mixture, MixtureInit,
+    Normalization, Optimizer, Pictures, PixelTarget, Pooling, Precision, ProbeOptimizer, Protocol,
+    Schedule, Semi, Stages, TargetKind, Teacher, TeacherInput, TeacherKind, Train, Vit,
+};

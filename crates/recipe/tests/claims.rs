@@ -7,7 +7,8 @@ mod valid;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bauta_recipe::claim::{Claim, Margin, find};
+use bauta_recipe::claim::{Cell, Claim, Margin, find};
+use bauta_recipe::{Mae, Settings};
 
 /// Valid; line numbers are counted on below.
 const CLAIM: &str = r#"source = "a paper, figure 5"
@@ -71,6 +72,13 @@ fn parse(text: &str, quick: bool) -> Claim {
     Claim::parse(text, Path::new("claims/c.toml"), quick).expect("a valid claim")
 }
 
+fn mae(cell: &Cell) -> &Mae {
+    match &cell.recipe.settings {
+        Settings::Mae(settings) => settings,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn error(text: &str) -> String {
     Claim::parse(text, Path::new("c.toml"), false).expect_err(text).to_string()
 }
@@ -111,9 +119,9 @@ fn cells_are_every_setting_with_every_seed_seed_by_seed() {
     assert_eq!(cells.len(), 9);
     let last = &cells[8];
     assert_eq!((last.setting, last.seed, last.recipe.seed), (2, 2, 2));
-    assert_eq!(last.recipe.mask.ratio, 0.75);
-    assert_eq!((last.recipe.train.epochs, last.recipe.decoder.as_ref().unwrap().depth), (3, 2));
-    assert_eq!(last.recipe.data.limit, None, "the recipe's own [quick] is no part of it");
+    assert_eq!(mae(last).mask.ratio, 0.75);
+    assert_eq!((last.recipe.train.epochs, mae(last).decoder.depth), (3, 2));
+    assert_eq!(mae(last).data.limit, None, "the recipe's own [quick] is no part of it");
 }
 
 #[test]
@@ -127,7 +135,7 @@ fn quick_reduces_values_seeds_and_settings() {
     assert_eq!(labels(&claim), ["random 75 %", "block 50 %"]);
     let cells = claim.cells(&recipes("named")).unwrap();
     assert_eq!(cells[1].name, "block_50__-seed0");
-    assert_eq!(cells[1].recipe.mask.ratio, 0.5);
+    assert_eq!(mae(&cells[1]).mask.ratio, 0.5);
     assert_eq!(labels(&parse(NAMED, false)).len(), 3);
 }
 
@@ -214,7 +222,7 @@ fn an_unusable_claim_is_refused_with_its_line() {
         assert!(error.lines().count() <= 2, "{error}");
     }
     let without_quick = CLAIM.split("[quick]").next().unwrap();
-    assert_eq!(error(without_quick), "c.toml: missing key quick");
+    assert_eq!(error(without_quick), "c.toml: missing table quick");
     let nothing = NAMED.replace("[\"random 75 %\", \"block 50 %\"]", "[]");
     assert!(error(&nothing).contains("quick.settings keeps nothing"), "{}", error(&nothing));
     let unknown = NAMED.replace("[\"random 75 %\", \"block", "[\"random\", \"block");
@@ -230,17 +238,21 @@ fn a_setting_that_makes_no_recipe_is_refused_before_anything_runs() {
     let refuse = |text: &str| parse(text, false).cells(&folder).unwrap_err().to_string();
     assert_eq!(
         refuse(&CLAIM.replace("0.5, 0.75]", "0.5, 1.75, 0.75]")),
-        "claims/c.toml:13: mask.ratio 1.75 is outside (0, 1)"
+        "claims/c.toml:13: mask.ratio 1.75 must be in (0, 1)"
     );
     let words = refuse(&CLAIM.replace("0.5, 0.75]", "\"half\", 0.75]"));
     assert!(words.starts_with("claims/c.toml:13: mask.ratio: expected a number"), "{words}");
     assert_eq!(
         refuse(&CLAIM.replace("\"train.epochs\" = 3", "\"train.epochs\" = 0")),
-        "claims/c.toml:8: train.epochs 0 is less than 1"
+        "claims/c.toml:8: train.epochs is 0; it must be at least 1"
     );
     assert_eq!(
         refuse(&CLAIM.replace("\"valid\"", "\"vaild\"")),
         "claims/c.toml:3: no recipe named vaild; did you mean valid?; the recipes are: valid"
+    );
+    assert_eq!(
+        refuse(&CLAIM.replace("\"train.epochs\" = 3", "\"mixture.lambda\" = 0.5")),
+        "claims/c.toml:8: mixture is a table of system i-mae, not of mae"
     );
     let shared = NAMED.replace("as it is", "block_50__");
     assert!(refuse(&shared).contains("two settings would share the folder"), "{}", refuse(&shared));

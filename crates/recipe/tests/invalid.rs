@@ -10,7 +10,7 @@ use bauta_recipe::{Layers, Recipe};
 fn error_in_file(line: &str, replacement: &str) -> String {
     assert!(valid::RECIPE.contains(line), "the valid recipe has no {line:?}");
     let text = valid::RECIPE.replacen(line, replacement, 1);
-    Recipe::parse(&text, Path::new("r.toml"), &Layers::default())
+    <Recipe>::parse(&text, Path::new("r.toml"), &Layers::default())
         .expect_err(replacement)
         .to_string()
 }
@@ -18,7 +18,7 @@ fn error_in_file(line: &str, replacement: &str) -> String {
 /// The error of the valid recipe under one override.
 fn error_of_override(assignment: &str) -> String {
     let layers = Layers { quick: false, set: vec![assignment.to_owned()] };
-    Recipe::parse(valid::RECIPE, Path::new("r.toml"), &layers).expect_err(assignment).to_string()
+    <Recipe>::parse(valid::RECIPE, Path::new("r.toml"), &layers).expect_err(assignment).to_string()
 }
 
 #[test]
@@ -53,6 +53,28 @@ fn an_error_in_the_file_names_file_line_and_key() {
         ),
         ("epochs = 4", "", "r.toml:29: missing key train.epochs"),
         ("system = \"mae\"", "", "r.toml: missing key system"),
+        ("system = \"mae\"", "system = 3", "r.toml:1: system: expected a string, found integer 3"),
+        (
+            "[mask]\n",
+            "[mixture]\nlambda = 1\n[mask]\n",
+            "r.toml:24: mixture is a table of system i-mae, not of mae",
+        ),
+        (
+            "[decoder]\ndim = 32\ndepth = 1\nheads = 4\n",
+            "",
+            "r.toml:1: decoder is missing: system \"mae\" needs that table",
+        ),
+        (
+            "kind = \"pixels\"",
+            "kind = \"features\"",
+            "r.toml:28: system \"mae\" cannot predict target.kind \"features\"; use pixels or \
+             normalized-pixels",
+        ),
+        (
+            "betas = [0.9, 0.95]",
+            "betas = [0.9, 0.95]\noptimizer = \"sgd\"",
+            "r.toml:33: train.betas is read with train.optimizer \"adamw\" or \"adam\" alone; leave",
+        ),
         (
             "system = \"mae\"",
             "system = \"mea\"",
@@ -64,8 +86,8 @@ fn an_error_in_the_file_names_file_line_and_key() {
             "image_size = \"big\"",
             "r.toml:12: data.image_size: expected a number of pixels or [height, width]",
         ),
-        ("ratio = 0.75", "ratio = 1.2", "r.toml:26: mask.ratio 1.2 is outside (0, 1)"),
-        ("heads = 4", "heads = 3", "r.toml:18: model.heads 3 does not divide model.dim 64"),
+        ("ratio = 0.75", "ratio = 1.2", "r.toml:26: mask.ratio 1.2 must be in (0, 1)"),
+        ("heads = 4", "heads = 3", "r.toml:18: model.heads is 3; it must divide model.dim 64"),
         ("ratio = 0.75", "ratio = ", "r.toml:26: "),
         (
             "betas = [0.9, 0.95]",
@@ -96,53 +118,68 @@ fn an_error_in_an_override_names_the_override() {
         ("seed.x=2", "seed: expected an integer, found a table"),
         ("mask=0.5", "expected a table, found number 0.5"),
         ("mask.strategy=rnadom", "mask.strategy \"rnadom\" is not known; did you mean random?"),
-        ("mask.ratio=0", "mask.ratio 0 is outside (0, 1)"),
-        ("mask.ratio=1", "mask.ratio 1 is outside (0, 1)"),
-        ("mask.ratio=nan", "mask.ratio NaN is outside (0, 1)"),
+        ("mask.ratio=0", "mask.ratio 0 must be in (0, 1)"),
+        ("mask.ratio=1", "mask.ratio 1 must be in (0, 1)"),
+        ("mask.ratio=nan", "mask.ratio NaN must be in (0, 1)"),
         ("mask.ratio=0.999", "mask.ratio 0.999 leaves 0 visible and 64 masked of 64 tokens"),
-        ("mask.min_block=0", "mask.min_block 0 is less than 1"),
-        ("mask.min_block=4", "mask.min_block means nothing to mask.strategy \"random\""),
-        ("model.absolute_positions=true", "model.absolute_positions means nothing to system"),
+        ("mask.min_block=0", "mask.min_block is 0; it must be at least 1"),
+        (
+            "mask.min_block=4",
+            "mask.min_block is read with mask.strategy \"block\" alone, and it is \"random\"",
+        ),
+        ("model.drop_path=0.1", "is a key of systems dbot and maskdistill, not of mae"),
         ("model.patch_size=5", "an image of 32 × 32 pixels is not a multiple of the patch size 5"),
-        ("model.patch_size=0", "model.patch_size 0 is less than 1"),
-        ("model.dim=66", "model.dim 66 is not a multiple of 4"),
-        ("model.heads=0", "model.heads 0 is less than 1"),
-        ("model.heads=5", "model.heads 5 does not divide model.dim 64"),
-        ("model.depth=0", "model.depth 0 is less than 1"),
-        ("model.mlp_ratio=-1", "model.mlp_ratio -1 is not a finite number above 0"),
-        ("decoder.dim=30", "decoder.dim 30 is not a multiple of 4"),
-        ("decoder.heads=5", "decoder.heads 5 does not divide decoder.dim 32"),
-        ("decoder.depth=0", "decoder.depth 0 is less than 1"),
-        ("train.epochs=0", "train.epochs 0 is less than 1"),
-        ("train.batch_size=0", "train.batch_size 0 is less than 1"),
-        ("train.accumulate=0", "train.accumulate 0 is less than 1"),
-        ("train.base_lr=0", "train.base_lr 0 is not a finite number above 0"),
-        ("train.base_lr=-1e-3", "train.base_lr -0.001 is not a finite number above 0"),
-        ("train.base_lr=inf", "train.base_lr inf is not a finite number above 0"),
-        ("train.base_lr=nan", "train.base_lr NaN is not a finite number above 0"),
-        ("train.min_lr=-1", "train.min_lr -1 is not a finite number of at least 0"),
+        ("model.patch_size=0", "model.patch_size is 0; it must be at least 1"),
+        ("model.dim=66", "model.dim is 66; it must be a multiple of 4, which 2-D"),
+        ("model.heads=0", "model.heads is 0; it must be at least 1"),
+        ("model.heads=5", "model.heads is 5; it must divide model.dim 64"),
+        ("model.depth=0", "model.depth is 0; it must be at least 1"),
+        ("model.mlp_ratio=-1", "model.mlp_ratio is -1; it must be a finite number above 0"),
+        ("decoder.dim=30", "decoder.dim is 30; it must be a multiple of 4, which 2-D"),
+        ("decoder.heads=5", "decoder.heads is 5; it must divide decoder.dim 32"),
+        ("decoder.depth=0", "decoder.depth is 0; it must be at least 1"),
+        ("train.epochs=0", "train.epochs is 0; it must be at least 1"),
+        ("train.batch_size=0", "train.batch_size is 0; it must be at least 1"),
+        ("train.accumulate=0", "train.accumulate is 0; it must be at least 1"),
+        ("train.base_lr=0", "train.base_lr is 0; it must be a finite number above 0"),
+        ("train.base_lr=-1e-3", "train.base_lr is -0.001; it must be a finite number above 0"),
+        ("train.base_lr=inf", "train.base_lr is inf; it must be a finite number above 0"),
+        ("train.base_lr=nan", "train.base_lr is NaN; it must be a finite number above 0"),
+        ("train.min_lr=-1", "train.min_lr is -1; it must be a finite number of at least 0"),
         ("train.warmup_epochs=5", "train.warmup_epochs 5 is longer than the run, train.epochs 4"),
-        ("train.weight_decay=-0.1", "train.weight_decay -0.1 is not a finite number of at least 0"),
-        ("train.betas=[0.9, 1.0]", "train.betas holds 1, which is outside [0, 1)"),
-        ("train.clip_grad=0", "train.clip_grad 0 is not a finite number above 0"),
-        ("train.ema=1.0", "train.ema 1 is outside (0, 1)"),
-        ("train.log_every=0", "train.log_every 0 is less than 1"),
+        (
+            "train.weight_decay=-0.1",
+            "train.weight_decay is -0.1; it must be a finite number of at least 0",
+        ),
+        ("train.betas=[0.9, 1.0]", "train.betas holds 1; each must be in [0, 1)"),
+        ("train.clip_grad=0", "train.clip_grad is 0; it must be a finite number above 0"),
+        ("train.ema=1.0", "train.ema is 1; it must be in (0, 1)"),
+        ("train.optimizer=adamax", "train.optimizer \"adamax\" is not known; did you mean adamw?"),
+        ("train.momentum=0.5", "train.momentum is read with train.optimizer \"sgd\" alone; leave"),
+        (
+            "train.decay=0.5",
+            "train.decay is read with train.schedule \"steps\" alone; leave it out",
+        ),
+        ("train.milestones=[1]", "train.milestones is read with train.schedule \"steps\" alone"),
+        ("train.schedule=steps", "train.milestones is missing: train.schedule \"steps\" needs it"),
+        ("train.schedule=linear", "train.schedule \"linear\" is not known; did you mean constant?"),
+        ("train.log_every=0", "train.log_every is 0; it must be at least 1"),
         ("train.precision=fp16", "train.precision \"fp16\" is not known"),
-        ("data.limit=0", "data.limit 0 is less than 1"),
+        ("data.limit=0", "data.limit is 0; it must be at least 1"),
         ("data.limit=100", "data.limit 100 is less than one step of 128 images"),
         ("data.augment.scale=[0.0, 1.0]", "data.augment.scale = [0.0, 1.0]: wants"),
         (
             "data.augment.crop=centre",
             "data.augment.crop \"centre\" is not known; did you mean center?",
         ),
-        ("data.image_size=0", "data.image_size 0 is less than 1"),
+        ("data.image_size=0", "data.image_size is 0; it must be at least 1"),
         ("data.image_size=[32, 33]", "an image of 32 × 33 pixels is not a multiple"),
         ("data.name=folder", "data.root is missing: data.name \"folder\" reads a folder of yours"),
         ("data.name=shards", "data.root is missing: data.name \"shards\" reads a folder of yours"),
-        ("eval.limit=0", "eval.limit 0 is less than 1"),
+        ("eval.limit=0", "eval.limit is 0; it must be at least 1"),
         ("eval.baselines=no", "expected true or false, found string \"no\""),
-        ("eval.knn.k=0", "eval.knn.k 0 is less than 1"),
-        ("eval.knn.temperature=0", "eval.knn.temperature 0 is not a finite number above 0"),
+        ("eval.knn.k=0", "eval.knn.k is 0; it must be at least 1"),
+        ("eval.knn.temperature=0", "eval.knn.temperature is 0; it must be a finite number above 0"),
         ("eval.linear.warmup_epochs=99", "eval.linear.warmup_epochs 99 is longer than the run"),
         (
             "eval.linear.optimizer=adam",
@@ -154,12 +191,12 @@ fn an_error_in_an_override_names_the_override() {
              few-shot, semi",
         ),
         ("eval.protocols=[\"knn\", \"knn\"]", "eval.protocols holds knn twice"),
-        ("eval.few_shot.shots=[1, 0]", "eval.few_shot.shots 0 is less than 1"),
-        ("eval.few_shot.draws=0", "eval.few_shot.draws 0 is less than 1"),
-        ("eval.semi.percents=[101]", "eval.semi.percents holds 101, which is outside (0, 100]"),
+        ("eval.few_shot.shots=[1, 0]", "eval.few_shot.shots holds 0; each must be at least 1"),
+        ("eval.few_shot.draws=0", "eval.few_shot.draws is 0; it must be at least 1"),
+        ("eval.semi.percents=[101]", "eval.semi.percents holds 101; each must be in (0, 100]"),
         ("eval.semi.percents=[1, 1.0]", "eval.semi.percents holds 1 twice"),
-        ("eval.semi.epochs=0", "eval.semi.epochs 0 is less than 1"),
-        ("about.minutes=-1", "about.minutes -1 is not a finite number of at least 0"),
+        ("eval.semi.epochs=0", "eval.semi.epochs is 0; it must be at least 1"),
+        ("about.minutes=-1", "about.minutes is -1; it must be a finite number of at least 0"),
     ] {
         let error = error_of_override(assignment);
         assert!(error.contains(message), "{assignment}: {error:?}");
@@ -175,14 +212,14 @@ fn an_error_in_an_override_names_the_override() {
 fn quick_needs_its_table() {
     let text = valid::RECIPE.split("[quick]").next().expect("the part before [quick]");
     let layers = Layers { quick: true, set: Vec::new() };
-    let error = Recipe::parse(text, Path::new("r.toml"), &layers).unwrap_err().to_string();
-    assert_eq!(error, "r.toml: --quick needs a [quick] table, and this recipe has none");
+    let error = <Recipe>::parse(text, Path::new("r.toml"), &layers).unwrap_err().to_string();
+    assert_eq!(error, "r.toml: --quick needs a [quick] table, and this file has none");
 }
 
 #[test]
 fn a_mistake_in_the_quick_table_names_its_line() {
     let text = valid::RECIPE.replace("\"train.epochs\" = 1", "\"train.epoch\" = 1");
     let layers = Layers { quick: true, set: Vec::new() };
-    let error = Recipe::parse(&text, Path::new("r.toml"), &layers).unwrap_err().to_string();
+    let error = <Recipe>::parse(&text, Path::new("r.toml"), &layers).unwrap_err().to_string();
     assert_eq!(error, "r.toml:36: unknown key train.epoch; did you mean train.epochs?");
 }

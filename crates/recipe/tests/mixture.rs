@@ -6,11 +6,11 @@ mod valid;
 use std::path::Path;
 
 use bauta_recipe::claim::Claim;
-use bauta_recipe::{Branches, Layers, MixtureInit, Recipe, TeacherInput};
+use bauta_recipe::{Branches, IMae, Layers, MixtureInit, Recipe, TeacherInput};
 
 const TEACHER: &str = "[teacher]\nkind = \"recipe\"\nrecipe = \"mae-cifar10\"\n";
 
-fn parse(tables: &str) -> Result<Recipe, String> {
+fn parse(tables: &str) -> Result<Recipe<IMae>, String> {
     let text = valid::RECIPE.replace("system = \"mae\"", "system = \"i-mae\"");
     let text = text.replace("[train]", &format!("{tables}[train]"));
     Recipe::parse(&text, Path::new("r.toml"), &Layers::default()).map_err(|e| e.to_string())
@@ -18,7 +18,7 @@ fn parse(tables: &str) -> Result<Recipe, String> {
 
 #[test]
 fn what_is_not_said_is_the_papers() {
-    let mixture = parse(&format!("{TEACHER}[mixture]\n")).unwrap().mixture.unwrap();
+    let mixture = parse(&format!("{TEACHER}[mixture]\n")).unwrap().settings.mixture;
     assert_eq!((mixture.branches, mixture.init), (Branches::Double, MixtureInit::Teacher));
     assert_eq!((mixture.lambda, mixture.same_class), (None, None));
     assert_eq!((mixture.latent_weight, mixture.teacher_input), (1.0, TeacherInput::Sources));
@@ -41,9 +41,9 @@ fn a_teacher_may_be_missing_only_where_nothing_needs_it() {
         }
     }
     for (mixture, words) in [
-        ("lambda = 1.5", "mixture.lambda 1.5 is outside [0, 1]"),
-        ("same_class = -0.1", "mixture.same_class -0.1 is outside [0, 1]"),
-        ("latent_weight = -1", "mixture.latent_weight"),
+        ("lambda = 1.5", "mixture.lambda is 1.5; it must be in [0, 1]"),
+        ("same_class = -0.1", "mixture.same_class is -0.1; it must be in [0, 1]"),
+        ("latent_weight = -1", "mixture.latent_weight is -1; it must be a finite number"),
     ] {
         let message = parse(&format!("{TEACHER}[mixture]\n{mixture}\n")).unwrap_err();
         assert!(message.contains(words), "{message}");

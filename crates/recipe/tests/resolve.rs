@@ -1,17 +1,20 @@
 //! Layers, known keys and the round trip through the resolved file.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 mod valid;
 
 use std::path::Path;
 
 use bauta_masking::Strategy;
 use bauta_recipe::{
-    Eval, Features, ImageSize, Layers, Precision, ProbeOptimizer, Protocol, Recipe, TargetKind,
-    known_keys,
+    Eval, ImageSize, Layers, Mae, Optimizer, Pooling, Precision, ProbeOptimizer, Protocol, Recipe,
+    Schedule, System, TargetKind, known_keys,
 };
 use proptest::prelude::*;
+use strum::VariantArray;
 
-fn parse(text: &str, quick: bool, set: &[&str]) -> Recipe {
+fn parse(text: &str, quick: bool, set: &[&str]) -> Recipe<Mae> {
     let layers = Layers { quick, set: set.iter().map(|&text| text.to_owned()).collect() };
     Recipe::parse(text, Path::new("r.toml"), &layers).expect("a valid recipe")
 }
@@ -55,28 +58,20 @@ fn every_promised_key_is_known_and_can_be_set() {
 
 #[test]
 fn every_known_key_is_written_by_to_toml() {
-    let optional = [
-        "data.root",
-        "data.limit",
-        "about.expected",
-        "mask.min_block",
-        "model.absolute_positions",
-        "model.layer_scale",
-        "train.clip_grad",
-        "train.ema",
-        "eval.limit",
-    ];
-    // Those that other systems read, or that are only there where they are written.
-    let tables = ["target.features", "teacher", "stages", "mixture", "eval.finetune"];
+    let optional = ["data.root", "data.limit", "about.expected", "mask.min_block"];
+    let optional = [optional.as_slice(), &["train.clip_grad", "train.ema", "eval.limit"]].concat();
+    // Those that other choices read, or that are only there where they are written.
+    let unread = ["train.momentum", "train.milestones", "train.decay"];
     let text = parse(valid::RECIPE, false, &[]).to_toml().expect("expressible");
     let table: toml::Table = text.parse().expect("TOML");
-    for key in known_keys() {
+    for key in System::Mae.known_keys() {
         let found = key
             .split('.')
             .try_fold(&toml::Value::Table(table.clone()), |value, part| value.get(part))
             .is_some();
         let absent = optional.contains(&key.as_str())
-            || tables.iter().any(|table| key.starts_with(&format!("{table}.")));
+            || unread.contains(&key.as_str())
+            || key.starts_with("eval.finetune.");
         assert_eq!(found, !absent, "{key}");
     }
 }
@@ -84,13 +79,13 @@ fn every_known_key_is_written_by_to_toml() {
 #[test]
 fn layers_lie_over_each_other_in_order() {
     let plain = parse(valid::RECIPE, false, &[]);
-    assert_eq!((plain.train.epochs, plain.data.limit), (4, None));
+    assert_eq!((plain.train.epochs, plain.settings.data.limit), (4, None));
     let quick = parse(valid::RECIPE, true, &[]);
-    assert_eq!((quick.train.epochs, quick.data.limit), (1, Some(1280)));
+    assert_eq!((quick.train.epochs, quick.settings.data.limit), (1, Some(1280)));
     let set = parse(valid::RECIPE, true, &["train.epochs=2", "train.epochs=3"]);
-    assert_eq!((set.train.epochs, set.data.limit), (3, Some(1280)));
+    assert_eq!((set.train.epochs, set.settings.data.limit), (3, Some(1280)));
     let tables = parse(valid::RECIPE, false, &["decoder={ dim = 64 }"]);
-    let decoder = tables.decoder.unwrap();
+    let decoder = tables.settings.decoder;
     assert_eq!((decoder.dim, decoder.depth), (64, 1));
     let nested = valid::RECIPE.replace("\"train.epochs\" = 1", "train.epochs = 1");
     assert_eq!(parse(&nested, true, &[]).train.epochs, 1);
@@ -99,9 +94,9 @@ fn layers_lie_over_each_other_in_order() {
 #[test]
 fn an_override_is_toml_or_else_text() {
     let rectangle = parse(valid::RECIPE, false, &["data.image_size=[32, 64]"]);
-    assert_eq!(rectangle.data.image_size, ImageSize::Rectangle([32, 64]));
+    assert_eq!(rectangle.settings.data.image_size, ImageSize::Rectangle([32, 64]));
     for assignment in ["data.root=/srv/a b", "data.root=\"/srv/a b\""] {
-        let root = parse(valid::RECIPE, false, &[assignment]).data.root;
+        let root = parse(valid::RECIPE, false, &[assignment]).settings.data.root;
         assert_eq!(root.as_deref(), Some(Path::new("/srv/a b")));
     }
     assert_eq!(parse(valid::RECIPE, false, &["train.base_lr=1"]).train.base_lr, 1.0);
@@ -110,17 +105,19 @@ fn an_override_is_toml_or_else_text() {
 #[test]
 fn the_names_of_enums_are_the_names_in_files() {
     // Features are a target of systems that have a teacher.
-    for kind in TargetKind::ALL.into_iter().filter(|kind| *kind != TargetKind::Features) {
-        let assignment = format!("target.kind={}", kind.name());
-        assert_eq!(parse(valid::RECIPE, false, &[&assignment]).target.kind, kind);
+    for &kind in TargetKind::VARIANTS.iter().filter(|kind| **kind != TargetKind::Features) {
+        let assignment = format!("target.kind={kind}");
+        assert_eq!(parse(valid::RECIPE, false, &[&assignment]).settings.target.kind, kind);
     }
-    for protocol in Protocol::ALL {
-        let assignment = format!("eval.protocols=[\"{}\"]", protocol.name());
-        assert_eq!(parse(valid::RECIPE, false, &[&assignment]).eval.protocols, [protocol]);
+    for &protocol in Protocol::VARIANTS {
+        let assignment = format!("eval.protocols=[\"{protocol}\"]");
+        let eval = parse(valid::RECIPE, false, &[&assignment]).settings.eval;
+        assert_eq!(eval.protocols, [protocol]);
+        assert_eq!(protocol.to_string().parse(), Ok(protocol));
     }
-    for strategy in Strategy::ALL {
-        let assignment = format!("mask.strategy={}", strategy.name());
-        assert_eq!(parse(valid::RECIPE, false, &[&assignment]).mask.strategy, strategy);
+    for &strategy in Strategy::VARIANTS {
+        let assignment = format!("mask.strategy={strategy}");
+        assert_eq!(parse(valid::RECIPE, false, &[&assignment]).settings.mask.strategy, strategy);
     }
 }
 
@@ -134,7 +131,7 @@ fn evaluation_alone_takes_its_own_keys() {
     assert_eq!(changed.linear.optimizer, ProbeOptimizer::Lars);
     assert_eq!(changed.semi.percents, [2.0, 0.5]);
     for (assignment, message) in [
-        ("eval.knn.k=0", "--set eval.knn.k=0: eval.knn.k 0 is less than 1"),
+        ("eval.knn.k=0", "--set eval.knn.k=0: eval.knn.k is 0; it must be at least 1"),
         (
             "eval.lineer.epochs=1",
             "--set eval.lineer.epochs=1: unknown key eval.lineer.epochs; \
@@ -150,17 +147,57 @@ fn evaluation_alone_takes_its_own_keys() {
 }
 
 #[test]
-fn committed_recipes_are_valid_with_and_without_quick() {
+fn committed_recipes_are_valid_with_and_without_quick_and_read_back() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments/recipes");
     if !folder.is_dir() {
         return; // A published crate travels without the workspace's recipes.
     }
-    for name in bauta_recipe::names(&folder).expect("a readable folder") {
+    let names = bauta_recipe::names(&folder).expect("a readable folder");
+    assert!(names.len() >= 6, "{names:?}");
+    for name in names {
         let path = bauta_recipe::find(&folder, &name).expect("a name that was just listed");
         for quick in [false, true] {
-            let recipe = Recipe::load(&path, &Layers { quick, set: Vec::new() });
-            assert!(recipe.is_ok(), "{}", recipe.unwrap_err());
+            let recipe: Recipe = Recipe::load(&path, &Layers { quick, set: Vec::new() })
+                .unwrap_or_else(|error| panic!("{error}"));
+            let text = recipe.to_toml().expect("expressible");
+            let read = Recipe::parse(&text, Path::new("r.toml"), &Layers::default());
+            assert_eq!(read.unwrap_or_else(|error| panic!("{error}: {text}")), recipe);
         }
+    }
+}
+
+#[test]
+fn a_resolved_file_begins_with_what_it_is_and_ends_with_what_is_measured() {
+    let text = parse(valid::RECIPE, false, &[]).to_toml().expect("expressible");
+    let tops: Vec<&str> =
+        text.lines().filter(|line| line.starts_with('[') && !line.contains('.')).collect();
+    let tables = ["[about]", "[data]", "[model]", "[decoder]", "[mask]", "[target]", "[train]"];
+    assert_eq!(tops, [tables.as_slice(), &["[eval]"]].concat());
+    assert!(text.starts_with("system = \"mae\"\nseed = 7\n"), "{text}");
+    assert!(text.contains("[model]\npatch_size = 4\ndim = 64\ndepth = 2\nheads = 4\n"), "{text}");
+}
+
+#[test]
+fn an_optimizer_or_a_schedule_of_choice_forgets_what_the_file_says_to_others() {
+    let sgd = parse(valid::RECIPE, false, &["train.optimizer=sgd"]);
+    assert_eq!((sgd.train.optimizer, sgd.train.momentum), (Optimizer::Sgd, 0.9));
+    let text = sgd.to_toml().expect("expressible");
+    assert!(text.contains("momentum = 0.9") && !text.contains("betas"), "{text}");
+
+    let set = ["train.schedule=steps", "train.milestones=[1, 2.5]", "train.decay=0.5"];
+    let steps = parse(valid::RECIPE, false, &set);
+    assert_eq!(steps.train.schedule, Schedule::Steps);
+    assert_eq!((steps.train.milestones.as_slice(), steps.train.decay), (&[1.0, 2.5][..], 0.5));
+    assert_eq!(parse(&steps.to_toml().unwrap(), false, &[]), steps);
+
+    let file = valid::RECIPE.replace("epochs = 4", "epochs = 4\nmin_lr = 1e-5");
+    let constant = parse(&file, false, &["train.schedule=constant"]);
+    assert_eq!((constant.train.schedule, constant.train.min_lr), (Schedule::Constant, 0.0));
+    for milestones in ["[0]", "[4]", "[2, 2]", "[3, 1]", "[nan]"] {
+        let milestones = format!("train.milestones={milestones}");
+        let layers = Layers::of(&["train.schedule=steps".to_owned(), milestones.clone()]);
+        let error = <Recipe>::parse(valid::RECIPE, Path::new("r.toml"), &layers).unwrap_err();
+        assert!(error.to_string().starts_with(&format!("--set {milestones}: ")), "{error}");
     }
 }
 
@@ -183,25 +220,25 @@ prop_compose! {
         summary in "\\PC{0,40}",
         bf16 in any::<bool>(),
         cls in any::<bool>(),
-    ) -> Recipe {
+    ) -> Recipe<Mae> {
         let mut recipe = parse(valid::RECIPE, false, &[]);
         recipe.seed = seed;
         recipe.about.summary = summary;
-        recipe.data.image_size = ImageSize::Rectangle([rows * patch, columns * patch]);
-        recipe.data.limit = limit;
-        recipe.data.root = root.map(Into::into);
-        recipe.model.patch_size = patch;
-        recipe.model.dim = 4 * dim;
-        recipe.model.heads = heads;
-        recipe.model.depth = depth;
-        recipe.mask.ratio = 0.5;
+        recipe.settings.data.image_size = ImageSize::Rectangle([rows * patch, columns * patch]);
+        recipe.settings.data.limit = limit;
+        recipe.settings.data.root = root.map(Into::into);
+        recipe.settings.model.patch_size = patch;
+        recipe.settings.model.dim = 4 * dim;
+        recipe.settings.model.heads = heads;
+        recipe.settings.model.depth = depth;
+        recipe.settings.mask.ratio = 0.5;
         recipe.train.epochs = epochs;
         recipe.train.base_lr = base_lr;
         recipe.train.warmup_epochs = warmup;
         recipe.train.betas = betas;
         recipe.train.clip_grad = clip_grad;
         recipe.train.precision = if bf16 { Precision::Bf16 } else { Precision::Fp32 };
-        recipe.eval.features = if cls { Features::Cls } else { Features::Mean };
+        recipe.settings.eval.features = if cls { Pooling::Cls } else { Pooling::Mean };
         recipe
     }
 }
@@ -218,6 +255,6 @@ proptest! {
     #[test]
     fn no_text_makes_reading_panic(text in "\\PC{0,200}", assignment in "\\PC{0,40}") {
         let layers = Layers { quick: true, set: vec![assignment] };
-        let _ = Recipe::parse(&text, Path::new("r.toml"), &layers);
+        let _ = <Recipe>::parse(&text, Path::new("r.toml"), &layers);
     }
 }

@@ -3,11 +3,13 @@
 #![allow(clippy::print_stdout, reason = "an example is a program")]
 
 use bauta_backbones::masking::{MaskPlan, RandomMask};
-use bauta_backbones::tch::{Device, Kind, Tensor, no_grad};
+use bauta_backbones::tch::{Device, no_grad};
 use bauta_backbones::{
-    MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices, VisionTransformer, VitConfig,
+    Encode, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices, VisionTransformer, VitConfig,
 };
-use bauta_targets::{PixelTarget, Target};
+use bauta_libtorch::uniform;
+use bauta_streams::{Purpose, StreamKey};
+use bauta_targets::PixelTarget;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = VitConfig::nano(32, 4);
@@ -17,12 +19,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let decoder = MaeDecoder::new(parameters.root(), &decoder, encoder.grid())?;
     let target = PixelTarget::normalized(encoder.grid(), config.channels);
     let strategy = RandomMask::new(encoder.grid(), 0.75)?;
-    let images = Tensor::rand([16, 3, 32, 32], (Kind::Float, Device::Cpu));
+    let key = StreamKey { seed: 0, purpose: Purpose::named("images"), epoch: 0, sample: 0 };
+    let images = uniform(&[16, 3, 32, 32], 0.0, 1.0, &mut key.stream());
     let samples: Vec<u64> = (0..16).collect();
     for step in 0..10 {
         let plan = MaskPlan::draw(&strategy, 0, step, &samples)?;
         let indices = TokenIndices::new(&plan, Device::Cpu);
-        let latent = encoder.forward_visible(&images, &indices)?;
+        let latent = encoder.encode(&images, Encode::visible(&indices))?;
         let prediction = decoder.predict_masked(&latent, &indices)?;
         let loss = target.loss(&prediction, &target.masked(&images, &indices)?)?;
         loss.backward();

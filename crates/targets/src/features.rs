@@ -1,7 +1,7 @@
 //! A teacher's features as targets: teacher, normalisation and loss, each chosen on its
 //! own (MaskDistill's unified view, arXiv 2210.10615 §2; dBOT §3).
 
-use bauta_backbones::TokenIndices;
+use bauta_backbones::{TokenIndices, patch_tokens};
 use tch::Tensor;
 
 use crate::{FeatureLoss, Normalization, TargetError, Teacher};
@@ -24,42 +24,40 @@ impl FeatureTarget {
         &*self.teacher
     }
 
-    /// Targets of the masked tokens: u8 pixels [B, C, H, W] to [B, M, Dt].
+    /// Targets of u8 pixels [B, C, H, W]: of the class token, where the teacher has one, then
+    /// of the masked tokens, [B, (1 +) M, Dt].
     ///
     /// # Errors
     /// [`TargetError`] when images or indices do not fit the teacher's grid.
     pub fn masked(&self, pixels: &Tensor, indices: &TokenIndices) -> Result<Tensor, TargetError> {
         let features = self.features(pixels, indices)?;
-        let first = i64::from(self.teacher.has_class_token());
-        let patches = features.narrow(1, first, indices.tokens());
-        Ok(self.normalization.apply(&indices.gather_masked(&patches)))
-    }
-
-    /// The same after the class token's target: [B, 1 + M, Dt].
-    ///
-    /// # Errors
-    /// As [`Self::masked`], and [`TargetError::NoClassToken`] when the teacher has none.
-    pub fn masked_and_class(
-        &self,
-        pixels: &Tensor,
-        indices: &TokenIndices,
-    ) -> Result<Tensor, TargetError> {
-        if !self.teacher.has_class_token() {
-            return Err(TargetError::NoClassToken);
-        }
-        let features = self.features(pixels, indices)?;
-        let patches = features.narrow(1, 1, indices.tokens());
-        let chosen = Tensor::cat(&[features.narrow(1, 0, 1), indices.gather_masked(&patches)], 1);
+        let chosen = if self.teacher.has_class_token() {
+            let masked = indices.gather_masked(&patch_tokens(&features));
+            Tensor::cat(&[features.narrow(1, 0, 1), masked], 1)
+        } else {
+            indices.gather_masked(&features)
+        };
         Ok(self.normalization.apply(&chosen))
     }
 
-    /// The loss of predictions of what [`Self::masked`] or [`Self::masked_and_class`] gave:
-    /// a scalar in single precision.
+    /// The loss of predictions of what [`Self::masked`] gave, a scalar in single precision.
+    ///
+    /// Predictions may be of the class token and the masked tokens, [B, 1 + M, Dt], or of
+    /// the masked ones alone, [B, M, Dt]. The class token counts where it is predicted and
+    /// the teacher has one; else its row is left out on the side that has it.
     ///
     /// # Errors
-    /// [`TargetError::Shape`] when they differ in shape.
+    /// [`TargetError::Shape`] when prediction and target are of other shapes.
     pub fn loss(&self, prediction: &Tensor, target: &Tensor) -> Result<Tensor, TargetError> {
-        self.loss.of(prediction, target)
+        let rows = |tokens: &Tensor| tokens.size().get(1).copied().unwrap_or_default();
+        let (predicted, wanted) = (rows(prediction), rows(target));
+        if self.teacher.has_class_token() && wanted == predicted + 1 {
+            self.loss.of(prediction, &patch_tokens(target))
+        } else if !self.teacher.has_class_token() && predicted == wanted + 1 {
+            self.loss.of(&patch_tokens(prediction), target)
+        } else {
+            self.loss.of(prediction, target)
+        }
     }
 
     fn features(&self, pixels: &Tensor, indices: &TokenIndices) -> Result<Tensor, TargetError> {

@@ -1,13 +1,14 @@
 //! What a masked model predicts, and the loss on the masked positions.
 //!
-//! A [`Target`] makes the values to predict from the whole image and compares
-//! predictions with them. Visible positions never enter: their gradient is
-//! exactly zero, because they are left out before the loss.
+//! A target makes the values to predict from the whole image (`masked`) and compares
+//! predictions with them (`loss`): pixels with [`PixelTarget`], a teacher's features with
+//! [`FeatureTarget`]. Visible positions never enter: their gradient is exactly zero,
+//! because they are left out before the loss.
 //!
 //! ```
 //! use bauta_backbones::TokenIndices;
 //! use bauta_masking::{Grid, MaskPlan};
-//! use bauta_targets::{PixelTarget, Target};
+//! use bauta_targets::PixelTarget;
 //! use tch::{Device, Kind, Tensor};
 //!
 //! let grid = Grid::image(2, 2)?;
@@ -29,14 +30,14 @@ mod patchify;
 mod pixels;
 mod resize;
 mod teacher;
+#[cfg(test)]
+mod tests;
 
-use bauta_backbones::TokenIndices;
 use bauta_masking::Grid;
-use tch::Tensor;
 
 pub use features::FeatureTarget;
 pub use loss::FeatureLoss;
-pub use mixture::{by_weight, latent_loss, mix, two_way_loss};
+pub use mixture::{by_weight, image_losses, latent_loss, mix, next_in_batch, two_way_loss};
 pub use normalization::Normalization;
 pub use patchify::{patchify, unpatchify};
 pub use pixels::PixelTarget;
@@ -44,27 +45,12 @@ pub use teacher::{ConvolutionalTeacher, EncoderTeacher, PixelTeacher, Teacher};
 
 use resize::resize;
 
-/// What must be predicted at the masked positions, and how a prediction is judged.
-pub trait Target {
-    /// Makes the targets of the masked tokens: normalised images [B, C, H, W] to [B, M, P].
-    ///
-    /// # Errors
-    /// [`TargetError::Shape`] when the images do not fit the target's grid.
-    fn masked(&self, images: &Tensor, indices: &TokenIndices) -> Result<Tensor, TargetError>;
-
-    /// The loss of a prediction [B, M, P], a scalar in single precision.
-    ///
-    /// # Errors
-    /// [`TargetError::Shape`] when prediction and target differ in shape.
-    fn loss(&self, prediction: &Tensor, target: &Tensor) -> Result<Tensor, TargetError>;
-}
-
 /// Tensors that do not fit together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TargetError {
     /// A tensor of the wrong shape.
-    #[error("a tensor is {found:?}, the target wants {expected}")]
+    #[error("a tensor has the shape {found:?}, the target wants {expected}")]
     Shape {
         /// Its shape.
         found: Vec<i64>,
@@ -74,7 +60,7 @@ pub enum TargetError {
     /// A teacher whose tokens lie elsewhere than the student's.
     #[error(
         "the teacher's tokens of images of {height} × {width} lie on a grid of {} × {}, the \
-         student's on {} × {}; change teacher.image_size or model.patch_size",
+         student's on {} × {}; change the size of the teacher's images or the student's patch size",
         teacher.height(), teacher.width(), student.height(), student.width()
     )]
     Grid {
@@ -98,7 +84,7 @@ pub enum TargetError {
     /// A teacher's images that its network shrinks to nothing.
     #[error(
         "the teacher's images of {height} × {width} are smaller than its stride of {stride} \
-         pixels; raise teacher.image_size or lower teacher.stride"
+         pixels; take larger images or a smaller stride"
     )]
     ImageSize {
         /// Height of the teacher's images in pixels.
@@ -108,9 +94,9 @@ pub enum TargetError {
         /// Pixels from one feature to the next.
         stride: usize,
     },
-    /// A class token is wanted of a teacher that has none.
-    #[error("the teacher has no class token to predict")]
-    NoClassToken,
+    /// A loss of mixtures without a prediction.
+    #[error("a loss of mixtures needs at least one branch, got none")]
+    NoBranch,
     /// What the teacher's network says of its input.
     #[error("the teacher: {0}")]
     Teacher(String),

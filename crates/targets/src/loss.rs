@@ -32,7 +32,7 @@ impl FeatureLoss {
             let expected = format!("predictions {:?}", target.size());
             return Err(TargetError::Shape { found: prediction.size(), expected });
         }
-        let prediction = prediction.to_kind(Kind::Float);
+        let (prediction, target) = (prediction.to_kind(Kind::Float), &target.to_kind(Kind::Float));
         Ok(match self {
             Self::Mse => prediction.mse_loss(target, Reduction::Mean),
             Self::SmoothL1 { beta } => prediction.smooth_l1_loss(target, Reduction::Mean, beta),
@@ -50,6 +50,7 @@ mod tests {
     use tch::Device;
 
     use super::*;
+    use crate::tests::normal;
 
     fn loss(loss: FeatureLoss, prediction: &[f32], target: &[f32]) -> f64 {
         let tensor = |values| Tensor::from_slice(values).view([1, 1, -1]);
@@ -75,7 +76,7 @@ mod tests {
     /// What predicting zero costs where targets are standard normal: where a run begins.
     #[test]
     fn the_zero_predictor_costs_what_integrals_say() {
-        let targets = Tensor::randn([4, 500, 500], (Kind::Float, Device::Cpu));
+        let targets = normal("targets", &[4, 500, 500]);
         let zero = targets.zeros_like();
         for (loss, wanted) in
             [(smooth(1.0), 0.424_66), (smooth(2.0), 0.247_12), (FeatureLoss::Mse, 1.0)]

@@ -5,17 +5,33 @@
 //! the subordinate one, whichever image that is.
 
 use bauta_backbones::TokenIndices;
-use tch::{Kind, Reduction, Tensor};
+use tch::Tensor;
 
-use crate::{Target, TargetError};
+use crate::{FeatureLoss, PixelTarget, TargetError};
 
 /// Mixes images of one shape: λ·`first` + (1 − λ)·`second`, with λ in [0, 1].
+///
+/// u8 pixels are mixed, too, and give f32 in [0, 255]; since normalisation is affine, it
+/// does not matter whether it comes before or after.
 ///
 /// # Errors
 /// [`TargetError::Shape`] when the shapes differ.
 pub fn mix(first: &Tensor, second: &Tensor, lambda: f64) -> Result<Tensor, TargetError> {
     same_shape(second, first)?;
     Ok(first * lambda + second * (1.0 - lambda))
+}
+
+/// A partner for each image of a batch [B, ..] that has no other source of them: the next
+/// image, and for the last one the first.
+///
+/// ```
+/// use bauta_targets::next_in_batch;
+/// use tch::Tensor;
+/// let batch = Tensor::from_slice(&[1_u8, 2, 3]);
+/// assert_eq!(next_in_batch(&batch), Tensor::from_slice(&[2_u8, 3, 1]));
+/// ```
+pub fn next_in_batch(images: &Tensor) -> Tensor {
+    images.roll([-1], [0])
 }
 
 /// Puts two things in the order (subordinate, dominant), where the first's share is λ.
@@ -31,43 +47,55 @@ pub fn by_weight<T>(first: T, second: T, lambda: f64) -> [T; 2] {
     if lambda <= 0.5 { [first, second] } else { [second, first] }
 }
 
-/// The two-way image loss: the sum over branches of the target's loss, a scalar.
+/// The image loss of each branch on its own, as many scalars as there are predictions.
 ///
 /// Each branch has its prediction [B, M, P] of masked tokens and its source, normalised
-/// images [B, C, H, W]. With pixels as the target it is the reference's
-/// Σ mask · (e₁² + e₂²) / Σ mask; a single branch is a sum of one.
+/// images [B, C, H, W], the subordinate one first.
 ///
 /// # Errors
 /// [`TargetError::Shape`] when predictions, sources and plan do not fit together.
+pub fn image_losses<'a>(
+    target: &PixelTarget,
+    predictions: &[Tensor],
+    sources: impl IntoIterator<Item = &'a Tensor>,
+    indices: &TokenIndices,
+) -> Result<Vec<Tensor>, TargetError> {
+    let branches = predictions.iter().zip(sources);
+    branches
+        .map(|(prediction, source)| target.loss(prediction, &target.masked(source, indices)?))
+        .collect()
+}
+
+/// The two-way image loss: the sum of [`image_losses`], a scalar.
+///
+/// With pixels as they are it is the reference's Σ mask · (e₁² + e₂²) / Σ mask; a single
+/// branch is a sum of one.
+///
+/// # Errors
+/// As [`image_losses`], and [`TargetError::NoBranch`] without a prediction.
 pub fn two_way_loss<'a>(
-    target: &dyn Target,
+    target: &PixelTarget,
     predictions: &[Tensor],
     sources: impl IntoIterator<Item = &'a Tensor>,
     indices: &TokenIndices,
 ) -> Result<Tensor, TargetError> {
-    let branches = predictions.iter().zip(sources);
-    sum(branches
-        .map(|(prediction, source)| target.loss(prediction, &target.masked(source, indices)?)))
+    sum(image_losses(target, predictions, sources, indices)?)
 }
 
 /// The latent loss: the sum over branches of the mean squared distance between a branch's
 /// latent and what the teacher makes of its image, both [B, 1 + V, Dd], class token included.
 ///
 /// # Errors
-/// [`TargetError::Shape`] when a pair differs in shape.
+/// [`TargetError::Shape`] when a pair differs in shape, [`TargetError::NoBranch`] without a
+/// pair.
 pub fn latent_loss(latents: &[Tensor], taught: &[Tensor]) -> Result<Tensor, TargetError> {
-    sum(latents.iter().zip(taught).map(|(latent, taught)| {
-        same_shape(latent, taught)?;
-        let taught = taught.to_kind(Kind::Float);
-        Ok(latent.to_kind(Kind::Float).mse_loss(&taught, Reduction::Mean))
-    }))
+    let branches = latents.iter().zip(taught);
+    let losses = branches.map(|(latent, taught)| FeatureLoss::Mse.of(latent, taught));
+    sum(losses.collect::<Result<_, _>>()?)
 }
 
-fn sum(losses: impl Iterator<Item = Result<Tensor, TargetError>>) -> Result<Tensor, TargetError> {
-    let sum = losses.reduce(|sum, loss| Ok(sum? + loss?));
-    sum.unwrap_or_else(|| {
-        Err(TargetError::Shape { found: vec![0], expected: "at least one branch".into() })
-    })
+fn sum(losses: Vec<Tensor>) -> Result<Tensor, TargetError> {
+    losses.into_iter().reduce(|sum, loss| sum + loss).ok_or(TargetError::NoBranch)
 }
 
 fn same_shape(found: &Tensor, wanted: &Tensor) -> Result<(), TargetError> {

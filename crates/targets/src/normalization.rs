@@ -49,6 +49,7 @@ mod tests {
     use tch::Device;
 
     use super::*;
+    use crate::tests::normal;
 
     fn largest(tensor: &Tensor) -> f64 {
         tensor.abs().max().double_value(&[])
@@ -97,7 +98,7 @@ mod tests {
 
     #[test]
     fn layer_norm_is_libtorchs() {
-        let features = Tensor::randn([2, 3, 48], (Kind::Float, Device::Cpu));
+        let features = normal("features", &[2, 3, 48]);
         let wanted = features.layer_norm([48], None::<Tensor>, None::<Tensor>, EPS, false);
         assert!(largest(&(Normalization::LayerNorm.apply(&features) - wanted)) < 1e-5);
     }

@@ -2,9 +2,9 @@
 
 use bauta_backbones::TokenIndices;
 use bauta_masking::Grid;
-use tch::{Kind, Reduction, Tensor};
+use tch::Tensor;
 
-use crate::{Target, TargetError, patchify, unpatchify};
+use crate::{FeatureLoss, TargetError, patchify, unpatchify};
 
 /// Added to a patch's variance, inside the root.
 const EPS: f64 = 1e-6;
@@ -57,29 +57,31 @@ impl PixelTarget {
         unpatchify(&(predictions * deviation + mean), self.grid, self.channels)
     }
 
+    /// Targets of the masked patches: normalised images [B, C, H, W] to [B, M, P].
+    ///
+    /// # Errors
+    /// [`TargetError::Shape`] when the images do not fit the grid.
+    pub fn masked(&self, images: &Tensor, indices: &TokenIndices) -> Result<Tensor, TargetError> {
+        let patches = patchify(images, self.grid)?;
+        Ok(self.normalized_patches(indices.gather_masked(&patches)))
+    }
+
+    /// The loss of a prediction of them [B, M, P], a scalar in single precision.
+    ///
+    /// # Errors
+    /// [`TargetError::Shape`] when prediction and target differ in shape.
+    pub fn loss(&self, prediction: &Tensor, target: &Tensor) -> Result<Tensor, TargetError> {
+        // Every sample masks M patches, so the reference's sum(l · mask) / sum(mask)
+        // is the plain mean.
+        FeatureLoss::Mse.of(prediction, target)
+    }
+
     fn normalized_patches(&self, patches: Tensor) -> Tensor {
         if !self.normalize {
             return patches;
         }
         let (mean, deviation) = statistics(&patches);
         (patches - mean) / deviation
-    }
-}
-
-impl Target for PixelTarget {
-    fn masked(&self, images: &Tensor, indices: &TokenIndices) -> Result<Tensor, TargetError> {
-        let patches = patchify(images, self.grid)?;
-        Ok(self.normalized_patches(indices.gather_masked(&patches)))
-    }
-
-    fn loss(&self, prediction: &Tensor, target: &Tensor) -> Result<Tensor, TargetError> {
-        if prediction.size() != target.size() {
-            let expected = format!("predictions {:?}", target.size());
-            return Err(TargetError::Shape { found: prediction.size(), expected });
-        }
-        // Every sample masks M patches, so the reference's sum(l · mask) / sum(mask)
-        // is the plain mean.
-        Ok(prediction.to_kind(Kind::Float).mse_loss(target, Reduction::Mean))
     }
 }
 
@@ -93,9 +95,10 @@ fn statistics(patches: &Tensor) -> (Tensor, Tensor) {
 mod tests {
     use bauta_masking::MaskPlan;
     use proptest::prelude::*;
-    use tch::Device;
+    use tch::{Device, Kind};
 
     use super::*;
+    use crate::tests::{normal, numbered};
 
     const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -125,7 +128,7 @@ mod tests {
     #[test]
     fn predicting_nothing_costs_what_unbiased_texture_holds() {
         let target = PixelTarget::normalized(grid(), 3);
-        let images = Tensor::randn([2, 3, 32, 48], CPU);
+        let images = normal("images", &[2, 3, 32, 48]);
         let wanted = target.masked(&images, &indices()).unwrap();
         let loss = target.loss(&wanted.zeros_like(), &wanted).unwrap().double_value(&[]);
         // (P − 1) / P at P = 768; a biased variance would give 1.
@@ -134,7 +137,7 @@ mod tests {
 
     #[test]
     fn masked_targets_are_rows_of_all_targets() {
-        let images = Tensor::randn([2, 3, 8, 12], CPU);
+        let images = normal("images", &[2, 3, 8, 12]);
         for target in [PixelTarget::raw(grid(), 3), PixelTarget::normalized(grid(), 3)] {
             let all = target.all(&images).unwrap();
             let masked = target.masked(&images, &indices()).unwrap();
@@ -144,7 +147,7 @@ mod tests {
 
     #[test]
     fn true_targets_turn_back_into_the_image() {
-        let images = Tensor::randn([2, 3, 8, 12], CPU);
+        let images = normal("images", &[2, 3, 8, 12]);
         for target in [PixelTarget::raw(grid(), 3), PixelTarget::normalized(grid(), 3)] {
             let back = target.to_images(&target.all(&images).unwrap(), &images).unwrap();
             assert!(largest(&(back - &images)) < 1e-5);
@@ -154,8 +157,8 @@ mod tests {
     #[test]
     fn visible_predictions_have_exactly_no_gradient() {
         let target = PixelTarget::normalized(grid(), 3);
-        let images = Tensor::randn([2, 3, 8, 12], CPU);
-        let prediction = Tensor::randn([2, 6, 48], CPU).set_requires_grad(true);
+        let images = normal("images", &[2, 3, 8, 12]);
+        let prediction = normal("prediction", &[2, 6, 48]).set_requires_grad(true);
         let masked = indices().gather_masked(&prediction);
         let wanted = target.masked(&images, &indices()).unwrap();
         target.loss(&masked, &wanted).unwrap().backward();
@@ -166,8 +169,8 @@ mod tests {
     #[test]
     fn the_loss_is_the_references_masked_mean() {
         let target = PixelTarget::raw(grid(), 3);
-        let images = Tensor::randn([2, 3, 8, 12], CPU);
-        let prediction = Tensor::randn([2, 6, 48], CPU);
+        let images = normal("images", &[2, 3, 8, 12]);
+        let prediction = normal("prediction", &[2, 6, 48]);
         let all = target.all(&images).unwrap();
         let per_token = (&prediction - all).square().mean_dim([2].as_slice(), false, None);
         let mask = indices().mask();
@@ -186,7 +189,7 @@ mod tests {
         ) {
             let grid = Grid::image(h, w).unwrap();
             let shape = [b, c, h * p, w * p].map(|side| side as i64);
-            let images = Tensor::randn(shape, CPU);
+            let images = normal("images", &shape);
             let patches = patchify(&images, grid).unwrap();
             prop_assert_eq!(patches.size(), [b, h * w, p * p * c].map(|side| side as i64));
             prop_assert_eq!(unpatchify(&patches, grid, c).unwrap(), images);
@@ -196,9 +199,10 @@ mod tests {
         fn standardised_targets_ignore_brightness_and_contrast(
             gain in 0.5..4.0_f64,
             offset in -2.0..2.0_f64,
+            draw in 0..100_u64,
         ) {
             let target = PixelTarget::normalized(grid(), 3);
-            let images = Tensor::randn([1, 3, 8, 12], CPU);
+            let images = numbered("images", draw, &[1, 3, 8, 12]);
             let plain = target.all(&images).unwrap();
             prop_assert!(largest(&plain.mean_dim([2].as_slice(), false, None)) < 1e-5);
             let changed = target.all(&(&images * gain + offset)).unwrap();

@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 use bauta_backbones::{
-    ImageEncoder, ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices,
-    VisionTransformer, VitConfig,
+    Encode, ImageEncoder, ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters,
+    TokenIndices, VisionTransformer, VitConfig, patch_tokens,
 };
+use bauta_libtorch::normal;
 use bauta_masking::{Grid, MaskPlan, RandomMask};
+use bauta_streams::{Purpose, StreamKey};
 use bauta_targets::{
-    EncoderTeacher, FeatureLoss, FeatureTarget, Normalization, PixelTarget, PixelTeacher, Target,
+    EncoderTeacher, FeatureLoss, FeatureTarget, Normalization, PixelTarget, PixelTeacher,
     TargetError, Teacher,
 };
 use tch::{Device, Kind, Tensor};
@@ -61,7 +63,7 @@ fn pixels_standardised_under_squares_are_maes_target() {
     let decoder = MaeDecoder::new(parameters.root(), &decoder, grid).unwrap();
     let indices = TokenIndices::new(&plan(grid), Device::Cpu);
     let images = normalization().normalize(&pixels(1));
-    let latent = student.forward_visible(&images, &indices).unwrap();
+    let latent = student.encode(&images, Encode::visible(&indices)).unwrap();
     let prediction = decoder.predict_masked(&latent, &indices).unwrap();
 
     for (slots, target) in [
@@ -84,9 +86,9 @@ fn an_encoder_teaches_what_it_gives_for_whole_images() {
     let (_parameters, encoder) = vit(5, &config);
     let images = normalization().normalize(&pixels(1));
     let raw = teacher(&config, false).features(&pixels(1)).unwrap();
-    assert_eq!(raw, encoder.raw_tokens(&images).unwrap());
+    assert_eq!(raw, encoder.encode(&images, Encode::whole().without_norm()).unwrap());
     let normed = teacher(&config, true).features(&pixels(1)).unwrap();
-    assert_eq!(normed, encoder.tokens(&images).unwrap());
+    assert_eq!(normed, encoder.encode(&images, Encode::whole()).unwrap());
     assert!(distance(&raw, &normed) > 1e-3);
 }
 
@@ -102,13 +104,46 @@ fn targets_are_the_normalised_features_of_masked_tokens_and_the_class() {
         FeatureLoss::SmoothL1 { beta: 2.0 },
     );
     let all = Normalization::Standardize.apply(&features);
-    let masked = indices.gather_masked(&all.narrow(1, 1, 24));
-    assert_eq!(target.masked(&pixels(1), &indices).unwrap(), masked);
-    let found = target.masked_and_class(&pixels(1), &indices).unwrap();
+    let masked = indices.gather_masked(&patch_tokens(&all));
+    let found = target.masked(&pixels(1), &indices).unwrap();
     // L − K + 1 rows: the class token takes part in dBOT's loss.
     assert_eq!(found.size(), [2, 18 + 1, 32]);
     assert_eq!(found.narrow(1, 0, 1), all.narrow(1, 0, 1));
-    assert_eq!(found.narrow(1, 1, 18), masked);
+    assert_eq!(patch_tokens(&found), masked);
+}
+
+/// The class token is judged where both sides have it; else the masked tokens alone are, bit
+/// for bit as if the other side had never had it.
+#[test]
+fn a_class_token_on_one_side_alone_is_left_out() {
+    let config = config();
+    let grid = config.grid().unwrap();
+    let indices = TokenIndices::new(&plan(grid), Device::Cpu);
+    let of = |class: bool| -> Box<dyn Teacher> {
+        if class {
+            Box::new(teacher(&config, false))
+        } else {
+            Box::new(PixelTeacher::new(grid, 4, normalization()))
+        }
+    };
+    let losses = [FeatureLoss::Mse, FeatureLoss::SmoothL1 { beta: 2.0 }, FeatureLoss::Cosine];
+    for (has_class, loss) in [false, true].into_iter().flat_map(|c| losses.map(|loss| (c, loss))) {
+        let target = FeatureTarget::new(of(has_class), Normalization::LayerNorm, loss);
+        let wanted = target.masked(&pixels(1), &indices).unwrap();
+        let [masked, dim] = [18, target.teacher().dim() as i64];
+        let key = StreamKey { seed: 0, purpose: Purpose::named("student"), epoch: 0, sample: 0 };
+        let both = normal(&[2, 1 + masked, dim], 1.0, &mut key.stream());
+        let alone = patch_tokens(&both);
+        let of_masked = if has_class { patch_tokens(&wanted) } else { wanted.shallow_clone() };
+        let expected = loss.of(&alone.contiguous(), &of_masked.contiguous()).unwrap();
+        assert_eq!(target.loss(&alone, &wanted).unwrap(), expected, "{loss:?}");
+        let found = target.loss(&both, &wanted).unwrap();
+        assert_eq!(found == expected, !has_class, "{loss:?}");
+        for rows in [masked - 1, masked + 2] {
+            let strange = both.new_zeros([2, rows, dim], (Kind::Float, Device::Cpu));
+            assert!(target.loss(&strange, &wanted).is_err(), "{rows} rows");
+        }
+    }
 }
 
 #[test]
@@ -120,7 +155,7 @@ fn nothing_flows_into_a_teacher() {
     let teacher = EncoderTeacher::new(encoder, normalization(), false, grid).unwrap();
     let target = FeatureTarget::new(Box::new(teacher), Normalization::LayerNorm, FeatureLoss::Mse);
     let indices = TokenIndices::new(&plan(grid), Device::Cpu);
-    let wanted = target.masked_and_class(&pixels(1), &indices).unwrap();
+    let wanted = target.masked(&pixels(1), &indices).unwrap();
     assert!(!wanted.requires_grad());
     let prediction = Tensor::zeros_like(&wanted).set_requires_grad(true);
     target.loss(&prediction, &wanted).unwrap().backward();
@@ -177,9 +212,6 @@ fn teachers_that_do_not_fit_are_refused_with_both_grids() {
 
     let teacher = Box::new(PixelTeacher::new(grid, 4, normalization()));
     let target = FeatureTarget::new(teacher, Normalization::None, FeatureLoss::Mse);
-    let indices = TokenIndices::new(&plan(grid), Device::Cpu);
-    let refused = target.masked_and_class(&pixels(1), &indices).unwrap_err();
-    assert_eq!(refused, TargetError::NoClassToken);
     let other = TokenIndices::new(&plan(Grid::image(3, 3).unwrap()), Device::Cpu);
     assert!(target.masked(&pixels(1), &other).is_err());
 }

@@ -32,7 +32,7 @@ pub struct Arguments {
 pub fn throughput(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     let path = bauta_recipe::find(&workspace.recipes(), &arguments.recipe)?;
     let layers = Layers { quick: false, set: arguments.set.clone() };
-    let recipe = Recipe::load(&path, &layers)?;
+    let recipe: Recipe = Recipe::load(&path, &layers)?;
     Search::new(workspace)?.find_or_fetch()?;
     data::fetch_for(&recipe, &workspace.recipes())?;
     let mut command = Bauta::build(workspace)?.command("throughput");

@@ -1,4 +1,4 @@
-//! A source as its words and signs with their lines, tests left out.
+//! A source as its words and signs with their lines, with its tests or without.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
@@ -11,18 +11,27 @@ pub struct Token {
 
 /// Lexes a file. Comments, strings and items under `#[cfg(test)]` are left out.
 pub fn lex(text: &str) -> Result<Vec<Token>, String> {
+    tokens(text, false)
+}
+
+/// The same with the items under `#[cfg(test)]`.
+pub fn lex_with_tests(text: &str) -> Result<Vec<Token>, String> {
+    tokens(text, true)
+}
+
+fn tokens(text: &str, tests: bool) -> Result<Vec<Token>, String> {
     let stream: TokenStream = text.parse().map_err(|error| format!("not Rust: {error}"))?;
     let mut tokens = Vec::new();
-    flatten(stream, &mut tokens);
+    flatten(stream, tests, &mut tokens);
     Ok(tokens)
 }
 
-fn flatten(stream: TokenStream, out: &mut Vec<Token>) {
+fn flatten(stream: TokenStream, tests: bool, out: &mut Vec<Token>) {
     let mut trees = stream.into_iter().peekable();
     while let Some(tree) = trees.next() {
         match tree {
             TokenTree::Punct(sign) if sign.as_char() == '#' => match trees.peek() {
-                Some(TokenTree::Group(group)) if is_cfg_test(group) => {
+                Some(TokenTree::Group(group)) if !tests && is_cfg_test(group) => {
                     // The item ends with its body or with a semicolon.
                     let ends = |tree: &TokenTree| match tree {
                         TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
@@ -48,7 +57,7 @@ fn flatten(stream: TokenStream, out: &mut Vec<Token>) {
                     Delimiter::None => (' ', ' '),
                 };
                 out.push(sign_token(group.span_open().start().line, open));
-                flatten(group.stream(), out);
+                flatten(group.stream(), tests, out);
                 out.push(sign_token(group.span_close().start().line, close));
             }
         }
@@ -83,6 +92,8 @@ mod tests {
         assert_eq!(words("#[cfg(test)] #[x] fn t() -> u8 { 1 } struct S;"), "struct S ;");
         assert!(words("#[cfg(not(test))] fn a() {}").ends_with("fn a ( ) { }"));
         assert!(lex("fn a( {").is_err());
+        let whole = lex_with_tests("#[cfg(test)] mod tests { use x; }").unwrap();
+        assert!(whole.iter().any(|token| token.text == "x"));
     }
 
     #[test]

@@ -198,7 +198,7 @@ impl ModelFolder {
         };
         if config.decoder_branches != 1 {
             let reason = format!(
-                "its decoder tells {} mixed images apart (i-MAE) and predicts no single one; \
+                "its decoder tells {} mixed images apart (i-MAE) and cannot predict a single one; \
                  only its encoder can be used",
                 config.decoder_branches
             );

@@ -141,7 +141,7 @@ fn named_views<'a>(pickle: &Pickle<'a>) -> Result<Vec<(&'a str, View<'a>)>, Stri
         (None, several) => {
             let keys: Vec<_> = several.iter().map(|(key, _)| title(*key)).collect();
             let keys = keys.join(", ");
-            return Err(format!("{keys} all hold tensors; save the one that is wanted alone"));
+            return Err(format!("{keys} all hold tensors; save only the one that is wanted"));
         }
     };
     let entries = pickle.dict(chosen).unwrap_or_default();
@@ -178,7 +178,11 @@ fn check(pickle: &Pickle<'_>, view: &View<'_>) -> Result<(Vec<i64>, Vec<i64>), S
         )
     };
     if size.len() != stride.len() || size.len() > MOST_SIDES {
-        return Err(format!("{} sides and {} strides are no tensor's", size.len(), stride.len()));
+        return Err(format!(
+            "it has {} sides and {} strides, which no tensor has",
+            size.len(),
+            stride.len()
+        ));
     }
     if numel < 0 || view.offset < 0 || size.iter().chain(&stride).any(|&number| number < 0) {
         return Err(wrong());

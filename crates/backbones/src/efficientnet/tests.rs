@@ -130,7 +130,7 @@ fn pixels_are_normalised_as_in_training() {
 
 #[test]
 fn strides_are_found_by_their_pixels() {
-    for stride in FeatureStride::ALL {
+    for stride in FeatureStride::iter() {
         assert_eq!(FeatureStride::of_pixels(stride.pixels()), Some(stride));
     }
     assert_eq!(FeatureStride::of_pixels(2), None);
@@ -144,7 +144,7 @@ proptest! {
         let mut parameters = Parameters::sketch();
         let model = EfficientNetLite0::new(parameters.root());
         let images = normal("images", &[1, 3, height, width]);
-        for stride in FeatureStride::ALL {
+        for stride in FeatureStride::iter() {
             let map = model.forward_features(&images, stride);
             let side = |length: i64| (length as usize).div_ceil(stride.pixels()) as i64;
             let expected = [1, stride.channels() as i64, side(height), side(width)];

@@ -5,6 +5,7 @@
 //! "Increasing" means that every operation changes more the greater the magnitude.
 
 use bauta_streams::RandomStream;
+use strum::VariantArray;
 
 use super::operations::Planes;
 use super::warp::rotation;
@@ -16,7 +17,8 @@ const DEVIATION: f64 = 0.5;
 /// The greatest magnitude.
 const GREATEST: f64 = 10.0;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The operations; a draw is a place among them, so their order must stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 enum Operation {
     AutoContrast,
     Equalize,
@@ -36,24 +38,6 @@ enum Operation {
 }
 
 impl Operation {
-    const ALL: [Self; 15] = [
-        Self::AutoContrast,
-        Self::Equalize,
-        Self::Invert,
-        Self::Rotate,
-        Self::Posterize,
-        Self::Solarize,
-        Self::SolarizeAdd,
-        Self::Color,
-        Self::Contrast,
-        Self::Brightness,
-        Self::Sharpness,
-        Self::ShearX,
-        Self::ShearY,
-        Self::TranslateX,
-        Self::TranslateY,
-    ];
-
     /// Applies the operation at a `level` in 0..=1, forwards or backwards.
     fn apply(
         self,
@@ -97,7 +81,8 @@ pub(super) fn rand_augment(
     scratch: &mut Vec<u8>,
 ) {
     for _ in 0..DRAWN {
-        let operation = Operation::ALL[stream.below(Operation::ALL.len() as u64) as usize];
+        let operation =
+            Operation::VARIANTS[stream.below(Operation::VARIANTS.len() as u64) as usize];
         let applied = stream.uniform() < 0.5;
         let drawn = magnitude + DEVIATION * stream.normal();
         let negative = stream.uniform() < 0.5;

@@ -49,7 +49,7 @@ pub fn open(split: Split, root: &Path) -> Result<InMemory, DataError> {
         read_binary(&files(&folder, "bin"))?
     } else if root.join(format!("{first}.png")).is_file() {
         // The package spells it so.
-        read_pictures(&files(root, "png"), &root.join(format!("{}_lables.json", split.name())))?
+        read_pictures(&files(root, "png"), &root.join(format!("{split}_lables.json")))?
     } else {
         return Err(DataError::Absent {
             path: root.to_path_buf(),
@@ -57,7 +57,7 @@ pub fn open(split: Split, root: &Path) -> Result<InMemory, DataError> {
             remedy: "fetch it with `cargo xtask data fetch cifar10`".to_owned(),
         });
     };
-    let title = format!("cifar10 {}", split.name());
+    let title = format!("cifar10 {split}");
     let classes = CLASSES.map(str::to_owned).to_vec();
     InMemory::new(title, [SIDE, SIDE, 3], pixels, labels, classes, Statistics::CIFAR10)
 }

@@ -51,7 +51,7 @@ fn read(
         let problem = format!("{} labels for {count} images", labels.values.len());
         return Err(DataError::malformed(&labels_path, problem));
     }
-    let title = format!("{name} {}", split.name());
+    let title = format!("{name} {split}");
     InMemory::new(title, [height, width, 1], images.values, labels.values, classes, statistics)
 }
 

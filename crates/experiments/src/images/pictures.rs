@@ -131,8 +131,9 @@ impl Run<'_> {
         if let Some(labels) = &batch.labels
             && samples > 1
         {
-            let points = Projection::new(&found)?.points();
-            let svg = scatter(&points, labels, test.classes())?;
+            let projection = Projection::new(&found)?;
+            let svg =
+                scatter(&projection.points(), labels, test.classes(), projection.explained)?;
             let path = self.pictures()?.join("projection.svg");
             write_whole(&path, svg.as_bytes())
                 .with_context(|| format!("cannot write {}", path.display()))?;

@@ -3,47 +3,26 @@
 use anyhow::Result;
 use bauta_data::LoaderConfig;
 use bauta_eval::{
-    EVALUATION_BATCH, EncodeError, Metrics, Protocols, Scores, check_suitable, missing_classes,
+    EVALUATION_BATCH, EncodeError, Metrics, Protocols, Scores,
 };
-use bauta_recipe::tables::{Data, Eval};
-use bauta_report::{Body, Section};
+use bauta_recipe::{Data, Eval};
 use tch::Tensor;
 
 use super::Images;
 use crate::finetune;
-use crate::run::{Console, Run, Splits};
+use crate::run::{Console, Run};
 use crate::settings::evaluators;
 
 /// What a network makes of u8 pixels [B, C, H, W]: features [B, D].
 pub type Features<'a> = Box<dyn Fn(&Tensor) -> Result<Tensor> + 'a>;
 
 impl Run<'_> {
-    /// Opens the images of a recipe, and refuses protocols that do not suit them.
+    /// Opens the images of the run's recipe.
     ///
     /// # Errors
-    /// When the data set is not there or not whole, or a protocol needs more labels than
-    /// there are. Unlabelled data are accepted; they will not be evaluated.
+    /// As [`Images::open`].
     pub fn images(&self, data: &Data, eval: &Eval) -> Result<Images> {
-        let splits = Splits::open(data)?;
-        if splits.are_labelled() {
-            for (split, source) in [("training", &splits.train), ("test", &splits.test)] {
-                let missing = missing_classes(&**source);
-                if !missing.is_empty() {
-                    tracing::warn!("the {split} images lack classes: {}", missing.join(", "));
-                }
-            }
-            check_suitable(&evaluators(eval)?, &*splits.train)?;
-        }
-        let size = data.image_size;
-        let batch_size = self.train.batch_size;
-        let loader = LoaderConfig {
-            seed: self.seed,
-            threads: self.threads,
-            on_error: data.on_error,
-            ..LoaderConfig::new(batch_size, size.height(), size.width())
-        };
-        let augment = data.augment.clone();
-        Ok(Images { splits, loader, augment, eval: eval.clone(), device: self.device })
+        Images::open(data, eval, [self.train.batch_size, self.threads], self.seed, self.device)
     }
 
     /// Measures what `trained` makes of the images, and the baselines: raw pixels, the same
@@ -83,7 +62,7 @@ impl Run<'_> {
             scores.extend_baseline(&name, measure(&name, &features)?);
         }
         scores.eval = measure("trained", &trained)?;
-        self.section(explanation(images)?);
+        self.explain(explanation(images)?);
         if eval.finetune.is_some() {
             scores.extend(finetune::of_run(self, images)?);
         }
@@ -92,17 +71,12 @@ impl Run<'_> {
 }
 
 /// What the numbers are, in words.
-fn explanation(images: &Images) -> Result<Section> {
+fn explanation(images: &Images) -> Result<Vec<String>> {
     let eval = &images.eval;
-    let mut lines = vec![format!(
-        "Measured on the test split. Features: {} after the final norm, of whole images, seed {}. \
-         Baselines go through the same code.",
-        eval.features.describe(),
-        images.loader.seed
-    )];
+    let features = eval.features.describe();
+    let mut lines = vec![format!("Features: {features} after the final norm, of whole images.")];
     let evaluators = evaluators(eval)?;
     lines.extend(evaluators.iter().map(|e| format!("{}: {}", e.name(), e.settings())));
     lines.extend(eval.finetune.as_ref().map(|finetune| finetune.describe()));
-    let body = lines.into_iter().map(Body::Text).collect();
-    Ok(Section { title: "What was measured".to_owned(), body })
+    Ok(lines)
 }

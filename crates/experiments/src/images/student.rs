@@ -8,7 +8,7 @@ use bauta_backbones::{
     Parameters, Pooling, Scope, VisionTransformer,
 };
 use bauta_masking::{Grid, MaskPlan, MaskStrategy};
-use bauta_recipe::tables::{Decoder, Mask, Vit};
+use bauta_recipe::{Decoder, Mask, Vit};
 use tch::Tensor;
 
 use super::{Features, Images, Masking};

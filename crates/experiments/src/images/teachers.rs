@@ -9,7 +9,7 @@ use bauta_backbones::{
     VisionTransformer, VitConfig,
 };
 use bauta_masking::Grid;
-use bauta_recipe::tables::{Teacher as Table, TeacherKind, Vit};
+use bauta_recipe::{Teacher as Table, TeacherKind, Vit};
 use bauta_targets::{ConvolutionalTeacher, EncoderTeacher, PixelTeacher, Teacher};
 use tch::Device;
 

@@ -3,7 +3,7 @@
 use std::num::NonZero;
 
 use anyhow::{Result, bail};
-use bauta_recipe::tables::Device as Wanted;
+use bauta_recipe::Device as Wanted;
 use tch::Device;
 
 /// `cpu` or `cuda:0`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bauta_data::{DatasetName, Limited, Source, Split};
-use bauta_recipe::tables::Data;
+use bauta_recipe::Data;
 
 /// The official training and test images.
 pub struct Splits {

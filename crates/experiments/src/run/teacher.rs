@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use bauta_data::ModelName;
-use bauta_recipe::Recipe;
-use bauta_recipe::tables::{Teacher, TeacherKind};
-use bauta_report::TeacherFile;
+use bauta_recipe::{Recipe, Teacher, TeacherKind};
+use bauta_report::TeacherWeights;
 use sha2::{Digest, Sha256};
 
 use super::{Aim, Folders, Launch, Run, RunEnd, choose_threads};
@@ -32,7 +31,7 @@ impl Run<'_> {
                 })?
             }
         };
-        self.teacher = Some(TeacherFile::of(&path)?);
+        self.teacher = Some(weights(&path)?);
         Ok(Some(path))
     }
 
@@ -41,7 +40,7 @@ impl Run<'_> {
         let Folders { recipes, teachers, .. } = self.launch.folders;
         let name = table.recipe.as_deref().and_then(|name| Path::new(name).file_stem());
         let name = name.context("teacher.recipe is missing")?.to_string_lossy();
-        let recipe = table.recipe(recipes).context("the teacher")?;
+        let recipe = Recipe::of_teacher(table, recipes).context("the teacher")?;
         let recipe = recipe.context("teacher.recipe is missing")?;
         let run = teachers.join(format!("{name}-{}", digest(&recipe)?));
         let _lock = lock(teachers, &run)?;
@@ -60,6 +59,14 @@ impl Run<'_> {
         }
         Ok(folders.run.join("checkpoints/last"))
     }
+}
+
+/// What the report says of the weights at a path, read once more.
+fn weights(path: &Path) -> Result<TeacherWeights> {
+    let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
+    let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(TeacherWeights { path: path.to_owned(), sha256 })
 }
 
 fn folder(table: &Teacher) -> Result<PathBuf> {

@@ -13,7 +13,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use bauta_backbones::{Encode, MaeDecoder, Parameters, VisionTransformer, VitMaeConfig};
 use bauta_eval::Scores;
-use bauta_recipe::systems::DBot as Settings;
+use bauta_recipe::DBot as Settings;
 use bauta_targets::FeatureTarget;
 use bauta_train::{Loss, Objective, ObjectiveError, Start};
 use tch::Tensor;

@@ -21,8 +21,8 @@ use bauta_backbones::{
 };
 use bauta_data::{PartnerSampler, Read};
 use bauta_eval::Scores;
-use bauta_recipe::systems::IMae as Settings;
-use bauta_recipe::tables::{Branches, MixtureInit, TeacherInput};
+use bauta_recipe::IMae as Settings;
+use bauta_recipe::{Branches, MixtureInit, TeacherInput};
 use bauta_targets::{PixelTarget, by_weight, latent_loss, mix, two_way_loss};
 use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
@@ -84,9 +84,7 @@ impl System for IMae {
 
     fn run(settings: &Settings, run: &mut Run<'_>) -> Result<Scores> {
         let images = run.images(&settings.data, &settings.eval)?;
-        let mixture = &settings.mixture;
-        let (source, seed) = (&images.splits.train, images.loader.seed);
-        let partners = PartnerSampler::new(&**source, mixture.same_class, seed)?;
+        let (mixture, partners) = (&settings.mixture, partners(settings, &images)?);
         let teacher = match &settings.teacher {
             Some(teacher) => run.teacher(teacher)?,
             None => None,
@@ -95,8 +93,7 @@ impl System for IMae {
         let mut system = build(mixture.init)?;
         let phase = run.phase("pretrain", images.batches_per_epoch()).costing(system.flops()?);
         let mixing = Mixing { masking: system.student.masking(), lambda: mixture.lambda };
-        let reads = vec![Read::Partner(Arc::new(partners))];
-        run.train(&phase, &mut system, images.inputs(reads, mixing.prepare())?)?;
+        run.train(&phase, &mut system, images.inputs(vec![partners], mixing.prepare())?)?;
 
         let untrained = build(MixtureInit::Random)?;
         let continues = mixture.init == MixtureInit::Teacher;
@@ -110,6 +107,13 @@ impl System for IMae {
         run.look(&images, &system.student)?;
         Ok(scores)
     }
+}
+
+/// What each image is mixed with.
+fn partners(settings: &Settings, images: &Images) -> Result<Read> {
+    let (source, seed) = (&images.splits.train, images.loader.seed);
+    let sampler = PartnerSampler::new(&**source, settings.mixture.same_class, seed);
+    Ok(Read::Partner(Arc::new(sampler.context("mixture")?)))
 }
 
 impl IMae {

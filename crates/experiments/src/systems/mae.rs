@@ -9,7 +9,7 @@ use bauta_backbones::{
     Encode, MaeDecoder, Parameters, TokenIndices, VisionTransformer, VitMaeConfig,
 };
 use bauta_eval::Scores;
-use bauta_recipe::systems::Mae as Settings;
+use bauta_recipe::Mae as Settings;
 use bauta_targets::PixelTarget;
 use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
@@ -20,7 +20,8 @@ use crate::systems::System;
 
 /// The masked autoencoder: encoder, decoder and target.
 pub struct Mae {
-    pub(super) student: Student<VisionTransformer>,
+    /// Encoder, masks and normalisation.
+    pub student: Student<VisionTransformer>,
     decoder: MaeDecoder,
     target: PixelTarget,
     config: VitMaeConfig,

@@ -11,7 +11,7 @@ use bauta_backbones::{
     BeitConfig, BeitEncoder, BeitModelConfig, Encode, Linear, Parameters, Scope, patch_tokens,
 };
 use bauta_eval::Scores;
-use bauta_recipe::systems::MaskDistill as Settings;
+use bauta_recipe::MaskDistill as Settings;
 use bauta_targets::FeatureTarget;
 use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
@@ -37,7 +37,7 @@ impl Objective for MaskDistill {
         let seen = Encode::mask_tokens(indices).dropping(drop_path.as_ref());
         let tokens = self.student.encoder.encode(&images, seen)?;
         let prediction = self.head.forward(&indices.gather_masked(&patch_tokens(&tokens)));
-        let target = self.target.masked_patches(pixels, indices)?;
+        let target = self.target.masked(pixels, indices)?;
         Ok(self.target.loss(&prediction, &target)?.into())
     }
 

@@ -1,7 +1,7 @@
 //! The denoiser's section of a recipe.
 
 use bauta_data::DatasetName;
-use bauta_recipe::tables::{Data, Eval, Train};
+use bauta_recipe::{Data, Eval, Train};
 use bauta_recipe::{SystemSettings, Violation, at_least_one, within};
 use serde::{Deserialize, Serialize};
 

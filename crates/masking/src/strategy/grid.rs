@@ -19,7 +19,7 @@ const TOLERANCE: f64 = 5e-4;
 /// assert!(GridMask::new(grid, 0.75).is_ok());
 /// assert_eq!(
 ///     GridMask::new(grid, 0.6).unwrap_err().to_string(),
-///     "mask.ratio 0.6 keeps no regular grid of 14 × 14 tokens; \
+///     "ratio 0.6 keeps no regular grid of 14 × 14 tokens; \
 ///      the ratios that do are 0.75, 0.9796, 0.9949",
 /// );
 /// # Ok::<(), bauta_masking::MaskError>(())

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::error::RecipeError;
+use crate::reading::{SettingsError, did_you_mean};
 
 /// An unusable claim. The message names the key, where it stands and what to do.
 #[derive(Debug, Error)]
@@ -22,7 +23,7 @@ pub enum ClaimError {
     /// No claim of this name.
     #[error(
         "no claim named {name}{}; the claims are: {}",
-        nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {name}?")),
+        did_you_mean(nearest),
         known.join(", ")
     )]
     Unknown {
@@ -33,7 +34,10 @@ pub enum ClaimError {
         /// Every known name.
         known: Vec<String>,
     },
-    /// A key of the claim, or of the recipe that it varies.
+    /// A key of the claim.
     #[error(transparent)]
-    Key(#[from] RecipeError),
+    Key(#[from] SettingsError),
+    /// The recipe that it varies.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
 }

@@ -12,8 +12,8 @@ use super::settings::{
     wrong,
 };
 use super::{Claim, Entry, Margin, Narrowing, Paper, Relation, Setting};
-use crate::document::{Node, Value};
-use crate::error::{Place, RecipeError};
+use crate::reading::document::{Node, Value};
+use crate::reading::{Place, SettingsError, read as read_typed};
 
 /// The keys of a claim, for suggestions.
 const KEYS: [&str; 28] = [
@@ -145,7 +145,7 @@ impl<'de> Deserialize<'de> for Label {
 }
 
 /// Reads and checks the whole claim, and reduces it if `quick`.
-pub(super) fn read(text: &str, path: &Path, quick: bool) -> Result<Claim, RecipeError> {
+pub(super) fn read(text: &str, path: &Path, quick: bool) -> Result<Claim, SettingsError> {
     let mut document = Node::parse(text, path)?;
     // Parts whose keys are not fixed are taken out, and the rest must be known.
     let set = take_entries(&mut document, "set")?;
@@ -156,8 +156,7 @@ pub(super) fn read(text: &str, path: &Path, quick: bool) -> Result<Claim, Recipe
     if let Some(quick) = entry_mut(&mut document, "quick") {
         reduced = (quick.remove("values"), take_entries(quick, "set")?);
     }
-    let file = File::deserialize(&document)
-        .map_err(|fault| fault.into_error(&document.place, &KEYS.map(str::to_owned)))?;
+    let file: File = read_typed(&document, &KEYS.map(str::to_owned))?;
     let at = |key: &str| document.place_of_any(&[key]).clone();
 
     let key = file.axis.map(|axis| axis.key);
@@ -232,7 +231,7 @@ fn reduce(
     quick: Quick,
     (values, set): (Option<Node>, Vec<Entry>),
     place: &Place,
-) -> Result<Claim, RecipeError> {
+) -> Result<Claim, SettingsError> {
     if let Some(seeds) = quick.seeds {
         check_seeds("quick.seeds", &seeds, place)?;
         claim.seeds = seeds;
@@ -274,7 +273,7 @@ fn relations(
     holds: Vec<Holds>,
     places: &[Place],
     metric: &str,
-) -> Result<Vec<Relation>, RecipeError> {
+) -> Result<Vec<Relation>, SettingsError> {
     let relation = |(holds, place): (Holds, &Place)| {
         let good = |number: f64, least: f64| number.is_finite() && number >= least;
         let margin = match (holds.by, holds.times) {
@@ -306,7 +305,7 @@ fn check_relations(
     places: &[Place],
     labels: &[&str],
     what: &str,
-) -> Result<(), RecipeError> {
+) -> Result<(), SettingsError> {
     for (relation, place) in holds.iter().zip(places) {
         for (key, label) in [("better", &relation.better), ("than", &relation.than)] {
             if !labels.contains(&label.as_str()) {
@@ -323,7 +322,7 @@ fn check_relations(
     Ok(())
 }
 
-fn paper_values(node: Node, labels: &[&str]) -> Result<BTreeMap<String, f64>, RecipeError> {
+fn paper_values(node: Node, labels: &[&str]) -> Result<BTreeMap<String, f64>, SettingsError> {
     let Value::Table(entries) = node.value else {
         let expected = "a table of numbers by value, such as { \"0.75\" = 73.5 }";
         return Err(wrong(&node.place, "paper.values", expected, &node.value));
@@ -345,7 +344,7 @@ fn paper_values(node: Node, labels: &[&str]) -> Result<BTreeMap<String, f64>, Re
     Ok(values)
 }
 
-fn check_seeds(key: &str, seeds: &[u64], place: &Place) -> Result<(), RecipeError> {
+fn check_seeds(key: &str, seeds: &[u64], place: &Place) -> Result<(), SettingsError> {
     if seeds.is_empty() {
         return Err(invalid(place, format!("{key} is empty")));
     }

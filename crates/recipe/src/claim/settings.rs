@@ -1,17 +1,16 @@
 //! The settings that a claim compares, and the recipe keys they are made of.
 
 use super::{Entry, Setting};
-use crate::document::{Node, Value};
-use crate::error::{Place, RecipeError};
-use crate::keys::known_keys;
-use crate::nearest::nearest;
+use crate::reading::document::{Node, Value};
+use crate::reading::{Place, SettingsError, nearest};
+use crate::recipe::known_keys;
 
 /// The values of an axis as settings.
 pub(super) fn axis_settings(
     key: &str,
     name: &str,
     values: Node,
-) -> Result<Vec<Setting>, RecipeError> {
+) -> Result<Vec<Setting>, SettingsError> {
     let Value::Array(nodes) = values.value else {
         return Err(wrong(&values.place, name, "an array of values", &values.value));
     };
@@ -40,7 +39,7 @@ pub(super) fn axis_settings(
 }
 
 /// The `set` of each `[[setting]]`, in their order.
-pub(super) fn named_sets(document: &mut Node) -> Result<Vec<Vec<Entry>>, RecipeError> {
+pub(super) fn named_sets(document: &mut Node) -> Result<Vec<Vec<Entry>>, SettingsError> {
     match entry_mut(document, "setting").map(|node| &mut node.value) {
         Some(Value::Array(nodes)) => {
             nodes.iter_mut().map(|node| take_entries(node, "set")).collect()
@@ -50,7 +49,7 @@ pub(super) fn named_sets(document: &mut Node) -> Result<Vec<Vec<Entry>>, RecipeE
 }
 
 /// Takes a table of recipe keys out, nested or dotted, and checks that they exist.
-pub(super) fn take_entries(node: &mut Node, key: &str) -> Result<Vec<Entry>, RecipeError> {
+pub(super) fn take_entries(node: &mut Node, key: &str) -> Result<Vec<Entry>, SettingsError> {
     let Some(table) = node.remove(key) else { return Ok(Vec::new()) };
     if !matches!(table.value, Value::Table(_)) {
         return Err(wrong(&table.place, key, "a table of a recipe's keys", &table.value));
@@ -76,18 +75,19 @@ fn flatten(prefix: &str, node: Node, entries: &mut Vec<Entry>) {
 }
 
 /// A key that a claim may vary: any of a recipe but the seed.
-pub(super) fn check_key(key: &str, place: &Place) -> Result<(), RecipeError> {
+pub(super) fn check_key(key: &str, place: &Place) -> Result<(), SettingsError> {
     if key == "seed" {
         return Err(invalid(place, "seed is varied by the claim's seeds".to_owned()));
     }
-    if known_keys().iter().any(|known| known == key) {
+    let known = known_keys();
+    if known.iter().any(|known| known == key) {
         return Ok(());
     }
-    let nearest = nearest(key, known_keys().iter().map(String::as_str)).map(str::to_owned);
-    Err(RecipeError::UnknownKey { place: place.clone(), key: key.to_owned(), nearest })
+    let nearest = nearest(key, known.iter().map(String::as_str)).map(str::to_owned);
+    Err(SettingsError::UnknownKey { place: place.clone(), key: key.to_owned(), nearest })
 }
 
-pub(super) fn check_labels(settings: &[Setting], place: &Place) -> Result<(), RecipeError> {
+pub(super) fn check_labels(settings: &[Setting], place: &Place) -> Result<(), SettingsError> {
     for (i, Setting { label, .. }) in settings.iter().enumerate() {
         if label.is_empty() {
             return Err(invalid(place, "a value without a name".to_owned()));
@@ -106,22 +106,22 @@ pub(super) fn entry_mut<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Nod
     }
 }
 
-pub(super) fn missing(place: &Place, key: &str) -> RecipeError {
-    RecipeError::MissingKey { place: place.clone(), key: key.to_owned() }
+pub(super) fn missing(place: &Place, key: &str) -> SettingsError {
+    SettingsError::MissingKey { place: place.clone(), key: key.to_owned() }
 }
 
-pub(super) fn invalid(place: &Place, message: String) -> RecipeError {
-    RecipeError::Invalid { place: place.clone(), message }
+pub(super) fn invalid(place: &Place, message: String) -> SettingsError {
+    SettingsError::Invalid { place: place.clone(), message }
 }
 
-pub(super) fn wrong(place: &Place, key: &str, expected: &str, found: &Value) -> RecipeError {
+pub(super) fn wrong(place: &Place, key: &str, expected: &str, found: &Value) -> SettingsError {
     let found = match found {
         Value::Array(_) => "an array".to_owned(),
         Value::Table(_) => "a table".to_owned(),
         value => written(value),
     };
     let (key, expected) = (key.to_owned(), expected.to_owned());
-    RecipeError::Type { place: place.clone(), key, expected, found }
+    SettingsError::Type { place: place.clone(), key, expected, found }
 }
 
 /// A value as TOML writes it.

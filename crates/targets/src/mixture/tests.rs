@@ -1,15 +1,18 @@
 //! What holds of mixtures and their losses whatever the weights, and a small overfit.
 
 use bauta_backbones::{
-    DisentanglingDecoder, MaeDecoder, MaeDecoderConfig, Parameters, VisionTransformer, VitConfig,
-    mae_weights_for_branches,
+    DisentanglingDecoder, Encode, MaeDecoder, MaeDecoderConfig, Parameters, VisionTransformer,
+    VitConfig, mae_weights_for_branches,
 };
+use bauta_libtorch::integers;
 use bauta_masking::{Grid, MaskPlan};
+use bauta_streams::{Purpose, StreamKey};
 use proptest::prelude::*;
-use tch::Device;
+use tch::{Device, Kind};
 
 use super::*;
-use crate::{PixelTarget, patchify};
+use crate::patchify;
+use crate::tests::{normal, numbered};
 
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -43,11 +46,11 @@ impl Case {
     fn loss(&self, first: &Tensor, second: &Tensor, lambda: f64, indices: &TokenIndices) -> Tensor {
         let sources = by_weight(first, second, lambda);
         let mixture = mix(first, second, lambda).unwrap();
-        let latent = self.encoder.forward_visible(&mixture, indices).unwrap();
+        let latent = self.encoder.encode(&mixture, Encode::visible(indices)).unwrap();
         let latents = self.decoder.disentangle(&latent);
         let predictions = self.decoder.predict_masked(&latents, indices).unwrap();
         let taught = sources.map(|source| {
-            let latent = self.encoder.forward_visible(source, indices).unwrap();
+            let latent = self.encoder.encode(source, Encode::visible(indices)).unwrap();
             self.decoder.disentangle(&latent)[0].detach()
         });
         two_way_loss(&self.target, &predictions, sources, indices).unwrap()
@@ -75,7 +78,8 @@ proptest! {
     ) {
         let lambda = f64::from(eighths) / 8.0;
         let case = Case::new(16, 4, 16);
-        let images = [(); 2].map(|()| Tensor::randn([3, 3, 16, 16], CPU));
+        let images =
+            [0, 1].map(|image| numbered("images", 2 * seed as u64 + image, &[3, 3, 16, 16]));
         let indices = plan(3, 16, 0.75, seed);
         let one = case.loss(&images[0], &images[1], lambda, &indices);
         let other = case.loss(&images[1], &images[0], 1.0 - lambda, &indices);
@@ -93,14 +97,15 @@ proptest! {
         let grid = Grid::image(4, 4).unwrap();
         let target = PixelTarget::raw(grid, 3);
         let indices = plan(2, 16, ratio, seed);
-        let images = [(); 2].map(|()| Tensor::randn([2, 3, 8, 8], CPU));
+        let draws = [0, 1].map(|image| 2 * seed as u64 + image);
+        let images = draws.map(|draw| numbered("images", draw, &[2, 3, 8, 8]));
         let sources = by_weight(&images[0], &images[1], lambda);
         let masked = sources.map(|source| indices.gather_masked(&patchify(source, grid).unwrap()));
         let predictions = [&masked[0] + a, &masked[1] + b];
         let found = two_way_loss(&target, &predictions, sources, &indices).unwrap();
         prop_assert!((found.double_value(&[]) - (a * a + b * b)).abs() < 1e-4);
 
-        let latents = [(); 2].map(|()| Tensor::randn([2, 5, 8], CPU));
+        let latents = draws.map(|draw| numbered("latents", draw, &[2, 5, 8]));
         let found = latent_loss(&[&latents[0] + c, latents[1].copy()], &latents).unwrap();
         prop_assert!((found.double_value(&[]) - c * c).abs() < 1e-4);
     }
@@ -109,15 +114,15 @@ proptest! {
 #[test]
 fn at_the_ends_a_mixture_is_one_of_its_images() {
     let case = Case::new(16, 4, 16);
-    let [first, second] = [(); 2].map(|()| Tensor::randn([2, 3, 16, 16], CPU));
+    let [first, second] = ["first", "second"].map(|name| normal(name, &[2, 3, 16, 16]));
     let indices = plan(2, 16, 0.75, 0);
     for (lambda, image) in [(0.0, &second), (1.0, &first)] {
         let mixture = mix(&first, &second, lambda).unwrap();
         assert_eq!(&mixture, image);
         let [_, dominant] = by_weight(&first, &second, lambda);
         assert_eq!(dominant, image);
-        let [mixed, plain] =
-            [&mixture, image].map(|images| case.encoder.forward_visible(images, &indices).unwrap());
+        let [mixed, plain] = [&mixture, image]
+            .map(|images| case.encoder.encode(images, Encode::visible(&indices)).unwrap());
         assert_eq!(mixed, plain, "bit for bit");
     }
     assert_eq!(by_weight(1, 2, 0.5), [1, 2], "a tie makes the first subordinate");
@@ -139,10 +144,11 @@ fn a_pure_image_goes_through_as_through_a_masked_autoencoder() {
     let weights = parameters[0].iter().map(|p| (p.name.clone(), p.tensor.shallow_clone()));
     parameters[1].assign(&mae_weights_for_branches(&weights.collect(), 1)).unwrap();
 
-    let [image, other] = [(); 2].map(|()| Tensor::randn([2, 3, 16, 16], CPU));
+    let [image, other] = ["image", "other"].map(|name| normal(name, &[2, 3, 16, 16]));
     let indices = plan(2, 16, 0.75, 3);
-    let latent = own.forward_visible(&mix(&image, &other, 1.0).unwrap(), &indices).unwrap();
-    let wanted = mae.forward_visible(&image, &indices).unwrap();
+    let mixture = mix(&image, &other, 1.0).unwrap();
+    let latent = own.encode(&mixture, Encode::visible(&indices)).unwrap();
+    let wanted = mae.encode(&image, Encode::visible(&indices)).unwrap();
     assert!(largest(&(&latent - &wanted)) < 1e-6);
     let predicted = single.predict_all(&single.disentangle(&latent), &indices).unwrap();
     let wanted = mae_decoder.predict_all(&wanted, &indices).unwrap();
@@ -153,8 +159,9 @@ fn a_pure_image_goes_through_as_through_a_masked_autoencoder() {
 fn visible_patches_have_no_gradient_and_the_class_token_is_in_the_latent_loss_alone() {
     let grid = Grid::image(4, 4).unwrap();
     let (target, indices) = (PixelTarget::raw(grid, 3), plan(2, 16, 0.5, 1));
-    let sources = [(); 2].map(|()| Tensor::randn([2, 3, 8, 8], CPU));
-    let all = [(); 2].map(|()| Tensor::randn([2, 16, 12], CPU).set_requires_grad(true));
+    let sources = [0, 1].map(|image| numbered("sources", image, &[2, 3, 8, 8]));
+    let all =
+        [0, 1].map(|branch| numbered("predictions", branch, &[2, 16, 12]).set_requires_grad(true));
     let masked: Vec<Tensor> = all.iter().map(|x| indices.gather_masked(x)).collect();
     two_way_loss(&target, &masked, &sources, &indices).unwrap().backward();
     for predicted in &all {
@@ -163,12 +170,45 @@ fn visible_patches_have_no_gradient_and_the_class_token_is_in_the_latent_loss_al
     }
     // Predictions are of patches: no class token among them. The latents' is judged.
     assert_eq!(masked[0].size(), [2, 8, 12]);
-    let latent = Tensor::randn([2, 9, 8], CPU).set_requires_grad(true);
+    let latent = normal("latent", &[2, 9, 8]).set_requires_grad(true);
     let taught = latent.detach() + 1.0;
     latent_loss(&[latent.shallow_clone()], &[taught]).unwrap().backward();
     let of_class = latent.grad().select(1, 0).abs().min().double_value(&[]);
     assert!(of_class > 0.0);
-    assert!(latent_loss(&[], &[]).is_err());
+    assert_eq!(latent_loss(&[], &[]).unwrap_err(), TargetError::NoBranch);
+}
+
+#[test]
+fn the_two_way_loss_is_the_sum_of_the_branches_own() {
+    let grid = Grid::image(4, 4).unwrap();
+    let (target, indices) = (PixelTarget::normalized(grid, 3), plan(2, 16, 0.5, 1));
+    let sources = [0, 1].map(|image| numbered("sources", image, &[2, 3, 8, 8]));
+    let predictions = [0, 1].map(|branch| numbered("predictions", branch, &[2, 8, 12]));
+    let each = image_losses(&target, &predictions, &sources, &indices).unwrap();
+    assert_eq!(each.len(), 2);
+    for (branch, found) in each.iter().enumerate() {
+        let wanted = target.masked(&sources[branch], &indices).unwrap();
+        assert_eq!(*found, target.loss(&predictions[branch], &wanted).unwrap());
+    }
+    assert_ne!(each[0], each[1]);
+    let sum = two_way_loss(&target, &predictions, &sources, &indices).unwrap();
+    assert_eq!(sum, &each[0] + &each[1]);
+    let none = two_way_loss(&target, &[], &sources, &indices).unwrap_err();
+    assert_eq!(none, TargetError::NoBranch);
+}
+
+#[test]
+fn pixels_are_mixed_as_their_numbers_are() {
+    let pixels = [0, 1].map(|image| {
+        let key = StreamKey { seed: 0, purpose: Purpose::named("pixels"), epoch: 0, sample: image };
+        integers(&[2, 3, 4, 4], 256, &mut key.stream()).to_kind(Kind::Uint8)
+    });
+    let numbers = pixels.each_ref().map(|pixels| pixels.to_kind(Kind::Float));
+    let mixture = mix(&pixels[0], &pixels[1], 0.3).unwrap();
+    assert_eq!(mixture.kind(), Kind::Float);
+    assert_eq!(mixture, mix(&numbers[0], &numbers[1], 0.3).unwrap());
+    let next = next_in_batch(&pixels[0]);
+    assert_eq!((next.get(0), next.get(1)), (pixels[0].get(1), pixels[0].get(0)));
 }
 
 /// Adam without decay, as small as it comes.
@@ -234,16 +274,14 @@ fn two_heads_overfit_what_one_cannot() {
         let mixture = mix(&first, &second, 0.3).unwrap();
         let mut adam = Adam::new(&case.parameters);
         let losses = || {
-            let latent = case.encoder.forward_visible(&mixture, &indices).unwrap();
+            let latent = case.encoder.encode(&mixture, Encode::visible(&indices)).unwrap();
             let mut latents = case.decoder.disentangle(&latent);
             if tied {
                 latents[1] = latents[0].shallow_clone();
             }
             let predictions = case.decoder.predict_masked(&latents, &indices).unwrap();
-            [(0, &first), (1, &second)].map(|(branch, source)| {
-                two_way_loss(&case.target, &predictions[branch..=branch], [source], &indices)
-                    .unwrap()
-            })
+            let losses = image_losses(&case.target, &predictions, [&first, &second], &indices);
+            <[Tensor; 2]>::try_from(losses.unwrap()).unwrap()
         };
         for step in 0..STEPS {
             let [subordinate, dominant] = losses();

@@ -1,6 +1,6 @@
 //! Transformers as teachers: random ones, our own, imported ones, a former student.
 
-use bauta_backbones::{ImageEncoder, ImageNormalization};
+use bauta_backbones::{Encode, ImageEncoder, ImageNormalization};
 use bauta_masking::Grid;
 use tch::Tensor;
 
@@ -57,10 +57,8 @@ impl Teacher for EncoderTeacher {
     fn features(&self, pixels: &Tensor) -> Result<Tensor, TargetError> {
         let _no_grad = tch::no_grad_guard();
         let images = resize(&self.normalization.normalize(pixels), self.encoder.image_size());
-        let tokens = match self.final_norm {
-            true => self.encoder.tokens(&images),
-            false => self.encoder.raw_tokens(&images),
-        };
+        let how = Encode { final_norm: self.final_norm, ..Encode::whole() };
+        let tokens = self.encoder.encode(&images, how);
         tokens.map_err(|error| TargetError::Teacher(error.to_string()))
     }
 }

@@ -168,14 +168,14 @@ impl Shape {
 
 fn sides_of(tensors: &HashMap<String, Tensor>, name: &str) -> Result<Vec<usize>, ModelError> {
     let tensor = tensors.get(name).ok_or_else(|| {
-        ModelError::Config(format!("the weights hold no {name}, so they are no ViT's"))
+        ModelError::Config(format!("the weights hold no {name}, so they are not those of a ViT"))
     })?;
     Ok(tensor.size().iter().map(|&side| side as usize).collect())
 }
 
 fn known<const N: usize>(sides: &[usize], name: &str) -> Result<[usize; N], ModelError> {
     sides.try_into().map_err(|_| {
-        ModelError::Config(format!("{name} has the shape {sides:?}, which is no ViT's"))
+        ModelError::Config(format!("{name} has the shape {sides:?}, which is not that of a ViT"))
     })
 }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bauta_backbones::{ImageEncoder, ModelFolder};
 use bauta_data::{Augment, InMemory, LoaderConfig, Source, Statistics};
 use bauta_files::write_whole;
-use bauta_recipe::{Layers, Recipe};
+use bauta_recipe::{Eval, Layers, Recipe};
 use tch::Device;
 
 use super::*;
+use crate::run::Splits;
 
 const SMALL: [&str; 8] = [
     "data.image_size=8",
@@ -22,22 +23,28 @@ const SMALL: [&str; 8] = [
     "data.augment={ crop = \"none\" }",
 ];
 
-fn images() -> Arc<dyn Source> {
+fn images() -> Images {
     let pixels = (0..60 * 192).map(|i| ((i * 2_654_435_761_usize) >> 7) as u8).collect();
     let (labels, classes) = (vec![0; 60], vec!["only".to_owned()]);
-    Arc::new(InMemory::new("t", [8, 8, 3], pixels, labels, classes, Statistics::CIFAR10).unwrap())
+    let source = InMemory::new("t", [8, 8, 3], pixels, labels, classes, Statistics::CIFAR10);
+    let source: Arc<dyn Source> = Arc::new(source.unwrap());
+    Images {
+        splits: Splits { train: Arc::clone(&source), test: source },
+        loader: LoaderConfig::new(4, 8, 8),
+        augment: Augment::default(),
+        eval: Eval::default(),
+        device: Device::Cpu,
+    }
 }
 
-fn recipe(set: &[&str]) -> Recipe {
+fn settings(set: &[&str]) -> Settings {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/dbot-cifar10.toml");
     let set = SMALL.iter().chain(set).map(|&text| text.to_owned()).collect();
-    Recipe::load(&path, &Layers { quick: false, set }).unwrap()
+    Recipe::load(&path, &Layers { quick: false, set }).unwrap().settings
 }
 
-fn stage(recipe: &Recipe, stage: u32, teacher: Option<&Path>) -> DBot {
-    let images = &images();
-    let (statistics, device) = (images.statistics(), Device::Cpu);
-    DBot::new(&Ingredients { recipe, statistics, images, device, teacher, stage }).unwrap()
+fn stage(settings: &Settings, stage: u32, teacher: Option<&Path>) -> DBot {
+    DBot::new(settings, &images(), stage, teacher).unwrap()
 }
 
 fn keep(student: &DBot, folder: &Path) -> PathBuf {
@@ -47,14 +54,12 @@ fn keep(student: &DBot, folder: &Path) -> PathBuf {
     folder.to_owned()
 }
 
-fn batch() -> DroppingBatch {
-    batch_for(&recipe(&[]))
-}
-
-fn batch_for(recipe: &Recipe) -> DroppingBatch {
-    let loader = Loader::new(images(), Augment::default(), LoaderConfig::new(4, 8, 8)).unwrap();
-    let prepare = stage(recipe, 0, None).preparation(&loader);
-    loader.batches(0..1, prepare).next().unwrap().unwrap()
+fn input(settings: &Settings) -> MaskedImages {
+    let system = stage(settings, 0, None);
+    let (rate, depth) = (settings.model.drop_path, settings.decoder.depth);
+    let masking = system.student.masking().dropping(rate, depth);
+    let mut inputs = images().inputs(Vec::new(), masking.prepare()).unwrap();
+    inputs(0..1).next().unwrap().unwrap()
 }
 
 fn largest(x: &Tensor) -> f64 {
@@ -63,21 +68,23 @@ fn largest(x: &Tensor) -> f64 {
 
 #[test]
 fn the_random_teacher_is_the_students_own_beginning() {
-    let system = stage(&recipe(&[]), 0, None);
-    let pixels = pixels(&batch().masked.batch);
+    let system = stage(&settings(&[]), 0, None);
+    let pixels = input(&settings(&[])).pixels;
     let taught = system.target.teacher().features(&pixels).unwrap();
-    let own = system.encoder.raw_tokens(&system.normalization.normalize(&pixels)).unwrap();
+    let student = &system.student;
+    let whole = Encode::whole().without_norm();
+    let own = student.encoder.encode(&student.normalize(&pixels), whole).unwrap();
     assert_eq!(taught, own.detach());
     // Without blocks there are the embedding and the positions alone.
-    let shallow = stage(&recipe(&["teacher.depth=0"]), 0, None);
+    let shallow = stage(&settings(&["teacher.depth=0"]), 0, None);
     assert!(largest(&(shallow.target.teacher().features(&pixels).unwrap() - taught)) > 1e-3);
 }
 
 #[test]
 fn a_new_student_shares_nothing_with_its_teacher_which_is_the_old_one() {
     let scratch = tempfile::tempdir().unwrap();
-    let recipe = recipe(&[]);
-    let old = stage(&recipe, 0, None);
+    let settings = settings(&[]);
+    let old = stage(&settings, 0, None);
     // A trained student is another than the one that began.
     tch::no_grad(|| {
         for parameter in old.parameters().trainable() {
@@ -85,20 +92,22 @@ fn a_new_student_shares_nothing_with_its_teacher_which_is_the_old_one() {
         }
     });
     let teacher = keep(&old, scratch.path());
-    let new = stage(&recipe, 1, Some(&teacher));
+    let mut new = stage(&settings, 1, Some(&teacher));
     for parameter in new.parameters().trainable() {
         let before = &old.parameters().get(&parameter.name).unwrap().tensor;
         assert!(largest(&(&parameter.tensor - before)) > 0.0, "{}", parameter.name);
     }
-    let pixels = pixels(&batch().masked.batch);
-    let taught = new.target.teacher().features(&pixels).unwrap();
-    let images = old.normalization.normalize(&pixels);
-    assert!(largest(&(taught - old.encoder.raw_tokens(&images).unwrap())) < 1e-6);
+    let input = input(&settings);
+    let pixels = &input.pixels;
+    let taught = new.target.teacher().features(pixels).unwrap();
+    let images = old.student.normalize(pixels);
+    let own = old.student.encoder.encode(&images, Encode::whole().without_norm()).unwrap();
+    assert!(largest(&(taught - own)) < 1e-6);
 
     // A step leaves the teacher's file, and what it teaches, as they were.
-    let wanted = new.target.teacher().features(&pixels).unwrap();
-    new.loss(&batch()).unwrap().backward();
-    assert_eq!(new.target.teacher().features(&pixels).unwrap(), wanted);
+    let wanted = new.target.teacher().features(pixels).unwrap();
+    new.loss(&input).unwrap().total().backward();
+    assert_eq!(new.target.teacher().features(pixels).unwrap(), wanted);
     let (folder, _) =
         ModelFolder::read(&teacher).unwrap().image_encoder(Device::Cpu, None).unwrap();
     assert!(folder.get("norm.weight").is_some());
@@ -106,9 +115,8 @@ fn a_new_student_shares_nothing_with_its_teacher_which_is_the_old_one() {
 
 #[test]
 fn only_hidden_patches_and_the_class_token_are_learnt_from() {
-    let system = stage(&recipe(&[]), 0, None);
-    let batch = batch();
-    let loss = system.loss(&batch).unwrap();
+    let mut system = stage(&settings(&[]), 0, None);
+    let loss = system.loss(&input(&settings(&[]))).unwrap().total().shallow_clone();
     assert!((loss.double_value(&[]) - 0.3).abs() < 0.25, "{}", loss.double_value(&[]));
     loss.backward();
     let gradient = |name: &str| system.parameters().get(name).unwrap().tensor.grad();
@@ -116,6 +124,7 @@ fn only_hidden_patches_and_the_class_token_are_learnt_from() {
     assert!(largest(&gradient("decoder_pred.weight")) > 0.0);
 
     // The same batch with branches that samples skip, where the recipe wants it.
-    let dropping = batch_for(&recipe(&["model.drop_path=0.5"]));
-    assert!(largest(&(system.loss(&dropping).unwrap() - loss)) > 1e-6);
+    let dropping = input(&settings(&["model.drop_path=0.5"]));
+    let other = system.loss(&dropping).unwrap().total().shallow_clone();
+    assert!(largest(&(other - loss)) > 1e-6);
 }

@@ -2,62 +2,71 @@
 //! subordinate image's share, and the reconstruction of both images.
 
 use anyhow::Result;
-use bauta_backbones::TokenIndices;
-use bauta_eval::{Metrics, mean_cosine};
-use bauta_targets::{mix, patchify, two_way_loss};
+use bauta_backbones::{Encode, TokenIndices, VisionTransformer, patch_tokens};
+use bauta_eval::{EncodeError, Metrics, MixturePairs, SHARES, Scores, mean_cosine, separability_anchors};
+use bauta_targets::{image_losses, mix, patchify};
 use tch::Tensor;
 
 use super::IMae;
-use crate::evaluation::Evaluation;
-use crate::separability::{Pairs, SHARES, anchors, separability};
-use crate::systems::{ImageSystem, Measuring};
+use crate::images::{Images, Student};
+use crate::run::{Console, Run};
+
+/// What is made of u8 pixels or mixtures of them under a mask: tokens [B, V, D].
+type Tokens<'a> = &'a dyn Fn(&Tensor, &TokenIndices) -> Result<Tensor>;
 
 /// Measures a trained system; the baselines are raw pixels, the network at random weights,
-/// the teacher and the analytic anchor.
-pub(super) fn measure(system: &IMae, context: &Measuring<'_, IMae>) -> Result<Evaluation> {
-    let _no_grad = tch::no_grad_guard();
-    let pairs = Pairs::read(context.splits, &context.loader, system.strategy())?;
-    let tokens = |of: &IMae, pixels: &Tensor, indices: &TokenIndices| -> Result<Tensor> {
-        let images = of.normalization.normalize(pixels);
-        without_class_token(&of.encoder.forward_visible(&images, indices)?)
-    };
-    let device = system.parameters.device();
-    let measured = |name, encode: &dyn Fn(&Tensor, &TokenIndices) -> Result<Tensor>| {
-        context.go_on()?;
-        separability(name, &pairs, device, encode)
+/// the teacher and the analytic anchor. Unlabelled images can be measured, too.
+pub(super) fn measure(
+    system: &IMae,
+    untrained: &IMae,
+    images: &Images,
+    run: &Run<'_>,
+) -> Result<Scores> {
+    run.measures()?;
+    let splits = images.splits.limited(images.eval.limit);
+    let (sources, student) = ([&splits.train, &splits.test], &system.student);
+    let pairs = MixturePairs::read(sources, &images.loader, &student.strategy)?;
+    let (console, device) = (Console::new(run.stop), images.device);
+    let measured = |name: &str, encoded: Tokens<'_>| -> Result<Metrics> {
+        let encode = |pixels: &Tensor, indices: &TokenIndices| {
+            encoded(pixels, indices).map_err(EncodeError::from)
+        };
+        Ok(pairs.separability(name, device, &encode, &console)?)
     };
 
-    let mut eval = measured("trained", &|pixels, indices| tokens(system, pixels, indices))?;
-    eval.extend(reconstruction(system, &pairs)?);
-    let mut baseline = anchors().prefixed("anchor");
-    if context.recipe.eval.baselines {
+    let mut scores = Scores::from(measured("trained", &tokens(student, &student.encoder))?);
+    scores.eval.extend(reconstruction(system, &pairs)?);
+    scores.extend_baseline("anchor", separability_anchors());
+    if images.eval.baselines {
         let raw = |pixels: &Tensor, indices: &TokenIndices| -> Result<Tensor> {
-            let images = system.normalization.normalize(pixels);
-            Ok(indices.gather_visible(&patchify(&images, system.encoder.grid())?))
+            Ok(indices.gather_visible(&patchify(&student.normalize(pixels), student.grid())?))
         };
-        baseline.extend(measured("raw pixels", &raw)?.prefixed("raw_pixels"));
-        let random =
-            |pixels: &Tensor, indices: &TokenIndices| tokens(context.untrained, pixels, indices);
-        baseline.extend(measured("random init", &random)?.prefixed("random_init"));
+        scores.extend_baseline("raw_pixels", measured("raw pixels", &raw)?);
+        let random = &tokens(student, &untrained.student.encoder);
+        scores.extend_baseline("random_init", measured("random init", random)?);
         if let Some(teacher) = &system.teacher {
-            let of_teacher = |pixels: &Tensor, indices: &TokenIndices| -> Result<Tensor> {
-                let images = system.normalization.normalize(pixels);
-                without_class_token(&teacher.encoder.forward_visible(&images, indices)?)
-            };
-            baseline.extend(measured("teacher", &of_teacher)?.prefixed("mae"));
+            scores.extend_baseline("mae", measured("teacher", &tokens(student, &teacher.encoder))?);
         }
     }
-    Ok(Evaluation { eval: eval.into_iter().collect(), baseline: baseline.into_iter().collect() })
+    Ok(scores)
 }
 
-/// Pixels have no class token, so no encoder is measured on its own.
-fn without_class_token(tokens: &Tensor) -> Result<Tensor> {
-    Ok(tokens.narrow(1, 1, tokens.size()[1] - 1))
+/// What an encoder makes of images as the student sees them. Pixels have no class token, so
+/// no encoder is measured on its own.
+fn tokens<'a>(
+    student: &'a Student<VisionTransformer>,
+    encoder: &'a VisionTransformer,
+) -> impl Fn(&Tensor, &TokenIndices) -> Result<Tensor> + 'a {
+    |pixels, indices| {
+        let latent = encoder.encode(&student.normalize(pixels), Encode::visible(indices))?;
+        Ok(patch_tokens(&latent))
+    }
 }
 
 /// The loss of each branch on held-out pairs, by the subordinate image's share; and, of two
 /// branches, how alike their latents are.
-fn reconstruction(system: &IMae, pairs: &Pairs) -> Result<Metrics> {
+fn reconstruction(system: &IMae, pairs: &MixturePairs) -> Result<Metrics> {
+    let _no_grad = tch::no_grad_guard();
     let branches = system.decoder.branches();
     let names = &["subordinate", "dominant"][..branches];
     let mut metrics = Metrics::new();
@@ -66,15 +75,12 @@ fn reconstruction(system: &IMae, pairs: &Pairs) -> Result<Metrics> {
     for share in SHARES {
         let mut at_share = vec![0.0; branches];
         for pair in &pairs.held_out {
-            let indices = TokenIndices::new(&pair.plan, system.parameters.device());
-            let sources =
-                pair.sources.each_ref().map(|pixels| system.normalization.normalize(pixels));
+            let indices = TokenIndices::new(&pair.plan, system.student.parameters.device());
+            let sources = pair.sources.each_ref().map(|pixels| system.student.normalize(pixels));
             let latents = system.disentangle(&mix(&sources[0], &sources[1], share)?, &indices)?;
             let predictions = system.decoder.predict_masked(&latents, &indices)?;
-            for ((sum, prediction), source) in
-                at_share.iter_mut().zip(predictions.chunks(1)).zip(&sources)
-            {
-                let loss = two_way_loss(&system.target, prediction, [source], &indices)?;
+            let found = image_losses(&system.target, &predictions, &sources, &indices)?;
+            for (sum, loss) in at_share.iter_mut().zip(found) {
                 *sum += loss.double_value(&[]) / batches;
             }
             if let [first, second] = &latents[..] {

@@ -1,12 +1,14 @@
 //! What i-MAE makes of mixtures: latents, predictions, pictures.
 
 use anyhow::Result;
-use bauta_backbones::TokenIndices;
-use bauta_eval::{Picture, PictureLayout, mixture_sheet};
-use bauta_targets::{by_weight, mix};
-use tch::{Kind, Tensor};
+use bauta_backbones::{Encode, TokenIndices};
+use bauta_eval::{PictureLayout, mixture_sheet};
+use bauta_targets::{by_weight, mix, next_in_batch};
+use tch::Tensor;
 
 use super::IMae;
+use crate::images::Images;
+use crate::run::Run;
 
 /// λ of the pictures, that of the paper's demonstration.
 const SHOWN: f64 = 0.3;
@@ -18,12 +20,13 @@ impl IMae {
         mixture: &Tensor,
         indices: &TokenIndices,
     ) -> Result<Vec<Tensor>> {
-        Ok(self.decoder.disentangle(&self.encoder.forward_visible(mixture, indices)?))
+        let latent = self.student.encoder.encode(mixture, Encode::visible(indices))?;
+        Ok(self.decoder.disentangle(&latent))
     }
 
     /// Pictures [B, C, H, W] in [0, 1] of what each branch predicts of a mixture λ of
     /// normalised images, whose true patches' statistics standardised predictions take.
-    pub(super) fn predict(
+    fn predict(
         &self,
         [first, second]: [&Tensor; 2],
         lambda: f64,
@@ -33,21 +36,36 @@ impl IMae {
         let predictions = self.decoder.predict_all(&latents, indices)?;
         let branches = predictions.iter().zip(by_weight(first, second, lambda));
         let picture = |(prediction, source): (&Tensor, &Tensor)| -> Result<Tensor> {
-            Ok(self.normalization.to_pixels(&self.target.to_images(prediction, source)?))
+            Ok(self.student.to_pixels(&self.target.to_images(prediction, source)?))
         };
         branches.map(picture).collect()
     }
 
-    /// Mixtures of each image with the next, of u8 pixels [B, C, H, W], and what becomes of both.
-    pub(super) fn sheet(&self, pixels: &Tensor, indices: &TokenIndices) -> Result<Picture> {
-        let originals = [pixels.shallow_clone(), pixels.roll([-1], [0])];
-        let [first, second] = originals.each_ref().map(|o| self.normalization.normalize(o));
-        let predicted = self.predict([&first, &second], SHOWN, indices)?;
-        let [first, second] = originals.map(|pixels| pixels.to_kind(Kind::Float) / 255.0);
-        let mixtures = mix(&first, &second, SHOWN)?;
-        let branches: Vec<_> = by_weight(first, second, SHOWN).into_iter().zip(predicted).collect();
-        let layout = PictureLayout { columns: 2, min_height: 64, ..PictureLayout::default() };
-        let grid = self.encoder.grid();
-        Ok(mixture_sheet(&mixtures, &branches, &indices.mask(), grid, &layout)?)
+    /// What is predicted of u8 pixels [B, C, H, W] that are mixed with nothing, by the branch
+    /// of the dominant image, or the only one.
+    pub(super) fn predict_pure(&self, pixels: &Tensor, indices: &TokenIndices) -> Result<Tensor> {
+        let images = self.student.normalize(pixels);
+        let mut predicted = self.predict([&images; 2], 1.0, indices)?;
+        Ok(predicted.swap_remove(predicted.len() - 1))
     }
+}
+
+/// Draws `mixtures.png`: each of the first test images mixed with the next, and what becomes
+/// of both.
+pub(super) fn mixtures(system: &IMae, images: &Images, run: &mut Run<'_>) -> Result<()> {
+    let student = &system.student;
+    let Some((pixels, indices)) = images.shown(student)? else { return Ok(()) };
+    let _no_grad = tch::no_grad_guard();
+    let sources = [&pixels, &next_in_batch(&pixels)];
+    let [first, second] = sources.map(|pixels| student.normalize(pixels));
+    let predicted = system.predict([&first, &second], SHOWN, &indices)?;
+    let layout = PictureLayout { columns: 2, min_height: 64, ..PictureLayout::default() };
+    let sheet = mixture_sheet(sources, SHOWN, &predicted, &indices.mask(), student.grid(), &layout)?;
+    run.picture(
+        "mixtures",
+        &sheet,
+        "Test images, each mixed with the next by the shares 0.3 and 0.7: what the encoder saw, \
+         the mixture, the subordinate image and its reconstruction, the dominant image and its \
+         (visible patches are the true image's).",
+    )
 }

@@ -5,46 +5,34 @@ use super::*;
 #[test]
 fn without_distillation_and_at_random_weights_nobody_teaches() {
     let set = ["mixture.latent_weight=0", "mixture.init=random"];
-    let alone = recipe("i-mae-cifar10", &set);
-    let system: IMae = build(&alone, true, None).unwrap();
-    assert!(system.teacher.is_none() && train(&system, 2)[1].is_finite());
+    let mut system = build(&set, true, None).unwrap();
+    assert!(system.teacher.is_none() && train(&mut system, &set, 2)[1].is_finite());
     // The baseline at random weights is random though training begins with the teacher's.
     let (_scratch, teacher) = scratch_with_teacher(&[]);
-    let recipe = recipe("i-mae-cifar10", &[]);
-    let images = &Images::source(true);
-    let ingredients = Ingredients {
-        recipe: &recipe,
-        statistics: images.statistics(),
-        images,
-        device: Device::Cpu,
-        teacher: Some(&teacher),
-        stage: 0,
-    };
-    let untrained = IMae::untrained(&ingredients).unwrap();
-    let references = IMae::references(&ingredients).unwrap();
-    assert_eq!(references[0].0, "mae");
+    let recipe = recipe::<Settings>(&[]);
+    let images = images(&recipe, true);
+    let begin = |init| IMae::new(&recipe.settings, &images, Some(&teacher), init).unwrap();
     // Random heads differ; copies do not.
     let heads = |system: &IMae| {
         [1, 2].map(|head| {
             let name = format!("decoder_embed{head}.weight");
-            system.parameters.get(&name).unwrap().tensor.detach().copy()
+            system.parameters().get(&name).unwrap().tensor.detach().copy()
         })
     };
-    let [first, second] = heads(&untrained);
+    let [first, second] = heads(&begin(MixtureInit::Random));
     assert_ne!(first, second);
-    let [first, second] = heads(&references[0].1);
+    let [first, second] = heads(&begin(MixtureInit::Teacher));
     assert_eq!(first, second);
 }
 
 #[test]
 fn teachers_and_data_that_do_not_fit_are_refused_with_what_to_do() {
     let refuse = |set: &[&str], labelled, teacher: &Path| {
-        let error = build::<IMae>(&recipe("i-mae-cifar10", set), labelled, Some(teacher));
-        format!("{:#}", error.err().unwrap())
+        format!("{:#}", build(set, labelled, Some(teacher)).err().unwrap())
     };
     let (scratch, teacher) = scratch_with_teacher(&[]);
     for (set, labelled, words) in [
-        (&["mixture.same_class=0.5"][..], false, "mixture.same_class"),
+        (&["mixture.same_class=0.5"][..], false, "mixture: same_class"),
         (&["model.patch_size=2"], true, "patches of 4"),
         (&["mixture.init=random", "decoder.dim=16"], true, "decoder.dim=8"),
         (&["model.depth=3"], true, "mixture.init=random"),
@@ -54,7 +42,7 @@ fn teachers_and_data_that_do_not_fit_are_refused_with_what_to_do() {
     }
     // Another width is no matter where its latents are not learnt from.
     let set = ["mixture.init=random", "mixture.latent_weight=0", "decoder.dim=16"];
-    assert!(build::<IMae>(&recipe("i-mae-cifar10", &set), true, Some(&teacher)).is_ok());
+    assert!(build(&set, true, Some(&teacher)).is_ok());
     let folder = ModelFolder::read(&teacher).unwrap().into_encoder().unwrap();
     let encoder = scratch.path().join("encoder");
     folder.write(&encoder, bauta_backbones::Naming::Timm).unwrap();

@@ -4,8 +4,12 @@
 //! of its name. `bauta evaluate` reads the same table without a recipe around it.
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-use crate::finetune::FineTune;
+use super::finetune::FineTune;
+use super::pooling::Pooling;
+use super::train::check_warmup;
+use crate::reading::{Violation, at_least_one, each_must_be, no_repeats, non_negative, positive};
 
 /// What is measured at the end, on the official test split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,7 +18,7 @@ pub struct Eval {
     /// What is measured.
     pub protocols: Vec<Protocol>,
     /// What stands for an image.
-    pub features: Features,
+    pub features: Pooling,
     /// Measure on this many training images only (the first that are trained on).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
@@ -39,7 +43,7 @@ impl Default for Eval {
     fn default() -> Self {
         Self {
             protocols: vec![Protocol::Knn, Protocol::Linear],
-            features: Features::default(),
+            features: Pooling::default(),
             limit: None,
             baselines: true,
             knn: Knn::default(),
@@ -52,9 +56,58 @@ impl Default for Eval {
     }
 }
 
-/// Protocols on frozen features, by the names that recipes and commands use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+impl Eval {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// [`Violation`] for the first value that makes no sense.
+    pub fn check(&self) -> Result<(), Violation> {
+        let Self { linear, few_shot, semi, .. } = self;
+        no_repeats("eval.protocols", &self.protocols)?;
+        self.finetune.as_ref().map_or(Ok(()), FineTune::check)?;
+        if let Some(limit) = self.limit {
+            at_least_one("eval.limit", limit)?;
+        }
+        at_least_one("eval.knn.k", self.knn.k)?;
+        positive("eval.knn.temperature", self.knn.temperature)?;
+        at_least_one("eval.linear.epochs", linear.epochs as usize)?;
+        at_least_one("eval.linear.batch_size", linear.batch_size)?;
+        positive("eval.linear.base_lr", linear.base_lr)?;
+        non_negative("eval.linear.weight_decay", linear.weight_decay)?;
+        let warmup = linear.warmup_epochs;
+        check_warmup("eval.linear.warmup_epochs", warmup, "eval.linear.epochs", linear.epochs)?;
+        each_must_be("eval.few_shot.shots", &few_shot.shots, |shots| shots > 0, "at least 1")?;
+        no_repeats("eval.few_shot.shots", &few_shot.shots)?;
+        at_least_one("eval.few_shot.draws", few_shot.draws as usize)?;
+        let share = |percent| percent > 0.0 && percent <= 100.0;
+        each_must_be("eval.semi.percents", &semi.percents, share, "in (0, 100]")?;
+        no_repeats("eval.semi.percents", &semi.percents)?;
+        at_least_one("eval.semi.epochs", semi.epochs as usize)?;
+        at_least_one("eval.semi.batch_size", semi.batch_size)?;
+        if self.protocols.contains(&Protocol::Semi) {
+            check_warmup("eval.linear.warmup_epochs", warmup, "eval.semi.epochs", semi.epochs)?;
+        }
+        Ok(())
+    }
+}
+
+/// Protocols on frozen features, by the names that recipes and commands use, in the order
+/// of the documentation.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Protocol {
     /// Weighted k-nearest neighbours: `eval.knn`.
     Knn,
@@ -64,53 +117,6 @@ pub enum Protocol {
     FewShot,
     /// Linear probe on a fraction of the training split: `eval.semi`.
     Semi,
-}
-
-impl Protocol {
-    /// Every protocol, in the order of the documentation.
-    pub const ALL: [Self; 4] = [Self::Knn, Self::Linear, Self::FewShot, Self::Semi];
-
-    /// The name that recipes use.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Knn => "knn",
-            Self::Linear => "linear",
-            Self::FewShot => "few-shot",
-            Self::Semi => "semi",
-        }
-    }
-}
-
-/// What stands for an image, from the final layer norm's output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Features {
-    /// Mean of the patch tokens.
-    #[default]
-    Mean,
-    /// The class token.
-    Cls,
-}
-
-impl Features {
-    /// Both, in the order of the documentation.
-    pub const ALL: [Self; 2] = [Self::Mean, Self::Cls];
-
-    /// The name that recipes use.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Mean => "mean",
-            Self::Cls => "cls",
-        }
-    }
-
-    /// What it is, in words.
-    pub fn describe(self) -> &'static str {
-        match self {
-            Self::Mean => "mean of the patch tokens",
-            Self::Cls => "class token",
-        }
-    }
 }
 
 /// Weighted k-nearest neighbours on standardised features, cosine similarity.
@@ -161,8 +167,9 @@ impl Default for Linear {
 }
 
 /// How a linear probe steps; momentum is 0.9 in both.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum ProbeOptimizer {
     /// Plain gradient descent.
     #[default]

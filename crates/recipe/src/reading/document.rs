@@ -1,4 +1,4 @@
-//! A recipe before it has types: a tree of values that remember where they stand.
+//! Settings before they have types: a tree of values that remember where they stand.
 //!
 //! The layers (file, its `[quick]` table, overrides) are merged here, so that
 //! the typed reading that follows can name the place of each value.
@@ -10,11 +10,11 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::error::{Place, RecipeError};
+use super::error::{Place, SettingsError};
 
 /// A value and where it was written.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
+pub struct Node {
     pub(crate) value: Value,
     pub(crate) place: Place,
 }
@@ -31,15 +31,27 @@ pub(crate) enum Value {
 }
 
 impl Node {
-    /// Parses a whole recipe file.
-    pub(crate) fn parse(text: &str, file: &Path) -> Result<Self, RecipeError> {
+    /// Parses a whole file.
+    pub(crate) fn parse(text: &str, file: &Path) -> Result<Self, SettingsError> {
         let reader = FileReader { text, file: file.into() };
-        let table = DeTable::parse(text).map_err(|error| RecipeError::Syntax {
+        let table = DeTable::parse(text).map_err(|error| SettingsError::Syntax {
             place: error.span().map_or(Place::File(reader.file.clone()), |s| reader.at(s.start)),
             message: error.message().to_owned(),
         })?;
         let place = Place::File(reader.file.clone());
         Ok(Self { value: reader.table(table.into_inner())?, place })
+    }
+
+    /// An empty table, named `what` in errors.
+    pub(crate) fn empty(what: &str) -> Self {
+        let place = Place::File(Path::new(what).into());
+        Self { value: Value::Table(BTreeMap::new()), place }
+    }
+
+    /// Takes the entries `keys` out of a table, into one of their own.
+    pub(crate) fn split_off(&mut self, keys: &[&str]) -> Self {
+        let entries = keys.iter().filter_map(|&key| Some((key.to_owned(), self.remove(key)?)));
+        Self { value: Value::Table(entries.collect()), place: self.place.clone() }
     }
 
     /// Takes the entry `key` out of a table.
@@ -81,14 +93,15 @@ impl Node {
 
     /// The place to name for values that do not go together: an override, which
     /// the user has just typed, before the first of the keys that is written.
-    pub(crate) fn place_of_any(&self, keys: &[&str]) -> &Place {
-        let places: Vec<&Place> = keys.iter().filter_map(|key| self.place_of(key)).collect();
+    pub(crate) fn place_of_any<K: AsRef<str>>(&self, keys: &[K]) -> &Place {
+        let places: Vec<&Place> =
+            keys.iter().filter_map(|key| self.place_of(key.as_ref())).collect();
         let overridden = places.iter().find(|place| matches!(place, Place::Override(_)));
         overridden.or(places.first()).copied().unwrap_or(&self.place)
     }
 
     /// The place of a dotted key, if it is written.
-    fn place_of(&self, dotted: &str) -> Option<&Place> {
+    pub(crate) fn place_of(&self, dotted: &str) -> Option<&Place> {
         dotted.split('.').try_fold(self, Self::entry).map(|node| &node.place)
     }
 
@@ -101,15 +114,15 @@ impl Node {
 }
 
 /// One `--set key=value`: the value as TOML, or else the text itself.
-pub(crate) fn parse_override(assignment: &str) -> Result<(String, Node), RecipeError> {
-    let refuse = || RecipeError::Assignment(assignment.to_owned());
+pub(crate) fn parse_override(assignment: &str) -> Result<(String, Node), SettingsError> {
+    let refuse = || SettingsError::Assignment(assignment.to_owned());
     let (key, text) = assignment.split_once('=').ok_or_else(refuse)?;
     let key = key.trim();
     if key.split('.').any(|part| part.trim().is_empty()) {
         return Err(refuse());
     }
     let place = Place::Override(assignment.into());
-    let value = match DeValue::parse(text) {
+    let value = match DeValue::parse(text.trim()) {
         Ok(value) => convert(value, &|_| place.clone())?.value,
         Err(_) => Value::String(text.to_owned()),
     };
@@ -129,14 +142,17 @@ impl FileReader<'_> {
         Place::Line { file: self.file.clone(), line: line as u32 }
     }
 
-    fn table(&self, table: DeTable<'_>) -> Result<Value, RecipeError> {
+    fn table(&self, table: DeTable<'_>) -> Result<Value, SettingsError> {
         convert_table(table, &|offset| self.at(offset))
     }
 }
 
-fn convert(value: Spanned<DeValue<'_>>, at: &dyn Fn(usize) -> Place) -> Result<Node, RecipeError> {
+fn convert(
+    value: Spanned<DeValue<'_>>,
+    at: &dyn Fn(usize) -> Place,
+) -> Result<Node, SettingsError> {
     let place = at(value.span().start);
-    let too_large = |text: &str| RecipeError::Syntax {
+    let too_large = |text: &str| SettingsError::Syntax {
         place: place.clone(),
         message: format!("the number {text} does not fit 64 bits"),
     };
@@ -160,7 +176,7 @@ fn convert(value: Spanned<DeValue<'_>>, at: &dyn Fn(usize) -> Place) -> Result<N
 }
 
 /// An entry stands where its key stands: also that of a table made by a dotted header.
-fn convert_table(table: DeTable<'_>, at: &dyn Fn(usize) -> Place) -> Result<Value, RecipeError> {
+fn convert_table(table: DeTable<'_>, at: &dyn Fn(usize) -> Place) -> Result<Value, SettingsError> {
     let mut entries = BTreeMap::new();
     for (key, value) in table {
         let place = at(key.span().start);

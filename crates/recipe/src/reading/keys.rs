@@ -1,39 +1,35 @@
-//! Every key that a recipe knows, read off the types themselves.
+//! Every key that a type of settings knows, read off the type itself.
 //!
 //! A deserializer that answers each question with a harmless value and writes
-//! down the field names it is asked for: a key added to the schema is known
+//! down the field names it is asked for: a field added to a type is known
 //! here, and can be suggested, without a second list.
 
-use std::sync::LazyLock;
-
 use serde::Deserialize;
-use serde::de::value::StrDeserializer;
+use serde::de::value::{MapDeserializer, StrDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
-
-use crate::schema::Recipe;
 
 /// The error of a question that has no harmless answer.
 type NoAnswer = serde::de::value::Error;
 
-static KEYS: LazyLock<Vec<String>> = LazyLock::new(keys_of::<Recipe>);
-
-/// Every dotted key of a type of the schema.
-pub(crate) fn keys_of<T: Deserialize<'static>>() -> Vec<String> {
+/// Every dotted key of a type, in the order of its fields, each after the dotted `prefix`.
+///
+/// Fields after one that takes none of the tracer's answers are left out; they are
+/// read as any other, but not suggested.
+pub(crate) fn keys_of<T: Deserialize<'static>>(prefix: &str) -> Vec<String> {
     let mut keys = Vec::new();
-    T::deserialize(Tracer { path: String::new(), keys: &mut keys })
-        .map(drop)
-        .expect("every type of the schema takes the tracer's answers; a test checks it");
+    let _ = T::deserialize(Tracer { path: prefix.to_owned(), keys: &mut keys });
     keys
 }
 
-/// Every dotted key that a recipe may hold, in the order of the schema.
-///
-/// ```
-/// assert!(bauta_recipe::known_keys().iter().any(|key| key == "mask.ratio"));
-/// ```
-pub fn known_keys() -> &'static [String] {
-    &KEYS
+/// The tables that a dotted key lies in: `eval` and `eval.knn` for `eval.knn.k`.
+pub(crate) fn tables_of(key: &str) -> impl DoubleEndedIterator<Item = &str> {
+    key.match_indices('.').map(|(end, _)| &key[..end]).collect::<Vec<_>>().into_iter()
+}
+
+/// Whether one of the `keys` lies in the table of that name.
+pub(crate) fn is_table(name: &str, keys: &[String]) -> bool {
+    keys.iter().any(|key| tables_of(key).any(|table| table == name))
 }
 
 /// Answers for the value at `path`.
@@ -94,7 +90,12 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         visitor: V,
     ) -> Result<V::Value, NoAnswer> {
         self.leaf();
-        visitor.visit_seq(Ones(length))
+        visitor.visit_seq(Same(length))
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NoAnswer> {
+        self.leaf();
+        visitor.visit_map(MapDeserializer::new(std::iter::empty::<(&str, u64)>()))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -123,7 +124,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
 
     forward_to_deserialize_any! {
         i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf
-        unit unit_struct tuple_struct map identifier ignored_any
+        unit unit_struct tuple_struct identifier ignored_any
     }
 }
 
@@ -156,10 +157,10 @@ impl<'de> MapAccess<'de> for Fields<'_> {
     }
 }
 
-/// So many ones.
-struct Ones(usize);
+/// So many elements of an array, whose own keys are nobody's.
+struct Same(usize);
 
-impl<'de> SeqAccess<'de> for Ones {
+impl<'de> SeqAccess<'de> for Same {
     type Error = NoAnswer;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
@@ -170,6 +171,45 @@ impl<'de> SeqAccess<'de> for Ones {
             return Ok(None);
         }
         self.0 -= 1;
-        seed.deserialize(1_u64.into_deserializer()).map(Some)
+        seed.deserialize(Tracer { path: String::new(), keys: &mut Vec::new() }).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    #[allow(dead_code, reason = "only its keys are looked at")]
+    struct Table {
+        pairs: [(String, f64); 2],
+        names: BTreeMap<String, String>,
+        letter: Option<Letter>,
+        inner: Inner,
+        list: Vec<Inner>,
+    }
+
+    #[derive(Deserialize)]
+    enum Letter {
+        A,
+    }
+
+    #[derive(Deserialize)]
+    #[allow(dead_code, reason = "only its keys are looked at")]
+    struct Inner {
+        depth: usize,
+        flag: bool,
+    }
+
+    #[test]
+    fn keys_are_read_off_types() {
+        let keys = ["t.pairs", "t.names", "t.letter", "t.inner.depth", "t.inner.flag", "t.list"];
+        assert_eq!(keys_of::<Table>("t"), keys);
+        let Letter::A = Letter::deserialize(StrDeserializer::<NoAnswer>::new("A")).unwrap();
+        let keys = keys_of::<Table>("");
+        assert!(is_table("inner", &keys) && !is_table("list", &keys) && !is_table("inn", &keys));
+        assert_eq!(tables_of("a.b.c").collect::<Vec<_>>(), ["a", "a.b"]);
     }
 }

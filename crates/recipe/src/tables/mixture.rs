@@ -1,10 +1,9 @@
-//! What a recipe may say of i-MAE's mixtures: the `mixture` table.
+//! The `mixture` table: two images in one input (i-MAE).
 
 use serde::{Deserialize, Serialize};
+use strum::Display;
 
-use crate::schema::{Recipe, System};
-use crate::teacher::require;
-use crate::validate::{Violation, ensure, non_negative};
+use crate::reading::{Violation, fraction, non_negative};
 
 /// Two images in one input, and what is learnt of each (i-MAE §3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,8 +41,9 @@ impl Default for Mixture {
 }
 
 /// Which of the two images are reconstructed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Branches {
     /// The subordinate one, of the smaller share.
     Single,
@@ -53,8 +53,9 @@ pub enum Branches {
 }
 
 /// What the teacher sees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum TeacherInput {
     /// Each source image alone (the paper).
     #[default]
@@ -64,8 +65,9 @@ pub enum TeacherInput {
 }
 
 /// The weights that training begins with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum MixtureInit {
     /// The teacher's, each disentangling head a copy of its `decoder_embed`: continued
     /// pre-training, as in the released code.
@@ -80,28 +82,14 @@ impl Mixture {
     pub fn needs_teacher(&self) -> bool {
         self.latent_weight > 0.0 || self.init == MixtureInit::Teacher
     }
-}
 
-impl Recipe {
-    pub(crate) fn check_mixture(&self) -> Result<(), Violation> {
-        let mixes = self.system == System::IMae;
-        require("mixture", self.system.name(), mixes, self.mixture.is_some())?;
-        let Some(mixture) = &self.mixture else { return Ok(()) };
-        non_negative("mixture.latent_weight", mixture.latent_weight)?;
-        ensure(self.teacher.is_some() || !mixture.needs_teacher(), &["mixture"], || {
-            "teacher is missing: system \"i-mae\" needs that table, unless mixture.latent_weight \
-             is 0 and mixture.init is \"random\""
-                .to_owned()
-        })?;
-        for (key, value) in
-            [("mixture.lambda", mixture.lambda), ("mixture.same_class", mixture.same_class)]
-        {
-            if let Some(value) = value {
-                ensure((0.0..=1.0).contains(&value), &[key], || {
-                    format!("{key} {value} is outside [0, 1]")
-                })?;
-            }
-        }
-        Ok(())
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// [`Violation`] for shares and weights that make no sense.
+    pub fn check(&self) -> Result<(), Violation> {
+        non_negative("mixture.latent_weight", self.latent_weight)?;
+        self.lambda.map_or(Ok(()), |lambda| fraction("mixture.lambda", lambda))?;
+        self.same_class.map_or(Ok(()), |share| fraction("mixture.same_class", share))
     }
 }

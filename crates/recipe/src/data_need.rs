@@ -1,0 +1,13 @@
+//! What a system reads from the disk, to be fetched before a run begins.
+
+use bauta_data::Package;
+
+/// A data set that a system reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataNeed {
+    /// The name that recipes and lists show.
+    pub name: &'static str,
+    /// What must be in the cache; none where the data are made, or lie in a folder of the
+    /// user's.
+    pub package: Option<&'static Package>,
+}

@@ -1,0 +1,124 @@
+//! What types cannot say: small checks, and the violation that they report.
+
+use std::collections::HashSet;
+
+/// Values that make no sense, alone or together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The dotted keys involved, the one most likely at fault first: the error names
+    /// the place of one that is written.
+    pub keys: Vec<String>,
+    /// Names key, value and what would do.
+    pub message: String,
+}
+
+impl Violation {
+    /// Of some keys.
+    pub fn new(keys: &[&str], message: impl Into<String>) -> Self {
+        let keys = keys.iter().map(|&key| key.to_owned()).collect();
+        Self { keys, message: message.into() }
+    }
+}
+
+/// Settings with checks of their own.
+pub trait Checked {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// The first [`Violation`].
+    fn check(&self) -> Result<(), Violation>;
+}
+
+/// Checks a condition between the values of some keys.
+///
+/// # Errors
+/// A [`Violation`] with the message where it does not hold.
+pub fn ensure(
+    holds: bool,
+    keys: &[&str],
+    message: impl FnOnce() -> String,
+) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation::new(keys, message())) }
+}
+
+/// Checks a count.
+///
+/// # Errors
+/// A [`Violation`] unless it is at least 1.
+pub fn at_least_one(key: &str, value: usize) -> Result<(), Violation> {
+    must_be(value > 0, key, value, "at least 1")
+}
+
+/// Checks a number.
+///
+/// # Errors
+/// A [`Violation`] unless it is finite and above 0.
+pub fn positive(key: &str, value: f64) -> Result<(), Violation> {
+    must_be(value.is_finite() && value > 0.0, key, value, "a finite number above 0")
+}
+
+/// Checks a number.
+///
+/// # Errors
+/// A [`Violation`] unless it is finite and at least 0.
+pub fn non_negative(key: &str, value: f64) -> Result<(), Violation> {
+    must_be(value.is_finite() && value >= 0.0, key, value, "a finite number of at least 0")
+}
+
+/// Checks a probability, a share or the like.
+///
+/// # Errors
+/// A [`Violation`] unless it is in [0, 1].
+pub fn fraction(key: &str, value: f64) -> Result<(), Violation> {
+    must_be((0.0..=1.0).contains(&value), key, value, "in [0, 1]")
+}
+
+/// Checks a rate below 1.
+///
+/// # Errors
+/// A [`Violation`] unless it is in [0, 1).
+pub fn below_one(key: &str, value: f64) -> Result<(), Violation> {
+    must_be((0.0..1.0).contains(&value), key, value, "in [0, 1)")
+}
+
+/// Checks one value against a rule in words, which follow "must be".
+///
+/// # Errors
+/// A [`Violation`] where the rule does not hold.
+pub fn must_be(
+    holds: bool,
+    key: &str,
+    value: impl std::fmt::Display,
+    rule: &str,
+) -> Result<(), Violation> {
+    ensure(holds, &[key], || format!("{key} is {value}; it must be {rule}"))
+}
+
+/// Checks each value of a list against a rule in words, which follow "must be".
+///
+/// # Errors
+/// A [`Violation`] with the first value for which it does not hold.
+pub fn each_must_be<T: std::fmt::Display + Copy>(
+    key: &str,
+    values: &[T],
+    holds: impl Fn(T) -> bool,
+    rule: &str,
+) -> Result<(), Violation> {
+    values.iter().try_for_each(|&value| {
+        ensure(holds(value), &[key], || format!("{key} holds {value}; each must be {rule}"))
+    })
+}
+
+/// Checks a list whose values name something, so that it must hold each once.
+///
+/// # Errors
+/// A [`Violation`] with the first value that it holds twice.
+pub fn no_repeats<T: ToString>(
+    key: &str,
+    values: impl IntoIterator<Item = T>,
+) -> Result<(), Violation> {
+    let mut seen = HashSet::new();
+    values.into_iter().map(|value| value.to_string()).try_for_each(|value| {
+        ensure(seen.insert(value.clone()), &[key], || format!("{key} holds {value} twice"))
+    })
+}

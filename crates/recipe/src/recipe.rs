@@ -1,0 +1,235 @@
+//! A recipe: what every system has, and the system's own settings; read and written.
+
+use std::fs;
+use std::path::Path;
+
+use bauta_data::Package;
+use serde::Deserialize;
+use strum::VariantArray;
+use toml::{Table, Value};
+
+use crate::data_need::DataNeed;
+use crate::error::RecipeError;
+use crate::explain::explain;
+use crate::folder::find;
+use crate::reading::document::Node;
+use crate::reading::{Layers, Place, SettingsError, Violation, at_place, keys_of, nearest, read};
+use crate::system_settings::RecipeSettings;
+use crate::systems::{Settings, System};
+use crate::tables::{About, Teacher, TeacherKind, Train};
+
+/// A recipe: what every system has, and the system's own settings.
+///
+/// `Recipe` alone has the settings of whichever system the file names; `Recipe<Mae>`, or one
+/// with [`SystemSettings`](crate::SystemSettings) of yours, takes that system's files alone. Where the compiler
+/// cannot know which, say it: `let recipe: Recipe = Recipe::load(…)?`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe<S = Settings> {
+    /// Seed of every random stream of the run.
+    pub seed: u64,
+    /// What the recipe reproduces and what to expect of it.
+    pub about: About,
+    /// Optimiser and schedule.
+    pub train: Train,
+    /// Everything else, which belongs to the system.
+    pub settings: S,
+}
+
+/// The keys that every recipe has, `system` itself aside.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Common {
+    #[serde(default)]
+    seed: u64,
+    about: About,
+    train: Train,
+}
+
+impl<S: RecipeSettings> Recipe<S> {
+    /// Reads and validates the recipe file at `path`.
+    ///
+    /// # Errors
+    /// [`RecipeError`], which names the key, its file and line (or its
+    /// override) and what would do.
+    pub fn load(path: &Path, layers: &Layers) -> Result<Self, RecipeError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path, layers)
+    }
+
+    /// Reads and validates the recipe in `text`; `path` is only named in errors.
+    ///
+    /// The `[quick]` table holds dotted keys, `"train.epochs" = 1`, and is no
+    /// part of the resolved recipe.
+    ///
+    /// # Errors
+    /// As [`Recipe::load`].
+    pub fn parse(text: &str, path: &Path, layers: &Layers) -> Result<Self, RecipeError> {
+        Self::resolve(layers.over(text, path)?)
+    }
+
+    /// Reads and validates the merged layers.
+    pub(crate) fn resolve(document: Node) -> Result<Self, RecipeError> {
+        let mut settings = document.clone();
+        let system = named_system(&settings.split_off(&["system"]), S::keys_for)?;
+        let own = S::keys_for(&system).expect("a system of that name was just found");
+        let known: Vec<String> = common_keys().into_iter().chain(own).collect();
+        let common = settings.split_off(&["seed", "about", "train"]);
+        let in_words = |error| explain(error, &system, &known, &document);
+
+        let Common { seed, about, train } = read(&common, &known).map_err(in_words)?;
+        let settings = S::read(&system, &settings, &known).map_err(in_words)?;
+        let mut recipe = Self { seed, about, train, settings };
+        recipe
+            .train
+            .refuse_unread(|key| document.place_of(key))
+            .map_err(|violation| RecipeError::from(at_place(violation, &document)))?;
+        recipe.train.keep_own();
+        recipe.settings.complete_all();
+        recipe.check().map_err(|violation| at_place(violation, &document))?;
+        Ok(recipe)
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        self.train.check()?;
+        self.settings.check_all(&self.train)?;
+        self.about.check()
+    }
+
+    /// Checks what types cannot say, for recipes built or changed in code;
+    /// [`Recipe::load`] has already done it.
+    ///
+    /// # Errors
+    /// [`SettingsError::Invalid`] for the first value that makes no sense.
+    pub fn validate(&self) -> Result<(), RecipeError> {
+        let violation = |Violation { message, .. }| SettingsError::Invalid {
+            place: Place::File(Path::new("recipe").into()),
+            message,
+        };
+        Ok(self.check().map_err(violation)?)
+    }
+
+    /// Writes the fully resolved recipe, every default spelled out, in the order `system`,
+    /// `seed`, `about`, the system's tables, `train`, `eval`.
+    ///
+    /// [`Recipe::parse`] reads it back to an equal recipe.
+    ///
+    /// # Errors
+    /// [`RecipeError::Write`] for a recipe built in code that TOML cannot
+    /// express, such as a seed above 2⁶³ − 1.
+    pub fn to_toml(&self) -> Result<String, RecipeError> {
+        let mut text = Table::new();
+        let mut put = |key: &str, value| text.insert(key.to_owned(), value);
+        put("system", Value::from(self.settings.system_name()));
+        put("seed", Value::try_from(self.seed)?);
+        put("about", Value::try_from(&self.about)?);
+        let mut settings = Table::try_from(&self.settings)?;
+        let eval = settings.remove("eval");
+        settings.into_iter().for_each(|(key, value)| drop(put(&key, value)));
+        put("train", Value::Table(self.train.written()?));
+        eval.and_then(|eval| put("eval", eval));
+        Ok(toml::to_string(&text)?)
+    }
+
+    /// The data sets that a run reads.
+    pub fn data(&self) -> Vec<DataNeed> {
+        self.settings.needs()
+    }
+
+    /// The network that teaches, if one does.
+    pub fn teacher(&self) -> Option<&Teacher> {
+        self.settings.taught_by()
+    }
+
+    /// What must be in the cache before a run: data sets, and the weights of a teacher.
+    pub fn packages(&self) -> Vec<&'static Package> {
+        let data = self.data().into_iter().filter_map(|need| need.package);
+        data.chain(self.teacher().and_then(Teacher::package)).collect()
+    }
+
+    /// The same recipe with other settings.
+    pub fn map<T>(self, settings: impl FnOnce(S) -> T) -> Recipe<T> {
+        let Self { seed, about, train, settings: own } = self;
+        Recipe { seed, about, train, settings: settings(own) }
+    }
+}
+
+impl Recipe {
+    /// The system that reads the recipe.
+    pub fn system(&self) -> System {
+        self.settings.system()
+    }
+
+    /// The recipe that trains a teacher, by its name in the folder `recipes` or its path,
+    /// with its overrides; none for teachers of another kind.
+    ///
+    /// # Errors
+    /// [`RecipeError`] when there is none of that name, it is not valid, or its own teacher
+    /// would have to be trained first.
+    pub fn of_teacher(teacher: &Teacher, recipes: &Path) -> Result<Option<Self>, RecipeError> {
+        let Some(name) = &teacher.recipe else { return Ok(None) };
+        let path = find(recipes, name)?;
+        let recipe = Self::load(&path, &Layers::of(&teacher.set))?;
+        if recipe.teacher().is_some_and(|own| own.kind == TeacherKind::Recipe) {
+            let message = format!(
+                "teacher.recipe {name} has itself a teacher that a recipe trains; run it first, \
+                 then name its checkpoint with teacher.kind=folder and teacher.model=DIR"
+            );
+            let place = Place::File(path.into());
+            return Err(SettingsError::Invalid { place, message }.into());
+        }
+        Ok(Some(recipe))
+    }
+}
+
+impl System {
+    /// Every dotted key that a recipe of this system may hold.
+    pub fn known_keys(self) -> Vec<String> {
+        common_keys().into_iter().chain(self.keys().iter().cloned()).collect()
+    }
+}
+
+/// Every dotted key that a recipe of some system may hold, each once.
+///
+/// ```
+/// assert!(bauta_recipe::known_keys().iter().any(|key| key == "mask.ratio"));
+/// ```
+pub fn known_keys() -> Vec<String> {
+    let mut known = common_keys();
+    for key in System::VARIANTS.iter().flat_map(|system| system.keys()) {
+        if !known.contains(key) {
+            known.push(key.clone());
+        }
+    }
+    known
+}
+
+fn common_keys() -> Vec<String> {
+    let keys = ["system".to_owned()].into_iter();
+    keys.chain(keys_of::<Common>("")).collect()
+}
+
+/// The name in the entry `system`, if there are keys for it.
+fn named_system(
+    document: &Node,
+    keys_for: impl Fn(&str) -> Result<Vec<String>, Vec<&'static str>>,
+) -> Result<String, SettingsError> {
+    #[derive(Deserialize)]
+    struct Named {
+        system: String,
+    }
+    let Named { system } = read(document, &[])?;
+    let Err(known) = keys_for(&system) else { return Ok(system) };
+    let place = document.place_of_any(&["system"]).clone();
+    if system.parse::<System>().is_ok() {
+        let message = format!("system is \"{system}\"; it must be \"{}\" here", known.join(", "));
+        return Err(SettingsError::Invalid { place, message });
+    }
+    Err(SettingsError::UnknownValue {
+        place,
+        key: "system".to_owned(),
+        nearest: nearest(&system, known.iter().copied()).map(str::to_owned),
+        known: known.into_iter().map(str::to_owned).collect(),
+        found: system,
+    })
+}

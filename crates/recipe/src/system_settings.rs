@@ -1,0 +1,91 @@
+//! What makes a struct of tables the settings of a system, which a recipe is read into.
+
+use std::fmt::Debug;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::data_need::DataNeed;
+use crate::reading::document::Node;
+use crate::reading::{SettingsError, Violation, keys_of, read};
+use crate::tables::{Teacher, Train};
+
+/// The settings of one system: what its recipes hold beside `system`, `seed`, `about` and
+/// `train`.
+///
+/// Derive `Deserialize` with `deny_unknown_fields`, and no `flatten`, which would lose the
+/// places that errors name.
+pub trait SystemSettings: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
+    /// The name that a recipe's `system` has.
+    const NAME: &'static str;
+
+    /// Drops or fills in what follows from other values, before the checks.
+    fn complete(&mut self) {}
+
+    /// Checks what types cannot say; `train` has been checked.
+    ///
+    /// # Errors
+    /// The first [`Violation`].
+    fn check(&self, train: &Train) -> Result<(), Violation>;
+
+    /// The data sets that a run reads.
+    fn data(&self) -> Vec<DataNeed>;
+
+    /// The network that teaches, if one does.
+    fn teacher(&self) -> Option<&Teacher> {
+        None
+    }
+}
+
+/// Settings that a recipe can be read into: those of one system, by [`SystemSettings`], or
+/// [`Settings`](crate::Settings), those of whichever system the file names.
+pub trait RecipeSettings: Clone + Debug + PartialEq + Serialize {
+    /// The name of their system.
+    fn system_name(&self) -> &'static str;
+    /// As [`SystemSettings::data`].
+    fn needs(&self) -> Vec<DataNeed>;
+    /// As [`SystemSettings::teacher`].
+    fn taught_by(&self) -> Option<&Teacher>;
+    /// As [`SystemSettings::complete`].
+    #[doc(hidden)]
+    fn complete_all(&mut self);
+    /// As [`SystemSettings::check`].
+    #[doc(hidden)]
+    fn check_all(&self, train: &Train) -> Result<(), Violation>;
+    /// The keys of the system of that name; else the names that would do.
+    #[doc(hidden)]
+    fn keys_for(system: &str) -> Result<Vec<String>, Vec<&'static str>>;
+    /// Reads them, by a name that [`Self::keys_for`] took.
+    #[doc(hidden)]
+    fn read(system: &str, document: &Node, known_keys: &[String]) -> Result<Self, SettingsError>;
+}
+
+impl<S: SystemSettings> RecipeSettings for S {
+    fn system_name(&self) -> &'static str {
+        S::NAME
+    }
+
+    fn needs(&self) -> Vec<DataNeed> {
+        self.data()
+    }
+
+    fn taught_by(&self) -> Option<&Teacher> {
+        self.teacher()
+    }
+
+    fn complete_all(&mut self) {
+        self.complete();
+    }
+
+    fn check_all(&self, train: &Train) -> Result<(), Violation> {
+        self.check(train)
+    }
+
+    fn keys_for(system: &str) -> Result<Vec<String>, Vec<&'static str>> {
+        if system == S::NAME { Ok(keys_of::<S>("")) } else { Err(vec![S::NAME]) }
+    }
+
+    fn read(_: &str, document: &Node, known_keys: &[String]) -> Result<Self, SettingsError> {
+        read(document, known_keys)
+    }
+}

@@ -1,0 +1,135 @@
+//! The systems: one file and one line of the table below for each.
+
+mod dbot;
+mod i_mae;
+mod mae;
+mod mask_distill;
+
+use std::sync::LazyLock;
+
+use serde::Serialize;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+use crate::data_need::DataNeed;
+use crate::reading::document::Node;
+use crate::reading::{SettingsError, Violation, keys_of, read};
+use crate::system_settings::{RecipeSettings, SystemSettings};
+use crate::tables::{Teacher, Train};
+
+pub use dbot::DBot;
+pub use i_mae::IMae;
+pub use mae::Mae;
+pub use mask_distill::MaskDistill;
+
+macro_rules! systems {
+    ($($(#[$doc:meta])* $name:literal => $System:ident,)*) => {
+        /// The systems by the names that recipes use, in the order of the documentation.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Display, EnumString, IntoStaticStr, VariantArray)]
+        pub enum System {
+            $($(#[$doc])* #[strum(serialize = $name)] $System,)*
+        }
+
+        /// The settings of one of the systems.
+        #[derive(Clone, Debug, PartialEq, Serialize)]
+        #[serde(untagged)]
+        pub enum Settings {
+            $($(#[$doc])* $System($System),)*
+        }
+
+        $(impl From<$System> for Settings {
+            fn from(settings: $System) -> Self {
+                Self::$System(settings)
+            }
+        })*
+
+        /// The keys of each system's settings, in the order of [`System::VARIANTS`].
+        static KEYS: LazyLock<Vec<Vec<String>>> =
+            LazyLock::new(|| vec![$(keys_of::<$System>(""),)*]);
+
+        impl Settings {
+            /// Whose they are.
+            pub fn system(&self) -> System {
+                match self {
+                    $(Self::$System(_) => System::$System,)*
+                }
+            }
+        }
+
+        impl RecipeSettings for Settings {
+            fn system_name(&self) -> &'static str {
+                self.system().into()
+            }
+
+            fn needs(&self) -> Vec<DataNeed> {
+                match self {
+                    $(Self::$System(settings) => settings.data(),)*
+                }
+            }
+
+            fn taught_by(&self) -> Option<&Teacher> {
+                match self {
+                    $(Self::$System(settings) => settings.teacher(),)*
+                }
+            }
+
+            fn complete_all(&mut self) {
+                match self {
+                    $(Self::$System(settings) => settings.complete(),)*
+                }
+            }
+
+            fn check_all(&self, train: &Train) -> Result<(), Violation> {
+                match self {
+                    $(Self::$System(settings) => settings.check(train),)*
+                }
+            }
+
+            fn keys_for(system: &str) -> Result<Vec<String>, Vec<&'static str>> {
+                match system.parse::<System>() {
+                    Ok(system) => Ok(system.keys().to_vec()),
+                    Err(_) => Err(System::VARIANTS.iter().map(Into::into).collect()),
+                }
+            }
+
+            fn read(
+                system: &str,
+                document: &Node,
+                known_keys: &[String],
+            ) -> Result<Self, SettingsError> {
+                match system.parse().expect("`keys_for` took the name") {
+                    $(System::$System => read(document, known_keys).map(Self::$System),)*
+                }
+            }
+        }
+
+        #[cfg(test)]
+        mod tests {
+            use super::*;
+
+            #[test]
+            fn each_name_is_that_of_the_settings() {
+                $(assert_eq!(<&str>::from(System::$System), $System::NAME);)*
+            }
+        }
+    };
+}
+
+systems! {
+    /// Masked Autoencoders Are Scalable Vision Learners (arXiv 2111.06377).
+    "mae" => Mae,
+    /// Exploring Target Representations for Masked Autoencoders (arXiv 2209.03917).
+    "dbot" => DBot,
+    /// A Unified View of Masked Image Modeling (arXiv 2210.10615).
+    "maskdistill" => MaskDistill,
+    /// i-MAE: Are Latent Representations in Masked Autoencoders Linearly Separable?
+    /// (arXiv 2210.11470).
+    "i-mae" => IMae,
+}
+
+impl System {
+    /// The dotted keys of its own settings, without those that every recipe has.
+    pub(crate) fn keys(self) -> &'static [String] {
+        &KEYS[self as usize]
+    }
+}

@@ -1,0 +1,97 @@
+//! i-MAE: two images from their mixture, and their latents from a masked autoencoder
+//! (arXiv 2210.11470).
+
+use bauta_masking::{Grid, MaskError};
+use serde::{Deserialize, Serialize};
+
+use crate::data_need::DataNeed;
+use crate::reading::{Violation, ensure};
+use crate::system_settings::SystemSettings;
+use crate::tables::{
+    Data, Decoder, Eval, Mask, Mixture, PixelTarget, Teacher, TeacherKind, Train, Vit,
+};
+
+/// What a recipe of system `i-mae` says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IMae {
+    /// The images.
+    pub data: Data,
+    /// The encoder of the visible tokens.
+    pub model: Vit,
+    /// The network that predicts masked patches.
+    pub decoder: Decoder,
+    /// Which tokens are hidden.
+    pub mask: Mask,
+    /// What must be predicted.
+    pub target: PixelTarget,
+    /// The masked autoencoder whose latents are distilled and whose weights training goes
+    /// on from; none where the mixture needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<Teacher>,
+    /// The mixtures.
+    pub mixture: Mixture,
+    /// What is measured at the end.
+    #[serde(default)]
+    pub eval: Eval,
+}
+
+impl IMae {
+    /// The token geometry of one image.
+    ///
+    /// # Errors
+    /// [`MaskError`] when the image is not a whole number of patches.
+    pub fn grid(&self) -> Result<Grid, MaskError> {
+        self.data.grid(self.model.patch_size)
+    }
+
+    /// The teacher is a masked autoencoder, and may be missing where nothing needs it.
+    fn check_teacher(&self) -> Result<(), Violation> {
+        let Some(teacher) = &self.teacher else {
+            return ensure(!self.mixture.needs_teacher(), &["mixture", "system"], || {
+                "teacher is missing: system \"i-mae\" needs that table, unless \
+                 mixture.latent_weight is 0 and mixture.init is \"random\""
+                    .to_owned()
+            });
+        };
+        let kind = teacher.kind;
+        ensure(
+            matches!(kind, TeacherKind::Folder | TeacherKind::Recipe),
+            &["teacher.kind", "system"],
+            || {
+                format!(
+                    "system \"i-mae\" cannot learn from teacher.kind \"{kind}\": its teacher is \
+                     a masked autoencoder; use recipe or folder"
+                )
+            },
+        )?;
+        teacher.check()
+    }
+}
+
+impl SystemSettings for IMae {
+    const NAME: &'static str = "i-mae";
+
+    fn complete(&mut self) {
+        self.teacher.iter_mut().for_each(Teacher::keep_own);
+    }
+
+    fn check(&self, train: &Train) -> Result<(), Violation> {
+        self.data.check(train)?;
+        self.model.check()?;
+        self.decoder.check()?;
+        self.mask.check(&self.data, self.model.patch_size)?;
+        self.target.check(Self::NAME)?;
+        self.mixture.check()?;
+        self.check_teacher()?;
+        self.eval.check()
+    }
+
+    fn data(&self) -> Vec<DataNeed> {
+        vec![self.data.need()]
+    }
+
+    fn teacher(&self) -> Option<&Teacher> {
+        self.teacher.as_ref()
+    }
+}

@@ -1,0 +1,33 @@
+//! The tables that recipes are made of, each with its keys, defaults and checks.
+//!
+//! A system's settings are a struct of tables, under their names: the keys that a table's
+//! checks speak of begin with `data.` for [`Data`], `model.` for [`Vit`], [`DroppingVit`]
+//! and [`Beit`], and so on. Keys are strict; one without a default must stand in the file.
+
+mod about;
+mod decoder;
+mod eval;
+mod finetune;
+pub(crate) mod images;
+mod mask;
+mod mixture;
+mod pooling;
+mod stages;
+mod target;
+mod teacher;
+pub(crate) mod train;
+mod vit;
+
+pub use about::About;
+pub use decoder::Decoder;
+pub use eval::{Eval, FewShot, Knn, Linear, Pictures, ProbeOptimizer, Protocol, Semi};
+pub use finetune::FineTune;
+pub use images::{Data, ImageSize};
+pub use mask::Mask;
+pub use mixture::{Branches, Mixture, MixtureInit, TeacherInput};
+pub use pooling::Pooling;
+pub use stages::Stages;
+pub use target::{Comparison, FeatureLoss, FeatureTarget, Normalization, PixelTarget, TargetKind};
+pub use teacher::{Teacher, TeacherKind};
+pub use train::{Device, Optimizer, Precision, Schedule, Train};
+pub use vit::{Beit, DroppingVit, Vit};

@@ -1,0 +1,30 @@
+//! The `decoder` table.
+
+use serde::{Deserialize, Serialize};
+
+use super::vit::{check_heads, check_sin_cos};
+use crate::reading::{Violation, at_least_one};
+
+/// The transformer that predicts masked patches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decoder {
+    /// Width of a token.
+    pub dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Attention heads; must divide `dim`.
+    pub heads: usize,
+}
+
+impl Decoder {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// [`Violation`] for sizes that make no transformer with 2-D sin-cos positions.
+    pub fn check(&self) -> Result<(), Violation> {
+        at_least_one("decoder.depth", self.depth)?;
+        check_sin_cos("decoder.dim", self.dim)?;
+        check_heads("decoder.heads", self.heads, "decoder.dim", self.dim)
+    }
+}

@@ -1,0 +1,129 @@
+//! The `data` table of systems that train on images.
+
+use bauta_data::{Augment, DataError, DatasetName, OnError};
+use bauta_masking::{Grid, MaskError};
+use serde::{Deserialize, Serialize};
+
+use super::train::Train;
+use crate::data_need::DataNeed;
+use crate::reading::{Violation, at_least_one, ensure};
+
+/// The images to train and evaluate on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The data set.
+    pub name: DatasetName,
+    /// A folder that holds it in its canonical layout; fetched to the cache when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<std::path::PathBuf>,
+    /// Use only this many training images (the first of the split).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Side of the square images that the model sees, in pixels, or `[height, width]`.
+    pub image_size: ImageSize,
+    /// What to do with an image that cannot be decoded.
+    #[serde(default)]
+    pub on_error: OnError,
+    /// How training images are varied.
+    #[serde(default)]
+    pub augment: Augment,
+}
+
+/// Height and width in pixels, written as one number or as `[height, width]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a number of pixels or [height, width]")]
+pub enum ImageSize {
+    /// Both sides.
+    Square(usize),
+    /// `[height, width]`.
+    Rectangle([usize; 2]),
+}
+
+impl ImageSize {
+    /// Height in pixels.
+    pub fn height(self) -> usize {
+        match self {
+            Self::Square(side) => side,
+            Self::Rectangle([height, _]) => height,
+        }
+    }
+
+    /// Width in pixels.
+    pub fn width(self) -> usize {
+        match self {
+            Self::Square(side) => side,
+            Self::Rectangle([_, width]) => width,
+        }
+    }
+}
+
+impl Data {
+    /// The token geometry of one image.
+    ///
+    /// # Errors
+    /// [`MaskError`] when the image is not a whole number of patches.
+    pub fn grid(&self, patch_size: usize) -> Result<Grid, MaskError> {
+        Grid::of_image(self.image_size.height(), self.image_size.width(), patch_size)
+    }
+
+    /// What must be fetched: the data set, unless it lies in a folder of the user's.
+    pub fn need(&self) -> DataNeed {
+        let package = if self.root.is_none() { self.name.package() } else { None };
+        DataNeed { name: self.name.into(), package }
+    }
+
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// [`Violation`] for sizes or an augmentation that cannot be, a data set without a
+    /// folder, or images that do not fill a step.
+    pub fn check(&self, train: &Train) -> Result<(), Violation> {
+        let size = self.image_size;
+        at_least_one("data.image_size", size.height().min(size.width()))?;
+        if let Some(limit) = self.limit {
+            at_least_one("data.limit", limit)?;
+        }
+        check_augment(&self.augment, size)?;
+        ensure(
+            self.root.is_some() || self.name.package().is_some(),
+            &["data.root", "data.name"],
+            || {
+                format!(
+                    "data.root is missing: data.name \"{}\" reads a folder of yours; \
+                     give it with --set data.root=DIR",
+                    self.name
+                )
+            },
+        )?;
+        self.check_one_step(train)
+    }
+
+    /// An epoch takes whole steps only, so the images must fill at least one.
+    fn check_one_step(&self, train: &Train) -> Result<(), Violation> {
+        let Train { batch_size, accumulate, .. } = train;
+        let step = batch_size.saturating_mul(*accumulate);
+        let limit = self.limit.unwrap_or(usize::MAX);
+        ensure(limit >= step, &["data.limit", "train.batch_size", "train.accumulate"], || {
+            format!(
+                "data.limit {limit} is less than one step of {step} images \
+                 (train.batch_size {batch_size} × train.accumulate {accumulate})"
+            )
+        })
+    }
+}
+
+/// Checks a `data.augment` table for images of a size.
+pub(crate) fn check_augment(augment: &Augment, size: ImageSize) -> Result<(), Violation> {
+    // The channels are the data set's own; the settings do not depend on them.
+    augment.build(3, size.height(), size.width()).map(drop).map_err(|error| match error {
+        DataError::Setting { key, value, rule } => {
+            let key = match key.rsplit('.').next().unwrap_or(key) {
+                "image_size" | "height" | "width" => "data.image_size".to_owned(),
+                argument => format!("data.augment.{argument}"),
+            };
+            Violation::new(&[&key, "data.image_size"], format!("{key} = {value}: {rule}"))
+        }
+        error => Violation::new(&["data.augment"], error.to_string()),
+    })
+}

@@ -1,0 +1,31 @@
+//! The `stages` table: bootstrapping (dBOT §3).
+
+use serde::{Deserialize, Serialize};
+
+use crate::reading::{Violation, at_least_one};
+
+/// Stages of training: each begins with a new student, taught by the one before (dBOT §3).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stages {
+    /// How many; `train.epochs` is the length of each.
+    pub count: u32,
+    /// Begin each stage with fresh optimiser moments; the reference keeps the old student's.
+    pub reset_optimizer: bool,
+}
+
+impl Default for Stages {
+    fn default() -> Self {
+        Self { count: 2, reset_optimizer: true }
+    }
+}
+
+impl Stages {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// [`Violation`] for no stages.
+    pub fn check(&self) -> Result<(), Violation> {
+        at_least_one("stages.count", self.count as usize)
+    }
+}

@@ -1,0 +1,148 @@
+//! The `model` table: vision transformers, one type for each set of keys that systems read.
+
+use serde::{Deserialize, Serialize};
+
+use crate::reading::{Violation, at_least_one, below_one, ensure, must_be, positive};
+
+/// A vision transformer with 2-D sin-cos positions (MAE's encoder).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vit {
+    /// Patch side in pixels.
+    pub patch_size: usize,
+    /// Width of a token, D.
+    pub dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Attention heads; must divide `dim`.
+    pub heads: usize,
+    /// Hidden width of a block's MLP over `dim`.
+    #[serde(default = "mlp_ratio")]
+    pub mlp_ratio: f64,
+}
+
+/// A [`Vit`] whose branches are skipped at random in training (stochastic depth).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DroppingVit {
+    /// Patch side in pixels.
+    pub patch_size: usize,
+    /// Width of a token, D.
+    pub dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Attention heads; must divide `dim`.
+    pub heads: usize,
+    /// Hidden width of a block's MLP over `dim`.
+    #[serde(default = "mlp_ratio")]
+    pub mlp_ratio: f64,
+    /// Rate at which training samples skip the last block's branches; less below it.
+    #[serde(default)]
+    pub drop_path: f64,
+}
+
+/// BEiT's vision transformer, whose attention has relative positions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Beit {
+    /// Patch side in pixels.
+    pub patch_size: usize,
+    /// Width of a token, D.
+    pub dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Attention heads; must divide `dim`.
+    pub heads: usize,
+    /// Hidden width of a block's MLP over `dim`.
+    #[serde(default = "mlp_ratio")]
+    pub mlp_ratio: f64,
+    /// Rate at which training samples skip the last block's branches; less below it.
+    #[serde(default)]
+    pub drop_path: f64,
+    /// Initial factor of every residual branch (LayerScale); none without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer_scale: Option<f64>,
+    /// Whether tokens carry learned positions beside the relative biases.
+    #[serde(default)]
+    pub absolute_positions: bool,
+}
+
+fn mlp_ratio() -> f64 {
+    4.0
+}
+
+impl Vit {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// [`Violation`] for sizes that make no transformer with 2-D sin-cos positions.
+    pub fn check(&self) -> Result<(), Violation> {
+        check_blocks(self.patch_size, self.depth, self.mlp_ratio)?;
+        check_sin_cos("model.dim", self.dim)?;
+        check_heads("model.heads", self.heads, "model.dim", self.dim)
+    }
+}
+
+impl DroppingVit {
+    /// The same without what it skips.
+    pub fn vit(&self) -> Vit {
+        let Self { patch_size, dim, depth, heads, mlp_ratio, drop_path: _ } = *self;
+        Vit { patch_size, dim, depth, heads, mlp_ratio }
+    }
+
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// As [`Vit::check`], and for a rate outside [0, 1).
+    pub fn check(&self) -> Result<(), Violation> {
+        self.vit().check()?;
+        below_one("model.drop_path", self.drop_path)
+    }
+}
+
+impl Beit {
+    /// A plain vision transformer of the same sizes.
+    pub fn vit(&self) -> Vit {
+        let Self { patch_size, dim, depth, heads, mlp_ratio, .. } = *self;
+        Vit { patch_size, dim, depth, heads, mlp_ratio }
+    }
+
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// [`Violation`] for sizes, a rate or a scale that make no transformer; the width need
+    /// only be a multiple of the heads.
+    pub fn check(&self) -> Result<(), Violation> {
+        check_blocks(self.patch_size, self.depth, self.mlp_ratio)?;
+        check_heads("model.heads", self.heads, "model.dim", self.dim)?;
+        below_one("model.drop_path", self.drop_path)?;
+        self.layer_scale.map_or(Ok(()), |scale| positive("model.layer_scale", scale))
+    }
+}
+
+fn check_blocks(patch_size: usize, depth: usize, mlp_ratio: f64) -> Result<(), Violation> {
+    at_least_one("model.patch_size", patch_size)?;
+    at_least_one("model.depth", depth)?;
+    positive("model.mlp_ratio", mlp_ratio)
+}
+
+/// Sine and cosine of two coordinates share the width equally.
+pub(super) fn check_sin_cos(key: &str, dim: usize) -> Result<(), Violation> {
+    at_least_one(key, dim)?;
+    let rule = "a multiple of 4, which 2-D sin-cos positions need";
+    must_be(dim.is_multiple_of(4), key, dim, rule)
+}
+
+/// Heads share the width equally.
+pub(super) fn check_heads(
+    heads_key: &str,
+    heads: usize,
+    dim_key: &str,
+    dim: usize,
+) -> Result<(), Violation> {
+    at_least_one(dim_key, dim)?;
+    at_least_one(heads_key, heads)?;
+    ensure(dim.is_multiple_of(heads), &[heads_key, dim_key], || {
+        format!("{heads_key} is {heads}; it must divide {dim_key} {dim}")
+    })
+}
