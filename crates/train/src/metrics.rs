@@ -1,7 +1,8 @@
 //! `metrics.jsonl`: one JSON object a log step.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use bauta_files::write_whole;
@@ -10,14 +11,20 @@ use serde::{Deserialize, Serialize};
 use crate::TrainError;
 
 /// Means over the steps since the last record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Optimiser steps made so far.
+    /// The phase of the run; empty in logs from before runs had phases.
+    #[serde(default)]
+    pub phase: String,
+    /// Optimiser steps made so far, over all phases.
     pub step: u64,
-    /// Passes over the data so far.
+    /// Passes over the phase's data so far.
     pub epoch: f64,
     /// Mean loss.
     pub loss: f64,
+    /// Means of the loss's named parts, before their weights.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, f64>,
     /// Learning rate of the last step.
     pub lr: f64,
     /// Mean norm of the gradient, before clipping.
@@ -41,12 +48,11 @@ impl MetricsLog {
     /// Opens the log to go on after `step`; later records of a former life are dropped.
     ///
     /// # Errors
-    /// [`TrainError::Io`] when the file cannot be read or written.
+    /// [`TrainError::Io`] when the file cannot be used.
     pub fn open(path: &Path, step: u64) -> Result<Self, TrainError> {
         let mut kept = Vec::new();
-        for record in Self::read(path)?.into_iter().filter(|record| record.step <= step) {
-            serde_json::to_writer(&mut kept, &record).expect("a record is plain numbers");
-            kept.push(b'\n');
+        for record in Self::read(path)?.iter().filter(|record| record.step <= step) {
+            kept.extend(line(record));
         }
         write_whole(path, &kept).map_err(TrainError::io(path))?;
         let file = OpenOptions::new().append(true).open(path).map_err(TrainError::io(path))?;
@@ -59,17 +65,13 @@ impl MetricsLog {
     /// # Errors
     /// [`TrainError::Io`] when the file exists and cannot be read.
     pub fn read(path: &Path) -> Result<Vec<Record>, TrainError> {
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(TrainError::io(path)(error)),
         };
-        let mut records = Vec::new();
-        for line in BufReader::new(file).lines() {
-            let line = line.map_err(TrainError::io(path))?;
-            records.extend(serde_json::from_str::<Record>(&line));
-        }
-        Ok(records)
+        let lines = bytes.split(|&byte| byte == b'\n');
+        Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
     }
 
     /// Appends one record, as one write.
@@ -77,10 +79,22 @@ impl MetricsLog {
     /// # Errors
     /// [`TrainError::Io`] when the disk is full, for example.
     pub fn write(&mut self, record: &Record) -> Result<(), TrainError> {
-        let mut line = serde_json::to_vec(record).expect("a record is plain numbers");
-        line.push(b'\n');
-        self.file.write_all(&line).map_err(TrainError::io(&self.path))
+        self.file.write_all(&line(record)).map_err(TrainError::io(&self.path))
     }
+
+    /// Flushes the records to the disk; due with each checkpoint, since a run resumes there.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] when the disk fails.
+    pub fn flush(&self) -> Result<(), TrainError> {
+        self.file.sync_all().map_err(TrainError::io(&self.path))
+    }
+}
+
+fn line(record: &Record) -> Vec<u8> {
+    let mut line = serde_json::to_vec(record).expect("a record is names and numbers");
+    line.push(b'\n');
+    line
 }
 
 #[cfg(test)]
@@ -88,16 +102,8 @@ mod tests {
     use super::*;
 
     fn record(step: u64) -> Record {
-        Record {
-            step,
-            epoch: 0.5,
-            loss: 1.0,
-            lr: 0.1,
-            grad_norm: 2.0,
-            samples_per_second: 3.0,
-            step_seconds: 4.0,
-            data_seconds: 0.0,
-        }
+        let parts = BTreeMap::from([("pixels".to_owned(), 0.75), ("distance".to_owned(), 0.25)]);
+        Record { phase: "main".to_owned(), step, epoch: 0.5, loss: 1.0, parts, ..Record::default() }
     }
 
     #[test]
@@ -108,11 +114,24 @@ mod tests {
         for step in [10, 20, 30] {
             log.write(&record(step)).unwrap();
         }
-        log.file.write_all(b"{\"step\": 40, \"lo").unwrap();
-        assert_eq!(MetricsLog::read(&path).unwrap().len(), 3);
+        // Cut within a character.
+        log.file.write_all(b"{\"step\": 40, \"phase\": \"\xc3").unwrap();
+        log.flush().unwrap();
+        assert_eq!(MetricsLog::read(&path).unwrap(), [10, 20, 30].map(record));
         let mut log = MetricsLog::open(&path, 20).unwrap();
         log.write(&record(30)).unwrap();
-        let steps: Vec<u64> = MetricsLog::read(&path).unwrap().iter().map(|r| r.step).collect();
-        assert_eq!(steps, [10, 20, 30]);
+        assert_eq!(MetricsLog::read(&path).unwrap(), [10, 20, 30].map(record));
+    }
+
+    #[test]
+    fn a_log_without_phases_and_parts_still_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        assert_eq!(MetricsLog::read(&path).unwrap(), [], "a missing log has no records");
+        let old = r#"{"step":50,"epoch":0.25,"loss":1.5,"lr":0.001,"grad_norm":2.0,"samples_per_second":900.0,"step_seconds":0.1,"data_seconds":0.0}"#;
+        fs::write(&path, format!("{old}\n")).unwrap();
+        let [record] = &MetricsLog::read(&path).unwrap()[..] else { panic!("one record") };
+        assert_eq!((record.step, record.loss, record.grad_norm), (50, 1.5, 2.0));
+        assert!(record.phase.is_empty() && record.parts.is_empty());
     }
 }
