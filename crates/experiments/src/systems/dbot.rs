@@ -103,8 +103,8 @@ impl DBot {
         let flops = dbot.student.flops(dbot.decoder.config())?;
         let phase = run.phase(&format!("stage-{}", stage + 1), images.batches_per_epoch());
         let phase = phase.costing(flops).starting(match settings.stages.reset_optimizer {
-            true => Start::Fresh,
-            false => Start::WithMoments,
+            false if stage > 0 => Start::WithMoments,
+            _ => Start::Fresh,
         });
         let phase = if last { phase } else { phase.keeping() };
         let (rate, depth) = (settings.model.drop_path, settings.decoder.depth);

@@ -1,8 +1,7 @@
 //! The denoiser's section of a recipe.
 
-use bauta_data::DatasetName;
-use bauta_recipe::{Data, Eval, Train};
-use bauta_recipe::{SystemSettings, Violation, at_least_one, within};
+use bauta_recipe::reading::{at_least_one, below_one};
+use bauta_recipe::{Data, DataNeed, Eval, SystemSettings, Train, Violation};
 use serde::{Deserialize, Serialize};
 
 /// What a recipe says of the denoiser.
@@ -39,14 +38,14 @@ pub struct Noise {
 impl SystemSettings for Denoiser {
     const NAME: &'static str = "denoiser";
 
-    fn check(&self, _train: &Train) -> Result<(), Violation> {
-        self.data.check()?;
+    fn check(&self, train: &Train) -> Result<(), Violation> {
+        self.data.check(train)?;
         at_least_one("model.dim", self.model.dim)?;
-        within("noise.ratio", self.noise.ratio, 0.0..1.0)?;
+        below_one("noise.ratio", self.noise.ratio)?;
         self.eval.check()
     }
 
-    fn datasets(&self) -> Vec<DatasetName> {
-        self.data.datasets()
+    fn data(&self) -> Vec<DataNeed> {
+        vec![self.data.need()]
     }
 }
