@@ -1,5 +1,6 @@
 //! Features of the official splits: what a frozen encoder says of each image.
 
+use bauta_backbones::{Encode, ImageEncoder, ImageNormalization, ModelError, Pooling};
 use tch::{Device, Kind, Tensor};
 
 use crate::EvalError;
@@ -206,6 +207,19 @@ impl EncodedData {
         };
         Self { train: apply(&self.train), test: apply(&self.test), classes: self.classes }
     }
+}
+
+/// What an encoder says of whole images: u8 pixels [B, C, H, W] to features [B, D].
+///
+/// # Errors
+/// [`ModelError::Shape`] when the images are of another size.
+pub fn image_features(
+    encoder: &dyn ImageEncoder,
+    normalization: &ImageNormalization,
+    pooling: Pooling,
+    pixels: &Tensor,
+) -> Result<Tensor, ModelError> {
+    Ok(pooling.pool(&encoder.encode(&normalization.normalize(pixels), Encode::whole())?))
 }
 
 /// Joins what an encoder gave for one batch after the other, [B, …] each, along B.

@@ -101,13 +101,13 @@ pub enum EvalError {
     Mask(#[from] bauta_masking::MaskError),
     /// A model, or its folder.
     #[error(transparent)]
-    Model(#[from] bauta_backbones::ModelError),
+    Model(Box<bauta_backbones::ModelError>),
     /// Mixtures that do not fit together.
     #[error(transparent)]
     Target(#[from] bauta_targets::TargetError),
     /// Training that cannot start or go on.
     #[error(transparent)]
-    Train(#[from] bauta_train::TrainError),
+    Train(Box<bauta_train::TrainError>),
     /// What was asked for does not go together.
     #[error("{0}")]
     Unsuitable(String),
@@ -136,6 +136,19 @@ pub enum EvalError {
         /// Why not.
         source: std::io::Error,
     },
+}
+
+// Boxed, because lists of names make them large.
+impl From<bauta_backbones::ModelError> for EvalError {
+    fn from(error: bauta_backbones::ModelError) -> Self {
+        Self::Model(Box::new(error))
+    }
+}
+
+impl From<bauta_train::TrainError> for EvalError {
+    fn from(error: bauta_train::TrainError) -> Self {
+        Self::Train(Box::new(error))
+    }
 }
 
 impl EvalError {

@@ -40,12 +40,15 @@ mod encoded;
 mod error;
 mod evaluator;
 mod few_shot;
+pub mod finetune;
+pub mod folder;
 mod knn;
 mod linear_probe;
 mod metrics;
 mod mixture;
 mod momentum;
 mod neighbours;
+mod pairs;
 mod picture;
 mod projection;
 mod protocols;
@@ -60,7 +63,7 @@ mod watch;
 pub use accuracy::Accuracy;
 pub use attention_map::AttentionMaps;
 pub use batch::host_tensor;
-pub use encoded::{EncodedData, EncodedSplit, join_batches};
+pub use encoded::{EncodedData, EncodedSplit, image_features, join_batches};
 pub use error::EvalError;
 pub use evaluator::Evaluator;
 pub use few_shot::FewShotRidge;
@@ -69,6 +72,7 @@ pub use linear_probe::{LinearProbe, ProbeOptimizer};
 pub use metrics::{Metrics, Scores};
 pub use mixture::mixture_sheet;
 pub use neighbours::{contact_sheet, nearest};
+pub use pairs::{MixturePair, MixturePairs, SHARES, separability_anchors};
 pub use picture::{Picture, PictureLayout};
 pub use projection::Projection;
 pub use protocols::{
@@ -80,4 +84,4 @@ pub use separability::{
     PairTokens, Separability, Separation, Separator, mean_cosine, mixture_anchor,
 };
 pub use subset::{class_balanced, per_class};
-pub use watch::Watch;
+pub use watch::{TrainingRun, Watch};

@@ -209,8 +209,10 @@ impl Separator {
 
 #[cfg(test)]
 mod tests {
+    use bauta_libtorch::normal;
+
     use super::*;
-    use crate::seeded::{normal, stream};
+    use crate::seeded::stream;
 
     const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -230,7 +232,7 @@ mod tests {
         let positions = positions(250);
         let mut stream = stream("pairs");
         let mut draw = || {
-            let [s, m] = [(); 2].map(|()| normal(&[250, 8, width as i64], &mut stream));
+            let [s, m] = [(); 2].map(|()| normal(&[250, 8, width as i64], 1.0, &mut stream));
             let mixed = &s * lambda + &m * (1.0 - lambda);
             [mixed, s, m].map(|x| encode(&x, &positions))
         };
@@ -261,7 +263,7 @@ mod tests {
     #[test]
     fn what_a_position_tells_is_no_separability() {
         // A strong code of the position, the same for every image, changes nothing.
-        let code = normal(&[16, 12], &mut stream("code")) * 5.0;
+        let code = normal(&[16, 12], 1.0, &mut stream("code")) * 5.0;
         let with_code = |x: &Tensor, positions: &Tensor| {
             x + code.index_select(0, &positions.flatten(0, -1)).view([250, 8, 12])
         };
@@ -275,9 +277,9 @@ mod tests {
         let positions = positions(200);
         let halves = |s: &Tensor, m: &Tensor| Tensor::cat(&[s, m], 2);
         let mut stream = stream("separable");
-        let (turn, _) = Tensor::linalg_qr(&normal(&[8, 8], &mut stream), "reduced");
+        let (turn, _) = Tensor::linalg_qr(&normal(&[8, 8], 1.0, &mut stream), "reduced");
         let mut draw = || {
-            let [s, m] = [(); 2].map(|()| normal(&[200, 8, 4], &mut stream));
+            let [s, m] = [(); 2].map(|()| normal(&[200, 8, 4], 1.0, &mut stream));
             let mixed = halves(&(&s * 0.1), &m).matmul(&turn);
             [mixed, halves(&s, &s), halves(&m, &m)]
         };
@@ -296,7 +298,7 @@ mod tests {
     fn batches_do_not_matter_and_constant_tokens_do_no_harm() {
         let positions = positions(6);
         let mut stream = stream("batches");
-        let [mixed, s, m] = [(); 3].map(|()| normal(&[6, 8, 3], &mut stream));
+        let [mixed, s, m] = [(); 3].map(|()| normal(&[6, 8, 3], 1.0, &mut stream));
         let learn = |parts: &[(i64, i64)]| {
             let mut sums = Separability::new(3, 16, Device::Cpu);
             for &(start, length) in parts {

@@ -2,8 +2,8 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::Detection;
 use super::detector::BoxBatch;
+use super::objects::Detection;
 use crate::picture::unit_values;
 use crate::{EvalError, Picture, PictureLayout};
 
