@@ -13,10 +13,9 @@
 pub mod dense;
 pub mod evaluate;
 pub mod finetune;
-pub mod forward;
 pub mod images;
 pub mod interchange;
-pub mod looking;
+mod named;
 pub mod reproduce;
 pub mod run;
 pub mod settings;
