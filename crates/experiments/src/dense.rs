@@ -5,11 +5,10 @@
 
 mod data;
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use bauta_backbones::ModelFolder;
 use bauta_eval::dense::{DenseReport, DenseScores, DenseTask, SegmentationKind};
 use bauta_eval::folder::normalization;
@@ -17,8 +16,9 @@ use bauta_eval::{EvalError, TrainingRun};
 use bauta_recipe::DenseSettings;
 use bauta_recipe::Device;
 use clap::{Args, ValueEnum};
+use serde_json::json;
 
-use crate::finetune::stopped;
+use crate::begun::{begin, stopped};
 use crate::run::{Console, choose_device, choose_threads};
 use crate::settings;
 use data::DenseSplits;
@@ -142,11 +142,16 @@ fn perform(
         let model = arguments.model.file_name().unwrap_or_default().to_string_lossy();
         PathBuf::from(format!("runs/{name}-{model}"))
     });
-    fs::create_dir_all(&out)
-        .with_context(|| format!("cannot make the folder {}", out.display()))?;
+    let DenseArguments { model, root, frozen, random_init, resume, .. } = arguments;
+    let said = [head, data_in_words(arguments.data)];
+    let begun = json!({
+        "task": name, "model": model, "head": head, "data": said[1], "root": root,
+        "frozen": frozen, "random_init": random_init, "settings": settings,
+    });
+    begin(&out, &begun, *resume)?;
     let console = Console::new(stop);
     let run = TrainingRun {
-        resume: arguments.resume,
+        resume: *resume,
         checkpoint_every: settings.train.checkpoint_every,
         log_every: settings.train.log_every,
         ..TrainingRun::new(&out, &console)
@@ -155,8 +160,7 @@ fn perform(
     drop(console);
     let picture = out.join(format!("{name}.png"));
     found.picture.write_png(&picture)?;
-    let said = [head, data_in_words(arguments.data)];
-    let report = DenseReport::new(name, &task, &found, &arguments.model, said);
+    let report = DenseReport::new(name, &task, &found, model, said);
     report.write(&out.join(format!("{name}.json")))?;
     println!("{report}picture: {}", picture.display());
     Ok(())

@@ -12,11 +12,13 @@ use bauta_backbones::ModelFolder;
 use bauta_data::{Augment, Crop, DatasetName, Source, Subset};
 use bauta_eval::finetune::{FineTuneTask, FineTuned};
 use bauta_eval::folder::normalization;
-use bauta_eval::{EvalError, Scores, TrainingRun};
+use bauta_eval::{Scores, TrainingRun};
 use bauta_files::write_whole;
 use bauta_recipe::FineTuneSettings;
 use serde::Serialize;
+use serde_json::json;
 
+use crate::begun::{begin, stopped};
 use crate::images::Images;
 use crate::named::named;
 use crate::run::{Console, Run, Splits, choose_device, choose_threads, device_name};
@@ -157,6 +159,14 @@ pub fn tune(arguments: &Arguments, stop: &AtomicBool) -> Result<FineTuning> {
     // Without an output folder metrics and checkpoints are kept only for the run.
     let passing = tempfile::tempdir().context("cannot make a temporary folder")?;
     let (kept, console) = (output.as_deref(), Console::new(stop));
+    if let Some(folder) = kept {
+        let from_scratch = task.from_scratch;
+        let begun = json!({
+            "model": model, "from_scratch": from_scratch, "data": data, "validate": validate,
+            "settings": settings,
+        });
+        begin(folder, &begun, *resume)?;
+    }
     let run = TrainingRun {
         resume: *resume,
         checkpoint_every: settings.train.checkpoint_every,
@@ -178,15 +188,6 @@ pub fn tune(arguments: &Arguments, stop: &AtomicBool) -> Result<FineTuning> {
     };
     kept.map_or(Ok(()), |folder| found.write(&folder.join("result.json")))?;
     Ok(found)
-}
-
-/// Says how a training that was stopped goes on, where its folder is kept.
-pub(crate) fn stopped(error: EvalError, kept: Option<&Path>) -> anyhow::Error {
-    let stopped = matches!(error, EvalError::TrainingStopped { .. } | EvalError::Stopped);
-    match kept.filter(|_| stopped) {
-        Some(_) => anyhow::anyhow!("{error}; go on with the same command and --resume"),
-        None => error.into(),
-    }
 }
 
 /// The fine-tuning that a recipe asks for in `[eval.finetune]`: of the model that the run

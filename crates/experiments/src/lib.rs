@@ -10,6 +10,7 @@
 #![allow(clippy::print_stderr, reason = "this crate is the program; it talks to people")]
 #![allow(clippy::print_stdout, reason = "this crate is the program; it talks to people")]
 
+mod begun;
 pub mod dense;
 pub mod evaluate;
 pub mod finetune;

@@ -253,7 +253,9 @@ fn execute(command: Command) -> Result<()> {
             json.map_or(Ok(()), |file| measured.write(&file))
         }
         Command::Reproduce(arguments) => reproduce::reproduce(&arguments, stop_on_signals()?),
-        Command::Segment { arguments, head } => dense::segment(&arguments, head, stop_on_signals()?),
+        Command::Segment { arguments, head } => {
+            dense::segment(&arguments, head, stop_on_signals()?)
+        }
         Command::Detect(arguments) => dense::detect(&arguments, stop_on_signals()?),
     }
 }

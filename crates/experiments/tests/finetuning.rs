@@ -281,6 +281,9 @@ fn a_stopped_fine_tuning_says_how_it_goes_on() {
     let stopped = Arguments { output: Some(place.path("stopped")), ..kept };
     let refused = tune(&stopped, &AtomicBool::new(true)).unwrap_err().to_string();
     assert!(refused.contains("go on with the same command and --resume"), "{refused}");
+    let mut other = Arguments { resume: true, ..stopped.clone() };
+    other.set.push("eval.finetune.epochs=7".to_owned());
+    assert!(refuse(&other).contains("was begun with other settings"), "{}", refuse(&other));
     let resumed = run(&Arguments { resume: true, ..stopped }).figures;
     assert_eq!((resumed.metrics, resumed.final_loss), (whole.metrics, whole.final_loss));
 }
