@@ -19,9 +19,8 @@ use bauta_train::{Loss, Objective, ObjectiveError, Start};
 use tch::Tensor;
 
 use crate::images::{Images, MaskedImages, Student, Teachers};
-use crate::run::Run;
+use crate::run::{Run, System};
 use crate::settings::feature_target;
-use crate::systems::System;
 
 /// One stage: a student, its decoder, and the teacher's target.
 pub struct DBot {

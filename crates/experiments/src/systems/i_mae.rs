@@ -29,8 +29,7 @@ use tch::Tensor;
 
 use self::teacher::Teacher;
 use crate::images::{Images, MaskedImages, MixedImages, Mixing, Student};
-use crate::run::Run;
-use crate::systems::System;
+use crate::run::{Run, System};
 
 /// Encoder, disentangling heads on one decoder, target, and the frozen teacher.
 pub struct IMae {

@@ -15,8 +15,7 @@ use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
 
 use crate::images::{Images, MaskedImages, Student};
-use crate::run::Run;
-use crate::systems::System;
+use crate::run::{Run, System};
 
 /// The masked autoencoder: encoder, decoder and target.
 pub struct Mae {

@@ -17,9 +17,8 @@ use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
 
 use crate::images::{Images, MaskedImages, Student, Teachers};
-use crate::run::Run;
+use crate::run::{Run, System};
 use crate::settings::feature_target;
-use crate::systems::System;
 
 /// The five slots: teacher, normalisation and loss in the target, student and head.
 pub struct MaskDistill {
