@@ -6,9 +6,9 @@ use std::time::Instant;
 use anyhow::Result;
 use bauta_backbones::tch::{Device, Kind, Tensor};
 use bauta_backbones::{MaeDecoder, MaeDecoderConfig, Parameters, VisionTransformer, VitConfig};
-use bauta_train::{AdamWConfig, Optimizer, is_decayed};
 use bauta_libtorch::normal;
 use bauta_streams::{Purpose, StreamKey};
+use bauta_train::{AdamWConfig, Optimizer, is_decayed};
 use serde_json::{Value, json};
 
 use crate::steps::write_json;

@@ -99,10 +99,20 @@ pub fn measure(case: Case, precision: &str, setting: &Setting) -> Result<Measure
     }
     let losses = maker.read().losses;
     let losses = Some([losses[WARM_UP], losses[losses.len() - 1]]);
-    Ok(Measurement { seconds, unit: "images", items: recipe.train.batch_size * recipe.train.accumulate, losses })
+    Ok(Measurement {
+        seconds,
+        unit: "images",
+        items: recipe.train.batch_size * recipe.train.accumulate,
+        losses,
+    })
 }
 
-fn prepared(case: Case, precision: &str, threads: usize, shared: &Path) -> Result<(Recipe<recipe::Mae>, Images)> {
+fn prepared(
+    case: Case,
+    precision: &str,
+    threads: usize,
+    shared: &Path,
+) -> Result<(Recipe<recipe::Mae>, Images)> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut set = vec![
         "train.device=cpu".to_owned(),

@@ -126,11 +126,15 @@ impl Images {
     ///
     /// # Errors
     /// As [`Self::training`].
-    pub fn inputs<T: Send + 'static>(
+    pub fn inputs<T, F>(
         &self,
         reads: Vec<Read>,
-        prepare: impl Fn(Batch) -> T + Clone + Send + Sync + 'static,
-    ) -> Result<impl FnMut(Range<u64>) -> Inputs<T> + use<T>> {
+        prepare: F,
+    ) -> Result<impl FnMut(Range<u64>) -> Inputs<T> + use<T, F>>
+    where
+        T: Send + 'static,
+        F: Fn(Batch) -> T + Clone + Send + Sync + 'static,
+    {
         let loader = self.training(reads)?;
         Ok(move |steps: Range<u64>| loader.batches(steps, prepare.clone()))
     }

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bauta_backbones::{ModelFolder, Naming, Pooling, Unsaid};
 use bauta_eval::folder::{Reconstruct, embed, forward, reconstruct};
 use bauta_experiments::dense::{self, DenseArguments, HeadName};
@@ -245,7 +245,7 @@ fn execute(command: Command) -> Result<()> {
         Command::Evaluate(arguments) => {
             let evaluated = evaluate::evaluate(&arguments, stop_on_signals()?)?;
             print!("{evaluated}");
-            arguments.json.map_or(Ok(()), |file| evaluated.write(&file))
+            arguments.json.map_or(Ok(()), |file| Ok(evaluated.write(&file)?))
         }
         Command::Throughput { recipe, set, steps, json } => {
             let measured = throughput::measure(&recipe, &Layers { quick: false, set }, steps)?;

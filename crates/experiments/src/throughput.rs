@@ -106,8 +106,14 @@ pub fn measure(recipe: &Path, layers: &Layers, steps: u64) -> Result<Throughput>
     let RunEnd::Timed(timing) = launch(resolved, &start)? else {
         bail!("{name} ended before it was timed")
     };
-    let Timing { flops_per_sample, samples_per_step, first_loss, last_loss, step_seconds, data_seconds } =
-        *timing;
+    let Timing {
+        flops_per_sample,
+        samples_per_step,
+        first_loss,
+        last_loss,
+        step_seconds,
+        data_seconds,
+    } = *timing;
     let (device, threads) = (choose_device(train.device)?, choose_threads(train.threads));
     let samples = samples_per_step as f64;
     let samples_per_second = Spread::of(step_seconds.iter().map(|seconds| samples / seconds));

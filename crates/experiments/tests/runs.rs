@@ -102,8 +102,7 @@ fn check(recipe: &str, killed_after: &str, pictures: &[&str]) {
     assert!(last < first, "{recipe}: the loss went from {first} to {last}");
 }
 
-const ALL: [&str; 4] =
-    ["reconstructions.png", "attention.png", "neighbours.png", "projection.svg"];
+const ALL: [&str; 4] = ["reconstructions.png", "attention.png", "neighbours.png", "projection.svg"];
 
 #[test]
 fn mae() {

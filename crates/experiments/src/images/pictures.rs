@@ -133,7 +133,7 @@ impl Run<'_> {
         {
             let projection = Projection::new(&found)?;
             let svg =
-                scatter(&projection.points(), labels, test.classes(), projection.explained)?;
+                scatter(&projection.coordinates(), labels, test.classes(), projection.explained)?;
             let path = self.pictures()?.join("projection.svg");
             write_whole(&path, svg.as_bytes())
                 .with_context(|| format!("cannot write {}", path.display()))?;
@@ -159,7 +159,10 @@ impl Run<'_> {
 
     fn shown(&mut self, file: &str, caption: String) {
         let file = PictureFile { file: format!("pictures/{file}"), caption };
-        self.section(Section { title: "Pictures".to_owned(), body: vec![Body::Pictures(vec![file])] });
+        self.section(Section {
+            title: "Pictures".to_owned(),
+            body: vec![Body::Pictures(vec![file])],
+        });
     }
 
     fn pictures(&self) -> Result<PathBuf> {

@@ -101,7 +101,9 @@ impl System for IMae {
         let (trained, random) = (system.student.represent(), untrained.student.represent());
         let mut scores = run.probe(&images, trained, random, begun.collect())?;
         scores.extend(measures::measure(&system, &untrained, &images, run)?);
-        run.reconstruct(&images, &system.student, &|pixels, indices| system.predict_pure(pixels, indices))?;
+        run.reconstruct(&images, &system.student, &|pixels, indices| {
+            system.predict_pure(pixels, indices)
+        })?;
         pictures::mixtures(&system, &images, run)?;
         run.look(&images, &system.student)?;
         Ok(scores)

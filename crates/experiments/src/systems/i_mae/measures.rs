@@ -3,7 +3,9 @@
 
 use anyhow::Result;
 use bauta_backbones::{Encode, TokenIndices, VisionTransformer, patch_tokens};
-use bauta_eval::{EncodeError, Metrics, MixturePairs, SHARES, Scores, mean_cosine, separability_anchors};
+use bauta_eval::{
+    EncodeError, Metrics, MixturePairs, SHARES, Scores, mean_cosine, separability_anchors,
+};
 use bauta_targets::{image_losses, mix, patchify};
 use tch::Tensor;
 

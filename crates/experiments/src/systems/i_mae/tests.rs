@@ -135,7 +135,8 @@ fn train(system: &mut IMae, set: &[&str], steps: u64) -> Vec<f64> {
     let recipe = recipe::<Settings>(set);
     let images = images(&recipe, true);
     let config = train_config(&recipe.train, 4);
-    let mixing = Mixing { masking: system.student.masking(), lambda: recipe.settings.mixture.lambda };
+    let mixing =
+        Mixing { masking: system.student.masking(), lambda: recipe.settings.mixture.lambda };
     let partners = partners(&recipe.settings, &images).unwrap();
     let mut feed = images.inputs(vec![partners], mixing.prepare()).unwrap();
     let mut inputs = feed(0..steps);
