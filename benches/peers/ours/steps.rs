@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::TokenIndices;
 use bauta_backbones::checkpoint::write_tensors;
-use bauta_backbones::tch::{Device, Kind, Tensor, no_grad};
+use bauta_backbones::tch::{Device, Tensor, no_grad};
 use bauta_data::Batch;
 use bauta_eval::host_tensor;
 use bauta_experiments::images::{Images, MaskedImages};

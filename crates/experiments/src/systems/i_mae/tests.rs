@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use bauta_backbones::{MaeDecoder, ModelFolder};
 use bauta_data::{DataError, Image, InMemory, LoaderConfig, Source, Statistics};
-use bauta_eval::host_tensor;
 use bauta_files::write_whole;
 use bauta_recipe::{Layers, Recipe, SystemSettings};
 use bauta_train::StepMaker;
