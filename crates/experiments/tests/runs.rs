@@ -99,7 +99,7 @@ fn check(recipe: &str, killed_after: &str, pictures: &[&str]) {
         assert!(summary.baseline.contains_key(name), "{recipe}: no {name}");
     }
     let (first, last) = (summary.train.first_loss, summary.train.final_loss);
-    assert!(last < first, "{recipe}: the loss went from {first} to {last}");
+    assert!(last < first, "{recipe}: the loss went from {first:?} to {last:?}");
 }
 
 const ALL: [&str; 4] = ["reconstructions.png", "attention.png", "neighbours.png", "projection.svg"];

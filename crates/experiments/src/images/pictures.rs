@@ -69,6 +69,7 @@ impl Run<'_> {
         student: &Student<E>,
         predict: Predict<'_>,
     ) -> Result<()> {
+        self.measures()?;
         let Some((pixels, indices)) = images.shown(student)? else { return Ok(()) };
         let predicted = tch::no_grad(|| predict(&pixels, &indices))?;
         let shown = Reconstructions::new(&pixels, &predicted, &indices.mask(), student.grid())?;
@@ -86,6 +87,7 @@ impl Run<'_> {
     /// # Errors
     /// As [`Self::reconstruct`].
     pub fn look<E: ImageEncoder>(&mut self, images: &Images, student: &Student<E>) -> Result<()> {
+        self.measures()?;
         if let Some((pixels, _)) = images.shown(student)? {
             let attention = tch::no_grad(|| student.attention(&pixels))?;
             let maps = AttentionMaps::new(&pixels, &attention, student.grid())?;

@@ -83,9 +83,8 @@ impl System for DBot {
         let (_, student) = students.pop().context("there is one stage at least")?;
         let earlier = students.iter().map(|(name, earlier)| (name.clone(), earlier.represent()));
         let (trained, untrained) = (student.represent(), beginning.represent());
-        let scores = run.probe(&images, trained, untrained, earlier.collect())?;
         run.look(&images, &student)?;
-        Ok(scores)
+        run.probe(&images, trained, untrained, earlier.collect())
     }
 }
 
@@ -125,9 +124,8 @@ impl DBot {
         teacher: Option<&Path>,
     ) -> Result<Self> {
         // Each stage draws its student anew; the first one's start is the random teacher.
-        let parameters = Parameters::drawn(images.loader.seed, u64::from(stage), images.device);
         let model = settings.model.vit();
-        let mut student = Student::vit(images, &model, &settings.mask, parameters)?;
+        let mut student = Student::vit(images, &model, &settings.mask, u64::from(stage))?;
         let teachers =
             Teachers { images, table: &settings.teacher, model: &model, weights: teacher };
         let teacher = match stage {

@@ -73,9 +73,8 @@ impl System for MaskDistill {
 
         let untrained = Self::new(settings, &images, teacher.as_deref())?.student;
         let student = &system.student;
-        let scores = run.probe(&images, student.represent(), untrained.represent(), vec![])?;
         run.look(&images, student)?;
-        Ok(scores)
+        run.probe(&images, student.represent(), untrained.represent(), vec![])
     }
 }
 
