@@ -23,7 +23,7 @@ use bauta_targets::{PixelTarget, by_weight, latent_loss, mix, two_way_loss};
 use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
 
-use self::teacher::Teacher;
+use self::teacher::FrozenAutoencoder;
 use crate::images::{Images, MaskedImages, MixedImages, Mixing, Student};
 use crate::run::{Run, System};
 
@@ -32,7 +32,7 @@ pub struct IMae {
     student: Student<VisionTransformer>,
     decoder: DisentanglingDecoder,
     target: PixelTarget,
-    teacher: Option<Teacher>,
+    teacher: Option<FrozenAutoencoder>,
     teacher_input: TeacherInput,
     latent_weight: f64,
     config: VitMaeConfig,
@@ -134,7 +134,8 @@ impl IMae {
             ..VitMaeConfig::new(encoder, &decoder_config, mask.ratio, normalized)
         };
 
-        let teacher = teacher.map(|folder| Teacher::open(folder, images.device)).transpose()?;
+        let teacher =
+            teacher.map(|folder| FrozenAutoencoder::open(folder, images.device)).transpose()?;
         if let Some(teacher) = &teacher {
             let distilled = (mixture.latent_weight > 0.0).then_some(&decoder_config);
             teacher.check(&student.encoder, distilled)?;
@@ -148,7 +149,7 @@ impl IMae {
     }
 
     /// The teacher, where it is learnt from.
-    fn distilled(&self) -> Option<&Teacher> {
+    fn distilled(&self) -> Option<&FrozenAutoencoder> {
         self.teacher.as_ref().filter(|_| self.latent_weight > 0.0)
     }
 }
