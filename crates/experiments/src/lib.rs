@@ -10,13 +10,13 @@
 #![allow(clippy::print_stderr, reason = "this crate is the program; it talks to people")]
 #![allow(clippy::print_stdout, reason = "this crate is the program; it talks to people")]
 
+mod begun;
 pub mod dense;
 pub mod evaluate;
 pub mod finetune;
-pub mod forward;
 pub mod images;
 pub mod interchange;
-pub mod looking;
+mod named;
 pub mod reproduce;
 pub mod run;
 pub mod settings;

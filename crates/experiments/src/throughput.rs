@@ -8,24 +8,18 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use bauta_files::write_whole;
-use bauta_libtorch::{matmul_peak, synchronize};
-use bauta_masking::MaskPlan;
+use bauta_libtorch::matmul_peak;
 use bauta_recipe::{Layers, Precision, Recipe};
-use bauta_train::StepMaker;
 use serde::Serialize;
 use tch::Kind;
 
-use crate::prepared::{Prepared, device_name};
-use crate::run::Places;
-use crate::systems::{ImageSystem, with_system};
-use crate::teacher;
-
-/// Steps made before the clock starts: libtorch's caches fill, the loader's queue empties.
-const WARM_UP: u64 = 5;
+use crate::run::{
+    Aim, Folders, Launch, RunEnd, Timing, WARM_UP, choose_device, choose_threads, device_name,
+};
+use crate::systems::launch;
 
 /// Side of the matrices whose product gives the peak, and how often it is taken.
 const PEAK: (u32, u32) = (2048, 5);
@@ -44,7 +38,7 @@ pub struct Throughput {
     /// Threads of libtorch and of the loader.
     pub threads: usize,
     /// Arithmetic of matrix products.
-    pub precision: &'static str,
+    pub precision: String,
     /// Samples in a step.
     pub samples_per_step: usize,
     /// Steps made before the clock started.
@@ -104,7 +98,7 @@ impl Spread {
 /// Whatever keeps the recipe from being trained, and a loss that is not finite.
 pub fn measure(recipe: &Path, layers: &Layers, steps: u64) -> Result<Throughput> {
     let name = recipe.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let resolved = Recipe::load(recipe, layers)?;
+    let resolved: Recipe = Recipe::load(recipe, layers)?;
     let (system, train) = (resolved.system(), resolved.train.clone());
     let folders = Folders::beside(recipe, Path::new("runs/throughput"));
     let (aim, stop) = (Aim::Time(steps), &AtomicBool::new(false));
@@ -112,9 +106,15 @@ pub fn measure(recipe: &Path, layers: &Layers, steps: u64) -> Result<Throughput>
     let RunEnd::Timed(timing) = launch(resolved, &start)? else {
         bail!("{name} ended before it was timed")
     };
-    let Timing { flops_per_sample, samples_per_step, first_loss, last_loss, .. } = *timing;
+    let Timing {
+        flops_per_sample,
+        samples_per_step,
+        first_loss,
+        last_loss,
+        step_seconds,
+        data_seconds,
+    } = *timing;
     let (device, threads) = (choose_device(train.device)?, choose_threads(train.threads));
-    let Timing { step_seconds, data_seconds, .. } = *timing;
     let samples = samples_per_step as f64;
     let samples_per_second = Spread::of(step_seconds.iter().map(|seconds| samples / seconds));
     let flops_per_second = flops_per_sample as f64 * samples_per_second.median;
@@ -130,7 +130,7 @@ pub fn measure(recipe: &Path, layers: &Layers, steps: u64) -> Result<Throughput>
         version: env!("CARGO_PKG_VERSION"),
         device: device_name(device),
         threads,
-        precision: train.precision.into(),
+        precision: train.precision.to_string(),
         samples_per_step,
         warm_up_steps: WARM_UP,
         data_share: data_seconds.iter().sum::<f64>() / step_seconds.iter().sum::<f64>(),

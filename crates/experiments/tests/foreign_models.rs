@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bauta_backbones::Unsaid;
 use bauta_backbones::checkpoint::{read_tensors, write_tensors};
-use bauta_experiments::forward::forward;
+use bauta_eval::folder::forward;
 use bauta_experiments::interchange;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
@@ -260,11 +260,11 @@ fn weights_without_a_description_say_what_is_missing() {
         format!("{:#}", refused.unwrap_err())
     };
     let nothing = Unsaid::default();
-    assert_says(&refuse(nothing), &["6 patches are no square", "--image-size"]);
+    assert_says(&refuse(nothing), &["6 patches are no square", "must be given (image_size)"]);
     let sides = Unsaid { image_size: Some([24, 24]), ..nothing };
     assert_says(&refuse(sides), &["24 × 24", "6 patches"]);
     let sides = Unsaid { image_size: Some([24, 16]), ..nothing };
-    assert_says(&refuse(sides), &["a width of 32", "--heads"]);
+    assert_says(&refuse(sides), &["a width of 32", "must be given (heads)"]);
     case.edit("weights.safetensors", |tensors| drop(tensors.remove("pos_embed")));
     assert_says(&refuse(nothing), &["no pos_embed"]);
 }

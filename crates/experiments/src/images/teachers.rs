@@ -109,22 +109,3 @@ fn encoder(
     let patch = [height / found.grid().height(), width / found.grid().width()];
     frozen(Some([grid.height() * patch[0], grid.width() * patch[1]]))
 }
-
-fn convolutional(
-    ingredients: &Ingredients<'_>,
-    table: &TeacherTable,
-    grid: Grid,
-) -> Result<ConvolutionalTeacher> {
-    let path: &Path = ingredients.teacher.context("the teacher's file is not known")?;
-    let (_parameters, network) = EfficientNetLite0::read(path, ingredients.device)?;
-    let Some(stride) = table.stride.and_then(FeatureStride::of_pixels) else {
-        bail!("teacher.stride is none of 4, 8, 16 and 32");
-    };
-    let image = ingredients.recipe.data.image_size;
-    let size = table.image_size.map_or([image.height(), image.width()], |side| [side, side]);
-    ensure!(
-        ingredients.statistics.mean.len() == 3,
-        "EfficientNet-Lite0 sees colours, the images are grey; take another teacher.kind"
-    );
-    Ok(ConvolutionalTeacher::new(network, ingredients.device, stride, size, grid)?)
-}

@@ -68,7 +68,10 @@ impl<'a> Run<'a> {
         }
         self.parameters = objective.parameters().count();
         let trainer = self.trainer()?;
-        let mut progress = TrainingProgress::new(&phase.phase.name, trainer.steps_after(&phase.phase));
+        let made = trainer.progress();
+        let before = if made.phase == phase.phase.name { made.phase_step } else { 0 };
+        let steps = made.step - before + phase.phase.config.schedule.steps;
+        let mut progress = TrainingProgress::new(&phase.phase.name, steps);
         let end = trainer.fit(&phase.phase, objective, inputs, |event| progress.observe(&event));
         progress.finish();
         self.trained = Instant::now();

@@ -19,9 +19,8 @@ use bauta_train::{Loss, Objective, ObjectiveError, Start};
 use tch::Tensor;
 
 use crate::images::{Images, MaskedImages, Student, Teachers};
-use crate::run::Run;
+use crate::run::{Run, System};
 use crate::settings::feature_target;
-use crate::systems::System;
 
 /// One stage: a student, its decoder, and the teacher's target.
 pub struct DBot {
@@ -84,9 +83,8 @@ impl System for DBot {
         let (_, student) = students.pop().context("there is one stage at least")?;
         let earlier = students.iter().map(|(name, earlier)| (name.clone(), earlier.represent()));
         let (trained, untrained) = (student.represent(), beginning.represent());
-        let scores = run.probe(&images, trained, untrained, earlier.collect())?;
         run.look(&images, &student)?;
-        Ok(scores)
+        run.probe(&images, trained, untrained, earlier.collect())
     }
 }
 
@@ -103,8 +101,8 @@ impl DBot {
         let flops = dbot.student.flops(dbot.decoder.config())?;
         let phase = run.phase(&format!("stage-{}", stage + 1), images.batches_per_epoch());
         let phase = phase.costing(flops).starting(match settings.stages.reset_optimizer {
-            true => Start::Fresh,
-            false => Start::WithMoments,
+            false if stage > 0 => Start::WithMoments,
+            _ => Start::Fresh,
         });
         let phase = if last { phase } else { phase.keeping() };
         let (rate, depth) = (settings.model.drop_path, settings.decoder.depth);
@@ -126,9 +124,8 @@ impl DBot {
         teacher: Option<&Path>,
     ) -> Result<Self> {
         // Each stage draws its student anew; the first one's start is the random teacher.
-        let parameters = Parameters::drawn(images.loader.seed, u64::from(stage), images.device);
         let model = settings.model.vit();
-        let mut student = Student::vit(images, &model, &settings.mask, parameters)?;
+        let mut student = Student::vit(images, &model, &settings.mask, u64::from(stage))?;
         let teachers =
             Teachers { images, table: &settings.teacher, model: &model, weights: teacher };
         let teacher = match stage {

@@ -1,17 +1,18 @@
 //! Features of the official splits: what a frozen encoder says of each image.
 
+use bauta_backbones::{Encode, ImageEncoder, ImageNormalization, ModelError, Pooling};
 use tch::{Device, Kind, Tensor};
 
 use crate::EvalError;
 
 /// Features [N, D] and labels \[N\] of one split.
 #[derive(Debug)]
-pub struct Split {
+pub struct EncodedSplit {
     features: Tensor,
     labels: Tensor,
 }
 
-impl Split {
+impl EncodedSplit {
     /// Takes features [N, D] (any float kind, kept as f32) and labels \[N\] (i64).
     ///
     /// The labels move to the features' device.
@@ -118,20 +119,20 @@ impl Split {
 ///
 /// A class may be missing from either split; its test samples then count as wrong.
 #[derive(Debug)]
-pub struct Features {
-    train: Split,
-    test: Split,
+pub struct EncodedData {
+    train: EncodedSplit,
+    test: EncodedSplit,
     classes: i64,
 }
 
-impl Features {
+impl EncodedData {
     /// Joins two splits whose labels lie in 0..`classes`.
     ///
     /// # Errors
     /// [`EvalError::Setting`] unless there are two classes or more;
     /// [`EvalError::Shape`] when the splits differ in D;
     /// [`EvalError::Label`] when a label is out of range.
-    pub fn new(train: Split, test: Split, classes: usize) -> Result<Self, EvalError> {
+    pub fn new(train: EncodedSplit, test: EncodedSplit, classes: usize) -> Result<Self, EvalError> {
         if classes < 2 {
             let (value, expected) = (classes as f64, "at least 2");
             return Err(EvalError::Setting { name: "number of classes", value, expected });
@@ -148,12 +149,12 @@ impl Features {
     }
 
     /// The split that protocols learn from.
-    pub fn train(&self) -> &Split {
+    pub fn train(&self) -> &EncodedSplit {
         &self.train
     }
 
     /// The split that protocols are measured on.
-    pub fn test(&self) -> &Split {
+    pub fn test(&self) -> &EncodedSplit {
         &self.test
     }
 
@@ -179,12 +180,13 @@ impl Features {
         assert!(!indices.is_empty(), "a part of a training split has samples");
         let indices: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
         let indices = Tensor::from_slice(&indices).to_device(self.train.features.device());
-        let train = Split {
+        let train = EncodedSplit {
             features: self.train.features.index_select(0, &indices),
             labels: self.train.labels.index_select(0, &indices),
         };
         let (features, labels) = (&self.test.features, &self.test.labels);
-        let test = Split { features: features.shallow_clone(), labels: labels.shallow_clone() };
+        let test =
+            EncodedSplit { features: features.shallow_clone(), labels: labels.shallow_clone() };
         Self { train, test, classes: self.classes }
     }
 
@@ -199,7 +201,7 @@ impl Features {
         let varies = deviation.greater_tensor(&(mean.abs() * 1e-6));
         let scale =
             varies.to_kind(Kind::Float) / deviation.where_self(&varies, &deviation.ones_like());
-        let apply = |split: &Split| Split {
+        let apply = |split: &EncodedSplit| EncodedSplit {
             features: (&split.features - &mean).g_mul_(&scale),
             labels: split.labels.shallow_clone(),
         };
@@ -207,7 +209,19 @@ impl Features {
     }
 }
 
-/// Refuses NaN and infinity; one read from the device.
+/// What an encoder says of whole images: u8 pixels [B, C, H, W] to features [B, D].
+///
+/// # Errors
+/// [`ModelError::Shape`] when the images are of another size.
+pub fn image_features(
+    encoder: &dyn ImageEncoder,
+    normalization: &ImageNormalization,
+    pooling: Pooling,
+    pixels: &Tensor,
+) -> Result<Tensor, ModelError> {
+    Ok(pooling.pool(&encoder.encode(&normalization.normalize(pixels), Encode::whole())?))
+}
+
 /// Joins what an encoder gave for one batch after the other, [B, …] each, along B.
 ///
 /// # Errors
@@ -223,6 +237,7 @@ pub fn join_batches<E: From<EvalError>>(
     Ok(Tensor::cat(&batches, 0))
 }
 
+/// Refuses NaN and infinity; one read from the device.
 pub(crate) fn check_finite(what: &'static str, tensor: &Tensor) -> Result<(), EvalError> {
     let total = tensor.numel() as i64;
     let finite = tensor.isfinite().sum(Kind::Int64).int64_value(&[]);

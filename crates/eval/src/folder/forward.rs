@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
 use bauta_backbones::checkpoint::{read_tensors, write_tensors};
-use bauta_backbones::masking::{Grid, MaskPlan};
 use bauta_backbones::{
-    BeitModelConfig, ClipFeatures, ModelConfig, ModelFolder, TokenIndices, VitMaeConfig,
-    class_token,
+    BeitModelConfig, Encode, ModelConfig, ModelFolder, TokenIndices, VitMaeConfig, class_token,
+    patch_tokens,
 };
-use bauta_targets::{PixelTarget, Target};
+use bauta_masking::{Grid, MaskPlan};
+use bauta_targets::PixelTarget;
 use tch::{Device, Kind, Tensor};
+
+use crate::EvalError;
 
 /// Runs a model folder on the tensors of `input` and writes what it gives to `output`.
 ///
@@ -30,7 +31,7 @@ use tch::{Device, Kind, Tensor};
 ///
 /// # Errors
 /// When a file or a shape does not fit; nothing is written then.
-pub fn forward(model: &Path, input: &Path, output: &Path) -> Result<()> {
+pub fn forward(model: &Path, input: &Path, output: &Path) -> Result<(), EvalError> {
     let folder = ModelFolder::read(model)?;
     let inputs = read_tensors(input)?;
     let refuse = || format!("{} does not fit {}", input.display(), model.display());
@@ -43,7 +44,7 @@ pub fn forward(model: &Path, input: &Path, output: &Path) -> Result<()> {
         ModelConfig::Beit(config) => beit(&folder, config, &inputs),
         ModelConfig::Clip(_) => clip(&folder, &inputs),
     })
-    .with_context(refuse)?;
+    .map_err(|error| error.at(refuse()))?;
     write_tensors(output, outputs.iter().map(|(name, tensor)| (*name, tensor)))?;
     Ok(())
 }
@@ -54,13 +55,13 @@ fn masked_autoencoder(
     folder: &ModelFolder,
     config: &VitMaeConfig,
     inputs: &HashMap<String, Tensor>,
-) -> Result<Outputs> {
+) -> Result<Outputs, EvalError> {
     let (_parameters, encoder, decoder) = folder.masked_autoencoder(Device::Cpu)?;
     let target = pixel_target(config, encoder.grid());
     let images = floats(inputs, "pixel_values")?;
     let indices = plan(inputs, encoder.grid(), images.size()[0], config.mask_ratio)?;
 
-    let latent = encoder.forward_visible(&images, &indices)?;
+    let latent = encoder.encode(&images, Encode::visible(&indices))?;
     let logits = decoder.predict_all(&latent, &indices)?;
     let loss = target.loss(&indices.gather_masked(&logits), &target.masked(&images, &indices)?)?;
     Ok(vec![
@@ -72,9 +73,9 @@ fn masked_autoencoder(
     ])
 }
 
-fn plain(folder: &ModelFolder, inputs: &HashMap<String, Tensor>) -> Result<Outputs> {
+fn plain(folder: &ModelFolder, inputs: &HashMap<String, Tensor>) -> Result<Outputs, EvalError> {
     let (_parameters, model) = folder.vit(Device::Cpu)?;
-    let output = model.forward(&floats(inputs, "pixel_values")?)?;
+    let output = model.forward(&floats(inputs, "pixel_values")?, None)?;
     let heads = [("logits", output.logits), ("pooler_output", output.pooler_output)];
     let heads = heads.into_iter().filter_map(|(name, tensor)| Some((name, tensor?)));
     Ok(heads.chain([("last_hidden_state", output.last_hidden_state)]).collect())
@@ -84,38 +85,41 @@ fn beit(
     folder: &ModelFolder,
     config: &BeitModelConfig,
     inputs: &HashMap<String, Tensor>,
-) -> Result<Outputs> {
+) -> Result<Outputs, EvalError> {
     let (_parameters, encoder, head) = folder.beit(Device::Cpu, None)?;
     let images = floats(inputs, "pixel_values")?;
     let raw = match inputs.get("bool_masked_pos") {
-        None => encoder.forward_raw(&images)?,
+        None => encoder.encode(&images, Encode::whole().without_norm())?,
         Some(mask) => {
             let wanted = [images.size()[0], encoder.grid().tokens() as i64];
             let found = mask.size();
-            ensure!(found == wanted, "bool_masked_pos is {found:?}, the model wants {wanted:?}");
-            let masks = Vec::<bool>::try_from(mask.ne(0).flatten(0, -1))?;
+            check(found == wanted, || {
+                format!("bool_masked_pos is {found:?}, the model wants {wanted:?}")
+            })?;
+            let masks = Vec::<bool>::try_from(mask.ne(0).flatten(0, -1));
+            let masks = masks.expect("a flat tensor of this kind");
             let plan = MaskPlan::from_masks(&masks, encoder.grid().tokens())?;
-            encoder.forward_masked_raw(&images, &TokenIndices::new(&plan, Device::Cpu), None)?
+            let indices = TokenIndices::new(&plan, Device::Cpu);
+            encoder.encode(&images, Encode::mask_tokens(&indices).without_norm())?
         }
     };
     let normed = encoder.normalize(&raw);
-    let logits = head.map(|head| head.forward(&normed.narrow(1, 1, normed.size()[1] - 1)));
+    let logits = head.map(|head| head.forward(&patch_tokens(&normed)));
     let last = if config.use_mean_pooling { raw } else { normed };
     let logits = logits.map(|logits| ("logits", logits));
     Ok(logits.into_iter().chain([("last_hidden_state", last)]).collect())
 }
 
-fn clip(folder: &ModelFolder, inputs: &HashMap<String, Tensor>) -> Result<Outputs> {
+fn clip(folder: &ModelFolder, inputs: &HashMap<String, Tensor>) -> Result<Outputs, EvalError> {
     let (_parameters, tower) = folder.clip(Device::Cpu, None)?;
     let images = floats(inputs, "pixel_values")?;
-    let features = |features| tower.forward(&images, features);
-    let mut outputs = vec![
-        ("last_hidden_state", features(ClipFeatures::Residual)?),
-        ("pooler_output", class_token(&features(ClipFeatures::Normalized)?)),
-    ];
+    let pooled = class_token(&tower.encode(&images, Encode::whole())?);
+    let mut outputs = Vec::new();
     if tower.config().projection.is_some() {
-        outputs.push(("image_embeds", class_token(&features(ClipFeatures::Projected)?)));
+        outputs.push(("image_embeds", tower.project(&pooled)?));
     }
+    let last = tower.encode(&images, Encode::whole().without_norm())?;
+    outputs.extend([("last_hidden_state", last), ("pooler_output", pooled)]);
     Ok(outputs)
 }
 
@@ -134,22 +138,28 @@ fn plan(
     grid: Grid,
     samples: i64,
     ratio: f64,
-) -> Result<TokenIndices> {
+) -> Result<TokenIndices, EvalError> {
     let noise = floats(inputs, "noise")?;
     let wanted = [samples, grid.tokens() as i64];
-    ensure!(noise.size() == wanted, "noise is {:?}, the model wants {wanted:?}", noise.size());
-    let values = Vec::<f32>::try_from(noise.flatten(0, -1))?;
+    let found = noise.size();
+    check(found == wanted, || format!("noise is {found:?}, the model wants {wanted:?}"))?;
+    let values = Vec::<f32>::try_from(noise.flatten(0, -1)).expect("a flat tensor of floats");
     let plan = MaskPlan::from_noise(&values, samples as usize, ratio)?;
     Ok(TokenIndices::new(&plan, Device::Cpu))
 }
 
-fn floats(inputs: &HashMap<String, Tensor>, name: &str) -> Result<Tensor> {
-    let tensor = inputs.get(name).with_context(|| {
+fn floats(inputs: &HashMap<String, Tensor>, name: &str) -> Result<Tensor, EvalError> {
+    let tensor = inputs.get(name).ok_or_else(|| {
         let mut found: Vec<&str> = inputs.keys().map(String::as_str).collect();
         found.sort_unstable();
-        format!("no tensor {name} in it, only {}", found.join(", "))
+        EvalError::Unsuitable(format!("no tensor {name} in it, only {}", found.join(", ")))
     })?;
-    ensure!(tensor.kind() == Kind::Float, "{name} is {:?}, not 32-bit floats", tensor.kind());
-    ensure!(tensor.dim() >= 1, "{name} is a scalar");
+    let kind = tensor.kind();
+    check(kind == Kind::Float, || format!("{name} is {kind:?}, not 32-bit floats"))?;
+    check(tensor.dim() >= 1, || format!("{name} is a scalar"))?;
     Ok(tensor.shallow_clone())
+}
+
+fn check(fits: bool, message: impl FnOnce() -> String) -> Result<(), EvalError> {
+    if fits { Ok(()) } else { Err(EvalError::Unsuitable(message())) }
 }
