@@ -27,6 +27,8 @@ const MOST_TIME: Duration = Duration::from_secs(20);
 
 const KINDS: [&str; 4] = ["vit_mae", "vit", "beit", "clip_vision_model"];
 
+const NAMINGS: [Naming; 2] = [Naming::Timm, Naming::HuggingFace];
+
 const SIZES: [&str; 7] = [
     "image_size",
     "patch_size",
@@ -53,8 +55,13 @@ fn tensors(parameters: &Parameters) -> HashMap<String, Tensor> {
     parameters.iter().map(|p| (p.name.clone(), p.tensor.detach())).collect()
 }
 
-/// A small folder of a kind, with all that such a model may have.
+/// A small folder of a kind, with all that such a model may have, under timm's names.
 fn folder(kind: &str) -> TempDir {
+    named(kind, Naming::Timm)
+}
+
+/// The same under names of either kind; CLIP's has timm's alone.
+fn named(kind: &str, naming: Naming) -> TempDir {
     let vit = VitConfig::new(16, 4, 16, 2, 2);
     let mut parameters = Parameters::new(1, Device::Cpu);
     let config = match kind {
@@ -84,7 +91,8 @@ fn folder(kind: &str) -> TempDir {
     };
     let place = tempfile::tempdir().unwrap();
     let folder = ModelFolder::new("made".into(), config, tensors(&parameters));
-    folder.write(place.path(), Naming::Timm).unwrap();
+    let naming = if kind == "clip_vision_model" { Naming::Timm } else { naming };
+    folder.write(place.path(), naming).unwrap();
     place
 }
 
@@ -151,7 +159,9 @@ fn within_memory<T>(work: impl FnOnce() -> T) -> T {
 #[test]
 fn honest_folders_are_read() {
     for kind in KINDS {
-        try_everything(folder(kind).path()).unwrap();
+        for naming in NAMINGS {
+            try_everything(named(kind, naming).path()).unwrap();
+        }
     }
 }
 
@@ -329,6 +339,7 @@ proptest! {
     #[test]
     fn no_header_panics_or_takes_much(
         kind in prop::sample::select(&KINDS[..]),
+        naming in prop::sample::select(&NAMINGS[..]),
         changes in prop::collection::vec(
             (
                 any::<prop::sample::Index>(),
@@ -341,7 +352,7 @@ proptest! {
         ),
         drop in any::<bool>(),
     ) {
-        let place = folder(kind);
+        let place = named(kind, naming);
         change_header(place.path(), |header| {
             let names: Vec<String> = header.as_object().unwrap().keys().cloned().collect();
             for (name, other, shape) in changes {
@@ -360,11 +371,12 @@ proptest! {
     #[test]
     fn no_exchange_of_tensors_panics(
         kind in prop::sample::select(&KINDS[..]),
+        naming in prop::sample::select(&NAMINGS[..]),
         pairs in prop::collection::vec(
             (any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..4,
         ),
     ) {
-        let place = folder(kind);
+        let place = named(kind, naming);
         change_header(place.path(), |header| {
             let names: Vec<String> = header.as_object().unwrap().keys().cloned().collect();
             for (one, other) in pairs {

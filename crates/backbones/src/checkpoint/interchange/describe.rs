@@ -44,6 +44,15 @@ pub fn describe(
 
 fn described(tensors: &HashMap<String, Tensor>, unsaid: Unsaid) -> Result<ModelConfig, ModelError> {
     let sides = |name: &str| sides_of(tensors, name);
+    let [height, width] = unsaid.image_size.map_or([None; 2], |sides| sides.map(Some));
+    for (argument, said) in [
+        ("heads", unsaid.heads),
+        ("decoder_heads", unsaid.decoder_heads),
+        ("image_size", height),
+        ("image_size", width),
+    ] {
+        said.map_or(Ok(()), |size| check_size(argument, size)).map_err(ModelError::Config)?;
+    }
     let shape = Shape::of(tensors)?;
     if let Some(table) = [TABLE, FIRST_TABLE].into_iter().find(|name| tensors.contains_key(*name)) {
         return beit(tensors, shape, unsaid, table).map(ModelConfig::Beit);

@@ -100,6 +100,7 @@ impl EncoderSizes {
         ] {
             check_size(key, size)?;
         }
+        patch.square("patch_size").map_err(|error| error.to_string())?;
         let eps = self.layer_norm_eps;
         if eps > 0.0 && eps <= 1.0 {
             return Ok(());

@@ -66,21 +66,65 @@ pub(super) fn is_hugging_face(tensors: &HashMap<String, Tensor>) -> bool {
 pub(super) fn from_hugging_face(
     tensors: HashMap<String, Tensor>,
 ) -> Result<HashMap<String, Tensor>, Mismatch> {
-    let mut ours = HashMap::new();
-    let mut stacked: HashMap<String, [Option<Tensor>; 3]> = HashMap::new();
+    let mut ours = Renamed::default();
     for (name, tensor) in tensors {
-        match translate(&name) {
-            Some((name, None)) => drop(ours.insert(name, tensor)),
-            Some((name, Some(third))) => {
-                stacked.entry(name).or_default()[third] = Some(tensor);
-            }
-            None => drop(ours.insert(name, tensor)),
+        let (translated, third) = translate(&name).unwrap_or((name.clone(), None));
+        ours.insert(&name, translated, third, tensor);
+    }
+    ours.finish(name_of_third)
+}
+
+/// Their name of a third of our `attn.qkv`.
+pub(super) fn name_of_third(name: &str, third: usize) -> String {
+    hugging_face_name(&name.replace("attn.qkv", THIRDS[third][0]))
+}
+
+/// Tensors under our names, while theirs are translated one by one.
+#[derive(Default)]
+pub(super) struct Renamed {
+    whole: HashMap<String, Tensor>,
+    stacked: HashMap<String, [Option<Tensor>; 3]>,
+    /// Those of their names whose tensor another one of them has, too.
+    twice: Vec<String>,
+}
+
+impl Renamed {
+    /// Adds the tensor of a name of theirs, or a third of the queries, keys and values, under
+    /// our name.
+    pub(super) fn insert(
+        &mut self,
+        theirs: &str,
+        ours: String,
+        third: Option<usize>,
+        tensor: Tensor,
+    ) {
+        let former = match third {
+            None => self.whole.insert(ours, tensor),
+            Some(third) => self.stacked.entry(ours).or_default()[third].replace(tensor),
+        };
+        if former.is_some() {
+            self.twice.push(theirs.to_owned());
         }
     }
-    ours.extend(stack(stacked, |name, third| {
-        hugging_face_name(&name.replace("attn.qkv", THIRDS[third][0]))
-    })?);
-    Ok(ours)
+
+    /// All of them; `theirs` is a third's own name.
+    ///
+    /// # Errors
+    /// As [`stack`], and the names of tensors that are there under two names.
+    pub(super) fn finish(
+        self,
+        theirs: impl Fn(&str, usize) -> String,
+    ) -> Result<HashMap<String, Tensor>, Mismatch> {
+        let Self { mut whole, stacked, mut twice } = self;
+        for (name, tensor) in stack(stacked, theirs)? {
+            if whole.insert(name.clone(), tensor).is_some() {
+                twice.push(name);
+            }
+        }
+        twice.sort();
+        let mismatch = Mismatch { unexpected: twice, ..Mismatch::default() };
+        if mismatch.is_empty() { Ok(whole) } else { Err(mismatch) }
+    }
 }
 
 /// Stacks queries, keys and values under one name each; `theirs` is a third's own name.
@@ -88,7 +132,7 @@ pub(super) fn from_hugging_face(
 /// # Errors
 /// The names of queries, keys or values whose two companions are not there, or that are no
 /// rows of floating-point numbers.
-pub(super) fn stack(
+fn stack(
     stacked: HashMap<String, [Option<Tensor>; 3]>,
     theirs: impl Fn(&str, usize) -> String,
 ) -> Result<HashMap<String, Tensor>, Mismatch> {
@@ -126,7 +170,7 @@ pub(super) fn stack(
 }
 
 /// One name of theirs: ours, and which third of it this tensor is.
-fn translate(name: &str) -> Option<(String, Option<usize>)> {
+pub(super) fn translate(name: &str) -> Option<(String, Option<usize>)> {
     // `ViTModel` saves its parts without the `vit.` of models that contain it.
     let bare = ["embeddings.", "encoder.layer.", "layers.", "layernorm.", "pooler."];
     let prefixed;
@@ -260,6 +304,25 @@ mod tests {
         for (name, tensor) in &ours {
             assert_eq!(back[name], *tensor, "{name}");
         }
+    }
+
+    #[test]
+    fn a_tensor_under_two_names_is_refused() {
+        for names in [
+            ["vit.embeddings.cls_token", "embeddings.cls_token"],
+            ["vit.embeddings.cls_token", "cls_token"],
+            ["vit.encoder.layer.0.output.dense.bias", "layers.0.mlp.fc2.bias"],
+        ] {
+            let tensors = names.map(|name| (name.to_owned(), filled(&[1], 0.0)));
+            let mismatch = from_hugging_face(tensors.into()).unwrap_err();
+            assert_eq!(mismatch.unexpected.len(), 1);
+        }
+        let name = |word| format!("layers.0.attention.{word}_proj.bias");
+        let mut tensors: HashMap<String, Tensor> =
+            ["q", "k", "v"].map(|word| (name(word), filled(&[2], 0.0))).into();
+        tensors.insert("blocks.0.attn.qkv.bias".into(), filled(&[6], 0.0));
+        let mismatch = from_hugging_face(tensors).unwrap_err();
+        assert_eq!(mismatch.unexpected, ["blocks.0.attn.qkv.bias"]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ const KNOWN_STEPS: [&str; 6] = [
 ];
 
 /// Keys of steps that some processors have and that are not done here, unless null or false.
-const REFUSED: [&str; 4] = ["rescale_offset", "offset", "crop_pct", "pad_size"];
+const REFUSED: [&str; 5] = ["rescale_offset", "offset", "crop_pct", "crop_mode", "pad_size"];
 
 /// How a model's pictures are made ready, as its folder says.
 ///
@@ -110,8 +110,7 @@ impl Preprocessing {
         if !path.exists() {
             return Ok(None);
         }
-        let keys = timm_config::preprocessing(&object(&path)?)
-            .map_err(|reason| ModelError::Format { path: path.clone(), reason })?;
+        let keys = timm_config::preprocessing(&object(&path)?);
         Ok(keys.map(|keys| Self { path, keys }))
     }
 
@@ -186,8 +185,7 @@ impl Preprocessing {
         let scaled = |values: Vec<f64>| values.iter().map(|value| (value / scale) as f32).collect();
         let found = ChannelStatistics { mean: scaled(mean), deviation: scaled(deviation) };
         let usable = |value: &f32| value.is_finite();
-        if !found.mean.iter().chain(&found.deviation).all(usable)
-            || found.deviation.iter().any(|&deviation| deviation == 0.0)
+        if !found.mean.iter().chain(&found.deviation).all(usable) || found.deviation.contains(&0.0)
         {
             return Err(
                 "image_mean, image_std and rescale_factor do not give finite numbers".into()
@@ -222,8 +220,8 @@ impl Preprocessing {
         };
         if list.len() != channels {
             return Err(format!(
-                "{key} has {} values, but images have {channels} channels; it must have one for \
-                 each",
+                "{key} has values for {} channels, but the images have {channels}; it must have \
+                 one for each",
                 list.len()
             ));
         }
@@ -239,8 +237,8 @@ impl Preprocessing {
                 None | Some(Value::Bool(false)) => {}
                 Some(value) => {
                     return Err(format!(
-                        "{key} is {}, a step that is not done here; prepare the pictures so \
-                         beforehand and set it to null",
+                        "{key} is {}, a step that is not done here; prepare the pictures \
+                         beforehand, and say in preprocessor_config.json what is left to do",
                         brief(value)
                     ));
                 }

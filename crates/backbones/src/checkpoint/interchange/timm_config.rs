@@ -106,58 +106,50 @@ pub(super) fn read(
 }
 
 /// How pictures are made ready, in the keys of `preprocessor_config.json`; nothing if this is
-/// no `config.json` of timm's or does not say it.
-///
-/// The error says what is not done here.
-pub(super) fn preprocessing(
-    config: &Map<String, Value>,
-) -> Result<Option<Map<String, Value>>, String> {
+/// no `config.json` of timm's or does not say it. What those keys cannot say is kept under
+/// timm's own, which are refused when a picture is to be made ready.
+pub(super) fn preprocessing(config: &Map<String, Value>) -> Option<Map<String, Value>> {
     let config = Value::Object(config.clone());
-    if architecture(&config).is_none() {
-        return Ok(None);
-    }
+    architecture(&config)?;
     let said = pretrained(&config);
-    let (Some(mean), Some(deviation)) = (said.get("mean"), said.get("std")) else {
-        return Ok(None);
-    };
     let mut keys = Map::new();
-    keys.insert("image_mean".into(), mean.clone());
-    keys.insert("image_std".into(), deviation.clone());
-    let Some(size) = said.get("input_size").and_then(input_size) else {
-        return Ok(Some(keys));
-    };
-    let part = said.get("crop_pct").and_then(Value::as_f64).unwrap_or(0.875);
-    if !(0.01..=1.0).contains(&part) {
-        return Err(format!("crop_pct is {part}, but must be in [0.01, 1]"));
-    }
-    let before = size.map(|side| (side as f64 / part).floor() as usize);
-    let resize = match said.get("crop_mode").and_then(Value::as_str).unwrap_or("center") {
-        "center" if before[0] == before[1] => json!({"shortest_edge": before[0]}),
-        "squash" => json!({"height": before[0], "width": before[1]}),
-        // timm fits another ratio, or draws a border around the picture.
-        mode => {
-            return Err(format!(
-                "crop_mode is \"{mode}\" for images of {} × {}, which is not done here; write a \
-                 preprocessor_config.json that says how pictures are resized",
-                size[0], size[1]
-            ));
+    let mut say = |key: &str, value: Value| drop(keys.insert(key.to_owned(), value));
+    say("image_mean", said.get("mean")?.clone());
+    say("image_std", said.get("std")?.clone());
+    let interpolation = said.get("interpolation").cloned().unwrap_or_default();
+    say("resample", filter_number(interpolation));
+    let Some(size) = said.get("input_size").and_then(input_size) else { return Some(keys) };
+    let part = said.get("crop_pct").cloned().unwrap_or(json!(0.875));
+    match part.as_f64().filter(|part| (0.01..=1.0).contains(part)) {
+        None => say("crop_pct", part),
+        Some(part) => {
+            let before = size.map(|side| (side as f64 / part).floor() as usize);
+            let mode = said.get("crop_mode").cloned().unwrap_or("center".into());
+            match mode.as_str() {
+                Some("center") if before[0] == before[1] => {
+                    say("size", json!({"shortest_edge": before[0]}));
+                }
+                Some("squash") => say("size", json!({"height": before[0], "width": before[1]})),
+                // timm fits another ratio, or draws a border around the picture.
+                _ => say("crop_mode", mode),
+            }
         }
-    };
-    keys.insert("size".into(), resize);
-    keys.insert("do_center_crop".into(), true.into());
-    keys.insert("crop_size".into(), json!({"height": size[0], "width": size[1]}));
-    if let Some(named) = said.get("interpolation").and_then(Value::as_str) {
-        // Pillow's numbers.
-        let number = match named {
-            "nearest" => 0,
-            "lanczos" => 1,
-            "bilinear" => 2,
-            "bicubic" => 3,
-            other => return Err(format!("interpolation \"{other}\" is not known here")),
-        };
-        keys.insert("resample".into(), number.into());
     }
-    Ok(Some(keys))
+    say("do_center_crop", true.into());
+    say("crop_size", json!({"height": size[0], "width": size[1]}));
+    Some(keys)
+}
+
+/// Pillow's number of a filter that is named; other names stay.
+fn filter_number(named: Value) -> Value {
+    match named.as_str() {
+        Some("nearest") => 0.into(),
+        Some("lanczos") => 1.into(),
+        Some("bilinear") => 2.into(),
+        Some("bicubic") => 3.into(),
+        Some("") => Value::Null,
+        _ => named,
+    }
 }
 
 /// `pretrained_cfg`, or, before timm 0.8, the file itself.

@@ -73,9 +73,12 @@ fn what_fits_no_picture_is_refused_by_its_key() {
         keys
     };
     for (keys, words) in [
-        (with("image_mean", json!([])), "image_mean has 0 values, but images have 3 channels"),
-        (with("image_mean", json!([0.5])), "image_mean has 1 values"),
-        (with("image_std", json!([1, 1, 1, 1])), "image_std has 4 values"),
+        (
+            with("image_mean", json!([])),
+            "image_mean has values for 0 channels, but the images have 3",
+        ),
+        (with("image_mean", json!([0.5])), "image_mean has values for 1 channels"),
+        (with("image_std", json!([1, 1, 1, 1])), "image_std has values for 4 channels"),
         (with("image_std", json!([1, 0, 1])), "image_std has 0, but deviations must be above 0"),
         (with("image_std", json!(-1)), "image_std has -1"),
         (with("image_std", json!([1e-300, 1, 1])), "do not give finite numbers"),

@@ -102,9 +102,23 @@ fn what_is_not_read_is_named() {
     refuse(|c| c["model_args"]["img_size"] = json!(1_u64 << 40), "model_args.img_size is");
     refuse(|c| drop(c["model_args"].take()), "a width of 16 does not say the number of heads");
     refuse(|c| c["global_pool"] = "avg".into(), "global_pool is \"avg\"");
-    refuse(|c| c["pretrained_cfg"]["crop_mode"] = "border".into(), "crop_mode is \"border\"");
-    refuse(|c| c["pretrained_cfg"]["crop_pct"] = json!(0), "crop_pct is 0");
-    refuse(|c| c["pretrained_cfg"]["interpolation"] = "random".into(), "interpolation \"random\"");
+}
+
+#[test]
+fn pictures_that_cannot_be_made_ready_are_refused_and_nothing_else() {
+    for (key, value, words) in [
+        ("crop_mode", json!("border"), "crop_mode is \"border\", a step that is not done here"),
+        ("crop_pct", json!(0), "crop_pct is 0, a step"),
+        ("interpolation", json!("random"), "resample is \"random\", but must be"),
+        ("mean", json!([0.5]), "image_mean has values for 1 channels"),
+    ] {
+        let mut config = config();
+        config["pretrained_cfg"][key] = value;
+        let read = read(&config).unwrap();
+        let said = read.preprocessing().unwrap();
+        let refused = said.framing().map(drop).and(said.statistics(3).map(drop)).unwrap_err();
+        assert!(refused.to_string().contains(words), "{refused}");
+    }
 }
 
 #[test]
@@ -114,7 +128,7 @@ fn framing_is_timms() {
         config["pretrained_cfg"]["input_size"] = json!([3, 224, 224]);
         change(&mut config["pretrained_cfg"]);
         let Value::Object(config) = config else { panic!("an object") };
-        let keys = preprocessing(&config).unwrap()?;
+        let keys = preprocessing(&config)?;
         let place = tempfile::tempdir().unwrap();
         let text = serde_json::to_string(&keys).unwrap();
         fs::write(Path::new(place.path()).join("preprocessor_config.json"), text).unwrap();
