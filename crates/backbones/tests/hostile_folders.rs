@@ -178,6 +178,10 @@ fn every_size_of_every_kind_is_held_against_the_weights() {
                 let told = match key {
                     // Nothing in a ViT's weights shows its heads, but they must divide its width.
                     "num_attention_heads" | "decoder_num_attention_heads" => "heads",
+                    // Or the image is no whole patches of this size.
+                    "patch_size" if refused.as_ref().is_err_and(|r| r.contains("patch size")) => {
+                        "patch size"
+                    }
                     _ => key,
                 };
                 let refused = refused.expect_err(&format!("{kind} of {key} {size}"));

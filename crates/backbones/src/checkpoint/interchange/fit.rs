@@ -31,8 +31,11 @@ struct Claim {
 /// Says why a description cannot be that of these weights, if so: by the keys whose sizes are
 /// not the weights', then by the size of the whole.
 pub(super) fn check(config: &ModelConfig, tensors: &HashMap<String, Tensor>) -> Result<(), String> {
+    let cut = config.sizes().vit().and_then(|vit| Ok(vit.grid()?));
+    cut.map_err(|error| error.to_string())?;
     let mut reasons: Vec<String> =
         claims(config).iter().filter_map(|claim| claim.refute(tensors)).collect();
+    reasons.dedup();
     let sizes = config.sizes();
     let depth = depth(tensors, "blocks.")?;
     reasons.extend(refute_depth("num_hidden_layers", sizes.num_hidden_layers, "blocks", depth));
@@ -202,8 +205,7 @@ fn refute_image_size(config: &ModelConfig, tensors: &HashMap<String, Tensor>) ->
     })
 }
 
-/// Rows and columns of patches; nothing where images are no whole patches, which is told when
-/// a grid is made of them.
+/// Rows and columns of patches; nothing where images are no whole patches.
 fn sides(sizes: &EncoderSizes) -> Option<[u128; 2]> {
     let EncoderSizes { image_size: image, patch_size: patch, .. } = sizes;
     let count = |image: usize, patch: usize| {
