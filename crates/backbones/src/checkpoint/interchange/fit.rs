@@ -31,7 +31,7 @@ struct Claim {
 /// Says why a description cannot be that of these weights, if so: by the keys whose sizes are
 /// not the weights', then by the size of the whole.
 pub(super) fn check(config: &ModelConfig, tensors: &HashMap<String, Tensor>) -> Result<(), String> {
-    let cut = config.sizes().vit().and_then(|vit| Ok(vit.grid()?));
+    let cut = config.sizes().vit().and_then(|vit| vit.grid());
     cut.map_err(|error| error.to_string())?;
     let mut reasons: Vec<String> =
         claims(config).iter().filter_map(|claim| claim.refute(tensors)).collect();
