@@ -250,7 +250,7 @@ fn execute(command: Command) -> Result<()> {
         Command::Throughput { recipe, set, steps, json } => {
             let measured = throughput::measure(&recipe, &Layers { quick: false, set }, steps)?;
             print!("{measured}");
-            json.map_or(Ok(()), |file| measured.write(&file))
+            json.map_or(Ok(()), |file| Ok(measured.write(&file)?))
         }
         Command::Reproduce(arguments) => reproduce::reproduce(&arguments, stop_on_signals()?),
         Command::Segment { arguments, head } => {
