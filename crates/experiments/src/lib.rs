@@ -15,7 +15,6 @@ pub mod dense;
 pub mod evaluate;
 pub mod finetune;
 pub mod images;
-pub mod interchange;
 mod named;
 pub mod reproduce;
 pub mod run;
