@@ -35,6 +35,7 @@
 mod accuracy;
 mod attention_map;
 mod batch;
+mod begun;
 pub mod dense;
 mod encoded;
 mod error;
@@ -42,8 +43,10 @@ mod evaluator;
 mod few_shot;
 pub mod finetune;
 pub mod folder;
+mod json;
 mod knn;
 mod linear_probe;
+mod machine;
 mod metrics;
 mod mixture;
 mod momentum;

@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use bauta_backbones::{ImageEncoder, ModelFolder, Pooling};
 use bauta_data::{LoaderConfig, Source};
-use bauta_files::write_whole;
 use serde::Serialize;
 use tch::{Device, Tensor};
 
 use super::images::normalization;
 use crate::encoded::image_features;
+use crate::json::write_json;
+use crate::machine::device_name;
 use crate::{EVALUATION_BATCH, EvalError, Evaluator, Measurement, Protocols, Watch};
 
 /// Tokens in one forward pass: fewer images where they have many.
@@ -130,10 +131,7 @@ impl FolderEvaluation<'_> {
             training_images: train.len(),
             test_images: test.len(),
             version: env!("CARGO_PKG_VERSION"),
-            device: match device {
-                Device::Cuda(index) => format!("cuda:{index}"),
-                _ => "cpu".to_owned(),
-            },
+            device: device_name(device),
             threads,
             seconds: start.elapsed().as_secs_f64(),
             results,
@@ -147,9 +145,7 @@ impl EvaluationReport {
     /// # Errors
     /// [`EvalError::Write`] when the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), EvalError> {
-        let mut text = serde_json::to_vec_pretty(self).expect("plain values have a JSON form");
-        text.push(b'\n');
-        write_whole(path, &text).map_err(|source| EvalError::Write { path: path.into(), source })
+        write_json(self, path)
     }
 
     /// The numbers, by whose they are and their name.
