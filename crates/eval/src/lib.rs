@@ -79,7 +79,8 @@ pub use pairs::{MixturePair, MixturePairs, SHARES, separability_anchors};
 pub use picture::{Picture, PictureLayout};
 pub use projection::Projection;
 pub use protocols::{
-    EVALUATION_BATCH, EncodeError, Measurement, Protocols, check_suitable, missing_classes,
+    EVALUATION_BATCH, EncodeError, Measurement, Protocols, check_labels, check_suitable,
+    missing_classes,
 };
 pub use reconstruction::Reconstructions;
 pub use semi::SemiSupervised;

@@ -18,9 +18,9 @@ use bauta_recipe::Device;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use crate::stopped::stopped;
 use crate::run::{Console, choose_device, choose_threads};
 use crate::settings;
+use crate::stopped::stopped;
 use data::DenseSplits;
 
 /// Data that dense tasks are measured on.

@@ -9,18 +9,17 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::ModelFolder;
-use bauta_data::{Augment, Crop, DatasetName, Source, Subset};
+use bauta_data::{DatasetName, Source, Subset};
 use bauta_eval::finetune::{FineTuneReport, FineTuneTask};
 use bauta_eval::folder::normalization;
 use bauta_eval::{Scores, TrainingRun};
-use bauta_recipe::FineTuneSettings;
+use bauta_recipe::{FineTuneSettings, named};
 use serde_json::json;
 
-use crate::stopped::stopped;
 use crate::images::Images;
-use crate::named::named;
 use crate::run::{Console, Run, Splits, choose_device, choose_threads};
 use crate::settings;
+use crate::stopped::stopped;
 
 /// The part of the training images that is held out for choosing settings.
 const HELD_OUT: f64 = 0.1;
@@ -40,7 +39,11 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub scratch_like: Option<PathBuf>,
     /// The data set: cifar10, mnist, fashion-mnist; or folder or shards in data.root.
-    #[arg(long, value_name = "NAME", value_parser = data_named)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = |name: &str| named::<DatasetName>("data set", name)
+    )]
     pub data: DatasetName,
     /// Set a key, such as `eval.finetune.epochs=10`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -60,10 +63,6 @@ pub struct Arguments {
     /// Write the result to a JSON file too.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-}
-
-fn data_named(name: &str) -> Result<DatasetName> {
-    named("data set", name)
 }
 
 /// Fine-tunes a model folder as [`tune`] does; prints and writes what came of it.
@@ -118,7 +117,7 @@ pub fn tune(arguments: &Arguments, stop: &AtomicBool) -> Result<FineTuneReport<F
         from_scratch: arguments.scratch_like.is_some(),
         config: settings::finetune_config(&settings.eval.finetune),
         normalization: normalization(model, train.statistics(), device)?.0,
-        augment: settings.data.augment.clone().unwrap_or_else(|| usual_augment(*data)),
+        augment: settings.data.augment.clone().unwrap_or_else(|| data.usual_augment()),
         image_size: settings.data.image_size.map(|size| [size.height(), size.width()]),
         on_error: settings.data.on_error,
         train,
@@ -183,15 +182,4 @@ pub(crate) fn of_run(run: &Run<'_>, images: &Images) -> Result<Scores> {
         ..TrainingRun::new(run.folder(), &console)
     };
     task.run_against_scratch(tuning).map_err(|error| stopped(error, Some(run.folder())))
-}
-
-/// How training images of a data set are varied, where nothing else is said: small
-/// pictures are shifted, photos of any size cropped; digits are not mirrored.
-fn usual_augment(data: DatasetName) -> Augment {
-    let photos = Augment { scale: [0.08, 1.0], ..Augment::default() };
-    match data {
-        DatasetName::Cifar10 | DatasetName::FashionMnist => Augment { crop: Crop::Shift, ..photos },
-        DatasetName::Mnist => Augment { crop: Crop::Shift, flip: false, ..photos },
-        DatasetName::Folder | DatasetName::Shards => photos,
-    }
 }

@@ -14,7 +14,6 @@ pub mod dense;
 pub mod evaluate;
 pub mod finetune;
 pub mod images;
-mod named;
 pub mod reproduce;
 pub mod run;
 pub mod settings;
