@@ -23,7 +23,7 @@ pub struct UnknownName {
 /// ```
 /// use bauta_recipe::{Protocol, named};
 ///
-/// assert_eq!(named("protocol", "linear")?, Protocol::Linear);
+/// assert_eq!(named::<Protocol>("protocol", "linear")?, Protocol::Linear);
 /// assert_eq!(
 ///     named::<Protocol>("protocol", "liner").unwrap_err().to_string(),
 ///     "no protocol named liner; did you mean linear? Known: knn, linear, few-shot, semi"
