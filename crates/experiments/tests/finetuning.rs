@@ -15,7 +15,9 @@ use bauta_backbones::{
     VitModelConfig,
 };
 use bauta_data::DatasetName;
-use bauta_experiments::finetune::{Arguments, FineTuning, tune};
+use bauta_eval::finetune::FineTuneReport;
+use bauta_experiments::finetune::{Arguments, tune};
+use bauta_recipe::FineTuneSettings;
 use digits::write_digits;
 use tch::{Device, Tensor};
 
@@ -92,7 +94,7 @@ impl Place {
     }
 }
 
-fn run(arguments: &Arguments) -> FineTuning {
+fn run(arguments: &Arguments) -> FineTuneReport<FineTuneSettings> {
     tune(arguments, &AtomicBool::new(false)).unwrap()
 }
 
