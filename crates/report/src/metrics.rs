@@ -37,6 +37,13 @@ pub struct Record {
     pub data_seconds: f64,
 }
 
+impl Record {
+    /// The share of a step that waits for data, in [0, 1].
+    pub fn data_wait_share(&self) -> f64 {
+        self.data_seconds / self.step_seconds.max(f64::MIN_POSITIVE)
+    }
+}
+
 /// Appends records to a file.
 #[derive(Debug)]
 pub struct MetricsLog {
