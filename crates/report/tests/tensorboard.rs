@@ -37,15 +37,17 @@ fn checksum(bytes: &[u8]) -> u32 {
     let crc =
         bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |c, _| shift(c)));
     let crc: u32 = !crc;
-    ((crc >> 15) | (crc << 17)).wrapping_add(0xA282_EAD8)
+    crc.rotate_right(15).wrapping_add(0xA282_EAD8)
 }
 
 /// The payloads of whole records, and whether bytes are left over.
 fn payloads(file: &[u8]) -> (Vec<&[u8]>, bool) {
-    let u32_at = |place: usize| u32::from_le_bytes(file[place..place + 4].try_into().unwrap());
+    let u32_at =
+        |place: usize| u32::from_le_bytes(file[place..place + 4].try_into().expect("its bytes"));
     let (mut payloads, mut place) = (Vec::new(), 0);
     while place + 12 <= file.len() {
-        let length = u64::from_le_bytes(file[place..place + 8].try_into().unwrap()) as usize;
+        let length =
+            u64::from_le_bytes(file[place..place + 8].try_into().expect("its bytes")) as usize;
         assert_eq!(u32_at(place + 8), checksum(&file[place..place + 8]));
         if place + 16 + length > file.len() {
             break;
@@ -104,8 +106,8 @@ fn fields(mut message: &[u8]) -> Vec<(u64, Field<'_>)> {
 fn scalars(file: &[u8]) -> Vec<(u64, BTreeMap<String, f32>)> {
     let scalar = |value: &[u8]| match fields(value)[..] {
         [(1, Field::Bytes(tag)), (2, Field::Bytes(scalar))] => {
-            let tag = String::from_utf8(tag.to_vec()).unwrap();
-            (tag, f32::from_le_bytes(scalar.try_into().unwrap()))
+            let tag = String::from_utf8(tag.to_vec()).expect("a tag");
+            (tag, f32::from_le_bytes(scalar.try_into().expect("its bytes")))
         }
         ref other => panic!("no scalar: {other:?}"),
     };
@@ -133,7 +135,7 @@ fn scalars(file: &[u8]) -> Vec<(u64, BTreeMap<String, f32>)> {
 
 /// The steps of the losses that are on the disk, in the order of reading.
 fn steps(folder: &Path) -> Vec<u64> {
-    let read = |path: &PathBuf| scalars(&fs::read(path).unwrap());
+    let read = |path: &PathBuf| scalars(&fs::read(path).expect("an event file"));
     files(folder).iter().flat_map(read).map(|(step, _)| step).collect()
 }
 
@@ -145,8 +147,7 @@ fn record(step: u64) -> Record {
 fn our_bytes_are_those_of_tensorboards_own_writer() {
     let folder = tempfile::tempdir().unwrap();
     let mut events = EventLog::open(folder.path(), 300, clock).unwrap();
-    let scalars =
-        [("train/loss", 0.6931471805599453), ("train/lr", 0.0), ("eval/verlängert", -1e30)];
+    let scalars = [("train/loss", 0.12345678901234), ("train/lr", 0.0), ("eval/verlängert", -1e30)];
     events.scalars(310, &scalars).unwrap();
     events.image(70_000, "pictures/ramp", RAMP).unwrap();
     events.flush().unwrap();
