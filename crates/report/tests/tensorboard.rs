@@ -172,6 +172,7 @@ fn a_record_becomes_scalars_of_its_group() {
         samples_per_second: 1000.0,
         step_seconds: 0.5,
         data_seconds: 0.125,
+        peak_share: Some(0.375),
     };
     events.record("stage-2", &record).unwrap();
     let file = fs::read(&files(folder.path())[0]).unwrap();
@@ -185,6 +186,7 @@ fn a_record_becomes_scalars_of_its_group() {
         ("loss", 0.75),
         ("loss/image", 0.5),
         ("lr", 0.125),
+        ("peak_share", 0.375),
         ("samples_per_second", 1000.0),
     ];
     let expected = expected.map(|(name, value)| (format!("stage-2/{name}"), value));
