@@ -14,7 +14,9 @@ use bauta_backbones::{
     VisionTransformer, VitConfig, VitModelConfig,
 };
 use bauta_data::DatasetName;
-use bauta_experiments::finetune::{Arguments, FineTuning, tune};
+use bauta_eval::finetune::FineTuneReport;
+use bauta_experiments::finetune::{Arguments, tune};
+use bauta_recipe::FineTuneSettings;
 use digits::write_digits;
 use tch::{Device, Tensor};
 
@@ -91,7 +93,7 @@ impl Place {
     }
 }
 
-fn run(arguments: &Arguments) -> FineTuning {
+fn run(arguments: &Arguments) -> FineTuneReport<FineTuneSettings> {
     tune(arguments, &AtomicBool::new(false)).unwrap()
 }
 

@@ -10,6 +10,7 @@ mod beit_names;
 mod classifier;
 mod clip_model_config;
 mod clip_names;
+mod conversion;
 mod describe;
 mod encoder_sizes;
 mod encoders;

@@ -71,7 +71,9 @@ impl Teachers<'_> {
             None => self.images.normalization()?,
         };
         let final_norm = self.table.final_norm;
-        EncoderTeacher::new(encoder, normalization, final_norm, grid).with_context(teacher)
+        let keys = "set teacher.image_size or model.patch_size";
+        EncoderTeacher::new(encoder, normalization, final_norm, grid)
+            .with_context(|| format!("the teacher {} does not suit: {keys}", path.display()))
     }
 
     fn convolutional(&self, grid: Grid) -> Result<ConvolutionalTeacher> {
