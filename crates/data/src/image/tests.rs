@@ -87,9 +87,8 @@ fn a_picture_may_claim_so_many_pixels_and_no_more() {
     for (name, file) in formats() {
         let image = Image::decode(&file).unwrap();
         let pixels = (image.height() * image.width()) as u64;
-        let within = |max_pixels| {
-            Image::decode_with(&file, Decoding { max_pixels, ..Decoding::default() })
-        };
+        let within =
+            |max_pixels| Image::decode_with(&file, Decoding { max_pixels, ..Decoding::default() });
         assert_eq!(within(pixels).as_ref(), Ok(&image), "{name}");
         let error = within(pixels - 1).unwrap_err();
         assert!(error.contains("max_pixels"), "{name}: {error}");
