@@ -97,7 +97,7 @@ impl Coco {
     fn object(&self, image: &ImageEntry, annotation: &Annotation) -> Result<Object, DataError> {
         let mask = annotation.segmentation.as_ref();
         let mask = mask.map(|segmentation| segmentation.mask(image.height, image.width));
-        let mask = mask.transpose().map_err(|problem| {
+        let mask = mask.transpose().map(Option::flatten).map_err(|problem| {
             let problem = format!("annotation {}: {problem}", annotation.id);
             DataError::malformed(&self.annotations, problem)
         })?;

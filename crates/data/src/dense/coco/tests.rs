@@ -133,7 +133,7 @@ fn masks_equal_pycocotools() {
         let runs = json!({"counts": case["runs"], "size": [height, width]});
         let mask = |value: Value| {
             let parsed: Segmentation = serde_json::from_value(value).unwrap();
-            parsed.mask(height, width).unwrap()
+            parsed.mask(height, width).unwrap().unwrap()
         };
         let (filled, unrolled) = (mask(case["polygons"].clone()), mask(runs));
         assert_eq!(unrolled.area(), side("area"));
