@@ -21,6 +21,7 @@ pub use mask::ObjectMask;
 use crate::error::DataError;
 use crate::image::Image;
 use crate::source::Statistics;
+use crate::splits::check_classes;
 
 /// The label of pixels that neither teach nor count.
 pub const IGNORED: u8 = 255;
@@ -91,4 +92,17 @@ pub trait DenseSource: Send + Sync {
 
     /// Mean and deviation of the channels, to normalise with.
     fn statistics(&self) -> Statistics;
+}
+
+/// Refuses two sources whose labels do not mean the same.
+///
+/// # Errors
+/// [`DataError::Setting`] when the classes of pixels or objects are not the same in the
+/// same order.
+pub fn check_dense_splits(
+    train: &dyn DenseSource,
+    test: &dyn DenseSource,
+) -> Result<(), DataError> {
+    check_classes(train.pixel_classes(), test.pixel_classes())?;
+    check_classes(train.object_classes(), test.object_classes())
 }

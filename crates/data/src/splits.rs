@@ -184,7 +184,11 @@ pub fn check_splits(train: &dyn Source, test: &dyn Source) -> Result<(), DataErr
     if wanted != found {
         return refuse(format!("images of {found} channels"), format!("must have {wanted}"));
     }
-    let (wanted, found) = (train.classes(), test.classes());
+    check_classes(train.classes(), test.classes())
+}
+
+/// Refuses classes that are not the same in the same order.
+pub(crate) fn check_classes(wanted: &[String], found: &[String]) -> Result<(), DataError> {
     if wanted == found {
         return Ok(());
     }
@@ -192,5 +196,6 @@ pub fn check_splits(train: &dyn Source, test: &dyn Source) -> Result<(), DataErr
         0 => "no classes".to_owned(),
         count => format!("{count} classes ({})", several(classes)),
     };
-    refuse(listed(found), format!("must be those of the training images, {}", listed(wanted)))
+    let rule = format!("must be those of the training images, {}", listed(wanted));
+    Err(DataError::setting("test", listed(found), rule))
 }
