@@ -25,6 +25,8 @@ pub(crate) struct Files {
     pub(crate) paths: Vec<PathBuf>,
     /// What has a wanted name and is a pipe, socket or device.
     pub(crate) special: Vec<PathBuf>,
+    /// Pictures of formats that are not read.
+    pub(crate) foreign: Vec<PathBuf>,
 }
 
 /// Lists the files below a folder whose names are `wanted`; links are followed, hidden
@@ -43,6 +45,8 @@ pub(crate) fn files_below(
             let regular = entry.file_type().is_file();
             let list = if regular { &mut files.paths } else { &mut files.special };
             list.push(entry.into_path());
+        } else if entry.file_type().is_file() && has_extension(entry.path(), &FOREIGN) {
+            files.foreign.push(entry.into_path());
         }
     }
     Ok(files)
@@ -87,6 +91,9 @@ pub(super) fn is_hidden(path: &Path) -> bool {
 pub(super) fn is_hidden_name(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX"
 }
+
+/// How pictures are called that are not read.
+const FOREIGN: [&str; 9] = ["avif", "bmp", "gif", "heic", "heif", "jp2", "ppm", "tif", "tiff"];
 
 /// Whether a name ends like that of a JPEG, PNG or WebP file.
 pub(crate) fn is_picture(path: &Path) -> bool {

@@ -32,6 +32,15 @@ impl Part {
                 several(&names)
             ));
         }
+        if !files.foreign.is_empty() {
+            let names: Vec<String> =
+                files.foreign.iter().map(|path| path.display().to_string()).collect();
+            notes.push(format!(
+                "{} pictures of other formats are left out ({}); convert them to PNG or JPEG",
+                names.len(),
+                several(&names)
+            ));
+        }
         let (mut loose, mut by_class) = (Vec::new(), BTreeMap::<OsString, Vec<PathBuf>>::new());
         for path in files.paths {
             let below = path.strip_prefix(folder).expect("it was found below");

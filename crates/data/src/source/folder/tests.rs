@@ -239,6 +239,17 @@ fn links_are_followed_and_those_that_lead_nowhere_are_named() {
 }
 
 #[test]
+fn pictures_of_other_formats_are_left_out_and_counted() {
+    let root = tree(&["x/1.png", "y/2.png"]);
+    for name in ["x/3.bmp", "y/4.TIFF", "y/notes.txt"] {
+        fs::write(root.path().join(name), "x").unwrap();
+    }
+    let [train, _, notes] = opened(&root).unwrap();
+    assert_eq!(train, "x/1.png=x y/2.png=y");
+    assert!(notes.contains("2 pictures of other formats") && notes.contains("3.bmp"), "{notes}");
+}
+
+#[test]
 fn pipes_and_devices_are_never_opened() {
     let root = tree(&["x/1.png", "y/2.png"]);
     make_pipe(&root.path().join("x/pipe.png"));
