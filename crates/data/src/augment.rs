@@ -138,13 +138,18 @@ impl Augment {
             self.erasing.to_string(),
             "wants a probability",
         )?;
+        check(channels > 0, "channels", channels.to_string(), "must be at least 1")?;
         check(
-            [1, 3].contains(&channels),
-            "channels",
-            channels.to_string(),
-            "images have 1 or 3 channels",
+            self.randaugment == 0.0 || [1, 3].contains(&channels),
+            "randaugment",
+            self.randaugment.to_string(),
+            &format!("changes colours, and these images have {channels} channels; set it to 0"),
         )?;
-        let statistics = if channels == 1 { Statistics::MNIST } else { Statistics::IMAGENET };
+        let statistics = match channels {
+            1 => Statistics::MNIST,
+            3 => Statistics::IMAGENET,
+            _ => Statistics::neutral(channels),
+        };
         Ok(Augmenter { augment: self.clone(), channels, height, width, statistics })
     }
 }
@@ -188,8 +193,8 @@ impl Augmenter {
             }
             // Every pixel is read once and all its samples are written.
             let mut planes = out.chunks_exact_mut(height * width);
-            match [planes.next(), planes.next(), planes.next()] {
-                [Some(red), Some(green), Some(blue)] => {
+            match [planes.next(), planes.next(), planes.next(), planes.next()] {
+                [Some(red), Some(green), Some(blue), None] => {
                     let (pixels, _) = resized.as_chunks::<3>();
                     let planes = red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width));
                     let planes = planes.zip(blue.chunks_exact_mut(width));
@@ -201,15 +206,16 @@ impl Augmenter {
                         }
                     }
                 }
-                [Some(grey), ..] => {
-                    for (row, &y) in grey.chunks_exact_mut(width).zip(rows.iter()) {
-                        let pixels = &resized[y * width..][..width];
-                        for (sample, &x) in row.iter_mut().zip(columns.iter()) {
-                            *sample = pixels[x];
+                _ => {
+                    for (channel, plane) in out.chunks_exact_mut(height * width).enumerate() {
+                        for (row, &y) in plane.chunks_exact_mut(width).zip(rows.iter()) {
+                            let pixels = &resized[y * width * channels..][..width * channels];
+                            for (sample, &x) in row.iter_mut().zip(columns.iter()) {
+                                *sample = pixels[x * channels + channel];
+                            }
                         }
                     }
                 }
-                [None, ..] => unreachable!("Augment::build let no image without channels pass"),
             }
             self.alter(&mut Planes { pixels: out, channels, height, width }, stream, plane);
         });
@@ -220,7 +226,7 @@ impl Augmenter {
         let Self { augment: Augment { randaugment, erasing, .. }, statistics, .. } = self;
         if *randaugment > 0.0 {
             let mut fill = [0; 3];
-            for (fill, mean) in fill.iter_mut().zip(statistics.mean) {
+            for (fill, mean) in fill.iter_mut().zip(&*statistics.mean) {
                 *fill = (255.0 * mean).round() as u8;
             }
             rand_augment(image, *randaugment, &fill, stream, scratch);

@@ -9,7 +9,7 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 use crate::augment::{Augment, Crop};
 use crate::error::DataError;
 use crate::fetch::{PACKAGES, Package};
-use crate::source::{Source, cifar10, folder, mnist, shards};
+use crate::source::Source;
 
 /// A data set, by the name that recipes use.
 #[derive(
@@ -73,18 +73,13 @@ pub enum Split {
 /// Opens one split of the data set that lies in the folder `root`.
 ///
 /// `root` is what [`fetch`](crate::fetch) returned, or the user's own copy in
-/// the data set's canonical layout; which of the two is found out by looking.
+/// the data set's canonical layout; which of the two is found out by looking. The labels
+/// of a test split are numbered by the training split's classes.
 ///
 /// # Errors
 /// When the folder does not hold the data set, or a file of it is malformed.
 pub fn open(name: DatasetName, split: Split, root: &Path) -> Result<Arc<dyn Source>, DataError> {
-    Ok(match name {
-        DatasetName::Cifar10 => Arc::new(cifar10::open(split, root)?),
-        DatasetName::Mnist => Arc::new(mnist::open(split, root)?),
-        DatasetName::FashionMnist => Arc::new(mnist::open_fashion(split, root)?),
-        DatasetName::Folder => Arc::new(folder::Folder::open(split, root)?),
-        DatasetName::Shards => Arc::new(shards::Shards::open(split, root)?),
-    })
+    crate::splits::open_one(name, split, root)
 }
 
 #[cfg(test)]

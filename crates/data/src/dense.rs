@@ -9,16 +9,19 @@ mod batches;
 mod coco;
 mod composed;
 mod first;
+mod mask;
 
 pub use ade20k::Ade20k;
 pub use batches::{DenseBatch, DenseLoader};
 pub use coco::Coco;
 pub use composed::{ComposedConfig, ComposedDigits};
 pub use first::FirstScenes;
+pub use mask::ObjectMask;
 
 use crate::error::DataError;
 use crate::image::Image;
 use crate::source::Statistics;
+use crate::splits::check_classes;
 
 /// The label of pixels that neither teach nor count.
 pub const IGNORED: u8 = 255;
@@ -32,42 +35,6 @@ pub struct LabelMap {
     pub width: usize,
     /// `height · width` labels.
     pub labels: Vec<u8>,
-}
-
-/// Which pixels belong to an object, row by row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectMask {
-    /// Height in pixels.
-    pub height: usize,
-    /// Width in pixels.
-    pub width: usize,
-    /// `height · width` pixels.
-    pub inside: Vec<bool>,
-}
-
-impl ObjectMask {
-    /// Number of the object's pixels.
-    pub fn area(&self) -> usize {
-        self.inside.iter().filter(|&&inside| inside).count()
-    }
-
-    /// The smallest box around the object: left, top, width and height; none for
-    /// an object without pixels.
-    pub fn bounds(&self) -> Option<[f64; 4]> {
-        let columns = |row: &[bool]| {
-            let first = row.iter().position(|&inside| inside)?;
-            Some((first, row.iter().rposition(|&inside| inside)?))
-        };
-        let mut bounds: Option<[usize; 4]> = None;
-        for (y, row) in self.inside.chunks_exact(self.width).enumerate() {
-            if let Some((first, last)) = columns(row) {
-                let [left, top, right, _] = bounds.unwrap_or([first, y, last, y]);
-                bounds = Some([left.min(first), top, right.max(last), y]);
-            }
-        }
-        let [left, top, right, bottom] = bounds?;
-        Some([left, top, right - left + 1, bottom - top + 1].map(|side| side as f64))
-    }
 }
 
 /// One object of an image.
@@ -125,4 +92,17 @@ pub trait DenseSource: Send + Sync {
 
     /// Mean and deviation of the channels, to normalise with.
     fn statistics(&self) -> Statistics;
+}
+
+/// Refuses two sources whose labels do not mean the same.
+///
+/// # Errors
+/// [`DataError::Setting`] when the classes of pixels or objects are not the same in the
+/// same order.
+pub fn check_dense_splits(
+    train: &dyn DenseSource,
+    test: &dyn DenseSource,
+) -> Result<(), DataError> {
+    check_classes(train.pixel_classes(), test.pixel_classes())?;
+    check_classes(train.object_classes(), test.object_classes())
 }

@@ -40,11 +40,11 @@ pub enum DataError {
         /// What the decoder said.
         problem: String,
     },
-    /// No image of a batch could be decoded.
-    #[error("step {step}: no image of the batch can be decoded; the warnings name them")]
-    EmptyBatch {
-        /// The global step.
-        step: u64,
+    /// No image of an epoch could be decoded.
+    #[error("epoch {epoch}: none of the images can be decoded; the warnings name them")]
+    NoImages {
+        /// The epoch, from 0.
+        epoch: u64,
     },
     /// What an input of one's own ran into while it was made.
     #[error(transparent)]

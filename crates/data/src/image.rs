@@ -1,10 +1,86 @@
 //! Eight-bit images in memory, and decoding into them.
 //!
-//! Every file becomes RGB: grey is repeated, sixteen bits are rounded to
-//! eight, and transparency is composited on white. EXIF orientation is not
-//! applied, as in the loaders that published numbers come from.
+//! Every file becomes RGB, or grey where that is asked for: grey is repeated, colours
+//! are weighted as Pillow's `L` does, sixteen bits are rounded to eight, and
+//! transparency is composited on white. EXIF orientation is not applied, as in the
+//! loaders that published numbers come from. A damaged file is an error, in every
+//! format alike.
+
+mod damage;
+mod jpeg;
+
+use std::io::Cursor;
 
 use std::borrow::Cow;
+
+use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+/// What a picture's colours become.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Channels {
+    /// Three channels; grey is repeated.
+    #[default]
+    Rgb,
+    /// One channel; colours are weighted by 0.299, 0.587 and 0.114 (ITU-R 601).
+    Grey,
+}
+
+impl Channels {
+    /// How many there are.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Rgb => 3,
+            Self::Grey => 1,
+        }
+    }
+}
+
+/// How a picture's file becomes an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decoding {
+    /// Most pixels that a file may claim; checked before anything is decoded.
+    pub max_pixels: u64,
+    /// What its colours become.
+    pub channels: Channels,
+}
+
+impl Decoding {
+    /// The most pixels that a file may claim unless told otherwise: about 179 million,
+    /// where Pillow refuses as well. They take half a gigabyte.
+    pub const MAX_PIXELS: u64 = 178_956_970;
+
+    /// Refuses a picture that claims too many pixels.
+    fn check_size(self, width: u64, height: u64) -> Result<(), String> {
+        let most = self.max_pixels;
+        if width.saturating_mul(height) <= most {
+            return Ok(());
+        }
+        Err(format!("it claims {width} × {height} pixels, more than max_pixels = {most}"))
+    }
+}
+
+impl Default for Decoding {
+    fn default() -> Self {
+        Self { max_pixels: Self::MAX_PIXELS, channels: Channels::Rgb }
+    }
+}
 
 /// An image of eight-bit samples in the order row, column, channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,20 +111,55 @@ impl<'a> Image<'a> {
     /// Decodes a JPEG, PNG or WebP file to RGB; the contents decide which it is.
     ///
     /// # Errors
-    /// The decoder's words, when the file is truncated, corrupt, of another
-    /// format, or so large that it would take more than 512 MiB.
+    /// The decoder's words, when the file is truncated, corrupt, of another format, or
+    /// claims more than [`Decoding::MAX_PIXELS`] pixels.
     pub fn decode(file: &[u8]) -> Result<Image<'static>, String> {
-        let decoded = ::image::load_from_memory(file).map_err(|error| error.to_string())?;
+        Self::decode_with(file, Decoding::default())
+    }
+
+    /// Decodes a JPEG, PNG or WebP file as `decoding` says; the contents decide which it is.
+    ///
+    /// # Errors
+    /// As [`Self::decode`], with the limit of `decoding`.
+    pub fn decode_with(file: &[u8], decoding: Decoding) -> Result<Image<'static>, String> {
+        let format = ::image::guess_format(file);
+        let format = format.map_err(|_| "it is no JPEG, PNG or WebP file".to_owned())?;
+        let decoded = match format {
+            ImageFormat::Jpeg => {
+                // Its size stands in the header, so what is cut off need not be decoded.
+                damage::check_end(file, format)?;
+                jpeg::decode(file, decoding)?
+            }
+            _ => {
+                let mut reader = ImageReader::with_format(Cursor::new(file), format);
+                let mut limits = Limits::no_limits();
+                // Eight bytes a pixel are what sixteen bits of four channels take.
+                limits.max_alloc = Some(decoding.max_pixels.saturating_mul(8).max(1 << 26));
+                reader.limits(limits);
+                let decoder = reader.into_decoder().map_err(|error| error.to_string())?;
+                let (width, height) = decoder.dimensions();
+                decoding.check_size(width.into(), height.into())?;
+                damage::check_end(file, format)?;
+                DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?
+            }
+        };
         let (height, width) = (decoded.height() as usize, decoded.width() as usize);
         if height == 0 || width == 0 {
             return Err("it has no pixels".to_owned());
         }
-        let pixels = if decoded.color().has_alpha() {
+        let colour = decoded.color();
+        if decoding.channels == Channels::Grey && !colour.has_color() && !colour.has_alpha() {
+            return Ok(Image::new(height, width, 1, decoded.into_luma8().into_raw()));
+        }
+        let rgb = if colour.has_alpha() {
             composite_on_white(decoded.into_rgba8().as_raw())
         } else {
             decoded.into_rgb8().into_raw()
         };
-        Ok(Image::new(height, width, 3, pixels))
+        Ok(match decoding.channels {
+            Channels::Rgb => Image::new(height, width, 3, rgb),
+            Channels::Grey => Image::new(height, width, 1, luma(&rgb)),
+        })
     }
 
     /// Height in pixels.
@@ -83,64 +194,15 @@ fn composite_on_white(rgba: &[u8]) -> Vec<u8> {
     rgb
 }
 
-#[cfg(test)]
-pub(crate) mod tests {
-    use std::io::Cursor;
-
-    use ::image::{DynamicImage, ImageFormat};
-
-    use super::*;
-
-    /// Encodes a picture made by the `image` crate.
-    pub(crate) fn encode(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
-        let mut file = Cursor::new(Vec::new());
-        picture.write_to(&mut file, format).unwrap();
-        file.into_inner()
-    }
-
-    /// A small RGB gradient whose content depends on `seed`.
-    pub(crate) fn gradient(height: u32, width: u32, seed: u8) -> DynamicImage {
-        DynamicImage::ImageRgb8(::image::RgbImage::from_fn(width, height, |x, y| {
-            ::image::Rgb([(x * 7) as u8 ^ seed, (y * 5) as u8, (x + y) as u8])
-        }))
-    }
-
-    #[test]
-    fn every_colour_type_becomes_rgb() {
-        let grey = ::image::GrayImage::from_pixel(3, 2, ::image::Luma([100]));
-        let wide = ::image::ImageBuffer::from_pixel(3, 2, ::image::Rgb([0_u16, 257 * 9, 65535]));
-        let half = ::image::GrayAlphaImage::from_pixel(3, 2, ::image::LumaA([0, 128]));
-        let clear = ::image::RgbaImage::from_pixel(3, 2, ::image::Rgba([9, 9, 9, 0]));
-        for (picture, expected) in [
-            (DynamicImage::ImageLuma8(grey), [100, 100, 100]),
-            (DynamicImage::ImageRgb16(wide), [0, 9, 255]),
-            (DynamicImage::ImageLumaA8(half), [127, 127, 127]),
-            (DynamicImage::ImageRgba8(clear), [255, 255, 255]),
-        ] {
-            let image = Image::decode(&encode(&picture, ImageFormat::Png)).unwrap();
-            assert_eq!((image.height(), image.width(), image.channels()), (2, 3, 3));
-            assert_eq!(&image.pixels()[..3], &expected, "{:?}", picture.color());
-        }
-    }
-
-    #[test]
-    fn jpeg_and_webp_decode() {
-        for format in [ImageFormat::Jpeg, ImageFormat::WebP] {
-            let image = Image::decode(&encode(&gradient(20, 30, 0), format)).unwrap();
-            assert_eq!((image.height(), image.width()), (20, 30), "{format:?}");
-        }
-    }
-
-    #[test]
-    fn hostile_files_are_errors() {
-        let whole = encode(&gradient(16, 16, 0), ImageFormat::Png);
-        let mut flipped = whole.clone();
-        flipped[whole.len() / 2] ^= 0x55;
-        // The header of a PNG of 65535 × 65535 pixels, with nothing behind it.
-        let mut vast = whole[..33].to_vec();
-        vast[16..24].copy_from_slice(&[0, 0, 255, 255, 0, 0, 255, 255]);
-        for file in [&[][..], b"not an image", &whole[..whole.len() / 2], &flipped, &vast] {
-            assert!(Image::decode(file).is_err());
-        }
-    }
+/// Weighs RGB to grey with Pillow's sixteen-bit factors.
+fn luma(rgb: &[u8]) -> Vec<u8> {
+    let (pixels, _) = rgb.as_chunks::<3>();
+    let weigh = |&[red, green, blue]: &[u8; 3]| {
+        let sum = u32::from(red) * 19_595 + u32::from(green) * 38_470 + u32::from(blue) * 7_471;
+        ((sum + (1 << 15)) >> 16) as u8
+    };
+    pixels.iter().map(weigh).collect()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

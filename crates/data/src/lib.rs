@@ -53,20 +53,23 @@ mod loader;
 mod model;
 mod partners;
 mod prefetch;
+mod regular;
 mod source;
+mod splits;
 
 pub use augment::{Augment, Augmenter, Crop};
 pub use dataset::{DatasetName, Split, open};
 pub use error::DataError;
 pub use fetch::{FetchEvent, PACKAGES, Package, Proof, Registry, cache_root, fetch, locate};
-pub use image::Image;
+pub use image::{Channels, Decoding, Image};
 pub use loader::{Batch, Loader, LoaderConfig, OnError, Order, Read, ReadImages};
 pub use model::ModelName;
 pub use partners::PartnerSampler;
 pub use prefetch::{Cancel, Inputs, Prefetcher, Prepared};
 pub use source::{
-    Folder, InMemory, Limited, Shards, Source, Statistics, Subset, cifar10_canonical_batch,
-    open_cifar10,
+    Folder, InMemory, Limited, Normalised, Shards, Source, Statistics, Subset,
+    cifar10_canonical_batch, open_cifar10,
 };
+pub use splits::{OpenOptions, Splits, TestOrigin, check_splits, open_splits};
 // Part of this crate's interface, so that its users need no version of their own.
 pub use bauta_streams as streams;

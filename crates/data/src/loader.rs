@@ -109,6 +109,11 @@ impl Loader {
 
     /// Makes the batches of the given global steps, in order, over the borders of epochs.
     ///
+    /// Where no image of a step can be read and [`OnError::Skip`] holds, a shuffled step
+    /// takes the images of the next step of its epoch that has any, so every step has its
+    /// batch and stays a function of seed and step; a sequential one is left out. Where an
+    /// epoch has no image that can be read, the batches end with [`DataError::NoImages`].
+    ///
     /// `prepare` turns each batch into what the consumer wants (mask plans are
     /// drawn there); it runs on the loader's threads, for several batches at once.
     pub fn batches<T, F>(&self, steps: Range<u64>, prepare: F) -> Inputs<T>
@@ -119,12 +124,19 @@ impl Loader {
         let (itinerary, assembler) = (Arc::clone(&self.itinerary), Arc::clone(&self.assembler));
         let reads = Arc::clone(&self.reads);
         self.prefetcher.inputs(steps, move |step, cancel| {
-            let (epoch, indices) = itinerary.visit(step);
-            let (mut batch, skipped) = assembler.assemble(step, epoch, indices, cancel)?;
-            for read in &*reads {
-                batch.reads.push(assembler.read_beside(&batch, read, cancel)?);
+            let mut skipped = None;
+            for visited in itinerary.substitutes(step) {
+                let (epoch, indices) = itinerary.visit(visited);
+                let (batch, missing) = assembler.assemble(step, epoch, indices, cancel)?;
+                // Those missing from another step's batch are counted there.
+                skipped.get_or_insert(missing);
+                let Some(mut batch) = batch else { continue };
+                for read in &*reads {
+                    batch.reads.push(assembler.read_beside(&batch, read, cancel)?);
+                }
+                return Ok(Prepared { input: Some(prepare(batch)), skipped: skipped.unwrap_or(0) });
             }
-            Ok(Prepared { input: prepare(batch), skipped })
+            itinerary.gone_without(step, skipped.unwrap_or(0))
         })
     }
 }

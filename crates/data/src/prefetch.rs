@@ -41,8 +41,9 @@ pub struct Prefetcher {
 /// One input, and how many samples are missing from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prepared<T> {
-    /// The input.
-    pub input: T,
+    /// The input; `None` where every sample of the step is missing, and the consumer gets
+    /// the next step's input in its place.
+    pub input: Option<T>,
     /// Samples that were left out because they could not be read.
     pub skipped: u64,
 }
@@ -50,7 +51,7 @@ pub struct Prepared<T> {
 impl<T> Prepared<T> {
     /// An input of which nothing is missing.
     pub fn whole(input: T) -> Self {
-        Self { input, skipped: 0 }
+        Self { input: Some(input), skipped: 0 }
     }
 }
 
@@ -123,8 +124,8 @@ type Make<T> = dyn Fn(u64, &Cancel) -> Result<Prepared<T>, DataError> + Send + S
 
 /// Inputs in the order of their steps.
 ///
-/// Ends after the last step or the first error. Dropping it cancels what is under way,
-/// and does not wait for it.
+/// Ends after the last step or the first error. A step of which every sample is missing
+/// gives none. Dropping it cancels what is under way, and does not wait for it.
 pub struct Inputs<T> {
     pool: Arc<ThreadPool>,
     make: Arc<Make<T>>,
@@ -176,22 +177,25 @@ impl<T: Send + 'static> Iterator for Inputs<T> {
     type Item = Result<T, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let receiver = self.under_way.pop_front()?;
-        let start = Instant::now();
-        let delivery = receiver.recv().expect("a worker that is not cancelled delivers");
-        self.waited += start.elapsed();
-        let result = delivery.unwrap_or_else(|panic| resume_unwind(panic));
-        Some(match result {
-            Ok(Prepared { input, skipped }) => {
-                self.skipped += skipped;
-                self.hand_out();
-                Ok(input)
+        loop {
+            let receiver = self.under_way.pop_front()?;
+            let start = Instant::now();
+            let delivery = receiver.recv().expect("a worker that is not cancelled delivers");
+            self.waited += start.elapsed();
+            match delivery.unwrap_or_else(|panic| resume_unwind(panic)) {
+                Ok(Prepared { input, skipped }) => {
+                    self.skipped += skipped;
+                    self.hand_out();
+                    if let Some(input) = input {
+                        return Some(Ok(input));
+                    }
+                }
+                Err(error) => {
+                    self.stop();
+                    return Some(Err(error));
+                }
             }
-            Err(error) => {
-                self.stop();
-                Err(error)
-            }
-        })
+        }
     }
 }
 
@@ -221,7 +225,7 @@ mod tests {
         let counter = Arc::clone(&made);
         let mut inputs = prefetcher.inputs(0..20, move |step, _| {
             counter.fetch_add(1, Ordering::Relaxed);
-            Ok(Prepared { input: step, skipped: step })
+            Ok(Prepared { input: Some(step), skipped: step })
         });
         for taken in 0..6 {
             settle(&prefetcher);
@@ -249,6 +253,17 @@ mod tests {
         settle(&prefetcher);
         // The one under way was told; those behind it never began, and let go of the closure.
         assert_eq!(answers.iter().collect::<Vec<bool>>(), [true]);
+    }
+
+    #[test]
+    fn steps_without_samples_are_counted_and_give_no_input() {
+        let prefetcher = Prefetcher::new(2, 2).unwrap();
+        let mut inputs = prefetcher.inputs(0..9, |step, _| {
+            let odd = step % 2 == 1 || step == 8;
+            Ok(Prepared { input: (!odd).then_some(step), skipped: u64::from(odd) * 10 })
+        });
+        let taken: Result<Vec<u64>, DataError> = inputs.by_ref().collect();
+        assert_eq!((taken.unwrap(), inputs.skipped()), (vec![0, 2, 4, 6], 50));
     }
 
     #[test]

@@ -5,11 +5,15 @@
 
 pub(crate) mod cifar10;
 pub(crate) mod folder;
+pub(crate) mod holdout;
 mod idx;
+pub(crate) mod layout;
 mod limited;
 pub(crate) mod listing;
 mod memory;
 pub(crate) mod mnist;
+mod normalised;
+mod npy;
 pub(crate) mod shards;
 mod statistics;
 mod subset;
@@ -18,6 +22,7 @@ pub use cifar10::{canonical_batch as cifar10_canonical_batch, open as open_cifar
 pub use folder::Folder;
 pub use limited::Limited;
 pub use memory::InMemory;
+pub use normalised::Normalised;
 pub use shards::Shards;
 pub use statistics::Statistics;
 pub use subset::Subset;
@@ -37,7 +42,7 @@ pub trait Source: Send + Sync {
         self.len() == 0
     }
 
-    /// Channels of every image: 1 or 3.
+    /// Channels of every image, at least 1.
     fn channels(&self) -> usize;
 
     /// Names of the classes, in the order of the labels; empty where there are no labels.

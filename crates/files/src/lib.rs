@@ -19,11 +19,14 @@ use std::path::{Path, PathBuf};
 
 /// Writes a file so that it exists whole or not at all.
 ///
+/// What a killed process has left under the [`partial`] name is removed first. A link of
+/// that name is removed as well, and never followed.
+///
 /// # Errors
 /// The first failure; the file's former content, if any, is untouched then.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let partial = partial(path);
-    let written = File::create(&partial)
+    let written = create_fresh(&partial)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .and_then(|()| rename_whole(&partial, path));
     if written.is_err() {
@@ -31,6 +34,44 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&partial);
     }
     written
+}
+
+/// Makes an empty file that was not there, in the place of what may lie there.
+///
+/// # Errors
+/// When a folder lies there, or the file cannot be made.
+pub fn create_fresh(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // Fails where something has taken the name meanwhile, and follows no link.
+    File::create_new(path)
+}
+
+/// Removes what killed processes have left directly in a folder: files and folders whose
+/// names end like a [`partial`] one's. Says how many there were.
+///
+/// Only whoever alone writes into the folder may do that.
+///
+/// # Errors
+/// When the folder cannot be read or an entry not be removed.
+pub fn remove_partials(folder: &Path) -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_name().as_encoded_bytes().ends_with(PARTIAL.as_bytes()) {
+            continue;
+        }
+        // The type is the entry's own: a link to a folder is removed as a link.
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+        removed += 1;
+    }
+    Ok(removed)
 }
 
 /// Renames a file or folder that is written and flushed, and flushes the rename.
@@ -46,9 +87,12 @@ pub fn rename_whole(from: &Path, to: &Path) -> io::Result<()> {
 /// The name beside `path` under which it is written: `summary.json.partial`.
 pub fn partial(path: &Path) -> PathBuf {
     let mut name: OsString = path.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
+    name.push(PARTIAL);
     folder_of(path).join(name)
 }
+
+/// How the names of unfinished files and folders end.
+const PARTIAL: &str = ".partial";
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -67,6 +111,37 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).expect("it was written"), text);
         }
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
+    }
+
+    #[test]
+    fn a_link_of_the_partial_name_is_not_followed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, other) = (folder.path().join("e.json"), folder.path().join("other"));
+        fs::write(&other, "mine").expect("a writable folder");
+        std::os::unix::fs::symlink(&other, partial(&path)).expect("a writable folder");
+        write_whole(&path, b"new").expect("the link is in nobody's way");
+        assert_eq!(fs::read(&other).expect("still there"), b"mine");
+        assert_eq!(fs::read(&path).expect("it was written"), b"new");
+        assert!(!path.is_symlink());
+    }
+
+    #[test]
+    fn what_killed_processes_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("step-3.partial")).expect("a writable folder");
+        fs::create_dir(at("kept")).expect("a writable folder");
+        for name in ["step-3.partial/x", "a.json.partial", "a.json", "kept/y"] {
+            fs::write(at(name), "text").expect("a writable folder");
+        }
+        std::os::unix::fs::symlink(at("kept"), at("link.partial")).expect("a writable folder");
+        assert_eq!(remove_partials(folder.path()).expect("a readable folder"), 3);
+        assert_eq!(fs::read(at("kept/y")).expect("still there"), b"text");
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2);
+        // A write takes the place of one that was killed.
+        fs::write(partial(&at("a.json")), "half").expect("a writable folder");
+        write_whole(&at("a.json"), b"whole").expect("a writable folder");
+        assert_eq!(fs::read(at("a.json")).expect("it was written"), b"whole");
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(super) fn erase(
         let top = stream.below((height - tall + 1) as u64) as usize;
         let left = stream.below((width - wide + 1) as u64) as usize;
         for (channel, plane) in image.pixels.chunks_exact_mut(height * width).enumerate() {
-            let [mean, std] = [statistics.mean, statistics.std].map(|m| f64::from(m[channel]));
+            let [mean, std] = [&statistics.mean, &statistics.std].map(|m| f64::from(m[channel]));
             for row in plane.chunks_exact_mut(width).skip(top).take(tall) {
                 for sample in &mut row[left..left + wide] {
                     // The cast cuts off what is out of range.

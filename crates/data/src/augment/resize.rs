@@ -6,7 +6,7 @@
 
 use fast_image_resize as fr;
 use fr::images::{TypedCroppedImage, TypedImage, TypedImageRef};
-use fr::pixels::{U8, U8x3};
+use fr::pixels::{U8, U8x2, U8x3, U8x4};
 
 use super::region::Region;
 use crate::image::Image;
@@ -30,8 +30,10 @@ impl Resizer {
         self.pixels.resize(height * width * image.channels(), 0);
         match image.channels() {
             1 => self.run::<U8>(image, region, height, width),
+            2 => self.run::<U8x2>(image, region, height, width),
             3 => self.run::<U8x3>(image, region, height, width),
-            channels => unreachable!("Augment::build let {channels} channels pass"),
+            4 => self.run::<U8x4>(image, region, height, width),
+            channels => self.run_each(image, region, height, width, channels),
         }
         &self.pixels
     }
@@ -59,6 +61,28 @@ impl Resizer {
         &self.pixels
     }
 
+    /// Resizes the channels one by one.
+    fn run_each(
+        &mut self,
+        image: &Image<'_>,
+        region: Region,
+        height: usize,
+        width: usize,
+        channels: usize,
+    ) {
+        let mut whole = std::mem::take(&mut self.pixels);
+        for channel in 0..channels {
+            let plane: Vec<u8> =
+                image.pixels()[channel..].iter().step_by(channels).copied().collect();
+            let plane = Image::new(image.height(), image.width(), 1, plane);
+            let resized = self.resize(&plane, region, height, width);
+            for (sample, &value) in whole[channel..].iter_mut().step_by(channels).zip(resized) {
+                *sample = value;
+            }
+        }
+        self.pixels = whole;
+    }
+
     fn run<P: fr::PixelTrait>(
         &mut self,
         image: &Image<'_>,
@@ -79,7 +103,11 @@ impl Resizer {
             .expect("the buffer was given the length");
         let bicubic = fr::ResizeAlg::Convolution(fr::FilterType::CatmullRom);
         self.resizer
-            .resize_typed(&part, &mut target, &fr::ResizeOptions::new().resize_alg(bicubic))
+            .resize_typed(
+                &part,
+                &mut target,
+                &fr::ResizeOptions::new().resize_alg(bicubic).use_alpha(false),
+            )
             .expect("both have one type of pixel");
     }
 }

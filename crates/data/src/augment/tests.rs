@@ -141,6 +141,22 @@ fn the_centre_crop_has_torchvisions_sizes() {
 }
 
 #[test]
+fn any_number_of_channels_is_augmented_channel_by_channel() {
+    for augment in [Augment::default(), Augment::evaluation()] {
+        for channels in [1, 2, 3, 4, 5, 7] {
+            let image = picture(23, 31, channels);
+            let all = apply(&augment, &image, 12, 10, 3);
+            for (channel, plane) in all.chunks_exact(12 * 10).enumerate() {
+                let grey: Vec<u8> =
+                    image.pixels()[channel..].iter().step_by(channels).copied().collect();
+                let alone = apply(&augment, &Image::new(23, 31, 1, grey), 12, 10, 3);
+                assert_eq!(plane, alone, "channel {channel} of {channels}");
+            }
+        }
+    }
+}
+
+#[test]
 fn settings_out_of_range_are_named() {
     let good = Augment::default;
     for (key, augment) in [
@@ -156,7 +172,10 @@ fn settings_out_of_range_are_named() {
         assert!(error.starts_with(key), "{error}");
     }
     assert!(good().build(3, 0, 32).is_err());
-    assert!(good().build(2, 32, 32).is_err());
+    assert!(good().build(0, 32, 32).is_err());
+    let changes_colours = Augment { randaugment: 9.0, ..good() };
+    let error = changes_colours.build(2, 32, 32).unwrap_err().to_string();
+    assert!(error.contains("randaugment") && error.contains("2 channels"), "{error}");
 }
 
 #[test]

@@ -1,16 +1,18 @@
 //! ADE20K's scene parsing benchmark, or any folder of its form (Zhou et al. 2017).
 //!
 //! `images/{training,validation}/*.jpg` and, under the same names,
-//! `annotations/{training,validation}/*.png` of one grey byte a pixel: 0 is not
-//! labelled, 1 … 150 are the classes.
+//! `annotations/{training,validation}/*.png` of a number for each pixel, as a grey level or
+//! a place in a palette: 0 and 255 are not labelled, 1 … 150 are the classes.
 
 use std::fs;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use super::{DenseSample, DenseSource, IGNORED, LabelMap};
 use crate::dataset::Split;
 use crate::error::DataError;
-use crate::image::Image;
+use crate::image::{Decoding, Image};
+use crate::regular;
 use crate::source::Statistics;
 use crate::source::listing::{entries, is_picture};
 
@@ -22,12 +24,13 @@ const CLASSES: usize = 150;
 pub struct Ade20k {
     pairs: Vec<[PathBuf; 2]>,
     classes: Vec<String>,
+    decoding: Decoding,
 }
 
 impl Ade20k {
     /// Lists the images and annotations of a split below `root`.
     ///
-    /// Class k of the files (from 1) becomes k - 1, and 0 becomes [`IGNORED`]. Classes bear
+    /// Class k of the files (from 1) becomes k - 1, and 0 and 255 become [`IGNORED`]. Classes bear
     /// the names of `objectInfo150.txt` where that lies in `root`, and their
     /// numbers otherwise.
     ///
@@ -64,7 +67,12 @@ impl Ade20k {
             let (wanted, remedy) = ("images".to_owned(), "unpack the data set again".to_owned());
             return Err(DataError::Absent { path: images, wanted, remedy });
         }
-        Ok(Self { pairs, classes: class_names(root)? })
+        Ok(Self { pairs, classes: class_names(root)?, decoding: Decoding::default() })
+    }
+
+    /// Lets no picture claim more than so many pixels.
+    pub fn with_max_pixels(self, max_pixels: u64) -> Self {
+        Self { decoding: Decoding { max_pixels, ..self.decoding }, ..self }
     }
 }
 
@@ -83,18 +91,8 @@ impl DenseSource for Ade20k {
 
     fn sample(&self, index: usize) -> Result<DenseSample, DataError> {
         let [image, annotation] = &self.pairs[index];
-        let image = decode(image)?;
-        let labels = read_labels(annotation)?;
-        if (labels.height, labels.width) != (image.height(), image.width()) {
-            let problem = format!(
-                "{} × {} labels for an image of {} × {} pixels",
-                labels.height,
-                labels.width,
-                image.height(),
-                image.width()
-            );
-            return Err(DataError::malformed(annotation, problem));
-        }
+        let image = decode(image, self.decoding)?;
+        let labels = read_labels(annotation, [image.height(), image.width()])?;
         Ok(DenseSample { image, labels: Some(labels), objects: Vec::new() })
     }
 
@@ -108,33 +106,49 @@ impl DenseSource for Ade20k {
 }
 
 /// Reads and decodes a picture.
-pub(super) fn decode(path: &Path) -> Result<Image<'static>, DataError> {
-    let file = fs::read(path).map_err(DataError::io(path))?;
-    Image::decode(&file)
+pub(super) fn decode(path: &Path, decoding: Decoding) -> Result<Image<'static>, DataError> {
+    let file = regular::read(path)?;
+    Image::decode_with(&file, decoding)
         .map_err(|problem| DataError::Image { image: path.display().to_string(), problem })
 }
 
-/// Reads an annotation: one grey byte a pixel.
-fn read_labels(path: &Path) -> Result<LabelMap, DataError> {
-    let file = fs::read(path).map_err(DataError::io(path))?;
-    let decoded = image::load_from_memory_with_format(&file, image::ImageFormat::Png);
-    let decoded = decoded.map_err(|error| DataError::malformed(path, error))?;
-    let image::DynamicImage::ImageLuma8(grey) = decoded else {
-        let found = decoded.color();
-        let problem = format!("annotations are grey, of 8 bits a pixel; this one is {found:?}");
-        return Err(DataError::malformed(path, problem));
-    };
-    let (width, height) = (grey.width() as usize, grey.height() as usize);
-    let mut labels = grey.into_raw();
-    for label in &mut labels {
-        if usize::from(*label) > CLASSES {
-            let problem = format!("label {label}, of {CLASSES} classes");
-            return Err(DataError::malformed(path, problem));
-        }
-        // 0 wraps to what is ignored.
-        *label = label.wrapping_sub(1);
+/// Reads an annotation: a grey level or a place in a palette for each pixel, of up to 8 bits.
+fn read_labels(path: &Path, size: [usize; 2]) -> Result<LabelMap, DataError> {
+    let file = regular::read(path)?;
+    let refuse = |problem: String| DataError::malformed(path, problem);
+    let mut decoder = png::Decoder::new(Cursor::new(&file));
+    // Levels as they are stored: as brightness, those of fewer bits would be stretched.
+    decoder.set_transformations(png::Transformations::IDENTITY);
+    let mut reader = decoder.read_info().map_err(|error| refuse(error.to_string()))?;
+    let about = reader.info();
+    let (height, width) = (about.height as usize, about.width as usize);
+    let (colours, bits) = (about.color_type, about.bit_depth as usize);
+    if !matches!(colours, png::ColorType::Grayscale | png::ColorType::Indexed) || bits > 8 {
+        let found = format!("{colours:?} of {bits} bits");
+        let rule = "annotations are grey or have a palette, of at most 8 bits a pixel";
+        return Err(refuse(format!("{rule}; this one is {found}")));
     }
-    debug_assert_eq!(0_u8.wrapping_sub(1), IGNORED);
+    if [height, width] != size {
+        let [high, wide] = size;
+        return Err(refuse(format!(
+            "{height} × {width} labels for an image of {high} × {wide} pixels"
+        )));
+    }
+    let row = (width * bits).div_ceil(8);
+    let mut packed = vec![0; reader.output_buffer_size().unwrap_or(row * height)];
+    reader.next_frame(&mut packed).map_err(|error| refuse(error.to_string()))?;
+    let mut labels = Vec::with_capacity(height * width);
+    for row in packed.chunks_exact(row).take(height) {
+        for x in 0..width {
+            let shift = 8 - bits - x * bits % 8;
+            let level = row[x * bits / 8] >> shift & (0xff >> (8 - bits)) as u8;
+            if usize::from(level) > CLASSES && level != IGNORED {
+                return Err(refuse(format!("label {level}, of {CLASSES} classes")));
+            }
+            // 0 wraps to what is ignored, as 255 is.
+            labels.push(if level == IGNORED { IGNORED } else { level.wrapping_sub(1) });
+        }
+    }
     Ok(LabelMap { height, width, labels })
 }
 
@@ -194,6 +208,53 @@ mod tests {
         assert!(found.describe(1).ends_with("b.jpg"));
         let absent = Ade20k::open(Split::Train, root.path()).unwrap_err().to_string();
         assert!(absent.contains("images/training"), "{absent}");
+    }
+
+    #[test]
+    fn labels_of_few_bits_and_palettes_are_the_same_labels() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        write(at("images/training/a.jpg"), &encode(&gradient(2, 5, 0), ImageFormat::Jpeg));
+        let levels = [[0, 1, 2, 3, 1], [3, 3, 0, 2, 1]];
+        for (bits, depth) in [
+            (1, png::BitDepth::One),
+            (2, png::BitDepth::Two),
+            (4, png::BitDepth::Four),
+            (8, png::BitDepth::Eight),
+        ] {
+            for colours in [png::ColorType::Grayscale, png::ColorType::Indexed] {
+                let most = (1_u8 << bits.min(2)) - 1;
+                let mut file = Vec::new();
+                let mut encoder = png::Encoder::new(&mut file, 5, 2);
+                encoder.set_color(colours);
+                encoder.set_depth(depth);
+                if colours == png::ColorType::Indexed {
+                    encoder.set_palette([200; 12].as_slice());
+                }
+                let pack = |row: &[u8; 5]| -> Vec<u8> {
+                    let mut packed = vec![0; (5 * bits as usize).div_ceil(8)];
+                    for (x, level) in row.iter().enumerate() {
+                        let bit = x * bits as usize;
+                        packed[bit / 8] |= level.min(&most) << (8 - bits as usize - bit % 8);
+                    }
+                    packed
+                };
+                let packed: Vec<u8> = levels.iter().flat_map(pack).collect();
+                encoder.write_header().unwrap().write_image_data(&packed).unwrap();
+                write(at("annotations/training/a.png"), &file);
+                let source = Ade20k::open(Split::Train, root.path()).unwrap();
+                let wanted = levels.iter().flatten().map(|&level: &u8| level.min(most));
+                let wanted: Vec<u8> = wanted.map(|level| level.wrapping_sub(1)).collect();
+                assert_eq!(source.sample(0).unwrap().labels.unwrap().labels, wanted, "{bits}");
+            }
+        }
+        write(
+            at("annotations/training/a.png"),
+            &grey(5, 2, |x, _| [0, 255, 150, 1, 7][x as usize]),
+        );
+        let source = Ade20k::open(Split::Train, root.path()).unwrap();
+        let labels = source.sample(0).unwrap().labels.unwrap().labels;
+        assert_eq!(labels[..5], [IGNORED, IGNORED, 149, 0, 6]);
     }
 
     #[test]

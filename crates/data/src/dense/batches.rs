@@ -67,6 +67,8 @@ impl DenseLoader {
     }
 
     /// Makes the batches of the given global steps, in order, over the borders of epochs.
+    /// A step of which no image can be read is treated as
+    /// [`Loader::batches`](crate::Loader::batches) does.
     ///
     /// `prepare` turns each batch into what the consumer wants; it runs on the loader's
     /// threads, for several batches at once.
@@ -77,9 +79,18 @@ impl DenseLoader {
     {
         let (itinerary, assembler) = (Arc::clone(&self.itinerary), Arc::clone(&self.assembler));
         self.prefetcher.inputs(steps, move |step, cancel| {
-            let (_, indices) = itinerary.visit(step);
-            let Prepared { input, skipped } = assembler.assemble(step, indices, cancel)?;
-            Ok(Prepared { input: prepare(input), skipped })
+            let mut skipped = None;
+            // What was cancelled has no images either, and need not be tried again.
+            for visited in itinerary.substitutes(step).take_while(|_| !cancel.is_set()) {
+                let (_, indices) = itinerary.visit(visited);
+                let Prepared { input, skipped: missing } = assembler.assemble(indices, cancel)?;
+                // Those missing from another step's batch are counted there.
+                let skipped = *skipped.get_or_insert(missing);
+                if let Some(batch) = input {
+                    return Ok(Prepared { input: Some(prepare(batch)), skipped });
+                }
+            }
+            itinerary.gone_without(step, skipped.unwrap_or(0))
         })
     }
 }
@@ -95,7 +106,6 @@ struct Assembler {
 impl Assembler {
     fn assemble(
         &self,
-        step: u64,
         indices: Vec<u64>,
         cancel: &Cancel,
     ) -> Result<Prepared<DenseBatch>, DataError> {
@@ -116,11 +126,9 @@ impl Assembler {
         let wanted = indices.len();
         let (indices, samples): (Vec<u64>, Vec<DenseSample>) =
             indices.into_iter().zip(samples).filter_map(|(i, sample)| Some((i, sample?))).unzip();
-        if samples.is_empty() {
-            return Err(DataError::EmptyBatch { step });
-        }
         let skipped = (wanted - samples.len()) as u64;
-        Ok(Prepared { input: self.stacked(indices, samples), skipped })
+        let any = !samples.is_empty();
+        Ok(Prepared { input: any.then(|| self.stacked(indices, samples)), skipped })
     }
 
     fn read(&self, index: u64) -> Result<DenseSample, DataError> {
@@ -299,6 +307,13 @@ mod tests {
             assert_eq!(u64::from(batch.pixels[[place, 0, 0, 0]]), index);
             assert_eq!(u64::from(batch.labels[[place, 1, 2]]), index);
         }
+        // Alone in its batch, it leaves a hole in an evaluation.
+        let config = LoaderConfig { order: Order::Sequential, ..LoaderConfig::new(1, 2, 3) };
+        let alone = DenseLoader::new(Arc::new(Numbered(DAMAGED + 3)), config).unwrap();
+        let index = DAMAGED as u64;
+        let mut batches = alone.batches(index - 1..index + 2, |batch| batch.indices[0]);
+        let taken: Vec<u64> = batches.by_ref().map(Result::unwrap).collect();
+        assert_eq!((taken, batches.skipped()), (vec![index - 1, index + 1], 1));
         let error = load(OnError::Stop).batches(at..at + 1, |_| ()).next().unwrap().unwrap_err();
         assert!(error.to_string().contains(&DAMAGED.to_string()), "{error}");
     }

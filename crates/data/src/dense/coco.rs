@@ -3,20 +3,23 @@
 //! `annotations/instances_NAME.json` beside the images in `NAME/`, `images/NAME/` or
 //! `images/`, where NAME begins with `train` or `val`, as in `train2017`.
 
+mod categories;
 mod segmentation;
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
+use std::collections::{BTreeSet, HashMap};
 use std::io::BufReader;
 use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
+use self::categories::{Categories, Category};
 use self::segmentation::Segmentation;
 use super::ade20k::decode;
 use super::{DenseSample, DenseSource, Object};
 use crate::dataset::Split;
 use crate::error::DataError;
+use crate::image::Decoding;
+use crate::regular;
 use crate::source::Statistics;
 use crate::source::listing::entries;
 
@@ -41,6 +44,8 @@ struct ImageEntry {
 
 #[derive(Clone, Debug, Deserialize)]
 struct Annotation {
+    /// For messages; some programs leave it out.
+    #[serde(default)]
     id: u64,
     image_id: u64,
     category_id: u64,
@@ -51,28 +56,54 @@ struct Annotation {
     segmentation: Option<Segmentation>,
 }
 
-#[derive(Deserialize)]
-struct Category {
-    id: u64,
-    name: String,
-}
-
 /// Photos with boxes and masks of their objects, in the order of their numbers.
 #[derive(Debug)]
 pub struct Coco {
     annotations: PathBuf,
     folder: PathBuf,
     images: Vec<(ImageEntry, Vec<Annotation>)>,
-    /// By the file's number, the class's index.
-    classes: BTreeMap<u64, usize>,
+    categories: Categories,
     names: Vec<String>,
+    decoding: Decoding,
 }
 
 impl Coco {
-    /// Reads the annotations of a split below `root`.
+    /// Reads the annotations of both splits below `root`, training first.
+    ///
+    /// Classes are those of the training file, numbered from 0 in the order of its own
+    /// numbers; the other file's categories are joined to them by name, and by number
+    /// where several bear one name. No picture may claim more than `max_pixels` pixels.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and when annotations to evaluate on have categories that the
+    /// training file does not know.
+    pub fn open_splits(root: &Path, max_pixels: u64) -> Result<[Self; 2], DataError> {
+        let decoding = Decoding { max_pixels, ..Decoding::default() };
+        let [train, mut test] = [Split::Train, Split::Test].map(|split| Self::open(split, root));
+        let train = Self { decoding, ..train? };
+        if let Ok(test) = &mut test {
+            test.decoding = decoding;
+            test.join(&train.categories)?;
+        }
+        Ok([train, test?])
+    }
+
+    /// Takes the classes of the training annotations.
+    fn join(&mut self, train: &Categories) -> Result<(), DataError> {
+        let annotations = self.images.iter().flat_map(|(_, annotations)| annotations);
+        let used: BTreeSet<u64> = annotations.map(|annotation| annotation.category_id).collect();
+        let joined = train.joined(&self.categories, |number| used.contains(&number));
+        self.categories =
+            joined.map_err(|problem| DataError::malformed(&self.annotations, problem))?;
+        self.names = self.categories.names();
+        Ok(())
+    }
+
+    /// Reads the annotations of one split below `root`, by its own numbering of classes:
+    /// [`Self::open_splits`] joins two.
     ///
     /// Classes are numbered from 0 in the order of the file's own numbers. Images
-    /// without objects are kept.
+    /// without objects are kept; objects without width or height are left out.
     ///
     /// # Errors
     /// When the folder lacks the file or the images, there are several files for the
@@ -86,18 +117,23 @@ impl Coco {
             wanted: format!("folder {name}, images/{name} or images"),
             remedy: "put the images that the annotations name there".to_owned(),
         })?;
-        let file = BufReader::new(File::open(&annotations).map_err(DataError::io(&annotations))?);
+        let file = BufReader::new(regular::open(&annotations)?);
         let document: Document = serde_json::from_reader(file)
             .map_err(|error| DataError::malformed(&annotations, error))?;
-        let (images, classes, names) =
+        let (images, categories, empty) =
             index(document).map_err(|problem| DataError::malformed(&annotations, problem))?;
-        Ok(Self { annotations, folder, images, classes, names })
+        if empty > 0 {
+            let file = annotations.display();
+            tracing::warn!(%file, "{empty} boxes without width or height are left out");
+        }
+        let (names, decoding) = (categories.names(), Decoding::default());
+        Ok(Self { annotations, folder, images, categories, names, decoding })
     }
 
     fn object(&self, image: &ImageEntry, annotation: &Annotation) -> Result<Object, DataError> {
         let mask = annotation.segmentation.as_ref();
         let mask = mask.map(|segmentation| segmentation.mask(image.height, image.width));
-        let mask = mask.transpose().map_err(|problem| {
+        let mask = mask.transpose().map(Option::flatten).map_err(|problem| {
             let problem = format!("annotation {}: {problem}", annotation.id);
             DataError::malformed(&self.annotations, problem)
         })?;
@@ -106,7 +142,7 @@ impl Coco {
             None => annotation.bbox[2] * annotation.bbox[3],
         });
         Ok(Object {
-            class: self.classes[&annotation.category_id] as u32,
+            class: self.categories.class(annotation.category_id).expect("it was checked") as u32,
             bbox: annotation.bbox,
             area,
             crowd: annotation.iscrowd == 1,
@@ -130,7 +166,7 @@ impl DenseSource for Coco {
 
     fn sample(&self, index: usize) -> Result<DenseSample, DataError> {
         let (entry, annotations) = &self.images[index];
-        let image = decode(&self.folder.join(&entry.file_name))?;
+        let image = decode(&self.folder.join(&entry.file_name), self.decoding)?;
         if (image.height(), image.width()) != (entry.height, entry.width) {
             let problem = format!(
                 "image {} is {} × {} pixels, its file {} × {}",
@@ -184,17 +220,12 @@ fn find(split: Split, root: &Path) -> Result<(PathBuf, String), DataError> {
     }
 }
 
-type Indexed = (Vec<(ImageEntry, Vec<Annotation>)>, BTreeMap<u64, usize>, Vec<String>);
+type Indexed = (Vec<(ImageEntry, Vec<Annotation>)>, Categories, usize);
 
-/// Checks every entry and brings annotations to their images.
+/// Checks every entry and brings annotations to their images; also counts the boxes
+/// without width or height.
 fn index(document: Document) -> Result<Indexed, String> {
-    let mut categories = document.categories;
-    categories.sort_by_key(|category| category.id);
-    if let Some(twice) = categories.windows(2).find(|pair| pair[0].id == pair[1].id) {
-        return Err(format!("two categories have number {}", twice[0].id));
-    }
-    let classes = categories.iter().enumerate().map(|(at, category)| (category.id, at)).collect();
-    let names: Vec<String> = categories.into_iter().map(|category| category.name).collect();
+    let categories = Categories::of(document.categories)?;
 
     let mut images: Vec<_> = document.images.into_iter().map(|image| (image, Vec::new())).collect();
     images.sort_by_key(|(image, _)| image.id);
@@ -208,15 +239,20 @@ fn index(document: Document) -> Result<Indexed, String> {
             return Err(format!("two images have number {}", image.id));
         }
     }
+    let mut empty = 0;
     for annotation in document.annotations {
-        check_annotation(&annotation, &classes)?;
+        check_annotation(&annotation, &categories)?;
         let Some(&place) = places.get(&annotation.image_id) else {
             let Annotation { id, image_id, .. } = annotation;
             return Err(format!("annotation {id} is of image {image_id}, which is not there"));
         };
-        images[place].1.push(annotation);
+        if annotation.bbox[2] > 0.0 && annotation.bbox[3] > 0.0 {
+            images[place].1.push(annotation);
+        } else {
+            empty += 1;
+        }
     }
-    Ok((images, classes, names))
+    Ok((images, categories, empty))
 }
 
 fn check_image(image: &ImageEntry) -> Result<(), String> {
@@ -231,9 +267,9 @@ fn check_image(image: &ImageEntry) -> Result<(), String> {
     Ok(())
 }
 
-fn check_annotation(annotation: &Annotation, classes: &BTreeMap<u64, usize>) -> Result<(), String> {
+fn check_annotation(annotation: &Annotation, categories: &Categories) -> Result<(), String> {
     let Annotation { id, category_id, bbox, area, iscrowd, .. } = annotation;
-    if !classes.contains_key(category_id) {
+    if categories.class(*category_id).is_none() {
         return Err(format!("annotation {id} has category {category_id}, which is not there"));
     }
     let far = |side: &f64| !(-1e6..=1e6).contains(side);

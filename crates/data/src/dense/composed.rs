@@ -151,8 +151,8 @@ impl DenseSource for ComposedDigits {
         };
         let labels = owners.iter().map(label).collect();
         let visible = |(at, &class): (usize, &u32)| {
-            let inside = owners.iter().map(|&owner| owner == at + 1).collect();
-            let mask = ObjectMask { height: size, width: size, inside };
+            let inside: Vec<bool> = owners.iter().map(|&owner| owner == at + 1).collect();
+            let mask = ObjectMask::new(size, size, &inside);
             let bbox = mask.bounds()?;
             Some(Object { class, bbox, area: mask.area() as f64, crowd: false, mask: Some(mask) })
         };
@@ -261,7 +261,7 @@ mod tests {
                 assert_eq!(mask.bounds(), Some(object.bbox));
                 assert_eq!(mask.area() as f64, object.area);
                 for (label, _) in
-                    painted.iter_mut().zip(&mask.inside).filter(|(_, inside)| **inside)
+                    painted.iter_mut().zip(&mask.pixels()).filter(|(_, inside)| **inside)
                 {
                     assert_eq!(*label, 0, "no pixel belongs to two");
                     *label = 1 + object.class as u8;

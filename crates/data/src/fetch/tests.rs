@@ -121,6 +121,46 @@ fn damage_and_other_versions_are_noticed_and_replaced() {
     assert_eq!(locate(&package, root.path()), None, "no marker");
 }
 
+/// A .deb whose data holds `files`, made by Debian's own program.
+fn deb(files: &[(&str, &[u8])]) -> Option<Vec<u8>> {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join("tree").join(name);
+    fs::create_dir_all(at("DEBIAN")).unwrap();
+    let control = "Package: sample-package\nVersion: 1\nArchitecture: all\nMaintainer: nobody\n\
+                   Description: a test\n";
+    fs::write(at("DEBIAN/control"), control).unwrap();
+    for (name, bytes) in files {
+        fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+        fs::write(at(name), bytes).unwrap();
+    }
+    let out = root.path().join("sample.deb");
+    let mut command = std::process::Command::new("dpkg-deb");
+    let status =
+        command.args(["-Zgzip", "--build"]).arg(root.path().join("tree")).arg(&out).output();
+    // A machine of another distribution has no dpkg, and fetches no .deb either.
+    Some(status.ok()?).filter(|done| done.status.success()).map(|_| fs::read(out).unwrap())
+}
+
+#[test]
+fn an_archive_that_swells_is_given_up_while_it_is_unpacked() {
+    let zeros = vec![0; 64 << 20];
+    let inside = [HONEST[0], HONEST[1], ("package/zeros", &zeros[..])];
+    let beside = [HONEST[0], HONEST[1], ("elsewhere/zeros", &zeros[..])];
+    let mut archives = vec![
+        (Registry::Npm, tgz(&inside, &[])),
+        (Registry::Npm, tgz(&beside, &[])),
+        (Registry::PyPi, zip(&inside)),
+    ];
+    archives.extend(deb(&inside).map(|archive| (Registry::Debian, archive)));
+    for (registry, archive) in archives {
+        let root = tempfile::tempdir().unwrap();
+        let package = row(registry, &archive);
+        let error = install_bytes(&package, &archive, root.path()).unwrap_err().to_string();
+        assert!(error.contains("unpacks to far more"), "{error}");
+        assert_eq!(names(root.path()), [""; 0]);
+    }
+}
+
 #[test]
 fn hostile_archives_leave_nothing_behind() {
     let outside = tempfile::tempdir().unwrap();

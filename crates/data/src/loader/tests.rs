@@ -174,13 +174,88 @@ fn an_image_whose_partner_is_corrupt_is_its_own() {
 }
 
 #[test]
-fn a_batch_of_nothing_is_an_error() {
-    let loader =
-        Loader::for_evaluation(Arc::new(Faulty::new(6, &[3, 4, 5])), LoaderConfig::new(3, 2, 2));
-    let mut batches = loader.unwrap().batches(0..2, |batch| batch.step);
-    assert_eq!(batches.next().unwrap().unwrap(), 0);
-    let error = batches.next().unwrap().unwrap_err();
-    assert!(matches!(error, DataError::EmptyBatch { step: 1 }), "{error}");
+fn an_evaluation_goes_on_without_a_batch_of_nothing() {
+    for (corrupt, batch_size) in [(&[3, 4, 5][..], 3), (&[0], 1), (&[5], 1), (&[0, 1, 2, 5], 2)] {
+        let config = LoaderConfig::new(batch_size, 2, 2);
+        let loader = Loader::for_evaluation(Arc::new(Faulty::new(6, corrupt)), config).unwrap();
+        let mut batches = loader.batches(0..loader.steps_per_epoch(), |batch| batch);
+        let taken: Vec<Batch> = batches.by_ref().map(Result::unwrap).collect();
+        let indices: Vec<u64> = taken.iter().flat_map(|batch| batch.indices.clone()).collect();
+        let wanted: Vec<u64> =
+            (0..6).filter(|&index| !corrupt.contains(&(index as usize))).collect();
+        assert_eq!((indices, batches.skipped()), (wanted, corrupt.len() as u64));
+        let names_own_step = |b: &Batch| b.indices.iter().all(|&i| i / batch_size as u64 == b.step);
+        assert!(taken.iter().all(names_own_step));
+    }
+}
+
+#[test]
+fn corrupt_images_stop_an_evaluation_where_told_so_even_when_alone() {
+    let config = LoaderConfig { on_error: OnError::Stop, ..LoaderConfig::new(1, 2, 2) };
+    let loader = Loader::for_evaluation(Arc::new(Faulty::new(3, &[1])), config).unwrap();
+    let taken: Vec<_> = loader.batches(0..3, |batch| batch.step).collect();
+    assert_eq!(taken.len(), 2);
+    assert!(taken[1].as_ref().unwrap_err().to_string().contains("picture-1"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn training_has_a_batch_at_every_step_whatever_is_corrupt(
+        samples in 4_usize..20, batch_size in 1_usize..3, seed: u64, threads in 1_usize..4,
+        start in 0_u64..12, marks: u32,
+    ) {
+        let corrupt: Vec<usize> = (1..samples).filter(|i| marks >> i & 1 == 1).collect();
+        let load = |threads, steps| {
+            let config = LoaderConfig { seed, threads, ..LoaderConfig::new(batch_size, 2, 2) };
+            let source = Arc::new(Faulty::new(samples, &corrupt));
+            let loader = Loader::new(source, Augment::default(), config).unwrap();
+            let each = loader.steps_per_epoch();
+            (loader.batches(steps, |batch| batch).collect::<Result<Vec<Batch>, _>>(), each)
+        };
+        let (whole, each) = load(1, 0..12);
+        // Only where an image is dropped at an epoch's end can none of it be readable.
+        if let Ok(whole) = whole {
+            prop_assert_eq!(whole.iter().map(|b| b.step).collect::<Vec<_>>(), (0..12).collect::<Vec<_>>());
+            for batch in &whole {
+                prop_assert_eq!(batch.epoch, batch.step / each);
+                prop_assert!(batch.indices.iter().all(|&index| !corrupt.contains(&(index as usize))));
+            }
+            // A pure function of seed and step: the same after any resume.
+            prop_assert_eq!(&whole[start as usize..], &load(threads, start..12).0.unwrap()[..]);
+        }
+    }
+}
+
+#[test]
+fn what_a_step_lacks_is_taken_from_the_next_and_counted_once() {
+    let config = LoaderConfig { threads: 1, ..LoaderConfig::new(1, 2, 2) };
+    let order = |corrupt: &[usize]| -> (Vec<u64>, u64) {
+        let source = Arc::new(Faulty::new(5, corrupt));
+        let loader = Loader::new(source, Augment::default(), config.clone()).unwrap();
+        let mut batches = loader.batches(0..10, |batch| batch.indices[0]);
+        (batches.by_ref().map(Result::unwrap).collect(), batches.skipped())
+    };
+    let (clean, none) = order(&[]);
+    assert_eq!(none, 0);
+    let corrupt = [clean[1] as usize, clean[2] as usize];
+    let (taken, skipped) = order(&corrupt);
+    assert_eq!(skipped, 4, "two images in two epochs");
+    assert_eq!(taken[..5], [clean[0], clean[3], clean[3], clean[3], clean[4]]);
+    for (place, index) in taken[5..].iter().enumerate() {
+        let follow = (0..5).map(|further| clean[5 + (place + further) % 5]);
+        let next = follow.clone().find(|&index| !corrupt.contains(&(index as usize)));
+        assert_eq!(Some(*index), next);
+    }
+}
+
+#[test]
+fn an_epoch_of_nothing_is_an_error() {
+    let source = Arc::new(Faulty::new(6, &[0, 1, 2, 3, 4, 5]));
+    let loader = Loader::new(source, Augment::default(), LoaderConfig::new(2, 2, 2)).unwrap();
+    let error = loader.batches(4..9, |batch| batch.step).next().unwrap().unwrap_err();
+    assert!(matches!(error, DataError::NoImages { epoch: 1 }), "{error}");
 }
 
 #[test]

@@ -1,79 +1,239 @@
-//! A folder of JPEG, PNG and WebP files of any size.
+//! A folder of pictures of any size: JPEG, PNG and WebP files, or `.npy` arrays.
 //!
-//! Pictures in subfolders are labelled by the subfolder's name; pictures that
-//! lie directly in the folder have no labels.
+//! Pictures in subfolders are labelled by the subfolder's name; pictures that lie
+//! directly in the folder, or in one subfolder only, have no labels.
 
-use std::fs;
+mod part;
+
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use walkdir::WalkDir;
-
-use super::listing::{entries, is_hidden, is_picture, split_folder};
+use self::part::Part;
+use super::layout::{Kind, Layout, layout, list, several};
+use super::listing::{any_below, files_below, has_extension, is_picture, shown};
+use super::npy;
 use crate::dataset::Split;
 use crate::error::DataError;
-use crate::image::Image;
+use crate::image::{Decoding, Image};
+use crate::regular;
 use crate::source::{Source, Statistics};
 
+const PICTURES: Kind = Kind { wanted: is_picture, called: "pictures" };
+const ARRAYS: Kind = Kind { wanted: is_array, called: ".npy files" };
+
+fn is_array(path: &Path) -> bool {
+    has_extension(path, &["npy"])
+}
+
 /// Pictures in files, in the order of their paths.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Folder {
+    root: PathBuf,
     paths: Vec<PathBuf>,
     labels: Option<Vec<u32>>,
+    /// Names of the classes' folders, in their order.
+    folders: Vec<OsString>,
+    /// The same for people.
     classes: Vec<String>,
+    decoding: Decoding,
+    /// Channels of every picture.
+    channels: usize,
+    statistics: Statistics,
 }
 
 impl Folder {
-    /// Lists the pictures of `root/train`, or of `root/val` or `root/test`; where
-    /// there are no such subfolders, all of `root` is the training split.
-    ///
-    /// Classes are numbered by their names' order among the training classes,
-    /// so both splits agree. Hidden files and files of other types are left out.
+    /// Lists the pictures of one split, decoded to RGB.
     ///
     /// # Errors
-    /// When the split or its pictures are missing, when pictures lie both
-    /// directly in the folder and in subfolders, or when a test class is not
-    /// a training class.
+    /// As [`open_splits`](crate::open_splits), and when there is no such split.
     pub fn open(split: Split, root: &Path) -> Result<Self, DataError> {
-        let folder = split_folder(split, root)?;
-        let all = entries(&folder)?;
-        let (subfolders, files): (Vec<PathBuf>, Vec<PathBuf>) =
-            all.into_iter().partition(|path| path.is_dir());
-        let flat: Vec<PathBuf> = files.into_iter().filter(|path| is_picture(path)).collect();
-        let by_class = subfolders
-            .iter()
-            .map(|subfolder| Ok((name_of(subfolder), pictures_below(subfolder)?)))
-            .collect::<Result<Vec<_>, DataError>>()?;
-        let labelled = by_class.iter().any(|(_, paths)| !paths.is_empty());
-        match (labelled, flat.is_empty()) {
-            (true, true) => Self::of_classes(training_classes(root, &by_class)?, by_class, &folder),
-            (false, false) => Ok(Self { paths: flat, labels: None, classes: Vec::new() }),
-            (true, false) => Err(DataError::malformed(
-                &folder,
-                "pictures lie both directly in it and in subfolders; keep one of the two",
-            )),
-            (false, true) => Err(DataError::Absent {
-                path: folder,
-                wanted: "JPEG, PNG or WebP files".to_owned(),
-                remedy: "name a folder of pictures, or of one subfolder for each class".to_owned(),
-            }),
+        let mut notes = Vec::new();
+        match split {
+            Split::Train => Self::training(root, Decoding::default(), &mut notes).map(|(of, _)| of),
+            Split::Test => {
+                let (_, test) = Self::splits(root, Decoding::default(), &mut notes)?;
+                test.ok_or_else(|| no_test(root))
+            }
         }
     }
 
-    fn of_classes(
-        classes: Vec<String>,
-        by_class: Vec<(String, Vec<PathBuf>)>,
-        folder: &Path,
+    /// Lists every picture below a folder, whatever its subfolders are called.
+    ///
+    /// The pictures have no labels; [`Source::describe`] says where each lies.
+    ///
+    /// # Errors
+    /// When there are none, or a folder or link below cannot be read.
+    pub fn all(root: &Path, decoding: Decoding) -> Result<Self, DataError> {
+        let kind = kind_below(root)?;
+        let files = files_below(root, kind.wanted)?;
+        Self::unlabelled(root, files.paths, kind, decoding)
+    }
+
+    /// Lists both splits, the second where there is one.
+    pub(crate) fn splits(
+        root: &Path,
+        decoding: Decoding,
+        notes: &mut Vec<String>,
+    ) -> Result<(Self, Option<Self>), DataError> {
+        let (train, test) = Self::training(root, decoding, notes)?;
+        let Some(folder) = test else { return Ok((train, None)) };
+        let test = train.joined(Part::read(&folder, train.kind(), notes)?)?;
+        Ok((train, Some(test)))
+    }
+
+    /// Lists the training split; also says where the test split lies, if anywhere.
+    fn training(
+        root: &Path,
+        decoding: Decoding,
+        notes: &mut Vec<String>,
+    ) -> Result<(Self, Option<PathBuf>), DataError> {
+        let kind = kind_below(root)?;
+        let (folder, test) = match layout(root, kind, notes)? {
+            Layout::Whole => (root.to_path_buf(), None),
+            Layout::Splits { train: Some(train), test } => (train, test),
+            Layout::Splits { train: None, test } => {
+                return Err(DataError::Absent {
+                    path: root.to_path_buf(),
+                    wanted: format!("pictures to train on beside {}", list(&test)),
+                    remedy: WANTED.to_owned(),
+                });
+            }
+        };
+        let part = Part::read(&folder, kind, notes)?;
+        let train = match part.classes(notes) {
+            Some(classes) => Self::labelled(root, part, classes, kind, decoding)?,
+            None => Self::unlabelled(root, part.into_pictures(), kind, decoding)?,
+        };
+        Ok((train, test))
+    }
+
+    fn unlabelled(
+        root: &Path,
+        paths: Vec<PathBuf>,
+        kind: Kind,
+        decoding: Decoding,
+    ) -> Result<Self, DataError> {
+        let (mut channels, mut statistics) =
+            (decoding.channels.count(), Statistics::of_photos(decoding.channels));
+        if kind.called == ARRAYS.called {
+            let path = paths.first().expect("a folder has pictures");
+            channels = npy::read(path, decoding.max_pixels)?.channels();
+            statistics = Statistics::neutral(channels);
+        }
+        let (labels, folders, classes) = (None, Vec::new(), Vec::new());
+        let root = root.to_path_buf();
+        Ok(Self { root, paths, labels, folders, classes, decoding, channels, statistics })
+    }
+
+    fn labelled(
+        root: &Path,
+        part: Part,
+        folders: Vec<OsString>,
+        kind: Kind,
+        decoding: Decoding,
     ) -> Result<Self, DataError> {
         let (mut paths, mut labels) = (Vec::new(), Vec::new());
-        for (class, pictures) in by_class {
-            let label = classes.binary_search(&class).map_err(|_| {
-                DataError::malformed(folder, format!("its class `{class}` is not in train/"))
-            })?;
+        for (label, pictures) in part.by_class.into_values().enumerate() {
             labels.extend(std::iter::repeat_n(label as u32, pictures.len()));
             paths.extend(pictures);
         }
-        Ok(Self { paths, labels: Some(labels), classes })
+        let classes = folders.iter().map(|folder| shown(folder)).collect();
+        let plain = Self::unlabelled(root, paths, kind, decoding)?;
+        Ok(Self { labels: Some(labels), folders, classes, ..plain })
     }
+
+    /// Makes the test split to this training split: its classes are this one's, by name.
+    fn joined(&self, part: Part) -> Result<Self, DataError> {
+        let folder = part.folder.clone();
+        let refuse = |problem: String| Err(DataError::malformed(&folder, problem));
+        if self.labels.is_none() {
+            if part.loose.is_empty() && part.by_class.len() > 1 {
+                let classes: Vec<String> = part.by_class.keys().map(|name| shown(name)).collect();
+                return refuse(format!(
+                    "its pictures lie in class folders ({}), and the training pictures do not; \
+                     give both the same class folders, or neither",
+                    several(&classes)
+                ));
+            }
+            let like = self.clone();
+            return Ok(Self { paths: part.into_pictures(), ..like });
+        }
+        if !part.loose.is_empty() {
+            return refuse(format!(
+                "{} pictures lie directly in it, and the training pictures in class folders ({}); \
+                 put each into the folder of its class here as well",
+                part.loose.len(),
+                several(&self.classes)
+            ));
+        }
+        let (mut paths, mut labels, mut strange) = (Vec::new(), Vec::new(), Vec::new());
+        for (class, pictures) in part.by_class {
+            match self.folders.binary_search(&class) {
+                Ok(label) => {
+                    labels.extend(std::iter::repeat_n(label as u32, pictures.len()));
+                    paths.extend(pictures);
+                }
+                Err(_) => strange.push(format!("`{}`", shown(&class))),
+            }
+        }
+        if !strange.is_empty() {
+            return refuse(format!(
+                "no training picture is of its classes {}; the training classes are {}",
+                several(&strange),
+                several(&self.classes)
+            ));
+        }
+        Ok(Self { paths, labels: Some(labels), ..self.clone() })
+    }
+
+    fn kind(&self) -> Kind {
+        if self.paths.first().is_some_and(|path| is_array(path)) { ARRAYS } else { PICTURES }
+    }
+
+    /// A picture's path below the root, the same wherever the root lies.
+    pub(crate) fn relative(&self, index: usize) -> &OsStr {
+        let path = &self.paths[index];
+        path.strip_prefix(&self.root).unwrap_or(path).as_os_str()
+    }
+
+    /// Whether the pictures' own statistics are unknown until they are measured.
+    pub(crate) fn wants_measuring(&self) -> bool {
+        is_array(&self.paths[0])
+    }
+
+    /// Normalises by these statistics.
+    pub(crate) fn with_statistics(self, statistics: Statistics) -> Self {
+        Self { statistics, ..self }
+    }
+}
+
+/// What a folder of pictures looks like.
+const WANTED: &str = "a data set is train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg with a \
+                      part held out (holdout), or *.jpg without classes (also .png, .webp; \
+                      docs/your-own-data.md)";
+
+fn nothing(folder: &Path) -> DataError {
+    DataError::Absent {
+        path: folder.to_path_buf(),
+        wanted: "JPEG, PNG, WebP or .npy files".to_owned(),
+        remedy: WANTED.to_owned(),
+    }
+}
+
+/// Says that there is nothing to evaluate on.
+pub(crate) fn no_test(root: &Path) -> DataError {
+    DataError::Absent {
+        path: root.to_path_buf(),
+        wanted: "pictures to evaluate on (val/ or test/)".to_owned(),
+        remedy: WANTED.to_owned(),
+    }
+}
+
+/// Pictures where there are any, and arrays otherwise.
+fn kind_below(root: &Path) -> Result<Kind, DataError> {
+    super::listing::entries(root)?;
+    let has = |kind: &Kind| any_below(root, kind.wanted);
+    [PICTURES, ARRAYS].into_iter().find(has).ok_or_else(|| nothing(root))
 }
 
 impl Source for Folder {
@@ -82,7 +242,7 @@ impl Source for Folder {
     }
 
     fn channels(&self) -> usize {
-        3
+        self.channels
     }
 
     fn classes(&self) -> &[String] {
@@ -95,120 +255,28 @@ impl Source for Folder {
 
     fn image(&self, index: usize) -> Result<Image<'_>, DataError> {
         let path = &self.paths[index];
-        let file = fs::read(path).map_err(DataError::io(path))?;
-        Image::decode(&file)
-            .map_err(|problem| DataError::Image { image: self.describe(index), problem })
+        let refuse = |problem| DataError::Image { image: self.describe(index), problem };
+        if is_array(path) {
+            let image = npy::read(path, self.decoding.max_pixels)?;
+            if image.channels() != self.channels {
+                let (found, wanted) = (image.channels(), self.channels);
+                let first = self.paths[0].display();
+                return Err(refuse(format!("it has {found} channels, and {first} has {wanted}")));
+            }
+            return Ok(image);
+        }
+        let file = regular::read(path)?;
+        Image::decode_with(&file, self.decoding).map_err(refuse)
     }
 
     fn describe(&self, index: usize) -> String {
-        self.paths[index].display().to_string()
+        shown(self.paths[index].as_os_str())
     }
 
     fn statistics(&self) -> Statistics {
-        Statistics::IMAGENET
+        self.statistics.clone()
     }
-}
-
-/// The sorted names of the subfolders of `root/train`, or of those given where it is absent.
-fn training_classes(
-    root: &Path,
-    given: &[(String, Vec<PathBuf>)],
-) -> Result<Vec<String>, DataError> {
-    let train = root.join("train");
-    let mut classes: Vec<String> = if train.is_dir() {
-        entries(&train)?.iter().filter(|path| path.is_dir()).map(|path| name_of(path)).collect()
-    } else {
-        given.iter().map(|(class, _)| class.clone()).collect()
-    };
-    classes.sort();
-    Ok(classes)
-}
-
-/// The pictures at any depth below a class's folder, by path; links are followed.
-fn pictures_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    WalkDir::new(folder)
-        .follow_links(true)
-        .sort_by_file_name()
-        .into_iter()
-        .filter_entry(|entry| !is_hidden(entry.path()))
-        .map(|entry| {
-            let entry = entry.map_err(|error| DataError::malformed(folder, error))?;
-            let picture = entry.file_type().is_file() && is_picture(entry.path());
-            Ok(picture.then(|| entry.into_path()))
-        })
-        .filter_map(Result::transpose)
-        .collect()
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]
-mod tests {
-    use image::ImageFormat;
-
-    use super::*;
-    use crate::image::tests::{encode, gradient};
-
-    fn write(path: PathBuf, format: ImageFormat) {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, encode(&gradient(8, 6, 1), format)).unwrap();
-    }
-
-    #[test]
-    fn class_folders_are_sorted_and_splits_agree() {
-        let root = tempfile::tempdir().unwrap();
-        let at = |path: &str| root.path().join(path);
-        write(at("train/dog/2.PNG"), ImageFormat::Png);
-        write(at("train/dog/deep/1.webp"), ImageFormat::WebP);
-        write(at("train/cat/9.jpeg"), ImageFormat::Jpeg);
-        write(at("train/cat/.hidden.png"), ImageFormat::Png);
-        write(at("val/dog/1.jpg"), ImageFormat::Jpeg);
-        fs::write(at("train/dog/notes.txt"), "not a picture").unwrap();
-
-        let train = Folder::open(Split::Train, root.path()).unwrap();
-        assert_eq!(train.classes(), ["cat", "dog"]);
-        let labels: Vec<_> = (0..train.len()).map(|index| train.label(index)).collect();
-        assert_eq!(labels, [Some(0), Some(1), Some(1)]);
-        assert!(train.describe(1).ends_with("2.PNG"), "{}", train.describe(1));
-        for index in 0..train.len() {
-            let image = train.image(index).unwrap();
-            assert_eq!((image.height(), image.width(), image.channels()), (8, 6, 3));
-        }
-        // One class only, yet the training split's number.
-        let val = Folder::open(Split::Test, root.path()).unwrap();
-        assert_eq!((val.len(), val.label(0)), (1, Some(1)));
-
-        write(at("val/emu/1.jpg"), ImageFormat::Jpeg);
-        let error = Folder::open(Split::Test, root.path()).unwrap_err().to_string();
-        assert!(error.contains("emu"), "{error}");
-    }
-
-    #[test]
-    fn a_flat_folder_has_no_labels() {
-        let root = tempfile::tempdir().unwrap();
-        let at = |path: &str| root.path().join(path);
-        assert!(Folder::open(Split::Train, root.path()).is_err(), "an empty folder");
-        write(at("b.png"), ImageFormat::Png);
-        write(at("a.jpg"), ImageFormat::Jpeg);
-        let folder = Folder::open(Split::Train, root.path()).unwrap();
-        assert_eq!((folder.len(), folder.label(0), folder.classes().len()), (2, None, 0));
-        assert!(folder.describe(0).ends_with("a.jpg"));
-        let error = Folder::open(Split::Test, root.path()).unwrap_err().to_string();
-        assert!(error.contains("`val`"), "{error}");
-
-        write(at("class/c.png"), ImageFormat::Png);
-        assert!(Folder::open(Split::Train, root.path()).is_err(), "both layouts at once");
-    }
-
-    #[test]
-    fn a_corrupt_picture_is_named() {
-        let root = tempfile::tempdir().unwrap();
-        let whole = encode(&gradient(8, 6, 1), ImageFormat::Png);
-        fs::write(root.path().join("broken.png"), &whole[..whole.len() / 2]).unwrap();
-        let folder = Folder::open(Split::Train, root.path()).unwrap();
-        let error = folder.image(0).unwrap_err().to_string();
-        assert!(error.contains("broken.png"), "{error}");
-    }
-}
+mod tests;

@@ -3,13 +3,13 @@
 //! A file is `0 0 8 R`, then R sizes of 32 bits, then exactly their product of
 //! bytes; 8 says *unsigned byte*. A `.gz` file holds the same, compressed.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
 use crate::error::DataError;
+use crate::regular;
 
 /// An array of bytes.
 #[derive(Debug, PartialEq)]
@@ -22,18 +22,25 @@ pub(crate) struct Idx<const RANK: usize> {
 
 /// Reads a file, decompressing it where its name ends in `.gz`.
 ///
-/// Takes no more memory than the file has bytes, whatever its header claims.
-pub(crate) fn read<const RANK: usize>(path: &Path) -> Result<Idx<RANK>, DataError> {
-    let file = BufReader::new(File::open(path).map_err(DataError::io(path))?);
+/// Takes no more memory than the file has bytes, whatever its header claims, and unpacks
+/// nothing behind a header that `accept` refuses in words.
+pub(crate) fn read<const RANK: usize>(
+    path: &Path,
+    accept: impl Fn([usize; RANK]) -> Result<(), String>,
+) -> Result<Idx<RANK>, DataError> {
+    let file = BufReader::new(regular::open(path)?);
     let result = if path.extension().is_some_and(|extension| extension == "gz") {
-        parse(MultiGzDecoder::new(file))
+        parse(MultiGzDecoder::new(file), accept)
     } else {
-        parse(file)
+        parse(file, accept)
     };
     result.map_err(|problem| DataError::malformed(path, problem))
 }
 
-fn parse<const RANK: usize>(mut file: impl Read) -> Result<Idx<RANK>, String> {
+fn parse<const RANK: usize>(
+    mut file: impl Read,
+    accept: impl Fn([usize; RANK]) -> Result<(), String>,
+) -> Result<Idx<RANK>, String> {
     let mut word = || {
         let mut bytes = [0; 4];
         file.read_exact(&mut bytes).map_err(|error| format!("no whole IDX header: {error}"))?;
@@ -47,6 +54,7 @@ fn parse<const RANK: usize>(mut file: impl Read) -> Result<Idx<RANK>, String> {
     for size in &mut shape {
         *size = u32::from_be_bytes(word()?) as usize;
     }
+    accept(shape)?;
     let expected = shape
         .iter()
         .try_fold(1_usize, |product, &size| product.checked_mul(size))
@@ -94,7 +102,7 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        read(&path)
+        read(&path, |_| Ok(()))
     }
 
     proptest! {
@@ -109,6 +117,17 @@ pub(crate) mod tests {
             let (name, bytes) = if compressed { ("x.gz", gzip(&plain)) } else { ("x", plain) };
             prop_assert_eq!(read_bytes(name, &bytes).unwrap(), Idx { shape, values });
         }
+    }
+
+    #[test]
+    fn nothing_is_unpacked_behind_a_header_that_is_refused() {
+        let whole = gzip(&encode(&[1_000_000, 28, 28], &[0; 4096]));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.gz");
+        std::fs::write(&path, whole).unwrap();
+        let refuse = |shape: [usize; 3]| Err(format!("{} images for 10 labels", shape[0]));
+        let error = read::<3>(&path, refuse).unwrap_err().to_string();
+        assert!(error.contains("1000000 images for 10 labels"), "{error}");
     }
 
     #[test]

@@ -1,33 +1,12 @@
 //! What a user's folder of pictures or shards holds.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::dataset::Split;
-use crate::error::DataError;
+use walkdir::WalkDir;
 
-/// Finds the folder of a split: `train`, or `val` or `test`, under `root`.
-///
-/// A folder with none of these is all training images.
-pub(super) fn split_folder(split: Split, root: &Path) -> Result<PathBuf, DataError> {
-    let has = |name: &&str| root.join(name).is_dir();
-    let train = Some("train").filter(has);
-    let test = ["val", "test"].into_iter().find(has);
-    match (split, train, test) {
-        (Split::Train, Some(name), _) | (Split::Test, _, Some(name)) => Ok(root.join(name)),
-        (Split::Train, None, None) if root.is_dir() => Ok(root.to_path_buf()),
-        (Split::Train, ..) => Err(DataError::Absent {
-            path: root.to_path_buf(),
-            wanted: "images to train on".to_owned(),
-            remedy: "put them into its subfolder `train`".to_owned(),
-        }),
-        (Split::Test, ..) => Err(DataError::Absent {
-            path: root.to_path_buf(),
-            wanted: "images to evaluate on".to_owned(),
-            remedy: "put them into its subfolder `val` (or `test`)".to_owned(),
-        }),
-    }
-}
+use crate::error::DataError;
 
 /// Lists what lies directly in a folder, by name, without hidden entries.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
@@ -39,14 +18,102 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(paths)
 }
 
-/// Whether a name begins with a dot.
-pub(super) fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+/// Files of the wanted kind at any depth below a folder.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    /// By path, folders and files of one folder in the order of their names.
+    pub(crate) paths: Vec<PathBuf>,
+    /// What has a wanted name and is a pipe, socket or device.
+    pub(crate) special: Vec<PathBuf>,
+    /// Pictures of formats that are not read.
+    pub(crate) foreign: Vec<PathBuf>,
 }
+
+/// Lists the files below a folder whose names are `wanted`; links are followed, hidden
+/// entries left out.
+///
+/// # Errors
+/// When a folder cannot be read or a link leads nowhere or round in a circle.
+pub(crate) fn files_below(
+    folder: &Path,
+    wanted: impl Fn(&Path) -> bool,
+) -> Result<Files, DataError> {
+    let mut files = Files::default();
+    for entry in walk(folder) {
+        let entry = entry.map_err(|error| unreadable(folder, &error))?;
+        if !entry.file_type().is_dir() && wanted(entry.path()) {
+            let regular = entry.file_type().is_file();
+            let list = if regular { &mut files.paths } else { &mut files.special };
+            list.push(entry.into_path());
+        } else if entry.file_type().is_file() && has_extension(entry.path(), &FOREIGN) {
+            files.foreign.push(entry.into_path());
+        }
+    }
+    Ok(files)
+}
+
+/// Whether there is a file below a folder whose name is `wanted`.
+pub(crate) fn any_below(folder: &Path, wanted: impl Fn(&Path) -> bool) -> bool {
+    walk(folder)
+        .filter_map(Result::ok)
+        .any(|entry| entry.file_type().is_file() && wanted(entry.path()))
+}
+
+fn walk(folder: &Path) -> impl Iterator<Item = walkdir::Result<walkdir::DirEntry>> {
+    WalkDir::new(folder)
+        .follow_links(true)
+        .sort_by_file_name()
+        .into_iter()
+        // The folder itself may be named in any way.
+        .filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.path()))
+}
+
+fn unreadable(folder: &Path, error: &walkdir::Error) -> DataError {
+    let path = error.path().unwrap_or(folder);
+    let problem = match error.loop_ancestor() {
+        Some(ancestor) => format!("links back to {}; remove the link", ancestor.display()),
+        None if path.symlink_metadata().is_ok_and(|about| about.is_symlink()) => {
+            let target = fs::read_link(path).unwrap_or_default();
+            format!("is a link to {}, which is not there; remove or mend it", target.display())
+        }
+        None => error.io_error().map_or_else(|| error.to_string(), ToString::to_string),
+    };
+    DataError::malformed(path, problem)
+}
+
+/// Whether an entry is no part of the data: its name begins with a dot, or is that of the
+/// folder in which macOS keeps what zip files cannot hold.
+pub(super) fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(is_hidden_name)
+}
+
+/// The same of a name.
+pub(super) fn is_hidden_name(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX"
+}
+
+/// How pictures are called that are not read.
+const FOREIGN: [&str; 9] = ["avif", "bmp", "gif", "heic", "heif", "jp2", "ppm", "tif", "tiff"];
 
 /// Whether a name ends like that of a JPEG, PNG or WebP file.
 pub(crate) fn is_picture(path: &Path) -> bool {
-    path.extension().and_then(|extension| extension.to_str()).is_some_and(|extension| {
-        ["jpg", "jpeg", "png", "webp"].iter().any(|known| extension.eq_ignore_ascii_case(known))
-    })
+    has_extension(path, &["jpg", "jpeg", "png", "webp"])
+}
+
+/// Whether a name ends in one of these, in any case.
+pub(crate) fn has_extension(path: &Path, known: &[&str]) -> bool {
+    path.extension()
+        .and_then(OsStr::to_str)
+        .is_some_and(|extension| known.iter().any(|known| extension.eq_ignore_ascii_case(known)))
+}
+
+/// A name for people: bytes that are no UTF-8 stand as `\xE9`, so that two names that
+/// differ are told apart.
+pub(crate) fn shown(name: &OsStr) -> String {
+    let mut text = String::new();
+    for chunk in name.as_encoded_bytes().utf8_chunks() {
+        text += chunk.valid();
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")));
+    }
+    text
 }

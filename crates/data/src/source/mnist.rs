@@ -19,6 +19,12 @@ const GARMENTS: [&str; 10] = [
     "ankle-boot",
 ];
 
+/// More labels than any data set of the family has: EMNIST's largest part has 814,255.
+const MOST_LABELS: usize = 1 << 20;
+
+/// The family's images have 28 pixels a side.
+const LONGEST_SIDE: usize = 64;
+
 /// Opens MNIST in `root`: `{train,t10k}-{images-idx3,labels-idx1}-ubyte`, plain or `.gz`.
 pub(crate) fn open(split: Split, root: &Path) -> Result<InMemory, DataError> {
     let classes = (0..10).map(|digit: u8| digit.to_string()).collect();
@@ -44,13 +50,21 @@ fn read(
     };
     let images_path = find(name, root, &format!("{stem}-images-idx3-ubyte"))?;
     let labels_path = find(name, root, &format!("{stem}-labels-idx1-ubyte"))?;
-    let images = idx::read::<3>(&images_path)?;
-    let labels = idx::read::<1>(&labels_path)?;
-    let [count, height, width] = images.shape;
-    if labels.values.len() != count {
-        let problem = format!("{} labels for {count} images", labels.values.len());
-        return Err(DataError::malformed(&labels_path, problem));
-    }
+    let labels = idx::read::<1>(&labels_path, |[count]| match count {
+        0..=MOST_LABELS => Ok(()),
+        _ => Err(format!("claims {count} labels, more than {MOST_LABELS}")),
+    })?;
+    let count = labels.values.len();
+    let images = idx::read::<3>(&images_path, |[images, height, width]| {
+        if images != count {
+            return Err(format!("{count} labels for {images} images in it"));
+        }
+        if height > LONGEST_SIDE || width > LONGEST_SIDE {
+            return Err(format!("claims images of {height} × {width} pixels"));
+        }
+        Ok(())
+    })?;
+    let [_, height, width] = images.shape;
     let title = format!("{name} {split}");
     InMemory::new(title, [height, width, 1], images.values, labels.values, classes, statistics)
 }

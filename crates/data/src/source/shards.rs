@@ -2,72 +2,227 @@
 //!
 //! Entries whose paths agree up to the first dot of the last part are one
 //! sample: `0017.jpg` is its picture, `0017.cls` its class as decimal digits.
-//! The headers are read once; after that any picture is one seek away.
+//! The headers are read once; after that any picture is one read away.
 
-use std::collections::BTreeMap;
+mod index;
+
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use super::listing::{entries, is_picture, split_folder};
+use rayon::prelude::*;
+
+use self::index::{Sample, index};
+use super::layout::{Kind, Layout, layout, list};
+use super::listing::{files_below, has_extension, shown};
 use crate::dataset::Split;
 use crate::error::DataError;
-use crate::image::Image;
+use crate::image::{Decoding, Image};
+use crate::regular;
 use crate::source::{Source, Statistics};
+
+const SHARDS: Kind = Kind { wanted: is_shard, called: "tar files" };
+
+fn is_shard(path: &Path) -> bool {
+    has_extension(path, &["tar"])
+}
+
+/// Files that are kept open; a process may commonly have 1024.
+const OPEN: usize = 512;
+
+/// Class numbers beyond this are taken for damage: class names are made for each.
+const MAX_CLASSES: u32 = 1 << 20;
+
+/// So many classes are believed of any file, and so many times the classes that occur.
+const BELIEVED: (usize, usize) = (1000, 100);
 
 /// Pictures inside tar files, in the order of the files' names and of their entries.
 #[derive(Debug)]
 pub struct Shards {
-    paths: Vec<PathBuf>,
-    samples: Vec<Sample>,
+    root: PathBuf,
+    shards: Vec<Shard>,
+    /// Each with the number of its shard.
+    samples: Vec<(usize, Sample)>,
     classes: Vec<String>,
+    decoding: Decoding,
 }
 
-/// Where a picture lies.
+/// A tar file, opened when it is first read.
 #[derive(Debug)]
-struct Sample {
-    shard: usize,
-    name: String,
-    offset: u64,
-    size: u64,
-    label: Option<u32>,
+struct Shard {
+    path: PathBuf,
+    file: OnceLock<File>,
 }
 
 impl Shards {
-    /// Indexes the `*.tar` files of `root/train`, or of `root/val` or `root/test`;
-    /// where there are no such subfolders, all of `root` is the training split.
+    /// Indexes the `*.tar` files of one split, decoded to RGB.
     ///
-    /// Classes are named by their numbers.
+    /// Classes are named by their numbers, and are those of the training split.
     ///
     /// # Errors
-    /// When there are no pictures, when a tar file is truncated or malformed,
-    /// when a sample has two pictures, or when only some samples have labels.
+    /// As [`open_splits`](crate::open_splits), and when there is no such split.
     pub fn open(split: Split, root: &Path) -> Result<Self, DataError> {
-        let folder = split_folder(split, root)?;
-        let is_shard = |path: &PathBuf| path.extension().is_some_and(|e| e == "tar");
-        let paths: Vec<PathBuf> = entries(&folder)?.into_iter().filter(is_shard).collect();
-        let mut samples = Vec::new();
-        for (shard, path) in paths.iter().enumerate() {
-            let file = File::open(path).map_err(DataError::io(path))?;
-            let indexed = index(shard, file);
-            samples.extend(indexed.map_err(|problem| DataError::malformed(path, problem))?);
+        let mut notes = Vec::new();
+        match split {
+            Split::Train => Self::training(root, Decoding::default(), &mut notes).map(|(of, _)| of),
+            Split::Test => {
+                let (_, test) = Self::splits(root, Decoding::default(), &mut notes)?;
+                test.ok_or_else(|| no_test(root))
+            }
         }
+    }
+
+    /// Indexes both splits, the second where there is one.
+    pub(crate) fn splits(
+        root: &Path,
+        decoding: Decoding,
+        notes: &mut Vec<String>,
+    ) -> Result<(Self, Option<Self>), DataError> {
+        let (train, test) = Self::training(root, decoding, notes)?;
+        let Some(folder) = test else { return Ok((train, None)) };
+        let test = Self::read(root, &folder, decoding, notes)?;
+        let test = train.joined(test, &folder)?;
+        Ok((train, Some(test)))
+    }
+
+    /// Indexes the training split; also says where the test split lies, if anywhere.
+    fn training(
+        root: &Path,
+        decoding: Decoding,
+        notes: &mut Vec<String>,
+    ) -> Result<(Self, Option<PathBuf>), DataError> {
+        let (folder, test) = match layout(root, SHARDS, notes)? {
+            Layout::Whole => (root.to_path_buf(), None),
+            Layout::Splits { train: Some(train), test } => (train, test),
+            Layout::Splits { train: None, test } => {
+                return Err(DataError::Absent {
+                    path: root.to_path_buf(),
+                    wanted: format!("tar files to train on beside {}", list(&test)),
+                    remedy: WANTED.to_owned(),
+                });
+            }
+        };
+        Ok((Self::read(root, &folder, decoding, notes)?, test))
+    }
+
+    fn read(
+        root: &Path,
+        folder: &Path,
+        decoding: Decoding,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, DataError> {
+        let files = files_below(folder, is_shard)?;
+        if let Some(special) = files.special.first() {
+            let problem = "is a pipe, socket or device and no tar file; remove it";
+            return Err(DataError::malformed(special, problem));
+        }
+        let indexed: Vec<Vec<Sample>> = files
+            .paths
+            .par_iter()
+            .map(|path| {
+                let file = regular::open(path)?;
+                index(file).map_err(|problem| DataError::malformed(path, problem))
+            })
+            .collect::<Result<_, _>>()?;
+        let samples: Vec<(usize, Sample)> = indexed
+            .into_iter()
+            .enumerate()
+            .flat_map(|(shard, samples)| samples.into_iter().map(move |sample| (shard, sample)))
+            .collect();
         if samples.is_empty() {
             return Err(DataError::Absent {
-                path: folder,
+                path: folder.to_path_buf(),
                 wanted: "tar files with pictures".to_owned(),
-                remedy: "name a folder of *.tar with KEY.jpg, KEY.png or KEY.webp".to_owned(),
+                remedy: WANTED.to_owned(),
             });
         }
-        let labelled = samples.iter().filter(|sample| sample.label.is_some()).count();
-        if labelled != 0 && labelled != samples.len() {
-            let problem = format!("only {labelled} of {} pictures have a KEY.cls", samples.len());
-            return Err(DataError::malformed(&folder, problem));
+        let classes = classes(&samples).map_err(|problem| DataError::malformed(folder, problem))?;
+        let extra: usize = samples.iter().filter(|(_, sample)| sample.beside > 0).count();
+        if extra > 0 {
+            notes.push(format!(
+                "{}: {extra} samples have further pictures (KEY.NAME.png), which are left out",
+                folder.display()
+            ));
         }
-        let count = samples.iter().filter_map(|sample| sample.label).max().map_or(0, |max| max + 1);
-        let classes = (0..count).map(|class| class.to_string()).collect();
-        Ok(Self { paths, samples, classes })
+        let shard = |path| Shard { path, file: OnceLock::new() };
+        let shards = files.paths.into_iter().map(shard).collect();
+        Ok(Self { root: root.to_path_buf(), shards, samples, classes, decoding })
     }
+
+    /// Makes the test split to this training split: its classes are this one's.
+    fn joined(&self, test: Self, folder: &Path) -> Result<Self, DataError> {
+        let refuse = |problem: String| Err(DataError::malformed(folder, problem));
+        match (self.classes.is_empty(), test.classes.is_empty()) {
+            (false, true) => refuse(
+                "its pictures have no KEY.cls, and the training pictures have; add them, or \
+                 move the folder away"
+                    .to_owned(),
+            ),
+            (true, false) => refuse(
+                "its pictures have a KEY.cls, and the training pictures have none; give both \
+                 labels, or neither"
+                    .to_owned(),
+            ),
+            _ => {
+                let numbers = |of: &Self| -> BTreeSet<u32> {
+                    of.samples.iter().filter_map(|(_, sample)| sample.label).collect()
+                };
+                let (known, found) = (numbers(self), numbers(&test));
+                if let Some(strange) = found.difference(&known).next() {
+                    let least = known.first().copied().unwrap_or_default();
+                    let most = known.last().copied().unwrap_or_default();
+                    return refuse(format!(
+                        "class {strange} occurs in it, and no training picture is of that class \
+                         (theirs are {} classes from {least} to {most})",
+                        known.len()
+                    ));
+                }
+                Ok(Self { classes: self.classes.clone(), ..test })
+            }
+        }
+    }
+
+    /// What a sample is called below the root, the same wherever the root lies.
+    pub(crate) fn relative(&self, index: usize) -> Vec<u8> {
+        let (shard, sample) = &self.samples[index];
+        let path = &self.shards[*shard].path;
+        let path = path.strip_prefix(&self.root).unwrap_or(path);
+        [path.as_os_str().as_encoded_bytes(), b":", sample.name.as_bytes()].concat()
+    }
+}
+
+/// What a folder of shards looks like.
+const WANTED: &str = "a data set is train/*.tar and val/*.tar, or *.tar with a part held out \
+                      (holdout), with KEY.jpg, KEY.png or KEY.webp and, for labels, KEY.cls \
+                      (docs/your-own-data.md)";
+
+/// Says that there is nothing to evaluate on.
+pub(crate) fn no_test(root: &Path) -> DataError {
+    DataError::Absent {
+        path: root.to_path_buf(),
+        wanted: "tar files to evaluate on (val/ or test/)".to_owned(),
+        remedy: WANTED.to_owned(),
+    }
+}
+
+/// Names the classes by their numbers, from 0 to the greatest.
+fn classes(samples: &[(usize, Sample)]) -> Result<Vec<String>, String> {
+    let numbers: BTreeSet<u32> = samples.iter().filter_map(|(_, sample)| sample.label).collect();
+    let labelled = samples.iter().filter(|(_, sample)| sample.label.is_some()).count();
+    if labelled != 0 && labelled != samples.len() {
+        return Err(format!("only {labelled} of {} pictures have a KEY.cls", samples.len()));
+    }
+    let Some(&most) = numbers.last() else { return Ok(Vec::new()) };
+    let (any, times) = BELIEVED;
+    if most >= MAX_CLASSES || most as usize >= any.max(times * numbers.len()) {
+        return Err(format!(
+            "a KEY.cls holds class {most}, but only {} classes occur; number the classes from 0",
+            numbers.len()
+        ));
+    }
+    Ok((0..=most).map(|class| class.to_string()).collect())
 }
 
 impl Source for Shards {
@@ -76,7 +231,7 @@ impl Source for Shards {
     }
 
     fn channels(&self) -> usize {
-        3
+        self.decoding.channels.count()
     }
 
     fn classes(&self) -> &[String] {
@@ -84,152 +239,36 @@ impl Source for Shards {
     }
 
     fn label(&self, index: usize) -> Option<u32> {
-        self.samples[index].label
+        self.samples[index].1.label
     }
 
     fn image(&self, index: usize) -> Result<Image<'_>, DataError> {
-        let Sample { shard, offset, size, .. } = self.samples[index];
-        let path = &self.paths[shard];
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|mut file| {
-                file.seek(SeekFrom::Start(offset))?;
-                file.take(size).read_to_end(&mut bytes)
-            })
-            .map_err(DataError::io(path))?;
-        Image::decode(&bytes)
+        let (number, Sample { offset, size, .. }) = &self.samples[index];
+        let Shard { path, file } = &self.shards[*number];
+        let mut bytes = vec![0; *size as usize];
+        let opened;
+        let file = match file.get() {
+            Some(file) => file,
+            None => {
+                opened = regular::open(path)?;
+                // Another thread may have been faster; then this one's is closed again.
+                if *number < OPEN { file.get_or_init(|| opened) } else { &opened }
+            }
+        };
+        file.read_exact_at(&mut bytes, *offset).map_err(DataError::io(path))?;
+        Image::decode_with(&bytes, self.decoding)
             .map_err(|problem| DataError::Image { image: self.describe(index), problem })
     }
 
     fn describe(&self, index: usize) -> String {
-        let sample = &self.samples[index];
-        format!("{}:{}", self.paths[sample.shard].display(), sample.name)
+        let (shard, sample) = &self.samples[index];
+        format!("{}:{}", shown(self.shards[*shard].path.as_os_str()), sample.name)
     }
 
     fn statistics(&self) -> Statistics {
-        Statistics::IMAGENET
+        Statistics::of_photos(self.decoding.channels)
     }
-}
-
-/// Labels beyond this are taken for damage: class names are made for each.
-const MAX_LABEL: u32 = 1 << 20;
-
-/// Reads a tar file's headers and labels.
-fn index(shard: usize, file: File) -> Result<Vec<Sample>, String> {
-    let length = file.metadata().map_err(|error| error.to_string())?.len();
-    let mut archive = tar::Archive::new(file);
-    let (mut samples, mut labels) = (BTreeMap::new(), BTreeMap::new());
-    for entry in archive.entries_with_seek().map_err(|error| error.to_string())? {
-        let mut entry = entry.map_err(|error| error.to_string())?;
-        if !entry.header().entry_type().is_file() {
-            continue;
-        }
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let (offset, size) = (entry.raw_file_position(), entry.size());
-        if offset.checked_add(size).is_none_or(|end| end > length) {
-            return Err(format!("is truncated within {name}"));
-        }
-        let key = key_of(&name).to_owned();
-        if is_picture(Path::new(&name)) {
-            let sample = Sample { shard, name, offset, size, label: None };
-            if let Some(other) = samples.insert(key, sample) {
-                return Err(format!("the sample of {} has two pictures", other.name));
-            }
-        } else if name[key.len()..] == *".cls" {
-            let mut text = String::new();
-            let read = entry.by_ref().take(16).read_to_string(&mut text);
-            let label = read.ok().and_then(|_| text.trim().parse::<u32>().ok());
-            let label = label.filter(|&label| label < MAX_LABEL);
-            labels.insert(key, label.ok_or_else(|| format!("{name} holds no class number"))?);
-        }
-    }
-    let mut samples: Vec<Sample> = samples
-        .into_iter()
-        .map(|(key, sample)| Sample { label: labels.get(&key).copied(), ..sample })
-        .collect();
-    samples.sort_by_key(|sample| sample.offset);
-    Ok(samples)
-}
-
-/// The part of a path before the first dot of its last component.
-fn key_of(name: &str) -> &str {
-    let base = name.rfind('/').map_or(0, |slash| slash + 1);
-    let dot = name[base..].find('.').map_or(name.len(), |dot| base + dot);
-    &name[..dot]
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use image::ImageFormat;
-
-    use super::*;
-    use crate::image::tests::{encode, gradient};
-
-    fn tar(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
-        let mut builder = tar::Builder::new(Vec::new());
-        for (name, bytes) in files {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(bytes.len() as u64);
-            header.set_mode(0o644);
-            builder.append_data(&mut header, name, &bytes[..]).unwrap();
-        }
-        builder.into_inner().unwrap()
-    }
-
-    fn picture(seed: u8, format: ImageFormat) -> Vec<u8> {
-        encode(&gradient(5, 4, seed), format)
-    }
-
-    fn open(files: &[(&str, Vec<u8>)]) -> Result<(tempfile::TempDir, Shards), DataError> {
-        let root = tempfile::tempdir().unwrap();
-        for (name, bytes) in files {
-            fs::write(root.path().join(name), bytes).unwrap();
-        }
-        Shards::open(Split::Train, root.path()).map(|shards| (root, shards))
-    }
-
-    #[test]
-    fn samples_come_in_order_with_their_labels() {
-        let first = tar(&[
-            ("b/1.cls", b"2\n".to_vec()),
-            ("b/1.png", picture(1, ImageFormat::Png)),
-            ("a/0.seg.json", b"{}".to_vec()),
-            ("a/0.jpg", picture(2, ImageFormat::Jpeg)),
-            ("a/0.cls", b"0".to_vec()),
-        ]);
-        let second =
-            tar(&[("a/0.webp", picture(3, ImageFormat::WebP)), ("a/0.cls", b"1".to_vec())]);
-        let files = [("s-1.tar", second), ("s-0.tar", first), ("notes.txt", vec![])];
-        let (_root, shards) = open(&files).unwrap();
-        let labels: Vec<_> = (0..shards.len()).map(|index| shards.label(index)).collect();
-        assert_eq!(labels, [Some(2), Some(0), Some(1)]);
-        assert_eq!(shards.classes(), ["0", "1", "2"]);
-        assert!(shards.describe(0).ends_with("s-0.tar:b/1.png"), "{}", shards.describe(0));
-        let expected = Image::decode(&picture(1, ImageFormat::Png)).unwrap();
-        assert_eq!(shards.image(0).unwrap(), expected);
-        assert_eq!(shards.image(2).unwrap().width(), 4);
-    }
-
-    #[test]
-    fn hostile_shards_are_errors() {
-        let one = || ("1.png", picture(1, ImageFormat::Png));
-        let whole = tar(&[one()]);
-        let table: [(&str, Vec<u8>); 6] = [
-            ("cut within a picture", whole[..600].to_vec()),
-            ("not a tar file", vec![b'x'; 2048]),
-            ("no pictures", tar(&[("1.cls", b"1".to_vec())])),
-            ("two pictures", tar(&[one(), ("1.jpg", vec![])])),
-            ("a label of letters", tar(&[one(), ("1.cls", b"cat".to_vec())])),
-            ("only some labels", tar(&[one(), ("1.cls", b"1".to_vec()), ("2.png", vec![])])),
-        ];
-        for (what, bytes) in table {
-            assert!(open(&[("s.tar", bytes)]).is_err(), "{what}");
-        }
-        // A corrupt picture is found when it is read, and named.
-        let (_root, shards) = open(&[("s.tar", tar(&[("1.png", b"no".to_vec())]))]).unwrap();
-        let error = shards.image(0).unwrap_err().to_string();
-        assert!(error.contains("s.tar:1.png"), "{error}");
-    }
-}
+mod tests;

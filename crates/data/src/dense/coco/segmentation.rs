@@ -34,30 +34,22 @@ pub(super) enum Counts {
 const OUTSIDE: f64 = 2.0;
 
 impl Segmentation {
-    /// Makes the mask of an image of this size.
+    /// Makes the mask of an image of this size; none where no polygon has an area, as of
+    /// annotations that are boxes only.
     ///
     /// # Errors
     /// What is wrong with polygons or runs, in words.
-    pub(super) fn mask(&self, height: usize, width: usize) -> Result<ObjectMask, String> {
+    pub(super) fn mask(&self, height: usize, width: usize) -> Result<Option<ObjectMask>, String> {
         match self {
-            Self::Polygons(polygons) => {
-                if polygons.is_empty() {
-                    return Err("a segmentation without polygons".to_owned());
-                }
-                let mut inside = vec![false; height * width];
-                for polygon in polygons {
-                    fill(polygon, height, width, &mut inside)?;
-                }
-                Ok(ObjectMask { height, width, inside })
-            }
+            Self::Polygons(polygons) => fill_all(polygons, height, width),
             Self::Runs { size, .. } if *size != [height, width] => {
                 Err(format!("runs over {size:?} pixels in an image of {height} × {width}"))
             }
             Self::Runs { counts: Counts::Plain(runs), .. } => {
-                unroll(runs.iter().copied(), height, width)
+                unroll(runs.iter().copied(), height, width).map(Some)
             }
             Self::Runs { counts: Counts::Compressed(text), .. } => {
-                unroll(decompress(text)?.into_iter(), height, width)
+                unroll(decompress(text)?.into_iter(), height, width).map(Some)
             }
         }
     }
@@ -69,23 +61,18 @@ fn unroll(
     width: usize,
 ) -> Result<ObjectMask, String> {
     let pixels = height * width;
-    let mut inside = vec![false; pixels];
-    let (mut place, mut within) = (0_usize, false);
+    let (mut lengths, mut place) = (Vec::new(), 0_usize);
     for run in runs {
-        let end = usize::try_from(run).ok().and_then(|run| place.checked_add(run));
-        let end = end.filter(|&end| end <= pixels);
+        let length = usize::try_from(run).ok();
+        let end = length.and_then(|run| place.checked_add(run)).filter(|&end| end <= pixels);
         let end = end.ok_or_else(|| format!("runs of more than the image's {pixels} pixels"))?;
-        if within {
-            for down in place..end {
-                inside[down % height * width + down / height] = true;
-            }
-        }
-        (place, within) = (end, !within);
+        lengths.push(end - place);
+        place = end;
     }
     if place != pixels {
         return Err(format!("runs of {place} pixels in an image of {pixels}"));
     }
-    Ok(ObjectMask { height, width, inside })
+    Ok(ObjectMask::of_runs(height, width, lengths))
 }
 
 /// Reads COCO's compressed runs: each number in digits of five bits, lowest first, a
@@ -123,61 +110,110 @@ fn decompress(text: &str) -> Result<Vec<u64>, String> {
     Ok(runs.into_iter().map(|run| run as u64).collect())
 }
 
-/// Adds a polygon's pixels.
-fn fill(polygon: &[f64], height: usize, width: usize, inside: &mut [bool]) -> Result<(), String> {
-    if polygon.len() < 6 || !polygon.len().is_multiple_of(2) {
-        return Err(format!("a polygon of {} coordinates", polygon.len()));
-    }
-    let limit = height.max(width) as f64 * OUTSIDE;
-    if let Some(far) = polygon.iter().find(|at| !(-limit..=limit + limit).contains(*at)) {
-        return Err(format!("a polygon reaches {far} in an image of {height} × {width}"));
-    }
-    // Each place where the border crosses a column's middle turns inside and outside over.
-    let mut turns = crossings(polygon, height, width);
-    turns.sort_unstable();
-    for pair in turns.chunks(2) {
-        let end = pair.get(1).copied().unwrap_or(height * width);
-        for down in pair[0]..end.min(height * width) {
-            inside[down % height * width + down / height] = true;
-        }
-    }
-    Ok(())
-}
-
 /// Steps of the finer grid in a pixel.
 const FINE: f64 = 5.0;
 
-/// Where a polygon's border crosses the columns, counted down the columns.
-fn crossings(polygon: &[f64], height: usize, width: usize) -> Vec<usize> {
-    // Truncation is C's, which is what the published masks were made with.
-    let fine: Vec<[i64; 2]> = polygon
-        .chunks_exact(2)
-        .map(|at| [(FINE * at[0] + 0.5) as i64, (FINE * at[1] + 0.5) as i64])
-        .collect();
-    let mut border: Vec<[i64; 2]> = Vec::new();
-    for (place, &from) in fine.iter().enumerate() {
-        walk(from, fine[(place + 1) % fine.len()], &mut border);
-    }
-    let mut turns = Vec::new();
-    for pair in border.windows(2) {
-        let ([before, y_before], [here, y_here]) = (pair[0], pair[1]);
-        if before == here {
+/// Steps that a border may take whatever the size of its image.
+const SHORT: f64 = 1e5;
+
+/// Makes the union of some polygons.
+fn fill_all(
+    polygons: &[Vec<f64>],
+    height: usize,
+    width: usize,
+) -> Result<Option<ObjectMask>, String> {
+    // A border that goes through each point of the finer grid once is as long as can be.
+    let mut steps = FINE * FINE * (height * width) as f64 + SHORT;
+    let mut inside: Option<Vec<bool>> = None;
+    for polygon in polygons {
+        if !polygon.len().is_multiple_of(2) {
+            return Err(format!("a polygon of {} coordinates", polygon.len()));
+        }
+        // Fewer than three corners have no area.
+        if polygon.len() < 6 {
             continue;
         }
-        let column = if here < before { here } else { here - 1 };
-        let column = (column as f64 + 0.5) / FINE - 0.5;
-        if column.floor() != column || column < 0.0 || column > width as f64 - 1.0 {
-            continue;
+        let limit = height.max(width) as f64 * OUTSIDE;
+        if let Some(far) = polygon.iter().find(|at| !(-limit..=limit + limit).contains(*at)) {
+            return Err(format!("a polygon reaches {far} in an image of {height} × {width}"));
         }
-        let row = (y_here.min(y_before) as f64 + 0.5) / FINE - 0.5;
-        let row = row.clamp(0.0, height as f64).ceil();
-        turns.push(column as usize * height + row as usize);
+        steps -= border(polygon);
+        if steps < 0.0 {
+            return Err(format!(
+                "a polygon of {} coordinates, whose border is longer than an image of \
+                 {height} × {width} has room for",
+                polygon.len()
+            ));
+        }
+        let inside = inside.get_or_insert_with(|| vec![false; height * width]);
+        fill(polygon, height, width, inside);
     }
-    turns
+    Ok(inside.map(|inside| ObjectMask::of_columns(height, width, inside.into_iter())))
 }
 
-/// Adds the points of an edge, both ends included, in their order along it.
-fn walk(from: [i64; 2], to: [i64; 2], border: &mut Vec<[i64; 2]>) {
+/// The corners on the finer grid. Truncation is C's, which is what the published masks were
+/// made with.
+fn corners(polygon: &[f64]) -> impl Iterator<Item = [i64; 2]> + Clone {
+    let fine = |at: f64| (FINE * at + 0.5) as i64;
+    polygon.chunks_exact(2).map(move |at| [fine(at[0]), fine(at[1])])
+}
+
+/// The edges from each corner to the next, the last one back to the first.
+fn edges(polygon: &[f64]) -> impl Iterator<Item = ([i64; 2], [i64; 2])> {
+    let corners = corners(polygon);
+    corners.clone().zip(corners.cycle().skip(1))
+}
+
+/// Number of points that the border goes through.
+fn border(polygon: &[f64]) -> f64 {
+    let length =
+        |(from, to): ([i64; 2], [i64; 2])| 1 + (to[0] - from[0]).abs().max((to[1] - from[1]).abs());
+    edges(polygon).map(|edge| length(edge) as f64).sum()
+}
+
+/// Adds a polygon's pixels; they are counted down the columns.
+fn fill(polygon: &[f64], height: usize, width: usize, inside: &mut [bool]) {
+    // Each place where the border crosses a column's middle turns inside and outside over.
+    let mut turns = vec![false; height * width + 1];
+    let mut before: Option<[i64; 2]> = None;
+    for (from, to) in edges(polygon) {
+        walk(from, to, |here| {
+            let crossed = before.and_then(|before| crossing(before, here, height, width));
+            if let Some(place) = crossed {
+                turns[place] = !turns[place];
+            }
+            before = Some(here);
+        });
+    }
+    let mut within = false;
+    for (pixel, turn) in inside.iter_mut().zip(turns) {
+        within ^= turn;
+        *pixel |= within;
+    }
+}
+
+/// Where a step of the border crosses a column's middle, counted down the columns.
+fn crossing(
+    [before, y_before]: [i64; 2],
+    [here, y_here]: [i64; 2],
+    height: usize,
+    width: usize,
+) -> Option<usize> {
+    if before == here {
+        return None;
+    }
+    let column = if here < before { here } else { here - 1 };
+    let column = (column as f64 + 0.5) / FINE - 0.5;
+    if column.floor() != column || column < 0.0 || column > width as f64 - 1.0 {
+        return None;
+    }
+    let row = (y_here.min(y_before) as f64 + 0.5) / FINE - 0.5;
+    let row = row.clamp(0.0, height as f64).ceil();
+    Some(column as usize * height + row as usize)
+}
+
+/// Visits the points of an edge, both ends included, in their order along it.
+fn walk(from: [i64; 2], to: [i64; 2], mut visit: impl FnMut([i64; 2])) {
     // The axis along which it is longer advances by one; the other one is rounded.
     let along = usize::from((to[0] - from[0]).abs() < (to[1] - from[1]).abs());
     let backwards = from[along] > to[along];
@@ -191,7 +227,7 @@ fn walk(from: [i64; 2], to: [i64; 2], border: &mut Vec<[i64; 2]>) {
         let mut point = [0; 2];
         point[along] = start[along] + step;
         point[across] = (start[across] as f64 + slope * step as f64 + 0.5) as i64;
-        border.push(point);
+        visit(point);
     }
 }
 
@@ -201,28 +237,59 @@ mod tests {
 
     fn rows(mask: &ObjectMask) -> Vec<String> {
         let row = |row: &[bool]| row.iter().map(|&i| if i { '#' } else { '.' }).collect();
-        mask.inside.chunks(mask.width).map(row).collect()
+        mask.pixels().chunks(mask.width()).map(row).collect()
     }
 
     fn parse(json: &str) -> Segmentation {
         serde_json::from_str(json).unwrap()
     }
 
+    fn mask(json: &str, height: usize, width: usize) -> ObjectMask {
+        parse(json).mask(height, width).unwrap().unwrap()
+    }
+
     #[test]
     fn runs_go_down_the_columns() {
-        let mask = parse(r#"{"counts": [1, 2, 4, 1, 1], "size": [3, 3]}"#).mask(3, 3).unwrap();
-        assert_eq!(rows(&mask), ["...", "#.#", "#.."]);
-        assert_eq!((mask.area(), mask.bounds()), (3, Some([0.0, 1.0, 3.0, 2.0])));
-        let none = parse(r#"{"counts": [9], "size": [3, 3]}"#).mask(3, 3).unwrap();
+        let found = mask(r#"{"counts": [1, 2, 4, 1, 1], "size": [3, 3]}"#, 3, 3);
+        assert_eq!(rows(&found), ["...", "#.#", "#.."]);
+        assert_eq!((found.area(), found.bounds()), (3, Some([0.0, 1.0, 3.0, 2.0])));
+        let none = mask(r#"{"counts": [9], "size": [3, 3]}"#, 3, 3);
         assert_eq!((none.area(), none.bounds()), (0, None));
     }
 
     #[test]
     fn a_rectangle_on_pixel_borders_has_its_pixels() {
-        let mask = parse("[[1, 1, 4, 1, 4, 3, 1, 3]]").mask(4, 5).unwrap();
-        assert_eq!(rows(&mask), [".....", ".###.", ".###.", "....."]);
-        let two = parse("[[0, 0, 1, 0, 1, 1, 0, 1], [0, 0, 2, 0, 2, 1, 0, 1]]");
-        assert_eq!(rows(&two.mask(1, 3).unwrap()), ["##."], "the union, not the difference");
+        let found = mask("[[1, 1, 4, 1, 4, 3, 1, 3]]", 4, 5);
+        assert_eq!(rows(&found), [".....", ".###.", ".###.", "....."]);
+        let two = mask("[[0, 0, 1, 0, 1, 1, 0, 1], [0, 0, 2, 0, 2, 1, 0, 1]]", 1, 3);
+        assert_eq!(rows(&two), ["##."], "the union, not the difference");
+    }
+
+    #[test]
+    fn what_has_no_area_is_no_mask() {
+        for json in ["[]", "[[]]", "[[1, 1, 2, 2]]", "[[8, 8, 40, 40], []]"] {
+            assert_eq!(parse(json).mask(50, 50), Ok(None), "{json}");
+        }
+        let with = "[[1, 1, 2, 2], [0, 0, 1, 0, 1, 1, 0, 1]]";
+        assert_eq!(mask(with, 1, 3), mask("[[0, 0, 1, 0, 1, 1, 0, 1]]", 1, 3));
+    }
+
+    #[test]
+    fn a_border_is_as_long_as_its_image_allows() {
+        let zigzag = |corners: usize, [x, y]: [f64; 2]| {
+            let corner = |i| if i % 2 == 0 { [0.0, 0.0] } else { [x, y] };
+            Segmentation::Polygons(vec![(0..corners).flat_map(corner).collect()])
+        };
+        for (corners, side, [height, width]) in
+            [(300_000, [56.0, 40.0], [40, 56]), (8_000, [12_000.0, 12_000.0], [4_000, 4_000])]
+        {
+            let error = zigzag(corners, side).mask(height, width).unwrap_err();
+            assert!(error.contains("border is longer"), "{error}");
+        }
+        // What people draw is far from that.
+        assert!(zigzag(400, [56.0, 40.0]).mask(40, 56).is_ok());
+        let many = vec![vec![0.0, 0.0, 56.0, 0.0, 0.0, 40.0]; 300_000];
+        assert!(Segmentation::Polygons(many).mask(40, 56).is_err(), "all polygons share the limit");
     }
 
     #[test]
@@ -236,8 +303,6 @@ mod tests {
             (r#"{"counts": "o", "size": [3, 3]}"#, "breaks off"),
             (r#"{"counts": "oooooooooooo", "size": [3, 3]}"#, "bits"),
             (r#"{"counts": "O", "size": [3, 3]}"#, "run of -1"),
-            ("[]", "without polygons"),
-            ("[[1, 1, 2, 2]]", "4 coordinates"),
             ("[[1, 1, 2, 2, 3, 3, 4]]", "7 coordinates"),
             ("[[0, 0, 1e9, 0, 1, 1]]", "1000000000"),
         ] {

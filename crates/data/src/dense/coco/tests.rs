@@ -6,7 +6,9 @@ use image::ImageFormat;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::dense::check_dense_splits;
 use crate::image::tests::{encode, gradient};
+use crate::regular::tests::make_pipe;
 
 /// Two images of 8 × 10 and 6 × 6 pixels, the second without objects.
 fn document() -> Value {
@@ -133,7 +135,7 @@ fn masks_equal_pycocotools() {
         let runs = json!({"counts": case["runs"], "size": [height, width]});
         let mask = |value: Value| {
             let parsed: Segmentation = serde_json::from_value(value).unwrap();
-            parsed.mask(height, width).unwrap()
+            parsed.mask(height, width).unwrap().unwrap()
         };
         let (filled, unrolled) = (mask(case["polygons"].clone()), mask(runs));
         assert_eq!(unrolled.area(), side("area"));
@@ -142,4 +144,76 @@ fn masks_equal_pycocotools() {
         }
         assert_eq!(filled, unrolled, "{}", case["polygons"]);
     }
+}
+
+/// Adds a training split to a folder whose other split has `document`.
+fn with_training(document: &Value, training: &Value) -> tempfile::TempDir {
+    let root = folder(document);
+    let at = |path: &str| root.path().join(path);
+    fs::rename(at("val2017"), at("images")).unwrap();
+    fs::write(at("annotations/instances_train2017.json"), training.to_string()).unwrap();
+    root
+}
+
+#[test]
+fn splits_have_the_training_categories_however_the_other_file_numbers_them() {
+    let classes = |test: &Value| {
+        let root = with_training(test, &document());
+        let [train, test] = Coco::open_splits(root.path(), u64::MAX).map_err(|e| e.to_string())?;
+        assert_eq!(train.object_classes(), ["train", "cup"]);
+        assert_eq!(test.object_classes(), train.object_classes());
+        check_dense_splits(&train, &test).unwrap();
+        let objects = test.sample(0).unwrap().objects;
+        Ok::<_, String>(objects.iter().map(|object| object.class).collect::<Vec<_>>())
+    };
+    assert_eq!(classes(&document()).unwrap(), [1, 0, 0]);
+    // The same categories under each other's numbers, in another order.
+    let mut swapped = document();
+    swapped["categories"] = json!([{"id": 7, "name": "cup"}, {"id": 44, "name": "train"}]);
+    assert_eq!(classes(&swapped).unwrap(), [0, 1, 1]);
+    // More than training's, which nothing uses.
+    let mut more = document();
+    let list = more["categories"].as_array_mut().unwrap();
+    list.insert(0, json!({"id": 1, "name": "emu"}));
+    assert_eq!(classes(&more).unwrap(), [1, 0, 0]);
+    more["annotations"][0]["category_id"] = json!(1);
+    let error = classes(&more).unwrap_err();
+    assert!(error.contains("instances_val2017") && error.contains("`emu`"), "{error}");
+    // Fewer than training's.
+    let mut fewer = document();
+    fewer["categories"] = json!([{"id": 44, "name": "cup"}]);
+    fewer["annotations"].as_array_mut().unwrap().truncate(1);
+    assert_eq!(classes(&fewer).unwrap(), [1]);
+    let alone = Coco::open(Split::Test, folder(&fewer).path()).unwrap();
+    let root = with_training(&fewer, &document());
+    let [train, _] = Coco::open_splits(root.path(), u64::MAX).unwrap();
+    let error = check_dense_splits(&train, &alone).unwrap_err().to_string();
+    assert!(error.contains("1 classes") && error.contains("2 classes"), "{error}");
+}
+
+#[test]
+fn boxes_without_masks_numbers_or_extent_are_read() {
+    for (key, value) in [("segmentation", json!([])), ("segmentation", Value::Null)] {
+        let mut document = document();
+        document["annotations"][0][key] = value;
+        let root = folder(&document);
+        let objects = Coco::open(Split::Test, root.path()).unwrap().sample(0).unwrap().objects;
+        assert_eq!((objects.len(), &objects[0].mask), (3, &None));
+    }
+    let mut document = document();
+    document["annotations"][0].as_object_mut().unwrap().remove("id");
+    document["annotations"][2]["bbox"] = json!([8, 8, 0, 32]);
+    let root = folder(&document);
+    let objects = Coco::open(Split::Test, root.path()).unwrap().sample(0).unwrap().objects;
+    assert_eq!(objects.len(), 2, "a box of no width is no object");
+}
+
+#[test]
+fn pictures_that_are_pipes_or_too_large_are_errors() {
+    let root = with_training(&document(), &document());
+    let [train, _] = Coco::open_splits(root.path(), 79).unwrap();
+    assert!(train.sample(0).unwrap_err().to_string().contains("max_pixels"));
+    fs::remove_file(root.path().join("images/a.png")).unwrap();
+    make_pipe(&root.path().join("images/a.png"));
+    assert!(train.sample(0).unwrap_err().to_string().contains("pipe"));
 }

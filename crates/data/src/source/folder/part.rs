@@ -1,0 +1,100 @@
+//! The pictures of one split, as they lie in its folder.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::nothing;
+use crate::error::DataError;
+use crate::source::layout::{Kind, list, several};
+use crate::source::listing::{entries, files_below};
+
+/// Pictures by the subfolder of the split that they lie in, at whatever depth.
+pub(super) struct Part {
+    pub(super) folder: PathBuf,
+    pub(super) loose: Vec<PathBuf>,
+    pub(super) by_class: BTreeMap<OsString, Vec<PathBuf>>,
+}
+
+impl Part {
+    /// Lists what lies in the folder of a split.
+    pub(super) fn read(
+        folder: &Path,
+        kind: Kind,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, DataError> {
+        let files = files_below(folder, kind.wanted)?;
+        if !files.special.is_empty() {
+            let names: Vec<String> =
+                files.special.iter().map(|path| path.display().to_string()).collect();
+            notes.push(format!(
+                "{} are left out: pipes, sockets or devices with a picture's name",
+                several(&names)
+            ));
+        }
+        if !files.foreign.is_empty() {
+            let names: Vec<String> =
+                files.foreign.iter().map(|path| path.display().to_string()).collect();
+            notes.push(format!(
+                "{} pictures of other formats are left out ({}); convert them to PNG or JPEG",
+                names.len(),
+                several(&names)
+            ));
+        }
+        let (mut loose, mut by_class) = (Vec::new(), BTreeMap::<OsString, Vec<PathBuf>>::new());
+        for path in files.paths {
+            let below = path.strip_prefix(folder).expect("it was found below");
+            let mut parts = below.components();
+            match (parts.next(), parts.next()) {
+                (Some(class), Some(_)) => {
+                    by_class.entry(class.as_os_str().to_owned()).or_default().push(path);
+                }
+                _ => loose.push(path),
+            }
+        }
+        if loose.is_empty() && by_class.is_empty() {
+            return Err(nothing(folder));
+        }
+        let empty = empty_folders(folder, &by_class)?;
+        if !empty.is_empty() {
+            let folder = folder.display();
+            notes.push(format!("{folder}: {} have no pictures and are no classes", list(&empty)));
+        }
+        Ok(Self { folder: folder.to_path_buf(), loose, by_class })
+    }
+
+    /// The classes of a training split, where it has two at least.
+    pub(super) fn classes(&self, notes: &mut Vec<String>) -> Option<Vec<OsString>> {
+        let folder = self.folder.display();
+        match (self.loose.len(), self.by_class.len()) {
+            (0, 2..) => return Some(self.by_class.keys().cloned().collect()),
+            (_, 0) => {}
+            (0, _) => notes.push(format!(
+                "{folder}: all pictures lie in one subfolder, so they have no classes"
+            )),
+            (loose, _) => notes.push(format!(
+                "{folder}: {loose} pictures lie beside the subfolders, so all are taken without \
+                 classes"
+            )),
+        }
+        None
+    }
+
+    pub(super) fn into_pictures(self) -> Vec<PathBuf> {
+        let mut paths = self.loose;
+        paths.extend(self.by_class.into_values().flatten());
+        paths
+    }
+}
+
+/// Subfolders that hold none of the pictures.
+fn empty_folders(
+    folder: &Path,
+    by_class: &BTreeMap<OsString, Vec<PathBuf>>,
+) -> Result<Vec<PathBuf>, DataError> {
+    let mut folders = entries(folder)?;
+    folders.retain(|path| {
+        path.is_dir() && path.file_name().is_some_and(|name| !by_class.contains_key(name))
+    });
+    Ok(folders)
+}

@@ -1,0 +1,313 @@
+//! Folders as people have them.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+
+use image::ImageFormat;
+
+use super::*;
+use crate::dataset::DatasetName;
+use crate::image::tests::{encode, gradient};
+use crate::regular::tests::make_pipe;
+use crate::splits::{OpenOptions, TestOrigin, check_splits, open_splits};
+
+fn write(path: PathBuf, format: ImageFormat) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, encode(&gradient(8, 6, 1), format)).unwrap();
+}
+
+#[test]
+fn class_folders_are_sorted_and_splits_agree() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |path: &str| root.path().join(path);
+    write(at("train/dog/2.PNG"), ImageFormat::Png);
+    write(at("train/dog/deep/1.webp"), ImageFormat::WebP);
+    write(at("train/cat/9.jpeg"), ImageFormat::Jpeg);
+    write(at("train/cat/.hidden.png"), ImageFormat::Png);
+    write(at("val/dog/1.jpg"), ImageFormat::Jpeg);
+    fs::write(at("train/dog/notes.txt"), "not a picture").unwrap();
+
+    let train = Folder::open(Split::Train, root.path()).unwrap();
+    assert_eq!(train.classes(), ["cat", "dog"]);
+    let labels: Vec<_> = (0..train.len()).map(|index| train.label(index)).collect();
+    assert_eq!(labels, [Some(0), Some(1), Some(1)]);
+    assert!(train.describe(1).ends_with("2.PNG"), "{}", train.describe(1));
+    for index in 0..train.len() {
+        let image = train.image(index).unwrap();
+        assert_eq!((image.height(), image.width(), image.channels()), (8, 6, 3));
+    }
+    // One class only, yet the training split's number.
+    let val = Folder::open(Split::Test, root.path()).unwrap();
+    assert_eq!((val.len(), val.label(0)), (1, Some(1)));
+
+    write(at("val/emu/1.jpg"), ImageFormat::Jpeg);
+    let error = Folder::open(Split::Test, root.path()).unwrap_err().to_string();
+    assert!(error.contains("emu"), "{error}");
+}
+
+#[test]
+fn a_flat_folder_has_no_labels() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |path: &str| root.path().join(path);
+    assert!(Folder::open(Split::Train, root.path()).is_err(), "an empty folder");
+    write(at("b.png"), ImageFormat::Png);
+    write(at("a.jpg"), ImageFormat::Jpeg);
+    let folder = Folder::open(Split::Train, root.path()).unwrap();
+    assert_eq!((folder.len(), folder.label(0), folder.classes().len()), (2, None, 0));
+    assert!(folder.describe(0).ends_with("a.jpg"));
+    let error = Folder::open(Split::Test, root.path()).unwrap_err().to_string();
+    assert!(error.contains("val/") && error.contains("train/CLASS/*.jpg"), "{error}");
+}
+
+#[test]
+fn a_corrupt_picture_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let whole = encode(&gradient(8, 6, 1), ImageFormat::Png);
+    fs::write(root.path().join("broken.png"), &whole[..whole.len() / 2]).unwrap();
+    let folder = Folder::open(Split::Train, root.path()).unwrap();
+    let error = folder.image(0).unwrap_err().to_string();
+    assert!(error.contains("broken.png"), "{error}");
+}
+
+/// Writes a small picture at each path.
+fn tree(paths: &[&str]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for path in paths {
+        write(root.path().join(path), ImageFormat::Png);
+    }
+    root
+}
+
+/// What is opened of a folder: names and classes of both splits, and the notes.
+fn opened(root: &tempfile::TempDir) -> Result<[String; 3], String> {
+    let of = |source: &dyn Source| -> String {
+        let name = |index| {
+            let path = source.describe(index);
+            let below = path.strip_prefix(root.path().to_str().unwrap()).unwrap();
+            let class = source.label(index).map(|label| &source.classes()[label as usize]);
+            format!("{}={}", &below[1..], class.map_or("", String::as_str))
+        };
+        (0..source.len()).map(name).collect::<Vec<_>>().join(" ")
+    };
+    let splits = open_splits(DatasetName::Folder, root.path(), &OpenOptions::default());
+    let splits = splits.map_err(|error| error.to_string())?;
+    let test = splits.test.as_ref().map_or_else(|| "none".to_owned(), |test| of(&**test));
+    Ok([of(&*splits.train), test, splits.notes.join("; ")])
+}
+
+#[test]
+fn every_layout_is_understood_and_what_could_surprise_is_said() {
+    for (paths, train, test, note) in [
+        (&["b.png", "a.png"][..], "a.png= b.png=", "none", ""),
+        (&["x/1.png", "y/z/2.png"], "x/1.png=x y/z/2.png=y", "none", ""),
+        (&["x/1.png", "x/deep/2.png"], "x/1.png= x/deep/2.png=", "none", "one subfolder"),
+        (&["0.png", "x/1.png", "y/2.png"], "0.png= x/1.png= y/2.png=", "none", "without classes"),
+        (
+            &["train/x/1.png", "train/y/2.png", "val/y/3.png"],
+            "train/x/1.png=x train/y/2.png=y",
+            "val/y/3.png=y",
+            "",
+        ),
+        (&["Training/1.png", "testing/2.png"], "Training/1.png=", "testing/2.png=", ""),
+        (
+            &["train/1.png", "val/2.png", "test/3.png"],
+            "train/1.png=",
+            "val/2.png=",
+            "in test/ are left out",
+        ),
+        // Classes that are called like splits.
+        (
+            &["bus/1.png", "car/2.png", "train/3.png"],
+            "bus/1.png=bus car/2.png=car train/3.png=train",
+            "none",
+            "train/ is one of them, not a split",
+        ),
+        (
+            &["control/1.png", "test/2.png"],
+            "control/1.png=control test/2.png=test",
+            "none",
+            "test/ is one of them, not a split",
+        ),
+        // A word that another file carries is no reason to leave a picture out.
+        (
+            &["x/1.png", "y/2.png", "train/notes.txt"],
+            "x/1.png=x y/2.png=y",
+            "none",
+            "train/ have no",
+        ),
+    ] {
+        let root = tree(paths);
+        if let Some(text) = paths.iter().find(|path| path.ends_with("txt")) {
+            fs::write(root.path().join(text), "no picture").unwrap();
+        }
+        let [of_train, of_test, notes] = opened(&root).unwrap();
+        assert_eq!((of_train.as_str(), of_test.as_str()), (train, test), "{paths:?}");
+        assert!(notes.contains(note) && notes.is_empty() == note.is_empty(), "{paths:?}: {notes}");
+    }
+}
+
+#[test]
+fn what_would_be_left_out_or_mixed_is_refused() {
+    for (paths, words) in [
+        (&["train/x/1.png", "val/x/1.png", "extra/2.png"][..], &["train/", "extra/"][..]),
+        (&["train/x/1.png", "bus/2.png"], &["train/", "bus/"]),
+        (&["train/1.png", "val/1.png", "bus/2.png"], &["val/", "bus/"]),
+        (&["test/1.png", "train_images/2.png"], &["test/", "train_images/"]),
+        (&["train/1.png", "2.png"], &["train/", "1 pictures directly"]),
+        (&["set/train/1.png", "set/val/2.png"], &["set; name that folder"]),
+        (&["val/1.png"], &["to train on beside val/", "train/CLASS/*.jpg"]),
+        (&["notes.txt"], &["JPEG", "train/CLASS/*.jpg and val/CLASS/*.jpg"]),
+        // Splits of two layouts.
+        (
+            &["train/x/1.png", "train/y/1.png", "val/1.png", "val/2.png"],
+            &["/val: 2 pictures lie directly in it", "x, y"],
+        ),
+        (&["train/1.png", "val/x/1.png", "val/y/2.png"], &["/val: ", "x, y"]),
+        (&["train/x/1.png", "train/y/1.png", "val/emu/1.png"], &["/val: ", "`emu`", "x, y"]),
+    ] {
+        let root = tree(paths);
+        if paths == ["notes.txt"] {
+            fs::write(root.path().join("notes.txt"), "no picture").unwrap();
+        }
+        let error = opened(&root).unwrap_err();
+        for word in words {
+            assert!(error.contains(word), "{paths:?}: {error}");
+        }
+        assert_eq!(error.lines().count(), 1);
+    }
+}
+
+#[test]
+fn all_pictures_are_every_picture_whatever_folders_are_called() {
+    let root = tree(&["train/x/1.png", "extra/2.png", "3.png", ".hidden/4.png", "__MACOSX/5.png"]);
+    let all = Folder::all(root.path(), Decoding::default()).unwrap();
+    let names: Vec<String> = (0..all.len()).map(|index| all.describe(index)).collect();
+    let root = root.path().display();
+    let wanted = ["3.png", "extra/2.png", "train/x/1.png"].map(|name| format!("{root}/{name}"));
+    assert_eq!(names, wanted);
+    assert!(all.classes().is_empty() && all.label(0).is_none());
+}
+
+#[test]
+fn two_folders_never_become_one_class() {
+    let root = tempfile::tempdir().unwrap();
+    for split in ["train", "val"] {
+        for class in [&b"caf\xe9"[..], b"caf\xe8", "caf\u{e9}".as_bytes()] {
+            let folder = root.path().join(split).join(OsStr::from_bytes(class));
+            write(folder.join("1.png"), ImageFormat::Png);
+        }
+    }
+    let splits = open_splits(DatasetName::Folder, root.path(), &OpenOptions::default()).unwrap();
+    let test = splits.test.unwrap();
+    for source in [&splits.train, &test] {
+        assert_eq!(source.classes(), ["caf\u{e9}", "caf\\xE8", "caf\\xE9"]);
+        assert_eq!([0, 1, 2].map(|index| source.label(index)), [Some(0), Some(1), Some(2)]);
+    }
+}
+
+#[test]
+fn empty_classes_and_what_systems_leave_behind_are_no_classes() {
+    let root = tree(&["train/x/1.png", "train/y/1.png", "train/__MACOSX/x/2.png", "val/x/1.png"]);
+    fs::create_dir(root.path().join("train/zebra")).unwrap();
+    for name in ["Thumbs.db", ".DS_Store", "._1.png"] {
+        fs::write(root.path().join("train/x").join(name), "x").unwrap();
+    }
+    let [train, _, notes] = opened(&root).unwrap();
+    assert_eq!(train, "train/x/1.png=x train/y/1.png=y");
+    assert!(notes.contains("zebra/"), "{notes}");
+    write(root.path().join("val/zebra/1.png"), ImageFormat::Png);
+    assert!(opened(&root).unwrap_err().contains("no training picture is of its classes `zebra`"));
+}
+
+#[test]
+fn links_are_followed_and_those_that_lead_nowhere_are_named() {
+    let elsewhere = tree(&["dogs/2.png"]);
+    let root = tree(&["cat/1.png"]);
+    let link = |to: &Path, name: &str| symlink(to, root.path().join(name)).unwrap();
+    link(&elsewhere.path().join("dogs"), "dog");
+    let splits = open_splits(DatasetName::Folder, root.path(), &OpenOptions::default()).unwrap();
+    assert_eq!((splits.train.len(), splits.train.classes().len()), (2, 2));
+    splits.train.image(1).unwrap();
+    link(Path::new("/nowhere/1.png"), "cat/gone.png");
+    let error = opened(&root).unwrap_err();
+    assert!(error.contains("gone.png") && error.contains("/nowhere/1.png"), "{error}");
+    fs::remove_file(root.path().join("cat/gone.png")).unwrap();
+    link(root.path(), "cat/round");
+    assert!(opened(&root).unwrap_err().contains("links back to"));
+}
+
+#[test]
+fn pictures_of_other_formats_are_left_out_and_counted() {
+    let root = tree(&["x/1.png", "y/2.png"]);
+    for name in ["x/3.bmp", "y/4.TIFF", "y/notes.txt"] {
+        fs::write(root.path().join(name), "x").unwrap();
+    }
+    let [train, _, notes] = opened(&root).unwrap();
+    assert_eq!(train, "x/1.png=x y/2.png=y");
+    assert!(notes.contains("2 pictures of other formats") && notes.contains("3.bmp"), "{notes}");
+}
+
+#[test]
+fn pipes_and_devices_are_never_opened() {
+    let root = tree(&["x/1.png", "y/2.png"]);
+    make_pipe(&root.path().join("x/pipe.png"));
+    symlink("/dev/zero", root.path().join("y/zeros.png")).unwrap();
+    let [train, _, notes] = opened(&root).unwrap();
+    assert_eq!(train, "x/1.png=x y/2.png=y");
+    assert!(notes.contains("pipe.png") && notes.contains("zeros.png"), "{notes}");
+    // Alone they make no folder of pictures.
+    let root = tempfile::tempdir().unwrap();
+    make_pipe(&root.path().join("a.png"));
+    assert!(opened(&root).unwrap_err().contains("holds no JPEG"));
+}
+
+#[test]
+fn a_part_is_held_out_where_there_is_no_test_split() {
+    let paths: Vec<String> = (0..60).map(|i| format!("{}/{i}.png", ["x", "y"][i % 2])).collect();
+    let root = tree(&paths.iter().map(String::as_str).collect::<Vec<_>>());
+    let options = OpenOptions { holdout: Some(0.25), ..OpenOptions::default() };
+    let held = |root: &Path| {
+        let splits = open_splits(DatasetName::Folder, root, &options).unwrap();
+        assert_eq!(splits.origin, TestOrigin::HeldOut(0.25));
+        let test = splits.test.unwrap();
+        check_splits(&*splits.train, &*test).unwrap();
+        let of = |source: &dyn Source| -> Vec<PathBuf> {
+            let path = |index| PathBuf::from(source.describe(index));
+            (0..source.len()).map(|i| path(i).strip_prefix(root).unwrap().to_owned()).collect()
+        };
+        let (train, test) = (of(&*splits.train), of(&*test));
+        assert!(test.iter().all(|path| !train.contains(path)) && !test.is_empty());
+        (test, train.len())
+    };
+    let (first, trained) = held(root.path());
+    assert_eq!(first.len() + trained, 60);
+    // The same in a copy elsewhere, and after other pictures came.
+    let moved = tree(&paths.iter().map(String::as_str).collect::<Vec<_>>());
+    write(moved.path().join("y/new.png"), ImageFormat::Png);
+    let (mut second, _) = held(moved.path());
+    second.retain(|path| !path.ends_with("new.png"));
+    assert_eq!(first, second);
+    // A split of its own comes first.
+    let root = tree(&["train/1.png", "val/2.png"]);
+    let splits = open_splits(DatasetName::Folder, root.path(), &options).unwrap();
+    assert_eq!((splits.origin, splits.test.unwrap().len()), (TestOrigin::Own, 1));
+}
+
+#[test]
+fn arrays_of_any_channels_are_pictures_with_measured_statistics() {
+    let root = tempfile::tempdir().unwrap();
+    for (name, value) in [("a", 10), ("b", 30)] {
+        let file = npy::tests::encode("|u1", "(5, 2, 3)", &[value; 30]);
+        fs::write(root.path().join(name).with_extension("npy"), file).unwrap();
+    }
+    let splits = open_splits(DatasetName::Folder, root.path(), &OpenOptions::default()).unwrap();
+    assert_eq!((splits.train.len(), splits.train.channels()), (2, 5));
+    let Statistics { mean, std } = splits.train.statistics();
+    assert_eq!((&mean[..], &std[..]), (&[20.0 / 255.0; 5][..], &[10.0 / 255.0; 5][..]));
+    let file = npy::tests::encode("|u1", "(4, 2, 3)", &[0; 24]);
+    fs::write(root.path().join("c.npy"), file).unwrap();
+    let error = Folder::open(Split::Train, root.path()).unwrap().image(2).unwrap_err().to_string();
+    assert!(error.contains("4 channels") && error.contains("c.npy"), "{error}");
+}

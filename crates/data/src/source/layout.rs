@@ -1,0 +1,179 @@
+//! Which part of a user's folder is for training and which for evaluation.
+//!
+//! ```text
+//! ROOT/…                        all of it, where no subfolder is named for a split
+//! ROOT/train/…  ROOT/val/…      or `training`; `valid`, `validation`, `test`, `testing`
+//! ```
+//!
+//! A class may be called `train` or `test`, too. What is taken is never decided in silence:
+//! where pictures would be left out, that is refused or noted.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::listing::{any_below, entries, shown};
+use crate::error::DataError;
+use crate::regular::is_regular;
+
+/// Names of a training split's folder, the first that is there.
+const TRAIN: [&str; 2] = ["train", "training"];
+
+/// Names of a test split's folder, the first that is there.
+const TEST: [&str; 5] = ["val", "valid", "validation", "test", "testing"];
+
+/// How a folder is divided.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Layout {
+    /// It has no splits of its own.
+    Whole,
+    /// Subfolders are its splits; one of them at least is there.
+    Splits { train: Option<PathBuf>, test: Option<PathBuf> },
+}
+
+/// What a [`Layout`] is of: pictures or shards.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    /// Whether a file is of the kind, by its name.
+    pub(crate) wanted: fn(&Path) -> bool,
+    /// What they are called.
+    pub(crate) called: &'static str,
+}
+
+/// Finds out how a folder is divided, and adds what the user should know to `notes`.
+///
+/// # Errors
+/// When it is no folder, or when subfolders named for splits stand beside others with
+/// files of the kind.
+pub(crate) fn layout(
+    root: &Path,
+    kind: Kind,
+    notes: &mut Vec<String>,
+) -> Result<Layout, DataError> {
+    let mut splits: Vec<PathBuf> = Vec::new();
+    let (mut others, mut loose) = (Vec::new(), 0);
+    for path in entries(root)? {
+        if path.is_dir() {
+            if any_below(&path, kind.wanted) {
+                if place(&path, &TRAIN).or(place(&path, &TEST)).is_some() {
+                    splits.push(path);
+                } else {
+                    others.push(path);
+                }
+            }
+        } else if (kind.wanted)(&path) && is_regular(&path) {
+            loose += 1;
+        }
+    }
+    if splits.is_empty() {
+        within(root, kind, &others, loose)?;
+        return Ok(Layout::Whole);
+    }
+    if others.is_empty() && loose == 0 {
+        return Ok(divided(&splits, kind, notes));
+    }
+    let flat = |path: &PathBuf| has_files(path, kind) && !has_folders(path, kind);
+    let names = list(splits.iter().chain(&others));
+    if let [only] = &splits[..]
+        && loose == 0
+        && splits.iter().chain(&others).all(flat)
+        && !others.iter().any(|other| resembles_split(other))
+    {
+        notes.push(format!(
+            "{}: {names} are taken as classes; {} is one of them, not a split",
+            root.display(),
+            list([only])
+        ));
+        return Ok(Layout::Whole);
+    }
+    let left = if others.is_empty() {
+        format!("{loose} {} directly in the folder", kind.called)
+    } else {
+        format!("{} in {}", kind.called, list(&others))
+    };
+    let problem = format!(
+        "{} would be taken as {}, and {left} left out; if all are classes, put them into one \
+         folder train/ (train/{}/ and so on), else move away what is not part of the data",
+        list(&splits),
+        if splits.len() == 1 { "a split" } else { "the splits" },
+        splits.iter().chain(&others).map(|path| name(path)).next().unwrap_or_default(),
+    );
+    Err(DataError::malformed(root, problem))
+}
+
+/// Takes the first of the names for each split, and says what is left out.
+fn divided(splits: &[PathBuf], kind: Kind, notes: &mut Vec<String>) -> Layout {
+    let first = |names: &[&str]| {
+        let ranked = splits.iter().filter_map(|path| Some((place(path, names)?, path)));
+        ranked.min().map(|(_, path)| path.clone())
+    };
+    let (train, test) = (first(&TRAIN), first(&TEST));
+    let unused = |path: &&PathBuf| Some(*path) != train.as_ref() && Some(*path) != test.as_ref();
+    let left: Vec<&PathBuf> = splits.iter().filter(unused).collect();
+    if !left.is_empty() {
+        let used: Vec<&PathBuf> = train.iter().chain(&test).collect();
+        notes.push(format!(
+            "the {} in {} are left out; those in {} are used",
+            kind.called,
+            list(left),
+            list(used)
+        ));
+    }
+    Layout::Splits { train, test }
+}
+
+/// Refuses a folder whose only subfolder holds splits: they would become one set.
+fn within(root: &Path, kind: Kind, others: &[PathBuf], loose: usize) -> Result<(), DataError> {
+    let ([only], 0) = (others, loose) else { return Ok(()) };
+    let has = |names: &[&str]| {
+        let found = entries(only)?;
+        Ok::<_, DataError>(found.iter().any(|path| {
+            path.is_dir() && place(path, names).is_some() && any_below(path, kind.wanted)
+        }))
+    };
+    if has(&TRAIN)? && has(&TEST)? {
+        let problem = format!("the splits lie in {}; name that folder", only.display());
+        return Err(DataError::malformed(root, problem));
+    }
+    Ok(())
+}
+
+/// Which of some names a path's last part is, in any case.
+fn place(path: &Path, names: &[&str]) -> Option<usize> {
+    let name = path.file_name().and_then(OsStr::to_str)?;
+    names.iter().position(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Whether a folder's name begins like a split's, as `train_images` or `val2017`.
+fn resembles_split(path: &Path) -> bool {
+    let name = name(path).to_lowercase();
+    ["train", "val", "test"].iter().any(|start| name.starts_with(start))
+}
+
+fn has_files(folder: &Path, kind: Kind) -> bool {
+    entries(folder).is_ok_and(|all| all.iter().any(|path| (kind.wanted)(path) && is_regular(path)))
+}
+
+fn has_folders(folder: &Path, kind: Kind) -> bool {
+    entries(folder)
+        .is_ok_and(|all| all.iter().any(|path| path.is_dir() && any_below(path, kind.wanted)))
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map(shown).unwrap_or_default()
+}
+
+/// Names of folders for a message: `bus/, car/ and 3 more`.
+pub(crate) fn list<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> String {
+    let names: Vec<String> = paths.into_iter().map(|path| name(path) + "/").collect();
+    several(&names)
+}
+
+/// The first of some names, and how many more there are.
+pub(crate) fn several<S: AsRef<str>>(names: &[S]) -> String {
+    const SHOWN: usize = 5;
+    let first: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}

@@ -1,0 +1,56 @@
+//! A source's images, to be normalised by other statistics.
+
+use std::sync::Arc;
+
+use crate::error::DataError;
+use crate::image::Image;
+use crate::source::{Source, Statistics};
+
+/// A view of a source that gives other statistics, as those that were
+/// [measured](Statistics::measure).
+pub struct Normalised {
+    source: Arc<dyn Source>,
+    statistics: Statistics,
+}
+
+impl Normalised {
+    /// Gives `statistics` for the images of `source`.
+    ///
+    /// # Panics
+    /// When they are of other channels.
+    pub fn new(source: Arc<dyn Source>, statistics: Statistics) -> Self {
+        let channels = [statistics.mean.len(), statistics.std.len()];
+        assert_eq!(channels, [source.channels(); 2], "statistics of other channels");
+        Self { source, statistics }
+    }
+}
+
+impl Source for Normalised {
+    fn len(&self) -> usize {
+        self.source.len()
+    }
+
+    fn channels(&self) -> usize {
+        self.source.channels()
+    }
+
+    fn classes(&self) -> &[String] {
+        self.source.classes()
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.source.label(index)
+    }
+
+    fn image(&self, index: usize) -> Result<Image<'_>, DataError> {
+        self.source.image(index)
+    }
+
+    fn describe(&self, index: usize) -> String {
+        self.source.describe(index)
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.statistics.clone()
+    }
+}

@@ -1,0 +1,167 @@
+//! Arrays of NumPy's `.npy` format as pictures of any number of channels.
+//!
+//! A file is `\x93NUMPY`, a version, the length of a header and the header, which is a
+//! Python dictionary of `descr`, `fortran_order` and `shape`; then the values, last axis
+//! fastest. A picture is [C, H, W] or [H, W] of unsigned bytes.
+
+use std::path::Path;
+
+use crate::error::DataError;
+use crate::image::Image;
+use crate::regular;
+
+/// Most channels of a picture.
+const MAX_CHANNELS: usize = 1024;
+
+/// Reads a picture.
+///
+/// # Errors
+/// When the file is no such array, is cut off, or claims more than `max_pixels` pixels.
+pub(crate) fn read(path: &Path, max_pixels: u64) -> Result<Image<'static>, DataError> {
+    let file = regular::read(path)?;
+    parse(&file, max_pixels)
+        .map_err(|problem| DataError::Image { image: path.display().to_string(), problem })
+}
+
+fn parse(file: &[u8], max_pixels: u64) -> Result<Image<'static>, String> {
+    let (header, values) = divide(file).ok_or("it is no whole .npy file")?;
+    let descr = entry(header, "descr")?.trim_matches(['\'', '"']);
+    if !["|u1", "<u1", "u1", "|b1"].contains(&descr) {
+        return Err(format!(
+            "its values are of type {descr}; only bytes (uint8, |u1) are read: scale the values \
+             to 0 to 255 and save them with astype(\"uint8\")"
+        ));
+    }
+    if entry(header, "fortran_order")? != "False" {
+        return Err("it is in Fortran order; save it with numpy.ascontiguousarray".to_owned());
+    }
+    let shape = entry(header, "shape")?;
+    let sizes = shape.trim_matches(['(', ')']).split(',').map(str::trim);
+    let sizes = sizes.filter(|size| !size.is_empty()).map(str::parse::<usize>);
+    let sizes: Vec<usize> =
+        sizes.collect::<Result<_, _>>().map_err(|_| format!("its shape is {shape}"))?;
+    let (channels, height, width) = match sizes[..] {
+        [height, width] => (1, height, width),
+        [channels, height, width] => (channels, height, width),
+        _ => return Err(format!("its shape is {shape}; a picture is [C, H, W] or [H, W]")),
+    };
+    let pixels = (height as u64).saturating_mul(width as u64);
+    if pixels > max_pixels {
+        let most = format!("max_pixels = {max_pixels}");
+        return Err(format!("it claims {width} × {height} pixels, more than {most}"));
+    }
+    if pixels == 0 || !(1..=MAX_CHANNELS).contains(&channels) {
+        let wanted = format!("[C, H, W] of 1 to {MAX_CHANNELS} channels and at least one pixel");
+        return Err(format!("its shape is {shape}; a picture is {wanted}"));
+    }
+    let plane = pixels as usize;
+    if values.len() != channels * plane {
+        return Err(format!("it holds {} bytes for the shape {shape}", values.len()));
+    }
+    // From planes to the samples of each pixel together.
+    let mut samples = vec![0; values.len()];
+    for (channel, values) in values.chunks_exact(plane).enumerate() {
+        for (sample, &value) in samples[channel..].iter_mut().step_by(channels).zip(values) {
+            *sample = value;
+        }
+    }
+    Ok(Image::new(height, width, channels, samples))
+}
+
+/// The header and the values.
+fn divide(file: &[u8]) -> Option<(&str, &[u8])> {
+    let rest = file.strip_prefix(b"\x93NUMPY")?;
+    let (version, rest) = rest.split_at_checked(2)?;
+    let (length, rest) = match version[0] {
+        1 => {
+            let (length, rest) = rest.split_first_chunk::<2>()?;
+            (usize::from(u16::from_le_bytes(*length)), rest)
+        }
+        2 | 3 => {
+            let (length, rest) = rest.split_first_chunk::<4>()?;
+            (u32::from_le_bytes(*length) as usize, rest)
+        }
+        _ => return None,
+    };
+    let (header, values) = rest.split_at_checked(length)?;
+    Some((str::from_utf8(header).ok()?, values))
+}
+
+/// The text of a dictionary's value, up to the comma or brace behind it.
+fn entry<'a>(header: &'a str, key: &str) -> Result<&'a str, String> {
+    let missing = || format!("its header has no {key}");
+    let (_, rest) = header.split_once(&format!("'{key}'")).ok_or_else(missing)?;
+    let rest = rest.trim_start().strip_prefix(':').ok_or_else(missing)?.trim_start();
+    let end = match rest.starts_with('(') {
+        true => rest.find(')').map(|end| end + 1),
+        false => rest.find([',', '}']),
+    };
+    end.map(|end| rest[..end].trim()).ok_or_else(missing)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The file that `numpy.save` writes.
+    pub(crate) fn encode(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+        let mut file = b"\x93NUMPY\x01\0".to_vec();
+        let length = (header.len() + 1 + 10).next_multiple_of(64) - 10;
+        file.extend((length as u16).to_le_bytes());
+        file.extend(format!("{header:<width$}\n", width = length - 1).bytes());
+        file.extend(values);
+        file
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(
+            channels in 1_usize..7, height in 1_usize..6, width in 1_usize..6, seed: u8,
+        ) {
+            let count = channels * height * width;
+            let values: Vec<u8> = (0..count).map(|i| (i * 7) as u8 ^ seed).collect();
+            let file = encode("|u1", &format!("({channels}, {height}, {width})"), &values);
+            let image = parse(&file, 1000).unwrap();
+            let found = (image.channels(), image.height(), image.width());
+            prop_assert_eq!(found, (channels, height, width));
+            for (i, &sample) in image.pixels().iter().enumerate() {
+                let (pixel, channel) = (i / channels, i % channels);
+                prop_assert_eq!(sample, values[channel * height * width + pixel]);
+            }
+            for length in 0..file.len() {
+                prop_assert!(parse(&file[..length], 1000).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn a_matrix_is_a_grey_picture() {
+        let image = parse(&encode("|u1", "(2, 3)", &[1, 2, 3, 4, 5, 6]), 6).unwrap();
+        assert_eq!((image.channels(), image.height(), image.width()), (1, 2, 3));
+        assert_eq!(image.pixels(), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn hostile_arrays_are_errors() {
+        let of = |descr: &str, shape: &str| parse(&encode(descr, shape, &[0; 12]), 100);
+        for (descr, shape, word) in [
+            ("<f4", "(1, 1, 3)", "<f4"),
+            ("<u2", "(1, 2, 3)", "uint8"),
+            ("|O", "(12,)", "|O"),
+            ("|u1", "(12,)", "[C, H, W]"),
+            ("|u1", "(1, 1, 3, 4)", "[C, H, W]"),
+            ("|u1", "(3, 2, 3)", "12 bytes"),
+            ("|u1", "(0, 2, 3)", "1 to 1024"),
+            ("|u1", "(12, 1, 0)", "at least one pixel"),
+            ("|u1", "(1, 4294967295, 4294967295)", "max_pixels"),
+            ("|u1", "(18446744073709551615, 1, 1)", "1 to 1024"),
+            ("|u1", "(x, 1, 1)", "shape"),
+        ] {
+            let error = of(descr, shape).unwrap_err();
+            assert!(error.contains(word), "{descr} {shape}: {error}");
+        }
+    }
+}

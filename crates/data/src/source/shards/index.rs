@@ -1,0 +1,234 @@
+//! Where the pictures and labels of a tar file lie, from its headers alone.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use tar::EntryType;
+
+use crate::source::listing::{has_extension, is_hidden_name, is_picture, shown};
+
+/// Bytes that a label's file may have.
+const LABEL: u64 = 16;
+
+/// Links from one name to the next before they are taken for a circle.
+const HOPS: usize = 16;
+
+/// A picture in a tar file.
+#[derive(Debug)]
+pub(super) struct Sample {
+    /// Its entry's name, for people.
+    pub(super) name: String,
+    /// Where its file begins, in bytes.
+    pub(super) offset: u64,
+    /// Length of its file in bytes.
+    pub(super) size: u64,
+    /// Its class, where there is a `.cls`.
+    pub(super) label: Option<u32>,
+    /// How many more pictures the sample has, under longer names.
+    pub(super) beside: usize,
+}
+
+/// Bytes of an archive.
+type Place = (u64, u64);
+
+/// Entries of an archive by name: files, and links to other names.
+#[derive(Default)]
+struct Entries {
+    /// In the order of the archive, what is a picture or a label.
+    wanted: Vec<(Vec<u8>, EntryType)>,
+    files: HashMap<Vec<u8>, Place>,
+    /// Targets, and whether they are reckoned from the link's own folder.
+    links: HashMap<Vec<u8>, (Vec<u8>, bool)>,
+}
+
+/// Fields of one sample: names and places of its pictures, and its label.
+#[derive(Default)]
+struct Fields {
+    picture: Option<(Vec<u8>, Place)>,
+    longer: Vec<(Vec<u8>, Place)>,
+    label: Option<u32>,
+}
+
+/// Reads a tar file's headers and labels.
+///
+/// # Errors
+/// What is wrong with the archive, in words.
+pub(super) fn index(file: File) -> Result<Vec<Sample>, String> {
+    let entries = Entries::read(&file)?;
+    let mut samples = BTreeMap::<Vec<u8>, Fields>::new();
+    let mut order: Vec<Vec<u8>> = Vec::new();
+    for (name, kind) in &entries.wanted {
+        let place = entries.resolve(name, *kind)?;
+        let (key, field) = divide(name);
+        let fields = samples.entry(key.to_vec()).or_default();
+        if is_label(name) {
+            // Other labels than the sample's own are of no use here.
+            if field.eq_ignore_ascii_case(b"cls") {
+                let label = label(&file, place).map_err(|what| format!("{} {what}", text(name)))?;
+                if fields.label.replace(label).is_some() {
+                    return Err(format!("{} is there twice", text(name)));
+                }
+            }
+            continue;
+        }
+        order.push(key.to_vec());
+        if field.contains(&b'.') {
+            fields.longer.push((name.clone(), place));
+        } else if let Some((other, _)) = fields.picture.replace((name.clone(), place)) {
+            let both = format!("{} and {}", text(&other), text(name));
+            return Err(format!("{both} are two pictures of one sample; keep one"));
+        }
+    }
+    let mut found = Vec::new();
+    for key in order {
+        // Each sample stands where its first picture does.
+        let Some(Fields { picture, mut longer, label }) = samples.remove(&key) else { continue };
+        let (name, (offset, size)) = match (picture, longer.len()) {
+            (Some(picture), _) => picture,
+            (None, 1) => longer.remove(0),
+            _ => {
+                return Err(format!(
+                    "{} and {} would be one sample, as their names agree up to the first dot; \
+                     rename them to have no other dot than that of .png",
+                    text(&longer[0].0),
+                    text(&longer[1].0)
+                ));
+            }
+        };
+        let (name, beside) = (text(&name), longer.len());
+        found.push(Sample { name, offset, size, label, beside });
+    }
+    Ok(found)
+}
+
+impl Entries {
+    fn read(file: &File) -> Result<Self, String> {
+        let length = file.metadata().map_err(|error| error.to_string())?.len();
+        let mut archive = tar::Archive::new(file);
+        let (mut found, mut end) = (Self::default(), 0);
+        for entry in archive.entries_with_seek().map_err(|error| error.to_string())? {
+            let entry = entry.map_err(|error| error.to_string())?;
+            let name = plain(&entry.path_bytes());
+            let kind = entry.header().entry_type();
+            let place = (entry.raw_file_position(), entry.size());
+            end = place
+                .0
+                .checked_add(place.1)
+                .filter(|&end| end <= length)
+                .ok_or_else(|| format!("the file is cut off within {}", text(&name)))?;
+            if kind.is_file() || kind.is_contiguous() {
+                found.files.insert(name.clone(), place);
+            } else if kind.is_hard_link() || kind.is_symlink() {
+                let target = entry.link_name_bytes().unwrap_or_default().into_owned();
+                found.links.insert(name.clone(), (target, kind.is_symlink()));
+            }
+            let wanted = is_picture(path(&name)) || is_label(&name);
+            if wanted && !kind.is_dir() && !is_hidden(&name) {
+                found.wanted.push((name, kind));
+            }
+        }
+        check_end(file, end, length)?;
+        Ok(found)
+    }
+
+    /// Where an entry's bytes lie, over links.
+    fn resolve(&self, name: &[u8], kind: EntryType) -> Result<Place, String> {
+        let mut at = name.to_vec();
+        for _ in 0..HOPS {
+            // A name may be there twice, as a file and, later, as a link to another.
+            let link = self.links.get(&at);
+            match (self.files.get(&at), link) {
+                (Some(&place), None) => return Ok(place),
+                (_, Some((target, symbolic))) => {
+                    let folder = at.iter().rposition(|&byte| byte == b'/');
+                    let folder = folder.filter(|_| *symbolic).map_or(&[][..], |end| &at[..=end]);
+                    if target.starts_with(b"/") {
+                        break;
+                    }
+                    at = plain(&[folder, target].concat());
+                }
+                (None, None) => break,
+            }
+        }
+        let name_shown = text(name);
+        Err(match self.links.get(name) {
+            Some((target, _)) => format!(
+                "{name_shown} is a link to {}, which is no file of the archive; pack the file \
+                 itself (tar --dereference)",
+                text(target)
+            ),
+            None => format!("{name_shown} is no plain file but of tar's kind {kind:?}"),
+        })
+    }
+}
+
+/// Refuses an archive without the block of zeros that ends it: it was cut off between entries.
+fn check_end(mut file: &File, end: u64, length: u64) -> Result<(), String> {
+    let mut block = [1; 512];
+    let start = end.next_multiple_of(512);
+    let whole = start + 512 <= length
+        && file.seek(SeekFrom::Start(start)).is_ok()
+        && file.read_exact(&mut block).is_ok()
+        && block == [0; 512];
+    if whole {
+        return Ok(());
+    }
+    Err("the file is cut off: the zeros that end a tar file are missing; copy it again".to_owned())
+}
+
+/// Reads a class number.
+fn label(mut file: &File, (offset, size): Place) -> Result<u32, String> {
+    let mut text = String::new();
+    let number = file
+        .seek(SeekFrom::Start(offset))
+        .and_then(|_| file.take(size.min(LABEL)).read_to_string(&mut text))
+        .ok()
+        .and_then(|_| text.trim().parse::<u32>().ok());
+    number.ok_or_else(|| format!("holds {text:?} and no class number; number the classes from 0"))
+}
+
+/// A name without `./` and with `..` taken back.
+fn plain(name: &[u8]) -> Vec<u8> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in name.split(|&byte| byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." if parts.last().is_some_and(|last| *last != b"..") => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join(&b'/')
+}
+
+/// Whether a part of a name is hidden: those of macOS are, which hold no pictures.
+fn is_hidden(name: &[u8]) -> bool {
+    name.split(|&byte| byte == b'/')
+        .any(|part| part != b".." && is_hidden_name(OsStr::from_bytes(part)))
+}
+
+fn is_label(name: &[u8]) -> bool {
+    has_extension(path(name), &["cls"])
+}
+
+fn path(name: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(name))
+}
+
+fn text(name: &[u8]) -> String {
+    shown(OsStr::from_bytes(name))
+}
+
+/// A path up to the first dot of its last component, and what follows that dot.
+fn divide(name: &[u8]) -> (&[u8], &[u8]) {
+    let base = name.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+    match name[base..].iter().position(|&byte| byte == b'.') {
+        Some(dot) => (&name[..base + dot], &name[base + dot + 1..]),
+        None => (name, &[]),
+    }
+}

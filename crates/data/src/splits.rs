@@ -1,0 +1,201 @@
+//! The two splits of a data set, opened together so that they agree.
+//!
+//! Labels of both are numbered by the training split's classes, joined by name. What
+//! cannot be joined is refused here, before anything trains.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::dataset::{DatasetName, Split};
+use crate::error::DataError;
+use crate::image::{Channels, Decoding};
+use crate::source::holdout::hold_out;
+use crate::source::layout::several;
+use crate::source::{Folder, Shards, Source, Statistics, cifar10, folder, mnist, shards};
+
+/// Images that are measured where a data set's statistics are not known.
+const MEASURED: usize = 10_000;
+
+/// What can be chosen about a data set; the default is what [`open`](crate::open) does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OpenOptions {
+    /// The fraction to hold out for evaluation where a user's folder has no test split of
+    /// its own, in (0, 1); without effect where it has one. Which images are held out
+    /// depends on their paths below the root alone.
+    pub holdout: Option<f64>,
+    /// Most pixels that a picture's file may claim.
+    pub max_pixels: u64,
+    /// What the colours of a user's own pictures become.
+    pub channels: Channels,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        let Decoding { max_pixels, channels } = Decoding::default();
+        Self { holdout: None, max_pixels, channels }
+    }
+}
+
+/// Where the images to evaluate on come from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TestOrigin {
+    /// The data set has a test split.
+    Own,
+    /// This fraction of its images is held out, by the hash of their paths.
+    HeldOut(f64),
+    /// There are none.
+    None,
+}
+
+/// The images to train on and those to evaluate on, of the same classes.
+pub struct Splits {
+    /// The images to train on.
+    pub train: Arc<dyn Source>,
+    /// The images to evaluate on, none of which is trained on; `None` where the data set
+    /// has no test split and nothing is held out.
+    pub test: Option<Arc<dyn Source>>,
+    /// Where the latter come from.
+    pub origin: TestOrigin,
+    /// How the folder was understood, where that could surprise: a sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Splits {
+    /// Normalises both splits by these statistics.
+    ///
+    /// # Panics
+    /// When they are of other channels.
+    pub fn normalised_by(self, statistics: &Statistics) -> Self {
+        let view = |source: Arc<dyn Source>| -> Arc<dyn Source> {
+            Arc::new(crate::source::Normalised::new(source, statistics.clone()))
+        };
+        Self { train: view(self.train), test: self.test.map(view), ..self }
+    }
+}
+
+/// Opens the splits of the data set that lies in the folder `root`.
+///
+/// A [`DatasetName::Folder`] has no test split where it has no `val`, `test` or the like;
+/// then `options` may hold out a part.
+///
+/// # Errors
+/// When the folder does not hold the data set, when a file of it is malformed, when the
+/// splits do not agree on their classes, or when subfolders with pictures would be left out.
+pub fn open_splits(
+    name: DatasetName,
+    root: &Path,
+    options: &OpenOptions,
+) -> Result<Splits, DataError> {
+    let OpenOptions { holdout, max_pixels, channels } = *options;
+    if let Some(fraction) = holdout.filter(|fraction| !(*fraction > 0.0 && *fraction < 1.0)) {
+        return Err(DataError::setting("holdout", fraction, "must be in (0, 1)"));
+    }
+    let decoding = Decoding { max_pixels, channels };
+    let mut notes = Vec::new();
+    match name {
+        DatasetName::Folder => {
+            let (mut train, mut test) = Folder::splits(root, decoding, &mut notes)?;
+            if train.wants_measuring() {
+                let statistics = Statistics::measure(&train, MEASURED)?;
+                test = test.map(|test| test.with_statistics(statistics.clone()));
+                train = train.with_statistics(statistics);
+            }
+            let train = Arc::new(train);
+            let paths = Arc::clone(&train);
+            let key = move |index| paths.relative(index).as_encoded_bytes().to_vec();
+            divided(train, test.map(of_any), key, holdout, notes)
+        }
+        DatasetName::Shards => {
+            let (train, test) = Shards::splits(root, decoding, &mut notes)?;
+            let train = Arc::new(train);
+            let paths = Arc::clone(&train);
+            divided(train, test.map(of_any), move |index| paths.relative(index), holdout, notes)
+        }
+        DatasetName::Cifar10 | DatasetName::Mnist | DatasetName::FashionMnist => {
+            let [train, test] =
+                [Split::Train, Split::Test].map(|split| official(name, split, root));
+            Ok(Splits { train: train?, test: Some(test?), origin: TestOrigin::Own, notes })
+        }
+    }
+}
+
+/// Opens one split, as [`open`](crate::open) documents.
+pub(crate) fn open_one(
+    name: DatasetName,
+    split: Split,
+    root: &Path,
+) -> Result<Arc<dyn Source>, DataError> {
+    match (name, split) {
+        (DatasetName::Folder | DatasetName::Shards, Split::Test) => {
+            let test = open_splits(name, root, &OpenOptions::default())?.test;
+            test.ok_or_else(|| match name {
+                DatasetName::Shards => shards::no_test(root),
+                _ => folder::no_test(root),
+            })
+        }
+        // What is trained on alone need not agree with anything.
+        (DatasetName::Folder, Split::Train) => Ok(Arc::new(Folder::open(split, root)?)),
+        (DatasetName::Shards, Split::Train) => Ok(Arc::new(Shards::open(split, root)?)),
+        _ => official(name, split, root),
+    }
+}
+
+fn official(name: DatasetName, split: Split, root: &Path) -> Result<Arc<dyn Source>, DataError> {
+    Ok(match name {
+        DatasetName::Cifar10 => Arc::new(cifar10::open(split, root)?),
+        DatasetName::Mnist => Arc::new(mnist::open(split, root)?),
+        DatasetName::FashionMnist => Arc::new(mnist::open_fashion(split, root)?),
+        DatasetName::Folder => Arc::new(Folder::open(split, root)?),
+        DatasetName::Shards => Arc::new(Shards::open(split, root)?),
+    })
+}
+
+fn of_any<S: Source + 'static>(source: S) -> Arc<dyn Source> {
+    Arc::new(source)
+}
+
+/// Holds out a part where there is no test split and that is wanted.
+fn divided(
+    train: Arc<dyn Source>,
+    test: Option<Arc<dyn Source>>,
+    key: impl Fn(usize) -> Vec<u8>,
+    holdout: Option<f64>,
+    notes: Vec<String>,
+) -> Result<Splits, DataError> {
+    Ok(match (test, holdout) {
+        (Some(test), _) => Splits { train, test: Some(test), origin: TestOrigin::Own, notes },
+        (None, None) => Splits { train, test: None, origin: TestOrigin::None, notes },
+        (None, Some(fraction)) => {
+            let [train, test] = hold_out(train, key, fraction)?;
+            let (train, test) = (of_any(train), Some(of_any(test)));
+            Splits { train, test, origin: TestOrigin::HeldOut(fraction), notes }
+        }
+    })
+}
+
+/// Refuses two sources, of whatever origin, whose labels do not mean the same.
+///
+/// # Errors
+/// [`DataError::Setting`] when they differ in channels, when one has labels and the other
+/// none, or when their classes are not the same in the same order.
+pub fn check_splits(train: &dyn Source, test: &dyn Source) -> Result<(), DataError> {
+    let refuse = |value: String, rule: String| Err(DataError::setting("test", value, rule));
+    let (wanted, found) = (train.channels(), test.channels());
+    if wanted != found {
+        return refuse(format!("images of {found} channels"), format!("must have {wanted}"));
+    }
+    check_classes(train.classes(), test.classes())
+}
+
+/// Refuses classes that are not the same in the same order.
+pub(crate) fn check_classes(wanted: &[String], found: &[String]) -> Result<(), DataError> {
+    if wanted == found {
+        return Ok(());
+    }
+    let listed = |classes: &[String]| match classes.len() {
+        0 => "no classes".to_owned(),
+        count => format!("{count} classes ({})", several(classes)),
+    };
+    let rule = format!("must be those of the training images, {}", listed(wanted));
+    Err(DataError::setting("test", listed(found), rule))
+}
