@@ -85,7 +85,7 @@ impl Images {
     /// When a deviation is not positive.
     pub fn normalization(&self) -> Result<ImageNormalization> {
         let statistics = self.splits.train.statistics();
-        Ok(ImageNormalization::new(statistics.mean, statistics.std, self.device)?)
+        Ok(ImageNormalization::new(&statistics.mean, &statistics.std, self.device)?)
     }
 
     /// The sizes of the ViT that a recipe's `model` table names, on these images.

@@ -33,7 +33,7 @@ pub fn normalization(
 ) -> Result<(ImageNormalization, NormalizedBy), EvalError> {
     let (found, by) = match Preprocessing::read(model)? {
         Some(said) => (said.normalization(data.mean.len(), device), NormalizedBy::Folder),
-        None => (ImageNormalization::new(data.mean, data.std, device), NormalizedBy::Data),
+        None => (ImageNormalization::new(&data.mean, &data.std, device), NormalizedBy::Data),
     };
     let found = found.map_err(|error| EvalError::from(error).at(format!("normalisation by {by}")));
     Ok((found?, by))

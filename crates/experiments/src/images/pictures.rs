@@ -76,9 +76,9 @@ impl Run<'_> {
         self.picture(
             "reconstructions",
             &shown.paint(&PictureLayout::default()),
-            "Test images: original, what the encoder saw, reconstruction of the hidden patches \
-             (visible ones pasted back; standardised predictions are brought back with each \
-             patch's true mean and deviation).",
+            "Images: original, what the encoder saw, reconstruction of the hidden patches (visible \
+             ones pasted back; standardised predictions are brought back with each patch's true \
+             mean and deviation).",
         )
     }
 
@@ -88,13 +88,18 @@ impl Run<'_> {
     /// As [`Self::reconstruct`].
     pub fn look<E: ImageEncoder>(&mut self, images: &Images, student: &Student<E>) -> Result<()> {
         self.measures()?;
+        if !images.splits.held_out {
+            let text = "No images are held out: the pictures show images that were trained on.";
+            let body = vec![Body::Text(text.to_owned())];
+            self.section(Section { title: "Pictures".to_owned(), body });
+        }
         if let Some((pixels, _)) = images.shown(student)? {
             let attention = tch::no_grad(|| student.attention(&pixels))?;
             let maps = AttentionMaps::new(&pixels, &attention, student.grid())?;
             self.picture(
                 "attention",
                 &maps.paint(&PictureLayout::default()),
-                "Test images: where the last block's class token looks, mean of the heads, spread \
+                "Images: where the last block's class token looks, mean of the heads, spread \
                  to the full range in each image.",
             )?;
         }
@@ -125,8 +130,8 @@ impl Run<'_> {
                 "neighbours",
                 &contact_sheet(&pixels, &neighbours, &layout)?,
                 &format!(
-                    "Test images, each followed by those of the first {samples} test images whose \
-                     features are the most alike (standardised, by cosine)."
+                    "Images, each followed by those of the first {samples} whose features are the \
+                     most alike (standardised, by cosine)."
                 ),
             )?;
         }
@@ -140,7 +145,7 @@ impl Run<'_> {
             write_whole(&path, svg.as_bytes())
                 .with_context(|| format!("cannot write {}", path.display()))?;
             let caption = format!(
-                "Features of the first {samples} test images on their two principal components, \
+                "Features of the first {samples} images on their two principal components, \
                  by class."
             );
             self.shown("projection.svg", caption);

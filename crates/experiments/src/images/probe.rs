@@ -37,7 +37,7 @@ impl Run<'_> {
         others: Vec<(String, Features<'_>)>,
     ) -> Result<Scores> {
         self.measures()?;
-        if !images.splits.are_labelled() {
+        if !images.splits.are_labelled() || !images.splits.held_out {
             tracing::info!("the data have no labels: nothing to evaluate");
             return Ok(Scores::default());
         }

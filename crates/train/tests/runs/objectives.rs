@@ -26,7 +26,7 @@ fn numbers(steps: std::ops::Range<u64>) -> Inputs<Numbers> {
     let prefetcher = Prefetcher::new(2, 3).unwrap();
     prefetcher.inputs(steps, |step, _| {
         let values = (0..8).map(|i| ((step * 8 + i) % 13) as f32 / 13.0).collect();
-        Ok(Prepared { input: Numbers { step, values }, skipped: step % 2 })
+        Ok(Prepared { input: Some(Numbers { step, values }), skipped: step % 2 })
     })
 }
 

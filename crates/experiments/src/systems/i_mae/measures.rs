@@ -26,6 +26,9 @@ pub(super) fn measure(
     run: &Run<'_>,
 ) -> Result<Scores> {
     run.measures()?;
+    if !images.splits.held_out {
+        return Ok(Scores::default());
+    }
     let splits = images.splits.limited(images.eval.limit);
     let (sources, student) = ([&splits.train, &splits.test], &system.student);
     let pairs = MixturePairs::read(sources, &images.loader, &student.strategy)?;

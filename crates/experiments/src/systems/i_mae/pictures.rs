@@ -65,7 +65,7 @@ pub(super) fn mixtures(system: &IMae, images: &Images, run: &mut Run<'_>) -> Res
     run.picture(
         "mixtures",
         &sheet,
-        "Test images, each mixed with the next by the shares 0.3 and 0.7: what the encoder saw, \
+        "Images, each mixed with the next by the shares 0.3 and 0.7: what the encoder saw, \
          the mixture, the subordinate image and its reconstruction, the dominant image and its \
          (visible patches are the true image's).",
     )
