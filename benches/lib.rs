@@ -5,8 +5,8 @@
 use bauta_backbones::masking::{MaskPlan, RandomMask};
 use bauta_backbones::tch::{Device, Kind, Tensor};
 use bauta_backbones::{
-    Encode, ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices, VisionTransformer,
-    VitConfig,
+    Encode, ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices,
+    VisionTransformer, VitConfig,
 };
 use bauta_libtorch::{integers, keep_freed_memory, normal};
 use bauta_streams::{Purpose, RandomStream, StreamKey};

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bauta_backbones::tch::{Device, Kind, Tensor};
 use bauta_backbones::{MaeDecoder, MaeDecoderConfig, Parameters, VisionTransformer, VitConfig};
-use bauta_train::{AdamWConfig, Optimizer, is_decayed};
 use bauta_libtorch::normal;
 use bauta_streams::{Purpose, StreamKey};
+use bauta_train::{Optimizer, OptimizerConfig, Rule, is_decayed};
 use serde_json::{Value, json};
 
 use crate::steps::write_json;
@@ -25,7 +25,8 @@ pub fn prepare(shared: &Path) -> Result<()> {
         let members = parameters.trainable().filter(|p| is_decayed(p) == decayed);
         members.map(|p| json!(p.tensor.size())).collect()
     };
-    let AdamWConfig { betas, eps, weight_decay, .. } = AdamWConfig::default();
+    let OptimizerConfig { rule, weight_decay, .. } = OptimizerConfig::default();
+    let Rule::AdamW { betas, eps } = rule else { bail!("the default is AdamW") };
     let setting = json!({
         "lr": LR,
         "betas": betas,
@@ -42,7 +43,7 @@ pub fn prepare(shared: &Path) -> Result<()> {
 pub fn measure(setting: &Setting) -> Result<Measurement> {
     let mut parameters = Parameters::new(0, Device::Cpu);
     add_model(&mut parameters)?;
-    let mut optimizer = Optimizer::new(&parameters, AdamWConfig::default());
+    let mut optimizer = Optimizer::new(&parameters, OptimizerConfig::default());
     let key = StreamKey { seed: 0, purpose: Purpose::named("gradients"), epoch: 0, sample: 0 };
     let mut stream = key.stream();
     let parameters = optimizer.parameters();

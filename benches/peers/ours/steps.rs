@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::TokenIndices;
 use bauta_backbones::checkpoint::write_tensors;
-use bauta_backbones::tch::{Device, Kind, Tensor, no_grad};
+use bauta_backbones::tch::{Device, Tensor, no_grad};
 use bauta_data::Batch;
 use bauta_eval::host_tensor;
 use bauta_experiments::images::{Images, MaskedImages};
@@ -99,10 +99,20 @@ pub fn measure(case: Case, precision: &str, setting: &Setting) -> Result<Measure
     }
     let losses = maker.read().losses;
     let losses = Some([losses[WARM_UP], losses[losses.len() - 1]]);
-    Ok(Measurement { seconds, unit: "images", items: recipe.train.batch_size * recipe.train.accumulate, losses })
+    Ok(Measurement {
+        seconds,
+        unit: "images",
+        items: recipe.train.batch_size * recipe.train.accumulate,
+        losses,
+    })
 }
 
-fn prepared(case: Case, precision: &str, threads: usize, shared: &Path) -> Result<(Recipe<recipe::Mae>, Images)> {
+fn prepared(
+    case: Case,
+    precision: &str,
+    threads: usize,
+    shared: &Path,
+) -> Result<(Recipe<recipe::Mae>, Images)> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut set = vec![
         "train.device=cpu".to_owned(),

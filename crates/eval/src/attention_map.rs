@@ -3,7 +3,8 @@
 use bauta_masking::Grid;
 use tch::{Kind, Tensor};
 
-use crate::features::check_finite;
+use crate::encoded::check_finite;
+use crate::picture::unit_values;
 use crate::{EvalError, Picture, PictureLayout};
 
 /// Colours of heat from 0 to 1, equally spaced: dark blue over red to yellow.
@@ -27,14 +28,14 @@ pub struct AttentionMaps {
 }
 
 impl AttentionMaps {
-    /// Takes images [N, C, H, W] in [0, 1] and the last block's attention
+    /// Takes images as u8 pixels [N, C, H, W] and the last block's attention
     /// [N, heads, 1 + L, 1 + L], the class token first.
     ///
     /// The heads' mean is spread to [0, 1] image by image and enlarged bilinearly.
     ///
     /// # Errors
     /// [`EvalError::Shape`] when they do not fit together or the grid,
-    /// [`EvalError::NotFinite`] for attention that is not finite.
+    /// [`EvalError::Kind`] unless the images are u8, [`EvalError::NotFinite`] for attention that is not finite.
     pub fn new(original: &Tensor, attention: &Tensor, grid: Grid) -> Result<Self, EvalError> {
         let found = original.size();
         let [count, 1 | 3, height, width] = found[..] else {
@@ -56,7 +57,7 @@ impl AttentionMaps {
             .view([count, 1, grid.height() as i64, grid.width() as i64])
             .upsample_bilinear2d([height, width], false, None, None)
             .squeeze_dim(1);
-        Ok(Self { original: original.detach().to_kind(Kind::Float), heat })
+        Ok(Self { original: unit_values("original images", original)?, heat })
     }
 
     /// Paints each image beside the heat over its grey form.
@@ -96,7 +97,7 @@ mod tests {
         let attention = Tensor::zeros([1, 1, 5, 5], CPU);
         // The class token looks at the last patch.
         let _ = attention.get(0).get(0).get(0).get(4).fill_(1.0);
-        let images = Tensor::full([1, 1, 4, 4], 0.5, CPU);
+        let images = Tensor::full([1, 1, 4, 4], 128, (Kind::Uint8, Device::Cpu));
         let maps = AttentionMaps::new(&images, &attention, grid).unwrap();
         assert_eq!(maps.heat.double_value(&[0, 0, 0]), 0.0);
         assert_eq!(maps.heat.double_value(&[0, 3, 3]), 1.0);
@@ -117,7 +118,7 @@ mod tests {
     #[test]
     fn attention_of_another_grid_is_refused() {
         let grid = Grid::image(2, 2).unwrap();
-        let images = Tensor::zeros([1, 3, 4, 4], CPU);
+        let images = Tensor::zeros([1, 3, 4, 4], (Kind::Uint8, Device::Cpu));
         let attention = Tensor::zeros([1, 2, 10, 10], CPU);
         let message = AttentionMaps::new(&images, &attention, grid).unwrap_err().to_string();
         assert!(message.contains("[1, 2, 10, 10]"), "{message}");

@@ -1,10 +1,10 @@
-//! What can be wrong with features, settings and pictures.
+//! What can keep something from being measured, trained or painted.
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Unusable features or settings, or a picture that cannot be written.
+/// Unusable features, images or settings, a stop, or a picture that cannot be written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EvalError {
@@ -51,7 +51,7 @@ pub enum EvalError {
         classes: i64,
     },
     /// More neighbours than reference samples.
-    #[error("eval.knn.k is {k}, but there are only {references} training features; lower k")]
+    #[error("k is {k}, but there are only {references} training features; lower k")]
     Neighbours {
         /// Neighbours asked for.
         k: i64,
@@ -75,12 +75,50 @@ pub enum EvalError {
     /// A setting outside its range.
     #[error("{name} is {value}, it must be {expected}")]
     Setting {
-        /// The recipe's key.
+        /// Its name.
         name: &'static str,
         /// The value given.
         value: f64,
         /// Its range, in words.
         expected: &'static str,
+    },
+    /// Another error, and where it came up.
+    #[error("{place}: {source}")]
+    At {
+        /// What was measured, or by what.
+        place: String,
+        /// What went wrong.
+        source: Box<Self>,
+    },
+    /// The caller's own function from pixels to features.
+    #[error(transparent)]
+    Encoder(Box<dyn std::error::Error + Send + Sync>),
+    /// Images cannot be read.
+    #[error(transparent)]
+    Data(#[from] bauta_data::DataError),
+    /// A mask cannot be drawn.
+    #[error(transparent)]
+    Mask(#[from] bauta_masking::MaskError),
+    /// A model, or its folder.
+    #[error(transparent)]
+    Model(Box<bauta_backbones::ModelError>),
+    /// Mixtures that do not fit together.
+    #[error(transparent)]
+    Target(#[from] bauta_targets::TargetError),
+    /// Training that cannot start or go on.
+    #[error(transparent)]
+    Train(Box<bauta_train::TrainError>),
+    /// What was asked for does not go together.
+    #[error("{0}")]
+    Unsuitable(String),
+    /// Ended early by its watch.
+    #[error("stopped while measuring")]
+    Stopped,
+    /// Training ended early by its watch, with a checkpoint.
+    #[error("stopped at step {step} of training, checkpoint written")]
+    TrainingStopped {
+        /// Optimiser steps made.
+        step: u64,
     },
     /// A picture that cannot be encoded.
     #[error("cannot encode {path}: {source}")]
@@ -90,6 +128,25 @@ pub enum EvalError {
         /// Why not.
         source: image::ImageError,
     },
+    /// A folder in which a training was begun by other settings.
+    #[error(
+        "{folder} was begun with other settings ({settings}); resume with the same arguments, \
+         or name another folder"
+    )]
+    Begun {
+        /// The folder.
+        folder: PathBuf,
+        /// The file that says by which.
+        settings: PathBuf,
+    },
+    /// A file that cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// A file that cannot be written.
     #[error("cannot write {path}: {source}")]
     Write {
@@ -98,4 +155,23 @@ pub enum EvalError {
         /// Why not.
         source: std::io::Error,
     },
+}
+
+// Boxed, because lists of names make them large.
+impl From<bauta_backbones::ModelError> for EvalError {
+    fn from(error: bauta_backbones::ModelError) -> Self {
+        Self::Model(Box::new(error))
+    }
+}
+
+impl From<bauta_train::TrainError> for EvalError {
+    fn from(error: bauta_train::TrainError) -> Self {
+        Self::Train(Box::new(error))
+    }
+}
+
+impl EvalError {
+    pub(crate) fn at(self, place: impl Into<String>) -> Self {
+        Self::At { place: place.into(), source: Box::new(self) }
+    }
 }

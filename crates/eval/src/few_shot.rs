@@ -13,7 +13,7 @@
 use tch::{Kind, Tensor};
 
 use crate::subset::{class_balanced, enough};
-use crate::{EvalError, Evaluator, Features, Metrics, Split};
+use crate::{EncodedData, EncodedSplit, EvalError, Evaluator, Metrics};
 
 /// Strengths λ that are tried, over the number of features.
 const LADDER: [f64; 7] = [1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3];
@@ -34,10 +34,7 @@ impl FewShotRidge {
     /// # Errors
     /// [`EvalError::Setting`] unless both are at least 1.
     pub fn new(shots: usize, draws: u32) -> Result<Self, EvalError> {
-        let settings = [
-            ("eval.few_shot.shots", shots),
-            ("eval.few_shot.draws", draws.try_into().unwrap_or(1)),
-        ];
+        let settings = [("shots", shots), ("draws", draws.try_into().unwrap_or(1))];
         match settings.into_iter().find(|&(_, value)| value == 0) {
             Some((name, _)) => Err(EvalError::Setting { name, value: 0.0, expected: "at least 1" }),
             None => Ok(Self { shots, draws }),
@@ -47,11 +44,11 @@ impl FewShotRidge {
     /// Predicts the classes \[N\] of the test samples, i64, from the training
     /// samples with these indices.
     ///
-    /// `features` should be [standardised](Features::standardized).
+    /// `features` should be [standardised](EncodedData::standardized).
     ///
     /// # Panics
     /// When there are fewer than two shots, or an index beyond the training split.
-    pub fn predict(features: &Features, shots: &[usize]) -> Tensor {
+    pub fn predict(features: &EncodedData, shots: &[usize]) -> Tensor {
         assert!(shots.len() > 1, "{} shots; two classes have at least two", shots.len());
         tch::no_grad(|| Ridge::fit(features.train(), shots, features.classes()))
             .predict(features.test())
@@ -77,7 +74,7 @@ impl Evaluator for FewShotRidge {
 
     /// # Errors
     /// [`EvalError::TooFew`] when a class has fewer than so many training samples.
-    fn evaluate(&self, features: &Features, seed: u64) -> Result<Metrics, EvalError> {
+    fn evaluate(&self, features: &EncodedData, seed: u64) -> Result<Metrics, EvalError> {
         let labels = features.train().labels_on_host();
         let classes = features.classes() as usize;
         self.labelled(&features.training_counts())?;
@@ -108,7 +105,7 @@ struct Ridge {
 }
 
 impl Ridge {
-    fn fit(train: &Split, shots: &[usize], classes: i64) -> Self {
+    fn fit(train: &EncodedSplit, shots: &[usize], classes: i64) -> Self {
         let shots: Vec<i64> = shots.iter().map(|&shot| shot as i64).collect();
         let shots = Tensor::from_slice(&shots).to_device(train.features().device());
         let centred = |tensor: Tensor| {
@@ -137,7 +134,7 @@ impl Ridge {
         Self { mean, weight, offset }
     }
 
-    fn predict(&self, split: &Split) -> Tensor {
+    fn predict(&self, split: &EncodedSplit) -> Tensor {
         // (x − mean) W without a copy of all features.
         let offset = &self.offset - self.mean.matmul(&self.weight);
         (split.features().matmul(&self.weight) + offset).argmax(1, false)

@@ -6,7 +6,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::{EvalError, Evaluator, Features, Metrics, Split};
+use crate::{EncodedData, EncodedSplit, EvalError, Evaluator, Metrics};
 
 /// Similarities held at once: 16 Mi numbers, 64 MiB.
 const SIMILARITIES: i64 = 1 << 24;
@@ -26,11 +26,11 @@ impl KnnEvaluator {
     /// [`EvalError::Setting`] unless `k` ≥ 1 and `temperature` is positive and finite.
     pub fn new(k: usize, temperature: f64) -> Result<Self, EvalError> {
         if k == 0 {
-            let (name, expected) = ("eval.knn.k", "at least 1");
+            let (name, expected) = ("k", "at least 1");
             return Err(EvalError::Setting { name, value: 0.0, expected });
         }
         if !(temperature > 0.0 && temperature.is_finite()) {
-            let (name, expected) = ("eval.knn.temperature", "positive and finite");
+            let (name, expected) = ("temperature", "positive and finite");
             return Err(EvalError::Setting { name, value: temperature, expected });
         }
         Ok(Self { k: k as i64, temperature })
@@ -40,7 +40,7 @@ impl KnnEvaluator {
     ///
     /// # Errors
     /// [`EvalError::Neighbours`] when there are fewer than k training samples.
-    pub fn predict(&self, features: &Features) -> Result<Tensor, EvalError> {
+    pub fn predict(&self, features: &EncodedData) -> Result<Tensor, EvalError> {
         let references = features.train().samples();
         self.check(references)?;
         let features = features.standardized();
@@ -63,7 +63,7 @@ impl KnnEvaluator {
     }
 
     /// Similarities [B, N] to the class \[B\] with the largest vote.
-    fn vote(&self, similarities: &Tensor, train: &Split, classes: i64) -> Tensor {
+    fn vote(&self, similarities: &Tensor, train: &EncodedSplit, classes: i64) -> Tensor {
         let (nearest, indices) = similarities.topk(self.k, 1, true, true);
         // Against overflow at small temperatures; a common factor changes no vote.
         let weights = ((&nearest - nearest.narrow(1, 0, 1)) / self.temperature).exp();
@@ -89,7 +89,7 @@ impl Evaluator for KnnEvaluator {
     }
 
     /// Nothing here is random, so the seed has no effect.
-    fn evaluate(&self, features: &Features, _seed: u64) -> Result<Metrics, EvalError> {
+    fn evaluate(&self, features: &EncodedData, _seed: u64) -> Result<Metrics, EvalError> {
         let predictions = tch::no_grad(|| self.predict(features))?;
         let correct = predictions.eq_tensor(features.test().labels()).mean(Kind::Double);
         Ok(Metrics::from_iter([("knn_top1", correct.double_value(&[]))]))
@@ -97,7 +97,7 @@ impl Evaluator for KnnEvaluator {
 }
 
 /// Scales each feature vector to length 1, in place; a zero vector stays zero.
-fn to_directions(split: &Split) -> Tensor {
+fn to_directions(split: &EncodedSplit) -> Tensor {
     let lengths = split.features().norm_scalaropt_dim(2, [1], true);
     split.features().shallow_clone().g_div_(&lengths.clamp_min(1e-12))
 }

@@ -1,7 +1,7 @@
 //! What frozen features are worth, and pictures of what a model reconstructs.
 //!
-//! An encoder is run once over the official splits ([`Split::encode`]); the
-//! resulting [`Features`] are all that an [`Evaluator`] sees. So the encoder, raw
+//! An encoder is run once over the official splits ([`EncodedSplit::encode`]); the
+//! resulting [`EncodedData`] are all that an [`Evaluator`] sees. So the encoder, raw
 //! pixels and an untrained encoder are measured by the same code, and their
 //! [`Metrics`] differ by a prefix only.
 //!
@@ -9,7 +9,7 @@
 //! generator: evaluating in the middle of training does not change the training.
 //!
 //! ```
-//! use bauta_eval::{Evaluator, Features, KnnEvaluator, LinearProbe, Metrics, Split};
+//! use bauta_eval::{EncodedData, EncodedSplit, Evaluator, KnnEvaluator, LinearProbe, Metrics};
 //! use tch::Tensor;
 //!
 //! // Two classes that the first feature tells apart.
@@ -17,9 +17,9 @@
 //!     let labels = Tensor::arange(n, (tch::Kind::Int64, tch::Device::Cpu)).remainder(2);
 //!     let side = labels.to_kind(tch::Kind::Float) * 2.0 - 1.0;
 //!     let other = Tensor::linspace(-1.0, 1.0, n, (tch::Kind::Float, tch::Device::Cpu));
-//!     Split::new(Tensor::stack(&[side, other], 1), labels)
+//!     EncodedSplit::new(Tensor::stack(&[side, other], 1), labels)
 //! };
-//! let features = Features::new(points(100)?, points(40)?, 2)?;
+//! let features = EncodedData::new(points(100)?, points(40)?, 2)?;
 //!
 //! let knn = KnnEvaluator::new(5, 0.07)?;
 //! let probe = LinearProbe { batch_size: 20, ..LinearProbe::default() };
@@ -34,38 +34,58 @@
 
 mod accuracy;
 mod attention_map;
+mod batch;
+mod begun;
 pub mod dense;
+mod encoded;
 mod error;
 mod evaluator;
-mod features;
 mod few_shot;
+pub mod finetune;
+pub mod folder;
+mod json;
 mod knn;
 mod linear_probe;
+mod machine;
+mod metrics;
 mod mixture;
 mod momentum;
 mod neighbours;
+mod pairs;
 mod picture;
 mod projection;
+mod protocols;
 mod reconstruction;
+#[cfg(test)]
+mod seeded;
 mod semi;
 mod separability;
 mod subset;
+mod watch;
 
 pub use accuracy::Accuracy;
 pub use attention_map::AttentionMaps;
+pub use batch::host_tensor;
+pub use encoded::{EncodedData, EncodedSplit, image_features, join_batches};
 pub use error::EvalError;
-pub use evaluator::{Evaluator, Metrics};
-pub use features::{Features, Split, join_batches};
+pub use evaluator::Evaluator;
 pub use few_shot::FewShotRidge;
 pub use knn::KnnEvaluator;
-pub use linear_probe::{LinearProbe, Optimizer};
+pub use linear_probe::{LinearProbe, ProbeOptimizer};
+pub use metrics::{Metrics, Scores};
 pub use mixture::mixture_sheet;
 pub use neighbours::{contact_sheet, nearest};
+pub use pairs::{MixturePair, MixturePairs, SHARES, separability_anchors};
 pub use picture::{Picture, PictureLayout};
 pub use projection::Projection;
+pub use protocols::{
+    EVALUATION_BATCH, EncodeError, Measurement, Protocols, check_labels, check_suitable,
+    missing_classes,
+};
 pub use reconstruction::Reconstructions;
 pub use semi::SemiSupervised;
 pub use separability::{
     PairTokens, Separability, Separation, Separator, mean_cosine, mixture_anchor,
 };
 pub use subset::{class_balanced, per_class};
+pub use watch::{TrainingRun, Watch};

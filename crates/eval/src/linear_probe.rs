@@ -13,13 +13,13 @@
 //! training split, and the last tenth says which one is measured. The paper tunes
 //! its rate by hand and trains on the whole split.
 
-use std::f64::consts::{PI, TAU};
+use std::f64::consts::PI;
 
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 use tch::{Device, Kind, Tensor};
 
 use crate::momentum::{Momentum, Parameter};
-use crate::{EvalError, Evaluator, Features, Metrics, Split};
+use crate::{EncodedData, EncodedSplit, EvalError, Evaluator, Metrics};
 
 const NORM_EPS: f64 = 1e-6;
 const NORM_MOMENTUM: f64 = 0.1;
@@ -35,8 +35,9 @@ const HELD_OUT: i64 = 10;
 const CHUNK: i64 = 4096;
 
 /// How the head steps; momentum is 0.9 in both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Optimizer {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "UPPERCASE")]
+pub enum ProbeOptimizer {
     /// Plain gradient descent.
     Sgd,
     /// LARS with trust coefficient 0.001, as the reference.
@@ -65,7 +66,7 @@ pub struct LinearProbe {
     /// Pull of the weights towards zero.
     pub weight_decay: f64,
     /// How the head steps.
-    pub optimizer: Optimizer,
+    pub optimizer: ProbeOptimizer,
 }
 
 impl Default for LinearProbe {
@@ -76,7 +77,7 @@ impl Default for LinearProbe {
             base_lr: 0.3,
             warmup_epochs: 1.0,
             weight_decay: 0.0,
-            optimizer: Optimizer::Sgd,
+            optimizer: ProbeOptimizer::Sgd,
         }
     }
 }
@@ -86,22 +87,12 @@ impl LinearProbe {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let not_negative = |value: f64| value >= 0.0 && value.is_finite();
         let settings = [
-            ("eval.linear.epochs", f64::from(self.epochs), self.epochs > 0, "at least 1"),
+            ("epochs", f64::from(self.epochs), self.epochs > 0, "at least 1"),
             // One sample has no variance to normalise by.
-            ("eval.linear.batch_size", self.batch_size as f64, self.batch_size > 1, "at least 2"),
-            ("eval.linear.base_lr", self.base_lr, positive(self.base_lr), "positive and finite"),
-            (
-                "eval.linear.warmup_epochs",
-                self.warmup_epochs,
-                not_negative(self.warmup_epochs),
-                "0 or more",
-            ),
-            (
-                "eval.linear.weight_decay",
-                self.weight_decay,
-                not_negative(self.weight_decay),
-                "0 or more",
-            ),
+            ("batch_size", self.batch_size as f64, self.batch_size > 1, "at least 2"),
+            ("base_lr", self.base_lr, positive(self.base_lr), "positive and finite"),
+            ("warmup_epochs", self.warmup_epochs, not_negative(self.warmup_epochs), "0 or more"),
+            ("weight_decay", self.weight_decay, not_negative(self.weight_decay), "0 or more"),
         ];
         for (name, value, good, expected) in settings {
             if !good {
@@ -111,7 +102,7 @@ impl LinearProbe {
         Ok(())
     }
 
-    fn train(&self, features: &Features, seed: u64) -> Head {
+    fn train(&self, features: &EncodedData, seed: u64) -> Head {
         let train = features.train();
         let everything = draw_order((0..train.samples()).collect(), seed, 0, Draw::HeldOut);
         let (chosen_on, trained_on) =
@@ -120,7 +111,7 @@ impl LinearProbe {
         let rule = Momentum {
             momentum: 0.9,
             weight_decay: self.weight_decay,
-            trust: (self.optimizer == Optimizer::Lars).then_some(0.001),
+            trust: (self.optimizer == ProbeOptimizer::Lars).then_some(0.001),
         };
         let batch = trained_on.len().min(self.batch_size) as i64;
         let steps = trained_on.len() as i64 / batch;
@@ -138,8 +129,8 @@ impl LinearProbe {
 
     fn ladder(&self) -> &'static [f64; 5] {
         match self.optimizer {
-            Optimizer::Sgd => &LADDER,
-            Optimizer::Lars => &LARS_LADDER,
+            ProbeOptimizer::Sgd => &LADDER,
+            ProbeOptimizer::Lars => &LARS_LADDER,
         }
     }
 
@@ -159,11 +150,7 @@ impl Evaluator for LinearProbe {
     }
 
     fn settings(&self) -> String {
-        let optimizer = match self.optimizer {
-            Optimizer::Sgd => "SGD",
-            Optimizer::Lars => "LARS",
-        };
-        let Self { epochs, batch_size, base_lr, .. } = self;
+        let Self { epochs, batch_size, base_lr, optimizer, .. } = self;
         format!(
             "{optimizer}, {epochs} epochs of {batch_size} a step, best of {} learning rates \
              around base {base_lr} on a held-out tenth of train",
@@ -174,7 +161,7 @@ impl Evaluator for LinearProbe {
     /// # Errors
     /// [`EvalError::Setting`] when a setting is out of range, and when there are
     /// fewer than three training samples.
-    fn evaluate(&self, features: &Features, seed: u64) -> Result<Metrics, EvalError> {
+    fn evaluate(&self, features: &EncodedData, seed: u64) -> Result<Metrics, EvalError> {
         self.validate()?;
         // Two to normalise a batch by, one to choose a head by.
         let samples = features.train().samples();
@@ -204,11 +191,11 @@ struct Heads {
 
 impl Heads {
     /// Equal heads: weights normal with deviation 0.01, biases 0.
-    fn new(train: &Split, classes: i64, ladder: &[f64], seed: u64) -> Self {
+    fn new(train: &EncodedSplit, classes: i64, ladder: &[f64], seed: u64) -> Self {
         let (width, options) = (train.width(), (Kind::Float, train.features().device()));
         let mut stream = Draw::Head.stream(seed, 0);
         let weight: Vec<f32> =
-            (0..classes * width).map(|_| (HEAD_STD * normal(&mut stream)) as f32).collect();
+            (0..classes * width).map(|_| (HEAD_STD * stream.normal()) as f32).collect();
         let weight = Tensor::from_slice(&weight).view([1, classes, width]).to_device(options.1);
         let heads = ladder.len() as i64;
         Self {
@@ -220,7 +207,13 @@ impl Heads {
     }
 
     /// One step on the samples with these indices \[B\].
-    fn step(&mut self, train: &Split, indices: &Tensor, learning_rate: f64, rule: &Momentum) {
+    fn step(
+        &mut self,
+        train: &EncodedSplit,
+        indices: &Tensor,
+        learning_rate: f64,
+        rule: &Momentum,
+    ) {
         let inputs = self.norm.apply(&train.features().index_select(0, indices), true);
         let labels = self.one_hot.index_select(0, &train.labels().index_select(0, indices));
         let error = (self.logits(&inputs).softmax(-1, Kind::Float) - labels.unsqueeze(1))
@@ -239,7 +232,7 @@ impl Heads {
     }
 
     /// The head that classifies most of these samples right; of equals the fastest.
-    fn best(self, split: &Split, indices: &[i64]) -> Head {
+    fn best(self, split: &EncodedSplit, indices: &[i64]) -> Head {
         let indices = Tensor::from_slice(indices).to_device(split.features().device());
         let correct = indices.split(CHUNK, 0).into_iter().map(|indices| {
             let inputs = self.norm.apply(&split.features().index_select(0, &indices), false);
@@ -263,7 +256,7 @@ struct Head {
 
 impl Head {
     /// Share of samples whose label is among the `k` largest logits.
-    fn accuracy(&self, split: &Split, k: i64) -> f64 {
+    fn accuracy(&self, split: &EncodedSplit, k: i64) -> f64 {
         let features = split.features().split(CHUNK, 0);
         let labels = split.labels().split(CHUNK, 0);
         let correct = features.iter().zip(&labels).map(|(features, labels)| {
@@ -313,11 +306,4 @@ impl Draw {
 fn draw_order(mut samples: Vec<i64>, seed: u64, epoch: u32, draw: Draw) -> Vec<i64> {
     draw.stream(seed, epoch).shuffle(&mut samples);
     samples
-}
-
-/// A standard normal number (Box–Muller).
-fn normal(stream: &mut RandomStream) -> f64 {
-    // The interval excludes 1, so the logarithm's argument is never 0.
-    let radius = (-2.0 * (1.0 - stream.uniform_in(0.0, 1.0)).ln()).sqrt();
-    radius * stream.uniform_in(0.0, TAU).cos()
 }

@@ -1,30 +1,37 @@
 //! What a model that takes mixtures apart made of each image (i-MAE figure 1).
 
 use bauta_masking::Grid;
+use bauta_targets::{by_weight, mix};
 use tch::Tensor;
 
+use crate::picture::unit_values;
 use crate::{EvalError, Picture, PictureLayout, Reconstructions};
 
 /// Paints a group for each mixture: what the encoder saw of it, the mixture itself, then each
 /// branch's true image and its reconstruction, whose visible patches are the true image's.
 ///
-/// Mixtures, and `(truth, prediction)` of each branch, are [N, C, H, W] in [0, 1]; masks are
-/// [N, L] (1 is masked) over `grid`.
+/// `sources` are u8 pixels [N, C, H, W] of the two images of each mixture, the first with
+/// `share`. `predicted` holds what the branches predict, subordinate before dominant, in
+/// [0, 1]; of one branch the subordinate image alone. Masks are [N, L] (1 is masked) over `grid`.
 ///
 /// # Errors
-/// As [`Reconstructions::new`].
+/// As [`Reconstructions::new`], and [`EvalError::Target`] when the sources differ in shape.
 pub fn mixture_sheet(
-    mixtures: &Tensor,
-    branches: &[(Tensor, Tensor)],
+    sources: [&Tensor; 2],
+    share: f64,
+    predicted: &[Tensor],
     mask: &Tensor,
     grid: Grid,
     layout: &PictureLayout,
 ) -> Result<Picture, EvalError> {
-    let seen = Reconstructions::new(mixtures, mixtures, mask, grid)?.masked();
-    let mut panels = vec![seen, mixtures.shallow_clone()];
-    for (truth, predicted) in branches {
-        let pasted = Reconstructions::new(truth, predicted, mask, grid)?.pasted();
-        panels.extend([truth.shallow_clone(), pasted]);
+    let first = unit_values("first images", sources[0])?;
+    let second = unit_values("second images", sources[1])?;
+    let mixtures = mix(&first, &second, share)?;
+    let seen = Reconstructions::of_values(&mixtures, &mixtures, mask, grid)?.masked();
+    let mut panels = vec![seen, mixtures];
+    for (truth, predicted) in by_weight(first, second, share).into_iter().zip(predicted) {
+        let pasted = Reconstructions::of_values(&truth, predicted, mask, grid)?.pasted();
+        panels.extend([truth, pasted]);
     }
     Ok(layout.paint(&Tensor::stack(&panels, 1)))
 }

@@ -2,6 +2,7 @@
 
 use tch::{Kind, Tensor};
 
+use crate::picture::unit_values;
 use crate::{EvalError, Picture, PictureLayout};
 
 /// The `k` nearest of all other samples for the first `queries` samples: indices [queries, k].
@@ -31,10 +32,10 @@ pub fn nearest(features: &Tensor, queries: usize, k: usize) -> Result<Tensor, Ev
 
 /// A sheet of the first images, each followed by its neighbours.
 ///
-/// Takes images [N, C, H, W] in [0, 1] and indices [queries, k] of [`nearest`].
+/// Takes images as u8 pixels [N, C, H, W] and indices [queries, k] of [`nearest`].
 ///
 /// # Errors
-/// [`EvalError::Shape`] when the images are no pictures.
+/// [`EvalError::Shape`] when the images are no pictures, [`EvalError::Kind`] unless they are u8.
 pub fn contact_sheet(
     images: &Tensor,
     neighbours: &Tensor,
@@ -49,13 +50,12 @@ pub fn contact_sheet(
     let rows = Tensor::cat(&[queries.unsqueeze(1), neighbours.to_device(images.device())], 1);
     let panels = images.index_select(0, &rows.flatten(0, -1));
     let shape = [rows.size()[0], rows.size()[1], found[1], found[2], found[3]];
-    Ok(layout.paint(&panels.to_kind(Kind::Float).view(shape)))
+    let panels = unit_values("images of a contact sheet", &panels)?;
+    Ok(layout.paint(&panels.view(shape)))
 }
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
-
     use super::*;
 
     #[test]
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_sheet_shows_the_query_and_then_its_neighbours() {
-        let images = Tensor::arange(4, (Kind::Float, Device::Cpu)).view([4, 1, 1, 1]) / 4.0;
+        let images = Tensor::from_slice(&[0_u8, 64, 128, 191]).view([4, 1, 1, 1]);
         let images = images.expand([4, 1, 2, 2], false);
         let neighbours = Tensor::from_slice(&[3_i64, 2]).view([1, 2]);
         let layout = PictureLayout { columns: 1, min_height: 2, gap: 1 };

@@ -8,7 +8,6 @@ use image::{ImageFormat, RgbImage};
 use tch::{Device, Kind, Tensor};
 
 use crate::EvalError;
-use crate::reconstruction::enlarge;
 
 /// How panels stand on a sheet.
 #[derive(Clone, Debug)]
@@ -53,6 +52,23 @@ impl PictureLayout {
         }
         Picture::new(&sheet)
     }
+}
+
+/// u8 pixels as f32 in [0, 1]: the values of the bytes over 255.
+///
+/// # Errors
+/// [`EvalError::Kind`] for any other kind.
+pub(crate) fn unit_values(what: &'static str, pixels: &Tensor) -> Result<Tensor, EvalError> {
+    let found = pixels.kind();
+    if found != Kind::Uint8 {
+        return Err(EvalError::Kind { what, found, expected: "Uint8" });
+    }
+    Ok(pixels.to_kind(Kind::Float) / 255.0)
+}
+
+/// Repeats each pixel of [N, C, H, W] `rows` × `columns` times.
+pub(crate) fn enlarge(images: &Tensor, rows: i64, columns: i64) -> Tensor {
+    images.repeat_interleave_self_int(rows, 2, None).repeat_interleave_self_int(columns, 3, None)
 }
 
 /// A painted picture.

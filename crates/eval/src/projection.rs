@@ -41,6 +41,15 @@ impl Projection {
         };
         Ok(Self { points, explained: [share(1), share(2)] })
     }
+
+    /// The coordinates of each sample, on the host.
+    pub fn coordinates(&self) -> Vec<(f64, f64)> {
+        let column = |at: i64| {
+            Vec::<f64>::try_from(self.points.select(1, at).to_kind(Kind::Double))
+                .expect("a vector of doubles")
+        };
+        column(0).into_iter().zip(column(1)).collect()
+    }
 }
 
 #[cfg(test)]

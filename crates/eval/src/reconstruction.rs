@@ -7,7 +7,8 @@
 use bauta_masking::Grid;
 use tch::{Kind, Tensor};
 
-use crate::features::check_finite;
+use crate::encoded::check_finite;
+use crate::picture::{enlarge, unit_values};
 use crate::{EvalError, Picture, PictureLayout};
 
 /// Brightness of a hidden patch.
@@ -22,17 +23,27 @@ pub struct Reconstructions {
 }
 
 impl Reconstructions {
-    /// Takes images and predictions [N, C, H, W] in [0, 1] with one or three
-    /// channels, and masks [N, L] (1 is masked) over `grid`.
+    /// Takes images as u8 pixels and predictions in [0, 1], both [N, C, H, W] with one
+    /// or three channels, and masks [N, L] (1 is masked) over `grid`.
     ///
     /// Predictions are whole images, already un-normalised; values outside [0, 1]
     /// are clipped when painted.
     ///
     /// # Errors
     /// [`EvalError::Shape`] when the shapes disagree, `grid` does not divide the
-    /// images, or there is no image; [`EvalError::NotFinite`] when a value is NaN
-    /// or infinite.
+    /// images, or there is no image; [`EvalError::Kind`] unless the originals are u8;
+    /// [`EvalError::NotFinite`] when a prediction is NaN or infinite.
     pub fn new(
+        original: &Tensor,
+        predicted: &Tensor,
+        mask: &Tensor,
+        grid: Grid,
+    ) -> Result<Self, EvalError> {
+        Self::of_values(&unit_values("original images", original)?, predicted, mask, grid)
+    }
+
+    /// The same of originals that are no bytes any more, in [0, 1].
+    pub(crate) fn of_values(
         original: &Tensor,
         predicted: &Tensor,
         mask: &Tensor,
@@ -57,7 +68,6 @@ impl Reconstructions {
             let expected = format!("[{}, {}] over one image each", found[0], rows * columns);
             return Err(EvalError::Shape { what: "mask", found: mask.size(), expected });
         }
-        check_finite("original images", original)?;
         check_finite("predicted images", predicted)?;
         let hidden = mask.to_device(original.device()).to_kind(Kind::Bool);
         let hidden =
@@ -84,9 +94,4 @@ impl Reconstructions {
         let panels = Tensor::stack(&[&self.original, &self.masked(), &self.pasted()], 1);
         layout.paint(&panels)
     }
-}
-
-/// Repeats each pixel of [N, C, H, W] `rows` × `columns` times.
-pub(crate) fn enlarge(images: &Tensor, rows: i64, columns: i64) -> Tensor {
-    images.repeat_interleave_self_int(rows, 2, None).repeat_interleave_self_int(columns, 3, None)
 }

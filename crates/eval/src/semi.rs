@@ -1,7 +1,7 @@
 //! Linear probing with few labels: 1 % and 10 % of the training split.
 
 use crate::subset::{class_balanced, enough, per_class};
-use crate::{EvalError, Evaluator, Features, LinearProbe, Metrics};
+use crate::{EncodedData, EvalError, Evaluator, LinearProbe, Metrics};
 
 /// Trains a linear probe on a class-balanced part of the training split; with 1 %
 /// the metrics are `linear_1pct_top1` and, with more than five classes,
@@ -21,7 +21,7 @@ pub struct SemiSupervised {
 impl SemiSupervised {
     fn per_class(&self, counts: &[usize]) -> Result<usize, EvalError> {
         if !(self.percent > 0.0 && self.percent <= 100.0) {
-            let (name, expected) = ("eval.semi.percents", "above 0 and at most 100");
+            let (name, expected) = ("percent", "above 0 and at most 100");
             return Err(EvalError::Setting { name, value: self.percent, expected });
         }
         let wanted = per_class(counts.iter().sum(), counts.len(), self.percent);
@@ -46,7 +46,7 @@ impl Evaluator for SemiSupervised {
     /// # Errors
     /// [`EvalError::TooFew`] when a class has too few training samples to be
     /// balanced, and those of [`LinearProbe`].
-    fn evaluate(&self, features: &Features, seed: u64) -> Result<Metrics, EvalError> {
+    fn evaluate(&self, features: &EncodedData, seed: u64) -> Result<Metrics, EvalError> {
         let classes = features.classes() as usize;
         let per_class = self.per_class(&features.training_counts())?;
         let labels = features.train().labels_on_host();

@@ -17,7 +17,7 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::EvalError;
-use crate::features::check_finite;
+use crate::encoded::check_finite;
 
 /// Strength of the ridge, over the mean variance of an input.
 const RIDGE: f64 = 1e-4;
@@ -209,7 +209,10 @@ impl Separator {
 
 #[cfg(test)]
 mod tests {
+    use bauta_libtorch::normal;
+
     use super::*;
+    use crate::seeded::stream;
 
     const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -227,8 +230,9 @@ mod tests {
         encode: impl Fn(&Tensor, &Tensor) -> Tensor,
     ) -> [Separation; 2] {
         let positions = positions(250);
-        let draw = || {
-            let [s, m] = [(); 2].map(|()| Tensor::randn([250, 8, width as i64], CPU));
+        let mut stream = stream("pairs");
+        let mut draw = || {
+            let [s, m] = [(); 2].map(|()| normal(&[250, 8, width as i64], 1.0, &mut stream));
             let mixed = &s * lambda + &m * (1.0 - lambda);
             [mixed, s, m].map(|x| encode(&x, &positions))
         };
@@ -259,7 +263,7 @@ mod tests {
     #[test]
     fn what_a_position_tells_is_no_separability() {
         // A strong code of the position, the same for every image, changes nothing.
-        let code = Tensor::randn([16, 12], CPU) * 5.0;
+        let code = normal(&[16, 12], 1.0, &mut stream("code")) * 5.0;
         let with_code = |x: &Tensor, positions: &Tensor| {
             x + code.index_select(0, &positions.flatten(0, -1)).view([250, 8, 12])
         };
@@ -272,9 +276,10 @@ mod tests {
         // Each source keeps to its own half of a mixture's values, until they are turned.
         let positions = positions(200);
         let halves = |s: &Tensor, m: &Tensor| Tensor::cat(&[s, m], 2);
-        let (turn, _) = Tensor::linalg_qr(&Tensor::randn([8, 8], CPU), "reduced");
-        let draw = || {
-            let [s, m] = [(); 2].map(|()| Tensor::randn([200, 8, 4], CPU));
+        let mut stream = stream("separable");
+        let (turn, _) = Tensor::linalg_qr(&normal(&[8, 8], 1.0, &mut stream), "reduced");
+        let mut draw = || {
+            let [s, m] = [(); 2].map(|()| normal(&[200, 8, 4], 1.0, &mut stream));
             let mixed = halves(&(&s * 0.1), &m).matmul(&turn);
             [mixed, halves(&s, &s), halves(&m, &m)]
         };
@@ -292,7 +297,8 @@ mod tests {
     #[test]
     fn batches_do_not_matter_and_constant_tokens_do_no_harm() {
         let positions = positions(6);
-        let [mixed, s, m] = [(); 3].map(|()| Tensor::randn([6, 8, 3], CPU));
+        let mut stream = stream("batches");
+        let [mixed, s, m] = [(); 3].map(|()| normal(&[6, 8, 3], 1.0, &mut stream));
         let learn = |parts: &[(i64, i64)]| {
             let mut sums = Separability::new(3, 16, Device::Cpu);
             for &(start, length) in parts {

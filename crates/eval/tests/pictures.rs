@@ -12,12 +12,16 @@ fn full(shape: [i64; 4], value: f64) -> Tensor {
     Tensor::full(shape, value, (Kind::Float, Device::Cpu))
 }
 
+fn bytes(shape: [i64; 4], value: i64) -> Tensor {
+    Tensor::full(shape, value, (Kind::Uint8, Device::Cpu))
+}
+
 /// Three images of 4 × 4 pixels, two patches on a side, the first patch visible.
 fn example(channels: i64) -> Reconstructions {
     let mask = Tensor::from_slice(&[0.0_f32, 1.0, 1.0, 1.0]).repeat([3, 1]);
     let shape = [3, channels, 4, 4];
     let grid = Grid::image(2, 2).unwrap();
-    Reconstructions::new(&full(shape, 0.2), &full(shape, 1.5), &mask, grid).unwrap()
+    Reconstructions::new(&bytes(shape, 51), &full(shape, 1.5), &mask, grid).unwrap()
 }
 
 #[test]
@@ -71,8 +75,8 @@ fn drawn_plans_fit() {
     let strategy = Strategy::Random.build(grid, 0.75).unwrap();
     let plan = MaskPlan::draw(&*strategy, 0, 0, &[0, 1]).unwrap();
     let mask = Tensor::from_slice(&plan.mask()).view([2, -1]);
-    let images = full([2, 3, 32, 48], 0.0);
-    let example = Reconstructions::new(&images, &images, &mask, grid).unwrap();
+    let shape = [2, 3, 32, 48];
+    let example = Reconstructions::new(&bytes(shape, 0), &full(shape, 0.0), &mask, grid).unwrap();
     let grey = example.masked().mean(Kind::Double).double_value(&[]);
     assert!((grey - 0.5 * 0.75).abs() < 1e-6, "{grey}");
     assert_eq!(example.paint(&PictureLayout::default()).dimensions().1, 96 + 4 * 3);
@@ -83,39 +87,52 @@ fn hostile_input_is_refused() {
     let grid = Grid::image(2, 2).unwrap();
     let mask = || Tensor::ones([1, 4], (Kind::Float, Device::Cpu));
     let image = |shape: [i64; 4]| full(shape, 0.5);
+    let pixels = |shape: [i64; 4]| bytes(shape, 128);
     let refuse = |original: &Tensor, predicted: &Tensor, mask: &Tensor, grid| {
         Reconstructions::new(original, predicted, mask, grid).unwrap_err()
     };
     let good = image([1, 3, 4, 4]);
+    let original = pixels([1, 3, 4, 4]);
     for shape in [[1, 2, 4, 4], [1, 3, 5, 4], [1, 3, 4, 5], [0, 3, 4, 4], [1, 3, 0, 4]] {
-        let error = refuse(&image(shape), &image(shape), &mask(), grid);
+        let error = refuse(&pixels(shape), &image(shape), &mask(), grid);
         assert!(matches!(error, EvalError::Shape { .. }), "{shape:?}");
     }
     assert!(matches!(
-        refuse(&good, &image([1, 1, 4, 4]), &mask(), grid),
+        refuse(&original, &image([1, 1, 4, 4]), &mask(), grid),
         EvalError::Shape { what: "predicted images", .. }
     ));
     let clip = Grid::new(2, 2, 2).unwrap();
     for (mask, grid) in
         [(mask().repeat([1, 2]), grid), (mask().repeat([2, 1]), grid), (mask(), clip)]
     {
-        let error = refuse(&good, &good, &mask, grid);
+        let error = refuse(&original, &good, &mask, grid);
         assert!(matches!(error, EvalError::Shape { what: "mask", .. }), "{error}");
     }
-    let error = refuse(&good, &image([1, 3, 4, 4]).log().log(), &mask(), grid);
+    let error = refuse(&good, &good, &mask(), grid);
+    assert!(matches!(error, EvalError::Kind { what: "original images", .. }), "{error}");
+    let error = refuse(&original, &image([1, 3, 4, 4]).log().log(), &mask(), grid);
     assert!(matches!(error, EvalError::NotFinite { what: "predicted images", .. }), "{error}");
 }
 
 #[test]
 fn a_mixture_stands_before_what_became_of_its_images() {
     let mask = Tensor::from_slice(&[0.0_f32, 1.0, 1.0, 1.0]).repeat([3, 1]);
-    let image = |value| full([3, 1, 4, 4], value);
-    let branches = [(image(0.2), image(0.4)), (image(0.6), image(0.8))];
+    let shape = [3, 1, 4, 4];
+    let sources = [&bytes(shape, 200), &bytes(shape, 100)];
+    let predicted = [full(shape, 0.4), full(shape, 0.8)];
     let grid = Grid::image(2, 2).unwrap();
-    let paint = |branches: &[(Tensor, Tensor)]| {
-        mixture_sheet(&image(0.5), branches, &mask, grid, &LAYOUT).unwrap()
+    let paint = |share, predicted: &[Tensor]| {
+        mixture_sheet(sources, share, predicted, &mask, grid, &LAYOUT).unwrap()
     };
-    assert!(paint(&branches).dimensions().0 > paint(&branches[..1]).dimensions().0);
-    let misfit = [(image(0.2), full([2, 1, 4, 4], 0.4))];
-    assert!(mixture_sheet(&image(0.5), &misfit, &mask, grid, &LAYOUT).is_err());
+    let both = paint(0.25, &predicted);
+    // Panels of 8 pixels, 9 apart: what was seen, the mixture, and of each image, the
+    // subordinate first, the truth and what was made of its hidden patches.
+    let row = |picture: &bauta_eval::Picture| {
+        [0, 1, 2, 3, 4, 5].map(|panel| picture.image().get_pixel(2 + 9 * panel + 5, 2 + 5).0[0])
+    };
+    assert_eq!(row(&both), [128, 125, 200, 102, 100, 204]);
+    assert_eq!(row(&paint(0.75, &predicted))[2..], [100, 102, 200, 204]);
+    assert!(both.dimensions().0 > paint(0.25, &predicted[..1]).dimensions().0);
+    let misfit = [full([2, 1, 4, 4], 0.4)];
+    assert!(mixture_sheet(sources, 0.25, &misfit, &mask, grid, &LAYOUT).is_err());
 }

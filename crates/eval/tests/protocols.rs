@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test's preparations may panic")]
 
 use bauta_eval::{
-    EvalError, Evaluator, Features, KnnEvaluator, LinearProbe, Metrics, Optimizer, Split,
+    EncodedData, EncodedSplit, EvalError, Evaluator, KnnEvaluator, LinearProbe, Metrics,
+    ProbeOptimizer,
 };
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 use tch::{Device, Kind, Tensor};
@@ -20,7 +21,7 @@ fn noise(stream: &mut RandomStream, shape: [i64; 2]) -> Tensor {
 }
 
 /// Clusters around one centre a class; `spread` is the noise over the centres' size.
-fn clusters(spread: f64, classes: usize, samples: [i64; 2], width: i64) -> Features {
+fn clusters(spread: f64, classes: usize, samples: [i64; 2], width: i64) -> EncodedData {
     let mut stream = stream("clusters");
     let centres = noise(&mut stream, [classes as i64, width]);
     let mut split = |samples: i64| {
@@ -28,28 +29,28 @@ fn clusters(spread: f64, classes: usize, samples: [i64; 2], width: i64) -> Featu
         let labels = Tensor::from_slice(&labels);
         let features =
             centres.index_select(0, &labels) + noise(&mut stream, [samples, width]) * spread;
-        Split::new(features, labels).unwrap()
+        EncodedSplit::new(features, labels).unwrap()
     };
     let [train, test] = samples.map(&mut split);
-    Features::new(train, test, classes).unwrap()
+    EncodedData::new(train, test, classes).unwrap()
 }
 
 /// The same features with the training labels in random order.
-fn shuffled(features: &Features) -> Features {
+fn shuffled(features: &EncodedData) -> EncodedData {
     let mut labels = Vec::<i64>::try_from(features.train().labels()).unwrap();
     stream("labels").shuffle(&mut labels);
     let train = features.train().features().shallow_clone();
-    let train = Split::new(train, Tensor::from_slice(&labels)).unwrap();
-    Features::new(train, copy(features.test()), features.classes() as usize).unwrap()
+    let train = EncodedSplit::new(train, Tensor::from_slice(&labels)).unwrap();
+    EncodedData::new(train, copy(features.test()), features.classes() as usize).unwrap()
 }
 
-fn copy(split: &Split) -> Split {
-    Split::new(split.features().copy(), split.labels().copy()).unwrap()
+fn copy(split: &EncodedSplit) -> EncodedSplit {
+    EncodedSplit::new(split.features().copy(), split.labels().copy()).unwrap()
 }
 
 fn probes() -> [LinearProbe; 2] {
     let sgd = LinearProbe { batch_size: 100, epochs: 20, ..LinearProbe::default() };
-    let lars = LinearProbe { optimizer: Optimizer::Lars, base_lr: 0.1, ..sgd.clone() };
+    let lars = LinearProbe { optimizer: ProbeOptimizer::Lars, base_lr: 0.1, ..sgd.clone() };
     [sgd, lars]
 }
 
@@ -93,7 +94,7 @@ fn knn_agrees_with_brute_force() {
     }
 }
 
-fn brute_force_knn(features: &Features, k: usize, temperature: f64) -> Vec<i64> {
+fn brute_force_knn(features: &EncodedData, k: usize, temperature: f64) -> Vec<i64> {
     let width = features.train().width() as usize;
     let train = values(features.train().features());
     let test = values(features.test().features());
@@ -129,12 +130,13 @@ fn brute_force_knn(features: &Features, k: usize, temperature: f64) -> Vec<i64> 
 #[test]
 fn standardizing_uses_the_training_split_alone() {
     let features = clusters(1.0, 3, [300, 100], 4);
-    let constant = |split: &Split| {
+    let constant = |split: &EncodedSplit| {
         let column = Tensor::full([split.samples(), 1], 0.1, (Kind::Float, Device::Cpu));
         let scaled = split.features() * 1e4 + 3e3;
-        Split::new(Tensor::cat(&[scaled, column], 1), split.labels().copy()).unwrap()
+        EncodedSplit::new(Tensor::cat(&[scaled, column], 1), split.labels().copy()).unwrap()
     };
-    let features = Features::new(constant(features.train()), constant(features.test()), 3).unwrap();
+    let features =
+        EncodedData::new(constant(features.train()), constant(features.test()), 3).unwrap();
     let standard = features.standardized();
 
     let (variance, mean) = standard.train().features().var_mean_correction([0].as_slice(), 0, true);
@@ -171,11 +173,11 @@ fn the_probe_does_not_depend_on_threads_or_the_global_generator() {
 fn a_class_missing_from_training_counts_as_wrong() {
     let features = clusters(0.1, 4, [400, 400], 16);
     let keep = features.train().labels().not_equal(3).nonzero().view([-1]);
-    let train = Split::new(
+    let train = EncodedSplit::new(
         features.train().features().index_select(0, &keep),
         features.train().labels().index_select(0, &keep),
     );
-    let features = Features::new(train.unwrap(), copy(features.test()), 4).unwrap();
+    let features = EncodedData::new(train.unwrap(), copy(features.test()), 4).unwrap();
     let knn = KnnEvaluator::new(5, 0.07).unwrap().evaluate(&features, 0).unwrap();
     assert_eq!(knn.get("knn_top1"), Some(0.75));
     let linear = probes()[0].evaluate(&features, 0).unwrap();
@@ -189,7 +191,7 @@ fn encoding_keeps_order_and_records_no_gradient() {
         let images = Tensor::full([2, 3, 2, 2], i, (Kind::Uint8, Device::Cpu));
         Ok::<_, EvalError>((images, vec![i, i + 1]))
     });
-    let split = Split::encode(batches, Device::Cpu, |images| {
+    let split = EncodedSplit::encode(batches, Device::Cpu, |images| {
         images.to_kind(Kind::Float).flatten(1, -1).matmul(&weight)
     })
     .unwrap();
@@ -203,7 +205,8 @@ fn encoding_keeps_order_and_records_no_gradient() {
 fn hostile_features_are_refused() {
     let floats = |shape: &[i64]| Tensor::ones(shape, (Kind::Float, Device::Cpu));
     let zeros = |n: i64| Tensor::zeros([n], (Kind::Int64, Device::Cpu));
-    let refuse = |features: Tensor, labels: Tensor| Split::new(features, labels).unwrap_err();
+    let refuse =
+        |features: Tensor, labels: Tensor| EncodedSplit::new(features, labels).unwrap_err();
 
     for shape in [&[4][..], &[4, 2, 2], &[0, 2], &[4, 0]] {
         assert!(matches!(refuse(floats(shape), zeros(4)), EvalError::Shape { .. }));
@@ -221,8 +224,9 @@ fn hostile_features_are_refused() {
         assert_eq!(error, "features: 2 of 8 values are NaN or infinite");
     }
 
-    let split = |width: i64, label: i64| Split::new(floats(&[4, width]), zeros(4) + label).unwrap();
-    let join = |train, test, classes| Features::new(train, test, classes).unwrap_err();
+    let split =
+        |width: i64, label: i64| EncodedSplit::new(floats(&[4, width]), zeros(4) + label).unwrap();
+    let join = |train, test, classes| EncodedData::new(train, test, classes).unwrap_err();
     assert!(matches!(join(split(2, 0), split(3, 0), 2), EvalError::Shape { .. }));
     assert!(matches!(join(split(2, 0), split(2, 0), 1), EvalError::Setting { .. }));
     let error = join(split(2, 0), split(2, 7), 7).to_string();
@@ -233,7 +237,7 @@ fn hostile_features_are_refused() {
 #[test]
 fn hostile_batches_are_refused() {
     let encode = |batches: Vec<Result<(Tensor, Vec<i64>), EvalError>>| {
-        Split::encode(batches, Device::Cpu, |images| images.flatten(1, -1)).unwrap_err()
+        EncodedSplit::encode(batches, Device::Cpu, |images| images.flatten(1, -1)).unwrap_err()
     };
     let images = |n, side| Tensor::ones([n, 1, side, side], (Kind::Float, Device::Cpu));
     assert!(matches!(encode(vec![]), EvalError::Shape { .. }));
@@ -253,10 +257,7 @@ fn hostile_settings_are_refused() {
     }
     let features = clusters(1.0, 3, [30, 10], 4);
     let error = KnnEvaluator::new(31, 0.07).unwrap().evaluate(&features, 0).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "eval.knn.k is 31, but there are only 30 training features; lower k"
-    );
+    assert_eq!(error.to_string(), "k is 31, but there are only 30 training features; lower k");
 
     let good = LinearProbe::default();
     let bad = [
@@ -272,8 +273,11 @@ fn hostile_settings_are_refused() {
         assert!(matches!(error, EvalError::Setting { .. }), "{probe:?}");
     }
     let lonely = || {
-        Split::new(Tensor::ones([1, 2], (Kind::Float, Device::Cpu)), Tensor::from_slice(&[0_i64]))
+        EncodedSplit::new(
+            Tensor::ones([1, 2], (Kind::Float, Device::Cpu)),
+            Tensor::from_slice(&[0_i64]),
+        )
     };
-    let lonely = Features::new(lonely().unwrap(), lonely().unwrap(), 2).unwrap();
+    let lonely = EncodedData::new(lonely().unwrap(), lonely().unwrap(), 2).unwrap();
     assert!(matches!(good.evaluate(&lonely, 0), Err(EvalError::Setting { .. })));
 }

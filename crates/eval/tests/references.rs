@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use bauta_eval::{
-    Evaluator, Features, FewShotRidge, KnnEvaluator, LinearProbe, Optimizer, SemiSupervised, Split,
+    EncodedData, EncodedSplit, Evaluator, FewShotRidge, KnnEvaluator, LinearProbe, ProbeOptimizer,
+    SemiSupervised,
 };
 use tch::{Kind, Tensor};
 
@@ -18,12 +19,12 @@ fn fixture() -> HashMap<String, Tensor> {
     Tensor::read_safetensors(file).unwrap().into_iter().collect()
 }
 
-fn features(fixture: &HashMap<String, Tensor>) -> Features {
+fn features(fixture: &HashMap<String, Tensor>) -> EncodedData {
     let split = |name: &str| {
         let labels = fixture[&format!("{name}_labels")].to_kind(Kind::Int64);
-        Split::new(fixture[name].shallow_clone(), labels).unwrap()
+        EncodedSplit::new(fixture[name].shallow_clone(), labels).unwrap()
     };
-    Features::new(split("train"), split("test"), CLASSES).unwrap()
+    EncodedData::new(split("train"), split("test"), CLASSES).unwrap()
 }
 
 fn differing(found: &Tensor, expected: &Tensor) -> i64 {
@@ -42,7 +43,7 @@ fn the_linear_probe_agrees_with_logistic_regression_to_a_point() {
     let fixture = fixture();
     let features = features(&fixture);
     let logistic = fixture["logistic_top1"].double_value(&[0]);
-    for optimizer in [Optimizer::Sgd, Optimizer::Lars] {
+    for optimizer in [ProbeOptimizer::Sgd, ProbeOptimizer::Lars] {
         let probe = LinearProbe { optimizer, batch_size: 128, ..LinearProbe::default() };
         let top1 = probe.evaluate(&features, 0).unwrap().get("linear_top1").unwrap();
         assert!((top1 - logistic).abs() < 0.01, "{optimizer:?} {top1}, scikit-learn {logistic}");
@@ -84,11 +85,11 @@ fn more_labels_help() {
 fn no_protocol_looks_at_the_labels_of_the_test_split() {
     let features = features(&fixture());
     let relabelled = |shift: i64| {
-        let copy = |split: &Split, shift: i64| {
+        let copy = |split: &EncodedSplit, shift: i64| {
             let labels = (split.labels() + shift).remainder(CLASSES as i64);
-            Split::new(split.features().shallow_clone(), labels).unwrap()
+            EncodedSplit::new(split.features().shallow_clone(), labels).unwrap()
         };
-        Features::new(copy(features.train(), 0), copy(features.test(), shift), CLASSES).unwrap()
+        EncodedData::new(copy(features.train(), 0), copy(features.test(), shift), CLASSES).unwrap()
     };
     let probe = LinearProbe { epochs: 3, ..LinearProbe::default() };
     let knn = KnnEvaluator::new(20, 0.07).unwrap();

@@ -1,19 +1,27 @@
 //! Dense tasks on a model folder: `bauta segment` and `bauta detect`.
 //!
 //! The head is trained on the training split, alone or together with the encoder, and
-//! measured once on the test split. Both commands share their data, their keys and
-//! the way that an encoder is made ready.
+//! measured once on the test split. Both commands share their data and their keys.
 
 mod data;
-mod detect;
-mod segment;
-mod settings;
-mod tuning;
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use bauta_backbones::ModelFolder;
+use bauta_eval::dense::{DenseReport, DenseScores, DenseTask, SegmentationKind};
+use bauta_eval::folder::normalization;
+use bauta_eval::{EvalError, TrainingRun};
+use bauta_recipe::DenseSettings;
+use bauta_recipe::Device;
 use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::run::{Console, choose_device, choose_threads};
+use crate::settings;
+use crate::stopped::stopped;
+use data::DenseSplits;
 
 /// Data that dense tasks are measured on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -57,23 +65,112 @@ pub struct DenseArguments {
     /// Override a setting, such as `train.steps=100`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Where the picture and the numbers go.
+    /// Where the picture, the numbers, metrics and checkpoints go.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Go on from the last checkpoint of the output folder.
+    #[arg(long)]
+    pub resume: bool,
 }
 
-/// Trains and measures a segmentation head; prints and writes what came of it.
+/// Trains and measures a segmentation head; prints and writes what came of it. Sets `stop`
+/// to end it early.
 ///
 /// # Errors
-/// When model or data do not suit the task, or a setting is wrong; the message says what to do.
-pub fn segment(arguments: &DenseArguments, head: HeadName) -> Result<()> {
-    segment::segment(arguments, head)
+/// When model or data do not suit the task, a setting is wrong, or `stop` is set; the message
+/// says what to do.
+pub fn segment(arguments: &DenseArguments, head: HeadName, stop: &AtomicBool) -> Result<()> {
+    ensure!(
+        arguments.data != DenseData::Coco,
+        "COCO's instances have no class for every pixel; segment takes composed-digits or ade20k"
+    );
+    let settings = DenseSettings::parse(&arguments.set)?;
+    let (kind, said) = match head {
+        HeadName::Linear => (SegmentationKind::Linear, "linear head"),
+        HeadName::Upernet => {
+            (SegmentationKind::UperNet { width: settings.head.width }, "UPerNet head")
+        }
+    };
+    perform(arguments, &settings, "segment", said, stop, |task, run| task.segment(kind, run))
 }
 
-/// Trains and measures a detection head; prints and writes what came of it.
+/// Trains and measures a detection head; prints and writes what came of it. Sets `stop`
+/// to end it early.
 ///
 /// # Errors
 /// As [`segment`].
-pub fn detect(arguments: &DenseArguments) -> Result<()> {
-    detect::detect(arguments)
+pub fn detect(arguments: &DenseArguments, stop: &AtomicBool) -> Result<()> {
+    ensure!(
+        arguments.data != DenseData::Ade20k,
+        "ADE20K's folder has no boxes; detect takes composed-digits or coco"
+    );
+    let settings = DenseSettings::parse(&arguments.set)?;
+    let (width, said) = (settings.head.width, "anchor-free detection head");
+    perform(arguments, &settings, "detect", said, stop, |task, run| task.detect(width, run))
+}
+
+/// Performs a task in its output folder and tells what came of it.
+fn perform(
+    arguments: &DenseArguments,
+    settings: &DenseSettings,
+    name: &'static str,
+    head: &'static str,
+    stop: &AtomicBool,
+    measure: impl FnOnce(&DenseTask<'_>, TrainingRun<'_>) -> Result<DenseScores, EvalError>,
+) -> Result<()> {
+    let device = choose_device(Device::Auto)?;
+    let threads = choose_threads(settings.train.threads);
+    let folder = ModelFolder::read(&arguments.model)?;
+    let [height, width] = folder.config().image_size();
+    let least = if arguments.data == DenseData::ComposedDigits { 64 } else { 0 };
+    let image_size = settings.data.image_size.unwrap_or(height.max(width).max(least));
+    let splits = DenseSplits::open(arguments, settings, image_size)?;
+    let task = DenseTask {
+        folder: &folder,
+        frozen: arguments.frozen,
+        random_init: arguments.random_init,
+        config: settings::dense_config(settings, arguments.frozen),
+        normalization: normalization(&arguments.model, splits.train.statistics(), device)?.0,
+        image_size,
+        train: splits.train,
+        test: splits.test,
+        seed: settings.seed,
+        device,
+        threads,
+    };
+    let out = arguments.out.clone().unwrap_or_else(|| {
+        let model = arguments.model.file_name().unwrap_or_default().to_string_lossy();
+        PathBuf::from(format!("runs/{name}-{model}"))
+    });
+    let console = Console::new(stop);
+    let run = TrainingRun {
+        resume: arguments.resume,
+        checkpoint_every: settings.train.checkpoint_every,
+        log_every: settings.train.log_every,
+        ..TrainingRun::new(&out, &console)
+    };
+    let DenseArguments { model, root, frozen, random_init, .. } = arguments;
+    let said = [head, data_in_words(arguments.data)];
+    run.begin(&json!({
+        "task": name, "model": model, "head": head, "data": said[1], "root": root,
+        "frozen": frozen, "random_init": random_init, "settings": settings,
+    }))?;
+    let found = measure(&task, run).map_err(|error| stopped(error, Some(&out)))?;
+    drop(console);
+    let picture = out.join(format!("{name}.png"));
+    found.picture.write_png(&picture)?;
+    let report = DenseReport::new(name, &task, &found, model, said);
+    report.write(&out.join(format!("{name}.json")))?;
+    println!("{report}picture: {}", picture.display());
+    Ok(())
+}
+
+fn data_in_words(data: DenseData) -> &'static str {
+    match data {
+        DenseData::ComposedDigits => {
+            "composed-digits (composed: MNIST's digits pasted on CIFAR-10's photos)"
+        }
+        DenseData::Ade20k => "ade20k",
+        DenseData::Coco => "coco",
+    }
 }

@@ -11,10 +11,11 @@ mod teachers;
 use std::ops::Range;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bauta_backbones::{ImageNormalization, Parameters, VitConfig};
-use bauta_data::{Augment, Batch, Inputs, Loader, LoaderConfig, Read};
+use bauta_data::{Augment, Batch, Inputs, Loader, LoaderConfig, PartnerSampler, Read};
 use bauta_eval::{check_suitable, missing_classes};
+use bauta_libtorch::on_one_thread;
 use bauta_masking::Grid;
 use bauta_recipe::{self as recipe, Data, Eval, Vit};
 use bauta_targets::PixelTarget;
@@ -107,6 +108,15 @@ impl Images {
         }
     }
 
+    /// A partner of each training image, of its own class with this probability where it is given.
+    ///
+    /// # Errors
+    /// When there are fewer than two images, or they have no labels to tell classes by.
+    pub fn partners(&self, same_class: Option<f64>) -> Result<Read> {
+        let sampler = PartnerSampler::new(&*self.splits.train, same_class, self.loader.seed);
+        Ok(Read::Partner(Arc::new(sampler.context("partners of the training images")?)))
+    }
+
     /// The loader of the training images; `reads` come beside each image.
     ///
     /// # Errors
@@ -126,12 +136,16 @@ impl Images {
     ///
     /// # Errors
     /// As [`Self::training`].
-    pub fn inputs<T: Send + 'static>(
+    pub fn inputs<T, F>(
         &self,
         reads: Vec<Read>,
-        prepare: impl Fn(Batch) -> T + Clone + Send + Sync + 'static,
-    ) -> Result<impl FnMut(Range<u64>) -> Inputs<T> + use<T>> {
+        prepare: F,
+    ) -> Result<impl FnMut(Range<u64>) -> Inputs<T> + use<T, F>>
+    where
+        T: Send + 'static,
+        F: Fn(Batch) -> T + Clone + Send + Sync + 'static,
+    {
         let loader = self.training(reads)?;
-        Ok(move |steps: Range<u64>| loader.batches(steps, prepare.clone()))
+        Ok(move |steps: Range<u64>| loader.batches(steps, on_one_thread(prepare.clone())))
     }
 }

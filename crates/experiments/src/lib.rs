@@ -13,13 +13,11 @@
 pub mod dense;
 pub mod evaluate;
 pub mod finetune;
-pub mod forward;
 pub mod images;
-pub mod interchange;
-pub mod looking;
 pub mod reproduce;
 pub mod run;
 pub mod settings;
 pub mod start;
+mod stopped;
 pub mod systems;
 pub mod throughput;

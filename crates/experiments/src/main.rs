@@ -6,16 +6,15 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use bauta_backbones::{ModelFolder, Naming, Unsaid};
+use anyhow::Result;
+use bauta_backbones::{ModelFolder, Naming, Pooling, Unsaid};
+use bauta_eval::folder::{Reconstruct, embed, forward, reconstruct};
 use bauta_experiments::dense::{self, DenseArguments, HeadName};
-use bauta_experiments::forward::forward;
-use bauta_experiments::looking::{self, Reconstruct};
 use bauta_experiments::run::RunEnd;
 use bauta_experiments::start::{RunOptions, run, stop_on_signals};
-use bauta_experiments::{evaluate, finetune, interchange, reproduce, throughput};
+use bauta_experiments::{evaluate, finetune, reproduce, throughput};
 use bauta_libtorch::keep_freed_memory;
-use bauta_recipe::{Features, FineTuneSettings, Layers};
+use bauta_recipe::Layers;
 use clap::{Parser, Subcommand, ValueEnum};
 
 #[derive(Parser)]
@@ -212,20 +211,24 @@ fn execute(command: Command) -> Result<()> {
             Ok(())
         }
         Command::Embed { model, input, output, cls } => {
-            let features = if cls { Features::Cls } else { Features::Mean };
-            println!("{}", looking::embed(&model, &input, &output, features)?);
+            let (pooling, what) = match cls {
+                true => (Pooling::Cls, "class token"),
+                false => (Pooling::Mean, "mean of the patch tokens"),
+            };
+            let [images, width] = embed(&model, &input, &output, pooling)?;
+            println!("{images} images, {width} values each ({what}), in {}", output.display());
             Ok(())
         }
         Command::Reconstruct { model, input, output, ratio, seed, count } => {
             let options = Reconstruct { model, input, output, ratio, seed, count };
-            println!("{}", looking::reconstruct(&options)?);
+            println!("{}", reconstruct(&options)?);
             Ok(())
         }
         Command::Import { from, output, heads, decoder_heads, image_size, norm_pix_loss } => {
             let image_size = image_size.map(|sides| [sides[0], sides[1]]);
             let unsaid = Unsaid { heads, decoder_heads, image_size, norm_pix_loss };
-            let folder = interchange::read(&from, unsaid)?;
-            println!("{}", interchange::write(&folder, &output, Naming::Timm)?);
+            let folder = ModelFolder::import(&from, unsaid)?;
+            println!("{}", folder.export(&output, Naming::Timm)?);
             Ok(())
         }
         Command::Export { model, output, format } => {
@@ -235,22 +238,24 @@ fn execute(command: Command) -> Result<()> {
                 Format::Mae => (folder, Naming::Timm),
                 Format::Timm => (folder.into_encoder()?, Naming::Timm),
             };
-            println!("{}", interchange::write(&folder, &output, naming)?);
+            println!("{}", folder.export(&output, naming)?);
             Ok(())
         }
         Command::Finetune(arguments) => finetune::finetune(&arguments, stop_on_signals()?),
         Command::Evaluate(arguments) => {
             let evaluated = evaluate::evaluate(&arguments, stop_on_signals()?)?;
             print!("{evaluated}");
-            arguments.json.map_or(Ok(()), |file| evaluated.write(&file))
+            arguments.json.map_or(Ok(()), |file| Ok(evaluated.write(&file)?))
         }
         Command::Throughput { recipe, set, steps, json } => {
             let measured = throughput::measure(&recipe, &Layers { quick: false, set }, steps)?;
             print!("{measured}");
-            json.map_or(Ok(()), |file| measured.write(&file))
+            json.map_or(Ok(()), |file| Ok(measured.write(&file)?))
         }
         Command::Reproduce(arguments) => reproduce::reproduce(&arguments, stop_on_signals()?),
-        Command::Segment { arguments, head } => dense::segment(&arguments, head),
-        Command::Detect(arguments) => dense::detect(&arguments),
+        Command::Segment { arguments, head } => {
+            dense::segment(&arguments, head, stop_on_signals()?)
+        }
+        Command::Detect(arguments) => dense::detect(&arguments, stop_on_signals()?),
     }
 }

@@ -2,13 +2,15 @@
 
 use anyhow::Result;
 use bauta_backbones::Pooling;
+use bauta_eval::dense::DenseConfig;
+use bauta_eval::finetune::FineTuneConfig;
 use bauta_eval::{
     Evaluator, FewShotRidge, KnnEvaluator, LinearProbe, ProbeOptimizer, SemiSupervised,
 };
 use bauta_recipe as recipe;
-use bauta_recipe::{Comparison, Eval, Protocol, Train};
+use bauta_recipe::{Comparison, DenseSettings, Eval, FineTune, Protocol, Train};
 use bauta_targets::{FeatureLoss, FeatureTarget, Normalization, Teacher};
-use bauta_train::{OptimizerConfig, Precision, Schedule, Shape, TrainConfig};
+use bauta_train::{MixConfig, OptimizerConfig, Precision, Schedule, Shape, TrainConfig};
 
 /// How a phase trains, on so many inputs per epoch.
 pub fn train_config(train: &Train, inputs_per_epoch: u64) -> TrainConfig {
@@ -118,4 +120,36 @@ pub fn evaluators(eval: &Eval) -> Result<Vec<Box<dyn Evaluator>>> {
         }
     }
     Ok(evaluators)
+}
+
+/// How an `eval.finetune` table trains encoder and classifier.
+pub fn finetune_config(table: &FineTune) -> FineTuneConfig {
+    FineTuneConfig {
+        epochs: table.epochs,
+        batch_size: table.batch_size,
+        base_lr: table.base_lr,
+        min_lr: table.min_lr,
+        warmup_epochs: table.warmup_epochs,
+        weight_decay: table.weight_decay,
+        layer_decay: table.layer_decay,
+        drop_path: table.drop_path,
+        mix: MixConfig { mixup: table.mixup, cutmix: table.cutmix },
+        smoothing: table.smoothing,
+        erasing: table.erasing,
+        randaugment: table.randaugment,
+        pooling: pooling(table.features),
+        blocks: table.blocks,
+        labels: table.labels,
+    }
+}
+
+/// How the head of a dense task is trained; a frozen encoder bears twice the learning rate.
+pub fn dense_config(settings: &DenseSettings, frozen: bool) -> DenseConfig {
+    let train = &settings.train;
+    DenseConfig {
+        steps: train.steps,
+        batch_size: train.batch_size,
+        base_lr: train.base_lr.unwrap_or(if frozen { 8e-3 } else { 4e-3 }),
+        weight_decay: train.weight_decay,
+    }
 }

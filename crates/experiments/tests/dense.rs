@@ -39,6 +39,7 @@ fn arguments(model: &str, root: &Path, set: &[&str]) -> DenseArguments {
         random_init: false,
         set: set.map(|&text| text.to_owned()).collect(),
         out: Some(root.join("out")),
+        resume: false,
     }
 }
 
@@ -55,11 +56,11 @@ fn folders_of_every_kind_are_segmented_with() {
     for (model, size) in models {
         let size = format!("data.image_size={size}");
         let whole = arguments(model, data.path(), &[&size]);
-        segment(&whole, HeadName::Linear).unwrap();
+        segment(&whole, HeadName::Linear, &false.into()).unwrap();
         let tuned = report(&whole, "segment");
         assert_eq!(tuned["encoder"], "fine-tuned", "{model}");
         let frozen = DenseArguments { frozen: true, ..whole.clone() };
-        segment(&frozen, HeadName::Linear).unwrap();
+        segment(&frozen, HeadName::Linear, &false.into()).unwrap();
         let loss = |report: &Value| report["train"]["final_loss"].as_f64().unwrap();
         let frozen = loss(&report(&frozen, "segment"));
         assert!(frozen.is_finite() && frozen != loss(&tuned), "{model} {frozen}");
@@ -72,7 +73,7 @@ fn a_beit_detects_from_its_weights_and_from_random_ones() {
     let trained = arguments("beit-masked", data.path(), &["data.image_size=60"]);
     let random = DenseArguments { random_init: true, ..trained.clone() };
     let losses = [trained, random].map(|arguments| {
-        detect(&arguments).unwrap();
+        detect(&arguments, &false.into()).unwrap();
         report(&arguments, "detect")["train"]["final_loss"].as_f64().unwrap()
     });
     assert_ne!(losses[0], losses[1]);
@@ -82,7 +83,8 @@ fn a_beit_detects_from_its_weights_and_from_random_ones() {
 fn what_does_not_fit_is_refused() {
     let data = data();
     let refuse = |model: &str, set: &str| {
-        let refused = segment(&arguments(model, data.path(), &[set]), HeadName::Upernet);
+        let refused =
+            segment(&arguments(model, data.path(), &[set]), HeadName::Upernet, &false.into());
         format!("{:#}", refused.unwrap_err())
     };
     assert!(refuse("beit-masked", "data.image_size=60").contains("the model has 2 blocks"));

@@ -1,44 +1,63 @@
 //! The published EfficientNet-Lite0 on real photos, where the cache holds both.
 //!
-//! `cargo xtask data fetch NAME` brings them; a test without its files says so
-//! and passes.
+//! `cargo xtask data fetch NAME` brings them; a test without its files is reported as
+//! ignored by the runner.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use bauta_backbones::{EfficientNetLite0, FeatureStride};
 use bauta_data::{DatasetName, ModelName, PACKAGES, Source, Split, cache_root, locate};
+use libtest_mimic::{Arguments, Trial};
+use strum::IntoEnumIterator;
 use tch::{Device, Kind, Tensor};
 
 /// Side of the images that the network was trained on.
 const SIDE: i64 = 224;
 
-#[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
-fn skip(name: &str) {
-    eprintln!("skipped: no {name} in the cache; `cargo xtask data fetch {name}`");
+fn main() -> ExitCode {
+    let shows = || {
+        it_knows_what_the_photos_show(&fetched(weights())?, &fetched(photos())?);
+        Ok(())
+    };
+    let computes = || {
+        it_computes_what_the_reference_does(&fetched(weights())?);
+        Ok(())
+    };
+    let tests = vec![
+        Trial::test("it_knows_what_the_photos_show", shows)
+            .with_ignored_flag(weights().is_none() || photos().is_none()),
+        Trial::test("it_computes_what_the_reference_does", computes)
+            .with_ignored_flag(weights().is_none()),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }
 
-/// The model with its published weights, if they have been fetched.
-fn published() -> Option<EfficientNetLite0> {
-    let name = ModelName::EfficientNetLite0;
-    let Some(path) = cache_root().ok().and_then(|root| name.weights(&root).ok()) else {
-        skip(name.name());
-        return None;
-    };
-    let (parameters, model) = EfficientNetLite0::read(&path, Device::Cpu).unwrap();
-    assert_eq!(parameters.count(), 4_694_024);
-    Some(model)
+fn fetched(file: Option<PathBuf>) -> Result<PathBuf, &'static str> {
+    file.ok_or(
+        "not in the cache; `cargo xtask data fetch efficientnet-lite0` and `foolbox-samples` \
+         bring what this test needs",
+    )
+}
+
+/// The published weights, if they have been fetched.
+fn weights() -> Option<PathBuf> {
+    cache_root().ok().and_then(|root| ModelName::EfficientNetLite0.weights(&root).ok())
 }
 
 /// Foolbox's photos of ImageNet, if they have been fetched.
 fn photos() -> Option<PathBuf> {
     let package = PACKAGES.iter().find(|package| package.name == "foolbox-samples").unwrap();
-    let folder = cache_root().ok().and_then(|root| locate(package, &root));
-    if folder.is_none() {
-        skip(package.name);
-    }
-    folder
+    cache_root().ok().and_then(|root| locate(package, &root))
+}
+
+/// The model with its published weights.
+fn published(weights: &Path) -> EfficientNetLite0 {
+    let (parameters, model) = EfficientNetLite0::read(weights, Device::Cpu).unwrap();
+    assert_eq!(parameters.count(), 4_694_024);
+    model
 }
 
 /// Each photo's middle as pixels [N, 3, 224, 224], and its class.
@@ -68,10 +87,9 @@ fn cropped(source: &dyn Source) -> (Tensor, Vec<i64>) {
     (Tensor::cat(&images, 0), labels)
 }
 
-#[test]
-fn it_knows_what_the_photos_show() {
-    let (Some(model), Some(folder)) = (published(), photos()) else { return };
-    let source = bauta_data::open(DatasetName::Folder, Split::Train, &folder).unwrap();
+fn it_knows_what_the_photos_show(weights: &Path, photos: &Path) {
+    let model = published(weights);
+    let source = bauta_data::open(DatasetName::Folder, Split::Train, photos).unwrap();
     let (pixels, labels) = cropped(&*source);
     let images = EfficientNetLite0::normalization(Device::Cpu).normalize(&pixels);
     let (_, best) = model.logits(&images).topk(5, 1, true, true);
@@ -86,9 +104,8 @@ fn it_knows_what_the_photos_show() {
 }
 
 /// Values of the package `efficientnet_lite_pytorch` 0.1.0 on this image.
-#[test]
-fn it_computes_what_the_reference_does() {
-    let Some(model) = published() else { return };
+fn it_computes_what_the_reference_does(weights: &Path) {
+    let model = published(weights);
     let pixels: Vec<u8> = (0..3 * SIDE * SIDE)
         .map(|place| (place / SIDE / SIDE, place / SIDE % SIDE, place % SIDE))
         .map(|(channel, y, x)| ((7 * x + 5 * y + 40 * channel) % 256) as u8)
@@ -108,7 +125,7 @@ fn it_computes_what_the_reference_does() {
     // One value of each map, and the mean of all magnitudes.
     let maps = [(23.667_942_0, 9.809_186_9), (-1.577_495_6, 9.400_625_2)];
     let maps = maps.into_iter().chain([(-3.907_881_3, 4.495_727_1), (2.884_978_3, 1.862_619_9)]);
-    for (stride, (value, magnitude)) in FeatureStride::ALL.into_iter().zip(maps) {
+    for (stride, (value, magnitude)) in FeatureStride::iter().zip(maps) {
         let map = model.forward_features(&images, stride);
         close(map.double_value(&[0, 1, 3, 2]), value);
         close(map.abs().mean(Kind::Float).double_value(&[]), magnitude);

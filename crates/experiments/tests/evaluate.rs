@@ -8,8 +8,9 @@ use std::sync::atomic::AtomicBool;
 
 use bauta_data::DatasetName;
 use bauta_experiments::evaluate::{Arguments, evaluate};
-use bauta_recipe::{Features, Protocol};
+use bauta_recipe::{Pooling, Protocol};
 use clap::Parser;
+use strum::VariantArray;
 use tempfile::TempDir;
 
 #[derive(Parser)]
@@ -78,8 +79,8 @@ fn every_protocol_measures_a_hugging_face_folder_and_its_baselines() {
             "--set=eval.few_shot.shots=[2]",
         ],
     );
-    assert_eq!((arguments.data, arguments.features), (DatasetName::Cifar10, Some(Features::Cls)));
-    assert_eq!(arguments.protocol, Protocol::ALL);
+    assert_eq!((arguments.data, arguments.features), (DatasetName::Cifar10, Some(Pooling::Cls)));
+    assert_eq!(arguments.protocol, Protocol::VARIANTS);
     let found = evaluate(&arguments, &AtomicBool::new(false)).unwrap();
     let names: Vec<_> = found.values().filter(|&(of, ..)| of == "model").map(|v| v.1).collect();
     assert_eq!(
@@ -127,7 +128,7 @@ fn images_of_another_size_get_interpolated_positions_and_say_so() {
     let rest = ["--image-size", "16", "20"];
     assert_says(
         &refusal(&arguments("mae-normalized", data.path(), &rest)),
-        &["images of 16 × 20; see --image-size", "patch size 8"],
+        &["images of 16 × 20; choose another image_size", "patch size 8"],
     );
 }
 
@@ -175,7 +176,7 @@ fn data_that_do_not_suit_a_protocol_are_refused_before_anything_is_encoded() {
     let refuse = |root: &Path, rest: &[&str]| refusal(&arguments("mae-normalized", root, rest));
     assert_says(
         &refuse(few.path(), &["--protocol=knn", "--set=eval.knn.k=21"]),
-        &["protocol knn", "eval.knn.k is 21", "only 20 training features"],
+        &["protocol knn", "k is 21", "only 20 training features"],
     );
     assert_says(
         &refuse(few.path(), &["--protocol=few-shot"]),

@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use bauta_backbones::{
-    BeitConfig, BeitEncoder, BeitModelConfig, Linear, ModelConfig, ModelFolder, Naming, Parameters,
-    VisionTransformer, VitConfig, VitModelConfig,
+    BeitConfig, BeitEncoder, BeitModelConfig, ClipModelConfig, ClipVisionConfig, ClipVisual,
+    Linear, ModelConfig, ModelFolder, Naming, Parameters, VisionTransformer, VitConfig,
+    VitModelConfig,
 };
 use bauta_data::DatasetName;
-use bauta_experiments::finetuning::{FineTuned, Options, finetune};
+use bauta_eval::finetune::FineTuneReport;
+use bauta_experiments::finetune::{Arguments, tune};
 use bauta_recipe::FineTuneSettings;
 use digits::write_digits;
 use tch::{Device, Tensor};
@@ -63,7 +65,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    fn options(&self, set: &[&str]) -> Options {
+    fn arguments(&self, set: &[&str]) -> Arguments {
         let root = format!("data.root={}", self.path("data").display());
         let mut all: Vec<String> = [
             &root,
@@ -78,23 +80,31 @@ impl Place {
         .map(str::to_owned)
         .to_vec();
         all.extend(set.iter().map(|&text| text.to_owned()));
-        Options {
-            model: self.path("model"),
-            from_scratch: false,
+        Arguments {
+            model: Some(self.path("model")),
+            scratch_like: None,
             data: DatasetName::Mnist,
-            settings: FineTuneSettings::parse(&all).unwrap(),
+            set: all,
+            labels: None,
             validate: false,
             output: None,
+            resume: false,
+            json: None,
         }
     }
 }
 
-fn run(options: &Options) -> FineTuned {
-    finetune(options, &AtomicBool::new(false)).unwrap()
+fn run(arguments: &Arguments) -> FineTuneReport<FineTuneSettings> {
+    tune(arguments, &AtomicBool::new(false)).unwrap()
 }
 
-fn refuse(options: &Options) -> String {
-    finetune(options, &AtomicBool::new(false)).unwrap_err().to_string()
+fn refuse(arguments: &Arguments) -> String {
+    tune(arguments, &AtomicBool::new(false)).unwrap_err().to_string()
+}
+
+/// The same network from scratch.
+fn from_scratch(arguments: Arguments) -> Arguments {
+    Arguments { scratch_like: arguments.model, model: None, ..arguments }
 }
 
 /// Of what the folder of two blocks had before and has still.
@@ -109,22 +119,19 @@ fn assert_only_the_last_block_changed(before: &ModelFolder, after: &ModelFolder)
 fn an_encoder_learns_and_is_kept_as_a_model_folder() {
     let place = Place::new();
     let output = place.path("out");
-    let options = Options {
+    let arguments = Arguments {
         output: Some(output.clone()),
-        ..place.options(&[
+        ..place.arguments(&[
             "eval.finetune.mixup=0.2",
             "eval.finetune.cutmix=0.2",
             "eval.finetune.drop_path=0.1",
             "eval.finetune.epochs=12",
         ])
     };
-    let found = run(&options);
-    let top1 = found.measured.metrics["finetune_top1"];
+    let found = run(&arguments);
+    let top1 = found.figures.metrics.get("finetune_top1").unwrap();
     assert!(top1 > 0.5, "{top1} where chance is 0.1");
-    assert_eq!(
-        (found.split, found.measured.train_images, found.measured.steps),
-        ("test", 400, 120)
-    );
+    assert_eq!((found.split, found.figures.train_images, found.figures.steps), ("test", 400, 120));
     let kept: serde_json::Value =
         serde_json::from_slice(&fs::read(output.join("result.json")).unwrap()).unwrap();
     assert_eq!(kept["metrics"]["finetune_top1"], top1);
@@ -135,16 +142,18 @@ fn an_encoder_learns_and_is_kept_as_a_model_folder() {
     assert_eq!(parameters.get("head.weight").unwrap().tensor.size(), [10, 32]);
     let before = ModelFolder::read(&place.path("model")).unwrap();
     assert_ne!(folder.tensors()["pos_embed"], before.tensors()["pos_embed"]);
-    assert!(refuse(&options).contains("holds a result already"));
+    assert!(refuse(&arguments).contains("holds a result already"));
+    let resumed = run(&Arguments { resume: true, ..arguments });
+    assert_eq!(resumed.figures.metrics, found.figures.metrics, "measured again, not trained");
 }
 
 #[test]
 fn what_is_frozen_stays_and_names_say_what_was_done() {
     let place = Place::new();
     let output = place.path("out");
-    let options = Options {
+    let arguments = Arguments {
         output: Some(output.clone()),
-        ..place.options(&[
+        ..place.arguments(&[
             "eval.finetune.blocks=1",
             "eval.finetune.labels=0.25",
             "eval.finetune.epochs=1",
@@ -153,9 +162,9 @@ fn what_is_frozen_stays_and_names_say_what_was_done() {
             "eval.finetune.erasing=0.25",
         ])
     };
-    let found = run(&options);
-    assert_eq!(found.measured.train_images, 100);
-    assert!(found.measured.metrics.contains_key("finetune_last1_25pct_top1"));
+    let found = run(&arguments);
+    assert_eq!(found.figures.train_images, 100);
+    assert!(found.figures.metrics.get("finetune_last1_25pct_top1").is_some());
     let after = ModelFolder::read(&output.join("checkpoints/last")).unwrap();
     let before = ModelFolder::read(&place.path("model")).unwrap();
     assert_only_the_last_block_changed(&before, &after);
@@ -164,26 +173,26 @@ fn what_is_frozen_stays_and_names_say_what_was_done() {
 #[test]
 fn runs_repeat_and_scratch_is_another_start() {
     let place = Place::new();
-    let short = || place.options(&["eval.finetune.epochs=1", "eval.finetune.warmup_epochs=0"]);
-    let (once, again) = (run(&short()).measured, run(&short()).measured);
+    let short = || place.arguments(&["eval.finetune.epochs=1", "eval.finetune.warmup_epochs=0"]);
+    let (once, again) = (run(&short()).figures, run(&short()).figures);
     assert_eq!((once.metrics, once.final_loss), (again.metrics, again.final_loss));
-    let scratch = run(&Options { from_scratch: true, ..short() });
-    assert!(scratch.measured.metrics.contains_key("from_scratch.finetune_top1"));
-    assert_ne!(scratch.measured.final_loss, again.final_loss);
-    let validated = run(&Options { validate: true, ..short() });
-    assert_eq!((validated.split, validated.measured.test_images), ("validation", 40));
-    assert_eq!(validated.measured.train_images, 360);
+    let scratch = run(&from_scratch(short()));
+    assert!(scratch.figures.metrics.get("from_scratch.finetune_top1").is_some());
+    assert_ne!(scratch.figures.final_loss, again.final_loss);
+    let validated = run(&Arguments { validate: true, ..short() });
+    assert_eq!((validated.split, validated.figures.test_images), ("validation", 40));
+    assert_eq!(validated.figures.train_images, 360);
 }
 
 #[test]
 fn a_beit_learns_and_is_kept_and_learns_again() {
     let place = Place::new();
     let output = place.path("out");
-    let beit = |set: &[&str]| Options { model: place.path("beit"), ..place.options(set) };
+    let beit = |set: &[&str]| Arguments { model: Some(place.path("beit")), ..place.arguments(set) };
     let drop_path = "eval.finetune.drop_path=0.1";
     let whole = ["eval.finetune.epochs=20", "eval.finetune.mixup=0.2", drop_path];
-    let found = run(&Options { output: Some(output.clone()), ..beit(&whole) });
-    let top1 = found.measured.metrics["finetune_top1"];
+    let found = run(&Arguments { output: Some(output.clone()), ..beit(&whole) });
+    let top1 = found.figures.metrics.get("finetune_top1").unwrap();
     assert!(top1 > 0.5, "{top1} where chance is 0.1");
 
     let last = output.join("checkpoints/last");
@@ -198,16 +207,16 @@ fn a_beit_learns_and_is_kept_and_learns_again() {
     assert_ne!(table(0), table(1), "each block's table goes its own way");
     let (parameters, _) = after.vit(Device::Cpu).unwrap();
     let trained: usize = parameters.trainable().map(|p| p.tensor.numel()).sum();
-    assert_eq!(trained, found.measured.trained_parameters);
+    assert_eq!(trained, found.figures.trained_parameters);
 
     // Again; of images of another size; and what is frozen stays.
-    let again = Options { model: last, ..beit(&["eval.finetune.epochs=3"]) };
-    let top1 = run(&again).measured.metrics["finetune_top1"];
+    let again = Arguments { model: Some(last), ..beit(&["eval.finetune.epochs=3"]) };
+    let top1 = run(&again).figures.metrics.get("finetune_top1").unwrap();
     assert!(top1 > 0.3, "{top1}");
     let output = place.path("larger");
-    let larger = Options {
+    let larger = Arguments {
         output: Some(output.clone()),
-        settings: beit(&["data.image_size=12", "eval.finetune.epochs=1"]).settings,
+        set: beit(&["data.image_size=12", "eval.finetune.epochs=1"]).set,
         ..again
     };
     run(&larger);
@@ -217,7 +226,7 @@ fn a_beit_learns_and_is_kept_and_learns_again() {
     assert_eq!(table.size(), [11 * 11 + 3, 4]);
     let output = place.path("last");
     let part = beit(&["eval.finetune.blocks=1", "eval.finetune.epochs=1"]);
-    run(&Options { output: Some(output.clone()), ..part });
+    run(&Arguments { output: Some(output.clone()), ..part });
     let after = ModelFolder::read(&output.join("checkpoints/last")).unwrap();
     let before = ModelFolder::read(&place.path("beit")).unwrap().tunable();
     assert_only_the_last_block_changed(&before, &after);
@@ -226,22 +235,22 @@ fn a_beit_learns_and_is_kept_and_learns_again() {
 #[test]
 fn a_beit_repeats_and_reads_the_class_token_too() {
     let place = Place::new();
-    let beit = |set: &str| Options {
-        model: place.path("beit"),
-        ..place.options(&["eval.finetune.epochs=1", set])
+    let beit = |set: &str| Arguments {
+        model: Some(place.path("beit")),
+        ..place.arguments(&["eval.finetune.epochs=1", set])
     };
-    let short = || run(&beit("eval.finetune.drop_path=0.1")).measured;
+    let short = || run(&beit("eval.finetune.drop_path=0.1")).figures;
     let (once, again) = (short(), short());
     assert_eq!((once.metrics, once.final_loss), (again.metrics, again.final_loss));
     let output = place.path("out");
-    let cls = Options { output: Some(output.clone()), ..beit("eval.finetune.features=\"cls\"") };
+    let cls = Arguments { output: Some(output.clone()), ..beit("eval.finetune.features=\"cls\"") };
     run(&cls);
     let last = output.join("checkpoints/last");
     let folder = ModelFolder::read(&last).unwrap();
     let ModelConfig::Beit(config) = folder.config() else { panic!("a BEiT") };
     assert!(!config.use_mean_pooling && folder.tensors().contains_key("norm.weight"));
-    let scratch = run(&Options { from_scratch: true, model: last, ..beit("seed=1") });
-    assert!(scratch.measured.metrics.contains_key("from_scratch.finetune_top1"));
+    let scratch = run(&from_scratch(Arguments { model: Some(last), ..beit("seed=1") }));
+    assert!(scratch.figures.metrics.get("from_scratch.finetune_top1").is_some());
 }
 
 #[test]
@@ -253,29 +262,45 @@ fn encoders_that_cannot_be_fine_tuned_say_why() {
     let changed = text.replace(&format!("{each}false"), &format!("{each}true"));
     assert_ne!(changed, text);
     fs::write(&config, changed).unwrap();
-    let beit = Options { model: place.path("beit"), ..place.options(&[]) };
+    let beit = Arguments { model: Some(place.path("beit")), ..place.arguments(&[]) };
     assert!(refuse(&beit).contains("use_relative_position_bias is true"));
 
-    let tower = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/clip-vision");
     let clip = place.path("clip");
-    fs::create_dir(&clip).unwrap();
-    fs::copy(tower.join("model.safetensors"), clip.join("model.safetensors")).unwrap();
-    let text = fs::read_to_string(tower.join("config.json")).unwrap();
-    let grey = text.replace("\"num_channels\": 3", "\"num_channels\": 1");
-    fs::write(clip.join("config.json"), grey).unwrap();
-    let clip = refuse(&Options { model: clip, ..place.options(&[]) });
+    let tower = VitConfig { channels: 1, ..VitConfig::new(8, 2, 32, 2, 4) };
+    let tower = ClipVisionConfig::new(tower);
+    let mut parameters = Parameters::new(1, Device::Cpu);
+    ClipVisual::new(parameters.root(), &tower).unwrap();
+    let tensors = parameters.iter().map(|p| (p.name.clone(), p.tensor.detach())).collect();
+    let config = ModelConfig::Clip(ClipModelConfig::new(&tower));
+    ModelFolder::new(clip.clone(), config, tensors).write(&clip, Naming::Timm).unwrap();
+    let clip = refuse(&Arguments { model: Some(clip), ..place.arguments(&[]) });
     assert!(clip.contains("a CLIP tower is not fine-tuned here"), "{clip}");
+}
+
+#[test]
+fn a_stopped_fine_tuning_says_how_it_goes_on() {
+    let place = Place::new();
+    let kept = Arguments { output: Some(place.path("out")), ..place.arguments(&[]) };
+    let whole = run(&kept).figures;
+    let stopped = Arguments { output: Some(place.path("stopped")), ..kept };
+    let refused = tune(&stopped, &AtomicBool::new(true)).unwrap_err().to_string();
+    assert!(refused.contains("go on with the same command and --resume"), "{refused}");
+    let mut other = Arguments { resume: true, ..stopped.clone() };
+    other.set.push("eval.finetune.epochs=7".to_owned());
+    assert!(refuse(&other).contains("was begun with other settings"), "{}", refuse(&other));
+    let resumed = run(&Arguments { resume: true, ..stopped }).figures;
+    assert_eq!((resumed.metrics, resumed.final_loss), (whole.metrics, whole.final_loss));
 }
 
 #[test]
 fn what_does_not_fit_is_refused() {
     let place = Place::new();
-    let with = |set: &str| refuse(&place.options(&[set]));
+    let with = |set: &str| refuse(&place.arguments(&[set]));
     assert!(with("eval.finetune.blocks=3").contains("encoder's 2 blocks"));
     assert!(with("eval.finetune.batch_size=500").contains("the 400 labelled images"));
     assert!(with("data.image_size=9").contains("9"));
-    let other = Options { data: DatasetName::Cifar10, ..place.options(&[]) };
+    let other = Arguments { data: DatasetName::Cifar10, ..place.arguments(&[]) };
     assert!(refuse(&other).contains("data"), "{}", refuse(&other));
-    let nowhere = Options { model: place.path("nowhere"), ..place.options(&[]) };
+    let nowhere = Arguments { model: Some(place.path("nowhere")), ..place.arguments(&[]) };
     assert!(refuse(&nowhere).contains("nowhere"));
 }

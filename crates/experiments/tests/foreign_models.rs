@@ -6,10 +6,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bauta_backbones::Unsaid;
 use bauta_backbones::checkpoint::{read_tensors, write_tensors};
-use bauta_experiments::forward::forward;
-use bauta_experiments::interchange;
+use bauta_backbones::{ModelFolder, Unsaid};
+use bauta_eval::folder::forward;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 
@@ -256,15 +255,15 @@ fn numbers_of_half_precision_are_read() {
 fn weights_without_a_description_say_what_is_missing() {
     let case = Case::new("timm-four-channels");
     let refuse = |unsaid| {
-        let refused = interchange::read(&case.path("weights.safetensors"), unsaid);
+        let refused = ModelFolder::import(&case.path("weights.safetensors"), unsaid);
         format!("{:#}", refused.unwrap_err())
     };
     let nothing = Unsaid::default();
-    assert_says(&refuse(nothing), &["6 patches are no square", "--image-size"]);
+    assert_says(&refuse(nothing), &["6 patches are no square", "must be given (image_size)"]);
     let sides = Unsaid { image_size: Some([24, 24]), ..nothing };
     assert_says(&refuse(sides), &["24 × 24", "6 patches"]);
     let sides = Unsaid { image_size: Some([24, 16]), ..nothing };
-    assert_says(&refuse(sides), &["a width of 32", "--heads"]);
+    assert_says(&refuse(sides), &["a width of 32", "must be given (heads)"]);
     case.edit("weights.safetensors", |tensors| drop(tensors.remove("pos_embed")));
     assert_says(&refuse(nothing), &["no pos_embed"]);
 }
@@ -272,8 +271,8 @@ fn weights_without_a_description_say_what_is_missing() {
 #[test]
 fn a_model_is_not_overwritten() {
     let case = Case::new("vit-classifier");
-    let folder = interchange::read(case.scratch.path(), Unsaid::default()).unwrap();
+    let folder = ModelFolder::import(case.scratch.path(), Unsaid::default()).unwrap();
     let naming = bauta_backbones::Naming::Timm;
-    let refused = interchange::write(&folder, case.scratch.path(), naming).unwrap_err();
+    let refused = folder.export(case.scratch.path(), naming).unwrap_err();
     assert_says(&refused.to_string(), &["holds a model already"]);
 }

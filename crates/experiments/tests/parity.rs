@@ -9,12 +9,11 @@ use std::path::{Path, PathBuf};
 use bauta_backbones::checkpoint::read_tensors;
 use bauta_backbones::masking::{Grid, MaskPlan};
 use bauta_backbones::{
-    ModelConfig, ModelFolder, Naming, TokenIndices, Unsaid, VitMaeConfig, sin_cos_2d,
+    Encode, ModelConfig, ModelFolder, Naming, TokenIndices, Unsaid, VitMaeConfig, patch_tokens,
+    sin_cos_2d,
 };
-use bauta_experiments::forward::{forward, pixel_target};
-use bauta_experiments::interchange;
-use bauta_targets::Target;
-use bauta_train::{AdamWConfig, Optimizer};
+use bauta_eval::folder::{forward, pixel_target};
+use bauta_train::{Optimizer, OptimizerConfig, Rule};
 use tch::{Device, Kind, Tensor};
 
 /// Largest difference allowed, as a share of the largest magnitude.
@@ -81,19 +80,19 @@ fn outputs_equal_transformers() {
 fn a_tower_is_kept_under_timms_names() {
     let scratch = tempfile::tempdir().unwrap();
     for case in TOWERS {
-        let folder = interchange::read(&fixture(case), Unsaid::default()).unwrap();
+        let folder = ModelFolder::import(&fixture(case), Unsaid::default()).unwrap();
         let model = scratch.path().join(case);
-        let refused = interchange::write(&folder, &model, Naming::HuggingFace).unwrap_err();
+        let refused = folder.export(&model, Naming::HuggingFace).unwrap_err();
         assert!(refused.to_string().contains("write it under timm's"), "{refused}");
-        interchange::write(&folder, &model, Naming::Timm).unwrap();
+        folder.export(&model, Naming::Timm).unwrap();
         assert_forward(&model, case);
         // And again without its description, which the shapes say but for the heads.
         let bare = scratch.path().join(format!("{case}.safetensors"));
         std::fs::copy(model.join("model.safetensors"), &bare).unwrap();
         let unsaid = Unsaid { heads: Some(4), ..Unsaid::default() };
-        let described = interchange::read(&bare, unsaid).unwrap();
+        let described = ModelFolder::import(&bare, unsaid).unwrap();
         let model = scratch.path().join(format!("{case}-described"));
-        interchange::write(&described, &model, Naming::Timm).unwrap();
+        described.export(&model, Naming::Timm).unwrap();
         assert_forward(&model, case);
     }
 }
@@ -102,18 +101,19 @@ fn a_tower_is_kept_under_timms_names() {
 fn weights_of_a_beit_describe_themselves() {
     let scratch = tempfile::tempdir().unwrap();
     let weights = fixture("beit-masked").join("model.safetensors");
-    let found = interchange::read(&weights, Unsaid::default()).unwrap();
+    let found = ModelFolder::import(&weights, Unsaid::default()).unwrap();
     let model = scratch.path().join("described");
-    interchange::write(&found, &model, Naming::HuggingFace).unwrap();
+    found.export(&model, Naming::HuggingFace).unwrap();
     assert_forward(&model, "beit-masked");
     let encoder = found.into_encoder().unwrap();
     assert!(!encoder.tensors().contains_key("lm_head.weight"));
     let alone = scratch.path().join("alone");
-    interchange::write(&encoder, &alone, Naming::HuggingFace).unwrap();
+    encoder.export(&alone, Naming::HuggingFace).unwrap();
     let (whole, alone) = (ModelFolder::read(&model).unwrap(), ModelFolder::read(&alone).unwrap());
     let tokens = |folder: &ModelFolder| {
         let (_parameters, encoder) = folder.image_encoder(Device::Cpu, None).unwrap();
-        encoder.tokens(&Tensor::ones([1, 3, 20, 20], (Kind::Float, Device::Cpu))).unwrap()
+        let images = Tensor::ones([1, 3, 20, 20], (Kind::Float, Device::Cpu));
+        encoder.encode(&images, Encode::whole()).unwrap()
     };
     assert_eq!(tokens(&whole), tokens(&alone));
 }
@@ -131,8 +131,9 @@ fn every_folder_has_an_encoder_of_whole_images() {
         assert_eq!(images.size(), shape, "{case}");
         let tokens = 1 + encoder.grid().tokens() as i64;
         let wanted = [samples, tokens, encoder.dim() as i64];
-        assert_eq!(encoder.tokens(images).unwrap().size(), wanted, "{case}");
-        assert_eq!(encoder.raw_tokens(images).unwrap().size(), wanted, "{case}");
+        for how in [Encode::whole(), Encode::whole().without_norm()] {
+            assert_eq!(encoder.encode(images, how).unwrap().size(), wanted, "{case}");
+        }
         let attention = encoder.last_attention(images).unwrap();
         assert_eq!(attention.size()[2..], [tokens, tokens], "{case}");
         // Twice as high, with interpolated positions, trained and not.
@@ -141,7 +142,8 @@ fn every_folder_has_an_encoder_of_whole_images() {
         let trained = folder.image_encoder(Device::Cpu, larger).unwrap();
         let untrained = folder.untrained_image_encoder(3, Device::Cpu, larger).unwrap();
         for (_parameters, encoder) in [trained, untrained] {
-            assert_eq!(encoder.tokens(&images).unwrap().size()[1], 2 * tokens - 1, "{case}");
+            let found = encoder.encode(&images, Encode::whole()).unwrap().size()[1];
+            assert_eq!(found, 2 * tokens - 1, "{case}");
         }
     }
 }
@@ -152,7 +154,7 @@ fn interpolated_positions_of_a_tower_equal_transformers() {
     let wanted = read_tensors(&case.join("larger.safetensors")).unwrap();
     let folder = ModelFolder::read(&case).unwrap();
     let (_parameters, tower) = folder.clip(Device::Cpu, Some([20, 8])).unwrap();
-    let found = tower.forward_all(&wanted["pixel_values"]).unwrap();
+    let found = tower.encode(&wanted["pixel_values"], Encode::whole().without_norm()).unwrap();
     assert_close("last_hidden_state", &found.detach(), &wanted["last_hidden_state"]);
 }
 
@@ -166,8 +168,9 @@ fn gradients_of_a_beit_equal_torch() {
     let masks = Vec::<bool>::try_from(inputs["bool_masked_pos"].flatten(0, -1)).unwrap();
     let plan = MaskPlan::from_masks(&masks, 16).unwrap();
     let indices = TokenIndices::new(&plan, Device::Cpu);
-    let tokens = encoder.forward_masked(&inputs["pixel_values"], &indices, None).unwrap();
-    let masked = indices.gather_masked(&tokens.narrow(1, 1, 16));
+    let how = Encode::mask_tokens(&indices);
+    let tokens = encoder.encode(&inputs["pixel_values"], how).unwrap();
+    let masked = indices.gather_masked(&patch_tokens(&tokens));
     let weights = indices.gather_masked(&wanted["weights"]);
     let loss = (head.unwrap().forward(&masked) * weights).sum(Kind::Float);
     assert_close("loss", &loss.detach(), &wanted["loss"]);
@@ -189,11 +192,11 @@ fn gradients_of_a_beit_equal_torch() {
 fn outputs_equal_timm() {
     let case = "timm-four-channels";
     let unsaid = Unsaid { heads: Some(4), image_size: Some([24, 16]), ..Unsaid::default() };
-    let folder = interchange::read(&fixture(case).join("weights.safetensors"), unsaid).unwrap();
+    let folder = ModelFolder::import(&fixture(case).join("weights.safetensors"), unsaid).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     for naming in [Naming::Timm, Naming::HuggingFace] {
         let model = scratch.path().join(format!("{naming:?}"));
-        interchange::write(&folder, &model, naming).unwrap();
+        folder.export(&model, naming).unwrap();
         assert_forward(&model, case);
     }
 }
@@ -203,10 +206,10 @@ fn export_after_import_changes_no_bit() {
     let scratch = tempfile::tempdir().unwrap();
     for case in FOLDERS {
         let (ours, theirs) = (scratch.path().join(case), scratch.path().join(format!("{case}-hf")));
-        let folder = interchange::read(&fixture(case), Unsaid::default()).unwrap();
-        interchange::write(&folder, &ours, Naming::Timm).unwrap();
-        let folder = interchange::read(&ours, Unsaid::default()).unwrap();
-        interchange::write(&folder, &theirs, Naming::HuggingFace).unwrap();
+        let folder = ModelFolder::import(&fixture(case), Unsaid::default()).unwrap();
+        folder.export(&ours, Naming::Timm).unwrap();
+        let folder = ModelFolder::import(&ours, Unsaid::default()).unwrap();
+        folder.export(&theirs, Naming::HuggingFace).unwrap();
         let original = read_tensors(&fixture(case).join("model.safetensors")).unwrap();
         let written = read_tensors(&theirs.join("model.safetensors")).unwrap();
         assert_eq!(original.len(), written.len(), "{case}");
@@ -242,12 +245,13 @@ fn a_training_step_equals_torch() {
     let indices = TokenIndices::new(&plan, Device::Cpu);
     let target = pixel_target(config, encoder.grid());
     let loss = || {
-        let latent = encoder.forward_visible(images, &indices).unwrap();
+        let latent = encoder.encode(images, Encode::visible(&indices)).unwrap();
         let prediction = decoder.predict_masked(&latent, &indices).unwrap();
         target.loss(&prediction, &target.masked(images, &indices).unwrap()).unwrap()
     };
 
-    let settings = AdamWConfig { eps: 0.1, ..AdamWConfig::default() };
+    let rule = Rule::AdamW { betas: (0.9, 0.95), eps: 0.1 };
+    let settings = OptimizerConfig { rule, ..OptimizerConfig::default() };
     let mut optimizer = Optimizer::new(&parameters, settings);
     let before = loss();
     assert_close("loss", &before.detach(), &wanted["before"]);

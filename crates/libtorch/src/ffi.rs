@@ -11,7 +11,8 @@ pub(crate) type TensorList = *const *const C_tensor;
 
 unsafe extern "C" {
     fn bauta_free(message: *mut c_char);
-    pub(crate) fn bauta_fused_adamw(
+    pub(crate) fn bauta_fused_adam(
+        decoupled: c_int,
         parameters: TensorList,
         gradients: TensorList,
         exp_avgs: TensorList,
@@ -23,6 +24,17 @@ unsafe extern "C" {
         beta2: f64,
         weight_decay: f64,
         eps: f64,
+        found_inf: *const C_tensor,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_fused_sgd(
+        parameters: TensorList,
+        gradients: TensorList,
+        buffers: TensorList,
+        count: usize,
+        lr: f64,
+        momentum: f64,
+        nesterov: c_int,
+        weight_decay: f64,
         found_inf: *const C_tensor,
     ) -> *mut c_char;
     pub(crate) fn bauta_foreach_norm(
@@ -64,6 +76,7 @@ unsafe extern "C" {
         result: *mut *mut C_tensor,
     ) -> *mut c_char;
     pub(crate) fn bauta_keep_freed_memory();
+    pub(crate) fn bauta_one_thread_here();
     pub(crate) fn bauta_deterministic(enabled: c_int) -> *mut c_char;
 }
 

@@ -1,7 +1,7 @@
 //! What libtorch has and `tch` does not expose.
 //!
 //! A thin C++ shim, compiled against the headers of the libtorch that `tch`
-//! links: the fused multi-tensor AdamW step, multi-tensor norms and averages,
+//! links: the fused steps of AdamW, Adam and SGD, multi-tensor norms and averages,
 //! bfloat16 autocast on CPU and CUDA, and loading the CUDA backend at run time.
 //! Each item names the libtorch function it wraps. Beside it stand the tensors of
 //! random numbers that no global generator draws: [`normal`], [`uniform`], [`integers`].
@@ -23,6 +23,7 @@ mod attention;
 mod autocast;
 mod ffi;
 mod foreach;
+mod fused;
 mod linear;
 mod peak;
 mod random;
@@ -32,11 +33,12 @@ mod tests;
 
 pub use attention::attention;
 pub use autocast::Autocast;
-pub use foreach::{AdamW, AdamWTensors, fused_adamw, global_norm, lerp_all, scale_all};
+pub use foreach::{global_norm, lerp_all, scale_all};
+pub use fused::{AdamStep, AdamTensors, SgdStep, SgdTensors, fused_adam, fused_adamw, fused_sgd};
 pub use linear::linear;
 pub use peak::{matmul_peak, synchronize};
 pub use random::{integers, normal, uniform};
-pub use runtime::{keep_freed_memory, load_cuda, set_deterministic};
+pub use runtime::{keep_freed_memory, load_cuda, on_one_thread, set_deterministic};
 
 /// A call that libtorch refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

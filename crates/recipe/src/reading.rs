@@ -42,6 +42,7 @@ mod error;
 mod fault;
 mod keys;
 mod layers;
+mod named;
 mod nearest;
 mod typed;
 
@@ -54,5 +55,6 @@ pub use error::{Place, SettingsError};
 pub(crate) use keys::{is_table, keys_of, tables_of};
 pub(crate) use layers::at_place;
 pub use layers::{Layers, overrides};
+pub use named::{UnknownName, named};
 pub use nearest::nearest;
 pub(crate) use typed::read;

@@ -14,28 +14,41 @@ pub enum TrainError {
     /// The model or its files.
     #[error(transparent)]
     Model(#[from] bauta_backbones::ModelError),
+    /// The metrics of the run.
+    #[error(transparent)]
+    Report(#[from] bauta_report::ReportError),
     /// libtorch refused a call.
     #[error(transparent)]
     Libtorch(#[from] bauta_libtorch::LibtorchError),
-    /// The system's own step.
-    #[error("{0}")]
-    Objective(String),
+    /// The objective's own step.
+    #[error(transparent)]
+    Objective(crate::ObjectiveError),
+    /// A setting has a value that it cannot have.
+    #[error("{key} = {value}: {rule}")]
+    Setting {
+        /// The name of the argument or field.
+        key: &'static str,
+        /// The value given.
+        value: String,
+        /// What values it can have.
+        rule: &'static str,
+    },
     /// The data ended before the schedule.
     #[error("the data ended at step {step} of {steps}")]
     DataEnded {
-        /// The step that found no batch.
+        /// The step of the phase that found no input.
         step: u64,
-        /// Steps of the schedule.
+        /// Steps of the phase.
         steps: u64,
     },
     /// A loss or gradient that is not finite.
     #[error(
         "step {step}: loss {loss}, gradient norm {grad_norm}: not finite, training stopped; \
-         the batch is in {batch}; lower train.base_lr or set train.clip_grad",
+         the batch is in {batch}; lower the learning rate or clip the gradient",
         batch = batch.display()
     )]
     NonFinite {
-        /// The first such step.
+        /// The first such step, counted from 0 over all phases.
         step: u64,
         /// Its loss.
         loss: f64,

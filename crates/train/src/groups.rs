@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use bauta_backbones::{Parameter, Parameters};
 
-use crate::AdamWConfig;
+use crate::OptimizerConfig;
 
 /// Layer-wise decay of a vision transformer's learning rate, a plain one's or BEiT's.
 ///
@@ -72,7 +72,7 @@ fn is_decayed_in_finetuning(parameter: &Parameter) -> bool {
 pub struct ParameterGroup<'a> {
     /// What the learning rate is multiplied by.
     pub lr_scale: f64,
-    /// Decoupled weight decay.
+    /// Weight decay.
     pub weight_decay: f64,
     /// The parameters, in their own order.
     pub members: Vec<&'a Parameter>,
@@ -80,7 +80,7 @@ pub struct ParameterGroup<'a> {
 
 impl<'a> ParameterGroup<'a> {
     /// Divides the trainable parameters into groups, none of them empty.
-    pub fn divide(parameters: &'a Parameters, config: &AdamWConfig) -> Vec<Self> {
+    pub fn divide(parameters: &'a Parameters, config: &OptimizerConfig) -> Vec<Self> {
         let mut groups: BTreeMap<(usize, bool), Vec<&Parameter>> = BTreeMap::new();
         for parameter in parameters.trainable() {
             let key = match config.layer_decay {
@@ -102,15 +102,15 @@ impl<'a> ParameterGroup<'a> {
 
 #[cfg(test)]
 mod tests {
-    use bauta_backbones::{BeitConfig, VitConfig, VitHead, VitModel};
+    use bauta_backbones::{BeitConfig, EncoderHead, EncoderWithHead, VitConfig};
     use proptest::prelude::*;
 
     use super::*;
 
-    fn classifier(depth: usize, head: VitHead) -> Parameters {
+    fn classifier(depth: usize, head: EncoderHead) -> Parameters {
         let mut parameters = Parameters::sketch();
         let config = VitConfig::new(32, 4, 64, depth, 4);
-        VitModel::new(parameters.root(), &config, head).unwrap();
+        EncoderWithHead::vit(parameters.root(), &config, head).unwrap();
         parameters.train_only(|_| true);
         parameters
     }
@@ -132,9 +132,9 @@ mod tests {
 
     #[test]
     fn names_are_those_that_are_spared() {
-        let parameters = classifier(2, VitHead::MeanClassifier(10));
+        let parameters = classifier(2, EncoderHead::MeanClassifier(10));
         let layer_decay = Some(LayerDecay { decay: 0.5, depth: 2 });
-        let config = AdamWConfig { layer_decay, ..AdamWConfig::default() };
+        let config = OptimizerConfig { layer_decay, ..OptimizerConfig::default() };
         let groups = ParameterGroup::divide(&parameters, &config);
         let names = |group: &ParameterGroup<'_>| -> Vec<String> {
             group.members.iter().map(|p| p.name.clone()).collect()
@@ -153,9 +153,9 @@ mod tests {
     fn a_beits_tables_belong_to_their_blocks() {
         let mut parameters = Parameters::sketch();
         let config = BeitConfig::new(VitConfig::new(32, 4, 64, 2, 4));
-        VitModel::beit(parameters.root(), &config, VitHead::MeanClassifier(10)).unwrap();
+        EncoderWithHead::beit(parameters.root(), &config, EncoderHead::MeanClassifier(10)).unwrap();
         let layers = LayerDecay { decay: 0.5, depth: 2 };
-        let config = AdamWConfig { layer_decay: Some(layers), ..AdamWConfig::default() };
+        let config = OptimizerConfig { layer_decay: Some(layers), ..OptimizerConfig::default() };
         let groups = ParameterGroup::divide(&parameters, &config);
         let is_in = |group: usize, name: &str| groups[group].members.iter().any(|p| p.name == name);
         assert_eq!(groups.len(), 8);
@@ -180,11 +180,11 @@ mod tests {
             depth in 1_usize..20, decay in 0.3..0.99_f64, blocks in 0_usize..22, mean: bool,
         ) {
             let head =
-                if mean { VitHead::MeanClassifier(10) } else { VitHead::Classifier(10) };
+                if mean { EncoderHead::MeanClassifier(10) } else { EncoderHead::Classifier(10) };
             let mut parameters = classifier(depth, head);
             let layers = LayerDecay { decay, depth };
             parameters.train_only(|name| layers.is_among_last(name, blocks));
-            let config = AdamWConfig { layer_decay: Some(layers), ..AdamWConfig::default() };
+            let config = OptimizerConfig { layer_decay: Some(layers), ..OptimizerConfig::default() };
             let groups = ParameterGroup::divide(&parameters, &config);
 
             let mut names: Vec<&str> =

@@ -1,29 +1,74 @@
-//! AdamW over a model's parameters, with groups and state that can be saved.
+//! Optimisers over a model's parameters, with groups and state that can be saved.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bauta_backbones::{Parameters, checkpoint::Mismatch};
-use bauta_libtorch::{AdamW, AdamWTensors, LibtorchError, fused_adamw};
+use bauta_libtorch::{
+    AdamStep, AdamTensors, LibtorchError, SgdStep, SgdTensors, fused_adam, fused_adamw, fused_sgd,
+};
 use tch::{Kind, Tensor};
 
 use crate::{LayerDecay, ParameterGroup};
 
-/// Settings of AdamW that hold for a whole run.
+/// How gradients become steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamWConfig {
-    /// Decay rates of the first and second moment; MAE pre-trains with (0.9, 0.95).
-    pub betas: (f64, f64),
-    /// Added to the root of the second moment.
-    pub eps: f64,
-    /// Decoupled weight decay of the parameters that decay.
+pub enum Rule {
+    /// AdamW (Loshchilov & Hutter): decoupled weight decay.
+    AdamW {
+        /// Decay rates of the first and second moment, in [0, 1); MAE pre-trains with (0.9, 0.95).
+        betas: (f64, f64),
+        /// Added to the root of the second moment.
+        eps: f64,
+    },
+    /// Adam (Kingma & Ba): weight decay is part of the gradient.
+    Adam {
+        /// Decay rates of the first and second moment, in [0, 1).
+        betas: (f64, f64),
+        /// Added to the root of the second moment.
+        eps: f64,
+    },
+    /// Stochastic gradient descent: weight decay is part of the gradient.
+    Sgd {
+        /// Part of the former direction that is kept, in [0, 1); 0 keeps no state.
+        momentum: f64,
+        /// Nesterov's step, which looks ahead along the direction; with a momentum above 0.
+        nesterov: bool,
+    },
+}
+
+/// Settings of an optimiser that hold for a whole phase.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OptimizerConfig {
+    /// How gradients become steps.
+    pub rule: Rule,
+    /// Weight decay of the parameters that decay.
     pub weight_decay: f64,
     /// Learning rates that fall towards the input, for fine-tuning.
     pub layer_decay: Option<LayerDecay>,
 }
 
-impl Default for AdamWConfig {
+impl Default for OptimizerConfig {
+    /// AdamW as MAE pre-trains with.
     fn default() -> Self {
-        Self { betas: (0.9, 0.95), eps: 1e-8, weight_decay: 0.05, layer_decay: None }
+        Self::adamw((0.9, 0.95), 0.05)
+    }
+}
+
+impl OptimizerConfig {
+    /// AdamW with eps 1e-8.
+    pub fn adamw(betas: (f64, f64), weight_decay: f64) -> Self {
+        Self { rule: Rule::AdamW { betas, eps: 1e-8 }, weight_decay, layer_decay: None }
+    }
+
+    /// Adam with eps 1e-8.
+    pub fn adam(betas: (f64, f64), weight_decay: f64) -> Self {
+        Self { rule: Rule::Adam { betas, eps: 1e-8 }, weight_decay, layer_decay: None }
+    }
+
+    /// Stochastic gradient descent, without Nesterov's look ahead.
+    pub fn sgd(momentum: f64, weight_decay: f64) -> Self {
+        let rule = Rule::Sgd { momentum, nesterov: false };
+        Self { rule, weight_decay, layer_decay: None }
     }
 }
 
@@ -34,30 +79,41 @@ struct Group {
     weight_decay: f64,
     names: Vec<String>,
     parameters: Vec<Tensor>,
-    exp_avgs: Vec<Tensor>,
-    exp_avg_sqs: Vec<Tensor>,
-    step: Tensor,
+    state: State,
 }
 
-/// AdamW (Loshchilov & Hutter) by libtorch's fused kernel, one call a group.
+/// What a rule keeps from step to step; the lists run parallel to the parameters.
+#[derive(Debug)]
+enum State {
+    Adam { step: Tensor, exp_avgs: Vec<Tensor>, exp_avg_sqs: Vec<Tensor> },
+    Sgd { buffers: Vec<Tensor> },
+}
+
+/// One optimiser by libtorch's fused kernels, one call a group.
 #[derive(Debug)]
 pub struct Optimizer {
-    config: AdamWConfig,
+    rule: Rule,
     groups: Vec<Group>,
 }
 
 impl Optimizer {
-    /// Creates zero moments for the trainable parameters, in the groups that
+    /// Creates a state of zeros for the trainable parameters, in the groups that
     /// [`ParameterGroup::divide`] makes.
-    pub fn new(parameters: &Parameters, config: AdamWConfig) -> Self {
-        let groups = ParameterGroup::divide(parameters, &config).iter().map(Group::new).collect();
-        Self { config, groups }
+    pub fn new(parameters: &Parameters, config: OptimizerConfig) -> Self {
+        let OptimizerConfig { rule, .. } = config;
+        let groups = ParameterGroup::divide(parameters, &config);
+        Self { rule, groups: groups.iter().map(|group| Group::new(group, rule)).collect() }
     }
 
     /// The parameters in the order in which [`Self::step`] takes their gradients.
     pub fn parameters(&self) -> Vec<Tensor> {
         let all = self.groups.iter().flat_map(|group| &group.parameters);
         all.map(Tensor::shallow_clone).collect()
+    }
+
+    /// The names of the parameters, in the same order.
+    pub fn names(&self) -> Vec<String> {
+        self.groups.iter().flat_map(|group| &group.names).cloned().collect()
     }
 
     /// Makes one step with gradients in the order of [`Self::parameters`].
@@ -75,26 +131,11 @@ impl Optimizer {
         lr: f64,
         found_inf: &Tensor,
     ) -> Result<(), LibtorchError> {
-        let (beta1, beta2) = self.config.betas;
         let mut rest = gradients;
         for group in &self.groups {
             let (gradients, after) = rest.split_at(group.parameters.len());
             rest = after;
-            let settings = AdamW {
-                lr: lr * group.lr_scale,
-                beta1,
-                beta2,
-                weight_decay: group.weight_decay,
-                eps: self.config.eps,
-            };
-            let tensors = AdamWTensors {
-                parameters: &group.parameters,
-                gradients,
-                exp_avgs: &group.exp_avgs,
-                exp_avg_sqs: &group.exp_avg_sqs,
-                step: &group.step,
-            };
-            fused_adamw(tensors, settings, Some(found_inf))?;
+            group.step(self.rule, gradients, lr * group.lr_scale, found_inf)?;
         }
         assert!(rest.is_empty(), "{} gradients belong to no parameter", rest.len());
         Ok(())
@@ -104,10 +145,17 @@ impl Optimizer {
     pub fn state(&self) -> Vec<(String, &Tensor)> {
         let mut state = Vec::new();
         for (i, group) in self.groups.iter().enumerate() {
-            state.push((format!("step.{i}"), &group.step));
-            for (place, name) in group.names.iter().enumerate() {
-                state.push((format!("exp_avg.{name}"), &group.exp_avgs[place]));
-                state.push((format!("exp_avg_sq.{name}"), &group.exp_avg_sqs[place]));
+            let mut lists: Vec<(&str, &[Tensor])> = Vec::new();
+            match &group.state {
+                State::Adam { step, exp_avgs, exp_avg_sqs } => {
+                    state.push((format!("step.{i}"), step));
+                    lists.extend([("exp_avg", &exp_avgs[..]), ("exp_avg_sq", exp_avg_sqs)]);
+                }
+                State::Sgd { buffers } => lists.push(("momentum_buffer", buffers)),
+            }
+            for (what, tensors) in lists {
+                let names = group.names.iter().map(|name| format!("{what}.{name}"));
+                state.extend(names.zip(tensors));
             }
         }
         state
@@ -129,8 +177,7 @@ impl Optimizer {
                 Some(_) => {}
             }
         }
-        let known: std::collections::HashSet<&String> =
-            state.iter().map(|(name, _)| name).collect();
+        let known: HashSet<&String> = state.iter().map(|(name, _)| name).collect();
         mismatch.unexpected = saved.keys().filter(|name| !known.contains(name)).cloned().collect();
         mismatch.unexpected.sort();
         if !mismatch.is_empty() {
@@ -146,17 +193,53 @@ impl Optimizer {
 }
 
 impl Group {
-    fn new(group: &ParameterGroup<'_>) -> Self {
+    fn new(group: &ParameterGroup<'_>, rule: Rule) -> Self {
         let members = &group.members;
         let zeros = || members.iter().map(|p| p.tensor.detach().zeros_like()).collect();
+        let state = match rule {
+            Rule::AdamW { .. } | Rule::Adam { .. } => State::Adam {
+                step: Tensor::zeros([] as [i64; 0], (Kind::Float, members[0].tensor.device())),
+                exp_avgs: zeros(),
+                exp_avg_sqs: zeros(),
+            },
+            Rule::Sgd { momentum, .. } => {
+                State::Sgd { buffers: if momentum == 0.0 { Vec::new() } else { zeros() } }
+            }
+        };
         Self {
             lr_scale: group.lr_scale,
             weight_decay: group.weight_decay,
             names: members.iter().map(|p| p.name.clone()).collect(),
             parameters: members.iter().map(|p| p.tensor.shallow_clone()).collect(),
-            exp_avgs: zeros(),
-            exp_avg_sqs: zeros(),
-            step: Tensor::zeros([] as [i64; 0], (Kind::Float, members[0].tensor.device())),
+            state,
+        }
+    }
+
+    fn step(
+        &self,
+        rule: Rule,
+        gradients: &[Tensor],
+        lr: f64,
+        found_inf: &Tensor,
+    ) -> Result<(), LibtorchError> {
+        let (parameters, weight_decay) = (&self.parameters[..], self.weight_decay);
+        match (rule, &self.state) {
+            (
+                Rule::AdamW { betas: (beta1, beta2), eps }
+                | Rule::Adam { betas: (beta1, beta2), eps },
+                State::Adam { step, exp_avgs, exp_avg_sqs },
+            ) => {
+                let settings = AdamStep { lr, beta1, beta2, weight_decay, eps };
+                let tensors = AdamTensors { parameters, gradients, exp_avgs, exp_avg_sqs, step };
+                let decoupled = matches!(rule, Rule::AdamW { .. });
+                let step = if decoupled { fused_adamw } else { fused_adam };
+                step(tensors, settings, Some(found_inf))
+            }
+            (Rule::Sgd { momentum, nesterov }, State::Sgd { buffers }) => {
+                let settings = SgdStep { lr, momentum, nesterov, weight_decay };
+                fused_sgd(SgdTensors { parameters, gradients, buffers }, settings, Some(found_inf))
+            }
+            _ => unreachable!("a group's state is made for its rule"),
         }
     }
 }

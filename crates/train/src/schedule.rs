@@ -1,30 +1,60 @@
-//! Learning rate: linear warm-up from zero, then half a cosine (MAE, appendix A.1).
+//! Learning rates: a linear warm-up from zero, then half a cosine, a constant, or steps.
 
-/// The learning rate of every step of a run.
+/// The learning rate of every step of a phase.
 ///
-/// With e = step / steps per epoch: `lr · e / W` for e < W, then
-/// `min + (lr − min) · ½ (1 + cos(π (e − W) / (E − W)))`, changed every step.
+/// In the first `warmup_steps` steps it rises as `lr · step / warmup_steps`; what follows is
+/// the [`Shape`].
 ///
 /// ```
 /// use bauta_train::Schedule;
-/// let schedule = Schedule { lr: 1.0, min_lr: 0.0, warmup_steps: 10.0, steps: 110 };
+/// let schedule = Schedule::cosine(1.0, 0.0, 10.0, 110);
 /// assert_eq!(schedule.at(0), 0.0);
 /// assert_eq!(schedule.at(10), 1.0);
 /// assert!((schedule.at(60) - 0.5).abs() < 1e-12);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     /// Highest learning rate, at the end of the warm-up.
     pub lr: f64,
-    /// Learning rate at the very end.
-    pub min_lr: f64,
     /// Length of the warm-up, in steps (a fraction of a step is allowed).
     pub warmup_steps: f64,
-    /// Length of the whole schedule, in steps.
+    /// Length of the whole schedule, in optimiser steps.
     pub steps: u64,
+    /// What follows the warm-up.
+    pub shape: Shape,
+}
+
+/// How the learning rate goes on after the warm-up.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shape {
+    /// `min_lr + (lr − min_lr) · ½ (1 + cos(π (step − warmup) / (steps − warmup)))` (MAE,
+    /// appendix A.1).
+    Cosine {
+        /// Learning rate at the very end.
+        min_lr: f64,
+    },
+    /// Stays at `lr`.
+    Constant,
+    /// Is multiplied by `factor` at each milestone.
+    Steps {
+        /// The steps, counted from 0, from which on it is lower.
+        milestones: Vec<u64>,
+        /// What it is multiplied by.
+        factor: f64,
+    },
 }
 
 impl Schedule {
+    /// A warm-up to `lr`, then half a cosine down to `min_lr` at step `steps`.
+    pub fn cosine(lr: f64, min_lr: f64, warmup_steps: f64, steps: u64) -> Self {
+        Self { lr, warmup_steps, steps, shape: Shape::Cosine { min_lr } }
+    }
+
+    /// The rate `lr` for `steps` steps, without a warm-up.
+    pub fn constant(lr: f64, steps: u64) -> Self {
+        Self { lr, warmup_steps: 0.0, steps, shape: Shape::Constant }
+    }
+
     /// Scales a base rate to the batch: `base · samples a step / 256` (Goyal et al.).
     pub fn scaled_lr(base_lr: f64, samples_per_step: usize) -> f64 {
         base_lr * samples_per_step as f64 / 256.0
@@ -32,14 +62,24 @@ impl Schedule {
 
     /// The learning rate of a step, counted from 0.
     pub fn at(&self, step: u64) -> f64 {
-        let step = step as f64;
-        if step < self.warmup_steps {
-            return self.lr * step / self.warmup_steps;
+        let place = step as f64;
+        if place < self.warmup_steps {
+            return self.lr * place / self.warmup_steps;
         }
-        let rest = self.steps as f64 - self.warmup_steps;
-        let done = if rest > 0.0 { ((step - self.warmup_steps) / rest).min(1.0) } else { 1.0 };
-        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
-        self.min_lr + (self.lr - self.min_lr) * cosine
+        match &self.shape {
+            Shape::Cosine { min_lr } => {
+                let rest = self.steps as f64 - self.warmup_steps;
+                let done =
+                    if rest > 0.0 { ((place - self.warmup_steps) / rest).min(1.0) } else { 1.0 };
+                let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
+                min_lr + (self.lr - min_lr) * cosine
+            }
+            Shape::Constant => self.lr,
+            Shape::Steps { milestones, factor } => {
+                let passed = milestones.iter().filter(|&&milestone| milestone <= step).count();
+                self.lr * factor.powi(passed as i32)
+            }
+        }
     }
 }
 
@@ -53,10 +93,23 @@ mod tests {
         // The paper's headline run: base 1.5e-4 at batch 4096.
         assert!((Schedule::scaled_lr(1.5e-4, 4096) - 2.4e-3).abs() < 1e-18);
         // 1,000 steps an epoch, 40 epochs of warm-up, 800 epochs.
-        let s = Schedule { lr: 2.4e-3, min_lr: 0.0, warmup_steps: 40e3, steps: 800_000 };
+        let s = Schedule::cosine(2.4e-3, 0.0, 40e3, 800_000);
         assert_eq!(s.at(20_000), 1.2e-3);
         assert!((s.at(420_000) - 1.2e-3).abs() < 1e-12);
         assert!(s.at(800_000).abs() < 1e-15);
+    }
+
+    #[test]
+    fn steps_fall_at_their_milestones_and_constants_stay() {
+        let shape = Shape::Steps { milestones: vec![6, 9], factor: 0.1 };
+        let steps = Schedule { lr: 1.0, warmup_steps: 4.0, steps: 12, shape };
+        let rates: Vec<f64> = (0..12).map(|step| steps.at(step)).collect();
+        let wanted = [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01];
+        for (found, wanted) in rates.iter().zip(wanted) {
+            assert!((found - wanted).abs() < 1e-12, "{rates:?}");
+        }
+        let constant = Schedule::constant(0.3, 5);
+        assert!((0..5).all(|step| constant.at(step) == 0.3));
     }
 
     proptest! {
@@ -69,7 +122,7 @@ mod tests {
         ) {
             let steps = warmup.ceil() as u64 + rest;
             let min_lr = lr * fraction;
-            let s = Schedule { lr, min_lr, warmup_steps: warmup, steps };
+            let s = Schedule::cosine(lr, min_lr, warmup, steps);
             if warmup > 0.0 {
                 prop_assert_eq!(s.at(0), 0.0);
             }

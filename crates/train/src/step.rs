@@ -1,53 +1,74 @@
-//! One optimiser step: forward, backward, clip, AdamW, average.
+//! One optimiser step: forward, backward, hooks, clip, optimiser, average.
 //!
 //! A step reads nothing back from the device; losses and norms gather there
 //! until somebody reads them. A step whose loss or gradient is not finite
 //! changes no weight, nor does any after it.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use bauta_data::DataError;
-use bauta_libtorch::{Autocast, global_norm, scale_all};
+use bauta_libtorch::{Autocast, LibtorchError, global_norm, scale_all};
 use tch::{Kind, Tensor};
 
-use crate::{Checkpoints, Ema, Objective, Optimizer, Precision, Progress, TrainConfig, TrainError};
+use crate::{
+    Ema, Gradients, Loss, Objective, Optimizer, Precision, Progress, TrainConfig, TrainError,
+    checkpoint,
+};
 
 /// Makes optimiser steps and keeps their losses and norms on the device.
 ///
-/// [`fit`](crate::fit) drives it through a run; whoever times a step drives it alone.
+/// [`Trainer::fit`](crate::Trainer::fit) drives it through a phase; whoever times a step drives
+/// it alone.
 pub struct StepMaker<'a, O> {
-    objective: &'a O,
+    objective: &'a mut O,
     config: &'a TrainConfig,
     optimizer: Optimizer,
     ema: Option<Ema>,
     parameters: Vec<Tensor>,
+    names: Vec<String>,
     /// 1 from the first step on whose loss or gradient is not finite.
     found_inf: Tensor,
     losses: Vec<Tensor>,
     norms: Vec<Tensor>,
+    parts: Vec<(&'static str, Tensor)>,
+}
+
+/// What was read of some steps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Readings {
+    /// The loss of each step.
+    pub losses: Vec<f64>,
+    /// The gradient's norm in each step, before clipping.
+    pub norms: Vec<f64>,
+    /// The loss's parts by name: means over the steps that have them.
+    pub parts: BTreeMap<String, f64>,
 }
 
 impl<'a, O: Objective> StepMaker<'a, O> {
     /// Starts at the objective's present weights, with a fresh optimiser and average.
-    pub fn new(objective: &'a O, config: &'a TrainConfig) -> Self {
+    pub fn new(objective: &'a mut O, config: &'a TrainConfig) -> Self {
         let all = objective.parameters();
-        let optimizer = Optimizer::new(all, config.adamw);
+        let optimizer = Optimizer::new(all, config.optimizer);
         Self {
-            objective,
             config,
             parameters: optimizer.parameters(),
+            names: optimizer.names(),
             optimizer,
             ema: config.ema.map(|decay| Ema::new(all, decay)),
             found_inf: Tensor::zeros([] as [i64; 0], (Kind::Float, all.device())),
             losses: Vec::new(),
             norms: Vec::new(),
+            parts: Vec::new(),
+            objective,
         }
     }
 
-    /// Makes step number `step` on the next `accumulate` inputs, without waiting for the device.
+    /// Makes step number `step`, counted from 0, on the next `accumulate` inputs, without
+    /// waiting for the device.
     ///
     /// # Errors
-    /// [`TrainError::DataEnded`] when the inputs end, and whatever input, loss
+    /// [`TrainError::DataEnded`] when the inputs end, and whatever input, objective
     /// or optimiser run into.
     pub fn make(
         &mut self,
@@ -55,7 +76,10 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         lr: f64,
         step: u64,
     ) -> Result<(), TrainError> {
-        let (loss, gradients) = self.gradients(inputs, step)?;
+        let (loss, mut gradients) = self.gradients(inputs, step)?;
+        let mut named = Gradients::new(&self.names, &mut gradients);
+        tch::no_grad(|| self.objective.adjust_gradients(&mut named))
+            .map_err(TrainError::Objective)?;
         let norm = global_norm(&gradients)?;
         let bad = (&loss + &norm).isfinite().logical_not().to_kind(Kind::Float);
         self.found_inf = self.found_inf.maximum(&bad);
@@ -68,66 +92,62 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         }
         self.losses.push(loss);
         self.norms.push(norm);
-        Ok(())
+        tch::no_grad(|| self.objective.after_step(step)).map_err(TrainError::Objective)
     }
 
-    /// The losses and gradient norms of the steps since the last read; waits for the device.
+    /// What the steps since the last read gave; waits for the device, once.
     ///
     /// # Panics
     /// When no step was made since.
-    pub fn read(&mut self) -> (Vec<f64>, Vec<f64>) {
-        let both = [std::mem::take(&mut self.losses), std::mem::take(&mut self.norms)];
-        let [losses, norms] = both.map(|scalars| {
-            Vec::<f64>::try_from(Tensor::stack(&scalars, 0).to_kind(Kind::Double))
-                .expect("a vector of doubles")
-        });
-        (losses, norms)
-    }
-
-    /// The average of the weights, where the configuration wants one.
-    pub fn ema(&self) -> Option<&Ema> {
-        self.ema.as_ref()
-    }
-
-    /// Goes on from a checkpoint of this stage, or from the one that ended the stage before.
-    pub(crate) fn load(&mut self, checkpoint: &Path) -> Result<Progress, TrainError> {
-        let progress = Checkpoints::progress(checkpoint)?;
-        let stage = self.config.stage;
-        let begins = stage.index > 0
-            && progress.stage + 1 == stage.index
-            && progress.step == stage.first_step;
-        if begins {
-            if stage.keep_optimizer {
-                Checkpoints::load_optimizer(checkpoint, &mut self.optimizer)?;
-            }
-            return Ok(progress);
+    pub fn read(&mut self) -> Readings {
+        let (steps, parts) = (self.losses.len(), std::mem::take(&mut self.parts));
+        let mut scalars = std::mem::take(&mut self.losses);
+        scalars.append(&mut self.norms);
+        scalars.extend(parts.iter().map(|(_, part)| part.shallow_clone()));
+        let values = Tensor::stack(&scalars, 0).to_kind(Kind::Double);
+        let values = Vec::<f64>::try_from(values).expect("a vector of doubles");
+        let (losses, rest) = values.split_at(steps);
+        let (norms, values) = rest.split_at(steps);
+        let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+        for ((name, _), value) in parts.iter().zip(values) {
+            let (sum, count) = sums.entry((*name).to_owned()).or_default();
+            *sum += value;
+            *count += 1.0;
         }
-        if progress.stage != stage.index {
-            let (found, wanted) = (progress.stage + 1, stage.index + 1);
-            return Err(TrainError::Checkpoint {
-                path: checkpoint.into(),
-                reason: format!(
-                    "stands at step {} of stage {found}, and stage {wanted} was to go on",
-                    progress.step
-                ),
-            });
-        }
-        Checkpoints::load(checkpoint, self.objective, &mut self.optimizer, self.ema.as_mut())?;
-        Ok(progress)
+        let parts = sums.into_iter().map(|(name, (sum, count))| (name, sum / count)).collect();
+        Readings { losses: losses.to_vec(), norms: norms.to_vec(), parts }
     }
 
-    /// Writes a checkpoint.
-    pub(crate) fn save(
-        &self,
-        checkpoints: &Checkpoints,
-        progress: &Progress,
-    ) -> Result<PathBuf, TrainError> {
-        checkpoints.save(self.objective, &self.optimizer, self.ema.as_ref(), progress)
+    /// The objective, between steps.
+    pub(crate) fn objective(&self) -> &O {
+        self.objective
+    }
+
+    /// Goes on from a checkpoint.
+    pub(crate) fn load(&mut self, folder: &Path) -> Result<(), TrainError> {
+        checkpoint::load(folder, self.objective, &mut self.optimizer, self.ema.as_mut())
+    }
+
+    /// Takes over the optimiser's state of a checkpoint.
+    pub(crate) fn load_optimizer(&mut self, folder: &Path) -> Result<(), TrainError> {
+        checkpoint::load_optimizer(folder, &mut self.optimizer)
+    }
+
+    /// Writes the files of a checkpoint.
+    pub(crate) fn write(&self, folder: &Path, progress: &Progress) -> Result<(), TrainError> {
+        checkpoint::write(folder, self.objective, &self.optimizer, self.ema.as_ref(), progress)
+    }
+
+    /// Leaves the averages, where there are any, as the objective's weights.
+    pub(crate) fn finish(self) {
+        if let Some(ema) = &self.ema {
+            ema.apply();
+        }
     }
 
     /// The mean loss of the next `accumulate` inputs and its gradients.
     fn gradients(
-        &self,
+        &mut self,
         inputs: &mut impl Iterator<Item = Result<O::Input, DataError>>,
         step: u64,
     ) -> Result<(Tensor, Vec<Tensor>), TrainError> {
@@ -135,10 +155,19 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         let mut total: Option<Tensor> = None;
         let share = 1.0 / self.config.accumulate as f64;
         for _ in 0..self.config.accumulate {
-            let steps = self.config.stage.first_step + self.config.schedule.steps;
+            let steps = self.config.schedule.steps;
             let input = inputs.next().ok_or(TrainError::DataEnded { step, steps })??;
-            let loss = self.forward(&input)? * share;
-            let new = Tensor::run_backward(&[&loss], &self.parameters, false, false);
+            let loss = self.forward(&input)?;
+            for (name, part) in loss.parts() {
+                self.parts.push((name, scalar(&format!("part \"{name}\""), part)?));
+            }
+            let loss = scalar("loss", loss.total())? * share;
+            if !loss.requires_grad() {
+                let text = "the loss depends on no parameter, so it has no gradient";
+                return Err(TrainError::Objective(text.into()));
+            }
+            let new = Tensor::f_run_backward(&[&loss], &self.parameters, false, false)
+                .map_err(|error| LibtorchError::Call(first_line(&error.to_string())))?;
             let new = new.into_iter().zip(&self.parameters).map(|(gradient, parameter)| {
                 // A parameter that the loss does not depend on has none.
                 if gradient.defined() { gradient.contiguous() } else { parameter.zeros_like() }
@@ -156,12 +185,27 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         Ok((total.expect("a step has at least one input"), gradients))
     }
 
-    fn forward(&self, input: &O::Input) -> Result<Tensor, TrainError> {
+    fn forward(&mut self, input: &O::Input) -> Result<Loss, TrainError> {
         let device = self.objective.parameters().device();
         let _autocast = match self.config.precision {
             Precision::Fp32 => None,
             Precision::Bf16 => Some(Autocast::bf16(device)?),
         };
-        self.objective.loss(input)
+        self.objective.loss(input).map_err(TrainError::Objective)
     }
+}
+
+/// A tensor of one number, as a scalar in single precision.
+fn scalar(what: &str, tensor: &Tensor) -> Result<Tensor, TrainError> {
+    if tensor.numel() != 1 {
+        let shape = tensor.size();
+        let text = format!("the {what} has the shape {shape:?}; it must be one number, a mean say");
+        return Err(TrainError::Objective(text.into()));
+    }
+    let tensor = if tensor.dim() == 0 { tensor.shallow_clone() } else { tensor.squeeze() };
+    Ok(tensor.to_kind(Kind::Float))
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
 }

@@ -1,78 +1,28 @@
-//! The training loop.
+//! The training loop, over the phases of a run.
 //!
-//! It starts in one of two ways: fresh, or from the run's last checkpoint. Losses
-//! and norms are read from the device every `log_every` steps; the first that
-//! is not finite stops the run.
+//! A phase starts fresh, or goes on from the run's last checkpoint. Losses and norms are read
+//! from the device every `log_every` steps; the first that is not finite stops the run.
 
+use std::fs;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use bauta_backbones::checkpoint::write_tensors;
-use bauta_data::Batches;
+use bauta_data::Inputs;
+use bauta_report::{MetricsLog, Record};
 
-use crate::{
-    AdamWConfig, Checkpoints, MetricsLog, Objective, Progress, Record, Schedule, StepMaker,
-    TrainError,
-};
-
-/// Arithmetic of matrix products; parameters and losses stay in single precision.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// Single precision.
-    #[default]
-    Fp32,
-    /// bfloat16 autocast.
-    Bf16,
-}
-
-/// Where a stage stands in its run, for runs that train one student after another.
-///
-/// Steps are counted on through the stages of a run; the schedule begins anew in each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stage {
-    /// Its number, from 0.
-    pub index: u32,
-    /// Steps of the stages before it.
-    pub first_step: u64,
-    /// Begin with the optimiser state of the stage before it.
-    pub keep_optimizer: bool,
-}
-
-/// How a run trains.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrainConfig {
-    /// The stage; the first for runs that have no other.
-    pub stage: Stage,
-    /// Learning rate and number of optimiser steps, of one stage.
-    pub schedule: Schedule,
-    /// Optimiser steps in a pass over the data.
-    pub steps_per_epoch: u64,
-    /// Samples in one input.
-    pub batch_size: usize,
-    /// Inputs in one optimiser step; their gradients are averaged.
-    pub accumulate: usize,
-    /// Optimiser settings.
-    pub adamw: AdamWConfig,
-    /// Clip the gradient's global norm to this.
-    pub clip_grad: Option<f64>,
-    /// Decay of an average of the weights, kept beside them.
-    pub ema: Option<f64>,
-    /// Arithmetic of the forward pass.
-    pub precision: Precision,
-    /// Write a checkpoint every this many steps; 0 only at the end.
-    pub checkpoint_every: u64,
-    /// Read losses and write metrics every this many steps.
-    pub log_every: u64,
-}
+use crate::checkpoints::Checkpoints;
+use crate::step::Readings;
+use crate::window::Window;
+use crate::{End, Objective, Phase, Progress, Start, StepMaker, TrainError, checkpoint};
 
 /// What the loop tells while it runs.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A step was made; not yet read from the device.
     Step {
-        /// Steps made so far.
+        /// Steps made so far, in all phases.
         step: u64,
     },
     /// Metrics were read and written.
@@ -81,135 +31,222 @@ pub enum Event<'a> {
     Checkpoint(&'a Path),
 }
 
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
-    /// Where it stands.
-    pub progress: Progress,
-    /// Whether it was stopped before the end of its schedule.
-    pub stopped: bool,
-}
-
-/// Trains `objective` to the end of its schedule, or until `stop` is set.
+/// A run's training: its folder, the phases that are over, and how it stops.
 ///
-/// `feed` gives the inputs of a range of input steps (`accumulate` of them an
-/// optimiser step), the same for the same step in any life of the run. With
-/// `resume`, goes on from the last checkpoint of `run_folder`, if there is one; a later
-/// stage begins at the checkpoint that ended the one before it.
-/// When `stop` is set the present step is finished and a checkpoint written.
-/// With `ema`, the averaged weights replace the trained ones at the end.
-///
-/// # Errors
-/// Whatever keeps the run from going on; the last checkpoint stands then.
-pub fn fit<O: Objective>(
-    objective: &O,
-    mut feed: impl FnMut(Range<u64>) -> Batches<O::Input>,
-    config: &TrainConfig,
-    run_folder: &Path,
-    resume: bool,
-    stop: &AtomicBool,
-    mut observe: impl FnMut(Event<'_>),
-) -> Result<Outcome, TrainError> {
-    let Stage { first_step, index, .. } = config.stage;
-    let steps = first_step + config.schedule.steps;
-    let micro = config.accumulate as u64;
-    let checkpoints = Checkpoints::of(run_folder);
-    let mut step = StepMaker::new(objective, config);
-    let mut progress = match checkpoints.last().filter(|_| resume || index > 0) {
-        Some(last) => step.load(&last)?,
-        None => Progress::default(),
-    };
-    progress.stage = index;
-    let metrics_path = run_folder.join("metrics.jsonl");
-    let mut metrics = MetricsLog::open(&metrics_path, progress.step)?;
-    let mut batches = feed(progress.step * micro..steps * micro);
-    let mut window = Window::open(&batches);
-
-    while progress.step < steps && !stop.load(Ordering::Relaxed) {
-        let lr = config.schedule.at(progress.step - first_step);
-        step.make(&mut batches, lr, progress.step)?;
-        progress.step += 1;
-        observe(Event::Step { step: progress.step });
-
-        let every = |period: u64| period > 0 && progress.step.is_multiple_of(period);
-        let stopping = progress.step == steps || stop.load(Ordering::Relaxed);
-        let saving = stopping || every(config.checkpoint_every);
-        if saving || every(config.log_every) || progress.step == 1 {
-            let (losses, norms) = step.read();
-            let first = progress.step - losses.len() as u64;
-            if let Some(place) = (0..losses.len()).find(|&i| !(losses[i] + norms[i]).is_finite()) {
-                let at = first + place as u64;
-                let batch = run_folder.join("non-finite-batch.safetensors");
-                save_inputs(objective, feed(at * micro..(at + 1) * micro), &batch)?;
-                let (loss, grad_norm) = (losses[place], norms[place]);
-                return Err(TrainError::NonFinite { step: at, loss, grad_norm, batch });
-            }
-            let record = window.close(&batches, config, &mut progress, &losses, &norms, lr);
-            metrics.write(&record)?;
-            observe(Event::Record(&record));
-        }
-        if saving {
-            let path = step.save(&checkpoints, &progress)?;
-            observe(Event::Checkpoint(&path));
-            window = Window::open(&batches);
-        }
-    }
-    let stopped = progress.step < steps;
-    if let Some(ema) = step.ema().filter(|_| !stopped) {
-        ema.apply();
-    }
-    Ok(Outcome { progress, stopped })
+/// A run calls [`fit`](Self::fit) for each of its phases, in the same order in any life of the
+/// run. What is over is not trained again; a run that is interrupted at any instant goes on
+/// from its last checkpoint.
+#[derive(Debug)]
+pub struct Trainer<'a> {
+    run_folder: PathBuf,
+    checkpoints: Checkpoints,
+    metrics: MetricsLog,
+    progress: Progress,
+    stop: &'a AtomicBool,
 }
 
-/// Time since the last log step.
-struct Window {
-    start: Instant,
-    waited: Duration,
-    skipped: u64,
+/// Where a phase stands in the last checkpoint.
+enum Standing {
+    Earlier,
+    OnTheWay,
+    Ahead,
 }
 
-impl Window {
-    fn open<T>(batches: &Batches<T>) -> Self {
-        Self { start: Instant::now(), waited: batches.waited(), skipped: batches.skipped() }
+impl<'a> Trainer<'a> {
+    /// Opens a run's folder, making it where there is none.
+    ///
+    /// With `resume`, goes on from its last checkpoint, if there is one; without, the run
+    /// begins anew, and the metrics and the last checkpoint of a former life are dropped. When
+    /// `stop` is set, the present step is finished and a checkpoint written.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] when the folder cannot be used, [`TrainError::Checkpoint`] when its
+    /// last checkpoint does not say where the run stands.
+    pub fn open(run_folder: &Path, resume: bool, stop: &'a AtomicBool) -> Result<Self, TrainError> {
+        fs::create_dir_all(run_folder).map_err(TrainError::io(run_folder))?;
+        let checkpoints = Checkpoints::of(run_folder);
+        if !resume {
+            checkpoints.forget()?;
+        }
+        let progress = read_progress(&checkpoints)?;
+        let metrics = MetricsLog::open(&run_folder.join("metrics.jsonl"), progress.step)?;
+        Ok(Self { run_folder: run_folder.into(), checkpoints, metrics, progress, stop })
     }
 
-    /// Adds the window to the run's progress and makes its record.
-    fn close<T>(
+    /// Whether a phase is over, and what it keeps is there.
+    pub fn is_over(&self, phase: &str) -> bool {
+        self.progress.is_over(phase)
+    }
+
+    /// The model folder that a phase with `keep` leaves, `checkpoints/PHASE`.
+    pub fn kept(&self, phase: &str) -> PathBuf {
+        self.checkpoints.kept(phase)
+    }
+
+    /// The run's last checkpoint, `checkpoints/last`; there is none before the first.
+    pub fn last(&self) -> PathBuf {
+        self.checkpoints.last()
+    }
+
+    /// Where the run stands.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Trains `objective` to the end of a phase, or until the run is stopped.
+    ///
+    /// `feed` gives the inputs of a range of input steps of the phase (`accumulate` of them an
+    /// optimiser step), the same for the same step in any life of the run. With `ema`, the
+    /// averages are the objective's weights at the end.
+    ///
+    /// # Errors
+    /// Whatever keeps the phase from beginning or going on; the last checkpoint stands then.
+    pub fn fit<O: Objective>(
         &mut self,
-        batches: &Batches<T>,
-        config: &TrainConfig,
-        progress: &mut Progress,
-        losses: &[f64],
-        norms: &[f64],
-        lr: f64,
-    ) -> Record {
-        let seconds = self.start.elapsed().as_secs_f64();
-        let waited = (batches.waited() - self.waited).as_secs_f64();
-        let steps = losses.len() as f64;
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / steps;
-        progress.seconds += seconds;
-        progress.data_seconds += waited;
-        progress.skipped += batches.skipped() - self.skipped;
-        progress.first_loss.get_or_insert(losses[0]);
-        progress.final_loss = Some(mean(losses));
-        *self = Self::open(batches);
-        Record {
-            step: progress.step,
-            epoch: progress.step as f64 / config.steps_per_epoch as f64,
-            loss: mean(losses),
-            lr,
-            grad_norm: mean(norms),
-            samples_per_second: steps * (config.batch_size * config.accumulate) as f64 / seconds,
-            step_seconds: seconds / steps,
-            data_seconds: waited / steps,
+        phase: &Phase,
+        objective: &mut O,
+        feed: impl FnMut(Range<u64>) -> Inputs<O::Input>,
+        observe: impl FnMut(Event<'_>),
+    ) -> Result<End, TrainError> {
+        phase.check(objective.parameters())?;
+        // What counts is on the disk, not what an error left here.
+        self.progress = read_progress(&self.checkpoints)?;
+        let last = self.checkpoints.last();
+        let steps = phase.config.schedule.steps;
+        let maker = match self.standing(phase)? {
+            Standing::Earlier => return Ok(End::Earlier),
+            Standing::OnTheWay if self.progress.phase_step >= steps => {
+                checkpoint::load_model(&last, objective)?;
+                if phase.keep && !self.checkpoints.kept(&phase.name).is_dir() {
+                    self.checkpoints.keep(&last, &phase.name)?;
+                }
+                return Ok(End::Finished);
+            }
+            Standing::OnTheWay => {
+                self.progress.phase_steps = steps;
+                let mut maker = StepMaker::new(objective, &phase.config);
+                maker.load(&last)?;
+                maker
+            }
+            Standing::Ahead => {
+                self.progress.begin(&phase.name, steps);
+                if phase.start == Start::Continue {
+                    checkpoint::load_model(&last, objective)?;
+                }
+                let mut maker = StepMaker::new(objective, &phase.config);
+                if phase.start == Start::WithMoments {
+                    maker.load_optimizer(&last)?;
+                }
+                maker
+            }
+        };
+        self.train(phase, maker, feed, observe)
+    }
+
+    /// Where a phase stands, and whether it may begin.
+    fn standing(&self, phase: &Phase) -> Result<Standing, TrainError> {
+        let Progress { phase: present, phase_step, phase_steps, .. } = &self.progress;
+        if self.progress.is_earlier(&phase.name) {
+            return Ok(Standing::Earlier);
         }
+        if *present == phase.name {
+            return Ok(Standing::OnTheWay);
+        }
+        if present.is_empty() && phase.start != Start::Fresh {
+            let (key, value) = ("start", format!("{:?}", phase.start));
+            let rule = "needs a phase before it, and this is the run's first";
+            return Err(TrainError::Setting { key, value, rule });
+        }
+        if !present.is_empty() && !self.progress.is_over(present) {
+            let wanted = &phase.name;
+            return Err(TrainError::Checkpoint {
+                path: self.checkpoints.last(),
+                reason: format!(
+                    "stands at step {phase_step} of {phase_steps} of phase \"{present}\", which \
+                     must end before phase \"{wanted}\" begins; train it first, or begin the run \
+                     anew"
+                ),
+            });
+        }
+        Ok(Standing::Ahead)
+    }
+
+    fn train<O: Objective>(
+        &mut self,
+        phase: &Phase,
+        mut maker: StepMaker<'_, O>,
+        mut feed: impl FnMut(Range<u64>) -> Inputs<O::Input>,
+        mut observe: impl FnMut(Event<'_>),
+    ) -> Result<End, TrainError> {
+        let config = &phase.config;
+        let (steps, micro) = (config.schedule.steps, config.accumulate as u64);
+        let before = self.progress.step - self.progress.phase_step;
+        let mut inputs = feed(self.progress.phase_step * micro..steps * micro);
+        let mut window = Window::open(&inputs);
+
+        while self.progress.phase_step < steps && !self.is_stopped() {
+            let lr = config.schedule.at(self.progress.phase_step);
+            maker.make(&mut inputs, lr, self.progress.phase_step)?;
+            self.progress.phase_step += 1;
+            self.progress.step += 1;
+            observe(Event::Step { step: self.progress.step });
+
+            let made = self.progress.phase_step;
+            let every = |period: u64| period > 0 && made.is_multiple_of(period);
+            let saving = made == steps || self.is_stopped() || every(config.checkpoint_every);
+            if saving || every(config.log_every) || made == 1 {
+                let read = maker.read();
+                if let Some(place) = read.first_not_finite() {
+                    let at = made - read.losses.len() as u64 + place as u64;
+                    let batch = self.run_folder.join("non-finite-batch.safetensors");
+                    let inputs = feed(at * micro..(at + 1) * micro);
+                    save_inputs(maker.objective(), inputs, &batch)?;
+                    let (loss, grad_norm) = (read.losses[place], read.norms[place]);
+                    let step = before + at;
+                    return Err(TrainError::NonFinite { step, loss, grad_norm, batch });
+                }
+                let record = window.close(&inputs, phase, &mut self.progress, read, lr);
+                self.metrics.write(&record)?;
+                observe(Event::Record(&record));
+            }
+            if saving {
+                self.metrics.flush()?;
+                let keep = (made == steps && phase.keep).then_some(phase.name.as_str());
+                let progress = &self.progress;
+                let write = |folder: &Path| maker.write(folder, progress);
+                let path = self.checkpoints.save(progress.step, keep, write)?;
+                observe(Event::Checkpoint(&path));
+                window = Window::open(&inputs);
+            }
+        }
+        if self.progress.phase_step < steps {
+            return Ok(End::Stopped { step: self.progress.step });
+        }
+        maker.finish();
+        Ok(End::Finished)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Where the run stands on the disk.
+fn read_progress(checkpoints: &Checkpoints) -> Result<Progress, TrainError> {
+    checkpoints.newest().map_or_else(|| Ok(Progress::default()), |last| Progress::read(&last))
+}
+
+impl Readings {
+    /// The place of the first step whose loss or gradient is not finite.
+    fn first_not_finite(&self) -> Option<usize> {
+        (0..self.losses.len()).find(|&i| !(self.losses[i] + self.norms[i]).is_finite())
     }
 }
 
 /// Saves the inputs of a step as `INPUT.NAME` tensors.
 fn save_inputs<O: Objective>(
     objective: &O,
-    inputs: Batches<O::Input>,
+    inputs: Inputs<O::Input>,
     path: &Path,
 ) -> Result<(), TrainError> {
     let mut tensors = Vec::new();

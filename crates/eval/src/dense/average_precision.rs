@@ -8,37 +8,11 @@
 
 mod matching;
 
-use matching::{Matched, match_image};
+use matching::{Matched, THRESHOLDS, match_image};
 
+use super::objects::{Detection, TruthBox};
 use crate::{EvalError, Metrics};
 
-/// A true box.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TruthBox {
-    /// Its class, from 0.
-    pub class: usize,
-    /// Left, top, width and height in pixels.
-    pub bbox: [f64; 4],
-    /// Area in pixels, of the object's mask where there is one; it decides on
-    /// small, medium and large.
-    pub area: f64,
-    /// Whether it marks a crowd: detections within it count neither way.
-    pub crowd: bool,
-}
-
-/// A predicted box.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Detection {
-    /// Its class, from 0.
-    pub class: usize,
-    /// Left, top, width and height in pixels.
-    pub bbox: [f64; 4],
-    /// How sure the detector is; only the order matters.
-    pub score: f64,
-}
-
-/// Number of IoU thresholds: 0.50, 0.55 … 0.95.
-const THRESHOLDS: usize = 10;
 /// Number of recalls at which precision is read: 0, 0.01 … 1.
 const RECALLS: usize = 101;
 /// Detections of an image and class that count.
@@ -46,11 +20,6 @@ const LIMITS: [usize; 3] = [1, 10, 100];
 /// All, small, medium and large: areas from and to, both included.
 const AREAS: [[f64; 2]; 4] =
     [[0.0, 1e10], [0.0, 32.0 * 32.0], [32.0 * 32.0, 96.0 * 96.0], [96.0 * 96.0, 1e10]];
-
-/// Threshold `i` of ten, in the floats of numpy's `linspace(0.5, 0.95, 10)`.
-fn threshold(i: usize) -> f64 {
-    if i + 1 == THRESHOLDS { 0.95 } else { i as f64 * ((0.95 - 0.5) / 9.0) + 0.5 }
-}
 
 /// Gathers images, then scores all their detections at once.
 ///

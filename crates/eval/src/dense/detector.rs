@@ -6,49 +6,20 @@
 
 mod boxes;
 mod loss;
+mod predictions;
 
-use bauta_backbones::{ImageEncoder, Init, Linear, ModelError, Scope};
+use bauta_backbones::{Encode, ImageEncoder, Init, Linear, ModelError, Scope, patch_tokens};
 use tch::{Kind, Tensor};
 
-pub use boxes::suppressed;
+pub use boxes::{BoxBatch, suppressed};
 pub use loss::DetectionLoss;
+pub use predictions::Predictions;
 
-use super::Detection;
 use super::convolution::{ConvNorm, Convolution};
+use super::objects::Detection;
 use super::segmentation::on_grid;
 use boxes::{corners, overlaps};
 use loss::Assigned;
-
-/// True boxes of a batch, padded to the longest list.
-#[derive(Debug)]
-pub struct BoxBatch {
-    /// Left, top, right and bottom in pixels, [B, M, 4], M at least 1.
-    pub corners: Tensor,
-    /// Classes, [B, M], i64; -1 where there is no box.
-    pub classes: Tensor,
-}
-
-impl BoxBatch {
-    /// Pads each image's boxes (class, [left, top, width, height]).
-    pub fn new(images: &[Vec<(i64, [f64; 4])>], device: tch::Device) -> Self {
-        let longest = images.iter().map(Vec::len).max().unwrap_or(0).max(1);
-        let mut sides = Vec::with_capacity(images.len() * longest * 4);
-        let mut classes = Vec::with_capacity(images.len() * longest);
-        for image in images {
-            for place in 0..longest {
-                let (class, [left, top, width, height]) =
-                    image.get(place).copied().unwrap_or((-1, [0.0; 4]));
-                classes.push(class);
-                sides.extend([left, top, left + width, top + height].map(|side| side as f32));
-            }
-        }
-        let shape = [images.len() as i64, longest as i64];
-        Self {
-            corners: Tensor::from_slice(&sides).view([shape[0], shape[1], 4]).to_device(device),
-            classes: Tensor::from_slice(&classes).view(shape).to_device(device),
-        }
-    }
-}
 
 /// How predictions become detections.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,17 +36,6 @@ impl Default for Decoding {
     fn default() -> Self {
         Self { score: 0.05, overlap: 0.6, candidates: 100 }
     }
-}
-
-/// What the head says of N locations in B images.
-#[derive(Debug)]
-pub struct Predictions {
-    /// Scores of the classes before the sigmoid, [B, N, K].
-    pub classes: Tensor,
-    /// Distances to the left, top, right and bottom side in pixels, [B, N, 4], positive.
-    pub distances: Tensor,
-    /// How central the location is, before the sigmoid, [B, N].
-    pub centreness: Tensor,
 }
 
 /// Two towers of convolutions over the token grid, and three predictions.
@@ -150,14 +110,13 @@ impl DetectionHead {
         images: &Tensor,
         frozen: bool,
     ) -> Result<Tensor, ModelError> {
-        let encode = || encoder.tokens(images);
+        let encode = || encoder.encode(images, Encode::whole());
         if frozen { tch::no_grad(encode) } else { encode() }
     }
 
     /// Predicts at every location from tokens [B, 1 + L, D].
     pub fn forward(&self, tokens: &Tensor) -> Predictions {
-        let patches = tokens.narrow(1, 1, self.grid[0] * self.grid[1]);
-        let map = on_grid(&self.project.forward(&patches), self.grid);
+        let map = on_grid(&self.project.forward(&patch_tokens(tokens)), self.grid);
         let climb = |tower: &[ConvNorm]| {
             tower.iter().fold(map.shallow_clone(), |map, conv| conv.forward(&map))
         };

@@ -2,17 +2,19 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::Detection;
 use super::detector::BoxBatch;
+use super::objects::Detection;
+use crate::picture::unit_values;
 use crate::{EvalError, Picture, PictureLayout};
 
 /// Paints each image, its true classes and its predicted ones side by side.
 ///
-/// Images are [N, 3, H, W] in [0, 1], labels [N, H, W] of an integer kind. Class 0 is black,
+/// Images are u8 pixels [N, 3, H, W], labels [N, H, W] of an integer kind. Class 0 is black,
 /// the others have colours of their own; labels of 255 are grey.
 ///
 /// # Errors
-/// [`EvalError::Shape`] when sizes disagree or there is no image.
+/// [`EvalError::Shape`] when sizes disagree or there is no image, [`EvalError::Kind`] unless
+/// the images are u8.
 pub fn paint_classes(
     images: &Tensor,
     truth: &Tensor,
@@ -35,15 +37,16 @@ pub fn paint_classes(
             .view([size[0], size[2], size[3], 3])
             .permute([0, 3, 1, 2])
     };
-    let images = images.to_device(Device::Cpu).to_kind(Kind::Float);
+    let images = unit_values("images", &images.to_device(Device::Cpu))?;
     Ok(layout.paint(&Tensor::stack(&[&images, &coloured(truth), &coloured(predicted)], 1)))
 }
 
-/// Paints each image [N, 3, H, W] in [0, 1] twice: with its true boxes, and with the predicted
+/// Paints each image, u8 pixels [N, 3, H, W], twice: with its true boxes, and with the predicted
 /// ones, in the colours of their classes.
 ///
 /// # Errors
-/// [`EvalError::Shape`] unless there are as many lists of boxes as images.
+/// [`EvalError::Shape`] unless there are as many lists of boxes as images,
+/// [`EvalError::Kind`] unless the images are u8.
 pub fn paint_boxes(
     images: &Tensor,
     truth: &BoxBatch,
@@ -56,7 +59,7 @@ pub fn paint_boxes(
         let (what, expected) = ("lists of boxes", format!("{} of each", size[0]));
         return Err(EvalError::Shape { what, found, expected });
     }
-    let images = images.to_device(Device::Cpu).to_kind(Kind::Float);
+    let images = unit_values("images", &images.to_device(Device::Cpu))?;
     let (with_truth, with_found) = (images.copy(), images.copy());
     let classes = truth.classes.to_device(Device::Cpu);
     let corners = truth.corners.to_device(Device::Cpu).to_kind(Kind::Double);
@@ -129,7 +132,7 @@ mod tests {
     const LAYOUT: PictureLayout = PictureLayout { columns: 2, min_height: 1, gap: 0 };
 
     fn images() -> Tensor {
-        Tensor::full([2, 3, 6, 8], 0.2, (Kind::Float, Device::Cpu))
+        Tensor::full([2, 3, 6, 8], 51, (Kind::Uint8, Device::Cpu))
     }
 
     #[test]

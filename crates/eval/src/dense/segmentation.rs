@@ -8,7 +8,7 @@
 //! Deviations from the published head: group norm instead of batch norm, so that
 //! small batches do and no statistics are kept; no auxiliary head.
 
-use bauta_backbones::{ImageEncoder, Linear, ModelError, Scope};
+use bauta_backbones::{Encode, ImageEncoder, Linear, ModelError, Scope, patch_tokens};
 use tch::{Kind, Reduction, Tensor};
 
 use super::convolution::{ConvNorm, Convolution, Enlarging, bilinear};
@@ -69,7 +69,7 @@ impl SegmentationHead {
         frozen: bool,
     ) -> Result<Vec<Tensor>, ModelError> {
         let encode = || match self {
-            Self::Linear(_) => Ok(vec![encoder.tokens(images)?]),
+            Self::Linear(_) => Ok(vec![encoder.encode(images, Encode::whole())?]),
             Self::UperNet(_) => encoder.tokens_of_blocks(images, &quarters(encoder.depth())),
         };
         if frozen { tch::no_grad(encode) } else { encode() }
@@ -81,14 +81,11 @@ impl SegmentationHead {
         let grid = [encoder.grid().height() as i64, encoder.grid().width() as i64];
         let scores = match self {
             Self::Linear(classifier) => {
-                let patches = tokens[0].narrow(1, 1, grid[0] * grid[1]);
-                on_grid(&classifier.forward(&patches), grid)
+                on_grid(&classifier.forward(&patch_tokens(&tokens[0])), grid)
             }
             Self::UperNet(head) => {
-                let maps: Vec<Tensor> = tokens
-                    .iter()
-                    .map(|tokens| on_grid(&tokens.narrow(1, 1, grid[0] * grid[1]), grid))
-                    .collect();
+                let maps: Vec<Tensor> =
+                    tokens.iter().map(|tokens| on_grid(&patch_tokens(tokens), grid)).collect();
                 head.forward(&maps)
             }
         };
@@ -215,11 +212,11 @@ mod tests {
         BeitConfig, BeitEncoder, ClipVisionConfig, ClipVisual, Parameters, VisionTransformer,
         VitConfig,
     };
+    use bauta_libtorch::normal;
     use tch::Device;
 
     use super::*;
-
-    const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
+    use crate::seeded::stream;
 
     fn encoder(parameters: &mut Parameters, depth: usize) -> VisionTransformer {
         let config = VitConfig {
@@ -295,7 +292,7 @@ mod tests {
 
     #[test]
     fn heads_stand_on_any_encoder() {
-        let images = Tensor::randn([1, 3, 16, 24], FLOAT);
+        let images = normal(&[1, 3, 16, 24], 1.0, &mut stream("images"));
         for kind in [SegmentationKind::Linear, SegmentationKind::UperNet { width: 16 }] {
             let mut parameters = Parameters::new(0, Device::Cpu);
             for (place, encoder) in others(&mut parameters).iter().enumerate() {
@@ -309,7 +306,7 @@ mod tests {
 
     #[test]
     fn ignored_pixels_do_not_enter_the_loss() {
-        let scores = Tensor::randn([1, 3, 2, 2], FLOAT);
+        let scores = normal(&[1, 3, 2, 2], 1.0, &mut stream("scores"));
         let labels = Tensor::from_slice(&[0_i64, 255, 2, 255]).view([1, 2, 2]);
         let flat = scores.log_softmax(1, Kind::Float);
         let wanted = -(flat.double_value(&[0, 0, 0, 0]) + flat.double_value(&[0, 2, 1, 0])) / 2.0;
@@ -325,7 +322,7 @@ mod tests {
         let encoder = encoder(&mut parameters, 1);
         let head = SegmentationHead::new(parameters.root(), &encoder, SegmentationKind::Linear, 2)
             .unwrap();
-        let tokens = Tensor::randn([1, 1 + 24, 16], FLOAT);
+        let tokens = normal(&[1, 1 + 24, 16], 1.0, &mut stream("tokens"));
         let scores = head.forward(&encoder, &[tokens.shallow_clone()]);
         let SegmentationHead::Linear(layer) = &head else { unreachable!() };
         // Row 2, column 3 of the grid: the four pixels in the middle of its patch lie an

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use bauta_data::dense::{Ade20k, Coco, ComposedConfig, ComposedDigits, DenseSource, FirstScenes};
 use bauta_data::{DatasetName, Source, Split};
+use bauta_recipe::DenseSettings;
 
-use super::settings::Settings;
 use super::{DenseArguments, DenseData};
-use crate::data::cached;
+use crate::run::cached;
 
 /// The training and test images of a dense task.
 pub struct DenseSplits {
@@ -21,11 +21,11 @@ pub struct DenseSplits {
 
 impl DenseSplits {
     /// Opens both splits; composed scenes are `size` pixels on a side.
-    pub fn open(arguments: &DenseArguments, settings: &Settings, size: usize) -> Result<Self> {
+    pub fn open(arguments: &DenseArguments, settings: &DenseSettings, size: usize) -> Result<Self> {
         let open = |split| -> Result<Arc<dyn DenseSource>> {
             let limit = match split {
-                Split::Train => settings.train_limit,
-                Split::Test => settings.test_limit,
+                Split::Train => settings.data.limit,
+                Split::Test => settings.data.test_limit,
             };
             let root = || {
                 let root = arguments.root.as_deref();
@@ -46,20 +46,20 @@ impl DenseSplits {
 
 fn composed(
     root: Option<&Path>,
-    settings: &Settings,
+    settings: &DenseSettings,
     split: Split,
     len: usize,
     size: usize,
 ) -> Result<Arc<dyn DenseSource>> {
     let open = |name: DatasetName| -> Result<Arc<dyn Source>> {
         let folder = match root {
-            Some(root) => root.join(name.name()),
+            Some(root) => root.join(<&str>::from(name)),
             None => cached(name)?,
         };
         Ok(bauta_data::open(name, split, &folder)?)
     };
     let config = ComposedConfig::new(settings.seed, len, size);
-    let config = ComposedConfig { objects: 1..=settings.objects, ..config };
+    let config = ComposedConfig { objects: 1..=settings.data.objects, ..config };
     let (digits, backgrounds) = (open(DatasetName::Mnist)?, open(DatasetName::Cifar10)?);
     Ok(Arc::new(ComposedDigits::new(digits, backgrounds, config)?))
 }

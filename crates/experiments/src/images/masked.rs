@@ -10,7 +10,6 @@ use bauta_streams::Purpose;
 use bauta_train::{DROP_PATH, draw_drop_path};
 use tch::{Device, Tensor};
 
-
 /// Images with the tokens that are hidden and the branches that are skipped, on the device.
 #[derive(Debug)]
 pub struct MaskedImages {

@@ -69,6 +69,7 @@ impl Run<'_> {
         student: &Student<E>,
         predict: Predict<'_>,
     ) -> Result<()> {
+        self.measures()?;
         let Some((pixels, indices)) = images.shown(student)? else { return Ok(()) };
         let predicted = tch::no_grad(|| predict(&pixels, &indices))?;
         let shown = Reconstructions::new(&pixels, &predicted, &indices.mask(), student.grid())?;
@@ -86,6 +87,7 @@ impl Run<'_> {
     /// # Errors
     /// As [`Self::reconstruct`].
     pub fn look<E: ImageEncoder>(&mut self, images: &Images, student: &Student<E>) -> Result<()> {
+        self.measures()?;
         if let Some((pixels, _)) = images.shown(student)? {
             let attention = tch::no_grad(|| student.attention(&pixels))?;
             let maps = AttentionMaps::new(&pixels, &attention, student.grid())?;
@@ -133,7 +135,7 @@ impl Run<'_> {
         {
             let projection = Projection::new(&found)?;
             let svg =
-                scatter(&projection.points(), labels, test.classes(), projection.explained)?;
+                scatter(&projection.coordinates(), labels, test.classes(), projection.explained)?;
             let path = self.pictures()?.join("projection.svg");
             write_whole(&path, svg.as_bytes())
                 .with_context(|| format!("cannot write {}", path.display()))?;
@@ -159,7 +161,10 @@ impl Run<'_> {
 
     fn shown(&mut self, file: &str, caption: String) {
         let file = PictureFile { file: format!("pictures/{file}"), caption };
-        self.section(Section { title: "Pictures".to_owned(), body: vec![Body::Pictures(vec![file])] });
+        self.section(Section {
+            title: "Pictures".to_owned(),
+            body: vec![Body::Pictures(vec![file])],
+        });
     }
 
     fn pictures(&self) -> Result<PathBuf> {

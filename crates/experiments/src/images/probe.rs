@@ -2,9 +2,7 @@
 
 use anyhow::Result;
 use bauta_data::LoaderConfig;
-use bauta_eval::{
-    EVALUATION_BATCH, EncodeError, Metrics, Protocols, Scores,
-};
+use bauta_eval::{EVALUATION_BATCH, EncodeError, Metrics, Protocols, Scores};
 use bauta_recipe::{Data, Eval};
 use tch::Tensor;
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use anyhow::Result;
 use bauta_backbones::{
     Encode, Flops, ImageEncoder, ImageNormalization, MaeDecoder, MaeDecoderConfig, ModelError,
-    Parameters, Pooling, Scope, VisionTransformer,
+    Parameters, Pooling, Scope, TokenIndices, VisionTransformer,
 };
+use bauta_eval::image_features;
 use bauta_masking::{Grid, MaskPlan, MaskStrategy};
 use bauta_recipe::{Decoder, Mask, Vit};
+use bauta_targets::PixelTarget;
 use tch::Tensor;
 
 use super::{Features, Images, Masking};
@@ -89,8 +91,7 @@ impl<E: ImageEncoder> Student<E> {
     /// # Errors
     /// When the images are of another size.
     pub fn features(&self, pixels: &Tensor) -> Result<Tensor> {
-        let tokens = self.encoder.encode(&self.normalize(pixels), Encode::whole())?;
-        Ok(self.pooling.pool(&tokens))
+        Ok(image_features(&self.encoder, &self.normalization, self.pooling, pixels)?)
     }
 
     /// [`Self::features`] as a function.
@@ -109,12 +110,14 @@ impl<E: ImageEncoder> Student<E> {
 }
 
 impl Student<VisionTransformer> {
-    /// A vision transformer that sees visible tokens alone, as MAE's.
+    /// A vision transformer that sees visible tokens alone, as MAE's. Draw 0 of its initial
+    /// weights is that of all other networks of the run.
     ///
     /// # Errors
     /// When the sizes do not fit together.
-    pub fn vit(images: &Images, model: &Vit, mask: &Mask, parameters: Parameters) -> Result<Self> {
+    pub fn vit(images: &Images, model: &Vit, mask: &Mask, draw: u64) -> Result<Self> {
         let config = images.vit_config(model);
+        let parameters = Parameters::drawn(images.loader.seed, draw, images.device);
         Self::new(images, mask, parameters, |scope| VisionTransformer::new(scope, &config))
     }
 
@@ -131,6 +134,24 @@ impl Student<VisionTransformer> {
     pub fn decoder_config(&self, table: &Decoder, outputs: usize) -> MaeDecoderConfig {
         let dim = self.encoder.config().dim;
         MaeDecoderConfig::new(dim, table.dim, table.depth, table.heads, outputs)
+    }
+
+    /// What an MAE's decoder predicts of u8 pixels [B, C, H, W]: pictures [B, C, H, W] in
+    /// [0, 1], in which only the masked tokens mean something.
+    ///
+    /// # Errors
+    /// When images or indices are of another size.
+    pub fn predict(
+        &self,
+        decoder: &MaeDecoder,
+        target: &PixelTarget,
+        pixels: &Tensor,
+        indices: &TokenIndices,
+    ) -> Result<Tensor> {
+        let images = self.normalize(pixels);
+        let latent = self.encoder.encode(&images, Encode::visible(indices))?;
+        let prediction = decoder.predict_all(&latent, indices)?;
+        Ok(self.to_pixels(&target.to_images(&prediction, &images)?))
     }
 
     /// Matrix-product operations of one sample's training step, with this decoder.

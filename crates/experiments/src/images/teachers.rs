@@ -5,8 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use bauta_backbones::{
-    EfficientNetLite0, FeatureStride, ImageEncoder, ImageNormalization, ModelFolder,
-    VisionTransformer, VitConfig,
+    EfficientNetLite0, FeatureStride, ImageEncoder, ModelFolder, VisionTransformer, VitConfig,
 };
 use bauta_masking::Grid;
 use bauta_recipe::{Teacher as Table, TeacherKind, Vit};
@@ -66,12 +65,15 @@ impl Teachers<'_> {
         let size = self.table.image_size.map(|side| [side, side]);
         let device = self.images.device;
         let encoder = encoder(&folder, device, size, grid).with_context(teacher)?;
-        let normalization = match ModelFolder::preprocessing(path)? {
-            Some(said) => ImageNormalization::new(&said.image_mean, &said.image_std, device)?,
+        let channels = self.images.splits.train.channels();
+        let normalization = match folder.preprocessing() {
+            Some(said) => said.normalization(channels, device)?,
             None => self.images.normalization()?,
         };
         let final_norm = self.table.final_norm;
-        EncoderTeacher::new(encoder, normalization, final_norm, grid).with_context(teacher)
+        let keys = "set teacher.image_size or model.patch_size";
+        EncoderTeacher::new(encoder, normalization, final_norm, grid)
+            .with_context(|| format!("the teacher {} does not suit: {keys}", path.display()))
     }
 
     fn convolutional(&self, grid: Grid) -> Result<ConvolutionalTeacher> {
@@ -108,23 +110,4 @@ fn encoder(
     let [height, width] = found.image_size();
     let patch = [height / found.grid().height(), width / found.grid().width()];
     frozen(Some([grid.height() * patch[0], grid.width() * patch[1]]))
-}
-
-fn convolutional(
-    ingredients: &Ingredients<'_>,
-    table: &TeacherTable,
-    grid: Grid,
-) -> Result<ConvolutionalTeacher> {
-    let path: &Path = ingredients.teacher.context("the teacher's file is not known")?;
-    let (_parameters, network) = EfficientNetLite0::read(path, ingredients.device)?;
-    let Some(stride) = table.stride.and_then(FeatureStride::of_pixels) else {
-        bail!("teacher.stride is none of 4, 8, 16 and 32");
-    };
-    let image = ingredients.recipe.data.image_size;
-    let size = table.image_size.map_or([image.height(), image.width()], |side| [side, side]);
-    ensure!(
-        ingredients.statistics.mean.len() == 3,
-        "EfficientNet-Lite0 sees colours, the images are grey; take another teacher.kind"
-    );
-    Ok(ConvolutionalTeacher::new(network, ingredients.device, stride, size, grid)?)
 }

@@ -62,7 +62,7 @@ impl Splits {
 }
 
 /// Where the cache holds a data set; `cargo xtask run` has fetched it by now.
-pub(crate) fn cached(name: DatasetName) -> Result<PathBuf> {
+pub fn cached(name: DatasetName) -> Result<PathBuf> {
     let package = name
         .package()
         .with_context(|| format!("{name} needs a root, the folder that it lies in"))?;

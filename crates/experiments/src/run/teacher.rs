@@ -44,7 +44,10 @@ impl Run<'_> {
         let recipe = recipe.context("teacher.recipe is missing")?;
         let run = teachers.join(format!("{name}-{}", digest(&recipe)?));
         let _lock = lock(teachers, &run)?;
-        tracing::info!("the teacher is {}; what is missing of its training comes first", run.display());
+        tracing::info!(
+            "the teacher is {}; what is missing of its training comes first",
+            run.display()
+        );
         let folders = Folders { run, ..self.launch.folders.clone() };
         let launch =
             Launch { name: &name, folders: &folders, aim: Aim::Teach, resume: true, ..self.launch };

@@ -13,13 +13,9 @@ mod teacher;
 mod tests;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use bauta_backbones::{
-    DisentanglingDecoder, Encode, Flops, Parameters, VisionTransformer, VitMaeConfig,
-};
-use bauta_data::{PartnerSampler, Read};
+use bauta_backbones::{DisentanglingDecoder, Encode, Parameters, VisionTransformer, VitMaeConfig};
 use bauta_eval::Scores;
 use bauta_recipe::IMae as Settings;
 use bauta_recipe::{Branches, MixtureInit, TeacherInput};
@@ -27,17 +23,16 @@ use bauta_targets::{PixelTarget, by_weight, latent_loss, mix, two_way_loss};
 use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
 
-use self::teacher::Teacher;
+use self::teacher::FrozenAutoencoder;
 use crate::images::{Images, MaskedImages, MixedImages, Mixing, Student};
-use crate::run::Run;
-use crate::systems::System;
+use crate::run::{Run, System};
 
 /// Encoder, disentangling heads on one decoder, target, and the frozen teacher.
 pub struct IMae {
     student: Student<VisionTransformer>,
     decoder: DisentanglingDecoder,
     target: PixelTarget,
-    teacher: Option<Teacher>,
+    teacher: Option<FrozenAutoencoder>,
     teacher_input: TeacherInput,
     latent_weight: f64,
     config: VitMaeConfig,
@@ -84,7 +79,8 @@ impl System for IMae {
 
     fn run(settings: &Settings, run: &mut Run<'_>) -> Result<Scores> {
         let images = run.images(&settings.data, &settings.eval)?;
-        let (mixture, partners) = (&settings.mixture, partners(settings, &images)?);
+        let (mixture, partners) =
+            (&settings.mixture, images.partners(settings.mixture.same_class)?);
         let teacher = match &settings.teacher {
             Some(teacher) => run.teacher(teacher)?,
             None => None,
@@ -100,20 +96,15 @@ impl System for IMae {
         let begun = continues.then(|| build(mixture.init)).transpose()?;
         let begun = begun.iter().map(|begun| ("mae".to_owned(), begun.student.represent()));
         let (trained, random) = (system.student.represent(), untrained.student.represent());
-        let mut scores = run.probe(&images, trained, random, begun.collect())?;
-        scores.extend(measures::measure(&system, &untrained, &images, run)?);
-        run.reconstruct(&images, &system.student, &|pixels, indices| system.predict_pure(pixels, indices))?;
+        run.reconstruct(&images, &system.student, &|pixels, indices| {
+            system.predict_pure(pixels, indices)
+        })?;
         pictures::mixtures(&system, &images, run)?;
         run.look(&images, &system.student)?;
+        let mut scores = run.probe(&images, trained, random, begun.collect())?;
+        scores.extend(measures::measure(&system, &untrained, &images, run)?);
         Ok(scores)
     }
-}
-
-/// What each image is mixed with.
-fn partners(settings: &Settings, images: &Images) -> Result<Read> {
-    let (source, seed) = (&images.splits.train, images.loader.seed);
-    let sampler = PartnerSampler::new(&**source, settings.mixture.same_class, seed);
-    Ok(Read::Partner(Arc::new(sampler.context("mixture")?)))
 }
 
 impl IMae {
@@ -128,7 +119,7 @@ impl IMae {
         init: MixtureInit,
     ) -> Result<Self> {
         let Settings { mixture, model, decoder, mask, .. } = settings;
-        let mut student = Student::vit(images, model, mask, images.parameters())?;
+        let mut student = Student::vit(images, model, mask, 0)?;
         let outputs = student.encoder.config().patch_values();
         let (decoder_config, grid) = (student.decoder_config(decoder, outputs), student.grid());
         let build = match mixture.branches {
@@ -143,7 +134,8 @@ impl IMae {
             ..VitMaeConfig::new(encoder, &decoder_config, mask.ratio, normalized)
         };
 
-        let teacher = teacher.map(|folder| Teacher::open(folder, images.device)).transpose()?;
+        let teacher =
+            teacher.map(|folder| FrozenAutoencoder::open(folder, images.device)).transpose()?;
         if let Some(teacher) = &teacher {
             let distilled = (mixture.latent_weight > 0.0).then_some(&decoder_config);
             teacher.check(&student.encoder, distilled)?;
@@ -157,21 +149,7 @@ impl IMae {
     }
 
     /// The teacher, where it is learnt from.
-    fn distilled(&self) -> Option<&Teacher> {
+    fn distilled(&self) -> Option<&FrozenAutoencoder> {
         self.teacher.as_ref().filter(|_| self.latent_weight > 0.0)
-    }
-
-    /// Operations of one sample's step; each source that the teacher sees counts.
-    fn flops(&self) -> Result<Flops> {
-        let plan = self.student.sample_plan()?;
-        let (visible, masked) = (plan.visible_count(), plan.masked_count());
-        let branches = self.decoder.branches();
-        let decoder = self.decoder.config().flops(visible, masked).times(branches);
-        let taught = match self.teacher_input {
-            TeacherInput::Sources => branches,
-            TeacherInput::Mixture => 1,
-        };
-        let teacher = self.distilled().map(|teacher| teacher.flops(visible).times(taught));
-        Ok(self.student.encoder.config().flops(visible) + decoder + teacher.unwrap_or_default())
     }
 }

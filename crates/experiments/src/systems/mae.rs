@@ -5,9 +5,7 @@
 //! Equations and deviations: `docs/systems/mae.md`.
 
 use anyhow::Result;
-use bauta_backbones::{
-    Encode, MaeDecoder, Parameters, TokenIndices, VisionTransformer, VitMaeConfig,
-};
+use bauta_backbones::{Encode, MaeDecoder, Parameters, VisionTransformer, VitMaeConfig};
 use bauta_eval::Scores;
 use bauta_recipe::Mae as Settings;
 use bauta_targets::PixelTarget;
@@ -15,8 +13,7 @@ use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
 
 use crate::images::{Images, MaskedImages, Student};
-use crate::run::Run;
-use crate::systems::System;
+use crate::run::{Run, System};
 
 /// The masked autoencoder: encoder, decoder and target.
 pub struct Mae {
@@ -63,10 +60,11 @@ impl System for Mae {
         run.train(&phase, &mut mae, inputs)?;
 
         let (student, untrained) = (&mae.student, Self::new(settings, &images)?.student);
-        let scores = run.probe(&images, student.represent(), untrained.represent(), vec![])?;
-        run.reconstruct(&images, student, &|pixels, indices| mae.predict(pixels, indices))?;
+        run.reconstruct(&images, student, &|pixels, indices| {
+            student.predict(&mae.decoder, &mae.target, pixels, indices)
+        })?;
         run.look(&images, student)?;
-        Ok(scores)
+        run.probe(&images, student.represent(), untrained.represent(), vec![])
     }
 }
 
@@ -76,21 +74,12 @@ impl Mae {
     /// # Errors
     /// When the sizes do not fit together.
     pub fn new(settings: &Settings, images: &Images) -> Result<Self> {
-        let mut student =
-            Student::vit(images, &settings.model, &settings.mask, images.parameters())?;
+        let mut student = Student::vit(images, &settings.model, &settings.mask, 0)?;
         let outputs = student.encoder.config().patch_values();
         let decoder = student.decoder(&settings.decoder, outputs)?;
         let target = images.pixel_target(&settings.target, student.grid());
         let (encoder, ratio) = (student.encoder.config(), settings.mask.ratio);
         let config = VitMaeConfig::new(encoder, decoder.config(), ratio, target.is_normalized());
         Ok(Self { student, decoder, target, config })
-    }
-
-    /// Pictures [B, C, H, W] in [0, 1] of what is predicted of u8 pixels [B, C, H, W].
-    fn predict(&self, pixels: &Tensor, indices: &TokenIndices) -> Result<Tensor> {
-        let images = self.student.normalize(pixels);
-        let latent = self.student.encoder.encode(&images, Encode::visible(indices))?;
-        let prediction = self.decoder.predict_all(&latent, indices)?;
-        Ok(self.student.to_pixels(&self.target.to_images(&prediction, &images)?))
     }
 }

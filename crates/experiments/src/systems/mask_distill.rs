@@ -17,9 +17,8 @@ use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
 
 use crate::images::{Images, MaskedImages, Student, Teachers};
-use crate::run::Run;
+use crate::run::{Run, System};
 use crate::settings::feature_target;
-use crate::systems::System;
 
 /// The five slots: teacher, normalisation and loss in the target, student and head.
 pub struct MaskDistill {
@@ -74,9 +73,8 @@ impl System for MaskDistill {
 
         let untrained = Self::new(settings, &images, teacher.as_deref())?.student;
         let student = &system.student;
-        let scores = run.probe(&images, student.represent(), untrained.represent(), vec![])?;
         run.look(&images, student)?;
-        Ok(scores)
+        run.probe(&images, student.represent(), untrained.represent(), vec![])
     }
 }
 

@@ -88,7 +88,7 @@ impl Default for DenseTrain {
             weight_decay: 0.05,
             threads: 0,
             checkpoint_every: 0,
-            log_every: 50,
+            log_every: 20,
         }
     }
 }

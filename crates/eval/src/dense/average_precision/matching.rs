@@ -4,7 +4,15 @@
 //! most. A box that does not count (a crowd, or of another size) is taken only
 //! where no box that counts will do, and a crowd can be taken again and again.
 
-use super::{Detection, THRESHOLDS, TruthBox, threshold};
+use crate::dense::objects::{Detection, TruthBox};
+
+/// Number of IoU thresholds: 0.50, 0.55 … 0.95.
+pub(super) const THRESHOLDS: usize = 10;
+
+/// Threshold `i` of ten, in the floats of numpy's `linspace(0.5, 0.95, 10)`.
+fn threshold(i: usize) -> f64 {
+    if i + 1 == THRESHOLDS { 0.95 } else { i as f64 * ((0.95 - 0.5) / 9.0) + 0.5 }
+}
 
 /// The matching of one image, class and range of areas.
 #[derive(Debug)]

@@ -2,6 +2,37 @@
 
 use tch::{Kind, Tensor};
 
+/// True boxes of a batch, padded to the longest list.
+#[derive(Debug)]
+pub struct BoxBatch {
+    /// Left, top, right and bottom in pixels, [B, M, 4], M at least 1.
+    pub corners: Tensor,
+    /// Classes, [B, M], i64; -1 where there is no box.
+    pub classes: Tensor,
+}
+
+impl BoxBatch {
+    /// Pads each image's boxes (class, [left, top, width, height]).
+    pub fn new(images: &[Vec<(i64, [f64; 4])>], device: tch::Device) -> Self {
+        let longest = images.iter().map(Vec::len).max().unwrap_or(0).max(1);
+        let mut sides = Vec::with_capacity(images.len() * longest * 4);
+        let mut classes = Vec::with_capacity(images.len() * longest);
+        for image in images {
+            for place in 0..longest {
+                let (class, [left, top, width, height]) =
+                    image.get(place).copied().unwrap_or((-1, [0.0; 4]));
+                classes.push(class);
+                sides.extend([left, top, left + width, top + height].map(|side| side as f32));
+            }
+        }
+        let shape = [images.len() as i64, longest as i64];
+        Self {
+            corners: Tensor::from_slice(&sides).view([shape[0], shape[1], 4]).to_device(device),
+            classes: Tensor::from_slice(&classes).view(shape).to_device(device),
+        }
+    }
+}
+
 /// Corners [B, N, 4] (left, top, right, bottom) from distances [B, N, 4] to the sides,
 /// seen from locations [N, 2].
 pub(super) fn corners(locations: &Tensor, distances: &Tensor) -> Tensor {

@@ -2,8 +2,8 @@
 
 use tch::{Kind, Reduction, Tensor};
 
-use super::boxes::{areas, common, corners};
-use super::{BoxBatch, Predictions};
+use super::boxes::{BoxBatch, areas, common, corners};
+use super::predictions::Predictions;
 
 /// Weight of objects against background, and of hard against easy (Lin et al. 2017).
 const ALPHA: f64 = 0.25;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bauta_backbones::{ImageEncoder, ModelFolder};
+use bauta_backbones::ModelFolder;
 use bauta_data::{Augment, InMemory, LoaderConfig, Source, Statistics};
 use bauta_files::write_whole;
 use bauta_recipe::{Eval, Layers, Recipe};

@@ -1,9 +1,12 @@
 //! What i-MAE is measured by besides its features: linear separability of mixtures, by the
-//! subordinate image's share, and the reconstruction of both images.
+//! subordinate image's share, the reconstruction of both images, and what a step costs.
 
 use anyhow::Result;
-use bauta_backbones::{Encode, TokenIndices, VisionTransformer, patch_tokens};
-use bauta_eval::{EncodeError, Metrics, MixturePairs, SHARES, Scores, mean_cosine, separability_anchors};
+use bauta_backbones::{Encode, Flops, TokenIndices, VisionTransformer, patch_tokens};
+use bauta_eval::{
+    EncodeError, Metrics, MixturePairs, SHARES, Scores, mean_cosine, separability_anchors,
+};
+use bauta_recipe::TeacherInput;
 use bauta_targets::{image_losses, mix, patchify};
 use tch::Tensor;
 
@@ -49,6 +52,22 @@ pub(super) fn measure(
         }
     }
     Ok(scores)
+}
+
+impl IMae {
+    /// Operations of one sample's step; each source that the teacher sees counts.
+    pub(super) fn flops(&self) -> Result<Flops> {
+        let plan = self.student.sample_plan()?;
+        let (visible, masked) = (plan.visible_count(), plan.masked_count());
+        let branches = self.decoder.branches();
+        let decoder = self.decoder.config().flops(visible, masked).times(branches);
+        let taught = match self.teacher_input {
+            TeacherInput::Sources => branches,
+            TeacherInput::Mixture => 1,
+        };
+        let teacher = self.distilled().map(|teacher| teacher.flops(visible).times(taught));
+        Ok(self.student.encoder.config().flops(visible) + decoder + teacher.unwrap_or_default())
+    }
 }
 
 /// What an encoder makes of images as the student sees them. Pixels have no class token, so

@@ -60,7 +60,8 @@ pub(super) fn mixtures(system: &IMae, images: &Images, run: &mut Run<'_>) -> Res
     let [first, second] = sources.map(|pixels| student.normalize(pixels));
     let predicted = system.predict([&first, &second], SHOWN, &indices)?;
     let layout = PictureLayout { columns: 2, min_height: 64, ..PictureLayout::default() };
-    let sheet = mixture_sheet(sources, SHOWN, &predicted, &indices.mask(), student.grid(), &layout)?;
+    let sheet =
+        mixture_sheet(sources, SHOWN, &predicted, &indices.mask(), student.grid(), &layout)?;
     run.picture(
         "mixtures",
         &sheet,

@@ -10,7 +10,7 @@ use bauta_backbones::{
 use tch::{Device, Tensor};
 
 /// A frozen masked autoencoder, of which encoder and `decoder_embed` teach.
-pub(super) struct Teacher {
+pub(super) struct FrozenAutoencoder {
     path: PathBuf,
     norm_pix_loss: bool,
     pub(super) parameters: Parameters,
@@ -18,7 +18,7 @@ pub(super) struct Teacher {
     decoder: MaeDecoder,
 }
 
-impl Teacher {
+impl FrozenAutoencoder {
     /// Reads the model folder at `path`; nothing in it will ever have a gradient.
     pub(super) fn open(path: &Path, device: Device) -> Result<Self> {
         let read = || -> Result<_, ModelError> {

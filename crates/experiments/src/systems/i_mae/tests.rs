@@ -4,10 +4,10 @@ mod fit;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bauta_backbones::{MaeDecoder, ModelFolder};
 use bauta_data::{DataError, Image, InMemory, LoaderConfig, Source, Statistics};
-use bauta_eval::host_tensor;
 use bauta_files::write_whole;
 use bauta_recipe::{Layers, Recipe, SystemSettings};
 use bauta_train::StepMaker;
@@ -90,7 +90,7 @@ fn images(recipe: &Recipe<impl SystemSettings>, labelled: bool) -> Images {
 fn build(set: &[&str], labelled: bool, teacher: Option<&Path>) -> Result<IMae> {
     let recipe = recipe::<Settings>(set);
     let images = images(&recipe, labelled);
-    partners(&recipe.settings, &images)?;
+    images.partners(recipe.settings.mixture.same_class)?;
     IMae::new(&recipe.settings, &images, teacher, recipe.settings.mixture.init)
 }
 
@@ -125,7 +125,7 @@ fn inputs(set: &[&str], batch_size: usize, steps: std::ops::Range<u64>) -> Vec<M
     let system = IMae::new(&recipe.settings, &images, Some(&teacher), init).unwrap();
     let lambda = recipe.settings.mixture.lambda;
     let mixing = Mixing { masking: system.student.masking(), lambda };
-    let partners = partners(&recipe.settings, &images).unwrap();
+    let partners = images.partners(recipe.settings.mixture.same_class).unwrap();
     let mut feed = images.inputs(vec![partners], mixing.prepare()).unwrap();
     feed(steps).map(Result::unwrap).collect()
 }
@@ -135,8 +135,9 @@ fn train(system: &mut IMae, set: &[&str], steps: u64) -> Vec<f64> {
     let recipe = recipe::<Settings>(set);
     let images = images(&recipe, true);
     let config = train_config(&recipe.train, 4);
-    let mixing = Mixing { masking: system.student.masking(), lambda: recipe.settings.mixture.lambda };
-    let partners = partners(&recipe.settings, &images).unwrap();
+    let mixing =
+        Mixing { masking: system.student.masking(), lambda: recipe.settings.mixture.lambda };
+    let partners = images.partners(recipe.settings.mixture.same_class).unwrap();
     let mut feed = images.inputs(vec![partners], mixing.prepare()).unwrap();
     let mut inputs = feed(0..steps);
     let mut maker = StepMaker::new(system, &config);

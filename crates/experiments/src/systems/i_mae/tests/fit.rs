@@ -32,7 +32,7 @@ fn teachers_and_data_that_do_not_fit_are_refused_with_what_to_do() {
     };
     let (scratch, teacher) = scratch_with_teacher(&[]);
     for (set, labelled, words) in [
-        (&["mixture.same_class=0.5"][..], false, "mixture: same_class"),
+        (&["mixture.same_class=0.5"][..], false, "same_class"),
         (&["model.patch_size=2"], true, "patches of 4"),
         (&["mixture.init=random", "decoder.dim=16"], true, "decoder.dim=8"),
         (&["model.depth=3"], true, "mixture.init=random"),

@@ -1,0 +1,155 @@
+//! What both dense tasks do alike: an encoder is made ready, and a head trained on it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bauta_backbones::{ImageEncoder, ImageNormalization, ModelFolder, Parameters};
+use bauta_data::dense::{DenseBatch, DenseLoader, DenseSource};
+use bauta_data::{Inputs, LoaderConfig, OnError, Order};
+use bauta_libtorch::on_one_thread;
+use bauta_train::{Objective, OptimizerConfig, Progress, Schedule, TrainConfig};
+use tch::Device;
+
+use crate::{EvalError, Metrics, Picture, TrainingRun};
+
+/// How a head is trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DenseConfig {
+    /// Optimiser steps, at least 1.
+    pub steps: u64,
+    /// Images in a step, at least 1.
+    pub batch_size: usize,
+    /// Learning rate at 256 images a step; warmed up over a tenth of the steps, then lowered
+    /// to 0 along half a cosine.
+    pub base_lr: f64,
+    /// Decoupled weight decay of matrices.
+    pub weight_decay: f64,
+}
+
+/// A dense task on a model folder, everything resolved.
+///
+/// The head is trained on the training split, alone or together with the encoder, and
+/// measured once on the test split.
+pub struct DenseTask<'a> {
+    /// The model, of three channels.
+    pub folder: &'a ModelFolder,
+    /// Train the head alone, on the tokens of the encoder as it is.
+    pub frozen: bool,
+    /// Begin with random weights of the model's sizes, as a baseline.
+    pub random_init: bool,
+    /// How the head is trained.
+    pub config: DenseConfig,
+    /// How the model's images are normalised.
+    pub normalization: ImageNormalization,
+    /// Height and width of the images.
+    pub image_size: usize,
+    /// Images to train on.
+    pub train: Arc<dyn DenseSource>,
+    /// Images to measure on.
+    pub test: Arc<dyn DenseSource>,
+    /// Seed of head and order.
+    pub seed: u64,
+    /// Where tensors live.
+    pub device: Device,
+    /// Threads of the loader; 0 takes every core.
+    pub threads: usize,
+}
+
+/// What came of a dense task.
+#[derive(Debug)]
+pub struct DenseScores {
+    /// The metrics.
+    pub metrics: Metrics,
+    /// A number for each class, where it is defined.
+    pub by_class: Vec<(String, Option<f64>)>,
+    /// Predictions next to the truth.
+    pub picture: Picture,
+    /// Mean loss of the last steps.
+    pub final_loss: f64,
+    /// Seconds of training.
+    pub seconds: f64,
+}
+
+/// An encoder and the parameters that will be trained with its head.
+pub(super) struct Ready {
+    pub(super) encoder: Box<dyn ImageEncoder>,
+    /// What is trained: those of the encoder unless it is frozen; the head adds its own.
+    pub(super) parameters: Parameters,
+    /// The encoder's own parameters where it is frozen, kept unchanged.
+    _frozen: Option<Parameters>,
+}
+
+impl DenseTask<'_> {
+    /// Sets the folder's encoder up for images of the task's size.
+    pub(super) fn ready(&self) -> Result<Ready, EvalError> {
+        let folder = self.folder.tunable();
+        let channels = folder.config().channels();
+        if channels != 3 {
+            let message = format!("the model takes {channels} channels, photos have 3");
+            return Err(EvalError::Unsuitable(message));
+        }
+        let image_size = Some([self.image_size; 2]);
+        let (parameters, encoder) =
+            folder.untrained_image_encoder(self.seed, self.device, image_size)?;
+        if !self.random_init {
+            let (loaded, _) = folder.image_encoder(self.device, image_size)?;
+            for from in &loaded {
+                let to = parameters.get(&from.name).expect("both are the folder's network");
+                tch::no_grad(|| to.tensor.shallow_clone().copy_(&from.tensor));
+            }
+        }
+        Ok(match self.frozen {
+            true => {
+                let own = Parameters::new(self.seed, self.device);
+                Ready { encoder, parameters: own, _frozen: Some(parameters) }
+            }
+            false => Ready { encoder, parameters, _frozen: None },
+        })
+    }
+
+    /// Trains an objective, as the phase `name` of a run, on shuffled batches.
+    pub(super) fn train<O: Objective>(
+        &self,
+        name: &str,
+        objective: &mut O,
+        prepare: fn(DenseBatch) -> O::Input,
+        run: TrainingRun<'_>,
+    ) -> Result<Progress, EvalError> {
+        let DenseConfig { steps, batch_size, base_lr, weight_decay } = self.config;
+        let loader = self.loader(&self.train, Order::Shuffled)?;
+        let lr = Schedule::scaled_lr(base_lr, batch_size);
+        let schedule = Schedule::cosine(lr, 0.0, steps as f64 / 10.0, steps);
+        let config = TrainConfig {
+            steps_per_epoch: loader.steps_per_epoch(),
+            optimizer: OptimizerConfig::adamw((0.9, 0.999), weight_decay),
+            clip_grad: Some(1.0),
+            ..TrainConfig::new(schedule, batch_size)
+        };
+        let feed = |steps: Range<u64>| loader.batches(steps, on_one_thread(prepare));
+        run.fit(name, config, objective, feed)
+    }
+
+    /// The test images in their own order.
+    pub(super) fn test_batches<T: Send + 'static>(
+        &self,
+        prepare: fn(DenseBatch) -> T,
+    ) -> Result<Inputs<T>, EvalError> {
+        let loader = self.loader(&self.test, Order::Sequential)?;
+        Ok(loader.batches(0..loader.steps_per_epoch(), prepare))
+    }
+
+    fn loader(
+        &self,
+        source: &Arc<dyn DenseSource>,
+        order: Order,
+    ) -> Result<DenseLoader, EvalError> {
+        let config = LoaderConfig {
+            seed: self.seed,
+            threads: self.threads,
+            order,
+            on_error: OnError::Stop,
+            ..LoaderConfig::new(self.config.batch_size, self.image_size, self.image_size)
+        };
+        Ok(DenseLoader::new(Arc::clone(source), config)?)
+    }
+}

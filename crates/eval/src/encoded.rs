@@ -1,0 +1,248 @@
+//! Features of the official splits: what a frozen encoder says of each image.
+
+use bauta_backbones::{Encode, ImageEncoder, ImageNormalization, ModelError, Pooling};
+use tch::{Device, Kind, Tensor};
+
+use crate::EvalError;
+
+/// Features [N, D] and labels \[N\] of one split.
+#[derive(Debug)]
+pub struct EncodedSplit {
+    features: Tensor,
+    labels: Tensor,
+}
+
+impl EncodedSplit {
+    /// Takes features [N, D] (any float kind, kept as f32) and labels \[N\] (i64).
+    ///
+    /// The labels move to the features' device.
+    ///
+    /// # Errors
+    /// [`EvalError::Shape`] unless N > 0, D > 0 and the lengths agree;
+    /// [`EvalError::Kind`] unless the kinds are as above;
+    /// [`EvalError::NotFinite`] when a feature is NaN or infinite.
+    pub fn new(features: Tensor, labels: Tensor) -> Result<Self, EvalError> {
+        let (what, shape) = ("features", features.size());
+        if shape.len() != 2 || shape.contains(&0) {
+            let expected = "[N, D] with N > 0 and D > 0".into();
+            return Err(EvalError::Shape { what, found: shape, expected });
+        }
+        if labels.size() != shape[..1] {
+            let expected = format!("[{}], one for each feature vector", shape[0]);
+            return Err(EvalError::Shape { what: "labels", found: labels.size(), expected });
+        }
+        if !features.is_floating_point() {
+            let found = features.kind();
+            return Err(EvalError::Kind { what, found, expected: "a float kind" });
+        }
+        if labels.kind() != Kind::Int64 {
+            let found = labels.kind();
+            return Err(EvalError::Kind { what: "labels", found, expected: "Int64" });
+        }
+        check_finite(what, &features)?;
+        let labels = labels.to_device(features.device());
+        Ok(Self { features: features.detach().to_kind(Kind::Float), labels })
+    }
+
+    /// Encodes a split, batch by batch, without gradients.
+    ///
+    /// Each batch is images [B, …] with B labels. The images go to `device`;
+    /// `encode` makes [B, D] of them, and its result stays where it is. The order
+    /// of the samples is that of the batches.
+    ///
+    /// # Errors
+    /// The first error of `batches`; [`EvalError::Shape`] when `encode` returns
+    /// something else than [B, D] with the D of the first batch, or when there is
+    /// no batch; and the errors of [`Self::new`].
+    pub fn encode<E: From<EvalError>>(
+        batches: impl IntoIterator<Item = Result<(Tensor, Vec<i64>), E>>,
+        device: Device,
+        mut encode: impl FnMut(&Tensor) -> Tensor,
+    ) -> Result<Self, E> {
+        let mut features = Vec::new();
+        let mut labels = Vec::new();
+        let mut width = None;
+        for batch in batches {
+            let (images, batch_labels) = batch?;
+            let encoded = tch::no_grad(|| encode(&images.to_device(device)).to_kind(Kind::Float));
+            let (found, samples) = (encoded.size(), batch_labels.len() as i64);
+            let columns = *width.get_or_insert(*found.last().unwrap_or(&0));
+            if found != [samples, columns] {
+                let expected = format!("[{samples}, {columns}]");
+                return Err(EvalError::Shape { what: "encoded batch", found, expected }.into());
+            }
+            features.push(encoded);
+            labels.extend(batch_labels);
+        }
+        if features.is_empty() {
+            let expected = "at least one batch".into();
+            return Err(EvalError::Shape { what: "features", found: vec![0], expected }.into());
+        }
+        Ok(Self::new(Tensor::cat(&features, 0), Tensor::from_slice(&labels))?)
+    }
+
+    /// Features [N, D], f32.
+    pub fn features(&self) -> &Tensor {
+        &self.features
+    }
+
+    /// Labels \[N\], i64, on the device of the features.
+    pub fn labels(&self) -> &Tensor {
+        &self.labels
+    }
+
+    /// Number of samples, N.
+    pub fn samples(&self) -> i64 {
+        self.features.size()[0]
+    }
+
+    /// Number of features a sample, D.
+    pub fn width(&self) -> i64 {
+        self.features.size()[1]
+    }
+
+    pub(crate) fn labels_on_host(&self) -> Vec<i64> {
+        Vec::try_from(self.labels.contiguous()).expect("labels are one row of i64")
+    }
+
+    fn check_labels(&self, split: &'static str, classes: i64) -> Result<(), EvalError> {
+        let (lowest, highest) = self.labels.aminmax(None, false);
+        let (lowest, highest) = (lowest.int64_value(&[]), highest.int64_value(&[]));
+        if lowest < 0 || highest >= classes {
+            return Err(EvalError::Label { split, lowest, highest, classes });
+        }
+        Ok(())
+    }
+}
+
+/// A training and a test split over the same classes.
+///
+/// A class may be missing from either split; its test samples then count as wrong.
+#[derive(Debug)]
+pub struct EncodedData {
+    train: EncodedSplit,
+    test: EncodedSplit,
+    classes: i64,
+}
+
+impl EncodedData {
+    /// Joins two splits whose labels lie in 0..`classes`.
+    ///
+    /// # Errors
+    /// [`EvalError::Setting`] unless there are two classes or more;
+    /// [`EvalError::Shape`] when the splits differ in D;
+    /// [`EvalError::Label`] when a label is out of range.
+    pub fn new(train: EncodedSplit, test: EncodedSplit, classes: usize) -> Result<Self, EvalError> {
+        if classes < 2 {
+            let (value, expected) = (classes as f64, "at least 2");
+            return Err(EvalError::Setting { name: "number of classes", value, expected });
+        }
+        if train.width() != test.width() {
+            let expected = format!("[N, {}] as the training features", train.width());
+            let found = test.features.size();
+            return Err(EvalError::Shape { what: "test features", found, expected });
+        }
+        let classes = classes as i64;
+        train.check_labels("training", classes)?;
+        test.check_labels("test", classes)?;
+        Ok(Self { train, test, classes })
+    }
+
+    /// The split that protocols learn from.
+    pub fn train(&self) -> &EncodedSplit {
+        &self.train
+    }
+
+    /// The split that protocols are measured on.
+    pub fn test(&self) -> &EncodedSplit {
+        &self.test
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> i64 {
+        self.classes
+    }
+
+    /// Number of training samples of each class.
+    pub fn training_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes as usize];
+        for label in self.train.labels_on_host() {
+            counts[label as usize] += 1;
+        }
+        counts
+    }
+
+    /// The same test split, and of the training split the samples with these indices.
+    ///
+    /// # Panics
+    /// When there is no index, or one beyond the training split.
+    pub fn with_training_part(&self, indices: &[usize]) -> Self {
+        assert!(!indices.is_empty(), "a part of a training split has samples");
+        let indices: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
+        let indices = Tensor::from_slice(&indices).to_device(self.train.features.device());
+        let train = EncodedSplit {
+            features: self.train.features.index_select(0, &indices),
+            labels: self.train.labels.index_select(0, &indices),
+        };
+        let (features, labels) = (&self.test.features, &self.test.labels);
+        let test =
+            EncodedSplit { features: features.shallow_clone(), labels: labels.shallow_clone() };
+        Self { train, test, classes: self.classes }
+    }
+
+    /// Shifts and scales each feature to mean 0 and variance 1 over the training split.
+    ///
+    /// The test split is changed by the same amounts. A feature that is constant
+    /// over the training split becomes 0 everywhere.
+    pub fn standardized(&self) -> Self {
+        let (variance, mean) = self.train.features.var_mean_correction([0].as_slice(), 0, true);
+        let deviation = variance.sqrt();
+        // Rounding leaves a constant column a deviation of about 1e-7 of its value.
+        let varies = deviation.greater_tensor(&(mean.abs() * 1e-6));
+        let scale =
+            varies.to_kind(Kind::Float) / deviation.where_self(&varies, &deviation.ones_like());
+        let apply = |split: &EncodedSplit| EncodedSplit {
+            features: (&split.features - &mean).g_mul_(&scale),
+            labels: split.labels.shallow_clone(),
+        };
+        Self { train: apply(&self.train), test: apply(&self.test), classes: self.classes }
+    }
+}
+
+/// What an encoder says of whole images: u8 pixels [B, C, H, W] to features [B, D].
+///
+/// # Errors
+/// [`ModelError::Shape`] when the images are of another size.
+pub fn image_features(
+    encoder: &dyn ImageEncoder,
+    normalization: &ImageNormalization,
+    pooling: Pooling,
+    pixels: &Tensor,
+) -> Result<Tensor, ModelError> {
+    Ok(pooling.pool(&encoder.encode(&normalization.normalize(pixels), Encode::whole())?))
+}
+
+/// Joins what an encoder gave for one batch after the other, [B, …] each, along B.
+///
+/// # Errors
+/// The first error among the batches, or [`EvalError::Shape`] when there are none.
+pub fn join_batches<E: From<EvalError>>(
+    batches: impl IntoIterator<Item = Result<Tensor, E>>,
+) -> Result<Tensor, E> {
+    let batches = batches.into_iter().collect::<Result<Vec<_>, E>>()?;
+    if batches.is_empty() {
+        let expected = "at least one batch".into();
+        return Err(EvalError::Shape { what: "batches", found: vec![0], expected }.into());
+    }
+    Ok(Tensor::cat(&batches, 0))
+}
+
+/// Refuses NaN and infinity; one read from the device.
+pub(crate) fn check_finite(what: &'static str, tensor: &Tensor) -> Result<(), EvalError> {
+    let total = tensor.numel() as i64;
+    let finite = tensor.isfinite().sum(Kind::Int64).int64_value(&[]);
+    if finite != total {
+        return Err(EvalError::NotFinite { what, count: total - finite, total });
+    }
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! Fine-tuning: what a pre-trained encoder is worth when all of it, or its last
+//! blocks, go on learning from labels; against the same network from scratch.
+//!
+//! The test images are looked at once, at the end. Whoever chooses a setting does so
+//! on images held out of the training split.
+
+mod classification;
+mod config;
+mod report;
+mod task;
+
+pub use config::FineTuneConfig;
+pub use report::FineTuneReport;
+pub use task::{FineTuneTask, FineTuned};

@@ -1,0 +1,140 @@
+//! One step of fine-tuning: mixed images in, soft cross-entropy out.
+//!
+//! He et al., arXiv 2111.06377, A.1 "End-to-end fine-tuning": the encoder without its
+//! decoder, a norm and a linear layer on the mean of its patch tokens; samples skip
+//! branches, images are mixed with their batch, labels smoothed.
+
+use bauta_backbones::{
+    DropPath, EncoderWithHead, ImageNormalization, ModelConfig, ModelError, Parameters,
+};
+use bauta_data::Batch;
+use bauta_train::{
+    DROP_PATH, LayerDecay, Loss, Mix, MixConfig, Objective, ObjectiveError, draw_drop_path,
+    soft_cross_entropy,
+};
+use tch::Tensor;
+
+use super::config::FineTuneConfig;
+use crate::batch::host_tensor;
+
+/// A batch of labelled images with what chance adds.
+#[derive(Debug)]
+pub struct MixedBatch {
+    /// u8 pixels [B, C, H, W].
+    pixels: Tensor,
+    /// Classes \[B\], i64.
+    labels: Tensor,
+    mix: Mix,
+    /// Factors of the skipped and kept branches; empty where none is skipped.
+    branches: Vec<f32>,
+}
+
+/// How a batch becomes a [`MixedBatch`], on the loader's threads.
+#[derive(Clone, Copy, Debug)]
+pub struct Mixer {
+    /// Seed of the run.
+    pub seed: u64,
+    /// How images are mixed.
+    pub mix: MixConfig,
+    /// Rate at which samples skip the last block's branches.
+    pub drop_path: f64,
+    /// Number of blocks.
+    pub depth: usize,
+}
+
+impl Mixer {
+    /// Draws what chance adds to a batch, from streams of the step and of the samples.
+    pub fn draw(&self, batch: Batch) -> MixedBatch {
+        let (_, _, height, width) = batch.pixels.dim();
+        let Self { seed, mix, drop_path, depth } = *self;
+        let mix = mix.draw(seed, batch.step, height, width);
+        let branches = if drop_path > 0.0 {
+            draw_drop_path(DROP_PATH, depth, drop_path, seed, batch.epoch, &batch.indices)
+        } else {
+            Vec::new()
+        };
+        let labels = batch.labels.expect("sources with classes label every image");
+        let (pixels, labels) = (host_tensor(&batch.pixels), Tensor::from_slice(&labels));
+        MixedBatch { pixels, labels, mix, branches }
+    }
+}
+
+/// An encoder and its new classifier, in training.
+pub struct Classification<'a> {
+    parameters: Parameters,
+    model: EncoderWithHead,
+    described: ModelConfig,
+    normalization: &'a ImageNormalization,
+    classes: usize,
+    smoothing: f64,
+    layers: LayerDecay,
+}
+
+impl<'a> Classification<'a> {
+    /// Trains a model with a classifier, `described` by its `config.json`, whose learning
+    /// rates fall as `layers` says; only the last blocks, where `config` names them.
+    pub fn new(
+        (mut parameters, model): (Parameters, EncoderWithHead),
+        described: ModelConfig,
+        layers: LayerDecay,
+        config: &FineTuneConfig,
+        normalization: &'a ImageNormalization,
+        classes: usize,
+    ) -> Self {
+        let last = config.blocks.unwrap_or(layers.depth + 1);
+        parameters.train_only(|name| layers.is_among_last(name, last));
+        let smoothing = config.smoothing;
+        Self { parameters, model, described, normalization, classes, smoothing, layers }
+    }
+
+    /// How learning rates fall towards the input.
+    pub fn layers(&self) -> LayerDecay {
+        self.layers
+    }
+
+    /// Height and width of the images.
+    pub fn image_size(&self) -> [usize; 2] {
+        self.model.encoder().image_size()
+    }
+
+    /// Scores of the classes, of u8 pixels [B, C, H, W].
+    ///
+    /// # Errors
+    /// When the images are of another size.
+    pub fn logits(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
+        self.scores(&self.normalization.normalize(pixels), None)
+    }
+
+    fn scores(&self, images: &Tensor, drop: Option<&DropPath>) -> Result<Tensor, ModelError> {
+        let logits = self.model.forward(images, drop)?.logits;
+        Ok(logits.expect("the model was built with a classifier"))
+    }
+}
+
+impl Objective for Classification<'_> {
+    type Input = MixedBatch;
+
+    fn loss(&mut self, input: &MixedBatch) -> Result<Loss, ObjectiveError> {
+        let MixedBatch { pixels, labels, mix, branches } = input;
+        let device = self.parameters.device();
+        let images = mix.images(&self.normalization.normalize(pixels));
+        let targets = mix.targets(&labels.to_device(device), self.classes, self.smoothing);
+
+        let drop = (!branches.is_empty())
+            .then(|| DropPath::new(branches, self.layers.depth, labels.numel(), device));
+        Ok(soft_cross_entropy(&self.scores(&images, drop.as_ref())?, &targets).into())
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn config(&self) -> serde_json::Value {
+        serde_json::to_value(&self.described).expect("a configuration is plain values")
+    }
+
+    fn tensors(&self, input: &MixedBatch) -> Vec<(&'static str, Tensor)> {
+        let MixedBatch { pixels, labels, .. } = input;
+        vec![("pixels", pixels.shallow_clone()), ("labels", labels.shallow_clone())]
+    }
+}

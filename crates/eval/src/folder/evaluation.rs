@@ -1,0 +1,221 @@
+//! The protocols on a model folder, and a report of what they found.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bauta_backbones::{ImageEncoder, ModelConfig, ModelFolder, Pooling};
+use bauta_data::{DatasetName, LoaderConfig, Source};
+use serde::Serialize;
+use tch::{Device, Tensor};
+
+use super::images::normalization;
+use crate::encoded::image_features;
+use crate::json::write_json;
+use crate::machine::device_name;
+use crate::{EVALUATION_BATCH, EvalError, Evaluator, Measurement, Protocols, Watch};
+
+/// Tokens in one forward pass: fewer images where they have many.
+const TOKENS: usize = 64 * EVALUATION_BATCH;
+
+/// Protocols on the features of a model folder, everything resolved.
+pub struct FolderEvaluation<'a> {
+    /// The model folder, read.
+    pub folder: &'a ModelFolder,
+    /// Where it lies.
+    pub model: &'a Path,
+    /// The data that the images are of.
+    pub data: DatasetName,
+    /// Labelled images to learn from.
+    pub train: Arc<dyn Source>,
+    /// Labelled images to measure on.
+    pub test: Arc<dyn Source>,
+    /// The protocols.
+    pub evaluators: Vec<Box<dyn Evaluator>>,
+    /// What stands for an image.
+    pub pooling: Pooling,
+    /// Height and width that images are brought to; if not given, the data's own, where all
+    /// images have one and it is whole patches, else that of the model.
+    pub image_size: Option<[usize; 2]>,
+    /// Measure the pixels themselves and the same network at random weights too.
+    pub baselines: bool,
+    /// Seed of whatever a protocol draws, and of the baseline's random weights.
+    pub seed: u64,
+    /// Where tensors live.
+    pub device: Device,
+    /// Threads of libtorch and of the loader.
+    pub threads: usize,
+}
+
+/// What was found, and on what.
+#[derive(Clone, Debug, Serialize)]
+pub struct EvaluationReport {
+    model: PathBuf,
+    data: &'static str,
+    image_size: [usize; 2],
+    /// The size that the model's positions are made for.
+    model_image_size: [usize; 2],
+    normalization: String,
+    training_images: usize,
+    test_images: usize,
+    version: &'static str,
+    device: String,
+    threads: usize,
+    seconds: f64,
+    results: Vec<Row>,
+}
+
+/// One number, and whose it is.
+#[derive(Clone, Debug, Serialize)]
+struct Row {
+    /// `model`, `raw_pixels` or `random_init`.
+    of: &'static str,
+    features: &'static str,
+    #[serde(flatten)]
+    measurement: Measurement,
+}
+
+impl FolderEvaluation<'_> {
+    /// Measures the model, and its baselines where they are wanted.
+    ///
+    /// # Errors
+    /// When folder, images and protocols do not fit each other, or the watch ends it.
+    pub fn run(self, watch: &dyn Watch) -> Result<EvaluationReport, EvalError> {
+        let start = Instant::now();
+        let Self { folder, model, data, train, test, evaluators, pooling, .. } = self;
+        let Self { image_size, baselines, seed, device, threads, .. } = self;
+        let [height, width] = match image_size {
+            Some(size) => size,
+            None => own_size(data, &*train, folder.config())?,
+        };
+        let (normalization, by) = normalization(model, train.statistics(), device)?;
+        let channels = train.channels();
+        if normalization.channels() != channels {
+            let found = normalization.channels();
+            let message = format!("{by} name {found} channels, the images have {channels}");
+            return Err(EvalError::Unsuitable(message));
+        }
+        let sized = Some([height, width]);
+        let (_parameters, encoder) = folder.image_encoder(device, sized).map_err(|error| {
+            let place = format!(
+                "{} on images of {height} × {width}; choose another image_size",
+                model.display()
+            );
+            EvalError::from(error).at(place)
+        })?;
+        let batch = (TOKENS / encoder.grid().tokens()).clamp(1, EVALUATION_BATCH);
+        let loader = LoaderConfig { seed, threads, ..LoaderConfig::new(batch, height, width) };
+        let protocols = Protocols::new(evaluators, [&train, &test], loader, device, watch)?;
+
+        let mut results = Vec::new();
+        let mut add = |of, features, found: Vec<Measurement>| {
+            results.extend(found.into_iter().map(|measurement| Row { of, features, measurement }));
+        };
+        let measure = |name, encoder: &dyn ImageEncoder| {
+            protocols.measure(name, &|pixels: &Tensor| {
+                Ok(image_features(encoder, &normalization, pooling, pixels)?)
+            })
+        };
+        let said = match pooling {
+            Pooling::Mean => "mean of the patch tokens",
+            Pooling::Cls => "class token",
+        };
+        add("model", said, measure("model", &*encoder)?);
+        if baselines {
+            add("raw_pixels", "pixels", protocols.measure_raw_pixels()?);
+            let (_parameters, untrained) = folder.untrained_image_encoder(seed, device, sized)?;
+            add("random_init", said, measure("random init", &*untrained)?);
+        }
+        Ok(EvaluationReport {
+            model: model.to_path_buf(),
+            data: data.into(),
+            image_size: [height, width],
+            model_image_size: folder.config().image_size(),
+            normalization: by.to_string(),
+            training_images: train.len(),
+            test_images: test.len(),
+            version: env!("CARGO_PKG_VERSION"),
+            device: device_name(device),
+            threads,
+            seconds: start.elapsed().as_secs_f64(),
+            results,
+        })
+    }
+}
+
+/// The size that images are brought to where nobody says it.
+fn own_size(
+    data: DatasetName,
+    images: &dyn Source,
+    model: &ModelConfig,
+) -> Result<[usize; 2], EvalError> {
+    let own = model.image_size();
+    if data.package().is_some() {
+        let image = images.image(0)?;
+        let size = [image.height(), image.width()];
+        if size.iter().zip(model.patch_size()).all(|(&side, patch)| side.is_multiple_of(patch)) {
+            return Ok(size);
+        }
+    }
+    tracing::info!("images are brought to the model's own size, {} × {}", own[0], own[1]);
+    Ok(own)
+}
+
+impl EvaluationReport {
+    /// Writes everything as JSON, whole or not at all.
+    ///
+    /// # Errors
+    /// [`EvalError::Write`] when the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), EvalError> {
+        write_json(self, path)
+    }
+
+    /// The numbers, by whose they are and their name.
+    pub fn values(&self) -> impl Iterator<Item = (&str, &str, f64)> {
+        self.results.iter().map(|Row { of, measurement, .. }| {
+            (*of, measurement.metric.as_str(), measurement.value)
+        })
+    }
+}
+
+/// A table for the terminal: what all numbers share, then one line a number.
+impl fmt::Display for EvaluationReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [height, width] = self.image_size;
+        let [own_height, own_width] = self.model_image_size;
+        write!(f, "{} on {}, images of {height} × {width}", self.model.display(), self.data)?;
+        if self.image_size != self.model_image_size {
+            write!(f, " (positions interpolated from {own_height} × {own_width})")?;
+        }
+        writeln!(f, "\npixels normalised by {}\n", self.normalization)?;
+        writeln!(
+            f,
+            "{:9} {:22} {:>7}  {:11} {:24} {:>8} {:>8} {:>5}",
+            "protocol", "metric", "value", "of", "features", "train", "test", "seed"
+        )?;
+        for Row { of, features, measurement } in &self.results {
+            let Measurement { protocol, metric, value, training_images, test_images, seed, .. } =
+                measurement;
+            writeln!(
+                f,
+                "{protocol:9} {metric:22} {value:7.4}  {of:11} {features:24} {training_images:8} \
+                 {test_images:8} {seed:5}"
+            )?;
+        }
+        writeln!(
+            f,
+            "\ntrain: labelled training images learnt from; test: images of the test split"
+        )?;
+        let mut said = Vec::new();
+        for Row { measurement, .. } in &self.results {
+            let line = format!("{}: {}", measurement.protocol, measurement.settings);
+            if !said.contains(&line) {
+                writeln!(f, "{line}")?;
+                said.push(line);
+            }
+        }
+        let cores = if self.threads == 1 { "thread" } else { "threads" };
+        writeln!(f, "{:.0} s on {}, {} {cores}", self.seconds, self.device, self.threads)
+    }
+}

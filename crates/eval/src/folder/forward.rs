@@ -1,0 +1,165 @@
+//! One exact forward pass of a model folder, for conformance checks.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use bauta_backbones::checkpoint::{read_tensors, write_tensors};
+use bauta_backbones::{
+    BeitModelConfig, Encode, ModelConfig, ModelFolder, TokenIndices, VitMaeConfig, class_token,
+    patch_tokens,
+};
+use bauta_masking::{Grid, MaskPlan};
+use bauta_targets::PixelTarget;
+use tch::{Device, Kind, Tensor};
+
+use crate::EvalError;
+
+/// Runs a model folder on the tensors of `input` and writes what it gives to `output`.
+///
+/// `input` holds `pixel_values` [N, C, H, W] and, for a masked autoencoder,
+/// `noise` [N, L]; small noise is kept. `output` gets, of a masked autoencoder,
+/// `loss`, `logits` [N, L, P], `mask` [N, L] (1 is masked), `ids_restore` [N, L]
+/// and `last_hidden_state` [N, 1 + V, D] of the visible tokens; of a plain ViT,
+/// `last_hidden_state` [N, 1 + L, D] and its head's `logits` or `pooler_output`.
+///
+/// A BEiT takes `bool_masked_pos` [N, L] too, as many in each sample, if patches are to be
+/// masked; it gives `last_hidden_state` [N, 1 + L, D], which the final norm has passed
+/// unless the description says `use_mean_pooling`, and the head's `logits` [N, L, outputs]
+/// of all patches; under a classifier it is used as a plain ViT is. A CLIP tower gives
+/// `last_hidden_state` of the last block,
+/// `pooler_output` [N, D], its class token after the norm, and `image_embeds` projected.
+///
+/// # Errors
+/// When a file or a shape does not fit; nothing is written then.
+pub fn forward(model: &Path, input: &Path, output: &Path) -> Result<(), EvalError> {
+    let folder = ModelFolder::read(model)?;
+    let inputs = read_tensors(input)?;
+    let refuse = || format!("{} does not fit {}", input.display(), model.display());
+    let outputs = tch::no_grad(|| match folder.config() {
+        ModelConfig::VitMae(config) => masked_autoencoder(&folder, config, &inputs),
+        ModelConfig::Vit(_) => plain(&folder, &inputs),
+        ModelConfig::Beit(_) if folder.tensors().contains_key("head.weight") => {
+            plain(&folder, &inputs)
+        }
+        ModelConfig::Beit(config) => beit(&folder, config, &inputs),
+        ModelConfig::Clip(_) => clip(&folder, &inputs),
+    })
+    .map_err(|error| error.at(refuse()))?;
+    write_tensors(output, outputs.iter().map(|(name, tensor)| (*name, tensor)))?;
+    Ok(())
+}
+
+type Outputs = Vec<(&'static str, Tensor)>;
+
+fn masked_autoencoder(
+    folder: &ModelFolder,
+    config: &VitMaeConfig,
+    inputs: &HashMap<String, Tensor>,
+) -> Result<Outputs, EvalError> {
+    let (_parameters, encoder, decoder) = folder.masked_autoencoder(Device::Cpu)?;
+    let target = pixel_target(config, encoder.grid());
+    let images = floats(inputs, "pixel_values")?;
+    let indices = plan(inputs, encoder.grid(), images.size()[0], config.mask_ratio)?;
+
+    let latent = encoder.encode(&images, Encode::visible(&indices))?;
+    let logits = decoder.predict_all(&latent, &indices)?;
+    let loss = target.loss(&indices.gather_masked(&logits), &target.masked(&images, &indices)?)?;
+    Ok(vec![
+        ("loss", loss),
+        ("logits", logits),
+        ("mask", indices.mask()),
+        ("ids_restore", indices.restore().shallow_clone()),
+        ("last_hidden_state", latent),
+    ])
+}
+
+fn plain(folder: &ModelFolder, inputs: &HashMap<String, Tensor>) -> Result<Outputs, EvalError> {
+    let (_parameters, model) = folder.vit(Device::Cpu)?;
+    let output = model.forward(&floats(inputs, "pixel_values")?, None)?;
+    let heads = [("logits", output.logits), ("pooler_output", output.pooler_output)];
+    let heads = heads.into_iter().filter_map(|(name, tensor)| Some((name, tensor?)));
+    Ok(heads.chain([("last_hidden_state", output.last_hidden_state)]).collect())
+}
+
+fn beit(
+    folder: &ModelFolder,
+    config: &BeitModelConfig,
+    inputs: &HashMap<String, Tensor>,
+) -> Result<Outputs, EvalError> {
+    let (_parameters, encoder, head) = folder.beit(Device::Cpu, None)?;
+    let images = floats(inputs, "pixel_values")?;
+    let raw = match inputs.get("bool_masked_pos") {
+        None => encoder.encode(&images, Encode::whole().without_norm())?,
+        Some(mask) => {
+            let wanted = [images.size()[0], encoder.grid().tokens() as i64];
+            let found = mask.size();
+            check(found == wanted, || {
+                format!("bool_masked_pos is {found:?}, the model wants {wanted:?}")
+            })?;
+            let masks = Vec::<bool>::try_from(mask.ne(0).flatten(0, -1));
+            let masks = masks.expect("a flat tensor of this kind");
+            let plan = MaskPlan::from_masks(&masks, encoder.grid().tokens())?;
+            let indices = TokenIndices::new(&plan, Device::Cpu);
+            encoder.encode(&images, Encode::mask_tokens(&indices).without_norm())?
+        }
+    };
+    let normed = encoder.normalize(&raw);
+    let logits = head.map(|head| head.forward(&patch_tokens(&normed)));
+    let last = if config.use_mean_pooling { raw } else { normed };
+    let logits = logits.map(|logits| ("logits", logits));
+    Ok(logits.into_iter().chain([("last_hidden_state", last)]).collect())
+}
+
+fn clip(folder: &ModelFolder, inputs: &HashMap<String, Tensor>) -> Result<Outputs, EvalError> {
+    let (_parameters, tower) = folder.clip(Device::Cpu, None)?;
+    let images = floats(inputs, "pixel_values")?;
+    let pooled = class_token(&tower.encode(&images, Encode::whole())?);
+    let mut outputs = Vec::new();
+    if tower.config().projection.is_some() {
+        outputs.push(("image_embeds", tower.project(&pooled)?));
+    }
+    let last = tower.encode(&images, Encode::whole().without_norm())?;
+    outputs.extend([("last_hidden_state", last), ("pooler_output", pooled)]);
+    Ok(outputs)
+}
+
+/// The target that a masked autoencoder's description names.
+pub fn pixel_target(config: &VitMaeConfig, grid: Grid) -> PixelTarget {
+    if config.norm_pix_loss {
+        PixelTarget::normalized(grid, config.sizes.num_channels)
+    } else {
+        PixelTarget::raw(grid, config.sizes.num_channels)
+    }
+}
+
+/// The plan that the input's noise [N, L] makes.
+fn plan(
+    inputs: &HashMap<String, Tensor>,
+    grid: Grid,
+    samples: i64,
+    ratio: f64,
+) -> Result<TokenIndices, EvalError> {
+    let noise = floats(inputs, "noise")?;
+    let wanted = [samples, grid.tokens() as i64];
+    let found = noise.size();
+    check(found == wanted, || format!("noise is {found:?}, the model wants {wanted:?}"))?;
+    let values = Vec::<f32>::try_from(noise.flatten(0, -1)).expect("a flat tensor of floats");
+    let plan = MaskPlan::from_noise(&values, samples as usize, ratio)?;
+    Ok(TokenIndices::new(&plan, Device::Cpu))
+}
+
+fn floats(inputs: &HashMap<String, Tensor>, name: &str) -> Result<Tensor, EvalError> {
+    let tensor = inputs.get(name).ok_or_else(|| {
+        let mut found: Vec<&str> = inputs.keys().map(String::as_str).collect();
+        found.sort_unstable();
+        EvalError::Unsuitable(format!("no tensor {name} in it, only {}", found.join(", ")))
+    })?;
+    let kind = tensor.kind();
+    check(kind == Kind::Float, || format!("{name} is {kind:?}, not 32-bit floats"))?;
+    check(tensor.dim() >= 1, || format!("{name} is a scalar"))?;
+    Ok(tensor.shallow_clone())
+}
+
+fn check(fits: bool, message: impl FnOnce() -> String) -> Result<(), EvalError> {
+    if fits { Ok(()) } else { Err(EvalError::Unsuitable(message())) }
+}

@@ -1,0 +1,56 @@
+//! Images as a model folder wants them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bauta_backbones::{ImageNormalization, Preprocessing};
+use bauta_data::{DatasetName, LoaderConfig, OnError, Source, Split, Statistics};
+use strum::Display;
+use tch::Device;
+
+use crate::EvalError;
+
+/// Who says how a model's images are normalised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display)]
+pub enum NormalizedBy {
+    /// The folder.
+    #[strum(to_string = "the model's preprocessor_config.json")]
+    Folder,
+    /// The images.
+    #[strum(to_string = "the data set's statistics")]
+    Data,
+}
+
+/// How a model's images are normalised: as its folder's `preprocessor_config.json` says, or
+/// else by the images' own statistics.
+///
+/// # Errors
+/// When the file says nothing of it, or a deviation is not positive; the message says whose.
+pub fn normalization(
+    model: &Path,
+    data: Statistics,
+    device: Device,
+) -> Result<(ImageNormalization, NormalizedBy), EvalError> {
+    let (found, by) = match Preprocessing::read(model)? {
+        Some(said) => (said.normalization(data.mean.len(), device), NormalizedBy::Folder),
+        None => (ImageNormalization::new(data.mean, data.std, device), NormalizedBy::Data),
+    };
+    let found = found.map_err(|error| EvalError::from(error).at(format!("normalisation by {by}")));
+    Ok((found?, by))
+}
+
+/// A user's folder of images of so many channels.
+pub(super) fn open(input: &Path, channels: usize) -> Result<Arc<dyn Source>, EvalError> {
+    let source = bauta_data::open(DatasetName::Folder, Split::Train, input)?;
+    let found = source.channels();
+    if found != channels {
+        let message = format!("images have {found} channels, the model wants {channels}");
+        return Err(EvalError::Unsuitable(message));
+    }
+    Ok(source)
+}
+
+/// How a user's images are read: each of them, or an error.
+pub(super) fn loader_config(batch_size: usize, [height, width]: [usize; 2]) -> LoaderConfig {
+    LoaderConfig { on_error: OnError::Stop, ..LoaderConfig::new(batch_size, height, width) }
+}

@@ -1,0 +1,224 @@
+//! What features are worth: protocols on the test split.
+//!
+//! Whatever is measured is a name and a function from pixels to features. So a
+//! run's trained model, a model folder and the baselines (the pixels themselves,
+//! the same network at its initial weights) go through the same code.
+
+use std::sync::Arc;
+
+use bauta_data::{Loader, LoaderConfig, Source};
+use serde::Serialize;
+use tch::{Device, Kind, Tensor};
+
+use crate::batch::host_tensor;
+use crate::watch::go_on;
+use crate::{EncodedData, EncodedSplit, EvalError, Evaluator, Metrics, Watch};
+
+/// What somebody else's function says when it fails.
+pub type EncodeError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Images in one forward pass of a frozen encoder.
+pub const EVALUATION_BATCH: usize = 500;
+
+/// One number and all that it depends on.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Measurement {
+    /// The protocol's name.
+    pub protocol: String,
+    /// The settings that it depends on, in words.
+    pub settings: String,
+    /// The metric's name.
+    pub metric: String,
+    /// Its value.
+    pub value: f64,
+    /// Labelled training images that it learnt from.
+    pub training_images: usize,
+    /// Images that it was measured on.
+    pub test_images: i64,
+    /// The split that they are.
+    pub split: &'static str,
+    /// Seed of whatever is random.
+    pub seed: u64,
+}
+
+impl FromIterator<Measurement> for Metrics {
+    fn from_iter<I: IntoIterator<Item = Measurement>>(measurements: I) -> Self {
+        measurements.into_iter().map(|measured| (measured.metric, measured.value)).collect()
+    }
+}
+
+/// Protocols, the images and how they are read: everything but what is measured.
+pub struct Protocols<'a> {
+    evaluators: Vec<Box<dyn Evaluator>>,
+    train: Arc<dyn Source>,
+    test: Arc<dyn Source>,
+    loader: LoaderConfig,
+    device: Device,
+    watch: &'a dyn Watch,
+}
+
+impl<'a> Protocols<'a> {
+    /// Learns from the first of two sources and is measured on the second, by each of the
+    /// evaluators in turn.
+    ///
+    /// Images are cut to the loader's size and batches, and its seed is that of whatever
+    /// an evaluator draws; what it says of order has no effect.
+    ///
+    /// # Errors
+    /// As [`check_suitable`].
+    pub fn new(
+        evaluators: Vec<Box<dyn Evaluator>>,
+        [train, test]: [&Arc<dyn Source>; 2],
+        loader: LoaderConfig,
+        device: Device,
+        watch: &'a dyn Watch,
+    ) -> Result<Self, EvalError> {
+        check_suitable(&evaluators, &**train)?;
+        let (train, test) = (Arc::clone(train), Arc::clone(test));
+        Ok(Self { evaluators, train, test, loader, device, watch })
+    }
+
+    /// Measures what `encode` makes of u8 pixels [B, C, H, W]: features [B, D].
+    ///
+    /// # Errors
+    /// When images cannot be read or encoded, features are not finite, or the watch ends it.
+    pub fn measure(
+        &self,
+        name: &str,
+        encode: &dyn Fn(&Tensor) -> Result<Tensor, EncodeError>,
+    ) -> Result<Vec<Measurement>, EvalError> {
+        let split = |source| self.encode(name, source, encode).map_err(|error| error.at(name));
+        let (train, test) = (split(&self.train)?, split(&self.test)?);
+        let data = EncodedData::new(train, test, self.train.classes().len())?;
+        let mut found = Vec::new();
+        for evaluator in &self.evaluators {
+            go_on(self.watch)?;
+            self.watch.begin(&format!("{}: {name}", evaluator.name()));
+            let training_images = evaluator.labelled(&data.training_counts())?;
+            let metrics = evaluator.evaluate(&data, self.loader.seed)?;
+            found.extend(metrics.into_iter().map(|(metric, value)| Measurement {
+                protocol: evaluator.name().to_owned(),
+                settings: evaluator.settings(),
+                metric,
+                value,
+                training_images,
+                test_images: data.test().samples(),
+                split: "test",
+                seed: self.loader.seed,
+            }));
+        }
+        Ok(found)
+    }
+
+    /// Measures the pixels themselves, [B, C · H · W]: the first of all baselines.
+    ///
+    /// # Errors
+    /// As [`Self::measure`].
+    pub fn measure_raw_pixels(&self) -> Result<Vec<Measurement>, EvalError> {
+        let flat =
+            |pixels: &Tensor| Ok(pixels.to_device(self.device).to_kind(Kind::Float).flatten(1, -1));
+        self.measure("raw pixels", &flat)
+    }
+
+    /// Encodes a source in its own order, from centre crops.
+    fn encode(
+        &self,
+        name: &str,
+        source: &Arc<dyn Source>,
+        encode: &dyn Fn(&Tensor) -> Result<Tensor, EncodeError>,
+    ) -> Result<EncodedSplit, EvalError> {
+        self.watch.begin(&format!("features of {} images: {name}", source.len()));
+        let loader = Loader::for_evaluation(Arc::clone(source), self.loader.clone())?;
+        let batches = loader.batches(0..loader.steps_per_epoch(), |batch| {
+            (host_tensor(&batch.pixels), batch.labels)
+        });
+        let encoded = batches.map(|batch| -> Result<(Tensor, Vec<i64>), EvalError> {
+            go_on(self.watch)?;
+            let (pixels, labels) = batch?;
+            let labels = labels.ok_or_else(|| {
+                EvalError::Unsuitable("the images have no labels to be measured by".to_owned())
+            })?;
+            Ok((tch::no_grad(|| encode(&pixels)).map_err(EvalError::Encoder)?, labels))
+        });
+        EncodedSplit::encode(encoded, self.device, Tensor::shallow_clone)
+    }
+}
+
+/// Refuses evaluators that need more labels than the training images have, before anything
+/// is trained or encoded for hours.
+///
+/// # Errors
+/// The evaluator's own, with its name and that of the class that lacks images.
+pub fn check_suitable(
+    evaluators: &[Box<dyn Evaluator>],
+    train: &dyn Source,
+) -> Result<(), EvalError> {
+    let counts = counts(train);
+    for evaluator in evaluators {
+        evaluator.labelled(&counts).map_err(|error| {
+            let class = match &error {
+                EvalError::TooFew { class, .. } => format!(", class {}", train.classes()[*class]),
+                _ => String::new(),
+            };
+            error.at(format!("protocol {}{class}", evaluator.name()))
+        })?;
+    }
+    Ok(())
+}
+
+/// Refuses training and test images that no protocol can learn from and be measured on: each
+/// needs labels of two classes or more, and images of all of them in both splits.
+///
+/// `limits` are those under which the images were taken.
+///
+/// # Errors
+/// [`EvalError::Unsuitable`], which says what to do about the images of `data`.
+pub fn check_labels(
+    data: &str,
+    [train, test]: [&dyn Source; 2],
+    limits: [Option<usize>; 2],
+) -> Result<(), EvalError> {
+    let classes = train.classes().len();
+    if classes == 1 {
+        return Err(EvalError::Unsuitable(format!(
+            "the images of {data} are of one class, {}; a protocol tells classes apart",
+            train.classes()[0]
+        )));
+    }
+    for ((split, source), limit) in [("training", train), ("test", test)].into_iter().zip(limits) {
+        if source.classes().len() != classes || source.label(0).is_none() {
+            return Err(EvalError::Unsuitable(format!(
+                "the {split} images of {data} have no labels, and every protocol needs them; \
+                 put the images into one subfolder for each class"
+            )));
+        }
+        let missing = missing_classes(source);
+        if !missing.is_empty() {
+            let remedy = match limit {
+                Some(limit) => format!("raise the limit of {limit} images"),
+                None => "add images of them, or leave the classes out".to_owned(),
+            };
+            return Err(EvalError::Unsuitable(format!(
+                "the {split} images of {data} lack {} of {classes} classes: {}; {remedy}",
+                missing.len(),
+                missing.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The names of the classes of which a source has no image.
+pub fn missing_classes(source: &dyn Source) -> Vec<&str> {
+    let counts = counts(source).into_iter();
+    counts.zip(source.classes()).filter(|(n, _)| *n == 0).map(|(_, name)| name.as_str()).collect()
+}
+
+/// Images of each class.
+fn counts(source: &dyn Source) -> Vec<usize> {
+    let mut counts = vec![0; source.classes().len()];
+    for label in (0..source.len()).filter_map(|index| source.label(index)) {
+        counts[label as usize] += 1;
+    }
+    counts
+}

@@ -1,0 +1,159 @@
+//! Fine-tuning of a small encoder on generated digits: stopped, killed and taken up again.
+
+#![expect(clippy::unwrap_used, reason = "a test's preparations may panic")]
+
+mod digits;
+mod interruption;
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use bauta_backbones::{
+    ImageNormalization, ModelConfig, ModelFolder, Parameters, VisionTransformer, VitConfig,
+    VitModelConfig,
+};
+use bauta_data::{Augment, Crop, OnError, Statistics};
+use bauta_eval::finetune::{FineTuneConfig, FineTuneTask, FineTuned};
+use bauta_eval::{EvalError, TrainingRun, Watch};
+use bauta_train::{MixConfig, Precision};
+use digits::digits;
+use interruption::{CopyAt, StopAt, weights};
+use tch::Device;
+
+/// An encoder as it starts.
+fn folder() -> ModelFolder {
+    let config = VitConfig { channels: 1, ..VitConfig::new(8, 2, 32, 2, 4) };
+    let mut parameters = Parameters::new(3, Device::Cpu);
+    VisionTransformer::new(parameters.root(), &config).unwrap();
+    let tensors: HashMap<_, _> =
+        parameters.iter().map(|p| (p.name.clone(), p.tensor.detach())).collect();
+    let config = ModelConfig::Vit(VitModelConfig::new(&config, None));
+    ModelFolder::new("model".into(), config, tensors)
+}
+
+/// Three epochs of ten steps, with all that chance can add.
+fn task(folder: &ModelFolder) -> FineTuneTask<'_> {
+    tch::set_num_threads(1);
+    let statistics = Statistics::MNIST;
+    FineTuneTask {
+        folder,
+        from_scratch: false,
+        config: FineTuneConfig {
+            epochs: 3,
+            batch_size: 20,
+            base_lr: 0.02,
+            drop_path: 0.1,
+            erasing: 0.1,
+            mix: MixConfig { mixup: 0.2, cutmix: 0.2 },
+            ..FineTuneConfig::default()
+        },
+        normalization: ImageNormalization::new(statistics.mean, statistics.std, Device::Cpu)
+            .unwrap(),
+        // A bar that is shifted or mirrored is another class.
+        augment: Augment { crop: Crop::None, flip: false, ..Augment::default() },
+        image_size: None,
+        on_error: OnError::Stop,
+        train: digits(200),
+        test: digits(100),
+        seed: 5,
+        device: Device::Cpu,
+        threads: 2,
+        precision: Precision::Fp32,
+    }
+}
+
+fn run(
+    folder: &Path,
+    resume: bool,
+    watch: &dyn Watch,
+    change: impl FnOnce(&mut FineTuneTask<'_>),
+) -> Result<FineTuned, EvalError> {
+    let model = self::folder();
+    let mut task = task(&model);
+    change(&mut task);
+    task.run(TrainingRun { resume, checkpoint_every: 10, ..TrainingRun::new(folder, watch) })
+}
+
+#[test]
+fn stopped_or_killed_it_ends_with_the_same_bits() {
+    let place = tempfile::tempdir().unwrap();
+    let [whole, stopped, killed] = ["whole", "stopped", "killed"].map(|n| place.path().join(n));
+    // What lies there when the first epoch's checkpoint is written is what a kill leaves.
+    let copying = CopyAt::first_checkpoint(&whole, &killed);
+    let found = run(&whole, false, &copying, |_| {}).unwrap();
+    assert_eq!((found.steps, found.train_images, found.test_images), (30, 200, 100));
+
+    let stop = StopAt::step(17);
+    let refused = run(&stopped, false, &stop, |_| {}).unwrap_err();
+    assert!(matches!(refused, EvalError::TrainingStopped { step: 17 }), "{refused}");
+    let on = AtomicBool::new(false);
+    for folder in [&stopped, &killed] {
+        assert_ne!(weights(folder), weights(&whole));
+        let resumed = run(folder, true, &on, |_| {}).unwrap();
+        assert_eq!(weights(folder), weights(&whole), "{}", folder.display());
+        assert_eq!((&resumed.metrics, resumed.steps), (&found.metrics, 30));
+        assert_eq!(resumed.first_loss, found.first_loss);
+    }
+    // What is over is measured again, not trained again.
+    let counting = StopAt::step(1);
+    let again = run(&whole, true, &counting, |_| {}).unwrap();
+    assert_eq!(again.metrics, found.metrics);
+    assert_eq!(again.seconds, found.seconds);
+}
+
+#[test]
+fn the_run_folder_holds_a_log_and_a_model_with_a_classifier() {
+    let place = tempfile::tempdir().unwrap();
+    let on = AtomicBool::new(false);
+    let found = run(place.path(), false, &on, |task| task.config.epochs = 12).unwrap();
+    let top1 = found.metrics.get("finetune_top1").unwrap();
+    assert!(top1 > 0.5, "{top1} where chance is 0.1");
+    assert!(found.metrics.get("finetune_top5").unwrap() >= top1);
+    let log = fs::read_to_string(place.path().join("metrics.jsonl")).unwrap();
+    assert!(log.lines().count() >= 3 && log.contains("\"finetune\""), "{log}");
+    let kept = ModelFolder::read(&place.path().join("checkpoints/last")).unwrap();
+    let (parameters, _) = kept.vit(Device::Cpu).unwrap();
+    assert_eq!(parameters.get("head.weight").unwrap().tensor.size(), [10, 32]);
+    let trained: usize = parameters.iter().map(|p| p.tensor.numel()).sum();
+    assert_eq!(trained, found.trained_parameters);
+}
+
+#[test]
+fn names_say_what_was_trained_on_and_the_baseline_is_the_same_network() {
+    let place = tempfile::tempdir().unwrap();
+    let on = AtomicBool::new(false);
+    let model = folder();
+    let mut task = task(&model);
+    task.config = FineTuneConfig { epochs: 1, blocks: Some(1), labels: 0.5, ..task.config.clone() };
+    let run = TrainingRun::new(place.path(), &on);
+    let scores = task.run_against_scratch(run).unwrap();
+    let name = "finetune_last1_50pct_top1";
+    let tuned = scores.eval.get(name).unwrap();
+    let scratch = scores.baseline.get(&format!("from_scratch.{name}")).unwrap();
+    assert!((0.0..=1.0).contains(&tuned) && (0.0..=1.0).contains(&scratch));
+    let read =
+        |name: &str| ModelFolder::read(&place.path().join(name).join("checkpoints/last")).unwrap();
+    let (tuned, scratch) = (read("finetune"), read("from-scratch"));
+    for (name, before) in model.tensors() {
+        let Some(after) = tuned.tensors().get(name) else { continue };
+        assert_eq!(after == before, !name.starts_with("blocks.1."), "{name}");
+    }
+    let frozen = "blocks.0.attn.qkv.weight";
+    assert_ne!(scratch.tensors()[frozen], model.tensors()[frozen], "it starts anew");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_its_name() {
+    let place = tempfile::tempdir().unwrap();
+    let on = AtomicBool::new(false);
+    let refuse = |change: fn(&mut FineTuneTask<'_>)| {
+        run(place.path(), false, &on, change).unwrap_err().to_string()
+    };
+    let refused = refuse(|task| task.config.blocks = Some(3));
+    assert_eq!(refused, "blocks 3 is more than the encoder's 2 blocks");
+    let refused = refuse(|task| task.config.batch_size = 201);
+    assert_eq!(refused, "batch_size 201 is more than the 200 labelled images");
+    assert!(refuse(|task| task.image_size = Some([9, 9])).contains('9'));
+}

@@ -1,0 +1,185 @@
+//! `finetune`: encoder and classifier of a model folder trained on labelled images.
+//!
+//! The test split is looked at once, at the end. Whoever chooses a setting does so
+//! on a tenth of the training images that is held out (`--validate`).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, ensure};
+use bauta_backbones::ModelFolder;
+use bauta_data::{DatasetName, Source, Subset};
+use bauta_eval::finetune::{FineTuneReport, FineTuneTask};
+use bauta_eval::folder::normalization;
+use bauta_eval::{Scores, TrainingRun};
+use bauta_recipe::{FineTuneSettings, named};
+use serde_json::json;
+
+use crate::images::Images;
+use crate::run::{Console, Run, Splits, choose_device, choose_threads};
+use crate::settings;
+use crate::stopped::stopped;
+
+/// The part of the training images that is held out for choosing settings.
+const HELD_OUT: f64 = 0.1;
+
+/// What to fine-tune, on what.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// The model folder, such as a run's checkpoints/last.
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present = "scratch_like",
+        conflicts_with = "scratch_like"
+    )]
+    pub model: Option<PathBuf>,
+    /// Train the same network as in this model folder from scratch, for comparison.
+    #[arg(long, value_name = "DIR")]
+    pub scratch_like: Option<PathBuf>,
+    /// The data set: cifar10, mnist, fashion-mnist; or folder or shards in data.root.
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = |name: &str| named::<DatasetName>("data set", name)
+    )]
+    pub data: DatasetName,
+    /// Set a key, such as `eval.finetune.epochs=10`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Use only this fraction of the labels, equally many of each class.
+    #[arg(long, value_name = "FRACTION")]
+    pub labels: Option<f64>,
+    /// Measure on a held-out tenth of the training images, to choose settings by.
+    #[arg(long)]
+    pub validate: bool,
+    /// Keep metrics, checkpoints (model folders) and the result in this folder.
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Go on from the last checkpoint of --output.
+    #[arg(long, requires = "output")]
+    pub resume: bool,
+    /// Write the result to a JSON file too.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Fine-tunes a model folder as [`tune`] does; prints and writes what came of it.
+///
+/// # Errors
+/// As [`tune`].
+pub fn finetune(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
+    let found = tune(arguments, stop)?;
+    print!("{found}");
+    arguments.json.as_deref().map_or(Ok(()), |file| Ok(found.write(file)?))
+}
+
+/// Fine-tunes a model folder on a data set and measures it once; sets `stop` to end it early.
+///
+/// # Errors
+/// When the model does not fit the data or the settings, the output folder holds
+/// something already, or `stop` is set.
+pub fn tune(arguments: &Arguments, stop: &AtomicBool) -> Result<FineTuneReport<FineTuneSettings>> {
+    let Arguments { data, validate, output, resume, .. } = arguments;
+    let mut set = arguments.set.clone();
+    set.extend(arguments.labels.map(|labels| format!("eval.finetune.labels={labels}")));
+    let settings = FineTuneSettings::parse(&set)?;
+    let model = arguments.model.as_ref().or(arguments.scratch_like.as_ref());
+    let model = model.context("one of --model and --scratch-like is needed")?;
+    let folder = ModelFolder::read(model)?;
+    if let Some(output) = output.as_ref().filter(|_| !resume) {
+        let occupied = ["checkpoints", "result.json"].iter().any(|name| output.join(name).exists());
+        ensure!(
+            !occupied,
+            "{} holds a result already; name another folder, or add --resume",
+            output.display()
+        );
+    }
+    let device = choose_device(settings.train.device)?;
+    let threads = choose_threads(settings.train.threads);
+    let root = settings.data.root.as_deref();
+    let splits = Splits::of(*data, root, [settings.data.limit, None])?;
+    let (train, test) = if *validate {
+        let [held_out, rest] = Subset::balanced(&splits.train, HELD_OUT, settings.seed)?;
+        (Arc::new(rest) as Arc<dyn Source>, Arc::new(held_out) as Arc<dyn Source>)
+    } else {
+        (splits.train, splits.test)
+    };
+    let (channels, wanted) = (train.channels(), folder.config().channels());
+    ensure!(
+        channels == wanted,
+        "{} takes images of {wanted} channels, the data have {channels}",
+        model.display()
+    );
+    let task = FineTuneTask {
+        folder: &folder,
+        from_scratch: arguments.scratch_like.is_some(),
+        config: settings::finetune_config(&settings.eval.finetune),
+        normalization: normalization(model, train.statistics(), device)?.0,
+        augment: settings.data.augment.clone().unwrap_or_else(|| data.usual_augment()),
+        image_size: settings.data.image_size.map(|size| [size.height(), size.width()]),
+        on_error: settings.data.on_error,
+        train,
+        test,
+        seed: settings.seed,
+        device,
+        threads,
+        precision: settings::precision(settings.train.precision),
+    };
+    // Without an output folder metrics and checkpoints are kept only for the run.
+    let passing = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let (kept, console) = (output.as_deref(), Console::new(stop));
+    let run = TrainingRun {
+        resume: *resume,
+        checkpoint_every: settings.train.checkpoint_every,
+        log_every: settings.train.log_every,
+        ..TrainingRun::new(kept.unwrap_or(passing.path()), &console)
+    };
+    run.begin(&json!({
+        "model": model, "from_scratch": task.from_scratch, "data": data, "validate": validate,
+        "settings": settings,
+    }))?;
+    let figures = task.run(run).map_err(|error| stopped(error, kept))?;
+    let split = if *validate { "validation" } else { "test" };
+    let found = FineTuneReport::new(&task, figures, model, [(*data).into(), split], settings);
+    if let Some(folder) = kept {
+        found.write(&folder.join("result.json"))?;
+    }
+    Ok(found)
+}
+
+/// The fine-tuning that a recipe asks for in `[eval.finetune]`: of the model that the run
+/// trained last, and of the same network from scratch, on the run's images, in the run
+/// folder's `finetune` and `from-scratch`.
+///
+/// # Errors
+/// As [`tune`].
+pub(crate) fn of_run(run: &Run<'_>, images: &Images) -> Result<Scores> {
+    let table = images.eval.finetune.as_ref().context("the recipe has no [eval.finetune]")?;
+    let folder = ModelFolder::read(&run.last())?;
+    let task = FineTuneTask {
+        folder: &folder,
+        from_scratch: false,
+        config: settings::finetune_config(table),
+        normalization: images.normalization()?,
+        augment: images.augment.clone(),
+        image_size: Some([images.loader.height, images.loader.width]),
+        on_error: images.loader.on_error,
+        train: Arc::clone(&images.splits.train),
+        test: Arc::clone(&images.splits.test),
+        seed: images.loader.seed,
+        device: images.device,
+        threads: images.loader.threads,
+        precision: settings::precision(run.train.precision),
+    };
+    let console = Console::new(run.stop);
+    let tuning = TrainingRun {
+        // What lies there is this run's own, of a former life.
+        resume: true,
+        checkpoint_every: run.train.checkpoint_every,
+        log_every: run.train.log_every,
+        ..TrainingRun::new(run.folder(), &console)
+    };
+    task.run_against_scratch(tuning).map_err(|error| stopped(error, Some(run.folder())))
+}

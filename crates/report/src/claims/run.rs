@@ -1,0 +1,124 @@
+//! One run of a claim on disk: whose it is, and how far it got.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::{env, fs};
+
+use bauta_files::write_whole;
+use bauta_recipe::claim::Cell;
+use bauta_recipe::{Layers, Recipe};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::ReportError;
+use crate::summary::Summary;
+
+/// What must be the same for two runs to be compared: kept in a run's `cell.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// Version of Bauta.
+    pub version: String,
+    /// SHA-256 of the program that makes the run.
+    pub program: String,
+    /// `cpu` or `cuda:0`.
+    pub device: String,
+    /// Threads of libtorch and of the loader.
+    pub threads: usize,
+}
+
+impl Fingerprint {
+    /// That of a run which this process would make on a device, with so many threads.
+    ///
+    /// # Errors
+    /// [`ReportError::NoProgram`] and [`ReportError::Read`] when the program cannot be read.
+    pub fn of_this_program(device: String, threads: usize) -> Result<Self, ReportError> {
+        static PROGRAM: OnceLock<String> = OnceLock::new();
+        let program = match PROGRAM.get() {
+            Some(program) => program.clone(),
+            None => {
+                let digest = digest_of_this_program()?;
+                PROGRAM.get_or_init(|| digest).clone()
+            }
+        };
+        Ok(Self { version: env!("CARGO_PKG_VERSION").to_owned(), program, device, threads })
+    }
+}
+
+/// SHA-256 in hexadecimal digits.
+fn digest_of_this_program() -> Result<String, ReportError> {
+    let path = env::current_exe().map_err(ReportError::NoProgram)?;
+    let bytes = fs::read(&path).map_err(ReportError::read(&path))?;
+    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// How far a run got.
+#[derive(Debug, PartialEq)]
+pub(super) enum State {
+    /// It is not there.
+    New,
+    /// It was interrupted.
+    Begun,
+    /// It is finished.
+    Finished(Box<Summary>),
+    /// It is another's, for this reason.
+    Foreign(String),
+}
+
+/// Looks at a run's folder.
+pub(super) fn state(folder: &Path, cell: &Cell, fingerprint: &Fingerprint) -> State {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => {
+            if entries.next().is_none() {
+                return State::New;
+            }
+        }
+        Err(_) if !folder.exists() => return State::New,
+        Err(error) => return State::Foreign(format!("cannot be read: {error}")),
+    }
+    let found = fs::read(folder.join("cell.json")).ok();
+    match found.and_then(|text| serde_json::from_slice::<Fingerprint>(&text).ok()) {
+        Some(found) if found == *fingerprint => {}
+        Some(found) => return State::Foreign(difference(&found, fingerprint)),
+        None => return State::Foreign("does not say which program made it".to_owned()),
+    }
+    let path = folder.join("recipe.toml");
+    if path.exists() {
+        match Recipe::load(&path, &Layers::default()) {
+            Ok(recipe) if recipe == cell.recipe => {}
+            _ => return State::Foreign("was made with other settings".to_owned()),
+        }
+        if let Ok(summary) = Summary::read(&folder.join("summary.json")) {
+            return State::Finished(Box::new(summary));
+        }
+    }
+    State::Begun
+}
+
+fn difference(found: &Fingerprint, wanted: &Fingerprint) -> String {
+    if (&found.version, &found.program) != (&wanted.version, &wanted.program) {
+        return "was made by another version of the program".to_owned();
+    }
+    format!(
+        "was made on {} with {} threads, now it is {} with {}",
+        found.device, found.threads, wanted.device, wanted.threads
+    )
+}
+
+/// Makes the run's folder and says whose it is.
+pub(super) fn begin(folder: &Path, fingerprint: &Fingerprint) -> Result<(), ReportError> {
+    let text = serde_json::to_vec_pretty(fingerprint).expect("names and numbers have a JSON form");
+    fs::create_dir_all(folder)
+        .and_then(|()| write_whole(&folder.join("cell.json"), &text))
+        .map_err(ReportError::write(folder))
+}
+
+/// Moves the folder of a run to the first free place in the claim's `earlier`.
+pub(super) fn put_aside(claim: &Path, run: &str) -> Result<PathBuf, ReportError> {
+    let (folder, earlier) = (claim.join(run), claim.join("earlier"));
+    let mut places = (1_u64..).map(|number| earlier.join(format!("{run}.{number}")));
+    let aside = places.find(|place| !place.exists()).expect("some number is free");
+    fs::create_dir_all(&earlier)
+        .and_then(|()| fs::rename(&folder, &aside))
+        .map_err(|source| ReportError::Move { from: folder.clone(), to: aside.clone(), source })?;
+    Ok(aside)
+}

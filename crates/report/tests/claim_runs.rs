@@ -1,0 +1,133 @@
+//! Claims without training: what is run again and what is not.
+
+mod claim;
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bauta_recipe::claim::{Cell, Claim};
+use bauta_report::claims::{Fingerprint, sweep};
+use bauta_report::{ReportError, Summary};
+use claim::{CLAIM, parse, summary};
+
+struct Case {
+    scratch: tempfile::TempDir,
+    claim: Claim,
+    cells: Vec<Cell>,
+    made: RefCell<Vec<String>>,
+    told: RefCell<Vec<String>>,
+}
+
+impl Case {
+    fn new() -> Self {
+        let (claim, cells) = parse(CLAIM);
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        Self { scratch, claim, cells, made: RefCell::default(), told: RefCell::default() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// Sweeps with a program of this name; its runs write what a run writes.
+    fn sweep(&self, program: &str) -> Result<Vec<Summary>, ReportError> {
+        self.sweep_until(program, usize::MAX)
+    }
+
+    /// The same, interrupted after so many new runs.
+    fn sweep_until(&self, program: &str, runs: usize) -> Result<Vec<Summary>, ReportError> {
+        self.made.borrow_mut().clear();
+        self.told.borrow_mut().clear();
+        let make = |cell: &Cell, folder: &Path| -> Result<Summary, Box<dyn Error + Send + Sync>> {
+            fs::write(folder.join("recipe.toml"), cell.recipe.to_toml()?)?;
+            if self.made.borrow().len() == runs {
+                return Err("stopped".into());
+            }
+            self.made.borrow_mut().push(cell.name.clone());
+            let summary = summary(&self.claim, cell);
+            summary.write(&folder.join("summary.json"))?;
+            Ok(summary)
+        };
+        let fingerprint = |_: &Cell| Ok(fingerprint(program, 2));
+        let tell = |line: &str| self.told.borrow_mut().push(line.to_owned());
+        sweep(&self.claim, &self.cells, self.scratch.path(), fingerprint, make, tell)
+    }
+}
+
+fn fingerprint(program: &str, threads: usize) -> Fingerprint {
+    let (version, program) = ("0.1.0".to_owned(), program.to_owned());
+    Fingerprint { version, program, device: "cpu".to_owned(), threads }
+}
+
+#[test]
+fn a_finished_run_is_not_made_again() {
+    let case = Case::new();
+    let first = case.sweep("a").unwrap();
+    assert_eq!(
+        *case.made.borrow(),
+        ["0.25-seed0", "0.75-seed0", "0.25-seed1", "0.75-seed1"].map(str::to_owned)
+    );
+    let second = case.sweep("a").unwrap();
+    assert_eq!(case.made.borrow().len(), 0);
+    assert_eq!(first, second);
+    assert_eq!(
+        case.told.borrow()[1],
+        "[2/4] mask.ratio 0.75, seed 0: linear_top1 0.5000, 1400 images/s (finished earlier)"
+    );
+}
+
+#[test]
+fn an_interrupted_sweep_goes_on_where_it_stopped() {
+    let case = Case::new();
+    let stopped = case.sweep_until("a", 2).unwrap_err();
+    assert_eq!(stopped.to_string(), "0.25-seed1: stopped");
+    let half = case.path("0.25-seed1");
+    fs::create_dir(half.join("checkpoints")).unwrap();
+    case.sweep("a").unwrap();
+    assert_eq!(*case.made.borrow(), ["0.25-seed1", "0.75-seed1"].map(str::to_owned));
+    assert!(half.join("checkpoints").is_dir(), "the interrupted run kept its folder");
+    assert!(case.told.borrow()[2].ends_with(", resumed)"), "{:?}", case.told);
+}
+
+#[test]
+fn runs_of_another_program_or_setting_are_put_aside_and_made_again() {
+    let case = Case::new();
+    case.sweep("a").unwrap();
+    case.sweep("b").unwrap();
+    assert_eq!(case.made.borrow().len(), 4);
+    case.sweep("c").unwrap();
+    assert!(
+        case.told.borrow()[0]
+            .starts_with("0.25-seed0: was made by another version of the program; put aside in ")
+    );
+    assert!(case.path("earlier/0.25-seed0.1/summary.json").is_file());
+    assert!(case.path("earlier/0.25-seed0.2/summary.json").is_file());
+
+    // Another setting of one run, a run without a maker, one on other threads.
+    let path = case.path("0.25-seed0/recipe.toml");
+    let recipe = fs::read_to_string(&path).unwrap().replace("epochs = 2", "epochs = 3");
+    fs::write(&path, recipe).unwrap();
+    fs::remove_file(case.path("0.75-seed0/cell.json")).unwrap();
+    let other = serde_json::to_vec(&fingerprint("c", 4)).unwrap();
+    fs::write(case.path("0.25-seed1/cell.json"), other).unwrap();
+    case.sweep("c").unwrap();
+    assert_eq!(*case.made.borrow(), ["0.25-seed0", "0.75-seed0", "0.25-seed1"].map(str::to_owned));
+}
+
+#[test]
+fn a_run_whose_summary_is_cut_short_is_finished_again() {
+    let case = Case::new();
+    case.sweep("a").unwrap();
+    fs::write(case.path("0.75-seed1/summary.json"), "{\"recipe\": ").unwrap();
+    case.sweep("a").unwrap();
+    assert_eq!(*case.made.borrow(), ["0.75-seed1".to_owned()]);
+}
+
+#[test]
+fn the_fingerprint_is_the_programs_own() {
+    let here = || Fingerprint::of_this_program("cpu".to_owned(), 2).unwrap();
+    assert_eq!(here().program.len(), 64);
+    assert_eq!(here(), here());
+}

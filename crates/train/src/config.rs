@@ -1,0 +1,97 @@
+//! How an objective is trained: everything that is the same for any objective.
+
+use crate::{OptimizerConfig, Rule, Schedule, TrainError};
+
+/// Arithmetic of matrix products; parameters and losses stay in single precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    Fp32,
+    /// bfloat16 autocast.
+    Bf16,
+}
+
+/// How a phase trains.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainConfig {
+    /// Learning rate and number of optimiser steps.
+    pub schedule: Schedule,
+    /// Optimiser steps in a pass over the data; epochs are counted by it.
+    pub steps_per_epoch: u64,
+    /// Samples in one input.
+    pub batch_size: usize,
+    /// Inputs in one optimiser step; their gradients are averaged.
+    pub accumulate: usize,
+    /// Optimiser settings.
+    pub optimizer: OptimizerConfig,
+    /// Clip the gradient's global norm to this.
+    pub clip_grad: Option<f64>,
+    /// Decay of an average of the weights; it, not the weights, is what is saved as the model.
+    pub ema: Option<f64>,
+    /// Arithmetic of the forward pass.
+    pub precision: Precision,
+    /// Write a checkpoint every this many steps of the phase; 0 only at its end.
+    pub checkpoint_every: u64,
+    /// Read losses and write metrics every this many steps of the phase, besides its first and
+    /// those with a checkpoint; 0 only there.
+    pub log_every: u64,
+}
+
+impl TrainConfig {
+    /// AdamW with MAE's settings in single precision, without clipping or averaging; a record
+    /// every 50 steps, a checkpoint at the end, the whole schedule one epoch.
+    pub fn new(schedule: Schedule, batch_size: usize) -> Self {
+        Self {
+            steps_per_epoch: schedule.steps,
+            schedule,
+            batch_size,
+            accumulate: 1,
+            optimizer: OptimizerConfig::default(),
+            clip_grad: None,
+            ema: None,
+            precision: Precision::Fp32,
+            checkpoint_every: 0,
+            log_every: 50,
+        }
+    }
+
+    /// Checks every value.
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
+        let refuse = |key, value: String, rule| Err(TrainError::Setting { key, value, rule });
+        let counts = [
+            ("steps", self.schedule.steps),
+            ("steps_per_epoch", self.steps_per_epoch),
+            ("batch_size", self.batch_size as u64),
+            ("accumulate", self.accumulate as u64),
+        ];
+        if let Some((key, _)) = counts.into_iter().find(|&(_, count)| count == 0) {
+            return refuse(key, "0".to_owned(), "must be at least 1");
+        }
+        if !(self.schedule.lr >= 0.0 && self.schedule.lr.is_finite()) {
+            return refuse("lr", self.schedule.lr.to_string(), "must be a number of 0 or more");
+        }
+        if let Some(limit) = self.clip_grad.filter(|&limit| limit.is_nan() || limit <= 0.0) {
+            return refuse("clip_grad", limit.to_string(), "must be above 0; give none instead");
+        }
+        if let Some(decay) = self.ema.filter(|decay| !(0.0..1.0).contains(decay)) {
+            return refuse("ema", decay.to_string(), "must be in [0, 1)");
+        }
+        match self.optimizer.rule {
+            Rule::AdamW { betas: (a, b), .. } | Rule::Adam { betas: (a, b), .. } => {
+                if [a, b].iter().any(|beta| !(0.0..1.0).contains(beta)) {
+                    return refuse("betas", format!("{a}, {b}"), "must be in [0, 1)");
+                }
+            }
+            Rule::Sgd { momentum, nesterov } => {
+                if !(0.0..1.0).contains(&momentum) {
+                    return refuse("momentum", momentum.to_string(), "must be in [0, 1)");
+                }
+                if nesterov && momentum == 0.0 {
+                    return refuse("nesterov", "true".to_owned(), "needs a momentum above 0");
+                }
+            }
+        }
+        Ok(())
+    }
+}

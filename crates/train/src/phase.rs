@@ -1,0 +1,73 @@
+//! Phases: what a run's training is a list of.
+
+use bauta_backbones::Parameters;
+
+use crate::{TrainConfig, TrainError};
+
+/// One objective trained on one feed by one schedule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Phase {
+    /// Its name, which no other phase of the run has: letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// How it trains.
+    pub config: TrainConfig,
+    /// What it begins with.
+    pub start: Start,
+    /// Whether its model stays as `checkpoints/NAME` when it is over.
+    pub keep: bool,
+}
+
+/// What a phase begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// The objective as it stands, and a new optimiser.
+    #[default]
+    Fresh,
+    /// The objective as it stands, and the optimiser's state at the end of the former phase.
+    WithMoments,
+    /// The weights and the objective's own state at the end of the former phase, and a new
+    /// optimiser.
+    Continue,
+}
+
+/// How training a phase ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It is over; the objective holds its final weights and state.
+    Finished,
+    /// It was stopped, with a checkpoint.
+    Stopped {
+        /// Steps made in all phases.
+        step: u64,
+    },
+    /// It was over before, and a later phase has begun; the objective is as it was.
+    Earlier,
+}
+
+impl Phase {
+    /// A phase that begins with the objective as it stands and leaves nothing but the run's
+    /// last checkpoint.
+    pub fn new(name: impl Into<String>, config: TrainConfig) -> Self {
+        Self { name: name.into(), config, start: Start::Fresh, keep: false }
+    }
+
+    /// Checks everything that can be wrong before the first step.
+    pub(crate) fn check(&self, parameters: &Parameters) -> Result<(), TrainError> {
+        let refuse = |key, rule| {
+            let value = format!("\"{}\"", self.name);
+            Err(TrainError::Setting { key, value, rule })
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if self.name.is_empty() || !self.name.chars().all(plain) || self.name.starts_with('.') {
+            return refuse("name", "must be of letters, digits, '-', '_' and '.'");
+        }
+        let taken = self.name == "last" || self.name.starts_with("step-");
+        if taken || self.name.ends_with(".partial") {
+            return refuse("name", "is a name that checkpoints have; choose another");
+        }
+        if parameters.trainable().next().is_none() {
+            return refuse("phase", "its objective has no parameter to train");
+        }
+        self.config.check()
+    }
+}

@@ -1,0 +1,70 @@
+//! Where a run stands: `state.json` of a checkpoint.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+
+/// Where a run stands, over all its phases and all its lives.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The phase that is trained, or was trained last; empty before the first.
+    pub phase: String,
+    /// Optimiser steps made in it.
+    pub phase_step: u64,
+    /// Optimiser steps that it takes.
+    pub phase_steps: u64,
+    /// The phases before it, in their order.
+    pub finished: Vec<String>,
+    /// Optimiser steps made in all phases.
+    pub step: u64,
+    /// Samples in the inputs of these steps.
+    pub samples: u64,
+    /// Seconds spent on them.
+    pub seconds: f64,
+    /// Of these, seconds that steps waited for data.
+    pub data_seconds: f64,
+    /// Samples left out because they could not be read.
+    pub skipped: u64,
+    /// Loss of the first step.
+    pub first_loss: Option<f64>,
+    /// Mean loss of the last log window.
+    pub final_loss: Option<f64>,
+}
+
+impl Progress {
+    /// Where the run stood when the checkpoint in `folder` was written.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] or [`TrainError::Checkpoint`] when `state.json` is missing or broken.
+    pub fn read(folder: &Path) -> Result<Self, TrainError> {
+        let path = folder.join("state.json");
+        let text = fs::read_to_string(&path).map_err(TrainError::io(&path))?;
+        serde_json::from_str(&text).map_err(|error| TrainError::Checkpoint {
+            reason: format!("no usable state: {error}"),
+            path,
+        })
+    }
+
+    /// Whether a phase has made all its steps.
+    pub fn is_over(&self, phase: &str) -> bool {
+        let present = self.phase == phase && self.phase_step >= self.phase_steps;
+        !phase.is_empty() && (present || self.is_earlier(phase))
+    }
+
+    /// Whether a later phase has begun.
+    pub(crate) fn is_earlier(&self, phase: &str) -> bool {
+        self.finished.iter().any(|name| name == phase)
+    }
+
+    /// Ends the present phase, if there is one, and begins another of so many steps.
+    pub(crate) fn begin(&mut self, phase: &str, steps: u64) {
+        let former = std::mem::replace(&mut self.phase, phase.to_owned());
+        if !former.is_empty() {
+            self.finished.push(former);
+        }
+        (self.phase_step, self.phase_steps) = (0, steps);
+    }
+}

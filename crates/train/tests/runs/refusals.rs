@@ -1,0 +1,209 @@
+//! What stops a run, and in which words.
+
+use std::fs;
+
+use bauta_backbones::checkpoint::{read_tensors, write_tensors};
+use bauta_data::{Batch, DataError, Prefetcher, Prepared};
+use bauta_train::{
+    Loss, Objective, ObjectiveError, OptimizerConfig, Phase, Rule, Schedule, Start, TrainConfig,
+    TrainError, Trainer,
+};
+use std::sync::atomic::AtomicBool;
+use tch::{Device, Kind, Tensor};
+
+use super::toy::{Autoencoder, config, loader, run};
+
+#[test]
+fn divergence_stops_before_it_spoils_a_weight_and_saves_the_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut objective = Autoencoder::new(1);
+    objective.poison = Some(6);
+    let error = run(&mut objective, &config(18), folder.path(), false, None).unwrap_err();
+    let TrainError::NonFinite { step, batch, .. } = &error else { panic!("{error}") };
+    assert_eq!(*step, 6);
+    let message = error.to_string();
+    assert!(message.contains("lower the learning rate or clip the gradient"), "{message}");
+    let saved = read_tensors(batch).unwrap();
+    assert_eq!(saved["0.pixels"].size(), [16, 16]);
+    assert!(objective.weight.isfinite().all().int64_value(&[]) == 1);
+    // The weights are those after step 6, which the poisoned step did not change.
+    let mut clean = Autoencoder::new(1);
+    let other = tempfile::tempdir().unwrap();
+    run(&mut clean, &config(18), other.path(), false, Some(6)).unwrap();
+    assert_eq!(objective.weight, clean.weight);
+}
+
+#[test]
+fn a_divergence_is_named_by_the_runs_step_and_its_own_phases_inputs() {
+    let folder = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    let mut trainer = Trainer::open(folder.path(), false, &stop).unwrap();
+    let loader = loader(16);
+    let feed = |steps| loader.batches(steps, |batch| batch);
+    trainer.fit(&Phase::new("a", config(6)), &mut Autoencoder::new(1), feed, |_| ()).unwrap();
+    let mut poisoned = Autoencoder::new(1);
+    poisoned.poison = Some(2);
+    let error = trainer.fit(&Phase::new("b", config(6)), &mut poisoned, feed, |_| ()).unwrap_err();
+    let TrainError::NonFinite { step: 8, batch, .. } = &error else { panic!("{error}") };
+    let wanted = loader.batches(2..3, |batch| batch).next().unwrap().unwrap();
+    assert_eq!(read_tensors(batch).unwrap()["0.pixels"], super::toy::pixels(&wanted));
+}
+
+#[test]
+fn checkpoints_of_another_model_or_cut_short_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = |steps| TrainConfig { ema: None, ..config(steps) };
+    run(&mut Autoencoder::new(1), &config(6), folder.path(), false, None).unwrap();
+    let last = folder.path().join("checkpoints/last");
+    let resume =
+        || run(&mut Autoencoder::new(1), &config(12), folder.path(), true, None).unwrap_err();
+
+    let model = last.join("model.safetensors");
+    let whole = fs::read(&model).unwrap();
+    fs::write(&model, &whole[..whole.len() / 2]).unwrap();
+    assert!(resume().to_string().contains("truncated"));
+    let other = Tensor::zeros([8, 8], (Kind::Float, Device::Cpu));
+    write_tensors(&model, [("layer.weight", &other), ("x", &other)]).unwrap();
+    let message = resume().to_string();
+    assert!(message.contains("missing layer.bias; unexpected x; layer.weight: file has [8, 8]"));
+    fs::write(&model, &whole).unwrap();
+    fs::write(last.join("state.json"), "{").unwrap();
+    assert!(resume().to_string().contains("no usable state"));
+}
+
+#[test]
+fn a_run_resumes_only_with_the_optimizer_and_averages_it_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = TrainConfig { ema: None, ..config(12) };
+    run(&mut Autoencoder::new(1), &plain, folder.path(), false, Some(6)).unwrap();
+    let resume = |config| {
+        run(&mut Autoencoder::new(1), &config, folder.path(), true, None).unwrap_err().to_string()
+    };
+    let sgd = TrainConfig { optimizer: OptimizerConfig::sgd(0.9, 0.0), ..plain.clone() };
+    let message = resume(sgd);
+    assert!(message.contains("does not fit the optimiser: missing momentum_buffer."), "{message}");
+    let message = resume(TrainConfig { ema: Some(0.9), ..plain });
+    assert!(message.contains("was trained without `ema`"), "{message}");
+}
+
+#[test]
+fn a_file_in_the_place_of_the_folder_is_an_error_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let blocked = folder.path().join("file");
+    fs::write(&blocked, "no folder").unwrap();
+    let error = run(&mut Autoencoder::new(1), &config(6), &blocked, false, None).unwrap_err();
+    assert!(error.to_string().starts_with(blocked.to_str().unwrap()), "{error}");
+    assert_eq!(fs::read(&blocked).unwrap(), b"no folder");
+}
+
+#[test]
+fn phases_follow_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    run(&mut Autoencoder::new(1), &config(6), folder.path(), false, Some(3)).unwrap();
+    let stop = AtomicBool::new(false);
+    let mut trainer = Trainer::open(folder.path(), true, &stop).unwrap();
+    let loader = loader(16);
+    let mut begin = |name: &str, start| {
+        let phase = Phase { start, ..Phase::new(name, config(6)) };
+        let feed = |steps| loader.batches(steps, |batch| batch);
+        trainer.fit(&phase, &mut Autoencoder::new(1), feed, |_| ()).unwrap_err().to_string()
+    };
+    let message = begin("next", Start::Fresh);
+    assert!(message.contains("stands at step 3 of 6 of phase \"main\""), "{message}");
+    assert!(message.contains("must end before phase \"next\" begins"), "{message}");
+    for name in ["", "last", "step-7", "a/b", "..", "a.partial"] {
+        let message = begin(name, Start::Fresh);
+        assert!(message.starts_with(&format!("name = \"{name}\": ")), "{message}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    trainer = Trainer::open(folder.path(), true, &stop).unwrap();
+    let phase = Phase { start: Start::Continue, ..Phase::new("main", config(6)) };
+    let feed = |steps| loader.batches(steps, |batch| batch);
+    let error = trainer.fit(&phase, &mut Autoencoder::new(1), feed, |_| ()).unwrap_err();
+    let wanted = "start = Continue: needs a phase before it, and this is the run's first";
+    assert_eq!(error.to_string(), wanted);
+}
+
+#[test]
+fn settings_out_of_range_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let sgd = |momentum, nesterov| {
+        let rule = Rule::Sgd { momentum, nesterov };
+        OptimizerConfig { rule, ..OptimizerConfig::default() }
+    };
+    let adam = OptimizerConfig::adam((1.0, 0.9), 0.0);
+    for (config, wanted) in [
+        (TrainConfig { batch_size: 0, ..config(6) }, "batch_size = 0"),
+        (TrainConfig { accumulate: 0, ..config(6) }, "accumulate = 0"),
+        (TrainConfig { steps_per_epoch: 0, ..config(6) }, "steps_per_epoch = 0"),
+        (config(0), "steps = 0: must be at least 1"),
+        (TrainConfig { schedule: Schedule::constant(f64::NAN, 6), ..config(6) }, "lr = NaN"),
+        (TrainConfig { clip_grad: Some(0.0), ..config(6) }, "clip_grad = 0"),
+        (TrainConfig { clip_grad: Some(f64::NAN), ..config(6) }, "clip_grad = NaN"),
+        (TrainConfig { ema: Some(1.0), ..config(6) }, "ema = 1: must be in [0, 1)"),
+        (TrainConfig { optimizer: adam, ..config(6) }, "betas = 1, 0.9: must be in [0, 1)"),
+        (TrainConfig { optimizer: sgd(1.0, false), ..config(6) }, "momentum = 1"),
+        (TrainConfig { optimizer: sgd(0.0, true), ..config(6) }, "nesterov = true"),
+    ] {
+        let error = run(&mut Autoencoder::new(1), &config, folder.path(), false, None);
+        let message = error.unwrap_err().to_string();
+        assert!(message.starts_with(wanted), "{message}");
+    }
+    let mut frozen = Autoencoder::new(1);
+    frozen.parameters.train_only(|_| false);
+    let error = run(&mut frozen, &config(6), folder.path(), false, None).unwrap_err();
+    assert!(error.to_string().contains("no parameter to train"), "{error}");
+}
+
+/// An objective whose loss is made by a function.
+struct Odd(Autoencoder, fn(&Autoencoder) -> Result<Loss, ObjectiveError>);
+
+impl Objective for Odd {
+    type Input = Batch;
+
+    fn loss(&mut self, _: &Batch) -> Result<Loss, ObjectiveError> {
+        (self.1)(&self.0)
+    }
+    fn parameters(&self) -> &bauta_backbones::Parameters {
+        &self.0.parameters
+    }
+    fn config(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+    fn tensors(&self, _: &Batch) -> Vec<(&'static str, Tensor)> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn losses_that_cannot_be_lowered_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let refuse = |loss, wanted: &str| {
+        let mut odd = Odd(Autoencoder::new(1), loss);
+        let message = run(&mut odd, &config(6), folder.path(), false, None).unwrap_err();
+        assert!(message.to_string().contains(wanted), "{message}");
+    };
+    refuse(|model| Ok(Loss::from(model.bias.square())), "the loss has the shape [16]");
+    refuse(
+        |model| Ok(Loss::sum([("a", 1.0, model.bias.mean(None)), ("b", 0.0, model.bias.copy())])),
+        "the part \"b\" has the shape [16]",
+    );
+    refuse(|_| Ok(Loss::from(Tensor::from(1.0_f32))), "the loss depends on no parameter");
+    refuse(|_| Err("the clip has no frames".into()), "the clip has no frames");
+}
+
+#[test]
+fn inputs_that_cannot_be_made_stop_the_run_in_their_own_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    let mut trainer = Trainer::open(folder.path(), false, &stop).unwrap();
+    let prefetcher = Prefetcher::new(1, 1).unwrap();
+    let feed = |steps| {
+        prefetcher.inputs(steps, |_, _| -> Result<Prepared<Batch>, DataError> {
+            Err(DataError::Input("page 3 is blank".into()))
+        })
+    };
+    let phase = Phase::new("main", config(6));
+    let error = trainer.fit(&phase, &mut Autoencoder::new(1), feed, |_| ()).unwrap_err();
+    assert_eq!(error.to_string(), "page 3 is blank");
+}
