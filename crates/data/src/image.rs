@@ -111,8 +111,9 @@ impl<'a> Image<'a> {
     /// Decodes a JPEG, PNG or WebP file to RGB; the contents decide which it is.
     ///
     /// # Errors
-    /// The decoder's words, when the file is truncated, corrupt, of another format, or
-    /// claims more than [`Decoding::MAX_PIXELS`] pixels.
+    /// The decoder's words, when the file is cut off, corrupt as far as its format lets one
+    /// notice (a PNG has checksums, a JPEG's codes must come out even, a lossy WebP may hold
+    /// anything), of another format, or claims more than [`Decoding::MAX_PIXELS`] pixels.
     pub fn decode(file: &[u8]) -> Result<Image<'static>, String> {
         Self::decode_with(file, Decoding::default())
     }

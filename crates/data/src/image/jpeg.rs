@@ -2,6 +2,9 @@
 //!
 //! `image` has it go on after damage, and fills what is missing with grey.
 
+mod bits;
+mod coded;
+
 use image::{DynamicImage, GrayImage, RgbImage};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -20,6 +23,7 @@ pub(super) fn decode(file: &[u8], decoding: Decoding) -> Result<DynamicImage, St
     decoder.decode_headers().map_err(|error| error.to_string())?;
     let (width, height) = decoder.dimensions().ok_or("it has no size")?;
     decoding.check_size(width as u64, height as u64)?;
+    coded::check(file)?;
     let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
     let colours = if grey { ColorSpace::Luma } else { ColorSpace::RGB };
     decoder.set_options(options.jpeg_set_out_colorspace(colours));

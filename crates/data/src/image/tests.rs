@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 use ::image::{DynamicImage, ImageFormat};
+use bauta_streams::{Purpose, StreamKey};
 
 use super::*;
 
@@ -79,6 +80,50 @@ fn a_file_that_is_cut_anywhere_is_an_error() {
         // What follows the end of a picture is no matter.
         let longer = [&file[..], b"appended"].concat();
         assert_eq!(Image::decode(&longer), Image::decode(&file), "{name}");
+    }
+}
+
+/// Where a JPEG's first coded data begin.
+fn coded_data(file: &[u8]) -> usize {
+    file.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap() + 14
+}
+
+#[test]
+fn coded_data_that_break_off_before_the_end_marker_are_an_error() {
+    for (name, file) in formats().into_iter().filter(|(name, _)| name.contains("jpeg")) {
+        // Of a progressive picture, what ends with a scan is a picture, too.
+        let scans = file.windows(2).filter(|pair| *pair == [0xff, 0xda]).count();
+        let decoded = (coded_data(&file)..file.len() - 4).filter(|&length| {
+            let closed = [&file[..length], &[0xff, 0xd9]].concat();
+            Image::decode(&closed).is_ok()
+        });
+        let most = if scans == 1 { 0 } else { 8 * scans };
+        assert!(decoded.count() <= most, "{name}");
+        // Nor may there be more than the pixels take, but for zeros that fill up.
+        let more =
+            |bytes: &[u8]| Image::decode(&[&file[..file.len() - 2], bytes, &[0xff, 0xd9]].concat());
+        assert!(more(&[0x12, 0x34, 0x56, 0x78, 0x9a]).is_err(), "{name}");
+        assert_eq!(more(&[0, 0, 0]).unwrap(), Image::decode(&file).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn a_stretch_of_damage_is_an_error_in_most_places() {
+    let key = StreamKey { seed: 0, purpose: Purpose::named("damage"), epoch: 0, sample: 0 };
+    let stream = &mut key.stream();
+    // The bool coder of lossy WebP takes anything for a picture.
+    for (name, file) in formats().into_iter().filter(|(name, _)| *name != "lossy webp") {
+        let whole = Image::decode(&file).unwrap();
+        let start = if name.contains("jpeg") { coded_data(&file) } else { 40 };
+        let size = (file.len() - start) / 4;
+        let (mut passed, mut tried) = (0, 0);
+        for at in (start..file.len() - size - 12).step_by(3) {
+            let mut damaged = file.clone();
+            damaged[at..at + size].fill_with(|| stream.below(255) as u8);
+            tried += 1;
+            passed += usize::from(Image::decode(&damaged).is_ok_and(|image| image != whole));
+        }
+        assert!(tried >= 10 && passed * 8 <= tried, "{name}: {passed} of {tried} pass");
     }
 }
 
