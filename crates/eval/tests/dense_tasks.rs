@@ -103,7 +103,7 @@ fn task(folder: &ModelFolder) -> DenseTask<'_> {
         frozen: false,
         random_init: false,
         config: DenseConfig { steps: 130, batch_size: 8, base_lr: 0.1, weight_decay: 0.05 },
-        normalization: ImageNormalization::new(statistics.mean, statistics.std, Device::Cpu)
+        normalization: ImageNormalization::new(&statistics.mean, &statistics.std, Device::Cpu)
             .unwrap(),
         image_size: 16,
         train: Squares::shared(60),

@@ -49,7 +49,7 @@ fn task(folder: &ModelFolder) -> FineTuneTask<'_> {
             mix: MixConfig { mixup: 0.2, cutmix: 0.2 },
             ..FineTuneConfig::default()
         },
-        normalization: ImageNormalization::new(statistics.mean, statistics.std, Device::Cpu)
+        normalization: ImageNormalization::new(&statistics.mean, &statistics.std, Device::Cpu)
             .unwrap(),
         // A bar that is shifted or mirrored is another class.
         augment: Augment { crop: Crop::None, flip: false, ..Augment::default() },
