@@ -8,8 +8,8 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::settings::{
-    axis_settings, check_key, check_labels, entry_mut, invalid, missing, named_sets, take_entries,
-    wrong,
+    axis_settings, check_key, check_labels, check_number, entry_mut, invalid, missing, named_sets,
+    take_entries, wrong,
 };
 use super::{Claim, Entry, Margin, Narrowing, Paper, Relation, Setting};
 use crate::reading::document::{Node, Value};
@@ -348,6 +348,7 @@ fn check_seeds(key: &str, seeds: &[u64], place: &Place) -> Result<(), SettingsEr
     if seeds.is_empty() {
         return Err(invalid(place, format!("{key} is empty")));
     }
+    check_number("seeds", seeds.len(), place)?;
     let twice = seeds.iter().enumerate().find(|(i, seed)| seeds[..*i].contains(seed));
     twice.map_or(Ok(()), |(_, seed)| Err(invalid(place, format!("{key} holds {seed} twice"))))
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::reading::{Checked, SettingsError, Violation, at_least_one, must_be, overrides};
 use crate::tables::images::check_augment;
+use crate::tables::limits::{check_batch, within_limit};
 use crate::tables::{Device, FineTune, ImageSize, Precision};
 
 /// What the command that fine-tunes a model folder can be told by dotted keys, which
@@ -80,13 +81,16 @@ impl Checked for FineTuneSettings {
         let FineTuneData { limit, image_size, augment, .. } = &self.data;
         limit.map_or(Ok(()), |limit| at_least_one("data.limit", limit))?;
         if let Some(size) = *image_size {
-            at_least_one("data.image_size", size.height().min(size.width()))?;
+            size.check("data.image_size")?;
+            let batch = self.eval.finetune.batch_size;
+            check_batch("eval.finetune.batch_size", batch, size.height(), size.width())?;
         }
         if let Some(augment) = augment {
             // Where the size is the model's, any shift that some image has room for will do.
             let size = image_size.unwrap_or(ImageSize::Square(usize::from(u16::MAX)));
             check_augment(augment, size)?;
         }
+        within_limit("train.threads", self.train.threads as f64)?;
         let every = self.train.log_every;
         must_be(every > 0, "train.log_every", every, "at least 1")?;
         self.eval.finetune.check()

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use super::bounds::shown;
+
 /// Values that make no sense, alone or together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -91,7 +93,16 @@ pub fn must_be(
     value: impl std::fmt::Display,
     rule: &str,
 ) -> Result<(), Violation> {
-    ensure(holds, &[key], || format!("{key} is {value}; it must be {rule}"))
+    ensure(holds, &[key], || format!("{key} is {}; it must be {rule}", brief(value)))
+}
+
+/// A value, where it has many digits as a power of ten.
+fn brief(value: impl std::fmt::Display) -> String {
+    let text = value.to_string();
+    match text.parse::<f64>() {
+        Ok(number) if text.len() > 20 => format!("{number:e}"),
+        _ => shown(&text).into_owned(),
+    }
 }
 
 /// Checks each value of a list against a rule in words, which follow "must be".
@@ -105,7 +116,9 @@ pub fn each_must_be<T: std::fmt::Display + Copy>(
     rule: &str,
 ) -> Result<(), Violation> {
     values.iter().try_for_each(|&value| {
-        ensure(holds(value), &[key], || format!("{key} holds {value}; each must be {rule}"))
+        ensure(holds(value), &[key], || {
+            format!("{key} holds {}; each must be {rule}", brief(value))
+        })
     })
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use super::finetune::FineTune;
+use super::limits::{count, within_limit};
 use super::pooling::Pooling;
 use super::train::check_warmup;
 use crate::reading::{Violation, at_least_one, each_must_be, no_repeats, non_negative, positive};
@@ -68,22 +69,24 @@ impl Eval {
         if let Some(limit) = self.limit {
             at_least_one("eval.limit", limit)?;
         }
-        at_least_one("eval.knn.k", self.knn.k)?;
+        count("eval.knn.k", self.knn.k)?;
         positive("eval.knn.temperature", self.knn.temperature)?;
-        at_least_one("eval.linear.epochs", linear.epochs as usize)?;
-        at_least_one("eval.linear.batch_size", linear.batch_size)?;
+        count("eval.linear.epochs", linear.epochs as usize)?;
+        count("eval.linear.batch_size", linear.batch_size)?;
         positive("eval.linear.base_lr", linear.base_lr)?;
         non_negative("eval.linear.weight_decay", linear.weight_decay)?;
         let warmup = linear.warmup_epochs;
         check_warmup("eval.linear.warmup_epochs", warmup, "eval.linear.epochs", linear.epochs)?;
         each_must_be("eval.few_shot.shots", &few_shot.shots, |shots| shots > 0, "at least 1")?;
+        few_shot.shots.iter().try_for_each(|&shots| count("eval.few_shot.shots", shots))?;
         no_repeats("eval.few_shot.shots", &few_shot.shots)?;
-        at_least_one("eval.few_shot.draws", few_shot.draws as usize)?;
+        count("eval.few_shot.draws", few_shot.draws as usize)?;
         let share = |percent| percent > 0.0 && percent <= 100.0;
         each_must_be("eval.semi.percents", &semi.percents, share, "in (0, 100]")?;
         no_repeats("eval.semi.percents", &semi.percents)?;
-        at_least_one("eval.semi.epochs", semi.epochs as usize)?;
-        at_least_one("eval.semi.batch_size", semi.batch_size)?;
+        count("eval.semi.epochs", semi.epochs as usize)?;
+        count("eval.semi.batch_size", semi.batch_size)?;
+        within_limit("eval.pictures.count", self.pictures.count as f64)?;
         if self.protocols.contains(&Protocol::Semi) {
             check_warmup("eval.linear.warmup_epochs", warmup, "eval.semi.epochs", semi.epochs)?;
         }

@@ -2,11 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::{count, within_limit};
 use super::pooling::Pooling;
 use super::train::check_warmup;
-use crate::reading::{
-    Violation, at_least_one, below_one, fraction, must_be, non_negative, positive,
-};
+use crate::reading::{Violation, below_one, fraction, must_be, non_negative, positive};
 
 /// Training of encoder and classifier on labelled images (MAE, fine-tuning).
 ///
@@ -97,8 +96,8 @@ impl FineTune {
     /// # Errors
     /// [`Violation`] for the first value that makes no sense.
     pub fn check(&self) -> Result<(), Violation> {
-        at_least_one("eval.finetune.epochs", self.epochs as usize)?;
-        at_least_one("eval.finetune.batch_size", self.batch_size)?;
+        count("eval.finetune.epochs", self.epochs as usize)?;
+        count("eval.finetune.batch_size", self.batch_size)?;
         positive("eval.finetune.base_lr", self.base_lr)?;
         non_negative("eval.finetune.min_lr", self.min_lr)?;
         let (warmup, epochs) = (self.warmup_epochs, self.epochs);
@@ -113,6 +112,11 @@ impl FineTune {
         below_one("eval.finetune.smoothing", self.smoothing)?;
         non_negative("eval.finetune.mixup", self.mixup)?;
         non_negative("eval.finetune.cutmix", self.cutmix)?;
+        within_limit("eval.finetune.mixup", self.mixup)?;
+        within_limit("eval.finetune.cutmix", self.cutmix)?;
+        if let Some(blocks) = self.blocks {
+            within_limit("eval.finetune.blocks", blocks as f64)?;
+        }
         fraction("eval.finetune.erasing", self.erasing)?;
         let magnitude = self.randaugment;
         let known = (0.0..=10.0).contains(&magnitude);

@@ -4,6 +4,7 @@ use bauta_data::{Augment, DataError, DatasetName, OnError};
 use bauta_masking::{Grid, MaskError};
 use serde::{Deserialize, Serialize};
 
+use super::limits::{check_batch, count, within_limit};
 use super::train::Train;
 use crate::data_need::DataNeed;
 use crate::reading::{Violation, at_least_one, ensure};
@@ -58,6 +59,14 @@ impl ImageSize {
     }
 }
 
+impl ImageSize {
+    /// Checks both sides.
+    pub(crate) fn check(self, key: &str) -> Result<(), Violation> {
+        count(key, self.height().min(self.width()))?;
+        within_limit(key, self.height().max(self.width()) as f64)
+    }
+}
+
 impl Data {
     /// The token geometry of one image.
     ///
@@ -80,7 +89,7 @@ impl Data {
     /// folder, or images that do not fill a step.
     pub fn check(&self, train: &Train) -> Result<(), Violation> {
         let size = self.image_size;
-        at_least_one("data.image_size", size.height().min(size.width()))?;
+        size.check("data.image_size")?;
         if let Some(limit) = self.limit {
             at_least_one("data.limit", limit)?;
         }
@@ -96,6 +105,7 @@ impl Data {
                 )
             },
         )?;
+        check_batch("train.batch_size", train.batch_size, size.height(), size.width())?;
         self.check_one_step(train)
     }
 

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::reading::{Violation, at_least_one};
+use super::limits::count;
+use crate::reading::Violation;
 
 /// Stages of training: each begins with a new student, taught by the one before (dBOT §3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,6 @@ impl Stages {
     /// # Errors
     /// [`Violation`] for no stages.
     pub fn check(&self) -> Result<(), Violation> {
-        at_least_one("stages.count", self.count as usize)
+        count("stages.count", self.count as usize)
     }
 }

@@ -4,9 +4,8 @@ use serde::{Deserialize, Serialize};
 use strum::Display;
 use toml::Table;
 
-use crate::reading::{
-    Place, Violation, at_least_one, each_must_be, ensure, must_be, non_negative, positive,
-};
+use super::limits::{count, within_limit};
+use crate::reading::{Place, Violation, each_must_be, ensure, must_be, non_negative, positive};
 
 /// Optimiser, schedule and bookkeeping.
 ///
@@ -101,6 +100,7 @@ pub enum Schedule {
     /// Less by `train.decay` at each of `train.milestones`.
     Steps,
 }
+
 /// Arithmetic of matrix products; parameters and losses stay in single precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
@@ -220,9 +220,10 @@ impl Train {
     /// # Errors
     /// [`Violation`] for the first value that makes no sense.
     pub fn check(&self) -> Result<(), Violation> {
-        at_least_one("train.epochs", self.epochs as usize)?;
-        at_least_one("train.batch_size", self.batch_size)?;
-        at_least_one("train.accumulate", self.accumulate)?;
+        count("train.epochs", self.epochs as usize)?;
+        count("train.batch_size", self.batch_size)?;
+        count("train.accumulate", self.accumulate)?;
+        within_limit("train.threads", self.threads as f64)?;
         positive("train.base_lr", self.base_lr)?;
         non_negative("train.min_lr", self.min_lr)?;
         check_warmup("train.warmup_epochs", self.warmup_epochs, "train.epochs", self.epochs)?;
