@@ -11,6 +11,7 @@ mod cargo;
 mod check;
 mod compare;
 mod data;
+mod docs;
 mod doctor;
 mod fixtures;
 mod libtorch;
@@ -96,6 +97,8 @@ enum Task {
         #[arg(long)]
         no_tests: bool,
     },
+    /// Write the pages of the book that are made from the sources (docs/keys.md)
+    Docs,
     /// Make the fixtures of the tests again, by transformers, timm and torch (needs pip)
     Fixtures,
     /// Write a run's report.html again from its folder
@@ -146,6 +149,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Evaluate(rest) => return program::with_data(workspace, "evaluate", rest, &[]),
         Task::Segment(rest) => return program::with_data(workspace, "segment", rest, &COMPOSED),
         Task::Detect(rest) => return program::with_data(workspace, "detect", rest, &COMPOSED),
+        Task::Docs => docs::docs(workspace),
         Task::Fixtures => fixtures::fixtures(workspace),
         Task::Test => test::test(workspace),
         Task::Bench(arguments) => return bench::bench(workspace, &arguments),

@@ -41,10 +41,13 @@ pub struct Recipe<S = Settings> {
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Common {
+    /// Seed of every random stream of the run.
     #[serde(default)]
     seed: u64,
+    /// What the recipe reproduces and what to expect of it.
     #[serde(default)]
     about: About,
+    /// Optimiser and schedule.
     train: Train,
 }
 
