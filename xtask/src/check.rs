@@ -60,7 +60,7 @@ impl Steps {
         if self.failed.is_empty() {
             return ExitCode::SUCCESS;
         }
-        eprintln!("error: failed: {}; what is wrong stands above", self.failed.join(", "));
+        eprintln!("error: failed: {}; see the messages above", self.failed.join(", "));
         ExitCode::FAILURE
     }
 }

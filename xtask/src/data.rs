@@ -89,13 +89,13 @@ fn list() -> Result<()> {
     println!("Data sets and models in {} (BAUTA_DATA chooses another folder)", root.display());
     for package in PACKAGES {
         let state = match locate(package, &root) {
-            Some(folder) => format!("here, {}", bytes::show(bytes::of_folder(&folder))),
-            None => format!("not here, {} to fetch", bytes::show(package.bytes)),
+            Some(folder) => format!("fetched, {}", bytes::show(bytes::of_folder(&folder))),
+            None => format!("not fetched, {} to download", bytes::show(package.bytes)),
         };
         println!("  {:18} {state}\n{:20} {}", package.name, "", package.about);
         let Package { registry, package: archive, version, .. } = package;
         println!("{:20} {} {archive} {version}; {}", "", registry.name(), package.licence);
     }
-    println!("Images of yours: data.name \"folder\" or \"shards\", with --set data.root=DIR");
+    println!("Your own images: data.name \"folder\" or \"shards\", with --set data.root=DIR");
     Ok(())
 }

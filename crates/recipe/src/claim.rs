@@ -191,7 +191,7 @@ impl Claim {
                 let recipe = self.resolve(&document, setting, seed)?;
                 let name = format!("{}-seed{seed}", file_name(&setting.label));
                 if !names.insert(name.clone()) {
-                    let message = format!("two settings would share the folder {name}");
+                    let message = format!("two settings would share the folder {name}; rename one");
                     let place = self.recipe_place.clone();
                     return Err(SettingsError::Invalid { place, message }.into());
                 }

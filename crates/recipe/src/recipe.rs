@@ -209,8 +209,8 @@ impl Recipe {
         let recipe = Self::load(&path, &Layers::of(&teacher.set))?;
         if recipe.teacher().is_some_and(|own| own.kind == TeacherKind::Recipe) {
             let message = format!(
-                "teacher.recipe {name} has itself a teacher that a recipe trains; run it first, \
-                 then name its checkpoint with teacher.kind=folder and teacher.model=DIR"
+                "teacher.recipe {name} has a teacher that another recipe must train; run {name} \
+                 first, then give its checkpoint with teacher.kind=folder and teacher.model=DIR"
             );
             let place = Place::File(path.into());
             return Err(SettingsError::Invalid { place, message }.into());

@@ -80,7 +80,10 @@ fn flatten(prefix: &str, node: Node, entries: &mut Vec<Entry>) {
 /// A key that a claim may vary: any of a recipe but the seed.
 pub(super) fn check_key(key: &str, place: &Place) -> Result<(), SettingsError> {
     if key == "seed" {
-        return Err(invalid(place, "seed is varied by the claim's seeds".to_owned()));
+        return Err(invalid(
+            place,
+            "seed cannot be set in a claim; list the seeds in seeds".to_owned(),
+        ));
     }
     let known = known_keys();
     if known.iter().any(|known| known == key) {
@@ -94,10 +97,10 @@ pub(super) fn check_labels(settings: &[Setting], place: &Place) -> Result<(), Se
     check_number("settings", settings.len(), place)?;
     for (i, Setting { label, .. }) in settings.iter().enumerate() {
         if label.is_empty() {
-            return Err(invalid(place, "a value without a name".to_owned()));
+            return Err(invalid(place, "a value has no name".to_owned()));
         }
         if settings[..i].iter().any(|earlier| earlier.label == *label) {
-            return Err(invalid(place, format!("{label} stands twice")));
+            return Err(invalid(place, format!("{label} is listed twice")));
         }
     }
     Ok(())
@@ -110,7 +113,7 @@ pub(super) fn check_number(what: &str, number: usize, place: &Place) -> Result<(
     }
     Err(invalid(
         place,
-        format!("a claim with {number} {what}; it must have at most {MOST_SETTINGS}"),
+        format!("the claim has {number} {what}; it must have at most {MOST_SETTINGS}"),
     ))
 }
 

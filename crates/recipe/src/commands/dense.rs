@@ -60,11 +60,11 @@ pub struct DenseTrain {
     pub base_lr: Option<f64>,
     /// Decoupled weight decay of matrices.
     pub weight_decay: f64,
-    /// Threads of libtorch and of the loader; 0 takes every core.
+    /// Threads of libtorch and of the loader; 0 uses every core.
     pub threads: usize,
-    /// Write a checkpoint every this many steps; 0 only at the end.
+    /// Steps between checkpoints; 0 writes one at the end only.
     pub checkpoint_every: u64,
-    /// Write metrics every this many steps.
+    /// Steps between lines of metrics.
     pub log_every: u64,
 }
 

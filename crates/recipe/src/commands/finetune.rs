@@ -49,15 +49,15 @@ pub struct FineTuneData {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FineTuneMachine {
-    /// Arithmetic of matrix products.
+    /// Number format of matrix products; weights and losses stay in fp32.
     pub precision: Precision,
-    /// Where tensors live.
+    /// The device to train on.
     pub device: Device,
-    /// Threads of libtorch and of the loader; 0 takes every core.
+    /// Threads of libtorch and of the loader; 0 uses every core.
     pub threads: usize,
-    /// Write a checkpoint every this many steps; 0 only at the end.
+    /// Steps between checkpoints; 0 writes one at the end only.
     pub checkpoint_every: u64,
-    /// Write metrics every this many steps.
+    /// Steps between lines of metrics.
     pub log_every: u64,
 }
 

@@ -1,10 +1,10 @@
-//! What types cannot say: small checks, and the violation that they report.
+//! Checks of values beyond their types, and the violation that they report.
 
 use std::collections::HashSet;
 
 use super::bounds::shown;
 
-/// Values that make no sense, alone or together.
+/// Values that are out of range or do not go together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The dotted keys involved, the one most likely at fault first: the error names
@@ -117,7 +117,7 @@ pub fn each_must_be<T: std::fmt::Display + Copy>(
 ) -> Result<(), Violation> {
     values.iter().try_for_each(|&value| {
         ensure(holds(value), &[key], || {
-            format!("{key} holds {}; each must be {rule}", brief(value))
+            format!("{key} contains {}; each value must be {rule}", brief(value))
         })
     })
 }
@@ -132,6 +132,6 @@ pub fn no_repeats<T: ToString>(
 ) -> Result<(), Violation> {
     let mut seen = HashSet::new();
     values.into_iter().map(|value| value.to_string()).try_for_each(|value| {
-        ensure(seen.insert(value.clone()), &[key], || format!("{key} holds {value} twice"))
+        ensure(seen.insert(value.clone()), &[key], || format!("{key} contains {value} twice"))
     })
 }

@@ -140,7 +140,7 @@ pub(crate) fn parse_override(assignment: &str) -> Result<(String, Node), Setting
     Ok((key.to_owned(), Node { value, place }))
 }
 
-/// No key is as long as that, and the nearest to it is nobody's question.
+/// Refuses a key longer than any known one before it is compared with them.
 fn check_length(key: &str, place: impl FnOnce() -> Place) -> Result<(), SettingsError> {
     if key.len() <= MOST_KEY {
         return Ok(());

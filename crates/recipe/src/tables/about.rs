@@ -14,14 +14,13 @@ pub struct About {
     pub summary: String,
     /// The paper, as `Authors, title, identifier`.
     pub paper: String,
-    /// Expected minutes of training and evaluation, on the machine named in `machine`; 0
-    /// where they are not known.
+    /// Expected minutes of training and evaluation on `machine`; 0 if unknown.
     pub minutes: f64,
-    /// The machine that `minutes` speaks of.
+    /// The machine on which `minutes` was measured.
     pub machine: String,
-    /// Name of the headline metric in `summary.json`, such as `linear_top1`.
+    /// Name of the main metric in `summary.json`, such as `linear_top1`.
     pub metric: String,
-    /// The value to expect of it, where it has been measured.
+    /// Expected value of `metric`, if it has been measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<f64>,
 }

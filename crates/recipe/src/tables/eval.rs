@@ -1,4 +1,4 @@
-//! What a recipe may say of evaluation: the `eval` table.
+//! The `eval` table: how the features are evaluated.
 //!
 //! A protocol runs if `eval.protocols` names it; its settings stand in the table
 //! of its name. `bauta evaluate` reads the same table without a recipe around it.
@@ -16,9 +16,9 @@ use crate::reading::{Violation, at_least_one, each_must_be, no_repeats, non_nega
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Eval {
-    /// What is measured.
+    /// The protocols to run.
     pub protocols: Vec<Protocol>,
-    /// What stands for an image.
+    /// The feature of an image.
     pub features: Pooling,
     /// Measure on this many training images only (the first that are trained on).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,7 +29,7 @@ pub struct Eval {
     pub knn: Knn,
     /// Linear probe.
     pub linear: Linear,
-    /// Ridge regression on a few images a class.
+    /// Ridge regression on a few images per class.
     pub few_shot: FewShot,
     /// Linear probe on a fraction of the training split.
     pub semi: Semi,
@@ -116,7 +116,7 @@ pub enum Protocol {
     Knn,
     /// Linear probe: `eval.linear`.
     Linear,
-    /// Ridge regression on a few images a class: `eval.few_shot`.
+    /// Ridge regression on a few images per class: `eval.few_shot`.
     FewShot,
     /// Linear probe on a fraction of the training split: `eval.semi`.
     Semi,
@@ -126,7 +126,7 @@ pub enum Protocol {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Knn {
-    /// Neighbours that vote.
+    /// Number of neighbours, k.
     pub k: usize,
     /// Votes are weighted by exp(similarity / temperature).
     pub temperature: f64,
@@ -142,7 +142,7 @@ impl Default for Knn {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Linear {
-    /// How the layer steps.
+    /// The optimiser of the layer.
     pub optimizer: ProbeOptimizer,
     /// Passes over the training features.
     pub epochs: u32,
@@ -185,9 +185,9 @@ pub enum ProbeOptimizer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FewShot {
-    /// Images a class; each number is measured on its own.
+    /// Images per class; each number gives metrics of its own.
     pub shots: Vec<usize>,
-    /// Draws of the images, over which mean and deviation are taken.
+    /// Draws of the images; the metrics are the mean and standard deviation over them.
     pub draws: u32,
 }
 
@@ -197,12 +197,12 @@ impl Default for FewShot {
     }
 }
 
-/// Linear probe on a class-balanced part of the training split; what is not said
-/// here is as `eval.linear` says.
+/// Linear probe on a class-balanced part of the training split; the other settings are those
+/// of `eval.linear`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Semi {
-    /// Per cent of the training images; each number is measured on its own.
+    /// Percentages of the training images; each gives metrics of its own.
     pub percents: Vec<f64>,
     /// Passes over those images.
     pub epochs: u32,
@@ -220,7 +220,7 @@ impl Default for Semi {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pictures {
-    /// How many images.
+    /// Number of images; 0 draws none.
     pub count: usize,
 }
 

@@ -26,25 +26,25 @@ pub struct FineTune {
     pub warmup_epochs: f64,
     /// Decoupled weight decay of matrices.
     pub weight_decay: f64,
-    /// Learning rate of a layer over that of the layer above it; 1 from scratch.
+    /// Learning rate of a layer relative to the layer above it; 1 from scratch.
     pub layer_decay: f64,
-    /// Rate at which samples skip the last block's branches; less below it.
+    /// Stochastic depth: the probability that a sample skips the last block's branches; it falls
+    /// linearly to 0 at the first block.
     pub drop_path: f64,
-    /// λ of mixup is drawn from Beta(this, this); 0 leaves it out.
+    /// Mixup: λ is drawn from Beta(α, α) with this α; 0 turns it off.
     pub mixup: f64,
-    /// λ of CutMix, likewise.
+    /// CutMix: the same for its λ.
     pub cutmix: f64,
-    /// What the labels give up to all classes together.
+    /// Label smoothing.
     pub smoothing: f64,
     /// Probability of erasing a rectangle of an image.
     pub erasing: f64,
-    /// Magnitude of RandAugment, 0 to 10; 0 leaves it out.
+    /// Magnitude of RandAugment, 0 to 10; 0 turns it off.
     pub randaugment: f64,
     /// What the classifier reads: the mean of the patch tokens under a norm of its own,
     /// or the class token after the final norm.
     pub features: Pooling,
-    /// Train only so many blocks, the last ones, and the head; all, and the embeddings,
-    /// where it is not given.
+    /// Train only this many of the last blocks and the head; without it, everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocks: Option<usize>,
     /// Fraction of the training images whose labels are used, equally many of each class.

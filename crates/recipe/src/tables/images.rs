@@ -15,18 +15,18 @@ use crate::reading::{Violation, at_least_one, ensure};
 pub struct Data {
     /// The data set.
     pub name: DatasetName,
-    /// A folder that holds it in its canonical layout; fetched to the cache when absent.
+    /// The folder of the data set; without it, the data set is fetched to the cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<std::path::PathBuf>,
-    /// Use only this many training images (the first of the split).
+    /// Train on the first so many images of the training split only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// Side of the square images that the model sees, in pixels, or `[height, width]`.
+    /// Size of the model's input in pixels: one number for a square, or `[height, width]`.
     pub image_size: ImageSize,
-    /// What to do with an image that cannot be decoded.
+    /// What happens when an image cannot be decoded.
     #[serde(default)]
     pub on_error: OnError,
-    /// How training images are varied.
+    /// Augmentation of training images.
     #[serde(default)]
     pub augment: Augment,
 }

@@ -11,12 +11,12 @@ use crate::reading::{Violation, ensure};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mask {
-    /// How they are chosen.
+    /// How the hidden tokens are chosen.
     #[serde(default)]
     pub strategy: Strategy,
-    /// The fraction hidden, in (0, 1).
+    /// The fraction of tokens that is hidden, in (0, 1).
     pub ratio: f64,
-    /// With strategy `block`: the tokens of the smallest block, 16 if not given.
+    /// With strategy `block`: the size of the smallest block, 16 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_block: Option<usize>,
 }
@@ -61,8 +61,8 @@ impl Mask {
         count("mask.min_block", tokens)?;
         ensure(self.strategy == Strategy::Block, &["mask.min_block", "mask.strategy"], || {
             format!(
-                "mask.min_block is read with mask.strategy \"block\" alone, and it is \"{}\"; \
-                 leave it out",
+                "mask.min_block is only used with mask.strategy \"block\", not with \"{}\"; \
+                 remove it",
                 self.strategy
             )
         })

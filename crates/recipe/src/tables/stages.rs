@@ -9,7 +9,7 @@ use crate::reading::Violation;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stages {
-    /// How many; `train.epochs` is the length of each.
+    /// Number of stages of `train.epochs` each.
     pub count: u32,
     /// Begin each stage with fresh optimiser moments; the reference keeps the old student's.
     pub reset_optimizer: bool,

@@ -15,7 +15,7 @@ use crate::reading::{Violation, ensure, must_be};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Teacher {
-    /// Where it comes from.
+    /// The kind of teacher.
     pub kind: TeacherKind,
     /// With kind `folder`: a model folder, ours or Hugging Face's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,8 +68,8 @@ impl Teacher {
         }
     }
 
-    /// Forgets what another kind of teacher would read, so that `teacher.kind` alone can be
-    /// overridden.
+    /// Drops the keys of other kinds of teachers, so that `teacher.kind` can be overridden by
+    /// itself.
     pub fn keep_own(&mut self) {
         use TeacherKind::{EfficientnetLite0, Folder, Pixels, Random, Recipe};
         let kind = self.kind;

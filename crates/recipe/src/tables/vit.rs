@@ -17,7 +17,7 @@ pub struct Vit {
     pub depth: usize,
     /// Attention heads; must divide `dim`.
     pub heads: usize,
-    /// Hidden width of a block's MLP over `dim`.
+    /// Hidden width of a block's MLP, as a multiple of `dim`.
     #[serde(default = "mlp_ratio")]
     pub mlp_ratio: f64,
 }
@@ -34,10 +34,11 @@ pub struct DroppingVit {
     pub depth: usize,
     /// Attention heads; must divide `dim`.
     pub heads: usize,
-    /// Hidden width of a block's MLP over `dim`.
+    /// Hidden width of a block's MLP, as a multiple of `dim`.
     #[serde(default = "mlp_ratio")]
     pub mlp_ratio: f64,
-    /// Rate at which training samples skip the last block's branches; less below it.
+    /// Stochastic depth: the probability that a sample skips the last block's branches; it falls
+    /// linearly to 0 at the first block.
     #[serde(default)]
     pub drop_path: f64,
 }
@@ -54,10 +55,11 @@ pub struct Beit {
     pub depth: usize,
     /// Attention heads; must divide `dim`.
     pub heads: usize,
-    /// Hidden width of a block's MLP over `dim`.
+    /// Hidden width of a block's MLP, as a multiple of `dim`.
     #[serde(default = "mlp_ratio")]
     pub mlp_ratio: f64,
-    /// Rate at which training samples skip the last block's branches; less below it.
+    /// Stochastic depth: the probability that a sample skips the last block's branches; it falls
+    /// linearly to 0 at the first block.
     #[serde(default)]
     pub drop_path: f64,
     /// Initial factor of every residual branch (LayerScale); none without it.
