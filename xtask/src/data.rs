@@ -57,8 +57,9 @@ pub fn fetch_for(recipe: &Recipe, recipes: &Path) -> Result<()> {
 
 fn known(name: &str) -> String {
     let names = || PACKAGES.iter().map(|package| package.name);
-    let nearest = bauta_recipe::nearest(name, names()).unwrap_or_default();
-    format!("did you mean {nearest}? Known: {}", names().collect::<Vec<_>>().join(", "))
+    let nearest = bauta_recipe::nearest(name, names());
+    let meant = nearest.map_or(String::new(), |nearest| format!("did you mean {nearest}? "));
+    format!("{meant}Known: {}", names().collect::<Vec<_>>().join(", "))
 }
 
 /// Says what happens only if there is something to fetch.

@@ -3,18 +3,21 @@
 pub mod interchange;
 mod mismatch;
 mod pth;
+mod regular_file;
+mod safetensors_header;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::Path;
 
 use bauta_files::write_whole;
 use safetensors::tensor::{Dtype, View};
-use safetensors::{SafeTensorError, SafeTensors};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 pub use self::mismatch::Mismatch;
 pub use self::pth::read_pth;
+use self::safetensors_header::Entry;
 use crate::{ModelError, Parameters};
 
 /// Writes named tensors to a safetensors file: beside it, flushed, then renamed.
@@ -44,34 +47,34 @@ pub fn write_tensors_with<'a>(
     write_whole(path, &bytes).map_err(|source| ModelError::Io { path: path.into(), source })
 }
 
-/// Reads all tensors of a safetensors file to the CPU.
+/// Reads all tensors of a safetensors file to the CPU. The header is held against the file's
+/// length first, and one tensor at a time is in memory twice.
 ///
 /// # Errors
 /// [`ModelError::Io`] when it cannot be read, [`ModelError::Format`] when it is
-/// truncated, no safetensors file, or holds a number type without a tensor kind.
+/// truncated, no safetensors file, or holds a number type without a tensor kind or a shape
+/// that no tensor can have.
 pub fn read_tensors(path: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
-    let bytes =
-        std::fs::read(path).map_err(|source| ModelError::Io { path: path.into(), source })?;
+    let io = |source| ModelError::Io { path: path.into(), source };
     let format = |reason: String| ModelError::Format { path: path.into(), reason };
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| {
-        format(match error {
-            SafeTensorError::HeaderTooSmall
-            | SafeTensorError::HeaderTooLarge
-            | SafeTensorError::InvalidHeaderLength
-            | SafeTensorError::MetadataIncompleteBuffer => {
-                format!("truncated or no safetensors file ({error}); fetch or write it again")
-            }
-            other => format!("no usable safetensors file: {other}"),
-        })
-    })?;
-    file.iter()
-        .map(|(name, view)| {
-            let kind = kind_of(view.dtype())
-                .ok_or_else(|| format(format!("{name} has the type {:?}", view.dtype())))?;
-            let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
-            Ok((name.to_owned(), Tensor::from_data_size(view.data(), &shape, kind)))
-        })
-        .collect()
+    let (mut file, length) = regular_file::open(path)?;
+    let entries = safetensors_header::read(&mut file, length).map_err(format)?;
+    let mut tensors = HashMap::with_capacity(entries.len());
+    for Entry { name, kind, shape, bytes } in entries {
+        let mut numbers = vec![0; bytes];
+        file.read_exact(&mut numbers).map_err(io)?;
+        // Any byte may stand for a bool in a hostile file; all but 0 become true.
+        let stored = if kind == Kind::Bool { Kind::Uint8 } else { kind };
+        let tensor = Tensor::f_from_data_size(&numbers, &shape, stored)
+            .map_err(|error| format(format!("{name}: {}", first_line(&error))))?;
+        tensors.insert(name, tensor.to_kind(kind));
+    }
+    Ok(tensors)
+}
+
+/// What libtorch says, without its own stack.
+fn first_line(error: &TchError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// Whether a parameter can be read from numbers of this kind.

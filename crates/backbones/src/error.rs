@@ -49,4 +49,10 @@ pub enum ModelError {
         /// The names that are missing, unexpected or mis-shaped.
         mismatch: crate::checkpoint::Mismatch,
     },
+    /// A folder that describes its model, and of which more was said.
+    #[error("{} has its own config.json", .0.display())]
+    Described(PathBuf),
+    /// A folder to write a model to that has one.
+    #[error("{} holds a model already; name another folder", .0.display())]
+    Occupied(PathBuf),
 }

@@ -18,12 +18,15 @@ impl ImageNormalization {
     /// Takes the channels' means and deviations, of pixels in [0, 1].
     ///
     /// # Errors
-    /// [`ModelError::Config`] unless there is one positive deviation per mean.
+    /// [`ModelError::Config`] unless there are channels, and for each a finite mean and a finite
+    /// deviation above 0.
     pub fn new(mean: &[f32], deviation: &[f32], device: Device) -> Result<Self, ModelError> {
-        if mean.len() != deviation.len() || deviation.iter().any(|&d| d <= 0.0) {
+        let usable = |&deviation: &f32| deviation > 0.0 && deviation.is_finite();
+        let sound = mean.iter().all(|mean| mean.is_finite()) && deviation.iter().all(usable);
+        if mean.is_empty() || mean.len() != deviation.len() || !sound {
             return Err(ModelError::Config(format!(
-                "{} channel means need as many deviations above 0; the means are {mean:?}, the \
-                 deviations {deviation:?}",
+                "{} channel means need as many deviations above 0, at least one of each, all \
+                 finite; the means are {mean:?}, the deviations {deviation:?}",
                 mean.len()
             )));
         }
@@ -50,5 +53,25 @@ impl ImageNormalization {
     /// Turns normalised images back into pixels in [0, 1] (values outside are clamped).
     pub fn to_pixels(&self, images: &Tensor) -> Tensor {
         ((images - &self.shift) / (&self.scale * 255.0)).clamp(0.0, 1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_that_fit_no_image_are_refused() {
+        for (mean, deviation) in [
+            (&[][..], &[][..]),
+            (&[0.5], &[]),
+            (&[0.5], &[0.0]),
+            (&[0.5], &[-1.0]),
+            (&[0.5], &[f32::NAN]),
+            (&[f32::INFINITY], &[1.0]),
+        ] {
+            let refused = ImageNormalization::new(mean, deviation, Device::Cpu).unwrap_err();
+            assert!(refused.to_string().contains("as many deviations above 0"), "{refused}");
+        }
     }
 }

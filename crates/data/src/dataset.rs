@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
+use crate::augment::{Augment, Crop};
 use crate::error::DataError;
 use crate::fetch::{PACKAGES, Package};
 use crate::source::{Source, cifar10, folder, mnist, shards};
@@ -44,6 +45,17 @@ impl DatasetName {
     /// The package that brings it; `None` where the user must name a folder.
     pub fn package(self) -> Option<&'static Package> {
         PACKAGES.iter().find(|package| package.name == <&str>::from(self))
+    }
+
+    /// How its training images are varied for learning from labels, where nothing else is
+    /// said: small pictures are shifted, photos of any size cropped; digits are not mirrored.
+    pub fn usual_augment(self) -> Augment {
+        let photos = Augment { scale: [0.08, 1.0], ..Augment::default() };
+        match self {
+            Self::Cifar10 | Self::FashionMnist => Augment { crop: Crop::Shift, ..photos },
+            Self::Mnist => Augment { crop: Crop::Shift, flip: false, ..photos },
+            Self::Folder | Self::Shards => photos,
+        }
     }
 }
 

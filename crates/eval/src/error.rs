@@ -128,6 +128,25 @@ pub enum EvalError {
         /// Why not.
         source: image::ImageError,
     },
+    /// A folder in which a training was begun by other settings.
+    #[error(
+        "{folder} was begun with other settings ({settings}); resume with the same arguments, \
+         or name another folder"
+    )]
+    Begun {
+        /// The folder.
+        folder: PathBuf,
+        /// The file that says by which.
+        settings: PathBuf,
+    },
+    /// A file that cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// A file that cannot be written.
     #[error("cannot write {path}: {source}")]
     Write {

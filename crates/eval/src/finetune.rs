@@ -6,7 +6,9 @@
 
 mod classification;
 mod config;
+mod report;
 mod task;
 
 pub use config::FineTuneConfig;
+pub use report::FineTuneReport;
 pub use task::{FineTuneTask, FineTuned};

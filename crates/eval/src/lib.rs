@@ -35,6 +35,7 @@
 mod accuracy;
 mod attention_map;
 mod batch;
+mod begun;
 pub mod dense;
 mod encoded;
 mod error;
@@ -42,8 +43,10 @@ mod evaluator;
 mod few_shot;
 pub mod finetune;
 pub mod folder;
+mod json;
 mod knn;
 mod linear_probe;
+mod machine;
 mod metrics;
 mod mixture;
 mod momentum;
@@ -76,7 +79,8 @@ pub use pairs::{MixturePair, MixturePairs, SHARES, separability_anchors};
 pub use picture::{Picture, PictureLayout};
 pub use projection::Projection;
 pub use protocols::{
-    EVALUATION_BATCH, EncodeError, Measurement, Protocols, check_suitable, missing_classes,
+    EVALUATION_BATCH, EncodeError, Measurement, Protocols, check_labels, check_suitable,
+    missing_classes,
 };
 pub use reconstruction::Reconstructions;
 pub use semi::SemiSupervised;

@@ -166,6 +166,48 @@ pub fn check_suitable(
     Ok(())
 }
 
+/// Refuses training and test images that no protocol can learn from and be measured on: each
+/// needs labels of two classes or more, and images of all of them in both splits.
+///
+/// `limits` are those under which the images were taken.
+///
+/// # Errors
+/// [`EvalError::Unsuitable`], which says what to do about the images of `data`.
+pub fn check_labels(
+    data: &str,
+    [train, test]: [&dyn Source; 2],
+    limits: [Option<usize>; 2],
+) -> Result<(), EvalError> {
+    let classes = train.classes().len();
+    if classes == 1 {
+        return Err(EvalError::Unsuitable(format!(
+            "the images of {data} are of one class, {}; a protocol tells classes apart",
+            train.classes()[0]
+        )));
+    }
+    for ((split, source), limit) in [("training", train), ("test", test)].into_iter().zip(limits) {
+        if source.classes().len() != classes || source.label(0).is_none() {
+            return Err(EvalError::Unsuitable(format!(
+                "the {split} images of {data} have no labels, and every protocol needs them; \
+                 put the images into one subfolder for each class"
+            )));
+        }
+        let missing = missing_classes(source);
+        if !missing.is_empty() {
+            let remedy = match limit {
+                Some(limit) => format!("raise the limit of {limit} images"),
+                None => "add images of them, or leave the classes out".to_owned(),
+            };
+            return Err(EvalError::Unsuitable(format!(
+                "the {split} images of {data} lack {} of {classes} classes: {}; {remedy}",
+                missing.len(),
+                missing.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// The names of the classes of which a source has no image.
 pub fn missing_classes(source: &dyn Source) -> Vec<&str> {
     let counts = counts(source).into_iter();

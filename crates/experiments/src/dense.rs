@@ -18,9 +18,9 @@ use bauta_recipe::Device;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use crate::begun::{begin, stopped};
 use crate::run::{Console, choose_device, choose_threads};
 use crate::settings;
+use crate::stopped::stopped;
 use data::DenseSplits;
 
 /// Data that dense tasks are measured on.
@@ -142,20 +142,19 @@ fn perform(
         let model = arguments.model.file_name().unwrap_or_default().to_string_lossy();
         PathBuf::from(format!("runs/{name}-{model}"))
     });
-    let DenseArguments { model, root, frozen, random_init, resume, .. } = arguments;
-    let said = [head, data_in_words(arguments.data)];
-    let begun = json!({
-        "task": name, "model": model, "head": head, "data": said[1], "root": root,
-        "frozen": frozen, "random_init": random_init, "settings": settings,
-    });
-    begin(&out, &begun, *resume)?;
     let console = Console::new(stop);
     let run = TrainingRun {
-        resume: *resume,
+        resume: arguments.resume,
         checkpoint_every: settings.train.checkpoint_every,
         log_every: settings.train.log_every,
         ..TrainingRun::new(&out, &console)
     };
+    let DenseArguments { model, root, frozen, random_init, .. } = arguments;
+    let said = [head, data_in_words(arguments.data)];
+    run.begin(&json!({
+        "task": name, "model": model, "head": head, "data": said[1], "root": root,
+        "frozen": frozen, "random_init": random_init, "settings": settings,
+    }))?;
     let found = measure(&task, run).map_err(|error| stopped(error, Some(&out)))?;
     drop(console);
     let picture = out.join(format!("{name}.png"));

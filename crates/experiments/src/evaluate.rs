@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, bail, ensure};
-use bauta_backbones::{ModelConfig, ModelFolder};
+use anyhow::{Context, Result, ensure};
+use bauta_backbones::ModelFolder;
 use bauta_data::DatasetName;
+use bauta_eval::check_labels;
 use bauta_eval::folder::{EvaluationReport, FolderEvaluation};
-use bauta_eval::missing_classes;
-use bauta_recipe::{Device, Eval, Pooling, Protocol};
+use bauta_recipe::{Device, Eval, Pooling, Protocol, named};
 
-use crate::named::named;
 use crate::run::{Console, Splits, choose_device, choose_threads};
 use crate::settings::{evaluators, pooling};
 
@@ -22,16 +21,29 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
     /// The data set, by its name in recipes.
-    #[arg(long, value_name = "NAME", value_parser = data_named)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = |name: &str| named::<DatasetName>("data set", name)
+    )]
     pub data: DatasetName,
     /// The folder that the data lie in, if not the cache.
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// What to measure, separated by commas: knn, linear, few-shot, semi.
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = protocol_named)]
+    #[arg(
+        long,
+        value_name = "NAME,…",
+        value_delimiter = ',',
+        value_parser = |name: &str| named::<Protocol>("protocol", name)
+    )]
     pub protocol: Vec<Protocol>,
     /// What stands for an image: mean (of the patch tokens) or cls.
-    #[arg(long, value_name = "NAME", value_parser = features_named)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = |name: &str| named::<Pooling>("features", name)
+    )]
     pub features: Option<Pooling>,
     /// Height and width that images are brought to, if not the data's own.
     #[arg(long, num_args = 2, value_names = ["HEIGHT", "WIDTH"])]
@@ -70,7 +82,7 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
     let folder = ModelFolder::read(model)?;
     let limits = [arguments.limit, arguments.limit_test];
     let splits = Splits::of(*data, arguments.root.as_deref(), limits)?;
-    check_labels(*data, &splits, limits)?;
+    check_labels(data.into(), [&*splits.train, &*splits.test], limits)?;
     let (channels, wanted) = (splits.train.channels(), folder.config().channels());
     ensure!(
         channels == wanted,
@@ -80,13 +92,10 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
     let evaluation = FolderEvaluation {
         folder: &folder,
         model,
-        data: (*data).into(),
+        data: *data,
         evaluators: evaluators(&eval)?,
         pooling: pooling(eval.features),
-        image_size: match arguments.image_size.as_deref() {
-            Some(&[height, width]) => [height, width],
-            _ => image_size(*data, &splits, folder.config())?,
-        },
+        image_size: arguments.image_size.as_ref().map(|sides| [sides[0], sides[1]]),
         train: splits.train,
         test: splits.test,
         baselines: arguments.baselines,
@@ -112,64 +121,6 @@ fn settings(arguments: &Arguments) -> Result<Eval> {
         eval.features = features;
     }
     Ok(eval)
-}
-
-/// Every protocol learns from labels and is measured against labels.
-fn check_labels(data: DatasetName, splits: &Splits, limits: [Option<usize>; 2]) -> Result<()> {
-    let classes = splits.train.classes().len();
-    ensure!(
-        classes != 1,
-        "the images of {data} are of one class, {}; a protocol tells classes apart",
-        splits.train.classes()[0]
-    );
-    let sides = [("training", &splits.train), ("test", &splits.test)].into_iter().zip(limits);
-    for ((split, source), limit) in sides {
-        ensure!(
-            source.classes().len() == classes && source.label(0).is_some(),
-            "the {split} images of {data} have no labels, and every protocol needs them; \
-             put the images into one subfolder for each class"
-        );
-        let missing = missing_classes(&**source);
-        if !missing.is_empty() {
-            let remedy = match limit {
-                Some(limit) => format!("raise the limit of {limit} images"),
-                None => "add images of them, or leave the classes out".to_owned(),
-            };
-            bail!(
-                "the {split} images of {data} lack {} of {classes} classes: {}; {remedy}",
-                missing.len(),
-                missing.join(", ")
-            );
-        }
-    }
-    Ok(())
-}
-
-/// The data's own size, where all images have one and it is whole patches; else that of
-/// the model.
-fn image_size(data: DatasetName, splits: &Splits, model: &ModelConfig) -> Result<[usize; 2]> {
-    let own = model.image_size();
-    if data.package().is_some() {
-        let image = splits.train.image(0)?;
-        let size = [image.height(), image.width()];
-        if size.iter().zip(model.patch_size()).all(|(&side, patch)| side.is_multiple_of(patch)) {
-            return Ok(size);
-        }
-    }
-    tracing::info!("images are brought to the model's own size, {} × {}", own[0], own[1]);
-    Ok(own)
-}
-
-fn data_named(name: &str) -> Result<DatasetName> {
-    named("data set", name)
-}
-
-fn protocol_named(name: &str) -> Result<Protocol> {
-    named("protocol", name)
-}
-
-fn features_named(name: &str) -> Result<Pooling> {
-    named("features", name)
 }
 
 fn at_least_one(text: &str) -> Result<usize> {

@@ -3,26 +3,23 @@
 //! The test split is looked at once, at the end. Whoever chooses a setting does so
 //! on a tenth of the training images that is held out (`--validate`).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::ModelFolder;
-use bauta_data::{Augment, Crop, DatasetName, Source, Subset};
-use bauta_eval::finetune::{FineTuneTask, FineTuned};
+use bauta_data::{DatasetName, Source, Subset};
+use bauta_eval::finetune::{FineTuneReport, FineTuneTask};
 use bauta_eval::folder::normalization;
 use bauta_eval::{Scores, TrainingRun};
-use bauta_files::write_whole;
-use bauta_recipe::FineTuneSettings;
-use serde::Serialize;
+use bauta_recipe::{FineTuneSettings, named};
 use serde_json::json;
 
-use crate::begun::{begin, stopped};
 use crate::images::Images;
-use crate::named::named;
-use crate::run::{Console, Run, Splits, choose_device, choose_threads, device_name};
+use crate::run::{Console, Run, Splits, choose_device, choose_threads};
 use crate::settings;
+use crate::stopped::stopped;
 
 /// The part of the training images that is held out for choosing settings.
 const HELD_OUT: f64 = 0.1;
@@ -42,7 +39,11 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub scratch_like: Option<PathBuf>,
     /// The data set: cifar10, mnist, fashion-mnist; or folder or shards in data.root.
-    #[arg(long, value_name = "NAME", value_parser = data_named)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = |name: &str| named::<DatasetName>("data set", name)
+    )]
     pub data: DatasetName,
     /// Set a key, such as `eval.finetune.epochs=10`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -64,44 +65,14 @@ pub struct Arguments {
     pub json: Option<PathBuf>,
 }
 
-fn data_named(name: &str) -> Result<DatasetName> {
-    named("data set", name)
-}
-
-/// What came of it, and how.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct FineTuning {
-    /// Always `finetune`.
-    pub protocol: &'static str,
-    /// The model folder, or the one whose architecture was trained from scratch.
-    pub model: String,
-    /// Whether it was trained from scratch.
-    pub from_scratch: bool,
-    /// Name of the data set.
-    pub data: &'static str,
-    /// The images measured on: `test`, or `validation`, a held-out tenth of `train`.
-    pub split: &'static str,
-    /// Version of Bauta.
-    pub version: &'static str,
-    /// `cpu` or `cuda:0`.
-    pub device: String,
-    /// Threads of libtorch and of the loader.
-    pub threads: usize,
-    /// Everything that could be set.
-    pub settings: FineTuneSettings,
-    /// The figures.
-    #[serde(flatten)]
-    pub figures: FineTuned,
-}
-
 /// Fine-tunes a model folder as [`tune`] does; prints and writes what came of it.
 ///
 /// # Errors
 /// As [`tune`].
 pub fn finetune(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     let found = tune(arguments, stop)?;
-    println!("{}", found.table());
-    arguments.json.as_deref().map_or(Ok(()), |file| found.write(file))
+    print!("{found}");
+    arguments.json.as_deref().map_or(Ok(()), |file| Ok(found.write(file)?))
 }
 
 /// Fine-tunes a model folder on a data set and measures it once; sets `stop` to end it early.
@@ -109,7 +80,7 @@ pub fn finetune(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
 /// # Errors
 /// When the model does not fit the data or the settings, the output folder holds
 /// something already, or `stop` is set.
-pub fn tune(arguments: &Arguments, stop: &AtomicBool) -> Result<FineTuning> {
+pub fn tune(arguments: &Arguments, stop: &AtomicBool) -> Result<FineTuneReport<FineTuneSettings>> {
     let Arguments { data, validate, output, resume, .. } = arguments;
     let mut set = arguments.set.clone();
     set.extend(arguments.labels.map(|labels| format!("eval.finetune.labels={labels}")));
@@ -146,7 +117,7 @@ pub fn tune(arguments: &Arguments, stop: &AtomicBool) -> Result<FineTuning> {
         from_scratch: arguments.scratch_like.is_some(),
         config: settings::finetune_config(&settings.eval.finetune),
         normalization: normalization(model, train.statistics(), device)?.0,
-        augment: settings.data.augment.clone().unwrap_or_else(|| usual_augment(*data)),
+        augment: settings.data.augment.clone().unwrap_or_else(|| data.usual_augment()),
         image_size: settings.data.image_size.map(|size| [size.height(), size.width()]),
         on_error: settings.data.on_error,
         train,
@@ -159,34 +130,22 @@ pub fn tune(arguments: &Arguments, stop: &AtomicBool) -> Result<FineTuning> {
     // Without an output folder metrics and checkpoints are kept only for the run.
     let passing = tempfile::tempdir().context("cannot make a temporary folder")?;
     let (kept, console) = (output.as_deref(), Console::new(stop));
-    if let Some(folder) = kept {
-        let from_scratch = task.from_scratch;
-        let begun = json!({
-            "model": model, "from_scratch": from_scratch, "data": data, "validate": validate,
-            "settings": settings,
-        });
-        begin(folder, &begun, *resume)?;
-    }
     let run = TrainingRun {
         resume: *resume,
         checkpoint_every: settings.train.checkpoint_every,
         log_every: settings.train.log_every,
         ..TrainingRun::new(kept.unwrap_or(passing.path()), &console)
     };
+    run.begin(&json!({
+        "model": model, "from_scratch": task.from_scratch, "data": data, "validate": validate,
+        "settings": settings,
+    }))?;
     let figures = task.run(run).map_err(|error| stopped(error, kept))?;
-    let found = FineTuning {
-        protocol: "finetune",
-        model: model.display().to_string(),
-        from_scratch: task.from_scratch,
-        data: (*data).into(),
-        split: if *validate { "validation" } else { "test" },
-        version: env!("CARGO_PKG_VERSION"),
-        device: device_name(device),
-        threads,
-        settings,
-        figures,
-    };
-    kept.map_or(Ok(()), |folder| found.write(&folder.join("result.json")))?;
+    let split = if *validate { "validation" } else { "test" };
+    let found = FineTuneReport::new(&task, figures, model, [(*data).into(), split], settings);
+    if let Some(folder) = kept {
+        found.write(&folder.join("result.json"))?;
+    }
     Ok(found)
 }
 
@@ -223,49 +182,4 @@ pub(crate) fn of_run(run: &Run<'_>, images: &Images) -> Result<Scores> {
         ..TrainingRun::new(run.folder(), &console)
     };
     task.run_against_scratch(tuning).map_err(|error| stopped(error, Some(run.folder())))
-}
-
-/// How training images of a data set are varied, where nothing else is said: small
-/// pictures are shifted, photos of any size cropped; digits are not mirrored.
-fn usual_augment(data: DatasetName) -> Augment {
-    let photos = Augment { scale: [0.08, 1.0], ..Augment::default() };
-    match data {
-        DatasetName::Cifar10 | DatasetName::FashionMnist => Augment { crop: Crop::Shift, ..photos },
-        DatasetName::Mnist => Augment { crop: Crop::Shift, flip: false, ..photos },
-        DatasetName::Folder | DatasetName::Shards => photos,
-    }
-}
-
-impl FineTuning {
-    /// Writes the result as JSON, whole or not at all.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn write(&self, file: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self)? + "\n";
-        write_whole(file, text.as_bytes())
-            .with_context(|| format!("cannot write {}", file.display()))
-    }
-
-    /// The result for a terminal.
-    pub fn table(&self) -> String {
-        let FineTuned { metrics, train_images, test_images, steps, seconds, .. } = &self.figures;
-        let start = if self.from_scratch { "from scratch, like" } else { "from" };
-        let mut text = format!(
-            "{start} {}: {} trained scalars, {train_images} labelled images of {}, \
-             {steps} steps in {seconds:.0} s; loss {:.3} -> {:.3}\n\
-             measured on {test_images} images of its {} split, seed {}",
-            self.model,
-            self.figures.trained_parameters,
-            self.data,
-            self.figures.first_loss,
-            self.figures.final_loss,
-            self.split,
-            self.settings.seed,
-        );
-        for (name, value) in metrics.iter() {
-            text += &format!("\n{name:32}{value:8.4}");
-        }
-        text
-    }
 }

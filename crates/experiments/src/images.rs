@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use bauta_backbones::{ImageNormalization, Parameters, VitConfig};
 use bauta_data::{Augment, Batch, Inputs, Loader, LoaderConfig, PartnerSampler, Read};
 use bauta_eval::{check_suitable, missing_classes};
+use bauta_libtorch::on_one_thread;
 use bauta_masking::Grid;
 use bauta_recipe::{self as recipe, Data, Eval, Vit};
 use bauta_targets::PixelTarget;
@@ -145,6 +146,6 @@ impl Images {
         F: Fn(Batch) -> T + Clone + Send + Sync + 'static,
     {
         let loader = self.training(reads)?;
-        Ok(move |steps: Range<u64>| loader.batches(steps, prepare.clone()))
+        Ok(move |steps: Range<u64>| loader.batches(steps, on_one_thread(prepare.clone())))
     }
 }

@@ -10,16 +10,14 @@
 #![allow(clippy::print_stderr, reason = "this crate is the program; it talks to people")]
 #![allow(clippy::print_stdout, reason = "this crate is the program; it talks to people")]
 
-mod begun;
 pub mod dense;
 pub mod evaluate;
 pub mod finetune;
 pub mod images;
-pub mod interchange;
-mod named;
 pub mod reproduce;
 pub mod run;
 pub mod settings;
 pub mod start;
+mod stopped;
 pub mod systems;
 pub mod throughput;

@@ -12,7 +12,7 @@ use bauta_eval::folder::{Reconstruct, embed, forward, reconstruct};
 use bauta_experiments::dense::{self, DenseArguments, HeadName};
 use bauta_experiments::run::RunEnd;
 use bauta_experiments::start::{RunOptions, run, stop_on_signals};
-use bauta_experiments::{evaluate, finetune, interchange, reproduce, throughput};
+use bauta_experiments::{evaluate, finetune, reproduce, throughput};
 use bauta_libtorch::keep_freed_memory;
 use bauta_recipe::Layers;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -227,8 +227,8 @@ fn execute(command: Command) -> Result<()> {
         Command::Import { from, output, heads, decoder_heads, image_size, norm_pix_loss } => {
             let image_size = image_size.map(|sides| [sides[0], sides[1]]);
             let unsaid = Unsaid { heads, decoder_heads, image_size, norm_pix_loss };
-            let folder = interchange::read(&from, unsaid)?;
-            println!("{}", interchange::write(&folder, &output, Naming::Timm)?);
+            let folder = ModelFolder::import(&from, unsaid)?;
+            println!("{}", folder.export(&output, Naming::Timm)?);
             Ok(())
         }
         Command::Export { model, output, format } => {
@@ -238,7 +238,7 @@ fn execute(command: Command) -> Result<()> {
                 Format::Mae => (folder, Naming::Timm),
                 Format::Timm => (folder.into_encoder()?, Naming::Timm),
             };
-            println!("{}", interchange::write(&folder, &output, naming)?);
+            println!("{}", folder.export(&output, naming)?);
             Ok(())
         }
         Command::Finetune(arguments) => finetune::finetune(&arguments, stop_on_signals()?),
@@ -250,7 +250,7 @@ fn execute(command: Command) -> Result<()> {
         Command::Throughput { recipe, set, steps, json } => {
             let measured = throughput::measure(&recipe, &Layers { quick: false, set }, steps)?;
             print!("{measured}");
-            json.map_or(Ok(()), |file| measured.write(&file))
+            json.map_or(Ok(()), |file| Ok(measured.write(&file)?))
         }
         Command::Reproduce(arguments) => reproduce::reproduce(&arguments, stop_on_signals()?),
         Command::Segment { arguments, head } => {

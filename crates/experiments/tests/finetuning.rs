@@ -10,11 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use bauta_backbones::{
-    BeitConfig, BeitEncoder, BeitModelConfig, Linear, ModelConfig, ModelFolder, Naming, Parameters,
-    VisionTransformer, VitConfig, VitModelConfig,
+    BeitConfig, BeitEncoder, BeitModelConfig, ClipModelConfig, ClipVisionConfig, ClipVisual,
+    Linear, ModelConfig, ModelFolder, Naming, Parameters, VisionTransformer, VitConfig,
+    VitModelConfig,
 };
 use bauta_data::DatasetName;
-use bauta_experiments::finetune::{Arguments, FineTuning, tune};
+use bauta_eval::finetune::FineTuneReport;
+use bauta_experiments::finetune::{Arguments, tune};
+use bauta_recipe::FineTuneSettings;
 use digits::write_digits;
 use tch::{Device, Tensor};
 
@@ -91,7 +94,7 @@ impl Place {
     }
 }
 
-fn run(arguments: &Arguments) -> FineTuning {
+fn run(arguments: &Arguments) -> FineTuneReport<FineTuneSettings> {
     tune(arguments, &AtomicBool::new(false)).unwrap()
 }
 
@@ -262,13 +265,14 @@ fn encoders_that_cannot_be_fine_tuned_say_why() {
     let beit = Arguments { model: Some(place.path("beit")), ..place.arguments(&[]) };
     assert!(refuse(&beit).contains("use_relative_position_bias is true"));
 
-    let tower = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/clip-vision");
     let clip = place.path("clip");
-    fs::create_dir(&clip).unwrap();
-    fs::copy(tower.join("model.safetensors"), clip.join("model.safetensors")).unwrap();
-    let text = fs::read_to_string(tower.join("config.json")).unwrap();
-    let grey = text.replace("\"num_channels\": 3", "\"num_channels\": 1");
-    fs::write(clip.join("config.json"), grey).unwrap();
+    let tower = VitConfig { channels: 1, ..VitConfig::new(8, 2, 32, 2, 4) };
+    let tower = ClipVisionConfig::new(tower);
+    let mut parameters = Parameters::new(1, Device::Cpu);
+    ClipVisual::new(parameters.root(), &tower).unwrap();
+    let tensors = parameters.iter().map(|p| (p.name.clone(), p.tensor.detach())).collect();
+    let config = ModelConfig::Clip(ClipModelConfig::new(&tower));
+    ModelFolder::new(clip.clone(), config, tensors).write(&clip, Naming::Timm).unwrap();
     let clip = refuse(&Arguments { model: Some(clip), ..place.arguments(&[]) });
     assert!(clip.contains("a CLIP tower is not fine-tuned here"), "{clip}");
 }

@@ -6,10 +6,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bauta_backbones::Unsaid;
 use bauta_backbones::checkpoint::{read_tensors, write_tensors};
+use bauta_backbones::{ModelFolder, Unsaid};
 use bauta_eval::folder::forward;
-use bauta_experiments::interchange;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 
@@ -256,7 +255,7 @@ fn numbers_of_half_precision_are_read() {
 fn weights_without_a_description_say_what_is_missing() {
     let case = Case::new("timm-four-channels");
     let refuse = |unsaid| {
-        let refused = interchange::read(&case.path("weights.safetensors"), unsaid);
+        let refused = ModelFolder::import(&case.path("weights.safetensors"), unsaid);
         format!("{:#}", refused.unwrap_err())
     };
     let nothing = Unsaid::default();
@@ -272,8 +271,8 @@ fn weights_without_a_description_say_what_is_missing() {
 #[test]
 fn a_model_is_not_overwritten() {
     let case = Case::new("vit-classifier");
-    let folder = interchange::read(case.scratch.path(), Unsaid::default()).unwrap();
+    let folder = ModelFolder::import(case.scratch.path(), Unsaid::default()).unwrap();
     let naming = bauta_backbones::Naming::Timm;
-    let refused = interchange::write(&folder, case.scratch.path(), naming).unwrap_err();
+    let refused = folder.export(case.scratch.path(), naming).unwrap_err();
     assert_says(&refused.to_string(), &["holds a model already"]);
 }

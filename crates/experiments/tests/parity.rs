@@ -13,7 +13,6 @@ use bauta_backbones::{
     sin_cos_2d,
 };
 use bauta_eval::folder::{forward, pixel_target};
-use bauta_experiments::interchange;
 use bauta_train::{Optimizer, OptimizerConfig, Rule};
 use tch::{Device, Kind, Tensor};
 
@@ -81,19 +80,19 @@ fn outputs_equal_transformers() {
 fn a_tower_is_kept_under_timms_names() {
     let scratch = tempfile::tempdir().unwrap();
     for case in TOWERS {
-        let folder = interchange::read(&fixture(case), Unsaid::default()).unwrap();
+        let folder = ModelFolder::import(&fixture(case), Unsaid::default()).unwrap();
         let model = scratch.path().join(case);
-        let refused = interchange::write(&folder, &model, Naming::HuggingFace).unwrap_err();
+        let refused = folder.export(&model, Naming::HuggingFace).unwrap_err();
         assert!(refused.to_string().contains("write it under timm's"), "{refused}");
-        interchange::write(&folder, &model, Naming::Timm).unwrap();
+        folder.export(&model, Naming::Timm).unwrap();
         assert_forward(&model, case);
         // And again without its description, which the shapes say but for the heads.
         let bare = scratch.path().join(format!("{case}.safetensors"));
         std::fs::copy(model.join("model.safetensors"), &bare).unwrap();
         let unsaid = Unsaid { heads: Some(4), ..Unsaid::default() };
-        let described = interchange::read(&bare, unsaid).unwrap();
+        let described = ModelFolder::import(&bare, unsaid).unwrap();
         let model = scratch.path().join(format!("{case}-described"));
-        interchange::write(&described, &model, Naming::Timm).unwrap();
+        described.export(&model, Naming::Timm).unwrap();
         assert_forward(&model, case);
     }
 }
@@ -102,14 +101,14 @@ fn a_tower_is_kept_under_timms_names() {
 fn weights_of_a_beit_describe_themselves() {
     let scratch = tempfile::tempdir().unwrap();
     let weights = fixture("beit-masked").join("model.safetensors");
-    let found = interchange::read(&weights, Unsaid::default()).unwrap();
+    let found = ModelFolder::import(&weights, Unsaid::default()).unwrap();
     let model = scratch.path().join("described");
-    interchange::write(&found, &model, Naming::HuggingFace).unwrap();
+    found.export(&model, Naming::HuggingFace).unwrap();
     assert_forward(&model, "beit-masked");
     let encoder = found.into_encoder().unwrap();
     assert!(!encoder.tensors().contains_key("lm_head.weight"));
     let alone = scratch.path().join("alone");
-    interchange::write(&encoder, &alone, Naming::HuggingFace).unwrap();
+    encoder.export(&alone, Naming::HuggingFace).unwrap();
     let (whole, alone) = (ModelFolder::read(&model).unwrap(), ModelFolder::read(&alone).unwrap());
     let tokens = |folder: &ModelFolder| {
         let (_parameters, encoder) = folder.image_encoder(Device::Cpu, None).unwrap();
@@ -193,11 +192,11 @@ fn gradients_of_a_beit_equal_torch() {
 fn outputs_equal_timm() {
     let case = "timm-four-channels";
     let unsaid = Unsaid { heads: Some(4), image_size: Some([24, 16]), ..Unsaid::default() };
-    let folder = interchange::read(&fixture(case).join("weights.safetensors"), unsaid).unwrap();
+    let folder = ModelFolder::import(&fixture(case).join("weights.safetensors"), unsaid).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     for naming in [Naming::Timm, Naming::HuggingFace] {
         let model = scratch.path().join(format!("{naming:?}"));
-        interchange::write(&folder, &model, naming).unwrap();
+        folder.export(&model, naming).unwrap();
         assert_forward(&model, case);
     }
 }
@@ -207,10 +206,10 @@ fn export_after_import_changes_no_bit() {
     let scratch = tempfile::tempdir().unwrap();
     for case in FOLDERS {
         let (ours, theirs) = (scratch.path().join(case), scratch.path().join(format!("{case}-hf")));
-        let folder = interchange::read(&fixture(case), Unsaid::default()).unwrap();
-        interchange::write(&folder, &ours, Naming::Timm).unwrap();
-        let folder = interchange::read(&ours, Unsaid::default()).unwrap();
-        interchange::write(&folder, &theirs, Naming::HuggingFace).unwrap();
+        let folder = ModelFolder::import(&fixture(case), Unsaid::default()).unwrap();
+        folder.export(&ours, Naming::Timm).unwrap();
+        let folder = ModelFolder::import(&ours, Unsaid::default()).unwrap();
+        folder.export(&theirs, Naming::HuggingFace).unwrap();
         let original = read_tensors(&fixture(case).join("model.safetensors")).unwrap();
         let written = read_tensors(&theirs.join("model.safetensors")).unwrap();
         assert_eq!(original.len(), written.len(), "{case}");

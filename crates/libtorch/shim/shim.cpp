@@ -5,11 +5,13 @@
 // exception crosses the border.
 
 #include <climits>
+#include <dlfcn.h>
 #include <cstdlib>
 #include <optional>
 #include <vector>
 
 #include <ATen/Context.h>
+#include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_foreach_lerp.h>
@@ -161,6 +163,14 @@ void bauta_keep_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, 32 << 20);
   mallopt(M_TRIM_THRESHOLD, INT_MAX);
 #endif
+}
+
+void bauta_one_thread_here() {
+  // The process's number is taken once for each thread; then it is this thread's own.
+  at::get_num_threads();
+  using Set = void (*)(int);
+  if (auto set = reinterpret_cast<Set>(dlsym(RTLD_DEFAULT, "omp_set_num_threads")))
+    set(1);
 }
 
 char *bauta_deterministic(int enabled) {

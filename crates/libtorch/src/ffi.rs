@@ -76,6 +76,7 @@ unsafe extern "C" {
         result: *mut *mut C_tensor,
     ) -> *mut c_char;
     pub(crate) fn bauta_keep_freed_memory();
+    pub(crate) fn bauta_one_thread_here();
     pub(crate) fn bauta_deterministic(enabled: c_int) -> *mut c_char;
 }
 

@@ -38,7 +38,7 @@ pub use fused::{AdamStep, AdamTensors, SgdStep, SgdTensors, fused_adam, fused_ad
 pub use linear::linear;
 pub use peak::{matmul_peak, synchronize};
 pub use random::{integers, normal, uniform};
-pub use runtime::{keep_freed_memory, load_cuda, set_deterministic};
+pub use runtime::{keep_freed_memory, load_cuda, on_one_thread, set_deterministic};
 
 /// A call that libtorch refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! Process-wide settings: the CUDA backend, determinism.
 
+use std::cell::Cell;
 use std::ffi::c_int;
 use std::sync::OnceLock;
 
@@ -40,6 +41,24 @@ pub fn keep_freed_memory() {
     unsafe { ffi::bauta_keep_freed_memory() }
 }
 
+/// The same function, computing on the calling thread alone, whatever number of threads the
+/// process has given libtorch; other threads keep theirs.
+///
+/// For what makes inputs beside the training step, on threads of its own: libtorch would start
+/// a team of threads for each of them, which then waits, spinning, on the cores of the step.
+pub fn on_one_thread<A, T>(make: impl Fn(A) -> T) -> impl Fn(A) -> T {
+    thread_local! {
+        static DONE: Cell<bool> = const { Cell::new(false) };
+    }
+    move |argument| {
+        if !DONE.replace(true) {
+            // SAFETY: it takes and gives nothing.
+            unsafe { ffi::bauta_one_thread_here() }
+        }
+        make(argument)
+    }
+}
+
 /// Asks libtorch for deterministic kernels where it has a choice
 /// (`at::Context::setDeterministicAlgorithms`, warning where it has none).
 ///
@@ -48,4 +67,19 @@ pub fn keep_freed_memory() {
 pub fn set_deterministic(enabled: bool) -> Result<(), LibtorchError> {
     // SAFETY: a plain value.
     ffi::check(unsafe { ffi::bauta_deterministic(c_int::from(enabled)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_thread_keeps_its_number() {
+        tch::set_num_threads(2);
+        let here = std::thread::spawn(|| on_one_thread(|()| tch::get_num_threads())(()));
+        assert_eq!(here.join().expect("it does not panic"), 1);
+        assert_eq!(tch::get_num_threads(), 2);
+        let fresh = std::thread::spawn(tch::get_num_threads);
+        assert_eq!(fresh.join().expect("it does not panic"), 2);
+    }
 }

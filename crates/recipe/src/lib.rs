@@ -145,7 +145,7 @@ pub use commands::{
 pub use data_need::DataNeed;
 pub use error::RecipeError;
 pub use folder::{find, names};
-pub use reading::{Layers, Place, SettingsError, Violation, nearest};
+pub use reading::{Layers, Place, SettingsError, Violation, named, nearest};
 pub use recipe::{Recipe, WITHOUT_EFFECT, known_keys};
 pub use system_settings::{RecipeSettings, SystemSettings};
 pub use systems::{DBot, IMae, Mae, MaskDistill, Settings, System};

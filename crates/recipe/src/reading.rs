@@ -44,6 +44,7 @@ mod error;
 mod fault;
 mod keys;
 mod layers;
+mod named;
 mod nearest;
 mod typed;
 
@@ -58,5 +59,6 @@ pub(crate) use error::{did_you_mean, listed};
 pub(crate) use keys::{is_table, keys_of, tables_of};
 pub(crate) use layers::at_place;
 pub use layers::{Layers, overrides};
+pub use named::{UnknownName, named};
 pub use nearest::nearest;
 pub(crate) use typed::read;

@@ -1,10 +1,12 @@
-//! Claims: what their runs say, as a table with a verdict and as a page with plots.
+//! Claims: their runs, and what these say, as a table with a verdict and as a page with plots.
 
 mod findings;
 mod page;
 mod plot;
+mod run;
+mod sweep;
 
 pub use findings::{Findings, Judgement, Row, metric};
 pub use page::page;
-
-pub use crate::number::short;
+pub use run::Fingerprint;
+pub use sweep::sweep;

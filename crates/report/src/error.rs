@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// A file that is missing or unusable, or runs that cannot be set side by side.
+/// A file that is missing or unusable, or runs that cannot be made or set side by side.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ReportError {
@@ -22,6 +22,16 @@ pub enum ReportError {
     Write {
         /// The file.
         path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A folder cannot be moved.
+    #[error("cannot move {} to {}: {source}", from.display(), to.display())]
+    Move {
+        /// The folder.
+        from: PathBuf,
+        /// Where to.
+        to: PathBuf,
         /// Why.
         source: io::Error,
     },
@@ -64,6 +74,12 @@ pub enum ReportError {
         /// Those that there are.
         known: Vec<String>,
     },
+    /// The file of this program cannot be found.
+    #[error("cannot find this program: {0}")]
+    NoProgram(io::Error),
+    /// What the caller's own function says.
+    #[error(transparent)]
+    Caller(Box<dyn std::error::Error + Send + Sync>),
     /// What is wrong with one run of a claim.
     #[error("{run}: {source}")]
     Run {

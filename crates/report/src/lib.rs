@@ -1,9 +1,10 @@
 //! What a run leaves for people, without libtorch.
 //!
-//! A run's folder holds its log ([`MetricsLog`]), its result ([`Summary`]) and what its system
-//! has to say ([`Section`]). [`write()`] makes `report.html` of these files alone, [`table`] a
-//! table for the terminal; [`compare`] sets runs side by side; [`claims`] holds a claim's runs
-//! against its paper. Pages are self-contained: no script, nothing loaded from elsewhere.
+//! A run's folder holds its log ([`MetricsLog`], and [`EventLog`] for TensorBoard), its result
+//! ([`Summary`]) and what its system has to say ([`Section`]). [`write()`] makes `report.html`
+//! of these files alone, [`table`] a table for the terminal; [`compare`] sets runs side by side;
+//! [`claims`] sees to a claim's runs and holds them against its paper; [`Throughput`] is how
+//! fast a recipe trains. Pages are self-contained: no script, nothing loaded from elsewhere.
 //!
 //! ```
 //! use bauta_report::{Body, MetricsLog, Record, Section, Series};
@@ -44,6 +45,8 @@ mod scatter;
 mod section;
 mod summary;
 mod table;
+mod tensorboard;
+mod throughput;
 
 pub use error::ReportError;
 pub use metrics::{MetricsLog, Record};
@@ -52,3 +55,5 @@ pub use scatter::scatter;
 pub use section::{Body, PictureFile, Section, Series, TableCell};
 pub use summary::{Summary, TeacherWeights, Training};
 pub use table::table;
+pub use tensorboard::EventLog;
+pub use throughput::{Spread, Throughput};

@@ -35,6 +35,17 @@ pub struct Record {
     pub step_seconds: f64,
     /// Of these, seconds that the step waited for data.
     pub data_seconds: f64,
+    /// Operations of matrix products in a second, as a share of the processor's peak, in
+    /// [0, 1]; none where either is unknown, and in older logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_share: Option<f64>,
+}
+
+impl Record {
+    /// The share of a step that waits for data, in [0, 1].
+    pub fn data_wait_share(&self) -> f64 {
+        self.data_seconds / self.step_seconds.max(f64::MIN_POSITIVE)
+    }
 }
 
 /// Appends records to a file.
@@ -103,7 +114,15 @@ mod tests {
 
     fn record(step: u64) -> Record {
         let parts = BTreeMap::from([("pixels".to_owned(), 0.75), ("distance".to_owned(), 0.25)]);
-        Record { phase: "main".to_owned(), step, epoch: 0.5, loss: 1.0, parts, ..Record::default() }
+        Record {
+            phase: "main".to_owned(),
+            step,
+            epoch: 0.5,
+            loss: 1.0,
+            parts,
+            peak_share: Some(0.25),
+            ..Record::default()
+        }
     }
 
     #[test]
@@ -133,5 +152,6 @@ mod tests {
         let [record] = &MetricsLog::read(&path).unwrap()[..] else { panic!("one record") };
         assert_eq!((record.step, record.loss, record.grad_norm), (50, 1.5, 2.0));
         assert!(record.phase.is_empty() && record.parts.is_empty());
+        assert_eq!(record.peak_share, None);
     }
 }

@@ -12,7 +12,7 @@ use crate::html::{or_dash, page, row};
 use crate::section::{Body, PictureFile, Section};
 use crate::summary::{Summary, Training};
 use crate::table::{baseline, baseline_names};
-use crate::{MetricsLog, ReportError, body, picture};
+use crate::{MetricsLog, Record, ReportError, body, picture};
 
 /// Writes `report.html` of a finished run from the files of its folder.
 ///
@@ -24,7 +24,8 @@ use crate::{MetricsLog, ReportError, body, picture};
 pub fn write(folder: &Path) -> Result<(), ReportError> {
     let summary = Summary::read(&folder.join("summary.json"))?;
     let recipe = RecipeFile::read(&folder.join("recipe.toml"))?;
-    let curves = curves::draw(&MetricsLog::read(&folder.join("metrics.jsonl"))?)?;
+    let records = MetricsLog::read(&folder.join("metrics.jsonl"))?;
+    let curves = curves::draw(&records)?;
     let sections = Section::read_all(folder)?;
     let shown = sections.iter().map(|section| body::section(section, folder));
     let shown = shown.collect::<Result<Vec<_>, _>>()?;
@@ -35,7 +36,7 @@ pub fn write(folder: &Path) -> Result<(), ReportError> {
         h2 { "Result" }
         (result(&summary, recipe.text("data", "name")))
         h2 { "Training" }
-        (training(&summary))
+        (training(&summary, mean_peak_share(&records)))
         @if !curves.is_empty() { h2 { "Curves" } }
         @for curve in &curves { (curve) }
         @for section in &shown { (section) }
@@ -121,7 +122,7 @@ fn cell(value: Option<f64>, best: f64) -> Markup {
     html! { td.best[is_best] { (or_dash(value.map(|value| format!("{value:.4}")))) } }
 }
 
-fn training(summary: &Summary) -> Markup {
+fn training(summary: &Summary, peak_share: Option<f64>) -> Markup {
     let train: &Training = &summary.train;
     let loss = |loss: Option<f64>| or_dash(loss.map(|loss| format!("{loss:.4}")));
     html! {
@@ -131,6 +132,9 @@ fn training(summary: &Summary) -> Markup {
             (row("time", &format!("{:.1} min", train.seconds / 60.0)))
             (row("samples a second", &format!("{:.0}", train.samples_per_second)))
             (row("waiting for data", &share(train.data_seconds, train.seconds)))
+            @if let Some(peak_share) = peak_share {
+                (row("share of the processor's peak", &share(peak_share, 1.0)))
+            }
             (row("loss, first step", &loss(train.first_loss)))
             (row("loss, last window", &loss(train.final_loss)))
             (row("parameters", &train.parameters.to_string()))
@@ -144,6 +148,21 @@ fn training(summary: &Summary) -> Markup {
             }
         }
     }
+}
+
+/// The mean over the time of the records that have it.
+fn mean_peak_share(records: &[Record]) -> Option<f64> {
+    let (mut reached, mut seconds) = (0.0, 0.0);
+    let mut before = 0;
+    for record in records {
+        let window = record.step.saturating_sub(before) as f64 * record.step_seconds;
+        before = record.step;
+        if let Some(share) = record.peak_share {
+            reached += share * window;
+            seconds += window;
+        }
+    }
+    (seconds > 0.0).then(|| reached / seconds)
 }
 
 fn share(part: f64, whole: f64) -> String {

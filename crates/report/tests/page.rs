@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use bauta_report::{Body, PictureFile, Section, Series, Summary, TableCell, table, write};
+use bauta_report::{
+    Body, MetricsLog, PictureFile, Record, Section, Series, Summary, TableCell, table, write,
+};
 
 const RECIPE: &str = "system = \"mae\"\n[about]\nsummary = \"Masks & pixels.\"\n\
                       paper = \"A paper <1>\"\n[data]\nname = \"cifar10\"\n";
@@ -124,6 +126,32 @@ fn an_older_runs_folder_gives_a_page_with_its_pictures() {
     }
     assert_eq!(page.matches("<svg").count(), 4);
     assert_eq!(page.matches("<img").count(), 2, "the text file is no picture");
+}
+
+#[test]
+fn the_share_of_the_peak_is_the_mean_over_the_time() {
+    let scratch = tempfile::tempdir().unwrap();
+    older_run(scratch.path());
+    assert!(!page_of(scratch.path()).contains("processor"), "older logs do not know it");
+    let record = |step, step_seconds, peak_share| Record {
+        step,
+        step_seconds,
+        peak_share,
+        ..Record::default()
+    };
+    // 10 s that nothing is known of, 30 s at 0.2, 10 s at 0.6.
+    let records = [record(10, 1.0, None), record(40, 1.0, Some(0.2)), record(60, 0.5, Some(0.6))];
+    let path = scratch.path().join("metrics.jsonl");
+    fs::remove_file(&path).unwrap();
+    let mut log = MetricsLog::open(&path, 0).unwrap();
+    for record in &records {
+        log.write(record).unwrap();
+    }
+    let page = page_of(scratch.path());
+    for part in ["<td>share of the processor's peak</td><td>30.0 %</td>", "Share of the processor"]
+    {
+        assert!(page.contains(part), "{part:?} is not on the page\n{page}");
+    }
 }
 
 #[test]

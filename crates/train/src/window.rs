@@ -54,6 +54,7 @@ impl Window {
             samples_per_second: samples as f64 / seconds,
             step_seconds: seconds / steps,
             data_seconds: waited / steps,
+            peak_share: None,
         }
     }
 }

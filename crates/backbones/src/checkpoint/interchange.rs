@@ -10,22 +10,28 @@ mod beit_names;
 mod classifier;
 mod clip_model_config;
 mod clip_names;
+mod conversion;
 mod describe;
 mod encoder_sizes;
 mod encoders;
+mod fit;
 mod labels;
 mod model_config;
 mod names;
+mod prefixes;
+mod preprocessing;
 mod sides;
+mod timm_config;
 mod vit_mae_config;
 mod vit_model_config;
+mod weights;
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use bauta_masking::Grid;
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tch::{Device, Tensor};
 
 pub use beit_model_config::BeitModelConfig;
@@ -33,23 +39,16 @@ pub use clip_model_config::ClipModelConfig;
 pub use describe::{Unsaid, describe};
 pub use encoder_sizes::EncoderSizes;
 pub use model_config::ModelConfig;
+pub use preprocessing::{ChannelStatistics, Filter, Framing, Preprocessing, Resize};
 pub use sides::Sides;
 pub use vit_mae_config::VitMaeConfig;
 pub use vit_model_config::VitModelConfig;
+pub use weights::read_checkpoint;
 
 use bauta_files::write_whole;
 
-use crate::checkpoint::{is_float, read_pth, read_tensors, write_tensors};
+use crate::checkpoint::{regular_file, write_tensors};
 use crate::{EncoderHead, EncoderWithHead, MaeDecoder, ModelError, Parameters, VisionTransformer};
-
-/// How a model's images are normalised, in Hugging Face's words.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Preprocessing {
-    /// Mean of each channel, of pixels in [0, 1].
-    pub image_mean: Vec<f32>,
-    /// Standard deviation of each channel.
-    pub image_std: Vec<f32>,
-}
 
 /// Whose words a folder's tensors are named by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,25 +65,49 @@ pub struct ModelFolder {
     path: PathBuf,
     config: ModelConfig,
     tensors: HashMap<String, Tensor>,
+    preprocessing: Option<Preprocessing>,
 }
 
 impl ModelFolder {
     /// Puts a description and weights under timm's names together; `path` names
-    /// their origin in errors.
+    /// their origin in errors. Nothing is said of how pictures are made ready.
     pub fn new(path: PathBuf, config: ModelConfig, tensors: HashMap<String, Tensor>) -> Self {
-        Self { path, config, tensors }
+        Self { path, config, tensors, preprocessing: None }
     }
 
-    /// Reads a folder. Weights that are not finite are warned of.
+    /// The same with what pictures are made ready by, or without.
+    #[must_use]
+    pub fn with_preprocessing(self, preprocessing: Option<Preprocessing>) -> Self {
+        Self { preprocessing, ..self }
+    }
+
+    /// Reads a folder of Hugging Face's, timm's or ours. Weights that are not finite are
+    /// warned of. The description is held against the weights' shapes, so that a network
+    /// which is built of both takes no more memory than the weights' file lets expect.
     ///
     /// # Errors
     /// [`ModelError::Io`] and [`ModelError::Format`] for files that are missing,
-    /// broken or of an architecture that is not known here, [`ModelError::Mismatch`] for
-    /// queries, keys or values without the others.
+    /// broken, of an architecture that is not known here or of sizes that are not the
+    /// weights', [`ModelError::Mismatch`] for queries, keys or values without the others.
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
-        let config = ModelConfig::read(&folder.join("config.json"))?;
-        let (path, tensors) = read_weights(folder)?;
-        Ok(Self { tensors: timm_names(&path, tensors)?, config, path })
+        let at = folder.join("config.json");
+        let format = |reason: String| ModelError::Format { path: at.clone(), reason };
+        let value: Value = serde_json::from_str(&regular_file::read_text(&at)?)
+            .map_err(|error| format(error.to_string()))?;
+        let (path, config, tensors) = match timm_config::architecture(&value) {
+            Some(architecture) => {
+                let (path, tensors) = weights::read(folder)?;
+                let config = timm_config::read(&value, architecture, &tensors).map_err(format)?;
+                (path, config, tensors)
+            }
+            None => {
+                let config = ModelConfig::of(&value).map_err(format)?;
+                let (path, tensors) = weights::read(folder)?;
+                fit::check(&config, &tensors).map_err(format)?;
+                (path, config, tensors)
+            }
+        };
+        Ok(Self { path, config, tensors, preprocessing: Preprocessing::read(folder)? })
     }
 
     /// The description.
@@ -97,23 +120,13 @@ impl ModelFolder {
         &self.tensors
     }
 
-    /// Means and deviations of the channels in a folder's `preprocessor_config.json`,
-    /// of pixels in [0, 1], if it has that file.
-    ///
-    /// # Errors
-    /// [`ModelError::Format`] when the file is there but says nothing of them.
-    pub fn preprocessing(folder: &Path) -> Result<Option<Preprocessing>, ModelError> {
-        let path = folder.join("preprocessor_config.json");
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let text = fs::read_to_string(&path)
-            .map_err(|source| ModelError::Io { path: path.clone(), source })?;
-        let parsed = serde_json::from_str(&text);
-        parsed.map(Some).map_err(|error| ModelError::Format { path, reason: error.to_string() })
+    /// How pictures are made ready, if the folder says it.
+    pub fn preprocessing(&self) -> Option<&Preprocessing> {
+        self.preprocessing.as_ref()
     }
 
-    /// Writes `config.json` and `model.safetensors`.
+    /// Writes `config.json` and `model.safetensors`, and `preprocessor_config.json` where it is
+    /// known how pictures are made ready.
     ///
     /// # Errors
     /// [`ModelError::Io`] when the folder cannot be made or written,
@@ -132,6 +145,9 @@ impl ModelFolder {
         let mut text =
             serde_json::to_vec_pretty(&self.config).expect("a configuration is plain values");
         text.push(b'\n');
+        if let Some(preprocessing) = &self.preprocessing {
+            preprocessing.write(folder)?;
+        }
         write_whole(&path, &text).map_err(io)
     }
 
@@ -164,7 +180,7 @@ impl ModelFolder {
     /// # Errors
     /// [`ModelError::Config`] for a description that is no ViT's.
     pub fn into_encoder(self) -> Result<Self, ModelError> {
-        let Self { path, config, mut tensors } = self;
+        let Self { path, config, mut tensors, preprocessing } = self;
         let config = match config {
             ModelConfig::VitMae(config) => {
                 tensors.retain(|name, _| !is_above_encoder(name));
@@ -178,7 +194,7 @@ impl ModelFolder {
             }
             other => other,
         };
-        Ok(Self { path, config, tensors })
+        Ok(Self { path, config, tensors, preprocessing })
     }
 
     /// Builds the masked autoencoder on a device, with the folder's weights.
@@ -203,6 +219,12 @@ impl ModelFolder {
                 config.decoder_branches
             );
             return Err(ModelError::Format { path: self.path.clone(), reason });
+        }
+        if !fit::has_decoder(&self.tensors) && !fit::decoder_is_small(config) {
+            return Err(self.is_not(
+                "masked autoencoder: its weights hold no decoder, and its \
+                                    config.json describes an enormous one",
+            ));
         }
         let mut parameters = Parameters::new(0, device);
         let encoder = VisionTransformer::new(parameters.root(), &config.encoder()?)?;
@@ -274,70 +296,9 @@ impl ModelFolder {
     }
 }
 
-/// Reads a checkpoint that has no `config.json`: a safetensors file or PyTorch's
-/// `.pth`, under timm's names or Hugging Face's; gives timm's.
-///
-/// # Errors
-/// As [`ModelFolder::read`].
-pub fn read_checkpoint(path: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
-    let tensors = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("safetensors") => read_tensors(path)?,
-        Some("pth" | "pt" | "bin") => read_pth(path)?,
-        _ => {
-            let reason = "weights end in .safetensors, .pth, .pt or .bin".to_owned();
-            return Err(ModelError::Format { path: path.into(), reason });
-        }
-    };
-    timm_names(path, tensors)
-}
-
 /// Whether a parameter belongs to a decoder or a head.
 fn is_above_encoder(name: &str) -> bool {
     ["decoder", "mask_token", "head.", "fc_norm.", "pooler."]
         .iter()
         .any(|start| name.starts_with(start))
-}
-
-fn read_weights(folder: &Path) -> Result<(PathBuf, HashMap<String, Tensor>), ModelError> {
-    let path = folder.join("model.safetensors");
-    if path.is_file() {
-        return Ok((path.clone(), read_tensors(&path)?));
-    }
-    if folder.join("model.safetensors.index.json").is_file() {
-        let reason = "the weights are split into several files; save them as one".to_owned();
-        return Err(ModelError::Format { path: folder.into(), reason });
-    }
-    let pickled = folder.join("pytorch_model.bin");
-    if pickled.is_file() {
-        return Ok((pickled.clone(), read_pth(&pickled)?));
-    }
-    let reason = "a model folder holds model.safetensors, and this one has none".to_owned();
-    Err(ModelError::Format { path: folder.into(), reason })
-}
-
-fn timm_names(
-    path: &Path,
-    tensors: HashMap<String, Tensor>,
-) -> Result<HashMap<String, Tensor>, ModelError> {
-    let mut bad: Vec<&str> = tensors
-        .iter()
-        .filter(|(_, tensor)| {
-            is_float(tensor.kind()) && tensor.isfinite().all().int64_value(&[]) == 0
-        })
-        .map(|(name, _)| name.as_str())
-        .collect();
-    if !bad.is_empty() {
-        bad.sort_unstable();
-        tracing::warn!("{}: not finite: {}", path.display(), bad.join(", "));
-    }
-    let renamed = if clip_names::is_foreign(&tensors) {
-        clip_names::to_ours(tensors)
-    } else if beit_names::is_beit(&tensors) {
-        beit_names::to_ours(tensors)
-    } else if names::is_hugging_face(&tensors) {
-        names::from_hugging_face(tensors)
-    } else {
-        Ok(tensors)
-    };
-    renamed.map_err(|mismatch| ModelError::Mismatch { path: path.into(), mismatch })
 }

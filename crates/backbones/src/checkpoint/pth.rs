@@ -15,15 +15,15 @@ mod pickle;
 mod tests;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use self::archive::Archive;
 use self::legacy::Legacy;
 use self::pickle::{Pickle, Storage, Value, View};
+use super::{first_line, regular_file};
 use crate::ModelError;
 
 /// What a pickle may be long; a thousand tensors take a fifth of a megabyte.
@@ -50,7 +50,7 @@ const MOST_SIDES: usize = 64;
 /// [`ModelError::Io`] when it cannot be opened, [`ModelError::Format`] when it
 /// is damaged, of another format, or holds what is no plain tensor.
 pub fn read_pth(path: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
-    let file = File::open(path).map_err(|source| ModelError::Io { path: path.into(), source })?;
+    let (file, _) = regular_file::open(path)?;
     read(file).map_err(|reason| ModelError::Format { path: path.into(), reason })
 }
 
@@ -140,10 +140,22 @@ fn named_views<'a>(pickle: &Pickle<'a>) -> Result<Vec<(&'a str, View<'a>)>, Stri
         }
         (None, several) => {
             let keys: Vec<_> = several.iter().map(|(key, _)| title(*key)).collect();
-            let keys = keys.join(", ");
-            return Err(format!("{keys} all hold tensors; save only the one that is wanted"));
+            return Err(format!(
+                "{} all hold tensors; save only the one that is wanted, in Python: \
+                 torch.save(torch.load(f)[\"{}\"], out)",
+                keys.join(", "),
+                keys[0]
+            ));
         }
     };
+    if let Some((key, _)) = inner.iter().find(|(_, value)| *value == chosen) {
+        let others = inner.iter().filter(|(_, value)| *value != chosen);
+        let others: Vec<_> = others.map(|(key, _)| title(*key)).collect();
+        if !others.is_empty() {
+            let (key, others) = (title(*key), others.join(", "));
+            tracing::info!("the tensors under {key} are read, not those under {others}");
+        }
+    }
     let entries = pickle.dict(chosen).unwrap_or_default();
     let view = |&(key, value): &(Value<'a>, Value<'a>)| match (key, pickle.view(value)) {
         (Value::Str(name), Some(view)) => Ok((name, view)),
@@ -222,9 +234,4 @@ impl Budget {
         self.0 = left;
         Ok(bytes)
     }
-}
-
-/// What libtorch says, without its own stack.
-fn first_line(error: &TchError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
 }

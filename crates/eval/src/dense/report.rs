@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use bauta_files::write_whole;
 use serde::Serialize;
 
 use super::task::{DenseScores, DenseTask};
+use crate::json::write_json;
 use crate::{EvalError, Metrics};
 
 /// Classes that are printed; the file has all.
@@ -90,9 +90,7 @@ impl DenseReport {
     /// # Errors
     /// [`EvalError::Write`] when the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), EvalError> {
-        let mut text = serde_json::to_vec_pretty(self).expect("plain values have a JSON form");
-        text.push(b'\n');
-        write_whole(path, &text).map_err(|source| EvalError::Write { path: path.into(), source })
+        write_json(self, path)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bauta_backbones::{ImageEncoder, ImageNormalization, ModelFolder, Parameters};
 use bauta_data::dense::{DenseBatch, DenseLoader, DenseSource};
 use bauta_data::{Inputs, LoaderConfig, OnError, Order};
+use bauta_libtorch::on_one_thread;
 use bauta_train::{Objective, OptimizerConfig, Progress, Schedule, TrainConfig};
 use tch::Device;
 
@@ -124,7 +125,7 @@ impl DenseTask<'_> {
             clip_grad: Some(1.0),
             ..TrainConfig::new(schedule, batch_size)
         };
-        let feed = |steps: Range<u64>| loader.batches(steps, prepare);
+        let feed = |steps: Range<u64>| loader.batches(steps, on_one_thread(prepare));
         run.fit(name, config, objective, feed)
     }
 

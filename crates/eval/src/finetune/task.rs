@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bauta_backbones::{EncoderHead, ImageNormalization, ModelFolder, Pooling};
 use bauta_data::{Augment, Loader, LoaderConfig, OnError, Source, Subset};
+use bauta_libtorch::on_one_thread;
 use bauta_train::{LayerDecay, Objective, OptimizerConfig, Precision, Schedule, TrainConfig};
 use serde::Serialize;
 use tch::{Device, Tensor};
@@ -107,7 +108,7 @@ impl FineTuneTask<'_> {
             drop_path: config.drop_path,
             depth: objective.layers().depth,
         };
-        let feed = |steps| loader.batches(steps, move |batch| mixer.draw(batch));
+        let feed = |steps| loader.batches(steps, on_one_thread(move |batch| mixer.draw(batch)));
         let progress = run.fit("finetune", training, &mut objective, feed)?;
 
         let start = Instant::now();

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bauta_backbones::{ImageEncoder, ModelFolder, Pooling};
-use bauta_data::{LoaderConfig, Source};
-use bauta_files::write_whole;
+use bauta_backbones::{ImageEncoder, ModelConfig, ModelFolder, Pooling};
+use bauta_data::{DatasetName, LoaderConfig, Source};
 use serde::Serialize;
 use tch::{Device, Tensor};
 
 use super::images::normalization;
 use crate::encoded::image_features;
+use crate::json::write_json;
+use crate::machine::device_name;
 use crate::{EVALUATION_BATCH, EvalError, Evaluator, Measurement, Protocols, Watch};
 
 /// Tokens in one forward pass: fewer images where they have many.
@@ -24,8 +25,8 @@ pub struct FolderEvaluation<'a> {
     pub folder: &'a ModelFolder,
     /// Where it lies.
     pub model: &'a Path,
-    /// Name of the data, for the report.
-    pub data: &'static str,
+    /// The data that the images are of.
+    pub data: DatasetName,
     /// Labelled images to learn from.
     pub train: Arc<dyn Source>,
     /// Labelled images to measure on.
@@ -34,8 +35,9 @@ pub struct FolderEvaluation<'a> {
     pub evaluators: Vec<Box<dyn Evaluator>>,
     /// What stands for an image.
     pub pooling: Pooling,
-    /// Height and width that images are brought to.
-    pub image_size: [usize; 2],
+    /// Height and width that images are brought to; if not given, the data's own, where all
+    /// images have one and it is whole patches, else that of the model.
+    pub image_size: Option<[usize; 2]>,
     /// Measure the pixels themselves and the same network at random weights too.
     pub baselines: bool,
     /// Seed of whatever a protocol draws, and of the baseline's random weights.
@@ -82,7 +84,11 @@ impl FolderEvaluation<'_> {
     pub fn run(self, watch: &dyn Watch) -> Result<EvaluationReport, EvalError> {
         let start = Instant::now();
         let Self { folder, model, data, train, test, evaluators, pooling, .. } = self;
-        let Self { image_size: [height, width], baselines, seed, device, threads, .. } = self;
+        let Self { image_size, baselines, seed, device, threads, .. } = self;
+        let [height, width] = match image_size {
+            Some(size) => size,
+            None => own_size(data, &*train, folder.config())?,
+        };
         let (normalization, by) = normalization(model, train.statistics(), device)?;
         let channels = train.channels();
         if normalization.channels() != channels {
@@ -123,22 +129,37 @@ impl FolderEvaluation<'_> {
         }
         Ok(EvaluationReport {
             model: model.to_path_buf(),
-            data,
+            data: data.into(),
             image_size: [height, width],
             model_image_size: folder.config().image_size(),
             normalization: by.to_string(),
             training_images: train.len(),
             test_images: test.len(),
             version: env!("CARGO_PKG_VERSION"),
-            device: match device {
-                Device::Cuda(index) => format!("cuda:{index}"),
-                _ => "cpu".to_owned(),
-            },
+            device: device_name(device),
             threads,
             seconds: start.elapsed().as_secs_f64(),
             results,
         })
     }
+}
+
+/// The size that images are brought to where nobody says it.
+fn own_size(
+    data: DatasetName,
+    images: &dyn Source,
+    model: &ModelConfig,
+) -> Result<[usize; 2], EvalError> {
+    let own = model.image_size();
+    if data.package().is_some() {
+        let image = images.image(0)?;
+        let size = [image.height(), image.width()];
+        if size.iter().zip(model.patch_size()).all(|(&side, patch)| side.is_multiple_of(patch)) {
+            return Ok(size);
+        }
+    }
+    tracing::info!("images are brought to the model's own size, {} × {}", own[0], own[1]);
+    Ok(own)
 }
 
 impl EvaluationReport {
@@ -147,9 +168,7 @@ impl EvaluationReport {
     /// # Errors
     /// [`EvalError::Write`] when the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), EvalError> {
-        let mut text = serde_json::to_vec_pretty(self).expect("plain values have a JSON form");
-        text.push(b'\n');
-        write_whole(path, &text).map_err(|source| EvalError::Write { path: path.into(), source })
+        write_json(self, path)
     }
 
     /// The numbers, by whose they are and their name.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bauta_backbones::{ImageNormalization, ModelFolder};
+use bauta_backbones::{ImageNormalization, Preprocessing};
 use bauta_data::{DatasetName, LoaderConfig, OnError, Source, Split, Statistics};
 use strum::Display;
 use tch::Device;
@@ -31,11 +31,8 @@ pub fn normalization(
     data: Statistics,
     device: Device,
 ) -> Result<(ImageNormalization, NormalizedBy), EvalError> {
-    let (found, by) = match ModelFolder::preprocessing(model)? {
-        Some(said) => (
-            ImageNormalization::new(&said.image_mean, &said.image_std, device),
-            NormalizedBy::Folder,
-        ),
+    let (found, by) = match Preprocessing::read(model)? {
+        Some(said) => (said.normalization(data.mean.len(), device), NormalizedBy::Folder),
         None => (ImageNormalization::new(data.mean, data.std, device), NormalizedBy::Data),
     };
     let found = found.map_err(|error| EvalError::from(error).at(format!("normalisation by {by}")));

@@ -7,6 +7,7 @@ use bauta_backbones::{
     Encode, Flops, ImageEncoder, ImageNormalization, MaeDecoder, MaeDecoderConfig, ModelError,
     Parameters, Pooling, Scope, TokenIndices, VisionTransformer,
 };
+use bauta_eval::image_features;
 use bauta_masking::{Grid, MaskPlan, MaskStrategy};
 use bauta_recipe::{Decoder, Mask, Vit};
 use bauta_targets::PixelTarget;
@@ -90,8 +91,7 @@ impl<E: ImageEncoder> Student<E> {
     /// # Errors
     /// When the images are of another size.
     pub fn features(&self, pixels: &Tensor) -> Result<Tensor> {
-        let tokens = self.encoder.encode(&self.normalize(pixels), Encode::whole())?;
-        Ok(self.pooling.pool(&tokens))
+        Ok(image_features(&self.encoder, &self.normalization, self.pooling, pixels)?)
     }
 
     /// [`Self::features`] as a function.

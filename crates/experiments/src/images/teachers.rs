@@ -5,8 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use bauta_backbones::{
-    EfficientNetLite0, FeatureStride, ImageEncoder, ImageNormalization, ModelFolder,
-    VisionTransformer, VitConfig,
+    EfficientNetLite0, FeatureStride, ImageEncoder, ModelFolder, VisionTransformer, VitConfig,
 };
 use bauta_masking::Grid;
 use bauta_recipe::{Teacher as Table, TeacherKind, Vit};
@@ -66,12 +65,15 @@ impl Teachers<'_> {
         let size = self.table.image_size.map(|side| [side, side]);
         let device = self.images.device;
         let encoder = encoder(&folder, device, size, grid).with_context(teacher)?;
-        let normalization = match ModelFolder::preprocessing(path)? {
-            Some(said) => ImageNormalization::new(&said.image_mean, &said.image_std, device)?,
+        let channels = self.images.splits.train.channels();
+        let normalization = match folder.preprocessing() {
+            Some(said) => said.normalization(channels, device)?,
             None => self.images.normalization()?,
         };
         let final_norm = self.table.final_norm;
-        EncoderTeacher::new(encoder, normalization, final_norm, grid).with_context(teacher)
+        let keys = "set teacher.image_size or model.patch_size";
+        EncoderTeacher::new(encoder, normalization, final_norm, grid)
+            .with_context(|| format!("the teacher {} does not suit: {keys}", path.display()))
     }
 
     fn convolutional(&self, grid: Grid) -> Result<ConvolutionalTeacher> {

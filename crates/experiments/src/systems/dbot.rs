@@ -66,16 +66,19 @@ impl System for DBot {
         let (stages, mut students, mut teacher) =
             (settings.stages.count, Vec::new(), first.clone());
         for stage in 0..stages {
-            let name = format!("stage-{}", stage + 1);
-            let last = stage + 1 == stages;
-            if !run.is_over(&name)? {
-                Self::train(settings, &images, run, (stage, last), teacher.as_deref())
-                    .with_context(|| format!("stage {} of {stages}", stage + 1))?;
-            }
+            let (name, last) = (format!("stage-{}", stage + 1), stage + 1 == stages);
             let model = if last { run.last() } else { run.kept(&name) };
-            let student = Self::new(settings, &images, 0, first.as_deref())?.student;
-            student.parameters.load(&model.join("model.safetensors"))?;
-            students.push((format!("stage_{}", stage + 1), student));
+            let mut dbot = Self::new(settings, &images, stage, teacher.as_deref())
+                .with_context(|| format!("stage {} of {stages}", stage + 1))?;
+            if run.is_over(&name)? {
+                let weights = model.join("model.safetensors");
+                dbot.parameters().load(&weights).with_context(|| {
+                    format!("the student of {name} is not whole; begin the run anew")
+                })?;
+            } else {
+                dbot.train(settings, &images, run, stage)?;
+            }
+            students.push((format!("stage_{}", stage + 1), dbot.student));
             teacher = Some(model);
         }
 
@@ -89,28 +92,28 @@ impl System for DBot {
 }
 
 impl DBot {
-    /// Trains the student of a stage, counted from 0, under the weights that teach it.
+    /// Trains the student of a stage, counted from 0.
     fn train(
+        &mut self,
         settings: &Settings,
         images: &Images,
         run: &mut Run<'_>,
-        (stage, last): (u32, bool),
-        teacher: Option<&Path>,
+        stage: u32,
     ) -> Result<()> {
-        let mut dbot = Self::new(settings, images, stage, teacher)?;
-        let flops = dbot.student.flops(dbot.decoder.config())?;
+        let flops = self.student.flops(self.decoder.config())?;
         let phase = run.phase(&format!("stage-{}", stage + 1), images.batches_per_epoch());
         let phase = phase.costing(flops).starting(match settings.stages.reset_optimizer {
             false if stage > 0 => Start::WithMoments,
             _ => Start::Fresh,
         });
+        let last = stage + 1 == settings.stages.count;
         let phase = if last { phase } else { phase.keeping() };
         let (rate, depth) = (settings.model.drop_path, settings.decoder.depth);
-        let masking = dbot.student.masking().dropping(rate, depth);
+        let masking = self.student.masking().dropping(rate, depth);
         // A later stage goes on with the epochs of the one before: other crops, other masks.
         let first = u64::from(stage) * phase.inputs();
         let mut inputs = images.inputs(Vec::new(), masking.prepare())?;
-        run.train(&phase, &mut dbot, |steps| inputs(first + steps.start..first + steps.end))
+        run.train(&phase, self, |steps| inputs(first + steps.start..first + steps.end))
     }
 
     /// Builds the student of a stage, counted from 0, and the target that teaches it.

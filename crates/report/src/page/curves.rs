@@ -8,18 +8,19 @@ use crate::chart::{Chart, Curve};
 use crate::html::figure;
 use crate::{Record, ReportError};
 
-/// A quantity of a record, and what it is called.
-type Quantity = (fn(&Record) -> f64, &'static str);
+/// A quantity of a record, where it has it, and what it is called.
+type Quantity = (fn(&Record) -> Option<f64>, &'static str);
 
-const LOSS: Quantity = (|r| r.loss, "Loss, mean over each log window");
+const LOSS: Quantity = (|r| Some(r.loss), "Loss, mean over each log window");
 
-const OTHERS: [Quantity; 3] = [
-    (|r| r.lr, "Learning rate"),
-    (|r| r.grad_norm, "Norm of the gradient, before clipping"),
-    (|r| r.samples_per_second, "Samples a second"),
+const OTHERS: [Quantity; 4] = [
+    (|r| Some(r.lr), "Learning rate"),
+    (|r| Some(r.grad_norm), "Norm of the gradient, before clipping"),
+    (|r| Some(r.samples_per_second), "Samples a second"),
+    (|r| r.peak_share, "Share of the processor's peak"),
 ];
 
-/// Draws loss, the loss's parts, learning rate, gradient norm and speed.
+/// Draws loss, the loss's parts, learning rate, gradient norm, speed and share of the peak.
 ///
 /// A log with fewer than two records gives no curves.
 ///
@@ -38,7 +39,7 @@ pub fn draw(records: &[Record]) -> Result<Vec<Markup>, ReportError> {
         Ok(())
     };
     let whole = |(quantity, _): Quantity| {
-        let point = |record: &Record| Some((record.step as f64, quantity(record)));
+        let point = |record: &Record| Some((record.step as f64, quantity(record)?));
         vec![curve(0, "", &phases, point)]
     };
     add(whole(LOSS), &(LOSS.1.to_owned() + &shaded(&phases)))?;
@@ -118,6 +119,17 @@ mod tests {
             assert!(!chart.contains("#F0F3F6") && !chart.contains("shaded"), "{chart}");
         }
         assert!(drawn(&[record("", 10, &[])]).is_empty());
+    }
+
+    #[test]
+    fn the_share_of_the_peak_is_drawn_where_it_is_known() {
+        let mut records = [10, 20, 30].map(|step| record("", step, &[]));
+        for record in &mut records[1..] {
+            record.peak_share = Some(0.5);
+        }
+        let curves = drawn(&records);
+        assert_eq!(curves.len(), 5);
+        assert!(curves[4].contains("Share of the processor's peak"), "{}", curves[4]);
     }
 
     #[test]

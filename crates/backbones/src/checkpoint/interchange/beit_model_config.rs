@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::EncoderSizes;
-use super::labels::{id2label, label2id};
+use super::encoder_sizes::check_size;
+use super::labels::{id2label, label2id, read_architectures, read_id2label, read_label2id};
 use crate::{BeitConfig, ModelError};
 
 /// The keys of `config.json` that change the numbers; others are ignored when read, and
@@ -14,6 +15,7 @@ use crate::{BeitConfig, ModelError};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BeitModelConfig {
     /// Names the architecture to Python readers.
+    #[serde(deserialize_with = "read_architectures")]
     pub architectures: Vec<String>,
     /// Always `beit`.
     pub model_type: String,
@@ -36,10 +38,10 @@ pub struct BeitModelConfig {
     /// in place of every token.
     pub use_mean_pooling: bool,
     /// The classes' names by index; a classifier has one score for each.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "read_id2label")]
     pub id2label: Option<BTreeMap<usize, String>>,
     /// The reverse of `id2label`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "read_label2id")]
     pub label2id: Option<BTreeMap<String, usize>>,
 }
 
@@ -139,6 +141,8 @@ impl BeitModelConfig {
 
     /// What keeps such an encoder from being read here.
     pub(super) fn check(&self) -> Result<(), String> {
+        self.sizes.check()?;
+        check_size("vocab_size", self.vocab_size)?;
         let unknown = match (
             self.use_relative_position_bias,
             self.use_shared_relative_position_bias,

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use tch::Tensor;
 
-use super::names;
+use super::names::{self, Renamed};
 use crate::checkpoint::Mismatch;
 
 /// Parts outside the blocks that a ViT lacks: ours, theirs; the first of each is written.
@@ -60,28 +60,21 @@ pub(super) fn is_beit(tensors: &HashMap<String, Tensor>) -> bool {
 pub(super) fn to_ours(
     tensors: HashMap<String, Tensor>,
 ) -> Result<HashMap<String, Tensor>, Mismatch> {
-    let mut ours = HashMap::new();
-    let mut of_vit = HashMap::new();
+    let mut ours = Renamed::default();
     let theirs = names::is_hugging_face(&tensors);
     for (name, tensor) in tensors {
         if name.ends_with("relative_position_index") {
             continue;
         }
         let bare = name.strip_prefix("beit.").unwrap_or(&name);
-        match translate(bare) {
-            _ if !theirs => drop(ours.insert(name, tensor)),
-            Some(name) => drop(ours.insert(name, tensor)),
-            None => drop(of_vit.insert(bare.to_owned(), tensor)),
-        }
+        let (translated, third) = match translate(bare) {
+            _ if !theirs => (name.clone(), None),
+            Some(ours) => (ours, None),
+            None => names::translate(bare).unwrap_or((bare.to_owned(), None)),
+        };
+        ours.insert(&name, translated, third, tensor);
     }
-    let of_vit = names::from_hugging_face(of_vit).map_err(|mut mismatch| {
-        let in_beit = |name: &mut String| *name = name.replacen("vit.", "beit.", 1);
-        mismatch.missing.iter_mut().for_each(in_beit);
-        mismatch.misshaped.iter_mut().for_each(|(name, ..)| in_beit(name));
-        mismatch
-    })?;
-    ours.extend(of_vit);
-    Ok(ours)
+    ours.finish(|name, third| names::name_of_third(name, third).replacen("vit.", "beit.", 1))
 }
 
 /// One of their names, without `beit.`, as ours, where it is none of a ViT's.

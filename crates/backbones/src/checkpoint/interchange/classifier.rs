@@ -112,7 +112,8 @@ impl ModelFolder {
             }
             other => (other.clone(), self.shared_tensors(|_| true)),
         };
-        Self { path: self.path.clone(), config, tensors }
+        let preprocessing = self.preprocessing.clone();
+        Self { path: self.path.clone(), config, tensors, preprocessing }
     }
 
     /// Builds a BEiT with the classifier that the weights hold.

@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::encoder_sizes::check_size;
+use super::labels::read_architectures;
 use super::{EncoderSizes, Sides};
 use crate::{Activation, ClipVisionConfig, ModelError};
 
@@ -12,6 +14,7 @@ use crate::{Activation, ClipVisionConfig, ModelError};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClipModelConfig {
     /// Names the architecture to Python readers.
+    #[serde(deserialize_with = "read_architectures")]
     pub architectures: Vec<String>,
     /// Always `clip_vision_model`.
     pub model_type: String,
@@ -83,5 +86,11 @@ impl ClipModelConfig {
             vit: self.sizes.vit()?,
             projection: projected.then_some(self.projection_dim),
         })
+    }
+
+    /// Says which key has a value that no model has, if one has.
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.sizes.check()?;
+        check_size("projection_dim", self.projection_dim)
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use tch::Tensor;
 
-use super::names;
+use super::names::Renamed;
 use crate::checkpoint::Mismatch;
 
 /// Parts outside the blocks: ours, OpenAI's, Hugging Face's.
@@ -52,8 +52,7 @@ pub(super) fn to_ours(
         .into_iter()
         .find(|front| tensors.keys().any(|name| name.starts_with(front)))
         .unwrap_or("");
-    let mut ours = HashMap::new();
-    let mut stacked: HashMap<String, [Option<Tensor>; 3]> = HashMap::new();
+    let mut ours = Renamed::default();
     for (name, tensor) in tensors {
         let bare = match name.strip_prefix(front) {
             Some(bare) => bare,
@@ -65,20 +64,16 @@ pub(super) fn to_ours(
             continue;
         }
         match translate(bare) {
-            Some((name, None)) => {
-                let tensor = reshaped(&name, bare, &tensor);
-                ours.insert(name, tensor);
+            Some((translated, third)) => {
+                let tensor = reshaped(&translated, bare, &tensor);
+                ours.insert(&name, translated, third, tensor);
             }
-            Some((name, Some(third))) => {
-                stacked.entry(name).or_default()[third] = Some(tensor);
-            }
-            None => drop(ours.insert(name, tensor)),
+            None => ours.insert(&name, name.clone(), None, tensor),
         }
     }
-    ours.extend(names::stack(stacked, |name, third| {
+    ours.finish(|name, third| {
         format!("{front}{}", name.replace("blocks.", STACKS[1]).replace("attn.qkv", THIRDS[third]))
-    })?);
-    Ok(ours)
+    })
 }
 
 /// With the sides that ours has: rows of one sample, and outputs before inputs.

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use tch::Tensor;
 
 use super::beit_names::{FIRST_TABLE, TABLE};
+use super::encoder_sizes::check_size;
+use super::fit::{self, depth};
 use super::{BeitModelConfig, ClipModelConfig, ModelConfig, VitMaeConfig, VitModelConfig};
 use crate::{BeitConfig, ClipVisionConfig, MaeDecoderConfig, ModelError, VitConfig};
 
@@ -28,13 +30,29 @@ pub struct Unsaid {
 /// tower 1e-5.
 ///
 /// # Errors
-/// [`ModelError::Config`] where a name is missing that sizes are read from, or
-/// shapes leave open what `unsaid` does not say.
+/// [`ModelError::Config`] where a name is missing that sizes are read from,
+/// shapes leave open what `unsaid` does not say, or tensors have shapes that do not belong to
+/// one model.
 pub fn describe(
     tensors: &HashMap<String, Tensor>,
     unsaid: Unsaid,
 ) -> Result<ModelConfig, ModelError> {
+    let config = described(tensors, unsaid)?;
+    fit::check(&config, tensors).map_err(ModelError::Config)?;
+    Ok(config)
+}
+
+fn described(tensors: &HashMap<String, Tensor>, unsaid: Unsaid) -> Result<ModelConfig, ModelError> {
     let sides = |name: &str| sides_of(tensors, name);
+    let [height, width] = unsaid.image_size.map_or([None; 2], |sides| sides.map(Some));
+    for (argument, said) in [
+        ("heads", unsaid.heads),
+        ("decoder_heads", unsaid.decoder_heads),
+        ("image_size", height),
+        ("image_size", width),
+    ] {
+        said.map_or(Ok(()), |size| check_size(argument, size)).map_err(ModelError::Config)?;
+    }
     let shape = Shape::of(tensors)?;
     if let Some(table) = [TABLE, FIRST_TABLE].into_iter().find(|name| tensors.contains_key(*name)) {
         return beit(tensors, shape, unsaid, table).map(ModelConfig::Beit);
@@ -54,16 +72,13 @@ pub fn describe(
     let qkv_bias = tensors.contains_key("blocks.0.attn.qkv.bias");
     let encoder = VitConfig { qkv_bias, ..shape.vit(image_size, heads) };
     if !tensors.contains_key("decoder_embed.weight") {
-        let classes = match tensors.get("head.weight") {
-            Some(_) => Some(sides("head.weight")?[0]),
-            None => None,
-        };
+        let classes = outputs(tensors, "head.weight")?;
         return Ok(ModelConfig::Vit(VitModelConfig::new(&encoder, classes)));
     }
     let [decoder_dim, _] = known(&sides("decoder_embed.weight")?, "decoder_embed")?;
     let [decoder_mlp, _] =
         known(&sides("decoder_blocks.0.mlp.fc1.weight")?, "decoder_blocks.0.mlp.fc1")?;
-    let decoder_depth = depth(tensors, "decoder_blocks.");
+    let decoder_depth = depth(tensors, "decoder_blocks.").map_err(ModelError::Config)?;
     let decoder_heads = unsaid.decoder_heads.unwrap_or(16);
     let outputs = encoder.patch_values();
     let decoder = MaeDecoderConfig {
@@ -96,19 +111,15 @@ fn beit(
             [side.div_ceil(2) * shape.patch; 2]
         }
     };
-    let outputs = |head: &str| match tensors.get(head) {
-        Some(_) => sides_of(tensors, head).map(|sides| sides.first().copied()),
-        None => Ok(None),
-    };
     let scaled = tensors.contains_key("blocks.0.gamma_1");
     let vit = shape.vit(image_size, heads);
     let absolute_positions = tensors.contains_key("pos_embed");
     let encoder = BeitConfig { vit, layer_scale: scaled.then_some(0.1), absolute_positions };
     let config = if table == TABLE {
-        BeitModelConfig::new(&encoder, outputs("lm_head.weight")?)
+        BeitModelConfig::new(&encoder, outputs(tensors, "lm_head.weight")?)
     } else {
         let mean = tensors.contains_key("fc_norm.weight");
-        BeitModelConfig::fine_tuned(&encoder, outputs("head.weight")?, mean)
+        BeitModelConfig::fine_tuned(&encoder, outputs(tensors, "head.weight")?, mean)
     };
     let use_mask_token = tensors.contains_key("mask_token");
     Ok(BeitModelConfig { use_mask_token, ..config })
@@ -122,10 +133,7 @@ fn clip(
     unsaid: Unsaid,
 ) -> Result<ClipVisionConfig, ModelError> {
     let dim = shape.dim;
-    let projection = match tensors.get("head.weight") {
-        Some(_) => Some(sides_of(tensors, "head.weight")?[0]),
-        None => None,
-    };
+    let projection = outputs(tensors, "head.weight")?;
     let heads = unsaid.heads.or(dim.is_multiple_of(64).then_some(dim / 64)).ok_or_else(|| {
         ModelError::Config(format!(
             "a width of {dim} is no multiple of 64; the number of heads must be given (heads)"
@@ -155,7 +163,16 @@ impl Shape {
         }
         let mlp = sides_of(tensors, "blocks.0.mlp.fc1.weight")?;
         let [mlp_dim, _] = known(&mlp, "blocks.0.mlp.fc1")?;
-        Ok(Self { dim, channels, patch, mlp_dim, depth: depth(tensors, "blocks.") })
+        let depth = depth(tensors, "blocks.").map_err(ModelError::Config)?;
+        for (what, size) in [
+            ("width", dim),
+            ("number of channels", channels),
+            ("patch size", patch),
+            ("width of the MLPs", mlp_dim),
+        ] {
+            check_size(&format!("the weights' {what}"), size).map_err(ModelError::Config)?;
+        }
+        Ok(Self { dim, channels, patch, mlp_dim, depth })
     }
 
     /// The encoder of these shapes, for images of [height, width].
@@ -168,9 +185,20 @@ impl Shape {
 
 fn sides_of(tensors: &HashMap<String, Tensor>, name: &str) -> Result<Vec<usize>, ModelError> {
     let tensor = tensors.get(name).ok_or_else(|| {
-        ModelError::Config(format!("the weights hold no {name}, so they are not those of a ViT"))
+        ModelError::Config(format!(
+            "the weights hold no {name}, so they are not those of a ViT; their names begin with {}",
+            first_names(tensors)
+        ))
     })?;
     Ok(tensor.size().iter().map(|&side| side as usize).collect())
+}
+
+/// The first names in the alphabet, for a message.
+fn first_names(tensors: &HashMap<String, Tensor>) -> String {
+    let mut names: Vec<&str> = tensors.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names.truncate(3);
+    names.join(", ")
 }
 
 fn known<const N: usize>(sides: &[usize], name: &str) -> Result<[usize; N], ModelError> {
@@ -179,10 +207,13 @@ fn known<const N: usize>(sides: &[usize], name: &str) -> Result<[usize; N], Mode
     })
 }
 
-/// Number of blocks: one more than the greatest index.
-fn depth(tensors: &HashMap<String, Tensor>, stack: &str) -> usize {
-    let index = |name: &String| name.strip_prefix(stack)?.split_once('.')?.0.parse::<usize>().ok();
-    tensors.keys().filter_map(index).max().map_or(0, |last| last + 1)
+/// The rows of a head, if it is there.
+fn outputs(tensors: &HashMap<String, Tensor>, head: &str) -> Result<Option<usize>, ModelError> {
+    if !tensors.contains_key(head) {
+        return Ok(None);
+    }
+    let [rows, _] = known(&sides_of(tensors, head)?, head)?;
+    Ok(Some(rows))
 }
 
 fn usual_heads(dim: usize) -> Option<usize> {

@@ -46,6 +46,9 @@ impl Default for EncoderSizes {
 }
 
 impl EncoderSizes {
+    /// What no size of a model that is read is above: pixels, channels, widths, blocks.
+    pub const LARGEST: usize = 1 << 20;
+
     /// Describes an encoder; whether its qkv products have a bias is not said here.
     pub fn new(encoder: &VitConfig) -> Self {
         Self {
@@ -80,4 +83,37 @@ impl EncoderSizes {
             activation: self.hidden_act,
         })
     }
+
+    /// Says which key has a value that no model has, if one has.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let (image, patch) = (self.image_size, self.patch_size);
+        for (key, size) in [
+            ("image_size", image.height()),
+            ("image_size", image.width()),
+            ("patch_size", patch.height()),
+            ("patch_size", patch.width()),
+            ("num_channels", self.num_channels),
+            ("hidden_size", self.hidden_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("intermediate_size", self.intermediate_size),
+        ] {
+            check_size(key, size)?;
+        }
+        patch.square("patch_size").map_err(|error| error.to_string())?;
+        let eps = self.layer_norm_eps;
+        if eps > 0.0 && eps <= 1.0 {
+            return Ok(());
+        }
+        Err(format!("layer_norm_eps is {eps}, but must be above 0 and at most 1"))
+    }
+}
+
+/// Says that a size is none, or that of no model.
+pub(super) fn check_size(key: &str, size: usize) -> Result<(), String> {
+    let largest = EncoderSizes::LARGEST;
+    if (1..=largest).contains(&size) {
+        return Ok(());
+    }
+    Err(format!("{key} is {size}, but must be at least 1 and at most {largest}"))
 }

@@ -1,6 +1,10 @@
-//! The names of classes, as Hugging Face's files write them.
+//! Keys that name things and change no number: classes and architectures, as Hugging Face's
+//! files write them. Whatever stands there, a model is read.
 
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 /// Hugging Face's own name of a class that has none.
 fn label(class: usize) -> String {
@@ -15,4 +19,36 @@ pub(super) fn id2label(classes: usize) -> BTreeMap<usize, String> {
 /// The reverse of [`id2label`].
 pub(super) fn label2id(classes: usize) -> BTreeMap<String, usize> {
     (0..classes).map(|class| (label(class), class)).collect()
+}
+
+/// Reads names by index; nothing where one of them is no name or no index.
+pub(super) fn read_id2label<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<BTreeMap<usize, String>>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let entry =
+        |(class, name): (&String, &Value)| Some((class.parse().ok()?, name.as_str()?.to_owned()));
+    Ok(value.as_object().and_then(|names| names.iter().map(entry).collect()))
+}
+
+/// Reads indices by name, which some tools write as strings; nothing where one of them is none.
+pub(super) fn read_label2id<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<BTreeMap<String, usize>>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let index = |value: &Value| match value {
+        Value::String(text) => text.parse().ok(),
+        other => other.as_u64().and_then(|index| usize::try_from(index).ok()),
+    };
+    let entry = |(name, value): (&String, &Value)| Some((name.clone(), index(value)?));
+    Ok(value.as_object().and_then(|names| names.iter().map(entry).collect()))
+}
+
+/// Reads the names of architectures; none where it is no list of names.
+pub(super) fn read_architectures<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<String>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let names = value.as_array().into_iter().flatten();
+    Ok(names.filter_map(|name| name.as_str().map(str::to_owned)).collect())
 }

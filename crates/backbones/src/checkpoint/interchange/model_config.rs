@@ -3,15 +3,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs;
-use std::path::Path;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{BeitModelConfig, ClipModelConfig, EncoderSizes, VitMaeConfig, VitModelConfig};
-use crate::ModelError;
 
 /// What a folder's `config.json` describes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -65,19 +61,12 @@ impl ModelConfig {
         [patch.height(), patch.width()]
     }
 
-    /// Reads a `config.json`.
-    pub(super) fn read(path: &Path) -> Result<Self, ModelError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| ModelError::Io { path: path.into(), source })?;
-        let format = |reason: String| ModelError::Format { path: path.into(), reason };
-        let value: Value =
-            serde_json::from_str(&text).map_err(|error| format(error.to_string()))?;
-        Self::of(&value).map_err(format)
-    }
-
-    fn of(value: &Value) -> Result<Self, String> {
+    /// What a `config.json` of Hugging Face's describes, and of ours.
+    ///
+    /// The error names the key that is wrong.
+    pub(super) fn of(value: &Value) -> Result<Self, String> {
         let model_type = value.get("model_type").and_then(Value::as_str);
-        match model_type {
+        let config = match model_type {
             Some(VitMaeConfig::MODEL_TYPE) => parse(value).map(Self::VitMae),
             Some(VitModelConfig::MODEL_TYPE) => {
                 match value.get("pooler_act").and_then(Value::as_str) {
@@ -85,11 +74,7 @@ impl ModelConfig {
                     Some(other) => Err(format!("pooler_act \"{other}\" is not tanh")),
                 }
             }
-            Some(BeitModelConfig::MODEL_TYPE) => {
-                let config: BeitModelConfig = parse(value)?;
-                config.check()?;
-                Ok(Self::Beit(config))
-            }
+            Some(BeitModelConfig::MODEL_TYPE) => parse(value).map(Self::Beit),
             Some(ClipModelConfig::MODEL_TYPE) => parse(value).map(Self::Clip),
             Some(ClipModelConfig::WITH_TEXTS) => {
                 parse(&ClipModelConfig::part_of(value)?).map(Self::Clip)
@@ -99,21 +84,39 @@ impl ModelConfig {
                  and clip",
                 model_type.map_or("(none)".to_owned(), |found| format!("\"{found}\""))
             )),
-        }
+        }?;
+        match &config {
+            Self::VitMae(config) => config.check(),
+            Self::Vit(config) => config.sizes.check(),
+            Self::Beit(config) => config.check(),
+            Self::Clip(config) => config.check(),
+        }?;
+        Ok(config)
     }
 }
 
-/// Reads a description over the default of its kind, key by key, so that an error names the
-/// key that is wrong.
+/// Reads a description over the default of its kind. If that fails, key by key, so that the
+/// error names the key that is wrong.
 fn parse<T>(value: &Value) -> Result<T, String>
 where
     T: Default + Serialize + DeserializeOwned,
 {
-    let mut config = T::default();
-    let mut keys = serde_json::to_value(&config).expect("a configuration is plain values");
-    for (key, value) in value.as_object().into_iter().flatten() {
-        keys[key] = value.clone();
-        config = T::deserialize(&keys).map_err(|error| format!("{key}: {error}"))?;
+    let default = serde_json::to_value(T::default()).expect("a configuration is plain values");
+    let given: Vec<_> = value.as_object().into_iter().flatten().collect();
+    let mut whole = default.clone();
+    for (key, value) in &given {
+        whole[key.as_str()] = (*value).clone();
     }
-    Ok(config)
+    let error = match T::deserialize(&whole) {
+        Ok(config) => return Ok(config),
+        Err(error) => error,
+    };
+    for (key, value) in given {
+        let mut single = default.clone();
+        single[key.as_str()] = value.clone();
+        if let Err(error) = T::deserialize(&single) {
+            return Err(format!("{key}: {error}"));
+        }
+    }
+    Err(error.to_string())
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use tch::Tensor;
 
-use crate::checkpoint::Mismatch;
+use crate::checkpoint::{Mismatch, is_float};
 
 /// Parts outside the blocks: ours, theirs.
 const PARTS: [(&str, &str); 11] = [
@@ -66,28 +66,73 @@ pub(super) fn is_hugging_face(tensors: &HashMap<String, Tensor>) -> bool {
 pub(super) fn from_hugging_face(
     tensors: HashMap<String, Tensor>,
 ) -> Result<HashMap<String, Tensor>, Mismatch> {
-    let mut ours = HashMap::new();
-    let mut stacked: HashMap<String, [Option<Tensor>; 3]> = HashMap::new();
+    let mut ours = Renamed::default();
     for (name, tensor) in tensors {
-        match translate(&name) {
-            Some((name, None)) => drop(ours.insert(name, tensor)),
-            Some((name, Some(third))) => {
-                stacked.entry(name).or_default()[third] = Some(tensor);
-            }
-            None => drop(ours.insert(name, tensor)),
+        let (translated, third) = translate(&name).unwrap_or((name.clone(), None));
+        ours.insert(&name, translated, third, tensor);
+    }
+    ours.finish(name_of_third)
+}
+
+/// Their name of a third of our `attn.qkv`.
+pub(super) fn name_of_third(name: &str, third: usize) -> String {
+    hugging_face_name(&name.replace("attn.qkv", THIRDS[third][0]))
+}
+
+/// Tensors under our names, while theirs are translated one by one.
+#[derive(Default)]
+pub(super) struct Renamed {
+    whole: HashMap<String, Tensor>,
+    stacked: HashMap<String, [Option<Tensor>; 3]>,
+    /// Those of their names whose tensor another one of them has, too.
+    twice: Vec<String>,
+}
+
+impl Renamed {
+    /// Adds the tensor of a name of theirs, or a third of the queries, keys and values, under
+    /// our name.
+    pub(super) fn insert(
+        &mut self,
+        theirs: &str,
+        ours: String,
+        third: Option<usize>,
+        tensor: Tensor,
+    ) {
+        let former = match third {
+            None => self.whole.insert(ours, tensor),
+            Some(third) => self.stacked.entry(ours).or_default()[third].replace(tensor),
+        };
+        if former.is_some() {
+            self.twice.push(theirs.to_owned());
         }
     }
-    ours.extend(stack(stacked, |name, third| {
-        hugging_face_name(&name.replace("attn.qkv", THIRDS[third][0]))
-    })?);
-    Ok(ours)
+
+    /// All of them; `theirs` is a third's own name.
+    ///
+    /// # Errors
+    /// As [`stack`], and the names of tensors that are there under two names.
+    pub(super) fn finish(
+        self,
+        theirs: impl Fn(&str, usize) -> String,
+    ) -> Result<HashMap<String, Tensor>, Mismatch> {
+        let Self { mut whole, stacked, mut twice } = self;
+        for (name, tensor) in stack(stacked, theirs)? {
+            if whole.insert(name.clone(), tensor).is_some() {
+                twice.push(name);
+            }
+        }
+        twice.sort();
+        let mismatch = Mismatch { unexpected: twice, ..Mismatch::default() };
+        if mismatch.is_empty() { Ok(whole) } else { Err(mismatch) }
+    }
 }
 
 /// Stacks queries, keys and values under one name each; `theirs` is a third's own name.
 ///
 /// # Errors
-/// The names of queries, keys or values whose two companions are not there.
-pub(super) fn stack(
+/// The names of queries, keys or values whose two companions are not there, or that are no
+/// rows of floating-point numbers.
+fn stack(
     stacked: HashMap<String, [Option<Tensor>; 3]>,
     theirs: impl Fn(&str, usize) -> String,
 ) -> Result<HashMap<String, Tensor>, Mismatch> {
@@ -99,7 +144,11 @@ pub(super) fn stack(
             && query.size() == key.size()
             && key.size() == value.size()
         {
-            found.insert(name, Tensor::cat(&present, 0));
+            let fits = |tensor: &&Tensor| tensor.dim() > 0 && is_float(tensor.kind());
+            match present.iter().all(fits) {
+                true => drop(found.insert(name, Tensor::cat(&present, 0))),
+                false => mismatch.unexpected.extend((0..3).map(|third| theirs(&name, third))),
+            }
             continue;
         }
         for (third, tensor) in thirds.iter().enumerate() {
@@ -116,11 +165,12 @@ pub(super) fn stack(
         }
     }
     mismatch.missing.sort();
+    mismatch.unexpected.sort();
     if mismatch.is_empty() { Ok(found) } else { Err(mismatch) }
 }
 
 /// One name of theirs: ours, and which third of it this tensor is.
-fn translate(name: &str) -> Option<(String, Option<usize>)> {
+pub(super) fn translate(name: &str) -> Option<(String, Option<usize>)> {
     // `ViTModel` saves its parts without the `vit.` of models that contain it.
     let bare = ["embeddings.", "encoder.layer.", "layers.", "layernorm.", "pooler."];
     let prefixed;
@@ -162,7 +212,9 @@ pub(super) fn to_hugging_face(
     };
     let mut theirs = HashMap::new();
     for (name, tensor) in tensors {
-        if let Some((front, field)) = name.split_once("attn.qkv") {
+        if let Some((front, field)) = name.split_once("attn.qkv")
+            && tensor.size().first().is_some_and(|rows| *rows > 0 && rows % 3 == 0)
+        {
             let thirds = tensor.chunk(3, 0);
             for ([word, _], third) in THIRDS.iter().zip(thirds) {
                 let name = hugging_face_name(&format!("{front}{word}{field}"));
@@ -255,6 +307,25 @@ mod tests {
     }
 
     #[test]
+    fn a_tensor_under_two_names_is_refused() {
+        for names in [
+            ["vit.embeddings.cls_token", "embeddings.cls_token"],
+            ["vit.embeddings.cls_token", "cls_token"],
+            ["vit.encoder.layer.0.output.dense.bias", "layers.0.mlp.fc2.bias"],
+        ] {
+            let tensors = names.map(|name| (name.to_owned(), filled(&[1], 0.0)));
+            let mismatch = from_hugging_face(tensors.into()).unwrap_err();
+            assert_eq!(mismatch.unexpected.len(), 1);
+        }
+        let name = |word| format!("layers.0.attention.{word}_proj.bias");
+        let mut tensors: HashMap<String, Tensor> =
+            ["q", "k", "v"].map(|word| (name(word), filled(&[2], 0.0))).into();
+        tensors.insert("blocks.0.attn.qkv.bias".into(), filled(&[6], 0.0));
+        let mismatch = from_hugging_face(tensors).unwrap_err();
+        assert_eq!(mismatch.unexpected, ["blocks.0.attn.qkv.bias"]);
+    }
+
+    #[test]
     fn lone_thirds_are_named() {
         let name = |word| format!("vit.encoder.layer.0.attention.attention.{word}.bias");
         let two =
@@ -262,5 +333,10 @@ mod tests {
         let mismatch = from_hugging_face(two.into()).unwrap_err();
         assert_eq!(mismatch.missing, [name("key")]);
         assert_eq!(mismatch.misshaped.len(), 1);
+        let scalars = ["query", "key", "value"].map(|word| (name(word), Tensor::from(1_f32)));
+        let mismatch = from_hugging_face(scalars.into()).unwrap_err();
+        assert_eq!(mismatch.unexpected, [name("key"), name("query"), name("value")]);
+        let odd = [("blocks.0.attn.qkv.bias".to_owned(), Tensor::from(1_f32))];
+        assert_eq!(to_hugging_face(&odd.into(), false).len(), 1);
     }
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::EncoderSizes;
+use super::encoder_sizes::check_size;
+use super::labels::read_architectures;
 use crate::{MaeDecoderConfig, ModelError, VitConfig};
 
 /// The keys of `config.json` that change the numbers; others are ignored when read, and
@@ -10,6 +12,7 @@ use crate::{MaeDecoderConfig, ModelError, VitConfig};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VitMaeConfig {
     /// Names the architecture to Python readers.
+    #[serde(deserialize_with = "read_architectures")]
     pub architectures: Vec<String>,
     /// Always `vit_mae`.
     pub model_type: String,
@@ -129,5 +132,25 @@ impl VitMaeConfig {
             layer_norm_eps: encoder.layer_norm_eps,
             activation: encoder.activation,
         })
+    }
+
+    /// Says which key has a value that no model has, if one has.
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.sizes.check()?;
+        for (key, size) in [
+            ("decoder_hidden_size", Some(self.decoder_hidden_size)),
+            ("decoder_num_hidden_layers", Some(self.decoder_num_hidden_layers)),
+            ("decoder_num_attention_heads", Some(self.decoder_num_attention_heads)),
+            ("decoder_intermediate_size", Some(self.decoder_intermediate_size)),
+            ("decoder_branches", Some(self.decoder_branches)),
+            ("feature_size", self.feature_size),
+        ] {
+            size.map_or(Ok(()), |size| check_size(key, size))?;
+        }
+        let ratio = self.mask_ratio;
+        if (0.0..1.0).contains(&ratio) {
+            return Ok(());
+        }
+        Err(format!("mask_ratio {ratio} is not in [0, 1)"))
     }
 }

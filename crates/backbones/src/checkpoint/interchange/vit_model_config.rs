@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::EncoderSizes;
-use super::labels::{id2label, label2id};
+use super::labels::{id2label, label2id, read_architectures, read_id2label, read_label2id};
 use crate::{ModelError, VitConfig};
 
 /// The keys of `config.json` that change the numbers; others are ignored when read, and
@@ -14,6 +14,7 @@ use crate::{ModelError, VitConfig};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VitModelConfig {
     /// Names the architecture to Python readers.
+    #[serde(deserialize_with = "read_architectures")]
     pub architectures: Vec<String>,
     /// Always `vit`.
     pub model_type: String,
@@ -23,10 +24,10 @@ pub struct VitModelConfig {
     /// Whether qkv products have a bias.
     pub qkv_bias: bool,
     /// The classes' names by index; a classifier has one score for each.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "read_id2label")]
     pub id2label: Option<BTreeMap<usize, String>>,
     /// The reverse of `id2label`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "read_label2id")]
     pub label2id: Option<BTreeMap<String, usize>>,
 }
 

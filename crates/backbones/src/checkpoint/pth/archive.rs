@@ -31,11 +31,26 @@ impl<F: Read + Seek> Archive<F> {
                 .to_owned(),
             _ => "no PyTorch checkpoint: it does not begin as a zip archive".to_owned(),
         })?;
-        let folder = zip
+        let mut roots: Vec<String> = zip
             .file_names()
             .filter_map(Result::ok)
-            .find_map(|name| name.strip_suffix("/data.pkl").map(str::to_owned))
-            .ok_or("a zip archive without data.pkl, so no checkpoint that torch.save wrote")?;
+            .filter_map(|name| name.strip_suffix("/data.pkl").map(str::to_owned))
+            .collect();
+        let folder = match (roots.pop(), roots.pop()) {
+            (Some(root), None) => root,
+            (None, _) => {
+                return Err("a zip archive without data.pkl, so no checkpoint that torch.save \
+                            wrote"
+                    .into());
+            }
+            (Some(one), Some(other)) => {
+                let (one, other) = (one.escape_debug(), other.escape_debug());
+                return Err(format!(
+                    "it holds two checkpoints, in `{other}` and `{one}`, where torch.save writes \
+                     one; save the one that is wanted again"
+                ));
+            }
+        };
         let mut archive = Self { zip, folder };
         // Absent before PyTorch 2.1, which wrote the machine's own order: little in practice.
         if archive.zip.index_for_name(&format!("{}/byteorder", archive.folder)).is_some()

@@ -13,8 +13,8 @@ pub(super) enum Global {
 }
 
 impl Global {
-    /// The meaning of a name; the error says why it has none.
-    pub fn find(module: &str, name: &str) -> Result<Self, String> {
+    /// The meaning of a name; the error says why it has none, and what to do.
+    pub fn find(module: &str, name: &str, remedy: Remedy<'_>) -> Result<Self, String> {
         Ok(match (module, name) {
             ("collections", "OrderedDict") => Self::OrderedDict,
             ("torch._utils", "_rebuild_tensor") => Self::RebuildTensor,
@@ -30,15 +30,51 @@ impl Global {
             ("torch", "CharStorage") => Self::StorageType(Kind::Int8),
             ("torch", "ByteStorage") => Self::StorageType(Kind::Uint8),
             ("torch", "BoolStorage") => Self::StorageType(Kind::Bool),
+            ("torch", storage) if storage.ends_with("Storage") => {
+                return Err(format!(
+                    "`torch.{}` is a type of numbers that is not read; save the tensors as \
+                     float32",
+                    storage.escape_debug()
+                ));
+            }
             _ => {
                 let (module, name) = (module.escape_debug(), name.escape_debug());
                 return Err(format!(
                     "`{module}.{name}` is neither plain data nor part of a plain tensor, and \
-                     nothing in a checkpoint is executed; if you trust the file, keep its tensors \
-                     alone, in Python: torch.save({{k: v for k, v in torch.load(f, \
-                     weights_only=False)[\"model\"].items()}}, out), or save them as safetensors"
+                     nothing in a checkpoint is executed; if you trust the file, {}, or save them \
+                     as safetensors",
+                    remedy.in_python()
                 ));
             }
         })
+    }
+}
+
+/// What keeps a trusted file's tensors alone, by what is known of the file where it stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remedy<'a> {
+    /// The whole file is an object of a class, such as a module.
+    StateDict,
+    /// A dict of tensors is there under this key.
+    Key(&'a str),
+    /// Nothing yet.
+    Unknown,
+}
+
+impl Remedy<'_> {
+    fn in_python(self) -> String {
+        match self {
+            Self::StateDict => "keep its tensors alone, in Python: torch.save(torch.load(f, \
+                                weights_only=False).state_dict(), out)"
+                .to_owned(),
+            Self::Key(key) => format!(
+                "keep its tensors alone, in Python: torch.save({{k: v for k, v in torch.load(f, \
+                 weights_only=False)[\"{}\"].items()}}, out)",
+                key.escape_debug()
+            ),
+            Self::Unknown => "load it in Python with weights_only=False and torch.save the dict \
+                              of its tensors, or a module's state_dict(), alone"
+                .to_owned(),
+        }
     }
 }

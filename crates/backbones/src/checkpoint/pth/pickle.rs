@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use tch::Kind;
 
-use super::global::Global;
+use super::global::{Global, Remedy};
 
 /// A value of the pickle; the indices lead into the tables of [`Pickle`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -175,7 +175,10 @@ impl<'a> Machine<'a> {
                 b'}' => self.dict(),
                 b'h' => self.byte().and_then(|slot| self.recall(slot.into()))?,
                 b'j' => self.u32().and_then(|slot| self.recall(slot))?,
-                b'c' => Value::Global(Global::find(text(self.line()?)?, text(self.line()?)?)?),
+                b'c' => {
+                    let [module, name] = [text(self.line()?)?, text(self.line()?)?];
+                    Value::Global(Global::find(module, name, self.remedy())?)
+                }
                 b'Q' => self.pop().and_then(|[id]| self.storage(id))?,
                 b'R' => self.pop().and_then(|[function, tuple]| self.call(function, tuple))?,
                 other => {
@@ -202,6 +205,27 @@ impl<'a> Machine<'a> {
             other => return Err(damaged(&format!("operation {other:#04x} is unknown"))),
         }
         Ok(())
+    }
+
+    /// How the tensors might be saved alone, as far as the file has been read.
+    fn remedy(&self) -> Remedy<'a> {
+        // Items wait for their dict on the stack, from its mark to the next one.
+        let items = match *self.marks.as_slice() {
+            [1, end, ..] => &self.stack[1..end],
+            [1] => &self.stack[1..],
+            _ => &[],
+        };
+        let key = items.as_chunks::<2>().0.iter().find_map(|item| match *item {
+            [Value::Str(key), Value::Dict(dict)] => {
+                self.tables.dicts_of_tensors.contains(&dict).then_some(key)
+            }
+            _ => None,
+        });
+        match key {
+            Some(key) => Remedy::Key(key),
+            None if self.stack.is_empty() => Remedy::StateDict,
+            None => Remedy::Unknown,
+        }
     }
 
     /// "Calls" one of the functions that mean something here.

@@ -164,7 +164,39 @@ fn code_is_named_and_never_run() {
     assert!(text.contains("`argparse.Namespace`") && text.contains("torch.save({k: v for"));
     assert!(refuse(&bytes("command")).contains("`posix.system`"));
     assert!(!std::path::Path::new("executed.txt").exists());
-    assert!(refuse(&bytes("complex")).contains("`torch.ComplexFloatStorage`"));
+    assert!(refuse(&bytes("complex")).contains("`torch.ComplexFloatStorage` is a type of numbers"));
+}
+
+#[test]
+fn the_remedy_is_one_that_applies() {
+    let w = || tensor(&storage("FloatStorage", "0", 4), (0, &[4], &[1]));
+    let object = b"cargparse\nNamespace\n)\x81".to_vec();
+    let whole = refuse(&checkpoint(b"ctimm\nVisionTransformer\n)\x81"));
+    assert!(whole.contains("torch.load(f, weights_only=False).state_dict(), out)"), "{whole}");
+    let inner = || dict(&[("w", w())]);
+    let behind = dict(&[("net", inner()), ("args", object.clone())]);
+    assert!(refuse(&checkpoint(&behind)).contains("weights_only=False)[\"net\"].items()}, out)"));
+    for unknown in [
+        dict(&[("args", object.clone()), ("net", inner())]),
+        dict(&[("model", object.clone())]),
+        dict(&[("state", dict(&[("net", inner()), ("args", object.clone())]))]),
+        dict(&[("w", w()), ("args", object)]),
+    ] {
+        let unknown = refuse(&checkpoint(&unknown));
+        assert!(unknown.contains("torch.save the dict of its tensors"), "{unknown}");
+    }
+}
+
+#[test]
+fn two_checkpoints_in_one_file_are_refused() {
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    for root in ["a", "b"] {
+        writer.start_file(format!("{root}/data.pkl"), options).unwrap();
+        writer.write_all(b"\x80\x02}.").unwrap();
+    }
+    let refused = refuse(&writer.finish().unwrap().into_inner());
+    assert!(refused.starts_with("it holds two checkpoints, in `a` and `b`"), "{refused}");
 }
 
 #[test]
@@ -181,6 +213,7 @@ fn the_dict_that_is_meant_is_found() {
     assert_eq!(names(&[("teacher", inner("a")), ("state_dict", inner("b"))]), ["b"]);
     let several = load(&[("teacher", inner("a")), ("student", inner("b"))]).unwrap_err();
     assert!(several.starts_with("teacher, student all hold tensors"));
+    assert!(several.ends_with("torch.save(torch.load(f)[\"teacher\"], out)"), "{several}");
     assert!(load(&[("epoch", int(3))]).unwrap_err().contains("no tensors"));
     assert!(refuse(&checkpoint(b"]")).starts_with("it holds a list"));
     let mixed = dict(&[("w", w()), ("epoch", int(3))]);

@@ -134,8 +134,24 @@ fn keys_with_impossible_values_are_named() {
             "hidden_act: unknown variant `mish`, expected one of `gelu`",
         ),
         (
-            json!({"model_type": "vit", "id2label": {"cat": "0"}}),
-            "id2label: invalid value: expected key to be a number",
+            json!({"model_type": "vit", "hidden_size": 0}),
+            "hidden_size is 0, but must be at least 1",
+        ),
+        (
+            json!({"model_type": "vit", "num_hidden_layers": 1_000_000_000}),
+            "num_hidden_layers is 1000000000, but must be at least 1 and at most 1048576",
+        ),
+        (
+            json!({"model_type": "beit", "use_relative_position_bias": true, "image_size": [16, 0]}),
+            "image_size is 0",
+        ),
+        (json!({"model_type": "vit", "layer_norm_eps": -1}), "layer_norm_eps is -1, but must be"),
+        (json!({"model_type": "vit", "layer_norm_eps": 0}), "layer_norm_eps is 0, but must be"),
+        (json!({"model_type": "vit_mae", "layer_norm_eps": 1e9}), "layer_norm_eps is 1000000000"),
+        (json!({"model_type": "vit_mae", "mask_ratio": 1.0}), "mask_ratio 1 is not in [0, 1)"),
+        (
+            json!({"model_type": "vit_mae", "decoder_hidden_size": u64::MAX}),
+            "decoder_hidden_size is 18446744073709551615",
         ),
         (
             json!({"model_type": "clip", "vision_config": {"layer_norm_eps": null}}),
@@ -149,4 +165,54 @@ fn keys_with_impossible_values_are_named() {
         let found = ModelConfig::of(&value).unwrap_err();
         assert!(found.starts_with(words), "{value}: {found}");
     }
+}
+
+#[test]
+fn keys_that_change_no_number_never_refuse_a_folder() {
+    for model_type in ["vit", "vit_mae", "beit", "clip_vision_model"] {
+        let plain = json!({"model_type": model_type, "use_shared_relative_position_bias": true});
+        let wanted = ModelConfig::of(&plain).unwrap();
+        for (key, value) in [
+            ("label2id", json!({"cat": "0", "dog": "1"})),
+            ("label2id", json!({"cat": "none", "dog": [1]})),
+            ("label2id", json!(null)),
+            ("id2label", json!({"cat": "0"})),
+            ("id2label", json!({"0": 7})),
+            ("id2label", json!(["cat", "dog"])),
+            ("id2label", json!(null)),
+            ("architectures", json!(null)),
+            ("architectures", json!([3])),
+            ("transformers_version", json!([1, 2])),
+            ("torch_dtype", json!("float16")),
+            ("problem_type", json!({"a": null})),
+            ("_name_or_path", json!(3)),
+        ] {
+            let mut file = plain.clone();
+            file[key] = value.clone();
+            let mut found = ModelConfig::of(&file).unwrap();
+            if let ModelConfig::Vit(VitModelConfig { label2id, .. })
+            | ModelConfig::Beit(BeitModelConfig { label2id, .. }) = &mut found
+                && let Some(read) = label2id.take()
+            {
+                assert_eq!(read, [("cat".to_owned(), 0), ("dog".to_owned(), 1)].into());
+            }
+            match &mut found {
+                ModelConfig::VitMae(config) => {
+                    config.architectures = vec!["ViTMAEForPreTraining".into()]
+                }
+                ModelConfig::Vit(_) | ModelConfig::Beit(_) | ModelConfig::Clip(_) => {}
+            }
+            assert_eq!(found, wanted, "{model_type}, {key}: {value}");
+        }
+    }
+}
+
+/// A million keys that nobody knows take no time.
+#[test]
+fn the_time_grows_with_the_number_of_keys_alone() {
+    let mut file = json!({"model_type": "vit", "layer_norm_eps": "big"});
+    for key in 0..100_000 {
+        file[format!("key{key}")] = json!([]);
+    }
+    assert!(ModelConfig::of(&file).unwrap_err().starts_with("layer_norm_eps: "));
 }

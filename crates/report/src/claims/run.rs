@@ -1,19 +1,17 @@
 //! One run of a claim on disk: whose it is, and how far it got.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::{env, fs};
 
-use anyhow::{Context, Result};
 use bauta_files::write_whole;
 use bauta_recipe::claim::Cell;
 use bauta_recipe::{Layers, Recipe};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use bauta_report::Summary;
-
-use crate::run::{choose_device, choose_threads, device_name};
+use crate::ReportError;
+use crate::summary::Summary;
 
 /// What must be the same for two runs to be compared: kept in a run's `cell.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,36 +27,33 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// That of a run which this process would make.
+    /// That of a run which this process would make on a device, with so many threads.
     ///
     /// # Errors
-    /// When the recipe's device is not there, or the program cannot be read.
-    pub fn of_this_program(cell: &Cell) -> Result<Self> {
+    /// [`ReportError::NoProgram`] and [`ReportError::Read`] when the program cannot be read.
+    pub fn of_this_program(device: String, threads: usize) -> Result<Self, ReportError> {
         static PROGRAM: OnceLock<String> = OnceLock::new();
         let program = match PROGRAM.get() {
             Some(program) => program.clone(),
             None => {
-                let path = std::env::current_exe().context("cannot find this program")?;
-                let bytes = fs::read(&path)
-                    .with_context(|| format!("cannot read this program, {}", path.display()))?;
-                let digest = Sha256::digest(&bytes);
-                let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-                PROGRAM.get_or_init(|| hex).clone()
+                let digest = digest_of_this_program()?;
+                PROGRAM.get_or_init(|| digest).clone()
             }
         };
-        let train = &cell.recipe.train;
-        Ok(Self {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            program,
-            device: device_name(choose_device(train.device)?),
-            threads: choose_threads(train.threads),
-        })
+        Ok(Self { version: env!("CARGO_PKG_VERSION").to_owned(), program, device, threads })
     }
 }
 
+/// SHA-256 in hexadecimal digits.
+fn digest_of_this_program() -> Result<String, ReportError> {
+    let path = env::current_exe().map_err(ReportError::NoProgram)?;
+    let bytes = fs::read(&path).map_err(ReportError::read(&path))?;
+    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// How far a run got.
-#[derive(Clone, Debug, PartialEq)]
-pub enum State {
+#[derive(Debug, PartialEq)]
+pub(super) enum State {
     /// It is not there.
     New,
     /// It was interrupted.
@@ -70,7 +65,7 @@ pub enum State {
 }
 
 /// Looks at a run's folder.
-pub fn state(folder: &Path, cell: &Cell, fingerprint: &Fingerprint) -> State {
+pub(super) fn state(folder: &Path, cell: &Cell, fingerprint: &Fingerprint) -> State {
     match fs::read_dir(folder) {
         Ok(mut entries) => {
             if entries.next().is_none() {
@@ -110,21 +105,20 @@ fn difference(found: &Fingerprint, wanted: &Fingerprint) -> String {
 }
 
 /// Makes the run's folder and says whose it is.
-pub fn begin(folder: &Path, fingerprint: &Fingerprint) -> Result<()> {
-    let text = serde_json::to_vec_pretty(fingerprint)?;
+pub(super) fn begin(folder: &Path, fingerprint: &Fingerprint) -> Result<(), ReportError> {
+    let text = serde_json::to_vec_pretty(fingerprint).expect("names and numbers have a JSON form");
     fs::create_dir_all(folder)
         .and_then(|()| write_whole(&folder.join("cell.json"), &text))
-        .with_context(|| format!("cannot write {}", folder.display()))
+        .map_err(ReportError::write(folder))
 }
 
-/// Moves a folder to the first free place in the claim's `earlier`.
-pub fn put_aside(out: &Path, folder: &Path) -> Result<PathBuf> {
-    let name = folder.file_name().context("a run's folder has a name")?.to_string_lossy();
-    let earlier = out.join("earlier");
-    let aside = (1..).map(|number| earlier.join(format!("{name}.{number}")));
-    let aside = aside.into_iter().find(|path| !path.exists()).context("a number is free")?;
+/// Moves the folder of a run to the first free place in the claim's `earlier`.
+pub(super) fn put_aside(claim: &Path, run: &str) -> Result<PathBuf, ReportError> {
+    let (folder, earlier) = (claim.join(run), claim.join("earlier"));
+    let mut places = (1_u64..).map(|number| earlier.join(format!("{run}.{number}")));
+    let aside = places.find(|place| !place.exists()).expect("some number is free");
     fs::create_dir_all(&earlier)
-        .and_then(|()| fs::rename(folder, &aside))
-        .with_context(|| format!("cannot move {} to {}", folder.display(), aside.display()))?;
+        .and_then(|()| fs::rename(&folder, &aside))
+        .map_err(|source| ReportError::Move { from: folder.clone(), to: aside.clone(), source })?;
     Ok(aside)
 }

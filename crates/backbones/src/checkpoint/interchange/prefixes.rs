@@ -1,0 +1,147 @@
+//! What stands before all names of a checkpoint because its model was part of another:
+//! `module.`, `backbone.`, `encoder.`, `student.`, in any order and number.
+//!
+//! Every model that is read here embeds patches. The name of that weight tells what stands
+//! before the others.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+
+use tch::Tensor;
+
+/// Names of the weight that embeds patches or of the class token beside it, by timm and MAE,
+/// Hugging Face's ViT and BEiT, Hugging Face's and OpenAI's CLIP.
+const ANCHORS: [&str; 4] = [
+    "patch_embed.proj.weight",
+    "embeddings.patch_embeddings.projection.weight",
+    "embeddings.class_embedding",
+    "class_embedding",
+];
+
+/// What an anchor has before it by the words of its own naming.
+const OWN: [&str; 4] = ["vit.", "beit.", "vision_model.", "visual."];
+
+/// Takes the names' common prefix off. What stands elsewhere, such as a projection on top of a
+/// backbone, is left out with a warning.
+///
+/// # Errors
+/// Several models are there, or names would be there twice; the error says which.
+pub(super) fn strip(
+    path: &Path,
+    tensors: HashMap<String, Tensor>,
+) -> Result<HashMap<String, Tensor>, String> {
+    let fronts: BTreeSet<String> = tensors.keys().filter_map(|name| front(name)).collect();
+    if fronts.is_empty() || fronts.contains("") {
+        return Ok(tensors);
+    }
+    let mut fronts = fronts.into_iter();
+    let (Some(front), None) = (fronts.next(), fronts.next()) else {
+        let several = tensors.keys().filter_map(|name| self::front(name)).collect::<BTreeSet<_>>();
+        let several = several.iter().map(|front| format!("`{front}`")).collect::<Vec<_>>();
+        return Err(format!(
+            "it holds several models, whose names begin with {}; save the one that is wanted alone",
+            several.join(", ")
+        ));
+    };
+    let mut stripped = HashMap::with_capacity(tensors.len());
+    let mut elsewhere = BTreeSet::new();
+    for (name, tensor) in tensors {
+        match name.strip_prefix(&front) {
+            Some(bare) => drop(stripped.insert(bare.to_owned(), tensor)),
+            None => drop(elsewhere.insert(name)),
+        }
+    }
+    tracing::info!("{}: names begin with `{front}`, which is taken off", path.display());
+    if !elsewhere.is_empty() {
+        let first: Vec<&str> = elsewhere.iter().take(5).map(String::as_str).collect();
+        let more = if elsewhere.len() > first.len() { ", …" } else { "" };
+        tracing::warn!(
+            "{}: left out, since outside of `{front}`: {}{more} ({} tensors)",
+            path.display(),
+            first.join(", "),
+            elsewhere.len()
+        );
+    }
+    Ok(stripped)
+}
+
+/// What stands before an anchor that is no part of its own naming.
+fn front(name: &str) -> Option<String> {
+    let front = ANCHORS.iter().find_map(|anchor| name.strip_suffix(anchor))?;
+    if !front.is_empty() && !front.ends_with('.') {
+        return None;
+    }
+    // timm's own names have nothing before them: a `vit.` there is a part of another model.
+    if name.ends_with(ANCHORS[0]) {
+        return Some(front.to_owned());
+    }
+    let outer = OWN.iter().find_map(|own| front.strip_suffix(own)).unwrap_or(front);
+    Some(outer.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    fn stripped(names: &[&str]) -> Result<Vec<String>, String> {
+        let tensor = || Tensor::zeros([1], (Kind::Float, Device::Cpu));
+        let tensors = names.iter().map(|name| ((*name).to_owned(), tensor())).collect();
+        let mut names: Vec<String> = strip(Path::new("w.pth"), tensors)?.into_keys().collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    #[test]
+    fn any_prefix_of_a_single_model_is_taken_off() {
+        for front in
+            ["module.", "backbone.", "encoder.", "module.student.backbone.", "model.", "vit."]
+        {
+            let theirs = ["patch_embed.proj.weight", "blocks.0.norm1.bias"];
+            let theirs = theirs.map(|name| format!("{front}{name}"));
+            assert_eq!(
+                stripped(&theirs.each_ref().map(String::as_str)).unwrap(),
+                ["blocks.0.norm1.bias", "patch_embed.proj.weight"]
+            );
+        }
+    }
+
+    #[test]
+    fn names_that_belong_to_a_naming_stay() {
+        let projection = "embeddings.patch_embeddings.projection.weight";
+        for (front, own) in [("module.", "vit."), ("", "beit."), ("a.b.", ""), ("", "")] {
+            let names = [format!("{front}{own}{projection}"), format!("{front}decoder.mask_token")];
+            let mut wanted = vec!["decoder.mask_token".to_owned(), format!("{own}{projection}")];
+            wanted.sort_unstable();
+            assert_eq!(stripped(&names.each_ref().map(String::as_str)).unwrap(), wanted);
+        }
+        let clip =
+            ["tower.vision_model.embeddings.class_embedding", "tower.visual_projection.weight"];
+        let wanted = ["vision_model.embeddings.class_embedding", "visual_projection.weight"];
+        assert_eq!(stripped(&clip).unwrap(), wanted);
+        assert_eq!(
+            stripped(&["module.visual.class_embedding"]).unwrap(),
+            ["visual.class_embedding"]
+        );
+        assert_eq!(stripped(&["visual.class_embedding"]).unwrap(), ["visual.class_embedding"]);
+        // A student beside a model without a prefix, as our own runs may keep one.
+        let own = ["patch_embed.proj.weight", "teacher.patch_embed.proj.weight"];
+        assert_eq!(stripped(&own).unwrap(), own);
+        assert_eq!(stripped(&["fc.weight"]).unwrap(), ["fc.weight"]);
+        assert_eq!(
+            stripped(&["my_patch_embed.proj.weight"]).unwrap(),
+            ["my_patch_embed.proj.weight"]
+        );
+    }
+
+    #[test]
+    fn what_stands_elsewhere_is_left_out_and_several_models_are_named() {
+        let names = ["backbone.patch_embed.proj.weight", "projection_head.weight"];
+        assert_eq!(stripped(&names).unwrap(), ["patch_embed.proj.weight"]);
+        let refused =
+            stripped(&["student.patch_embed.proj.weight", "teacher.patch_embed.proj.weight"]);
+        let refused = refused.unwrap_err();
+        assert!(refused.contains("begin with `student.`, `teacher.`; save the one"), "{refused}");
+    }
+}

@@ -1,0 +1,171 @@
+//! The weights of a folder or a file, brought to timm's names.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use tch::Tensor;
+
+use super::{beit_names, clip_names, names, prefixes};
+use crate::ModelError;
+use crate::checkpoint::{is_float, read_pth, read_tensors, regular_file};
+
+/// Files of weights that lie beside a `config.json`, the first that is there is read: whole,
+/// or in several files that an index names.
+const FILES: [(&str, Reader); 2] =
+    [("model.safetensors", read_tensors), ("pytorch_model.bin", read_pth)];
+
+type Reader = fn(&Path) -> Result<HashMap<String, Tensor>, ModelError>;
+
+/// Reads a checkpoint that has no `config.json`: a safetensors file or PyTorch's
+/// `.pth`, under timm's names or Hugging Face's; gives timm's. What stands before all names,
+/// as `module.`, is taken off.
+///
+/// # Errors
+/// As [`super::ModelFolder::read`].
+pub fn read_checkpoint(path: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
+    let tensors = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("safetensors") => read_tensors(path)?,
+        Some("pth" | "pt" | "bin" | "ckpt" | "tar") => read_pth(path)?,
+        _ => {
+            let reason =
+                "weights end in .safetensors, .pth, .pt, .bin, .ckpt or .pth.tar".to_owned();
+            return Err(ModelError::Format { path: path.into(), reason });
+        }
+    };
+    timm_names(path, tensors)
+}
+
+/// Reads the weights of a folder under timm's names, and says from which file.
+pub(super) fn read(folder: &Path) -> Result<(PathBuf, HashMap<String, Tensor>), ModelError> {
+    for (name, reader) in FILES {
+        let path = folder.join(name);
+        if path.is_file() {
+            let tensors = timm_names(&path, reader(&path)?)?;
+            return Ok((path, tensors));
+        }
+        let index = folder.join(format!("{name}.index.json"));
+        if index.is_file() {
+            let tensors = timm_names(&index, read_parts(folder, &index, reader)?)?;
+            return Ok((index, tensors));
+        }
+    }
+    let reason = "a model folder holds model.safetensors, and this one has none".to_owned();
+    Err(ModelError::Format { path: folder.into(), reason })
+}
+
+/// An index of weights that are split into several files.
+#[derive(Deserialize)]
+struct Index {
+    /// The file of each tensor.
+    weight_map: BTreeMap<String, String>,
+}
+
+/// Reads every file that an index names; each tensor must be where the index says.
+fn read_parts(
+    folder: &Path,
+    index: &Path,
+    reader: Reader,
+) -> Result<HashMap<String, Tensor>, ModelError> {
+    let refuse = |reason: String| ModelError::Format { path: index.into(), reason };
+    let Index { weight_map } =
+        serde_json::from_str(&regular_file::read_text(index)?).map_err(|error| {
+            refuse(format!(
+                "the weights are split into several files, but this does not say which: {error}"
+            ))
+        })?;
+    let mut files: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, file) in &weight_map {
+        files.entry(file).or_default().push(name);
+    }
+    let mut tensors = HashMap::new();
+    for (file, names) in files {
+        if Path::new(file).file_name() != Some(file.as_ref()) {
+            return Err(refuse(format!("`{file}` is no name of a file beside it")));
+        }
+        let mut part = reader(&folder.join(file))?;
+        for name in names {
+            let tensor = part
+                .remove(name)
+                .ok_or_else(|| refuse(format!("{name} is not in {file}, where it should be")))?;
+            tensors.insert(name.to_owned(), tensor);
+        }
+        if let Some(name) = part.keys().min() {
+            return Err(refuse(format!(
+                "{file} holds {name}, which the index does not place there; fetch all files again"
+            )));
+        }
+    }
+    Ok(tensors)
+}
+
+/// Brings names to timm's. Weights that are not finite are warned of, and those of an
+/// architecture that no model here has are refused.
+fn timm_names(
+    path: &Path,
+    tensors: HashMap<String, Tensor>,
+) -> Result<HashMap<String, Tensor>, ModelError> {
+    let mut bad: Vec<&str> = tensors
+        .iter()
+        .filter(|(_, tensor)| {
+            is_float(tensor.kind()) && tensor.isfinite().all().int64_value(&[]) == 0
+        })
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if !bad.is_empty() {
+        bad.sort_unstable();
+        tracing::warn!("{}: not finite: {}", path.display(), bad.join(", "));
+    }
+    let refuse = |reason: String| ModelError::Format { path: path.into(), reason };
+    let tensors = prefixes::strip(path, tensors).map_err(refuse)?;
+    let renamed = if clip_names::is_foreign(&tensors) {
+        clip_names::to_ours(tensors)
+    } else if beit_names::is_beit(&tensors) {
+        beit_names::to_ours(tensors)
+    } else if names::is_hugging_face(&tensors) {
+        names::from_hugging_face(tensors)
+    } else {
+        Ok(tensors)
+    };
+    let tensors =
+        renamed.map_err(|mismatch| ModelError::Mismatch { path: path.into(), mismatch })?;
+    match foreign_tokens(&tensors) {
+        Some(reason) => Err(refuse(reason)),
+        None => Ok(tensors),
+    }
+}
+
+/// Why tokens beside the patches' are not those of any model here, if so. All of them have one
+/// class token and no other.
+fn foreign_tokens(tensors: &HashMap<String, Tensor>) -> Option<String> {
+    let others = [
+        ("dist_token", "a distillation token (DeiT)"),
+        ("embeddings.distillation_token", "a distillation token (DeiT)"),
+        ("reg_token", "register tokens"),
+        ("register_tokens", "register tokens"),
+        ("embeddings.register_tokens", "register tokens"),
+    ];
+    for (end, what) in others {
+        let other = tensors.keys().find(|name| {
+            name.strip_suffix(end).is_some_and(|front| front.is_empty() || front.ends_with('.'))
+        });
+        if let Some(name) = other {
+            return Some(format!(
+                "it has {what}, `{name}`, beside the class token, and no model here has; take \
+                 weights of the same model without"
+            ));
+        }
+    }
+    let has = |name| tensors.contains_key(name);
+    if has("patch_embed.proj.weight") && has("blocks.0.mlp.fc1.weight") && !has("cls_token") {
+        return Some(
+            "it has no class token (cls_token), which every model here has; it was trained on \
+             patches alone (as timm's `gap` models, SigLIP and I-JEPA are) and is not read"
+                .to_owned(),
+        );
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! Files that others wrote, opened with care: no pipe, device or folder, and no more bytes
+//! than such a file can have.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::ModelError;
+
+/// What a JSON file beside a model may be long, in bytes; the names of 22,000 classes take two
+/// megabytes.
+const LONGEST_TEXT: u64 = 16 << 20;
+
+/// Opens a file for reading and says how long it is, in bytes.
+///
+/// # Errors
+/// [`ModelError::Io`] when it is not there or cannot be opened, [`ModelError::Format`] when it
+/// is a folder, pipe, socket or device; such a thing is never opened.
+pub(super) fn open(path: &Path) -> Result<(File, u64), ModelError> {
+    let io = |source| ModelError::Io { path: path.into(), source };
+    let found = std::fs::metadata(path).map_err(io)?;
+    if !found.is_file() {
+        let what = if found.is_dir() { "a folder" } else { "a pipe, socket or device" };
+        let reason = format!("it is {what} where a file is wanted");
+        return Err(ModelError::Format { path: path.into(), reason });
+    }
+    Ok((File::open(path).map_err(io)?, found.len()))
+}
+
+/// Reads a text file whole.
+///
+/// # Errors
+/// As [`open`], and [`ModelError::Format`] when it is no UTF-8 or too long.
+pub(super) fn read_text(path: &Path) -> Result<String, ModelError> {
+    let format = |reason: String| ModelError::Format { path: path.into(), reason };
+    let (file, length) = open(path)?;
+    if length > LONGEST_TEXT {
+        return Err(format(format!(
+            "it has {length} bytes, and a description of a model has {LONGEST_TEXT} at most"
+        )));
+    }
+    let mut bytes = Vec::new();
+    file.take(LONGEST_TEXT)
+        .read_to_end(&mut bytes)
+        .map_err(|source| ModelError::Io { path: path.into(), source })?;
+    String::from_utf8(bytes).map_err(|_| format("it is no text in UTF-8".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_refused_and_never_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = open(folder.path()).unwrap_err().to_string();
+        assert!(refused.contains("a folder where a file is wanted"), "{refused}");
+        // Opening a socket fails otherwise, and reading the device would never end.
+        let socket = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for path in [socket.as_path(), Path::new("/dev/zero")] {
+            let refused = read_text(path).unwrap_err().to_string();
+            assert!(refused.contains("a pipe, socket or device"), "{refused}");
+        }
+        assert!(matches!(open(&folder.path().join("absent")), Err(ModelError::Io { .. })));
+    }
+
+    #[test]
+    fn long_and_binary_texts_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, b"\xff\xfe{}").unwrap();
+        assert!(read_text(&path).unwrap_err().to_string().contains("no text in UTF-8"));
+        // Sparse: it takes no room on the disk.
+        File::create(&path).unwrap().set_len(LONGEST_TEXT + 1).unwrap();
+        assert!(read_text(&path).unwrap_err().to_string().contains("16777216 at most"));
+    }
+}

@@ -1,0 +1,128 @@
+//! The header of a safetensors file, checked before memory is taken for its tensors.
+//!
+//! Eight bytes of length, a JSON object that gives each tensor's number type, shape and place,
+//! then the numbers, one tensor after the other without a gap. Everything that the header
+//! claims is held against the file's length and against what libtorch can hold.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+
+use safetensors::tensor::TensorInfo;
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use tch::Kind;
+
+use super::kind_of;
+
+/// What a header may be long, in bytes; a thousand tensors take a tenth of a megabyte.
+const LONGEST: u64 = 16 << 20;
+
+/// As libtorch's own loops over a tensor's sides.
+const MOST_SIDES: usize = 64;
+
+/// A tensor of the file: what it is, and how many bytes it has.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub name: String,
+    pub kind: Kind,
+    pub shape: Vec<i64>,
+    pub bytes: usize,
+}
+
+/// Reads the header of a file of `length` bytes: its tensors in the order of their numbers,
+/// which follow where the file stands then.
+///
+/// The error says what is wrong with the file, and names the tensor.
+pub(super) fn read(file: &mut File, length: u64) -> Result<Vec<Entry>, String> {
+    let broken = |what: String| {
+        format!("truncated or no safetensors file ({what}); fetch or write it again")
+    };
+    let mut size = [0; 8];
+    file.read_exact(&mut size).map_err(|_| broken(format!("it has {length} bytes")))?;
+    let (size, rest) = (u64::from_le_bytes(size), length.saturating_sub(8));
+    if size > rest {
+        return Err(broken(format!("a header of {size} bytes where {rest} are left")));
+    }
+    if size > LONGEST {
+        return Err(broken(format!("a header of {size} bytes, {LONGEST} are read at most")));
+    }
+    let mut header = vec![0; size as usize];
+    file.read_exact(&mut header).map_err(|error| broken(error.to_string()))?;
+    let mut json = serde_json::Deserializer::from_slice(&header);
+    let mut infos = json
+        .deserialize_map(Tensors)
+        .and_then(|infos| json.end().map(|()| infos))
+        .map_err(|error| broken(format!("its header: {error}")))?;
+    infos.sort_by_key(|(_, info)| info.data_offsets);
+    let mut at = 0;
+    let mut entries = Vec::with_capacity(infos.len());
+    for (name, info) in infos {
+        let entry = entry(name, &info, at)?;
+        at = info.data_offsets.1;
+        entries.push(entry);
+    }
+    if at as u64 != rest - size {
+        return Err(broken(format!("tensors of {at} bytes where {} are left", rest - size)));
+    }
+    Ok(entries)
+}
+
+/// One tensor, whose numbers must begin at `at`.
+fn entry(name: String, info: &TensorInfo, at: usize) -> Result<Entry, String> {
+    let refuse = |what: String| format!("no usable safetensors file: {name} {what}");
+    let TensorInfo { dtype, shape, data_offsets: (begin, end) } = info;
+    let kind = kind_of(*dtype).ok_or_else(|| {
+        refuse(format!("has the number type {dtype:?}, which is not read; save it as F32"))
+    })?;
+    if shape.len() > MOST_SIDES {
+        return Err(refuse(format!("has {} sides, {MOST_SIDES} at most are read", shape.len())));
+    }
+    // Sides of 0 count as 1, since libtorch multiplies the others too.
+    let whole = shape.iter().try_fold(kind.elt_size_in_bytes() as i64, |all, &side| {
+        all.checked_mul(i64::try_from(side.max(1)).ok()?)
+    });
+    let Some(whole) = whole else {
+        return Err(refuse(format!("has the shape {shape:?}, which no tensor can have")));
+    };
+    let bytes = if shape.contains(&0) { 0 } else { whole };
+    if *begin != at || end.checked_sub(*begin).map(|found| found as i64) != Some(bytes) {
+        return Err(refuse(format!(
+            "of the shape {shape:?} takes {bytes} bytes from {at}, and the header says {begin} to \
+             {end}"
+        )));
+    }
+    let shape = shape.iter().map(|&side| side as i64).collect();
+    Ok(Entry { name, kind, shape, bytes: bytes as usize })
+}
+
+/// Reads the header's object; a name that is there twice is an error.
+struct Tensors;
+
+impl<'de> Visitor<'de> for Tensors {
+    type Value = Vec<(String, TensorInfo)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut infos = Vec::new();
+        let mut names = HashSet::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "__metadata__" {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            if !names.insert(name.clone()) {
+                return Err(serde::de::Error::custom(format!("{name} is there twice")));
+            }
+            infos.push((name, map.next_value()?));
+        }
+        Ok(infos)
+    }
+}
+
+#[cfg(test)]
+mod tests;

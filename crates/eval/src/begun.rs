@@ -1,0 +1,32 @@
+//! What was begun in a folder, so that it goes on with the same.
+
+use std::fs;
+
+use bauta_files::write_whole;
+use serde_json::Value;
+
+use crate::{EvalError, TrainingRun};
+
+impl TrainingRun<'_> {
+    /// Writes the settings of what begins to the folder's `settings.json`; refuses to go on
+    /// with what was begun by others.
+    ///
+    /// # Errors
+    /// [`EvalError::Begun`] when the settings differ; [`EvalError::Read`] and
+    /// [`EvalError::Write`] when the file cannot be used.
+    pub fn begin(&self, settings: &Value) -> Result<(), EvalError> {
+        let path = self.folder.join("settings.json");
+        if !self.resume || !path.exists() {
+            return fs::create_dir_all(self.folder)
+                .and_then(|()| write_whole(&path, format!("{settings:#}\n").as_bytes()))
+                .map_err(|source| EvalError::Write { path, source });
+        }
+        let read = fs::read(&path).and_then(|text| Ok(serde_json::from_slice::<Value>(&text)?));
+        let begun = read.map_err(|source| EvalError::Read { path: path.clone(), source })?;
+        if begun == *settings {
+            Ok(())
+        } else {
+            Err(EvalError::Begun { folder: self.folder.into(), settings: path })
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What a fine-tuning came to, with all that it depends on.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::task::{FineTuneTask, FineTuned};
+use crate::EvalError;
+use crate::json::write_json;
+use crate::machine::device_name;
+
+/// A report for people and programs; `S` is everything that could be set.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FineTuneReport<S> {
+    /// Always `finetune`.
+    pub protocol: &'static str,
+    /// The model folder, or the one whose architecture was trained from scratch.
+    pub model: String,
+    /// Whether it was trained from scratch.
+    pub from_scratch: bool,
+    /// Name of the data set.
+    pub data: &'static str,
+    /// The images measured on: `test`, or `validation`, a held-out part of `train`.
+    pub split: &'static str,
+    /// Version of Bauta.
+    pub version: &'static str,
+    /// `cpu` or `cuda:0`.
+    pub device: String,
+    /// Threads of libtorch and of the loader.
+    pub threads: usize,
+    /// Everything that could be set.
+    pub settings: S,
+    /// The figures.
+    #[serde(flatten)]
+    pub figures: FineTuned,
+    #[serde(skip)]
+    seed: u64,
+}
+
+impl<S: Serialize> FineTuneReport<S> {
+    /// Reports the `figures` of a task on a model folder, measured on this split of the data.
+    pub fn new(
+        task: &FineTuneTask<'_>,
+        figures: FineTuned,
+        model: &Path,
+        [data, split]: [&'static str; 2],
+        settings: S,
+    ) -> Self {
+        Self {
+            protocol: "finetune",
+            model: model.display().to_string(),
+            from_scratch: task.from_scratch,
+            data,
+            split,
+            version: env!("CARGO_PKG_VERSION"),
+            device: device_name(task.device),
+            threads: task.threads,
+            settings,
+            figures,
+            seed: task.seed,
+        }
+    }
+
+    /// Writes everything as JSON, whole or not at all.
+    ///
+    /// # Errors
+    /// [`EvalError::Write`] when the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), EvalError> {
+        write_json(self, path)
+    }
+}
+
+/// Lines for the terminal.
+impl<S> fmt::Display for FineTuneReport<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { model, data, split, seed, figures, .. } = self;
+        let FineTuned { metrics, train_images, test_images, steps, seconds, .. } = figures;
+        let start = if self.from_scratch { "from scratch, like" } else { "from" };
+        writeln!(
+            f,
+            "{start} {model}: {} trained scalars, {train_images} labelled images of {data}, \
+             {steps} steps in {seconds:.0} s; loss {:.3} -> {:.3}",
+            figures.trained_parameters, figures.first_loss, figures.final_loss,
+        )?;
+        writeln!(f, "measured on {test_images} images of its {split} split, seed {seed}")?;
+        for (name, value) in metrics.iter() {
+            writeln!(f, "{name:32}{value:8.4}")?;
+        }
+        Ok(())
+    }
+}

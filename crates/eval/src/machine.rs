@@ -1,0 +1,11 @@
+//! The machine in a report's words.
+
+use tch::Device;
+
+/// `cpu` or `cuda:0`.
+pub(crate) fn device_name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".to_owned(),
+    }
+}
