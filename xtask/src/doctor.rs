@@ -57,10 +57,10 @@ pub fn doctor(workspace: &Workspace) -> Result<ExitCode> {
         print_line(package.name, &state);
     }
     if healthy {
-        println!("\nAll that is needed is there. Next: cargo xtask run mae-cifar10");
+        println!("\nEverything needed is installed. Next: cargo xtask run mae-cifar10");
         return Ok(ExitCode::SUCCESS);
     }
-    println!("\nSomething needed is missing: see ✗ above.");
+    println!("\nSomething needed is missing; see ✗ above.");
     Ok(ExitCode::FAILURE)
 }
 
@@ -138,7 +138,7 @@ fn device() -> State {
 
 fn threads() -> State {
     match std::thread::available_parallelism() {
-        Ok(count) => Good(format!("{count}; a recipe's train.threads takes fewer")),
+        Ok(count) => Good(format!("{count}; a recipe's train.threads sets how many are used")),
         Err(_) => Absent("unknown; set a recipe's train.threads".to_owned()),
     }
 }
@@ -147,7 +147,7 @@ fn disk() -> Result<State> {
     let cache = workspace::cache()?;
     Ok(match bytes::free_at(&cache) {
         Some(free) if free < COMFORTABLE => Absent(format!(
-            "{} free for {}: less than libtorch, data and a build want ({}); \
+            "{} free for {}: less than libtorch, data and a build need ({}); \
              XDG_CACHE_HOME chooses another folder",
             bytes::show(free),
             cache.display(),

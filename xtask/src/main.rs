@@ -11,6 +11,7 @@ mod cargo;
 mod check;
 mod compare;
 mod data;
+mod docs;
 mod doctor;
 mod fixtures;
 mod libtorch;
@@ -36,7 +37,7 @@ use clap::{Parser, Subcommand};
 
 use crate::workspace::Workspace;
 
-/// What composed scenes are made of.
+/// The data sets that composed scenes are made of.
 const COMPOSED: [DatasetName; 2] = [DatasetName::Mnist, DatasetName::Cifar10];
 
 /// Sets up, runs, tests and checks Bauta.
@@ -51,7 +52,7 @@ struct Command {
 enum Task {
     /// Find or fetch libtorch, so that plain cargo and editors find it too
     Setup,
-    /// Say what is there, what is wrong and what to do
+    /// Check what this machine has, what is missing and what to do
     Doctor,
     /// Fetch or list data sets and models
     #[command(subcommand)]
@@ -64,17 +65,17 @@ enum Task {
     },
     /// Train and evaluate a recipe, after whatever set-up is missing
     Run(run::Arguments),
-    /// Make the runs of a paper's claim: a table of paper against ours, a plot, a verdict
+    /// Run the experiments of a paper's claim: the paper's numbers beside ours, a plot, a verdict
     Reproduce(reproduce::Arguments),
-    /// Set finished runs side by side
+    /// Compare finished runs in one page
     Compare(compare::Arguments),
-    /// Make one exact forward pass of a model folder
+    /// Run one forward pass of a model folder on given tensors
     Forward(program::Arguments),
     /// Write features of a folder of images
     Embed(program::Arguments),
-    /// Draw what a masked autoencoder makes of a folder of images
+    /// Draw a masked autoencoder's reconstructions of a folder of images
     Reconstruct(program::Arguments),
-    /// Turn a foreign checkpoint into a model folder
+    /// Convert a published checkpoint into a model folder
     Import(program::Arguments),
     /// Write a model folder under Hugging Face's or timm's names
     Export(program::Arguments),
@@ -96,6 +97,8 @@ enum Task {
         #[arg(long)]
         no_tests: bool,
     },
+    /// Write the pages of the book that are made from the sources (docs/keys.md)
+    Docs,
     /// Make the fixtures of the tests again, by transformers, timm and torch (needs pip)
     Fixtures,
     /// Write a run's report.html again from its folder
@@ -116,16 +119,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// The error and its causes in one line, without those that the one above has told already.
+/// The error and its causes in one line, without causes that are already part of the text.
 fn explain(error: &anyhow::Error) -> String {
-    let mut told = String::new();
+    let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
-        if !told.contains(&cause) {
-            told += if told.is_empty() { "" } else { ": " };
-            told += &cause;
+        if !text.contains(&cause) {
+            text += if text.is_empty() { "" } else { ": " };
+            text += &cause;
         }
     }
-    told
+    text
 }
 
 fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
@@ -146,6 +149,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Evaluate(rest) => return program::with_data(workspace, "evaluate", rest, &[]),
         Task::Segment(rest) => return program::with_data(workspace, "segment", rest, &COMPOSED),
         Task::Detect(rest) => return program::with_data(workspace, "detect", rest, &COMPOSED),
+        Task::Docs => docs::docs(workspace),
         Task::Fixtures => fixtures::fixtures(workspace),
         Task::Test => test::test(workspace),
         Task::Bench(arguments) => return bench::bench(workspace, &arguments),

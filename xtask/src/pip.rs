@@ -72,7 +72,7 @@ impl Pip {
             std::thread::sleep(Duration::from_millis(300));
         };
         if INTERRUPTED.load(Ordering::SeqCst) {
-            bail!("interrupted; what was fetched of {} is removed", self.what);
+            bail!("interrupted; the partial download of {} was removed", self.what);
         }
         if !status.success() {
             return Err(self.error(status, &fs::read_to_string(&log).unwrap_or_default()));
@@ -91,7 +91,7 @@ impl Pip {
         } else if said(&["No matching distribution"]) {
             "pip finds no wheel; check the network or try another Python 3"
         } else if said(&["HASHES", "hash mismatch"]) {
-            "a wheel was damaged on its way; try again"
+            "a download was damaged; try again"
         } else {
             "pip could not install it"
         };

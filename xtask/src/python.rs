@@ -16,7 +16,7 @@ use crate::{bytes, workspace};
 
 const PIP: Pip = Pip {
     what: "the Python environment",
-    instead: "set BAUTA_PYTHON to a Python that has what the requirements name",
+    instead: "set BAUTA_PYTHON to a Python with the required packages",
 };
 
 /// Bytes to download and bytes unpacked: torch with its CUDA packages is nearly all of it.
@@ -80,7 +80,7 @@ pub fn ask(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot start {program}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!("{program} failed: {}", said.lines().last().unwrap_or("it says nothing"));
+        bail!("{program} failed: {}", said.lines().last().unwrap_or("no message"));
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

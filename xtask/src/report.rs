@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 /// Renders `report.html` of a run folder with the present code.
 pub fn report(run_dir: &Path) -> Result<()> {
     if !run_dir.join("recipe.toml").is_file() {
-        bail!("{} holds no recipe.toml, so it is no run's folder", run_dir.display());
+        bail!("{} is not a run folder: it contains no recipe.toml", run_dir.display());
     }
     let folder = std::path::absolute(run_dir)?;
     bauta_report::write(&folder)?;

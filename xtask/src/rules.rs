@@ -6,6 +6,8 @@
 mod chance;
 mod graph;
 mod layers;
+mod licences;
+mod manifests;
 mod paths;
 mod tokens;
 mod words;
@@ -59,9 +61,12 @@ impl Source {
 
 /// Checks every rule; no violations is what one wants.
 pub fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
-    let graph = Graph::new(&workspace.metadata()?)?;
+    let metadata = workspace.metadata()?;
+    let graph = Graph::new(&metadata)?;
     let mut violations = graph::check_libtorch(&graph);
     violations.extend(layers::check(&graph));
+    violations.extend(manifests::check(&metadata));
+    violations.extend(licences::check(&workspace.root, &metadata)?);
     for source in sources(&workspace.root)? {
         violations.extend(paths::check(&source));
         violations.extend(words::check(&source));

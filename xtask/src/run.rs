@@ -1,4 +1,4 @@
-//! `run`: whatever set-up is missing, then the training program in this one's place.
+//! `run`: the set-up that is missing, then the training program.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -12,7 +12,7 @@ use crate::libtorch::Search;
 use crate::workspace::Workspace;
 use crate::{data, run_folder};
 
-/// What a run is told.
+/// The arguments of a run.
 #[derive(Args)]
 pub struct Arguments {
     /// Name of a recipe, or path of a .toml file
@@ -23,10 +23,10 @@ pub struct Arguments {
     /// The run's folder, runs/RECIPE if not given; an earlier run there is moved to DIR.1, DIR.2 …
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on from the last checkpoint in the run's folder
+    /// Continue from the last checkpoint in the run's folder
     #[arg(long)]
     resume: bool,
-    /// Take the recipe's own reduced setting
+    /// Use the recipe's own short version
     #[arg(long)]
     quick: bool,
 }

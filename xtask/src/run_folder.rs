@@ -13,13 +13,13 @@ pub fn check(folder: &Path, resume: bool) -> Result<()> {
     let earlier = folder.join("recipe.toml").is_file();
     if resume && !earlier {
         bail!(
-            "{} holds no run to resume; leave --resume out, or name its folder with --out",
+            "{} contains no run to resume; remove --resume, or give the run's folder with --out",
             folder.display()
         );
     }
     if !earlier && !is_absent_or_empty(folder)? {
         bail!(
-            "{} is not empty and holds no run; choose another folder with --out",
+            "{} is not empty and contains no run; choose another folder with --out",
             folder.display()
         );
     }
@@ -83,7 +83,7 @@ mod tests {
         check(&folder, false).unwrap();
         fs::write(folder.join("thesis.txt"), "").unwrap();
         let error = check(&folder, false).unwrap_err().to_string();
-        assert!(error.contains("is not empty and holds no run"), "{error}");
+        assert!(error.contains("is not empty and contains no run"), "{error}");
         write_run(&folder, "");
         check(&folder, false).unwrap();
         check(&folder, true).unwrap();

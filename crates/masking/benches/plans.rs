@@ -18,7 +18,7 @@ fn plans(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("plans/{}", grid.tokens()));
         group.throughput(Throughput::Elements(BATCH as u64));
         for &name in Strategy::VARIANTS {
-            let strategy = name.build(grid, RATIO).expect("0.75 suits every strategy");
+            let Ok(strategy) = name.build(grid, RATIO) else { continue };
             group.bench_function(<&str>::from(name), |bencher| {
                 bencher.iter(|| MaskPlan::draw(&*strategy, 0, 0, &samples));
             });

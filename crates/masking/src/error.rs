@@ -26,7 +26,7 @@ pub enum MaskError {
         /// Patch side in pixels.
         patch: usize,
     },
-    /// A ratio that is not a fraction strictly between nothing and everything.
+    /// A ratio outside (0, 1).
     #[error("ratio {0} must be in (0, 1)")]
     Ratio(f64),
     /// A ratio that leaves nothing to see or nothing to predict.
@@ -45,7 +45,7 @@ pub enum MaskError {
         masked: usize,
     },
     /// Noise whose length is not samples × tokens.
-    #[error("noise has {found} values, {samples} samples of {tokens} tokens need {}", samples * tokens)]
+    #[error("noise has {found} values; {samples} samples of {tokens} tokens need {}", samples * tokens)]
     NoiseLength {
         /// Values given.
         found: usize,
@@ -56,8 +56,8 @@ pub enum MaskError {
     },
     /// Masks of one batch that hide different numbers of tokens.
     #[error(
-        "sample {sample} masks {found} tokens and sample 0 masks {expected}; \
-         a plan needs one count, use an exact strategy"
+        "sample {sample} masks {found} tokens and sample 0 masks {expected}; all samples of a \
+         batch must mask the same number: use a strategy with an exact count"
     )]
     UnequalCounts {
         /// The first sample that differs.
@@ -69,7 +69,7 @@ pub enum MaskError {
     },
     /// A grid strategy whose ratio no square cell gives.
     #[error(
-        "ratio {ratio} keeps no regular grid of {height} × {width} tokens; {}",
+        "ratio {ratio} fits no regular grid on {height} × {width} tokens; {}",
         possible_ratios(possible)
     )]
     GridRatio {
@@ -94,9 +94,9 @@ pub enum MaskError {
 
 fn possible_ratios(possible: &[f64]) -> String {
     if possible.is_empty() {
-        return "none does, its sides share no divisor".into();
+        return "no ratio does, because its sides have no common divisor".into();
     }
     let rounded = |ratio: &f64| ((ratio * 1e4).round() / 1e4).to_string();
     let list = possible.iter().map(rounded).collect::<Vec<_>>().join(", ");
-    format!("the ratios that do are {list}")
+    format!("possible ratios are {list}")
 }

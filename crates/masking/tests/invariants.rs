@@ -41,19 +41,25 @@ fn order(plan: &MaskPlan, sample: usize) -> Vec<i64> {
     order
 }
 
-/// A strategy on a grid of up to 18 × 18 tokens, at a ratio that it can meet.
+/// A strategy on a grid of up to 18 × 18 tokens, at a ratio that it can meet: the drawn one,
+/// or one of those that few grids refuse.
 fn arbitrary_strategy() -> impl Generator<Value = (Strategy, Grid, f64)> {
     let sides = (1_usize..=9, 1_usize..=9, 0.01_f64..0.99);
     let any = prop::sample::select(Strategy::VARIANTS.to_vec());
     (any, sides).prop_filter_map("the ratio leaves a token on each side", |(name, sides)| {
         let (height, width, ratio) = sides;
-        let (height, width, ratio) = match name {
-            Strategy::Grid => (2 * height, 2 * width, 0.75),
-            _ => (height, width, ratio),
-        };
-        let grid = Grid::image(height, width).ok()?;
-        name.build(grid, ratio).ok().map(|_| (name, grid, ratio))
+        let grids = [Grid::image(height, width).ok()?, Grid::image(2 * height, 2 * width).ok()?];
+        let tries = grids.into_iter().flat_map(|grid| [ratio, 0.75, 0.5].map(|r| (grid, r)));
+        let (grid, ratio) = tries.into_iter().find(|&(grid, r)| name.build(grid, r).is_ok())?;
+        Some((name, grid, ratio))
     })
+}
+
+/// 8 × 8 tokens and a ratio that the strategy can meet on them.
+fn possible(name: Strategy) -> (Grid, f64) {
+    let grid = Grid::image(8, 8).expect("a grid of tokens");
+    let ratio = [0.75, 0.5, 0.25].into_iter().find(|&ratio| name.build(grid, ratio).is_ok());
+    (grid, ratio.unwrap_or_else(|| panic!("{name} masks neither 75, 50 nor 25 % of 8 × 8 tokens")))
 }
 
 /// Rows of noise full of ties, both zeros, infinities and NaN.
@@ -195,7 +201,8 @@ fn threads_do_not_matter() {
     let mut stream = StreamKey { seed: 0, purpose: Purpose::MASK, epoch: 0, sample: 0 }.stream();
     let noise: Vec<f32> = (0..300 * 64).map(|_| stream.uniform()).collect();
     for &name in Strategy::VARIANTS {
-        let strategy = name.build(Grid::image(8, 8).unwrap(), 0.75).unwrap();
+        let (grid, ratio) = possible(name);
+        let strategy = name.build(grid, ratio).unwrap();
         let on = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
@@ -211,23 +218,36 @@ fn threads_do_not_matter() {
 }
 
 #[test]
-fn seed_epoch_and_sample_each_change_the_mask() {
+fn seed_epoch_and_sample_each_change_the_stream_that_a_mask_is_drawn_from() {
+    // A strategy with many masks shows the streams apart.
+    let strategy = Strategy::Random.build(Grid::image(14, 14).unwrap(), 0.75).unwrap();
+    let distinct = |seeds: u64, epochs: u64, samples: u64| {
+        let mut masks = BTreeSet::new();
+        for (seed, epoch) in (0..seeds).flat_map(|s| (0..epochs).map(move |e| (s, e))) {
+            let samples: Vec<u64> = (0..samples).collect();
+            let plan = MaskPlan::draw(&*strategy, seed, epoch, &samples).unwrap();
+            masks.extend(plan.visible().chunks(49).map(<[i64]>::to_vec));
+        }
+        masks.len()
+    };
+    assert_eq!(distinct(40, 1, 1), 40, "by seed");
+    assert_eq!(distinct(1, 40, 1), 40, "by epoch");
+    assert_eq!(distinct(1, 1, 40), 40, "by sample");
+}
+
+#[test]
+fn a_mask_depends_on_its_stream_alone() {
     for &name in Strategy::VARIANTS {
-        let strategy = name.build(Grid::image(14, 14).unwrap(), 0.75).unwrap();
-        let distinct = |seeds: u64, epochs: u64, samples: u64| {
-            let mut masks = BTreeSet::new();
-            for (seed, epoch) in (0..seeds).flat_map(|s| (0..epochs).map(move |e| (s, e))) {
-                let samples: Vec<u64> = (0..samples).collect();
-                let plan = MaskPlan::draw(&*strategy, seed, epoch, &samples).unwrap();
-                masks.extend(plan.visible().chunks(49).map(<[i64]>::to_vec));
-            }
-            masks.len()
-        };
-        // A grid of 2 × 2 cells has four masks, the others have many.
-        let expected = if name == Strategy::Grid { 4 } else { 40 };
-        assert_eq!(distinct(40, 1, 1), expected, "{} by seed", name);
-        assert_eq!(distinct(1, 40, 1), expected, "{} by epoch", name);
-        assert_eq!(distinct(1, 1, 40), expected, "{} by sample", name);
+        let (grid, ratio) = possible(name);
+        let (strategy, again) =
+            (name.build(grid, ratio).unwrap(), name.build(grid, ratio).unwrap());
+        for sample in 0..100 {
+            let key = StreamKey { seed: 3, purpose: Purpose::MASK, epoch: 1, sample };
+            let (mut over_true, mut over_false) = (vec![true; 64], vec![false; 64]);
+            strategy.draw(&mut key.stream(), &mut over_true);
+            again.draw(&mut key.stream(), &mut over_false);
+            assert_eq!(over_true, over_false, "{name}, sample {sample}");
+        }
     }
 }
 

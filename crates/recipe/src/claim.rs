@@ -61,7 +61,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::RecipeError;
 use crate::reading::document::{Node, Value};
-use crate::reading::{Place, SettingsError, nearest};
+use crate::reading::{Place, SettingsError, nearest, read_text};
 use crate::recipe::Recipe;
 
 pub use error::ClaimError;
@@ -156,8 +156,8 @@ impl Claim {
     /// # Errors
     /// [`ClaimError`], which names the key, its file and line, and what would do.
     pub fn load(path: &Path, quick: bool) -> Result<Self, ClaimError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| ClaimError::Read { path: path.to_owned(), source })?;
+        let text =
+            read_text(path).map_err(|source| ClaimError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path, quick)
     }
 
@@ -181,8 +181,8 @@ impl Claim {
             place: self.recipe_place.clone(),
             message: error.to_string(),
         })?;
-        let text = fs::read_to_string(&path)
-            .map_err(|source| RecipeError::Read { path: path.clone(), source })?;
+        let text =
+            read_text(&path).map_err(|source| RecipeError::Read { path: path.clone(), source })?;
         let mut document = Node::parse(&text, &path)?;
         document.remove("quick");
         let (mut cells, mut names) = (Vec::new(), BTreeSet::new());
@@ -191,7 +191,7 @@ impl Claim {
                 let recipe = self.resolve(&document, setting, seed)?;
                 let name = format!("{}-seed{seed}", file_name(&setting.label));
                 if !names.insert(name.clone()) {
-                    let message = format!("two settings would share the folder {name}");
+                    let message = format!("two settings would share the folder {name}; rename one");
                     let place = self.recipe_place.clone();
                     return Err(SettingsError::Invalid { place, message }.into());
                 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::reading::{Place, SettingsError, did_you_mean};
+use crate::reading::{Place, SettingsError, did_you_mean, listed, shown};
 
 /// An unusable recipe. The message names the key, where it stands and what to do.
 #[derive(Debug, Error)]
@@ -20,7 +20,10 @@ pub enum RecipeError {
         source: io::Error,
     },
     /// No recipe of this name.
-    #[error("no recipe named {name}{}; the recipes are: {}", did_you_mean(nearest), known.join(", "))]
+    #[error(
+        "no recipe named {}{}; the recipes are: {}",
+        shown(name), did_you_mean(nearest), known.join(", ")
+    )]
     Unknown {
         /// The name asked for.
         name: String,
@@ -43,14 +46,14 @@ pub enum RecipeError {
         /// The recipe's system.
         system: String,
     },
-    /// A table that the system reads and the recipe lacks.
-    #[error("{place}: {key} is missing: {needed_by} needs that table")]
-    MissingTable {
-        /// Where it would stand, or where the system is named.
+    /// Tables that the system reads and the recipe lacks.
+    #[error("{place}: {}", missing_tables(tables, needed_by))]
+    MissingTables {
+        /// Where they would stand, or where the system is named.
         place: Place,
-        /// The table.
-        key: String,
-        /// Who needs it, in words.
+        /// The tables.
+        tables: Vec<String>,
+        /// Who needs them, in words.
         needed_by: String,
     },
     /// A key or a value.
@@ -59,4 +62,10 @@ pub enum RecipeError {
     /// A recipe built in code that TOML cannot express.
     #[error("the recipe cannot be written as TOML: {0}")]
     Write(#[from] toml::ser::Error),
+}
+
+fn missing_tables(tables: &[String], needed_by: &str) -> String {
+    let (verb, which) =
+        if tables.len() == 1 { ("is", "that table") } else { ("are", "these tables") };
+    format!("{} {verb} missing: {needed_by} needs {which}", listed(tables))
 }

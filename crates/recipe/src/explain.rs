@@ -2,7 +2,7 @@
 
 use crate::error::RecipeError;
 use crate::reading::document::Node;
-use crate::reading::{SettingsError, is_table, tables_of};
+use crate::reading::{SettingsError, is_table, listed, tables_of};
 use crate::systems::System;
 use strum::VariantArray;
 
@@ -20,14 +20,14 @@ pub(crate) fn explain(
             }
             None => SettingsError::UnknownKey { place, key, nearest }.into(),
         },
-        SettingsError::MissingTable { place, key } => {
-            let common = key == "about" || key == "train";
+        SettingsError::Missing { place, keys, tables } if keys.is_empty() => {
+            let common = tables.iter().all(|table| table == "train");
             let needed_by =
                 if common { "every recipe".to_owned() } else { format!("system \"{system}\"") };
-            // A whole file is no place to look at; the system that needs it is.
+            // A whole file is no place to look at; the system that needs them is.
             let nowhere = place == document.place && !common;
             let place = if nowhere { document.place_of_any(&["system"]).clone() } else { place };
-            RecipeError::MissingTable { place, key, needed_by }
+            RecipeError::MissingTables { place, tables, needed_by }
         }
         error => error.into(),
     }
@@ -58,9 +58,5 @@ fn foreign(key: &str, own: &[String]) -> Option<Foreign> {
 
 fn in_words(systems: &[&System]) -> String {
     let names: Vec<&str> = systems.iter().map(|&system| system.into()).collect();
-    match names.as_slice() {
-        [one] => format!("system {one}"),
-        [most @ .., last] => format!("systems {} and {last}", most.join(", ")),
-        [] => String::new(),
-    }
+    format!("{} {}", if names.len() == 1 { "system" } else { "systems" }, listed(&names))
 }

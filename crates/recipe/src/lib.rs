@@ -146,12 +146,13 @@ pub use data_need::DataNeed;
 pub use error::RecipeError;
 pub use folder::{find, names};
 pub use reading::{Layers, Place, SettingsError, Violation, named, nearest};
-pub use recipe::{Recipe, known_keys};
+pub use recipe::{Recipe, WITHOUT_EFFECT, known_keys};
 pub use system_settings::{RecipeSettings, SystemSettings};
 pub use systems::{DBot, IMae, Mae, MaskDistill, Settings, System};
 pub use tables::{
     About, Beit, Branches, Comparison, Data, Decoder, Device, DroppingVit, Eval, FeatureLoss,
-    FeatureTarget, FewShot, FineTune, ImageSize, Knn, Linear, Mask, Mixture, MixtureInit,
-    Normalization, Optimizer, Pictures, PixelTarget, Pooling, Precision, ProbeOptimizer, Protocol,
-    Schedule, Semi, Stages, TargetKind, Teacher, TeacherInput, TeacherKind, Train, Vit,
+    FeatureTarget, FewShot, FineTune, ImageSize, Knn, LIMITS, Limit, Linear, Mask, Mixture,
+    MixtureInit, Normalization, Optimizer, Pictures, PixelTarget, Pooling, Precision,
+    ProbeOptimizer, Protocol, Schedule, Semi, Stages, TargetKind, Teacher, TeacherInput,
+    TeacherKind, Train, Vit, limit,
 };

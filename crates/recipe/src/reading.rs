@@ -36,7 +36,9 @@
 //! # Ok::<(), bauta_recipe::reading::SettingsError>(())
 //! ```
 
+mod bounds;
 mod checks;
+mod describe;
 pub(crate) mod document;
 mod error;
 mod fault;
@@ -46,12 +48,14 @@ mod named;
 mod nearest;
 mod typed;
 
+pub(crate) use bounds::{read_text, shown};
 pub use checks::{
     Checked, Violation, at_least_one, below_one, each_must_be, ensure, fraction, must_be,
     no_repeats, non_negative, positive,
 };
-pub(crate) use error::did_you_mean;
+pub use describe::{KeyDescription, describe};
 pub use error::{Place, SettingsError};
+pub(crate) use error::{did_you_mean, listed};
 pub(crate) use keys::{is_table, keys_of, tables_of};
 pub(crate) use layers::at_place;
 pub use layers::{Layers, overrides};

@@ -1,10 +1,9 @@
 //! A recipe: what every system has, and the system's own settings; read and written.
 
-use std::fs;
 use std::path::Path;
 
 use bauta_data::Package;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 use toml::{Table, Value};
 
@@ -13,7 +12,10 @@ use crate::error::RecipeError;
 use crate::explain::explain;
 use crate::folder::find;
 use crate::reading::document::Node;
-use crate::reading::{Layers, Place, SettingsError, Violation, at_place, keys_of, nearest, read};
+use crate::reading::{
+    KeyDescription, Layers, Place, SettingsError, Violation, at_place, describe, keys_of, nearest,
+    read, read_text,
+};
 use crate::system_settings::RecipeSettings;
 use crate::systems::{Settings, System};
 use crate::tables::{About, Teacher, TeacherKind, Train};
@@ -36,12 +38,16 @@ pub struct Recipe<S = Settings> {
 }
 
 /// The keys that every recipe has, `system` itself aside.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Common {
+    /// Seed of every random stream of the run.
     #[serde(default)]
     seed: u64,
+    /// What the recipe reproduces and what to expect of it.
+    #[serde(default)]
     about: About,
+    /// Optimiser and schedule.
     train: Train,
 }
 
@@ -52,7 +58,7 @@ impl<S: RecipeSettings> Recipe<S> {
     /// [`RecipeError`], which names the key, its file and line (or its
     /// override) and what would do.
     pub fn load(path: &Path, layers: &Layers) -> Result<Self, RecipeError> {
-        let text = fs::read_to_string(path)
+        let text = read_text(path)
             .map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path, layers)
     }
@@ -77,8 +83,12 @@ impl<S: RecipeSettings> Recipe<S> {
         let common = settings.split_off(&["seed", "about", "train"]);
         let in_words = |error| explain(error, &system, &known, &document);
 
-        let Common { seed, about, train } = read(&common, &known).map_err(in_words)?;
-        let settings = S::read(&system, &settings, &known).map_err(in_words)?;
+        let settings = S::read(&system, &settings, &known);
+        let (Common { seed, about, train }, settings) = match (read(&common, &known), settings) {
+            (Ok(common), Ok(settings)) => (common, settings),
+            (Err(error), Err(other)) => return Err(in_words(other.with(error))),
+            (Err(error), Ok(_)) | (Ok(_), Err(error)) => return Err(in_words(error)),
+        };
         let mut recipe = Self { seed, about, train, settings };
         recipe
             .train
@@ -118,6 +128,10 @@ impl<S: RecipeSettings> Recipe<S> {
     /// [`RecipeError::Write`] for a recipe built in code that TOML cannot
     /// express, such as a seed above 2⁶³ − 1.
     pub fn to_toml(&self) -> Result<String, RecipeError> {
+        Ok(toml::to_string(&self.to_table()?)?)
+    }
+
+    fn to_table(&self) -> Result<Table, toml::ser::Error> {
         let mut text = Table::new();
         let mut put = |key: &str, value| text.insert(key.to_owned(), value);
         put("system", Value::from(self.settings.system_name()));
@@ -128,7 +142,7 @@ impl<S: RecipeSettings> Recipe<S> {
         settings.into_iter().for_each(|(key, value)| drop(put(&key, value)));
         put("train", Value::Table(self.train.written()?));
         eval.and_then(|eval| put("eval", eval));
-        Ok(toml::to_string(&text)?)
+        Ok(text)
     }
 
     /// The data sets that a run reads.
@@ -145,6 +159,29 @@ impl<S: RecipeSettings> Recipe<S> {
     pub fn packages(&self) -> Vec<&'static Package> {
         let data = self.data().into_iter().filter_map(|need| need.package);
         data.chain(self.teacher().and_then(Teacher::package)).collect()
+    }
+
+    /// Whether a run of `other` gives the same weights and measurements: the recipes are
+    /// equal but for [`WITHOUT_EFFECT`]. A run may be resumed with such a recipe.
+    pub fn same_result(&self, other: &Self) -> bool {
+        let mut other = other.clone();
+        other.about = self.about.clone();
+        other.train.checkpoint_every = self.train.checkpoint_every;
+        other.train.log_every = self.train.log_every;
+        other == *self
+    }
+
+    /// The dotted keys in which the recipes differ, without those of [`WITHOUT_EFFECT`], in
+    /// the order of [`Recipe::to_toml`].
+    ///
+    /// # Errors
+    /// As [`Recipe::to_toml`].
+    pub fn differing_keys(&self, other: &Self) -> Result<Vec<String>, RecipeError> {
+        let mut differing = Vec::new();
+        let [own, its] = [self.to_table()?, other.to_table()?];
+        differences("", Some(&Value::Table(own)), Some(&Value::Table(its)), &mut differing);
+        differing.retain(|key| !has_no_effect(key));
+        Ok(differing)
     }
 
     /// The same recipe with other settings.
@@ -172,8 +209,8 @@ impl Recipe {
         let recipe = Self::load(&path, &Layers::of(&teacher.set))?;
         if recipe.teacher().is_some_and(|own| own.kind == TeacherKind::Recipe) {
             let message = format!(
-                "teacher.recipe {name} has itself a teacher that a recipe trains; run it first, \
-                 then name its checkpoint with teacher.kind=folder and teacher.model=DIR"
+                "teacher.recipe {name} has a teacher that another recipe must train; run {name} \
+                 first, then give its checkpoint with teacher.kind=folder and teacher.model=DIR"
             );
             let place = Place::File(path.into());
             return Err(SettingsError::Invalid { place, message }.into());
@@ -182,10 +219,53 @@ impl Recipe {
     }
 }
 
+/// The keys that cannot change what a run gives: where it comes from, and how often it writes.
+///
+/// A table stands for all that is in it.
+pub const WITHOUT_EFFECT: [&str; 3] = ["about", "train.checkpoint_every", "train.log_every"];
+
+fn has_no_effect(key: &str) -> bool {
+    let inside = |table: &str| key.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
+    WITHOUT_EFFECT.iter().any(|name| key == *name || inside(name))
+}
+
+/// Collects the dotted keys of values that differ, or that one side alone has.
+fn differences(key: &str, one: Option<&Value>, other: Option<&Value>, keys: &mut Vec<String>) {
+    let empty = Table::new();
+    let table = |value: Option<&Value>| value.and_then(Value::as_table).cloned();
+    match (table(one), table(other)) {
+        (None, None) => {
+            if one != other {
+                keys.push(key.to_owned());
+            }
+        }
+        (one, other) => {
+            let (one, other) = (one.unwrap_or(empty.clone()), other.unwrap_or(empty));
+            let added = other.keys().filter(|name| !one.contains_key(*name));
+            for name in one.keys().chain(added) {
+                let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                differences(&key, one.get(name), other.get(name), keys);
+            }
+        }
+    }
+}
+
 impl System {
     /// Every dotted key that a recipe of this system may hold.
     pub fn known_keys(self) -> Vec<String> {
         common_keys().into_iter().chain(self.keys().iter().cloned()).collect()
+    }
+
+    /// The same with what each takes, whether it is required and what its default is.
+    pub fn describe_keys(self) -> Vec<KeyDescription> {
+        let system = KeyDescription {
+            key: "system".to_owned(),
+            takes: "text".to_owned(),
+            required: true,
+            default: None,
+        };
+        let own = self.describe_own_keys().into_iter();
+        [system].into_iter().chain(describe::<Common>()).chain(own).collect()
     }
 }
 

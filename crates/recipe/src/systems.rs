@@ -12,7 +12,7 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use crate::data_need::DataNeed;
 use crate::reading::document::Node;
-use crate::reading::{SettingsError, Violation, keys_of, read};
+use crate::reading::{KeyDescription, SettingsError, Violation, describe, keys_of, read};
 use crate::system_settings::{RecipeSettings, SystemSettings};
 use crate::tables::{Teacher, Train};
 
@@ -46,6 +46,15 @@ macro_rules! systems {
         /// The keys of each system's settings, in the order of [`System::VARIANTS`].
         static KEYS: LazyLock<Vec<Vec<String>>> =
             LazyLock::new(|| vec![$(keys_of::<$System>(""),)*]);
+
+        impl System {
+            /// Describes the keys of its own settings.
+            pub(crate) fn describe_own_keys(self) -> Vec<KeyDescription> {
+                match self {
+                    $(Self::$System => describe::<$System>(),)*
+                }
+            }
+        }
 
         impl Settings {
             /// Whose they are.

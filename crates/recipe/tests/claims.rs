@@ -147,12 +147,12 @@ fn an_unusable_claim_is_refused_with_its_line() {
             "mask.ration",
             "c.toml:12: unknown key mask.ration; did you mean mask.ratio?",
         ),
-        ("mask.ratio", "seed", "c.toml:12: seed is varied by the claim's seeds"),
+        ("mask.ratio", "seed", "c.toml:12: seed cannot be set in a claim; list the seeds in seeds"),
         ("key = \"mask.ratio\"", "", "c.toml:11: missing key axis.key"),
         ("values = [0.25, 0.5, 0.75]", "", "c.toml:11: missing key axis.values"),
         ("values = [0.25, 0.5, 0.75]", "values = []", "c.toml:13: axis.values is empty"),
         ("[0.25, 0.5, 0.75]", "0.75", "c.toml:13: axis.values: expected an array of values"),
-        ("[0.25, 0.5, 0.75]", "[0.25, 0.5, 0.5, 0.75]", "c.toml:13: 0.5 stands twice"),
+        ("[0.25, 0.5, 0.75]", "[0.25, 0.5, 0.5, 0.75]", "c.toml:13: 0.5 is listed twice"),
         (
             "[0.25, 0.5, 0.75]",
             "[[0.25], 0.75]",
@@ -161,10 +161,10 @@ fn an_unusable_claim_is_refused_with_its_line() {
         (
             "\"0.25\" = 61",
             "\"0.250\" = 61",
-            "c.toml:17: paper.values: 0.250 is none of the values: 0.25, 0.5, 0.75",
+            "c.toml:17: paper.values: 0.250 is not one of the values: 0.25, 0.5, 0.75",
         ),
         ("seeds = [0, 1, 2]", "seeds = []", "c.toml:5: seeds is empty"),
-        ("seeds = [0, 1, 2]", "seeds = [0, 1, 0]", "c.toml:5: seeds holds 0 twice"),
+        ("seeds = [0, 1, 2]", "seeds = [0, 1, 0]", "c.toml:5: seeds contains 0 twice"),
         ("seeds = [0, 1, 2]", "seeds = [-1]", "c.toml:5: seeds: expected an integer"),
         ("seeds = [0, 1, 2]", "seeds = 3", "c.toml:5: seeds: "),
         ("seeds = [0, 1, 2]", "seed = 3", "c.toml:5: unknown key seed; did you mean seeds?"),
@@ -176,32 +176,36 @@ fn an_unusable_claim_is_refused_with_its_line() {
             "c.toml:8: unknown key train.epoch; did you",
         ),
         ("decoder.depth = 2", "decoder.dpeth = 2", "c.toml:9: unknown key decoder.dpeth; did you"),
-        ("decoder.depth = 2", "seed = 2", "c.toml:9: seed is varied by the claim's seeds"),
+        (
+            "decoder.depth = 2",
+            "seed = 2",
+            "c.toml:9: seed cannot be set in a claim; list the seeds in seeds",
+        ),
         ("[set]", "[sett]", "c.toml:7: unknown key sett; did you mean set?"),
         ("[set]\n", "[set]\n[set]\n", "c.toml:8: "),
-        ("[axis]", "[[setting]]\nname = \"x\"\n[axis]", "c.toml: a claim has either an [axis] or"),
+        ("[axis]", "[[setting]]\nname = \"x\"\n[axis]", "c.toml: a claim needs an [axis] or"),
         ("\"0.25\" = 61", "\"0.25\" = \"61\"", "c.toml:17: paper.values: expected a number"),
         ("\"0.25\" = 61", "\"0.25\" = nan", "c.toml:17: paper.values: expected a number"),
         ("what = \"per cent\"", "", "c.toml:15: missing key paper.what"),
         (
             "better = 0.75",
             "better = 0.9",
-            "holds.better 0.9 is none of the values: 0.25, 0.5, 0.75",
+            "holds.better 0.9 is not one of the values: 0.25, 0.5, 0.75",
         ),
         ("better = 0.75", "better = 0.25", "holds: 0.25 is compared with itself"),
         ("better = 0.75", "bettre = 0.75", "unknown key holds.bettre; did you mean holds.better?"),
-        ("by = 0.02", "", "holds wants either `by`, a difference, or `times`, a quotient"),
-        ("by = 0.02", "by = 0.02\ntimes = 2", "holds wants either `by`, a difference, or `times`"),
-        ("by = 0.02", "by = -0.02", "holds.by -0.02 is not a finite number of at least 0"),
-        ("by = 0.02", "by = inf", "holds.by inf is not a finite number of at least 0"),
-        ("times = 1.5", "times = 0", "holds.times 0 is not a finite number above 0"),
+        ("by = 0.02", "", "holds needs either `by` (a difference) or `times` (a quotient)"),
+        ("by = 0.02", "by = 0.02\ntimes = 2", "holds needs either `by` (a difference) or `times`"),
+        ("by = 0.02", "by = -0.02", "holds.by is -0.02; it must be a finite number of at least 0"),
+        ("by = 0.02", "by = inf", "holds.by is inf; it must be a finite number of at least 0"),
+        ("times = 1.5", "times = 0", "holds.times is 0; it must be a finite number above 0"),
         ("seeds = [4]", "seeds = []", "c.toml:30: quick.seeds is empty"),
         (
             "values = [0.25, 0.75]",
             "values = [0.5, 0.75]",
-            "holds.than 0.25 is none of what [quick] keeps: 0.5, 0.75",
+            "holds.than 0.25 is not one of the values that [quick] keeps: 0.5, 0.75",
         ),
-        ("values = [0.25, 0.75]", "settings = [\"0.25\"]", "here it is quick.values"),
+        ("values = [0.25, 0.75]", "settings = [\"0.25\"]", "use quick.values"),
         (
             "values = [0.25, 0.75]",
             "value = [0.25]",
@@ -224,11 +228,13 @@ fn an_unusable_claim_is_refused_with_its_line() {
     let without_quick = CLAIM.split("[quick]").next().unwrap();
     assert_eq!(error(without_quick), "c.toml: missing table quick");
     let nothing = NAMED.replace("[\"random 75 %\", \"block 50 %\"]", "[]");
-    assert!(error(&nothing).contains("quick.settings keeps nothing"), "{}", error(&nothing));
+    assert!(error(&nothing).contains("quick.settings is empty"), "{}", error(&nothing));
     let unknown = NAMED.replace("[\"random 75 %\", \"block", "[\"random\", \"block");
-    assert!(error(&unknown).contains("quick.settings: \"random\" is none of random 75 %, block"));
+    assert!(
+        error(&unknown).contains("quick.settings: \"random\" is not one of random 75 %, block")
+    );
     let twice = NAMED.replace("as it is", "block 50 %");
-    assert!(error(&twice).contains("block 50 % stands twice"), "{}", error(&twice));
+    assert!(error(&twice).contains("block 50 % is listed twice"), "{}", error(&twice));
     assert!(error("").starts_with("c.toml: missing key"), "{}", error(""));
 }
 

@@ -73,7 +73,7 @@ fn an_error_in_the_file_names_file_line_and_key() {
         (
             "betas = [0.9, 0.95]",
             "betas = [0.9, 0.95]\noptimizer = \"sgd\"",
-            "r.toml:33: train.betas is read with train.optimizer \"adamw\" or \"adam\" alone; leave",
+            "r.toml:33: train.betas is only used with train.optimizer \"adamw\" or \"adam\"; remove",
         ),
         (
             "system = \"mae\"",
@@ -125,7 +125,7 @@ fn an_error_in_an_override_names_the_override() {
         ("mask.min_block=0", "mask.min_block is 0; it must be at least 1"),
         (
             "mask.min_block=4",
-            "mask.min_block is read with mask.strategy \"block\" alone, and it is \"random\"",
+            "mask.min_block is only used with mask.strategy \"block\", not with \"random\"",
         ),
         ("model.drop_path=0.1", "is a key of systems dbot and maskdistill, not of mae"),
         ("model.patch_size=5", "an image of 32 × 32 pixels is not a multiple of the patch size 5"),
@@ -151,16 +151,13 @@ fn an_error_in_an_override_names_the_override() {
             "train.weight_decay=-0.1",
             "train.weight_decay is -0.1; it must be a finite number of at least 0",
         ),
-        ("train.betas=[0.9, 1.0]", "train.betas holds 1; each must be in [0, 1)"),
+        ("train.betas=[0.9, 1.0]", "train.betas contains 1; each value must be in [0, 1)"),
         ("train.clip_grad=0", "train.clip_grad is 0; it must be a finite number above 0"),
         ("train.ema=1.0", "train.ema is 1; it must be in (0, 1)"),
         ("train.optimizer=adamax", "train.optimizer \"adamax\" is not known; did you mean adamw?"),
-        ("train.momentum=0.5", "train.momentum is read with train.optimizer \"sgd\" alone; leave"),
-        (
-            "train.decay=0.5",
-            "train.decay is read with train.schedule \"steps\" alone; leave it out",
-        ),
-        ("train.milestones=[1]", "train.milestones is read with train.schedule \"steps\" alone"),
+        ("train.momentum=0.5", "train.momentum is only used with train.optimizer \"sgd\"; remove"),
+        ("train.decay=0.5", "train.decay is only used with train.schedule \"steps\"; remove it"),
+        ("train.milestones=[1]", "train.milestones is only used with train.schedule \"steps\""),
         ("train.schedule=steps", "train.milestones is missing: train.schedule \"steps\" needs it"),
         ("train.schedule=linear", "train.schedule \"linear\" is not known; did you mean constant?"),
         ("train.log_every=0", "train.log_every is 0; it must be at least 1"),
@@ -190,11 +187,17 @@ fn an_error_in_an_override_names_the_override() {
             "eval.protocols \"few_shot\" is not known; did you mean few-shot?; known: knn, linear, \
              few-shot, semi",
         ),
-        ("eval.protocols=[\"knn\", \"knn\"]", "eval.protocols holds knn twice"),
-        ("eval.few_shot.shots=[1, 0]", "eval.few_shot.shots holds 0; each must be at least 1"),
+        ("eval.protocols=[\"knn\", \"knn\"]", "eval.protocols contains knn twice"),
+        (
+            "eval.few_shot.shots=[1, 0]",
+            "eval.few_shot.shots contains 0; each value must be at least 1",
+        ),
         ("eval.few_shot.draws=0", "eval.few_shot.draws is 0; it must be at least 1"),
-        ("eval.semi.percents=[101]", "eval.semi.percents holds 101; each must be in (0, 100]"),
-        ("eval.semi.percents=[1, 1.0]", "eval.semi.percents holds 1 twice"),
+        (
+            "eval.semi.percents=[101]",
+            "eval.semi.percents contains 101; each value must be in (0, 100]",
+        ),
+        ("eval.semi.percents=[1, 1.0]", "eval.semi.percents contains 1 twice"),
         ("eval.semi.epochs=0", "eval.semi.epochs is 0; it must be at least 1"),
         ("about.minutes=-1", "about.minutes is -1; it must be a finite number of at least 0"),
     ] {

@@ -152,10 +152,12 @@ fn a_system_says_what_it_lacks_and_what_it_cannot_do() {
         error.to_string().ends_with("target.features is missing: system \"dbot\" needs that table"),
         "{error}"
     );
-    let error = <Recipe>::parse("system = \"mae\"", Path::new("r.toml"), &Layers::default());
+    let text = recipe_of("mae");
+    let (untrained, _) = text.split_once("[train]").unwrap();
+    let error = <Recipe>::parse(untrained, Path::new("r.toml"), &Layers::default());
     assert_eq!(
         error.unwrap_err().to_string(),
-        "r.toml: about is missing: every recipe needs that table"
+        "r.toml: train is missing: every recipe needs that table"
     );
 }
 

@@ -112,7 +112,7 @@ fn gather(folder: &Path, begin: SystemTime) -> Result<Vec<Measurement>> {
 fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_reader(std::io::BufReader::new(file))
-        .with_context(|| format!("{} is not what criterion writes", path.display()))
+        .with_context(|| format!("{} is not a result of criterion", path.display()))
 }
 
 #[cfg(test)]

@@ -148,8 +148,8 @@ fn output(command: &mut Command) -> Result<String> {
         let last = lines.clone().find(|line| line.contains("Error")).or_else(|| lines.next());
         let all = std::env::temp_dir().join("bauta-peers.log");
         fs::write(&all, &output.stderr).ok();
-        let (last, all) = (last.unwrap_or("it says nothing"), all.display());
-        bail!("{program} failed ({}): {last}\nall it said is in {all}", output.status);
+        let (last, all) = (last.unwrap_or("no message"), all.display());
+        bail!("{program} failed ({}): {last}\nits whole output is in {all}", output.status);
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -59,9 +59,9 @@ pub fn fetch(target: &Path, cuda: bool) -> Result<()> {
     }
     bar.finish_and_clear();
 
-    folder::verify(&site.join("torch")).context("what pip installed does not do")?;
+    folder::verify(&site.join("torch")).context("what pip installed cannot be used")?;
     if !site.join("nvidia").is_dir() {
-        bail!("what pip installed does not do: the NVIDIA libraries are missing");
+        bail!("what pip installed cannot be used: the NVIDIA libraries are missing");
     }
     move_into_place(&site, target)
 }

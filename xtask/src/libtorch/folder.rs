@@ -18,11 +18,11 @@ const PARTS: [&str; 4] =
 pub fn verify(folder: &Path) -> Result<()> {
     for part in PARTS {
         if !folder.join(part).exists() {
-            bail!("{} is no whole libtorch: {part} is missing", folder.display());
+            bail!("{} is not a complete libtorch: {part} is missing", folder.display());
         }
     }
     let found = version(folder)
-        .with_context(|| format!("{} does not say its version", folder.display()))?;
+        .with_context(|| format!("cannot read the version of libtorch in {}", folder.display()))?;
     let release = found.split('+').next().unwrap_or(&found);
     if release != VERSION {
         bail!("{} is libtorch {found}; version {VERSION} is needed", folder.display());
@@ -70,7 +70,7 @@ pub mod tests {
 
         fs::remove_file(torch.join("lib/libc10.so")).unwrap();
         let error = verify(&torch).unwrap_err().to_string();
-        assert!(error.ends_with("is no whole libtorch: lib/libc10.so is missing"), "{error}");
+        assert!(error.ends_with("is not a complete libtorch: lib/libc10.so is missing"), "{error}");
         assert!(verify(&scratch.path().join("nowhere")).is_err());
     }
 }

@@ -56,13 +56,13 @@ impl Search {
         if let Some(folder) = &self.user {
             let folder = std::path::absolute(folder)?;
             folder::verify(&folder)
-                .context("LIBTORCH is set to a folder that does not do; correct or unset it")?;
+                .context("LIBTORCH is set to an unusable folder; correct or unset it")?;
             return Ok(Some(Libtorch { folder, origin: "LIBTORCH" }));
         }
         if let Some(python) = &self.python {
             let folder = torch_of(python)?;
             folder::verify(&folder)
-                .context("LIBTORCH_USE_PYTORCH=1 names a torch that does not do")?;
+                .context("LIBTORCH_USE_PYTORCH=1, but the active Python's torch cannot be used")?;
             return Ok(Some(Libtorch { folder, origin: "the active Python" }));
         }
         if let Ok(folder) = fs::read_link(&self.link)

@@ -47,11 +47,11 @@ pub fn check(graph: &Graph) -> Vec<Violation> {
             let Some(its) = layer(used) else { continue };
             let excepted = WITHIN_A_LAYER.iter().any(|(a, b, _)| a == package && *b == used);
             if its > own {
-                report(format!("{package} must not use {used}, which lies above it"));
+                report(format!("{package} must not use {used}, which is in a higher layer"));
             } else if its == own && !excepted {
                 report(format!(
-                    "{package} must not use {used} of its own layer; if a paper wants it, \
-                     say so in xtask/src/rules/layers.rs"
+                    "{package} must not use {used} of its own layer; if a paper needs it, add it \
+                     to WITHIN_A_LAYER in xtask/src/rules/layers.rs"
                 ));
             }
         }
@@ -93,7 +93,7 @@ mod tests {
             ("bauta-novelty", &[]),
         ]);
         let expected = [
-            "bauta-backbones must not use bauta-targets, which lies above it",
+            "bauta-backbones must not use bauta-targets, which is in a higher layer",
             "bauta-masking must not use bauta-data of its own layer",
             "bauta-novelty has no layer",
             "bauta-train must not use bauta-eval of its own layer",

@@ -18,7 +18,8 @@ pub fn check(source: &Source) -> Vec<Violation> {
     let parts = path.iter().filter_map(|part| part.to_str());
     for part in parts.map(|part| part.strip_suffix(".rs").unwrap_or(part)) {
         if EMPTY_NAMES.contains(&part) {
-            let message = format!("{part:?} does not say what is inside; name the subject");
+            let message =
+                format!("the name {part:?} does not say what is inside; name the subject");
             violations.push(source.violation(1, "names", message));
         }
     }
@@ -31,7 +32,7 @@ pub fn check(source: &Source) -> Vec<Violation> {
         violations.push(source.violation(SYSTEM_LINES + 1, "length", message));
     }
     if !source.text.starts_with("//!") {
-        let message = "a file begins with a module comment, //! and its idea".to_owned();
+        let message = "a file must begin with a module comment, //! and its idea".to_owned();
         violations.push(source.violation(1, "module comment", message));
     }
     violations

@@ -113,7 +113,7 @@ fn world(source: &Source, tokens: &[Token]) -> Vec<Violation> {
         for word in WORLD.iter().filter(|word| !excepted(word)) {
             let inside = format!("::{found}::").contains(&format!("::{word}::"));
             if inside {
-                let message = format!("{word}: a model takes it as an argument");
+                let message = format!("{word}: a model must take it as an argument");
                 violations.push(source.violation(line, "pure models", message));
             }
         }
@@ -228,7 +228,7 @@ mod tests {
         ] {
             let found = found(model, &format!("//! A.\n{line}\n"));
             let expected =
-                format!("{model}:2: pure models: {word}: a model takes it as an argument");
+                format!("{model}:2: pure models: {word}: a model must take it as an argument");
             assert!(found.contains(&expected), "{line}: {found:?}");
         }
         let fine = "use bauta_masking::{Grid, MaskPlan}; use std::path::Path; fn draw(env: u8) {}";

@@ -19,8 +19,8 @@ const TOLERANCE: f64 = 5e-4;
 /// assert!(GridMask::new(grid, 0.75).is_ok());
 /// assert_eq!(
 ///     GridMask::new(grid, 0.6).unwrap_err().to_string(),
-///     "ratio 0.6 keeps no regular grid of 14 × 14 tokens; \
-///      the ratios that do are 0.75, 0.9796, 0.9949",
+///     "ratio 0.6 fits no regular grid on 14 × 14 tokens; \
+///      possible ratios are 0.75, 0.9796, 0.9949",
 /// );
 /// # Ok::<(), bauta_masking::MaskError>(())
 /// ```
@@ -120,7 +120,10 @@ mod tests {
     fn what_cannot_be_met_is_refused() {
         let grid = Grid::image(3, 5).unwrap();
         let refused = GridMask::new(grid, 0.75).unwrap_err().to_string();
-        assert!(refused.ends_with("none does, its sides share no divisor"), "{refused}");
+        assert!(
+            refused.ends_with("no ratio does, because its sides have no common divisor"),
+            "{refused}"
+        );
         assert_eq!(GridMask::new(grid, 1.0).unwrap_err(), MaskError::Ratio(1.0));
         let clip = Grid::new(2, 4, 4).unwrap();
         assert!(matches!(GridMask::new(clip, 0.75), Err(MaskError::NotAnImage { .. })));

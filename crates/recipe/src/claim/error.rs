@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::error::RecipeError;
-use crate::reading::{SettingsError, did_you_mean};
+use crate::reading::{SettingsError, did_you_mean, shown};
 
 /// An unusable claim. The message names the key, where it stands and what to do.
 #[derive(Debug, Error)]
@@ -22,7 +22,8 @@ pub enum ClaimError {
     },
     /// No claim of this name.
     #[error(
-        "no claim named {name}{}; the claims are: {}",
+        "no claim named {}{}; the claims are: {}",
+        shown(name),
         did_you_mean(nearest),
         known.join(", ")
     )]

@@ -8,8 +8,8 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::settings::{
-    axis_settings, check_key, check_labels, entry_mut, invalid, missing, named_sets, take_entries,
-    wrong,
+    axis_settings, check_key, check_labels, check_number, entry_mut, invalid, missing, named_sets,
+    take_entries, wrong,
 };
 use super::{Claim, Entry, Margin, Narrowing, Paper, Relation, Setting};
 use crate::reading::document::{Node, Value};
@@ -177,7 +177,7 @@ pub(super) fn read(text: &str, path: &Path, quick: bool) -> Result<Claim, Settin
             settings
         }
         _ => {
-            let message = "a claim has either an [axis] or several [[setting]]";
+            let message = "a claim needs an [axis] or [[setting]] tables, and not both";
             return Err(invalid(&document.place, message.to_owned()));
         }
     };
@@ -185,7 +185,8 @@ pub(super) fn read(text: &str, path: &Path, quick: bool) -> Result<Claim, Settin
 
     let places = element_places(&document, "holds");
     if file.holds.is_empty() && file.narrows.is_empty() {
-        let message = "holds is missing or empty: a claim says what must hold".to_owned();
+        let message =
+            "holds is missing or empty: a claim needs a [[holds]] or [[narrows]] table".to_owned();
         return Err(invalid(&at("holds"), message));
     }
     let holds = relations(file.holds, &places, &file.metric)?;
@@ -218,7 +219,7 @@ pub(super) fn read(text: &str, path: &Path, quick: bool) -> Result<Claim, Settin
     let place = at("quick");
     let reduced = reduce(claim.clone(), file.quick, reduced, &place)?;
     let labels: Vec<&str> = reduced.settings.iter().map(Setting::label).collect();
-    check_relations(&reduced.holds, &places, &labels, "what [quick] keeps")?;
+    check_relations(&reduced.holds, &places, &labels, "the values that [quick] keeps")?;
     if quick {
         claim = reduced;
     }
@@ -247,21 +248,22 @@ fn reduce(
         (None, None, Some(names)) => {
             let known: Vec<String> = claim.settings.iter().map(|s| s.label.clone()).collect();
             if let Some(Label(found)) = names.iter().find(|name| !known.contains(&name.0)) {
-                let message = format!("quick.settings: {found:?} is none of {}", known.join(", "));
+                let message =
+                    format!("quick.settings: {found:?} is not one of {}", known.join(", "));
                 return Err(invalid(place, message));
             }
             claim.settings.retain(|s| names.iter().any(|name| name.0 == s.label));
             if claim.settings.is_empty() {
-                return Err(invalid(place, "quick.settings keeps nothing".to_owned()));
+                return Err(invalid(place, "quick.settings is empty".to_owned()));
             }
         }
         (_, None, None) => {}
         (Some(_), ..) => {
-            let message = "quick.settings is for claims with [[setting]]; here it is quick.values";
+            let message = "quick.settings needs [[setting]] tables; this claim has an [axis]: use quick.values";
             return Err(invalid(place, message.to_owned()));
         }
         (None, ..) => {
-            let message = "quick.values is for claims with an [axis]; here it is quick.settings";
+            let message = "quick.values needs an [axis]; this claim has [[setting]] tables: use quick.settings";
             return Err(invalid(place, message.to_owned()));
         }
     }
@@ -280,15 +282,15 @@ fn relations(
             (Some(by), None) if good(by, 0.0) => Margin::By(by),
             (None, Some(times)) if good(times, f64::MIN_POSITIVE) => Margin::Times(times),
             (Some(by), None) => {
-                let message = format!("holds.by {by} is not a finite number of at least 0");
+                let message = format!("holds.by is {by}; it must be a finite number of at least 0");
                 return Err(invalid(place, message));
             }
             (None, Some(times)) => {
-                let message = format!("holds.times {times} is not a finite number above 0");
+                let message = format!("holds.times is {times}; it must be a finite number above 0");
                 return Err(invalid(place, message));
             }
             _ => {
-                let message = "holds wants either `by`, a difference, or `times`, a quotient";
+                let message = "holds needs either `by` (a difference) or `times` (a quotient)";
                 return Err(invalid(place, message.to_owned()));
             }
         };
@@ -310,7 +312,7 @@ fn check_relations(
         for (key, label) in [("better", &relation.better), ("than", &relation.than)] {
             if !labels.contains(&label.as_str()) {
                 let message =
-                    format!("holds.{key} {label} is none of {what}: {}", labels.join(", "));
+                    format!("holds.{key} {label} is not one of {what}: {}", labels.join(", "));
                 return Err(invalid(place, message));
             }
         }
@@ -336,7 +338,7 @@ fn paper_values(node: Node, labels: &[&str]) -> Result<BTreeMap<String, f64>, Se
         };
         if !labels.contains(&label.as_str()) {
             let message =
-                format!("paper.values: {label} is none of the values: {}", labels.join(", "));
+                format!("paper.values: {label} is not one of the values: {}", labels.join(", "));
             return Err(invalid(&node.place, message));
         }
         values.insert(label, number);
@@ -348,8 +350,9 @@ fn check_seeds(key: &str, seeds: &[u64], place: &Place) -> Result<(), SettingsEr
     if seeds.is_empty() {
         return Err(invalid(place, format!("{key} is empty")));
     }
+    check_number("seeds", seeds.len(), place)?;
     let twice = seeds.iter().enumerate().find(|(i, seed)| seeds[..*i].contains(seed));
-    twice.map_or(Ok(()), |(_, seed)| Err(invalid(place, format!("{key} holds {seed} twice"))))
+    twice.map_or(Ok(()), |(_, seed)| Err(invalid(place, format!("{key} contains {seed} twice"))))
 }
 
 fn element_places(document: &Node, key: &str) -> Vec<Place> {

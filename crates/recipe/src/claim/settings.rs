@@ -5,6 +5,9 @@ use crate::reading::document::{Node, Value};
 use crate::reading::{Place, SettingsError, nearest};
 use crate::recipe::known_keys;
 
+/// The most settings, and the most seeds, of a claim.
+const MOST_SETTINGS: usize = 1000;
+
 /// The values of an axis as settings.
 pub(super) fn axis_settings(
     key: &str,
@@ -77,7 +80,10 @@ fn flatten(prefix: &str, node: Node, entries: &mut Vec<Entry>) {
 /// A key that a claim may vary: any of a recipe but the seed.
 pub(super) fn check_key(key: &str, place: &Place) -> Result<(), SettingsError> {
     if key == "seed" {
-        return Err(invalid(place, "seed is varied by the claim's seeds".to_owned()));
+        return Err(invalid(
+            place,
+            "seed cannot be set in a claim; list the seeds in seeds".to_owned(),
+        ));
     }
     let known = known_keys();
     if known.iter().any(|known| known == key) {
@@ -88,15 +94,27 @@ pub(super) fn check_key(key: &str, place: &Place) -> Result<(), SettingsError> {
 }
 
 pub(super) fn check_labels(settings: &[Setting], place: &Place) -> Result<(), SettingsError> {
+    check_number("settings", settings.len(), place)?;
     for (i, Setting { label, .. }) in settings.iter().enumerate() {
         if label.is_empty() {
-            return Err(invalid(place, "a value without a name".to_owned()));
+            return Err(invalid(place, "a value has no name".to_owned()));
         }
         if settings[..i].iter().any(|earlier| earlier.label == *label) {
-            return Err(invalid(place, format!("{label} stands twice")));
+            return Err(invalid(place, format!("{label} is listed twice")));
         }
     }
     Ok(())
+}
+
+/// Each is a run, and is looked for among the others.
+pub(super) fn check_number(what: &str, number: usize, place: &Place) -> Result<(), SettingsError> {
+    if number <= MOST_SETTINGS {
+        return Ok(());
+    }
+    Err(invalid(
+        place,
+        format!("the claim has {number} {what}; it must have at most {MOST_SETTINGS}"),
+    ))
 }
 
 pub(super) fn entry_mut<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
@@ -107,7 +125,8 @@ pub(super) fn entry_mut<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Nod
 }
 
 pub(super) fn missing(place: &Place, key: &str) -> SettingsError {
-    SettingsError::MissingKey { place: place.clone(), key: key.to_owned() }
+    let keys = vec![key.to_owned()];
+    SettingsError::Missing { place: place.clone(), keys, tables: Vec::new() }
 }
 
 pub(super) fn invalid(place: &Place, message: String) -> SettingsError {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::reading::{
     Checked, SettingsError, Violation, at_least_one, must_be, non_negative, overrides, positive,
 };
+use crate::tables::limits::{check_batch, count, within_limit};
 
 /// What the commands for dense tasks can be told by dotted keys; the defaults suit two CPU
 /// cores and a small model.
@@ -59,11 +60,11 @@ pub struct DenseTrain {
     pub base_lr: Option<f64>,
     /// Decoupled weight decay of matrices.
     pub weight_decay: f64,
-    /// Threads of libtorch and of the loader; 0 takes every core.
+    /// Threads of libtorch and of the loader; 0 uses every core.
     pub threads: usize,
-    /// Write a checkpoint every this many steps; 0 only at the end.
+    /// Steps between checkpoints; 0 writes one at the end only.
     pub checkpoint_every: u64,
-    /// Write metrics every this many steps.
+    /// Steps between lines of metrics.
     pub log_every: u64,
 }
 
@@ -97,14 +98,19 @@ impl Checked for DenseSettings {
     fn check(&self) -> Result<(), Violation> {
         let Self { data, head, train, .. } = self;
         at_least_one("data.limit", data.limit)?;
-        at_least_one("data.test_limit", data.test_limit)?;
-        data.image_size.map_or(Ok(()), |side| at_least_one("data.image_size", side))?;
-        at_least_one("data.objects", data.objects)?;
+        count("data.test_limit", data.test_limit)?;
+        data.image_size.map_or(Ok(()), |side| count("data.image_size", side))?;
+        count("data.objects", data.objects)?;
         let width = head.width;
         let whole = width > 0 && width.is_multiple_of(8);
+        within_limit("head.width", width as f64)?;
         must_be(whole, "head.width", width, "a multiple of 8")?;
         must_be(train.steps > 0, "train.steps", train.steps, "at least 1")?;
-        at_least_one("train.batch_size", train.batch_size)?;
+        within_limit("train.steps", train.steps as f64)?;
+        count("train.batch_size", train.batch_size)?;
+        let side = data.image_size.unwrap_or(1);
+        check_batch("train.batch_size", train.batch_size, side, side)?;
+        within_limit("train.threads", train.threads as f64)?;
         train.base_lr.map_or(Ok(()), |rate| positive("train.base_lr", rate))?;
         non_negative("train.weight_decay", train.weight_decay)?;
         must_be(train.log_every > 0, "train.log_every", train.log_every, "at least 1")

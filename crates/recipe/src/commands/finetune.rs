@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::reading::{Checked, SettingsError, Violation, at_least_one, must_be, overrides};
 use crate::tables::images::check_augment;
+use crate::tables::limits::{check_batch, within_limit};
 use crate::tables::{Device, FineTune, ImageSize, Precision};
 
 /// What the command that fine-tunes a model folder can be told by dotted keys, which
@@ -48,15 +49,15 @@ pub struct FineTuneData {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FineTuneMachine {
-    /// Arithmetic of matrix products.
+    /// Number format of matrix products; weights and losses stay in fp32.
     pub precision: Precision,
-    /// Where tensors live.
+    /// The device to train on.
     pub device: Device,
-    /// Threads of libtorch and of the loader; 0 takes every core.
+    /// Threads of libtorch and of the loader; 0 uses every core.
     pub threads: usize,
-    /// Write a checkpoint every this many steps; 0 only at the end.
+    /// Steps between checkpoints; 0 writes one at the end only.
     pub checkpoint_every: u64,
-    /// Write metrics every this many steps.
+    /// Steps between lines of metrics.
     pub log_every: u64,
 }
 
@@ -80,13 +81,16 @@ impl Checked for FineTuneSettings {
         let FineTuneData { limit, image_size, augment, .. } = &self.data;
         limit.map_or(Ok(()), |limit| at_least_one("data.limit", limit))?;
         if let Some(size) = *image_size {
-            at_least_one("data.image_size", size.height().min(size.width()))?;
+            size.check("data.image_size")?;
+            let batch = self.eval.finetune.batch_size;
+            check_batch("eval.finetune.batch_size", batch, size.height(), size.width())?;
         }
         if let Some(augment) = augment {
             // Where the size is the model's, any shift that some image has room for will do.
             let size = image_size.unwrap_or(ImageSize::Square(usize::from(u16::MAX)));
             check_augment(augment, size)?;
         }
+        within_limit("train.threads", self.train.threads as f64)?;
         let every = self.train.log_every;
         must_be(every > 0, "train.log_every", every, "at least 1")?;
         self.eval.finetune.check()

@@ -1,8 +1,10 @@
-//! What types cannot say: small checks, and the violation that they report.
+//! Checks of values beyond their types, and the violation that they report.
 
 use std::collections::HashSet;
 
-/// Values that make no sense, alone or together.
+use super::bounds::shown;
+
+/// Values that are out of range or do not go together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The dotted keys involved, the one most likely at fault first: the error names
@@ -91,7 +93,16 @@ pub fn must_be(
     value: impl std::fmt::Display,
     rule: &str,
 ) -> Result<(), Violation> {
-    ensure(holds, &[key], || format!("{key} is {value}; it must be {rule}"))
+    ensure(holds, &[key], || format!("{key} is {}; it must be {rule}", brief(value)))
+}
+
+/// A value, where it has many digits as a power of ten.
+fn brief(value: impl std::fmt::Display) -> String {
+    let text = value.to_string();
+    match text.parse::<f64>() {
+        Ok(number) if text.len() > 20 => format!("{number:e}"),
+        _ => shown(&text).into_owned(),
+    }
 }
 
 /// Checks each value of a list against a rule in words, which follow "must be".
@@ -105,7 +116,9 @@ pub fn each_must_be<T: std::fmt::Display + Copy>(
     rule: &str,
 ) -> Result<(), Violation> {
     values.iter().try_for_each(|&value| {
-        ensure(holds(value), &[key], || format!("{key} holds {value}; each must be {rule}"))
+        ensure(holds(value), &[key], || {
+            format!("{key} contains {}; each value must be {rule}", brief(value))
+        })
     })
 }
 
@@ -119,6 +132,6 @@ pub fn no_repeats<T: ToString>(
 ) -> Result<(), Violation> {
     let mut seen = HashSet::new();
     values.into_iter().map(|value| value.to_string()).try_for_each(|value| {
-        ensure(seen.insert(value.clone()), &[key], || format!("{key} holds {value} twice"))
+        ensure(seen.insert(value.clone()), &[key], || format!("{key} contains {value} twice"))
     })
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::bounds::{MOST_FILE, MOST_KEY, MOST_OVERRIDE, shown};
 use super::error::{Place, SettingsError};
 
 /// A value and where it was written.
@@ -33,7 +34,13 @@ pub(crate) enum Value {
 impl Node {
     /// Parses a whole file.
     pub(crate) fn parse(text: &str, file: &Path) -> Result<Self, SettingsError> {
-        let reader = FileReader { text, file: file.into() };
+        let reader = FileReader::new(text, file);
+        if text.len() > MOST_FILE {
+            return Err(SettingsError::Syntax {
+                place: Place::File(reader.file),
+                message: format!("the file has more than {MOST_FILE} bytes"),
+            });
+        }
         let table = DeTable::parse(text).map_err(|error| SettingsError::Syntax {
             place: error.span().map_or(Place::File(reader.file.clone()), |s| reader.at(s.start)),
             message: error.message().to_owned(),
@@ -116,12 +123,16 @@ impl Node {
 /// One `--set key=value`: the value as TOML, or else the text itself.
 pub(crate) fn parse_override(assignment: &str) -> Result<(String, Node), SettingsError> {
     let refuse = || SettingsError::Assignment(assignment.to_owned());
+    if assignment.len() > MOST_OVERRIDE {
+        return Err(refuse());
+    }
     let (key, text) = assignment.split_once('=').ok_or_else(refuse)?;
     let key = key.trim();
     if key.split('.').any(|part| part.trim().is_empty()) {
         return Err(refuse());
     }
     let place = Place::Override(assignment.into());
+    check_length(key, || place.clone())?;
     let value = match DeValue::parse(text.trim()) {
         Ok(value) => convert(value, &|_| place.clone())?.value,
         Err(_) => Value::String(text.to_owned()),
@@ -129,16 +140,29 @@ pub(crate) fn parse_override(assignment: &str) -> Result<(String, Node), Setting
     Ok((key.to_owned(), Node { value, place }))
 }
 
-/// Turns byte offsets of one file into lines.
-struct FileReader<'a> {
-    text: &'a str,
-    file: Arc<Path>,
+/// Refuses a key longer than any known one before it is compared with them.
+fn check_length(key: &str, place: impl FnOnce() -> Place) -> Result<(), SettingsError> {
+    if key.len() <= MOST_KEY {
+        return Ok(());
+    }
+    let key = shown(key).into_owned();
+    Err(SettingsError::UnknownKey { place: place(), key, nearest: None })
 }
 
-impl FileReader<'_> {
+/// Turns byte offsets of one file into lines.
+struct FileReader {
+    file: Arc<Path>,
+    /// The offsets at which lines end, in order.
+    line_ends: Vec<usize>,
+}
+
+impl FileReader {
+    fn new(text: &str, file: &Path) -> Self {
+        Self { file: file.into(), line_ends: text.match_indices('\n').map(|(at, _)| at).collect() }
+    }
+
     fn at(&self, offset: usize) -> Place {
-        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
-        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+        let line = 1 + self.line_ends.partition_point(|&end| end < offset);
         Place::Line { file: self.file.clone(), line: line as u32 }
     }
 
@@ -154,7 +178,7 @@ fn convert(
     let place = at(value.span().start);
     let too_large = |text: &str| SettingsError::Syntax {
         place: place.clone(),
-        message: format!("the number {text} does not fit 64 bits"),
+        message: format!("the number {} does not fit 64 bits", shown(text)),
     };
     let value = match value.into_inner() {
         DeValue::String(text) => Value::String(text.into_owned()),
@@ -180,6 +204,7 @@ fn convert_table(table: DeTable<'_>, at: &dyn Fn(usize) -> Place) -> Result<Valu
     let mut entries = BTreeMap::new();
     for (key, value) in table {
         let place = at(key.span().start);
+        check_length(key.get_ref(), || place.clone())?;
         entries.insert(key.into_inner().into_owned(), Node { place, ..convert(value, at)? });
     }
     Ok(Value::Table(entries))

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::bounds::{shown, shown_message};
+
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -21,7 +23,7 @@ pub enum Place {
         line: u32,
     },
     /// An override, as it was written: `key=value`.
-    #[error("--set {0}")]
+    #[error("--set {}", shown(.0))]
     Override(Arc<str>),
 }
 
@@ -43,7 +45,7 @@ impl Place {
 #[non_exhaustive]
 pub enum SettingsError {
     /// Not TOML.
-    #[error("{place}: {message}")]
+    #[error("{place}: {}", shown_message(message))]
     Syntax {
         /// Where.
         place: Place,
@@ -51,13 +53,13 @@ pub enum SettingsError {
         message: String,
     },
     /// An override that is not `key=value`.
-    #[error("--set {0}: expected key=value, such as train.epochs=2")]
+    #[error("--set {}: expected key=value, such as train.epochs=2", shown(.0))]
     Assignment(String),
     /// The reduced setting of a file that has none.
     #[error("{}: --quick needs a [quick] table, and this file has none", .0.display())]
     NoQuick(PathBuf),
     /// A key that nothing reads.
-    #[error("{place}: unknown key {key}{}", did_you_mean(nearest))]
+    #[error("{place}: unknown key {}{}", shown(key), did_you_mean(nearest))]
     UnknownKey {
         /// Where it was written.
         place: Place,
@@ -66,26 +68,20 @@ pub enum SettingsError {
         /// The known key most like it.
         nearest: Option<String>,
     },
-    /// A key that must be given.
-    #[error("{place}: missing key {key}")]
-    MissingKey {
-        /// The table or file that lacks it.
+    /// Keys and tables that must be given: all that one table lacks.
+    #[error("{place}: missing {}", missing_in_words(keys, tables))]
+    Missing {
+        /// The table or file that lacks them.
         place: Place,
-        /// The key.
-        key: String,
-    },
-    /// A table that must be given.
-    #[error("{place}: missing table {key}")]
-    MissingTable {
-        /// The table or file that lacks it.
-        place: Place,
-        /// Its dotted name.
-        key: String,
+        /// The dotted keys.
+        keys: Vec<String>,
+        /// The dotted names of the tables.
+        tables: Vec<String>,
     },
     /// A name that the key does not take.
     #[error(
-        "{place}: {key} {found:?} is not known{}; known: {}",
-        did_you_mean(nearest), known.join(", ")
+        "{place}: {key} {:?} is not known{}; known: {}",
+        shown(found), did_you_mean(nearest), known.join(", ")
     )]
     UnknownValue {
         /// Where it was written.
@@ -100,7 +96,7 @@ pub enum SettingsError {
         known: Box<[String]>,
     },
     /// A value of the wrong type or outside the type's range.
-    #[error("{place}: {}expected {expected}, found {found}", key_unless_shown(place, key))]
+    #[error("{place}: {}expected {expected}, found {}", key_unless_shown(place, key), shown(found))]
     Type {
         /// Where it was written.
         place: Place,
@@ -112,13 +108,51 @@ pub enum SettingsError {
         found: String,
     },
     /// Values of the right types that make no sense.
-    #[error("{place}: {message}")]
+    #[error("{place}: {}", shown_message(message))]
     Invalid {
         /// Where the offending value was written.
         place: Place,
         /// Names the key, its value and what would do.
         message: String,
     },
+}
+
+impl SettingsError {
+    /// One error for both where each says that something is missing in the same place; else
+    /// the first.
+    pub(crate) fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (
+                Self::Missing { place, mut keys, mut tables },
+                Self::Missing { place: its, keys: its_keys, tables: its_tables },
+            ) if place == its => {
+                keys.extend(its_keys);
+                tables.extend(its_tables);
+                Self::Missing { place, keys, tables }
+            }
+            (first, _) => first,
+        }
+    }
+}
+
+/// `key a`, `keys a and b`, `key a and table t`.
+fn missing_in_words(keys: &[String], tables: &[String]) -> String {
+    let part = |what: &str, names: &[String]| match names {
+        [] => None,
+        [one] => Some(format!("{what} {one}")),
+        several => Some(format!("{what}s {}", listed(several))),
+    };
+    let parts = [part("key", keys), part("table", tables)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" and ")
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub(crate) fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    match names.as_slice() {
+        [most @ .., last] if !most.is_empty() => format!("{} and {last}", most.join(", ")),
+        one => one.concat(),
+    }
 }
 
 pub(crate) fn did_you_mean(nearest: &Option<String>) -> String {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Error, Expected, Unexpected};
 
 use super::error::{Place, SettingsError};
-use super::keys::{is_table, tables_of};
+use super::keys::{dotted, is_table, tables_of};
 use super::nearest::nearest;
 
 /// What serde found wrong, before the key and the place are known.
@@ -44,13 +44,16 @@ impl Fault {
         self
     }
 
-    /// The error to show, given the whole document's place and every known key.
-    pub(super) fn into_error(self, document: &Place, known_keys: &[String]) -> SettingsError {
+    /// The error to show, given the whole document's place, every known key, and what a
+    /// table that lacks a key lacks altogether.
+    pub(super) fn into_error(
+        self,
+        document: &Place,
+        known_keys: &[String],
+        lacking: impl FnOnce(&str) -> Vec<String>,
+    ) -> SettingsError {
         let place = self.place.unwrap_or_else(|| document.clone());
-        let mut parts: Vec<&str> = self.parts.iter().rev().map(String::as_str).collect();
-        if let Problem::MissingKey(key) = self.problem {
-            parts.push(key);
-        }
+        let parts: Vec<&str> = self.parts.iter().rev().map(String::as_str).collect();
         let key = parts.join(".");
         match self.problem {
             Problem::UnknownKey => {
@@ -64,10 +67,16 @@ impl Fault {
                 let nearest = nearest.map(str::to_owned);
                 SettingsError::UnknownKey { key: key.to_owned(), nearest, place: place.clone() }
             }
-            Problem::MissingKey(_) if is_table(&key, known_keys) => {
-                SettingsError::MissingTable { place, key }
+            Problem::MissingKey(name) => {
+                let mut missing = lacking(&key);
+                let first = dotted(&key, name);
+                if !missing.contains(&first) {
+                    missing = vec![first];
+                }
+                let (tables, keys) =
+                    missing.into_iter().partition(|name| is_table(name, known_keys));
+                SettingsError::Missing { place, keys, tables }
             }
-            Problem::MissingKey(_) => SettingsError::MissingKey { place, key },
             Problem::UnknownValue { found, known } => SettingsError::UnknownValue {
                 place,
                 key,

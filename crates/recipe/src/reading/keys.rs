@@ -2,7 +2,8 @@
 //!
 //! A deserializer that answers each question with a harmless value and writes
 //! down the field names it is asked for: a field added to a type is known
-//! here, and can be suggested, without a second list.
+//! here, and can be suggested, without a second list. Left without an answer, a key
+//! shows whether it is required, and what stands in its place if it is not.
 
 use serde::Deserialize;
 use serde::de::value::{MapDeserializer, StrDeserializer};
@@ -12,14 +13,70 @@ use serde::forward_to_deserialize_any;
 /// The error of a question that has no harmless answer.
 type NoAnswer = serde::de::value::Error;
 
+/// A key with the kind of value that its type asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Traced {
+    pub(super) key: String,
+    pub(super) kind: Kind,
+}
+
+/// The kind of value that a type asks for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Kind {
+    Any,
+    Boolean,
+    Integer,
+    Number,
+    Text,
+    List,
+    Table,
+    Choice(&'static [&'static str]),
+}
+
 /// Every dotted key of a type, in the order of its fields, each after the dotted `prefix`.
 ///
 /// Fields after one that takes none of the tracer's answers are left out; they are
 /// read as any other, but not suggested.
 pub(crate) fn keys_of<T: Deserialize<'static>>(prefix: &str) -> Vec<String> {
+    traced::<T>(prefix).into_iter().map(|traced| traced.key).collect()
+}
+
+/// The same with the kinds of their values.
+pub(super) fn traced<T: Deserialize<'static>>(prefix: &str) -> Vec<Traced> {
     let mut keys = Vec::new();
-    let _ = T::deserialize(Tracer { path: prefix.to_owned(), keys: &mut keys });
+    let _ = T::deserialize(Tracer { path: prefix.to_owned(), without: "", keys: &mut keys });
     keys
+}
+
+/// The type with harmless values for all keys but one, which has its default; none where that
+/// key has no default.
+pub(super) fn without<T: Deserialize<'static>>(key: &str) -> Option<T> {
+    let mut keys = Vec::new();
+    T::deserialize(Tracer { path: String::new(), without: key, keys: &mut keys }).ok()
+}
+
+/// The keys and tables that must stand in a table of the type, by their dotted names; the
+/// table `""` is the whole.
+pub(super) fn required_in<T: Deserialize<'static>>(table: &str) -> Vec<String> {
+    if without::<T>("").is_none() {
+        return Vec::new(); // The type takes no harmless values: nothing can be told from them.
+    }
+    let prefix = dotted(table, "");
+    let mut children: Vec<String> = Vec::new();
+    for key in keys_of::<T>("") {
+        let Some(inside) = key.strip_prefix(&prefix) else { continue };
+        let child = dotted(table, inside.split('.').next().unwrap_or(inside));
+        if !children.contains(&child) {
+            children.push(child);
+        }
+    }
+    children.retain(|child| without::<T>(child).is_none());
+    children
+}
+
+/// A name within a table, or at the top.
+pub(super) fn dotted(table: &str, name: &str) -> String {
+    if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") }
 }
 
 /// The tables that a dotted key lies in: `eval` and `eval.knn` for `eval.knn.k`.
@@ -35,32 +92,47 @@ pub(crate) fn is_table(name: &str, keys: &[String]) -> bool {
 /// Answers for the value at `path`.
 struct Tracer<'a> {
     path: String,
-    keys: &'a mut Vec<String>,
+    /// The dotted key that gets no answer.
+    without: &'a str,
+    keys: &'a mut Vec<Traced>,
 }
 
 impl Tracer<'_> {
-    fn leaf(self) {
+    fn leaf(self, kind: Kind) {
         if !self.path.is_empty() {
-            self.keys.push(self.path);
+            self.keys.push(Traced { key: self.path, kind });
         }
     }
+}
+
+/// Answers 1 to a question for a number of some type.
+macro_rules! numbers {
+    ($($deserialize:ident => $kind:ident,)*) => {
+        $(fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NoAnswer> {
+            self.leaf(Kind::$kind);
+            visitor.visit_u64(1)
+        })*
+    };
 }
 
 impl<'de> Deserializer<'de> for Tracer<'_> {
     type Error = NoAnswer;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NoAnswer> {
-        self.leaf();
-        visitor.visit_u64(1)
+    numbers! {
+        deserialize_any => Any,
+        deserialize_u32 => Integer,
+        deserialize_u64 => Integer,
+        deserialize_i64 => Integer,
+        deserialize_f64 => Number,
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NoAnswer> {
-        self.leaf();
+        self.leaf(Kind::Boolean);
         visitor.visit_bool(true)
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NoAnswer> {
-        self.leaf();
+        self.leaf(Kind::Text);
         visitor.visit_borrowed_str("text")
     }
 
@@ -89,12 +161,12 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         length: usize,
         visitor: V,
     ) -> Result<V::Value, NoAnswer> {
-        self.leaf();
+        self.leaf(Kind::List);
         visitor.visit_seq(Same(length))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NoAnswer> {
-        self.leaf();
+        self.leaf(Kind::Table);
         visitor.visit_map(MapDeserializer::new(std::iter::empty::<(&str, u64)>()))
     }
 
@@ -104,7 +176,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, NoAnswer> {
-        self.leaf();
+        self.leaf(Kind::Choice(names));
         visitor.visit_enum(StrDeserializer::new(names[0]))
     }
 
@@ -117,13 +189,14 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         visitor.visit_map(Fields {
             path: self.path,
             names: fields.iter(),
-            current: "",
+            current: String::new(),
+            without: self.without,
             keys: self.keys,
         })
     }
 
     forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf
+        i8 i16 i32 i128 u8 u16 u128 f32 char bytes byte_buf
         unit unit_struct tuple_struct identifier ignored_any
     }
 }
@@ -132,8 +205,10 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
 struct Fields<'a> {
     path: String,
     names: std::slice::Iter<'static, &'static str>,
-    current: &'static str,
-    keys: &'a mut Vec<String>,
+    /// The dotted key whose value is asked for next.
+    current: String,
+    without: &'a str,
+    keys: &'a mut Vec<Traced>,
 }
 
 impl<'de> MapAccess<'de> for Fields<'_> {
@@ -143,21 +218,22 @@ impl<'de> MapAccess<'de> for Fields<'_> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, NoAnswer> {
-        let Some(&name) = self.names.next() else { return Ok(None) };
-        self.current = name;
-        seed.deserialize(name.into_deserializer()).map(Some)
+        for &name in self.names.by_ref() {
+            self.current = dotted(&self.path, name);
+            if self.without.is_empty() || self.current != self.without {
+                return seed.deserialize(name.into_deserializer()).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, NoAnswer> {
-        let path = match self.path.as_str() {
-            "" => self.current.to_owned(),
-            table => format!("{table}.{}", self.current),
-        };
-        seed.deserialize(Tracer { path, keys: self.keys })
+        let path = std::mem::take(&mut self.current);
+        seed.deserialize(Tracer { path, without: self.without, keys: self.keys })
     }
 }
 
-/// So many elements of an array, whose own keys are nobody's.
+/// The elements of an array of a fixed length; keys inside them are not collected.
 struct Same(usize);
 
 impl<'de> SeqAccess<'de> for Same {
@@ -171,7 +247,8 @@ impl<'de> SeqAccess<'de> for Same {
             return Ok(None);
         }
         self.0 -= 1;
-        seed.deserialize(Tracer { path: String::new(), keys: &mut Vec::new() }).map(Some)
+        let path = String::new();
+        seed.deserialize(Tracer { path, without: "", keys: &mut Vec::new() }).map(Some)
     }
 }
 
@@ -211,5 +288,14 @@ mod tests {
         let keys = keys_of::<Table>("");
         assert!(is_table("inner", &keys) && !is_table("list", &keys) && !is_table("inn", &keys));
         assert_eq!(tables_of("a.b.c").collect::<Vec<_>>(), ["a", "a.b"]);
+    }
+
+    #[test]
+    fn what_has_no_default_is_required() {
+        let all = ["pairs", "names", "inner", "list"];
+        assert_eq!(required_in::<Table>(""), all, "options are not");
+        assert_eq!(required_in::<Table>("inner"), ["inner.depth", "inner.flag"]);
+        assert_eq!(required_in::<Table>("inn"), [""; 0]);
+        assert_eq!(without::<Inner>("flag").map(|inner| inner.depth), None);
     }
 }

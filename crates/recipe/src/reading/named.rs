@@ -3,15 +3,16 @@
 use strum::VariantArray;
 use thiserror::Error;
 
+use super::bounds::shown;
 use super::nearest;
 
 /// A name that nothing has.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("no {what} named {name}; did you mean {nearest}? Known: {}", known.join(", "))]
+#[error("no {what} named {}; {}Known: {}", shown(name), meant(*nearest), known.join(", "))]
 pub struct UnknownName {
     what: String,
     name: String,
-    nearest: &'static str,
+    nearest: Option<&'static str>,
     known: Vec<&'static str>,
 }
 
@@ -39,7 +40,24 @@ where
     place.map(|place| T::VARIANTS[place]).ok_or_else(|| UnknownName {
         what: what.to_owned(),
         name: name.to_owned(),
-        nearest: nearest(name, known.iter().copied()).unwrap_or_default(),
+        nearest: nearest(name, known.iter().copied()),
         known,
     })
+}
+
+/// The suggestion; a name longer than any key gets none.
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!("did you mean {name}? "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Protocol;
+
+    #[test]
+    fn a_name_of_a_megabyte_is_refused_in_short() {
+        let error = named::<Protocol>("protocol", &"x".repeat(1_000_000)).unwrap_err().to_string();
+        assert!(error.len() < 200 && error.contains("; Known: knn"), "{error}");
+    }
 }

@@ -16,13 +16,20 @@ use serde::forward_to_deserialize_any;
 use super::document::{Node, Value};
 use super::error::SettingsError;
 use super::fault::{Fault, Problem, show};
+use super::keys::required_in;
 
 /// Reads a type off a tree; of an unknown key the nearest of `known_keys` is named.
 pub(crate) fn read<T: DeserializeOwned>(
     document: &Node,
     known_keys: &[String],
 ) -> Result<T, SettingsError> {
-    T::deserialize(document).map_err(|fault| fault.into_error(&document.place, known_keys))
+    T::deserialize(document).map_err(|fault| {
+        fault.into_error(&document.place, known_keys, |table| {
+            let mut required = required_in::<T>(table);
+            required.retain(|key| document.place_of(key).is_none());
+            required
+        })
+    })
 }
 
 impl<'de> Deserializer<'de> for &'de Node {

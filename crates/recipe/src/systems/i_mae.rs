@@ -60,8 +60,8 @@ impl IMae {
             &["teacher.kind", "system"],
             || {
                 format!(
-                    "system \"i-mae\" cannot learn from teacher.kind \"{kind}\": its teacher is \
-                     a masked autoencoder; use recipe or folder"
+                    "system \"i-mae\" needs a masked autoencoder as teacher, and teacher.kind \
+                     \"{kind}\" is none; use recipe or folder"
                 )
             },
         )?;

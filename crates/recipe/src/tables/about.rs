@@ -5,21 +5,23 @@ use serde::{Deserialize, Serialize};
 use crate::reading::{Violation, non_negative};
 
 /// Provenance: shown by `cargo xtask list` and at the head of the report.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+///
+/// Every key may be left out of a recipe of one's own; those of this workspace have them all.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct About {
     /// One line on what the recipe does.
     pub summary: String,
     /// The paper, as `Authors, title, identifier`.
     pub paper: String,
-    /// Expected minutes of training and evaluation, on the machine named in `machine`.
+    /// Expected minutes of training and evaluation on `machine`; 0 if unknown.
     pub minutes: f64,
-    /// The machine that `minutes` speaks of.
+    /// The machine on which `minutes` was measured.
     pub machine: String,
-    /// Name of the headline metric in `summary.json`, such as `linear_top1`.
+    /// Name of the main metric in `summary.json`, such as `linear_top1`.
     pub metric: String,
-    /// The value to expect of it, where it has been measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Expected value of `metric`, if it has been measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<f64>,
 }
 

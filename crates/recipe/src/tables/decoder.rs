@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::{check_weights, count};
 use super::vit::{check_heads, check_sin_cos};
-use crate::reading::{Violation, at_least_one};
+use crate::reading::Violation;
 
 /// The transformer that predicts masked patches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,8 +24,10 @@ impl Decoder {
     /// # Errors
     /// [`Violation`] for sizes that make no transformer with 2-D sin-cos positions.
     pub fn check(&self) -> Result<(), Violation> {
-        at_least_one("decoder.depth", self.depth)?;
+        count("decoder.depth", self.depth)?;
         check_sin_cos("decoder.dim", self.dim)?;
+        // Its perceptrons are four times as wide as its tokens.
+        check_weights("decoder", self.dim, self.depth, 4.0)?;
         check_heads("decoder.heads", self.heads, "decoder.dim", self.dim)
     }
 }

@@ -1,4 +1,4 @@
-//! What a recipe may say of evaluation: the `eval` table.
+//! The `eval` table: how the features are evaluated.
 //!
 //! A protocol runs if `eval.protocols` names it; its settings stand in the table
 //! of its name. `bauta evaluate` reads the same table without a recipe around it.
@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use super::finetune::FineTune;
+use super::limits::{count, within_limit};
 use super::pooling::Pooling;
 use super::train::check_warmup;
 use crate::reading::{Violation, at_least_one, each_must_be, no_repeats, non_negative, positive};
@@ -15,9 +16,9 @@ use crate::reading::{Violation, at_least_one, each_must_be, no_repeats, non_nega
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Eval {
-    /// What is measured.
+    /// The protocols to run.
     pub protocols: Vec<Protocol>,
-    /// What stands for an image.
+    /// The feature of an image.
     pub features: Pooling,
     /// Measure on this many training images only (the first that are trained on).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,7 +29,7 @@ pub struct Eval {
     pub knn: Knn,
     /// Linear probe.
     pub linear: Linear,
-    /// Ridge regression on a few images a class.
+    /// Ridge regression on a few images per class.
     pub few_shot: FewShot,
     /// Linear probe on a fraction of the training split.
     pub semi: Semi,
@@ -68,22 +69,24 @@ impl Eval {
         if let Some(limit) = self.limit {
             at_least_one("eval.limit", limit)?;
         }
-        at_least_one("eval.knn.k", self.knn.k)?;
+        count("eval.knn.k", self.knn.k)?;
         positive("eval.knn.temperature", self.knn.temperature)?;
-        at_least_one("eval.linear.epochs", linear.epochs as usize)?;
-        at_least_one("eval.linear.batch_size", linear.batch_size)?;
+        count("eval.linear.epochs", linear.epochs as usize)?;
+        count("eval.linear.batch_size", linear.batch_size)?;
         positive("eval.linear.base_lr", linear.base_lr)?;
         non_negative("eval.linear.weight_decay", linear.weight_decay)?;
         let warmup = linear.warmup_epochs;
         check_warmup("eval.linear.warmup_epochs", warmup, "eval.linear.epochs", linear.epochs)?;
         each_must_be("eval.few_shot.shots", &few_shot.shots, |shots| shots > 0, "at least 1")?;
+        few_shot.shots.iter().try_for_each(|&shots| count("eval.few_shot.shots", shots))?;
         no_repeats("eval.few_shot.shots", &few_shot.shots)?;
-        at_least_one("eval.few_shot.draws", few_shot.draws as usize)?;
+        count("eval.few_shot.draws", few_shot.draws as usize)?;
         let share = |percent| percent > 0.0 && percent <= 100.0;
         each_must_be("eval.semi.percents", &semi.percents, share, "in (0, 100]")?;
         no_repeats("eval.semi.percents", &semi.percents)?;
-        at_least_one("eval.semi.epochs", semi.epochs as usize)?;
-        at_least_one("eval.semi.batch_size", semi.batch_size)?;
+        count("eval.semi.epochs", semi.epochs as usize)?;
+        count("eval.semi.batch_size", semi.batch_size)?;
+        within_limit("eval.pictures.count", self.pictures.count as f64)?;
         if self.protocols.contains(&Protocol::Semi) {
             check_warmup("eval.linear.warmup_epochs", warmup, "eval.semi.epochs", semi.epochs)?;
         }
@@ -113,7 +116,7 @@ pub enum Protocol {
     Knn,
     /// Linear probe: `eval.linear`.
     Linear,
-    /// Ridge regression on a few images a class: `eval.few_shot`.
+    /// Ridge regression on a few images per class: `eval.few_shot`.
     FewShot,
     /// Linear probe on a fraction of the training split: `eval.semi`.
     Semi,
@@ -123,7 +126,7 @@ pub enum Protocol {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Knn {
-    /// Neighbours that vote.
+    /// Number of neighbours, k.
     pub k: usize,
     /// Votes are weighted by exp(similarity / temperature).
     pub temperature: f64,
@@ -139,7 +142,7 @@ impl Default for Knn {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Linear {
-    /// How the layer steps.
+    /// The optimiser of the layer.
     pub optimizer: ProbeOptimizer,
     /// Passes over the training features.
     pub epochs: u32,
@@ -182,9 +185,9 @@ pub enum ProbeOptimizer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FewShot {
-    /// Images a class; each number is measured on its own.
+    /// Images per class; each number gives metrics of its own.
     pub shots: Vec<usize>,
-    /// Draws of the images, over which mean and deviation are taken.
+    /// Draws of the images; the metrics are the mean and standard deviation over them.
     pub draws: u32,
 }
 
@@ -194,12 +197,12 @@ impl Default for FewShot {
     }
 }
 
-/// Linear probe on a class-balanced part of the training split; what is not said
-/// here is as `eval.linear` says.
+/// Linear probe on a class-balanced part of the training split; the other settings are those
+/// of `eval.linear`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Semi {
-    /// Per cent of the training images; each number is measured on its own.
+    /// Percentages of the training images; each gives metrics of its own.
     pub percents: Vec<f64>,
     /// Passes over those images.
     pub epochs: u32,
@@ -217,7 +220,7 @@ impl Default for Semi {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pictures {
-    /// How many images.
+    /// Number of images; 0 draws none.
     pub count: usize,
 }
 

@@ -2,11 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::{count, within_limit};
 use super::pooling::Pooling;
 use super::train::check_warmup;
-use crate::reading::{
-    Violation, at_least_one, below_one, fraction, must_be, non_negative, positive,
-};
+use crate::reading::{Violation, below_one, fraction, must_be, non_negative, positive};
 
 /// Training of encoder and classifier on labelled images (MAE, fine-tuning).
 ///
@@ -27,25 +26,25 @@ pub struct FineTune {
     pub warmup_epochs: f64,
     /// Decoupled weight decay of matrices.
     pub weight_decay: f64,
-    /// Learning rate of a layer over that of the layer above it; 1 from scratch.
+    /// Learning rate of a layer relative to the layer above it; 1 from scratch.
     pub layer_decay: f64,
-    /// Rate at which samples skip the last block's branches; less below it.
+    /// Stochastic depth: the probability that a sample skips the last block's branches; it falls
+    /// linearly to 0 at the first block.
     pub drop_path: f64,
-    /// λ of mixup is drawn from Beta(this, this); 0 leaves it out.
+    /// Mixup: λ is drawn from Beta(α, α) with this α; 0 turns it off.
     pub mixup: f64,
-    /// λ of CutMix, likewise.
+    /// CutMix: the same for its λ.
     pub cutmix: f64,
-    /// What the labels give up to all classes together.
+    /// Label smoothing.
     pub smoothing: f64,
     /// Probability of erasing a rectangle of an image.
     pub erasing: f64,
-    /// Magnitude of RandAugment, 0 to 10; 0 leaves it out.
+    /// Magnitude of RandAugment, 0 to 10; 0 turns it off.
     pub randaugment: f64,
     /// What the classifier reads: the mean of the patch tokens under a norm of its own,
     /// or the class token after the final norm.
     pub features: Pooling,
-    /// Train only so many blocks, the last ones, and the head; all, and the embeddings,
-    /// where it is not given.
+    /// Train only this many of the last blocks and the head; without it, everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocks: Option<usize>,
     /// Fraction of the training images whose labels are used, equally many of each class.
@@ -97,8 +96,8 @@ impl FineTune {
     /// # Errors
     /// [`Violation`] for the first value that makes no sense.
     pub fn check(&self) -> Result<(), Violation> {
-        at_least_one("eval.finetune.epochs", self.epochs as usize)?;
-        at_least_one("eval.finetune.batch_size", self.batch_size)?;
+        count("eval.finetune.epochs", self.epochs as usize)?;
+        count("eval.finetune.batch_size", self.batch_size)?;
         positive("eval.finetune.base_lr", self.base_lr)?;
         non_negative("eval.finetune.min_lr", self.min_lr)?;
         let (warmup, epochs) = (self.warmup_epochs, self.epochs);
@@ -113,6 +112,11 @@ impl FineTune {
         below_one("eval.finetune.smoothing", self.smoothing)?;
         non_negative("eval.finetune.mixup", self.mixup)?;
         non_negative("eval.finetune.cutmix", self.cutmix)?;
+        within_limit("eval.finetune.mixup", self.mixup)?;
+        within_limit("eval.finetune.cutmix", self.cutmix)?;
+        if let Some(blocks) = self.blocks {
+            within_limit("eval.finetune.blocks", blocks as f64)?;
+        }
         fraction("eval.finetune.erasing", self.erasing)?;
         let magnitude = self.randaugment;
         let known = (0.0..=10.0).contains(&magnitude);

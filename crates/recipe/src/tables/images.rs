@@ -4,6 +4,7 @@ use bauta_data::{Augment, DataError, DatasetName, OnError};
 use bauta_masking::{Grid, MaskError};
 use serde::{Deserialize, Serialize};
 
+use super::limits::{check_batch, count, within_limit};
 use super::train::Train;
 use crate::data_need::DataNeed;
 use crate::reading::{Violation, at_least_one, ensure};
@@ -14,18 +15,18 @@ use crate::reading::{Violation, at_least_one, ensure};
 pub struct Data {
     /// The data set.
     pub name: DatasetName,
-    /// A folder that holds it in its canonical layout; fetched to the cache when absent.
+    /// The folder of the data set; without it, the data set is fetched to the cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<std::path::PathBuf>,
-    /// Use only this many training images (the first of the split).
+    /// Train on the first so many images of the training split only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// Side of the square images that the model sees, in pixels, or `[height, width]`.
+    /// Size of the model's input in pixels: one number for a square, or `[height, width]`.
     pub image_size: ImageSize,
-    /// What to do with an image that cannot be decoded.
+    /// What happens when an image cannot be decoded.
     #[serde(default)]
     pub on_error: OnError,
-    /// How training images are varied.
+    /// Augmentation of training images.
     #[serde(default)]
     pub augment: Augment,
 }
@@ -58,6 +59,14 @@ impl ImageSize {
     }
 }
 
+impl ImageSize {
+    /// Checks both sides.
+    pub(crate) fn check(self, key: &str) -> Result<(), Violation> {
+        count(key, self.height().min(self.width()))?;
+        within_limit(key, self.height().max(self.width()) as f64)
+    }
+}
+
 impl Data {
     /// The token geometry of one image.
     ///
@@ -80,7 +89,7 @@ impl Data {
     /// folder, or images that do not fill a step.
     pub fn check(&self, train: &Train) -> Result<(), Violation> {
         let size = self.image_size;
-        at_least_one("data.image_size", size.height().min(size.width()))?;
+        size.check("data.image_size")?;
         if let Some(limit) = self.limit {
             at_least_one("data.limit", limit)?;
         }
@@ -96,6 +105,7 @@ impl Data {
                 )
             },
         )?;
+        check_batch("train.batch_size", train.batch_size, size.height(), size.width())?;
         self.check_one_step(train)
     }
 

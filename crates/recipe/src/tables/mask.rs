@@ -4,18 +4,19 @@ use bauta_masking::{BlockMask, Grid, MaskError, MaskStrategy, Strategy};
 use serde::{Deserialize, Serialize};
 
 use super::images::Data;
-use crate::reading::{Violation, at_least_one, ensure};
+use super::limits::{MOST_TOKENS, count};
+use crate::reading::{Violation, ensure};
 
 /// Which tokens are hidden.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mask {
-    /// How they are chosen.
+    /// How the hidden tokens are chosen.
     #[serde(default)]
     pub strategy: Strategy,
-    /// The fraction hidden, in (0, 1).
+    /// The fraction of tokens that is hidden, in (0, 1).
     pub ratio: f64,
-    /// With strategy `block`: the tokens of the smallest block, 16 if not given.
+    /// With strategy `block`: the size of the smallest block, 16 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_block: Option<usize>,
 }
@@ -44,17 +45,24 @@ impl Mask {
             let message = format!("{error}; change model.patch_size or data.image_size");
             Violation::new(&["model.patch_size", "data.image_size"], message)
         })?;
+        let tokens = grid.tokens();
+        ensure(tokens <= MOST_TOKENS, &["model.patch_size", "data.image_size"], || {
+            format!(
+                "model.patch_size {patch_size} cuts an image into {tokens} tokens; \
+                 they must be at most {MOST_TOKENS}"
+            )
+        })?;
         self.build(grid).map_err(|error| {
             // It begins with the name of its argument, the ratio.
             let keys = ["mask.ratio", "model.patch_size", "data.image_size"];
             Violation::new(&keys, format!("mask.{error}"))
         })?;
         let Some(tokens) = self.min_block else { return Ok(()) };
-        at_least_one("mask.min_block", tokens)?;
+        count("mask.min_block", tokens)?;
         ensure(self.strategy == Strategy::Block, &["mask.min_block", "mask.strategy"], || {
             format!(
-                "mask.min_block is read with mask.strategy \"block\" alone, and it is \"{}\"; \
-                 leave it out",
+                "mask.min_block is only used with mask.strategy \"block\", not with \"{}\"; \
+                 remove it",
                 self.strategy
             )
         })

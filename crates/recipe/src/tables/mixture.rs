@@ -19,7 +19,7 @@ pub struct Mixture {
     /// not given, partners are drawn from all images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub same_class: Option<f64>,
-    /// Weight of the latent distillation; 0 leaves the teacher out.
+    /// Weight of the latent distillation; with 0 it needs no teacher.
     pub latent_weight: f64,
     /// What the teacher sees.
     pub teacher_input: TeacherInput,

@@ -1,4 +1,4 @@
-//! What stands for an image: `eval.features` and `eval.finetune.features`.
+//! The feature of an image: `eval.features` and `eval.finetune.features`.
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};

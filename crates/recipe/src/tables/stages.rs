@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::reading::{Violation, at_least_one};
+use super::limits::count;
+use crate::reading::Violation;
 
 /// Stages of training: each begins with a new student, taught by the one before (dBOT §3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stages {
-    /// How many; `train.epochs` is the length of each.
+    /// Number of stages of `train.epochs` each.
     pub count: u32,
     /// Begin each stage with fresh optimiser moments; the reference keeps the old student's.
     pub reset_optimizer: bool,
@@ -26,6 +27,6 @@ impl Stages {
     /// # Errors
     /// [`Violation`] for no stages.
     pub fn check(&self) -> Result<(), Violation> {
-        at_least_one("stages.count", self.count as usize)
+        count("stages.count", self.count as usize)
     }
 }

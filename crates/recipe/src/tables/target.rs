@@ -9,7 +9,7 @@ use crate::reading::{Violation, ensure, positive};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PixelTarget {
-    /// `pixels` or `normalized-pixels`.
+    /// The kind of target: `pixels` or `normalized-pixels`.
     pub kind: TargetKind,
 }
 
@@ -17,9 +17,9 @@ pub struct PixelTarget {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureTarget {
-    /// `features`.
+    /// The kind of target: `features`.
     pub kind: TargetKind,
-    /// How they become targets.
+    /// Normalisation and loss of the features.
     pub features: Comparison,
 }
 
@@ -53,11 +53,11 @@ pub enum TargetKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Comparison {
-    /// What is done to each token's features.
+    /// Normalisation of each token's features.
     pub normalization: Normalization,
-    /// How prediction and target are compared.
+    /// Loss between prediction and target.
     pub loss: FeatureLoss,
-    /// Where smooth L1 passes from square to line.
+    /// With loss `smooth-l1`: the difference at which it changes from quadratic to linear.
     #[serde(default = "one")]
     pub beta: f64,
 }
@@ -113,7 +113,7 @@ impl FeatureTarget {
     /// Checks what types cannot say, for a recipe of `system`.
     ///
     /// # Errors
-    /// [`Violation`] for another kind of target, or a transition that is none.
+    /// [`Violation`] for another kind of target, or a `beta` that is not above 0.
     pub fn check(&self, system: &str) -> Result<(), Violation> {
         self.kind.check(&[TargetKind::Features], system)?;
         positive("target.features.beta", self.features.beta)

@@ -6,7 +6,8 @@ use bauta_data::{ModelName, Package};
 use serde::{Deserialize, Serialize};
 use strum::{Display, VariantArray};
 
-use crate::reading::{Violation, at_least_one, ensure, must_be};
+use super::limits::{count, within_limit};
+use crate::reading::{Violation, ensure, must_be};
 
 /// The frozen network whose features of the whole image are predicted.
 ///
@@ -14,7 +15,7 @@ use crate::reading::{Violation, at_least_one, ensure, must_be};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Teacher {
-    /// Where it comes from.
+    /// The kind of teacher.
     pub kind: TeacherKind,
     /// With kind `folder`: a model folder, ours or Hugging Face's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,8 +68,8 @@ impl Teacher {
         }
     }
 
-    /// Forgets what another kind of teacher would read, so that `teacher.kind` alone can be
-    /// overridden.
+    /// Drops the keys of other kinds of teachers, so that `teacher.kind` can be overridden by
+    /// itself.
     pub fn keep_own(&mut self) {
         use TeacherKind::{EfficientnetLite0, Folder, Pixels, Random, Recipe};
         let kind = self.kind;
@@ -89,7 +90,7 @@ impl Teacher {
     /// # Errors
     /// [`Violation`] where something is missing that the kind needs, or makes no sense.
     pub fn check(&self) -> Result<(), Violation> {
-        let Self { kind, model, recipe, image_size, stride, .. } = self;
+        let Self { kind, model, recipe, depth, image_size, stride, .. } = self;
         for (key, reader, given) in [
             ("teacher.model", TeacherKind::Folder, model.is_some()),
             ("teacher.recipe", TeacherKind::Recipe, recipe.is_some()),
@@ -103,6 +104,7 @@ impl Teacher {
             let known = [4, 8, 16, 32].contains(&stride);
             must_be(known, "teacher.stride", stride, "4, 8, 16 or 32")?;
         }
-        image_size.map_or(Ok(()), |side| at_least_one("teacher.image_size", side))
+        depth.map_or(Ok(()), |depth| within_limit("teacher.depth", depth as f64))?;
+        image_size.map_or(Ok(()), |side| count("teacher.image_size", side))
     }
 }

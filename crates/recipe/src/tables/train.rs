@@ -4,9 +4,8 @@ use serde::{Deserialize, Serialize};
 use strum::Display;
 use toml::Table;
 
-use crate::reading::{
-    Place, Violation, at_least_one, each_must_be, ensure, must_be, non_negative, positive,
-};
+use super::limits::{count, within_limit};
+use crate::reading::{Place, Violation, each_must_be, ensure, must_be, non_negative, positive};
 
 /// Optimiser, schedule and bookkeeping.
 ///
@@ -21,18 +20,18 @@ pub struct Train {
     /// Forward passes in one optimiser step.
     #[serde(default = "defaults::accumulate")]
     pub accumulate: usize,
-    /// How weights follow gradients.
+    /// The optimiser.
     #[serde(default)]
     pub optimizer: Optimizer,
     /// Learning rate at 256 images a step; scaled by `batch_size · accumulate / 256`.
     pub base_lr: f64,
-    /// How the learning rate changes after the warm-up.
+    /// The schedule of the learning rate after the warm-up.
     #[serde(default)]
     pub schedule: Schedule,
     /// With schedule `cosine`: the learning rate at its end, before layer scales.
     #[serde(default)]
     pub min_lr: f64,
-    /// With schedule `steps`: where the learning rate falls, in epochs or parts of them.
+    /// With schedule `steps`: the epochs, or fractions of them, at which the learning rate falls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub milestones: Vec<f64>,
     /// With schedule `steps`: the factor of the learning rate at each milestone.
@@ -47,7 +46,7 @@ pub struct Train {
     /// With optimizer `adamw` or `adam`: decay rates of the first and second moment.
     #[serde(default = "defaults::betas")]
     pub betas: [f64; 2],
-    /// With optimizer `sgd`: the share of the former step that goes on.
+    /// With optimizer `sgd`: the momentum.
     #[serde(default = "defaults::momentum")]
     pub momentum: f64,
     /// Clip the gradient's global norm to this.
@@ -56,19 +55,19 @@ pub struct Train {
     /// Keep an exponential moving average of the weights with this decay, and evaluate it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
-    /// Arithmetic of matrix products.
+    /// Number format of matrix products; weights and losses stay in fp32.
     #[serde(default)]
     pub precision: Precision,
-    /// Where tensors live.
+    /// The device to train on.
     #[serde(default)]
     pub device: Device,
-    /// Threads of libtorch and of the loader; 0 takes every core.
+    /// Threads of libtorch and of the loader; 0 uses every core.
     #[serde(default)]
     pub threads: usize,
-    /// Write a checkpoint every this many steps; 0 only at the end.
+    /// Steps between checkpoints; 0 writes one at the end only.
     #[serde(default)]
     pub checkpoint_every: u64,
-    /// Write metrics every this many steps.
+    /// Steps between lines of metrics.
     #[serde(default = "defaults::log_every")]
     pub log_every: u64,
 }
@@ -101,6 +100,7 @@ pub enum Schedule {
     /// Less by `train.decay` at each of `train.milestones`.
     Steps,
 }
+
 /// Arithmetic of matrix products; parameters and losses stay in single precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
@@ -177,8 +177,8 @@ impl Train {
         keys
     }
 
-    /// Refuses what its optimiser and schedule do not read, unless these were laid over a
-    /// file that was written for others.
+    /// Refuses keys that the optimiser or the schedule does not use, unless an override or a
+    /// claim replaced the optimiser or schedule that the file was written for.
     pub(crate) fn refuse_unread<'a>(
         &self,
         place_of: impl Fn(&str) -> Option<&'a Place>,
@@ -188,7 +188,7 @@ impl Train {
             let Some(place) = place_of(&key) else { continue };
             let laid_over = place_of(choice).is_some_and(|choice| choice.lies_over(place));
             ensure(laid_over, &[&key], || {
-                format!("{key} is read with {choice} {readers} alone; leave it out")
+                format!("{key} is only used with {choice} {readers}; remove it")
             })?;
         }
         Ok(())
@@ -220,9 +220,10 @@ impl Train {
     /// # Errors
     /// [`Violation`] for the first value that makes no sense.
     pub fn check(&self) -> Result<(), Violation> {
-        at_least_one("train.epochs", self.epochs as usize)?;
-        at_least_one("train.batch_size", self.batch_size)?;
-        at_least_one("train.accumulate", self.accumulate)?;
+        count("train.epochs", self.epochs as usize)?;
+        count("train.batch_size", self.batch_size)?;
+        count("train.accumulate", self.accumulate)?;
+        within_limit("train.threads", self.threads as f64)?;
         positive("train.base_lr", self.base_lr)?;
         non_negative("train.min_lr", self.min_lr)?;
         check_warmup("train.warmup_epochs", self.warmup_epochs, "train.epochs", self.epochs)?;

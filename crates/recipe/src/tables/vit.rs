@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::reading::{Violation, at_least_one, below_one, ensure, must_be, positive};
+use super::limits::{check_weights, count, within_limit};
+use crate::reading::{Violation, below_one, ensure, must_be, positive};
 
 /// A vision transformer with 2-D sin-cos positions (MAE's encoder).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,7 +17,7 @@ pub struct Vit {
     pub depth: usize,
     /// Attention heads; must divide `dim`.
     pub heads: usize,
-    /// Hidden width of a block's MLP over `dim`.
+    /// Hidden width of a block's MLP, as a multiple of `dim`.
     #[serde(default = "mlp_ratio")]
     pub mlp_ratio: f64,
 }
@@ -33,10 +34,11 @@ pub struct DroppingVit {
     pub depth: usize,
     /// Attention heads; must divide `dim`.
     pub heads: usize,
-    /// Hidden width of a block's MLP over `dim`.
+    /// Hidden width of a block's MLP, as a multiple of `dim`.
     #[serde(default = "mlp_ratio")]
     pub mlp_ratio: f64,
-    /// Rate at which training samples skip the last block's branches; less below it.
+    /// Stochastic depth: the probability that a sample skips the last block's branches; it falls
+    /// linearly to 0 at the first block.
     #[serde(default)]
     pub drop_path: f64,
 }
@@ -53,10 +55,11 @@ pub struct Beit {
     pub depth: usize,
     /// Attention heads; must divide `dim`.
     pub heads: usize,
-    /// Hidden width of a block's MLP over `dim`.
+    /// Hidden width of a block's MLP, as a multiple of `dim`.
     #[serde(default = "mlp_ratio")]
     pub mlp_ratio: f64,
-    /// Rate at which training samples skip the last block's branches; less below it.
+    /// Stochastic depth: the probability that a sample skips the last block's branches; it falls
+    /// linearly to 0 at the first block.
     #[serde(default)]
     pub drop_path: f64,
     /// Initial factor of every residual branch (LayerScale); none without it.
@@ -77,7 +80,7 @@ impl Vit {
     /// # Errors
     /// [`Violation`] for sizes that make no transformer with 2-D sin-cos positions.
     pub fn check(&self) -> Result<(), Violation> {
-        check_blocks(self.patch_size, self.depth, self.mlp_ratio)?;
+        check_blocks(self.patch_size, self.dim, self.depth, self.mlp_ratio)?;
         check_sin_cos("model.dim", self.dim)?;
         check_heads("model.heads", self.heads, "model.dim", self.dim)
     }
@@ -113,22 +116,30 @@ impl Beit {
     /// [`Violation`] for sizes, a rate or a scale that make no transformer; the width need
     /// only be a multiple of the heads.
     pub fn check(&self) -> Result<(), Violation> {
-        check_blocks(self.patch_size, self.depth, self.mlp_ratio)?;
+        check_blocks(self.patch_size, self.dim, self.depth, self.mlp_ratio)?;
         check_heads("model.heads", self.heads, "model.dim", self.dim)?;
         below_one("model.drop_path", self.drop_path)?;
         self.layer_scale.map_or(Ok(()), |scale| positive("model.layer_scale", scale))
     }
 }
 
-fn check_blocks(patch_size: usize, depth: usize, mlp_ratio: f64) -> Result<(), Violation> {
-    at_least_one("model.patch_size", patch_size)?;
-    at_least_one("model.depth", depth)?;
-    positive("model.mlp_ratio", mlp_ratio)
+fn check_blocks(
+    patch_size: usize,
+    dim: usize,
+    depth: usize,
+    mlp_ratio: f64,
+) -> Result<(), Violation> {
+    count("model.patch_size", patch_size)?;
+    count("model.dim", dim)?;
+    count("model.depth", depth)?;
+    positive("model.mlp_ratio", mlp_ratio)?;
+    within_limit("model.mlp_ratio", mlp_ratio)?;
+    check_weights("model", dim, depth, mlp_ratio)
 }
 
 /// Sine and cosine of two coordinates share the width equally.
 pub(super) fn check_sin_cos(key: &str, dim: usize) -> Result<(), Violation> {
-    at_least_one(key, dim)?;
+    count(key, dim)?;
     let rule = "a multiple of 4, which 2-D sin-cos positions need";
     must_be(dim.is_multiple_of(4), key, dim, rule)
 }
@@ -140,8 +151,8 @@ pub(super) fn check_heads(
     dim_key: &str,
     dim: usize,
 ) -> Result<(), Violation> {
-    at_least_one(dim_key, dim)?;
-    at_least_one(heads_key, heads)?;
+    count(dim_key, dim)?;
+    count(heads_key, heads)?;
     ensure(dim.is_multiple_of(heads), &[heads_key, dim_key], || {
         format!("{heads_key} is {heads}; it must divide {dim_key} {dim}")
     })
