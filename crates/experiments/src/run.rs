@@ -18,7 +18,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use bauta_eval::Scores;
 use bauta_recipe::{Recipe, SystemSettings, Train};
-use bauta_report::{Section, Summary, TeacherWeights, Training};
+use bauta_report::{EventLog, Section, Summary, TeacherWeights, Training};
 use bauta_train::Trainer;
 use tch::Device;
 
@@ -121,6 +121,8 @@ pub struct Run<'a> {
     /// The resolved recipe, written when the folder is made.
     recipe: String,
     trainer: Option<Trainer<'a>>,
+    /// What TensorBoard reads.
+    events: Option<EventLog>,
     teacher: Option<TeacherWeights>,
     parameters: usize,
     trained: Instant,
@@ -157,6 +159,7 @@ impl<'a> Launch<'a> {
             launch: *self,
             recipe: recipe.to_toml()?,
             trainer: None,
+            events: None,
             teacher: None,
             parameters: 0,
             trained: Instant::now(),

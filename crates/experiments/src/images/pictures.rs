@@ -159,7 +159,9 @@ impl Run<'_> {
     /// When it cannot be written.
     pub fn picture(&mut self, name: &str, picture: &Picture, caption: &str) -> Result<()> {
         let file = format!("{name}.png");
-        picture.write_png(&self.pictures()?.join(&file))?;
+        let path = self.pictures()?.join(&file);
+        picture.write_png(&path)?;
+        self.watched(name, &fs::read(&path)?)?;
         self.shown(&file, caption.to_owned());
         Ok(())
     }

@@ -20,7 +20,7 @@ pub(super) fn check<S: SystemSettings>(
     if !resume {
         bail!("{} holds a run already; add --resume or name another --out", folder.display());
     }
-    if Recipe::<S>::load(&path, &Layers::default())? != *recipe {
+    if !Recipe::<S>::load(&path, &Layers::default())?.same_result(recipe) {
         bail!(
             "{} was begun with another recipe ({}); resume with the same --set and --quick, \
              or name another --out",

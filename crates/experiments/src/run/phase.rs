@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::Result;
 use bauta_backbones::Flops;
 use bauta_data::Inputs;
-use bauta_train::{End, Objective, Phase, Start, Trainer};
+use bauta_report::EventLog;
+use bauta_train::{End, Event, Objective, Phase, Start, Trainer};
 
 use super::{Aim, Ended, Run, RunEnd, TrainingProgress, folder, timing};
 use crate::settings::train_config;
@@ -67,18 +68,43 @@ impl<'a> Run<'a> {
             return Err(Ended(RunEnd::Timed(Box::new(timing))).into());
         }
         self.parameters = objective.parameters().count();
-        let trainer = self.trainer()?;
+        self.trainer()?;
+        let (Some(trainer), Some(events)) = (&mut self.trainer, &mut self.events) else {
+            unreachable!("both were opened above")
+        };
         let made = trainer.progress();
         let before = if made.phase == phase.phase.name { made.phase_step } else { 0 };
         let steps = made.step - before + phase.phase.config.schedule.steps;
         let mut progress = TrainingProgress::new(&phase.phase.name, steps);
-        let end = trainer.fit(&phase.phase, objective, inputs, |event| progress.observe(&event));
+        let mut told = Ok(());
+        let end = trainer.fit(&phase.phase, objective, inputs, |event| {
+            progress.observe(&event);
+            let shown = match event {
+                Event::Record(record) => events.record(&record.phase, record),
+                Event::Checkpoint(_) => events.flush(),
+                Event::Step { .. } => Ok(()),
+            };
+            // The first failure is the one to report.
+            told = std::mem::replace(&mut told, Ok(())).and(shown);
+        });
         progress.finish();
+        told?;
         self.trained = Instant::now();
         match end? {
             End::Stopped { step } => Err(Ended(RunEnd::Stopped(step)).into()),
             End::Finished | End::Earlier => Ok(()),
         }
+    }
+
+    /// Shows a picture, as PNG, to who watches the run in TensorBoard.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn watched(&mut self, name: &str, png: &[u8]) -> Result<()> {
+        let Some((trainer, events)) = self.trainer.as_ref().zip(self.events.as_mut()) else {
+            return Ok(());
+        };
+        Ok(events.image(trainer.progress().step, &format!("pictures/{name}"), png)?)
     }
 
     /// Whether a phase of this name is over, in this life of the run or a former one.
@@ -106,6 +132,8 @@ impl<'a> Run<'a> {
         if self.trainer.is_none() {
             folder::prepare(self.folder(), &self.recipe)?;
             let trainer = Trainer::open(self.folder(), self.launch.resume, self.stop)?;
+            let step = trainer.progress().step;
+            self.events = Some(EventLog::open(self.folder(), step, SystemTime::now)?);
             self.trainer = Some(trainer);
         }
         Ok(self.trainer.as_mut().expect("it was opened above"))
