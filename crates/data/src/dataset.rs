@@ -35,7 +35,7 @@ pub enum DatasetName {
     Mnist,
     /// 70,000 garments of 28 × 28 grey pixels in 10 classes (arXiv 1708.07747).
     FashionMnist,
-    /// A folder of image files, with or without class subfolders.
+    /// A folder of image files or arrays, in any layout of `docs/your-own-data.md`.
     Folder,
     /// A folder of tar files of images, in the WebDataset convention.
     Shards,

