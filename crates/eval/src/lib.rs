@@ -72,6 +72,7 @@ pub use evaluator::Evaluator;
 pub use few_shot::FewShotRidge;
 pub use knn::KnnEvaluator;
 pub use linear_probe::{LinearProbe, ProbeOptimizer};
+pub use machine::device_name;
 pub use metrics::{Metrics, Scores};
 pub use mixture::mixture_sheet;
 pub use neighbours::{contact_sheet, nearest};

@@ -3,7 +3,7 @@
 use tch::Device;
 
 /// `cpu` or `cuda:0`.
-pub(crate) fn device_name(device: Device) -> String {
+pub fn device_name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
         _ => "cpu".to_owned(),

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::ModelFolder;
-use bauta_data::DatasetName;
+use bauta_data::{DatasetName, OpenOptions};
 use bauta_eval::check_labels;
 use bauta_eval::folder::{EvaluationReport, FolderEvaluation};
 use bauta_recipe::{Device, Eval, Pooling, Protocol, named};
@@ -81,7 +81,8 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
     let eval = settings(arguments)?;
     let folder = ModelFolder::read(model)?;
     let limits = [arguments.limit, arguments.limit_test];
-    let splits = Splits::of(*data, arguments.root.as_deref(), limits)?;
+    let root = arguments.root.as_deref();
+    let splits = Splits::of(*data, root, &OpenOptions::default(), limits)?;
     check_labels(data.into(), [&*splits.train, &*splits.test], limits)?;
     let (channels, wanted) = (splits.train.channels(), folder.config().channels());
     ensure!(

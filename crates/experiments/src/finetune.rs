@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::ModelFolder;
-use bauta_data::{DatasetName, Source, Subset};
+use bauta_data::{DatasetName, OpenOptions, Source, Subset};
 use bauta_eval::finetune::{FineTuneReport, FineTuneTask};
 use bauta_eval::folder::normalization;
 use bauta_eval::{Scores, TrainingRun};
@@ -99,7 +99,7 @@ pub fn tune(arguments: &Arguments, stop: &AtomicBool) -> Result<FineTuneReport<F
     let device = choose_device(settings.train.device)?;
     let threads = choose_threads(settings.train.threads);
     let root = settings.data.root.as_deref();
-    let splits = Splits::of(*data, root, [settings.data.limit, None])?;
+    let splits = Splits::of(*data, root, &OpenOptions::default(), [settings.data.limit, None])?;
     let (train, test) = if *validate {
         let [held_out, rest] = Subset::balanced(&splits.train, HELD_OUT, settings.seed)?;
         (Arc::new(rest) as Arc<dyn Source>, Arc::new(held_out) as Arc<dyn Source>)

@@ -22,11 +22,12 @@ use bauta_report::{EventLog, Section, Summary, TeacherWeights, Training};
 use bauta_train::Trainer;
 use tch::Device;
 
-pub use self::machine::{choose_device, choose_threads, device_name};
+pub use self::machine::{choose_device, choose_threads};
 pub use self::phase::RunPhase;
 pub use self::progress::{Console, TrainingProgress, show_in_passing};
 pub use self::splits::{Splits, cached};
 pub use self::timing::{Timing, WARM_UP};
+pub use bauta_eval::device_name;
 
 /// A published system: how a run of it goes, from its settings to its scores.
 pub trait System {

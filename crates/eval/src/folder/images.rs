@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bauta_backbones::{ImageNormalization, Preprocessing};
-use bauta_data::{DatasetName, LoaderConfig, OnError, Source, Split, Statistics};
+use bauta_data::{Decoding, Folder, LoaderConfig, OnError, Source, Statistics};
 use strum::Display;
 use tch::Device;
 
@@ -39,9 +39,9 @@ pub fn normalization(
     Ok((found?, by))
 }
 
-/// A user's folder of images of so many channels.
+/// Every image below a user's folder, whatever its subfolders are called; of so many channels.
 pub(super) fn open(input: &Path, channels: usize) -> Result<Arc<dyn Source>, EvalError> {
-    let source = bauta_data::open(DatasetName::Folder, Split::Train, input)?;
+    let source: Arc<dyn Source> = Arc::new(Folder::all(input, Decoding::default())?);
     let found = source.channels();
     if found != channels {
         let message = format!("images have {found} channels, the model wants {channels}");

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use bauta_data::dense::{Ade20k, Coco, ComposedConfig, ComposedDigits, DenseSource, FirstScenes};
-use bauta_data::{DatasetName, Source, Split};
+use bauta_data::dense::{
+    Ade20k, Coco, ComposedConfig, ComposedDigits, DenseSource, FirstScenes, check_dense_splits,
+};
+use bauta_data::{DatasetName, OpenOptions, Source, Split};
 use bauta_recipe::DenseSettings;
 
 use super::{DenseArguments, DenseData};
@@ -22,25 +24,36 @@ pub struct DenseSplits {
 impl DenseSplits {
     /// Opens both splits; composed scenes are `size` pixels on a side.
     pub fn open(arguments: &DenseArguments, settings: &DenseSettings, size: usize) -> Result<Self> {
-        let open = |split| -> Result<Arc<dyn DenseSource>> {
-            let limit = match split {
-                Split::Train => settings.data.limit,
-                Split::Test => settings.data.test_limit,
-            };
-            let root = || {
-                let root = arguments.root.as_deref();
-                root.context("--root is needed: the folder that the data lie in")
-            };
-            let source: Arc<dyn DenseSource> = match arguments.data {
-                DenseData::ComposedDigits => {
-                    return composed(arguments.root.as_deref(), settings, split, limit, size);
-                }
-                DenseData::Ade20k => Arc::new(Ade20k::open(split, root()?)?),
-                DenseData::Coco => Arc::new(Coco::open(split, root()?)?),
-            };
-            Ok(Arc::new(FirstScenes::new(source, limit)))
+        let root = || {
+            let root = arguments.root.as_deref();
+            root.context("--root is needed: the folder that the data lie in")
         };
-        Ok(Self { train: open(Split::Train)?, test: open(Split::Test)? })
+        let [train, test]: [Arc<dyn DenseSource>; 2] = match arguments.data {
+            DenseData::ComposedDigits => {
+                let open = |split, limit| {
+                    composed(arguments.root.as_deref(), settings, split, limit, size)
+                };
+                let (train, test) = (settings.data.limit, settings.data.test_limit);
+                return Ok(Self {
+                    train: open(Split::Train, train)?,
+                    test: open(Split::Test, test)?,
+                });
+            }
+            DenseData::Ade20k => {
+                let root = root()?;
+                let open = |split| Ade20k::open(split, root);
+                [Arc::new(open(Split::Train)?), Arc::new(open(Split::Test)?)]
+            }
+            DenseData::Coco => {
+                let max_pixels = OpenOptions::default().max_pixels;
+                Coco::open_splits(root()?, max_pixels)?.map(|split| Arc::new(split) as _)
+            }
+        };
+        check_dense_splits(&*train, &*test)?;
+        Ok(Self {
+            train: Arc::new(FirstScenes::new(train, settings.data.limit)),
+            test: Arc::new(FirstScenes::new(test, settings.data.test_limit)),
+        })
     }
 }
 

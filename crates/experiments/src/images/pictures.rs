@@ -88,7 +88,7 @@ impl Run<'_> {
     /// As [`Self::reconstruct`].
     pub fn look<E: ImageEncoder>(&mut self, images: &Images, student: &Student<E>) -> Result<()> {
         self.measures()?;
-        if !images.splits.held_out {
+        if !images.splits.held_out() {
             let text = "No images are held out: the pictures show images that were trained on.";
             let body = vec![Body::Text(text.to_owned())];
             self.section(Section { title: "Pictures".to_owned(), body });

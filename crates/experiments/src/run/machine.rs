@@ -6,14 +6,6 @@ use anyhow::{Result, bail};
 use bauta_recipe::Device as Wanted;
 use tch::Device;
 
-/// `cpu` or `cuda:0`.
-pub fn device_name(device: Device) -> String {
-    match device {
-        Device::Cuda(index) => format!("cuda:{index}"),
-        _ => "cpu".to_owned(),
-    }
-}
-
 /// The device that is wanted, or that is there.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! The `data` table of systems that train on images.
 
-use bauta_data::{Augment, DataError, DatasetName, OnError};
+use bauta_data::{Augment, Channels, DataError, DatasetName, OnError, OpenOptions};
 use bauta_masking::{Grid, MaskError};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,16 @@ pub struct Data {
     /// Train on the first so many images of the training split only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// The fraction held out for evaluation where a folder or shards of your own have no test
+    /// split, in (0, 1): by their paths alone, the same in every run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holdout: Option<f64>,
+    /// Channels of your own pictures.
+    #[serde(default)]
+    pub channels: Channels,
+    /// Most pixels that a file of your own may claim; 178956970 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_pixels: Option<u64>,
     /// Size of the model's input in pixels: one number for a square, or `[height, width]`.
     pub image_size: ImageSize,
     /// What happens when an image cannot be decoded.
@@ -68,6 +78,13 @@ impl ImageSize {
 }
 
 impl Data {
+    /// How the data set is opened.
+    pub fn options(&self) -> OpenOptions {
+        let usual = OpenOptions::default();
+        let max_pixels = self.max_pixels.unwrap_or(usual.max_pixels);
+        OpenOptions { holdout: self.holdout, max_pixels, channels: self.channels }
+    }
+
     /// The token geometry of one image.
     ///
     /// # Errors

@@ -29,7 +29,11 @@ fn images() -> Images {
     let source = InMemory::new("t", [8, 8, 3], pixels, labels, classes, Statistics::CIFAR10);
     let source: Arc<dyn Source> = Arc::new(source.unwrap());
     Images {
-        splits: Splits { train: Arc::clone(&source), test: source, held_out: true },
+        splits: Splits {
+            train: Arc::clone(&source),
+            test: source,
+            origin: bauta_data::TestOrigin::Own,
+        },
         loader: LoaderConfig::new(4, 8, 8),
         augment: Augment::default(),
         eval: Eval::default(),

@@ -26,7 +26,7 @@ pub(super) fn measure(
     run: &Run<'_>,
 ) -> Result<Scores> {
     run.measures()?;
-    if !images.splits.held_out {
+    if !images.splits.held_out() {
         return Ok(Scores::default());
     }
     let splits = images.splits.limited(images.eval.limit);
