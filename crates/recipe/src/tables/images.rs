@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::{check_batch, count, within_limit};
 use super::train::Train;
 use crate::data_need::DataNeed;
-use crate::reading::{Violation, at_least_one, ensure};
+use crate::reading::{Violation, at_least_one, ensure, must_be};
 
 /// The images to train and evaluate on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,6 +105,13 @@ impl Data {
     /// [`Violation`] for sizes or an augmentation that cannot be, a data set without a
     /// folder, or images that do not fill a step.
     pub fn check(&self, train: &Train) -> Result<(), Violation> {
+        if let Some(fraction) = self.holdout {
+            let within = fraction > 0.0 && fraction < 1.0;
+            must_be(within, "data.holdout", fraction, "in (0, 1)")?;
+        }
+        if let Some(pixels) = self.max_pixels {
+            must_be(pixels > 0, "data.max_pixels", pixels, "at least 1")?;
+        }
         let size = self.image_size;
         size.check("data.image_size")?;
         if let Some(limit) = self.limit {
