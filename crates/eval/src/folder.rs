@@ -4,11 +4,14 @@
 mod embed;
 mod evaluation;
 mod forward;
+mod framing;
 mod images;
+mod npy;
 mod reconstruct;
 
-pub use embed::embed;
+pub use embed::{Embed, FeatureFormat};
 pub use evaluation::{EvaluationReport, FolderEvaluation};
-pub use forward::{forward, pixel_target};
+pub use forward::{Forward, pixel_target};
+pub use framing::framing;
 pub use images::{NormalizedBy, normalization};
-pub use reconstruct::{Reconstruct, reconstruct};
+pub use reconstruct::Reconstruct;

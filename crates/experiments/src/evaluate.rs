@@ -6,11 +6,11 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::ModelFolder;
 use bauta_data::{DatasetName, OpenOptions};
-use bauta_eval::check_labels;
 use bauta_eval::folder::{EvaluationReport, FolderEvaluation};
-use bauta_recipe::{Device, Eval, Pooling, Protocol, named};
+use bauta_eval::{DeviceChoice, check_labels};
+use bauta_recipe::{Eval, Pooling, Protocol, named};
 
-use crate::run::{Console, Splits, choose_device, choose_threads};
+use crate::run::{Console, Splits, choose_threads};
 use crate::settings::{evaluators, pooling};
 
 /// What to measure, on what, how.
@@ -63,6 +63,9 @@ pub struct Arguments {
     /// Threads of libtorch and of the loader; 0 takes every core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
+    /// auto, cpu, cuda or cuda:N.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub device: DeviceChoice,
     /// Measure the pixels themselves and the same network at random weights too.
     #[arg(long)]
     pub baselines: bool,
@@ -101,7 +104,7 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
         test: splits.test,
         baselines: arguments.baselines,
         seed: *seed,
-        device: choose_device(Device::Auto)?,
+        device: arguments.device.choose()?,
         threads: choose_threads(arguments.threads),
     };
     Ok(evaluation.run(&Console::new(stop))?)

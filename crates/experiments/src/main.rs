@@ -8,13 +8,15 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use bauta_backbones::{ModelFolder, Naming, Pooling, Unsaid};
-use bauta_eval::folder::{Reconstruct, embed, forward, reconstruct};
+use bauta_eval::DeviceChoice;
+use bauta_eval::folder::{Embed, FeatureFormat, Forward, Reconstruct};
 use bauta_experiments::dense::{self, DenseArguments, HeadName};
 use bauta_experiments::run::RunEnd;
 use bauta_experiments::start::{RunOptions, run, stop_on_signals};
 use bauta_experiments::{evaluate, finetune, reproduce, throughput};
 use bauta_libtorch::keep_freed_memory;
 use bauta_recipe::Layers;
+use bauta_train::Precision;
 use clap::{Parser, Subcommand, ValueEnum};
 
 #[derive(Parser)]
@@ -52,52 +54,75 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         input: PathBuf,
         /// Where to write the outputs, as safetensors.
-        #[arg(long, value_name = "FILE")]
-        output: PathBuf,
+        #[arg(long, value_name = "FILE", alias = "output")]
+        out: PathBuf,
+        /// auto, cpu, cuda or cuda:N.
+        #[arg(long, value_name = "NAME", default_value = "cpu")]
+        device: DeviceChoice,
+        /// Make matrix products in bfloat16.
+        #[arg(long)]
+        bf16: bool,
     },
     /// Features of a folder of images.
+    ///
+    /// A picture is resized and cut as the model's preprocessor_config.json says. Where that
+    /// says nothing, the largest middle part that has the model's ratio is resized bicubically
+    /// to the model's size, whatever size the picture has. docs/looking.md has the same in
+    /// Python.
     Embed {
         /// The model folder.
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
         /// A folder of JPEG, PNG or WebP images.
-        #[arg(long, value_name = "IMAGES")]
-        input: PathBuf,
-        /// Where to write `features` [N, D], as safetensors.
-        #[arg(long, value_name = "FILE")]
-        output: PathBuf,
+        #[arg(long, value_name = "IMAGES", alias = "input")]
+        root: PathBuf,
+        /// Where to write the features [N, D].
+        #[arg(long, value_name = "FILE", alias = "output")]
+        out: PathBuf,
+        /// safetensors, with `features` and the paths in the metadata; or npy, with the paths
+        /// in FILE.txt.
+        #[arg(long, value_name = "NAME", default_value_t = FeatureFormat::Safetensors)]
+        format: FeatureFormat,
         /// The class token instead of the mean of the patch tokens.
         #[arg(long)]
         cls: bool,
+        /// auto, cpu, cuda or cuda:N.
+        #[arg(long, value_name = "NAME", default_value = "auto")]
+        device: DeviceChoice,
     },
     /// Pictures of what a masked autoencoder makes of a folder of images.
+    ///
+    /// Pictures are made ready as `embed` does it.
     Reconstruct {
         /// The model folder.
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
         /// A folder of JPEG, PNG or WebP images.
-        #[arg(long, value_name = "IMAGES")]
-        input: PathBuf,
+        #[arg(long, value_name = "IMAGES", alias = "input")]
+        root: PathBuf,
         /// The folder of the pictures.
-        #[arg(long, value_name = "DIR")]
-        output: PathBuf,
+        #[arg(long, value_name = "DIR", alias = "output")]
+        out: PathBuf,
         /// The fraction of tokens to hide, the model's own if not given.
         #[arg(long)]
         ratio: Option<f64>,
         /// Seed of the masks.
         #[arg(long, default_value_t = 0)]
         seed: u64,
-        /// At most so many images, the first by their paths.
-        #[arg(long, default_value_t = 48)]
+        /// Draw the first N images by their paths.
+        #[arg(long, value_name = "N", default_value_t = 48)]
         count: usize,
+        /// auto, cpu, cuda or cuda:N.
+        #[arg(long, value_name = "NAME", default_value = "auto")]
+        device: DeviceChoice,
     },
     /// Turn a foreign checkpoint into a model folder.
     Import {
         /// A folder with config.json, or a .safetensors, .pth, .pt or .bin file.
         from: PathBuf,
         /// The model folder to write.
-        #[arg(long, value_name = "DIR")]
-        output: PathBuf,
+        #[arg(long, value_name = "DIR", alias = "output")]
+        out: PathBuf,
         /// Attention heads, where the width does not say it.
         #[arg(long)]
         heads: Option<usize>,
@@ -117,8 +142,8 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
         /// The model folder to write.
-        #[arg(long, value_name = "DIR")]
-        output: PathBuf,
+        #[arg(long, value_name = "DIR", alias = "output")]
+        out: PathBuf,
         /// Whose names.
         #[arg(long, value_enum, default_value_t = Format::Hf)]
         format: Format,
@@ -205,40 +230,45 @@ fn execute(command: Command) -> Result<()> {
                 RunEnd::Trained | RunEnd::Timed(_) => unreachable!("a run for its report"),
             }
         }
-        Command::Forward { model, input, output } => {
-            forward(&model, &input, &output)?;
-            println!("outputs: {}", output.display());
+        Command::Forward { model, input, out, device, bf16 } => {
+            let precision = if bf16 { Precision::Bf16 } else { Precision::Fp32 };
+            let device = device.choose()?;
+            Forward { model, input, out: out.clone(), device, precision }.run()?;
+            println!("outputs: {}", out.display());
             Ok(())
         }
-        Command::Embed { model, input, output, cls } => {
+        Command::Embed { model, root, out, format, cls, device } => {
             let (pooling, what) = match cls {
                 true => (Pooling::Cls, "class token"),
                 false => (Pooling::Mean, "mean of the patch tokens"),
             };
-            let [images, width] = embed(&model, &input, &output, pooling)?;
-            println!("{images} images, {width} values each ({what}), in {}", output.display());
+            let device = device.choose()?;
+            let embed = Embed { model, root, out: out.clone(), pooling, format, device };
+            let [images, width] = embed.run()?;
+            println!("{images} images, {width} values each ({what}), in {}", out.display());
             Ok(())
         }
-        Command::Reconstruct { model, input, output, ratio, seed, count } => {
-            let options = Reconstruct { model, input, output, ratio, seed, count };
-            println!("{}", reconstruct(&options)?);
+        Command::Reconstruct { model, root, out, ratio, seed, count, device } => {
+            let device = device.choose()?;
+            let drawn = Reconstruct { model, root, out, ratio, seed, count, device }.run()?;
+            println!("{drawn}");
             Ok(())
         }
-        Command::Import { from, output, heads, decoder_heads, image_size, norm_pix_loss } => {
+        Command::Import { from, out, heads, decoder_heads, image_size, norm_pix_loss } => {
             let image_size = image_size.map(|sides| [sides[0], sides[1]]);
             let unsaid = Unsaid { heads, decoder_heads, image_size, norm_pix_loss };
             let folder = ModelFolder::import(&from, unsaid)?;
-            println!("{}", folder.export(&output, Naming::Timm)?);
+            println!("{}", folder.export(&out, Naming::Timm)?);
             Ok(())
         }
-        Command::Export { model, output, format } => {
+        Command::Export { model, out, format } => {
             let folder = ModelFolder::read(&model)?;
             let (folder, naming) = match format {
                 Format::Hf => (folder, Naming::HuggingFace),
                 Format::Mae => (folder, Naming::Timm),
                 Format::Timm => (folder.into_encoder()?, Naming::Timm),
             };
-            println!("{}", folder.export(&output, naming)?);
+            println!("{}", folder.export(&out, naming)?);
             Ok(())
         }
         Command::Finetune(arguments) => finetune::finetune(&arguments, stop_on_signals()?),

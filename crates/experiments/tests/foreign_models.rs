@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bauta_backbones::checkpoint::{read_tensors, write_tensors};
 use bauta_backbones::{ModelFolder, Unsaid};
-use bauta_eval::folder::forward;
+use bauta_eval::folder::Forward;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 
@@ -50,7 +50,8 @@ impl Case {
     /// What `forward` says against it.
     fn refusal(&self) -> String {
         let output = self.path("found.safetensors");
-        let error = forward(self.scratch.path(), &self.path("input.safetensors"), &output);
+        let error =
+            Forward::new(self.scratch.path(), &self.path("input.safetensors"), &output).run();
         assert!(!output.exists());
         format!("{:#}", error.unwrap_err())
     }
@@ -244,7 +245,7 @@ fn numbers_of_half_precision_are_read() {
         }
     });
     let output = case.path("found.safetensors");
-    forward(case.scratch.path(), &case.path("input.safetensors"), &output).unwrap();
+    Forward::new(case.scratch.path(), &case.path("input.safetensors"), &output).run().unwrap();
     let wanted = &read_tensors(&case.path("output.safetensors")).unwrap()["logits"];
     let found = &read_tensors(&output).unwrap()["logits"];
     assert_eq!(found.kind(), Kind::Float);

@@ -12,7 +12,7 @@ use bauta_backbones::{
     Encode, ModelConfig, ModelFolder, Naming, TokenIndices, Unsaid, VitMaeConfig, patch_tokens,
     sin_cos_2d,
 };
-use bauta_eval::folder::{forward, pixel_target};
+use bauta_eval::folder::{Forward, pixel_target};
 use bauta_train::{Optimizer, OptimizerConfig, Rule};
 use tch::{Device, Kind, Tensor};
 
@@ -44,7 +44,7 @@ fn saved(name: &str) -> String {
 fn assert_forward(model: &Path, case: &str) {
     let scratch = tempfile::tempdir().unwrap();
     let output = scratch.path().join("output.safetensors");
-    forward(model, &fixture(case).join("input.safetensors"), &output).unwrap();
+    Forward::new(model, &fixture(case).join("input.safetensors"), &output).run().unwrap();
     let found = read_tensors(&output).unwrap();
     let wanted = read_tensors(&fixture(case).join("output.safetensors")).unwrap();
     assert_eq!(found.len(), wanted.len());

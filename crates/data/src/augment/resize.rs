@@ -1,6 +1,6 @@
-//! Antialiased bicubic resizing of a part of an image.
+//! Antialiased resizing of a part of an image, bicubic unless another filter is asked for.
 //!
-//! The filter is Pillow's: Keys' cubic with a = -0.5, widened by the scale
+//! The filters are Pillow's, bicubic Keys' cubic with a = -0.5, widened by the scale
 //! when shrinking. Samples differ from Pillow's by at most one level, as the
 //! two passes come in the other order.
 
@@ -8,6 +8,7 @@ use fast_image_resize as fr;
 use fr::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fr::pixels::{U8, U8x2, U8x3, U8x4};
 
+use super::framing::Filter;
 use super::region::Region;
 use crate::image::Image;
 
@@ -15,6 +16,7 @@ use crate::image::Image;
 #[derive(Default)]
 pub(crate) struct Resizer {
     resizer: fr::Resizer,
+    algorithm: fr::ResizeAlg,
     pixels: Vec<u8>,
 }
 
@@ -27,6 +29,18 @@ impl Resizer {
         height: usize,
         width: usize,
     ) -> &[u8] {
+        self.resize_by(image, region, [height, width], Filter::Bicubic)
+    }
+
+    /// The same to `[height, width]`, by another filter.
+    pub(crate) fn resize_by(
+        &mut self,
+        image: &Image<'_>,
+        region: Region,
+        [height, width]: [usize; 2],
+        filter: Filter,
+    ) -> &[u8] {
+        self.algorithm = algorithm(filter);
         self.pixels.resize(height * width * image.channels(), 0);
         match image.channels() {
             1 => self.run::<U8>(image, region, height, width),
@@ -38,27 +52,29 @@ impl Resizer {
         &self.pixels
     }
 
-    /// Resizes a region to `full` (height, width) and keeps its middle
-    /// `height × width`, placed like torchvision's centre crop.
-    // The library could resize to the middle alone, but reads out of bounds
-    // where a window begins on a zero of the filter.
-    pub(crate) fn resize_middle(
+    /// Keeps a part `[height, width]` of what was resized to `full` (height, width), from
+    /// `[top, left]` on.
+    // The library could resize to the part alone, but reads out of bounds where a window
+    // begins on a zero of the filter.
+    pub(crate) fn cut(
         &mut self,
-        image: &Image<'_>,
-        region: Region,
+        channels: usize,
         full: [usize; 2],
-        height: usize,
-        width: usize,
+        [top, left]: [usize; 2],
+        [height, width]: [usize; 2],
     ) -> &[u8] {
-        self.resize(image, region, full[0], full[1]);
-        let (top, left) = (middle(full[0], height), middle(full[1], width));
-        let row = width * image.channels();
+        let row = width * channels;
         for y in 0..height {
-            let start = ((top + y) * full[1] + left) * image.channels();
+            let start = ((top + y) * full[1] + left) * channels;
             self.pixels.copy_within(start..start + row, y * row);
         }
         self.pixels.truncate(height * row);
         &self.pixels
+    }
+
+    fn resize_plane(&mut self, plane: &Image<'_>, region: Region, height: usize, width: usize) {
+        self.pixels.resize(height * width, 0);
+        self.run::<U8>(plane, region, height, width);
     }
 
     /// Resizes the channels one by one.
@@ -75,7 +91,8 @@ impl Resizer {
             let plane: Vec<u8> =
                 image.pixels()[channel..].iter().step_by(channels).copied().collect();
             let plane = Image::new(image.height(), image.width(), 1, plane);
-            let resized = self.resize(&plane, region, height, width);
+            self.resize_plane(&plane, region, height, width);
+            let resized = &self.pixels;
             for (sample, &value) in whole[channel..].iter_mut().step_by(channels).zip(resized) {
                 *sample = value;
             }
@@ -101,15 +118,23 @@ impl Resizer {
                 .expect("a region lies within its image");
         let mut target = TypedImage::<P>::from_buffer(side(width), side(height), &mut self.pixels)
             .expect("the buffer was given the length");
-        let bicubic = fr::ResizeAlg::Convolution(fr::FilterType::CatmullRom);
+        let options = fr::ResizeOptions::new().resize_alg(self.algorithm).use_alpha(false);
         self.resizer
-            .resize_typed(
-                &part,
-                &mut target,
-                &fr::ResizeOptions::new().resize_alg(bicubic).use_alpha(false),
-            )
+            .resize_typed(&part, &mut target, &options)
             .expect("both have one type of pixel");
     }
+}
+
+/// The library's algorithm that does what Pillow's filter does.
+fn algorithm(filter: Filter) -> fr::ResizeAlg {
+    fr::ResizeAlg::Convolution(match filter {
+        Filter::Nearest => return fr::ResizeAlg::Nearest,
+        Filter::Box => fr::FilterType::Box,
+        Filter::Bilinear => fr::FilterType::Bilinear,
+        Filter::Hamming => fr::FilterType::Hamming,
+        Filter::Bicubic => fr::FilterType::CatmullRom,
+        Filter::Lanczos => fr::FilterType::Lanczos3,
+    })
 }
 
 /// Where a centred part of size `inner` begins, rounded like torchvision's.
@@ -167,8 +192,11 @@ mod tests {
     /// Pillow resized all to 8 × 10, then cropped 7 × 7.
     #[test]
     fn the_middle_equals_pillows_resize_then_crop() {
+        let mut resizer = Resizer::default();
+        resizer.resize(&picture(), Region::whole(24, 30), 8, 10);
+        let corner = [middle(8, 7), middle(10, 7)];
         check(
-            Resizer::default().resize_middle(&picture(), Region::whole(24, 30), [8, 10], 7, 7),
+            resizer.cut(1, [8, 10], corner, [7, 7]),
             &[
                 109, 121, 121, 121, 134, 126, 142, //
                 124, 113, 111, 119, 125, 129, 130, //
@@ -179,5 +207,39 @@ mod tests {
                 116, 112, 138, 141, 139, 132, 132,
             ],
         );
+    }
+
+    #[test]
+    fn every_filter_equals_pillows() {
+        let figures: [(Filter, [u8; 15]); 6] = [
+            (
+                Filter::Nearest,
+                [48, 22, 241, 209, 189, 179, 87, 115, 31, 59, 137, 149, 242, 208, 50],
+            ),
+            (
+                Filter::Box,
+                [125, 123, 115, 126, 134, 126, 136, 133, 120, 119, 119, 119, 134, 135, 131],
+            ),
+            (
+                Filter::Bilinear,
+                [131, 121, 118, 125, 131, 129, 133, 129, 120, 121, 120, 121, 134, 133, 128],
+            ),
+            (
+                Filter::Hamming,
+                [131, 120, 117, 126, 133, 128, 135, 130, 118, 120, 120, 118, 134, 134, 129],
+            ),
+            (
+                Filter::Bicubic,
+                [131, 120, 115, 125, 132, 129, 135, 130, 118, 120, 119, 119, 135, 134, 128],
+            ),
+            (
+                Filter::Lanczos,
+                [132, 120, 114, 126, 133, 129, 136, 130, 117, 119, 118, 119, 136, 135, 128],
+            ),
+        ];
+        let mut resizer = Resizer::default();
+        for (filter, pillow) in figures {
+            check(resizer.resize_by(&picture(), Region::whole(24, 30), [3, 5], filter), &pillow);
+        }
     }
 }

@@ -50,7 +50,7 @@ impl Unreadable {
                     let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
                     if reported.insert(index) {
                         let image = describe(index as usize);
-                        tracing::warn!(%image, %error, "skipping a corrupt image");
+                        tracing::warn!(%image, %error, "leaving out an image");
                     }
                 }
             }
