@@ -87,6 +87,6 @@ mod tests {
         write_run(&folder, "");
         check(&folder, false).unwrap();
         check(&folder, true).unwrap();
-        assert!(check(&folder.join("thesis.txt"), false).is_err(), "a file is no folder");
+        assert!(check(&folder.join("thesis.txt"), false).is_err(), "a file is not a folder");
     }
 }

@@ -58,7 +58,7 @@ pub use beit::{BeitConfig, BeitEncoder, BeitParts};
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
     BeitModelConfig, ChannelStatistics, ClipModelConfig, EncoderSizes, Filter, Framing,
-    ModelConfig, ModelFolder, Naming, Preprocessing, Resize, Sides, Unsaid, VitMaeConfig,
+    ImportOptions, ModelConfig, ModelFolder, Naming, Preprocessing, Resize, Sides, VitMaeConfig,
     VitModelConfig, describe, read_checkpoint,
 };
 pub use clip::{ClipVisionConfig, ClipVisual};

@@ -73,7 +73,7 @@ impl Evaluator for FewShotRidge {
     }
 
     /// # Errors
-    /// [`EvalError::TooFew`] when a class has fewer than so many training samples.
+    /// [`EvalError::TooFew`] when a class has fewer than this many training samples.
     fn evaluate(&self, features: &EncodedData, seed: u64) -> Result<Metrics, EvalError> {
         let labels = features.train().labels_on_host();
         let classes = features.classes() as usize;

@@ -4,14 +4,16 @@
 mod embed;
 mod evaluation;
 mod forward;
-mod framing;
+
 mod images;
 mod npy;
 mod reconstruct;
+mod said_framing;
+mod user_images;
 
 pub use embed::{Embed, FeatureFormat};
 pub use evaluation::{EvaluationReport, FolderEvaluation};
 pub use forward::{Forward, pixel_target};
-pub use framing::framing;
 pub use images::{NormalizedBy, normalization};
 pub use reconstruct::Reconstruct;
+pub use said_framing::said_framing;

@@ -55,6 +55,14 @@ fn numbers_come_with_all_that_they_depend_on() {
 }
 
 #[test]
+fn without_a_protocol_nothing_is_encoded() {
+    let (train, test, stop) = (digits(20), digits(5), AtomicBool::new(false));
+    let none = Protocols::new(Vec::new(), [&train, &test], loader(), Device::Cpu, &stop).unwrap();
+    assert_eq!(none.measure("mine", &|_| Err("was asked".into())).unwrap(), []);
+    assert_eq!(none.measure_raw_pixels().unwrap(), []);
+}
+
+#[test]
 fn what_fails_says_whose_features_they_were() {
     let (train, test, stop) = (digits(200), digits(50), AtomicBool::new(false));
     let protocols =

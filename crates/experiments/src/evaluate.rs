@@ -128,7 +128,9 @@ fn settings(arguments: &Arguments) -> Result<Eval> {
 }
 
 fn at_least_one(text: &str) -> Result<usize> {
-    let number: usize = text.parse().with_context(|| format!("{text} is no number of images"))?;
-    ensure!(number > 0, "0 images are too few");
+    let number: usize = text.parse().with_context(|| {
+        format!("the number of images is \"{text}\"; it must be a whole number")
+    })?;
+    ensure!(number > 0, "the number of images must be at least 1");
     Ok(number)
 }

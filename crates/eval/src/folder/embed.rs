@@ -9,8 +9,8 @@ use bauta_files::write_whole;
 use strum::{Display, EnumString};
 use tch::{Device, Tensor};
 
-use super::images::UserImages;
 use super::npy;
+use super::user_images::UserImages;
 use crate::EvalError;
 use crate::batch::host_tensor;
 use crate::encoded::{image_features, join_batches};

@@ -10,8 +10,8 @@ use bauta_data::{DatasetName, LoaderConfig, Source};
 use serde::Serialize;
 use tch::{Device, Tensor};
 
-use super::framing::framing;
 use super::images::normalization;
+use super::said_framing::said_framing;
 use crate::encoded::image_features;
 use crate::json::write_json;
 use crate::machine::device_name;
@@ -94,7 +94,7 @@ impl FolderEvaluation<'_> {
             None if said.is_some() => own,
             None => own_size(data, &*train, folder.config())?,
         };
-        let framing = framing(folder, [height, width], image_size.is_some())
+        let framing = said_framing(folder, [height, width], image_size.is_some())
             .map_err(|error| error.at(model.display().to_string()))?;
         let (normalization, by) = normalization(model, train.statistics(), device)?;
         let channels = train.channels();

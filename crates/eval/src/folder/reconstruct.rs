@@ -9,7 +9,7 @@ use bauta_masking::{MaskPlan, RandomMask};
 use tch::Device;
 
 use super::forward::pixel_target;
-use super::images::UserImages;
+use super::user_images::UserImages;
 use crate::batch::host_tensor;
 use crate::{EvalError, Exhibit};
 
@@ -26,7 +26,7 @@ pub struct Reconstruct {
     pub ratio: Option<f64>,
     /// Seed of the masks.
     pub seed: u64,
-    /// At most so many images, the first by their paths.
+    /// At most this many images, the first by their paths.
     pub count: usize,
     /// Where tensors live.
     pub device: Device,

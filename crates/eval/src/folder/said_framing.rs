@@ -5,7 +5,7 @@ use bauta_data::{Filter, Framing, Resize};
 
 use crate::EvalError;
 
-/// A side is resized to at most so many times that of the output: more would take memory for
+/// A side is resized to at most this many times that of the output: more would take memory for
 /// what is cut off.
 const LARGEST: usize = 16;
 
@@ -18,7 +18,7 @@ const LARGEST: usize = 16;
 /// # Errors
 /// [`EvalError::Model`] for words that cannot be obeyed, [`EvalError::Unsuitable`] where the
 /// sizes disagree.
-pub fn framing(
+pub fn said_framing(
     folder: &ModelFolder,
     size: [usize; 2],
     scaled: bool,
