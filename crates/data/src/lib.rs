@@ -67,7 +67,7 @@ pub use model::ModelName;
 pub use partners::PartnerSampler;
 pub use prefetch::{Cancel, Inputs, Prefetcher, Prepared};
 pub use source::{
-    Folder, InMemory, Limited, Normalised, Shards, Source, Statistics, Subset,
+    Folder, InMemory, Limited, Normalised, Shards, Shrunk, Source, Statistics, Subset,
     cifar10_canonical_batch, open_cifar10,
 };
 pub use splits::{OpenOptions, Splits, TestOrigin, check_splits, open_splits};

@@ -15,6 +15,7 @@ pub(crate) mod mnist;
 mod normalised;
 mod npy;
 pub(crate) mod shards;
+mod shrunk;
 mod statistics;
 mod subset;
 
@@ -24,6 +25,7 @@ pub use limited::Limited;
 pub use memory::InMemory;
 pub use normalised::Normalised;
 pub use shards::Shards;
+pub use shrunk::Shrunk;
 pub use statistics::Statistics;
 pub use subset::Subset;
 

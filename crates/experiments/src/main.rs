@@ -202,7 +202,7 @@ fn execute(command: Command) -> Result<()> {
                 RunEnd::Stopped(step) => anyhow::bail!(
                     "stopped at step {step}, checkpoint written; go on with the same command and --resume"
                 ),
-                RunEnd::Trained | RunEnd::Timed(_) => unreachable!("a run for its report"),
+                RunEnd::Trained | RunEnd::Timed(..) => unreachable!("a run for its report"),
             }
         }
         Command::Forward { model, input, output } => {

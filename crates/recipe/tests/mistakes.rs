@@ -120,7 +120,7 @@ fn the_recipes_of_this_workspace_say_where_they_come_from() {
     }
     for name in bauta_recipe::names(&folder).unwrap() {
         let path = bauta_recipe::find(&folder, &name).unwrap();
-        let about = <Recipe>::load(&path, &Layers::default()).unwrap().about;
+        let about = <Recipe>::outline(&path).unwrap().about;
         for (key, text) in [
             ("summary", &about.summary),
             ("paper", &about.paper),

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bauta_backbones::checkpoint::write_tensors;
 use bauta_data::Inputs;
+use bauta_files::{FolderLock, remove_partials};
 use bauta_report::{MetricsLog, Record};
 
 use crate::checkpoints::Checkpoints;
@@ -43,6 +44,7 @@ pub struct Trainer<'a> {
     metrics: MetricsLog,
     progress: Progress,
     stop: &'a AtomicBool,
+    _lock: FolderLock,
 }
 
 /// Where a phase stands in the last checkpoint.
@@ -55,22 +57,38 @@ enum Standing {
 impl<'a> Trainer<'a> {
     /// Opens a run's folder, making it where there is none.
     ///
-    /// With `resume`, goes on from its last checkpoint, if there is one; without, the run
+    /// The folder is held against other processes while this lives, and what killed ones left
+    /// half-written in it is removed. With `resume`, goes on from its last checkpoint, if there is one; without, the run
     /// begins anew, and the metrics and the last checkpoint of a former life are dropped. When
     /// `stop` is set, the present step is finished and a checkpoint written.
     ///
     /// # Errors
-    /// [`TrainError::Io`] when the folder cannot be used, [`TrainError::Checkpoint`] when its
+    /// [`TrainError::Busy`] when another process trains in the folder, [`TrainError::Io`] when
+    /// it cannot be used, [`TrainError::Checkpoint`] when its
     /// last checkpoint does not say where the run stands.
     pub fn open(run_folder: &Path, resume: bool, stop: &'a AtomicBool) -> Result<Self, TrainError> {
         fs::create_dir_all(run_folder).map_err(TrainError::io(run_folder))?;
+        let lock = FolderLock::take(run_folder).map_err(TrainError::io(run_folder))?;
+        let lock = lock.ok_or_else(|| TrainError::Busy(run_folder.into()))?;
+        for folder in ["", "checkpoints", "pictures"].map(|name| run_folder.join(name)) {
+            if folder.is_dir() {
+                remove_partials(&folder).map_err(TrainError::io(&folder))?;
+            }
+        }
         let checkpoints = Checkpoints::of(run_folder);
         if !resume {
             checkpoints.forget()?;
         }
         let progress = read_progress(&checkpoints)?;
         let metrics = MetricsLog::open(&run_folder.join("metrics.jsonl"), progress.step)?;
-        Ok(Self { run_folder: run_folder.into(), checkpoints, metrics, progress, stop })
+        Ok(Self {
+            run_folder: run_folder.into(),
+            checkpoints,
+            metrics,
+            progress,
+            stop,
+            _lock: lock,
+        })
     }
 
     /// Whether a phase is over, and what it keeps is there.

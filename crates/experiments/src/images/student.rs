@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use bauta_backbones::{
     Encode, Flops, ImageEncoder, ImageNormalization, MaeDecoder, MaeDecoderConfig, ModelError,
-    Parameters, Pooling, Scope, TokenIndices, VisionTransformer,
+    Parameters, Pooling, Preprocessing, Scope, TokenIndices, VisionTransformer,
 };
 use bauta_eval::image_features;
 use bauta_masking::{Grid, MaskPlan, MaskStrategy};
@@ -25,6 +25,7 @@ pub struct Student<E> {
     /// How tokens are hidden in training.
     pub strategy: Arc<dyn MaskStrategy>,
     normalization: ImageNormalization,
+    preprocessing: Preprocessing,
     pooling: Pooling,
     seed: u64,
 }
@@ -44,6 +45,7 @@ impl<E: ImageEncoder> Student<E> {
         Ok(Self {
             strategy: Arc::from(mask.build(encoder.grid())?),
             normalization: images.normalization()?,
+            preprocessing: images.preprocessing()?,
             pooling: settings::pooling(images.eval.features),
             seed: images.loader.seed,
             parameters,
@@ -64,6 +66,11 @@ impl<E: ImageEncoder> Student<E> {
     /// Turns normalised images back into pictures in [0, 1].
     pub fn to_pixels(&self, images: &Tensor) -> Tensor {
         self.normalization.to_pixels(images)
+    }
+
+    /// How pictures are made ready for its models' folders.
+    pub fn preprocessing(&self) -> Option<Preprocessing> {
+        Some(self.preprocessing.clone())
     }
 
     /// How batches are masked in training.

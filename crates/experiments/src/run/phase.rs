@@ -7,10 +7,10 @@ use std::time::{Instant, SystemTime};
 use anyhow::Result;
 use bauta_backbones::Flops;
 use bauta_data::Inputs;
-use bauta_report::EventLog;
-use bauta_train::{End, Event, Objective, Phase, Start, Trainer};
+use bauta_report::{EventLog, Section};
+use bauta_train::{End, Event, Objective, Phase, Start, Trainer, time_steps};
 
-use super::{Aim, Ended, Run, RunEnd, TrainingProgress, folder, timing};
+use super::{Aim, Ended, Run, RunEnd, TrainingProgress, folder};
 use crate::settings::train_config;
 
 /// A phase of a run, and what its steps cost.
@@ -64,11 +64,16 @@ impl<'a> Run<'a> {
         inputs: impl FnMut(Range<u64>) -> Inputs<O::Input>,
     ) -> Result<()> {
         if let Aim::Time(steps) = self.launch.aim {
-            let timing = timing::time(phase, objective, inputs, steps, self.device)?;
-            return Err(Ended(RunEnd::Timed(Box::new(timing))).into());
+            let times = time_steps(&phase.phase.config, objective, inputs, steps)?;
+            let flops = phase.flops_per_sample.total();
+            return Err(Ended(RunEnd::Timed(Box::new(times), flops)).into());
         }
         self.parameters = objective.parameters().count();
         self.trainer()?;
+        // What a section says of the start outlives a kill.
+        if !self.sections.is_empty() {
+            Section::write_all(&self.sections, self.folder())?;
+        }
         let (Some(trainer), Some(events)) = (&mut self.trainer, &mut self.events) else {
             unreachable!("both were opened above")
         };
@@ -115,6 +120,15 @@ impl<'a> Run<'a> {
         // A run that begins has no folder yet, and needs none for this.
         let begun = self.trainer.is_some() || self.launch.resume;
         Ok(begun && self.folder().exists() && self.trainer()?.is_over(phase))
+    }
+
+    /// Whether a phase of this name is over or has a checkpoint to go on from.
+    ///
+    /// # Errors
+    /// As [`Self::is_over`].
+    pub fn has_begun(&mut self, phase: &str) -> Result<bool> {
+        let over = self.is_over(phase)?;
+        Ok(over || self.trainer.as_ref().is_some_and(|t| t.progress().phase == phase))
     }
 
     /// The model folder that a phase of this name has kept.

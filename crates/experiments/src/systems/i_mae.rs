@@ -7,6 +7,7 @@
 //! Equations and deviations: `docs/systems/i-mae.md`.
 
 mod measures;
+mod mixed;
 mod pictures;
 mod teacher;
 #[cfg(test)]
@@ -15,7 +16,9 @@ mod tests;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use bauta_backbones::{DisentanglingDecoder, Encode, Parameters, VisionTransformer, VitMaeConfig};
+use bauta_backbones::{
+    DisentanglingDecoder, Encode, Parameters, Preprocessing, VisionTransformer, VitMaeConfig,
+};
 use bauta_eval::Scores;
 use bauta_recipe::IMae as Settings;
 use bauta_recipe::{Branches, MixtureInit, TeacherInput};
@@ -23,8 +26,9 @@ use bauta_targets::{PixelTarget, by_weight, latent_loss, mix, two_way_loss};
 use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
 
+use self::mixed::{MixedImages, Mixing};
 use self::teacher::FrozenAutoencoder;
-use crate::images::{Images, MaskedImages, MixedImages, Mixing, Student};
+use crate::images::{Images, MaskedImages, Student};
 use crate::run::{Run, System};
 
 /// Encoder, disentangling heads on one decoder, target, and the frozen teacher.
@@ -69,6 +73,10 @@ impl Objective for IMae {
         serde_json::to_value(&self.config).expect("a configuration is plain values")
     }
 
+    fn preprocessing(&self) -> Option<Preprocessing> {
+        self.student.preprocessing()
+    }
+
     fn tensors(&self, input: &MixedImages) -> Vec<(&'static str, Tensor)> {
         input.tensors()
     }
@@ -87,6 +95,7 @@ impl System for IMae {
         };
         let build = |init| Self::new(settings, &images, teacher.as_deref(), init);
         let mut system = build(mixture.init)?;
+        run.start_from(settings.model.init.as_deref(), "pretrain", &system.student)?;
         let phase = run.phase("pretrain", images.batches_per_epoch()).costing(system.flops()?);
         let mixing = Mixing { masking: system.student.masking(), lambda: mixture.lambda };
         run.train(&phase, &mut system, images.inputs(vec![partners], mixing.prepare())?)?;

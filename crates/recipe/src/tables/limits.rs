@@ -32,6 +32,7 @@ const fn most(key: &'static str, most: u64, unit: &'static str) -> Limit {
 /// Every limit, by table.
 pub const LIMITS: &[Limit] = &[
     most("data.image_size", 8192, "pixels"),
+    most("data.shrink", 8192, "pixels"),
     most("data.objects", 256, "objects"),
     most("data.test_limit", 10_000_000, "images"),
     most("model.patch_size", 1024, "pixels"),
