@@ -2,7 +2,7 @@
 //! student that learns from them, and how it is measured and shown.
 
 mod masked;
-mod mixed;
+mod online;
 mod pictures;
 mod probe;
 mod student;
@@ -22,7 +22,6 @@ use bauta_targets::PixelTarget;
 use tch::Device;
 
 pub use self::masked::{MaskedImages, Masking};
-pub use self::mixed::{MixedImages, Mixing};
 pub use self::pictures::Predict;
 pub use self::probe::Features;
 pub use self::student::Student;
@@ -42,6 +41,8 @@ pub struct Images {
     pub eval: Eval,
     /// Where tensors live.
     pub device: Device,
+    /// Epochs of a phase.
+    pub epochs: u32,
 }
 
 impl Images {
@@ -71,7 +72,7 @@ impl Images {
         let loader = LoaderConfig::new(batch_size, size.height(), size.width());
         let loader = LoaderConfig { seed, threads, on_error, ..loader };
         let (augment, eval) = (data.augment.clone(), eval.clone());
-        Ok(Self { splits, loader, augment, eval, device })
+        Ok(Self { splits, loader, augment, eval, device, epochs: 1 })
     }
 
     /// Fresh parameters that start by the run's seed.

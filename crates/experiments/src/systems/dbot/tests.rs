@@ -38,6 +38,7 @@ fn images() -> Images {
         augment: Augment::default(),
         eval: Eval::default(),
         device: Device::Cpu,
+        epochs: 1,
     }
 }
 
