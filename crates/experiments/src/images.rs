@@ -3,6 +3,7 @@
 
 mod init;
 mod masked;
+mod online;
 mod pictures;
 mod probe;
 mod student;
@@ -46,6 +47,8 @@ pub struct Images {
     pub eval: Eval,
     /// Where tensors live.
     pub device: Device,
+    /// Epochs of a phase.
+    pub epochs: u32,
 }
 
 impl Images {
@@ -82,7 +85,7 @@ impl Images {
             }
             None => Arc::clone(&splits.train),
         };
-        Ok(Self { splits, trained, loader, augment, eval, device })
+        Ok(Self { splits, trained, loader, augment, eval, device, epochs: 1 })
     }
 
     /// Fresh parameters that start by the run's seed.

@@ -123,6 +123,8 @@ pub struct Run<'a> {
     /// What TensorBoard reads.
     events: Option<EventLog>,
     teacher: Option<TeacherWeights>,
+    /// The samples in words, for the first line that is shown.
+    pub(crate) trained_on: String,
     parameters: usize,
     trained: Instant,
     sections: Vec<Section>,
@@ -160,6 +162,7 @@ impl<'a> Launch<'a> {
             trainer: None,
             events: None,
             teacher: None,
+            trained_on: String::new(),
             parameters: 0,
             trained: Instant::now(),
             sections: Vec::new(),

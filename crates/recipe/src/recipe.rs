@@ -185,11 +185,7 @@ impl<S: RecipeSettings> Recipe<S> {
     /// Whether a run of `other` gives the same weights and measurements: the recipes are
     /// equal but for [`WITHOUT_EFFECT`]. A run may be resumed with such a recipe.
     pub fn same_result(&self, other: &Self) -> bool {
-        let mut other = other.clone();
-        other.about = self.about.clone();
-        other.train.checkpoint_every = self.train.checkpoint_every;
-        other.train.log_every = self.train.log_every;
-        other == *self
+        self == other || self.differing_keys(other).is_ok_and(|keys| keys.is_empty())
     }
 
     /// The dotted keys in which the recipes differ, without those of [`WITHOUT_EFFECT`], in
@@ -240,10 +236,12 @@ impl Recipe {
     }
 }
 
-/// The keys that cannot change what a run gives: where it comes from, and how often it writes.
+/// The keys that cannot change what a run gives: where it comes from, how often it writes, and
+/// how often it is looked at.
 ///
 /// A table stands for all that is in it.
-pub const WITHOUT_EFFECT: [&str; 3] = ["about", "train.checkpoint_every", "train.log_every"];
+pub const WITHOUT_EFFECT: [&str; 4] =
+    ["about", "train.checkpoint_every", "train.log_every", "eval.every"];
 
 fn has_no_effect(key: &str) -> bool {
     let inside = |table: &str| key.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));

@@ -122,6 +122,8 @@ fn an_error_in_an_override_names_the_override() {
         ("mask.ratio=1", "mask.ratio 1 must be in (0, 1)"),
         ("mask.ratio=nan", "mask.ratio NaN must be in (0, 1)"),
         ("mask.ratio=0.999", "mask.ratio 0.999 leaves 0 visible and 64 masked of 64 tokens"),
+        ("mask.ratio_end=1.5", "mask.ratio_end: ratio 1.5 must be in (0, 1)"),
+        ("mask.ratio_end=0.999", "leaves 0 visible and 64 masked of 64 tokens"),
         ("mask.min_block=0", "mask.min_block is 0; it must be at least 1"),
         (
             "mask.min_block=4",

@@ -41,6 +41,12 @@ pub enum TrainError {
         /// Steps of the phase.
         steps: u64,
     },
+    /// Stopped between two inputs of one step, which changed nothing.
+    #[error("stopped within step {step} of the phase, before its end")]
+    StoppedWithin {
+        /// The step, counted from 0.
+        step: u64,
+    },
     /// A loss or gradient that is not finite.
     #[error(
         "step {step}: loss {loss}, gradient norm {grad_norm}: not finite, training stopped; \

@@ -21,7 +21,8 @@ pub trait Objective {
     /// The host's part of a step.
     type Input: Send + 'static;
 
-    /// Takes the loss of one input.
+    /// Takes the loss of one input. A step may be given up between its inputs, so what
+    /// [`state`](Self::state) saves changes in [`after_step`](Self::after_step) alone.
     ///
     /// # Errors
     /// Whatever keeps the step from being made.

@@ -26,8 +26,8 @@ pub enum Event<'a> {
         /// Steps made so far, in all phases.
         step: u64,
     },
-    /// Metrics were read and written.
-    Record(&'a Record),
+    /// Metrics were read and are written next, with what an observer adds to them.
+    Record(&'a mut Record),
     /// A checkpoint was written.
     Checkpoint(&'a Path),
 }
@@ -124,7 +124,22 @@ impl<'a> Trainer<'a> {
         phase: &Phase,
         objective: &mut O,
         feed: impl FnMut(Range<u64>) -> Inputs<O::Input>,
-        observe: impl FnMut(Event<'_>),
+        mut observe: impl FnMut(Event<'_>),
+    ) -> Result<End, TrainError> {
+        self.fit_measured(phase, objective, feed, |event, _| observe(event))
+    }
+
+    /// The same with the objective for the observer, who may measure it at records where
+    /// [`TrainConfig::measures`](crate::TrainConfig::measures) says so.
+    ///
+    /// # Errors
+    /// As [`Self::fit`].
+    pub fn fit_measured<O: Objective>(
+        &mut self,
+        phase: &Phase,
+        objective: &mut O,
+        feed: impl FnMut(Range<u64>) -> Inputs<O::Input>,
+        observe: impl FnMut(Event<'_>, &O),
     ) -> Result<End, TrainError> {
         phase.check(objective.parameters())?;
         // What counts is on the disk, not what an error left here.
@@ -158,7 +173,7 @@ impl<'a> Trainer<'a> {
                 maker
             }
         };
-        self.train(phase, maker, feed, observe)
+        self.train(phase, maker.until(self.stop), feed, observe)
     }
 
     /// Where a phase stands, and whether it may begin.
@@ -194,7 +209,7 @@ impl<'a> Trainer<'a> {
         phase: &Phase,
         mut maker: StepMaker<'_, O>,
         mut feed: impl FnMut(Range<u64>) -> Inputs<O::Input>,
-        mut observe: impl FnMut(Event<'_>),
+        mut observe: impl FnMut(Event<'_>, &O),
     ) -> Result<End, TrainError> {
         let config = &phase.config;
         let (steps, micro) = (config.schedule.steps, config.accumulate as u64);
@@ -204,15 +219,22 @@ impl<'a> Trainer<'a> {
 
         while self.progress.phase_step < steps && !self.is_stopped() {
             let lr = config.schedule.at(self.progress.phase_step);
-            maker.make(&mut inputs, lr, self.progress.phase_step)?;
-            self.progress.phase_step += 1;
-            self.progress.step += 1;
-            observe(Event::Step { step: self.progress.step });
+            match maker.make(&mut inputs, lr, self.progress.phase_step) {
+                // What was begun is made anew when the run goes on.
+                Err(TrainError::StoppedWithin { .. }) if self.progress.phase_step == 0 => break,
+                Err(TrainError::StoppedWithin { .. }) => {}
+                made => {
+                    made?;
+                    self.progress.phase_step += 1;
+                    self.progress.step += 1;
+                    observe(Event::Step { step: self.progress.step }, maker.objective());
+                }
+            }
 
             let made = self.progress.phase_step;
             let every = |period: u64| period > 0 && made.is_multiple_of(period);
             let saving = made == steps || self.is_stopped() || every(config.checkpoint_every);
-            if saving || every(config.log_every) || made == 1 {
+            if (saving || config.is_log_step(made)) && maker.unread() > 0 {
                 let read = maker.read();
                 if let Some(place) = read.first_not_finite() {
                     let at = made - read.losses.len() as u64 + place as u64;
@@ -223,9 +245,12 @@ impl<'a> Trainer<'a> {
                     let step = before + at;
                     return Err(TrainError::NonFinite { step, loss, grad_norm, batch });
                 }
-                let record = window.close(&inputs, phase, &mut self.progress, read, lr);
+                let mut record = window.close(&inputs, phase, &mut self.progress, read, lr);
+                observe(Event::Record(&mut record), maker.objective());
+                if config.measures(made) {
+                    window = Window::open(&inputs);
+                }
                 self.metrics.write(&record)?;
-                observe(Event::Record(&record));
             }
             if saving {
                 self.metrics.flush()?;
@@ -233,7 +258,7 @@ impl<'a> Trainer<'a> {
                 let progress = &self.progress;
                 let write = |folder: &Path| maker.write(folder, progress);
                 let path = self.checkpoints.save(progress.step, keep, write)?;
-                observe(Event::Checkpoint(&path));
+                observe(Event::Checkpoint(&path), maker.objective());
                 window = Window::open(&inputs);
             }
         }

@@ -234,7 +234,7 @@ fn measure(
     let batches = loader
         .batches(0..loader.steps_per_epoch(), |batch| (host_tensor(&batch.pixels), batch.labels));
     for batch in batches {
-        go_on(watch)?;
+        go_on(watch.stop())?;
         let (pixels, labels) = batch?;
         let labels = labels.ok_or_else(|| {
             EvalError::Unsuitable("the images to measure on have no labels".to_owned())

@@ -19,8 +19,20 @@ impl Run<'_> {
     ///
     /// # Errors
     /// As [`Images::open`].
-    pub fn images(&self, data: &Data, eval: &Eval) -> Result<Images> {
-        Images::open(data, eval, [self.train.batch_size, self.threads], self.seed, self.device)
+    pub fn images(&mut self, data: &Data, eval: &Eval) -> Result<Images> {
+        let sizes = [self.train.batch_size, self.threads];
+        let images = Images::open(data, eval, sizes, self.seed, self.device)?;
+        let (splits, LoaderConfig { height, width, .. }) = (&images.splits, &images.loader);
+        let test = match splits.held_out() {
+            true => format!("{} to measure on", splits.test.len()),
+            false => "none to measure on".to_owned(),
+        };
+        self.trained_on = format!(
+            "{}: {} images to train on, {test}, {height} × {width} pixels",
+            data.name,
+            splits.train.len()
+        );
+        Ok(Images { epochs: self.train.epochs, ..images })
     }
 
     /// Measures what `trained` makes of the images, and the baselines: raw pixels, the same

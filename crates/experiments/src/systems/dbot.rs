@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -43,7 +44,8 @@ impl Objective for DBot {
         let skipped = decoder_drop_path.as_ref();
         let prediction = self.decoder.predict_masked_and_class(&latent, indices, skipped)?;
         let target = self.target.masked(pixels, indices)?;
-        Ok(self.target.loss(&prediction, &target)?.into())
+        let loss = Loss::from(self.target.loss(&prediction, &target)?);
+        Ok(loss.beside(self.target.of_mean(&prediction, target)))
     }
 
     fn parameters(&self) -> &Parameters {
@@ -118,11 +120,13 @@ impl DBot {
         let last = stage + 1 == settings.stages.count;
         let phase = if last { phase } else { phase.keeping() };
         let (rate, depth) = (settings.model.drop_path, settings.decoder.depth);
-        let masking = self.student.masking().dropping(rate, depth);
+        let begun = u64::from(stage) * u64::from(run.train.epochs);
+        let masking = self.student.masking().dropping(rate, depth).from_epoch(begun);
         // A later stage goes on with the epochs of the one before: other crops, other masks.
         let first = u64::from(stage) * phase.inputs();
         let mut inputs = images.inputs(Vec::new(), masking.prepare())?;
-        run.train(&phase, self, |steps| inputs(first + steps.start..first + steps.end))
+        let inputs = |steps: Range<u64>| inputs(first + steps.start..first + steps.end);
+        run.train_watched(images, phase, self, inputs, |dbot, pixels| dbot.student.features(pixels))
     }
 
     /// Builds the student of a stage, counted from 0, and the target that teaches it.
@@ -147,7 +151,8 @@ impl DBot {
         let target = feature_target(teacher, &settings.target.features);
         let decoder = student.decoder(&settings.decoder, target.teacher().dim())?;
         let encoder = student.encoder.config();
-        let config = VitMaeConfig::of_features(encoder, decoder.config(), settings.mask.ratio);
+        let config =
+            VitMaeConfig::of_features(encoder, decoder.config(), settings.mask.last_ratio());
         Ok(Self { student, decoder, target, config })
     }
 }

@@ -22,7 +22,10 @@ use bauta_backbones::{
 use bauta_eval::Scores;
 use bauta_recipe::IMae as Settings;
 use bauta_recipe::{Branches, MixtureInit, TeacherInput};
-use bauta_targets::{PixelTarget, by_weight, latent_loss, mix, two_way_loss};
+use bauta_targets::{
+    PixelTarget, TargetError, by_weight, latent_loss, latent_loss_of_mean, mix, two_way_loss,
+    two_way_loss_of_mean,
+};
 use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
 
@@ -56,13 +59,17 @@ impl Objective for IMae {
         let predictions = self.decoder.predict_masked(&latents, indices)?;
         let images = two_way_loss(&self.target, &predictions, sources, indices)?;
 
-        let Some(teacher) = self.distilled() else { return Ok(images.into()) };
+        let of_mean = two_way_loss_of_mean(&self.target, &sources[..latents.len()], indices);
+        let Some(teacher) = self.distilled() else { return Ok(Loss::from(images).beside(of_mean)) };
         let taught = match self.teacher_input {
             TeacherInput::Sources => teacher.latents(&sources[..latents.len()], indices)?,
             TeacherInput::Mixture => teacher.latent_for_all(&mixture, indices, latents.len())?,
         };
         let distance = latent_loss(&latents, &taught)?;
-        Ok(Loss::sum([("image", 1.0, images), ("latent", self.latent_weight, distance)]))
+        let weight = self.latent_weight;
+        let of_mean = move || Ok(of_mean()? + latent_loss_of_mean(&taught) * weight);
+        Ok(Loss::sum([("image", 1.0, images), ("latent", weight, distance)])
+            .beside::<TargetError>(of_mean))
     }
 
     fn parameters(&self) -> &Parameters {
@@ -98,7 +105,10 @@ impl System for IMae {
         run.start_from(settings.model.init.as_deref(), "pretrain", &system.student)?;
         let phase = run.phase("pretrain", images.batches_per_epoch()).costing(system.flops()?);
         let mixing = Mixing { masking: system.student.masking(), lambda: mixture.lambda };
-        run.train(&phase, &mut system, images.inputs(vec![partners], mixing.prepare())?)?;
+        let inputs = images.inputs(vec![partners], mixing.prepare())?;
+        run.train_watched(&images, phase, &mut system, inputs, |system, pixels| {
+            system.student.features(pixels)
+        })?;
 
         let untrained = build(MixtureInit::Random)?;
         let continues = mixture.init == MixtureInit::Teacher;
@@ -140,7 +150,7 @@ impl IMae {
         let (encoder, normalized) = (student.encoder.config(), target.is_normalized());
         let config = VitMaeConfig {
             decoder_branches: decoder.branches(),
-            ..VitMaeConfig::new(encoder, &decoder_config, mask.ratio, normalized)
+            ..VitMaeConfig::new(encoder, &decoder_config, mask.last_ratio(), normalized)
         };
 
         let teacher =
@@ -155,10 +165,5 @@ impl IMae {
         }
         let (teacher_input, latent_weight) = (mixture.teacher_input, mixture.latent_weight);
         Ok(Self { student, decoder, target, teacher, teacher_input, latent_weight, config })
-    }
-
-    /// The teacher, where it is learnt from.
-    fn distilled(&self) -> Option<&FrozenAutoencoder> {
-        self.teacher.as_ref().filter(|_| self.latent_weight > 0.0)
     }
 }

@@ -34,7 +34,8 @@ impl Objective for Mae {
         let latent = self.student.encoder.encode(&images, Encode::visible(&input.indices))?;
         let prediction = self.decoder.predict_masked(&latent, &input.indices)?;
         let target = self.target.masked(&images, &input.indices)?;
-        Ok(self.target.loss(&prediction, &target)?.into())
+        let loss = Loss::from(self.target.loss(&prediction, &target)?);
+        Ok(loss.beside(self.target.of_mean(target)))
     }
 
     fn parameters(&self) -> &Parameters {
@@ -64,7 +65,9 @@ impl System for Mae {
         let flops = mae.student.flops(mae.decoder.config())?;
         let phase = run.phase("pretrain", images.batches_per_epoch()).costing(flops);
         let inputs = images.inputs(Vec::new(), mae.student.masking().prepare())?;
-        run.train(&phase, &mut mae, inputs)?;
+        run.train_watched(&images, phase, &mut mae, inputs, |mae, pixels| {
+            mae.student.features(pixels)
+        })?;
 
         let (student, untrained) = (&mae.student, Self::new(settings, &images)?.student);
         run.reconstruct(&images, student, &|pixels, indices| {
@@ -85,7 +88,7 @@ impl Mae {
         let outputs = student.encoder.config().patch_values();
         let decoder = student.decoder(&settings.decoder, outputs)?;
         let target = images.pixel_target(&settings.target, student.grid());
-        let (encoder, ratio) = (student.encoder.config(), settings.mask.ratio);
+        let (encoder, ratio) = (student.encoder.config(), settings.mask.last_ratio());
         let config = VitMaeConfig::new(encoder, decoder.config(), ratio, target.is_normalized());
         Ok(Self { student, decoder, target, config })
     }

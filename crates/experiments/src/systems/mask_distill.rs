@@ -38,7 +38,8 @@ impl Objective for MaskDistill {
         let tokens = self.student.encoder.encode(&images, seen)?;
         let prediction = self.head.forward(&indices.gather_masked(&patch_tokens(&tokens)));
         let target = self.target.masked(pixels, indices)?;
-        Ok(self.target.loss(&prediction, &target)?.into())
+        let loss = Loss::from(self.target.loss(&prediction, &target)?);
+        Ok(loss.beside(self.target.of_mean(&prediction, target)))
     }
 
     fn parameters(&self) -> &Parameters {
@@ -75,7 +76,9 @@ impl System for MaskDistill {
         let phase = run.phase("pretrain", images.batches_per_epoch()).costing(flops);
         let masking = system.student.masking().dropping(settings.model.drop_path, 0);
         let inputs = images.inputs(Vec::new(), masking.prepare())?;
-        run.train(&phase, &mut system, inputs)?;
+        run.train_watched(&images, phase, &mut system, inputs, |system, pixels| {
+            system.student.features(pixels)
+        })?;
 
         let untrained = Self::new(settings, &images, teacher.as_deref())?.student;
         let student = &system.student;

@@ -53,6 +53,7 @@ pub const LIMITS: &[Limit] = &[
     most("train.batch_size", 65_536, "images"),
     most("train.accumulate", 10_000, "forward passes"),
     most("train.threads", 1024, "threads"),
+    most("eval.every", 1_000_000, "epochs"),
     most("eval.knn.k", 100_000, "neighbours"),
     most("eval.linear.epochs", 10_000, "epochs"),
     most("eval.linear.batch_size", 1_000_000, "features"),
