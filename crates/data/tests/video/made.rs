@@ -53,19 +53,20 @@ impl<'a> Made<'a> {
         path
     }
 
-    /// Two streams of pictures in one file.
+    /// Two streams of pictures in one file, the other being its default.
     pub fn two_streams(&self, name: &str, one: &str, other: &str) -> PathBuf {
         let path = self.path(name);
         let [one, other] = [one, other].map(|size| format!("testsrc2=s={size}:r=10:d=1"));
         let arguments =
             ["-f", "lavfi", "-i", &one, "-f", "lavfi", "-i", &other, "-map", "0", "-map", "1"];
-        self.run(&[&arguments[..], &["-c:v", "ffv1"]].concat(), &path);
+        let chosen = ["-disposition:0", "0", "-disposition:1", "default", "-c:v", "ffv1"];
+        self.run(&[&arguments[..], &chosen].concat(), &path);
         path
     }
 
-    /// What ffmpeg's own conversion to a constant rate gives.
+    /// What ffmpeg's filter for a constant rate gives.
     pub fn constant(&self, video: &Path, rate: &str) -> Vec<Vec<u8>> {
-        raw(self.ffmpeg, video, &["-r", rate])
+        raw(self.ffmpeg, video, &["-vf", &format!("fps={rate}:round=near")])
     }
 
     fn run(&self, arguments: &[&str], path: &Path) {
