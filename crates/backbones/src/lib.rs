@@ -57,9 +57,9 @@ mod vit;
 pub use beit::{BeitConfig, BeitEncoder, BeitParts};
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
-    BeitModelConfig, ChannelStatistics, ClipModelConfig, EncoderSizes, Filter, Framing,
-    ImportOptions, ModelConfig, ModelFolder, Naming, Preprocessing, Resize, Sides, VitMaeConfig,
-    VitModelConfig, describe, read_checkpoint,
+    Beginning, BeitModelConfig, ChannelStatistics, ClipModelConfig, EncoderSizes, Filter, Framing,
+    ImportOptions, ModelConfig, ModelFolder, Naming, Preprocessing, Resize, Sides, SizeDifference,
+    VitMaeConfig, VitModelConfig, describe, read_checkpoint,
 };
 pub use clip::{ClipVisionConfig, ClipVisual};
 pub use disentangling_decoder::{DisentanglingDecoder, mae_weights_for_branches};

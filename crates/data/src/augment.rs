@@ -23,7 +23,7 @@ pub use self::framing::{Filter, Framing, Resize};
 use self::operations::Planes;
 use self::rand_augment::rand_augment;
 use self::region::Region;
-use self::resize::{Resizer, middle};
+use self::resize::Resizer;
 use crate::error::DataError;
 use crate::image::Image;
 use crate::source::Statistics;
@@ -280,23 +280,19 @@ impl Augmenter {
     ) -> &'a [u8] {
         let Self { augment: Augment { crop, scale, ratio, .. }, height, width, .. } = *self;
         let whole = Region::whole(image.height(), image.width());
+        resizer.set_filter(self.framing.map_or(Filter::Bicubic, |framing| framing.filter));
         if let Some(framing) = self.framing {
             let (part, full) = framing.place(whole);
             // Hugging Face's and Pillow's users cut at half the difference, rounded down.
             let corner = [(full[0] - height) / 2, (full[1] - width) / 2];
-            resizer.resize_by(image, part, full, framing.filter);
-            return resizer.cut(image.channels(), full, corner, [height, width]);
+            return resizer.resize_window(image, part, full, corner, [height, width]);
         }
         let region = match crop {
             Crop::RandomResized => Region::random(whole, scale, ratio, stream),
             Crop::RandomResizedClamped => Region::random_clamped(whole, scale, ratio, stream),
             Crop::Center if whole != Region::whole(height, width) => {
                 let part = whole.no_longer_than(LONGEST);
-                let full = self.covering(part);
-                // As torchvision's centre crop rounds.
-                let corner = [middle(full[0], height), middle(full[1], width)];
-                resizer.resize(image, part, full[0], full[1]);
-                return resizer.cut(image.channels(), full, corner, [height, width]);
+                return resizer.resize_middle(image, part, self.covering(part), height, width);
             }
             Crop::Shift | Crop::Center | Crop::None => whole,
         };

@@ -4,7 +4,6 @@
 mod embed;
 mod evaluation;
 mod forward;
-
 mod images;
 mod npy;
 mod reconstruct;
@@ -14,6 +13,6 @@ mod user_images;
 pub use embed::{Embed, FeatureFormat};
 pub use evaluation::{EvaluationReport, FolderEvaluation};
 pub use forward::{Forward, pixel_target};
-pub use images::{NormalizedBy, normalization};
+pub use images::{NormalizedBy, framing, normalization};
 pub use reconstruct::Reconstruct;
 pub use said_framing::said_framing;

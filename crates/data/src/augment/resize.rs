@@ -12,15 +12,25 @@ use super::framing::Filter;
 use super::region::Region;
 use crate::image::Image;
 
-/// A resizer with the buffers that it keeps between images.
+/// A resizer with the buffers that it keeps between images; bicubic unless told otherwise.
 #[derive(Default)]
 pub(crate) struct Resizer {
     resizer: fr::Resizer,
-    algorithm: fr::ResizeAlg,
+    filter: Filter,
     pixels: Vec<u8>,
 }
 
 impl Resizer {
+    /// A resizer whose filter is a triangle, widened when shrinking as well.
+    pub(crate) fn bilinear() -> Self {
+        Self { filter: Filter::Bilinear, ..Self::default() }
+    }
+
+    /// Resizes by this filter from now on.
+    pub(crate) fn set_filter(&mut self, filter: Filter) {
+        self.filter = filter;
+    }
+
     /// Cuts a region out of an image and resizes it: the filter does not see beyond.
     pub(crate) fn resize(
         &mut self,
@@ -29,18 +39,6 @@ impl Resizer {
         height: usize,
         width: usize,
     ) -> &[u8] {
-        self.resize_by(image, region, [height, width], Filter::Bicubic)
-    }
-
-    /// The same to `[height, width]`, by another filter.
-    pub(crate) fn resize_by(
-        &mut self,
-        image: &Image<'_>,
-        region: Region,
-        [height, width]: [usize; 2],
-        filter: Filter,
-    ) -> &[u8] {
-        self.algorithm = algorithm(filter);
         self.pixels.resize(height * width * image.channels(), 0);
         match image.channels() {
             1 => self.run::<U8>(image, region, height, width),
@@ -52,29 +50,39 @@ impl Resizer {
         &self.pixels
     }
 
-    /// Keeps a part `[height, width]` of what was resized to `full` (height, width), from
-    /// `[top, left]` on.
-    // The library could resize to the part alone, but reads out of bounds where a window
-    // begins on a zero of the filter.
-    pub(crate) fn cut(
+    /// Resizes a region to `full` (height, width) and keeps its middle
+    /// `height × width`, placed like torchvision's centre crop.
+    pub(crate) fn resize_middle(
         &mut self,
-        channels: usize,
+        image: &Image<'_>,
+        region: Region,
+        full: [usize; 2],
+        height: usize,
+        width: usize,
+    ) -> &[u8] {
+        let corner = [middle(full[0], height), middle(full[1], width)];
+        self.resize_window(image, region, full, corner, [height, width])
+    }
+
+    /// Resizes a region to `full` (height, width) and keeps `size` of it from `corner` on.
+    // The library could resize to the window alone, but reads out of bounds
+    // where a window begins on a zero of the filter.
+    pub(crate) fn resize_window(
+        &mut self,
+        image: &Image<'_>,
+        region: Region,
         full: [usize; 2],
         [top, left]: [usize; 2],
         [height, width]: [usize; 2],
     ) -> &[u8] {
-        let row = width * channels;
+        self.resize(image, region, full[0], full[1]);
+        let row = width * image.channels();
         for y in 0..height {
-            let start = ((top + y) * full[1] + left) * channels;
+            let start = ((top + y) * full[1] + left) * image.channels();
             self.pixels.copy_within(start..start + row, y * row);
         }
         self.pixels.truncate(height * row);
         &self.pixels
-    }
-
-    fn resize_plane(&mut self, plane: &Image<'_>, region: Region, height: usize, width: usize) {
-        self.pixels.resize(height * width, 0);
-        self.run::<U8>(plane, region, height, width);
     }
 
     /// Resizes the channels one by one.
@@ -91,8 +99,7 @@ impl Resizer {
             let plane: Vec<u8> =
                 image.pixels()[channel..].iter().step_by(channels).copied().collect();
             let plane = Image::new(image.height(), image.width(), 1, plane);
-            self.resize_plane(&plane, region, height, width);
-            let resized = &self.pixels;
+            let resized = self.resize(&plane, region, height, width);
             for (sample, &value) in whole[channel..].iter_mut().step_by(channels).zip(resized) {
                 *sample = value;
             }
@@ -118,9 +125,13 @@ impl Resizer {
                 .expect("a region lies within its image");
         let mut target = TypedImage::<P>::from_buffer(side(width), side(height), &mut self.pixels)
             .expect("the buffer was given the length");
-        let options = fr::ResizeOptions::new().resize_alg(self.algorithm).use_alpha(false);
+        let algorithm = algorithm(self.filter);
         self.resizer
-            .resize_typed(&part, &mut target, &options)
+            .resize_typed(
+                &part,
+                &mut target,
+                &fr::ResizeOptions::new().resize_alg(algorithm).use_alpha(false),
+            )
             .expect("both have one type of pixel");
     }
 }
@@ -192,11 +203,8 @@ mod tests {
     /// Pillow resized all to 8 × 10, then cropped 7 × 7.
     #[test]
     fn the_middle_equals_pillows_resize_then_crop() {
-        let mut resizer = Resizer::default();
-        resizer.resize(&picture(), Region::whole(24, 30), 8, 10);
-        let corner = [middle(8, 7), middle(10, 7)];
         check(
-            resizer.cut(1, [8, 10], corner, [7, 7]),
+            Resizer::default().resize_middle(&picture(), Region::whole(24, 30), [8, 10], 7, 7),
             &[
                 109, 121, 121, 121, 134, 126, 142, //
                 124, 113, 111, 119, 125, 129, 130, //
@@ -239,7 +247,8 @@ mod tests {
         ];
         let mut resizer = Resizer::default();
         for (filter, pillow) in figures {
-            check(resizer.resize_by(&picture(), Region::whole(24, 30), [3, 5], filter), &pillow);
+            resizer.set_filter(filter);
+            check(resizer.resize(&picture(), Region::whole(24, 30), 3, 5), &pillow);
         }
     }
 }
