@@ -89,7 +89,7 @@ fn a_flat_folder_of_pictures_is_pre_trained_on_and_shown() {
     }
     let model = ModelFolder::read(&out.join("checkpoints/last")).unwrap();
     let preprocessing = model.preprocessing().expect("each checkpoint says it");
-    assert_eq!(preprocessing.statistics(3).unwrap().mean, Statistics::IMAGENET.mean);
+    assert_eq!(Statistics::IMAGENET.mean, preprocessing.statistics(3).unwrap().mean);
     let Framing { resize, crop, .. } = preprocessing.framing().unwrap().unwrap();
     assert_eq!((resize, crop), (Resize::ShorterSide(18), Some([16, 16])));
 }
@@ -130,7 +130,7 @@ fn every_system_starts_from_weights_of_its_kind_alone() {
     assert!(section.contains("decoder_pred.weight ([4, 8] there, [16, 8] here)"), "{section}");
     let stage = ModelFolder::read(&place.path("dbot/checkpoints/stage-1")).unwrap();
     let said = stage.preprocessing().expect("what teaches says it, too").statistics(1).unwrap();
-    assert_eq!(said.mean, Statistics::MNIST.mean);
+    assert_eq!(Statistics::MNIST.mean, said.mean);
     digits("i-mae-cifar10", &place, "i-mae", &[&mixing[..], &[&mae]].concat()).unwrap();
     let twice = ["mixture.init=teacher", &mae];
     let refused = digits("i-mae-cifar10", &place, "no", &twice).unwrap_err();
