@@ -58,7 +58,7 @@ pub use beit::{BeitConfig, BeitEncoder, BeitParts};
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
     Beginning, BeitModelConfig, ChannelStatistics, ClipModelConfig, EncoderSizes, Filter, Framing,
-    ModelConfig, ModelFolder, Naming, Preprocessing, Resize, Sides, SizeDifference, Unsaid,
+    ImportOptions, ModelConfig, ModelFolder, Naming, Preprocessing, Resize, Sides, SizeDifference,
     VitMaeConfig, VitModelConfig, describe, read_checkpoint,
 };
 pub use clip::{ClipVisionConfig, ClipVisual};

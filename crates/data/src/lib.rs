@@ -58,7 +58,7 @@ mod source;
 mod splits;
 pub mod video;
 
-pub use augment::{Augment, Augmenter, Crop};
+pub use augment::{Augment, Augmenter, Crop, Filter, Framing, Resize};
 pub use dataset::{DatasetName, Split, open};
 pub use error::DataError;
 pub use fetch::{FetchEvent, PACKAGES, Package, Proof, Registry, cache_root, fetch, locate};

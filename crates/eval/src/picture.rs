@@ -98,17 +98,25 @@ impl Picture {
         &self.0
     }
 
+    /// The bytes of a PNG file, which errors name by `path`.
+    ///
+    /// # Errors
+    /// [`EvalError::Encode`] when the picture is too large for PNG.
+    pub(crate) fn png(&self, path: &Path) -> Result<Vec<u8>, EvalError> {
+        let mut png = Cursor::new(Vec::new());
+        self.0
+            .write_to(&mut png, ImageFormat::Png)
+            .map_err(|source| EvalError::Encode { path: path.into(), source })?;
+        Ok(png.into_inner())
+    }
+
     /// Writes a PNG file, whole or not at all: beside it first, then renamed.
     ///
     /// # Errors
     /// [`EvalError::Write`] when the folder cannot be written,
     /// [`EvalError::Encode`] when the picture is too large for PNG.
     pub fn write_png(&self, path: &Path) -> Result<(), EvalError> {
-        let mut png = Cursor::new(Vec::new());
-        self.0
-            .write_to(&mut png, ImageFormat::Png)
-            .map_err(|source| EvalError::Encode { path: path.into(), source })?;
-        write_whole(path, png.get_ref())
+        write_whole(path, &self.png(path)?)
             .map_err(|source| EvalError::Write { path: path.into(), source })
     }
 }

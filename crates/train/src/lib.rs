@@ -44,3 +44,5 @@ pub use schedule::{Schedule, Shape};
 pub use step::{Readings, StepMaker};
 pub use timing::{StepTimes, WARM_UP, time_steps};
 pub use trainer::{Event, Trainer};
+// Part of this crate's interface (`Objective::config`), so that its users need no version of their own.
+pub use serde_json;

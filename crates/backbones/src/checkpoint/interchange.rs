@@ -38,7 +38,7 @@ use tch::{Device, Tensor};
 pub use beginning::{Beginning, SizeDifference};
 pub use beit_model_config::BeitModelConfig;
 pub use clip_model_config::ClipModelConfig;
-pub use describe::{Unsaid, describe};
+pub use describe::{ImportOptions, describe};
 pub use encoder_sizes::EncoderSizes;
 pub use model_config::ModelConfig;
 pub use preprocessing::{ChannelStatistics, Filter, Framing, Preprocessing, Resize};
@@ -180,7 +180,7 @@ impl ModelFolder {
     /// others stay as they are.
     ///
     /// # Errors
-    /// [`ModelError::Config`] for a description that is no ViT's.
+    /// [`ModelError::Config`] for a description that is not a ViT's.
     pub fn into_encoder(self) -> Result<Self, ModelError> {
         let Self { path, config, mut tensors, preprocessing } = self;
         let config = match config {

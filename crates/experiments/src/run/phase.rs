@@ -58,7 +58,7 @@ impl RunPhase {
 }
 
 impl<'a> Run<'a> {
-    /// A phase trained as the recipe's `train` table says, on so many inputs per epoch.
+    /// A phase trained as the recipe's `train` table says, on this many inputs per epoch.
     pub fn phase(&self, name: &str, inputs_per_epoch: u64) -> RunPhase {
         let config = train_config(&self.train, inputs_per_epoch);
         RunPhase { phase: Phase::new(name, config), flops_per_sample: Flops::default() }
