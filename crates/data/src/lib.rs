@@ -56,6 +56,7 @@ mod prefetch;
 mod regular;
 mod source;
 mod splits;
+pub mod video;
 
 pub use augment::{Augment, Augmenter, Crop};
 pub use dataset::{DatasetName, Split, open};
