@@ -123,7 +123,7 @@ impl Beit {
     }
 }
 
-fn check_blocks(
+pub(super) fn check_blocks(
     patch_size: usize,
     dim: usize,
     depth: usize,
