@@ -150,9 +150,10 @@ pub use recipe::{Recipe, WITHOUT_EFFECT, known_keys};
 pub use system_settings::{RecipeSettings, SystemSettings};
 pub use systems::{DBot, IMae, Mae, MaeSt, MaskDistill, Settings, System};
 pub use tables::{
-    About, Beit, Branches, ClassToken, ClipData, ClipEval, Comparison, Data, Decoder, Device, DroppingVit, Eval, FeatureLoss,
-    FeatureTarget, FewShot, FineTune, FrameTarget, ImageSize, Knn, LIMITS, Limit, Linear, Mask, Mixture,
-    MixtureInit, Normalization, Optimizer, Pictures, PixelTarget, PredictedFrames, Pooling, Precision,
-    ProbeOptimizer, Protocol, Schedule, Semi, SpacetimePositions, Stages, TargetKind, Teacher, TeacherInput,
-    TeacherKind, Train, VideoDecoder, VideoVit, ViewCounts, Vit, limit,
+    About, Beit, Branches, ClassToken, ClipData, ClipEval, Comparison, Data, Decoder, Device,
+    DroppingVit, Eval, FeatureLoss, FeatureTarget, FewShot, FineTune, FrameTarget, ImageSize, Knn,
+    LIMITS, Limit, Linear, Mask, Mixture, MixtureInit, Normalization, Optimizer, Pictures,
+    PixelTarget, Pooling, Precision, PredictedFrames, ProbeOptimizer, Protocol, Schedule, Semi,
+    SpacetimePositions, Stages, TargetKind, Teacher, TeacherInput, TeacherKind, Train,
+    VideoDecoder, VideoVit, ViewCounts, Vit, limit,
 };

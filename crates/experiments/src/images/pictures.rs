@@ -166,7 +166,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn shown(&mut self, file: &str, caption: String) {
+    pub(crate) fn shown(&mut self, file: &str, caption: String) {
         let file = PictureFile { file: format!("pictures/{file}"), caption };
         self.section(Section {
             title: "Pictures".to_owned(),
@@ -174,7 +174,7 @@ impl Run<'_> {
         });
     }
 
-    fn pictures(&self) -> Result<PathBuf> {
+    pub(crate) fn pictures(&self) -> Result<PathBuf> {
         let pictures = self.folder().join("pictures");
         fs::create_dir_all(&pictures)
             .with_context(|| format!("cannot make the folder {}", pictures.display()))?;
