@@ -9,6 +9,7 @@ pub(crate) mod holdout;
 mod idx;
 pub(crate) mod layout;
 mod limited;
+pub(crate) mod listed;
 pub(crate) mod listing;
 mod memory;
 pub(crate) mod mnist;

@@ -7,15 +7,29 @@
 //! section 3.2), and hands out [`ClipBatch`]es that are a pure function of seed and step.
 
 mod augment;
+mod ffmpeg;
+mod files;
+mod frame_folders;
+mod frame_shards;
 mod loader;
 mod moving_mnist;
+mod open;
+mod pans;
 mod sampling;
 mod stills;
+mod subset;
 
 pub use self::augment::{ClipAugment, ClipCrop};
+pub use self::ffmpeg::{Ffmpeg, VideoInfo};
+pub use self::files::{VideoFiles, VideoOptions};
+pub use self::frame_folders::FrameFolders;
+pub use self::frame_shards::{FrameShards, PrepareOptions, PrepareReport, prepare};
 pub use self::loader::{ClipBatch, ClipLoader, Views};
 pub use self::moving_mnist::{MovingMnist, MovingMnistOptions, Walls};
+pub use self::open::{ClipDataset, ClipOptions, ClipSplits, open_clips};
+pub use self::pans::{CameraPans, PanOptions};
 pub use self::sampling::{ClipSampling, ShortVideo, Timeline};
+pub use self::subset::ClipSubset;
 
 use crate::error::DataError;
 use crate::image::Image;

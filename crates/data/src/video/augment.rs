@@ -177,6 +177,24 @@ fn covered<'a>(
     resizer.resize_window(frame, part, full, [top, left], [height, width])
 }
 
+/// Makes a frame so small that its shorter side is `short_side`, unless it is 0 or no longer.
+pub(super) fn shrunk(frame: Image<'_>, short_side: usize) -> Image<'_> {
+    let (height, width) = (frame.height(), frame.width());
+    if short_side == 0 || height.min(width) <= short_side {
+        return frame;
+    }
+    let other = |long: usize, short: usize| ((long * short_side) as f64 / short as f64).round();
+    let [to_height, to_width] = if height <= width {
+        [short_side, other(width, height) as usize]
+    } else {
+        [other(height, width) as usize, short_side]
+    };
+    let whole = Region::whole(height, width);
+    let pixels = RESIZER
+        .with_borrow_mut(|resizer| resizer.resize(&frame, whole, to_height, to_width).to_vec());
+    Image::new(to_height, to_width, frame.channels(), pixels)
+}
+
 #[cfg(test)]
 mod tests {
     use bauta_streams::{Purpose, StreamKey};
@@ -189,7 +207,9 @@ mod tests {
 
     /// A frame of two channels whose samples tell where they are.
     fn frame(height: usize, width: usize) -> Image<'static> {
-        let pixels = (0..height * width).flat_map(|i| [i as u8, 200 - i as u8]).collect::<Vec<_>>();
+        let pixels = (0..height * width)
+            .flat_map(|i| [i as u8, 200_u8.wrapping_sub(i as u8)])
+            .collect::<Vec<_>>();
         Image::new(height, width, 2, pixels)
     }
 
@@ -222,6 +242,18 @@ mod tests {
         let tall = frame(6, 2);
         let low = cut(Part::Covering { place: 2, places: 3 }, false, [2, 2], &tall);
         assert_eq!(low[4..8], [8, 9, 10, 11]);
+    }
+
+    #[test]
+    fn only_longer_sides_are_shrunk() {
+        let size = |frame: Image<'_>, side| {
+            let shrunk = shrunk(frame, side);
+            [shrunk.height(), shrunk.width()]
+        };
+        assert_eq!(size(frame(12, 18), 6), [6, 9]);
+        assert_eq!(size(frame(9, 4), 2), [5, 2]);
+        assert_eq!(size(frame(12, 18), 12), [12, 18]);
+        assert_eq!(size(frame(12, 18), 0), [12, 18]);
     }
 
     #[test]
