@@ -3,6 +3,7 @@
 mod dbot;
 mod i_mae;
 mod mae;
+mod mae_st;
 mod mask_distill;
 
 use anyhow::Result;
@@ -11,6 +12,7 @@ use bauta_recipe::{Recipe, Settings};
 pub use self::dbot::DBot;
 pub use self::i_mae::IMae;
 pub use self::mae::Mae;
+pub use self::mae_st::MaeSt;
 pub use self::mask_distill::MaskDistill;
 use crate::run::{Launch, RunEnd};
 
@@ -32,4 +34,4 @@ macro_rules! systems {
     };
 }
 
-systems![Mae, DBot, MaskDistill, IMae];
+systems![Mae, DBot, MaskDistill, IMae, MaeSt];

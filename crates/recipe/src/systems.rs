@@ -3,6 +3,7 @@
 mod dbot;
 mod i_mae;
 mod mae;
+mod mae_st;
 mod mask_distill;
 
 use std::sync::LazyLock;
@@ -19,6 +20,7 @@ use crate::tables::{Teacher, Train};
 pub use dbot::DBot;
 pub use i_mae::IMae;
 pub use mae::Mae;
+pub use mae_st::MaeSt;
 pub use mask_distill::MaskDistill;
 
 macro_rules! systems {
@@ -134,6 +136,8 @@ systems! {
     /// i-MAE: Are Latent Representations in Masked Autoencoders Linearly Separable?
     /// (arXiv 2210.11470).
     "i-mae" => IMae,
+    /// Masked Autoencoders As Spatiotemporal Learners (arXiv 2205.09113).
+    "mae-st" => MaeSt,
 }
 
 impl System {

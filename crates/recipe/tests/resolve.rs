@@ -131,7 +131,8 @@ fn the_names_of_enums_are_the_names_in_files() {
         assert_eq!(eval.protocols, [protocol]);
         assert_eq!(protocol.to_string().parse(), Ok(protocol));
     }
-    for &strategy in Strategy::VARIANTS {
+    // Images have no steps of time to hide.
+    for &strategy in Strategy::VARIANTS.iter().filter(|name| **name != Strategy::Frame) {
         // Not every strategy can meet every ratio.
         let strategies = [0.75, 0.5, 0.25].map(|ratio| {
             let set = [format!("mask.strategy={strategy}"), format!("mask.ratio={ratio}")];
