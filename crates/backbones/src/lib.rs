@@ -28,6 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bare;
 mod beit;
 mod block;
 pub mod checkpoint;
@@ -54,6 +55,9 @@ mod token_indices;
 mod tokens;
 mod vit;
 
+pub use bare::{
+    BareConfig, BareNetwork, BareOutput, Mode, RunningStatistics, WeightShape, Weights,
+};
 pub use beit::{BeitConfig, BeitEncoder, BeitParts};
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
