@@ -30,6 +30,7 @@
 
 mod bare;
 mod beit;
+mod bert;
 mod block;
 pub mod checkpoint;
 mod clip;
@@ -59,6 +60,7 @@ pub use bare::{
     BareConfig, BareNetwork, BareOutput, Mode, RunningStatistics, WeightShape, Weights,
 };
 pub use beit::{BeitConfig, BeitEncoder, BeitParts};
+pub use bert::{BertConfig, BertEncoder};
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
     BeitModelConfig, ChannelStatistics, ClipModelConfig, EncoderSizes, Filter, Framing,

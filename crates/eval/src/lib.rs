@@ -36,6 +36,7 @@ mod accuracy;
 mod attention_map;
 mod batch;
 mod begun;
+mod continual;
 pub mod dense;
 mod encoded;
 mod error;
@@ -65,7 +66,8 @@ mod watch;
 
 pub use accuracy::Accuracy;
 pub use attention_map::AttentionMaps;
-pub use batch::host_tensor;
+pub use batch::{appended, host_tensor, whole_source};
+pub use continual::AccuracyMatrix;
 pub use encoded::{EncodedData, EncodedSplit, image_features, join_batches};
 pub use error::EvalError;
 pub use evaluator::Evaluator;

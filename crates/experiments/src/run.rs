@@ -8,7 +8,6 @@ mod phase;
 mod progress;
 mod splits;
 mod teacher;
-mod timing;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,14 +18,13 @@ use anyhow::{Context, Result};
 use bauta_eval::Scores;
 use bauta_recipe::{Recipe, SystemSettings, Train};
 use bauta_report::{EventLog, Section, Summary, TeacherWeights, Training};
-use bauta_train::Trainer;
+use bauta_train::{Timing, Trainer};
 use tch::Device;
 
 pub use self::machine::{choose_device, choose_threads};
 pub use self::phase::RunPhase;
 pub use self::progress::{Console, TrainingProgress, show_in_passing};
 pub use self::splits::{Splits, cached};
-pub use self::timing::{Timing, WARM_UP};
 pub use bauta_eval::device_name;
 
 /// A published system: how a run of it goes, from its settings to its scores.

@@ -1,6 +1,7 @@
 //! The published systems, one file each, and the table of them.
 
 mod dbot;
+mod exssnet;
 mod i_mae;
 mod mae;
 mod mask_distill;
@@ -9,6 +10,7 @@ use anyhow::Result;
 use bauta_recipe::{Recipe, Settings};
 
 pub use self::dbot::DBot;
+pub use self::exssnet::ExSsNet;
 pub use self::i_mae::IMae;
 pub use self::mae::Mae;
 pub use self::mask_distill::MaskDistill;
@@ -32,4 +34,4 @@ macro_rules! systems {
     };
 }
 
-systems![Mae, DBot, MaskDistill, IMae];
+systems![Mae, DBot, MaskDistill, IMae, ExSsNet];

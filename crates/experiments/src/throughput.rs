@@ -12,11 +12,10 @@ use anyhow::{Result, bail};
 use bauta_libtorch::matmul_peak;
 use bauta_recipe::{Layers, Precision, Recipe};
 use bauta_report::{Spread, Throughput};
+use bauta_train::{Timing, WARM_UP};
 use tch::Kind;
 
-use crate::run::{
-    Aim, Folders, Launch, RunEnd, Timing, WARM_UP, choose_device, choose_threads, device_name,
-};
+use crate::run::{Aim, Folders, Launch, RunEnd, choose_device, choose_threads, device_name};
 use crate::systems::launch;
 
 /// Trains a recipe for a few steps and then for `steps` timed ones; keeps nothing.

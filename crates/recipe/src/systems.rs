@@ -1,6 +1,7 @@
 //! The systems: one file and one line of the table below for each.
 
 mod dbot;
+mod exssnet;
 mod i_mae;
 mod mae;
 mod mask_distill;
@@ -17,6 +18,10 @@ use crate::system_settings::{RecipeSettings, SystemSettings};
 use crate::tables::{Teacher, Train};
 
 pub use dbot::DBot;
+pub use exssnet::{
+    Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,
+    Tasks, Transfer, WeightStart,
+};
 pub use i_mae::IMae;
 pub use mae::Mae;
 pub use mask_distill::MaskDistill;
@@ -134,6 +139,8 @@ systems! {
     /// i-MAE: Are Latent Representations in Masked Autoencoders Linearly Separable?
     /// (arXiv 2210.11470).
     "i-mae" => IMae,
+    /// Exclusive Supermask Subnetwork Training for Continual Learning (arXiv 2210.10209).
+    "exssnet" => ExSsNet,
 }
 
 impl System {

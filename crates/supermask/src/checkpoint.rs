@@ -156,7 +156,11 @@ impl Learner {
 }
 
 /// Finds what is missing or of another shape.
-fn check(slots: &[(String, Tensor)], found: &HashMap<String, Tensor>, mismatch: &mut Mismatch) {
+pub(crate) fn check(
+    slots: &[(String, Tensor)],
+    found: &HashMap<String, Tensor>,
+    mismatch: &mut Mismatch,
+) {
     for (name, slot) in slots {
         match found.get(name) {
             None => mismatch.missing.push(name.clone()),
@@ -172,7 +176,11 @@ fn check(slots: &[(String, Tensor)], found: &HashMap<String, Tensor>, mismatch: 
 }
 
 /// Moves what fits into the slots.
-fn fill(slots: &[(String, Tensor)], found: &mut HashMap<String, Tensor>, mismatch: &mut Mismatch) {
+pub(crate) fn fill(
+    slots: &[(String, Tensor)],
+    found: &mut HashMap<String, Tensor>,
+    mismatch: &mut Mismatch,
+) {
     check(slots, found, mismatch);
     tch::no_grad(|| {
         for (name, slot) in slots {

@@ -1,9 +1,13 @@
 //! Elastic weight consolidation (Kirkpatrick et al., arXiv 1612.00796), a baseline: weights
 //! that mattered to earlier tasks are held near the values that they had.
 
-use bauta_backbones::Weights;
+use std::collections::HashMap;
+
+use bauta_backbones::checkpoint::Mismatch;
+use bauta_backbones::{Mode, Weights};
 use tch::{Kind, Tensor};
 
+use crate::checkpoint::{check, fill};
 use crate::{Learner, SupermaskError};
 
 /// λ / 2 · Σ_t Σ_i F_t,i (w_i − w_t,i)², the sum over tasks kept as one quadratic.
@@ -67,7 +71,7 @@ impl Elastic {
                 &inputs.narrow(0, sample, 1),
                 &weights,
                 &learner.tasks[task].statistics,
-                bauta_backbones::Mode::Evaluation,
+                Mode::Evaluation,
             )?;
             let logits = learner.head(task, output.logits);
             let loss = logits.cross_entropy_for_logits(&labels.narrow(0, sample, 1));
@@ -97,5 +101,24 @@ impl Elastic {
             tensors.iter().map(move |(name, t)| (format!("{what}.{name}"), t.shallow_clone()))
         });
         named.collect()
+    }
+
+    /// Takes what is its own of a saved state; gives the rest.
+    ///
+    /// # Errors
+    /// The names and shapes that do not agree; then nothing was changed.
+    pub fn load_state(
+        &self,
+        saved: &HashMap<String, Tensor>,
+    ) -> Result<HashMap<String, Tensor>, Mismatch> {
+        let mut rest: HashMap<_, _> =
+            saved.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
+        let (slots, mut mismatch) = (self.state(), Mismatch::default());
+        check(&slots, &rest, &mut mismatch);
+        if !mismatch.is_empty() {
+            return Err(mismatch);
+        }
+        fill(&slots, &mut rest, &mut mismatch);
+        Ok(rest)
     }
 }

@@ -5,6 +5,9 @@ use tch::{Kind, Tensor};
 
 use crate::{Learner, SupermaskError};
 
+/// Inputs of one pass.
+const BATCH: i64 = 500;
+
 /// One task with its effective weights; nothing that is asked of it changes anything.
 #[derive(Debug)]
 pub struct View<'a> {
@@ -37,6 +40,27 @@ impl View<'_> {
     pub fn right(&self, input: &Tensor, labels: &Tensor) -> Result<Tensor, SupermaskError> {
         let told = self.logits(input)?.argmax(-1, false);
         Ok(told.eq_tensor(labels).sum(Kind::Float))
+    }
+
+    /// The fraction of samples that are told right, a scalar on the device: inputs [N, …] go
+    /// through `prepare` batch by batch, labels are i64 [N].
+    ///
+    /// # Errors
+    /// As [`Self::logits`].
+    pub fn accuracy(
+        &self,
+        inputs: &Tensor,
+        labels: &Tensor,
+        prepare: impl Fn(&Tensor) -> Tensor,
+    ) -> Result<Tensor, SupermaskError> {
+        let count = labels.size()[0];
+        let mut right = Tensor::zeros([] as [i64; 0], (Kind::Float, labels.device()));
+        for from in (0..count).step_by(BATCH as usize) {
+            let len = BATCH.min(count - from);
+            let batch = prepare(&inputs.narrow(0, from, len));
+            right += self.right(&batch, &labels.narrow(0, from, len))?;
+        }
+        Ok(right / count as f64)
     }
 
     fn pass(&self, input: &Tensor) -> Result<BareOutput, SupermaskError> {

@@ -7,10 +7,11 @@ use std::time::{Instant, SystemTime};
 use anyhow::Result;
 use bauta_backbones::Flops;
 use bauta_data::Inputs;
+use bauta_recipe::Train;
 use bauta_report::EventLog;
-use bauta_train::{End, Event, Objective, Phase, Start, Trainer};
+use bauta_train::{End, Event, Objective, Phase, Standing, Start, Trainer, time_steps};
 
-use super::{Aim, Ended, Run, RunEnd, TrainingProgress, folder, timing};
+use super::{Aim, Ended, Run, RunEnd, TrainingProgress, folder};
 use crate::settings::train_config;
 
 /// A phase of a run, and what its steps cost.
@@ -21,6 +22,17 @@ pub struct RunPhase {
 }
 
 impl RunPhase {
+    /// A phase trained as a `train` table says, on so many inputs per epoch.
+    pub fn new(name: &str, train: &Train, inputs_per_epoch: u64) -> Self {
+        let config = train_config(train, inputs_per_epoch);
+        Self { phase: Phase::new(name, config), flops_per_sample: Flops::default() }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.phase.name
+    }
+
     /// The same, with matrix-product operations of one sample's step; a teacher's count only
     /// where they are said to.
     pub fn costing(self, flops_per_sample: Flops) -> Self {
@@ -48,8 +60,7 @@ impl RunPhase {
 impl<'a> Run<'a> {
     /// A phase trained as the recipe's `train` table says, on so many inputs per epoch.
     pub fn phase(&self, name: &str, inputs_per_epoch: u64) -> RunPhase {
-        let config = train_config(&self.train, inputs_per_epoch);
-        RunPhase { phase: Phase::new(name, config), flops_per_sample: Flops::default() }
+        RunPhase::new(name, &self.train, inputs_per_epoch)
     }
 
     /// Trains a phase to its end, or loads what it ended with.
@@ -64,7 +75,8 @@ impl<'a> Run<'a> {
         inputs: impl FnMut(Range<u64>) -> Inputs<O::Input>,
     ) -> Result<()> {
         if let Aim::Time(steps) = self.launch.aim {
-            let timing = timing::time(phase, objective, inputs, steps, self.device)?;
+            let (config, flops) = (&phase.phase.config, phase.flops_per_sample.total());
+            let timing = time_steps(config, flops, objective, inputs, steps)?;
             return Err(Ended(RunEnd::Timed(Box::new(timing))).into());
         }
         self.parameters = objective.parameters().count();
@@ -112,9 +124,20 @@ impl<'a> Run<'a> {
     /// # Errors
     /// When the checkpoints cannot be read.
     pub fn is_over(&mut self, phase: &str) -> Result<bool> {
-        // A run that begins has no folder yet, and needs none for this.
-        let begun = self.trainer.is_some() || self.launch.resume;
-        Ok(begun && self.folder().exists() && self.trainer()?.is_over(phase))
+        Ok(self.has_begun() && self.trainer()?.is_over(phase))
+    }
+
+    /// Where a phase of this name stands, in this life of the run or a former one.
+    ///
+    /// # Errors
+    /// When the checkpoints cannot be read.
+    pub fn standing(&mut self, phase: &str) -> Result<Standing> {
+        if self.has_begun() { Ok(self.trainer()?.standing(phase)) } else { Ok(Standing::Ahead) }
+    }
+
+    /// A run that begins has no folder yet, and needs none to say where its phases stand.
+    fn has_begun(&self) -> bool {
+        self.trainer.is_some() || self.launch.resume && self.folder().exists()
     }
 
     /// The model folder that a phase of this name has kept.

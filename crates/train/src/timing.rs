@@ -3,13 +3,10 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
 use bauta_data::Inputs;
 use bauta_libtorch::synchronize;
-use bauta_train::{Objective, StepMaker};
-use tch::Device;
 
-use super::RunPhase;
+use crate::{Objective, StepMaker, TrainConfig, TrainError};
 
 /// Steps made before the clock starts: libtorch's caches fill, the loader's queue empties.
 pub const WARM_UP: u64 = 5;
@@ -31,19 +28,22 @@ pub struct Timing {
     pub last_loss: f64,
 }
 
-/// Trains a phase for a few steps and then for `steps` timed ones.
+/// Trains for a few steps and then for `steps` timed ones.
 ///
 /// A step's time runs from asking for its input to the moment the device has updated the
 /// weights. On the CPU every call returns when it is done; a GPU is waited for at the end of
 /// each step, and nowhere else.
-pub(super) fn time<O: Objective>(
-    phase: &RunPhase,
+///
+/// # Errors
+/// Whatever keeps a step from being made, and a loss that is not finite.
+pub fn time_steps<O: Objective>(
+    config: &TrainConfig,
+    flops_per_sample: u64,
     objective: &mut O,
     mut feed: impl FnMut(Range<u64>) -> Inputs<O::Input>,
     steps: u64,
-    device: Device,
-) -> Result<Timing> {
-    let config = &phase.phase.config;
+) -> Result<Timing, TrainError> {
+    let device = objective.parameters().device();
     let mut inputs = feed(0..(WARM_UP + steps) * config.accumulate as u64);
     let mut maker = StepMaker::new(objective, config);
     let (mut step_seconds, mut data_seconds) = (Vec::new(), Vec::new());
@@ -58,12 +58,16 @@ pub(super) fn time<O: Objective>(
     }
     let losses = maker.read().losses;
     let (first_loss, last_loss) = (losses[0], losses[losses.len() - 1]);
-    ensure!(last_loss.is_finite(), "the loss became {last_loss}; lower train.base_lr");
+    if !last_loss.is_finite() {
+        let text = format!("the loss became {last_loss}; lower the learning rate");
+        return Err(TrainError::Objective(text.into()));
+    }
+    let samples_per_step = config.batch_size * config.accumulate;
     Ok(Timing {
         step_seconds,
         data_seconds,
-        samples_per_step: config.batch_size * config.accumulate,
-        flops_per_sample: phase.flops_per_sample.total(),
+        samples_per_step,
+        flops_per_sample,
         first_loss,
         last_loss,
     })
