@@ -28,7 +28,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bare;
 mod beit;
+mod bert;
 mod block;
 pub mod checkpoint;
 mod clip;
@@ -55,7 +57,11 @@ mod tokens;
 mod video;
 mod vit;
 
+pub use bare::{
+    BareConfig, BareNetwork, BareOutput, Mode, RunningStatistics, WeightShape, Weights,
+};
 pub use beit::{BeitConfig, BeitEncoder, BeitParts};
+pub use bert::{BertConfig, BertEncoder};
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
     Beginning, BeitModelConfig, ChannelStatistics, ClipModelConfig, EncoderSizes, Filter, Framing,
