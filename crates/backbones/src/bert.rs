@@ -162,7 +162,7 @@ impl BertEncoder {
         }
         let places = self.positions.narrow(0, 0, size[1]);
         let segment = self.segments.narrow(0, 0, 1);
-        let embedded = self.words.embedding(words, -1, false, false) + places + segment;
+        let embedded = Tensor::embedding(&self.words, words, -1, false, false) + places + segment;
         let mut x = self.norm.forward(&embedded);
         // [B, 1, 1, T]: nobody looks at padding.
         let seen = seen.to_kind(Kind::Bool).unsqueeze(1).unsqueeze(1);
