@@ -61,6 +61,7 @@ fn every_known_key_is_written_by_to_toml() {
     let optional = ["data.root", "data.limit", "data.holdout", "data.max_pixels"];
     let optional = [optional.as_slice(), &["data.shrink", "model.init"]].concat();
     let optional = [optional.as_slice(), &["about.expected", "mask.min_block"]].concat();
+    let optional = [optional.as_slice(), &["mask.ratio_end", "eval.every"]].concat();
     let optional = [optional.as_slice(), &["train.clip_grad", "train.ema", "eval.limit"]].concat();
     // Those that other choices read, or that are only there where they are written.
     let unread = ["train.momentum", "train.milestones", "train.decay"];
