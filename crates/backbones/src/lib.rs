@@ -60,7 +60,8 @@ pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
     BeitModelConfig, ChannelStatistics, ClipModelConfig, EncoderSizes, Filter, Framing,
     ModelConfig, ModelFolder, Naming, Preprocessing, Resize, Sides, TargetFrames, Unsaid,
-    VideoFolder, VideoModelConfig, VitMaeConfig, VitModelConfig, describe, read_checkpoint,
+    VideoFolder, VideoModelConfig, VitMaeConfig, VitModelConfig, describe, export_model,
+    import_model, read_checkpoint,
 };
 pub use clip::{ClipVisionConfig, ClipVisual};
 pub use disentangling_decoder::{DisentanglingDecoder, mae_weights_for_branches};

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bauta_backbones::{ModelFolder, Naming, Pooling, Unsaid};
+use bauta_backbones::{Naming, Pooling, Unsaid, export_model, import_model};
+use bauta_data::{cache_root, video::Ffmpeg};
 use bauta_eval::folder::{Reconstruct, embed, forward, reconstruct};
 use bauta_experiments::dense::{self, DenseArguments, HeadName};
 use bauta_experiments::run::RunEnd;
@@ -70,16 +71,16 @@ enum Command {
         #[arg(long)]
         cls: bool,
     },
-    /// Pictures of what a masked autoencoder makes of a folder of images.
+    /// Pictures of what a masked autoencoder makes of images, or of a video.
     Reconstruct {
         /// The model folder.
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
-        /// A folder of JPEG, PNG or WebP images.
-        #[arg(long, value_name = "IMAGES")]
+        /// A folder of JPEG, PNG or WebP images; of a model of video, a file of video.
+        #[arg(long, value_name = "IMAGES", visible_alias = "video")]
         input: PathBuf,
         /// The folder of the pictures.
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", default_value = "reconstructed")]
         output: PathBuf,
         /// The fraction of tokens to hide, the model's own if not given.
         #[arg(long)]
@@ -87,7 +88,7 @@ enum Command {
         /// Seed of the masks.
         #[arg(long, default_value_t = 0)]
         seed: u64,
-        /// At most so many images, the first by their paths.
+        /// At most so many images, the first by their paths; of a video, at most six clips.
         #[arg(long, default_value_t = 48)]
         count: usize,
     },
@@ -221,24 +222,20 @@ fn execute(command: Command) -> Result<()> {
         }
         Command::Reconstruct { model, input, output, ratio, seed, count } => {
             let options = Reconstruct { model, input, output, ratio, seed, count };
-            println!("{}", reconstruct(&options)?);
+            println!("{}", reconstruct(&options, &|| Ffmpeg::find(&cache_root()?))?);
             Ok(())
         }
         Command::Import { from, output, heads, decoder_heads, image_size, norm_pix_loss } => {
             let image_size = image_size.map(|sides| [sides[0], sides[1]]);
-            let unsaid = Unsaid { heads, decoder_heads, image_size, norm_pix_loss };
-            let folder = ModelFolder::import(&from, unsaid)?;
-            println!("{}", folder.export(&output, Naming::Timm)?);
+            let unsaid = Unsaid { heads, decoder_heads, image_size, frames: None, norm_pix_loss };
+            println!("{}", import_model(&from, unsaid, &output)?);
             Ok(())
         }
         Command::Export { model, output, format } => {
-            let folder = ModelFolder::read(&model)?;
-            let (folder, naming) = match format {
-                Format::Hf => (folder, Naming::HuggingFace),
-                Format::Mae => (folder, Naming::Timm),
-                Format::Timm => (folder.into_encoder()?, Naming::Timm),
-            };
-            println!("{}", folder.export(&output, naming)?);
+            let hf = matches!(format, Format::Hf);
+            let naming = if hf { Naming::HuggingFace } else { Naming::Timm };
+            let encoder = matches!(format, Format::Timm);
+            println!("{}", export_model(&model, &output, naming, encoder)?);
             Ok(())
         }
         Command::Finetune(arguments) => finetune::finetune(&arguments, stop_on_signals()?),

@@ -22,9 +22,27 @@ const LONG: [&str; 5] = [
     "train.ema=0.9",
 ];
 
-/// What a recipe's own tables need on a miniature, besides `SMALL`.
+/// What a recipe of clips of moving digits needs on a miniature.
+const CLIPS: [&str; 14] = [
+    "data.image_size=8",
+    "data.clip.frames=4",
+    "data.repeats=2",
+    "data.moving={ videos = 128, test_videos = 40, digits = 1, size = 8, digit_size = 4, frames = 8 }",
+    "model.patch_size=2",
+    "model.dim=16",
+    "model.depth=2",
+    "model.heads=2",
+    "train.batch_size=16",
+    "train.warmup_epochs=0.1",
+    "train.device=cpu",
+    "train.threads=1",
+    "train.log_every=4",
+    "eval.protocols=[\"knn\"]",
+];
+
+/// What a recipe's own tables need on a miniature, besides `SMALL` or `CLIPS`.
 fn own(recipe: &str, place: &Place) -> Vec<String> {
-    let mut set: Vec<String> = Vec::new();
+    let mut set = words(if recipe.starts_with("mae-st") { &CLIPS } else { &SMALL });
     if recipe != "maskdistill-cifar10" {
         set.extend(words(&DECODER));
     }
@@ -42,7 +60,7 @@ fn command(recipe: &str, place: &Place, out: &str, resume: bool) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bauta"));
     command.arg("run").arg(file).arg("--out").arg(place.path(out));
     let root = format!("data.root={}", place.path("data").display());
-    for text in words(&SMALL).into_iter().chain(words(&LONG)).chain(own(recipe, place)) {
+    for text in own(recipe, place).into_iter().chain(words(&LONG)) {
         command.args(["--set", &text]);
     }
     command.args(["--set", &root]);
@@ -103,8 +121,9 @@ fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
     let drawn = pictures.iter().filter(|name| name.ends_with(".png")).count();
     assert_eq!(embedded, drawn, "{recipe}: pictures in the report");
     let summary = Summary::read(&place.path("killed/summary.json")).unwrap();
-    for name in ["raw_pixels.knn_top1", "random_init.knn_top1"] {
-        assert!(summary.baseline.contains_key(name), "{recipe}: no {name}");
+    let label = if recipe.starts_with("mae-st") { "direction_" } else { "" };
+    for name in ["raw_pixels", "random_init"].map(|name| format!("{name}.{label}knn_top1")) {
+        assert!(summary.baseline.contains_key(&name), "{recipe}: no {name}");
     }
     let (first, last) = (summary.train.first_loss, summary.train.final_loss);
     assert!(last < first, "{recipe}: the loss went from {first:?} to {last:?}");
@@ -132,4 +151,9 @@ fn maskdistill() {
 fn i_mae() {
     let pictures = [&ALL[..], &["mixtures.png"]].concat();
     check("i-mae-cifar10", "step-40", &pictures, &["image", "latent"]);
+}
+
+#[test]
+fn mae_st() {
+    check("mae-st-moving-mnist", "step-40", &["reconstructions.png", "moving.png"], &[]);
 }

@@ -40,6 +40,7 @@ use tch::{Device, Tensor};
 
 pub use beit_model_config::BeitModelConfig;
 pub use clip_model_config::ClipModelConfig;
+pub use conversion::{export_model, import_model};
 pub use describe::{Unsaid, describe};
 pub use encoder_sizes::EncoderSizes;
 pub use model_config::ModelConfig;

@@ -1,11 +1,14 @@
-//! What a masked autoencoder makes of a user's own images.
+//! What a masked autoencoder makes of a user's own images or video.
+
+mod video;
 
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bauta_backbones::{Encode, ModelConfig, ModelFolder, TokenIndices};
-use bauta_data::Loader;
+use bauta_backbones::{Encode, ModelConfig, ModelFolder, TokenIndices, VideoFolder};
+use bauta_data::video::Ffmpeg;
+use bauta_data::{DataError, Loader};
 use bauta_masking::{MaskPlan, RandomMask};
 use tch::Device;
 
@@ -19,7 +22,7 @@ use crate::{AttentionMaps, EvalError, PictureLayout, Reconstructions};
 pub struct Reconstruct {
     /// The model folder.
     pub model: PathBuf,
-    /// A folder of images.
+    /// A folder of images; of a model of video, a file of video.
     pub input: PathBuf,
     /// The folder of the pictures.
     pub output: PathBuf,
@@ -27,16 +30,23 @@ pub struct Reconstruct {
     pub ratio: Option<f64>,
     /// Seed of the masks.
     pub seed: u64,
-    /// At most so many images, the first by their paths.
+    /// At most so many images, the first by their paths; of a video, at most six clips.
     pub count: usize,
 }
 
 /// Draws, for a folder of images, `reconstructions.png` (original, what the
-/// encoder saw, prediction) and `attention.png`. Says what it wrote.
+/// encoder saw, prediction) and `attention.png`; for a video, which `ffmpeg` decodes,
+/// `reconstructions.png` and `moving.png`. Says what it wrote.
 ///
 /// # Errors
 /// When the model has no decoder, or a file cannot be read or written.
-pub fn reconstruct(options: &Reconstruct) -> Result<String, EvalError> {
+pub fn reconstruct(
+    options: &Reconstruct,
+    ffmpeg: &dyn Fn() -> Result<Ffmpeg, DataError>,
+) -> Result<String, EvalError> {
+    if VideoFolder::describes(&options.model) {
+        return video::reconstruct(options, ffmpeg);
+    }
     let Reconstruct { model, input, output, ratio, seed, count } = options;
     let folder = ModelFolder::read(model)?;
     let ModelConfig::VitMae(config) = folder.config() else {
