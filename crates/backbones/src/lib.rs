@@ -67,7 +67,7 @@ pub use checkpoint::interchange::{
     Beginning, BeitModelConfig, ChannelStatistics, ClipModelConfig, EncoderSizes, Filter, Framing,
     ImportOptions, ModelConfig, ModelFolder, Naming, Preprocessing, Resize, Sides, SizeDifference,
     TargetFrames, VideoFolder, VideoModelConfig, VitMaeConfig, VitModelConfig, describe,
-    read_checkpoint,
+    export_model, import_model, read_checkpoint,
 };
 pub use clip::{ClipVisionConfig, ClipVisual};
 pub use disentangling_decoder::{DisentanglingDecoder, mae_weights_for_branches};

@@ -27,11 +27,12 @@ const MAE_ST: [(&str, &str); 2] =
 
 fn options() -> ImportOptions {
     let (heads, decoder_heads) = (Some(4), Some(2));
-    ImportOptions { heads, decoder_heads, image_size: Some([12, 16]), norm_pix_loss: true }
+    let (image_size, frames) = (Some([12, 16]), Some(8));
+    ImportOptions { heads, decoder_heads, image_size, frames, norm_pix_loss: true }
 }
 
 fn import(path: &Path) -> VideoFolder {
-    VideoFolder::import(path, options(), Some(8)).unwrap().unwrap()
+    VideoFolder::import(path, options()).unwrap().unwrap()
 }
 
 fn assert_predicts(folder: &VideoFolder, case: &str) {
@@ -140,6 +141,6 @@ fn what_does_not_fit_is_refused_before_a_network_is_built() {
         assert!(refused.contains(words), "{after}: {refused}");
     }
     let image = fixture("module.pth");
-    let read = VideoFolder::import(&image, ImportOptions::default(), None);
+    let read = VideoFolder::import(&image, ImportOptions::default());
     assert!(!matches!(read, Ok(Some(_))));
 }

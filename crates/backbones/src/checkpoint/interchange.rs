@@ -42,6 +42,7 @@ use tch::{Device, Tensor};
 pub use beginning::{Beginning, SizeDifference};
 pub use beit_model_config::BeitModelConfig;
 pub use clip_model_config::ClipModelConfig;
+pub use conversion::{export_model, import_model};
 pub use describe::{ImportOptions, describe};
 pub use encoder_sizes::EncoderSizes;
 pub use model_config::ModelConfig;

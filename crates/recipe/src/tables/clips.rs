@@ -1,7 +1,10 @@
 //! The `data` table of systems that train on clips of videos.
 
 use bauta_data::OnError;
-use bauta_data::video::{ClipAugment, ClipDataset, ClipSampling, MovingMnistOptions};
+use bauta_data::video::{
+    ClipAugment, ClipDataset, ClipOptions, ClipSampling, Ffmpeg, MovingMnistOptions, PanOptions,
+    VideoOptions,
+};
 use bauta_masking::{Grid, MaskError};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +47,12 @@ pub struct ClipData {
     /// With `moving-mnist`: what the videos look like.
     #[serde(default)]
     pub moving: MovingMnistOptions,
+    /// With `camera-pans`: what the videos look like.
+    #[serde(default)]
+    pub pans: PanOptions,
+    /// With videos in files, or folders of frames: how they are read.
+    #[serde(default)]
+    pub videos: VideoOptions,
     /// What happens when a video cannot be decoded.
     #[serde(default)]
     pub on_error: OnError,
@@ -63,17 +72,32 @@ impl ClipData {
         Grid::of_clip(clip, patch_frames, patch_size)
     }
 
+    /// How the videos are opened.
+    pub fn options(&self) -> ClipOptions {
+        let Self { holdout, moving, pans, videos, .. } = self;
+        ClipOptions {
+            holdout: *holdout,
+            moving: moving.clone(),
+            pans: pans.clone(),
+            videos: videos.clone(),
+        }
+    }
+
     /// What must be fetched, unless it lies in a folder of the user's.
     pub fn needs(&self) -> Vec<DataNeed> {
         let name = self.name.into();
-        let packages = match self.root {
-            Some(_) => &[],
-            None => self.name.packages(),
+        let need = |package| DataNeed { name, package };
+        let mut needs = match self.root {
+            Some(_) => Vec::new(),
+            None => self.name.packages().into_iter().map(|package| need(Some(package))).collect(),
         };
-        if packages.is_empty() {
-            return vec![DataNeed { name, package: None }];
+        if needs.is_empty() {
+            needs.push(need(None));
         }
-        packages.iter().map(|&package| DataNeed { name, package: Some(package) }).collect()
+        if self.name.needs_ffmpeg() {
+            needs.push(DataNeed { name: "ffmpeg", package: Some(Ffmpeg::package()) });
+        }
+        needs
     }
 
     /// Checks what types cannot say.

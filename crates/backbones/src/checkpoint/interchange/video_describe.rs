@@ -19,8 +19,7 @@ pub(super) fn is_video(tensors: &HashMap<String, Tensor>) -> bool {
     tensors.get(EMBED).is_some_and(|kernel| kernel.dim() == 5)
 }
 
-/// Describes weights under our names; `frames` says the length of a clip where positions are
-/// one table, 16 if not given. A decoder's heads, where nothing is said of them, are 16 in
+/// Describes weights under our names. A decoder's heads, where nothing is said of them, are 16 in
 /// mae_st's files and 64 wide in PySlowFast's.
 ///
 /// # Errors
@@ -29,7 +28,6 @@ pub(super) fn is_video(tensors: &HashMap<String, Tensor>) -> bool {
 pub(super) fn describe(
     tensors: &HashMap<String, Tensor>,
     options: ImportOptions,
-    frames: Option<usize>,
 ) -> Result<VideoModelConfig, ModelError> {
     let sides = |name: &str| sides_of(tensors, name);
     let has = |name: &str| tensors.contains_key(name);
@@ -44,7 +42,7 @@ pub(super) fn describe(
         (VideoPositions::Separable, steps * patch_frames, places)
     } else {
         let [_, rows, _] = known(&sides("pos_embed")?, "pos_embed")?;
-        let frames = frames.unwrap_or(16);
+        let frames = options.frames.unwrap_or(16);
         (VideoPositions::Joint, frames, rows.saturating_sub(1) * patch_frames / frames.max(1))
     };
     let side = places.isqrt();

@@ -53,22 +53,18 @@ impl VideoFolder {
     }
 
     /// Reads a folder, or a file of weights as mae_st and PySlowFast publish them, which is
-    /// described by its shapes, `options` and, where positions are one table, `frames`.
-    /// Nothing is read, and `None` given, where the weights are no transformer's of video.
+    /// described by its shapes and `options`. Nothing is read, and `None` given, where the weights
+    /// are no transformer's of video.
     ///
     /// # Errors
     /// As [`Self::read`]; [`ModelError::Config`] where shapes leave something open;
     /// [`ModelError::Described`] when something is said of a folder that describes itself.
-    pub fn import(
-        from: &Path,
-        options: ImportOptions,
-        frames: Option<usize>,
-    ) -> Result<Option<Self>, ModelError> {
+    pub fn import(from: &Path, options: ImportOptions) -> Result<Option<Self>, ModelError> {
         if from.is_dir() {
             if !Self::describes(from) {
                 return Ok(None);
             }
-            return match options == ImportOptions::default() && frames.is_none() {
+            return match options == ImportOptions::default() {
                 true => Self::read(from).map(Some),
                 false => Err(ModelError::Described(from.into())),
             };
@@ -77,7 +73,7 @@ impl VideoFolder {
         if !video_describe::is_video(&tensors) {
             return Ok(None);
         }
-        let config = video_describe::describe(&tensors, options, frames)
+        let config = video_describe::describe(&tensors, options)
             .map_err(|error| ModelError::Format { path: from.into(), reason: error.to_string() })?;
         let folder = Self { path: from.into(), config, tensors };
         folder.check()?;
@@ -154,6 +150,14 @@ impl VideoFolder {
         text.push(b'\n');
         write_whole(&path, &text).map_err(io)?;
         Ok(format!("{kind} of {} parameters in {}", parameters.count(), to.display()))
+    }
+
+    /// Leaves out the decoder.
+    #[must_use]
+    pub fn into_encoder(self) -> Self {
+        let Self { path, config, mut tensors } = self;
+        tensors.retain(|name, _| !is_above_encoder(name));
+        Self { path, config: VideoModelConfig { decoder_hidden_size: 0, ..config }, tensors }
     }
 
     /// Holds the description against the weights' shapes, before a network is built.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use bauta_backbones::TokenIndices;
 use bauta_data::video::{
-    ClipAugment, ClipBatch, ClipLoader, ClipOptions, ClipSampling, ClipSource, Views, open_clips,
+    ClipAugment, ClipBatch, ClipLoader, ClipSampling, ClipSource, ClipSubset, Ffmpeg, Views,
+    open_clips,
 };
 use bauta_data::{Inputs, LoaderConfig};
 use bauta_eval::host_tensor;
@@ -36,7 +37,6 @@ pub(super) struct Clips {
     /// How tokens are hidden.
     pub strategy: Arc<dyn MaskStrategy>,
     augment: ClipAugment,
-    limit: Option<usize>,
 }
 
 /// Clips with the tokens that are hidden, on the device.
@@ -59,8 +59,8 @@ impl Clips {
         let roots = match &data.root {
             Some(root) => vec![root.clone()],
             None => {
-                let packages = data.name.packages().iter();
-                let located = packages.map(|&package| {
+                let packages = data.name.packages().into_iter();
+                let located = packages.map(|package| {
                     bauta_data::locate(package, &cache).with_context(|| {
                         format!(
                             "{} is not whole in the data cache; run `cargo xtask run` or \
@@ -72,17 +72,16 @@ impl Clips {
                 located.collect::<Result<_>>()?
             }
         };
-        let options = ClipOptions {
-            holdout: data.holdout,
-            moving: data.moving.clone(),
-            ..Default::default()
-        };
-        let splits = open_clips(data.name, &roots, &options)?;
+        let ffmpeg = || Ffmpeg::find(&cache);
+        let splits = open_clips(data.name, &roots, &ffmpeg, &data.options())?;
         splits.notes.iter().for_each(|note| tracing::info!("{note}"));
         let size = data.image_size;
         let loader = LoaderConfig::new(run.train.batch_size, size.height(), size.width());
         Ok(Self {
-            train: splits.train,
+            train: match data.limit {
+                Some(limit) => Arc::new(ClipSubset::spread(splits.train, limit)),
+                None => splits.train,
+            },
             test: splits.test,
             loader: LoaderConfig {
                 seed: run.seed,
@@ -96,7 +95,6 @@ impl Clips {
             device: run.device,
             strategy: Arc::from(settings.mask.build(settings.grid()?)?),
             augment: data.augment.clone().unwrap_or_else(|| data.name.usual_augment()),
-            limit: data.limit,
         })
     }
 
