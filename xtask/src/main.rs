@@ -149,7 +149,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Compare(arguments) => compare::compare(workspace, &arguments),
         Task::Forward(rest) => return program::program(workspace, "forward", rest),
         Task::Embed(rest) => return program::program(workspace, "embed", rest),
-        Task::Reconstruct(rest) => return program::program(workspace, "reconstruct", rest),
+        Task::Reconstruct(rest) => return program::reconstruct(workspace, rest),
         Task::Import(rest) => return program::program(workspace, "import", rest),
         Task::Export(rest) => return program::program(workspace, "export", rest),
         Task::Finetune(rest) => return program::with_data(workspace, "finetune", rest, &[]),

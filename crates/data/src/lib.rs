@@ -56,6 +56,7 @@ mod prefetch;
 mod regular;
 mod source;
 mod splits;
+mod tasks;
 pub mod video;
 
 pub use augment::{Augment, Augmenter, Crop, Filter, Framing, Resize};
@@ -72,5 +73,6 @@ pub use source::{
     cifar10_canonical_batch, open_cifar10,
 };
 pub use splits::{OpenOptions, Splits, TestOrigin, check_splits, open_splits};
+pub use tasks::{Both, Task, TaskStream};
 // Part of this crate's interface, so that its users need no version of their own.
 pub use bauta_streams as streams;

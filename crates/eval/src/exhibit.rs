@@ -38,6 +38,20 @@ impl Exhibit {
         Ok(Self { file, bytes: picture.png(file.as_ref())?, caption: caption.into() })
     }
 
+    /// Pictures of one size as a moving PNG, each shown for so many milliseconds.
+    ///
+    /// # Errors
+    /// As [`Picture::write_moving`].
+    pub fn moving(
+        file: &'static str,
+        frames: &[Picture],
+        delay: u16,
+        caption: impl Into<String>,
+    ) -> Result<Self, EvalError> {
+        let bytes = Picture::moving_png(frames, delay, file.as_ref())?;
+        Ok(Self { file, bytes, caption: caption.into() })
+    }
+
     /// `reconstructions.png`, of what [`Reconstructions::new`] takes.
     ///
     /// # Errors

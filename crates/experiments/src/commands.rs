@@ -90,8 +90,8 @@ pub enum Command {
         /// The model folder.
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
-        /// A folder of JPEG, PNG or WebP images.
-        #[arg(long, value_name = "IMAGES", alias = "input")]
+        /// A folder of JPEG, PNG or WebP images; of a model of video, a file of video.
+        #[arg(long, value_name = "IMAGES", alias = "input", visible_alias = "video")]
         root: PathBuf,
         /// The folder of the pictures.
         #[arg(long, value_name = "DIR", alias = "output")]
@@ -102,7 +102,7 @@ pub enum Command {
         /// Seed of the masks.
         #[arg(long, default_value_t = 0)]
         seed: u64,
-        /// Draw the first N images by their paths.
+        /// Draw the first N images by their paths; of a video, at most six clips.
         #[arg(long, value_name = "N", default_value_t = 48)]
         count: usize,
         /// auto, cpu, cuda or cuda:N.
@@ -125,6 +125,9 @@ pub enum Command {
         /// Height and width of the images, where they are not square.
         #[arg(long, num_args = 2, value_names = ["HEIGHT", "WIDTH"])]
         image_size: Option<Vec<usize>>,
+        /// Frames of a clip, of weights of video whose positions are one table.
+        #[arg(long)]
+        frames: Option<usize>,
         /// The decoder predicts pixels standardised within each patch.
         #[arg(long)]
         norm_pix_loss: bool,

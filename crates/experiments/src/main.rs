@@ -6,7 +6,8 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bauta_backbones::{ImportOptions, ModelFolder, Naming, Pooling};
+use bauta_backbones::{ImportOptions, Naming, Pooling, export_model, import_model};
+use bauta_data::{cache_root, video::Ffmpeg};
 use bauta_eval::folder::{Embed, Forward, Reconstruct};
 use bauta_experiments::commands::{Arguments, Command, Format};
 use bauta_experiments::run::RunEnd;
@@ -79,25 +80,22 @@ fn execute(command: Command) -> Result<()> {
         }
         Command::Reconstruct { model, root, out, ratio, seed, count, device } => {
             let device = device.choose()?;
-            let drawn = Reconstruct { model, root, out, ratio, seed, count, device }.run()?;
-            println!("{drawn}");
+            let options = Reconstruct { model, root, out, ratio, seed, count, device };
+            println!("{}", options.run(&|| Ffmpeg::find(&cache_root()?))?);
             Ok(())
         }
-        Command::Import { from, out, heads, decoder_heads, image_size, norm_pix_loss } => {
+        Command::Import { from, out, heads, decoder_heads, image_size, frames, norm_pix_loss } => {
             let image_size = image_size.map(|sides| [sides[0], sides[1]]);
-            let options = ImportOptions { heads, decoder_heads, image_size, norm_pix_loss };
-            let folder = ModelFolder::import(&from, options)?;
-            println!("{}", folder.export(&out, Naming::Timm)?);
+            let options =
+                ImportOptions { heads, decoder_heads, image_size, frames, norm_pix_loss };
+            println!("{}", import_model(&from, options, &out)?);
             Ok(())
         }
         Command::Export { model, out, format } => {
-            let folder = ModelFolder::read(&model)?;
-            let (folder, naming) = match format {
-                Format::Hf => (folder, Naming::HuggingFace),
-                Format::Mae => (folder, Naming::Timm),
-                Format::Timm => (folder.into_encoder()?, Naming::Timm),
-            };
-            println!("{}", folder.export(&out, naming)?);
+            let hf = matches!(format, Format::Hf);
+            let naming = if hf { Naming::HuggingFace } else { Naming::Timm };
+            let encoder = matches!(format, Format::Timm);
+            println!("{}", export_model(&model, &out, naming, encoder)?);
             Ok(())
         }
         Command::Finetune(arguments) => finetune::finetune(&arguments, stop_on_signals()?),

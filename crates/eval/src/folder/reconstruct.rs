@@ -1,9 +1,15 @@
-//! What a masked autoencoder makes of a user's own images.
+//! What a masked autoencoder makes of a user's own images or video.
+
+mod video;
 
 use std::fs;
 use std::path::PathBuf;
 
-use bauta_backbones::{Encode, ModelConfig, ModelFolder, TokenIndices, patch_tokens};
+use bauta_backbones::{
+    Encode, ModelConfig, ModelFolder, TokenIndices, VideoFolder, patch_tokens,
+};
+use bauta_data::DataError;
+use bauta_data::video::Ffmpeg;
 use bauta_files::write_whole;
 use bauta_masking::{MaskPlan, RandomMask};
 use tch::Device;
@@ -18,7 +24,7 @@ use crate::{EvalError, Exhibit};
 pub struct Reconstruct {
     /// The model folder.
     pub model: PathBuf,
-    /// A folder of images.
+    /// A folder of images; of a model of video, a file of video.
     pub root: PathBuf,
     /// The folder of the pictures.
     pub out: PathBuf,
@@ -26,7 +32,7 @@ pub struct Reconstruct {
     pub ratio: Option<f64>,
     /// Seed of the masks.
     pub seed: u64,
-    /// At most this many images, the first by their paths.
+    /// At most this many images, the first by their paths; of a video, at most six clips.
     pub count: usize,
     /// Where tensors live.
     pub device: Device,
@@ -35,11 +41,15 @@ pub struct Reconstruct {
 impl Reconstruct {
     /// Draws, for a folder of images, `reconstructions.png` (original, what the encoder saw,
     /// prediction) and `attention.png` (original, attention, features of the patches as
-    /// colours). Says what it wrote.
+    /// colours); for a video, which `ffmpeg` decodes, `reconstructions.png` and `moving.png`.
+    /// Says what it wrote.
     ///
     /// # Errors
     /// When the model has no decoder, or a file cannot be read or written.
-    pub fn run(&self) -> Result<String, EvalError> {
+    pub fn run(&self, ffmpeg: &dyn Fn() -> Result<Ffmpeg, DataError>) -> Result<String, EvalError> {
+        if VideoFolder::describes(&self.model) {
+            return video::reconstruct(self, ffmpeg);
+        }
         let Self { model, root, out, ratio, seed, count, device } = self;
         let folder = ModelFolder::read(model)?;
         let ModelConfig::VitMae(config) = folder.config() else {

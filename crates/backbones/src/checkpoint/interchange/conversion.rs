@@ -4,7 +4,9 @@ use std::path::Path;
 
 use tch::Device;
 
-use super::{ImportOptions, ModelConfig, ModelFolder, Naming, describe, read_checkpoint};
+use super::{
+    ImportOptions, ModelConfig, ModelFolder, Naming, VideoFolder, describe, read_checkpoint,
+};
 use crate::ModelError;
 
 impl ModelFolder {
@@ -51,4 +53,41 @@ impl ModelFolder {
         self.write(to, naming)?;
         Ok(format!("{kind} of {} parameters in {}", parameters.count(), to.display()))
     }
+}
+
+/// Reads a foreign checkpoint, of images or of video, and writes it as a model folder. Says
+/// what it holds.
+///
+/// # Errors
+/// As [`VideoFolder::import`], [`ModelFolder::import`] and their `export`.
+pub fn import_model(from: &Path, options: ImportOptions, to: &Path) -> Result<String, ModelError> {
+    match VideoFolder::import(from, options)? {
+        Some(video) => video.export(to),
+        None => ModelFolder::import(from, options)?.export(to, Naming::Timm),
+    }
+}
+
+/// Writes a model folder, of images or of video, anew under others' names, its `encoder`
+/// alone if that is wanted. Says what it holds.
+///
+/// # Errors
+/// As [`ModelFolder::export`] and [`VideoFolder::export`]; [`ModelError::Config`] for a model
+/// of video under Hugging Face's names, which has none.
+pub fn export_model(
+    from: &Path,
+    to: &Path,
+    naming: Naming,
+    encoder: bool,
+) -> Result<String, ModelError> {
+    if VideoFolder::describes(from) {
+        if naming == Naming::HuggingFace {
+            let reason = "MAE-ST has no layout of Hugging Face's; write it under MAE's names";
+            return Err(ModelError::Config(reason.to_owned()));
+        }
+        let video = VideoFolder::read(from)?;
+        return if encoder { video.into_encoder().export(to) } else { video.export(to) };
+    }
+    let folder = ModelFolder::read(from)?;
+    let folder = if encoder { folder.into_encoder()? } else { folder };
+    folder.export(to, naming)
 }

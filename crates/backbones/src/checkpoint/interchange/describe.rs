@@ -20,6 +20,8 @@ pub struct ImportOptions {
     pub decoder_heads: Option<usize>,
     /// Image height and width in pixels; else square.
     pub image_size: Option<[usize; 2]>,
+    /// Frames of a clip, of weights of video whose positions are one table; else 16.
+    pub frames: Option<usize>,
     /// Whether the decoder predicts pixels standardised within each patch.
     pub norm_pix_loss: bool,
 }
@@ -186,7 +188,10 @@ impl Shape {
     }
 }
 
-fn sides_of(tensors: &HashMap<String, Tensor>, name: &str) -> Result<Vec<usize>, ModelError> {
+pub(super) fn sides_of(
+    tensors: &HashMap<String, Tensor>,
+    name: &str,
+) -> Result<Vec<usize>, ModelError> {
     let tensor = tensors.get(name).ok_or_else(|| {
         ModelError::Config(format!(
             "the weights hold no {name}, so they are not those of a ViT; their names begin with {}",
@@ -204,7 +209,7 @@ fn first_names(tensors: &HashMap<String, Tensor>) -> String {
     names.join(", ")
 }
 
-fn known<const N: usize>(sides: &[usize], name: &str) -> Result<[usize; N], ModelError> {
+pub(super) fn known<const N: usize>(sides: &[usize], name: &str) -> Result<[usize; N], ModelError> {
     sides.try_into().map_err(|_| {
         ModelError::Config(format!("{name} has the shape {sides:?}, which is not that of a ViT"))
     })
