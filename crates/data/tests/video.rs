@@ -2,6 +2,8 @@
 //!
 //! Without ffmpeg or its data a test is reported as ignored, with the command that brings them.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 #[path = "video/made.rs"]
 mod made;
 
@@ -85,6 +87,7 @@ fn seeking_is_exact(ffmpeg: &Ffmpeg) {
     for (name, rate, encoder) in [
         ("plain.mp4", "25", format!("{x264} -g 12")),
         ("open.mp4", "30000/1001", format!("{x264} -g 10 -x264-params open-gop=1:scenecut=0")),
+        ("open.mkv", "25", format!("{x264} -g 10 -x264-params open-gop=1:scenecut=0")),
         ("long.mkv", "24000/1001", format!("{x264} -g 250")),
         ("late.ts", "25", format!("{x264} -g 10 -output_ts_offset 3")),
         ("old.avi", "10", "-c:v mpeg4 -g 9 -q:v 4".to_owned()),
@@ -118,7 +121,7 @@ fn seeking_is_exact(ffmpeg: &Ffmpeg) {
             let found = frames(&source, &wanted);
             assert!(found.iter().eq(expected), "{name}: {wanted:?}");
         }
-        for at in 0..=last {
+        for at in (2..=last).step_by(3) {
             assert!(frames(&source, &[at])[0] == whole[at as usize], "{name}: {at}");
         }
     }
@@ -150,10 +153,10 @@ fn variable_rates(ffmpeg: &Ffmpeg) {
     };
     assert_eq!(changes(0..12), 11);
     assert!((14..=18).contains(&changes(14..48)), "{}", changes(14..48));
-    // At the places of its own constant rate it is what ffmpeg makes of it.
-    let constant = made.constant(&path, "12.260870");
-    let same = whole.iter().zip(&constant).filter(|(ours, theirs)| ours == theirs).count();
-    assert!(same >= 44, "{same} of {}", constant.len());
+    // That is what ffmpeg's filter for a constant rate makes of it.
+    let constant = made.constant(&path, "1410/115");
+    assert!(whole.iter().zip(&constant).all(|(ours, theirs)| ours == theirs));
+    assert!(constant.len().abs_diff(48) <= 1, "{}", constant.len());
 }
 
 fn shapes(ffmpeg: &Ffmpeg) {
@@ -178,7 +181,7 @@ fn shapes(ffmpeg: &Ffmpeg) {
     assert_eq!((found.height(), found.width()), (17, 33));
     assert!(found.pixels() == decoded_whole(ffmpeg, &odd)[2]);
 
-    // Of several streams the largest is shown, as ffmpeg chooses.
+    // Of several streams that is shown which ffmpeg chooses.
     let several = made.two_streams("several.mkv", "32x16", "64x48");
     assert_eq!(ffmpeg.probe(&several).map(|info| (info.height, info.width)).unwrap(), (48, 64));
     let source = as_they_are(ffmpeg, &several);
@@ -251,26 +254,9 @@ fn loaded(root: &Path, ffmpeg: &Ffmpeg, threads: usize) -> (Vec<ClipBatch>, u64)
     (batches, inputs.skipped())
 }
 
-/// A folder of videos in two classes, one of them corrupt, with a test split.
-fn data_set(made: &Made<'_>) -> PathBuf {
-    let x264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p";
-    for (name, source) in [
-        ("train/bars/1.mp4", "smptebars=s=48x32:r=25:d=1"),
-        ("train/bars/2.mp4", "testsrc2=s=64x48:r=10:d=1"),
-        ("train/life/1.mp4", "life=s=48x32:r=25:seed=3,trim=end_frame=30"),
-        ("train/life/deep/2.mkv", "life=s=32x32:r=30:seed=4,trim=end_frame=30"),
-        ("val/life/3.mp4", "life=s=48x32:r=25:seed=5,trim=end_frame=30"),
-    ] {
-        made.video(name, source, "", x264);
-    }
-    made.file("train/life/broken.mp4", b"no video");
-    made.file("train/life/notes.txt", b"no video either");
-    made.root()
-}
-
 fn folders(ffmpeg: &Ffmpeg) {
     let made = Made::new(ffmpeg);
-    let root = data_set(&made);
+    let root = made.data_set();
     let (batches, skipped) = loaded(&root, ffmpeg, 1);
     // Five videos, batches of three: one batch an epoch.
     assert!(skipped >= 1, "the corrupt one is counted");
@@ -296,7 +282,7 @@ fn folders(ffmpeg: &Ffmpeg) {
 
 fn shards(ffmpeg: &Ffmpeg) {
     let made = Made::new(ffmpeg);
-    let root = data_set(&made);
+    let root = made.data_set();
     let elsewhere = tempfile::tempdir().unwrap();
     let out = elsewhere.path().join("shards");
     let options = PrepareOptions { per_shard: 2, ..PrepareOptions::default() };
@@ -349,10 +335,10 @@ fn shards(ffmpeg: &Ffmpeg) {
 fn real_clips(roots: &[PathBuf], ffmpeg: Option<&Ffmpeg>) {
     let ffmpeg = ffmpeg.expect("it was looked for");
     let find = || Ok(ffmpeg.clone());
-    let options = ClipOptions { holdout: Some(0.25), ..ClipOptions::default() };
+    let options = ClipOptions { holdout: Some(0.4), ..ClipOptions::default() };
     let splits = open_clips(ClipDataset::VideoClips, roots, &find, &options).unwrap();
     let test = splits.test.unwrap();
-    assert_eq!((splits.train.len(), test.len()), (10, 2));
+    assert_eq!((splits.train.len(), test.len()), (9, 3));
     let known = [
         ("Effet_force_magnetique.ogv", 34),
         ("Force_constante.avi", 26),

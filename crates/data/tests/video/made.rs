@@ -45,6 +45,23 @@ impl<'a> Made<'a> {
         path
     }
 
+    /// A folder of videos in two classes, one of them corrupt, with a test split.
+    pub fn data_set(&self) -> PathBuf {
+        let x264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p";
+        for (name, source) in [
+            ("train/bars/1.mp4", "smptebars=s=48x32:r=25:d=1"),
+            ("train/bars/2.mp4", "testsrc2=s=64x48:r=10:d=1"),
+            ("train/life/1.mp4", "life=s=48x32:r=25:seed=3,trim=end_frame=30"),
+            ("train/life/deep/2.mkv", "life=s=32x32:r=30:seed=4,trim=end_frame=30"),
+            ("val/life/3.mp4", "life=s=48x32:r=25:seed=5,trim=end_frame=30"),
+        ] {
+            self.video(name, source, "", x264);
+        }
+        self.file("train/life/broken.mp4", b"no video");
+        self.file("train/life/notes.txt", b"no video either");
+        self.root()
+    }
+
     /// A copy that says that it is to be turned.
     pub fn turned(&self, video: &Path, name: &str, degrees: i32) -> PathBuf {
         let path = self.path(name);
@@ -53,19 +70,20 @@ impl<'a> Made<'a> {
         path
     }
 
-    /// Two streams of pictures in one file.
+    /// Two streams of pictures in one file, the other being its default.
     pub fn two_streams(&self, name: &str, one: &str, other: &str) -> PathBuf {
         let path = self.path(name);
         let [one, other] = [one, other].map(|size| format!("testsrc2=s={size}:r=10:d=1"));
         let arguments =
             ["-f", "lavfi", "-i", &one, "-f", "lavfi", "-i", &other, "-map", "0", "-map", "1"];
-        self.run(&[&arguments[..], &["-c:v", "ffv1"]].concat(), &path);
+        let chosen = ["-disposition:0", "0", "-disposition:1", "default", "-c:v", "ffv1"];
+        self.run(&[&arguments[..], &chosen].concat(), &path);
         path
     }
 
-    /// What ffmpeg's own conversion to a constant rate gives.
+    /// What ffmpeg's filter for a constant rate gives.
     pub fn constant(&self, video: &Path, rate: &str) -> Vec<Vec<u8>> {
-        raw(self.ffmpeg, video, &["-r", rate])
+        raw(self.ffmpeg, video, &["-vf", &format!("fps={rate}:round=near")])
     }
 
     fn run(&self, arguments: &[&str], path: &Path) {

@@ -2,8 +2,8 @@
 //!
 //! ffmpeg is told to begin half-way between the frame before and the first one wanted, to
 //! choose the wanted ones by their number, and to say of each when it is shown. Where that is
-//! not what the packets promised (a container that cannot be sought in, a group of pictures
-//! that refers to what was left out), the caller decodes again from the beginning.
+//! not what the packets promised, the caller decodes again from the beginning, as is always
+//! done in containers without an index.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -31,8 +31,8 @@ pub(in crate::video) struct Decode<'a> {
 
 /// Decodes the frames of these numbers, which rise strictly, and gives each to `take`.
 ///
-/// Says whether their times are those of the packets; without seeking a decoder's own order
-/// is believed.
+/// Says whether their times are those of the packets; from the beginning on a decoder's own
+/// order is believed.
 pub(in crate::video) fn decode(
     ffmpeg: &Ffmpeg,
     how: Decode<'_>,
@@ -41,7 +41,7 @@ pub(in crate::video) fn decode(
     mut take: impl FnMut(Image<'static>) -> Result<(), String>,
 ) -> Result<bool, String> {
     let Some((&first, &last)) = wanted.first().zip(wanted.last()) else { return Ok(true) };
-    let Decode { path, info, short_side, max_pixels, seek } = how;
+    let Decode { path, info, short_side, max_pixels, .. } = how;
     let start = how.start(first);
     let (skipped, before) = match start {
         Some(start) => (first, vec!["-ss".to_owned(), format!("{start:.6}")]),
@@ -74,7 +74,7 @@ pub(in crate::video) fn decode(
     )?;
     if upcoming.peek().is_none() {
         let expected = runs.iter().flat_map(|&[from, to]| from..=to);
-        return Ok(!seek || info.times.is_empty() || as_promised(&how, start, expected, &ended));
+        return Ok(start.is_none() || as_promised(&how, start, expected, &ended));
     }
     if start.is_some() {
         // It may be that nothing is wrong but where it began.
@@ -91,9 +91,10 @@ pub(in crate::video) fn decode(
 impl Decode<'_> {
     /// Where to begin, in seconds from the file's beginning; `None` for its beginning.
     fn start(&self, first: u64) -> Option<f64> {
-        let times = &self.info.times;
+        let VideoInfo { times, indexed, .. } = self.info;
         let before = usize::try_from(first).ok()?.checked_sub(1)?;
-        (self.seek && !times.is_empty()).then(|| (times[before] + times[before + 1]) / 2.0)
+        let possible = self.seek && *indexed && !times.is_empty();
+        possible.then(|| (times[before] + times[before + 1]) / 2.0)
     }
 }
 

@@ -36,9 +36,15 @@ pub struct VideoInfo {
     /// When each frame is shown, in seconds from the file's beginning, rising; empty where the
     /// file does not say.
     pub(super) times: Vec<f64>,
+    /// Whether decoding can begin in the middle: a key frame is found by its time.
+    pub(super) indexed: bool,
     /// The frame at each place of the timeline; `None` where they are the same.
     places: Option<Vec<u64>>,
 }
+
+/// Containers that are sought in by an index of key frames. In others a search ends somewhere
+/// in the stream, and what refers to frames before that comes out wrong.
+const INDEXED: [&str; 3] = ["mov,", "matroska,", "avi,"];
 
 impl VideoInfo {
     /// The number of the frame that stands at a place of the timeline.
@@ -69,6 +75,7 @@ impl VideoInfo {
             seconds,
             sound: false,
             times,
+            indexed: false,
             places: None,
         };
         if seconds <= 0.0 {
@@ -143,8 +150,11 @@ fn understand(packets: Packets, ended: &Ended) -> Result<VideoInfo, String> {
         45..135 => (shown.width, shown.height),
         _ => (shown.height, shown.width),
     };
+    let container =
+        log.lines.iter().find_map(|line| line.split_once("Input #0, ")).map(|(_, of)| of);
+    let indexed = container.is_some_and(|of| INDEXED.iter().any(|indexed| of.starts_with(indexed)));
     let sound = log.lines.iter().any(|line| line.contains(": Audio: "));
-    Ok(VideoInfo { height, width, rotation: shown.rotation, sound, ..info })
+    Ok(VideoInfo { height, width, rotation: shown.rotation, sound, indexed, ..info })
 }
 
 fn read_line(output: &mut BufReader<ChildStdout>) -> io::Result<Option<String>> {
