@@ -101,7 +101,11 @@ enum Task {
         no_tests: bool,
     },
     /// Write the pages of the book that are made from the sources (docs/keys.md)
-    Docs,
+    Docs {
+        /// Build the API documentation of all crates instead, with a front page
+        #[arg(long)]
+        api: bool,
+    },
     /// Make the fixtures of the tests again, by transformers, timm and torch (needs pip)
     Fixtures,
     /// Write a run's report.html again from its folder
@@ -153,7 +157,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Segment(rest) => return program::with_data(workspace, "segment", rest, &COMPOSED),
         Task::Detect(rest) => return program::with_data(workspace, "detect", rest, &COMPOSED),
         Task::PrepareVideo(arguments) => prepare_video::prepare_video(&arguments),
-        Task::Docs => docs::docs(workspace),
+        Task::Docs { api } => docs::docs(workspace, api),
         Task::Fixtures => fixtures::fixtures(workspace),
         Task::Test => test::test(workspace),
         Task::Bench(arguments) => return bench::bench(workspace, &arguments),

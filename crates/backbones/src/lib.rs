@@ -28,7 +28,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bare;
 mod beit;
+mod bert;
 mod block;
 pub mod checkpoint;
 mod clip;
@@ -55,13 +57,17 @@ mod tokens;
 mod video;
 mod vit;
 
+pub use bare::{
+    BareConfig, BareNetwork, BareOutput, Mode, RunningStatistics, WeightShape, Weights,
+};
 pub use beit::{BeitConfig, BeitEncoder, BeitParts};
+pub use bert::{BertConfig, BertEncoder};
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
-    BeitModelConfig, ChannelStatistics, ClipModelConfig, EncoderSizes, Filter, Framing,
-    ModelConfig, ModelFolder, Naming, Preprocessing, Resize, Sides, TargetFrames, Unsaid,
-    VideoFolder, VideoModelConfig, VitMaeConfig, VitModelConfig, describe, export_model,
-    import_model, read_checkpoint,
+    Beginning, BeitModelConfig, ChannelStatistics, ClipModelConfig, EncoderSizes, Filter, Framing,
+    ImportOptions, ModelConfig, ModelFolder, Naming, Preprocessing, Resize, Sides, SizeDifference,
+    TargetFrames, VideoFolder, VideoModelConfig, VitMaeConfig, VitModelConfig, describe,
+    export_model, import_model, read_checkpoint,
 };
 pub use clip::{ClipVisionConfig, ClipVisual};
 pub use disentangling_decoder::{DisentanglingDecoder, mae_weights_for_branches};

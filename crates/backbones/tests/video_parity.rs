@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bauta_backbones::checkpoint::{read_tensors, write_tensors};
 use bauta_backbones::masking::MaskPlan;
-use bauta_backbones::{Encode, TargetFrames, TokenIndices, Unsaid, VideoFolder, VideoPositions};
+use bauta_backbones::{Encode, TargetFrames, TokenIndices, ImportOptions, VideoFolder, VideoPositions};
 use tch::{Device, Tensor};
 
 fn fixture(name: &str) -> PathBuf {
@@ -25,14 +25,14 @@ fn assert_close(name: &str, found: &Tensor, wanted: &Tensor) {
 const MAE_ST: [(&str, &str); 2] =
     [("mae-st", "model.safetensors"), ("mae-st-slowfast", "model.pyth")];
 
-fn unsaid() -> Unsaid {
+fn options() -> ImportOptions {
     let (heads, decoder_heads) = (Some(4), Some(2));
     let (image_size, frames) = (Some([12, 16]), Some(8));
-    Unsaid { heads, decoder_heads, image_size, frames, norm_pix_loss: true }
+    ImportOptions { heads, decoder_heads, image_size, frames, norm_pix_loss: true }
 }
 
 fn import(path: &Path) -> VideoFolder {
-    VideoFolder::import(path, unsaid()).unwrap().unwrap()
+    VideoFolder::import(path, options()).unwrap().unwrap()
 }
 
 fn assert_predicts(folder: &VideoFolder, case: &str) {
@@ -141,6 +141,6 @@ fn what_does_not_fit_is_refused_before_a_network_is_built() {
         assert!(refused.contains(words), "{after}: {refused}");
     }
     let image = fixture("module.pth");
-    let read = VideoFolder::import(&image, Unsaid::default());
+    let read = VideoFolder::import(&image, ImportOptions::default());
     assert!(!matches!(read, Ok(Some(_))));
 }

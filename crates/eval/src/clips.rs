@@ -88,7 +88,7 @@ impl ClipProtocols<'_> {
             };
             let data = EncodedData::new(labelled(&train)?, labelled(&test)?, set.classes.len())?;
             for evaluator in &self.evaluators {
-                go_on(self.watch)?;
+                go_on(self.watch.stop())?;
                 self.watch.begin(&format!("{} of {}: {name}", evaluator.name(), set.name));
                 evaluator.labelled(&data.training_counts())?;
                 let found = evaluator.evaluate(&data, self.loader.seed)?;
@@ -134,7 +134,7 @@ impl ClipProtocols<'_> {
         let batches = loader
             .batches(0..steps, |batch| (host_tensor(&batch.pixels), batch.labels, batch.per_video));
         for batch in batches {
-            go_on(self.watch)?;
+            go_on(self.watch.stop())?;
             let (pixels, of_batch, per_video) = batch?;
             let found = tch::no_grad(|| encode(&pixels)).map_err(EvalError::Encoder)?;
             let (clips, width) = (pixels.size()[0], *found.size().last().unwrap_or(&0));

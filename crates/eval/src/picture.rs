@@ -98,17 +98,25 @@ impl Picture {
         &self.0
     }
 
+    /// The bytes of a PNG file, which errors name by `path`.
+    ///
+    /// # Errors
+    /// [`EvalError::Encode`] when the picture is too large for PNG.
+    pub(crate) fn png(&self, path: &Path) -> Result<Vec<u8>, EvalError> {
+        let mut png = Cursor::new(Vec::new());
+        self.0
+            .write_to(&mut png, ImageFormat::Png)
+            .map_err(|source| EvalError::Encode { path: path.into(), source })?;
+        Ok(png.into_inner())
+    }
+
     /// Writes a PNG file, whole or not at all: beside it first, then renamed.
     ///
     /// # Errors
     /// [`EvalError::Write`] when the folder cannot be written,
     /// [`EvalError::Encode`] when the picture is too large for PNG.
     pub fn write_png(&self, path: &Path) -> Result<(), EvalError> {
-        let mut png = Cursor::new(Vec::new());
-        self.0
-            .write_to(&mut png, ImageFormat::Png)
-            .map_err(|source| EvalError::Encode { path: path.into(), source })?;
-        write_whole(path, png.get_ref())
+        write_whole(path, &self.png(path)?)
             .map_err(|source| EvalError::Write { path: path.into(), source })
     }
 
@@ -118,13 +126,25 @@ impl Picture {
     /// # Errors
     /// As [`Self::write_png`], and [`EvalError::Unsuitable`] without a picture.
     pub fn write_moving(frames: &[Self], delay: u16, path: &Path) -> Result<(), EvalError> {
+        let bytes = Self::moving_png(frames, delay, path)?;
+        write_whole(path, &bytes).map_err(|source| EvalError::Write { path: path.into(), source })
+    }
+
+    /// The bytes of such a file, which errors name by `path`.
+    ///
+    /// # Errors
+    /// As [`Self::write_moving`].
+    pub(crate) fn moving_png(
+        frames: &[Self],
+        delay: u16,
+        path: &Path,
+    ) -> Result<Vec<u8>, EvalError> {
         let Some(first) = frames.first() else {
             return Err(EvalError::Unsuitable("a moving picture needs a frame".to_owned()));
         };
-        let bytes = encode_moving(first.dimensions(), frames, delay).map_err(|source| {
+        encode_moving(first.dimensions(), frames, delay).map_err(|source| {
             EvalError::Unsuitable(format!("cannot encode {}: {source}", path.display()))
-        })?;
-        write_whole(path, &bytes).map_err(|source| EvalError::Write { path: path.into(), source })
+        })
     }
 }
 

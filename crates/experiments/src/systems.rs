@@ -1,6 +1,7 @@
 //! The published systems, one file each, and the table of them.
 
 mod dbot;
+mod exssnet;
 mod i_mae;
 mod mae;
 mod mae_st;
@@ -10,6 +11,7 @@ use anyhow::Result;
 use bauta_recipe::{Recipe, Settings};
 
 pub use self::dbot::DBot;
+pub use self::exssnet::ExSsNet;
 pub use self::i_mae::IMae;
 pub use self::mae::Mae;
 pub use self::mae_st::MaeSt;
@@ -34,4 +36,4 @@ macro_rules! systems {
     };
 }
 
-systems![Mae, DBot, MaskDistill, IMae, MaeSt];
+systems![Mae, DBot, MaskDistill, IMae, MaeSt, ExSsNet];

@@ -148,6 +148,10 @@ pub use folder::{find, names};
 pub use reading::{Layers, Place, SettingsError, Violation, named, nearest};
 pub use recipe::{Recipe, WITHOUT_EFFECT, known_keys};
 pub use system_settings::{RecipeSettings, SystemSettings};
+pub use systems::{
+    Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,
+    Tasks, Transfer, WeightStart,
+};
 pub use systems::{DBot, IMae, Mae, MaeSt, MaskDistill, Settings, System};
 pub use tables::{
     About, Beit, Branches, ClassToken, ClipData, ClipEval, Comparison, Data, Decoder, Device,

@@ -1,6 +1,7 @@
 //! The systems: one file and one line of the table below for each.
 
 mod dbot;
+mod exssnet;
 mod i_mae;
 mod mae;
 mod mae_st;
@@ -18,6 +19,10 @@ use crate::system_settings::{RecipeSettings, SystemSettings};
 use crate::tables::{Teacher, Train};
 
 pub use dbot::DBot;
+pub use exssnet::{
+    Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,
+    Tasks, Transfer, WeightStart,
+};
 pub use i_mae::IMae;
 pub use mae::Mae;
 pub use mae_st::MaeSt;
@@ -138,6 +143,8 @@ systems! {
     "i-mae" => IMae,
     /// Masked Autoencoders As Spatiotemporal Learners (arXiv 2205.09113).
     "mae-st" => MaeSt,
+    /// Exclusive Supermask Subnetwork Training for Continual Learning (arXiv 2210.10209).
+    "exssnet" => ExSsNet,
 }
 
 impl System {

@@ -25,6 +25,17 @@ normalization = "standardize"
 loss = "smooth-l1"
 "#;
 
+/// A recipe of tasks has few tables of the valid one's.
+fn exssnet() -> String {
+    let (head, _) = valid::RECIPE.split_once("[model]").unwrap();
+    let (_, train) = valid::RECIPE.split_once("[train]").unwrap();
+    let (train, _) = train.split_once("[eval").unwrap_or((train, ""));
+    let own = "[tasks]\norigin = \"split\"\n[model]\nnetwork = \"resnet18\"\n\
+               [mask]\ndensity = 0.1\n[learning]\nweight_epochs = 1\nweight_lr = 0.01\n";
+    let head = head.replace("system = \"mae\"", "system = \"exssnet\"");
+    format!("{head}{own}[train]\nweight_decay = 0\n{train}")
+}
+
 /// The valid recipe as one of another system.
 fn recipe_of(system: &str) -> String {
     let text = valid::RECIPE.replace("system = \"mae\"", &format!("system = \"{system}\""));
@@ -39,6 +50,7 @@ fn recipe_of(system: &str) -> String {
         "i-mae" => {
             text.replace("[train]", "[mixture]\nlatent_weight = 0\ninit = \"random\"\n[train]")
         }
+        "exssnet" => exssnet(),
         _ => text,
     }
 }

@@ -48,7 +48,7 @@ impl BlockMask {
         Ok(Self { grid, masked, min_area, patience: None })
     }
 
-    /// The same with blocks of at least so many tokens in a step of time; an exact count may
+    /// The same with blocks of at least this many tokens in a step of time; an exact count may
     /// end on smaller ones. BEiT's 16 are a twelfth of its 196 tokens and a quarter of an 8 × 8 grid's.
     pub fn with_min_area(self, tokens: usize) -> Self {
         Self { min_area: tokens.max(1), ..self }

@@ -4,25 +4,27 @@ use std::path::Path;
 
 use tch::Device;
 
-use super::{ModelConfig, ModelFolder, Naming, Unsaid, VideoFolder, describe, read_checkpoint};
+use super::{
+    ImportOptions, ModelConfig, ModelFolder, Naming, VideoFolder, describe, read_checkpoint,
+};
 use crate::ModelError;
 
 impl ModelFolder {
     /// Reads a model folder of either naming, or weights without a description,
-    /// which is then made from their shapes and `unsaid`.
+    /// which is then made from their shapes and `options`.
     ///
     /// # Errors
     /// As [`Self::read`], [`read_checkpoint`] and [`describe`];
     /// [`ModelError::Described`] when something is said of a folder that describes itself.
-    pub fn import(from: &Path, unsaid: Unsaid) -> Result<Self, ModelError> {
+    pub fn import(from: &Path, options: ImportOptions) -> Result<Self, ModelError> {
         if from.is_dir() {
-            return match unsaid == Unsaid::default() {
+            return match options == ImportOptions::default() {
                 true => Self::read(from),
                 false => Err(ModelError::Described(from.into())),
             };
         }
         let tensors = read_checkpoint(from)?;
-        let config = describe(&tensors, unsaid)
+        let config = describe(&tensors, options)
             .map_err(|error| ModelError::Format { path: from.into(), reason: error.to_string() })?;
         Ok(Self::new(from.into(), config, tensors))
     }
@@ -58,10 +60,10 @@ impl ModelFolder {
 ///
 /// # Errors
 /// As [`VideoFolder::import`], [`ModelFolder::import`] and their `export`.
-pub fn import_model(from: &Path, unsaid: Unsaid, to: &Path) -> Result<String, ModelError> {
-    match VideoFolder::import(from, unsaid)? {
+pub fn import_model(from: &Path, options: ImportOptions, to: &Path) -> Result<String, ModelError> {
+    match VideoFolder::import(from, options)? {
         Some(video) => video.export(to),
-        None => ModelFolder::import(from, unsaid)?.export(to, Naming::Timm),
+        None => ModelFolder::import(from, options)?.export(to, Naming::Timm),
     }
 }
 

@@ -8,7 +8,7 @@ use super::VideoModelConfig;
 use super::describe::{known, sides_of};
 use super::fit::depth;
 use crate::{
-    DecoderClassToken, MaeDecoderConfig, ModelError, Unsaid, VideoConfig, VideoDecoderConfig,
+    DecoderClassToken, MaeDecoderConfig, ModelError, ImportOptions, VideoConfig, VideoDecoderConfig,
     VideoPositions, VitConfig,
 };
 
@@ -24,10 +24,10 @@ pub(super) fn is_video(tensors: &HashMap<String, Tensor>) -> bool {
 ///
 /// # Errors
 /// [`ModelError::Config`] where a name is missing that sizes are read from, or shapes leave
-/// open what `unsaid` does not say.
+/// open what `options` does not say.
 pub(super) fn describe(
     tensors: &HashMap<String, Tensor>,
-    unsaid: Unsaid,
+    options: ImportOptions,
 ) -> Result<VideoModelConfig, ModelError> {
     let sides = |name: &str| sides_of(tensors, name);
     let has = |name: &str| tensors.contains_key(name);
@@ -42,11 +42,11 @@ pub(super) fn describe(
         (VideoPositions::Separable, steps * patch_frames, places)
     } else {
         let [_, rows, _] = known(&sides("pos_embed")?, "pos_embed")?;
-        let frames = unsaid.frames.unwrap_or(16);
+        let frames = options.frames.unwrap_or(16);
         (VideoPositions::Joint, frames, rows.saturating_sub(1) * patch_frames / frames.max(1))
     };
     let side = places.isqrt();
-    let [image_height, image_width] = match unsaid.image_size {
+    let [image_height, image_width] = match options.image_size {
         Some(said) => said,
         None if side * side == places => [side * patch; 2],
         None => {
@@ -56,7 +56,7 @@ pub(super) fn describe(
             )));
         }
     };
-    let heads = unsaid.heads.or(usual_heads(dim)).ok_or_else(|| {
+    let heads = options.heads.or(usual_heads(dim)).ok_or_else(|| {
         ModelError::Config(format!(
             "a width of {dim} does not say the number of heads; it must be given (heads)"
         ))
@@ -78,13 +78,13 @@ pub(super) fn describe(
         ..VideoConfig::new(frames, patch_frames, vit)
     };
     let decoder = match has("decoder_embed.weight") {
-        true => Some(decoder(tensors, &encoder, unsaid.decoder_heads)?),
+        true => Some(decoder(tensors, &encoder, options.decoder_heads)?),
         false => None,
     };
     let config = VideoModelConfig::new(&encoder, decoder.as_ref());
     let slowfast = decoder.is_some_and(|d| d.class_token == DecoderClassToken::Encoder);
     Ok(VideoModelConfig {
-        norm_pix_loss: unsaid.norm_pix_loss,
+        norm_pix_loss: options.norm_pix_loss,
         target_frames: if slowfast { super::TargetFrames::Stride } else { Default::default() },
         ..config
     })

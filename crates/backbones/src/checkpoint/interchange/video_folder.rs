@@ -9,7 +9,7 @@ use serde_json::Value;
 use tch::{Device, Tensor};
 
 use super::fit::depth;
-use super::{Unsaid, VideoModelConfig, is_above_encoder, video_describe, video_names, weights};
+use super::{ImportOptions, VideoModelConfig, is_above_encoder, video_describe, video_names, weights};
 use crate::checkpoint::{regular_file, write_tensors};
 use crate::{ModelError, Parameters, VideoDecoder, VideoTransformer};
 
@@ -53,17 +53,18 @@ impl VideoFolder {
     }
 
     /// Reads a folder, or a file of weights as mae_st and PySlowFast publish them, which is
-    /// described by its shapes and `unsaid`. Nothing is read, and `None` given, where the weights are no transformer's of video.
+    /// described by its shapes and `options`. Nothing is read, and `None` given, where the weights
+    /// are no transformer's of video.
     ///
     /// # Errors
     /// As [`Self::read`]; [`ModelError::Config`] where shapes leave something open;
     /// [`ModelError::Described`] when something is said of a folder that describes itself.
-    pub fn import(from: &Path, unsaid: Unsaid) -> Result<Option<Self>, ModelError> {
+    pub fn import(from: &Path, options: ImportOptions) -> Result<Option<Self>, ModelError> {
         if from.is_dir() {
             if !Self::describes(from) {
                 return Ok(None);
             }
-            return match unsaid == Unsaid::default() {
+            return match options == ImportOptions::default() {
                 true => Self::read(from).map(Some),
                 false => Err(ModelError::Described(from.into())),
             };
@@ -72,7 +73,7 @@ impl VideoFolder {
         if !video_describe::is_video(&tensors) {
             return Ok(None);
         }
-        let config = video_describe::describe(&tensors, unsaid)
+        let config = video_describe::describe(&tensors, options)
             .map_err(|error| ModelError::Format { path: from.into(), reason: error.to_string() })?;
         let folder = Self { path: from.into(), config, tensors };
         folder.check()?;

@@ -100,7 +100,7 @@ fn read_parts(
     let mut tensors = HashMap::new();
     for (file, names) in files {
         if Path::new(file).file_name() != Some(file.as_ref()) {
-            return Err(refuse(format!("`{file}` is no name of a file beside it")));
+            return Err(refuse(format!("`{file}` is not a name of a file beside it")));
         }
         let mut part = reader(&folder.join(file))?;
         for name in names {

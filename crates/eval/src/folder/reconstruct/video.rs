@@ -10,7 +10,7 @@ use bauta_data::video::{
 use bauta_data::{DataError, LoaderConfig, OnError};
 use bauta_masking::{MaskPlan, RandomMask};
 use bauta_targets::{ClipTarget, target_frames};
-use tch::{Device, Kind};
+use tch::Kind;
 
 use super::Reconstruct;
 use crate::batch::host_tensor;
@@ -29,10 +29,10 @@ pub(super) fn reconstruct(
     options: &Reconstruct,
     ffmpeg: &dyn Fn() -> Result<Ffmpeg, DataError>,
 ) -> Result<String, EvalError> {
-    let Reconstruct { model, input, output, ratio, seed, count } = options;
+    let Reconstruct { model, root, out, ratio, seed, count, device } = options;
     let folder = VideoFolder::read(model)?;
     let config = folder.config();
-    let (_parameters, encoder, decoder) = folder.autoencoder(Device::Cpu)?;
+    let (_parameters, encoder, decoder) = folder.autoencoder(*device)?;
     let (grid, vit) = (encoder.grid(), &encoder.config().vit);
     let channels = vit.channels;
     if ![1, 3].contains(&channels) {
@@ -41,13 +41,13 @@ pub(super) fn reconstruct(
     }
     let chosen =
         target_frames(config.target_frames, config.num_frames, config.num_predicted_frames);
-    let target = ClipTarget::new(grid, channels, &chosen, config.norm_pix_loss, Device::Cpu)?;
+    let target = ClipTarget::new(grid, channels, &chosen, config.norm_pix_loss, *device)?;
     let normalization =
-        ImageNormalization::new(&config.image_mean, &config.image_std, Device::Cpu)?;
+        ImageNormalization::new(&config.image_mean, &config.image_std, *device)?;
     let ratio = ratio.unwrap_or(config.mask_ratio);
     let strategy = RandomMask::new(grid, ratio)?;
 
-    let source = VideoFiles::files(vec![input.clone()], ffmpeg()?, &VideoOptions::default())?;
+    let source = VideoFiles::files(vec![root.clone()], ffmpeg()?, &VideoOptions::default())?;
     let source: Arc<dyn ClipSource> = Arc::new(source);
     let views = Views { clips: (*count).clamp(1, MOST_CLIPS), crops: 1 };
     let sampling = ClipSampling { frames: config.num_frames, ..ClipSampling::default() };
@@ -59,7 +59,7 @@ pub(super) fn reconstruct(
     let batch = loader.batches(0..1, |batch| batch).next();
     let batch = batch.ok_or_else(|| EvalError::Unsuitable("there is no video".to_owned()))??;
     let plan = MaskPlan::draw(&strategy, *seed, 0, &batch.samples)?;
-    let indices = TokenIndices::new(&plan, Device::Cpu);
+    let indices = TokenIndices::new(&plan, *device);
 
     let _no_grad = tch::no_grad_guard();
     let mut pixels = host_tensor(&batch.pixels);
@@ -76,14 +76,13 @@ pub(super) fn reconstruct(
         &normalization.to_pixels(&predicted),
         &mask,
     )?;
-    fs::create_dir_all(output)
-        .map_err(|source| EvalError::Write { path: output.clone(), source })?;
-    shown.sheet(64).write_png(&output.join("reconstructions.png"))?;
-    Picture::write_moving(&shown.frames(128), DELAY, &output.join("moving.png"))?;
+    fs::create_dir_all(out).map_err(|source| EvalError::Write { path: out.clone(), source })?;
+    shown.sheet(64).write_png(&out.join("reconstructions.png"))?;
+    Picture::write_moving(&shown.frames(128), DELAY, &out.join("moving.png"))?;
     Ok(format!(
         "{} clips of {} at ratio {ratio}, seed {seed}: reconstructions.png and moving.png in {}",
         views.clips,
-        input.display(),
-        output.display()
+        root.display(),
+        out.display()
     ))
 }

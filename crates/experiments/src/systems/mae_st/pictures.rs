@@ -1,10 +1,8 @@
 //! Pictures of hidden and predicted clips.
 
-use std::fs;
-
 use anyhow::Result;
 use bauta_backbones::Encode;
-use bauta_eval::{ClipReconstructions, Picture};
+use bauta_eval::{ClipReconstructions, Exhibit};
 
 use super::{Clips, MaeSt, MaskedClips};
 use crate::run::Run;
@@ -17,18 +15,15 @@ pub(super) fn reconstruct(mae: &MaeSt, clips: &Clips, run: &mut Run<'_>) -> Resu
     run.measures()?;
     let Some(shown) = clips.shown()? else { return Ok(()) };
     let shown = tch::no_grad(|| mae.predict(&shown))?;
-    run.picture(
-        "reconstructions",
+    run.show(Exhibit::new(
+        "reconstructions.png",
         &shown.sheet(48),
         "Clips, three rows each: the frames that are predicted, what the encoder saw of them, \
          and the reconstruction of the hidden patches (visible ones pasted back; standardised \
          predictions are brought back with each patch's true mean and deviation).",
-    )?;
-    let path = run.pictures()?.join("moving.png");
-    Picture::write_moving(&shown.frames(96), DELAY, &path)?;
-    run.watched("moving", &fs::read(&path)?)?;
-    run.shown("moving.png", "The same as a moving picture.".to_owned());
-    Ok(())
+    )?)?;
+    let moving = "The same as a moving picture.";
+    run.show(Exhibit::moving("moving.png", &shown.frames(96), DELAY, moving)?)
 }
 
 impl MaeSt {
