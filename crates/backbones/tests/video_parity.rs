@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use bauta_backbones::checkpoint::{read_tensors, write_tensors};
 use bauta_backbones::masking::MaskPlan;
-use bauta_backbones::{Encode, TargetFrames, TokenIndices, ImportOptions, VideoFolder, VideoPositions};
+use bauta_backbones::{
+    Encode, ImportOptions, TargetFrames, TokenIndices, VideoFolder, VideoPositions,
+};
 use tch::{Device, Tensor};
 
 fn fixture(name: &str) -> PathBuf {

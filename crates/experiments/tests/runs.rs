@@ -150,8 +150,9 @@ fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
     let drawn = pictures.iter().filter(|name| name.ends_with(".png")).count();
     assert_eq!(embedded, drawn, "{recipe}: pictures in the report");
     let summary = Summary::read(&place.path("killed/summary.json")).unwrap();
-    for name in ["raw_pixels.knn_top1", "random_init.knn_top1"] {
-        assert!(summary.baseline.contains_key(name), "{recipe}: no {name}");
+    let label = if of_clips(recipe) { "direction_" } else { "" };
+    for name in ["raw_pixels", "random_init"].map(|of| format!("{of}.{label}knn_top1")) {
+        assert!(summary.baseline.contains_key(&name), "{recipe}: no {name}");
     }
     let (first, last) = (summary.train.first_loss, summary.train.final_loss);
     assert!(last < first, "{recipe}: the loss went from {first:?} to {last:?}");

@@ -8,8 +8,8 @@ use super::VideoModelConfig;
 use super::describe::{known, sides_of};
 use super::fit::depth;
 use crate::{
-    DecoderClassToken, MaeDecoderConfig, ModelError, ImportOptions, VideoConfig, VideoDecoderConfig,
-    VideoPositions, VitConfig,
+    DecoderClassToken, ImportOptions, MaeDecoderConfig, ModelError, VideoConfig,
+    VideoDecoderConfig, VideoPositions, VitConfig,
 };
 
 const EMBED: &str = "patch_embed.proj.weight";
