@@ -135,7 +135,7 @@ impl Clips {
 
     /// The plan of one clip, for its counts.
     pub(super) fn sample_plan(&self) -> Result<MaskPlan> {
-        Ok(MaskPlan::draw(&*self.strategies[0], self.loader.seed, 0, &[0])?)
+        Ok(MaskPlan::draw(&*self.strategies[self.strategies.len() / 2], self.loader.seed, 0, &[0])?)
     }
 
     fn masks(
