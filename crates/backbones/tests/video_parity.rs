@@ -29,8 +29,9 @@ const MAE_ST: [(&str, &str); 2] =
 
 fn options() -> ImportOptions {
     let (heads, decoder_heads) = (Some(4), Some(2));
-    let (image_size, frames) = (Some([12, 16]), Some(8));
-    ImportOptions { heads, decoder_heads, image_size, frames, norm_pix_loss: true }
+    // The length of a clip follows from its tokens and the size of its frames.
+    let image_size = Some([12, 16]);
+    ImportOptions { heads, decoder_heads, image_size, frames: None, norm_pix_loss: true }
 }
 
 fn import(path: &Path) -> VideoFolder {
