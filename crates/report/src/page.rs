@@ -63,7 +63,7 @@ impl RecipeFile {
         let written = fs::read_to_string(path).map_err(ReportError::read(path))?;
         let table = written.parse().map_err(|error| ReportError::Unusable {
             path: path.into(),
-            message: format!("no recipe: {error}"),
+            message: format!("cannot read the recipe: {error}"),
         })?;
         Ok(Self { written, table })
     }
