@@ -70,7 +70,7 @@ pub enum Aim {
     Report,
     /// To train a network that teaches another run.
     Teach,
-    /// To time so many steps of the first phase, and keep nothing.
+    /// To time this many steps of the first phase, and keep nothing.
     Time(u64),
 }
 
@@ -193,6 +193,11 @@ impl Run<'_> {
             Some(known) => known.body.extend(section.body),
             None => self.sections.push(section),
         }
+    }
+
+    /// Whether the report has a section of this title.
+    pub fn has_section(&self, title: &str) -> bool {
+        self.sections.iter().any(|known| known.title == title)
     }
 
     /// Says in words what the scores are, one protocol a line.

@@ -71,6 +71,9 @@ pub enum TrainError {
         /// Why.
         source: std::io::Error,
     },
+    /// A folder that another process trains in.
+    #[error("another process trains in {}; wait for its end, or name another folder", .0.display())]
+    Busy(PathBuf),
     /// A checkpoint that cannot be resumed from.
     #[error("{path}: {reason}", path = path.display())]
     Checkpoint {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bauta_backbones::{Parameters, checkpoint::Mismatch};
+use bauta_backbones::{Parameters, Preprocessing, checkpoint::Mismatch};
 use tch::Tensor;
 
 use crate::{Gradients, Loss};
@@ -33,6 +33,12 @@ pub trait Objective {
 
     /// The model's `config.json`, which makes a checkpoint a model folder.
     fn config(&self) -> serde_json::Value;
+
+    /// How pictures are made ready for the model, which its folder says beside `config.json`;
+    /// nothing of a model that sees none.
+    fn preprocessing(&self) -> Option<Preprocessing> {
+        None
+    }
 
     /// An input as named tensors, saved when its loss is not finite.
     fn tensors(&self, input: &Self::Input) -> Vec<(&'static str, Tensor)>;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bauta_backbones::checkpoint::write_tensors;
 use bauta_data::Inputs;
+use bauta_files::{FolderLock, remove_partials};
 use bauta_report::{MetricsLog, Record};
 
 use crate::checkpoints::Checkpoints;
@@ -43,39 +44,69 @@ pub struct Trainer<'a> {
     metrics: MetricsLog,
     progress: Progress,
     stop: &'a AtomicBool,
+    _lock: FolderLock,
 }
 
 /// Where a phase stands in the last checkpoint.
-enum Standing {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A later phase has begun; this one is over.
     Earlier,
-    OnTheWay,
+    /// It is the present one: on the way, or over.
+    Present,
+    /// It has not begun.
     Ahead,
 }
 
 impl<'a> Trainer<'a> {
     /// Opens a run's folder, making it where there is none.
     ///
-    /// With `resume`, goes on from its last checkpoint, if there is one; without, the run
+    /// The folder is held against other processes while this lives, and what killed ones left
+    /// half-written in it is removed. With `resume`, goes on from its last checkpoint, if there is one; without, the run
     /// begins anew, and the metrics and the last checkpoint of a former life are dropped. When
     /// `stop` is set, the present step is finished and a checkpoint written.
     ///
     /// # Errors
-    /// [`TrainError::Io`] when the folder cannot be used, [`TrainError::Checkpoint`] when its
+    /// [`TrainError::Busy`] when another process trains in the folder, [`TrainError::Io`] when
+    /// it cannot be used, [`TrainError::Checkpoint`] when its
     /// last checkpoint does not say where the run stands.
     pub fn open(run_folder: &Path, resume: bool, stop: &'a AtomicBool) -> Result<Self, TrainError> {
         fs::create_dir_all(run_folder).map_err(TrainError::io(run_folder))?;
+        let lock = FolderLock::take(run_folder).map_err(TrainError::io(run_folder))?;
+        let lock = lock.ok_or_else(|| TrainError::Busy(run_folder.into()))?;
+        for folder in ["", "checkpoints", "pictures"].map(|name| run_folder.join(name)) {
+            if folder.is_dir() {
+                remove_partials(&folder).map_err(TrainError::io(&folder))?;
+            }
+        }
         let checkpoints = Checkpoints::of(run_folder);
         if !resume {
             checkpoints.forget()?;
         }
         let progress = read_progress(&checkpoints)?;
         let metrics = MetricsLog::open(&run_folder.join("metrics.jsonl"), progress.step)?;
-        Ok(Self { run_folder: run_folder.into(), checkpoints, metrics, progress, stop })
+        Ok(Self {
+            run_folder: run_folder.into(),
+            checkpoints,
+            metrics,
+            progress,
+            stop,
+            _lock: lock,
+        })
     }
 
     /// Whether a phase is over, and what it keeps is there.
     pub fn is_over(&self, phase: &str) -> bool {
         self.progress.is_over(phase)
+    }
+
+    /// Where a phase stands, for a run that prepares one only where it is still to be made.
+    pub fn standing(&self, phase: &str) -> Standing {
+        match phase == self.progress.phase {
+            _ if self.progress.is_earlier(phase) => Standing::Earlier,
+            true => Standing::Present,
+            false => Standing::Ahead,
+        }
     }
 
     /// The model folder that a phase with `keep` leaves, `checkpoints/PHASE`.
@@ -128,16 +159,16 @@ impl<'a> Trainer<'a> {
         self.progress = read_progress(&self.checkpoints)?;
         let last = self.checkpoints.last();
         let steps = phase.config.schedule.steps;
-        let maker = match self.standing(phase)? {
+        let maker = match self.may_begin(phase)? {
             Standing::Earlier => return Ok(End::Earlier),
-            Standing::OnTheWay if self.progress.phase_step >= steps => {
+            Standing::Present if self.progress.phase_step >= steps => {
                 checkpoint::load_model(&last, objective)?;
                 if phase.keep && !self.checkpoints.kept(&phase.name).is_dir() {
                     self.checkpoints.keep(&last, &phase.name)?;
                 }
                 return Ok(End::Finished);
             }
-            Standing::OnTheWay => {
+            Standing::Present => {
                 self.progress.phase_steps = steps;
                 let mut maker = StepMaker::new(objective, &phase.config);
                 maker.load(&last)?;
@@ -159,13 +190,11 @@ impl<'a> Trainer<'a> {
     }
 
     /// Where a phase stands, and whether it may begin.
-    fn standing(&self, phase: &Phase) -> Result<Standing, TrainError> {
+    fn may_begin(&self, phase: &Phase) -> Result<Standing, TrainError> {
         let Progress { phase: present, phase_step, phase_steps, .. } = &self.progress;
-        if self.progress.is_earlier(&phase.name) {
-            return Ok(Standing::Earlier);
-        }
-        if *present == phase.name {
-            return Ok(Standing::OnTheWay);
+        let standing = self.standing(&phase.name);
+        if standing != Standing::Ahead {
+            return Ok(standing);
         }
         if present.is_empty() && phase.start != Start::Fresh {
             let (key, value) = ("start", format!("{:?}", phase.start));

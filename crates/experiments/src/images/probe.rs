@@ -1,7 +1,7 @@
 //! What features are worth: protocols on the test split, against baselines.
 
 use anyhow::Result;
-use bauta_data::{LoaderConfig, TestOrigin};
+use bauta_data::LoaderConfig;
 use bauta_eval::{EVALUATION_BATCH, EncodeError, Metrics, Protocols, Scores};
 use bauta_recipe::{Data, Eval};
 use tch::Tensor;
@@ -49,8 +49,9 @@ impl Run<'_> {
         others: Vec<(String, Features<'_>)>,
     ) -> Result<Scores> {
         self.measures()?;
+        self.explain(images.splits.describe());
         if !images.splits.are_labelled() || !images.splits.held_out() {
-            tracing::info!("the data have no labels: nothing to evaluate");
+            tracing::info!("nothing to evaluate: {}", images.splits.describe()[0]);
             return Ok(Scores::default());
         }
         let eval = &images.eval;
@@ -85,9 +86,6 @@ fn explanation(images: &Images) -> Result<Vec<String>> {
     let eval = &images.eval;
     let features = eval.features.describe();
     let mut lines = vec![format!("Features: {features} after the final norm, of whole images.")];
-    if let TestOrigin::HeldOut(fraction) = images.splits.origin {
-        lines.push(format!("Measured on {} % of the images, held out by path.", 100.0 * fraction));
-    }
     let evaluators = evaluators(eval)?;
     lines.extend(evaluators.iter().map(|e| format!("{}: {}", e.name(), e.settings())));
     lines.extend(eval.finetune.as_ref().map(|finetune| finetune.describe()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use bauta_backbones::{
     Encode, Flops, ImageEncoder, ImageNormalization, MaeDecoder, MaeDecoderConfig, ModelError,
-    Parameters, Pooling, Scope, TokenIndices, VisionTransformer,
+    Parameters, Pooling, Preprocessing, Scope, TokenIndices, VisionTransformer, patch_tokens,
 };
 use bauta_eval::image_features;
 use bauta_masking::{Grid, MaskPlan, MaskStrategy};
@@ -26,6 +26,7 @@ pub struct Student<E> {
     pub strategy: Arc<dyn MaskStrategy>,
     strategies: Arc<[Arc<dyn MaskStrategy>]>,
     normalization: ImageNormalization,
+    preprocessing: Preprocessing,
     pooling: Pooling,
     seed: u64,
 }
@@ -47,6 +48,7 @@ impl<E: ImageEncoder> Student<E> {
             strategy: Arc::clone(&strategies[strategies.len() - 1]),
             strategies,
             normalization: images.normalization()?,
+            preprocessing: images.preprocessing()?,
             pooling: settings::pooling(images.eval.features),
             seed: images.loader.seed,
             parameters,
@@ -67,6 +69,11 @@ impl<E: ImageEncoder> Student<E> {
     /// Turns normalised images back into pictures in [0, 1].
     pub fn to_pixels(&self, images: &Tensor) -> Tensor {
         self.normalization.to_pixels(images)
+    }
+
+    /// How pictures are made ready for its models' folders.
+    pub fn preprocessing(&self) -> Option<Preprocessing> {
+        Some(self.preprocessing.clone())
     }
 
     /// How batches are masked in training.
@@ -104,13 +111,15 @@ impl<E: ImageEncoder> Student<E> {
         Box::new(|pixels| self.features(pixels))
     }
 
-    /// Where the encoder's last block looks on u8 pixels [B, C, H, W]:
-    /// [B, heads, 1 + L, 1 + L], the class token first.
+    /// Where the encoder's last block looks on u8 pixels [B, C, H, W], [B, heads, 1 + L, 1 + L],
+    /// the class token first; and the features of the patches, [B, L, D].
     ///
     /// # Errors
     /// When the images are of another size.
-    pub fn attention(&self, pixels: &Tensor) -> Result<Tensor> {
-        Ok(self.encoder.last_attention(&self.normalize(pixels))?)
+    pub fn looks(&self, pixels: &Tensor) -> Result<[Tensor; 2]> {
+        let images = self.normalize(pixels);
+        let patches = patch_tokens(&self.encoder.encode(&images, Encode::whole())?);
+        Ok([self.encoder.last_attention(&images)?, patches])
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Images;
 use anyhow::{Context, Result, bail, ensure};
 use bauta_backbones::{
-    EfficientNetLite0, FeatureStride, ModelFolder, VisionTransformer, VitConfig,
+    EfficientNetLite0, FeatureStride, ModelFolder, Preprocessing, VisionTransformer, VitConfig,
 };
 use bauta_masking::Grid;
 use bauta_recipe::{Teacher as Table, TeacherKind, Vit};
@@ -66,7 +66,15 @@ impl Teachers<'_> {
         let channels = self.images.splits.train.channels();
         let normalization = match folder.preprocessing() {
             Some(said) => said.normalization(channels, device)?,
-            None => self.images.normalization()?,
+            None => {
+                tracing::warn!(
+                    "{}: no {} says how its pictures are normalised; assumed are the statistics \
+                     of the training images",
+                    path.display(),
+                    Preprocessing::FILE
+                );
+                self.images.normalization()?
+            }
         };
         let final_norm = self.table.final_norm;
         let keys = "set teacher.image_size or model.patch_size";

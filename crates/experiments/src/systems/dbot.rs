@@ -12,7 +12,9 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use bauta_backbones::{Encode, MaeDecoder, Parameters, VisionTransformer, VitMaeConfig};
+use bauta_backbones::{
+    Encode, MaeDecoder, Parameters, Preprocessing, VisionTransformer, VitMaeConfig,
+};
 use bauta_eval::Scores;
 use bauta_recipe::DBot as Settings;
 use bauta_targets::FeatureTarget;
@@ -52,6 +54,10 @@ impl Objective for DBot {
 
     fn config(&self) -> serde_json::Value {
         serde_json::to_value(&self.config).expect("a configuration is plain values")
+    }
+
+    fn preprocessing(&self) -> Option<Preprocessing> {
+        self.student.preprocessing()
     }
 
     fn tensors(&self, input: &MaskedImages) -> Vec<(&'static str, Tensor)> {
@@ -103,7 +109,10 @@ impl DBot {
         stage: u32,
     ) -> Result<()> {
         let flops = self.student.flops(self.decoder.config())?;
-        let phase = run.phase(&format!("stage-{}", stage + 1), images.batches_per_epoch());
+        let name = format!("stage-{}", stage + 1);
+        // Where random weights would stand at the beginning of a stage, these do.
+        run.start_from(settings.model.init.as_deref(), &name, &self.student)?;
+        let phase = run.phase(&name, images.batches_per_epoch());
         let phase = phase.costing(flops).starting(match settings.stages.reset_optimizer {
             false if stage > 0 => Start::WithMoments,
             _ => Start::Fresh,

@@ -16,7 +16,9 @@ mod tests;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use bauta_backbones::{DisentanglingDecoder, Encode, Parameters, VisionTransformer, VitMaeConfig};
+use bauta_backbones::{
+    DisentanglingDecoder, Encode, Parameters, Preprocessing, VisionTransformer, VitMaeConfig,
+};
 use bauta_eval::Scores;
 use bauta_recipe::IMae as Settings;
 use bauta_recipe::{Branches, MixtureInit, TeacherInput};
@@ -78,6 +80,10 @@ impl Objective for IMae {
         serde_json::to_value(&self.config).expect("a configuration is plain values")
     }
 
+    fn preprocessing(&self) -> Option<Preprocessing> {
+        self.student.preprocessing()
+    }
+
     fn tensors(&self, input: &MixedImages) -> Vec<(&'static str, Tensor)> {
         input.tensors()
     }
@@ -96,6 +102,7 @@ impl System for IMae {
         };
         let build = |init| Self::new(settings, &images, teacher.as_deref(), init);
         let mut system = build(mixture.init)?;
+        run.start_from(settings.model.init.as_deref(), "pretrain", &system.student)?;
         let phase = run.phase("pretrain", images.batches_per_epoch()).costing(system.flops()?);
         let mixing = Mixing { masking: system.student.masking(), lambda: mixture.lambda };
         let inputs = images.inputs(vec![partners], mixing.prepare())?;

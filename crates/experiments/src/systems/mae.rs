@@ -5,7 +5,9 @@
 //! Equations and deviations: `docs/systems/mae.md`.
 
 use anyhow::Result;
-use bauta_backbones::{Encode, MaeDecoder, Parameters, VisionTransformer, VitMaeConfig};
+use bauta_backbones::{
+    Encode, MaeDecoder, Parameters, Preprocessing, VisionTransformer, VitMaeConfig,
+};
 use bauta_eval::Scores;
 use bauta_recipe::Mae as Settings;
 use bauta_targets::PixelTarget;
@@ -44,6 +46,10 @@ impl Objective for Mae {
         serde_json::to_value(&self.config).expect("a configuration is plain values")
     }
 
+    fn preprocessing(&self) -> Option<Preprocessing> {
+        self.student.preprocessing()
+    }
+
     fn tensors(&self, input: &MaskedImages) -> Vec<(&'static str, Tensor)> {
         input.tensors()
     }
@@ -55,6 +61,7 @@ impl System for Mae {
     fn run(settings: &Settings, run: &mut Run<'_>) -> Result<Scores> {
         let images = run.images(&settings.data, &settings.eval)?;
         let mut mae = Self::new(settings, &images)?;
+        run.start_from(settings.model.init.as_deref(), "pretrain", &mae.student)?;
         let flops = mae.student.flops(mae.decoder.config())?;
         let phase = run.phase("pretrain", images.batches_per_epoch()).costing(flops);
         let inputs = images.inputs(Vec::new(), mae.student.masking().prepare())?;

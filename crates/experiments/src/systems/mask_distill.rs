@@ -8,7 +8,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use bauta_backbones::{
-    BeitConfig, BeitEncoder, BeitModelConfig, Encode, Linear, Parameters, Scope, patch_tokens,
+    BeitConfig, BeitEncoder, BeitModelConfig, Encode, Linear, Parameters, Preprocessing, Scope,
+    patch_tokens,
 };
 use bauta_eval::Scores;
 use bauta_recipe::MaskDistill as Settings;
@@ -51,6 +52,10 @@ impl Objective for MaskDistill {
         serde_json::to_value(config).expect("a configuration is plain values")
     }
 
+    fn preprocessing(&self) -> Option<Preprocessing> {
+        self.student.preprocessing()
+    }
+
     fn tensors(&self, input: &MaskedImages) -> Vec<(&'static str, Tensor)> {
         input.tensors()
     }
@@ -63,6 +68,7 @@ impl System for MaskDistill {
         let images = run.images(&settings.data, &settings.eval)?;
         let teacher = run.teacher(&settings.teacher)?;
         let mut system = Self::new(settings, &images, teacher.as_deref())?;
+        run.start_from(settings.model.init.as_deref(), "pretrain", &system.student)?;
         let plan = system.student.sample_plan()?;
         let (visible, masked) = (plan.visible_count(), plan.masked_count());
         let flops =

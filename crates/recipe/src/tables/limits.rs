@@ -32,8 +32,13 @@ const fn most(key: &'static str, most: u64, unit: &'static str) -> Limit {
 /// Every limit, by table.
 pub const LIMITS: &[Limit] = &[
     most("data.image_size", 8192, "pixels"),
+    most("data.shrink", 8192, "pixels"),
     most("data.objects", 256, "objects"),
+    most("data.repeats", 64, "clips"),
+    most("data.clip.frames", 1024, "frames"),
+    most("data.clip.stride", 10_000, "frames"),
     most("data.test_limit", 10_000_000, "images"),
+    most("model.patch_frames", 1024, "frames"),
     most("model.patch_size", 1024, "pixels"),
     most("model.dim", 16_384, ""),
     most("model.depth", 1000, "blocks"),
@@ -61,6 +66,8 @@ pub const LIMITS: &[Limit] = &[
     most("eval.semi.epochs", 10_000, "epochs"),
     most("eval.semi.batch_size", 1_000_000, "features"),
     most("eval.pictures.count", 1000, "images"),
+    most("eval.views.clips", 100, "clips"),
+    most("eval.views.crops", 100, "crops"),
     most("eval.finetune.epochs", 100_000, "epochs"),
     most("eval.finetune.batch_size", 65_536, "images"),
     most("eval.finetune.mixup", 100, ""),
