@@ -56,6 +56,7 @@ mod prefetch;
 mod regular;
 mod source;
 mod splits;
+pub mod text;
 
 pub use augment::{Augment, Augmenter, Crop};
 pub use dataset::{DatasetName, Split, open};

@@ -4,6 +4,7 @@ mod dbot;
 mod i_mae;
 mod mae;
 mod mask_distill;
+mod multilabel;
 
 use anyhow::Result;
 use bauta_recipe::{Recipe, Settings};
@@ -12,6 +13,7 @@ pub use self::dbot::DBot;
 pub use self::i_mae::IMae;
 pub use self::mae::Mae;
 pub use self::mask_distill::MaskDistill;
+pub use self::multilabel::Multilabel;
 use crate::run::{Launch, RunEnd};
 
 /// Makes [`launch`] of the table of systems.
@@ -32,4 +34,4 @@ macro_rules! systems {
     };
 }
 
-systems![Mae, DBot, MaskDistill, IMae];
+systems![Mae, DBot, MaskDistill, IMae, Multilabel];

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bauta_report::{MetricsLog, Summary};
+use bauta_report::{MetricsLog, Record, Summary};
 use digits::{DECODER, Place, SMALL, words};
 
 /// Long enough to be killed in the middle, with checkpoints to go on from.
@@ -21,6 +21,38 @@ const LONG: [&str; 5] = [
     "eval.baselines=true",
     "train.ema=0.9",
 ];
+
+/// Documents of a label tree instead; with windows that checkpoints do not end.
+const LABELS: [&str; 17] = [
+    "data.tree={ labels = 8, documents = 600 }",
+    "model.ids=256",
+    "model.dim=8",
+    "model.hidden=8",
+    "policies.hidden=8",
+    "policies.window=7",
+    "policies.episodes=2",
+    "policies.batch_size=32",
+    "train.epochs=6",
+    "train.batch_size=16",
+    "train.warmup_epochs=0.1",
+    "train.device=cpu",
+    "train.threads=1",
+    "train.log_every=4",
+    "train.checkpoint_every=20",
+    "eval.documents=5",
+    "eval.closure=true",
+];
+
+const KILLED_IN_THE_SECOND_EPISODE: &str = "step-200";
+
+/// What makes any recipe one of the miniature.
+fn settings(recipe: &str, place: &Place) -> Vec<String> {
+    if recipe == "multilabel-tree" {
+        return words(&LABELS);
+    }
+    let root = format!("data.root={}", place.path("data").display());
+    [words(&SMALL), words(&LONG), own(recipe, place), vec![root]].concat()
+}
 
 /// What a recipe's own tables need on a miniature, besides `SMALL`.
 fn own(recipe: &str, place: &Place) -> Vec<String> {
@@ -41,11 +73,9 @@ fn command(recipe: &str, place: &Place, out: &str, resume: bool) -> Child {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("recipes/{recipe}.toml"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_bauta"));
     command.arg("run").arg(file).arg("--out").arg(place.path(out));
-    let root = format!("data.root={}", place.path("data").display());
-    for text in words(&SMALL).into_iter().chain(words(&LONG)).chain(own(recipe, place)) {
+    for text in settings(recipe, place) {
         command.args(["--set", &text]);
     }
-    command.args(["--set", &root]);
     if resume {
         command.arg("--resume");
     }
@@ -69,7 +99,8 @@ fn kill_after(mut child: Child, checkpoint: &Path) {
     child.wait().unwrap();
 }
 
-fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
+/// Runs a recipe twice, whole and killed, and compares files of the last checkpoint.
+fn run_and_kill(recipe: &str, killed_after: &str, files: &[&str]) -> Place {
     let place = Place::new();
     finish(command(recipe, &place, "whole", false));
     let checkpoint = place.path("killed/checkpoints").join(killed_after).join("state.json");
@@ -77,21 +108,34 @@ fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
     assert!(!place.path("killed/summary.json").exists(), "killed too late to tell anything");
     finish(command(recipe, &place, "killed", true));
 
-    for file in ["model.safetensors", "training.safetensors", "optimizer.safetensors"] {
+    for file in files {
         let [whole, killed] = ["whole", "killed"]
-            .map(|run| fs::read(place.path(run).join("checkpoints/last").join(file)).unwrap());
+            .map(|run| fs::read(place.path(run).join("checkpoints").join(file)).unwrap());
         assert!(whole == killed, "{recipe}: {file} differs after a kill");
     }
-    let log = |run: &str| MetricsLog::read(&place.path(run).join("metrics.jsonl")).unwrap();
     let told = |run: &str| -> Vec<(String, u64, f64)> {
-        log(run).into_iter().map(|record| (record.phase, record.step, record.loss)).collect()
+        log(&place, run)
+            .into_iter()
+            .map(|record| (record.phase, record.step, record.loss))
+            .collect()
     };
     // Where a record's window opens depends on where a life began, its steps do not.
     let steps = |run: &str| told(run).into_iter().map(|(phase, step, _)| (phase, step)).collect();
     let (whole, killed): (Vec<_>, Vec<_>) = (steps("whole"), steps("killed"));
     assert_eq!(whole, killed);
     assert_eq!(told("whole").last(), told("killed").last());
-    let last = log("killed").pop().unwrap();
+    place
+}
+
+fn log(place: &Place, run: &str) -> Vec<Record> {
+    MetricsLog::read(&place.path(run).join("metrics.jsonl")).unwrap()
+}
+
+/// A run of images.
+fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
+    let files = ["model", "training", "optimizer"].map(|name| format!("last/{name}.safetensors"));
+    let place = run_and_kill(recipe, killed_after, &files.each_ref().map(String::as_str));
+    let last = log(&place, "killed").pop().unwrap();
     let named: Vec<&str> = last.parts.keys().map(String::as_str).collect();
     assert_eq!(named, parts, "{recipe}: parts of the loss");
 
@@ -132,4 +176,38 @@ fn maskdistill() {
 fn i_mae() {
     let pictures = [&ALL[..], &["mixtures.png"]].concat();
     check("i-mae-cifar10", "step-40", &pictures, &["image", "latent"]);
+}
+
+#[test]
+fn multilabel_within_its_second_episode() {
+    // 162 steps a phase or less; four phases.
+    let files = [
+        "learn-1/model.safetensors",
+        "learn-2/model.safetensors",
+        "inverse-frequency/model.safetensors",
+        "last/model.safetensors",
+        "last/optimizer.safetensors",
+        "last/state.safetensors",
+    ];
+    let recipe = "multilabel-tree";
+    let place = run_and_kill(recipe, KILLED_IN_THE_SECOND_EPISODE, &files);
+    let [whole, killed] = ["whole", "killed"].map(|run| {
+        let summary = Summary::read(&place.path(run).join("summary.json")).unwrap();
+        let sections = fs::read_to_string(place.path(run).join("sections.json")).unwrap();
+        (summary.eval, summary.baseline, sections)
+    });
+    assert!(whole == killed, "metrics or sections differ after a kill");
+    let (eval, baseline, sections) = killed;
+    for name in ["micro_f1", "macro_f1", "learning.micro_f1", "threshold_gap"] {
+        assert!(eval[name].is_finite(), "{name}");
+    }
+    let names = ["half", "global_threshold", "label_threshold", "cardinality", "inverse_frequency"];
+    for name in names {
+        assert!(baseline[&format!("{name}.micro_f1")] > 0.0, "{name}");
+    }
+    for title in ["Labels", "Policies", "Documents"] {
+        assert!(sections.contains(title), "{title}");
+    }
+    let report = fs::read_to_string(place.path("killed/report.html")).unwrap();
+    assert!(report.contains("global_threshold") && report.contains("disputed"));
 }

@@ -2,7 +2,7 @@
 //!
 //! A recipe is a TOML file with strict keys. `system`, `seed`, `about` and `train` are every
 //! recipe's; the rest belongs to its system, as a struct of shared tables: [`Mae`],
-//! [`DBot`], [`MaskDistill`], [`IMae`]. [`Recipe::load`] reads a file in layers: the file,
+//! [`DBot`], [`MaskDistill`], [`IMae`], [`Multilabel`]. [`Recipe::load`] reads a file in layers: the file,
 //! its own `[quick]` table of dotted keys if asked for, and `key=value` overrides. The
 //! result is validated and fully resolved, and [`Recipe::to_toml`] writes it with every
 //! default spelled out. An error names the key, the nearest key of this system, and the
@@ -148,11 +148,12 @@ pub use folder::{find, names};
 pub use reading::{Layers, Place, SettingsError, Violation, named, nearest};
 pub use recipe::{Recipe, WITHOUT_EFFECT, known_keys};
 pub use system_settings::{RecipeSettings, SystemSettings};
-pub use systems::{DBot, IMae, Mae, MaskDistill, Settings, System};
+pub use systems::{DBot, IMae, LabelEval, Mae, MaskDistill, Multilabel, Settings, System};
 pub use tables::{
-    About, Beit, Branches, Comparison, Data, Decoder, Device, DroppingVit, Eval, FeatureLoss,
-    FeatureTarget, FewShot, FineTune, ImageSize, Knn, LIMITS, Limit, Linear, Mask, Mixture,
-    MixtureInit, Normalization, Optimizer, Pictures, PixelTarget, Pooling, Precision,
-    ProbeOptimizer, Protocol, Schedule, Semi, Stages, TargetKind, Teacher, TeacherInput,
-    TeacherKind, Train, Vit, limit,
+    About, Beit, Branches, ClassifierKind, Comparison, Data, Decoder, Device, Documents,
+    DroppingVit, Eval, FeatureLoss, FeatureTarget, FewShot, FineTune, ImageSize, Knn, LIMITS,
+    LearntPolicies, Limit, Linear, Mask, Mixture, MixtureInit, Normalization, Optimizer, Pictures,
+    PixelTarget, PolicyReward, PolicyTable, Pooling, Precision, ProbeOptimizer, Protocol, Schedule,
+    Semi, Stages, TargetKind, Teacher, TeacherInput, TeacherKind, TextClassifier, Train, Tree, Vit,
+    limit,
 };

@@ -4,6 +4,7 @@ mod dbot;
 mod i_mae;
 mod mae;
 mod mask_distill;
+mod multilabel;
 
 use std::sync::LazyLock;
 
@@ -20,6 +21,7 @@ pub use dbot::DBot;
 pub use i_mae::IMae;
 pub use mae::Mae;
 pub use mask_distill::MaskDistill;
+pub use multilabel::{LabelEval, Multilabel};
 
 macro_rules! systems {
     ($($(#[$doc:meta])* $name:literal => $System:ident,)*) => {
@@ -134,6 +136,9 @@ systems! {
     /// i-MAE: Are Latent Representations in Masked Autoencoders Linearly Separable?
     /// (arXiv 2210.11470).
     "i-mae" => IMae,
+    /// Learning to Learn and Predict: A Meta-Learning Approach for Multi-Label Classification
+    /// (arXiv 1909.04176).
+    "multilabel" => Multilabel,
 }
 
 impl System {

@@ -6,30 +6,36 @@
 
 mod about;
 mod decoder;
+mod documents;
 mod eval;
 mod finetune;
 pub(crate) mod images;
 pub(crate) mod limits;
 mod mask;
 mod mixture;
+mod policies;
 mod pooling;
 mod stages;
 mod target;
 mod teacher;
+mod text_classifier;
 pub(crate) mod train;
 mod vit;
 
 pub use about::About;
 pub use decoder::Decoder;
+pub use documents::{Documents, Tree};
 pub use eval::{Eval, FewShot, Knn, Linear, Pictures, ProbeOptimizer, Protocol, Semi};
 pub use finetune::FineTune;
 pub use images::{Data, ImageSize};
 pub use limits::{LIMITS, Limit, limit};
 pub use mask::Mask;
 pub use mixture::{Branches, Mixture, MixtureInit, TeacherInput};
+pub use policies::{LearntPolicies, PolicyReward, PolicyTable};
 pub use pooling::Pooling;
 pub use stages::Stages;
 pub use target::{Comparison, FeatureLoss, FeatureTarget, Normalization, PixelTarget, TargetKind};
 pub use teacher::{Teacher, TeacherKind};
+pub use text_classifier::{ClassifierKind, TextClassifier};
 pub use train::{Device, Optimizer, Precision, Schedule, Train};
 pub use vit::{Beit, DroppingVit, Vit};
