@@ -50,9 +50,8 @@ pub fn measure(setting: &Setting) -> Result<Measurement> {
     let mut seconds = Vec::new();
     for step in 0..=setting.steps.clamp(1, 5) {
         let start = Instant::now();
-        let bags = pool.install(|| -> Result<_> {
-            Ok(Vectorizer::fit(&documents, IDS)?.bags(&documents))
-        })?;
+        let bags = pool
+            .install(|| -> Result<_> { Ok(Vectorizer::fit(&documents, IDS)?.bags(&documents)) })?;
         black_box(bags);
         // The first warms up.
         if step > 0 {
