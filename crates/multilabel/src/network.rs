@@ -5,6 +5,10 @@ use tch::Tensor;
 
 use crate::meta_config::MetaConfig;
 
+/// Scale of the weights' means: their reward is weak, and Adam would take steps as large as for
+/// thresholds, until the weights wander to their bounds.
+const WEIGHT_SCALE: f64 = 0.1;
+
 /// The network's tensors. They have gradients of their own, which no other loss reaches.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -48,7 +52,8 @@ impl Network {
         };
         let state = input.gru_cell(state, w_ih, w_hh, Some(b_ih), Some(b_hh));
         let head = |weight: &Tensor, bias: &Tensor| state.linear(weight, Some(bias)).view([-1]);
-        let means = Means { weights: head(weight_w, bias_w), thresholds: head(weight_q, bias_q) };
+        let weights = head(weight_w, bias_w) * WEIGHT_SCALE;
+        let means = Means { weights, thresholds: head(weight_q, bias_q) };
         (state, means)
     }
 }

@@ -54,7 +54,7 @@ fn counts(findings: &Findings<'_>, name: &str) -> Option<Vec<LabelCounts>> {
     Some(label_counts(findings.test.truth.view(), found.decisions.view()))
 }
 
-/// F1 of each label against its frequency, smoothed over neighbours in rank.
+/// F1 of each label against its frequency.
 fn frequency(findings: &Findings<'_>) -> Body {
     let trained = trained(findings.texts);
     let series =
@@ -190,7 +190,7 @@ fn corpus(texts: &Texts) -> Body {
     ))
 }
 
-/// Test documents: those whose decisions are disputed first.
+/// Some test documents with their labels.
 fn documents(findings: &Findings<'_>, settings: &Settings) -> Body {
     let (test, corpus) = (findings.test, &findings.texts.corpus);
     let decisions = &findings.decided[0].decisions;
