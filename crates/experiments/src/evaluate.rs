@@ -1,11 +1,12 @@
 //! `evaluate`: the protocols on any model folder, without the recipe that made it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::ModelFolder;
-use bauta_data::{DatasetName, OpenOptions};
+use bauta_data::{DatasetName, OpenOptions, Source, Subset};
 use bauta_eval::check_labels;
 use bauta_eval::folder::{EvaluationReport, FolderEvaluation};
 use bauta_recipe::{Device, Eval, Pooling, Protocol, named};
@@ -48,10 +49,10 @@ pub struct Arguments {
     /// Height and width that images are brought to, if not the data's own.
     #[arg(long, num_args = 2, value_names = ["HEIGHT", "WIDTH"])]
     pub image_size: Option<Vec<usize>>,
-    /// Use only the first N training images.
+    /// Use only N training images, as evenly over their classes as they go.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit: Option<usize>,
-    /// Use only the first N test images.
+    /// Use only N test images, as evenly over their classes as they go.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit_test: Option<usize>,
     /// Seed of whatever a protocol draws, and of the baseline's random weights.
@@ -82,9 +83,13 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
     let folder = ModelFolder::read(model)?;
     let limits = [arguments.limit, arguments.limit_test];
     let root = arguments.root.as_deref();
-    let splits = Splits::of(*data, root, &OpenOptions::default(), limits)?;
-    check_labels(data.into(), [&*splits.train, &*splits.test], limits)?;
-    let (channels, wanted) = (splits.train.channels(), folder.config().channels());
+    let splits = Splits::of(*data, root, &OpenOptions::default(), [None, None])?;
+    let spread = |source: Arc<dyn Source>, limit: Option<usize>| -> Arc<dyn Source> {
+        limit.map_or(Arc::clone(&source), |limit| Arc::new(Subset::spread(source, limit)))
+    };
+    let (train, test) = (spread(splits.train, limits[0]), spread(splits.test, limits[1]));
+    check_labels(data.into(), [&*train, &*test], limits)?;
+    let (channels, wanted) = (train.channels(), folder.config().channels());
     ensure!(
         channels == wanted,
         "images of {data} have {channels} channels, {} wants {wanted}",
@@ -97,8 +102,8 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
         evaluators: evaluators(&eval)?,
         pooling: pooling(eval.features),
         image_size: arguments.image_size.as_ref().map(|sides| [sides[0], sides[1]]),
-        train: splits.train,
-        test: splits.test,
+        train,
+        test,
         baselines: arguments.baselines,
         seed: *seed,
         device: choose_device(Device::Auto)?,

@@ -199,10 +199,12 @@ fn execute(command: Command) -> Result<()> {
                     println!("report: {}", options.out.join("report.html").display());
                     Ok(())
                 }
+                RunEnd::Stopped(0) => anyhow::bail!("stopped before the first step was made"),
                 RunEnd::Stopped(step) => anyhow::bail!(
-                    "stopped at step {step}, checkpoint written; go on with the same command and --resume"
+                    "stopped at step {step}; go on with the same command and --resume\nkept: {}",
+                    options.out.join("checkpoints/last").display()
                 ),
-                RunEnd::Trained | RunEnd::Timed(_) => unreachable!("a run for its report"),
+                RunEnd::Trained | RunEnd::Timed(..) => unreachable!("a run for its report"),
             }
         }
         Command::Forward { model, input, output } => {

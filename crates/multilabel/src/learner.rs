@@ -93,9 +93,9 @@ impl MetaLearner {
         });
     }
 
-    /// Makes a step of the recurrence and gives both policies: sampled with this noise, or at their
-    /// means without.
-    pub fn act(&mut self, noise: Option<&Noise>) -> Action {
+    /// Gives both policies of the next step: sampled with this noise, or at their means without.
+    /// Nothing changes before [`Self::learn`] or [`Self::pass`] takes the action.
+    pub fn act(&self, noise: Option<&Noise>) -> Action {
         tch::no_grad(|| {
             let MetaConfig { deviation, range, policies, .. } = self.config;
             let (state, means) = self.network.step(&self.input, &self.state);
@@ -113,19 +113,24 @@ impl MetaLearner {
                 true => thresholds_of(logits),
                 false => logits.full_like(0.5),
             };
-            let action = Action {
+            Action {
                 weights: weights(&weight_logits),
                 thresholds: thresholds(&threshold_logits),
+                mean_weights: weights(&means.weights),
                 mean_thresholds: thresholds(&means.thresholds),
                 weight_logits,
                 threshold_logits,
-            };
-            self.policy[0].copy_(&weights(&means.weights));
-            self.policy[1].copy_(&action.mean_thresholds);
-            self.state = state;
-            self.input = self.reading(&action.weights, &action.thresholds);
-            action
+                state,
+            }
         })
+    }
+
+    /// The recurrence goes on from an action.
+    fn advance(&mut self, action: &Action) {
+        self.policy[0].copy_(&action.mean_weights);
+        self.policy[1].copy_(&action.mean_thresholds);
+        self.state = action.state.shallow_clone();
+        self.input = self.reading(&action.weights, &action.thresholds);
     }
 
     /// Rewards an action by what the classifier makes of held-out documents, logits and truth
@@ -140,6 +145,7 @@ impl MetaLearner {
         truth: &Tensor,
     ) -> Result<(), LibtorchError> {
         tch::no_grad(|| {
+            self.advance(&action);
             let credit = self.credit(&action, &logits.sigmoid(), truth);
             let held_out = weighted_loss(logits, truth, &action.weights.ones_like());
             let Action { weight_logits, threshold_logits, .. } = action;
@@ -158,8 +164,9 @@ impl MetaLearner {
         Ok(())
     }
 
-    /// Follows a step of a learner that is not to learn: keeps its history.
-    pub fn pass(&mut self, step: u64) {
+    /// Follows an action, of this step, of a learner that is not to learn; keeps its history.
+    pub fn pass(&mut self, action: &Action, step: u64) {
+        tch::no_grad(|| self.advance(action));
         if (step + 1).is_multiple_of(self.config.window as u64) {
             self.note();
         }

@@ -20,7 +20,7 @@
 //! use tch::{Device, Kind, Tensor};
 //!
 //! let mut parameters = Parameters::new(0, Device::Cpu);
-//! let mut learner = MetaLearner::new(parameters.root().sub("meta"), &MetaConfig::new(5, 100))?;
+//! let learner = MetaLearner::new(parameters.root().sub("meta"), &MetaConfig::new(5, 100))?;
 //! // Without noise, an untrained learner is the plain baseline.
 //! let action = learner.act(None);
 //! assert_eq!(action.weights, Tensor::ones([5], (Kind::Float, Device::Cpu)));

@@ -29,7 +29,7 @@ pub struct Noise {
     pub thresholds: Tensor,
 }
 
-/// What the meta-learner does in one step; all tensors are `[N]` and have no gradient.
+/// What the meta-learner does in one step; policies are `[N]`, and nothing has a gradient.
 #[derive(Debug)]
 pub struct Action {
     /// Weights of the labels in the loss.
@@ -42,6 +42,10 @@ pub struct Action {
     pub weight_logits: Tensor,
     /// The thresholds' place in logit space.
     pub threshold_logits: Tensor,
+    /// Weights at the policy's mean.
+    pub(crate) mean_weights: Tensor,
+    /// The recurrent state that it leads to, `[1, H]`.
+    pub(crate) state: Tensor,
 }
 
 /// Weights of a place in logit space, `[N]`: `N v / Σ v` with `v = 1 + ρ tanh(a)`, positive, of

@@ -75,12 +75,13 @@ fn untrained_and_without_noise_it_is_the_plain_baseline_bit_for_bit() {
     let (_, classifier, words) = classifier(5);
     let logits = classifier.forward(&words, None);
     let plain = weighted_loss(&logits, &truth(5), &Tensor::from_slice(&[1.0_f32; 5]));
-    for _ in 0..3 {
+    for step in 0..3 {
         let action = learner.act(None);
         assert_eq!(values(&action.weights), [1.0; 5]);
         assert_eq!(values(&action.thresholds), [0.5; 5]);
         let loss = weighted_loss(&logits, &truth(5), &action.weights);
         assert_eq!(number(&loss).to_bits(), number(&plain).to_bits());
+        learner.pass(&action, step);
     }
 }
 

@@ -120,7 +120,7 @@ fn the_recipes_of_this_workspace_say_where_they_come_from() {
     }
     for name in bauta_recipe::names(&folder).unwrap() {
         let path = bauta_recipe::find(&folder, &name).unwrap();
-        let about = <Recipe>::load(&path, &Layers::default()).unwrap().about;
+        let about = <Recipe>::outline(&path).unwrap().about;
         for (key, text) in [
             ("summary", &about.summary),
             ("paper", &about.paper),
@@ -248,6 +248,8 @@ fn resuming_asks_for_the_same_result_only() {
     let other = recipe(&["train.log_every=7", "train.checkpoint_every=3", "about.summary=x"]);
     assert!(own != other && own.same_result(&other));
     assert_eq!(own.differing_keys(&other).unwrap(), [""; 0]);
+    let looked_at = recipe(&["eval.every=3"]);
+    assert!(own != looked_at && own.same_result(&looked_at) && looked_at.same_result(&own));
     let other = recipe(&["train.log_every=7", "train.epochs=5", "data.limit=500", "seed=1"]);
     assert!(!own.same_result(&other));
     assert_eq!(own.differing_keys(&other).unwrap(), ["seed", "data.limit", "train.epochs"]);

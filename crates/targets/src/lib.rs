@@ -37,7 +37,10 @@ use bauta_masking::Grid;
 
 pub use features::FeatureTarget;
 pub use loss::FeatureLoss;
-pub use mixture::{by_weight, image_losses, latent_loss, mix, next_in_batch, two_way_loss};
+pub use mixture::{
+    by_weight, image_losses, latent_loss, latent_loss_of_mean, mix, next_in_batch, two_way_loss,
+    two_way_loss_of_mean,
+};
 pub use normalization::Normalization;
 pub use patchify::{patchify, unpatchify};
 pub use pixels::PixelTarget;

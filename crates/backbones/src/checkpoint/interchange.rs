@@ -5,6 +5,7 @@
 //! our own. Files without a `config.json`, as MAE and timm publish them, are
 //! described from their tensors' shapes ([`describe`]).
 
+mod beginning;
 mod beit_model_config;
 mod beit_names;
 mod classifier;
@@ -34,6 +35,7 @@ use bauta_masking::Grid;
 use serde_json::Value;
 use tch::{Device, Tensor};
 
+pub use beginning::{Beginning, SizeDifference};
 pub use beit_model_config::BeitModelConfig;
 pub use clip_model_config::ClipModelConfig;
 pub use describe::{Unsaid, describe};

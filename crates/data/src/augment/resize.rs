@@ -11,14 +11,29 @@ use fr::pixels::{U8, U8x2, U8x3, U8x4};
 use super::region::Region;
 use crate::image::Image;
 
-/// A resizer with the buffers that it keeps between images.
-#[derive(Default)]
+/// A resizer with the buffers that it keeps between images; bicubic unless told otherwise.
 pub(crate) struct Resizer {
     resizer: fr::Resizer,
+    filter: fr::FilterType,
     pixels: Vec<u8>,
 }
 
+impl Default for Resizer {
+    fn default() -> Self {
+        Self::filtering(fr::FilterType::CatmullRom)
+    }
+}
+
 impl Resizer {
+    /// A resizer whose filter is a triangle, widened when shrinking as well.
+    pub(crate) fn bilinear() -> Self {
+        Self::filtering(fr::FilterType::Bilinear)
+    }
+
+    fn filtering(filter: fr::FilterType) -> Self {
+        Self { resizer: fr::Resizer::default(), filter, pixels: Vec::new() }
+    }
+
     /// Cuts a region out of an image and resizes it: the filter does not see beyond.
     pub(crate) fn resize(
         &mut self,
@@ -40,8 +55,6 @@ impl Resizer {
 
     /// Resizes a region to `full` (height, width) and keeps its middle
     /// `height × width`, placed like torchvision's centre crop.
-    // The library could resize to the middle alone, but reads out of bounds
-    // where a window begins on a zero of the filter.
     pub(crate) fn resize_middle(
         &mut self,
         image: &Image<'_>,
@@ -50,8 +63,22 @@ impl Resizer {
         height: usize,
         width: usize,
     ) -> &[u8] {
+        let corner = [middle(full[0], height), middle(full[1], width)];
+        self.resize_window(image, region, full, corner, [height, width])
+    }
+
+    /// Resizes a region to `full` (height, width) and keeps `size` of it from `corner` on.
+    // The library could resize to the window alone, but reads out of bounds
+    // where a window begins on a zero of the filter.
+    pub(crate) fn resize_window(
+        &mut self,
+        image: &Image<'_>,
+        region: Region,
+        full: [usize; 2],
+        [top, left]: [usize; 2],
+        [height, width]: [usize; 2],
+    ) -> &[u8] {
         self.resize(image, region, full[0], full[1]);
-        let (top, left) = (middle(full[0], height), middle(full[1], width));
         let row = width * image.channels();
         for y in 0..height {
             let start = ((top + y) * full[1] + left) * image.channels();
@@ -101,12 +128,12 @@ impl Resizer {
                 .expect("a region lies within its image");
         let mut target = TypedImage::<P>::from_buffer(side(width), side(height), &mut self.pixels)
             .expect("the buffer was given the length");
-        let bicubic = fr::ResizeAlg::Convolution(fr::FilterType::CatmullRom);
+        let algorithm = fr::ResizeAlg::Convolution(self.filter);
         self.resizer
             .resize_typed(
                 &part,
                 &mut target,
-                &fr::ResizeOptions::new().resize_alg(bicubic).use_alpha(false),
+                &fr::ResizeOptions::new().resize_alg(algorithm).use_alpha(false),
             )
             .expect("both have one type of pixel");
     }

@@ -10,7 +10,7 @@ use bauta_train::MixConfig;
 pub struct FineTuneConfig {
     /// Passes over the labelled images, at least 1.
     pub epochs: u32,
-    /// Images in a step, at least 1.
+    /// Images in a step, at least 1; all labelled ones where there are fewer.
     pub batch_size: usize,
     /// Learning rate of the head at 256 images a step.
     pub base_lr: f64,

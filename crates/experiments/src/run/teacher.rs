@@ -31,7 +31,7 @@ impl Run<'_> {
                 })?
             }
         };
-        self.teacher = Some(weights(&path)?);
+        self.teacher = Some(TeacherWeights::read(&path)?);
         Ok(Some(path))
     }
 
@@ -62,14 +62,6 @@ impl Run<'_> {
         }
         Ok(folders.run.join("checkpoints/last"))
     }
-}
-
-/// What the report says of the weights at a path, read once more.
-fn weights(path: &Path) -> Result<TeacherWeights> {
-    let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
-    let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(TeacherWeights { path: path.to_owned(), sha256 })
 }
 
 fn folder(table: &Teacher) -> Result<PathBuf> {

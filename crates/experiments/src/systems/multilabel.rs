@@ -8,6 +8,7 @@
 //! thrown away, one an episode; then it directs the training of the final one, and is not trained.
 
 mod documents;
+mod inputs;
 mod measures;
 mod sections;
 mod settings;
@@ -26,7 +27,8 @@ use bauta_recipe::{LearntPolicies, Multilabel as Settings};
 use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
 
-use self::documents::{Labelled, Step, Texts};
+use self::documents::Texts;
+use self::inputs::{Labelled, Step};
 use self::settings::{classifier_config, meta_config};
 use crate::run::{Run, RunPhase, System};
 
@@ -73,7 +75,8 @@ impl Objective for Multilabel {
                 let logits = self.classifier.forward(&reward.words, None);
                 self.learner.learn(action, &logits, &reward.truth)?;
             }
-            _ => self.learner.pass(step),
+            Some((action, None)) => self.learner.pass(&action, step),
+            None => {}
         }
         Ok(())
     }
@@ -104,15 +107,15 @@ impl System for Multilabel {
 
     fn run(settings: &Settings, run: &mut Run<'_>) -> Result<Scores> {
         let texts = Texts::open(settings, run)?;
+        run.trained_on = texts.in_words();
         let build = |episode: u32, mode, phase: &RunPhase| {
             Self::new(settings, &texts, episode, mode, phase)
         };
-        let episodes = match settings.policies.learn {
-            LearntPolicies::None => 0,
-            _ => settings.policies.episodes,
-        };
+        // Whatever is learnt, the final classifier has the same initial weights and batches.
+        let episodes = settings.policies.episodes;
+        let learning = settings.policies.learn != LearntPolicies::None;
         let mut teacher: Option<Self> = None;
-        for episode in 0..episodes {
+        for episode in (0..episodes).filter(|_| learning) {
             let phase = run.phase(&format!("learn-{}", episode + 1), texts.steps_per_epoch());
             let mut system = build(episode, Mode::Learn, &phase)?;
             if let Some(teacher) = &teacher {

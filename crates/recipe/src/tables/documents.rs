@@ -14,8 +14,7 @@ use crate::reading::{Violation, at_least_one, ensure, must_be};
 pub struct Documents {
     /// The corpus.
     pub name: CorpusName,
-    /// The folder of the documents, in any layout of `docs/your-own-data.md`, or one file of them;
-    /// without it, the corpus is fetched to the cache, or made.
+    /// The folder of the data set; without it, the data set is fetched to the cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
     /// Train on the first so many documents of the training part only.

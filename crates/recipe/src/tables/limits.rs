@@ -32,6 +32,7 @@ const fn most(key: &'static str, most: u64, unit: &'static str) -> Limit {
 /// Every limit, by table.
 pub const LIMITS: &[Limit] = &[
     most("data.image_size", 8192, "pixels"),
+    most("data.shrink", 8192, "pixels"),
     most("data.objects", 256, "objects"),
     most("data.test_limit", 10_000_000, "images"),
     most("model.patch_size", 1024, "pixels"),
@@ -52,6 +53,7 @@ pub const LIMITS: &[Limit] = &[
     most("train.batch_size", 65_536, "images"),
     most("train.accumulate", 10_000, "forward passes"),
     most("train.threads", 1024, "threads"),
+    most("eval.every", 1_000_000, "epochs"),
     most("eval.knn.k", 100_000, "neighbours"),
     most("eval.linear.epochs", 10_000, "epochs"),
     most("eval.linear.batch_size", 1_000_000, "features"),

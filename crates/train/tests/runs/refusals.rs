@@ -115,6 +115,8 @@ fn phases_follow_each_other() {
         let message = begin(name, Start::Fresh);
         assert!(message.starts_with(&format!("name = \"{name}\": ")), "{message}");
     }
+    let again = Trainer::open(folder.path(), true, &stop).unwrap_err().to_string();
+    assert!(again.starts_with("another process trains in "), "{again}");
     let folder = tempfile::tempdir().unwrap();
     trainer = Trainer::open(folder.path(), true, &stop).unwrap();
     let phase = Phase { start: Start::Continue, ..Phase::new("main", config(6)) };
