@@ -100,6 +100,6 @@ mod tests {
         drop(held);
         check(&folder, false).unwrap();
         check(&folder, true).unwrap();
-        assert!(check(&folder.join("thesis.txt"), false).is_err(), "a file is no folder");
+        assert!(check(&folder.join("thesis.txt"), false).is_err(), "a file is not a folder");
     }
 }

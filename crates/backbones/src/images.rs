@@ -54,15 +54,25 @@ impl ImageNormalization {
         self.scale.numel()
     }
 
-    /// Turns u8 pixels [B, C, H, W] of any device into normalised f32 on this one.
+    /// Turns u8 pixels of any device, of images [B, C, H, W] or clips [B, C, T, H, W], into
+    /// normalised f32 on this one.
     pub fn normalize(&self, pixels: &Tensor) -> Tensor {
+        let (scale, shift) = self.for_sides(pixels.dim());
         let pixels = pixels.to_device(self.device).to_kind(Kind::Float);
-        pixels * &self.scale + &self.shift
+        pixels * scale + shift
     }
 
-    /// Turns normalised images back into pixels in [0, 1] (values outside are clamped).
+    /// Turns normalised images or clips back into pixels in [0, 1] (values outside are
+    /// clamped).
     pub fn to_pixels(&self, images: &Tensor) -> Tensor {
-        ((images - &self.shift) / (&self.scale * 255.0)).clamp(0.0, 1.0)
+        let (scale, shift) = self.for_sides(images.dim());
+        ((images - shift) / (scale * 255.0)).clamp(0.0, 1.0)
+    }
+
+    /// Scale and shift for tensors of so many sides.
+    fn for_sides(&self, sides: usize) -> (Tensor, Tensor) {
+        let shape = [&[1, -1][..], &vec![1; sides - 2]].concat();
+        (self.scale.view(shape.as_slice()), self.shift.view(shape.as_slice()))
     }
 }
 

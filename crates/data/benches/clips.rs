@@ -60,7 +60,7 @@ fn generated(name: &str, source: impl ClipSource + 'static, size: usize) {
     let config = LoaderConfig { threads: WORKERS, ..LoaderConfig::new(64, size, size) };
     let loader = ClipLoader::new(Arc::new(source), sampling, ClipAugment::none(), 1, config)
         .expect("the settings are good");
-    let mut batches = loader.batches(0..60, |batch| batch.pixels.dim().0);
+    let mut batches = loader.batches(0..20, |batch| batch.pixels.dim().0);
     // The first one finds nothing in memory.
     batches.next();
     let begun = Instant::now();

@@ -76,7 +76,7 @@ impl Evaluator for FewShotRidge {
     }
 
     /// # Errors
-    /// [`EvalError::TooFew`] when a class has fewer than so many training samples.
+    /// [`EvalError::TooFew`] when a class has fewer than this many training samples.
     fn evaluate_until(
         &self,
         features: &EncodedData,

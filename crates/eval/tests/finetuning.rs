@@ -154,7 +154,7 @@ fn a_step_takes_all_labelled_images_where_there_are_fewer_than_a_batch() {
     // The checkpoint says how its pictures are made ready, with the statistics of the task.
     let model = ModelFolder::read(&place.path().join("checkpoints/last")).unwrap();
     let said = model.preprocessing().expect("it is written").statistics(1).unwrap();
-    assert_eq!(said.mean, Statistics::MNIST.mean);
+    assert_eq!(said.mean[..], Statistics::MNIST.mean[..]);
 }
 
 #[test]

@@ -57,6 +57,14 @@ fn numbers_come_with_all_that_they_depend_on() {
 }
 
 #[test]
+fn without_a_protocol_nothing_is_encoded() {
+    let (train, test, stop) = (digits(20), digits(5), AtomicBool::new(false));
+    let none = Protocols::new(Vec::new(), [&train, &test], loader(), Device::Cpu, &stop).unwrap();
+    assert_eq!(none.measure("mine", &|_| Err("was asked".into())).unwrap(), []);
+    assert_eq!(none.measure_raw_pixels().unwrap(), []);
+}
+
+#[test]
 fn features_are_measured_while_they_change() {
     let (train, test, stop) = (digits(200), digits(50), AtomicBool::new(false));
     let knn = || Some(KnnEvaluator::new(5, 0.07).unwrap());

@@ -7,11 +7,11 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::ModelFolder;
 use bauta_data::{DatasetName, OpenOptions, Source, Subset};
-use bauta_eval::check_labels;
 use bauta_eval::folder::{EvaluationReport, FolderEvaluation};
-use bauta_recipe::{Device, Eval, Pooling, Protocol, named};
+use bauta_eval::{DeviceChoice, check_labels};
+use bauta_recipe::{Eval, Pooling, Protocol, named};
 
-use crate::run::{Console, Splits, choose_device, choose_threads};
+use crate::run::{Console, Splits, choose_threads};
 use crate::settings::{evaluators, pooling};
 
 /// What to measure, on what, how.
@@ -64,6 +64,9 @@ pub struct Arguments {
     /// Threads of libtorch and of the loader; 0 takes every core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
+    /// auto, cpu, cuda or cuda:N.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub device: DeviceChoice,
     /// Measure the pixels themselves and the same network at random weights too.
     #[arg(long)]
     pub baselines: bool,
@@ -106,7 +109,7 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
         test,
         baselines: arguments.baselines,
         seed: *seed,
-        device: choose_device(Device::Auto)?,
+        device: arguments.device.choose()?,
         threads: choose_threads(arguments.threads),
     };
     Ok(evaluation.run(&Console::new(stop))?)
@@ -130,7 +133,9 @@ fn settings(arguments: &Arguments) -> Result<Eval> {
 }
 
 fn at_least_one(text: &str) -> Result<usize> {
-    let number: usize = text.parse().with_context(|| format!("{text} is no number of images"))?;
-    ensure!(number > 0, "0 images are too few");
+    let number: usize = text.parse().with_context(|| {
+        format!("the number of images is \"{text}\"; it must be a whole number")
+    })?;
+    ensure!(number > 0, "the number of images must be at least 1");
     Ok(number)
 }

@@ -15,7 +15,7 @@ use bauta_report::claims::{Findings, Fingerprint, page, sweep};
 use crate::run::{Folders, RunEnd, choose_device, choose_threads, device_name, show_in_passing};
 use crate::start::run_resolved;
 
-/// What `reproduce` is told.
+/// The arguments of `reproduce`.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The claim file.

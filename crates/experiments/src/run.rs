@@ -70,7 +70,7 @@ pub enum Aim {
     Report,
     /// To train a network that teaches another run.
     Teach,
-    /// To time so many steps of the first phase, and keep nothing.
+    /// To time this many steps of the first phase, and keep nothing.
     Time(u64),
 }
 

@@ -38,7 +38,7 @@ pub fn measure(recipe: &Path, layers: &Layers, steps: u64) -> Result<Throughput>
     let samples = samples_per_step as f64;
     let samples_per_second = Spread::of(step_seconds.iter().map(|seconds| samples / seconds));
     let flops_per_second = flops_per_sample as f64 * samples_per_second.median;
-    let (side, times) = Throughput::PEAK;
+    let (side, times) = Throughput::peak_products(device.is_cuda());
     let [peak_fp32, peak_bf16] =
         [Kind::Float, Kind::BFloat16].map(|kind| matmul_peak(side, kind, device, times));
     let peak = match train.precision {

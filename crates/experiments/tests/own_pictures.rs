@@ -89,7 +89,7 @@ fn a_flat_folder_of_pictures_is_pre_trained_on_and_shown() {
     }
     let model = ModelFolder::read(&out.join("checkpoints/last")).unwrap();
     let preprocessing = model.preprocessing().expect("each checkpoint says it");
-    assert_eq!(preprocessing.statistics(3).unwrap().mean, Statistics::IMAGENET.mean);
+    assert_eq!(preprocessing.statistics(3).unwrap().mean[..], Statistics::IMAGENET.mean[..]);
     let Framing { resize, crop, .. } = preprocessing.framing().unwrap().unwrap();
     assert_eq!((resize, crop), (Resize::ShorterSide(18), Some([16, 16])));
 }
@@ -123,16 +123,18 @@ fn every_system_starts_from_weights_of_its_kind_alone() {
     let mae = format!("model.init={}", place.path("mae/checkpoints/last").display());
     let pixels = "teacher={ kind = \"pixels\" }";
     let distilling = ["teacher={ kind = \"random\" }", "stages.count=2"];
-    let mixing = ["mixture={ latent_weight = 0.0, init = \"random\" }"];
+    let folder = place.path("mae/checkpoints/last").display().to_string();
+    let teacher = format!("teacher={{ kind = \"folder\", model = \"{folder}\" }}");
+    let mixing = ["mixture.init=random", &teacher];
     // dBOT's decoder predicts features; all else of it is the masked autoencoder's.
     digits("dbot-cifar10", &place, "dbot", &[&distilling[..], &[&mae]].concat()).unwrap();
     let section = format!("{:?}", starting_weights(&place.path("dbot")).unwrap());
     assert!(section.contains("decoder_pred.weight ([4, 8] there, [16, 8] here)"), "{section}");
     let stage = ModelFolder::read(&place.path("dbot/checkpoints/stage-1")).unwrap();
     let said = stage.preprocessing().expect("what teaches says it, too").statistics(1).unwrap();
-    assert_eq!(said.mean, Statistics::MNIST.mean);
+    assert_eq!(said.mean[..], Statistics::MNIST.mean[..]);
     digits("i-mae-cifar10", &place, "i-mae", &[&mixing[..], &[&mae]].concat()).unwrap();
-    let twice = ["mixture.init=teacher", &mae];
+    let twice = ["mixture.init=teacher", &teacher, &mae];
     let refused = digits("i-mae-cifar10", &place, "no", &twice).unwrap_err();
     assert!(refused.contains("both say what training starts from"), "{refused}");
 

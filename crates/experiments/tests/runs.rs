@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bauta_report::{MetricsLog, Record, Summary};
+use bauta_report::{MetricsLog, Summary};
 use digits::{DECODER, Place, SMALL, words};
 
 /// Long enough to be killed in the middle, with checkpoints to go on from.
@@ -22,41 +22,27 @@ const LONG: [&str; 5] = [
     "train.ema=0.9",
 ];
 
-/// Documents of a label tree instead; with windows that checkpoints do not end.
-const LABELS: [&str; 17] = [
-    "data.tree={ labels = 8, documents = 600 }",
-    "model.ids=256",
-    "model.dim=8",
-    "model.hidden=8",
-    "policies.hidden=8",
-    "policies.window=7",
-    "policies.episodes=2",
-    "policies.batch_size=32",
-    "train.epochs=6",
+/// What a recipe of clips of moving digits needs on a miniature.
+const CLIPS: [&str; 14] = [
+    "data.image_size=8",
+    "data.clip.frames=4",
+    "data.repeats=2",
+    "data.moving={ videos = 128, test_videos = 40, digits = 1, size = 8, digit_size = 4, frames = 8 }",
+    "model.patch_size=2",
+    "model.dim=16",
+    "model.depth=2",
+    "model.heads=2",
     "train.batch_size=16",
     "train.warmup_epochs=0.1",
     "train.device=cpu",
     "train.threads=1",
     "train.log_every=4",
-    "train.checkpoint_every=20",
-    "eval.documents=5",
-    "eval.closure=true",
+    "eval.protocols=[\"knn\"]",
 ];
 
-const KILLED_IN_THE_SECOND_EPISODE: &str = "step-196";
-
-/// What makes any recipe one of the miniature.
-fn settings(recipe: &str, place: &Place) -> Vec<String> {
-    if recipe == "multilabel-tree" {
-        return words(&LABELS);
-    }
-    let root = format!("data.root={}", place.path("data").display());
-    [words(&SMALL), words(&LONG), own(recipe, place), vec![root]].concat()
-}
-
-/// What a recipe's own tables need on a miniature, besides `SMALL`.
+/// What a recipe needs on a miniature, besides `LONG`.
 fn own(recipe: &str, place: &Place) -> Vec<String> {
-    let mut set: Vec<String> = Vec::new();
+    let mut set = words(if of_clips(recipe) { &CLIPS } else { &SMALL });
     if recipe != "maskdistill-cifar10" {
         set.extend(words(&DECODER));
     }
@@ -70,19 +56,37 @@ fn own(recipe: &str, place: &Place) -> Vec<String> {
     set
 }
 
+/// Their features are measured at the end alone.
+fn of_clips(recipe: &str) -> bool {
+    recipe.starts_with("mae-st")
+}
+
 fn command(recipe: &str, place: &Place, out: &str, resume: bool) -> Child {
+    let set = words(&LONG).into_iter().chain(own(recipe, place));
+    command_with(recipe, set, place, out, resume)
+}
+
+fn command_with(
+    recipe: &str,
+    set: impl IntoIterator<Item = String>,
+    place: &Place,
+    out: &str,
+    resume: bool,
+) -> Child {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("recipes/{recipe}.toml"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_bauta"));
     command.arg("run").arg(file).arg("--out").arg(place.path(out));
-    for text in settings(recipe, place) {
+    let root = format!("data.root={}", place.path("data").display());
+    for text in set {
         command.args(["--set", &text]);
+    }
+    command.args(["--set", &root]);
+    if resume && !of_clips(recipe) {
+        // Measured at its end, which changes no weight.
+        command.args(["--set", "eval.every=25"]);
     }
     if resume {
         command.arg("--resume");
-        if recipe != "multilabel-tree" {
-            // Measured at its end, which changes no weight.
-            command.args(["--set", "eval.every=25"]);
-        }
     }
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
@@ -104,8 +108,7 @@ fn kill_after(mut child: Child, checkpoint: &Path) {
     child.wait().unwrap();
 }
 
-/// Runs a recipe twice, whole and killed, and compares files of the last checkpoint.
-fn run_and_kill(recipe: &str, killed_after: &str, files: &[&str]) -> Place {
+fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
     let place = Place::new();
     finish(command(recipe, &place, "whole", false));
     let checkpoint = place.path("killed/checkpoints").join(killed_after).join("state.json");
@@ -113,38 +116,28 @@ fn run_and_kill(recipe: &str, killed_after: &str, files: &[&str]) -> Place {
     assert!(!place.path("killed/summary.json").exists(), "killed too late to tell anything");
     finish(command(recipe, &place, "killed", true));
 
-    for file in files {
+    for file in ["model.safetensors", "training.safetensors", "optimizer.safetensors"] {
         let [whole, killed] = ["whole", "killed"]
-            .map(|run| fs::read(place.path(run).join("checkpoints").join(file)).unwrap());
+            .map(|run| fs::read(place.path(run).join("checkpoints/last").join(file)).unwrap());
         assert!(whole == killed, "{recipe}: {file} differs after a kill");
     }
+    let log = |run: &str| MetricsLog::read(&place.path(run).join("metrics.jsonl")).unwrap();
     let told = |run: &str| -> Vec<(String, u64, f64)> {
-        log(&place, run)
-            .into_iter()
-            .map(|record| (record.phase, record.step, record.loss))
-            .collect()
+        log(run).into_iter().map(|record| (record.phase, record.step, record.loss)).collect()
     };
     // Where a record's window opens depends on where a life began, its steps do not.
     let steps = |run: &str| told(run).into_iter().map(|(phase, step, _)| (phase, step)).collect();
     let (whole, killed): (Vec<_>, Vec<_>) = (steps("whole"), steps("killed"));
     assert_eq!(whole, killed);
     assert_eq!(told("whole").last(), told("killed").last());
-    place
-}
-
-fn log(place: &Place, run: &str) -> Vec<Record> {
-    MetricsLog::read(&place.path(run).join("metrics.jsonl")).unwrap()
-}
-
-/// A run of images.
-fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
-    let files = ["model", "training", "optimizer"].map(|name| format!("last/{name}.safetensors"));
-    let place = run_and_kill(recipe, killed_after, &files.each_ref().map(String::as_str));
-    let last = log(&place, "killed").pop().unwrap();
-    let features = last.features;
-    assert!(features.knn_top1.is_some_and(|top1| (0.0..=1.0).contains(&top1)), "{features:?}");
-    assert!(features.feature_rank.is_some_and(|rank| (1.0..=16.0).contains(&rank)), "{features:?}");
-    assert!(last.mean_loss.is_some_and(|loss| loss > 0.0), "{recipe}: {last:?}");
+    let last = log("killed").pop().unwrap();
+    if !of_clips(recipe) {
+        let features = last.features;
+        assert!(features.knn_top1.is_some_and(|top1| (0.0..=1.0).contains(&top1)), "{features:?}");
+        let rank = features.feature_rank;
+        assert!(rank.is_some_and(|rank| (1.0..=16.0).contains(&rank)), "{features:?}");
+        assert!(last.mean_loss.is_some_and(|loss| loss > 0.0), "{recipe}: {last:?}");
+    }
     assert!(last.peak_share.is_some_and(|share| share > 0.0 && share <= 1.0), "{last:?}");
     let named: Vec<&str> = last.parts.keys().map(String::as_str).collect();
     assert_eq!(named, parts, "{recipe}: parts of the loss");
@@ -188,36 +181,92 @@ fn i_mae() {
     check("i-mae-cifar10", "step-40", &pictures, &["image", "latent"]);
 }
 
+/// Four tasks of orders of the digits' pixels, learnt in three ways.
+const TASKS: [&str; 14] = [
+    "data.image_size=8",
+    "tasks.count=4",
+    "model.hidden=[48, 24]",
+    "mask.density=0.3",
+    "learning.weight_epochs=3",
+    "learning.weight_lr=0.05",
+    "learning.samples=50",
+    "train.epochs=6",
+    "train.batch_size=32",
+    "train.base_lr=0.2",
+    "train.device=cpu",
+    "train.threads=1",
+    "train.log_every=4",
+    "train.checkpoint_every=7",
+];
+
 #[test]
-fn multilabel_within_its_second_episode() {
-    // 156 steps a phase; four phases.
-    let files = [
-        "learn-1/model.safetensors",
-        "learn-2/model.safetensors",
-        "inverse-frequency/model.safetensors",
-        "last/model.safetensors",
-        "last/optimizer.safetensors",
-        "last/state.safetensors",
-    ];
-    let recipe = "multilabel-tree";
-    let place = run_and_kill(recipe, KILLED_IN_THE_SECOND_EPISODE, &files);
-    let [whole, killed] = ["whole", "killed"].map(|run| {
-        let summary = Summary::read(&place.path(run).join("summary.json")).unwrap();
-        let sections = fs::read_to_string(place.path(run).join("sections.json")).unwrap();
-        (summary.eval, summary.baseline, sections)
-    });
-    assert!(whole == killed, "metrics or sections differ after a kill");
-    let (eval, baseline, sections) = killed;
-    for name in ["micro_f1", "macro_f1", "learning.micro_f1", "threshold_gap"] {
-        assert!(eval[name].is_finite(), "{name}");
+fn exssnet_in_the_middle_of_its_third_task() {
+    let place = Place::new();
+    for (set, phase, files) in [
+        // A residual network has statistics of each task; scores are lent.
+        (
+            vec![
+                "eval.against=[\"ewc\"]",
+                "model.network=resnet18",
+                "model.width=2",
+                "learning.transfer=always",
+            ],
+            "exssnet-3-weights",
+            4,
+        ),
+        (vec!["eval.against=[\"ssnet\", \"individual\", \"joint\"]"], "exssnet-3-masks", 4),
+        (vec!["eval.against=[\"ewc\", \"supsup\"]"], "ewc-3", 4),
+    ] {
+        let (whole, killed) = (format!("{phase}-whole"), format!("{phase}-killed"));
+        let command = |out: &str, resume| {
+            let set = words(&TASKS).into_iter().chain(words(&set));
+            command_with("exssnet-permuted-mnist", set, &place, out, resume)
+        };
+        finish(command(&whole, false));
+        kill_within(command(&killed, false), &place.path(&killed), phase);
+        assert!(!place.path(&killed).join("summary.json").exists(), "killed too late");
+        finish(command(&killed, true));
+        let names = ["model", "optimizer", "state"].map(|name| format!("{name}.safetensors"));
+        let in_last = names.map(|name| format!("checkpoints/last/{name}"));
+        let all = in_last.iter().map(String::as_str).chain(["subnetworks.safetensors"]);
+        let mut compared = 0;
+        for file in all {
+            let [one, other] =
+                [&whole, &killed].map(|run| fs::read(place.path(run).join(file)).unwrap());
+            assert!(one == other, "{phase}: {file} differs after a kill");
+            compared += 1;
+        }
+        assert_eq!(compared, files);
+        let [one, other] = [&whole, &killed]
+            .map(|run| Summary::read(&place.path(run).join("summary.json")).unwrap());
+        assert_eq!((&one.eval, &one.baseline), (&other.eval, &other.baseline));
+        assert_eq!(one.eval["forgetting"], 0.0);
+        assert!(one.eval["average_accuracy"] > 0.5, "{:?}", one.eval);
+        let report = fs::read_to_string(place.path(&killed).join("report.html")).unwrap();
+        for title in ["Accuracy after each task", "Learning curves", "Free capacity"] {
+            assert!(report.contains(title), "no section {title}");
+        }
     }
-    let names = ["half", "global_threshold", "label_threshold", "cardinality", "inverse_frequency"];
-    for name in names {
-        assert!(baseline[&format!("{name}.micro_f1")] > 0.0, "{name}");
+}
+
+/// Kills the run once it has left a checkpoint in the middle of a phase.
+fn kill_within(mut child: Child, folder: &Path, phase: &str) {
+    let start = Instant::now();
+    let state = folder.join("checkpoints/last/state.json");
+    let within = |text: String| {
+        let state: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        state["phase"] == phase && state["phase_step"] != state["phase_steps"]
+    };
+    while !fs::read_to_string(&state).is_ok_and(within) {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before {phase}");
+        assert!(start.elapsed() < Duration::from_secs(120), "no {phase}");
+        std::thread::sleep(Duration::from_millis(1));
     }
-    for title in ["Labels", "Policies", "Documents"] {
-        assert!(sections.contains(title), "{title}");
-    }
-    let report = fs::read_to_string(place.path("killed/report.html")).unwrap();
-    assert!(report.contains("global_threshold") && report.contains("disputed"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn mae_st() {
+    check("mae-st-moving-mnist", "step-40", &["reconstructions.png", "moving.png"], &[]);
 }

@@ -1,8 +1,10 @@
 //! The systems: one file and one line of the table below for each.
 
 mod dbot;
+mod exssnet;
 mod i_mae;
 mod mae;
+mod mae_st;
 mod mask_distill;
 mod multilabel;
 
@@ -18,8 +20,13 @@ use crate::system_settings::{RecipeSettings, SystemSettings};
 use crate::tables::{Teacher, Train};
 
 pub use dbot::DBot;
+pub use exssnet::{
+    Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,
+    Tasks, Transfer, WeightStart,
+};
 pub use i_mae::IMae;
 pub use mae::Mae;
+pub use mae_st::MaeSt;
 pub use mask_distill::MaskDistill;
 pub use multilabel::{LabelEval, Multilabel};
 
@@ -136,6 +143,10 @@ systems! {
     /// i-MAE: Are Latent Representations in Masked Autoencoders Linearly Separable?
     /// (arXiv 2210.11470).
     "i-mae" => IMae,
+    /// Masked Autoencoders As Spatiotemporal Learners (arXiv 2205.09113).
+    "mae-st" => MaeSt,
+    /// Exclusive Supermask Subnetwork Training for Continual Learning (arXiv 2210.10209).
+    "exssnet" => ExSsNet,
     /// Learning to Learn and Predict: A Meta-Learning Approach for Multi-Label Classification
     /// (arXiv 1909.04176).
     "multilabel" => Multilabel,

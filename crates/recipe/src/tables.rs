@@ -5,6 +5,8 @@
 //! and [`Beit`], and so on. Keys are strict; one without a default must stand in the file.
 
 mod about;
+mod clip_eval;
+mod clips;
 mod decoder;
 mod documents;
 mod eval;
@@ -20,9 +22,12 @@ mod target;
 mod teacher;
 mod text_classifier;
 pub(crate) mod train;
+mod video;
 mod vit;
 
 pub use about::About;
+pub use clip_eval::{ClipEval, ViewCounts};
+pub use clips::ClipData;
 pub use decoder::Decoder;
 pub use documents::{Documents, Tree};
 pub use eval::{Eval, FewShot, Knn, Linear, Pictures, ProbeOptimizer, Protocol, Semi};
@@ -38,4 +43,7 @@ pub use target::{Comparison, FeatureLoss, FeatureTarget, Normalization, PixelTar
 pub use teacher::{Teacher, TeacherKind};
 pub use text_classifier::{ClassifierKind, TextClassifier};
 pub use train::{Device, Optimizer, Precision, Schedule, Train};
+pub use video::{
+    ClassToken, FrameTarget, PredictedFrames, SpacetimePositions, VideoDecoder, VideoVit,
+};
 pub use vit::{Beit, DroppingVit, Vit};

@@ -218,17 +218,23 @@ fn absurd_sizes_are_refused_with_their_limit() {
 /// A limit that no check reads would be a promise that nobody keeps.
 #[test]
 fn every_limit_is_checked() {
+    let of_clips = valid::RECIPE
+        .replace("system = \"mae\"", "system = \"mae-st\"")
+        .replace("cifar10", "moving-mnist")
+        .replace("[model]\n", "[model]\npatch_frames = 2\n");
     for limit in LIMITS {
         let above = format!("{}={}", limit.key, limit.most + 1);
         let listed = format!("{}=[{}]", limit.key, limit.most + 1);
-        let of_mae = [above.as_str(), &listed].into_iter().any(|set| {
+        let texts = [valid::RECIPE, &of_clips];
+        let tries = texts.into_iter().flat_map(|text| [(text, &above), (text, &listed)]);
+        let of_mae = tries.into_iter().any(|(text, set)| {
             let others: &[&str] = match limit.key {
                 "mask.min_block" => &["mask.strategy=block"],
                 _ => &[],
             };
-            let set = [others, &[set]].concat();
+            let set = [others, &[set.as_str()]].concat();
             let set: Vec<String> = set.into_iter().map(str::to_owned).collect();
-            let read = <Recipe>::parse(valid::RECIPE, Path::new("r.toml"), &Layers::of(&set));
+            let read = <Recipe>::parse(text, Path::new("r.toml"), &Layers::of(&set));
             read.is_err_and(|error| error.to_string().contains("must be at most"))
         });
         let of_dense = DenseSettings::parse(std::slice::from_ref(&above))

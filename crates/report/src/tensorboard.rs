@@ -113,7 +113,7 @@ impl EventLog {
     /// Writes a picture at a step, the bytes of a PNG file.
     ///
     /// # Errors
-    /// [`ReportError::Draw`] when `png` is no PNG file, [`ReportError::Write`] when the disk is
+    /// [`ReportError::Draw`] when `png` is not a PNG file, [`ReportError::Write`] when the disk is
     /// full, for example.
     pub fn image(&mut self, step: u64, tag: &str, png: &[u8]) -> Result<(), ReportError> {
         let (width, height) = png_size(png).ok_or_else(|| ReportError::Draw {

@@ -83,16 +83,18 @@ impl PixelTarget {
     }
 
     fn normalized_patches(&self, patches: Tensor) -> Tensor {
-        if !self.normalize {
-            return patches;
-        }
-        let (mean, deviation) = statistics(&patches);
-        (patches - mean) / deviation
+        if self.normalize { standardised(patches) } else { patches }
     }
 }
 
+/// Patches standardised by their own mean and deviation.
+pub(crate) fn standardised(patches: Tensor) -> Tensor {
+    let (mean, deviation) = statistics(&patches);
+    (patches - mean) / deviation
+}
+
 /// Mean and √(unbiased variance + eps) of each patch, both [..., 1].
-fn statistics(patches: &Tensor) -> (Tensor, Tensor) {
+pub(crate) fn statistics(patches: &Tensor) -> (Tensor, Tensor) {
     let (variance, mean) = patches.var_mean_dim([-1_i64].as_slice(), true, true);
     (mean, (variance + EPS).sqrt())
 }

@@ -48,9 +48,13 @@ pub struct Trainer<'a> {
 }
 
 /// Where a phase stands in the last checkpoint.
-enum Standing {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A later phase has begun; this one is over.
     Earlier,
-    OnTheWay,
+    /// It is the present one: on the way, or over.
+    Present,
+    /// It has not begun.
     Ahead,
 }
 
@@ -94,6 +98,15 @@ impl<'a> Trainer<'a> {
     /// Whether a phase is over, and what it keeps is there.
     pub fn is_over(&self, phase: &str) -> bool {
         self.progress.is_over(phase)
+    }
+
+    /// Where a phase stands, for a run that prepares one only where it is still to be made.
+    pub fn standing(&self, phase: &str) -> Standing {
+        match phase == self.progress.phase {
+            _ if self.progress.is_earlier(phase) => Standing::Earlier,
+            true => Standing::Present,
+            false => Standing::Ahead,
+        }
     }
 
     /// The model folder that a phase with `keep` leaves, `checkpoints/PHASE`.
@@ -146,16 +159,16 @@ impl<'a> Trainer<'a> {
         self.progress = read_progress(&self.checkpoints)?;
         let last = self.checkpoints.last();
         let steps = phase.config.schedule.steps;
-        let maker = match self.standing(phase)? {
+        let maker = match self.may_begin(phase)? {
             Standing::Earlier => return Ok(End::Earlier),
-            Standing::OnTheWay if self.progress.phase_step >= steps => {
+            Standing::Present if self.progress.phase_step >= steps => {
                 checkpoint::load_model(&last, objective)?;
                 if phase.keep && !self.checkpoints.kept(&phase.name).is_dir() {
                     self.checkpoints.keep(&last, &phase.name)?;
                 }
                 return Ok(End::Finished);
             }
-            Standing::OnTheWay => {
+            Standing::Present => {
                 self.progress.phase_steps = steps;
                 let mut maker = StepMaker::new(objective, &phase.config);
                 maker.load(&last)?;
@@ -177,13 +190,11 @@ impl<'a> Trainer<'a> {
     }
 
     /// Where a phase stands, and whether it may begin.
-    fn standing(&self, phase: &Phase) -> Result<Standing, TrainError> {
+    fn may_begin(&self, phase: &Phase) -> Result<Standing, TrainError> {
         let Progress { phase: present, phase_step, phase_steps, .. } = &self.progress;
-        if self.progress.is_earlier(&phase.name) {
-            return Ok(Standing::Earlier);
-        }
-        if *present == phase.name {
-            return Ok(Standing::OnTheWay);
+        let standing = self.standing(&phase.name);
+        if standing != Standing::Ahead {
+            return Ok(standing);
         }
         if present.is_empty() && phase.start != Start::Fresh {
             let (key, value) = ("start", format!("{:?}", phase.start));

@@ -140,15 +140,20 @@ pub(super) fn cut_frame(
         };
         for channel in 0..channels {
             let plane = &mut clip[(channel * frames + at) * plane..][..plane];
-            for (row, from) in
-                plane.chunks_exact_mut(width).zip(pixels.chunks_exact(width * channels))
-            {
-                let samples = from[channel..].iter().step_by(channels);
-                if cut.mirrored {
-                    row.iter_mut().rev().zip(samples).for_each(|(to, &sample)| *to = sample);
-                } else {
-                    row.iter_mut().zip(samples).for_each(|(to, &sample)| *to = sample);
+            match channels {
+                1 => plane.copy_from_slice(pixels),
+                3 => {
+                    let (pixels, _) = pixels.as_chunks::<3>();
+                    let samples = pixels.iter().map(|pixel| pixel[channel]);
+                    plane.iter_mut().zip(samples).for_each(|(to, sample)| *to = sample);
                 }
+                _ => {
+                    let samples = pixels[channel..].iter().step_by(channels).copied();
+                    plane.iter_mut().zip(samples).for_each(|(to, sample)| *to = sample);
+                }
+            }
+            if cut.mirrored {
+                plane.chunks_exact_mut(width).for_each(<[u8]>::reverse);
             }
         }
     });

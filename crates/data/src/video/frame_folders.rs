@@ -169,26 +169,4 @@ impl ClipSource for FrameFolders {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn order(names: &[&str]) -> Result<Vec<String>, String> {
-        let files = in_order(names.iter().map(PathBuf::from).collect())?;
-        Ok(files.iter().map(|path| path.display().to_string()).collect())
-    }
-
-    #[test]
-    fn frames_are_ordered_by_number_and_gaps_refused() {
-        assert_eq!(
-            order(&["f10.png", "f2.png", "f1.png", "f3.png"]).unwrap_err(),
-            "frames are missing between f3.png and f10.png"
-        );
-        assert_eq!(order(&["10.jpg", "8.jpg", "9.jpg"]).unwrap(), ["8.jpg", "9.jpg", "10.jpg"]);
-        // Every fifth frame is no gap.
-        assert_eq!(order(&["0.jpg", "10.jpg", "5.jpg"]).unwrap(), ["0.jpg", "5.jpg", "10.jpg"]);
-        assert_eq!(order(&["b.jpg", "a.jpg"]).unwrap(), ["b.jpg", "a.jpg"]);
-        let twice = order(&["1.jpg", "01.jpg"]).unwrap_err();
-        assert!(twice.contains("01.jpg and 1.jpg"), "{twice}");
-        assert_eq!(order(&["only.jpg"]).unwrap(), ["only.jpg"]);
-    }
-}
+mod tests;

@@ -205,11 +205,14 @@ impl MovingMnist {
         let mut pixels = vec![0_u8; size * size];
         for (flyer, digit) in flyers {
             let [x, y] = flyer.place(frame, speed, &self.options);
+            // What goes over the border comes in on the other side.
+            let inside = side.min(size - x);
             for (row, samples) in digit.chunks_exact(side).enumerate() {
                 let line = &mut pixels[(y + row) % size * size..][..size];
-                for (column, &sample) in samples.iter().enumerate() {
-                    let pixel = &mut line[(x + column) % size];
-                    *pixel = (*pixel).max(sample);
+                let (here, beyond) = samples.split_at(inside);
+                for (place, part) in [(x, here), (0, beyond)] {
+                    let under = line[place..].iter_mut().zip(part);
+                    under.for_each(|(pixel, &sample)| *pixel = (*pixel).max(sample));
                 }
             }
         }

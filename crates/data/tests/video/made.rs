@@ -45,6 +45,23 @@ impl<'a> Made<'a> {
         path
     }
 
+    /// A folder of videos in two classes, one of them corrupt, with a test split.
+    pub fn data_set(&self) -> PathBuf {
+        let x264 = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p";
+        for (name, source) in [
+            ("train/bars/1.mp4", "smptebars=s=48x32:r=25:d=1"),
+            ("train/bars/2.mp4", "testsrc2=s=64x48:r=10:d=1"),
+            ("train/life/1.mp4", "life=s=48x32:r=25:seed=3,trim=end_frame=30"),
+            ("train/life/deep/2.mkv", "life=s=32x32:r=30:seed=4,trim=end_frame=30"),
+            ("val/life/3.mp4", "life=s=48x32:r=25:seed=5,trim=end_frame=30"),
+        ] {
+            self.video(name, source, "", x264);
+        }
+        self.file("train/life/broken.mp4", b"no video");
+        self.file("train/life/notes.txt", b"no video either");
+        self.root()
+    }
+
     /// A copy that says that it is to be turned.
     pub fn turned(&self, video: &Path, name: &str, degrees: i32) -> PathBuf {
         let path = self.path(name);

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use bauta_backbones::{Beginning, ImageEncoder, ModelFolder, SizeDifference};
 use bauta_eval::starting_weights;
 use bauta_report::Section;
+use bauta_train::Standing;
 
 use super::Student;
 use crate::run::Run;
@@ -26,7 +27,7 @@ impl Run<'_> {
         student: &Student<E>,
     ) -> Result<()> {
         let Some(init) = init else { return Ok(()) };
-        let section = if self.has_begun(phase)? {
+        let section = if self.standing(phase)? != Standing::Ahead {
             let sections = Section::read_all(self.folder())?;
             sections.into_iter().find(|section| section.title == TITLE)
         } else {

@@ -43,7 +43,7 @@ pub struct Masking {
 }
 
 impl Masking {
-    /// Skips branches at this rate, in a decoder of so many blocks too.
+    /// Skips branches at this rate, in a decoder of this many blocks too.
     pub fn dropping(self, rate: f64, decoder_depth: usize) -> Self {
         Self { drop_path: rate, decoder_depth, ..self }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use bauta_backbones::{
     Encode, Flops, ImageEncoder, ImageNormalization, MaeDecoder, MaeDecoderConfig, ModelError,
-    Parameters, Pooling, Preprocessing, Scope, TokenIndices, VisionTransformer,
+    Parameters, Pooling, Preprocessing, Scope, TokenIndices, VisionTransformer, patch_tokens,
 };
 use bauta_eval::image_features;
 use bauta_masking::{Grid, MaskPlan, MaskStrategy};
@@ -111,13 +111,15 @@ impl<E: ImageEncoder> Student<E> {
         Box::new(|pixels| self.features(pixels))
     }
 
-    /// Where the encoder's last block looks on u8 pixels [B, C, H, W]:
-    /// [B, heads, 1 + L, 1 + L], the class token first.
+    /// Where the encoder's last block looks on u8 pixels [B, C, H, W], [B, heads, 1 + L, 1 + L],
+    /// the class token first; and the features of the patches, [B, L, D].
     ///
     /// # Errors
     /// When the images are of another size.
-    pub fn attention(&self, pixels: &Tensor) -> Result<Tensor> {
-        Ok(self.encoder.last_attention(&self.normalize(pixels))?)
+    pub fn looks(&self, pixels: &Tensor) -> Result<[Tensor; 2]> {
+        let images = self.normalize(pixels);
+        let patches = patch_tokens(&self.encoder.encode(&images, Encode::whole())?);
+        Ok([self.encoder.last_attention(&images)?, patches])
     }
 }
 

@@ -9,9 +9,9 @@ use bauta_backbones::Flops;
 use bauta_data::Inputs;
 use bauta_eval::{EvalError, OnlineMetrics, device_name};
 use bauta_libtorch::remembered_peak;
-use bauta_recipe::Precision;
+use bauta_recipe::{Precision, Train};
 use bauta_report::{EventLog, Section};
-use bauta_train::{End, Event, Objective, Phase, Start, Trainer, time_steps};
+use bauta_train::{End, Event, Objective, Phase, Standing, Start, Trainer, time_steps};
 use tch::Kind;
 
 use super::progress::say;
@@ -26,6 +26,17 @@ pub struct RunPhase {
 }
 
 impl RunPhase {
+    /// A phase trained as a `train` table says, on so many inputs per epoch.
+    pub fn new(name: &str, train: &Train, inputs_per_epoch: u64) -> Self {
+        let config = train_config(train, inputs_per_epoch);
+        Self { phase: Phase::new(name, config), flops_per_sample: Flops::default() }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.phase.name
+    }
+
     /// The same, with matrix-product operations of one sample's step; a teacher's count only
     /// where they are said to.
     pub fn costing(self, flops_per_sample: Flops) -> Self {
@@ -58,10 +69,9 @@ impl RunPhase {
 }
 
 impl<'a> Run<'a> {
-    /// A phase trained as the recipe's `train` table says, on so many inputs per epoch.
+    /// A phase trained as the recipe's `train` table says, on this many inputs per epoch.
     pub fn phase(&self, name: &str, inputs_per_epoch: u64) -> RunPhase {
-        let config = train_config(&self.train, inputs_per_epoch);
-        RunPhase { phase: Phase::new(name, config), flops_per_sample: Flops::default() }
+        RunPhase::new(name, &self.train, inputs_per_epoch)
     }
 
     /// Trains a phase to its end, or loads what it ended with.
@@ -187,18 +197,20 @@ impl<'a> Run<'a> {
     /// # Errors
     /// When the checkpoints cannot be read.
     pub fn is_over(&mut self, phase: &str) -> Result<bool> {
-        // A run that begins has no folder yet, and needs none for this.
-        let begun = self.trainer.is_some() || self.launch.resume;
-        Ok(begun && self.folder().exists() && self.trainer()?.is_over(phase))
+        Ok(self.has_begun() && self.trainer()?.is_over(phase))
     }
 
-    /// Whether a phase of this name is over or has a checkpoint to go on from.
+    /// Where a phase of this name stands, in this life of the run or a former one.
     ///
     /// # Errors
-    /// As [`Self::is_over`].
-    pub fn has_begun(&mut self, phase: &str) -> Result<bool> {
-        let over = self.is_over(phase)?;
-        Ok(over || self.trainer.as_ref().is_some_and(|t| t.progress().phase == phase))
+    /// When the checkpoints cannot be read.
+    pub fn standing(&mut self, phase: &str) -> Result<Standing> {
+        if self.has_begun() { Ok(self.trainer()?.standing(phase)) } else { Ok(Standing::Ahead) }
+    }
+
+    /// A run that begins has no folder yet, and needs none to say where its phases stand.
+    fn has_begun(&self) -> bool {
+        self.trainer.is_some() || self.launch.resume && self.folder().exists()
     }
 
     /// The model folder that a phase of this name has kept.

@@ -31,7 +31,7 @@ pub(super) fn say(line: &str) {
 
 /// A progress line: steps, loss, samples a second, share of waiting for data, time left.
 ///
-/// Where standard error is no terminal, a line is printed every half minute
+/// Where standard error is not a terminal, a line is printed every half minute
 /// instead, so that logs stay readable.
 pub struct TrainingProgress {
     what: String,

@@ -72,7 +72,7 @@ impl Splits {
         self.train.classes().len() >= 2
     }
 
-    /// The same splits with at most so many of the training images, the first.
+    /// The same splits with at most this many of the training images, the first.
     pub fn limited(&self, train: Option<usize>) -> Self {
         let (all, test) = (Arc::clone(&self.train), Arc::clone(&self.test));
         let notes = self.notes.clone();

@@ -68,7 +68,7 @@ fn folder(table: &Teacher) -> Result<PathBuf> {
     let folder = table.model.clone().context("teacher.model is missing")?;
     ensure!(
         folder.join("config.json").is_file(),
-        "teacher.model {} is no model folder: it has no config.json; name a run's \
+        "teacher.model {} is not a model folder: it has no config.json; name a run's \
          checkpoints/last, or what `cargo xtask import` wrote",
         folder.display()
     );

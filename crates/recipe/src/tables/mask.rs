@@ -85,16 +85,26 @@ impl Mask {
             let message = format!("{error}; change model.patch_size or data.image_size");
             Violation::new(&["model.patch_size", "data.image_size"], message)
         })?;
+        self.check_on(grid, &["model.patch_size", "data.image_size"])
+    }
+
+    /// Checks that inputs cut into this grid can be masked; `keys` are those that a grid
+    /// comes from.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn check_on(&self, grid: Grid, keys: &[&str]) -> Result<(), Violation> {
         let tokens = grid.tokens();
-        ensure(tokens <= MOST_TOKENS, &["model.patch_size", "data.image_size"], || {
+        ensure(tokens <= MOST_TOKENS, keys, || {
+            let input = if grid.time() == 1 { "an image" } else { "a clip" };
             format!(
-                "model.patch_size {patch_size} cuts an image into {tokens} tokens; \
-                 they must be at most {MOST_TOKENS}"
+                "{} cuts {input} into {tokens} tokens; they must be at most {MOST_TOKENS}",
+                keys.join(" and ")
             )
         })?;
         self.build(grid).map_err(|error| {
             // It begins with the name of its argument, the ratio.
-            let keys = ["mask.ratio", "model.patch_size", "data.image_size"];
+            let keys = [&["mask.ratio"], keys].concat();
             Violation::new(&keys, format!("mask.{error}"))
         })?;
         if let Some(end) = self.ratio_end {

@@ -137,7 +137,7 @@ impl Beit {
     }
 }
 
-fn check_blocks(
+pub(super) fn check_blocks(
     patch_size: usize,
     dim: usize,
     depth: usize,

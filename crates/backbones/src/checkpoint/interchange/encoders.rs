@@ -25,7 +25,7 @@ impl ModelFolder {
     ///
     /// # Errors
     /// [`ModelError::Mismatch`] when weights and description disagree,
-    /// [`ModelError::Geometry`] when `image_size` is no multiple of the patch.
+    /// [`ModelError::Geometry`] when `image_size` is not a multiple of the patch.
     pub fn image_encoder(
         &self,
         device: Device,

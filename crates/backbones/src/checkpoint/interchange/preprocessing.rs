@@ -101,7 +101,7 @@ impl Preprocessing {
     /// `config.json`; nothing if it has neither.
     ///
     /// # Errors
-    /// [`ModelError::Io`] and [`ModelError::Format`] when such a file is there but is no JSON
+    /// [`ModelError::Io`] and [`ModelError::Format`] when such a file is there but is not a JSON
     /// object.
     pub fn read(folder: &Path) -> Result<Option<Self>, ModelError> {
         let path = folder.join(FILE);
