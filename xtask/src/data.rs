@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use bauta_data::video::ClipDataset;
-use bauta_data::{DatasetName, FetchEvent, PACKAGES, Package, cache_root, locate};
+use bauta_data::video::{ClipDataset, Ffmpeg};
+use bauta_data::{DataError, DatasetName, FetchEvent, PACKAGES, Package, cache_root, locate};
 use bauta_recipe::Recipe;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -50,12 +50,27 @@ pub fn fetch(name: DatasetName) -> Result<()> {
 /// the weights of its teacher, and what the recipe of its teacher reads.
 pub fn fetch_for(recipe: &Recipe, recipes: &Path) -> Result<()> {
     for package in recipe.packages() {
-        fetch_package(package)?;
+        match package.name == Ffmpeg::package().name {
+            true => drop(find_ffmpeg()?),
+            false => drop(fetch_package(package)?),
+        }
     }
     let Some(teacher) = recipe.teacher() else { return Ok(()) };
     match Recipe::of_teacher(teacher, recipes).context("teacher.recipe")? {
         Some(recipe) => fetch_for(&recipe, recipes),
         None => Ok(()),
+    }
+}
+
+/// The ffmpeg program, fetched if there is none.
+pub fn find_ffmpeg() -> Result<Ffmpeg> {
+    let cache = cache_root()?;
+    match Ffmpeg::find(&cache) {
+        Err(DataError::ClientMissing { .. }) => {
+            fetch_package(Ffmpeg::package())?;
+            Ok(Ffmpeg::find(&cache)?)
+        }
+        found => Ok(found?),
     }
 }
 
@@ -75,7 +90,7 @@ fn known(name: &str) -> String {
 }
 
 /// Fetches a package; says what happens only if there is something to fetch.
-pub fn fetch_package(package: &Package) -> Result<PathBuf> {
+fn fetch_package(package: &Package) -> Result<PathBuf> {
     let root = cache_root()?;
     if let Some(folder) = locate(package, &root) {
         return Ok(folder);

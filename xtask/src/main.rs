@@ -101,7 +101,11 @@ enum Task {
         no_tests: bool,
     },
     /// Write the pages of the book that are made from the sources (docs/keys.md)
-    Docs,
+    Docs {
+        /// Build the API documentation of all crates instead, with a front page
+        #[arg(long)]
+        api: bool,
+    },
     /// Make the fixtures of the tests again, by transformers, timm and torch (needs pip)
     Fixtures,
     /// Write a run's report.html again from its folder
@@ -145,7 +149,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Compare(arguments) => compare::compare(workspace, &arguments),
         Task::Forward(rest) => return program::program(workspace, "forward", rest),
         Task::Embed(rest) => return program::program(workspace, "embed", rest),
-        Task::Reconstruct(rest) => return program::program(workspace, "reconstruct", rest),
+        Task::Reconstruct(rest) => return program::reconstruct(workspace, rest),
         Task::Import(rest) => return program::program(workspace, "import", rest),
         Task::Export(rest) => return program::program(workspace, "export", rest),
         Task::Finetune(rest) => return program::with_data(workspace, "finetune", rest, &[]),
@@ -153,7 +157,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Segment(rest) => return program::with_data(workspace, "segment", rest, &COMPOSED),
         Task::Detect(rest) => return program::with_data(workspace, "detect", rest, &COMPOSED),
         Task::PrepareVideo(arguments) => prepare_video::prepare_video(&arguments),
-        Task::Docs => docs::docs(workspace),
+        Task::Docs { api } => docs::docs(workspace, api),
         Task::Fixtures => fixtures::fixtures(workspace),
         Task::Test => test::test(workspace),
         Task::Bench(arguments) => return bench::bench(workspace, &arguments),

@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
-use bauta_data::cache_root;
-use bauta_data::video::{Ffmpeg, PrepareOptions, VideoOptions, prepare};
+use bauta_data::video::{PrepareOptions, VideoOptions, prepare};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::data::fetch_package;
+use crate::data::find_ffmpeg;
 
 /// What is written, and how.
 #[derive(Args)]
@@ -33,14 +32,7 @@ pub struct Arguments {
 /// Writes the shards, after fetching ffmpeg if there is none.
 pub fn prepare_video(arguments: &Arguments) -> Result<()> {
     let Arguments { dir, out, short_side, quality, per_shard } = arguments;
-    let cache = cache_root()?;
-    let ffmpeg = match Ffmpeg::find(&cache) {
-        Err(bauta_data::DataError::ClientMissing { .. }) => {
-            fetch_package(Ffmpeg::package())?;
-            Ffmpeg::find(&cache)?
-        }
-        found => found?,
-    };
+    let ffmpeg = find_ffmpeg()?;
     let videos = VideoOptions { short_side: *short_side, ..VideoOptions::default() };
     let options = PrepareOptions { videos, quality: *quality, per_shard: *per_shard };
     let bar = ProgressBar::new(0).with_style(

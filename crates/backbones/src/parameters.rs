@@ -25,6 +25,8 @@ pub enum Init {
     Uniform(f64),
     /// Uniform in ±√(6 / (fan in + fan out)), of the matrix [first side, all other sides].
     XavierUniform,
+    /// This number or its negative, each with probability ½: "signed constant".
+    Signed(f32),
     /// These values, row by row.
     Values(Vec<f32>),
 }
@@ -199,6 +201,8 @@ impl Init {
                 let bound = (6.0 / (rows + count / rows) as f64).sqrt();
                 uniform(shape, -bound, bound, stream)
             }
+            // The signs are those of a uniform start from the same stream.
+            Self::Signed(size) => uniform(shape, -1.0, 1.0, stream).sign() * f64::from(size),
             Self::Values(values) => {
                 assert_eq!(values.len(), count as usize, "initial values must fill {shape:?}");
                 Tensor::from_slice(&values).view(shape)

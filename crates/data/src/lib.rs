@@ -56,9 +56,10 @@ mod prefetch;
 mod regular;
 mod source;
 mod splits;
+mod tasks;
 pub mod video;
 
-pub use augment::{Augment, Augmenter, Crop};
+pub use augment::{Augment, Augmenter, Crop, Filter, Framing, Resize};
 pub use dataset::{DatasetName, Split, open};
 pub use error::DataError;
 pub use fetch::{FetchEvent, PACKAGES, Package, Proof, Registry, cache_root, fetch, locate};
@@ -68,9 +69,10 @@ pub use model::ModelName;
 pub use partners::PartnerSampler;
 pub use prefetch::{Cancel, Inputs, Prefetcher, Prepared};
 pub use source::{
-    Folder, InMemory, Limited, Normalised, Shards, Source, Statistics, Subset,
+    Folder, InMemory, Limited, Normalised, Shards, Shrunk, Source, Statistics, Subset,
     cifar10_canonical_batch, open_cifar10,
 };
 pub use splits::{OpenOptions, Splits, TestOrigin, check_splits, open_splits};
+pub use tasks::{Both, Task, TaskStream};
 // Part of this crate's interface, so that its users need no version of their own.
 pub use bauta_streams as streams;

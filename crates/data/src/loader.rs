@@ -65,9 +65,12 @@ impl Loader {
         config: LoaderConfig,
     ) -> Result<Self, DataError> {
         config.check(source.len())?;
-        let augmenter = augment
+        let mut augmenter = augment
             .build(source.channels(), config.height, config.width)?
             .for_data(source.statistics());
+        if let Some(framing) = config.framing {
+            augmenter = augmenter.framed(framing);
+        }
         let itinerary = Itinerary::new(&config, source.len());
         Ok(Self {
             itinerary: Arc::new(itinerary),
@@ -77,8 +80,8 @@ impl Loader {
         })
     }
 
-    /// Goes through a source in order and without chance: centre crops, the
-    /// last batch as short as it comes.
+    /// Goes through a source in order and without chance: centre crops, or as
+    /// `config` frames images, the last batch as short as it comes.
     ///
     /// # Errors
     /// As [`Loader::new`].
@@ -121,9 +124,26 @@ impl Loader {
         T: Send + 'static,
         F: Fn(Batch) -> T + Send + Sync + 'static,
     {
-        let (itinerary, assembler) = (Arc::clone(&self.itinerary), Arc::clone(&self.assembler));
-        let reads = Arc::clone(&self.reads);
-        self.prefetcher.inputs(steps, move |step, cancel| {
+        Self::interleaved(std::slice::from_ref(self), steps, move |_, batch| prepare(batch))
+    }
+
+    /// Makes batches of several loaders in turn, as [`Self::batches`] does of one: step s is
+    /// step ⌊s / n⌋ of loader s mod n. The first one's threads make them all.
+    ///
+    /// `prepare` gets the number of the loader with each batch.
+    ///
+    /// # Panics
+    /// When there is no loader.
+    pub fn interleaved<T, F>(loaders: &[Self], steps: Range<u64>, prepare: F) -> Inputs<T>
+    where
+        T: Send + 'static,
+        F: Fn(usize, Batch) -> T + Send + Sync + 'static,
+    {
+        let parts: Vec<_> = loaders.iter().map(Self::parts).collect();
+        loaders[0].prefetcher.inputs(steps, move |step, cancel| {
+            let number = (step % parts.len() as u64) as usize;
+            let (itinerary, assembler, reads) = &parts[number];
+            let step = step / parts.len() as u64;
             let mut skipped = None;
             for visited in itinerary.substitutes(step) {
                 let (epoch, indices) = itinerary.visit(visited);
@@ -131,13 +151,19 @@ impl Loader {
                 // Those missing from another step's batch are counted there.
                 skipped.get_or_insert(missing);
                 let Some(mut batch) = batch else { continue };
-                for read in &*reads {
+                for read in &**reads {
                     batch.reads.push(assembler.read_beside(&batch, read, cancel)?);
                 }
-                return Ok(Prepared { input: Some(prepare(batch)), skipped: skipped.unwrap_or(0) });
+                let input = Some(prepare(number, batch));
+                return Ok(Prepared { input, skipped: skipped.unwrap_or(0) });
             }
             itinerary.gone_without(step, skipped.unwrap_or(0))
         })
+    }
+
+    fn parts(&self) -> (Arc<Itinerary>, Arc<Assembler>, Arc<[Read]>) {
+        let Self { itinerary, assembler, reads, .. } = self;
+        (Arc::clone(itinerary), Arc::clone(assembler), Arc::clone(reads))
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod mnist;
 mod normalised;
 mod npy;
 pub(crate) mod shards;
+mod shrunk;
 mod statistics;
 mod subset;
 
@@ -25,6 +26,7 @@ pub use limited::Limited;
 pub use memory::InMemory;
 pub use normalised::Normalised;
 pub use shards::Shards;
+pub use shrunk::Shrunk;
 pub use statistics::Statistics;
 pub use subset::Subset;
 

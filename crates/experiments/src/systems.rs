@@ -1,16 +1,20 @@
 //! The published systems, one file each, and the table of them.
 
 mod dbot;
+mod exssnet;
 mod i_mae;
 mod mae;
+mod mae_st;
 mod mask_distill;
 
 use anyhow::Result;
 use bauta_recipe::{Recipe, Settings};
 
 pub use self::dbot::DBot;
+pub use self::exssnet::ExSsNet;
 pub use self::i_mae::IMae;
 pub use self::mae::Mae;
+pub use self::mae_st::MaeSt;
 pub use self::mask_distill::MaskDistill;
 use crate::run::{Launch, RunEnd};
 
@@ -32,4 +36,4 @@ macro_rules! systems {
     };
 }
 
-systems![Mae, DBot, MaskDistill, IMae];
+systems![Mae, DBot, MaskDistill, IMae, MaeSt, ExSsNet];

@@ -22,13 +22,32 @@ const LONG: [&str; 5] = [
     "train.ema=0.9",
 ];
 
-/// What a recipe's own tables need on a miniature, besides `SMALL`.
+/// What a recipe of clips of moving digits needs on a miniature.
+const CLIPS: [&str; 14] = [
+    "data.image_size=8",
+    "data.clip.frames=4",
+    "data.repeats=2",
+    "data.moving={ videos = 128, test_videos = 40, digits = 1, size = 8, digit_size = 4, frames = 8 }",
+    "model.patch_size=2",
+    "model.dim=16",
+    "model.depth=2",
+    "model.heads=2",
+    "train.batch_size=16",
+    "train.warmup_epochs=0.1",
+    "train.device=cpu",
+    "train.threads=1",
+    "train.log_every=4",
+    "eval.protocols=[\"knn\"]",
+];
+
+/// What a recipe needs on a miniature, besides `LONG`.
 fn own(recipe: &str, place: &Place) -> Vec<String> {
-    let mut set: Vec<String> = Vec::new();
+    let mut set = words(if of_clips(recipe) { &CLIPS } else { &SMALL });
     if recipe != "maskdistill-cifar10" {
         set.extend(words(&DECODER));
     }
     match recipe {
+        "mae-cifar10" => set.extend(words(&["mask.ratio_end=0.4"])),
         "dbot-cifar10" => set.extend(words(&["stages.count=2", "model.drop_path=0.1"])),
         "maskdistill-cifar10" => set.extend(words(&["teacher={ kind = \"pixels\" }"])),
         "i-mae-cifar10" => set.push(place.teacher_set()),
@@ -37,15 +56,35 @@ fn own(recipe: &str, place: &Place) -> Vec<String> {
     set
 }
 
+/// Their features are measured at the end alone.
+fn of_clips(recipe: &str) -> bool {
+    recipe.starts_with("mae-st")
+}
+
 fn command(recipe: &str, place: &Place, out: &str, resume: bool) -> Child {
+    let set = words(&LONG).into_iter().chain(own(recipe, place));
+    command_with(recipe, set, place, out, resume)
+}
+
+fn command_with(
+    recipe: &str,
+    set: impl IntoIterator<Item = String>,
+    place: &Place,
+    out: &str,
+    resume: bool,
+) -> Child {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("recipes/{recipe}.toml"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_bauta"));
     command.arg("run").arg(file).arg("--out").arg(place.path(out));
     let root = format!("data.root={}", place.path("data").display());
-    for text in words(&SMALL).into_iter().chain(words(&LONG)).chain(own(recipe, place)) {
+    for text in set {
         command.args(["--set", &text]);
     }
     command.args(["--set", &root]);
+    if resume && !of_clips(recipe) {
+        // Measured at its end, which changes no weight.
+        command.args(["--set", "eval.every=25"]);
+    }
     if resume {
         command.arg("--resume");
     }
@@ -92,6 +131,14 @@ fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
     assert_eq!(whole, killed);
     assert_eq!(told("whole").last(), told("killed").last());
     let last = log("killed").pop().unwrap();
+    if !of_clips(recipe) {
+        let features = last.features;
+        assert!(features.knn_top1.is_some_and(|top1| (0.0..=1.0).contains(&top1)), "{features:?}");
+        let rank = features.feature_rank;
+        assert!(rank.is_some_and(|rank| (1.0..=16.0).contains(&rank)), "{features:?}");
+        assert!(last.mean_loss.is_some_and(|loss| loss > 0.0), "{recipe}: {last:?}");
+    }
+    assert!(last.peak_share.is_some_and(|share| share > 0.0 && share <= 1.0), "{last:?}");
     let named: Vec<&str> = last.parts.keys().map(String::as_str).collect();
     assert_eq!(named, parts, "{recipe}: parts of the loss");
 
@@ -103,8 +150,9 @@ fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
     let drawn = pictures.iter().filter(|name| name.ends_with(".png")).count();
     assert_eq!(embedded, drawn, "{recipe}: pictures in the report");
     let summary = Summary::read(&place.path("killed/summary.json")).unwrap();
-    for name in ["raw_pixels.knn_top1", "random_init.knn_top1"] {
-        assert!(summary.baseline.contains_key(name), "{recipe}: no {name}");
+    let label = if of_clips(recipe) { "direction_" } else { "" };
+    for name in ["raw_pixels", "random_init"].map(|of| format!("{of}.{label}knn_top1")) {
+        assert!(summary.baseline.contains_key(&name), "{recipe}: no {name}");
     }
     let (first, last) = (summary.train.first_loss, summary.train.final_loss);
     assert!(last < first, "{recipe}: the loss went from {first:?} to {last:?}");
@@ -132,4 +180,95 @@ fn maskdistill() {
 fn i_mae() {
     let pictures = [&ALL[..], &["mixtures.png"]].concat();
     check("i-mae-cifar10", "step-40", &pictures, &["image", "latent"]);
+}
+
+/// Four tasks of orders of the digits' pixels, learnt in three ways.
+const TASKS: [&str; 15] = [
+    "data.image_size=8",
+    "tasks.count=4",
+    "model.hidden=[48, 24]",
+    "mask.density=0.3",
+    "learning.weight_epochs=3",
+    "learning.weight_lr=0.05",
+    "learning.plain_lr=0.05",
+    "learning.samples=50",
+    "train.epochs=6",
+    "train.batch_size=32",
+    "train.base_lr=0.2",
+    "train.device=cpu",
+    "train.threads=1",
+    "train.log_every=4",
+    "train.checkpoint_every=7",
+];
+
+#[test]
+fn exssnet_in_the_middle_of_its_third_task() {
+    let place = Place::new();
+    for (set, phase, files) in [
+        // A residual network has statistics of each task; scores are lent.
+        (
+            vec![
+                "eval.against=[\"ewc\"]",
+                "model.network=resnet18",
+                "model.width=2",
+                "learning.transfer=always",
+            ],
+            "exssnet-3-weights",
+            4,
+        ),
+        (vec!["eval.against=[\"ssnet\", \"individual\", \"joint\"]"], "exssnet-3-masks", 4),
+        (vec!["eval.against=[\"ewc\", \"supsup\"]"], "ewc-3", 4),
+    ] {
+        let (whole, killed) = (format!("{phase}-whole"), format!("{phase}-killed"));
+        let command = |out: &str, resume| {
+            let set = words(&TASKS).into_iter().chain(words(&set));
+            command_with("exssnet-permuted-mnist", set, &place, out, resume)
+        };
+        finish(command(&whole, false));
+        kill_within(command(&killed, false), &place.path(&killed), phase);
+        assert!(!place.path(&killed).join("summary.json").exists(), "killed too late");
+        finish(command(&killed, true));
+        let names = ["model", "optimizer", "state"].map(|name| format!("{name}.safetensors"));
+        let in_last = names.map(|name| format!("checkpoints/last/{name}"));
+        let all = in_last.iter().map(String::as_str).chain(["subnetworks.safetensors"]);
+        let mut compared = 0;
+        for file in all {
+            let [one, other] =
+                [&whole, &killed].map(|run| fs::read(place.path(run).join(file)).unwrap());
+            assert!(one == other, "{phase}: {file} differs after a kill");
+            compared += 1;
+        }
+        assert_eq!(compared, files);
+        let [one, other] = [&whole, &killed]
+            .map(|run| Summary::read(&place.path(run).join("summary.json")).unwrap());
+        assert_eq!((&one.eval, &one.baseline), (&other.eval, &other.baseline));
+        assert_eq!(one.eval["forgetting"], 0.0);
+        assert!(one.eval["average_accuracy"] > 0.5, "{:?}", one.eval);
+        let report = fs::read_to_string(place.path(&killed).join("report.html")).unwrap();
+        for title in ["Accuracy after each task", "Learning curves", "Free capacity"] {
+            assert!(report.contains(title), "no section {title}");
+        }
+    }
+}
+
+/// Kills the run once it has left a checkpoint in the middle of a phase.
+fn kill_within(mut child: Child, folder: &Path, phase: &str) {
+    let start = Instant::now();
+    let state = folder.join("checkpoints/last/state.json");
+    let within = |text: String| {
+        let state: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        state["phase"] == phase && state["phase_step"] != state["phase_steps"]
+    };
+    while !fs::read_to_string(&state).is_ok_and(within) {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before {phase}");
+        assert!(start.elapsed() < Duration::from_secs(120), "no {phase}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn mae_st() {
+    check("mae-st-moving-mnist", "step-40", &["reconstructions.png", "moving.png"], &[]);
 }

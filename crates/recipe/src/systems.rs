@@ -1,8 +1,10 @@
 //! The systems: one file and one line of the table below for each.
 
 mod dbot;
+mod exssnet;
 mod i_mae;
 mod mae;
+mod mae_st;
 mod mask_distill;
 
 use std::sync::LazyLock;
@@ -17,8 +19,13 @@ use crate::system_settings::{RecipeSettings, SystemSettings};
 use crate::tables::{Teacher, Train};
 
 pub use dbot::DBot;
+pub use exssnet::{
+    Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,
+    Tasks, Transfer, WeightStart,
+};
 pub use i_mae::IMae;
 pub use mae::Mae;
+pub use mae_st::MaeSt;
 pub use mask_distill::MaskDistill;
 
 macro_rules! systems {
@@ -134,6 +141,10 @@ systems! {
     /// i-MAE: Are Latent Representations in Masked Autoencoders Linearly Separable?
     /// (arXiv 2210.11470).
     "i-mae" => IMae,
+    /// Masked Autoencoders As Spatiotemporal Learners (arXiv 2205.09113).
+    "mae-st" => MaeSt,
+    /// Exclusive Supermask Subnetwork Training for Continual Learning (arXiv 2210.10209).
+    "exssnet" => ExSsNet,
 }
 
 impl System {

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bauta_backbones::checkpoint::write_tensors;
 use bauta_data::Inputs;
+use bauta_files::{FolderLock, remove_partials};
 use bauta_report::{MetricsLog, Record};
 
 use crate::checkpoints::Checkpoints;
@@ -25,8 +26,8 @@ pub enum Event<'a> {
         /// Steps made so far, in all phases.
         step: u64,
     },
-    /// Metrics were read and written.
-    Record(&'a Record),
+    /// Metrics were read and are written next, with what an observer adds to them.
+    Record(&'a mut Record),
     /// A checkpoint was written.
     Checkpoint(&'a Path),
 }
@@ -43,39 +44,69 @@ pub struct Trainer<'a> {
     metrics: MetricsLog,
     progress: Progress,
     stop: &'a AtomicBool,
+    _lock: FolderLock,
 }
 
 /// Where a phase stands in the last checkpoint.
-enum Standing {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A later phase has begun; this one is over.
     Earlier,
-    OnTheWay,
+    /// It is the present one: on the way, or over.
+    Present,
+    /// It has not begun.
     Ahead,
 }
 
 impl<'a> Trainer<'a> {
     /// Opens a run's folder, making it where there is none.
     ///
-    /// With `resume`, goes on from its last checkpoint, if there is one; without, the run
+    /// The folder is held against other processes while this lives, and what killed ones left
+    /// half-written in it is removed. With `resume`, goes on from its last checkpoint, if there is one; without, the run
     /// begins anew, and the metrics and the last checkpoint of a former life are dropped. When
     /// `stop` is set, the present step is finished and a checkpoint written.
     ///
     /// # Errors
-    /// [`TrainError::Io`] when the folder cannot be used, [`TrainError::Checkpoint`] when its
+    /// [`TrainError::Busy`] when another process trains in the folder, [`TrainError::Io`] when
+    /// it cannot be used, [`TrainError::Checkpoint`] when its
     /// last checkpoint does not say where the run stands.
     pub fn open(run_folder: &Path, resume: bool, stop: &'a AtomicBool) -> Result<Self, TrainError> {
         fs::create_dir_all(run_folder).map_err(TrainError::io(run_folder))?;
+        let lock = FolderLock::take(run_folder).map_err(TrainError::io(run_folder))?;
+        let lock = lock.ok_or_else(|| TrainError::Busy(run_folder.into()))?;
+        for folder in ["", "checkpoints", "pictures"].map(|name| run_folder.join(name)) {
+            if folder.is_dir() {
+                remove_partials(&folder).map_err(TrainError::io(&folder))?;
+            }
+        }
         let checkpoints = Checkpoints::of(run_folder);
         if !resume {
             checkpoints.forget()?;
         }
         let progress = read_progress(&checkpoints)?;
         let metrics = MetricsLog::open(&run_folder.join("metrics.jsonl"), progress.step)?;
-        Ok(Self { run_folder: run_folder.into(), checkpoints, metrics, progress, stop })
+        Ok(Self {
+            run_folder: run_folder.into(),
+            checkpoints,
+            metrics,
+            progress,
+            stop,
+            _lock: lock,
+        })
     }
 
     /// Whether a phase is over, and what it keeps is there.
     pub fn is_over(&self, phase: &str) -> bool {
         self.progress.is_over(phase)
+    }
+
+    /// Where a phase stands, for a run that prepares one only where it is still to be made.
+    pub fn standing(&self, phase: &str) -> Standing {
+        match phase == self.progress.phase {
+            _ if self.progress.is_earlier(phase) => Standing::Earlier,
+            true => Standing::Present,
+            false => Standing::Ahead,
+        }
     }
 
     /// The model folder that a phase with `keep` leaves, `checkpoints/PHASE`.
@@ -106,23 +137,38 @@ impl<'a> Trainer<'a> {
         phase: &Phase,
         objective: &mut O,
         feed: impl FnMut(Range<u64>) -> Inputs<O::Input>,
-        observe: impl FnMut(Event<'_>),
+        mut observe: impl FnMut(Event<'_>),
+    ) -> Result<End, TrainError> {
+        self.fit_measured(phase, objective, feed, |event, _| observe(event))
+    }
+
+    /// The same with the objective for the observer, who may measure it at records where
+    /// [`TrainConfig::measures`](crate::TrainConfig::measures) says so.
+    ///
+    /// # Errors
+    /// As [`Self::fit`].
+    pub fn fit_measured<O: Objective>(
+        &mut self,
+        phase: &Phase,
+        objective: &mut O,
+        feed: impl FnMut(Range<u64>) -> Inputs<O::Input>,
+        observe: impl FnMut(Event<'_>, &O),
     ) -> Result<End, TrainError> {
         phase.check(objective.parameters())?;
         // What counts is on the disk, not what an error left here.
         self.progress = read_progress(&self.checkpoints)?;
         let last = self.checkpoints.last();
         let steps = phase.config.schedule.steps;
-        let maker = match self.standing(phase)? {
+        let maker = match self.may_begin(phase)? {
             Standing::Earlier => return Ok(End::Earlier),
-            Standing::OnTheWay if self.progress.phase_step >= steps => {
+            Standing::Present if self.progress.phase_step >= steps => {
                 checkpoint::load_model(&last, objective)?;
                 if phase.keep && !self.checkpoints.kept(&phase.name).is_dir() {
                     self.checkpoints.keep(&last, &phase.name)?;
                 }
                 return Ok(End::Finished);
             }
-            Standing::OnTheWay => {
+            Standing::Present => {
                 self.progress.phase_steps = steps;
                 let mut maker = StepMaker::new(objective, &phase.config);
                 maker.load(&last)?;
@@ -140,17 +186,15 @@ impl<'a> Trainer<'a> {
                 maker
             }
         };
-        self.train(phase, maker, feed, observe)
+        self.train(phase, maker.until(self.stop), feed, observe)
     }
 
     /// Where a phase stands, and whether it may begin.
-    fn standing(&self, phase: &Phase) -> Result<Standing, TrainError> {
+    fn may_begin(&self, phase: &Phase) -> Result<Standing, TrainError> {
         let Progress { phase: present, phase_step, phase_steps, .. } = &self.progress;
-        if self.progress.is_earlier(&phase.name) {
-            return Ok(Standing::Earlier);
-        }
-        if *present == phase.name {
-            return Ok(Standing::OnTheWay);
+        let standing = self.standing(&phase.name);
+        if standing != Standing::Ahead {
+            return Ok(standing);
         }
         if present.is_empty() && phase.start != Start::Fresh {
             let (key, value) = ("start", format!("{:?}", phase.start));
@@ -162,9 +206,9 @@ impl<'a> Trainer<'a> {
             return Err(TrainError::Checkpoint {
                 path: self.checkpoints.last(),
                 reason: format!(
-                    "stands at step {phase_step} of {phase_steps} of phase \"{present}\", which \
-                     must end before phase \"{wanted}\" begins; train it first, or begin the run \
-                     anew"
+                    "this checkpoint belongs to phase \"{present}\" (step {phase_step} of \
+                     {phase_steps}); phase \"{wanted}\" cannot begin from it: train \
+                     \"{present}\" to its end, or begin the run anew"
                 ),
             });
         }
@@ -176,7 +220,7 @@ impl<'a> Trainer<'a> {
         phase: &Phase,
         mut maker: StepMaker<'_, O>,
         mut feed: impl FnMut(Range<u64>) -> Inputs<O::Input>,
-        mut observe: impl FnMut(Event<'_>),
+        mut observe: impl FnMut(Event<'_>, &O),
     ) -> Result<End, TrainError> {
         let config = &phase.config;
         let (steps, micro) = (config.schedule.steps, config.accumulate as u64);
@@ -186,15 +230,22 @@ impl<'a> Trainer<'a> {
 
         while self.progress.phase_step < steps && !self.is_stopped() {
             let lr = config.schedule.at(self.progress.phase_step);
-            maker.make(&mut inputs, lr, self.progress.phase_step)?;
-            self.progress.phase_step += 1;
-            self.progress.step += 1;
-            observe(Event::Step { step: self.progress.step });
+            match maker.make(&mut inputs, lr, self.progress.phase_step) {
+                // What was begun is made anew when the run goes on.
+                Err(TrainError::StoppedWithin { .. }) if self.progress.phase_step == 0 => break,
+                Err(TrainError::StoppedWithin { .. }) => {}
+                made => {
+                    made?;
+                    self.progress.phase_step += 1;
+                    self.progress.step += 1;
+                    observe(Event::Step { step: self.progress.step }, maker.objective());
+                }
+            }
 
             let made = self.progress.phase_step;
             let every = |period: u64| period > 0 && made.is_multiple_of(period);
             let saving = made == steps || self.is_stopped() || every(config.checkpoint_every);
-            if saving || every(config.log_every) || made == 1 {
+            if (saving || config.is_log_step(made)) && maker.unread() > 0 {
                 let read = maker.read();
                 if let Some(place) = read.first_not_finite() {
                     let at = made - read.losses.len() as u64 + place as u64;
@@ -205,9 +256,12 @@ impl<'a> Trainer<'a> {
                     let step = before + at;
                     return Err(TrainError::NonFinite { step, loss, grad_norm, batch });
                 }
-                let record = window.close(&inputs, phase, &mut self.progress, read, lr);
+                let mut record = window.close(&inputs, phase, &mut self.progress, read, lr);
+                observe(Event::Record(&mut record), maker.objective());
+                if config.measures(made) {
+                    window = Window::open(&inputs);
+                }
                 self.metrics.write(&record)?;
-                observe(Event::Record(&record));
             }
             if saving {
                 self.metrics.flush()?;
@@ -215,7 +269,7 @@ impl<'a> Trainer<'a> {
                 let progress = &self.progress;
                 let write = |folder: &Path| maker.write(folder, progress);
                 let path = self.checkpoints.save(progress.step, keep, write)?;
-                observe(Event::Checkpoint(&path));
+                observe(Event::Checkpoint(&path), maker.objective());
                 window = Window::open(&inputs);
             }
         }

@@ -22,8 +22,9 @@ const LAYERS: [&[&str]; 7] = [
 ];
 
 /// What a package may use of its own layer, and why.
-const WITHIN_A_LAYER: [(&str, &str, &str); 2] = [
+const WITHIN_A_LAYER: [(&str, &str, &str); 3] = [
     ("bauta-report", "bauta-recipe", "a claim's page shows the claim"),
+    ("bauta-supermask", "bauta-backbones", "a subnetwork is part of a network"),
     ("bauta-eval", "bauta-train", "fine-tuning and dense tasks are protocols that train"),
 ];
 

@@ -50,7 +50,7 @@ impl Unreadable {
                     let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
                     if reported.insert(index) {
                         let sample = describe(index as usize);
-                        tracing::warn!(%sample, %error, "skipping a corrupt sample");
+                        tracing::warn!(%sample, %error, "leaving out a sample");
                     }
                 }
             }

@@ -7,10 +7,15 @@ use std::time::{Instant, SystemTime};
 use anyhow::Result;
 use bauta_backbones::Flops;
 use bauta_data::Inputs;
-use bauta_report::EventLog;
-use bauta_train::{End, Event, Objective, Phase, Start, Trainer};
+use bauta_eval::{EvalError, OnlineMetrics, device_name};
+use bauta_libtorch::remembered_peak;
+use bauta_recipe::{Precision, Train};
+use bauta_report::{EventLog, Section};
+use bauta_train::{End, Event, Objective, Phase, Standing, Start, Trainer, time_steps};
+use tch::Kind;
 
-use super::{Aim, Ended, Run, RunEnd, TrainingProgress, folder, timing};
+use super::progress::say;
+use super::{Aim, Ended, Launch, Run, RunEnd, TrainingProgress, folder};
 use crate::settings::train_config;
 
 /// A phase of a run, and what its steps cost.
@@ -21,6 +26,17 @@ pub struct RunPhase {
 }
 
 impl RunPhase {
+    /// A phase trained as a `train` table says, on so many inputs per epoch.
+    pub fn new(name: &str, train: &Train, inputs_per_epoch: u64) -> Self {
+        let config = train_config(train, inputs_per_epoch);
+        Self { phase: Phase::new(name, config), flops_per_sample: Flops::default() }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.phase.name
+    }
+
     /// The same, with matrix-product operations of one sample's step; a teacher's count only
     /// where they are said to.
     pub fn costing(self, flops_per_sample: Flops) -> Self {
@@ -39,6 +55,13 @@ impl RunPhase {
         self
     }
 
+    /// The same, measured every so many epochs while it trains; never for 0.
+    pub fn measured_every(mut self, epochs: u32) -> Self {
+        let config = &mut self.phase.config;
+        config.measure_every = u64::from(epochs) * config.steps_per_epoch;
+        self
+    }
+
     /// Inputs that it trains on.
     pub fn inputs(&self) -> u64 {
         self.phase.config.schedule.steps * self.phase.config.accumulate as u64
@@ -46,10 +69,9 @@ impl RunPhase {
 }
 
 impl<'a> Run<'a> {
-    /// A phase trained as the recipe's `train` table says, on so many inputs per epoch.
+    /// A phase trained as the recipe's `train` table says, on this many inputs per epoch.
     pub fn phase(&self, name: &str, inputs_per_epoch: u64) -> RunPhase {
-        let config = train_config(&self.train, inputs_per_epoch);
-        RunPhase { phase: Phase::new(name, config), flops_per_sample: Flops::default() }
+        RunPhase::new(name, &self.train, inputs_per_epoch)
     }
 
     /// Trains a phase to its end, or loads what it ended with.
@@ -63,29 +85,64 @@ impl<'a> Run<'a> {
         objective: &mut O,
         inputs: impl FnMut(Range<u64>) -> Inputs<O::Input>,
     ) -> Result<()> {
+        self.train_measured(phase, objective, inputs, |_| Err(EvalError::Stopped))
+    }
+
+    /// The same, measured by `measure` where the phase is to be.
+    ///
+    /// # Errors
+    /// As [`Self::train`].
+    pub fn train_measured<O: Objective>(
+        &mut self,
+        phase: &RunPhase,
+        objective: &mut O,
+        inputs: impl FnMut(Range<u64>) -> Inputs<O::Input>,
+        measure: impl Fn(&O) -> Result<OnlineMetrics, EvalError>,
+    ) -> Result<()> {
         if let Aim::Time(steps) = self.launch.aim {
-            let timing = timing::time(phase, objective, inputs, steps, self.device)?;
-            return Err(Ended(RunEnd::Timed(Box::new(timing))).into());
+            let times = time_steps(&phase.phase.config, objective, inputs, steps)?;
+            let flops = phase.flops_per_sample.total();
+            return Err(Ended(RunEnd::Timed(Box::new(times), flops)).into());
         }
         self.parameters = objective.parameters().count();
         self.trainer()?;
+        // What a section says of the start outlives a kill.
+        if !self.sections.is_empty() {
+            Section::write_all(&self.sections, self.folder())?;
+        }
+        self.open(phase);
+        let flops = phase.flops_per_sample.total() as f64;
+        let peak = (flops > 0.0).then(|| self.peak());
         let (Some(trainer), Some(events)) = (&mut self.trainer, &mut self.events) else {
             unreachable!("both were opened above")
         };
+        let config = &phase.phase.config;
         let made = trainer.progress();
-        let before = if made.phase == phase.phase.name { made.phase_step } else { 0 };
-        let steps = made.step - before + phase.phase.config.schedule.steps;
-        let mut progress = TrainingProgress::new(&phase.phase.name, steps);
+        let before = made.step - if made.phase == phase.phase.name { made.phase_step } else { 0 };
+        let mut progress = TrainingProgress::new(&phase.phase.name, before + config.schedule.steps);
         let mut told = Ok(());
-        let end = trainer.fit(&phase.phase, objective, inputs, |event| {
+        let end = trainer.fit_measured(&phase.phase, objective, inputs, |mut event, objective| {
+            if let Event::Record(record) = &mut event {
+                let reached = flops * record.samples_per_second;
+                record.peak_share = peak.map(|peak| (reached / peak).min(1.0));
+                if config.measures(record.step - before) {
+                    match measure(objective) {
+                        Ok(found) => {
+                            record.features = found.record();
+                            progress.measured(record, &found);
+                        }
+                        Err(EvalError::Stopped) => {}
+                        Err(error) => keep_first(&mut told, Err(error.into())),
+                    }
+                }
+            }
             progress.observe(&event);
             let shown = match event {
                 Event::Record(record) => events.record(&record.phase, record),
                 Event::Checkpoint(_) => events.flush(),
                 Event::Step { .. } => Ok(()),
             };
-            // The first failure is the one to report.
-            told = std::mem::replace(&mut told, Ok(())).and(shown);
+            keep_first(&mut told, shown.map_err(anyhow::Error::from));
         });
         progress.finish();
         told?;
@@ -94,6 +151,34 @@ impl<'a> Run<'a> {
             End::Stopped { step } => Err(Ended(RunEnd::Stopped(step)).into()),
             End::Finished | End::Earlier => Ok(()),
         }
+    }
+
+    /// Says what begins, with what it is trained on, or where it goes on.
+    fn open(&self, phase: &RunPhase) {
+        let Some(made) = self.trainer.as_ref().map(Trainer::progress) else { return };
+        let (name, steps) = (&phase.phase.name, phase.phase.config.schedule.steps);
+        if made.finished.is_empty() && made.phase_step < steps {
+            let Self { launch: Launch { name, .. }, parameters, threads, train, .. } = self;
+            let (device, precision) = (device_name(self.device), train.precision);
+            say(&format!(
+                "{name}: {parameters} parameters, {device}, {threads} threads, {precision}"
+            ));
+            say(&self.trained_on);
+        }
+        if made.is_over(name) {
+            say(&format!("{name} is over"));
+        } else if made.phase == *name && made.phase_step > 0 {
+            say(&format!("{name} goes on from step {} of {steps}", made.phase_step));
+        }
+    }
+
+    /// Operations a second that matrix products of the run's precision reach here.
+    fn peak(&self) -> f64 {
+        let kind = match self.train.precision {
+            Precision::Fp32 => Kind::Float,
+            Precision::Bf16 => Kind::BFloat16,
+        };
+        remembered_peak(kind, self.device)
     }
 
     /// Shows a picture, as PNG, to who watches the run in TensorBoard.
@@ -112,9 +197,20 @@ impl<'a> Run<'a> {
     /// # Errors
     /// When the checkpoints cannot be read.
     pub fn is_over(&mut self, phase: &str) -> Result<bool> {
-        // A run that begins has no folder yet, and needs none for this.
-        let begun = self.trainer.is_some() || self.launch.resume;
-        Ok(begun && self.folder().exists() && self.trainer()?.is_over(phase))
+        Ok(self.has_begun() && self.trainer()?.is_over(phase))
+    }
+
+    /// Where a phase of this name stands, in this life of the run or a former one.
+    ///
+    /// # Errors
+    /// When the checkpoints cannot be read.
+    pub fn standing(&mut self, phase: &str) -> Result<Standing> {
+        if self.has_begun() { Ok(self.trainer()?.standing(phase)) } else { Ok(Standing::Ahead) }
+    }
+
+    /// A run that begins has no folder yet, and needs none to say where its phases stand.
+    fn has_begun(&self) -> bool {
+        self.trainer.is_some() || self.launch.resume && self.folder().exists()
     }
 
     /// The model folder that a phase of this name has kept.
@@ -137,5 +233,12 @@ impl<'a> Run<'a> {
             self.trainer = Some(trainer);
         }
         Ok(self.trainer.as_mut().expect("it was opened above"))
+    }
+}
+
+/// The first failure is the one to report.
+fn keep_first(kept: &mut Result<()>, next: Result<()>) {
+    if kept.is_ok() {
+        *kept = next;
     }
 }

@@ -3,47 +3,44 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
 use bauta_data::Inputs;
 use bauta_libtorch::synchronize;
-use bauta_train::{Objective, StepMaker};
-use tch::Device;
 
-use super::RunPhase;
+use crate::{Objective, StepMaker, TrainConfig, TrainError};
 
 /// Steps made before the clock starts: libtorch's caches fill, the loader's queue empties.
 pub const WARM_UP: u64 = 5;
 
 /// What the steps of a phase took.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Timing {
+pub struct StepTimes {
     /// Seconds of each timed step.
     pub step_seconds: Vec<f64>,
     /// Of these, seconds that the step waited for data.
     pub data_seconds: Vec<f64>,
     /// Samples in a step.
     pub samples_per_step: usize,
-    /// Matrix-product operations of one sample's forward and backward pass.
-    pub flops_per_sample: u64,
     /// Loss of the first step, warm-up included.
     pub first_loss: f64,
     /// Loss of the last step.
     pub last_loss: f64,
 }
 
-/// Trains a phase for a few steps and then for `steps` timed ones.
+/// Trains for [`WARM_UP`] steps and then for `steps` timed ones; keeps nothing.
 ///
 /// A step's time runs from asking for its input to the moment the device has updated the
 /// weights. On the CPU every call returns when it is done; a GPU is waited for at the end of
 /// each step, and nowhere else.
-pub(super) fn time<O: Objective>(
-    phase: &RunPhase,
+///
+/// # Errors
+/// As [`StepMaker::make`].
+pub fn time_steps<O: Objective>(
+    config: &TrainConfig,
     objective: &mut O,
     mut feed: impl FnMut(Range<u64>) -> Inputs<O::Input>,
     steps: u64,
-    device: Device,
-) -> Result<Timing> {
-    let config = &phase.phase.config;
+) -> Result<StepTimes, TrainError> {
+    let device = objective.parameters().device();
     let mut inputs = feed(0..(WARM_UP + steps) * config.accumulate as u64);
     let mut maker = StepMaker::new(objective, config);
     let (mut step_seconds, mut data_seconds) = (Vec::new(), Vec::new());
@@ -57,14 +54,11 @@ pub(super) fn time<O: Objective>(
         }
     }
     let losses = maker.read().losses;
-    let (first_loss, last_loss) = (losses[0], losses[losses.len() - 1]);
-    ensure!(last_loss.is_finite(), "the loss became {last_loss}; lower train.base_lr");
-    Ok(Timing {
+    Ok(StepTimes {
         step_seconds,
         data_seconds,
         samples_per_step: config.batch_size * config.accumulate,
-        flops_per_sample: phase.flops_per_sample.total(),
-        first_loss,
-        last_loss,
+        first_loss: losses[0],
+        last_loss: losses[losses.len() - 1],
     })
 }

@@ -1,0 +1,51 @@
+//! One pass through a network whose weights and statistics are arguments.
+
+use tch::Tensor;
+
+use super::{RunningStatistics, Weights};
+
+/// What a pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Batches are normalised by their own moments, which enter the running ones.
+    Training,
+    /// Batches are normalised by the running moments, which stay.
+    Evaluation,
+}
+
+/// The layers of one pass, by name.
+pub(super) struct Pass<'a> {
+    pub(super) weights: &'a Weights,
+    pub(super) statistics: &'a RunningStatistics,
+    pub(super) mode: Mode,
+}
+
+/// torch's own.
+const MOMENTUM: f64 = 0.1;
+const EPS: f64 = 1e-5;
+
+impl Pass<'_> {
+    pub(super) fn weight(&self, name: &str) -> &Tensor {
+        self.weights.get(name).unwrap_or_else(|| panic!("there is no weight {name}"))
+    }
+
+    /// [B, in] to [B, out].
+    pub(super) fn linear(&self, name: &str, x: &Tensor) -> Tensor {
+        x.linear(self.weight(name), None::<Tensor>)
+    }
+
+    /// [B, in, H, W] to [B, out, …]; the filter's middle stays on the image.
+    pub(super) fn conv(&self, name: &str, x: &Tensor, stride: i64) -> Tensor {
+        let weight = self.weight(name);
+        let padding = weight.size()[2] / 2;
+        x.conv2d(weight, None::<Tensor>, [stride, stride], [padding, padding], [1, 1], 1)
+    }
+
+    /// Batch normalisation without scale and shift.
+    pub(super) fn norm(&self, name: &str, x: &Tensor) -> Tensor {
+        let (mean, variance) = self.statistics.of(name);
+        let training = self.mode == Mode::Training;
+        let none = None::<&Tensor>;
+        x.batch_norm(none, none, Some(mean), Some(variance), training, MOMENTUM, EPS, false)
+    }
+}

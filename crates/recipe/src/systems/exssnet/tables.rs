@@ -1,0 +1,308 @@
+//! The tables of ExSSNeT's own: the stream of tasks, the network, the masks, the method.
+
+use bauta_data::DatasetName;
+use serde::{Deserialize, Serialize};
+use strum::Display;
+
+use crate::reading::{
+    Violation, at_least_one, each_must_be, ensure, must_be, no_repeats, non_negative, positive,
+};
+use crate::tables::Train;
+
+/// The tasks, in the order in which they are learnt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tasks {
+    /// How the data become tasks.
+    pub origin: TaskOrigin,
+    /// With origin `permuted` or `rotated`: how many tasks.
+    #[serde(default = "defaults::count")]
+    pub count: usize,
+    /// With origin `split`: classes of a task.
+    #[serde(default = "defaults::classes")]
+    pub classes: usize,
+    /// With origin `data-sets`: the data sets that follow `data.name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub then: Vec<DatasetName>,
+    /// The fraction of each task's training images that is held out, to choose where training
+    /// stood best, in (0, 1).
+    #[serde(default = "defaults::validation")]
+    pub validation: f64,
+}
+
+/// Ways to make tasks, by the names that recipes use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum TaskOrigin {
+    /// The same images, their pixels in an order of each task.
+    Permuted,
+    /// The same images, turned further in each task, up to 180°.
+    Rotated,
+    /// Some of the classes a task, in their order.
+    Split,
+    /// A data set a task.
+    DataSets,
+    /// A folder of your own a task, in the order of their names.
+    Folders,
+}
+
+/// The network that all tasks share; it has no bias, and no scale in its normalisations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskNetwork {
+    /// The network.
+    pub network: Network,
+    /// With network `mlp`: widths of the hidden layers.
+    #[serde(default = "defaults::hidden")]
+    pub hidden: Vec<usize>,
+    /// With network `resnet18`: channels of the first stage.
+    #[serde(default = "defaults::width")]
+    pub width: usize,
+    /// How weights start.
+    #[serde(default)]
+    pub start: WeightStart,
+}
+
+/// Networks, by the names that recipes use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum Network {
+    /// Linear layers with ReLU between, the LeNet of the released code.
+    Mlp,
+    /// GEM's ResNet-18 for small images.
+    ResNet18,
+    /// ResNet-50, for images of 64 pixels and more.
+    ResNet50,
+}
+
+/// How weights start, by the names that recipes use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum WeightStart {
+    /// √(2 / fan in), the sign drawn.
+    #[default]
+    SignedConstant,
+    /// √(2 / fan in), all positive.
+    UnsignedConstant,
+    /// Normal with deviation √(2 / fan in).
+    KaimingNormal,
+    /// Uniform in ± √(6 / fan in).
+    KaimingUniform,
+    /// Normal with variance 2 / (fan in + fan out).
+    XavierNormal,
+}
+
+/// The masks: which weights a task's subnetwork keeps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Supermask {
+    /// The kept fraction of each layer, in (0, 1].
+    pub density: f64,
+}
+
+/// How tasks are learnt; `train.epochs` are those of one task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Continual {
+    /// The method of the run.
+    #[serde(default)]
+    pub method: ContinualMethod,
+    /// Of `train.epochs`, those that train weights after those that train the mask; of
+    /// `exssnet` and `ssnet`.
+    pub weight_epochs: u32,
+    /// Learning rate of weights at 256 images a step; `train.base_lr` is that of scores.
+    pub weight_lr: f64,
+    /// The same of methods without masks, which train the whole network.
+    #[serde(default = "defaults::plain_lr")]
+    pub plain_lr: f64,
+    /// Which earlier tasks lend a new one their scores; without it, scores start at random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transfer>,
+    /// With `transfer`: neighbours that vote.
+    #[serde(default = "defaults::neighbours")]
+    pub neighbours: usize,
+    /// With `transfer` and of `ewc`: training images that are looked at.
+    #[serde(default = "defaults::samples")]
+    pub samples: usize,
+    /// Of `ewc`: weight of the penalty.
+    #[serde(default = "defaults::elastic")]
+    pub elastic: f64,
+}
+
+/// Ways to learn one task after another, by the names that recipes use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum ContinualMethod {
+    /// A mask a task, then the weights that no earlier mask keeps.
+    #[default]
+    ExSsNet,
+    /// A mask a task, then all weights that it keeps.
+    SsNet,
+    /// A mask a task over weights that stay as they were drawn.
+    SupSup,
+    /// The whole network, one task after another, with a head a task.
+    FineTune,
+    /// The same with a penalty on weights that mattered before.
+    Ewc,
+    /// A network a task.
+    Individual,
+    /// The whole network, all tasks at once, with a head a task.
+    Joint,
+}
+
+/// Which earlier tasks lend their scores, by the names that recipes use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum Transfer {
+    /// The best one, if it is above chance.
+    Best,
+    /// The best one.
+    Always,
+    /// The mean of all that are above chance.
+    All,
+}
+
+/// What is measured at the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TaskEval {
+    /// Test on the first so many test images of each task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// The methods that the run is held against, by the same code and as many epochs.
+    pub against: Vec<ContinualMethod>,
+}
+
+impl Default for TaskEval {
+    fn default() -> Self {
+        use ContinualMethod::{Ewc, FineTune, Individual, Joint, SsNet, SupSup};
+        Self { limit: None, against: vec![FineTune, Individual, Joint, Ewc, SupSup, SsNet] }
+    }
+}
+
+mod defaults {
+    pub(super) fn count() -> usize {
+        10
+    }
+    pub(super) fn classes() -> usize {
+        2
+    }
+    pub(super) fn validation() -> f64 {
+        0.1
+    }
+    pub(super) fn hidden() -> Vec<usize> {
+        vec![300, 100]
+    }
+    pub(super) fn width() -> usize {
+        20
+    }
+    pub(super) fn neighbours() -> usize {
+        10
+    }
+    pub(super) fn samples() -> usize {
+        1000
+    }
+    pub(super) fn plain_lr() -> f64 {
+        4.0e-3
+    }
+    pub(super) fn elastic() -> f64 {
+        100.0
+    }
+}
+
+impl Tasks {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// [`Violation`] for the first value that makes no sense.
+    pub fn check(&self) -> Result<(), Violation> {
+        must_be((1..=1000).contains(&self.count), "tasks.count", self.count, "in 1..=1000")?;
+        must_be(self.classes >= 2, "tasks.classes", self.classes, "at least 2")?;
+        let within = self.validation > 0.0 && self.validation < 1.0;
+        must_be(within, "tasks.validation", self.validation, "in (0, 1)")?;
+        let fetched = self.then.iter().find(|name| name.package().is_none());
+        ensure(fetched.is_none(), &["tasks.then"], || {
+            format!(
+                "tasks.then contains {}; it must name data sets that are fetched",
+                fetched.map_or("", |&name| name.into())
+            )
+        })
+    }
+}
+
+impl TaskNetwork {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// [`Violation`] for a side that cannot be.
+    pub fn check(&self) -> Result<(), Violation> {
+        let side = |side: usize| (1..=65_536).contains(&side);
+        each_must_be("model.hidden", &self.hidden, side, "in 1..=65536")?;
+        must_be((1..=1024).contains(&self.width), "model.width", self.width, "in 1..=1024")
+    }
+}
+
+impl Supermask {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// [`Violation`] for a density that is none.
+    pub fn check(&self) -> Result<(), Violation> {
+        let within = self.density > 0.0 && self.density <= 1.0;
+        must_be(within, "mask.density", self.density, "in (0, 1]")
+    }
+}
+
+impl Continual {
+    /// Checks what types cannot say, and that nothing changes what earlier tasks use.
+    ///
+    /// # Errors
+    /// [`Violation`] for the first value that makes no sense.
+    pub fn check(&self, train: &Train) -> Result<(), Violation> {
+        positive("learning.weight_lr", self.weight_lr)?;
+        positive("learning.plain_lr", self.plain_lr)?;
+        at_least_one("learning.neighbours", self.neighbours)?;
+        must_be(self.samples >= 2, "learning.samples", self.samples, "at least 2")?;
+        non_negative("learning.elastic", self.elastic)?;
+        let (weights, epochs) = (self.weight_epochs, train.epochs);
+        let keys = ["learning.weight_epochs", "train.epochs"];
+        ensure(weights >= 1 && weights < epochs, &keys, || {
+            format!(
+                "learning.weight_epochs is {weights}; it must be at least 1 and below \
+                 train.epochs {epochs}, whose rest trains the masks"
+            )
+        })?;
+        let decay = train.weight_decay;
+        ensure(decay == 0.0, &["train.weight_decay"], || {
+            format!(
+                "train.weight_decay is {decay}; it must be 0 here: a decay changes the weights \
+                 of earlier tasks"
+            )
+        })?;
+        ensure(train.ema.is_none(), &["train.ema"], || {
+            "train.ema is given; averages of weights are not kept here".to_owned()
+        })?;
+        let warmup = train.warmup_epochs;
+        ensure(warmup <= f64::from(weights.min(epochs - weights)), &["train.warmup_epochs"], || {
+            format!("train.warmup_epochs {warmup} is longer than a phase of a task")
+        })
+    }
+}
+
+impl TaskEval {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// [`Violation`] for no images, or a method twice.
+    pub fn check(&self) -> Result<(), Violation> {
+        if let Some(limit) = self.limit {
+            at_least_one("eval.limit", limit)?;
+        }
+        no_repeats("eval.against", &self.against)
+    }
+}

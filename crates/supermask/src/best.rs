@@ -1,0 +1,57 @@
+//! Where a task stood best on its validation images, kept on the device.
+
+use tch::{Device, Kind, Tensor};
+
+/// Copies of what was learnt, and the accuracy that they had.
+#[derive(Debug)]
+pub(crate) struct Best {
+    /// A scalar; −1 before anything was validated.
+    accuracy: Tensor,
+    kept: Vec<(String, Tensor)>,
+}
+
+impl Best {
+    pub(crate) fn new(device: Device) -> Self {
+        Self { accuracy: Tensor::full([], -1.0, (Kind::Double, device)), kept: Vec::new() }
+    }
+
+    /// Forgets what was best.
+    pub(crate) fn begin(&mut self, live: &[(String, Tensor)]) {
+        self.accuracy = self.accuracy.full_like(-1.0);
+        self.go_on(live);
+    }
+
+    /// Takes what stands as the best so far, with the accuracy so far.
+    pub(crate) fn go_on(&mut self, live: &[(String, Tensor)]) {
+        self.kept = live.iter().map(|(name, tensor)| (name.clone(), tensor.copy())).collect();
+    }
+
+    /// Keeps what stands where its accuracy is above that of the best.
+    pub(crate) fn offer(&mut self, accuracy: &Tensor, live: &[(String, Tensor)]) {
+        let accuracy = accuracy.to_kind(Kind::Double);
+        let better = accuracy.gt_tensor(&self.accuracy);
+        for ((_, kept), (_, tensor)) in self.kept.iter_mut().zip(live) {
+            *kept = tensor.where_self(&better, kept);
+        }
+        self.accuracy = self.accuracy.maximum(&accuracy);
+    }
+
+    /// Writes the best over what stands, if anything was validated.
+    pub(crate) fn restore(&self, live: &[(String, Tensor)]) {
+        if self.accuracy.double_value(&[]) < 0.0 {
+            return;
+        }
+        tch::no_grad(|| {
+            for ((_, kept), (_, tensor)) in self.kept.iter().zip(live) {
+                tensor.shallow_clone().copy_(kept);
+            }
+        });
+    }
+
+    pub(crate) fn state(&self) -> Vec<(String, Tensor)> {
+        let named =
+            |(name, kept): &(String, Tensor)| (format!("best.{name}"), kept.shallow_clone());
+        let accuracy = ("best accuracy".to_owned(), self.accuracy.shallow_clone());
+        [accuracy].into_iter().chain(self.kept.iter().map(named)).collect()
+    }
+}

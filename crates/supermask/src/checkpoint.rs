@@ -1,0 +1,192 @@
+//! A learner's finished tasks in one file: the weights once, and per task a bit a weight and
+//! the running statistics (sheet §6).
+//!
+//! Tensors are named as in the released code's checkpoints: `LAYER.weight`, and for task t
+//! `task.t.LAYER.mask` (u8, eight entries a byte, the first in the lowest bit) and
+//! `task.t.NORM.running_mean`, `…running_var`. Scores are left out: masks are what is
+//! computed with.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use bauta_backbones::checkpoint::{Mismatch, read_tensors, write_tensors_with};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use crate::{Learner, LearnerConfig, PackedMask, SupermaskError};
+
+/// The file beside the packed one that says what network it is of.
+const CONFIG: &str = "json";
+
+#[derive(Serialize, Deserialize)]
+struct Described {
+    /// So that a later layout can be told apart.
+    format: u32,
+    tasks: usize,
+    learner: LearnerConfig,
+}
+
+const FORMAT: u32 = 1;
+
+impl Learner {
+    /// Writes the weights and the finished tasks to `path` (safetensors), and what network it
+    /// is to the same path with the ending `.json`.
+    ///
+    /// # Errors
+    /// [`SupermaskError::Model`] when a file cannot be written.
+    pub fn export(&self, path: &Path) -> Result<(), SupermaskError> {
+        let weights = self.weights.iter();
+        let weights = weights.map(|(name, w)| (format!("{name}.weight"), w.shallow_clone()));
+        let tensors: Vec<(String, Tensor)> = weights.chain(self.finished_state()).collect();
+        let tensors = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        let described = Described {
+            format: FORMAT,
+            tasks: self.finished(),
+            learner: LearnerConfig { keep_scores: false, ..self.config.clone() },
+        };
+        let text = serde_json::to_string(&described).expect("plain values have a JSON form");
+        let words = HashMap::from([("supermask".to_owned(), text.clone())]);
+        write_tensors_with(path, tensors, words)?;
+        bauta_files::write_whole(&path.with_extension(CONFIG), text.as_bytes()).map_err(|source| {
+            bauta_backbones::ModelError::Io { path: path.with_extension(CONFIG), source }.into()
+        })
+    }
+
+    /// Reads a file that [`Self::export`] wrote, and the description beside it.
+    ///
+    /// # Errors
+    /// [`SupermaskError::Packed`] when the files are of another layout or another network
+    /// than they say, [`SupermaskError::Model`] when they cannot be read.
+    pub fn import(path: &Path, device: Device) -> Result<Self, SupermaskError> {
+        let beside = path.with_extension(CONFIG);
+        let refuse = |reason: String| SupermaskError::Packed { path: path.into(), reason };
+        let text = std::fs::read_to_string(&beside)
+            .map_err(|source| bauta_backbones::ModelError::Io { path: beside.clone(), source })?;
+        let described: Described = serde_json::from_str(&text).map_err(|error| {
+            let reason = format!("describes no packed subnetworks: {error}");
+            SupermaskError::Packed { path: beside.clone(), reason }
+        })?;
+        if described.format != FORMAT {
+            let found = described.format;
+            return Err(refuse(format!("is of layout {found}; this version reads {FORMAT}")));
+        }
+        let mut tensors = read_tensors(path)?;
+        let has_all = |t: &usize| tensors.keys().any(|k| k.starts_with(&format!("task.{t}.")));
+        if described.learner.density.is_some() && !(0..described.tasks).all(|task| has_all(&task)) {
+            return Err(refuse(format!(
+                "lacks one of the {} tasks that it names",
+                described.tasks
+            )));
+        }
+        let mut learner = Self::new(described.learner, 0, device)?;
+        (0..described.tasks).for_each(|_| learner.expect_finished());
+        let mut mismatch = Mismatch::default();
+        let weights = learner.weights.iter();
+        let weights = weights.map(|(name, w)| (format!("{name}.weight"), w.shallow_clone()));
+        let slots: Vec<_> = weights.chain(learner.finished_state()).collect();
+        fill(&slots, &mut tensors, &mut mismatch);
+        mismatch.unexpected = tensors.into_keys().collect();
+        mismatch.unexpected.sort();
+        if !mismatch.is_empty() {
+            return Err(refuse(format!("is of another network than it says: {mismatch}")));
+        }
+        for (number, task) in learner.tasks.iter().enumerate() {
+            for (name, mask) in &task.masks {
+                let sound = PackedMask::of_bits(mask.shape().to_vec(), mask.bits().copy());
+                let wanted = learner
+                    .config
+                    .density
+                    .map(|d| d.kept(mask.shape().iter().product::<i64>() as usize));
+                let kept = sound.map(|mask| {
+                    mask.unpack(Device::Cpu).sum(Kind::Int64).int64_value(&[]) as usize
+                });
+                if kept != wanted {
+                    return Err(refuse(format!(
+                        "task.{number}.{name}.mask keeps another number of weights than its density"
+                    )));
+                }
+            }
+        }
+        learner.loaded();
+        Ok(learner)
+    }
+
+    /// Tasks whose mask is kept, or all that have begun in the plain network.
+    fn finished(&self) -> usize {
+        let masked = self.config.density.is_some();
+        self.tasks.iter().filter(|task| !masked || !task.masks.is_empty()).count()
+    }
+
+    /// Masks and statistics of the finished tasks.
+    fn finished_state(&self) -> Vec<(String, Tensor)> {
+        let mut state = Vec::new();
+        for (number, task) in self.tasks.iter().enumerate().take(self.finished()) {
+            let masks = task
+                .masks
+                .iter()
+                .map(|(name, mask)| (format!("{name}.mask"), mask.bits().shallow_clone()));
+            let own =
+                task.statistics.tensors().into_iter().map(|(name, t)| (name, t.shallow_clone()));
+            state.extend(masks.chain(own).map(|(name, t)| (format!("task.{number}.{name}"), t)));
+        }
+        state
+    }
+
+    /// Goes on from a saved [`Self::state`] of the same tasks; parameters come first.
+    ///
+    /// # Errors
+    /// The names and shapes that do not agree; then nothing was changed.
+    pub fn load_state(&mut self, saved: &HashMap<String, Tensor>) -> Result<(), Mismatch> {
+        let (mut saved, mut mismatch) = (
+            saved.iter().map(|(n, t)| (n.clone(), t.shallow_clone())).collect(),
+            Mismatch::default(),
+        );
+        let slots = self.state();
+        check(&slots, &saved, &mut mismatch);
+        let known = |name: &String| slots.iter().any(|(slot, _)| slot == name);
+        mismatch.unexpected = saved.keys().filter(|name| !known(name)).cloned().collect();
+        mismatch.unexpected.sort();
+        if !mismatch.is_empty() {
+            return Err(mismatch);
+        }
+        fill(&slots, &mut saved, &mut mismatch);
+        self.loaded();
+        Ok(())
+    }
+}
+
+/// Finds what is missing or of another shape.
+pub(crate) fn check(
+    slots: &[(String, Tensor)],
+    found: &HashMap<String, Tensor>,
+    mismatch: &mut Mismatch,
+) {
+    for (name, slot) in slots {
+        match found.get(name) {
+            None => mismatch.missing.push(name.clone()),
+            Some(tensor) if tensor.size() != slot.size() => {
+                mismatch.misshaped.push((name.clone(), tensor.size(), slot.size()));
+            }
+            Some(tensor) if tensor.kind() != slot.kind() => {
+                mismatch.mistyped.push((name.clone(), tensor.kind()));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Moves what fits into the slots.
+pub(crate) fn fill(
+    slots: &[(String, Tensor)],
+    found: &mut HashMap<String, Tensor>,
+    mismatch: &mut Mismatch,
+) {
+    check(slots, found, mismatch);
+    tch::no_grad(|| {
+        for (name, slot) in slots {
+            if let Some(tensor) = found.remove(name).filter(|tensor| tensor.size() == slot.size()) {
+                slot.shallow_clone().copy_(&tensor);
+            }
+        }
+    });
+}

@@ -1,0 +1,64 @@
+//! What can be wrong with subnetworks, the order of tasks, and packed files.
+
+use bauta_backbones::ModelError;
+use bauta_backbones::checkpoint::Mismatch;
+use thiserror::Error;
+
+/// An error of this crate; its message names the argument and what it must be.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SupermaskError {
+    /// A kept fraction that is none.
+    #[error("density {0} must be in (0, 1]")]
+    Density(f64),
+    /// A task out of turn.
+    #[error("task {task} cannot begin: {begun} tasks have, so the next is task {begun}")]
+    Order {
+        /// The task, from 0.
+        task: usize,
+        /// Tasks that have begun.
+        begun: usize,
+    },
+    /// A task that is not there.
+    #[error("there is no task {task}; {begun} tasks have begun, counted from 0")]
+    NoTask {
+        /// The task, from 0.
+        task: usize,
+        /// Tasks that have begun.
+        begun: usize,
+    },
+    /// A label beyond the classes of each task.
+    #[error("labels run from {least} to {most}; those of a task must be in 0..{classes}")]
+    Labels {
+        /// The least label found.
+        least: i64,
+        /// The greatest label found.
+        most: i64,
+        /// Classes of a task.
+        classes: usize,
+    },
+    /// A value that an argument cannot have.
+    #[error("{key} is {value}; it must be {rule}")]
+    Setting {
+        /// The argument.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What would do.
+        rule: String,
+    },
+    /// A packed file that cannot be used.
+    #[error("{path}: {reason}", path = path.display())]
+    Packed {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// Saved tensors of another network or another number of tasks.
+    #[error("{0}")]
+    Mismatch(Mismatch),
+    /// What the network refuses.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
