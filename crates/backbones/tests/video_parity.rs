@@ -41,7 +41,7 @@ fn import(path: &Path) -> VideoFolder {
 fn assert_predicts(folder: &VideoFolder, case: &str) {
     let input = read_tensors(&fixture(case).join("input.safetensors")).unwrap();
     let wanted = read_tensors(&fixture(case).join("output.safetensors")).unwrap();
-    let noise: Vec<f32> = (&input["noise"]).flatten(0, -1).try_into().unwrap();
+    let noise: Vec<f32> = input["noise"].flatten(0, -1).try_into().unwrap();
     let plan = MaskPlan::from_noise(&noise, 2, 0.75).unwrap();
     let indices = TokenIndices::new(&plan, Device::Cpu);
     let (_, encoder, decoder) = folder.autoencoder(Device::Cpu).unwrap();

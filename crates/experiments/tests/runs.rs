@@ -183,13 +183,14 @@ fn i_mae() {
 }
 
 /// Four tasks of orders of the digits' pixels, learnt in three ways.
-const TASKS: [&str; 14] = [
+const TASKS: [&str; 15] = [
     "data.image_size=8",
     "tasks.count=4",
     "model.hidden=[48, 24]",
     "mask.density=0.3",
     "learning.weight_epochs=3",
     "learning.weight_lr=0.05",
+    "learning.plain_lr=0.05",
     "learning.samples=50",
     "train.epochs=6",
     "train.batch_size=32",
