@@ -86,8 +86,7 @@ fn execute(command: Command) -> Result<()> {
         }
         Command::Import { from, out, heads, decoder_heads, image_size, frames, norm_pix_loss } => {
             let image_size = image_size.map(|sides| [sides[0], sides[1]]);
-            let options =
-                ImportOptions { heads, decoder_heads, image_size, frames, norm_pix_loss };
+            let options = ImportOptions { heads, decoder_heads, image_size, frames, norm_pix_loss };
             println!("{}", import_model(&from, options, &out)?);
             Ok(())
         }

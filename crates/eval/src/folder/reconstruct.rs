@@ -5,9 +5,7 @@ mod video;
 use std::fs;
 use std::path::PathBuf;
 
-use bauta_backbones::{
-    Encode, ModelConfig, ModelFolder, TokenIndices, VideoFolder, patch_tokens,
-};
+use bauta_backbones::{Encode, ModelConfig, ModelFolder, TokenIndices, VideoFolder, patch_tokens};
 use bauta_data::DataError;
 use bauta_data::video::Ffmpeg;
 use bauta_files::write_whole;

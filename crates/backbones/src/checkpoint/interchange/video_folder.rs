@@ -9,7 +9,9 @@ use serde_json::Value;
 use tch::{Device, Tensor};
 
 use super::fit::depth;
-use super::{ImportOptions, VideoModelConfig, is_above_encoder, video_describe, video_names, weights};
+use super::{
+    ImportOptions, VideoModelConfig, is_above_encoder, video_describe, video_names, weights,
+};
 use crate::checkpoint::{regular_file, write_tensors};
 use crate::{ModelError, Parameters, VideoDecoder, VideoTransformer};
 

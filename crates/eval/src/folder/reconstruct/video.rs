@@ -42,8 +42,7 @@ pub(super) fn reconstruct(
     let chosen =
         target_frames(config.target_frames, config.num_frames, config.num_predicted_frames);
     let target = ClipTarget::new(grid, channels, &chosen, config.norm_pix_loss, *device)?;
-    let normalization =
-        ImageNormalization::new(&config.image_mean, &config.image_std, *device)?;
+    let normalization = ImageNormalization::new(&config.image_mean, &config.image_std, *device)?;
     let ratio = ratio.unwrap_or(config.mask_ratio);
     let strategy = RandomMask::new(grid, ratio)?;
 
