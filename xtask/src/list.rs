@@ -3,9 +3,7 @@
 use anyhow::Result;
 use bauta_masking::Strategy;
 use bauta_recipe::claim::{self, Claim};
-use bauta_recipe::{
-    FeatureLoss, Layers, Normalization, Protocol, Recipe, System, TargetKind, TeacherKind,
-};
+use bauta_recipe::{FeatureLoss, Normalization, Protocol, Recipe, System, TargetKind, TeacherKind};
 use serde::Serialize;
 use strum::VariantArray;
 
@@ -93,8 +91,7 @@ fn recipes(workspace: &Workspace) -> Result<Vec<RecipeEntry>> {
     let folder = workspace.recipes();
     let mut entries = Vec::new();
     for name in bauta_recipe::names(&folder)? {
-        let recipe: Recipe =
-            Recipe::load(&bauta_recipe::find(&folder, &name)?, &Layers::default())?;
+        let recipe: Recipe = Recipe::outline(&bauta_recipe::find(&folder, &name)?)?;
         entries.push(RecipeEntry {
             name,
             system: recipe.system().to_string(),

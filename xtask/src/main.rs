@@ -17,6 +17,7 @@ mod fixtures;
 mod libtorch;
 mod list;
 mod pip;
+mod prepare_video;
 mod program;
 mod python;
 mod report;
@@ -87,6 +88,8 @@ enum Task {
     Segment(program::Arguments),
     /// Train and measure a detection head on a model folder
     Detect(program::Arguments),
+    /// Write a folder of videos as frame shards, so that training never decodes a video
+    PrepareVideo(prepare_video::Arguments),
     /// Run all tests, after setting libtorch up if it is missing
     Test,
     /// Run the benches, or the one named; or time training, or compare with PyTorch
@@ -98,7 +101,11 @@ enum Task {
         no_tests: bool,
     },
     /// Write the pages of the book that are made from the sources (docs/keys.md)
-    Docs,
+    Docs {
+        /// Build the API documentation of all crates instead, with a front page
+        #[arg(long)]
+        api: bool,
+    },
     /// Make the fixtures of the tests again, by transformers, timm and torch (needs pip)
     Fixtures,
     /// Write a run's report.html again from its folder
@@ -142,14 +149,15 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Compare(arguments) => compare::compare(workspace, &arguments),
         Task::Forward(rest) => return program::program(workspace, "forward", rest),
         Task::Embed(rest) => return program::program(workspace, "embed", rest),
-        Task::Reconstruct(rest) => return program::program(workspace, "reconstruct", rest),
+        Task::Reconstruct(rest) => return program::reconstruct(workspace, rest),
         Task::Import(rest) => return program::program(workspace, "import", rest),
         Task::Export(rest) => return program::program(workspace, "export", rest),
         Task::Finetune(rest) => return program::with_data(workspace, "finetune", rest, &[]),
         Task::Evaluate(rest) => return program::with_data(workspace, "evaluate", rest, &[]),
         Task::Segment(rest) => return program::with_data(workspace, "segment", rest, &COMPOSED),
         Task::Detect(rest) => return program::with_data(workspace, "detect", rest, &COMPOSED),
-        Task::Docs => docs::docs(workspace),
+        Task::PrepareVideo(arguments) => prepare_video::prepare_video(&arguments),
+        Task::Docs { api } => docs::docs(workspace, api),
         Task::Fixtures => fixtures::fixtures(workspace),
         Task::Test => test::test(workspace),
         Task::Bench(arguments) => return bench::bench(workspace, &arguments),

@@ -38,7 +38,8 @@ impl Pip {
 
     /// Installs into `site`, with pip's own temporary files in `staging` too.
     ///
-    /// pip checks each wheel against the hash that the index gives.
+    /// pip checks each wheel against the hash that the index gives, and against those of
+    /// the arguments.
     pub fn install(
         &self,
         staging: &Path,
@@ -91,7 +92,7 @@ impl Pip {
         } else if said(&["No matching distribution"]) {
             "pip finds no wheel; check the network or try another Python 3"
         } else if said(&["HASHES", "hash mismatch"]) {
-            "a download was damaged; try again"
+            "a wheel is not the one that is expected here: damaged, or another under its name; try again"
         } else {
             "pip could not install it"
         };

@@ -45,6 +45,15 @@ pub fn with_data(
     program(workspace, command, arguments)
 }
 
+/// Has the program draw reconstructions, after fetching ffmpeg where a video is named.
+pub fn reconstruct(workspace: &Workspace, arguments: Arguments) -> Result<ExitCode> {
+    let words: Vec<&str> = arguments.rest.iter().filter_map(|word| word.to_str()).collect();
+    if value_of(&words, "--video").is_some() {
+        data::find_ffmpeg()?;
+    }
+    program(workspace, "reconstruct", arguments)
+}
+
 /// The data sets of `--data`, unless `--root` or `data.root` says where they lie, or help is
 /// wanted.
 fn to_fetch(arguments: &[OsString], otherwise: &[DatasetName]) -> Vec<DatasetName> {

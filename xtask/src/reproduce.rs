@@ -12,7 +12,7 @@ use crate::libtorch::Search;
 use crate::run::Bauta;
 use crate::workspace::Workspace;
 
-/// What `reproduce` is told.
+/// The arguments of `reproduce`.
 #[derive(Args)]
 pub struct Arguments {
     /// Name of a claim, or path of a .toml file
@@ -23,6 +23,14 @@ pub struct Arguments {
     /// The claim's folder, runs/claims/CLAIM (CLAIM-quick with --quick) if not given
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+}
+
+#[cfg(test)]
+impl Arguments {
+    /// The claim's name.
+    pub fn claim(&self) -> &str {
+        &self.claim
+    }
 }
 
 /// Makes the runs; every mistake in the claim is found before anything is set up.

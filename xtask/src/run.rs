@@ -31,6 +31,14 @@ pub struct Arguments {
     quick: bool,
 }
 
+#[cfg(test)]
+impl Arguments {
+    /// The recipe's name, and what is laid over it.
+    pub fn recipe(&self) -> (&str, &[String], bool) {
+        (&self.recipe, &self.set, self.quick)
+    }
+}
+
 /// Trains and evaluates a recipe; every mistake in the arguments is found before anything is set up.
 pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     let path = bauta_recipe::find(&workspace.recipes(), &arguments.recipe)?;

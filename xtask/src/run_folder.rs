@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use bauta_files::FolderLock;
 
 /// Checks, before anything long begins, that a run can use `folder`.
 ///
@@ -11,6 +12,12 @@ use anyhow::{Context, Result, bail};
 /// never touches anything else. `--resume` needs an earlier run's.
 pub fn check(folder: &Path, resume: bool) -> Result<()> {
     let earlier = folder.join("recipe.toml").is_file();
+    if FolderLock::is_held(folder) {
+        bail!(
+            "another process trains in {}; wait for its end, or choose another folder with --out",
+            folder.display()
+        );
+    }
     if resume && !earlier {
         bail!(
             "{} contains no run to resume; remove --resume, or give the run's folder with --out",
@@ -85,8 +92,14 @@ mod tests {
         let error = check(&folder, false).unwrap_err().to_string();
         assert!(error.contains("is not empty and contains no run"), "{error}");
         write_run(&folder, "");
+        let held = FolderLock::take(&folder).unwrap();
+        for resume in [false, true] {
+            let error = check(&folder, resume).unwrap_err().to_string();
+            assert!(error.contains("another process trains in"), "{error}");
+        }
+        drop(held);
         check(&folder, false).unwrap();
         check(&folder, true).unwrap();
-        assert!(check(&folder.join("thesis.txt"), false).is_err(), "a file is no folder");
+        assert!(check(&folder.join("thesis.txt"), false).is_err(), "a file is not a folder");
     }
 }

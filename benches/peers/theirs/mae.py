@@ -9,9 +9,13 @@ other side's weights load as they are.
 from functools import partial
 
 import torch
-from timm.layers import PatchEmbed
-from timm.models.vision_transformer import Block
 from torch import nn
+
+try:
+    from timm.layers import PatchEmbed
+    from timm.models.vision_transformer import Block
+except ImportError:
+    from blocks import Block, PatchEmbed
 
 
 class Mae(nn.Module):

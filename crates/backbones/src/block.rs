@@ -67,10 +67,15 @@ pub struct Block {
 
 impl Block {
     /// Adds `norm1`, `attn`, `norm2` and `mlp`.
-    pub fn new(mut scope: Scope<'_>, config: &BlockConfig) -> Self {
+    pub fn new(scope: Scope<'_>, config: &BlockConfig) -> Self {
+        Self::starting(scope, config, Init::XavierUniform)
+    }
+
+    /// The same, with the start of queries, keys and values.
+    pub(crate) fn starting(mut scope: Scope<'_>, config: &BlockConfig, qkv: Init) -> Self {
         Self {
             norm1: LayerNorm::new(scope.sub("norm1"), config.dim, config.layer_norm_eps),
-            attn: Attention::new(scope.sub("attn"), config),
+            attn: Attention::starting(scope.sub("attn"), config, qkv),
             norm2: LayerNorm::new(scope.sub("norm2"), config.dim, config.layer_norm_eps),
             mlp: Mlp::new(scope.sub("mlp"), config),
         }
@@ -102,10 +107,15 @@ pub struct Attention {
 
 impl Attention {
     /// Adds `qkv` [3D, D] and `proj` [D, D].
-    pub fn new(mut scope: Scope<'_>, config: &BlockConfig) -> Self {
+    pub fn new(scope: Scope<'_>, config: &BlockConfig) -> Self {
+        Self::starting(scope, config, Init::XavierUniform)
+    }
+
+    /// The same, with the start of `qkv`.
+    fn starting(mut scope: Scope<'_>, config: &BlockConfig, qkv: Init) -> Self {
         let dim = config.dim;
         Self {
-            qkv: Linear::new(scope.sub("qkv"), dim, 3 * dim, config.qkv_bias),
+            qkv: Linear::starting(scope.sub("qkv"), dim, 3 * dim, qkv, config.qkv_bias),
             proj: Linear::new(scope.sub("proj"), dim, dim, true),
             heads: config.heads as i64,
         }
@@ -170,6 +180,12 @@ impl Mlp {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         self.fc2.forward(&self.activation.forward(&self.fc1.forward(x)))
     }
+}
+
+/// The start of a fused [3D, D] matrix whose thirds start as matrices of their own (MAE-ST,
+/// whose queries, keys and values are apart): Xavier uniform of [D, D].
+pub(crate) fn qkv_apart(dim: usize) -> Init {
+    Init::Uniform((6.0 / (2 * dim) as f64).sqrt())
 }
 
 /// Sends tokens [B, N, D] through all blocks, with samples that skip branches.

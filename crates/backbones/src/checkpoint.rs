@@ -106,6 +106,20 @@ impl Parameters {
     /// # Errors
     /// What does not agree; then no parameter has been changed.
     pub fn assign(&self, tensors: &HashMap<String, Tensor>) -> Result<(), Mismatch> {
+        let mismatch = self.mismatch(tensors);
+        if !mismatch.is_empty() {
+            return Err(mismatch);
+        }
+        tch::no_grad(|| {
+            for parameter in self {
+                parameter.tensor.shallow_clone().copy_(&tensors[&parameter.name]);
+            }
+        });
+        Ok(())
+    }
+
+    /// How names, shapes and types of tensors differ from the parameters'.
+    pub(crate) fn mismatch(&self, tensors: &HashMap<String, Tensor>) -> Mismatch {
         let mut mismatch = Mismatch::default();
         for parameter in self {
             let Some(tensor) = tensors.get(&parameter.name) else {
@@ -123,15 +137,7 @@ impl Parameters {
         mismatch.unexpected =
             tensors.keys().filter(|name| self.get(name).is_none()).cloned().collect();
         mismatch.unexpected.sort();
-        if !mismatch.is_empty() {
-            return Err(mismatch);
-        }
-        tch::no_grad(|| {
-            for parameter in self {
-                parameter.tensor.shallow_clone().copy_(&tensors[&parameter.name]);
-            }
-        });
-        Ok(())
+        mismatch
     }
 }
 

@@ -37,12 +37,12 @@ impl Flops {
     }
 
     /// Products whose factors both want a gradient.
-    fn trained(forward: u64) -> Self {
+    pub(crate) fn trained(forward: u64) -> Self {
         Self { forward, backward: 2 * forward }
     }
 
     /// Products with data, which wants none.
-    fn of_data(forward: u64) -> Self {
+    pub(crate) fn of_data(forward: u64) -> Self {
         Self { forward, backward: forward }
     }
 }
@@ -94,7 +94,7 @@ impl MaeDecoderConfig {
     }
 }
 
-fn blocks(block: &BlockConfig, depth: usize, tokens: usize) -> Flops {
+pub(crate) fn blocks(block: &BlockConfig, depth: usize, tokens: usize) -> Flops {
     let BlockConfig { dim, mlp_dim, .. } = *block;
     let qkv_and_proj = linear(tokens, dim, 4 * dim);
     let scores_and_values = 2 * linear(tokens, tokens, dim);
@@ -103,7 +103,7 @@ fn blocks(block: &BlockConfig, depth: usize, tokens: usize) -> Flops {
 }
 
 /// [rows, inputs] times [inputs, outputs].
-fn linear(rows: usize, inputs: usize, outputs: usize) -> u64 {
+pub(crate) fn linear(rows: usize, inputs: usize, outputs: usize) -> u64 {
     2 * rows as u64 * inputs as u64 * outputs as u64
 }
 

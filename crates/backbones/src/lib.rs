@@ -54,6 +54,7 @@ mod relative_bias;
 mod tests;
 mod token_indices;
 mod tokens;
+mod video;
 mod vit;
 
 pub use bare::{
@@ -63,9 +64,10 @@ pub use beit::{BeitConfig, BeitEncoder, BeitParts};
 pub use bert::{BertConfig, BertEncoder};
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
-    BeitModelConfig, ChannelStatistics, ClipModelConfig, EncoderSizes, Filter, Framing,
-    ModelConfig, ModelFolder, Naming, Preprocessing, Resize, Sides, Unsaid, VitMaeConfig,
-    VitModelConfig, describe, read_checkpoint,
+    Beginning, BeitModelConfig, ChannelStatistics, ClipModelConfig, EncoderSizes, Filter, Framing,
+    ImportOptions, ModelConfig, ModelFolder, Naming, Preprocessing, Resize, Sides, SizeDifference,
+    TargetFrames, VideoFolder, VideoModelConfig, VitMaeConfig, VitModelConfig, describe,
+    export_model, import_model, read_checkpoint,
 };
 pub use clip::{ClipVisionConfig, ClipVisual};
 pub use disentangling_decoder::{DisentanglingDecoder, mae_weights_for_branches};
@@ -85,6 +87,10 @@ pub use positions::{interpolate_positions, sin_cos_2d};
 pub use relative_bias::{RelativePositionBias, interpolate_relative_bias, relative_position_index};
 pub use token_indices::TokenIndices;
 pub use tokens::{Pooling, class_token, patch_tokens};
+pub use video::{
+    DecoderClassToken, VideoConfig, VideoDecoder, VideoDecoderConfig, VideoPositions,
+    VideoTransformer, deflate_weights, inflate_weights,
+};
 pub use vit::{VisionTransformer, VitConfig};
 // Part of this crate's interface, so that its users need no version of their own.
 pub use bauta_masking as masking;

@@ -222,7 +222,7 @@ mod tests {
         let both = case.decoder.predict_masked_and_class(&latent, &case.indices, None).unwrap();
         assert_eq!(both.size()[1], 1 + masked.size()[1]);
         assert!(distance(&patch_tokens(&both), &masked) < 1e-6);
-        // Skipping nothing is no change; skipping every branch is one.
+        // Skipping nothing is not a change; skipping every branch is one.
         let kept = DropPath::new(&[1.0; 8], 2, 2, Device::Cpu);
         let kept = case.decoder.predict_masked_and_class(&latent, &case.indices, Some(&kept));
         assert_eq!(kept.unwrap(), both);

@@ -66,7 +66,7 @@ pub fn interpolate_relative_bias(table: &Tensor, from: Grid, to: Grid) -> Tensor
 pub struct RelativePositionBias {
     /// [(2h − 1)(2w − 1) + 3, heads].
     table: Tensor,
-    /// The row of every pair, [(1 + L)²]; follows from the grid, so it is no parameter.
+    /// The row of every pair, [(1 + L)²]; follows from the grid, so it is not a parameter.
     index: Tensor,
     tokens: i64,
 }

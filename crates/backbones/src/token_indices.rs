@@ -36,6 +36,15 @@ impl TokenIndices {
         }
     }
 
+    /// The same indices, in the same memory.
+    pub fn shallow_clone(&self) -> Self {
+        let Self { batch, visible_count, masked_count, .. } = *self;
+        let [visible, masked, restore, first_rows] =
+            [&self.visible, &self.masked, &self.restore, &self.first_rows]
+                .map(Tensor::shallow_clone);
+        Self { batch, visible_count, masked_count, visible, masked, restore, first_rows }
+    }
+
     /// The same plans `times` over: those of a batch [x; x; …] joined along B.
     ///
     /// # Panics

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use bauta_backbones::tch::{Device, Tensor};
 use bauta_backbones::{
     BeitConfig, BeitEncoder, BeitModelConfig, ClipModelConfig, ClipVisionConfig, ClipVisual,
-    EncoderHead, Linear, MaeDecoder, MaeDecoderConfig, ModelConfig, ModelFolder, Naming,
-    Parameters, Unsaid, VisionTransformer, VitConfig, VitMaeConfig, VitModelConfig, describe,
+    EncoderHead, ImportOptions, Linear, MaeDecoder, MaeDecoderConfig, ModelConfig, ModelFolder,
+    Naming, Parameters, VisionTransformer, VitConfig, VitMaeConfig, VitModelConfig, describe,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -129,7 +129,8 @@ fn try_everything(place: &Path) -> Result<(), String> {
             tell(folder.classifier(head, None, 0, Device::Cpu).map(|all| all.0));
         }
     }
-    let _ = describe(folder.tensors(), Unsaid { heads: Some(2), ..Unsaid::default() });
+    let _ =
+        describe(folder.tensors(), ImportOptions { heads: Some(2), ..ImportOptions::default() });
     let again = tempfile::tempdir().unwrap();
     for naming in [Naming::Timm, Naming::HuggingFace] {
         let _ = folder.write(again.path(), naming);

@@ -6,6 +6,7 @@
 //! resized crop of 20 to 100 % of the area and a horizontal flip, nothing else.
 
 mod erasing;
+mod framing;
 mod operations;
 mod rand_augment;
 pub(crate) mod region;
@@ -18,6 +19,7 @@ use bauta_streams::RandomStream;
 use serde::{Deserialize, Serialize};
 
 use self::erasing::erase;
+pub use self::framing::{Filter, Framing, Resize};
 use self::operations::Planes;
 use self::rand_augment::rand_augment;
 use self::region::Region;
@@ -150,7 +152,7 @@ impl Augment {
             3 => Statistics::IMAGENET,
             _ => Statistics::neutral(channels),
         };
-        Ok(Augmenter { augment: self.clone(), channels, height, width, statistics })
+        Ok(Augmenter { augment: self.clone(), framing: None, channels, height, width, statistics })
     }
 }
 
@@ -158,6 +160,8 @@ impl Augment {
 #[derive(Clone, Debug)]
 pub struct Augmenter {
     augment: Augment,
+    /// How images are brought to the output's size, in the crop's place.
+    framing: Option<Framing>,
     channels: usize,
     height: usize,
     width: usize,
@@ -175,10 +179,41 @@ impl Augmenter {
         Self { statistics, ..self }
     }
 
+    /// Brings images to the output's size this way, without chance, in the crop's place.
+    pub fn framed(self, framing: Framing) -> Self {
+        Self { framing: Some(framing), ..self }
+    }
+
+    /// Refuses an image of which the framing does not make the output's size.
+    ///
+    /// # Errors
+    /// What is wrong, with all sizes.
+    pub fn check(&self, image: &Image<'_>) -> Result<(), String> {
+        let Some(framing) = self.framing else { return Ok(()) };
+        let [height, width] = framing.place(Region::whole(image.height(), image.width())).1;
+        let fits = match framing.crop {
+            true => height >= self.height && width >= self.width,
+            false => [height, width] == [self.height, self.width],
+        };
+        if fits {
+            return Ok(());
+        }
+        let (own_height, own_width) = (image.height(), image.width());
+        let remedy = match framing.crop {
+            true => "that is too small to cut them out of its middle",
+            false => "nothing is to be cut out of it",
+        };
+        Err(format!(
+            "the image has {own_height} × {own_width} pixels and is resized to {height} × {width}, \
+             but {} × {} are wanted, and {remedy}",
+            self.height, self.width
+        ))
+    }
+
     /// Augments an image of any size into `out`, \[channels, height, width\].
     ///
     /// # Panics
-    /// When the image has other channels or `out` another length.
+    /// When the image has other channels or `out` another length, or [`Self::check`] refuses it.
     pub fn apply(&self, image: &Image<'_>, stream: &mut RandomStream, out: &mut [u8]) {
         let Self { channels, height, width, .. } = *self;
         assert_eq!(image.channels(), channels, "the source's images differ in channels");
@@ -245,6 +280,13 @@ impl Augmenter {
     ) -> &'a [u8] {
         let Self { augment: Augment { crop, scale, ratio, .. }, height, width, .. } = *self;
         let whole = Region::whole(image.height(), image.width());
+        resizer.set_filter(self.framing.map_or(Filter::Bicubic, |framing| framing.filter));
+        if let Some(framing) = self.framing {
+            let (part, full) = framing.place(whole);
+            // Hugging Face's and Pillow's users cut at half the difference, rounded down.
+            let corner = [(full[0] - height) / 2, (full[1] - width) / 2];
+            return resizer.resize_window(image, part, full, corner, [height, width]);
+        }
         let region = match crop {
             Crop::RandomResized => Region::random(whole, scale, ratio, stream),
             Crop::RandomResizedClamped => Region::random_clamped(whole, scale, ratio, stream),

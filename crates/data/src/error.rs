@@ -40,8 +40,16 @@ pub enum DataError {
         /// What the decoder said.
         problem: String,
     },
-    /// No image of an epoch could be decoded.
-    #[error("epoch {epoch}: none of the images can be decoded; the warnings name them")]
+    /// A video cannot be read.
+    #[error("video {video} cannot be read: {problem}")]
+    Video {
+        /// Its path, or its place in a data set.
+        video: String,
+        /// What is wrong with it, and what to do where that is known.
+        problem: String,
+    },
+    /// No image, or no video, of an epoch could be decoded.
+    #[error("epoch {epoch}: none of the samples can be decoded; the warnings name them")]
     NoImages {
         /// The epoch, from 0.
         epoch: u64,

@@ -6,8 +6,8 @@
 //! to the model's size. A [`Loader`] puts the three together and hands out
 //! [`Batch`]es of unsigned bytes, made ahead of the consumer on its own threads.
 //! What else is wanted for each image (a second view, a partner) it is asked for
-//! with [`Loader::reading`]. Inputs that are no images come from a [`Prefetcher`],
-//! which is what the loader itself stands on.
+//! with [`Loader::reading`]. Clips of videos come from a [`video::ClipLoader`]. Inputs that
+//! are neither come from a [`Prefetcher`], which is what the loaders themselves stand on.
 //!
 //! The crate knows no model, no tensor library and no recipe. Pixels stay
 //! bytes, \[B, C, H, W\]; whoever trains scales them to [0, 1] and normalises
@@ -57,8 +57,9 @@ mod regular;
 mod source;
 mod splits;
 mod tasks;
+pub mod video;
 
-pub use augment::{Augment, Augmenter, Crop};
+pub use augment::{Augment, Augmenter, Crop, Filter, Framing, Resize};
 pub use dataset::{DatasetName, Split, open};
 pub use error::DataError;
 pub use fetch::{FetchEvent, PACKAGES, Package, Proof, Registry, cache_root, fetch, locate};
@@ -68,7 +69,7 @@ pub use model::ModelName;
 pub use partners::PartnerSampler;
 pub use prefetch::{Cancel, Inputs, Prefetcher, Prepared};
 pub use source::{
-    Folder, InMemory, Limited, Normalised, Shards, Source, Statistics, Subset,
+    Folder, InMemory, Limited, Normalised, Shards, Shrunk, Source, Statistics, Subset,
     cifar10_canonical_batch, open_cifar10,
 };
 pub use splits::{OpenOptions, Splits, TestOrigin, check_splits, open_splits};

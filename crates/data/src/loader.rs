@@ -65,9 +65,12 @@ impl Loader {
         config: LoaderConfig,
     ) -> Result<Self, DataError> {
         config.check(source.len())?;
-        let augmenter = augment
+        let mut augmenter = augment
             .build(source.channels(), config.height, config.width)?
             .for_data(source.statistics());
+        if let Some(framing) = config.framing {
+            augmenter = augmenter.framed(framing);
+        }
         let itinerary = Itinerary::new(&config, source.len());
         Ok(Self {
             itinerary: Arc::new(itinerary),
@@ -77,8 +80,8 @@ impl Loader {
         })
     }
 
-    /// Goes through a source in order and without chance: centre crops, the
-    /// last batch as short as it comes.
+    /// Goes through a source in order and without chance: centre crops, or as
+    /// `config` frames images, the last batch as short as it comes.
     ///
     /// # Errors
     /// As [`Loader::new`].

@@ -9,12 +9,14 @@ pub(crate) mod holdout;
 mod idx;
 pub(crate) mod layout;
 mod limited;
+pub(crate) mod listed;
 pub(crate) mod listing;
 mod memory;
 pub(crate) mod mnist;
 mod normalised;
 mod npy;
 pub(crate) mod shards;
+mod shrunk;
 mod statistics;
 mod subset;
 
@@ -24,6 +26,7 @@ pub use limited::Limited;
 pub use memory::InMemory;
 pub use normalised::Normalised;
 pub use shards::Shards;
+pub use shrunk::Shrunk;
 pub use statistics::Statistics;
 pub use subset::Subset;
 

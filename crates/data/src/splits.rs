@@ -129,8 +129,8 @@ pub(crate) fn open_one(
         (DatasetName::Folder | DatasetName::Shards, Split::Test) => {
             let test = open_splits(name, root, &OpenOptions::default())?.test;
             test.ok_or_else(|| match name {
-                DatasetName::Shards => shards::no_test(root),
-                _ => folder::no_test(root),
+                DatasetName::Shards => shards::SHARDS.no_test(root),
+                _ => folder::PICTURES.no_test(root),
             })
         }
         // What is trained on alone need not agree with anything.

@@ -1,11 +1,12 @@
-//! Where an encoder looks: attention as heat over the image.
+//! Where an encoder looks and what it tells apart: attention as heat over the image, and
+//! features of patches as colours.
 
 use bauta_masking::Grid;
 use tch::{Kind, Tensor};
 
 use crate::encoded::check_finite;
-use crate::picture::unit_values;
-use crate::{EvalError, Picture, PictureLayout};
+use crate::picture::{enlarge, unit_values};
+use crate::{EvalError, Picture, PictureLayout, Projection};
 
 /// Colours of heat from 0 to 1, equally spaced: dark blue over red to yellow.
 const HEAT: [[f32; 3]; 5] = [
@@ -19,12 +20,18 @@ const HEAT: [[f32; 3]; 5] = [
 /// How much of the heat covers the grey image.
 const COVER: f64 = 0.65;
 
-/// The class token's attention to the patches, over the images.
+/// Deviations from the mean at which a colour is full or gone.
+const SPREAD: f64 = 2.0;
+
+/// The class token's attention to the patches, over the images, and features beside it.
 #[derive(Debug)]
 pub struct AttentionMaps {
     original: Tensor,
     /// Heat in [0, 1] at the image's resolution, [N, H, W].
     heat: Tensor,
+    grid: Grid,
+    /// Colours in [0, 1] of each patch's features, [N, 3, H, W].
+    features: Option<Tensor>,
 }
 
 impl AttentionMaps {
@@ -49,6 +56,7 @@ impl AttentionMaps {
             return Err(EvalError::Shape { what: "attention", found, expected });
         }
         check_finite("attention", attention)?;
+        let attention = attention.to_device(original.device());
         let of_class = attention.select(2, 0).narrow(2, 1, tokens - 1);
         let of_class = of_class.mean_dim([1].as_slice(), false, Kind::Float);
         let least = of_class.amin([1].as_slice(), true);
@@ -57,17 +65,59 @@ impl AttentionMaps {
             .view([count, 1, grid.height() as i64, grid.width() as i64])
             .upsample_bilinear2d([height, width], false, None, None)
             .squeeze_dim(1);
-        Ok(Self { original: unit_values("original images", original)?, heat })
+        let original = unit_values("original images", original)?;
+        Ok(Self { original, heat, grid, features: None })
     }
 
-    /// Paints each image beside the heat over its grey form.
+    /// Adds a panel with the features of the patches [N, L, D] as colours: over all images
+    /// together, the first three principal components are red, green and blue.
+    ///
+    /// Of several images the mean at each place is taken off first: features say where a patch
+    /// is, too, and that is the same in all of them.
+    ///
+    /// A colour runs over two deviations of its component to either side of the mean; the
+    /// components' signs are [`Projection`]'s.
+    ///
+    /// # Errors
+    /// [`EvalError::Shape`] when they do not fit the images and the grid or D is below 3,
+    /// [`EvalError::NotFinite`] for features that are not finite.
+    pub fn with_features(self, patches: &Tensor) -> Result<Self, EvalError> {
+        let [count, _, height, width] = self.original.size()[..] else {
+            unreachable!("images have four dimensions")
+        };
+        let (found, tokens) = (patches.size(), self.grid.tokens() as i64);
+        if found.len() != 3 || found[..2] != [count, tokens] || found[2] < 3 {
+            let expected = format!("[{count}, {tokens}, D] with D at least 3");
+            return Err(EvalError::Shape { what: "features of patches", found, expected });
+        }
+        check_finite("features of patches", patches)?;
+        let patches = match count {
+            1 => patches.shallow_clone(),
+            _ => patches - patches.mean_dim([0].as_slice(), true, None),
+        };
+        let points = Projection::new(&patches.flatten(0, 1), 3)?.points;
+        let points = points.to_device(self.original.device());
+        let deviation = points.square().mean_dim([0].as_slice(), true, Kind::Float).sqrt();
+        // A component that holds rounding alone stays in the middle.
+        let least = deviation.amax([1].as_slice(), true) * 1e-3 + 1e-12;
+        let scale = deviation.maximum(&least) * (2.0 * SPREAD);
+        let colours = (points / scale + 0.5).clamp(0.0, 1.0);
+        let [rows, columns] = [self.grid.height(), self.grid.width()].map(|side| side as i64);
+        let colours = colours.view([count, rows, columns, 3]).permute([0, 3, 1, 2]);
+        let features = enlarge(&colours, height / rows, width / columns);
+        Ok(Self { features: Some(features), ..self })
+    }
+
+    /// Paints each image beside the heat over its grey form, and the features after that.
     pub fn paint(&self, layout: &PictureLayout) -> Picture {
         let size = self.original.size();
         let original = self.original.expand([size[0], 3, size[2], size[3]], false);
         let grey = original.mean_dim([1].as_slice(), true, Kind::Float);
         let heat = colours(&self.heat).permute([0, 3, 1, 2]);
         let covered = heat * COVER + grey * (1.0 - COVER);
-        layout.paint(&Tensor::stack(&[original, covered], 1))
+        let mut panels = vec![original, covered];
+        panels.extend(self.features.as_ref().map(Tensor::shallow_clone));
+        layout.paint(&Tensor::stack(&panels, 1))
     }
 }
 
@@ -106,6 +156,33 @@ mod tests {
         let hot = sheet.image().get_pixel(2 + 5 + 3, 2 + 3).0;
         let cold = sheet.image().get_pixel(2 + 5, 2).0;
         assert!(hot[0] > 200 && cold[0] < 80, "{hot:?} {cold:?}");
+    }
+
+    #[test]
+    fn patches_of_like_features_have_one_colour_whatever_the_sign_of_the_directions() {
+        let grid = Grid::image(2, 2).unwrap();
+        let images = Tensor::full([2, 3, 4, 4], 128, (Kind::Uint8, Device::Cpu));
+        let attention = Tensor::full([2, 1, 5, 5], 0.2, CPU);
+        // Two kinds of patches: the first of one image and the last of the other against the rest.
+        let kinds = Tensor::from_slice(&[1_i64, 0, 0, 0, 0, 0, 0, 1]).view([2, 4, 1]);
+        let (one, other) = ([4.0_f32, 1.0, 0.0, 0.0], [0.0_f32, 0.0, 0.0, 2.0]);
+        let patches =
+            Tensor::from_slice(&one).where_self(&kinds.ne(0), &Tensor::from_slice(&other));
+        // What every image has at a place does not matter.
+        let places = Tensor::arange(16, CPU).view([1, 4, 4]) * 3.0;
+        let maps = AttentionMaps::new(&images, &attention, grid).unwrap();
+        let colours = maps.with_features(&(patches + places)).unwrap().features.unwrap();
+        assert_eq!(colours.size(), [2, 3, 4, 4]);
+        let at = |image, row, column| colours.double_value(&[image, 0, row, column]);
+        assert_eq!(at(0, 0, 0), at(0, 1, 1), "one patch, one colour");
+        assert!((at(0, 0, 0) - at(1, 3, 3)).abs() < 1e-5, "{} {}", at(0, 0, 0), at(1, 3, 3));
+        assert!((at(0, 0, 2) - 0.5).abs() < 1e-5 && (at(1, 2, 0) - 0.5).abs() < 1e-5);
+        // The largest weight of the direction is that of the first feature, and positive.
+        assert!(at(0, 0, 0) > 0.6 && at(1, 0, 0) < 0.4, "{} {}", at(0, 0, 0), at(1, 0, 0));
+
+        let maps = AttentionMaps::new(&images, &attention, grid).unwrap();
+        let refused = maps.with_features(&Tensor::zeros([2, 4, 2], CPU)).unwrap_err();
+        assert!(refused.to_string().contains("D at least 3"), "{refused}");
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub enum EvalError {
         /// Training features.
         references: i64,
     },
-    /// A class with too few training samples for a part with so many of each.
+    /// A class with too few training samples for a part with this many of each.
     #[error(
         "class {class} has {found} training sample{}, {wanted} {} needed of each class",
         if *found == 1 { "" } else { "s" },

@@ -1,5 +1,7 @@
 //! A protocol: from features to named metrics.
 
+use std::sync::atomic::AtomicBool;
+
 use crate::{EncodedData, EvalError, Metrics};
 
 /// Measures features by a fixed protocol.
@@ -26,5 +28,18 @@ pub trait Evaluator {
     ///
     /// # Errors
     /// [`EvalError`] when the settings do not suit these features.
-    fn evaluate(&self, features: &EncodedData, seed: u64) -> Result<Metrics, EvalError>;
+    fn evaluate(&self, features: &EncodedData, seed: u64) -> Result<Metrics, EvalError> {
+        self.evaluate_until(features, seed, &AtomicBool::new(false))
+    }
+
+    /// The same, ended early once `stop` is set, which should be read a few times a second.
+    ///
+    /// # Errors
+    /// [`EvalError::Stopped`] then, and those of [`Self::evaluate`].
+    fn evaluate_until(
+        &self,
+        features: &EncodedData,
+        seed: u64,
+        stop: &AtomicBool,
+    ) -> Result<Metrics, EvalError>;
 }

@@ -10,9 +10,12 @@
 //! The features are standardised by the whole training split: that uses images
 //! beyond the shots, but none of their labels.
 
+use std::sync::atomic::AtomicBool;
+
 use tch::{Kind, Tensor};
 
 use crate::subset::{class_balanced, enough};
+use crate::watch::go_on;
 use crate::{EncodedData, EncodedSplit, EvalError, Evaluator, Metrics};
 
 /// Strengths λ that are tried, over the number of features.
@@ -73,14 +76,20 @@ impl Evaluator for FewShotRidge {
     }
 
     /// # Errors
-    /// [`EvalError::TooFew`] when a class has fewer than so many training samples.
-    fn evaluate(&self, features: &EncodedData, seed: u64) -> Result<Metrics, EvalError> {
+    /// [`EvalError::TooFew`] when a class has fewer than this many training samples.
+    fn evaluate_until(
+        &self,
+        features: &EncodedData,
+        seed: u64,
+        stop: &AtomicBool,
+    ) -> Result<Metrics, EvalError> {
         let labels = features.train().labels_on_host();
         let classes = features.classes() as usize;
         self.labelled(&features.training_counts())?;
         let features = features.standardized();
         let mut accuracies = Vec::new();
         for draw in 0..self.draws {
+            go_on(stop)?;
             let shots = class_balanced(&labels, classes, self.shots, seed, draw.into())?;
             let correct = Self::predict(&features, &shots).eq_tensor(features.test().labels());
             accuracies.push(correct.mean(Kind::Double).double_value(&[]));

@@ -5,10 +5,14 @@ mod embed;
 mod evaluation;
 mod forward;
 mod images;
+mod npy;
 mod reconstruct;
+mod said_framing;
+mod user_images;
 
-pub use embed::embed;
+pub use embed::{Embed, FeatureFormat};
 pub use evaluation::{EvaluationReport, FolderEvaluation};
-pub use forward::{forward, pixel_target};
-pub use images::{NormalizedBy, normalization};
-pub use reconstruct::{Reconstruct, reconstruct};
+pub use forward::{Forward, pixel_target};
+pub use images::{NormalizedBy, framing, normalization};
+pub use reconstruct::Reconstruct;
+pub use said_framing::said_framing;

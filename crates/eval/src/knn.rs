@@ -4,8 +4,11 @@
 //! Without standardising, the few features of largest scale decide alone and the
 //! accuracy of MAE features collapses.
 
+use std::sync::atomic::AtomicBool;
+
 use tch::{Kind, Tensor};
 
+use crate::watch::go_on;
 use crate::{EncodedData, EncodedSplit, EvalError, Evaluator, Metrics};
 
 /// Similarities held at once: 16 Mi numbers, 64 MiB.
@@ -41,18 +44,26 @@ impl KnnEvaluator {
     /// # Errors
     /// [`EvalError::Neighbours`] when there are fewer than k training samples.
     pub fn predict(&self, features: &EncodedData) -> Result<Tensor, EvalError> {
+        self.predict_until(features, &AtomicBool::new(false))
+    }
+
+    fn predict_until(
+        &self,
+        features: &EncodedData,
+        stop: &AtomicBool,
+    ) -> Result<Tensor, EvalError> {
         let references = features.train().samples();
         self.check(references)?;
         let features = features.standardized();
         let keys = to_directions(features.train()).transpose(0, 1);
         let queries = to_directions(features.test());
         let chunk = (SIMILARITIES / references).clamp(1, features.test().samples());
-        let predictions: Vec<Tensor> = queries
-            .split(chunk, 0)
-            .iter()
-            .map(|queries| self.vote(&queries.matmul(&keys), features.train(), features.classes()))
-            .collect();
-        Ok(Tensor::cat(&predictions, 0))
+        let chunks = queries.split(chunk, 0);
+        let predictions = chunks.iter().map(|queries| {
+            go_on(stop)?;
+            Ok(self.vote(&queries.matmul(&keys), features.train(), features.classes()))
+        });
+        Ok(Tensor::cat(&predictions.collect::<Result<Vec<_>, EvalError>>()?, 0))
     }
 
     fn check(&self, references: i64) -> Result<(), EvalError> {
@@ -89,8 +100,13 @@ impl Evaluator for KnnEvaluator {
     }
 
     /// Nothing here is random, so the seed has no effect.
-    fn evaluate(&self, features: &EncodedData, _seed: u64) -> Result<Metrics, EvalError> {
-        let predictions = tch::no_grad(|| self.predict(features))?;
+    fn evaluate_until(
+        &self,
+        features: &EncodedData,
+        _seed: u64,
+        stop: &AtomicBool,
+    ) -> Result<Metrics, EvalError> {
+        let predictions = tch::no_grad(|| self.predict_until(features, stop))?;
         let correct = predictions.eq_tensor(features.test().labels()).mean(Kind::Double);
         Ok(Metrics::from_iter([("knn_top1", correct.double_value(&[]))]))
     }

@@ -14,11 +14,13 @@
 //! its rate by hand and trains on the whole split.
 
 use std::f64::consts::PI;
+use std::sync::atomic::AtomicBool;
 
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 use tch::{Device, Kind, Tensor};
 
 use crate::momentum::{Momentum, Parameter};
+use crate::watch::go_on;
 use crate::{EncodedData, EncodedSplit, EvalError, Evaluator, Metrics};
 
 const NORM_EPS: f64 = 1e-6;
@@ -102,7 +104,12 @@ impl LinearProbe {
         Ok(())
     }
 
-    fn train(&self, features: &EncodedData, seed: u64) -> Head {
+    fn train(
+        &self,
+        features: &EncodedData,
+        seed: u64,
+        stop: &AtomicBool,
+    ) -> Result<Head, EvalError> {
         let train = features.train();
         let everything = draw_order((0..train.samples()).collect(), seed, 0, Draw::HeldOut);
         let (chosen_on, trained_on) =
@@ -119,12 +126,13 @@ impl LinearProbe {
             let order = draw_order(trained_on.to_vec(), seed, epoch, Draw::Order);
             let order = Tensor::from_slice(&order).to_device(train.features().device());
             for step in 0..steps {
+                go_on(stop)?;
                 let at = f64::from(epoch) + step as f64 / steps as f64;
                 let learning_rate = self.learning_rate(at) * batch as f64 / 256.0;
                 heads.step(train, &order.narrow(0, step * batch, batch), learning_rate, &rule);
             }
         }
-        heads.best(train, chosen_on)
+        Ok(heads.best(train, chosen_on))
     }
 
     fn ladder(&self) -> &'static [f64; 5] {
@@ -161,7 +169,12 @@ impl Evaluator for LinearProbe {
     /// # Errors
     /// [`EvalError::Setting`] when a setting is out of range, and when there are
     /// fewer than three training samples.
-    fn evaluate(&self, features: &EncodedData, seed: u64) -> Result<Metrics, EvalError> {
+    fn evaluate_until(
+        &self,
+        features: &EncodedData,
+        seed: u64,
+        stop: &AtomicBool,
+    ) -> Result<Metrics, EvalError> {
         self.validate()?;
         // Two to normalise a batch by, one to choose a head by.
         let samples = features.train().samples();
@@ -170,7 +183,7 @@ impl Evaluator for LinearProbe {
             return Err(EvalError::Setting { name, value: samples as f64, expected });
         }
         tch::no_grad(|| {
-            let head = self.train(features, seed);
+            let head = self.train(features, seed, stop)?;
             let (test, classes) = (features.test(), features.classes());
             let mut metrics = Metrics::from_iter([("linear_top1", head.accuracy(test, 1))]);
             if classes > 5 {

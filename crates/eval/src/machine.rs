@@ -1,11 +1,91 @@
-//! The machine in a report's words.
+//! The machine in commands' and reports' words.
+
+use std::str::FromStr;
 
 use tch::Device;
+
+use crate::EvalError;
 
 /// `cpu` or `cuda:0`.
 pub fn device_name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
         _ => "cpu".to_owned(),
+    }
+}
+
+/// A device as commands name it: `auto`, `cpu`, `cuda` or `cuda:N`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first CUDA device where libtorch finds one, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A CUDA device, by its number.
+    Cuda(usize),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = EvalError;
+
+    fn from_str(name: &str) -> Result<Self, EvalError> {
+        Ok(match name {
+            "auto" => Self::Auto,
+            "cpu" => Self::Cpu,
+            "cuda" => Self::Cuda(0),
+            _ => match name.strip_prefix("cuda:").and_then(|number| number.parse().ok()) {
+                Some(number) => Self::Cuda(number),
+                None => {
+                    let message = "a device is auto, cpu, cuda or cuda:N".to_owned();
+                    return Err(EvalError::Unsuitable(message));
+                }
+            },
+        })
+    }
+}
+
+impl DeviceChoice {
+    /// The device.
+    ///
+    /// # Errors
+    /// [`EvalError::Unsuitable`] when a CUDA device is named that is not there.
+    pub fn choose(self) -> Result<Device, EvalError> {
+        if self == Self::Cpu {
+            return Ok(Device::Cpu);
+        }
+        let cuda = bauta_libtorch::load_cuda() && tch::Cuda::is_available();
+        let Self::Cuda(number) = self else {
+            return Ok(if cuda { Device::Cuda(0) } else { Device::Cpu });
+        };
+        let devices = if cuda { tch::Cuda::device_count() } else { 0 };
+        if number as i64 >= devices {
+            return Err(EvalError::Unsuitable(match devices {
+                0 => "libtorch finds no CUDA device".to_owned(),
+                _ => format!(
+                    "there is no cuda:{number}; CUDA devices are numbered to {}",
+                    devices - 1
+                ),
+            }));
+        }
+        Ok(Device::Cuda(number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_have_libtorchs_names() {
+        let parsed = |name: &str| name.parse::<DeviceChoice>().ok();
+        assert_eq!(parsed("auto"), Some(DeviceChoice::Auto));
+        assert_eq!(parsed("cpu"), Some(DeviceChoice::Cpu));
+        assert_eq!(parsed("cuda"), Some(DeviceChoice::Cuda(0)));
+        assert_eq!(parsed("cuda:3"), Some(DeviceChoice::Cuda(3)));
+        for wrong in ["", "gpu", "cuda:", "cuda:x", "CPU", "cuda:-1"] {
+            assert_eq!(parsed(wrong), None, "{wrong}");
+        }
+        let none = DeviceChoice::Cuda(4096).choose().unwrap_err().to_string();
+        assert!(none.contains("CUDA device"), "{none}");
     }
 }

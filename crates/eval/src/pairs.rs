@@ -131,7 +131,7 @@ fn each(
     mut take: impl FnMut(usize, usize, &PairTokens<'_>) -> Result<(), EvalError>,
 ) -> Result<(), EvalError> {
     for MixturePair { sources, plan } in pairs {
-        go_on(watch)?;
+        go_on(watch.stop())?;
         let indices = TokenIndices::new(plan, device);
         let encode = |pixels: &Tensor| encode(pixels, &indices).map_err(EvalError::Encoder);
         // Mixing before normalisation is mixing after it: both are affine.

@@ -35,7 +35,7 @@ impl PictureLayout {
         let gap = self.gap as i64;
         let zoom = self.min_height.div_ceil(height as usize).max(1) as i64;
         let pixels = (panels.clamp(0.0, 1.0) * 255.0).round().to_kind(Kind::Uint8);
-        let pixels = enlarge(&pixels.view([-1, channels, height, width]), zoom, zoom);
+        let pixels = enlarge(&pixels.reshape([-1, channels, height, width]), zoom, zoom);
 
         // A panel and the gap after it; a group and the other gaps after it.
         let (down, right) = (height * zoom + 2 * gap, width * zoom + gap);
@@ -98,17 +98,71 @@ impl Picture {
         &self.0
     }
 
+    /// The bytes of a PNG file, which errors name by `path`.
+    ///
+    /// # Errors
+    /// [`EvalError::Encode`] when the picture is too large for PNG.
+    pub(crate) fn png(&self, path: &Path) -> Result<Vec<u8>, EvalError> {
+        let mut png = Cursor::new(Vec::new());
+        self.0
+            .write_to(&mut png, ImageFormat::Png)
+            .map_err(|source| EvalError::Encode { path: path.into(), source })?;
+        Ok(png.into_inner())
+    }
+
     /// Writes a PNG file, whole or not at all: beside it first, then renamed.
     ///
     /// # Errors
     /// [`EvalError::Write`] when the folder cannot be written,
     /// [`EvalError::Encode`] when the picture is too large for PNG.
     pub fn write_png(&self, path: &Path) -> Result<(), EvalError> {
-        let mut png = Cursor::new(Vec::new());
-        self.0
-            .write_to(&mut png, ImageFormat::Png)
-            .map_err(|source| EvalError::Encode { path: path.into(), source })?;
-        write_whole(path, png.get_ref())
+        write_whole(path, &self.png(path)?)
             .map_err(|source| EvalError::Write { path: path.into(), source })
     }
+
+    /// Writes pictures of one size as a moving PNG that begins again at its end, each shown
+    /// for so many milliseconds, the last for four times as many.
+    ///
+    /// # Errors
+    /// As [`Self::write_png`], and [`EvalError::Unsuitable`] without a picture.
+    pub fn write_moving(frames: &[Self], delay: u16, path: &Path) -> Result<(), EvalError> {
+        let bytes = Self::moving_png(frames, delay, path)?;
+        write_whole(path, &bytes).map_err(|source| EvalError::Write { path: path.into(), source })
+    }
+
+    /// The bytes of such a file, which errors name by `path`.
+    ///
+    /// # Errors
+    /// As [`Self::write_moving`].
+    pub(crate) fn moving_png(
+        frames: &[Self],
+        delay: u16,
+        path: &Path,
+    ) -> Result<Vec<u8>, EvalError> {
+        let Some(first) = frames.first() else {
+            return Err(EvalError::Unsuitable("a moving picture needs a frame".to_owned()));
+        };
+        encode_moving(first.dimensions(), frames, delay).map_err(|source| {
+            EvalError::Unsuitable(format!("cannot encode {}: {source}", path.display()))
+        })
+    }
+}
+
+fn encode_moving(
+    (width, height): (u32, u32),
+    frames: &[Picture],
+    delay: u16,
+) -> Result<Vec<u8>, png::EncodingError> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_animated(frames.len() as u32, 0)?;
+    let mut writer = encoder.write_header()?;
+    for (place, frame) in frames.iter().enumerate() {
+        let times = if place + 1 == frames.len() { 4 } else { 1 };
+        writer.set_frame_delay(delay.saturating_mul(times), 1000)?;
+        writer.write_image_data(frame.0.as_raw())?;
+    }
+    writer.finish()?;
+    Ok(bytes)
 }

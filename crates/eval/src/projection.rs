@@ -1,4 +1,4 @@
-//! Features in the plane: their two principal components.
+//! Features on the few directions in which they vary most: their principal components.
 
 use tch::{Kind, Tensor};
 
@@ -7,42 +7,44 @@ use crate::EvalError;
 /// Features projected on the directions in which they vary most.
 #[derive(Debug)]
 pub struct Projection {
-    /// Coordinates [N, 2], f32, each column of mean zero.
+    /// Coordinates [N, K], f32, each column of mean zero; the first varies most.
     pub points: Tensor,
-    /// The fraction of the features' variance that each direction holds.
-    pub explained: [f64; 2],
+    /// The fraction of the features' variance that each of the K directions holds.
+    pub explained: Vec<f64>,
 }
 
 impl Projection {
-    /// Projects features [N, D] on their two principal components.
+    /// Projects features [N, D] on their first K = `components` principal components.
     ///
     /// A component's sign is chosen so that its largest weight is positive.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] unless there are at least two samples and two columns.
-    pub fn new(features: &Tensor) -> Result<Self, EvalError> {
-        let found = features.size();
-        if found.len() != 2 || found.iter().any(|&side| side < 2) {
-            let expected = "[N, D] with N and D at least 2".into();
+    /// [`EvalError::Shape`] unless there are at least two samples and K ≥ 1 columns.
+    pub fn new(features: &Tensor, components: usize) -> Result<Self, EvalError> {
+        let (found, components) = (features.size(), components as i64);
+        if found.len() != 2 || found[0] < 2 || found[1] < components || components < 1 {
+            let expected = format!("[N, D] with N at least 2 and D at least {components}");
             return Err(EvalError::Shape { what: "features to project", found, expected });
         }
         let features = features.detach().to_kind(Kind::Double);
         let centred = &features - features.mean_dim([0].as_slice(), true, None);
         let covariance = centred.transpose(0, 1).matmul(&centred);
-        // Ascending eigenvalues: the last two are wanted, the greatest first.
+        // Ascending eigenvalues: the last are wanted, the greatest first.
         let (values, vectors) = covariance.linalg_eigh("L");
-        let two = vectors.narrow(1, found[1] - 2, 2).flip([1]);
-        let largest = two.gather(0, &two.abs().argmax(0, true), false);
-        let points = centred.matmul(&(two * largest.sign())).to_kind(Kind::Float);
+        let first = vectors.narrow(1, found[1] - components, components).flip([1]);
+        let largest = first.gather(0, &first.abs().argmax(0, true), false);
+        let points = centred.matmul(&(first * largest.sign())).to_kind(Kind::Float);
         let values = Vec::<f64>::try_from(values).expect("a vector of doubles");
         let total: f64 = values.iter().sum();
-        let share = |from_last: usize| {
-            if total > 0.0 { (values[values.len() - from_last] / total).max(0.0) } else { 0.0 }
-        };
-        Ok(Self { points, explained: [share(1), share(2)] })
+        let share = |&value: &f64| if total > 0.0 { (value / total).max(0.0) } else { 0.0 };
+        let explained = values.iter().rev().take(components as usize).map(share).collect();
+        Ok(Self { points, explained })
     }
 
-    /// The coordinates of each sample, on the host.
+    /// The first two coordinates of each sample, on the host.
+    ///
+    /// # Panics
+    /// When there is only one component.
     pub fn coordinates(&self) -> Vec<(f64, f64)> {
         let column = |at: i64| {
             Vec::<f64>::try_from(self.points.select(1, at).to_kind(Kind::Double))
@@ -66,7 +68,7 @@ mod tests {
         let side = 3.0 / 2.0_f32.sqrt();
         let rows: Vec<f32> =
             a.iter().zip(b).flat_map(|(a, b)| [side * a + 7.0, side * a, b]).collect();
-        let found = Projection::new(&Tensor::from_slice(&rows).view([4, 3])).unwrap();
+        let found = Projection::new(&Tensor::from_slice(&rows).view([4, 3]), 2).unwrap();
         let points = Vec::<f32>::try_from(found.points.flatten(0, -1)).unwrap();
         for (point, (a, b)) in points.chunks_exact(2).zip(a.iter().zip(b)) {
             assert!((point[0] - 3.0 * a).abs() < 1e-5 && (point[1] - b).abs() < 1e-5, "{point:?}");
@@ -78,6 +80,6 @@ mod tests {
     #[test]
     fn one_sample_has_no_directions() {
         let one = Tensor::zeros([1, 5], (Kind::Float, Device::Cpu));
-        assert!(Projection::new(&one).unwrap_err().to_string().contains("[1, 5]"));
+        assert!(Projection::new(&one, 2).unwrap_err().to_string().contains("[1, 5]"));
     }
 }

@@ -5,6 +5,7 @@
 //! the same network at its initial weights) go through the same code.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bauta_data::{Loader, LoaderConfig, Source};
 use serde::Serialize;
@@ -87,15 +88,19 @@ impl<'a> Protocols<'a> {
         name: &str,
         encode: &dyn Fn(&Tensor) -> Result<Tensor, EncodeError>,
     ) -> Result<Vec<Measurement>, EvalError> {
+        // Features of all images take memory that nothing would be learnt from.
+        if self.evaluators.is_empty() {
+            return Ok(Vec::new());
+        }
         let split = |source| self.encode(name, source, encode).map_err(|error| error.at(name));
         let (train, test) = (split(&self.train)?, split(&self.test)?);
         let data = EncodedData::new(train, test, self.train.classes().len())?;
         let mut found = Vec::new();
         for evaluator in &self.evaluators {
-            go_on(self.watch)?;
+            go_on(self.watch.stop())?;
             self.watch.begin(&format!("{}: {name}", evaluator.name()));
             let training_images = evaluator.labelled(&data.training_counts())?;
-            let metrics = evaluator.evaluate(&data, self.loader.seed)?;
+            let metrics = evaluator.evaluate_until(&data, self.loader.seed, self.watch.stop())?;
             found.extend(metrics.into_iter().map(|(metric, value)| Measurement {
                 protocol: evaluator.name().to_owned(),
                 settings: evaluator.settings(),
@@ -128,20 +133,33 @@ impl<'a> Protocols<'a> {
         encode: &dyn Fn(&Tensor) -> Result<Tensor, EncodeError>,
     ) -> Result<EncodedSplit, EvalError> {
         self.watch.begin(&format!("features of {} images: {name}", source.len()));
-        let loader = Loader::for_evaluation(Arc::clone(source), self.loader.clone())?;
-        let batches = loader.batches(0..loader.steps_per_epoch(), |batch| {
-            (host_tensor(&batch.pixels), batch.labels)
-        });
-        let encoded = batches.map(|batch| -> Result<(Tensor, Vec<i64>), EvalError> {
-            go_on(self.watch)?;
-            let (pixels, labels) = batch?;
-            let labels = labels.ok_or_else(|| {
-                EvalError::Unsuitable("the images have no labels to be measured by".to_owned())
-            })?;
-            Ok((tch::no_grad(|| encode(&pixels)).map_err(EvalError::Encoder)?, labels))
-        });
-        EncodedSplit::encode(encoded, self.device, Tensor::shallow_clone)
+        encode_split(source, &self.loader, self.device, self.watch.stop(), true, encode)
     }
+}
+
+/// Encodes a source in its own order, from centre crops; images of no class count as of the
+/// first where they need not be `labelled`.
+pub(crate) fn encode_split(
+    source: &Arc<dyn Source>,
+    loader: &LoaderConfig,
+    device: Device,
+    stop: &AtomicBool,
+    labelled: bool,
+    encode: &dyn Fn(&Tensor) -> Result<Tensor, EncodeError>,
+) -> Result<EncodedSplit, EvalError> {
+    let loader = Loader::for_evaluation(Arc::clone(source), loader.clone())?;
+    let batches = loader
+        .batches(0..loader.steps_per_epoch(), |batch| (host_tensor(&batch.pixels), batch.labels));
+    let encoded = batches.map(|batch| -> Result<(Tensor, Vec<i64>), EvalError> {
+        go_on(stop)?;
+        let (pixels, labels) = batch?;
+        let none = || (!labelled).then(|| vec![0; pixels.size()[0] as usize]);
+        let labels = labels.or_else(none).ok_or_else(|| {
+            EvalError::Unsuitable("the images have no labels to be measured by".to_owned())
+        })?;
+        Ok((tch::no_grad(|| encode(&pixels)).map_err(EvalError::Encoder)?, labels))
+    });
+    EncodedSplit::encode(encoded, device, Tensor::shallow_clone)
 }
 
 /// Refuses evaluators that need more labels than the training images have, before anything

@@ -1,5 +1,7 @@
 //! Linear probing with few labels: 1 % and 10 % of the training split.
 
+use std::sync::atomic::AtomicBool;
+
 use crate::subset::{class_balanced, enough, per_class};
 use crate::{EncodedData, EvalError, Evaluator, LinearProbe, Metrics};
 
@@ -46,12 +48,17 @@ impl Evaluator for SemiSupervised {
     /// # Errors
     /// [`EvalError::TooFew`] when a class has too few training samples to be
     /// balanced, and those of [`LinearProbe`].
-    fn evaluate(&self, features: &EncodedData, seed: u64) -> Result<Metrics, EvalError> {
+    fn evaluate_until(
+        &self,
+        features: &EncodedData,
+        seed: u64,
+        stop: &AtomicBool,
+    ) -> Result<Metrics, EvalError> {
         let classes = features.classes() as usize;
         let per_class = self.per_class(&features.training_counts())?;
         let labels = features.train().labels_on_host();
         let part = class_balanced(&labels, classes, per_class, seed, 0)?;
-        let metrics = self.probe.evaluate(&features.with_training_part(&part), seed)?;
+        let metrics = self.probe.evaluate_until(&features.with_training_part(&part), seed, stop)?;
         let prefix = format!("linear_{}pct", self.percent);
         Ok(metrics
             .into_iter()

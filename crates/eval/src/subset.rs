@@ -54,7 +54,7 @@ pub fn class_balanced(
     Ok(chosen)
 }
 
-/// Samples of each class in a class-balanced part of `percent` % of so many
+/// Samples of each class in a class-balanced part of `percent` % of this many
 /// samples: a whole number, at least one.
 pub fn per_class(samples: usize, classes: usize, percent: f64) -> usize {
     ((samples as f64 * percent / 100.0 / classes as f64).round() as usize).max(1)

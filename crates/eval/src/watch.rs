@@ -33,9 +33,9 @@ impl Watch for AtomicBool {
     fn training(&self, _event: &Event<'_>, _steps: u64) {}
 }
 
-/// Refuses to go on once the watch has ended it.
-pub(crate) fn go_on(watch: &dyn Watch) -> Result<(), EvalError> {
-    match watch.stop().load(Ordering::Relaxed) {
+/// Refuses to go on once `stop` is set.
+pub(crate) fn go_on(stop: &AtomicBool) -> Result<(), EvalError> {
+    match stop.load(Ordering::Relaxed) {
         true => Err(EvalError::Stopped),
         false => Ok(()),
     }

@@ -4,14 +4,16 @@
 
 mod digits;
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bauta_backbones::TokenIndices;
 use bauta_data::{InMemory, Limited, LoaderConfig, Source, Statistics};
 use bauta_eval::{
-    EncodeError, Evaluator, FewShotRidge, KnnEvaluator, Metrics, MixturePairs, Protocols, SHARES,
-    Watch, check_suitable, missing_classes, separability_anchors,
+    EncodeError, EncodedData, EncodedSplit, EvalError, Evaluator, FewShotRidge, KnnEvaluator,
+    LinearProbe, Metrics, MixturePairs, OnlineEvaluation, OnlineMetrics, Protocols, SHARES,
+    SemiSupervised, Watch, check_suitable, missing_classes, separability_anchors,
 };
 use bauta_masking::{Grid, MaskStrategy, RandomMask};
 use bauta_streams::{Purpose, StreamKey};
@@ -52,6 +54,61 @@ fn numbers_come_with_all_that_they_depend_on() {
     let raw: Metrics = protocols.measure_raw_pixels().unwrap().into_iter().collect();
     assert_eq!(raw.get("knn_top1"), Some(1.0));
     assert_eq!(raw.iter().count(), 3);
+}
+
+#[test]
+fn without_a_protocol_nothing_is_encoded() {
+    let (train, test, stop) = (digits(20), digits(5), AtomicBool::new(false));
+    let none = Protocols::new(Vec::new(), [&train, &test], loader(), Device::Cpu, &stop).unwrap();
+    assert_eq!(none.measure("mine", &|_| Err("was asked".into())).unwrap(), []);
+    assert_eq!(none.measure_raw_pixels().unwrap(), []);
+}
+
+#[test]
+fn features_are_measured_while_they_change() {
+    let (train, test, stop) = (digits(200), digits(50), AtomicBool::new(false));
+    let knn = || Some(KnnEvaluator::new(5, 0.07).unwrap());
+    let online = |knn| OnlineEvaluation::new([&train, &test], knn, loader(), Device::Cpu, &stop);
+    let found = online(knn()).measure(&means).unwrap();
+    assert_eq!((found.knn_top1, found.features), (Some(1.0), 16));
+    assert!(found.rank > 8.0 && found.rank < 16.0 && !found.collapsed(), "{found:?}");
+    assert_eq!(online(None).measure(&means).unwrap(), OnlineMetrics { knn_top1: None, ..found });
+    assert!(found.to_string().starts_with("knn_top1 1.000, feature rank "), "{found}");
+
+    // The same of every image but for one direction.
+    let line = |pixels: &Tensor| Ok(means(pixels)?.narrow(1, 0, 1).repeat([1, 20]) + 3.0);
+    let collapsed = online(knn()).measure(&line).unwrap();
+    assert!(collapsed.collapsed() && collapsed.rank < 1.01, "{collapsed:?}");
+
+    stop.store(true, Ordering::Relaxed);
+    assert!(matches!(online(knn()).measure(&means), Err(EvalError::Stopped)));
+}
+
+#[test]
+fn protocols_end_within_their_work_once_they_are_told() {
+    let points = |n: i64| {
+        let labels = Tensor::arange(n, (Kind::Int64, Device::Cpu)).remainder(2);
+        EncodedSplit::new(labels.to_kind(Kind::Float).unsqueeze(1).repeat([1, 3]), labels).unwrap()
+    };
+    let data = EncodedData::new(points(60), points(20), 2).unwrap();
+    // Longer than anybody waits.
+    let probe = LinearProbe { epochs: u32::MAX, batch_size: 10, ..LinearProbe::default() };
+    let semi = SemiSupervised { percent: 50.0, probe: probe.clone() };
+    let knn = KnnEvaluator::new(5, 0.07).unwrap();
+    let shots = FewShotRidge::new(2, u32::MAX).unwrap();
+    for evaluator in [&probe as &dyn Evaluator, &semi, &knn, &shots] {
+        let stop = AtomicBool::new(evaluator.name() == "knn");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(50));
+                stop.store(true, Ordering::Relaxed);
+            });
+            let begun = Instant::now();
+            let end = evaluator.evaluate_until(&data, 0, &stop);
+            assert!(matches!(end, Err(EvalError::Stopped)), "{}: {end:?}", evaluator.name());
+            assert!(begun.elapsed() < Duration::from_secs(1), "{}", evaluator.name());
+        });
+    }
 }
 
 #[test]

@@ -1,16 +1,17 @@
 //! `evaluate`: the protocols on any model folder, without the recipe that made it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::ModelFolder;
-use bauta_data::{DatasetName, OpenOptions};
-use bauta_eval::check_labels;
+use bauta_data::{DatasetName, OpenOptions, Source, Subset};
 use bauta_eval::folder::{EvaluationReport, FolderEvaluation};
-use bauta_recipe::{Device, Eval, Pooling, Protocol, named};
+use bauta_eval::{DeviceChoice, check_labels};
+use bauta_recipe::{Eval, Pooling, Protocol, named};
 
-use crate::run::{Console, Splits, choose_device, choose_threads};
+use crate::run::{Console, Splits, choose_threads};
 use crate::settings::{evaluators, pooling};
 
 /// What to measure, on what, how.
@@ -48,10 +49,10 @@ pub struct Arguments {
     /// Height and width that images are brought to, if not the data's own.
     #[arg(long, num_args = 2, value_names = ["HEIGHT", "WIDTH"])]
     pub image_size: Option<Vec<usize>>,
-    /// Use only the first N training images.
+    /// Use only N training images, as evenly over their classes as they go.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit: Option<usize>,
-    /// Use only the first N test images.
+    /// Use only N test images, as evenly over their classes as they go.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit_test: Option<usize>,
     /// Seed of whatever a protocol draws, and of the baseline's random weights.
@@ -63,6 +64,9 @@ pub struct Arguments {
     /// Threads of libtorch and of the loader; 0 takes every core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
+    /// auto, cpu, cuda or cuda:N.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub device: DeviceChoice,
     /// Measure the pixels themselves and the same network at random weights too.
     #[arg(long)]
     pub baselines: bool,
@@ -82,9 +86,13 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
     let folder = ModelFolder::read(model)?;
     let limits = [arguments.limit, arguments.limit_test];
     let root = arguments.root.as_deref();
-    let splits = Splits::of(*data, root, &OpenOptions::default(), limits)?;
-    check_labels(data.into(), [&*splits.train, &*splits.test], limits)?;
-    let (channels, wanted) = (splits.train.channels(), folder.config().channels());
+    let splits = Splits::of(*data, root, &OpenOptions::default(), [None, None])?;
+    let spread = |source: Arc<dyn Source>, limit: Option<usize>| -> Arc<dyn Source> {
+        limit.map_or(Arc::clone(&source), |limit| Arc::new(Subset::spread(source, limit)))
+    };
+    let (train, test) = (spread(splits.train, limits[0]), spread(splits.test, limits[1]));
+    check_labels(data.into(), [&*train, &*test], limits)?;
+    let (channels, wanted) = (train.channels(), folder.config().channels());
     ensure!(
         channels == wanted,
         "images of {data} have {channels} channels, {} wants {wanted}",
@@ -97,11 +105,11 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
         evaluators: evaluators(&eval)?,
         pooling: pooling(eval.features),
         image_size: arguments.image_size.as_ref().map(|sides| [sides[0], sides[1]]),
-        train: splits.train,
-        test: splits.test,
+        train,
+        test,
         baselines: arguments.baselines,
         seed: *seed,
-        device: choose_device(Device::Auto)?,
+        device: arguments.device.choose()?,
         threads: choose_threads(arguments.threads),
     };
     Ok(evaluation.run(&Console::new(stop))?)
@@ -125,7 +133,9 @@ fn settings(arguments: &Arguments) -> Result<Eval> {
 }
 
 fn at_least_one(text: &str) -> Result<usize> {
-    let number: usize = text.parse().with_context(|| format!("{text} is no number of images"))?;
-    ensure!(number > 0, "0 images are too few");
+    let number: usize = text.parse().with_context(|| {
+        format!("the number of images is \"{text}\"; it must be a whole number")
+    })?;
+    ensure!(number > 0, "the number of images must be at least 1");
     Ok(number)
 }

@@ -55,10 +55,10 @@ pub struct Arguments {
     #[arg(long)]
     pub validate: bool,
     /// Keep metrics, checkpoints (model folders) and the result in this folder.
-    #[arg(long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
-    /// Go on from the last checkpoint of --output.
-    #[arg(long, requires = "output")]
+    #[arg(long, value_name = "DIR", alias = "output")]
+    pub out: Option<PathBuf>,
+    /// Go on from the last checkpoint of --out.
+    #[arg(long, requires = "out")]
     pub resume: bool,
     /// Write the result to a JSON file too.
     #[arg(long, value_name = "FILE")]
@@ -81,19 +81,19 @@ pub fn finetune(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
 /// When the model does not fit the data or the settings, the output folder holds
 /// something already, or `stop` is set.
 pub fn tune(arguments: &Arguments, stop: &AtomicBool) -> Result<FineTuneReport<FineTuneSettings>> {
-    let Arguments { data, validate, output, resume, .. } = arguments;
+    let Arguments { data, validate, out, resume, .. } = arguments;
     let mut set = arguments.set.clone();
     set.extend(arguments.labels.map(|labels| format!("eval.finetune.labels={labels}")));
     let settings = FineTuneSettings::parse(&set)?;
     let model = arguments.model.as_ref().or(arguments.scratch_like.as_ref());
     let model = model.context("one of --model and --scratch-like is needed")?;
     let folder = ModelFolder::read(model)?;
-    if let Some(output) = output.as_ref().filter(|_| !resume) {
-        let occupied = ["checkpoints", "result.json"].iter().any(|name| output.join(name).exists());
+    if let Some(out) = out.as_ref().filter(|_| !resume) {
+        let occupied = ["checkpoints", "result.json"].iter().any(|name| out.join(name).exists());
         ensure!(
             !occupied,
             "{} holds a result already; name another folder, or add --resume",
-            output.display()
+            out.display()
         );
     }
     let device = choose_device(settings.train.device)?;
@@ -129,7 +129,7 @@ pub fn tune(arguments: &Arguments, stop: &AtomicBool) -> Result<FineTuneReport<F
     };
     // Without an output folder metrics and checkpoints are kept only for the run.
     let passing = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let (kept, console) = (output.as_deref(), Console::new(stop));
+    let (kept, console) = (out.as_deref(), Console::new(stop));
     let run = TrainingRun {
         resume: *resume,
         checkpoint_every: settings.train.checkpoint_every,

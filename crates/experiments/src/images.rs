@@ -1,8 +1,9 @@
 //! What systems of images share: the images of a run, batches of them with masks, the
 //! student that learns from them, and how it is measured and shown.
 
+mod init;
 mod masked;
-mod mixed;
+mod online;
 mod pictures;
 mod probe;
 mod student;
@@ -12,8 +13,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use bauta_backbones::{ImageNormalization, Parameters, VitConfig};
-use bauta_data::{Augment, Batch, Inputs, Loader, LoaderConfig, PartnerSampler, Read};
+use bauta_backbones::{ImageNormalization, Parameters, Preprocessing, VitConfig};
+use bauta_data::{
+    Augment, Batch, Inputs, Loader, LoaderConfig, PartnerSampler, Read, Shrunk, Source, cache_root,
+};
+use bauta_eval::folder::framing;
 use bauta_eval::{check_suitable, missing_classes};
 use bauta_libtorch::on_one_thread;
 use bauta_masking::Grid;
@@ -22,7 +26,6 @@ use bauta_targets::PixelTarget;
 use tch::Device;
 
 pub use self::masked::{MaskedImages, Masking};
-pub use self::mixed::{MixedImages, Mixing};
 pub use self::pictures::Predict;
 pub use self::probe::Features;
 pub use self::student::Student;
@@ -34,6 +37,8 @@ use crate::settings::evaluators;
 pub struct Images {
     /// The training and the test images.
     pub splits: Splits,
+    /// The training images as training reads them: shrunk where the recipe says so.
+    pub trained: Arc<dyn Source>,
     /// Seed, batch size, image size and threads.
     pub loader: LoaderConfig,
     /// How training images are varied.
@@ -42,6 +47,8 @@ pub struct Images {
     pub eval: Eval,
     /// Where tensors live.
     pub device: Device,
+    /// Epochs of a phase.
+    pub epochs: u32,
 }
 
 impl Images {
@@ -71,7 +78,14 @@ impl Images {
         let loader = LoaderConfig::new(batch_size, size.height(), size.width());
         let loader = LoaderConfig { seed, threads, on_error, ..loader };
         let (augment, eval) = (data.augment.clone(), eval.clone());
-        Ok(Self { splits, loader, augment, eval, device })
+        let trained = match data.shrink {
+            Some(side) => {
+                let kept = cache_root()?.join("shrunk");
+                Arc::new(Shrunk::new(Arc::clone(&splits.train), side, &kept)?)
+            }
+            None => Arc::clone(&splits.train),
+        };
+        Ok(Self { splits, trained, loader, augment, eval, device, epochs: 1 })
     }
 
     /// Fresh parameters that start by the run's seed.
@@ -86,6 +100,16 @@ impl Images {
     pub fn normalization(&self) -> Result<ImageNormalization> {
         let statistics = self.splits.train.statistics();
         Ok(ImageNormalization::new(&statistics.mean, &statistics.std, self.device)?)
+    }
+
+    /// How pictures are made ready for the run's models.
+    ///
+    /// # Errors
+    /// As [`Self::normalization`].
+    pub fn preprocessing(&self) -> Result<Preprocessing> {
+        let LoaderConfig { height, width, .. } = self.loader;
+        let framing = framing(&*self.splits.train, [height, width]);
+        Ok(self.normalization()?.preprocessing(framing))
     }
 
     /// The sizes of the ViT that a recipe's `model` table names, on these images.
@@ -122,7 +146,7 @@ impl Images {
     /// # Errors
     /// When there are fewer images than a batch holds.
     pub fn training(&self, reads: Vec<Read>) -> Result<Loader> {
-        let (source, config) = (Arc::clone(&self.splits.train), self.loader.clone());
+        let (source, config) = (Arc::clone(&self.trained), self.loader.clone());
         Ok(Loader::new(source, self.augment.clone(), config)?.reading(reads))
     }
 

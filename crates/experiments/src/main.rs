@@ -3,167 +3,20 @@
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a program talks to people")]
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bauta_backbones::{ModelFolder, Naming, Pooling, Unsaid};
-use bauta_eval::folder::{Reconstruct, embed, forward, reconstruct};
-use bauta_experiments::dense::{self, DenseArguments, HeadName};
+use bauta_backbones::{ImportOptions, Naming, Pooling, export_model, import_model};
+use bauta_data::{cache_root, video::Ffmpeg};
+use bauta_eval::folder::{Embed, Forward, Reconstruct};
+use bauta_experiments::commands::{Arguments, Command, Format};
 use bauta_experiments::run::RunEnd;
 use bauta_experiments::start::{RunOptions, run, stop_on_signals};
-use bauta_experiments::{evaluate, finetune, reproduce, throughput};
+use bauta_experiments::{dense, evaluate, finetune, reproduce, throughput};
 use bauta_libtorch::keep_freed_memory;
 use bauta_recipe::Layers;
-use clap::{Parser, Subcommand, ValueEnum};
-
-#[derive(Parser)]
-#[command(name = "bauta", version, about = "Masked self-supervised learning, recipe by recipe")]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Train and evaluate a recipe.
-    Run {
-        /// The recipe file.
-        recipe: PathBuf,
-        /// Override a key of the recipe, such as `train.epochs=2`.
-        #[arg(long = "set", value_name = "KEY=VALUE")]
-        set: Vec<String>,
-        /// The run folder.
-        #[arg(long)]
-        out: PathBuf,
-        /// Go on from the run folder's last checkpoint.
-        #[arg(long)]
-        resume: bool,
-        /// Use the recipe's own reduced setting.
-        #[arg(long)]
-        quick: bool,
-    },
-    /// One exact forward pass of a model folder.
-    Forward {
-        /// The model folder.
-        #[arg(long, value_name = "DIR")]
-        model: PathBuf,
-        /// Safetensors with `pixel_values`, and `noise` for a masked model.
-        #[arg(long, value_name = "FILE")]
-        input: PathBuf,
-        /// Where to write the outputs, as safetensors.
-        #[arg(long, value_name = "FILE")]
-        output: PathBuf,
-    },
-    /// Features of a folder of images.
-    Embed {
-        /// The model folder.
-        #[arg(long, value_name = "DIR")]
-        model: PathBuf,
-        /// A folder of JPEG, PNG or WebP images.
-        #[arg(long, value_name = "IMAGES")]
-        input: PathBuf,
-        /// Where to write `features` [N, D], as safetensors.
-        #[arg(long, value_name = "FILE")]
-        output: PathBuf,
-        /// The class token instead of the mean of the patch tokens.
-        #[arg(long)]
-        cls: bool,
-    },
-    /// Pictures of what a masked autoencoder makes of a folder of images.
-    Reconstruct {
-        /// The model folder.
-        #[arg(long, value_name = "DIR")]
-        model: PathBuf,
-        /// A folder of JPEG, PNG or WebP images.
-        #[arg(long, value_name = "IMAGES")]
-        input: PathBuf,
-        /// The folder of the pictures.
-        #[arg(long, value_name = "DIR")]
-        output: PathBuf,
-        /// The fraction of tokens to hide, the model's own if not given.
-        #[arg(long)]
-        ratio: Option<f64>,
-        /// Seed of the masks.
-        #[arg(long, default_value_t = 0)]
-        seed: u64,
-        /// At most so many images, the first by their paths.
-        #[arg(long, default_value_t = 48)]
-        count: usize,
-    },
-    /// Turn a foreign checkpoint into a model folder.
-    Import {
-        /// A folder with config.json, or a .safetensors, .pth, .pt or .bin file.
-        from: PathBuf,
-        /// The model folder to write.
-        #[arg(long, value_name = "DIR")]
-        output: PathBuf,
-        /// Attention heads, where the width does not say it.
-        #[arg(long)]
-        heads: Option<usize>,
-        /// Attention heads of the decoder, 16 if not given.
-        #[arg(long)]
-        decoder_heads: Option<usize>,
-        /// Height and width of the images, where they are not square.
-        #[arg(long, num_args = 2, value_names = ["HEIGHT", "WIDTH"])]
-        image_size: Option<Vec<usize>>,
-        /// The decoder predicts pixels standardised within each patch.
-        #[arg(long)]
-        norm_pix_loss: bool,
-    },
-    /// Write a model folder anew, under others' names.
-    Export {
-        /// The model folder, such as a run's checkpoints/last.
-        #[arg(long, value_name = "DIR")]
-        model: PathBuf,
-        /// The model folder to write.
-        #[arg(long, value_name = "DIR")]
-        output: PathBuf,
-        /// Whose names.
-        #[arg(long, value_enum, default_value_t = Format::Hf)]
-        format: Format,
-    },
-    /// Train a model folder's encoder and a classifier on labelled images.
-    Finetune(finetune::Arguments),
-    /// Measure the features of a model folder.
-    Evaluate(evaluate::Arguments),
-    /// Time a recipe's training steps on its own data.
-    Throughput {
-        /// The recipe file.
-        recipe: PathBuf,
-        /// Override a key of the recipe.
-        #[arg(long = "set", value_name = "KEY=VALUE")]
-        set: Vec<String>,
-        /// Steps to time, after a few to warm up.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
-        steps: u64,
-        /// Write the measurement to a JSON file too.
-        #[arg(long, value_name = "FILE")]
-        json: Option<PathBuf>,
-    },
-    /// Make the runs of a claim, and hold them against the paper.
-    Reproduce(reproduce::Arguments),
-    /// Train a head that gives every pixel a class, and measure its mean IoU.
-    Segment {
-        #[command(flatten)]
-        arguments: DenseArguments,
-        /// The head.
-        #[arg(long, value_enum, default_value_t = HeadName::Linear)]
-        head: HeadName,
-    },
-    /// Train a head that draws boxes around objects, and measure its average precision.
-    Detect(DenseArguments),
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Format {
-    /// Hugging Face's, for `from_pretrained`.
-    Hf,
-    /// MAE's own.
-    Mae,
-    /// timm's: the encoder alone.
-    Timm,
-}
+use bauta_train::Precision;
+use clap::Parser;
 
 fn main() -> ExitCode {
     keep_freed_memory();
@@ -199,46 +52,49 @@ fn execute(command: Command) -> Result<()> {
                     println!("report: {}", options.out.join("report.html").display());
                     Ok(())
                 }
+                RunEnd::Stopped(0) => anyhow::bail!("stopped before the first step was made"),
                 RunEnd::Stopped(step) => anyhow::bail!(
-                    "stopped at step {step}, checkpoint written; go on with the same command and --resume"
+                    "stopped at step {step}; go on with the same command and --resume\nkept: {}",
+                    options.out.join("checkpoints/last").display()
                 ),
-                RunEnd::Trained | RunEnd::Timed(_) => unreachable!("a run for its report"),
+                RunEnd::Trained | RunEnd::Timed(..) => unreachable!("a run for its report"),
             }
         }
-        Command::Forward { model, input, output } => {
-            forward(&model, &input, &output)?;
-            println!("outputs: {}", output.display());
+        Command::Forward { model, input, out, device, bf16 } => {
+            let precision = if bf16 { Precision::Bf16 } else { Precision::Fp32 };
+            let device = device.choose()?;
+            Forward { model, input, out: out.clone(), device, precision }.run()?;
+            println!("outputs: {}", out.display());
             Ok(())
         }
-        Command::Embed { model, input, output, cls } => {
+        Command::Embed { model, root, out, format, cls, device } => {
             let (pooling, what) = match cls {
                 true => (Pooling::Cls, "class token"),
                 false => (Pooling::Mean, "mean of the patch tokens"),
             };
-            let [images, width] = embed(&model, &input, &output, pooling)?;
-            println!("{images} images, {width} values each ({what}), in {}", output.display());
+            let device = device.choose()?;
+            let embed = Embed { model, root, out: out.clone(), pooling, format, device };
+            let [images, width] = embed.run()?;
+            println!("{images} images, {width} values each ({what}), in {}", out.display());
             Ok(())
         }
-        Command::Reconstruct { model, input, output, ratio, seed, count } => {
-            let options = Reconstruct { model, input, output, ratio, seed, count };
-            println!("{}", reconstruct(&options)?);
+        Command::Reconstruct { model, root, out, ratio, seed, count, device } => {
+            let device = device.choose()?;
+            let options = Reconstruct { model, root, out, ratio, seed, count, device };
+            println!("{}", options.run(&|| Ffmpeg::find(&cache_root()?))?);
             Ok(())
         }
-        Command::Import { from, output, heads, decoder_heads, image_size, norm_pix_loss } => {
+        Command::Import { from, out, heads, decoder_heads, image_size, frames, norm_pix_loss } => {
             let image_size = image_size.map(|sides| [sides[0], sides[1]]);
-            let unsaid = Unsaid { heads, decoder_heads, image_size, norm_pix_loss };
-            let folder = ModelFolder::import(&from, unsaid)?;
-            println!("{}", folder.export(&output, Naming::Timm)?);
+            let options = ImportOptions { heads, decoder_heads, image_size, frames, norm_pix_loss };
+            println!("{}", import_model(&from, options, &out)?);
             Ok(())
         }
-        Command::Export { model, output, format } => {
-            let folder = ModelFolder::read(&model)?;
-            let (folder, naming) = match format {
-                Format::Hf => (folder, Naming::HuggingFace),
-                Format::Mae => (folder, Naming::Timm),
-                Format::Timm => (folder.into_encoder()?, Naming::Timm),
-            };
-            println!("{}", folder.export(&output, naming)?);
+        Command::Export { model, out, format } => {
+            let hf = matches!(format, Format::Hf);
+            let naming = if hf { Naming::HuggingFace } else { Naming::Timm };
+            let encoder = matches!(format, Format::Timm);
+            println!("{}", export_model(&model, &out, naming, encoder)?);
             Ok(())
         }
         Command::Finetune(arguments) => finetune::finetune(&arguments, stop_on_signals()?),

@@ -2,20 +2,20 @@
 //!
 //! Each run has a folder of its own below the claim's, like any other run.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use bauta_files::write_whole;
+use bauta_files::{FolderLock, write_whole};
 use bauta_recipe::claim::{Cell, Claim};
 use bauta_report::claims::{Findings, Fingerprint, page, sweep};
 
 use crate::run::{Folders, RunEnd, choose_device, choose_threads, device_name, show_in_passing};
 use crate::start::run_resolved;
 
-/// What `reproduce` is told.
+/// The arguments of `reproduce`.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The claim file.
@@ -59,7 +59,7 @@ pub fn reproduce(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
         match end? {
             RunEnd::Finished(summary) => Ok(*summary),
             RunEnd::Stopped(step) => bail!("stopped at step {step}"),
-            RunEnd::Trained | RunEnd::Timed(_) => unreachable!("a run for its report"),
+            RunEnd::Trained | RunEnd::Timed(..) => unreachable!("a run for its report"),
         }
     };
     let start = Instant::now();
@@ -74,7 +74,7 @@ pub fn reproduce(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
 }
 
 /// Makes the folder or checks that it is a claim's, and holds it against other processes.
-fn claim_folder(folder: &Path, claim: &[u8]) -> Result<File> {
+fn claim_folder(folder: &Path, claim: &[u8]) -> Result<FolderLock> {
     let refuse = || format!("cannot write {}", folder.display());
     fs::create_dir_all(folder).with_context(refuse)?;
     let copy = folder.join("claim.toml");
@@ -86,9 +86,6 @@ fn claim_folder(folder: &Path, claim: &[u8]) -> Result<File> {
         );
     }
     write_whole(&copy, claim).with_context(refuse)?;
-    let lock = File::create(folder.join(".lock")).with_context(refuse)?;
-    if lock.try_lock().is_err() {
-        bail!("another process makes this claim's runs in {}", folder.display());
-    }
-    Ok(lock)
+    let lock = FolderLock::take(folder).with_context(refuse)?;
+    lock.with_context(|| format!("another process makes this claim's runs in {}", folder.display()))
 }

@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use bauta_eval::Scores;
 use bauta_recipe::{Recipe, SystemSettings, Train};
 use bauta_report::{EventLog, Section, Summary, TeacherWeights, Training};
-use bauta_train::{Timing, Trainer};
+use bauta_train::{StepTimes, Trainer};
 use tch::Device;
 
 pub use self::machine::{choose_device, choose_threads};
@@ -70,7 +70,7 @@ pub enum Aim {
     Report,
     /// To train a network that teaches another run.
     Teach,
-    /// To time so many steps of the first phase, and keep nothing.
+    /// To time this many steps of the first phase, and keep nothing.
     Time(u64),
 }
 
@@ -100,8 +100,8 @@ pub enum RunEnd {
     Stopped(u64),
     /// Trained, as [`Aim::Teach`] wants.
     Trained,
-    /// Timed, as [`Aim::Time`] wants.
-    Timed(Box<Timing>),
+    /// Timed, as [`Aim::Time`] wants, with matrix-product operations of one sample's step.
+    Timed(Box<StepTimes>, u64),
 }
 
 /// A run in progress, as its system sees it.
@@ -123,6 +123,8 @@ pub struct Run<'a> {
     /// What TensorBoard reads.
     events: Option<EventLog>,
     teacher: Option<TeacherWeights>,
+    /// The samples in words, for the first line that is shown.
+    pub(crate) trained_on: String,
     parameters: usize,
     trained: Instant,
     sections: Vec<Section>,
@@ -160,6 +162,7 @@ impl<'a> Launch<'a> {
             trainer: None,
             events: None,
             teacher: None,
+            trained_on: String::new(),
             parameters: 0,
             trained: Instant::now(),
             sections: Vec::new(),
@@ -190,6 +193,11 @@ impl Run<'_> {
             Some(known) => known.body.extend(section.body),
             None => self.sections.push(section),
         }
+    }
+
+    /// Whether the report has a section of this title.
+    pub fn has_section(&self, title: &str) -> bool {
+        self.sections.iter().any(|known| known.title == title)
     }
 
     /// Says in words what the scores are, one protocol a line.

@@ -12,7 +12,7 @@ use bauta_recipe::{Comparison, DenseSettings, Eval, FineTune, Protocol, Train};
 use bauta_targets::{FeatureLoss, FeatureTarget, Normalization, Teacher};
 use bauta_train::{MixConfig, OptimizerConfig, Precision, Schedule, Shape, TrainConfig};
 
-/// How a phase trains, on so many inputs per epoch.
+/// How a phase trains, on this many inputs per epoch.
 pub fn train_config(train: &Train, inputs_per_epoch: u64) -> TrainConfig {
     let steps_per_epoch = (inputs_per_epoch / train.accumulate as u64).max(1);
     let samples_per_step = train.batch_size * train.accumulate;

@@ -1,5 +1,6 @@
 //! From a recipe's file to a finished run.
 
+use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -58,7 +59,9 @@ pub fn stop_on_signals() -> Result<&'static AtomicBool> {
             // Asked twice: leave at once; the last checkpoint is whole.
             std::process::exit(130);
         }
-        eprintln!("\nstopping after this step; once more to leave at once");
+        // Over the line of a bar, which is drawn anew below.
+        let (over, rest) = if stderr().is_terminal() { ("\r", "\x1b[K") } else { ("", "") };
+        eprintln!("{over}stopping; once more to leave at once{rest}");
     })
     .context("cannot listen for Ctrl-C")?;
     Ok(&STOP)

@@ -4,6 +4,7 @@ mod dbot;
 mod exssnet;
 mod i_mae;
 mod mae;
+mod mae_st;
 mod mask_distill;
 
 use anyhow::Result;
@@ -13,6 +14,7 @@ pub use self::dbot::DBot;
 pub use self::exssnet::ExSsNet;
 pub use self::i_mae::IMae;
 pub use self::mae::Mae;
+pub use self::mae_st::MaeSt;
 pub use self::mask_distill::MaskDistill;
 use crate::run::{Launch, RunEnd};
 
@@ -34,4 +36,4 @@ macro_rules! systems {
     };
 }
 
-systems![Mae, DBot, MaskDistill, IMae, ExSsNet];
+systems![Mae, DBot, MaskDistill, IMae, MaeSt, ExSsNet];

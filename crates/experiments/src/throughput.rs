@@ -8,11 +8,11 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use bauta_libtorch::matmul_peak;
 use bauta_recipe::{Layers, Precision, Recipe};
 use bauta_report::{Spread, Throughput};
-use bauta_train::{Timing, WARM_UP};
+use bauta_train::{StepTimes, WARM_UP};
 use tch::Kind;
 
 use crate::run::{Aim, Folders, Launch, RunEnd, choose_device, choose_threads, device_name};
@@ -29,22 +29,16 @@ pub fn measure(recipe: &Path, layers: &Layers, steps: u64) -> Result<Throughput>
     let folders = Folders::beside(recipe, Path::new("runs/throughput"));
     let (aim, stop) = (Aim::Time(steps), &AtomicBool::new(false));
     let start = Launch { name: &name, folders: &folders, aim, resume: false, stop, launch };
-    let RunEnd::Timed(timing) = launch(resolved, &start)? else {
+    let RunEnd::Timed(times, flops_per_sample) = launch(resolved, &start)? else {
         bail!("{name} ended before it was timed")
     };
-    let Timing {
-        flops_per_sample,
-        samples_per_step,
-        first_loss,
-        last_loss,
-        step_seconds,
-        data_seconds,
-    } = *timing;
+    let StepTimes { samples_per_step, first_loss, last_loss, step_seconds, data_seconds } = *times;
+    ensure!(last_loss.is_finite(), "the loss became {last_loss}; lower train.base_lr");
     let (device, threads) = (choose_device(train.device)?, choose_threads(train.threads));
     let samples = samples_per_step as f64;
     let samples_per_second = Spread::of(step_seconds.iter().map(|seconds| samples / seconds));
     let flops_per_second = flops_per_sample as f64 * samples_per_second.median;
-    let (side, times) = Throughput::PEAK;
+    let (side, times) = Throughput::peak_products(device.is_cuda());
     let [peak_fp32, peak_bf16] =
         [Kind::Float, Kind::BFloat16].map(|kind| matmul_peak(side, kind, device, times));
     let peak = match train.precision {

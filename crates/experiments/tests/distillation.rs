@@ -133,7 +133,7 @@ fn a_teacher_that_a_recipe_trains_is_trained_once() {
 fn teachers_that_cannot_teach_are_refused_and_leave_no_run() {
     let place = Place::new();
     let absent = place.refusal("dbot-cifar10", &["teacher.kind=folder", "teacher.model=absent"]);
-    assert!(absent.contains("teacher.model absent is no model folder"), "{absent}");
+    assert!(absent.contains("teacher.model absent is not a model folder"), "{absent}");
     let unknown = place.refusal("maskdistill-cifar10", &["teacher.recipe=mae-cifar"]);
     assert!(unknown.contains("did you mean mae-cifar10"), "{unknown}");
     let nested = place

@@ -87,7 +87,7 @@ impl Place {
             set: all,
             labels: None,
             validate: false,
-            output: None,
+            out: None,
             resume: false,
             json: None,
         }
@@ -120,7 +120,7 @@ fn an_encoder_learns_and_is_kept_as_a_model_folder() {
     let place = Place::new();
     let output = place.path("out");
     let arguments = Arguments {
-        output: Some(output.clone()),
+        out: Some(output.clone()),
         ..place.arguments(&[
             "eval.finetune.mixup=0.2",
             "eval.finetune.cutmix=0.2",
@@ -152,7 +152,7 @@ fn what_is_frozen_stays_and_names_say_what_was_done() {
     let place = Place::new();
     let output = place.path("out");
     let arguments = Arguments {
-        output: Some(output.clone()),
+        out: Some(output.clone()),
         ..place.arguments(&[
             "eval.finetune.blocks=1",
             "eval.finetune.labels=0.25",
@@ -191,7 +191,7 @@ fn a_beit_learns_and_is_kept_and_learns_again() {
     let beit = |set: &[&str]| Arguments { model: Some(place.path("beit")), ..place.arguments(set) };
     let drop_path = "eval.finetune.drop_path=0.1";
     let whole = ["eval.finetune.epochs=20", "eval.finetune.mixup=0.2", drop_path];
-    let found = run(&Arguments { output: Some(output.clone()), ..beit(&whole) });
+    let found = run(&Arguments { out: Some(output.clone()), ..beit(&whole) });
     let top1 = found.figures.metrics.get("finetune_top1").unwrap();
     assert!(top1 > 0.5, "{top1} where chance is 0.1");
 
@@ -215,7 +215,7 @@ fn a_beit_learns_and_is_kept_and_learns_again() {
     assert!(top1 > 0.3, "{top1}");
     let output = place.path("larger");
     let larger = Arguments {
-        output: Some(output.clone()),
+        out: Some(output.clone()),
         set: beit(&["data.image_size=12", "eval.finetune.epochs=1"]).set,
         ..again
     };
@@ -226,7 +226,7 @@ fn a_beit_learns_and_is_kept_and_learns_again() {
     assert_eq!(table.size(), [11 * 11 + 3, 4]);
     let output = place.path("last");
     let part = beit(&["eval.finetune.blocks=1", "eval.finetune.epochs=1"]);
-    run(&Arguments { output: Some(output.clone()), ..part });
+    run(&Arguments { out: Some(output.clone()), ..part });
     let after = ModelFolder::read(&output.join("checkpoints/last")).unwrap();
     let before = ModelFolder::read(&place.path("beit")).unwrap().tunable();
     assert_only_the_last_block_changed(&before, &after);
@@ -243,7 +243,7 @@ fn a_beit_repeats_and_reads_the_class_token_too() {
     let (once, again) = (short(), short());
     assert_eq!((once.metrics, once.final_loss), (again.metrics, again.final_loss));
     let output = place.path("out");
-    let cls = Arguments { output: Some(output.clone()), ..beit("eval.finetune.features=\"cls\"") };
+    let cls = Arguments { out: Some(output.clone()), ..beit("eval.finetune.features=\"cls\"") };
     run(&cls);
     let last = output.join("checkpoints/last");
     let folder = ModelFolder::read(&last).unwrap();
@@ -280,9 +280,9 @@ fn encoders_that_cannot_be_fine_tuned_say_why() {
 #[test]
 fn a_stopped_fine_tuning_says_how_it_goes_on() {
     let place = Place::new();
-    let kept = Arguments { output: Some(place.path("out")), ..place.arguments(&[]) };
+    let kept = Arguments { out: Some(place.path("out")), ..place.arguments(&[]) };
     let whole = run(&kept).figures;
-    let stopped = Arguments { output: Some(place.path("stopped")), ..kept };
+    let stopped = Arguments { out: Some(place.path("stopped")), ..kept };
     let refused = tune(&stopped, &AtomicBool::new(true)).unwrap_err().to_string();
     assert!(refused.contains("go on with the same command and --resume"), "{refused}");
     let mut other = Arguments { resume: true, ..stopped.clone() };
@@ -297,7 +297,8 @@ fn what_does_not_fit_is_refused() {
     let place = Place::new();
     let with = |set: &str| refuse(&place.arguments(&[set]));
     assert!(with("eval.finetune.blocks=3").contains("encoder's 2 blocks"));
-    assert!(with("eval.finetune.batch_size=500").contains("the 400 labelled images"));
+    let few = run(&place.arguments(&["eval.finetune.batch_size=500", "eval.finetune.epochs=1"]));
+    assert_eq!(few.figures.batch_size, 400, "all labelled images, and no more");
     assert!(with("data.image_size=9").contains("9"));
     let other = Arguments { data: DatasetName::Cifar10, ..place.arguments(&[]) };
     assert!(refuse(&other).contains("data"), "{}", refuse(&other));

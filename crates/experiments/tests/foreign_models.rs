@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bauta_backbones::checkpoint::{read_tensors, write_tensors};
-use bauta_backbones::{ModelFolder, Unsaid};
-use bauta_eval::folder::forward;
+use bauta_backbones::{ImportOptions, ModelFolder};
+use bauta_eval::folder::Forward;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 
@@ -50,7 +50,8 @@ impl Case {
     /// What `forward` says against it.
     fn refusal(&self) -> String {
         let output = self.path("found.safetensors");
-        let error = forward(self.scratch.path(), &self.path("input.safetensors"), &output);
+        let error =
+            Forward::new(self.scratch.path(), &self.path("input.safetensors"), &output).run();
         assert!(!output.exists());
         format!("{:#}", error.unwrap_err())
     }
@@ -244,7 +245,7 @@ fn numbers_of_half_precision_are_read() {
         }
     });
     let output = case.path("found.safetensors");
-    forward(case.scratch.path(), &case.path("input.safetensors"), &output).unwrap();
+    Forward::new(case.scratch.path(), &case.path("input.safetensors"), &output).run().unwrap();
     let wanted = &read_tensors(&case.path("output.safetensors")).unwrap()["logits"];
     let found = &read_tensors(&output).unwrap()["logits"];
     assert_eq!(found.kind(), Kind::Float);
@@ -254,15 +255,15 @@ fn numbers_of_half_precision_are_read() {
 #[test]
 fn weights_without_a_description_say_what_is_missing() {
     let case = Case::new("timm-four-channels");
-    let refuse = |unsaid| {
-        let refused = ModelFolder::import(&case.path("weights.safetensors"), unsaid);
+    let refuse = |options| {
+        let refused = ModelFolder::import(&case.path("weights.safetensors"), options);
         format!("{:#}", refused.unwrap_err())
     };
-    let nothing = Unsaid::default();
+    let nothing = ImportOptions::default();
     assert_says(&refuse(nothing), &["6 patches are no square", "must be given (image_size)"]);
-    let sides = Unsaid { image_size: Some([24, 24]), ..nothing };
+    let sides = ImportOptions { image_size: Some([24, 24]), ..nothing };
     assert_says(&refuse(sides), &["24 × 24", "6 patches"]);
-    let sides = Unsaid { image_size: Some([24, 16]), ..nothing };
+    let sides = ImportOptions { image_size: Some([24, 16]), ..nothing };
     assert_says(&refuse(sides), &["a width of 32", "must be given (heads)"]);
     case.edit("weights.safetensors", |tensors| drop(tensors.remove("pos_embed")));
     assert_says(&refuse(nothing), &["no pos_embed"]);
@@ -271,7 +272,7 @@ fn weights_without_a_description_say_what_is_missing() {
 #[test]
 fn a_model_is_not_overwritten() {
     let case = Case::new("vit-classifier");
-    let folder = ModelFolder::import(case.scratch.path(), Unsaid::default()).unwrap();
+    let folder = ModelFolder::import(case.scratch.path(), ImportOptions::default()).unwrap();
     let naming = bauta_backbones::Naming::Timm;
     let refused = folder.export(case.scratch.path(), naming).unwrap_err();
     assert_says(&refused.to_string(), &["holds a model already"]);

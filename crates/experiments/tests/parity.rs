@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use bauta_backbones::checkpoint::read_tensors;
 use bauta_backbones::masking::{Grid, MaskPlan};
 use bauta_backbones::{
-    Encode, ModelConfig, ModelFolder, Naming, TokenIndices, Unsaid, VitMaeConfig, patch_tokens,
-    sin_cos_2d,
+    Encode, ImportOptions, ModelConfig, ModelFolder, Naming, TokenIndices, VitMaeConfig,
+    patch_tokens, sin_cos_2d,
 };
-use bauta_eval::folder::{forward, pixel_target};
+use bauta_eval::folder::{Forward, pixel_target};
 use bauta_train::{Optimizer, OptimizerConfig, Rule};
 use tch::{Device, Kind, Tensor};
 
@@ -44,7 +44,7 @@ fn saved(name: &str) -> String {
 fn assert_forward(model: &Path, case: &str) {
     let scratch = tempfile::tempdir().unwrap();
     let output = scratch.path().join("output.safetensors");
-    forward(model, &fixture(case).join("input.safetensors"), &output).unwrap();
+    Forward::new(model, &fixture(case).join("input.safetensors"), &output).run().unwrap();
     let found = read_tensors(&output).unwrap();
     let wanted = read_tensors(&fixture(case).join("output.safetensors")).unwrap();
     assert_eq!(found.len(), wanted.len());
@@ -80,7 +80,7 @@ fn outputs_equal_transformers() {
 fn a_tower_is_kept_under_timms_names() {
     let scratch = tempfile::tempdir().unwrap();
     for case in TOWERS {
-        let folder = ModelFolder::import(&fixture(case), Unsaid::default()).unwrap();
+        let folder = ModelFolder::import(&fixture(case), ImportOptions::default()).unwrap();
         let model = scratch.path().join(case);
         let refused = folder.export(&model, Naming::HuggingFace).unwrap_err();
         assert!(refused.to_string().contains("write it under timm's"), "{refused}");
@@ -89,8 +89,8 @@ fn a_tower_is_kept_under_timms_names() {
         // And again without its description, which the shapes say but for the heads.
         let bare = scratch.path().join(format!("{case}.safetensors"));
         std::fs::copy(model.join("model.safetensors"), &bare).unwrap();
-        let unsaid = Unsaid { heads: Some(4), ..Unsaid::default() };
-        let described = ModelFolder::import(&bare, unsaid).unwrap();
+        let options = ImportOptions { heads: Some(4), ..ImportOptions::default() };
+        let described = ModelFolder::import(&bare, options).unwrap();
         let model = scratch.path().join(format!("{case}-described"));
         described.export(&model, Naming::Timm).unwrap();
         assert_forward(&model, case);
@@ -101,7 +101,7 @@ fn a_tower_is_kept_under_timms_names() {
 fn weights_of_a_beit_describe_themselves() {
     let scratch = tempfile::tempdir().unwrap();
     let weights = fixture("beit-masked").join("model.safetensors");
-    let found = ModelFolder::import(&weights, Unsaid::default()).unwrap();
+    let found = ModelFolder::import(&weights, ImportOptions::default()).unwrap();
     let model = scratch.path().join("described");
     found.export(&model, Naming::HuggingFace).unwrap();
     assert_forward(&model, "beit-masked");
@@ -191,8 +191,9 @@ fn gradients_of_a_beit_equal_torch() {
 #[test]
 fn outputs_equal_timm() {
     let case = "timm-four-channels";
-    let unsaid = Unsaid { heads: Some(4), image_size: Some([24, 16]), ..Unsaid::default() };
-    let folder = ModelFolder::import(&fixture(case).join("weights.safetensors"), unsaid).unwrap();
+    let options =
+        ImportOptions { heads: Some(4), image_size: Some([24, 16]), ..ImportOptions::default() };
+    let folder = ModelFolder::import(&fixture(case).join("weights.safetensors"), options).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     for naming in [Naming::Timm, Naming::HuggingFace] {
         let model = scratch.path().join(format!("{naming:?}"));
@@ -206,9 +207,9 @@ fn export_after_import_changes_no_bit() {
     let scratch = tempfile::tempdir().unwrap();
     for case in FOLDERS {
         let (ours, theirs) = (scratch.path().join(case), scratch.path().join(format!("{case}-hf")));
-        let folder = ModelFolder::import(&fixture(case), Unsaid::default()).unwrap();
+        let folder = ModelFolder::import(&fixture(case), ImportOptions::default()).unwrap();
         folder.export(&ours, Naming::Timm).unwrap();
-        let folder = ModelFolder::import(&ours, Unsaid::default()).unwrap();
+        let folder = ModelFolder::import(&ours, ImportOptions::default()).unwrap();
         folder.export(&theirs, Naming::HuggingFace).unwrap();
         let original = read_tensors(&fixture(case).join("model.safetensors")).unwrap();
         let written = read_tensors(&theirs.join("model.safetensors")).unwrap();

@@ -22,13 +22,32 @@ const LONG: [&str; 5] = [
     "train.ema=0.9",
 ];
 
-/// What a recipe's own tables need on a miniature, besides `SMALL`.
+/// What a recipe of clips of moving digits needs on a miniature.
+const CLIPS: [&str; 14] = [
+    "data.image_size=8",
+    "data.clip.frames=4",
+    "data.repeats=2",
+    "data.moving={ videos = 128, test_videos = 40, digits = 1, size = 8, digit_size = 4, frames = 8 }",
+    "model.patch_size=2",
+    "model.dim=16",
+    "model.depth=2",
+    "model.heads=2",
+    "train.batch_size=16",
+    "train.warmup_epochs=0.1",
+    "train.device=cpu",
+    "train.threads=1",
+    "train.log_every=4",
+    "eval.protocols=[\"knn\"]",
+];
+
+/// What a recipe needs on a miniature, besides `LONG`.
 fn own(recipe: &str, place: &Place) -> Vec<String> {
-    let mut set: Vec<String> = Vec::new();
+    let mut set = words(if of_clips(recipe) { &CLIPS } else { &SMALL });
     if recipe != "maskdistill-cifar10" {
         set.extend(words(&DECODER));
     }
     match recipe {
+        "mae-cifar10" => set.extend(words(&["mask.ratio_end=0.4"])),
         "dbot-cifar10" => set.extend(words(&["stages.count=2", "model.drop_path=0.1"])),
         "maskdistill-cifar10" => set.extend(words(&["teacher={ kind = \"pixels\" }"])),
         "i-mae-cifar10" => set.push(place.teacher_set()),
@@ -37,8 +56,13 @@ fn own(recipe: &str, place: &Place) -> Vec<String> {
     set
 }
 
+/// Their features are measured at the end alone.
+fn of_clips(recipe: &str) -> bool {
+    recipe.starts_with("mae-st")
+}
+
 fn command(recipe: &str, place: &Place, out: &str, resume: bool) -> Child {
-    let set = words(&SMALL).into_iter().chain(words(&LONG)).chain(own(recipe, place));
+    let set = words(&LONG).into_iter().chain(own(recipe, place));
     command_with(recipe, set, place, out, resume)
 }
 
@@ -57,6 +81,10 @@ fn command_with(
         command.args(["--set", &text]);
     }
     command.args(["--set", &root]);
+    if resume && !of_clips(recipe) {
+        // Measured at its end, which changes no weight.
+        command.args(["--set", "eval.every=25"]);
+    }
     if resume {
         command.arg("--resume");
     }
@@ -103,6 +131,14 @@ fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
     assert_eq!(whole, killed);
     assert_eq!(told("whole").last(), told("killed").last());
     let last = log("killed").pop().unwrap();
+    if !of_clips(recipe) {
+        let features = last.features;
+        assert!(features.knn_top1.is_some_and(|top1| (0.0..=1.0).contains(&top1)), "{features:?}");
+        let rank = features.feature_rank;
+        assert!(rank.is_some_and(|rank| (1.0..=16.0).contains(&rank)), "{features:?}");
+        assert!(last.mean_loss.is_some_and(|loss| loss > 0.0), "{recipe}: {last:?}");
+    }
+    assert!(last.peak_share.is_some_and(|share| share > 0.0 && share <= 1.0), "{last:?}");
     let named: Vec<&str> = last.parts.keys().map(String::as_str).collect();
     assert_eq!(named, parts, "{recipe}: parts of the loss");
 
@@ -114,8 +150,9 @@ fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
     let drawn = pictures.iter().filter(|name| name.ends_with(".png")).count();
     assert_eq!(embedded, drawn, "{recipe}: pictures in the report");
     let summary = Summary::read(&place.path("killed/summary.json")).unwrap();
-    for name in ["raw_pixels.knn_top1", "random_init.knn_top1"] {
-        assert!(summary.baseline.contains_key(name), "{recipe}: no {name}");
+    let label = if of_clips(recipe) { "direction_" } else { "" };
+    for name in ["raw_pixels", "random_init"].map(|of| format!("{of}.{label}knn_top1")) {
+        assert!(summary.baseline.contains_key(&name), "{recipe}: no {name}");
     }
     let (first, last) = (summary.train.first_loss, summary.train.final_loss);
     assert!(last < first, "{recipe}: the loss went from {first:?} to {last:?}");
@@ -229,4 +266,9 @@ fn kill_within(mut child: Child, folder: &Path, phase: &str) {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn mae_st() {
+    check("mae-st-moving-mnist", "step-40", &["reconstructions.png", "moving.png"], &[]);
 }

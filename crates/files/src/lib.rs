@@ -13,7 +13,7 @@
 //! ```
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -72,6 +72,35 @@ pub fn remove_partials(folder: &Path) -> io::Result<usize> {
         removed += 1;
     }
     Ok(removed)
+}
+
+/// A folder that one process holds against others while this lives, by its file `.lock`.
+///
+/// The file stays behind, and a killed process holds nothing.
+#[derive(Debug)]
+pub struct FolderLock {
+    _file: File,
+}
+
+impl FolderLock {
+    /// Takes a folder; nothing where another process, or a part of this one, holds it.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn take(folder: &Path) -> io::Result<Option<Self>> {
+        let file = File::create(folder.join(".lock"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Whether somebody holds a folder.
+    pub fn is_held(folder: &Path) -> bool {
+        let file = File::open(folder.join(".lock"));
+        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
 }
 
 /// Renames a file or folder that is written and flushed, and flushes the rename.
@@ -142,6 +171,19 @@ mod tests {
         fs::write(partial(&at("a.json")), "half").expect("a writable folder");
         write_whole(&at("a.json"), b"whole").expect("a writable folder");
         assert_eq!(fs::read(at("a.json")).expect("it was written"), b"whole");
+    }
+
+    #[test]
+    fn a_folder_is_held_by_one_until_it_lets_go() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(!FolderLock::is_held(folder.path()));
+        let first = FolderLock::take(folder.path()).expect("a writable folder");
+        assert!(first.is_some() && FolderLock::is_held(folder.path()));
+        assert!(FolderLock::take(folder.path()).expect("a writable folder").is_none());
+        drop(first);
+        assert!(!FolderLock::is_held(folder.path()));
+        assert!(FolderLock::take(folder.path()).expect("a writable folder").is_some());
+        assert!(FolderLock::take(&folder.path().join("none")).is_err());
     }
 
     #[test]

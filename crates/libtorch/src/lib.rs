@@ -36,7 +36,7 @@ pub use autocast::Autocast;
 pub use foreach::{global_norm, lerp_all, scale_all};
 pub use fused::{AdamStep, AdamTensors, SgdStep, SgdTensors, fused_adam, fused_adamw, fused_sgd};
 pub use linear::linear;
-pub use peak::{matmul_peak, synchronize};
+pub use peak::{matmul_peak, remembered_peak, synchronize};
 pub use random::{integers, normal, uniform};
 pub use runtime::{keep_freed_memory, load_cuda, on_one_thread, set_deterministic};
 

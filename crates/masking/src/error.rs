@@ -82,13 +82,26 @@ pub enum MaskError {
         /// The ratios that this grid can meet.
         possible: Vec<f64>,
     },
-    /// A strategy for images, asked to mask a clip.
-    #[error("the {strategy} strategy masks images; this grid has {time} steps of time, not 1")]
-    NotAnImage {
-        /// Name of the strategy.
-        strategy: &'static str,
+    /// Whole steps of time cannot be masked: there is one, or none would stay.
+    #[error(
+        "ratio {ratio} leaves {visible} of {steps} steps of time visible; the frame strategy \
+         masks whole steps of a clip and needs at least one visible and one masked"
+    )]
+    Steps {
+        /// The ratio asked for.
+        ratio: f64,
         /// Tokens along time.
-        time: usize,
+        steps: usize,
+        /// Steps that would stay visible.
+        visible: usize,
+    },
+    /// A clip that cannot be cut into whole spacetime patches.
+    #[error("a clip of {frames} frames is not a multiple of the {patch} frames of a patch")]
+    PatchFrames {
+        /// Frames of the clip.
+        frames: usize,
+        /// Frames of a patch.
+        patch: usize,
     },
 }
 

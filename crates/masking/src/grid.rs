@@ -55,6 +55,30 @@ impl Grid {
         Self::image(height / patch, width / patch)
     }
 
+    /// Cuts a clip of `frames` frames of `height` × `width` pixels into spacetime patches of
+    /// `patch_frames` frames of `patch` × `patch` pixels.
+    ///
+    /// # Errors
+    /// [`MaskError::PatchFrames`] when `frames` is not a multiple of `patch_frames`, and as
+    /// [`Self::of_image`].
+    pub fn of_clip(
+        [frames, height, width]: [usize; 3],
+        patch_frames: usize,
+        patch: usize,
+    ) -> Result<Self, MaskError> {
+        if patch_frames == 0 || !frames.is_multiple_of(patch_frames) {
+            return Err(MaskError::PatchFrames { frames, patch: patch_frames });
+        }
+        let step = Self::of_image(height, width, patch)?;
+        Self::new(frames / patch_frames, step.height, step.width)
+    }
+
+    /// One step of time of this grid.
+    #[must_use]
+    pub fn step(&self) -> Self {
+        Self { time: 1, ..*self }
+    }
+
     /// Number of tokens along time; 1 for an image.
     pub fn time(&self) -> usize {
         self.time

@@ -9,12 +9,16 @@ use crate::{Grid, MaskError};
 use bauta_streams::RandomStream;
 
 mod block;
+mod frame;
 mod grid;
 mod random;
+mod tube;
 
 pub use block::BlockMask;
+pub use frame::FrameMask;
 pub use grid::GridMask;
 pub use random::RandomMask;
+pub use tube::TubeMask;
 
 /// Draws one sample's mask.
 ///
@@ -48,13 +52,17 @@ pub trait MaskStrategy: Send + Sync {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Strategy {
-    /// Uniform without replacement: [`RandomMask`].
+    /// Uniform without replacement, with no regard to space or time: [`RandomMask`].
     #[default]
     Random,
     /// Rectangles, to an exact count: [`BlockMask::new`].
     Block,
     /// One token of each square cell stays: [`GridMask`].
     Grid,
+    /// The same places in every step of a clip: [`TubeMask`]; of an image, random.
+    Tube,
+    /// Whole steps of a clip: [`FrameMask`].
+    Frame,
 }
 
 impl Strategy {
@@ -67,6 +75,8 @@ impl Strategy {
             Self::Random => Box::new(RandomMask::new(grid, ratio)?),
             Self::Block => Box::new(BlockMask::new(grid, ratio)?),
             Self::Grid => Box::new(GridMask::new(grid, ratio)?),
+            Self::Tube => Box::new(TubeMask::new(grid, ratio)?),
+            Self::Frame => Box::new(FrameMask::new(grid, ratio)?),
         })
     }
 }

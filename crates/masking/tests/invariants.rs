@@ -36,12 +36,18 @@ fn check(plan: &MaskPlan) {
 /// A plan masks what the ratio says: to the token, or, on a regular grid, whose ratio may be
 /// given rounded, to that rounding.
 fn check_count(plan: &MaskPlan, name: Strategy, grid: Grid, ratio: f64) {
-    if name == Strategy::Grid {
-        let masked = plan.masked_count() as f64 / plan.tokens() as f64;
-        assert!((masked - ratio).abs() < 5e-4, "{masked} of the tokens are masked, not {ratio}");
-    } else {
-        assert_eq!(plan.visible_count(), visible_count(grid.tokens(), ratio).unwrap());
-    }
+    let places = grid.step().tokens();
+    let visible = match name {
+        Strategy::Grid => {
+            let masked = plan.masked_count() as f64 / plan.tokens() as f64;
+            assert!((masked - ratio).abs() < 5e-4, "{masked} of the tokens masked, not {ratio}");
+            return;
+        }
+        Strategy::Tube => grid.time() * visible_count(places, ratio).unwrap(),
+        Strategy::Frame => places * visible_count(grid.time(), ratio).unwrap(),
+        _ => visible_count(grid.tokens(), ratio).unwrap(),
+    };
+    assert_eq!(plan.visible_count(), visible);
 }
 
 /// The reference's `ids_shuffle` of one sample.
@@ -52,25 +58,30 @@ fn order(plan: &MaskPlan, sample: usize) -> Vec<i64> {
     order
 }
 
-/// A strategy on a grid of up to 18 × 18 tokens, at a ratio that it can meet: the drawn one,
-/// or one of those that few grids refuse.
+/// A strategy on a grid of an image or a clip, of up to 6 × 18 × 18 tokens, at a ratio that
+/// it can meet: the drawn one, or one of those that few grids refuse.
 fn arbitrary_strategy() -> impl Generator<Value = (Strategy, Grid, f64)> {
-    let sides = (1_usize..=9, 1_usize..=9, 0.01_f64..0.99);
+    let time = prop_oneof![Just(1_usize), 2_usize..=6];
+    let sides = (time, 1_usize..=9, 1_usize..=9, 0.01_f64..0.99);
     let any = prop::sample::select(Strategy::VARIANTS.to_vec());
     (any, sides).prop_filter_map("the ratio leaves a token on each side", |(name, sides)| {
-        let (height, width, ratio) = sides;
-        let grids = [Grid::image(height, width).ok()?, Grid::image(2 * height, 2 * width).ok()?];
+        let (time, height, width, ratio) = sides;
+        // The last is for strategies that need time.
+        let grids = [(time, height, width), (time, 2 * height, 2 * width), (4, height, width)];
+        let grids = grids.map(|(time, height, width)| Grid::new(time, height, width).unwrap());
         let tries = grids.into_iter().flat_map(|grid| [ratio, 0.75, 0.5].map(|r| (grid, r)));
         let (grid, ratio) = tries.into_iter().find(|&(grid, r)| name.build(grid, r).is_ok())?;
         Some((name, grid, ratio))
     })
 }
 
-/// 8 × 8 tokens and a ratio that the strategy can meet on them.
+/// 8 × 8 tokens, of an image or of a clip with four steps, and a ratio that the strategy can
+/// meet on them.
 fn possible(name: Strategy) -> (Grid, f64) {
-    let grid = Grid::image(8, 8).expect("a grid of tokens");
-    let ratio = [0.75, 0.5, 0.25].into_iter().find(|&ratio| name.build(grid, ratio).is_ok());
-    (grid, ratio.unwrap_or_else(|| panic!("{name} masks neither 75, 50 nor 25 % of 8 × 8 tokens")))
+    let grids = [Grid::image(8, 8), Grid::new(4, 4, 4)].map(|grid| grid.expect("tokens"));
+    let tries = grids.into_iter().flat_map(|grid| [0.75, 0.5, 0.25].map(|ratio| (grid, ratio)));
+    let met = tries.into_iter().find(|&(grid, ratio)| name.build(grid, ratio).is_ok());
+    met.unwrap_or_else(|| panic!("{name} masks neither 75, 50 nor 25 % of 8 × 8 tokens"))
 }
 
 /// Rows of noise full of ties, both zeros, infinities and NaN.
@@ -278,6 +289,7 @@ fn golden_masks_never_change() {
         (Strategy::Random, [0xd97f_u16, 0x6bbf, 0xd7f5, 0xefae]),
         (Strategy::Block, [0x7f73, 0x777e, 0xeeee, 0x8eff]),
         (Strategy::Grid, [0x5f5f, 0x5f5f, 0x5f5f, 0xf5f5]),
+        (Strategy::Tube, [0xd97f_u16, 0x6bbf, 0xd7f5, 0xefae]),
     ];
     for (name, expected) in golden {
         let strategy = name.build(Grid::image(4, 4).unwrap(), 0.75).unwrap();

@@ -152,11 +152,12 @@ pub use systems::{
     Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,
     Tasks, Transfer, WeightStart,
 };
-pub use systems::{DBot, IMae, Mae, MaskDistill, Settings, System};
+pub use systems::{DBot, IMae, Mae, MaeSt, MaskDistill, Settings, System};
 pub use tables::{
-    About, Beit, Branches, Comparison, Data, Decoder, Device, DroppingVit, Eval, FeatureLoss,
-    FeatureTarget, FewShot, FineTune, ImageSize, Knn, LIMITS, Limit, Linear, Mask, Mixture,
-    MixtureInit, Normalization, Optimizer, Pictures, PixelTarget, Pooling, Precision,
-    ProbeOptimizer, Protocol, Schedule, Semi, Stages, TargetKind, Teacher, TeacherInput,
-    TeacherKind, Train, Vit, limit,
+    About, Beit, Branches, ClassToken, ClipData, ClipEval, Comparison, Data, Decoder, Device,
+    DroppingVit, Eval, FeatureLoss, FeatureTarget, FewShot, FineTune, FrameTarget, ImageSize, Knn,
+    LIMITS, Limit, Linear, Mask, Mixture, MixtureInit, Normalization, Optimizer, Pictures,
+    PixelTarget, Pooling, Precision, PredictedFrames, ProbeOptimizer, Protocol, Schedule, Semi,
+    SpacetimePositions, Stages, TargetKind, Teacher, TeacherInput, TeacherKind, Train,
+    VideoDecoder, VideoVit, ViewCounts, Vit, limit,
 };

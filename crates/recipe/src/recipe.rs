@@ -74,14 +74,36 @@ impl<S: RecipeSettings> Recipe<S> {
         Self::resolve(layers.over(text, path)?)
     }
 
+    /// Reads a recipe's file as it stands, to list it and not to run it: a value that it leaves
+    /// to each run, such as `data.root` of one's own pictures, may be missing.
+    ///
+    /// # Errors
+    /// As [`Recipe::load`].
+    pub fn outline(path: &Path) -> Result<Self, RecipeError> {
+        let text = read_text(path)
+            .map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
+        let document = Layers::default().over(&text, path)?;
+        let recipe = Self::unchecked(&document)?;
+        match recipe.check() {
+            Err(violation) if !violation.left_open => Err(at_place(violation, &document).into()),
+            _ => Ok(recipe),
+        }
+    }
+
     /// Reads and validates the merged layers.
     pub(crate) fn resolve(document: Node) -> Result<Self, RecipeError> {
+        let recipe = Self::unchecked(&document)?;
+        recipe.check().map_err(|violation| at_place(violation, &document))?;
+        Ok(recipe)
+    }
+
+    fn unchecked(document: &Node) -> Result<Self, RecipeError> {
         let mut settings = document.clone();
         let system = named_system(&settings.split_off(&["system"]), S::keys_for)?;
         let own = S::keys_for(&system).expect("a system of that name was just found");
         let known: Vec<String> = common_keys().into_iter().chain(own).collect();
         let common = settings.split_off(&["seed", "about", "train"]);
-        let in_words = |error| explain(error, &system, &known, &document);
+        let in_words = |error| explain(error, &system, &known, document);
 
         let settings = S::read(&system, &settings, &known);
         let (Common { seed, about, train }, settings) = match (read(&common, &known), settings) {
@@ -93,10 +115,9 @@ impl<S: RecipeSettings> Recipe<S> {
         recipe
             .train
             .refuse_unread(|key| document.place_of(key))
-            .map_err(|violation| RecipeError::from(at_place(violation, &document)))?;
+            .map_err(|violation| RecipeError::from(at_place(violation, document)))?;
         recipe.train.keep_own();
         recipe.settings.complete_all();
-        recipe.check().map_err(|violation| at_place(violation, &document))?;
         Ok(recipe)
     }
 
@@ -164,11 +185,7 @@ impl<S: RecipeSettings> Recipe<S> {
     /// Whether a run of `other` gives the same weights and measurements: the recipes are
     /// equal but for [`WITHOUT_EFFECT`]. A run may be resumed with such a recipe.
     pub fn same_result(&self, other: &Self) -> bool {
-        let mut other = other.clone();
-        other.about = self.about.clone();
-        other.train.checkpoint_every = self.train.checkpoint_every;
-        other.train.log_every = self.train.log_every;
-        other == *self
+        self == other || self.differing_keys(other).is_ok_and(|keys| keys.is_empty())
     }
 
     /// The dotted keys in which the recipes differ, without those of [`WITHOUT_EFFECT`], in
@@ -219,10 +236,12 @@ impl Recipe {
     }
 }
 
-/// The keys that cannot change what a run gives: where it comes from, and how often it writes.
+/// The keys that cannot change what a run gives: where it comes from, how often it writes, and
+/// how often it is looked at.
 ///
 /// A table stands for all that is in it.
-pub const WITHOUT_EFFECT: [&str; 3] = ["about", "train.checkpoint_every", "train.log_every"];
+pub const WITHOUT_EFFECT: [&str; 4] =
+    ["about", "train.checkpoint_every", "train.log_every", "eval.every"];
 
 fn has_no_effect(key: &str) -> bool {
     let inside = |table: &str| key.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));

@@ -4,6 +4,7 @@ mod dbot;
 mod exssnet;
 mod i_mae;
 mod mae;
+mod mae_st;
 mod mask_distill;
 
 use std::sync::LazyLock;
@@ -24,6 +25,7 @@ pub use exssnet::{
 };
 pub use i_mae::IMae;
 pub use mae::Mae;
+pub use mae_st::MaeSt;
 pub use mask_distill::MaskDistill;
 
 macro_rules! systems {
@@ -139,6 +141,8 @@ systems! {
     /// i-MAE: Are Latent Representations in Masked Autoencoders Linearly Separable?
     /// (arXiv 2210.11470).
     "i-mae" => IMae,
+    /// Masked Autoencoders As Spatiotemporal Learners (arXiv 2205.09113).
+    "mae-st" => MaeSt,
     /// Exclusive Supermask Subnetwork Training for Continual Learning (arXiv 2210.10209).
     "exssnet" => ExSsNet,
 }

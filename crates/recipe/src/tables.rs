@@ -5,6 +5,8 @@
 //! and [`Beit`], and so on. Keys are strict; one without a default must stand in the file.
 
 mod about;
+mod clip_eval;
+mod clips;
 mod decoder;
 mod eval;
 mod finetune;
@@ -17,9 +19,12 @@ mod stages;
 mod target;
 mod teacher;
 pub(crate) mod train;
+mod video;
 mod vit;
 
 pub use about::About;
+pub use clip_eval::{ClipEval, ViewCounts};
+pub use clips::ClipData;
 pub use decoder::Decoder;
 pub use eval::{Eval, FewShot, Knn, Linear, Pictures, ProbeOptimizer, Protocol, Semi};
 pub use finetune::FineTune;
@@ -32,4 +37,7 @@ pub use stages::Stages;
 pub use target::{Comparison, FeatureLoss, FeatureTarget, Normalization, PixelTarget, TargetKind};
 pub use teacher::{Teacher, TeacherKind};
 pub use train::{Device, Optimizer, Precision, Schedule, Train};
+pub use video::{
+    ClassToken, FrameTarget, PredictedFrames, SpacetimePositions, VideoDecoder, VideoVit,
+};
 pub use vit::{Beit, DroppingVit, Vit};

@@ -122,6 +122,8 @@ fn an_error_in_an_override_names_the_override() {
         ("mask.ratio=1", "mask.ratio 1 must be in (0, 1)"),
         ("mask.ratio=nan", "mask.ratio NaN must be in (0, 1)"),
         ("mask.ratio=0.999", "mask.ratio 0.999 leaves 0 visible and 64 masked of 64 tokens"),
+        ("mask.ratio_end=1.5", "mask.ratio_end: ratio 1.5 must be in (0, 1)"),
+        ("mask.ratio_end=0.999", "leaves 0 visible and 64 masked of 64 tokens"),
         ("mask.min_block=0", "mask.min_block is 0; it must be at least 1"),
         (
             "mask.min_block=4",
@@ -163,6 +165,8 @@ fn an_error_in_an_override_names_the_override() {
         ("train.log_every=0", "train.log_every is 0; it must be at least 1"),
         ("train.precision=fp16", "train.precision \"fp16\" is not known"),
         ("data.holdout=1", "data.holdout is 1; it must be in (0, 1)"),
+        ("data.shrink=16", "data.shrink is 16; it must be at least 32, the image's"),
+        ("data.shrink=9000", "data.shrink is 9000; it must be at most 8192 pixels"),
         ("data.max_pixels=0", "data.max_pixels is 0; it must be at least 1"),
         ("data.limit=0", "data.limit is 0; it must be at least 1"),
         ("data.limit=100", "data.limit 100 is less than one step of 128 images"),

@@ -44,6 +44,9 @@ fn recipe_of(system: &str) -> String {
     match system {
         "dbot" => distilling.replace("[train]", "[stages]\n[train]"),
         "maskdistill" => distilling.replace(decoder, ""),
+        "mae-st" => text
+            .replace("\"cifar10\"", "\"moving-mnist\"")
+            .replace("[model]\n", "[model]\npatch_frames = 2\n"),
         "i-mae" => {
             text.replace("[train]", "[mixture]\nlatent_weight = 0\ninit = \"random\"\n[train]")
         }
@@ -66,7 +69,8 @@ fn every_system_reads_its_recipe_and_writes_it_back() {
         let text = recipe.to_toml().unwrap();
         let again = Recipe::parse(&text, Path::new("r.toml"), &Layers::default()).unwrap();
         assert_eq!(recipe, again, "{text}");
-        assert_eq!(recipe.data()[0].name, "cifar10");
+        let data = if system == System::MaeSt { "moving-mnist" } else { "cifar10" };
+        assert_eq!(recipe.data()[0].name, data);
         let table: toml::Table = text.parse().unwrap();
         let known = system.known_keys();
         for (top, value) in &table {
@@ -95,7 +99,7 @@ fn a_key_of_other_systems_is_called_that() {
         (
             "maskdistill",
             "decoder.dim=32",
-            "decoder.dim is a key of systems mae, dbot and i-mae, not of maskdistill",
+            "decoder.dim is a key of systems mae, dbot, i-mae and mae-st, not of maskdistill",
         ),
         (
             "mae",
@@ -147,6 +151,17 @@ fn a_system_says_what_it_lacks_and_what_it_cannot_do() {
             "target.kind=pixels",
             "system \"dbot\" cannot predict target.kind \"pixels\"; use features",
         ),
+        (
+            "mae-st",
+            "data.clip.frames=15",
+            "a clip of 15 frames is not a multiple of the 2 frames of a patch; change",
+        ),
+        ("mae-st", "model.patch_frames=0", "model.patch_frames is 0; it must be at least 1"),
+        ("mae-st", "target.count=9", "target.count is 9; it must be a multiple of the 8 steps"),
+        ("mae-st", "data.name=videos", "data.root is missing: data.name \"videos\" reads a folder"),
+        ("mae-st", "data.repeats=0", "data.repeats is 0; it must be at least 1"),
+        ("mae-st", "mask={ strategy = \"frame\", ratio = 0.9 }", "leaves 0 of 8 steps of time"),
+        ("mae-st", "model.positions=spiral", "did you mean separable?; known: separable, joint"),
         ("dbot", "stages.count=0", "stages.count is 0; it must be at least 1"),
         ("dbot", "target.features.beta=0", "target.features.beta is 0; it must be a finite"),
         ("dbot", "teacher.kind=folder", "teacher.model is missing: a teacher of kind \"folder\""),
@@ -330,7 +345,10 @@ fn a_system_outside_the_table_reads_its_recipe() {
         ("numbers.limit=3", "numbers.limit is 3; it must be no less than train.batch_size"),
         ("mixture.lambda=3", "mixture.lambda is a key of system i-mae, not of counting"),
         ("shout=3", "expected true or false, found integer 3"),
-        ("eval.knn.k=3", "eval.knn.k is a key of systems mae, dbot, maskdistill and i-mae, not of"),
+        (
+            "eval.knn.k=3",
+            "eval.knn.k is a key of systems mae, dbot, maskdistill, i-mae and mae-st, not of",
+        ),
     ] {
         let error = error(COUNTING, &[assignment]);
         assert!(error.starts_with(&format!("--set {assignment}: {message}")), "{error}");

@@ -51,8 +51,8 @@ pub enum ReportError {
         /// Why.
         message: String,
     },
-    /// A folder is no run's.
-    #[error("{} holds no recipe.toml, so it is no run's folder", .0.display())]
+    /// A folder that is not a run's.
+    #[error("{} holds no recipe.toml, so it is not the folder of a run", .0.display())]
     NoRun(PathBuf),
     /// A run has no result yet.
     #[error(
@@ -89,7 +89,7 @@ pub enum ReportError {
         source: Box<ReportError>,
     },
     /// A claim's setting that there is nothing of.
-    #[error("the claim's setting {label} has not got {lacks}")]
+    #[error("the claim's setting {label} lacks {lacks}")]
     NoSetting {
         /// The setting's label.
         label: String,

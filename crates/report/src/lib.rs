@@ -47,9 +47,10 @@ mod summary;
 mod table;
 mod tensorboard;
 mod throughput;
+mod verdict;
 
 pub use error::ReportError;
-pub use metrics::{MetricsLog, Record};
+pub use metrics::{FeatureRecord, MetricsLog, Record};
 pub use page::write;
 pub use scatter::scatter;
 pub use section::{Body, PictureFile, Section, Series, TableCell};

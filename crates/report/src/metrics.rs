@@ -1,6 +1,7 @@
 //! `metrics.jsonl`: one JSON object a log step.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -39,12 +40,74 @@ pub struct Record {
     /// [0, 1]; none where either is unknown, and in older logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_share: Option<f64>,
+    /// The loss of predicting the mean of all targets, in the last step: where a network that
+    /// has learnt nothing but a bias stands. None where the objective does not give it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_loss: Option<f64>,
+    /// Norm of the trained parameters after the last step; at log steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameter_norm: Option<f64>,
+    /// Norm of what the last step changed of them; at log steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_norm: Option<f64>,
+    /// What was measured of the features, where it was.
+    #[serde(flatten)]
+    pub features: FeatureRecord,
+}
+
+/// What is measured of features while a network trains; each is none where it was not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FeatureRecord {
+    /// Accuracy of the nearest neighbours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub knn_top1: Option<f64>,
+    /// Effective rank, from 1 to the number of features.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_rank: Option<f64>,
+    /// Mean Euclidean norm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_norm: Option<f64>,
+    /// Standard deviation over the images, mean of the features.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_std: Option<f64>,
 }
 
 impl Record {
     /// The share of a step that waits for data, in [0, 1].
     pub fn data_wait_share(&self) -> f64 {
         self.data_seconds / self.step_seconds.max(f64::MIN_POSITIVE)
+    }
+
+    /// The values that a record need not have, by the names of [`MetricsLog`]'s file.
+    pub fn optional(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let FeatureRecord { knn_top1, feature_rank, feature_norm, feature_std } = self.features;
+        let values = [
+            ("mean_loss", self.mean_loss),
+            ("parameter_norm", self.parameter_norm),
+            ("update_norm", self.update_norm),
+            ("peak_share", self.peak_share),
+            ("knn_top1", knn_top1),
+            ("feature_rank", feature_rank),
+            ("feature_norm", feature_norm),
+            ("feature_std", feature_std),
+        ];
+        values.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
+/// A record in a line of a terminal, what matters most first.
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "loss {:.4}", self.loss)?;
+        if let Some(mean_loss) = self.mean_loss {
+            write!(f, " (mean {mean_loss:.3})")?;
+        }
+        write!(f, ", {:.0}/s", self.samples_per_second)?;
+        let waiting = 100.0 * self.data_wait_share();
+        if waiting >= 5.0 {
+            write!(f, ", {waiting:.0} % waiting")?;
+        }
+        self.parts.iter().try_for_each(|(name, value)| write!(f, ", {name} {value:.3}"))
     }
 }
 
@@ -121,8 +184,29 @@ mod tests {
             loss: 1.0,
             parts,
             peak_share: Some(0.25),
+            features: FeatureRecord { knn_top1: Some(0.375), ..FeatureRecord::default() },
             ..Record::default()
         }
+    }
+
+    #[test]
+    fn a_line_says_what_matters_most_first_and_waiting_where_there_is_any() {
+        let quick = Record { samples_per_second: 1523.4, mean_loss: Some(0.979), ..record(10) };
+        assert_eq!(
+            quick.to_string(),
+            "loss 1.0000 (mean 0.979), 1523/s, distance 0.250, pixels 0.750"
+        );
+        let waiting = Record { step_seconds: 0.5, data_seconds: 0.1, ..Record::default() };
+        assert_eq!(waiting.to_string(), "loss 0.0000, 0/s, 20 % waiting");
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_written() {
+        let text = String::from_utf8(line(&record(10))).unwrap();
+        assert!(text.contains(r#""peak_share":0.25,"knn_top1":0.375}"#), "{text}");
+        assert!(!text.contains("feature_rank") && !text.contains("mean_loss"), "{text}");
+        let found: Vec<_> = record(10).optional().collect();
+        assert_eq!(found, [("peak_share", 0.25), ("knn_top1", 0.375)]);
     }
 
     #[test]

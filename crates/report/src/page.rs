@@ -12,6 +12,7 @@ use crate::html::{or_dash, page, row};
 use crate::section::{Body, PictureFile, Section};
 use crate::summary::{Summary, Training};
 use crate::table::{baseline, baseline_names};
+use crate::verdict::verdict;
 use crate::{MetricsLog, Record, ReportError, body, picture};
 
 /// Writes `report.html` of a finished run from the files of its folder.
@@ -36,7 +37,7 @@ pub fn write(folder: &Path) -> Result<(), ReportError> {
         h2 { "Result" }
         (result(&summary, recipe.text("data", "name")))
         h2 { "Training" }
-        (training(&summary, mean_peak_share(&records)))
+        (training(&summary, &records))
         @if !curves.is_empty() { h2 { "Curves" } }
         @for curve in &curves { (curve) }
         @for section in &shown { (section) }
@@ -62,7 +63,7 @@ impl RecipeFile {
         let written = fs::read_to_string(path).map_err(ReportError::read(path))?;
         let table = written.parse().map_err(|error| ReportError::Unusable {
             path: path.into(),
-            message: format!("no recipe: {error}"),
+            message: format!("cannot read the recipe: {error}"),
         })?;
         Ok(Self { written, table })
     }
@@ -84,6 +85,7 @@ fn result(summary: &Summary, data: &str) -> Markup {
             @if !summary.baseline.is_empty() { " Baselines go through the same code." }
             @for protocol in &summary.protocols { br; (protocol) }
         }
+        @if let Some(verdict) = verdict(summary) { p { strong { (verdict) } } }
     }
 }
 
@@ -123,8 +125,10 @@ fn cell(value: Option<f64>, best: f64) -> Markup {
     html! { td.best[is_best] { (or_dash(value.map(|value| format!("{value:.4}")))) } }
 }
 
-fn training(summary: &Summary, peak_share: Option<f64>) -> Markup {
+fn training(summary: &Summary, records: &[Record]) -> Markup {
     let train: &Training = &summary.train;
+    let peak_share = mean_peak_share(records);
+    let mean_loss = records.iter().rev().find_map(|record| record.mean_loss);
     let loss = |loss: Option<f64>| or_dash(loss.map(|loss| format!("{loss:.4}")));
     html! {
         table {
@@ -138,6 +142,7 @@ fn training(summary: &Summary, peak_share: Option<f64>) -> Markup {
             }
             (row("loss, first step", &loss(train.first_loss)))
             (row("loss, last window", &loss(train.final_loss)))
+            @if mean_loss.is_some() { (row("loss of predicting the mean", &loss(mean_loss))) }
             (row("parameters", &train.parameters.to_string()))
             (row("samples skipped as unreadable", &train.skipped_samples.to_string()))
             (row("evaluation", &format!("{:.1} min", summary.eval_seconds / 60.0)))

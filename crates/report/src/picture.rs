@@ -14,7 +14,7 @@ use crate::section::PictureFile;
 /// Reads a picture and puts it into a figure.
 ///
 /// # Errors
-/// [`ReportError::Unusable`] for a path that leaves the folder or is no picture's,
+/// [`ReportError::Unusable`] for a path that leaves the folder or is not a picture's,
 /// [`ReportError::Read`] for a picture that is not there.
 pub fn embed(folder: &Path, picture: &PictureFile) -> Result<Markup, ReportError> {
     let (file, path) = (Path::new(&picture.file), folder.join(&picture.file));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bauta_files::write_whole;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::ReportError;
 
@@ -49,6 +50,19 @@ pub struct TeacherWeights {
     pub path: PathBuf,
     /// SHA-256 of the weights, in hexadecimal digits.
     pub sha256: String,
+}
+
+impl TeacherWeights {
+    /// Those at a path: a model folder's, or a file.
+    ///
+    /// # Errors
+    /// [`ReportError::Read`] when they cannot be read.
+    pub fn read(path: &Path) -> Result<Self, ReportError> {
+        let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
+        let bytes = fs::read(&file).map_err(ReportError::read(&file))?;
+        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { path: path.to_owned(), sha256 })
+    }
 }
 
 /// The training part of a [`Summary`].
@@ -101,7 +115,7 @@ impl Summary {
         let text = fs::read(path).map_err(ReportError::read(path))?;
         serde_json::from_slice(&text).map_err(|error| ReportError::Unusable {
             path: path.into(),
-            message: format!("no summary: {error}"),
+            message: format!("cannot read the summary: {error}"),
         })
     }
 }

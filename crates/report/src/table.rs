@@ -1,8 +1,13 @@
 //! A run's result for a terminal.
 
 use crate::summary::Summary;
+use crate::verdict::verdict;
 
-/// The training in a line, and the metrics against their baselines.
+/// Columns of a terminal that text is broken for.
+const COLUMNS: usize = 80;
+
+/// The training in a line, the metrics against their baselines, and a word where training was
+/// of no use.
 pub fn table(summary: &Summary) -> String {
     let train = &summary.train;
     let loss = |loss: Option<f64>| loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.3}"));
@@ -30,7 +35,28 @@ pub fn table(summary: &Summary) -> String {
             }
         }
     }
+    if let Some(verdict) = verdict(summary) {
+        text += &format!("\n\n{}", broken(&verdict));
+    }
     text
+}
+
+/// A sentence in lines of a terminal.
+fn broken(text: &str) -> String {
+    let mut column = 0;
+    text.split(' ').fold(String::new(), |mut lines, word| {
+        let width = word.chars().count();
+        let breaks = column > 0 && column + 1 + width > COLUMNS;
+        lines += if breaks {
+            "\n"
+        } else if column > 0 {
+            " "
+        } else {
+            ""
+        };
+        column = if breaks || column == 0 { width } else { column + 1 + width };
+        lines + word
+    })
 }
 
 /// The prefixes of the baselines' names, in their order: `random_init`, `raw_pixels`.

@@ -94,7 +94,7 @@ impl EventLog {
             (format!("{group}/samples_per_second"), record.samples_per_second),
             (format!("{group}/data_wait_share"), record.data_wait_share()),
         ];
-        scalars.extend(record.peak_share.map(|share| (format!("{group}/peak_share"), share)));
+        scalars.extend(record.optional().map(|(name, value)| (format!("{group}/{name}"), value)));
         let parts = record.parts.iter();
         scalars.extend(parts.map(|(part, &value)| (format!("{group}/loss/{part}"), value)));
         let scalars: Vec<_> = scalars.iter().map(|(tag, value)| (tag.as_str(), *value)).collect();
@@ -113,7 +113,7 @@ impl EventLog {
     /// Writes a picture at a step, the bytes of a PNG file.
     ///
     /// # Errors
-    /// [`ReportError::Draw`] when `png` is no PNG file, [`ReportError::Write`] when the disk is
+    /// [`ReportError::Draw`] when `png` is not a PNG file, [`ReportError::Write`] when the disk is
     /// full, for example.
     pub fn image(&mut self, step: u64, tag: &str, png: &[u8]) -> Result<(), ReportError> {
         let (width, height) = png_size(png).ok_or_else(|| ReportError::Draw {

@@ -101,7 +101,7 @@ fn a_metric_that_no_run_has_is_named_with_those_there_are() {
     assert!(refused.starts_with("0.75-seed1: no metric is called linear_top1"), "{refused}");
     case.cells.retain(|cell| cell.setting == 0);
     let refused = Findings::new(&case.claim, &case.cells, &case.summaries, 3.0).unwrap_err();
-    assert_eq!(refused.to_string(), "the claim's setting 0.75 has not got a run");
+    assert_eq!(refused.to_string(), "the claim's setting 0.75 lacks a run");
 }
 
 #[test]

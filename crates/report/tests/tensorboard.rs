@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bauta_report::{EventLog, Record};
+use bauta_report::{EventLog, FeatureRecord, Record};
 
 /// What `fixtures/event_files.py` wrote by TensorBoard's own code.
 const REFERENCE: &[u8] = include_bytes!("fixtures/events.out.tfevents.1700000000.host");
@@ -173,6 +173,9 @@ fn a_record_becomes_scalars_of_its_group() {
         step_seconds: 0.5,
         data_seconds: 0.125,
         peak_share: Some(0.375),
+        mean_loss: Some(1.25),
+        features: FeatureRecord { feature_rank: Some(17.0), ..FeatureRecord::default() },
+        ..Record::default()
     };
     events.record("stage-2", &record).unwrap();
     let file = fs::read(&files(folder.path())[0]).unwrap();
@@ -182,10 +185,12 @@ fn a_record_becomes_scalars_of_its_group() {
     let expected = [
         ("data_wait_share", 0.25),
         ("epoch", 1.5),
+        ("feature_rank", 17.0),
         ("grad_norm", 4.0),
         ("loss", 0.75),
         ("loss/image", 0.5),
         ("lr", 0.125),
+        ("mean_loss", 1.25),
         ("peak_share", 0.375),
         ("samples_per_second", 1000.0),
     ];

@@ -49,7 +49,6 @@ impl FeatureTarget {
     /// # Errors
     /// [`TargetError::Shape`] when prediction and target are of other shapes.
     pub fn loss(&self, prediction: &Tensor, target: &Tensor) -> Result<Tensor, TargetError> {
-        let rows = |tokens: &Tensor| tokens.size().get(1).copied().unwrap_or_default();
         let (predicted, wanted) = (rows(prediction), rows(target));
         if self.teacher.has_class_token() && wanted == predicted + 1 {
             self.loss.of(prediction, &patch_tokens(target))
@@ -58,6 +57,18 @@ impl FeatureTarget {
         } else {
             self.loss.of(prediction, target)
         }
+    }
+
+    /// [`Self::loss`] of predicting the mean of the target's tokens everywhere, for whoever
+    /// wants it later: what a network has that has learnt nothing but a bias.
+    pub fn of_mean(
+        &self,
+        prediction: &Tensor,
+        target: Tensor,
+    ) -> impl FnOnce() -> Result<Tensor, TargetError> + use<> {
+        let without_class = self.teacher.has_class_token() && rows(&target) == rows(prediction) + 1;
+        let loss = self.loss;
+        move || Ok(loss.of_mean(&if without_class { patch_tokens(&target) } else { target }))
     }
 
     fn features(&self, pixels: &Tensor, indices: &TokenIndices) -> Result<Tensor, TargetError> {
@@ -69,4 +80,9 @@ impl FeatureTarget {
         let _no_grad = tch::no_grad_guard();
         Ok(self.teacher.features(pixels)?.detach())
     }
+}
+
+/// Tokens of each sample of [B, N, D].
+fn rows(tokens: &Tensor) -> i64 {
+    tokens.size().get(1).copied().unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! What a masked model predicts, and the loss on the masked positions.
 //!
 //! A target makes the values to predict from the whole image (`masked`) and compares
-//! predictions with them (`loss`): pixels with [`PixelTarget`], a teacher's features with
+//! predictions with them (`loss`): pixels with [`PixelTarget`] or, of clips, [`ClipTarget`], a teacher's features with
 //! [`FeatureTarget`]. Visible positions never enter: their gradient is exactly zero,
 //! because they are left out before the loss.
 //!
@@ -22,6 +22,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod clips;
 mod features;
 mod loss;
 mod mixture;
@@ -35,9 +36,13 @@ mod tests;
 
 use bauta_masking::Grid;
 
+pub use clips::{ClipTarget, patchify_clip, target_frames, unpatchify_clip};
 pub use features::FeatureTarget;
 pub use loss::FeatureLoss;
-pub use mixture::{by_weight, image_losses, latent_loss, mix, next_in_batch, two_way_loss};
+pub use mixture::{
+    by_weight, image_losses, latent_loss, latent_loss_of_mean, mix, next_in_batch, two_way_loss,
+    two_way_loss_of_mean,
+};
 pub use normalization::Normalization;
 pub use patchify::{patchify, unpatchify};
 pub use pixels::PixelTarget;
@@ -93,6 +98,17 @@ pub enum TargetError {
         width: usize,
         /// Pixels from one feature to the next.
         stride: usize,
+    },
+    /// Predicted frames of a clip that are no whole number a step of time.
+    #[error(
+        "{chosen} predicted frames do not divide over {steps} steps of time; choose a multiple \
+         of {steps}"
+    )]
+    Frames {
+        /// Frames that were chosen.
+        chosen: usize,
+        /// Tokens along time.
+        steps: usize,
     },
     /// A loss of mixtures without a prediction.
     #[error("a loss of mixtures needs at least one branch, got none")]

@@ -42,6 +42,14 @@ impl FeatureLoss {
             }
         })
     }
+
+    /// The loss of predicting the mean of all tokens of a target [B, N, D] everywhere: what a
+    /// network has that has learnt nothing but a bias. A scalar in single precision.
+    pub fn of_mean(self, target: &Tensor) -> Tensor {
+        let target = target.to_kind(Kind::Float);
+        let mean = target.mean_dim([0, 1].as_slice(), true, Kind::Float).expand_as(&target);
+        self.of(&mean, &target).expect("the mean was given the shape of its target")
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +79,21 @@ mod tests {
         close(loss(FeatureLoss::Mse, &[0.0; 2], &[0.5, -2.0]), 2.125);
         close(loss(FeatureLoss::Cosine, &[2.0, 0.0], &[1.0, 1.0]), 1.0 - 0.5_f64.sqrt());
         close(loss(FeatureLoss::Cosine, &[0.0, 0.0], &[1.0, 1.0]), 1.0);
+    }
+
+    #[test]
+    fn the_mean_costs_what_the_targets_vary() {
+        let target = Tensor::from_slice(&[1.0_f32, 10.0, 3.0, 10.0]).view([2, 1, 2]);
+        let close = |found: Tensor, wanted: f64| {
+            assert!((found.double_value(&[]) - wanted).abs() < 1e-6, "{found}");
+        };
+        close(FeatureLoss::Mse.of_mean(&target), 0.5);
+        close(smooth(1.0).of_mean(&target), 0.25);
+        let shifted = FeatureLoss::Mse.of_mean(&(normal("a", &[3, 5, 7]) + 4.0));
+        close(shifted - FeatureLoss::Mse.of_mean(&normal("a", &[3, 5, 7])), 0.0);
+        // Opposite directions have a mean of no direction.
+        let opposite = Tensor::from_slice(&[1.0_f32, 0.0, -1.0, 0.0]).view([1, 2, 2]);
+        close(FeatureLoss::Cosine.of_mean(&opposite), 1.0);
     }
 
     /// What predicting zero costs where targets are standard normal: where a run begins.

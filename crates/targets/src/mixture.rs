@@ -82,6 +82,21 @@ pub fn two_way_loss<'a>(
     sum(image_losses(target, predictions, sources, indices)?)
 }
 
+/// The two-way image loss of predicting the mean of all patches of each source, for whoever
+/// wants it later: a scalar, or the error of a source that does not fit.
+pub fn two_way_loss_of_mean(
+    target: &PixelTarget,
+    sources: &[&Tensor],
+    indices: &TokenIndices,
+) -> impl FnOnce() -> Result<Tensor, TargetError> + use<> {
+    let (target, indices) = (target.clone(), indices.shallow_clone());
+    let sources: Vec<Tensor> = sources.iter().map(|source| source.shallow_clone()).collect();
+    move || {
+        let of_mean = |source| Ok(FeatureLoss::Mse.of_mean(&target.masked(source, &indices)?));
+        sum(sources.iter().map(of_mean).collect::<Result<_, _>>()?)
+    }
+}
+
 /// The latent loss: the sum over branches of the mean squared distance between a branch's
 /// latent and what the teacher makes of its image, both [B, 1 + V, Dd], class token included.
 ///
@@ -92,6 +107,12 @@ pub fn latent_loss(latents: &[Tensor], taught: &[Tensor]) -> Result<Tensor, Targ
     let branches = latents.iter().zip(taught);
     let losses = branches.map(|(latent, taught)| FeatureLoss::Mse.of(latent, taught));
     sum(losses.collect::<Result<_, _>>()?)
+}
+
+/// The latent loss of predicting the mean of all tokens of what the teacher says, [B, N, Dd] for
+/// each branch; a scalar, 0 without a branch.
+pub fn latent_loss_of_mean(taught: &[Tensor]) -> Tensor {
+    taught.iter().map(|taught| FeatureLoss::Mse.of_mean(taught)).sum()
 }
 
 fn sum(losses: Vec<Tensor>) -> Result<Tensor, TargetError> {

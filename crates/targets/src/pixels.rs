@@ -76,17 +76,25 @@ impl PixelTarget {
         FeatureLoss::Mse.of(prediction, target)
     }
 
+    /// The loss of predicting the mean of all patches of a target [B, M, P], for whoever wants
+    /// it later: what the loss must fall below before anything is learnt of an image.
+    pub fn of_mean(&self, target: Tensor) -> impl FnOnce() -> Result<Tensor, TargetError> + use<> {
+        move || Ok(FeatureLoss::Mse.of_mean(&target))
+    }
+
     fn normalized_patches(&self, patches: Tensor) -> Tensor {
-        if !self.normalize {
-            return patches;
-        }
-        let (mean, deviation) = statistics(&patches);
-        (patches - mean) / deviation
+        if self.normalize { standardised(patches) } else { patches }
     }
 }
 
+/// Patches standardised by their own mean and deviation.
+pub(crate) fn standardised(patches: Tensor) -> Tensor {
+    let (mean, deviation) = statistics(&patches);
+    (patches - mean) / deviation
+}
+
 /// Mean and √(unbiased variance + eps) of each patch, both [..., 1].
-fn statistics(patches: &Tensor) -> (Tensor, Tensor) {
+pub(crate) fn statistics(patches: &Tensor) -> (Tensor, Tensor) {
     let (variance, mean) = patches.var_mean_dim([-1_i64].as_slice(), true, true);
     (mean, (variance + EPS).sqrt())
 }

@@ -7,6 +7,7 @@ use std::{env, error::Error, path::Path, process::exit, sync::atomic::AtomicBool
 
 use bauta_backbones::{Init, Parameters};
 use bauta_data::{Prefetcher, Prepared, streams};
+use bauta_train::serde_json::{Value, json};
 use bauta_train::{Event, Loss, Objective, ObjectiveError, Phase, Schedule, TrainConfig, Trainer};
 use tch::{Device, Tensor};
 
@@ -33,8 +34,8 @@ impl Objective for Cleaner {
     fn parameters(&self) -> &Parameters {
         &self.0
     }
-    fn config(&self) -> serde_json::Value {
-        serde_json::json!({ "model_type": "wave-cleaner" })
+    fn config(&self) -> Value {
+        json!({ "model_type": "wave-cleaner" })
     }
     fn tensors(&self, waves: &Waves) -> Vec<(&'static str, Tensor)> {
         vec![("noisy", Tensor::from_slice(&waves[0]))]

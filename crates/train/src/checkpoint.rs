@@ -7,6 +7,7 @@
 //! | `optimizer.safetensors` | moments and counts |
 //! | `state.safetensors` | the objective's own state, where it has any |
 //! | `config.json` | the model's configuration |
+//! | `preprocessor_config.json` | how pictures are made ready for it, where it sees any |
 //! | `state.json` | [`Progress`] |
 
 use std::collections::HashMap;
@@ -53,6 +54,9 @@ pub(crate) fn write<O: Objective>(
     if !own.is_empty() {
         let own = own.iter().map(|(name, tensor)| (name.as_str(), tensor));
         write_tensors(&folder.join(STATE), own)?;
+    }
+    if let Some(preprocessing) = objective.preprocessing() {
+        preprocessing.write(folder)?;
     }
     write_json(&folder.join(CONFIG), &objective.config())?;
     write_json(&folder.join("state.json"), progress)

@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use bauta_backbones::Preprocessing;
 use bauta_files::{partial, rename_whole, write_whole};
 
 use crate::TrainError;
@@ -81,8 +82,11 @@ impl Checkpoints {
     /// checkpoint replaces.
     pub(crate) fn keep(&self, checkpoint: &Path, phase: &str) -> Result<(), TrainError> {
         make_folder(&self.kept(phase), |folder| {
-            for file in [MODEL, CONFIG] {
+            for file in [MODEL, CONFIG, Preprocessing::FILE] {
                 let from = checkpoint.join(file);
+                if file == Preprocessing::FILE && !from.exists() {
+                    continue;
+                }
                 let bytes = fs::read(&from).map_err(TrainError::io(&from))?;
                 let to = folder.join(file);
                 write_whole(&to, &bytes).map_err(TrainError::io(&to))?;

@@ -36,6 +36,9 @@ pub struct TrainConfig {
     /// Read losses and write metrics every this many steps of the phase, besides its first and
     /// those with a checkpoint; 0 only there.
     pub log_every: u64,
+    /// Let observers measure the objective every this many steps of the phase, and at its end,
+    /// at a record that is written there; 0 never. Their time is not the training's.
+    pub measure_every: u64,
 }
 
 impl TrainConfig {
@@ -53,7 +56,20 @@ impl TrainConfig {
             precision: Precision::Fp32,
             checkpoint_every: 0,
             log_every: 50,
+            measure_every: 0,
         }
+    }
+
+    /// Whether a record is due after so many steps of the phase, for its own sake.
+    pub(crate) fn is_log_step(&self, made: u64) -> bool {
+        let every = |period: u64| period > 0 && made.is_multiple_of(period);
+        made == 1 || made == self.schedule.steps || every(self.log_every) || self.measures(made)
+    }
+
+    /// Whether observers measure after so many steps of the phase.
+    pub fn measures(&self, made: u64) -> bool {
+        let every = self.measure_every;
+        every > 0 && (made == self.schedule.steps || made.is_multiple_of(every))
     }
 
     /// Checks every value.

@@ -41,6 +41,12 @@ pub enum TrainError {
         /// Steps of the phase.
         steps: u64,
     },
+    /// Stopped between two inputs of one step, which changed nothing.
+    #[error("stopped within step {step} of the phase, before its end")]
+    StoppedWithin {
+        /// The step, counted from 0.
+        step: u64,
+    },
     /// A loss or gradient that is not finite.
     #[error(
         "step {step}: loss {loss}, gradient norm {grad_norm}: not finite, training stopped; \
@@ -65,6 +71,9 @@ pub enum TrainError {
         /// Why.
         source: std::io::Error,
     },
+    /// A folder that another process trains in.
+    #[error("another process trains in {}; wait for its end, or name another folder", .0.display())]
+    Busy(PathBuf),
     /// A checkpoint that cannot be resumed from.
     #[error("{path}: {reason}", path = path.display())]
     Checkpoint {

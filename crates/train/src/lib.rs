@@ -42,5 +42,7 @@ pub use phase::{End, Phase, Start};
 pub use progress::Progress;
 pub use schedule::{Schedule, Shape};
 pub use step::{Readings, StepMaker};
-pub use timing::{Timing, WARM_UP, time_steps};
+pub use timing::{StepTimes, WARM_UP, time_steps};
 pub use trainer::{Event, Standing, Trainer};
+// Part of this crate's interface (`Objective::config`), so that its users need no version of their own.
+pub use serde_json;

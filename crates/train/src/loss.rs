@@ -1,6 +1,10 @@
 //! What an objective gives for an input: a number to lower, and what it is made of.
 
+use std::fmt;
+
 use tch::Tensor;
+
+use crate::ObjectiveError;
 
 /// A scalar loss and, where it is a sum, its parts by name.
 ///
@@ -16,15 +20,30 @@ use tch::Tensor;
 /// assert_eq!(loss.total().double_value(&[]), 1.0);
 /// assert_eq!(loss.parts()[1].1.double_value(&[]), 2.0);
 /// ```
-#[derive(Debug)]
 pub struct Loss {
     total: Tensor,
     parts: Vec<(&'static str, Tensor)>,
+    of_mean: Option<OfMean>,
 }
+
+/// The loss of predicting the mean of the targets, a scalar that is taken when it is wanted.
+type OfMean = Box<dyn FnOnce() -> Result<Tensor, ObjectiveError>>;
 
 impl From<Tensor> for Loss {
     fn from(total: Tensor) -> Self {
-        Self { total, parts: Vec::new() }
+        Self { total, parts: Vec::new(), of_mean: None }
+    }
+}
+
+impl fmt::Debug for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { total, parts, of_mean } = self;
+        let of_mean = of_mean.is_some();
+        f.debug_struct("Loss")
+            .field("total", total)
+            .field("parts", parts)
+            .field("of_mean", &of_mean)
+            .finish()
     }
 }
 
@@ -42,7 +61,25 @@ impl Loss {
             total = Some(total.map_or_else(|| weighted.shallow_clone(), |sum| sum + &weighted));
             named.push((name, part.detach()));
         }
-        Self { total: total.expect("a sum has at least one part"), parts: named }
+        Self { total: total.expect("a sum has at least one part"), parts: named, of_mean: None }
+    }
+
+    /// The same beside the loss of predicting the mean of all targets of the step, which a
+    /// network that has learnt nothing but a bias has: what the loss must fall below. It is
+    /// taken at log steps only, without gradients, and must not wait for the device.
+    pub fn beside<E: Into<ObjectiveError> + 'static>(
+        self,
+        of_mean: impl FnOnce() -> Result<Tensor, E> + 'static,
+    ) -> Self {
+        Self { of_mean: Some(Box::new(|| of_mean().map_err(Into::into))), ..self }
+    }
+
+    /// Takes the loss of predicting the mean, a scalar; none where the objective gives none.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being taken.
+    pub fn of_mean(&mut self) -> Result<Option<Tensor>, ObjectiveError> {
+        self.of_mean.take().map(|of_mean| tch::no_grad(of_mean)).transpose()
     }
 
     /// The scalar whose gradient is taken.
@@ -60,6 +97,19 @@ impl Loss {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_loss_of_the_mean_is_taken_once_and_when_it_is_wanted() {
+        let x = Tensor::from(3.0_f32).set_requires_grad(true);
+        let doubled = x.shallow_clone();
+        let mut loss = Loss::from(x.square()).beside(move || Ok::<_, ObjectiveError>(doubled * 2));
+        let of_mean = loss.of_mean().unwrap().unwrap();
+        assert_eq!(of_mean.double_value(&[]), 6.0);
+        assert!(!of_mean.requires_grad());
+        assert!(loss.of_mean().unwrap().is_none());
+        let mut failing = Loss::from(x).beside(|| Err("no targets"));
+        assert_eq!(failing.of_mean().unwrap_err().to_string(), "no targets");
+    }
 
     #[test]
     fn a_sum_has_the_gradient_of_its_formula() {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bauta_backbones::{Parameters, checkpoint::Mismatch};
+use bauta_backbones::{Parameters, Preprocessing, checkpoint::Mismatch};
 use tch::Tensor;
 
 use crate::{Gradients, Loss};
@@ -21,7 +21,8 @@ pub trait Objective {
     /// The host's part of a step.
     type Input: Send + 'static;
 
-    /// Takes the loss of one input.
+    /// Takes the loss of one input. A step may be given up between its inputs, so what
+    /// [`state`](Self::state) saves changes in [`after_step`](Self::after_step) alone.
     ///
     /// # Errors
     /// Whatever keeps the step from being made.
@@ -32,6 +33,12 @@ pub trait Objective {
 
     /// The model's `config.json`, which makes a checkpoint a model folder.
     fn config(&self) -> serde_json::Value;
+
+    /// How pictures are made ready for the model, which its folder says beside `config.json`;
+    /// nothing of a model that sees none.
+    fn preprocessing(&self) -> Option<Preprocessing> {
+        None
+    }
 
     /// An input as named tensors, saved when its loss is not finite.
     fn tensors(&self, input: &Self::Input) -> Vec<(&'static str, Tensor)>;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bauta_data::DataError;
 use bauta_libtorch::{Autocast, LibtorchError, global_norm, scale_all};
@@ -32,6 +33,15 @@ pub struct StepMaker<'a, O> {
     losses: Vec<Tensor>,
     norms: Vec<Tensor>,
     parts: Vec<(&'static str, Tensor)>,
+    at_log_step: Option<AtLogStep>,
+    stop: Option<&'a AtomicBool>,
+}
+
+/// What is known of the last step alone, where it was a log step.
+struct AtLogStep {
+    /// Norms of the parameters and of what the step changed of them.
+    norms: [Tensor; 2],
+    of_mean: Option<Tensor>,
 }
 
 /// What was read of some steps.
@@ -43,6 +53,13 @@ pub struct Readings {
     pub norms: Vec<f64>,
     /// The loss's parts by name: means over the steps that have them.
     pub parts: BTreeMap<String, f64>,
+    /// Norm of the parameters after the last step, where that was a log step.
+    pub parameter_norm: Option<f64>,
+    /// Norm of what the last step changed of them, where that was a log step.
+    pub update_norm: Option<f64>,
+    /// The loss of predicting the mean of the targets, where the last step was a log step and
+    /// the objective gives it.
+    pub mean_loss: Option<f64>,
 }
 
 impl<'a, O: Objective> StepMaker<'a, O> {
@@ -60,8 +77,15 @@ impl<'a, O: Objective> StepMaker<'a, O> {
             losses: Vec::new(),
             norms: Vec::new(),
             parts: Vec::new(),
+            at_log_step: None,
+            stop: None,
             objective,
         }
+    }
+
+    /// The same, leaving a step of several inputs between two of them once `stop` is set.
+    pub(crate) fn until(self, stop: &'a AtomicBool) -> Self {
+        Self { stop: Some(stop), ..self }
     }
 
     /// Makes step number `step`, counted from 0, on the next `accumulate` inputs, without
@@ -76,7 +100,9 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         lr: f64,
         step: u64,
     ) -> Result<(), TrainError> {
-        let (loss, mut gradients) = self.gradients(inputs, step)?;
+        self.at_log_step = None;
+        let logged = self.config.is_log_step(step + 1);
+        let (loss, of_mean, mut gradients) = self.gradients(inputs, step, logged)?;
         let mut named = Gradients::new(&self.names, &mut gradients);
         tch::no_grad(|| self.objective.adjust_gradients(&mut named))
             .map_err(TrainError::Objective)?;
@@ -86,7 +112,13 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         if let Some(limit) = self.config.clip_grad {
             scale_all(&gradients, &(limit / (&norm + 1e-6)).clamp_max(1.0))?;
         }
+        let before: Option<Vec<Tensor>> =
+            logged.then(|| self.parameters.iter().map(|p| p.detach().copy()).collect());
         self.optimizer.step(&gradients, lr, &self.found_inf)?;
+        if let Some(before) = before {
+            let norms = tch::no_grad(|| self.norms_since(before))?;
+            self.at_log_step = Some(AtLogStep { norms, of_mean });
+        }
         if let Some(ema) = &mut self.ema {
             ema.update()?;
         }
@@ -101,13 +133,18 @@ impl<'a, O: Objective> StepMaker<'a, O> {
     /// When no step was made since.
     pub fn read(&mut self) -> Readings {
         let (steps, parts) = (self.losses.len(), std::mem::take(&mut self.parts));
+        let last = self.at_log_step.take();
         let mut scalars = std::mem::take(&mut self.losses);
         scalars.append(&mut self.norms);
         scalars.extend(parts.iter().map(|(_, part)| part.shallow_clone()));
+        if let Some(AtLogStep { norms, of_mean }) = &last {
+            scalars.extend(norms.iter().chain(of_mean).map(Tensor::shallow_clone));
+        }
         let values = Tensor::stack(&scalars, 0).to_kind(Kind::Double);
         let values = Vec::<f64>::try_from(values).expect("a vector of doubles");
         let (losses, rest) = values.split_at(steps);
-        let (norms, values) = rest.split_at(steps);
+        let (norms, rest) = rest.split_at(steps);
+        let (values, last) = rest.split_at(parts.len());
         let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
         for ((name, _), value) in parts.iter().zip(values) {
             let (sum, count) = sums.entry((*name).to_owned()).or_default();
@@ -115,7 +152,23 @@ impl<'a, O: Objective> StepMaker<'a, O> {
             *count += 1.0;
         }
         let parts = sums.into_iter().map(|(name, (sum, count))| (name, sum / count)).collect();
-        Readings { losses: losses.to_vec(), norms: norms.to_vec(), parts }
+        let [parameter_norm, update_norm, mean_loss] = [0, 1, 2].map(|at| last.get(at).copied());
+        let (losses, norms) = (losses.to_vec(), norms.to_vec());
+        Readings { losses, norms, parts, parameter_norm, update_norm, mean_loss }
+    }
+
+    /// Norms of the parameters and of the way that they went since `before`.
+    fn norms_since(&self, mut before: Vec<Tensor>) -> Result<[Tensor; 2], LibtorchError> {
+        for (before, now) in before.iter_mut().zip(&self.parameters) {
+            let _ = before.g_sub_(now);
+        }
+        let now: Vec<Tensor> = self.parameters.iter().map(Tensor::detach).collect();
+        Ok([global_norm(&now)?, global_norm(&before)?])
+    }
+
+    /// Steps that were made since the last read.
+    pub(crate) fn unread(&self) -> usize {
+        self.losses.len()
     }
 
     /// The objective, between steps.
@@ -145,19 +198,29 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         }
     }
 
-    /// The mean loss of the next `accumulate` inputs and its gradients.
+    /// The mean loss of the next `accumulate` inputs and its gradients; where it is `logged`,
+    /// the loss of predicting the mean in the last of them.
     fn gradients(
         &mut self,
         inputs: &mut impl Iterator<Item = Result<O::Input, DataError>>,
         step: u64,
-    ) -> Result<(Tensor, Vec<Tensor>), TrainError> {
+        logged: bool,
+    ) -> Result<(Tensor, Option<Tensor>, Vec<Tensor>), TrainError> {
         let mut gradients: Vec<Tensor> = Vec::new();
         let mut total: Option<Tensor> = None;
-        let share = 1.0 / self.config.accumulate as f64;
-        for _ in 0..self.config.accumulate {
+        let (share, parts) = (1.0 / self.config.accumulate as f64, self.parts.len());
+        let mut of_mean = None;
+        for place in 0..self.config.accumulate {
+            if place > 0 && self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+                self.parts.truncate(parts);
+                return Err(TrainError::StoppedWithin { step });
+            }
             let steps = self.config.schedule.steps;
             let input = inputs.next().ok_or(TrainError::DataEnded { step, steps })??;
-            let loss = self.forward(&input)?;
+            let mut loss = self.forward(&input)?;
+            if logged {
+                of_mean = loss.of_mean().map_err(TrainError::Objective)?;
+            }
             for (name, part) in loss.parts() {
                 self.parts.push((name, scalar(&format!("part \"{name}\""), part)?));
             }
@@ -182,7 +245,8 @@ impl<'a, O: Objective> StepMaker<'a, O> {
             let loss = loss.detach();
             total = Some(total.map_or_else(|| loss.shallow_clone(), |total| total + &loss));
         }
-        Ok((total.expect("a step has at least one input"), gradients))
+        let of_mean = of_mean.map(|loss| scalar("loss of the mean", &loss)).transpose()?;
+        Ok((total.expect("a step has at least one input"), of_mean, gradients))
     }
 
     fn forward(&mut self, input: &O::Input) -> Result<Loss, TrainError> {

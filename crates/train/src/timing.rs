@@ -13,36 +13,33 @@ pub const WARM_UP: u64 = 5;
 
 /// What the steps of a phase took.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Timing {
+pub struct StepTimes {
     /// Seconds of each timed step.
     pub step_seconds: Vec<f64>,
     /// Of these, seconds that the step waited for data.
     pub data_seconds: Vec<f64>,
     /// Samples in a step.
     pub samples_per_step: usize,
-    /// Matrix-product operations of one sample's forward and backward pass.
-    pub flops_per_sample: u64,
     /// Loss of the first step, warm-up included.
     pub first_loss: f64,
     /// Loss of the last step.
     pub last_loss: f64,
 }
 
-/// Trains for a few steps and then for `steps` timed ones.
+/// Trains for [`WARM_UP`] steps and then for `steps` timed ones; keeps nothing.
 ///
 /// A step's time runs from asking for its input to the moment the device has updated the
 /// weights. On the CPU every call returns when it is done; a GPU is waited for at the end of
 /// each step, and nowhere else.
 ///
 /// # Errors
-/// Whatever keeps a step from being made, and a loss that is not finite.
+/// As [`StepMaker::make`].
 pub fn time_steps<O: Objective>(
     config: &TrainConfig,
-    flops_per_sample: u64,
     objective: &mut O,
     mut feed: impl FnMut(Range<u64>) -> Inputs<O::Input>,
     steps: u64,
-) -> Result<Timing, TrainError> {
+) -> Result<StepTimes, TrainError> {
     let device = objective.parameters().device();
     let mut inputs = feed(0..(WARM_UP + steps) * config.accumulate as u64);
     let mut maker = StepMaker::new(objective, config);
@@ -57,18 +54,11 @@ pub fn time_steps<O: Objective>(
         }
     }
     let losses = maker.read().losses;
-    let (first_loss, last_loss) = (losses[0], losses[losses.len() - 1]);
-    if !last_loss.is_finite() {
-        let text = format!("the loss became {last_loss}; lower the learning rate");
-        return Err(TrainError::Objective(text.into()));
-    }
-    let samples_per_step = config.batch_size * config.accumulate;
-    Ok(Timing {
+    Ok(StepTimes {
         step_seconds,
         data_seconds,
-        samples_per_step,
-        flops_per_sample,
-        first_loss,
-        last_loss,
+        samples_per_step: config.batch_size * config.accumulate,
+        first_loss: losses[0],
+        last_loss: losses[losses.len() - 1],
     })
 }

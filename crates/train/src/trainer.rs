@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bauta_backbones::checkpoint::write_tensors;
 use bauta_data::Inputs;
+use bauta_files::{FolderLock, remove_partials};
 use bauta_report::{MetricsLog, Record};
 
 use crate::checkpoints::Checkpoints;
@@ -25,8 +26,8 @@ pub enum Event<'a> {
         /// Steps made so far, in all phases.
         step: u64,
     },
-    /// Metrics were read and written.
-    Record(&'a Record),
+    /// Metrics were read and are written next, with what an observer adds to them.
+    Record(&'a mut Record),
     /// A checkpoint was written.
     Checkpoint(&'a Path),
 }
@@ -43,6 +44,7 @@ pub struct Trainer<'a> {
     metrics: MetricsLog,
     progress: Progress,
     stop: &'a AtomicBool,
+    _lock: FolderLock,
 }
 
 /// Where a phase stands in the last checkpoint.
@@ -59,22 +61,38 @@ pub enum Standing {
 impl<'a> Trainer<'a> {
     /// Opens a run's folder, making it where there is none.
     ///
-    /// With `resume`, goes on from its last checkpoint, if there is one; without, the run
+    /// The folder is held against other processes while this lives, and what killed ones left
+    /// half-written in it is removed. With `resume`, goes on from its last checkpoint, if there is one; without, the run
     /// begins anew, and the metrics and the last checkpoint of a former life are dropped. When
     /// `stop` is set, the present step is finished and a checkpoint written.
     ///
     /// # Errors
-    /// [`TrainError::Io`] when the folder cannot be used, [`TrainError::Checkpoint`] when its
+    /// [`TrainError::Busy`] when another process trains in the folder, [`TrainError::Io`] when
+    /// it cannot be used, [`TrainError::Checkpoint`] when its
     /// last checkpoint does not say where the run stands.
     pub fn open(run_folder: &Path, resume: bool, stop: &'a AtomicBool) -> Result<Self, TrainError> {
         fs::create_dir_all(run_folder).map_err(TrainError::io(run_folder))?;
+        let lock = FolderLock::take(run_folder).map_err(TrainError::io(run_folder))?;
+        let lock = lock.ok_or_else(|| TrainError::Busy(run_folder.into()))?;
+        for folder in ["", "checkpoints", "pictures"].map(|name| run_folder.join(name)) {
+            if folder.is_dir() {
+                remove_partials(&folder).map_err(TrainError::io(&folder))?;
+            }
+        }
         let checkpoints = Checkpoints::of(run_folder);
         if !resume {
             checkpoints.forget()?;
         }
         let progress = read_progress(&checkpoints)?;
         let metrics = MetricsLog::open(&run_folder.join("metrics.jsonl"), progress.step)?;
-        Ok(Self { run_folder: run_folder.into(), checkpoints, metrics, progress, stop })
+        Ok(Self {
+            run_folder: run_folder.into(),
+            checkpoints,
+            metrics,
+            progress,
+            stop,
+            _lock: lock,
+        })
     }
 
     /// Whether a phase is over, and what it keeps is there.
@@ -119,7 +137,22 @@ impl<'a> Trainer<'a> {
         phase: &Phase,
         objective: &mut O,
         feed: impl FnMut(Range<u64>) -> Inputs<O::Input>,
-        observe: impl FnMut(Event<'_>),
+        mut observe: impl FnMut(Event<'_>),
+    ) -> Result<End, TrainError> {
+        self.fit_measured(phase, objective, feed, |event, _| observe(event))
+    }
+
+    /// The same with the objective for the observer, who may measure it at records where
+    /// [`TrainConfig::measures`](crate::TrainConfig::measures) says so.
+    ///
+    /// # Errors
+    /// As [`Self::fit`].
+    pub fn fit_measured<O: Objective>(
+        &mut self,
+        phase: &Phase,
+        objective: &mut O,
+        feed: impl FnMut(Range<u64>) -> Inputs<O::Input>,
+        observe: impl FnMut(Event<'_>, &O),
     ) -> Result<End, TrainError> {
         phase.check(objective.parameters())?;
         // What counts is on the disk, not what an error left here.
@@ -153,7 +186,7 @@ impl<'a> Trainer<'a> {
                 maker
             }
         };
-        self.train(phase, maker, feed, observe)
+        self.train(phase, maker.until(self.stop), feed, observe)
     }
 
     /// Where a phase stands, and whether it may begin.
@@ -173,9 +206,9 @@ impl<'a> Trainer<'a> {
             return Err(TrainError::Checkpoint {
                 path: self.checkpoints.last(),
                 reason: format!(
-                    "stands at step {phase_step} of {phase_steps} of phase \"{present}\", which \
-                     must end before phase \"{wanted}\" begins; train it first, or begin the run \
-                     anew"
+                    "this checkpoint belongs to phase \"{present}\" (step {phase_step} of \
+                     {phase_steps}); phase \"{wanted}\" cannot begin from it: train \
+                     \"{present}\" to its end, or begin the run anew"
                 ),
             });
         }
@@ -187,7 +220,7 @@ impl<'a> Trainer<'a> {
         phase: &Phase,
         mut maker: StepMaker<'_, O>,
         mut feed: impl FnMut(Range<u64>) -> Inputs<O::Input>,
-        mut observe: impl FnMut(Event<'_>),
+        mut observe: impl FnMut(Event<'_>, &O),
     ) -> Result<End, TrainError> {
         let config = &phase.config;
         let (steps, micro) = (config.schedule.steps, config.accumulate as u64);
@@ -197,15 +230,22 @@ impl<'a> Trainer<'a> {
 
         while self.progress.phase_step < steps && !self.is_stopped() {
             let lr = config.schedule.at(self.progress.phase_step);
-            maker.make(&mut inputs, lr, self.progress.phase_step)?;
-            self.progress.phase_step += 1;
-            self.progress.step += 1;
-            observe(Event::Step { step: self.progress.step });
+            match maker.make(&mut inputs, lr, self.progress.phase_step) {
+                // What was begun is made anew when the run goes on.
+                Err(TrainError::StoppedWithin { .. }) if self.progress.phase_step == 0 => break,
+                Err(TrainError::StoppedWithin { .. }) => {}
+                made => {
+                    made?;
+                    self.progress.phase_step += 1;
+                    self.progress.step += 1;
+                    observe(Event::Step { step: self.progress.step }, maker.objective());
+                }
+            }
 
             let made = self.progress.phase_step;
             let every = |period: u64| period > 0 && made.is_multiple_of(period);
             let saving = made == steps || self.is_stopped() || every(config.checkpoint_every);
-            if saving || every(config.log_every) || made == 1 {
+            if (saving || config.is_log_step(made)) && maker.unread() > 0 {
                 let read = maker.read();
                 if let Some(place) = read.first_not_finite() {
                     let at = made - read.losses.len() as u64 + place as u64;
@@ -216,9 +256,12 @@ impl<'a> Trainer<'a> {
                     let step = before + at;
                     return Err(TrainError::NonFinite { step, loss, grad_norm, batch });
                 }
-                let record = window.close(&inputs, phase, &mut self.progress, read, lr);
+                let mut record = window.close(&inputs, phase, &mut self.progress, read, lr);
+                observe(Event::Record(&mut record), maker.objective());
+                if config.measures(made) {
+                    window = Window::open(&inputs);
+                }
                 self.metrics.write(&record)?;
-                observe(Event::Record(&record));
             }
             if saving {
                 self.metrics.flush()?;
@@ -226,7 +269,7 @@ impl<'a> Trainer<'a> {
                 let progress = &self.progress;
                 let write = |folder: &Path| maker.write(folder, progress);
                 let path = self.checkpoints.save(progress.step, keep, write)?;
-                observe(Event::Checkpoint(&path));
+                observe(Event::Checkpoint(&path), maker.objective());
                 window = Window::open(&inputs);
             }
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bauta_data::Inputs;
-use bauta_report::Record;
+use bauta_report::{FeatureRecord, Record};
 
 use crate::step::Readings;
 use crate::{Phase, Progress};
@@ -55,6 +55,10 @@ impl Window {
             step_seconds: seconds / steps,
             data_seconds: waited / steps,
             peak_share: None,
+            mean_loss: read.mean_loss,
+            parameter_norm: read.parameter_norm,
+            update_norm: read.update_norm,
+            features: FeatureRecord::default(),
         }
     }
 }

@@ -10,8 +10,9 @@ use crate::bytes;
 use crate::pip::{Pip, progress_bar};
 use crate::staging::{Staging, check_disk, lock, move_into_place};
 
-/// What the CPU build of the wheel still links to.
-const CPU_REQUIREMENTS: [&str; 2] = ["nvidia-cuda-runtime==13.0.*", "nvidia-cuda-cupti==13.0.*"];
+/// The wheels by version and SHA-256, in the form of pip's requirements.
+const CPU_WHEELS: &str = include_str!("wheels-cpu.txt");
+const CUDA_WHEELS: &str = include_str!("wheels-cuda.txt");
 
 /// Bytes to download and bytes unpacked.
 const CPU_BYTES: [u64; 2] = [545_000_000, 1_250_000_000];
@@ -46,17 +47,11 @@ pub fn fetch(target: &Path, cuda: bool) -> Result<()> {
     );
     let bar = progress_bar(download + unpacked)?;
     let site = staging.0.join("site");
-    let torch = ["--no-deps".to_owned(), format!("torch=={VERSION}")];
-    if cuda {
-        PIP.install(&staging.0, &site, &bar, &torch)?;
-        let metadata = site.join(format!("torch-{VERSION}.dist-info/METADATA"));
-        let metadata = fs::read_to_string(&metadata)
-            .with_context(|| format!("cannot read {}", metadata.display()))?;
-        PIP.install(&staging.0, &site, &bar, &cuda_requirements(&metadata))?;
-    } else {
-        let requirements = [&torch[..], &CPU_REQUIREMENTS.map(str::to_owned)].concat();
-        PIP.install(&staging.0, &site, &bar, &requirements)?;
-    }
+    let wheels = staging.0.join("wheels.txt");
+    fs::write(&wheels, if cuda { CUDA_WHEELS } else { CPU_WHEELS })
+        .with_context(|| format!("cannot write {}", wheels.display()))?;
+    let arguments = ["--no-deps", "--require-hashes", "-r", &wheels.to_string_lossy()];
+    PIP.install(&staging.0, &site, &bar, &arguments.map(str::to_owned))?;
     bar.finish_and_clear();
 
     folder::verify(&site.join("torch")).context("what pip installed cannot be used")?;
@@ -66,27 +61,28 @@ pub fn fetch(target: &Path, cuda: bool) -> Result<()> {
     move_into_place(&site, target)
 }
 
-/// The CUDA packages among a wheel's requirements, without the Python ones.
-fn cuda_requirements(metadata: &str) -> Vec<String> {
-    let requirements = metadata.lines().filter_map(|line| line.strip_prefix("Requires-Dist: "));
-    requirements
-        .filter(|line| line.starts_with("cuda-toolkit") || line.starts_with("nvidia-"))
-        .map(|line| line.split(';').next().unwrap_or(line).trim().to_owned())
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn cuda_wants_the_toolkit_and_nothing_of_python() {
-        let metadata = "Requires-Dist: sympy>=1.13.3\n\
-             Requires-Dist: cuda-toolkit[cublas,cudart]==13.0.2; platform_system == \"Linux\"\n\
-             Requires-Dist: cuda-bindings<14,>=13.0.3; platform_system == \"Linux\"\n\
-             Requires-Dist: nvidia-nccl-cu13==2.28.9; platform_system == \"Linux\"\n\
-             Requires-Dist: triton==3.6.0; platform_system == \"Linux\"\n";
-        let wanted = ["cuda-toolkit[cublas,cudart]==13.0.2", "nvidia-nccl-cu13==2.28.9"];
-        assert_eq!(cuda_requirements(metadata), wanted);
+    fn every_wheel_is_pinned_by_version_and_hash_for_both_processors() {
+        for (wheels, packages) in [(CPU_WHEELS, 3), (CUDA_WHEELS, 16)] {
+            let lines = wheels.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+            let entries: Vec<&str> = lines.clone().filter(|line| !line.starts_with(' ')).collect();
+            assert_eq!(entries.len(), packages, "{entries:?}");
+            assert!(entries.contains(&format!("torch=={VERSION} \\").as_str()), "{entries:?}");
+            let pinned = |entry: &&str| entry.contains("==") && entry.ends_with('\\');
+            assert!(entries.iter().all(pinned), "{entries:?}");
+            let hashes: Vec<&str> =
+                lines.filter_map(|line| line.trim().strip_prefix("--hash=sha256:")).collect();
+            let whole = |hash: &str| {
+                let digits = hash.trim_end_matches(" \\");
+                digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+            };
+            assert!(hashes.iter().all(|hash| whole(hash)), "{hashes:?}");
+            // Two processors, and torch for seven Pythons.
+            assert_eq!(hashes.len(), 2 * (packages - 1) + 14);
+        }
     }
 }

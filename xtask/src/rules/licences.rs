@@ -58,7 +58,7 @@ fn allows(expression: &str, allowed: &BTreeSet<String>) -> bool {
 
 type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
 
-/// `A OR B`; none where it is no expression.
+/// `A OR B`; none where it is not an expression.
 fn any(words: &mut Words<'_>, allowed: &BTreeSet<String>) -> Option<bool> {
     let mut satisfied = all(words, allowed)?;
     while words.next_if_eq(&"OR").is_some() {

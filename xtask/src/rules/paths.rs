@@ -8,7 +8,7 @@ const EMPTY_NAMES: [&str; 7] = ["util", "utils", "common", "helper", "helpers", 
 /// A source file has fewer lines.
 const LINES: usize = 400;
 
-/// A system's file has at most so many: it must read like the paper's algorithm.
+/// A system's file has at most this many: it must read like the paper's algorithm.
 const SYSTEM_LINES: usize = 250;
 
 /// Checks one file.

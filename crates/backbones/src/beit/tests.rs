@@ -48,7 +48,7 @@ fn sizes_are_those_of_the_reference() {
     assert_eq!(shape("blocks.11.gamma_2"), [768]);
     assert_eq!(shape("blocks.0.attn.v_bias"), [768]);
     assert_eq!(shape("blocks.0.attn.qkv.weight"), [2304, 768]);
-    // The key's bias is no parameter, and all that are there are trained.
+    // The key's bias is not a parameter, and all that are there are trained.
     assert!(parameters.get("blocks.0.attn.qkv.bias").is_none());
     assert!(parameters.iter().all(|parameter| parameter.trainable));
     assert!(parameters.get("pos_embed").is_none());

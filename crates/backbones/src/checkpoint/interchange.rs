@@ -5,6 +5,7 @@
 //! our own. Files without a `config.json`, as MAE and timm publish them, are
 //! described from their tensors' shapes ([`describe`]).
 
+mod beginning;
 mod beit_model_config;
 mod beit_names;
 mod classifier;
@@ -22,6 +23,10 @@ mod prefixes;
 mod preprocessing;
 mod sides;
 mod timm_config;
+mod video_config;
+mod video_describe;
+mod video_folder;
+mod video_names;
 mod vit_mae_config;
 mod vit_model_config;
 mod weights;
@@ -34,13 +39,17 @@ use bauta_masking::Grid;
 use serde_json::Value;
 use tch::{Device, Tensor};
 
+pub use beginning::{Beginning, SizeDifference};
 pub use beit_model_config::BeitModelConfig;
 pub use clip_model_config::ClipModelConfig;
-pub use describe::{Unsaid, describe};
+pub use conversion::{export_model, import_model};
+pub use describe::{ImportOptions, describe};
 pub use encoder_sizes::EncoderSizes;
 pub use model_config::ModelConfig;
 pub use preprocessing::{ChannelStatistics, Filter, Framing, Preprocessing, Resize};
 pub use sides::Sides;
+pub use video_config::{TargetFrames, VideoModelConfig};
+pub use video_folder::VideoFolder;
 pub use vit_mae_config::VitMaeConfig;
 pub use vit_model_config::VitModelConfig;
 pub use weights::read_checkpoint;
@@ -178,7 +187,7 @@ impl ModelFolder {
     /// others stay as they are.
     ///
     /// # Errors
-    /// [`ModelError::Config`] for a description that is no ViT's.
+    /// [`ModelError::Config`] for a description that is not a ViT's.
     pub fn into_encoder(self) -> Result<Self, ModelError> {
         let Self { path, config, mut tensors, preprocessing } = self;
         let config = match config {

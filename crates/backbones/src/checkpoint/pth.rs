@@ -48,7 +48,7 @@ const MOST_SIDES: usize = 64;
 ///
 /// # Errors
 /// [`ModelError::Io`] when it cannot be opened, [`ModelError::Format`] when it
-/// is damaged, of another format, or holds what is no plain tensor.
+/// is damaged, of another format, or holds what is not a plain tensor.
 pub fn read_pth(path: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
     let (file, _) = regular_file::open(path)?;
     read(file).map_err(|reason| ModelError::Format { path: path.into(), reason })

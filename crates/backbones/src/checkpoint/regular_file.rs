@@ -30,7 +30,7 @@ pub(super) fn open(path: &Path) -> Result<(File, u64), ModelError> {
 /// Reads a text file whole.
 ///
 /// # Errors
-/// As [`open`], and [`ModelError::Format`] when it is no UTF-8 or too long.
+/// As [`open`], and [`ModelError::Format`] when it is not UTF-8 or too long.
 pub(super) fn read_text(path: &Path) -> Result<String, ModelError> {
     let format = |reason: String| ModelError::Format { path: path.into(), reason };
     let (file, length) = open(path)?;
@@ -43,7 +43,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, ModelError> {
     file.take(LONGEST_TEXT)
         .read_to_end(&mut bytes)
         .map_err(|source| ModelError::Io { path: path.into(), source })?;
-    String::from_utf8(bytes).map_err(|_| format("it is no text in UTF-8".to_owned()))
+    String::from_utf8(bytes).map_err(|_| format("it is not text in UTF-8".to_owned()))
 }
 
 #[cfg(test)]

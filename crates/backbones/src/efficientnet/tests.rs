@@ -87,7 +87,7 @@ fn a_file_is_read_whole_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let error = EfficientNetLite0::read(&folder.path().join("absent.pth"), Device::Cpu);
     assert!(matches!(error, Err(ModelError::Io { .. })));
-    // What is no file of PyTorch at all.
+    // What is not a file of PyTorch at all.
     let path = folder.path().join("model.pth");
     let (parameters, _) = model();
     write_tensors(&path, parameters.iter().map(|p| (p.name.as_str(), &p.tensor))).unwrap();

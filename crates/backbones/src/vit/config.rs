@@ -82,7 +82,7 @@ impl VitConfig {
     /// The token grid of an image.
     ///
     /// # Errors
-    /// [`ModelError::Geometry`] when the image is no multiple of the patch.
+    /// [`ModelError::Geometry`] when the image is not a multiple of the patch.
     pub fn grid(&self) -> Result<Grid, ModelError> {
         Ok(Grid::of_image(self.image_height, self.image_width, self.patch_size)?)
     }

@@ -187,3 +187,60 @@ fn recipes_write_it_with_strict_keys() {
     assert_eq!((augment.scale[0], augment.flip), (0.08, true));
     assert!(serde_json::from_str::<Augment>(r#"{"scales": [0.08, 1.0]}"#).is_err());
 }
+
+fn framed(framing: Framing, image: &Image<'_>, height: usize, width: usize) -> Vec<u8> {
+    let augmenter = Augment::evaluation().build(image.channels(), height, width).unwrap();
+    let augmenter = augmenter.framed(framing);
+    augmenter.check(image).unwrap();
+    let mut out = vec![0; image.channels() * height * width];
+    augmenter.apply(image, &mut stream(0), &mut out);
+    out
+}
+
+/// Pillow's `resize((10, 8), BILINEAR)`, then `crop((1, 0, 8, 7))`.
+#[test]
+fn a_framed_image_is_resized_by_its_shorter_side_and_cut_rounded_down() {
+    let (resize, filter) = (Resize::Covering([8, 8]), Filter::Bilinear);
+    let framing = Framing { resize, filter, crop: true };
+    let found = framed(framing, &picture(24, 30, 1), 7, 7);
+    let pillow = [
+        115, 110, 123, 118, 125, 130, 128, 129, 125, 112, 114, 117, 124, 130, 137, 144, 117, 112,
+        116, 118, 118, 135, 138, 135, 129, 118, 114, 119, 122, 137, 138, 142, 139, 122, 120, 112,
+        126, 127, 145, 133, 131, 119, 122, 118, 113, 138, 139, 142, 127,
+    ];
+    let furthest = found.iter().zip(pillow).map(|(a, b): (&u8, u8)| a.abs_diff(b)).max();
+    assert!(furthest <= Some(1), "{found:?}");
+}
+
+#[test]
+fn a_framing_treats_the_outputs_own_size_as_any_other() {
+    let image = picture(9, 12, 3);
+    assert_eq!(framed(Framing::covering([9, 12]), &image, 9, 12), planes(&image));
+    let framing = |resize| Framing { resize, filter: Filter::Bicubic, crop: true };
+    assert_eq!(framing(Resize::Covering([8, 8])).resized([9, 12]), [8, 10]);
+    assert_eq!(framing(Resize::Covering([8, 8])).resized([12, 9]), [10, 8]);
+    assert_eq!(framing(Resize::Covering([4, 8])).resized([9, 12]), [6, 8]);
+    assert_eq!(framing(Resize::To([4, 8])).resized([9, 12]), [4, 8]);
+    // Kept as it is, and the middle cut out.
+    let found = framed(framing(Resize::No), &image, 3, 3);
+    let row = |y: usize| planes(&image)[(3 + y) * 12 + 4..][..3].to_vec();
+    assert_eq!(found[..9], [row(0), row(1), row(2)].concat());
+}
+
+#[test]
+fn what_a_framing_does_not_bring_to_the_size_is_refused_with_all_sizes() {
+    let found = |resize, crop, height, width| {
+        let framing = Framing { resize, filter: Filter::Bicubic, crop };
+        let augmenter = Augment::evaluation().build(1, 8, 8).unwrap().framed(framing);
+        augmenter.check(&picture(height, width, 1))
+    };
+    let wanted = "the image has 7 × 30 pixels and is resized to 7 × 30, but 8 × 8 are wanted, and \
+                  that is too small to cut them out of its middle";
+    assert_eq!(found(Resize::No, true, 7, 30), Err(wanted.to_owned()));
+    assert_eq!(found(Resize::No, true, 9, 30), Ok(()));
+    let refused = found(Resize::No, false, 9, 8).unwrap_err();
+    assert!(refused.ends_with("nothing is to be cut out of it"), "{refused}");
+    assert_eq!(found(Resize::No, false, 8, 8), Ok(()));
+    assert_eq!(found(Resize::Covering([8, 8]), false, 4, 4), Ok(()));
+    assert!(found(Resize::Covering([8, 8]), false, 4, 5).is_err());
+}

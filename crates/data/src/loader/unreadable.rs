@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 
-/// What to do with an image that cannot be read or decoded.
+/// What to do with an image or a video that cannot be read or decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnError {
@@ -18,10 +18,10 @@ pub enum OnError {
     Stop,
 }
 
-/// Judges the failures of a batch, and reports each image once.
+/// Judges the failures of a batch, and reports each sample once.
 pub(crate) struct Unreadable {
     on_error: OnError,
-    /// Indices of the corrupt images that have been reported.
+    /// Indices of the corrupt samples that have been reported.
     reported: Mutex<HashSet<u64>>,
 }
 
@@ -30,7 +30,7 @@ impl Unreadable {
         Self { on_error, reported: Mutex::default() }
     }
 
-    /// Says which of the images with these indices failed and are to be done without.
+    /// Says which of the samples with these indices failed and are to be done without.
     ///
     /// # Errors
     /// The first failure, where failures stop the batches.
@@ -49,8 +49,8 @@ impl Unreadable {
                     // A set of numbers is whole even if a thread panicked while it held the lock.
                     let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
                     if reported.insert(index) {
-                        let image = describe(index as usize);
-                        tracing::warn!(%image, %error, "skipping a corrupt image");
+                        let sample = describe(index as usize);
+                        tracing::warn!(%sample, %error, "leaving out a sample");
                     }
                 }
             }

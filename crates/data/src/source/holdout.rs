@@ -1,4 +1,4 @@
-//! A part of the images that is held out for evaluation.
+//! A part of the samples that is held out for evaluation.
 
 use std::sync::Arc;
 
@@ -7,42 +7,53 @@ use sha2::{Digest, Sha256};
 use super::{Source, Subset};
 use crate::error::DataError;
 
-/// Divides a source into what is trained on and what is held out.
-///
-/// Whether an image is held out depends on its `key` (its path below the data's root) and
-/// `fraction` alone: it stays so when other images come or go or the folder moves, and
-/// what a smaller fraction holds out lies within what a larger one does.
-///
-/// # Errors
-/// [`DataError::Setting`] when the fraction is outside (0, 1), when it holds out nothing,
-/// or when it leaves a class without training images.
+/// Divides a source into what is trained on and what is held out, as [`divide`] does.
 pub(crate) fn hold_out(
     source: Arc<dyn Source>,
     key: impl Fn(usize) -> Vec<u8>,
     fraction: f64,
 ) -> Result<[Subset; 2], DataError> {
+    let parts = divide(source.len(), source.classes(), |index| source.label(index), key, fraction)?;
+    Ok(parts.map(|indices| Subset::new(Arc::clone(&source), indices)))
+}
+
+/// Divides so many samples into those trained on and those held out: the indices of both.
+///
+/// Whether a sample is held out depends on its `key` (its path below the data's root) and
+/// `fraction` alone: it stays so when other samples come or go or the folder moves, and
+/// what a smaller fraction holds out lies within what a larger one does.
+///
+/// # Errors
+/// [`DataError::Setting`] when the fraction is outside (0, 1), when it holds out nothing,
+/// or when it leaves a class without training samples.
+pub(crate) fn divide(
+    count: usize,
+    classes: &[String],
+    label: impl Fn(usize) -> Option<u32>,
+    key: impl Fn(usize) -> Vec<u8>,
+    fraction: f64,
+) -> Result<[Vec<usize>; 2], DataError> {
     let refuse = |rule: String| Err(DataError::setting("holdout", fraction, rule));
     if !(fraction > 0.0 && fraction < 1.0) {
         return refuse("must be in (0, 1)".to_owned());
     }
     let (held, kept): (Vec<usize>, Vec<usize>) =
-        (0..source.len()).partition(|&index| place(&key(index)) < fraction);
-    let count = source.len();
+        (0..count).partition(|&index| place(&key(index)) < fraction);
     if held.is_empty() || kept.is_empty() {
         let which = if held.is_empty() { "held out" } else { "left for training" };
-        return refuse(format!("of {count} images none is {which}; choose another fraction"));
+        return refuse(format!("of {count} samples none is {which}; choose another fraction"));
     }
-    let mut trained = vec![false; source.classes().len()];
-    for label in kept.iter().filter_map(|&index| source.label(index)) {
+    let mut trained = vec![false; classes.len()];
+    for label in kept.iter().filter_map(|&index| label(index)) {
         trained[label as usize] = true;
     }
-    for label in held.iter().filter_map(|&index| source.label(index)) {
+    for label in held.iter().filter_map(|&index| label(index)) {
         if !trained[label as usize] {
-            let class = &source.classes()[label as usize];
-            return refuse(format!("holds out every image of class {class}; choose a smaller one"));
+            let class = &classes[label as usize];
+            return refuse(format!("holds out all of class {class}; choose a smaller one"));
         }
     }
-    Ok([kept, held].map(|indices| Subset::new(Arc::clone(&source), indices)))
+    Ok([kept, held])
 }
 
 /// Where a key falls in [0, 1).
@@ -110,6 +121,6 @@ mod tests {
         }
         assert!(error(3, 1, 1e-9).contains("none is held out"));
         assert!(error(3, 1, 1.0 - 1e-9).contains("left for training"));
-        assert!(error(40, 40, 0.5).contains("every image of class"));
+        assert!(error(40, 40, 0.5).contains("all of class"));
     }
 }

@@ -30,13 +30,53 @@ pub(crate) enum Layout {
     Splits { train: Option<PathBuf>, test: Option<PathBuf> },
 }
 
-/// What a [`Layout`] is of: pictures or shards.
+/// What a [`Layout`] is of: pictures, videos or shards.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
     /// Whether a file is of the kind, by its name.
     pub(crate) wanted: fn(&Path) -> bool,
     /// What they are called.
     pub(crate) called: &'static str,
+    /// What is missing where there are none.
+    pub(crate) missing: &'static str,
+    /// How a folder of them looks.
+    pub(crate) layout: &'static str,
+    /// Whether a sample is a folder of such files, and not each of them.
+    pub(crate) folders: bool,
+}
+
+impl Kind {
+    /// Whether the samples are pictures, or folders of them.
+    pub(crate) fn of_pictures(self) -> bool {
+        (self.wanted)(Path::new("a.png"))
+    }
+
+    /// Says that a folder holds none of them.
+    pub(crate) fn nothing(self, folder: &Path) -> DataError {
+        DataError::Absent {
+            path: folder.to_path_buf(),
+            wanted: self.missing.to_owned(),
+            remedy: self.layout.to_owned(),
+        }
+    }
+
+    /// Says that there is nothing to evaluate on.
+    pub(crate) fn no_test(self, root: &Path) -> DataError {
+        DataError::Absent {
+            path: root.to_path_buf(),
+            wanted: format!("{} to evaluate on (val/ or test/)", self.called),
+            remedy: self.layout.to_owned(),
+        }
+    }
+
+    /// Says that there is nothing to train on beside a test split.
+    pub(crate) fn no_train(self, root: &Path, test: Option<&PathBuf>) -> DataError {
+        DataError::Absent {
+            path: root.to_path_buf(),
+            wanted: format!("{} to train on beside {}", self.called, list(test)),
+            remedy: self.layout.to_owned(),
+        }
+    }
 }
 
 /// Finds out how a folder is divided, and adds what the user should know to `notes`.

@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use self::index::{Sample, index};
-use super::layout::{Kind, Layout, layout, list};
+use super::layout::{Kind, Layout, layout};
 use super::listing::{files_below, has_extension, shown};
 use crate::dataset::Split;
 use crate::error::DataError;
@@ -23,9 +23,17 @@ use crate::image::{Decoding, Image};
 use crate::regular;
 use crate::source::{Source, Statistics};
 
-const SHARDS: Kind = Kind { wanted: is_shard, called: "tar files" };
+/// Tar files, and what a folder of them looks like.
+pub(crate) const SHARDS: Kind = Kind {
+    wanted: is_shard,
+    called: "tar files",
+    missing: "tar files with pictures",
+    layout: "a data set is train/*.tar and val/*.tar, or *.tar with a part held out (holdout), \
+             with KEY.jpg, KEY.png or KEY.webp and, for labels, KEY.cls (docs/your-own-data.md)",
+    folders: false,
+};
 
-fn is_shard(path: &Path) -> bool {
+pub(crate) fn is_shard(path: &Path) -> bool {
     has_extension(path, &["tar"])
 }
 
@@ -69,7 +77,7 @@ impl Shards {
             Split::Train => Self::training(root, Decoding::default(), &mut notes).map(|(of, _)| of),
             Split::Test => {
                 let (_, test) = Self::splits(root, Decoding::default(), &mut notes)?;
-                test.ok_or_else(|| no_test(root))
+                test.ok_or_else(|| SHARDS.no_test(root))
             }
         }
     }
@@ -97,11 +105,7 @@ impl Shards {
             Layout::Whole => (root.to_path_buf(), None),
             Layout::Splits { train: Some(train), test } => (train, test),
             Layout::Splits { train: None, test } => {
-                return Err(DataError::Absent {
-                    path: root.to_path_buf(),
-                    wanted: format!("tar files to train on beside {}", list(&test)),
-                    remedy: WANTED.to_owned(),
-                });
+                return Err(SHARDS.no_train(root, test.as_ref()));
             }
         };
         Ok((Self::read(root, &folder, decoding, notes)?, test))
@@ -132,11 +136,7 @@ impl Shards {
             .flat_map(|(shard, samples)| samples.into_iter().map(move |sample| (shard, sample)))
             .collect();
         if samples.is_empty() {
-            return Err(DataError::Absent {
-                path: folder.to_path_buf(),
-                wanted: "tar files with pictures".to_owned(),
-                remedy: WANTED.to_owned(),
-            });
+            return Err(SHARDS.nothing(folder));
         }
         let classes = classes(&samples).map_err(|problem| DataError::malformed(folder, problem))?;
         let extra: usize = samples.iter().filter(|(_, sample)| sample.beside > 0).count();
@@ -190,20 +190,6 @@ impl Shards {
         let path = &self.shards[*shard].path;
         let path = path.strip_prefix(&self.root).unwrap_or(path);
         [path.as_os_str().as_encoded_bytes(), b":", sample.name.as_bytes()].concat()
-    }
-}
-
-/// What a folder of shards looks like.
-const WANTED: &str = "a data set is train/*.tar and val/*.tar, or *.tar with a part held out \
-                      (holdout), with KEY.jpg, KEY.png or KEY.webp and, for labels, KEY.cls \
-                      (docs/your-own-data.md)";
-
-/// Says that there is nothing to evaluate on.
-pub(crate) fn no_test(root: &Path) -> DataError {
-    DataError::Absent {
-        path: root.to_path_buf(),
-        wanted: "tar files to evaluate on (val/ or test/)".to_owned(),
-        remedy: WANTED.to_owned(),
     }
 }
 

@@ -29,6 +29,9 @@ impl Statistics {
     /// ImageNet's colours weighted to grey.
     pub const IMAGENET_GREY: Self = Self::of(&[0.459], &[0.226]);
 
+    /// The custom of MAE-ST for videos.
+    pub const VIDEO: Self = Self::of(&[0.45; 3], &[0.225; 3]);
+
     const fn of(mean: &'static [f32], std: &'static [f32]) -> Self {
         Self { mean: Cow::Borrowed(mean), std: Cow::Borrowed(std) }
     }

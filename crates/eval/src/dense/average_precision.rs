@@ -242,7 +242,7 @@ fn mean_precision(outcomes: impl Iterator<Item = Option<bool>>, wanted: usize) -
     (0..RECALLS).map(at).sum::<f64>() / RECALLS as f64
 }
 
-/// The recall at each threshold with so many detections an image; none where
+/// The recall at each threshold with this many detections an image; none where
 /// there is nothing to find.
 fn recalls(images: &[Matched], limit: usize) -> Vec<f64> {
     let wanted: usize = images.iter().map(|image| image.wanted).sum();

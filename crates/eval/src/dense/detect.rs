@@ -44,7 +44,7 @@ impl DenseTask<'_> {
         let mut precision = AveragePrecision::new(names.len())?;
         let mut picture = None;
         for batch in self.test_batches(Boxed::of)? {
-            go_on(run.watch)?;
+            go_on(run.watch.stop())?;
             let batch = batch?;
             let found = detector.detections(&batch.pixels, self.image_size)?;
             for (truths, found) in batch.objects.iter().zip(&found) {

@@ -56,10 +56,10 @@ pub struct DetectionHead {
 }
 
 impl DetectionHead {
-    /// Adds the parameters of a head `width` wide for so many classes.
+    /// Adds the parameters of a head `width` wide for this many classes.
     ///
     /// # Errors
-    /// [`ModelError::Config`] for a width that is no multiple of 8.
+    /// [`ModelError::Config`] for a width that is not a multiple of 8.
     pub fn new(
         mut scope: Scope<'_>,
         encoder: &dyn ImageEncoder,

@@ -47,7 +47,7 @@ impl DenseTask<'_> {
         let mut matrix = ConfusionMatrix::new(names.len(), ignored, self.device)?;
         let mut picture = None;
         for batch in self.test_batches(Labelled::of)? {
-            go_on(run.watch)?;
+            go_on(run.watch.stop())?;
             let Labelled { pixels, labels } = batch?;
             let predicted = tch::no_grad(|| segmenter.scores(&pixels))?.argmax(1, false);
             matrix.add(&labels, &predicted)?;

@@ -35,10 +35,10 @@ pub enum SegmentationHead {
 }
 
 impl SegmentationHead {
-    /// Adds the head's parameters for `encoder`'s tokens and so many classes.
+    /// Adds the head's parameters for `encoder`'s tokens and this many classes.
     ///
     /// # Errors
-    /// [`ModelError::Config`] for a width that is no multiple of 8, or a pyramid on
+    /// [`ModelError::Config`] for a width that is not a multiple of 8, or a pyramid on
     /// fewer than four blocks.
     pub fn new(
         mut scope: Scope<'_>,

@@ -5,7 +5,8 @@
 //! branches, images are mixed with their batch, labels smoothed.
 
 use bauta_backbones::{
-    DropPath, EncoderWithHead, ImageNormalization, ModelConfig, ModelError, Parameters,
+    DropPath, EncoderWithHead, Framing, ImageNormalization, ModelConfig, ModelError, Parameters,
+    Preprocessing,
 };
 use bauta_data::Batch;
 use bauta_train::{
@@ -65,6 +66,7 @@ pub struct Classification<'a> {
     model: EncoderWithHead,
     described: ModelConfig,
     normalization: &'a ImageNormalization,
+    preprocessing: Preprocessing,
     classes: usize,
     smoothing: f64,
     layers: LayerDecay,
@@ -79,12 +81,23 @@ impl<'a> Classification<'a> {
         layers: LayerDecay,
         config: &FineTuneConfig,
         normalization: &'a ImageNormalization,
+        framing: Option<Framing>,
         classes: usize,
     ) -> Self {
+        let preprocessing = normalization.preprocessing(framing);
         let last = config.blocks.unwrap_or(layers.depth + 1);
         parameters.train_only(|name| layers.is_among_last(name, last));
         let smoothing = config.smoothing;
-        Self { parameters, model, described, normalization, classes, smoothing, layers }
+        Self {
+            parameters,
+            model,
+            described,
+            normalization,
+            preprocessing,
+            classes,
+            smoothing,
+            layers,
+        }
     }
 
     /// How learning rates fall towards the input.
@@ -131,6 +144,10 @@ impl Objective for Classification<'_> {
 
     fn config(&self) -> serde_json::Value {
         serde_json::to_value(&self.described).expect("a configuration is plain values")
+    }
+
+    fn preprocessing(&self) -> Option<Preprocessing> {
+        Some(self.preprocessing.clone())
     }
 
     fn tensors(&self, input: &MixedBatch) -> Vec<(&'static str, Tensor)> {

@@ -10,7 +10,7 @@ use bauta_train::MixConfig;
 pub struct FineTuneConfig {
     /// Passes over the labelled images, at least 1.
     pub epochs: u32,
-    /// Images in a step, at least 1.
+    /// Images in a step, at least 1; all labelled ones where there are fewer.
     pub batch_size: usize,
     /// Learning rate of the head at 256 images a step.
     pub base_lr: f64,
@@ -35,7 +35,7 @@ pub struct FineTuneConfig {
     /// What the classifier reads: the mean of the patch tokens under a norm of its own,
     /// or the class token after the final norm.
     pub pooling: Pooling,
-    /// Train only so many blocks, the last ones, and the head; all, and the embeddings,
+    /// Train only this many blocks, the last ones, and the head; all, and the embeddings,
     /// where it is not given.
     pub blocks: Option<usize>,
     /// Fraction of the training images whose labels are used, in (0, 1], equally many of

@@ -13,6 +13,7 @@ use tch::{Device, Tensor};
 use super::classification::{Classification, Mixer};
 use super::config::FineTuneConfig;
 use crate::batch::host_tensor;
+use crate::folder::framing;
 use crate::watch::go_on;
 use crate::{Accuracy, EVALUATION_BATCH, EvalError, Metrics, Scores, TrainingRun, Watch};
 
@@ -57,6 +58,8 @@ pub struct FineTuned {
     pub test_images: usize,
     /// Scalars that were trained.
     pub trained_parameters: usize,
+    /// Labelled images in a step: fewer than was asked for where there are no more.
+    pub batch_size: usize,
     /// Optimiser steps.
     pub steps: u64,
     /// Loss of the first step.
@@ -87,13 +90,21 @@ impl FineTuneTask<'_> {
             return Err(EvalError::Unsuitable(wanted.to_owned()));
         }
         let train = self.labelled()?;
+        let batch_size = config.batch_size.min(train.len());
+        if batch_size < config.batch_size {
+            tracing::warn!(
+                "batch_size {} is more than the {batch_size} labelled images: a step takes all of \
+                 them",
+                config.batch_size
+            );
+        }
         let mut objective = self.objective(classes)?;
         let [height, width] = objective.image_size();
         let loader_config = LoaderConfig {
             seed: *seed,
             threads: self.threads,
             on_error: self.on_error,
-            ..LoaderConfig::new(config.batch_size, height, width)
+            ..LoaderConfig::new(batch_size, height, width)
         };
         let augment = Augment {
             randaugment: config.randaugment,
@@ -101,7 +112,7 @@ impl FineTuneTask<'_> {
             ..self.augment.clone()
         };
         let loader = Loader::new(Arc::clone(&train), augment, loader_config.clone())?;
-        let training = self.train_config(loader.steps_per_epoch(), &objective);
+        let training = self.train_config(batch_size, loader.steps_per_epoch(), &objective);
         let mixer = Mixer {
             seed: *seed,
             mix: config.mix,
@@ -123,6 +134,7 @@ impl FineTuneTask<'_> {
         Ok(FineTuned {
             metrics,
             train_images: train.len(),
+            batch_size,
             test_images: self.test.len(),
             trained_parameters: trained.map(|parameter| parameter.tensor.numel()).sum(),
             steps: progress.step,
@@ -167,7 +179,9 @@ impl FineTuneTask<'_> {
         }
         let described = folder.classifier_config(head, *image_size)?;
         let layers = LayerDecay { decay: layer_decay, depth };
-        Ok(Classification::new(built, described, layers, config, &self.normalization, classes))
+        let (normalization, size) = (&self.normalization, built.1.encoder().image_size());
+        let framing = framing(&*self.train, size);
+        Ok(Classification::new(built, described, layers, config, normalization, framing, classes))
     }
 
     /// The training images whose labels are used.
@@ -178,20 +192,18 @@ impl FineTuneTask<'_> {
         } else {
             Arc::clone(&self.train)
         };
-        if train.len() < self.config.batch_size {
-            return Err(EvalError::Unsuitable(format!(
-                "batch_size {} is more than the {} labelled images",
-                self.config.batch_size,
-                train.len()
-            )));
-        }
         Ok(train)
     }
 
-    fn train_config(&self, steps_per_epoch: u64, objective: &Classification<'_>) -> TrainConfig {
+    fn train_config(
+        &self,
+        batch_size: usize,
+        steps_per_epoch: u64,
+        objective: &Classification<'_>,
+    ) -> TrainConfig {
         let config = &self.config;
         let schedule = Schedule::cosine(
-            Schedule::scaled_lr(config.base_lr, config.batch_size),
+            Schedule::scaled_lr(config.base_lr, batch_size),
             config.min_lr,
             config.warmup_epochs * steps_per_epoch as f64,
             u64::from(config.epochs) * steps_per_epoch,
@@ -203,7 +215,7 @@ impl FineTuneTask<'_> {
                 ..OptimizerConfig::adamw((0.9, 0.999), config.weight_decay)
             },
             precision: self.precision,
-            ..TrainConfig::new(schedule, config.batch_size)
+            ..TrainConfig::new(schedule, batch_size)
         }
     }
 }
@@ -225,7 +237,7 @@ fn measure(
     let batches = loader
         .batches(0..loader.steps_per_epoch(), |batch| (host_tensor(&batch.pixels), batch.labels));
     for batch in batches {
-        go_on(watch)?;
+        go_on(watch.stop())?;
         let (pixels, labels) = batch?;
         let labels = labels.ok_or_else(|| {
             EvalError::Unsuitable("the images to measure on have no labels".to_owned())

@@ -1,15 +1,16 @@
 //! Features of a user's own images.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use bauta_backbones::checkpoint::write_tensors_with;
 use bauta_backbones::{ModelFolder, Pooling};
-use bauta_data::Loader;
+use bauta_files::write_whole;
+use strum::{Display, EnumString};
 use tch::{Device, Tensor};
 
-use super::images::{loader_config, normalization, open};
+use super::npy;
+use super::user_images::UserImages;
 use crate::EvalError;
 use crate::batch::host_tensor;
 use crate::encoded::{image_features, join_batches};
@@ -17,35 +18,73 @@ use crate::encoded::{image_features, join_batches};
 /// Images in one pass.
 const BATCH: usize = 64;
 
-/// Writes features of a folder of images: `features` [N, D], f32, in the order of
-/// the paths, which the file's metadata lists as JSON under `files`. Gives N and D.
-///
-/// Images are cut to the model's size by a centre crop.
-///
-/// # Errors
-/// When model or images cannot be read or the file not be written.
-pub fn embed(
-    model: &Path,
-    input: &Path,
-    output: &Path,
-    pooling: Pooling,
-) -> Result<[i64; 2], EvalError> {
-    let folder = ModelFolder::read(model)?;
-    let (_parameters, encoder) = folder.image_encoder(Device::Cpu, None)?;
-    let source = open(input, encoder.channels())?;
-    let (normalization, by) = normalization(model, source.statistics(), Device::Cpu)?;
-    tracing::info!("{}: images are normalised by {by}", model.display());
-    let config = loader_config(BATCH, encoder.image_size());
-    let loader = Loader::for_evaluation(Arc::clone(&source), config)?;
-    let batches = loader.batches(0..loader.steps_per_epoch(), |batch| host_tensor(&batch.pixels));
-    let found = join_batches(batches.map(|pixels| -> Result<Tensor, EvalError> {
-        let pixels = pixels?;
-        let encode = || image_features(&*encoder, &normalization, pooling, &pixels);
-        Ok(tch::no_grad(encode)?)
-    }))?;
-    let names: Vec<String> = (0..source.len()).map(|index| source.describe(index)).collect();
-    let names = serde_json::to_string(&names).expect("texts have a JSON form");
-    let metadata = HashMap::from([("files".to_owned(), names)]);
-    write_tensors_with(output, [("features", &found)], metadata)?;
-    Ok([found.size()[0], found.size()[1]])
+/// What is embedded, by what, and where it goes.
+#[derive(Clone, Debug)]
+pub struct Embed {
+    /// The model folder.
+    pub model: PathBuf,
+    /// A folder of images.
+    pub root: PathBuf,
+    /// The file of the features.
+    pub out: PathBuf,
+    /// What stands for an image.
+    pub pooling: Pooling,
+    /// The file's format.
+    pub format: FeatureFormat,
+    /// Where tensors live.
+    pub device: Device,
+}
+
+/// Formats of a file of features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString)]
+#[strum(serialize_all = "lowercase")]
+pub enum FeatureFormat {
+    /// `features` [N, D], f32; the metadata list the paths as JSON under `files`.
+    Safetensors,
+    /// NumPy's array [N, D], f32; the paths are in a text file beside it, one a line.
+    Npy,
+}
+
+impl Embed {
+    /// Writes features [N, D], f32, in the order of the paths. Gives N and D.
+    ///
+    /// A picture is resized and cut as the model folder's preprocessing says; where that says
+    /// nothing, the largest part that has the model's ratio is resized bicubically.
+    ///
+    /// # Errors
+    /// When model or images cannot be read or a file not be written.
+    pub fn run(&self) -> Result<[i64; 2], EvalError> {
+        let Self { model, root, out, pooling, format, device } = self;
+        let folder = ModelFolder::read(model)?;
+        let (_parameters, encoder) = folder.image_encoder(*device, None)?;
+        let (channels, size) = (encoder.channels(), encoder.image_size());
+        let images = UserImages::open(&folder, model, root, channels, size, *device)?;
+        let loader = images.loader(BATCH)?;
+        let batches =
+            loader.batches(0..loader.steps_per_epoch(), |batch| host_tensor(&batch.pixels));
+        let found = join_batches(batches.map(|pixels| -> Result<Tensor, EvalError> {
+            let pixels = pixels?;
+            let encode = || image_features(&*encoder, &images.normalization, *pooling, &pixels);
+            Ok(tch::no_grad(encode)?.to_device(Device::Cpu))
+        }))?;
+        let source = &images.source;
+        let names: Vec<String> = (0..source.len()).map(|index| source.describe(index)).collect();
+        match format {
+            FeatureFormat::Safetensors => {
+                let names = serde_json::to_string(&names).expect("texts have a JSON form");
+                let metadata = HashMap::from([("files".to_owned(), names)]);
+                write_tensors_with(out, [("features", &found)], metadata)?;
+            }
+            FeatureFormat::Npy => {
+                let beside = out.with_added_extension("txt");
+                let write = |path: &PathBuf, bytes: &[u8]| {
+                    write_whole(path, bytes)
+                        .map_err(|source| EvalError::Write { path: path.clone(), source })
+                };
+                write(&beside, (names.join("\n") + "\n").as_bytes())?;
+                write(out, &npy::bytes(&found))?;
+            }
+        }
+        Ok([found.size()[0], found.size()[1]])
+    }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tch::{Device, Tensor};
 
 use super::images::normalization;
+use super::said_framing::said_framing;
 use crate::encoded::image_features;
 use crate::json::write_json;
 use crate::machine::device_name;
@@ -35,8 +36,9 @@ pub struct FolderEvaluation<'a> {
     pub evaluators: Vec<Box<dyn Evaluator>>,
     /// What stands for an image.
     pub pooling: Pooling,
-    /// Height and width that images are brought to; if not given, the data's own, where all
-    /// images have one and it is whole patches, else that of the model.
+    /// Height and width that images are brought to; if not given, that of the model where its
+    /// folder says how pictures are resized, else the data's own, where all images have one and
+    /// it is whole patches, else that of the model.
     pub image_size: Option<[usize; 2]>,
     /// Measure the pixels themselves and the same network at random weights too.
     pub baselines: bool,
@@ -85,10 +87,15 @@ impl FolderEvaluation<'_> {
         let start = Instant::now();
         let Self { folder, model, data, train, test, evaluators, pooling, .. } = self;
         let Self { image_size, baselines, seed, device, threads, .. } = self;
+        let own = folder.config().image_size();
+        let said = folder.preprocessing().map(|said| said.framing()).transpose()?.flatten();
         let [height, width] = match image_size {
             Some(size) => size,
+            None if said.is_some() => own,
             None => own_size(data, &*train, folder.config())?,
         };
+        let framing = said_framing(folder, [height, width], image_size.is_some())
+            .map_err(|error| error.at(model.display().to_string()))?;
         let (normalization, by) = normalization(model, train.statistics(), device)?;
         let channels = train.channels();
         if normalization.channels() != channels {
@@ -105,7 +112,8 @@ impl FolderEvaluation<'_> {
             EvalError::from(error).at(place)
         })?;
         let batch = (TOKENS / encoder.grid().tokens()).clamp(1, EVALUATION_BATCH);
-        let loader = LoaderConfig { seed, threads, ..LoaderConfig::new(batch, height, width) };
+        let loader = LoaderConfig::new(batch, height, width);
+        let loader = LoaderConfig { seed, threads, framing, ..loader };
         let protocols = Protocols::new(evaluators, [&train, &test], loader, device, watch)?;
 
         let mut results = Vec::new();
@@ -131,7 +139,7 @@ impl FolderEvaluation<'_> {
             model: model.to_path_buf(),
             data: data.into(),
             image_size: [height, width],
-            model_image_size: folder.config().image_size(),
+            model_image_size: own,
             normalization: by.to_string(),
             training_images: train.len(),
             test_images: test.len(),

@@ -1,52 +1,92 @@
 //! One exact forward pass of a model folder, for conformance checks.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bauta_backbones::checkpoint::{read_tensors, write_tensors};
 use bauta_backbones::{
     BeitModelConfig, Encode, ModelConfig, ModelFolder, TokenIndices, VitMaeConfig, class_token,
     patch_tokens,
 };
+use bauta_libtorch::Autocast;
 use bauta_masking::{Grid, MaskPlan};
 use bauta_targets::PixelTarget;
+use bauta_train::{Precision, TrainError};
 use tch::{Device, Kind, Tensor};
 
 use crate::EvalError;
 
-/// Runs a model folder on the tensors of `input` and writes what it gives to `output`.
-///
-/// `input` holds `pixel_values` [N, C, H, W] and, for a masked autoencoder,
-/// `noise` [N, L]; small noise is kept. `output` gets, of a masked autoencoder,
-/// `loss`, `logits` [N, L, P], `mask` [N, L] (1 is masked), `ids_restore` [N, L]
-/// and `last_hidden_state` [N, 1 + V, D] of the visible tokens; of a plain ViT,
-/// `last_hidden_state` [N, 1 + L, D] and its head's `logits` or `pooler_output`.
-///
-/// A BEiT takes `bool_masked_pos` [N, L] too, as many in each sample, if patches are to be
-/// masked; it gives `last_hidden_state` [N, 1 + L, D], which the final norm has passed
-/// unless the description says `use_mean_pooling`, and the head's `logits` [N, L, outputs]
-/// of all patches; under a classifier it is used as a plain ViT is. A CLIP tower gives
-/// `last_hidden_state` of the last block,
-/// `pooler_output` [N, D], its class token after the norm, and `image_embeds` projected.
-///
-/// # Errors
-/// When a file or a shape does not fit; nothing is written then.
-pub fn forward(model: &Path, input: &Path, output: &Path) -> Result<(), EvalError> {
-    let folder = ModelFolder::read(model)?;
-    let inputs = read_tensors(input)?;
-    let refuse = || format!("{} does not fit {}", input.display(), model.display());
-    let outputs = tch::no_grad(|| match folder.config() {
-        ModelConfig::VitMae(config) => masked_autoencoder(&folder, config, &inputs),
-        ModelConfig::Vit(_) => plain(&folder, &inputs),
-        ModelConfig::Beit(_) if folder.tensors().contains_key("head.weight") => {
-            plain(&folder, &inputs)
-        }
-        ModelConfig::Beit(config) => beit(&folder, config, &inputs),
-        ModelConfig::Clip(_) => clip(&folder, &inputs),
-    })
-    .map_err(|error| error.at(refuse()))?;
-    write_tensors(output, outputs.iter().map(|(name, tensor)| (*name, tensor)))?;
-    Ok(())
+/// A model folder, tensors for it, and where and how they are computed.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// The model folder.
+    pub model: PathBuf,
+    /// Safetensors with the tensors that the model takes.
+    pub input: PathBuf,
+    /// Where its outputs go, as safetensors.
+    pub out: PathBuf,
+    /// Where tensors live.
+    pub device: Device,
+    /// Number format of matrix products.
+    pub precision: Precision,
+}
+
+impl Forward {
+    /// On the CPU in single precision.
+    pub fn new(model: &Path, input: &Path, out: &Path) -> Self {
+        let [model, input, out] = [model, input, out].map(Path::to_owned);
+        Self { model, input, out, device: Device::Cpu, precision: Precision::Fp32 }
+    }
+
+    /// Runs a model folder on the tensors of the input and writes what it gives to the output file.
+    ///
+    /// the input holds `pixel_values` [N, C, H, W] and, for a masked autoencoder,
+    /// `noise` [N, L]; small noise is kept. the output file gets, of a masked autoencoder,
+    /// `loss`, `logits` [N, L, P], `mask` [N, L] (1 is masked), `ids_restore` [N, L]
+    /// and `last_hidden_state` [N, 1 + V, D] of the visible tokens; of a plain ViT,
+    /// `last_hidden_state` [N, 1 + L, D] and its head's `logits` or `pooler_output`.
+    ///
+    /// A BEiT takes `bool_masked_pos` [N, L] too, as many in each sample, if patches are to be
+    /// masked; it gives `last_hidden_state` [N, 1 + L, D], which the final norm has passed
+    /// unless the description says `use_mean_pooling`, and the head's `logits` [N, L, outputs]
+    /// of all patches; under a classifier it is used as a plain ViT is. A CLIP tower gives
+    /// `last_hidden_state` of the last block,
+    /// `pooler_output` [N, D], its class token after the norm, and `image_embeds` projected.
+    ///
+    /// # Errors
+    /// When a file or a shape does not fit; nothing is written then.
+    pub fn run(&self) -> Result<(), EvalError> {
+        let Self { model, input, out, device, precision } = self;
+        let folder = ModelFolder::read(model)?;
+        let inputs = read_tensors(input)?.into_iter();
+        let inputs = inputs.map(|(name, tensor)| (name, tensor.to_device(*device))).collect();
+        let refuse = || format!("{} does not fit {}", input.display(), model.display());
+        let autocast = match precision {
+            Precision::Fp32 => None,
+            Precision::Bf16 => Some(Autocast::bf16(*device).map_err(TrainError::from)?),
+        };
+        let outputs = tch::no_grad(|| match folder.config() {
+            ModelConfig::VitMae(config) => masked_autoencoder(&folder, config, &inputs, *device),
+            ModelConfig::Vit(_) => plain(&folder, &inputs, *device),
+            ModelConfig::Beit(_) if folder.tensors().contains_key("head.weight") => {
+                plain(&folder, &inputs, *device)
+            }
+            ModelConfig::Beit(config) => beit(&folder, config, &inputs, *device),
+            ModelConfig::Clip(_) => clip(&folder, &inputs, *device),
+        })
+        .map_err(|error| error.at(refuse()))?;
+        drop(autocast);
+        let outputs: Outputs =
+            outputs.into_iter().map(|(name, tensor)| (name, to_host(&tensor))).collect();
+        write_tensors(out, outputs.iter().map(|(name, tensor)| (*name, tensor)))?;
+        Ok(())
+    }
+}
+
+/// On the CPU, floats as f32.
+fn to_host(tensor: &Tensor) -> Tensor {
+    let host = tensor.to_device(Device::Cpu);
+    if host.is_floating_point() { host.to_kind(Kind::Float) } else { host }
 }
 
 type Outputs = Vec<(&'static str, Tensor)>;
@@ -55,8 +95,9 @@ fn masked_autoencoder(
     folder: &ModelFolder,
     config: &VitMaeConfig,
     inputs: &HashMap<String, Tensor>,
+    device: Device,
 ) -> Result<Outputs, EvalError> {
-    let (_parameters, encoder, decoder) = folder.masked_autoencoder(Device::Cpu)?;
+    let (_parameters, encoder, decoder) = folder.masked_autoencoder(device)?;
     let target = pixel_target(config, encoder.grid());
     let images = floats(inputs, "pixel_values")?;
     let indices = plan(inputs, encoder.grid(), images.size()[0], config.mask_ratio)?;
@@ -73,8 +114,12 @@ fn masked_autoencoder(
     ])
 }
 
-fn plain(folder: &ModelFolder, inputs: &HashMap<String, Tensor>) -> Result<Outputs, EvalError> {
-    let (_parameters, model) = folder.vit(Device::Cpu)?;
+fn plain(
+    folder: &ModelFolder,
+    inputs: &HashMap<String, Tensor>,
+    device: Device,
+) -> Result<Outputs, EvalError> {
+    let (_parameters, model) = folder.vit(device)?;
     let output = model.forward(&floats(inputs, "pixel_values")?, None)?;
     let heads = [("logits", output.logits), ("pooler_output", output.pooler_output)];
     let heads = heads.into_iter().filter_map(|(name, tensor)| Some((name, tensor?)));
@@ -85,8 +130,9 @@ fn beit(
     folder: &ModelFolder,
     config: &BeitModelConfig,
     inputs: &HashMap<String, Tensor>,
+    device: Device,
 ) -> Result<Outputs, EvalError> {
-    let (_parameters, encoder, head) = folder.beit(Device::Cpu, None)?;
+    let (_parameters, encoder, head) = folder.beit(device, None)?;
     let images = floats(inputs, "pixel_values")?;
     let raw = match inputs.get("bool_masked_pos") {
         None => encoder.encode(&images, Encode::whole().without_norm())?,
@@ -96,10 +142,11 @@ fn beit(
             check(found == wanted, || {
                 format!("bool_masked_pos is {found:?}, the model wants {wanted:?}")
             })?;
-            let masks = Vec::<bool>::try_from(mask.ne(0).flatten(0, -1));
+            let masks = mask.ne(0).flatten(0, -1).to_device(Device::Cpu);
+            let masks = Vec::<bool>::try_from(masks);
             let masks = masks.expect("a flat tensor of this kind");
             let plan = MaskPlan::from_masks(&masks, encoder.grid().tokens())?;
-            let indices = TokenIndices::new(&plan, Device::Cpu);
+            let indices = TokenIndices::new(&plan, device);
             encoder.encode(&images, Encode::mask_tokens(&indices).without_norm())?
         }
     };
@@ -110,8 +157,12 @@ fn beit(
     Ok(logits.into_iter().chain([("last_hidden_state", last)]).collect())
 }
 
-fn clip(folder: &ModelFolder, inputs: &HashMap<String, Tensor>) -> Result<Outputs, EvalError> {
-    let (_parameters, tower) = folder.clip(Device::Cpu, None)?;
+fn clip(
+    folder: &ModelFolder,
+    inputs: &HashMap<String, Tensor>,
+    device: Device,
+) -> Result<Outputs, EvalError> {
+    let (_parameters, tower) = folder.clip(device, None)?;
     let images = floats(inputs, "pixel_values")?;
     let pooled = class_token(&tower.encode(&images, Encode::whole())?);
     let mut outputs = Vec::new();
@@ -143,9 +194,10 @@ fn plan(
     let wanted = [samples, grid.tokens() as i64];
     let found = noise.size();
     check(found == wanted, || format!("noise is {found:?}, the model wants {wanted:?}"))?;
-    let values = Vec::<f32>::try_from(noise.flatten(0, -1)).expect("a flat tensor of floats");
+    let values = noise.to_device(Device::Cpu).flatten(0, -1);
+    let values = Vec::<f32>::try_from(values).expect("a flat tensor of floats");
     let plan = MaskPlan::from_noise(&values, samples as usize, ratio)?;
-    Ok(TokenIndices::new(&plan, Device::Cpu))
+    Ok(TokenIndices::new(&plan, noise.device()))
 }
 
 fn floats(inputs: &HashMap<String, Tensor>, name: &str) -> Result<Tensor, EvalError> {

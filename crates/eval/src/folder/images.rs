@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bauta_backbones::{ImageNormalization, Preprocessing};
+use bauta_backbones::{Filter, Framing, ImageNormalization, Preprocessing, Resize};
 use bauta_data::{Decoding, Folder, LoaderConfig, OnError, Source, Statistics};
 use strum::Display;
 use tch::Device;
@@ -31,12 +31,36 @@ pub fn normalization(
     data: Statistics,
     device: Device,
 ) -> Result<(ImageNormalization, NormalizedBy), EvalError> {
-    let (found, by) = match Preprocessing::read(model)? {
+    let told = Preprocessing::read(model)?;
+    if told.is_none() {
+        tracing::warn!(
+            "{}: no {} says how its pictures are normalised; assumed are the data's mean {:?} and \
+             deviation {:?}",
+            model.display(),
+            Preprocessing::FILE,
+            data.mean,
+            data.std
+        );
+    }
+    let (found, by) = match told {
         Some(said) => (said.normalization(data.mean.len(), device), NormalizedBy::Folder),
         None => (ImageNormalization::new(&data.mean, &data.std, device), NormalizedBy::Data),
     };
     let found = found.map_err(|error| EvalError::from(error).at(format!("normalisation by {by}")));
     Ok((found?, by))
+}
+
+/// How evaluation brings the pictures of a source to `size`, height and width: the middle of
+/// their shorter side, or all of those that have the size already. Nothing where that has no
+/// words, as of rectangles, which take another part of a picture by its ratio.
+pub fn framing(source: &dyn Source, size: [usize; 2]) -> Option<Framing> {
+    let own = source.image(0).ok().map(|image| [image.height(), image.width()]);
+    let (resize, crop) = match size {
+        _ if own == Some(size) => (Resize::To(size), None),
+        [height, width] if height == width => (Resize::ShorterSide(height * 8 / 7), Some(size)),
+        _ => return None,
+    };
+    Some(Framing { resize, crop, filter: Some(Filter::Bicubic) })
 }
 
 /// Every image below a user's folder, whatever its subfolders are called; of so many channels.

@@ -1,89 +1,106 @@
-//! What a masked autoencoder makes of a user's own images.
+//! What a masked autoencoder makes of a user's own images or video.
+
+mod video;
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use bauta_backbones::{Encode, ModelConfig, ModelFolder, TokenIndices};
-use bauta_data::Loader;
+use bauta_backbones::{Encode, ModelConfig, ModelFolder, TokenIndices, VideoFolder, patch_tokens};
+use bauta_data::DataError;
+use bauta_data::video::Ffmpeg;
+use bauta_files::write_whole;
 use bauta_masking::{MaskPlan, RandomMask};
 use tch::Device;
 
 use super::forward::pixel_target;
-use super::images::{loader_config, normalization, open};
+use super::user_images::UserImages;
 use crate::batch::host_tensor;
-use crate::{AttentionMaps, EvalError, PictureLayout, Reconstructions};
+use crate::{EvalError, Exhibit};
 
 /// What is drawn of a masked autoencoder, and where.
 #[derive(Clone, Debug)]
 pub struct Reconstruct {
     /// The model folder.
     pub model: PathBuf,
-    /// A folder of images.
-    pub input: PathBuf,
+    /// A folder of images; of a model of video, a file of video.
+    pub root: PathBuf,
     /// The folder of the pictures.
-    pub output: PathBuf,
+    pub out: PathBuf,
     /// The fraction of tokens that is hidden; the model's own if not given.
     pub ratio: Option<f64>,
     /// Seed of the masks.
     pub seed: u64,
-    /// At most so many images, the first by their paths.
+    /// At most this many images, the first by their paths; of a video, at most six clips.
     pub count: usize,
+    /// Where tensors live.
+    pub device: Device,
 }
 
-/// Draws, for a folder of images, `reconstructions.png` (original, what the
-/// encoder saw, prediction) and `attention.png`. Says what it wrote.
-///
-/// # Errors
-/// When the model has no decoder, or a file cannot be read or written.
-pub fn reconstruct(options: &Reconstruct) -> Result<String, EvalError> {
-    let Reconstruct { model, input, output, ratio, seed, count } = options;
-    let folder = ModelFolder::read(model)?;
-    let ModelConfig::VitMae(config) = folder.config() else {
-        return Err(EvalError::Unsuitable(format!(
-            "{} holds {}, which reconstructs nothing; this wants a masked autoencoder",
-            model.display(),
-            folder.config().describe()
-        )));
-    };
-    let (_parameters, encoder, decoder) = folder.masked_autoencoder(Device::Cpu)?;
-    let (grid, channels) = (encoder.grid(), encoder.config().channels);
-    if ![1, 3].contains(&channels) {
-        let message = format!("images of {channels} channels cannot be drawn");
-        return Err(EvalError::Unsuitable(message));
+impl Reconstruct {
+    /// Draws, for a folder of images, `reconstructions.png` (original, what the encoder saw,
+    /// prediction) and `attention.png` (original, attention, features of the patches as
+    /// colours); for a video, which `ffmpeg` decodes, `reconstructions.png` and `moving.png`.
+    /// Says what it wrote.
+    ///
+    /// # Errors
+    /// When the model has no decoder, or a file cannot be read or written.
+    pub fn run(&self, ffmpeg: &dyn Fn() -> Result<Ffmpeg, DataError>) -> Result<String, EvalError> {
+        if VideoFolder::describes(&self.model) {
+            return video::reconstruct(self, ffmpeg);
+        }
+        let Self { model, root, out, ratio, seed, count, device } = self;
+        let folder = ModelFolder::read(model)?;
+        let ModelConfig::VitMae(config) = folder.config() else {
+            return Err(EvalError::Unsuitable(format!(
+                "{} holds {}, which has no decoder to reconstruct with; a masked autoencoder is \
+                 wanted",
+                model.display(),
+                folder.config().describe()
+            )));
+        };
+        let (_parameters, encoder, decoder) = folder.masked_autoencoder(*device)?;
+        let (grid, sizes) = (encoder.grid(), encoder.config());
+        if ![1, 3].contains(&sizes.channels) {
+            let message = format!("images of {} channels cannot be drawn", sizes.channels);
+            return Err(EvalError::Unsuitable(message));
+        }
+        let target = pixel_target(config, grid);
+        let size = [sizes.image_height, sizes.image_width];
+        let images = UserImages::open(&folder, model, root, sizes.channels, size, *device)?;
+        let normalization = &images.normalization;
+        let ratio = ratio.unwrap_or(config.mask_ratio);
+        let strategy = RandomMask::new(grid, ratio)?;
+
+        let all = images.source.len();
+        let count = (*count).min(all);
+        let batch = images.loader(count)?.batches(0..1, |batch| batch).next();
+        let none = || EvalError::Unsuitable("there are no images".to_owned());
+        let batch = batch.ok_or_else(none)??;
+        let plan = MaskPlan::draw(&strategy, *seed, 0, &batch.indices)?;
+        let indices = TokenIndices::new(&plan, *device);
+
+        let _no_grad = tch::no_grad_guard();
+        let pixels = host_tensor(&batch.pixels);
+        let input = normalization.normalize(&pixels);
+        let latent = encoder.encode(&input, Encode::visible(&indices))?;
+        let prediction = target.to_images(&decoder.predict_all(&latent, &indices)?, &input)?;
+        let prediction = normalization.to_pixels(&prediction);
+        let attention = encoder.last_attention(&input)?;
+        let patches = patch_tokens(&encoder.encode(&input, Encode::whole())?);
+        let shown = [
+            Exhibit::reconstructions(&pixels, &prediction, &indices.mask(), grid)?,
+            Exhibit::attention(&pixels, &attention, &patches, grid)?,
+        ];
+        fs::create_dir_all(out).map_err(|source| EvalError::Write { path: out.clone(), source })?;
+        for exhibit in &shown {
+            let path = out.join(exhibit.file);
+            write_whole(&path, &exhibit.bytes)
+                .map_err(|source| EvalError::Write { path, source })?;
+        }
+        Ok(format!(
+            "{count} of {all} images at ratio {ratio}, seed {seed}: reconstructions.png and \
+             attention.png in {}",
+            out.display()
+        ))
     }
-    let target = pixel_target(config, grid);
-    let source = open(input, channels)?;
-    let (normalization, _) = normalization(model, source.statistics(), Device::Cpu)?;
-    let ratio = ratio.unwrap_or(config.mask_ratio);
-    let strategy = RandomMask::new(grid, ratio)?;
-
-    let count = (*count).min(source.len());
-    let size = [encoder.config().image_height, encoder.config().image_width];
-    let loader = Loader::for_evaluation(Arc::clone(&source), loader_config(count, size))?;
-    let batch = loader.batches(0..1, |batch| batch).next();
-    let batch = batch.ok_or_else(|| EvalError::Unsuitable("there are no images".to_owned()))??;
-    let plan = MaskPlan::draw(&strategy, *seed, 0, &batch.indices)?;
-    let indices = TokenIndices::new(&plan, Device::Cpu);
-
-    let _no_grad = tch::no_grad_guard();
-    let pixels = host_tensor(&batch.pixels);
-    let images = normalization.normalize(&pixels);
-    let latent = encoder.encode(&images, Encode::visible(&indices))?;
-    let prediction = target.to_images(&decoder.predict_all(&latent, &indices)?, &images)?;
-    let prediction = normalization.to_pixels(&prediction);
-    let attention = encoder.last_attention(&images)?;
-    fs::create_dir_all(output)
-        .map_err(|source| EvalError::Write { path: output.clone(), source })?;
-    let layout = PictureLayout::default();
-    let drawn = Reconstructions::new(&pixels, &prediction, &indices.mask(), grid)?;
-    drawn.paint(&layout).write_png(&output.join("reconstructions.png"))?;
-    let maps = AttentionMaps::new(&pixels, &attention, grid)?;
-    maps.paint(&layout).write_png(&output.join("attention.png"))?;
-    Ok(format!(
-        "{count} of {} images at ratio {ratio}, seed {seed}: reconstructions.png and \
-         attention.png in {}",
-        source.len(),
-        output.display()
-    ))
 }

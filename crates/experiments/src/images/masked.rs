@@ -26,8 +26,10 @@ pub struct MaskedImages {
 /// How batches become [`MaskedImages`], on the loader's threads: from each sample's own streams.
 #[derive(Clone)]
 pub struct Masking {
-    /// How tokens are hidden.
-    pub strategy: Arc<dyn MaskStrategy>,
+    /// How tokens are hidden in each epoch, the last of them from there on.
+    pub strategies: Arc<[Arc<dyn MaskStrategy>]>,
+    /// The epoch in which the first of them is due.
+    pub first_epoch: u64,
     /// Seed of the run.
     pub seed: u64,
     /// Where the tensors live.
@@ -41,9 +43,14 @@ pub struct Masking {
 }
 
 impl Masking {
-    /// Skips branches at this rate, in a decoder of so many blocks too.
+    /// Skips branches at this rate, in a decoder of this many blocks too.
     pub fn dropping(self, rate: f64, decoder_depth: usize) -> Self {
         Self { drop_path: rate, decoder_depth, ..self }
+    }
+
+    /// Begins with the first strategy in an epoch.
+    pub fn from_epoch(self, first_epoch: u64) -> Self {
+        Self { first_epoch, ..self }
     }
 
     /// Draws batches, for a loader's threads.
@@ -57,7 +64,10 @@ impl Masking {
     /// When the strategy masks different numbers in the samples of one batch;
     /// the strategies that recipes can name do not.
     pub fn draw(&self, batch: &Batch) -> MaskedImages {
-        let plan = MaskPlan::draw(&*self.strategy, self.seed, batch.epoch, &batch.indices)
+        let (last, since) =
+            (self.strategies.len() - 1, batch.epoch.saturating_sub(self.first_epoch));
+        let strategy = &self.strategies[last.min(since as usize)];
+        let plan = MaskPlan::draw(&**strategy, self.seed, batch.epoch, &batch.indices)
             .expect("recipes name strategies that mask a fixed number of tokens");
         MaskedImages {
             pixels: host_tensor(&batch.pixels).to_device(self.device),

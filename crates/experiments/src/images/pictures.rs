@@ -2,19 +2,15 @@
 //! finds alike.
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bauta_backbones::{ImageEncoder, TokenIndices};
 use bauta_data::{Batch, Loader, LoaderConfig};
-use bauta_eval::{
-    AttentionMaps, Picture, PictureLayout, Projection, Reconstructions, contact_sheet, host_tensor,
-    join_batches, nearest,
-};
+use bauta_eval::{Exhibit, host_tensor, join_batches};
 use bauta_files::write_whole;
 use bauta_masking::MaskPlan;
-use bauta_report::{Body, PictureFile, Section, scatter};
+use bauta_report::{Body, PictureFile, Section};
 use tch::Tensor;
 
 use super::{Features, Images, Student};
@@ -22,10 +18,6 @@ use crate::run::Run;
 
 /// Test images among which neighbours are sought and whose features are projected.
 const CROWD: usize = 2000;
-
-/// Neighbours shown of each image, and images shown.
-const NEIGHBOURS: usize = 7;
-const QUERIES: usize = 12;
 
 /// What a system predicts of u8 pixels [B, C, H, W] under a mask: pictures [B, C, H, W] in [0, 1].
 pub type Predict<'a> = &'a dyn Fn(&Tensor, &TokenIndices) -> Result<Tensor>;
@@ -72,14 +64,8 @@ impl Run<'_> {
         self.measures()?;
         let Some((pixels, indices)) = images.shown(student)? else { return Ok(()) };
         let predicted = tch::no_grad(|| predict(&pixels, &indices))?;
-        let shown = Reconstructions::new(&pixels, &predicted, &indices.mask(), student.grid())?;
-        self.picture(
-            "reconstructions",
-            &shown.paint(&PictureLayout::default()),
-            "Images: original, what the encoder saw, reconstruction of the hidden patches (visible \
-             ones pasted back; standardised predictions are brought back with each patch's true \
-             mean and deviation).",
-        )
+        let mask = indices.mask();
+        self.show(Exhibit::reconstructions(&pixels, &predicted, &mask, student.grid())?)
     }
 
     /// Draws where a student looks, `attention.png`, and what it finds alike.
@@ -94,14 +80,8 @@ impl Run<'_> {
             self.section(Section { title: "Pictures".to_owned(), body });
         }
         if let Some((pixels, _)) = images.shown(student)? {
-            let attention = tch::no_grad(|| student.attention(&pixels))?;
-            let maps = AttentionMaps::new(&pixels, &attention, student.grid())?;
-            self.picture(
-                "attention",
-                &maps.paint(&PictureLayout::default()),
-                "Images: where the last block's class token looks, mean of the heads, spread \
-                 to the full range in each image.",
-            )?;
+            let [attention, patches] = tch::no_grad(|| student.looks(&pixels))?;
+            self.show(Exhibit::attention(&pixels, &attention, &patches, student.grid())?)?;
         }
         self.neighbours(images, &student.represent())
     }
@@ -122,62 +102,34 @@ impl Run<'_> {
         let pixels = host_tensor(&batch.pixels);
         let chunks = pixels.split(500, 0);
         let found: Tensor = join_batches(chunks.iter().map(features))?;
-        let samples = batch.indices.len();
-        if samples > NEIGHBOURS {
-            let neighbours = nearest(&found, QUERIES.min(samples), NEIGHBOURS)?;
-            let layout = PictureLayout { columns: 1, min_height: 64, ..PictureLayout::default() };
-            self.picture(
-                "neighbours",
-                &contact_sheet(&pixels, &neighbours, &layout)?,
-                &format!(
-                    "Images, each followed by those of the first {samples} whose features are the \
-                     most alike (standardised, by cosine)."
-                ),
-            )?;
+        if let Some(exhibit) = Exhibit::neighbours(&pixels, &found)? {
+            self.show(exhibit)?;
         }
         if let Some(labels) = &batch.labels
-            && samples > 1
+            && let Some(exhibit) = Exhibit::projection(&found, labels, test.classes())?
         {
-            let projection = Projection::new(&found)?;
-            let svg =
-                scatter(&projection.coordinates(), labels, test.classes(), projection.explained)?;
-            let path = self.pictures()?.join("projection.svg");
-            write_whole(&path, svg.as_bytes())
-                .with_context(|| format!("cannot write {}", path.display()))?;
-            let caption = format!(
-                "Features of the first {samples} images on their two principal components, \
-                 by class."
-            );
-            self.shown("projection.svg", caption);
+            self.show(exhibit)?;
         }
         Ok(())
     }
 
-    /// Writes a picture of this name and shows it in the report.
+    /// Writes a picture, shows it in the report and, as PNG, to who watches the run.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn picture(&mut self, name: &str, picture: &Picture, caption: &str) -> Result<()> {
-        let file = format!("{name}.png");
-        let path = self.pictures()?.join(&file);
-        picture.write_png(&path)?;
-        self.watched(name, &fs::read(&path)?)?;
-        self.shown(&file, caption.to_owned());
-        Ok(())
-    }
-
-    fn shown(&mut self, file: &str, caption: String) {
-        let file = PictureFile { file: format!("pictures/{file}"), caption };
-        self.section(Section {
-            title: "Pictures".to_owned(),
-            body: vec![Body::Pictures(vec![file])],
-        });
-    }
-
-    fn pictures(&self) -> Result<PathBuf> {
+    pub fn show(&mut self, exhibit: Exhibit) -> Result<()> {
+        let Exhibit { file, bytes, caption } = exhibit;
         let pictures = self.folder().join("pictures");
+        let path = pictures.join(file);
         fs::create_dir_all(&pictures)
-            .with_context(|| format!("cannot make the folder {}", pictures.display()))?;
-        Ok(pictures)
+            .and_then(|()| write_whole(&path, &bytes))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        if let Some(name) = file.strip_suffix(".png") {
+            self.watched(name, &bytes)?;
+        }
+        let file = PictureFile { file: format!("pictures/{file}"), caption };
+        let body = vec![Body::Pictures(vec![file])];
+        self.section(Section { title: "Pictures".to_owned(), body });
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! What features are worth: protocols on the test split, against baselines.
 
 use anyhow::Result;
-use bauta_data::{LoaderConfig, TestOrigin};
+use bauta_data::LoaderConfig;
 use bauta_eval::{EVALUATION_BATCH, EncodeError, Metrics, Protocols, Scores};
 use bauta_recipe::{Data, Eval};
 use tch::Tensor;
@@ -19,8 +19,20 @@ impl Run<'_> {
     ///
     /// # Errors
     /// As [`Images::open`].
-    pub fn images(&self, data: &Data, eval: &Eval) -> Result<Images> {
-        Images::open(data, eval, [self.train.batch_size, self.threads], self.seed, self.device)
+    pub fn images(&mut self, data: &Data, eval: &Eval) -> Result<Images> {
+        let sizes = [self.train.batch_size, self.threads];
+        let images = Images::open(data, eval, sizes, self.seed, self.device)?;
+        let (splits, LoaderConfig { height, width, .. }) = (&images.splits, &images.loader);
+        let test = match splits.held_out() {
+            true => format!("{} to measure on", splits.test.len()),
+            false => "none to measure on".to_owned(),
+        };
+        self.trained_on = format!(
+            "{}: {} images to train on, {test}, {height} × {width} pixels",
+            data.name,
+            splits.train.len()
+        );
+        Ok(Images { epochs: self.train.epochs, ..images })
     }
 
     /// Measures what `trained` makes of the images, and the baselines: raw pixels, the same
@@ -37,8 +49,9 @@ impl Run<'_> {
         others: Vec<(String, Features<'_>)>,
     ) -> Result<Scores> {
         self.measures()?;
+        self.explain(images.splits.describe());
         if !images.splits.are_labelled() || !images.splits.held_out() {
-            tracing::info!("the data have no labels: nothing to evaluate");
+            tracing::info!("nothing to evaluate: {}", images.splits.describe()[0]);
             return Ok(Scores::default());
         }
         let eval = &images.eval;
@@ -73,9 +86,6 @@ fn explanation(images: &Images) -> Result<Vec<String>> {
     let eval = &images.eval;
     let features = eval.features.describe();
     let mut lines = vec![format!("Features: {features} after the final norm, of whole images.")];
-    if let TestOrigin::HeldOut(fraction) = images.splits.origin {
-        lines.push(format!("Measured on {} % of the images, held out by path.", 100.0 * fraction));
-    }
     let evaluators = evaluators(eval)?;
     lines.extend(evaluators.iter().map(|e| format!("{}: {}", e.name(), e.settings())));
     lines.extend(eval.finetune.as_ref().map(|finetune| finetune.describe()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use bauta_backbones::{
     Encode, Flops, ImageEncoder, ImageNormalization, MaeDecoder, MaeDecoderConfig, ModelError,
-    Parameters, Pooling, Scope, TokenIndices, VisionTransformer,
+    Parameters, Pooling, Preprocessing, Scope, TokenIndices, VisionTransformer, patch_tokens,
 };
 use bauta_eval::image_features;
 use bauta_masking::{Grid, MaskPlan, MaskStrategy};
@@ -22,9 +22,11 @@ pub struct Student<E> {
     pub parameters: Parameters,
     /// The encoder.
     pub encoder: E,
-    /// How tokens are hidden in training.
+    /// How tokens are hidden in the last epoch of training, and whenever it is shown.
     pub strategy: Arc<dyn MaskStrategy>,
+    strategies: Arc<[Arc<dyn MaskStrategy>]>,
     normalization: ImageNormalization,
+    preprocessing: Preprocessing,
     pooling: Pooling,
     seed: u64,
 }
@@ -41,9 +43,12 @@ impl<E: ImageEncoder> Student<E> {
         build: impl FnOnce(Scope<'_>) -> Result<E, ModelError>,
     ) -> Result<Self> {
         let encoder = build(parameters.root())?;
+        let strategies: Arc<[_]> = mask.build_all(encoder.grid(), images.epochs)?.into();
         Ok(Self {
-            strategy: Arc::from(mask.build(encoder.grid())?),
+            strategy: Arc::clone(&strategies[strategies.len() - 1]),
+            strategies,
             normalization: images.normalization()?,
+            preprocessing: images.preprocessing()?,
             pooling: settings::pooling(images.eval.features),
             seed: images.loader.seed,
             parameters,
@@ -66,10 +71,16 @@ impl<E: ImageEncoder> Student<E> {
         self.normalization.to_pixels(images)
     }
 
+    /// How pictures are made ready for its models' folders.
+    pub fn preprocessing(&self) -> Option<Preprocessing> {
+        Some(self.preprocessing.clone())
+    }
+
     /// How batches are masked in training.
     pub fn masking(&self) -> Masking {
         Masking {
-            strategy: Arc::clone(&self.strategy),
+            strategies: Arc::clone(&self.strategies),
+            first_epoch: 0,
             seed: self.seed,
             device: self.parameters.device(),
             drop_path: 0.0,
@@ -78,12 +89,13 @@ impl<E: ImageEncoder> Student<E> {
         }
     }
 
-    /// The plan of one sample, for what depends on the number of hidden tokens alone.
+    /// The plan of one sample in the middle of training, for what depends on the number of
+    /// hidden tokens alone.
     ///
     /// # Errors
     /// When the strategy cannot mask this grid.
     pub fn sample_plan(&self) -> Result<MaskPlan> {
-        Ok(MaskPlan::draw(&*self.strategy, self.seed, 0, &[0])?)
+        Ok(MaskPlan::draw(&*self.strategies[self.strategies.len() / 2], self.seed, 0, &[0])?)
     }
 
     /// Features of whole images: u8 pixels [B, C, H, W] to [B, D].
@@ -99,13 +111,15 @@ impl<E: ImageEncoder> Student<E> {
         Box::new(|pixels| self.features(pixels))
     }
 
-    /// Where the encoder's last block looks on u8 pixels [B, C, H, W]:
-    /// [B, heads, 1 + L, 1 + L], the class token first.
+    /// Where the encoder's last block looks on u8 pixels [B, C, H, W], [B, heads, 1 + L, 1 + L],
+    /// the class token first; and the features of the patches, [B, L, D].
     ///
     /// # Errors
     /// When the images are of another size.
-    pub fn attention(&self, pixels: &Tensor) -> Result<Tensor> {
-        Ok(self.encoder.last_attention(&self.normalize(pixels))?)
+    pub fn looks(&self, pixels: &Tensor) -> Result<[Tensor; 2]> {
+        let images = self.normalize(pixels);
+        let patches = patch_tokens(&self.encoder.encode(&images, Encode::whole())?);
+        Ok([self.encoder.last_attention(&images)?, patches])
     }
 }
 

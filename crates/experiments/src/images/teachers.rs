@@ -3,16 +3,14 @@
 
 use std::path::Path;
 
+use super::Images;
 use anyhow::{Context, Result, bail, ensure};
 use bauta_backbones::{
-    EfficientNetLite0, FeatureStride, ImageEncoder, ModelFolder, VisionTransformer, VitConfig,
+    EfficientNetLite0, FeatureStride, ModelFolder, Preprocessing, VisionTransformer, VitConfig,
 };
 use bauta_masking::Grid;
 use bauta_recipe::{Teacher as Table, TeacherKind, Vit};
 use bauta_targets::{ConvolutionalTeacher, EncoderTeacher, PixelTeacher, Teacher};
-use tch::Device;
-
-use super::Images;
 
 /// What a teacher is made of.
 pub struct Teachers<'a> {
@@ -64,11 +62,19 @@ impl Teachers<'_> {
         let folder = ModelFolder::read(path).with_context(teacher)?;
         let size = self.table.image_size.map(|side| [side, side]);
         let device = self.images.device;
-        let encoder = encoder(&folder, device, size, grid).with_context(teacher)?;
+        let encoder = folder.frozen_encoder(device, size, grid).with_context(teacher)?;
         let channels = self.images.splits.train.channels();
         let normalization = match folder.preprocessing() {
             Some(said) => said.normalization(channels, device)?,
-            None => self.images.normalization()?,
+            None => {
+                tracing::warn!(
+                    "{}: no {} says how its pictures are normalised; assumed are the statistics \
+                     of the training images",
+                    path.display(),
+                    Preprocessing::FILE
+                );
+                self.images.normalization()?
+            }
         };
         let final_norm = self.table.final_norm;
         let keys = "set teacher.image_size or model.patch_size";
@@ -90,24 +96,4 @@ impl Teachers<'_> {
         );
         Ok(ConvolutionalTeacher::new(network, self.images.device, stride, size, grid)?)
     }
-}
-
-fn encoder(
-    folder: &ModelFolder,
-    device: Device,
-    size: Option<[usize; 2]>,
-    grid: Grid,
-) -> Result<Box<dyn ImageEncoder>> {
-    let frozen = |size| -> Result<Box<dyn ImageEncoder>> {
-        let (mut parameters, encoder) = folder.image_encoder(device, size)?;
-        parameters.train_only(|_| false);
-        Ok(encoder)
-    };
-    let found = frozen(size)?;
-    if size.is_some() || found.grid() == grid {
-        return Ok(found);
-    }
-    let [height, width] = found.image_size();
-    let patch = [height / found.grid().height(), width / found.grid().width()];
-    frozen(Some([grid.height() * patch[0], grid.width() * patch[1]]))
 }

@@ -2,26 +2,20 @@
 
 use std::num::NonZero;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
+use bauta_eval::DeviceChoice;
 use bauta_recipe::Device as Wanted;
 use tch::Device;
 
-/// The device that is wanted, or that is there.
+/// The device that a recipe wants, or that is there.
 ///
 /// # Errors
 /// When CUDA is wanted and not there.
 pub fn choose_device(wanted: Wanted) -> Result<Device> {
-    if wanted == Wanted::Cpu {
-        return Ok(Device::Cpu);
-    }
-    let cuda = bauta_libtorch::load_cuda() && tch::Cuda::is_available();
     match wanted {
-        Wanted::Cuda if !cuda => {
-            bail!(
-                "train.device is \"cuda\", but libtorch finds no CUDA device; see `cargo xtask doctor`"
-            )
-        }
-        _ => Ok(if cuda { Device::Cuda(0) } else { Device::Cpu }),
+        Wanted::Auto => Ok(DeviceChoice::Auto.choose()?),
+        Wanted::Cpu => Ok(Device::Cpu),
+        Wanted::Cuda => DeviceChoice::Cuda(0).choose().context("train.device is \"cuda\""),
     }
 }
 

@@ -7,11 +7,15 @@ use std::time::{Instant, SystemTime};
 use anyhow::Result;
 use bauta_backbones::Flops;
 use bauta_data::Inputs;
-use bauta_recipe::Train;
-use bauta_report::EventLog;
+use bauta_eval::{EvalError, OnlineMetrics, device_name};
+use bauta_libtorch::remembered_peak;
+use bauta_recipe::{Precision, Train};
+use bauta_report::{EventLog, Section};
 use bauta_train::{End, Event, Objective, Phase, Standing, Start, Trainer, time_steps};
+use tch::Kind;
 
-use super::{Aim, Ended, Run, RunEnd, TrainingProgress, folder};
+use super::progress::say;
+use super::{Aim, Ended, Launch, Run, RunEnd, TrainingProgress, folder};
 use crate::settings::train_config;
 
 /// A phase of a run, and what its steps cost.
@@ -51,6 +55,13 @@ impl RunPhase {
         self
     }
 
+    /// The same, measured every so many epochs while it trains; never for 0.
+    pub fn measured_every(mut self, epochs: u32) -> Self {
+        let config = &mut self.phase.config;
+        config.measure_every = u64::from(epochs) * config.steps_per_epoch;
+        self
+    }
+
     /// Inputs that it trains on.
     pub fn inputs(&self) -> u64 {
         self.phase.config.schedule.steps * self.phase.config.accumulate as u64
@@ -58,7 +69,7 @@ impl RunPhase {
 }
 
 impl<'a> Run<'a> {
-    /// A phase trained as the recipe's `train` table says, on so many inputs per epoch.
+    /// A phase trained as the recipe's `train` table says, on this many inputs per epoch.
     pub fn phase(&self, name: &str, inputs_per_epoch: u64) -> RunPhase {
         RunPhase::new(name, &self.train, inputs_per_epoch)
     }
@@ -74,30 +85,64 @@ impl<'a> Run<'a> {
         objective: &mut O,
         inputs: impl FnMut(Range<u64>) -> Inputs<O::Input>,
     ) -> Result<()> {
+        self.train_measured(phase, objective, inputs, |_| Err(EvalError::Stopped))
+    }
+
+    /// The same, measured by `measure` where the phase is to be.
+    ///
+    /// # Errors
+    /// As [`Self::train`].
+    pub fn train_measured<O: Objective>(
+        &mut self,
+        phase: &RunPhase,
+        objective: &mut O,
+        inputs: impl FnMut(Range<u64>) -> Inputs<O::Input>,
+        measure: impl Fn(&O) -> Result<OnlineMetrics, EvalError>,
+    ) -> Result<()> {
         if let Aim::Time(steps) = self.launch.aim {
-            let (config, flops) = (&phase.phase.config, phase.flops_per_sample.total());
-            let timing = time_steps(config, flops, objective, inputs, steps)?;
-            return Err(Ended(RunEnd::Timed(Box::new(timing))).into());
+            let times = time_steps(&phase.phase.config, objective, inputs, steps)?;
+            let flops = phase.flops_per_sample.total();
+            return Err(Ended(RunEnd::Timed(Box::new(times), flops)).into());
         }
         self.parameters = objective.parameters().count();
         self.trainer()?;
+        // What a section says of the start outlives a kill.
+        if !self.sections.is_empty() {
+            Section::write_all(&self.sections, self.folder())?;
+        }
+        self.open(phase);
+        let flops = phase.flops_per_sample.total() as f64;
+        let peak = (flops > 0.0).then(|| self.peak());
         let (Some(trainer), Some(events)) = (&mut self.trainer, &mut self.events) else {
             unreachable!("both were opened above")
         };
+        let config = &phase.phase.config;
         let made = trainer.progress();
-        let before = if made.phase == phase.phase.name { made.phase_step } else { 0 };
-        let steps = made.step - before + phase.phase.config.schedule.steps;
-        let mut progress = TrainingProgress::new(&phase.phase.name, steps);
+        let before = made.step - if made.phase == phase.phase.name { made.phase_step } else { 0 };
+        let mut progress = TrainingProgress::new(&phase.phase.name, before + config.schedule.steps);
         let mut told = Ok(());
-        let end = trainer.fit(&phase.phase, objective, inputs, |event| {
+        let end = trainer.fit_measured(&phase.phase, objective, inputs, |mut event, objective| {
+            if let Event::Record(record) = &mut event {
+                let reached = flops * record.samples_per_second;
+                record.peak_share = peak.map(|peak| (reached / peak).min(1.0));
+                if config.measures(record.step - before) {
+                    match measure(objective) {
+                        Ok(found) => {
+                            record.features = found.record();
+                            progress.measured(record, &found);
+                        }
+                        Err(EvalError::Stopped) => {}
+                        Err(error) => keep_first(&mut told, Err(error.into())),
+                    }
+                }
+            }
             progress.observe(&event);
             let shown = match event {
                 Event::Record(record) => events.record(&record.phase, record),
                 Event::Checkpoint(_) => events.flush(),
                 Event::Step { .. } => Ok(()),
             };
-            // The first failure is the one to report.
-            told = std::mem::replace(&mut told, Ok(())).and(shown);
+            keep_first(&mut told, shown.map_err(anyhow::Error::from));
         });
         progress.finish();
         told?;
@@ -106,6 +151,34 @@ impl<'a> Run<'a> {
             End::Stopped { step } => Err(Ended(RunEnd::Stopped(step)).into()),
             End::Finished | End::Earlier => Ok(()),
         }
+    }
+
+    /// Says what begins, with what it is trained on, or where it goes on.
+    fn open(&self, phase: &RunPhase) {
+        let Some(made) = self.trainer.as_ref().map(Trainer::progress) else { return };
+        let (name, steps) = (&phase.phase.name, phase.phase.config.schedule.steps);
+        if made.finished.is_empty() && made.phase_step < steps {
+            let Self { launch: Launch { name, .. }, parameters, threads, train, .. } = self;
+            let (device, precision) = (device_name(self.device), train.precision);
+            say(&format!(
+                "{name}: {parameters} parameters, {device}, {threads} threads, {precision}"
+            ));
+            say(&self.trained_on);
+        }
+        if made.is_over(name) {
+            say(&format!("{name} is over"));
+        } else if made.phase == *name && made.phase_step > 0 {
+            say(&format!("{name} goes on from step {} of {steps}", made.phase_step));
+        }
+    }
+
+    /// Operations a second that matrix products of the run's precision reach here.
+    fn peak(&self) -> f64 {
+        let kind = match self.train.precision {
+            Precision::Fp32 => Kind::Float,
+            Precision::Bf16 => Kind::BFloat16,
+        };
+        remembered_peak(kind, self.device)
     }
 
     /// Shows a picture, as PNG, to who watches the run in TensorBoard.
@@ -160,5 +233,12 @@ impl<'a> Run<'a> {
             self.trainer = Some(trainer);
         }
         Ok(self.trainer.as_mut().expect("it was opened above"))
+    }
+}
+
+/// The first failure is the one to report.
+fn keep_first(kept: &mut Result<()>, next: Result<()>) {
+    if kept.is_ok() {
+        *kept = next;
     }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bauta_eval::Watch;
+use bauta_eval::{OnlineMetrics, Watch};
 use bauta_report::Record;
 use bauta_train::Event;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -22,9 +22,16 @@ fn in_passing() -> bool {
     IN_PASSING.load(Ordering::Relaxed)
 }
 
+/// Says a line, unless it is empty or runs are shown in passing only.
+pub(super) fn say(line: &str) {
+    if !line.is_empty() && !in_passing() {
+        eprintln!("{line}");
+    }
+}
+
 /// A progress line: steps, loss, samples a second, share of waiting for data, time left.
 ///
-/// Where standard error is no terminal, a line is printed every half minute
+/// Where standard error is not a terminal, a line is printed every half minute
 /// instead, so that logs stay readable.
 pub struct TrainingProgress {
     what: String,
@@ -44,31 +51,43 @@ impl TrainingProgress {
         match event {
             Event::Step { step } => self.bar(*step).set_position(*step),
             Event::Record(record) => {
-                let line = describe(record);
                 let hidden = self.bar(record.step).is_hidden();
-                if hidden && !in_passing() && self.last_line.elapsed() > Duration::from_secs(30) {
+                if hidden && self.last_line.elapsed() > Duration::from_secs(30) {
                     self.last_line = Instant::now();
-                    eprintln!("{} step {}: {line}", self.what, record.step);
+                    let left = self.bar(record.step).eta().as_secs();
+                    say(&format!("{} step {}: {record}, {left} s left", self.what, record.step));
                 }
-                self.bar(record.step).set_message(line);
+                self.bar(record.step).set_message(record.to_string());
             }
             Event::Checkpoint(_) => {}
         }
     }
 
-    /// Ends the line.
+    /// Shows what was measured of the features, and warns where they collapse.
+    pub fn measured(&mut self, record: &Record, found: &OnlineMetrics) {
+        let line = format!("{} epoch {:.0}: {found}", self.what, record.epoch);
+        self.bar(record.step).suspend(|| {
+            say(&line);
+            if found.collapsed() {
+                tracing::warn!("the features have collapsed to a few directions");
+            }
+        });
+    }
+
+    /// Ends the line: it stays where all steps were made, and goes where they were not.
     pub fn finish(self) {
         match self.bar {
-            Some(bar) if in_passing() => bar.finish_and_clear(),
-            Some(bar) => bar.finish(),
+            Some(bar) if !in_passing() && bar.position() >= self.steps => bar.finish(),
+            Some(bar) => bar.finish_and_clear(),
             None => {}
         }
     }
 
     fn bar(&mut self, step: u64) -> &ProgressBar {
         self.bar.get_or_insert_with(|| {
+            // The message takes what is left of the line, and no more.
             let style = ProgressStyle::with_template(
-                "{prefix} {bar:30} {pos}/{len} steps  {msg}  {eta} left",
+                "{prefix} {bar:12} {pos}/{len}  {wide_msg}  {eta} left",
             )
             .expect("the template is valid");
             let bar = ProgressBar::new(self.steps).with_style(style).with_position(step);
@@ -105,9 +124,11 @@ impl Watch for Console<'_> {
 
     fn begin(&self, what: &str) {
         self.clear();
+        let style = ProgressStyle::with_template("{spinner} {wide_msg}");
         let bar = ProgressBar::new_spinner().with_message(what.to_owned());
-        if bar.is_hidden() && !in_passing() {
-            eprintln!("{what}");
+        let bar = bar.with_style(style.expect("the template is valid"));
+        if bar.is_hidden() {
+            say(what);
         }
         bar.enable_steady_tick(Duration::from_millis(200));
         self.part.replace(Some(bar));
@@ -127,15 +148,4 @@ impl Drop for Console<'_> {
             training.finish();
         }
     }
-}
-
-fn describe(record: &Record) -> String {
-    let share = 100.0 * record.data_seconds / record.step_seconds.max(f64::MIN_POSITIVE);
-    let parts = record.parts.iter().map(|(name, value)| format!("{name} {value:.4}"));
-    let parts = parts.collect::<Vec<_>>().join(", ");
-    let parts = if parts.is_empty() { parts } else { format!(" ({parts})") };
-    format!(
-        "loss {:.4}{parts}  {:.0} samples/s  {share:.0} % waiting for data",
-        record.loss, record.samples_per_second
-    )
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bauta_data::{DatasetName, Limited, OpenOptions, Source, Split, TestOrigin};
+use bauta_eval::describe_splits;
 use bauta_recipe::Data;
 
 /// The training images, and those to measure on.
@@ -16,6 +17,8 @@ pub struct Splits {
     pub test: Arc<dyn Source>,
     /// Where the latter come from.
     pub origin: TestOrigin,
+    /// How the folder was understood, where that could surprise: a sentence each.
+    pub notes: Vec<String>,
 }
 
 impl Splits {
@@ -50,7 +53,7 @@ impl Splits {
             None if train.classes().len() >= 2 => bauta_data::open(name, Split::Test, &root)?,
             None => Arc::clone(&train),
         };
-        Ok(Self { train, test, origin })
+        Ok(Self { train, test, origin, notes: opened.notes })
     }
 
     /// Whether there are test images that nothing was trained on.
@@ -58,15 +61,22 @@ impl Splits {
         self.origin != TestOrigin::None
     }
 
+    /// Where they come from and how the folder was understood, in words.
+    pub fn describe(&self) -> Vec<String> {
+        let origin = describe_splits(&*self.train, &*self.test, self.origin);
+        [origin].into_iter().chain(self.notes.iter().map(|note| format!("{note}."))).collect()
+    }
+
     /// Whether the images are of two classes at least.
     pub fn are_labelled(&self) -> bool {
         self.train.classes().len() >= 2
     }
 
-    /// The same splits with at most so many of the training images, the first.
+    /// The same splits with at most this many of the training images, the first.
     pub fn limited(&self, train: Option<usize>) -> Self {
         let (all, test) = (Arc::clone(&self.train), Arc::clone(&self.test));
-        Self { train: limited(all, train), test, origin: self.origin }
+        let notes = self.notes.clone();
+        Self { train: limited(all, train), test, origin: self.origin, notes }
     }
 }
 

@@ -31,7 +31,7 @@ impl Run<'_> {
                 })?
             }
         };
-        self.teacher = Some(weights(&path)?);
+        self.teacher = Some(TeacherWeights::read(&path)?);
         Ok(Some(path))
     }
 
@@ -64,19 +64,11 @@ impl Run<'_> {
     }
 }
 
-/// What the report says of the weights at a path, read once more.
-fn weights(path: &Path) -> Result<TeacherWeights> {
-    let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
-    let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(TeacherWeights { path: path.to_owned(), sha256 })
-}
-
 fn folder(table: &Teacher) -> Result<PathBuf> {
     let folder = table.model.clone().context("teacher.model is missing")?;
     ensure!(
         folder.join("config.json").is_file(),
-        "teacher.model {} is no model folder: it has no config.json; name a run's \
+        "teacher.model {} is not a model folder: it has no config.json; name a run's \
          checkpoints/last, or what `cargo xtask import` wrote",
         folder.display()
     );

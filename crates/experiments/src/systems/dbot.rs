@@ -8,10 +8,13 @@
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use bauta_backbones::{Encode, MaeDecoder, Parameters, VisionTransformer, VitMaeConfig};
+use bauta_backbones::{
+    Encode, MaeDecoder, Parameters, Preprocessing, VisionTransformer, VitMaeConfig,
+};
 use bauta_eval::Scores;
 use bauta_recipe::DBot as Settings;
 use bauta_targets::FeatureTarget;
@@ -41,7 +44,8 @@ impl Objective for DBot {
         let skipped = decoder_drop_path.as_ref();
         let prediction = self.decoder.predict_masked_and_class(&latent, indices, skipped)?;
         let target = self.target.masked(pixels, indices)?;
-        Ok(self.target.loss(&prediction, &target)?.into())
+        let loss = Loss::from(self.target.loss(&prediction, &target)?);
+        Ok(loss.beside(self.target.of_mean(&prediction, target)))
     }
 
     fn parameters(&self) -> &Parameters {
@@ -50,6 +54,10 @@ impl Objective for DBot {
 
     fn config(&self) -> serde_json::Value {
         serde_json::to_value(&self.config).expect("a configuration is plain values")
+    }
+
+    fn preprocessing(&self) -> Option<Preprocessing> {
+        self.student.preprocessing()
     }
 
     fn tensors(&self, input: &MaskedImages) -> Vec<(&'static str, Tensor)> {
@@ -101,7 +109,10 @@ impl DBot {
         stage: u32,
     ) -> Result<()> {
         let flops = self.student.flops(self.decoder.config())?;
-        let phase = run.phase(&format!("stage-{}", stage + 1), images.batches_per_epoch());
+        let name = format!("stage-{}", stage + 1);
+        // Where random weights would stand at the beginning of a stage, these do.
+        run.start_from(settings.model.init.as_deref(), &name, &self.student)?;
+        let phase = run.phase(&name, images.batches_per_epoch());
         let phase = phase.costing(flops).starting(match settings.stages.reset_optimizer {
             false if stage > 0 => Start::WithMoments,
             _ => Start::Fresh,
@@ -109,11 +120,13 @@ impl DBot {
         let last = stage + 1 == settings.stages.count;
         let phase = if last { phase } else { phase.keeping() };
         let (rate, depth) = (settings.model.drop_path, settings.decoder.depth);
-        let masking = self.student.masking().dropping(rate, depth);
+        let begun = u64::from(stage) * u64::from(run.train.epochs);
+        let masking = self.student.masking().dropping(rate, depth).from_epoch(begun);
         // A later stage goes on with the epochs of the one before: other crops, other masks.
         let first = u64::from(stage) * phase.inputs();
         let mut inputs = images.inputs(Vec::new(), masking.prepare())?;
-        run.train(&phase, self, |steps| inputs(first + steps.start..first + steps.end))
+        let inputs = |steps: Range<u64>| inputs(first + steps.start..first + steps.end);
+        run.train_watched(images, phase, self, inputs, |dbot, pixels| dbot.student.features(pixels))
     }
 
     /// Builds the student of a stage, counted from 0, and the target that teaches it.
@@ -138,7 +151,8 @@ impl DBot {
         let target = feature_target(teacher, &settings.target.features);
         let decoder = student.decoder(&settings.decoder, target.teacher().dim())?;
         let encoder = student.encoder.config();
-        let config = VitMaeConfig::of_features(encoder, decoder.config(), settings.mask.ratio);
+        let config =
+            VitMaeConfig::of_features(encoder, decoder.config(), settings.mask.last_ratio());
         Ok(Self { student, decoder, target, config })
     }
 }

@@ -7,6 +7,7 @@
 //! Equations and deviations: `docs/systems/i-mae.md`.
 
 mod measures;
+mod mixed;
 mod pictures;
 mod teacher;
 #[cfg(test)]
@@ -15,16 +16,22 @@ mod tests;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use bauta_backbones::{DisentanglingDecoder, Encode, Parameters, VisionTransformer, VitMaeConfig};
+use bauta_backbones::{
+    DisentanglingDecoder, Encode, Parameters, Preprocessing, VisionTransformer, VitMaeConfig,
+};
 use bauta_eval::Scores;
 use bauta_recipe::IMae as Settings;
 use bauta_recipe::{Branches, MixtureInit, TeacherInput};
-use bauta_targets::{PixelTarget, by_weight, latent_loss, mix, two_way_loss};
+use bauta_targets::{
+    PixelTarget, TargetError, by_weight, latent_loss, latent_loss_of_mean, mix, two_way_loss,
+    two_way_loss_of_mean,
+};
 use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
 
+use self::mixed::{MixedImages, Mixing};
 use self::teacher::FrozenAutoencoder;
-use crate::images::{Images, MaskedImages, MixedImages, Mixing, Student};
+use crate::images::{Images, MaskedImages, Student};
 use crate::run::{Run, System};
 
 /// Encoder, disentangling heads on one decoder, target, and the frozen teacher.
@@ -52,13 +59,17 @@ impl Objective for IMae {
         let predictions = self.decoder.predict_masked(&latents, indices)?;
         let images = two_way_loss(&self.target, &predictions, sources, indices)?;
 
-        let Some(teacher) = self.distilled() else { return Ok(images.into()) };
+        let of_mean = two_way_loss_of_mean(&self.target, &sources[..latents.len()], indices);
+        let Some(teacher) = self.distilled() else { return Ok(Loss::from(images).beside(of_mean)) };
         let taught = match self.teacher_input {
             TeacherInput::Sources => teacher.latents(&sources[..latents.len()], indices)?,
             TeacherInput::Mixture => teacher.latent_for_all(&mixture, indices, latents.len())?,
         };
         let distance = latent_loss(&latents, &taught)?;
-        Ok(Loss::sum([("image", 1.0, images), ("latent", self.latent_weight, distance)]))
+        let weight = self.latent_weight;
+        let of_mean = move || Ok(of_mean()? + latent_loss_of_mean(&taught) * weight);
+        Ok(Loss::sum([("image", 1.0, images), ("latent", weight, distance)])
+            .beside::<TargetError>(of_mean))
     }
 
     fn parameters(&self) -> &Parameters {
@@ -67,6 +78,10 @@ impl Objective for IMae {
 
     fn config(&self) -> serde_json::Value {
         serde_json::to_value(&self.config).expect("a configuration is plain values")
+    }
+
+    fn preprocessing(&self) -> Option<Preprocessing> {
+        self.student.preprocessing()
     }
 
     fn tensors(&self, input: &MixedImages) -> Vec<(&'static str, Tensor)> {
@@ -87,9 +102,13 @@ impl System for IMae {
         };
         let build = |init| Self::new(settings, &images, teacher.as_deref(), init);
         let mut system = build(mixture.init)?;
+        run.start_from(settings.model.init.as_deref(), "pretrain", &system.student)?;
         let phase = run.phase("pretrain", images.batches_per_epoch()).costing(system.flops()?);
         let mixing = Mixing { masking: system.student.masking(), lambda: mixture.lambda };
-        run.train(&phase, &mut system, images.inputs(vec![partners], mixing.prepare())?)?;
+        let inputs = images.inputs(vec![partners], mixing.prepare())?;
+        run.train_watched(&images, phase, &mut system, inputs, |system, pixels| {
+            system.student.features(pixels)
+        })?;
 
         let untrained = build(MixtureInit::Random)?;
         let continues = mixture.init == MixtureInit::Teacher;
@@ -131,7 +150,7 @@ impl IMae {
         let (encoder, normalized) = (student.encoder.config(), target.is_normalized());
         let config = VitMaeConfig {
             decoder_branches: decoder.branches(),
-            ..VitMaeConfig::new(encoder, &decoder_config, mask.ratio, normalized)
+            ..VitMaeConfig::new(encoder, &decoder_config, mask.last_ratio(), normalized)
         };
 
         let teacher =
@@ -146,10 +165,5 @@ impl IMae {
         }
         let (teacher_input, latent_weight) = (mixture.teacher_input, mixture.latent_weight);
         Ok(Self { student, decoder, target, teacher, teacher_input, latent_weight, config })
-    }
-
-    /// The teacher, where it is learnt from.
-    fn distilled(&self) -> Option<&FrozenAutoencoder> {
-        self.teacher.as_ref().filter(|_| self.latent_weight > 0.0)
     }
 }

@@ -5,7 +5,9 @@
 //! Equations and deviations: `docs/systems/mae.md`.
 
 use anyhow::Result;
-use bauta_backbones::{Encode, MaeDecoder, Parameters, VisionTransformer, VitMaeConfig};
+use bauta_backbones::{
+    Encode, MaeDecoder, Parameters, Preprocessing, VisionTransformer, VitMaeConfig,
+};
 use bauta_eval::Scores;
 use bauta_recipe::Mae as Settings;
 use bauta_targets::PixelTarget;
@@ -32,7 +34,8 @@ impl Objective for Mae {
         let latent = self.student.encoder.encode(&images, Encode::visible(&input.indices))?;
         let prediction = self.decoder.predict_masked(&latent, &input.indices)?;
         let target = self.target.masked(&images, &input.indices)?;
-        Ok(self.target.loss(&prediction, &target)?.into())
+        let loss = Loss::from(self.target.loss(&prediction, &target)?);
+        Ok(loss.beside(self.target.of_mean(target)))
     }
 
     fn parameters(&self) -> &Parameters {
@@ -41,6 +44,10 @@ impl Objective for Mae {
 
     fn config(&self) -> serde_json::Value {
         serde_json::to_value(&self.config).expect("a configuration is plain values")
+    }
+
+    fn preprocessing(&self) -> Option<Preprocessing> {
+        self.student.preprocessing()
     }
 
     fn tensors(&self, input: &MaskedImages) -> Vec<(&'static str, Tensor)> {
@@ -54,10 +61,13 @@ impl System for Mae {
     fn run(settings: &Settings, run: &mut Run<'_>) -> Result<Scores> {
         let images = run.images(&settings.data, &settings.eval)?;
         let mut mae = Self::new(settings, &images)?;
+        run.start_from(settings.model.init.as_deref(), "pretrain", &mae.student)?;
         let flops = mae.student.flops(mae.decoder.config())?;
         let phase = run.phase("pretrain", images.batches_per_epoch()).costing(flops);
         let inputs = images.inputs(Vec::new(), mae.student.masking().prepare())?;
-        run.train(&phase, &mut mae, inputs)?;
+        run.train_watched(&images, phase, &mut mae, inputs, |mae, pixels| {
+            mae.student.features(pixels)
+        })?;
 
         let (student, untrained) = (&mae.student, Self::new(settings, &images)?.student);
         run.reconstruct(&images, student, &|pixels, indices| {
@@ -78,7 +88,7 @@ impl Mae {
         let outputs = student.encoder.config().patch_values();
         let decoder = student.decoder(&settings.decoder, outputs)?;
         let target = images.pixel_target(&settings.target, student.grid());
-        let (encoder, ratio) = (student.encoder.config(), settings.mask.ratio);
+        let (encoder, ratio) = (student.encoder.config(), settings.mask.last_ratio());
         let config = VitMaeConfig::new(encoder, decoder.config(), ratio, target.is_normalized());
         Ok(Self { student, decoder, target, config })
     }

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use bauta_backbones::{
-    BeitConfig, BeitEncoder, BeitModelConfig, Encode, Linear, Parameters, Scope, patch_tokens,
+    BeitConfig, BeitEncoder, BeitModelConfig, Encode, Linear, Parameters, Preprocessing, Scope,
+    patch_tokens,
 };
 use bauta_eval::Scores;
 use bauta_recipe::MaskDistill as Settings;
@@ -37,7 +38,8 @@ impl Objective for MaskDistill {
         let tokens = self.student.encoder.encode(&images, seen)?;
         let prediction = self.head.forward(&indices.gather_masked(&patch_tokens(&tokens)));
         let target = self.target.masked(pixels, indices)?;
-        Ok(self.target.loss(&prediction, &target)?.into())
+        let loss = Loss::from(self.target.loss(&prediction, &target)?);
+        Ok(loss.beside(self.target.of_mean(&prediction, target)))
     }
 
     fn parameters(&self) -> &Parameters {
@@ -48,6 +50,10 @@ impl Objective for MaskDistill {
         let outputs = self.target.teacher().dim();
         let config = BeitModelConfig::new(self.student.encoder.config(), Some(outputs));
         serde_json::to_value(config).expect("a configuration is plain values")
+    }
+
+    fn preprocessing(&self) -> Option<Preprocessing> {
+        self.student.preprocessing()
     }
 
     fn tensors(&self, input: &MaskedImages) -> Vec<(&'static str, Tensor)> {
@@ -62,6 +68,7 @@ impl System for MaskDistill {
         let images = run.images(&settings.data, &settings.eval)?;
         let teacher = run.teacher(&settings.teacher)?;
         let mut system = Self::new(settings, &images, teacher.as_deref())?;
+        run.start_from(settings.model.init.as_deref(), "pretrain", &system.student)?;
         let plan = system.student.sample_plan()?;
         let (visible, masked) = (plan.visible_count(), plan.masked_count());
         let flops =
@@ -69,7 +76,9 @@ impl System for MaskDistill {
         let phase = run.phase("pretrain", images.batches_per_epoch()).costing(flops);
         let masking = system.student.masking().dropping(settings.model.drop_path, 0);
         let inputs = images.inputs(Vec::new(), masking.prepare())?;
-        run.train(&phase, &mut system, inputs)?;
+        run.train_watched(&images, phase, &mut system, inputs, |system, pixels| {
+            system.student.features(pixels)
+        })?;
 
         let untrained = Self::new(settings, &images, teacher.as_deref())?.student;
         let student = &system.student;

@@ -1,5 +1,5 @@
 //! Grid-wise masking (MAE §4.1, figure 6, right): one token of each square cell
-//! stays, at the same place in every cell.
+//! stays, at the same place in every cell, and in a clip in every step of time.
 
 use super::MaskStrategy;
 use crate::{Grid, MaskError};
@@ -35,12 +35,8 @@ impl GridMask {
     ///
     /// # Errors
     /// [`MaskError::Ratio`] unless 0 < `ratio` < 1; [`MaskError::GridRatio`] when
-    /// no cell that tiles the grid meets it, with the ratios that can be met;
-    /// [`MaskError::NotAnImage`] for a grid with time.
+    /// no cell that tiles the grid meets it, with the ratios that can be met.
     pub fn new(grid: Grid, ratio: f64) -> Result<Self, MaskError> {
-        if grid.time() != 1 {
-            return Err(MaskError::NotAnImage { strategy: "grid", time: grid.time() });
-        }
         if !(ratio > 0.0 && ratio < 1.0) {
             return Err(MaskError::Ratio(ratio));
         }
@@ -69,6 +65,7 @@ impl MaskStrategy for GridMask {
         let mut offset = || stream.below(self.cell as u64) as usize;
         let (row, column) = (offset(), offset());
         mask.fill(true);
+        // Cells tile a step's rows, so the rows of all steps are one sequence of them.
         for tokens in mask.chunks_exact_mut(self.grid.width()).skip(row).step_by(self.cell) {
             tokens.iter_mut().skip(column).step_by(self.cell).for_each(|masked| *masked = false);
         }
@@ -125,7 +122,5 @@ mod tests {
             "{refused}"
         );
         assert_eq!(GridMask::new(grid, 1.0).unwrap_err(), MaskError::Ratio(1.0));
-        let clip = Grid::new(2, 4, 4).unwrap();
-        assert!(matches!(GridMask::new(clip, 0.75), Err(MaskError::NotAnImage { .. })));
     }
 }

@@ -12,13 +12,22 @@ pub struct Violation {
     pub keys: Vec<String>,
     /// Names key, value and what would do.
     pub message: String,
+    /// Whether it is a value that a recipe's file may leave to each run, such as the folder
+    /// that somebody's own pictures lie in.
+    pub left_open: bool,
 }
 
 impl Violation {
     /// Of some keys.
     pub fn new(keys: &[&str], message: impl Into<String>) -> Self {
         let keys = keys.iter().map(|&key| key.to_owned()).collect();
-        Self { keys, message: message.into() }
+        Self { keys, message: message.into(), left_open: false }
+    }
+
+    /// The same of a value that a recipe's file may leave to each run.
+    #[must_use]
+    pub fn left_open(self) -> Self {
+        Self { left_open: true, ..self }
     }
 }
 

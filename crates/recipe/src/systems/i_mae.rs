@@ -8,7 +8,7 @@ use crate::data_need::DataNeed;
 use crate::reading::{Violation, ensure};
 use crate::system_settings::SystemSettings;
 use crate::tables::{
-    Data, Decoder, Eval, Mask, Mixture, PixelTarget, Teacher, TeacherKind, Train, Vit,
+    Data, Decoder, Eval, Mask, Mixture, MixtureInit, PixelTarget, Teacher, TeacherKind, Train, Vit,
 };
 
 /// What a recipe of system `i-mae` says.
@@ -67,6 +67,16 @@ impl IMae {
         )?;
         teacher.check()
     }
+
+    /// Training starts from one model's weights.
+    fn check_start(&self) -> Result<(), Violation> {
+        let twice = self.model.init.is_some() && self.mixture.init == MixtureInit::Teacher;
+        ensure(!twice, &["model.init", "mixture.init"], || {
+            "model.init and mixture.init \"teacher\" both say what training starts from; leave \
+             one out, or set mixture.init=random"
+                .to_owned()
+        })
+    }
 }
 
 impl SystemSettings for IMae {
@@ -84,6 +94,7 @@ impl SystemSettings for IMae {
         self.target.check(Self::NAME)?;
         self.mixture.check()?;
         self.check_teacher()?;
+        self.check_start()?;
         self.eval.check()
     }
 

@@ -31,6 +31,11 @@ pub struct Data {
     /// Most pixels that a file of your own may claim; 178956970 without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_pixels: Option<u64>,
+    /// Shorter side in pixels to which larger pictures of your own are shrunk when training first
+    /// reads them; they stay so in a temporary file while the run lasts. Without it a picture is
+    /// decoded anew in every epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shrink: Option<usize>,
     /// Size of the model's input in pixels: one number for a square, or `[height, width]`.
     pub image_size: ImageSize,
     /// What happens when an image cannot be decoded.
@@ -114,10 +119,17 @@ impl Data {
         }
         let size = self.image_size;
         size.check("data.image_size")?;
+        if let Some(side) = self.shrink {
+            let least = size.height().max(size.width());
+            must_be(side >= least, "data.shrink", side, &format!("at least {least}, the image's"))?;
+            within_limit("data.shrink", side as f64)?;
+        }
         if let Some(limit) = self.limit {
             at_least_one("data.limit", limit)?;
         }
         check_augment(&self.augment, size)?;
+        check_batch("train.batch_size", train.batch_size, size.height(), size.width())?;
+        self.check_one_step(train)?;
         ensure(
             self.root.is_some() || self.name.package().is_some(),
             &["data.root", "data.name"],
@@ -128,9 +140,8 @@ impl Data {
                     self.name
                 )
             },
-        )?;
-        check_batch("train.batch_size", train.batch_size, size.height(), size.width())?;
-        self.check_one_step(train)
+        )
+        .map_err(Violation::left_open)
     }
 
     /// An epoch takes whole steps only, so the images must fill at least one.

@@ -121,7 +121,7 @@ impl FeatureTarget {
 }
 
 impl TargetKind {
-    fn check(self, known: &[Self], system: &str) -> Result<(), Violation> {
+    pub(super) fn check(self, known: &[Self], system: &str) -> Result<(), Violation> {
         ensure(known.contains(&self), &["target.kind", "system"], || {
             let known: Vec<&str> = known.iter().map(Into::into).collect();
             format!(

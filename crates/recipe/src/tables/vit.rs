@@ -1,5 +1,7 @@
 //! The `model` table: vision transformers, one type for each set of keys that systems read.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::limits::{check_weights, count, within_limit};
@@ -20,6 +22,10 @@ pub struct Vit {
     /// Hidden width of a block's MLP, as a multiple of `dim`.
     #[serde(default = "mlp_ratio")]
     pub mlp_ratio: f64,
+    /// Model folder whose weights training starts from, a run's checkpoint or an imported one,
+    /// relative to where the command is given; random weights without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
 }
 
 /// A [`Vit`] whose branches are skipped at random in training (stochastic depth).
@@ -37,6 +43,10 @@ pub struct DroppingVit {
     /// Hidden width of a block's MLP, as a multiple of `dim`.
     #[serde(default = "mlp_ratio")]
     pub mlp_ratio: f64,
+    /// Model folder whose weights training starts from, a run's checkpoint or an imported one,
+    /// relative to where the command is given; random weights without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
     /// Stochastic depth: the probability that a sample skips the last block's branches; it falls
     /// linearly to 0 at the first block.
     #[serde(default)]
@@ -58,6 +68,10 @@ pub struct Beit {
     /// Hidden width of a block's MLP, as a multiple of `dim`.
     #[serde(default = "mlp_ratio")]
     pub mlp_ratio: f64,
+    /// Model folder whose weights training starts from, a run's checkpoint or an imported one,
+    /// relative to where the command is given; random weights without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
     /// Stochastic depth: the probability that a sample skips the last block's branches; it falls
     /// linearly to 0 at the first block.
     #[serde(default)]
@@ -89,8 +103,8 @@ impl Vit {
 impl DroppingVit {
     /// The same without what it skips.
     pub fn vit(&self) -> Vit {
-        let Self { patch_size, dim, depth, heads, mlp_ratio, drop_path: _ } = *self;
-        Vit { patch_size, dim, depth, heads, mlp_ratio }
+        let Self { patch_size, dim, depth, heads, mlp_ratio, .. } = *self;
+        Vit { patch_size, dim, depth, heads, mlp_ratio, init: self.init.clone() }
     }
 
     /// Checks what types cannot say.
@@ -107,7 +121,7 @@ impl Beit {
     /// A plain vision transformer of the same sizes.
     pub fn vit(&self) -> Vit {
         let Self { patch_size, dim, depth, heads, mlp_ratio, .. } = *self;
-        Vit { patch_size, dim, depth, heads, mlp_ratio }
+        Vit { patch_size, dim, depth, heads, mlp_ratio, init: self.init.clone() }
     }
 
     /// Checks what types cannot say.
@@ -123,7 +137,7 @@ impl Beit {
     }
 }
 
-fn check_blocks(
+pub(super) fn check_blocks(
     patch_size: usize,
     dim: usize,
     depth: usize,

@@ -27,7 +27,7 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// That of a run which this process would make on a device, with so many threads.
+    /// That of a run which this process would make on a device, with this many threads.
     ///
     /// # Errors
     /// [`ReportError::NoProgram`] and [`ReportError::Read`] when the program cannot be read.

@@ -13,14 +13,23 @@ type Quantity = (fn(&Record) -> Option<f64>, &'static str);
 
 const LOSS: Quantity = (|r| Some(r.loss), "Loss, mean over each log window");
 
-const OTHERS: [Quantity; 4] = [
+const MEAN_LOSS: Quantity = (|r| r.mean_loss, "predicting the mean of the targets");
+
+const OTHERS: [Quantity; 10] = [
+    (|r| r.features.knn_top1, "Accuracy of the nearest neighbours while it trains"),
+    (|r| r.features.feature_rank, "Effective rank of the features (RankMe, arXiv 2210.02885)"),
+    (|r| r.features.feature_norm, "Mean norm of the features"),
+    (|r| r.features.feature_std, "Standard deviation of the features over the images, mean"),
     (|r| Some(r.lr), "Learning rate"),
     (|r| Some(r.grad_norm), "Norm of the gradient, before clipping"),
+    (|r| r.parameter_norm, "Norm of the parameters"),
+    (|r| r.update_norm, "Norm of a step's change of the parameters"),
     (|r| Some(r.samples_per_second), "Samples a second"),
-    (|r| r.peak_share, "Share of the processor's peak"),
+    (|r| r.peak_share, "Share of the processor's measured peak"),
 ];
 
-/// Draws loss, the loss's parts, learning rate, gradient norm, speed and share of the peak.
+/// Draws the loss beside that of predicting the mean, its parts, what was measured of the
+/// features, learning rate, norms, speed and share of the peak.
 ///
 /// A log with fewer than two records gives no curves.
 ///
@@ -38,11 +47,15 @@ pub fn draw(records: &[Record]) -> Result<Vec<Markup>, ReportError> {
         drawn.extend(chart.draw()?.map(|chart| figure(&chart, caption)));
         Ok(())
     };
-    let whole = |(quantity, _): Quantity| {
+    let of = |colour, name, (quantity, _): Quantity| {
         let point = |record: &Record| Some((record.step as f64, quantity(record)?));
-        vec![curve(0, "", &phases, point)]
+        curve(colour, name, &phases, point)
     };
-    add(whole(LOSS), &(LOSS.1.to_owned() + &shaded(&phases)))?;
+    let mut losses = vec![of(0, "", LOSS)];
+    if records.iter().any(|record| record.mean_loss.is_some()) {
+        losses = vec![of(0, "loss", LOSS), of(7, MEAN_LOSS.1, MEAN_LOSS)];
+    }
+    add(losses, &(LOSS.1.to_owned() + &shaded(&phases)))?;
     let parts: BTreeSet<&String> = records.iter().flat_map(|record| record.parts.keys()).collect();
     if !parts.is_empty() {
         let part = |(colour, name): (usize, &&String)| {
@@ -58,7 +71,7 @@ pub fn draw(records: &[Record]) -> Result<Vec<Markup>, ReportError> {
         add(curves, &format!("{named}, before weighting, mean over each log window"))?;
     }
     for quantity in OTHERS {
-        add(whole(quantity), quantity.1)?;
+        add(vec![of(0, "", quantity)], quantity.1)?;
     }
     Ok(drawn)
 }
@@ -129,7 +142,21 @@ mod tests {
         }
         let curves = drawn(&records);
         assert_eq!(curves.len(), 5);
-        assert!(curves[4].contains("Share of the processor's peak"), "{}", curves[4]);
+        assert!(curves[4].contains("Share of the processor's measured peak"), "{}", curves[4]);
+    }
+
+    #[test]
+    fn what_was_measured_now_and_then_is_joined_and_the_mean_lies_beside_the_loss() {
+        let mut records = [10, 20, 30, 40].map(|step| record("", step, &[]));
+        for place in [1, 3] {
+            records[place].features.knn_top1 = Some(0.25 * place as f64);
+        }
+        assert_eq!(drawn(&records).len(), 5);
+        assert!(drawn(&records)[1].contains("nearest neighbours"));
+        assert_eq!(pieces(&drawn(&records)[1]), 1, "the records between do not break it off");
+        assert!(!drawn(&records)[0].contains("predicting the mean"));
+        records[2].mean_loss = Some(0.9);
+        assert!(drawn(&records)[0].contains("predicting the mean of the targets"));
     }
 
     #[test]

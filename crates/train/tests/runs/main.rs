@@ -9,3 +9,4 @@ mod objectives;
 mod phases;
 mod refusals;
 mod toy;
+mod watched;

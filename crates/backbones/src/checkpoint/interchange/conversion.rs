@@ -4,25 +4,27 @@ use std::path::Path;
 
 use tch::Device;
 
-use super::{ModelConfig, ModelFolder, Naming, Unsaid, describe, read_checkpoint};
+use super::{
+    ImportOptions, ModelConfig, ModelFolder, Naming, VideoFolder, describe, read_checkpoint,
+};
 use crate::ModelError;
 
 impl ModelFolder {
     /// Reads a model folder of either naming, or weights without a description,
-    /// which is then made from their shapes and `unsaid`.
+    /// which is then made from their shapes and `options`.
     ///
     /// # Errors
     /// As [`Self::read`], [`read_checkpoint`] and [`describe`];
     /// [`ModelError::Described`] when something is said of a folder that describes itself.
-    pub fn import(from: &Path, unsaid: Unsaid) -> Result<Self, ModelError> {
+    pub fn import(from: &Path, options: ImportOptions) -> Result<Self, ModelError> {
         if from.is_dir() {
-            return match unsaid == Unsaid::default() {
+            return match options == ImportOptions::default() {
                 true => Self::read(from),
                 false => Err(ModelError::Described(from.into())),
             };
         }
         let tensors = read_checkpoint(from)?;
-        let config = describe(&tensors, unsaid)
+        let config = describe(&tensors, options)
             .map_err(|error| ModelError::Format { path: from.into(), reason: error.to_string() })?;
         Ok(Self::new(from.into(), config, tensors))
     }
@@ -51,4 +53,41 @@ impl ModelFolder {
         self.write(to, naming)?;
         Ok(format!("{kind} of {} parameters in {}", parameters.count(), to.display()))
     }
+}
+
+/// Reads a foreign checkpoint, of images or of video, and writes it as a model folder. Says
+/// what it holds.
+///
+/// # Errors
+/// As [`VideoFolder::import`], [`ModelFolder::import`] and their `export`.
+pub fn import_model(from: &Path, options: ImportOptions, to: &Path) -> Result<String, ModelError> {
+    match VideoFolder::import(from, options)? {
+        Some(video) => video.export(to),
+        None => ModelFolder::import(from, options)?.export(to, Naming::Timm),
+    }
+}
+
+/// Writes a model folder, of images or of video, anew under others' names, its `encoder`
+/// alone if that is wanted. Says what it holds.
+///
+/// # Errors
+/// As [`ModelFolder::export`] and [`VideoFolder::export`]; [`ModelError::Config`] for a model
+/// of video under Hugging Face's names, which has none.
+pub fn export_model(
+    from: &Path,
+    to: &Path,
+    naming: Naming,
+    encoder: bool,
+) -> Result<String, ModelError> {
+    if VideoFolder::describes(from) {
+        if naming == Naming::HuggingFace {
+            let reason = "MAE-ST has no layout of Hugging Face's; write it under MAE's names";
+            return Err(ModelError::Config(reason.to_owned()));
+        }
+        let video = VideoFolder::read(from)?;
+        return if encoder { video.into_encoder().export(to) } else { video.export(to) };
+    }
+    let folder = ModelFolder::read(from)?;
+    let folder = if encoder { folder.into_encoder()? } else { folder };
+    folder.export(to, naming)
 }

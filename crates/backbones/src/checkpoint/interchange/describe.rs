@@ -12,7 +12,7 @@ use crate::{BeitConfig, ClipVisionConfig, MaeDecoderConfig, ModelError, VitConfi
 
 /// What the shapes of MAE's and timm's weights do not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unsaid {
+pub struct ImportOptions {
     /// Attention heads of the encoder; else those of the known width: 192, 384,
     /// 768, 1024, 1280.
     pub heads: Option<usize>,
@@ -20,6 +20,9 @@ pub struct Unsaid {
     pub decoder_heads: Option<usize>,
     /// Image height and width in pixels; else square.
     pub image_size: Option<[usize; 2]>,
+    /// Frames of a clip, of weights of video whose positions are one table; else what
+    /// `image_size` leaves, or 16.
+    pub frames: Option<usize>,
     /// Whether the decoder predicts pixels standardised within each patch.
     pub norm_pix_loss: bool,
 }
@@ -31,23 +34,26 @@ pub struct Unsaid {
 ///
 /// # Errors
 /// [`ModelError::Config`] where a name is missing that sizes are read from,
-/// shapes leave open what `unsaid` does not say, or tensors have shapes that do not belong to
+/// shapes leave open what `options` does not say, or tensors have shapes that do not belong to
 /// one model.
 pub fn describe(
     tensors: &HashMap<String, Tensor>,
-    unsaid: Unsaid,
+    options: ImportOptions,
 ) -> Result<ModelConfig, ModelError> {
-    let config = described(tensors, unsaid)?;
+    let config = described(tensors, options)?;
     fit::check(&config, tensors).map_err(ModelError::Config)?;
     Ok(config)
 }
 
-fn described(tensors: &HashMap<String, Tensor>, unsaid: Unsaid) -> Result<ModelConfig, ModelError> {
+fn described(
+    tensors: &HashMap<String, Tensor>,
+    options: ImportOptions,
+) -> Result<ModelConfig, ModelError> {
     let sides = |name: &str| sides_of(tensors, name);
-    let [height, width] = unsaid.image_size.map_or([None; 2], |sides| sides.map(Some));
+    let [height, width] = options.image_size.map_or([None; 2], |sides| sides.map(Some));
     for (argument, said) in [
-        ("heads", unsaid.heads),
-        ("decoder_heads", unsaid.decoder_heads),
+        ("heads", options.heads),
+        ("decoder_heads", options.decoder_heads),
         ("image_size", height),
         ("image_size", width),
     ] {
@@ -55,16 +61,16 @@ fn described(tensors: &HashMap<String, Tensor>, unsaid: Unsaid) -> Result<ModelC
     }
     let shape = Shape::of(tensors)?;
     if let Some(table) = [TABLE, FIRST_TABLE].into_iter().find(|name| tensors.contains_key(*name)) {
-        return beit(tensors, shape, unsaid, table).map(ModelConfig::Beit);
+        return beit(tensors, shape, options, table).map(ModelConfig::Beit);
     }
     let [_, rows, _] = known(&sides("pos_embed")?, "pos_embed")?;
-    let image_size = image_size(rows.saturating_sub(1), shape.patch, unsaid.image_size)?;
+    let image_size = image_size(rows.saturating_sub(1), shape.patch, options.image_size)?;
     if tensors.contains_key("norm_pre.weight") {
-        let tower = clip(tensors, shape, image_size, unsaid)?;
+        let tower = clip(tensors, shape, image_size, options)?;
         return Ok(ModelConfig::Clip(ClipModelConfig::new(&tower)));
     }
     let dim = shape.dim;
-    let heads = unsaid.heads.or(usual_heads(dim)).ok_or_else(|| {
+    let heads = options.heads.or(usual_heads(dim)).ok_or_else(|| {
         ModelError::Config(format!(
             "a width of {dim} does not say the number of heads; it must be given (heads)"
         ))
@@ -79,13 +85,13 @@ fn described(tensors: &HashMap<String, Tensor>, unsaid: Unsaid) -> Result<ModelC
     let [decoder_mlp, _] =
         known(&sides("decoder_blocks.0.mlp.fc1.weight")?, "decoder_blocks.0.mlp.fc1")?;
     let decoder_depth = depth(tensors, "decoder_blocks.").map_err(ModelError::Config)?;
-    let decoder_heads = unsaid.decoder_heads.unwrap_or(16);
+    let decoder_heads = options.decoder_heads.unwrap_or(16);
     let outputs = encoder.patch_values();
     let decoder = MaeDecoderConfig {
         mlp_dim: decoder_mlp,
         ..MaeDecoderConfig::new(dim, decoder_dim, decoder_depth, decoder_heads, outputs)
     };
-    let config = VitMaeConfig::new(&encoder, &decoder, 0.75, unsaid.norm_pix_loss);
+    let config = VitMaeConfig::new(&encoder, &decoder, 0.75, options.norm_pix_loss);
     Ok(ModelConfig::VitMae(config))
 }
 
@@ -94,11 +100,11 @@ fn described(tensors: &HashMap<String, Tensor>, unsaid: Unsaid) -> Result<ModelC
 fn beit(
     tensors: &HashMap<String, Tensor>,
     shape: Shape,
-    unsaid: Unsaid,
+    options: ImportOptions,
     table: &str,
 ) -> Result<BeitModelConfig, ModelError> {
     let [rows, heads] = known(&sides_of(tensors, table)?, table)?;
-    let image_size = match unsaid.image_size {
+    let image_size = match options.image_size {
         Some(said) => said,
         None => {
             let distances = rows.saturating_sub(3);
@@ -130,13 +136,13 @@ fn clip(
     tensors: &HashMap<String, Tensor>,
     shape: Shape,
     image_size: [usize; 2],
-    unsaid: Unsaid,
+    options: ImportOptions,
 ) -> Result<ClipVisionConfig, ModelError> {
     let dim = shape.dim;
     let projection = outputs(tensors, "head.weight")?;
-    let heads = unsaid.heads.or(dim.is_multiple_of(64).then_some(dim / 64)).ok_or_else(|| {
+    let heads = options.heads.or(dim.is_multiple_of(64).then_some(dim / 64)).ok_or_else(|| {
         ModelError::Config(format!(
-            "a width of {dim} is no multiple of 64; the number of heads must be given (heads)"
+            "a width of {dim} is not a multiple of 64; the number of heads must be given (heads)"
         ))
     })?;
     let vit = shape.vit(image_size, heads);
@@ -183,7 +189,10 @@ impl Shape {
     }
 }
 
-fn sides_of(tensors: &HashMap<String, Tensor>, name: &str) -> Result<Vec<usize>, ModelError> {
+pub(super) fn sides_of(
+    tensors: &HashMap<String, Tensor>,
+    name: &str,
+) -> Result<Vec<usize>, ModelError> {
     let tensor = tensors.get(name).ok_or_else(|| {
         ModelError::Config(format!(
             "the weights hold no {name}, so they are not those of a ViT; their names begin with {}",
@@ -201,7 +210,7 @@ fn first_names(tensors: &HashMap<String, Tensor>) -> String {
     names.join(", ")
 }
 
-fn known<const N: usize>(sides: &[usize], name: &str) -> Result<[usize; N], ModelError> {
+pub(super) fn known<const N: usize>(sides: &[usize], name: &str) -> Result<[usize; N], ModelError> {
     sides.try_into().map_err(|_| {
         ModelError::Config(format!("{name} has the shape {sides:?}, which is not that of a ViT"))
     })

@@ -25,7 +25,7 @@ impl ModelFolder {
     ///
     /// # Errors
     /// [`ModelError::Mismatch`] when weights and description disagree,
-    /// [`ModelError::Geometry`] when `image_size` is no multiple of the patch.
+    /// [`ModelError::Geometry`] when `image_size` is not a multiple of the patch.
     pub fn image_encoder(
         &self,
         device: Device,
@@ -34,6 +34,33 @@ impl ModelFolder {
         let (parameters, encoder) = self.untrained_image_encoder(0, device, image_size)?;
         self.assign_all(&parameters, &self.encoder_tensors(encoder.grid())?)?;
         Ok((parameters, encoder))
+    }
+
+    /// The same, with nothing to train and with tokens on `grid`: of images of `image_size`
+    /// where it is given, else of the size at which its patches give that grid.
+    ///
+    /// The grid is not checked where the size is given.
+    ///
+    /// # Errors
+    /// As [`Self::image_encoder`].
+    pub fn frozen_encoder(
+        &self,
+        device: Device,
+        image_size: Option<[usize; 2]>,
+        grid: Grid,
+    ) -> Result<Box<dyn ImageEncoder>, ModelError> {
+        let frozen = |size| {
+            let (mut parameters, encoder) = self.image_encoder(device, size)?;
+            parameters.train_only(|_| false);
+            Ok(encoder)
+        };
+        let found = frozen(image_size)?;
+        if image_size.is_some() || found.grid() == grid {
+            return Ok(found);
+        }
+        let [height, width] = found.image_size();
+        let patch = [height / found.grid().height(), width / found.grid().width()];
+        frozen(Some([grid.height() * patch[0], grid.width() * patch[1]]))
     }
 
     /// The same network with every weight as it starts from `seed`.

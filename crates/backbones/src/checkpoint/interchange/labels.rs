@@ -21,7 +21,7 @@ pub(super) fn label2id(classes: usize) -> BTreeMap<String, usize> {
     (0..classes).map(|class| (label(class), class)).collect()
 }
 
-/// Reads names by index; nothing where one of them is no name or no index.
+/// Reads names by index; nothing where one of them is not a name or no index.
 pub(super) fn read_id2label<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<BTreeMap<usize, String>>, D::Error> {
@@ -44,7 +44,7 @@ pub(super) fn read_label2id<'de, D: Deserializer<'de>>(
     Ok(value.as_object().and_then(|names| names.iter().map(entry).collect()))
 }
 
-/// Reads the names of architectures; none where it is no list of names.
+/// Reads the names of architectures; none where it is not a list of names.
 pub(super) fn read_architectures<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<String>, D::Error> {

@@ -97,7 +97,7 @@ impl ModelConfig {
 
 /// Reads a description over the default of its kind. If that fails, key by key, so that the
 /// error names the key that is wrong.
-fn parse<T>(value: &Value) -> Result<T, String>
+pub(super) fn parse<T>(value: &Value) -> Result<T, String>
 where
     T: Default + Serialize + DeserializeOwned,
 {

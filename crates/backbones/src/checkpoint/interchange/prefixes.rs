@@ -65,7 +65,7 @@ pub(super) fn strip(
     Ok(stripped)
 }
 
-/// What stands before an anchor that is no part of its own naming.
+/// What stands before an anchor that is not part of its own naming.
 fn front(name: &str) -> Option<String> {
     let front = ANCHORS.iter().find_map(|anchor| name.strip_suffix(anchor))?;
     if !front.is_empty() && !front.ends_with('.') {

@@ -23,7 +23,7 @@ use crate::checkpoint::regular_file;
 use crate::{ImageNormalization, ModelError};
 
 /// The file's name.
-const FILE: &str = "preprocessor_config.json";
+const FILE: &str = Preprocessing::FILE;
 
 /// What pixels are multiplied with, unless a file says something else.
 const RESCALE_FACTOR: f64 = 1.0 / 255.0;
@@ -76,6 +76,9 @@ pub struct ChannelStatistics {
 }
 
 impl Preprocessing {
+    /// The name of the file.
+    pub const FILE: &str = "preprocessor_config.json";
+
     /// Describes pictures with values in 0 to 255 that are framed, divided by 255 and
     /// standardised by these channel means and deviations of pixels in [0, 1]. Without a
     /// `framing` nothing is said of it.
@@ -98,7 +101,7 @@ impl Preprocessing {
     /// `config.json`; nothing if it has neither.
     ///
     /// # Errors
-    /// [`ModelError::Io`] and [`ModelError::Format`] when such a file is there but is no JSON
+    /// [`ModelError::Io`] and [`ModelError::Format`] when such a file is there but is not a JSON
     /// object.
     pub fn read(folder: &Path) -> Result<Option<Self>, ModelError> {
         let path = folder.join(FILE);

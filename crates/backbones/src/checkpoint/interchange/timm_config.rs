@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 use tch::Tensor;
 
-use super::{EncoderSizes, ModelConfig, Unsaid, describe};
+use super::{EncoderSizes, ImportOptions, ModelConfig, describe};
 use crate::Activation;
 
 /// What begins the names of architectures that may be read; what else differs in them shows in
@@ -74,7 +74,7 @@ pub(super) fn read(
     }
     let none = Map::new();
     let arguments = config.get("model_args").and_then(Value::as_object).unwrap_or(&none);
-    let mut unsaid = Unsaid::default();
+    let mut options = ImportOptions::default();
     let mut activation =
         if architecture.contains("quickgelu") { Activation::QuickGelu } else { Activation::Gelu };
     for (key, value) in arguments {
@@ -82,9 +82,9 @@ pub(super) fn read(
         match key.as_str() {
             "num_heads" => {
                 let heads = value.as_u64().and_then(|heads| usize::try_from(heads).ok());
-                unsaid.heads = Some(heads.ok_or_else(wrong)?);
+                options.heads = Some(heads.ok_or_else(wrong)?);
             }
-            "img_size" => unsaid.image_size = Some(sides(value).ok_or_else(wrong)?),
+            "img_size" => options.image_size = Some(sides(value).ok_or_else(wrong)?),
             "act_layer" => activation = activation_named(value).ok_or_else(wrong)?,
             shown if SHOWN.contains(&shown) || is_drop_rate(shown) => {}
             _ if value.is_null() => {}
@@ -98,10 +98,10 @@ pub(super) fn read(
                     classifier is not read here"
             .into());
     }
-    if unsaid.image_size.is_none() {
-        unsaid.image_size = pretrained(config).get("input_size").and_then(input_size);
+    if options.image_size.is_none() {
+        options.image_size = pretrained(config).get("input_size").and_then(input_size);
     }
-    let described = describe(tensors, unsaid).map_err(|error| error.to_string())?;
+    let described = describe(tensors, options).map_err(|error| error.to_string())?;
     Ok(with_activation(described, activation))
 }
 

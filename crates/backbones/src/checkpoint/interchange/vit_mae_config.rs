@@ -33,7 +33,7 @@ pub struct VitMaeConfig {
     pub mask_ratio: f64,
     /// Whether targets are standardised within each patch.
     pub norm_pix_loss: bool,
-    /// Width of what the decoder predicts of a token, where it is no pixels but a teacher's
+    /// Width of what the decoder predicts of a token, where it is not pixels but a teacher's
     /// features; no key of Hugging Face's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature_size: Option<usize>,

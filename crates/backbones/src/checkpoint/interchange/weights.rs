@@ -24,29 +24,48 @@ type Reader = fn(&Path) -> Result<HashMap<String, Tensor>, ModelError>;
 /// # Errors
 /// As [`super::ModelFolder::read`].
 pub fn read_checkpoint(path: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
+    read_file_with(path, timm_names)
+}
+
+/// Brings the names of a file's tensors to those of some model here.
+type Names = fn(&Path, HashMap<String, Tensor>) -> Result<HashMap<String, Tensor>, ModelError>;
+
+/// Reads a file's tensors under the names that `names` gives them.
+pub(super) fn read_file_with(
+    path: &Path,
+    names: Names,
+) -> Result<HashMap<String, Tensor>, ModelError> {
     let tensors = match path.extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => read_tensors(path)?,
-        Some("pth" | "pt" | "bin" | "ckpt" | "tar") => read_pth(path)?,
+        Some("pth" | "pyth" | "pt" | "bin" | "ckpt" | "tar") => read_pth(path)?,
         _ => {
             let reason =
-                "weights end in .safetensors, .pth, .pt, .bin, .ckpt or .pth.tar".to_owned();
+                "weights end in .safetensors, .pth, .pyth, .pt, .bin, .ckpt or .pth.tar".to_owned();
             return Err(ModelError::Format { path: path.into(), reason });
         }
     };
-    timm_names(path, tensors)
+    names(path, tensors)
 }
 
 /// Reads the weights of a folder under timm's names, and says from which file.
 pub(super) fn read(folder: &Path) -> Result<(PathBuf, HashMap<String, Tensor>), ModelError> {
+    read_with(folder, timm_names)
+}
+
+/// The same under the names that `names` gives them.
+pub(super) fn read_with(
+    folder: &Path,
+    names: Names,
+) -> Result<(PathBuf, HashMap<String, Tensor>), ModelError> {
     for (name, reader) in FILES {
         let path = folder.join(name);
         if path.is_file() {
-            let tensors = timm_names(&path, reader(&path)?)?;
+            let tensors = names(&path, reader(&path)?)?;
             return Ok((path, tensors));
         }
         let index = folder.join(format!("{name}.index.json"));
         if index.is_file() {
-            let tensors = timm_names(&index, read_parts(folder, &index, reader)?)?;
+            let tensors = names(&index, read_parts(folder, &index, reader)?)?;
             return Ok((index, tensors));
         }
     }
@@ -81,7 +100,7 @@ fn read_parts(
     let mut tensors = HashMap::new();
     for (file, names) in files {
         if Path::new(file).file_name() != Some(file.as_ref()) {
-            return Err(refuse(format!("`{file}` is no name of a file beside it")));
+            return Err(refuse(format!("`{file}` is not a name of a file beside it")));
         }
         let mut part = reader(&folder.join(file))?;
         for name in names {

@@ -231,7 +231,7 @@ impl<'a> Machine<'a> {
     /// "Calls" one of the functions that mean something here.
     fn call(&mut self, function: Value<'a>, tuple: Value<'a>) -> Result<Value<'a>, String> {
         let (Value::Global(global), Value::Tuple(tuple)) = (function, tuple) else {
-            return Err(damaged("calls what is no function"));
+            return Err(damaged("calls what is not a function"));
         };
         use Value::{Int, Storage, Tensor, Tuple};
         match (global, self.tables.tuples[tuple].as_slice()) {
@@ -256,7 +256,9 @@ impl<'a> Machine<'a> {
 
     fn storage(&mut self, id: Value<'a>) -> Result<Value<'a>, String> {
         use Global::StorageType;
-        let Value::Tuple(tuple) = id else { return Err(damaged("a storage's name is no tuple")) };
+        let Value::Tuple(tuple) = id else {
+            return Err(damaged("a storage's name is not a tuple"));
+        };
         // Before the length comes the device it was on, behind it, before zip files, its part.
         let &[
             Value::Str("storage"),
@@ -291,7 +293,7 @@ impl<'a> Machine<'a> {
             return Err(damaged("a key has no value"));
         };
         let Some(&Value::Dict(index)) = self.stack.last() else {
-            return Err(damaged("sets an item of what is no dict"));
+            return Err(damaged("sets an item of what is not a dict"));
         };
         if pairs.iter().any(|[_, value]| matches!(value, Value::Tensor(_))) {
             self.tables.dicts_of_tensors.insert(index);
@@ -302,7 +304,7 @@ impl<'a> Machine<'a> {
 
     fn append(&mut self, items: &[Value<'a>]) -> Result<(), String> {
         let Some(&Value::List(index)) = self.stack.last() else {
-            return Err(damaged("appends to what is no list"));
+            return Err(damaged("appends to what is not a list"));
         };
         self.tables.lists[index].extend(items);
         Ok(())
@@ -381,7 +383,7 @@ fn add<T>(table: &mut Vec<T>, item: T) -> usize {
 }
 
 fn text(bytes: &[u8]) -> Result<&str, String> {
-    std::str::from_utf8(bytes).map_err(|_| damaged("a string is no UTF-8"))
+    std::str::from_utf8(bytes).map_err(|_| damaged("a string is not UTF-8"))
 }
 
 /// What to say of a file that cannot be as it was written.

@@ -284,13 +284,13 @@ fn broken_pickles_are_refused_where_they_break() {
         (b"Nq\x01q\x01", "byte 5: memo 1 is written twice"),
         (b"h\x07", "byte 2: memo 7 was never written"),
         (b"X\xff\xff\xff\xff", "byte 2: it ends too early"),
-        (b"X\x01\x00\x00\x00\xff", "byte 2: a string is no UTF-8"),
+        (b"X\x01\x00\x00\x00\xff", "byte 2: a string is not UTF-8"),
         (b"ctorch\nFloatStorage", "byte 2: a line has no end"),
         (b"}(Nu", "byte 5: a key has no value"),
-        (b"NNNs", "byte 5: sets an item of what is no dict"),
+        (b"NNNs", "byte 5: sets an item of what is not a dict"),
         (b"N\x81", "byte 3: operation 0x81 is unknown"),
-        (b"N)R", "byte 4: calls what is no function"),
-        (b"NQ", "byte 3: a storage's name is no tuple"),
+        (b"N)R", "byte 4: calls what is not a function"),
+        (b"NQ", "byte 3: a storage's name is not a tuple"),
         (b"cbuiltins\neval\n", "byte 2: `builtins.eval` is neither"),
     ];
     for (object, expected) in cases {

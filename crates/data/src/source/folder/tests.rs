@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 
 use image::ImageFormat;
 
@@ -218,7 +219,11 @@ fn empty_classes_and_what_systems_leave_behind_are_no_classes() {
     assert_eq!(train, "train/x/1.png=x train/y/1.png=y");
     assert!(notes.contains("zebra/"), "{notes}");
     write(root.path().join("val/zebra/1.png"), ImageFormat::Png);
-    assert!(opened(&root).unwrap_err().contains("no training picture is of its classes `zebra`"));
+    assert!(
+        opened(&root)
+            .unwrap_err()
+            .contains("none of the training pictures is of its classes `zebra`")
+    );
 }
 
 #[test]

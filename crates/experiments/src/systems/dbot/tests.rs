@@ -29,15 +29,18 @@ fn images() -> Images {
     let source = InMemory::new("t", [8, 8, 3], pixels, labels, classes, Statistics::CIFAR10);
     let source: Arc<dyn Source> = Arc::new(source.unwrap());
     Images {
+        trained: Arc::clone(&source),
         splits: Splits {
             train: Arc::clone(&source),
             test: source,
             origin: bauta_data::TestOrigin::Own,
+            notes: Vec::new(),
         },
         loader: LoaderConfig::new(4, 8, 8),
         augment: Augment::default(),
         eval: Eval::default(),
         device: Device::Cpu,
+        epochs: 1,
     }
 }
 

@@ -11,6 +11,7 @@ use bauta_targets::{image_losses, mix, patchify};
 use tch::Tensor;
 
 use super::IMae;
+use super::teacher::FrozenAutoencoder;
 use crate::images::{Images, Student};
 use crate::run::{Console, Run};
 
@@ -58,6 +59,11 @@ pub(super) fn measure(
 }
 
 impl IMae {
+    /// The teacher, where it is learnt from.
+    pub(super) fn distilled(&self) -> Option<&FrozenAutoencoder> {
+        self.teacher.as_ref().filter(|_| self.latent_weight > 0.0)
+    }
+
     /// Operations of one sample's step; each source that the teacher sees counts.
     pub(super) fn flops(&self) -> Result<Flops> {
         let plan = self.student.sample_plan()?;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use bauta_backbones::{Encode, TokenIndices};
-use bauta_eval::{PictureLayout, mixture_sheet};
+use bauta_eval::{Exhibit, PictureLayout, mixture_sheet};
 use bauta_targets::{by_weight, mix, next_in_batch};
 use tch::Tensor;
 
@@ -62,11 +62,11 @@ pub(super) fn mixtures(system: &IMae, images: &Images, run: &mut Run<'_>) -> Res
     let layout = PictureLayout { columns: 2, min_height: 64, ..PictureLayout::default() };
     let sheet =
         mixture_sheet(sources, SHOWN, &predicted, &indices.mask(), student.grid(), &layout)?;
-    run.picture(
-        "mixtures",
+    run.show(Exhibit::new(
+        "mixtures.png",
         &sheet,
         "Images, each mixed with the next by the shares 0.3 and 0.7: what the encoder saw, \
          the mixture, the subordinate image and its reconstruction, the dominant image and its \
          (visible patches are the true image's).",
-    )
+    )?)
 }

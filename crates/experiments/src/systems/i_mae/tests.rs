@@ -79,11 +79,13 @@ fn recipe<S: SystemSettings>(set: &[&str]) -> Recipe<S> {
 fn images(recipe: &Recipe<impl SystemSettings>, labelled: bool) -> Images {
     let (train, test) = (Sixty::source(labelled), Sixty::source(labelled));
     Images {
-        splits: Splits { train, test, origin: bauta_data::TestOrigin::Own },
+        trained: Arc::clone(&train),
+        splits: Splits { train, test, origin: bauta_data::TestOrigin::Own, notes: Vec::new() },
         loader: LoaderConfig { seed: recipe.seed, threads: 1, ..LoaderConfig::new(12, 8, 8) },
         augment: bauta_data::Augment::default(),
         eval: bauta_recipe::Eval::default(),
         device: Device::Cpu,
+        epochs: 1,
     }
 }
 

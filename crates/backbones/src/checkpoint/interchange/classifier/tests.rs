@@ -163,7 +163,8 @@ fn a_folder_keeps_a_beits_classifier_under_either_naming() {
 fn weights_of_a_fine_tuned_beit_describe_themselves() {
     for head in HEADS {
         let (parameters, _) = pretrained_beit().classifier(head, None, 5, Device::Cpu).unwrap();
-        let described = crate::describe(&tensors(&parameters), crate::Unsaid::default()).unwrap();
+        let described =
+            crate::describe(&tensors(&parameters), crate::ImportOptions::default()).unwrap();
         assert_eq!(described, pretrained_beit().classifier_config(head, None).unwrap());
     }
 }

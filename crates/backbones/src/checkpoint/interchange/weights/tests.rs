@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::json;
 use tch::{Device, Kind};
 
-use super::super::{ModelConfig, ModelFolder, Naming, Unsaid, VitModelConfig, describe};
+use super::super::{ImportOptions, ModelConfig, ModelFolder, Naming, VitModelConfig, describe};
 use super::*;
 use crate::checkpoint::write_tensors;
 use crate::{Parameters, VisionTransformer, VitConfig};
@@ -46,7 +46,7 @@ fn a_model_that_was_part_of_another_is_itself_again() {
         let read = read_changed(|tensors| *tensors = renamed(tensors, front)).unwrap();
         assert_eq!(read.len(), own.len());
         assert!(own.iter().all(|(name, tensor)| read[name] == *tensor), "{front}");
-        let described = describe(&read, Unsaid::default()).unwrap();
+        let described = describe(&read, ImportOptions::default()).unwrap();
         assert_eq!(described, ModelConfig::Vit(VitModelConfig::new(&config, None)));
     }
     let read = read_changed(|tensors| {
@@ -147,8 +147,11 @@ fn an_index_that_does_not_hold_is_refused() {
         "norm.bias is not in model-0.safetensors",
     );
     refuse(|map| drop(map.remove("norm.bias")), "model-1.safetensors holds norm.bias");
-    refuse(|map| drop(map.insert("a".into(), "../a.safetensors".into())), "is no name of a file");
-    refuse(|map| drop(map.insert("a".into(), "/etc/passwd".into())), "is no name of a file");
+    refuse(
+        |map| drop(map.insert("a".into(), "../a.safetensors".into())),
+        "is not a name of a file",
+    );
+    refuse(|map| drop(map.insert("a".into(), "/etc/passwd".into())), "is not a name of a file");
     refuse(|map| drop(map.insert("a".into(), "absent.safetensors".into())), "absent.safetensors");
     let (folder, _) = split();
     fs::write(folder.path().join("model.safetensors.index.json"), "{}").unwrap();

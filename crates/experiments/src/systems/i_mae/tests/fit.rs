@@ -40,7 +40,7 @@ fn teachers_and_data_that_do_not_fit_are_refused_with_what_to_do() {
         let message = refuse(set, labelled, &teacher);
         assert!(message.contains(words), "{set:?}: {message}");
     }
-    // Another width is no matter where its latents are not learnt from.
+    // Another width does not matter where its latents are not learnt from.
     let set = ["mixture.init=random", "mixture.latent_weight=0", "decoder.dim=16"];
     assert!(build(&set, true, Some(&teacher)).is_ok());
     let folder = ModelFolder::read(&teacher).unwrap().into_encoder().unwrap();

@@ -1,15 +1,14 @@
-//! The pictures of one split, as they lie in its folder.
+//! The samples of one split, as they lie in its folder.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::nothing;
 use crate::error::DataError;
 use crate::source::layout::{Kind, list, several};
 use crate::source::listing::{entries, files_below};
 
-/// Pictures by the subfolder of the split that they lie in, at whatever depth.
+/// Samples by the subfolder of the split that they lie in, at whatever depth.
 pub(super) struct Part {
     pub(super) folder: PathBuf,
     pub(super) loose: Vec<PathBuf>,
@@ -28,11 +27,11 @@ impl Part {
             let names: Vec<String> =
                 files.special.iter().map(|path| path.display().to_string()).collect();
             notes.push(format!(
-                "{} are left out: pipes, sockets or devices with a picture's name",
+                "{} are left out: pipes, sockets or devices with such a name",
                 several(&names)
             ));
         }
-        if !files.foreign.is_empty() {
+        if !files.foreign.is_empty() && kind.of_pictures() {
             let names: Vec<String> =
                 files.foreign.iter().map(|path| path.display().to_string()).collect();
             notes.push(format!(
@@ -42,7 +41,15 @@ impl Part {
             ));
         }
         let (mut loose, mut by_class) = (Vec::new(), BTreeMap::<OsString, Vec<PathBuf>>::new());
-        for path in files.paths {
+        let mut paths = files.paths;
+        if kind.folders {
+            // Files come folder by folder.
+            for path in &mut paths {
+                path.pop();
+            }
+            paths.dedup();
+        }
+        for path in paths {
             let below = path.strip_prefix(folder).expect("it was found below");
             let mut parts = below.components();
             match (parts.next(), parts.next()) {
@@ -53,41 +60,43 @@ impl Part {
             }
         }
         if loose.is_empty() && by_class.is_empty() {
-            return Err(nothing(folder));
+            return Err(kind.nothing(folder));
         }
-        let empty = empty_folders(folder, &by_class)?;
+        let mut empty = empty_folders(folder, &by_class)?;
+        empty.retain(|path| !loose.contains(path));
         if !empty.is_empty() {
             let folder = folder.display();
-            notes.push(format!("{folder}: {} have no pictures and are no classes", list(&empty)));
+            let (called, empty) = (kind.called, list(&empty));
+            notes.push(format!("{folder}: {empty} have no {called} and are no classes"));
         }
         Ok(Self { folder: folder.to_path_buf(), loose, by_class })
     }
 
     /// The classes of a training split, where it has two at least.
-    pub(super) fn classes(&self, notes: &mut Vec<String>) -> Option<Vec<OsString>> {
-        let folder = self.folder.display();
+    pub(super) fn classes(&self, kind: Kind, notes: &mut Vec<String>) -> Option<Vec<OsString>> {
+        let (folder, called) = (self.folder.display(), kind.called);
         match (self.loose.len(), self.by_class.len()) {
             (0, 2..) => return Some(self.by_class.keys().cloned().collect()),
             (_, 0) => {}
             (0, _) => notes.push(format!(
-                "{folder}: all pictures lie in one subfolder, so they have no classes"
+                "{folder}: all {called} lie in one subfolder, so they have no classes"
             )),
             (loose, _) => notes.push(format!(
-                "{folder}: {loose} pictures lie beside the subfolders, so all are taken without \
+                "{folder}: {loose} {called} lie beside the subfolders, so all are taken without \
                  classes"
             )),
         }
         None
     }
 
-    pub(super) fn into_pictures(self) -> Vec<PathBuf> {
+    pub(super) fn into_paths(self) -> Vec<PathBuf> {
         let mut paths = self.loose;
         paths.extend(self.by_class.into_values().flatten());
         paths
     }
 }
 
-/// Subfolders that hold none of the pictures.
+/// Subfolders that hold none of the samples.
 fn empty_folders(
     folder: &Path,
     by_class: &BTreeMap<OsString, Vec<PathBuf>>,

@@ -5,7 +5,7 @@ use bauta_eval::host_tensor;
 use bauta_streams::{Purpose, StreamKey};
 use tch::Tensor;
 
-use super::{MaskedImages, Masking};
+use crate::images::{MaskedImages, Masking};
 
 /// Masked images, the images that they are mixed with, and the share of the first.
 #[derive(Debug)]

@@ -1,0 +1,221 @@
+//! Folders and files of transformers of video.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bauta_files::write_whole;
+use serde_json::Value;
+use tch::{Device, Tensor};
+
+use super::fit::depth;
+use super::{
+    ImportOptions, VideoModelConfig, is_above_encoder, video_describe, video_names, weights,
+};
+use crate::checkpoint::{regular_file, write_tensors};
+use crate::{ModelError, Parameters, VideoDecoder, VideoTransformer};
+
+/// Description and weights of a transformer of video: MAE-ST's, or VideoMAE's encoder.
+#[derive(Debug)]
+pub struct VideoFolder {
+    path: PathBuf,
+    config: VideoModelConfig,
+    tensors: HashMap<String, Tensor>,
+}
+
+impl VideoFolder {
+    /// Whether a folder's `config.json` describes a transformer of video. What cannot be read
+    /// is left to whoever reads it as another model.
+    pub fn describes(folder: &Path) -> bool {
+        let text = regular_file::read_text(&folder.join("config.json")).ok();
+        let value: Option<Value> = text.and_then(|text| serde_json::from_str(&text).ok());
+        let model_type = value.as_ref().and_then(|value| value.get("model_type")?.as_str());
+        [VideoModelConfig::MODEL_TYPE, VideoModelConfig::VIDEOMAE].map(Some).contains(&model_type)
+    }
+
+    /// Reads a folder of ours or of Hugging Face's VideoMAE, of which the encoder is kept.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`] and [`ModelError::Format`] for files that are missing, broken or of
+    /// sizes that are not the weights'.
+    pub fn read(folder: &Path) -> Result<Self, ModelError> {
+        let at = folder.join("config.json");
+        let format = |reason: String| ModelError::Format { path: at.clone(), reason };
+        let value: Value = serde_json::from_str(&regular_file::read_text(&at)?)
+            .map_err(|error| format(error.to_string()))?;
+        let mut config = VideoModelConfig::of(&value).map_err(format)?;
+        let (path, tensors) = weights::read_with(folder, video_names::to_ours)?;
+        if config.model_type == VideoModelConfig::VIDEOMAE {
+            config.final_norm = tensors.contains_key("norm.weight");
+            config.qkv_bias = tensors.contains_key("blocks.0.attn.qkv.bias");
+        }
+        let folder = Self { path, config, tensors };
+        folder.check()?;
+        Ok(folder)
+    }
+
+    /// Reads a folder, or a file of weights as mae_st and PySlowFast publish them, which is
+    /// described by its shapes and `options`. Nothing is read, and `None` given, where the weights
+    /// are no transformer's of video.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; [`ModelError::Config`] where shapes leave something open;
+    /// [`ModelError::Described`] when something is said of a folder that describes itself.
+    pub fn import(from: &Path, options: ImportOptions) -> Result<Option<Self>, ModelError> {
+        if from.is_dir() {
+            if !Self::describes(from) {
+                return Ok(None);
+            }
+            return match options == ImportOptions::default() {
+                true => Self::read(from).map(Some),
+                false => Err(ModelError::Described(from.into())),
+            };
+        }
+        let tensors = weights::read_file_with(from, video_names::to_ours)?;
+        if !video_describe::is_video(&tensors) {
+            return Ok(None);
+        }
+        let config = video_describe::describe(&tensors, options)
+            .map_err(|error| ModelError::Format { path: from.into(), reason: error.to_string() })?;
+        let folder = Self { path: from.into(), config, tensors };
+        folder.check()?;
+        Ok(Some(folder))
+    }
+
+    /// The description.
+    pub fn config(&self) -> &VideoModelConfig {
+        &self.config
+    }
+
+    /// The weights, under our names.
+    pub fn tensors(&self) -> &HashMap<String, Tensor> {
+        &self.tensors
+    }
+
+    /// Builds encoder and decoder on a device, with the folder's weights.
+    ///
+    /// # Errors
+    /// [`ModelError::Format`] when the folder holds no decoder, [`ModelError::Mismatch`] when
+    /// weights and description disagree.
+    pub fn autoencoder(
+        &self,
+        device: Device,
+    ) -> Result<(Parameters, VideoTransformer, VideoDecoder), ModelError> {
+        let has_decoder = self.tensors.contains_key("decoder_embed.weight");
+        let Some(decoder) = self.config.decoder()?.filter(|_| has_decoder) else {
+            let reason = "it has no decoder; this needs a masked autoencoder of video".to_owned();
+            return Err(ModelError::Format { path: self.path.clone(), reason });
+        };
+        let mut parameters = Parameters::new(0, device);
+        let encoder = VideoTransformer::new(parameters.root(), &self.config.encoder()?)?;
+        let decoder = VideoDecoder::new(parameters.root(), &decoder, encoder.grid())?;
+        self.assign(&parameters, &without_head(&self.tensors))?;
+        Ok((parameters, encoder, decoder))
+    }
+
+    /// Builds the encoder alone on a device, with the folder's weights.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`] when weights and description disagree.
+    pub fn encoder(&self, device: Device) -> Result<(Parameters, VideoTransformer), ModelError> {
+        let mut parameters = Parameters::new(0, device);
+        let encoder = VideoTransformer::new(parameters.root(), &self.config.encoder()?)?;
+        self.assign(&parameters, &self.of_encoder(&parameters))?;
+        Ok((parameters, encoder))
+    }
+
+    /// Writes `config.json` and `model.safetensors` under the names that mae_st's code reads.
+    /// Says what it holds.
+    ///
+    /// # Errors
+    /// When weights and description do not make a whole model; [`ModelError::Occupied`] when
+    /// `to` holds a model already. Nothing is written then.
+    pub fn export(&self, to: &Path) -> Result<String, ModelError> {
+        let (kind, parameters) = match self.config.decoder()? {
+            Some(_) => ("masked autoencoder of video", self.autoencoder(Device::Cpu)?.0),
+            None => ("transformer of video", self.encoder(Device::Cpu)?.0),
+        };
+        if ["config.json", "model.safetensors"].iter().any(|name| to.join(name).exists()) {
+            return Err(ModelError::Occupied(to.into()));
+        }
+        let path = to.join("config.json");
+        let io = |source| ModelError::Io { path: path.clone(), source };
+        fs::create_dir_all(to).map_err(io)?;
+        let tensors = video_names::to_mae_st(&self.tensors);
+        let named = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        write_tensors(&to.join("model.safetensors"), named)?;
+        let ours = VideoModelConfig {
+            model_type: VideoModelConfig::MODEL_TYPE.into(),
+            ..self.config.clone()
+        };
+        let mut text = serde_json::to_vec_pretty(&ours).expect("plain values");
+        text.push(b'\n');
+        write_whole(&path, &text).map_err(io)?;
+        Ok(format!("{kind} of {} parameters in {}", parameters.count(), to.display()))
+    }
+
+    /// Leaves out the decoder.
+    #[must_use]
+    pub fn into_encoder(self) -> Self {
+        let Self { path, config, mut tensors } = self;
+        tensors.retain(|name, _| !is_above_encoder(name));
+        Self { path, config: VideoModelConfig { decoder_hidden_size: 0, ..config }, tensors }
+    }
+
+    /// Holds the description against the weights' shapes, before a network is built.
+    fn check(&self) -> Result<(), ModelError> {
+        let refuse = |reason: String| ModelError::Format { path: self.path.clone(), reason };
+        let stacks = [
+            ("num_hidden_layers", "blocks.", self.config.sizes.num_hidden_layers),
+            ("decoder_num_hidden_layers", "decoder_blocks.", self.config.decoder_num_hidden_layers),
+        ];
+        let decoder = self.config.decoder_hidden_size > 0;
+        for (key, stack, stated) in stacks.into_iter().take(1 + usize::from(decoder)) {
+            let found = depth(&self.tensors, stack).map_err(refuse)?;
+            if found != stated {
+                return Err(refuse(format!(
+                    "{key} is {stated}, but the weights have {found} of {stack}"
+                )));
+            }
+        }
+        let mut sketch = Parameters::sketch();
+        let encoder = VideoTransformer::new(sketch.root(), &self.config.encoder()?)?;
+        if let Some(decoder) = self.config.decoder()? {
+            VideoDecoder::new(sketch.root(), &decoder, encoder.grid())?;
+        }
+        let mismatch = sketch.mismatch(&self.of_encoder(&sketch));
+        if mismatch.is_empty() {
+            return Ok(());
+        }
+        Err(ModelError::Mismatch { path: self.path.clone(), mismatch })
+    }
+
+    /// The weights without heads and, where `parameters` have no decoder, without the
+    /// decoder's; fixed positions, which files leave out, are the network's own.
+    fn of_encoder(&self, parameters: &Parameters) -> HashMap<String, Tensor> {
+        let decodes = parameters.get("decoder_embed.weight").is_some();
+        let mut tensors = without_head(&self.tensors);
+        tensors.retain(|name, _| decodes || !is_above_encoder(name));
+        if let Some(fixed) = parameters.get("pos_embed").filter(|table| !table.trainable) {
+            let own = || fixed.tensor.shallow_clone();
+            tensors.entry("pos_embed".into()).or_insert_with(own);
+        }
+        tensors
+    }
+
+    fn assign(
+        &self,
+        parameters: &Parameters,
+        tensors: &HashMap<String, Tensor>,
+    ) -> Result<(), ModelError> {
+        parameters
+            .assign(tensors)
+            .map_err(|mismatch| ModelError::Mismatch { path: self.path.clone(), mismatch })
+    }
+}
+
+/// The weights without a classifier.
+fn without_head(tensors: &HashMap<String, Tensor>) -> HashMap<String, Tensor> {
+    let kept = tensors.iter().filter(|(name, _)| !name.starts_with("head."));
+    kept.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
+}

@@ -1,0 +1,20 @@
+//! Transformers of video (MAE-ST, Feichtenhofer et al., arXiv 2205.09113).
+//!
+//! A clip is cut into spacetime patches of t × p × p pixels; what follows is the transformer
+//! of images, whose blocks these share. Where the authors' two code bases differ,
+//! facebookresearch/mae_st is the one followed, and what PySlowFast does is a setting.
+
+mod config;
+mod decoder;
+mod encoder;
+mod flops;
+mod inflate;
+mod patch_embed;
+mod positions;
+#[cfg(test)]
+mod tests;
+
+pub use config::{VideoConfig, VideoPositions};
+pub use decoder::{DecoderClassToken, VideoDecoder, VideoDecoderConfig};
+pub use encoder::VideoTransformer;
+pub use inflate::{deflate_weights, inflate_weights};

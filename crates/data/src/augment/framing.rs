@@ -1,0 +1,82 @@
+//! How a picture becomes a model's input without chance: resized, then its middle cut out.
+
+use super::LONGEST;
+use super::region::Region;
+
+/// How every picture is brought to one height and width, without chance.
+///
+/// ```
+/// use bauta_data::{Filter, Framing, Resize};
+/// // torchvision's `Resize(256)` and `CenterCrop(224)`.
+/// let (resize, filter) = (Resize::Covering([256, 256]), Filter::Bicubic);
+/// let framing = Framing { resize, filter, crop: true };
+/// assert_eq!(framing.resized([375, 500]), [256, 341]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Framing {
+    /// To which size a picture is resized, before its middle is cut out.
+    pub resize: Resize,
+    /// How pixels are interpolated.
+    pub filter: Filter,
+    /// Whether the output is the middle of the resized picture, or must be all of it.
+    pub crop: bool,
+}
+
+/// To which size a picture is resized: heights and widths in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resize {
+    /// It keeps its own.
+    No,
+    /// To this size, without regard to its ratio.
+    To([usize; 2]),
+    /// To the least size that covers this one, with its ratio. With equal sides it is the
+    /// shorter side that is resized to them.
+    Covering([usize; 2]),
+}
+
+/// How pixels are interpolated: Pillow's filters, which widen when they shrink a picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is Pillow's filter of its name")]
+pub enum Filter {
+    Nearest,
+    Box,
+    Bilinear,
+    Hamming,
+    #[default]
+    Bicubic,
+    Lanczos,
+}
+
+impl Framing {
+    /// The largest part of a picture that has the output's ratio, resized to it: the output
+    /// is covered with the picture's own ratio, and no more is cut off than that takes.
+    pub fn covering(output: [usize; 2]) -> Self {
+        Self { resize: Resize::Covering(output), filter: Filter::default(), crop: true }
+    }
+
+    /// Height and width of a picture of this height and width after the resizing; a side of
+    /// Pillow's and torchvision's, rounded down.
+    ///
+    /// # Panics
+    /// When a side of the picture is 0.
+    pub fn resized(&self, [height, width]: [usize; 2]) -> [usize; 2] {
+        match self.resize {
+            Resize::No => [height, width],
+            Resize::To(size) => size,
+            Resize::Covering([down, right]) if down * width >= right * height => {
+                [down, down * width / height]
+            }
+            Resize::Covering([_, right]) => [right * height / width, right],
+        }
+    }
+
+    /// The part of a picture that is resized, and its size after that.
+    pub(super) fn place(&self, whole: Region) -> (Region, [usize; 2]) {
+        let part = match self.resize {
+            // Of a picture that is many times longer than wide the ends are cut off first.
+            Resize::Covering(_) => whole.no_longer_than(LONGEST),
+            Resize::No | Resize::To(_) => whole,
+        };
+        (part, self.resized([part.height, part.width]))
+    }
+}

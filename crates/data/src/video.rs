@@ -1,0 +1,106 @@
+//! Clips of videos, from files or generators to batches of bytes \[N, C, T, H, W\].
+//!
+//! A [`ClipSource`] has videos with labels and reads any frames of any of them. A
+//! [`ClipSampling`] says which frames a clip has (MAE-ST, arXiv 2205.09113, A.1), a
+//! [`ClipAugment`] which part of them is seen. A [`ClipLoader`] cuts several clips from each
+//! video that it reads, so that a video is decoded once for all of them (repeated sampling,
+//! section 3.2), and hands out [`ClipBatch`]es that are a pure function of seed and step.
+
+mod augment;
+mod ffmpeg;
+mod files;
+mod frame_folders;
+mod frame_shards;
+mod loader;
+mod moving_mnist;
+mod open;
+mod pans;
+mod sampling;
+mod stills;
+mod subset;
+
+pub use self::augment::{ClipAugment, ClipCrop};
+pub use self::ffmpeg::{Ffmpeg, VideoInfo};
+pub use self::files::{VideoFiles, VideoOptions};
+pub use self::frame_folders::FrameFolders;
+pub use self::frame_shards::{FrameShards, PrepareOptions, PrepareReport, prepare};
+pub use self::loader::{ClipBatch, ClipLoader, Views};
+pub use self::moving_mnist::{MovingMnist, MovingMnistOptions, Walls};
+pub use self::open::{ClipDataset, ClipOptions, ClipSplits, open_clips};
+pub use self::pans::{CameraPans, PanOptions};
+pub use self::sampling::{ClipSampling, ShortVideo, Timeline};
+pub use self::subset::ClipSubset;
+
+use crate::error::DataError;
+use crate::image::Image;
+use crate::prefetch::Cancel;
+use crate::source::Statistics;
+
+/// One thing that is known of every video of a source: what is in it, or how it moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelSet {
+    /// Its name, `class`, `direction` or the like; no two sets of a source share one.
+    pub name: String,
+    /// Names of its classes, in the order of the labels.
+    pub classes: Vec<String>,
+}
+
+impl LabelSet {
+    /// Names a set and its classes.
+    pub fn new<N: Into<String>>(
+        name: impl Into<String>,
+        classes: impl IntoIterator<Item = N>,
+    ) -> Self {
+        Self { name: name.into(), classes: classes.into_iter().map(Into::into).collect() }
+    }
+}
+
+/// A finite collection of videos with random access.
+///
+/// Indices run from 0 to `len() - 1`; the methods that take one panic beyond. It is shared
+/// between threads, has no order of its own to remember, and answers the same to the same
+/// index.
+pub trait ClipSource: Send + Sync {
+    /// Number of videos.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Channels of every frame, at least 1.
+    fn channels(&self) -> usize;
+
+    /// What is known of every video; empty where there are no labels.
+    fn label_sets(&self) -> &[LabelSet];
+
+    /// The label of a video in one of the [sets](Self::label_sets), an index into its classes.
+    fn label(&self, index: usize, set: usize) -> u32;
+
+    /// How many frames a video has, and how many a second.
+    ///
+    /// # Errors
+    /// When the video cannot be read.
+    fn timeline(&self, index: usize) -> Result<Timeline, DataError>;
+
+    /// Reads the frames at the places `wanted` of the timeline, which rise strictly: one
+    /// image each, all of one size.
+    ///
+    /// Soon after `cancel` is set it gives up, with any error.
+    ///
+    /// # Errors
+    /// When the video cannot be read or decoded, or has no such frame.
+    fn frames(
+        &self,
+        index: usize,
+        wanted: &[u64],
+        cancel: &Cancel,
+    ) -> Result<Vec<Image<'_>>, DataError>;
+
+    /// Says which video that is, for messages: a path, or `moving-mnist train #17`.
+    fn describe(&self, index: usize) -> String;
+
+    /// Mean and deviation of the channels, to normalise with.
+    fn statistics(&self) -> Statistics;
+}

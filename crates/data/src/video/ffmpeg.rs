@@ -1,0 +1,250 @@
+//! An ffmpeg program: where it is found, and how it is run and ended.
+//!
+//! It is run once for each look into a file. What it writes is taken as it comes, so no more
+//! than a few frames of it wait in memory; and it is killed and waited for when nobody wants
+//! the rest, when it gives nothing for a minute, or when it writes what cannot be read.
+
+mod decode;
+mod log;
+mod probe;
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{RecvTimeoutError, bounded};
+
+pub(super) use self::decode::{Decode, decode};
+use self::log::Log;
+pub use self::probe::VideoInfo;
+use crate::error::DataError;
+use crate::fetch::{PACKAGES, Package, locate};
+use crate::prefetch::Cancel;
+use crate::regular::is_regular;
+
+/// How often is looked whether anybody wants more.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long a program may give nothing before it is ended.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An ffmpeg program that was found and answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ffmpeg {
+    program: PathBuf,
+}
+
+impl Ffmpeg {
+    /// Finds the program: `BAUTA_FFMPEG` if that is set, else `ffmpeg` on the `PATH`, else the
+    /// one that was fetched into the folder `cache`.
+    ///
+    /// Only binaries and tests should ask the environment; a library is told, by [`Self::at`].
+    ///
+    /// # Errors
+    /// [`DataError::ClientMissing`] when there is none, [`DataError::ClientFailed`] when what
+    /// `BAUTA_FFMPEG` names is none.
+    pub fn find(cache: &Path) -> Result<Self, DataError> {
+        let named = std::env::var_os("BAUTA_FFMPEG").filter(|named| !named.is_empty());
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        Self::among(named, &path, cache)
+    }
+
+    fn among(named: Option<OsString>, path: &OsStr, cache: &Path) -> Result<Self, DataError> {
+        if let Some(named) = named {
+            return Self::at(named);
+        }
+        let name = format!("ffmpeg{}", std::env::consts::EXE_SUFFIX);
+        let on_path = std::env::split_paths(path).map(|folder| folder.join(&name));
+        let package = Self::package();
+        let fetched = locate(package, cache).map(|folder| folder.join(package.proof.files()[0].0));
+        // One on the path that does not answer need not be the last word.
+        let mut found = on_path.filter(|program| is_regular(program)).chain(fetched);
+        found.find_map(|program| Self::at(program).ok()).ok_or_else(|| DataError::ClientMissing {
+            client: "ffmpeg".to_owned(),
+            remedy: "run `cargo xtask data fetch ffmpeg`, install it, or set BAUTA_FFMPEG to the \
+                     program"
+                .to_owned(),
+        })
+    }
+
+    /// Takes a program that is known.
+    ///
+    /// # Errors
+    /// [`DataError::ClientFailed`] when it cannot be run or is no ffmpeg.
+    pub fn at(program: impl Into<PathBuf>) -> Result<Self, DataError> {
+        let program = program.into();
+        let mut command = Command::new(&program);
+        command.arg("-version").stdin(Stdio::null()).stderr(Stdio::null());
+        let refuse = |reason: String| DataError::ClientFailed {
+            command: format!("{} -version", program.display()),
+            reason,
+        };
+        let output = command.output().map_err(|error| refuse(error.to_string()))?;
+        if !output.status.success() || !output.stdout.starts_with(b"ffmpeg version") {
+            return Err(refuse("it does not say that it is ffmpeg".to_owned()));
+        }
+        Ok(Self { program })
+    }
+
+    /// The package that brings the program.
+    pub fn package() -> &'static Package {
+        PACKAGES.iter().find(|package| package.name == "ffmpeg").expect("it is in the table")
+    }
+
+    /// Where the program lies.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Looks into a file: how many frames it has and when, how large, and whether it sounds.
+    ///
+    /// The whole file is read, and nothing decoded.
+    ///
+    /// # Errors
+    /// [`DataError::Video`] when it is no video, has no frames, or is cut off.
+    pub fn probe(&self, path: &Path) -> Result<VideoInfo, DataError> {
+        self.probe_until(path, &Cancel::default())
+    }
+
+    pub(super) fn probe_until(&self, path: &Path, cancel: &Cancel) -> Result<VideoInfo, DataError> {
+        probe::probe(self, path, cancel)
+            .map_err(|problem| DataError::Video { video: path.display().to_string(), problem })
+    }
+
+    /// The beginning of a command that reads a file: no questions, no colours, and each
+    /// message with its level.
+    fn reading(&self, path: &Path, before: &[String]) -> Command {
+        // A path may look like an option or an address; a playlist may name addresses.
+        let mut file = OsString::from("file:");
+        file.push(path);
+        let mut command = Command::new(&self.program);
+        command
+            .args(["-hide_banner", "-nostdin", "-nostats", "-v", "level+info"])
+            .args(["-protocol_whitelist", "file"])
+            .args(before)
+            .arg("-i")
+            .arg(file)
+            .args(["-an", "-sn", "-dn"])
+            .env("LC_ALL", "C")
+            .env("AV_LOG_FORCE_NOCOLOR", "1");
+        command
+    }
+}
+
+/// A program that has ended, and what it said.
+struct Ended {
+    status: ExitStatus,
+    log: Log,
+}
+
+impl Ended {
+    /// Why it failed, in its own words where it gave any.
+    fn reason(&self) -> String {
+        match &self.log.error {
+            Some(error) => error.clone(),
+            None => format!("ffmpeg ended ({})", self.status),
+        }
+    }
+}
+
+/// Whether more is wanted of a program's output.
+enum More {
+    Wanted,
+    Enough,
+}
+
+/// Runs a command and takes what `read` makes of its output until that gives nothing more.
+///
+/// # Errors
+/// When the program cannot be run, gives nothing for [`PATIENCE`], or `read` or `take` fails,
+/// or soon after `cancel` is set.
+fn run<T: Send>(
+    command: &mut Command,
+    cancel: &Cancel,
+    mut read: impl FnMut(&mut BufReader<ChildStdout>) -> io::Result<Option<T>> + Send,
+    mut take: impl FnMut(T) -> Result<More, String>,
+) -> Result<Ended, String> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let program = command.get_program().to_string_lossy().into_owned();
+    let child = command.spawn().map_err(|error| format!("{program} cannot be run: {error}"))?;
+    let mut child = Running(child);
+    let stdout = child.0.stdout.take().expect("standard output was piped");
+    let stderr = child.0.stderr.take().expect("standard error was piped");
+    let (sender, receiver) = bounded(2);
+    thread::scope(|scope| {
+        let log = scope.spawn(move || Log::read(BufReader::new(stderr)));
+        scope.spawn(move || {
+            let mut stdout = BufReader::with_capacity(1 << 18, stdout);
+            // A read that gives nothing and a consumer that has gone end it alike.
+            while let Some(item) = read(&mut stdout).transpose() {
+                let failed = item.is_err();
+                if sender.send(item).is_err() || failed {
+                    break;
+                }
+            }
+        });
+        let mut last = Instant::now();
+        let outcome = loop {
+            if cancel.is_set() {
+                break Err("it is not wanted any more".to_owned());
+            }
+            match receiver.recv_timeout(LOOK) {
+                Ok(Ok(item)) => match take(item) {
+                    Ok(More::Wanted) => last = Instant::now(),
+                    Ok(More::Enough) => break Ok(()),
+                    Err(problem) => break Err(problem),
+                },
+                Ok(Err(error)) => break Err(format!("what ffmpeg gave cannot be read: {error}")),
+                Err(RecvTimeoutError::Disconnected) => break Ok(()),
+                Err(RecvTimeoutError::Timeout) if last.elapsed() > PATIENCE => {
+                    break Err(format!("ffmpeg gave nothing for {} s", PATIENCE.as_secs()));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        };
+        // The threads end with the pipes, which end with the program.
+        let read_to_the_end = outcome.is_ok() && receiver.is_empty();
+        drop(receiver);
+        let status = child.end(read_to_the_end).map_err(|error| format!("{program}: {error}"))?;
+        let log = log.join().expect("reading lines does not panic");
+        outcome.map_err(|problem| match &log.error {
+            Some(error) if !cancel.is_set() => format!("{problem} ({error})"),
+            _ => problem,
+        })?;
+        Ok(Ended { status, log })
+    })
+}
+
+/// A program that does not outlive this.
+struct Running(Child);
+
+impl Running {
+    /// Lets it end by itself where all its output was read, and waits for it.
+    fn end(&mut self, by_itself: bool) -> io::Result<ExitStatus> {
+        if by_itself {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_secs(1) {
+                if let Some(status) = self.0.try_wait()? {
+                    return Ok(status);
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        // Fails only where it has ended meanwhile.
+        self.0.kill().ok();
+        self.0.wait()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Fails only where it has ended and was waited for.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

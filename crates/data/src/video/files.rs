@@ -1,0 +1,229 @@
+//! Videos in files, decoded by ffmpeg when they are read.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use serde::{Deserialize, Serialize};
+
+use super::ffmpeg::{Decode, Ffmpeg, VideoInfo, decode};
+use super::{ClipSource, LabelSet, Timeline};
+use crate::error::DataError;
+use crate::image::{Decoding, Image};
+use crate::prefetch::Cancel;
+use crate::source::Statistics;
+use crate::source::layout::Kind;
+use crate::source::listed::Listed;
+use crate::source::listing::{has_extension, shown};
+
+/// Video files, and what a folder of them looks like.
+pub(super) const VIDEOS: Kind = Kind {
+    wanted: is_video,
+    called: "videos",
+    missing: "videos (.mp4, .mkv, .webm, .mov, .avi and the like)",
+    layout: "a data set is train/CLASS/*.mp4 and val/CLASS/*.mp4, or CLASS/*.mp4 with a part \
+             held out (holdout), or *.mp4 without classes (docs/your-own-videos.md)",
+    folders: false,
+};
+
+/// How video files are called.
+const EXTENSIONS: [&str; 20] = [
+    "3g2", "3gp", "asf", "avi", "flv", "gif", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg",
+    "mts", "mxf", "ogv", "ts", "vob", "webm", "wmv",
+];
+
+fn is_video(path: &Path) -> bool {
+    has_extension(path, &EXTENSIONS)
+}
+
+/// How videos are read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VideoOptions {
+    /// Frames whose shorter side is longer than this are made so small, in pixels; 0 leaves
+    /// all as they are.
+    pub short_side: usize,
+    /// Most pixels that a frame may have.
+    pub max_pixels: u64,
+    /// Frames a second of folders of frames, above 0.
+    pub frame_rate: f64,
+}
+
+impl Default for VideoOptions {
+    fn default() -> Self {
+        // The sets that papers report on are kept at 256.
+        Self { short_side: 256, max_pixels: Decoding::MAX_PIXELS, frame_rate: 30.0 }
+    }
+}
+
+impl VideoOptions {
+    pub(super) fn check(&self) -> Result<(), DataError> {
+        if !(self.frame_rate > 0.0 && self.frame_rate.is_finite()) {
+            let rule = "must be above 0 frames a second";
+            return Err(DataError::setting("frame_rate", self.frame_rate, rule));
+        }
+        Ok(())
+    }
+}
+
+/// The label set of a folder with classes.
+pub(super) fn class_set(classes: &[String]) -> Vec<LabelSet> {
+    match classes {
+        [] => Vec::new(),
+        classes => vec![LabelSet::new("class", classes.iter().cloned())],
+    }
+}
+
+/// Videos in files, in the order of their paths.
+///
+/// A file is looked into when it is first read, and only the frames that are wanted are
+/// decoded and brought over, from as near before them as the file allows. The file's own
+/// rotation is applied; its pixels are taken as square.
+#[derive(Debug)]
+pub struct VideoFiles {
+    listed: Listed,
+    sets: Vec<LabelSet>,
+    infos: Vec<OnceLock<VideoInfo>>,
+    ffmpeg: Ffmpeg,
+    options: VideoOptions,
+}
+
+impl VideoFiles {
+    /// Takes these files, without classes.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] when an option is out of its range.
+    pub fn files(
+        paths: Vec<PathBuf>,
+        ffmpeg: Ffmpeg,
+        options: &VideoOptions,
+    ) -> Result<Self, DataError> {
+        Self::of(Listed::unlabelled(Path::new(""), paths), ffmpeg, options)
+    }
+
+    /// Lists both splits of a folder, the second where there is one.
+    pub(super) fn splits(
+        root: &Path,
+        ffmpeg: &Ffmpeg,
+        options: &VideoOptions,
+        notes: &mut Vec<String>,
+    ) -> Result<(Self, Option<Self>), DataError> {
+        let (train, test) = Listed::splits(root, VIDEOS, notes)?;
+        let of = |listed| Self::of(listed, ffmpeg.clone(), options);
+        Ok((of(train)?, test.map(of).transpose()?))
+    }
+
+    pub(super) fn of(
+        listed: Listed,
+        ffmpeg: Ffmpeg,
+        options: &VideoOptions,
+    ) -> Result<Self, DataError> {
+        options.check()?;
+        let infos = listed.paths().iter().map(|_| OnceLock::new()).collect();
+        let sets = class_set(listed.classes());
+        Ok(Self { listed, sets, infos, ffmpeg, options: options.clone() })
+    }
+
+    pub(super) fn listed(&self) -> &Listed {
+        &self.listed
+    }
+
+    /// What is known of a video before it is decoded.
+    ///
+    /// # Errors
+    /// [`DataError::Video`] when it is no video, has no frames, or is cut off.
+    pub fn info(&self, index: usize) -> Result<&VideoInfo, DataError> {
+        self.info_until(index, &Cancel::default())
+    }
+
+    fn info_until(&self, index: usize, cancel: &Cancel) -> Result<&VideoInfo, DataError> {
+        if let Some(info) = self.infos[index].get() {
+            return Ok(info);
+        }
+        let info = self.ffmpeg.probe_until(&self.listed.paths()[index], cancel)?;
+        Ok(self.infos[index].get_or_init(|| info))
+    }
+
+    /// Decodes frames of these numbers, which rise strictly, and gives each to `take` as it
+    /// comes.
+    pub(super) fn each_frame(
+        &self,
+        index: usize,
+        wanted: &[u64],
+        cancel: &Cancel,
+        take: impl FnMut(Image<'static>) -> Result<(), String>,
+    ) -> Result<(), DataError> {
+        let how = self.how(index, self.info_until(index, cancel)?, false);
+        decode(&self.ffmpeg, how, wanted, cancel, take)
+            .map(|_| ())
+            .map_err(|problem| self.refuse(index, problem))
+    }
+
+    fn how<'a>(&'a self, index: usize, info: &'a VideoInfo, seek: bool) -> Decode<'a> {
+        let VideoOptions { short_side, max_pixels, .. } = self.options;
+        Decode { path: &self.listed.paths()[index], info, short_side, max_pixels, seek }
+    }
+
+    fn refuse(&self, index: usize, problem: String) -> DataError {
+        DataError::Video { video: self.describe(index), problem }
+    }
+}
+
+impl ClipSource for VideoFiles {
+    fn len(&self) -> usize {
+        self.listed.paths().len()
+    }
+
+    fn channels(&self) -> usize {
+        3
+    }
+
+    fn label_sets(&self) -> &[LabelSet] {
+        &self.sets
+    }
+
+    fn label(&self, index: usize, _: usize) -> u32 {
+        self.listed.label(index).expect("there is a set of classes")
+    }
+
+    fn timeline(&self, index: usize) -> Result<Timeline, DataError> {
+        Ok(self.info(index)?.timeline)
+    }
+
+    fn frames(
+        &self,
+        index: usize,
+        wanted: &[u64],
+        cancel: &Cancel,
+    ) -> Result<Vec<Image<'_>>, DataError> {
+        let info = self.info_until(index, cancel)?;
+        let numbers: Vec<u64> = wanted.iter().map(|&place| info.frame(place)).collect();
+        let mut decoded = numbers.clone();
+        decoded.dedup();
+        let mut frames = Vec::with_capacity(decoded.len());
+        for seek in [true, false] {
+            frames.clear();
+            let how = self.how(index, info, seek);
+            let right = decode(&self.ffmpeg, how, &decoded, cancel, |frame| {
+                frames.push(frame);
+                Ok(())
+            });
+            if right.map_err(|problem| self.refuse(index, problem))? {
+                break;
+            }
+        }
+        if decoded.len() == numbers.len() {
+            return Ok(frames);
+        }
+        // A frame of a video of variable rate may stand at several places.
+        let of = |number| decoded.binary_search(number).expect("every number was decoded");
+        Ok(numbers.iter().map(|number| frames[of(number)].clone()).collect())
+    }
+
+    fn describe(&self, index: usize) -> String {
+        shown(self.listed.paths()[index].as_os_str())
+    }
+
+    fn statistics(&self) -> Statistics {
+        Statistics::VIDEO
+    }
+}

@@ -1,0 +1,74 @@
+//! Where the frames of a shard's videos lie, from its headers and `video.json` files alone.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+
+use super::About;
+
+/// The file that ends a video.
+pub(super) const ABOUT: &str = "video.json";
+/// Bytes that such a file may have.
+const LONGEST: u64 = 1 << 16;
+
+/// A video in a shard.
+#[derive(Debug)]
+pub(super) struct Video {
+    pub(super) about: About,
+    /// Where the JPEG of each frame begins, and its length, in bytes.
+    pub(super) frames: Vec<(u64, u64)>,
+}
+
+/// Reads a shard's headers.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(super) fn index(file: File) -> Result<Vec<Video>, String> {
+    let length = file.metadata().map_err(|error| error.to_string())?.len();
+    let mut archive = tar::Archive::new(BufReader::new(file));
+    let (mut videos, mut frames, mut folder) = (Vec::new(), Vec::new(), String::new());
+    let again = "; write it again with `cargo xtask prepare-video`";
+    for entry in archive.entries_with_seek().map_err(|error| error.to_string())? {
+        let mut entry = entry.map_err(|error| format!("{error}{again}"))?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let Some((of, file)) =
+            name.rsplit_once('/').filter(|_| entry.header().entry_type().is_file())
+        else {
+            return Err(format!("`{name}` is no frame of a video{again}"));
+        };
+        if frames.is_empty() {
+            folder = of.to_owned();
+        }
+        let (offset, size) = (entry.raw_file_position(), entry.size());
+        if offset.saturating_add(size) > length {
+            return Err(format!("it is cut off in `{name}`{again}"));
+        }
+        if file == ABOUT {
+            let mut text = String::new();
+            entry.by_ref().take(LONGEST).read_to_string(&mut text).map_err(|e| e.to_string())?;
+            let about: About =
+                serde_json::from_str(&text).map_err(|error| format!("`{name}`: {error}"))?;
+            let found = frames.len() as u64;
+            let usable = about.rate > 0.0 && about.rate.is_finite() && found > 0;
+            if of != folder || about.frames != found || !usable {
+                return Err(format!(
+                    "`{name}` promises {} frames at {} a second, and {found} come before it{again}",
+                    about.frames, about.rate
+                ));
+            }
+            videos.push(Video { about, frames: std::mem::take(&mut frames) });
+        } else if of == folder && file == frame_name(frames.len() as u64) {
+            frames.push((offset, size));
+        } else {
+            return Err(format!("`{name}` is not what comes next in a shard{again}"));
+        }
+    }
+    if !frames.is_empty() {
+        return Err(format!("it is cut off after {} frames of {folder}{again}", frames.len()));
+    }
+    Ok(videos)
+}
+
+/// How the file of a frame is called.
+pub(super) fn frame_name(frame: u64) -> String {
+    format!("{frame:06}.jpg")
+}

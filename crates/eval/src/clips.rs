@@ -1,0 +1,161 @@
+//! What features of clips are worth: protocols on each label of the test videos, as
+//! [`Protocols`](crate::Protocols) measure those of images.
+
+use std::sync::Arc;
+
+use bauta_data::LoaderConfig;
+use bauta_data::video::{ClipLoader, ClipSampling, ClipSource, LabelSet, Views};
+use tch::{Device, Kind, Tensor};
+
+use crate::batch::host_tensor;
+use crate::watch::go_on;
+use crate::{EncodeError, EncodedData, EncodedSplit, EvalError, Evaluator, Metrics, Watch};
+
+/// Which clips of the videos are measured, and by what.
+pub struct ClipProtocols<'a> {
+    /// What learns from the training videos and is measured on the test videos.
+    pub evaluators: Vec<Box<dyn Evaluator>>,
+    /// The training and the test videos.
+    pub sources: [Arc<dyn ClipSource>; 2],
+    /// At most so many of the training videos, the first.
+    pub limit: Option<usize>,
+    /// Which frames a clip has.
+    pub sampling: ClipSampling,
+    /// The views of each video, over which features are averaged.
+    pub views: Views,
+    /// Size of the frames, videos of a batch, threads; its seed is that of whatever an
+    /// evaluator draws.
+    pub loader: LoaderConfig,
+    /// Where features are made and measured.
+    pub device: Device,
+    /// Who watches.
+    pub watch: &'a dyn Watch,
+}
+
+/// Features of a split, and its labels in each set.
+struct Encoded {
+    features: Tensor,
+    labels: Vec<Vec<i64>>,
+}
+
+impl ClipProtocols<'_> {
+    /// Refuses videos of which some evaluator cannot learn, before anything is trained.
+    ///
+    /// # Errors
+    /// The evaluator's own, with its name and that of the labels.
+    pub fn check(&self) -> Result<(), EvalError> {
+        let train = &self.sources[0];
+        let videos = train.len().min(self.limit.unwrap_or(usize::MAX));
+        for (place, set) in self.sets() {
+            let mut counts = vec![0; set.classes.len()];
+            (0..videos).for_each(|video| counts[train.label(video, place) as usize] += 1);
+            for evaluator in &self.evaluators {
+                let told = |error: EvalError| {
+                    error.at(format!("protocol {} on {}", evaluator.name(), set.name))
+                };
+                evaluator.labelled(&counts).map_err(told)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The sets of labels that tell classes apart.
+    pub fn sets(&self) -> impl Iterator<Item = (usize, &LabelSet)> {
+        let sets = self.sources[0].label_sets().iter().enumerate();
+        sets.filter(|(_, set)| set.classes.len() >= 2)
+    }
+
+    /// Measures what `encode` makes of u8 clips [N, C, T, H, W]: features [N, D]. A metric's
+    /// name begins with that of its labels, as `direction_knn_top1`.
+    ///
+    /// # Errors
+    /// When videos cannot be read or encoded, features are not finite, or the watch ends it.
+    pub fn measure(
+        &self,
+        name: &str,
+        encode: &dyn Fn(&Tensor) -> Result<Tensor, EncodeError>,
+    ) -> Result<Metrics, EvalError> {
+        let split = |source: &Arc<dyn ClipSource>, limit: Option<usize>| {
+            self.encode(name, source, limit, encode).map_err(|error| error.at(name))
+        };
+        let train = split(&self.sources[0], self.limit)?;
+        let test = split(&self.sources[1], None)?;
+        let mut metrics = Metrics::new();
+        for (place, set) in self.sets() {
+            let labelled = |split: &Encoded| {
+                let labels = Tensor::from_slice(&split.labels[place]);
+                EncodedSplit::new(split.features.shallow_clone(), labels)
+            };
+            let data = EncodedData::new(labelled(&train)?, labelled(&test)?, set.classes.len())?;
+            for evaluator in &self.evaluators {
+                go_on(self.watch.stop())?;
+                self.watch.begin(&format!("{} of {}: {name}", evaluator.name(), set.name));
+                evaluator.labelled(&data.training_counts())?;
+                let found = evaluator.evaluate(&data, self.loader.seed)?;
+                let named = found
+                    .into_iter()
+                    .map(|(metric, value)| (format!("{}_{metric}", set.name), value));
+                metrics.extend(named);
+            }
+        }
+        Ok(metrics)
+    }
+
+    /// Measures the pixels themselves, [N, C · T · H · W]: the first of all baselines.
+    ///
+    /// # Errors
+    /// As [`Self::measure`].
+    pub fn measure_raw_pixels(&self) -> Result<Metrics, EvalError> {
+        let flat =
+            |pixels: &Tensor| Ok(pixels.to_device(self.device).to_kind(Kind::Float).flatten(1, -1));
+        self.measure("raw pixels", &flat)
+    }
+
+    /// Encodes the first videos of a source in its own order.
+    fn encode(
+        &self,
+        name: &str,
+        source: &Arc<dyn ClipSource>,
+        limit: Option<usize>,
+        encode: &dyn Fn(&Tensor) -> Result<Tensor, EncodeError>,
+    ) -> Result<Encoded, EvalError> {
+        let videos = source.len().min(limit.unwrap_or(usize::MAX));
+        self.watch.begin(&format!("features of {videos} videos: {name}"));
+        let config = self.loader.clone();
+        let loader = ClipLoader::for_evaluation(
+            Arc::clone(source),
+            self.sampling.clone(),
+            self.views,
+            config,
+        )?;
+        let steps = videos.div_ceil(self.loader.batch_size) as u64;
+        let mut features = Vec::new();
+        let mut labels = vec![Vec::new(); source.label_sets().len()];
+        let batches = loader
+            .batches(0..steps, |batch| (host_tensor(&batch.pixels), batch.labels, batch.per_video));
+        for batch in batches {
+            go_on(self.watch.stop())?;
+            let (pixels, of_batch, per_video) = batch?;
+            let found = tch::no_grad(|| encode(&pixels)).map_err(EvalError::Encoder)?;
+            let (clips, width) = (pixels.size()[0], *found.size().last().unwrap_or(&0));
+            if found.size() != [clips, width] {
+                let expected = format!("[{clips}, D]");
+                let what = "encoded clips";
+                return Err(EvalError::Shape { what, found: found.size(), expected });
+            }
+            // The views of a video lie together; their mean stands for it.
+            let views = found.view([-1, per_video as i64, width]);
+            features.push(views.mean_dim([1_i64].as_slice(), false, Kind::Float));
+            labels.iter_mut().zip(of_batch).for_each(|(all, new)| all.extend(new));
+        }
+        if features.is_empty() {
+            let expected = "at least one video".to_owned();
+            return Err(EvalError::Shape { what: "features", found: vec![0], expected });
+        }
+        let kept = (videos as i64).min(labels.first().map_or(videos, Vec::len) as i64);
+        labels.iter_mut().for_each(|labels| labels.truncate(kept as usize));
+        let features = Tensor::cat(&features, 0);
+        let kept = kept.min(features.size()[0]);
+        Ok(Encoded { features: features.narrow(0, 0, kept), labels })
+    }
+}

@@ -1,0 +1,140 @@
+//! The pictures of a report: what a model makes of hidden patches, where it looks, what it
+//! finds alike, and the words that go with each.
+
+use bauta_masking::Grid;
+use bauta_report::scatter;
+use tch::Tensor;
+
+use crate::{
+    AttentionMaps, EvalError, Picture, PictureLayout, Projection, Reconstructions, contact_sheet,
+    nearest,
+};
+
+/// Neighbours shown of each image, and images shown.
+const NEIGHBOURS: usize = 7;
+const QUERIES: usize = 12;
+
+/// A picture as a file, and what it shows.
+#[derive(Clone, Debug)]
+pub struct Exhibit {
+    /// The file's name, which ends in `.png` or `.svg`.
+    pub file: &'static str,
+    /// What is in the file.
+    pub bytes: Vec<u8>,
+    /// What the picture shows.
+    pub caption: String,
+}
+
+impl Exhibit {
+    /// A picture as PNG.
+    ///
+    /// # Errors
+    /// [`EvalError::Encode`] when it is too large for PNG.
+    pub fn new(
+        file: &'static str,
+        picture: &Picture,
+        caption: impl Into<String>,
+    ) -> Result<Self, EvalError> {
+        Ok(Self { file, bytes: picture.png(file.as_ref())?, caption: caption.into() })
+    }
+
+    /// Pictures of one size as a moving PNG, each shown for so many milliseconds.
+    ///
+    /// # Errors
+    /// As [`Picture::write_moving`].
+    pub fn moving(
+        file: &'static str,
+        frames: &[Picture],
+        delay: u16,
+        caption: impl Into<String>,
+    ) -> Result<Self, EvalError> {
+        let bytes = Picture::moving_png(frames, delay, file.as_ref())?;
+        Ok(Self { file, bytes, caption: caption.into() })
+    }
+
+    /// `reconstructions.png`, of what [`Reconstructions::new`] takes.
+    ///
+    /// # Errors
+    /// As [`Reconstructions::new`].
+    pub fn reconstructions(
+        pixels: &Tensor,
+        predicted: &Tensor,
+        mask: &Tensor,
+        grid: Grid,
+    ) -> Result<Self, EvalError> {
+        let shown = Reconstructions::new(pixels, predicted, mask, grid)?;
+        Self::new(
+            "reconstructions.png",
+            &shown.paint(&PictureLayout::default()),
+            "Images: original, what the encoder saw, reconstruction of the hidden patches (visible \
+             ones pasted back; standardised predictions are brought back with each patch's true \
+             mean and deviation).",
+        )
+    }
+
+    /// `attention.png`, of what [`AttentionMaps::new`] and [`AttentionMaps::with_features`]
+    /// take.
+    ///
+    /// # Errors
+    /// As these.
+    pub fn attention(
+        pixels: &Tensor,
+        attention: &Tensor,
+        patches: &Tensor,
+        grid: Grid,
+    ) -> Result<Self, EvalError> {
+        let maps = AttentionMaps::new(pixels, attention, grid)?.with_features(patches)?;
+        Self::new(
+            "attention.png",
+            &maps.paint(&PictureLayout::default()),
+            "Images: original; where the last block's class token looks, mean of the heads, \
+             spread to the full range in each image; the patches' features, less the mean of \
+             each place, whose first three principal components over all images shown are red, \
+             green and blue.",
+        )
+    }
+
+    /// `neighbours.png`: of u8 pixels [N, C, H, W] the first ones, each followed by those whose
+    /// features [N, D] are the most alike; nothing where there are too few.
+    ///
+    /// # Errors
+    /// As [`nearest`] and [`contact_sheet`].
+    pub fn neighbours(pixels: &Tensor, features: &Tensor) -> Result<Option<Self>, EvalError> {
+        let samples = pixels.size()[0] as usize;
+        if samples <= NEIGHBOURS {
+            return Ok(None);
+        }
+        let neighbours = nearest(features, QUERIES.min(samples), NEIGHBOURS)?;
+        let layout = PictureLayout { columns: 1, min_height: 64, ..PictureLayout::default() };
+        let sheet = contact_sheet(pixels, &neighbours, &layout)?;
+        let caption = format!(
+            "Images, each followed by those of the first {samples} whose features are the most \
+             alike (standardised, by cosine)."
+        );
+        Self::new("neighbours.png", &sheet, caption).map(Some)
+    }
+
+    /// `projection.svg`: features [N, D] on their two principal components, by the class that
+    /// each label names by its place; nothing of less than two samples.
+    ///
+    /// # Errors
+    /// As [`Projection::new`], and when it cannot be drawn.
+    pub fn projection(
+        features: &Tensor,
+        labels: &[i64],
+        classes: &[String],
+    ) -> Result<Option<Self>, EvalError> {
+        let samples = labels.len();
+        if samples < 2 {
+            return Ok(None);
+        }
+        let projection = Projection::new(features, 2)?;
+        let explained = [projection.explained[0], projection.explained[1]];
+        let svg = scatter(&projection.coordinates(), labels, classes, explained)
+            .map_err(|error| EvalError::Unsuitable(error.to_string()))?;
+        let caption = format!(
+            "Features of the first {samples} images on their two principal components, by class."
+        );
+        Ok(Some(Self { file: "projection.svg", bytes: svg.into_bytes(), caption }))
+    }
+}

@@ -1,0 +1,70 @@
+//! How a model folder has its pictures resized and cut, in the loader's words.
+
+use bauta_backbones::{self as backbones, ModelFolder};
+use bauta_data::{Filter, Framing, Resize};
+
+use crate::EvalError;
+
+/// A side is resized to at most this many times that of the output: more would take memory for
+/// what is cut off.
+const LARGEST: usize = 16;
+
+/// How a folder has its pictures framed for inputs of `size` [height, width] in pixels; nothing
+/// where it does not say it.
+///
+/// Where `size` is not what the folder's framing gives and `scaled` is set, its sizes are
+/// multiplied, so that the same part of a picture is seen at another resolution.
+///
+/// # Errors
+/// [`EvalError::Model`] for words that cannot be obeyed, [`EvalError::Unsuitable`] where the
+/// sizes disagree.
+pub fn said_framing(
+    folder: &ModelFolder,
+    size: [usize; 2],
+    scaled: bool,
+) -> Result<Option<Framing>, EvalError> {
+    let Some(said) = folder.preprocessing() else { return Ok(None) };
+    let Some(said) = said.framing()? else { return Ok(None) };
+    let output = said.output().or(match said.resize {
+        backbones::Resize::ShorterSide(side) => Some([side; 2]),
+        backbones::Resize::No | backbones::Resize::To(_) => None,
+    });
+    let [[from_height, from_width], [height, width]] = match output {
+        Some(output) if output != size && !scaled => {
+            return Err(EvalError::Unsuitable(format!(
+                "the folder's preprocessing gives pictures of {} × {}, but the model's are of \
+                 {} × {}; correct size or crop_size",
+                output[0], output[1], size[0], size[1]
+            )));
+        }
+        Some(output) => [output, size],
+        // Pictures keep their own size, which each of them is held against.
+        None => [size, size],
+    };
+    let scale = |[down, right]: [usize; 2]| {
+        let side = |side: usize, to: usize, from: usize| (side * to + from / 2) / from;
+        [side(down, height, from_height), side(right, width, from_width)]
+    };
+    let resize = match said.resize {
+        backbones::Resize::No => Resize::No,
+        backbones::Resize::To(size) => Resize::To(scale(size)),
+        backbones::Resize::ShorterSide(side) => Resize::Covering(scale([side; 2])),
+    };
+    if let Resize::To([down, right]) | Resize::Covering([down, right]) = resize
+        && (down > LARGEST * height || right > LARGEST * width)
+    {
+        return Err(EvalError::Unsuitable(format!(
+            "the folder's preprocessing resizes pictures to {down} × {right} and keeps {height} × \
+             {width} of them; a side of at most {LARGEST} times as much is wanted"
+        )));
+    }
+    let filter = match said.filter {
+        Some(backbones::Filter::Nearest) => Filter::Nearest,
+        Some(backbones::Filter::Lanczos) => Filter::Lanczos,
+        Some(backbones::Filter::Bilinear) => Filter::Bilinear,
+        Some(backbones::Filter::Box) => Filter::Box,
+        Some(backbones::Filter::Hamming) => Filter::Hamming,
+        Some(backbones::Filter::Bicubic) | None => Filter::Bicubic,
+    };
+    Ok(Some(Framing { resize, filter, crop: said.crop.is_some() }))
+}

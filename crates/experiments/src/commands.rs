@@ -1,0 +1,189 @@
+//! The commands of the program `bauta`, and their arguments.
+
+use std::path::PathBuf;
+
+use bauta_eval::DeviceChoice;
+use bauta_eval::folder::FeatureFormat;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::dense::{DenseArguments, HeadName};
+use crate::{evaluate, finetune, reproduce};
+
+/// What the program is told.
+#[derive(Parser)]
+#[command(name = "bauta", version, about = "Masked self-supervised learning, recipe by recipe")]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Everything that the program can do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Train and evaluate a recipe.
+    Run {
+        /// The recipe file.
+        recipe: PathBuf,
+        /// Override a key of the recipe, such as `train.epochs=2`.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// The run folder.
+        #[arg(long)]
+        out: PathBuf,
+        /// Go on from the run folder's last checkpoint.
+        #[arg(long)]
+        resume: bool,
+        /// Use the recipe's own reduced setting.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// One exact forward pass of a model folder.
+    Forward {
+        /// The model folder.
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// Safetensors with `pixel_values`, and `noise` for a masked model.
+        #[arg(long, value_name = "FILE")]
+        input: PathBuf,
+        /// Where to write the outputs, as safetensors.
+        #[arg(long, value_name = "FILE", alias = "output")]
+        out: PathBuf,
+        /// auto, cpu, cuda or cuda:N.
+        #[arg(long, value_name = "NAME", default_value = "cpu")]
+        device: DeviceChoice,
+        /// Make matrix products in bfloat16.
+        #[arg(long)]
+        bf16: bool,
+    },
+    /// Features of a folder of images.
+    ///
+    /// A picture is resized and cut as the model's preprocessor_config.json says. Where that
+    /// says nothing, the largest middle part that has the model's ratio is resized bicubically
+    /// to the model's size, whatever size the picture has. docs/looking.md has the same in
+    /// Python.
+    Embed {
+        /// The model folder.
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// A folder of JPEG, PNG or WebP images.
+        #[arg(long, value_name = "IMAGES", alias = "input")]
+        root: PathBuf,
+        /// Where to write the features [N, D].
+        #[arg(long, value_name = "FILE", alias = "output")]
+        out: PathBuf,
+        /// safetensors, with `features` and the paths in the metadata; or npy, with the paths
+        /// in FILE.txt.
+        #[arg(long, value_name = "NAME", default_value_t = FeatureFormat::Safetensors)]
+        format: FeatureFormat,
+        /// The class token instead of the mean of the patch tokens.
+        #[arg(long)]
+        cls: bool,
+        /// auto, cpu, cuda or cuda:N.
+        #[arg(long, value_name = "NAME", default_value = "auto")]
+        device: DeviceChoice,
+    },
+    /// Pictures of what a masked autoencoder makes of a folder of images.
+    ///
+    /// Pictures are made ready as `embed` does it.
+    Reconstruct {
+        /// The model folder.
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// A folder of JPEG, PNG or WebP images; of a model of video, a file of video.
+        #[arg(long, value_name = "IMAGES", alias = "input", visible_alias = "video")]
+        root: PathBuf,
+        /// The folder of the pictures.
+        #[arg(long, value_name = "DIR", alias = "output")]
+        out: PathBuf,
+        /// The fraction of tokens to hide, the model's own if not given.
+        #[arg(long)]
+        ratio: Option<f64>,
+        /// Seed of the masks.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// Draw the first N images by their paths; of a video, at most six clips.
+        #[arg(long, value_name = "N", default_value_t = 48)]
+        count: usize,
+        /// auto, cpu, cuda or cuda:N.
+        #[arg(long, value_name = "NAME", default_value = "auto")]
+        device: DeviceChoice,
+    },
+    /// Turn a foreign checkpoint into a model folder.
+    Import {
+        /// A folder with config.json, or a .safetensors, .pth, .pt or .bin file.
+        from: PathBuf,
+        /// The model folder to write.
+        #[arg(long, value_name = "DIR", alias = "output")]
+        out: PathBuf,
+        /// Attention heads, where the width does not say it.
+        #[arg(long)]
+        heads: Option<usize>,
+        /// Attention heads of the decoder, 16 if not given.
+        #[arg(long)]
+        decoder_heads: Option<usize>,
+        /// Height and width of the images, where they are not square.
+        #[arg(long, num_args = 2, value_names = ["HEIGHT", "WIDTH"])]
+        image_size: Option<Vec<usize>>,
+        /// Frames of a clip, of weights of video whose positions are one table.
+        #[arg(long)]
+        frames: Option<usize>,
+        /// The decoder predicts pixels standardised within each patch.
+        #[arg(long)]
+        norm_pix_loss: bool,
+    },
+    /// Write a model folder anew, under others' names.
+    Export {
+        /// The model folder, such as a run's checkpoints/last.
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// The model folder to write.
+        #[arg(long, value_name = "DIR", alias = "output")]
+        out: PathBuf,
+        /// Whose names.
+        #[arg(long, value_enum, default_value_t = Format::Hf)]
+        format: Format,
+    },
+    /// Train a model folder's encoder and a classifier on labelled images.
+    Finetune(finetune::Arguments),
+    /// Measure the features of a model folder.
+    Evaluate(evaluate::Arguments),
+    /// Time a recipe's training steps on its own data.
+    Throughput {
+        /// The recipe file.
+        recipe: PathBuf,
+        /// Override a key of the recipe.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Steps to time, after a few to warm up.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+        steps: u64,
+        /// Write the measurement to a JSON file too.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// Make the runs of a claim, and hold them against the paper.
+    Reproduce(reproduce::Arguments),
+    /// Train a head that gives every pixel a class, and measure its mean IoU.
+    Segment {
+        /// What both dense tasks are told.
+        #[command(flatten)]
+        arguments: DenseArguments,
+        /// The head.
+        #[arg(long, value_enum, default_value_t = HeadName::Linear)]
+        head: HeadName,
+    },
+    /// Train a head that draws boxes around objects, and measure its average precision.
+    Detect(DenseArguments),
+}
+
+/// Whose names a model folder is written under.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Format {
+    /// Hugging Face's, for `from_pretrained`.
+    Hf,
+    /// MAE's own.
+    Mae,
+    /// timm's: the encoder alone.
+    Timm,
+}

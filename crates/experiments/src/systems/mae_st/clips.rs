@@ -1,0 +1,158 @@
+//! The videos of a run, and batches of clips with masks of their own.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use bauta_backbones::TokenIndices;
+use bauta_data::video::{
+    ClipAugment, ClipBatch, ClipLoader, ClipSampling, ClipSource, ClipSubset, Ffmpeg, Views,
+    open_clips,
+};
+use bauta_data::{Inputs, LoaderConfig};
+use bauta_eval::host_tensor;
+use bauta_libtorch::on_one_thread;
+use bauta_masking::{MaskPlan, MaskStrategy};
+use bauta_recipe::{ClipEval, MaeSt as Settings};
+use tch::{Device, Tensor};
+
+use crate::run::Run;
+
+/// The videos of a run: both splits, and how clips are cut from them.
+pub(super) struct Clips {
+    /// The training videos.
+    pub train: Arc<dyn ClipSource>,
+    /// The test videos, if there are any.
+    pub test: Option<Arc<dyn ClipSource>>,
+    /// Seed, batch size, size of the frames, and threads.
+    pub loader: LoaderConfig,
+    /// Which frames a clip has.
+    pub sampling: ClipSampling,
+    /// Clips that are cut from each video in a step.
+    pub repeats: usize,
+    /// What is measured on them.
+    pub eval: ClipEval,
+    /// Where tensors live.
+    pub device: Device,
+    /// How tokens are hidden in each epoch, the last from there on.
+    strategies: Vec<Arc<dyn MaskStrategy>>,
+    augment: ClipAugment,
+}
+
+/// Clips with the tokens that are hidden, on the device.
+#[derive(Debug)]
+pub struct MaskedClips {
+    /// u8 pixels [N, C, T, H, W].
+    pub pixels: Tensor,
+    /// Which of their tokens are hidden.
+    pub indices: TokenIndices,
+}
+
+impl Clips {
+    /// Opens the videos of a recipe.
+    ///
+    /// # Errors
+    /// When they are not there or not whole.
+    pub(super) fn open(settings: &Settings, run: &Run<'_>) -> Result<Self> {
+        let data = &settings.data;
+        let cache = bauta_data::cache_root()?;
+        let roots = match &data.root {
+            Some(root) => vec![root.clone()],
+            None => {
+                let packages = data.name.packages().into_iter();
+                let located = packages.map(|package| {
+                    bauta_data::locate(package, &cache).with_context(|| {
+                        format!(
+                            "{} is not whole in the data cache; run `cargo xtask run` or \
+                             `cargo xtask data fetch`",
+                            data.name
+                        )
+                    })
+                });
+                located.collect::<Result<_>>()?
+            }
+        };
+        let ffmpeg = || Ffmpeg::find(&cache);
+        let splits = open_clips(data.name, &roots, &ffmpeg, &data.options())?;
+        splits.notes.iter().for_each(|note| tracing::info!("{note}"));
+        let size = data.image_size;
+        let loader = LoaderConfig::new(run.train.batch_size, size.height(), size.width());
+        Ok(Self {
+            train: match data.limit {
+                Some(limit) => Arc::new(ClipSubset::spread(splits.train, limit)),
+                None => splits.train,
+            },
+            test: splits.test,
+            loader: LoaderConfig {
+                seed: run.seed,
+                threads: run.threads,
+                on_error: data.on_error,
+                ..loader
+            },
+            sampling: data.clip.clone(),
+            repeats: data.repeats,
+            eval: settings.eval.clone(),
+            device: run.device,
+            strategies: settings.mask.build_all(settings.grid()?, run.train.epochs)?,
+            augment: data.augment.clone().unwrap_or_else(|| data.name.usual_augment()),
+        })
+    }
+
+    /// Batches in an epoch of the training videos.
+    pub(super) fn batches_per_epoch(&self) -> u64 {
+        (self.train.len() / self.loader.batch_size) as u64
+    }
+
+    /// Training batches as inputs of a phase, masks drawn on the loader's threads.
+    ///
+    /// # Errors
+    /// When there are fewer videos than a batch holds, or a setting is out of its range.
+    pub(super) fn inputs(&self) -> Result<impl FnMut(Range<u64>) -> Inputs<MaskedClips> + use<>> {
+        let (source, config) = (Arc::clone(&self.train), self.loader.clone());
+        let (sampling, augment) = (self.sampling.clone(), self.augment.clone());
+        let loader = ClipLoader::new(source, sampling, augment, self.repeats, config)?;
+        let masks = self.masks(&self.strategies);
+        Ok(move |steps: Range<u64>| loader.batches(steps, on_one_thread(masks.clone())))
+    }
+
+    /// The first test videos' clips with masks of epoch 0, or training videos' where none are
+    /// held out; none where the recipe wants no pictures.
+    ///
+    /// # Errors
+    /// When videos cannot be read.
+    pub(super) fn shown(&self) -> Result<Option<MaskedClips>> {
+        let source = self.test.as_ref().unwrap_or(&self.train);
+        let count = self.eval.pictures.count.min(source.len());
+        if count == 0 {
+            return Ok(None);
+        }
+        let config = LoaderConfig { batch_size: count, ..self.loader.clone() };
+        let (source, sampling) = (Arc::clone(source), self.sampling.clone());
+        let loader = ClipLoader::for_evaluation(source, sampling, Views::ONE, config)?;
+        let last = &self.strategies[self.strategies.len() - 1..];
+        Ok(loader.batches(0..1, self.masks(last)).next().transpose()?)
+    }
+
+    /// The plan of one clip, for its counts.
+    pub(super) fn sample_plan(&self) -> Result<MaskPlan> {
+        Ok(MaskPlan::draw(&*self.strategies[self.strategies.len() / 2], self.loader.seed, 0, &[0])?)
+    }
+
+    fn masks(
+        &self,
+        strategies: &[Arc<dyn MaskStrategy>],
+    ) -> impl Fn(ClipBatch) -> MaskedClips + Clone + Send + Sync + use<> {
+        let strategies = strategies.to_vec();
+        let (seed, device) = (self.loader.seed, self.device);
+        move |batch: ClipBatch| {
+            // A clip's number is its own, so the repeats of a video have masks of their own.
+            let strategy = &strategies[(batch.epoch as usize).min(strategies.len() - 1)];
+            let plan = MaskPlan::draw(&**strategy, seed, batch.epoch, &batch.samples)
+                .expect("recipes name strategies that mask a fixed number of tokens");
+            MaskedClips {
+                pixels: host_tensor(&batch.pixels).to_device(device),
+                indices: TokenIndices::new(&plan, device),
+            }
+        }
+    }
+}
