@@ -10,6 +10,7 @@ mod masks;
 mod optimizer;
 mod photos;
 mod steps;
+mod text;
 
 use std::path::PathBuf;
 
@@ -65,6 +66,7 @@ enum Case {
     Optimizer,
     Masks,
     Loader,
+    Text,
 }
 
 /// One line of output; the other side prints the same.
@@ -87,6 +89,7 @@ fn main() -> Result<()> {
             Case::Optimizer => optimizer::prepare(&shared),
             Case::Masks => Ok(()),
             Case::Loader => photos::write(&shared),
+            Case::Text => text::write(&shared),
         },
         Command::Measure { case, variant, setting } => {
             bauta_backbones::tch::set_num_threads(i32::try_from(setting.threads)?);
@@ -97,6 +100,7 @@ fn main() -> Result<()> {
                 Case::Optimizer => optimizer::measure(&setting),
                 Case::Masks => masks::measure(&variant, &setting),
                 Case::Loader => loader::measure(&setting),
+                Case::Text => text::measure(&setting),
             }?;
             println!("{}", serde_json::to_string(&measurement)?);
             Ok(())

@@ -35,10 +35,12 @@ def main():
         from masks import measure
     elif arguments.case == "loader":
         from loader import measure
+    elif arguments.case == "text":
+        from text import measure
     else:
         from steps import measure
     measurement = measure(arguments)
-    packages = ["torch", "torchvision", "timm", "pillow", "numpy"]
+    packages = ["torch", "torchvision", "timm", "pillow", "numpy", "scikit-learn"]
     measurement["versions"] = {name: version(name) for name in packages}
     measurement["versions"]["python"] = platform.python_version()
     print(json.dumps(measurement))

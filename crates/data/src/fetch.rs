@@ -6,6 +6,7 @@
 //! the cache is always whole. A lock makes a second process wait for the first
 //! and then find the data set there. A data set that is there needs no network.
 
+mod apt_index;
 mod cache;
 mod client;
 mod package;

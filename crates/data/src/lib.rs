@@ -57,6 +57,7 @@ mod regular;
 mod source;
 mod splits;
 mod tasks;
+pub mod text;
 pub mod video;
 
 pub use augment::{Augment, Augmenter, Crop, Filter, Framing, Resize};

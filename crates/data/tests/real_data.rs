@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use bauta_data::text::{CorpusName, CorpusOptions, LeftOut, open_corpus};
 use bauta_data::{
     DatasetName, Image, PACKAGES, Package, Source, Split, cache_root, cifar10_canonical_batch,
     locate, open,
@@ -16,7 +17,7 @@ use md5::{Digest, Md5};
 fn main() -> ExitCode {
     let package = |name: DatasetName| name.package().expect("it is fetched as a package");
     let samples = PACKAGES.iter().find(|package| package.name == "foolbox-samples");
-    let trials = vec![
+    let mut trials = vec![
         trial(
             "cifar10_equals_the_original_binary_release",
             package(DatasetName::Cifar10),
@@ -38,6 +39,9 @@ fn main() -> ExitCode {
             the_samples_of_foolbox_decode,
         ),
     ];
+    let reuters = CorpusName::Reuters.package().expect("it is fetched as a package");
+    let name = "reuters_has_its_documented_counts";
+    trials.push(trial(name, reuters, reuters_has_its_documented_counts));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -155,4 +159,16 @@ fn the_samples_of_foolbox_decode(folder: &Path) {
     let images: Vec<Image<'_>> =
         (0..100).map(|index| samples.image(index).expect("a picture")).collect();
     assert!(images.iter().any(|image| (image.height(), image.width()) == (512, 512)));
+}
+
+/// Bodies with topics: 7,194 to train on and 3,182 to test on, less those of rare topics.
+fn reuters_has_its_documented_counts(folder: &Path) {
+    let options = CorpusOptions { min_train: 20, min_test: 5, ..CorpusOptions::default() };
+    let corpus = open_corpus(folder, &options).expect("the cache holds it");
+    let LeftOut { without_text, duplicates, .. } = corpus.left_out;
+    assert_eq!((corpus.labels.len(), &*corpus.labels[0]), (44, "earn"));
+    assert_eq!(corpus.train.len() + corpus.meta.len() + duplicates, 7049);
+    assert_eq!((corpus.test.len(), duplicates, without_text), (3096, 2, 21_578 - 19_043));
+    let mut texts = corpus.train.iter().chain(&corpus.test).map(|document| &document.text);
+    assert!(texts.all(|text| !text.contains(['<', '\u{3}'])));
 }

@@ -6,6 +6,7 @@ mod i_mae;
 mod mae;
 mod mae_st;
 mod mask_distill;
+mod multilabel;
 
 use anyhow::Result;
 use bauta_recipe::{Recipe, Settings};
@@ -16,6 +17,7 @@ pub use self::i_mae::IMae;
 pub use self::mae::Mae;
 pub use self::mae_st::MaeSt;
 pub use self::mask_distill::MaskDistill;
+pub use self::multilabel::Multilabel;
 use crate::run::{Launch, RunEnd};
 
 /// Makes [`launch`] of the table of systems.
@@ -36,4 +38,4 @@ macro_rules! systems {
     };
 }
 
-systems![Mae, DBot, MaskDistill, IMae, MaeSt, ExSsNet];
+systems![Mae, DBot, MaskDistill, IMae, MaeSt, ExSsNet, Multilabel];

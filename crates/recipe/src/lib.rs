@@ -2,7 +2,7 @@
 //!
 //! A recipe is a TOML file with strict keys. `system`, `seed`, `about` and `train` are every
 //! recipe's; the rest belongs to its system, as a struct of shared tables: [`Mae`],
-//! [`DBot`], [`MaskDistill`], [`IMae`]. [`Recipe::load`] reads a file in layers: the file,
+//! [`DBot`], [`MaskDistill`], [`IMae`], [`Multilabel`]. [`Recipe::load`] reads a file in layers: the file,
 //! its own `[quick]` table of dotted keys if asked for, and `key=value` overrides. The
 //! result is validated and fully resolved, and [`Recipe::to_toml`] writes it with every
 //! default spelled out. An error names the key, the nearest key of this system, and the
@@ -153,6 +153,7 @@ pub use systems::{
     Tasks, Transfer, WeightStart,
 };
 pub use systems::{DBot, IMae, Mae, MaeSt, MaskDistill, Settings, System};
+pub use systems::{LabelEval, Multilabel};
 pub use tables::{
     About, Beit, Branches, ClassToken, ClipData, ClipEval, Comparison, Data, Decoder, Device,
     DroppingVit, Eval, FeatureLoss, FeatureTarget, FewShot, FineTune, FrameTarget, ImageSize, Knn,
@@ -160,4 +161,7 @@ pub use tables::{
     PixelTarget, Pooling, Precision, PredictedFrames, ProbeOptimizer, Protocol, Schedule, Semi,
     SpacetimePositions, Stages, TargetKind, Teacher, TeacherInput, TeacherKind, Train,
     VideoDecoder, VideoVit, ViewCounts, Vit, limit,
+};
+pub use tables::{
+    ClassifierKind, Documents, LearntPolicies, PolicyReward, PolicyTable, TextClassifier, Tree,
 };

@@ -6,6 +6,7 @@ mod i_mae;
 mod mae;
 mod mae_st;
 mod mask_distill;
+mod multilabel;
 
 use std::sync::LazyLock;
 
@@ -27,6 +28,7 @@ pub use i_mae::IMae;
 pub use mae::Mae;
 pub use mae_st::MaeSt;
 pub use mask_distill::MaskDistill;
+pub use multilabel::{LabelEval, Multilabel};
 
 macro_rules! systems {
     ($($(#[$doc:meta])* $name:literal => $System:ident,)*) => {
@@ -145,6 +147,9 @@ systems! {
     "mae-st" => MaeSt,
     /// Exclusive Supermask Subnetwork Training for Continual Learning (arXiv 2210.10209).
     "exssnet" => ExSsNet,
+    /// Learning to Learn and Predict: A Meta-Learning Approach for Multi-Label Classification
+    /// (arXiv 1909.04176).
+    "multilabel" => Multilabel,
 }
 
 impl System {

@@ -51,9 +51,29 @@ fn recipe_of(system: &str) -> String {
             text.replace("[train]", "[mixture]\nlatent_weight = 0\ninit = \"random\"\n[train]")
         }
         "exssnet" => exssnet(),
+        "multilabel" => MULTILABEL.to_owned(),
         _ => text,
     }
 }
+
+/// A recipe without images.
+const MULTILABEL: &str = r#"system = "multilabel"
+[about]
+summary = "a test"
+paper = "none"
+minutes = 1.0
+machine = "any"
+metric = "micro_f1"
+[data]
+name = "reuters"
+[model]
+[policies]
+[eval]
+[train]
+epochs = 4
+batch_size = 128
+base_lr = 1.0e-3
+"#;
 
 fn read(system: &str, set: &[&str]) -> Result<Recipe, String> {
     let layers = Layers::of(&set.iter().map(|&text| text.to_owned()).collect::<Vec<_>>());
@@ -69,7 +89,11 @@ fn every_system_reads_its_recipe_and_writes_it_back() {
         let text = recipe.to_toml().unwrap();
         let again = Recipe::parse(&text, Path::new("r.toml"), &Layers::default()).unwrap();
         assert_eq!(recipe, again, "{text}");
-        let data = if system == System::MaeSt { "moving-mnist" } else { "cifar10" };
+        let data = match system {
+            System::MaeSt => "moving-mnist",
+            System::Multilabel => "reuters",
+            _ => "cifar10",
+        };
         assert_eq!(recipe.data()[0].name, data);
         let table: toml::Table = text.parse().unwrap();
         let known = system.known_keys();
@@ -161,12 +185,31 @@ fn a_system_says_what_it_lacks_and_what_it_cannot_do() {
         ("mae-st", "data.name=videos", "data.root is missing: data.name \"videos\" reads a folder"),
         ("mae-st", "data.repeats=0", "data.repeats is 0; it must be at least 1"),
         ("mae-st", "mask={ strategy = \"frame\", ratio = 0.9 }", "leaves 0 of 8 steps of time"),
-        ("mae-st", "model.positions=spiral", "did you mean separable?; known: separable, joint"),
+        (
+            "mae-st",
+            "model.positions=spiral",
+            "did you mean separable?; known: separable, joint, sine-cosine",
+        ),
         ("dbot", "stages.count=0", "stages.count is 0; it must be at least 1"),
         ("dbot", "target.features.beta=0", "target.features.beta is 0; it must be a finite"),
         ("dbot", "teacher.kind=folder", "teacher.model is missing: a teacher of kind \"folder\""),
         ("dbot", "teacher.kind=efficientnet-lite0", "teacher.stride is missing"),
         ("maskdistill", "model.drop_path=1", "model.drop_path is 1; it must be in [0, 1)"),
+        ("multilabel", "data.meta=1", "data.meta is 1; it must be in (0, 1)"),
+        (
+            "multilabel",
+            "data.name=documents",
+            "data.root is missing: data.name \"documents\" reads",
+        ),
+        (
+            "multilabel",
+            "data.limit=9",
+            "data.limit 9 is less than one step of train.batch_size 128",
+        ),
+        ("multilabel", "train.accumulate=2", "train.accumulate is 2; it must be 1: a step has one"),
+        ("multilabel", "policies.range=1", "policies.range is 1; it must be in [0, 1)"),
+        ("multilabel", "model.ids=1", "model.ids is 1; it must be in 2..=16777216"),
+        ("multilabel", "data.image_size=9", "data.image_size is a key of systems mae, dbot,"),
         ("maskdistill", "model.layer_scale=0", "model.layer_scale is 0; it must be a finite"),
     ] {
         let error = read(system, &[assignment]).unwrap_err();

@@ -13,6 +13,7 @@ use std::time::Duration;
 use walkdir::WalkDir;
 
 use super::FetchEvent;
+use super::apt_index;
 use super::package::{Package, Registry};
 use crate::error::DataError;
 
@@ -31,6 +32,10 @@ pub(super) fn download(
         Registry::Debian => {
             (apt(package), "this data set comes as a Debian package and needs apt", "deb")
         }
+        Registry::DebianIndex => {
+            let needs = "this data set is made of Debian's package index and needs apt";
+            (apt_index::update(folder)?, needs, "tgz")
+        }
     };
     let line = command_line(&command);
     progress(FetchEvent::Started(&line));
@@ -41,10 +46,13 @@ pub(super) fn download(
     })?;
     if !status.success() {
         let mut reason = reason(&folder.join(STDERR));
-        if package.registry == Registry::Debian {
+        if matches!(package.registry, Registry::Debian | Registry::DebianIndex) {
             reason += "; run `apt-get update` and try again";
         }
         return Err(DataError::ClientFailed { command: line, reason });
+    }
+    if package.registry == Registry::DebianIndex {
+        return apt_index::pack(folder);
     }
     let archives = fs::read_dir(folder).map_err(DataError::io(folder))?;
     archives

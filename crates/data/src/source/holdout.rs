@@ -57,7 +57,7 @@ pub(crate) fn divide(
 }
 
 /// Where a key falls in [0, 1).
-fn place(key: &[u8]) -> f64 {
+pub(crate) fn place(key: &[u8]) -> f64 {
     let digest = Sha256::digest(key);
     let first = digest.iter().take(8).fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
     // 53 bits, which a float holds exactly.

@@ -21,7 +21,7 @@ pub struct Case {
 }
 
 /// All cases.
-pub const CASES: [Case; 5] = [
+pub const CASES: [Case; 6] = [
     Case {
         name: "vit-tiny-cifar10",
         about: "a training step of mae-cifar10-vit-tiny, 128 images of 32 pixels",
@@ -56,6 +56,13 @@ pub const CASES: [Case; 5] = [
         data: None,
         variants: &[],
         theirs: &["torchvision"],
+    },
+    Case {
+        name: "text",
+        about: "20,000 documents of 130 words to tf-idf features, fitted and taken",
+        data: None,
+        variants: &[],
+        theirs: &["scikit-learn"],
     },
 ];
 

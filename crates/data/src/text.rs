@@ -1,0 +1,104 @@
+//! Documents with labels: from files to numbers that a text classifier reads.
+//!
+//! [`open_corpus`] reads documents in the layout that it finds (see [`CorpusName`] and
+//! [`read_folder`]), removes what would mislead ([`LeftOut`] counts it), chooses the labels that occur
+//! often enough, and divides the documents into those to train on, a *meta* part that is held out
+//! of them, and those to test on. A [`Vectorizer`] turns text into hashed words with tf-idf weights.
+//!
+//! ```
+//! use bauta_data::text::{Corpus, CorpusOptions, RawDocument, Vectorizer};
+//!
+//! let document = |text: &str, labels: &[&str]| RawDocument {
+//!     text: text.to_owned(),
+//!     labels: labels.iter().map(|&label| label.to_owned()).collect(),
+//!     ..RawDocument::default()
+//! };
+//! let mut raw: Vec<RawDocument> = (0..100)
+//!     .map(|i| document(&format!("wheat and corn, lot {i}"), &["grain", "corn"]))
+//!     .chain((0..100).map(|i| document(&format!("barrels of crude oil, lot {i}"), &["crude"])))
+//!     .collect();
+//! raw.push(document("", &["crude"]));
+//! let options = CorpusOptions { holdout: 0.2, meta: 0.1, ..CorpusOptions::default() };
+//! let corpus = Corpus::build(raw, &options)?;
+//! assert_eq!(corpus.left_out.without_text, 1);
+//! assert_eq!(corpus.labels.len(), 3);
+//!
+//! let texts: Vec<&str> = corpus.train.iter().map(|document| document.text.as_str()).collect();
+//! let vectorizer = Vectorizer::fit(&texts, 4096)?;
+//! let bag = vectorizer.bag("Crude OIL");
+//! assert_eq!(bag.ids.len(), 2);
+//! # Ok::<(), bauta_data::DataError>(())
+//! ```
+
+mod corpus;
+mod csv_file;
+mod document;
+mod entity_typing;
+mod folder;
+mod json_lines;
+mod label_list;
+mod rcv1;
+mod reuters_json;
+mod reuters_sgml;
+mod tokens;
+mod tree;
+mod vectorizer;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+pub use corpus::{Corpus, CorpusOptions, LeftOut};
+pub use document::{Document, RawDocument};
+pub use folder::read_folder;
+pub use tokens::{for_each_word, word_hash};
+pub use tree::{LabelTree, TreeOptions};
+pub use vectorizer::{Bag, Vectorizer};
+
+use crate::error::DataError;
+use crate::fetch::{PACKAGES, Package};
+
+/// A corpus of labelled documents, by the name that recipes use.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum CorpusName {
+    /// 21,578 news stories of 1987 with 119 topics, divided by their date.
+    Reuters,
+    /// Descriptions of Debian's packages with the tags that people gave them.
+    Debtags,
+    /// Documents that are made: a tree of labels whose best thresholds are known.
+    Tree,
+    /// Documents of yours: CSV, JSON lines, or another layout of `docs/your-own-data.md`.
+    Documents,
+}
+
+impl CorpusName {
+    /// The package that brings it; `None` where it is made or lies in a folder of the user's.
+    pub fn package(self) -> Option<&'static Package> {
+        PACKAGES.iter().find(|package| package.name == <&str>::from(self))
+    }
+}
+
+/// Opens the corpus that lies in `root`; the layout is found out by looking.
+///
+/// # Errors
+/// When the files hold no documents, a file is malformed (the error names it and the line), or
+/// what is left is not enough to learn from.
+pub fn open_corpus(root: &Path, options: &CorpusOptions) -> Result<Corpus, DataError> {
+    Corpus::build(read_folder(root)?, options)
+}

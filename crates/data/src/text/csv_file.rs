@@ -1,0 +1,69 @@
+//! CSV with a column `text` and a column `labels`, RFC 4180.
+
+use std::path::Path;
+
+use super::document::RawDocument;
+use super::folder::part_named;
+use super::label_list::LabelList;
+use crate::dataset::Split;
+use crate::error::DataError;
+use crate::regular;
+
+/// Reads a file's documents; `part` is that of rows that name none.
+pub(super) fn read(
+    file: &Path,
+    part: Option<Split>,
+    list: Option<&LabelList>,
+) -> Result<Vec<RawDocument>, DataError> {
+    let bytes = regular::read(file)?;
+    let mut reader = csv::ReaderBuilder::new().from_reader(&bytes[..]);
+    let header = reader.headers().map_err(|error| broken(file, &error))?.clone();
+    let column = |name: &str| header.iter().position(|found| found.trim() == name);
+    let needed = |name: &str| {
+        column(name).ok_or_else(|| {
+            let found = header.iter().collect::<Vec<_>>().join(", ");
+            let problem = format!("line 1: there is no column \"{name}\"; found: {found}");
+            DataError::malformed(file, problem)
+        })
+    };
+    let (text, labels) = (needed("text")?, needed("labels")?);
+    let (split, group) = (column("split"), column("group"));
+    let mut documents = Vec::new();
+    for row in reader.records() {
+        let row = row.map_err(|error| broken(file, &error))?;
+        let line = row.position().map_or(0, csv::Position::line);
+        let cell = |column: Option<usize>| column.and_then(|column| row.get(column));
+        let own = match cell(split).map(str::trim).filter(|name| !name.is_empty()) {
+            None => part,
+            Some(name) => Some(part_named(name).ok_or_else(|| {
+                let problem = format!("line {line}: split \"{name}\" must be train or test");
+                DataError::malformed(file, problem)
+            })?),
+        };
+        let names = row[labels].split([';', '|']).map(str::trim).filter(|name| !name.is_empty());
+        let document = RawDocument {
+            text: row[text].to_owned(),
+            labels: names.map(str::to_owned).collect(),
+            part: own,
+            group: cell(group).filter(|group| !group.is_empty()).map(str::to_owned),
+        };
+        if let Some(list) = list {
+            list.check(&document, file, line)?;
+        }
+        documents.push(document);
+    }
+    Ok(documents)
+}
+
+/// What the reader says of a broken row, with its line.
+fn broken(file: &Path, error: &csv::Error) -> DataError {
+    let line = error.position().map_or(1, csv::Position::line);
+    let problem = match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("the row has {len} cells, the header {expected_len}; quote cells with commas")
+        }
+        csv::ErrorKind::Utf8 { .. } => "it is not UTF-8".to_owned(),
+        _ => error.to_string(),
+    };
+    DataError::malformed(file, format!("line {line}: {problem}"))
+}

@@ -1,0 +1,69 @@
+//! Fine-grained entity typing: mentions in sentences, with types that are paths such as
+//! `/person/artist`.
+//!
+//! The files of FIGER, OntoNotes and BBN as they are passed around have a sentence a line, with
+//! `tokens` and `mentions` of `start`, `end` (exclusive) and `labels`; ultra-fine typing has a
+//! mention a line. Either way a mention becomes a document: the words around it as they are,
+//! and its own words once more with `m_` before them, so that a bag of words tells them apart.
+
+use serde::Deserialize;
+
+use super::document::RawDocument;
+use crate::dataset::Split;
+
+/// A sentence with its mentions.
+#[derive(Deserialize)]
+pub(super) struct Sentence {
+    tokens: Vec<String>,
+    mentions: Vec<Span>,
+}
+
+#[derive(Deserialize)]
+struct Span {
+    start: usize,
+    end: usize,
+    labels: Vec<String>,
+}
+
+/// A mention with the words around it.
+#[derive(Deserialize)]
+pub(super) struct Mention {
+    #[serde(default)]
+    left_context_token: Vec<String>,
+    mention_span: String,
+    #[serde(default)]
+    right_context_token: Vec<String>,
+    y_str: Vec<String>,
+}
+
+impl Sentence {
+    /// A document a mention; those of a sentence stay together.
+    pub(super) fn documents(self, part: Option<Split>) -> Result<Vec<RawDocument>, String> {
+        let group = self.tokens.join(" ");
+        let document = |span: Span| {
+            let Span { start, end, labels } = span;
+            if start >= end || end > self.tokens.len() {
+                let count = self.tokens.len();
+                return Err(format!("mention {start}..{end} is no span of {count} tokens"));
+            }
+            let text = marked(&group, self.tokens[start..end].iter().map(String::as_str));
+            Ok(RawDocument { text, labels, part, group: Some(group.clone()) })
+        };
+        self.mentions.into_iter().map(document).collect()
+    }
+}
+
+impl Mention {
+    /// Its document.
+    pub(super) fn document(self, part: Option<Split>) -> RawDocument {
+        let span = self.mention_span.clone();
+        let words = [self.left_context_token, vec![self.mention_span], self.right_context_token];
+        let group = words.concat().join(" ");
+        let text = marked(&group, span.split_whitespace());
+        RawDocument { text, labels: self.y_str, part, group: Some(group) }
+    }
+}
+
+fn marked<'a>(sentence: &str, mention: impl Iterator<Item = &'a str>) -> String {
+    mention.fold(sentence.to_owned(), |text, word| format!("{text} m_{word}"))
+}

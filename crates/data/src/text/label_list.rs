@@ -1,0 +1,49 @@
+//! `labels.txt`: the names that documents may use, where a folder lists them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::document::RawDocument;
+use crate::error::DataError;
+use crate::regular;
+
+/// The labels that a folder's documents may have.
+pub(super) struct LabelList {
+    path: PathBuf,
+    names: BTreeSet<String>,
+}
+
+impl LabelList {
+    /// Reads `labels.txt` of a folder, a name a line, if it is there.
+    pub(super) fn of(folder: &Path) -> Result<Option<Self>, DataError> {
+        let path = folder.join("labels.txt");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = String::from_utf8(regular::read(&path)?)
+            .map_err(|_| DataError::malformed(&path, "it is not UTF-8"))?;
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let names: BTreeSet<String> = lines.map(str::to_owned).collect();
+        if names.is_empty() {
+            return Err(DataError::malformed(&path, "it names no label; remove it, or name them"));
+        }
+        Ok(Some(Self { path, names }))
+    }
+
+    /// Refuses a document, read at `line` of `file`, with a label of another name.
+    pub(super) fn check(
+        &self,
+        document: &RawDocument,
+        file: &Path,
+        line: u64,
+    ) -> Result<(), DataError> {
+        match document.labels.iter().find(|label| !self.names.contains(*label)) {
+            None => Ok(()),
+            Some(label) => {
+                let list = self.path.display();
+                let problem = format!("line {line}: label \"{label}\" is not one of {list}");
+                Err(DataError::malformed(file, problem))
+            }
+        }
+    }
+}

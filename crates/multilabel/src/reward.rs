@@ -1,0 +1,90 @@
+//! Rewards: what an action of the prediction policy is credited with, label by label.
+//!
+//! All are taken on a batch of held-out documents whose outputs do not depend on the thresholds,
+//! so the thresholds of the policy's mean can be tried on the same documents at no cost.
+
+use tch::{Kind, Tensor};
+
+/// Rewards by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reward {
+    /// The gain in F1 over the policy's mean on the same documents, credited to the label that
+    /// made it ([`counterfactual_f1`]).
+    #[default]
+    CounterfactualF1,
+    /// The margin between probability and threshold, as the paper is remembered
+    /// ([`probability_margin`]). **It grows with the threshold whatever the outputs are**, so
+    /// thresholds run away; it is here to show that.
+    ProbabilityMargin,
+    /// Micro-F1 of the batch less its moving average, the same for all labels. Unbiased, but its
+    /// variance hides what a label did; it is here to show that.
+    ScalarF1,
+}
+
+/// How often thresholds hit on a batch, by label: all `[N]`.
+struct Hits {
+    hits: Tensor,
+    predicted: Tensor,
+}
+
+/// What a reward is taken on.
+#[derive(Clone, Copy, Debug)]
+pub struct Credit<'a> {
+    /// Probabilities of held-out documents, `[B, N]`.
+    pub outputs: &'a Tensor,
+    /// Which labels they bear, 0 or 1, `[B, N]`.
+    pub truth: &'a Tensor,
+    /// The thresholds of the action, `[N]`.
+    pub thresholds: &'a Tensor,
+    /// The thresholds of the policy's mean, `[N]`.
+    pub mean_thresholds: &'a Tensor,
+}
+
+impl Credit<'_> {
+    fn hits(&self, thresholds: &Tensor) -> Hits {
+        let predicted = self.outputs.gt_tensor(thresholds).to_kind(Kind::Float);
+        let hits = (&predicted * self.truth).sum_dim_intlist(0, false, Kind::Float);
+        Hits { hits, predicted: predicted.sum_dim_intlist(0, false, Kind::Float) }
+    }
+
+    /// Micro-F1 of the action on the batch; a scalar.
+    pub fn micro_f1(&self) -> Tensor {
+        let Hits { hits, predicted } = self.hits(self.thresholds);
+        f1(&hits.sum(Kind::Float), &predicted.sum(Kind::Float), &self.truth.sum(Kind::Float))
+    }
+}
+
+/// `2 tp / (predicted + true)`, 0 where nothing is predicted or true: counts are whole, so 1 in
+/// the denominator changes nothing else.
+fn f1(hits: &Tensor, predicted: &Tensor, borne: &Tensor) -> Tensor {
+    hits * 2.0 / (predicted + borne).clamp_min(1.0)
+}
+
+/// The counterfactual gain of each label, `[N]`.
+///
+/// Of label j, `N · (micro-F1 with its own sampled decisions and all others' mean ones − micro-F1
+/// of the mean) + η · (its F1 sampled − its F1 of the mean)`. It is 0 where the action is the mean.
+pub fn counterfactual_f1(credit: Credit<'_>, eta: f64) -> Tensor {
+    let Hits { hits, predicted } = credit.hits(credit.thresholds);
+    let Hits { hits: mean_hits, predicted: mean_predicted } = credit.hits(credit.mean_thresholds);
+    let borne = credit.truth.sum_dim_intlist(0, false, Kind::Float);
+    let [all_hits, all_predicted, all_borne] =
+        [&mean_hits, &mean_predicted, &borne].map(|counts| counts.sum(Kind::Float));
+    let labels = borne.size()[0] as f64;
+    let with_own = f1(
+        &(&all_hits - &mean_hits + &hits),
+        &(&all_predicted - &mean_predicted + &predicted),
+        &all_borne,
+    );
+    let micro = with_own - f1(&all_hits, &all_predicted, &all_borne);
+    let own = f1(&hits, &predicted, &borne) - f1(&mean_hits, &mean_predicted, &borne);
+    micro * labels + own * eta
+}
+
+/// The probability margin of each label, `[N]`: the mean over documents of `(−1)^{y*} (q − y) / q`,
+/// positive where a true label's probability is above its threshold and a false one's below.
+pub fn probability_margin(outputs: &Tensor, truth: &Tensor, thresholds: &Tensor) -> Tensor {
+    let sign = truth * -2.0 + 1.0;
+    let margin = (thresholds - outputs) / thresholds;
+    (sign * margin).mean_dim(0, false, Kind::Float)
+}

@@ -1,0 +1,72 @@
+//! The steps since the last update of a meta-learner: all that its gradient is made of.
+//!
+//! Actions and credits are kept, not graphs: an update replays the window from its first state. So
+//! a run that is resumed in the middle of a window ends with the same bits.
+
+use std::collections::HashMap;
+
+use tch::{Device, Kind, Tensor};
+
+/// What happened in the window so far.
+#[derive(Debug)]
+pub(crate) struct Window {
+    /// The recurrent state before the first step, `[1, H]`.
+    pub(crate) state: Tensor,
+    /// The input of the first step, `[1, 2 N]`.
+    pub(crate) input: Tensor,
+    pub(crate) steps: Vec<WindowStep>,
+}
+
+/// One step of a window.
+#[derive(Debug)]
+pub(crate) struct WindowStep {
+    /// Where the action lay in logit space, `[N]` each.
+    pub(crate) weight_logits: Tensor,
+    pub(crate) threshold_logits: Tensor,
+    /// What each threshold is credited with, `[N]`.
+    pub(crate) credit: Tensor,
+    /// The loss of held-out documents; a scalar.
+    pub(crate) held_out: Tensor,
+}
+
+impl Window {
+    pub(crate) fn begin(state: &Tensor, input: &Tensor) -> Self {
+        Self { state: state.shallow_clone(), input: input.shallow_clone(), steps: Vec::new() }
+    }
+
+    /// The window as tensors of fixed shapes, rows beyond the steps so far zero.
+    pub(crate) fn state(&self, length: usize, labels: i64) -> Vec<(String, Tensor)> {
+        let padded = |of: fn(&WindowStep) -> &Tensor, width: i64| {
+            let zeros = Tensor::zeros([width], (Kind::Float, self.state.device()));
+            let rows = self.steps.iter().map(|step| of(step).view([width]));
+            let rows = rows.chain(std::iter::repeat_with(|| zeros.shallow_clone()));
+            Tensor::stack(&rows.take(length).collect::<Vec<_>>(), 0)
+        };
+        vec![
+            ("window.state".to_owned(), self.state.copy()),
+            ("window.input".to_owned(), self.input.copy()),
+            ("window.weight_logits".to_owned(), padded(|step| &step.weight_logits, labels)),
+            ("window.threshold_logits".to_owned(), padded(|step| &step.threshold_logits, labels)),
+            ("window.credit".to_owned(), padded(|step| &step.credit, labels)),
+            ("window.held_out".to_owned(), padded(|step| &step.held_out, 1)),
+        ]
+    }
+
+    /// The window of a saved state with so many steps; names and shapes have been checked.
+    pub(crate) fn load(saved: &HashMap<String, Tensor>, steps: usize, device: Device) -> Self {
+        let tensor = |name: &str| saved[name].to_device(device);
+        let rows = ["weight_logits", "threshold_logits", "credit", "held_out"]
+            .map(|name| tensor(&format!("window.{name}")));
+        let step = |row: usize| {
+            let [weight_logits, threshold_logits, credit, held_out] =
+                rows.each_ref().map(|rows| rows.get(row as i64));
+            let held_out = held_out.view([] as [i64; 0]);
+            WindowStep { weight_logits, threshold_logits, credit, held_out }
+        };
+        Self {
+            state: tensor("window.state"),
+            input: tensor("window.input"),
+            steps: (0..steps).map(step).collect(),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The `model` table of classifiers of documents.
+
+use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr, VariantArray};
+
+use super::limits::count;
+use crate::reading::{Violation, below_one, must_be};
+
+/// Classifiers of documents, by the names that recipes use.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum ClassifierKind {
+    /// A perceptron on tf-idf weights.
+    #[default]
+    TfIdf,
+    /// The mean of the words' embeddings.
+    EmbeddingBag,
+    /// Convolutions of 3, 4 and 5 words.
+    Cnn,
+}
+
+/// A classifier with one sigmoid a label.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TextClassifier {
+    /// How a document is read.
+    pub kind: ClassifierKind,
+    /// Ids of words: a word's is its hash, so words may share one.
+    pub ids: usize,
+    /// Width of a word's embedding.
+    pub dim: usize,
+    /// Width of the hidden layer; of `cnn`, filters of each width.
+    pub hidden: usize,
+    /// The rate of units of the hidden layer that are dropped in training, in [0, 1).
+    pub dropout: f64,
+    /// Of `cnn`: how many words of a document are read.
+    pub words: usize,
+}
+
+impl Default for TextClassifier {
+    fn default() -> Self {
+        let kind = ClassifierKind::TfIdf;
+        Self { kind, ids: 16_384, dim: 128, hidden: 256, dropout: 0.3, words: 100 }
+    }
+}
+
+impl TextClassifier {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// [`Violation`] for sizes that cannot be.
+    pub fn check(&self) -> Result<(), Violation> {
+        must_be((2..=1 << 24).contains(&self.ids), "model.ids", self.ids, "in 2..=16777216")?;
+        count("model.dim", self.dim)?;
+        must_be((1..=65_536).contains(&self.hidden), "model.hidden", self.hidden, "in 1..=65536")?;
+        must_be((1..=65_536).contains(&self.words), "model.words", self.words, "in 1..=65536")?;
+        below_one("model.dropout", self.dropout)
+    }
+}
