@@ -156,7 +156,7 @@ mod tests {
         }
         for row in [
             "| `train.batch_size` | integer, at most 65,536 | images | *required* | all | ",
-            "| `mask.strategy` | \"random\", \"block\", \"grid\" |  | `\"random\"` | mae, dbot, maskdistill, i-mae | ",
+            "| `mask.strategy` | \"random\", \"block\", \"grid\", \"tube\", \"frame\" |  | `\"random\"` | mae, dbot, ",
             "| `train.betas` | 2 numbers |  | `[0.9, 0.95]` | all | ",
             "| `data.root` | path |  | *none* | all | ",
             "| `stages.count` | integer, at most 100 | stages | `2` | dbot | ",
