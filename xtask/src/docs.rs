@@ -81,15 +81,21 @@ mod tests {
                     // `mask.strategy=centre` is what a page adds.
                     let set: Vec<String> =
                         set.iter().filter(|key| !key.ends_with("=centre")).cloned().collect();
-                    let load = || -> anyhow::Result<()> {
-                        let path = bauta_recipe::find(&workspace.recipes(), name)?;
-                        let _: Recipe = Recipe::load(&path, &Layers { quick, set })?;
-                        Ok(())
-                    };
-                    OWN.contains(&name) || {
-                        load().unwrap_or_else(|e| panic!("{}: {e}", command.place));
-                        true
+                    // The reader's own recipe, or one of the workspace's.
+                    if !OWN.contains(&name) && !name.ends_with(".toml") {
+                        let loaded = bauta_recipe::find(&workspace.recipes(), name)
+                            .map_err(anyhow::Error::from)
+                            .and_then(|path| {
+                                Ok(Recipe::<bauta_recipe::Settings>::load(
+                                    &path,
+                                    &Layers { quick, set },
+                                )?)
+                            });
+                        loaded
+                            .map(drop)
+                            .unwrap_or_else(|error| panic!("{}: {error}", command.place));
                     }
+                    true
                 }
                 Task::Reproduce(reproduce) => {
                     let name = reproduce.claim();

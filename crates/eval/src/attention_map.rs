@@ -72,6 +72,9 @@ impl AttentionMaps {
     /// Adds a panel with the features of the patches [N, L, D] as colours: over all images
     /// together, the first three principal components are red, green and blue.
     ///
+    /// Of several images the mean at each place is taken off first: features say where a patch
+    /// is, too, and that is the same in all of them.
+    ///
     /// A colour runs over two deviations of its component to either side of the mean; the
     /// components' signs are [`Projection`]'s.
     ///
@@ -88,11 +91,17 @@ impl AttentionMaps {
             return Err(EvalError::Shape { what: "features of patches", found, expected });
         }
         check_finite("features of patches", patches)?;
+        let patches = match count {
+            1 => patches.shallow_clone(),
+            _ => patches - patches.mean_dim([0].as_slice(), true, None),
+        };
         let points = Projection::new(&patches.flatten(0, 1), 3)?.points;
         let points = points.to_device(self.original.device());
         let deviation = points.square().mean_dim([0].as_slice(), true, Kind::Float).sqrt();
-        let colours =
-            (points / (deviation * (2.0 * SPREAD)).clamp_min(1e-12) + 0.5).clamp(0.0, 1.0);
+        // A component that holds rounding alone stays in the middle.
+        let least = deviation.amax([1].as_slice(), true) * 1e-3 + 1e-12;
+        let scale = deviation.maximum(&least) * (2.0 * SPREAD);
+        let colours = (points / scale + 0.5).clamp(0.0, 1.0);
         let [rows, columns] = [self.grid.height(), self.grid.width()].map(|side| side as i64);
         let colours = colours.view([count, rows, columns, 3]).permute([0, 3, 1, 2]);
         let features = enlarge(&colours, height / rows, width / columns);
@@ -154,19 +163,22 @@ mod tests {
         let grid = Grid::image(2, 2).unwrap();
         let images = Tensor::full([2, 3, 4, 4], 128, (Kind::Uint8, Device::Cpu));
         let attention = Tensor::full([2, 1, 5, 5], 0.2, CPU);
-        // Two kinds of patches: the first of each image against the others.
-        let kinds = Tensor::from_slice(&[1_i64, 0, 0, 0]).repeat([2]).view([2, 4, 1]);
+        // Two kinds of patches: the first of one image and the last of the other against the rest.
+        let kinds = Tensor::from_slice(&[1_i64, 0, 0, 0, 0, 0, 0, 1]).view([2, 4, 1]);
         let (one, other) = ([4.0_f32, 1.0, 0.0, 0.0], [0.0_f32, 0.0, 0.0, 2.0]);
         let patches =
             Tensor::from_slice(&one).where_self(&kinds.ne(0), &Tensor::from_slice(&other));
+        // What every image has at a place does not matter.
+        let places = Tensor::arange(16, CPU).view([1, 4, 4]) * 3.0;
         let maps = AttentionMaps::new(&images, &attention, grid).unwrap();
-        let colours = maps.with_features(&patches).unwrap().features.unwrap();
+        let colours = maps.with_features(&(patches + places)).unwrap().features.unwrap();
         assert_eq!(colours.size(), [2, 3, 4, 4]);
         let at = |image, row, column| colours.double_value(&[image, 0, row, column]);
-        assert_eq!([at(0, 0, 0), at(0, 1, 1)], [at(1, 0, 0); 2], "one patch, one colour");
-        assert_eq!([at(0, 2, 2), at(0, 3, 0)], [at(1, 0, 2); 2]);
+        assert_eq!(at(0, 0, 0), at(0, 1, 1), "one patch, one colour");
+        assert!((at(0, 0, 0) - at(1, 3, 3)).abs() < 1e-5, "{} {}", at(0, 0, 0), at(1, 3, 3));
+        assert!((at(0, 0, 2) - 0.5).abs() < 1e-5 && (at(1, 2, 0) - 0.5).abs() < 1e-5);
         // The largest weight of the direction is that of the first feature, and positive.
-        assert!(at(0, 0, 0) > 0.9 && at(0, 2, 2) < 0.5, "{} {}", at(0, 0, 0), at(0, 2, 2));
+        assert!(at(0, 0, 0) > 0.6 && at(1, 0, 0) < 0.4, "{} {}", at(0, 0, 0), at(1, 0, 0));
 
         let maps = AttentionMaps::new(&images, &attention, grid).unwrap();
         let refused = maps.with_features(&Tensor::zeros([2, 4, 2], CPU)).unwrap_err();

@@ -100,6 +100,19 @@ mod tests {
     }
 
     #[test]
+    fn clips_in_colour_are_painted() {
+        let original = Tensor::arange(3 * 2 * 16, (Kind::Uint8, Device::Cpu));
+        let original = original.view([1, 3, 2, 4, 4]);
+        let predicted = original.to_kind(Kind::Float) / 255.0;
+        let mask = Tensor::ones([1, 1, 2, 4, 4], (Kind::Float, Device::Cpu));
+        let shown = ClipReconstructions::new(&original, &predicted, &mask).unwrap();
+        // The first panel begins after a margin of four pixels; channels are 32 apart.
+        let sheet = shown.sheet(4);
+        assert_eq!(sheet.image().get_pixel(4, 4).0, [0, 32, 64]);
+        assert_eq!(shown.frames(4)[1].image().get_pixel(4, 4).0, [16, 48, 80]);
+    }
+
+    #[test]
     fn a_moving_picture_holds_every_frame() {
         let (original, predicted, mask) = case();
         let shown = ClipReconstructions::new(&original, &predicted, &mask).unwrap();

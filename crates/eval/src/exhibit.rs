@@ -88,8 +88,9 @@ impl Exhibit {
             "attention.png",
             &maps.paint(&PictureLayout::default()),
             "Images: original; where the last block's class token looks, mean of the heads, \
-             spread to the full range in each image; the patches' features, whose first three \
-             principal components over all images shown are red, green and blue.",
+             spread to the full range in each image; the patches' features, less the mean of \
+             each place, whose first three principal components over all images shown are red, \
+             green and blue.",
         )
     }
 

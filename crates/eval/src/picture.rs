@@ -35,7 +35,7 @@ impl PictureLayout {
         let gap = self.gap as i64;
         let zoom = self.min_height.div_ceil(height as usize).max(1) as i64;
         let pixels = (panels.clamp(0.0, 1.0) * 255.0).round().to_kind(Kind::Uint8);
-        let pixels = enlarge(&pixels.view([-1, channels, height, width]), zoom, zoom);
+        let pixels = enlarge(&pixels.reshape([-1, channels, height, width]), zoom, zoom);
 
         // A panel and the gap after it; a group and the other gaps after it.
         let (down, right) = (height * zoom + 2 * gap, width * zoom + gap);

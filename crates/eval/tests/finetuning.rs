@@ -150,7 +150,7 @@ fn a_step_takes_all_labelled_images_where_there_are_fewer_than_a_batch() {
     let on = AtomicBool::new(false);
     let few = |task: &mut FineTuneTask<'_>| (task.config.batch_size, task.config.epochs) = (201, 2);
     let tuned = run(place.path(), false, &on, few).unwrap();
-    assert_eq!((tuned.steps, tuned.train_images), (2, 200));
+    assert_eq!((tuned.steps, tuned.train_images, tuned.batch_size), (2, 200, 200));
     // The checkpoint says how its pictures are made ready, with the statistics of the task.
     let model = ModelFolder::read(&place.path().join("checkpoints/last")).unwrap();
     let said = model.preprocessing().expect("it is written").statistics(1).unwrap();

@@ -1,7 +1,5 @@
 //! The commands of the program that the book tells its readers to type are understood by it.
 
-#![expect(clippy::unwrap_used, reason = "in tests a panic is the report")]
-
 #[path = "../../../xtask/src/docs/commands.rs"]
 mod commands;
 

@@ -227,5 +227,5 @@ fn unknown_names_list_the_known_ones() {
     );
     assert_says(&parse(&["--data=cifar"]), &["no data set named cifar; did you mean cifar10?"]);
     assert_says(&parse(&["--data=mnist", "--features=max"]), &["Known: mean, cls"]);
-    assert_says(&parse(&["--data=mnist", "--limit=0"]), &["0 images are too few"]);
+    assert_says(&parse(&["--data=mnist", "--limit=0"]), &["must be at least 1"]);
 }

@@ -297,7 +297,8 @@ fn what_does_not_fit_is_refused() {
     let place = Place::new();
     let with = |set: &str| refuse(&place.arguments(&[set]));
     assert!(with("eval.finetune.blocks=3").contains("encoder's 2 blocks"));
-    assert!(with("eval.finetune.batch_size=500").contains("the 400 labelled images"));
+    let few = run(&place.arguments(&["eval.finetune.batch_size=500", "eval.finetune.epochs=1"]));
+    assert_eq!(few.figures.batch_size, 400, "all labelled images, and no more");
     assert!(with("data.image_size=9").contains("9"));
     let other = Arguments { data: DatasetName::Cifar10, ..place.arguments(&[]) };
     assert!(refuse(&other).contains("data"), "{}", refuse(&other));

@@ -1,7 +1,5 @@
 //! The GPU script's dry run, on the CPU: every part but the comparison with PyTorch holds.
 
-#![expect(clippy::unwrap_used, reason = "in tests a panic is the report")]
-
 use std::path::Path;
 use std::process::Command;
 

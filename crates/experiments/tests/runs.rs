@@ -150,8 +150,9 @@ fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
     let drawn = pictures.iter().filter(|name| name.ends_with(".png")).count();
     assert_eq!(embedded, drawn, "{recipe}: pictures in the report");
     let summary = Summary::read(&place.path("killed/summary.json")).unwrap();
-    for name in ["raw_pixels.knn_top1", "random_init.knn_top1"] {
-        assert!(summary.baseline.contains_key(name), "{recipe}: no {name}");
+    let label = if of_clips(recipe) { "direction_" } else { "" };
+    for name in ["raw_pixels", "random_init"].map(|of| format!("{of}.{label}knn_top1")) {
+        assert!(summary.baseline.contains_key(&name), "{recipe}: no {name}");
     }
     let (first, last) = (summary.train.first_loss, summary.train.final_loss);
     assert!(last < first, "{recipe}: the loss went from {first:?} to {last:?}");
@@ -182,13 +183,14 @@ fn i_mae() {
 }
 
 /// Four tasks of orders of the digits' pixels, learnt in three ways.
-const TASKS: [&str; 14] = [
+const TASKS: [&str; 15] = [
     "data.image_size=8",
     "tasks.count=4",
     "model.hidden=[48, 24]",
     "mask.density=0.3",
     "learning.weight_epochs=3",
     "learning.weight_lr=0.05",
+    "learning.plain_lr=0.05",
     "learning.samples=50",
     "train.epochs=6",
     "train.batch_size=32",

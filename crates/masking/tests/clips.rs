@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 /// One sample's mask, step by step.
 fn steps(name: Strategy, grid: Grid, ratio: f64, sample: u64) -> Vec<Vec<bool>> {
-    let strategy = name.build(grid, ratio).unwrap();
-    let plan = MaskPlan::draw(&*strategy, 3, 1, &[sample]).unwrap();
+    let strategy = name.build(grid, ratio).expect("a ratio that the grid meets");
+    let plan = MaskPlan::draw(&*strategy, 3, 1, &[sample]).expect("equal counts");
     let mask: Vec<bool> = plan.mask().into_iter().map(|masked| masked == 1.0).collect();
     mask.chunks(grid.step().tokens()).map(<[bool]>::to_vec).collect()
 }

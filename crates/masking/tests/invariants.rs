@@ -43,9 +43,13 @@ fn check_count(plan: &MaskPlan, name: Strategy, grid: Grid, ratio: f64) {
             assert!((masked - ratio).abs() < 5e-4, "{masked} of the tokens masked, not {ratio}");
             return;
         }
-        Strategy::Tube => grid.time() * visible_count(places, ratio).unwrap(),
-        Strategy::Frame => places * visible_count(grid.time(), ratio).unwrap(),
-        _ => visible_count(grid.tokens(), ratio).unwrap(),
+        Strategy::Tube => {
+            grid.time() * visible_count(places, ratio).expect("a ratio that the grid meets")
+        }
+        Strategy::Frame => {
+            places * visible_count(grid.time(), ratio).expect("a ratio that the grid meets")
+        }
+        _ => visible_count(grid.tokens(), ratio).expect("a ratio that the grid meets"),
     };
     assert_eq!(plan.visible_count(), visible);
 }
@@ -68,7 +72,9 @@ fn arbitrary_strategy() -> impl Generator<Value = (Strategy, Grid, f64)> {
         let (time, height, width, ratio) = sides;
         // The last is for strategies that need time.
         let grids = [(time, height, width), (time, 2 * height, 2 * width), (4, height, width)];
-        let grids = grids.map(|(time, height, width)| Grid::new(time, height, width).unwrap());
+        let grids = grids.map(|(time, height, width)| {
+            Grid::new(time, height, width).expect("sides of one token at least")
+        });
         let tries = grids.into_iter().flat_map(|grid| [ratio, 0.75, 0.5].map(|r| (grid, r)));
         let (grid, ratio) = tries.into_iter().find(|&(grid, r)| name.build(grid, r).is_ok())?;
         Some((name, grid, ratio))

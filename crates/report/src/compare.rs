@@ -82,7 +82,7 @@ fn read(folder: &Path) -> Result<Run, ReportError> {
     let text = fs::read_to_string(&recipe).map_err(ReportError::read(&recipe))?;
     let table: toml::Table = text.parse().map_err(|error| ReportError::Unusable {
         path: recipe,
-        message: format!("no recipe: {error}"),
+        message: format!("cannot read the recipe: {error}"),
     })?;
     let mut keys = BTreeMap::new();
     flatten("", &toml::Value::Table(table), &mut keys);

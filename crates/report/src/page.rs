@@ -63,7 +63,7 @@ impl RecipeFile {
         let written = fs::read_to_string(path).map_err(ReportError::read(path))?;
         let table = written.parse().map_err(|error| ReportError::Unusable {
             path: path.into(),
-            message: format!("no recipe: {error}"),
+            message: format!("cannot read the recipe: {error}"),
         })?;
         Ok(Self { written, table })
     }
@@ -114,9 +114,10 @@ fn metrics(summary: &Summary) -> Markup {
     }
 }
 
-/// Errors are in each encoder's own unit: none of them is the best.
+/// Errors are in each encoder's own unit, and who learns little forgets little: none of them is
+/// the best.
 fn is_error(metric: &str) -> bool {
-    metric.contains("_mse") || metric.contains("_loss")
+    metric.contains("_mse") || metric.contains("_loss") || metric == "forgetting"
 }
 
 fn cell(value: Option<f64>, best: f64) -> Markup {

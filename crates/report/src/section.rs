@@ -149,7 +149,7 @@ impl Section {
             Err(error) => return Err(ReportError::read(&path)(error)),
         };
         serde_json::from_slice(&text).map_err(|error| {
-            let message = format!("no sections of a report: {error}");
+            let message = format!("cannot read the report's sections: {error}");
             ReportError::Unusable { path, message }
         })
     }

@@ -115,7 +115,7 @@ impl Summary {
         let text = fs::read(path).map_err(ReportError::read(path))?;
         serde_json::from_slice(&text).map_err(|error| ReportError::Unusable {
             path: path.into(),
-            message: format!("no summary: {error}"),
+            message: format!("cannot read the summary: {error}"),
         })
     }
 }

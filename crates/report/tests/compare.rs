@@ -107,10 +107,10 @@ fn folders_that_are_no_finished_runs_are_refused() {
     fs::remove_file(half.join("summary.json")).unwrap();
     assert!(refusal(&[a.clone(), half.clone()]).contains("half is not finished"));
     fs::write(half.join("summary.json"), "{}").unwrap();
-    assert!(refusal(&[a.clone(), half.clone()]).contains("summary.json: no summary"));
+    assert!(refusal(&[a.clone(), half.clone()]).contains("summary.json: cannot read the summary"));
     run(&half, "", "0.75", 0.5);
     fs::write(half.join("recipe.toml"), "mask = ").unwrap();
-    assert!(refusal(&[a, half]).contains("recipe.toml: no recipe"));
+    assert!(refusal(&[a, half]).contains("recipe.toml: cannot read the recipe"));
 }
 
 #[test]

@@ -223,7 +223,7 @@ fn sections_read_as_they_were_written() {
 
     fs::write(scratch.path().join("sections.json"), "[{\"title\": 3}]").unwrap();
     let refused = Section::read_all(scratch.path()).unwrap_err().to_string();
-    assert!(refused.contains("sections.json: no sections of a report"), "{refused}");
+    assert!(refused.contains("sections.json: cannot read the report's sections"), "{refused}");
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn a_folder_without_a_result_is_refused_by_its_file() {
     let summary = scratch.path().join("summary.json");
     fs::write(&summary, "{\"recipe\": ").unwrap();
     let refused = write(scratch.path()).unwrap_err().to_string();
-    assert!(refused.contains("summary.json: no summary: EOF"), "{refused}");
+    assert!(refused.contains("summary.json: cannot read the summary: EOF"), "{refused}");
     fs::remove_file(&summary).unwrap();
     assert!(write(scratch.path()).unwrap_err().to_string().starts_with("cannot read "));
 }

@@ -12,7 +12,7 @@ pub(crate) struct Best {
 
 impl Best {
     pub(crate) fn new(device: Device) -> Self {
-        Self { accuracy: Tensor::full([], -1.0, (Kind::Float, device)), kept: Vec::new() }
+        Self { accuracy: Tensor::full([], -1.0, (Kind::Double, device)), kept: Vec::new() }
     }
 
     /// Forgets what was best.
@@ -28,11 +28,12 @@ impl Best {
 
     /// Keeps what stands where its accuracy is above that of the best.
     pub(crate) fn offer(&mut self, accuracy: &Tensor, live: &[(String, Tensor)]) {
+        let accuracy = accuracy.to_kind(Kind::Double);
         let better = accuracy.gt_tensor(&self.accuracy);
         for ((_, kept), (_, tensor)) in self.kept.iter_mut().zip(live) {
             *kept = tensor.where_self(&better, kept);
         }
-        self.accuracy = self.accuracy.maximum(accuracy);
+        self.accuracy = self.accuracy.maximum(&accuracy);
     }
 
     /// Writes the best over what stands, if anything was validated.

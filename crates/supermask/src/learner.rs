@@ -265,7 +265,7 @@ impl Learner {
             let task = self.tasks.last_mut().expect("a task has begun");
             task.masks = masks;
             task.scores = if keep { scores } else { Weights::new() };
-            self.derive();
+            self.unite(self.tasks.len() - 1);
         }
     }
 
@@ -287,6 +287,8 @@ impl Learner {
 
     /// Follows a change of parameters or state from outside, such as a checkpoint's.
     pub fn loaded(&mut self) {
+        self.earlier.clear();
+        (0..self.tasks.len()).for_each(|task| self.unite(task));
         self.derive();
     }
 
@@ -327,21 +329,21 @@ impl Learner {
         live
     }
 
-    /// Works out what follows from scores and finished tasks.
+    /// Adds the masks of a finished task to the union.
+    fn unite(&mut self, task: usize) {
+        for (name, mask) in &self.tasks[task].masks {
+            let mask = mask.unpack(self.parameters.device());
+            let union = match self.earlier.get(name) {
+                Some(union) => union.maximum(&mask),
+                None => mask,
+            };
+            self.earlier.insert(name.clone(), union);
+        }
+    }
+
+    /// Works out what follows from the present scores and the union.
     fn derive(&mut self) {
         let Some(density) = self.config.density else { return };
-        let device = self.parameters.device();
-        self.earlier.clear();
-        for task in &self.tasks {
-            for (name, mask) in &task.masks {
-                let mask = mask.unpack(device);
-                let union = match self.earlier.get(name) {
-                    Some(union) => union.maximum(&mask),
-                    None => mask,
-                };
-                self.earlier.insert(name.clone(), union);
-            }
-        }
         (self.mask, self.editable) = (Weights::new(), Weights::new());
         if let Stage::Weights(editing) = self.stage {
             for (name, scores) in &self.scores {

@@ -42,7 +42,7 @@ impl View<'_> {
         Ok(told.eq_tensor(labels).sum(Kind::Float))
     }
 
-    /// The fraction of samples that are told right, a scalar on the device: inputs [N, …] go
+    /// The fraction of samples that are told right, a double on the device: inputs [N, …] go
     /// through `prepare` batch by batch, labels are i64 [N].
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl View<'_> {
         prepare: impl Fn(&Tensor) -> Tensor,
     ) -> Result<Tensor, SupermaskError> {
         let count = labels.size()[0];
-        let mut right = Tensor::zeros([] as [i64; 0], (Kind::Float, labels.device()));
+        let mut right = Tensor::zeros([] as [i64; 0], (Kind::Double, labels.device()));
         for from in (0..count).step_by(BATCH as usize) {
             let len = BATCH.min(count - from);
             let batch = prepare(&inputs.narrow(0, from, len));

@@ -79,7 +79,7 @@ impl Loss {
     /// # Errors
     /// Whatever keeps it from being taken.
     pub fn of_mean(&mut self) -> Result<Option<Tensor>, ObjectiveError> {
-        self.of_mean.take().map(|of_mean| tch::no_grad(of_mean)).transpose()
+        self.of_mean.take().map(tch::no_grad).transpose()
     }
 
     /// The scalar whose gradient is taken.

@@ -43,7 +43,7 @@ impl Progress {
         let path = folder.join("state.json");
         let text = fs::read_to_string(&path).map_err(TrainError::io(&path))?;
         serde_json::from_str(&text).map_err(|error| TrainError::Checkpoint {
-            reason: format!("no usable state: {error}"),
+            reason: format!("cannot read the state of training: {error}"),
             path,
         })
     }

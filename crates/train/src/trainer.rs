@@ -206,9 +206,9 @@ impl<'a> Trainer<'a> {
             return Err(TrainError::Checkpoint {
                 path: self.checkpoints.last(),
                 reason: format!(
-                    "stands at step {phase_step} of {phase_steps} of phase \"{present}\", which \
-                     must end before phase \"{wanted}\" begins; train it first, or begin the run \
-                     anew"
+                    "this checkpoint belongs to phase \"{present}\" (step {phase_step} of \
+                     {phase_steps}); phase \"{wanted}\" cannot begin from it: train \
+                     \"{present}\" to its end, or begin the run anew"
                 ),
             });
         }

@@ -77,19 +77,27 @@ fn of_page(page: &str, text: &str) -> Vec<Documented> {
     found
 }
 
-/// The words of a command line: without its comment, what is optional, and quotes.
+/// The words of a command line as a shell makes them, without its comment and what is optional.
 fn words(command: &str) -> Vec<String> {
-    let command = command.split_once(" #").map_or(command, |(command, _)| command);
-    let (mut kept, mut depth) = (String::new(), 0_usize);
+    let (mut words, mut word) = (Vec::new(), None::<String>);
+    let (mut quote, mut optional) = (None, 0_usize);
     for character in command.chars() {
-        match character {
-            '[' if kept.ends_with(' ') || depth > 0 => depth += 1,
-            ']' if depth > 0 => depth -= 1,
-            _ if depth == 0 => kept.push(character),
-            _ => {}
+        match (quote, character) {
+            (Some(open), _) if open == character => quote = None,
+            (None, '\'' | '"') if optional == 0 => {
+                quote = Some(character);
+                word.get_or_insert_default();
+            }
+            (None, '#') if word.is_none() => break,
+            (None, '[') if word.is_none() || optional > 0 => optional += 1,
+            (None, ']') if optional > 0 => optional -= 1,
+            (None, _) if optional > 0 => {}
+            (None, _) if character.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(character),
         }
     }
-    kept.split_whitespace().map(|word| word.replace(['\'', '"'], "")).collect()
+    words.extend(word);
+    words
 }
 
 #[cfg(test)]
@@ -100,7 +108,7 @@ mod tests {
     fn commands_are_found_in_blocks_and_in_lines() {
         let page = "Run `cargo xtask list` or `cargo test`.\n```sh\ncargo xtask run r --set a=1 \\\n    \
                     --quick # why\ncargo xtask data fetch NAME… \ncargo xtask export --model m \
-                    [--format hf|mae]\n```\n";
+                    [--format hf|mae]\n$ cargo xtask run r --set 'a=[\"b\", \"c\"]'\n```\n";
         let found = of_page("p.md", page);
         let found: Vec<_> =
             found.iter().map(|c| (c.place.as_str(), c.words.join(" "), c.whole)).collect();
@@ -110,6 +118,7 @@ mod tests {
                 ("p.md:1", "list".to_owned(), false),
                 ("p.md:3", "run r --set a=1 --quick".to_owned(), true),
                 ("p.md:6", "export --model m".to_owned(), true),
+                ("p.md:7", "run r --set a=[\"b\", \"c\"]".to_owned(), true),
             ]
         );
     }

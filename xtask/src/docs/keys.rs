@@ -158,7 +158,7 @@ mod tests {
             "| `train.batch_size` | integer, at most 65,536 | images | *required* | all | ",
             "| `mask.strategy` | \"random\", \"block\", \"grid\", \"tube\", \"frame\" |  | `\"random\"` | mae, dbot, ",
             "| `train.betas` | 2 numbers |  | `[0.9, 0.95]` | all | ",
-            "| `data.root` | path |  | *none* | all | ",
+            "| `data.root` | path |  | *none* | mae, dbot, ",
             "| `stages.count` | integer, at most 100 | stages | `2` | dbot | ",
         ] {
             assert!(page.contains(row), "{row}");

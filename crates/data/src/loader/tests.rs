@@ -102,6 +102,24 @@ fn batches_name_their_step_epoch_images_and_labels() {
 }
 
 #[test]
+fn loaders_in_turn_give_what_each_gives_alone() {
+    let loader = |samples, seed| {
+        let config = LoaderConfig { seed, threads: 2, ..LoaderConfig::new(4, 6, 5) };
+        Loader::new(source(samples), Augment::default(), config).unwrap()
+    };
+    let loaders = [loader(9, 0), loader(17, 1), loader(12, 2)];
+    let together: Vec<(usize, Batch)> =
+        Loader::interleaved(&loaders, 2..11, |number, batch| (number, batch))
+            .map(Result::unwrap)
+            .collect();
+    for (step, (number, batch)) in (2..).zip(together) {
+        assert_eq!(number, step % 3);
+        let alone = step as u64 / 3;
+        assert_eq!(batch, collect(&loaders[number], alone..alone + 1).remove(0), "step {step}");
+    }
+}
+
+#[test]
 fn an_evaluation_takes_every_image_once_and_as_it_is() {
     let source = source(11);
     let config = LoaderConfig::new(4, 6, 5);

@@ -122,6 +122,30 @@ fn streams_that_are_none_are_refused() {
     let error = refused(TaskStream::of_folders(folder.path(), &OpenOptions::default()));
     assert!(error.contains("holds no folders"), "{error}");
 
+    // A folder a task, but one has no test images.
+    for (task, split, class) in [
+        ("1 animals", "train", "cat"),
+        ("1 animals", "train", "dog"),
+        ("1 animals", "test", "cat"),
+        ("1 animals", "test", "dog"),
+        ("2 things", "train", "car"),
+        ("2 things", "train", "hat"),
+    ] {
+        let place = folder.path().join(task).join(split).join(class);
+        fs::create_dir_all(&place).unwrap();
+        for number in 0..3 {
+            let picture = ::image::RgbImage::from_pixel(4, 4, ::image::Rgb([number * 9, 0, 0]));
+            picture.save(place.join(format!("{number}.png"))).unwrap();
+        }
+    }
+    let error = refused(TaskStream::of_folders(folder.path(), &OpenOptions::default()));
+    assert!(error.contains("2 things holds no test images"), "{error}");
+    let options = OpenOptions { holdout: Some(0.5), ..OpenOptions::default() };
+    let stream = TaskStream::of_folders(folder.path(), &options).unwrap();
+    let names: Vec<&str> = stream.tasks.iter().map(|task| task.name.as_str()).collect();
+    assert_eq!((names, stream.classes()), (vec!["1 animals", "2 things"], 2));
+    assert_eq!(stream.tasks[0].train.len() + stream.tasks[0].test.len(), 12);
+
     // Images of another size than those whose pixels are permuted.
     let odd: Arc<dyn Source> = Arc::new(
         InMemory::new(

@@ -75,12 +75,13 @@ impl<S: Serialize> FineTuneReport<S> {
 impl<S> fmt::Display for FineTuneReport<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { model, data, split, seed, figures, .. } = self;
-        let FineTuned { metrics, train_images, test_images, steps, seconds, .. } = figures;
+        let FineTuned { metrics, train_images, test_images, batch_size, steps, seconds, .. } =
+            figures;
         let start = if self.from_scratch { "from scratch, like" } else { "from" };
         writeln!(
             f,
             "{start} {model}: {} trained scalars, {train_images} labelled images of {data}, \
-             {steps} steps in {seconds:.0} s; loss {:.3} -> {:.3}",
+             {steps} steps of {batch_size} in {seconds:.0} s; loss {:.3} -> {:.3}",
             figures.trained_parameters, figures.first_loss, figures.final_loss,
         )?;
         writeln!(f, "measured on {test_images} images of its {split} split, seed {seed}")?;

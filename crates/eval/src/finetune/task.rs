@@ -58,6 +58,8 @@ pub struct FineTuned {
     pub test_images: usize,
     /// Scalars that were trained.
     pub trained_parameters: usize,
+    /// Labelled images in a step: fewer than was asked for where there are no more.
+    pub batch_size: usize,
     /// Optimiser steps.
     pub steps: u64,
     /// Loss of the first step.
@@ -132,6 +134,7 @@ impl FineTuneTask<'_> {
         Ok(FineTuned {
             metrics,
             train_images: train.len(),
+            batch_size,
             test_images: self.test.len(),
             trained_parameters: trained.map(|parameter| parameter.tensor.numel()).sum(),
             steps: progress.step,

@@ -68,7 +68,7 @@ fn checkpoints_of_another_model_or_cut_short_are_refused() {
     assert!(message.contains("missing layer.bias; unexpected x; layer.weight: file has [8, 8]"));
     fs::write(&model, &whole).unwrap();
     fs::write(last.join("state.json"), "{").unwrap();
-    assert!(resume().to_string().contains("no usable state"));
+    assert!(resume().to_string().contains("cannot read the state of training"));
 }
 
 #[test]
@@ -109,8 +109,8 @@ fn phases_follow_each_other() {
         trainer.fit(&phase, &mut Autoencoder::new(1), feed, |_| ()).unwrap_err().to_string()
     };
     let message = begin("next", Start::Fresh);
-    assert!(message.contains("stands at step 3 of 6 of phase \"main\""), "{message}");
-    assert!(message.contains("must end before phase \"next\" begins"), "{message}");
+    assert!(message.contains("belongs to phase \"main\" (step 3 of 6)"), "{message}");
+    assert!(message.contains("phase \"next\" cannot begin from it"), "{message}");
     for name in ["", "last", "step-7", "a/b", "..", "a.partial"] {
         let message = begin(name, Start::Fresh);
         assert!(message.starts_with(&format!("name = \"{name}\": ")), "{message}");

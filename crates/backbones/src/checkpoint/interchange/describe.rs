@@ -20,7 +20,8 @@ pub struct ImportOptions {
     pub decoder_heads: Option<usize>,
     /// Image height and width in pixels; else square.
     pub image_size: Option<[usize; 2]>,
-    /// Frames of a clip, of weights of video whose positions are one table; else 16.
+    /// Frames of a clip, of weights of video whose positions are one table; else what
+    /// `image_size` leaves, or 16.
     pub frames: Option<usize>,
     /// Whether the decoder predicts pixels standardised within each patch.
     pub norm_pix_loss: bool,

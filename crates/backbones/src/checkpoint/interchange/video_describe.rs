@@ -32,7 +32,7 @@ pub(super) fn describe(
     let sides = |name: &str| sides_of(tensors, name);
     let has = |name: &str| tensors.contains_key(name);
     let [dim, channels, patch_frames, patch, across] = known(&sides(EMBED)?, EMBED)?;
-    if patch != across {
+    if patch != across || patch == 0 {
         let message = format!("patches of {patch} × {across} pixels are not square");
         return Err(ModelError::Config(message));
     }
@@ -42,8 +42,12 @@ pub(super) fn describe(
         (VideoPositions::Separable, steps * patch_frames, places)
     } else {
         let [_, rows, _] = known(&sides("pos_embed")?, "pos_embed")?;
-        let frames = options.frames.unwrap_or(16);
-        (VideoPositions::Joint, frames, rows.saturating_sub(1) * patch_frames / frames.max(1))
+        let tokens = rows.saturating_sub(1);
+        // The size of the frames says how many tokens a step has; the rest is time.
+        let per_step = options.image_size.map(|[height, width]| (height / patch) * (width / patch));
+        let implied = per_step.map(|places| tokens / places.max(1) * patch_frames);
+        let frames = options.frames.or(implied).unwrap_or(16);
+        (VideoPositions::Joint, frames, tokens * patch_frames / frames.max(1))
     };
     let side = places.isqrt();
     let [image_height, image_width] = match options.image_size {

@@ -27,7 +27,7 @@ pub(super) fn write(
     let matrix = |method: &Method| results.matrix(method.name()).context("it was measured");
     let uses = learner.capacity();
     let mut scores = Scores::from(matrix(own)?.metrics());
-    scores.eval.extend(early(results, *own, stream.tasks.len()).into_iter());
+    scores.eval.extend(early(results, *own, stream.tasks.len()));
     scores.eval.extend(used(&uses, learner));
     for method in against {
         let mut metrics = matrix(method)?.metrics();

@@ -91,7 +91,7 @@ impl Method {
             };
             RunPhase::new(&name, train, batches)
         };
-        let whole = Train { base_lr, ..train.clone() };
+        let whole = Train { base_lr: settings.learning.plain_lr, ..train.clone() };
         match self {
             Self::Masked(None) => vec![(phase("-masks", train), Stage::Masks)],
             Self::Masked(Some(editing)) => {

@@ -34,8 +34,8 @@ pub(super) struct Clips {
     pub eval: ClipEval,
     /// Where tensors live.
     pub device: Device,
-    /// How tokens are hidden.
-    pub strategy: Arc<dyn MaskStrategy>,
+    /// How tokens are hidden in each epoch, the last from there on.
+    strategies: Vec<Arc<dyn MaskStrategy>>,
     augment: ClipAugment,
 }
 
@@ -93,7 +93,7 @@ impl Clips {
             repeats: data.repeats,
             eval: settings.eval.clone(),
             device: run.device,
-            strategy: Arc::from(settings.mask.build(settings.grid()?)?),
+            strategies: settings.mask.build_all(settings.grid()?, run.train.epochs)?,
             augment: data.augment.clone().unwrap_or_else(|| data.name.usual_augment()),
         })
     }
@@ -111,7 +111,7 @@ impl Clips {
         let (source, config) = (Arc::clone(&self.train), self.loader.clone());
         let (sampling, augment) = (self.sampling.clone(), self.augment.clone());
         let loader = ClipLoader::new(source, sampling, augment, self.repeats, config)?;
-        let masks = self.masks();
+        let masks = self.masks(&self.strategies);
         Ok(move |steps: Range<u64>| loader.batches(steps, on_one_thread(masks.clone())))
     }
 
@@ -129,20 +129,25 @@ impl Clips {
         let config = LoaderConfig { batch_size: count, ..self.loader.clone() };
         let (source, sampling) = (Arc::clone(source), self.sampling.clone());
         let loader = ClipLoader::for_evaluation(source, sampling, Views::ONE, config)?;
-        Ok(loader.batches(0..1, self.masks()).next().transpose()?)
+        let last = &self.strategies[self.strategies.len() - 1..];
+        Ok(loader.batches(0..1, self.masks(last)).next().transpose()?)
     }
 
     /// The plan of one clip, for its counts.
     pub(super) fn sample_plan(&self) -> Result<MaskPlan> {
-        Ok(MaskPlan::draw(&*self.strategy, self.loader.seed, 0, &[0])?)
+        Ok(MaskPlan::draw(&*self.strategies[self.strategies.len() / 2], self.loader.seed, 0, &[0])?)
     }
 
-    fn masks(&self) -> impl Fn(ClipBatch) -> MaskedClips + Clone + Send + Sync + use<> {
-        let strategy = Arc::clone(&self.strategy);
+    fn masks(
+        &self,
+        strategies: &[Arc<dyn MaskStrategy>],
+    ) -> impl Fn(ClipBatch) -> MaskedClips + Clone + Send + Sync + use<> {
+        let strategies = strategies.to_vec();
         let (seed, device) = (self.loader.seed, self.device);
         move |batch: ClipBatch| {
             // A clip's number is its own, so the repeats of a video have masks of their own.
-            let plan = MaskPlan::draw(&*strategy, seed, batch.epoch, &batch.samples)
+            let strategy = &strategies[(batch.epoch as usize).min(strategies.len() - 1)];
+            let plan = MaskPlan::draw(&**strategy, seed, batch.epoch, &batch.samples)
                 .expect("recipes name strategies that mask a fixed number of tokens");
             MaskedClips {
                 pixels: host_tensor(&batch.pixels).to_device(device),

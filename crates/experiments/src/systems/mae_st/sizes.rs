@@ -41,7 +41,7 @@ pub(super) fn config(settings: &Settings, clips: &Clips) -> Result<VideoModelCon
             PredictedFrames::Stride => TargetFrames::Stride,
         },
         norm_pix_loss: settings.target.normalizes(),
-        mask_ratio: settings.mask.ratio,
+        mask_ratio: settings.mask.last_ratio(),
         image_mean: statistics.mean.to_vec(),
         image_std: statistics.std.to_vec(),
         ..VideoModelConfig::new(&encoder, Some(&decoder))

@@ -115,6 +115,9 @@ pub struct Continual {
     pub weight_epochs: u32,
     /// Learning rate of weights at 256 images a step; `train.base_lr` is that of scores.
     pub weight_lr: f64,
+    /// The same of methods without masks, which train the whole network.
+    #[serde(default = "defaults::plain_lr")]
+    pub plain_lr: f64,
     /// Which earlier tasks lend a new one their scores; without it, scores start at random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer: Option<Transfer>,
@@ -204,6 +207,9 @@ mod defaults {
     pub(super) fn samples() -> usize {
         1000
     }
+    pub(super) fn plain_lr() -> f64 {
+        4.0e-3
+    }
     pub(super) fn elastic() -> f64 {
         100.0
     }
@@ -259,6 +265,7 @@ impl Continual {
     /// [`Violation`] for the first value that makes no sense.
     pub fn check(&self, train: &Train) -> Result<(), Violation> {
         positive("learning.weight_lr", self.weight_lr)?;
+        positive("learning.plain_lr", self.plain_lr)?;
         at_least_one("learning.neighbours", self.neighbours)?;
         must_be(self.samples >= 2, "learning.samples", self.samples, "at least 2")?;
         non_negative("learning.elastic", self.elastic)?;
