@@ -171,8 +171,7 @@ impl LabelTree {
             }
         }
         let mut above: Vec<[f64; 2]> = Vec::with_capacity(labels);
-        for label in 0..labels {
-            let chance = self.chances[label];
+        for (label, &chance) in self.chances.iter().enumerate() {
             above.push(match self.parents[label] {
                 None => [1.0 - chance, chance],
                 Some(parent) => {
