@@ -2,7 +2,8 @@
 //!
 //! PyAV is asked where `BAUTA_PEER_PYTHON` names a Python that has it (`pip install av numpy`).
 //! Both give every frame as RGB at its own size, or the sixteen of a clip of 64 frames from
-//! somewhere in the video; both read two videos at once.
+//! somewhere in the video; both read two videos at once. Beside what is done in a second stands
+//! what is done in a second of the processors, which other programs disturb less.
 
 // A table is what this program is for.
 #![allow(clippy::print_stdout)]
@@ -25,6 +26,8 @@ use bauta_streams::{Purpose, StreamKey};
 const TIMES: u64 = 24;
 /// How many at once.
 const WORKERS: usize = 2;
+/// Ticks of the processors' time in a second, as `/proc` has it on every common Linux.
+const TICKS: f64 = 100.0;
 
 fn main() {
     let cache = cache_root().expect("there is a home folder");
@@ -63,9 +66,45 @@ fn generated(name: &str, source: impl ClipSource + 'static, size: usize) {
     let mut batches = loader.batches(0..20, |batch| batch.pixels.dim().0);
     // The first one finds nothing in memory.
     batches.next();
-    let begun = Instant::now();
+    let watch = Watch::start();
     let clips: usize = batches.map(|clips| clips.expect("it is drawn")).sum();
-    println!("{name}: {:.0} clips a second", clips as f64 / begun.elapsed().as_secs_f64());
+    println!("{name}: clips {}", watch.stop(clips as f64));
+}
+
+/// Times what goes on: by the clock, and by the processors.
+struct Watch(Instant, f64);
+
+/// How much was done in a second of either.
+struct Speed {
+    clock: f64,
+    processors: f64,
+}
+
+impl Watch {
+    fn start() -> Self {
+        Self(Instant::now(), processors())
+    }
+
+    fn stop(&self, done: f64) -> Speed {
+        let Self(begun, before) = self;
+        let clock = done / begun.elapsed().as_secs_f64();
+        Speed { clock, processors: done / (processors() - before) }
+    }
+}
+
+impl std::fmt::Display for Speed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.0} a second, {:.0} a processor's", self.clock, self.processors)
+    }
+}
+
+/// Seconds of the processors that this program has had, and those that it has waited for.
+fn processors() -> f64 {
+    let about = std::fs::read_to_string("/proc/self/stat").expect("this is Linux");
+    // The name, in brackets, may hold anything.
+    let (_, fields) = about.rsplit_once(')').expect("it has a name");
+    let fields = fields.split_whitespace().skip(11).take(4);
+    fields.map(|ticks| ticks.parse::<f64>().expect("a number")).sum::<f64>() / TICKS
 }
 
 /// Where the clips begin: the same for both.
@@ -88,32 +127,31 @@ fn against_pyav(path: &Path, ffmpeg: &Ffmpeg) {
     for (what, wanted, decoded) in
         [("whole", whole, frames * (TIMES / 4)), ("clips", clips, 64 * TIMES)]
     {
-        let ours = decoded as f64 / read(&source, wanted);
-        match pyav(path, what, &starts) {
-            Some(theirs) => println!(
-                "{name}, {what}: {ours:.0} frames a second, PyAV {theirs:.0}: {:.2} ×",
-                ours / theirs
-            ),
-            None => println!("{name}, {what}: {ours:.0} frames a second"),
+        let ours = read(&source, wanted, decoded as f64);
+        println!("{name}, {what}: frames {ours}");
+        if let Some(theirs) = pyav(path, what, &starts) {
+            let [clock, processors] =
+                [ours.clock / theirs.clock, ours.processors / theirs.processors];
+            println!("  PyAV {theirs}: {clock:.2} ×, {processors:.2} ×");
         }
     }
 }
 
-/// Seconds that it takes to read these frames, several at once.
-fn read(source: &Arc<dyn ClipSource>, wanted: Vec<Vec<u64>>) -> f64 {
+/// Reads these frames, several at once; `decoded` frames must be decoded for them.
+fn read(source: &Arc<dyn ClipSource>, wanted: Vec<Vec<u64>>, decoded: f64) -> Speed {
     let prefetcher = Prefetcher::new(WORKERS, WORKERS).expect("threads start");
     let (source, steps) = (Arc::clone(source), wanted.len() as u64);
-    let begun = Instant::now();
+    let watch = Watch::start();
     let read = prefetcher.inputs(0..steps, move |step, _| {
         let frames = source.frames(0, &wanted[step as usize], &Cancel::default())?;
         Ok(Prepared::whole(frames.len()))
     });
     assert!(read.into_iter().all(|frames| frames.expect("it is decoded") > 0));
-    begun.elapsed().as_secs_f64()
+    watch.stop(decoded)
 }
 
-/// Frames a second of PyAV, where there is one.
-fn pyav(path: &Path, what: &str, starts: &[u64]) -> Option<f64> {
+/// The same of PyAV, where there is one.
+fn pyav(path: &Path, what: &str, starts: &[u64]) -> Option<Speed> {
     let python = std::env::var_os("BAUTA_PEER_PYTHON")?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/pyav.py");
     let output = Command::new(python)
@@ -125,5 +163,7 @@ fn pyav(path: &Path, what: &str, starts: &[u64]) -> Option<f64> {
         .expect("BAUTA_PEER_PYTHON is a program");
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "PyAV failed: {words}");
-    String::from_utf8_lossy(&output.stdout).trim().parse().ok()
+    let text = String::from_utf8_lossy(&output.stdout);
+    let (clock, processors) = text.trim().split_once(' ')?;
+    Some(Speed { clock: clock.parse().ok()?, processors: processors.parse().ok()? })
 }

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use bauta_files::write_whole;
+use bauta_files::{FolderLock, write_whole};
+use bauta_train::TrainError;
 use serde_json::Value;
 
 use crate::{EvalError, TrainingRun};
@@ -12,9 +13,13 @@ impl TrainingRun<'_> {
     /// with what was begun by others.
     ///
     /// # Errors
+    /// [`TrainError::Busy`] when another process trains in the folder;
     /// [`EvalError::Begun`] when the settings differ; [`EvalError::Read`] and
     /// [`EvalError::Write`] when the file cannot be used.
     pub fn begin(&self, settings: &Value) -> Result<(), EvalError> {
+        if FolderLock::is_held(self.folder) {
+            return Err(TrainError::Busy(self.folder.into()).into());
+        }
         let path = self.folder.join("settings.json");
         if !self.resume || !path.exists() {
             return fs::create_dir_all(self.folder)

@@ -49,14 +49,15 @@ fn protocols(views: Views, watch: &AtomicBool) -> ClipProtocols<'_> {
     }
 }
 
-/// How the first frame correlates with the next, moved by up to a pixel each way: [N, 9].
+/// How the first frame correlates with the last, moved by up to three pixels each way:
+/// [N, 49]. At a pixel a frame the last is three pixels on.
 fn motion(clips: &Tensor) -> Result<Tensor, EncodeError> {
     let frames = clips.to_kind(Kind::Float).select(1, 0) / 255.0;
-    let (first, next) = (frames.select(1, 0), frames.select(1, 1));
-    let moves = (-1..2).flat_map(|down| (-1..2).map(move |right| [down, right]));
+    let (first, last) = (frames.select(1, 0), frames.select(1, 3));
+    let moves = (-3..4).flat_map(|down| (-3..4).map(move |right| [down, right]));
     let correlations = moves.map(|by| {
         let moved = first.roll(by, [1, 2]);
-        (moved * &next).mean_dim([1_i64, 2].as_slice(), false, None)
+        (moved * &last).mean_dim([1_i64, 2].as_slice(), false, None)
     });
     Ok(Tensor::stack(&correlations.collect::<Vec<_>>(), 1))
 }
@@ -68,7 +69,7 @@ fn a_feature_of_motion_tells_directions_and_not_digits() {
     protocols.check().unwrap();
     let found = protocols.measure("motion", &motion).unwrap();
     let direction = found.get("direction_knn_top1").unwrap();
-    assert!(direction > 0.95, "{direction}");
+    assert!(direction > 0.8, "{direction}");
     // Both digits are the same square, and there is one speed, which tells nothing.
     let digit = found.get("digit_knn_top1").unwrap();
     assert!(digit < 0.8, "{digit}");
@@ -83,7 +84,8 @@ fn features_are_averaged_over_views() {
     let go_on = AtomicBool::new(false);
     let views = Views { clips: 3, crops: 1 };
     let several = protocols(views, &go_on).measure("motion", &motion).unwrap();
-    assert!(several.get("direction_knn_top1").unwrap() > 0.95);
+    let direction = several.get("direction_knn_top1").unwrap();
+    assert!(direction > 0.8, "{direction}");
     // Views that cancel out in the mean leave nothing to tell by.
     let cancelling = |clips: &Tensor| -> Result<Tensor, EncodeError> {
         let videos = clips.size()[0] / 3;

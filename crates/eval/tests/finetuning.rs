@@ -17,6 +17,7 @@ use bauta_backbones::{
 use bauta_data::{Augment, Crop, OnError, Statistics};
 use bauta_eval::finetune::{FineTuneConfig, FineTuneTask, FineTuned};
 use bauta_eval::{EvalError, TrainingRun, Watch};
+use bauta_files::FolderLock;
 use bauta_train::{MixConfig, Precision};
 use digits::digits;
 use interruption::{CopyAt, StopAt, weights};
@@ -142,6 +143,24 @@ fn names_say_what_was_trained_on_and_the_baseline_is_the_same_network() {
     }
     let frozen = "blocks.0.attn.qkv.weight";
     assert_ne!(scratch.tensors()[frozen], model.tensors()[frozen], "it starts anew");
+}
+
+#[test]
+fn what_another_process_trains_keeps_its_settings() {
+    let place = tempfile::tempdir().unwrap();
+    let on = AtomicBool::new(false);
+    let begin = |epochs: u32| {
+        let run = TrainingRun::new(place.path(), &on);
+        run.begin(&serde_json::json!({ "epochs": epochs })).map_err(|error| error.to_string())
+    };
+    begin(1).unwrap();
+    let settings = fs::read(place.path().join("settings.json")).unwrap();
+    let held = FolderLock::take(place.path()).unwrap();
+    let refused = begin(2).unwrap_err();
+    assert!(refused.starts_with("another process trains in "), "{refused}");
+    assert_eq!(fs::read(place.path().join("settings.json")).unwrap(), settings);
+    drop(held);
+    begin(2).unwrap();
 }
 
 #[test]

@@ -185,7 +185,11 @@ fn a_system_says_what_it_lacks_and_what_it_cannot_do() {
         ("mae-st", "data.name=videos", "data.root is missing: data.name \"videos\" reads a folder"),
         ("mae-st", "data.repeats=0", "data.repeats is 0; it must be at least 1"),
         ("mae-st", "mask={ strategy = \"frame\", ratio = 0.9 }", "leaves 0 of 8 steps of time"),
-        ("mae-st", "model.positions=spiral", "did you mean separable?; known: separable, joint"),
+        (
+            "mae-st",
+            "model.positions=spiral",
+            "did you mean separable?; known: separable, joint, sine-cosine",
+        ),
         ("dbot", "stages.count=0", "stages.count is 0; it must be at least 1"),
         ("dbot", "target.features.beta=0", "target.features.beta is 0; it must be a finite"),
         ("dbot", "teacher.kind=folder", "teacher.model is missing: a teacher of kind \"folder\""),

@@ -1,4 +1,4 @@
-//! How much of a network its tasks use, and what is left (sheet §2.7, §7.13).
+//! How much of a network its tasks use, and what is left.
 
 use tch::{Device, Kind, Tensor};
 

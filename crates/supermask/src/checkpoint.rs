@@ -1,5 +1,5 @@
 //! A learner's finished tasks in one file: the weights once, and per task a bit a weight and
-//! the running statistics (sheet §6).
+//! the running statistics.
 //!
 //! Tensors are named as in the released code's checkpoints: `LAYER.weight`, and for task t
 //! `task.t.LAYER.mask` (u8, eight entries a byte, the first in the lowest bit) and

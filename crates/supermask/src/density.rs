@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kept_counts_are_the_sheets() {
+    fn kept_counts_are_known_ones() {
         for (n, counts) in [
             (27, [1, 2, 3, 14]),
             (100, [2, 5, 10, 50]),

@@ -1,4 +1,4 @@
-//! A network that learns one task after another (sheet §2.4).
+//! A network that learns one task after another.
 //!
 //! The weights are shared by all tasks. A task has a mask a layer and running statistics of
 //! its own; while it is learnt the mask comes from scores, afterwards it is kept as bits.

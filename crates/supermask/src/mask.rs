@@ -1,4 +1,4 @@
-//! From scores to a mask, exactly, and the gradient that passes it (sheet §2.1).
+//! From scores to a mask, exactly, and the gradient that passes it.
 
 use tch::{Kind, Tensor};
 

@@ -1,4 +1,4 @@
-//! How weights and scores start (sheet §2.2); drawn from keyed streams by `Parameters`.
+//! How weights and scores start; drawn from keyed streams by `Parameters`.
 
 use bauta_backbones::{Init, WeightShape};
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_and_deviations_are_the_sheets() {
+    fn bounds_and_deviations_are_known_ones() {
         let layer = WeightShape { name: "linear.0".to_owned(), shape: vec![300, 784] };
         assert_eq!(score_start(&layer), Init::Uniform(1.0 / 28.0));
         let Init::Signed(size) = WeightStart::SignedConstant.of(&layer) else {

@@ -1,4 +1,4 @@
-//! KKT, transfer of knowledge by nearest neighbours (sheet §2.6): an earlier task whose
+//! KKT, transfer of knowledge by nearest neighbours: an earlier task whose
 //! features tell the new classes apart lends its scores.
 
 use serde::{Deserialize, Serialize};

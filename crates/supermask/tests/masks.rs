@@ -1,4 +1,4 @@
-//! Masks, their gradients and their bits (sheet §8).
+//! Masks, their gradients and their bits.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 

@@ -1,4 +1,4 @@
-//! After all tasks the first answers as right after it was learnt, bit for bit (sheet §9.3);
+//! After all tasks the first answers as right after it was learnt, bit for bit;
 //! and each way to break that does.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]

@@ -171,12 +171,14 @@ impl LabelTree {
             }
         }
         let mut above: Vec<[f64; 2]> = Vec::with_capacity(labels);
-        for (label, &chance) in self.chances.iter().enumerate() {
-            above.push(match self.parents[label] {
+        for (message, (&parent, &chance)) in
+            messages.iter().zip(self.parents.iter().zip(&self.chances))
+        {
+            above.push(match parent {
                 None => [1.0 - chance, chance],
                 Some(parent) => {
                     let rest: [f64; 2] = std::array::from_fn(|state| {
-                        above[parent][state] * below[parent][state] / messages[label][state]
+                        above[parent][state] * below[parent][state] / message[state]
                     });
                     [rest[0] + (1.0 - chance) * rest[1], chance * rest[1]]
                 }

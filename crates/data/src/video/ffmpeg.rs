@@ -176,7 +176,8 @@ fn run<T: Send>(
     thread::scope(|scope| {
         let log = scope.spawn(move || Log::read(BufReader::new(stderr)));
         scope.spawn(move || {
-            let mut stdout = BufReader::with_capacity(1 << 18, stdout);
+            // Frames are larger than its buffer, and go past it.
+            let mut stdout = BufReader::new(stdout);
             // A read that gives nothing and a consumer that has gone end it alike.
             while let Some(item) = read(&mut stdout).transpose() {
                 let failed = item.is_err();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bauta_eval::{OnlineMetrics, Watch};
 use bauta_report::Record;
 use bauta_train::Event;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 /// Whether this process shows runs in passing only: bars go when they end, and
 /// logs get no lines. Whoever makes many runs says it once, and reports them itself.
@@ -51,13 +51,14 @@ impl TrainingProgress {
         match event {
             Event::Step { step } => self.bar(*step).set_position(*step),
             Event::Record(record) => {
+                let left = self.steps.saturating_sub(record.step) as f64 * record.step_seconds;
+                let left = HumanDuration(Duration::from_secs(left as u64));
                 let hidden = self.bar(record.step).is_hidden();
                 if hidden && self.last_line.elapsed() > Duration::from_secs(30) {
                     self.last_line = Instant::now();
-                    let left = self.bar(record.step).eta().as_secs();
-                    say(&format!("{} step {}: {record}, {left} s left", self.what, record.step));
+                    say(&format!("{} step {}: {left:#} left, {record}", self.what, record.step));
                 }
-                self.bar(record.step).set_message(record.to_string());
+                self.bar(record.step).set_message(format!("{left:#} left, {record}"));
             }
             Event::Checkpoint(_) => {}
         }
@@ -86,13 +87,10 @@ impl TrainingProgress {
     fn bar(&mut self, step: u64) -> &ProgressBar {
         self.bar.get_or_insert_with(|| {
             // The message takes what is left of the line, and no more.
-            let style = ProgressStyle::with_template(
-                "{prefix} {bar:12} {pos}/{len}  {wide_msg}  {eta} left",
-            )
-            .expect("the template is valid");
+            let style = ProgressStyle::with_template("{prefix} {bar:12} {pos}/{len}  {wide_msg}")
+                .expect("the template is valid");
             let bar = ProgressBar::new(self.steps).with_style(style).with_position(step);
             bar.set_prefix(self.what.clone());
-            bar.reset_eta();
             bar.enable_steady_tick(Duration::from_millis(500));
             bar
         })

@@ -8,7 +8,7 @@ use super::target::TargetKind;
 use super::vit::{check_blocks, check_heads};
 use crate::reading::{Violation, ensure};
 
-/// A vision transformer of spacetime patches with learned positions (MAE-ST's encoder).
+/// A vision transformer of spacetime patches (MAE-ST's encoder).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VideoVit {
@@ -61,7 +61,7 @@ pub struct FrameTarget {
     pub count: Option<usize>,
 }
 
-/// Learned positions of spacetime tokens, by the names that recipes use.
+/// Positions of spacetime tokens, by the names that recipes use.
 #[derive(
     Clone,
     Copy,
@@ -83,6 +83,8 @@ pub enum SpacetimePositions {
     Separable,
     /// One table of all tokens.
     Joint,
+    /// One table of all tokens that is not learned: sines and cosines (VideoMAE).
+    SineCosine,
 }
 
 /// What stands before the patches in a decoder, by the names that recipes use.

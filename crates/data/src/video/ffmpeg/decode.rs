@@ -56,6 +56,8 @@ pub(in crate::video) fn decode(
     let count: u64 = runs.iter().map(|[from, to]| to - from + 1).sum();
     command
         .args(["-vf", &filters(&runs, skipped, short_side)])
+        // Several videos are read at once: threads within one only wait for each other.
+        .args(["-filter_threads", "1", "-threads", "1"])
         .args(["-r", "1/1000", "-frames:v", &count.to_string()])
         .args(["-f", "image2pipe", "-c:v", "ppm", "-"]);
     let (mut came, mut upcoming) = (0, wanted.iter().peekable());

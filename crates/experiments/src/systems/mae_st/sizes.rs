@@ -52,5 +52,6 @@ fn positions(named: SpacetimePositions) -> VideoPositions {
     match named {
         SpacetimePositions::Separable => VideoPositions::Separable,
         SpacetimePositions::Joint => VideoPositions::Joint,
+        SpacetimePositions::SineCosine => VideoPositions::SineCosine,
     }
 }

@@ -115,7 +115,7 @@ pub struct Continual {
     pub weight_epochs: u32,
     /// Learning rate of weights at 256 images a step; `train.base_lr` is that of scores.
     pub weight_lr: f64,
-    /// The same of methods without masks, which train the whole network.
+    /// Learning rate of methods without masks, which train all weights, at 256 images a step.
     #[serde(default = "defaults::plain_lr")]
     pub plain_lr: f64,
     /// Which earlier tasks lend a new one their scores; without it, scores start at random.
