@@ -1,5 +1,6 @@
 //! The systems: one file and one line of the table below for each.
 
+mod brep;
 mod dbot;
 mod i_mae;
 mod mae;
@@ -16,6 +17,10 @@ use crate::reading::{KeyDescription, SettingsError, Violation, describe, keys_of
 use crate::system_settings::{RecipeSettings, SystemSettings};
 use crate::tables::{Teacher, Train};
 
+pub use brep::{
+    Brep, Channels as FieldChannels, FaceEncoder, FaceEval, FaceModel, Field, FieldDecoder, PartData,
+    PartSource,
+};
 pub use dbot::DBot;
 pub use i_mae::IMae;
 pub use mae::Mae;
@@ -134,6 +139,8 @@ systems! {
     /// i-MAE: Are Latent Representations in Masked Autoencoders Linearly Separable?
     /// (arXiv 2210.11470).
     "i-mae" => IMae,
+    /// Self-Supervised Representation Learning for CAD (arXiv 2210.10807).
+    "brep" => Brep,
 }
 
 impl System {

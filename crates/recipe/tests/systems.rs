@@ -25,6 +25,10 @@ normalization = "standardize"
 loss = "smooth-l1"
 "#;
 
+/// The tables of a system without images.
+const PARTS: &str = "[data]\nname = \"generated\"\n[model]\ndim = 16\n[decoder]\ndim = 32\n\
+                     depth = 3\n[train]";
+
 /// The valid recipe as one of another system.
 fn recipe_of(system: &str) -> String {
     let text = valid::RECIPE.replace("system = \"mae\"", &format!("system = \"{system}\""));
@@ -35,6 +39,10 @@ fn recipe_of(system: &str) -> String {
         "maskdistill" => distilling.replace(decoder, ""),
         "i-mae" => {
             text.replace("[train]", "[mixture]\nlatent_weight = 0\ninit = \"random\"\n[train]")
+        }
+        "brep" => {
+            let (head, rest) = text.split_once("[data]").unwrap();
+            head.to_owned() + PARTS + rest.split_once("[train]").unwrap().1
         }
         _ => text,
     }
@@ -54,7 +62,8 @@ fn every_system_reads_its_recipe_and_writes_it_back() {
         let text = recipe.to_toml().unwrap();
         let again = Recipe::parse(&text, Path::new("r.toml"), &Layers::default()).unwrap();
         assert_eq!(recipe, again, "{text}");
-        assert_eq!(recipe.data()[0].name, "cifar10");
+        let data = if name == "brep" { "generated parts" } else { "cifar10" };
+        assert_eq!(recipe.data()[0].name, data);
         let table: toml::Table = text.parse().unwrap();
         let known = system.known_keys();
         for (top, value) in &table {
@@ -83,7 +92,7 @@ fn a_key_of_other_systems_is_called_that() {
         (
             "maskdistill",
             "decoder.dim=32",
-            "decoder.dim is a key of systems mae, dbot and i-mae, not of maskdistill",
+            "decoder.dim is a key of systems mae, dbot, i-mae and brep, not of maskdistill",
         ),
         (
             "mae",
