@@ -31,6 +31,22 @@ pub enum BrepError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A folder that is no folder of prepared parts.
+    #[error("{}: no folder of prepared parts: {reason}; make one by `cargo xtask prepare-step`", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A folder without files to prepare.
+    #[error("{}: {reason}", path.display())]
+    StepFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What it lacks.
+        reason: String,
+    },
     /// A file or folder that cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {

@@ -6,8 +6,11 @@ mod features;
 pub mod generate;
 mod graph;
 mod part;
+pub mod picture;
 mod samples;
 mod solid;
+mod step_text;
+mod store;
 mod surface;
 mod trim;
 
@@ -17,5 +20,6 @@ pub use graph::{Face, Fit, Graph, LoopKind, Use};
 pub use part::{Part, TARGET_WIDTH, target_rows};
 pub use samples::{OVERHANG, Sampling, Target, nearest_opposite};
 pub use solid::Solid;
+pub use store::{CLASSES, EXTENSION, PartSplits, PartStore};
 pub use surface::{Domain, Frame, Surface};
 pub use trim::{Region, Segment, Trim, WITHOUT_BOUNDARY};

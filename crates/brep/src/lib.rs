@@ -22,7 +22,9 @@ mod error;
 pub mod geometry;
 #[cfg(feature = "model")]
 pub mod model;
+#[cfg(feature = "occt")]
+pub mod step;
 
 pub use error::BrepError;
 pub use geometry::generate::{self, Feature};
-pub use geometry::{Graph, Part, Sampling, Solid};
+pub use geometry::{Graph, Part, PartSplits, PartStore, Sampling, Solid};

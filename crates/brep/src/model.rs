@@ -8,6 +8,7 @@ mod field;
 mod heads;
 mod linear;
 mod max_relative;
+mod sampled;
 mod segments;
 
 pub use attention::BipartiteAttention;
@@ -17,4 +18,5 @@ pub use encoder::{EncoderConfig, EncoderKind, FaceEncoder};
 pub use field::{FieldErrors, FieldLoss, field_targets};
 pub use heads::{FaceClassifier, PartClassifier, accuracy, cross_entropy, predicted};
 pub use max_relative::MaxRelative;
+pub use sampled::SampledBatch;
 pub use segments::{segment_max, segment_min, segment_softmax, segment_sum, take_rows};

@@ -12,6 +12,7 @@ use bauta_eval::folder::{Reconstruct, embed, forward, reconstruct};
 use bauta_experiments::dense::{self, DenseArguments, HeadName};
 use bauta_experiments::run::RunEnd;
 use bauta_experiments::start::{RunOptions, run, stop_on_signals};
+use bauta_experiments::systems::brep;
 use bauta_experiments::{evaluate, finetune, reproduce, throughput};
 use bauta_libtorch::keep_freed_memory;
 use bauta_recipe::Layers;
@@ -60,7 +61,7 @@ enum Command {
         /// The model folder.
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
-        /// A folder of JPEG, PNG or WebP images.
+        /// A folder of JPEG, PNG or WebP images; of prepared parts for a model of faces.
         #[arg(long, value_name = "IMAGES")]
         input: PathBuf,
         /// Where to write `features` [N, D], as safetensors.
@@ -208,6 +209,11 @@ fn execute(command: Command) -> Result<()> {
         Command::Forward { model, input, output } => {
             forward(&model, &input, &output)?;
             println!("outputs: {}", output.display());
+            Ok(())
+        }
+        Command::Embed { model, input, output, .. } if brep::is_brep(&model) => {
+            let [faces, width] = brep::embed(&model, &input, &output)?;
+            println!("{faces} faces, {width} values each, in {}", output.display());
             Ok(())
         }
         Command::Embed { model, input, output, cls } => {

@@ -1,5 +1,6 @@
 //! The published systems, one file each, and the table of them.
 
+pub mod brep;
 mod dbot;
 mod i_mae;
 mod mae;
@@ -8,6 +9,7 @@ mod mask_distill;
 use anyhow::Result;
 use bauta_recipe::{Recipe, Settings};
 
+pub use self::brep::Brep;
 pub use self::dbot::DBot;
 pub use self::i_mae::IMae;
 pub use self::mae::Mae;
@@ -32,4 +34,4 @@ macro_rules! systems {
     };
 }
 
-systems![Mae, DBot, MaskDistill, IMae];
+systems![Mae, DBot, MaskDistill, IMae, Brep];

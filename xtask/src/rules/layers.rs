@@ -22,7 +22,8 @@ const LAYERS: [&[&str]; 7] = [
 ];
 
 /// What a package may use of its own layer, and why.
-const WITHIN_A_LAYER: [(&str, &str, &str); 2] = [
+const WITHIN_A_LAYER: [(&str, &str, &str); 3] = [
+    ("bauta-brep", "bauta-backbones", "its networks keep their parameters as all others do"),
     ("bauta-report", "bauta-recipe", "a claim's page shows the claim"),
     ("bauta-eval", "bauta-train", "fine-tuning and dense tasks are protocols that train"),
 ];

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use bauta_files::write_whole;
+use bauta_streams::RandomStream;
 use glam::DVec2;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
@@ -81,6 +82,22 @@ impl Part {
     pub fn targets_of(&self, face: usize) -> &[[f32; TARGET_WIDTH]] {
         let count = self.targets_per_face();
         &self.targets[face * count..(face + 1) * count]
+    }
+
+    /// Draws `count` targets of each face, without repeats where there are so many.
+    pub fn draw_targets(&self, count: usize, stream: &mut RandomStream) -> Vec<[f32; TARGET_WIDTH]> {
+        let mut rows = Vec::with_capacity(count * self.faces.len());
+        for face in 0..self.faces.len() {
+            let own = self.targets_of(face);
+            let mut order: Vec<usize> = (0..own.len()).collect();
+            for place in 0..count {
+                let first = if place < own.len() { place } else { 0 };
+                let chosen = first + stream.below((own.len() - first) as u64) as usize;
+                order.swap(first, chosen);
+                rows.push(own[order[first]]);
+            }
+        }
+        rows
     }
 
     /// The name of a face's surface.

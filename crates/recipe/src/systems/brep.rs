@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use bauta_data::{PACKAGES, Package};
 use serde::{Deserialize, Serialize};
 use strum::Display;
 
@@ -38,7 +39,8 @@ pub struct Brep {
 pub struct PartData {
     /// Where the parts come from.
     pub name: PartSource,
-    /// With `prepared`: the folder that `cargo xtask prepare-step` wrote.
+    /// With `prepared`: the folder that `cargo xtask prepare-step` wrote. With `occt-misc`: the
+    /// same of these shapes, made in the cache without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
     /// Train on so many parts only, the first; `generated` makes so many, 600 without it.
@@ -71,6 +73,8 @@ pub enum PartSource {
     Generated,
     /// A folder of prepared parts.
     Prepared,
+    /// The sample shapes of Debian's package `occt-misc`: a smoke test on real files.
+    OcctMisc,
 }
 
 /// The encoder of faces.
@@ -203,6 +207,9 @@ mod defaults {
     }
 }
 
+/// The folder in the data cache of the prepared shapes of `occt-misc`.
+pub const OCCT_PARTS: &str = "occt-misc-parts";
+
 /// Parts that are generated where a recipe does not say how many.
 const GENERATED: usize = 600;
 
@@ -221,6 +228,12 @@ impl PartData {
     /// How many parts are generated to train on.
     pub fn generated(&self) -> usize {
         self.limit.unwrap_or(GENERATED)
+    }
+
+    /// The package that holds the parts, where one does and no folder is given.
+    pub fn package(&self) -> Option<&'static Package> {
+        let fetched = self.name == PartSource::OcctMisc && self.root.is_none();
+        PACKAGES.iter().find(|package| fetched && package.name == "occt-misc")
     }
 
     fn check(&self, train: &Train) -> Result<(), Violation> {
@@ -250,6 +263,7 @@ impl PartData {
                     format!("train.batch_size is {batch}; it must be at most the {parts} parts")
                 })
             }
+            PartSource::OcctMisc => Ok(()),
             PartSource::Prepared => ensure(self.root.is_some(), &[ROOT, "data.name"], || {
                 format!(
                     "{ROOT} is missing: data.name \"prepared\" needs the folder that \
@@ -286,7 +300,8 @@ impl SystemSettings for Brep {
         let name = match self.data.name {
             PartSource::Generated => "generated parts",
             PartSource::Prepared => "prepared parts",
+            PartSource::OcctMisc => "occt-misc",
         };
-        vec![DataNeed { name, package: None }]
+        vec![DataNeed { name, package: self.data.package() }]
     }
 }
