@@ -16,7 +16,14 @@ mod occt {
 
     /// Libraries, in the order in which they need each other.
     const LIBRARIES: [&str; 9] = [
-        "TKTopAlgo", "TKGeomAlgo", "TKBRep", "TKGeomBase", "TKG3d", "TKG2d", "TKMath", "TKernel",
+        "TKTopAlgo",
+        "TKGeomAlgo",
+        "TKBRep",
+        "TKGeomBase",
+        "TKG3d",
+        "TKG2d",
+        "TKMath",
+        "TKernel",
         "TKShHealing",
     ];
 

@@ -45,8 +45,12 @@ fn fetch(folder: &Path) -> Result<()> {
     eprintln!("Licence: LGPL-2.1 with exception");
     let staging = Staging::new(folder.with_extension("partial"))?;
     let quiet = File::create(staging.0.join("apt.log"))?;
-    complete(Command::new("apt-get").arg("download").args(&names).current_dir(&staging.0).stdout(quiet))
-        .context("cannot download Open CASCADE; install libocct-data-exchange-dev, or run `apt-get update`")?;
+    complete(
+        Command::new("apt-get").arg("download").args(&names).current_dir(&staging.0).stdout(quiet),
+    )
+    .context(
+        "cannot download Open CASCADE; install libocct-data-exchange-dev, or run `apt-get update`",
+    )?;
     let root = staging.0.join("root");
     for entry in fs::read_dir(&staging.0)? {
         let path = entry?.path();

@@ -9,11 +9,11 @@ use bauta_data::{cache_root, locate};
 use bauta_recipe::{OCCT_PARTS, Recipe, Settings};
 
 use crate::cargo::{cargo, complete};
+use crate::open_cascade;
 use crate::program::Arguments;
 use crate::run::Bauta;
 use crate::staging::{Staging, lock, move_into_place};
 use crate::workspace::Workspace;
-use crate::open_cascade;
 
 /// Builds the program and becomes it.
 pub fn prepare_step(workspace: &Workspace, arguments: Arguments) -> Result<ExitCode> {

@@ -75,7 +75,8 @@ impl StepShape {
             let units = sampling.candidates(&mut stream);
             let (points, inside) = self.shape.sample(face, &units)?;
             let distances = nearest_opposite(&units, &inside);
-            let place = |i: usize| Target { unit: DVec2::new(i as f64, 0.0), distance: distances[i] };
+            let place =
+                |i: usize| Target { unit: DVec2::new(i as f64, 0.0), distance: distances[i] };
             let kept = sampling.keep((0..units.len()).map(place).collect(), &mut stream);
             // Targets carry the number of their candidate until here.
             for Target { unit, distance } in kept {
@@ -92,7 +93,8 @@ impl StepShape {
 /// The kernel's arrays as a graph.
 fn graph(shape: &ffi::Shape) -> Graph {
     let uses = |rows: Vec<[i32; 3]>| -> Vec<Use> {
-        let row = |[from, to, flag]: [i32; 3]| Use { from: from as u32, to: to as u32, flag: flag != 0 };
+        let row =
+            |[from, to, flag]: [i32; 3]| Use { from: from as u32, to: to as u32, flag: flag != 0 };
         rows.into_iter().map(row).collect()
     };
     let (outer, loop_face) = shape.loops();

@@ -172,7 +172,8 @@ fn project(surface: &Surface, domain: &Domain, point: DVec3) -> (DVec2, f64) {
     let frame = surface.frame().unwrap();
     let off = point - frame.origin;
     let (x, y, height) = (off.dot(frame.x), off.dot(frame.y()), off.dot(frame.z));
-    let turn = |angle: f64, low: f64| low + (angle - low + 1e-9).rem_euclid(std::f64::consts::TAU) - 1e-9;
+    let turn =
+        |angle: f64, low: f64| low + (angle - low + 1e-9).rem_euclid(std::f64::consts::TAU) - 1e-9;
     let u = turn(y.atan2(x), domain.low.x);
     let around = x.hypot(y);
     let uv = match *surface {

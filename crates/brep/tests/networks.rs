@@ -4,10 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 use bauta_backbones::Parameters;
-use bauta_brep::geometry::{Sampling, Use};
-use bauta_brep::generate::Parts;
-use bauta_brep::model::*;
 use bauta_brep::Part;
+use bauta_brep::generate::Parts;
+use bauta_brep::geometry::{Sampling, Use};
+use bauta_brep::model::*;
 use proptest::prelude::*;
 use tch::{Device, IndexOp, Kind, Tensor};
 
@@ -178,10 +178,10 @@ fn a_decoder_is_a_plain_perceptron_on_the_normalised_weights() {
     let mut parameters = Parameters::new(2, Device::Cpu);
     let config = DecoderConfig { dim: 8, depth: 4 };
     let decoder = SurfaceDecoder::new(parameters.root(), &config, 5);
-    let get = |i: i64, name: &str| {
-        parameters.get(&format!("layers.{i}.{name}")).unwrap().tensor.detach()
-    };
-    let codes = Tensor::from_slice(&(0..15).map(|i| (i as f32).sin()).collect::<Vec<_>>()).view([3, 5]);
+    let get =
+        |i: i64, name: &str| parameters.get(&format!("layers.{i}.{name}")).unwrap().tensor.detach();
+    let codes =
+        Tensor::from_slice(&(0..15).map(|i| (i as f32).sin()).collect::<Vec<_>>()).view([3, 5]);
     let points = Tensor::from_slice(&(0..24).map(|i| (i as f32 * 0.7).cos()).collect::<Vec<_>>());
     let points = points.view([3, 4, 2]);
     // Lengths that are not those of the start.
@@ -249,7 +249,8 @@ fn gradients_reach_every_parameter() {
 #[test]
 fn errors_are_means_of_each_face() {
     let target = Tensor::zeros([2, 2, 4], (Kind::Float, Device::Cpu));
-    let values = [3.0_f32, 4.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 2.0];
+    let values =
+        [3.0_f32, 4.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 2.0];
     let prediction = Tensor::from_slice(&values).view([2, 2, 4]);
     let errors = FieldErrors::of(&prediction, &target);
     assert_eq!(errors.xyz, [2.5, 0.5]);

@@ -22,6 +22,29 @@ const LONG: [&str; 5] = [
     "train.ema=0.9",
 ];
 
+/// A miniature of parts, which has no images.
+const PARTS: [&str; 19] = [
+    "data.limit=24",
+    "data.test=6",
+    "data.targets=30",
+    "data.candidates=100",
+    "model.dim=8",
+    "model.face_heads=2",
+    "decoder.dim=16",
+    "target.points=20",
+    "train.epochs=14",
+    "train.batch_size=4",
+    "train.warmup_epochs=1",
+    "train.device=cpu",
+    "train.threads=1",
+    "train.log_every=4",
+    "train.checkpoint_every=20",
+    "train.ema=0.9",
+    "eval.labelled=[4]",
+    "eval.repeats=2",
+    "eval.steps=20",
+];
+
 /// What a recipe's own tables need on a miniature, besides `SMALL`.
 fn own(recipe: &str, place: &Place) -> Vec<String> {
     let mut set: Vec<String> = Vec::new();
@@ -42,10 +65,9 @@ fn command(recipe: &str, place: &Place, out: &str, resume: bool) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bauta"));
     command.arg("run").arg(file).arg("--out").arg(place.path(out));
     let root = format!("data.root={}", place.path("data").display());
-    for text in words(&SMALL).into_iter().chain(words(&LONG)).chain(own(recipe, place)) {
-        command.args(["--set", &text]);
-    }
-    command.args(["--set", &root]);
+    let images = || words(&SMALL).into_iter().chain(words(&LONG)).chain(own(recipe, place));
+    let set = if recipe == "brep-parts" { words(&PARTS) } else { images().chain([root]).collect() };
+    set.iter().for_each(|text| drop(command.args(["--set", text])));
     if resume {
         command.arg("--resume");
     }
@@ -70,6 +92,17 @@ fn kill_after(mut child: Child, checkpoint: &Path) {
 }
 
 fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
+    let baselines = ["raw_pixels.knn_top1", "random_init.knn_top1"];
+    check_against(recipe, killed_after, pictures, parts, &baselines);
+}
+
+fn check_against(
+    recipe: &str,
+    killed_after: &str,
+    pictures: &[&str],
+    parts: &[&str],
+    baselines: &[&str],
+) {
     let place = Place::new();
     finish(command(recipe, &place, "whole", false));
     let checkpoint = place.path("killed/checkpoints").join(killed_after).join("state.json");
@@ -103,8 +136,8 @@ fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
     let drawn = pictures.iter().filter(|name| name.ends_with(".png")).count();
     assert_eq!(embedded, drawn, "{recipe}: pictures in the report");
     let summary = Summary::read(&place.path("killed/summary.json")).unwrap();
-    for name in ["raw_pixels.knn_top1", "random_init.knn_top1"] {
-        assert!(summary.baseline.contains_key(name), "{recipe}: no {name}");
+    for name in baselines {
+        assert!(summary.baseline.contains_key(*name), "{recipe}: no {name}");
     }
     let (first, last) = (summary.train.first_loss, summary.train.final_loss);
     assert!(last < first, "{recipe}: the loss went from {first:?} to {last:?}");
@@ -132,4 +165,15 @@ fn maskdistill() {
 fn i_mae() {
     let pictures = [&ALL[..], &["mixtures.png"]].concat();
     check("i-mae-cifar10", "step-40", &pictures, &["image", "latent"]);
+}
+
+#[test]
+fn brep() {
+    let baselines = [
+        "random_init.segmentation_top1_4",
+        "scratch.segmentation_top1_4",
+        "majority.segmentation_top1_4",
+        "constant.sign_accuracy",
+    ];
+    check_against("brep-parts", "step-40", &["parts.png"], &["surface", "trim"], &baselines);
 }

@@ -149,8 +149,8 @@ pub use reading::{Layers, Place, SettingsError, Violation, named, nearest};
 pub use recipe::{Recipe, WITHOUT_EFFECT, known_keys};
 pub use system_settings::{RecipeSettings, SystemSettings};
 pub use systems::{
-    Brep, FaceEncoder, FaceEval, FaceModel, Field, FieldChannels, FieldDecoder, OCCT_PARTS, PartData,
-    PartSource,
+    Brep, FaceEncoder, FaceEval, FaceModel, Field, FieldChannels, FieldDecoder, OCCT_PARTS,
+    PartData, PartSource,
 };
 pub use systems::{DBot, IMae, Mae, MaskDistill, Settings, System};
 pub use tables::{

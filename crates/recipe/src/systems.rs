@@ -18,8 +18,8 @@ use crate::system_settings::{RecipeSettings, SystemSettings};
 use crate::tables::{Teacher, Train};
 
 pub use brep::{
-    Brep, Channels as FieldChannels, FaceEncoder, FaceEval, FaceModel, Field, FieldDecoder, OCCT_PARTS,
-    PartData, PartSource,
+    Brep, Channels as FieldChannels, FaceEncoder, FaceEval, FaceModel, Field, FieldDecoder,
+    OCCT_PARTS, PartData, PartSource,
 };
 pub use dbot::DBot;
 pub use i_mae::IMae;

@@ -74,11 +74,7 @@ impl Arguments {
         PrepareOptions {
             input: self.input.clone(),
             output: self.out.clone(),
-            sampling: Sampling {
-                candidates: self.candidates,
-                kept: self.targets,
-                near: self.near,
-            },
+            sampling: Sampling { candidates: self.candidates, kept: self.targets, near: self.near },
             assemblies: self.assemblies,
             seconds: self.seconds,
             bytes: self.memory << 20,

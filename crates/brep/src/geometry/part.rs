@@ -85,7 +85,11 @@ impl Part {
     }
 
     /// Draws `count` targets of each face, without repeats where there are so many.
-    pub fn draw_targets(&self, count: usize, stream: &mut RandomStream) -> Vec<[f32; TARGET_WIDTH]> {
+    pub fn draw_targets(
+        &self,
+        count: usize,
+        stream: &mut RandomStream,
+    ) -> Vec<[f32; TARGET_WIDTH]> {
         let mut rows = Vec::with_capacity(count * self.faces.len());
         for face in 0..self.faces.len() {
             let own = self.targets_of(face);

@@ -83,7 +83,8 @@ impl Canvas {
         let bright = (0.35 + 0.65 * normal.dot(light).abs()) as f32;
         let shaded = color.map(|part| f32::from(part) / 255.0 * bright);
         let half = self.side as f64 / 2.0;
-        let pixel = |point: DVec3| DVec2::new(half + point.x * half / REACH, half - point.y * half / REACH);
+        let pixel =
+            |point: DVec3| DVec2::new(half + point.x * half / REACH, half - point.y * half / REACH);
         let [pa, pb, pc] = corners.map(pixel);
         let area = (pb - pa).perp_dot(pc - pa);
         if area.abs() < 1e-12 || !area.is_finite() {

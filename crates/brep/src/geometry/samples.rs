@@ -63,8 +63,7 @@ impl Sampling {
     /// Keeps the candidates nearest to the boundary, and some of the rest.
     pub fn keep(&self, mut targets: Vec<Target>, stream: &mut RandomStream) -> Vec<Target> {
         let near = ((self.near * self.kept as f64) as usize).min(targets.len());
-        let by_distance =
-            |a: &Target, b: &Target| a.distance.abs().total_cmp(&b.distance.abs());
+        let by_distance = |a: &Target, b: &Target| a.distance.abs().total_cmp(&b.distance.abs());
         if near > 0 && near < targets.len() {
             targets.select_nth_unstable_by(near - 1, by_distance);
         }

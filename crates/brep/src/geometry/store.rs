@@ -155,7 +155,8 @@ impl PartStore {
         match part.labels.iter().max() {
             Some(&label) if self.classes > 0 && label as usize >= self.classes => {
                 let named = self.classes;
-                let reason = format!("a face has label {label}, and {CLASSES} names {named} classes");
+                let reason =
+                    format!("a face has label {label}, and {CLASSES} names {named} classes");
                 Err(BrepError::File { path: path.clone(), reason })
             }
             _ => Ok(Cow::Owned(part)),

@@ -4,9 +4,9 @@
 use bauta_backbones::{Init, Scope};
 use tch::{Kind, Tensor};
 
+use super::Incidence;
 use super::linear::{Affine, leaky};
 use super::segments::{segment_softmax, segment_sum, take_rows};
-use super::Incidence;
 
 /// Slope of the logits' LeakyReLU.
 const SLOPE: f64 = 0.2;
@@ -62,7 +62,8 @@ impl BipartiteAttention {
         let sent = take_rows(&self.message.forward(from), &incidence.from);
         let messages = sent + self.edge.forward(&incidence.flag);
         let messages = messages.view([-1, self.heads, self.dim]);
-        let logits = (&messages * &self.attention).sum_dim_intlist([2].as_slice(), false, Kind::Float);
+        let logits =
+            (&messages * &self.attention).sum_dim_intlist([2].as_slice(), false, Kind::Float);
         let weights = segment_softmax(&leaky(&logits, SLOPE), &incidence.to, count);
         (messages, weights)
     }

@@ -83,8 +83,7 @@ impl FaceEncoder {
                 ),
             },
             EncoderKind::Loops => {
-                let mut embed =
-                    |name: &str, width: i64| Affine::new(scope.sub(name), width, dim);
+                let mut embed = |name: &str, width: i64| Affine::new(scope.sub(name), width, dim);
                 let embed = [
                     embed("embed_v", 3),
                     embed("embed_e", edge),

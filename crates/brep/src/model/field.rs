@@ -50,7 +50,8 @@ impl FieldErrors {
     pub fn of(prediction: &Tensor, target: &Tensor) -> Self {
         let off = prediction - target;
         let xyz = off.narrow(2, 0, 3).square().sum_dim_intlist([2].as_slice(), false, Kind::Float);
-        let [own, wanted] = [prediction, target].map(|it| it.narrow(2, 3, 1).squeeze_dim(2).lt(0.0));
+        let [own, wanted] =
+            [prediction, target].map(|it| it.narrow(2, 3, 1).squeeze_dim(2).lt(0.0));
         let mean = |of: Tensor| -> Vec<f64> {
             let means = of.to_kind(Kind::Float).mean_dim([1].as_slice(), false, Kind::Float);
             Vec::try_from(means.to_kind(Kind::Double).to_device(Device::Cpu))

@@ -139,7 +139,8 @@ impl Shape {
 
     pub fn bounds(&self) -> [DVec3; 2] {
         // SAFETY: there are six numbers.
-        let [low, high] = unsafe { rows::<f64, 3>(bauta_occt_bounds(self.pointer()), 2) }[..] else {
+        let [low, high] = unsafe { rows::<f64, 3>(bauta_occt_bounds(self.pointer()), 2) }[..]
+        else {
             unreachable!("two rows were asked for")
         };
         [low, high].map(DVec3::from_array)
@@ -160,7 +161,8 @@ impl Shape {
         let count = self.counts().loops;
         let lists = [bauta_occt_loop_outer, bauta_occt_loop_face];
         // SAFETY: as of the faces.
-        let [outer, face] = lists.map(|list| unsafe { rows::<i32, 1>(list(self.pointer()), count) });
+        let [outer, face] =
+            lists.map(|list| unsafe { rows::<i32, 1>(list(self.pointer()), count) });
         (outer.into_flattened(), face.into_flattened())
     }
 
@@ -173,7 +175,11 @@ impl Shape {
     }
 
     /// Points of a face at places of its unit square, and whether each is inside the trim.
-    pub fn sample(&self, face: usize, units: &[DVec2]) -> Result<(Vec<DVec3>, Vec<bool>), BrepError> {
+    pub fn sample(
+        &self,
+        face: usize,
+        units: &[DVec2],
+    ) -> Result<(Vec<DVec3>, Vec<bool>), BrepError> {
         assert!(face < self.counts().faces, "face {face} is not there");
         let places: Vec<f64> = units.iter().flat_map(|unit| unit.to_array()).collect();
         let (mut points, mut inside) = (vec![[0.0; 3]; units.len()], vec![0_u8; units.len()]);

@@ -151,7 +151,8 @@ impl Prepared {
                 *counts.entry(reason).or_default() += 1;
             }
         }
-        let mut reasons: Vec<_> = counts.into_iter().map(|(it, count)| (it.to_owned(), count)).collect();
+        let mut reasons: Vec<_> =
+            counts.into_iter().map(|(it, count)| (it.to_owned(), count)).collect();
         reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         reasons
     }

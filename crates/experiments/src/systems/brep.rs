@@ -51,7 +51,8 @@ impl Objective for Brep {
     fn loss(&mut self, input: &SampledBatch) -> Result<Loss, ObjectiveError> {
         let SampledBatch { graph, points, target } = &input.to_device(self.parameters.device());
         let codes = self.encoder.forward(graph);
-        let FieldLoss { surface, trim } = FieldLoss::of(&self.decoder.forward(&codes, points), target);
+        let FieldLoss { surface, trim } =
+            FieldLoss::of(&self.decoder.forward(&codes, points), target);
         Ok(match self.channels {
             FieldChannels::Both => Loss::sum([("surface", 1.0, surface), ("trim", 1.0, trim)]),
             FieldChannels::Explicit => Loss::sum([("surface", 1.0, surface)]),
@@ -105,8 +106,7 @@ impl Brep {
     fn built(config: Config, mut parameters: Parameters) -> Self {
         let encoder = FaceEncoder::new(parameters.root().sub("encoder"), &config.encoder);
         let width = config.encoder.dim;
-        let decoder =
-            SurfaceDecoder::new(parameters.root().sub("decoder"), &config.decoder, width);
+        let decoder = SurfaceDecoder::new(parameters.root().sub("decoder"), &config.decoder, width);
         Self { parameters, encoder, decoder, channels: FieldChannels::Both, config }
     }
 

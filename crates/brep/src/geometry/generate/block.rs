@@ -161,8 +161,12 @@ fn caps(size: DVec3, disc: bool, faces: [usize; 2]) -> Vec<Host> {
         Place { origin: middle.extend(0.0), x: DVec3::X, y: DVec3::Y },
         Place { origin: middle.extend(size.z), x: DVec3::X, y: DVec3::NEG_Y },
     ];
-    let host = |(i, place): (usize, Place)| {
-        Host { face: faces[i], place, half, depth: size.z, opposite: Some(1 - i) }
+    let host = |(i, place): (usize, Place)| Host {
+        face: faces[i],
+        place,
+        half,
+        depth: size.z,
+        opposite: Some(1 - i),
     };
     places.into_iter().enumerate().map(host).collect()
 }
@@ -300,7 +304,8 @@ impl Room<'_> {
         let cuboid = Cuboid::spanned(place.point(-half, 0.0), place.point(half, depth));
         if let Some(other) = host.opposite.filter(|_| through) {
             let other = &self.hosts[other];
-            let (one, end) = (other.place.point(-other.half, 0.0), other.place.point(other.half, depth));
+            let (one, end) =
+                (other.place.point(-other.half, 0.0), other.place.point(other.half, depth));
             let margin = DVec3::splat(MARGIN) - MARGIN * host.place.z().abs();
             if !Cuboid::spanned(one, end).contains(&cuboid.widened(margin)) {
                 return None;

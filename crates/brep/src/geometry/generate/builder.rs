@@ -162,7 +162,8 @@ impl Builder {
             contour.iter().map(|node| self.vertex(place.point(node.at, depth))).collect()
         });
         let count = contour.len();
-        let uprights: Vec<usize> = (0..count).map(|i| self.line(rings[0][i], rings[1][i])).collect();
+        let uprights: Vec<usize> =
+            (0..count).map(|i| self.line(rings[0][i], rings[1][i])).collect();
         let axis = place.z();
         let mut sides = [Vec::with_capacity(count), Vec::with_capacity(count)];
         for (side, (depth, ring)) in depths.into_iter().zip(&rings).enumerate() {

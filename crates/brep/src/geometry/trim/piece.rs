@@ -58,7 +58,8 @@ impl Piece {
         match *self {
             Self::Line { from, to } => {
                 let along = to - from;
-                let share = (point - from).dot(along) / along.length_squared().max(f64::MIN_POSITIVE);
+                let share =
+                    (point - from).dot(along) / along.length_squared().max(f64::MIN_POSITIVE);
                 (from + along * share.clamp(0.0, 1.0)).distance(point)
             }
             Self::Arc { center, radii, start, end, .. } => {
@@ -95,7 +96,11 @@ impl Ellipse {
     fn descend(&self, mut angle: f64, mut low: f64, mut high: f64) -> f64 {
         for _ in 0..40 {
             let (slope, curvature) = self.derivatives(angle);
-            if slope > 0.0 { high = angle } else { low = angle }
+            if slope > 0.0 {
+                high = angle
+            } else {
+                low = angle
+            }
             let newton = angle - slope / curvature;
             let next = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
             if (next - angle).abs() < 1e-12 {

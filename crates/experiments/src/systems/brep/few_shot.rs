@@ -2,6 +2,8 @@
 //! on those of frozen random encoders, and a head that is trained together with an encoder from
 //! scratch, all on the same labelled parts.
 
+mod shown;
+
 use std::borrow::Cow;
 
 use anyhow::{Result, ensure};
@@ -12,13 +14,14 @@ use bauta_brep::model::{
 use bauta_brep::{BrepError, Part, PartStore};
 use bauta_eval::{Metrics, Scores};
 use bauta_recipe::{Brep as Settings, FaceEval};
-use bauta_report::{Body, Section, Series, TableCell};
+use bauta_report::TableCell;
 use bauta_streams::{Purpose, StreamKey};
 use bauta_train::{
     Loss, Objective, ObjectiveError, OptimizerConfig, Schedule, StepMaker, TrainConfig,
 };
 use tch::{Device, Tensor};
 
+use self::shown::{matrix, section};
 use super::parts::CadParts;
 use super::{Brep, encoder};
 use crate::run::Run;
@@ -253,8 +256,12 @@ impl Bench<'_> {
                     _ => scores.extend_baseline(variant.name(), metrics),
                 }
                 points.push((size as f64, mean));
-                let mut row: Vec<TableCell> =
-                    vec![size.to_string().into(), variant.name().into(), mean.into(), spread.into()];
+                let mut row: Vec<TableCell> = vec![
+                    size.to_string().into(),
+                    variant.name().into(),
+                    mean.into(),
+                    spread.into(),
+                ];
                 row.extend(found.into_iter().map(TableCell::from));
                 rows.push(row);
             }
@@ -340,64 +347,4 @@ fn majority(test: &[Labelled], classes: usize) -> f64 {
     }
     let most = counts.iter().max().copied().unwrap_or(0);
     most as f64 / counts.iter().sum::<usize>().max(1) as f64
-}
-
-fn matrix(what: &str, size: usize, names: &[String], answers: &Answers) -> Section {
-    let mut counts = vec![vec![0.0; names.len()]; names.len()];
-    for (&predicted, &label) in answers.predicted.iter().zip(&answers.labels) {
-        counts[label as usize][predicted as usize] += 1.0;
-    }
-    let values = counts.iter().map(|row| {
-        let all: f64 = row.iter().sum();
-        row.iter().map(|&count| (all > 0.0).then(|| count / all)).collect()
-    });
-    Section {
-        title: title(what),
-        body: vec![Body::Matrix {
-            rows: names.to_vec(),
-            columns: names.to_vec(),
-            values: values.collect(),
-            caption: format!(
-                "Share of each true class (rows) that the first head on {size} labelled parts \
-                 calls by each name (columns)."
-            ),
-        }],
-    }
-}
-
-fn title(what: &str) -> String {
-    format!("Few-shot {what}")
-}
-
-fn section(
-    what: &str,
-    eval: &FaceEval,
-    rows: Vec<Vec<TableCell>>,
-    curves: [(Variant, Vec<(f64, f64)>); 3],
-) -> Section {
-    let mut head: Vec<String> = ["labelled parts", "encoder", "top-1", "deviation"]
-        .map(str::to_owned)
-        .to_vec();
-    head.extend((1..=eval.repeats).map(|draw| format!("draw {draw}")));
-    let mut body = vec![Body::Table {
-        head,
-        rows,
-        caption: "Accuracy on the test parts: frozen trained codes, frozen codes of a random \
-                  encoder, and encoder and head trained from scratch."
-            .to_owned(),
-    }];
-    if eval.labelled.len() > 1 {
-        let series = curves.into_iter().filter(|(_, points)| !points.is_empty());
-        let series = series.map(|(variant, points)| Series {
-            name: variant.name().to_owned(),
-            points: points.into_iter().map(|(size, top1)| (size.log10(), top1)).collect(),
-        });
-        body.push(Body::Curves {
-            x: "labelled parts (log10)".to_owned(),
-            y: "top-1".to_owned(),
-            series: series.collect(),
-            caption: String::new(),
-        });
-    }
-    Section { title: title(what), body }
 }

@@ -36,11 +36,8 @@ impl CadParts {
         let data = &settings.data;
         let splits = match data.name {
             PartSource::Generated => {
-                let sampling = Sampling {
-                    candidates: data.candidates,
-                    kept: data.targets,
-                    near: data.near,
-                };
+                let sampling =
+                    Sampling { candidates: data.candidates, kept: data.targets, near: data.near };
                 let counts = [data.generated(), data.test];
                 PartSplits::generate(Parts { seed: run.seed }, counts, &sampling)?
             }
