@@ -67,7 +67,7 @@ fn command(recipe: &str, place: &Place, out: &str, resume: bool) -> Child {
     let root = format!("data.root={}", place.path("data").display());
     let images = || words(&SMALL).into_iter().chain(words(&LONG)).chain(own(recipe, place));
     let set = if recipe == "brep-parts" { words(&PARTS) } else { images().chain([root]).collect() };
-    set.iter().for_each(|text| drop(command.args(["--set", text])));
+    command.args(set.iter().flat_map(|text| ["--set", text]));
     if resume {
         command.arg("--resume");
     }
