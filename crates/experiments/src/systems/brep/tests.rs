@@ -20,10 +20,11 @@ fn settings(set: &[&str]) -> Settings {
     Recipe::<Settings>::parse(text, path, &layers).unwrap().settings
 }
 
-/// Trains on all targets of one part in each step.
-fn overfit(brep: &mut Brep, part: &Part, steps: u64) -> (f64, f64) {
+/// Trains on all targets of one part in each step; gives the loss, and the fraction of points
+/// spread evenly over the unit squares that are decoded on the right side of the trim.
+fn overfit(brep: &mut Brep, [part, even]: [&Part; 2], steps: u64) -> (f64, f64) {
     let batch = || Ok(SampledBatch::of(&[part], &part.targets));
-    let schedule = Schedule::cosine(2e-3, 0.0, 20.0, steps);
+    let schedule = Schedule::cosine(4e-3, 0.0, 50.0, steps);
     let config = TrainConfig {
         optimizer: OptimizerConfig::adam((0.9, 0.999), 0.0),
         ..TrainConfig::new(schedule.clone(), 1)
@@ -34,10 +35,13 @@ fn overfit(brep: &mut Brep, part: &Part, steps: u64) -> (f64, f64) {
         maker.make(&mut inputs, schedule.at(step), step).unwrap();
     }
     let _no_grad = tch::no_grad_guard();
-    let batch = SampledBatch::of(&[part], &part.targets);
-    let field = brep.decoder.forward(&brep.encoder.forward(&batch.graph), &batch.points);
-    let loss = (&field - &batch.target).square().mean(tch::Kind::Float).double_value(&[]);
-    let sign = FieldErrors::of(&field, &batch.target).sign;
+    let [(field, target), (spread, wanted)] = [part, even].map(|part| {
+        let batch = SampledBatch::of(&[part], &part.targets);
+        let codes = brep.encoder.forward(&batch.graph);
+        (brep.decoder.forward(&codes, &batch.points), batch.target)
+    });
+    let loss = (&field - &target).square().mean(tch::Kind::Float).double_value(&[]);
+    let sign = FieldErrors::of(&spread, &wanted).sign;
     (loss, sign.iter().sum::<f64>() / sign.len() as f64)
 }
 
@@ -46,8 +50,10 @@ fn overfit(brep: &mut Brep, part: &Part, steps: u64) -> (f64, f64) {
 fn one_part_is_overfitted() {
     let sampling = Sampling { candidates: 400, kept: 60, near: 0.4 };
     let part = Parts { seed: 0 }.prepared(1, &sampling).unwrap();
-    let mut brep = Brep::new(&settings(&["decoder.dim=64", "model.dim=32"]), 0, Device::Cpu);
-    let (loss, sign) = overfit(&mut brep, &part, 1200);
+    let sampling = Sampling { candidates: 400, kept: 400, near: 0.0 };
+    let even = Parts { seed: 0 }.prepared(1, &sampling).unwrap();
+    let mut brep = Brep::new(&settings(&[]), 0, Device::Cpu);
+    let (loss, sign) = overfit(&mut brep, [&part, &even], 1000);
     assert!(loss < 1e-3 && sign > 0.95, "loss {loss}, sign accuracy {sign}");
 }
 
