@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p bauta-brep --no-default-features --example parts_per_second`
 
+#![allow(clippy::print_stdout, reason = "an example talks to people")]
+
 use std::thread::{available_parallelism, scope};
 use std::time::Instant;
 

@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p bauta-brep --no-default-features --example step_parts -- DIR 20`
 
+#![allow(clippy::print_stdout, reason = "an example talks to people")]
+
 use std::path::PathBuf;
 
 use bauta_brep::generate::Parts;

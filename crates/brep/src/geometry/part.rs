@@ -149,7 +149,9 @@ impl Part {
         if self.loops.iter().any(|&kind| usize::from(kind) >= LoopKind::COUNT) {
             return invalid("a loop is of an unknown kind");
         }
-        if self.targets.is_empty() || self.targets.len() % faces != 0 || self.domains.len() != faces
+        if self.targets.is_empty()
+            || !self.targets.len().is_multiple_of(faces)
+            || self.domains.len() != faces
         {
             return invalid("its faces have different numbers of targets");
         }
