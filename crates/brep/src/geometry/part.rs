@@ -110,17 +110,24 @@ impl Part {
     }
 
     /// The point of a face at (a, b): that of its surface where it is of a simple kind, that of
-    /// the nearest target else; and the signed distance of the nearest target.
+    /// the nearest target else; and a signed distance, the mean of the targets' by the inverse
+    /// fourth power of how far they are.
     pub fn look_up(&self, face: usize, unit: DVec2) -> ([f32; 3], f32) {
-        let far = |it: &[f32; TARGET_WIDTH]| {
-            DVec2::new(f64::from(it[0]), f64::from(it[1])).distance_squared(unit)
-        };
-        let targets = self.targets_of(face).iter();
-        let nearest = targets.min_by(|a, b| far(a).total_cmp(&far(b))).expect("a face has targets");
+        let (mut nearest, mut least) = ([0.0; 3], f64::INFINITY);
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for &[a, b, x, y, z, distance] in self.targets_of(face) {
+            let far = DVec2::new(f64::from(a), f64::from(b)).distance_squared(unit);
+            let weight = (far + 1e-9).powi(-2);
+            sum += weight * f64::from(distance);
+            weights += weight;
+            if far < least {
+                (nearest, least) = ([x, y, z], far);
+            }
+        }
         let surface = surface_of(&self.faces[face]);
         let point = surface.point(domain_of(&self.domains[face]).at(unit));
-        let point = point.map(|point| point.as_vec3().to_array());
-        (point.unwrap_or([nearest[2], nearest[3], nearest[4]]), nearest[5])
+        let point = point.map_or(nearest, |point| point.as_vec3().to_array());
+        (point, (sum / weights) as f32)
     }
 
     /// Checks that everything fits together, so that what works on it cannot fail.
