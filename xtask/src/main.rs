@@ -16,7 +16,9 @@ mod doctor;
 mod fixtures;
 mod libtorch;
 mod list;
+mod open_cascade;
 mod pip;
+mod prepare_step;
 mod prepare_video;
 mod program;
 mod python;
@@ -72,7 +74,9 @@ enum Task {
     Compare(compare::Arguments),
     /// Run one forward pass of a model folder on given tensors
     Forward(program::Arguments),
-    /// Write features of a folder of images
+    /// Turn folders of STEP files into prepared parts, after fetching Open CASCADE
+    PrepareStep(program::Arguments),
+    /// Write features of a folder of images, or of prepared parts
     Embed(program::Arguments),
     /// Draw a masked autoencoder's reconstructions of a folder of images
     Reconstruct(program::Arguments),
@@ -148,6 +152,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Reproduce(arguments) => return reproduce::reproduce(workspace, &arguments),
         Task::Compare(arguments) => compare::compare(workspace, &arguments),
         Task::Forward(rest) => return program::program(workspace, "forward", rest),
+        Task::PrepareStep(rest) => return prepare_step::prepare_step(workspace, rest),
         Task::Embed(rest) => return program::program(workspace, "embed", rest),
         Task::Reconstruct(rest) => return program::reconstruct(workspace, rest),
         Task::Import(rest) => return program::program(workspace, "import", rest),

@@ -10,7 +10,7 @@ use clap::Args;
 use crate::cargo::{cargo, complete, library_path};
 use crate::libtorch::Search;
 use crate::workspace::Workspace;
-use crate::{data, run_folder};
+use crate::{data, prepare_step, run_folder};
 
 /// The arguments of a run.
 #[derive(Args)]
@@ -55,6 +55,7 @@ pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
 
     Search::new(workspace)?.find_or_fetch()?;
     data::fetch_for(&recipe, path.parent().context("a recipe file lies in a folder")?)?;
+    prepare_step::prepare_for(workspace, &recipe)?;
     let mut command = Bauta::build(workspace)?.command("run");
     command.arg(std::path::absolute(&path)?);
     for assignment in &arguments.set {

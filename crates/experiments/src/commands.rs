@@ -66,7 +66,7 @@ pub enum Command {
         /// The model folder.
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
-        /// A folder of JPEG, PNG or WebP images.
+        /// A folder of JPEG, PNG or WebP images; of prepared parts for a model of faces.
         #[arg(long, value_name = "IMAGES", alias = "input")]
         root: PathBuf,
         /// Where to write the features [N, D].

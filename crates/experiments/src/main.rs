@@ -12,6 +12,7 @@ use bauta_eval::folder::{Embed, Forward, Reconstruct};
 use bauta_experiments::commands::{Arguments, Command, Format};
 use bauta_experiments::run::RunEnd;
 use bauta_experiments::start::{RunOptions, run, stop_on_signals};
+use bauta_experiments::systems::brep;
 use bauta_experiments::{dense, evaluate, finetune, reproduce, throughput};
 use bauta_libtorch::keep_freed_memory;
 use bauta_recipe::Layers;
@@ -65,6 +66,11 @@ fn execute(command: Command) -> Result<()> {
             let device = device.choose()?;
             Forward { model, input, out: out.clone(), device, precision }.run()?;
             println!("outputs: {}", out.display());
+            Ok(())
+        }
+        Command::Embed { model, root, out, .. } if brep::is_brep(&model) => {
+            let [faces, width] = brep::embed(&model, &root, &out)?;
+            println!("{faces} faces, {width} values each, in {}", out.display());
             Ok(())
         }
         Command::Embed { model, root, out, format, cls, device } => {

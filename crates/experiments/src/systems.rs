@@ -1,5 +1,6 @@
 //! The published systems, one file each, and the table of them.
 
+pub mod brep;
 mod dbot;
 mod exssnet;
 mod i_mae;
@@ -11,6 +12,7 @@ mod multilabel;
 use anyhow::Result;
 use bauta_recipe::{Recipe, Settings};
 
+pub use self::brep::Brep;
 pub use self::dbot::DBot;
 pub use self::exssnet::ExSsNet;
 pub use self::i_mae::IMae;
@@ -38,4 +40,4 @@ macro_rules! systems {
     };
 }
 
-systems![Mae, DBot, MaskDistill, IMae, MaeSt, ExSsNet, Multilabel];
+systems![Mae, DBot, MaskDistill, IMae, MaeSt, ExSsNet, Multilabel, Brep];

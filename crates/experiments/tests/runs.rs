@@ -40,6 +40,29 @@ const CLIPS: [&str; 14] = [
     "eval.protocols=[\"knn\"]",
 ];
 
+/// A miniature of parts, which has no images.
+const PARTS: [&str; 19] = [
+    "data.limit=24",
+    "data.test=6",
+    "data.targets=30",
+    "data.candidates=100",
+    "model.dim=8",
+    "model.face_heads=2",
+    "decoder.dim=16",
+    "target.points=20",
+    "train.epochs=14",
+    "train.batch_size=4",
+    "train.warmup_epochs=1",
+    "train.device=cpu",
+    "train.threads=1",
+    "train.log_every=4",
+    "train.checkpoint_every=20",
+    "train.ema=0.9",
+    "eval.labelled=[4]",
+    "eval.repeats=2",
+    "eval.steps=20",
+];
+
 /// What a recipe needs on a miniature, besides `LONG`.
 fn own(recipe: &str, place: &Place) -> Vec<String> {
     let mut set = words(if of_clips(recipe) { &CLIPS } else { &SMALL });
@@ -56,13 +79,24 @@ fn own(recipe: &str, place: &Place) -> Vec<String> {
     set
 }
 
-/// Their features are measured at the end alone.
 fn of_clips(recipe: &str) -> bool {
     recipe.starts_with("mae-st")
 }
 
+fn of_parts(recipe: &str) -> bool {
+    recipe.starts_with("brep")
+}
+
+/// Only their features are measured on the way; those of others are at the end.
+fn of_images(recipe: &str) -> bool {
+    !of_clips(recipe) && !of_parts(recipe)
+}
+
 fn command(recipe: &str, place: &Place, out: &str, resume: bool) -> Child {
-    let set = words(&LONG).into_iter().chain(own(recipe, place));
+    let set = match of_parts(recipe) {
+        true => words(&PARTS),
+        false => words(&LONG).into_iter().chain(own(recipe, place)).collect(),
+    };
     command_with(recipe, set, place, out, resume)
 }
 
@@ -80,8 +114,10 @@ fn command_with(
     for text in set {
         command.args(["--set", &text]);
     }
-    command.args(["--set", &root]);
-    if resume && !of_clips(recipe) {
+    if !of_parts(recipe) {
+        command.args(["--set", &root]);
+    }
+    if resume && of_images(recipe) {
         // Measured at its end, which changes no weight.
         command.args(["--set", "eval.every=25"]);
     }
@@ -109,6 +145,17 @@ fn kill_after(mut child: Child, checkpoint: &Path) {
 }
 
 fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
+    let baselines = ["raw_pixels.knn_top1", "random_init.knn_top1"];
+    check_against(recipe, killed_after, pictures, parts, &baselines);
+}
+
+fn check_against(
+    recipe: &str,
+    killed_after: &str,
+    pictures: &[&str],
+    parts: &[&str],
+    baselines: &[&str],
+) {
     let place = Place::new();
     finish(command(recipe, &place, "whole", false));
     let checkpoint = place.path("killed/checkpoints").join(killed_after).join("state.json");
@@ -131,7 +178,7 @@ fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
     assert_eq!(whole, killed);
     assert_eq!(told("whole").last(), told("killed").last());
     let last = log("killed").pop().unwrap();
-    if !of_clips(recipe) {
+    if of_images(recipe) {
         let features = last.features;
         assert!(features.knn_top1.is_some_and(|top1| (0.0..=1.0).contains(&top1)), "{features:?}");
         let rank = features.feature_rank;
@@ -150,9 +197,8 @@ fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
     let drawn = pictures.iter().filter(|name| name.ends_with(".png")).count();
     assert_eq!(embedded, drawn, "{recipe}: pictures in the report");
     let summary = Summary::read(&place.path("killed/summary.json")).unwrap();
-    let label = if of_clips(recipe) { "direction_" } else { "" };
-    for name in ["raw_pixels", "random_init"].map(|of| format!("{of}.{label}knn_top1")) {
-        assert!(summary.baseline.contains_key(&name), "{recipe}: no {name}");
+    for name in baselines {
+        assert!(summary.baseline.contains_key(*name), "{recipe}: no {name}");
     }
     let (first, last) = (summary.train.first_loss, summary.train.final_loss);
     assert!(last < first, "{recipe}: the loss went from {first:?} to {last:?}");
@@ -270,5 +316,18 @@ fn kill_within(mut child: Child, folder: &Path, phase: &str) {
 
 #[test]
 fn mae_st() {
-    check("mae-st-moving-mnist", "step-40", &["reconstructions.png", "moving.png"], &[]);
+    let pictures = ["reconstructions.png", "moving.png"];
+    let baselines = ["raw_pixels.direction_knn_top1", "random_init.direction_knn_top1"];
+    check_against("mae-st-moving-mnist", "step-40", &pictures, &[], &baselines);
+}
+
+#[test]
+fn brep() {
+    let baselines = [
+        "random_init.segmentation_top1_4",
+        "scratch.segmentation_top1_4",
+        "majority.segmentation_top1_4",
+        "constant.sign_accuracy",
+    ];
+    check_against("brep-parts", "step-40", &["parts.png"], &["surface", "trim"], &baselines);
 }

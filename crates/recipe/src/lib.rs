@@ -2,7 +2,8 @@
 //!
 //! A recipe is a TOML file with strict keys. `system`, `seed`, `about` and `train` are every
 //! recipe's; the rest belongs to its system, as a struct of shared tables: [`Mae`],
-//! [`DBot`], [`MaskDistill`], [`IMae`], [`Multilabel`]. [`Recipe::load`] reads a file in layers: the file,
+//! [`DBot`], [`MaskDistill`], [`IMae`], [`MaeSt`], [`ExSsNet`], [`Multilabel`], [`Brep`].
+//! [`Recipe::load`] reads a file in layers: the file,
 //! its own `[quick]` table of dotted keys if asked for, and `key=value` overrides. The
 //! result is validated and fully resolved, and [`Recipe::to_toml`] writes it with every
 //! default spelled out. An error names the key, the nearest key of this system, and the
@@ -148,6 +149,10 @@ pub use folder::{find, names};
 pub use reading::{Layers, Place, SettingsError, Violation, named, nearest};
 pub use recipe::{Recipe, WITHOUT_EFFECT, known_keys};
 pub use system_settings::{RecipeSettings, SystemSettings};
+pub use systems::{
+    Brep, FaceEncoder, FaceEval, FaceModel, Field, FieldChannels, FieldDecoder, OCCT_PARTS,
+    PartData, PartSource,
+};
 pub use systems::{
     Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,
     Tasks, Transfer, WeightStart,

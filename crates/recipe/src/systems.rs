@@ -1,5 +1,6 @@
 //! The systems: one file and one line of the table below for each.
 
+mod brep;
 mod dbot;
 mod exssnet;
 mod i_mae;
@@ -19,6 +20,10 @@ use crate::reading::{KeyDescription, SettingsError, Violation, describe, keys_of
 use crate::system_settings::{RecipeSettings, SystemSettings};
 use crate::tables::{Teacher, Train};
 
+pub use brep::{
+    Brep, Channels as FieldChannels, FaceEncoder, FaceEval, FaceModel, Field, FieldDecoder,
+    OCCT_PARTS, PartData, PartSource,
+};
 pub use dbot::DBot;
 pub use exssnet::{
     Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,
@@ -150,6 +155,8 @@ systems! {
     /// Learning to Learn and Predict: A Meta-Learning Approach for Multi-Label Classification
     /// (arXiv 1909.04176).
     "multilabel" => Multilabel,
+    /// Self-Supervised Representation Learning for CAD (arXiv 2210.10807).
+    "brep" => Brep,
 }
 
 impl System {

@@ -35,6 +35,9 @@ fn exssnet() -> String {
     let head = head.replace("system = \"mae\"", "system = \"exssnet\"");
     format!("{head}{own}[train]\nweight_decay = 0\n{train}")
 }
+/// The tables of a system without images.
+const PARTS: &str = "[data]\nname = \"generated\"\n[model]\ndim = 16\n[decoder]\ndim = 32\n\
+                     depth = 3\n[train]";
 
 /// The valid recipe as one of another system.
 fn recipe_of(system: &str) -> String {
@@ -52,6 +55,10 @@ fn recipe_of(system: &str) -> String {
         }
         "exssnet" => exssnet(),
         "multilabel" => MULTILABEL.to_owned(),
+        "brep" => {
+            let (head, rest) = text.split_once("[data]").unwrap();
+            head.to_owned() + PARTS + rest.split_once("[train]").unwrap().1
+        }
         _ => text,
     }
 }
@@ -92,6 +99,7 @@ fn every_system_reads_its_recipe_and_writes_it_back() {
         let data = match system {
             System::MaeSt => "moving-mnist",
             System::Multilabel => "reuters",
+            System::Brep => "generated parts",
             _ => "cifar10",
         };
         assert_eq!(recipe.data()[0].name, data);
@@ -123,7 +131,7 @@ fn a_key_of_other_systems_is_called_that() {
         (
             "maskdistill",
             "decoder.dim=32",
-            "decoder.dim is a key of systems mae, dbot, i-mae and mae-st, not of maskdistill",
+            "decoder.dim is a key of systems mae, dbot, i-mae, mae-st and brep, not of maskdistill",
         ),
         (
             "mae",

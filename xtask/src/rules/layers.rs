@@ -22,7 +22,8 @@ const LAYERS: [&[&str]; 7] = [
 ];
 
 /// What a package may use of its own layer, and why.
-const WITHIN_A_LAYER: [(&str, &str, &str); 4] = [
+const WITHIN_A_LAYER: [(&str, &str, &str); 5] = [
+    ("bauta-brep", "bauta-backbones", "its networks keep their parameters as all others do"),
     ("bauta-multilabel", "bauta-backbones", "its networks' weights are named and drawn as all are"),
     ("bauta-report", "bauta-recipe", "a claim's page shows the claim"),
     ("bauta-supermask", "bauta-backbones", "a subnetwork is part of a network"),

@@ -49,9 +49,10 @@ const WORLD: [&str; 7] =
     ["MaskPlan::draw", "RandomStream", "StreamKey", "std::env", "std::fs", "std::time", "Instant"];
 
 /// Files of model crates that may, by the beginning of a part of their path.
-const EXCEPTIONS: [(&str, &[&str], &str); 2] = [
+const EXCEPTIONS: [(&str, &[&str], &str); 3] = [
     ("checkpoint", &["std::fs"], "reads and writes a model's folder"),
     ("parameters", &["RandomStream", "StreamKey"], "draws initial weights from the run's seed"),
+    ("geometry", &["RandomStream", "StreamKey", "std::fs"], "makes, draws and reads parts"),
 ];
 
 const PRINTING: [&str; 5] = ["dbg", "eprint", "eprintln", "print", "println"];

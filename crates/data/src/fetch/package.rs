@@ -299,6 +299,20 @@ pub static PACKAGES: &[Package] = &[
             ],
         },
     },
+    Package {
+        name: "occt-misc",
+        about: "Open CASCADE's sample shapes: 2 STEP and 37 BREP files",
+        licence: "LGPL-2.1 with exception, as the package states",
+        registry: Registry::Debian,
+        package: "occt-misc",
+        version: "7.6.3+dfsg1-7",
+        bytes: 10_379_624,
+        inside: "usr/share/opencascade/data/",
+        proof: Proof::Archive {
+            sha256: "cca1a3d048506931538d300835cfd7b94356ddb0254adb0ada57ea5a48e976d1",
+            files: &["step/linkrods.step", "step/screw.step"],
+        },
+    },
 ];
 
 #[cfg(test)]

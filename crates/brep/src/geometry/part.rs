@@ -1,0 +1,309 @@
+//! A prepared part: features, incidence, labels and targets, as training reads them.
+
+use std::path::Path;
+
+use bauta_files::write_whole;
+use bauta_streams::RandomStream;
+use glam::DVec2;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use super::features::{domain_of, domain_row};
+use super::{
+    EDGE_WIDTH, FACE_WIDTH, Graph, LoopKind, Surface, Target, Use, edge_features, face_features,
+    surface_of,
+};
+use crate::BrepError;
+
+/// Numbers of a target in a part: a, b, x, y, z, d.
+pub const TARGET_WIDTH: usize = 6;
+
+/// Files of parts may not be larger than this; 20,000 faces of 500 targets are.
+const MOST_BYTES: u64 = 1 << 28;
+
+/// A part in [-1, 1]³ with everything that training reads; F faces, E edges, V vertices.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// [`face_features`] of each face.
+    pub faces: Vec<[f32; FACE_WIDTH]>,
+    /// [`edge_features`] of each edge.
+    pub edges: Vec<[f32; EDGE_WIDTH]>,
+    /// The vertices.
+    pub vertices: Vec<[f32; 3]>,
+    /// The kind of each loop, as [`LoopKind`] numbers them.
+    pub loops: Vec<u8>,
+    /// Vertices of edges; the flag is set at an edge's start.
+    pub vertex_edge: Vec<Use>,
+    /// Edges of loops; the flag is set where the edge runs against the loop.
+    pub edge_loop: Vec<Use>,
+    /// The face of each loop.
+    pub loop_face: Vec<u32>,
+    /// Pairs of faces that meet at an edge.
+    pub face_face: Vec<[u32; 2]>,
+    /// The box of parameters of each face: least u, v, greatest u, v.
+    pub domains: Vec<[f32; 4]>,
+    /// The same number of targets of each face, one face after the other.
+    pub targets: Vec<[f32; TARGET_WIDTH]>,
+    /// The class of each face; none where there are no labels.
+    pub labels: Vec<u32>,
+}
+
+impl Part {
+    /// Encodes a fitted part; `targets` are those of each face with the points that they stand
+    /// for, the same number of each face.
+    pub fn new(
+        fitted: &Graph,
+        targets: Vec<[f32; TARGET_WIDTH]>,
+        labels: Vec<u32>,
+    ) -> Result<Self, BrepError> {
+        let vertices = fitted.vertices.iter();
+        let part = Self {
+            faces: fitted.faces.iter().map(face_features).collect(),
+            edges: fitted.edges.iter().map(edge_features).collect(),
+            vertices: vertices.map(|vertex| vertex.as_vec3().to_array()).collect(),
+            loops: fitted.loops.iter().map(|&kind| kind as u8).collect(),
+            vertex_edge: fitted.vertex_edge.clone(),
+            edge_loop: fitted.edge_loop.clone(),
+            loop_face: fitted.loop_face.clone(),
+            face_face: fitted.face_face(),
+            domains: fitted.faces.iter().map(|face| domain_row(&face.domain)).collect(),
+            targets,
+            labels,
+        };
+        part.check()?;
+        Ok(part)
+    }
+
+    /// Targets of one face.
+    pub fn targets_per_face(&self) -> usize {
+        self.targets.len() / self.faces.len().max(1)
+    }
+
+    /// The targets of a face.
+    pub fn targets_of(&self, face: usize) -> &[[f32; TARGET_WIDTH]] {
+        let count = self.targets_per_face();
+        &self.targets[face * count..(face + 1) * count]
+    }
+
+    /// Draws `count` targets of each face, without repeats where there are so many.
+    pub fn draw_targets(
+        &self,
+        count: usize,
+        stream: &mut RandomStream,
+    ) -> Vec<[f32; TARGET_WIDTH]> {
+        let mut rows = Vec::with_capacity(count * self.faces.len());
+        for face in 0..self.faces.len() {
+            let own = self.targets_of(face);
+            let mut order: Vec<usize> = (0..own.len()).collect();
+            for place in 0..count {
+                let first = if place < own.len() { place } else { 0 };
+                let chosen = first + stream.below((own.len() - first) as u64) as usize;
+                order.swap(first, chosen);
+                rows.push(own[order[first]]);
+            }
+        }
+        rows
+    }
+
+    /// The name of a face's surface.
+    pub fn surface_name(&self, face: usize) -> &'static str {
+        surface_of(&self.faces[face]).column().map_or("other", |column| Surface::NAMES[column])
+    }
+
+    /// The point of a face at (a, b): that of its surface where it is of a simple kind, that of
+    /// the nearest target else; and a signed distance, the mean of the targets' by the inverse
+    /// fourth power of how far they are.
+    pub fn look_up(&self, face: usize, unit: DVec2) -> ([f32; 3], f32) {
+        let (mut nearest, mut least) = ([0.0; 3], f64::INFINITY);
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for &[a, b, x, y, z, distance] in self.targets_of(face) {
+            let far = DVec2::new(f64::from(a), f64::from(b)).distance_squared(unit);
+            let weight = (far + 1e-9).powi(-2);
+            sum += weight * f64::from(distance);
+            weights += weight;
+            if far < least {
+                (nearest, least) = ([x, y, z], far);
+            }
+        }
+        let surface = surface_of(&self.faces[face]);
+        let point = surface.point(domain_of(&self.domains[face]).at(unit));
+        let point = point.map_or(nearest, |point| point.as_vec3().to_array());
+        (point, (sum / weights) as f32)
+    }
+
+    /// Checks that everything fits together, so that what works on it cannot fail.
+    ///
+    /// # Errors
+    /// [`BrepError::Invalid`] with what does not.
+    pub fn check(&self) -> Result<(), BrepError> {
+        let invalid = |reason: &str| Err(BrepError::Invalid { reason: reason.to_owned() });
+        let [faces, edges, vertices, loops] =
+            [self.faces.len(), self.edges.len(), self.vertices.len(), self.loops.len()];
+        if faces == 0 {
+            return invalid("it has no face");
+        }
+        let within = |list: &[Use], from: usize, to: usize| {
+            list.iter().all(|it| (it.from as usize) < from && (it.to as usize) < to)
+        };
+        let named = |list: &[u32]| list.iter().all(|&face| (face as usize) < faces);
+        if !within(&self.vertex_edge, vertices, edges)
+            || !within(&self.edge_loop, edges, loops)
+            || !named(&self.loop_face)
+            || !named(self.face_face.as_flattened())
+            || self.loop_face.len() != loops
+        {
+            return invalid("an incidence names something that is not there");
+        }
+        if self.loops.iter().any(|&kind| usize::from(kind) >= LoopKind::COUNT) {
+            return invalid("a loop is of an unknown kind");
+        }
+        if self.targets.is_empty()
+            || !self.targets.len().is_multiple_of(faces)
+            || self.domains.len() != faces
+        {
+            return invalid("its faces have different numbers of targets");
+        }
+        if !self.labels.is_empty() && self.labels.len() != faces {
+            let reason = format!("it has {} labels for {faces} faces", self.labels.len());
+            return Err(BrepError::Invalid { reason });
+        }
+        let numbers = [
+            self.faces.as_flattened(),
+            self.edges.as_flattened(),
+            self.vertices.as_flattened(),
+            self.targets.as_flattened(),
+        ];
+        if !numbers.into_iter().flatten().all(|number| number.is_finite()) {
+            return invalid("a number is not finite");
+        }
+        Ok(())
+    }
+
+    /// Writes the part, whole or not at all.
+    ///
+    /// # Errors
+    /// [`BrepError::Write`].
+    pub fn write(&self, path: &Path) -> Result<(), BrepError> {
+        let floats = |numbers: &[f32]| -> Vec<u8> {
+            numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+        };
+        let integers = |numbers: Vec<u32>| -> Vec<u8> {
+            numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+        };
+        let uses = |list: &[Use]| {
+            integers(list.iter().flat_map(|it| [it.from, it.to, u32::from(it.flag)]).collect())
+        };
+        use Dtype::{F32, U8, U32};
+        let entries: [(&str, Dtype, usize, Vec<u8>); 11] = [
+            ("faces", F32, FACE_WIDTH, floats(self.faces.as_flattened())),
+            ("edges", F32, EDGE_WIDTH, floats(self.edges.as_flattened())),
+            ("vertices", F32, 3, floats(self.vertices.as_flattened())),
+            ("loops", U8, 1, self.loops.clone()),
+            ("vertex_edge", U32, 3, uses(&self.vertex_edge)),
+            ("edge_loop", U32, 3, uses(&self.edge_loop)),
+            ("loop_face", U32, 1, integers(self.loop_face.clone())),
+            ("face_face", U32, 2, integers(self.face_face.as_flattened().to_vec())),
+            ("domains", F32, 4, floats(self.domains.as_flattened())),
+            ("targets", F32, TARGET_WIDTH, floats(self.targets.as_flattened())),
+            ("labels", U32, 1, integers(self.labels.clone())),
+        ];
+        let views = entries.iter().map(|(name, kind, width, bytes)| {
+            let size = if *kind == U8 { 1 } else { 4 };
+            let shape = vec![bytes.len() / size / width, *width];
+            (*name, TensorView::new(*kind, shape, bytes).expect("the bytes fill the shape"))
+        });
+        let bytes = safetensors::serialize(views, None).expect("names and shapes are sound");
+        write_whole(path, &bytes)
+            .map_err(|source| BrepError::Write { path: path.to_owned(), source })
+    }
+
+    /// Reads and checks a part.
+    ///
+    /// # Errors
+    /// [`BrepError::Read`], and [`BrepError::File`] when the file holds something else.
+    pub fn read(path: &Path) -> Result<Self, BrepError> {
+        let read = |source| BrepError::Read { path: path.to_owned(), source };
+        let foreign = |reason: String| BrepError::File { path: path.to_owned(), reason };
+        if std::fs::metadata(path).map_err(read)?.len() > MOST_BYTES {
+            return Err(foreign(format!("it is larger than {MOST_BYTES} bytes")));
+        }
+        let bytes = std::fs::read(path).map_err(read)?;
+        let tensors =
+            SafeTensors::deserialize(&bytes).map_err(|error| foreign(error.to_string()))?;
+        let part = Reader(&tensors).part().map_err(foreign)?;
+        part.check().map_err(|error| foreign(error.to_string()))?;
+        Ok(part)
+    }
+}
+
+/// The arrays of a part in a file.
+struct Reader<'a>(&'a SafeTensors<'a>);
+
+impl Reader<'_> {
+    fn part(&self) -> Result<Part, String> {
+        Ok(Part {
+            faces: self.floats("faces")?,
+            edges: self.floats("edges")?,
+            vertices: self.floats("vertices")?,
+            loops: self.bytes("loops", Dtype::U8, 1)?.to_vec(),
+            vertex_edge: self.uses("vertex_edge")?,
+            edge_loop: self.uses("edge_loop")?,
+            loop_face: self.integers::<1>("loop_face")?.into_flattened(),
+            face_face: self.integers("face_face")?,
+            domains: self.floats("domains")?,
+            targets: self.floats("targets")?,
+            labels: self.integers::<1>("labels")?.into_flattened(),
+        })
+    }
+
+    fn bytes(&self, name: &str, kind: Dtype, width: usize) -> Result<&[u8], String> {
+        let tensor = self.0.tensor(name).map_err(|_| format!("it has no tensor {name}"))?;
+        let (found, shape) = (tensor.dtype(), tensor.shape());
+        if found != kind || shape.len() != 2 || shape[1] != width {
+            return Err(format!("{name} is {found:?} {shape:?}; it must be {kind:?} [N, {width}]"));
+        }
+        Ok(tensor.data())
+    }
+
+    fn rows<T: Copy + Default, const N: usize>(
+        &self,
+        name: &str,
+        kind: Dtype,
+        number: impl Fn([u8; 4]) -> T,
+    ) -> Result<Vec<[T; N]>, String> {
+        let bytes = self.bytes(name, kind, N)?;
+        let row = |bytes: &[u8]| {
+            let mut row = [T::default(); N];
+            for (place, bytes) in row.iter_mut().zip(bytes.chunks_exact(4)) {
+                *place = number([bytes[0], bytes[1], bytes[2], bytes[3]]);
+            }
+            row
+        };
+        Ok(bytes.chunks_exact(4 * N).map(row).collect())
+    }
+
+    fn floats<const N: usize>(&self, name: &str) -> Result<Vec<[f32; N]>, String> {
+        self.rows(name, Dtype::F32, f32::from_le_bytes)
+    }
+
+    fn integers<const N: usize>(&self, name: &str) -> Result<Vec<[u32; N]>, String> {
+        self.rows(name, Dtype::U32, u32::from_le_bytes)
+    }
+
+    fn uses(&self, name: &str) -> Result<Vec<Use>, String> {
+        let rows = self.integers::<3>(name)?.into_iter();
+        Ok(rows.map(|[from, to, flag]| Use { from, to, flag: flag != 0 }).collect())
+    }
+}
+
+/// Rows of targets: each point of the unit square, where it lies, and its signed distance.
+pub fn target_rows(
+    targets: &[Target],
+    point: impl Fn(DVec2) -> Option<glam::DVec3>,
+) -> Option<Vec<[f32; TARGET_WIDTH]>> {
+    let row = |target: &Target| {
+        let [a, b] = target.unit.to_array();
+        let [x, y, z] = point(target.unit)?.to_array();
+        Some([a, b, x, y, z, target.distance].map(|number| number as f32))
+    };
+    targets.iter().map(row).collect()
+}

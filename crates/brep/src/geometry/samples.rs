@@ -1,0 +1,142 @@
+//! Targets of a face: points of its unit square with the signed distance to its boundary, more
+//! of them near it (paper, section 3.2).
+
+use bauta_streams::RandomStream;
+use glam::DVec2;
+
+use super::trim::WITHOUT_BOUNDARY;
+use crate::BrepError;
+
+/// How far candidates lie beyond the unit square, on each side.
+pub const OVERHANG: f64 = 0.1;
+
+/// How targets are drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// Candidates of a face, uniform in [-0.1, 1.1]².
+    pub candidates: usize,
+    /// How many of them are kept.
+    pub kept: usize,
+    /// The fraction of those kept that are the nearest to the boundary, in [0, 1]; the others
+    /// are chosen from the rest.
+    pub near: f64,
+}
+
+/// A point of the unit square and its signed distance, negative inside.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Target {
+    /// (a, b).
+    pub unit: DVec2,
+    /// The signed distance.
+    pub distance: f64,
+}
+
+impl Default for Sampling {
+    /// A thousand candidates, 200 kept, of these 40 % near the boundary, as in the paper.
+    fn default() -> Self {
+        Self { candidates: 1000, kept: 200, near: 0.4 }
+    }
+}
+
+impl Sampling {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// [`BrepError::Setting`] for the first that makes no sense.
+    pub fn check(&self) -> Result<(), BrepError> {
+        let refuse = |key, value: String, rule| Err(BrepError::Setting { key, value, rule });
+        if self.kept == 0 || self.kept > self.candidates {
+            return refuse("kept", self.kept.to_string(), "must be in 1..=candidates");
+        }
+        if !(0.0..=1.0).contains(&self.near) {
+            return refuse("near", self.near.to_string(), "must be in [0, 1]");
+        }
+        Ok(())
+    }
+
+    /// Draws candidates, uniform in [-0.1, 1.1]².
+    pub fn candidates(&self, stream: &mut RandomStream) -> Vec<DVec2> {
+        let mut draw = || stream.uniform_in(-OVERHANG, 1.0 + OVERHANG);
+        (0..self.candidates).map(|_| DVec2::new(draw(), draw())).collect()
+    }
+
+    /// Keeps the candidates nearest to the boundary, and some of the rest.
+    pub fn keep(&self, mut targets: Vec<Target>, stream: &mut RandomStream) -> Vec<Target> {
+        let near = ((self.near * self.kept as f64) as usize).min(targets.len());
+        let by_distance = |a: &Target, b: &Target| a.distance.abs().total_cmp(&b.distance.abs());
+        if near > 0 && near < targets.len() {
+            targets.select_nth_unstable_by(near - 1, by_distance);
+        }
+        let kept = self.kept.min(targets.len());
+        for place in near..kept {
+            let other = place + stream.below((targets.len() - place) as u64) as usize;
+            targets.swap(place, other);
+        }
+        targets.truncate(kept);
+        targets
+    }
+}
+
+/// Signed distances of points of which it is known only whether they are inside: that to the
+/// nearest point of the other kind. Where all are of one kind, there is no boundary.
+pub fn nearest_opposite(points: &[DVec2], inside: &[bool]) -> Vec<f64> {
+    let kinds = [false, true].map(|kind| Cells::of(points, |i| inside[i] == kind));
+    let distance = |(point, &inside): (&DVec2, &bool)| {
+        let distance = kinds[usize::from(!inside)].nearest(*point);
+        match (distance.is_finite(), inside) {
+            (true, true) => -distance,
+            (true, false) => distance,
+            (false, _) => WITHOUT_BOUNDARY,
+        }
+    };
+    points.iter().zip(inside).map(distance).collect()
+}
+
+/// Points in a lattice of cells over [-0.1, 1.1]², to find the nearest.
+struct Cells {
+    side: usize,
+    cells: Vec<Vec<DVec2>>,
+}
+
+impl Cells {
+    fn of(points: &[DVec2], chosen: impl Fn(usize) -> bool) -> Self {
+        let side = ((points.len() as f64 / 2.0).sqrt() as usize).clamp(1, 128);
+        let mut cells = Self { side, cells: vec![Vec::new(); side * side] };
+        for &point in (0..points.len()).filter(|&i| chosen(i)).map(|i| &points[i]) {
+            let [column, row] = cells.cell(point);
+            cells.cells[row * side + column].push(point);
+        }
+        cells
+    }
+
+    fn width(&self) -> f64 {
+        (1.0 + 2.0 * OVERHANG) / self.side as f64
+    }
+
+    fn cell(&self, point: DVec2) -> [usize; 2] {
+        let place = |x: f64| (((x + OVERHANG) / self.width()) as usize).min(self.side - 1);
+        [place(point.x), place(point.y)]
+    }
+
+    /// Looks at rings of cells until nothing nearer can come.
+    fn nearest(&self, point: DVec2) -> f64 {
+        let [column, row] = self.cell(point).map(|place| place as isize);
+        let (last, mut nearest) = (self.side as isize - 1, f64::INFINITY);
+        for ring in 0..=last {
+            if (ring - 1) as f64 * self.width() > nearest {
+                break;
+            }
+            for y in (row - ring).max(0)..=(row + ring).min(last) {
+                let step = if (y - row).abs() == ring { 1 } else { (2 * ring).max(1) as usize };
+                for x in (column - ring..=column + ring).step_by(step) {
+                    if (0..=last).contains(&x) {
+                        let cell = &self.cells[(y * self.side as isize + x) as usize];
+                        let near = cell.iter().map(|other| other.distance(point));
+                        nearest = near.fold(nearest, f64::min);
+                    }
+                }
+            }
+        }
+        nearest
+    }
+}

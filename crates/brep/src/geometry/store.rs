@@ -1,0 +1,214 @@
+//! Many parts to train or test on: held in memory, or read from a folder one at a time.
+//!
+//! A folder of prepared parts holds `.part` files at any depth, and `classes.txt` with the name
+//! of each class of faces, one a line, where its parts have labels. Where there are folders
+//! `train` and `test`, these are the splits; the folder that a file lies in is its family.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bauta_streams::{Purpose, StreamKey};
+use rayon::prelude::*;
+use walkdir::WalkDir;
+
+use super::generate::Parts;
+use super::{Part, Sampling};
+use crate::{BrepError, Feature};
+
+/// The extension of files of prepared parts.
+pub const EXTENSION: &str = "part";
+
+/// The file that names the classes of faces.
+pub const CLASSES: &str = "classes.txt";
+
+/// Parts by number.
+#[derive(Clone, Debug)]
+pub struct PartStore {
+    parts: Held,
+    /// The family of each part; empty where there is one family alone.
+    families: Vec<u32>,
+    /// Names of the classes of faces; none where parts have no labels.
+    classes: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Held {
+    Memory(Vec<Part>),
+    Files(Vec<PathBuf>),
+}
+
+/// Parts to train on and to test on.
+#[derive(Clone, Debug)]
+pub struct PartSplits {
+    /// Those to train on.
+    pub train: PartStore,
+    /// Those to test on.
+    pub test: PartStore,
+    /// Names of the classes of faces, in the order of their numbers; none without labels.
+    pub classes: Vec<String>,
+    /// Names of the families of parts, in the order of their numbers.
+    pub families: Vec<String>,
+}
+
+impl PartSplits {
+    /// Makes parts, on every core: the first `train` to train on, `test` more to test on.
+    ///
+    /// # Errors
+    /// [`BrepError::Setting`] for a sampling that makes no sense.
+    pub fn generate(
+        parts: Parts,
+        [train, test]: [usize; 2],
+        sampling: &Sampling,
+    ) -> Result<Self, BrepError> {
+        let numbers = 0..(train + test) as u64;
+        let made: Result<Vec<Part>, BrepError> =
+            numbers.into_par_iter().map(|number| parts.prepared(number, sampling)).collect();
+        let mut made = made?;
+        let held = made.split_off(train);
+        let classes = Feature::names();
+        let store = |parts| PartStore {
+            parts: Held::Memory(parts),
+            families: Vec::new(),
+            classes: classes.len(),
+        };
+        let [train, test] = [store(made), store(held)];
+        Ok(Self { train, test, classes, families: Vec::new() })
+    }
+
+    /// Opens a folder of prepared parts. Without folders `train` and `test` in it, a fraction
+    /// `holdout` of the parts is tested on, by their names alone: equal names stay together.
+    ///
+    /// # Errors
+    /// [`BrepError::Read`] when the folder cannot be read, [`BrepError::Folder`] when it has
+    /// no parts for a split.
+    pub fn open(root: &Path, holdout: f64, limit: Option<usize>) -> Result<Self, BrepError> {
+        let classes = read_classes(root)?;
+        let split = ["train", "test"].map(|split| root.join(split));
+        let [mut train, test] = if split.iter().all(|folder| folder.is_dir()) {
+            [files(&split[0])?, files(&split[1])?]
+        } else {
+            let (test, train) = files(root)?.into_iter().partition(|path| held_out(path, holdout));
+            [train, test]
+        };
+        train.truncate(limit.unwrap_or(usize::MAX));
+        for (what, list) in [("train on", &train), ("test on", &test)] {
+            if list.is_empty() {
+                let reason = format!("it has no .{EXTENSION} file to {what}");
+                return Err(BrepError::Folder { path: root.to_owned(), reason });
+            }
+        }
+        let mut families: BTreeMap<String, u32> =
+            train.iter().chain(&test).map(|path| (family(path), 0)).collect();
+        families.values_mut().zip(0..).for_each(|(number, place)| *number = place);
+        let store = |paths: Vec<PathBuf>| PartStore {
+            families: match families.len() {
+                0 | 1 => Vec::new(),
+                _ => paths.iter().map(|path| families[&family(path)]).collect(),
+            },
+            parts: Held::Files(paths),
+            classes: classes.len(),
+        };
+        let [train, test] = [store(train), store(test)];
+        Ok(Self { train, test, classes, families: families.into_keys().collect() })
+    }
+}
+
+impl PartStore {
+    /// All parts of a folder, in the order of their paths.
+    ///
+    /// # Errors
+    /// As [`PartSplits::open`].
+    pub fn folder(root: &Path) -> Result<Self, BrepError> {
+        let (paths, classes) = (files(root)?, read_classes(root)?.len());
+        if paths.is_empty() {
+            let reason = format!("it has no .{EXTENSION} file");
+            return Err(BrepError::Folder { path: root.to_owned(), reason });
+        }
+        Ok(Self { parts: Held::Files(paths), families: Vec::new(), classes })
+    }
+
+    /// How many parts there are.
+    pub fn len(&self) -> usize {
+        match &self.parts {
+            Held::Memory(parts) => parts.len(),
+            Held::Files(paths) => paths.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The part of this number.
+    ///
+    /// # Errors
+    /// As [`Part::read`], and when a label is above the named classes.
+    pub fn get(&self, number: usize) -> Result<Cow<'_, Part>, BrepError> {
+        let path = match &self.parts {
+            Held::Memory(parts) => return Ok(Cow::Borrowed(&parts[number])),
+            Held::Files(paths) => &paths[number],
+        };
+        let part = Part::read(path)?;
+        match part.labels.iter().max() {
+            Some(&label) if self.classes > 0 && label as usize >= self.classes => {
+                let named = self.classes;
+                let reason =
+                    format!("a face has label {label}, and {CLASSES} names {named} classes");
+                Err(BrepError::File { path: path.clone(), reason })
+            }
+            _ => Ok(Cow::Owned(part)),
+        }
+    }
+
+    /// Where a part lies, or which one it is.
+    pub fn describe(&self, number: usize) -> String {
+        match &self.parts {
+            Held::Memory(_) => format!("generated part {number}"),
+            Held::Files(paths) => paths[number].display().to_string(),
+        }
+    }
+
+    /// The family of a part; 0 where there is one family alone.
+    pub fn family(&self, number: usize) -> u32 {
+        self.families.get(number).copied().unwrap_or(0)
+    }
+}
+
+fn read_classes(root: &Path) -> Result<Vec<String>, BrepError> {
+    let path = root.join(CLASSES);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = fs::read_to_string(&path).map_err(|source| BrepError::Read { path, source })?;
+    Ok(text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
+}
+
+/// Files of parts below a folder, in the order of their paths.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, BrepError> {
+    let mut paths = Vec::new();
+    for entry in WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry
+            .map_err(|error| BrepError::Read { path: folder.to_owned(), source: error.into() })?;
+        let is_part = entry.path().extension().is_some_and(|found| found == EXTENSION);
+        if is_part && entry.file_type().is_file() {
+            paths.push(entry.into_path());
+        }
+    }
+    Ok(paths)
+}
+
+fn family(path: &Path) -> String {
+    let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
+    folder.to_string_lossy().into_owned()
+}
+
+/// Whether a part is tested on, by its name alone.
+fn held_out(path: &Path, fraction: f64) -> bool {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let sample = Purpose::named(&name).value();
+    let key = StreamKey { seed: 0, purpose: Purpose::named("brep holdout"), epoch: 0, sample };
+    key.stream().uniform_in(0.0, 1.0) < fraction
+}

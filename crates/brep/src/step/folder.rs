@@ -1,0 +1,239 @@
+//! A folder of STEP files into a folder of prepared parts, one process a file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bauta_files::write_whole;
+use rayon::ThreadPoolBuilder;
+use rayon::prelude::*;
+use walkdir::WalkDir;
+
+use super::{Labels, read};
+use crate::geometry::{CLASSES, EXTENSION, Sampling};
+use crate::{BrepError, Feature};
+
+/// How often a process is looked at.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// How a folder is prepared.
+#[derive(Clone, Debug)]
+pub struct PrepareOptions {
+    /// The folder of `.step`, `.stp` and `.brep` files, at any depth.
+    pub input: PathBuf,
+    /// The folder to write.
+    pub output: PathBuf,
+    /// How targets are drawn.
+    pub sampling: Sampling,
+    /// Files with several bodies are one part each, instead of being left out.
+    pub assemblies: bool,
+    /// Seconds that a file may take.
+    pub seconds: u64,
+    /// Bytes of memory that a file may take.
+    pub bytes: u64,
+    /// Processes at once.
+    pub jobs: usize,
+}
+
+/// What became of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A part with so many faces.
+    Part(usize),
+    /// Left out, and why.
+    Skipped(String),
+}
+
+/// What became of a folder.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// Each file and what became of it, in the order of their paths.
+    pub files: Vec<(PathBuf, Outcome)>,
+}
+
+impl PrepareOptions {
+    /// Where the part of a file is written: its path within the folder, its name and extension.
+    fn target(&self, file: &Path) -> PathBuf {
+        let within = file.strip_prefix(&self.input).unwrap_or(file);
+        let mut name = within.as_os_str().to_owned();
+        name.push(format!(".{EXTENSION}"));
+        self.output.join(name)
+    }
+
+    /// Prepares one file, in this process.
+    ///
+    /// # Errors
+    /// Whatever keeps the file from being a part.
+    pub fn prepare_file(&self, file: &Path) -> Result<usize, BrepError> {
+        let shape = read(file)?;
+        let invalid = |reason: String| Err(BrepError::Invalid { reason });
+        if shape.solids > 1 && !self.assemblies {
+            return invalid(format!(
+                "it is an assembly of {} bodies; give a file a body, or --assemblies",
+                shape.solids
+            ));
+        }
+        let labels = match Labels::of(file, &shape.names)? {
+            Labels::None => Vec::new(),
+            Labels::Numbers(numbers) => numbers,
+        };
+        let part = shape.prepare(&self.sampling, labels)?;
+        let target = self.target(file);
+        let folder = target.parent().unwrap_or(&self.output);
+        fs::create_dir_all(folder)
+            .map_err(|source| BrepError::Write { path: folder.to_owned(), source })?;
+        part.write(&target)?;
+        Ok(part.faces.len())
+    }
+}
+
+/// Prepares a folder: each file in a process of its own, started by `command`, which must call
+/// [`PrepareOptions::prepare_file`] on the path that is its last argument, print the number of
+/// faces, or print why not on standard error and fail. `told` hears of each file.
+///
+/// # Errors
+/// [`BrepError::Folder`] when there is no file to prepare, [`BrepError::Write`] when the folder
+/// cannot be written.
+pub fn prepare_folder(
+    options: &PrepareOptions,
+    command: impl Fn() -> Command + Sync,
+    told: impl Fn(&Path, &Outcome) + Sync,
+) -> Result<Prepared, BrepError> {
+    let files = step_files(&options.input)?;
+    let pool = ThreadPoolBuilder::new().num_threads(options.jobs.max(1)).build();
+    let pool = pool.map_err(|error| BrepError::Setting {
+        key: "jobs",
+        value: options.jobs.to_string(),
+        rule: if error.to_string().is_empty() { "no threads" } else { "the threads cannot start" },
+    })?;
+    let prepared = pool.install(|| {
+        let one = |file: PathBuf| {
+            let outcome = in_a_process(command().arg(&file), options.seconds);
+            if let Outcome::Skipped(_) = outcome {
+                // What an earlier preparation left would stand for it.
+                fs::remove_file(options.target(&file)).ok();
+            }
+            told(&file, &outcome);
+            (file, outcome)
+        };
+        files.into_par_iter().map(one).collect()
+    });
+    let prepared = Prepared { files: prepared };
+    prepared.write_classes(options)?;
+    Ok(prepared)
+}
+
+impl Prepared {
+    /// How many parts were made.
+    pub fn parts(&self) -> usize {
+        let made = |(_, outcome): &&(PathBuf, Outcome)| matches!(outcome, Outcome::Part(_));
+        self.files.iter().filter(made).count()
+    }
+
+    /// How many faces they have.
+    pub fn faces(&self) -> usize {
+        let faces = |(_, outcome): &(PathBuf, Outcome)| match outcome {
+            Outcome::Part(faces) => *faces,
+            Outcome::Skipped(_) => 0,
+        };
+        self.files.iter().map(faces).sum()
+    }
+
+    /// The reasons why files were left out, and how many for each, the most frequent first.
+    pub fn reasons(&self) -> Vec<(String, usize)> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, outcome) in &self.files {
+            if let Outcome::Skipped(reason) = outcome {
+                *counts.entry(reason).or_default() += 1;
+            }
+        }
+        let mut reasons: Vec<_> =
+            counts.into_iter().map(|(it, count)| (it.to_owned(), count)).collect();
+        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        reasons
+    }
+
+    /// Names the classes, where all parts have labels: by the user's own `classes.txt`, by the
+    /// generator's names where these suffice, else by number.
+    fn write_classes(&self, options: &PrepareOptions) -> Result<(), BrepError> {
+        let own = options.input.join(CLASSES);
+        let mut most = None;
+        for (file, outcome) in &self.files {
+            if let Outcome::Part(_) = outcome {
+                let part = crate::Part::read(&options.target(file))?;
+                let Some(label) = part.labels.iter().max() else { return Ok(()) };
+                most = most.max(Some(*label));
+            }
+        }
+        let Some(most) = most else { return Ok(()) };
+        let names = match fs::read_to_string(&own) {
+            Ok(text) => text,
+            Err(_) if (most as usize) < Feature::names().len() => Feature::names().join("\n"),
+            Err(_) => (0..=most).map(|number| format!("class {number}\n")).collect(),
+        };
+        let path = options.output.join(CLASSES);
+        write_whole(&path, names.as_bytes()).map_err(|source| BrepError::Write { path, source })
+    }
+}
+
+/// The files of a folder that the kernel reads, in the order of their paths.
+fn step_files(folder: &Path) -> Result<Vec<PathBuf>, BrepError> {
+    let mut files = Vec::new();
+    for entry in WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry
+            .map_err(|error| BrepError::Read { path: folder.to_owned(), source: error.into() })?;
+        let extension = entry.path().extension().map(|it| it.to_string_lossy().to_lowercase());
+        let known = extension.is_some_and(|it| ["step", "stp", "brep"].contains(&&*it));
+        if known && entry.file_type().is_file() {
+            files.push(entry.into_path());
+        }
+    }
+    if files.is_empty() {
+        let reason = "it has no .step, .stp or .brep file".to_owned();
+        return Err(BrepError::StepFolder { path: folder.to_owned(), reason });
+    }
+    Ok(files)
+}
+
+/// Runs a process on a file, and ends it when its time is over.
+fn in_a_process(command: &mut Command, seconds: u64) -> Outcome {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(error) => return Outcome::Skipped(format!("no process could be started: {error}")),
+    };
+    let start = Instant::now();
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if start.elapsed() < Duration::from_secs(seconds) => thread::sleep(LOOK),
+            _ => {
+                child.kill().ok();
+                child.wait().ok();
+                return Outcome::Skipped(format!("it took more than {seconds} seconds"));
+            }
+        }
+    };
+    let (faces, reason) = outputs(&mut child);
+    match (status.success(), faces.trim().parse()) {
+        (true, Ok(faces)) => Outcome::Part(faces),
+        _ if !reason.is_empty() => Outcome::Skipped(reason),
+        _ => Outcome::Skipped(format!("the CAD kernel ended by {status}")),
+    }
+}
+
+/// What a process that ended has said: its standard output, and the first line of its errors.
+fn outputs(child: &mut Child) -> (String, String) {
+    let text = |pipe: Option<&mut dyn Read>| {
+        let mut bytes = Vec::new();
+        pipe.map(|pipe| pipe.take(1 << 16).read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let faces = text(child.stdout.as_mut().map(|pipe| pipe as &mut dyn Read));
+    let errors = text(child.stderr.as_mut().map(|pipe| pipe as &mut dyn Read));
+    (faces, errors.lines().next().unwrap_or_default().to_owned())
+}

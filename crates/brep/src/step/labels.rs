@@ -1,0 +1,63 @@
+//! Labels of faces: numbers in the names of a STEP file's faces, or one a line in a `.seg` file
+//! beside it.
+
+use std::fs;
+use std::path::Path;
+
+use crate::{BrepError, Feature};
+
+/// Where the labels of a part come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Labels {
+    /// There are none.
+    None,
+    /// A class of each face.
+    Numbers(Vec<u32>),
+}
+
+impl Labels {
+    /// The labels of the faces of a file, by these names: those of a `.seg` file beside it, in
+    /// the folder `../seg` or of a `labels` folder beside its own (Fusion 360, MFCAD); else
+    /// the faces' names, where each is a number or the name of a class of generated parts.
+    ///
+    /// # Errors
+    /// [`BrepError::Invalid`] when a `.seg` file has another number of labels, or a line that is
+    /// no number.
+    pub fn of(path: &Path, names: &[String]) -> Result<Self, BrepError> {
+        if let Some(text) = segmentation(path) {
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            let numbers = lines.map(|line| {
+                line.parse().map_err(|_| BrepError::Invalid {
+                    reason: format!("its .seg file has the line \"{}\"", short(line)),
+                })
+            });
+            let numbers = numbers.collect::<Result<Vec<u32>, BrepError>>()?;
+            if numbers.len() != names.len() {
+                let (labels, faces) = (numbers.len(), names.len());
+                let reason = format!("its .seg file has {labels} labels for {faces} faces");
+                return Err(BrepError::Invalid { reason });
+            }
+            return Ok(Self::Numbers(numbers));
+        }
+        let classes = Feature::names();
+        let number = |name: &String| -> Option<u32> {
+            let class = || classes.iter().position(|class| class == name).map(|it| it as u32);
+            name.parse().ok().or_else(class)
+        };
+        let numbers: Option<Vec<u32>> = names.iter().map(number).collect();
+        Ok(numbers.filter(|numbers| !numbers.is_empty()).map_or(Self::None, Self::Numbers))
+    }
+}
+
+/// The text of the `.seg` file of a STEP file, if there is one.
+fn segmentation(path: &Path) -> Option<String> {
+    let name = Path::new(path.file_stem()?).with_extension("seg");
+    let folder = path.parent()?;
+    let places = [folder.to_owned(), folder.join("../seg"), folder.join("../labels")];
+    let found = places.into_iter().map(|place| place.join(&name)).find(|file| file.is_file())?;
+    fs::read_to_string(found).ok()
+}
+
+fn short(line: &str) -> String {
+    line.chars().take(40).collect()
+}

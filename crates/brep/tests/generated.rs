@@ -1,0 +1,360 @@
+//! Generated parts: their topology, their exact geometry, their files.
+
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+use std::collections::HashMap;
+
+use bauta_brep::generate::Parts;
+use bauta_brep::geometry::{
+    Curve, Domain, Sampling, Solid, Surface, Target, Trim, nearest_opposite, surface_of,
+};
+use bauta_brep::{Feature, Part};
+use bauta_streams::{Purpose, RandomStream, StreamKey};
+use glam::{DVec2, DVec3};
+use proptest::prelude::*;
+
+const SAMPLING: Sampling = Sampling { candidates: 300, kept: 60, near: 0.4 };
+
+fn solid(number: u64) -> Solid {
+    Parts { seed: 3 }.solid(number)
+}
+
+fn stream(sample: u64) -> RandomStream {
+    StreamKey { seed: 11, purpose: Purpose::named("test"), epoch: 0, sample }.stream()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Each edge is used twice, once in each direction, and Euler's formula holds with as many
+    /// handles as things go through.
+    #[test]
+    fn the_boundary_is_closed(number in 0_u64..2000) {
+        let graph = solid(number).graph;
+        graph.check().unwrap();
+        let mut directions: HashMap<u32, Vec<bool>> = HashMap::new();
+        for it in &graph.edge_loop {
+            directions.entry(it.from).or_default().push(it.flag);
+        }
+        for edge in 0..graph.edges.len() as u32 {
+            let mut used = directions.remove(&edge).unwrap_or_default();
+            used.sort_unstable();
+            prop_assert_eq!(used, [false, true]);
+        }
+        let [v, e, f, l] =
+            [graph.vertices.len(), graph.edges.len(), graph.faces.len(), graph.loops.len()];
+        let euler = (v + 2 * f) as i64 - (e + l) as i64;
+        prop_assert!(euler <= 2 && euler % 2 == 0, "V {v} E {e} F {f} L {l}");
+    }
+
+    /// Edges begin and end at their vertices, loops go on from edge to edge, and each edge lies
+    /// on the boundary of its faces.
+    #[test]
+    fn edges_lie_on_their_faces(number in 0_u64..2000) {
+        let Solid { graph, trims, .. } = solid(number);
+        let mut ends = vec![[0_usize; 2]; graph.edges.len()];
+        for it in &graph.vertex_edge {
+            ends[it.to as usize][usize::from(!it.flag)] = it.from as usize;
+        }
+        for (edge, ends) in graph.edges.iter().zip(&ends) {
+            for (t, vertex) in edge.range.iter().zip(ends) {
+                let off = edge.curve.point(*t).unwrap().distance(graph.vertices[*vertex]);
+                prop_assert!(off < 1e-9, "{off}");
+            }
+        }
+        for (number, face) in graph.loop_face.iter().enumerate() {
+            let uses: Vec<_> =
+                graph.edge_loop.iter().filter(|it| it.to as usize == number).collect();
+            for (it, next) in uses.iter().zip(uses.iter().cycle().skip(1)) {
+                let end = ends[it.from as usize][usize::from(!it.flag)];
+                let start = ends[next.from as usize][usize::from(next.flag)];
+                prop_assert_eq!(end, start);
+            }
+            let face_number = *face as usize;
+            let face = &graph.faces[face_number];
+            for it in uses {
+                for point in graph.edges[it.from as usize].points(5).unwrap() {
+                    let (uv, off) = project(&face.surface, &face.domain, point);
+                    prop_assert!(off < 1e-7, "{off} off {:?}", face.surface);
+                    if !matches!(trims[face_number], Trim::Band) {
+                        let distance = trims[face_number].distance(face.domain.unit(uv));
+                        prop_assert!(distance.abs() < 1e-7, "{distance}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sheet, invariant 10: the inside share of the box of parameters is the area by Green's
+    /// formula, here of planar faces and as the solid's faces have it from their edges.
+    #[test]
+    fn inside_shares_are_areas(number in 0_u64..500) {
+        let Solid { graph, trims, .. } = solid(number);
+        let mut stream = stream(number);
+        for (face, trim) in graph.faces.iter().zip(&trims) {
+            let Surface::Plane(_) = face.surface else { continue };
+            let side = (face.domain.high - face.domain.low).abs();
+            let count = 4000;
+            let inside = (0..count)
+                .filter(|_| {
+                    let at = DVec2::new(stream.uniform_in(0.0, 1.0), stream.uniform_in(0.0, 1.0));
+                    trim.distance(at) < 0.0
+                })
+                .count();
+            let share = inside as f64 / f64::from(count);
+            let exact = area(&graph, face, &graph_loops(&graph, face)) / (side.x * side.y);
+            prop_assert!((share - exact).abs() < 0.04, "{share} for {exact}");
+        }
+    }
+
+    /// Sheet, invariants 2 and 4: features and targets of a part moved and scaled are the same,
+    /// and the surface of the features gives the targets' points.
+    #[test]
+    fn targets_lie_on_the_surfaces_of_the_features(number in 0_u64..500, scale in 0.01..50.0_f64) {
+        let own = solid(number);
+        let part = own.prepare(&SAMPLING, &mut stream(number)).unwrap();
+        for (face, row) in part.faces.iter().enumerate() {
+            let domain = part.domains[face].map(f64::from);
+            let [low, high] = [DVec2::new(domain[0], domain[1]), DVec2::new(domain[2], domain[3])];
+            for target in part.targets_of(face) {
+                let unit = DVec2::new(f64::from(target[0]), f64::from(target[1]));
+                let point = surface_of(row).point(Domain { low, high }.at(unit)).unwrap();
+                let found = DVec3::new(target[2].into(), target[3].into(), target[4].into());
+                prop_assert!(point.distance(found) < 1e-5, "{point} for {found}");
+            }
+        }
+        let moved = moved(&own, scale, DVec3::new(5.0, -3.0, 40.0));
+        let moved = moved.prepare(&SAMPLING, &mut stream(number)).unwrap();
+        let close = |one: &[f32], other: &[f32]| {
+            one.iter().zip(other).all(|(one, other)| (one - other).abs() < 1e-5)
+        };
+        prop_assert!(close(part.faces.as_flattened(), moved.faces.as_flattened()));
+        prop_assert!(close(part.edges.as_flattened(), moved.edges.as_flattened()));
+        prop_assert!(close(part.targets.as_flattened(), moved.targets.as_flattened()));
+        let coordinates = part.vertices.as_flattened().iter();
+        prop_assert!(coordinates.fold(0.0_f32, |most, x| most.max(x.abs())) < 1.0 + 1e-6);
+    }
+
+    /// Sheet, invariant 5.
+    #[test]
+    fn nearest_opposite_points_are_no_nearer_than_the_boundary(number in 0_u64..100) {
+        let Solid { trims, .. } = solid(number);
+        let sampling = Sampling { candidates: 3000, ..SAMPLING };
+        for trim in &trims {
+            let points = sampling.candidates(&mut stream(number));
+            let exact: Vec<f64> = points.iter().map(|&point| trim.distance(point)).collect();
+            let inside: Vec<bool> = exact.iter().map(|&distance| distance < 0.0).collect();
+            let found = nearest_opposite(&points, &inside);
+            let mut excess = 0.0;
+            for ((found, exact), inside) in found.iter().zip(&exact).zip(&inside) {
+                prop_assert_eq!(*found < 0.0, *inside);
+                prop_assert!(found.abs() > exact.abs() - 1e-9, "{found} for {exact}");
+                excess += (found.abs() - exact.abs()) / points.len() as f64;
+            }
+            prop_assert!(excess < 0.02, "{excess}");
+        }
+    }
+
+    /// A part is read back as it was written, and the same number gives the same part.
+    #[test]
+    fn files_keep_parts(number in 0_u64..200) {
+        let folder = tempfile::tempdir().unwrap();
+        let part = Parts { seed: 5 }.prepared(number, &SAMPLING).unwrap();
+        let path = folder.path().join("part.safetensors");
+        part.write(&path).unwrap();
+        prop_assert_eq!(&Part::read(&path).unwrap(), &part);
+        prop_assert_eq!(Parts { seed: 5 }.prepared(number, &SAMPLING).unwrap(), part);
+    }
+}
+
+/// The (u, v) of a surface that is nearest to a point, and how far off it is.
+fn project(surface: &Surface, domain: &Domain, point: DVec3) -> (DVec2, f64) {
+    let frame = surface.frame().unwrap();
+    let off = point - frame.origin;
+    let (x, y, height) = (off.dot(frame.x), off.dot(frame.y()), off.dot(frame.z));
+    let turn =
+        |angle: f64, low: f64| low + (angle - low + 1e-9).rem_euclid(std::f64::consts::TAU) - 1e-9;
+    let u = turn(y.atan2(x), domain.low.x);
+    let around = x.hypot(y);
+    let uv = match *surface {
+        Surface::Plane(_) => DVec2::new(x, y),
+        Surface::Cylinder { .. } => DVec2::new(u, height),
+        Surface::Cone { radius, semi_angle, .. } => {
+            DVec2::new(u, (around - radius) * semi_angle.sin() + height * semi_angle.cos())
+        }
+        Surface::Sphere { .. } => DVec2::new(u, height.atan2(around)),
+        Surface::Torus { major, .. } => DVec2::new(u, height.atan2(around - major)),
+        Surface::Other => unreachable!(),
+    };
+    (uv, surface.point(uv).unwrap().distance(point))
+}
+
+fn graph_loops(graph: &bauta_brep::Graph, face: &bauta_brep::geometry::Face) -> Vec<usize> {
+    let number = graph.faces.iter().position(|other| std::ptr::eq(other, face)).unwrap();
+    (0..graph.loops.len()).filter(|&i| graph.loop_face[i] as usize == number).collect()
+}
+
+/// The area of a planar face, by the points of its edges.
+fn area(graph: &bauta_brep::Graph, face: &bauta_brep::geometry::Face, loops: &[usize]) -> f64 {
+    let frame = face.surface.frame().unwrap();
+    let mut twice = 0.0;
+    for it in graph.edge_loop.iter().filter(|it| loops.contains(&(it.to as usize))) {
+        let edge = &graph.edges[it.from as usize];
+        let straight = matches!(edge.curve, Curve::Line { .. });
+        let mut points = edge.points(if straight { 2 } else { 2000 }).unwrap();
+        if it.flag {
+            points.reverse();
+        }
+        let flat: Vec<DVec2> = points.into_iter().map(|point| frame.flat(point)).collect();
+        twice += flat.windows(2).map(|pair| pair[0].perp_dot(pair[1])).sum::<f64>();
+    }
+    // Loops run around the normal out of the material.
+    0.5 * if face.flipped { -twice } else { twice }
+}
+
+/// The solid in other units at another place.
+fn moved(solid: &Solid, scale: f64, shift: DVec3) -> Solid {
+    let mut moved = solid.clone();
+    let point = |it: &mut DVec3| *it = *it * scale + shift;
+    moved.graph.vertices.iter_mut().for_each(point);
+    moved.graph.bounds.iter_mut().for_each(point);
+    for face in &mut moved.graph.faces {
+        let factor = match &mut face.surface {
+            Surface::Plane(frame) => {
+                point(&mut frame.origin);
+                DVec2::splat(scale)
+            }
+            Surface::Cylinder { frame, radius } | Surface::Cone { frame, radius, .. } => {
+                point(&mut frame.origin);
+                *radius *= scale;
+                DVec2::new(1.0, scale)
+            }
+            Surface::Sphere { frame, radius } => {
+                point(&mut frame.origin);
+                *radius *= scale;
+                DVec2::ONE
+            }
+            Surface::Torus { frame, major, minor } => {
+                point(&mut frame.origin);
+                *major *= scale;
+                *minor *= scale;
+                DVec2::ONE
+            }
+            Surface::Other => unreachable!(),
+        };
+        face.domain.low *= factor;
+        face.domain.high *= factor;
+    }
+    for edge in &mut moved.graph.edges {
+        match &mut edge.curve {
+            Curve::Line { origin, .. } => {
+                point(origin);
+                edge.range = edge.range.map(|t| t * scale);
+            }
+            Curve::Circle { frame, radius } => {
+                point(&mut frame.origin);
+                *radius *= scale;
+            }
+            _ => unreachable!(),
+        }
+    }
+    moved
+}
+
+#[test]
+fn a_hole_through_a_block_is_one_handle_and_every_class_occurs() {
+    let mut seen = [false; 8];
+    let mut kinds = [0_usize; 5];
+    let mut faces = 0;
+    for number in 0..200 {
+        let Solid { graph, labels, .. } = solid(number);
+        labels.iter().for_each(|&label| seen[label as usize] = true);
+        faces += labels.len();
+        let through = labels.iter().filter(|&&label| label == Feature::ThroughHole as u32).count();
+        let columns = graph.faces.iter().filter_map(|face| face.surface.column());
+        columns.for_each(|column| kinds[column] += 1);
+        let [v, e, f, l] =
+            [graph.vertices.len(), graph.edges.len(), graph.faces.len(), graph.loops.len()];
+        let handles = (2 + (e + l) as i64 - (v + 2 * f) as i64) / 2;
+        assert!(handles as usize >= through, "part {number}: {handles} for {through} holes");
+    }
+    assert!(seen.into_iter().all(|seen| seen), "{seen:?}");
+    assert!(kinds.into_iter().all(|count| count > 20), "{kinds:?}");
+    assert!((2000..5000).contains(&faces), "{faces} faces");
+}
+
+/// Sheet, invariant 6.
+#[test]
+fn only_full_turns_do_not_depend_on_u() {
+    let (mut full, mut part) = (0, 0);
+    for number in 0..50 {
+        let Solid { graph, trims, .. } = solid(number);
+        for (face, trim) in graph.faces.iter().zip(&trims) {
+            let Surface::Cylinder { .. } = face.surface else { continue };
+            let along = |a: f64| trim.distance(DVec2::new(a, 0.4));
+            if face.surface.is_closed_in_u(&face.domain) {
+                assert_eq!([along(-0.1), along(0.5), along(1.1)], [-0.4; 3]);
+                full += 1;
+            } else {
+                assert!(along(0.05) > along(0.5) && along(-0.1) > 0.0);
+                part += 1;
+            }
+        }
+    }
+    assert!(full > 10 && part > 10, "{full} full, {part} not");
+}
+
+/// Sheet, invariant 2, its end: a turned part is another part.
+#[test]
+fn turning_a_part_changes_its_features() {
+    let part = |number| Parts { seed: 0 }.prepared(number, &SAMPLING).unwrap();
+    let own = part(0);
+    let turned = own.faces.iter().map(|row| [row[9], row[8]]);
+    assert!(turned.zip(&own.faces).any(|(turned, row)| turned != [row[8], row[9]]));
+}
+
+/// Sheet, invariant 3.
+#[test]
+fn canonical_places_do_not_move_points() {
+    for number in 0..50 {
+        for face in solid(number).graph.faces {
+            let (canonical, shift) = face.surface.canonical();
+            for at in [DVec2::ZERO, DVec2::ONE, DVec2::new(0.3, 0.8)] {
+                let uv = face.domain.at(at);
+                let [one, other] =
+                    [face.surface.point(uv), canonical.point(uv + shift)].map(Option::unwrap);
+                assert!(one.distance(other) < 1e-9, "{one} and {other}");
+            }
+            assert!(canonical.canonical().1.length() < 1e-9);
+        }
+    }
+}
+
+/// Sheet, invariant 8, of the targets of edges.
+#[test]
+fn an_edge_swapped_with_its_flag_has_the_same_points() {
+    for edge in solid(1).graph.edges {
+        let mut points = edge.points(23).unwrap();
+        let flipped = bauta_brep::geometry::Edge { flipped: !edge.flipped, ..edge };
+        points.reverse();
+        let off = points.iter().zip(flipped.points(23).unwrap()).map(|(a, b)| a.distance(b));
+        assert!(off.fold(0.0, f64::max) < 1e-9);
+    }
+}
+
+#[test]
+fn the_nearest_are_kept_and_the_rest_is_chosen() {
+    let targets: Vec<Target> = (0..100)
+        .map(|i| Target { unit: DVec2::splat(f64::from(i)), distance: f64::from(i) - 50.0 })
+        .collect();
+    let sampling = Sampling { candidates: 100, kept: 20, near: 0.5 };
+    let kept = sampling.keep(targets.clone(), &mut stream(0));
+    assert_eq!(kept.len(), 20);
+    let mut near: Vec<f64> = kept[..10].iter().map(|target| target.distance.abs()).collect();
+    near.sort_by(f64::total_cmp);
+    assert_eq!(near, [0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0]);
+    let far = kept[10..].iter().filter(|target| target.distance.abs() > 10.0).count();
+    assert!(far > 4, "{far}");
+    assert!(Sampling { kept: 0, ..sampling }.check().is_err());
+    assert!(Sampling { near: f64::NAN, ..sampling }.check().is_err());
+}

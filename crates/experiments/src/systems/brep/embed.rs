@@ -1,0 +1,45 @@
+//! Codes of the faces of prepared parts, by a model folder of this system.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use bauta_backbones::checkpoint::write_tensors_with;
+use bauta_brep::PartStore;
+use bauta_brep::model::GraphBatch;
+use bauta_eval::join_batches;
+use tch::Tensor;
+
+use super::{Brep, MODEL};
+
+/// Whether a model folder is one of this system.
+pub fn is_brep(folder: &Path) -> bool {
+    let config = std::fs::read(folder.join("config.json")).ok();
+    let config = config.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+    config.is_some_and(|config| config["model_type"] == MODEL)
+}
+
+/// Writes codes of all faces of a folder of prepared parts: `features` [N, D], with the number
+/// of its part and its number there of each face in `parts` and `faces` [N]. The file's metadata
+/// list the parts' files, in the order of their paths, as JSON under `files`. Gives N and D.
+///
+/// # Errors
+/// When model or parts cannot be read, or the file not be written.
+pub fn embed(model: &Path, input: &Path, output: &Path) -> Result<[i64; 2]> {
+    let brep = Brep::read(model)?;
+    let store = PartStore::folder(input)?;
+    let (mut of_part, mut of_face, mut files) = (Vec::new(), Vec::new(), Vec::new());
+    let codes: Tensor = join_batches((0..store.len()).map(|number| -> Result<Tensor> {
+        let part = store.get(number)?;
+        of_part.extend(part.faces.iter().map(|_| number as i64));
+        of_face.extend(0..part.faces.len() as i64);
+        files.push(store.describe(number));
+        Ok(tch::no_grad(|| brep.encoder.forward(&GraphBatch::of(&[&part]))))
+    }))?;
+    let metadata = HashMap::from([("files".to_owned(), serde_json::to_string(&files)?)]);
+    let [of_part, of_face] = [&of_part, &of_face].map(|numbers| Tensor::from_slice(numbers));
+    let tensors = [("features", &codes), ("parts", &of_part), ("faces", &of_face)];
+    write_tensors_with(output, tensors, metadata)
+        .with_context(|| format!("cannot write {}", output.display()))?;
+    Ok([codes.size()[0], codes.size()[1]])
+}

@@ -1,0 +1,307 @@
+//! B-Rep: codes of the faces of CAD parts, by decoding their surfaces and trims
+//! (arXiv 2210.10807).
+
+use std::path::PathBuf;
+
+use bauta_data::{PACKAGES, Package};
+use serde::{Deserialize, Serialize};
+use strum::Display;
+
+use crate::data_need::DataNeed;
+use crate::reading::{
+    Violation, at_least_one, each_must_be, ensure, fraction, must_be, no_repeats, positive,
+};
+use crate::system_settings::SystemSettings;
+use crate::tables::limits::{count, within_limit};
+use crate::tables::{Pictures, Train};
+
+/// What a recipe of system `brep` says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Brep {
+    /// The parts.
+    pub data: PartData,
+    /// The encoder of faces.
+    pub model: FaceModel,
+    /// The network from codes to surfaces and trims.
+    pub decoder: FieldDecoder,
+    /// What must be predicted.
+    #[serde(default)]
+    pub target: Field,
+    /// What is measured at the end.
+    #[serde(default)]
+    pub eval: FaceEval,
+}
+
+/// The parts to train on, and those to test on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartData {
+    /// Where the parts come from.
+    pub name: PartSource,
+    /// With `prepared`: the folder that `cargo xtask prepare-step` wrote. With `occt-misc`: the
+    /// same of these shapes, made in the cache without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// Train on so many parts only, the first; `generated` makes so many, 600 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// With `generated`: parts to test on.
+    #[serde(default = "defaults::test")]
+    pub test: usize,
+    /// With `prepared`, where the folder has no `test` beside `train`: the fraction of the parts
+    /// that are tested on, in (0, 1), by their names alone.
+    #[serde(default = "defaults::holdout")]
+    pub holdout: f64,
+    /// With `generated`: targets that are kept of each face.
+    #[serde(default = "defaults::targets")]
+    pub targets: usize,
+    /// With `generated`: candidates of which they are chosen.
+    #[serde(default = "defaults::candidates")]
+    pub candidates: usize,
+    /// With `generated`: the fraction of the targets that are those nearest to the trim.
+    #[serde(default = "defaults::near")]
+    pub near: f64,
+}
+
+/// Where parts come from, by the names that recipes use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum PartSource {
+    /// Labelled machining parts, made on the fly.
+    Generated,
+    /// A folder of prepared parts.
+    Prepared,
+    /// The sample shapes of Debian's package `occt-misc`: a smoke test on real files.
+    OcctMisc,
+}
+
+/// The encoder of faces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaceModel {
+    /// How codes are made.
+    #[serde(default)]
+    pub encoder: FaceEncoder,
+    /// Width of a code, D.
+    pub dim: usize,
+    /// With encoder `attention`: heads from vertices to edges.
+    #[serde(default = "defaults::edge_heads")]
+    pub edge_heads: usize,
+    /// With encoder `attention`: heads from edges to faces.
+    #[serde(default = "defaults::face_heads")]
+    pub face_heads: usize,
+}
+
+/// Encoders of faces, by the names that recipes use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum FaceEncoder {
+    /// Attention from vertices to edges to faces.
+    #[default]
+    Attention,
+    /// Max-relative convolutions from vertices to edges to loops to faces.
+    Loops,
+}
+
+/// The decoder: a perceptron that gets its input again at every layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldDecoder {
+    /// Width of its hidden layers.
+    pub dim: usize,
+    /// Number of its layers, at least 2.
+    pub depth: usize,
+}
+
+/// What must be predicted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Field {
+    /// The channels.
+    pub kind: Channels,
+    /// Points of each face in a step.
+    pub points: usize,
+}
+
+impl Default for Field {
+    fn default() -> Self {
+        Self { kind: Channels::default(), points: 100 }
+    }
+}
+
+/// What a code must tell, by the names that recipes use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Channels {
+    /// Points of the surface, and the signed distance to the trim.
+    #[default]
+    Both,
+    /// Points of the surface.
+    Explicit,
+    /// The signed distance to the trim.
+    Implicit,
+}
+
+/// What is measured at the end: a head on a few labelled parts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FaceEval {
+    /// Labelled training parts; each number gives metrics of its own.
+    pub labelled: Vec<usize>,
+    /// Draws of the labelled parts and of the head's start; metrics are means over them.
+    pub repeats: usize,
+    /// Steps of training a head.
+    pub steps: u64,
+    /// Its learning rate.
+    pub lr: f64,
+    /// Layers of message passing between neighbouring faces; 0 makes the head a perceptron.
+    pub layers: usize,
+    /// Measure a frozen random encoder and training from scratch too.
+    pub baselines: bool,
+    /// Train encoder and head from scratch on at most so many labelled parts.
+    pub scratch_limit: usize,
+    /// Pictures of parts.
+    pub pictures: Pictures,
+}
+
+impl Default for FaceEval {
+    fn default() -> Self {
+        Self {
+            labelled: vec![10],
+            repeats: 5,
+            steps: 300,
+            lr: 1e-3,
+            layers: 2,
+            baselines: true,
+            scratch_limit: 50,
+            pictures: Pictures { count: 6 },
+        }
+    }
+}
+
+mod defaults {
+    pub(super) fn test() -> usize {
+        150
+    }
+    pub(super) fn holdout() -> f64 {
+        0.2
+    }
+    pub(super) fn targets() -> usize {
+        200
+    }
+    pub(super) fn candidates() -> usize {
+        1000
+    }
+    pub(super) fn near() -> f64 {
+        0.4
+    }
+    pub(super) fn edge_heads() -> usize {
+        2
+    }
+    pub(super) fn face_heads() -> usize {
+        16
+    }
+}
+
+/// The folder in the data cache of the prepared shapes of `occt-misc`.
+pub const OCCT_PARTS: &str = "occt-misc-parts";
+
+/// Parts that are generated where a recipe does not say how many.
+const GENERATED: usize = 600;
+
+/// The most parts that are generated, points of a face, and heads.
+const MOST_PARTS: usize = 1_000_000;
+const MOST_POINTS: usize = 100_000;
+const MOST_HEADS: usize = 1024;
+
+/// Checks a count against its greatest value.
+fn bounded(key: &str, value: usize, most: usize) -> Result<(), Violation> {
+    at_least_one(key, value)?;
+    must_be(value <= most, key, value, &format!("at most {most}"))
+}
+
+impl PartData {
+    /// How many parts are generated to train on.
+    pub fn generated(&self) -> usize {
+        self.limit.unwrap_or(GENERATED)
+    }
+
+    /// The package that holds the parts, where one does and no folder is given.
+    pub fn package(&self) -> Option<&'static Package> {
+        let fetched = self.name == PartSource::OcctMisc && self.root.is_none();
+        PACKAGES.iter().find(|package| fetched && package.name == "occt-misc")
+    }
+
+    fn check(&self, train: &Train) -> Result<(), Violation> {
+        const ROOT: &str = "data.root";
+        self.limit.map_or(Ok(()), |limit| at_least_one("data.limit", limit))?;
+        fraction("data.near", self.near)?;
+        let holdout = self.holdout;
+        must_be(holdout > 0.0 && holdout < 1.0, "data.holdout", holdout, "in (0, 1)")?;
+        match self.name {
+            PartSource::Generated => {
+                ensure(self.root.is_none(), &[ROOT, "data.name"], || {
+                    format!("{ROOT} is only used with data.name \"prepared\"; remove it")
+                })?;
+                bounded("data.test", self.test, MOST_PARTS)?;
+                bounded("data.targets", self.targets, MOST_POINTS)?;
+                bounded("data.candidates", self.candidates, MOST_POINTS)?;
+                ensure(self.targets <= self.candidates, &["data.targets"], || {
+                    format!(
+                        "data.targets is {}; it must be at most data.candidates, {}",
+                        self.targets, self.candidates
+                    )
+                })?;
+                let parts = self.generated();
+                bounded("data.limit", parts, MOST_PARTS)?;
+                ensure(parts >= train.batch_size, &["train.batch_size", "data.limit"], || {
+                    let batch = train.batch_size;
+                    format!("train.batch_size is {batch}; it must be at most the {parts} parts")
+                })
+            }
+            PartSource::OcctMisc => Ok(()),
+            PartSource::Prepared => ensure(self.root.is_some(), &[ROOT, "data.name"], || {
+                format!(
+                    "{ROOT} is missing: data.name \"prepared\" needs the folder that \
+                     `cargo xtask prepare-step` wrote"
+                )
+            }),
+        }
+    }
+}
+
+impl SystemSettings for Brep {
+    const NAME: &'static str = "brep";
+
+    fn check(&self, train: &Train) -> Result<(), Violation> {
+        self.data.check(train)?;
+        count("model.dim", self.model.dim)?;
+        bounded("model.edge_heads", self.model.edge_heads, MOST_HEADS)?;
+        bounded("model.face_heads", self.model.face_heads, MOST_HEADS)?;
+        count("decoder.dim", self.decoder.dim)?;
+        count("decoder.depth", self.decoder.depth)?;
+        must_be(self.decoder.depth >= 2, "decoder.depth", self.decoder.depth, "at least 2")?;
+        bounded("target.points", self.target.points, MOST_POINTS)?;
+        let eval = &self.eval;
+        each_must_be("eval.labelled", &eval.labelled, |parts| parts > 0, "at least 1")?;
+        no_repeats("eval.labelled", &eval.labelled)?;
+        bounded("eval.repeats", eval.repeats, 1000)?;
+        bounded("eval.steps", eval.steps as usize, 1_000_000)?;
+        positive("eval.lr", eval.lr)?;
+        must_be(eval.layers <= 100, "eval.layers", eval.layers, "at most 100")?;
+        within_limit("eval.pictures.count", eval.pictures.count as f64)
+    }
+
+    fn data(&self) -> Vec<DataNeed> {
+        let name = match self.data.name {
+            PartSource::Generated => "generated parts",
+            PartSource::Prepared => "prepared parts",
+            PartSource::OcctMisc => "occt-misc",
+        };
+        vec![DataNeed { name, package: self.data.package() }]
+    }
+}

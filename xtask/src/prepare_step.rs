@@ -1,0 +1,57 @@
+//! `prepare-step`: folders of STEP files into what trains fast, after Open CASCADE is found or
+//! fetched; and the shapes that `brep-step` trains on.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+use bauta_data::{cache_root, locate};
+use bauta_recipe::{OCCT_PARTS, Recipe, Settings};
+
+use crate::cargo::{cargo, complete};
+use crate::open_cascade;
+use crate::program::Arguments;
+use crate::run::Bauta;
+use crate::staging::{Staging, lock, move_into_place};
+use crate::workspace::Workspace;
+
+/// Builds the program and becomes it.
+pub fn prepare_step(workspace: &Workspace, arguments: Arguments) -> Result<ExitCode> {
+    let mut command = Command::new(build(workspace)?);
+    command.args(arguments.rest);
+    Bauta::become_it(command)
+}
+
+/// Prepares the shapes of Debian's `occt-misc` for a recipe that trains on them, once.
+pub fn prepare_for(workspace: &Workspace, recipe: &Recipe) -> Result<()> {
+    let Settings::Brep(brep) = &recipe.settings else { return Ok(()) };
+    let Some(package) = brep.data.package() else { return Ok(()) };
+    let cache = cache_root()?;
+    let folder = cache.join(OCCT_PARTS);
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let _lock = lock(&cache.join(format!("{OCCT_PARTS}.lock")), "the same shapes")?;
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let shapes = locate(package, &cache).context("the shapes were just fetched")?;
+    let staging = Staging::new(folder.with_extension("partial"))?;
+    let parts = staging.0.join("parts");
+    eprintln!("Preparing the shapes in {}", shapes.display());
+    let mut command = Command::new(build(workspace)?);
+    complete(command.arg(&shapes).arg("--out").arg(&parts).arg("--assemblies"))?;
+    move_into_place(&parts, &folder)
+}
+
+/// Builds the program; it links Open CASCADE and no libtorch.
+fn build(workspace: &Workspace) -> Result<PathBuf> {
+    let mut command = cargo(workspace, "build");
+    command.args(["--release", "--package", "bauta-brep", "--no-default-features"]);
+    command.args(["--features", "occt", "--bin", "prepare-step"]);
+    if let Some(root) = open_cascade::find_or_fetch()? {
+        command.env("BAUTA_OCCT", root);
+    }
+    complete(&mut command)?;
+    Ok(workspace.metadata()?.target_directory.join("release/prepare-step").into())
+}
