@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use bauta_recipe::{Layers, Recipe};
+use nix::sys::signal::{SigSet, Signal};
 
 use crate::run::{Aim, Folders, Launch, RunEnd};
 use crate::systems::launch;
@@ -64,5 +65,9 @@ pub fn stop_on_signals() -> Result<&'static AtomicBool> {
         eprintln!("{over}stopping; once more to leave at once{rest}");
     })
     .context("cannot listen for Ctrl-C")?;
+    // The thread that now listens takes them; this one and all that it starts never do. A signal
+    // that interrupted libtorch's kernels was seen to corrupt the heap, in every other try.
+    let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+    SigSet::from_iter(signals).thread_block().context("cannot leave Ctrl-C to its thread")?;
     Ok(&STOP)
 }
