@@ -4,7 +4,7 @@ use anyhow::Result;
 use bauta_brep::Part;
 use bauta_brep::geometry::picture::{Patch, lattice, shade};
 use bauta_brep::model::GraphBatch;
-use bauta_eval::{PictureLayout, contact_sheet};
+use bauta_eval::{Exhibit, PictureLayout, contact_sheet};
 use bauta_recipe::Brep as Settings;
 use tch::Tensor;
 
@@ -82,7 +82,8 @@ impl Brep {
             None => "true surfaces, decoded surfaces within decoded trims.".to_owned(),
         };
         let caption = format!("Test parts: {legend} Surfaces are coloured by their kind.");
-        run.picture("parts", &contact_sheet(&pixels, &beside, &layout)?, &caption)
+        let sheet = contact_sheet(&pixels, &beside, &layout)?;
+        run.show(Exhibit::new("parts.png", &sheet, caption)?)
     }
 
     /// The faces that the codes of a part decode to.
