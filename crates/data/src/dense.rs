@@ -10,6 +10,7 @@ mod coco;
 mod composed;
 mod first;
 mod mask;
+mod open;
 
 pub use ade20k::Ade20k;
 pub use batches::{DenseBatch, DenseLoader};
@@ -17,6 +18,7 @@ pub use coco::Coco;
 pub use composed::{ComposedConfig, ComposedDigits};
 pub use first::FirstScenes;
 pub use mask::ObjectMask;
+pub use open::DenseSplits;
 
 use crate::error::DataError;
 use crate::image::Image;

@@ -3,13 +3,13 @@
 //! The head is trained on the training split, alone or together with the encoder, and
 //! measured once on the test split. Both commands share their data and their keys.
 
-mod data;
-
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use bauta_backbones::ModelFolder;
+use bauta_data::OpenOptions;
+use bauta_data::dense::{ComposedConfig, DenseSplits};
 use bauta_eval::dense::{DenseReport, DenseScores, DenseTask, SegmentationKind};
 use bauta_eval::folder::normalization;
 use bauta_eval::{EvalError, TrainingRun};
@@ -18,10 +18,9 @@ use bauta_recipe::Device;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use crate::run::{Console, choose_device, choose_threads};
+use crate::run::{Console, cached, choose_device, choose_threads};
 use crate::settings;
 use crate::stopped::stopped;
-use data::DenseSplits;
 
 /// Data that dense tasks are measured on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -124,7 +123,7 @@ fn perform(
     let [height, width] = folder.config().image_size();
     let least = if arguments.data == DenseData::ComposedDigits { 64 } else { 0 };
     let image_size = settings.data.image_size.unwrap_or(height.max(width).max(least));
-    let splits = DenseSplits::open(arguments, settings, image_size)?;
+    let splits = open(arguments, settings, image_size)?;
     let task = DenseTask {
         folder: &folder,
         frozen: arguments.frozen,
@@ -163,6 +162,25 @@ fn perform(
     report.write(&out.join(format!("{name}.json")))?;
     println!("{report}picture: {}", picture.display());
     Ok(())
+}
+
+/// Opens both splits; composed scenes are `size` pixels on a side.
+fn open(arguments: &DenseArguments, settings: &DenseSettings, size: usize) -> Result<DenseSplits> {
+    let root = arguments.root.as_deref();
+    let needed = || root.context("--root is needed: the folder that the data lie in");
+    let limits = [settings.data.limit, settings.data.test_limit];
+    Ok(match arguments.data {
+        DenseData::ComposedDigits => {
+            let config = ComposedConfig::new(settings.seed, limits[0], size);
+            let config = ComposedConfig { objects: 1..=settings.data.objects, ..config };
+            DenseSplits::composed(&config, limits[1], |name| match root {
+                Some(root) => Ok(root.join(<&str>::from(name))),
+                None => cached(name),
+            })?
+        }
+        DenseData::Ade20k => DenseSplits::ade20k(needed()?, limits)?,
+        DenseData::Coco => DenseSplits::coco(needed()?, OpenOptions::default().max_pixels, limits)?,
+    })
 }
 
 fn data_in_words(data: DenseData) -> &'static str {

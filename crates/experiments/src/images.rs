@@ -2,7 +2,6 @@
 //! student that learns from them, and how it is measured and shown.
 
 mod init;
-mod masked;
 mod online;
 mod pictures;
 mod probe;
@@ -25,7 +24,8 @@ use bauta_recipe::{self as recipe, Data, Eval, Vit};
 use bauta_targets::PixelTarget;
 use tch::Device;
 
-pub use self::masked::{MaskedImages, Masking};
+pub use bauta_train::{MaskedImages, Masking};
+
 pub use self::pictures::Predict;
 pub use self::probe::Features;
 pub use self::student::Student;

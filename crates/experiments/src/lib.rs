@@ -4,8 +4,8 @@
 //! trains, what it is measured by, what its report shows. [`images`] is what systems of images
 //! share. [`start`] takes a recipe's file to a finished run folder, [`reproduce`] makes the runs
 //! of a claim, [`throughput`] times training steps and nothing else. [`evaluate`], [`finetune`]
-//! and [`dense`] measure any model folder; [`commands`] are those of the program. [`settings`] is where what recipes say meets the
-//! libraries' own types.
+//! and [`dense`] measure any model folder; [`commands`] are those of the program. [`settings`]
+//! is where what recipes say meets the libraries' own types.
 
 #![allow(clippy::print_stderr, reason = "this crate is the program; it talks to people")]
 #![allow(clippy::print_stdout, reason = "this crate is the program; it talks to people")]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bauta_backbones::{DropPath, TokenIndices};
 use bauta_data::Batch;
-use bauta_eval::host_tensor;
 use bauta_masking::{MaskPlan, MaskStrategy};
 use bauta_streams::Purpose;
-use bauta_train::{DROP_PATH, draw_drop_path};
 use tch::{Device, Tensor};
+
+use crate::{DROP_PATH, draw_drop_path, host_tensor};
 
 /// Images with the tokens that are hidden and the branches that are skipped, on the device.
 #[derive(Debug)]
