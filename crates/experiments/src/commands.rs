@@ -94,7 +94,7 @@ pub enum Command {
         #[arg(long, value_name = "IMAGES", alias = "input", visible_alias = "video")]
         root: PathBuf,
         /// The folder of the pictures.
-        #[arg(long, value_name = "DIR", alias = "output")]
+        #[arg(long, value_name = "DIR", alias = "output", default_value = "reconstructed")]
         out: PathBuf,
         /// The fraction of tokens to hide, the model's own if not given.
         #[arg(long)]

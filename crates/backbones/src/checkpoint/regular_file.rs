@@ -70,7 +70,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");
         std::fs::write(&path, b"\xff\xfe{}").unwrap();
-        assert!(read_text(&path).unwrap_err().to_string().contains("no text in UTF-8"));
+        assert!(read_text(&path).unwrap_err().to_string().contains("not text in UTF-8"));
         // Sparse: it takes no room on the disk.
         File::create(&path).unwrap().set_len(LONGEST_TEXT + 1).unwrap();
         assert!(read_text(&path).unwrap_err().to_string().contains("16777216 at most"));
