@@ -7,7 +7,7 @@ use bauta_libtorch::on_one_thread;
 pub use bauta_train::host_tensor;
 use tch::{Kind, Tensor};
 
-/// All images of a source in order, u8 [N, C, H, W], and their labels i64 [N], on the host.
+/// All images of a source in order, u8 [N, C, H, W], and their labels i64 `[N]`, on the host.
 /// Images without a label have none, and N is 0 of them.
 ///
 /// # Errors

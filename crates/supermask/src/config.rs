@@ -18,7 +18,7 @@ pub struct LearnerConfig {
     pub density: Option<Density>,
     /// How weights start.
     pub start: WeightStart,
-    /// Whether the scores of finished tasks are kept, for [`Learner::transfer`]: 4n bytes a
+    /// Whether the scores of finished tasks are kept, for `Learner::transfer`: 4n bytes a
     /// task instead of n / 8.
     pub keep_scores: bool,
 }

@@ -44,7 +44,7 @@ impl Elastic {
         sum * (0.5 * self.strength)
     }
 
-    /// Adds a task that is over: the mean over its samples (inputs [N, …], labels i64 [N]) of
+    /// Adds a task that is over: the mean over its samples (inputs [N, …], labels i64 `[N]`) of
     /// the squared gradient of the loss, each sample's own (the empirical Fisher information).
     ///
     /// # Errors

@@ -35,7 +35,7 @@ const BATCH: i64 = 256;
 impl Learner {
     /// Starts the present task from the scores of earlier ones.
     ///
-    /// The first 66 % of the samples (inputs [N, …], labels i64 [N]) are the reference, the
+    /// The first 66 % of the samples (inputs [N, …], labels i64 `[N]`) are the reference, the
     /// same ones for each earlier mask; the rest are told by a vote of `neighbours` of them, of at
     /// most N_ref / c. Scores are copied: those of the donors stay as they are.
     ///

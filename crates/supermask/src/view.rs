@@ -33,7 +33,7 @@ impl View<'_> {
         Ok(self.pass(input)?.features)
     }
 
-    /// Inputs of a batch that are told right: a scalar on the device, for labels i64 [B].
+    /// Inputs of a batch that are told right: a scalar on the device, for labels i64 `[B]`.
     ///
     /// # Errors
     /// As [`Self::logits`].
@@ -43,7 +43,7 @@ impl View<'_> {
     }
 
     /// The fraction of samples that are told right, a double on the device: inputs [N, …] go
-    /// through `prepare` batch by batch, labels are i64 [N].
+    /// through `prepare` batch by batch, labels are i64 `[N]`.
     ///
     /// # Errors
     /// As [`Self::logits`].
@@ -71,7 +71,7 @@ impl View<'_> {
     }
 }
 
-/// Refuses labels i64 [N] outside 0..`classes`.
+/// Refuses labels i64 `[N]` outside 0..`classes`.
 ///
 /// # Errors
 /// [`SupermaskError::Labels`].

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor};
 
-/// Running mean and variance [C] of each batch normalisation, by its name.
+/// Running mean and variance `[C]` of each batch normalisation, by its name.
 ///
 /// A pass for training changes them in place; [`Self::copy`] makes independent ones.
 #[derive(Debug, Default)]

@@ -7,9 +7,9 @@ use crate::geometry::{EDGE_WIDTH, FACE_WIDTH, LoopKind, Part, Use};
 /// Which rows bound which; n entries.
 #[derive(Debug)]
 pub struct Incidence {
-    /// What bounds, i64 [n].
+    /// What bounds, i64 `[n]`.
     pub from: Tensor,
-    /// What is bounded, i64 [n].
+    /// What is bounded, i64 `[n]`.
     pub to: Tensor,
     /// A flag of each entry, f32 [n, 1].
     pub flag: Tensor,
@@ -36,9 +36,9 @@ pub struct GraphBatch {
     pub loop_face: Incidence,
     /// Faces that meet at an edge, each pair in both directions; the flag is 0.
     pub face_face: Incidence,
-    /// The part of each face, i64 [F].
+    /// The part of each face, i64 `[F]`.
     pub part: Tensor,
-    /// The class of each face, i64 [F]; 0 where there is none.
+    /// The class of each face, i64 `[F]`; 0 where there is none.
     pub labels: Tensor,
     /// How many parts there are.
     pub parts: i64,

@@ -29,7 +29,7 @@ pub struct WeightNormLinear {
 }
 
 impl WeightNormLinear {
-    /// Adds `weight_v` [out, in], `weight_g` [out, 1] and `bias` [out]; the weight starts as
+    /// Adds `weight_v` [out, in], `weight_g` [out, 1] and `bias` `[out]`; the weight starts as
     /// PyTorch's.
     pub fn new(mut scope: Scope<'_>, inputs: i64, outputs: i64) -> Self {
         let direction = scope.add("weight_v", &[outputs, inputs], bound(inputs));

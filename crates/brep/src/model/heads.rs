@@ -59,7 +59,7 @@ impl PartClassifier {
     }
 }
 
-/// Cross-entropy of logits [N, C] and classes [N].
+/// Cross-entropy of logits [N, C] and classes `[N]`.
 pub fn cross_entropy(logits: &Tensor, classes: &Tensor) -> Tensor {
     logits.cross_entropy_loss::<Tensor>(classes, None, Reduction::Mean, -100, 0.0)
 }

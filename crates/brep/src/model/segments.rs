@@ -3,14 +3,14 @@
 
 use tch::{Kind, Tensor};
 
-/// Rows of `x` [N, …] at `index` [n].
+/// Rows of `x` [N, …] at `index` `[n]`.
 ///
 /// An embedding's backward pass adds rows faster than that of `index_select`.
 pub fn take_rows(x: &Tensor, index: &Tensor) -> Tensor {
     Tensor::embedding(x, index, -1, false, false)
 }
 
-/// Sums rows of `x` [n, D] by their destination `to` [n], giving [count, D].
+/// Sums rows of `x` [n, D] by their destination `to` `[n]`, giving [count, D].
 pub fn segment_sum(x: &Tensor, to: &Tensor, count: i64) -> Tensor {
     let index = to.unsqueeze(1).expand_as(x);
     Tensor::zeros([count, x.size()[1]], (x.kind(), x.device())).scatter_add(0, &index, x)

@@ -20,7 +20,7 @@ pub fn is_brep(folder: &Path) -> bool {
 }
 
 /// Writes codes of all faces of a folder of prepared parts: `features` [N, D], with the number
-/// of its part and its number there of each face in `parts` and `faces` [N]. The file's metadata
+/// of its part and its number there of each face in `parts` and `faces` `[N]`. The file's metadata
 /// list the parts' files, in the order of their paths, as JSON under `files`. Gives N and D.
 ///
 /// # Errors
