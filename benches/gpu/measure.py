@@ -40,7 +40,7 @@ LOSS_TOLERANCE = 1e-3
 STEPS = 20
 
 
-class Session:
+class Trial:
     """What all parts share."""
 
     def __init__(self, arguments, scratch):
@@ -63,33 +63,33 @@ class Session:
         return self.pictures[side]
 
 
-def machine(session):
+def machine(trial):
     """Device, driver and versions."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
-    found["bauta"] = session.bauta.call("--version").strip()
+    found["bauta"] = trial.bauta.call("--version").strip()
     ask = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     if shutil.which("nvidia-smi"):
         found["gpu"] = subprocess.run(ask, capture_output=True, text=True).stdout.strip()
     else:
         found["gpu"] = "none"
-    if session.dry:
+    if trial.dry:
         found["torch"] = "left out of the dry run"
     else:
         code = "import torch; print(torch.__version__, torch.version.cuda)"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         found["torch"] = done.stdout.strip() or "none"
-    if not session.dry and found["gpu"] == "none":
+    if not trial.dry and found["gpu"] == "none":
         raise Failed("nvidia-smi finds no GPU")
     return found
 
 
-def twenty_steps(session):
+def twenty_steps(trial):
     """Twenty steps of MAE on both devices, from the same weights on the same batches."""
-    small, found = session.small, []
-    pictures = session.pictures_of(small["image"], small["batch"] * STEPS)
-    for name, place in (("on-cpu", "cpu"), ("on-gpu", session.device)):
-        recipe = session.bauta.recipe(small, pictures, place, train__log_every=1)
-        found.append(losses(session.bauta.train(name, recipe)))
+    small, found = trial.small, []
+    pictures = trial.pictures_of(small["image"], small["batch"] * STEPS)
+    for name, place in (("on-cpu", "cpu"), ("on-gpu", trial.device)):
+        recipe = trial.bauta.recipe(small, pictures, place, train__log_every=1)
+        found.append(losses(trial.bauta.train(name, recipe)))
     on_cpu, on_gpu = found
     if list(on_cpu) != list(on_gpu) or len(on_cpu) != STEPS:
         raise Failed(f"{len(on_cpu)} and {len(on_gpu)} steps instead of {STEPS}")
@@ -100,25 +100,25 @@ def twenty_steps(session):
             "losses_gpu": list(on_gpu.values())}
 
 
-def forward(session):
+def forward(trial):
     """One exact pass of a trained model on the CPU and on the GPU, fp32 and bf16."""
     import random
 
-    model = session.scratch / "on-cpu/checkpoints/last"
+    model = trial.scratch / "on-cpu/checkpoints/last"
     if not model.exists():
         raise Failed("there is no model: twenty steps were not made")
-    small, chance = session.small, random.Random(0)
+    small, chance = trial.small, random.Random(0)
     count, tokens = 4, (small["image"] // small["patch"]) ** 2
     pixels = [count, 3, small["image"], small["image"]]
     numbers = [chance.gauss(0, 1) for _ in range(count * 3 * small["image"] ** 2)]
     noise = [chance.random() for _ in range(count * tokens)]
-    file = session.scratch / "input.safetensors"
+    file = trial.scratch / "input.safetensors"
     tensors.write(file, {"pixel_values": (pixels, numbers), "noise": ([count, tokens], noise)})
     outputs = {}
-    for name, more in [("cpu", ["--device", "cpu"]), ("fp32", ["--device", session.device]),
-                       ("bf16", ["--device", session.device, "--bf16"])]:
-        out = session.scratch / f"output-{name}.safetensors"
-        session.bauta.call("forward", "--model", model, "--input", file, "--out", out, *more)
+    for name, more in [("cpu", ["--device", "cpu"]), ("fp32", ["--device", trial.device]),
+                       ("bf16", ["--device", trial.device, "--bf16"])]:
+        out = trial.scratch / f"output-{name}.safetensors"
+        trial.bauta.call("forward", "--model", model, "--input", file, "--out", out, *more)
         outputs[name] = tensors.read(out)
     wanted, found = outputs.pop("cpu"), {}
     for name, output in outputs.items():
@@ -130,45 +130,45 @@ def forward(session):
             "loss": wanted["loss"][1][0]}
 
 
-def resume(session):
+def resume(trial):
     """A run that is killed and resumed against one that is not."""
-    small = session.small
-    pictures = session.pictures_of(small["image"], small["batch"] * STEPS)
-    every, epochs = (5, 2) if session.dry else (20, 10)
+    small = trial.small
+    pictures = trial.pictures_of(small["image"], small["batch"] * STEPS)
+    every, epochs = (5, 2) if trial.dry else (20, 10)
     keys = {"train__epochs": epochs, "train__checkpoint_every": every, "train__log_every": every}
-    recipe = session.bauta.recipe(small, pictures, session.device, **keys)
-    whole = session.bauta.train("whole", recipe)
-    step = session.bauta.kill_in_training("killed", recipe)
-    killed = session.bauta.train("killed", recipe, "--resume")
+    recipe = trial.bauta.recipe(small, pictures, trial.device, **keys)
+    whole = trial.bauta.train("whole", recipe)
+    step = trial.bauta.kill_in_training("killed", recipe)
+    killed = trial.bauta.train("killed", recipe, "--resume")
     one, other = (tensors.read(weights(folder)) for folder in (whole, killed))
     worst = max(tensors.difference(other[name], one[name]) for name in one)
     ends = [list(losses(folder).values())[-1] for folder in (whole, killed)]
     same = weights(whole).read_bytes() == weights(killed).read_bytes()
-    check(same or not session.dry, "the weights differ, which on the CPU they must not")
+    check(same or not trial.dry, "the weights differ, which on the CPU they must not")
     check(abs(ends[1] / ends[0] - 1) <= LOSS_TOLERANCE, f"last losses are {ends}")
     return {"killed_at_step": step, "equal_bits": same, "largest_difference": worst,
             "last_losses": ends}
 
 
-def speed(session, sizes):
+def speed(trial, sizes):
     """Images a second of whole training steps in bf16, ours and PyTorch's."""
-    steps, batch = 3 if session.dry else 20, sizes["batch"]
-    pictures = session.pictures_of(sizes["image"], 4 * batch if session.dry else 2048)
+    steps, batch = 3 if trial.dry else 20, sizes["batch"]
+    pictures = trial.pictures_of(sizes["image"], 4 * batch if trial.dry else 2048)
     keys = {"train__precision": "bf16", "train__epochs": 100}
-    recipe = session.bauta.recipe(sizes, pictures, session.device, **keys)
-    file = session.scratch / "throughput.json"
-    session.bauta.call("throughput", *recipe, "--steps", steps, "--json", file)
+    recipe = trial.bauta.recipe(sizes, pictures, trial.device, **keys)
+    file = trial.scratch / "throughput.json"
+    trial.bauta.call("throughput", *recipe, "--steps", steps, "--json", file)
     ours = json.loads(file.read_text())
     found = {"model": sizes["name"], "batch": batch, "gflop_per_image":
              ours["flops_per_sample"] / 1e9, "peak_tflops": ours["peak_bf16"] / 1e12,
              "ways": [{"way": "bauta", "images_per_second": ours["samples_per_second"]["median"],
                        "peak_share": ours["peak_share"], "data_share": ours["data_share"]}]}
-    if session.dry:
+    if trial.dry:
         found["peers"] = "left out of the dry run"
         return found
     for way in ("eager", "compile"):
         try:
-            images = peer(session, sizes, way, steps)
+            images = peer(trial, sizes, way, steps)
         except Failed as failure:
             found["ways"].append({"way": f"torch {way}", "failed": str(failure)})
             continue
@@ -179,11 +179,11 @@ def speed(session, sizes):
     return found
 
 
-def peer(session, sizes, way, steps):
+def peer(trial, sizes, way, steps):
     """PyTorch's images a second."""
     program = Path(__file__).with_name("peer.py")
     command = [sys.executable, str(program), json.dumps(sizes), way, str(steps)]
-    limit = min(150, session.bauta.left() - 30)
+    limit = min(150, trial.bauta.left() - 30)
     if limit < 20:
         raise Failed("no time left")
     try:
@@ -195,23 +195,23 @@ def peer(session, sizes, way, steps):
     return json.loads(done.stdout.splitlines()[-1])["images_per_second"]
 
 
-def training(session, speeds):
+def training(trial, speeds):
     """mae-cifar10-vit-tiny for the time left, evaluated as every run is."""
-    root, parts = cifar10.prepare(session.cifar10, session.scratch)
+    root, parts = cifar10.prepare(trial.cifar10, trial.scratch)
     keep = 60
     rate = next((way["images_per_second"] for found in speeds for way in found.get("ways", [])
                  if found["model"] == TINY["name"] and way["way"] == "bauta"), 2000)
-    epochs = int(0.6 * (session.bauta.left() - keep) * rate / 50_000)
+    epochs = int(0.6 * (trial.bauta.left() - keep) * rate / 50_000)
     if epochs < 1:
         raise Failed("no time left")
     epochs = min(epochs, 400)
-    recipe = session.bauta.root / "crates/experiments/recipes/mae-cifar10-vit-tiny.toml"
-    keys = {"data.root": root, "train.device": session.device, "train.precision": "bf16",
+    recipe = trial.bauta.root / "crates/experiments/recipes/mae-cifar10-vit-tiny.toml"
+    keys = {"data.root": root, "train.device": trial.device, "train.precision": "bf16",
             "train.epochs": epochs, "train.warmup_epochs": epochs / 20}
     sets = [word for key, value in keys.items() for word in ("--set", f"{key}={value}")]
-    folder = session.bauta.train("cifar10", [recipe, *sets], limit=600)
+    folder = trial.bauta.train("cifar10", [recipe, *sets], limit=600)
     summary = json.loads((folder / "summary.json").read_text())
-    shutil.copy(folder / "report.html", session.out / "cifar10-report.html")
+    shutil.copy(folder / "report.html", trial.out / "cifar10-report.html")
     return {"parts": parts, "epochs": epochs, "train": summary["train"],
             "eval": summary["eval"], "baseline": summary["baseline"]}
 
@@ -237,18 +237,18 @@ def main():
     arguments.out.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
-        session = Session(arguments, Path(scratch))
+        trial = Trial(arguments, Path(scratch))
         found = record.Record(arguments.out, arguments.dry_run)
-        found.part("machine", lambda: machine(session))
-        found.part("twenty_steps", lambda: twenty_steps(session))
-        found.part("forward", lambda: forward(session))
-        found.part("resume", lambda: resume(session))
+        found.part("machine", lambda: machine(trial))
+        found.part("twenty_steps", lambda: twenty_steps(trial))
+        found.part("forward", lambda: forward(trial))
+        found.part("resume", lambda: resume(trial))
         speeds = []
-        for sizes in session.sizes:
-            measured = found.part(f"speed {sizes['name']}", lambda: speed(session, sizes))
+        for sizes in trial.sizes:
+            measured = found.part(f"speed {sizes['name']}", lambda: speed(trial, sizes))
             speeds.append(measured or {"model": sizes["name"]})
         if arguments.cifar10:
-            found.part("training", lambda: training(session, speeds))
+            found.part("training", lambda: training(trial, speeds))
         else:
             found.left_out("training", "no --cifar10 was given")
         found.end(time.monotonic() - start)
