@@ -150,22 +150,20 @@ impl Student<VisionTransformer> {
         MaeDecoderConfig::new(dim, table.dim, table.depth, table.heads, outputs)
     }
 
-    /// What an MAE's decoder predicts of u8 pixels [B, C, H, W]: pictures [B, C, H, W] in
-    /// [0, 1], in which only the masked tokens mean something.
-    ///
-    /// # Errors
-    /// When images or indices are of another size.
-    pub fn predict(
+    /// Says what an MAE's decoder predicts of u8 pixels [B, C, H, W]: pictures [B, C, H, W] in
+    /// [0, 1], in which only the masked tokens mean something; an error when images or indices
+    /// are of another size.
+    pub fn predictor(
         &self,
         decoder: &MaeDecoder,
         target: &PixelTarget,
-        pixels: &Tensor,
-        indices: &TokenIndices,
-    ) -> Result<Tensor> {
-        let images = self.normalize(pixels);
-        let latent = self.encoder.encode(&images, Encode::visible(indices))?;
-        let prediction = decoder.predict_all(&latent, indices)?;
-        Ok(self.to_pixels(&target.to_images(&prediction, &images)?))
+    ) -> impl Fn(&Tensor, &TokenIndices) -> Result<Tensor> {
+        move |pixels, indices| {
+            let images = self.normalize(pixels);
+            let latent = self.encoder.encode(&images, Encode::visible(indices))?;
+            let prediction = decoder.predict_all(&latent, indices)?;
+            Ok(self.to_pixels(&target.to_images(&prediction, &images)?))
+        }
     }
 
     /// Matrix-product operations of one sample's training step, with this decoder.

@@ -20,8 +20,7 @@ use bauta_backbones::{
     DisentanglingDecoder, Encode, Parameters, Preprocessing, VisionTransformer, VitMaeConfig,
 };
 use bauta_eval::Scores;
-use bauta_recipe::IMae as Settings;
-use bauta_recipe::{Branches, MixtureInit, TeacherInput};
+use bauta_recipe::{Branches, IMae as Settings, MixtureInit, TeacherInput};
 use bauta_targets::{
     PixelTarget, TargetError, by_weight, latent_loss, latent_loss_of_mean, mix, two_way_loss,
     two_way_loss_of_mean,
@@ -94,33 +93,27 @@ impl System for IMae {
 
     fn run(settings: &Settings, run: &mut Run<'_>) -> Result<Scores> {
         let images = run.images(&settings.data, &settings.eval)?;
-        let (mixture, partners) =
-            (&settings.mixture, images.partners(settings.mixture.same_class)?);
-        let teacher = match &settings.teacher {
-            Some(teacher) => run.teacher(teacher)?,
-            None => None,
-        };
+        let mixture = &settings.mixture;
+        let partners = images.partners(mixture.same_class)?;
+        let teacher = settings.teacher.as_ref().map(|teacher| run.teacher(teacher)).transpose()?;
+        let teacher = teacher.flatten();
         let build = |init| Self::new(settings, &images, teacher.as_deref(), init);
         let mut system = build(mixture.init)?;
         run.start_from(settings.model.init.as_deref(), "pretrain", &system.student)?;
         let phase = run.phase("pretrain", images.batches_per_epoch()).costing(system.flops()?);
         let mixing = Mixing { masking: system.student.masking(), lambda: mixture.lambda };
         let inputs = images.inputs(vec![partners], mixing.prepare())?;
-        run.train_watched(&images, phase, &mut system, inputs, |system, pixels| {
-            system.student.features(pixels)
-        })?;
+        run.train_watched(&images, phase, &mut system, inputs, |system| &system.student)?;
 
         let untrained = build(MixtureInit::Random)?;
         let continues = mixture.init == MixtureInit::Teacher;
         let begun = continues.then(|| build(mixture.init)).transpose()?;
         let begun = begun.iter().map(|begun| ("mae".to_owned(), begun.student.represent()));
-        let (trained, random) = (system.student.represent(), untrained.student.represent());
-        run.reconstruct(&images, &system.student, &|pixels, indices| {
-            system.predict_pure(pixels, indices)
-        })?;
+        let (student, random) = (&system.student, untrained.student.represent());
+        run.reconstruct(&images, student, &|pixels, indices| system.predict_pure(pixels, indices))?;
         pictures::mixtures(&system, &images, run)?;
-        run.look(&images, &system.student)?;
-        let mut scores = run.probe(&images, trained, random, begun.collect())?;
+        run.look(&images, student)?;
+        let mut scores = run.probe(&images, student.represent(), random, begun.collect())?;
         scores.extend(measures::measure(&system, &untrained, &images, run)?);
         Ok(scores)
     }
@@ -128,10 +121,7 @@ impl System for IMae {
 
 impl IMae {
     /// Builds encoder, heads and decoder, at the teacher's weights or at random ones.
-    ///
-    /// # Errors
-    /// When the sizes do not fit together, or the teacher's do not fit the student's.
-    pub fn new(
+    fn new(
         settings: &Settings,
         images: &Images,
         teacher: Option<&Path>,
@@ -141,11 +131,11 @@ impl IMae {
         let mut student = Student::vit(images, model, mask, 0)?;
         let outputs = student.encoder.config().patch_values();
         let (decoder_config, grid) = (student.decoder_config(decoder, outputs), student.grid());
-        let build = match mixture.branches {
-            Branches::Single => DisentanglingDecoder::single,
-            Branches::Double => DisentanglingDecoder::double,
+        let root = student.parameters.root();
+        let decoder = match mixture.branches {
+            Branches::Single => DisentanglingDecoder::single(root, &decoder_config, grid)?,
+            Branches::Double => DisentanglingDecoder::double(root, &decoder_config, grid)?,
         };
-        let decoder = build(student.parameters.root(), &decoder_config, grid)?;
         let target = images.pixel_target(&settings.target, grid);
         let (encoder, normalized) = (student.encoder.config(), target.is_normalized());
         let config = VitMaeConfig {

@@ -34,8 +34,7 @@ impl Objective for Mae {
         let latent = self.student.encoder.encode(&images, Encode::visible(&input.indices))?;
         let prediction = self.decoder.predict_masked(&latent, &input.indices)?;
         let target = self.target.masked(&images, &input.indices)?;
-        let loss = Loss::from(self.target.loss(&prediction, &target)?);
-        Ok(loss.beside(self.target.of_mean(target)))
+        Ok(Loss::from(self.target.loss(&prediction, &target)?).beside(self.target.of_mean(target)))
     }
 
     fn parameters(&self) -> &Parameters {
@@ -65,14 +64,10 @@ impl System for Mae {
         let flops = mae.student.flops(mae.decoder.config())?;
         let phase = run.phase("pretrain", images.batches_per_epoch()).costing(flops);
         let inputs = images.inputs(Vec::new(), mae.student.masking().prepare())?;
-        run.train_watched(&images, phase, &mut mae, inputs, |mae, pixels| {
-            mae.student.features(pixels)
-        })?;
+        run.train_watched(&images, phase, &mut mae, inputs, |mae| &mae.student)?;
 
         let (student, untrained) = (&mae.student, Self::new(settings, &images)?.student);
-        run.reconstruct(&images, student, &|pixels, indices| {
-            student.predict(&mae.decoder, &mae.target, pixels, indices)
-        })?;
+        run.reconstruct(&images, student, &student.predictor(&mae.decoder, &mae.target))?;
         run.look(&images, student)?;
         run.probe(&images, student.represent(), untrained.represent(), vec![])
     }
@@ -85,8 +80,8 @@ impl Mae {
     /// When the sizes do not fit together.
     pub fn new(settings: &Settings, images: &Images) -> Result<Self> {
         let mut student = Student::vit(images, &settings.model, &settings.mask, 0)?;
-        let outputs = student.encoder.config().patch_values();
-        let decoder = student.decoder(&settings.decoder, outputs)?;
+        let decoder =
+            student.decoder(&settings.decoder, student.encoder.config().patch_values())?;
         let target = images.pixel_target(&settings.target, student.grid());
         let (encoder, ratio) = (student.encoder.config(), settings.mask.last_ratio());
         let config = VitMaeConfig::new(encoder, decoder.config(), ratio, target.is_normalized());

@@ -8,28 +8,25 @@
 //! thrown away, one an episode; then it directs the training of the final one, and is not trained.
 
 mod documents;
+mod episode;
 mod inputs;
 mod measures;
 mod sections;
 mod settings;
 
 use std::collections::HashMap;
-use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bauta_backbones::Parameters;
 use bauta_backbones::checkpoint::Mismatch;
 use bauta_eval::Scores;
-use bauta_multilabel::{
-    Action, Classifier, MetaLearner, MultilabelError, inverse_frequency, weighted_loss,
-};
+use bauta_multilabel::{Action, Classifier, MetaLearner, inverse_frequency, weighted_loss};
 use bauta_recipe::{LearntPolicies, Multilabel as Settings};
 use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
 
 use self::documents::Texts;
 use self::inputs::{Labelled, Step};
-use self::settings::{classifier_config, meta_config};
 use crate::run::{Run, RunPhase, System};
 
 /// A classifier, and the meta-learner that directs its training.
@@ -141,54 +138,5 @@ impl System for Multilabel {
         last.train(&phase, &texts, run, episodes)?;
         run.measures()?;
         measures::measure(&last, teacher.as_ref(), weighted.as_ref(), &texts, settings, run)
-    }
-}
-
-impl Multilabel {
-    /// A new classifier, the one of this episode, and a meta-learner that has learnt nothing.
-    ///
-    /// # Errors
-    /// When a size cannot be.
-    fn new(
-        settings: &Settings,
-        texts: &Texts,
-        episode: u32,
-        mode: Mode,
-        phase: &RunPhase,
-    ) -> Result<Self, MultilabelError> {
-        let mut parameters = texts.parameters(episode);
-        let prevalence = texts.corpus.prevalence();
-        let classifier =
-            Classifier::new(parameters.root(), &classifier_config(&settings.model, prevalence))?;
-        let labels = texts.corpus.labels.len();
-        let meta = meta_config(&settings.policies, labels, phase.inputs());
-        let learner = MetaLearner::new(parameters.root().sub("meta"), &meta)?;
-        let config = serde_json::json!({
-            "model_type": "multilabel", "model": settings.model, "labels": texts.corpus.labels,
-        });
-        Ok(Self { parameters, classifier, learner, mode, config, acted: None })
-    }
-
-    /// Trains a phase, or loads what it left when it was over before.
-    fn train(
-        &mut self,
-        phase: &RunPhase,
-        texts: &Texts,
-        run: &mut Run<'_>,
-        episode: u32,
-    ) -> Result<()> {
-        let name = phase.phase.name.clone();
-        if name != "final" && run.is_over(&name)? {
-            return self.load(&run.kept(&name));
-        }
-        let learns = matches!(self.mode, Mode::Learn);
-        run.train(phase, self, texts.inputs(self.classifier.width(), episode, learns)?)
-    }
-
-    fn load(&mut self, folder: &Path) -> Result<()> {
-        let weights = folder.join("model.safetensors");
-        self.parameters
-            .load(&weights)
-            .with_context(|| format!("{} is not whole; begin the run anew", weights.display()))
     }
 }
