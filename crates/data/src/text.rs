@@ -43,6 +43,7 @@ mod reuters_sgml;
 mod tokens;
 mod tree;
 mod vectorizer;
+mod word_pieces;
 
 use std::path::Path;
 
@@ -55,6 +56,7 @@ pub use folder::read_folder;
 pub use tokens::{for_each_word, word_hash};
 pub use tree::{LabelTree, TreeOptions};
 pub use vectorizer::{Bag, Vectorizer};
+pub use word_pieces::{Encoded, Ends, WordPieces};
 
 use crate::error::DataError;
 use crate::fetch::{PACKAGES, Package};
