@@ -157,9 +157,8 @@ impl TextEncoder {
         let longest = documents.iter().map(|document| document.used).max().unwrap_or(1);
         let ids = documents.iter().flat_map(|document| &document.ids[..longest]);
         let ids: Vec<i64> = ids.map(|&id| i64::from(id)).collect();
-        let seen = documents.iter().flat_map(|document| {
-            (0..longest).map(|place| place < document.used)
-        });
+        let seen =
+            documents.iter().flat_map(|document| (0..longest).map(|place| place < document.used));
         let seen: Vec<bool> = seen.collect();
         let sides = [documents.len() as i64, longest as i64];
         let words = Tensor::from_slice(&ids).view(sides).to_device(self.device);
@@ -234,7 +233,8 @@ mod tests {
         assert_eq!(all.get(1).narrow(0, 3, 7).abs().max().double_value(&[]), 0.0);
         assert!(all.get(1).narrow(0, 2, 1).abs().max().double_value(&[]) > 0.0);
         let mean = encoder.features(TextFeatures::Mean, &texts, 10, &stop(false)).unwrap();
-        let wanted = all.get(1).narrow(0, 0, 3).to_kind(Kind::Float).mean_dim(0, false, Kind::Float);
+        let wanted =
+            all.get(1).narrow(0, 0, 3).to_kind(Kind::Float).mean_dim(0, false, Kind::Float);
         assert!((mean.get(1) - wanted).abs().max().double_value(&[]) < 2e-3);
 
         let kept = |texts: &[&str], length, stop: &AtomicBool| {

@@ -160,9 +160,8 @@ impl TextTask {
         let (test, train): (Vec<_>, Vec<_>) = raw.into_iter().partition(is_test);
         let test = in_fair_order(test, options.test_limit);
         let train = in_fair_order(train, options.limit);
-        let is_held = |document: &RawDocument| {
-            place(&key("validation", document)) < options.validation
-        };
+        let is_held =
+            |document: &RawDocument| place(&key("validation", document)) < options.validation;
         let (validation, train): (Vec<_>, Vec<_>) = train.into_iter().partition(is_held);
 
         let named: BTreeSet<String> =
@@ -174,12 +173,13 @@ impl TextTask {
             return Err(refused(problem));
         }
         let numbers: HashMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
-        let part = |what: &str, documents: Vec<RawDocument>| -> Result<Vec<ClassedText>, DataError> {
-            if documents.is_empty() {
-                let problem = format!("no document is left in its {what} part; give more");
-                return Err(refused(problem));
-            }
-            let numbered = documents.into_iter().map(|document| {
+        let part =
+            |what: &str, documents: Vec<RawDocument>| -> Result<Vec<ClassedText>, DataError> {
+                if documents.is_empty() {
+                    let problem = format!("no document is left in its {what} part; give more");
+                    return Err(refused(problem));
+                }
+                let numbered = documents.into_iter().map(|document| {
                 let class = &document.labels[0];
                 let Some(&class) = numbers.get(class.as_str()) else {
                     let known = classes.join(", ");
@@ -190,8 +190,8 @@ impl TextTask {
                 };
                 Ok(ClassedText { text: document.text, class })
             });
-            numbered.collect()
-        };
+                numbered.collect()
+            };
         let (validation, test) = (part("validation", validation)?, part("test", test)?);
         let train = part("training", train)?;
         let name = name.to_owned();

@@ -12,8 +12,7 @@ use crate::text::document::RawDocument;
 use crate::text::folder::read_folder;
 
 /// The eight most frequent topics of the stories that bear one alone.
-const EIGHT: [&str; 8] =
-    ["acq", "crude", "earn", "interest", "money-fx", "ship", "sugar", "trade"];
+const EIGHT: [&str; 8] = ["acq", "crude", "earn", "interest", "money-fx", "ship", "sugar", "trade"];
 
 /// Reads a data set.
 pub(super) fn read(dataset: TextDataset, root: &Path) -> Result<Vec<RawDocument>, DataError> {
@@ -136,7 +135,8 @@ fn without_tags(text: &str) -> String {
     while let Some(begin) = rest.find('<') {
         let (before, tag) = rest.split_at(begin);
         plain.push_str(before);
-        let is_tag = tag[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!');
+        let is_tag =
+            tag[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!');
         match tag.find('>').filter(|_| is_tag) {
             Some(end) => {
                 plain.push(' ');

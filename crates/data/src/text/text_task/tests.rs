@@ -125,7 +125,10 @@ fn the_files_of_the_packages_are_read() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     };
-    write("reviews.json", "[{\"t\": \"a < b<br /><br />end\", \"s\": 0}, {\"t\": \"x\", \"s\": 1}]");
+    write(
+        "reviews.json",
+        "[{\"t\": \"a < b<br /><br />end\", \"s\": 0}, {\"t\": \"x\", \"s\": 1}]",
+    );
     let read = |dataset| readers::read(dataset, place.path()).unwrap();
     let found = read(TextDataset::Imdb);
     assert_eq!((found[0].text.as_str(), found[0].labels[0].as_str()), ("a < b  end", "against"));
