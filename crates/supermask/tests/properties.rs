@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use bauta_supermask::{Learner, Transfer, top_mask};
 use proptest::prelude::*;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 use training::{Loop, Moments, answers, bits, config, learn, learner, samples};
 
 /// The mask of each layer under the present scores.
@@ -24,11 +24,10 @@ fn finished(learner: &Learner, tasks: usize) -> Vec<(String, Vec<u8>)> {
     let state = learner.state().into_iter().filter(|(name, _)| of_finished(name));
     state
         .map(|(name, tensor)| {
-            let text = format!("{:?}", tensor.kind());
             let flat = tensor.contiguous().flatten(0, -1);
-            let bytes: Vec<u8> = match &*text {
-                "Uint8" => flat.try_into().unwrap(),
-                _ => bits(&flat.to_kind(tch::Kind::Float))
+            let bytes: Vec<u8> = match tensor.kind() {
+                Kind::Uint8 => flat.try_into().unwrap(),
+                _ => bits(&flat.to_kind(Kind::Float))
                     .into_iter()
                     .flat_map(u32::to_le_bytes)
                     .collect(),
@@ -77,10 +76,10 @@ proptest! {
             prop_assert_eq!(&before, &finished(&learner, task));
             for (layer, mask) in masks(&learner) {
                 let earlier = union.remove(&layer).unwrap_or_else(|| mask.zeros_like());
-                // What changed lies in the mask, and in no earlier one: ΔW ⊙ ¬A is 0 bit by bit.
-                let fixed = ((-&mask) + 1.0).maximum(&earlier);
+                // What changed lies in the mask, and in no earlier one.
+                let fixed = ((-&mask) + 1.0).maximum(&earlier).to_kind(Kind::Bool);
                 let [was, is] = [&weights[&layer], &learner.weights()[&layer].detach()]
-                    .map(|weight| bits(&(weight * &fixed)));
+                    .map(|weight| bits(&weight.masked_select(&fixed)));
                 prop_assert_eq!(was, is);
                 union.insert(layer, earlier.maximum(&mask));
             }
