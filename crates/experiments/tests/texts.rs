@@ -28,14 +28,15 @@ impl Place {
                 for (class, name) in ["one", "two"].into_iter().enumerate() {
                     // Each class has a word of its own.
                     let own = WORDS[2 * task + class];
-                    let text = format!("{} {own} {}", words(number, 3), words(number + 100, 2));
+                    let text = format!("{own} {} {own} {number}", words(number, 3));
                     place.write(&format!("tasks/{task}/{name}/{number}.txt"), &text);
                 }
             }
         }
         let line = |number: u64| {
             let place = (number % 3) as usize;
-            let text = format!("{} {} {number}", words(number, 4), WORDS[place]);
+            let own = WORDS[place];
+            let text = format!("{own} {} {own} {number}", words(number, 3));
             format!("{{\"text\": \"{text}\", \"labels\": [\"{}\"]}}\n", WORDS[place])
         };
         place.write("labels/mine.jsonl", &(0..300).map(line).collect::<String>());
@@ -98,13 +99,14 @@ fn words(number: u64, count: usize) -> String {
 fn tasks(place: &Place, more: &[&str]) -> Vec<String> {
     let set = [
         "texts.names=[]",
-        "texts.limit=80",
         "texts.tokens=12",
-        "model.filters=8",
+        "model.filters=16",
         "mask.density=0.3",
         "learning.weight_lr=0.2",
         "learning.plain_lr=0.2",
         "learning.samples=20",
+        "learning.weight_epochs=5",
+        "train.epochs=10",
         "eval.against=[\"joint\", \"supsup\"]",
         "train.batch_size=16",
         "train.base_lr=0.5",
@@ -191,6 +193,7 @@ fn labels_are_told_from_a_frozen_encoders_features() {
         "policies.episodes=1".to_owned(),
         "policies.batch_size=16".to_owned(),
         "train.epochs=20".to_owned(),
+        "train.base_lr=0.2".to_owned(),
         "train.batch_size=16".to_owned(),
         "train.device=cpu".to_owned(),
         "train.threads=1".to_owned(),

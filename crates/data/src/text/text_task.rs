@@ -169,8 +169,10 @@ impl TextTask {
         let classes: Vec<String> = named.into_iter().collect();
         if classes.len() < 2 {
             let found = classes.join(", ");
-            let problem = format!("its training documents have classes [{found}]; it needs two");
-            return Err(refused(problem));
+            return Err(refused(format!(
+                "its training documents have classes [{found}]; it needs two ({duplicates} copies \
+                 and {without_text} documents without text were left out)"
+            )));
         }
         let numbers: HashMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
         let part =
