@@ -182,16 +182,16 @@ impl TextTask {
                     return Err(refused(problem));
                 }
                 let numbered = documents.into_iter().map(|document| {
-                let class = &document.labels[0];
-                let Some(&class) = numbers.get(class.as_str()) else {
-                    let known = classes.join(", ");
-                    return Err(refused(format!(
-                        "a document of its {what} part is of class \"{class}\", which no training \
-                         document has ({known})"
-                    )));
-                };
-                Ok(ClassedText { text: document.text, class })
-            });
+                    let class = &document.labels[0];
+                    let Some(&number) = numbers.get(class.as_str()) else {
+                        let known = classes.join(", ");
+                        return Err(refused(format!(
+                            "a document of its {what} part is of class \"{class}\", \
+                             which no training document has ({known})"
+                        )));
+                    };
+                    Ok(ClassedText { text: document.text, class: number })
+                });
                 numbered.collect()
             };
         let (validation, test) = (part("validation", validation)?, part("test", test)?);
