@@ -13,8 +13,6 @@ pub(crate) mod region;
 pub(crate) mod resize;
 mod warp;
 
-use std::cell::RefCell;
-
 use bauta_streams::RandomStream;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +24,7 @@ use self::region::Region;
 use self::resize::Resizer;
 use crate::error::DataError;
 use crate::image::Image;
+use crate::sample::{Sample, SampleType};
 use crate::source::Statistics;
 
 /// A centre crop resizes an image of which one side is more than so many times
@@ -90,6 +89,24 @@ impl Augment {
     /// The centre crop without chance, for evaluation.
     pub fn evaluation() -> Self {
         Self { crop: Crop::Center, flip: false, ..Self::default() }
+    }
+
+    /// Refuses what changes the colours of bytes, of images that hold other samples; crops,
+    /// resizing and mirroring suit all.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`], which names the setting.
+    pub fn suits(&self, samples: SampleType) -> Result<(), DataError> {
+        if samples == SampleType::Uint8 {
+            return Ok(());
+        }
+        for (key, value) in [("randaugment", self.randaugment), ("erasing", self.erasing)] {
+            if value > 0.0 {
+                let rule = format!("works on bytes, and these images hold {samples}; set it to 0");
+                return Err(DataError::setting(key, value, rule));
+            }
+        }
+        Ok(())
     }
 
     /// Makes the augmentation for images of `channels` and outputs of `height × width`.
@@ -188,7 +205,7 @@ impl Augmenter {
     ///
     /// # Errors
     /// What is wrong, with all sizes.
-    pub fn check(&self, image: &Image<'_>) -> Result<(), String> {
+    pub fn check<S: Sample>(&self, image: &Image<'_, S>) -> Result<(), String> {
         let Some(framing) = self.framing else { return Ok(()) };
         let [height, width] = framing.place(Region::whole(image.height(), image.width())).1;
         let fits = match framing.crop {
@@ -214,11 +231,11 @@ impl Augmenter {
     ///
     /// # Panics
     /// When the image has other channels or `out` another length, or [`Self::check`] refuses it.
-    pub fn apply(&self, image: &Image<'_>, stream: &mut RandomStream, out: &mut [u8]) {
+    pub fn apply<S: Sample>(&self, image: &Image<'_, S>, stream: &mut RandomStream, out: &mut [S]) {
         let Self { channels, height, width, .. } = *self;
         assert_eq!(image.channels(), channels, "the source's images differ in channels");
         assert_eq!(out.len(), channels * height * width, "an output of the wrong length");
-        SCRATCH.with_borrow_mut(|Scratch { resizer, rows, columns, plane }| {
+        S::with_scratch(|Scratch { resizer, rows, columns, plane }| {
             let resized = self.resize(image, stream, resizer);
             let [down, right] = self.shift(stream);
             fill(rows, height, |y| reflect(y as isize + down, height));
@@ -252,7 +269,9 @@ impl Augmenter {
                     }
                 }
             }
-            self.alter(&mut Planes { pixels: out, channels, height, width }, stream, plane);
+            if let Some(pixels) = S::colours(out) {
+                self.alter(&mut Planes { pixels, channels, height, width }, stream, plane);
+            }
         });
     }
 
@@ -272,12 +291,12 @@ impl Augmenter {
     }
 
     /// Brings the crop's part of the image to the size of the output.
-    fn resize<'a>(
+    fn resize<'a, S: Sample>(
         &self,
-        image: &Image<'_>,
+        image: &Image<'_, S>,
         stream: &mut RandomStream,
-        resizer: &'a mut Resizer,
-    ) -> &'a [u8] {
+        resizer: &'a mut Resizer<S>,
+    ) -> &'a [S] {
         let Self { augment: Augment { crop, scale, ratio, .. }, height, width, .. } = *self;
         let whole = Region::whole(image.height(), image.width());
         resizer.set_filter(self.framing.map_or(Filter::Bicubic, |framing| framing.filter));
@@ -322,15 +341,11 @@ impl Augmenter {
 
 /// Buffers that a thread keeps from one image to the next.
 #[derive(Default)]
-struct Scratch {
-    resizer: Resizer,
+pub struct Scratch<S> {
+    resizer: Resizer<S>,
     rows: Vec<usize>,
     columns: Vec<usize>,
     plane: Vec<u8>,
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 fn fill(places: &mut Vec<usize>, count: usize, place: impl Fn(usize) -> usize) {

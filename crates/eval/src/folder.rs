@@ -13,6 +13,8 @@ mod user_images;
 pub use embed::{Embed, FeatureFormat};
 pub use evaluation::{EvaluationReport, FolderEvaluation};
 pub use forward::{Forward, pixel_target};
-pub use images::{NormalizedBy, framing, normalization};
+pub use images::{
+    NormalizedBy, check_channels, data_normalization, framing, normalization, open_options,
+};
 pub use reconstruct::Reconstruct;
 pub use said_framing::said_framing;

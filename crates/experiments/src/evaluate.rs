@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::ModelFolder;
 use bauta_data::{DatasetName, OpenOptions, Source, Subset};
-use bauta_eval::folder::{EvaluationReport, FolderEvaluation};
+use bauta_eval::folder::{EvaluationReport, FolderEvaluation, check_channels, open_options};
 use bauta_eval::{DeviceChoice, check_labels};
 use bauta_recipe::{Eval, Pooling, Protocol, named};
 
@@ -31,6 +31,9 @@ pub struct Arguments {
     /// The folder that the data lie in, if not the cache.
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
+    /// The fraction held out for evaluation where a folder has no test split, as in its recipe.
+    #[arg(long, value_name = "FRACTION")]
+    pub holdout: Option<f64>,
     /// What to measure, separated by commas: knn, linear, few-shot, semi.
     #[arg(
         long,
@@ -86,18 +89,14 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
     let folder = ModelFolder::read(model)?;
     let limits = [arguments.limit, arguments.limit_test];
     let root = arguments.root.as_deref();
-    let splits = Splits::of(*data, root, &OpenOptions::default(), [None, None])?;
+    let options = OpenOptions { holdout: arguments.holdout, ..open_options(&folder)? };
+    let splits = Splits::of(*data, root, &options, [None, None], stop)?;
     let spread = |source: Arc<dyn Source>, limit: Option<usize>| -> Arc<dyn Source> {
         limit.map_or(Arc::clone(&source), |limit| Arc::new(Subset::spread(source, limit)))
     };
     let (train, test) = (spread(splits.train, limits[0]), spread(splits.test, limits[1]));
     check_labels(data.into(), [&*train, &*test], limits)?;
-    let (channels, wanted) = (train.channels(), folder.config().channels());
-    ensure!(
-        channels == wanted,
-        "images of {data} have {channels} channels, {} wants {wanted}",
-        model.display()
-    );
+    check_channels(&folder, model, data.into(), &*train)?;
     let evaluation = FolderEvaluation {
         folder: &folder,
         model,

@@ -173,7 +173,7 @@ fn read_ppm(output: &mut impl BufRead, max_pixels: u64) -> io::Result<Option<Ima
     let text = std::str::from_utf8(&header).unwrap_or_default();
     let fields: Vec<&str> = text.split_ascii_whitespace().collect();
     let ["P6", width, height, "255"] = fields[..] else {
-        return Err(wrong("it is no picture"));
+        return Err(wrong("it is not a picture"));
     };
     let [Ok(width), Ok(height)] = [width, height].map(|side| side.parse::<u64>()) else {
         return Err(wrong("a picture has no size"));
