@@ -176,6 +176,7 @@ impl Filler {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fill {
     grid: Grid,
+    image: [usize; 2],
     cells: Vec<bool>,
     pixels: Vec<bool>,
     own: f64,
@@ -205,12 +206,17 @@ impl Fill {
         }
         let own = pixels.iter().filter(|&&masked| !masked).count();
         let own = own as f64 / pixels.len() as f64;
-        Self { grid, cells, pixels, own, partners, partner_of }
+        Self { grid, image, cells, pixels, own, partners, partner_of }
     }
 
     /// The grid of cells.
     pub fn grid(&self) -> Grid {
         self.grid
+    }
+
+    /// The image's [height, width] in pixels.
+    pub fn image(&self) -> [usize; 2] {
+        self.image
     }
 
     /// The mask of the cells, in the order of [`Grid`]; `true` is masked.
