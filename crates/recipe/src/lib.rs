@@ -158,6 +158,10 @@ pub use systems::{
     Tasks, Transfer, WeightStart,
 };
 pub use systems::{DBot, IMae, Mae, MaeSt, MaskDistill, Settings, System};
+pub use systems::{
+    FillTable, Filling, MixMask, ResidualBlocks, ResidualNetwork, ResidualStem, SiameseBase,
+    SiameseTable,
+};
 pub use systems::{LabelEval, Multilabel};
 pub use tables::{
     About, Beit, Branches, ClassToken, ClipData, ClipEval, Comparison, Data, Decoder, Device,
