@@ -68,6 +68,7 @@ mod seeded;
 mod semi;
 mod separability;
 mod subset;
+mod text_features;
 mod watch;
 
 pub use accuracy::Accuracy;
@@ -103,4 +104,5 @@ pub use separability::{
     PairTokens, Separability, Separation, Separator, mean_cosine, mixture_anchor,
 };
 pub use subset::{class_balanced, per_class};
+pub use text_features::{TextEncoder, TextFeatures};
 pub use watch::{TrainingRun, Watch};

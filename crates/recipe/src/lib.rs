@@ -155,7 +155,7 @@ pub use systems::{
 };
 pub use systems::{
     Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,
-    Tasks, Transfer, WeightStart,
+    TaskTexts, Tasks, Transfer, WeightStart,
 };
 pub use systems::{DBot, IMae, Mae, MaeSt, MaskDistill, Settings, System};
 pub use systems::{

@@ -28,7 +28,7 @@ pub use brep::{
 pub use dbot::DBot;
 pub use exssnet::{
     Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,
-    Tasks, Transfer, WeightStart,
+    TaskTexts, Tasks, Transfer, WeightStart,
 };
 pub use i_mae::IMae;
 pub use mae::Mae;
