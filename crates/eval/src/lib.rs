@@ -82,7 +82,7 @@ pub use exhibit::Exhibit;
 pub use few_shot::FewShotRidge;
 pub use knn::KnnEvaluator;
 pub use linear_probe::{LinearProbe, ProbeOptimizer};
-pub use machine::{DeviceChoice, device_name};
+pub use machine::{DeviceChoice, choose_threads, device_name};
 pub use metrics::{Metrics, Scores};
 pub use mixture::mixture_sheet;
 pub use neighbours::{contact_sheet, nearest};
