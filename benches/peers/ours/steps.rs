@@ -24,13 +24,13 @@ use serde_json::json;
 use crate::{Case, Measurement, Setting, photos};
 
 /// Steps that both sides make before the clock starts.
-const WARM_UP: usize = 3;
+pub const WARM_UP: usize = 3;
 
 /// Different batches that both sides go through again and again.
-const BATCHES: u64 = 4;
+pub const BATCHES: u64 = 4;
 
 /// Constant, and small enough that no warm-up is wanted.
-const LR: f64 = 1e-4;
+pub const LR: f64 = 1e-4;
 
 /// Writes batches, initial weights and sizes, and a loss that the other side must reproduce.
 pub fn prepare(case: Case, shared: &Path) -> Result<()> {

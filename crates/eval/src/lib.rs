@@ -85,7 +85,7 @@ pub use few_shot::FewShotRidge;
 pub use fills::fill_sheet;
 pub use knn::KnnEvaluator;
 pub use linear_probe::{LinearProbe, ProbeOptimizer};
-pub use machine::{DeviceChoice, device_name};
+pub use machine::{DeviceChoice, choose_threads, device_name};
 pub use metrics::{Metrics, Scores};
 pub use mixture::mixture_sheet;
 pub use neighbours::{contact_sheet, nearest};

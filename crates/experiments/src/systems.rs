@@ -5,7 +5,7 @@ mod dbot;
 mod exssnet;
 mod i_mae;
 mod mae;
-mod mae_st;
+pub mod mae_st;
 mod mask_distill;
 mod mix_mask;
 mod multilabel;

@@ -140,6 +140,10 @@ mod systems;
 mod tables;
 
 pub use commands::{
+    ClipEvaluateSettings, ClipFineTuneProtocol, ClipFineTuneSettings, ClipWindow, LabelledClips,
+    NamedData,
+};
+pub use commands::{
     DenseData, DenseHead, DenseSettings, DenseTrain, FineTuneData, FineTuneMachine,
     FineTuneProtocol, FineTuneSettings,
 };
