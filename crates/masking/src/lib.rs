@@ -21,8 +21,10 @@ mod error;
 mod grid;
 mod plan;
 mod strategy;
+mod words;
 
 pub use error::MaskError;
 pub use grid::Grid;
 pub use plan::{MaskPlan, visible_count};
 pub use strategy::*;
+pub use words::{MaskScope, WordMask, WordPlan};
