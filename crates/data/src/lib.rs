@@ -51,6 +51,7 @@ mod fetch;
 mod image;
 mod loader;
 mod model;
+pub mod pairs;
 mod partners;
 mod prefetch;
 mod regular;
