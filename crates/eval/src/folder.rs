@@ -12,7 +12,7 @@ mod said_framing;
 mod user_images;
 
 pub use clip_evaluation::ClipFolderEvaluation;
-pub(crate) use clip_evaluation::check_channels;
+pub(crate) use clip_evaluation::check_clip_channels;
 pub use embed::{Embed, FeatureFormat};
 pub use evaluation::{EvaluationReport, FolderEvaluation};
 pub use forward::{Forward, pixel_target};

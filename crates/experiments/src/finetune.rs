@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bauta_backbones::ModelFolder;
 use bauta_data::{DatasetName, OpenOptions, Source, Subset};
 use bauta_eval::finetune::{FineTuneReport, FineTuneTask, Kept};

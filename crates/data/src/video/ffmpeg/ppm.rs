@@ -64,7 +64,11 @@ impl<R: FnMut(&mut Vec<u8>) -> io::Result<usize>> Pictures<R> {
         let ends = self.begun.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
         let Some((end, _)) = ends.take(3).nth(2) else {
             // No number has so many digits.
-            return if self.begun.len() < STEP { Ok(None) } else { Err(wrong("it is not a picture")) };
+            return if self.begun.len() < STEP {
+                Ok(None)
+            } else {
+                Err(wrong("it is not a picture"))
+            };
         };
         let text = std::str::from_utf8(&self.begun[..end]).unwrap_or_default();
         let fields: Vec<&str> = text.split_ascii_whitespace().collect();

@@ -219,7 +219,8 @@ fn images(
     let loader = LoaderConfig::new(run.train.batch_size, size.height(), size.width());
     let (seed, threads, on_error) = (run.seed, run.threads, data.on_error);
     let loader = LoaderConfig { seed, threads, on_error, ..loader };
-    let tasks = tasks(data, settings, seed, run.stop)?.holding_out(settings.tasks.validation, seed)?;
+    let tasks =
+        tasks(data, settings, seed, run.stop)?.holding_out(settings.tasks.validation, seed)?;
     let (classes, device) = (tasks.classes(), run.device);
     let channels = tasks.tasks[0].train.channels();
     let read = |source: Arc<dyn Source>| -> Result<[Tensor; 2]> {
