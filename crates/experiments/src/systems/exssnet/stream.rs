@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::ImageNormalization;
-use bauta_data::{Augment, Batch, Inputs, Limited, Loader, LoaderConfig, Source, TaskStream};
+use bauta_data::{
+    Augment, Batch, Inputs, Limited, Loader, LoaderConfig, SampleType, Source, TaskStream,
+};
 use bauta_eval::{EVALUATION_BATCH, host_tensor, whole_source};
 use bauta_libtorch::on_one_thread;
 use bauta_recipe::{Data, ExSsNet as Settings, TaskOrigin};
@@ -216,7 +219,8 @@ fn images(
     let loader = LoaderConfig::new(run.train.batch_size, size.height(), size.width());
     let (seed, threads, on_error) = (run.seed, run.threads, data.on_error);
     let loader = LoaderConfig { seed, threads, on_error, ..loader };
-    let tasks = tasks(data, settings, seed)?.holding_out(settings.tasks.validation, seed)?;
+    let tasks =
+        tasks(data, settings, seed, run.stop)?.holding_out(settings.tasks.validation, seed)?;
     let (classes, device) = (tasks.classes(), run.device);
     let channels = tasks.tasks[0].train.channels();
     let read = |source: Arc<dyn Source>| -> Result<[Tensor; 2]> {
@@ -227,7 +231,12 @@ fn images(
     };
     let mut opened = Vec::new();
     for task in tasks.tasks {
-        let statistics = task.train.statistics();
+        let (statistics, samples) = (task.train.statistics(), task.train.sample_type());
+        ensure!(
+            samples == SampleType::Uint8,
+            "task {} holds {samples}, and tasks are made of bytes (uint8)",
+            task.name
+        );
         let validation = task.validation.context("a part of every task is held out")?;
         let test: Arc<dyn Source> = match settings.eval.limit {
             Some(limit) => Arc::new(Limited::new(task.test, limit)),
@@ -253,14 +262,14 @@ fn images(
 }
 
 /// Makes the tasks that a recipe names.
-fn tasks(data: &Data, settings: &Settings, seed: u64) -> Result<TaskStream> {
+fn tasks(data: &Data, settings: &Settings, seed: u64, stop: &AtomicBool) -> Result<TaskStream> {
     let table = &settings.tasks;
     if table.origin == TaskOrigin::Folders {
         let root = data.root.as_deref().context("data.root is missing")?;
         return Ok(TaskStream::of_folders(root, &data.options())?);
     }
     let both = |splits: Splits| [splits.train, splits.test];
-    let own = Splits::open(data)?;
+    let own = Splits::open(data, stop)?;
     ensure!(own.held_out(), "{} has no test images; hold some out with data.holdout", data.name);
     let own = both(own);
     Ok(match table.origin {
@@ -270,7 +279,7 @@ fn tasks(data: &Data, settings: &Settings, seed: u64) -> Result<TaskStream> {
         TaskOrigin::DataSets => {
             let mut sets = vec![(data.name.to_string(), own)];
             for &name in &table.then {
-                let splits = Splits::of(name, None, &data.options(), [data.limit, None])?;
+                let splits = Splits::of(name, None, &data.options(), [data.limit, None], stop)?;
                 sets.push((name.to_string(), both(splits)));
             }
             TaskStream::of_sets(sets)?
