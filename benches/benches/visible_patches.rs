@@ -13,7 +13,8 @@ fn visible_patches(criterion: &mut Criterion) {
     let config = VideoConfig::new(16, 2, VitConfig::tiny(64, 8));
     let case = ClipCase::new(&config, 1, BATCH, 0.9);
     let predicted = case.predicted_speed_up();
-    let name = format!("step ViT-Ti on clips, decoder depth 1, {predicted:.2} times fewer products");
+    let name =
+        format!("step ViT-Ti on clips, decoder depth 1, {predicted:.2} times fewer products");
     let mut group = criterion.benchmark_group(name);
     group.sample_size(10).throughput(Throughput::Elements(BATCH as u64));
     group.bench_function("visible patches", |bencher| bencher.iter(|| case.step()));

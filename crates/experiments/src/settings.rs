@@ -5,7 +5,8 @@ use bauta_backbones::Pooling;
 use bauta_eval::dense::DenseConfig;
 use bauta_eval::finetune::FineTuneConfig;
 use bauta_eval::{
-    DeviceChoice, Evaluator, FewShotRidge, KnnEvaluator, LinearProbe, ProbeOptimizer, SemiSupervised,
+    DeviceChoice, Evaluator, FewShotRidge, KnnEvaluator, LinearProbe, ProbeOptimizer,
+    SemiSupervised,
 };
 use bauta_recipe as recipe;
 use bauta_recipe::{Comparison, DenseSettings, Eval, FineTune, Protocol, Train};
