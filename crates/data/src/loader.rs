@@ -64,7 +64,7 @@ impl Loader {
         augment: Augment,
         config: LoaderConfig,
     ) -> Result<Self, DataError> {
-        config.check(source.len())?;
+        config.check(source.len(), "images")?;
         let mut augmenter = augment
             .build(source.channels(), config.height, config.width)?
             .for_data(source.statistics());

@@ -137,6 +137,30 @@ fn an_encoder_learns_what_one_frame_does_not_tell_and_is_kept() {
     assert!(further.unwrap()["metrics"]["finetune_top1"].is_number());
 }
 
+/// Its positions are sines and cosines, which are not trained; what is kept is a folder of ours.
+#[test]
+fn hugging_faces_videomae_is_tuned_and_kept_as_a_folder_of_ours() {
+    let place = Place::new();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let videomae = here.join("../backbones/tests/fixtures/videomae");
+    let frames = FRAMES.replace("HERE/colour", &videomae.display().to_string());
+    let line = format!("{frames} --set data.root=HERE/frames {SHORT} --out HERE/out");
+    let found = place.finetune(&line).unwrap();
+    let last = place.path("out/checkpoints/last");
+    let (before, after) =
+        (VideoFolder::read(&videomae).unwrap(), VideoFolder::read(&last).unwrap());
+    assert_eq!(after.config().model_type, VideoModelConfig::MODEL_TYPE);
+    let same = |name: &str| before.tensors()[name] == after.tensors()[name];
+    assert!(!same("blocks.1.attn.proj.weight"));
+    let (fixed, _) = before.encoder(Device::Cpu).unwrap();
+    assert_eq!(after.tensors()["pos_embed"], fixed.get("pos_embed").unwrap().tensor);
+    let trained = found["trained_parameters"].as_u64().unwrap() as usize;
+    let head = 2 * 24 + 2;
+    assert_eq!(trained + fixed.get("pos_embed").unwrap().tensor.numel(), fixed.count() + head);
+    let line = line.replace(&videomae.display().to_string(), "HERE/out/checkpoints/last");
+    place.finetune(&line.replace("--out HERE/out", "")).unwrap();
+}
+
 #[test]
 fn a_label_is_chosen_of_several_and_parts_are_held_out() {
     let place = Place::new();
