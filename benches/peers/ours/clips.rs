@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use bauta_backbones::TokenIndices;
 use bauta_backbones::checkpoint::write_tensors;
 use bauta_backbones::tch::{Device, Tensor, no_grad};
-use bauta_data::video::{ClipBatch, ClipSource};
+use bauta_data::video::ClipBatch;
 use bauta_eval::host_tensor;
 use bauta_experiments::run::choose_threads;
 use bauta_experiments::settings::train_config;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::iter;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -129,7 +130,7 @@ fn prepared(
     ensure!(recipe.train.clip_grad.is_none() && recipe.train.ema.is_none(), "PyTorch does neither");
     let (data, eval) = (&recipe.settings.data, &recipe.settings.eval);
     let cut = [recipe.train.batch_size, choose_threads(threads)];
-    let images = Images::open(data, eval, cut, recipe.seed, Device::Cpu)?;
+    let images = Images::open(data, eval, cut, recipe.seed, Device::Cpu, &AtomicBool::new(false))?;
     Ok((recipe, images))
 }
 

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bauta_backbones::ModelFolder;
 use bauta_data::{OpenOptions, Source, Subset};
-use bauta_eval::folder::{EvaluationReport, FolderEvaluation};
+use bauta_eval::folder::{EvaluationReport, FolderEvaluation, check_channels, open_options};
 use bauta_eval::{DeviceChoice, check_labels};
 use bauta_recipe::{Eval, NamedData, Pooling, Protocol, named};
 
@@ -32,6 +32,9 @@ pub struct Arguments {
     /// The folder that the data lie in, if not the cache.
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
+    /// The fraction held out for evaluation where a folder has no test split, as in its recipe.
+    #[arg(long, value_name = "FRACTION")]
+    pub holdout: Option<f64>,
     /// What to measure, separated by commas: knn, linear, few-shot, semi.
     #[arg(
         long,
@@ -91,18 +94,14 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
     let folder = ModelFolder::read(model)?;
     let limits = [arguments.limit, arguments.limit_test];
     let root = arguments.root.as_deref();
-    let splits = Splits::of(data, root, &OpenOptions::default(), [None, None])?;
+    let options = OpenOptions { holdout: arguments.holdout, ..open_options(&folder)? };
+    let splits = Splits::of(data, root, &options, [None, None], stop)?;
     let spread = |source: Arc<dyn Source>, limit: Option<usize>| -> Arc<dyn Source> {
         limit.map_or(Arc::clone(&source), |limit| Arc::new(Subset::spread(source, limit)))
     };
     let (train, test) = (spread(splits.train, limits[0]), spread(splits.test, limits[1]));
     check_labels(data.into(), [&*train, &*test], limits)?;
-    let (channels, wanted) = (train.channels(), folder.config().channels());
-    ensure!(
-        channels == wanted,
-        "images of {data} have {channels} channels, {} wants {wanted}",
-        model.display()
-    );
+    check_channels(&folder, model, data.into(), &*train)?;
     let evaluation = FolderEvaluation {
         folder: &folder,
         model,
@@ -141,9 +140,6 @@ fn settings(arguments: &Arguments) -> Result<Eval> {
 }
 
 fn at_least_one(text: &str) -> Result<usize> {
-    let number: usize = text.parse().with_context(|| {
-        format!("the number of images is \"{text}\"; it must be a whole number")
-    })?;
-    ensure!(number > 0, "the number of images must be at least 1");
-    Ok(number)
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.with_context(|| format!("the number of samples is \"{text}\"; it must be at least 1"))
 }

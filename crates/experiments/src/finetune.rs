@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bauta_backbones::ModelFolder;
 use bauta_data::{DatasetName, OpenOptions, Source, Subset};
 use bauta_eval::finetune::{FineTuneReport, FineTuneTask, Kept};
-use bauta_eval::folder::normalization;
+use bauta_eval::folder::{check_channels, normalization, open_options};
 use bauta_eval::{Scores, TrainingRun};
 use bauta_recipe::{FineTuneMachine, FineTuneSettings, NamedData, named};
 use serde::Serialize;
@@ -118,24 +118,21 @@ pub fn tune(
     let device = choose_device(settings.train.device)?;
     let threads = choose_threads(settings.train.threads);
     let root = settings.data.root.as_deref();
-    let splits = Splits::of(data, root, &OpenOptions::default(), [settings.data.limit, None])?;
+    let options = OpenOptions { holdout: settings.data.holdout, ..open_options(&folder)? };
+    let splits = Splits::of(data, root, &options, [settings.data.limit, None], stop)?;
     let (train, test) = if validate {
         let [held_out, rest] = Subset::balanced(&splits.train, HELD_OUT, settings.seed)?;
         (Arc::new(rest) as Arc<dyn Source>, Arc::new(held_out) as Arc<dyn Source>)
     } else {
         (splits.train, splits.test)
     };
-    let (channels, wanted) = (train.channels(), folder.config().channels());
-    ensure!(
-        channels == wanted,
-        "{} takes images of {wanted} channels, the data have {channels}",
-        model.display()
-    );
+    check_channels(&folder, model, data.into(), &*train)?;
+    let (own, samples) = (train.statistics(), train.sample_type());
     let task = FineTuneTask {
         folder: &folder,
         from_scratch: arguments.scratch_like.is_some(),
         config: settings::finetune_config(&settings.eval.finetune),
-        normalization: normalization(model, train.statistics(), device)?.0,
+        normalization: normalization(model, &own, samples, device)?.0,
         augment: settings.data.augment.clone().unwrap_or_else(|| data.usual_augment()),
         image_size: settings.data.image_size.map(|size| [size.height(), size.width()]),
         on_error: settings.data.on_error,

@@ -63,8 +63,33 @@ const PARTS: [&str; 19] = [
     "eval.steps=20",
 ];
 
+/// A miniature of two views of digits.
+const VIEWS: [&str; 18] = [
+    "data.name=mnist",
+    "data.image_size=8",
+    "data.augment={ crop = \"shift\", shift = 1, flip = false, colours = {} }",
+    "model.width=2",
+    "siamese.dim=8",
+    "siamese.hidden=8",
+    "siamese.queue=64",
+    "siamese.splits=2",
+    "train.epochs=1",
+    "train.batch_size=32",
+    "train.warmup_epochs=0.1",
+    "train.device=cpu",
+    "train.threads=1",
+    "train.log_every=4",
+    "train.base_lr=0.5",
+    "eval.protocols=[\"knn\"]",
+    "eval.baselines=false",
+    "eval.pictures.count=0",
+];
+
 /// What a recipe needs on a miniature, besides `LONG`.
 fn own(recipe: &str, place: &Place) -> Vec<String> {
+    if of_views(recipe) {
+        return words(&VIEWS);
+    }
     let mut set = words(if of_clips(recipe) { &CLIPS } else { &SMALL });
     if recipe != "maskdistill-cifar10" {
         set.extend(words(&DECODER));
@@ -81,6 +106,10 @@ fn own(recipe: &str, place: &Place) -> Vec<String> {
 
 fn of_clips(recipe: &str) -> bool {
     recipe.starts_with("mae-st")
+}
+
+fn of_views(recipe: &str) -> bool {
+    ["mixmask", "moco", "mscn"].iter().any(|name| recipe.starts_with(name))
 }
 
 fn of_parts(recipe: &str) -> bool {
@@ -163,7 +192,9 @@ fn check_against(
     assert!(!place.path("killed/summary.json").exists(), "killed too late to tell anything");
     finish(command(recipe, &place, "killed", true));
 
-    for file in ["model.safetensors", "training.safetensors", "optimizer.safetensors"] {
+    let own_state = of_views(recipe).then_some("state.safetensors");
+    let always = ["model.safetensors", "training.safetensors", "optimizer.safetensors"];
+    for file in always.into_iter().chain(own_state) {
         let [whole, killed] = ["whole", "killed"]
             .map(|run| fs::read(place.path(run).join("checkpoints/last").join(file)).unwrap());
         assert!(whole == killed, "{recipe}: {file} differs after a kill");
@@ -228,6 +259,43 @@ fn maskdistill() {
 fn i_mae() {
     let pictures = [&ALL[..], &["mixtures.png"]].concat();
     check("i-mae-cifar10", "step-40", &pictures, &["image", "latent"]);
+}
+
+#[test]
+fn mixmask() {
+    let pictures = ["fills.png", "neighbours.png", "projection.svg"];
+    check("mixmask-cifar10", "step-40", &pictures, &["clean", "lambda", "own", "partner"]);
+}
+
+/// Bases and fills that no recipe has by itself: each trains to its end and is measured.
+#[test]
+fn siamese_networks_of_every_base_and_fill() {
+    let place = Place::new();
+    for (recipe, name, set, parts) in [
+        ("moco-cifar10", "moco", &["siamese.symmetric=true"][..], &["clean"][..]),
+        ("mscn-cifar10", "mscn", &["mask.fill=noise"], &["clean", "erased", "lambda"]),
+        (
+            "mixmask-cifar10",
+            "both",
+            &["siamese.unmix=true", "mask.partners=permutation", "mask.strategy=discrete"],
+            &["clean", "lambda", "own", "partner", "unmix_own", "unmix_partner"],
+        ),
+        (
+            "mixmask-cifar10",
+            "simsiam",
+            &["siamese.base=simsiam", "siamese.symmetric=true", "mask.own_weight=0.5"],
+            &["clean", "lambda", "own", "partner"],
+        ),
+        ("moco-cifar10", "byol", &["siamese.base=byol"], &["clean"]),
+    ] {
+        let set = own(recipe, &place).into_iter().chain(words(set));
+        finish(command_with(recipe, set, &place, name, false));
+        let records = MetricsLog::read(&place.path(name).join("metrics.jsonl")).unwrap();
+        let named: Vec<&str> = records[0].parts.keys().map(String::as_str).collect();
+        assert_eq!(named, parts, "{name}");
+        let summary = Summary::read(&place.path(name).join("summary.json")).unwrap();
+        assert!(summary.eval["knn_top1"] > 0.1, "{name}: {:?}", summary.eval);
+    }
 }
 
 /// Four tasks of orders of the digits' pixels, learnt in three ways.

@@ -159,9 +159,13 @@ pub use systems::{
 };
 pub use systems::{
     Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,
-    Tasks, Transfer, WeightStart,
+    TaskTexts, Tasks, Transfer, WeightStart,
 };
 pub use systems::{DBot, IMae, Mae, MaeSt, MaskDistill, Settings, System};
+pub use systems::{
+    FillTable, Filling, MixMask, ResidualBlocks, ResidualNetwork, ResidualStem, SiameseBase,
+    SiameseTable,
+};
 pub use systems::{LabelEval, Multilabel};
 pub use tables::{
     About, Beit, Branches, ClassToken, ClipData, ClipEval, Comparison, Data, Decoder, Device,

@@ -24,7 +24,7 @@ use super::classification::{MixedBatch, Mixer};
 use super::config::FineTuneConfig;
 use super::task::{FineTuned, train_config};
 use crate::batch::host_tensor;
-use crate::folder::check_channels;
+use crate::folder::check_clip_channels;
 use crate::watch::go_on;
 use crate::{Accuracy, EvalError, Metrics, TrainingRun, Watch, class_balanced, per_class};
 
@@ -79,7 +79,7 @@ impl ClipFineTuneTask<'_> {
     /// watch ends it ([`EvalError::TrainingStopped`] with a checkpoint to go on from).
     pub fn run(&self, run: TrainingRun<'_>) -> Result<FineTuned, EvalError> {
         let Self { folder, config, seed, views, .. } = self;
-        check_channels(folder, self.model, &*self.train)?;
+        check_clip_channels(folder, self.model, &*self.train)?;
         let train = match config.labels {
             part if part < 1.0 => balanced(&self.train, self.label, part, *seed)?[0].clone(),
             _ => Arc::clone(&self.train),

@@ -54,7 +54,7 @@ impl ClipFolderEvaluation<'_> {
     pub fn run(self, watch: &dyn Watch) -> Result<EvaluationReport, EvalError> {
         let start = Instant::now();
         let Self { folder, model, data, views, seed, device, threads, .. } = self;
-        check_channels(folder, model, &*self.train)?;
+        check_clip_channels(folder, model, &*self.train)?;
         let (config, sizes) = (folder.config(), folder.config().encoder()?);
         let normalization = ImageNormalization::new(&config.image_mean, &config.image_std, device)?;
         let (_parameters, encoder) = folder.encoder(device)?;
@@ -121,7 +121,7 @@ impl ClipFolderEvaluation<'_> {
 ///
 /// # Errors
 /// [`EvalError::Unsuitable`], which names both.
-pub(crate) fn check_channels(
+pub(crate) fn check_clip_channels(
     folder: &VideoFolder,
     model: &Path,
     videos: &dyn ClipSource,

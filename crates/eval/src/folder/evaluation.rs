@@ -99,7 +99,8 @@ impl FolderEvaluation<'_> {
         };
         let framing = said_framing(folder, [height, width], image_size.is_some())
             .map_err(|error| error.at(model.display().to_string()))?;
-        let (normalization, by) = normalization(model, train.statistics(), device)?;
+        let (normalization, by) =
+            normalization(model, &train.statistics(), train.sample_type(), device)?;
         let channels = train.channels();
         if normalization.channels() != channels {
             let found = normalization.channels();
@@ -164,8 +165,7 @@ fn own_size(
 ) -> Result<[usize; 2], EvalError> {
     let own = model.image_size();
     if data.package().is_some() {
-        let image = images.image(0)?;
-        let size = [image.height(), image.width()];
+        let size = images.size(0)?;
         if size.iter().zip(model.patch_size()).all(|(&side, patch)| side.is_multiple_of(patch)) {
             return Ok(size);
         }

@@ -190,7 +190,13 @@ impl VideoFolder {
         let mut text = serde_json::to_vec_pretty(&ours).expect("plain values");
         text.push(b'\n');
         write_whole(&path, &text).map_err(io)?;
-        Ok(format!("{kind} of {} parameters in {}", parameters.count(), to.display()))
+        let sizes = &self.config.sizes;
+        Ok(format!(
+            "{kind} of {} parameters for clips of {} channels, in {}",
+            parameters.count(),
+            sizes.num_channels,
+            to.display()
+        ))
     }
 
     /// Leaves out the decoder.

@@ -36,7 +36,7 @@ impl<R: FnMut(&mut Vec<u8>) -> io::Result<usize>> Pictures<R> {
             if (self.append)(&mut self.begun)? == 0 {
                 return match self.begun.len() {
                     0 => Ok(None),
-                    _ => Err(wrong("it is no picture")),
+                    _ => Err(wrong("it is not a picture")),
                 };
             }
         };
@@ -64,12 +64,16 @@ impl<R: FnMut(&mut Vec<u8>) -> io::Result<usize>> Pictures<R> {
         let ends = self.begun.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
         let Some((end, _)) = ends.take(3).nth(2) else {
             // No number has so many digits.
-            return if self.begun.len() < STEP { Ok(None) } else { Err(wrong("it is no picture")) };
+            return if self.begun.len() < STEP {
+                Ok(None)
+            } else {
+                Err(wrong("it is not a picture"))
+            };
         };
         let text = std::str::from_utf8(&self.begun[..end]).unwrap_or_default();
         let fields: Vec<&str> = text.split_ascii_whitespace().collect();
         let ["P6", width, height, "255"] = fields[..] else {
-            return Err(wrong("it is no picture"));
+            return Err(wrong("it is not a picture"));
         };
         let [Ok(width), Ok(height)] = [width, height].map(|side| side.parse::<u64>()) else {
             return Err(wrong("a picture has no size"));

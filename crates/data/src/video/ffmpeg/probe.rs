@@ -113,7 +113,7 @@ impl VideoInfo {
 pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path, cancel: &Cancel) -> Result<VideoInfo, String> {
     let about = path.metadata().map_err(|error| error.to_string())?;
     if !about.is_file() {
-        return Err("it is no file".to_owned());
+        return Err("it is not a file".to_owned());
     }
     let mut command = ffmpeg.reading(path, &[]);
     command.args(["-c", "copy", "-f", "framecrc", "-"]);
@@ -134,7 +134,7 @@ fn understand(packets: Packets, ended: &Ended) -> Result<VideoInfo, String> {
     let Some(shown) = Stream::shown(&log.lines) else {
         return Err(match &log.error {
             Some(error) if !log.lines.iter().any(|line| line.contains("Input #0")) => {
-                format!("it is no video that ffmpeg can read: {error}")
+                format!("it is not a video that ffmpeg can read: {error}")
             }
             _ if log.lines.iter().any(|line| line.contains(": Audio: ")) => {
                 "it has sound and no pictures".to_owned()
