@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bauta_backbones::ModelFolder;
 use bauta_data::{OpenOptions, Source, Subset};
 use bauta_eval::folder::{EvaluationReport, FolderEvaluation, check_channels, open_options};
@@ -140,9 +140,6 @@ fn settings(arguments: &Arguments) -> Result<Eval> {
 }
 
 fn at_least_one(text: &str) -> Result<usize> {
-    let number: usize = text.parse().with_context(|| {
-        format!("the number of images is \"{text}\"; it must be a whole number")
-    })?;
-    ensure!(number > 0, "the number of images must be at least 1");
-    Ok(number)
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.with_context(|| format!("the number of samples is \"{text}\"; it must be at least 1"))
 }

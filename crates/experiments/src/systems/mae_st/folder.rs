@@ -38,6 +38,7 @@ pub fn evaluate(
     if !arguments.protocol.is_empty() {
         settings.eval.protocols = arguments.protocols();
     }
+    settings.data.holdout = arguments.holdout.or(settings.data.holdout);
     let (videos, eval) = (&settings.data, &settings.eval);
     let folder = read(model)?;
     let root = root.as_deref().or(videos.root.as_deref());
