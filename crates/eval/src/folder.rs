@@ -3,6 +3,7 @@
 
 mod embed;
 mod evaluation;
+mod feature_model;
 mod forward;
 mod images;
 mod npy;
@@ -12,6 +13,7 @@ mod user_images;
 
 pub use embed::{Embed, FeatureFormat};
 pub use evaluation::{EvaluationReport, FolderEvaluation};
+pub use feature_model::FeatureModel;
 pub use forward::{Forward, pixel_target};
 pub use images::{NormalizedBy, framing, normalization};
 pub use reconstruct::Reconstruct;

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
-use bauta_backbones::ModelFolder;
 use bauta_data::{DatasetName, OpenOptions, Source, Subset};
-use bauta_eval::folder::{EvaluationReport, FolderEvaluation};
+use bauta_eval::folder::{EvaluationReport, FeatureModel, FolderEvaluation};
 use bauta_eval::{DeviceChoice, check_labels};
 use bauta_recipe::{Eval, Pooling, Protocol, named};
 
@@ -18,7 +17,7 @@ use crate::settings::{evaluators, pooling};
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// The model folder, such as a run's checkpoints/last: ours, or Hugging Face's of a
-    /// ViT-MAE, ViT, BEiT or CLIP.
+    /// ViT-MAE, ViT, BEiT, CLIP or ResNet.
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
     /// The data set, by its name in recipes.
@@ -83,7 +82,7 @@ pub struct Arguments {
 pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationReport> {
     let Arguments { model, data, seed, .. } = arguments;
     let eval = settings(arguments)?;
-    let folder = ModelFolder::read(model)?;
+    let folder = FeatureModel::read(model)?;
     let limits = [arguments.limit, arguments.limit_test];
     let root = arguments.root.as_deref();
     let splits = Splits::of(*data, root, &OpenOptions::default(), [None, None])?;
@@ -92,7 +91,7 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
     };
     let (train, test) = (spread(splits.train, limits[0]), spread(splits.test, limits[1]));
     check_labels(data.into(), [&*train, &*test], limits)?;
-    let (channels, wanted) = (train.channels(), folder.config().channels());
+    let (channels, wanted) = (train.channels(), folder.channels());
     ensure!(
         channels == wanted,
         "images of {data} have {channels} channels, {} wants {wanted}",
