@@ -14,7 +14,7 @@ use crate::encoded::image_features;
 #[derive(Debug)]
 pub enum FeatureModel {
     /// A vision transformer.
-    Transformer(ModelFolder),
+    Transformer(Box<ModelFolder>),
     /// A residual network.
     Residual(ResNetFolder),
 }
@@ -33,7 +33,7 @@ impl FeatureModel {
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
         Ok(match ResNetFolder::describes(folder) {
             true => Self::Residual(ResNetFolder::read(folder)?),
-            false => Self::Transformer(ModelFolder::read(folder)?),
+            false => Self::Transformer(Box::new(ModelFolder::read(folder)?)),
         })
     }
 
