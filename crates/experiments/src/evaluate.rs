@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
-use bauta_backbones::ModelFolder;
+use anyhow::{Context, Result, ensure};
 use bauta_data::{OpenOptions, Source, Subset};
-use bauta_eval::folder::{EvaluationReport, FolderEvaluation, check_channels, open_options};
+use bauta_eval::folder::{
+    EvaluationReport, FeatureModel, FolderEvaluation, check_channels, open_options,
+};
 use bauta_eval::{DeviceChoice, check_labels};
 use bauta_recipe::{Eval, NamedData, Pooling, Protocol, named};
 
@@ -19,7 +20,7 @@ use crate::systems::mae_st;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// The model folder, such as a run's checkpoints/last: ours, or Hugging Face's of a
-    /// ViT-MAE, ViT, BEiT, CLIP or, with videos, VideoMAE.
+    /// ViT-MAE, ViT, BEiT, CLIP, ResNet or, with videos, VideoMAE.
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
     /// The data set of images, or of videos for a model of video, by its name in recipes.
@@ -91,7 +92,7 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
         NamedData::Videos(data) => return mae_st::folder::evaluate(arguments, data, stop),
     };
     let eval = settings(arguments)?;
-    let folder = ModelFolder::read(model)?;
+    let folder = FeatureModel::read(model)?;
     let limits = [arguments.limit, arguments.limit_test];
     let root = arguments.root.as_deref();
     let options = OpenOptions { holdout: arguments.holdout, ..open_options(&folder)? };

@@ -40,10 +40,10 @@ impl Distance {
     }
 }
 
-/// Rows [N, C] at the length 1.
+/// Rows [N, C] at the length 1; a row of zeros stays.
 pub fn unit(rows: &Tensor) -> Tensor {
-    let norm = rows.square().sum_dim_intlist(&[1_i64][..], true, None).sqrt();
-    rows / norm.clamp_min(EPS)
+    // libtorch's norm has a gradient at 0, its square root has not.
+    rows / rows.norm_scalaropt_dim(2, [1], true).clamp_min(EPS)
 }
 
 /// Mean cross-entropy of each query's own key among it and the queue, MoCo's loss:
