@@ -4,6 +4,7 @@ pub mod brep;
 mod dbot;
 mod exssnet;
 mod i_mae;
+mod m3ae;
 mod mae;
 mod mae_st;
 mod mask_distill;
@@ -16,6 +17,7 @@ pub use self::brep::Brep;
 pub use self::dbot::DBot;
 pub use self::exssnet::ExSsNet;
 pub use self::i_mae::IMae;
+pub use self::m3ae::M3ae;
 pub use self::mae::Mae;
 pub use self::mae_st::MaeSt;
 pub use self::mask_distill::MaskDistill;
@@ -40,4 +42,4 @@ macro_rules! systems {
     };
 }
 
-systems![Mae, DBot, MaskDistill, IMae, MaeSt, ExSsNet, Multilabel, Brep];
+systems![Mae, DBot, MaskDistill, IMae, MaeSt, ExSsNet, Multilabel, Brep, M3ae];

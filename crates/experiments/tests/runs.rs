@@ -333,3 +333,98 @@ fn brep() {
     ];
     check_against("brep-parts", "step-40", &["parts.png"], &["surface", "trim"], &baselines);
 }
+
+/// Pairs of every kind: whole, without caption, without picture, with a long caption.
+const PAIRS: [&str; 21] = [
+    "data.name=pairs",
+    "data.image_size=8",
+    "data.shrink=8",
+    "data.text_length=6",
+    "data.drop_text=0.1",
+    "data.drop_image=0.2",
+    "model.patch_size=2",
+    "model.dim=16",
+    "model.depth=2",
+    "model.heads=2",
+    "decoder.dim=8",
+    "decoder.heads=2",
+    "train.epochs=40",
+    "train.batch_size=8",
+    "train.warmup_epochs=1",
+    "train.device=cpu",
+    "train.threads=1",
+    "train.log_every=4",
+    "train.checkpoint_every=20",
+    "train.ema=0.9",
+    "eval={ protocols = [\"knn\"], draws = 2, knn = { k = 3 }, pictures = { count = 4 } }",
+];
+
+/// Bars in two classes whose captions name the class, and a vocabulary.
+fn write_pairs(folder: &Path, vocabulary: &Path) {
+    for number in 0..48_u32 {
+        let class = number % 2;
+        let is_bright = |x: u32, y: u32| if class == 0 { x / 3 == 1 } else { y / 3 == 1 };
+        let shade =
+            |x: u32, y: u32| if is_bright(x, y) { 250 } else { ((number * 7 + x) % 60) as u8 };
+        let image = image::GrayImage::from_fn(9, 9, |x, y| image::Luma([shade(x, y)]));
+        let name = folder.join(["upright", "level"][class as usize]);
+        fs::create_dir_all(&name).unwrap();
+        image.save(name.join(format!("{number}.png"))).unwrap();
+        let caption = match number % 12 {
+            11 => continue,
+            7 => "one two three four five six seven eight".to_owned(),
+            other => format!("{} bar number {other}", ["upright", "level"][class as usize]),
+        };
+        fs::write(name.join(format!("{number}.txt")), caption).unwrap();
+    }
+    fs::write(folder.join("upright/alone.txt"), "level bar").unwrap();
+    let pieces =
+        "[PAD] [UNK] [CLS] [SEP] [MASK] upright level bar number one two three four 0 1 2 3";
+    fs::write(vocabulary, pieces.replace(' ', "\n")).unwrap();
+}
+
+#[test]
+fn m3ae() {
+    let place = Place::new();
+    fs::remove_dir_all(place.path("data")).unwrap();
+    let vocabulary = place.path("vocab.txt");
+    write_pairs(&place.path("data"), &vocabulary);
+    let set = || {
+        let vocabulary = format!("data.vocabulary={}", vocabulary.display());
+        words(&PAIRS).into_iter().chain([vocabulary]).collect::<Vec<_>>()
+    };
+    let command = |out: &str, resume| command_with("m3ae-stamps", set(), &place, out, resume);
+    finish(command("whole", false));
+    let checkpoint = place.path("killed/checkpoints/step-40/state.json");
+    kill_after(command("killed", false), &checkpoint);
+    assert!(!place.path("killed/summary.json").exists(), "killed too late to tell anything");
+    finish(command("killed", true));
+    for file in ["model.safetensors", "training.safetensors", "optimizer.safetensors"] {
+        let [whole, killed] = ["whole", "killed"]
+            .map(|run| fs::read(place.path(run).join("checkpoints/last").join(file)).unwrap());
+        assert!(whole == killed, "{file} differs after a kill");
+    }
+    let [one, other] = ["whole", "killed"]
+        .map(|run| Summary::read(&place.path(run).join("summary.json")).unwrap());
+    assert_eq!((&one.eval, &one.baseline), (&other.eval, &other.baseline));
+    for name in [
+        "word_top1_with_image",
+        "word_top1_without_image",
+        "category_knn_top1",
+        "text_category_knn_top1",
+        "image_to_text_recall_1",
+        "text_to_image_recall_10",
+    ] {
+        assert!(one.eval.contains_key(name), "no {name}: {:?}", one.eval);
+    }
+    for name in ["random_init.word_top1_with_image", "random_init.category_knn_top1"] {
+        assert!(one.baseline.contains_key(name), "no {name}: {:?}", one.baseline);
+    }
+    assert!(one.train.final_loss < one.train.first_loss, "{:?}", one.train);
+    let last = MetricsLog::read(&place.path("killed/metrics.jsonl")).unwrap().pop().unwrap();
+    let named: Vec<&str> = last.parts.keys().map(String::as_str).collect();
+    assert_eq!(named, ["pixels", "words"]);
+    assert!(place.path("killed/pictures/reconstructions.png").is_file());
+    let report = fs::read_to_string(place.path("killed/report.html")).unwrap();
+    assert!(report.contains("predicted with the image"), "no section Words");
+}

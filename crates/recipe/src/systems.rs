@@ -4,6 +4,7 @@ mod brep;
 mod dbot;
 mod exssnet;
 mod i_mae;
+mod m3ae;
 mod mae;
 mod mae_st;
 mod mask_distill;
@@ -30,6 +31,7 @@ pub use exssnet::{
     Tasks, Transfer, WeightStart,
 };
 pub use i_mae::IMae;
+pub use m3ae::{M3ae, PairData, PairEval, PairMask, PairTarget, PairVit};
 pub use mae::Mae;
 pub use mae_st::MaeSt;
 pub use mask_distill::MaskDistill;
@@ -157,6 +159,8 @@ systems! {
     "multilabel" => Multilabel,
     /// Self-Supervised Representation Learning for CAD (arXiv 2210.10807).
     "brep" => Brep,
+    /// Multimodal Masked Autoencoders Learn Transferable Representations (arXiv 2205.14204).
+    "m3ae" => M3ae,
 }
 
 impl System {

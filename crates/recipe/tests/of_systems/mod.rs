@@ -41,6 +41,7 @@ pub fn recipe_of(system: &str) -> String {
         "i-mae" => {
             text.replace("[train]", "[mixture]\nlatent_weight = 0\ninit = \"random\"\n[train]")
         }
+        "m3ae" => text.replace("\"cifar10\"", "\"tuxpaint-stamps\""),
         "exssnet" => exssnet(),
         "multilabel" => MULTILABEL.to_owned(),
         "brep" => {
