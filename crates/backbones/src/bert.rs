@@ -54,7 +54,8 @@ impl BertConfig {
         }
         let (width, heads) = (self.hidden_size, self.num_attention_heads);
         if !width.is_multiple_of(heads) {
-            let text = format!("hidden_size {width} is no multiple of num_attention_heads {heads}");
+            let text =
+                format!("hidden_size {width} must be a multiple of num_attention_heads {heads}");
             return Err(ModelError::Config(text));
         }
         Ok(())

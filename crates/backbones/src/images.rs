@@ -1,15 +1,19 @@
-//! From host bytes to a model's input, and back to pictures.
+//! From host samples to a model's input, and back to pictures.
 
 use tch::{Device, Kind, Tensor};
 
-use crate::{Framing, ModelError, Preprocessing};
+use crate::{Framing, ModelError, Preprocessing, SampleKind, Samples};
+
+/// A drawn picture of values spans so many deviations on either side of the mean.
+const SHOWN: f64 = 3.0;
 
 /// Per-channel standardisation of images, done on the device.
 #[derive(Debug)]
 pub struct ImageNormalization {
+    samples: Samples,
     mean: Vec<f32>,
     deviation: Vec<f32>,
-    /// 1 / (255 · deviation), [1, C, 1, 1].
+    /// 1 / (255 · deviation) of bytes, 1 / deviation of other samples, [1, C, 1, 1].
     scale: Tensor,
     /// −mean / deviation, [1, C, 1, 1].
     shift: Tensor,
@@ -17,12 +21,26 @@ pub struct ImageNormalization {
 }
 
 impl ImageNormalization {
-    /// Takes the channels' means and deviations, of pixels in [0, 1].
+    /// Takes the channels' means and deviations, of bytes scaled to [0, 1].
     ///
     /// # Errors
     /// [`ModelError::Config`] unless there are channels, and for each a finite mean and a finite
     /// deviation above 0.
     pub fn new(mean: &[f32], deviation: &[f32], device: Device) -> Result<Self, ModelError> {
+        Self::of(Samples::BYTES, mean, deviation, device)
+    }
+
+    /// The same for pixels of any samples, with means and deviations in their own units where
+    /// they are no bytes.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of(
+        samples: Samples,
+        mean: &[f32],
+        deviation: &[f32],
+        device: Device,
+    ) -> Result<Self, ModelError> {
         let usable = |&deviation: &f32| deviation > 0.0 && deviation.is_finite();
         let sound = mean.iter().all(|mean| mean.is_finite()) && deviation.iter().all(usable);
         if mean.is_empty() || mean.len() != deviation.len() || !sound {
@@ -34,10 +52,12 @@ impl ImageNormalization {
         }
         let channels =
             |values: Vec<f32>| Tensor::from_slice(&values).view([1, -1, 1, 1]).to_device(device);
+        let unit = samples.kind.unit();
         Ok(Self {
+            samples,
             mean: mean.to_vec(),
             deviation: deviation.to_vec(),
-            scale: channels(deviation.iter().map(|d| 1.0 / (255.0 * d)).collect()),
+            scale: channels(deviation.iter().map(|d| 1.0 / (unit * d)).collect()),
             shift: channels(mean.iter().zip(deviation).map(|(m, d)| -m / d).collect()),
             device,
         })
@@ -46,7 +66,7 @@ impl ImageNormalization {
     /// The same in a model folder's words, for pictures that are resized and cut by `framing`;
     /// what is read of it normalises to the same bits.
     pub fn preprocessing(&self, framing: Option<Framing>) -> Preprocessing {
-        Preprocessing::new(&self.mean, &self.deviation, framing)
+        Preprocessing::of(self.samples, &self.mean, &self.deviation, framing)
     }
 
     /// Number of channels, C.
@@ -54,7 +74,12 @@ impl ImageNormalization {
         self.scale.numel()
     }
 
-    /// Turns u8 pixels of any device, of images [B, C, H, W] or clips [B, C, T, H, W], into
+    /// What the pixels are that it takes.
+    pub fn samples(&self) -> Samples {
+        self.samples
+    }
+
+    /// Turns pixels of any device, of images [B, C, H, W] or clips [B, C, T, H, W], into
     /// normalised f32 on this one.
     pub fn normalize(&self, pixels: &Tensor) -> Tensor {
         let (scale, shift) = self.for_sides(pixels.dim());
@@ -62,17 +87,48 @@ impl ImageNormalization {
         pixels * scale + shift
     }
 
-    /// Turns normalised images or clips back into pixels in [0, 1] (values outside are
-    /// clamped).
+    /// Turns normalised images or clips into pictures of one channel or three, in [0, 1]
+    /// (values outside are clamped).
+    ///
+    /// Bytes become what they were. Other samples have no colours: three deviations below the
+    /// mean are black, three above it white. Of more than three channels the first three are
+    /// red, green and blue; of two the first is grey.
     pub fn to_pixels(&self, images: &Tensor) -> Tensor {
-        let (scale, shift) = self.for_sides(images.dim());
-        ((images - shift) / (scale * 255.0)).clamp(0.0, 1.0)
+        let drawn = match self.samples.kind {
+            SampleKind::Uint8 => {
+                let (scale, shift) = self.for_sides(images.dim());
+                (images - shift) / (scale * 255.0)
+            }
+            SampleKind::Uint16 | SampleKind::Float32 => images / (2.0 * SHOWN) + 0.5,
+        };
+        drawable(&drawn).clamp(0.0, 1.0)
+    }
+
+    /// What is drawn of pixels [B, C, H, W]: u8 of one channel or three, bytes as they are,
+    /// other samples as [`Self::to_pixels`] draws them.
+    pub fn drawn(&self, pixels: &Tensor) -> Tensor {
+        match self.samples.kind {
+            SampleKind::Uint8 => drawable(pixels),
+            SampleKind::Uint16 | SampleKind::Float32 => {
+                let shown = self.to_pixels(&self.normalize(pixels));
+                (shown * 255.0).round().to_kind(Kind::Uint8)
+            }
+        }
     }
 
     /// Scale and shift for tensors of so many sides.
     fn for_sides(&self, sides: usize) -> (Tensor, Tensor) {
         let shape = [&[1, -1][..], &vec![1; sides - 2]].concat();
         (self.scale.view(shape.as_slice()), self.shift.view(shape.as_slice()))
+    }
+}
+
+/// The channels of a picture: all of one or three, else the first three or the first.
+fn drawable(images: &Tensor) -> Tensor {
+    match images.size()[1] {
+        2 => images.narrow(1, 0, 1),
+        channels if channels > 3 => images.narrow(1, 0, 3),
+        _ => images.shallow_clone(),
     }
 }
 
@@ -90,6 +146,45 @@ mod tests {
         let read = read.normalization(3, Device::Cpu).unwrap();
         let pixels = Tensor::arange(3 * 256, (Kind::Uint8, Device::Cpu)).view([1, 3, 16, 16]);
         assert_eq!(own.normalize(&pixels), read.normalize(&pixels));
+    }
+
+    #[test]
+    fn values_are_normalised_in_their_own_units_and_to_the_same_bits_from_a_folder() {
+        let samples = Samples { kind: SampleKind::Float32, range: [-3.5, 1.0e6] };
+        let (mean, deviation) = ([1.0e6, -2.0e-7, 0.1, 7.0], [2.0, 3.0e-9, 0.3, 1.0]);
+        let own = ImageNormalization::of(samples, &mean, &deviation, Device::Cpu).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        own.preprocessing(None).write(folder.path()).unwrap();
+        let read = Preprocessing::read(folder.path()).unwrap().unwrap();
+        assert_eq!(read.samples().unwrap(), samples);
+        let read = read.normalization(4, Device::Cpu).unwrap();
+        let pixels = Tensor::from_slice(&[1.0e6_f32 + 4.0, -2.0e-7, 1.0, 6.0]).view([1, 4, 1, 1]);
+        let found = own.normalize(&pixels);
+        assert_eq!(found, read.normalize(&pixels));
+        let found = Vec::<f32>::try_from(found.flatten(0, -1)).unwrap();
+        for (found, wanted) in found.iter().zip([2.0, 0.0, 3.0, -1.0]) {
+            assert!((found - wanted).abs() < 0.04, "{found} {wanted}");
+        }
+    }
+
+    #[test]
+    fn pictures_have_one_channel_or_three() {
+        let samples = Samples { kind: SampleKind::Uint16, range: [0.0, 65_535.0] };
+        for (channels, drawn) in [(1, 1), (2, 1), (3, 3), (4, 3), (9, 3)] {
+            let (mean, deviation) = (vec![1000.0; channels], vec![100.0; channels]);
+            let values = ImageNormalization::of(samples, &mean, &deviation, Device::Cpu).unwrap();
+            let levels = Tensor::from_slice(&[500.0_f32, 1000.0, 1300.0, 1150.0]);
+            let pixels = levels.view([1, 1, 2, 2]).repeat([1, channels as i64, 1, 1]);
+            let found = values.drawn(&pixels);
+            assert_eq!((found.size()[1], found.kind()), (drawn, Kind::Uint8));
+            let first = Vec::<u8>::try_from(found.get(0).get(0).flatten(0, -1)).unwrap();
+            assert_eq!(first, [0, 128, 255, 191]);
+            assert_eq!(values.to_pixels(&values.normalize(&pixels)).size()[1], drawn);
+            let bytes = Tensor::full([1, channels as i64, 2, 2], 7, (Kind::Uint8, Device::Cpu));
+            let half = vec![0.5; channels];
+            let plain = ImageNormalization::new(&half, &half, Device::Cpu).unwrap();
+            assert_eq!(plain.drawn(&bytes), bytes.narrow(1, 0, drawn));
+        }
     }
 
     #[test]

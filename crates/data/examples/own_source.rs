@@ -50,8 +50,8 @@ fn main() -> Result<(), DataError> {
     let loader = Loader::new(source, Augment::default(), LoaderConfig::new(100, 32, 32))?;
     for batch in loader.batches(0..loader.steps_per_epoch(), |batch| batch) {
         let batch = batch?;
-        let mean =
-            batch.pixels.iter().map(|&x| f64::from(x)).sum::<f64>() / batch.pixels.len() as f64;
+        let pixels = batch.pixels.bytes().expect("the source's samples are bytes");
+        let mean = pixels.iter().map(|&x| f64::from(x)).sum::<f64>() / pixels.len() as f64;
         println!("step {}: {:?}, mean {mean:.1}", batch.step, batch.pixels.dim());
     }
     Ok(())

@@ -1,10 +1,12 @@
 //! From an image of any size to the planes that a model sees.
 //!
-//! An augmentation crops, resizes with Pillow's antialiased bicubic, flips,
-//! applies RandAugment and erases, in that order, driven by one random stream.
+//! An augmentation crops, resizes with Pillow's antialiased bicubic, flips, changes
+//! colours, applies RandAugment and erases, in that order, driven by one random stream.
 //! The defaults are the pre-training of MAE (arXiv 2111.06377, A.1): a random
 //! resized crop of 20 to 100 % of the area and a horizontal flip, nothing else.
 
+mod blur;
+mod colours;
 mod erasing;
 mod framing;
 mod operations;
@@ -13,11 +15,10 @@ pub(crate) mod region;
 pub(crate) mod resize;
 mod warp;
 
-use std::cell::RefCell;
-
 use bauta_streams::RandomStream;
 use serde::{Deserialize, Serialize};
 
+pub use self::colours::Colours;
 use self::erasing::erase;
 pub use self::framing::{Filter, Framing, Resize};
 use self::operations::Planes;
@@ -26,6 +27,7 @@ use self::region::Region;
 use self::resize::Resizer;
 use crate::error::DataError;
 use crate::image::Image;
+use crate::sample::{Sample, SampleType};
 use crate::source::Statistics;
 
 /// A centre crop resizes an image of which one side is more than so many times
@@ -66,6 +68,9 @@ pub struct Augment {
     pub shift: usize,
     /// Whether to mirror every second image, at random, left to right.
     pub flip: bool,
+    /// Changes of colour and sharpness, as views of contrastive learning have; none if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub colours: Option<Colours>,
     /// Magnitude M of RandAugment, timm's `rand-mM-mstd0.5-inc1`, in 0 to 10; 0 leaves it out.
     pub randaugment: f64,
     /// Probability of erasing a rectangle, each pixel by noise of its own.
@@ -80,6 +85,7 @@ impl Default for Augment {
             ratio: [0.75, 1.333_333_333_333_333_3],
             shift: 4,
             flip: true,
+            colours: None,
             randaugment: 0.0,
             erasing: 0.0,
         }
@@ -90,6 +96,24 @@ impl Augment {
     /// The centre crop without chance, for evaluation.
     pub fn evaluation() -> Self {
         Self { crop: Crop::Center, flip: false, ..Self::default() }
+    }
+
+    /// Refuses what changes the colours of bytes, of images that hold other samples; crops,
+    /// resizing and mirroring suit all.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`], which names the setting.
+    pub fn suits(&self, samples: SampleType) -> Result<(), DataError> {
+        if samples == SampleType::Uint8 {
+            return Ok(());
+        }
+        for (key, value) in [("randaugment", self.randaugment), ("erasing", self.erasing)] {
+            if value > 0.0 {
+                let rule = format!("works on bytes, and these images hold {samples}; set it to 0");
+                return Err(DataError::setting(key, value, rule));
+            }
+        }
+        Ok(())
     }
 
     /// Makes the augmentation for images of `channels` and outputs of `height × width`.
@@ -147,6 +171,7 @@ impl Augment {
             self.randaugment.to_string(),
             &format!("changes colours, and these images have {channels} channels; set it to 0"),
         )?;
+        self.colours.as_ref().map_or(Ok(()), |colours| colours.check(channels))?;
         let statistics = match channels {
             1 => Statistics::MNIST,
             3 => Statistics::IMAGENET,
@@ -188,7 +213,7 @@ impl Augmenter {
     ///
     /// # Errors
     /// What is wrong, with all sizes.
-    pub fn check(&self, image: &Image<'_>) -> Result<(), String> {
+    pub fn check<S: Sample>(&self, image: &Image<'_, S>) -> Result<(), String> {
         let Some(framing) = self.framing else { return Ok(()) };
         let [height, width] = framing.place(Region::whole(image.height(), image.width())).1;
         let fits = match framing.crop {
@@ -214,11 +239,11 @@ impl Augmenter {
     ///
     /// # Panics
     /// When the image has other channels or `out` another length, or [`Self::check`] refuses it.
-    pub fn apply(&self, image: &Image<'_>, stream: &mut RandomStream, out: &mut [u8]) {
+    pub fn apply<S: Sample>(&self, image: &Image<'_, S>, stream: &mut RandomStream, out: &mut [S]) {
         let Self { channels, height, width, .. } = *self;
         assert_eq!(image.channels(), channels, "the source's images differ in channels");
         assert_eq!(out.len(), channels * height * width, "an output of the wrong length");
-        SCRATCH.with_borrow_mut(|Scratch { resizer, rows, columns, plane }| {
+        S::with_scratch(|Scratch { resizer, rows, columns, plane }| {
             let resized = self.resize(image, stream, resizer);
             let [down, right] = self.shift(stream);
             fill(rows, height, |y| reflect(y as isize + down, height));
@@ -252,13 +277,18 @@ impl Augmenter {
                     }
                 }
             }
-            self.alter(&mut Planes { pixels: out, channels, height, width }, stream, plane);
+            if let Some(pixels) = S::colours(out) {
+                self.alter(&mut Planes { pixels, channels, height, width }, stream, plane);
+            }
         });
     }
 
     /// Changes colours and moves pixels of the cropped image, where that is asked for.
     fn alter(&self, image: &mut Planes<'_>, stream: &mut RandomStream, scratch: &mut Vec<u8>) {
-        let Self { augment: Augment { randaugment, erasing, .. }, statistics, .. } = self;
+        let Self { augment: Augment { colours, randaugment, erasing, .. }, statistics, .. } = self;
+        if let Some(colours) = colours {
+            colours.apply(image, stream, scratch);
+        }
         if *randaugment > 0.0 {
             let mut fill = [0; 3];
             for (fill, mean) in fill.iter_mut().zip(&*statistics.mean) {
@@ -272,12 +302,12 @@ impl Augmenter {
     }
 
     /// Brings the crop's part of the image to the size of the output.
-    fn resize<'a>(
+    fn resize<'a, S: Sample>(
         &self,
-        image: &Image<'_>,
+        image: &Image<'_, S>,
         stream: &mut RandomStream,
-        resizer: &'a mut Resizer,
-    ) -> &'a [u8] {
+        resizer: &'a mut Resizer<S>,
+    ) -> &'a [S] {
         let Self { augment: Augment { crop, scale, ratio, .. }, height, width, .. } = *self;
         let whole = Region::whole(image.height(), image.width());
         resizer.set_filter(self.framing.map_or(Filter::Bicubic, |framing| framing.filter));
@@ -322,15 +352,11 @@ impl Augmenter {
 
 /// Buffers that a thread keeps from one image to the next.
 #[derive(Default)]
-struct Scratch {
-    resizer: Resizer,
+pub struct Scratch<S> {
+    resizer: Resizer<S>,
     rows: Vec<usize>,
     columns: Vec<usize>,
     plane: Vec<u8>,
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 fn fill(places: &mut Vec<usize>, count: usize, place: impl Fn(usize) -> usize) {

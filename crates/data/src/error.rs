@@ -57,6 +57,9 @@ pub enum DataError {
     /// What an input of one's own ran into while it was made.
     #[error(transparent)]
     Input(Box<dyn std::error::Error + Send + Sync>),
+    /// Whoever wanted the data does not want them any more.
+    #[error("stopped while the data were opened and measured; nothing was trained or written")]
+    Stopped,
     /// A setting has a value that it cannot have.
     #[error("{key} = {value}: {rule}")]
     Setting {

@@ -1,6 +1,6 @@
-//! Eight-bit images in memory, and decoding into them.
+//! Images in memory, and decoding into them.
 //!
-//! Every file becomes RGB, or grey where that is asked for: grey is repeated, colours
+//! Every file becomes eight-bit RGB, or grey where that is asked for: grey is repeated, colours
 //! are weighted as Pillow's `L` does, sixteen bits are rounded to eight, and
 //! transparency is composited on white. EXIF orientation is not applied, as in the
 //! loaders that published numbers come from. A damaged file is an error, in every
@@ -8,6 +8,7 @@
 
 mod damage;
 mod jpeg;
+pub(crate) mod sixteen_bits;
 
 use std::io::Cursor;
 
@@ -16,6 +17,8 @@ use std::borrow::Cow;
 use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+use crate::sample::{Sample, SampleType};
 
 /// What a picture's colours become.
 #[derive(
@@ -59,6 +62,9 @@ pub struct Decoding {
     pub max_pixels: u64,
     /// What its colours become.
     pub channels: Channels,
+    /// What its samples must be; where it is not said, pictures are read as bytes and arrays
+    /// as what the first holds.
+    pub sample_type: Option<SampleType>,
 }
 
 impl Decoding {
@@ -78,20 +84,20 @@ impl Decoding {
 
 impl Default for Decoding {
     fn default() -> Self {
-        Self { max_pixels: Self::MAX_PIXELS, channels: Channels::Rgb }
+        Self { max_pixels: Self::MAX_PIXELS, channels: Channels::Rgb, sample_type: None }
     }
 }
 
-/// An image of eight-bit samples in the order row, column, channel.
+/// An image of samples, bytes unless said otherwise, in the order row, column, channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image<'a> {
+pub struct Image<'a, S: Sample = u8> {
     height: usize,
     width: usize,
     channels: usize,
-    pixels: Cow<'a, [u8]>,
+    pixels: Cow<'a, [S]>,
 }
 
-impl<'a> Image<'a> {
+impl<'a, S: Sample> Image<'a, S> {
     /// Wraps `height · width · channels` samples, owned or borrowed.
     ///
     /// # Panics
@@ -100,67 +106,12 @@ impl<'a> Image<'a> {
         height: usize,
         width: usize,
         channels: usize,
-        pixels: impl Into<Cow<'a, [u8]>>,
+        pixels: impl Into<Cow<'a, [S]>>,
     ) -> Self {
         let pixels = pixels.into();
         assert!(height > 0 && width > 0, "an image of {height} × {width} pixels");
         assert_eq!(pixels.len(), height * width * channels, "{height} × {width} × {channels}");
         Self { height, width, channels, pixels }
-    }
-
-    /// Decodes a JPEG, PNG or WebP file to RGB; the contents decide which it is.
-    ///
-    /// # Errors
-    /// The decoder's words, when the file is cut off, corrupt as far as its format lets one
-    /// notice (a PNG has checksums, a JPEG's codes must come out even, a lossy WebP may hold
-    /// anything), of another format, or claims more than [`Decoding::MAX_PIXELS`] pixels.
-    pub fn decode(file: &[u8]) -> Result<Image<'static>, String> {
-        Self::decode_with(file, Decoding::default())
-    }
-
-    /// Decodes a JPEG, PNG or WebP file as `decoding` says; the contents decide which it is.
-    ///
-    /// # Errors
-    /// As [`Self::decode`], with the limit of `decoding`.
-    pub fn decode_with(file: &[u8], decoding: Decoding) -> Result<Image<'static>, String> {
-        let format = ::image::guess_format(file);
-        let format = format.map_err(|_| "it is no JPEG, PNG or WebP file".to_owned())?;
-        let decoded = match format {
-            ImageFormat::Jpeg => {
-                // Its size stands in the header, so what is cut off need not be decoded.
-                damage::check_end(file, format)?;
-                jpeg::decode(file, decoding)?
-            }
-            _ => {
-                let mut reader = ImageReader::with_format(Cursor::new(file), format);
-                let mut limits = Limits::no_limits();
-                // Eight bytes a pixel are what sixteen bits of four channels take.
-                limits.max_alloc = Some(decoding.max_pixels.saturating_mul(8).max(1 << 26));
-                reader.limits(limits);
-                let decoder = reader.into_decoder().map_err(|error| error.to_string())?;
-                let (width, height) = decoder.dimensions();
-                decoding.check_size(width.into(), height.into())?;
-                damage::check_end(file, format)?;
-                DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?
-            }
-        };
-        let (height, width) = (decoded.height() as usize, decoded.width() as usize);
-        if height == 0 || width == 0 {
-            return Err("it has no pixels".to_owned());
-        }
-        let colour = decoded.color();
-        if decoding.channels == Channels::Grey && !colour.has_color() && !colour.has_alpha() {
-            return Ok(Image::new(height, width, 1, decoded.into_luma8().into_raw()));
-        }
-        let rgb = if colour.has_alpha() {
-            composite_on_white(decoded.into_rgba8().as_raw())
-        } else {
-            decoded.into_rgb8().into_raw()
-        };
-        Ok(match decoding.channels {
-            Channels::Rgb => Image::new(height, width, 3, rgb),
-            Channels::Grey => Image::new(height, width, 1, luma(&rgb)),
-        })
     }
 
     /// Height in pixels.
@@ -179,9 +130,72 @@ impl<'a> Image<'a> {
     }
 
     /// The samples, \[height, width, channels\].
-    pub fn pixels(&self) -> &[u8] {
+    pub fn pixels(&self) -> &[S] {
         &self.pixels
     }
+}
+
+impl Image<'static> {
+    /// Decodes a JPEG, PNG or WebP file to RGB; the contents decide which it is.
+    ///
+    /// # Errors
+    /// The decoder's words, when the file is cut off, corrupt as far as its format lets one
+    /// notice (a PNG has checksums, a JPEG's codes must come out even, a lossy WebP may hold
+    /// anything), of another format, or claims more than [`Decoding::MAX_PIXELS`] pixels.
+    pub fn decode(file: &[u8]) -> Result<Self, String> {
+        Self::decode_with(file, Decoding::default())
+    }
+
+    /// Decodes a JPEG, PNG or WebP file as `decoding` says; the contents decide which it is.
+    ///
+    /// # Errors
+    /// As [`Self::decode`], with the limit of `decoding`.
+    pub fn decode_with(file: &[u8], decoding: Decoding) -> Result<Self, String> {
+        let decoded = dynamic(file, decoding)?;
+        let (height, width) = (decoded.height() as usize, decoded.width() as usize);
+        let colour = decoded.color();
+        if decoding.channels == Channels::Grey && !colour.has_color() && !colour.has_alpha() {
+            return Ok(Image::new(height, width, 1, decoded.into_luma8().into_raw()));
+        }
+        let rgb = if colour.has_alpha() {
+            composite_on_white(decoded.into_rgba8().as_raw())
+        } else {
+            decoded.into_rgb8().into_raw()
+        };
+        Ok(match decoding.channels {
+            Channels::Rgb => Image::new(height, width, 3, rgb),
+            Channels::Grey => Image::new(height, width, 1, luma(&rgb)),
+        })
+    }
+}
+
+/// Decodes a file with the samples that it has.
+fn dynamic(file: &[u8], decoding: Decoding) -> Result<DynamicImage, String> {
+    let format = ::image::guess_format(file);
+    let format = format.map_err(|_| "it is not a JPEG, PNG or WebP file".to_owned())?;
+    let decoded = match format {
+        ImageFormat::Jpeg => {
+            // Its size stands in the header, so what is cut off need not be decoded.
+            damage::check_end(file, format)?;
+            jpeg::decode(file, decoding)?
+        }
+        _ => {
+            let mut reader = ImageReader::with_format(Cursor::new(file), format);
+            let mut limits = Limits::no_limits();
+            // Eight bytes a pixel are what sixteen bits of four channels take.
+            limits.max_alloc = Some(decoding.max_pixels.saturating_mul(8).max(1 << 26));
+            reader.limits(limits);
+            let decoder = reader.into_decoder().map_err(|error| error.to_string())?;
+            let (width, height) = decoder.dimensions();
+            decoding.check_size(width.into(), height.into())?;
+            damage::check_end(file, format)?;
+            DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?
+        }
+    };
+    if decoded.height() == 0 || decoded.width() == 0 {
+        return Err("it has no pixels".to_owned());
+    }
+    Ok(decoded)
 }
 
 /// Blends RGBA over white, rounding to the nearest integer.

@@ -55,13 +55,14 @@ pub mod pairs;
 mod partners;
 mod prefetch;
 mod regular;
+mod sample;
 mod source;
 mod splits;
 mod tasks;
 pub mod text;
 pub mod video;
 
-pub use augment::{Augment, Augmenter, Crop, Filter, Framing, Resize};
+pub use augment::{Augment, Augmenter, Colours, Crop, Filter, Framing, Resize};
 pub use dataset::{DatasetName, Split, open};
 pub use error::DataError;
 pub use fetch::{FetchEvent, PACKAGES, Package, Proof, Registry, cache_root, fetch, locate};
@@ -70,11 +71,12 @@ pub use loader::{Batch, Loader, LoaderConfig, OnError, Order, Read, ReadImages};
 pub use model::ModelName;
 pub use partners::PartnerSampler;
 pub use prefetch::{Cancel, Inputs, Prefetcher, Prepared};
+pub use sample::{Pixels, Sample, SampleType};
 pub use source::{
     Folder, InMemory, Limited, Normalised, Shards, Shrunk, Source, Statistics, Subset,
     cifar10_canonical_batch, open_cifar10,
 };
-pub use splits::{OpenOptions, Splits, TestOrigin, check_splits, open_splits};
+pub use splits::{OpenOptions, Splits, TestOrigin, check_splits, open_splits, open_splits_until};
 pub use tasks::{Both, Task, TaskStream};
 // Part of this crate's interface, so that its users need no version of their own.
 pub use bauta_streams as streams;

@@ -14,8 +14,6 @@ mod unreadable;
 use std::ops::Range;
 use std::sync::Arc;
 
-use ndarray::Array4;
-
 use self::assemble::Assembler;
 pub use self::config::LoaderConfig;
 pub(crate) use self::order::Itinerary;
@@ -26,13 +24,14 @@ pub(crate) use self::unreadable::Unreadable;
 use crate::augment::Augment;
 use crate::error::DataError;
 use crate::prefetch::{Inputs, Prefetcher, Prepared};
+use crate::sample::Pixels;
 use crate::source::Source;
 
 /// Images of one step, on the host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// The images, \[B, C, H, W\].
-    pub pixels: Array4<u8>,
+    pub pixels: Pixels,
     /// Their indices in the source, B.
     pub indices: Vec<u64>,
     /// Their classes, B; `None` for an unlabelled source.
@@ -57,14 +56,15 @@ impl Loader {
     /// Prepares to load, and starts the threads.
     ///
     /// # Errors
-    /// When a setting of `augment` or `config` is out of its range, or the
-    /// source has fewer images than one batch of a shuffled epoch.
+    /// When a setting of `augment` or `config` is out of its range or does not suit the
+    /// samples, or the source has fewer images than one batch of a shuffled epoch.
     pub fn new(
         source: Arc<dyn Source>,
         augment: Augment,
         config: LoaderConfig,
     ) -> Result<Self, DataError> {
         config.check(source.len())?;
+        augment.suits(source.sample_type())?;
         let mut augmenter = augment
             .build(source.channels(), config.height, config.width)?
             .for_data(source.statistics());

@@ -272,7 +272,7 @@ mod tests {
         for batch in plain.reading(partner()).batches(0..16, |batch| batch).map(Result::unwrap) {
             let [read] = &batch.reads[..] else { panic!("one read") };
             assert_eq!(read.indices, sampler.partners(batch.epoch, &batch.indices));
-            for (row, &partner) in read.pixels.outer_iter().zip(&read.indices) {
+            for (row, &partner) in read.pixels.bytes().unwrap().outer_iter().zip(&read.indices) {
                 let wanted = images.image(partner as usize).unwrap();
                 assert_eq!(row.iter().copied().collect::<Vec<u8>>(), wanted.pixels());
             }
@@ -293,7 +293,8 @@ mod tests {
         let alone = alone.batches(0..1, |batch| batch).next().unwrap().unwrap();
         assert_eq!(alone.indices[0], batch.indices[0]);
         for (of_one, of_many) in alone.reads.iter().zip([again, other]) {
-            let first = |read: &ReadImages| read.pixels.index_axis(Axis(0), 0).to_owned();
+            let first =
+                |read: &ReadImages| read.pixels.bytes().unwrap().index_axis(Axis(0), 0).to_owned();
             assert_eq!(first(of_one), first(of_many));
         }
     }

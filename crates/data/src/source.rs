@@ -32,6 +32,7 @@ pub use subset::Subset;
 
 use crate::error::DataError;
 use crate::image::Image;
+use crate::sample::SampleType;
 
 /// A finite collection of images with random access.
 ///
@@ -54,15 +55,48 @@ pub trait Source: Send + Sync {
     /// Class of an image, an index into `classes`; `None` for all images of an unlabelled source.
     fn label(&self, index: usize) -> Option<u32>;
 
-    /// Reads an image, borrowing its samples where they lie in memory.
+    /// What the samples of every image are; bytes unless said otherwise.
+    fn sample_type(&self) -> SampleType {
+        SampleType::Uint8
+    }
+
+    /// Reads an image of bytes, borrowing its samples where they lie in memory.
     ///
     /// # Errors
-    /// When the file cannot be read or decoded.
+    /// When the file cannot be read or decoded, and where [`Self::sample_type`] is another:
+    /// samples are never converted.
     fn image(&self, index: usize) -> Result<Image<'_>, DataError>;
+
+    /// Reads an image of samples that are no bytes, in their own units.
+    ///
+    /// # Errors
+    /// When the file cannot be read or decoded, and where the samples are bytes.
+    fn values(&self, index: usize) -> Result<Image<'_, f32>, DataError> {
+        let rule = format!("the samples of {} are read as bytes", self.describe(index));
+        Err(self.sample_type().refuse(&rule))
+    }
+
+    /// Height and width of an image, which is read for it.
+    ///
+    /// # Errors
+    /// As [`Self::image`] and [`Self::values`].
+    fn size(&self, index: usize) -> Result<[usize; 2], DataError> {
+        Ok(match self.sample_type() {
+            SampleType::Uint8 => {
+                let image = self.image(index)?;
+                [image.height(), image.width()]
+            }
+            SampleType::Uint16 | SampleType::Float32 => {
+                let image = self.values(index)?;
+                [image.height(), image.width()]
+            }
+        })
+    }
 
     /// Says which image that is, for messages: a path, or `cifar10 train #17`.
     fn describe(&self, index: usize) -> String;
 
-    /// Mean and deviation of the channels, to normalise with.
+    /// Mean and deviation of the channels, to normalise with: of bytes scaled to [0, 1], of
+    /// other samples in their own units.
     fn statistics(&self) -> Statistics;
 }

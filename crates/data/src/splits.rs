@@ -5,10 +5,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::dataset::{DatasetName, Split};
 use crate::error::DataError;
 use crate::image::{Channels, Decoding};
+use crate::sample::SampleType;
 use crate::source::holdout::hold_out;
 use crate::source::layout::several;
 use crate::source::{Folder, Shards, Source, Statistics, cifar10, folder, mnist, shards};
@@ -27,12 +29,15 @@ pub struct OpenOptions {
     pub max_pixels: u64,
     /// What the colours of a user's own pictures become.
     pub channels: Channels,
+    /// What the samples of a user's own images must be; without it, pictures are read as
+    /// bytes and arrays as what the first holds.
+    pub sample_type: Option<SampleType>,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        let Decoding { max_pixels, channels } = Decoding::default();
-        Self { holdout: None, max_pixels, channels }
+        let Decoding { max_pixels, channels, sample_type } = Decoding::default();
+        Self { holdout: None, max_pixels, channels, sample_type }
     }
 }
 
@@ -86,17 +91,38 @@ pub fn open_splits(
     root: &Path,
     options: &OpenOptions,
 ) -> Result<Splits, DataError> {
-    let OpenOptions { holdout, max_pixels, channels } = *options;
+    open_splits_until(name, root, options, &AtomicBool::new(false))
+}
+
+/// The same, given up soon after `stop` is set.
+///
+/// # Errors
+/// As [`open_splits`], and [`DataError::Stopped`].
+pub fn open_splits_until(
+    name: DatasetName,
+    root: &Path,
+    options: &OpenOptions,
+    stop: &AtomicBool,
+) -> Result<Splits, DataError> {
+    let OpenOptions { holdout, max_pixels, channels, sample_type } = *options;
     if let Some(fraction) = holdout.filter(|fraction| !(*fraction > 0.0 && *fraction < 1.0)) {
         return Err(DataError::setting("holdout", fraction, "must be in (0, 1)"));
     }
-    let decoding = Decoding { max_pixels, channels };
+    let wide = sample_type.filter(|&wanted| wanted != SampleType::Uint8);
+    if let Some(wanted) = wide.filter(|_| name != DatasetName::Folder) {
+        let rule = format!(
+            "images of data set {name} are read as uint8; those of a folder may have others"
+        );
+        return Err(wanted.refuse(&rule));
+    }
+    let decoding = Decoding { max_pixels, channels, sample_type };
     let mut notes = Vec::new();
     match name {
         DatasetName::Folder => {
             let (mut train, mut test) = Folder::splits(root, decoding, &mut notes)?;
+            train.note_rounding(&mut notes);
             if train.wants_measuring() {
-                let statistics = Statistics::measure(&train, MEASURED)?;
+                let statistics = Statistics::measure_until(&train, MEASURED, stop)?;
                 test = test.map(|test| test.with_statistics(statistics.clone()));
                 train = train.with_statistics(statistics);
             }
@@ -106,7 +132,7 @@ pub fn open_splits(
             divided(train, test.map(of_any), key, holdout, notes)
         }
         DatasetName::Shards => {
-            let (train, test) = Shards::splits(root, decoding, &mut notes)?;
+            let (train, test) = Shards::splits(root, decoding, &mut notes, stop)?;
             let train = Arc::new(train);
             let paths = Arc::clone(&train);
             divided(train, test.map(of_any), move |index| paths.relative(index), holdout, notes)
@@ -183,6 +209,10 @@ pub fn check_splits(train: &dyn Source, test: &dyn Source) -> Result<(), DataErr
     let (wanted, found) = (train.channels(), test.channels());
     if wanted != found {
         return refuse(format!("images of {found} channels"), format!("must have {wanted}"));
+    }
+    let (wanted, found) = (train.sample_type(), test.sample_type());
+    if wanted != found {
+        return refuse(format!("images of {found}"), format!("must hold {wanted}"));
     }
     check_classes(train.classes(), test.classes())
 }

@@ -117,7 +117,9 @@ impl TaskStream {
                     Arc::new(TaskView::changed(source, Change::Repeated(most)))
                 }),
                 (false, own) => {
-                    let rule = format!("task {name} has so many, another {most}");
+                    let rule = format!(
+                        "the number of task {name}; another task has {most}, and only grey (1) is repeated"
+                    );
                     return Err(DataError::setting("channels", own, rule));
                 }
             };
@@ -224,7 +226,7 @@ impl TaskStream {
         for task in &tasks {
             let classes = task.train.classes().len();
             if classes < 2 {
-                let rule = format!("task {} has so many; it needs two or more", task.name);
+                let rule = format!("the number of task {}; it must be at least 2", task.name);
                 return Err(DataError::setting("classes", classes, rule));
             }
         }

@@ -25,6 +25,7 @@ use self::made::{Made, as_they_are, decoded_whole};
 fn main() -> ExitCode {
     let trials = vec![
         with_ffmpeg("seeking_gives_exactly_the_frames_of_the_whole", seeking_is_exact),
+        with_ffmpeg("clips_far_apart_are_the_frames_of_the_whole", distant_clips),
         with_ffmpeg("a_variable_rate_shows_what_stands_at_each_moment", variable_rates),
         with_ffmpeg("rotation_odd_sizes_and_streams_are_as_ffmpeg_has_them", shapes),
         with_ffmpeg("what_is_no_whole_video_is_refused_with_its_path", bad_files),
@@ -123,6 +124,21 @@ fn seeking_is_exact(ffmpeg: &Ffmpeg) {
         }
         for at in (2..=last).step_by(3) {
             assert!(frames(&source, &[at])[0] == whole[at as usize], "{name}: {at}");
+        }
+    }
+}
+
+fn distant_clips(ffmpeg: &Ffmpeg) {
+    let made = Made::new(ffmpeg);
+    let x264 = "-c:v libx264 -preset ultrafast -bf 3 -b_strategy 0 -pix_fmt yuv420p -g 40";
+    // The second cannot be sought in, and is decoded from its beginning.
+    for name in ["long.mp4", "long.ts"] {
+        let path = made.video(name, "testsrc2=s=48x32:r=25:d=30", "", x264);
+        let whole = decoded_whole(ffmpeg, &path);
+        let source = as_they_are(ffmpeg, &path);
+        for wanted in [vec![3, 4, 7, 500, 503, 749], vec![0, 301], vec![0, 300, 601, 602]] {
+            let expected: Vec<&Vec<u8>> = wanted.iter().map(|&at| &whole[at as usize]).collect();
+            assert!(frames(&source, &wanted).iter().eq(expected), "{name}: {wanted:?}");
         }
     }
 }

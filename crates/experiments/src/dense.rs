@@ -8,8 +8,8 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::ModelFolder;
-use bauta_data::OpenOptions;
 use bauta_data::dense::{ComposedConfig, DenseSplits};
+use bauta_data::{OpenOptions, SampleType};
 use bauta_eval::dense::{DenseReport, DenseScores, DenseTask, SegmentationKind};
 use bauta_eval::folder::normalization;
 use bauta_eval::{EvalError, TrainingRun};
@@ -124,12 +124,13 @@ fn perform(
     let least = if arguments.data == DenseData::ComposedDigits { 64 } else { 0 };
     let image_size = settings.data.image_size.unwrap_or(height.max(width).max(least));
     let splits = open(arguments, settings, image_size)?;
+    let own = splits.train.statistics();
     let task = DenseTask {
         folder: &folder,
         frozen: arguments.frozen,
         random_init: arguments.random_init,
         config: settings::dense_config(settings, arguments.frozen),
-        normalization: normalization(&arguments.model, splits.train.statistics(), device)?.0,
+        normalization: normalization(&arguments.model, &own, SampleType::Uint8, device)?.0,
         image_size,
         train: splits.train,
         test: splits.test,

@@ -10,13 +10,14 @@ mod teachers;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use bauta_backbones::{ImageNormalization, Parameters, Preprocessing, VitConfig};
 use bauta_data::{
     Augment, Batch, Inputs, Loader, LoaderConfig, PartnerSampler, Read, Shrunk, Source, cache_root,
 };
-use bauta_eval::folder::framing;
+use bauta_eval::folder::{data_normalization, framing};
 use bauta_eval::{check_suitable, missing_classes};
 use bauta_libtorch::on_one_thread;
 use bauta_masking::Grid;
@@ -49,6 +50,8 @@ pub struct Images {
     pub device: Device,
     /// Epochs of a phase.
     pub epochs: u32,
+    /// What features are, in words.
+    pub features: String,
 }
 
 impl Images {
@@ -63,8 +66,9 @@ impl Images {
         [batch_size, threads]: [usize; 2],
         seed: u64,
         device: Device,
+        stop: &AtomicBool,
     ) -> Result<Self> {
-        let splits = Splits::open(data)?;
+        let splits = Splits::open(data, stop)?;
         if splits.are_labelled() {
             for (split, source) in [("training", &splits.train), ("test", &splits.test)] {
                 let missing = missing_classes(&**source);
@@ -85,7 +89,8 @@ impl Images {
             }
             None => Arc::clone(&splits.train),
         };
-        Ok(Self { splits, trained, loader, augment, eval, device, epochs: 1 })
+        let features = format!("{} after the final norm", eval.features.describe());
+        Ok(Self { splits, trained, loader, augment, eval, device, epochs: 1, features })
     }
 
     /// Fresh parameters that start by the run's seed.
@@ -98,8 +103,8 @@ impl Images {
     /// # Errors
     /// When a deviation is not positive.
     pub fn normalization(&self) -> Result<ImageNormalization> {
-        let statistics = self.splits.train.statistics();
-        Ok(ImageNormalization::new(&statistics.mean, &statistics.std, self.device)?)
+        let train = &self.splits.train;
+        Ok(data_normalization(&train.statistics(), train.sample_type(), self.device)?)
     }
 
     /// How pictures are made ready for the run's models.

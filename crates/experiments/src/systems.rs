@@ -6,8 +6,9 @@ mod exssnet;
 mod i_mae;
 mod m3ae;
 mod mae;
-mod mae_st;
+pub mod mae_st;
 mod mask_distill;
+mod mix_mask;
 mod multilabel;
 
 use anyhow::Result;
@@ -21,6 +22,7 @@ pub use self::m3ae::M3ae;
 pub use self::mae::Mae;
 pub use self::mae_st::MaeSt;
 pub use self::mask_distill::MaskDistill;
+pub use self::mix_mask::MixMask;
 pub use self::multilabel::Multilabel;
 use crate::run::{Launch, RunEnd};
 
@@ -42,4 +44,4 @@ macro_rules! systems {
     };
 }
 
-systems![Mae, DBot, MaskDistill, IMae, MaeSt, ExSsNet, Multilabel, Brep, M3ae];
+systems![Mae, DBot, MaskDistill, IMae, MaeSt, ExSsNet, Multilabel, Brep, MixMask, M3ae];

@@ -260,7 +260,10 @@ fn weights_without_a_description_say_what_is_missing() {
         format!("{:#}", refused.unwrap_err())
     };
     let nothing = ImportOptions::default();
-    assert_says(&refuse(nothing), &["6 patches are no square", "must be given (image_size)"]);
+    assert_says(
+        &refuse(nothing),
+        &["6 patches do not form a square", "must be given (image_size)"],
+    );
     let sides = ImportOptions { image_size: Some([24, 24]), ..nothing };
     assert_says(&refuse(sides), &["24 × 24", "6 patches"]);
     let sides = ImportOptions { image_size: Some([24, 16]), ..nothing };

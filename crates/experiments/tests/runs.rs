@@ -63,8 +63,33 @@ const PARTS: [&str; 19] = [
     "eval.steps=20",
 ];
 
+/// A miniature of two views of digits.
+const VIEWS: [&str; 18] = [
+    "data.name=mnist",
+    "data.image_size=8",
+    "data.augment={ crop = \"shift\", shift = 1, flip = false, colours = {} }",
+    "model.width=2",
+    "siamese.dim=8",
+    "siamese.hidden=8",
+    "siamese.queue=64",
+    "siamese.splits=2",
+    "train.epochs=1",
+    "train.batch_size=32",
+    "train.warmup_epochs=0.1",
+    "train.device=cpu",
+    "train.threads=1",
+    "train.log_every=4",
+    "train.base_lr=0.5",
+    "eval.protocols=[\"knn\"]",
+    "eval.baselines=false",
+    "eval.pictures.count=0",
+];
+
 /// What a recipe needs on a miniature, besides `LONG`.
 fn own(recipe: &str, place: &Place) -> Vec<String> {
+    if of_views(recipe) {
+        return words(&VIEWS);
+    }
     let mut set = words(if of_clips(recipe) { &CLIPS } else { &SMALL });
     if recipe != "maskdistill-cifar10" {
         set.extend(words(&DECODER));
@@ -81,6 +106,10 @@ fn own(recipe: &str, place: &Place) -> Vec<String> {
 
 fn of_clips(recipe: &str) -> bool {
     recipe.starts_with("mae-st")
+}
+
+fn of_views(recipe: &str) -> bool {
+    ["mixmask", "moco", "mscn"].iter().any(|name| recipe.starts_with(name))
 }
 
 fn of_parts(recipe: &str) -> bool {
@@ -163,7 +192,9 @@ fn check_against(
     assert!(!place.path("killed/summary.json").exists(), "killed too late to tell anything");
     finish(command(recipe, &place, "killed", true));
 
-    for file in ["model.safetensors", "training.safetensors", "optimizer.safetensors"] {
+    let own_state = of_views(recipe).then_some("state.safetensors");
+    let always = ["model.safetensors", "training.safetensors", "optimizer.safetensors"];
+    for file in always.into_iter().chain(own_state) {
         let [whole, killed] = ["whole", "killed"]
             .map(|run| fs::read(place.path(run).join("checkpoints/last").join(file)).unwrap());
         assert!(whole == killed, "{recipe}: {file} differs after a kill");
@@ -228,6 +259,43 @@ fn maskdistill() {
 fn i_mae() {
     let pictures = [&ALL[..], &["mixtures.png"]].concat();
     check("i-mae-cifar10", "step-40", &pictures, &["image", "latent"]);
+}
+
+#[test]
+fn mixmask() {
+    let pictures = ["fills.png", "neighbours.png", "projection.svg"];
+    check("mixmask-cifar10", "step-40", &pictures, &["clean", "lambda", "own", "partner"]);
+}
+
+/// Bases and fills that no recipe has by itself: each trains to its end and is measured.
+#[test]
+fn siamese_networks_of_every_base_and_fill() {
+    let place = Place::new();
+    for (recipe, name, set, parts) in [
+        ("moco-cifar10", "moco", &["siamese.symmetric=true"][..], &["clean"][..]),
+        ("mscn-cifar10", "mscn", &["mask.fill=noise"], &["clean", "erased", "lambda"]),
+        (
+            "mixmask-cifar10",
+            "both",
+            &["siamese.unmix=true", "mask.partners=permutation", "mask.strategy=discrete"],
+            &["clean", "lambda", "own", "partner", "unmix_own", "unmix_partner"],
+        ),
+        (
+            "mixmask-cifar10",
+            "simsiam",
+            &["siamese.base=simsiam", "siamese.symmetric=true", "mask.own_weight=0.5"],
+            &["clean", "lambda", "own", "partner"],
+        ),
+        ("moco-cifar10", "byol", &["siamese.base=byol"], &["clean"]),
+    ] {
+        let set = own(recipe, &place).into_iter().chain(words(set));
+        finish(command_with(recipe, set, &place, name, false));
+        let records = MetricsLog::read(&place.path(name).join("metrics.jsonl")).unwrap();
+        let named: Vec<&str> = records[0].parts.keys().map(String::as_str).collect();
+        assert_eq!(named, parts, "{name}");
+        let summary = Summary::read(&place.path(name).join("summary.json")).unwrap();
+        assert!(summary.eval["knn_top1"] > 0.1, "{name}: {:?}", summary.eval);
+    }
 }
 
 /// Four tasks of orders of the digits' pixels, learnt in three ways.
@@ -332,99 +400,4 @@ fn brep() {
         "constant.sign_accuracy",
     ];
     check_against("brep-parts", "step-40", &["parts.png"], &["surface", "trim"], &baselines);
-}
-
-/// Pairs of every kind: whole, without caption, without picture, with a long caption.
-const PAIRS: [&str; 21] = [
-    "data.name=pairs",
-    "data.image_size=8",
-    "data.shrink=8",
-    "data.text_length=6",
-    "data.drop_text=0.1",
-    "data.drop_image=0.2",
-    "model.patch_size=2",
-    "model.dim=16",
-    "model.depth=2",
-    "model.heads=2",
-    "decoder.dim=8",
-    "decoder.heads=2",
-    "train.epochs=40",
-    "train.batch_size=8",
-    "train.warmup_epochs=1",
-    "train.device=cpu",
-    "train.threads=1",
-    "train.log_every=4",
-    "train.checkpoint_every=20",
-    "train.ema=0.9",
-    "eval={ protocols = [\"knn\"], draws = 2, knn = { k = 3 }, pictures = { count = 4 } }",
-];
-
-/// Bars in two classes whose captions name the class, and a vocabulary.
-fn write_pairs(folder: &Path, vocabulary: &Path) {
-    for number in 0..48_u32 {
-        let class = number % 2;
-        let is_bright = |x: u32, y: u32| if class == 0 { x / 3 == 1 } else { y / 3 == 1 };
-        let shade =
-            |x: u32, y: u32| if is_bright(x, y) { 250 } else { ((number * 7 + x) % 60) as u8 };
-        let image = image::GrayImage::from_fn(9, 9, |x, y| image::Luma([shade(x, y)]));
-        let name = folder.join(["upright", "level"][class as usize]);
-        fs::create_dir_all(&name).unwrap();
-        image.save(name.join(format!("{number}.png"))).unwrap();
-        let caption = match number % 12 {
-            11 => continue,
-            7 => "one two three four five six seven eight".to_owned(),
-            other => format!("{} bar number {other}", ["upright", "level"][class as usize]),
-        };
-        fs::write(name.join(format!("{number}.txt")), caption).unwrap();
-    }
-    fs::write(folder.join("upright/alone.txt"), "level bar").unwrap();
-    let pieces =
-        "[PAD] [UNK] [CLS] [SEP] [MASK] upright level bar number one two three four 0 1 2 3";
-    fs::write(vocabulary, pieces.replace(' ', "\n")).unwrap();
-}
-
-#[test]
-fn m3ae() {
-    let place = Place::new();
-    fs::remove_dir_all(place.path("data")).unwrap();
-    let vocabulary = place.path("vocab.txt");
-    write_pairs(&place.path("data"), &vocabulary);
-    let set = || {
-        let vocabulary = format!("data.vocabulary={}", vocabulary.display());
-        words(&PAIRS).into_iter().chain([vocabulary]).collect::<Vec<_>>()
-    };
-    let command = |out: &str, resume| command_with("m3ae-stamps", set(), &place, out, resume);
-    finish(command("whole", false));
-    let checkpoint = place.path("killed/checkpoints/step-40/state.json");
-    kill_after(command("killed", false), &checkpoint);
-    assert!(!place.path("killed/summary.json").exists(), "killed too late to tell anything");
-    finish(command("killed", true));
-    for file in ["model.safetensors", "training.safetensors", "optimizer.safetensors"] {
-        let [whole, killed] = ["whole", "killed"]
-            .map(|run| fs::read(place.path(run).join("checkpoints/last").join(file)).unwrap());
-        assert!(whole == killed, "{file} differs after a kill");
-    }
-    let [one, other] = ["whole", "killed"]
-        .map(|run| Summary::read(&place.path(run).join("summary.json")).unwrap());
-    assert_eq!((&one.eval, &one.baseline), (&other.eval, &other.baseline));
-    for name in [
-        "word_top1_with_image",
-        "word_top1_without_image",
-        "category_knn_top1",
-        "text_category_knn_top1",
-        "image_to_text_recall_1",
-        "text_to_image_recall_10",
-    ] {
-        assert!(one.eval.contains_key(name), "no {name}: {:?}", one.eval);
-    }
-    for name in ["random_init.word_top1_with_image", "random_init.category_knn_top1"] {
-        assert!(one.baseline.contains_key(name), "no {name}: {:?}", one.baseline);
-    }
-    assert!(one.train.final_loss < one.train.first_loss, "{:?}", one.train);
-    let last = MetricsLog::read(&place.path("killed/metrics.jsonl")).unwrap().pop().unwrap();
-    let named: Vec<&str> = last.parts.keys().map(String::as_str).collect();
-    assert_eq!(named, ["pixels", "words"]);
-    assert!(place.path("killed/pictures/reconstructions.png").is_file());
-    let report = fs::read_to_string(place.path("killed/report.html")).unwrap();
-    assert!(report.contains("predicted with the image"), "no section Words");
 }

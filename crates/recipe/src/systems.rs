@@ -8,6 +8,7 @@ mod m3ae;
 mod mae;
 mod mae_st;
 mod mask_distill;
+mod mix_mask;
 mod multilabel;
 
 use std::sync::LazyLock;
@@ -28,13 +29,17 @@ pub use brep::{
 pub use dbot::DBot;
 pub use exssnet::{
     Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,
-    Tasks, Transfer, WeightStart,
+    TaskTexts, Tasks, Transfer, WeightStart,
 };
 pub use i_mae::IMae;
 pub use m3ae::{M3ae, PairData, PairEval, PairMask, PairTarget, PairVit};
 pub use mae::Mae;
 pub use mae_st::MaeSt;
 pub use mask_distill::MaskDistill;
+pub use mix_mask::{
+    FillTable, Filling, MixMask, ResidualBlocks, ResidualNetwork, ResidualStem, SiameseBase,
+    SiameseTable,
+};
 pub use multilabel::{LabelEval, Multilabel};
 
 macro_rules! systems {
@@ -159,6 +164,8 @@ systems! {
     "multilabel" => Multilabel,
     /// Self-Supervised Representation Learning for CAD (arXiv 2210.10807).
     "brep" => Brep,
+    /// MixMask: Revisiting Masking Strategy for Siamese ConvNets (arXiv 2210.11456).
+    "mixmask" => MixMask,
     /// Multimodal Masked Autoencoders Learn Transferable Representations (arXiv 2205.14204).
     "m3ae" => M3ae,
 }

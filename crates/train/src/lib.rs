@@ -36,7 +36,7 @@ pub use ema::Ema;
 pub use error::TrainError;
 pub use gradients::Gradients;
 pub use groups::{LayerDecay, ParameterGroup, is_decayed};
-pub use host::host_tensor;
+pub use host::{HostArray, host_tensor};
 pub use loss::Loss;
 pub use masked::{MaskedImages, Masking};
 pub use mix::{Mix, MixConfig, soft_cross_entropy};

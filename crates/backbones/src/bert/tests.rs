@@ -50,7 +50,7 @@ fn what_does_not_fit_is_refused() {
         BertEncoder::of_tensors(config, tensors, Device::Cpu).unwrap_err().to_string()
     };
     let odd = BertConfig { num_attention_heads: 5, ..config() };
-    assert!(message(&odd, &tensors).contains("24 is no multiple of num_attention_heads 5"));
+    assert!(message(&odd, &tensors).contains("24 must be a multiple of num_attention_heads 5"));
     let deep = BertConfig { num_hidden_layers: 3, ..config() };
     assert!(message(&deep, &tensors).contains("encoder.layer.2."));
     let _ = tensors.remove("embeddings.word_embeddings.weight");

@@ -46,7 +46,9 @@ pub use conversion::{export_model, import_model};
 pub use describe::{ImportOptions, describe};
 pub use encoder_sizes::EncoderSizes;
 pub use model_config::ModelConfig;
-pub use preprocessing::{ChannelStatistics, Filter, Framing, Preprocessing, Resize};
+pub use preprocessing::{
+    ChannelStatistics, Filter, Framing, Preprocessing, Resize, SampleKind, Samples,
+};
 pub use sides::Sides;
 pub use video_config::{TargetFrames, VideoModelConfig};
 pub use video_folder::VideoFolder;
@@ -289,7 +291,7 @@ impl ModelFolder {
 
     /// That the folder holds another architecture than `wanted`.
     fn is_not(&self, wanted: &str) -> ModelError {
-        let reason = format!("{} is no {wanted}", self.config.describe());
+        let reason = format!("it holds {}, not a {wanted}", self.config.describe());
         ModelError::Format { path: self.path.clone(), reason }
     }
 

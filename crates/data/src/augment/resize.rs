@@ -1,23 +1,24 @@
 //! Antialiased resizing of a part of an image, bicubic unless another filter is asked for.
 //!
+//! Bytes are rounded and cut to their range, values are neither: a bicubic's overshoot stays.
 //! The filters are Pillow's, bicubic Keys' cubic with a = -0.5, widened by the scale
 //! when shrinking. Samples differ from Pillow's by at most one level, as the
 //! two passes come in the other order.
 
 use fast_image_resize as fr;
 use fr::images::{TypedCroppedImage, TypedImage, TypedImageRef};
-use fr::pixels::{U8, U8x2, U8x3, U8x4};
 
 use super::framing::Filter;
 use super::region::Region;
 use crate::image::Image;
+use crate::sample::Sample;
 
 /// A resizer with the buffers that it keeps between images; bicubic unless told otherwise.
 #[derive(Default)]
-pub(crate) struct Resizer {
+pub(crate) struct Resizer<S = u8> {
     resizer: fr::Resizer,
     filter: Filter,
-    pixels: Vec<u8>,
+    pixels: Vec<S>,
 }
 
 impl Resizer {
@@ -25,7 +26,9 @@ impl Resizer {
     pub(crate) fn bilinear() -> Self {
         Self { filter: Filter::Bilinear, ..Self::default() }
     }
+}
 
+impl<S: Sample> Resizer<S> {
     /// Resizes by this filter from now on.
     pub(crate) fn set_filter(&mut self, filter: Filter) {
         self.filter = filter;
@@ -34,17 +37,17 @@ impl Resizer {
     /// Cuts a region out of an image and resizes it: the filter does not see beyond.
     pub(crate) fn resize(
         &mut self,
-        image: &Image<'_>,
+        image: &Image<'_, S>,
         region: Region,
         height: usize,
         width: usize,
-    ) -> &[u8] {
-        self.pixels.resize(height * width * image.channels(), 0);
+    ) -> &[S] {
+        self.pixels.resize(height * width * image.channels(), S::default());
         match image.channels() {
-            1 => self.run::<U8>(image, region, height, width),
-            2 => self.run::<U8x2>(image, region, height, width),
-            3 => self.run::<U8x3>(image, region, height, width),
-            4 => self.run::<U8x4>(image, region, height, width),
+            1 => self.run::<S::One>(image, region, height, width),
+            2 => self.run::<S::Two>(image, region, height, width),
+            3 => self.run::<S::Three>(image, region, height, width),
+            4 => self.run::<S::Four>(image, region, height, width),
             channels => self.run_each(image, region, height, width, channels),
         }
         &self.pixels
@@ -54,12 +57,12 @@ impl Resizer {
     /// `height × width`, placed like torchvision's centre crop.
     pub(crate) fn resize_middle(
         &mut self,
-        image: &Image<'_>,
+        image: &Image<'_, S>,
         region: Region,
         full: [usize; 2],
         height: usize,
         width: usize,
-    ) -> &[u8] {
+    ) -> &[S] {
         let corner = [middle(full[0], height), middle(full[1], width)];
         self.resize_window(image, region, full, corner, [height, width])
     }
@@ -69,12 +72,12 @@ impl Resizer {
     // where a window begins on a zero of the filter.
     pub(crate) fn resize_window(
         &mut self,
-        image: &Image<'_>,
+        image: &Image<'_, S>,
         region: Region,
         full: [usize; 2],
         [top, left]: [usize; 2],
         [height, width]: [usize; 2],
-    ) -> &[u8] {
+    ) -> &[S] {
         self.resize(image, region, full[0], full[1]);
         let row = width * image.channels();
         for y in 0..height {
@@ -88,7 +91,7 @@ impl Resizer {
     /// Resizes the channels one by one.
     fn run_each(
         &mut self,
-        image: &Image<'_>,
+        image: &Image<'_, S>,
         region: Region,
         height: usize,
         width: usize,
@@ -96,7 +99,7 @@ impl Resizer {
     ) {
         let mut whole = std::mem::take(&mut self.pixels);
         for channel in 0..channels {
-            let plane: Vec<u8> =
+            let plane: Vec<S> =
                 image.pixels()[channel..].iter().step_by(channels).copied().collect();
             let plane = Image::new(image.height(), image.width(), 1, plane);
             let resized = self.resize(&plane, region, height, width);
@@ -109,22 +112,27 @@ impl Resizer {
 
     fn run<P: fr::PixelTrait>(
         &mut self,
-        image: &Image<'_>,
+        image: &Image<'_, S>,
         region: Region,
         height: usize,
         width: usize,
     ) {
         let side = |pixels: usize| u32::try_from(pixels).expect("an image's side fits 32 bits");
         let (image_width, image_height) = (side(image.width()), side(image.height()));
-        let source = TypedImageRef::<P>::from_buffer(image_width, image_height, image.pixels())
-            .expect("Image::new checked the length");
+        let source =
+            TypedImageRef::<P>::from_buffer(image_width, image_height, S::as_bytes(image.pixels()))
+                .expect("Image::new checked the length");
         let Region { top, left, .. } = region;
         let (part_width, part_height) = (side(region.width), side(region.height));
         let part =
             TypedCroppedImage::from_ref(&source, side(left), side(top), part_width, part_height)
                 .expect("a region lies within its image");
-        let mut target = TypedImage::<P>::from_buffer(side(width), side(height), &mut self.pixels)
-            .expect("the buffer was given the length");
+        let mut target = TypedImage::<P>::from_buffer(
+            side(width),
+            side(height),
+            S::as_bytes_mut(&mut self.pixels),
+        )
+        .expect("the buffer was given the length");
         let algorithm = algorithm(self.filter);
         self.resizer
             .resize_typed(
@@ -249,6 +257,46 @@ mod tests {
         for (filter, pillow) in figures {
             resizer.set_filter(filter);
             check(resizer.resize(&picture(), Region::whole(24, 30), 3, 5), &pillow);
+        }
+    }
+
+    #[test]
+    fn values_equal_pillows_floats_and_are_neither_rounded_nor_cut() {
+        // The same picture in units of its own, from -75,000 to 180,000; Pillow's mode F.
+        let values = picture().pixels().iter().map(|&b| f32::from(b) * 1e3 - 7.5e4).collect();
+        let values: Vec<f32> = values;
+        let grey = Image::new(24, 30, 1, values.clone());
+        // And with more channels, which are resized together or one by one.
+        let repeated = |count: usize| {
+            let all = values.iter().flat_map(|&v| (0..count).map(move |c| v + c as f32 * 1e3));
+            Image::new(24, 30, count, all.collect::<Vec<f32>>())
+        };
+        let shrunk = [
+            55033.85, 40606.74, 33788.88, 47229.05, 47518.69, 56864.61, 68576.73, 53501.9,
+            43093.51, 40688.04, 41576.54, 41058.38, 61859.34, 63084.57, 67551.91, 55403.82,
+            41367.68, 39926.9, 46487.09, 46177.61, 66931.56, 61488.27, 51367.17, 48554.16,
+        ];
+        let enlarged = [
+            -73898.72, -62415.98, -40854.11, -27005.9, -8901.07, 28977.86, 49995.1, -29388.54,
+            -22751.99, -8446.5, 12393.66, 37650.53, 68886.78, 85416.46, 46365.38, 48003.73,
+            53501.18, 71937.5, 94630.43, 116_444.94, 127_617.79, 97068.37, 111_996.03, 129_728.65,
+            73338.16, 18882.83, 44033.62, 63295.93, 122_059.46, 146_390.14, 173_262.7, 67433.96,
+            -37983.58, -9534.72, 15717.03,
+        ];
+        let mut resizer = Resizer::<f32>::default();
+        for (region, [height, width], pillow) in [
+            (Region { top: 3, left: 5, height: 17, width: 22 }, [4, 6], &shrunk[..]),
+            (Region { top: 3, left: 5, height: 3, width: 4 }, [5, 7], &enlarged[..]),
+        ] {
+            for channels in 1..6 {
+                let image = if channels == 1 { grey.clone() } else { repeated(channels) };
+                let found = resizer.resize(&image, region, height, width);
+                assert_eq!(found.len(), channels * pillow.len());
+                for (i, &value) in found.iter().enumerate() {
+                    let wanted = pillow[i / channels] + (i % channels) as f32 * 1e3;
+                    assert!((value - wanted).abs() < 0.1, "{channels}, {i}: {value} {wanted}");
+                }
+            }
         }
     }
 }

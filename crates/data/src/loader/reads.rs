@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bauta_streams::Purpose;
-use ndarray::Array4;
 
 use crate::partners::PartnerSampler;
+use crate::sample::Pixels;
 
 /// Another image that is read for each image of a batch.
 ///
@@ -24,7 +24,7 @@ pub enum Read {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReadImages {
     /// The images, \[B, C, H, W\].
-    pub pixels: Array4<u8>,
+    pub pixels: Pixels,
     /// Their indices in the source, B. Where one could not be decoded and
     /// [`OnError::Skip`](super::OnError::Skip) holds, the batch's own image stands in its place,
     /// as it is in the batch.

@@ -131,7 +131,7 @@ fn an_evaluation_takes_every_image_once_and_as_it_is() {
     {
         let image = source.image(index as usize).unwrap();
         for ((channel, y, x), &sample) in
-            batch.pixels.index_axis(ndarray::Axis(0), row).indexed_iter()
+            batch.pixels.bytes().unwrap().index_axis(ndarray::Axis(0), row).indexed_iter()
         {
             assert_eq!(sample, image.pixels()[(y * 5 + x) * 3 + channel]);
         }
@@ -153,7 +153,8 @@ fn corrupt_images_are_left_out_and_counted() {
 
     let again = collect(&loader, 1..2).remove(0);
     assert_eq!(again.labels, None);
-    let firsts: Vec<u8> = again.pixels.outer_iter().map(|image| image[[0, 0, 0]]).collect();
+    let firsts: Vec<u8> =
+        again.pixels.bytes().unwrap().outer_iter().map(|image| image[[0, 0, 0]]).collect();
     assert_eq!(firsts, [3, 5], "pixels move up with their indices");
 }
 
@@ -185,7 +186,12 @@ fn an_image_whose_partner_is_corrupt_is_its_own() {
     let batch = load(OnError::Skip).unwrap();
     assert_eq!(batch.indices, [0, 1, 2]);
     assert_eq!(batch.reads[0].indices, [first, 1, last]);
-    let firsts = batch.reads[0].pixels.outer_iter().map(|image| u64::from(image[[0, 0, 0]]));
+    let firsts = batch.reads[0]
+        .pixels
+        .bytes()
+        .unwrap()
+        .outer_iter()
+        .map(|image| u64::from(image[[0, 0, 0]]));
     assert_eq!(firsts.collect::<Vec<u64>>(), [first, 1, last]);
     let error = load(OnError::Stop).unwrap_err().to_string();
     assert!(error.contains(&format!("picture-{corrupt}")), "{error}");

@@ -4,16 +4,19 @@
 //! directly in the folder, or in one subfolder only, have no labels.
 
 use std::ffi::OsStr;
+use std::io::Read;
 use std::path::Path;
 
 use super::layout::Kind;
 use super::listed::Listed;
 use super::listing::{any_below, has_extension, is_picture, shown};
-use super::npy;
+use super::npy::{self, Array};
 use crate::dataset::Split;
 use crate::error::DataError;
+use crate::image::sixteen_bits::has_sixteen_bits;
 use crate::image::{Decoding, Image};
 use crate::regular;
+use crate::sample::SampleType;
 use crate::source::{Source, Statistics};
 
 /// Pictures, and what a folder of them looks like.
@@ -38,6 +41,8 @@ pub struct Folder {
     decoding: Decoding,
     /// Channels of every picture.
     channels: usize,
+    /// What the samples of every picture are.
+    sample_type: SampleType,
     statistics: Statistics,
 }
 
@@ -84,14 +89,44 @@ impl Folder {
     }
 
     fn of(listed: Listed, decoding: Decoding) -> Result<Self, DataError> {
-        let (mut channels, mut statistics) =
-            (decoding.channels.count(), Statistics::of_photos(decoding.channels));
         let first = listed.paths().first().expect("a folder has pictures");
-        if is_array(first) {
-            channels = npy::read(first, decoding.max_pixels)?.channels();
-            statistics = Statistics::neutral(channels);
+        let (channels, sample_type) = if is_array(first) {
+            let array = npy::read(first, decoding.max_pixels)?;
+            let found = array.sample_type();
+            if let Some(wanted) = decoding.sample_type.filter(|&wanted| wanted != found) {
+                return Err(wanted.refuse(&format!("{} holds {found}", shown(first.as_os_str()))));
+            }
+            (array.channels(), found)
+        } else {
+            let wanted = decoding.sample_type.unwrap_or_default();
+            if wanted == SampleType::Float32 {
+                return Err(wanted.refuse("pictures are uint8 or uint16; save values as .npy"));
+            }
+            (decoding.channels.count(), wanted)
+        };
+        // Values of unknown units have none until they are measured.
+        let statistics = match is_array(first) || sample_type != SampleType::Uint8 {
+            true => Statistics::neutral(channels),
+            false => Statistics::of_photos(decoding.channels),
+        };
+        Ok(Self { listed, decoding, channels, sample_type, statistics })
+    }
+
+    /// Says so where pictures of sixteen bits are rounded to eight.
+    pub(crate) fn note_rounding(&self, notes: &mut Vec<String>) {
+        let first = &self.listed.paths()[0];
+        let mut header = Vec::new();
+        let read = regular::open(first).map(|file| file.take(26).read_to_end(&mut header));
+        if self.sample_type == SampleType::Uint8
+            && matches!(read, Ok(Ok(_)))
+            && has_sixteen_bits(&header)
+        {
+            notes.push(format!(
+                "{} has 16 bits a sample, which are rounded to 8; sample_type = \"uint16\" keeps \
+                 them",
+                shown(first.as_os_str())
+            ));
         }
-        Ok(Self { listed, decoding, channels, statistics })
     }
 
     /// A picture's path below the root, the same wherever the root lies.
@@ -101,7 +136,22 @@ impl Folder {
 
     /// Whether the pictures' own statistics are unknown until they are measured.
     pub(crate) fn wants_measuring(&self) -> bool {
-        is_array(&self.listed.paths()[0])
+        is_array(&self.listed.paths()[0]) || self.sample_type != SampleType::Uint8
+    }
+
+    /// Reads an array, which must be like the first.
+    fn array(&self, index: usize) -> Result<Array, DataError> {
+        let array = npy::read(&self.listed.paths()[index], self.decoding.max_pixels)?;
+        let (found, wanted) = (array.channels(), self.channels);
+        let problem = if found != wanted {
+            format!("it has {found} channels, and FIRST has {wanted}")
+        } else if array.sample_type() != self.sample_type {
+            format!("it holds {}, and FIRST {}", array.sample_type(), self.sample_type)
+        } else {
+            return Ok(array);
+        };
+        let problem = problem.replace("FIRST", &self.describe(0));
+        Err(DataError::Image { image: self.describe(index), problem })
     }
 
     /// Normalises by these statistics.
@@ -136,18 +186,38 @@ impl Source for Folder {
 
     fn image(&self, index: usize) -> Result<Image<'_>, DataError> {
         let path = &self.listed.paths()[index];
-        let refuse = |problem| DataError::Image { image: self.describe(index), problem };
+        if self.sample_type != SampleType::Uint8 {
+            return Err(self.sample_type.refuse("what reads them here takes bytes (uint8)"));
+        }
         if is_array(path) {
-            let image = npy::read(path, self.decoding.max_pixels)?;
-            if image.channels() != self.channels {
-                let (found, wanted) = (image.channels(), self.channels);
-                let first = self.listed.paths()[0].display();
-                return Err(refuse(format!("it has {found} channels, and {first} has {wanted}")));
-            }
-            return Ok(image);
+            return match self.array(index)? {
+                Array::Bytes(image) => Ok(image),
+                Array::Values(found, _) => Err(found.refuse("the first array holds bytes")),
+            };
         }
         let file = regular::read(path)?;
-        Image::decode_with(&file, self.decoding).map_err(refuse)
+        Image::decode_with(&file, self.decoding)
+            .map_err(|problem| DataError::Image { image: self.describe(index), problem })
+    }
+
+    fn sample_type(&self) -> SampleType {
+        self.sample_type
+    }
+
+    fn values(&self, index: usize) -> Result<Image<'_, f32>, DataError> {
+        let path = &self.listed.paths()[index];
+        if self.sample_type == SampleType::Uint8 {
+            return Err(self.sample_type.refuse("they are read as bytes"));
+        }
+        if is_array(path) {
+            return match self.array(index)? {
+                Array::Values(_, image) => Ok(image),
+                Array::Bytes(_) => Err(self.sample_type.refuse("this array holds bytes")),
+            };
+        }
+        let file = regular::read(path)?;
+        Image::decode_sixteen_bits(&file, self.decoding)
+            .map_err(|problem| DataError::Image { image: self.describe(index), problem })
     }
 
     fn describe(&self, index: usize) -> String {

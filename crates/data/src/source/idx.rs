@@ -43,7 +43,8 @@ fn parse<const RANK: usize>(
 ) -> Result<Idx<RANK>, String> {
     let mut word = || {
         let mut bytes = [0; 4];
-        file.read_exact(&mut bytes).map_err(|error| format!("no whole IDX header: {error}"))?;
+        file.read_exact(&mut bytes)
+            .map_err(|error| format!("the IDX header is incomplete: {error}"))?;
         Ok::<_, String>(bytes)
     };
     let magic = word()?;

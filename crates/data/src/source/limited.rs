@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::DataError;
 use crate::image::Image;
+use crate::sample::SampleType;
 use crate::source::{Source, Statistics};
 
 /// A view of a source's first images.
@@ -41,6 +42,15 @@ impl Source for Limited {
     fn image(&self, index: usize) -> Result<Image<'_>, DataError> {
         assert!(index < self.len, "image {index} of {}", self.len);
         self.source.image(index)
+    }
+
+    fn sample_type(&self) -> SampleType {
+        self.source.sample_type()
+    }
+
+    fn values(&self, index: usize) -> Result<Image<'_, f32>, DataError> {
+        assert!(index < self.len, "image {index} of {}", self.len);
+        self.source.values(index)
     }
 
     fn describe(&self, index: usize) -> String {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::DataError;
 use crate::image::Image;
+use crate::sample::SampleType;
 use crate::source::{Source, Statistics};
 
 /// A view of a source that gives other statistics, as those that were
@@ -44,6 +45,14 @@ impl Source for Normalised {
 
     fn image(&self, index: usize) -> Result<Image<'_>, DataError> {
         self.source.image(index)
+    }
+
+    fn sample_type(&self) -> SampleType {
+        self.source.sample_type()
+    }
+
+    fn values(&self, index: usize) -> Result<Image<'_, f32>, DataError> {
+        self.source.values(index)
     }
 
     fn describe(&self, index: usize) -> String {

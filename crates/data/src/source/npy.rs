@@ -2,36 +2,89 @@
 //!
 //! A file is `\x93NUMPY`, a version, the length of a header and the header, which is a
 //! Python dictionary of `descr`, `fortran_order` and `shape`; then the values, last axis
-//! fastest. A picture is [C, H, W] or [H, W] of unsigned bytes.
+//! fastest. A picture is [C, H, W] or [H, W] of `uint8`, `uint16` or `float32`, which keep
+//! their values.
 
 use std::path::Path;
 
 use crate::error::DataError;
 use crate::image::Image;
 use crate::regular;
+use crate::sample::{Sample, SampleType};
 
 /// Most channels of a picture.
 const MAX_CHANNELS: usize = 1024;
 
+/// A picture with the samples that its file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Array {
+    /// Of `uint8`.
+    Bytes(Image<'static>),
+    /// Of this type, in its own units.
+    Values(SampleType, Image<'static, f32>),
+}
+
+impl Array {
+    /// What its samples are.
+    pub(crate) fn sample_type(&self) -> SampleType {
+        match self {
+            Self::Bytes(_) => SampleType::Uint8,
+            Self::Values(found, _) => *found,
+        }
+    }
+
+    /// Its channels.
+    pub(crate) fn channels(&self) -> usize {
+        match self {
+            Self::Bytes(image) => image.channels(),
+            Self::Values(_, image) => image.channels(),
+        }
+    }
+}
+
 /// Reads a picture.
 ///
 /// # Errors
-/// When the file is no such array, is cut off, or claims more than `max_pixels` pixels.
-pub(crate) fn read(path: &Path, max_pixels: u64) -> Result<Image<'static>, DataError> {
+/// When the file is no such array, is cut off, holds values that are not finite, or claims
+/// more than `max_pixels` pixels.
+pub(crate) fn read(path: &Path, max_pixels: u64) -> Result<Array, DataError> {
     let file = regular::read(path)?;
     parse(&file, max_pixels)
         .map_err(|problem| DataError::Image { image: path.display().to_string(), problem })
 }
 
-fn parse(file: &[u8], max_pixels: u64) -> Result<Image<'static>, String> {
-    let (header, values) = divide(file).ok_or("it is no whole .npy file")?;
+fn parse(file: &[u8], max_pixels: u64) -> Result<Array, String> {
+    let (header, values) = divide(file).ok_or("it is not a complete .npy file")?;
     let descr = entry(header, "descr")?.trim_matches(['\'', '"']);
-    if !["|u1", "<u1", "u1", "|b1"].contains(&descr) {
-        return Err(format!(
-            "its values are of type {descr}; only bytes (uint8, |u1) are read: scale the values \
-             to 0 to 255 and save them with astype(\"uint8\")"
-        ));
+    let shape = shape(header, max_pixels)?;
+    let sixteen = |decode: fn([u8; 2]) -> u16| {
+        let values = numbers(values, shape, |bytes| f32::from(decode(bytes)))?;
+        Ok(Array::Values(SampleType::Uint16, values))
+    };
+    let single = |decode: fn([u8; 4]) -> f32| {
+        let values = numbers(values, shape, decode)?;
+        match values.pixels().iter().find(|value| !value.is_finite()) {
+            Some(value) => Err(format!("it holds the value {value}; all must be finite")),
+            None => Ok(Array::Values(SampleType::Float32, values)),
+        }
+    };
+    match descr {
+        "|u1" | "<u1" | ">u1" | "u1" | "|b1" => {
+            Ok(Array::Bytes(numbers(values, shape, |[byte]: [u8; 1]| byte)?))
+        }
+        "<u2" => sixteen(u16::from_le_bytes),
+        ">u2" => sixteen(u16::from_be_bytes),
+        "<f4" => single(f32::from_le_bytes),
+        ">f4" => single(f32::from_be_bytes),
+        _ => Err(format!(
+            "its values are of type {descr}; uint8 (|u1), uint16 (<u2) and float32 (<f4) are read: \
+             save them with astype of one that holds them"
+        )),
     }
+}
+
+/// Channels, height and width, as the header gives them.
+fn shape(header: &str, max_pixels: u64) -> Result<[usize; 3], String> {
     if entry(header, "fortran_order")? != "False" {
         return Err("it is in Fortran order; save it with numpy.ascontiguousarray".to_owned());
     }
@@ -54,15 +107,25 @@ fn parse(file: &[u8], max_pixels: u64) -> Result<Image<'static>, String> {
         let wanted = format!("[C, H, W] of 1 to {MAX_CHANNELS} channels and at least one pixel");
         return Err(format!("its shape is {shape}; a picture is {wanted}"));
     }
-    let plane = pixels as usize;
-    if values.len() != channels * plane {
+    Ok([channels, height, width])
+}
+
+/// The samples of each pixel together, of values that lie in planes.
+fn numbers<S: Sample, const BYTES: usize>(
+    values: &[u8],
+    [channels, height, width]: [usize; 3],
+    decode: impl Fn([u8; BYTES]) -> S,
+) -> Result<Image<'static, S>, String> {
+    let (found, rest) = values.as_chunks::<BYTES>();
+    let plane = height * width;
+    if found.len() != channels * plane || !rest.is_empty() {
+        let shape = format!("({channels}, {height}, {width})");
         return Err(format!("it holds {} bytes for the shape {shape}", values.len()));
     }
-    // From planes to the samples of each pixel together.
-    let mut samples = vec![0; values.len()];
-    for (channel, values) in values.chunks_exact(plane).enumerate() {
+    let mut samples = vec![S::default(); found.len()];
+    for (channel, values) in found.chunks_exact(plane).enumerate() {
         for (sample, &value) in samples[channel..].iter_mut().step_by(channels).zip(values) {
-            *sample = value;
+            *sample = decode(value);
         }
     }
     Ok(Image::new(height, width, channels, samples))
@@ -124,7 +187,7 @@ pub(crate) mod tests {
             let count = channels * height * width;
             let values: Vec<u8> = (0..count).map(|i| (i * 7) as u8 ^ seed).collect();
             let file = encode("|u1", &format!("({channels}, {height}, {width})"), &values);
-            let image = parse(&file, 1000).unwrap();
+            let image = bytes(&file);
             let found = (image.channels(), image.height(), image.width());
             prop_assert_eq!(found, (channels, height, width));
             for (i, &sample) in image.pixels().iter().enumerate() {
@@ -137,9 +200,44 @@ pub(crate) mod tests {
         }
     }
 
+    fn bytes(file: &[u8]) -> Image<'static> {
+        match parse(file, 1000).unwrap() {
+            Array::Bytes(image) => image,
+            Array::Values(found, _) => panic!("{found}"),
+        }
+    }
+
+    #[test]
+    fn wider_values_are_kept_in_either_order_of_bytes() {
+        let values = [0_u16, 1, 255, 256, 40_001, 65_535];
+        let wanted: Vec<f32> = [0, 256, 1, 40_001, 255, 65_535].map(|v: u16| f32::from(v)).to_vec();
+        for (descr, order) in
+            [("<u2", u16::to_le_bytes as fn(u16) -> [u8; 2]), (">u2", u16::to_be_bytes)]
+        {
+            let file = encode(descr, "(2, 1, 3)", values.map(order).as_flattened());
+            let image = Image::new(1, 3, 2, wanted.clone());
+            assert_eq!(parse(&file, 3).unwrap(), Array::Values(SampleType::Uint16, image));
+        }
+        let values = [0.0_f32, -1.5e-30, 3.0e30, f32::MIN_POSITIVE, 1.0 / 3.0, -7.0];
+        for (descr, order) in
+            [("<f4", f32::to_le_bytes as fn(f32) -> [u8; 4]), (">f4", f32::to_be_bytes)]
+        {
+            let file = encode(descr, "(2, 3)", values.map(order).as_flattened());
+            let image = Image::new(2, 3, 1, values.to_vec());
+            assert_eq!(parse(&file, 6).unwrap(), Array::Values(SampleType::Float32, image));
+            for length in 0..file.len() {
+                assert!(parse(&file[..length], 6).is_err(), "{descr}, {length} bytes");
+            }
+        }
+        for bad in [f32::NAN, f32::INFINITY] {
+            let file = encode("<f4", "(1, 2)", [1.0, bad].map(f32::to_le_bytes).as_flattened());
+            assert!(parse(&file, 2).unwrap_err().contains("finite"));
+        }
+    }
+
     #[test]
     fn a_matrix_is_a_grey_picture() {
-        let image = parse(&encode("|u1", "(2, 3)", &[1, 2, 3, 4, 5, 6]), 6).unwrap();
+        let image = bytes(&encode("|u1", "(2, 3)", &[1, 2, 3, 4, 5, 6]));
         assert_eq!((image.channels(), image.height(), image.width()), (1, 2, 3));
         assert_eq!(image.pixels(), [1, 2, 3, 4, 5, 6]);
     }
@@ -148,8 +246,10 @@ pub(crate) mod tests {
     fn hostile_arrays_are_errors() {
         let of = |descr: &str, shape: &str| parse(&encode(descr, shape, &[0; 12]), 100);
         for (descr, shape, word) in [
-            ("<f4", "(1, 1, 3)", "<f4"),
-            ("<u2", "(1, 2, 3)", "uint8"),
+            ("<f8", "(1, 1, 3)", "<f8"),
+            ("<i2", "(1, 2, 3)", "uint16"),
+            ("<u2", "(1, 2, 2)", "12 bytes"),
+            ("<f4", "(1, 2, 2)", "12 bytes"),
             ("|O", "(12,)", "|O"),
             ("|u1", "(12,)", "[C, H, W]"),
             ("|u1", "(1, 1, 3, 4)", "[C, H, W]"),

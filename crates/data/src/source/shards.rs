@@ -11,6 +11,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
@@ -72,11 +73,12 @@ impl Shards {
     /// # Errors
     /// As [`open_splits`](crate::open_splits), and when there is no such split.
     pub fn open(split: Split, root: &Path) -> Result<Self, DataError> {
-        let mut notes = Vec::new();
+        let (mut notes, stop) = (Vec::new(), AtomicBool::new(false));
+        let decoding = Decoding::default();
         match split {
-            Split::Train => Self::training(root, Decoding::default(), &mut notes).map(|(of, _)| of),
+            Split::Train => Self::training(root, decoding, &mut notes, &stop).map(|(of, _)| of),
             Split::Test => {
-                let (_, test) = Self::splits(root, Decoding::default(), &mut notes)?;
+                let (_, test) = Self::splits(root, decoding, &mut notes, &stop)?;
                 test.ok_or_else(|| SHARDS.no_test(root))
             }
         }
@@ -87,10 +89,11 @@ impl Shards {
         root: &Path,
         decoding: Decoding,
         notes: &mut Vec<String>,
+        stop: &AtomicBool,
     ) -> Result<(Self, Option<Self>), DataError> {
-        let (train, test) = Self::training(root, decoding, notes)?;
+        let (train, test) = Self::training(root, decoding, notes, stop)?;
         let Some(folder) = test else { return Ok((train, None)) };
-        let test = Self::read(root, &folder, decoding, notes)?;
+        let test = Self::read(root, &folder, decoding, notes, stop)?;
         let test = train.joined(test, &folder)?;
         Ok((train, Some(test)))
     }
@@ -100,6 +103,7 @@ impl Shards {
         root: &Path,
         decoding: Decoding,
         notes: &mut Vec<String>,
+        stop: &AtomicBool,
     ) -> Result<(Self, Option<PathBuf>), DataError> {
         let (folder, test) = match layout(root, SHARDS, notes)? {
             Layout::Whole => (root.to_path_buf(), None),
@@ -108,7 +112,7 @@ impl Shards {
                 return Err(SHARDS.no_train(root, test.as_ref()));
             }
         };
-        Ok((Self::read(root, &folder, decoding, notes)?, test))
+        Ok((Self::read(root, &folder, decoding, notes, stop)?, test))
     }
 
     fn read(
@@ -116,6 +120,7 @@ impl Shards {
         folder: &Path,
         decoding: Decoding,
         notes: &mut Vec<String>,
+        stop: &AtomicBool,
     ) -> Result<Self, DataError> {
         let files = files_below(folder, is_shard)?;
         if let Some(special) = files.special.first() {
@@ -126,6 +131,9 @@ impl Shards {
             .paths
             .par_iter()
             .map(|path| {
+                if stop.load(Ordering::Relaxed) {
+                    return Err(DataError::Stopped);
+                }
                 let file = regular::open(path)?;
                 index(file).map_err(|problem| DataError::malformed(path, problem))
             })

@@ -10,6 +10,7 @@ use crate::augment::region::Region;
 use crate::augment::resize::Resizer;
 use crate::error::DataError;
 use crate::image::Image;
+use crate::sample::{Sample, SampleType};
 use crate::source::{Source, Statistics};
 
 /// A view of a source whose pictures have a shorter side of at most so many pixels.
@@ -58,12 +59,33 @@ impl Shrunk {
     }
 
     /// Keeps a shrunk picture. Where the disk is full, it is shrunk anew each time.
-    fn keep(&self, index: usize, [height, width]: [usize; 2], pixels: &[u8]) {
+    fn keep<S: Sample>(&self, index: usize, [height, width]: [usize; 2], pixels: &[S]) {
+        let pixels = S::as_bytes(pixels);
         let offset = self.end.fetch_add(pixels.len() as u64, Ordering::Relaxed);
         if self.file.write_all_at(pixels, offset).is_ok() {
             // Another thread may have been faster; its copy is the same.
             let _ = self.kept[index].set(Kept { offset, height, width });
         }
+    }
+
+    /// Reads a picture, shrunk where it is larger.
+    fn read<S: Sample>(&self, index: usize) -> Result<Image<'_, S>, DataError> {
+        let channels = self.source.channels();
+        if let Some(&Kept { offset, height, width }) = self.kept[index].get() {
+            let mut pixels = vec![S::default(); height * width * channels];
+            let read = self.file.read_exact_at(S::as_bytes_mut(&mut pixels), offset);
+            read.map_err(DataError::io(Path::new("the file of shrunk pictures")))?;
+            return Ok(Image::new(height, width, channels, pixels));
+        }
+        let image = S::read(&*self.source, index)?;
+        let Some([height, width]) = self.size(image.height(), image.width()) else {
+            return Ok(image);
+        };
+        let whole = Region::whole(image.height(), image.width());
+        let mut resizer = Resizer::default();
+        let pixels = resizer.resize(&image, whole, height, width);
+        self.keep(index, [height, width], pixels);
+        Ok(Image::new(height, width, image.channels(), pixels.to_vec()))
     }
 }
 
@@ -84,23 +106,16 @@ impl Source for Shrunk {
         self.source.label(index)
     }
 
+    fn sample_type(&self) -> SampleType {
+        self.source.sample_type()
+    }
+
     fn image(&self, index: usize) -> Result<Image<'_>, DataError> {
-        let channels = self.channels();
-        if let Some(&Kept { offset, height, width }) = self.kept[index].get() {
-            let mut pixels = vec![0; height * width * channels];
-            let read = self.file.read_exact_at(&mut pixels, offset);
-            read.map_err(DataError::io(Path::new("the file of shrunk pictures")))?;
-            return Ok(Image::new(height, width, channels, pixels));
-        }
-        let image = self.source.image(index)?;
-        let Some([height, width]) = self.size(image.height(), image.width()) else {
-            return Ok(image);
-        };
-        let whole = Region::whole(image.height(), image.width());
-        let mut resizer = Resizer::default();
-        let pixels = resizer.resize(&image, whole, height, width);
-        self.keep(index, [height, width], pixels);
-        Ok(Image::new(height, width, image.channels(), pixels.to_vec()))
+        self.read(index)
+    }
+
+    fn values(&self, index: usize) -> Result<Image<'_, f32>, DataError> {
+        self.read(index)
     }
 
     fn describe(&self, index: usize) -> String {

@@ -1,23 +1,32 @@
 //! Mean and standard deviation of a data set's channels, known or measured.
 
+mod sums;
+
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
+use self::sums::Sums;
 use crate::error::DataError;
 use crate::image::Channels;
 use crate::source::Source;
 
-/// Per-channel moments of the training images, with samples scaled to [0, 1].
+/// Per-channel moments of the training images: of bytes scaled to [0, 1], of other samples in
+/// their own units.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
     /// Mean of each channel.
     pub mean: Cow<'static, [f32]>,
     /// Standard deviation of each channel.
     pub std: Cow<'static, [f32]>,
+    /// Least and greatest value that a sample can have; of floats, that one had.
+    pub range: [f32; 2],
 }
 
 impl Statistics {
+    /// The range of bytes.
+    pub const BYTES: [f32; 2] = [0.0, 255.0];
     /// CIFAR-10's training images.
     pub const CIFAR10: Self = Self::of(&[0.4914, 0.4822, 0.4465], &[0.2470, 0.2435, 0.2616]);
     /// MNIST's training images.
@@ -33,7 +42,7 @@ impl Statistics {
     pub const VIDEO: Self = Self::of(&[0.45; 3], &[0.225; 3]);
 
     const fn of(mean: &'static [f32], std: &'static [f32]) -> Self {
-        Self { mean: Cow::Borrowed(mean), std: Cow::Borrowed(std) }
+        Self { mean: Cow::Borrowed(mean), std: Cow::Borrowed(std), range: Self::BYTES }
     }
 
     /// The custom for photos of so many channels.
@@ -47,14 +56,14 @@ impl Statistics {
     /// Half of everything, for channels of which nothing is known: mean and deviation 0.5.
     pub(crate) fn neutral(channels: usize) -> Self {
         let half = || Cow::Owned(vec![0.5; channels]);
-        Self { mean: half(), std: half() }
+        Self { mean: half(), std: half(), range: Self::BYTES }
     }
 
     /// Measures up to `limit` images, evenly spread over the source, on all cores.
     ///
     /// Every pixel counts alike, so a large image counts more than a small one. Images
-    /// that cannot be decoded are left out. Sums are of integers, so the result is the
-    /// same for any number of threads. A channel that never varies gets the deviation 1.
+    /// that cannot be decoded are left out. The result is the same for any number of
+    /// threads. A channel that never varies gets the deviation 1.
     ///
     /// # Errors
     /// The first image's error, when none can be decoded.
@@ -62,72 +71,50 @@ impl Statistics {
     /// # Panics
     /// When `limit` is 0 or the source is empty.
     pub fn measure(source: &dyn Source, limit: usize) -> Result<Self, DataError> {
+        Self::measure_until(source, limit, &AtomicBool::new(false))
+    }
+
+    /// The same, given up soon after `stop` is set.
+    ///
+    /// # Errors
+    /// As [`Self::measure`], and [`DataError::Stopped`].
+    pub fn measure_until(
+        source: &dyn Source,
+        limit: usize,
+        stop: &AtomicBool,
+    ) -> Result<Self, DataError> {
         let count = source.len().min(limit);
         assert!(count > 0, "statistics of no images");
         let place = |at: usize| (at as u128 * source.len() as u128 / count as u128) as usize;
-        let measured = (0..count).into_par_iter().map(|at| Sums::of(source, place(at)));
-        let sums = measured.reduce(
-            || Ok(Sums::default()),
-            |one, other| match (one, other) {
-                (Ok(one), Ok(other)) => Ok(one.with(other)),
-                // A sum of no image counts for less than an error, which is kept for last.
-                (Ok(sums), Err(error)) | (Err(error), Ok(sums)) => {
-                    if sums.pixels > 0 {
-                        Ok(sums)
-                    } else {
-                        Err(error)
-                    }
+        // In their order, whichever thread is the first: sums of floats depend on it.
+        let measured: Vec<Result<Sums, DataError>> = (0..count)
+            .into_par_iter()
+            .map(|at| match stop.load(Ordering::Relaxed) {
+                true => Err(DataError::Stopped),
+                false => Sums::of(source, place(at)),
+            })
+            .collect();
+        if stop.load(Ordering::Relaxed) {
+            return Err(DataError::Stopped);
+        }
+        let mut failed = None;
+        let mut all: Option<Sums> = None;
+        for sums in measured {
+            match sums {
+                Ok(sums) => {
+                    all = Some(match all {
+                        Some(all) => all.with(sums),
+                        None => sums,
+                    });
                 }
-                (Err(first), Err(_)) => Err(first),
-            },
-        )?;
-        Ok(sums.moments())
-    }
-}
-
-/// Sums over the pixels of some images.
-#[derive(Default)]
-struct Sums {
-    pixels: u64,
-    /// Of each channel, of the samples and of their squares.
-    channels: Vec<[u64; 2]>,
-}
-
-impl Sums {
-    fn of(source: &dyn Source, index: usize) -> Result<Self, DataError> {
-        let image = source.image(index)?;
-        let mut channels = vec![[0, 0]; image.channels()];
-        for pixel in image.pixels().chunks_exact(image.channels()) {
-            for ([sum, squares], &sample) in channels.iter_mut().zip(pixel) {
-                *sum += u64::from(sample);
-                *squares += u64::from(sample) * u64::from(sample);
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
-        Ok(Self { pixels: (image.height() * image.width()) as u64, channels })
-    }
-
-    fn with(mut self, other: Self) -> Self {
-        if self.channels.is_empty() {
-            return other;
+        match (all, failed) {
+            (Some(all), _) => Ok(all.statistics(source.sample_type())),
+            (None, Some(error)) => Err(error),
+            (None, None) => unreachable!("at least one image was measured"),
         }
-        for ([sum, squares], [more, more_squares]) in self.channels.iter_mut().zip(other.channels) {
-            *sum += more;
-            *squares += more_squares;
-        }
-        Self { pixels: self.pixels + other.pixels, ..self }
-    }
-
-    fn moments(self) -> Statistics {
-        let pixels = self.pixels as f64;
-        let (mut mean, mut std) = (Vec::new(), Vec::new());
-        for [sum, squares] in self.channels {
-            let average = sum as f64 / pixels;
-            let deviation = (squares as f64 / pixels - average * average).max(0.0).sqrt() / 255.0;
-            mean.push((average / 255.0) as f32);
-            // Nothing can be divided by the deviation of a channel that never varies.
-            std.push(if deviation < 1e-6 { 1.0 } else { deviation as f32 });
-        }
-        Statistics { mean: mean.into(), std: std.into() }
     }
 }
 
@@ -169,5 +156,58 @@ mod tests {
         assert_eq!(Statistics::measure(&images, 2).unwrap().mean[0], 50.0 / 255.0);
         let flat = Statistics::measure(&source(2, vec![7, 255, 7, 255]), 9).unwrap();
         assert_eq!((&flat.mean[..], &flat.std[..]), (&[7.0 / 255.0, 1.0][..], &[1.0, 1.0][..]));
+    }
+
+    /// One value a file, of a type of more than eight bits.
+    fn values(descr: &str, files: &[Vec<u8>]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (number, file) in files.iter().enumerate() {
+            let shape = format!("({}, 1, 1)", file.len() / if descr == "<f4" { 4 } else { 2 });
+            let file = crate::source::npy::tests::encode(descr, &shape, file);
+            std::fs::write(root.path().join(format!("{number:04}.npy")), file).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn values_are_measured_in_their_own_units_on_any_number_of_threads() {
+        // Far from 0 with little variation, and of both signs.
+        let numbers: Vec<[f32; 2]> =
+            (0..300).map(|i| [1.0e6 + (i % 7) as f32, (i as f32 * 0.37).sin() * 1e-4]).collect();
+        let files: Vec<Vec<u8>> =
+            numbers.iter().map(|two| two.map(f32::to_le_bytes).as_flattened().to_vec()).collect();
+        let root = values("<f4", &files);
+        let source = crate::Folder::all(root.path(), crate::Decoding::default()).unwrap();
+        let found = Statistics::measure(&source, usize::MAX).unwrap();
+        for channel in 0..2 {
+            let of: Vec<f64> = numbers.iter().map(|two| f64::from(two[channel])).collect();
+            let mean = of.iter().sum::<f64>() / 300.0;
+            let deviation = (of.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 300.0).sqrt();
+            let [off, wide] = [found.mean[channel], found.std[channel]].map(f64::from);
+            assert!((off - mean).abs() < 1e-7 * mean.abs().max(1e-2), "{off} {mean}");
+            assert!((wide / deviation - 1.0).abs() < 1e-5, "{wide} {deviation}");
+        }
+        assert_eq!(found.range[1], 1.0e6 + 6.0);
+        assert!(found.range[0] < -0.9e-4, "{:?}", found.range);
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            assert_eq!(pool.install(|| Statistics::measure(&source, 999)).unwrap(), found);
+        }
+        let two = [[0_u16, 500], [65_535, 500]].map(|two| two.map(u16::to_le_bytes));
+        let root = values("<u2", &two.map(|two| two.as_flattened().to_vec()));
+        let source = crate::Folder::all(root.path(), crate::Decoding::default()).unwrap();
+        let found = Statistics::measure(&source, 2).unwrap();
+        assert_eq!(
+            (&found.mean[..], &found.std[..]),
+            (&[32_767.5, 500.0][..], &[32_767.5, 1.0][..])
+        );
+        assert_eq!(found.range, [0.0, 65_535.0]);
+    }
+
+    #[test]
+    fn measuring_ends_where_it_is_stopped() {
+        let images = source(1, vec![1, 2, 3]);
+        let stopped = Statistics::measure_until(&images, 9, &AtomicBool::new(true));
+        assert!(matches!(stopped, Err(DataError::Stopped)));
     }
 }

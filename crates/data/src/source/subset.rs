@@ -6,6 +6,7 @@ use bauta_streams::{Purpose, StreamKey};
 
 use crate::error::DataError;
 use crate::image::Image;
+use crate::sample::SampleType;
 use crate::source::{Source, Statistics};
 
 /// A view of the images at some indices of a source.
@@ -116,6 +117,14 @@ impl Source for Subset {
 
     fn image(&self, index: usize) -> Result<Image<'_>, DataError> {
         self.source.image(self.indices[index])
+    }
+
+    fn sample_type(&self) -> SampleType {
+        self.source.sample_type()
+    }
+
+    fn values(&self, index: usize) -> Result<Image<'_, f32>, DataError> {
+        self.source.values(self.indices[index])
     }
 
     fn describe(&self, index: usize) -> String {

@@ -117,7 +117,7 @@ fn streams_that_are_none_are_refused() {
     let refused = |stream: Result<TaskStream, DataError>| stream.err().unwrap().to_string();
     assert_eq!(refused(TaskStream::rotated(&both(4, 2, 1), 0)), "count = 0: must be at least 1");
     let error = refused(TaskStream::rotated(&both(4, 1, 1), 2));
-    assert_eq!(error, "classes = 1: task 0° has so many; it needs two or more");
+    assert_eq!(error, "classes = 1: the number of task 0°; it must be at least 2");
     let folder = tempfile::tempdir().unwrap();
     let error = refused(TaskStream::of_folders(folder.path(), &OpenOptions::default()));
     assert!(error.contains("holds no folders"), "{error}");

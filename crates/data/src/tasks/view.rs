@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::DataError;
 use crate::image::Image;
+use crate::sample::SampleType;
 use crate::source::{Source, Statistics};
 
 /// What a task does to each image.
@@ -76,6 +77,11 @@ impl Source for TaskView {
         }
     }
 
+    // Of other samples than bytes no task can be made; whoever opens them asks.
+    fn sample_type(&self) -> SampleType {
+        self.source.sample_type()
+    }
+
     fn classes(&self) -> &[String] {
         &self.classes
     }
@@ -121,7 +127,7 @@ impl Source for TaskView {
         match self.change {
             Change::Repeated(channels) => {
                 let repeat = |values: &[f32]| Cow::Owned(vec![values[0]; channels]);
-                Statistics { mean: repeat(&own.mean), std: repeat(&own.std) }
+                Statistics { mean: repeat(&own.mean), std: repeat(&own.std), ..own }
             }
             _ => own,
         }

@@ -7,7 +7,7 @@ use super::augment::shrunk;
 use super::files::{VideoOptions, class_set};
 use super::{ClipSource, LabelSet, Timeline};
 use crate::error::DataError;
-use crate::image::{Channels, Decoding, Image};
+use crate::image::{Decoding, Image};
 use crate::prefetch::Cancel;
 use crate::regular;
 use crate::source::Statistics;
@@ -133,7 +133,7 @@ impl ClipSource for FrameFolders {
         cancel: &Cancel,
     ) -> Result<Vec<Image<'_>>, DataError> {
         let VideoOptions { max_pixels, short_side, .. } = self.options;
-        let decoding = Decoding { max_pixels, channels: Channels::Rgb };
+        let decoding = Decoding { max_pixels, ..Decoding::default() };
         let files = self.files(index)?;
         let mut first = None;
         let read = |&place: &u64| {

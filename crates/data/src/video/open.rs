@@ -13,6 +13,7 @@ use super::{
 use crate::dataset::{DatasetName, Split};
 use crate::error::DataError;
 use crate::fetch::{PACKAGES, Package};
+use crate::sample::SampleType;
 use crate::source::holdout::divide;
 use crate::source::listed::Listed;
 use crate::splits::{OpenOptions, TestOrigin, open_splits};
@@ -141,6 +142,7 @@ pub fn open_clips(
             let chosen = OpenOptions {
                 holdout: *holdout,
                 max_pixels: videos.max_pixels,
+                sample_type: Some(SampleType::Uint8),
                 ..OpenOptions::default()
             };
             let pictures = open_splits(DatasetName::Folder, root, &chosen)?;

@@ -57,8 +57,7 @@ impl Embed {
         let Self { model, root, out, pooling, format, device } = self;
         let folder = ModelFolder::read(model)?;
         let (_parameters, encoder) = folder.image_encoder(*device, None)?;
-        let (channels, size) = (encoder.channels(), encoder.image_size());
-        let images = UserImages::open(&folder, model, root, channels, size, *device)?;
+        let images = UserImages::open(&folder, model, root, encoder.image_size(), *device)?;
         let loader = images.loader(BATCH)?;
         let batches =
             loader.batches(0..loader.steps_per_epoch(), |batch| host_tensor(&batch.pixels));

@@ -3,8 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bauta_backbones::{Filter, Framing, ImageNormalization, Preprocessing, Resize};
-use bauta_data::{Decoding, Folder, LoaderConfig, OnError, Source, Statistics};
+use bauta_backbones::{
+    Filter, Framing, ImageNormalization, ModelFolder, Preprocessing, Resize, SampleKind, Samples,
+};
+use bauta_data::{
+    Channels, Decoding, Folder, LoaderConfig, OnError, OpenOptions, SampleType, Source, Statistics,
+};
 use strum::Display;
 use tch::Device;
 
@@ -25,36 +29,129 @@ pub enum NormalizedBy {
 /// else by the images' own statistics.
 ///
 /// # Errors
-/// When the file says nothing of it, or a deviation is not positive; the message says whose.
+/// When the file says nothing of it, when the images hold other samples than the model's, or
+/// a deviation is not positive; the message says whose.
 pub fn normalization(
     model: &Path,
-    data: Statistics,
+    own: &Statistics,
+    found: SampleType,
     device: Device,
 ) -> Result<(ImageNormalization, NormalizedBy), EvalError> {
     let told = Preprocessing::read(model)?;
-    if told.is_none() {
+    let Some(said) = told else {
+        if found != SampleType::Uint8 {
+            return Err(EvalError::Unsuitable(format!(
+                "{}: no {} says in what units its pictures are, and these images hold {found}",
+                model.display(),
+                Preprocessing::FILE
+            )));
+        }
         tracing::warn!(
             "{}: no {} says how its pictures are normalised; assumed are the data's mean {:?} and \
              deviation {:?}",
             model.display(),
             Preprocessing::FILE,
-            data.mean,
-            data.std
+            own.mean,
+            own.std
         );
-    }
-    let (found, by) = match told {
-        Some(said) => (said.normalization(data.mean.len(), device), NormalizedBy::Folder),
-        None => (ImageNormalization::new(&data.mean, &data.std, device), NormalizedBy::Data),
+        return Ok((data_normalization(own, found, device)?, NormalizedBy::Data));
     };
-    let found = found.map_err(|error| EvalError::from(error).at(format!("normalisation by {by}")));
-    Ok((found?, by))
+    let found = said
+        .normalization(own.mean.len(), device)
+        .map_err(EvalError::from)
+        .and_then(|by| check_samples(&by, found).map(|()| by))
+        .map_err(|error| error.at(format!("normalisation by {}", NormalizedBy::Folder)));
+    Ok((found?, NormalizedBy::Folder))
+}
+
+/// How images are normalised by their own statistics.
+///
+/// # Errors
+/// When a deviation is not positive.
+pub fn data_normalization(
+    own: &Statistics,
+    samples: SampleType,
+    device: Device,
+) -> Result<ImageNormalization, EvalError> {
+    let samples = Samples { kind: kind(samples), range: own.range };
+    let found = ImageNormalization::of(samples, &own.mean, &own.std, device);
+    found.map_err(|error| {
+        EvalError::from(error).at(format!("normalisation by {}", NormalizedBy::Data))
+    })
+}
+
+/// Refuses images that hold other samples than a model's, with both types.
+fn check_samples(wanted: &ImageNormalization, found: SampleType) -> Result<(), EvalError> {
+    let wanted = wanted.samples().kind;
+    if wanted == kind(found) {
+        return Ok(());
+    }
+    Err(EvalError::Unsuitable(format!(
+        "the images hold {found}, and the model takes {} (sample_type); samples are not converted",
+        wanted.name()
+    )))
+}
+
+/// How a user's own images are opened for a model: as many channels as it has, of the samples
+/// that its folder names.
+///
+/// # Errors
+/// When the folder's words are none.
+pub fn open_options(folder: &ModelFolder) -> Result<OpenOptions, EvalError> {
+    let Decoding { max_pixels, channels, sample_type } = decoding(folder)?;
+    Ok(OpenOptions { max_pixels, channels, sample_type, ..OpenOptions::default() })
+}
+
+fn decoding(folder: &ModelFolder) -> Result<Decoding, EvalError> {
+    let said = folder.preprocessing().map(Preprocessing::samples).transpose()?;
+    let kind = said.map_or(SampleKind::Uint8, |samples| samples.kind);
+    let channels = match folder.config().channels() {
+        1 => Channels::Grey,
+        _ => Channels::Rgb,
+    };
+    Ok(Decoding { channels, sample_type: Some(sample_type(kind)), ..Decoding::default() })
+}
+
+fn kind(samples: SampleType) -> SampleKind {
+    match samples {
+        SampleType::Uint8 => SampleKind::Uint8,
+        SampleType::Uint16 => SampleKind::Uint16,
+        SampleType::Float32 => SampleKind::Float32,
+    }
+}
+
+fn sample_type(kind: SampleKind) -> SampleType {
+    match kind {
+        SampleKind::Uint8 => SampleType::Uint8,
+        SampleKind::Uint16 => SampleType::Uint16,
+        SampleKind::Float32 => SampleType::Float32,
+    }
+}
+
+/// Refuses images of other channels than a model's.
+///
+/// # Errors
+/// [`EvalError::Unsuitable`] with both numbers.
+pub fn check_channels(
+    folder: &ModelFolder,
+    model: &Path,
+    data: &str,
+    images: &dyn Source,
+) -> Result<(), EvalError> {
+    let (found, wanted) = (images.channels(), folder.config().channels());
+    if found == wanted {
+        return Ok(());
+    }
+    let model = model.display();
+    let message = format!("images of {data} have {found} channels, {model} wants {wanted}");
+    Err(EvalError::Unsuitable(message))
 }
 
 /// How evaluation brings the pictures of a source to `size`, height and width: the middle of
 /// their shorter side, or all of those that have the size already. Nothing where that has no
 /// words, as of rectangles, which take another part of a picture by its ratio.
 pub fn framing(source: &dyn Source, size: [usize; 2]) -> Option<Framing> {
-    let own = source.image(0).ok().map(|image| [image.height(), image.width()]);
+    let own = source.size(0).ok();
     let (resize, crop) = match size {
         _ if own == Some(size) => (Resize::To(size), None),
         [height, width] if height == width => (Resize::ShorterSide(height * 8 / 7), Some(size)),
@@ -63,9 +160,11 @@ pub fn framing(source: &dyn Source, size: [usize; 2]) -> Option<Framing> {
     Some(Framing { resize, crop, filter: Some(Filter::Bicubic) })
 }
 
-/// Every image below a user's folder, whatever its subfolders are called; of so many channels.
-pub(super) fn open(input: &Path, channels: usize) -> Result<Arc<dyn Source>, EvalError> {
-    let source: Arc<dyn Source> = Arc::new(Folder::all(input, Decoding::default())?);
+/// Every image below a user's folder, whatever its subfolders are called; of the channels and
+/// samples that a model takes.
+pub(super) fn open(input: &Path, folder: &ModelFolder) -> Result<Arc<dyn Source>, EvalError> {
+    let channels = folder.config().channels();
+    let source: Arc<dyn Source> = Arc::new(Folder::all(input, decoding(folder)?)?);
     let found = source.channels();
     if found != channels {
         let message = format!("images have {found} channels, the model wants {channels}");

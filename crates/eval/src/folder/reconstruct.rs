@@ -60,13 +60,9 @@ impl Reconstruct {
         };
         let (_parameters, encoder, decoder) = folder.masked_autoencoder(*device)?;
         let (grid, sizes) = (encoder.grid(), encoder.config());
-        if ![1, 3].contains(&sizes.channels) {
-            let message = format!("images of {} channels cannot be drawn", sizes.channels);
-            return Err(EvalError::Unsuitable(message));
-        }
         let target = pixel_target(config, grid);
         let size = [sizes.image_height, sizes.image_width];
-        let images = UserImages::open(&folder, model, root, sizes.channels, size, *device)?;
+        let images = UserImages::open(&folder, model, root, size, *device)?;
         let normalization = &images.normalization;
         let ratio = ratio.unwrap_or(config.mask_ratio);
         let strategy = RandomMask::new(grid, ratio)?;
@@ -85,6 +81,7 @@ impl Reconstruct {
         let latent = encoder.encode(&input, Encode::visible(&indices))?;
         let prediction = target.to_images(&decoder.predict_all(&latent, &indices)?, &input)?;
         let prediction = normalization.to_pixels(&prediction);
+        let pixels = normalization.drawn(&pixels);
         let attention = encoder.last_attention(&input)?;
         let patches = patch_tokens(&encoder.encode(&input, Encode::whole())?);
         let shown = [

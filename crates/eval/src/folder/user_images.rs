@@ -23,7 +23,7 @@ pub(super) struct UserImages {
 
 impl UserImages {
     /// Opens a folder of images for the model in `folder`, which lies in `model` and takes
-    /// images of `channels` and `size` [height, width].
+    /// images of `size` [height, width].
     ///
     /// Pictures are framed as the folder says; where it says nothing, the largest part of a
     /// picture that has the model's ratio is resized bicubically.
@@ -34,15 +34,15 @@ impl UserImages {
         folder: &ModelFolder,
         model: &Path,
         root: &Path,
-        channels: usize,
         size: [usize; 2],
         device: Device,
     ) -> Result<Self, EvalError> {
-        let source = open(root, channels)?;
+        let source = open(root, folder)?;
         let framing = said_framing(folder, size, false);
         let framing = framing.map_err(|error| error.at(model.display().to_string()))?;
         let framing = framing.unwrap_or(Framing::covering(size));
-        let (normalization, _) = normalization(model, source.statistics(), device)?;
+        let (normalization, _) =
+            normalization(model, &source.statistics(), source.sample_type(), device)?;
         Ok(Self { source, normalization, framing, size })
     }
 

@@ -64,8 +64,8 @@ impl Run<'_> {
         self.measures()?;
         let Some((pixels, indices)) = images.shown(student)? else { return Ok(()) };
         let predicted = tch::no_grad(|| predict(&pixels, &indices))?;
-        let mask = indices.mask();
-        self.show(Exhibit::reconstructions(&pixels, &predicted, &mask, student.grid())?)
+        let (mask, drawn) = (indices.mask(), student.drawn(&pixels));
+        self.show(Exhibit::reconstructions(&drawn, &predicted, &mask, student.grid())?)
     }
 
     /// Draws where a student looks, `attention.png`, and what it finds alike.
@@ -81,7 +81,8 @@ impl Run<'_> {
         }
         if let Some((pixels, _)) = images.shown(student)? {
             let [attention, patches] = tch::no_grad(|| student.looks(&pixels))?;
-            self.show(Exhibit::attention(&pixels, &attention, &patches, student.grid())?)?;
+            let drawn = student.drawn(&pixels);
+            self.show(Exhibit::attention(&drawn, &attention, &patches, student.grid())?)?;
         }
         self.neighbours(images, &student.represent())
     }
@@ -102,7 +103,8 @@ impl Run<'_> {
         let pixels = host_tensor(&batch.pixels);
         let chunks = pixels.split(500, 0);
         let found: Tensor = join_batches(chunks.iter().map(features))?;
-        if let Some(exhibit) = Exhibit::neighbours(&pixels, &found)? {
+        if let Some(exhibit) = Exhibit::neighbours(&images.normalization()?.drawn(&pixels), &found)?
+        {
             self.show(exhibit)?;
         }
         if let Some(labels) = &batch.labels

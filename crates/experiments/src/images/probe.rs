@@ -21,7 +21,7 @@ impl Run<'_> {
     /// As [`Images::open`].
     pub fn images(&mut self, data: &Data, eval: &Eval) -> Result<Images> {
         let sizes = [self.train.batch_size, self.threads];
-        let images = Images::open(data, eval, sizes, self.seed, self.device)?;
+        let images = Images::open(data, eval, sizes, self.seed, self.device, self.stop)?;
         let (splits, LoaderConfig { height, width, .. }) = (&images.splits, &images.loader);
         let test = match splits.held_out() {
             true => format!("{} to measure on", splits.test.len()),
@@ -84,8 +84,7 @@ impl Run<'_> {
 /// What the numbers are, in words.
 fn explanation(images: &Images) -> Result<Vec<String>> {
     let eval = &images.eval;
-    let features = eval.features.describe();
-    let mut lines = vec![format!("Features: {features} after the final norm, of whole images.")];
+    let mut lines = vec![format!("Features: {}, of whole images.", images.features)];
     let evaluators = evaluators(eval)?;
     lines.extend(evaluators.iter().map(|e| format!("{}: {}", e.name(), e.settings())));
     lines.extend(eval.finetune.as_ref().map(|finetune| finetune.describe()));

@@ -71,6 +71,11 @@ impl<E: ImageEncoder> Student<E> {
         self.normalization.to_pixels(images)
     }
 
+    /// What is drawn of pixels [B, C, H, W]: u8 of one channel or three.
+    pub fn drawn(&self, pixels: &Tensor) -> Tensor {
+        self.normalization.drawn(pixels)
+    }
+
     /// How pictures are made ready for its models' folders.
     pub fn preprocessing(&self) -> Option<Preprocessing> {
         Some(self.preprocessing.clone())

@@ -6,8 +6,10 @@ use std::path::Path;
 use super::Images;
 use anyhow::{Context, Result, bail, ensure};
 use bauta_backbones::{
-    EfficientNetLite0, FeatureStride, ModelFolder, Preprocessing, VisionTransformer, VitConfig,
+    EfficientNetLite0, FeatureStride, ModelFolder, VisionTransformer, VitConfig,
 };
+use bauta_data::SampleType;
+use bauta_eval::folder::normalization;
 use bauta_masking::Grid;
 use bauta_recipe::{Teacher as Table, TeacherKind, Vit};
 use bauta_targets::{ConvolutionalTeacher, EncoderTeacher, PixelTeacher, Teacher};
@@ -63,19 +65,9 @@ impl Teachers<'_> {
         let size = self.table.image_size.map(|side| [side, side]);
         let device = self.images.device;
         let encoder = folder.frozen_encoder(device, size, grid).with_context(teacher)?;
-        let channels = self.images.splits.train.channels();
-        let normalization = match folder.preprocessing() {
-            Some(said) => said.normalization(channels, device)?,
-            None => {
-                tracing::warn!(
-                    "{}: no {} says how its pictures are normalised; assumed are the statistics \
-                     of the training images",
-                    path.display(),
-                    Preprocessing::FILE
-                );
-                self.images.normalization()?
-            }
-        };
+        let train = &self.images.splits.train;
+        let normalization =
+            normalization(path, &train.statistics(), train.sample_type(), device)?.0;
         let final_norm = self.table.final_norm;
         let keys = "set teacher.image_size or model.patch_size";
         EncoderTeacher::new(encoder, normalization, final_norm, grid)
@@ -91,8 +83,9 @@ impl Teachers<'_> {
         let own = [self.images.loader.height, self.images.loader.width];
         let size = self.table.image_size.map_or(own, |side| [side, side]);
         ensure!(
-            self.images.splits.train.channels() == 3,
-            "EfficientNet-Lite0 sees colours, the images are grey; take another teacher.kind"
+            self.images.splits.train.channels() == 3
+                && self.images.splits.train.sample_type() == SampleType::Uint8,
+            "EfficientNet-Lite0 takes colours of bytes (3 channels, uint8); take another teacher.kind"
         );
         Ok(ConvolutionalTeacher::new(network, self.images.device, stride, size, grid)?)
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use bauta_data::{DatasetName, Limited, OpenOptions, Source, Split, TestOrigin};
@@ -22,12 +23,12 @@ pub struct Splits {
 }
 
 impl Splits {
-    /// Opens both splits of a recipe's data.
+    /// Opens both splits of a recipe's data, unless `stop` is set before it is done.
     ///
     /// # Errors
     /// As [`Self::of`].
-    pub fn open(data: &Data) -> Result<Self> {
-        Self::of(data.name, data.root.as_deref(), &data.options(), [data.limit, None])
+    pub fn open(data: &Data, stop: &AtomicBool) -> Result<Self> {
+        Self::of(data.name, data.root.as_deref(), &data.options(), [data.limit, None], stop)
     }
 
     /// Opens both splits of a data set that lies in `root` or else in the cache, and keeps the
@@ -42,9 +43,10 @@ impl Splits {
         root: Option<&Path>,
         options: &OpenOptions,
         [train, test]: [Option<usize>; 2],
+        stop: &AtomicBool,
     ) -> Result<Self> {
         let root = root.map_or_else(|| cached(name), |root| Ok(root.to_owned()))?;
-        let opened = bauta_data::open_splits(name, &root, options)?;
+        let opened = bauta_data::open_splits_until(name, &root, options, stop)?;
         opened.notes.iter().for_each(|note| tracing::info!("{note}"));
         let (train, origin) = (limited(opened.train, train), opened.origin);
         let test = match opened.test {

@@ -35,6 +35,10 @@ pub struct FineTuneData {
     /// Use only this many training images (the first of the split).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// The fraction held out for evaluation where a folder has no test split, in (0, 1), as
+    /// in its recipe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holdout: Option<f64>,
     /// The images' size; the model's own where it is not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_size: Option<ImageSize>,
@@ -78,8 +82,12 @@ pub struct FineTuneProtocol {
 
 impl Checked for FineTuneSettings {
     fn check(&self) -> Result<(), Violation> {
-        let FineTuneData { limit, image_size, augment, .. } = &self.data;
+        let FineTuneData { limit, holdout, image_size, augment, .. } = &self.data;
         limit.map_or(Ok(()), |limit| at_least_one("data.limit", limit))?;
+        if let Some(fraction) = *holdout {
+            let within = fraction > 0.0 && fraction < 1.0;
+            must_be(within, "data.holdout", fraction, "in (0, 1)")?;
+        }
         if let Some(size) = *image_size {
             size.check("data.image_size")?;
             let batch = self.eval.finetune.batch_size;
@@ -133,6 +141,7 @@ mod tests {
             ("eval.finetune.batch_size=many", "expected an integer"),
             ("train.log_every=0", "must be at least 1"),
             ("data.limit=0", "must be at least 1"),
+            ("data.holdout=1", "must be in (0, 1)"),
             ("data.image_size=0", "must be at least 1"),
             ("data.augment.erasing=2", "data.augment.erasing = 2"),
         ] {

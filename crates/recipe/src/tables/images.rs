@@ -1,6 +1,6 @@
 //! The `data` table of systems that train on images.
 
-use bauta_data::{Augment, Channels, DataError, DatasetName, OnError, OpenOptions};
+use bauta_data::{Augment, Channels, DataError, DatasetName, OnError, OpenOptions, SampleType};
 use bauta_masking::{Grid, MaskError};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,11 @@ pub struct Data {
     /// Channels of your own pictures.
     #[serde(default)]
     pub channels: Channels,
+    /// What the numbers of your own images are: `uint16` keeps all levels of PNG files of 16
+    /// bits, which are rounded to bytes without it; arrays (`.npy`) may be `uint16` or `float32`
+    /// too and are taken as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_type: Option<SampleType>,
     /// Most pixels that a file of your own may claim; 178956970 without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_pixels: Option<u64>,
@@ -87,7 +92,8 @@ impl Data {
     pub fn options(&self) -> OpenOptions {
         let usual = OpenOptions::default();
         let max_pixels = self.max_pixels.unwrap_or(usual.max_pixels);
-        OpenOptions { holdout: self.holdout, max_pixels, channels: self.channels }
+        let Self { holdout, channels, sample_type, .. } = *self;
+        OpenOptions { holdout, max_pixels, channels, sample_type }
     }
 
     /// The token geometry of one image.
@@ -163,7 +169,7 @@ pub(crate) fn check_augment(augment: &Augment, size: ImageSize) -> Result<(), Vi
     // The channels are the data set's own; the settings do not depend on them.
     augment.build(3, size.height(), size.width()).map(drop).map_err(|error| match error {
         DataError::Setting { key, value, rule } => {
-            let key = match key.rsplit('.').next().unwrap_or(key) {
+            let key = match key {
                 "image_size" | "height" | "width" => "data.image_size".to_owned(),
                 argument => format!("data.augment.{argument}"),
             };

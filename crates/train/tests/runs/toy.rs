@@ -52,7 +52,7 @@ impl Objective for Autoencoder {
 }
 
 pub fn pixels(batch: &Batch) -> Tensor {
-    let values = batch.pixels.as_slice().unwrap();
+    let values = batch.pixels.bytes().unwrap().as_slice().unwrap();
     Tensor::from_slice(values).to_kind(Kind::Float).view([-1, 16]) / 255.0
 }
 

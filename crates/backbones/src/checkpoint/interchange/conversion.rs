@@ -51,7 +51,15 @@ impl ModelFolder {
             return Err(ModelError::Occupied(to.into()));
         }
         self.write(to, naming)?;
-        Ok(format!("{kind} of {} parameters in {}", parameters.count(), to.display()))
+        let ([height, width], [down, right]) =
+            (self.config().image_size(), self.config().patch_size());
+        Ok(format!(
+            "{kind} of {} parameters for images of {} channels and {height} × {width} pixels in \
+             patches of {down} × {right}, in {}",
+            parameters.count(),
+            self.config().channels(),
+            to.display()
+        ))
     }
 }
 

@@ -251,6 +251,6 @@ fn image_size(
         return Ok([side * patch; 2]);
     }
     Err(ModelError::Config(format!(
-        "{tokens} patches are no square; height and width of the images must be given (image_size)"
+        "{tokens} patches do not form a square; height and width of the images must be given (image_size)"
     )))
 }

@@ -7,6 +7,7 @@
 
 mod framing;
 mod processors;
+mod samples;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use tch::Device;
 
 pub use framing::{Filter, Framing, Resize};
 use processors::Processor;
+pub use samples::{SampleKind, Samples};
 
 use super::timm_config;
 use crate::checkpoint::regular_file;
@@ -66,7 +68,8 @@ impl PartialEq for Preprocessing {
     }
 }
 
-/// Channels' means and deviations of pixels in [0, 1], as [`ImageNormalization::new`] takes them.
+/// Channels' means and deviations, of bytes scaled to [0, 1] and of other samples in their own
+/// units, as [`ImageNormalization::of`] takes them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelStatistics {
     /// One for each channel.
@@ -83,9 +86,16 @@ impl Preprocessing {
     /// standardised by these channel means and deviations of pixels in [0, 1]. Without a
     /// `framing` nothing is said of it.
     pub fn new(mean: &[f32], deviation: &[f32], framing: Option<Framing>) -> Self {
+        Self::of(Samples::BYTES, mean, deviation, framing)
+    }
+
+    /// The same of pictures of any samples: those that are no bytes are standardised in their
+    /// own units, without a factor.
+    pub fn of(samples: Samples, mean: &[f32], deviation: &[f32], framing: Option<Framing>) -> Self {
+        let bytes = samples.kind == SampleKind::Uint8;
         let said = json!({
-            "do_rescale": true,
-            "rescale_factor": RESCALE_FACTOR,
+            "do_rescale": bytes,
+            "rescale_factor": if bytes { RESCALE_FACTOR } else { 1.0 },
             "do_normalize": true,
             "image_mean": mean,
             "image_std": deviation,
@@ -94,6 +104,7 @@ impl Preprocessing {
         if let Value::Object(said) = said {
             keys.extend(said);
         }
+        keys.extend(samples.keys(mean.len()).map(|(key, value)| (key.to_owned(), value)));
         Self { path: FILE.into(), keys }
     }
 
@@ -130,8 +141,17 @@ impl Preprocessing {
         write_whole(&path, &text).map_err(io)
     }
 
-    /// The channels' means and deviations that do to pixels in [0, 1] what the file's steps,
-    /// rescaling and normalisation, do to values in 0 to 255.
+    /// What the pictures' numbers are; bytes where the file does not say it.
+    ///
+    /// # Errors
+    /// [`ModelError::Format`] for a type that is none, or a range that is none.
+    pub fn samples(&self) -> Result<Samples, ModelError> {
+        Samples::of(&self.keys).map_err(|reason| self.refuse(reason))
+    }
+
+    /// The channels' means and deviations that do to pixels what the file's steps, rescaling
+    /// and normalisation, do to their values: of bytes told for pixels in [0, 1], of other
+    /// samples in their own units.
     ///
     /// # Errors
     /// [`ModelError::Format`] when the file asks for another step, says nothing of means or
@@ -150,7 +170,7 @@ impl Preprocessing {
         device: Device,
     ) -> Result<ImageNormalization, ModelError> {
         let ChannelStatistics { mean, deviation } = self.statistics(channels)?;
-        ImageNormalization::new(&mean, &deviation, device)
+        ImageNormalization::of(self.samples()?, &mean, &deviation, device)
     }
 
     /// How pictures are resized and cut; nothing if the file does not say it.
@@ -182,8 +202,8 @@ impl Preprocessing {
         if let Some(&bad) = deviation.iter().find(|&&deviation| deviation <= 0.0) {
             return Err(format!("image_std has {bad}, but deviations must be above 0"));
         }
-        // (x · factor − m) / s, told of x / 255; the usual factor leaves the numbers as they are.
-        let scale = factor * 255.0;
+        // (x · factor − m) / s, told of x / unit; the usual factor leaves the numbers as they are.
+        let scale = factor * f64::from(Samples::of(&self.keys)?.kind.unit());
         let scale = if (scale - 1.0).abs() < 1e-6 { 1.0 } else { scale };
         let scaled = |values: Vec<f64>| values.iter().map(|value| (value / scale) as f32).collect();
         let found = ChannelStatistics { mean: scaled(mean), deviation: scaled(deviation) };

@@ -142,7 +142,11 @@ impl VideoModelConfig {
         let config = match config.model_type.as_str() {
             Self::MODEL_TYPE => config,
             Self::VIDEOMAE => config.of_videomae(value),
-            other => return Err(format!("model_type \"{other}\" is no transformer of video here")),
+            other => {
+                return Err(format!(
+                    "model_type \"{other}\" is not a transformer of video that is read here"
+                ));
+            }
         };
         config.check()?;
         Ok(config)
@@ -194,7 +198,7 @@ impl VideoModelConfig {
         let (steps, predicted) = (encoder.grid()?.time(), self.num_predicted_frames);
         if predicted == 0 || !predicted.is_multiple_of(steps) {
             return Err(ModelError::Config(format!(
-                "num_predicted_frames {predicted} is no multiple of the {steps} steps of time"
+                "num_predicted_frames {predicted} is not a multiple of the {steps} steps of time"
             )));
         }
         let outputs = predicted / steps * encoder.vit.patch_values();

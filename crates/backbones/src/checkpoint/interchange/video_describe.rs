@@ -55,7 +55,7 @@ pub(super) fn describe(
         None if side * side == places => [side * patch; 2],
         None => {
             return Err(ModelError::Config(format!(
-                "{places} patches of a frame are no square; height and width of the frames must \
+                "{places} patches of a frame do not form a square; height and width of the frames must \
                  be given (image_size)"
             )));
         }

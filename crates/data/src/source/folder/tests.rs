@@ -309,7 +309,7 @@ fn arrays_of_any_channels_are_pictures_with_measured_statistics() {
     }
     let splits = open_splits(DatasetName::Folder, root.path(), &OpenOptions::default()).unwrap();
     assert_eq!((splits.train.len(), splits.train.channels()), (2, 5));
-    let Statistics { mean, std } = splits.train.statistics();
+    let Statistics { mean, std, .. } = splits.train.statistics();
     assert_eq!((&mean[..], &std[..]), (&[20.0 / 255.0; 5][..], &[10.0 / 255.0; 5][..]));
     let file = npy::tests::encode("|u1", "(4, 2, 3)", &[0; 24]);
     fs::write(root.path().join("c.npy"), file).unwrap();

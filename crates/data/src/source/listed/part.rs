@@ -67,7 +67,8 @@ impl Part {
         if !empty.is_empty() {
             let folder = folder.display();
             let (called, empty) = (kind.called, list(&empty));
-            notes.push(format!("{folder}: {empty} have no {called} and are no classes"));
+            notes
+                .push(format!("{folder}: {empty} hold no {called} and are not counted as classes"));
         }
         Ok(Self { folder: folder.to_path_buf(), loose, by_class })
     }

@@ -157,11 +157,11 @@ impl Entries {
         let name_shown = text(name);
         Err(match self.links.get(name) {
             Some((target, _)) => format!(
-                "{name_shown} is a link to {}, which is no file of the archive; pack the file \
+                "{name_shown} is a link to {}, which is not a file of the archive; pack the file \
                  itself (tar --dereference)",
                 text(target)
             ),
-            None => format!("{name_shown} is no plain file but of tar's kind {kind:?}"),
+            None => format!("{name_shown} is not a plain file but of tar's kind {kind:?}"),
         })
     }
 }

@@ -109,9 +109,9 @@ fn links_within_an_archive_are_followed_and_others_refused() {
     }
     for (kind, target, word) in [
         (Symlink, "/data/raw/1.png", "/data/raw/1.png"),
-        (Symlink, "3.png", "no file of the archive"),
-        (Symlink, "1.png", "no file of the archive"),
-        (Link, "0.png", "no file of the archive"),
+        (Symlink, "3.png", "not a file of the archive"),
+        (Symlink, "1.png", "not a file of the archive"),
+        (Link, "0.png", "not a file of the archive"),
         (Fifo, "", "no plain file"),
     ] {
         let error = opened(kind, target).unwrap_err().to_string();

@@ -33,7 +33,7 @@ pub(super) fn index(file: File) -> Result<Vec<Video>, String> {
         let Some((of, file)) =
             name.rsplit_once('/').filter(|_| entry.header().entry_type().is_file())
         else {
-            return Err(format!("`{name}` is no frame of a video{again}"));
+            return Err(format!("`{name}` is not a frame of a video{again}"));
         };
         if frames.is_empty() {
             folder = of.to_owned();

@@ -56,8 +56,10 @@ pub(super) fn mixtures(system: &IMae, images: &Images, run: &mut Run<'_>) -> Res
     let student = &system.student;
     let Some((pixels, indices)) = images.shown(student)? else { return Ok(()) };
     let _no_grad = tch::no_grad_guard();
-    let sources = [&pixels, &next_in_batch(&pixels)];
-    let [first, second] = sources.map(|pixels| student.normalize(pixels));
+    let drawn = student.drawn(&pixels);
+    let sources = [&drawn, &next_in_batch(&drawn)];
+    let [first, second] =
+        [&pixels, &next_in_batch(&pixels)].map(|pixels| student.normalize(pixels));
     let predicted = system.predict([&first, &second], SHOWN, &indices)?;
     let layout = PictureLayout { columns: 2, min_height: 64, ..PictureLayout::default() };
     let sheet =

@@ -1,0 +1,210 @@
+//! The numbers that images are made of: bytes, or values in their own units.
+//!
+//! Pictures are bytes, from the file to the batch. Arrays and pictures of sixteen bits may
+//! hold more than 256 levels; these become f32, which holds every u16 exactly, and are never
+//! scaled or rounded. What works on both is generic over [`Sample`] and compiled for each.
+
+use std::cell::RefCell;
+use std::fmt::Debug;
+
+use fast_image_resize::PixelTrait;
+use fast_image_resize::pixels::{F32, F32x2, F32x3, F32x4, U8, U8x2, U8x3, U8x4};
+use ndarray::Array4;
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+use crate::augment::Scratch;
+use crate::error::DataError;
+use crate::image::Image;
+use crate::source::Source;
+
+/// What a number of an image's file is, by its name in NumPy.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum SampleType {
+    /// Bytes, 0 to 255.
+    #[default]
+    Uint8,
+    /// Sixteen bits, 0 to 65535, in their own units.
+    Uint16,
+    /// Single precision, in its own units; finite.
+    Float32,
+}
+
+impl SampleType {
+    /// Least and greatest value, where the type itself bounds them.
+    pub fn range(self) -> Option<[f32; 2]> {
+        match self {
+            Self::Uint8 => Some([0.0, 255.0]),
+            Self::Uint16 => Some([0.0, 65_535.0]),
+            Self::Float32 => None,
+        }
+    }
+
+    /// Says that images of this type cannot be read as of another.
+    pub(crate) fn refuse(self, rule: &str) -> DataError {
+        DataError::setting("sample_type", self, rule)
+    }
+}
+
+/// A number of an image in memory: `u8`, or `f32` for values that a byte does not hold.
+pub trait Sample: machine::Machine {}
+
+impl Sample for u8 {}
+impl Sample for f32 {}
+
+/// The samples of a batch, \[B, C, H, W\].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pixels {
+    /// Of images of [`SampleType::Uint8`].
+    Bytes(Array4<u8>),
+    /// Of all others, in their own units.
+    Values(Array4<f32>),
+}
+
+impl Pixels {
+    /// Images, channels, height and width.
+    pub fn dim(&self) -> (usize, usize, usize, usize) {
+        match self {
+            Self::Bytes(samples) => samples.dim(),
+            Self::Values(samples) => samples.dim(),
+        }
+    }
+
+    /// The samples where they are bytes.
+    pub fn bytes(&self) -> Option<&Array4<u8>> {
+        match self {
+            Self::Bytes(samples) => Some(samples),
+            Self::Values(_) => None,
+        }
+    }
+
+    /// The samples where they are values in their own units.
+    pub fn values(&self) -> Option<&Array4<f32>> {
+        match self {
+            Self::Bytes(_) => None,
+            Self::Values(samples) => Some(samples),
+        }
+    }
+}
+
+/// What the crate needs of a sample, which is nobody else's business.
+pub(crate) mod machine {
+    use super::*;
+
+    /// Behind [`Sample`], which so cannot be implemented for other types.
+    pub trait Machine: Copy + Debug + Default + PartialEq + Send + Sync + 'static {
+        /// A pixel of one channel, as the resizing library has it.
+        type One: PixelTrait;
+        /// A pixel of two channels.
+        type Two: PixelTrait;
+        /// A pixel of three channels.
+        type Three: PixelTrait;
+        /// A pixel of four channels.
+        type Four: PixelTrait;
+
+        /// The bytes that samples lie in.
+        fn as_bytes(samples: &[Self]) -> &[u8];
+
+        /// The same, to be changed.
+        fn as_bytes_mut(samples: &mut [Self]) -> &mut [u8];
+
+        /// The samples to operations on the colours of bytes; none where they are values.
+        fn colours(samples: &mut [Self]) -> Option<&mut [u8]>;
+
+        /// Reads an image of a source of such samples.
+        fn read(source: &dyn Source, index: usize) -> Result<Image<'_, Self>, DataError>
+        where
+            Self: Sample;
+
+        /// Samples of a batch.
+        fn pixels(samples: Array4<Self>) -> Pixels;
+
+        /// Lends the buffers that a thread keeps from one image to the next.
+        fn with_scratch<T>(work: impl FnOnce(&mut Scratch<Self>) -> T) -> T
+        where
+            Self: Sample;
+    }
+}
+
+thread_local! {
+    static BYTES: RefCell<Scratch<u8>> = RefCell::default();
+    static VALUES: RefCell<Scratch<f32>> = RefCell::default();
+}
+
+impl machine::Machine for u8 {
+    type One = U8;
+    type Two = U8x2;
+    type Three = U8x3;
+    type Four = U8x4;
+
+    fn as_bytes(samples: &[Self]) -> &[u8] {
+        samples
+    }
+
+    fn as_bytes_mut(samples: &mut [Self]) -> &mut [u8] {
+        samples
+    }
+
+    fn colours(samples: &mut [Self]) -> Option<&mut [u8]> {
+        Some(samples)
+    }
+
+    fn read(source: &dyn Source, index: usize) -> Result<Image<'_, Self>, DataError> {
+        source.image(index)
+    }
+
+    fn pixels(samples: Array4<Self>) -> Pixels {
+        Pixels::Bytes(samples)
+    }
+
+    fn with_scratch<T>(work: impl FnOnce(&mut Scratch<Self>) -> T) -> T {
+        BYTES.with_borrow_mut(work)
+    }
+}
+
+impl machine::Machine for f32 {
+    type One = F32;
+    type Two = F32x2;
+    type Three = F32x3;
+    type Four = F32x4;
+
+    fn as_bytes(samples: &[Self]) -> &[u8] {
+        bytemuck::cast_slice(samples)
+    }
+
+    fn as_bytes_mut(samples: &mut [Self]) -> &mut [u8] {
+        bytemuck::cast_slice_mut(samples)
+    }
+
+    fn colours(_: &mut [Self]) -> Option<&mut [u8]> {
+        None
+    }
+
+    fn read(source: &dyn Source, index: usize) -> Result<Image<'_, Self>, DataError> {
+        source.values(index)
+    }
+
+    fn pixels(samples: Array4<Self>) -> Pixels {
+        Pixels::Values(samples)
+    }
+
+    fn with_scratch<T>(work: impl FnOnce(&mut Scratch<Self>) -> T) -> T {
+        VALUES.with_borrow_mut(work)
+    }
+}
