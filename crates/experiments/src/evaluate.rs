@@ -95,14 +95,15 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
     let folder = FeatureModel::read(model)?;
     let limits = [arguments.limit, arguments.limit_test];
     let root = arguments.root.as_deref();
-    let options = OpenOptions { holdout: arguments.holdout, ..open_options(&folder)? };
+    let options = open_options(folder.preprocessing(), folder.channels())?;
+    let options = OpenOptions { holdout: arguments.holdout, ..options };
     let splits = Splits::of(data, root, &options, [None, None], stop)?;
     let spread = |source: Arc<dyn Source>, limit: Option<usize>| -> Arc<dyn Source> {
         limit.map_or(Arc::clone(&source), |limit| Arc::new(Subset::spread(source, limit)))
     };
     let (train, test) = (spread(splits.train, limits[0]), spread(splits.test, limits[1]));
     check_labels(data.into(), [&*train, &*test], limits)?;
-    check_channels(&folder, model, data.into(), &*train)?;
+    check_channels(folder.channels(), model, data.into(), &*train)?;
     let evaluation = FolderEvaluation {
         folder: &folder,
         model,

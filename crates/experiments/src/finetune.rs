@@ -118,7 +118,9 @@ pub fn tune(
     let device = choose_device(settings.train.device)?;
     let threads = choose_threads(settings.train.threads);
     let root = settings.data.root.as_deref();
-    let options = OpenOptions { holdout: settings.data.holdout, ..open_options(&folder)? };
+    let wanted = folder.config().channels();
+    let options = open_options(folder.preprocessing(), wanted)?;
+    let options = OpenOptions { holdout: settings.data.holdout, ..options };
     let splits = Splits::of(data, root, &options, [settings.data.limit, None], stop)?;
     let (train, test) = if validate {
         let [held_out, rest] = Subset::balanced(&splits.train, HELD_OUT, settings.seed)?;
@@ -126,7 +128,7 @@ pub fn tune(
     } else {
         (splits.train, splits.test)
     };
-    check_channels(&folder, model, data.into(), &*train)?;
+    check_channels(wanted, model, data.into(), &*train)?;
     let (own, samples) = (train.statistics(), train.sample_type());
     let task = FineTuneTask {
         folder: &folder,

@@ -71,7 +71,8 @@ impl FeatureModel {
         matches!(self, Self::Transformer(_))
     }
 
-    pub(super) fn preprocessing(&self) -> Option<&Preprocessing> {
+    /// How pictures are made ready for it, where its folder says that.
+    pub fn preprocessing(&self) -> Option<&Preprocessing> {
         match self {
             Self::Transformer(folder) => folder.preprocessing(),
             Self::Residual(folder) => folder.preprocessing(),
