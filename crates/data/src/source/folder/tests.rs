@@ -136,7 +136,7 @@ fn every_layout_is_understood_and_what_could_surprise_is_said() {
             &["x/1.png", "y/2.png", "train/notes.txt"],
             "x/1.png=x y/2.png=y",
             "none",
-            "train/ have no",
+            "train/ hold no",
         ),
     ] {
         let root = tree(paths);

@@ -217,8 +217,8 @@ mod tests {
             (b"P6\n99999999999 99999999999\n255\n", "max_pixels = 2"),
             (b"P6\n0 1\n255\n", "0 × 1"),
             (b"P6\n2 1\n255\nabc", "middle of a frame"),
-            (b"P5\n2 1\n255\nabc", "no picture"),
-            (b"hello", "no picture"),
+            (b"P5\n2 1\n255\nabc", "not a picture"),
+            (b"hello", "not a picture"),
             (b"P6\n-2 1\n255\n", "no size"),
         ] {
             let error = read_ppm(&mut &hostile[..], 2).unwrap_err().to_string();

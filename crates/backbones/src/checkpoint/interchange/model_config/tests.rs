@@ -155,7 +155,7 @@ fn keys_with_impossible_values_are_named() {
         ),
         (
             json!({"model_type": "clip", "vision_config": {"layer_norm_eps": null}}),
-            "layer_norm_eps: invalid type: null, expected f64",
+            "layer_norm_eps: invalid type: null, expected a number",
         ),
         (
             json!({"model_type": "clip", "vision_config": {}, "projection_dim": "big"}),
