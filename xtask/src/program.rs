@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use bauta_data::DatasetName;
+use bauta_data::video::ClipDataset;
 use clap::Args;
 
 use crate::data;
@@ -42,6 +43,10 @@ pub fn with_data(
     for name in to_fetch(&arguments.rest, otherwise) {
         data::fetch(name)?;
     }
+    let words: Vec<&str> = arguments.rest.iter().filter_map(|word| word.to_str()).collect();
+    if let Some(Ok(videos)) = value_of(&words, "--data").map(str::parse::<ClipDataset>) {
+        data::fetch_videos(videos, is_elsewhere(&words))?;
+    }
     program(workspace, command, arguments)
 }
 
@@ -58,17 +63,22 @@ pub fn reconstruct(workspace: &Workspace, arguments: Arguments) -> Result<ExitCo
 /// wanted.
 fn to_fetch(arguments: &[OsString], otherwise: &[DatasetName]) -> Vec<DatasetName> {
     let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
-    let elsewhere = words.iter().any(|word| {
-        matches!(*word, "--help" | "-h")
-            || word.trim_start_matches("--set=").starts_with("data.root=")
-    });
-    if elsewhere || value_of(&words, "--root").is_some() {
+    if is_elsewhere(&words) {
         return Vec::new();
     }
     match value_of(&words, "--data") {
         Some(name) => name.parse().into_iter().collect(),
         None => otherwise.to_vec(),
     }
+}
+
+/// Whether a folder of the user's is named, or nothing is done at all.
+fn is_elsewhere(words: &[&str]) -> bool {
+    let named = words.iter().any(|word| {
+        matches!(*word, "--help" | "-h")
+            || word.trim_start_matches("--set=").starts_with("data.root=")
+    });
+    named || value_of(words, "--root").is_some()
 }
 
 /// The value of `--flag value` or `--flag=value`.

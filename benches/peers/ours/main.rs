@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "its output is the measurement")]
 
+mod clips;
 mod loader;
 mod masks;
 mod optimizer;
@@ -63,6 +64,7 @@ enum Case {
     VitTinyCifar10,
     #[value(name = "vit-small-224")]
     VitSmall224,
+    MaeStSmall,
     Optimizer,
     Masks,
     Loader,
@@ -86,6 +88,7 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Prepare { case, shared } => match case {
             Case::VitTinyCifar10 | Case::VitSmall224 => steps::prepare(case, &shared),
+            Case::MaeStSmall => clips::prepare(&shared),
             Case::Optimizer => optimizer::prepare(&shared),
             Case::Masks => Ok(()),
             Case::Loader => photos::write(&shared),
@@ -97,6 +100,7 @@ fn main() -> Result<()> {
                 Case::VitTinyCifar10 | Case::VitSmall224 => {
                     steps::measure(case, &variant, &setting)
                 }
+                Case::MaeStSmall => clips::measure(&variant, &setting),
                 Case::Optimizer => optimizer::measure(&setting),
                 Case::Masks => masks::measure(&variant, &setting),
                 Case::Loader => loader::measure(&setting),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::iter;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -24,13 +25,13 @@ use serde_json::json;
 use crate::{Case, Measurement, Setting, photos};
 
 /// Steps that both sides make before the clock starts.
-const WARM_UP: usize = 3;
+pub const WARM_UP: usize = 3;
 
 /// Different batches that both sides go through again and again.
-const BATCHES: u64 = 4;
+pub const BATCHES: u64 = 4;
 
 /// Constant, and small enough that no warm-up is wanted.
-const LR: f64 = 1e-4;
+pub const LR: f64 = 1e-4;
 
 /// Writes batches, initial weights and sizes, and a loss that the other side must reproduce.
 pub fn prepare(case: Case, shared: &Path) -> Result<()> {
@@ -129,7 +130,7 @@ fn prepared(
     ensure!(recipe.train.clip_grad.is_none() && recipe.train.ema.is_none(), "PyTorch does neither");
     let (data, eval) = (&recipe.settings.data, &recipe.settings.eval);
     let cut = [recipe.train.batch_size, choose_threads(threads)];
-    let images = Images::open(data, eval, cut, recipe.seed, Device::Cpu)?;
+    let images = Images::open(data, eval, cut, recipe.seed, Device::Cpu, &AtomicBool::new(false))?;
     Ok((recipe, images))
 }
 

@@ -4,7 +4,6 @@ import json
 import time
 
 import torch
-from mae import Mae
 from safetensors.torch import load_file
 
 # The other side's loss of the same weights, pixels and noise: equal but for the order of sums.
@@ -17,7 +16,8 @@ def measure(arguments):
     setting = json.loads((shared / "setting.json").read_text())
     batches = load_file(shared / "pixels.safetensors")
     batches = [batches[str(i)] for i in range(len(batches))]
-    model = Mae(setting["model"], setting["mean"], setting["std"])
+    model, unit = named(arguments.case)
+    model = model(setting["model"], setting["mean"], setting["std"])
     model.load_state_dict(load_file(shared / "weights.safetensors"), strict=True)
     check(model, batches[0], load_file(shared / "noise.safetensors")["noise"], setting)
 
@@ -43,7 +43,18 @@ def measure(arguments):
         losses.append(loss.detach())
     seconds, losses = seconds[setting["warm_up"] :], losses[setting["warm_up"] :]
     ends = [losses[0].item(), losses[-1].item()]
-    return {"seconds": seconds, "unit": "images", "items": len(batches[0]), "losses": ends}
+    return {"seconds": seconds, "unit": unit, "items": len(batches[0]), "losses": ends}
+
+
+def named(case):
+    """The model of a case, and what it is fed with."""
+    if case == "mae-st-small":
+        from mae_st import MaeSt
+
+        return MaeSt, "clips"
+    from mae import Mae
+
+    return Mae, "images"
 
 
 def check(model, pixels, noise, setting):

@@ -7,7 +7,6 @@
 
 mod mlp;
 mod pass;
-mod residual;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -20,9 +19,9 @@ use tch::Tensor;
 
 pub use self::pass::Mode;
 use self::pass::Pass;
-use self::residual::Residual;
 pub use self::statistics::RunningStatistics;
 use crate::ModelError;
+use crate::residual::{Residual, Shape};
 
 /// Weights by the names of their layers, such as `layer1.0.conv1`.
 pub type Weights = BTreeMap<String, Tensor>;
@@ -113,22 +112,24 @@ impl BareNetwork {
     pub fn new(config: BareConfig, outputs: usize) -> Result<Self, ModelError> {
         let zero = |sides: &[usize]| outputs == 0 || sides.contains(&0);
         let residual = match &config {
-            BareConfig::ResNet18 { channels, width } => Some(Residual::gem18(*channels, *width)),
-            BareConfig::ResNet50 { channels } => Some(Residual::imagenet50(*channels)),
+            BareConfig::ResNet18 { channels, width } => Some(gem18(*channels, *width)),
+            BareConfig::ResNet50 { channels } => Some(imagenet50(*channels)),
             _ => None,
+        };
+        let of_residual = |head: &str| {
+            let residual = residual.as_ref().expect("it was laid out above");
+            let shape = vec![outputs as i64, residual.features_dim()];
+            let head = WeightShape { name: head.to_owned(), shape };
+            residual.layers().into_iter().chain([head]).collect()
         };
         let (refused, layers) = match &config {
             BareConfig::Mlp { inputs, hidden } => {
                 (zero(hidden) || *inputs == 0, mlp::layers(*inputs, hidden, outputs))
             }
             BareConfig::ResNet18 { channels, width } => {
-                let layers = residual.iter().flat_map(|residual| residual.layers(outputs));
-                (zero(&[*channels, *width]), layers.collect())
+                (zero(&[*channels, *width]), of_residual("linear"))
             }
-            BareConfig::ResNet50 { channels } => {
-                let layers = residual.iter().flat_map(|residual| residual.layers(outputs));
-                (zero(&[*channels]), layers.collect())
-            }
+            BareConfig::ResNet50 { channels } => (zero(&[*channels]), of_residual("fc")),
             BareConfig::TextCnn { dim, filters, lengths } => {
                 let refused = zero(lengths) || zero(&[*dim, *filters]) || lengths.is_empty();
                 (refused, text::layers(*dim, *filters, lengths, outputs))
@@ -218,4 +219,16 @@ impl BareNetwork {
             Err(ModelError::Shape { what: "the input", found: size, expected })
         }
     }
+}
+
+/// Stages of 1, 2, 4 and 8 times `width` channels, two basic blocks each.
+fn gem18(channels: usize, width: usize) -> Residual {
+    let (depths, shortcut) = ([2, 2, 2, 2], "shortcut");
+    Residual::new(Shape { channels, width, large: false, depths, bottleneck: false, shortcut })
+}
+
+/// Stages of 256, 512, 1024 and 2048 channels, 3, 4, 6 and 3 bottlenecks.
+fn imagenet50(channels: usize) -> Residual {
+    let (depths, shortcut) = ([3, 4, 6, 3], "downsample");
+    Residual::new(Shape { channels, width: 64, large: true, depths, bottleneck: true, shortcut })
 }

@@ -86,6 +86,13 @@ impl Block {
         self.forward_dropping(x, None)
     }
 
+    /// The same where nobody looks at the tokens for which `seen`, bool [B, 1, 1, N], is false:
+    /// padding. What stands at those is of no use.
+    pub fn forward_seen(&self, x: &Tensor, seen: &Tensor) -> Tensor {
+        let x = x + self.attn.forward_seen(&self.norm1.forward(x), seen);
+        &x + self.mlp.forward(&self.norm2.forward(&x))
+    }
+
     /// The same, with what attention and MLP add scaled by these factors, [B, 1, 1].
     pub(crate) fn forward_dropping(&self, x: &Tensor, factors: Option<&[Tensor; 2]>) -> Tensor {
         let add = |x: &Tensor, branch: Tensor, which: usize| match factors {
@@ -126,6 +133,16 @@ impl Attention {
         let heads = attention(&self.qkv.forward(x), self.heads, None)
             .expect("the configuration was validated: heads divide the width");
         self.proj.forward(&heads)
+    }
+
+    /// The same where nobody looks at the tokens for which `seen`, bool [B, 1, 1, N], is false.
+    fn forward_seen(&self, x: &Tensor, seen: &Tensor) -> Tensor {
+        let (batch, tokens, dim) = x.size3().expect("attention takes [B, N, D]");
+        let qkv = self.qkv.forward(x).view([batch, tokens, 3, self.heads, dim / self.heads]);
+        let [q, k, v] = [0, 1, 2].map(|third| qkv.select(2, third).transpose(1, 2));
+        let heads =
+            Tensor::scaled_dot_product_attention(&q, &k, &v, Some(seen), 0.0, false, None, false);
+        self.proj.forward(&heads.transpose(1, 2).reshape([batch, tokens, dim]))
     }
 }
 
@@ -284,6 +301,19 @@ mod tests {
         let heads = map.matmul(&values.transpose(1, 2)).transpose(1, 2).reshape([2, 5, 24]);
         let off = (attention.proj.forward(&heads) - attention.forward(&x)).abs().max();
         assert!(off.double_value(&[]) < 1e-5);
+    }
+
+    #[test]
+    fn what_is_not_seen_does_not_matter() {
+        let attention = attention();
+        let x = normal("x", &[2, 5, 24]);
+        let seen = Tensor::from_slice(&[true, true, true, false, false]).view([1, 1, 1, 5]);
+        let seen = seen.expand([2, 1, 1, 5], false);
+        let found = attention.forward_seen(&x, &seen).narrow(1, 0, 3);
+        let alone = attention.forward(&x.narrow(1, 0, 3).contiguous());
+        assert!((&found - alone).abs().max().double_value(&[]) < 1e-5);
+        let other = Tensor::cat(&[x.narrow(1, 0, 3), normal("other", &[2, 2, 24])], 1);
+        assert_eq!(attention.forward_seen(&other, &seen).narrow(1, 0, 3), found);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
 
 /// Deviation of a new classifier's weights (MAE and BEiT, fine-tuning). MAE's code truncates
 /// at ±2, 100,000 deviations away; BEiT's at one deviation, as all its weights.
-const HEAD_STD: f64 = 2e-5;
+pub(crate) const HEAD_STD: f64 = 2e-5;
 
 /// What reads the tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

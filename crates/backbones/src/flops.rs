@@ -37,7 +37,7 @@ impl Flops {
     }
 
     /// Products whose factors both want a gradient.
-    pub(crate) fn trained(forward: u64) -> Self {
+    pub fn trained(forward: u64) -> Self {
         Self { forward, backward: 2 * forward }
     }
 
@@ -69,6 +69,13 @@ impl BeitConfig {
         let vit = &self.vit;
         let embed = linear(visible, vit.patch_values(), vit.dim);
         Flops::of_data(embed) + blocks(&vit.block(), vit.depth, 1 + visible + masked)
+    }
+}
+
+impl BlockConfig {
+    /// So many blocks of these sizes on so many tokens.
+    pub fn flops(&self, depth: usize, tokens: usize) -> Flops {
+        blocks(self, depth, tokens)
     }
 }
 

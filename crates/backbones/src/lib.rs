@@ -29,6 +29,7 @@
 //! ```
 
 mod bare;
+mod batch_norm;
 mod beit;
 mod bert;
 mod block;
@@ -50,6 +51,8 @@ mod parameters;
 mod patch_embed;
 mod positions;
 mod relative_bias;
+mod residual;
+mod resnet;
 #[cfg(test)]
 mod tests;
 mod token_indices;
@@ -60,6 +63,7 @@ mod vit;
 pub use bare::{
     BareConfig, BareNetwork, BareOutput, Mode, RunningStatistics, WeightShape, Weights,
 };
+pub use batch_norm::{BatchNorm, Moments};
 pub use beit::{BeitConfig, BeitEncoder, BeitParts};
 pub use bert::{BertConfig, BertEncoder};
 pub use block::{Attention, Block, BlockConfig, Mlp};
@@ -85,6 +89,7 @@ pub use parameters::{Init, Parameter, Parameters, Scope};
 pub use patch_embed::PatchEmbed;
 pub use positions::{interpolate_positions, sin_cos_2d};
 pub use relative_bias::{RelativePositionBias, interpolate_relative_bias, relative_position_index};
+pub use resnet::{ResNet, ResNetConfig, ResNetDepth, Stem};
 pub use token_indices::TokenIndices;
 pub use tokens::{Pooling, class_token, patch_tokens};
 pub use video::{

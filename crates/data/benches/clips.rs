@@ -1,9 +1,11 @@
 //! Clips and frames a second: generators, and videos against PyAV in the same run.
 //!
 //! PyAV is asked where `BAUTA_PEER_PYTHON` names a Python that has it (`pip install av numpy`).
-//! Both give every frame as RGB at its own size, or the sixteen of a clip of 64 frames from
-//! somewhere in the video; both read two videos at once. Beside what is done in a second stands
-//! what is done in a second of the processors, which other programs disturb less.
+//! Both give every frame as RGB at its own size (`whole`), the sixteen of a clip of 64 frames
+//! from somewhere in the video (`clips`), or those of four such clips from one pass, as a step
+//! with repeated sampling takes them (`repeats`); both read two videos at once. Beside what is
+//! done in a second stands what is done in a second of the processors, which other programs
+//! disturb less. Both sides keep freed memory, as the `bauta` program does.
 
 // A table is what this program is for.
 #![allow(clippy::print_stdout)]
@@ -29,7 +31,16 @@ const WORKERS: usize = 2;
 /// Ticks of the processors' time in a second, as `/proc` has it on every common Linux.
 const TICKS: f64 = 100.0;
 
+/// Settings of glibc by which a program keeps what it frees; they are read when it starts.
+const KEPT: [(&str, &str); 2] =
+    [("MALLOC_MMAP_THRESHOLD_", "33554432"), ("MALLOC_TRIM_THRESHOLD_", "2147483647")];
+
 fn main() {
+    if std::env::var_os(KEPT[0].0).is_none() {
+        let mut again = Command::new(std::env::current_exe().expect("it runs"));
+        let status = again.args(std::env::args_os().skip(1)).envs(KEPT).status();
+        std::process::exit(status.expect("it runs").code().unwrap_or(1));
+    }
     let cache = cache_root().expect("there is a home folder");
     let folders = |dataset: ClipDataset| -> Option<Vec<PathBuf>> {
         dataset.packages().into_iter().map(|package| locate(package, &cache)).collect()
@@ -121,12 +132,19 @@ fn against_pyav(path: &Path, ffmpeg: &Ffmpeg) {
     let frames = source.timeline(0).expect("it is a video").frames;
     let starts = starts(frames);
     let whole: Vec<Vec<u64>> = (0..TIMES / 4).map(|_| (0..frames).collect()).collect();
-    let clips: Vec<Vec<u64>> =
-        starts.iter().map(|start| (0..16).map(|at| start + at * 63 / 15).collect()).collect();
+    let clip = |start: &u64| (0..16).map(|at| start + at * 63 / 15).collect::<Vec<_>>();
+    let clips: Vec<Vec<u64>> = starts.iter().map(clip).collect();
+    let together = |clips: &[Vec<u64>]| {
+        let mut wanted = clips.concat();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted
+    };
+    let repeats: Vec<Vec<u64>> = clips.chunks(4).map(together).collect();
+    let spans = |wanted: &Vec<u64>| wanted[wanted.len() - 1] - wanted[0] + 1;
     let name = path.file_name().unwrap_or_default().display();
-    for (what, wanted, decoded) in
-        [("whole", whole, frames * (TIMES / 4)), ("clips", clips, 64 * TIMES)]
-    {
+    for (what, wanted) in [("whole", whole), ("clips", clips), ("repeats", repeats)] {
+        let decoded: u64 = wanted.iter().map(spans).sum();
         let ours = read(&source, wanted, decoded as f64);
         println!("{name}, {what}: frames {ours}");
         if let Some(theirs) = pyav(path, what, &starts) {

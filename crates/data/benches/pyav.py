@@ -1,7 +1,8 @@
-"""Frames a second, and a second of the processors, that PyAV decodes: pyav.py VIDEO whole|clips TIMES WORKERS START...
+"""Frames a second, and a second of the processors, that PyAV decodes: pyav.py VIDEO CASE TIMES WORKERS START...
 
 `whole` gives every frame as an RGB array, TIMES times. `clips` gives 16 of 64 frames from each
-START: it seeks to the key frame before, decodes on, and converts the sixteen alone.
+START: it seeks to the key frame before, decodes on, and converts the sixteen alone. `repeats`
+gives the clips of four STARTs from one pass over the video.
 """
 
 import sys
@@ -20,24 +21,27 @@ def whole(_):
     return len(frames)
 
 
-def clip(start):
+def clips(starts):
     with av.open(path) as container:
         stream = container.streams.video[0]
-        first = start / float(stream.average_rate)
-        container.seek(int(first / stream.time_base), stream=stream)
-        wanted = {start + at * 63 // 15 for at in range(16)}
+        first, last = min(starts), max(starts) + 63
+        begin = first / float(stream.average_rate)
+        container.seek(int(begin / stream.time_base), stream=stream)
+        wanted = {start + at * 63 // 15 for start in starts for at in range(16)}
         frames = []
         for frame in container.decode(stream):
             number = round(frame.pts * float(stream.time_base) * float(stream.average_rate))
             if number in wanted:
                 frames.append(frame.to_ndarray(format="rgb24"))
-            if number >= start + 63:
+            if number >= last:
                 break
-    assert len(frames) == 16, len(frames)
-    return 64
+    assert len(frames) == len(wanted), len(frames)
+    return last - first + 1
 
 
-work, items = (whole, range(times)) if what == "whole" else (clip, starts)
+together = 4 if what == "repeats" else 1
+groups = [starts[at : at + together] for at in range(0, len(starts), together)]
+work, items = (whole, range(times)) if what == "whole" else (clips, groups)
 with ThreadPoolExecutor(workers) as pool:
     list(pool.map(work, list(items)[:1]))
     clock, processors = time.perf_counter(), time.process_time()

@@ -1,10 +1,12 @@
 //! From an image of any size to the planes that a model sees.
 //!
-//! An augmentation crops, resizes with Pillow's antialiased bicubic, flips,
-//! applies RandAugment and erases, in that order, driven by one random stream.
+//! An augmentation crops, resizes with Pillow's antialiased bicubic, flips, changes
+//! colours, applies RandAugment and erases, in that order, driven by one random stream.
 //! The defaults are the pre-training of MAE (arXiv 2111.06377, A.1): a random
 //! resized crop of 20 to 100 % of the area and a horizontal flip, nothing else.
 
+mod blur;
+mod colours;
 mod erasing;
 mod framing;
 mod operations;
@@ -16,6 +18,7 @@ mod warp;
 use bauta_streams::RandomStream;
 use serde::{Deserialize, Serialize};
 
+pub use self::colours::Colours;
 use self::erasing::erase;
 pub use self::framing::{Filter, Framing, Resize};
 use self::operations::Planes;
@@ -65,6 +68,9 @@ pub struct Augment {
     pub shift: usize,
     /// Whether to mirror every second image, at random, left to right.
     pub flip: bool,
+    /// Changes of colour and sharpness, as views of contrastive learning have; none if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub colours: Option<Colours>,
     /// Magnitude M of RandAugment, timm's `rand-mM-mstd0.5-inc1`, in 0 to 10; 0 leaves it out.
     pub randaugment: f64,
     /// Probability of erasing a rectangle, each pixel by noise of its own.
@@ -79,6 +85,7 @@ impl Default for Augment {
             ratio: [0.75, 1.333_333_333_333_333_3],
             shift: 4,
             flip: true,
+            colours: None,
             randaugment: 0.0,
             erasing: 0.0,
         }
@@ -99,6 +106,11 @@ impl Augment {
     pub fn suits(&self, samples: SampleType) -> Result<(), DataError> {
         if samples == SampleType::Uint8 {
             return Ok(());
+        }
+        if self.colours.is_some() {
+            let rule =
+                format!("they are of bytes, and these images hold {samples}; leave them out");
+            return Err(DataError::setting("colours", "{ … }", rule));
         }
         for (key, value) in [("randaugment", self.randaugment), ("erasing", self.erasing)] {
             if value > 0.0 {
@@ -164,6 +176,7 @@ impl Augment {
             self.randaugment.to_string(),
             &format!("changes colours, and these images have {channels} channels; set it to 0"),
         )?;
+        self.colours.as_ref().map_or(Ok(()), |colours| colours.check(channels))?;
         let statistics = match channels {
             1 => Statistics::MNIST,
             3 => Statistics::IMAGENET,
@@ -277,7 +290,10 @@ impl Augmenter {
 
     /// Changes colours and moves pixels of the cropped image, where that is asked for.
     fn alter(&self, image: &mut Planes<'_>, stream: &mut RandomStream, scratch: &mut Vec<u8>) {
-        let Self { augment: Augment { randaugment, erasing, .. }, statistics, .. } = self;
+        let Self { augment: Augment { colours, randaugment, erasing, .. }, statistics, .. } = self;
+        if let Some(colours) = colours {
+            colours.apply(image, stream, scratch);
+        }
         if *randaugment > 0.0 {
             let mut fill = [0; 3];
             for (fill, mean) in fill.iter_mut().zip(&*statistics.mean) {

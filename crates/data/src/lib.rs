@@ -51,6 +51,7 @@ mod fetch;
 mod image;
 mod loader;
 mod model;
+pub mod pairs;
 mod partners;
 mod prefetch;
 mod regular;
@@ -61,7 +62,7 @@ mod tasks;
 pub mod text;
 pub mod video;
 
-pub use augment::{Augment, Augmenter, Crop, Filter, Framing, Resize};
+pub use augment::{Augment, Augmenter, Colours, Crop, Filter, Framing, Resize};
 pub use dataset::{DatasetName, Split, open};
 pub use error::DataError;
 pub use fetch::{FetchEvent, PACKAGES, Package, Proof, Registry, cache_root, fetch, locate};

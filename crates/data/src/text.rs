@@ -40,9 +40,11 @@ mod label_list;
 mod rcv1;
 mod reuters_json;
 mod reuters_sgml;
+mod text_task;
 mod tokens;
 mod tree;
 mod vectorizer;
+mod word_pieces;
 
 use std::path::Path;
 
@@ -52,9 +54,11 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 pub use corpus::{Corpus, CorpusOptions, LeftOut};
 pub use document::{Document, RawDocument};
 pub use folder::read_folder;
+pub use text_task::{ClassedText, TextDataset, TextTask, TextTaskOptions};
 pub use tokens::{for_each_word, word_hash};
 pub use tree::{LabelTree, TreeOptions};
 pub use vectorizer::{Bag, Vectorizer};
+pub use word_pieces::{Encoded, Ends, WordPieces};
 
 use crate::error::DataError;
 use crate::fetch::{PACKAGES, Package};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bauta_data::text::{CorpusName, CorpusOptions, LeftOut, open_corpus};
+use bauta_data::text::{CorpusName, CorpusOptions, Ends, LeftOut, WordPieces, open_corpus};
 use bauta_data::{
     DatasetName, Image, PACKAGES, Package, Source, Split, cache_root, cifar10_canonical_batch,
     locate, open,
@@ -42,6 +42,8 @@ fn main() -> ExitCode {
     let reuters = CorpusName::Reuters.package().expect("it is fetched as a package");
     let name = "reuters_has_its_documented_counts";
     trials.push(trial(name, reuters, reuters_has_its_documented_counts));
+    let name = "bert_ids_are_those_of_the_python_package";
+    trials.push(trial(name, WordPieces::bert_package(), bert_ids_are_those_of_the_python_package));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -171,4 +173,22 @@ fn reuters_has_its_documented_counts(folder: &Path) {
     assert_eq!((corpus.test.len(), duplicates, without_text), (3096, 2, 21_578 - 19_043));
     let mut texts = corpus.train.iter().chain(&corpus.test).map(|document| &document.text);
     assert!(texts.all(|text| !text.contains(['<', '\u{3}'])));
+}
+
+fn bert_ids_are_those_of_the_python_package(folder: &Path) {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/word_pieces/cases.json");
+    let cases: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(cases).unwrap()).expect("it is ours");
+    for file in ["vocab.txt", "tokenizer.json"] {
+        let pieces = WordPieces::open(&folder.join(file)).unwrap();
+        assert_eq!((pieces.size(), pieces.pad_id(), pieces.mask_id()), (30_522, 0, Some(103)));
+        let ids = cases["bert_ids"].as_array().unwrap();
+        let texts = cases["texts"].as_array().unwrap();
+        assert_eq!(ids.len(), texts.len());
+        for (text, ids) in texts.iter().zip(ids) {
+            let encoded = pieces.encode(text.as_str().unwrap(), 256, Ends::Bare).unwrap();
+            let ids: Vec<u32> = serde_json::from_value(ids.clone()).unwrap();
+            assert_eq!(encoded.ids[..encoded.used], ids, "{file}: {text}");
+        }
+    }
 }

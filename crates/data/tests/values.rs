@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bauta_data::{
-    Augment, Batch, Crop, DatasetName, Decoding, Folder, Limited, Loader, LoaderConfig,
+    Augment, Batch, Colours, Crop, DatasetName, Decoding, Folder, Limited, Loader, LoaderConfig,
     OpenOptions, PartnerSampler, Read, SampleType, Shrunk, Source, Split, Subset, open_splits,
 };
 
@@ -130,6 +130,7 @@ fn nothing_is_converted_in_silence() {
     let bytes = images.image(0).unwrap_err().to_string();
     assert!(bytes.contains("sample_type = float32") && bytes.contains("uint8"), "{bytes}");
     for (augment, key) in [
+        (Augment { colours: Some(Colours::default()), ..plain() }, "colours"),
         (Augment { randaugment: 5.0, ..plain() }, "randaugment"),
         (Augment { erasing: 0.5, ..plain() }, "erasing"),
     ] {

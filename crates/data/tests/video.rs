@@ -6,6 +6,8 @@
 
 #[path = "video/made.rs"]
 mod made;
+#[path = "video/seeking.rs"]
+mod seeking;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,10 +23,12 @@ use bauta_data::{Cancel, DataError, LoaderConfig, OnError, Split, cache_root, lo
 use libtest_mimic::{Arguments, Trial};
 
 use self::made::{Made, as_they_are, decoded_whole};
+use self::seeking::{distant_clips, frames, seeking_is_exact};
 
 fn main() -> ExitCode {
     let trials = vec![
         with_ffmpeg("seeking_gives_exactly_the_frames_of_the_whole", seeking_is_exact),
+        with_ffmpeg("clips_far_apart_are_the_frames_of_the_whole", distant_clips),
         with_ffmpeg("a_variable_rate_shows_what_stands_at_each_moment", variable_rates),
         with_ffmpeg("rotation_odd_sizes_and_streams_are_as_ffmpeg_has_them", shapes),
         with_ffmpeg("what_is_no_whole_video_is_refused_with_its_path", bad_files),
@@ -71,58 +75,6 @@ fn trial(name: &str, test: Option<impl FnOnce() + Send + 'static>, package: &str
         None => {
             Trial::test(format!("{name}, without {package}: {fetch}"), move || Err(missing.into()))
                 .with_ignored_flag(true)
-        }
-    }
-}
-
-fn frames(source: &VideoFiles, wanted: &[u64]) -> Vec<Vec<u8>> {
-    let frames = source.frames(0, wanted, &Cancel::default()).expect("frames that are there");
-    frames.iter().map(|frame| frame.pixels().to_vec()).collect()
-}
-
-fn seeking_is_exact(ffmpeg: &Ffmpeg) {
-    let made = Made::new(ffmpeg);
-    // Two seconds each, of codecs and containers with times of every kind.
-    let x264 = "-c:v libx264 -preset ultrafast -bf 3 -b_strategy 0 -pix_fmt yuv420p";
-    for (name, rate, encoder) in [
-        ("plain.mp4", "25", format!("{x264} -g 12")),
-        ("open.mp4", "30000/1001", format!("{x264} -g 10 -x264-params open-gop=1:scenecut=0")),
-        ("open.mkv", "25", format!("{x264} -g 10 -x264-params open-gop=1:scenecut=0")),
-        ("long.mkv", "24000/1001", format!("{x264} -g 250")),
-        ("late.ts", "25", format!("{x264} -g 10 -output_ts_offset 3")),
-        ("old.avi", "10", "-c:v mpeg4 -g 9 -q:v 4".to_owned()),
-        ("older.mpg", "25", "-c:v mpeg2video -g 9 -bf 2 -q:v 4".to_owned()),
-        ("moving.gif", "10", String::new()),
-        ("sound.mp4", "30", format!("{x264} -g 15")),
-    ] {
-        let sound = if name == "sound.mp4" { "sine=440:duration=3" } else { "" };
-        let path = made.video(name, &format!("testsrc2=s=96x64:r={rate}:d=2"), sound, &encoder);
-        let whole = decoded_whole(ffmpeg, &path);
-        let source = as_they_are(ffmpeg, &path);
-        let timeline = source.timeline(0).unwrap();
-        let (found, asked) = (timeline.rate, rate.split_once('/'));
-        let asked: f64 = match asked {
-            Some((ones, of)) => ones.parse::<f64>().unwrap() / of.parse::<f64>().unwrap(),
-            None => rate.parse().unwrap(),
-        };
-        assert_eq!(timeline.frames, whole.len() as u64, "{name}");
-        assert!((found - asked).abs() < 0.02, "{name}: {found} of {asked}");
-        let last = timeline.frames - 1;
-        for wanted in [
-            vec![0],
-            vec![last],
-            vec![7, 8, 9],
-            vec![1, 5, 11, last - 1],
-            vec![last - 2, last - 1, last],
-            (0..=last).collect(),
-            (3..last).step_by(4).collect(),
-        ] {
-            let expected: Vec<&Vec<u8>> = wanted.iter().map(|&at| &whole[at as usize]).collect();
-            let found = frames(&source, &wanted);
-            assert!(found.iter().eq(expected), "{name}: {wanted:?}");
-        }
-        for at in (2..=last).step_by(3) {
-            assert!(frames(&source, &[at])[0] == whole[at as usize], "{name}: {at}");
         }
     }
 }

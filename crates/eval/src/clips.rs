@@ -9,7 +9,9 @@ use tch::{Device, Kind, Tensor};
 
 use crate::batch::host_tensor;
 use crate::watch::go_on;
-use crate::{EncodeError, EncodedData, EncodedSplit, EvalError, Evaluator, Metrics, Watch};
+use crate::{
+    EncodeError, EncodedData, EncodedSplit, EvalError, Evaluator, Measurement, Metrics, Watch,
+};
 
 /// Which clips of the videos are measured, and by what.
 pub struct ClipProtocols<'a> {
@@ -17,6 +19,8 @@ pub struct ClipProtocols<'a> {
     pub evaluators: Vec<Box<dyn Evaluator>>,
     /// The training and the test videos.
     pub sources: [Arc<dyn ClipSource>; 2],
+    /// The place of the only label set that is measured; all where it is not given.
+    pub label: Option<usize>,
     /// At most so many of the training videos, the first.
     pub limit: Option<usize>,
     /// Which frames a clip has.
@@ -59,10 +63,12 @@ impl ClipProtocols<'_> {
         Ok(())
     }
 
-    /// The sets of labels that tell classes apart.
+    /// The sets of labels that tell classes apart, or the one that was chosen.
     pub fn sets(&self) -> impl Iterator<Item = (usize, &LabelSet)> {
         let sets = self.sources[0].label_sets().iter().enumerate();
-        sets.filter(|(_, set)| set.classes.len() >= 2)
+        sets.filter(|(place, set)| {
+            set.classes.len() >= 2 && self.label.is_none_or(|label| label == *place)
+        })
     }
 
     /// Measures what `encode` makes of u8 clips [N, C, T, H, W]: features [N, D]. A metric's
@@ -75,12 +81,24 @@ impl ClipProtocols<'_> {
         name: &str,
         encode: &dyn Fn(&Tensor) -> Result<Tensor, EncodeError>,
     ) -> Result<Metrics, EvalError> {
+        Ok(self.measurements(name, encode)?.into_iter().collect())
+    }
+
+    /// The same, each number with what it depends on.
+    ///
+    /// # Errors
+    /// As [`Self::measure`].
+    pub fn measurements(
+        &self,
+        name: &str,
+        encode: &dyn Fn(&Tensor) -> Result<Tensor, EncodeError>,
+    ) -> Result<Vec<Measurement>, EvalError> {
         let split = |source: &Arc<dyn ClipSource>, limit: Option<usize>| {
             self.encode(name, source, limit, encode).map_err(|error| error.at(name))
         };
         let train = split(&self.sources[0], self.limit)?;
         let test = split(&self.sources[1], None)?;
-        let mut metrics = Metrics::new();
+        let mut measurements = Vec::new();
         for (place, set) in self.sets() {
             let labelled = |split: &Encoded| {
                 let labels = Tensor::from_slice(&split.labels[place]);
@@ -90,15 +108,21 @@ impl ClipProtocols<'_> {
             for evaluator in &self.evaluators {
                 go_on(self.watch.stop())?;
                 self.watch.begin(&format!("{} of {}: {name}", evaluator.name(), set.name));
-                evaluator.labelled(&data.training_counts())?;
+                let training_images = evaluator.labelled(&data.training_counts())?;
                 let found = evaluator.evaluate(&data, self.loader.seed)?;
-                let named = found
-                    .into_iter()
-                    .map(|(metric, value)| (format!("{}_{metric}", set.name), value));
-                metrics.extend(named);
+                measurements.extend(found.into_iter().map(|(metric, value)| Measurement {
+                    protocol: evaluator.name().to_owned(),
+                    settings: evaluator.settings(),
+                    metric: format!("{}_{metric}", set.name),
+                    value,
+                    training_images,
+                    test_images: data.test().samples(),
+                    split: "test",
+                    seed: self.loader.seed,
+                }));
             }
         }
-        Ok(metrics)
+        Ok(measurements)
     }
 
     /// Measures the pixels themselves, [N, C · T · H · W]: the first of all baselines.
@@ -106,9 +130,17 @@ impl ClipProtocols<'_> {
     /// # Errors
     /// As [`Self::measure`].
     pub fn measure_raw_pixels(&self) -> Result<Metrics, EvalError> {
+        Ok(self.raw_pixel_measurements()?.into_iter().collect())
+    }
+
+    /// The same, each number with what it depends on.
+    ///
+    /// # Errors
+    /// As [`Self::measure`].
+    pub fn raw_pixel_measurements(&self) -> Result<Vec<Measurement>, EvalError> {
         let flat =
             |pixels: &Tensor| Ok(pixels.to_device(self.device).to_kind(Kind::Float).flatten(1, -1));
-        self.measure("raw pixels", &flat)
+        self.measurements("raw pixels", &flat)
     }
 
     /// Encodes the first videos of a source in its own order.

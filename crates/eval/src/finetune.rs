@@ -5,10 +5,14 @@
 //! on images held out of the training split.
 
 mod classification;
+mod clips;
 mod config;
+mod kept;
 mod report;
 mod task;
 
+pub use clips::{ClipFineTuneTask, balanced};
 pub use config::FineTuneConfig;
+pub use kept::Kept;
 pub use report::FineTuneReport;
 pub use task::{FineTuneTask, FineTuned};

@@ -1,6 +1,7 @@
 //! What any model folder says and is worth, ours or Hugging Face's, without the recipe that
 //! made it.
 
+mod clip_evaluation;
 mod embed;
 mod evaluation;
 mod forward;
@@ -10,6 +11,8 @@ mod reconstruct;
 mod said_framing;
 mod user_images;
 
+pub use clip_evaluation::ClipFolderEvaluation;
+pub(crate) use clip_evaluation::check_clip_channels;
 pub use embed::{Embed, FeatureFormat};
 pub use evaluation::{EvaluationReport, FolderEvaluation};
 pub use forward::{Forward, pixel_target};

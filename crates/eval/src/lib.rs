@@ -45,6 +45,7 @@ mod error;
 mod evaluator;
 mod exhibit;
 mod few_shot;
+mod fills;
 pub mod finetune;
 pub mod folder;
 mod json;
@@ -67,6 +68,7 @@ mod seeded;
 mod semi;
 mod separability;
 mod subset;
+mod text_features;
 mod watch;
 
 pub use accuracy::Accuracy;
@@ -80,9 +82,10 @@ pub use error::EvalError;
 pub use evaluator::Evaluator;
 pub use exhibit::Exhibit;
 pub use few_shot::FewShotRidge;
+pub use fills::fill_sheet;
 pub use knn::KnnEvaluator;
 pub use linear_probe::{LinearProbe, ProbeOptimizer};
-pub use machine::{DeviceChoice, device_name};
+pub use machine::{DeviceChoice, choose_threads, device_name};
 pub use metrics::{Metrics, Scores};
 pub use mixture::mixture_sheet;
 pub use neighbours::{contact_sheet, nearest};
@@ -101,4 +104,5 @@ pub use separability::{
     PairTokens, Separability, Separation, Separator, mean_cosine, mixture_anchor,
 };
 pub use subset::{class_balanced, per_class};
+pub use text_features::{TextEncoder, TextFeatures};
 pub use watch::{TrainingRun, Watch};

@@ -1,5 +1,6 @@
 //! The machine in commands' and reports' words.
 
+use std::num::NonZero;
 use std::str::FromStr;
 
 use tch::Device;
@@ -69,6 +70,17 @@ impl DeviceChoice {
         }
         Ok(Device::Cuda(number))
     }
+}
+
+/// Gives libtorch its threads, every core for 0; they are part of a run's result (sums are
+/// split by thread). A program calls it; a library is told.
+pub fn choose_threads(wanted: usize) -> usize {
+    let threads = match wanted {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        threads => threads,
+    };
+    tch::set_num_threads(threads as i32);
+    threads
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ fn protocols(views: Views, watch: &AtomicBool) -> ClipProtocols<'_> {
     ClipProtocols {
         evaluators: vec![Box::new(KnnEvaluator::new(5, 0.07).unwrap())],
         sources: [videos(Split::Train), videos(Split::Test)],
+        label: None,
         limit: Some(130),
         sampling: ClipSampling { frames: 4, stride: 1, ..ClipSampling::default() },
         views,

@@ -4,30 +4,31 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bauta_backbones::ModelFolder;
-use bauta_data::{DatasetName, OpenOptions, Source, Subset};
+use bauta_data::{OpenOptions, Source, Subset};
 use bauta_eval::folder::{EvaluationReport, FolderEvaluation, check_channels, open_options};
 use bauta_eval::{DeviceChoice, check_labels};
-use bauta_recipe::{Eval, Pooling, Protocol, named};
+use bauta_recipe::{Eval, NamedData, Pooling, Protocol, named};
 
 use crate::run::{Console, Splits, choose_threads};
 use crate::settings::{evaluators, pooling};
+use crate::systems::mae_st;
 
 /// What to measure, on what, how.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// The model folder, such as a run's checkpoints/last: ours, or Hugging Face's of a
-    /// ViT-MAE, ViT, BEiT or CLIP.
+    /// ViT-MAE, ViT, BEiT, CLIP or, with videos, VideoMAE.
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// The data set, by its name in recipes.
+    /// The data set of images, or of videos for a model of video, by its name in recipes.
     #[arg(
         long,
         value_name = "NAME",
-        value_parser = |name: &str| named::<DatasetName>("data set", name)
+        value_parser = |name: &str| named::<NamedData>("data set", name)
     )]
-    pub data: DatasetName,
+    pub data: NamedData,
     /// The folder that the data lie in, if not the cache.
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
@@ -84,13 +85,17 @@ pub struct Arguments {
 /// When the folder, the data or a setting does not suit a protocol; the message
 /// says which and what to do.
 pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationReport> {
-    let Arguments { model, data, seed, .. } = arguments;
+    let Arguments { model, seed, .. } = arguments;
+    let data = match arguments.data {
+        NamedData::Images(data) => data,
+        NamedData::Videos(data) => return mae_st::folder::evaluate(arguments, data, stop),
+    };
     let eval = settings(arguments)?;
     let folder = ModelFolder::read(model)?;
     let limits = [arguments.limit, arguments.limit_test];
     let root = arguments.root.as_deref();
     let options = OpenOptions { holdout: arguments.holdout, ..open_options(&folder)? };
-    let splits = Splits::of(*data, root, &options, [None, None], stop)?;
+    let splits = Splits::of(data, root, &options, [None, None], stop)?;
     let spread = |source: Arc<dyn Source>, limit: Option<usize>| -> Arc<dyn Source> {
         limit.map_or(Arc::clone(&source), |limit| Arc::new(Subset::spread(source, limit)))
     };
@@ -100,7 +105,7 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
     let evaluation = FolderEvaluation {
         folder: &folder,
         model,
-        data: *data,
+        data,
         evaluators: evaluators(&eval)?,
         pooling: pooling(eval.features),
         image_size: arguments.image_size.as_ref().map(|sides| [sides[0], sides[1]]),
@@ -114,16 +119,19 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
     Ok(evaluation.run(&Console::new(stop))?)
 }
 
+impl Arguments {
+    /// The protocols that are named, each once.
+    pub(crate) fn protocols(&self) -> Vec<Protocol> {
+        let first = |(at, named): &(usize, &Protocol)| !self.protocol[..*at].contains(named);
+        self.protocol.iter().enumerate().filter(first).map(|(_, &named)| named).collect()
+    }
+}
+
 /// The `eval` table that the arguments make.
 fn settings(arguments: &Arguments) -> Result<Eval> {
     let mut eval = Eval::from_overrides(&arguments.set)?;
     if !arguments.protocol.is_empty() {
-        eval.protocols.clear();
-        for &protocol in &arguments.protocol {
-            if !eval.protocols.contains(&protocol) {
-                eval.protocols.push(protocol);
-            }
-        }
+        eval.protocols = arguments.protocols();
     }
     if let Some(features) = arguments.features {
         eval.features = features;
@@ -132,9 +140,6 @@ fn settings(arguments: &Arguments) -> Result<Eval> {
 }
 
 fn at_least_one(text: &str) -> Result<usize> {
-    let number: usize = text.parse().with_context(|| {
-        format!("the number of images is \"{text}\"; it must be a whole number")
-    })?;
-    ensure!(number > 0, "the number of images must be at least 1");
-    Ok(number)
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.with_context(|| format!("the number of samples is \"{text}\"; it must be at least 1"))
 }

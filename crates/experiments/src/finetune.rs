@@ -7,22 +7,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bauta_backbones::ModelFolder;
 use bauta_data::{DatasetName, OpenOptions, Source, Subset};
-use bauta_eval::finetune::{FineTuneReport, FineTuneTask};
+use bauta_eval::finetune::{FineTuneReport, FineTuneTask, Kept};
 use bauta_eval::folder::{check_channels, normalization, open_options};
 use bauta_eval::{Scores, TrainingRun};
-use bauta_recipe::{FineTuneSettings, named};
+use bauta_recipe::{FineTuneMachine, FineTuneSettings, NamedData, named};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::images::Images;
 use crate::run::{Console, Run, Splits, choose_device, choose_threads};
 use crate::settings;
 use crate::stopped::stopped;
+use crate::systems::mae_st;
 
-/// The part of the training images that is held out for choosing settings.
-const HELD_OUT: f64 = 0.1;
+/// The part of the training images or videos that is held out for choosing settings.
+pub(crate) const HELD_OUT: f64 = 0.1;
 
 /// What to fine-tune, on what.
 #[derive(Clone, Debug, clap::Args)]
@@ -38,13 +40,14 @@ pub struct Arguments {
     /// Train the same network as in this model folder from scratch, for comparison.
     #[arg(long, value_name = "DIR")]
     pub scratch_like: Option<PathBuf>,
-    /// The data set: cifar10, mnist, fashion-mnist; or folder or shards in data.root.
+    /// The data set: cifar10, mnist, fashion-mnist; or folder or shards in data.root. Of a model
+    /// of video: moving-mnist; or videos, frame-folders or frame-shards in data.root.
     #[arg(
         long,
         value_name = "NAME",
-        value_parser = |name: &str| named::<DatasetName>("data set", name)
+        value_parser = |name: &str| named::<NamedData>("data set", name)
     )]
-    pub data: DatasetName,
+    pub data: NamedData,
     /// Set a key, such as `eval.finetune.epochs=10`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -65,43 +68,59 @@ pub struct Arguments {
     pub json: Option<PathBuf>,
 }
 
-/// Fine-tunes a model folder as [`tune`] does; prints and writes what came of it.
+/// Fine-tunes a model folder on images or videos; prints and writes what came of it.
 ///
 /// # Errors
 /// As [`tune`].
 pub fn finetune(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
-    let found = tune(arguments, stop)?;
-    print!("{found}");
-    arguments.json.as_deref().map_or(Ok(()), |file| Ok(found.write(file)?))
+    match arguments.data {
+        NamedData::Images(data) => arguments.tell(&tune(arguments, data, stop)?),
+        NamedData::Videos(data) => arguments.tell(&mae_st::folder::tune(arguments, data, stop)?),
+    }
 }
 
-/// Fine-tunes a model folder on a data set and measures it once; sets `stop` to end it early.
+impl Arguments {
+    fn tell<S: Serialize>(&self, found: &FineTuneReport<S>) -> Result<()> {
+        print!("{found}");
+        self.json.as_deref().map_or(Ok(()), |file| Ok(found.write(file)?))
+    }
+
+    /// The model folder, and the settings that are named.
+    pub(crate) fn given(&self) -> Result<(&PathBuf, Vec<String>)> {
+        let labels = self.labels.map(|labels| format!("eval.finetune.labels={labels}"));
+        let model = self.model.as_ref().or(self.scratch_like.as_ref());
+        let model = model.context("one of --model and --scratch-like is needed")?;
+        Ok((model, self.set.iter().cloned().chain(labels).collect()))
+    }
+
+    /// Where files are left.
+    pub(crate) fn kept(&self, machine: &FineTuneMachine) -> Kept<'_> {
+        let FineTuneMachine { checkpoint_every, log_every, .. } = *machine;
+        Kept { folder: self.out.as_deref(), resume: self.resume, checkpoint_every, log_every }
+    }
+}
+
+/// Fine-tunes a model folder on images and measures it once; sets `stop` to end it early.
 ///
 /// # Errors
 /// When the model does not fit the data or the settings, the output folder holds
 /// something already, or `stop` is set.
-pub fn tune(arguments: &Arguments, stop: &AtomicBool) -> Result<FineTuneReport<FineTuneSettings>> {
-    let Arguments { data, validate, out, resume, .. } = arguments;
-    let mut set = arguments.set.clone();
-    set.extend(arguments.labels.map(|labels| format!("eval.finetune.labels={labels}")));
+pub fn tune(
+    arguments: &Arguments,
+    data: DatasetName,
+    stop: &AtomicBool,
+) -> Result<FineTuneReport<FineTuneSettings>> {
+    let (model, set) = arguments.given()?;
     let settings = FineTuneSettings::parse(&set)?;
-    let model = arguments.model.as_ref().or(arguments.scratch_like.as_ref());
-    let model = model.context("one of --model and --scratch-like is needed")?;
     let folder = ModelFolder::read(model)?;
-    if let Some(out) = out.as_ref().filter(|_| !resume) {
-        let occupied = ["checkpoints", "result.json"].iter().any(|name| out.join(name).exists());
-        ensure!(
-            !occupied,
-            "{} holds a result already; name another folder, or add --resume",
-            out.display()
-        );
-    }
+    let (validate, kept) = (arguments.validate, arguments.kept(&settings.train));
+    kept.check()?;
     let device = choose_device(settings.train.device)?;
     let threads = choose_threads(settings.train.threads);
     let root = settings.data.root.as_deref();
     let options = OpenOptions { holdout: settings.data.holdout, ..open_options(&folder)? };
-    let splits = Splits::of(*data, root, &options, [settings.data.limit, None], stop)?;
-    let (train, test) = if *validate {
+    let splits = Splits::of(data, root, &options, [settings.data.limit, None], stop)?;
+    let (train, test) = if validate {
         let [held_out, rest] = Subset::balanced(&splits.train, HELD_OUT, settings.seed)?;
         (Arc::new(rest) as Arc<dyn Source>, Arc::new(held_out) as Arc<dyn Source>)
     } else {
@@ -124,25 +143,16 @@ pub fn tune(arguments: &Arguments, stop: &AtomicBool) -> Result<FineTuneReport<F
         threads,
         precision: settings::precision(settings.train.precision),
     };
-    // Without an output folder metrics and checkpoints are kept only for the run.
-    let passing = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let (kept, console) = (out.as_deref(), Console::new(stop));
-    let run = TrainingRun {
-        resume: *resume,
-        checkpoint_every: settings.train.checkpoint_every,
-        log_every: settings.train.log_every,
-        ..TrainingRun::new(kept.unwrap_or(passing.path()), &console)
-    };
-    run.begin(&json!({
+    let settings_of_run = json!({
         "model": model, "from_scratch": task.from_scratch, "data": data, "validate": validate,
         "settings": settings,
-    }))?;
-    let figures = task.run(run).map_err(|error| stopped(error, kept))?;
-    let split = if *validate { "validation" } else { "test" };
-    let found = FineTuneReport::new(&task, figures, model, [(*data).into(), split], settings);
-    if let Some(folder) = kept {
-        found.write(&folder.join("result.json"))?;
-    }
+    });
+    let figures = kept
+        .train(&settings_of_run, &Console::new(stop), |run| task.run(run))
+        .map_err(|error| stopped(error, kept.folder))?;
+    let split = if validate { "validation" } else { "test" };
+    let found = FineTuneReport::new(&task, figures, model, [data.into(), split], settings);
+    kept.keep(&found)?;
     Ok(found)
 }
 

@@ -50,6 +50,8 @@ pub struct Images {
     pub device: Device,
     /// Epochs of a phase.
     pub epochs: u32,
+    /// What features are, in words.
+    pub features: String,
 }
 
 impl Images {
@@ -87,7 +89,8 @@ impl Images {
             }
             None => Arc::clone(&splits.train),
         };
-        Ok(Self { splits, trained, loader, augment, eval, device, epochs: 1 })
+        let features = format!("{} after the final norm", eval.features.describe());
+        Ok(Self { splits, trained, loader, augment, eval, device, epochs: 1, features })
     }
 
     /// Fresh parameters that start by the run's seed.

@@ -3,7 +3,6 @@
 //! A system drives its run ([`System::run`]); this file knows no system and no medium.
 
 mod folder;
-mod machine;
 mod phase;
 mod progress;
 mod splits;
@@ -21,11 +20,11 @@ use bauta_report::{EventLog, Section, Summary, TeacherWeights, Training};
 use bauta_train::{StepTimes, Trainer};
 use tch::Device;
 
-pub use self::machine::{choose_device, choose_threads};
 pub use self::phase::RunPhase;
 pub use self::progress::{Console, TrainingProgress, show_in_passing};
 pub use self::splits::{Splits, cached};
-pub use bauta_eval::device_name;
+pub use crate::settings::choose_device;
+pub use bauta_eval::{choose_threads, device_name};
 
 /// A published system: how a run of it goes, from its settings to its scores.
 pub trait System {

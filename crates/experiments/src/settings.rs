@@ -1,16 +1,18 @@
 //! What recipes say, as the libraries' own types: the one place where the two meet.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bauta_backbones::Pooling;
 use bauta_eval::dense::DenseConfig;
 use bauta_eval::finetune::FineTuneConfig;
 use bauta_eval::{
-    Evaluator, FewShotRidge, KnnEvaluator, LinearProbe, ProbeOptimizer, SemiSupervised,
+    DeviceChoice, Evaluator, FewShotRidge, KnnEvaluator, LinearProbe, ProbeOptimizer,
+    SemiSupervised,
 };
 use bauta_recipe as recipe;
 use bauta_recipe::{Comparison, DenseSettings, Eval, FineTune, Protocol, Train};
 use bauta_targets::{FeatureLoss, FeatureTarget, Normalization, Teacher};
 use bauta_train::{MixConfig, OptimizerConfig, Precision, Schedule, Shape, TrainConfig};
+use tch::Device;
 
 /// How a phase trains, on this many inputs per epoch.
 pub fn train_config(train: &Train, inputs_per_epoch: u64) -> TrainConfig {
@@ -54,6 +56,18 @@ pub fn precision(named: recipe::Precision) -> Precision {
     match named {
         recipe::Precision::Fp32 => Precision::Fp32,
         recipe::Precision::Bf16 => Precision::Bf16,
+    }
+}
+
+/// The device that a recipe wants, or that is there.
+///
+/// # Errors
+/// When CUDA is wanted and not there.
+pub fn choose_device(wanted: recipe::Device) -> Result<Device> {
+    match wanted {
+        recipe::Device::Auto => Ok(DeviceChoice::Auto.choose()?),
+        recipe::Device::Cpu => Ok(Device::Cpu),
+        recipe::Device::Cuda => DeviceChoice::Cuda(0).choose().context("train.device is \"cuda\""),
     }
 }
 

@@ -5,8 +5,9 @@ mod dbot;
 mod exssnet;
 mod i_mae;
 mod mae;
-mod mae_st;
+pub mod mae_st;
 mod mask_distill;
+mod mix_mask;
 mod multilabel;
 
 use anyhow::Result;
@@ -19,6 +20,7 @@ pub use self::i_mae::IMae;
 pub use self::mae::Mae;
 pub use self::mae_st::MaeSt;
 pub use self::mask_distill::MaskDistill;
+pub use self::mix_mask::MixMask;
 pub use self::multilabel::Multilabel;
 use crate::run::{Launch, RunEnd};
 
@@ -40,4 +42,4 @@ macro_rules! systems {
     };
 }
 
-systems![Mae, DBot, MaskDistill, IMae, MaeSt, ExSsNet, Multilabel, Brep];
+systems![Mae, DBot, MaskDistill, IMae, MaeSt, ExSsNet, Multilabel, Brep, MixMask];

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use bauta_data::DatasetName;
 use bauta_experiments::evaluate::{Arguments, evaluate};
-use bauta_recipe::{Pooling, Protocol};
+use bauta_recipe::{NamedData, Pooling, Protocol};
 use clap::Parser;
 use strum::VariantArray;
 use tempfile::TempDir;
@@ -79,7 +79,10 @@ fn every_protocol_measures_a_hugging_face_folder_and_its_baselines() {
             "--set=eval.few_shot.shots=[2]",
         ],
     );
-    assert_eq!((arguments.data, arguments.features), (DatasetName::Cifar10, Some(Pooling::Cls)));
+    assert_eq!(
+        (arguments.data, arguments.features),
+        (NamedData::Images(DatasetName::Cifar10), Some(Pooling::Cls))
+    );
     assert_eq!(arguments.protocol, Protocol::VARIANTS);
     let found = evaluate(&arguments, &AtomicBool::new(false)).unwrap();
     let names: Vec<_> = found.values().filter(|&(of, ..)| of == "model").map(|v| v.1).collect();
@@ -208,7 +211,7 @@ fn unlabelled_images_are_refused() {
         fs::write(folder.path().join(split).join("a.png"), b"never decoded").unwrap();
     }
     let mut arguments = arguments("mae-normalized", folder.path(), &[]);
-    arguments.data = DatasetName::Folder;
+    arguments.data = NamedData::Images(DatasetName::Folder);
     assert_says(
         &refusal(&arguments),
         &["training images of folder have no labels", "subfolder for each class"],

@@ -17,7 +17,7 @@ use bauta_backbones::{
 use bauta_data::DatasetName;
 use bauta_eval::finetune::FineTuneReport;
 use bauta_experiments::finetune::{Arguments, tune};
-use bauta_recipe::FineTuneSettings;
+use bauta_recipe::{FineTuneSettings, NamedData};
 use digits::write_digits;
 use tch::{Device, Tensor};
 
@@ -83,7 +83,7 @@ impl Place {
         Arguments {
             model: Some(self.path("model")),
             scratch_like: None,
-            data: DatasetName::Mnist,
+            data: NamedData::Images(DatasetName::Mnist),
             set: all,
             labels: None,
             validate: false,
@@ -95,11 +95,13 @@ impl Place {
 }
 
 fn run(arguments: &Arguments) -> FineTuneReport<FineTuneSettings> {
-    tune(arguments, &AtomicBool::new(false)).unwrap()
+    let NamedData::Images(data) = arguments.data else { panic!("these are images") };
+    tune(arguments, data, &AtomicBool::new(false)).unwrap()
 }
 
 fn refuse(arguments: &Arguments) -> String {
-    tune(arguments, &AtomicBool::new(false)).unwrap_err().to_string()
+    let NamedData::Images(data) = arguments.data else { panic!("these are images") };
+    tune(arguments, data, &AtomicBool::new(false)).unwrap_err().to_string()
 }
 
 /// The same network from scratch.
@@ -283,7 +285,8 @@ fn a_stopped_fine_tuning_says_how_it_goes_on() {
     let kept = Arguments { out: Some(place.path("out")), ..place.arguments(&[]) };
     let whole = run(&kept).figures;
     let stopped = Arguments { out: Some(place.path("stopped")), ..kept };
-    let refused = tune(&stopped, &AtomicBool::new(true)).unwrap_err().to_string();
+    let refused =
+        tune(&stopped, DatasetName::Mnist, &AtomicBool::new(true)).unwrap_err().to_string();
     assert!(refused.contains("go on with the same command and --resume"), "{refused}");
     let mut other = Arguments { resume: true, ..stopped.clone() };
     other.set.push("eval.finetune.epochs=7".to_owned());
@@ -300,7 +303,7 @@ fn what_does_not_fit_is_refused() {
     let few = run(&place.arguments(&["eval.finetune.batch_size=500", "eval.finetune.epochs=1"]));
     assert_eq!(few.figures.batch_size, 400, "all labelled images, and no more");
     assert!(with("data.image_size=9").contains("9"));
-    let other = Arguments { data: DatasetName::Cifar10, ..place.arguments(&[]) };
+    let other = Arguments { data: NamedData::Images(DatasetName::Cifar10), ..place.arguments(&[]) };
     assert!(refuse(&other).contains("data"), "{}", refuse(&other));
     let nowhere = Arguments { model: Some(place.path("nowhere")), ..place.arguments(&[]) };
     assert!(refuse(&nowhere).contains("nowhere"));

@@ -4,14 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 mod digits;
+mod program;
 
 use std::fs;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Child;
 
 use bauta_report::{MetricsLog, Summary};
 use digits::{DECODER, Place, SMALL, words};
+use program::{finish, kill_after, kill_within};
 
 /// Long enough to be killed in the middle, with checkpoints to go on from.
 const LONG: [&str; 5] = [
@@ -63,8 +63,33 @@ const PARTS: [&str; 19] = [
     "eval.steps=20",
 ];
 
+/// A miniature of two views of digits.
+const VIEWS: [&str; 18] = [
+    "data.name=mnist",
+    "data.image_size=8",
+    "data.augment={ crop = \"shift\", shift = 1, flip = false, colours = {} }",
+    "model.width=2",
+    "siamese.dim=8",
+    "siamese.hidden=8",
+    "siamese.queue=64",
+    "siamese.splits=2",
+    "train.epochs=1",
+    "train.batch_size=32",
+    "train.warmup_epochs=0.1",
+    "train.device=cpu",
+    "train.threads=1",
+    "train.log_every=4",
+    "train.base_lr=0.5",
+    "eval.protocols=[\"knn\"]",
+    "eval.baselines=false",
+    "eval.pictures.count=0",
+];
+
 /// What a recipe needs on a miniature, besides `LONG`.
 fn own(recipe: &str, place: &Place) -> Vec<String> {
+    if of_views(recipe) {
+        return words(&VIEWS);
+    }
     let mut set = words(if of_clips(recipe) { &CLIPS } else { &SMALL });
     if recipe != "maskdistill-cifar10" {
         set.extend(words(&DECODER));
@@ -81,6 +106,10 @@ fn own(recipe: &str, place: &Place) -> Vec<String> {
 
 fn of_clips(recipe: &str) -> bool {
     recipe.starts_with("mae-st")
+}
+
+fn of_views(recipe: &str) -> bool {
+    ["mixmask", "moco", "mscn"].iter().any(|name| recipe.starts_with(name))
 }
 
 fn of_parts(recipe: &str) -> bool {
@@ -107,13 +136,8 @@ fn command_with(
     out: &str,
     resume: bool,
 ) -> Child {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("recipes/{recipe}.toml"));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bauta"));
-    command.arg("run").arg(file).arg("--out").arg(place.path(out));
+    let mut command = program::run(recipe, set, &place.path(out));
     let root = format!("data.root={}", place.path("data").display());
-    for text in set {
-        command.args(["--set", &text]);
-    }
     if !of_parts(recipe) {
         command.args(["--set", &root]);
     }
@@ -124,24 +148,7 @@ fn command_with(
     if resume {
         command.arg("--resume");
     }
-    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn finish(child: Child) {
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Kills the run once it has left its `checkpoint`.
-fn kill_after(mut child: Child, checkpoint: &Path) {
-    let start = Instant::now();
-    while !checkpoint.exists() {
-        assert!(child.try_wait().unwrap().is_none(), "the run ended before {checkpoint:?}");
-        assert!(start.elapsed() < Duration::from_secs(120), "no {checkpoint:?}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    program::start(&mut command)
 }
 
 fn check(recipe: &str, killed_after: &str, pictures: &[&str], parts: &[&str]) {
@@ -163,7 +170,9 @@ fn check_against(
     assert!(!place.path("killed/summary.json").exists(), "killed too late to tell anything");
     finish(command(recipe, &place, "killed", true));
 
-    for file in ["model.safetensors", "training.safetensors", "optimizer.safetensors"] {
+    let own_state = of_views(recipe).then_some("state.safetensors");
+    let always = ["model.safetensors", "training.safetensors", "optimizer.safetensors"];
+    for file in always.into_iter().chain(own_state) {
         let [whole, killed] = ["whole", "killed"]
             .map(|run| fs::read(place.path(run).join("checkpoints/last").join(file)).unwrap());
         assert!(whole == killed, "{recipe}: {file} differs after a kill");
@@ -228,6 +237,43 @@ fn maskdistill() {
 fn i_mae() {
     let pictures = [&ALL[..], &["mixtures.png"]].concat();
     check("i-mae-cifar10", "step-40", &pictures, &["image", "latent"]);
+}
+
+#[test]
+fn mixmask() {
+    let pictures = ["fills.png", "neighbours.png", "projection.svg"];
+    check("mixmask-cifar10", "step-40", &pictures, &["clean", "lambda", "own", "partner"]);
+}
+
+/// Bases and fills that no recipe has by itself: each trains to its end and is measured.
+#[test]
+fn siamese_networks_of_every_base_and_fill() {
+    let place = Place::new();
+    for (recipe, name, set, parts) in [
+        ("moco-cifar10", "moco", &["siamese.symmetric=true"][..], &["clean"][..]),
+        ("mscn-cifar10", "mscn", &["mask.fill=noise"], &["clean", "erased", "lambda"]),
+        (
+            "mixmask-cifar10",
+            "both",
+            &["siamese.unmix=true", "mask.partners=permutation", "mask.strategy=discrete"],
+            &["clean", "lambda", "own", "partner", "unmix_own", "unmix_partner"],
+        ),
+        (
+            "mixmask-cifar10",
+            "simsiam",
+            &["siamese.base=simsiam", "siamese.symmetric=true", "mask.own_weight=0.5"],
+            &["clean", "lambda", "own", "partner"],
+        ),
+        ("moco-cifar10", "byol", &["siamese.base=byol"], &["clean"]),
+    ] {
+        let set = own(recipe, &place).into_iter().chain(words(set));
+        finish(command_with(recipe, set, &place, name, false));
+        let records = MetricsLog::read(&place.path(name).join("metrics.jsonl")).unwrap();
+        let named: Vec<&str> = records[0].parts.keys().map(String::as_str).collect();
+        assert_eq!(named, parts, "{name}");
+        let summary = Summary::read(&place.path(name).join("summary.json")).unwrap();
+        assert!(summary.eval["knn_top1"] > 0.1, "{name}: {:?}", summary.eval);
+    }
 }
 
 /// Four tasks of orders of the digits' pixels, learnt in three ways.
@@ -297,23 +343,6 @@ fn exssnet_in_the_middle_of_its_third_task() {
             assert!(report.contains(title), "no section {title}");
         }
     }
-}
-
-/// Kills the run once it has left a checkpoint in the middle of a phase.
-fn kill_within(mut child: Child, folder: &Path, phase: &str) {
-    let start = Instant::now();
-    let state = folder.join("checkpoints/last/state.json");
-    let within = |text: String| {
-        let state: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        state["phase"] == phase && state["phase_step"] != state["phase_steps"]
-    };
-    while !fs::read_to_string(&state).is_ok_and(within) {
-        assert!(child.try_wait().unwrap().is_none(), "the run ended before {phase}");
-        assert!(start.elapsed() < Duration::from_secs(120), "no {phase}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 #[test]

@@ -95,6 +95,24 @@ pub enum MaskError {
         /// Steps that would stay visible.
         visible: usize,
     },
+    /// A fraction of own cells outside (0, 1).
+    #[error("own {0} must be in (0, 1)")]
+    Own(f64),
+    /// Cells that are smaller than a pixel, or of several steps of time.
+    #[error(
+        "a grid of {} × {} cells does not fit an image of {height} × {width} pixels; each cell \
+         of one step of time needs a pixel at least",
+        grid[0],
+        grid[1]
+    )]
+    FillGrid {
+        /// Rows and columns of cells.
+        grid: [usize; 2],
+        /// Image height in pixels.
+        height: usize,
+        /// Image width in pixels.
+        width: usize,
+    },
     /// A clip that cannot be cut into whole spacetime patches.
     #[error("a clip of {frames} frames is not a multiple of the {patch} frames of a patch")]
     PatchFrames {

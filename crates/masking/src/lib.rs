@@ -4,6 +4,7 @@
 //! draws one sample's mask from its own [`RandomStream`](bauta_streams::RandomStream), and a [`MaskPlan`]
 //! holds the masks of a batch in the forms a model gathers with. Masks are made
 //! on the host and handed to the model; no model of this project samples one.
+//! A [`Fill`] says which cells of an image another image fills, and which image.
 //! `true` and 1 mean *masked* everywhere.
 //!
 //! ```
@@ -18,11 +19,15 @@
 //! ```
 
 mod error;
+mod fill;
 mod grid;
 mod plan;
 mod strategy;
+mod words;
 
 pub use error::MaskError;
+pub use fill::{Fill, FillStrategy, Filler, Partners};
 pub use grid::Grid;
 pub use plan::{MaskPlan, visible_count};
 pub use strategy::*;
+pub use words::{MaskScope, WordMask, WordPlan};

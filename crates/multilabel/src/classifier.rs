@@ -1,4 +1,5 @@
-//! Classifiers with one sigmoid a label: a bag of words, or a 1-d convolution over their sequence.
+//! Classifiers with one sigmoid a label: a bag of words, a 1-d convolution over their sequence, or
+//! a perceptron on features that a frozen encoder made.
 //!
 //! Symbols: B documents, N labels, V ids of words, D width of an embedding.
 
@@ -22,6 +23,8 @@ pub enum Words {
     },
     /// Documents as sequences: ids, 0 where there is no word, i64 of `[B, L]`.
     Sequence(Tensor),
+    /// Documents as features, f32 of `[B, D]`.
+    Features(Tensor),
 }
 
 impl Words {
@@ -34,6 +37,7 @@ impl Words {
                 weights: weights.to_device(device),
             },
             Self::Sequence(ids) => Self::Sequence(ids.to_device(device)),
+            Self::Features(features) => Self::Features(features.to_device(device)),
         }
     }
 }
@@ -46,6 +50,8 @@ pub enum Architecture {
     Bag,
     /// Convolutions of 3, 4 and 5 words, ReLU, the maximum over the sequence (Kim, arXiv 1408.5882).
     Convolution,
+    /// A layer on features of the whole document.
+    Perceptron,
 }
 
 /// Sizes of a classifier.
@@ -53,9 +59,9 @@ pub enum Architecture {
 pub struct ClassifierConfig {
     /// How words become the hidden layer.
     pub architecture: Architecture,
-    /// Ids of words, V.
+    /// Ids of words, V; a perceptron has none and takes no notice.
     pub ids: usize,
-    /// Width of an embedding, D.
+    /// Width of an embedding, or of a document's features, D.
     pub dim: usize,
     /// Width of the hidden layer; of a convolution, filters of each width.
     pub hidden: usize,
@@ -66,23 +72,23 @@ pub struct ClassifierConfig {
 /// The widths of the convolutions, in words.
 const WIDTHS: [i64; 3] = [3, 4, 5];
 
-/// Embeddings, one hidden layer, N outputs.
+/// Embeddings where words are read, one hidden layer, N outputs.
 #[derive(Debug)]
 pub struct Classifier {
-    embedding: Tensor,
     body: Body,
     output: Linear,
 }
 
 #[derive(Debug)]
 enum Body {
-    Bag(Linear),
-    Convolution(Vec<[Tensor; 2]>),
+    Bag { embedding: Tensor, hidden: Linear },
+    Convolution { embedding: Tensor, filters: Vec<[Tensor; 2]> },
+    Perceptron(Linear),
 }
 
 impl Classifier {
-    /// Adds the parameters `embedding.weight`, `hidden.*` and `output.*`; the output's bias begins
-    /// at the logit of each label's prevalence.
+    /// Adds the parameters `embedding.weight` (where words are read), `hidden.*` and `output.*`; the
+    /// output's bias begins at the logit of each label's prevalence.
     ///
     /// # Errors
     /// When a size is 0, there is no label, or a prevalence is outside [0, 1].
@@ -99,13 +105,20 @@ impl Classifier {
             return Err(MultilabelError::argument("prevalence", value, "must be in [0, 1]"));
         }
         let (labels, sides) = (prevalence.len(), [*ids as i64, *dim as i64]);
-        let embedding = scope.sub("embedding").add("weight", &sides, Init::Normal(0.1));
-        let mut hidden_scope = scope.sub("hidden");
+        let mut embedding = || scope.sub("embedding").add("weight", &sides, Init::Normal(0.1));
         let (body, width) = match architecture {
             Architecture::Bag => {
-                (Body::Bag(Linear::new(hidden_scope, *dim, *hidden, true)), *hidden)
+                let embedding = embedding();
+                let layer = Linear::new(scope.sub("hidden"), *dim, *hidden, true);
+                (Body::Bag { embedding, hidden: layer }, *hidden)
+            }
+            Architecture::Perceptron => {
+                let layer = Linear::new(scope.sub("hidden"), *dim, *hidden, true);
+                (Body::Perceptron(layer), *hidden)
             }
             Architecture::Convolution => {
+                let embedding = embedding();
+                let mut hidden_scope = scope.sub("hidden");
                 let mut convolution = |words: i64| {
                     let mut scope = hidden_scope.sub(words);
                     let sides = [*hidden as i64, *dim as i64, words];
@@ -113,7 +126,7 @@ impl Classifier {
                     [weight, scope.add("bias", &[*hidden as i64], Init::Constant(0.0))]
                 };
                 let filters: Vec<_> = WIDTHS.iter().map(|&words| convolution(words)).collect();
-                (Body::Convolution(filters), *hidden * WIDTHS.len())
+                (Body::Convolution { embedding, filters }, *hidden * WIDTHS.len())
             }
         };
         let mut output = scope.sub("output");
@@ -127,7 +140,7 @@ impl Classifier {
             weight: output.add("weight", &[labels as i64, width as i64], Init::XavierUniform),
             bias: Some(output.add("bias", &[labels as i64], bias)),
         };
-        Ok(Self { embedding, body, output })
+        Ok(Self { body, output })
     }
 
     /// The width of the hidden layer, which dropout masks have.
@@ -154,10 +167,10 @@ impl Classifier {
     /// When the words are not of the architecture's kind.
     pub fn forward(&self, words: &Words, keep: Option<&Tensor>) -> Tensor {
         let hidden = match (&self.body, words) {
-            (Body::Bag(hidden), Words::Bag { ids, offsets, weights }) => {
+            (Body::Bag { embedding, hidden }, Words::Bag { ids, offsets, weights }) => {
                 // Mode 0 sums.
                 let (sum, ..) = Tensor::embedding_bag(
-                    &self.embedding,
+                    embedding,
                     ids,
                     offsets,
                     false,
@@ -168,8 +181,11 @@ impl Classifier {
                 );
                 hidden.forward(&sum).relu()
             }
-            (Body::Convolution(filters), Words::Sequence(ids)) => {
-                let embedded = Tensor::embedding(&self.embedding, ids, 0, false, false);
+            (Body::Perceptron(hidden), Words::Features(features)) => {
+                hidden.forward(features).relu()
+            }
+            (Body::Convolution { embedding, filters }, Words::Sequence(ids)) => {
+                let embedded = Tensor::embedding(embedding, ids, 0, false, false);
                 let present = ids.not_equal(0).unsqueeze(-1).to_kind(Kind::Float);
                 let embedded = (embedded * present).transpose(1, 2);
                 let convolved = filters.iter().map(|[weight, bias]| {
@@ -179,7 +195,7 @@ impl Classifier {
                 });
                 Tensor::cat(&convolved.collect::<Vec<_>>(), 1)
             }
-            _ => panic!("a bag needs Words::Bag, a convolution Words::Sequence"),
+            _ => panic!("the words are not those of the classifier's architecture"),
         };
         self.output.forward(&match keep {
             Some(keep) => hidden * keep,

@@ -329,7 +329,7 @@ fn an_episode_goes_on_bit_for_bit() {
 }
 
 #[test]
-fn both_architectures_learn_and_refuse_sizes_of_nothing() {
+fn all_architectures_learn_and_refuse_sizes_of_nothing() {
     let prevalence = vec![0.25; 3];
     let bag = ClassifierConfig {
         architecture: Architecture::Bag,
@@ -338,7 +338,8 @@ fn both_architectures_learn_and_refuse_sizes_of_nothing() {
         hidden: 8,
         prevalence,
     };
-    for architecture in [Architecture::Bag, Architecture::Convolution] {
+    let all = [Architecture::Bag, Architecture::Convolution, Architecture::Perceptron];
+    for architecture in all {
         let mut parameters = Parameters::new(0, Device::Cpu);
         let config = ClassifierConfig { architecture, ..bag.clone() };
         let classifier = Classifier::new(parameters.root(), &config).unwrap();
@@ -351,6 +352,11 @@ fn both_architectures_learn_and_refuse_sizes_of_nothing() {
             },
             Architecture::Convolution => {
                 Words::Sequence(Tensor::from_slice(&[1_i64, 0, 2, 0, 3, 0, 0, 0]).view([4, 2]))
+            }
+            // Width 8.
+            Architecture::Perceptron => {
+                let rows = Tensor::eye_m(4, 8, (Kind::Float, Device::Cpu));
+                Words::Features(rows * Tensor::from_slice(&[1.0_f32, 1., 1., 0., 0., 0., 0., 0.]))
             }
         };
         let wanted =

@@ -140,6 +140,10 @@ mod systems;
 mod tables;
 
 pub use commands::{
+    ClipEvaluateSettings, ClipFineTuneProtocol, ClipFineTuneSettings, ClipWindow, LabelledClips,
+    NamedData,
+};
+pub use commands::{
     DenseData, DenseHead, DenseSettings, DenseTrain, FineTuneData, FineTuneMachine,
     FineTuneProtocol, FineTuneSettings,
 };
@@ -155,9 +159,13 @@ pub use systems::{
 };
 pub use systems::{
     Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,
-    Tasks, Transfer, WeightStart,
+    TaskTexts, Tasks, Transfer, WeightStart,
 };
 pub use systems::{DBot, IMae, Mae, MaeSt, MaskDistill, Settings, System};
+pub use systems::{
+    FillTable, Filling, MixMask, ResidualBlocks, ResidualNetwork, ResidualStem, SiameseBase,
+    SiameseTable,
+};
 pub use systems::{LabelEval, Multilabel};
 pub use tables::{
     About, Beit, Branches, ClassToken, ClipData, ClipEval, Comparison, Data, Decoder, Device,

@@ -7,6 +7,7 @@ mod i_mae;
 mod mae;
 mod mae_st;
 mod mask_distill;
+mod mix_mask;
 mod multilabel;
 
 use std::sync::LazyLock;
@@ -27,12 +28,16 @@ pub use brep::{
 pub use dbot::DBot;
 pub use exssnet::{
     Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,
-    Tasks, Transfer, WeightStart,
+    TaskTexts, Tasks, Transfer, WeightStart,
 };
 pub use i_mae::IMae;
 pub use mae::Mae;
 pub use mae_st::MaeSt;
 pub use mask_distill::MaskDistill;
+pub use mix_mask::{
+    FillTable, Filling, MixMask, ResidualBlocks, ResidualNetwork, ResidualStem, SiameseBase,
+    SiameseTable,
+};
 pub use multilabel::{LabelEval, Multilabel};
 
 macro_rules! systems {
@@ -157,6 +162,8 @@ systems! {
     "multilabel" => Multilabel,
     /// Self-Supervised Representation Learning for CAD (arXiv 2210.10807).
     "brep" => Brep,
+    /// MixMask: Revisiting Masking Strategy for Siamese ConvNets (arXiv 2210.11456).
+    "mixmask" => MixMask,
 }
 
 impl System {

@@ -222,10 +222,15 @@ fn every_limit_is_checked() {
         .replace("system = \"mae\"", "system = \"mae-st\"")
         .replace("cifar10", "moving-mnist")
         .replace("[model]\n", "[model]\npatch_frames = 2\n");
+    let (head, _) = valid::RECIPE.split_once("[model]").unwrap();
+    let (_, train) = valid::RECIPE.split_once("[train]").unwrap();
+    let of_views = head.replace("system = \"mae\"", "system = \"mixmask\"")
+        + "[model]\nnetwork = \"resnet18\"\n[siamese]\n[mask]\nratio = 0.5\ngrid = 4\n[train]"
+        + train;
     for limit in LIMITS {
         let above = format!("{}={}", limit.key, limit.most + 1);
         let listed = format!("{}=[{}]", limit.key, limit.most + 1);
-        let texts = [valid::RECIPE, &of_clips];
+        let texts = [valid::RECIPE, &of_clips, &of_views];
         let tries = texts.into_iter().flat_map(|text| [(text, &above), (text, &listed)]);
         let of_mae = tries.into_iter().any(|(text, set)| {
             let others: &[&str] = match limit.key {

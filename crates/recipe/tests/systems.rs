@@ -155,6 +155,18 @@ fn a_system_says_what_it_lacks_and_what_it_cannot_do() {
         ("multilabel", "policies.range=1", "policies.range is 1; it must be in [0, 1)"),
         ("multilabel", "model.ids=1", "model.ids is 1; it must be in 2..=16777216"),
         ("multilabel", "data.image_size=9", "data.image_size is a key of systems mae, dbot,"),
+        ("mixmask", "mask.grid=33", "a grid of 33 × 33 cells does not fit an image of 32 × 32"),
+        ("mixmask", "mask.ratio=1", "mask.ratio is 1; it must be in (0, 1)"),
+        ("mixmask", "mask.ratio=0.99", "leaves 0 visible and 16 masked of 16 tokens"),
+        ("mixmask", "siamese.queue=1000", "siamese.queue 1000 must be a multiple of the 128 keys"),
+        ("mixmask", "siamese.splits=3", "siamese.splits 3 must divide train.batch_size 128"),
+        ("mixmask", "siamese.splits=128", "into parts of at least 2 images"),
+        ("mixmask", "train.batch_size=1", "into parts of at least 2 images"),
+        ("mixmask", "train.accumulate=2", "train.accumulate is 2; it must be 1"),
+        ("mixmask", "siamese.base=byl", "is not known; did you mean byol?"),
+        ("mixmask", "siamese={ base = \"byol\", hidden = 0 }", "siamese.hidden is 0; it must be"),
+        ("mixmask", "mask={ ratio = 0.5, grid = 4, fill = \"mean\", own_weight = 1 }", "mask.fill"),
+        ("mixmask", "data.augment.colours.grey=2", "data.augment.colours.grey = 2"),
         ("maskdistill", "model.layer_scale=0", "model.layer_scale is 0; it must be a finite"),
     ] {
         let error = read(system, &[assignment]).unwrap_err();

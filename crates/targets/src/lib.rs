@@ -33,6 +33,7 @@ mod resize;
 mod teacher;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use bauta_masking::Grid;
 
@@ -47,6 +48,7 @@ pub use normalization::Normalization;
 pub use patchify::{patchify, unpatchify};
 pub use pixels::PixelTarget;
 pub use teacher::{ConvolutionalTeacher, EncoderTeacher, PixelTeacher, Teacher};
+pub use words::word_loss;
 
 use resize::resize;
 

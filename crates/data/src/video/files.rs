@@ -31,6 +31,10 @@ const EXTENSIONS: [&str; 20] = [
     "mts", "mxf", "ogv", "ts", "vob", "webm", "wmv",
 ];
 
+/// Clips so many frames apart are decoded by a program each: to start one and to decode from a
+/// key frame takes less than to decode what lies between.
+const APART: u64 = 300;
+
 fn is_video(path: &Path) -> bool {
     has_extension(path, &EXTENSIONS)
 }
@@ -200,15 +204,20 @@ impl ClipSource for VideoFiles {
         let mut decoded = numbers.clone();
         decoded.dedup();
         let mut frames = Vec::with_capacity(decoded.len());
-        for seek in [true, false] {
-            frames.clear();
-            let how = self.how(index, info, seek);
-            let right = decode(&self.ffmpeg, how, &decoded, cancel, |frame| {
-                frames.push(frame);
-                Ok(())
-            });
-            if right.map_err(|problem| self.refuse(index, problem))? {
-                break;
+        // What cannot be sought in is decoded from its beginning each time.
+        let apart = if info.seekable() { APART } else { u64::MAX };
+        for part in decoded.chunk_by(|before, after| after - before <= apart) {
+            let before = frames.len();
+            for seek in [true, false] {
+                frames.truncate(before);
+                let how = self.how(index, info, seek);
+                let right = decode(&self.ffmpeg, how, part, cancel, |frame| {
+                    frames.push(frame);
+                    Ok(())
+                });
+                if right.map_err(|problem| self.refuse(index, problem))? {
+                    break;
+                }
             }
         }
         if decoded.len() == numbers.len() {

@@ -21,13 +21,14 @@ use crate::batch::host_tensor;
 /// A batch of labelled images with what chance adds.
 #[derive(Debug)]
 pub struct MixedBatch {
-    /// u8 pixels [B, C, H, W].
-    pixels: Tensor,
-    /// Classes \[B\], i64.
-    labels: Tensor,
-    mix: Mix,
+    /// u8 pixels [B, C, H, W], or of clips [N, C, T, H, W].
+    pub(super) pixels: Tensor,
+    /// Classes, i64, one a sample.
+    pub(super) labels: Tensor,
+    /// How samples are mixed with their batch.
+    pub(super) mix: Mix,
     /// Factors of the skipped and kept branches; empty where none is skipped.
-    branches: Vec<f32>,
+    pub(super) branches: Vec<f32>,
 }
 
 /// How a batch becomes a [`MixedBatch`], on the loader's threads.
@@ -47,16 +48,28 @@ impl Mixer {
     /// Draws what chance adds to a batch, from streams of the step and of the samples.
     pub fn draw(&self, batch: Batch) -> MixedBatch {
         let (_, _, height, width) = batch.pixels.dim();
+        let labels = batch.labels.as_ref().expect("sources with classes label every image");
+        let place = [batch.step, batch.epoch];
+        self.mixed(host_tensor(&batch.pixels), labels, place, &batch.indices, [height, width])
+    }
+
+    /// The same for samples of these numbers, in this step and epoch.
+    pub(super) fn mixed(
+        &self,
+        pixels: Tensor,
+        labels: &[i64],
+        [step, epoch]: [u64; 2],
+        samples: &[u64],
+        [height, width]: [usize; 2],
+    ) -> MixedBatch {
         let Self { seed, mix, drop_path, depth } = *self;
-        let mix = mix.draw(seed, batch.step, height, width);
+        let mix = mix.draw(seed, step, height, width);
         let branches = if drop_path > 0.0 {
-            draw_drop_path(DROP_PATH, depth, drop_path, seed, batch.epoch, &batch.indices)
+            draw_drop_path(DROP_PATH, depth, drop_path, seed, epoch, samples)
         } else {
             Vec::new()
         };
-        let labels = batch.labels.expect("sources with classes label every image");
-        let (pixels, labels) = (host_tensor(&batch.pixels), Tensor::from_slice(&labels));
-        MixedBatch { pixels, labels, mix, branches }
+        MixedBatch { pixels, labels: Tensor::from_slice(labels), mix, branches }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::ClipFineTuneTask;
 use super::task::{FineTuneTask, FineTuned};
 use crate::EvalError;
 use crate::json::write_json;
@@ -36,6 +37,9 @@ pub struct FineTuneReport<S> {
     pub figures: FineTuned,
     #[serde(skip)]
     seed: u64,
+    /// What the data set has.
+    #[serde(skip)]
+    samples: &'static str,
 }
 
 impl<S: Serialize> FineTuneReport<S> {
@@ -59,6 +63,30 @@ impl<S: Serialize> FineTuneReport<S> {
             settings,
             figures,
             seed: task.seed,
+            samples: "images",
+        }
+    }
+
+    /// The same of a task on videos.
+    pub fn of_clips(
+        task: &ClipFineTuneTask<'_>,
+        figures: FineTuned,
+        [data, split]: [&'static str; 2],
+        settings: S,
+    ) -> Self {
+        Self {
+            protocol: "finetune",
+            model: task.model.display().to_string(),
+            from_scratch: task.from_scratch,
+            data,
+            split,
+            version: env!("CARGO_PKG_VERSION"),
+            device: device_name(task.device),
+            threads: task.threads,
+            settings,
+            figures,
+            seed: task.seed,
+            samples: "videos",
         }
     }
 
@@ -74,17 +102,17 @@ impl<S: Serialize> FineTuneReport<S> {
 /// Lines for the terminal.
 impl<S> fmt::Display for FineTuneReport<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { model, data, split, seed, figures, .. } = self;
+        let Self { model, data, split, seed, samples, figures, .. } = self;
         let FineTuned { metrics, train_images, test_images, batch_size, steps, seconds, .. } =
             figures;
         let start = if self.from_scratch { "from scratch, like" } else { "from" };
         writeln!(
             f,
-            "{start} {model}: {} trained scalars, {train_images} labelled images of {data}, \
+            "{start} {model}: {} trained scalars, {train_images} labelled {samples} of {data}, \
              {steps} steps of {batch_size} in {seconds:.0} s; loss {:.3} -> {:.3}",
             figures.trained_parameters, figures.first_loss, figures.final_loss,
         )?;
-        writeln!(f, "measured on {test_images} images of its {split} split, seed {seed}")?;
+        writeln!(f, "measured on {test_images} {samples} of its {split} split, seed {seed}")?;
         for (name, value) in metrics.iter() {
             writeln!(f, "{name:32}{value:8.4}")?;
         }

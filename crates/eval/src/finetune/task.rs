@@ -112,7 +112,8 @@ impl FineTuneTask<'_> {
             ..self.augment.clone()
         };
         let loader = Loader::new(Arc::clone(&train), augment, loader_config.clone())?;
-        let training = self.train_config(batch_size, loader.steps_per_epoch(), &objective);
+        let steps = loader.steps_per_epoch();
+        let training = train_config(config, self.precision, batch_size, steps, objective.layers());
         let mixer = Mixer {
             seed: *seed,
             mix: config.mix,
@@ -194,29 +195,30 @@ impl FineTuneTask<'_> {
         };
         Ok(train)
     }
+}
 
-    fn train_config(
-        &self,
-        batch_size: usize,
-        steps_per_epoch: u64,
-        objective: &Classification<'_>,
-    ) -> TrainConfig {
-        let config = &self.config;
-        let schedule = Schedule::cosine(
-            Schedule::scaled_lr(config.base_lr, batch_size),
-            config.min_lr,
-            config.warmup_epochs * steps_per_epoch as f64,
-            u64::from(config.epochs) * steps_per_epoch,
-        );
-        TrainConfig {
-            steps_per_epoch,
-            optimizer: OptimizerConfig {
-                layer_decay: Some(objective.layers()),
-                ..OptimizerConfig::adamw((0.9, 0.999), config.weight_decay)
-            },
-            precision: self.precision,
-            ..TrainConfig::new(schedule, batch_size)
-        }
+/// How a fine-tuning trains, of steps of so many samples.
+pub(super) fn train_config(
+    config: &FineTuneConfig,
+    precision: Precision,
+    samples: usize,
+    steps_per_epoch: u64,
+    layers: LayerDecay,
+) -> TrainConfig {
+    let schedule = Schedule::cosine(
+        Schedule::scaled_lr(config.base_lr, samples),
+        config.min_lr,
+        config.warmup_epochs * steps_per_epoch as f64,
+        u64::from(config.epochs) * steps_per_epoch,
+    );
+    TrainConfig {
+        steps_per_epoch,
+        optimizer: OptimizerConfig {
+            layer_decay: Some(layers),
+            ..OptimizerConfig::adamw((0.9, 0.999), config.weight_decay)
+        },
+        precision,
+        ..TrainConfig::new(schedule, samples)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::machine::device_name;
 use crate::{EVALUATION_BATCH, EvalError, Evaluator, Measurement, Protocols, Watch};
 
 /// Tokens in one forward pass: fewer images where they have many.
-const TOKENS: usize = 64 * EVALUATION_BATCH;
+pub(super) const TOKENS: usize = 64 * EVALUATION_BATCH;
 
 /// Protocols on the features of a model folder, everything resolved.
 pub struct FolderEvaluation<'a> {
@@ -53,29 +53,32 @@ pub struct FolderEvaluation<'a> {
 /// What was found, and on what.
 #[derive(Clone, Debug, Serialize)]
 pub struct EvaluationReport {
-    model: PathBuf,
-    data: &'static str,
-    image_size: [usize; 2],
+    pub(super) model: PathBuf,
+    pub(super) data: &'static str,
+    /// Of videos, the clips that are taken of each, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) views: Option<String>,
+    pub(super) image_size: [usize; 2],
     /// The size that the model's positions are made for.
-    model_image_size: [usize; 2],
-    normalization: String,
-    training_images: usize,
-    test_images: usize,
-    version: &'static str,
-    device: String,
-    threads: usize,
-    seconds: f64,
-    results: Vec<Row>,
+    pub(super) model_image_size: [usize; 2],
+    pub(super) normalization: String,
+    pub(super) training_images: usize,
+    pub(super) test_images: usize,
+    pub(super) version: &'static str,
+    pub(super) device: String,
+    pub(super) threads: usize,
+    pub(super) seconds: f64,
+    pub(super) results: Vec<Row>,
 }
 
 /// One number, and whose it is.
 #[derive(Clone, Debug, Serialize)]
-struct Row {
+pub(super) struct Row {
     /// `model`, `raw_pixels` or `random_init`.
-    of: &'static str,
-    features: &'static str,
+    pub(super) of: &'static str,
+    pub(super) features: &'static str,
     #[serde(flatten)]
-    measurement: Measurement,
+    pub(super) measurement: Measurement,
 }
 
 impl FolderEvaluation<'_> {
@@ -139,6 +142,7 @@ impl FolderEvaluation<'_> {
         Ok(EvaluationReport {
             model: model.to_path_buf(),
             data: data.into(),
+            views: None,
             image_size: [height, width],
             model_image_size: own,
             normalization: by.to_string(),
@@ -192,7 +196,11 @@ impl fmt::Display for EvaluationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [height, width] = self.image_size;
         let [own_height, own_width] = self.model_image_size;
-        write!(f, "{} on {}, images of {height} × {width}", self.model.display(), self.data)?;
+        let samples = if self.views.is_some() { "videos" } else { "images" };
+        write!(f, "{} on {}, {samples} of {height} × {width}", self.model.display(), self.data)?;
+        if let Some(views) = &self.views {
+            write!(f, ", {views}")?;
+        }
         if self.image_size != self.model_image_size {
             write!(f, " (positions interpolated from {own_height} × {own_width})")?;
         }
@@ -213,7 +221,7 @@ impl fmt::Display for EvaluationReport {
         }
         writeln!(
             f,
-            "\ntrain: labelled training images learnt from; test: images of the test split"
+            "\ntrain: labelled training {samples} learnt from; test: {samples} of the test split"
         )?;
         let mut said = Vec::new();
         for Row { measurement, .. } in &self.results {

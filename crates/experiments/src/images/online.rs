@@ -3,27 +3,27 @@
 use std::ops::Range;
 
 use anyhow::Result;
-use bauta_backbones::ImageEncoder;
 use bauta_data::{Inputs, LoaderConfig};
 use bauta_eval::{EVALUATION_BATCH, EncodeError, Evaluator, KnnEvaluator, OnlineEvaluation};
 use bauta_train::Objective;
+use tch::Tensor;
 
-use super::{Images, Student};
+use super::Images;
 use crate::run::{Run, RunPhase};
 
 impl Run<'_> {
     /// Trains a phase as [`Run::train`] does, and measures every `eval.every` epochs what
-    /// the objective's student makes of an image with the weights as they are then.
+    /// the objective's features of images are with the weights as they are then.
     ///
     /// # Errors
     /// As [`Run::train`], and when there are fewer training images than neighbours.
-    pub fn train_watched<O: Objective, E: ImageEncoder>(
+    pub fn train_watched<O: Objective>(
         &mut self,
         images: &Images,
         phase: RunPhase,
         objective: &mut O,
         inputs: impl FnMut(Range<u64>) -> Inputs<O::Input>,
-        student: impl Fn(&O) -> &Student<E>,
+        features: impl Fn(&O, &Tensor) -> Result<Tensor>,
     ) -> Result<()> {
         let (eval, splits) = (&images.eval, &images.splits);
         let labelled = splits.are_labelled() && splits.held_out();
@@ -36,7 +36,7 @@ impl Run<'_> {
         let sources = [&splits.train, &splits.test];
         let online = OnlineEvaluation::new(sources, knn, loader, images.device, self.stop);
         self.train_measured(&phase.measured_every(eval.every), objective, inputs, |objective| {
-            online.measure(&|pixels| student(objective).features(pixels).map_err(EncodeError::from))
+            online.measure(&|pixels| features(objective, pixels).map_err(EncodeError::from))
         })
     }
 }

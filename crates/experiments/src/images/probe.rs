@@ -84,8 +84,7 @@ impl Run<'_> {
 /// What the numbers are, in words.
 fn explanation(images: &Images) -> Result<Vec<String>> {
     let eval = &images.eval;
-    let features = eval.features.describe();
-    let mut lines = vec![format!("Features: {features} after the final norm, of whole images.")];
+    let mut lines = vec![format!("Features: {}, of whole images.", images.features)];
     let evaluators = evaluators(eval)?;
     lines.extend(evaluators.iter().map(|e| format!("{}: {}", e.name(), e.settings())));
     lines.extend(eval.finetune.as_ref().map(|finetune| finetune.describe()));

@@ -126,7 +126,7 @@ impl DBot {
         let first = u64::from(stage) * phase.inputs();
         let mut inputs = images.inputs(Vec::new(), masking.prepare())?;
         let inputs = |steps: Range<u64>| inputs(first + steps.start..first + steps.end);
-        run.train_watched(images, phase, self, inputs, |dbot| &dbot.student)
+        run.train_watched(images, phase, self, inputs, |dbot, pixels| dbot.student.features(pixels))
     }
 
     /// Builds the student of a stage, counted from 0, and the target that teaches it.

@@ -10,6 +10,7 @@ mod report;
 mod results;
 mod settings;
 mod stream;
+mod texts;
 mod turn;
 
 use std::collections::HashMap;
@@ -46,8 +47,7 @@ impl Objective for ExSsNet {
     type Input = TaskBatch;
 
     fn loss(&mut self, input: &TaskBatch) -> Result<Loss, ObjectiveError> {
-        let images = self.stream.normalize(input.task, &input.pixels);
-        let logits = self.learner.logits(input.task, &images)?;
+        let logits = self.learner.logits(input.task, &self.stream.entering(input))?;
         let loss = logits.cross_entropy_for_logits(&input.labels);
         Ok(match &self.elastic {
             None => loss.into(),
@@ -81,7 +81,7 @@ impl Objective for ExSsNet {
     }
 
     fn tensors(&self, input: &TaskBatch) -> Vec<(&'static str, Tensor)> {
-        vec![("pixels", input.pixels.shallow_clone()), ("labels", input.labels.shallow_clone())]
+        vec![("inputs", input.inputs.shallow_clone()), ("labels", input.labels.shallow_clone())]
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {

@@ -64,7 +64,7 @@ impl System for Mae {
         let flops = mae.student.flops(mae.decoder.config())?;
         let phase = run.phase("pretrain", images.batches_per_epoch()).costing(flops);
         let inputs = images.inputs(Vec::new(), mae.student.masking().prepare())?;
-        run.train_watched(&images, phase, &mut mae, inputs, |mae| &mae.student)?;
+        run.train_watched(&images, phase, &mut mae, inputs, |mae, x| mae.student.features(x))?;
 
         let (student, untrained) = (&mae.student, Self::new(settings, &images)?.student);
         run.reconstruct(&images, student, &student.predictor(&mae.decoder, &mae.target))?;

@@ -6,6 +6,7 @@
 //! deviations: `docs/systems/mae-st.md`.
 
 mod clips;
+pub mod folder;
 mod measures;
 mod pictures;
 mod sizes;
@@ -20,7 +21,7 @@ use bauta_targets::{ClipTarget, target_frames};
 use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
 
-use self::clips::{Clips, MaskedClips};
+pub use self::clips::{Clips, MaskedClips};
 use crate::run::{Run, System};
 
 /// The masked autoencoder of clips: encoder, decoder and target.
@@ -61,7 +62,7 @@ impl System for MaeSt {
     type Settings = Settings;
 
     fn run(settings: &Settings, run: &mut Run<'_>) -> Result<Scores> {
-        let clips = Clips::open(settings, run)?;
+        let clips = Clips::open(settings, &run.train, run.seed, run.threads, run.device)?;
         clips.check(run)?;
         let mut mae = Self::new(settings, &clips)?;
         let phase = run.phase("pretrain", clips.batches_per_epoch()).costing(mae.flops(&clips)?);
@@ -77,7 +78,7 @@ impl MaeSt {
     ///
     /// # Errors
     /// When the sizes do not fit together.
-    fn new(settings: &Settings, clips: &Clips) -> Result<Self> {
+    pub fn new(settings: &Settings, clips: &Clips) -> Result<Self> {
         let device = clips.device;
         let mut parameters = Parameters::new(clips.loader.seed, device);
         let config = sizes::config(settings, clips)?;

@@ -69,7 +69,7 @@ impl Objective for Multilabel {
     fn after_step(&mut self, step: u64) -> Result<(), ObjectiveError> {
         match self.acted.take() {
             Some((action, Some(reward))) => {
-                let logits = self.classifier.forward(&reward.words, None);
+                let logits = tch::no_grad(|| self.classifier.forward(&reward.words, None));
                 self.learner.learn(action, &logits, &reward.truth)?;
             }
             Some((action, None)) => self.learner.pass(&action, step),

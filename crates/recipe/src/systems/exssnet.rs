@@ -2,6 +2,7 @@
 //! (arXiv 2210.10209).
 
 mod tables;
+mod texts;
 
 use bauta_data::DatasetName;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ pub use self::tables::{
     Continual, ContinualMethod, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin, Tasks,
     Transfer, WeightStart,
 };
+pub use self::texts::TaskTexts;
 use crate::data_need::DataNeed;
 use crate::reading::{Violation, ensure};
 use crate::system_settings::SystemSettings;
@@ -19,8 +21,12 @@ use crate::tables::{Data, Train};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExSsNet {
-    /// The images.
-    pub data: Data,
+    /// The images, unless `texts` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Data>,
+    /// The documents of tasks of texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texts: Option<TaskTexts>,
     /// The tasks that are made of them.
     pub tasks: Tasks,
     /// The network that all tasks share.
@@ -42,8 +48,37 @@ impl ExSsNet {
         baselines.chain([own]).collect()
     }
 
-    fn check_stream(&self, train: &Train) -> Result<(), Violation> {
-        let (name, origin) = (self.data.name, self.tasks.origin);
+    /// Tasks of texts have documents and the network for them, tasks of images have images.
+    fn check_medium(&self) -> Result<(), Violation> {
+        let (origin, network) = (self.tasks.origin, self.model.network);
+        let of_texts = origin == TaskOrigin::Texts;
+        let given = |is: bool| if is { "is given" } else { "is missing" };
+        let texts = self.texts.is_some();
+        ensure(of_texts == texts, &["texts", "tasks.origin"], || {
+            format!(
+                "texts {} with tasks.origin \"{origin}\"; origin \"texts\", and no other, needs \
+                 that table",
+                given(texts)
+            )
+        })?;
+        let data = self.data.is_some();
+        ensure(of_texts != data, &["data", "tasks.origin"], || {
+            format!(
+                "data {} with tasks.origin \"{origin}\"; all origins but \"texts\" need that table",
+                given(data)
+            )
+        })?;
+        let fits = of_texts == (network == Network::TextCnn);
+        ensure(fits, &["model.network", "tasks.origin"], || {
+            format!(
+                "model.network \"{network}\" does not go with tasks.origin \"{origin}\"; \
+                 \"text-cnn\" reads texts, all others images"
+            )
+        })
+    }
+
+    fn check_stream(&self, data: &Data) -> Result<(), Violation> {
+        let (name, origin) = (data.name, self.tasks.origin);
         let own = origin == TaskOrigin::Folders;
         ensure(own == (name == DatasetName::Folder), &["tasks.origin", "data.name"], || {
             format!(
@@ -52,19 +87,21 @@ impl ExSsNet {
             )
         })?;
         let several = origin == TaskOrigin::DataSets;
+        ensure(!several || data.root.is_none(), &["data.root", "tasks.origin"], || {
+            "data.root is one folder; tasks.origin \"data-sets\" reads each from the cache"
+                .to_owned()
+        })
+    }
+
+    fn check_several(&self) -> Result<(), Violation> {
+        let origin = self.tasks.origin;
+        let several = origin == TaskOrigin::DataSets;
         ensure(several != self.tasks.then.is_empty(), &["tasks.then", "tasks.origin"], || {
             format!(
                 "tasks.then {} with tasks.origin \"{origin}\"; origin \"data-sets\", and no \
                  other, needs the data sets after data.name",
                 if self.tasks.then.is_empty() { "is missing" } else { "is given" }
             )
-        })?;
-        ensure(!several || self.data.root.is_none(), &["data.root", "tasks.origin"], || {
-            "data.root is one folder; tasks.origin \"data-sets\" reads each from the cache"
-                .to_owned()
-        })?;
-        ensure(train.accumulate == 1, &["train.accumulate"], || {
-            format!("train.accumulate is {}; it must be 1 here", train.accumulate)
         })
     }
 }
@@ -73,9 +110,21 @@ impl SystemSettings for ExSsNet {
     const NAME: &'static str = "exssnet";
 
     fn check(&self, train: &Train) -> Result<(), Violation> {
-        self.data.check(train)?;
+        if let Some(data) = &self.data {
+            data.check(train)?;
+        }
+        if let Some(texts) = &self.texts {
+            texts.check()?;
+        }
         self.tasks.check()?;
-        self.check_stream(train)?;
+        self.check_medium()?;
+        if let Some(data) = &self.data {
+            self.check_stream(data)?;
+        }
+        self.check_several()?;
+        ensure(train.accumulate == 1, &["train.accumulate"], || {
+            format!("train.accumulate is {}; it must be 1 here", train.accumulate)
+        })?;
         self.model.check()?;
         self.mask.check()?;
         self.learning.check(train)?;
@@ -85,6 +134,8 @@ impl SystemSettings for ExSsNet {
     fn data(&self) -> Vec<DataNeed> {
         let then = self.tasks.then.iter();
         let then = then.map(|&name| DataNeed { name: name.into(), package: name.package() });
-        [self.data.need()].into_iter().chain(then).collect()
+        let images = self.data.iter().map(Data::need);
+        let texts = self.texts.iter().flat_map(TaskTexts::needs);
+        images.chain(then).chain(texts).collect()
     }
 }

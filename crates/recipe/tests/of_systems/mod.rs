@@ -42,6 +42,13 @@ pub fn recipe_of(system: &str) -> String {
             text.replace("[train]", "[mixture]\nlatent_weight = 0\ninit = \"random\"\n[train]")
         }
         "exssnet" => exssnet(),
+        "mixmask" => {
+            let (head, _) = text.split_once("[model]").unwrap();
+            let (_, train) = text.split_once("[train]").unwrap();
+            let own = "[model]\nnetwork = \"resnet18\"\n[siamese]\n\
+                       [mask]\nratio = 0.5\ngrid = 4\n[train]";
+            head.to_owned() + own + train
+        }
         "multilabel" => MULTILABEL.to_owned(),
         "brep" => {
             let (head, rest) = text.split_once("[data]").unwrap();

@@ -21,7 +21,7 @@ pub struct Case {
 }
 
 /// All cases.
-pub const CASES: [Case; 6] = [
+pub const CASES: [Case; 7] = [
     Case {
         name: "vit-tiny-cifar10",
         about: "a training step of mae-cifar10-vit-tiny, 128 images of 32 pixels",
@@ -32,6 +32,13 @@ pub const CASES: [Case; 6] = [
     Case {
         name: "vit-small-224",
         about: "a training step of MAE with ViT-S/16, 32 images of 224 pixels",
+        data: None,
+        variants: &["fp32", "bf16"],
+        theirs: &["eager", "compile"],
+    },
+    Case {
+        name: "mae-st-small",
+        about: "a training step of MAE-ST with ViT-S, 8 clips of 16 frames of 112 pixels",
         data: None,
         variants: &["fp32", "bf16"],
         theirs: &["eager", "compile"],

@@ -13,7 +13,8 @@ use super::{
     ImportOptions, VideoModelConfig, is_above_encoder, video_describe, video_names, weights,
 };
 use crate::checkpoint::{regular_file, write_tensors};
-use crate::{ModelError, Parameters, VideoDecoder, VideoTransformer};
+use crate::encoder_with_head::HEAD_STD;
+use crate::{Init, Linear, ModelError, Parameters, VideoDecoder, VideoTransformer};
 
 /// Description and weights of a transformer of video: MAE-ST's, or VideoMAE's encoder.
 #[derive(Debug)]
@@ -122,6 +123,44 @@ impl VideoFolder {
         let encoder = VideoTransformer::new(parameters.root(), &self.config.encoder()?)?;
         self.assign(&parameters, &self.of_encoder(&parameters))?;
         Ok((parameters, encoder))
+    }
+
+    /// Builds the encoder with the folder's weights, and a new classifier of what stands for a
+    /// clip, [D, classes], named `head` as in mae_st's fine-tuned files.
+    ///
+    /// # Errors
+    /// As [`Self::encoder`].
+    pub fn classifier(
+        &self,
+        classes: usize,
+        seed: u64,
+        device: Device,
+    ) -> Result<(Parameters, VideoTransformer, Linear), ModelError> {
+        let (parameters, encoder, head) = self.untrained_classifier(classes, seed, device)?;
+        let mut tensors = self.of_encoder(&parameters);
+        for name in ["head.weight", "head.bias"] {
+            let own = parameters.get(name).expect("it was built with a head");
+            tensors.insert(name.to_owned(), own.tensor.shallow_clone());
+        }
+        self.assign(&parameters, &tensors)?;
+        Ok((parameters, encoder, head))
+    }
+
+    /// The same network at its initial weights.
+    ///
+    /// # Errors
+    /// [`ModelError::Geometry`] and [`ModelError::Config`] for sizes that do not fit.
+    pub fn untrained_classifier(
+        &self,
+        classes: usize,
+        seed: u64,
+        device: Device,
+    ) -> Result<(Parameters, VideoTransformer, Linear), ModelError> {
+        let mut parameters = Parameters::new(seed, device);
+        let encoder = VideoTransformer::new(parameters.root(), &self.config.encoder()?)?;
+        let (dim, start) = (encoder.config().vit.dim, Init::Normal(HEAD_STD));
+        let head = Linear::starting(parameters.root().sub("head"), dim, classes, start, true);
+        Ok((parameters, encoder, head))
     }
 
     /// Writes `config.json` and `model.safetensors` under the names that mae_st's code reads.

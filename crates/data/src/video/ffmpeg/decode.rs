@@ -5,11 +5,11 @@
 //! not what the packets promised, the caller decodes again from the beginning, as is always
 //! done in containers without an index.
 
-use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::ChildStdout;
 
-use super::{Ended, Ffmpeg, More, VideoInfo, run};
+use super::ppm::Pictures;
+use super::process::{Ended, problem, run};
+use super::{Ffmpeg, VideoInfo};
 use crate::image::Image;
 use crate::prefetch::Cancel;
 
@@ -60,20 +60,18 @@ pub(in crate::video) fn decode(
         .args(["-filter_threads", "1", "-threads", "1"])
         .args(["-r", "1/1000", "-frames:v", &count.to_string()])
         .args(["-f", "image2pipe", "-c:v", "ppm", "-"]);
-    let (mut came, mut upcoming) = (0, wanted.iter().peekable());
-    let ended = run(
-        &mut command,
-        cancel,
-        |output| read_frame(output, max_pixels),
-        |frame| {
-            if upcoming.peek().copied() == sent.next().as_ref() {
+    let mut upcoming = wanted.iter().peekable();
+    let ended = run(&mut command, cancel, |output| {
+        let mut pictures = Pictures::new(|buffer| output.append(buffer), max_pixels);
+        for number in &mut sent {
+            let Some(frame) = pictures.next().map_err(problem)? else { break };
+            if upcoming.peek() == Some(&&number) {
                 upcoming.next();
                 take(frame)?;
             }
-            came += 1;
-            Ok(if came < count { More::Wanted } else { More::Enough })
-        },
-    )?;
+        }
+        Ok(())
+    })?;
     if upcoming.peek().is_none() {
         let expected = runs.iter().flat_map(|&[from, to]| from..=to);
         return Ok(start.is_none() || as_promised(&how, start, expected, &ended));
@@ -93,9 +91,9 @@ pub(in crate::video) fn decode(
 impl Decode<'_> {
     /// Where to begin, in seconds from the file's beginning; `None` for its beginning.
     fn start(&self, first: u64) -> Option<f64> {
-        let VideoInfo { times, indexed, .. } = self.info;
+        let times = &self.info.times;
         let before = usize::try_from(first).ok()?.checked_sub(1)?;
-        let possible = self.seek && *indexed && !times.is_empty();
+        let possible = self.seek && self.info.seekable();
         possible.then(|| (times[before] + times[before + 1]) / 2.0)
     }
 }
@@ -152,46 +150,6 @@ fn filters(runs: &[[u64; 2]], skipped: u64, short_side: usize) -> String {
     filters
 }
 
-/// Reads a picture in the format PPM of eight bits; `None` at the end.
-fn read_frame(
-    output: &mut BufReader<ChildStdout>,
-    max_pixels: u64,
-) -> io::Result<Option<Image<'static>>> {
-    read_ppm(output, max_pixels)
-}
-
-fn read_ppm(output: &mut impl BufRead, max_pixels: u64) -> io::Result<Option<Image<'static>>> {
-    if output.fill_buf()?.is_empty() {
-        return Ok(None);
-    }
-    let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
-    let mut header = Vec::new();
-    // `P6`, width and height, and the greatest sample, each on its line.
-    for _ in 0..3 {
-        output.take(64).read_until(b'\n', &mut header)?;
-    }
-    let text = std::str::from_utf8(&header).unwrap_or_default();
-    let fields: Vec<&str> = text.split_ascii_whitespace().collect();
-    let ["P6", width, height, "255"] = fields[..] else {
-        return Err(wrong("it is not a picture"));
-    };
-    let [Ok(width), Ok(height)] = [width, height].map(|side| side.parse::<u64>()) else {
-        return Err(wrong("a picture has no size"));
-    };
-    if width.saturating_mul(height) > max_pixels || width * height == 0 {
-        let most = format!("frames of {width} × {height} pixels, and max_pixels = {max_pixels}");
-        return Err(wrong(&most));
-    }
-    let mut pixels = vec![0; (width * height * 3) as usize];
-    output.read_exact(&mut pixels).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => {
-            io::Error::new(error.kind(), "it ends in the middle of a frame")
-        }
-        _ => error,
-    })?;
-    Ok(Some(Image::new(height as usize, width as usize, 3, pixels)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,26 +161,5 @@ mod tests {
         let filters = filters(&runs, 10, 0);
         let chosen = "select='between(n,0,2)+eq(n,5)+between(n,10,11)',showinfo=checksum=0,";
         assert_eq!(filters, format!("{chosen}settb=1000,setpts=N"));
-    }
-
-    #[test]
-    fn pictures_are_read_one_after_the_other_and_hostile_ones_refused() {
-        let mut stream = &b"P6\n2 1\n255\nabcdefP6\n1 1\n255\nxyz"[..];
-        let first = read_ppm(&mut stream, 2).unwrap().unwrap();
-        assert_eq!((first.height(), first.width(), first.pixels()), (1, 2, &b"abcdef"[..]));
-        assert_eq!(read_ppm(&mut stream, 2).unwrap().unwrap().pixels(), b"xyz");
-        assert!(read_ppm(&mut stream, 2).unwrap().is_none());
-        for (hostile, words) in [
-            (&b"P6\n3 1\n255\nabcdefghi"[..], "3 × 1 pixels"),
-            (b"P6\n99999999999 99999999999\n255\n", "max_pixels = 2"),
-            (b"P6\n0 1\n255\n", "0 × 1"),
-            (b"P6\n2 1\n255\nabc", "middle of a frame"),
-            (b"P5\n2 1\n255\nabc", "not a picture"),
-            (b"hello", "not a picture"),
-            (b"P6\n-2 1\n255\n", "no size"),
-        ] {
-            let error = read_ppm(&mut &hostile[..], 2).unwrap_err().to_string();
-            assert!(error.contains(words), "{error}");
-        }
     }
 }

@@ -1,7 +1,5 @@
 //! What ffmpeg says on its standard error, with `-v level+info`.
 
-use std::io::BufRead;
-
 /// Lines that are kept; what a file's header gives comes first.
 const KEPT: usize = 400;
 
@@ -21,17 +19,10 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn read(mut lines: impl BufRead) -> Self {
-        let (mut log, mut line) = (Self::default(), Vec::new());
-        // A pipe that fails has nothing more to tell.
-        while matches!(lines.read_until(b'\n', &mut line), Ok(1..)) {
-            log.take(String::from_utf8_lossy(&line).trim_end());
-            line.clear();
-        }
-        log
-    }
-
-    fn take(&mut self, line: &str) {
+    /// Takes one line, as it comes.
+    pub(super) fn take(&mut self, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        let line = line.trim_end();
         if line.contains("_showinfo_") {
             self.take_frame(line);
             return;
@@ -70,15 +61,15 @@ mod tests {
 
     #[test]
     fn errors_and_the_times_of_frames_are_read() {
-        let log = Log::read(
-            &b"[info] Input #0, mov,mp4, from 'a.mp4':\n\
+        let said = b"[info] Input #0, mov,mp4, from 'a.mp4':\n\
             [Parsed_showinfo_1 @ 0x7f] [info] config in time_base: 1/12800, frame_rate: 25/1\n\
             [Parsed_showinfo_1 @ 0x7f] [info] n:   0 pts:    256 pts_time:0.02    duration: 512\n\
             [Parsed_showinfo_1 @ 0x7f] [info] color_range:unknown color_space:unknown\n\
             [Parsed_showinfo_1 @ 0x7f] [info] n:   1 pts: NOPTS pts_time:NOPTS duration: 512\n\
             [h264 @ 0x1] [error] Invalid NAL unit size \xff\n\
-            [in#0 @ 0x2] [error] stream 0, offset 0x187af: partial file\n"[..],
-        );
+            [in#0 @ 0x2] [error] stream 0, offset 0x187af: partial file\n";
+        let mut log = Log::default();
+        said.split_inclusive(|&byte| byte == b'\n').for_each(|line| log.take(line));
         assert_eq!(log.times, [Some(0.02), None]);
         assert_eq!(log.error.as_deref(), Some("Invalid NAL unit size \u{fffd}"));
         assert!(log.cut_off);

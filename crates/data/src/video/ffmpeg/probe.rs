@@ -3,11 +3,11 @@
 //! ffmpeg copies the packets of the stream that it would show into its `framecrc` format, one
 //! line each, and says on its standard error what the file's header gives.
 
-use std::io::{self, BufRead, BufReader};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::ChildStdout;
 
-use super::{Ended, Ffmpeg, More, run};
+use super::Ffmpeg;
+use super::process::{Ended, problem, run};
 use crate::prefetch::Cancel;
 use crate::video::Timeline;
 
@@ -37,7 +37,7 @@ pub struct VideoInfo {
     /// file does not say.
     pub(super) times: Vec<f64>,
     /// Whether decoding can begin in the middle: a key frame is found by its time.
-    pub(super) indexed: bool,
+    indexed: bool,
     /// The frame at each place of the timeline; `None` where they are the same.
     places: Option<Vec<u64>>,
 }
@@ -53,6 +53,11 @@ impl VideoInfo {
             Some(places) => places[place as usize],
             None => place,
         }
+    }
+
+    /// Whether decoding can begin in the middle.
+    pub(in crate::video) fn seekable(&self) -> bool {
+        self.indexed && !self.times.is_empty()
     }
 
     /// Puts frames on a timeline.
@@ -113,9 +118,13 @@ pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path, cancel: &Cancel) -> Result<Vid
     let mut command = ffmpeg.reading(path, &[]);
     command.args(["-c", "copy", "-f", "framecrc", "-"]);
     let mut packets = Packets::default();
-    let ended = run(&mut command, cancel, read_line, |line| {
-        packets.take(&line);
-        Ok(More::Wanted)
+    let ended = run(&mut command, cancel, |output| {
+        let (mut output, mut line) = (BufReader::new(output), Vec::new());
+        while output.read_until(b'\n', &mut line).map_err(problem)? > 0 {
+            packets.take(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+        Ok(())
     })?;
     understand(packets, &ended)
 }
@@ -137,7 +146,7 @@ fn understand(packets: Packets, ended: &Ended) -> Result<VideoInfo, String> {
         let seconds = packets.last_second();
         return Err(format!("it is cut off after {seconds:.2} s; copy it again, or leave it out"));
     }
-    if !ended.status.success() {
+    if !ended.success() {
         return Err(ended.reason());
     }
     let count = packets.count;
@@ -155,13 +164,6 @@ fn understand(packets: Packets, ended: &Ended) -> Result<VideoInfo, String> {
     let indexed = container.is_some_and(|of| INDEXED.iter().any(|indexed| of.starts_with(indexed)));
     let sound = log.lines.iter().any(|line| line.contains(": Audio: "));
     Ok(VideoInfo { height, width, rotation: shown.rotation, sound, indexed, ..info })
-}
-
-fn read_line(output: &mut BufReader<ChildStdout>) -> io::Result<Option<String>> {
-    let mut line = Vec::new();
-    output.read_until(b'\n', &mut line)?;
-    let text = || String::from_utf8_lossy(&line).into_owned();
-    Ok((!line.is_empty()).then(text))
 }
 
 /// The packets of one stream.

@@ -1,6 +1,8 @@
 //! Programs that fail in every way, played by shell scripts.
 
 use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::*;
 

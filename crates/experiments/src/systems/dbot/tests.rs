@@ -40,6 +40,7 @@ fn images() -> Images {
         augment: Augment::default(),
         eval: Eval::default(),
         device: Device::Cpu,
+        features: String::new(),
         epochs: 1,
     }
 }

@@ -127,7 +127,7 @@ fn curves(method: Method, stream: &Stream, results: &Results) -> Section {
         x: "epoch of the task".to_owned(),
         y: "validation accuracy".to_owned(),
         series: series.collect(),
-        caption: format!("{}: the images held out of training, after each epoch.", method.name()),
+        caption: format!("{}: the samples held out of training, after each epoch.", method.name()),
     }];
     Section { title: "Learning curves".to_owned(), body }
 }
@@ -174,9 +174,9 @@ fn capacity(uses: &[TaskUse], density: f64, learner: &Learner) -> Section {
 fn explanation(settings: &Settings) -> Vec<String> {
     let tasks = &settings.tasks;
     vec![
-        "The task of each image is known. Labels are each task's own, from 0.".to_owned(),
+        "The task of each sample is known. Labels are each task's own, from 0.".to_owned(),
         format!(
-            "Where training stood best on {} % of a task's training images, held out, is what \
+            "Where training stood best on {} % of a task's training samples, held out, is what \
              is tested.",
             100.0 * tasks.validation
         ),

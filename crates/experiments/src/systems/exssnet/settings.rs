@@ -129,6 +129,10 @@ pub(super) fn learner(
         }
         Network::ResNet18 => BareConfig::ResNet18 { channels, width: table.width },
         Network::ResNet50 => BareConfig::ResNet50 { channels },
+        // Of a text, the width of a token's features stands where an image's width does.
+        Network::TextCnn => {
+            BareConfig::TextCnn { dim: width, filters: table.filters, lengths: vec![3, 4, 5] }
+        }
     };
     let masked = matches!(method, Method::Masked(_));
     let density = if masked { Some(Density::new(settings.mask.density)?) } else { None };

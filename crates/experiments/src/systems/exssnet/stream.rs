@@ -1,4 +1,4 @@
-//! The tasks of a run: their training images as batches, the others as tensors.
+//! The tasks of a run: their training samples as batches, the others as tensors.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,42 +11,62 @@ use bauta_data::{
 };
 use bauta_eval::{EVALUATION_BATCH, host_tensor, whole_source};
 use bauta_libtorch::on_one_thread;
-use bauta_recipe::{ExSsNet as Settings, TaskOrigin};
+use bauta_recipe::{Data, ExSsNet as Settings, TaskOrigin};
 use bauta_supermask::{Learner, SupermaskError, check_labels};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
+use super::texts::{self, Batches};
 use crate::run::{Run, Splits};
 
-/// Images of one task with their labels among its own classes, on the device.
+/// Samples of one task with their labels among its own classes, on the device.
 #[derive(Debug)]
 pub struct TaskBatch {
     /// The task, from 0.
     pub task: usize,
-    /// u8 pixels [B, C, H, W].
-    pub pixels: Tensor,
+    /// u8 pixels [B, C, H, W]; of documents, their places among the task's, i64 `[B]`.
+    pub inputs: Tensor,
     /// Labels i64 [B].
     pub labels: Tensor,
 }
 
+/// What a task is trained on.
+pub(super) enum Samples {
+    Images {
+        source: Arc<dyn Source>,
+        normalization: ImageNormalization,
+    },
+    Texts {
+        /// f16 [N, T, D], and labels i64 [N].
+        features: [Tensor; 2],
+        labels: Arc<[i64]>,
+    },
+}
+
 /// One task.
-pub(super) struct TaskImages {
+pub(super) struct Task {
     pub(super) name: String,
-    pub(super) train: Arc<dyn Source>,
-    /// u8 pixels [N, C, H, W] and labels i64 [N].
-    validation: [Tensor; 2],
-    test: [Tensor; 2],
-    normalization: ImageNormalization,
+    pub(super) classes: usize,
+    pub(super) samples: Samples,
+    /// u8 pixels [N, C, H, W] or features f16 [N, T, D], and labels i64 [N].
+    pub(super) validation: [Tensor; 2],
+    pub(super) test: [Tensor; 2],
+}
+
+/// How batches of training samples are made.
+enum Feed {
+    Images { loader: LoaderConfig, augment: Augment },
+    Texts(Batches),
 }
 
 /// All tasks.
 pub(super) struct Stream {
-    pub(super) tasks: Vec<TaskImages>,
+    pub(super) tasks: Vec<Task>,
     /// Classes of the task that has most, c.
     pub(super) classes: usize,
-    /// Channels, height and width of every image.
+    /// Channels, height and width of every image; of texts 1, tokens and a token's width.
     pub(super) shape: [usize; 3],
-    loader: LoaderConfig,
-    augment: Augment,
+    feed: Feed,
+    batch: usize,
     device: Device,
 }
 
@@ -55,57 +75,23 @@ impl Stream {
     ///
     /// # Errors
     /// When the data are not there or cannot be made these tasks.
-    pub(super) fn open(settings: &Settings, run: &Run<'_>) -> Result<Self> {
-        let size = settings.data.image_size;
-        let loader = LoaderConfig::new(run.train.batch_size, size.height(), size.width());
-        let (seed, threads, on_error) = (run.seed, run.threads, settings.data.on_error);
-        let loader = LoaderConfig { seed, threads, on_error, ..loader };
-        let tasks =
-            tasks(settings, seed, run.stop)?.holding_out(settings.tasks.validation, seed)?;
-        let (classes, device) = (tasks.classes(), run.device);
-        let channels = tasks.tasks[0].train.channels();
-        let read = |source: Arc<dyn Source>| -> Result<[Tensor; 2]> {
-            let config = LoaderConfig { batch_size: EVALUATION_BATCH, ..loader.clone() };
-            let [pixels, labels] = whole_source(source, config)?;
-            check_labels(&labels, classes)?;
-            Ok([pixels.to_device(device), labels.to_device(device)])
+    pub(super) fn open(settings: &Settings, run: &mut Run<'_>) -> Result<Self> {
+        let (tasks, shape, feed) = match (&settings.texts, &settings.data) {
+            (Some(table), _) => {
+                let (tasks, width, words) = texts::open(table, settings, run)?;
+                run.trained_on = words;
+                (tasks, [1, table.tokens, width], Feed::Texts(Batches::new(run)?))
+            }
+            (None, Some(data)) => images(data, settings, run)?,
+            (None, None) => unreachable!("a recipe has one of the two"),
         };
-        let mut opened = Vec::new();
-        for task in tasks.tasks {
-            let (statistics, samples) = (task.train.statistics(), task.train.sample_type());
-            ensure!(
-                samples == SampleType::Uint8,
-                "task {} holds {samples}, and tasks are made of bytes (uint8)",
-                task.name
-            );
-            let validation = task.validation.context("a part of every task is held out")?;
-            let test: Arc<dyn Source> = match settings.eval.limit {
-                Some(limit) => Arc::new(Limited::new(task.test, limit)),
-                None => task.test,
-            };
-            let (found, name) = (task.train.len(), &task.name);
-            let batch = run.train.batch_size;
-            ensure!(
-                found >= batch,
-                "task {name} has {found} images, fewer than train.batch_size {batch}"
-            );
-            opened.push(TaskImages {
-                validation: read(validation)?,
-                test: read(test).with_context(|| format!("task {name}"))?,
-                normalization: ImageNormalization::new(&statistics.mean, &statistics.std, device)?,
-                name: task.name,
-                train: task.train,
-            });
-        }
-        let shape = [channels, size.height(), size.width()];
-        let augment = settings.data.augment.clone();
-        Ok(Self { tasks: opened, classes, shape, loader, augment, device })
+        let classes = tasks.iter().map(|task| task.classes).max().unwrap_or(0);
+        Ok(Self { tasks, classes, shape, feed, batch: run.train.batch_size, device: run.device })
     }
 
     /// Batches in an epoch of some tasks.
     pub(super) fn batches_per_epoch(&self, turn: &Range<usize>) -> u64 {
-        let of = |task: &TaskImages| (task.train.len() / self.loader.batch_size) as u64;
-        self.tasks[turn.clone()].iter().map(of).sum()
+        self.tasks[turn.clone()].iter().map(|task| (task.len() / self.batch) as u64).sum()
     }
 
     /// Training batches of some tasks, in turn where there are several.
@@ -115,30 +101,48 @@ impl Stream {
     pub(super) fn inputs(
         &self,
         turn: &Range<usize>,
-    ) -> Result<impl FnMut(Range<u64>) -> Inputs<TaskBatch> + use<>> {
+    ) -> Result<Box<dyn FnMut(Range<u64>) -> Inputs<TaskBatch>>> {
         let (device, first) = (self.device, turn.start);
-        let loaders = self.tasks[turn.clone()].iter().map(|task| {
-            Loader::new(Arc::clone(&task.train), self.augment.clone(), self.loader.clone())
+        let tasks = &self.tasks[turn.clone()];
+        let (loader, augment) = match &self.feed {
+            Feed::Images { loader, augment } => (loader, augment),
+            Feed::Texts(batches) => {
+                let labels = tasks.iter().filter_map(|task| match &task.samples {
+                    Samples::Texts { labels, .. } => Some(Arc::clone(labels)),
+                    Samples::Images { .. } => None,
+                });
+                return Ok(Box::new(batches.of(first, labels.collect())));
+            }
+        };
+        let sources = tasks.iter().filter_map(|task| match &task.samples {
+            Samples::Images { source, .. } => Some(Arc::clone(source)),
+            Samples::Texts { .. } => None,
         });
+        let loaders = sources.map(|source| Loader::new(source, augment.clone(), loader.clone()));
         let loaders = loaders.collect::<Result<Vec<_>, _>>()?;
         let prepare = move |(number, batch): (usize, Batch)| TaskBatch {
             task: first + number,
-            pixels: host_tensor(&batch.pixels).to_device(device),
+            inputs: host_tensor(&batch.pixels).to_device(device),
             labels: Tensor::from_slice(&batch.labels.unwrap_or_default()).to_device(device),
         };
-        Ok(move |steps| {
+        Ok(Box::new(move |steps| {
             let prepare = on_one_thread(prepare);
             Loader::interleaved(&loaders, steps, move |number, batch| prepare((number, batch)))
-        })
+        }))
     }
 
-    /// u8 pixels of a task as its network takes them.
-    pub(super) fn normalize(&self, task: usize, pixels: &Tensor) -> Tensor {
-        self.tasks[task].normalization.normalize(pixels)
+    /// A training batch's inputs as the network takes them.
+    pub(super) fn entering(&self, batch: &TaskBatch) -> Tensor {
+        match &self.tasks[batch.task].samples {
+            Samples::Images { normalization, .. } => normalization.normalize(&batch.inputs),
+            Samples::Texts { features: [features, _], .. } => {
+                features.index_select(0, &batch.inputs).to_kind(Kind::Float)
+            }
+        }
     }
 
-    /// Mean accuracy of some tasks on the images that are held out of training, a scalar on
-    /// the device.
+    /// Mean accuracy of some tasks on the samples that are held out of training, a scalar
+    /// on the device.
     pub(super) fn validate(
         &self,
         learner: &Learner,
@@ -149,37 +153,117 @@ impl Stream {
         Ok(sum.expect("a turn has a task")? / turn.len() as f64)
     }
 
-    /// Accuracy on a task's test images.
+    /// Accuracy on a task's test samples.
     pub(super) fn test(&self, learner: &Learner, task: usize) -> Result<f64> {
         let accuracy = self.accuracy(learner, task, &self.tasks[task].test)?;
         Ok(accuracy.double_value(&[]))
     }
 
-    /// The first training images of a task as its network takes them, and their labels.
+    /// The first training samples of a task as its network takes them, and their labels.
     ///
     /// # Errors
     /// When they cannot be read.
     pub(super) fn looked_at(&self, task: usize, samples: usize) -> Result<[Tensor; 2]> {
-        let config = LoaderConfig { batch_size: EVALUATION_BATCH, ..self.loader.clone() };
-        let source = Arc::new(Limited::new(Arc::clone(&self.tasks[task].train), samples));
-        let [pixels, labels] = whole_source(source, config)?;
-        Ok([self.normalize(task, &pixels), labels.to_device(self.device)])
+        let of = &self.tasks[task];
+        let [inputs, labels] = match (&of.samples, &self.feed) {
+            (Samples::Images { source, .. }, Feed::Images { loader, .. }) => {
+                let config = LoaderConfig { batch_size: EVALUATION_BATCH, ..loader.clone() };
+                let source = Arc::new(Limited::new(Arc::clone(source), samples));
+                whole_source(source, config)?
+            }
+            (Samples::Texts { features, .. }, _) => {
+                let count = samples.min(of.len()) as i64;
+                features.each_ref().map(|tensor| tensor.narrow(0, 0, count))
+            }
+            _ => unreachable!("images are fed as images"),
+        };
+        Ok([of.prepared(&inputs), labels.to_device(self.device)])
     }
 
     fn accuracy(
         &self,
         learner: &Learner,
         task: usize,
-        [pixels, labels]: &[Tensor; 2],
+        [inputs, labels]: &[Tensor; 2],
     ) -> Result<Tensor, SupermaskError> {
         let view = learner.view(task)?;
-        view.accuracy(pixels, labels, |pixels| self.normalize(task, pixels))
+        view.accuracy(inputs, labels, |inputs| self.tasks[task].prepared(inputs))
     }
 }
 
+impl Task {
+    /// Samples to train on.
+    fn len(&self) -> usize {
+        match &self.samples {
+            Samples::Images { source, .. } => source.len(),
+            Samples::Texts { labels, .. } => labels.len(),
+        }
+    }
+
+    /// Pixels or features, as they are stored, as the network takes them.
+    fn prepared(&self, stored: &Tensor) -> Tensor {
+        match &self.samples {
+            Samples::Images { normalization, .. } => normalization.normalize(stored),
+            Samples::Texts { .. } => stored.to_kind(Kind::Float),
+        }
+    }
+}
+
+/// Opens tasks of images.
+fn images(
+    data: &Data,
+    settings: &Settings,
+    run: &Run<'_>,
+) -> Result<(Vec<Task>, [usize; 3], Feed)> {
+    let size = data.image_size;
+    let loader = LoaderConfig::new(run.train.batch_size, size.height(), size.width());
+    let (seed, threads, on_error) = (run.seed, run.threads, data.on_error);
+    let loader = LoaderConfig { seed, threads, on_error, ..loader };
+    let tasks =
+        tasks(data, settings, seed, run.stop)?.holding_out(settings.tasks.validation, seed)?;
+    let (classes, device) = (tasks.classes(), run.device);
+    let channels = tasks.tasks[0].train.channels();
+    let read = |source: Arc<dyn Source>| -> Result<[Tensor; 2]> {
+        let config = LoaderConfig { batch_size: EVALUATION_BATCH, ..loader.clone() };
+        let [pixels, labels] = whole_source(source, config)?;
+        check_labels(&labels, classes)?;
+        Ok([pixels.to_device(device), labels.to_device(device)])
+    };
+    let mut opened = Vec::new();
+    for task in tasks.tasks {
+        let (statistics, samples) = (task.train.statistics(), task.train.sample_type());
+        ensure!(
+            samples == SampleType::Uint8,
+            "task {} holds {samples}, and tasks are made of bytes (uint8)",
+            task.name
+        );
+        let validation = task.validation.context("a part of every task is held out")?;
+        let test: Arc<dyn Source> = match settings.eval.limit {
+            Some(limit) => Arc::new(Limited::new(task.test, limit)),
+            None => task.test,
+        };
+        let (found, name, batch) = (task.train.len(), &task.name, run.train.batch_size);
+        ensure!(
+            found >= batch,
+            "task {name} has {found} images, fewer than train.batch_size {batch}"
+        );
+        let normalization = ImageNormalization::new(&statistics.mean, &statistics.std, device)?;
+        opened.push(Task {
+            classes: task.train.classes().len(),
+            validation: read(validation)?,
+            test: read(test).with_context(|| format!("task {name}"))?,
+            name: task.name,
+            samples: Samples::Images { source: task.train, normalization },
+        });
+    }
+    let shape = [channels, size.height(), size.width()];
+    let feed = Feed::Images { loader, augment: data.augment.clone() };
+    Ok((opened, shape, feed))
+}
+
 /// Makes the tasks that a recipe names.
-fn tasks(settings: &Settings, seed: u64, stop: &AtomicBool) -> Result<TaskStream> {
-    let (data, table) = (&settings.data, &settings.tasks);
+fn tasks(data: &Data, settings: &Settings, seed: u64, stop: &AtomicBool) -> Result<TaskStream> {
+    let table = &settings.tasks;
     if table.origin == TaskOrigin::Folders {
         let root = data.root.as_deref().context("data.root is missing")?;
         return Ok(TaskStream::of_folders(root, &data.options())?);
@@ -200,6 +284,6 @@ fn tasks(settings: &Settings, seed: u64, stop: &AtomicBool) -> Result<TaskStream
             }
             TaskStream::of_sets(sets)?
         }
-        TaskOrigin::Folders => unreachable!("they were opened above"),
+        TaskOrigin::Folders | TaskOrigin::Texts => unreachable!("they are opened elsewhere"),
     })
 }

@@ -85,6 +85,7 @@ fn images(recipe: &Recipe<impl SystemSettings>, labelled: bool) -> Images {
         augment: bauta_data::Augment::default(),
         eval: bauta_recipe::Eval::default(),
         device: Device::Cpu,
+        features: String::new(),
         epochs: 1,
     }
 }

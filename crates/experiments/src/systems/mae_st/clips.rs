@@ -1,25 +1,24 @@
 //! The videos of a run, and batches of clips with masks of their own.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bauta_backbones::TokenIndices;
 use bauta_data::video::{
-    ClipAugment, ClipBatch, ClipLoader, ClipSampling, ClipSource, ClipSubset, Ffmpeg, Views,
-    open_clips,
+    ClipAugment, ClipBatch, ClipDataset, ClipLoader, ClipSampling, ClipSource, ClipSubset, Ffmpeg,
+    Views, open_clips,
 };
 use bauta_data::{Inputs, LoaderConfig};
 use bauta_eval::host_tensor;
 use bauta_libtorch::on_one_thread;
 use bauta_masking::{MaskPlan, MaskStrategy};
-use bauta_recipe::{ClipEval, MaeSt as Settings};
+use bauta_recipe::{ClipEval, MaeSt as Settings, Train};
 use tch::{Device, Tensor};
 
-use crate::run::Run;
-
 /// The videos of a run: both splits, and how clips are cut from them.
-pub(super) struct Clips {
+pub struct Clips {
     /// The training videos.
     pub train: Arc<dyn ClipSource>,
     /// The test videos, if there are any.
@@ -53,47 +52,33 @@ impl Clips {
     ///
     /// # Errors
     /// When they are not there or not whole.
-    pub(super) fn open(settings: &Settings, run: &Run<'_>) -> Result<Self> {
+    pub fn open(
+        settings: &Settings,
+        train: &Train,
+        seed: u64,
+        threads: usize,
+        device: Device,
+    ) -> Result<Self> {
         let data = &settings.data;
         let cache = bauta_data::cache_root()?;
-        let roots = match &data.root {
-            Some(root) => vec![root.clone()],
-            None => {
-                let packages = data.name.packages().into_iter();
-                let located = packages.map(|package| {
-                    bauta_data::locate(package, &cache).with_context(|| {
-                        format!(
-                            "{} is not whole in the data cache; run `cargo xtask run` or \
-                             `cargo xtask data fetch`",
-                            data.name
-                        )
-                    })
-                });
-                located.collect::<Result<_>>()?
-            }
-        };
+        let roots = folders(data.name, data.root.as_deref(), &cache)?;
         let ffmpeg = || Ffmpeg::find(&cache);
         let splits = open_clips(data.name, &roots, &ffmpeg, &data.options())?;
         splits.notes.iter().for_each(|note| tracing::info!("{note}"));
         let size = data.image_size;
-        let loader = LoaderConfig::new(run.train.batch_size, size.height(), size.width());
+        let loader = LoaderConfig::new(train.batch_size, size.height(), size.width());
         Ok(Self {
             train: match data.limit {
                 Some(limit) => Arc::new(ClipSubset::spread(splits.train, limit)),
                 None => splits.train,
             },
             test: splits.test,
-            loader: LoaderConfig {
-                seed: run.seed,
-                threads: run.threads,
-                on_error: data.on_error,
-                ..loader
-            },
+            loader: LoaderConfig { seed, threads, on_error: data.on_error, ..loader },
             sampling: data.clip.clone(),
             repeats: data.repeats,
             eval: settings.eval.clone(),
-            device: run.device,
-            strategies: settings.mask.build_all(settings.grid()?, run.train.epochs)?,
+            device,
+            strategies: settings.mask.build_all(settings.grid()?, train.epochs)?,
             augment: data.augment.clone().unwrap_or_else(|| data.name.usual_augment()),
         })
     }
@@ -103,16 +88,28 @@ impl Clips {
         (self.train.len() / self.loader.batch_size) as u64
     }
 
-    /// Training batches as inputs of a phase, masks drawn on the loader's threads.
+    /// Training clips, before any is hidden.
     ///
     /// # Errors
     /// When there are fewer videos than a batch holds, or a setting is out of its range.
-    pub(super) fn inputs(&self) -> Result<impl FnMut(Range<u64>) -> Inputs<MaskedClips> + use<>> {
+    pub fn training(&self) -> Result<ClipLoader> {
         let (source, config) = (Arc::clone(&self.train), self.loader.clone());
         let (sampling, augment) = (self.sampling.clone(), self.augment.clone());
-        let loader = ClipLoader::new(source, sampling, augment, self.repeats, config)?;
-        let masks = self.masks(&self.strategies);
+        Ok(ClipLoader::new(source, sampling, augment, self.repeats, config)?)
+    }
+
+    /// Training batches as inputs of a phase, masks drawn on the loader's threads.
+    ///
+    /// # Errors
+    /// As [`Self::training`].
+    pub(super) fn inputs(&self) -> Result<impl FnMut(Range<u64>) -> Inputs<MaskedClips> + use<>> {
+        let (loader, masks) = (self.training()?, self.masks());
         Ok(move |steps: Range<u64>| loader.batches(steps, on_one_thread(masks.clone())))
+    }
+
+    /// Draws the masks of training batches, by the strategy of their epoch.
+    pub fn masks(&self) -> impl Fn(ClipBatch) -> MaskedClips + Clone + Send + Sync + use<> {
+        self.masks_by(&self.strategies)
     }
 
     /// The first test videos' clips with masks of epoch 0, or training videos' where none are
@@ -130,7 +127,7 @@ impl Clips {
         let (source, sampling) = (Arc::clone(source), self.sampling.clone());
         let loader = ClipLoader::for_evaluation(source, sampling, Views::ONE, config)?;
         let last = &self.strategies[self.strategies.len() - 1..];
-        Ok(loader.batches(0..1, self.masks(last)).next().transpose()?)
+        Ok(loader.batches(0..1, self.masks_by(last)).next().transpose()?)
     }
 
     /// The plan of one clip, for its counts.
@@ -138,7 +135,7 @@ impl Clips {
         Ok(MaskPlan::draw(&*self.strategies[self.strategies.len() / 2], self.loader.seed, 0, &[0])?)
     }
 
-    fn masks(
+    fn masks_by(
         &self,
         strategies: &[Arc<dyn MaskStrategy>],
     ) -> impl Fn(ClipBatch) -> MaskedClips + Clone + Send + Sync + use<> {
@@ -155,4 +152,32 @@ impl Clips {
             }
         }
     }
+}
+
+/// The folders of a data set of videos: the user's, or those in the cache.
+///
+/// # Errors
+/// When they are not whole in the cache, or the user must name one.
+pub(super) fn folders(
+    name: ClipDataset,
+    root: Option<&Path>,
+    cache: &Path,
+) -> Result<Vec<PathBuf>> {
+    if let Some(root) = root {
+        return Ok(vec![root.to_owned()]);
+    }
+    let packages = name.packages();
+    ensure!(
+        !packages.is_empty(),
+        "{name} reads a folder of yours; name it with --set data.root=DIR"
+    );
+    let located = packages.into_iter().map(|package| {
+        bauta_data::locate(package, cache).with_context(|| {
+            format!(
+                "{name} is not whole in the data cache; run `cargo xtask run` or `cargo xtask \
+                 data fetch`"
+            )
+        })
+    });
+    located.collect()
 }

@@ -36,6 +36,7 @@ impl Clips {
         let protocols = ClipProtocols {
             evaluators: evaluators(&self.eval.as_eval())?,
             sources: [Arc::clone(&self.train), Arc::clone(test)],
+            label: None,
             limit: self.eval.limit,
             sampling: self.sampling.clone(),
             views,

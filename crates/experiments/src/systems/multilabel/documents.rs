@@ -6,16 +6,16 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::Parameters;
 use bauta_data::text::{
-    Corpus, CorpusName, Document, LabelTree, TreeOptions, Vectorizer, open_corpus,
+    Bag, Corpus, CorpusName, Document, LabelTree, TreeOptions, Vectorizer, WordPieces, open_corpus,
 };
 use bauta_data::{Inputs, Prefetcher, Prepared, cache_root, locate};
-use bauta_eval::EVALUATION_BATCH;
+use bauta_eval::{EVALUATION_BATCH, TextEncoder, TextFeatures};
 use bauta_libtorch::on_one_thread;
 use bauta_multilabel::Words;
-use bauta_recipe::{ClassifierKind, Documents, Multilabel as Settings, Tree};
+use bauta_recipe::{ClassifierKind, Documents, Multilabel as Settings, TextClassifier, Tree};
 use tch::Device;
 
-use super::inputs::{Encoded, Maker, Step};
+use super::inputs::{Encoded, Maker, Reading, Step};
 use crate::run::Run;
 
 /// Inputs made ahead of the step.
@@ -26,6 +26,8 @@ pub(super) struct Texts {
     pub(super) corpus: Corpus,
     /// Of the corpus that is made.
     pub(super) tree: Option<LabelTree>,
+    /// Width of a frozen encoder's features, where they are read.
+    pub(super) width: Option<usize>,
     maker: Arc<Maker>,
     prefetcher: Prefetcher,
     device: Device,
@@ -49,32 +51,23 @@ impl Texts {
             corpus.train.len()
         );
         let model = &settings.model;
-        let texts: Vec<&str> = corpus.train.iter().map(|document| &*document.text).collect();
-        let vectorizer = Vectorizer::fit(&texts, model.ids)?;
-        let encode = |documents: &[Document]| -> Vec<Encoded> {
-            let texts: Vec<&str> = documents.iter().map(|document| &*document.text).collect();
-            let labels = documents.iter().map(|document| document.labels.clone());
-            if model.kind == ClassifierKind::Cnn {
-                let ids = |text: &&str| vectorizer.sequence(text, model.words.max(1));
-                let sequences = texts.iter().map(ids);
-                return sequences
-                    .zip(labels)
-                    .map(|(ids, labels)| encoded(&ids, vec![], labels))
-                    .collect();
+        let (reading, parts, width) = match model.kind {
+            ClassifierKind::Features => {
+                let (parts, width) = features(&corpus, model, run)?;
+                (Reading::Features, parts, Some(width))
             }
-            let bags = vectorizer.bags(&texts).into_iter().zip(labels);
-            bags.map(|(bag, labels)| {
-                let tf_idf = model.kind == ClassifierKind::TfIdf;
-                encoded(&bag.ids, if tf_idf { bag.tf_idf } else { bag.shares }, labels)
-            })
-            .collect()
+            ClassifierKind::Cnn => (Reading::Sequence, words(&corpus, model)?, None),
+            ClassifierKind::TfIdf | ClassifierKind::EmbeddingBag => {
+                (Reading::Bag, words(&corpus, model)?, None)
+            }
         };
+        let [train, meta, test] = parts;
         let maker = Maker {
-            train: encode(&corpus.train),
-            meta: encode(&corpus.meta),
-            test: encode(&corpus.test),
+            train,
+            meta,
+            test,
             labels: corpus.labels.len(),
-            is_bag: model.kind != ClassifierKind::Cnn,
+            reading,
             seed: run.seed,
             batch,
             reward_batch: settings.policies.batch_size,
@@ -83,7 +76,7 @@ impl Texts {
         };
         let prefetcher = Prefetcher::new(run.threads, QUEUE)?;
         let (maker, device) = (Arc::new(maker), run.device);
-        Ok(Self { corpus, tree, maker, prefetcher, device })
+        Ok(Self { corpus, tree, width, maker, prefetcher, device })
     }
 
     /// Fresh parameters of an episode's classifier.
@@ -143,8 +136,67 @@ impl Texts {
     }
 }
 
-fn encoded(ids: &[u32], weights: Vec<f32>, labels: Vec<u32>) -> Encoded {
-    Encoded { ids: ids.iter().map(|&id| i64::from(id)).collect(), weights, labels }
+/// The parts that documents are of, in the order of `Maker`'s.
+type Parts = [Vec<Encoded>; 3];
+
+fn of_parts(corpus: &Corpus) -> [&[Document]; 3] {
+    [&corpus.train, &corpus.meta, &corpus.test]
+}
+
+/// Documents as hashed words.
+fn words(corpus: &Corpus, model: &TextClassifier) -> Result<Parts> {
+    let vectorizer = Vectorizer::fit(&texts_of(&corpus.train), model.ids)?;
+    let numbers = |ids: &[u32]| ids.iter().map(|&id| i64::from(id)).collect();
+    Ok(of_parts(corpus).map(|documents| {
+        let (texts, labels) = (texts_of(documents), documents.iter().map(|d| d.labels.clone()));
+        if model.kind == ClassifierKind::Cnn {
+            let ids = texts.iter().map(|text| vectorizer.sequence(text, model.words.max(1)));
+            let document = |(ids, labels): (Vec<u32>, _)| Encoded {
+                ids: numbers(&ids),
+                weights: Vec::new(),
+                labels,
+            };
+            return ids.zip(labels).map(document).collect();
+        }
+        let tf_idf = model.kind == ClassifierKind::TfIdf;
+        let document = |(bag, labels): (Bag, _)| Encoded {
+            ids: numbers(&bag.ids),
+            weights: if tf_idf { bag.tf_idf } else { bag.shares },
+            labels,
+        };
+        vectorizer.bags(&texts).into_iter().zip(labels).map(document).collect()
+    }))
+}
+
+/// Documents as a frozen encoder's features, and their width.
+fn features(corpus: &Corpus, model: &TextClassifier, run: &Run<'_>) -> Result<(Parts, usize)> {
+    let root = cache_root()?;
+    let package = WordPieces::bert_package();
+    let name = package.name;
+    let folder = match &model.encoder {
+        Some(folder) => folder.clone(),
+        None => locate(package, &root).with_context(|| {
+            format!("{name} is not in the cache; run `cargo xtask data fetch {name}`")
+        })?,
+    };
+    let encoder = TextEncoder::open(&folder, run.device)?;
+    let part = |documents: &[Document]| -> Result<Vec<Encoded>> {
+        tracing::info!("features of {} documents", documents.len());
+        let texts = texts_of(documents);
+        let keep = root.join("features");
+        let rows = encoder.kept(TextFeatures::Mean, &texts, model.words, &keep, run.stop)?;
+        let rows = (0..documents.len() as i64).map(|row| Vec::<f32>::try_from(&rows.get(row)));
+        let document = |(weights, document): (Result<_, _>, &Document)| {
+            Ok(Encoded { ids: Vec::new(), weights: weights?, labels: document.labels.clone() })
+        };
+        rows.zip(documents).map(document).collect()
+    };
+    let [train, meta, test] = of_parts(corpus).map(part);
+    Ok(([train?, meta?, test?], encoder.width()))
+}
+
+fn texts_of(documents: &[Document]) -> Vec<&str> {
+    documents.iter().map(|document| &*document.text).collect()
 }
 
 fn open(data: &Documents) -> Result<(Option<LabelTree>, Corpus)> {

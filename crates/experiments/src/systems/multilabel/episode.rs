@@ -25,8 +25,8 @@ impl Multilabel {
     ) -> Result<Self, MultilabelError> {
         let mut parameters = texts.parameters(episode);
         let prevalence = texts.corpus.prevalence();
-        let classifier =
-            Classifier::new(parameters.root(), &classifier_config(&settings.model, prevalence))?;
+        let sizes = classifier_config(&settings.model, texts.width, prevalence);
+        let classifier = Classifier::new(parameters.root(), &sizes)?;
         let labels = texts.corpus.labels.len();
         let meta = meta_config(&settings.policies, labels, phase.inputs());
         let learner = MetaLearner::new(parameters.root().sub("meta"), &meta)?;

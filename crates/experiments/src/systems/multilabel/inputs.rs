@@ -43,11 +43,19 @@ impl Step {
     }
 }
 
-/// A document as ids of words, with weights where it is a bag.
+/// A document as ids of words, with weights where it is a bag; or as features, which are `weights`.
 pub(super) struct Encoded {
     pub(super) ids: Vec<i64>,
     pub(super) weights: Vec<f32>,
     pub(super) labels: Vec<u32>,
+}
+
+/// What a document is to the classifier.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    Bag,
+    Sequence,
+    Features,
 }
 
 /// Makes inputs; everything in it is a function of the run's seed and the step.
@@ -56,7 +64,7 @@ pub(super) struct Maker {
     pub(super) meta: Vec<Encoded>,
     pub(super) test: Vec<Encoded>,
     pub(super) labels: usize,
-    pub(super) is_bag: bool,
+    pub(super) reading: Reading,
     pub(super) seed: u64,
     pub(super) batch: usize,
     pub(super) reward_batch: usize,
@@ -108,22 +116,26 @@ impl Maker {
                 .for_each(|&label| truth[row * self.labels + label as usize] = 1.0);
         }
         let count = documents.len() as i64;
-        let ids: Vec<i64> = documents.iter().flat_map(|document| document.ids.clone()).collect();
-        let words = if self.is_bag {
-            let begins = documents.iter().scan(0, |end, document| {
-                let begin = *end;
-                *end += document.ids.len() as i64;
-                Some(begin)
-            });
-            let weights: Vec<f32> =
-                documents.iter().flat_map(|document| document.weights.clone()).collect();
-            Words::Bag {
-                ids: Tensor::from_slice(&ids),
-                offsets: Tensor::from_slice(&begins.collect::<Vec<_>>()),
-                weights: Tensor::from_slice(&weights),
+        let ids = || -> Tensor {
+            let ids = documents.iter().flat_map(|document| &document.ids).copied();
+            Tensor::from_slice(&ids.collect::<Vec<i64>>())
+        };
+        let weights = || -> Tensor {
+            let weights = documents.iter().flat_map(|document| &document.weights).copied();
+            Tensor::from_slice(&weights.collect::<Vec<f32>>())
+        };
+        let words = match self.reading {
+            Reading::Bag => {
+                let begins = documents.iter().scan(0, |end, document| {
+                    let begin = *end;
+                    *end += document.ids.len() as i64;
+                    Some(begin)
+                });
+                let offsets = Tensor::from_slice(&begins.collect::<Vec<i64>>());
+                Words::Bag { ids: ids(), offsets, weights: weights() }
             }
-        } else {
-            Words::Sequence(Tensor::from_slice(&ids).view([count, -1]))
+            Reading::Sequence => Words::Sequence(ids().view([count, -1])),
+            Reading::Features => Words::Features(weights().view([count, -1])),
         };
         Labelled { words, truth: Tensor::from_slice(&truth).view([count, self.labels as i64]) }
     }

@@ -3,14 +3,20 @@
 use bauta_multilabel::{Architecture, ClassifierConfig, MetaConfig, Policies, Reward};
 use bauta_recipe::{ClassifierKind, LearntPolicies, PolicyReward, PolicyTable, TextClassifier};
 
-/// The classifier of a `model` table, for labels of this prevalence.
-pub(super) fn classifier_config(model: &TextClassifier, prevalence: Vec<f64>) -> ClassifierConfig {
+/// The classifier of a `model` table, for labels of this prevalence; `width` is that of a frozen
+/// encoder's features, where they are read.
+pub(super) fn classifier_config(
+    model: &TextClassifier,
+    width: Option<usize>,
+    prevalence: Vec<f64>,
+) -> ClassifierConfig {
     let architecture = match model.kind {
         ClassifierKind::TfIdf | ClassifierKind::EmbeddingBag => Architecture::Bag,
         ClassifierKind::Cnn => Architecture::Convolution,
+        ClassifierKind::Features => Architecture::Perceptron,
     };
     let TextClassifier { ids, dim, hidden, .. } = *model;
-    ClassifierConfig { architecture, ids, dim, hidden, prevalence }
+    ClassifierConfig { architecture, ids, dim: width.unwrap_or(dim), hidden, prevalence }
 }
 
 /// The meta-learner of a `policies` table.

@@ -43,8 +43,10 @@ pub enum TaskOrigin {
     Split,
     /// A data set a task.
     DataSets,
-    /// A folder of your own a task, in the order of their names.
+    /// A folder of your own a task, in the order of their numbers or names.
     Folders,
+    /// The documents of `texts`.
+    Texts,
 }
 
 /// The network that all tasks share; it has no bias, and no scale in its normalisations.
@@ -59,6 +61,9 @@ pub struct TaskNetwork {
     /// With network `resnet18`: channels of the first stage.
     #[serde(default = "defaults::width")]
     pub width: usize,
+    /// With network `text-cnn`: filters of each of three lengths.
+    #[serde(default = "defaults::filters")]
+    pub filters: usize,
     /// How weights start.
     #[serde(default)]
     pub start: WeightStart,
@@ -75,6 +80,10 @@ pub enum Network {
     ResNet18,
     /// ResNet-50, for images of 64 pixels and more.
     ResNet50,
+    /// Convolutions of 3, 4 and 5 tokens over a frozen encoder's features, and their maxima.
+    #[serde(rename = "text-cnn")]
+    #[strum(serialize = "text-cnn")]
+    TextCnn,
 }
 
 /// How weights start, by the names that recipes use.
@@ -201,6 +210,9 @@ mod defaults {
     pub(super) fn width() -> usize {
         20
     }
+    pub(super) fn filters() -> usize {
+        200
+    }
     pub(super) fn neighbours() -> usize {
         10
     }
@@ -243,7 +255,8 @@ impl TaskNetwork {
     pub fn check(&self) -> Result<(), Violation> {
         let side = |side: usize| (1..=65_536).contains(&side);
         each_must_be("model.hidden", &self.hidden, side, "in 1..=65536")?;
-        must_be((1..=1024).contains(&self.width), "model.width", self.width, "in 1..=1024")
+        must_be((1..=1024).contains(&self.width), "model.width", self.width, "in 1..=1024")?;
+        must_be((1..=4096).contains(&self.filters), "model.filters", self.filters, "in 1..=4096")
     }
 }
 

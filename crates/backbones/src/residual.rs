@@ -1,0 +1,197 @@
+//! Residual networks (He et al., arXiv 1512.03385) as lists of blocks, without numbers: what
+//! [`crate::BareNetwork`] and [`crate::ResNet`] have in common.
+
+use tch::Tensor;
+
+use crate::WeightShape;
+
+/// The layers of one pass, by name.
+pub(crate) trait Layers {
+    /// [B, in, H, W] to [B, out, …]; the filter's middle stays on the image.
+    fn conv(&self, name: &str, x: &Tensor, stride: i64) -> Tensor;
+
+    /// Batch normalisation of [B, C, H, W].
+    fn norm(&self, name: &str, x: &Tensor) -> Tensor;
+}
+
+/// What residual networks differ in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Channels of an image.
+    pub channels: usize,
+    /// Channels after the stem; each further stage has twice as many.
+    pub width: usize,
+    /// The 7 × 7 stem of stride 2 with max pooling, for large images; else 3 × 3 alone.
+    pub large: bool,
+    /// Blocks of each stage.
+    pub depths: [usize; 4],
+    /// 1 × 1, 3 × 3, 1 × 1 with four times the channels behind, instead of twice 3 × 3.
+    pub bottleneck: bool,
+    /// The name of what the input goes through where it is of another shape than the output.
+    pub shortcut: &'static str,
+}
+
+/// A residual network as its list of blocks.
+#[derive(Clone, Debug)]
+pub(crate) struct Residual {
+    channels: i64,
+    stem: i64,
+    large: bool,
+    blocks: Vec<Block>,
+}
+
+#[derive(Clone, Debug)]
+struct Block {
+    name: String,
+    from: i64,
+    /// Channels of its inner convolutions.
+    inner: i64,
+    to: i64,
+    stride: i64,
+    bottleneck: bool,
+    shortcut: &'static str,
+}
+
+impl Residual {
+    pub(crate) fn new(shape: Shape) -> Self {
+        let Shape { channels, width, large, depths, bottleneck, shortcut } = shape;
+        let stem = width as i64;
+        let (mut blocks, mut from) = (Vec::new(), stem);
+        for (stage, depth) in depths.into_iter().enumerate() {
+            let inner = stem << stage;
+            for place in 0..depth {
+                let stride = if place == 0 && stage > 0 { 2 } else { 1 };
+                let name = format!("layer{}.{place}", stage + 1);
+                let to = if bottleneck { 4 * inner } else { inner };
+                blocks.push(Block { name, from, inner, to, stride, bottleneck, shortcut });
+                from = to;
+            }
+        }
+        Self { channels: channels as i64, stem, large, blocks }
+    }
+
+    /// Width of the features, D.
+    pub(crate) fn features_dim(&self) -> i64 {
+        self.blocks.last().map_or(self.stem, |block| block.to)
+    }
+
+    /// The convolutions, from the image on.
+    pub(crate) fn layers(&self) -> Vec<WeightShape> {
+        let filter =
+            |name: String, to, from, side| WeightShape { name, shape: vec![to, from, side, side] };
+        let side = self.stem_sides().0;
+        let mut layers = vec![filter("conv1".to_owned(), self.stem, self.channels, side)];
+        for block in &self.blocks {
+            let convolutions = block.convolutions();
+            layers
+                .extend(convolutions.map(|(name, to, from, side, _)| filter(name, to, from, side)));
+            if let Some(name) = block.shortcut() {
+                layers.push(filter(format!("{name}.0"), block.to, block.from, 1));
+            }
+        }
+        layers
+    }
+
+    /// The batch normalisations and their channels, in the order in which a pass meets them.
+    pub(crate) fn norms(&self) -> Vec<(String, i64)> {
+        let mut norms = vec![("bn1".to_owned(), self.stem)];
+        for block in &self.blocks {
+            let inner = block.convolutions().enumerate();
+            norms.extend(inner.map(|(i, (_, to, ..))| (block.norm(i), to)));
+            norms.extend(block.shortcut().map(|name| (format!("{name}.1"), block.to)));
+        }
+        norms
+    }
+
+    /// Images [B, C, H, W] to the last feature map [B, D, H', W'].
+    pub(crate) fn map(&self, layers: &impl Layers, images: &Tensor) -> Tensor {
+        let stem = layers.conv("conv1", images, self.stem_sides().1);
+        let mut x = layers.norm("bn1", &stem).relu();
+        if self.large {
+            x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
+        }
+        for block in &self.blocks {
+            x = block.forward(layers, &x);
+        }
+        x
+    }
+
+    /// Images [B, C, H, W] to the mean over places [B, D].
+    pub(crate) fn features(&self, layers: &impl Layers, images: &Tensor) -> Tensor {
+        self.map(layers, images).mean_dim(&[2_i64, 3][..], false, None)
+    }
+
+    /// Multiplications of the convolutions of one image of this size: of the first, which needs
+    /// no gradient of its input, and of the others.
+    pub(crate) fn multiplications(&self, height: usize, width: usize) -> [u64; 2] {
+        let halved = |sides: [i64; 2], stride| sides.map(|side| (side + stride - 1) / stride);
+        let (side, stride) = self.stem_sides();
+        let mut sides = halved([height as i64, width as i64], stride);
+        let first = self.stem * self.channels * side * side * sides[0] * sides[1];
+        if self.large {
+            sides = halved(sides, 2);
+        }
+        let mut others = 0;
+        for block in &self.blocks {
+            let entered = sides;
+            for (_, to, from, side, stride) in block.convolutions() {
+                sides = halved(sides, stride);
+                others += to * from * side * side * sides[0] * sides[1];
+            }
+            if block.shortcut().is_some() {
+                let thin = halved(entered, block.stride);
+                others += block.to * block.from * thin[0] * thin[1];
+            }
+        }
+        [first as u64, others as u64]
+    }
+
+    /// Side and stride of the first filters.
+    fn stem_sides(&self) -> (i64, i64) {
+        if self.large { (7, 2) } else { (3, 1) }
+    }
+}
+
+impl Block {
+    /// Name, channels out and in, side and stride of each convolution on its way.
+    fn convolutions(&self) -> impl Iterator<Item = (String, i64, i64, i64, i64)> {
+        let Self { from, inner, to, stride, .. } = *self;
+        let sides = match self.bottleneck {
+            true => vec![(inner, from, 1, 1), (inner, inner, 3, stride), (to, inner, 1, 1)],
+            false => vec![(inner, from, 3, stride), (to, inner, 3, 1)],
+        };
+        let named = move |(i, (to, from, side, stride)): (usize, _)| {
+            (format!("{}.conv{}", self.name, i + 1), to, from, side, stride)
+        };
+        sides.into_iter().enumerate().map(named)
+    }
+
+    fn norm(&self, place: usize) -> String {
+        format!("{}.bn{}", self.name, place + 1)
+    }
+
+    /// What the input goes through where it is of another shape than the output.
+    fn shortcut(&self) -> Option<String> {
+        (self.stride != 1 || self.from != self.to)
+            .then(|| format!("{}.{}", self.name, self.shortcut))
+    }
+
+    fn forward(&self, layers: &impl Layers, input: &Tensor) -> Tensor {
+        let last = if self.bottleneck { 2 } else { 1 };
+        let mut x = input.shallow_clone();
+        for (i, (name, _, _, _, stride)) in self.convolutions().enumerate() {
+            x = layers.norm(&self.norm(i), &layers.conv(&name, &x, stride));
+            if i < last {
+                x = x.relu();
+            }
+        }
+        let beside = match self.shortcut() {
+            Some(name) => {
+                let thin = layers.conv(&format!("{name}.0"), input, self.stride);
+                layers.norm(&format!("{name}.1"), &thin)
+            }
+            None => input.shallow_clone(),
+        };
+        (x + beside).relu()
+    }
+}

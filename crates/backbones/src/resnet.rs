@@ -1,0 +1,210 @@
+//! ResNet-18 and ResNet-50 with torchvision's names: convolutional encoders of images (He et
+//! al., arXiv 1512.03385).
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use crate::residual::{Layers, Residual, Shape};
+use crate::{BatchNorm, Flops, Init, ModelError, Moments, Scope};
+
+/// Which residual network, and for which images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResNetConfig {
+    /// The blocks.
+    pub depth: ResNetDepth,
+    /// The first layers.
+    pub stem: Stem,
+    /// Channels after the stem, 64 in published networks; each further stage has twice as many.
+    pub width: usize,
+    /// Channels of an image.
+    pub channels: usize,
+}
+
+/// The blocks of a residual network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResNetDepth {
+    /// Four stages of two basic blocks.
+    #[serde(rename = "resnet18")]
+    Eighteen,
+    /// Stages of 3, 4, 6 and 3 bottlenecks.
+    #[serde(rename = "resnet50")]
+    Fifty,
+}
+
+/// The first layers of a residual network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stem {
+    /// One 3 × 3 convolution, for images of 32 pixels (CIFAR).
+    Small,
+    /// A 7 × 7 convolution of stride 2 and max pooling, for images of 224 (ImageNet).
+    Large,
+}
+
+impl ResNetConfig {
+    /// Width of the features, D: 512 of ResNet-18 and 2048 of ResNet-50 at the width 64.
+    pub fn features(&self) -> usize {
+        self.residual().features_dim() as usize
+    }
+
+    /// What a training step of one image of this size costs.
+    pub fn flops(&self, height: usize, width: usize) -> Flops {
+        let [first, others] = self.residual().multiplications(height, width);
+        Flops::of_data(2 * first) + Flops::trained(2 * others)
+    }
+
+    fn residual(&self) -> Residual {
+        let Self { depth, stem, width, channels } = *self;
+        let (depths, bottleneck) = match depth {
+            ResNetDepth::Eighteen => ([2, 2, 2, 2], false),
+            ResNetDepth::Fifty => ([3, 4, 6, 3], true),
+        };
+        let (large, shortcut) = (stem == Stem::Large, "downsample");
+        Residual::new(Shape { channels, width, large, depths, bottleneck, shortcut })
+    }
+}
+
+/// A residual network without a head.
+#[derive(Debug)]
+pub struct ResNet {
+    config: ResNetConfig,
+    residual: Residual,
+    weights: HashMap<String, Tensor>,
+    norms: HashMap<String, BatchNorm>,
+}
+
+impl ResNet {
+    /// Adds all parameters under torchvision's names. Convolutions start as torchvision's:
+    /// normal, by their fan out.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when a side is 0.
+    pub fn new(mut scope: Scope<'_>, config: ResNetConfig) -> Result<Self, ModelError> {
+        if config.width == 0 || config.channels == 0 {
+            let text = format!(
+                "a residual network needs channels: width {}, channels {}",
+                config.width, config.channels
+            );
+            return Err(ModelError::Config(text));
+        }
+        let residual = config.residual();
+        let mut weights = HashMap::new();
+        for layer in residual.layers() {
+            let fan_out = layer.shape[0] * layer.shape[2] * layer.shape[3];
+            let init = Init::Normal((2.0 / fan_out as f64).sqrt());
+            let weight = scope.sub(&layer.name).add("weight", &layer.shape, init);
+            weights.insert(layer.name, weight);
+        }
+        let norms = residual.norms().into_iter().map(|(name, channels)| {
+            let norm = BatchNorm::new(scope.sub(&name), channels as usize);
+            (name, norm)
+        });
+        let norms = norms.collect();
+        Ok(Self { config, residual, weights, norms })
+    }
+
+    /// What it was made of.
+    pub fn config(&self) -> &ResNetConfig {
+        &self.config
+    }
+
+    /// Normalised images [B, C, H, W] to their features [B, D], the mean over places.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when the images are of another shape.
+    pub fn forward(&self, images: &Tensor, moments: Moments) -> Result<Tensor, ModelError> {
+        let size = images.size();
+        if size.len() != 4 || size[1] != self.config.channels as i64 {
+            let expected = format!("[B, {}, H, W]", self.config.channels);
+            return Err(ModelError::Shape { what: "the input", found: size, expected });
+        }
+        Ok(self.residual.features(&Pass { network: self, moments }, images))
+    }
+}
+
+/// One pass through a network.
+struct Pass<'a> {
+    network: &'a ResNet,
+    moments: Moments,
+}
+
+impl Layers for Pass<'_> {
+    fn conv(&self, name: &str, x: &Tensor, stride: i64) -> Tensor {
+        let weight = &self.network.weights[name];
+        let padding = weight.size()[2] / 2;
+        x.conv2d(weight, None::<Tensor>, [stride, stride], [padding, padding], [1, 1], 1)
+    }
+
+    fn norm(&self, name: &str, x: &Tensor) -> Tensor {
+        self.network.norms[name].forward(x, self.moments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::{Parameters, tests::normal};
+
+    fn built(depth: ResNetDepth, stem: Stem, width: usize) -> (Parameters, ResNet) {
+        let mut parameters = Parameters::new(0, Device::Cpu);
+        let config = ResNetConfig { depth, stem, width, channels: 3 };
+        let network = ResNet::new(parameters.root(), config).unwrap();
+        (parameters, network)
+    }
+
+    #[test]
+    fn counts_are_torchvisions() {
+        for (depth, features, count) in
+            [(ResNetDepth::Eighteen, 512, 11_176_512), (ResNetDepth::Fifty, 2048, 23_508_032)]
+        {
+            let mut parameters = Parameters::sketch();
+            let config = ResNetConfig { depth, stem: Stem::Large, width: 64, channels: 3 };
+            ResNet::new(parameters.root(), config).unwrap();
+            let trained: usize = parameters.trainable().map(|p| p.tensor.numel()).sum();
+            assert_eq!((config.features(), trained), (features, count));
+        }
+        // torchvision's table counts 1.814 and 4.089 billion multiplications of 224 × 224, of
+        // which 0.5 and 2 million are the head's.
+        let multiplications = |depth| {
+            let config = ResNetConfig { depth, stem: Stem::Large, width: 64, channels: 3 };
+            config.flops(224, 224).forward / 2
+        };
+        assert_eq!(multiplications(ResNetDepth::Eighteen), 1_813_561_344);
+        assert_eq!(multiplications(ResNetDepth::Fifty), 4_087_136_256);
+    }
+
+    #[test]
+    fn a_pass_for_training_changes_the_running_moments_alone() {
+        let (parameters, network) = built(ResNetDepth::Eighteen, Stem::Small, 4);
+        let images = normal("images", &[4, 3, 8, 8]);
+        let before: Vec<Tensor> = parameters.iter().map(|p| p.tensor.detach().copy()).collect();
+        let once = network.forward(&images, Moments::Running).unwrap();
+        assert_eq!(once.size(), [4, 32]);
+        let changed = |before: &[Tensor]| -> Vec<&str> {
+            let pairs = parameters.iter().zip(before);
+            pairs.filter(|(p, old)| p.tensor != **old).map(|(p, _)| p.name.as_str()).collect()
+        };
+        assert!(changed(&before).is_empty());
+        let _ = network.forward(&images, Moments::Batch { splits: 1 }).unwrap();
+        let changed = changed(&before);
+        assert!(changed.iter().all(|name| name.contains(".running_")), "{changed:?}");
+        assert_eq!(changed.len(), 2 * 20);
+        assert_ne!(network.forward(&images, Moments::Running).unwrap(), once);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let (_, network) = built(ResNetDepth::Fifty, Stem::Large, 2);
+        let grey = normal("grey", &[2, 1, 32, 32]);
+        let refused = network.forward(&grey, Moments::Running).unwrap_err().to_string();
+        assert_eq!(refused, "the input is [2, 1, 32, 32], the model wants [B, 3, H, W]");
+        let config = ResNetConfig { width: 0, ..*network.config() };
+        let mut parameters = Parameters::sketch();
+        assert!(ResNet::new(parameters.root(), config).is_err());
+    }
+}

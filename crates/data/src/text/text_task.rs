@@ -1,0 +1,240 @@
+//! Documents of one class each: a task of text classification.
+//!
+//! A task has documents to train on, a part held out of them to choose by, and documents to
+//! test on. Copies are removed before anything is divided, so none stands in two parts.
+
+mod readers;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+use super::corpus::{folded, key};
+use super::document::RawDocument;
+use crate::dataset::Split;
+use crate::error::DataError;
+use crate::fetch::{PACKAGES, Package};
+use crate::source::holdout::place;
+use crate::tasks::folders::task_folders;
+
+/// A data set of documents of one class each, by the name that recipes use.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum TextDataset {
+    /// 2,225 news articles of the BBC in five sections.
+    BbcNews,
+    /// 50,000 film reviews, for or against.
+    Imdb,
+    /// 6,046 e-mails without their headers, wanted or not.
+    Spam,
+    /// Stories of Reuters-21578 that bear one of its eight most frequent topics and no other.
+    #[serde(rename = "reuters-8")]
+    #[strum(serialize = "reuters-8")]
+    Reuters8,
+}
+
+impl TextDataset {
+    /// The package that brings it.
+    pub fn package(self) -> &'static Package {
+        let wanted = match self {
+            Self::Reuters8 => "reuters",
+            other => other.into(),
+        };
+        let row = PACKAGES.iter().find(|package| package.name == wanted);
+        row.expect("every data set has its row")
+    }
+}
+
+/// How documents become a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextTaskOptions {
+    /// The fraction held out as test where the source has no parts, in (0, 1).
+    pub holdout: f64,
+    /// The fraction of the training documents that is held out to choose by, in (0, 1).
+    pub validation: f64,
+    /// At most so many training documents, those of the validation part included.
+    pub limit: Option<usize>,
+    /// At most so many test documents.
+    pub test_limit: Option<usize>,
+}
+
+impl Default for TextTaskOptions {
+    /// A fifth as test, a tenth of the rest to choose by, all documents.
+    fn default() -> Self {
+        Self { holdout: 0.2, validation: 0.1, limit: None, test_limit: None }
+    }
+}
+
+/// A document and its class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassedText {
+    /// The text.
+    pub text: String,
+    /// The class, from 0.
+    pub class: u32,
+}
+
+/// A task of text classification.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextTask {
+    /// Its name.
+    pub name: String,
+    /// Names of its classes, in their order.
+    pub classes: Vec<String>,
+    /// What is trained on.
+    pub train: Vec<ClassedText>,
+    /// What is held out of training, to choose by.
+    pub validation: Vec<ClassedText>,
+    /// What is tested on.
+    pub test: Vec<ClassedText>,
+    /// Documents without text, which were left out.
+    pub without_text: usize,
+    /// Copies, letter case and spaces aside, which were left out.
+    pub duplicates: usize,
+}
+
+impl TextTask {
+    /// Makes a task of documents that have one label each.
+    ///
+    /// Where a document goes depends on its text alone, and so does the order of each part, which
+    /// has nothing to do with that of the source: the first so many are a fair sample.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] for a fraction outside (0, 1) and a count of 0, and
+    /// [`DataError::Input`] for a document with another number of labels than one, fewer than two
+    /// classes, a class that is tested and never trained, or an empty part.
+    pub fn build(
+        name: &str,
+        raw: Vec<RawDocument>,
+        options: &TextTaskOptions,
+    ) -> Result<Self, DataError> {
+        for (key, value) in [("holdout", options.holdout), ("validation", options.validation)] {
+            if !(value > 0.0 && value < 1.0) {
+                return Err(DataError::setting(key, value, "must be in (0, 1)"));
+            }
+        }
+        for (key, value) in [("limit", options.limit), ("test_limit", options.test_limit)] {
+            if value == Some(0) {
+                return Err(DataError::setting(key, 0, "must be at least 1"));
+            }
+        }
+        let refused = |problem: String| DataError::Input(format!("task {name}: {problem}").into());
+        if let Some(other) = raw.iter().find(|document| document.labels.len() != 1) {
+            let (labels, text) = (other.labels.join(", "), beginning(&other.text));
+            let problem = format!("\"{text}\" has labels [{labels}]; it must have one");
+            return Err(refused(problem));
+        }
+        let read = raw.len();
+        let mut raw = raw;
+        raw.retain(|document| !document.text.trim().is_empty());
+        let without_text = read - raw.len();
+        // Test documents first: of two copies the one that is trained on goes.
+        raw.sort_by_key(|document| document.part != Some(Split::Test));
+        let (read, mut known) = (raw.len(), HashSet::new());
+        raw.retain(|document| known.insert(folded(&document.text)));
+        let duplicates = read - raw.len();
+
+        let parted = raw.iter().any(|document| document.part.is_some());
+        let is_test = |document: &RawDocument| match document.part {
+            Some(part) => part == Split::Test,
+            None => !parted && place(&key("test", document)) < options.holdout,
+        };
+        let (test, train): (Vec<_>, Vec<_>) = raw.into_iter().partition(is_test);
+        let test = in_fair_order(test, options.test_limit);
+        let train = in_fair_order(train, options.limit);
+        let is_held =
+            |document: &RawDocument| place(&key("validation", document)) < options.validation;
+        let (validation, train): (Vec<_>, Vec<_>) = train.into_iter().partition(is_held);
+
+        let named: BTreeSet<String> =
+            train.iter().map(|document| document.labels[0].clone()).collect();
+        let classes: Vec<String> = named.into_iter().collect();
+        if classes.len() < 2 {
+            let found = classes.join(", ");
+            return Err(refused(format!(
+                "its training documents have classes [{found}]; it needs two ({duplicates} copies \
+                 and {without_text} documents without text were left out)"
+            )));
+        }
+        let numbers: HashMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
+        let part =
+            |what: &str, documents: Vec<RawDocument>| -> Result<Vec<ClassedText>, DataError> {
+                if documents.is_empty() {
+                    let problem = format!("no document is left in its {what} part; give more");
+                    return Err(refused(problem));
+                }
+                let numbered = documents.into_iter().map(|document| {
+                    let class = &document.labels[0];
+                    let Some(&number) = numbers.get(class.as_str()) else {
+                        let known = classes.join(", ");
+                        return Err(refused(format!(
+                            "a document of its {what} part is of class \"{class}\", \
+                             which no training document has ({known})"
+                        )));
+                    };
+                    Ok(ClassedText { text: document.text, class: number })
+                });
+                numbered.collect()
+            };
+        let (validation, test) = (part("validation", validation)?, part("test", test)?);
+        let train = part("training", train)?;
+        let name = name.to_owned();
+        Ok(Self { name, classes, train, validation, test, without_text, duplicates })
+    }
+
+    /// Opens a data set whose files lie in `root`.
+    ///
+    /// # Errors
+    /// When a file is missing or malformed, and as [`Self::build`].
+    pub fn open(
+        dataset: TextDataset,
+        root: &Path,
+        options: &TextTaskOptions,
+    ) -> Result<Self, DataError> {
+        Self::build(dataset.into(), readers::read(dataset, root)?, options)
+    }
+
+    /// Opens a folder a task, in the order of their numbers or names. A task's folder has a folder of `.txt`
+    /// files a class, maybe within `train` and `test`; or files that
+    /// [`read_folder`](super::read_folder) reads, with one label a document.
+    ///
+    /// # Errors
+    /// When there are no folders, their numbers have a gap, one holds no documents, and as [`Self::build`].
+    pub fn of_folders(root: &Path, options: &TextTaskOptions) -> Result<Vec<Self>, DataError> {
+        let folders = task_folders(root, "a folder of .txt files for each class")?;
+        let open = |folder: &PathBuf| {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Self::build(&name, readers::read_own(folder)?, options)
+        };
+        folders.iter().map(open).collect()
+    }
+}
+
+/// The documents in an order that their texts decide, at most so many.
+fn in_fair_order(mut documents: Vec<RawDocument>, limit: Option<usize>) -> Vec<RawDocument> {
+    documents.sort_by_cached_key(|document| place(&key("order", document)).to_bits());
+    documents.truncate(limit.unwrap_or(usize::MAX));
+    documents
+}
+
+fn beginning(text: &str) -> String {
+    text.chars().take(40).collect()
+}

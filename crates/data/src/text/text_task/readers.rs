@@ -1,0 +1,140 @@
+//! The files of the data sets of [`TextDataset`], and folders of a user's own.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::TextDataset;
+use crate::dataset::Split;
+use crate::error::DataError;
+use crate::regular;
+use crate::tasks::folders::folders_of;
+use crate::text::document::RawDocument;
+use crate::text::folder::read_folder;
+
+/// The eight most frequent topics of the stories that bear one alone.
+const EIGHT: [&str; 8] = ["acq", "crude", "earn", "interest", "money-fx", "ship", "sugar", "trade"];
+
+/// Reads a data set.
+pub(super) fn read(dataset: TextDataset, root: &Path) -> Result<Vec<RawDocument>, DataError> {
+    match dataset {
+        TextDataset::BbcNews => class_folders(root, None, str::to_owned),
+        TextDataset::Imdb => reviews(&root.join("reviews.json")),
+        TextDataset::Spam => {
+            let mut mails = class_folders(root, None, |folder| {
+                if folder.starts_with("spam") { "spam" } else { "ham" }.to_owned()
+            })?;
+            mails.iter_mut().for_each(|mail| mail.text = body(&mail.text));
+            Ok(mails)
+        }
+        TextDataset::Reuters8 => {
+            let mut stories = read_folder(root)?;
+            stories.retain(|story| matches!(&story.labels[..], [one] if EIGHT.contains(&&**one)));
+            Ok(stories)
+        }
+    }
+}
+
+/// Reads a task's folder of a user's own.
+pub(super) fn read_own(folder: &Path) -> Result<Vec<RawDocument>, DataError> {
+    let [train, test] = ["train", "test"].map(|part| folder.join(part));
+    if train.is_dir() && test.is_dir() {
+        let mut documents = class_folders(&train, Some(Split::Train), str::to_owned)?;
+        documents.extend(class_folders(&test, Some(Split::Test), str::to_owned)?);
+        return Ok(documents);
+    }
+    match folders_of(folder)?.is_empty() {
+        true => read_folder(folder),
+        false => class_folders(folder, None, str::to_owned),
+    }
+}
+
+/// A folder of `.txt` files a class; `class` names it by its folder's name.
+fn class_folders(
+    root: &Path,
+    part: Option<Split>,
+    class: impl Fn(&str) -> String,
+) -> Result<Vec<RawDocument>, DataError> {
+    let mut documents = Vec::new();
+    for folder in folders_of(root)? {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let entries = fs::read_dir(&folder).map_err(DataError::io(&folder))?;
+        let mut files = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(DataError::io(&folder))?.path();
+            if path.extension().is_some_and(|ending| ending == "txt") {
+                files.push(path);
+            }
+        }
+        files.sort();
+        for file in files {
+            let labels = vec![class(&name)];
+            let text = decoded(regular::read(&file)?);
+            documents.push(RawDocument { text, labels, part, group: None });
+        }
+    }
+    if documents.is_empty() {
+        return Err(DataError::Absent {
+            path: root.to_owned(),
+            wanted: "documents".to_owned(),
+            remedy: "give it a folder of .txt files for each class".to_owned(),
+        });
+    }
+    Ok(documents)
+}
+
+/// UTF-8, or ISO-8859-1 where it is not that.
+fn decoded(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| error.as_bytes().iter().map(|&byte| char::from(byte)).collect())
+}
+
+#[derive(Deserialize)]
+struct Review {
+    #[serde(rename = "t")]
+    text: String,
+    #[serde(rename = "s")]
+    is_for: u8,
+}
+
+fn reviews(file: &Path) -> Result<Vec<RawDocument>, DataError> {
+    let reviews: Vec<Review> = serde_json::from_slice(&regular::read(file)?)
+        .map_err(|error| DataError::malformed(file, error))?;
+    let document = |Review { text, is_for }| RawDocument {
+        text: without_tags(&text),
+        labels: vec![if is_for == 1 { "for" } else { "against" }.to_owned()],
+        ..RawDocument::default()
+    };
+    Ok(reviews.into_iter().map(document).collect())
+}
+
+/// An e-mail without its headers, whose relays and dates would tell, and without HTML's tags.
+fn body(mail: &str) -> String {
+    let end = mail.find("\n\n").or_else(|| mail.find("\r\n\r\n"));
+    without_tags(end.map_or("", |end| &mail[end..]))
+}
+
+/// A text without what stands in angle brackets that a letter, `/` or `!` follows.
+fn without_tags(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(begin) = rest.find('<') {
+        let (before, tag) = rest.split_at(begin);
+        plain.push_str(before);
+        let is_tag =
+            tag[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!');
+        match tag.find('>').filter(|_| is_tag) {
+            Some(end) => {
+                plain.push(' ');
+                rest = &tag[end + 1..];
+            }
+            None => {
+                plain.push('<');
+                rest = &tag[1..];
+            }
+        }
+    }
+    plain.push_str(rest);
+    plain
+}

@@ -1,0 +1,72 @@
+//! Where a fine-tuning leaves its files.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::FineTuneReport;
+use super::task::FineTuned;
+use crate::{EvalError, TrainingRun, Watch};
+
+/// A folder that is kept, or one that goes when the fine-tuning is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<'a> {
+    /// The folder that is kept, if any.
+    pub folder: Option<&'a Path>,
+    /// Go on from its last checkpoint.
+    pub resume: bool,
+    /// Steps between checkpoints; 0 writes one at the end only.
+    pub checkpoint_every: u64,
+    /// Steps between lines of metrics, at least 1.
+    pub log_every: u64,
+}
+
+impl Kept<'_> {
+    /// Refuses a folder that holds a result already, unless one goes on with it.
+    ///
+    /// # Errors
+    /// [`EvalError::Unsuitable`], which names the folder.
+    pub fn check(&self) -> Result<(), EvalError> {
+        let results = |out: &Path| ["checkpoints", "result.json"].map(|name| out.join(name));
+        match self.folder {
+            Some(out) if !self.resume && results(out).iter().any(|path| path.exists()) => {
+                Err(EvalError::Unsuitable(format!(
+                    "{} holds a result already; name another folder, or add --resume",
+                    out.display()
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Trains what is begun with these settings.
+    ///
+    /// # Errors
+    /// As [`TrainingRun::begin`], and those of `train`.
+    pub fn train(
+        &self,
+        settings: &Value,
+        watch: &dyn Watch,
+        train: impl FnOnce(TrainingRun<'_>) -> Result<FineTuned, EvalError>,
+    ) -> Result<FineTuned, EvalError> {
+        let failed = |source| EvalError::Write { path: std::env::temp_dir(), source };
+        let passing = tempfile::tempdir().map_err(failed)?;
+        let run = TrainingRun {
+            resume: self.resume,
+            checkpoint_every: self.checkpoint_every,
+            log_every: self.log_every,
+            ..TrainingRun::new(self.folder.unwrap_or(passing.path()), watch)
+        };
+        run.begin(settings)?;
+        train(run)
+    }
+
+    /// Writes the report to the folder that is kept, if any.
+    ///
+    /// # Errors
+    /// [`EvalError::Write`] when the file cannot be written.
+    pub fn keep<S: Serialize>(&self, report: &FineTuneReport<S>) -> Result<(), EvalError> {
+        self.folder.map_or(Ok(()), |folder| report.write(&folder.join("result.json")))
+    }
+}

@@ -1,0 +1,137 @@
+//! The protocols on the folder of a transformer of video.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bauta_backbones::{ImageNormalization, Parameters, VideoFolder, VideoTransformer};
+use bauta_data::video::{ClipSampling, ClipSource, Views};
+use bauta_data::{LoaderConfig, OnError};
+use tch::{Device, Tensor};
+
+use super::evaluation::{EvaluationReport, Row, TOKENS};
+use crate::machine::device_name;
+use crate::{ClipProtocols, EncodeError, EvalError, Evaluator, Measurement, Watch};
+
+/// Protocols on the features that a transformer of video has of labelled videos, everything
+/// resolved.
+pub struct ClipFolderEvaluation<'a> {
+    /// The model folder, read.
+    pub folder: &'a VideoFolder,
+    /// Where it lies.
+    pub model: &'a Path,
+    /// The name of the data set.
+    pub data: &'static str,
+    /// Labelled videos to learn from.
+    pub train: Arc<dyn ClipSource>,
+    /// Labelled videos to measure on.
+    pub test: Arc<dyn ClipSource>,
+    /// The place of the only label set that is measured; all where it is not given.
+    pub label: Option<usize>,
+    /// The protocols.
+    pub evaluators: Vec<Box<dyn Evaluator>>,
+    /// Which frames a clip has: as many as the model takes.
+    pub sampling: ClipSampling,
+    /// The views of each video, over which features are averaged.
+    pub views: Views,
+    /// What to do with a video that cannot be decoded.
+    pub on_error: OnError,
+    /// Measure the pixels themselves and the same network at random weights too.
+    pub baselines: bool,
+    /// Seed of whatever a protocol draws, and of the baseline's random weights.
+    pub seed: u64,
+    /// Where tensors live.
+    pub device: Device,
+    /// Threads of libtorch and of the loader.
+    pub threads: usize,
+}
+
+impl ClipFolderEvaluation<'_> {
+    /// Measures the model, and its baselines where they are wanted.
+    ///
+    /// # Errors
+    /// When folder, videos and protocols do not fit each other, or the watch ends it.
+    pub fn run(self, watch: &dyn Watch) -> Result<EvaluationReport, EvalError> {
+        let start = Instant::now();
+        let Self { folder, model, data, views, seed, device, threads, .. } = self;
+        check_clip_channels(folder, model, &*self.train)?;
+        let (config, sizes) = (folder.config(), folder.config().encoder()?);
+        let normalization = ImageNormalization::new(&config.image_mean, &config.image_std, device)?;
+        let (_parameters, encoder) = folder.encoder(device)?;
+        let (height, width) = (sizes.vit.image_height, sizes.vit.image_width);
+        let batch = (TOKENS / (encoder.grid().tokens() * views.count())).max(1);
+        let loader = LoaderConfig::new(batch, height, width);
+        let (training_videos, test_videos) = (self.train.len(), self.test.len());
+        let protocols = ClipProtocols {
+            evaluators: self.evaluators,
+            sources: [self.train, self.test],
+            label: self.label,
+            limit: None,
+            sampling: self.sampling,
+            views,
+            loader: LoaderConfig { seed, threads, on_error: self.on_error, ..loader },
+            device,
+            watch,
+        };
+        if protocols.sets().next().is_none() {
+            return Err(EvalError::Unsuitable(format!(
+                "the videos of {data} have no labels of two classes or more, and every protocol \
+                 needs them; put them into one subfolder for each class"
+            )));
+        }
+        protocols.check()?;
+
+        let mut results = Vec::new();
+        let mut add = |of, features, found: Vec<Measurement>| {
+            results.extend(found.into_iter().map(|measurement| Row { of, features, measurement }));
+        };
+        let measure = |name, encoder: &VideoTransformer| {
+            protocols.measurements(name, &|pixels: &Tensor| -> Result<Tensor, EncodeError> {
+                Ok(encoder.features(&normalization.normalize(pixels), None)?)
+            })
+        };
+        let said = "mean of the patch tokens";
+        add("model", said, measure("model", &encoder)?);
+        if self.baselines {
+            add("raw_pixels", "pixels", protocols.raw_pixel_measurements()?);
+            let mut parameters = Parameters::new(seed, device);
+            let untrained = VideoTransformer::new(parameters.root(), &sizes)?;
+            add("random_init", said, measure("random init", &untrained)?);
+        }
+        let Views { clips, crops } = views;
+        Ok(EvaluationReport {
+            model: model.to_path_buf(),
+            data,
+            views: Some(format!("{clips} × {crops} views of {} frames", sizes.frames)),
+            image_size: [height, width],
+            model_image_size: [height, width],
+            normalization: "the model's config.json".to_owned(),
+            training_images: training_videos,
+            test_images: test_videos,
+            version: env!("CARGO_PKG_VERSION"),
+            device: device_name(device),
+            threads,
+            seconds: start.elapsed().as_secs_f64(),
+            results,
+        })
+    }
+}
+
+/// Refuses videos of other channels than the model takes.
+///
+/// # Errors
+/// [`EvalError::Unsuitable`], which names both.
+pub(crate) fn check_clip_channels(
+    folder: &VideoFolder,
+    model: &Path,
+    videos: &dyn ClipSource,
+) -> Result<(), EvalError> {
+    let (found, wanted) = (videos.channels(), folder.config().sizes.num_channels);
+    if found == wanted {
+        return Ok(());
+    }
+    Err(EvalError::Unsuitable(format!(
+        "{} takes clips of {wanted} channels, the videos have {found}",
+        model.display()
+    )))
+}

@@ -1,0 +1,173 @@
+//! MixMask: Revisiting Masking Strategy for Siamese ConvNets (Vishniakov, Xing and Shen,
+//! arXiv 2210.11456).
+//!
+//! Two views of an image are to be close. Mask some cells of the first view, and fill them with
+//! the same cells of another image of the batch; the mixed image is to be close to the second
+//! views of both of its sources, to each by its share. Equations and deviations:
+//! `docs/systems/mixmask.md`.
+
+mod pictures;
+mod settings;
+mod views;
+
+use anyhow::Result;
+use bauta_backbones::{Flops, ImageNormalization, Parameters, Preprocessing};
+use bauta_eval::Scores;
+use bauta_recipe::MixMask as Settings;
+use bauta_siamese::{Siamese, UnMix, soft_distance};
+use bauta_train::{Loss, Objective, ObjectiveError, serde_json};
+use tch::Tensor;
+
+use self::views::{SECOND_VIEW, Shown, Views};
+use crate::images::{Features, Images};
+use crate::run::{Run, System};
+
+/// A siamese network, and how its first views are masked.
+pub struct MixMask {
+    network: Siamese,
+    normalization: ImageNormalization,
+    preprocessing: Preprocessing,
+    /// The weight of the own image's term, where it is not the fraction of its pixels.
+    own_weight: Option<f64>,
+}
+
+impl Objective for MixMask {
+    type Input = Views;
+
+    fn loss(&mut self, input: &Views) -> Result<Loss, ObjectiveError> {
+        let network = &self.network;
+        let [x, y] = input.pixels.each_ref().map(|pixels| self.normalization.normalize(pixels));
+        let seen = network.see(&x)?;
+        let other = network.config().symmetric.then(|| network.see(&y)).transpose()?;
+        let key = network.keys(&y, other.as_ref(), &input.shuffle)?;
+        let mirrored = other.is_some().then(|| network.keys(&x, Some(&seen), &input.shuffle));
+        let mirrored = mirrored.transpose()?;
+        let keys: Vec<&Tensor> = [&key].into_iter().chain(&mirrored).collect();
+        let distance = |queries: &Tensor| network.distance(queries, &keys);
+
+        let mut clean = network.distance(&seen.query, &[&key]);
+        if let (Some(other), Some(mirrored)) = (&other, &mirrored) {
+            clean += network.distance(&other.query, &[mirrored]);
+        }
+        let mut parts = vec![("clean", 1.0, clean)];
+        if let Some((fill, shown)) = &input.fill {
+            let mixed = network.see(&shown.apply(fill, &x))?.query;
+            if let Shown::Partner = shown {
+                let [own, partner] = soft_distance(distance, &mixed, &fill.partner_of);
+                let share = self.own_weight.unwrap_or(fill.own);
+                parts.extend([("own", share, own), ("partner", 1.0 - share, partner)]);
+            } else {
+                parts.push(("erased", 1.0, distance(&mixed)));
+            }
+            // Of weight 0: it is logged, and changes nothing.
+            parts.push(("lambda", 0.0, self.scalar(fill.own)));
+        }
+        if let Some(unmix) = &input.unmix {
+            let mixed = network.see(&unmix.mix(&x))?.query;
+            let back = UnMix::partner_of(mixed.size()[0], mixed.device());
+            let [own, partner] = soft_distance(distance, &mixed, &back);
+            let share = unmix.own();
+            parts.extend([("unmix_own", share, own), ("unmix_partner", 1.0 - share, partner)]);
+        }
+        let uninformed = network.uninformed().map(|one| {
+            let terms: f64 = parts.iter().map(|(_, weight, _)| weight).sum();
+            self.scalar(one * terms * keys.len() as f64)
+        });
+        self.network.remember(&keys);
+        let loss = Loss::sum(parts);
+        Ok(match uninformed {
+            Some(uninformed) => loss.beside::<ObjectiveError>(move || Ok(uninformed)),
+            None => loss,
+        })
+    }
+
+    fn after_step(&mut self, _step: u64) -> Result<(), ObjectiveError> {
+        Ok(self.network.after_step()?)
+    }
+
+    fn parameters(&self) -> &Parameters {
+        self.network.parameters()
+    }
+
+    fn config(&self) -> serde_json::Value {
+        serde_json::json!({ "model_type": "bauta-resnet", "siamese": self.network.config() })
+    }
+
+    fn preprocessing(&self) -> Option<Preprocessing> {
+        Some(self.preprocessing.clone())
+    }
+
+    fn tensors(&self, input: &Views) -> Vec<(&'static str, Tensor)> {
+        input.tensors()
+    }
+
+    fn state(&self) -> Vec<(String, Tensor)> {
+        self.network.state()
+    }
+
+    fn load_state(
+        &mut self,
+        saved: &std::collections::HashMap<String, Tensor>,
+    ) -> Result<(), bauta_backbones::checkpoint::Mismatch> {
+        self.network.load_state(saved)
+    }
+}
+
+impl System for MixMask {
+    type Settings = Settings;
+
+    fn run(settings: &Settings, run: &mut Run<'_>) -> Result<Scores> {
+        let mut images = run.images(&settings.data, &settings.eval)?;
+        images.features = "mean over places of the last feature map".to_owned();
+        let mut system = Self::new(settings, &images)?;
+        let phase = run.phase("pretrain", images.batches_per_epoch());
+        let phase = phase.costing(system.flops(settings, &images));
+        let viewing = settings::viewing(settings, &images)?;
+        let inputs = images.inputs(vec![SECOND_VIEW], viewing.clone().prepare())?;
+        run.train_watched(&images, phase, &mut system, inputs, |system, x| system.features(x))?;
+
+        let untrained = Self::new(settings, &images)?;
+        pictures::fills(&viewing, &images, run)?;
+        run.neighbours(&images, &system.represent())?;
+        run.probe(&images, system.represent(), untrained.represent(), vec![])
+    }
+}
+
+impl MixMask {
+    /// Builds the network at its initial weights.
+    fn new(settings: &Settings, images: &Images) -> Result<Self> {
+        let config = settings::network(settings, images.splits.train.channels());
+        let (seed, device) = (images.loader.seed, images.device);
+        Ok(Self {
+            network: Siamese::new(config, seed, device)?,
+            normalization: images.normalization()?,
+            preprocessing: images.preprocessing()?,
+            own_weight: settings.mask.as_ref().and_then(|mask| mask.own_weight),
+        })
+    }
+
+    /// Features [B, D] of u8 pixels [B, C, H, W].
+    fn features(&self, pixels: &Tensor) -> Result<Tensor> {
+        Ok(self.network.features(&self.normalization.normalize(pixels))?)
+    }
+
+    fn represent(&self) -> Features<'_> {
+        Box::new(|pixels| self.features(pixels))
+    }
+
+    /// The encoder's passes of a step: those that learn, and those that give keys.
+    fn flops(&self, settings: &Settings, images: &Images) -> Flops {
+        let config = self.network.config();
+        let one = config.encoder.flops(images.loader.height, images.loader.width);
+        let (views, momentum) = (1 + usize::from(config.symmetric), config.method.has_momentum());
+        let mixed = usize::from(settings.mask.is_some()) + usize::from(settings.siamese.unmix);
+        // SimSiam's key is what it saw of the other view, where it learns from both.
+        let keys = if momentum || !config.symmetric { views } else { 0 };
+        one.times(views + mixed) + one.frozen().times(keys)
+    }
+
+    /// A number as a scalar where the loss is.
+    fn scalar(&self, value: f64) -> Tensor {
+        Tensor::from(value as f32).to_device(self.network.parameters().device())
+    }
+}

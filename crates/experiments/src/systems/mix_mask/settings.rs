@@ -1,0 +1,47 @@
+//! What a recipe says, as the network's and the masks' own types.
+
+use anyhow::Result;
+use bauta_backbones::{ResNetConfig, ResNetDepth, Stem};
+use bauta_recipe::{MixMask as Settings, ResidualBlocks, ResidualStem, SiameseBase, SiameseTable};
+use bauta_siamese::{Method, SiameseConfig};
+
+use super::views::{Masking, Viewing};
+use crate::images::Images;
+
+/// The network of a recipe, for images of so many channels.
+pub(super) fn network(settings: &Settings, channels: usize) -> SiameseConfig {
+    let encoder = ResNetConfig {
+        depth: match settings.model.network {
+            ResidualBlocks::ResNet18 => ResNetDepth::Eighteen,
+            ResidualBlocks::ResNet50 => ResNetDepth::Fifty,
+        },
+        stem: match settings.model.stem {
+            ResidualStem::Small => Stem::Small,
+            ResidualStem::Large => Stem::Large,
+        },
+        width: settings.model.width,
+        channels,
+    };
+    let SiameseTable { dim, hidden, queue, momentum, temperature, splits, symmetric, .. } =
+        settings.siamese;
+    let method = match settings.siamese.base {
+        SiameseBase::Moco => Method::Moco,
+        SiameseBase::Simsiam => Method::Simsiam,
+        SiameseBase::Byol => Method::Byol,
+    };
+    SiameseConfig { method, encoder, dim, hidden, queue, momentum, temperature, splits, symmetric }
+}
+
+/// How batches of a recipe become views.
+pub(super) fn viewing(settings: &Settings, images: &Images) -> Result<Viewing> {
+    let image = [images.loader.height, images.loader.width];
+    let masking = settings.mask.as_ref().map(|mask| -> Result<Masking> {
+        Ok(Masking { filler: mask.build(image)?, partners: mask.partners, fill: mask.fill })
+    });
+    Ok(Viewing {
+        seed: images.loader.seed,
+        device: images.device,
+        masking: masking.transpose()?,
+        unmix: settings.siamese.unmix,
+    })
+}

@@ -1,0 +1,192 @@
+//! What must hold for any input (sheet of M3AE, section 8).
+
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+use bauta_backbones::{Parameters, TokenIndices};
+use bauta_libtorch::normal;
+use bauta_masking::{Grid, MaskPlan, MaskScope, RandomMask, WordMask, WordPlan};
+use bauta_multimodal::{ImageTokens, PairAutoencoder, PairConfig, TextTokens, WordIndices};
+use bauta_streams::{Purpose, StreamKey};
+use proptest::prelude::*;
+use tch::{Device, Kind, Tensor};
+
+const TOKENS: usize = 6;
+
+fn model(text: bool) -> (Parameters, PairAutoencoder) {
+    let config = PairConfig::new(Grid::image(2, 4).unwrap(), 5, 16).with_decoder(8, 2, 2);
+    let config = PairConfig { depth: 2, heads: 2, ..config };
+    let config = if text { config.with_text(19, TOKENS) } else { config };
+    let mut parameters = Parameters::new(3, Device::Cpu);
+    let model = PairAutoencoder::new(parameters.root(), &config).unwrap();
+    (parameters, model)
+}
+
+fn drawn(name: &str, draw: u64, shape: &[i64]) -> Tensor {
+    let purpose = Purpose::named(name);
+    normal(shape, 1.0, &mut StreamKey { seed: draw, purpose, epoch: 0, sample: 0 }.stream())
+}
+
+/// A batch of pairs whose texts have these lengths.
+struct Pairs {
+    patches: Tensor,
+    ids: Tensor,
+    images: TokenIndices,
+    words: WordIndices,
+    plan: WordPlan,
+}
+
+fn pairs(lengths: &[usize], draw: u64) -> Pairs {
+    let samples: Vec<u64> = (0..lengths.len() as u64).collect();
+    let count = samples.len() as i64;
+    let strategy = RandomMask::new(Grid::image(2, 4).unwrap(), 0.75).unwrap();
+    let images = MaskPlan::draw(&strategy, draw, 0, &samples).unwrap();
+    let eligible: Vec<bool> =
+        lengths.iter().flat_map(|&n| (0..TOKENS).map(move |place| place < n)).collect();
+    let mask = WordMask::new(0.6).unwrap();
+    let plan = WordPlan::draw(mask, MaskScope::Sample, &eligible, draw, 0, &samples).unwrap();
+    let ids = drawn("ids", draw, &[count, TOKENS as i64]).abs() * 8.0;
+    Pairs {
+        patches: drawn("patches", draw, &[count, 8, 5]),
+        ids: ids.clamp(0.0, 18.0).to_kind(Kind::Int64),
+        images: TokenIndices::new(&images, Device::Cpu),
+        words: WordIndices::new(&plan, Device::Cpu),
+        plan,
+    }
+}
+
+impl Pairs {
+    fn image(&self) -> ImageTokens<'_> {
+        ImageTokens { patches: &self.patches, indices: Some(&self.images) }
+    }
+
+    fn text<'a>(&'a self, ids: &'a Tensor) -> TextTokens<'a> {
+        TextTokens { ids, words: &self.words }
+    }
+}
+
+fn arbitrary_lengths() -> impl Strategy<Value = Vec<usize>> {
+    proptest::collection::vec(0..=TOKENS, 1..5)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn ids_at_padding_change_nothing_at_all(lengths in arbitrary_lengths(), draw in 0_u64..99) {
+        let (_parameters, model) = model(true);
+        let pairs = pairs(&lengths, draw);
+        let eligible = pairs.words.eligible();
+        let other = pairs.ids.where_self(eligible, &(18 - &pairs.ids));
+        let run = |ids: &Tensor| {
+            let latent = model.encode(Some(pairs.image()), Some(pairs.text(ids))).unwrap();
+            let seen = latent.tokens().narrow(1, 0, 1 + pairs.images.visible_count());
+            let decoded = model.decode(&latent).unwrap();
+            let texts = decoded.text().unwrap() * eligible.unsqueeze(2).to_kind(Kind::Float);
+            [seen, decoded.image().unwrap().shallow_clone(), texts]
+        };
+        for (one, other) in run(&pairs.ids).iter().zip(run(&other)) {
+            prop_assert_eq!(one, &other);
+        }
+    }
+
+    #[test]
+    fn sequences_have_the_lengths_of_their_parts(lengths in arbitrary_lengths(), draw in 0_u64..99) {
+        let (_parameters, model) = model(true);
+        let pairs = pairs(&lengths, draw);
+        let latent = model.encode(Some(pairs.image()), Some(pairs.text(&pairs.ids))).unwrap();
+        let wanted = 1 + pairs.images.visible_count() + pairs.words.slots();
+        prop_assert_eq!(latent.tokens().size()[1], wanted);
+        let decoded = model.decode(&latent).unwrap();
+        prop_assert_eq!(decoded.image().unwrap().size()[1], 8);
+        prop_assert_eq!(decoded.text().unwrap().size()[1], TOKENS as i64);
+    }
+
+    #[test]
+    fn samples_do_not_mix(lengths in proptest::collection::vec(1..=TOKENS, 2..5), draw in 0_u64..99) {
+        let (_parameters, model) = model(true);
+        let pairs = pairs(&lengths, draw);
+        let decode = |pairs: &Pairs, patches: &Tensor| {
+            let image = ImageTokens { patches, indices: Some(&pairs.images) };
+            let latent = model.encode(Some(image), Some(pairs.text(&pairs.ids))).unwrap();
+            let decoded = model.decode(&latent).unwrap();
+            (decoded.image().unwrap().get(0), decoded.text().unwrap().get(0))
+        };
+        // Another image in the last sample leaves the first as it is.
+        let other = pairs.patches.copy();
+        let _ = other.get(lengths.len() as i64 - 1).fill_(2.0);
+        prop_assert_eq!(decode(&pairs, &pairs.patches), decode(&pairs, &other));
+    }
+
+    #[test]
+    fn losses_reach_masked_places_alone(lengths in arbitrary_lengths(), draw in 0_u64..99) {
+        let pairs = pairs(&lengths, draw);
+        let decoded = drawn("decoded", draw, &[lengths.len() as i64, TOKENS as i64, 3]);
+        let decoded = decoded.set_requires_grad(true);
+        let loss = pairs.words.gather_hidden(&decoded).square().sum(None);
+        let loss = loss + (&decoded * 0.0).sum(None);
+        loss.backward();
+        let reached = decoded.grad().abs().sum_dim_intlist([2].as_slice(), false, None).gt(0.0);
+        let masked = Tensor::from_slice(pairs.plan.masked()).view_as(&reached);
+        prop_assert_eq!(reached, masked);
+    }
+}
+
+#[test]
+fn nothing_hidden_gives_the_mask_vectors_no_gradient() {
+    let (parameters, model) = model(true);
+    let pairs = pairs(&[6, 3], 1);
+    let plan = WordPlan::whole(pairs.plan.eligible(), 2).unwrap();
+    let words = WordIndices::new(&plan, Device::Cpu);
+    let image = ImageTokens { patches: &pairs.patches, indices: None };
+    let text = TextTokens { ids: &pairs.ids, words: &words };
+    let decoded = model.decode(&model.encode(Some(image), Some(text)).unwrap()).unwrap();
+    let sum =
+        decoded.image().unwrap().square().sum(None) + decoded.text().unwrap().square().sum(None);
+    sum.backward();
+    for name in ["image_mask_embedding", "text_mask_embedding"] {
+        let gradient = parameters.get(name).unwrap().tensor.grad();
+        let none = !gradient.defined() || gradient.abs().max().double_value(&[]) == 0.0;
+        assert!(none, "{name}");
+    }
+}
+
+#[test]
+fn images_alone_are_what_the_image_only_model_makes_of_them() {
+    let (pair_weights, of_pairs) = model(true);
+    let (weights, of_images) = model(false);
+    let shared = weights.iter().map(|parameter| {
+        let name = parameter.name.clone();
+        let tensor = pair_weights.get(&name).unwrap().tensor.detach();
+        (name, tensor)
+    });
+    weights.assign(&shared.collect()).unwrap();
+    let pairs = pairs(&[4, 2, 6], 2);
+    let decode = |model: &PairAutoencoder| {
+        let decoded = model.decode(&model.encode(Some(pairs.image()), None).unwrap()).unwrap();
+        model.pixels(decoded.image().unwrap())
+    };
+    assert_eq!(decode(&of_pairs), decode(&of_images));
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let (_parameters, model) = model(true);
+    let pairs = pairs(&[4, 2], 2);
+    let said = |image, text| model.encode(image, text).unwrap_err().to_string();
+    assert!(said(None, None).contains("images, texts or both"));
+    let patches = Tensor::zeros([2, 8, 4], (Kind::Float, Device::Cpu));
+    let wrong = ImageTokens { patches: &patches, indices: None };
+    assert!(said(Some(wrong), None).contains("[B, 8, 5]"));
+    let one = pairs.patches.narrow(0, 0, 1);
+    let fewer = ImageTokens { patches: &one, indices: None };
+    assert!(said(Some(fewer), Some(pairs.text(&pairs.ids))).contains("[1, 6]"));
+    for (config, problem) in [
+        (PairConfig { dim: 18, ..model.config().clone() }, "multiple of 4"),
+        (PairConfig { decoder_heads: 3, ..model.config().clone() }, "does not divide"),
+        (model.config().clone().with_text(0, 4), "at least 1"),
+    ] {
+        let mut parameters = Parameters::sketch();
+        let error = PairAutoencoder::new(parameters.root(), &config).unwrap_err().to_string();
+        assert!(error.contains(problem), "{error}");
+    }
+}

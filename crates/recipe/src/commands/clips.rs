@@ -1,0 +1,275 @@
+//! The settings of the commands that measure and fine-tune a transformer of video.
+
+use std::path::PathBuf;
+
+use bauta_data::video::{
+    ClipAugment, ClipDataset, ClipOptions, ClipSampling, MovingMnistOptions, PanOptions,
+    ShortVideo, VideoOptions,
+};
+use bauta_data::{DatasetName, OnError};
+use serde::{Deserialize, Serialize};
+use strum::VariantArray;
+
+use super::FineTuneMachine;
+use crate::reading::{Checked, SettingsError, Violation, at_least_one, must_be, overrides};
+use crate::tables::limits::{count, within_limit};
+use crate::tables::{ClipEval, FineTune, ViewCounts};
+
+/// A data set of images or of videos, by its name in recipes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedData {
+    /// Images.
+    Images(DatasetName),
+    /// Videos.
+    Videos(ClipDataset),
+}
+
+const IMAGES: &[DatasetName] = DatasetName::VARIANTS;
+const VIDEOS: &[ClipDataset] = ClipDataset::VARIANTS;
+
+impl VariantArray for NamedData {
+    const VARIANTS: &'static [Self] = &{
+        let mut all = [Self::Images(IMAGES[0]); IMAGES.len() + VIDEOS.len()];
+        let mut at = 0;
+        while at < all.len() {
+            all[at] = match at < IMAGES.len() {
+                true => Self::Images(IMAGES[at]),
+                false => Self::Videos(VIDEOS[at - IMAGES.len()]),
+            };
+            at += 1;
+        }
+        all
+    };
+}
+
+impl From<NamedData> for &'static str {
+    fn from(data: NamedData) -> Self {
+        match data {
+            NamedData::Images(data) => data.into(),
+            NamedData::Videos(data) => data.into(),
+        }
+    }
+}
+
+/// Labelled videos, as dotted keys of a command say it; keys mean what they mean in a recipe.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LabelledClips {
+    /// The folder of the videos, or of the digits that move; their cache where it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// Use only this many training videos, evenly spread over the split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// The fraction held out to measure on where a folder has no test split, in (0, 1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holdout: Option<f64>,
+    /// Which of the videos' labels is meant, such as `direction`; the only one, or each, where
+    /// it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Which frames a clip has, of as many as the model takes.
+    pub clip: ClipWindow,
+    /// With `moving-mnist`: what the videos look like.
+    pub moving: MovingMnistOptions,
+    /// With `camera-pans`: what the videos look like.
+    pub pans: PanOptions,
+    /// With videos in files, or folders of frames: how they are read.
+    pub videos: VideoOptions,
+    /// What happens when a video cannot be decoded.
+    pub on_error: OnError,
+}
+
+/// Which frames a clip has; how many is the model's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClipWindow {
+    /// Every how many-th frame is taken; 4 where it is not given, and 1 of generated videos.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stride: Option<usize>,
+    /// Frames a second at which `stride` counts.
+    pub rate: f64,
+    /// What becomes of a clip that is longer than its video.
+    pub short: ShortVideo,
+}
+
+impl Default for ClipWindow {
+    fn default() -> Self {
+        let ClipSampling { rate, short, .. } = ClipSampling::default();
+        Self { stride: None, rate, short }
+    }
+}
+
+impl LabelledClips {
+    /// Which frames a clip of these videos has, of so many.
+    pub fn sampling(&self, videos: ClipDataset, frames: usize) -> ClipSampling {
+        let ClipWindow { stride, rate, short } = self.clip.clone();
+        let usual = match videos {
+            ClipDataset::MovingMnist | ClipDataset::CameraPans => 1,
+            _ => ClipSampling::default().stride,
+        };
+        ClipSampling { frames, stride: stride.unwrap_or(usual), rate, short }
+    }
+
+    /// How the videos are opened.
+    pub fn options(&self) -> ClipOptions {
+        let Self { holdout, moving, pans, videos, .. } = self;
+        ClipOptions {
+            holdout: *holdout,
+            moving: moving.clone(),
+            pans: pans.clone(),
+            videos: videos.clone(),
+        }
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        self.limit.map_or(Ok(()), |limit| at_least_one("data.limit", limit))?;
+        if let Some(fraction) = self.holdout {
+            let within = fraction > 0.0 && fraction < 1.0;
+            must_be(within, "data.holdout", fraction, "in (0, 1)")?;
+        }
+        self.clip.stride.map_or(Ok(()), |stride| count("data.clip.stride", stride))?;
+        let rate = self.clip.rate;
+        must_be(rate > 0.0 && rate.is_finite(), "data.clip.rate", rate, "above 0")
+    }
+}
+
+/// What the command that evaluates a transformer of video can be told by dotted keys.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClipEvaluateSettings {
+    /// The videos.
+    pub data: LabelledClips,
+    /// The protocols.
+    pub eval: ClipEval,
+}
+
+impl Checked for ClipEvaluateSettings {
+    fn check(&self) -> Result<(), Violation> {
+        self.data.check()?;
+        self.eval.check()
+    }
+}
+
+impl ClipEvaluateSettings {
+    /// Reads overrides, `key=value`, over the defaults.
+    ///
+    /// # Errors
+    /// [`SettingsError`], which names the override and what would do.
+    pub fn parse(set: &[String]) -> Result<Self, SettingsError> {
+        overrides("the settings of evaluation", set)
+    }
+}
+
+/// What the command that fine-tunes a transformer of video can be told by dotted keys.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClipFineTuneSettings {
+    /// Seed of every random stream: order, clips, head, list of labels.
+    pub seed: u64,
+    /// The videos.
+    pub data: LabelledClips,
+    /// Where and how it is computed.
+    pub train: FineTuneMachine,
+    /// The protocol.
+    pub eval: ClipFineTuneProtocol,
+}
+
+/// `eval` of [`ClipFineTuneSettings`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClipFineTuneProtocol {
+    /// Fine-tuning; a step has `batch_size` videos.
+    pub finetune: FineTune,
+    /// Clips that are cut from each video in a step (repeated sampling).
+    pub repeats: usize,
+    /// How training clips are varied; so that labels stay true where it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub augment: Option<ClipAugment>,
+    /// Views of each test video, over which the classes' probabilities are averaged.
+    pub views: ViewCounts,
+}
+
+impl Default for ClipFineTuneProtocol {
+    fn default() -> Self {
+        // A clip takes what several images do.
+        let finetune = FineTune { batch_size: 32, ..FineTune::default() };
+        Self { finetune, repeats: 1, augment: None, views: ViewCounts::default() }
+    }
+}
+
+impl Checked for ClipFineTuneSettings {
+    fn check(&self) -> Result<(), Violation> {
+        self.data.check()?;
+        within_limit("train.threads", self.train.threads as f64)?;
+        let every = self.train.log_every;
+        must_be(every > 0, "train.log_every", every, "at least 1")?;
+        let ClipFineTuneProtocol { finetune, repeats, views, .. } = &self.eval;
+        count("eval.repeats", *repeats)?;
+        count("eval.views.clips", views.clips)?;
+        count("eval.views.crops", views.crops)?;
+        for (key, value) in [
+            ("eval.finetune.randaugment", finetune.randaugment),
+            ("eval.finetune.erasing", finetune.erasing),
+        ] {
+            let what = "0: it varies single images, and clips are varied by eval.augment";
+            must_be(value == 0.0, key, value, what)?;
+        }
+        finetune.check()
+    }
+}
+
+impl ClipFineTuneSettings {
+    /// Reads overrides, `key=value`, over the defaults.
+    ///
+    /// # Errors
+    /// [`SettingsError`], which names the override and what would do.
+    pub fn parse(set: &[String]) -> Result<Self, SettingsError> {
+        overrides("the settings of fine-tuning on videos", set)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::named;
+
+    #[test]
+    fn every_data_set_has_a_name_and_unknown_ones_get_the_nearest() {
+        assert_eq!(NamedData::VARIANTS.len(), IMAGES.len() + VIDEOS.len());
+        for &data in NamedData::VARIANTS {
+            assert_eq!(named::<NamedData>("data set", data.into()).unwrap(), data);
+        }
+        let error = named::<NamedData>("data set", "frame-folder").unwrap_err().to_string();
+        assert!(error.contains("did you mean frame-folders?"), "{error}");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_its_key() {
+        for (assignment, words) in [
+            ("data.clip.frames=8", "unknown key data.clip.frames"),
+            ("data.clip.stride=0", "must be at least 1"),
+            ("data.clip.rate=0", "must be above 0"),
+            ("data.holdout=1", "must be in (0, 1)"),
+            ("data.limit=0", "must be at least 1"),
+            ("eval.repeats=0", "must be at least 1"),
+            ("eval.views.crops=0", "must be at least 1"),
+            ("eval.finetune.erasing=0.25", "varies single images"),
+            ("train.log_every=0", "must be at least 1"),
+        ] {
+            let error = ClipFineTuneSettings::parse(&[assignment.to_owned()]);
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+            assert!(error.contains(assignment.split('=').next().unwrap()), "{error}");
+        }
+        let error = ClipEvaluateSettings::parse(&["eval.views.clips=0".to_owned()]);
+        assert!(error.unwrap_err().to_string().contains("eval.views.clips"));
+    }
+
+    #[test]
+    fn generated_videos_have_every_frame_taken() {
+        let clips = LabelledClips::default();
+        assert_eq!(clips.sampling(ClipDataset::MovingMnist, 8).stride, 1);
+        assert_eq!(clips.sampling(ClipDataset::Videos, 16), ClipSampling::default());
+    }
+}

@@ -1,0 +1,235 @@
+//! The network of both views: what is learnt of one, and what it is held against of the other.
+
+use std::collections::HashMap;
+
+use bauta_backbones::{Moments, Parameters, ResNet, checkpoint::Mismatch};
+use bauta_streams::RandomStream;
+use tch::{Device, Kind, Tensor};
+
+use crate::heads::Head;
+use crate::momentum::Momentum;
+use crate::{Queue, SiameseConfig, SiameseError, unit};
+
+/// Encoder and projector, named as in MoCo's files: the projector is `fc`.
+#[derive(Debug)]
+pub(crate) struct Tower {
+    encoder: ResNet,
+    projector: Head,
+}
+
+impl Tower {
+    fn new(parameters: &mut Parameters, config: &SiameseConfig) -> Result<Self, SiameseError> {
+        let encoder = ResNet::new(parameters.root(), config.encoder)?;
+        let scope = &mut parameters.root();
+        let projector = Head::new(scope.sub("fc"), config.encoder.features(), &config.projector());
+        Ok(Self { encoder, projector })
+    }
+
+    fn project(&self, images: &Tensor, moments: Moments) -> Result<Tensor, SiameseError> {
+        let features = self.encoder.forward(images, moments)?;
+        // Autocast leaves features in less than single precision.
+        let projected = self.projector.forward(&features, moments);
+        Ok(match projected.kind() {
+            Kind::BFloat16 | Kind::Half => projected.to_kind(Kind::Float),
+            _ => projected,
+        })
+    }
+}
+
+/// An order in which a batch is encoded and put back, so that batch norms do not see a key
+/// among those that its query was normalised with.
+#[derive(Debug)]
+pub struct Shuffle {
+    order: Tensor,
+    back: Tensor,
+}
+
+impl Shuffle {
+    /// Draws an order of a batch of `samples` images.
+    pub fn draw(samples: usize, stream: &mut RandomStream, device: Device) -> Self {
+        let mut order: Vec<i64> = (0..samples as i64).collect();
+        stream.shuffle(&mut order);
+        let mut back = vec![0_i64; samples];
+        order.iter().zip(0..).for_each(|(&from, place)| back[from as usize] = place);
+        let indices = |indices: &[i64]| Tensor::from_slice(indices).to_device(device);
+        Self { order: indices(&order), back: indices(&back) }
+    }
+}
+
+/// What the network that learns says of images.
+#[derive(Debug)]
+pub struct Seen {
+    /// What is held against keys [B, C]: the projection at length 1 (MoCo), or the prediction.
+    pub query: Tensor,
+    projection: Tensor,
+}
+
+/// A siamese network with all that it keeps from step to step.
+#[derive(Debug)]
+pub struct Siamese {
+    config: SiameseConfig,
+    parameters: Parameters,
+    tower: Tower,
+    predictor: Option<Head>,
+    momentum: Option<Momentum>,
+    queue: Option<Queue>,
+    /// Keys of the step that is being made.
+    fresh: Vec<Tensor>,
+}
+
+impl Siamese {
+    /// Builds the network at the initial weights of a seed; the momentum encoder begins with
+    /// the same, and the queue with random directions.
+    ///
+    /// # Errors
+    /// As [`SiameseConfig::check`], and the encoder's refusal.
+    pub fn new(config: SiameseConfig, seed: u64, device: Device) -> Result<Self, SiameseError> {
+        config.check()?;
+        let mut parameters = Parameters::new(seed, device);
+        let tower = Tower::new(&mut parameters, &config)?;
+        let momentum = if config.method.has_momentum() {
+            let mut own = Parameters::new(seed, device);
+            let follower = Tower::new(&mut own, &config)?;
+            Some(Momentum::new(&parameters, own, follower, config.momentum))
+        } else {
+            None
+        };
+        let predictor = config
+            .predictor()
+            .map(|parts| Head::new(parameters.root().sub("predictor"), config.dim, &parts));
+        let queue = matches!(config.distance(), crate::Distance::InfoNce { .. })
+            .then(|| Queue::new(config.dim, config.queue, seed, device));
+        Ok(Self { config, parameters, tower, predictor, momentum, queue, fresh: Vec::new() })
+    }
+
+    /// What it was made of.
+    pub fn config(&self) -> &SiameseConfig {
+        &self.config
+    }
+
+    /// What is trained, with the moments of its batch norms: the encoder under torchvision's
+    /// names, the projector `fc`, the predictor `predictor`.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// MoCo's queue.
+    pub fn queue(&self) -> Option<&Queue> {
+        self.queue.as_ref()
+    }
+
+    /// Features [B, D] of whole normalised images, by the running moments.
+    ///
+    /// # Errors
+    /// When the images are of another shape.
+    pub fn features(&self, images: &Tensor) -> Result<Tensor, SiameseError> {
+        Ok(self.tower.encoder.forward(images, Moments::Running)?)
+    }
+
+    /// Asks about normalised images [B, C, H, W]: a pass that learns.
+    ///
+    /// # Errors
+    /// As [`Self::features`].
+    pub fn see(&self, images: &Tensor) -> Result<Seen, SiameseError> {
+        let moments = self.moments();
+        let projection = self.tower.project(images, moments)?;
+        let query = match &self.predictor {
+            Some(predictor) => predictor.forward(&projection, moments).to_kind(projection.kind()),
+            None => unit(&projection),
+        };
+        Ok(Seen { query, projection })
+    }
+
+    /// Keys [B, C] of normalised images: no gradient reaches them. With a momentum encoder they
+    /// are its own, encoded in the order of `shuffle`; else what was `seen` of the same images.
+    ///
+    /// # Errors
+    /// As [`Self::features`].
+    pub fn keys(
+        &self,
+        images: &Tensor,
+        seen: Option<&Seen>,
+        shuffle: &Shuffle,
+    ) -> Result<Tensor, SiameseError> {
+        let _no_grad = tch::no_grad_guard();
+        let (Some(momentum), moments) = (&self.momentum, self.moments()) else {
+            return Ok(match seen {
+                Some(seen) => seen.projection.detach(),
+                None => self.tower.project(images, self.moments())?,
+            });
+        };
+        let shuffled = images.index_select(0, &shuffle.order);
+        let keys = momentum.tower.project(&shuffled, moments)?.index_select(0, &shuffle.back);
+        Ok(if self.queue.is_some() { unit(&keys) } else { keys })
+    }
+
+    /// The distance of queries [B, C] from each of `keys`, added up by the method's weight.
+    ///
+    /// # Panics
+    /// When there are no keys.
+    pub fn distance(&self, queries: &Tensor, keys: &[&Tensor]) -> Tensor {
+        let (distance, queue) = (self.config.distance(), self.queue.as_ref().map(Queue::keys));
+        let distances = keys.iter().map(|keys| distance.of(queries, keys, queue));
+        let sum = distances.reduce(|sum, next| sum + next).expect("queries have keys");
+        match self.config.weight() {
+            1.0 => sum,
+            weight => sum * weight,
+        }
+    }
+
+    /// What all keys being the same costs, by which a loss without information is told: of one
+    /// distance from one key, ln(1 + K); none of methods without a queue.
+    pub fn uninformed(&self) -> Option<f64> {
+        self.queue.as_ref().map(|queue| (1.0 + queue.keys().size()[1] as f64).ln())
+    }
+
+    /// Remembers a step's keys, which enter the queue when the step is made.
+    pub fn remember(&mut self, keys: &[&Tensor]) {
+        if self.queue.is_some() {
+            self.fresh = keys.iter().map(|keys| keys.detach()).collect();
+        }
+    }
+
+    /// Follows a step: the momentum encoder moves, and the step's keys enter the queue.
+    ///
+    /// # Errors
+    /// libtorch's refusal.
+    pub fn after_step(&mut self) -> Result<(), SiameseError> {
+        if let Some(momentum) = &self.momentum {
+            momentum.follow()?;
+        }
+        let fresh = std::mem::take(&mut self.fresh);
+        if let Some(queue) = &mut self.queue {
+            fresh.iter().for_each(|keys| queue.enqueue(keys));
+        }
+        Ok(())
+    }
+
+    /// Momentum encoder and queue, under MoCo's names.
+    pub fn state(&self) -> Vec<(String, Tensor)> {
+        let momentum = self.momentum.iter().flat_map(Momentum::state);
+        momentum.chain(self.queue.iter().flat_map(Queue::state)).collect()
+    }
+
+    /// Goes on from a saved [`Self::state`].
+    ///
+    /// # Errors
+    /// The names and shapes that do not agree, as of another method's state.
+    pub fn load_state(&mut self, saved: &HashMap<String, Tensor>) -> Result<(), Mismatch> {
+        let known: Vec<String> = self.state().into_iter().map(|(name, _)| name).collect();
+        let mut unexpected: Vec<String> =
+            saved.keys().filter(|name| !known.contains(name)).cloned().collect();
+        unexpected.sort();
+        if !unexpected.is_empty() {
+            return Err(Mismatch { unexpected, ..Mismatch::default() });
+        }
+        if let Some(queue) = &mut self.queue {
+            queue.load(saved)?;
+        }
+        self.momentum.as_ref().map_or(Ok(()), |momentum| momentum.load(saved))
+    }
+
+    fn moments(&self) -> Moments {
+        Moments::Batch { splits: self.config.splits }
+    }
+}

@@ -1,0 +1,50 @@
+//! Masked words as targets: cross-entropy of the vocabulary (M3AE §3).
+
+use tch::{Kind, Tensor};
+
+use crate::TargetError;
+
+/// The loss of logits [N, vocabulary] of N masked words against their ids i64 \[N\]: the sum of
+/// each word's cross-entropy times its share \[N\], a scalar in single precision; 0 of no words.
+///
+/// With shares 1 / (masked words of the text · texts) this is the mean over the texts of each
+/// text's mean, in which texts without a masked word count as 0.
+///
+/// # Errors
+/// [`TargetError::Shape`] when the three differ in N.
+pub fn word_loss(logits: &Tensor, ids: &Tensor, shares: &Tensor) -> Result<Tensor, TargetError> {
+    let count = ids.size();
+    if logits.size().len() != 2 || logits.size()[..1] != count || shares.size() != count {
+        let expected = format!("[{}, vocabulary], one row for each of as many words", count[0]);
+        return Err(TargetError::Shape { found: logits.size(), expected });
+    }
+    let log_shares = logits.to_kind(Kind::Float).log_softmax(-1, Kind::Float);
+    let of_words = log_shares.gather(1, &ids.unsqueeze(1), false).squeeze_dim(1);
+    Ok(-(of_words * shares).sum(Kind::Float))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uniform_logits_cost_the_logarithm_of_the_vocabulary() {
+        let logits = Tensor::zeros([3, 30_522], (Kind::Float, tch::Device::Cpu));
+        let ids = Tensor::from_slice(&[0_i64, 7, 30_521]);
+        // Two texts: one of a masked word, one of two.
+        let shares = Tensor::from_slice(&[0.5_f32, 0.25, 0.25]);
+        let loss = word_loss(&logits, &ids, &shares).unwrap().double_value(&[]);
+        assert!((loss - 10.3262).abs() < 1e-4, "{loss}");
+    }
+
+    #[test]
+    fn no_words_cost_nothing_and_what_does_not_fit_is_refused() {
+        let device = tch::Device::Cpu;
+        let none = Tensor::zeros([0], (Kind::Float, device));
+        let logits = Tensor::zeros([0, 5], (Kind::Float, device));
+        let ids = Tensor::zeros([0], (Kind::Int64, device));
+        assert_eq!(word_loss(&logits, &ids, &none).unwrap().double_value(&[]), 0.0);
+        let error = word_loss(&logits, &Tensor::from_slice(&[1_i64]), &none).unwrap_err();
+        assert!(error.to_string().contains("[0, 5]"), "{error}");
+    }
+}
