@@ -169,13 +169,13 @@ fn bad_files(ffmpeg: &Ffmpeg) {
     let fast = made.video("fast.mp4", "testsrc2=s=96x64:r=25:d=4", "", &streamed);
     let matroska = made.video("whole.mkv", "testsrc2=s=96x64:r=25:d=4", "", x264);
     for (path, words) in [
-        (made.file("text.mp4", b"no video at all"), "no video that ffmpeg can read"),
-        (made.file("empty.mp4", b""), "no video that ffmpeg can read"),
+        (made.file("text.mp4", b"no video at all"), "not a video that ffmpeg can read"),
+        (made.file("empty.mp4", b""), "not a video that ffmpeg can read"),
         (
             made.video("sound.m4v", "", "sine=440:duration=1", "-c:a aac -f mp4"),
             "sound and no pictures",
         ),
-        (first(&good, 0.5, "headless.mp4"), "no video that ffmpeg can read"),
+        (first(&good, 0.5, "headless.mp4"), "not a video that ffmpeg can read"),
         (first(&fast, 0.6, "cut.mp4"), "cut off"),
         (first(&matroska, 0.6, "cut.mkv"), "cut off"),
         (made.path("nowhere.mp4"), "No such file"),
