@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bauta_data::{OpenOptions, Source, Subset};
 use bauta_eval::folder::{
     EvaluationReport, FeatureModel, FolderEvaluation, check_channels, open_options,

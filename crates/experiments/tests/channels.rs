@@ -200,7 +200,7 @@ fn floats_of_five_channels_keep_their_units_in_every_command() {
     let plain = ["--set", "eval.finetune.randaugment=0", "--set", "eval.finetune.erasing=0"];
     let words = [&words[..], &more, &plain].concat();
     let line = FineTune::parse_from(paths(&words, &model)).arguments;
-    finetune::tune(&line, &AtomicBool::new(false)).unwrap();
+    finetune::tune(&line, bauta_data::DatasetName::Folder, &AtomicBool::new(false)).unwrap();
 
     let exported = place.path().join("exported");
     let said = export_model(&model, &exported, Naming::HuggingFace, false).unwrap();

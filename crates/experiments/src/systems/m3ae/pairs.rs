@@ -127,12 +127,14 @@ impl Pairs {
             seed: run.seed,
             device: run.device,
         };
+        let eval = settings.eval.as_eval();
         let images = Images {
+            features: format!("{} after the final norm", eval.features.describe()),
             splits,
             trained,
             loader: LoaderConfig { seed: run.seed, threads: run.threads, on_error, ..loader },
             augment: data.augment.clone(),
-            eval: settings.eval.as_eval(),
+            eval,
             device: run.device,
             epochs: run.train.epochs,
         };
