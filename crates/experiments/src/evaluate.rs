@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
-use bauta_data::{OpenOptions, Source, Subset};
+use bauta_data::{Source, Subset};
 use bauta_eval::folder::{
     EvaluationReport, FeatureModel, FolderEvaluation, check_channels, open_options,
 };
@@ -94,10 +94,8 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
     let eval = settings(arguments)?;
     let folder = FeatureModel::read(model)?;
     let limits = [arguments.limit, arguments.limit_test];
-    let root = arguments.root.as_deref();
-    let options = open_options(folder.preprocessing(), folder.channels())?;
-    let options = OpenOptions { holdout: arguments.holdout, ..options };
-    let splits = Splits::of(data, root, &options, [None, None], stop)?;
+    let options = open_options(folder.preprocessing(), folder.channels(), arguments.holdout)?;
+    let splits = Splits::of(data, arguments.root.as_deref(), &options, [None, None], stop)?;
     let spread = |source: Arc<dyn Source>, limit: Option<usize>| -> Arc<dyn Source> {
         limit.map_or(Arc::clone(&source), |limit| Arc::new(Subset::spread(source, limit)))
     };

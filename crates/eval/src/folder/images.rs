@@ -93,16 +93,17 @@ fn check_samples(wanted: &ImageNormalization, found: SampleType) -> Result<(), E
 }
 
 /// How a user's own images are opened for a model of so many channels: of the samples that its
-/// folder names.
+/// folder names, with a fraction held out where they have no test split.
 ///
 /// # Errors
 /// When the folder's words are none.
 pub fn open_options(
     said: Option<&Preprocessing>,
     channels: usize,
+    holdout: Option<f64>,
 ) -> Result<OpenOptions, EvalError> {
     let Decoding { max_pixels, channels, sample_type } = decoding(said, channels)?;
-    Ok(OpenOptions { max_pixels, channels, sample_type, ..OpenOptions::default() })
+    Ok(OpenOptions { max_pixels, channels, sample_type, holdout })
 }
 
 fn decoding(said: Option<&Preprocessing>, channels: usize) -> Result<Decoding, EvalError> {
