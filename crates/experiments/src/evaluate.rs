@@ -119,19 +119,11 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
     Ok(evaluation.run(&Console::new(stop))?)
 }
 
-impl Arguments {
-    /// The protocols that are named, each once.
-    pub(crate) fn protocols(&self) -> Vec<Protocol> {
-        let first = |(at, named): &(usize, &Protocol)| !self.protocol[..*at].contains(named);
-        self.protocol.iter().enumerate().filter(first).map(|(_, &named)| named).collect()
-    }
-}
-
 /// The `eval` table that the arguments make.
 fn settings(arguments: &Arguments) -> Result<Eval> {
     let mut eval = Eval::from_overrides(&arguments.set)?;
     if !arguments.protocol.is_empty() {
-        eval.protocols = arguments.protocols();
+        eval.protocols = Protocol::each_once(&arguments.protocol);
     }
     if let Some(features) = arguments.features {
         eval.features = features;
