@@ -23,9 +23,11 @@ mod fill;
 mod grid;
 mod plan;
 mod strategy;
+mod unmix;
 
 pub use error::MaskError;
 pub use fill::{Fill, FillStrategy, Filler, Partners};
 pub use grid::Grid;
 pub use plan::{MaskPlan, visible_count};
 pub use strategy::*;
+pub use unmix::UnMix;

@@ -32,7 +32,12 @@ impl FillTensors {
 
     /// Images [B, C, H, W] whose masked pixels are their partners'.
     pub fn mix(&self, images: &Tensor) -> Tensor {
-        self.fill(images, &images.index_select(0, &self.partners))
+        self.fill(images, &self.partner(images))
+    }
+
+    /// The partner of each image [B, C, H, W].
+    pub fn partner(&self, images: &Tensor) -> Tensor {
+        images.index_select(0, &self.partners)
     }
 
     /// Images [B, C, H, W] whose masked pixels are those of `others` [B, C, H, W]: noise, say.

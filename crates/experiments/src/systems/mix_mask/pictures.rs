@@ -24,7 +24,7 @@ pub(super) fn fills(viewing: &Viewing, images: &Images, run: &mut Run<'_>) -> Re
     let normalization = images.normalization()?;
     let mixed = shown.apply(&fill, &normalization.normalize(&pixels));
     let mixed = normalization.to_pixels(&mixed);
-    let partners = pixels.index_select(0, &fill.partners);
+    let partners = fill.partner(&pixels);
     let layout = PictureLayout { columns: 2, ..PictureLayout::default() };
     let sheet = fill_sheet([&pixels, &partners], &fill.masked, &mixed, &layout)?;
     let own = 100.0 * fill.own;
