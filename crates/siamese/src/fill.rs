@@ -8,9 +8,9 @@ use tch::{Device, Tensor};
 pub struct FillTensors {
     /// Masked pixels, bool [1, 1, H, W].
     pub masked: Tensor,
-    /// The partner of each image, i64 [B].
+    /// The partner of each image, i64 `[B]`.
     pub partners: Tensor,
-    /// Which mixed image each image fills, i64 [B].
+    /// Which mixed image each image fills, i64 `[B]`.
     pub partner_of: Tensor,
     /// λ, the fraction of an image that is its own.
     pub own: f64,

@@ -23,7 +23,7 @@ pub fn unmix(plan: &UnMix, images: &Tensor) -> Tensor {
     }
 }
 
-/// Which mixed image each image of a batch of `samples` is in, i64 [B].
+/// Which mixed image each image of a batch of `samples` is in, i64 `[B]`.
 pub fn unmix_partner_of(samples: i64, device: Device) -> Tensor {
     Tensor::arange(samples, (Kind::Int64, device)).flip([0])
 }
