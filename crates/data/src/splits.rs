@@ -48,6 +48,8 @@ pub enum TestOrigin {
     Own,
     /// This fraction of its images is held out, by the hash of their paths.
     HeldOut(f64),
+    /// This fraction of its captions is held out, by the hash of what they say.
+    ByCaption(f64),
     /// There are none.
     None,
 }
@@ -120,7 +122,6 @@ pub fn open_splits_until(
     match name {
         DatasetName::Folder => {
             let (mut train, mut test) = Folder::splits(root, decoding, &mut notes)?;
-            train.note_rounding(&mut notes);
             if train.wants_measuring() {
                 let statistics = Statistics::measure_until(&train, MEASURED, stop)?;
                 test = test.map(|test| test.with_statistics(statistics.clone()));

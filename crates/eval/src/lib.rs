@@ -63,6 +63,7 @@ mod picture;
 mod projection;
 mod protocols;
 mod reconstruction;
+mod retrieval;
 #[cfg(test)]
 mod seeded;
 mod semi;
@@ -99,6 +100,7 @@ pub use protocols::{
     missing_classes,
 };
 pub use reconstruction::Reconstructions;
+pub use retrieval::{recalls, top1};
 pub use semi::SemiSupervised;
 pub use separability::{
     PairTokens, Separability, Separation, Separator, mean_cosine, mixture_anchor,

@@ -4,6 +4,7 @@ pub mod brep;
 mod dbot;
 mod exssnet;
 mod i_mae;
+mod m3ae;
 mod mae;
 pub mod mae_st;
 mod mask_distill;
@@ -17,6 +18,7 @@ pub use self::brep::Brep;
 pub use self::dbot::DBot;
 pub use self::exssnet::ExSsNet;
 pub use self::i_mae::IMae;
+pub use self::m3ae::M3ae;
 pub use self::mae::Mae;
 pub use self::mae_st::MaeSt;
 pub use self::mask_distill::MaskDistill;
@@ -42,4 +44,4 @@ macro_rules! systems {
     };
 }
 
-systems![Mae, DBot, MaskDistill, IMae, MaeSt, ExSsNet, Multilabel, Brep, MixMask];
+systems![Mae, DBot, MaskDistill, IMae, MaeSt, ExSsNet, Multilabel, Brep, MixMask, M3ae];

@@ -41,6 +41,7 @@
 //! ```
 
 mod config;
+mod likelihood;
 mod model;
 mod positions;
 mod released;

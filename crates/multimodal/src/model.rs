@@ -3,7 +3,7 @@
 use bauta_backbones::{
     Block, BlockConfig, Init, LayerNorm, Linear, ModelError, Scope, TokenIndices, sin_cos_2d,
 };
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::config::TextSizes;
 use crate::{PairConfig, WordIndices, sin_cos_1d};
@@ -184,6 +184,10 @@ impl PairAutoencoder {
     /// Its sizes.
     pub fn config(&self) -> &PairConfig {
         &self.config
+    }
+
+    pub(crate) fn device(&self) -> Device {
+        self.cls_token.device()
     }
 
     /// Encodes what is seen of images, of texts, or of pairs of both.

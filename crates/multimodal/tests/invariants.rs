@@ -190,3 +190,32 @@ fn what_does_not_fit_is_refused() {
         assert!(error.contains(problem), "{error}");
     }
 }
+
+#[test]
+fn captions_are_scored_by_the_probability_of_their_hidden_words() {
+    let (_parameters, model) = model(true);
+    let patches = drawn("patches", 5, &[3, 8, 5]);
+    let captions: [&[i64]; 3] = [&[4, 2, 7], &[1], &[3, 3, 9]];
+    let scores = model.caption_scores(Some(&patches), &captions).unwrap();
+    assert_eq!(scores.size(), [3, 3]);
+    assert_eq!(model.caption_scores(None, &captions).unwrap().size(), [1, 3]);
+    // The second image with the third caption, by hand.
+    let eligible: Vec<bool> = (0..TOKENS).map(|place| place < 3).collect();
+    let plan = WordPlan::from_masks(&eligible, &eligible, 1).unwrap();
+    let words = WordIndices::new(&plan, Device::Cpu);
+    let one = patches.narrow(0, 1, 1);
+    let ids = Tensor::zeros([1, TOKENS as i64], (Kind::Int64, Device::Cpu));
+    let image = ImageTokens { patches: &one, indices: None };
+    let text = TextTokens { ids: &ids, words: &words };
+    let decoded = model.decode(&model.encode(Some(image), Some(text)).unwrap()).unwrap();
+    let logs = model.words(decoded.text().unwrap()).log_softmax(-1, Kind::Float);
+    let wanted: f64 = captions[2]
+        .iter()
+        .zip(0..)
+        .map(|(&id, place)| logs.double_value(&[0, place, id]))
+        .sum::<f64>()
+        / 3.0;
+    assert!((scores.double_value(&[1, 2]) - wanted).abs() < 1e-5);
+    assert!(model.caption_scores(None, &[&[1; 9]]).is_err());
+    assert!(model.caption_scores(None, &[&[]]).is_err());
+}

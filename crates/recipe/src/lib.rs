@@ -2,7 +2,8 @@
 //!
 //! A recipe is a TOML file with strict keys. `system`, `seed`, `about` and `train` are every
 //! recipe's; the rest belongs to its system, as a struct of shared tables: [`Mae`],
-//! [`DBot`], [`MaskDistill`], [`IMae`], [`MaeSt`], [`ExSsNet`], [`Multilabel`], [`Brep`].
+//! [`DBot`], [`MaskDistill`], [`IMae`], [`MaeSt`], [`ExSsNet`], [`Multilabel`], [`Brep`],
+//! [`M3ae`].
 //! [`Recipe::load`] reads a file in layers: the file,
 //! its own `[quick]` table of dotted keys if asked for, and `key=value` overrides. The
 //! result is validated and fully resolved, and [`Recipe::to_toml`] writes it with every
@@ -167,6 +168,7 @@ pub use systems::{
     SiameseTable,
 };
 pub use systems::{LabelEval, Multilabel};
+pub use systems::{M3ae, PairData, PairEval, PairMask, PairTarget, PairVit};
 pub use tables::{
     About, Beit, Branches, ClassToken, ClipData, ClipEval, Comparison, Data, Decoder, Device,
     DroppingVit, Eval, FeatureLoss, FeatureTarget, FewShot, FineTune, FrameTarget, ImageSize, Knn,

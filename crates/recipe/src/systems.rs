@@ -4,6 +4,7 @@ mod brep;
 mod dbot;
 mod exssnet;
 mod i_mae;
+mod m3ae;
 mod mae;
 mod mae_st;
 mod mask_distill;
@@ -31,6 +32,7 @@ pub use exssnet::{
     TaskTexts, Tasks, Transfer, WeightStart,
 };
 pub use i_mae::IMae;
+pub use m3ae::{M3ae, PairData, PairEval, PairMask, PairTarget, PairVit};
 pub use mae::Mae;
 pub use mae_st::MaeSt;
 pub use mask_distill::MaskDistill;
@@ -164,6 +166,8 @@ systems! {
     "brep" => Brep,
     /// MixMask: Revisiting Masking Strategy for Siamese ConvNets (arXiv 2210.11456).
     "mixmask" => MixMask,
+    /// Multimodal Masked Autoencoders Learn Transferable Representations (arXiv 2205.14204).
+    "m3ae" => M3ae,
 }
 
 impl System {

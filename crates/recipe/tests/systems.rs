@@ -37,6 +37,7 @@ fn every_system_reads_its_recipe_and_writes_it_back() {
             System::MaeSt => "moving-mnist",
             System::Multilabel => "reuters",
             System::Brep => "generated parts",
+            System::M3ae => "tuxpaint-stamps",
             _ => "cifar10",
         };
         assert_eq!(recipe.data()[0].name, data);
@@ -68,7 +69,7 @@ fn a_key_of_other_systems_is_called_that() {
         (
             "maskdistill",
             "decoder.dim=32",
-            "decoder.dim is a key of systems mae, dbot, i-mae, mae-st and brep, not of maskdistill",
+            "decoder.dim is a key of systems mae, dbot, i-mae, mae-st, brep and m3ae, not of maskdistill",
         ),
         (
             "mae",
@@ -347,7 +348,7 @@ fn a_system_outside_the_table_reads_its_recipe() {
         ("shout=3", "expected true or false, found integer 3"),
         (
             "eval.knn.k=3",
-            "eval.knn.k is a key of systems mae, dbot, maskdistill, i-mae and mae-st, not of",
+            "eval.knn.k is a key of systems mae, dbot, maskdistill, i-mae, mae-st and m3ae, not of",
         ),
     ] {
         let error = error(COUNTING, &[assignment]);

@@ -1,23 +1,44 @@
 //! The held-out pairs: by their captions, so that pictures of one caption stay together.
 
+use std::collections::BTreeMap;
+
 use super::Captioned;
 use crate::error::DataError;
-use crate::source::holdout::divide;
+use crate::source::holdout::place;
 
 /// Divides pairs into those trained on and those held out; halves of pairs are trained on.
 ///
+/// Whether a pair is held out depends on its caption and the fraction alone, except that of
+/// few captions at least one is held out and one is not.
+///
 /// # Errors
-/// As [`divide`], and when no pair is whole.
+/// [`DataError::Setting`] when the fraction is outside (0, 1), or there are not two captions.
 pub(super) fn divided(all: &Captioned, fraction: f64) -> Result<(Captioned, Captioned), DataError> {
-    let whole: Vec<usize> =
-        (0..all.captions.len()).filter(|&index| !all.captions[index].is_empty()).collect();
-    let halves = (0..all.captions.len()).filter(|&index| all.captions[index].is_empty());
-    let key = |index: usize| spoken(&all.captions[whole[index]]).into_bytes();
-    let [kept, held] = divide(whole.len(), &[], |_| None, key, fraction)?;
-    let of = |places: Vec<usize>| places.into_iter().map(|place| whole[place]);
-    let mut train: Vec<usize> = of(kept).chain(halves).collect();
+    let refuse = |rule: String| Err(DataError::setting("holdout", fraction, rule));
+    if !(fraction > 0.0 && fraction < 1.0) {
+        return refuse("must be in (0, 1)".to_owned());
+    }
+    let mut by_caption: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let mut train = Vec::new();
+    for (index, caption) in all.captions.iter().enumerate() {
+        match caption.is_empty() {
+            true => train.push(index),
+            false => by_caption.entry(spoken(caption)).or_default().push(index),
+        }
+    }
+    let mut placed: Vec<(f64, Vec<usize>)> =
+        by_caption.into_iter().map(|(caption, of)| (place(caption.as_bytes()), of)).collect();
+    placed.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let count = placed.len();
+    if count < 2 {
+        return refuse(format!("wants pictures of two captions or more, and there are {count}"));
+    }
+    let held = placed.iter().filter(|(place, _)| *place < fraction).count().clamp(1, count - 1);
+    let kept = placed.split_off(held);
+    train.extend(kept.into_iter().flat_map(|(_, of)| of));
+    let mut test: Vec<usize> = placed.into_iter().flat_map(|(_, of)| of).collect();
     train.sort_unstable();
-    let test: Vec<usize> = of(held).collect();
+    test.sort_unstable();
     Ok((all.at(&train), Captioned { texts: Vec::new(), ..all.at(&test) }))
 }
 

@@ -41,6 +41,7 @@ pub fn recipe_of(system: &str) -> String {
         "i-mae" => {
             text.replace("[train]", "[mixture]\nlatent_weight = 0\ninit = \"random\"\n[train]")
         }
+        "m3ae" => text.replace("\"cifar10\"", "\"tuxpaint-stamps\""),
         "exssnet" => exssnet(),
         "mixmask" => {
             let (head, _) = text.split_once("[model]").unwrap();

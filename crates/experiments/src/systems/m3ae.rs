@@ -1,0 +1,137 @@
+//! Multimodal Masked Autoencoders Learn Transferable Representations (Geng et al.,
+//! arXiv 2205.14204).
+//!
+//! An image's patches and its caption's words are one sequence; hide most of both; encode
+//! what is visible; append mask vectors and decode; predict the hidden patches' pixels and
+//! the hidden words. Halves of pairs go through the same weights alone. Equations and
+//! deviations: `docs/systems/m3ae.md`.
+
+mod measures;
+mod pairs;
+mod pictures;
+
+use anyhow::Result;
+use bauta_backbones::{Flops, ImageNormalization, Parameters};
+use bauta_eval::Scores;
+use bauta_multimodal::{ImageTokens, PairAutoencoder, PairConfig, TextTokens};
+use bauta_recipe::M3ae as Settings;
+use bauta_targets::{PixelTarget, patchify, word_loss};
+use bauta_train::{Loss, Objective, ObjectiveError};
+use tch::{Kind, Tensor};
+
+use self::pairs::{PairBatch, Pairs};
+use crate::images::Features;
+use crate::run::{Run, System};
+use crate::settings::pooling;
+
+/// The masked autoencoder of images and texts, and its targets.
+pub struct M3ae {
+    parameters: Parameters,
+    network: PairAutoencoder,
+    target: PixelTarget,
+    normalization: ImageNormalization,
+    settings: Settings,
+}
+
+impl Objective for M3ae {
+    type Input = PairBatch;
+
+    fn loss(&mut self, input: &PairBatch) -> Result<Loss, ObjectiveError> {
+        let none = || Tensor::zeros([0_i64; 0], (Kind::Float, self.parameters.device()));
+        let (mut pixels, mut words) = (none(), none());
+        for group in &input.groups {
+            let images =
+                group.image.as_ref().map(|(pixels, _)| self.normalization.normalize(pixels));
+            let patches = images.as_ref().map(|images| self.patches(images)).transpose()?;
+            let image = patches.as_ref().zip(group.image.as_ref());
+            let image = image
+                .map(|(patches, (_, indices))| ImageTokens { patches, indices: Some(indices) });
+            let text = group.text.as_ref().map(|(ids, words)| TextTokens { ids, words });
+            let decoded = self.network.decode(&self.network.encode(image, text)?)?;
+            if let (Some(images), Some((_, indices)), Some(decoded)) =
+                (&images, &group.image, decoded.image())
+            {
+                let predicted = self.network.pixels(&indices.gather_masked(decoded));
+                let loss = self.target.loss(&predicted, &self.target.masked(images, indices)?)?;
+                pixels += loss * (indices.batch() as f64 / input.images as f64);
+            }
+            if let (Some((ids, indices)), Some(decoded)) = (&group.text, decoded.text()) {
+                let logits = self.network.words(&indices.gather_hidden(decoded));
+                let loss = word_loss(&logits, &indices.hidden_ids(ids), indices.shares())?;
+                words += loss / input.samples as f64;
+            }
+        }
+        let target = &self.settings.target;
+        let parts = [("pixels", target.image_weight, pixels), ("words", target.text_weight, words)];
+        Ok(Loss::sum(parts))
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn config(&self) -> serde_json::Value {
+        serde_json::json!({ "model_type": "m3ae", "network": self.network.config() })
+    }
+
+    fn tensors(&self, input: &PairBatch) -> Vec<(&'static str, Tensor)> {
+        input.tensors()
+    }
+}
+
+impl System for M3ae {
+    type Settings = Settings;
+
+    fn run(settings: &Settings, run: &mut Run<'_>) -> Result<Scores> {
+        let pairs = Pairs::open(settings, run)?;
+        let mut m3ae = Self::new(settings, &pairs)?;
+        let flops = m3ae.flops(&pairs)?;
+        let phase = run.phase("pretrain", pairs.images.batches_per_epoch()).costing(flops);
+        run.train(&phase, &mut m3ae, pairs.inputs()?)?;
+
+        pictures::show(&m3ae, &pairs, run)?;
+        measures::measure(&m3ae, &Self::new(settings, &pairs)?, &pairs, run)
+    }
+}
+
+impl M3ae {
+    /// Builds network and targets at their initial weights.
+    ///
+    /// # Errors
+    /// When the sizes do not fit together.
+    fn new(settings: &Settings, pairs: &Pairs) -> Result<Self> {
+        let Settings { model, decoder, .. } = settings;
+        let (grid, channels) = (settings.grid()?, pairs.images.splits.train.channels());
+        let values = model.patch_size * model.patch_size * channels;
+        let config = PairConfig::new(grid, values, model.dim)
+            .with_text(pairs.pieces.size(), settings.data.text_length)
+            .with_decoder(decoder.dim, decoder.depth, decoder.heads);
+        let config = PairConfig { depth: model.depth, heads: model.heads, ..config };
+        let mut parameters = pairs.images.parameters();
+        let network = PairAutoencoder::new(parameters.root(), &config)?;
+        let target = pairs.images.pixel_target(&settings.target.pixels(), grid);
+        let normalization = pairs.images.normalization()?;
+        Ok(Self { parameters, network, target, normalization, settings: settings.clone() })
+    }
+
+    /// The patches of normalised images, [B, C, H, W] to [B, L, P].
+    fn patches(&self, images: &Tensor) -> Result<Tensor> {
+        Ok(patchify(images, self.network.config().grid)?)
+    }
+
+    /// What stands for whole images: u8 pixels [B, C, H, W] to features [B, D].
+    fn represent(&self) -> Features<'_> {
+        Box::new(|pixels| {
+            let patches = self.patches(&self.normalization.normalize(pixels))?;
+            let image = ImageTokens { patches: &patches, indices: None };
+            let latent = self.network.encode(Some(image), None)?;
+            Ok(pooling(self.settings.eval.features).pool(latent.tokens()))
+        })
+    }
+
+    /// Matrix-product operations of one pair's share of a step, with a caption of mean length.
+    fn flops(&self, pairs: &Pairs) -> Result<Flops> {
+        let (patches, [seen, hidden]) = (pairs.visible_patches()?, pairs.mean_words());
+        Ok(self.network.config().flops(patches, seen, hidden))
+    }
+}

@@ -1,0 +1,83 @@
+//! How well captions go with images: by the probability of their words, all of them hidden.
+
+use std::collections::BTreeMap;
+
+use bauta_backbones::ModelError;
+use bauta_masking::WordPlan;
+use tch::{Kind, Tensor};
+
+use crate::{ImageTokens, PairAutoencoder, TextTokens, WordIndices};
+
+/// Images whose words' logits are held at once.
+const IMAGES: i64 = 32;
+
+impl PairAutoencoder {
+    /// The mean log-probability of each caption's words given each image, [N, C]; given nothing,
+    /// [1, C], without `patches` [N, L, P].
+    ///
+    /// A caption is the ids of its words, at least one and at most as many as a text has
+    /// places. All of its words are hidden, so nothing but its length is known beside the image.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when patches or captions do not fit the model.
+    pub fn caption_scores(
+        &self,
+        patches: Option<&Tensor>,
+        captions: &[&[i64]],
+    ) -> Result<Tensor, ModelError> {
+        let places = self.config().text.map_or(0, |text| text.tokens);
+        let longest = captions.iter().map(|caption| caption.len()).max().unwrap_or(0);
+        if longest > places || captions.iter().any(|caption| caption.is_empty()) {
+            return Err(ModelError::Shape {
+                what: "the captions",
+                found: vec![captions.len() as i64, longest as i64],
+                expected: format!("captions of 1 to {places} words"),
+            });
+        }
+        let Some(patches) = patches else { return self.scores_of(None, captions) };
+        let chunks = patches.split(IMAGES, 0);
+        let scores: Vec<Tensor> = chunks
+            .iter()
+            .map(|patches| self.scores_of(Some(patches), captions))
+            .collect::<Result<_, _>>()?;
+        Ok(Tensor::cat(&scores, 0))
+    }
+
+    fn scores_of(
+        &self,
+        patches: Option<&Tensor>,
+        captions: &[&[i64]],
+    ) -> Result<Tensor, ModelError> {
+        let samples = patches.map_or(1, |patches| patches.size()[0]);
+        let places = self.config().text.map_or(0, |text| text.tokens);
+        let device = self.device();
+        let mut by_length: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (number, caption) in captions.iter().enumerate() {
+            by_length.entry(caption.len()).or_default().push(number);
+        }
+        let ids = Tensor::zeros([samples, places as i64], (Kind::Int64, device));
+        let (mut columns, mut order) = (Vec::new(), Vec::new());
+        for (length, numbers) in by_length {
+            let eligible: Vec<bool> =
+                (0..samples as usize * places).map(|at| at % places < length).collect();
+            let plan = WordPlan::from_masks(&eligible, &eligible, samples as usize)
+                .map_err(|error| ModelError::Config(error.to_string()))?;
+            let words = WordIndices::new(&plan, device);
+            let image = patches.map(|patches| ImageTokens { patches, indices: None });
+            let text = TextTokens { ids: &ids, words: &words };
+            let decoded = self.decode(&self.encode(image, Some(text))?)?;
+            let hidden = decoded.text().expect("there is a text").narrow(1, 0, length as i64);
+            let logs = self.words(&hidden).log_softmax(-1, Kind::Float);
+            let of_captions: Vec<i64> =
+                numbers.iter().flat_map(|&number| captions[number].iter().copied()).collect();
+            let wanted =
+                Tensor::from_slice(&of_captions).view([-1, length as i64]).to_device(device);
+            let at = |place: i64| logs.select(1, place).index_select(1, &wanted.select(1, place));
+            let sums = (0..length as i64).map(at).reduce(|sum, next| sum + next);
+            columns.push(sums.expect("a caption has words") / length as f64);
+            order.extend(numbers.into_iter().map(|number| number as i64));
+        }
+        let back = Tensor::from_slice(&order).argsort(0, false).to_device(device);
+        Ok(Tensor::cat(&columns, 1).index_select(1, &back))
+    }
+}

@@ -1,0 +1,306 @@
+//! The tables of images with captions, and of a network over both.
+
+use std::path::PathBuf;
+
+use bauta_data::pairs::{PairName, PairOptions, Unpaired};
+use bauta_data::text::WordPieces;
+use bauta_data::{Augment, OnError};
+use bauta_masking::{Grid, MaskScope, Strategy, WordMask};
+use serde::{Deserialize, Serialize};
+
+use crate::data_need::DataNeed;
+use crate::reading::{Violation, at_least_one, ensure, must_be, non_negative};
+use crate::tables::images::check_augment;
+use crate::tables::limits::{check_batch, check_weights, count, within_limit};
+use crate::tables::{
+    Eval, ImageSize, Knn, Linear, Mask, Pictures, PixelTarget, Pooling, Protocol, TargetKind, Train,
+};
+
+/// The images and their captions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairData {
+    /// The data set.
+    pub name: PairName,
+    /// The folder of the data set; without it, the data set is fetched to the cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// Train on so many images only, as evenly over the classes as they go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// The fraction of captions held out for evaluation, in (0, 1), by the captions alone;
+    /// without effect on `cifar10`, which has a test split.
+    #[serde(default = "defaults::holdout")]
+    pub holdout: f64,
+    /// What becomes of pictures without caption and captions without picture.
+    #[serde(default)]
+    pub unpaired: Unpaired,
+    /// The vocabulary: a `tokenizer.json`, a `vocab.txt` of a BERT, or a folder with one of
+    /// them; without it, that of bert-base-uncased is fetched to the cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<PathBuf>,
+    /// Word pieces of a caption; longer ones are cut at their end, and counted.
+    #[serde(default = "defaults::text_length")]
+    pub text_length: usize,
+    /// Probability that a caption is dropped and its image trained on alone, in [0, 1].
+    #[serde(default)]
+    pub drop_text: f64,
+    /// Probability that an image is dropped and its caption trained on alone, in [0, 1].
+    #[serde(default)]
+    pub drop_image: f64,
+    /// Shorter side in pixels to which larger pictures are shrunk when training first reads
+    /// them; they stay so in a temporary file while the run lasts. Without it a picture is
+    /// decoded anew in every epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shrink: Option<usize>,
+    /// Size of the model's input in pixels: one number for a square, or `[height, width]`.
+    pub image_size: ImageSize,
+    /// What happens when an image cannot be decoded.
+    #[serde(default)]
+    pub on_error: OnError,
+    /// Augmentation of training images.
+    #[serde(default)]
+    pub augment: Augment,
+}
+
+mod defaults {
+    pub(super) fn holdout() -> f64 {
+        0.2
+    }
+    pub(super) fn text_length() -> usize {
+        64
+    }
+    pub(super) fn three_quarters() -> f64 {
+        0.75
+    }
+    pub(super) fn draws() -> usize {
+        8
+    }
+}
+
+impl PairData {
+    /// How the pairs are opened.
+    pub fn options(&self) -> PairOptions {
+        let Self { holdout, limit, unpaired, .. } = *self;
+        PairOptions { holdout, limit, unpaired, ..PairOptions::default() }
+    }
+
+    /// What must be fetched: the pairs and the vocabulary, unless they are the user's.
+    pub fn needs(&self) -> Vec<DataNeed> {
+        let package = if self.root.is_none() { self.name.package() } else { None };
+        let mut needs = vec![DataNeed { name: self.name.into(), package }];
+        if self.vocabulary.is_none() {
+            let package = WordPieces::bert_package();
+            needs.push(DataNeed { name: package.name, package: Some(package) });
+        }
+        needs
+    }
+
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// [`Violation`] for sizes, fractions or an augmentation that cannot be, or pairs without a
+    /// folder.
+    pub fn check(&self, train: &Train) -> Result<(), Violation> {
+        let within = self.holdout > 0.0 && self.holdout < 1.0;
+        must_be(within, "data.holdout", self.holdout, "in (0, 1)")?;
+        for (key, share) in
+            [("data.drop_text", self.drop_text), ("data.drop_image", self.drop_image)]
+        {
+            must_be((0.0..=1.0).contains(&share), key, share, "in [0, 1]")?;
+        }
+        let size = self.image_size;
+        size.check("data.image_size")?;
+        if let Some(side) = self.shrink {
+            let least = size.height().max(size.width());
+            must_be(side >= least, "data.shrink", side, &format!("at least {least}, the image's"))?;
+            within_limit("data.shrink", side as f64)?;
+        }
+        let most = (1..=4096).contains(&self.text_length);
+        must_be(most, "data.text_length", self.text_length, "in 1..=4096")?;
+        if let Some(limit) = self.limit {
+            at_least_one("data.limit", limit)?;
+            let step = train.batch_size.saturating_mul(train.accumulate);
+            ensure(limit >= step, &["data.limit", "train.batch_size", "train.accumulate"], || {
+                format!("data.limit {limit} is less than one step of {step} images")
+            })?;
+        }
+        check_augment(&self.augment, size)?;
+        check_batch("train.batch_size", train.batch_size, size.height(), size.width())?;
+        ensure(
+            self.root.is_some() || self.name.package().is_some(),
+            &["data.root", "data.name"],
+            || {
+                format!(
+                    "data.root is missing: data.name \"{}\" reads a folder of yours; \
+                     give it with --set data.root=DIR",
+                    self.name
+                )
+            },
+        )
+        .map_err(Violation::left_open)
+    }
+}
+
+/// The encoder of images and texts, with fixed sine-cosine positions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairVit {
+    /// Patch side in pixels.
+    pub patch_size: usize,
+    /// Width of a token, D.
+    pub dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Attention heads; must divide `dim`.
+    pub heads: usize,
+}
+
+impl PairVit {
+    pub(super) fn check(&self) -> Result<(), Violation> {
+        count("model.patch_size", self.patch_size)?;
+        count("model.depth", self.depth)?;
+        count("model.dim", self.dim)?;
+        count("model.heads", self.heads)?;
+        check_weights("model", self.dim, self.depth, 4.0)?;
+        let rule = "a multiple of 4, which 2-D sin-cos positions need";
+        must_be(self.dim.is_multiple_of(4), "model.dim", self.dim, rule)?;
+        ensure(self.dim.is_multiple_of(self.heads), &["model.heads", "model.dim"], || {
+            format!("model.heads is {}; it must divide model.dim {}", self.heads, self.dim)
+        })
+    }
+}
+
+/// Which patches and words are hidden.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairMask {
+    /// How the hidden patches are chosen.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// The fraction of patches that is hidden, in (0, 1).
+    pub ratio: f64,
+    /// The fraction of words that is hidden, in (0, 1); of n words, ⌊n · (1 − this)⌋ are seen.
+    #[serde(default = "defaults::three_quarters")]
+    pub text_ratio: f64,
+    /// Whether each sample has a mask of its own, among its words alone (`sample`), or all
+    /// samples of a batch the same, among all places (`batch`, as M3AE's released code).
+    #[serde(default)]
+    pub scope: MaskScope,
+}
+
+impl PairMask {
+    /// The part that is about patches.
+    pub fn patches(&self) -> Mask {
+        let Self { strategy, ratio, .. } = *self;
+        Mask { strategy, ratio, ratio_end: None, min_block: None }
+    }
+
+    pub(super) fn check(&self, grid: Grid) -> Result<(), Violation> {
+        self.patches().check_on(grid, &["model.patch_size", "data.image_size"])?;
+        WordMask::new(self.text_ratio).map(drop).map_err(|_| {
+            let message = format!("mask.text_ratio is {}; it must be in (0, 1)", self.text_ratio);
+            Violation::new(&["mask.text_ratio"], message)
+        })
+    }
+}
+
+/// What must be predicted, and how much each part counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PairTarget {
+    /// What is predicted of patches: `pixels` (the paper's) or `normalized-pixels`.
+    pub kind: TargetKind,
+    /// Weight of the patches' loss.
+    pub image_weight: f64,
+    /// Weight of the words' loss.
+    pub text_weight: f64,
+}
+
+impl Default for PairTarget {
+    fn default() -> Self {
+        Self { kind: TargetKind::Pixels, image_weight: 1.0, text_weight: 0.5 }
+    }
+}
+
+impl PairTarget {
+    /// The part that is about patches.
+    pub fn pixels(&self) -> PixelTarget {
+        PixelTarget { kind: self.kind }
+    }
+
+    pub(super) fn check(&self, system: &str) -> Result<(), Violation> {
+        self.pixels().check(system)?;
+        non_negative("target.image_weight", self.image_weight)?;
+        non_negative("target.text_weight", self.text_weight)?;
+        let some = self.image_weight + self.text_weight > 0.0;
+        ensure(some, &["target.image_weight", "target.text_weight"], || {
+            "target.image_weight and target.text_weight are both 0; one must be above".to_owned()
+        })
+    }
+}
+
+/// What is measured of images and words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PairEval {
+    /// The protocols to run on features, where images have classes.
+    pub protocols: Vec<Protocol>,
+    /// The feature of an image.
+    pub features: Pooling,
+    /// Learn the protocols from this many training images only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Measure raw pixels and the untrained network too.
+    pub baselines: bool,
+    /// Weighted k-nearest neighbours.
+    pub knn: Knn,
+    /// Linear probe.
+    pub linear: Linear,
+    /// Draws of masks under which the words of each test caption are predicted.
+    #[serde(default = "defaults::draws")]
+    pub draws: usize,
+    /// Most test pairs of which words are predicted, and among which captions and images are
+    /// sought.
+    pub pairs: usize,
+    /// Reconstruction pictures.
+    pub pictures: Pictures,
+}
+
+impl Default for PairEval {
+    fn default() -> Self {
+        Self {
+            protocols: vec![Protocol::Knn, Protocol::Linear],
+            features: Pooling::default(),
+            limit: None,
+            baselines: true,
+            knn: Knn::default(),
+            linear: Linear::default(),
+            draws: defaults::draws(),
+            pairs: 500,
+            pictures: Pictures::default(),
+        }
+    }
+}
+
+impl PairEval {
+    /// The part that is about the features of images.
+    pub fn as_eval(&self) -> Eval {
+        Eval {
+            protocols: self.protocols.clone(),
+            features: self.features,
+            limit: self.limit,
+            baselines: self.baselines,
+            knn: self.knn.clone(),
+            linear: self.linear.clone(),
+            pictures: self.pictures.clone(),
+            ..Eval::default()
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), Violation> {
+        must_be((1..=1000).contains(&self.draws), "eval.draws", self.draws, "in 1..=1000")?;
+        must_be((2..=10_000).contains(&self.pairs), "eval.pairs", self.pairs, "in 2..=10000")?;
+        self.as_eval().check()
+    }
+}
