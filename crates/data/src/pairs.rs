@@ -145,7 +145,7 @@ pub fn open_pairs(
     let notes = listing.notes(root, options.unpaired);
     let all = listing.captioned(options.unpaired);
     let (train, test) = divided(&all, options.holdout)?;
-    let origin = TestOrigin::HeldOut(options.holdout);
+    let origin = TestOrigin::ByCaption(options.holdout);
     Ok(PairSplits { train: train.limited(options.limit), test, origin, notes })
 }
 

@@ -48,6 +48,8 @@ pub enum TestOrigin {
     Own,
     /// This fraction of its images is held out, by the hash of their paths.
     HeldOut(f64),
+    /// This fraction of its captions is held out, by the hash of what they say.
+    ByCaption(f64),
     /// There are none.
     None,
 }

@@ -15,6 +15,11 @@ pub fn describe_splits(train: &dyn Source, test: &dyn Source, origin: TestOrigin
             "{held} images are held out by the hash of their paths: {} % of those that are there",
             100.0 * fraction
         ),
+        TestOrigin::ByCaption(fraction) => format!(
+            "{held} images are held out by the hash of their captions, none of which is trained \
+             on: {} % of the captions that are there",
+            100.0 * fraction
+        ),
         TestOrigin::None => "No images are held out, so nothing is measured".to_owned(),
     };
     let classes = match train.classes().len() {

@@ -50,7 +50,7 @@ fn write_pairs(folder: &Path, vocabulary: &Path) {
         let caption = match number % 12 {
             11 => continue,
             7 => "one two three four five six seven eight".to_owned(),
-            other => format!("{} bar number {other}", ["upright", "level"][class as usize]),
+            _ => format!("{} bar number {number}", ["upright", "level"][class as usize]),
         };
         fs::write(name.join(format!("{number}.txt")), caption).unwrap();
     }
@@ -58,6 +58,31 @@ fn write_pairs(folder: &Path, vocabulary: &Path) {
     let pieces =
         "[PAD] [UNK] [CLS] [SEP] [MASK] upright level bar number one two three four 0 1 2 3";
     fs::write(vocabulary, pieces.replace(' ', "\n")).unwrap();
+}
+
+#[test]
+fn what_cannot_be_trained_on_leaves_no_folder() {
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name);
+    write_pairs(&path("data"), &path("vocab.txt"));
+    fs::write(path("unpadded.txt"), "[UNK]\n[CLS]\n[SEP]\nbar\n").unwrap();
+    fs::create_dir(path("empty")).unwrap();
+    for (data, vocabulary, set, problem) in [
+        ("data", "unpadded.txt", "seed=1", "no token for padding"),
+        ("data", "absent.json", "seed=1", "absent.json"),
+        ("empty", "vocab.txt", "seed=1", "NAME.jpg (.png, .webp) beside NAME.txt"),
+        ("data", "vocab.txt", "mask.text_ratio=1.0", "mask.text_ratio is 1; it must be in (0, 1)"),
+        ("data", "vocab.txt", "data.drop_text=0.9", "they must be at most 1"),
+        ("data", "vocab.txt", "model.patch_size=3", "not a multiple of the patch size 3"),
+    ] {
+        let own = [("data.root", data), ("data.vocabulary", vocabulary)];
+        let own = own.map(|(key, name)| format!("{key}={}", path(name).display()));
+        let all = PAIRS.iter().map(|&text| text.to_owned()).chain(own).chain([set.to_owned()]);
+        let output = run("m3ae-stamps", all, &path("out")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(problem), "{set}: {said}");
+        assert!(!path("out").exists(), "{set} left a folder");
+    }
 }
 
 #[test]

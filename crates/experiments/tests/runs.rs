@@ -10,7 +10,7 @@ use std::fs;
 use std::process::Child;
 
 use bauta_report::{MetricsLog, Summary};
-use digits::{DECODER, Place, SMALL, words};
+use digits::{DECODER, Place, SMALL, VIEWS, words};
 use program::{finish, kill_after, kill_within};
 
 /// Long enough to be killed in the middle, with checkpoints to go on from.
@@ -61,29 +61,6 @@ const PARTS: [&str; 19] = [
     "eval.labelled=[4]",
     "eval.repeats=2",
     "eval.steps=20",
-];
-
-/// A miniature of two views of digits.
-const VIEWS: [&str; 19] = [
-    "data.name=mnist",
-    "data.image_size=8",
-    "data.augment={ crop = \"shift\", shift = 1, flip = false, colours = {} }",
-    "model.width=2",
-    "siamese.dim=8",
-    "siamese.hidden=8",
-    "siamese.queue=64",
-    "siamese.splits=2",
-    "train.epochs=1",
-    "train.batch_size=32",
-    "train.warmup_epochs=0.1",
-    "train.device=cpu",
-    "train.threads=1",
-    "train.log_every=4",
-    "siamese.momentum=0.9",
-    "siamese.temperature=0.2",
-    "eval.protocols=[\"knn\"]",
-    "eval.baselines=false",
-    "eval.pictures.count=0",
 ];
 
 /// What a recipe needs on a miniature, besides `LONG`.

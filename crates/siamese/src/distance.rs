@@ -68,7 +68,7 @@ pub fn info_nce(queries: &Tensor, keys: &Tensor, queue: &Tensor, temperature: f6
 /// The distances of mixed queries [N, C] from what belongs to their own images and to those
 /// whose partners fill them: the soft distance is λ of the first and 1 − λ of the second.
 ///
-/// `partner_of` [N] says, for each image, which mixed image it fills
+/// `partner_of` `[N]` says, for each image, which mixed image it fills
 /// ([`bauta_masking::Fill::partner_of`]), so row i of the second is held against image i as well.
 pub fn soft_distance(
     distance: impl Fn(&Tensor) -> Tensor,

@@ -25,7 +25,7 @@ pub(super) fn fills(viewing: &Viewing, images: &Images, run: &mut Run<'_>) -> Re
     let mixed = shown.apply(&fill, &normalization.normalize(&pixels));
     let mixed = normalization.to_pixels(&mixed);
     let drawn = normalization.drawn(&pixels);
-    let partners = drawn.index_select(0, &fill.partners);
+    let partners = fill.partner(&drawn);
     let layout = PictureLayout { columns: 2, ..PictureLayout::default() };
     let sheet = fill_sheet([&drawn, &partners], &fill.masked, &mixed, &layout)?;
     let own = 100.0 * fill.own;
