@@ -192,9 +192,8 @@ pub struct ClipFineTuneProtocol {
 
 impl Default for ClipFineTuneProtocol {
     fn default() -> Self {
-        // A clip takes what several images do.
-        let finetune = FineTune { batch_size: 32, ..FineTune::default() };
-        Self { finetune, repeats: 1, augment: None, views: ViewCounts::default() }
+        let (finetune, views) = (FineTune::default(), ViewCounts::default());
+        Self { finetune, repeats: 1, augment: None, views }
     }
 }
 
@@ -264,6 +263,15 @@ mod tests {
         }
         let error = ClipEvaluateSettings::parse(&["eval.views.clips=0".to_owned()]);
         assert!(error.unwrap_err().to_string().contains("eval.views.clips"));
+    }
+
+    /// A key that is named changes no other.
+    #[test]
+    fn defaults_stay_where_others_are_named() {
+        let set = ClipFineTuneSettings::parse(&["eval.finetune.epochs=1".to_owned()]).unwrap();
+        let mut default = ClipFineTuneSettings::default();
+        default.eval.finetune.epochs = 1;
+        assert_eq!(set, default);
     }
 
     #[test]
