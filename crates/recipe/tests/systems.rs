@@ -348,7 +348,8 @@ fn a_system_outside_the_table_reads_its_recipe() {
         ("shout=3", "expected true or false, found integer 3"),
         (
             "eval.knn.k=3",
-            "eval.knn.k is a key of systems mae, dbot, maskdistill, i-mae, mae-st and m3ae, not of",
+            "eval.knn.k is a key of systems mae, dbot, maskdistill, i-mae, mae-st, mixmask and m3ae, \
+             not of counting",
         ),
     ] {
         let error = error(COUNTING, &[assignment]);
