@@ -69,9 +69,9 @@ pub use bert::{BertConfig, BertEncoder};
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
     Beginning, BeitModelConfig, ChannelStatistics, ClipModelConfig, EncoderSizes, Filter, Framing,
-    ImportOptions, ModelConfig, ModelFolder, Naming, Preprocessing, Resize, SampleKind, Samples,
-    Sides, SizeDifference, TargetFrames, VideoFolder, VideoModelConfig, VitMaeConfig,
-    VitModelConfig, describe, export_model, import_model, read_checkpoint,
+    ImportOptions, ModelConfig, ModelFolder, Naming, Preprocessing, ResNetFolder, Resize,
+    SampleKind, Samples, Sides, SizeDifference, TargetFrames, VideoFolder, VideoModelConfig,
+    VitMaeConfig, VitModelConfig, describe, export_model, import_model, read_checkpoint,
 };
 pub use clip::{ClipVisionConfig, ClipVisual};
 pub use disentangling_decoder::{DisentanglingDecoder, mae_weights_for_branches};

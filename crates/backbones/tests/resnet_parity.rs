@@ -6,8 +6,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use bauta_backbones::checkpoint::read_tensors;
-use bauta_backbones::{Moments, Parameter, Parameters, ResNet, ResNetConfig, ResNetDepth, Stem};
+use bauta_backbones::checkpoint::{read_tensors, write_tensors};
+use bauta_backbones::{
+    ImportOptions, Moments, Naming, Parameter, Parameters, ResNet, ResNetConfig, ResNetDepth,
+    ResNetFolder, Stem, export_model, import_model,
+};
 use tch::{Device, Kind, Tensor};
 
 const RATE: f64 = 0.002;
@@ -111,4 +114,68 @@ fn torchvisions_networks_compute_the_same_and_learn_the_same() {
         let after = tch::no_grad(|| network.forward(&images, Moments::Running)).unwrap();
         assert_close(&format!("{case} after a step"), &after, wanted("after"));
     }
+}
+
+/// A narrow network's file as MoCo's training leaves it.
+fn moco_file(folder: &Path) -> (std::path::PathBuf, Parameters, ResNet) {
+    let mut parameters = Parameters::new(0, Device::Cpu);
+    let config =
+        ResNetConfig { depth: ResNetDepth::Fifty, stem: Stem::Large, width: 4, channels: 3 };
+    let network = ResNet::new(parameters.root(), config).unwrap();
+    fill(&parameters);
+    let path = folder.join("checkpoint.safetensors");
+    let count = Tensor::from(7_i64);
+    let queue = tensor(1, &[4, 8], 1.0, 0.0);
+    let mut named = vec![("module.queue".to_owned(), &queue)];
+    for Parameter { name, tensor, .. } in &parameters {
+        named.push((format!("module.encoder_q.{name}"), tensor));
+        named.push((format!("module.encoder_k.{name}"), tensor));
+        if let Some(front) = name.strip_suffix("running_mean") {
+            named.push((format!("module.encoder_q.{front}num_batches_tracked"), &count));
+        }
+    }
+    let head = tensor(2, &[8, 128], 1.0, 0.0);
+    named.push(("module.encoder_q.fc.0.weight".to_owned(), &head));
+    write_tensors(&path, named.iter().map(|(name, tensor)| (name.as_str(), *tensor))).unwrap();
+    (path, parameters, network)
+}
+
+#[test]
+fn mocos_files_become_folders_under_any_names_with_the_same_features() {
+    let place = tempfile::tempdir().unwrap();
+    let (path, _parameters, network) = moco_file(place.path());
+    let images = tensor(3000, &[2, 3, 64, 64], 3.0, 0.0);
+    let wanted = network.forward(&images, Moments::Running).unwrap();
+    let (ours, theirs) = (place.path().join("ours"), place.path().join("theirs"));
+    let said = import_model(&path, ImportOptions::default(), &ours).unwrap();
+    assert!(said.starts_with("residual network of "), "{said}");
+    export_model(&ours, &theirs, Naming::HuggingFace, true).unwrap();
+    for folder in [&ours, &theirs] {
+        assert!(ResNetFolder::describes(folder));
+        let read = ResNetFolder::read(folder).unwrap();
+        let (_parameters, network) = read.encoder(Device::Cpu).unwrap();
+        assert_eq!(network.forward(&images, Moments::Running).unwrap(), wanted);
+        let refused = read.export(folder, Naming::Timm).unwrap_err();
+        assert!(refused.to_string().contains("holds a model already"), "{refused}");
+    }
+    let names = read_tensors(&theirs.join("model.safetensors")).unwrap();
+    let counts = "encoder.stages.1.layers.0.layer.2.normalization.num_batches_tracked";
+    assert!(names.contains_key(counts));
+    let names = read_tensors(&ours.join("detectron2.safetensors")).unwrap();
+    assert!(names.contains_key("res2.0.shortcut.norm.running_var"));
+}
+
+#[test]
+fn files_that_are_not_whole_are_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let (path, ..) = moco_file(place.path());
+    let mut tensors = read_tensors(&path).unwrap();
+    tensors.remove("module.encoder_q.layer3.4.bn2.running_mean");
+    let broken = place.path().join("broken.safetensors");
+    write_tensors(&broken, tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))).unwrap();
+    let refused = ResNetFolder::import(&broken).unwrap_err().to_string();
+    assert!(refused.contains("layer3.4.bn2.running_mean"), "{refused}");
+    let other = place.path().join("other.safetensors");
+    write_tensors(&other, [("blocks.0.weight", &tensors["module.queue"])]).unwrap();
+    assert!(ResNetFolder::import(&other).unwrap().is_none());
 }

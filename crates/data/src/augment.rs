@@ -107,6 +107,11 @@ impl Augment {
         if samples == SampleType::Uint8 {
             return Ok(());
         }
+        if self.colours.is_some() {
+            let rule =
+                format!("they are of bytes, and these images hold {samples}; leave them out");
+            return Err(DataError::setting("colours", "{ … }", rule));
+        }
         for (key, value) in [("randaugment", self.randaugment), ("erasing", self.erasing)] {
             if value > 0.0 {
                 let rule = format!("works on bytes, and these images hold {samples}; set it to 0");

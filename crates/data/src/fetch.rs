@@ -9,6 +9,7 @@
 mod apt_index;
 mod cache;
 mod client;
+mod origin;
 mod package;
 mod unpack;
 
@@ -19,7 +20,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 pub use self::cache::{cache_root, locate};
-pub use self::package::{PACKAGES, Package, Proof, Registry};
+pub use self::origin::{Package, Proof, Registry};
+pub use self::package::PACKAGES;
 use crate::error::DataError;
 
 /// What [`fetch`] is doing; for a progress bar.

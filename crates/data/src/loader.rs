@@ -63,7 +63,7 @@ impl Loader {
         augment: Augment,
         config: LoaderConfig,
     ) -> Result<Self, DataError> {
-        config.check(source.len())?;
+        config.check(source.len(), "images")?;
         augment.suits(source.sample_type())?;
         let mut augmenter = augment
             .build(source.channels(), config.height, config.width)?

@@ -122,7 +122,6 @@ pub fn open_splits_until(
     match name {
         DatasetName::Folder => {
             let (mut train, mut test) = Folder::splits(root, decoding, &mut notes)?;
-            train.note_rounding(&mut notes);
             if train.wants_measuring() {
                 let statistics = Statistics::measure_until(&train, MEASURED, stop)?;
                 test = test.map(|test| test.with_statistics(statistics.clone()));

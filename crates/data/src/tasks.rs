@@ -5,16 +5,17 @@
 //! of one labelled data set (its pixels permuted, its pictures rotated, its classes divided),
 //! of several, or of a folder a task.
 
+pub(crate) mod folders;
 #[cfg(test)]
 mod tests;
 mod view;
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use bauta_streams::{Purpose, StreamKey};
 
+use self::folders::task_folders;
 use self::view::{Change, TaskView};
 use crate::dataset::DatasetName;
 use crate::error::DataError;
@@ -128,23 +129,14 @@ impl TaskStream {
         Self::of(tasks)
     }
 
-    /// A folder a task, in the order of their names, each a data set in any layout of
+    /// A folder a task, in the order of their numbers or names, each a data set in any layout of
     /// [`DatasetName::Folder`].
     ///
     /// # Errors
-    /// When there are none, one is no data set with labels, or has no test images and
-    /// `options` hold none out.
+    /// When there are none, their numbers have a gap, one is no data set with labels, or has no
+    /// test images and `options` hold none out.
     pub fn of_folders(root: &Path, options: &OpenOptions) -> Result<Self, DataError> {
-        let entries = fs::read_dir(root).map_err(DataError::io(root))?;
-        let mut folders = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(DataError::io(root))?.path();
-            let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
-            if path.is_dir() && !hidden {
-                folders.push(path);
-            }
-        }
-        folders.sort();
+        let folders = task_folders(root, "its classes as folders")?;
         let mut sets = Vec::new();
         for folder in folders {
             let splits = open_splits(DatasetName::Folder, &folder, options)?;
@@ -155,13 +147,6 @@ impl TaskStream {
             })?;
             let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
             sets.push((name, [splits.train, test]));
-        }
-        if sets.is_empty() {
-            return Err(DataError::Absent {
-                path: root.to_owned(),
-                wanted: "folders".to_owned(),
-                remedy: "make one for each task, with its classes as folders".to_owned(),
-            });
         }
         Self::of_sets(sets)
     }

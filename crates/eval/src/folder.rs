@@ -4,6 +4,7 @@
 mod clip_evaluation;
 mod embed;
 mod evaluation;
+mod feature_model;
 mod forward;
 mod images;
 mod npy;
@@ -15,6 +16,7 @@ pub use clip_evaluation::ClipFolderEvaluation;
 pub(crate) use clip_evaluation::check_clip_channels;
 pub use embed::{Embed, FeatureFormat};
 pub use evaluation::{EvaluationReport, FolderEvaluation};
+pub use feature_model::FeatureModel;
 pub use forward::{Forward, pixel_target};
 pub use images::{
     NormalizedBy, check_channels, data_normalization, framing, normalization, open_options,

@@ -106,5 +106,5 @@ pub use separability::{
     PairTokens, Separability, Separation, Separator, mean_cosine, mixture_anchor,
 };
 pub use subset::{class_balanced, per_class};
-pub use text_features::{TextEncoder, TextFeatures};
+pub use text_features::{TextEncoder, TextFeatures, chosen_features};
 pub use watch::{TrainingRun, Watch};

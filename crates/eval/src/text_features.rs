@@ -27,6 +27,11 @@ pub enum TextFeatures {
     Mean,
 }
 
+/// Features f32 of the documents at these places, i64 `[B]`, out of those of all, of any kind.
+pub fn chosen_features(all: &Tensor, places: &Tensor) -> Tensor {
+    all.index_select(0, places).to_kind(Kind::Float)
+}
+
 /// A frozen encoder with the word pieces that it reads.
 #[derive(Debug)]
 pub struct TextEncoder {

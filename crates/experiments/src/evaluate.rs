@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, ensure};
-use bauta_backbones::ModelFolder;
-use bauta_data::{OpenOptions, Source, Subset};
-use bauta_eval::folder::{EvaluationReport, FolderEvaluation, check_channels, open_options};
+use anyhow::{Context, Result};
+use bauta_data::{Source, Subset};
+use bauta_eval::folder::{
+    EvaluationReport, FeatureModel, FolderEvaluation, check_channels, open_options,
+};
 use bauta_eval::{DeviceChoice, check_labels};
 use bauta_recipe::{Eval, NamedData, Pooling, Protocol, named};
 
@@ -19,7 +20,7 @@ use crate::systems::mae_st;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// The model folder, such as a run's checkpoints/last: ours, or Hugging Face's of a
-    /// ViT-MAE, ViT, BEiT, CLIP or, with videos, VideoMAE.
+    /// ViT-MAE, ViT, BEiT, CLIP, ResNet or, with videos, VideoMAE.
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
     /// The data set of images, or of videos for a model of video, by its name in recipes.
@@ -91,17 +92,16 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
         NamedData::Videos(data) => return mae_st::folder::evaluate(arguments, data, stop),
     };
     let eval = settings(arguments)?;
-    let folder = ModelFolder::read(model)?;
+    let folder = FeatureModel::read(model)?;
     let limits = [arguments.limit, arguments.limit_test];
-    let root = arguments.root.as_deref();
-    let options = OpenOptions { holdout: arguments.holdout, ..open_options(&folder)? };
-    let splits = Splits::of(data, root, &options, [None, None], stop)?;
+    let options = open_options(folder.preprocessing(), folder.channels(), arguments.holdout)?;
+    let splits = Splits::of(data, arguments.root.as_deref(), &options, [None, None], stop)?;
     let spread = |source: Arc<dyn Source>, limit: Option<usize>| -> Arc<dyn Source> {
         limit.map_or(Arc::clone(&source), |limit| Arc::new(Subset::spread(source, limit)))
     };
     let (train, test) = (spread(splits.train, limits[0]), spread(splits.test, limits[1]));
     check_labels(data.into(), [&*train, &*test], limits)?;
-    check_channels(&folder, model, data.into(), &*train)?;
+    check_channels(folder.channels(), model, data.into(), &*train)?;
     let evaluation = FolderEvaluation {
         folder: &folder,
         model,
@@ -119,19 +119,11 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
     Ok(evaluation.run(&Console::new(stop))?)
 }
 
-impl Arguments {
-    /// The protocols that are named, each once.
-    pub(crate) fn protocols(&self) -> Vec<Protocol> {
-        let first = |(at, named): &(usize, &Protocol)| !self.protocol[..*at].contains(named);
-        self.protocol.iter().enumerate().filter(first).map(|(_, &named)| named).collect()
-    }
-}
-
 /// The `eval` table that the arguments make.
 fn settings(arguments: &Arguments) -> Result<Eval> {
     let mut eval = Eval::from_overrides(&arguments.set)?;
     if !arguments.protocol.is_empty() {
-        eval.protocols = arguments.protocols();
+        eval.protocols = Protocol::each_once(&arguments.protocol);
     }
     if let Some(features) = arguments.features {
         eval.features = features;
@@ -140,9 +132,6 @@ fn settings(arguments: &Arguments) -> Result<Eval> {
 }
 
 fn at_least_one(text: &str) -> Result<usize> {
-    let number: usize = text.parse().with_context(|| {
-        format!("the number of images is \"{text}\"; it must be a whole number")
-    })?;
-    ensure!(number > 0, "the number of images must be at least 1");
-    Ok(number)
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.with_context(|| format!("the number of samples is \"{text}\"; it must be at least 1"))
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use bauta_backbones::ModelFolder;
-use bauta_data::{DatasetName, OpenOptions, Source, Subset};
+use bauta_data::{DatasetName, Source, Subset};
 use bauta_eval::finetune::{FineTuneReport, FineTuneTask, Kept};
 use bauta_eval::folder::{check_channels, normalization, open_options};
 use bauta_eval::{Scores, TrainingRun};
@@ -118,7 +118,8 @@ pub fn tune(
     let device = choose_device(settings.train.device)?;
     let threads = choose_threads(settings.train.threads);
     let root = settings.data.root.as_deref();
-    let options = OpenOptions { holdout: settings.data.holdout, ..open_options(&folder)? };
+    let wanted = folder.config().channels();
+    let options = open_options(folder.preprocessing(), wanted, settings.data.holdout)?;
     let splits = Splits::of(data, root, &options, [settings.data.limit, None], stop)?;
     let (train, test) = if validate {
         let [held_out, rest] = Subset::balanced(&splits.train, HELD_OUT, settings.seed)?;
@@ -126,7 +127,7 @@ pub fn tune(
     } else {
         (splits.train, splits.test)
     };
-    check_channels(&folder, model, data.into(), &*train)?;
+    check_channels(wanted, model, data.into(), &*train)?;
     let (own, samples) = (train.statistics(), train.sample_type());
     let task = FineTuneTask {
         folder: &folder,

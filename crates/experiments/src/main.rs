@@ -99,8 +99,7 @@ fn execute(command: Command) -> Result<()> {
         Command::Export { model, out, format } => {
             let hf = matches!(format, Format::Hf);
             let naming = if hf { Naming::HuggingFace } else { Naming::Timm };
-            let encoder = matches!(format, Format::Timm);
-            println!("{}", export_model(&model, &out, naming, encoder)?);
+            println!("{}", export_model(&model, &out, naming, matches!(format, Format::Timm))?);
             Ok(())
         }
         Command::Finetune(arguments) => finetune::finetune(&arguments, stop_on_signals()?),

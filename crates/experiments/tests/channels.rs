@@ -71,6 +71,15 @@ fn floats(root: &Path) {
 }
 
 fn train(root: &Path, out: &Path, more: &[&str]) -> Result<Summary, String> {
+    train_until(root, out, more, &AtomicBool::new(false))
+}
+
+fn train_until(
+    root: &Path,
+    out: &Path,
+    more: &[&str],
+    stop: &AtomicBool,
+) -> Result<Summary, String> {
     let small = SMALL.iter().filter(|set| !set.starts_with("data.") && !set.contains("batch_size"));
     let mut set: Vec<String> = small.chain(&DECODER).map(|&set| set.to_owned()).collect();
     set.extend(words(&[
@@ -87,7 +96,7 @@ fn train(root: &Path, out: &Path, more: &[&str]) -> Result<Summary, String> {
     let recipe = format!("{}/recipes/mae-images.toml", env!("CARGO_MANIFEST_DIR")).into();
     let layers = Layers { quick: false, set };
     let options = RunOptions { recipe, layers, out: out.to_owned(), resume: false };
-    match run(&options, &AtomicBool::new(false)) {
+    match run(&options, stop) {
         Ok(RunEnd::Finished(summary)) => Ok(*summary),
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(format!("{error:#}")),
@@ -133,6 +142,9 @@ fn floats_of_five_channels_keep_their_units_in_every_command() {
         assert!(said.iter().all(|word| refused.contains(word)), "{refused}");
         assert!(!out.exists(), "{more}");
     }
+    let stopped = train_until(&root, &out, &[], &AtomicBool::new(true)).unwrap_err();
+    assert!(stopped.contains("stopped while the data were opened"), "{stopped}");
+    assert!(!out.exists());
     let summary = train(&root, &out, &[]).unwrap();
     assert!(summary.eval["knn_top1"] > 0.8, "{:?}", summary.eval);
     assert!(summary.train.final_loss.unwrap() < 1.5, "{:?}", summary.train);
@@ -188,7 +200,7 @@ fn floats_of_five_channels_keep_their_units_in_every_command() {
     let plain = ["--set", "eval.finetune.randaugment=0", "--set", "eval.finetune.erasing=0"];
     let words = [&words[..], &more, &plain].concat();
     let line = FineTune::parse_from(paths(&words, &model)).arguments;
-    finetune::tune(&line, &AtomicBool::new(false)).unwrap();
+    finetune::tune(&line, bauta_data::DatasetName::Folder, &AtomicBool::new(false)).unwrap();
 
     let exported = place.path().join("exported");
     let said = export_model(&model, &exported, Naming::HuggingFace, false).unwrap();

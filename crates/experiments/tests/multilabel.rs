@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+mod program;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Child;
 
 use bauta_report::Summary;
+use program::{finish, kill_after, same_files};
 
 /// A label tree in miniature, with windows that checkpoints do not end.
 const LABELS: [&str; 17] = [
@@ -30,34 +32,13 @@ const LABELS: [&str; 17] = [
     "eval.closure=true",
 ];
 
-fn command(out: &Path, resume: bool) -> Child {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/multilabel-tree.toml");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bauta"));
-    command.arg("run").arg(file).arg("--out").arg(out);
-    for text in LABELS {
-        command.args(["--set", text]);
-    }
+fn start(out: &Path, resume: bool) -> Child {
+    let set = LABELS.map(str::to_owned);
+    let mut command = program::run("multilabel-tree", set, out);
     if resume {
         command.arg("--resume");
     }
-    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn finish(child: Child) {
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Kills the run once it has left its `checkpoint`.
-fn kill_after(mut child: Child, checkpoint: &Path) {
-    let start = Instant::now();
-    while !checkpoint.exists() {
-        assert!(child.try_wait().unwrap().is_none(), "the run ended before {checkpoint:?}");
-        assert!(start.elapsed() < Duration::from_secs(120), "no {checkpoint:?}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    program::start(&mut command)
 }
 
 #[test]
@@ -73,16 +54,12 @@ fn a_run_killed_within_its_second_episode_ends_alike() {
     ];
     let place = tempfile::tempdir().unwrap();
     let path = |name: &str| place.path().join(name);
-    finish(command(&path("whole"), false));
+    finish(start(&path("whole"), false));
     let checkpoint = path("killed/checkpoints/step-196/state.json");
-    kill_after(command(&path("killed"), false), &checkpoint);
+    kill_after(start(&path("killed"), false), &checkpoint);
     assert!(!path("killed/summary.json").exists(), "killed too late to tell anything");
-    finish(command(&path("killed"), true));
-    for file in files {
-        let [whole, killed] = ["whole", "killed"]
-            .map(|run| fs::read(path(run).join("checkpoints").join(file)).unwrap());
-        assert!(whole == killed, "{file} differs after a kill");
-    }
+    finish(start(&path("killed"), true));
+    same_files(&path("whole/checkpoints"), &path("killed/checkpoints"), &files);
     let [whole, killed] = ["whole", "killed"].map(|run| {
         let summary = Summary::read(&path(run).join("summary.json")).unwrap();
         let sections = fs::read_to_string(path(run).join("sections.json")).unwrap();

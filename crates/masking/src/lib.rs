@@ -23,6 +23,7 @@ mod fill;
 mod grid;
 mod plan;
 mod strategy;
+mod unmix;
 mod words;
 
 pub use error::MaskError;
@@ -30,4 +31,5 @@ pub use fill::{Fill, FillStrategy, Filler, Partners};
 pub use grid::Grid;
 pub use plan::{MaskPlan, visible_count};
 pub use strategy::*;
+pub use unmix::UnMix;
 pub use words::{MaskScope, WordMask, WordPlan};

@@ -11,9 +11,9 @@ use bauta_libtorch::{AdamStep, AdamTensors, LibtorchError, fused_adam, global_no
 use tch::{Device, Kind, Tensor};
 
 use crate::MultilabelError;
-use crate::loss::weighted_loss;
+use crate::loss::mean_loss;
 use crate::meta_config::MetaConfig;
-use crate::network::Network;
+use crate::network::{Means, Network};
 use crate::policy::{Action, Noise, credited_log_probability, thresholds_of, weights_of};
 use crate::reward::{Credit, Reward, counterfactual_f1, probability_margin};
 use crate::window::{Window, WindowStep};
@@ -97,7 +97,7 @@ impl MetaLearner {
     /// Nothing changes before [`Self::learn`] or [`Self::pass`] takes the action.
     pub fn act(&self, noise: Option<&Noise>) -> Action {
         tch::no_grad(|| {
-            let MetaConfig { deviation, range, policies, .. } = self.config;
+            let MetaConfig { deviation, .. } = self.config;
             let (state, means) = self.network.step(&self.input, &self.state);
             let at = |mean: &Tensor, noise: Option<&Tensor>| match noise {
                 Some(noise) => mean + noise * deviation,
@@ -105,19 +105,11 @@ impl MetaLearner {
             };
             let weight_logits = at(&means.weights, noise.map(|noise| &noise.weights));
             let threshold_logits = at(&means.thresholds, noise.map(|noise| &noise.thresholds));
-            let weights = |logits: &Tensor| match policies.training {
-                true => weights_of(logits, range),
-                false => logits.ones_like(),
-            };
-            let thresholds = |logits: &Tensor| match policies.prediction {
-                true => thresholds_of(logits),
-                false => logits.full_like(0.5),
-            };
             Action {
-                weights: weights(&weight_logits),
-                thresholds: thresholds(&threshold_logits),
-                mean_weights: weights(&means.weights),
-                mean_thresholds: thresholds(&means.thresholds),
+                weights: self.weights(&weight_logits),
+                thresholds: self.thresholds_at(&threshold_logits),
+                mean_weights: self.weights(&means.weights),
+                mean_thresholds: self.thresholds_at(&means.thresholds),
                 weight_logits,
                 threshold_logits,
                 state,
@@ -130,7 +122,7 @@ impl MetaLearner {
         self.policy[0].copy_(&action.mean_weights);
         self.policy[1].copy_(&action.mean_thresholds);
         self.state = action.state.shallow_clone();
-        self.input = self.reading(&action.weights, &action.thresholds);
+        self.input = reading(&action.weights, &action.thresholds);
     }
 
     /// Rewards an action by what the classifier makes of held-out documents, logits and truth
@@ -147,9 +139,9 @@ impl MetaLearner {
         tch::no_grad(|| {
             self.advance(&action);
             let credit = self.credit(&action, &logits.sigmoid(), truth);
-            let held_out = weighted_loss(logits, truth, &action.weights.ones_like());
+            let (held_out, reading) = (mean_loss(logits, truth), self.input.shallow_clone());
             let Action { weight_logits, threshold_logits, .. } = action;
-            let step = WindowStep { weight_logits, threshold_logits, credit, held_out };
+            let step = WindowStep { weight_logits, threshold_logits, credit, held_out, reading };
             self.window.steps.push(step);
         });
         if self.window.steps.len() < self.config.window {
@@ -198,9 +190,20 @@ impl MetaLearner {
         self.windows += 1;
     }
 
-    /// What the recurrence reads after these weights and thresholds, `[1, 2 N]`.
-    fn reading(&self, weights: &Tensor, thresholds: &Tensor) -> Tensor {
-        Tensor::cat(&[weights, thresholds], 0).unsqueeze(0)
+    /// Weights of a place in logit space; 1 where there is no training policy.
+    fn weights(&self, logits: &Tensor) -> Tensor {
+        match self.config.policies.training {
+            true => weights_of(logits, self.config.range),
+            false => logits.ones_like(),
+        }
+    }
+
+    /// Thresholds of a place in logit space; 0.5 where there is no prediction policy.
+    fn thresholds_at(&self, logits: &Tensor) -> Tensor {
+        match self.config.policies.prediction {
+            true => thresholds_of(logits),
+            false => logits.full_like(0.5),
+        }
     }
 
     /// What each threshold is credited with, `[N]`.
@@ -246,27 +249,32 @@ impl MetaLearner {
 
     /// The window replayed: its negative credited log-probability, and the shrinkage; a scalar.
     fn surrogate(&self, window: &Window, gains: &Tensor) -> Tensor {
-        let MetaConfig { deviation, range, shrinkage, policies, .. } = self.config;
+        let MetaConfig { deviation, shrinkage, policies, .. } = self.config;
         let (mut state, mut input) = (window.state.shallow_clone(), window.input.shallow_clone());
-        let mut loss = Tensor::zeros([] as [i64; 0], (Kind::Float, state.device()));
-        for (number, step) in window.steps.iter().enumerate() {
+        let mut replayed: Vec<Means> = Vec::with_capacity(window.steps.len());
+        for step in &window.steps {
             let (next, means) = self.network.step(&input, &state);
-            let (weight_logits, threshold_logits) = (&step.weight_logits, &step.threshold_logits);
-            let (mut weights, mut thresholds) =
-                (weight_logits.ones_like(), threshold_logits.full_like(0.5));
-            if policies.training {
-                let gain = gains.get(number as i64);
-                loss -= credited_log_probability(weight_logits, &means.weights, deviation, &gain);
-                loss += means.weights.square().sum(Kind::Float) * shrinkage;
-                weights = weights_of(weight_logits, range);
-            }
-            if policies.prediction {
-                let (mean, credit) = (&means.thresholds, &step.credit);
-                loss -= credited_log_probability(threshold_logits, mean, deviation, credit);
-                loss += mean.square().sum(Kind::Float) * shrinkage;
-                thresholds = thresholds_of(threshold_logits);
-            }
-            (state, input) = (next, self.reading(&weights, &thresholds));
+            replayed.push(means);
+            (state, input) = (next, step.reading.shallow_clone());
+        }
+        let mut loss = Tensor::zeros([] as [i64; 0], (Kind::Float, window.state.device()));
+        // All steps at once, [K, N]: on so few numbers it is calls that cost.
+        let mut add =
+            |act: fn(&WindowStep) -> &Tensor, mean: fn(&Means) -> &Tensor, credit: &Tensor| {
+                let acts = Tensor::stack(&window.steps.iter().map(act).collect::<Vec<_>>(), 0);
+                let means = Tensor::stack(&replayed.iter().map(mean).collect::<Vec<_>>(), 0);
+                loss -= credited_log_probability(&acts, &means, deviation, credit);
+                if shrinkage > 0.0 {
+                    loss += means.square().sum(Kind::Float) * shrinkage;
+                }
+            };
+        if policies.training {
+            add(|step| &step.weight_logits, |means| &means.weights, &gains.unsqueeze(1));
+        }
+        if policies.prediction {
+            let credits = window.steps.iter().map(|step| &step.credit);
+            let credits = Tensor::stack(&credits.collect::<Vec<_>>(), 0);
+            add(|step| &step.threshold_logits, |means| &means.thresholds, &credits);
         }
         loss
     }
@@ -306,6 +314,11 @@ impl MetaLearner {
             )
         })
     }
+}
+
+/// What the recurrence reads after these weights and thresholds, `[1, 2 N]`.
+fn reading(weights: &Tensor, thresholds: &Tensor) -> Tensor {
+    Tensor::cat(&[weights, thresholds], 0).unsqueeze(0)
 }
 
 /// The state and input that an episode begins with: `s = 0`, `w = 1`, `q = 0.5`.

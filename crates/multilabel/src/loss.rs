@@ -8,6 +8,11 @@ pub fn weighted_loss(logits: &Tensor, truth: &Tensor, weights: &Tensor) -> Tenso
     (label_losses(logits, truth) * weights).mean(Kind::Float)
 }
 
+/// The same with all weights 1; a scalar.
+pub(crate) fn mean_loss(logits: &Tensor, truth: &Tensor) -> Tensor {
+    label_losses(logits, truth).mean(Kind::Float)
+}
+
 /// Weights inverse to the labels' prevalence, of mean 1: a baseline. A label of prevalence 0 weighs
 /// as much as the rarest other one.
 pub fn inverse_frequency(prevalence: &[f64]) -> Vec<f32> {

@@ -21,7 +21,7 @@ pub enum Reward {
     ScalarF1,
 }
 
-/// How often thresholds hit on a batch, by label: all `[N]`.
+/// How often thresholds hit on a batch, by label: all `[T, N]`.
 struct Hits {
     hits: Tensor,
     predicted: Tensor,
@@ -41,15 +41,17 @@ pub struct Credit<'a> {
 }
 
 impl Credit<'_> {
-    fn hits(&self, thresholds: &Tensor) -> Hits {
-        let predicted = self.outputs.gt_tensor(thresholds).to_kind(Kind::Float);
-        let hits = (&predicted * self.truth).sum_dim_intlist(0, false, Kind::Float);
-        Hits { hits, predicted: predicted.sum_dim_intlist(0, false, Kind::Float) }
+    /// Of several thresholds a label at once. Counts are whole numbers, exact in any order.
+    fn hits(&self, thresholds: &[&Tensor]) -> Hits {
+        let thresholds = Tensor::stack(thresholds, 0).unsqueeze(1);
+        let predicted = self.outputs.gt_tensor(&thresholds).to_kind(Kind::Float);
+        let hits = (&predicted * self.truth).sum_dim_intlist(1, false, Kind::Float);
+        Hits { hits, predicted: predicted.sum_dim_intlist(1, false, Kind::Float) }
     }
 
     /// Micro-F1 of the action on the batch; a scalar.
     pub fn micro_f1(&self) -> Tensor {
-        let Hits { hits, predicted } = self.hits(self.thresholds);
+        let Hits { hits, predicted } = self.hits(&[self.thresholds]);
         f1(&hits.sum(Kind::Float), &predicted.sum(Kind::Float), &self.truth.sum(Kind::Float))
     }
 }
@@ -65,8 +67,9 @@ fn f1(hits: &Tensor, predicted: &Tensor, borne: &Tensor) -> Tensor {
 /// Of label j, `N · (micro-F1 with its own sampled decisions and all others' mean ones − micro-F1
 /// of the mean) + η · (its F1 sampled − its F1 of the mean)`. It is 0 where the action is the mean.
 pub fn counterfactual_f1(credit: Credit<'_>, eta: f64) -> Tensor {
-    let Hits { hits, predicted } = credit.hits(credit.thresholds);
-    let Hits { hits: mean_hits, predicted: mean_predicted } = credit.hits(credit.mean_thresholds);
+    let all = credit.hits(&[credit.thresholds, credit.mean_thresholds]);
+    let [hits, mean_hits] = [0, 1].map(|row| all.hits.get(row));
+    let [predicted, mean_predicted] = [0, 1].map(|row| all.predicted.get(row));
     let borne = credit.truth.sum_dim_intlist(0, false, Kind::Float);
     let [all_hits, all_predicted, all_borne] =
         [&mean_hits, &mean_predicted, &borne].map(|counts| counts.sum(Kind::Float));
@@ -77,8 +80,8 @@ pub fn counterfactual_f1(credit: Credit<'_>, eta: f64) -> Tensor {
         &all_borne,
     );
     let micro = with_own - f1(&all_hits, &all_predicted, &all_borne);
-    let own = f1(&hits, &predicted, &borne) - f1(&mean_hits, &mean_predicted, &borne);
-    micro * labels + own * eta
+    let own = f1(&all.hits, &all.predicted, &borne);
+    micro * labels + (own.get(0) - own.get(1)) * eta
 }
 
 /// The probability margin of each label, `[N]`: the mean over documents of `(−1)^{y*} (q − y) / q`,

@@ -27,6 +27,9 @@ pub(crate) struct WindowStep {
     pub(crate) credit: Tensor,
     /// The loss of held-out documents; a scalar.
     pub(crate) held_out: Tensor,
+    /// The action's weights and thresholds, which the next step reads, `[1, 2 N]`; it is not saved,
+    /// since it follows from the logits.
+    pub(crate) reading: Tensor,
 }
 
 impl Window {
@@ -52,8 +55,14 @@ impl Window {
         ]
     }
 
-    /// The window of a saved state with so many steps; names and shapes have been checked.
-    pub(crate) fn load(saved: &HashMap<String, Tensor>, steps: usize, device: Device) -> Self {
+    /// The window of a saved state with so many steps; names and shapes have been checked. `reading`
+    /// makes of an action's logits what the next step reads.
+    pub(crate) fn load(
+        saved: &HashMap<String, Tensor>,
+        steps: usize,
+        device: Device,
+        reading: impl Fn(&Tensor, &Tensor) -> Tensor,
+    ) -> Self {
         let tensor = |name: &str| saved[name].to_device(device);
         let rows = ["weight_logits", "threshold_logits", "credit", "held_out"]
             .map(|name| tensor(&format!("window.{name}")));
@@ -61,7 +70,8 @@ impl Window {
             let [weight_logits, threshold_logits, credit, held_out] =
                 rows.each_ref().map(|rows| rows.get(row as i64));
             let held_out = held_out.view([] as [i64; 0]);
-            WindowStep { weight_logits, threshold_logits, credit, held_out }
+            let reading = reading(&weight_logits, &threshold_logits);
+            WindowStep { weight_logits, threshold_logits, credit, held_out, reading }
         };
         Self {
             state: tensor("window.state"),

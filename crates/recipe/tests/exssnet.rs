@@ -65,3 +65,38 @@ fn all_data_sets_of_a_stream_are_wanted() {
     assert_eq!(names, ["mnist", "fashion-mnist", "cifar10"]);
     assert_eq!(recipe.packages().len(), 3);
 }
+
+fn read_texts(set: &[&str]) -> Result<Recipe<ExSsNet>, String> {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments/recipes/exssnet-text.toml");
+    let layers = Layers::of(&set.iter().map(|&text| text.to_owned()).collect::<Vec<_>>());
+    Recipe::load(&path, &layers).map_err(|error| error.to_string())
+}
+
+#[test]
+fn tasks_of_texts_want_their_documents_and_the_encoder() {
+    let names = |set: &[&str]| -> Vec<&str> {
+        read_texts(set).unwrap().data().into_iter().map(|need| need.name).collect()
+    };
+    assert_eq!(names(&[]), ["bbc-news", "imdb", "spam", "reuters-8", "minilm-l6"]);
+    let own = ["texts.names=[]", "texts.root=mine", "texts.encoder=bert"];
+    assert!(names(&own).is_empty());
+    for (set, wanted) in [
+        (&["texts.names=[]"][..], "texts.names and texts.root are both missing"),
+        (&["texts.root=mine"], "texts.names and texts.root are both given"),
+        (&["texts.names=[\"imdb\", \"imdb\"]"], "texts.names contains imdb twice"),
+        (&["texts.tokens=4"], "texts.tokens is 4; it must be in 8..=512"),
+        (&["texts.holdout=1"], "texts.holdout is 1; it must be in (0, 1)"),
+        (&["tasks.origin=permuted"], "texts is given with tasks.origin \"permuted\""),
+        (&["data={ name = \"mnist\", image_size = 28 }"], "data is given with tasks.origin"),
+        (&["model.network=resnet18"], "does not go with tasks.origin \"texts\""),
+        (&["model.filters=0"], "model.filters is 0; it must be in 1..=4096"),
+    ] {
+        let error = read_texts(set).unwrap_err();
+        assert!(error.contains(wanted), "{set:?}: {error}");
+    }
+    let error = read(&["tasks.origin=texts"]).unwrap_err();
+    assert!(error.contains("texts is missing with tasks.origin \"texts\""), "{error}");
+    let error = read(&["model.network=text-cnn"]).unwrap_err();
+    assert!(error.contains("\"text-cnn\" reads texts, all others images"), "{error}");
+}

@@ -40,10 +40,10 @@ impl Distance {
     }
 }
 
-/// Rows [N, C] at the length 1.
+/// Rows [N, C] at the length 1; a row of zeros stays.
 pub fn unit(rows: &Tensor) -> Tensor {
-    let norm = rows.square().sum_dim_intlist(&[1_i64][..], true, None).sqrt();
-    rows / norm.clamp_min(EPS)
+    // libtorch's norm has a gradient at 0, its square root has not.
+    rows / rows.norm_scalaropt_dim(2, [1], true).clamp_min(EPS)
 }
 
 /// Mean cross-entropy of each query's own key among it and the queue, MoCo's loss:
@@ -68,7 +68,7 @@ pub fn info_nce(queries: &Tensor, keys: &Tensor, queue: &Tensor, temperature: f6
 /// The distances of mixed queries [N, C] from what belongs to their own images and to those
 /// whose partners fill them: the soft distance is λ of the first and 1 − λ of the second.
 ///
-/// `partner_of` [N] says, for each image, which mixed image it fills
+/// `partner_of` `[N]` says, for each image, which mixed image it fills
 /// ([`bauta_masking::Fill::partner_of`]), so row i of the second is held against image i as well.
 pub fn soft_distance(
     distance: impl Fn(&Tensor) -> Tensor,

@@ -8,9 +8,9 @@ use tch::{Device, Tensor};
 pub struct FillTensors {
     /// Masked pixels, bool [1, 1, H, W].
     pub masked: Tensor,
-    /// The partner of each image, i64 [B].
+    /// The partner of each image, i64 `[B]`.
     pub partners: Tensor,
-    /// Which mixed image each image fills, i64 [B].
+    /// Which mixed image each image fills, i64 `[B]`.
     pub partner_of: Tensor,
     /// λ, the fraction of an image that is its own.
     pub own: f64,
@@ -32,7 +32,12 @@ impl FillTensors {
 
     /// Images [B, C, H, W] whose masked pixels are their partners'.
     pub fn mix(&self, images: &Tensor) -> Tensor {
-        self.fill(images, &images.index_select(0, &self.partners))
+        self.fill(images, &self.partner(images))
+    }
+
+    /// The partner of each image [B, C, H, W].
+    pub fn partner(&self, images: &Tensor) -> Tensor {
+        images.index_select(0, &self.partners)
     }
 
     /// Images [B, C, H, W] whose masked pixels are those of `others` [B, C, H, W]: noise, say.

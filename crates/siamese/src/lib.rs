@@ -6,7 +6,7 @@
 //! which do not, and measures the [`Distance`] of one from the other. MixMask (arXiv
 //! 2210.11456) mixes the image that is asked about and holds it against the keys of both of its
 //! sources, by their shares: [`soft_distance`], for whatever distance. Masks are drawn
-//! elsewhere (`bauta_masking::Fill`) and come as [`FillTensors`]; [`UnMix`] blends images or
+//! elsewhere (`bauta_masking::Fill`) and come as [`FillTensors`]; [`unmix`] blends images or
 //! pastes a box (arXiv 2003.05438).
 //!
 //! ```
@@ -47,4 +47,4 @@ pub use fill::FillTensors;
 pub use method::{Method, SiameseConfig};
 pub use network::{Seen, Shuffle, Siamese};
 pub use queue::Queue;
-pub use unmix::UnMix;
+pub use unmix::{unmix, unmix_partner_of};

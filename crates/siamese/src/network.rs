@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use bauta_backbones::{Moments, Parameters, ResNet, checkpoint::Mismatch};
-use bauta_streams::RandomStream;
+use bauta_backbones::{Init, Moments, Parameters, ResNet, checkpoint::Mismatch};
 use tch::{Device, Kind, Tensor};
 
 use crate::heads::Head;
@@ -45,14 +44,15 @@ pub struct Shuffle {
 }
 
 impl Shuffle {
-    /// Draws an order of a batch of `samples` images.
-    pub fn draw(samples: usize, stream: &mut RandomStream, device: Device) -> Self {
-        let mut order: Vec<i64> = (0..samples as i64).collect();
-        stream.shuffle(&mut order);
-        let mut back = vec![0_i64; samples];
+    /// Takes a permutation of a batch.
+    ///
+    /// # Panics
+    /// When an index is not of the batch.
+    pub fn new(order: &[i64], device: Device) -> Self {
+        let mut back = vec![0_i64; order.len()];
         order.iter().zip(0..).for_each(|(&from, place)| back[from as usize] = place);
         let indices = |indices: &[i64]| Tensor::from_slice(indices).to_device(device);
-        Self { order: indices(&order), back: indices(&back) }
+        Self { order: indices(order), back: indices(&back) }
     }
 }
 
@@ -97,8 +97,11 @@ impl Siamese {
         let predictor = config
             .predictor()
             .map(|parts| Head::new(parameters.root().sub("predictor"), config.dim, &parts));
-        let queue = matches!(config.distance(), crate::Distance::InfoNce { .. })
-            .then(|| Queue::new(config.dim, config.queue, seed, device));
+        let queue = matches!(config.distance(), crate::Distance::InfoNce { .. }).then(|| {
+            let sides = [config.dim as i64, config.queue as i64];
+            let mut start = Parameters::new(seed, device);
+            Queue::new(&start.root().add_frozen("queue", &sides, Init::Normal(1.0)))
+        });
         Ok(Self { config, parameters, tower, predictor, momentum, queue, fresh: Vec::new() })
     }
 
@@ -181,6 +184,11 @@ impl Siamese {
     /// distance from one key, ln(1 + K); none of methods without a queue.
     pub fn uninformed(&self) -> Option<f64> {
         self.queue.as_ref().map(|queue| (1.0 + queue.keys().size()[1] as f64).ln())
+    }
+
+    /// A number as a scalar where the network is.
+    pub fn scalar(&self, value: f64) -> Tensor {
+        Tensor::from(value as f32).to_device(self.parameters.device())
     }
 
     /// Remembers a step's keys, which enter the queue when the step is made.

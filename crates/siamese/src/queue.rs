@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 
 use bauta_backbones::checkpoint::Mismatch;
-use bauta_libtorch::normal;
-use bauta_streams::{Purpose, StreamKey};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::unit;
 
@@ -19,16 +17,14 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Begins with random directions, as the run's seed draws them.
+    /// Begins with the directions of these columns [C, K].
     ///
     /// # Panics
-    /// When it holds nothing.
-    pub fn new(dim: usize, length: usize, seed: u64, device: Device) -> Self {
-        assert!(dim > 0 && length > 0, "a queue of {length} keys of {dim} values");
-        let purpose = Purpose::named("queue");
-        let mut stream = StreamKey { seed, purpose, epoch: 0, sample: 0 }.stream();
-        let rows = normal(&[length as i64, dim as i64], 1.0, &mut stream);
-        let keys = unit(&rows).transpose(0, 1).contiguous().to_device(device);
+    /// When it would hold nothing.
+    pub fn new(columns: &Tensor) -> Self {
+        let size = columns.size();
+        assert!(size.len() == 2 && !size.contains(&0), "a queue of {size:?} values");
+        let keys = unit(&columns.detach().transpose(0, 1)).transpose(0, 1).contiguous();
         Self { keys, place: 0 }
     }
 
@@ -90,9 +86,17 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use bauta_streams::{Purpose, StreamKey};
     use proptest::prelude::*;
+    use tch::Device;
 
     use super::*;
+
+    fn queue(dim: i64, length: i64, seed: u64) -> Queue {
+        let purpose = Purpose::named("queue");
+        let mut stream = StreamKey { seed, purpose, epoch: 0, sample: 0 }.stream();
+        Queue::new(&bauta_libtorch::normal(&[dim, length], 1.0, &mut stream))
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
@@ -101,7 +105,7 @@ mod tests {
         fn keys_stand_in_the_order_in_which_they_came(
             batches in prop::collection::vec(1_i64..5, 1..12), length in 5_usize..9,
         ) {
-            let mut queue = Queue::new(2, length, 0, Device::Cpu);
+            let mut queue = queue(2, length as i64, 0);
             let begun = queue.keys().copy();
             let (mut count, mut wanted) = (0_i64, vec![None; length]);
             for batch in batches {
@@ -126,15 +130,15 @@ mod tests {
 
     #[test]
     fn a_saved_queue_goes_on_and_another_is_refused() {
-        let mut queue = Queue::new(3, 6, 0, Device::Cpu);
-        queue.enqueue(&Tensor::eye(3, (Kind::Float, Device::Cpu)));
+        let mut own = queue(3, 6, 0);
+        own.enqueue(&Tensor::eye(3, (Kind::Float, Device::Cpu)));
         let saved: HashMap<String, Tensor> =
-            queue.state().into_iter().map(|(name, tensor)| (name, tensor.copy())).collect();
-        let mut again = Queue::new(3, 6, 1, Device::Cpu);
-        assert_ne!(again.keys(), queue.keys());
+            own.state().into_iter().map(|(name, tensor)| (name, tensor.copy())).collect();
+        let mut again = queue(3, 6, 1);
+        assert_ne!(again.keys(), own.keys());
         again.load(&saved).unwrap();
-        assert_eq!((again.keys(), again.place()), (queue.keys(), 3));
-        let refused = Queue::new(3, 4, 0, Device::Cpu).load(&saved).unwrap_err();
+        assert_eq!((again.keys(), again.place()), (own.keys(), 3));
+        let refused = queue(3, 4, 0).load(&saved).unwrap_err();
         assert_eq!(refused.misshaped.len(), 1);
         assert_eq!(again.load(&HashMap::new()).unwrap_err().missing, ["queue", "queue_ptr"]);
     }

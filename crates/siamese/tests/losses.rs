@@ -53,6 +53,14 @@ fn cosine_distances_are_those_of_their_papers() {
     assert_value("direction", &Distance::Direction.of(&queries, &keys, None), 1.0, 1e-12);
 }
 
+#[test]
+fn a_query_of_zeros_has_a_finite_gradient() {
+    let queries = Tensor::zeros([2, 3], DOUBLE).set_requires_grad(true);
+    let keys = v(2, 3, 0.4);
+    Distance::Cosine.of(&queries, &keys, None).backward();
+    assert!(bool::try_from(queries.grad().isfinite().all()).unwrap());
+}
+
 fn normal(name: &str, shape: &[i64]) -> Tensor {
     let purpose = Purpose::named(name);
     let mut stream = StreamKey { seed: 0, purpose, epoch: 0, sample: 0 }.stream();

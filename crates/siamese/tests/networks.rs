@@ -40,7 +40,9 @@ fn images(name: &str, count: i64) -> Tensor {
 }
 
 fn shuffle(samples: usize, step: u64) -> Shuffle {
-    Shuffle::draw(samples, &mut stream("shuffle", step), Device::Cpu)
+    let mut order: Vec<i64> = (0..samples as i64).collect();
+    stream("shuffle", step).shuffle(&mut order);
+    Shuffle::new(&order, Device::Cpu)
 }
 
 const ALL: [Method; 3] = [Method::Moco, Method::Simsiam, Method::Byol];

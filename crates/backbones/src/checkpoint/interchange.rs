@@ -21,6 +21,8 @@ mod model_config;
 mod names;
 mod prefixes;
 mod preprocessing;
+mod resnet_folder;
+mod resnet_names;
 mod sides;
 mod timm_config;
 mod video_config;
@@ -49,6 +51,7 @@ pub use model_config::ModelConfig;
 pub use preprocessing::{
     ChannelStatistics, Filter, Framing, Preprocessing, Resize, SampleKind, Samples,
 };
+pub use resnet_folder::ResNetFolder;
 pub use sides::Sides;
 pub use video_config::{TargetFrames, VideoModelConfig};
 pub use video_folder::VideoFolder;

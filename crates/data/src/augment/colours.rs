@@ -97,7 +97,7 @@ impl Colours {
         }
         if happens(self.blur, stream) {
             let sigma = stream.uniform_in(self.sigma[0], self.sigma[1]);
-            let side = (image.height.min(image.width) / 10 | 1).max(3);
+            let side = ((image.height.min(image.width) / 10) | 1).max(3);
             gaussian_blur(image, side, sigma, scratch);
         }
         if happens(self.solarize, stream) {

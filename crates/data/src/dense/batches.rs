@@ -45,7 +45,7 @@ impl DenseLoader {
     /// [`DataError::Setting`] when a size is 0, or the source has fewer images than one batch
     /// of a shuffled epoch.
     pub fn new(source: Arc<dyn DenseSource>, config: LoaderConfig) -> Result<Self, DataError> {
-        config.check(source.len())?;
+        config.check(source.len(), "images")?;
         let LoaderConfig { height, width, on_error, threads, queue, .. } = config;
         for (key, side) in [("height", height), ("width", width)] {
             if side == 0 {

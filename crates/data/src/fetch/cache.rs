@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::package::Package;
+use super::origin::Package;
 use crate::error::DataError;
 
 /// The file that says which package a folder holds, and the sizes of all its files.

@@ -14,7 +14,7 @@ use walkdir::WalkDir;
 
 use super::FetchEvent;
 use super::apt_index;
-use super::package::{Package, Registry};
+use super::origin::{Package, Registry};
 use crate::error::DataError;
 
 /// How often the download folder is looked at.

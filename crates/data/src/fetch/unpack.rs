@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use flate2::bufread::GzDecoder;
 
 use super::client::spawn_error;
-use super::package::{Package, Registry};
+use super::origin::{Package, Registry};
 use crate::error::DataError;
 
 /// An archive may unpack to so many times its size in the table, and some more. Digits on

@@ -1,5 +1,7 @@
 //! Pictures of sixteen bits a sample, with all of their levels.
 
+use std::sync::Once;
+
 use ::image::DynamicImage;
 
 use super::{Channels, Decoding, Image, dynamic};
@@ -42,8 +44,33 @@ impl Image<'static, f32> {
     }
 }
 
+/// Whether it has been said that a source's pictures of sixteen bits are rounded to eight.
+#[derive(Debug)]
+pub(crate) struct Rounding(Once);
+
+impl Default for Rounding {
+    fn default() -> Self {
+        Self(Once::new())
+    }
+}
+
+impl Rounding {
+    /// Says so of the first such file that is decoded to bytes.
+    pub(crate) fn tell(&self, file: &[u8], sample: impl FnOnce() -> String) {
+        if has_sixteen_bits(file) {
+            self.0.call_once(|| {
+                tracing::warn!(
+                    "{} has 16 bits a sample; as uint8 such pictures are rounded to 8 bits, \
+                     sample_type = \"uint16\" keeps them",
+                    sample()
+                );
+            });
+        }
+    }
+}
+
 /// Whether a file is a PNG of sixteen bits a sample, by its header.
-pub(crate) fn has_sixteen_bits(header: &[u8]) -> bool {
+fn has_sixteen_bits(header: &[u8]) -> bool {
     header.starts_with(b"\x89PNG\r\n\x1a\n") && header.get(24) == Some(&16)
 }
 

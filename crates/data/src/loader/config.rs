@@ -36,14 +36,14 @@ impl LoaderConfig {
         Self { batch_size, height, width, seed, threads, queue, order, on_error, framing }
     }
 
-    /// Checks that a source of so many images gives a batch.
-    pub(crate) fn check(&self, samples: usize) -> Result<(), DataError> {
+    /// Checks that a source of so many samples, images or videos, gives a batch.
+    pub(crate) fn check(&self, samples: usize, called: &str) -> Result<(), DataError> {
         if self.batch_size == 0 {
             return Err(DataError::setting("batch_size", 0, "must be at least 1"));
         }
         let least = if self.order == Order::Shuffled { self.batch_size } else { 1 };
         if samples < least {
-            let rule = format!("the source has only {samples} images");
+            let rule = format!("the source has only {samples} {called}");
             return Err(DataError::setting("batch_size", self.batch_size, rule));
         }
         Ok(())

@@ -4,8 +4,8 @@
 //! directly in the folder, or in one subfolder only, have no labels.
 
 use std::ffi::OsStr;
-use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::layout::Kind;
 use super::listed::Listed;
@@ -13,7 +13,7 @@ use super::listing::{any_below, has_extension, is_picture, shown};
 use super::npy::{self, Array};
 use crate::dataset::Split;
 use crate::error::DataError;
-use crate::image::sixteen_bits::has_sixteen_bits;
+use crate::image::sixteen_bits::Rounding;
 use crate::image::{Decoding, Image};
 use crate::regular;
 use crate::sample::SampleType;
@@ -44,6 +44,7 @@ pub struct Folder {
     /// What the samples of every picture are.
     sample_type: SampleType,
     statistics: Statistics,
+    rounding: Arc<Rounding>,
 }
 
 impl Folder {
@@ -85,6 +86,13 @@ impl Folder {
         let (train, test) = Listed::splits(root, kind_below(root)?, notes)?;
         let train = Self::of(train, decoding)?;
         let test = test.map(|listed| Self { listed, ..train.clone() });
+        if let Some(test) = test.as_ref().filter(|test| is_array(&test.listed.paths()[0])) {
+            // One that is damaged is an error when it is read; here it says nothing.
+            let first = npy::read(&test.listed.paths()[0], decoding.max_pixels);
+            if let Some(problem) = first.ok().and_then(|array| train.unlike_first(&array)) {
+                return Err(DataError::malformed(&test.listed.paths()[0], problem));
+            }
+        }
         Ok((train, test))
     }
 
@@ -109,24 +117,8 @@ impl Folder {
             true => Statistics::neutral(channels),
             false => Statistics::of_photos(decoding.channels),
         };
-        Ok(Self { listed, decoding, channels, sample_type, statistics })
-    }
-
-    /// Says so where pictures of sixteen bits are rounded to eight.
-    pub(crate) fn note_rounding(&self, notes: &mut Vec<String>) {
-        let first = &self.listed.paths()[0];
-        let mut header = Vec::new();
-        let read = regular::open(first).map(|file| file.take(26).read_to_end(&mut header));
-        if self.sample_type == SampleType::Uint8
-            && matches!(read, Ok(Ok(_)))
-            && has_sixteen_bits(&header)
-        {
-            notes.push(format!(
-                "{} has 16 bits a sample, which are rounded to 8; sample_type = \"uint16\" keeps \
-                 them",
-                shown(first.as_os_str())
-            ));
-        }
+        let rounding = Arc::default();
+        Ok(Self { listed, decoding, channels, sample_type, statistics, rounding })
     }
 
     /// A picture's path below the root, the same wherever the root lies.
@@ -142,16 +134,20 @@ impl Folder {
     /// Reads an array, which must be like the first.
     fn array(&self, index: usize) -> Result<Array, DataError> {
         let array = npy::read(&self.listed.paths()[index], self.decoding.max_pixels)?;
+        match self.unlike_first(&array) {
+            None => Ok(array),
+            Some(problem) => Err(DataError::Image { image: self.describe(index), problem }),
+        }
+    }
+
+    /// In what an array differs from the first.
+    fn unlike_first(&self, array: &Array) -> Option<String> {
         let (found, wanted) = (array.channels(), self.channels);
-        let problem = if found != wanted {
-            format!("it has {found} channels, and FIRST has {wanted}")
-        } else if array.sample_type() != self.sample_type {
-            format!("it holds {}, and FIRST {}", array.sample_type(), self.sample_type)
-        } else {
-            return Ok(array);
-        };
-        let problem = problem.replace("FIRST", &self.describe(0));
-        Err(DataError::Image { image: self.describe(index), problem })
+        if found != wanted {
+            return Some(format!("it has {found} channels, and {} has {wanted}", self.describe(0)));
+        }
+        let (found, wanted) = (array.sample_type(), self.sample_type);
+        (found != wanted).then(|| format!("it holds {found}, and {} {wanted}", self.describe(0)))
     }
 
     /// Normalises by these statistics.
@@ -196,6 +192,7 @@ impl Source for Folder {
             };
         }
         let file = regular::read(path)?;
+        self.rounding.tell(&file, || self.describe(index));
         Image::decode_with(&file, self.decoding)
             .map_err(|problem| DataError::Image { image: self.describe(index), problem })
     }

@@ -12,6 +12,9 @@ use crate::image::Image;
 use crate::regular;
 use crate::sample::{Sample, SampleType};
 
+/// Types of values that are read: bytes, and wider ones in either order of bytes.
+const TYPES: [&str; 9] = ["|u1", "<u1", ">u1", "u1", "|b1", "<u2", ">u2", "<f4", ">f4"];
+
 /// Most channels of a picture.
 const MAX_CHANNELS: usize = 1024;
 
@@ -56,6 +59,12 @@ pub(crate) fn read(path: &Path, max_pixels: u64) -> Result<Array, DataError> {
 fn parse(file: &[u8], max_pixels: u64) -> Result<Array, String> {
     let (header, values) = divide(file).ok_or("it is not a complete .npy file")?;
     let descr = entry(header, "descr")?.trim_matches(['\'', '"']);
+    if !TYPES.contains(&descr) {
+        return Err(format!(
+            "its values are of type {descr}; uint8 (|u1), uint16 (<u2) and float32 (<f4) are read: \
+             save them with astype of one that holds them"
+        ));
+    }
     let shape = shape(header, max_pixels)?;
     let sixteen = |decode: fn([u8; 2]) -> u16| {
         let values = numbers(values, shape, |bytes| f32::from(decode(bytes)))?;
@@ -69,17 +78,11 @@ fn parse(file: &[u8], max_pixels: u64) -> Result<Array, String> {
         }
     };
     match descr {
-        "|u1" | "<u1" | ">u1" | "u1" | "|b1" => {
-            Ok(Array::Bytes(numbers(values, shape, |[byte]: [u8; 1]| byte)?))
-        }
         "<u2" => sixteen(u16::from_le_bytes),
         ">u2" => sixteen(u16::from_be_bytes),
         "<f4" => single(f32::from_le_bytes),
         ">f4" => single(f32::from_be_bytes),
-        _ => Err(format!(
-            "its values are of type {descr}; uint8 (|u1), uint16 (<u2) and float32 (<f4) are read: \
-             save them with astype of one that holds them"
-        )),
+        _ => Ok(Array::Bytes(numbers(values, shape, |[byte]: [u8; 1]| byte)?)),
     }
 }
 

@@ -20,6 +20,7 @@ use super::layout::{Kind, Layout, layout};
 use super::listing::{files_below, has_extension, shown};
 use crate::dataset::Split;
 use crate::error::DataError;
+use crate::image::sixteen_bits::Rounding;
 use crate::image::{Decoding, Image};
 use crate::regular;
 use crate::source::{Source, Statistics};
@@ -56,6 +57,7 @@ pub struct Shards {
     samples: Vec<(usize, Sample)>,
     classes: Vec<String>,
     decoding: Decoding,
+    rounding: Rounding,
 }
 
 /// A tar file, opened when it is first read.
@@ -124,7 +126,7 @@ impl Shards {
     ) -> Result<Self, DataError> {
         let files = files_below(folder, is_shard)?;
         if let Some(special) = files.special.first() {
-            let problem = "is a pipe, socket or device and no tar file; remove it";
+            let problem = "is a pipe, socket or device, not a tar file; remove it";
             return Err(DataError::malformed(special, problem));
         }
         let indexed: Vec<Vec<Sample>> = files
@@ -156,7 +158,8 @@ impl Shards {
         }
         let shard = |path| Shard { path, file: OnceLock::new() };
         let shards = files.paths.into_iter().map(shard).collect();
-        Ok(Self { root: root.to_path_buf(), shards, samples, classes, decoding })
+        let rounding = Rounding::default();
+        Ok(Self { root: root.to_path_buf(), shards, samples, classes, decoding, rounding })
     }
 
     /// Makes the test split to this training split: its classes are this one's.
@@ -250,6 +253,7 @@ impl Source for Shards {
             }
         };
         file.read_exact_at(&mut bytes, *offset).map_err(DataError::io(path))?;
+        self.rounding.tell(&bytes, || self.describe(index));
         Image::decode_with(&bytes, self.decoding)
             .map_err(|problem| DataError::Image { image: self.describe(index), problem })
     }

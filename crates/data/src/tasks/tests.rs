@@ -1,6 +1,7 @@
 //! Labels, images and held-out parts of streams.
 
 use std::collections::HashSet;
+use std::fs;
 
 use super::*;
 use crate::source::{InMemory, Statistics};

@@ -28,10 +28,14 @@ pub(super) fn read(
     };
     let (text, labels) = (needed("text")?, needed("labels")?);
     let (split, group) = (column("split"), column("group"));
-    let mut documents = Vec::new();
+    let (mut documents, mut last) = (Vec::new(), None);
     for row in reader.records() {
-        let row = row.map_err(|error| broken(file, &error))?;
+        let row = row.map_err(|error| {
+            let open = error.position().and_then(|at| never_closed(file, &bytes, at));
+            open.unwrap_or_else(|| broken(file, &error))
+        })?;
         let line = row.position().map_or(0, csv::Position::line);
+        last = row.position().cloned();
         let cell = |column: Option<usize>| column.and_then(|column| row.get(column));
         let own = match cell(split).map(str::trim).filter(|name| !name.is_empty()) {
             None => part,
@@ -52,7 +56,20 @@ pub(super) fn read(
         }
         documents.push(document);
     }
-    Ok(documents)
+    match last.and_then(|last| never_closed(file, &bytes, &last)) {
+        Some(error) => Err(error),
+        None => Ok(documents),
+    }
+}
+
+/// What is wrong with a file's last row where it goes on over lines in a quote without an end: the
+/// reader takes all that follows an open quote for one cell.
+fn never_closed(file: &Path, bytes: &[u8], last: &csv::Position) -> Option<DataError> {
+    let row = &bytes[(last.byte() as usize).min(bytes.len())..];
+    let quotes = row.iter().filter(|&&byte| byte == b'"').count();
+    let is_open = quotes % 2 == 1 && row.trim_ascii().contains(&b'\n');
+    let problem = format!("line {}: a quote is opened and never closed", last.line());
+    is_open.then(|| DataError::malformed(file, problem))
 }
 
 /// What the reader says of a broken row, with its line.

@@ -8,7 +8,6 @@ mod readers;
 mod tests;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +19,7 @@ use crate::dataset::Split;
 use crate::error::DataError;
 use crate::fetch::{PACKAGES, Package};
 use crate::source::holdout::place;
+use crate::tasks::folders::task_folders;
 
 /// A data set of documents of one class each, by the name that recipes use.
 #[derive(
@@ -169,8 +169,10 @@ impl TextTask {
         let classes: Vec<String> = named.into_iter().collect();
         if classes.len() < 2 {
             let found = classes.join(", ");
-            let problem = format!("its training documents have classes [{found}]; it needs two");
-            return Err(refused(problem));
+            return Err(refused(format!(
+                "its training documents have classes [{found}]; it needs two ({duplicates} copies \
+                 and {without_text} documents without text were left out)"
+            )));
         }
         let numbers: HashMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
         let part =
@@ -180,16 +182,16 @@ impl TextTask {
                     return Err(refused(problem));
                 }
                 let numbered = documents.into_iter().map(|document| {
-                let class = &document.labels[0];
-                let Some(&class) = numbers.get(class.as_str()) else {
-                    let known = classes.join(", ");
-                    return Err(refused(format!(
-                        "a document of its {what} part is of class \"{class}\", which no training \
-                         document has ({known})"
-                    )));
-                };
-                Ok(ClassedText { text: document.text, class })
-            });
+                    let class = &document.labels[0];
+                    let Some(&number) = numbers.get(class.as_str()) else {
+                        let known = classes.join(", ");
+                        return Err(refused(format!(
+                            "a document of its {what} part is of class \"{class}\", \
+                             which no training document has ({known})"
+                        )));
+                    };
+                    Ok(ClassedText { text: document.text, class: number })
+                });
                 numbered.collect()
             };
         let (validation, test) = (part("validation", validation)?, part("test", test)?);
@@ -210,22 +212,14 @@ impl TextTask {
         Self::build(dataset.into(), readers::read(dataset, root)?, options)
     }
 
-    /// Opens a folder a task, in the order of their names. A task's folder has a folder of `.txt`
+    /// Opens a folder a task, in the order of their numbers or names. A task's folder has a folder of `.txt`
     /// files a class, maybe within `train` and `test`; or files that
     /// [`read_folder`](super::read_folder) reads, with one label a document.
     ///
     /// # Errors
-    /// When there are no folders, one holds no documents, and as [`Self::build`].
+    /// When there are no folders, their numbers have a gap, one holds no documents, and as [`Self::build`].
     pub fn of_folders(root: &Path, options: &TextTaskOptions) -> Result<Vec<Self>, DataError> {
-        let folders = readers::folders_of(root)?;
-        if folders.is_empty() {
-            return Err(DataError::Absent {
-                path: root.to_owned(),
-                wanted: "folders".to_owned(),
-                remedy: "make one for each task, with a folder of .txt files for each class"
-                    .to_owned(),
-            });
-        }
+        let folders = task_folders(root, "a folder of .txt files for each class")?;
         let open = |folder: &PathBuf| {
             let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Self::build(&name, readers::read_own(folder)?, options)

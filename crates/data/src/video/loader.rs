@@ -144,7 +144,7 @@ impl ClipLoader {
         config: LoaderConfig,
     ) -> Result<Self, DataError> {
         sampling.check()?;
-        config.check(source.len())?;
+        config.check(source.len(), "videos")?;
         let LoaderConfig { height, width, seed, on_error, threads, queue, .. } = config;
         for (key, side) in [("height", height), ("width", width)] {
             if !(1..=usize::from(u16::MAX)).contains(&side) {

@@ -159,14 +159,26 @@ impl ClipFineTuneTask<'_> {
         let decay = if self.from_scratch { 1.0 } else { config.layer_decay };
         let layers = LayerDecay { decay, depth };
         let last = config.blocks.unwrap_or(depth + 1);
-        parameters.train_only(|name| layers.is_among_last(name, last));
+        // Positions that are not learned stay so.
+        let fixed: Vec<String> = parameters
+            .iter()
+            .filter(|parameter| !parameter.trainable)
+            .map(|parameter| parameter.name.clone())
+            .collect();
+        parameters.train_only(|name| {
+            layers.is_among_last(name, last) && !fixed.iter().any(|fixed| fixed == name)
+        });
         let described = folder.config();
         let (mean, deviation) = (&described.image_mean, &described.image_std);
         Ok(ClipClassification {
             parameters,
             encoder,
             head,
-            described: VideoModelConfig { decoder_hidden_size: 0, ..described.clone() },
+            described: VideoModelConfig {
+                model_type: VideoModelConfig::MODEL_TYPE.to_owned(),
+                decoder_hidden_size: 0,
+                ..described.clone()
+            },
             normalization: ImageNormalization::new(mean, deviation, *device)?,
             classes,
             smoothing: config.smoothing,

@@ -105,6 +105,7 @@ impl ClipFolderEvaluation<'_> {
             views: Some(format!("{clips} × {crops} views of {} frames", sizes.frames)),
             image_size: [height, width],
             model_image_size: [height, width],
+            interpolated: false,
             normalization: "the model's config.json".to_owned(),
             training_images: training_videos,
             test_images: test_videos,

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bauta_backbones::{ImageEncoder, ModelConfig, ModelFolder, Pooling};
+use bauta_backbones::Pooling;
 use bauta_data::{DatasetName, LoaderConfig, Source};
 use serde::Serialize;
 use tch::{Device, Tensor};
 
+use super::feature_model::{FeatureEncoder, FeatureModel};
 use super::images::normalization;
-use super::said_framing::said_framing;
-use crate::encoded::image_features;
+use super::said_framing::framing_of;
 use crate::json::write_json;
 use crate::machine::device_name;
 use crate::{EVALUATION_BATCH, EvalError, Evaluator, Measurement, Protocols, Watch};
@@ -23,7 +23,7 @@ pub(super) const TOKENS: usize = 64 * EVALUATION_BATCH;
 /// Protocols on the features of a model folder, everything resolved.
 pub struct FolderEvaluation<'a> {
     /// The model folder, read.
-    pub folder: &'a ModelFolder,
+    pub folder: &'a FeatureModel,
     /// Where it lies.
     pub model: &'a Path,
     /// The data that the images are of.
@@ -61,6 +61,8 @@ pub struct EvaluationReport {
     pub(super) image_size: [usize; 2],
     /// The size that the model's positions are made for.
     pub(super) model_image_size: [usize; 2],
+    #[serde(skip)]
+    pub(super) interpolated: bool,
     pub(super) normalization: String,
     pub(super) training_images: usize,
     pub(super) test_images: usize,
@@ -90,14 +92,14 @@ impl FolderEvaluation<'_> {
         let start = Instant::now();
         let Self { folder, model, data, train, test, evaluators, pooling, .. } = self;
         let Self { image_size, baselines, seed, device, threads, .. } = self;
-        let own = folder.config().image_size();
+        let own = folder.image_size();
         let said = folder.preprocessing().map(|said| said.framing()).transpose()?.flatten();
         let [height, width] = match image_size {
             Some(size) => size,
             None if said.is_some() => own,
-            None => own_size(data, &*train, folder.config())?,
+            None => own_size(data, &*train, folder)?,
         };
-        let framing = said_framing(folder, [height, width], image_size.is_some())
+        let framing = framing_of(folder.preprocessing(), [height, width], image_size.is_some())
             .map_err(|error| error.at(model.display().to_string()))?;
         let (normalization, by) =
             normalization(model, &train.statistics(), train.sample_type(), device)?;
@@ -108,14 +110,14 @@ impl FolderEvaluation<'_> {
             return Err(EvalError::Unsuitable(message));
         }
         let sized = Some([height, width]);
-        let (_parameters, encoder) = folder.image_encoder(device, sized).map_err(|error| {
+        let (_parameters, encoder) = folder.encoder(device, sized).map_err(|error| {
             let place = format!(
                 "{} on images of {height} × {width}; choose another image_size",
                 model.display()
             );
             EvalError::from(error).at(place)
         })?;
-        let batch = (TOKENS / encoder.grid().tokens()).clamp(1, EVALUATION_BATCH);
+        let batch = (TOKENS / encoder.tokens()).clamp(1, EVALUATION_BATCH);
         let loader = LoaderConfig::new(batch, height, width);
         let loader = LoaderConfig { seed, threads, framing, ..loader };
         let protocols = Protocols::new(evaluators, [&train, &test], loader, device, watch)?;
@@ -124,20 +126,17 @@ impl FolderEvaluation<'_> {
         let mut add = |of, features, found: Vec<Measurement>| {
             results.extend(found.into_iter().map(|measurement| Row { of, features, measurement }));
         };
-        let measure = |name, encoder: &dyn ImageEncoder| {
+        let measure = |name, encoder: &FeatureEncoder| {
             protocols.measure(name, &|pixels: &Tensor| {
-                Ok(image_features(encoder, &normalization, pooling, pixels)?)
+                Ok(encoder.features(&normalization, pooling, pixels)?)
             })
         };
-        let said = match pooling {
-            Pooling::Mean => "mean of the patch tokens",
-            Pooling::Cls => "class token",
-        };
-        add("model", said, measure("model", &*encoder)?);
+        let said = encoder.describe(pooling);
+        add("model", said, measure("model", &encoder)?);
         if baselines {
             add("raw_pixels", "pixels", protocols.measure_raw_pixels()?);
-            let (_parameters, untrained) = folder.untrained_image_encoder(seed, device, sized)?;
-            add("random_init", said, measure("random init", &*untrained)?);
+            let (_parameters, untrained) = folder.untrained(seed, device, sized)?;
+            add("random_init", said, measure("random init", &untrained)?);
         }
         Ok(EvaluationReport {
             model: model.to_path_buf(),
@@ -145,6 +144,7 @@ impl FolderEvaluation<'_> {
             views: None,
             image_size: [height, width],
             model_image_size: own,
+            interpolated: folder.has_positions() && own != [height, width],
             normalization: by.to_string(),
             training_images: train.len(),
             test_images: test.len(),
@@ -161,12 +161,12 @@ impl FolderEvaluation<'_> {
 fn own_size(
     data: DatasetName,
     images: &dyn Source,
-    model: &ModelConfig,
+    model: &FeatureModel,
 ) -> Result<[usize; 2], EvalError> {
     let own = model.image_size();
     if data.package().is_some() {
         let size = images.size(0)?;
-        if size.iter().zip(model.patch_size()).all(|(&side, patch)| side.is_multiple_of(patch)) {
+        if size.iter().zip(model.multiple_of()).all(|(&side, of)| side.is_multiple_of(of)) {
             return Ok(size);
         }
     }
@@ -201,7 +201,7 @@ impl fmt::Display for EvaluationReport {
         if let Some(views) = &self.views {
             write!(f, ", {views}")?;
         }
-        if self.image_size != self.model_image_size {
+        if self.interpolated {
             write!(f, " (positions interpolated from {own_height} × {own_width})")?;
         }
         writeln!(f, "\npixels normalised by {}\n", self.normalization)?;

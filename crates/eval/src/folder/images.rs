@@ -92,20 +92,24 @@ fn check_samples(wanted: &ImageNormalization, found: SampleType) -> Result<(), E
     )))
 }
 
-/// How a user's own images are opened for a model: as many channels as it has, of the samples
-/// that its folder names.
+/// How a user's own images are opened for a model of so many channels: of the samples that its
+/// folder names, with a fraction held out where they have no test split.
 ///
 /// # Errors
 /// When the folder's words are none.
-pub fn open_options(folder: &ModelFolder) -> Result<OpenOptions, EvalError> {
-    let Decoding { max_pixels, channels, sample_type } = decoding(folder)?;
-    Ok(OpenOptions { max_pixels, channels, sample_type, ..OpenOptions::default() })
+pub fn open_options(
+    said: Option<&Preprocessing>,
+    channels: usize,
+    holdout: Option<f64>,
+) -> Result<OpenOptions, EvalError> {
+    let Decoding { max_pixels, channels, sample_type } = decoding(said, channels)?;
+    Ok(OpenOptions { max_pixels, channels, sample_type, holdout })
 }
 
-fn decoding(folder: &ModelFolder) -> Result<Decoding, EvalError> {
-    let said = folder.preprocessing().map(Preprocessing::samples).transpose()?;
+fn decoding(said: Option<&Preprocessing>, channels: usize) -> Result<Decoding, EvalError> {
+    let said = said.map(Preprocessing::samples).transpose()?;
     let kind = said.map_or(SampleKind::Uint8, |samples| samples.kind);
-    let channels = match folder.config().channels() {
+    let channels = match channels {
         1 => Channels::Grey,
         _ => Channels::Rgb,
     };
@@ -128,17 +132,17 @@ fn sample_type(kind: SampleKind) -> SampleType {
     }
 }
 
-/// Refuses images of other channels than a model's.
+/// Refuses images of other channels than those that a model wants.
 ///
 /// # Errors
 /// [`EvalError::Unsuitable`] with both numbers.
 pub fn check_channels(
-    folder: &ModelFolder,
+    wanted: usize,
     model: &Path,
     data: &str,
     images: &dyn Source,
 ) -> Result<(), EvalError> {
-    let (found, wanted) = (images.channels(), folder.config().channels());
+    let found = images.channels();
     if found == wanted {
         return Ok(());
     }
@@ -164,7 +168,8 @@ pub fn framing(source: &dyn Source, size: [usize; 2]) -> Option<Framing> {
 /// samples that a model takes.
 pub(super) fn open(input: &Path, folder: &ModelFolder) -> Result<Arc<dyn Source>, EvalError> {
     let channels = folder.config().channels();
-    let source: Arc<dyn Source> = Arc::new(Folder::all(input, decoding(folder)?)?);
+    let source: Arc<dyn Source> =
+        Arc::new(Folder::all(input, decoding(folder.preprocessing(), channels)?)?);
     let found = source.channels();
     if found != channels {
         let message = format!("images have {found} channels, the model wants {channels}");

@@ -1,6 +1,6 @@
 //! How a model folder has its pictures resized and cut, in the loader's words.
 
-use bauta_backbones::{self as backbones, ModelFolder};
+use bauta_backbones::{self as backbones, ModelFolder, Preprocessing};
 use bauta_data::{Filter, Framing, Resize};
 
 use crate::EvalError;
@@ -23,7 +23,16 @@ pub fn said_framing(
     size: [usize; 2],
     scaled: bool,
 ) -> Result<Option<Framing>, EvalError> {
-    let Some(said) = folder.preprocessing() else { return Ok(None) };
+    framing_of(folder.preprocessing(), size, scaled)
+}
+
+/// The same of what a folder says.
+pub(super) fn framing_of(
+    said: Option<&Preprocessing>,
+    size: [usize; 2],
+    scaled: bool,
+) -> Result<Option<Framing>, EvalError> {
+    let Some(said) = said else { return Ok(None) };
     let Some(said) = said.framing()? else { return Ok(None) };
     let output = said.output().or(match said.resize {
         backbones::Resize::ShorterSide(side) => Some([side; 2]),

@@ -6,6 +6,7 @@
 //! What earlier tasks compute never changes. Baselines are the same loop without one or the
 //! other. Steps and deviations: `docs/systems/exssnet.md`.
 
+mod images;
 mod report;
 mod results;
 mod settings;

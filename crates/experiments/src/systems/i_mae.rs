@@ -103,9 +103,7 @@ impl System for IMae {
         let phase = run.phase("pretrain", images.batches_per_epoch()).costing(system.flops()?);
         let mixing = Mixing { masking: system.student.masking(), lambda: mixture.lambda };
         let inputs = images.inputs(vec![partners], mixing.prepare())?;
-        run.train_watched(&images, phase, &mut system, inputs, |system, pixels| {
-            system.student.features(pixels)
-        })?;
+        run.train_watched(&images, phase, &mut system, inputs, |it, x| it.student.features(x))?;
 
         let untrained = build(MixtureInit::Random)?;
         let continues = mixture.init == MixtureInit::Teacher;

@@ -76,9 +76,7 @@ impl System for MaskDistill {
         let phase = run.phase("pretrain", images.batches_per_epoch()).costing(flops);
         let masking = system.student.masking().dropping(settings.model.drop_path, 0);
         let inputs = images.inputs(Vec::new(), masking.prepare())?;
-        run.train_watched(&images, phase, &mut system, inputs, |system, pixels| {
-            system.student.features(pixels)
-        })?;
+        run.train_watched(&images, phase, &mut system, inputs, |it, x| it.student.features(x))?;
 
         let untrained = Self::new(settings, &images, teacher.as_deref())?.student;
         let student = &system.student;

@@ -14,7 +14,7 @@ use anyhow::Result;
 use bauta_backbones::{Flops, ImageNormalization, Parameters, Preprocessing};
 use bauta_eval::Scores;
 use bauta_recipe::MixMask as Settings;
-use bauta_siamese::{Siamese, UnMix, soft_distance};
+use bauta_siamese::{Siamese, soft_distance, unmix, unmix_partner_of};
 use bauta_train::{Loss, Objective, ObjectiveError, serde_json};
 use tch::Tensor;
 
@@ -60,18 +60,18 @@ impl Objective for MixMask {
                 parts.push(("erased", 1.0, distance(&mixed)));
             }
             // Of weight 0: it is logged, and changes nothing.
-            parts.push(("lambda", 0.0, self.scalar(fill.own)));
+            parts.push(("lambda", 0.0, network.scalar(fill.own)));
         }
-        if let Some(unmix) = &input.unmix {
-            let mixed = network.see(&unmix.mix(&x))?.query;
-            let back = UnMix::partner_of(mixed.size()[0], mixed.device());
+        if let Some(plan) = &input.unmix {
+            let mixed = network.see(&unmix(plan, &x))?.query;
+            let back = unmix_partner_of(mixed.size()[0], mixed.device());
             let [own, partner] = soft_distance(distance, &mixed, &back);
-            let share = unmix.own();
+            let share = plan.own();
             parts.extend([("unmix_own", share, own), ("unmix_partner", 1.0 - share, partner)]);
         }
         let uninformed = network.uninformed().map(|one| {
             let terms: f64 = parts.iter().map(|(_, weight, _)| weight).sum();
-            self.scalar(one * terms * keys.len() as f64)
+            network.scalar(one * terms * keys.len() as f64)
         });
         self.network.remember(&keys);
         let loss = Loss::sum(parts);
@@ -164,10 +164,5 @@ impl MixMask {
         // SimSiam's key is what it saw of the other view, where it learns from both.
         let keys = if momentum || !config.symmetric { views } else { 0 };
         one.times(views + mixed) + one.frozen().times(keys)
-    }
-
-    /// A number as a scalar where the loss is.
-    fn scalar(&self, value: f64) -> Tensor {
-        Tensor::from(value as f32).to_device(self.network.parameters().device())
     }
 }

@@ -49,6 +49,30 @@ pub const SMALL: [&str; 16] = [
 #[allow(dead_code, reason = "some tests write the digits alone")]
 pub const DECODER: [&str; 2] = ["decoder.dim=8", "decoder.heads=2"];
 
+/// A miniature of two views of digits.
+#[allow(dead_code, reason = "some tests write the digits alone")]
+pub const VIEWS: [&str; 19] = [
+    "data.name=mnist",
+    "data.image_size=8",
+    "data.augment={ crop = \"shift\", shift = 1, flip = false, colours = {} }",
+    "model.width=2",
+    "siamese.dim=8",
+    "siamese.hidden=8",
+    "siamese.queue=64",
+    "siamese.splits=2",
+    "train.epochs=1",
+    "train.batch_size=32",
+    "train.warmup_epochs=0.1",
+    "train.device=cpu",
+    "train.threads=1",
+    "train.log_every=4",
+    "siamese.momentum=0.9",
+    "siamese.temperature=0.2",
+    "eval.protocols=[\"knn\"]",
+    "eval.baselines=false",
+    "eval.pictures.count=0",
+];
+
 /// Overrides as a command line has them.
 #[allow(dead_code, reason = "some tests write the digits alone")]
 pub fn words(set: &[&str]) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bauta_backbones::checkpoint::Mismatch;
 use tch::Tensor;
 
-use super::MetaLearner;
+use super::{MetaLearner, reading};
 use crate::window::Window;
 
 impl MetaLearner {
@@ -62,7 +62,9 @@ impl MetaLearner {
             self.averages.copy_(&saved["averages"]);
             self.state = saved["state"].to_device(device);
             self.input = saved["input"].to_device(device);
-            self.window = Window::load(saved, counts[0] as usize, device);
+            self.window = Window::load(saved, counts[0] as usize, device, |weights, thresholds| {
+                reading(&self.weights(weights), &self.thresholds_at(thresholds))
+            });
             self.windows = counts[1] as u64;
         });
         Ok(())

@@ -5,7 +5,8 @@ use std::path::Path;
 use tch::Device;
 
 use super::{
-    ImportOptions, ModelConfig, ModelFolder, Naming, VideoFolder, describe, read_checkpoint,
+    ImportOptions, ModelConfig, ModelFolder, Naming, ResNetFolder, VideoFolder, describe,
+    read_checkpoint,
 };
 use crate::ModelError;
 
@@ -63,12 +64,15 @@ impl ModelFolder {
     }
 }
 
-/// Reads a foreign checkpoint, of images or of video, and writes it as a model folder. Says
+/// Reads a foreign checkpoint, of images (residual networks too) or of video, and writes it as a model folder. Says
 /// what it holds.
 ///
 /// # Errors
 /// As [`VideoFolder::import`], [`ModelFolder::import`] and their `export`.
 pub fn import_model(from: &Path, options: ImportOptions, to: &Path) -> Result<String, ModelError> {
+    if let Some(residual) = ResNetFolder::import(from)? {
+        return residual.export(to, Naming::Timm);
+    }
     match VideoFolder::import(from, options)? {
         Some(video) => video.export(to),
         None => ModelFolder::import(from, options)?.export(to, Naming::Timm),
@@ -94,6 +98,9 @@ pub fn export_model(
         }
         let video = VideoFolder::read(from)?;
         return if encoder { video.into_encoder().export(to) } else { video.export(to) };
+    }
+    if ResNetFolder::describes(from) {
+        return ResNetFolder::read(from)?.export(to, naming);
     }
     let folder = ModelFolder::read(from)?;
     let folder = if encoder { folder.into_encoder()? } else { folder };

@@ -115,8 +115,15 @@ where
         let mut single = default.clone();
         single[key.as_str()] = value.clone();
         if let Err(error) = T::deserialize(&single) {
-            return Err(format!("{key}: {error}"));
+            return Err(format!("{key}: {}", plain(&error)));
         }
     }
-    Err(error.to_string())
+    Err(plain(&error))
+}
+
+/// An error of serde's, whose names of types are no words of a user's.
+fn plain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.replace("expected usize", "expected a whole number from 0 on")
+        .replace("expected f64", "expected a number")
 }

@@ -136,7 +136,7 @@ fn every_layout_is_understood_and_what_could_surprise_is_said() {
             &["x/1.png", "y/2.png", "train/notes.txt"],
             "x/1.png=x y/2.png=y",
             "none",
-            "train/ have no",
+            "train/ hold no",
         ),
     ] {
         let root = tree(paths);
@@ -315,4 +315,25 @@ fn arrays_of_any_channels_are_pictures_with_measured_statistics() {
     fs::write(root.path().join("c.npy"), file).unwrap();
     let error = Folder::open(Split::Train, root.path()).unwrap().image(2).unwrap_err().to_string();
     assert!(error.contains("4 channels") && error.contains("c.npy"), "{error}");
+}
+
+#[test]
+fn arrays_of_both_splits_are_of_one_kind_before_anything_trains() {
+    for (descr, shape, bytes, words) in [
+        ("|u1", "(5, 2, 2)", 20, "5 channels"),
+        ("<u2", "(4, 2, 2)", 32, "uint16"),
+        ("<f4", "(4, 2, 2)", 64, "float32"),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        for (split, descr, shape, bytes) in
+            [("train", "|u1", "(4, 2, 2)", 16), ("val", descr, shape, bytes)]
+        {
+            fs::create_dir(root.path().join(split)).unwrap();
+            let file = npy::tests::encode(descr, shape, &vec![0; bytes]);
+            fs::write(root.path().join(split).join("a.npy"), file).unwrap();
+        }
+        let opened = open_splits(DatasetName::Folder, root.path(), &OpenOptions::default());
+        let error = opened.err().unwrap().to_string();
+        assert!(error.contains(words) && error.contains("val/a.npy"), "{error}");
+    }
 }

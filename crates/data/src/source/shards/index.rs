@@ -188,7 +188,9 @@ fn label(mut file: &File, (offset, size): Place) -> Result<u32, String> {
         .and_then(|_| file.take(size.min(LABEL)).read_to_string(&mut text))
         .ok()
         .and_then(|_| text.trim().parse::<u32>().ok());
-    number.ok_or_else(|| format!("holds {text:?} and no class number; number the classes from 0"))
+    number.ok_or_else(|| {
+        format!("holds {text:?}, which is not a class number; number the classes from 0")
+    })
 }
 
 /// A name without `./` and with `..` taken back.

@@ -112,7 +112,7 @@ fn links_within_an_archive_are_followed_and_others_refused() {
         (Symlink, "3.png", "not a file of the archive"),
         (Symlink, "1.png", "not a file of the archive"),
         (Link, "0.png", "not a file of the archive"),
-        (Fifo, "", "no plain file"),
+        (Fifo, "", "not a plain file"),
     ] {
         let error = opened(kind, target).unwrap_err().to_string();
         assert!(error.contains("d/1.png") && error.contains(word), "{error}");

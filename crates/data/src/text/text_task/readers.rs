@@ -1,13 +1,15 @@
 //! The files of the data sets of [`TextDataset`], and folders of a user's own.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{TextDataset, fs};
+use super::TextDataset;
 use crate::dataset::Split;
 use crate::error::DataError;
 use crate::regular;
+use crate::tasks::folders::folders_of;
 use crate::text::document::RawDocument;
 use crate::text::folder::read_folder;
 
@@ -46,21 +48,6 @@ pub(super) fn read_own(folder: &Path) -> Result<Vec<RawDocument>, DataError> {
         true => read_folder(folder),
         false => class_folders(folder, None, str::to_owned),
     }
-}
-
-/// The folders of a folder by name, hidden ones aside.
-pub(super) fn folders_of(root: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let entries = fs::read_dir(root).map_err(DataError::io(root))?;
-    let mut folders = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(DataError::io(root))?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'.');
-        if path.is_dir() && !hidden {
-            folders.push(path);
-        }
-    }
-    folders.sort();
-    Ok(folders)
 }
 
 /// A folder of `.txt` files a class; `class` names it by its folder's name.

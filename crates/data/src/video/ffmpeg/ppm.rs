@@ -129,9 +129,9 @@ mod tests {
             (b"P6\n99999999999 99999999999\n255\n", "max_pixels = 2"),
             (b"P6\n0 1\n255\n", "0 × 1"),
             (b"P6\n2 1\n255\nabc", "middle of a frame"),
-            (b"P5\n2 1\n255\nabc", "no picture"),
-            (b"hello", "no picture"),
-            (&[b'7'; 1000], "no picture"),
+            (b"P5\n2 1\n255\nabc", "not a picture"),
+            (b"hello", "not a picture"),
+            (&[b'7'; 1000], "not a picture"),
             (b"P6\n-2 1\n255\n", "no size"),
         ] {
             let error = pictures(hostile, 1000, 2).next().unwrap_err().to_string();

@@ -73,7 +73,7 @@ fn a_program_that_dies_half_way_is_an_error_with_its_words() {
     assert!(half.contains("middle of a frame"), "{half}");
     let large = error("printf 'P6\\n999 999\\n255\\n'");
     assert!(large.contains("999 × 999") && large.contains("max_pixels = 100"), "{large}");
-    assert!(error("echo nonsense").contains("no picture"));
+    assert!(error("echo nonsense").contains("not a picture"));
     assert!(error("exit 0").contains("frame 1 of 5"));
 }
 

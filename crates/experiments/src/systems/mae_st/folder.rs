@@ -10,7 +10,9 @@ use bauta_backbones::VideoFolder;
 use bauta_data::video::{ClipDataset, ClipSource, ClipSubset, Ffmpeg, Views, open_clips};
 use bauta_eval::finetune::{ClipFineTuneTask, FineTuneReport, balanced};
 use bauta_eval::folder::{ClipFolderEvaluation, EvaluationReport};
-use bauta_recipe::{ClipEvaluateSettings, ClipFineTuneSettings, LabelledClips, ViewCounts};
+use bauta_recipe::{
+    ClipEvaluateSettings, ClipFineTuneSettings, LabelledClips, Protocol, ViewCounts,
+};
 use serde_json::json;
 
 use super::clips::folders;
@@ -36,8 +38,9 @@ pub fn evaluate(
     );
     let mut settings = ClipEvaluateSettings::parse(&arguments.set)?;
     if !arguments.protocol.is_empty() {
-        settings.eval.protocols = arguments.protocols();
+        settings.eval.protocols = Protocol::each_once(&arguments.protocol);
     }
+    settings.data.holdout = arguments.holdout.or(settings.data.holdout);
     let (videos, eval) = (&settings.data, &settings.eval);
     let folder = read(model)?;
     let root = root.as_deref().or(videos.root.as_deref());

@@ -24,9 +24,10 @@ pub(super) fn fills(viewing: &Viewing, images: &Images, run: &mut Run<'_>) -> Re
     let normalization = images.normalization()?;
     let mixed = shown.apply(&fill, &normalization.normalize(&pixels));
     let mixed = normalization.to_pixels(&mixed);
-    let partners = pixels.index_select(0, &fill.partners);
+    let drawn = normalization.drawn(&pixels);
+    let partners = fill.partner(&drawn);
     let layout = PictureLayout { columns: 2, ..PictureLayout::default() };
-    let sheet = fill_sheet([&pixels, &partners], &fill.masked, &mixed, &layout)?;
+    let sheet = fill_sheet([&drawn, &partners], &fill.masked, &mixed, &layout)?;
     let own = 100.0 * fill.own;
     let caption = format!(
         "Images: itself, its partner, the mask (white is its own, {own:.0} % of the pixels), and \

@@ -3,9 +3,9 @@
 use bauta_data::{Batch, Read};
 use bauta_eval::host_tensor;
 use bauta_libtorch::normal;
-use bauta_masking::{Filler, Partners};
+use bauta_masking::{Filler, Partners, UnMix};
 use bauta_recipe::Filling;
-use bauta_siamese::{FillTensors, Shuffle, UnMix};
+use bauta_siamese::{FillTensors, Shuffle};
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 use tch::{Device, Tensor};
 
@@ -70,8 +70,9 @@ impl Viewing {
         let fill = self.masking.as_ref().map(|masking| self.fill(masking, &pixels[0], step));
         let image = [height as usize, width as usize];
         let unmix = self.unmix.then(|| UnMix::draw(image, &mut self.stream("un-mix", step)));
-        let shuffle =
-            Shuffle::draw(samples, &mut self.stream("order of the keys", step), self.device);
+        let mut order: Vec<i64> = (0..samples as i64).collect();
+        self.stream("order of the keys", step).shuffle(&mut order);
+        let shuffle = Shuffle::new(&order, self.device);
         Views { pixels, shuffle, fill, unmix }
     }
 

@@ -43,7 +43,7 @@ pub enum TaskOrigin {
     Split,
     /// A data set a task.
     DataSets,
-    /// A folder of your own a task, in the order of their names.
+    /// A folder of your own a task, in the order of their numbers or names.
     Folders,
     /// The documents of `texts`.
     Texts,

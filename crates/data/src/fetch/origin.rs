@@ -1,0 +1,79 @@
+//! What is known of a package: where it is published, and how it is known to be the right one.
+
+/// A package registry, reached through its own client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registry {
+    /// npm; the archive is a gzipped tar file.
+    Npm,
+    /// PyPI; the archive is a wheel, a zip file.
+    PyPi,
+    /// Debian; the archive is a .deb.
+    Debian,
+    /// The package index of the Debian that the machine runs; what is wanted of it is packed by us.
+    DebianIndex,
+}
+
+impl Registry {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Npm => "npm",
+            Self::PyPi => "PyPI",
+            Self::Debian => "Debian",
+            Self::DebianIndex => "Debian's index",
+        }
+    }
+}
+
+/// How a package is known to be the right one, in lower-case hexadecimal sha256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The archive's checksum, and files that it must then hold.
+    Archive {
+        /// Checksum of the archive.
+        sha256: &'static str,
+        /// Files that must be there.
+        files: &'static [&'static str],
+    },
+    /// Each file's name and checksum, where every release of a distribution
+    /// packs the same files into another archive.
+    Files(&'static [(&'static str, &'static str)]),
+    /// Files that must be there, whose contents change with every release of a distribution; its
+    /// own client has checked the signatures of what they are made of.
+    Signed(&'static [&'static str]),
+}
+
+impl Proof {
+    /// The files that must be there, with their checksums where those decide.
+    pub(crate) fn files(&self) -> Vec<(&'static str, Option<&'static str>)> {
+        match *self {
+            Self::Archive { files, .. } | Self::Signed(files) => {
+                files.iter().map(|&name| (name, None)).collect()
+            }
+            Self::Files(files) => files.iter().map(|&(name, sum)| (name, Some(sum))).collect(),
+        }
+    }
+}
+
+/// A data set or a model inside a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// Its name, in commands and as its folder in the cache.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub about: &'static str,
+    /// Under which terms it comes, as far as its publishers say.
+    pub licence: &'static str,
+    /// Where the package is published.
+    pub registry: Registry,
+    /// The package's name there.
+    pub package: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// Size of the archive in bytes.
+    pub bytes: u64,
+    /// The folder of the archive that holds the data, ending in `/`; the rest is left out.
+    pub inside: &'static str,
+    /// How it is known to be the right one.
+    pub proof: Proof,
+}

@@ -1,0 +1,106 @@
+//! A folder a task: which there are, and in what order they are learnt.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::DataError;
+
+/// The folders in `root`, hidden ones aside, in the order of their names. Where all names have a
+/// number after the same beginning (`task-1`, `task-2 animals`), the numbers are the order: 10
+/// comes after 9.
+///
+/// # Errors
+/// [`DataError::Absent`] when there are none (`inside` says what is in one), and
+/// [`DataError::Malformed`] for numbers from 0 or 1 on that skip one or have one twice.
+pub(crate) fn task_folders(root: &Path, inside: &str) -> Result<Vec<PathBuf>, DataError> {
+    let mut folders = folders_of(root)?;
+    if folders.is_empty() {
+        return Err(DataError::Absent {
+            path: root.to_owned(),
+            wanted: "folders".to_owned(),
+            remedy: format!("make one for each task, with {inside}"),
+        });
+    }
+    let numbered: Vec<Option<(String, u64)>> = folders.iter().map(|path| number(path)).collect();
+    let numbered: Option<Vec<(String, u64)>> = numbered.into_iter().collect();
+    let Some(numbered) = numbered.filter(|all| all.iter().all(|(begin, _)| *begin == all[0].0))
+    else {
+        return Ok(folders);
+    };
+    let mut order: Vec<(u64, PathBuf)> =
+        numbered.into_iter().map(|(_, number)| number).zip(folders).collect();
+    order.sort();
+    let first = order[0].0;
+    if first <= 1 {
+        for (wanted, (found, path)) in (first..).zip(&order) {
+            let problem = match found.cmp(&wanted) {
+                std::cmp::Ordering::Equal => continue,
+                std::cmp::Ordering::Greater => {
+                    format!("task {wanted} is missing before it; number the tasks without a gap")
+                }
+                std::cmp::Ordering::Less => "its number is another task's, too".to_owned(),
+            };
+            return Err(DataError::malformed(path, problem));
+        }
+    }
+    folders = order.into_iter().map(|(_, path)| path).collect();
+    Ok(folders)
+}
+
+/// The folders of a folder by name, hidden ones aside.
+pub(crate) fn folders_of(root: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let entries = fs::read_dir(root).map_err(DataError::io(root))?;
+    let mut folders = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(DataError::io(root))?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if path.is_dir() && !hidden {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+/// What stands before the first number of a folder's name, and the number.
+fn number(path: &Path) -> Option<(String, u64)> {
+    let name = path.file_name()?.to_str()?;
+    let begin = name.find(|c: char| c.is_ascii_digit())?;
+    let digits = &name[begin..];
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    Some((name[..begin].to_owned(), digits[..end].parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(names: &[&str]) -> Result<Vec<String>, String> {
+        let root = tempfile::tempdir().unwrap();
+        names.iter().for_each(|name| fs::create_dir(root.path().join(name)).unwrap());
+        fs::write(root.path().join("readme.txt"), "").unwrap();
+        let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+        task_folders(root.path(), "its classes")
+            .map(|folders| folders.iter().map(name).collect())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn numbers_are_the_order_and_leave_no_gap() {
+        let names = |names: &[&str]| Ok(names.iter().map(|&name| name.to_owned()).collect());
+        assert_eq!(order(&["b", "a", ".git"]), names(&["a", "b"]));
+        assert_eq!(order(&["10", "9", "8", "7", "6", "5", "4", "3", "2", "1"]).unwrap()[9], "10");
+        let mixed = ["task-1 cats", "task-0", "task-2"];
+        assert_eq!(order(&mixed), names(&["task-0", "task-1 cats", "task-2"]));
+        // Years, and numbers after other beginnings, are names.
+        assert_eq!(order(&["2021", "2019"]), names(&["2019", "2021"]));
+        assert_eq!(order(&["b 1", "a 3"]), names(&["a 3", "b 1"]));
+        assert!(
+            order(&["1", "3"])
+                .unwrap_err()
+                .ends_with("3: task 2 is missing before it; number the tasks without a gap")
+        );
+        assert!(order(&["1 a", "1 b"]).unwrap_err().contains("its number is another task's"));
+        assert!(order(&[]).unwrap_err().contains("make one for each task, with its classes"));
+    }
+}
