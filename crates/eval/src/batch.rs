@@ -36,3 +36,16 @@ pub fn appended(curve: Option<&Tensor>, point: &Tensor) -> Tensor {
     let point = point.detach().to_kind(Kind::Double).view([1]);
     curve.map_or_else(|| point.copy(), |curve| Tensor::cat(&[curve, &point], 0))
 }
+
+/// The images at these places of a batch [B, ..], in this order; the batch itself where they
+/// are all of it.
+///
+/// # Panics
+/// When a place is beyond the batch.
+pub fn rows_of(images: &Tensor, rows: &[usize]) -> Tensor {
+    if rows.iter().copied().eq(0..images.size()[0] as usize) {
+        return images.shallow_clone();
+    }
+    let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+    images.index_select(0, &Tensor::from_slice(&rows).to_device(images.device()))
+}

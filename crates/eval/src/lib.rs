@@ -74,7 +74,7 @@ mod watch;
 
 pub use accuracy::Accuracy;
 pub use attention_map::AttentionMaps;
-pub use batch::{appended, host_tensor, whole_source};
+pub use batch::{appended, host_tensor, rows_of, whole_source};
 pub use clip_reconstruction::ClipReconstructions;
 pub use clips::ClipProtocols;
 pub use continual::AccuracyMatrix;

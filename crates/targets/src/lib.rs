@@ -48,7 +48,7 @@ pub use normalization::Normalization;
 pub use patchify::{patchify, unpatchify};
 pub use pixels::PixelTarget;
 pub use teacher::{ConvolutionalTeacher, EncoderTeacher, PixelTeacher, Teacher};
-pub use words::word_loss;
+pub use words::{sum_of, word_loss};
 
 use resize::resize;
 

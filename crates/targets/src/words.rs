@@ -1,6 +1,6 @@
 //! Masked words as targets: cross-entropy of the vocabulary (M3AE §3).
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::TargetError;
 
@@ -23,13 +23,19 @@ pub fn word_loss(logits: &Tensor, ids: &Tensor, shares: &Tensor) -> Result<Tenso
     Ok(-(of_words * shares).sum(Kind::Float))
 }
 
+/// The sum of the losses of a batch's groups, scalars; 0 of none, on `device`.
+pub fn sum_of(losses: &[Tensor], device: Device) -> Tensor {
+    let zero = Tensor::zeros([0_i64; 0], (Kind::Float, device));
+    losses.iter().fold(zero, |sum, loss| sum + loss)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn uniform_logits_cost_the_logarithm_of_the_vocabulary() {
-        let logits = Tensor::zeros([3, 30_522], (Kind::Float, tch::Device::Cpu));
+        let logits = Tensor::zeros([3, 30_522], (Kind::Float, Device::Cpu));
         let ids = Tensor::from_slice(&[0_i64, 7, 30_521]);
         // Two texts: one of a masked word, one of two.
         let shares = Tensor::from_slice(&[0.5_f32, 0.25, 0.25]);
@@ -39,7 +45,7 @@ mod tests {
 
     #[test]
     fn no_words_cost_nothing_and_what_does_not_fit_is_refused() {
-        let device = tch::Device::Cpu;
+        let device = Device::Cpu;
         let none = Tensor::zeros([0], (Kind::Float, device));
         let logits = Tensor::zeros([0, 5], (Kind::Float, device));
         let ids = Tensor::zeros([0], (Kind::Int64, device));

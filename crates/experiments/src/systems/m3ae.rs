@@ -6,6 +6,7 @@
 //! the hidden words. Halves of pairs go through the same weights alone. Equations and
 //! deviations: `docs/systems/m3ae.md`.
 
+mod batches;
 mod measures;
 mod pairs;
 mod pictures;
@@ -15,11 +16,12 @@ use bauta_backbones::{Flops, ImageNormalization, Parameters};
 use bauta_eval::Scores;
 use bauta_multimodal::{ImageTokens, PairAutoencoder, PairConfig, TextTokens};
 use bauta_recipe::M3ae as Settings;
-use bauta_targets::{PixelTarget, patchify, word_loss};
+use bauta_targets::{PixelTarget, patchify, sum_of, word_loss};
 use bauta_train::{Loss, Objective, ObjectiveError};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use self::pairs::{PairBatch, Pairs};
+use self::batches::PairBatch;
+use self::pairs::Pairs;
 use crate::images::Features;
 use crate::run::{Run, System};
 use crate::settings::pooling;
@@ -37,8 +39,7 @@ impl Objective for M3ae {
     type Input = PairBatch;
 
     fn loss(&mut self, input: &PairBatch) -> Result<Loss, ObjectiveError> {
-        let none = || Tensor::zeros([0_i64; 0], (Kind::Float, self.parameters.device()));
-        let (mut pixels, mut words) = (none(), none());
+        let (mut pixels, mut words) = (Vec::new(), Vec::new());
         for group in &input.groups {
             let images =
                 group.image.as_ref().map(|(pixels, _)| self.normalization.normalize(pixels));
@@ -53,16 +54,19 @@ impl Objective for M3ae {
             {
                 let predicted = self.network.pixels(&indices.gather_masked(decoded));
                 let loss = self.target.loss(&predicted, &self.target.masked(images, indices)?)?;
-                pixels += loss * (indices.batch() as f64 / input.images as f64);
+                pixels.push(loss * (indices.batch() as f64 / input.images as f64));
             }
             if let (Some((ids, indices)), Some(decoded)) = (&group.text, decoded.text()) {
                 let logits = self.network.words(&indices.gather_hidden(decoded));
                 let loss = word_loss(&logits, &indices.hidden_ids(ids), indices.shares())?;
-                words += loss / input.samples as f64;
+                words.push(loss / input.samples as f64);
             }
         }
-        let target = &self.settings.target;
-        let parts = [("pixels", target.image_weight, pixels), ("words", target.text_weight, words)];
+        let (target, device) = (&self.settings.target, self.parameters.device());
+        let parts = [
+            ("pixels", target.image_weight, sum_of(&pixels, device)),
+            ("words", target.text_weight, sum_of(&words, device)),
+        ];
         Ok(Loss::sum(parts))
     }
 

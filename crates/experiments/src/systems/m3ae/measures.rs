@@ -15,7 +15,8 @@ use bauta_multimodal::{ImageTokens, TextTokens, WordIndices};
 use tch::Tensor;
 
 use super::M3ae;
-use super::pairs::{Pairs, table};
+use super::batches::table;
+use super::pairs::Pairs;
 use crate::run::Run;
 use crate::settings::evaluators;
 

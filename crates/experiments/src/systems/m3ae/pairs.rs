@@ -8,14 +8,12 @@ use anyhow::{Context, Result};
 use bauta_backbones::TokenIndices;
 use bauta_data::pairs::{Captioned, PairSplits, open_pairs};
 use bauta_data::text::{Encoded, Ends, WordPieces};
-use bauta_data::{Batch, Inputs, LoaderConfig, Package, Shrunk, Source, cache_root, locate};
-use bauta_eval::host_tensor;
-use bauta_masking::{MaskPlan, MaskScope, MaskStrategy, WordMask, WordPlan};
-use bauta_multimodal::WordIndices;
+use bauta_data::{Inputs, LoaderConfig, Package, Shrunk, Source, cache_root, locate};
+use bauta_masking::{MaskPlan, MaskScope, WordMask, WordPlan};
 use bauta_recipe::M3ae as Settings;
-use bauta_streams::{Purpose, StreamKey};
-use tch::{Device, Tensor};
+use tch::Tensor;
 
+use super::batches::{Maker, PairBatch, table};
 use crate::images::Images;
 use crate::run::{Run, Splits};
 
@@ -28,39 +26,6 @@ pub(super) struct Pairs {
     /// The captions of the test images.
     pub test: Vec<Encoded>,
     maker: Maker,
-}
-
-/// Pairs, images and texts of one step, on the device.
-#[derive(Debug)]
-pub struct PairBatch {
-    /// Samples that have the same halves.
-    pub(super) groups: Vec<Group>,
-    /// Samples that have an image.
-    pub(super) images: usize,
-    /// All samples.
-    pub(super) samples: usize,
-}
-
-/// Samples that have an image, a text or both.
-#[derive(Debug)]
-pub(super) struct Group {
-    /// u8 pixels [B, C, H, W], and which patches are hidden.
-    pub image: Option<(Tensor, TokenIndices)>,
-    /// Ids [B, T], and which words are hidden.
-    pub text: Option<(Tensor, WordIndices)>,
-}
-
-impl PairBatch {
-    /// Pixels and ids as named tensors.
-    pub(super) fn tensors(&self) -> Vec<(&'static str, Tensor)> {
-        let names = [("pixels.0", "ids.0"), ("pixels.1", "ids.1"), ("pixels.2", "ids.2")];
-        let of = |(group, (pixels, ids)): (&Group, (&'static str, &'static str))| {
-            let image = group.image.as_ref().map(|(tensor, _)| (pixels, tensor.shallow_clone()));
-            let text = group.text.as_ref().map(|(tensor, _)| (ids, tensor.shallow_clone()));
-            [image, text].into_iter().flatten()
-        };
-        self.groups.iter().zip(names).flat_map(of).collect()
-    }
 }
 
 impl Pairs {
@@ -198,104 +163,4 @@ fn or_cached(own: Option<PathBuf>, package: Option<&Package>, key: &str) -> Resu
         let name = package.name;
         format!("{name} is not in the data cache; run `cargo xtask data fetch {name}`")
     })
-}
-
-/// Captions as ids [B, T], and where they have words.
-pub(super) fn table(captions: &[&Encoded]) -> (Tensor, Vec<bool>) {
-    let ids: Vec<i64> =
-        captions.iter().flat_map(|caption| caption.ids.iter().map(|&id| i64::from(id))).collect();
-    let eligible = captions
-        .iter()
-        .flat_map(|caption| (0..caption.ids.len()).map(|place| place < caption.used))
-        .collect();
-    (Tensor::from_slice(&ids).view([captions.len() as i64, -1]), eligible)
-}
-
-/// Makes batches on the loader's threads, from each sample's own streams.
-#[derive(Clone)]
-struct Maker {
-    captions: Arc<[Encoded]>,
-    texts: Arc<[Encoded]>,
-    strategy: Arc<dyn MaskStrategy>,
-    words: WordMask,
-    scope: MaskScope,
-    /// Probabilities that a pair loses its text, and its image.
-    dropped: [f64; 2],
-    seed: u64,
-    device: Device,
-}
-
-/// Captions without image are numbered from here on.
-const TEXTS: u64 = 1 << 63;
-
-impl Maker {
-    fn make(&self, batch: &Batch) -> PairBatch {
-        let key = |purpose: &str, sample: u64| {
-            let purpose = Purpose::named(purpose);
-            StreamKey { seed: self.seed, purpose, epoch: batch.epoch, sample }.stream()
-        };
-        let (mut pairs, mut images, mut texts) = (Vec::new(), Vec::new(), Vec::new());
-        for (row, &sample) in batch.indices.iter().enumerate() {
-            let caption = &self.captions[sample as usize];
-            let [text, image] = self.dropped;
-            let drawn = key("dropped half", sample).uniform_in(0.0, 1.0);
-            if caption.used == 0 || drawn < text {
-                images.push(row);
-            } else if drawn < text + image {
-                texts.push((caption, sample));
-            } else {
-                pairs.push(row);
-            }
-        }
-        // As many captions without image as there are of them to an image.
-        let count = (batch.indices.len() * self.texts.len()).div_ceil(self.captions.len().max(1));
-        let mut stream = key("unpaired text", batch.step);
-        texts.extend((0..count).map(|_| {
-            let number = stream.below(self.texts.len() as u64);
-            (&self.texts[number as usize], TEXTS + number)
-        }));
-        let captions = |rows: &[usize]| -> Vec<(&Encoded, u64)> {
-            let samples = rows.iter().map(|&row| batch.indices[row]);
-            samples.map(|sample| (&self.captions[sample as usize], sample)).collect()
-        };
-        let samples = pairs.len() + images.len() + texts.len();
-        let of_pairs = captions(&pairs);
-        let groups = [(&pairs[..], &of_pairs[..]), (&images[..], &[][..]), (&[][..], &texts[..])];
-        let groups = groups
-            .into_iter()
-            .filter(|(rows, texts)| !rows.is_empty() || !texts.is_empty())
-            .map(|(rows, texts)| Group {
-                image: (!rows.is_empty()).then(|| self.image(batch, rows)),
-                text: (!texts.is_empty()).then(|| self.text(batch.epoch, texts)),
-            });
-        PairBatch { groups: groups.collect(), images: (pairs.len() + images.len()).max(1), samples }
-    }
-
-    fn image(&self, batch: &Batch, rows: &[usize]) -> (Tensor, TokenIndices) {
-        let samples: Vec<u64> = rows.iter().map(|&row| batch.indices[row]).collect();
-        let samples = match self.scope {
-            MaskScope::Sample => samples,
-            MaskScope::Batch => vec![samples[0]; samples.len()],
-        };
-        let plan = MaskPlan::draw(&*self.strategy, self.seed, batch.epoch, &samples)
-            .expect("recipes name strategies that mask a fixed number of tokens");
-        let pixels = host_tensor(&batch.pixels);
-        let pixels = match rows.len() == batch.indices.len() {
-            true => pixels,
-            false => {
-                let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-                pixels.index_select(0, &Tensor::from_slice(&rows))
-            }
-        };
-        (pixels.to_device(self.device), TokenIndices::new(&plan, self.device))
-    }
-
-    fn text(&self, epoch: u64, texts: &[(&Encoded, u64)]) -> (Tensor, WordIndices) {
-        let captions: Vec<&Encoded> = texts.iter().map(|(caption, _)| *caption).collect();
-        let samples: Vec<u64> = texts.iter().map(|(_, sample)| *sample).collect();
-        let (ids, eligible) = table(&captions);
-        let plan = WordPlan::draw(self.words, self.scope, &eligible, self.seed, epoch, &samples)
-            .expect("captions have one length, and each a number");
-        (ids.to_device(self.device), WordIndices::new(&plan, self.device))
-    }
 }
