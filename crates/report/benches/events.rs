@@ -1,7 +1,5 @@
 //! What the event files for TensorBoard cost: one record of metrics, as each log step writes
 //! it, into a file on disk.
-//!
-//! The record of 2026-11-28 holds it against a training step.
 
 use std::time::SystemTime;
 

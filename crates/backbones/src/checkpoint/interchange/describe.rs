@@ -251,6 +251,7 @@ fn image_size(
         return Ok([side * patch; 2]);
     }
     Err(ModelError::Config(format!(
-        "{tokens} patches do not form a square; height and width of the images must be given (image_size)"
+        "{tokens} patches do not form a square; height and width of the images must be given \
+         (image_size)"
     )))
 }

@@ -55,8 +55,8 @@ pub(super) fn describe(
         None if side * side == places => [side * patch; 2],
         None => {
             return Err(ModelError::Config(format!(
-                "{places} patches of a frame do not form a square; height and width of the frames must \
-                 be given (image_size)"
+                "{places} patches of a frame do not form a square; height and width of the frames \
+                 must be given (image_size)"
             )));
         }
     };
