@@ -2,6 +2,8 @@
 //!
 //! Without its data a test is reported as ignored, with the command that brings them.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -177,8 +179,7 @@ fn reuters_has_its_documented_counts(folder: &Path) {
 
 fn bert_ids_are_those_of_the_python_package(folder: &Path) {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/word_pieces/cases.json");
-    let cases: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(cases).unwrap()).expect("it is ours");
+    let cases: serde_json::Value = serde_json::from_slice(&std::fs::read(cases).unwrap()).unwrap();
     for file in ["vocab.txt", "tokenizer.json"] {
         let pieces = WordPieces::open(&folder.join(file)).unwrap();
         assert_eq!((pieces.size(), pieces.pad_id(), pieces.mask_id()), (30_522, 0, Some(103)));

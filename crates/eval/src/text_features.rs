@@ -100,10 +100,10 @@ impl TextEncoder {
         stop: &AtomicBool,
     ) -> Result<Tensor, EvalError> {
         let file = folder.join(format!("{}.safetensors", self.name(wanted, texts, length)));
-        if file.is_file() {
-            if let Some(found) = read_tensors(&file)?.remove(NAME) {
-                return Ok(found);
-            }
+        if file.is_file()
+            && let Some(found) = read_tensors(&file)?.remove(NAME)
+        {
+            return Ok(found);
         }
         let features = self.features(wanted, texts, length, stop)?;
         fs::create_dir_all(folder)

@@ -56,6 +56,9 @@ pub(super) enum Feed {
     Texts(Batches),
 }
 
+/// Training batches of a range of steps.
+pub(super) type BatchesOfSteps = Box<dyn FnMut(Range<u64>) -> Inputs<TaskBatch>>;
+
 /// All tasks.
 pub(super) struct Stream {
     pub(super) tasks: Vec<Task>,
@@ -96,10 +99,7 @@ impl Stream {
     ///
     /// # Errors
     /// When the loaders' threads cannot be started.
-    pub(super) fn inputs(
-        &self,
-        turn: &Range<usize>,
-    ) -> Result<Box<dyn FnMut(Range<u64>) -> Inputs<TaskBatch>>> {
+    pub(super) fn inputs(&self, turn: &Range<usize>) -> Result<BatchesOfSteps> {
         let (device, first) = (self.device, turn.start);
         let tasks = &self.tasks[turn.clone()];
         let (loader, augment) = match &self.feed {
