@@ -11,7 +11,7 @@ mod settings;
 mod views;
 
 use anyhow::Result;
-use bauta_backbones::{Flops, ImageNormalization, Parameters, Preprocessing};
+use bauta_backbones::{ImageNormalization, Parameters, Preprocessing};
 use bauta_eval::Scores;
 use bauta_recipe::MixMask as Settings;
 use bauta_siamese::{Siamese, soft_distance, unmix, unmix_partner_of};
@@ -121,7 +121,7 @@ impl System for MixMask {
         images.features = "mean over places of the last feature map".to_owned();
         let mut system = Self::new(settings, &images)?;
         let phase = run.phase("pretrain", images.batches_per_epoch());
-        let phase = phase.costing(system.flops(settings, &images));
+        let phase = phase.costing(settings::flops(system.network.config(), settings, &images));
         let viewing = settings::viewing(settings, &images)?;
         let inputs = images.inputs(vec![SECOND_VIEW], viewing.clone().prepare())?;
         run.train_watched(&images, phase, &mut system, inputs, |system, x| system.features(x))?;
@@ -153,16 +153,5 @@ impl MixMask {
 
     fn represent(&self) -> Features<'_> {
         Box::new(|pixels| self.features(pixels))
-    }
-
-    /// The encoder's passes of a step: those that learn, and those that give keys.
-    fn flops(&self, settings: &Settings, images: &Images) -> Flops {
-        let config = self.network.config();
-        let one = config.encoder.flops(images.loader.height, images.loader.width);
-        let (views, momentum) = (1 + usize::from(config.symmetric), config.method.has_momentum());
-        let mixed = usize::from(settings.mask.is_some()) + usize::from(settings.siamese.unmix);
-        // SimSiam's key is what it saw of the other view, where it learns from both.
-        let keys = if momentum || !config.symmetric { views } else { 0 };
-        one.times(views + mixed) + one.frozen().times(keys)
     }
 }
