@@ -10,28 +10,28 @@ use anyhow::{Context, Result, ensure};
 use bauta_backbones::TokenIndices;
 use bauta_backbones::checkpoint::write_tensors;
 use bauta_backbones::tch::{Device, Tensor, no_grad};
-use bauta_data::Batch;
+use bauta_data::{Batch, Statistics};
 use bauta_eval::host_tensor;
 use bauta_experiments::images::{Images, MaskedImages};
 use bauta_experiments::run::choose_threads;
 use bauta_experiments::settings::train_config;
 use bauta_experiments::systems::Mae;
 use bauta_masking::MaskPlan;
-use bauta_recipe::{self as recipe, Layers, Recipe};
+use bauta_recipe::{self as recipe, Layers, Recipe, Train};
 use bauta_streams::{Purpose, StreamKey};
-use bauta_train::{Objective, StepMaker};
+use bauta_train::{Objective, StepMaker, TrainConfig};
 use serde_json::json;
 
 use crate::{Case, Measurement, Setting, photos};
 
 /// Steps that both sides make before the clock starts.
-pub const WARM_UP: usize = 3;
+const WARM_UP: usize = 3;
 
 /// Different batches that both sides go through again and again.
 pub const BATCHES: u64 = 4;
 
 /// Constant, and small enough that no warm-up is wanted.
-pub const LR: f64 = 1e-4;
+const LR: f64 = 1e-4;
 
 /// Writes batches, initial weights and sizes, and a loss that the other side must reproduce.
 pub fn prepare(case: Case, shared: &Path) -> Result<()> {
@@ -41,43 +41,16 @@ pub fn prepare(case: Case, shared: &Path) -> Result<()> {
     let (recipe, images) = prepared(case, "fp32", 0, shared)?;
     let mut system = Mae::new(&recipe.settings, &images)?;
     let batches = batches(&images)?;
-    let named: Vec<(String, Tensor)> = batches
-        .iter()
-        .enumerate()
-        .map(|(i, batch)| (format!("{i}"), host_tensor(&batch.pixels)))
-        .collect();
-    write_tensors(&shared.join("pixels.safetensors"), named.iter().map(|(n, t)| (n.as_str(), t)))?;
-    system.parameters().save(&shared.join("weights.safetensors"))?;
-
     let (samples, tokens) = (recipe.train.batch_size, recipe.settings.grid()?.tokens());
-    let key = StreamKey { seed: 0, purpose: Purpose::named("noise"), epoch: 0, sample: 0 };
-    let mut stream = key.stream();
-    let noise: Vec<f32> = (0..samples * tokens).map(|_| stream.uniform()).collect();
-    let plan = MaskPlan::from_noise(&noise, samples, recipe.settings.mask.ratio)?;
-    let noise = Tensor::from_slice(&noise).view([samples as i64, tokens as i64]);
-    write_tensors(&shared.join("noise.safetensors"), [("noise", &noise)])?;
+    let pixels: Vec<Tensor> = batches.iter().map(|batch| host_tensor(&batch.pixels)).collect();
+    let plan = share_batches(shared, &pixels, [samples, tokens], recipe.settings.mask.ratio)?;
     let input = MaskedImages {
         pixels: host_tensor(&batches[0].pixels),
         indices: TokenIndices::new(&plan, Device::Cpu),
         drop_path: None,
         decoder_drop_path: None,
     };
-    let loss = no_grad(|| system.loss(&input)).map_err(anyhow::Error::from_boxed)?;
-    let loss = loss.total().double_value(&[]);
-
-    let statistics = images.splits.train.statistics();
-    let train = &recipe.train;
-    let setting = json!({
-        "model": system.config(),
-        "mean": statistics.mean,
-        "std": statistics.std,
-        "lr": LR,
-        "betas": train.betas,
-        "weight_decay": train.weight_decay,
-        "warm_up": WARM_UP,
-        "loss_of_noise": loss,
-    });
-    write_json(&shared.join("setting.json"), &setting)
+    share_setting(shared, &mut system, &input, &images.splits.train.statistics(), &recipe.train)
 }
 
 /// Times steps with masks drawn within them, as the other side does.
@@ -86,26 +59,80 @@ pub fn measure(case: Case, precision: &str, setting: &Setting) -> Result<Measure
     let mut system = Mae::new(&recipe.settings, &images)?;
     let (batches, masking) = (batches(&images)?, system.student.masking());
     let config = train_config(&recipe.train, BATCHES);
-    let mut maker = StepMaker::new(&mut system, &config);
-    let mut seconds = Vec::new();
-    for step in 0..WARM_UP + setting.steps {
-        let batch = batches[step % batches.len()].clone();
-        let batch = Batch { epoch: step as u64, ..batch };
-        let start = Instant::now();
-        let mut inputs = iter::once_with(|| Ok(masking.draw(&batch)));
-        maker.make(&mut inputs, LR, step as u64)?;
-        if step >= WARM_UP {
-            seconds.push(start.elapsed().as_secs_f64());
-        }
-    }
-    let losses = maker.read().losses;
-    let losses = Some([losses[WARM_UP], losses[losses.len() - 1]]);
+    let batch = |step: usize| Batch { epoch: step as u64, ..batches[step % batches.len()].clone() };
+    let (seconds, losses) =
+        timed(&mut system, &config, setting.steps, batch, |batch| masking.draw(&batch))?;
     Ok(Measurement {
         seconds,
         unit: "images",
         items: recipe.train.batch_size * recipe.train.accumulate,
         losses,
     })
+}
+
+/// Writes batches and the noise of a mask for the other side; gives that mask.
+pub fn share_batches(
+    shared: &Path,
+    pixels: &[Tensor],
+    [samples, tokens]: [usize; 2],
+    ratio: f64,
+) -> Result<MaskPlan> {
+    let names: Vec<String> = (0..pixels.len()).map(|i| i.to_string()).collect();
+    let named = names.iter().map(String::as_str).zip(pixels);
+    write_tensors(&shared.join("pixels.safetensors"), named)?;
+    let key = StreamKey { seed: 0, purpose: Purpose::named("noise"), epoch: 0, sample: 0 };
+    let mut stream = key.stream();
+    let noise: Vec<f32> = (0..samples * tokens).map(|_| stream.uniform()).collect();
+    let plan = MaskPlan::from_noise(&noise, samples, ratio)?;
+    let noise = Tensor::from_slice(&noise).view([samples as i64, tokens as i64]);
+    write_tensors(&shared.join("noise.safetensors"), [("noise", &noise)])?;
+    Ok(plan)
+}
+
+/// Writes initial weights, sizes, and the loss of an input, which the other side must reproduce.
+pub fn share_setting<O: Objective>(
+    shared: &Path,
+    objective: &mut O,
+    input: &O::Input,
+    statistics: &Statistics,
+    train: &Train,
+) -> Result<()> {
+    objective.parameters().save(&shared.join("weights.safetensors"))?;
+    let loss = no_grad(|| objective.loss(input)).map_err(anyhow::Error::from_boxed)?;
+    let setting = json!({
+        "model": objective.config(),
+        "mean": statistics.mean,
+        "std": statistics.std,
+        "lr": LR,
+        "betas": train.betas,
+        "weight_decay": train.weight_decay,
+        "warm_up": WARM_UP,
+        "loss_of_noise": loss.total().double_value(&[]),
+    });
+    write_json(&shared.join("setting.json"), &setting)
+}
+
+/// Times steps after the warm-up, each with the making of its input out of a batch; and the first
+/// and last loss among them.
+pub fn timed<O: Objective, B>(
+    objective: &mut O,
+    config: &TrainConfig,
+    steps: usize,
+    batch: impl Fn(usize) -> B,
+    input: impl Fn(B) -> O::Input,
+) -> Result<(Vec<f64>, Option<[f64; 2]>)> {
+    let mut maker = StepMaker::new(objective, config);
+    let mut seconds = Vec::new();
+    for step in 0..WARM_UP + steps {
+        let batch = batch(step);
+        let start = Instant::now();
+        maker.make(&mut iter::once_with(|| Ok(input(batch))), LR, step as u64)?;
+        if step >= WARM_UP {
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+    }
+    let losses = maker.read().losses;
+    Ok((seconds, Some([losses[WARM_UP], losses[losses.len() - 1]])))
 }
 
 fn prepared(

@@ -8,11 +8,11 @@ use bauta_data::video::{
 use bauta_masking::{Grid, MaskError};
 use serde::{Deserialize, Serialize};
 
-use super::images::ImageSize;
+use super::images::{ImageSize, check_one_step, check_root};
 use super::limits::{check_batch, count};
 use super::train::Train;
 use crate::data_need::DataNeed;
-use crate::reading::{Violation, at_least_one, ensure, must_be};
+use crate::reading::{Violation, at_least_one, must_be};
 
 /// The videos to train and evaluate on, and how clips are cut from them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,24 +119,10 @@ impl ClipData {
         if let Some(limit) = self.limit {
             at_least_one("data.limit", limit)?;
         }
-        ensure(
-            self.root.is_some() || !self.name.packages().is_empty(),
-            &["data.root", "data.name"],
-            || {
-                format!(
-                    "data.root is missing: data.name \"{}\" reads a folder of yours; \
-                     give it with --set data.root=DIR",
-                    self.name
-                )
-            },
-        )?;
+        check_root(self.root.as_deref(), !self.name.packages().is_empty(), self.name.into())?;
         let frames = train.batch_size.saturating_mul(self.repeats).saturating_mul(self.clip.frames);
         let size = self.image_size;
         check_batch("train.batch_size", frames, size.height(), size.width())?;
-        let step = train.batch_size.saturating_mul(train.accumulate);
-        let limit = self.limit.unwrap_or(usize::MAX);
-        ensure(limit >= step, &["data.limit", "train.batch_size", "train.accumulate"], || {
-            format!("data.limit {limit} is less than one step of {step} videos")
-        })
+        check_one_step(self.limit, train, "videos")
     }
 }

@@ -1,5 +1,7 @@
 //! The `data` table of systems that train on images.
 
+use std::path::Path;
+
 use bauta_data::{Augment, Channels, DataError, DatasetName, OnError, OpenOptions, SampleType};
 use bauta_masking::{Grid, MaskError};
 use serde::{Deserialize, Serialize};
@@ -135,33 +137,37 @@ impl Data {
         }
         check_augment(&self.augment, size)?;
         check_batch("train.batch_size", train.batch_size, size.height(), size.width())?;
-        self.check_one_step(train)?;
-        ensure(
-            self.root.is_some() || self.name.package().is_some(),
-            &["data.root", "data.name"],
-            || {
-                format!(
-                    "data.root is missing: data.name \"{}\" reads a folder of yours; \
-                     give it with --set data.root=DIR",
-                    self.name
-                )
-            },
-        )
-        .map_err(Violation::left_open)
+        check_one_step(self.limit, train, "images")?;
+        let fetched = self.name.package().is_some();
+        check_root(self.root.as_deref(), fetched, self.name.into()).map_err(Violation::left_open)
     }
+}
 
-    /// An epoch takes whole steps only, so the images must fill at least one.
-    fn check_one_step(&self, train: &Train) -> Result<(), Violation> {
-        let Train { batch_size, accumulate, .. } = train;
-        let step = batch_size.saturating_mul(*accumulate);
-        let limit = self.limit.unwrap_or(usize::MAX);
-        ensure(limit >= step, &["data.limit", "train.batch_size", "train.accumulate"], || {
-            format!(
-                "data.limit {limit} is less than one step of {step} images \
-                 (train.batch_size {batch_size} × train.accumulate {accumulate})"
-            )
-        })
-    }
+/// Data that are not fetched lie in a folder of the user's.
+pub(crate) fn check_root(root: Option<&Path>, fetched: bool, name: &str) -> Result<(), Violation> {
+    ensure(root.is_some() || fetched, &["data.root", "data.name"], || {
+        format!(
+            "data.root is missing: data.name \"{name}\" reads a folder of yours; \
+             give it with --set data.root=DIR"
+        )
+    })
+}
+
+/// An epoch takes whole steps only, so `data.limit` of these samples must fill at least one.
+pub(crate) fn check_one_step(
+    limit: Option<usize>,
+    train: &Train,
+    samples: &str,
+) -> Result<(), Violation> {
+    let Train { batch_size, accumulate, .. } = train;
+    let step = batch_size.saturating_mul(*accumulate);
+    let limit = limit.unwrap_or(usize::MAX);
+    ensure(limit >= step, &["data.limit", "train.batch_size", "train.accumulate"], || {
+        format!(
+            "data.limit {limit} is less than one step of {step} {samples} \
+             (train.batch_size {batch_size} × train.accumulate {accumulate})"
+        )
+    })
 }
 
 /// Checks a `data.augment` table for images of a size.

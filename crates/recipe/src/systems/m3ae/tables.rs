@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data_need::DataNeed;
 use crate::reading::{Violation, at_least_one, ensure, must_be, non_negative};
-use crate::tables::images::check_augment;
+use crate::tables::images::{check_augment, check_one_step, check_root};
 use crate::tables::limits::{check_batch, check_weights, count, within_limit};
 use crate::tables::{
     Eval, ImageSize, Knn, Linear, Mask, Pictures, PixelTarget, Pooling, Protocol, TargetKind, Train,
@@ -120,25 +120,12 @@ impl PairData {
         must_be(most, "data.text_length", self.text_length, "in 1..=4096")?;
         if let Some(limit) = self.limit {
             at_least_one("data.limit", limit)?;
-            let step = train.batch_size.saturating_mul(train.accumulate);
-            ensure(limit >= step, &["data.limit", "train.batch_size", "train.accumulate"], || {
-                format!("data.limit {limit} is less than one step of {step} images")
-            })?;
         }
+        check_one_step(self.limit, train, "pairs")?;
         check_augment(&self.augment, size)?;
         check_batch("train.batch_size", train.batch_size, size.height(), size.width())?;
-        ensure(
-            self.root.is_some() || self.name.package().is_some(),
-            &["data.root", "data.name"],
-            || {
-                format!(
-                    "data.root is missing: data.name \"{}\" reads a folder of yours; \
-                     give it with --set data.root=DIR",
-                    self.name
-                )
-            },
-        )
-        .map_err(Violation::left_open)
+        let fetched = self.name.package().is_some();
+        check_root(self.root.as_deref(), fetched, self.name.into()).map_err(Violation::left_open)
     }
 }
 
