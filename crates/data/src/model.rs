@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
 
 use crate::error::DataError;
-use crate::fetch::{PACKAGES, Package, locate};
+use crate::fetch::{PACKAGES, Package, fetched};
 
 /// A trained model, by the name that recipes and commands use.
 #[derive(
@@ -44,12 +44,7 @@ impl ModelName {
     /// [`DataError::Absent`] when it is not there or not whole; the message says
     /// how to fetch it.
     pub fn weights(self, root: &Path) -> Result<PathBuf, DataError> {
-        let folder = locate(self.package(), root).ok_or_else(|| DataError::Absent {
-            path: root.to_path_buf(),
-            wanted: format!("whole model {self}"),
-            remedy: format!("`cargo xtask data fetch {self}` brings it"),
-        })?;
-        Ok(folder.join(match self {
+        Ok(fetched(self.package(), root)?.join(match self {
             Self::EfficientNetLite0 => "efficientnet-lite0-57934424.pth",
         }))
     }

@@ -81,8 +81,19 @@ impl Images {
         let (size, on_error) = (data.image_size, data.on_error);
         let loader = LoaderConfig::new(batch_size, size.height(), size.width());
         let loader = LoaderConfig { seed, threads, on_error, ..loader };
-        let (augment, eval) = (data.augment.clone(), eval.clone());
-        let trained = match data.shrink {
+        Self::of(splits, data.shrink, loader, data.augment.clone(), eval.clone(), device)
+    }
+
+    /// Images that are open, trained on from a copy whose shorter sides are `shrink`, if any.
+    pub(crate) fn of(
+        splits: Splits,
+        shrink: Option<usize>,
+        loader: LoaderConfig,
+        augment: Augment,
+        eval: Eval,
+        device: Device,
+    ) -> Result<Self> {
+        let trained = match shrink {
             Some(side) => {
                 let kept = cache_root()?.join("shrunk");
                 Arc::new(Shrunk::new(Arc::clone(&splits.train), side, &kept)?)

@@ -52,6 +52,19 @@ pub fn locate(package: &Package, root: &Path) -> Option<PathBuf> {
     (same && whole).then_some(folder)
 }
 
+/// The same where it is needed.
+///
+/// # Errors
+/// [`DataError::Absent`] when it is not there or not whole; the message says how to fetch it.
+pub fn fetched(package: &Package, root: &Path) -> Result<PathBuf, DataError> {
+    let name = package.name;
+    locate(package, root).ok_or_else(|| DataError::Absent {
+        path: root.to_path_buf(),
+        wanted: format!("whole copy of {name}"),
+        remedy: format!("`cargo xtask data fetch {name}` brings it"),
+    })
+}
+
 /// A data set's place in the cache, locked against other processes.
 pub(super) struct Place<'a> {
     package: &'a Package,

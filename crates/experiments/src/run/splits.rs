@@ -94,7 +94,5 @@ pub fn cached(name: DatasetName) -> Result<PathBuf> {
     let package = name
         .package()
         .with_context(|| format!("{name} needs a root, the folder that it lies in"))?;
-    bauta_data::locate(package, &bauta_data::cache_root()?).with_context(|| {
-        format!("{name} is not in the data cache; run `cargo xtask data fetch {name}`")
-    })
+    Ok(bauta_data::fetched(package, &bauta_data::cache_root()?)?)
 }

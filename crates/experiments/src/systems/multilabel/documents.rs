@@ -8,7 +8,7 @@ use bauta_backbones::Parameters;
 use bauta_data::text::{
     Bag, Corpus, CorpusName, Document, LabelTree, TreeOptions, Vectorizer, WordPieces, open_corpus,
 };
-use bauta_data::{Inputs, Prefetcher, Prepared, cache_root, locate};
+use bauta_data::{Inputs, Prefetcher, Prepared, cache_root, fetched};
 use bauta_eval::{EVALUATION_BATCH, TextEncoder, TextFeatures};
 use bauta_libtorch::on_one_thread;
 use bauta_multilabel::Words;
@@ -170,20 +170,15 @@ fn words(corpus: &Corpus, model: &TextClassifier) -> Result<Parts> {
 
 /// Documents as a frozen encoder's features, and their width.
 fn features(corpus: &Corpus, model: &TextClassifier, run: &Run<'_>) -> Result<(Parts, usize)> {
-    let root = cache_root()?;
-    let package = WordPieces::bert_package();
-    let name = package.name;
     let folder = match &model.encoder {
         Some(folder) => folder.clone(),
-        None => locate(package, &root).with_context(|| {
-            format!("{name} is not in the cache; run `cargo xtask data fetch {name}`")
-        })?,
+        None => fetched(WordPieces::bert_package(), &cache_root()?)?,
     };
+    let keep = cache_root()?.join("features");
     let encoder = TextEncoder::open(&folder, run.device)?;
     let part = |documents: &[Document]| -> Result<Vec<Encoded>> {
         tracing::info!("features of {} documents", documents.len());
         let texts = texts_of(documents);
-        let keep = root.join("features");
         let rows = encoder.kept(TextFeatures::Mean, &texts, model.words, &keep, run.stop)?;
         let rows = (0..documents.len() as i64).map(|row| Vec::<f32>::try_from(&rows.get(row)));
         let document = |(weights, document): (Result<_, _>, &Document)| {
@@ -212,9 +207,7 @@ fn open(data: &Documents) -> Result<(Option<LabelTree>, Corpus)> {
         None => {
             let name = data.name;
             let package = name.package().with_context(|| format!("{name} needs data.root"))?;
-            locate(package, &cache_root()?).with_context(|| {
-                format!("{name} is not in the data cache; run `cargo xtask data fetch {name}`")
-            })?
+            fetched(package, &cache_root()?)?
         }
     };
     Ok((None, open_corpus(&root, &options)?))
