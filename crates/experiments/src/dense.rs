@@ -25,11 +25,11 @@ use crate::stopped::stopped;
 /// Data that dense tasks are measured on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DenseData {
-    /// Scenes composed of MNIST's digits on CIFAR-10's photos: nobody took them.
+    /// Scenes composed of MNIST digits on CIFAR-10 photos.
     ComposedDigits,
-    /// A folder of ADE20K's form (segment).
+    /// A folder in ADE20K's layout (segment only).
     Ade20k,
-    /// A folder of COCO's form (detect).
+    /// A folder in COCO's layout (detect only).
     Coco,
 }
 

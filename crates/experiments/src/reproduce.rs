@@ -42,7 +42,8 @@ pub fn reproduce(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     let cells = claim.cells(recipes)?;
     show_in_passing();
     let _lock = claim_folder(out, &text)?;
-    let name = claim.recipe.clone();
+    let name = Path::new(&claim.recipe).file_stem().unwrap_or_default();
+    let name = name.to_string_lossy().into_owned();
     let teachers = out.parent().unwrap_or(out).join("teachers");
     let fingerprint = |cell: &Cell| -> Result<Fingerprint> {
         let train = &cell.recipe.train;

@@ -103,7 +103,7 @@ pub fn open_options(
     holdout: Option<f64>,
 ) -> Result<OpenOptions, EvalError> {
     let Decoding { max_pixels, channels, sample_type } = decoding(said, channels)?;
-    Ok(OpenOptions { max_pixels, channels, sample_type, holdout })
+    Ok(OpenOptions { max_pixels, channels, sample_type, holdout, validation: None })
 }
 
 fn decoding(said: Option<&Preprocessing>, channels: usize) -> Result<Decoding, EvalError> {
