@@ -7,7 +7,7 @@ use crate::{Init, Scope};
 
 /// torch's own.
 const MOMENTUM: f64 = 0.1;
-const EPS: f64 = 1e-5;
+pub(crate) const EPS: f64 = 1e-5;
 
 /// Whose mean and variance normalise a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

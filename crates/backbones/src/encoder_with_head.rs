@@ -120,6 +120,17 @@ impl EncoderWithHead {
         &*self.encoder
     }
 
+    /// What reads the tokens.
+    pub fn kind(&self) -> EncoderHead {
+        let rows = |linear: &Linear| linear.weight.size()[0] as usize;
+        match (&self.head, &self.fc_norm, &self.pooler) {
+            (Some(head), None, _) => EncoderHead::Classifier(rows(head)),
+            (Some(head), Some(_), _) => EncoderHead::MeanClassifier(rows(head)),
+            (None, _, Some(pooler)) => EncoderHead::Pooler(rows(pooler)),
+            (None, _, None) => EncoderHead::None,
+        }
+    }
+
     /// Maps normalised images [B, C, H, W] to tokens and what the head makes of them, in
     /// training with samples that skip branches of blocks.
     ///

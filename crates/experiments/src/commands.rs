@@ -137,7 +137,7 @@ pub enum Command {
         /// The model folder, such as a run's checkpoints/last.
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
-        /// The model folder to write.
+        /// The model folder to write, or the file of `--format onnx`.
         #[arg(long, value_name = "DIR", alias = "output")]
         out: PathBuf,
         /// The naming scheme of the weights.
@@ -186,4 +186,6 @@ pub enum Format {
     Mae,
     /// timm's: the encoder alone.
     Timm,
+    /// A file for onnxruntime and others: the encoder, with its classifier.
+    Onnx,
 }

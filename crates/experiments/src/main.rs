@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bauta_backbones::{ImportOptions, Naming, Pooling, export_model, import_model};
+use bauta_backbones::{ImportOptions, Naming, Pooling, export_model, export_onnx, import_model};
 use bauta_data::{cache_root, video::Ffmpeg};
 use bauta_eval::folder::{Embed, Forward, Reconstruct};
 use bauta_experiments::commands::{Arguments, Command, Format};
@@ -97,8 +97,11 @@ fn execute(command: Command) -> Result<()> {
             Ok(())
         }
         Command::Export { model, out, format } => {
-            let hf = matches!(format, Format::Hf);
-            let naming = if hf { Naming::HuggingFace } else { Naming::Timm };
+            let naming = match format {
+                Format::Onnx => return Ok(println!("{}", export_onnx(&model, &out)?)),
+                Format::Hf => Naming::HuggingFace,
+                Format::Mae | Format::Timm => Naming::Timm,
+            };
             println!("{}", export_model(&model, &out, naming, matches!(format, Format::Timm))?);
             Ok(())
         }

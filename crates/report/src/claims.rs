@@ -10,5 +10,5 @@ mod sweep;
 pub use findings::{Findings, Judgement, Row, metric};
 pub use page::page;
 pub use record::{Record, finished, table};
-pub use run::Fingerprint;
+pub use run::{Fingerprint, claim_folder};
 pub use sweep::sweep;

@@ -60,7 +60,11 @@ impl Record {
                 "cpu" => processor,
                 device => device,
             };
-            format!("{device}, {} threads, {}", summary.threads, summary.precision)
+            let threads = match summary.threads {
+                1 => "1 thread".to_owned(),
+                threads => format!("{threads} threads"),
+            };
+            format!("{device}, {threads}, {}", summary.precision)
         });
         let settings = findings.rows.iter().map(|row| (row.label.clone(), spread(&row.ours[0])));
         Ok(Self {
