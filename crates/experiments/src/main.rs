@@ -68,8 +68,8 @@ fn execute(command: Command) -> Result<()> {
             println!("outputs: {}", out.display());
             Ok(())
         }
-        Command::Embed { model, root, out, .. } if brep::is_brep(&model) => {
-            let [faces, width] = brep::embed(&model, &root, &out)?;
+        Command::Embed { model, root, out, format, cls, .. } if brep::is_brep(&model) => {
+            let [faces, width] = brep::embed(&model, &root, &out, format, cls)?;
             println!("{faces} faces, {width} values each, in {}", out.display());
             Ok(())
         }
