@@ -45,7 +45,7 @@ impl Pairs {
         };
         let pieces = WordPieces::open(&vocabulary)?;
         let PairSplits { train, test, origin, notes } =
-            open_pairs(data.name, &root, &data.options())?;
+            open_pairs(data.name, &root, &cache_root()?.join("pairs"), &data.options())?;
         let encode = |captions: &[String]| -> Result<Vec<Encoded>> {
             let captions: Vec<&str> = captions.iter().map(String::as_str).collect();
             Ok(pieces.encode_all(&captions, data.text_length, Ends::Bare)?)
@@ -128,9 +128,9 @@ impl Pairs {
     }
 
     /// The plan of test images in a draw, keyed by their numbers.
-    pub(super) fn patches_of(&self, tests: Range<usize>) -> Result<TokenIndices> {
+    pub(super) fn patches_of(&self, tests: Range<usize>, draw: u64) -> Result<TokenIndices> {
         let samples: Vec<u64> = tests.map(|number| number as u64).collect();
-        let plan = MaskPlan::draw(&*self.maker.strategy, self.maker.seed, 0, &samples)?;
+        let plan = MaskPlan::draw(&*self.maker.strategy, self.maker.seed, draw, &samples)?;
         Ok(TokenIndices::new(&plan, self.images.device))
     }
 
