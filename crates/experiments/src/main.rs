@@ -97,12 +97,13 @@ fn execute(command: Command) -> Result<()> {
             Ok(())
         }
         Command::Export { model, out, format } => {
-            let naming = match format {
-                Format::Onnx => return Ok(println!("{}", export_onnx(&model, &out)?)),
-                Format::Hf => Naming::HuggingFace,
-                Format::Mae | Format::Timm => Naming::Timm,
+            let said = match format {
+                Format::Onnx => export_onnx(&model, &out)?,
+                Format::Hf => export_model(&model, &out, Naming::HuggingFace, false)?,
+                Format::Mae => export_model(&model, &out, Naming::Timm, false)?,
+                Format::Timm => export_model(&model, &out, Naming::Timm, true)?,
             };
-            println!("{}", export_model(&model, &out, naming, matches!(format, Format::Timm))?);
+            println!("{said}");
             Ok(())
         }
         Command::Finetune(arguments) => finetune::finetune(&arguments, stop_on_signals()?),
