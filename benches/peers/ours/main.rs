@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "its output is the measurement")]
 
+mod captions;
 mod clips;
 mod loader;
 mod masks;
@@ -69,6 +70,7 @@ enum Case {
     Masks,
     Loader,
     Text,
+    Captions,
 }
 
 /// One line of output; the other side prints the same.
@@ -93,6 +95,7 @@ fn main() -> Result<()> {
             Case::Masks => Ok(()),
             Case::Loader => photos::write(&shared),
             Case::Text => text::write(&shared),
+            Case::Captions => captions::write(&shared),
         },
         Command::Measure { case, variant, setting } => {
             bauta_backbones::tch::set_num_threads(i32::try_from(setting.threads)?);
@@ -105,6 +108,7 @@ fn main() -> Result<()> {
                 Case::Masks => masks::measure(&variant, &setting),
                 Case::Loader => loader::measure(&setting),
                 Case::Text => text::measure(&setting),
+                Case::Captions => captions::measure(&setting),
             }?;
             println!("{}", serde_json::to_string(&measurement)?);
             Ok(())

@@ -37,10 +37,12 @@ def main():
         from loader import measure
     elif arguments.case == "text":
         from text import measure
+    elif arguments.case == "captions":
+        from captions import measure
     else:
         from steps import measure
     measurement = measure(arguments)
-    packages = ["torch", "torchvision", "timm", "pillow", "numpy", "scikit-learn"]
+    packages = ["torch", "torchvision", "timm", "pillow", "numpy", "scikit-learn", "tokenizers"]
     measurement["versions"] = {name: version(name) for name in packages}
     measurement["versions"]["python"] = platform.python_version()
     print(json.dumps(measurement))

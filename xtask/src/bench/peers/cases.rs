@@ -21,7 +21,7 @@ pub struct Case {
 }
 
 /// All cases.
-pub const CASES: [Case; 7] = [
+pub const CASES: [Case; 8] = [
     Case {
         name: "vit-tiny-cifar10",
         about: "a training step of mae-cifar10-vit-tiny, 128 images of 32 pixels",
@@ -70,6 +70,13 @@ pub const CASES: [Case; 7] = [
         data: None,
         variants: &[],
         theirs: &["scikit-learn"],
+    },
+    Case {
+        name: "captions",
+        about: "10,000 captions of 5 to 20 words to 64 ids each, by bert-base-uncased's rules",
+        data: None,
+        variants: &[],
+        theirs: &["tokenizers"],
     },
 ];
 
