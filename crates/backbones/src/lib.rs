@@ -54,6 +54,7 @@ mod positions;
 mod relative_bias;
 mod residual;
 mod resnet;
+mod resnet_encoder;
 #[cfg(test)]
 mod tests;
 mod token_indices;
@@ -82,7 +83,7 @@ pub use encode::{Encode, Seen};
 pub use encoder_with_head::{EncoderHead, EncoderWithHead, HeadOutput};
 pub use error::ModelError;
 pub use flops::Flops;
-pub use image_encoder::ImageEncoder;
+pub use image_encoder::{EncoderShape, ImageEncoder};
 pub use images::ImageNormalization;
 pub use layers::{Activation, LayerNorm, Linear};
 pub use mae_decoder::{MaeDecoder, MaeDecoderConfig};
@@ -92,6 +93,7 @@ pub use patch_embed::PatchEmbed;
 pub use positions::{interpolate_positions, sin_cos_2d};
 pub use relative_bias::{RelativePositionBias, interpolate_relative_bias, relative_position_index};
 pub use resnet::{ResNet, ResNetConfig, ResNetDepth, Stem};
+pub use resnet_encoder::ResNetEncoder;
 pub use token_indices::TokenIndices;
 pub use tokens::{Pooling, class_token, patch_tokens};
 pub use video::{

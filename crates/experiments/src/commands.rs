@@ -182,7 +182,7 @@ pub enum Command {
 pub enum Format {
     /// Hugging Face's, for `from_pretrained`.
     Hf,
-    /// MAE's own.
+    /// MAE's own; torchvision's of a residual network.
     Mae,
     /// timm's: the encoder alone.
     Timm,

@@ -7,11 +7,10 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
-use bauta_backbones::ModelFolder;
 use bauta_data::dense::{ComposedConfig, DenseSplits};
 use bauta_data::{OpenOptions, SampleType};
 use bauta_eval::dense::{DenseReport, DenseScores, DenseTask, SegmentationKind};
-use bauta_eval::folder::normalization;
+use bauta_eval::folder::{FeatureModel, normalization};
 use bauta_eval::{EvalError, TrainingRun};
 use bauta_recipe::DenseSettings;
 use bauta_recipe::Device;
@@ -119,8 +118,8 @@ fn perform(
 ) -> Result<()> {
     let device = choose_device(Device::Auto)?;
     let threads = choose_threads(settings.train.threads);
-    let folder = ModelFolder::read(&arguments.model)?;
-    let [height, width] = folder.config().image_size();
+    let folder = FeatureModel::read(&arguments.model)?;
+    let [height, width] = folder.image_size();
     let least = if arguments.data == DenseData::ComposedDigits { 64 } else { 0 };
     let image_size = settings.data.image_size.unwrap_or(height.max(width).max(least));
     let splits = open(arguments, settings, image_size)?;

@@ -74,13 +74,10 @@ fn execute(command: Command) -> Result<()> {
             Ok(())
         }
         Command::Embed { model, root, out, format, cls, device } => {
-            let (pooling, what) = match cls {
-                true => (Pooling::Cls, "class token"),
-                false => (Pooling::Mean, "mean of the patch tokens"),
-            };
+            let pooling = if cls { Pooling::Cls } else { Pooling::Mean };
             let device = device.choose()?;
             let embed = Embed { model, root, out: out.clone(), pooling, format, device };
-            let [images, width] = embed.run()?;
+            let ([images, width], what) = embed.run()?;
             println!("{images} images, {width} values each ({what}), in {}", out.display());
             Ok(())
         }

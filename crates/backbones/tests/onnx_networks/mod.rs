@@ -105,7 +105,7 @@ pub fn outputs(kind: &str, place: &Path, images: &Tensor) -> Vec<(&'static str, 
     let folder = ModelFolder::read(place).unwrap();
     if kind.starts_with("vit-") || kind == "beit-classifier" {
         let (_, model) = folder.vit(Device::Cpu).unwrap();
-        let output = model.forward(images, None).unwrap();
+        let output = model.forward(images, Encode::whole()).unwrap();
         let features = Pooling::Mean.pool(&output.last_hidden_state);
         let mut all = vec![("last_hidden_state", output.last_hidden_state), ("features", features)];
         all.extend(output.logits.map(|logits| ("logits", logits)));
