@@ -23,7 +23,7 @@ const IMAGES: &str = "pixel_values";
 /// - of a transformer `last_hidden_state` [batch, 1 + L, D], the class token first, and
 ///   `features` [batch, D], the mean of the patch tokens; of one with a classifier `logits`
 ///   [batch, classes] too, and of one with a pooler `pooler_output`;
-/// - of a residual network `features` [batch, D].
+/// - of a residual network `features` [batch, D], and of one with a classifier `logits`.
 ///
 /// Decoders, mask tokens and heads for masked patches are left out. The metadata have the means and
 /// deviations of the folder's `preprocessor_config.json`.
@@ -72,10 +72,16 @@ impl Network {
         }
         if ResNetFolder::describes(from) {
             let folder = ResNetFolder::read(from)?;
-            let (parameters, network) = folder.encoder(Device::Cpu)?;
-            let graph = residual::graph(&Weights(&parameters), network.config());
-            let statistics = statistics(folder.preprocessing(), network.config().channels)?;
-            return Ok(Self { graph, about: "residual network".to_owned(), statistics });
+            let (config, classes) = (folder.config(), folder.classes());
+            let parameters = match folder.classified(Device::Cpu, None)? {
+                Some((parameters, _)) => parameters,
+                None => folder.encoder(Device::Cpu)?.0,
+            };
+            let graph = residual::graph(&Weights(&parameters), config, classes);
+            let with = classes.map(|classes| format!(" with a classifier of {classes} classes"));
+            let about = format!("residual network{}", with.unwrap_or_default());
+            let statistics = statistics(folder.preprocessing(), config.channels)?;
+            return Ok(Self { graph, about, statistics });
         }
         let folder = ModelFolder::read(from)?;
         let (graph, about) = of_transformer(&folder)?;

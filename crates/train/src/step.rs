@@ -41,7 +41,7 @@ pub struct StepMaker<'a, O> {
 struct AtLogStep {
     /// Norms of the parameters and of what the step changed of them.
     norms: [Tensor; 2],
-    reference: Option<(Reference, Tensor)>,
+    reference: Option<Known>,
 }
 
 /// What was read of some steps.
@@ -208,7 +208,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         inputs: &mut impl Iterator<Item = Result<O::Input, DataError>>,
         step: u64,
         logged: bool,
-    ) -> Result<(Tensor, Option<(Reference, Tensor)>, Vec<Tensor>), TrainError> {
+    ) -> Result<(Tensor, Option<Known>, Vec<Tensor>), TrainError> {
         let mut gradients: Vec<Tensor> = Vec::new();
         let mut total: Option<Tensor> = None;
         let (share, parts) = (1.0 / self.config.accumulate as f64, self.parts.len());
@@ -248,7 +248,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
             let loss = loss.detach();
             total = Some(total.map_or_else(|| loss.shallow_clone(), |total| total + &loss));
         }
-        let checked = |(kind, loss): (Reference, Tensor)| {
+        let checked = |(kind, loss): Known| {
             Ok::<_, TrainError>((kind, scalar("reference of the loss", &loss)?))
         };
         let reference = reference.map(checked).transpose()?;
@@ -264,6 +264,9 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         self.objective.loss(input).map_err(TrainError::Objective)
     }
 }
+
+/// A loss that is known without learning, and what it is of.
+type Known = (Reference, Tensor);
 
 /// A tensor of one number, as a scalar in single precision.
 fn scalar(what: &str, tensor: &Tensor) -> Result<Tensor, TrainError> {

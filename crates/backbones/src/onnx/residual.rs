@@ -6,8 +6,8 @@ use super::{Weights, images};
 use crate::batch_norm::EPS;
 use crate::{ResNetConfig, ResNetDepth, Stem};
 
-/// Images of any size to `features` [batch, D].
-pub(super) fn graph(weights: &Weights<'_>, config: &ResNetConfig) -> Graph {
+/// Images of any size to `features` [batch, D], and with a classifier to `logits`.
+pub(super) fn graph(weights: &Weights<'_>, config: &ResNetConfig, classes: Option<usize>) -> Graph {
     let mut graph = Graph::new("residual network");
     let sides = [Dim::Named("height"), Dim::Named("width")];
     let x = images(&mut graph, config.channels, sides);
@@ -31,6 +31,11 @@ pub(super) fn graph(weights: &Weights<'_>, config: &ResNetConfig) -> Graph {
     }
     let features = graph.mean(&x, &[2, 3]);
     graph.output("features", &features, &[Dim::Named("batch"), Dim::Of(config.features())]);
+    if let Some(classes) = classes {
+        let [weight, bias] = weights.pair(&mut graph, "fc");
+        let logits = graph.linear(&features, &weight, Some(&bias));
+        graph.output("logits", &logits, &[Dim::Named("batch"), Dim::Of(classes)]);
+    }
     graph
 }
 

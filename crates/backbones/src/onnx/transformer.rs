@@ -9,7 +9,8 @@ use crate::{Activation, EncoderHead, ImageEncoder, VitConfig, relative_position_
 
 /// Images to `last_hidden_state`, `features` and what the head makes of them.
 pub(super) fn graph(weights: &Weights<'_>, encoder: &dyn ImageEncoder, head: EncoderHead) -> Graph {
-    let (config, grid) = (encoder.sizes(), encoder.grid());
+    let config = encoder.transformer().expect("a ViT, BEiT or CLIP tower");
+    let grid = encoder.grid();
     let mut graph = Graph::new("vision transformer");
     let x = &mut graph;
     let sides = encoder.image_size().map(Dim::Of);

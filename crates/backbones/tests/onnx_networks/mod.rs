@@ -8,14 +8,14 @@ use bauta_backbones::checkpoint::write_tensors;
 use bauta_backbones::tch::{Device, Tensor};
 use bauta_backbones::{
     Activation, BeitConfig, BeitEncoder, BeitModelConfig, ClipModelConfig, ClipVisionConfig,
-    ClipVisual, Encode, EncoderHead, EncoderWithHead, ImportOptions, MaeDecoder, MaeDecoderConfig,
-    ModelConfig, ModelFolder, Moments, Naming, Parameters, Pooling, ResNet, ResNetConfig,
-    ResNetDepth, ResNetFolder, Stem, VisionTransformer, VitConfig, VitMaeConfig, VitModelConfig,
-    import_model,
+    ClipVisual, Encode, EncoderHead, EncoderWithHead, ImportOptions, Linear, MaeDecoder,
+    MaeDecoderConfig, ModelConfig, ModelFolder, Moments, Naming, Parameters, Pooling, ResNet,
+    ResNetConfig, ResNetDepth, ResNetFolder, Stem, VisionTransformer, VitConfig, VitMaeConfig,
+    VitModelConfig, import_model,
 };
 
 /// Every kind.
-pub const KINDS: [&str; 9] = [
+pub const KINDS: [&str; 10] = [
     "mae",
     "vit-classifier",
     "vit-mean-classifier",
@@ -24,6 +24,7 @@ pub const KINDS: [&str; 9] = [
     "beit-classifier",
     "clip",
     "resnet18-small",
+    "resnet18-classifier",
     "resnet50-large",
 ];
 
@@ -32,6 +33,9 @@ pub fn write_folder(kind: &str, place: &Path) {
     let mut parameters = Parameters::new(0, Device::Cpu);
     if let Some(config) = residual(kind) {
         ResNet::new(parameters.root(), config).unwrap();
+        if kind.ends_with("classifier") {
+            Linear::new(parameters.root().sub("fc"), config.features(), 3, true);
+        }
         fill(&parameters);
         let file = place.with_extension("safetensors");
         let weights = parameters.iter().map(|p| (p.name.as_str(), &p.tensor));
@@ -99,8 +103,15 @@ pub fn images(kind: &str) -> Tensor {
 /// What a folder's network makes of images, by the names of the file's outputs.
 pub fn outputs(kind: &str, place: &Path, images: &Tensor) -> Vec<(&'static str, Tensor)> {
     if residual(kind).is_some() {
-        let (_, network) = ResNetFolder::read(place).unwrap().encoder(Device::Cpu).unwrap();
-        return vec![("features", network.forward(images, Moments::Running).unwrap())];
+        let folder = ResNetFolder::read(place).unwrap();
+        let (_, network) = folder.encoder(Device::Cpu).unwrap();
+        let features = network.forward(images, Moments::Running).unwrap();
+        let classified = folder.classified(Device::Cpu, Some([32, 40])).unwrap();
+        let logits = classified.map(|(_, model)| {
+            let output = model.forward(images, Encode::whole()).unwrap();
+            ("logits", output.logits.unwrap())
+        });
+        return [("features", features)].into_iter().chain(logits).collect();
     }
     let folder = ModelFolder::read(place).unwrap();
     if kind.starts_with("vit-") || kind == "beit-classifier" {
@@ -120,7 +131,7 @@ pub fn outputs(kind: &str, place: &Path, images: &Tensor) -> Vec<(&'static str, 
 
 fn residual(kind: &str) -> Option<ResNetConfig> {
     let (depth, stem, width) = match kind {
-        "resnet18-small" => (ResNetDepth::Eighteen, Stem::Small, 4),
+        "resnet18-small" | "resnet18-classifier" => (ResNetDepth::Eighteen, Stem::Small, 4),
         "resnet50-large" => (ResNetDepth::Fifty, Stem::Large, 4),
         _ => return None,
     };
