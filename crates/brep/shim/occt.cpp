@@ -2,6 +2,7 @@
 // its faces, told whether they are inside the trims. Every function catches what the kernel
 // throws; a kernel that crashes or hangs is the business of the process around it.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -255,9 +256,14 @@ extern "C" {
 
 const char* bauta_occt_version() { return OCC_VERSION_COMPLETE; }
 
-// Bounds the address space and the processor time of this process.
+// Bounds the address space of this process, and the processor time that it takes from now on.
 int bauta_occt_limit(uint64_t bytes, uint64_t seconds) {
-  const rlimit memory{bytes, bytes}, time{seconds, seconds};
+  rusage used;
+  rlimit time;
+  if (getrusage(RUSAGE_SELF, &used) | getrlimit(RLIMIT_CPU, &time)) return -1;
+  const rlim_t until = rlim_t(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + 1 + seconds;
+  time.rlim_cur = std::min(until, time.rlim_max);
+  const rlimit memory{bytes, bytes};
   return setrlimit(RLIMIT_AS, &memory) | setrlimit(RLIMIT_CPU, &time);
 }
 

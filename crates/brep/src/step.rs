@@ -1,12 +1,13 @@
 //! Real parts: STEP and BREP files, read by Open CASCADE.
 //!
 //! [`read`] runs the kernel in the calling process, which a broken file may crash or keep busy
-//! forever; [`prepare_folder`] reads each file in a process of its own, with bounds on time and
-//! memory.
+//! forever; [`prepare_folder`] has processes read the files, with bounds on time and memory, and a
+//! file that breaks its process costs no other.
 
 mod ffi;
 mod folder;
 mod labels;
+mod watch;
 
 use std::path::Path;
 
@@ -14,8 +15,9 @@ use bauta_streams::{Purpose, StreamKey};
 use glam::{DVec2, DVec3};
 
 pub use self::ffi::{limit, version};
-pub use self::folder::{Outcome, PrepareOptions, Prepared, prepare_folder};
-pub use self::labels::Labels;
+pub use self::folder::{PrepareOptions, Prepared, prepare_folder};
+pub use self::labels::{Labels, MOST_CLASSES};
+pub use self::watch::Outcome;
 use crate::BrepError;
 use crate::geometry::{
     Curve, Domain, Edge, Face, Frame, Graph, LoopKind, Part, Sampling, Surface, Target, Use,

@@ -2,16 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+mod of_solids;
+
 use std::collections::HashMap;
 
 use bauta_brep::generate::Parts;
 use bauta_brep::geometry::{
-    Curve, Domain, Sampling, Solid, Surface, Target, Trim, nearest_opposite, surface_of,
+    Domain, Sampling, Solid, Surface, Target, Trim, nearest_opposite, surface_of,
 };
 use bauta_brep::{Feature, Part};
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 use glam::{DVec2, DVec3};
 use proptest::prelude::*;
+
+use self::of_solids::{area, graph_loops, moved, project};
 
 const SAMPLING: Sampling = Sampling { candidates: 300, kept: 60, near: 0.4 };
 
@@ -94,16 +98,18 @@ proptest! {
         for (face, trim) in graph.faces.iter().zip(&trims) {
             let Surface::Plane(_) = face.surface else { continue };
             let side = (face.domain.high - face.domain.low).abs();
-            let count = 4000;
-            let inside = (0..count)
-                .filter(|_| {
-                    let at = DVec2::new(stream.uniform_in(0.0, 1.0), stream.uniform_in(0.0, 1.0));
+            // One point in each cell of a lattice.
+            let cells = 80;
+            let mut place = |cell: i32| (f64::from(cell) + f64::from(stream.uniform())) / f64::from(cells);
+            let inside = (0..cells * cells)
+                .filter(|i| {
+                    let at = DVec2::new(place(i % cells), place(i / cells));
                     trim.distance(at) < 0.0
                 })
                 .count();
-            let share = inside as f64 / f64::from(count);
+            let share = inside as f64 / f64::from(cells * cells);
             let exact = area(&graph, face, &graph_loops(&graph, face)) / (side.x * side.y);
-            prop_assert!((share - exact).abs() < 0.04, "{share} for {exact}");
+            prop_assert!((share - exact).abs() < 0.01, "{share} for {exact}");
         }
     }
 
@@ -133,6 +139,38 @@ proptest! {
         prop_assert!(close(part.targets.as_flattened(), moved.targets.as_flattened()));
         let coordinates = part.vertices.as_flattened().iter();
         prop_assert!(coordinates.fold(0.0_f32, |most, x| most.max(x.abs())) < 1.0 + 1e-6);
+    }
+
+    /// Sheet, invariant 2: what is fitted stays as it is when it is fitted again.
+    #[test]
+    fn fitting_twice_is_fitting_once(number in 0_u64..500) {
+        let once = solid(number).graph.fitted().unwrap();
+        let twice = once.fitted().unwrap();
+        let off = |one: DVec3, other: DVec3| one.distance(other);
+        for (one, other) in once.vertices.iter().zip(&twice.vertices) {
+            prop_assert!(off(*one, *other) < 1e-9);
+        }
+        for (one, other) in once.faces.iter().zip(&twice.faces) {
+            for at in [DVec2::ZERO, DVec2::ONE, DVec2::new(0.3, 0.8)] {
+                let [one, other] = [one, other].map(|it| (it.domain.at(at), it.surface));
+                prop_assert!(one.0.distance(other.0) < 1e-9);
+                let [one, other] = [one, other].map(|(uv, surface)| surface.point(uv).unwrap());
+                prop_assert!(off(one, other) < 1e-9);
+            }
+        }
+        for (one, other) in once.edges.iter().zip(&twice.edges) {
+            prop_assert!((one.range[0] - other.range[0]).abs() < 1e-9);
+            prop_assert!(off(one.points(2).unwrap()[1], other.points(2).unwrap()[1]) < 1e-9);
+        }
+    }
+
+    /// Every face has one class, and there is stock in each part.
+    #[test]
+    fn each_face_has_a_class(number in 0_u64..2000) {
+        let Solid { graph, labels, trims } = solid(number);
+        prop_assert_eq!([labels.len(), trims.len()], [graph.faces.len(); 2]);
+        prop_assert!(labels.iter().all(|&label| (label as usize) < Feature::names().len()));
+        prop_assert!(labels.contains(&(Feature::Stock as u32)));
     }
 
     /// Sheet, invariant 5.
@@ -165,100 +203,6 @@ proptest! {
         prop_assert_eq!(&Part::read(&path).unwrap(), &part);
         prop_assert_eq!(Parts { seed: 5 }.prepared(number, &SAMPLING).unwrap(), part);
     }
-}
-
-/// The (u, v) of a surface that is nearest to a point, and how far off it is.
-fn project(surface: &Surface, domain: &Domain, point: DVec3) -> (DVec2, f64) {
-    let frame = surface.frame().unwrap();
-    let off = point - frame.origin;
-    let (x, y, height) = (off.dot(frame.x), off.dot(frame.y()), off.dot(frame.z));
-    let turn =
-        |angle: f64, low: f64| low + (angle - low + 1e-9).rem_euclid(std::f64::consts::TAU) - 1e-9;
-    let u = turn(y.atan2(x), domain.low.x);
-    let around = x.hypot(y);
-    let uv = match *surface {
-        Surface::Plane(_) => DVec2::new(x, y),
-        Surface::Cylinder { .. } => DVec2::new(u, height),
-        Surface::Cone { radius, semi_angle, .. } => {
-            DVec2::new(u, (around - radius) * semi_angle.sin() + height * semi_angle.cos())
-        }
-        Surface::Sphere { .. } => DVec2::new(u, height.atan2(around)),
-        Surface::Torus { major, .. } => DVec2::new(u, height.atan2(around - major)),
-        Surface::Other => unreachable!(),
-    };
-    (uv, surface.point(uv).unwrap().distance(point))
-}
-
-fn graph_loops(graph: &bauta_brep::Graph, face: &bauta_brep::geometry::Face) -> Vec<usize> {
-    let number = graph.faces.iter().position(|other| std::ptr::eq(other, face)).unwrap();
-    (0..graph.loops.len()).filter(|&i| graph.loop_face[i] as usize == number).collect()
-}
-
-/// The area of a planar face, by the points of its edges.
-fn area(graph: &bauta_brep::Graph, face: &bauta_brep::geometry::Face, loops: &[usize]) -> f64 {
-    let frame = face.surface.frame().unwrap();
-    let mut twice = 0.0;
-    for it in graph.edge_loop.iter().filter(|it| loops.contains(&(it.to as usize))) {
-        let edge = &graph.edges[it.from as usize];
-        let straight = matches!(edge.curve, Curve::Line { .. });
-        let mut points = edge.points(if straight { 2 } else { 2000 }).unwrap();
-        if it.flag {
-            points.reverse();
-        }
-        let flat: Vec<DVec2> = points.into_iter().map(|point| frame.flat(point)).collect();
-        twice += flat.windows(2).map(|pair| pair[0].perp_dot(pair[1])).sum::<f64>();
-    }
-    // Loops run around the normal out of the material.
-    0.5 * if face.flipped { -twice } else { twice }
-}
-
-/// The solid in other units at another place.
-fn moved(solid: &Solid, scale: f64, shift: DVec3) -> Solid {
-    let mut moved = solid.clone();
-    let point = |it: &mut DVec3| *it = *it * scale + shift;
-    moved.graph.vertices.iter_mut().for_each(point);
-    moved.graph.bounds.iter_mut().for_each(point);
-    for face in &mut moved.graph.faces {
-        let factor = match &mut face.surface {
-            Surface::Plane(frame) => {
-                point(&mut frame.origin);
-                DVec2::splat(scale)
-            }
-            Surface::Cylinder { frame, radius } | Surface::Cone { frame, radius, .. } => {
-                point(&mut frame.origin);
-                *radius *= scale;
-                DVec2::new(1.0, scale)
-            }
-            Surface::Sphere { frame, radius } => {
-                point(&mut frame.origin);
-                *radius *= scale;
-                DVec2::ONE
-            }
-            Surface::Torus { frame, major, minor } => {
-                point(&mut frame.origin);
-                *major *= scale;
-                *minor *= scale;
-                DVec2::ONE
-            }
-            Surface::Other => unreachable!(),
-        };
-        face.domain.low *= factor;
-        face.domain.high *= factor;
-    }
-    for edge in &mut moved.graph.edges {
-        match &mut edge.curve {
-            Curve::Line { origin, .. } => {
-                point(origin);
-                edge.range = edge.range.map(|t| t * scale);
-            }
-            Curve::Circle { frame, radius } => {
-                point(&mut frame.origin);
-                *radius *= scale;
-            }
-            _ => unreachable!(),
-        }
-    }
-    moved
 }
 
 #[test]
@@ -326,6 +270,14 @@ fn canonical_places_do_not_move_points() {
                 assert!(one.distance(other) < 1e-9, "{one} and {other}");
             }
             assert!(canonical.canonical().1.length() < 1e-9);
+        }
+        for edge in solid(number).graph.edges {
+            let (canonical, shift) = edge.curve.canonical();
+            for t in edge.range {
+                let [one, other] =
+                    [edge.curve.point(t), canonical.point(t + shift)].map(Option::unwrap);
+                assert!(one.distance(other) < 1e-9, "{one} and {other}");
+            }
         }
     }
 }

@@ -5,15 +5,21 @@
 #![cfg(feature = "occt")]
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+mod of_files;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bauta_brep::generate::Parts;
-use bauta_brep::geometry::{Domain, Face, Frame, Graph, Surface, Trim, surface_of};
+use bauta_brep::geometry::{
+    CLASSES, Domain, Face, Frame, Graph, PartSplits, Surface, Trim, surface_of,
+};
 use bauta_brep::step::{Outcome, PrepareOptions, prepare_folder, read};
 use bauta_brep::{Part, Sampling, Solid};
 use glam::{DVec2, DVec3};
+
+use self::of_files::{assembly, header, pages};
 
 const SAMPLING: Sampling = Sampling { candidates: 400, kept: 100, near: 0.4 };
 
@@ -41,6 +47,29 @@ impl Place {
             bytes: 4 << 30,
             jobs: 2,
         }
+    }
+
+    /// Prepares one file and reads the part.
+    fn part(&self, name: &str, text: &str) -> Part {
+        let path = self.write(name, text);
+        let faces = self.options().prepare_file(&path).unwrap();
+        let part = Part::read(&self.0.path().join(format!("out/{name}.part"))).unwrap();
+        assert_eq!(part.faces.len(), faces);
+        part
+    }
+
+    /// Prepares the folder by the program itself; gives what became of each file.
+    fn prepared(&self, options: &PrepareOptions) -> Vec<(String, Outcome)> {
+        let command = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_prepare-step"));
+            command.arg(&options.input).arg("--out").arg(&options.output);
+            command.arg("--memory").arg((options.bytes >> 20).to_string());
+            command.arg("--seconds").arg(options.seconds.to_string()).arg("--files");
+            command
+        };
+        let prepared = prepare_folder(options, command, |_, _| {}).unwrap();
+        let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+        prepared.files.into_iter().map(|(path, outcome)| (name(&path), outcome)).collect()
     }
 
     fn refusal(&self, path: &Path) -> String {
@@ -124,6 +153,12 @@ fn what_is_no_part_is_refused_with_a_reason() {
     assert!(error.contains("its .seg file has 2 labels for"), "{error}");
     place.write("labelled.seg", "1\nslot\n");
     assert!(place.refusal(&path).contains("has the line \"slot\""));
+    place.write("labelled.seg", "1\n10000\n");
+    assert!(place.refusal(&path).contains("must be a class below 10000"));
+    fs::write(path.with_extension("seg"), [0xff, 0xfe, 0x00]).unwrap();
+    assert!(place.refusal(&path).contains("its .seg file cannot be read"));
+    let path = place.write("two.step", &assembly());
+    assert!(place.refusal(&path).contains("an assembly of 2 bodies"));
     assert!(!place.0.path().join("out").exists(), "a refused file leaves nothing");
 }
 
@@ -146,33 +181,144 @@ fn faces_without_edges_are_parts() {
     }
 }
 
+#[test]
+fn sheets_splines_and_edges_of_three_faces_are_parts() {
+    let place = Place::new();
+    // Of no thickness, and of one face.
+    let sheet = place.part("sheet.step", &pages(1, false));
+    assert_eq!((sheet.edges.len(), sheet.vertices.len(), sheet.face_face.len()), (4, 4, 0));
+    // Along the one edge that they share, each face meets the next.
+    let book = place.part("book.step", &pages(3, false));
+    assert_eq!((book.faces.len(), book.edges.len(), book.face_face.len()), (3, 10, 2));
+    assert!(book.faces.iter().all(|row| row[0] == 1.0));
+    let splines = place.part("splines.step", &pages(1, true));
+    assert_eq!(splines.faces[0][..20], [0.0; 20], "a spline has no simple kind");
+    assert!(splines.edges.iter().all(|row| row[..17] == [0.0; 17]));
+    let inside = splines.targets.iter().filter(|target| target[5] < 0.0).count();
+    assert!(inside > 20 && inside < 100, "{inside} of 100 inside");
+    for target in &splines.targets {
+        assert!(target[2..5].iter().all(|x| x.abs() < 1.0 + 1e-5), "{target:?}");
+    }
+}
+
+#[test]
+fn several_bodies_are_one_part_where_that_is_asked_for() {
+    let place = Place::new();
+    let path = place.write("two.step", &assembly());
+    let options = PrepareOptions { assemblies: true, ..place.options() };
+    assert_eq!(options.prepare_file(&path).unwrap(), read(&path).unwrap().names.len());
+}
+
+/// Little memory costs the file, no more, and says so.
+#[test]
+fn memory_is_bounded() {
+    let place = Place::new();
+    place.write("part.step", &Parts { seed: 0 }.solid(1).to_step().unwrap());
+    let sizes = [4 << 30, 150 << 20];
+    let [enough, little] =
+        sizes.map(|bytes| place.prepared(&PrepareOptions { bytes, ..place.options() }));
+    assert!(matches!(enough[0].1, Outcome::Part(_)), "{enough:?}");
+    assert!(matches!(&little[0].1, Outcome::Skipped(_)), "{little:?}");
+    assert!(!place.0.path().join("out/part.step.part").exists(), "what was left is gone");
+}
+
+/// Files that are no parts, by the program: each ends soon, with a reason of one line.
+#[test]
+fn hostile_files_end_soon_with_a_reason() {
+    let place = Place::new();
+    let text = Parts { seed: 0 }.solid(1).to_step().unwrap();
+    let data = |entities: &str| format!("{}{entities}ENDSEC;\nEND-ISO-10303-21;\n", header());
+    let nested = format!("#30=A({}{});\n", "(".repeat(200_000), ")".repeat(200_000));
+    let circle = "#20=SHELL_BASED_SURFACE_MODEL('',(#20));\n";
+    let far = text.replace("CARTESIAN_POINT('',(", "CARTESIAN_POINT('',(1.E300");
+    for (name, text) in [
+        ("nested.step", data(&nested)),
+        ("circle.step", data(circle)),
+        ("numbers.step", data("#99999999999999999999=A();\n")),
+        ("twice.step", data("#30=A();\n#30=B();\n")),
+        ("zeros.step", "\0".repeat(100_000)),
+        ("far.step", far),
+        ("half.step", text[..text.len() / 2].to_owned()),
+    ] {
+        place.write(name, &text);
+    }
+    place.write("good.step", &text);
+    let options = PrepareOptions { seconds: 20, ..place.options() };
+    for (name, outcome) in place.prepared(&options) {
+        match outcome {
+            Outcome::Part(_) => assert_eq!(name, "good.step"),
+            Outcome::Skipped(reason) => {
+                assert!(name != "good.step" && !reason.is_empty(), "{name}: {reason}");
+                assert!(!reason.contains("took more than"), "{name}: {reason}");
+            }
+        }
+    }
+}
+
+/// Names of classes that do not reach to the labels are told of when they are prepared.
+#[test]
+fn classes_that_are_not_named_are_refused() {
+    let place = Place::new();
+    let text = Parts { seed: 0 }.solid(1).to_step().unwrap();
+    let faces = text.matches("ADVANCED_FACE").count();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        place.write(&format!("{name}.step"), &text);
+        place.write(&format!("{name}.seg"), &"0\n".repeat(faces));
+    }
+    place.write("a.seg", &format!("{}9\n", "0\n".repeat(faces - 1)));
+    place.write(CLASSES, "one\ntwo\n");
+    let command = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_prepare-step"));
+        command.arg(place.options().input).arg("--out").arg(place.options().output).arg("--files");
+        command
+    };
+    let error = prepare_folder(&place.options(), command, |_, _| {}).unwrap_err().to_string();
+    assert!(error.contains("a face has label 9, and classes.txt names 2 classes"), "{error}");
+    fs::remove_file(place.0.path().join("in").join(CLASSES)).unwrap();
+    place.prepared(&place.options());
+    let splits = PartSplits::open(&place.options().output, 0.5, None).unwrap();
+    assert_eq!(splits.classes.len(), 10);
+}
+
 /// A process that crashes, hangs or says nothing costs its file and no other.
 #[test]
 fn one_file_cannot_take_the_others_along() {
     let place = Place::new();
-    for name in ["crash", "hang", "good", "silent"] {
+    // Of sixteen and more, several are in a process.
+    let names = ["a", "crash", "good", "hang", "large", "noisy", "silent", "z"];
+    for name in (0..3).flat_map(|i| names.map(|name| format!("{i}{name}"))) {
         place.write(&format!("{name}.step"), "");
     }
-    let options = PrepareOptions { seconds: 1, ..place.options() };
-    let script = "case $1 in *crash*) kill -SEGV $$;; *hang*) sleep 20;; *good*) \
-                  echo broken >&2; exit 1;; esac";
+    let options = PrepareOptions { seconds: 1, jobs: 1, ..place.options() };
+    let script = "for file; do case $file in *crash*) kill -SEGV $$;; *hang*) exec sleep 20;; \
+                  *good*) echo bauta left: broken;; *large*) echo bauta left: std::bad_alloc;; \
+                  *silent*) exit 0;; *noisy*) yes kernel | head -c 300000; echo bauta part: 3;; \
+                  *) echo bauta part: 7;; esac; done";
     let command = || {
         let mut command = Command::new("sh");
         command.args(["-c", script, "sh"]);
         command
     };
-    let prepared = prepare_folder(&options, command, |_, _| {}).unwrap();
-    let outcomes: Vec<String> = prepared
-        .files
-        .iter()
-        .map(|(_, outcome)| match outcome {
-            Outcome::Skipped(reason) => reason.clone(),
-            Outcome::Part(faces) => faces.to_string(),
-        })
-        .collect();
-    assert!(outcomes[0].contains("SIGSEGV"), "{outcomes:?}");
-    assert_eq!(outcomes[1], "broken");
-    assert_eq!(outcomes[2], "it took more than 1 seconds");
-    assert!(outcomes[3].contains("ended by"), "{outcomes:?}");
-    assert_eq!(prepared.parts(), 0);
+    let prepared = prepare_folder(&options, command, |_, _| {});
+    // The parts were never written, so their classes cannot be looked up.
+    assert!(prepared.unwrap_err().to_string().contains("0a.step.part"));
+    let told = std::sync::Mutex::new(Vec::new());
+    prepare_folder(&options, command, |path, outcome| {
+        told.lock().unwrap().push((path.to_owned(), outcome.clone()));
+    })
+    .unwrap_err();
+    let told = told.into_inner().unwrap();
+    assert_eq!(told.len(), 24, "each file is told of once");
+    for (path, outcome) in told {
+        let name = path.file_stem().unwrap().to_string_lossy()[1..].to_owned();
+        match (&*name, outcome) {
+            ("a" | "z", Outcome::Part(7)) | ("noisy", Outcome::Part(3)) => {}
+            ("crash", Outcome::Skipped(reason)) if reason.contains("SIGSEGV") => {}
+            ("hang", Outcome::Skipped(reason)) if reason == "it took more than 1 seconds" => {}
+            ("good", Outcome::Skipped(reason)) if reason == "broken" => {}
+            ("silent", Outcome::Skipped(reason)) if reason.contains("ended by") => {}
+            ("large", Outcome::Skipped(reason)) if reason.contains("4096 MiB") => {}
+            (name, outcome) => panic!("{name}: {outcome:?}"),
+        }
+    }
 }

@@ -8,7 +8,7 @@ mod m3ae;
 mod mae;
 pub mod mae_st;
 mod mask_distill;
-mod mix_mask;
+pub mod mix_mask;
 mod multilabel;
 
 use anyhow::Result;

@@ -2,16 +2,16 @@
 
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a program talks to people")]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use bauta_brep::Sampling;
 use bauta_brep::step::{Outcome, PrepareOptions, limit, prepare_folder, version};
+use bauta_brep::{BrepError, Sampling};
 use clap::Parser;
 
 #[derive(Parser)]
-#[command(about = "Prepare a folder of STEP or BREP files for training, one process a file")]
+#[command(about = "Prepare a folder of STEP or BREP files for training, in watched processes")]
 struct Arguments {
     /// A folder with .step, .stp or .brep files, at any depth.
     #[arg(value_name = "DIR")]
@@ -40,16 +40,16 @@ struct Arguments {
     /// Processes at once; 0 takes one a core.
     #[arg(long, default_value_t = 0)]
     jobs: usize,
-    /// Prepare this file alone, in this process.
-    #[arg(long, hide = true)]
-    file: Option<PathBuf>,
+    /// Prepare these files, in this process.
+    #[arg(long, hide = true, num_args = 1..)]
+    files: Vec<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let done = match &arguments.file {
-        Some(file) => one(&arguments, file),
-        None => all(&arguments),
+    let done = match &arguments.files[..] {
+        [] => all(&arguments),
+        files => some(&arguments, files),
     };
     match done {
         Ok(text) => {
@@ -57,10 +57,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let error = error.to_string();
-            // The reason of a single file is what its caller counts.
-            let reason = error.strip_prefix("the part cannot be used: ").unwrap_or(&error);
-            eprintln!("{}{reason}", if arguments.file.is_some() { "" } else { "error: " });
+            eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -83,10 +80,19 @@ impl Arguments {
     }
 }
 
-fn one(arguments: &Arguments, file: &Path) -> Done {
+/// Prepares some files and tells what became of each.
+fn some(arguments: &Arguments, files: &[PathBuf]) -> Done {
     let options = arguments.options();
-    limit(options.bytes, options.seconds)?;
-    Ok(options.prepare_file(file)?.to_string())
+    for file in files {
+        limit(options.bytes, options.seconds)?;
+        let outcome = match options.prepare_file(file) {
+            Ok(faces) => Outcome::Part(faces),
+            Err(BrepError::Invalid { reason }) => Outcome::Skipped(reason),
+            Err(error) => Outcome::Skipped(error.to_string()),
+        };
+        println!("{}", outcome.line());
+    }
+    Ok(format!("{} files", files.len()))
 }
 
 fn all(arguments: &Arguments) -> Done {
@@ -95,7 +101,7 @@ fn all(arguments: &Arguments) -> Done {
     let (start, program) = (Instant::now(), std::env::current_exe()?);
     let command = || {
         let mut command = Command::new(&program);
-        command.args(std::env::args_os().skip(1)).arg("--file");
+        command.args(std::env::args_os().skip(1)).arg("--files");
         command
     };
     let prepared = prepare_folder(&options, command, |file, outcome| {

@@ -170,6 +170,7 @@ impl Part {
             self.faces.as_flattened(),
             self.edges.as_flattened(),
             self.vertices.as_flattened(),
+            self.domains.as_flattened(),
             self.targets.as_flattened(),
         ];
         if !numbers.into_iter().flatten().all(|number| number.is_finite()) {

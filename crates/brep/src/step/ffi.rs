@@ -59,8 +59,8 @@ pub fn version() -> String {
     unsafe { CStr::from_ptr(bauta_occt_version()) }.to_string_lossy().into_owned()
 }
 
-/// Bounds this process: its memory in bytes, its processor time in seconds. Beyond, the kernel
-/// fails or the process ends.
+/// Bounds this process: its memory in bytes, the seconds of a processor that it takes from now on.
+/// Beyond, the kernel fails or the process ends. May be called again.
 ///
 /// # Errors
 /// When the system refuses.

@@ -1,24 +1,20 @@
-//! A folder of STEP files into a folder of prepared parts, one process a file.
+//! A folder of STEP files into a folder of prepared parts.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use bauta_files::write_whole;
 use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 use walkdir::WalkDir;
 
-use super::{Labels, read};
+use super::watch::Watch;
+use super::{Labels, Outcome, read};
 use crate::geometry::{CLASSES, EXTENSION, Sampling};
 use crate::{BrepError, Feature};
-
-/// How often a process is looked at.
-const LOOK: Duration = Duration::from_millis(2);
 
 /// How a folder is prepared.
 #[derive(Clone, Debug)]
@@ -37,15 +33,6 @@ pub struct PrepareOptions {
     pub bytes: u64,
     /// Processes at once.
     pub jobs: usize,
-}
-
-/// What became of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// A part with so many faces.
-    Part(usize),
-    /// Left out, and why.
-    Skipped(String),
 }
 
 /// What became of a folder.
@@ -91,38 +78,46 @@ impl PrepareOptions {
     }
 }
 
-/// Prepares a folder: each file in a process of its own, started by `command`, which must call
-/// [`PrepareOptions::prepare_file`] on the path that is its last argument, print the number of
-/// faces, or print why not on standard error and fail. `told` hears of each file.
+/// Prepares a folder, some files in a process: one that ends or stops before it has answered for
+/// all costs the file at which it was, if that was its first; else that file is tried again in a
+/// process of its own beginning.
+///
+/// `command` starts a process; it must call [`PrepareOptions::prepare_file`] on each of the paths
+/// that are its last arguments, in order, and print [`Outcome::line`] of each. `told` hears of
+/// each file.
 ///
 /// # Errors
-/// [`BrepError::Folder`] when there is no file to prepare, [`BrepError::Write`] when the folder
-/// cannot be written.
+/// [`BrepError::StepFolder`] when there is no file to prepare, or `classes.txt` names too few
+/// classes; [`BrepError::Read`] and [`BrepError::Write`] when a folder cannot be read or written.
 pub fn prepare_folder(
     options: &PrepareOptions,
     command: impl Fn() -> Command + Sync,
     told: impl Fn(&Path, &Outcome) + Sync,
 ) -> Result<Prepared, BrepError> {
     let files = step_files(&options.input)?;
-    let pool = ThreadPoolBuilder::new().num_threads(options.jobs.max(1)).build();
+    let jobs = options.jobs.max(1);
+    let pool = ThreadPoolBuilder::new().num_threads(jobs).build();
     let pool = pool.map_err(|error| BrepError::Setting {
         key: "jobs",
         value: options.jobs.to_string(),
         rule: if error.to_string().is_empty() { "no threads" } else { "the threads cannot start" },
     })?;
-    let prepared = pool.install(|| {
-        let one = |file: PathBuf| {
-            let outcome = in_a_process(command().arg(&file), options.seconds);
-            if let Outcome::Skipped(_) = outcome {
-                // What an earlier preparation left would stand for it.
-                fs::remove_file(options.target(&file)).ok();
-            }
-            told(&file, &outcome);
-            (file, outcome)
-        };
-        files.into_par_iter().map(one).collect()
+    let told = |file: &PathBuf, outcome: &Outcome| {
+        if let Outcome::Skipped(_) = outcome {
+            // What an earlier preparation left would stand for it.
+            fs::remove_file(options.target(file)).ok();
+        }
+        told(file, outcome);
+    };
+    let watch = Watch { seconds: options.seconds, bytes: options.bytes };
+    // The kernel takes as long to load as to read a small file.
+    let together = (files.len() / (4 * jobs)).clamp(1, 16);
+    let outcomes: Vec<Vec<Outcome>> = pool.install(|| {
+        let some = |files: &[PathBuf]| watch.outcomes(files, &command, &told);
+        files.par_chunks(together).map(some).collect()
     });
-    let prepared = Prepared { files: prepared };
+    let files = files.into_iter().zip(outcomes.into_iter().flatten()).collect();
+    let prepared = Prepared { files };
     prepared.write_classes(options)?;
     Ok(prepared)
 }
@@ -171,7 +166,18 @@ impl Prepared {
         }
         let Some(most) = most else { return Ok(()) };
         let names = match fs::read_to_string(&own) {
-            Ok(text) => text,
+            Ok(text) => {
+                let named = text.lines().filter(|line| !line.trim().is_empty()).count();
+                if named <= most as usize {
+                    let reason =
+                        format!("a face has label {most}, and {CLASSES} names {named} classes");
+                    return Err(BrepError::StepFolder { path: options.input.clone(), reason });
+                }
+                text
+            }
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                return Err(BrepError::Read { path: own, source });
+            }
             Err(_) if (most as usize) < Feature::names().len() => Feature::names().join("\n"),
             Err(_) => (0..=most).map(|number| format!("class {number}\n")).collect(),
         };
@@ -197,43 +203,4 @@ fn step_files(folder: &Path) -> Result<Vec<PathBuf>, BrepError> {
         return Err(BrepError::StepFolder { path: folder.to_owned(), reason });
     }
     Ok(files)
-}
-
-/// Runs a process on a file, and ends it when its time is over.
-fn in_a_process(command: &mut Command, seconds: u64) -> Outcome {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut child = match child {
-        Ok(child) => child,
-        Err(error) => return Outcome::Skipped(format!("no process could be started: {error}")),
-    };
-    let start = Instant::now();
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if start.elapsed() < Duration::from_secs(seconds) => thread::sleep(LOOK),
-            _ => {
-                child.kill().ok();
-                child.wait().ok();
-                return Outcome::Skipped(format!("it took more than {seconds} seconds"));
-            }
-        }
-    };
-    let (faces, reason) = outputs(&mut child);
-    match (status.success(), faces.trim().parse()) {
-        (true, Ok(faces)) => Outcome::Part(faces),
-        _ if !reason.is_empty() => Outcome::Skipped(reason),
-        _ => Outcome::Skipped(format!("the CAD kernel ended by {status}")),
-    }
-}
-
-/// What a process that ended has said: its standard output, and the first line of its errors.
-fn outputs(child: &mut Child) -> (String, String) {
-    let text = |pipe: Option<&mut dyn Read>| {
-        let mut bytes = Vec::new();
-        pipe.map(|pipe| pipe.take(1 << 16).read_to_end(&mut bytes));
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
-    let faces = text(child.stdout.as_mut().map(|pipe| pipe as &mut dyn Read));
-    let errors = text(child.stderr.as_mut().map(|pipe| pipe as &mut dyn Read));
-    (faces, errors.lines().next().unwrap_or_default().to_owned())
 }

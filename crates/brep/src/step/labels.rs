@@ -6,6 +6,9 @@ use std::path::Path;
 
 use crate::{BrepError, Feature};
 
+/// Labels are classes and below this.
+pub const MOST_CLASSES: u32 = 10_000;
+
 /// Where the labels of a part come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Labels {
@@ -18,17 +21,22 @@ pub enum Labels {
 impl Labels {
     /// The labels of the faces of a file, by these names: those of a `.seg` file beside it, in
     /// the folder `../seg` or of a `labels` folder beside its own (Fusion 360, MFCAD); else
-    /// the faces' names, where each is a number or the name of a class of generated parts.
+    /// the faces' names, where each is a number below [`MOST_CLASSES`] or the name of a class of
+    /// generated parts.
     ///
     /// # Errors
-    /// [`BrepError::Invalid`] when a `.seg` file has another number of labels, or a line that is
-    /// no number.
+    /// [`BrepError::Invalid`] when a `.seg` file is no text, has another number of labels, or a
+    /// line that is no number below [`MOST_CLASSES`].
     pub fn of(path: &Path, names: &[String]) -> Result<Self, BrepError> {
-        if let Some(text) = segmentation(path) {
+        if let Some(text) = segmentation(path)? {
             let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
             let numbers = lines.map(|line| {
-                line.parse().map_err(|_| BrepError::Invalid {
-                    reason: format!("its .seg file has the line \"{}\"", short(line)),
+                class(line).ok_or_else(|| BrepError::Invalid {
+                    reason: format!(
+                        "its .seg file has the line \"{}\"; a line must be a class below \
+                         {MOST_CLASSES}",
+                        short(line)
+                    ),
                 })
             });
             let numbers = numbers.collect::<Result<Vec<u32>, BrepError>>()?;
@@ -41,21 +49,32 @@ impl Labels {
         }
         let classes = Feature::names();
         let number = |name: &String| -> Option<u32> {
-            let class = || classes.iter().position(|class| class == name).map(|it| it as u32);
-            name.parse().ok().or_else(class)
+            let named = || classes.iter().position(|class| class == name).map(|it| it as u32);
+            class(name).or_else(named)
         };
         let numbers: Option<Vec<u32>> = names.iter().map(number).collect();
         Ok(numbers.filter(|numbers| !numbers.is_empty()).map_or(Self::None, Self::Numbers))
     }
 }
 
+/// The class that a word is the number of.
+fn class(word: &str) -> Option<u32> {
+    word.parse().ok().filter(|&class| class < MOST_CLASSES)
+}
+
 /// The text of the `.seg` file of a STEP file, if there is one.
-fn segmentation(path: &Path) -> Option<String> {
-    let name = Path::new(path.file_stem()?).with_extension("seg");
-    let folder = path.parent()?;
+fn segmentation(path: &Path) -> Result<Option<String>, BrepError> {
+    let (Some(stem), Some(folder)) = (path.file_stem(), path.parent()) else { return Ok(None) };
+    let mut name = stem.to_owned();
+    name.push(".seg");
     let places = [folder.to_owned(), folder.join("../seg"), folder.join("../labels")];
-    let found = places.into_iter().map(|place| place.join(&name)).find(|file| file.is_file())?;
-    fs::read_to_string(found).ok()
+    let found = places.into_iter().map(|place| place.join(&name)).find(|file| file.is_file());
+    let read = |file| {
+        fs::read_to_string(file).map_err(|error| BrepError::Invalid {
+            reason: format!("its .seg file cannot be read: {error}"),
+        })
+    };
+    found.map(read).transpose()
 }
 
 fn short(line: &str) -> String {

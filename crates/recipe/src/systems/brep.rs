@@ -300,6 +300,7 @@ impl SystemSettings for Brep {
         let name = match self.data.name {
             PartSource::Generated => "generated parts",
             PartSource::Prepared => "prepared parts",
+            PartSource::OcctMisc if self.data.root.is_some() => "prepared parts",
             PartSource::OcctMisc => "occt-misc",
         };
         vec![DataNeed { name, package: self.data.package() }]

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bauta_backbones::checkpoint::write_tensors_with;
 use bauta_brep::PartStore;
 use bauta_brep::model::GraphBatch;
+use bauta_eval::folder::FeatureFormat;
 use bauta_eval::join_batches;
 use tch::Tensor;
 
@@ -24,8 +25,20 @@ pub fn is_brep(folder: &Path) -> bool {
 /// list the parts' files, in the order of their paths, as JSON under `files`. Gives N and D.
 ///
 /// # Errors
-/// When model or parts cannot be read, or the file not be written.
-pub fn embed(model: &Path, input: &Path, output: &Path) -> Result<[i64; 2]> {
+/// When another format or a class token is asked for, model or parts cannot be read, or the file
+/// not be written.
+pub fn embed(
+    model: &Path,
+    input: &Path,
+    output: &Path,
+    format: FeatureFormat,
+    cls: bool,
+) -> Result<[i64; 2]> {
+    ensure!(
+        format == FeatureFormat::Safetensors && !cls,
+        "codes of faces are written as safetensors, and have no class token; leave out {}",
+        if cls { "--cls" } else { "--format" }
+    );
     let brep = Brep::read(model)?;
     let store = PartStore::folder(input)?;
     let (mut of_part, mut of_face, mut files) = (Vec::new(), Vec::new(), Vec::new());

@@ -2,15 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+use bauta_backbones::Parameters;
 use bauta_brep::generate::Parts;
-use bauta_brep::model::{FieldErrors, SampledBatch};
+use bauta_brep::model::{
+    FaceClassifier, FieldErrors, GraphBatch, SampledBatch, cross_entropy, predicted,
+};
 use bauta_brep::{Part, Sampling};
+use bauta_eval::Answers;
+use bauta_eval::folder::FeatureFormat;
 use bauta_recipe::{Brep as Settings, Layers, Recipe};
-use bauta_train::{OptimizerConfig, Schedule, StepMaker, TrainConfig};
-use tch::Device;
+use bauta_streams::{Purpose, StreamKey};
+use bauta_train::{Objective, OptimizerConfig, Schedule, StepMaker, TrainConfig};
+use tch::{Device, Tensor};
 
-use super::Brep;
-use super::few_shot::labelled_parts;
+use super::{Brep, embed, is_brep};
 
 fn settings(set: &[&str]) -> Settings {
     let text = include_str!("../../../recipes/brep-parts.toml");
@@ -57,14 +62,78 @@ fn one_part_is_overfitted() {
     assert!(loss < 1e-3 && sign > 0.95, "loss {loss}, sign accuracy {sign}");
 }
 
-/// Sheet, invariant 11: a draw is one list of parts, and smaller sizes are its beginning.
+/// Parts as `embed` reads them, and a model that was never trained.
+fn folder_of_parts() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let sampling = Sampling { candidates: 60, kept: 20, near: 0.4 };
+    for number in 0..3 {
+        let part = Parts { seed: 2 }.prepared(number, &sampling).unwrap();
+        part.write(&folder.path().join(format!("{number}.part"))).unwrap();
+    }
+    folder
+}
+
 #[test]
-fn labelled_parts_are_nested_within_a_draw() {
-    let draw = |draw, size| labelled_parts(3, draw, 100, size);
-    assert_eq!(draw(0, 10), draw(0, 10));
-    assert_eq!(draw(0, 10)[..5], draw(0, 5));
-    assert_ne!(draw(0, 10), draw(1, 10));
-    let mut all = draw(2, 100);
-    all.sort_unstable();
-    assert_eq!(all, (0..100).collect::<Vec<_>>());
+fn embedding_writes_a_row_of_each_face() {
+    let parts = folder_of_parts();
+    let place = tempfile::tempdir().unwrap();
+    let (model, output) = (place.path().join("model"), place.path().join("codes.safetensors"));
+    let brep = Brep::new(&settings(&[]), 0, Device::Cpu);
+    std::fs::create_dir(&model).unwrap();
+    std::fs::write(model.join("config.json"), brep.config().to_string()).unwrap();
+    brep.parameters.save(&model.join("model.safetensors")).unwrap();
+    assert!(is_brep(&model));
+    let embed = |format, cls| embed(&model, parts.path(), &output, format, cls);
+    let [faces, width] = embed(FeatureFormat::Safetensors, false).unwrap();
+    let found = Tensor::read_safetensors(&output).unwrap();
+    let named = |name: &str| &found.iter().find(|(found, _)| found == name).unwrap().1;
+    assert_eq!((named("features").size(), width), (vec![faces, 64], 64));
+    let second = Parts { seed: 2 }.solid(1).graph.faces.len() as i64;
+    let of_second = named("parts").eq(1).sum(tch::Kind::Int64).int64_value(&[]);
+    assert_eq!(of_second, second);
+    let last = named("faces").int64_value(&[faces - 1]);
+    assert_eq!(last + 1, Parts { seed: 2 }.solid(2).graph.faces.len() as i64);
+    for refused in [embed(FeatureFormat::Npy, false), embed(FeatureFormat::Safetensors, true)] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("codes of faces are written as safetensors"), "{error}");
+    }
+}
+
+/// Sheet, check 5: labels that say nothing of their faces teach nothing but how often they are.
+#[test]
+fn shuffled_labels_are_worth_the_majority_share() {
+    let sampling = Sampling { candidates: 60, kept: 20, near: 0.4 };
+    let part = |number| Parts { seed: 4 }.prepared(number, &sampling).unwrap();
+    let parts: Vec<Part> = (0..60).map(part).collect();
+    let (train, test) = parts.split_at(30);
+    let brep = Brep::new(&settings(&[]), 0, Device::Cpu);
+    let batch = |parts: &[Part]| GraphBatch::of(&parts.iter().collect::<Vec<_>>());
+    let [train, test] = [train, test].map(batch);
+    let codes = [&train, &test].map(|graph| tch::no_grad(|| brep.encoder.forward(graph)));
+    let accuracy = |labels: &Tensor| -> (f64, f64) {
+        let mut parameters = Parameters::new(1, Device::Cpu);
+        let head = FaceClassifier::new(parameters.root(), 64, 0, 8);
+        for _ in 0..200 {
+            let loss = cross_entropy(&head.forward(&codes[0], &train), labels);
+            parameters.iter().for_each(|it| it.tensor.shallow_clone().zero_grad());
+            loss.backward();
+            tch::no_grad(|| {
+                for it in &parameters {
+                    let step = it.tensor.grad() * 0.3;
+                    let _ = it.tensor.shallow_clone().g_sub_(&step);
+                }
+            });
+        }
+        let predicted = predicted(&head.forward(&codes[1], &test));
+        let labels = Vec::try_from(&test.labels).unwrap();
+        let answers = Answers { predicted, labels };
+        (answers.top1(), answers.majority())
+    };
+    let mut labels = Vec::<i64>::try_from(&train.labels).unwrap();
+    let (true_labels, majority) = accuracy(&train.labels);
+    let purpose = Purpose::named("shuffled labels");
+    StreamKey { seed: 0, purpose, epoch: 0, sample: 0 }.stream().shuffle(&mut labels);
+    let (shuffled, _) = accuracy(&Tensor::from_slice(&labels));
+    assert!(true_labels > majority + 0.1, "{true_labels} with labels, {majority} without");
+    assert!(shuffled < majority + 0.03, "{shuffled} with shuffled labels, majority {majority}");
 }

@@ -1,4 +1,4 @@
-//! A head on the codes of labelled parts: the objective that trains it, and what it answers.
+//! A head on the codes of labelled parts, and the objective that trains it.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,10 @@ use bauta_brep::{BrepError, Part, PartStore};
 use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::{Device, Tensor};
 
-use super::{CHUNK, Task};
+use super::Task;
+
+/// Parts that are encoded at once.
+const CHUNK: usize = 64;
 
 /// Parts as tensors.
 pub(super) struct Labelled {
@@ -71,19 +74,6 @@ impl Objective for Fit<'_> {
     }
 }
 
-/// Classes that a head gave, and the true ones, of all test faces or parts.
-pub(super) struct Answers {
-    pub predicted: Vec<i64>,
-    pub labels: Vec<i64>,
-}
-
-impl Answers {
-    pub fn accuracy(&self) -> f64 {
-        let right = self.predicted.iter().zip(&self.labels).filter(|(one, other)| one == other);
-        right.count() as f64 / self.labels.len() as f64
-    }
-}
-
 /// Parts of these numbers, some at a time.
 pub(super) fn labelled(
     store: &PartStore,
@@ -112,15 +102,4 @@ pub(super) fn labelled(
         Ok(Labelled { graph, labels })
     };
     numbers.chunks(CHUNK).map(chunk).collect()
-}
-
-/// The share of the most frequent class.
-pub(super) fn majority(test: &[Labelled], classes: usize) -> f64 {
-    let mut counts = vec![0_usize; classes];
-    for chunk in test {
-        let labels = Vec::<i64>::try_from(&chunk.labels).expect("a vector of classes");
-        labels.into_iter().for_each(|label| counts[label as usize] += 1);
-    }
-    let most = counts.iter().max().copied().unwrap_or(0);
-    most as f64 / counts.iter().sum::<usize>().max(1) as f64
 }

@@ -1,0 +1,179 @@
+//! Processes that prepare files, and the watch over them: a file that crashes the kernel, keeps it
+//! busy or takes its memory is found out and left, and the others go on.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// What became of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A part with so many faces.
+    Part(usize),
+    /// Left out, and why.
+    Skipped(String),
+}
+
+/// What lines of a process begin with; the kernel prints others.
+const PART: &str = "bauta part: ";
+const LEFT: &str = "bauta left: ";
+
+/// The signal that ends a process whose processor time is over, SIGXCPU.
+const OUT_OF_TIME: i32 = 24;
+
+/// Words of a process that got no more memory: the kernel's, C++'s and Rust's.
+const OUT_OF_MEMORY: [&str; 3] = ["Standard_OutOfMemory", "bad_alloc", "memory allocation of"];
+
+/// The most bytes of a line, and of what is read of a process's errors.
+const MOST_BYTES: u64 = 1 << 16;
+
+impl Outcome {
+    /// The line by which a process tells it.
+    pub fn line(&self) -> String {
+        match self {
+            Self::Part(faces) => format!("{PART}{faces}"),
+            Self::Skipped(reason) => format!("{LEFT}{}", reason.replace(['\n', '\r'], " ")),
+        }
+    }
+
+    fn of_line(line: &str) -> Option<Self> {
+        match line.strip_prefix(PART) {
+            Some(faces) => faces.parse().ok().map(Self::Part),
+            None => line.strip_prefix(LEFT).map(|reason| Self::Skipped(reason.to_owned())),
+        }
+    }
+}
+
+/// What a file may take.
+pub(super) struct Watch {
+    /// Seconds.
+    pub seconds: u64,
+    /// Bytes of memory.
+    pub bytes: u64,
+}
+
+impl Watch {
+    /// Has processes prepare files, one process as far as it comes and then the next; gives what
+    /// became of each file.
+    pub fn outcomes(
+        &self,
+        files: &[PathBuf],
+        command: &impl Fn() -> Command,
+        told: &impl Fn(&PathBuf, &Outcome),
+    ) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(files.len());
+        while outcomes.len() < files.len() {
+            let before = outcomes.len();
+            let rest = &files[before..];
+            let failed = self.in_a_process(command().args(rest), rest.len(), |outcome| {
+                let outcome = self.plain(outcome);
+                let fresh = outcomes.len() == before;
+                // The files before may have taken the memory.
+                if !fresh && outcome == self.too_large() {
+                    return false;
+                }
+                told(&rest[outcomes.len() - before], &outcome);
+                outcomes.push(outcome);
+                true
+            });
+            if outcomes.len() == before {
+                told(&rest[0], &failed);
+                outcomes.push(failed);
+            }
+        }
+        outcomes
+    }
+
+    /// Runs a process on some files while `heard` wants to hear of more; gives why the file at
+    /// which it ended failed, if it did.
+    fn in_a_process(
+        &self,
+        command: &mut Command,
+        files: usize,
+        mut heard: impl FnMut(Outcome) -> bool,
+    ) -> Outcome {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                return Outcome::Skipped(format!("no process could be started: {error}"));
+            }
+        };
+        let (lines, errors) = listen(&mut child);
+        let (mut count, mut late) = (0, false);
+        while count < files {
+            match lines.recv_timeout(Duration::from_secs(self.seconds)) {
+                Ok(outcome) if heard(outcome) => count += 1,
+                Ok(_) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    late = true;
+                    break;
+                }
+            }
+        }
+        // It has answered for all, or is stuck, or does not listen, or is gone already.
+        child.kill().ok();
+        let status = child.wait();
+        let reason = errors.join().unwrap_or_default();
+        match status {
+            _ if late => self.too_long(),
+            Ok(status) if status.signal() == Some(OUT_OF_TIME) => self.too_long(),
+            _ if !reason.is_empty() => self.plain(Outcome::Skipped(reason)),
+            Ok(status) => Outcome::Skipped(format!("the CAD kernel ended by {status}")),
+            Err(error) => Outcome::Skipped(format!("its process is lost: {error}")),
+        }
+    }
+
+    fn too_long(&self) -> Outcome {
+        Outcome::Skipped(format!("it took more than {} seconds", self.seconds))
+    }
+
+    fn too_large(&self) -> Outcome {
+        Outcome::Skipped(format!("it takes more than {} MiB of memory", self.bytes >> 20))
+    }
+
+    /// The same in words, where a process says in its own that it got no more memory.
+    fn plain(&self, outcome: Outcome) -> Outcome {
+        match &outcome {
+            Outcome::Skipped(reason) if OUT_OF_MEMORY.iter().any(|it| reason.contains(it)) => {
+                self.too_large()
+            }
+            _ => outcome,
+        }
+    }
+}
+
+/// Hears what a process says on its own threads, so that it never waits to be heard: outcomes,
+/// and in the end the first line of its errors.
+fn listen(child: &mut Child) -> (Receiver<Outcome>, thread::JoinHandle<String>) {
+    let (output, errors) = (child.stdout.take(), child.stderr.take());
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let mut output = BufReader::new(output.expect("it has a pipe"));
+        loop {
+            let mut line = Vec::new();
+            match output.by_ref().take(MOST_BYTES).read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {
+                    let line = String::from_utf8_lossy(&line);
+                    // Nobody listens any more once the process is to be ended.
+                    if let Some(outcome) = Outcome::of_line(line.trim_end()) {
+                        sender.send(outcome).ok();
+                    }
+                }
+            }
+        }
+    });
+    let errors = thread::spawn(move || {
+        let (mut errors, mut bytes) = (errors.expect("it has a pipe"), Vec::new());
+        errors.by_ref().take(MOST_BYTES).read_to_end(&mut bytes).ok();
+        std::io::copy(&mut errors, &mut std::io::sink()).ok();
+        let text = String::from_utf8_lossy(&bytes);
+        text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
+    });
+    (receiver, errors)
+}
