@@ -51,6 +51,7 @@ impl Pairs {
             Ok(pieces.encode_all(&captions, data.text_length, Ends::Bare)?)
         };
         let (captions, texts) = (encode(&train.captions)?, encode(&train.texts)?);
+        known(&pieces, &captions)?;
         let (mut notes, mut tested) = (notes, encode(&test.captions)?);
         let spoken: Vec<usize> = (0..tested.len()).filter(|&at| tested[at].used > 0).collect();
         if spoken.is_empty() {
@@ -154,4 +155,19 @@ impl Pairs {
         let plan = WordPlan::draw(words, MaskScope::Sample, &eligible, seed, draw, &samples)?;
         Ok((ids.to_device(self.images.device), plan))
     }
+}
+
+/// Refuses a vocabulary that does not know half of what the captions say.
+fn known(pieces: &WordPieces, captions: &[Encoded]) -> Result<()> {
+    let unknown = ["[UNK]", "<unk>"].into_iter().find_map(|piece| pieces.id(piece));
+    let ids = || captions.iter().flat_map(|caption| &caption.ids[..caption.used]);
+    let (all, lost) = (ids().count(), ids().filter(|&&id| Some(id) == unknown).count());
+    if 2 * lost > all {
+        let path = pieces.path().display();
+        bail!(
+            "{lost} of {all} word pieces of the training captions are unknown to {path}; give a \
+             vocabulary of their language with data.vocabulary"
+        );
+    }
+    Ok(())
 }
