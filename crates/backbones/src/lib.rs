@@ -55,10 +55,12 @@ mod relative_bias;
 mod residual;
 mod resnet;
 mod resnet_encoder;
+mod spacetime_conv;
 #[cfg(test)]
 mod tests;
 mod token_indices;
 mod tokens;
+mod upsampling_decoder;
 mod video;
 mod vit;
 
@@ -94,8 +96,12 @@ pub use positions::{interpolate_positions, sin_cos_2d};
 pub use relative_bias::{RelativePositionBias, interpolate_relative_bias, relative_position_index};
 pub use resnet::{ResNet, ResNetConfig, ResNetDepth, Stem};
 pub use resnet_encoder::ResNetEncoder;
+pub use spacetime_conv::{
+    ClipFeatures, SpacetimeConv, SpacetimeConvConfig, SpacetimeStage, SpectrogramConv,
+};
 pub use token_indices::TokenIndices;
 pub use tokens::{Pooling, class_token, patch_tokens};
+pub use upsampling_decoder::{UpsamplingDecoder, UpsamplingDecoderConfig};
 pub use video::{
     DecoderClassToken, VideoConfig, VideoDecoder, VideoDecoderConfig, VideoPositions,
     VideoTransformer, deflate_weights, inflate_weights,
