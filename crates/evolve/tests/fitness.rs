@@ -1,5 +1,7 @@
 //! The fitness on values worked out by hand, on blobs, and its invariants.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 use bauta_evolve::{
     EvolveError, KMeans, KMeansConfig, Points, ZipfFitness, kl_divergence, soft_sizes, zipf_prior,
 };

@@ -1,5 +1,7 @@
 //! Searches of known functions, against the crate `cmaes` and against each other; saved searches.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 use bauta_evolve::{EvolveError, Method, Search, SearchConfig};
 use bauta_streams::{Purpose, StreamKey};
 use cmaes::{CMAESOptions, DVector};
