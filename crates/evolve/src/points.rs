@@ -38,7 +38,7 @@ impl Points {
         self.dim
     }
 
-    /// One point, [D].
+    /// One point, \[D\].
     ///
     /// # Panics
     /// When there is no such point.
@@ -51,7 +51,7 @@ impl Points {
         self.values.chunks_exact(self.dim)
     }
 
-    /// Mean of the points, [D].
+    /// Mean of the points, \[D\].
     pub fn mean(&self) -> Vec<f64> {
         let mut mean = vec![0.0; self.dim];
         for row in self.rows() {

@@ -9,8 +9,6 @@
 mod heads;
 mod running_scale;
 mod task;
-#[cfg(test)]
-mod tests;
 
 use std::cell::OnceCell;
 

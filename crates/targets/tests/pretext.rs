@@ -1,11 +1,15 @@
 //! Losses one by one, gradients and where they do not go, names, scales.
 
-use bauta_backbones::Parameters;
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+use bauta_backbones::{Parameters, SpacetimeConv};
 use bauta_libtorch::{integers, normal};
 use bauta_streams::{Purpose, RandomStream, StreamKey};
+use bauta_targets::pretext::{
+    Pretext, PretextConfig, Reordered, RunningScale, SoundingClips, TASKS, Task, reorder,
+    task_names,
+};
 use tch::{Device, Kind, Tensor};
-
-use super::*;
 
 const CONFIG: PretextConfig =
     PretextConfig { width: 4, frames: 4, future: 2, size: 16, sound: [2, 16, 20] };
