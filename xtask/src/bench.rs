@@ -15,6 +15,8 @@ use serde::Serialize;
 
 use crate::workspace::Workspace;
 
+pub use machine::processor;
+
 /// A criterion bench, or one of the larger measurements.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]

@@ -104,6 +104,10 @@ mod tests {
                             .and_then(|path| Claim::load(&path, false))
                             .is_ok()
                 }
+                Task::Sweep(sweep) => {
+                    let claim = sweep.claim(&workspace, "sweep");
+                    claim.and_then(|claim| Ok(claim.cells(&workspace.recipes())?)).is_ok()
+                }
                 _ => true,
             };
             assert!(known, "{}: {:?}", command.place, command.words);

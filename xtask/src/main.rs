@@ -9,6 +9,7 @@ mod bench;
 mod bytes;
 mod cargo;
 mod check;
+mod claims;
 mod compare;
 mod data;
 mod docs;
@@ -29,6 +30,7 @@ mod run;
 mod run_folder;
 mod setup;
 mod staging;
+mod sweep;
 mod test;
 mod workspace;
 
@@ -70,6 +72,10 @@ enum Task {
     Run(run::Arguments),
     /// Run the experiments of a paper's claim: the paper's numbers beside ours, a plot, a verdict
     Reproduce(reproduce::Arguments),
+    /// Record the verdicts of claims that were run, and write their table in docs/claims.md
+    Claims(claims::Arguments),
+    /// Compare settings of a recipe on held-out training images: table, page, the best
+    Sweep(sweep::Arguments),
     /// Compare finished runs in one page
     Compare(compare::Arguments),
     /// Run one forward pass of a model folder on given tensors
@@ -150,6 +156,8 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::List { json } => list::list(workspace, json),
         Task::Run(arguments) => return run::run(workspace, &arguments),
         Task::Reproduce(arguments) => return reproduce::reproduce(workspace, &arguments),
+        Task::Claims(arguments) => claims::claims(workspace, &arguments),
+        Task::Sweep(arguments) => return sweep::sweep(workspace, &arguments),
         Task::Compare(arguments) => compare::compare(workspace, &arguments),
         Task::Forward(rest) => return program::program(workspace, "forward", rest),
         Task::PrepareStep(rest) => return prepare_step::prepare_step(workspace, rest),

@@ -18,7 +18,7 @@ pub struct Arguments {
     /// The new folder for the shards
     #[arg(long)]
     out: PathBuf,
-    /// Make frames so small that the shorter side has at most so many pixels; 0: as they are
+    /// Shrink frames whose shorter side is longer than this many pixels; 0 keeps every size
     #[arg(long, default_value_t = VideoOptions::default().short_side)]
     short_side: usize,
     /// Quality of the JPEGs, 1 to 100

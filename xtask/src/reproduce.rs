@@ -1,10 +1,10 @@
 //! `reproduce`: the runs of a claim, after whatever set-up is missing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bauta_recipe::claim::{self, Claim};
+use bauta_recipe::claim::{self, Cell, Claim};
 use clap::Args;
 
 use crate::data;
@@ -43,15 +43,26 @@ pub fn reproduce(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCod
         workspace.shown(&workspace.root.join("runs/claims").join(folder))
     });
 
+    make_runs(workspace, &path, &cells, &out, arguments.quick)
+}
+
+/// Sets up what the cells of the claim in `path` need, and makes its runs in `out`.
+pub fn make_runs(
+    workspace: &Workspace,
+    path: &Path,
+    cells: &[Cell],
+    out: &Path,
+    quick: bool,
+) -> Result<ExitCode> {
     Search::new(workspace)?.find_or_fetch()?;
-    for cell in &cells {
+    for cell in cells {
         data::fetch_for(&cell.recipe, &workspace.recipes())?;
     }
     let mut command = Bauta::build(workspace)?.command("reproduce");
-    command.arg(std::path::absolute(&path)?);
+    command.arg(std::path::absolute(path)?);
     command.arg("--recipes").arg(std::path::absolute(workspace.recipes())?);
-    command.arg("--out").arg(&out);
-    if arguments.quick {
+    command.arg("--out").arg(out);
+    if quick {
         command.arg("--quick");
     }
     Bauta::become_it(command)

@@ -5,13 +5,16 @@
 
 #![allow(clippy::print_stdout, reason = "its output is the measurement")]
 
+mod captions;
 mod clips;
 mod loader;
 mod masks;
 mod optimizer;
 mod photos;
+mod siamese;
 mod steps;
 mod text;
+mod views;
 
 use std::path::PathBuf;
 
@@ -65,10 +68,14 @@ enum Case {
     #[value(name = "vit-small-224")]
     VitSmall224,
     MaeStSmall,
+    #[value(name = "resnet18-cifar10")]
+    Resnet18Cifar10,
     Optimizer,
     Masks,
     Loader,
+    Views,
     Text,
+    Captions,
 }
 
 /// One line of output; the other side prints the same.
@@ -89,10 +96,12 @@ fn main() -> Result<()> {
         Command::Prepare { case, shared } => match case {
             Case::VitTinyCifar10 | Case::VitSmall224 => steps::prepare(case, &shared),
             Case::MaeStSmall => clips::prepare(&shared),
+            Case::Resnet18Cifar10 => siamese::prepare(&shared),
             Case::Optimizer => optimizer::prepare(&shared),
-            Case::Masks => Ok(()),
+            Case::Masks | Case::Views => Ok(()),
             Case::Loader => photos::write(&shared),
             Case::Text => text::write(&shared),
+            Case::Captions => captions::write(&shared),
         },
         Command::Measure { case, variant, setting } => {
             bauta_backbones::tch::set_num_threads(i32::try_from(setting.threads)?);
@@ -101,10 +110,13 @@ fn main() -> Result<()> {
                     steps::measure(case, &variant, &setting)
                 }
                 Case::MaeStSmall => clips::measure(&variant, &setting),
+                Case::Resnet18Cifar10 => siamese::measure(&variant, &setting),
                 Case::Optimizer => optimizer::measure(&setting),
                 Case::Masks => masks::measure(&variant, &setting),
                 Case::Loader => loader::measure(&setting),
+                Case::Views => views::measure(&variant, &setting),
                 Case::Text => text::measure(&setting),
+                Case::Captions => captions::measure(&setting),
             }?;
             println!("{}", serde_json::to_string(&measurement)?);
             Ok(())

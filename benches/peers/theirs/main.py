@@ -35,12 +35,18 @@ def main():
         from masks import measure
     elif arguments.case == "loader":
         from loader import measure
+    elif arguments.case == "resnet18-cifar10":
+        from moco import measure
+    elif arguments.case == "views":
+        from views import measure
     elif arguments.case == "text":
         from text import measure
+    elif arguments.case == "captions":
+        from captions import measure
     else:
         from steps import measure
     measurement = measure(arguments)
-    packages = ["torch", "torchvision", "timm", "pillow", "numpy", "scikit-learn"]
+    packages = ["torch", "torchvision", "timm", "pillow", "numpy", "scikit-learn", "tokenizers"]
     measurement["versions"] = {name: version(name) for name in packages}
     measurement["versions"]["python"] = platform.python_version()
     print(json.dumps(measurement))

@@ -7,7 +7,7 @@ use crate::{Init, Scope};
 
 /// torch's own.
 const MOMENTUM: f64 = 0.1;
-const EPS: f64 = 1e-5;
+pub(crate) const EPS: f64 = 1e-5;
 
 /// Whose mean and variance normalise a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +16,10 @@ pub enum Moments {
     Running,
     /// The batch's own, which enter the running ones.
     ///
-    /// With `splits` above 1, sample i is normalised with those of equal i mod `splits`, as if
-    /// each part were on a device of its own ("split batch norm"), so that contrastive learning
-    /// cannot tell views by whom they were normalised with; the running moments take the mean
-    /// over the parts. A batch that does not divide is not split.
+    /// With `splits` above 1, a batch is cut into so many parts, each of which is normalised by
+    /// itself, as if it were on a device of its own ("split batch norm"), so that contrastive
+    /// learning cannot tell views by whom they were normalised with; the running moments take the
+    /// mean over the parts. A batch that does not divide is not split.
     Batch {
         /// Parts of a batch, at least 1.
         splits: usize,
@@ -77,32 +77,24 @@ impl BatchNorm {
         x.batch_norm(weight, bias, mean, variance, training, MOMENTUM, EPS, false)
     }
 
-    /// The parts side by side as channels.
+    /// Each part by itself: as channels side by side they would have to lie row by row in memory,
+    /// where convolutions are slower.
     fn split(&self, x: &Tensor, splits: i64) -> Tensor {
-        let size = x.size();
-        let mut sides = size.clone();
-        (sides[0], sides[1]) = (size[0] / splits, size[1] * splits);
-        let repeat = |tensor: &Tensor| tensor.repeat([splits]);
-        let scale = self.scale.as_ref().map(|scale| scale.each_ref().map(repeat));
-        let [weight, bias] = scale.as_ref().map_or([None; 2], |[w, b]| [Some(w), Some(b)]);
-        let moments = [&self.mean, &self.variance].map(repeat);
-        let x = x.reshape(&sides[..]).batch_norm(
-            weight,
-            bias,
-            Some(&moments[0]),
-            Some(&moments[1]),
-            true,
-            MOMENTUM,
-            EPS,
-            false,
-        );
+        let [weight, bias] = self.scale.as_ref().map_or([None; 2], |[w, b]| [Some(w), Some(b)]);
+        let [means, variances] = [&self.mean, &self.variance].map(|own| own.repeat([splits, 1]));
+        let normalize = |(part, x): (i64, &Tensor)| {
+            let (mean, variance) = (means.get(part), variances.get(part));
+            let (mean, variance) = (Some(&mean), Some(&variance));
+            x.batch_norm(weight, bias, mean, variance, true, MOMENTUM, EPS, false)
+        };
+        let parts = x.chunk(splits, 0);
+        let normalized: Vec<Tensor> = (0..).zip(&parts).map(normalize).collect();
         tch::no_grad(|| {
-            for (own, parts) in [&self.mean, &self.variance].into_iter().zip(&moments) {
-                let mean = parts.view([splits, -1]).mean_dim(&[0_i64][..], false, None);
-                own.shallow_clone().copy_(&mean);
+            for (own, parts) in [(&self.mean, &means), (&self.variance, &variances)] {
+                own.shallow_clone().copy_(&parts.mean_dim(&[0_i64][..], false, None));
             }
         });
-        x.view(&size[..])
+        Tensor::cat(&normalized, 0)
     }
 }
 
@@ -132,7 +124,7 @@ mod tests {
         let (mut means, mut variances) = (Vec::new(), Vec::new());
         for part in 0..4 {
             let (parameters, alone) = fresh();
-            let members = Tensor::from_slice(&[part, part + 4]);
+            let members = Tensor::from_slice(&[2 * part, 2 * part + 1]);
             let wanted = alone.forward(&x.index_select(0, &members), Moments::Batch { splits: 1 });
             close(&found.index_select(0, &members), &wanted);
             means.push(parameters.get("running_mean").unwrap().tensor.shallow_clone());

@@ -17,8 +17,8 @@ use tch::Tensor;
 use self::block::BeitBlock;
 pub use self::config::BeitConfig;
 use crate::{
-    DropPath, Encode, ImageEncoder, Init, LayerNorm, ModelError, PatchEmbed, RelativePositionBias,
-    Scope, Seen, VitConfig,
+    DropPath, Encode, EncoderShape, ImageEncoder, Init, LayerNorm, ModelError, PatchEmbed,
+    RelativePositionBias, Scope, Seen, VitConfig,
     block::{no_attention, outputs_of_blocks},
     encode::{needs_every_token, no_mask_token},
     patch_embed::ImageShape,
@@ -240,8 +240,12 @@ impl ImageEncoder for BeitEncoder {
         self.grid()
     }
 
-    fn sizes(&self) -> &VitConfig {
-        &self.config.vit
+    fn shape(&self) -> EncoderShape {
+        self.config.vit.shape()
+    }
+
+    fn transformer(&self) -> Option<&VitConfig> {
+        Some(&self.config.vit)
     }
 
     fn encode(&self, images: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError> {

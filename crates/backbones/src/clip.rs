@@ -8,8 +8,8 @@ use bauta_masking::Grid;
 use tch::Tensor;
 
 use crate::{
-    Activation, Block, Encode, ImageEncoder, Init, LayerNorm, Linear, ModelError, PatchEmbed,
-    Scope, Seen, VitConfig,
+    Activation, Block, Encode, EncoderShape, ImageEncoder, Init, LayerNorm, Linear, ModelError,
+    PatchEmbed, Scope, Seen, VitConfig,
     block::{last_attention, outputs_of_blocks, through_blocks},
     encode::{needs_every_token, no_mask_token},
     patch_embed::ImageShape,
@@ -164,8 +164,12 @@ impl ImageEncoder for ClipVisual {
         self.grid()
     }
 
-    fn sizes(&self) -> &VitConfig {
-        &self.config.vit
+    fn shape(&self) -> EncoderShape {
+        self.config.vit.shape()
+    }
+
+    fn transformer(&self) -> Option<&VitConfig> {
+        Some(&self.config.vit)
     }
 
     fn encode(&self, images: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError> {

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::{DropPath, LayerNorm, ModelError, TokenIndices};
+use crate::{DropPath, LayerNorm, ModelError, Moments, TokenIndices};
 
 /// What of the images an encoder sees.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,12 +39,15 @@ pub struct Encode<'a> {
     pub drop_path: Option<&'a DropPath>,
     /// Whether the final norm is applied, where the encoder has one.
     pub final_norm: bool,
+    /// By what batch norms normalise, where the encoder has some.
+    pub moments: Moments,
 }
 
 impl<'a> Encode<'a> {
     /// The whole images, after the final norm.
     pub fn whole() -> Self {
-        Self { seen: Seen::Whole, drop_path: None, final_norm: true }
+        let moments = Moments::Running;
+        Self { seen: Seen::Whole, drop_path: None, final_norm: true, moments }
     }
 
     /// The visible patches alone, after the final norm.
@@ -65,6 +68,11 @@ impl<'a> Encode<'a> {
     /// The same as the last block puts it out, before the final norm.
     pub fn without_norm(self) -> Self {
         Self { final_norm: false, ..self }
+    }
+
+    /// The same with batch norms that normalise by these.
+    pub fn with_moments(self, moments: Moments) -> Self {
+        Self { moments, ..self }
     }
 
     /// What is given of the tokens that the last block put out.

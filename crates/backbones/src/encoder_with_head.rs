@@ -1,11 +1,11 @@
-//! An encoder of whole images, plain ViT or BEiT, with what may stand on its tokens: a
-//! classifier, or a pooler.
+//! An encoder of whole images, plain ViT, BEiT or residual network, with what may stand on its
+//! tokens: a classifier, or a pooler.
 
 use tch::Tensor;
 
 use crate::{
-    BeitConfig, BeitEncoder, BeitParts, DropPath, Encode, ImageEncoder, Init, LayerNorm, Linear,
-    ModelError, Pooling, Scope, VisionTransformer, VitConfig,
+    BeitConfig, BeitEncoder, BeitParts, Encode, ImageEncoder, Init, LayerNorm, Linear, ModelError,
+    Pooling, ResNetConfig, ResNetEncoder, Scope, VisionTransformer, VitConfig,
 };
 
 /// Deviation of a new classifier's weights (MAE and BEiT, fine-tuning). MAE's code truncates
@@ -53,7 +53,7 @@ pub struct HeadOutput {
     pub pooler_output: Option<Tensor>,
 }
 
-/// A vision transformer on whole images, with its head.
+/// An encoder of whole images, with its head.
 #[derive(Debug)]
 pub struct EncoderWithHead {
     encoder: Box<dyn ImageEncoder>,
@@ -75,7 +75,7 @@ impl EncoderWithHead {
         let build =
             if head.has_norm() { VisionTransformer::without_norm } else { VisionTransformer::new };
         let encoder = Box::new(build(scope.again(), config)?);
-        Ok(Self::on(encoder, scope, Init::Normal(HEAD_STD), head))
+        Ok(Self::on(encoder, config.layer_norm_eps, scope, Init::Normal(HEAD_STD), head))
     }
 
     /// The same of a BEiT as it is fine-tuned: each block has a table of position biases,
@@ -90,19 +90,37 @@ impl EncoderWithHead {
     ) -> Result<Self, ModelError> {
         let parts = BeitParts { biases_of_blocks: true, mask_token: false, norm: !head.has_norm() };
         let encoder = Box::new(BeitEncoder::with_parts(scope.again(), config, parts)?);
-        Ok(Self::on(encoder, scope, Init::TruncatedNormal(HEAD_STD), head))
+        let start = Init::TruncatedNormal(HEAD_STD);
+        Ok(Self::on(encoder, config.vit.layer_norm_eps, scope, start, head))
     }
 
-    /// Adds a head to an encoder; `start` is of a classifier's weights.
+    /// Adds the parameters of a residual network for images of [height, width], and `fc`, a
+    /// classifier of so many classes on the mean over places, as torchvision names it.
+    ///
+    /// # Errors
+    /// As [`ResNetEncoder::new`].
+    pub fn residual(
+        mut scope: Scope<'_>,
+        config: ResNetConfig,
+        image: [usize; 2],
+        classes: usize,
+    ) -> Result<Self, ModelError> {
+        let encoder = Box::new(ResNetEncoder::new(scope.again(), config, image)?);
+        let start = Init::Normal(HEAD_STD);
+        let head = Some(classifier(scope.sub("fc"), config.features(), classes, start));
+        Ok(Self { encoder, fc_norm: None, head, pooler: None })
+    }
+
+    /// Adds a head to an encoder whose norms add `eps`; `start` is of a classifier's weights.
     fn on(
         encoder: Box<dyn ImageEncoder>,
+        eps: f64,
         mut scope: Scope<'_>,
         start: Init,
         head: EncoderHead,
     ) -> Self {
-        let VitConfig { dim, layer_norm_eps, .. } = *encoder.sizes();
-        let fc_norm =
-            head.has_norm().then(|| LayerNorm::new(scope.sub("fc_norm"), dim, layer_norm_eps));
+        let dim = encoder.dim();
+        let fc_norm = head.has_norm().then(|| LayerNorm::new(scope.sub("fc_norm"), dim, eps));
         let (head, pooler) = match head {
             EncoderHead::None => (None, None),
             EncoderHead::Classifier(classes) | EncoderHead::MeanClassifier(classes) => {
@@ -120,17 +138,24 @@ impl EncoderWithHead {
         &*self.encoder
     }
 
-    /// Maps normalised images [B, C, H, W] to tokens and what the head makes of them, in
-    /// training with samples that skip branches of blocks.
+    /// What reads the tokens.
+    pub fn kind(&self) -> EncoderHead {
+        let rows = |linear: &Linear| linear.weight.size()[0] as usize;
+        match (&self.head, &self.fc_norm, &self.pooler) {
+            (Some(head), None, _) => EncoderHead::Classifier(rows(head)),
+            (Some(head), Some(_), _) => EncoderHead::MeanClassifier(rows(head)),
+            (None, _, Some(pooler)) => EncoderHead::Pooler(rows(pooler)),
+            (None, _, None) => EncoderHead::None,
+        }
+    }
+
+    /// Maps normalised images [B, C, H, W], seen as `how` says, to tokens and what the head makes
+    /// of them.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] when the images are of another size.
-    pub fn forward(
-        &self,
-        images: &Tensor,
-        drop_path: Option<&DropPath>,
-    ) -> Result<HeadOutput, ModelError> {
-        let last_hidden_state = self.encoder.encode(images, Encode::whole().dropping(drop_path))?;
+    /// As [`ImageEncoder::encode`].
+    pub fn forward(&self, images: &Tensor, how: Encode<'_>) -> Result<HeadOutput, ModelError> {
+        let last_hidden_state = self.encoder.encode(images, how)?;
         let read = match &self.fc_norm {
             Some(norm) => norm.forward(&Pooling::Mean.pool(&last_hidden_state)),
             None => Pooling::Cls.pool(&last_hidden_state),
@@ -171,7 +196,7 @@ mod tests {
         assert!(0.0 < largest && largest < 1.2e-4, "{largest}");
 
         let images = normal("images", &[2, 3, 8, 8]);
-        let output = model.forward(&images, None).unwrap();
+        let output = model.forward(&images, Encode::whole()).unwrap();
         let mean = Pooling::Mean.pool(&output.last_hidden_state);
         let normed = mean.layer_norm([16], None::<Tensor>, None::<Tensor>, 1e-6, false);
         let weight = &parameters.get("head.weight").unwrap().tensor;

@@ -7,36 +7,53 @@ use tch::Tensor;
 
 use crate::{Encode, ModelError, VitConfig};
 
+/// What every encoder of images has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncoderShape {
+    /// Width of a token, D.
+    pub dim: usize,
+    /// Number of blocks; of a residual network, its stages.
+    pub depth: usize,
+    /// Image channels, C.
+    pub channels: usize,
+    /// Height and width of the images in pixels.
+    pub image: [usize; 2],
+}
+
 /// A network that turns whole images into tokens: any model folder's encoder.
 pub trait ImageEncoder: Debug + Send {
     /// The token grid of an image.
     fn grid(&self) -> Grid;
 
-    /// What every vision transformer has.
-    fn sizes(&self) -> &VitConfig;
+    /// Its sizes.
+    fn shape(&self) -> EncoderShape;
+
+    /// All sizes of a vision transformer; none of another network.
+    fn transformer(&self) -> Option<&VitConfig>;
 
     /// Width of a token, D.
     fn dim(&self) -> usize {
-        self.sizes().dim
+        self.shape().dim
     }
 
-    /// Number of blocks.
+    /// Number of blocks; of a residual network, its stages.
     fn depth(&self) -> usize {
-        self.sizes().depth
+        self.shape().depth
     }
 
     /// Image channels, C.
     fn channels(&self) -> usize {
-        self.sizes().channels
+        self.shape().channels
     }
 
     /// Height and width of the images in pixels.
     fn image_size(&self) -> [usize; 2] {
-        [self.sizes().image_height, self.sizes().image_width]
+        self.shape().image
     }
 
     /// Encodes normalised images [B, C, H, W] to tokens [B, 1 + N, D], the class token first;
-    /// N is V where the visible patches alone are seen, else L.
+    /// N is V where the visible patches alone are seen, else L. A residual network's class token
+    /// is the mean of the others, which are the places of its last feature map.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when images or plan are of another size, [`ModelError::Config`]

@@ -47,16 +47,20 @@ mod image_encoder;
 mod images;
 mod layers;
 mod mae_decoder;
+mod onnx;
 mod parameters;
 mod patch_embed;
 mod positions;
 mod relative_bias;
 mod residual;
 mod resnet;
+mod resnet_encoder;
+mod spacetime_conv;
 #[cfg(test)]
 mod tests;
 mod token_indices;
 mod tokens;
+mod upsampling_decoder;
 mod video;
 mod vit;
 
@@ -81,17 +85,23 @@ pub use encode::{Encode, Seen};
 pub use encoder_with_head::{EncoderHead, EncoderWithHead, HeadOutput};
 pub use error::ModelError;
 pub use flops::Flops;
-pub use image_encoder::ImageEncoder;
+pub use image_encoder::{EncoderShape, ImageEncoder};
 pub use images::ImageNormalization;
 pub use layers::{Activation, LayerNorm, Linear};
 pub use mae_decoder::{MaeDecoder, MaeDecoderConfig};
+pub use onnx::{export_onnx, onnx_graph};
 pub use parameters::{Init, Parameter, Parameters, Scope};
 pub use patch_embed::PatchEmbed;
 pub use positions::{interpolate_positions, sin_cos_2d};
 pub use relative_bias::{RelativePositionBias, interpolate_relative_bias, relative_position_index};
 pub use resnet::{ResNet, ResNetConfig, ResNetDepth, Stem};
+pub use resnet_encoder::ResNetEncoder;
+pub use spacetime_conv::{
+    ClipFeatures, SpacetimeConv, SpacetimeConvConfig, SpacetimeStage, SpectrogramConv,
+};
 pub use token_indices::TokenIndices;
 pub use tokens::{Pooling, class_token, patch_tokens};
+pub use upsampling_decoder::{UpsamplingDecoder, UpsamplingDecoderConfig};
 pub use video::{
     DecoderClassToken, VideoConfig, VideoDecoder, VideoDecoderConfig, VideoPositions,
     VideoTransformer, deflate_weights, inflate_weights,

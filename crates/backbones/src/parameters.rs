@@ -103,10 +103,11 @@ impl Parameters {
     }
 
     /// Lets training change exactly those parameters whose names `chosen` picks; no
-    /// gradient is computed for the others.
+    /// gradient is computed for the others, nor for the running moments of batch norms.
     pub fn train_only(&mut self, chosen: impl Fn(&str) -> bool) {
         for parameter in &mut self.entries {
-            parameter.trainable = chosen(&parameter.name);
+            let moment = ["running_mean", "running_var"].map(|end| parameter.name.ends_with(end));
+            parameter.trainable = chosen(&parameter.name) && !moment.contains(&true);
             // All handles share one tensor; this is in place.
             let _ = parameter.tensor.set_requires_grad(parameter.trainable);
         }

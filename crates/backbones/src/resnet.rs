@@ -50,6 +50,14 @@ impl ResNetConfig {
         self.residual().features_dim() as usize
     }
 
+    /// Stages of blocks, each of which halves the map but the first.
+    pub const STAGES: usize = 4;
+
+    /// Pixels between two places of the last feature map.
+    pub fn stride(&self) -> usize {
+        if self.stem == Stem::Large { 32 } else { 8 }
+    }
+
     /// What a training step of one image of this size costs.
     pub fn flops(&self, height: usize, width: usize) -> Flops {
         let [first, others] = self.residual().multiplications(height, width);
@@ -114,15 +122,44 @@ impl ResNet {
     /// Normalised images [B, C, H, W] to their features [B, D], the mean over places.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] when the images are of another shape.
+    /// As [`Self::feature_map`].
     pub fn forward(&self, images: &Tensor, moments: Moments) -> Result<Tensor, ModelError> {
+        Ok(self.feature_map(images, moments)?.mean_dim(&[2_i64, 3][..], false, None))
+    }
+
+    /// Normalised images [B, C, H, W] to their last feature map [B, D, H', W'], whose places are
+    /// [`ResNetConfig::stride`] pixels apart.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when the images are of another shape, [`ModelError::Config`] when
+    /// batch norms would take the variance of a single value.
+    pub fn feature_map(&self, images: &Tensor, moments: Moments) -> Result<Tensor, ModelError> {
         let size = images.size();
         if size.len() != 4 || size[1] != self.config.channels as i64 {
             let expected = format!("[B, {}, H, W]", self.config.channels);
             return Err(ModelError::Shape { what: "the input", found: size, expected });
         }
-        Ok(self.residual.features(&Pass { network: self, moments }, images))
+        if let Moments::Batch { splits } = moments {
+            let stride = self.config.stride() as i64;
+            let places: i64 = size[2..].iter().map(|side| (side + stride - 1) / stride).product();
+            let parts = if size[0] % splits as i64 == 0 { splits as i64 } else { 1 };
+            if places * size[0] / parts < 2 {
+                return Err(ModelError::Config(format!(
+                    "{} image(s) of {} × {} pixels in {parts} part(s) leave one value a channel of \
+                     the last map, which has no variance; take more or larger images, or fewer \
+                     parts",
+                    size[0], size[2], size[3]
+                )));
+            }
+        }
+        Ok(self.residual.map(&Pass { network: self, moments }, &channels_last(images)))
     }
+}
+
+/// The same images with the channels of a pixel side by side in memory, where oneDNN's
+/// convolutions and batch norms are faster; all maps that follow lie so.
+fn channels_last(images: &Tensor) -> Tensor {
+    images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
 /// One pass through a network.

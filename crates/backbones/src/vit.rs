@@ -11,7 +11,8 @@ use tch::Tensor;
 
 pub use self::config::VitConfig;
 use crate::{
-    Block, Encode, ImageEncoder, Init, LayerNorm, ModelError, PatchEmbed, Scope, Seen,
+    Block, Encode, EncoderShape, ImageEncoder, Init, LayerNorm, ModelError, PatchEmbed, Scope,
+    Seen,
     block::{last_attention, outputs_of_blocks, through_blocks},
     encode::no_mask_token,
     positions::sin_cos_2d,
@@ -126,8 +127,12 @@ impl ImageEncoder for VisionTransformer {
         self.grid()
     }
 
-    fn sizes(&self) -> &VitConfig {
-        self.config()
+    fn shape(&self) -> EncoderShape {
+        self.config().shape()
+    }
+
+    fn transformer(&self) -> Option<&VitConfig> {
+        Some(self.config())
     }
 
     fn encode(&self, images: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError> {

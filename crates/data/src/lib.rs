@@ -56,6 +56,7 @@ mod partners;
 mod prefetch;
 mod regular;
 mod sample;
+pub mod sound;
 mod source;
 mod splits;
 mod tasks;

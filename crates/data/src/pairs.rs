@@ -1,11 +1,16 @@
 //! Images with captions: from files to two splits that share no caption.
 //!
-//! [`open_pairs`] opens Tux Paint's stamps, CIFAR-10 with captions made of its classes, or a
-//! folder of pictures beside `.txt` files. What lacks its other half is counted, named, and
-//! trained on alone or left out, as [`Unpaired`] says.
+//! [`open_pairs`] opens Tux Paint's stamps, emoji with their names, CIFAR-10 with captions made
+//! of its classes, or a folder of the user's: pictures beside `.txt` files, tar files in the
+//! WebDataset convention, or Parquet files in Hugging Face's layout. What lacks its other half is
+//! counted, named, and trained on alone or left out, as [`Unpaired`] says.
 
+mod emoji;
 mod files;
+mod listing;
+mod shards;
 mod split;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -15,12 +20,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-use self::files::Listing;
+use self::listing::Listing;
 use self::split::divided;
 use crate::dataset::{DatasetName, Split};
 use crate::error::DataError;
 use crate::fetch::{PACKAGES, Package};
 use crate::image::Decoding;
+use crate::source::listing::{any_below, is_picture};
+use crate::source::shards::is_shard;
 use crate::source::{Source, Subset};
 use crate::splits::TestOrigin;
 
@@ -43,9 +50,12 @@ use crate::splits::TestOrigin;
 pub enum PairName {
     /// 785 captioned cut-outs in 16 categories, divided by caption.
     TuxpaintStamps,
+    /// 1,906 Twemoji in 9 categories with their names, divided by name.
+    Emoji,
     /// CIFAR-10, each image with a sentence that names its class.
     Cifar10,
-    /// A folder of pictures, each beside a `.txt` file of the same name with its caption.
+    /// A folder of pictures, each beside a `.txt` file of the same name with its caption; of tar
+    /// files of both; or of Parquet files with `image.bytes` and `caption`.
     Pairs,
 }
 
@@ -130,23 +140,48 @@ pub struct PairSplits {
 
 /// Opens the pairs that lie in the folder `root`.
 ///
+/// Pictures of Parquet files are copied to an unnamed file in the folder `scratch`, which goes
+/// with the pairs.
+///
 /// # Errors
 /// When the folder does not hold them, a caption is not UTF-8, or too few pairs are left.
 pub fn open_pairs(
     name: PairName,
     root: &Path,
+    scratch: &Path,
     options: &PairOptions,
 ) -> Result<PairSplits, DataError> {
     let listing = match name {
         PairName::Cifar10 => return cifar10(root, options),
-        PairName::TuxpaintStamps => Listing::stamps(root, options.decoding)?,
-        PairName::Pairs => Listing::folder(root, options.decoding)?,
+        PairName::TuxpaintStamps => files::stamps(root, options.decoding)?,
+        PairName::Emoji => emoji::open(root, options.decoding)?,
+        PairName::Pairs => pairs_of(root, scratch, options.decoding)?,
     };
-    let notes = listing.notes(root, options.unpaired);
+    let notes = listing.notes(&root.display().to_string(), options.unpaired);
     let all = listing.captioned(options.unpaired);
     let (train, test) = divided(&all, options.holdout)?;
     let origin = TestOrigin::ByCaption(options.holdout);
     Ok(PairSplits { train: train.limited(options.limit), test, origin, notes })
+}
+
+/// Reads a folder of the user's as what lies in it: pictures, tar files or Parquet files.
+fn pairs_of(root: &Path, scratch: &Path, decoding: Decoding) -> Result<Listing, DataError> {
+    let kinds = [
+        ("pictures", any_below(root, is_picture)),
+        ("tar files", any_below(root, is_shard)),
+        ("Parquet files", any_below(root, table::is_table)),
+    ];
+    let found: Vec<&str> =
+        kinds.iter().filter(|(_, found)| *found).map(|(kind, _)| *kind).collect();
+    match found[..] {
+        ["tar files"] => shards::open(root, decoding),
+        ["Parquet files"] => table::open(root, scratch, decoding),
+        [_, _, ..] => {
+            let problem = format!("holds {}; keep one of them there", found.join(" and "));
+            Err(DataError::malformed(root, problem))
+        }
+        _ => files::folder(root, decoding),
+    }
 }
 
 /// Sentences that name a class.

@@ -25,6 +25,10 @@ pub struct OpenOptions {
     /// its own, in (0, 1); without effect where it has one. Which images are held out
     /// depends on their paths below the root alone.
     pub holdout: Option<f64>,
+    /// The fraction of the training images to measure on instead of the test split, in
+    /// (0, 1), so that settings can be chosen without looking at it. Which images they are
+    /// depends on their indices alone.
+    pub validation: Option<f64>,
     /// Most pixels that a picture's file may claim.
     pub max_pixels: u64,
     /// What the colours of a user's own pictures become.
@@ -37,7 +41,7 @@ pub struct OpenOptions {
 impl Default for OpenOptions {
     fn default() -> Self {
         let Decoding { max_pixels, channels, sample_type } = Decoding::default();
-        Self { holdout: None, max_pixels, channels, sample_type }
+        Self { holdout: None, validation: None, max_pixels, channels, sample_type }
     }
 }
 
@@ -50,6 +54,9 @@ pub enum TestOrigin {
     HeldOut(f64),
     /// This fraction of its captions is held out, by the hash of what they say.
     ByCaption(f64),
+    /// This fraction of the training images, by the hash of their indices; the test split is
+    /// not looked at.
+    Validation(f64),
     /// There are none.
     None,
 }
@@ -77,6 +84,13 @@ impl Splits {
             Arc::new(crate::source::Normalised::new(source, statistics.clone()))
         };
         Self { train: view(self.train), test: self.test.map(view), ..self }
+    }
+
+    /// Measures on a part of the training images, which is no longer trained on.
+    fn validated(self, fraction: f64) -> Result<Self, DataError> {
+        let [train, test] = hold_out(self.train, |index| index.to_le_bytes().to_vec(), fraction)?;
+        let (train, test) = (of_any(train), Some(of_any(test)));
+        Ok(Self { train, test, origin: TestOrigin::Validation(fraction), ..self })
     }
 }
 
@@ -106,9 +120,11 @@ pub fn open_splits_until(
     options: &OpenOptions,
     stop: &AtomicBool,
 ) -> Result<Splits, DataError> {
-    let OpenOptions { holdout, max_pixels, channels, sample_type } = *options;
-    if let Some(fraction) = holdout.filter(|fraction| !(*fraction > 0.0 && *fraction < 1.0)) {
-        return Err(DataError::setting("holdout", fraction, "must be in (0, 1)"));
+    let OpenOptions { holdout, validation, max_pixels, channels, sample_type } = *options;
+    for (key, fraction) in [("holdout", holdout), ("validation", validation)] {
+        if let Some(fraction) = fraction.filter(|fraction| !(*fraction > 0.0 && *fraction < 1.0)) {
+            return Err(DataError::setting(key, fraction, "must be in (0, 1)"));
+        }
     }
     let wide = sample_type.filter(|&wanted| wanted != SampleType::Uint8);
     if let Some(wanted) = wide.filter(|_| name != DatasetName::Folder) {
@@ -119,7 +135,7 @@ pub fn open_splits_until(
     }
     let decoding = Decoding { max_pixels, channels, sample_type };
     let mut notes = Vec::new();
-    match name {
+    let splits = match name {
         DatasetName::Folder => {
             let (mut train, mut test) = Folder::splits(root, decoding, &mut notes)?;
             if train.wants_measuring() {
@@ -143,6 +159,10 @@ pub fn open_splits_until(
                 [Split::Train, Split::Test].map(|split| official(name, split, root));
             Ok(Splits { train: train?, test: Some(test?), origin: TestOrigin::Own, notes })
         }
+    };
+    match validation {
+        Some(fraction) => splits?.validated(fraction),
+        None => splits,
     }
 }
 

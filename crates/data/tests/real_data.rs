@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use bauta_data::pairs::{PairName, PairOptions, open_pairs};
 use bauta_data::text::{CorpusName, CorpusOptions, Ends, LeftOut, WordPieces, open_corpus};
 use bauta_data::{
     DatasetName, Image, PACKAGES, Package, Source, Split, cache_root, cifar10_canonical_batch,
@@ -46,6 +47,12 @@ fn main() -> ExitCode {
     trials.push(trial(name, reuters, reuters_has_its_documented_counts));
     let name = "bert_ids_are_those_of_the_python_package";
     trials.push(trial(name, WordPieces::bert_package(), bert_ids_are_those_of_the_python_package));
+    for (name, pairs, test) in [
+        ("stamps_have_their_documented_counts", PairName::TuxpaintStamps, stamps as fn(&Path)),
+        ("emoji_have_their_documented_counts", PairName::Emoji, emoji),
+    ] {
+        trials.push(trial(name, pairs.package().expect("it is fetched as a package"), test));
+    }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -192,4 +199,28 @@ fn bert_ids_are_those_of_the_python_package(folder: &Path) {
             assert_eq!(encoded.ids[..encoded.used], ids, "{file}: {text}");
         }
     }
+}
+
+/// Opens pairs, reads every picture, and checks how many pairs and categories there are.
+fn check_pairs(name: PairName, folder: &Path, pairs: usize, classes: usize) {
+    let scratch = std::env::temp_dir();
+    let found = open_pairs(name, folder, &scratch, &PairOptions::default()).unwrap();
+    assert_eq!(found.train.images.len() + found.test.images.len(), pairs);
+    assert_eq!(found.train.images.classes().len(), classes);
+    assert!(found.notes.is_empty(), "{:?}", found.notes);
+    for part in [&found.train, &found.test] {
+        assert!(part.captions.iter().all(|caption| !caption.is_empty()));
+        for index in 0..part.images.len() {
+            let image = part.images.image(index).unwrap();
+            assert_eq!(image.height(), image.width(), "{}", part.images.describe(index));
+        }
+    }
+}
+
+fn stamps(folder: &Path) {
+    check_pairs(PairName::TuxpaintStamps, folder, 785, 16);
+}
+
+fn emoji(folder: &Path) {
+    check_pairs(PairName::Emoji, folder, 1906, 9);
 }

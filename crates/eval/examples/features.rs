@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = std::env::temp_dir().join("features.safetensors");
     let (format, device) = (FeatureFormat::Safetensors, DeviceChoice::Auto.choose()?);
     let embed = Embed { model, root, out: out.clone(), pooling: Pooling::Mean, format, device };
-    let [images, width] = embed.run()?;
+    let ([images, width], _) = embed.run()?;
     println!("{images} pictures, {width} values each, in {}", out.display());
 
     let features = &read_tensors(&out)?["features"];

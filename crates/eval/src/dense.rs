@@ -24,5 +24,6 @@ pub use iou::ConfusionMatrix;
 pub use objects::{Detection, TruthBox};
 pub use pictures::{paint_boxes, paint_classes};
 pub use report::DenseReport;
+pub(crate) use segmentation::on_grid;
 pub use segmentation::{SegmentationHead, SegmentationKind, UperNet, segmentation_loss};
 pub use task::{DenseConfig, DenseScores, DenseTask};

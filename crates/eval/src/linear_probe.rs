@@ -85,7 +85,7 @@ impl Default for LinearProbe {
 }
 
 impl LinearProbe {
-    fn validate(&self) -> Result<(), EvalError> {
+    pub(crate) fn validate(&self) -> Result<(), EvalError> {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let not_negative = |value: f64| value >= 0.0 && value.is_finite();
         let settings = [
@@ -104,7 +104,7 @@ impl LinearProbe {
         Ok(())
     }
 
-    fn train(
+    pub(crate) fn train(
         &self,
         features: &EncodedData,
         seed: u64,
@@ -261,20 +261,24 @@ impl Heads {
 }
 
 /// The chosen classifier.
-struct Head {
+pub(crate) struct Head {
     norm: Norm,
     weight: Tensor,
     bias: Tensor,
 }
 
 impl Head {
+    /// Features [N, D] to logits [N, classes].
+    pub(crate) fn logits(&self, features: &Tensor) -> Tensor {
+        self.norm.apply(features, false).linear(&self.weight, Some(&self.bias))
+    }
+
     /// Share of samples whose label is among the `k` largest logits.
     fn accuracy(&self, split: &EncodedSplit, k: i64) -> f64 {
         let features = split.features().split(CHUNK, 0);
         let labels = split.labels().split(CHUNK, 0);
         let correct = features.iter().zip(&labels).map(|(features, labels)| {
-            let logits = self.norm.apply(features, false).linear(&self.weight, Some(&self.bias));
-            let (_, guesses) = logits.topk(k, 1, true, true);
+            let (_, guesses) = self.logits(features).topk(k, 1, true, true);
             guesses.eq_tensor(&labels.unsqueeze(1)).sum(Kind::Int64)
         });
         correct.sum::<Tensor>().int64_value(&[]) as f64 / split.samples() as f64

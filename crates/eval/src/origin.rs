@@ -20,6 +20,11 @@ pub fn describe_splits(train: &dyn Source, test: &dyn Source, origin: TestOrigin
              on: {} % of the captions that are there",
             100.0 * fraction
         ),
+        TestOrigin::Validation(fraction) => format!(
+            "{held} images, {} % of the training split, are held out to choose settings by; the \
+             test split is not looked at",
+            100.0 * fraction
+        ),
         TestOrigin::None => "No images are held out, so nothing is measured".to_owned(),
     };
     let classes = match train.classes().len() {
@@ -69,6 +74,7 @@ mod tests {
             "10 images are held out by the hash of their paths: 10 % of those that are there; 90 \
              are trained on."
         );
+        assert!(said(2, TestOrigin::Validation(0.1)).contains("10 % of the training split"));
         assert!(said(2, TestOrigin::Own).starts_with("10 images of the data's own test split"));
         assert!(said(1, TestOrigin::Own).ends_with("no protocol measures their features."));
         assert!(said(2, TestOrigin::None).starts_with("No images are held out"));

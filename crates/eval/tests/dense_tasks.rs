@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's preparations may panic")]
 
 mod interruption;
+mod residual;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,8 +17,10 @@ use bauta_backbones::{
 use bauta_data::dense::{DenseSample, DenseSource, LabelMap, Object};
 use bauta_data::{DataError, Image, Statistics};
 use bauta_eval::dense::{DenseConfig, DenseScores, DenseTask, SegmentationKind};
+use bauta_eval::folder::FeatureModel;
 use bauta_eval::{EvalError, TrainingRun, Watch};
 use interruption::{CopyAt, StopAt, weights};
+use residual::residual;
 use tch::Device;
 
 /// Photos of 16 × 16 pixels, each with one bright square of 8, of two classes by colour.
@@ -85,17 +88,17 @@ impl DenseSource for Squares {
     }
 }
 
-fn folder(channels: usize) -> ModelFolder {
+fn folder(channels: usize) -> FeatureModel {
     let config = VitConfig { channels, ..VitConfig::new(16, 4, 32, 1, 4) };
     let mut parameters = Parameters::new(3, Device::Cpu);
     VisionTransformer::new(parameters.root(), &config).unwrap();
     let tensors: HashMap<_, _> =
         parameters.iter().map(|p| (p.name.clone(), p.tensor.detach())).collect();
     let config = ModelConfig::Vit(VitModelConfig::new(&config, None));
-    ModelFolder::new("model".into(), config, tensors)
+    ModelFolder::new("model".into(), config, tensors).into()
 }
 
-fn task(folder: &ModelFolder) -> DenseTask<'_> {
+fn task(folder: &FeatureModel) -> DenseTask<'_> {
     tch::set_num_threads(1);
     let statistics = Statistics::CIFAR10;
     DenseTask {
@@ -204,4 +207,34 @@ fn what_does_not_fit_is_refused() {
     assert!(refuse(3, 18, linear).contains("patch size 4"));
     let pyramid = SegmentationKind::UperNet { width: 8 };
     assert!(refuse(3, 16, pyramid).contains("the model has 1 blocks"));
+}
+
+#[test]
+fn both_tasks_learn_on_a_residual_network_and_resume_with_its_moments() {
+    let (scratch, on) = (tempfile::tempdir().unwrap(), AtomicBool::new(false));
+    let model = residual(&scratch.path().join("model"), 3);
+    for (place, kind) in [SEGMENT, DETECT].into_iter().enumerate() {
+        let [whole, stopped] =
+            ["whole", "stopped"].map(|n| scratch.path().join(format!("{n}{place}")));
+        let mut task = task(&model);
+        (task.config.steps, task.config.base_lr) = (40, 0.1);
+        kind(&task, TrainingRun::new(&whole, &on)).unwrap();
+        let log = std::fs::read_to_string(whole.join("metrics.jsonl")).unwrap();
+        let losses = log.lines().map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64().unwrap()
+        });
+        let losses: Vec<f64> = losses.collect();
+        assert!(losses[losses.len() - 1] < 0.8 * losses[0], "{losses:?}");
+        let run =
+            TrainingRun { resume: true, checkpoint_every: 10, ..TrainingRun::new(&stopped, &on) };
+        kind(&task, TrainingRun { watch: &StopAt::step(17), ..run }).unwrap_err();
+        kind(&task, run).unwrap();
+        assert_eq!(weights(&stopped), weights(&whole));
+    }
+    let mut task = task(&model);
+    (task.frozen, task.config.steps) = (true, 3);
+    let run = TrainingRun::new(scratch.path(), &on);
+    task.segment(SegmentationKind::Linear, run).unwrap();
+    let refused = task.segment(SegmentationKind::UperNet { width: 8 }, run).unwrap_err();
+    assert!(refused.to_string().contains("take the linear head"), "{refused}");
 }

@@ -4,6 +4,7 @@
 
 mod digits;
 mod interruption;
+mod residual;
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,28 +15,31 @@ use bauta_backbones::{
     ImageNormalization, ModelConfig, ModelFolder, Parameters, VisionTransformer, VitConfig,
     VitModelConfig,
 };
+use bauta_backbones::{Pooling, ResNetFolder, checkpoint::read_tensors};
 use bauta_data::{Augment, Crop, OnError, Statistics};
 use bauta_eval::finetune::{FineTuneConfig, FineTuneTask, FineTuned};
+use bauta_eval::folder::FeatureModel;
 use bauta_eval::{EvalError, TrainingRun, Watch};
 use bauta_files::FolderLock;
 use bauta_train::{MixConfig, Precision};
 use digits::digits;
 use interruption::{CopyAt, StopAt, weights};
+use residual::residual;
 use tch::Device;
 
 /// An encoder as it starts.
-fn folder() -> ModelFolder {
+fn folder() -> FeatureModel {
     let config = VitConfig { channels: 1, ..VitConfig::new(8, 2, 32, 2, 4) };
     let mut parameters = Parameters::new(3, Device::Cpu);
     VisionTransformer::new(parameters.root(), &config).unwrap();
     let tensors: HashMap<_, _> =
         parameters.iter().map(|p| (p.name.clone(), p.tensor.detach())).collect();
     let config = ModelConfig::Vit(VitModelConfig::new(&config, None));
-    ModelFolder::new("model".into(), config, tensors)
+    ModelFolder::new("model".into(), config, tensors).into()
 }
 
 /// Three epochs of ten steps, with all that chance can add.
-fn task(folder: &ModelFolder) -> FineTuneTask<'_> {
+fn task(folder: &FeatureModel) -> FineTuneTask<'_> {
     tch::set_num_threads(1);
     let statistics = Statistics::MNIST;
     FineTuneTask {
@@ -137,6 +141,7 @@ fn names_say_what_was_trained_on_and_the_baseline_is_the_same_network() {
     let read =
         |name: &str| ModelFolder::read(&place.path().join(name).join("checkpoints/last")).unwrap();
     let (tuned, scratch) = (read("finetune"), read("from-scratch"));
+    let FeatureModel::Transformer(model) = &model else { unreachable!("it is a ViT") };
     for (name, before) in model.tensors() {
         let Some(after) = tuned.tensors().get(name) else { continue };
         assert_eq!(after == before, !name.starts_with("blocks.1."), "{name}");
@@ -186,4 +191,44 @@ fn what_does_not_fit_is_refused_by_its_name() {
     let refused = refuse(|task| task.config.blocks = Some(3));
     assert_eq!(refused, "blocks 3 is more than the encoder's 2 blocks");
     assert!(refuse(|task| task.image_size = Some([9, 9])).contains('9'));
+}
+
+#[test]
+fn a_residual_network_is_fine_tuned_resumed_and_kept_with_its_classifier() {
+    let place = tempfile::tempdir().unwrap();
+    let on = AtomicBool::new(false);
+    let model = residual(&place.path().join("model"), 1);
+    let tuning = |folder: &Path, resume, watch: &dyn Watch, blocks| {
+        let mut task = task(&model);
+        (task.config.drop_path, task.config.blocks, task.config.epochs) = (0.0, blocks, 8);
+        task.run(TrainingRun { resume, checkpoint_every: 10, ..TrainingRun::new(folder, watch) })
+    };
+    let [whole, stopped, last] = ["whole", "stopped", "last"].map(|name| place.path().join(name));
+    let found = tuning(&whole, false, &on, None).unwrap();
+    assert!(found.metrics.get("finetune_top1").unwrap() > 0.3, "{:?}", found.metrics);
+    assert!(found.final_loss < found.first_loss);
+    tuning(&stopped, false, &StopAt::step(17), None).unwrap_err();
+    tuning(&stopped, true, &on, None).unwrap();
+    assert_eq!(weights(&stopped), weights(&whole));
+
+    let kept = ResNetFolder::read(&whole.join("checkpoints/last")).unwrap();
+    assert_eq!(kept.classes(), Some(10));
+    // Of the last stage alone, the weights of those before it stay.
+    tuning(&last, false, &on, Some(1)).unwrap();
+    let read = |folder: &Path| read_tensors(&folder.join("model.safetensors")).unwrap();
+    let before = read(&place.path().join("model"));
+    let after = read(&last.join("checkpoints/last"));
+    for (name, tensor) in before.iter().filter(|(name, _)| name.ends_with("conv1.weight")) {
+        assert_eq!(after[name] == *tensor, !name.starts_with("layer4."), "{name}");
+    }
+
+    let refuse = |change: fn(&mut FineTuneTask<'_>)| {
+        let mut task = task(&model);
+        change(&mut task);
+        task.run(TrainingRun::new(&place.path().join("refused"), &on)).unwrap_err().to_string()
+    };
+    assert!(refuse(|_| ()).contains("drop_path is 0.1, and a residual network has no branches"));
+    let class_token = |task: &mut FineTuneTask<'_>| task.config.pooling = Pooling::Cls;
+    assert!(refuse(class_token).contains("has no class token"));
+    assert!(!place.path().join("refused").exists());
 }

@@ -52,7 +52,7 @@ pub enum Command {
         /// auto, cpu, cuda or cuda:N.
         #[arg(long, value_name = "NAME", default_value = "cpu")]
         device: DeviceChoice,
-        /// Make matrix products in bfloat16.
+        /// Compute matrix products in bfloat16.
         #[arg(long)]
         bf16: bool,
     },
@@ -66,7 +66,7 @@ pub enum Command {
         /// The model folder.
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
-        /// A folder of JPEG, PNG or WebP images; of prepared parts for a model of faces.
+        /// A folder of JPEG, PNG or WebP images; for a B-Rep model, of prepared parts.
         #[arg(long, value_name = "IMAGES", alias = "input")]
         root: PathBuf,
         /// Where to write the features [N, D].
@@ -90,7 +90,7 @@ pub enum Command {
         /// The model folder.
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
-        /// A folder of JPEG, PNG or WebP images; of a model of video, a file of video.
+        /// A folder of JPEG, PNG or WebP images; for a model of video, a video file.
         #[arg(long, value_name = "IMAGES", alias = "input", visible_alias = "video")]
         root: PathBuf,
         /// The folder of the pictures.
@@ -102,7 +102,7 @@ pub enum Command {
         /// Seed of the masks.
         #[arg(long, default_value_t = 0)]
         seed: u64,
-        /// Draw the first N images by their paths; of a video, at most six clips.
+        /// Draw the first N images in the order of their paths; at most six clips of a video.
         #[arg(long, value_name = "N", default_value_t = 48)]
         count: usize,
         /// auto, cpu, cuda or cuda:N.
@@ -116,16 +116,16 @@ pub enum Command {
         /// The model folder to write.
         #[arg(long, value_name = "DIR", alias = "output")]
         out: PathBuf,
-        /// Attention heads, where the width does not say it.
+        /// Number of attention heads, where the width does not determine it.
         #[arg(long)]
         heads: Option<usize>,
-        /// Attention heads of the decoder, 16 if not given.
+        /// Number of attention heads of the decoder, 16 if not given.
         #[arg(long)]
         decoder_heads: Option<usize>,
         /// Height and width of the images, where they are not square.
         #[arg(long, num_args = 2, value_names = ["HEIGHT", "WIDTH"])]
         image_size: Option<Vec<usize>>,
-        /// Frames of a clip, of weights of video whose positions are one table.
+        /// Frames per clip, for weights of video with one joint table of positions.
         #[arg(long)]
         frames: Option<usize>,
         /// The decoder predicts pixels standardised within each patch.
@@ -137,10 +137,10 @@ pub enum Command {
         /// The model folder, such as a run's checkpoints/last.
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
-        /// The model folder to write.
+        /// The model folder to write, or the file of `--format onnx`.
         #[arg(long, value_name = "DIR", alias = "output")]
         out: PathBuf,
-        /// Whose names.
+        /// The naming scheme of the weights.
         #[arg(long, value_enum, default_value_t = Format::Hf)]
         format: Format,
     },
@@ -182,8 +182,10 @@ pub enum Command {
 pub enum Format {
     /// Hugging Face's, for `from_pretrained`.
     Hf,
-    /// MAE's own.
+    /// MAE's own; torchvision's of a residual network.
     Mae,
     /// timm's: the encoder alone.
     Timm,
+    /// A file for onnxruntime and others: the encoder, with its classifier.
+    Onnx,
 }

@@ -7,11 +7,10 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
-use bauta_backbones::ModelFolder;
 use bauta_data::dense::{ComposedConfig, DenseSplits};
 use bauta_data::{OpenOptions, SampleType};
 use bauta_eval::dense::{DenseReport, DenseScores, DenseTask, SegmentationKind};
-use bauta_eval::folder::normalization;
+use bauta_eval::folder::{FeatureModel, normalization};
 use bauta_eval::{EvalError, TrainingRun};
 use bauta_recipe::DenseSettings;
 use bauta_recipe::Device;
@@ -25,11 +24,11 @@ use crate::stopped::stopped;
 /// Data that dense tasks are measured on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DenseData {
-    /// Scenes composed of MNIST's digits on CIFAR-10's photos: nobody took them.
+    /// Scenes composed of MNIST digits on CIFAR-10 photos.
     ComposedDigits,
-    /// A folder of ADE20K's form (segment).
+    /// A folder in ADE20K's layout (segment only).
     Ade20k,
-    /// A folder of COCO's form (detect).
+    /// A folder in COCO's layout (detect only).
     Coco,
 }
 
@@ -119,8 +118,8 @@ fn perform(
 ) -> Result<()> {
     let device = choose_device(Device::Auto)?;
     let threads = choose_threads(settings.train.threads);
-    let folder = ModelFolder::read(&arguments.model)?;
-    let [height, width] = folder.config().image_size();
+    let folder = FeatureModel::read(&arguments.model)?;
+    let [height, width] = folder.image_size();
     let least = if arguments.data == DenseData::ComposedDigits { 64 } else { 0 };
     let image_size = settings.data.image_size.unwrap_or(height.max(width).max(least));
     let splits = open(arguments, settings, image_size)?;

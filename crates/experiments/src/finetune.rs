@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
-use bauta_backbones::ModelFolder;
 use bauta_data::{DatasetName, Source, Subset};
 use bauta_eval::finetune::{FineTuneReport, FineTuneTask, Kept};
-use bauta_eval::folder::{check_channels, normalization, open_options};
+use bauta_eval::folder::{FeatureModel, check_channels, normalization, open_options};
 use bauta_eval::{Scores, TrainingRun};
 use bauta_recipe::{FineTuneMachine, FineTuneSettings, NamedData, named};
 use serde::Serialize;
@@ -112,13 +111,13 @@ pub fn tune(
 ) -> Result<FineTuneReport<FineTuneSettings>> {
     let (model, set) = arguments.given()?;
     let settings = FineTuneSettings::parse(&set)?;
-    let folder = ModelFolder::read(model)?;
+    let folder = FeatureModel::read(model)?;
     let (validate, kept) = (arguments.validate, arguments.kept(&settings.train));
     kept.check()?;
     let device = choose_device(settings.train.device)?;
     let threads = choose_threads(settings.train.threads);
     let root = settings.data.root.as_deref();
-    let wanted = folder.config().channels();
+    let wanted = folder.channels();
     let options = open_options(folder.preprocessing(), wanted, settings.data.holdout)?;
     let splits = Splits::of(data, root, &options, [settings.data.limit, None], stop)?;
     let (train, test) = if validate {
@@ -165,7 +164,7 @@ pub fn tune(
 /// As [`tune`].
 pub(crate) fn of_run(run: &Run<'_>, images: &Images) -> Result<Scores> {
     let table = images.eval.finetune.as_ref().context("the recipe has no [eval.finetune]")?;
-    let folder = ModelFolder::read(&run.last())?;
+    let folder = FeatureModel::read(&run.last())?;
     let task = FineTuneTask {
         folder: &folder,
         from_scratch: false,

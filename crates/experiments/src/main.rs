@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bauta_backbones::{ImportOptions, Naming, Pooling, export_model, import_model};
+use bauta_backbones::{ImportOptions, Naming, Pooling, export_model, export_onnx, import_model};
 use bauta_data::{cache_root, video::Ffmpeg};
 use bauta_eval::folder::{Embed, Forward, Reconstruct};
 use bauta_experiments::commands::{Arguments, Command, Format};
@@ -74,13 +74,10 @@ fn execute(command: Command) -> Result<()> {
             Ok(())
         }
         Command::Embed { model, root, out, format, cls, device } => {
-            let (pooling, what) = match cls {
-                true => (Pooling::Cls, "class token"),
-                false => (Pooling::Mean, "mean of the patch tokens"),
-            };
+            let pooling = if cls { Pooling::Cls } else { Pooling::Mean };
             let device = device.choose()?;
             let embed = Embed { model, root, out: out.clone(), pooling, format, device };
-            let [images, width] = embed.run()?;
+            let ([images, width], what) = embed.run()?;
             println!("{images} images, {width} values each ({what}), in {}", out.display());
             Ok(())
         }
@@ -97,9 +94,13 @@ fn execute(command: Command) -> Result<()> {
             Ok(())
         }
         Command::Export { model, out, format } => {
-            let hf = matches!(format, Format::Hf);
-            let naming = if hf { Naming::HuggingFace } else { Naming::Timm };
-            println!("{}", export_model(&model, &out, naming, matches!(format, Format::Timm))?);
+            let said = match format {
+                Format::Onnx => export_onnx(&model, &out)?,
+                Format::Hf => export_model(&model, &out, Naming::HuggingFace, false)?,
+                Format::Mae => export_model(&model, &out, Naming::Timm, false)?,
+                Format::Timm => export_model(&model, &out, Naming::Timm, true)?,
+            };
+            println!("{said}");
             Ok(())
         }
         Command::Finetune(arguments) => finetune::finetune(&arguments, stop_on_signals()?),

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use bauta_files::{FolderLock, write_whole};
+use bauta_files::write_whole;
 use bauta_recipe::claim::{Cell, Claim};
-use bauta_report::claims::{Findings, Fingerprint, page, sweep};
+use bauta_report::claims::{Findings, Fingerprint, claim_folder, page, sweep};
 
 use crate::run::{Folders, RunEnd, choose_device, choose_threads, device_name, show_in_passing};
 use crate::start::run_resolved;
@@ -42,7 +42,8 @@ pub fn reproduce(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     let cells = claim.cells(recipes)?;
     show_in_passing();
     let _lock = claim_folder(out, &text)?;
-    let name = claim.recipe.clone();
+    let name = Path::new(&claim.recipe).file_stem().unwrap_or_default();
+    let name = name.to_string_lossy().into_owned();
     let teachers = out.parent().unwrap_or(out).join("teachers");
     let fingerprint = |cell: &Cell| -> Result<Fingerprint> {
         let train = &cell.recipe.train;
@@ -71,21 +72,4 @@ pub fn reproduce(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
         .with_context(|| format!("cannot write {}", index.display()))?;
     println!("page: {}", index.display());
     Ok(())
-}
-
-/// Makes the folder or checks that it is a claim's, and holds it against other processes.
-fn claim_folder(folder: &Path, claim: &[u8]) -> Result<FolderLock> {
-    let refuse = || format!("cannot write {}", folder.display());
-    fs::create_dir_all(folder).with_context(refuse)?;
-    let copy = folder.join("claim.toml");
-    let used = fs::read_dir(folder).with_context(refuse)?.next().is_some();
-    if used && !copy.is_file() {
-        bail!(
-            "{} is not empty and holds no claim's runs; choose another folder with --out",
-            folder.display()
-        );
-    }
-    write_whole(&copy, claim).with_context(refuse)?;
-    let lock = FolderLock::take(folder).with_context(refuse)?;
-    lock.with_context(|| format!("another process makes this claim's runs in {}", folder.display()))
 }

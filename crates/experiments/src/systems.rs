@@ -2,13 +2,14 @@
 
 pub mod brep;
 mod dbot;
+mod elo;
 mod exssnet;
 mod i_mae;
 mod m3ae;
 mod mae;
 pub mod mae_st;
 mod mask_distill;
-mod mix_mask;
+pub mod mix_mask;
 mod multilabel;
 
 use anyhow::Result;
@@ -16,6 +17,7 @@ use bauta_recipe::{Recipe, Settings};
 
 pub use self::brep::Brep;
 pub use self::dbot::DBot;
+pub use self::elo::Elo;
 pub use self::exssnet::ExSsNet;
 pub use self::i_mae::IMae;
 pub use self::m3ae::M3ae;
@@ -44,4 +46,4 @@ macro_rules! systems {
     };
 }
 
-systems![Mae, DBot, MaskDistill, IMae, MaeSt, ExSsNet, Multilabel, Brep, MixMask, M3ae];
+systems![Mae, DBot, MaskDistill, IMae, MaeSt, ExSsNet, Multilabel, Brep, MixMask, M3ae, Elo];

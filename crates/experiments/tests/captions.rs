@@ -67,9 +67,15 @@ fn what_cannot_be_trained_on_leaves_no_folder() {
     write_pairs(&path("data"), &path("vocab.txt"));
     fs::write(path("unpadded.txt"), "[UNK]\n[CLS]\n[SEP]\nbar\n").unwrap();
     fs::create_dir(path("empty")).unwrap();
+    fs::write(path("strange.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n猫\n").unwrap();
+    fs::create_dir_all(path("latin/upright")).unwrap();
+    fs::copy(path("data/upright/0.png"), path("latin/upright/0.png")).unwrap();
+    fs::write(path("latin/upright/0.txt"), b"caf\xe9").unwrap();
     for (data, vocabulary, set, problem) in [
         ("data", "unpadded.txt", "seed=1", "no token for padding"),
         ("data", "absent.json", "seed=1", "absent.json"),
+        ("data", "strange.txt", "seed=1", "are unknown to"),
+        ("latin", "vocab.txt", "seed=1", "0.txt: is not UTF-8 from byte 3 on"),
         ("empty", "vocab.txt", "seed=1", "NAME.jpg (.png, .webp) beside NAME.txt"),
         ("data", "vocab.txt", "mask.text_ratio=1.0", "mask.text_ratio is 1; it must be in (0, 1)"),
         ("data", "vocab.txt", "data.drop_text=0.9", "they must be at most 1"),
@@ -111,7 +117,10 @@ fn a_killed_run_of_pairs_ends_as_a_whole_one() {
         "word_top1_with_image",
         "word_top1_without_image",
         "category_knn_top1",
+        "word_top1_other_image",
+        "word_top1_whole_image",
         "text_category_knn_top1",
+        "pair_category_knn_top1",
         "image_to_text_recall_1",
         "text_to_image_recall_10",
     ] {

@@ -232,3 +232,17 @@ fn unknown_names_list_the_known_ones() {
     assert_says(&parse(&["--data=mnist", "--features=max"]), &["Known: mean, cls"]);
     assert_says(&parse(&["--data=mnist", "--limit=0"]), &["must be at least 1"]);
 }
+
+#[test]
+fn a_residual_network_is_measured_and_has_no_class_token() {
+    let data = data(20, 30, 10);
+    let found =
+        arguments("resnet-classifier", data.path(), &["--protocol=knn,linear", "--baselines"]);
+    let found = evaluate(&found, &AtomicBool::new(false)).unwrap();
+    for of in ["model", "random_init", "raw_pixels"] {
+        assert_eq!(found.values().filter(|found| found.0 == of).count(), 3);
+    }
+    assert!(found.to_string().contains("mean over places"), "{found}");
+    let refused = refusal(&arguments("resnet-classifier", data.path(), &["--features=cls"]));
+    assert_says(&refused, &["a residual network has no class token"]);
+}

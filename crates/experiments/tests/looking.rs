@@ -50,7 +50,7 @@ impl Case {
         let [model, root, out] = ["model", "pictures", out].map(|name| self.path(name));
         let (pooling, device) = (Pooling::Mean, Device::Cpu);
         let embed = Embed { model, root, out, pooling, format, device };
-        embed.run().map_err(|error| error.to_string())
+        embed.run().map(|(sizes, _)| sizes).map_err(|error| error.to_string())
     }
 
     /// Features of picture i.

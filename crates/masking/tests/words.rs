@@ -41,7 +41,10 @@ proptest! {
             let mut all = [&seen[..], &hidden[..]].concat();
             all.sort_unstable();
             prop_assert_eq!(all, (0..length).collect::<Vec<_>>());
-            if !shared {
+            if shared {
+                let both = length.min(lengths[0]);
+                prop_assert_eq!(&plan.masked()[row.clone()][..both], &plan.masked()[..both]);
+            } else {
                 prop_assert_eq!(seen.len(), mask.visible_count(length));
             }
             for (slot, &place) in seen.iter().enumerate() {

@@ -50,5 +50,5 @@ mod words;
 pub use config::{PairConfig, TextSizes};
 pub use model::{Decoded, ImageTokens, Latent, PairAutoencoder, TextTokens};
 pub use positions::sin_cos_1d;
-pub use released::{from_released, released_name};
+pub use released::{from_released, released_name, to_released};
 pub use words::WordIndices;

@@ -67,7 +67,7 @@ impl Decoded {
         self.image.as_ref()
     }
 
-    /// All places, [B, T, d], where there are texts; what stands at padding is of no use.
+    /// All places, [B, T, d], where there are words; what stands at padding is of no use.
     pub fn text(&self) -> Option<&Tensor> {
         self.text.as_ref()
     }
@@ -192,6 +192,8 @@ impl PairAutoencoder {
 
     /// Encodes what is seen of images, of texts, or of pairs of both.
     ///
+    /// Texts without a single word are as none: then nothing is decoded of them either.
+    ///
     /// # Errors
     /// [`ModelError::Shape`] when the input fits neither the sizes nor itself, or is nothing.
     pub fn encode<'a>(
@@ -200,6 +202,7 @@ impl PairAutoencoder {
         text: Option<TextTokens<'a>>,
     ) -> Result<Latent<'a>, ModelError> {
         let batch = self.check(image, text)?;
+        let text = text.filter(|text| !text.words.is_blank());
         let mut parts = vec![self.cls_token.expand([batch, 1, -1], false)];
         if let Some(ImageTokens { patches, indices }) = image {
             let positions = &self.encoder_positions[0];

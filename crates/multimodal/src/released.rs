@@ -64,3 +64,16 @@ pub fn from_released<'a>(
     });
     found.collect()
 }
+
+/// Gives parameters of these names the names and layout of the release: what
+/// [`from_released`] brings back, bit by bit.
+pub fn to_released<'a>(
+    parameters: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+) -> HashMap<String, Tensor> {
+    let renamed = parameters.into_iter().map(|(name, tensor)| {
+        let (theirs, transposed) = released_name(name);
+        let tensor = tensor.detach();
+        (theirs, if transposed { tensor.transpose(0, 1).contiguous() } else { tensor.copy() })
+    });
+    renamed.collect()
+}

@@ -9,6 +9,7 @@ pub struct WordIndices {
     samples: i64,
     tokens: i64,
     slots: i64,
+    blank: bool,
     /// Places of the visible words, [B · V].
     visible: Tensor,
     /// The same as rows of [B · T].
@@ -38,6 +39,7 @@ impl WordIndices {
             samples,
             tokens,
             slots,
+            blank: !plan.eligible().contains(&true),
             visible: Tensor::from_slice(plan.visible()).to_device(device),
             visible_rows: in_rows(plan.visible(), slots, tokens),
             restore_rows: in_rows(plan.restore(), tokens, slots + 1),
@@ -61,6 +63,11 @@ impl WordIndices {
     /// Slots of visible words, V.
     pub fn slots(&self) -> i64 {
         self.slots
+    }
+
+    /// Whether there is no word at all: every place of every text is padding.
+    pub fn is_blank(&self) -> bool {
+        self.blank
     }
 
     /// Whether a slot holds a word, bool [B, V].

@@ -5,7 +5,9 @@
 use bauta_backbones::{Parameters, TokenIndices};
 use bauta_libtorch::normal;
 use bauta_masking::{Grid, MaskPlan, MaskScope, RandomMask, WordMask, WordPlan};
-use bauta_multimodal::{ImageTokens, PairAutoencoder, PairConfig, TextTokens, WordIndices};
+use bauta_multimodal::{
+    ImageTokens, PairAutoencoder, PairConfig, TextTokens, WordIndices, from_released, to_released,
+};
 use bauta_streams::{Purpose, StreamKey};
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
@@ -81,8 +83,8 @@ proptest! {
             let latent = model.encode(Some(pairs.image()), Some(pairs.text(ids))).unwrap();
             let seen = latent.tokens().narrow(1, 0, 1 + pairs.images.visible_count());
             let decoded = model.decode(&latent).unwrap();
-            let texts = decoded.text().unwrap() * eligible.unsqueeze(2).to_kind(Kind::Float);
-            [seen, decoded.image().unwrap().shallow_clone(), texts]
+            let texts = decoded.text().map(|text| text * eligible.unsqueeze(2).to_kind(Kind::Float));
+            [Some(seen), decoded.image().map(Tensor::shallow_clone), texts]
         };
         for (one, other) in run(&pairs.ids).iter().zip(run(&other)) {
             prop_assert_eq!(one, &other);
@@ -90,7 +92,9 @@ proptest! {
     }
 
     #[test]
-    fn sequences_have_the_lengths_of_their_parts(lengths in arbitrary_lengths(), draw in 0_u64..99) {
+    fn sequences_have_the_lengths_of_their_parts(
+        lengths in proptest::collection::vec(1..=TOKENS, 1..5), draw in 0_u64..99,
+    ) {
         let (_parameters, model) = model(true);
         let pairs = pairs(&lengths, draw);
         let latent = model.encode(Some(pairs.image()), Some(pairs.text(&pairs.ids))).unwrap();
@@ -129,43 +133,140 @@ proptest! {
         let masked = Tensor::from_slice(pairs.plan.masked()).view_as(&reached);
         prop_assert_eq!(reached, masked);
     }
-}
 
-#[test]
-fn nothing_hidden_gives_the_mask_vectors_no_gradient() {
-    let (parameters, model) = model(true);
-    let pairs = pairs(&[6, 3], 1);
-    let plan = WordPlan::whole(pairs.plan.eligible(), 2).unwrap();
-    let words = WordIndices::new(&plan, Device::Cpu);
-    let image = ImageTokens { patches: &pairs.patches, indices: None };
-    let text = TextTokens { ids: &pairs.ids, words: &words };
-    let decoded = model.decode(&model.encode(Some(image), Some(text)).unwrap()).unwrap();
-    let sum =
-        decoded.image().unwrap().square().sum(None) + decoded.text().unwrap().square().sum(None);
-    sum.backward();
-    for name in ["image_mask_embedding", "text_mask_embedding"] {
-        let gradient = parameters.get(name).unwrap().tensor.grad();
-        let none = !gradient.defined() || gradient.abs().max().double_value(&[]) == 0.0;
-        assert!(none, "{name}");
+    #[test]
+    fn texts_of_padding_alone_are_as_none(samples in 1_usize..5, draw in 0_u64..99) {
+        let (_parameters, model) = model(true);
+        let pairs = pairs(&vec![0; samples], draw);
+        let decode = |text| {
+            let decoded = model.decode(&model.encode(Some(pairs.image()), text).unwrap()).unwrap();
+            model.pixels(decoded.image().unwrap())
+        };
+        prop_assert_eq!(decode(Some(pairs.text(&pairs.ids))), decode(None));
+        prop_assert_eq!(pairs.plan.hidden().0.len(), 0);
     }
-}
 
-#[test]
-fn images_alone_are_what_the_image_only_model_makes_of_them() {
-    let (pair_weights, of_pairs) = model(true);
-    let (weights, of_images) = model(false);
-    let shared = weights.iter().map(|parameter| {
-        let name = parameter.name.clone();
-        let tensor = pair_weights.get(&name).unwrap().tensor.detach();
-        (name, tensor)
-    });
-    weights.assign(&shared.collect()).unwrap();
-    let pairs = pairs(&[4, 2, 6], 2);
-    let decode = |model: &PairAutoencoder| {
-        let decoded = model.decode(&model.encode(Some(pairs.image()), None).unwrap()).unwrap();
-        model.pixels(decoded.image().unwrap())
-    };
-    assert_eq!(decode(&of_pairs), decode(&of_images));
+    #[test]
+    fn a_text_of_padding_among_others_is_as_none(
+        lengths in proptest::collection::vec(1..=TOKENS, 1..4), draw in 0_u64..99,
+    ) {
+        let (_parameters, model) = model(true);
+        let pairs = pairs(&[&[0], &lengths[..]].concat(), draw);
+        let decode = |text| {
+            let decoded = model.decode(&model.encode(Some(pairs.image()), text).unwrap()).unwrap();
+            model.pixels(decoded.image().unwrap()).get(0)
+        };
+        let off = decode(Some(pairs.text(&pairs.ids))) - decode(None);
+        prop_assert!(off.abs().max().double_value(&[]) < 1e-5);
+    }
+
+    #[test]
+    fn a_batch_in_another_order_gives_the_same_in_that_order(
+        lengths in proptest::collection::vec(1..=TOKENS, 2..5), draw in 0_u64..99,
+    ) {
+        let (_parameters, model) = model(true);
+        let count = lengths.len();
+        let decode = |order: &[usize]| {
+            let lengths: Vec<usize> = order.iter().map(|&at| lengths[at]).collect();
+            let pairs = pairs(&lengths, draw);
+            let rows: Vec<i64> = order.iter().map(|&at| at as i64).collect();
+            let rows = Tensor::from_slice(&rows);
+            let drawn = |name: &str, shape: &[i64]| drawn(name, draw, shape).index_select(0, &rows);
+            let patches = drawn("patches", &[count as i64, 8, 5]);
+            let ids = drawn("ids", &[count as i64, TOKENS as i64]).abs() * 8.0;
+            let ids = ids.clamp(0.0, 18.0).to_kind(Kind::Int64);
+            // One mask for the whole batch, as in the released code.
+            let strategy = RandomMask::new(Grid::image(2, 4).unwrap(), 0.75).unwrap();
+            let plan = MaskPlan::draw(&strategy, draw, 0, &vec![0; count]).unwrap();
+            let images = TokenIndices::new(&plan, Device::Cpu);
+            let mask = WordMask::new(0.6).unwrap();
+            let eligible = pairs.plan.eligible();
+            let samples = vec![0; count];
+            let plan =
+                WordPlan::draw(mask, MaskScope::Batch, eligible, draw, 0, &samples).unwrap();
+            let words = WordIndices::new(&plan, Device::Cpu);
+            let image = ImageTokens { patches: &patches, indices: Some(&images) };
+            let text = TextTokens { ids: &ids, words: &words };
+            let decoded = model.decode(&model.encode(Some(image), Some(text)).unwrap()).unwrap();
+            let real = words.eligible().unsqueeze(2).to_kind(Kind::Float);
+            let text = decoded.text().unwrap() * real;
+            [decoded.image().unwrap().shallow_clone(), text]
+        };
+        let order: Vec<usize> = (0..count).collect();
+        let back: Vec<usize> = (0..count).rev().collect();
+        for (one, other) in decode(&order).iter().zip(decode(&back)) {
+            let off = (one - other.flip([0])).abs().max().double_value(&[]);
+            prop_assert!(off < 1e-5, "{}", off);
+        }
+    }
+
+    #[test]
+    fn losses_reach_hidden_patches_alone(samples in 1_usize..5, draw in 0_u64..99) {
+        let pairs = pairs(&vec![2; samples], draw);
+        let decoded = drawn("decoded", draw, &[samples as i64, 8, 3]).set_requires_grad(true);
+        pairs.images.gather_masked(&decoded).square().sum(None).backward();
+        let reached = decoded.grad().abs().sum_dim_intlist([2].as_slice(), false, None).gt(0.0);
+        prop_assert_eq!(reached, pairs.images.mask().gt(0.5));
+    }
+
+    #[test]
+    fn released_weights_are_loaded_and_saved_bit_by_bit(seed in 0_u64..99) {
+        let mut parameters = Parameters::new(seed, Device::Cpu);
+        PairAutoencoder::new(parameters.root(), model(true).1.config()).unwrap();
+        let released = to_released(parameters.iter().map(|of| (&*of.name, &of.tensor)));
+        prop_assert_eq!(released.len(), parameters.iter().count());
+        // Flax keeps (in, out); five values a patch become sixteen.
+        prop_assert_eq!(released["image_embedding/kernel"].size(), [5, 16]);
+        let back = from_released(parameters.iter().map(|of| &*of.name), &released);
+        for parameter in &parameters {
+            prop_assert_eq!(&back[&parameter.name], &parameter.tensor.detach());
+        }
+        prop_assert_eq!(to_released(back.iter().map(|(name, of)| (&**name, of))), released);
+    }
+
+    #[test]
+    fn nothing_hidden_gives_the_mask_vectors_no_gradient(
+        lengths in arbitrary_lengths(), draw in 0_u64..99,
+    ) {
+        let (parameters, model) = model(true);
+        let pairs = pairs(&lengths, draw);
+        let plan = WordPlan::whole(pairs.plan.eligible(), lengths.len()).unwrap();
+        let words = WordIndices::new(&plan, Device::Cpu);
+        let image = ImageTokens { patches: &pairs.patches, indices: None };
+        let text = TextTokens { ids: &pairs.ids, words: &words };
+        let decoded = model.decode(&model.encode(Some(image), Some(text)).unwrap()).unwrap();
+        let sum = decoded.image().unwrap().square().sum(None);
+        let sum = match decoded.text() {
+            Some(text) => sum + text.square().sum(None),
+            None => sum,
+        };
+        sum.backward();
+        for name in ["image_mask_embedding", "text_mask_embedding"] {
+            let gradient = parameters.get(name).unwrap().tensor.grad();
+            let none = !gradient.defined() || gradient.abs().max().double_value(&[]) == 0.0;
+            prop_assert!(none, "{}", name);
+        }
+    }
+
+    #[test]
+    fn images_alone_are_what_the_image_only_model_makes_of_them(
+        samples in 1_usize..5, draw in 0_u64..99,
+    ) {
+        let (pair_weights, of_pairs) = model(true);
+        let (weights, of_images) = model(false);
+        let shared = weights.iter().map(|parameter| {
+            let name = parameter.name.clone();
+            let tensor = pair_weights.get(&name).unwrap().tensor.detach();
+            (name, tensor)
+        });
+        weights.assign(&shared.collect()).unwrap();
+        let pairs = pairs(&vec![3; samples], draw);
+        let decode = |model: &PairAutoencoder| {
+            let decoded = model.decode(&model.encode(Some(pairs.image()), None).unwrap()).unwrap();
+            model.pixels(decoded.image().unwrap())
+        };
+        prop_assert_eq!(decode(&of_pairs), decode(&of_images));
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! A claim is a TOML file with strict keys. It names a recipe, what is varied
 //! (one axis, or several named settings), the seeds, the metric, the paper's
 //! numbers, and the relations that must hold at our scale. Its `[quick]` table
-//! reduces all that to minutes. [`Claim::cells`] plans the runs: each value with
+//! reduces all that to minutes. With `best`, no relation need hold: the best setting is told,
+//! as a [`Sweep`] wants it. [`Claim::cells`] plans the runs: each value with
 //! each seed, as a resolved and validated recipe, before anything is run.
 //! `docs/claims.md` shows every key.
 //!
@@ -53,6 +54,7 @@ mod error;
 mod file;
 mod narrowing;
 mod settings;
+mod sweep;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +68,7 @@ use crate::recipe::Recipe;
 
 pub use error::ClaimError;
 pub use narrowing::{Narrowing, NarrowingVerdict};
+pub use sweep::{Best, Sweep};
 pub use verdict::{Margin, Relation, Spread, Verdict};
 
 /// A paper's finding, and how to look for it.
@@ -95,6 +98,8 @@ pub struct Claim {
     pub holds: Vec<Relation>,
     /// In what the settings must lie closer together.
     pub narrows: Vec<Narrowing>,
+    /// Which end of the metric is wanted, where the best setting is looked for.
+    pub best: Option<Best>,
     /// Whether this is the claim's reduced form.
     pub quick: bool,
     set: Vec<Entry>,

@@ -159,6 +159,10 @@ pub use systems::{
     PartData, PartSource,
 };
 pub use systems::{
+    ClipNetworks, Elo, EloEval, OfFrames, OfModalities, OfPairs, OfSites, OfTransfers, SearchTable,
+    SoundingClipSource, SoundingData, TaskWeights, WeightSearch,
+};
+pub use systems::{
     Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,
     TaskTexts, Tasks, Transfer, WeightStart,
 };

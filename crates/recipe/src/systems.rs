@@ -2,6 +2,7 @@
 
 mod brep;
 mod dbot;
+mod elo;
 mod exssnet;
 mod i_mae;
 mod m3ae;
@@ -27,6 +28,10 @@ pub use brep::{
     OCCT_PARTS, PartData, PartSource,
 };
 pub use dbot::DBot;
+pub use elo::{
+    ClipNetworks, Elo, EloEval, OfFrames, OfModalities, OfPairs, OfSites, OfTransfers, SearchTable,
+    SoundingClipSource, SoundingData, TaskWeights, WeightSearch,
+};
 pub use exssnet::{
     Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,
     TaskTexts, Tasks, Transfer, WeightStart,
@@ -168,6 +173,8 @@ systems! {
     "mixmask" => MixMask,
     /// Multimodal Masked Autoencoders Learn Transferable Representations (arXiv 2205.14204).
     "m3ae" => M3ae,
+    /// Evolving Losses for Unsupervised Video Representation Learning (arXiv 2002.12177).
+    "elo" => Elo,
 }
 
 impl System {

@@ -59,7 +59,7 @@ fn every_promised_key_is_known_and_can_be_set() {
 #[test]
 fn every_known_key_is_written_by_to_toml() {
     let optional = ["data.root", "data.limit", "data.holdout", "data.max_pixels"];
-    let optional = [optional.as_slice(), &["data.sample_type"]].concat();
+    let optional = [optional.as_slice(), &["data.sample_type", "data.validation"]].concat();
     let optional = [optional.as_slice(), &["data.shrink", "model.init"]].concat();
     let optional = [optional.as_slice(), &["about.expected", "mask.min_block"]].concat();
     let optional = [optional.as_slice(), &["mask.ratio_end", "eval.every"]].concat();

@@ -38,6 +38,7 @@ fn every_system_reads_its_recipe_and_writes_it_back() {
             System::Multilabel => "reuters",
             System::Brep => "generated parts",
             System::M3ae => "tuxpaint-stamps",
+            System::Elo => "moving-stamps",
             _ => "cifar10",
         };
         assert_eq!(recipe.data()[0].name, data);
@@ -90,6 +91,25 @@ fn a_key_of_other_systems_is_called_that() {
         let error = read(system, &[assignment]).unwrap_err();
         assert_eq!(error, format!("--set {assignment}: {message}"));
     }
+}
+
+#[test]
+fn weights_of_losses_and_their_search_are_checked() {
+    for (assignments, message) in [
+        (&["lambda.shuffle.rgb=1.5"][..], "lambda.shuffle.rgb is 1.5; it must be in [0, 1]"),
+        (&["search.population=1"], "search.population is 1; it must be in [2, 1000000]"),
+        (&["model.dim=18"], "model.dim is 18; it must be a multiple of 4"),
+        (
+            &["search.clusters=40", "data.held_out=30"],
+            "search.clusters is 40; it must be at most data.held_out, 30",
+        ),
+        (&["data.moving.frames=6"], "model.future is 4; it must be at least 1 and at most half"),
+        (&["lambda.shuffle.gray=0.5"], "unknown key lambda.shuffle.gray"),
+    ] {
+        let error = read("elo", assignments).unwrap_err();
+        assert!(error.contains(message), "{error}");
+    }
+    read("elo", &["lambda.shuffle.rgb=0", "lambda.distill.sound_embedding=1"]).unwrap();
 }
 
 #[test]

@@ -3,10 +3,12 @@
 mod findings;
 mod page;
 mod plot;
+mod record;
 mod run;
 mod sweep;
 
 pub use findings::{Findings, Judgement, Row, metric};
 pub use page::page;
-pub use run::Fingerprint;
+pub use record::{Record, finished, table};
+pub use run::{Fingerprint, claim_folder};
 pub use sweep::sweep;

@@ -44,6 +44,10 @@ pub struct Record {
     /// has learnt nothing but a bias stands. None where the objective does not give it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_loss: Option<f64>,
+    /// Of a contrastive loss, that of a network that says the same of all samples, in the last
+    /// step: ln(1 + K) a term of InfoNCE with K keys of others. None of other losses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uninformed_loss: Option<f64>,
     /// Norm of the trained parameters after the last step; at log steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameter_norm: Option<f64>,
@@ -83,6 +87,7 @@ impl Record {
         let FeatureRecord { knn_top1, feature_rank, feature_norm, feature_std } = self.features;
         let values = [
             ("mean_loss", self.mean_loss),
+            ("uninformed_loss", self.uninformed_loss),
             ("parameter_norm", self.parameter_norm),
             ("update_norm", self.update_norm),
             ("peak_share", self.peak_share),
@@ -101,6 +106,9 @@ impl fmt::Display for Record {
         write!(f, "loss {:.4}", self.loss)?;
         if let Some(mean_loss) = self.mean_loss {
             write!(f, " (mean {mean_loss:.3})")?;
+        }
+        if let Some(uninformed) = self.uninformed_loss {
+            write!(f, " (uninformed {uninformed:.3})")?;
         }
         write!(f, ", {:.0}/s", self.samples_per_second)?;
         let waiting = 100.0 * self.data_wait_share();
@@ -196,6 +204,8 @@ mod tests {
             quick.to_string(),
             "loss 1.0000 (mean 0.979), 1523/s, distance 0.250, pixels 0.750"
         );
+        let contrastive = Record { uninformed_loss: Some(6.931), ..Record::default() };
+        assert_eq!(contrastive.to_string(), "loss 0.0000 (uninformed 6.931), 0/s");
         let waiting = Record { step_seconds: 0.5, data_seconds: 0.1, ..Record::default() };
         assert_eq!(waiting.to_string(), "loss 0.0000, 0/s, 20 % waiting");
     }

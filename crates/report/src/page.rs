@@ -128,7 +128,9 @@ fn cell(value: Option<f64>, best: f64) -> Markup {
 fn training(summary: &Summary, records: &[Record]) -> Markup {
     let train: &Training = &summary.train;
     let peak_share = mean_peak_share(records);
-    let mean_loss = records.iter().rev().find_map(|record| record.mean_loss);
+    let last = |of: fn(&Record) -> Option<f64>| records.iter().rev().find_map(of);
+    let mean_loss = last(|record| record.mean_loss);
+    let uninformed = last(|record| record.uninformed_loss);
     let loss = |loss: Option<f64>| or_dash(loss.map(|loss| format!("{loss:.4}")));
     html! {
         table {
@@ -143,6 +145,9 @@ fn training(summary: &Summary, records: &[Record]) -> Markup {
             (row("loss, first step", &loss(train.first_loss)))
             (row("loss, last window", &loss(train.final_loss)))
             @if mean_loss.is_some() { (row("loss of predicting the mean", &loss(mean_loss))) }
+            @if uninformed.is_some() {
+                (row("uninformed loss, of saying the same of all samples", &loss(uninformed)))
+            }
             (row("parameters", &train.parameters.to_string()))
             (row("samples skipped as unreadable", &train.skipped_samples.to_string()))
             (row("evaluation", &format!("{:.1} min", summary.eval_seconds / 60.0)))

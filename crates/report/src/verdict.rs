@@ -25,7 +25,8 @@ pub fn verdict(summary: &Summary) -> Option<String> {
     Some(format!(
         "The trained network is {compared} the same network untrained: {metric} {trained:.3} \
          against {untrained:.3}. A training of {steps} steps was too short or failed; train \
-         longer, and see whether the loss falls below that of predicting the mean."
+         longer, and see whether the loss falls below that of predicting the mean or, of a \
+         contrastive loss, the uninformed one."
     ))
 }
 

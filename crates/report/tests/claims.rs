@@ -63,6 +63,21 @@ fn a_narrowing_is_judged_and_its_metrics_are_shown() {
 }
 
 #[test]
+fn where_nothing_must_hold_the_best_setting_is_told() {
+    let (before, _) = CLAIM.split_once("[paper]").expect("numbers of a paper");
+    let sweep = format!("best = \"greatest\"\n{before}[quick]\n");
+    let case = Case::of(&sweep);
+    let text = case.findings().to_string();
+    let best = "Best by linear_top1: mask.ratio 0.75 with 0.5050 ± 0.0071, 0.1000 from 0.25.";
+    assert!(text.lines().any(|line| line.starts_with(best)), "{text}");
+    assert!(!text.contains("paper") && !text.contains("claim"), "{text}");
+    let page = page(&case.claim, &case.findings(), &case.summaries).unwrap();
+    assert!(page.contains(best) && !page.contains("Paper against ours"));
+    let least = Case::of(&sweep.replace("greatest", "least")).findings();
+    assert!(least.verdict().contains("mask.ratio 0.25 with 0.4050"), "{}", least.verdict());
+}
+
+#[test]
 fn the_page_holds_all_of_it_and_needs_nothing_else() {
     let case = Case::new();
     let page = page(&case.claim, &case.findings(), &case.summaries).unwrap();

@@ -31,18 +31,27 @@ impl Momentum {
         kept: f64,
     ) -> Self {
         let (mut leaders, mut followers) = (Vec::new(), Vec::new());
+        for own in &parameters {
+            let leader = leader.get(&own.name).expect("both are built by one configuration");
+            if leader.trainable {
+                leaders.push(leader.tensor.shallow_clone());
+                followers.push(own.tensor.shallow_clone());
+            }
+        }
+        parameters.train_only(|_| false);
+        let momentum = Self { tower, parameters, leaders, followers, kept };
+        momentum.begin(leader);
+        momentum
+    }
+
+    /// Goes to where the leader is, with its moments.
+    pub(crate) fn begin(&self, leader: &Parameters) {
         tch::no_grad(|| {
-            for own in &parameters {
+            for own in &self.parameters {
                 let leader = leader.get(&own.name).expect("both are built by one configuration");
                 own.tensor.shallow_clone().copy_(&leader.tensor);
-                if leader.trainable {
-                    leaders.push(leader.tensor.shallow_clone());
-                    followers.push(own.tensor.shallow_clone());
-                }
             }
         });
-        parameters.train_only(|_| false);
-        Self { tower, parameters, leaders, followers, kept }
     }
 
     /// Moves towards the leader.

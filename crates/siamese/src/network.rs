@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use bauta_backbones::{Init, Moments, Parameters, ResNet, checkpoint::Mismatch};
+use bauta_backbones::{
+    Beginning, Init, ModelError, Moments, Parameters, ResNet, ResNetFolder, checkpoint::Mismatch,
+};
 use tch::{Device, Kind, Tensor};
 
 use crate::heads::Head;
@@ -25,6 +27,17 @@ impl Tower {
     }
 
     fn project(&self, images: &Tensor, moments: Moments) -> Result<Tensor, SiameseError> {
+        let samples = images.size().first().copied().unwrap_or_default();
+        if let Moments::Batch { splits } = moments {
+            // As batch norms do: what cannot be divided is one part.
+            let parts = if samples % splits as i64 == 0 { splits as i64 } else { 1 };
+            if samples < 2 * parts {
+                return Err(SiameseError::Config(format!(
+                    "{samples} image(s) in {parts} part(s) (splits {splits}) have no variance; \
+                     take at least 2 a part"
+                )));
+            }
+        }
         let features = self.encoder.forward(images, moments)?;
         // Autocast leaves features in less than single precision.
         let projected = self.projector.forward(&features, moments);
@@ -44,6 +57,11 @@ pub struct Shuffle {
 }
 
 impl Shuffle {
+    /// Which image is encoded in each place, i64 `[B]`.
+    pub fn order(&self) -> &Tensor {
+        &self.order
+    }
+
     /// Takes a permutation of a batch.
     ///
     /// # Panics
@@ -103,6 +121,20 @@ impl Siamese {
             Queue::new(&start.root().add_frozen("queue", &sides, Init::Normal(1.0)))
         });
         Ok(Self { config, parameters, tower, predictor, momentum, queue, fresh: Vec::new() })
+    }
+
+    /// Takes over a folder's weights where names and shapes are the same, of the head too; the
+    /// momentum encoder begins with the same. The queue stays as it is.
+    ///
+    /// # Errors
+    /// [`ModelError::Format`] when the folder's encoder is another network; nothing has been
+    /// changed then.
+    pub fn begin(&mut self, folder: &ResNetFolder) -> Result<Beginning, ModelError> {
+        let begun = folder.begin(&self.config.encoder, &self.parameters)?;
+        if let Some(momentum) = &self.momentum {
+            momentum.begin(&self.parameters);
+        }
+        Ok(begun)
     }
 
     /// What it was made of.
@@ -180,10 +212,11 @@ impl Siamese {
         }
     }
 
-    /// What all keys being the same costs, by which a loss without information is told: of one
-    /// distance from one key, ln(1 + K); none of methods without a queue.
-    pub fn uninformed(&self) -> Option<f64> {
-        self.queue.as_ref().map(|queue| (1.0 + queue.keys().size()[1] as f64).ln())
+    /// What so many distances from one key cost where all keys are the same, by which a loss
+    /// without information is told, a scalar: ln(1 + K) each; none of methods without a queue.
+    pub fn uninformed(&self, distances: f64) -> Option<Tensor> {
+        let one = self.queue.as_ref().map(|queue| (1.0 + queue.keys().size()[1] as f64).ln());
+        one.map(|one| self.scalar(one * distances))
     }
 
     /// A number as a scalar where the network is.

@@ -175,8 +175,8 @@ fn fixed_images_are_learnt_and_mixed_ones_are_harder() {
     let y = &x + images("change", 32) * 0.1;
     let losses: Vec<[f64; 2]> =
         (0..100).map(|number| step(&mut moco, &x, &y, 0.05, number)).collect();
-    let uninformed = moco.uninformed().unwrap();
-    assert!((uninformed - 65.0_f64.ln()).abs() < 1e-12);
+    let uninformed = moco.uninformed(1.0).unwrap().double_value(&[]);
+    assert!((uninformed - 65.0_f64.ln()).abs() < 1e-6);
     let last: Vec<f64> =
         [0, 1].map(|part| losses[90..].iter().map(|l| l[part]).sum::<f64>() / 10.0).to_vec();
     assert!(last[0] < 0.5 * uninformed, "{losses:?}");
@@ -247,7 +247,19 @@ fn sizes_that_make_no_sense_are_named() {
         assert!(refused.contains(words), "{refused}");
     }
     let siamese = build(moco());
-    let grey = images("grey", 2).narrow(1, 0, 1);
+    let grey = images("grey", 4).narrow(1, 0, 1);
     assert!(siamese.see(&grey).unwrap_err().to_string().contains("[B, 3, H, W]"));
     assert_eq!(siamese.features(&images("x", 3)).unwrap().kind(), Kind::Float);
+}
+
+#[test]
+fn an_odd_rest_is_one_part_and_images_without_a_variance_are_refused() {
+    for method in ALL {
+        let siamese = build(config(method));
+        assert_eq!(siamese.see(&images("odd", 5)).unwrap().query.size()[0], 5);
+        for few in [1, 2] {
+            let refused = siamese.see(&images("few", few)).unwrap_err().to_string();
+            assert!(refused.contains("have no variance; take at least 2 a part"), "{refused}");
+        }
+    }
 }

@@ -29,6 +29,7 @@ mod mixture;
 mod normalization;
 mod patchify;
 mod pixels;
+pub mod pretext;
 mod resize;
 mod teacher;
 #[cfg(test)]

@@ -31,16 +31,27 @@ pub fn sum_of(losses: &[Tensor], device: Device) -> Tensor {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn uniform_logits_cost_the_logarithm_of_the_vocabulary() {
-        let logits = Tensor::zeros([3, 30_522], (Kind::Float, Device::Cpu));
-        let ids = Tensor::from_slice(&[0_i64, 7, 30_521]);
-        // Two texts: one of a masked word, one of two.
-        let shares = Tensor::from_slice(&[0.5_f32, 0.25, 0.25]);
-        let loss = word_loss(&logits, &ids, &shares).unwrap().double_value(&[]);
-        assert!((loss - 10.3262).abs() < 1e-4, "{loss}");
+    proptest! {
+        #[test]
+        fn uniform_logits_cost_the_logarithm_of_the_vocabulary(
+            hidden in proptest::collection::vec(1_usize..7, 1..5), vocabulary in 2_i64..40_000,
+        ) {
+            // So many hidden words of each text.
+            let shares: Vec<f32> = hidden
+                .iter()
+                .flat_map(|&count| std::iter::repeat_n(1.0 / count as f32, count))
+                .collect();
+            let count = shares.len() as i64;
+            let logits = Tensor::zeros([count, vocabulary], (Kind::Float, Device::Cpu));
+            let ids = Tensor::arange(count, (Kind::Int64, Device::Cpu)).remainder(vocabulary);
+            let loss = word_loss(&logits, &ids, &Tensor::from_slice(&shares)).unwrap();
+            let mean = loss.double_value(&[]) / hidden.len() as f64;
+            prop_assert!((mean - (vocabulary as f64).ln()).abs() < 1e-4, "{}", mean);
+        }
     }
 
     #[test]

@@ -30,14 +30,16 @@ pub struct LayerDecay {
 impl LayerDecay {
     /// The layer of a parameter: 0 for embeddings, i + 1 for block i, and one more
     /// than the blocks for what stands above them and for a table of position biases that
-    /// all blocks share; a table of one block is in that block.
+    /// all blocks share; a table of one block is in that block. A residual network's blocks are
+    /// its stages, and its embeddings the layers before them.
     pub fn layer_of(&self, name: &str) -> usize {
-        let embeddings = ["cls_token", "mask_token", "pos_embed", "patch_embed."];
+        let embeddings = ["cls_token", "mask_token", "pos_embed", "patch_embed.", "conv1.", "bn1."];
         if embeddings.iter().any(|start| name.starts_with(start)) {
             return 0;
         }
         let block = || name.strip_prefix("blocks.")?.split('.').next()?.parse::<usize>().ok();
-        block().map_or(self.depth + 1, |block| block + 1)
+        let stage = || name.strip_prefix("layer")?.split('.').next()?.parse::<usize>().ok();
+        block().map(|block| block + 1).or_else(stage).unwrap_or(self.depth + 1)
     }
 
     /// What the learning rate of a layer is multiplied by: decay^(depth + 1 − layer).
@@ -172,6 +174,23 @@ mod tests {
         // Names of pre-training, as BEiT's code has them.
         assert_eq!(layers.layer_of("rel_pos_bias.relative_position_bias_table"), 3);
         assert_eq!(layers.layer_of("mask_token"), 0);
+    }
+
+    #[test]
+    fn a_residual_networks_stages_are_its_layers() {
+        let layers = LayerDecay { decay: 0.5, depth: 4 };
+        let names = [
+            ("conv1.weight", 0),
+            ("bn1.bias", 0),
+            ("layer1.0.conv1.weight", 1),
+            ("layer4.1.downsample.0.weight", 4),
+            ("fc.weight", 5),
+        ];
+        for (name, layer) in names {
+            assert_eq!(layers.layer_of(name), layer, "{name}");
+        }
+        assert!(layers.is_among_last("layer4.1.bn2.weight", 1));
+        assert!(!layers.is_among_last("layer3.1.bn2.weight", 1));
     }
 
     proptest! {

@@ -37,7 +37,7 @@ pub use error::TrainError;
 pub use gradients::Gradients;
 pub use groups::{LayerDecay, ParameterGroup, is_decayed};
 pub use host::{HostArray, host_tensor};
-pub use loss::Loss;
+pub use loss::{Loss, Reference};
 pub use masked::{MaskedImages, Masking};
 pub use mix::{Mix, MixConfig, soft_cross_entropy};
 pub use objective::{Objective, ObjectiveError};

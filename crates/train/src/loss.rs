@@ -23,26 +23,35 @@ use crate::ObjectiveError;
 pub struct Loss {
     total: Tensor,
     parts: Vec<(&'static str, Tensor)>,
-    of_mean: Option<OfMean>,
+    reference: Option<(Reference, Taken)>,
 }
 
-/// The loss of predicting the mean of the targets, a scalar that is taken when it is wanted.
-type OfMean = Box<dyn FnOnce() -> Result<Tensor, ObjectiveError>>;
+/// What a loss must fall below before anything has been learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// The loss of predicting the mean of all targets of the step.
+    Mean,
+    /// Of a contrastive loss, that of a network that says the same of all samples.
+    Uninformed,
+}
+
+/// A scalar that is taken when it is wanted.
+type Taken = Box<dyn FnOnce() -> Result<Tensor, ObjectiveError>>;
 
 impl From<Tensor> for Loss {
     fn from(total: Tensor) -> Self {
-        Self { total, parts: Vec::new(), of_mean: None }
+        Self { total, parts: Vec::new(), reference: None }
     }
 }
 
 impl fmt::Debug for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { total, parts, of_mean } = self;
-        let of_mean = of_mean.is_some();
+        let Self { total, parts, reference } = self;
+        let reference = reference.as_ref().map(|(reference, _)| reference);
         f.debug_struct("Loss")
             .field("total", total)
             .field("parts", parts)
-            .field("of_mean", &of_mean)
+            .field("reference", &reference)
             .finish()
     }
 }
@@ -61,7 +70,7 @@ impl Loss {
             total = Some(total.map_or_else(|| weighted.shallow_clone(), |sum| sum + &weighted));
             named.push((name, part.detach()));
         }
-        Self { total: total.expect("a sum has at least one part"), parts: named, of_mean: None }
+        Self { total: total.expect("a sum has at least one part"), parts: named, reference: None }
     }
 
     /// The same beside the loss of predicting the mean of all targets of the step, which a
@@ -71,15 +80,23 @@ impl Loss {
         self,
         of_mean: impl FnOnce() -> Result<Tensor, E> + 'static,
     ) -> Self {
-        Self { of_mean: Some(Box::new(|| of_mean().map_err(Into::into))), ..self }
+        let taken = Box::new(|| of_mean().map_err(Into::into));
+        Self { reference: Some((Reference::Mean, taken)), ..self }
     }
 
-    /// Takes the loss of predicting the mean, a scalar; none where the objective gives none.
+    /// The same beside the loss of a network that says the same of all samples, where it is known.
+    pub fn beside_uninformed(self, uninformed: Option<Tensor>) -> Self {
+        let taken = uninformed.map(|loss| (Reference::Uninformed, Box::new(|| Ok(loss)) as Taken));
+        Self { reference: taken.or(self.reference), ..self }
+    }
+
+    /// Takes the reference, a scalar; none where the objective gives none.
     ///
     /// # Errors
     /// Whatever keeps it from being taken.
-    pub fn of_mean(&mut self) -> Result<Option<Tensor>, ObjectiveError> {
-        self.of_mean.take().map(tch::no_grad).transpose()
+    pub fn reference(&mut self) -> Result<Option<(Reference, Tensor)>, ObjectiveError> {
+        let taken = self.reference.take();
+        taken.map(|(reference, taken)| Ok((reference, tch::no_grad(taken)?))).transpose()
     }
 
     /// The scalar whose gradient is taken.
@@ -103,12 +120,17 @@ mod tests {
         let x = Tensor::from(3.0_f32).set_requires_grad(true);
         let doubled = x.shallow_clone();
         let mut loss = Loss::from(x.square()).beside(move || Ok::<_, ObjectiveError>(doubled * 2));
-        let of_mean = loss.of_mean().unwrap().unwrap();
-        assert_eq!(of_mean.double_value(&[]), 6.0);
+        let (reference, of_mean) = loss.reference().unwrap().unwrap();
+        assert_eq!((reference, of_mean.double_value(&[])), (Reference::Mean, 6.0));
         assert!(!of_mean.requires_grad());
-        assert!(loss.of_mean().unwrap().is_none());
-        let mut failing = Loss::from(x).beside(|| Err("no targets"));
-        assert_eq!(failing.of_mean().unwrap_err().to_string(), "no targets");
+        assert!(loss.reference().unwrap().is_none());
+        let mut failing = Loss::from(x.shallow_clone()).beside(|| Err("no targets"));
+        assert_eq!(failing.reference().unwrap_err().to_string(), "no targets");
+        let told =
+            |uninformed| Loss::from(x.shallow_clone()).beside_uninformed(uninformed).reference();
+        let (reference, loss) = told(Some(Tensor::from(7.0_f32))).unwrap().unwrap();
+        assert_eq!((reference, loss.double_value(&[])), (Reference::Uninformed, 7.0));
+        assert!(told(None).unwrap().is_none());
     }
 
     #[test]

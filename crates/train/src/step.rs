@@ -13,8 +13,8 @@ use bauta_libtorch::{Autocast, LibtorchError, global_norm, scale_all};
 use tch::{Kind, Tensor};
 
 use crate::{
-    Ema, Gradients, Loss, Objective, Optimizer, Precision, Progress, TrainConfig, TrainError,
-    checkpoint,
+    Ema, Gradients, Loss, Objective, Optimizer, Precision, Progress, Reference, TrainConfig,
+    TrainError, checkpoint,
 };
 
 /// Makes optimiser steps and keeps their losses and norms on the device.
@@ -41,7 +41,7 @@ pub struct StepMaker<'a, O> {
 struct AtLogStep {
     /// Norms of the parameters and of what the step changed of them.
     norms: [Tensor; 2],
-    of_mean: Option<Tensor>,
+    reference: Option<Known>,
 }
 
 /// What was read of some steps.
@@ -57,9 +57,9 @@ pub struct Readings {
     pub parameter_norm: Option<f64>,
     /// Norm of what the last step changed of them, where that was a log step.
     pub update_norm: Option<f64>,
-    /// The loss of predicting the mean of the targets, where the last step was a log step and
-    /// the objective gives it.
-    pub mean_loss: Option<f64>,
+    /// What the loss must fall below, where the last step was a log step and the objective gives
+    /// it.
+    pub reference: Option<(Reference, f64)>,
 }
 
 impl<'a, O: Objective> StepMaker<'a, O> {
@@ -102,7 +102,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
     ) -> Result<(), TrainError> {
         self.at_log_step = None;
         let logged = self.config.is_log_step(step + 1);
-        let (loss, of_mean, mut gradients) = self.gradients(inputs, step, logged)?;
+        let (loss, reference, mut gradients) = self.gradients(inputs, step, logged)?;
         let mut named = Gradients::new(&self.names, &mut gradients);
         tch::no_grad(|| self.objective.adjust_gradients(&mut named))
             .map_err(TrainError::Objective)?;
@@ -117,7 +117,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         self.optimizer.step(&gradients, lr, &self.found_inf)?;
         if let Some(before) = before {
             let norms = tch::no_grad(|| self.norms_since(before))?;
-            self.at_log_step = Some(AtLogStep { norms, of_mean });
+            self.at_log_step = Some(AtLogStep { norms, reference });
         }
         if let Some(ema) = &mut self.ema {
             ema.update()?;
@@ -137,9 +137,11 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         let mut scalars = std::mem::take(&mut self.losses);
         scalars.append(&mut self.norms);
         scalars.extend(parts.iter().map(|(_, part)| part.shallow_clone()));
-        if let Some(AtLogStep { norms, of_mean }) = &last {
-            scalars.extend(norms.iter().chain(of_mean).map(Tensor::shallow_clone));
+        if let Some(AtLogStep { norms, reference }) = &last {
+            let reference = reference.iter().map(|(_, loss)| loss);
+            scalars.extend(norms.iter().chain(reference).map(Tensor::shallow_clone));
         }
+        let kind = last.as_ref().and_then(|last| Some(last.reference.as_ref()?.0));
         let values = Tensor::stack(&scalars, 0).to_kind(Kind::Double);
         let values = Vec::<f64>::try_from(values).expect("a vector of doubles");
         let (losses, rest) = values.split_at(steps);
@@ -152,9 +154,10 @@ impl<'a, O: Objective> StepMaker<'a, O> {
             *count += 1.0;
         }
         let parts = sums.into_iter().map(|(name, (sum, count))| (name, sum / count)).collect();
-        let [parameter_norm, update_norm, mean_loss] = [0, 1, 2].map(|at| last.get(at).copied());
+        let [parameter_norm, update_norm, taken] = [0, 1, 2].map(|at| last.get(at).copied());
         let (losses, norms) = (losses.to_vec(), norms.to_vec());
-        Readings { losses, norms, parts, parameter_norm, update_norm, mean_loss }
+        let reference = kind.zip(taken);
+        Readings { losses, norms, parts, parameter_norm, update_norm, reference }
     }
 
     /// Norms of the parameters and of the way that they went since `before`.
@@ -199,17 +202,17 @@ impl<'a, O: Objective> StepMaker<'a, O> {
     }
 
     /// The mean loss of the next `accumulate` inputs and its gradients; where it is `logged`,
-    /// the loss of predicting the mean in the last of them.
+    /// what the loss of the last of them must fall below.
     fn gradients(
         &mut self,
         inputs: &mut impl Iterator<Item = Result<O::Input, DataError>>,
         step: u64,
         logged: bool,
-    ) -> Result<(Tensor, Option<Tensor>, Vec<Tensor>), TrainError> {
+    ) -> Result<(Tensor, Option<Known>, Vec<Tensor>), TrainError> {
         let mut gradients: Vec<Tensor> = Vec::new();
         let mut total: Option<Tensor> = None;
         let (share, parts) = (1.0 / self.config.accumulate as f64, self.parts.len());
-        let mut of_mean = None;
+        let mut reference = None;
         for place in 0..self.config.accumulate {
             if place > 0 && self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
                 self.parts.truncate(parts);
@@ -219,7 +222,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
             let input = inputs.next().ok_or(TrainError::DataEnded { step, steps })??;
             let mut loss = self.forward(&input)?;
             if logged {
-                of_mean = loss.of_mean().map_err(TrainError::Objective)?;
+                reference = loss.reference().map_err(TrainError::Objective)?;
             }
             for (name, part) in loss.parts() {
                 self.parts.push((name, scalar(&format!("part \"{name}\""), part)?));
@@ -245,8 +248,11 @@ impl<'a, O: Objective> StepMaker<'a, O> {
             let loss = loss.detach();
             total = Some(total.map_or_else(|| loss.shallow_clone(), |total| total + &loss));
         }
-        let of_mean = of_mean.map(|loss| scalar("loss of the mean", &loss)).transpose()?;
-        Ok((total.expect("a step has at least one input"), of_mean, gradients))
+        let checked = |(kind, loss): Known| {
+            Ok::<_, TrainError>((kind, scalar("reference of the loss", &loss)?))
+        };
+        let reference = reference.map(checked).transpose()?;
+        Ok((total.expect("a step has at least one input"), reference, gradients))
     }
 
     fn forward(&mut self, input: &O::Input) -> Result<Loss, TrainError> {
@@ -258,6 +264,9 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         self.objective.loss(input).map_err(TrainError::Objective)
     }
 }
+
+/// A loss that is known without learning, and what it is of.
+type Known = (Reference, Tensor);
 
 /// A tensor of one number, as a scalar in single precision.
 fn scalar(what: &str, tensor: &Tensor) -> Result<Tensor, TrainError> {

@@ -6,7 +6,7 @@ use bauta_data::Inputs;
 use bauta_report::{FeatureRecord, Record};
 
 use crate::step::Readings;
-use crate::{Phase, Progress};
+use crate::{Phase, Progress, Reference};
 
 /// Time since the last log step.
 pub(crate) struct Window {
@@ -43,6 +43,8 @@ impl Window {
         progress.first_loss.get_or_insert(read.losses[0]);
         progress.final_loss = Some(mean(&read.losses));
         *self = Self::open(inputs);
+        let reference = |wanted| read.reference.filter(|of| of.0 == wanted).map(|of| of.1);
+        let [mean_loss, uninformed_loss] = [Reference::Mean, Reference::Uninformed].map(reference);
         Record {
             phase: phase.name.clone(),
             step: progress.step,
@@ -55,7 +57,8 @@ impl Window {
             step_seconds: seconds / steps,
             data_seconds: waited / steps,
             peak_share: None,
-            mean_loss: read.mean_loss,
+            mean_loss,
+            uninformed_loss,
             parameter_norm: read.parameter_norm,
             update_norm: read.update_norm,
             features: FeatureRecord::default(),

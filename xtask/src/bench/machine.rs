@@ -41,7 +41,7 @@ impl Machine {
             version: env!("CARGO_PKG_VERSION"),
             rustc: ask(Command::new("rustc").arg("--version"))?,
             libtorch: libtorch::version(libtorch).unwrap_or_default(),
-            cpu: cpu(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
+            cpu: processor(),
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         })
     }
@@ -56,6 +56,11 @@ impl fmt::Display for Machine {
              {cpu}, {threads} threads"
         )
     }
+}
+
+/// This machine's processor.
+pub fn processor() -> String {
+    cpu(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
 }
 
 /// The model's name and what its vector units can do.

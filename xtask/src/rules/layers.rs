@@ -4,7 +4,7 @@ use super::{Graph, Violation};
 
 /// The layers from the ground up. A package may use any layer below its own.
 const LAYERS: [&[&str]; 7] = [
-    &["bauta-streams", "bauta-files"],
+    &["bauta-streams", "bauta-files", "bauta-onnx"],
     &["bauta-masking", "bauta-data", "bauta-libtorch"],
     &[
         "bauta-recipe",

@@ -21,6 +21,7 @@ mod model_config;
 mod names;
 mod prefixes;
 mod preprocessing;
+mod resnet_encoders;
 mod resnet_folder;
 mod resnet_names;
 mod sides;
@@ -106,6 +107,10 @@ impl ModelFolder {
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
         let at = folder.join("config.json");
         let format = |reason: String| ModelError::Format { path: at.clone(), reason };
+        if ResNetFolder::describes(folder) {
+            let reason = "it holds a residual network, and a vision transformer is wanted here";
+            return Err(format(reason.to_owned()));
+        }
         let value: Value = serde_json::from_str(&regular_file::read_text(&at)?)
             .map_err(|error| format(error.to_string()))?;
         let (path, config, tensors) = match timm_config::architecture(&value) {

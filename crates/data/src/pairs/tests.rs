@@ -7,8 +7,30 @@ use super::files::squared;
 use super::*;
 use crate::image::Image;
 
+/// Opens pairs with the system's folder for temporary files.
+pub(super) fn opened(
+    name: PairName,
+    root: &Path,
+    options: &PairOptions,
+) -> Result<PairSplits, DataError> {
+    open_pairs(name, root, &std::env::temp_dir(), options)
+}
+
+/// What refuses a folder of the user's.
+pub(super) fn refusal(root: &Path) -> String {
+    opened(PairName::Pairs, root, &PairOptions::default()).err().unwrap().to_string()
+}
+
+/// All captions of both splits, sorted.
+pub(super) fn captions(splits: &PairSplits) -> Vec<&str> {
+    let both = splits.train.captions.iter().chain(&splits.test.captions);
+    let mut all: Vec<&str> = both.map(String::as_str).collect();
+    all.sort_unstable();
+    all
+}
+
 /// A grey PNG of 4 × 2 pixels.
-fn png() -> Vec<u8> {
+pub(super) fn png() -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, 4, 2);
     encoder.set_color(png::ColorType::Grayscale);
@@ -43,7 +65,7 @@ fn many() -> tempfile::TempDir {
 #[test]
 fn captions_never_stand_in_both_splits() {
     let root = many();
-    let found = open_pairs(PairName::Pairs, root.path(), &PairOptions::default()).unwrap();
+    let found = opened(PairName::Pairs, root.path(), &PairOptions::default()).unwrap();
     let (train, test) = (&found.train, &found.test);
     assert_eq!(train.images.len() + test.images.len(), 40);
     assert_eq!(train.captions.len(), train.images.len());
@@ -52,7 +74,7 @@ fn captions_never_stand_in_both_splits() {
     assert_eq!(train.images.classes(), ["cats", "dogs"]);
     assert!(found.notes.is_empty(), "{:?}", found.notes);
     let limit = PairOptions { limit: Some(6), ..PairOptions::default() };
-    let few = open_pairs(PairName::Pairs, root.path(), &limit).unwrap();
+    let few = opened(PairName::Pairs, root.path(), &limit).unwrap();
     assert_eq!((few.train.images.len(), few.test.images.len()), (6, test.images.len()));
 }
 
@@ -71,7 +93,7 @@ fn halves_of_pairs_are_counted_named_and_trained_on_or_left_out() {
     ];
     let root = folder(&names);
     let options = PairOptions { holdout: 0.4, ..PairOptions::default() };
-    let found = open_pairs(PairName::Pairs, root.path(), &options).unwrap();
+    let found = opened(PairName::Pairs, root.path(), &options).unwrap();
     let count = found.train.images.len() + found.test.images.len();
     assert_eq!(count, 7);
     assert_eq!(found.train.texts, ["a caption of its own"]);
@@ -82,7 +104,7 @@ fn halves_of_pairs_are_counted_named_and_trained_on_or_left_out() {
     assert!(notes.contains("1 captions have no picture (alone.txt)"), "{notes}");
     assert!(notes.contains("trained on as images alone"), "{notes}");
     let options = PairOptions { unpaired: Unpaired::Skip, ..options };
-    let found = open_pairs(PairName::Pairs, root.path(), &options).unwrap();
+    let found = opened(PairName::Pairs, root.path(), &options).unwrap();
     assert_eq!(found.train.images.len() + found.test.images.len(), 5);
     assert!(found.train.texts.is_empty());
     assert!(found.notes.iter().all(|note| note.ends_with("left out")), "{:?}", found.notes);
@@ -90,10 +112,7 @@ fn halves_of_pairs_are_counted_named_and_trained_on_or_left_out() {
 
 #[test]
 fn bad_folders_are_refused_by_name() {
-    let error = |root: &tempfile::TempDir| {
-        let opened = open_pairs(PairName::Pairs, root.path(), &PairOptions::default());
-        opened.err().unwrap().to_string()
-    };
+    let error = |root: &tempfile::TempDir| refusal(root.path());
     assert!(error(&folder(&[])).contains("NAME.jpg (.png, .webp) beside NAME.txt"));
     let latin = error(&folder(&[("a.png", Some(b"caf\xe9"))]));
     assert!(latin.contains("a.txt") && latin.contains("byte 3"), "{latin}");
@@ -101,6 +120,10 @@ fn bad_folders_are_refused_by_name() {
     assert!(one.contains("holdout"), "{one}");
     let mute = error(&folder(&[("a.png", None), ("b.png", None)]));
     assert!(mute.contains("holdout"), "{mute}");
+    let mixed = folder(&[("a.png", Some(b"one"))]);
+    fs::write(mixed.path().join("b.tar"), b"").unwrap();
+    let mixed = error(&mixed);
+    assert!(mixed.contains("holds pictures and tar files; keep one"), "{mixed}");
 }
 
 #[test]
@@ -114,7 +137,7 @@ fn stamps_stand_on_white_squares_and_have_their_first_line() {
     listed
         .extend([("animals/3_mirror.png", None), ("animals/drawn.txt", Some(&b"A drawing."[..]))]);
     let root = folder(&listed);
-    let found = open_pairs(PairName::TuxpaintStamps, root.path(), &PairOptions::default()).unwrap();
+    let found = opened(PairName::TuxpaintStamps, root.path(), &PairOptions::default()).unwrap();
     assert_eq!(found.train.images.len() + found.test.images.len(), 29);
     assert!(
         found.train.captions.contains(&"A 0.".to_owned())

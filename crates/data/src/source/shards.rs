@@ -4,6 +4,7 @@
 //! sample: `0017.jpg` is its picture, `0017.cls` its class as decimal digits.
 //! The headers are read once; after that any picture is one read away.
 
+mod captions;
 mod index;
 
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
-use self::index::{Sample, index};
+use self::index::{Caption, Index, Sample, index};
 use super::layout::{Kind, Layout, layout};
 use super::listing::{files_below, has_extension, shown};
 use crate::dataset::Split;
@@ -59,6 +60,9 @@ pub struct Shards {
     decoding: Decoding,
     rounding: Rounding,
 }
+
+/// Captions without a picture: number of the shard, key and place.
+type Alone = Vec<(usize, String, Caption)>;
 
 /// A tar file, opened when it is first read.
 #[derive(Debug)]
@@ -124,12 +128,24 @@ impl Shards {
         notes: &mut Vec<String>,
         stop: &AtomicBool,
     ) -> Result<Self, DataError> {
+        let (shards, _) = Self::of(root, folder, (decoding, false), notes, stop)?;
+        Ok(shards)
+    }
+
+    /// The same; with captions also those that have no picture, behind their shard's number.
+    fn of(
+        root: &Path,
+        folder: &Path,
+        (decoding, captions): (Decoding, bool),
+        notes: &mut Vec<String>,
+        stop: &AtomicBool,
+    ) -> Result<(Self, Alone), DataError> {
         let files = files_below(folder, is_shard)?;
         if let Some(special) = files.special.first() {
             let problem = "is a pipe, socket or device, not a tar file; remove it";
             return Err(DataError::malformed(special, problem));
         }
-        let indexed: Vec<Vec<Sample>> = files
+        let mut indexed: Vec<Index> = files
             .paths
             .par_iter()
             .map(|path| {
@@ -137,13 +153,17 @@ impl Shards {
                     return Err(DataError::Stopped);
                 }
                 let file = regular::open(path)?;
-                index(file).map_err(|problem| DataError::malformed(path, problem))
+                index(file, captions).map_err(|problem| DataError::malformed(path, problem))
             })
             .collect::<Result<_, _>>()?;
+        let alone = indexed.iter_mut().enumerate().flat_map(|(shard, index)| {
+            std::mem::take(&mut index.alone).into_iter().map(move |(key, at)| (shard, key, at))
+        });
+        let alone: Alone = alone.collect();
         let samples: Vec<(usize, Sample)> = indexed
             .into_iter()
             .enumerate()
-            .flat_map(|(shard, samples)| samples.into_iter().map(move |sample| (shard, sample)))
+            .flat_map(|(shard, index)| index.samples.into_iter().map(move |of| (shard, of)))
             .collect();
         if samples.is_empty() {
             return Err(SHARDS.nothing(folder));
@@ -158,8 +178,8 @@ impl Shards {
         }
         let shard = |path| Shard { path, file: OnceLock::new() };
         let shards = files.paths.into_iter().map(shard).collect();
-        let rounding = Rounding::default();
-        Ok(Self { root: root.to_path_buf(), shards, samples, classes, decoding, rounding })
+        let (rounding, root) = (Rounding::default(), root.to_path_buf());
+        Ok((Self { root, shards, samples, classes, decoding, rounding }, alone))
     }
 
     /// Makes the test split to this training split: its classes are this one's.
@@ -193,6 +213,23 @@ impl Shards {
                 Ok(Self { classes: self.classes.clone(), ..test })
             }
         }
+    }
+
+    /// Reads so many bytes of a shard from `offset` on.
+    fn bytes(&self, shard: usize, offset: u64, size: u64) -> Result<Vec<u8>, DataError> {
+        let Shard { path, file } = &self.shards[shard];
+        let mut bytes = vec![0; size as usize];
+        let opened;
+        let file = match file.get() {
+            Some(file) => file,
+            None => {
+                opened = regular::open(path)?;
+                // Another thread may have been faster; then this one's is closed again.
+                if shard < OPEN { file.get_or_init(|| opened) } else { &opened }
+            }
+        };
+        file.read_exact_at(&mut bytes, offset).map_err(DataError::io(path))?;
+        Ok(bytes)
     }
 
     /// What a sample is called below the root, the same wherever the root lies.
@@ -240,19 +277,8 @@ impl Source for Shards {
     }
 
     fn image(&self, index: usize) -> Result<Image<'_>, DataError> {
-        let (number, Sample { offset, size, .. }) = &self.samples[index];
-        let Shard { path, file } = &self.shards[*number];
-        let mut bytes = vec![0; *size as usize];
-        let opened;
-        let file = match file.get() {
-            Some(file) => file,
-            None => {
-                opened = regular::open(path)?;
-                // Another thread may have been faster; then this one's is closed again.
-                if *number < OPEN { file.get_or_init(|| opened) } else { &opened }
-            }
-        };
-        file.read_exact_at(&mut bytes, *offset).map_err(DataError::io(path))?;
+        let &(shard, Sample { offset, size, .. }) = &self.samples[index];
+        let bytes = self.bytes(shard, offset, size)?;
         self.rounding.tell(&bytes, || self.describe(index));
         Image::decode_with(&bytes, self.decoding)
             .map_err(|problem| DataError::Image { image: self.describe(index), problem })

@@ -9,6 +9,7 @@ mod log;
 mod ppm;
 mod probe;
 mod process;
+mod sound;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -105,8 +106,15 @@ impl Ffmpeg {
     }
 
     /// The beginning of a command that reads a file: no questions, no colours, and each
-    /// message with its level.
+    /// message with its level; pictures alone are taken.
     fn reading(&self, path: &Path, before: &[String]) -> Command {
+        let mut command = self.opening(path, before);
+        command.args(["-an", "-sn", "-dn"]);
+        command
+    }
+
+    /// The same, with whatever streams the file has.
+    fn opening(&self, path: &Path, before: &[String]) -> Command {
         // A path may look like an option or an address; a playlist may name addresses.
         let mut file = OsString::from("file:");
         file.push(path);
@@ -117,7 +125,6 @@ impl Ffmpeg {
             .args(before)
             .arg("-i")
             .arg(file)
-            .args(["-an", "-sn", "-dn"])
             .env("LC_ALL", "C")
             .env("AV_LOG_FORCE_NOCOLOR", "1");
         command

@@ -10,7 +10,7 @@ use super::average_precision::AveragePrecision;
 use super::detector::{BoxBatch, Decoding, DetectionHead};
 use super::objects::{Detection, TruthBox};
 use super::pictures::paint_boxes;
-use super::task::{DenseScores, DenseTask};
+use super::task::{DenseScores, DenseTask, Pass};
 use crate::batch::host_tensor;
 use crate::watch::go_on;
 use crate::{EvalError, PictureLayout, TrainingRun};
@@ -36,7 +36,7 @@ impl DenseTask<'_> {
             normalization: &self.normalization,
             encoder: &*ready.encoder,
             parameters: ready.parameters,
-            frozen: self.frozen,
+            pass: ready.pass,
         };
         let progress = self.train("detect", &mut detector, Boxed::of, run)?;
 
@@ -71,7 +71,7 @@ struct Detector<'a> {
     encoder: &'a dyn ImageEncoder,
     head: DetectionHead,
     normalization: &'a ImageNormalization,
-    frozen: bool,
+    pass: Pass,
 }
 
 /// u8 pixels [B, 3, H, W], and each image's objects.
@@ -117,7 +117,7 @@ impl Boxed {
 impl Detector<'_> {
     fn detections(&self, pixels: &Tensor, size: usize) -> Result<Vec<Vec<Detection>>, ModelError> {
         let images = self.normalization.normalize(pixels);
-        let tokens = self.head.tokens(self.encoder, &images, true)?;
+        let tokens = Pass::Kept.ask(|how| self.encoder.encode(&images, how))?;
         let predicted = tch::no_grad(|| self.head.forward(&tokens));
         Ok(self.head.decode(&predicted, [size as i64; 2], &Decoding::default()))
     }
@@ -128,7 +128,7 @@ impl Objective for Detector<'_> {
 
     fn loss(&mut self, input: &Boxed) -> Result<Loss, ObjectiveError> {
         let images = self.normalization.normalize(&input.pixels);
-        let tokens = self.head.tokens(self.encoder, &images, self.frozen)?;
+        let tokens = self.pass.ask(|how| self.encoder.encode(&images, how))?;
         let truth = input.boxes(input.objects.len(), self.parameters.device());
         let loss = self.head.loss(&self.head.forward(&tokens), &truth);
         let parts = [loss.classes, loss.boxes, loss.centreness];

@@ -1,4 +1,4 @@
-//! An anchor-free detection head on the tokens of a vision transformer (FCOS, Tian et al. 2019).
+//! An anchor-free detection head on the tokens of an encoder (FCOS, Tian et al. 2019).
 //!
 //! Every token predicts scores of the classes, how far the four sides of its object's
 //! box are from the token's middle, and how central it lies in the box. Deviations
@@ -8,7 +8,7 @@ mod boxes;
 mod loss;
 mod predictions;
 
-use bauta_backbones::{Encode, ImageEncoder, Init, Linear, ModelError, Scope, patch_tokens};
+use bauta_backbones::{ImageEncoder, Init, Linear, ModelError, Scope, patch_tokens};
 use tch::{Kind, Tensor};
 
 pub use boxes::{BoxBatch, suppressed};
@@ -71,9 +71,10 @@ impl DetectionHead {
             return Err(ModelError::Config(message));
         }
         let (rows, columns) = (encoder.grid().height(), encoder.grid().width());
-        let patch = encoder.sizes().patch_size as f32;
+        // Of a patch, or of what a place of a residual network's map stands for.
+        let side = encoder.image_size()[0].div_ceil(rows) as f32;
         let middles: Vec<f32> = (0..rows * columns)
-            .flat_map(|at| [at % columns, at / columns].map(|place| (place as f32 + 0.5) * patch))
+            .flat_map(|at| [at % columns, at / columns].map(|place| (place as f32 + 0.5) * side))
             .collect();
         let project = Linear::new(scope.sub("project"), encoder.dim(), width, true);
         let device = project.weight.device();
@@ -95,23 +96,8 @@ impl DetectionHead {
             centreness: Convolution::new(scope.sub("centerness"), width, 1, 3, true),
             locations: Tensor::from_slice(&middles).view([-1, 2]).to_device(device),
             grid: [rows as i64, columns as i64],
-            stride: f64::from(patch),
+            stride: f64::from(side),
         })
-    }
-
-    /// The tokens that the head reads, of normalised images [B, C, H, W]; without
-    /// gradients where the encoder is `frozen`.
-    ///
-    /// # Errors
-    /// [`ModelError::Shape`] when the images are of another size.
-    pub fn tokens(
-        &self,
-        encoder: &dyn ImageEncoder,
-        images: &Tensor,
-        frozen: bool,
-    ) -> Result<Tensor, ModelError> {
-        let encode = || encoder.encode(images, Encode::whole());
-        if frozen { tch::no_grad(encode) } else { encode() }
     }
 
     /// Predicts at every location from tokens [B, 1 + L, D].

@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 use super::iou::ConfusionMatrix;
 use super::pictures::paint_classes;
 use super::segmentation::{SegmentationHead, SegmentationKind, segmentation_loss};
-use super::task::{DenseScores, DenseTask};
+use super::task::{DenseScores, DenseTask, Pass};
 use crate::batch::host_tensor;
 use crate::watch::go_on;
 use crate::{EvalError, PictureLayout, TrainingRun};
@@ -38,7 +38,7 @@ impl DenseTask<'_> {
             normalization: &self.normalization,
             encoder: &*ready.encoder,
             parameters: ready.parameters,
-            frozen: self.frozen,
+            pass: ready.pass,
         };
         let progress = self.train("segment", &mut segmenter, Labelled::of, run)?;
 
@@ -49,7 +49,8 @@ impl DenseTask<'_> {
         for batch in self.test_batches(Labelled::of)? {
             go_on(run.watch.stop())?;
             let Labelled { pixels, labels } = batch?;
-            let predicted = tch::no_grad(|| segmenter.scores(&pixels))?.argmax(1, false);
+            let predicted =
+                tch::no_grad(|| segmenter.scores(&pixels, Pass::Kept))?.argmax(1, false);
             matrix.add(&labels, &predicted)?;
             if picture.is_none() {
                 let shown = SHOWN.min(predicted.size()[0]);
@@ -75,7 +76,7 @@ struct Segmenter<'a> {
     encoder: &'a dyn ImageEncoder,
     head: SegmentationHead,
     normalization: &'a ImageNormalization,
-    frozen: bool,
+    pass: Pass,
 }
 
 /// Pixels [B, 3, H, W] and labels [B, H, W], both u8.
@@ -92,9 +93,9 @@ impl Labelled {
 
 impl Segmenter<'_> {
     /// Scores [B, K, H, W] of the classes.
-    fn scores(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
+    fn scores(&self, pixels: &Tensor, pass: Pass) -> Result<Tensor, ModelError> {
         let images = self.normalization.normalize(pixels);
-        let tokens = self.head.tokens(self.encoder, &images, self.frozen)?;
+        let tokens = pass.ask(|how| self.head.tokens(self.encoder, &images, how))?;
         Ok(self.head.forward(self.encoder, &tokens))
     }
 }
@@ -104,7 +105,7 @@ impl Objective for Segmenter<'_> {
 
     fn loss(&mut self, input: &Labelled) -> Result<Loss, ObjectiveError> {
         let labels = input.labels.to_device(self.parameters.device()).to_kind(Kind::Int64);
-        let scores = self.scores(&input.pixels)?;
+        let scores = self.scores(&input.pixels, self.pass)?;
         Ok(segmentation_loss(&scores, &labels, i64::from(IGNORED)).into())
     }
 

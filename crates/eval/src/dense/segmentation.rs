@@ -39,7 +39,7 @@ impl SegmentationHead {
     ///
     /// # Errors
     /// [`ModelError::Config`] for a width that is not a multiple of 8, or a pyramid on
-    /// fewer than four blocks.
+    /// fewer than four blocks or on a residual network.
     pub fn new(
         mut scope: Scope<'_>,
         encoder: &dyn ImageEncoder,
@@ -57,8 +57,7 @@ impl SegmentationHead {
         })
     }
 
-    /// The tokens that the head reads, of normalised images [B, C, H, W]; without
-    /// gradients where the encoder is `frozen`.
+    /// The tokens that the head reads, of normalised images [B, C, H, W] seen as `how` says.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the images are of another size.
@@ -66,13 +65,12 @@ impl SegmentationHead {
         &self,
         encoder: &dyn ImageEncoder,
         images: &Tensor,
-        frozen: bool,
+        how: Encode<'_>,
     ) -> Result<Vec<Tensor>, ModelError> {
-        let encode = || match self {
-            Self::Linear(_) => Ok(vec![encoder.encode(images, Encode::whole())?]),
+        match self {
+            Self::Linear(_) => Ok(vec![encoder.encode(images, how)?]),
             Self::UperNet(_) => encoder.tokens_of_blocks(images, &quarters(encoder.depth())),
-        };
-        if frozen { tch::no_grad(encode) } else { encode() }
+        }
     }
 
     /// Scores of the classes for every pixel, [B, K, H, W], of what [`Self::tokens`] gave.
@@ -103,7 +101,7 @@ pub fn segmentation_loss(scores: &Tensor, labels: &Tensor, ignored: i64) -> Tens
 }
 
 /// Tokens [B, L, D] of an image's patches as a map [B, D, rows, columns].
-pub(super) fn on_grid(patches: &Tensor, [rows, columns]: [i64; 2]) -> Tensor {
+pub(crate) fn on_grid(patches: &Tensor, [rows, columns]: [i64; 2]) -> Tensor {
     let (batch, _, width) = patches.size3().expect("tokens are [B, L, D]");
     patches.transpose(1, 2).reshape([batch, width, rows, columns])
 }
@@ -141,6 +139,11 @@ impl UperNet {
         if width == 0 || !width.is_multiple_of(8) {
             let message = format!("a pyramid of width {width}; a multiple of 8 is needed");
             return Err(ModelError::Config(message));
+        }
+        if encoder.transformer().is_none() {
+            let message = "UPerNet here reads tokens of one width and grid, and the stages of a \
+                           residual network have others each; take the linear head";
+            return Err(ModelError::Config(message.to_owned()));
         }
         if depth < 4 {
             let message = format!("UPerNet reads four depths; the model has {depth} blocks");
@@ -257,7 +260,8 @@ mod tests {
             .map(|p| p.tensor.shallow_clone())
             .collect();
         let loss = || {
-            let tokens = head.tokens(&encoder, &images, frozen).unwrap();
+            let seen = || head.tokens(&encoder, &images, Encode::whole());
+            let tokens = if frozen { tch::no_grad(seen) } else { seen() }.unwrap();
             let scores = head.forward(&encoder, &tokens);
             assert_eq!(scores.size(), [2, 3, 16, 24]);
             segmentation_loss(&scores, &labels, 255)
@@ -273,7 +277,8 @@ mod tests {
                     }
                 }
             });
-            let tokens = head.tokens(&encoder, &images, frozen).unwrap();
+            let seen = || head.tokens(&encoder, &images, Encode::whole());
+            let tokens = if frozen { tch::no_grad(seen) } else { seen() }.unwrap();
             reached = tokens[0].requires_grad();
         }
         (first, loss().double_value(&[]), reached)
@@ -298,7 +303,7 @@ mod tests {
             for (place, encoder) in others(&mut parameters).iter().enumerate() {
                 let mut root = parameters.root();
                 let head = SegmentationHead::new(root.sub(place), &**encoder, kind, 3).unwrap();
-                let tokens = head.tokens(&**encoder, &images, false).unwrap();
+                let tokens = head.tokens(&**encoder, &images, Encode::whole()).unwrap();
                 assert_eq!(head.forward(&**encoder, &tokens).size(), [1, 3, 16, 24]);
             }
         }

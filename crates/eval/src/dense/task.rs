@@ -3,13 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bauta_backbones::{ImageEncoder, ImageNormalization, ModelFolder, Parameters};
+use bauta_backbones::{Encode, ImageEncoder, ImageNormalization, ModelError, Moments, Parameters};
 use bauta_data::dense::{DenseBatch, DenseLoader, DenseSource};
 use bauta_data::{Inputs, LoaderConfig, OnError, Order};
 use bauta_libtorch::on_one_thread;
 use bauta_train::{Objective, OptimizerConfig, Progress, Schedule, TrainConfig};
 use tch::Device;
 
+use crate::folder::FeatureModel;
 use crate::{EvalError, Metrics, Picture, TrainingRun};
 
 /// How a head is trained.
@@ -32,7 +33,7 @@ pub struct DenseConfig {
 /// measured once on the test split.
 pub struct DenseTask<'a> {
     /// The model, of three channels.
-    pub folder: &'a ModelFolder,
+    pub folder: &'a FeatureModel,
     /// Train the head alone, on the tokens of the encoder as it is.
     pub frozen: bool,
     /// Begin with random weights of the model's sizes, as a baseline.
@@ -75,24 +76,49 @@ pub(super) struct Ready {
     pub(super) encoder: Box<dyn ImageEncoder>,
     /// What is trained: those of the encoder unless it is frozen; the head adds its own.
     pub(super) parameters: Parameters,
+    /// How the encoder is asked in training.
+    pub(super) pass: Pass,
     /// The encoder's own parameters where it is frozen, kept unchanged.
     _frozen: Option<Parameters>,
+}
+
+/// How an encoder is asked for a head's tokens.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pass {
+    /// In training, with gradients and by the batch's own moments.
+    Trained,
+    /// In training of the head alone, and in measuring: the encoder stays as it is.
+    Kept,
+}
+
+impl Pass {
+    /// What `see` makes of the question.
+    pub(super) fn ask<T>(
+        self,
+        see: impl FnOnce(Encode<'static>) -> Result<T, ModelError>,
+    ) -> Result<T, ModelError> {
+        let batch = Moments::Batch { splits: 1 };
+        match self {
+            Self::Trained => see(Encode::whole().with_moments(batch)),
+            Self::Kept => tch::no_grad(|| see(Encode::whole())),
+        }
+    }
 }
 
 impl DenseTask<'_> {
     /// Sets the folder's encoder up for images of the task's size.
     pub(super) fn ready(&self) -> Result<Ready, EvalError> {
-        let folder = self.folder.tunable();
-        let channels = folder.config().channels();
+        let tunable = self.folder.tunable();
+        let folder = tunable.as_ref().unwrap_or(self.folder);
+        let channels = folder.channels();
         if channels != 3 {
             let message = format!("the model takes {channels} channels, photos have 3");
             return Err(EvalError::Unsuitable(message));
         }
         let image_size = Some([self.image_size; 2]);
-        let (parameters, encoder) =
-            folder.untrained_image_encoder(self.seed, self.device, image_size)?;
+        let (parameters, encoder) = folder.untrained(self.seed, self.device, image_size)?;
         if !self.random_init {
-            let (loaded, _) = folder.image_encoder(self.device, image_size)?;
+            let (loaded, _) = folder.encoder(self.device, image_size)?;
             for from in &loaded {
                 let to = parameters.get(&from.name).expect("both are the folder's network");
                 tch::no_grad(|| to.tensor.shallow_clone().copy_(&from.tensor));
@@ -101,9 +127,9 @@ impl DenseTask<'_> {
         Ok(match self.frozen {
             true => {
                 let own = Parameters::new(self.seed, self.device);
-                Ready { encoder, parameters: own, _frozen: Some(parameters) }
+                Ready { encoder, parameters: own, pass: Pass::Kept, _frozen: Some(parameters) }
             }
-            false => Ready { encoder, parameters, _frozen: None },
+            false => Ready { encoder, parameters, pass: Pass::Trained, _frozen: None },
         })
     }
 

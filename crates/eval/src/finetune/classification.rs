@@ -5,8 +5,8 @@
 //! branches, images are mixed with their batch, labels smoothed.
 
 use bauta_backbones::{
-    DropPath, EncoderWithHead, Framing, ImageNormalization, ModelConfig, ModelError, Parameters,
-    Preprocessing,
+    DropPath, Encode, EncoderWithHead, Framing, ImageNormalization, ModelError, Moments,
+    Parameters, Preprocessing,
 };
 use bauta_data::Batch;
 use bauta_train::{
@@ -77,7 +77,7 @@ impl Mixer {
 pub struct Classification<'a> {
     parameters: Parameters,
     model: EncoderWithHead,
-    described: ModelConfig,
+    described: serde_json::Value,
     normalization: &'a ImageNormalization,
     preprocessing: Preprocessing,
     classes: usize,
@@ -90,7 +90,7 @@ impl<'a> Classification<'a> {
     /// rates fall as `layers` says; only the last blocks, where `config` names them.
     pub fn new(
         (mut parameters, model): (Parameters, EncoderWithHead),
-        described: ModelConfig,
+        described: serde_json::Value,
         layers: LayerDecay,
         config: &FineTuneConfig,
         normalization: &'a ImageNormalization,
@@ -128,11 +128,11 @@ impl<'a> Classification<'a> {
     /// # Errors
     /// When the images are of another size.
     pub fn logits(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
-        self.scores(&self.normalization.normalize(pixels), None)
+        self.scores(&self.normalization.normalize(pixels), Encode::whole())
     }
 
-    fn scores(&self, images: &Tensor, drop: Option<&DropPath>) -> Result<Tensor, ModelError> {
-        let logits = self.model.forward(images, drop)?.logits;
+    fn scores(&self, images: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError> {
+        let logits = self.model.forward(images, how)?.logits;
         Ok(logits.expect("the model was built with a classifier"))
     }
 }
@@ -148,7 +148,9 @@ impl Objective for Classification<'_> {
 
         let drop = (!branches.is_empty())
             .then(|| DropPath::new(branches, self.layers.depth, labels.numel(), device));
-        Ok(soft_cross_entropy(&self.scores(&images, drop.as_ref())?, &targets).into())
+        let how = Encode::whole().dropping(drop.as_ref());
+        let how = how.with_moments(Moments::Batch { splits: 1 });
+        Ok(soft_cross_entropy(&self.scores(&images, how)?, &targets).into())
     }
 
     fn parameters(&self) -> &Parameters {
@@ -156,7 +158,7 @@ impl Objective for Classification<'_> {
     }
 
     fn config(&self) -> serde_json::Value {
-        serde_json::to_value(&self.described).expect("a configuration is plain values")
+        self.described.clone()
     }
 
     fn preprocessing(&self) -> Option<Preprocessing> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bauta_backbones::{EncoderHead, ImageNormalization, ModelFolder, Pooling};
+use bauta_backbones::ImageNormalization;
 use bauta_data::{Augment, Loader, LoaderConfig, OnError, Source, Subset};
 use bauta_libtorch::on_one_thread;
 use bauta_train::{LayerDecay, Objective, OptimizerConfig, Precision, Schedule, TrainConfig};
@@ -13,14 +13,14 @@ use tch::{Device, Tensor};
 use super::classification::{Classification, Mixer};
 use super::config::FineTuneConfig;
 use crate::batch::host_tensor;
-use crate::folder::framing;
+use crate::folder::{FeatureModel, framing};
 use crate::watch::go_on;
 use crate::{Accuracy, EVALUATION_BATCH, EvalError, Metrics, Scores, TrainingRun, Watch};
 
 /// One fine-tuning, everything resolved.
 pub struct FineTuneTask<'a> {
     /// The model.
-    pub folder: &'a ModelFolder,
+    pub folder: &'a FeatureModel,
     /// Take its architecture alone and train from scratch.
     pub from_scratch: bool,
     /// How it is trained.
@@ -160,25 +160,27 @@ impl FineTuneTask<'_> {
     }
 
     /// A classifier on the folder's encoder, or on the same encoder at its initial weights;
-    /// layers then learn at one rate, as nothing in them is worth keeping.
+    /// layers then learn at one rate, as nothing in them is worth keeping. The layers of a residual
+    /// network are its stages.
     fn objective(&self, classes: usize) -> Result<Classification<'_>, EvalError> {
-        let Self { folder, config, image_size, seed, .. } = self;
-        let head = match config.pooling {
-            Pooling::Mean => EncoderHead::MeanClassifier(classes),
-            Pooling::Cls => EncoderHead::Classifier(classes),
-        };
-        let (built, layer_decay) = if self.from_scratch {
-            (folder.untrained(head, *image_size, *seed, self.device)?, 1.0)
-        } else {
-            (folder.classifier(head, *image_size, *seed, self.device)?, config.layer_decay)
-        };
+        let Self { folder, config, image_size, seed, from_scratch, device, .. } = self;
+        let head = (classes, config.pooling);
+        let (built, described) =
+            folder.classifier(head, *image_size, *from_scratch, *seed, *device)?;
+        let layer_decay = if *from_scratch { 1.0 } else { config.layer_decay };
+        if config.drop_path > 0.0 && built.1.encoder().transformer().is_none() {
+            return Err(EvalError::Unsuitable(format!(
+                "drop_path is {}, and a residual network has no branches that samples skip; set \
+                 it to 0",
+                config.drop_path
+            )));
+        }
         let depth = built.1.encoder().depth();
         if let Some(blocks) = config.blocks.filter(|&blocks| blocks > depth) {
             return Err(EvalError::Unsuitable(format!(
                 "blocks {blocks} is more than the encoder's {depth} blocks"
             )));
         }
-        let described = folder.classifier_config(head, *image_size)?;
         let layers = LayerDecay { decay: layer_decay, depth };
         let (normalization, size) = (&self.normalization, built.1.encoder().image_size());
         let framing = framing(&*self.train, size);

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use bauta_backbones::Pooling;
 use bauta_backbones::checkpoint::write_tensors_with;
-use bauta_backbones::{ModelFolder, Pooling};
 use bauta_files::write_whole;
 use strum::{Display, EnumString};
 use tch::{Device, Tensor};
 
+use super::feature_model::FeatureModel;
 use super::npy;
 use super::user_images::UserImages;
 use crate::EvalError;
@@ -46,17 +47,19 @@ pub enum FeatureFormat {
 }
 
 impl Embed {
-    /// Writes features [N, D], f32, in the order of the paths. Gives N and D.
+    /// Writes features [N, D], f32, in the order of the paths. Gives N and D, and what the
+    /// features are in words.
     ///
     /// A picture is resized and cut as the model folder's preprocessing says; where that says
     /// nothing, the largest part that has the model's ratio is resized bicubically.
     ///
     /// # Errors
     /// When model or images cannot be read or a file not be written.
-    pub fn run(&self) -> Result<[i64; 2], EvalError> {
+    pub fn run(&self) -> Result<([i64; 2], &'static str), EvalError> {
         let Self { model, root, out, pooling, format, device } = self;
-        let folder = ModelFolder::read(model)?;
-        let (_parameters, encoder) = folder.image_encoder(*device, None)?;
+        let folder = FeatureModel::read(model)?;
+        let said = folder.describe(*pooling)?;
+        let (_parameters, encoder) = folder.encoder(*device, None)?;
         let images = UserImages::open(&folder, model, root, encoder.image_size(), *device)?;
         let loader = images.loader(BATCH)?;
         let batches =
@@ -84,6 +87,6 @@ impl Embed {
                 write(out, &npy::bytes(&found))?;
             }
         }
-        Ok([found.size()[0], found.size()[1]])
+        Ok(([found.size()[0], found.size()[1]], said))
     }
 }

@@ -5,20 +5,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bauta_backbones::Pooling;
+use bauta_backbones::{ImageEncoder, Pooling};
 use bauta_data::{DatasetName, LoaderConfig, Source};
 use serde::Serialize;
 use tch::{Device, Tensor};
 
-use super::feature_model::{FeatureEncoder, FeatureModel};
+use super::feature_model::FeatureModel;
 use super::images::normalization;
 use super::said_framing::framing_of;
+use crate::encoded::image_features;
 use crate::json::write_json;
 use crate::machine::device_name;
 use crate::{EVALUATION_BATCH, EvalError, Evaluator, Measurement, Protocols, Watch};
 
 /// Tokens in one forward pass: fewer images where they have many.
 pub(super) const TOKENS: usize = 64 * EVALUATION_BATCH;
+/// What an image counts for in a residual network, whose first maps are large.
+const RESIDUAL: usize = 196;
 
 /// Protocols on the features of a model folder, everything resolved.
 pub struct FolderEvaluation<'a> {
@@ -91,12 +94,13 @@ impl FolderEvaluation<'_> {
     pub fn run(self, watch: &dyn Watch) -> Result<EvaluationReport, EvalError> {
         let start = Instant::now();
         let Self { folder, model, data, train, test, evaluators, pooling, .. } = self;
+        let said = folder.describe(pooling)?;
         let Self { image_size, baselines, seed, device, threads, .. } = self;
         let own = folder.image_size();
-        let said = folder.preprocessing().map(|said| said.framing()).transpose()?.flatten();
+        let framed = folder.preprocessing().map(|said| said.framing()).transpose()?.flatten();
         let [height, width] = match image_size {
             Some(size) => size,
-            None if said.is_some() => own,
+            None if framed.is_some() => own,
             None => own_size(data, &*train, folder)?,
         };
         let framing = framing_of(folder.preprocessing(), [height, width], image_size.is_some())
@@ -117,7 +121,8 @@ impl FolderEvaluation<'_> {
             );
             EvalError::from(error).at(place)
         })?;
-        let batch = (TOKENS / encoder.tokens()).clamp(1, EVALUATION_BATCH);
+        let tokens = encoder.transformer().map_or(RESIDUAL, |_| encoder.grid().tokens());
+        let batch = (TOKENS / tokens).clamp(1, EVALUATION_BATCH);
         let loader = LoaderConfig::new(batch, height, width);
         let loader = LoaderConfig { seed, threads, framing, ..loader };
         let protocols = Protocols::new(evaluators, [&train, &test], loader, device, watch)?;
@@ -126,17 +131,16 @@ impl FolderEvaluation<'_> {
         let mut add = |of, features, found: Vec<Measurement>| {
             results.extend(found.into_iter().map(|measurement| Row { of, features, measurement }));
         };
-        let measure = |name, encoder: &FeatureEncoder| {
+        let measure = |name, encoder: &dyn ImageEncoder| {
             protocols.measure(name, &|pixels: &Tensor| {
-                Ok(encoder.features(&normalization, pooling, pixels)?)
+                Ok(image_features(encoder, &normalization, pooling, pixels)?)
             })
         };
-        let said = encoder.describe(pooling);
-        add("model", said, measure("model", &encoder)?);
+        add("model", said, measure("model", &*encoder)?);
         if baselines {
             add("raw_pixels", "pixels", protocols.measure_raw_pixels()?);
             let (_parameters, untrained) = folder.untrained(seed, device, sized)?;
-            add("random_init", said, measure("random init", &untrained)?);
+            add("random_init", said, measure("random init", &*untrained)?);
         }
         Ok(EvaluationReport {
             model: model.to_path_buf(),

@@ -1,14 +1,19 @@
-//! What features are measured of: a transformer's tokens, or a residual network's last map.
+//! A folder of an encoder of images, whichever network it holds: what protocols measure, and
+//! what is fine-tuned.
 
 use std::path::Path;
 
 use bauta_backbones::{
-    ImageEncoder, ImageNormalization, ModelError, ModelFolder, Moments, Parameters, Pooling,
-    Preprocessing, ResNet, ResNetFolder, Stem,
+    EncoderHead, EncoderWithHead, ImageEncoder, ModelError, ModelFolder, Parameters, Pooling,
+    Preprocessing, ResNetFolder,
 };
-use tch::{Device, Tensor};
+use serde_json::Value;
+use tch::Device;
 
-use crate::encoded::image_features;
+use crate::EvalError;
+
+/// An encoder and the parameters that it is made of.
+type Built = (Parameters, Box<dyn ImageEncoder>);
 
 /// A model folder whose features of whole images can be measured.
 #[derive(Debug)]
@@ -19,10 +24,10 @@ pub enum FeatureModel {
     Residual(ResNetFolder),
 }
 
-/// Its encoder.
-pub(super) enum FeatureEncoder {
-    Transformer(Box<dyn ImageEncoder>),
-    Residual(ResNet),
+impl From<ModelFolder> for FeatureModel {
+    fn from(folder: ModelFolder) -> Self {
+        Self::Transformer(Box::new(folder))
+    }
 }
 
 impl FeatureModel {
@@ -33,7 +38,7 @@ impl FeatureModel {
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
         Ok(match ResNetFolder::describes(folder) {
             true => Self::Residual(ResNetFolder::read(folder)?),
-            false => Self::Transformer(Box::new(ModelFolder::read(folder)?)),
+            false => ModelFolder::read(folder)?.into(),
         })
     }
 
@@ -45,16 +50,12 @@ impl FeatureModel {
         }
     }
 
-    /// Height and width of the images in pixels: of a residual network, which takes any, those
-    /// of its preprocessing, or else of the images that its stem is for.
-    pub(super) fn image_size(&self) -> [usize; 2] {
+    /// Height and width of the images in pixels: of a residual network, which takes any, as
+    /// [`ResNetFolder::image_size`] says.
+    pub fn image_size(&self) -> [usize; 2] {
         match self {
             Self::Transformer(folder) => folder.config().image_size(),
-            Self::Residual(folder) => {
-                let said = folder.preprocessing().and_then(|said| said.framing().ok().flatten());
-                let usual = if folder.config().stem == Stem::Large { 224 } else { 32 };
-                said.and_then(|said| said.output()).unwrap_or([usual; 2])
-            }
+            Self::Residual(folder) => folder.image_size(),
         }
     }
 
@@ -79,75 +80,96 @@ impl FeatureModel {
         }
     }
 
-    pub(super) fn encoder(
+    /// What stands for an image, in words.
+    ///
+    /// # Errors
+    /// [`EvalError::Unsuitable`] for the class token of a residual network.
+    pub fn describe(&self, pooling: Pooling) -> Result<&'static str, EvalError> {
+        match (self, pooling) {
+            (Self::Residual(_), Pooling::Mean) => Ok("mean over places"),
+            (Self::Residual(_), Pooling::Cls) => Err(EvalError::Unsuitable(
+                "a residual network has no class token; take the mean".to_owned(),
+            )),
+            (Self::Transformer(_), Pooling::Mean) => Ok("mean of the patch tokens"),
+            (Self::Transformer(_), Pooling::Cls) => Ok("class token"),
+        }
+    }
+
+    /// Builds the encoder with the folder's weights, for images of [height, width] where they
+    /// are given.
+    ///
+    /// # Errors
+    /// As [`ModelFolder::image_encoder`] and [`ResNetFolder::image_encoder`].
+    pub fn encoder(
         &self,
         device: Device,
         image_size: Option<[usize; 2]>,
-    ) -> Result<(Parameters, FeatureEncoder), ModelError> {
-        Ok(match self {
-            Self::Transformer(folder) => {
-                let (parameters, encoder) = folder.image_encoder(device, image_size)?;
-                (parameters, FeatureEncoder::Transformer(encoder))
-            }
-            Self::Residual(folder) => {
-                let (parameters, network) = folder.encoder(device)?;
-                (parameters, FeatureEncoder::Residual(network))
-            }
-        })
+    ) -> Result<Built, ModelError> {
+        match self {
+            Self::Transformer(folder) => folder.image_encoder(device, image_size),
+            Self::Residual(folder) => folder.image_encoder(device, image_size),
+        }
     }
 
-    pub(super) fn untrained(
+    /// The same with every weight as it starts from `seed`.
+    ///
+    /// # Errors
+    /// As [`Self::encoder`].
+    pub fn untrained(
         &self,
         seed: u64,
         device: Device,
         image_size: Option<[usize; 2]>,
-    ) -> Result<(Parameters, FeatureEncoder), ModelError> {
+    ) -> Result<Built, ModelError> {
+        match self {
+            Self::Transformer(folder) => folder.untrained_image_encoder(seed, device, image_size),
+            Self::Residual(folder) => folder.untrained_image_encoder(seed, device, image_size),
+        }
+    }
+
+    /// Makes a BEiT ready for training on whole images ([`ModelFolder::tunable`]); none of
+    /// another network, which is so already.
+    pub(crate) fn tunable(&self) -> Option<Self> {
+        match self {
+            Self::Transformer(folder) => Some(folder.tunable().into()),
+            Self::Residual(_) => None,
+        }
+    }
+
+    /// The encoder under a new classifier of so many classes on what stands for an image, and
+    /// its `config.json`; with the folder's weights or, `from_scratch`, without.
+    ///
+    /// # Errors
+    /// As [`ModelFolder::classifier`], [`ResNetFolder::classifier`] and [`Self::describe`].
+    pub(crate) fn classifier(
+        &self,
+        (classes, pooling): (usize, Pooling),
+        image_size: Option<[usize; 2]>,
+        from_scratch: bool,
+        seed: u64,
+        device: Device,
+    ) -> Result<((Parameters, EncoderWithHead), Value), EvalError> {
+        self.describe(pooling)?;
         Ok(match self {
             Self::Transformer(folder) => {
-                let (parameters, encoder) =
-                    folder.untrained_image_encoder(seed, device, image_size)?;
-                (parameters, FeatureEncoder::Transformer(encoder))
+                let head = match pooling {
+                    Pooling::Mean => EncoderHead::MeanClassifier(classes),
+                    Pooling::Cls => EncoderHead::Classifier(classes),
+                };
+                let built = match from_scratch {
+                    true => folder.untrained(head, image_size, seed, device)?,
+                    false => folder.classifier(head, image_size, seed, device)?,
+                };
+                let config = folder.classifier_config(head, image_size)?;
+                (built, serde_json::to_value(config).expect("a configuration is plain values"))
             }
             Self::Residual(folder) => {
-                let (parameters, network) = folder.untrained(seed, device)?;
-                (parameters, FeatureEncoder::Residual(network))
+                let built = match from_scratch {
+                    true => folder.untrained(classes, image_size, seed, device)?,
+                    false => folder.classifier(classes, image_size, seed, device)?,
+                };
+                (built, folder.classifier_config(classes))
             }
         })
-    }
-}
-
-impl FeatureEncoder {
-    /// Tokens of an image, or what takes as much memory.
-    pub(super) fn tokens(&self) -> usize {
-        match self {
-            Self::Transformer(encoder) => encoder.grid().tokens(),
-            Self::Residual(_) => 196,
-        }
-    }
-
-    /// What its features are, in words.
-    pub(super) fn describe(&self, pooling: Pooling) -> &'static str {
-        match (self, pooling) {
-            (Self::Residual(_), _) => "mean over places",
-            (_, Pooling::Mean) => "mean of the patch tokens",
-            (_, Pooling::Cls) => "class token",
-        }
-    }
-
-    /// Features [B, D] of u8 pixels [B, C, H, W].
-    pub(super) fn features(
-        &self,
-        normalization: &ImageNormalization,
-        pooling: Pooling,
-        pixels: &Tensor,
-    ) -> Result<Tensor, ModelError> {
-        match self {
-            Self::Transformer(encoder) => {
-                image_features(&**encoder, normalization, pooling, pixels)
-            }
-            Self::Residual(network) => {
-                network.forward(&normalization.normalize(pixels), Moments::Running)
-            }
-        }
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use bauta_backbones::checkpoint::{read_tensors, write_tensors};
 use bauta_backbones::{
-    BeitModelConfig, Encode, ModelConfig, ModelFolder, TokenIndices, VitMaeConfig, class_token,
-    patch_tokens,
+    BeitModelConfig, Encode, ModelConfig, ModelFolder, ResNetFolder, TokenIndices, VitMaeConfig,
+    class_token, patch_tokens,
 };
 use bauta_libtorch::Autocast;
 use bauta_masking::{Grid, MaskPlan};
@@ -14,7 +14,9 @@ use bauta_targets::PixelTarget;
 use bauta_train::{Precision, TrainError};
 use tch::{Device, Kind, Tensor};
 
+use super::feature_model::FeatureModel;
 use crate::EvalError;
+use crate::dense::on_grid;
 
 /// A model folder, tensors for it, and where and how they are computed.
 #[derive(Clone, Debug)]
@@ -51,13 +53,15 @@ impl Forward {
     /// unless the description says `use_mean_pooling`, and the head's `logits` [N, L, outputs]
     /// of all patches; under a classifier it is used as a plain ViT is. A CLIP tower gives
     /// `last_hidden_state` of the last block,
-    /// `pooler_output` [N, D], its class token after the norm, and `image_embeds` projected.
+    /// `pooler_output` [N, D], its class token after the norm, and `image_embeds` projected. A
+    /// residual network gives `last_hidden_state` [N, D, H', W'], its last feature map,
+    /// `pooler_output` [N, D, 1, 1], the mean over its places, and its classifier's `logits`.
     ///
     /// # Errors
     /// When a file or a shape does not fit; nothing is written then.
     pub fn run(&self) -> Result<(), EvalError> {
         let Self { model, input, out, device, precision } = self;
-        let folder = ModelFolder::read(model)?;
+        let folder = FeatureModel::read(model)?;
         let inputs = read_tensors(input)?.into_iter();
         let inputs = inputs.map(|(name, tensor)| (name, tensor.to_device(*device))).collect();
         let refuse = || format!("{} does not fit {}", input.display(), model.display());
@@ -65,14 +69,9 @@ impl Forward {
             Precision::Fp32 => None,
             Precision::Bf16 => Some(Autocast::bf16(*device).map_err(TrainError::from)?),
         };
-        let outputs = tch::no_grad(|| match folder.config() {
-            ModelConfig::VitMae(config) => masked_autoencoder(&folder, config, &inputs, *device),
-            ModelConfig::Vit(_) => plain(&folder, &inputs, *device),
-            ModelConfig::Beit(_) if folder.tensors().contains_key("head.weight") => {
-                plain(&folder, &inputs, *device)
-            }
-            ModelConfig::Beit(config) => beit(&folder, config, &inputs, *device),
-            ModelConfig::Clip(_) => clip(&folder, &inputs, *device),
+        let outputs = tch::no_grad(|| match &folder {
+            FeatureModel::Residual(folder) => residual(folder, &inputs, *device),
+            FeatureModel::Transformer(folder) => transformer(folder, &inputs, *device),
         })
         .map_err(|error| error.at(refuse()))?;
         drop(autocast);
@@ -90,6 +89,22 @@ fn to_host(tensor: &Tensor) -> Tensor {
 }
 
 type Outputs = Vec<(&'static str, Tensor)>;
+
+fn transformer(
+    folder: &ModelFolder,
+    inputs: &HashMap<String, Tensor>,
+    device: Device,
+) -> Result<Outputs, EvalError> {
+    match folder.config() {
+        ModelConfig::VitMae(config) => masked_autoencoder(folder, config, inputs, device),
+        ModelConfig::Vit(_) => plain(folder, inputs, device),
+        ModelConfig::Beit(_) if folder.tensors().contains_key("head.weight") => {
+            plain(folder, inputs, device)
+        }
+        ModelConfig::Beit(config) => beit(folder, config, inputs, device),
+        ModelConfig::Clip(_) => clip(folder, inputs, device),
+    }
+}
 
 fn masked_autoencoder(
     folder: &ModelFolder,
@@ -120,7 +135,7 @@ fn plain(
     device: Device,
 ) -> Result<Outputs, EvalError> {
     let (_parameters, model) = folder.vit(device)?;
-    let output = model.forward(&floats(inputs, "pixel_values")?, None)?;
+    let output = model.forward(&floats(inputs, "pixel_values")?, Encode::whole())?;
     let heads = [("logits", output.logits), ("pooler_output", output.pooler_output)];
     let heads = heads.into_iter().filter_map(|(name, tensor)| Some((name, tensor?)));
     Ok(heads.chain([("last_hidden_state", output.last_hidden_state)]).collect())
@@ -172,6 +187,32 @@ fn clip(
     let last = tower.encode(&images, Encode::whole().without_norm())?;
     outputs.extend([("last_hidden_state", last), ("pooler_output", pooled)]);
     Ok(outputs)
+}
+
+fn residual(
+    folder: &ResNetFolder,
+    inputs: &HashMap<String, Tensor>,
+    device: Device,
+) -> Result<Outputs, EvalError> {
+    let images = floats(inputs, "pixel_values")?;
+    let found = images.size();
+    check(found.len() == 4, || format!("pixel_values is {found:?}, not [N, C, H, W]"))?;
+    let size = Some([found[2] as usize, found[3] as usize]);
+    let (tokens, grid, logits) = match folder.classified(device, size)? {
+        Some((_parameters, model)) => {
+            let output = model.forward(&images, Encode::whole())?;
+            (output.last_hidden_state, model.encoder().grid(), output.logits)
+        }
+        None => {
+            let (_parameters, encoder) = folder.image_encoder(device, size)?;
+            (encoder.encode(&images, Encode::whole())?, encoder.grid(), None)
+        }
+    };
+    let sides = [grid.height() as i64, grid.width() as i64];
+    let pooled = class_token(&tokens).unsqueeze(2).unsqueeze(3);
+    let map = on_grid(&patch_tokens(&tokens), sides);
+    let logits = logits.map(|logits| ("logits", logits));
+    Ok(logits.into_iter().chain([("last_hidden_state", map), ("pooler_output", pooled)]).collect())
 }
 
 /// The target that a masked autoencoder's description names.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bauta_backbones::{
-    Filter, Framing, ImageNormalization, ModelFolder, Preprocessing, Resize, SampleKind, Samples,
+    Filter, Framing, ImageNormalization, Preprocessing, Resize, SampleKind, Samples,
 };
 use bauta_data::{
     Channels, Decoding, Folder, LoaderConfig, OnError, OpenOptions, SampleType, Source, Statistics,
@@ -12,6 +12,7 @@ use bauta_data::{
 use strum::Display;
 use tch::Device;
 
+use super::feature_model::FeatureModel;
 use crate::EvalError;
 
 /// Who says how a model's images are normalised.
@@ -103,7 +104,7 @@ pub fn open_options(
     holdout: Option<f64>,
 ) -> Result<OpenOptions, EvalError> {
     let Decoding { max_pixels, channels, sample_type } = decoding(said, channels)?;
-    Ok(OpenOptions { max_pixels, channels, sample_type, holdout })
+    Ok(OpenOptions { max_pixels, channels, sample_type, holdout, validation: None })
 }
 
 fn decoding(said: Option<&Preprocessing>, channels: usize) -> Result<Decoding, EvalError> {
@@ -166,8 +167,8 @@ pub fn framing(source: &dyn Source, size: [usize; 2]) -> Option<Framing> {
 
 /// Every image below a user's folder, whatever its subfolders are called; of the channels and
 /// samples that a model takes.
-pub(super) fn open(input: &Path, folder: &ModelFolder) -> Result<Arc<dyn Source>, EvalError> {
-    let channels = folder.config().channels();
+pub(super) fn open(input: &Path, folder: &FeatureModel) -> Result<Arc<dyn Source>, EvalError> {
+    let channels = folder.channels();
     let source: Arc<dyn Source> =
         Arc::new(Folder::all(input, decoding(folder.preprocessing(), channels)?)?);
     let found = source.channels();

@@ -5,13 +5,14 @@ mod video;
 use std::fs;
 use std::path::PathBuf;
 
-use bauta_backbones::{Encode, ModelConfig, ModelFolder, TokenIndices, VideoFolder, patch_tokens};
+use bauta_backbones::{Encode, ModelConfig, TokenIndices, VideoFolder, patch_tokens};
 use bauta_data::DataError;
 use bauta_data::video::Ffmpeg;
 use bauta_files::write_whole;
 use bauta_masking::{MaskPlan, RandomMask};
 use tch::Device;
 
+use super::feature_model::FeatureModel;
 use super::forward::pixel_target;
 use super::user_images::UserImages;
 use crate::batch::host_tensor;
@@ -49,20 +50,25 @@ impl Reconstruct {
             return video::reconstruct(self, ffmpeg);
         }
         let Self { model, root, out, ratio, seed, count, device } = self;
-        let folder = ModelFolder::read(model)?;
+        let refuse = |found: &str| {
+            Err(EvalError::Unsuitable(format!(
+                "{} holds {found}, which has no decoder to reconstruct with; a masked autoencoder \
+                 is wanted",
+                model.display()
+            )))
+        };
+        let read = FeatureModel::read(model)?;
+        let FeatureModel::Transformer(folder) = &read else {
+            return refuse("a residual network");
+        };
         let ModelConfig::VitMae(config) = folder.config() else {
-            return Err(EvalError::Unsuitable(format!(
-                "{} holds {}, which has no decoder to reconstruct with; a masked autoencoder is \
-                 wanted",
-                model.display(),
-                folder.config().describe()
-            )));
+            return refuse(folder.config().describe());
         };
         let (_parameters, encoder, decoder) = folder.masked_autoencoder(*device)?;
         let (grid, sizes) = (encoder.grid(), encoder.config());
         let target = pixel_target(config, grid);
         let size = [sizes.image_height, sizes.image_width];
-        let images = UserImages::open(&folder, model, root, size, *device)?;
+        let images = UserImages::open(&read, model, root, size, *device)?;
         let normalization = &images.normalization;
         let ratio = ratio.unwrap_or(config.mask_ratio);
         let strategy = RandomMask::new(grid, ratio)?;

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bauta_backbones::{ImageNormalization, ModelFolder};
+use bauta_backbones::ImageNormalization;
 use bauta_data::{Framing, Loader, LoaderConfig, Source};
 use tch::Device;
 
+use super::feature_model::FeatureModel;
 use super::images::{loader_config, normalization, open};
-use super::said_framing::said_framing;
+use super::said_framing::framing_of;
 use crate::EvalError;
 
 /// A folder of images, and how they become a model's input.
@@ -31,14 +32,14 @@ impl UserImages {
     /// # Errors
     /// When images cannot be found, have other channels, or the folder's words do not suit them.
     pub fn open(
-        folder: &ModelFolder,
+        folder: &FeatureModel,
         model: &Path,
         root: &Path,
         size: [usize; 2],
         device: Device,
     ) -> Result<Self, EvalError> {
         let source = open(root, folder)?;
-        let framing = said_framing(folder, size, false);
+        let framing = framing_of(folder.preprocessing(), size, false);
         let framing = framing.map_err(|error| error.at(model.display().to_string()))?;
         let framing = framing.unwrap_or(Framing::covering(size));
         let (normalization, _) =

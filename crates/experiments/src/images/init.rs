@@ -14,24 +14,24 @@ use crate::run::Run;
 const TITLE: &str = "Starting weights";
 
 impl Run<'_> {
-    /// Gives a student, decoder and heads included, the weights of the folder `init`, where
-    /// there is one and `phase` has not begun: a phase that goes on has its checkpoint's.
-    /// What was loaded and what was not is logged and shown in the report.
+    /// Has `begin` take over the weights of the folder `init`, where there is one and `phase` has
+    /// not begun: a phase that goes on has its checkpoint's. What was loaded and what was not is
+    /// logged and shown in the report.
     ///
     /// # Errors
-    /// When the folder cannot be read, or its encoder is of another kind or size.
-    pub fn start_from<E: ImageEncoder>(
+    /// As `begin`: when the folder cannot be read, or its encoder is of another kind or size.
+    pub fn start_from(
         &mut self,
         init: Option<&Path>,
         phase: &str,
-        student: &Student<E>,
+        begin: impl FnOnce(&Path) -> Result<Beginning>,
     ) -> Result<()> {
         let Some(init) = init else { return Ok(()) };
         let section = if self.standing(phase)? != Standing::Ahead {
             let sections = Section::read_all(self.folder())?;
             sections.into_iter().find(|section| section.title == TITLE)
         } else {
-            let begun = begin(init, student)
+            let begun = begin(init)
                 .with_context(|| format!("model.init {} cannot be started from", init.display()))?;
             tracing::info!("model.init {}: {begun}", init.display());
             Some(starting_weights(TITLE, init, &begun))
@@ -43,12 +43,18 @@ impl Run<'_> {
     }
 }
 
-fn begin<E: ImageEncoder>(init: &Path, student: &Student<E>) -> Result<Beginning> {
-    let folder = ModelFolder::read(init)?;
-    let different = folder.size_differences(student.encoder.sizes())?;
-    let said: Vec<String> = different.iter().map(in_keys).collect();
-    ensure!(said.is_empty(), "{}; give the recipe the folder's sizes", said.join(", "));
-    Ok(folder.begin(&student.encoder, &student.parameters)?)
+impl<E: ImageEncoder> Student<E> {
+    /// Takes over a folder's weights, of decoder and heads too.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or its encoder is of another kind or size.
+    pub fn begin(&self, init: &Path) -> Result<Beginning> {
+        let folder = ModelFolder::read(init)?;
+        let sizes = self.encoder.transformer().map(|own| folder.size_differences(own));
+        let said: Vec<String> = sizes.transpose()?.iter().flatten().map(in_keys).collect();
+        ensure!(said.is_empty(), "{}; give the recipe the folder's sizes", said.join(", "));
+        Ok(folder.begin(&self.encoder, &self.parameters)?)
+    }
 }
 
 /// A size that differs, by the key that says it.

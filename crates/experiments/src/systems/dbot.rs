@@ -111,7 +111,7 @@ impl DBot {
         let flops = self.student.flops(self.decoder.config())?;
         let name = format!("stage-{}", stage + 1);
         // Where random weights would stand at the beginning of a stage, these do.
-        run.start_from(settings.model.init.as_deref(), &name, &self.student)?;
+        run.start_from(settings.model.init.as_deref(), &name, |init| self.student.begin(init))?;
         let phase = run.phase(&name, images.batches_per_epoch());
         let phase = phase.costing(flops).starting(match settings.stages.reset_optimizer {
             false if stage > 0 => Start::WithMoments,

@@ -7,6 +7,7 @@
 //! deviations: `docs/systems/m3ae.md`.
 
 mod batches;
+mod features;
 mod measures;
 mod pairs;
 mod pictures;

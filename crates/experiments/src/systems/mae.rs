@@ -60,7 +60,7 @@ impl System for Mae {
     fn run(settings: &Settings, run: &mut Run<'_>) -> Result<Scores> {
         let images = run.images(&settings.data, &settings.eval)?;
         let mut mae = Self::new(settings, &images)?;
-        run.start_from(settings.model.init.as_deref(), "pretrain", &mae.student)?;
+        run.start_from(settings.model.init.as_deref(), "pretrain", |init| mae.student.begin(init))?;
         let flops = mae.student.flops(mae.decoder.config())?;
         let phase = run.phase("pretrain", images.batches_per_epoch()).costing(flops);
         let inputs = images.inputs(Vec::new(), mae.student.masking().prepare())?;

@@ -68,7 +68,9 @@ impl System for MaskDistill {
         let images = run.images(&settings.data, &settings.eval)?;
         let teacher = run.teacher(&settings.teacher)?;
         let mut system = Self::new(settings, &images, teacher.as_deref())?;
-        run.start_from(settings.model.init.as_deref(), "pretrain", &system.student)?;
+        run.start_from(settings.model.init.as_deref(), "pretrain", |init| {
+            system.student.begin(init)
+        })?;
         let plan = system.student.sample_plan()?;
         let (visible, masked) = (plan.visible_count(), plan.masked_count());
         let flops =

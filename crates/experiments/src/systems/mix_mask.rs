@@ -11,14 +11,16 @@ mod settings;
 mod views;
 
 use anyhow::Result;
-use bauta_backbones::{ImageNormalization, Parameters, Preprocessing};
+use bauta_backbones::{ImageNormalization, Parameters, Preprocessing, ResNetFolder};
 use bauta_eval::Scores;
 use bauta_recipe::MixMask as Settings;
 use bauta_siamese::{Siamese, soft_distance, unmix, unmix_partner_of};
 use bauta_train::{Loss, Objective, ObjectiveError, serde_json};
 use tch::Tensor;
 
-use self::views::{SECOND_VIEW, Shown, Views};
+pub use self::settings::viewing;
+use self::views::Shown;
+pub use self::views::{SECOND_VIEW, Viewing, Views};
 use crate::images::{Features, Images};
 use crate::run::{Run, System};
 
@@ -69,16 +71,10 @@ impl Objective for MixMask {
             let share = plan.own();
             parts.extend([("unmix_own", share, own), ("unmix_partner", 1.0 - share, partner)]);
         }
-        let uninformed = network.uninformed().map(|one| {
-            let terms: f64 = parts.iter().map(|(_, weight, _)| weight).sum();
-            network.scalar(one * terms * keys.len() as f64)
-        });
+        let terms: f64 = parts.iter().map(|(_, weight, _)| weight * keys.len() as f64).sum();
+        let uninformed = network.uninformed(terms);
         self.network.remember(&keys);
-        let loss = Loss::sum(parts);
-        Ok(match uninformed {
-            Some(uninformed) => loss.beside::<ObjectiveError>(move || Ok(uninformed)),
-            None => loss,
-        })
+        Ok(Loss::sum(parts).beside_uninformed(uninformed))
     }
 
     fn after_step(&mut self, _step: u64) -> Result<(), ObjectiveError> {
@@ -120,6 +116,9 @@ impl System for MixMask {
         let mut images = run.images(&settings.data, &settings.eval)?;
         images.features = "mean over places of the last feature map".to_owned();
         let mut system = Self::new(settings, &images)?;
+        run.start_from(settings.model.init.as_deref(), "pretrain", |init| {
+            Ok(system.network.begin(&ResNetFolder::read(init)?)?)
+        })?;
         let phase = run.phase("pretrain", images.batches_per_epoch());
         let phase = phase.costing(settings::flops(system.network.config(), settings, &images));
         let viewing = settings::viewing(settings, &images)?;
@@ -135,7 +134,10 @@ impl System for MixMask {
 
 impl MixMask {
     /// Builds the network at its initial weights.
-    fn new(settings: &Settings, images: &Images) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When sizes do not fit together.
+    pub fn new(settings: &Settings, images: &Images) -> Result<Self> {
         let config = settings::network(settings, images.splits.train.channels());
         let (seed, device) = (images.loader.seed, images.device);
         Ok(Self {

@@ -11,18 +11,19 @@ use super::settings::{
     axis_settings, check_key, check_labels, check_number, entry_mut, invalid, missing, named_sets,
     take_entries, wrong,
 };
-use super::{Claim, Entry, Margin, Narrowing, Paper, Relation, Setting};
+use super::{Best, Claim, Entry, Margin, Narrowing, Paper, Relation, Setting};
 use crate::reading::document::{Node, Value};
 use crate::reading::{Place, SettingsError, read as read_typed};
 
 /// The keys of a claim, for suggestions.
-const KEYS: [&str; 28] = [
+const KEYS: [&str; 29] = [
     "source",
     "summary",
     "note",
     "recipe",
     "metric",
     "seeds",
+    "best",
     "set",
     "axis",
     "axis.key",
@@ -58,6 +59,8 @@ struct File {
     recipe: String,
     metric: String,
     seeds: Vec<u64>,
+    #[serde(default)]
+    best: Option<Best>,
     #[serde(default)]
     axis: Option<Axis>,
     #[serde(default)]
@@ -184,9 +187,10 @@ pub(super) fn read(text: &str, path: &Path, quick: bool) -> Result<Claim, Settin
     check_seeds("seeds", &file.seeds, &at("seeds"))?;
 
     let places = element_places(&document, "holds");
-    if file.holds.is_empty() && file.narrows.is_empty() {
-        let message =
-            "holds is missing or empty: a claim needs a [[holds]] or [[narrows]] table".to_owned();
+    if file.holds.is_empty() && file.narrows.is_empty() && file.best.is_none() {
+        let message = "holds is missing or empty: a claim needs a [[holds]] or [[narrows]] \
+                       table, or best = \"greatest\" or \"least\""
+            .to_owned();
         return Err(invalid(&at("holds"), message));
     }
     let holds = relations(file.holds, &places, &file.metric)?;
@@ -212,6 +216,7 @@ pub(super) fn read(text: &str, path: &Path, quick: bool) -> Result<Claim, Settin
         paper,
         holds,
         narrows: file.narrows,
+        best: file.best,
         quick,
         set,
         recipe_place: at("recipe"),

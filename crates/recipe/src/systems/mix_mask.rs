@@ -1,6 +1,8 @@
 //! MixMask: siamese convolutional networks on images whose masked cells other images fill
 //! (arXiv 2210.11456).
 
+use std::path::PathBuf;
+
 use bauta_masking::{FillStrategy, Filler, Grid, MaskError, Partners};
 use serde::{Deserialize, Serialize};
 use strum::Display;
@@ -41,6 +43,11 @@ pub struct ResidualNetwork {
     /// Channels after the stem; each further stage has twice as many.
     #[serde(default = "defaults::width")]
     pub width: usize,
+    /// Model folder whose weights training starts from: an imported one of torchvision's, MoCo's
+    /// or Hugging Face's, or a run's checkpoint, relative to where the command is given; random
+    /// weights without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
 }
 
 /// Residual networks, by the names that recipes use.
@@ -228,11 +235,6 @@ impl SystemSettings for MixMask {
         self.siamese.check(train)?;
         let size = self.data.image_size;
         self.mask.as_ref().map_or(Ok(()), |mask| mask.check([size.height(), size.width()]))?;
-        ensure(self.eval.finetune.is_none(), &["eval.finetune", "system"], || {
-            "eval.finetune trains vision transformers, and system \"mixmask\" a residual network; \
-             remove it"
-                .to_owned()
-        })?;
         self.eval.check()
     }
 

@@ -27,6 +27,10 @@ pub struct Data {
     /// split, in (0, 1): by their paths alone, the same in every run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holdout: Option<f64>,
+    /// Measure on this fraction of the training images instead of on the test split, in (0, 1):
+    /// to choose settings by. They are not trained on, and are the same in every run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<f64>,
     /// Channels of your own pictures.
     #[serde(default)]
     pub channels: Channels,
@@ -94,8 +98,8 @@ impl Data {
     pub fn options(&self) -> OpenOptions {
         let usual = OpenOptions::default();
         let max_pixels = self.max_pixels.unwrap_or(usual.max_pixels);
-        let Self { holdout, channels, sample_type, .. } = *self;
-        OpenOptions { holdout, max_pixels, channels, sample_type }
+        let Self { holdout, validation, channels, sample_type, .. } = *self;
+        OpenOptions { holdout, validation, max_pixels, channels, sample_type }
     }
 
     /// The token geometry of one image.
@@ -118,9 +122,11 @@ impl Data {
     /// [`Violation`] for sizes or an augmentation that cannot be, a data set without a
     /// folder, or images that do not fill a step.
     pub fn check(&self, train: &Train) -> Result<(), Violation> {
-        if let Some(fraction) = self.holdout {
-            let within = fraction > 0.0 && fraction < 1.0;
-            must_be(within, "data.holdout", fraction, "in (0, 1)")?;
+        let parts = [("data.holdout", self.holdout), ("data.validation", self.validation)];
+        for (key, part) in parts {
+            if let Some(fraction) = part {
+                must_be(fraction > 0.0 && fraction < 1.0, key, fraction, "in (0, 1)")?;
+            }
         }
         if let Some(pixels) = self.max_pixels {
             must_be(pixels > 0, "data.max_pixels", pixels, "at least 1")?;

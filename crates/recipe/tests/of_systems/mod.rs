@@ -27,6 +27,9 @@ fn exssnet() -> String {
 const PARTS: &str = "[data]\nname = \"generated\"\n[model]\ndim = 16\n[decoder]\ndim = 32\n\
                      depth = 3\n[train]";
 
+/// The tables of a system of clips with sound.
+const SOUNDING: &str = "[data]\nname = \"moving-stamps\"\n[model]\ndim = 16\n[train]";
+
 /// The valid recipe as one of another system.
 pub fn recipe_of(system: &str) -> String {
     let text = valid::RECIPE.replace("system = \"mae\"", &format!("system = \"{system}\""));
@@ -49,6 +52,10 @@ pub fn recipe_of(system: &str) -> String {
             let own = "[model]\nnetwork = \"resnet18\"\n[siamese]\n\
                        [mask]\nratio = 0.5\ngrid = 4\n[train]";
             head.to_owned() + own + train
+        }
+        "elo" => {
+            let (head, rest) = text.split_once("[data]").unwrap();
+            head.to_owned() + SOUNDING + rest.split_once("[train]").unwrap().1
         }
         "multilabel" => MULTILABEL.to_owned(),
         "brep" => {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bauta_recipe::claim::{Cell, Claim, Relation, Spread};
+use bauta_recipe::claim::{Best, Cell, Claim, Relation, Spread};
 
 use crate::ReportError;
 use crate::number::short;
@@ -21,6 +21,8 @@ pub struct Findings {
     pub rows: Vec<Row>,
     /// One judgement a relation, then one a narrowing.
     pub judgements: Vec<Judgement>,
+    /// Which setting is best, in a sentence, where that is asked for.
+    pub best: Option<String>,
     /// Seconds of training and evaluation of all runs together.
     pub run_seconds: f64,
     /// Seconds that this call took.
@@ -145,8 +147,10 @@ impl Findings {
             );
         }
         let seconds = |summary: &Summary| summary.train.seconds + summary.eval_seconds;
+        let axis = claim.axis.clone().unwrap_or_else(|| "setting".to_owned());
         Ok(Self {
-            axis: claim.axis.clone().unwrap_or_else(|| "setting".to_owned()),
+            best: claim.best.and_then(|end| best(end, &axis, &claim.metric, &rows)),
+            axis,
             metrics,
             paper: claim.paper.as_ref().map(|paper| paper.what.clone()),
             rows,
@@ -161,8 +165,11 @@ impl Findings {
         self.judgements.iter().all(|judgement| judgement.held)
     }
 
-    /// The claim's fate in a sentence.
+    /// The claim's fate in a sentence, or the best setting where nothing must hold.
     pub fn verdict(&self) -> String {
+        if let (Some(best), true) = (&self.best, self.judgements.is_empty()) {
+            return best.clone();
+        }
         let held = self.judgements.iter().filter(|judgement| judgement.held).count();
         let all = self.judgements.len();
         match held {
@@ -191,12 +198,17 @@ impl Findings {
 
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut header = vec![self.axis.clone(), "paper".to_owned()];
+        let mut header = vec![self.axis.clone()];
+        header.extend(self.paper.as_ref().map(|_| "paper".to_owned()));
         header.extend(self.metrics.iter().cloned());
         let mut lines = vec![header];
         for row in &self.rows {
-            let paper = row.paper.map_or_else(|| "-".to_owned(), |number| number.to_string());
-            let mut line = vec![row.label.clone(), paper];
+            let mut line = vec![row.label.clone()];
+            line.extend(
+                self.paper
+                    .as_ref()
+                    .map(|_| row.paper.map_or_else(|| "-".to_owned(), |number| number.to_string())),
+            );
             line.extend(row.ours.iter().map(spread));
             lines.push(line);
         }
@@ -223,6 +235,19 @@ impl fmt::Display for Findings {
         }
         write!(f, "{} {}", self.verdict(), self.time())
     }
+}
+
+/// The best setting by the mean of the metric, the first column of the rows.
+fn best(end: Best, axis: &str, metric: &str, rows: &[Row]) -> Option<String> {
+    let mut ranked: Vec<&Row> = rows.iter().filter(|row| row.ours[0].mean.is_finite()).collect();
+    ranked.sort_by(|a, b| end.compare(b.ours[0].mean, a.ours[0].mean));
+    let first = ranked.first()?;
+    let ahead = ranked.get(1).map_or_else(String::new, |second| {
+        let margin = (first.ours[0].mean - second.ours[0].mean).abs();
+        format!(", {} from {}", short(margin), second.label)
+    });
+    let (label, number) = (&first.label, spread(&first.ours[0]));
+    Some(format!("Best by {metric}: {axis} {label} with {number}{ahead}."))
 }
 
 /// What `a ± b` means.

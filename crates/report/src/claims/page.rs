@@ -26,7 +26,10 @@ pub fn page(
     }
     let content = html! {
         h1 { (claim.name) @if claim.quick { " (quick)" } }
-        p.lead { (claim.summary) br; (claim.source) }
+        p.lead {
+            (claim.summary)
+            @if !claim.source.is_empty() { br; (claim.source) }
+        }
         h2 { "Verdict" }
         p class=(fate(findings.held())) { (findings.verdict()) }
         ul {
@@ -34,13 +37,13 @@ pub fn page(
                 li class=(fate(judgement.held)) { (judgement.sentence) }
             }
         }
-        h2 { "Paper against ours" }
+        h2 { @if findings.paper.is_some() { "Paper against ours" } @else { "Settings" } }
         table {
             tr {
-                th { (findings.axis) } th.paper { "paper" }
+                th { (findings.axis) } @if findings.paper.is_some() { th.paper { "paper" } }
                 @for metric in &findings.metrics { th { (metric) } }
             }
-            @for row in &findings.rows { (line(row)) }
+            @for row in &findings.rows { (line(row, findings.paper.is_some())) }
         }
         p.lead {
             "Ours: " (over(claim.seeds.len())) "."
@@ -53,11 +56,13 @@ pub fn page(
     Ok(html::page(&claim.name, &content))
 }
 
-fn line(row: &Row) -> Markup {
+fn line(row: &Row, paper: bool) -> Markup {
     html! {
         tr {
             td { (row.label) }
-            td.paper { @match row.paper { Some(number) => (number), None => "–" } }
+            @if paper {
+                td.paper { @match row.paper { Some(number) => (number), None => "–" } }
+            }
             @for ours in &row.ours { td { (spread(ours)) } }
         }
     }
@@ -69,7 +74,7 @@ fn settings(claim: &Claim, findings: &Findings, summaries: &[Summary]) -> Markup
         format!("{}, {} threads, {}; Bauta {}", s.device, s.threads, s.precision, s.version)
     });
     html! {
-        h2 { "Settings" }
+        h2 { "What every run has" }
         table {
             (row("recipe", &claim.recipe))
             @for (key, value) in claim.fixed() { (row(key, &value)) }

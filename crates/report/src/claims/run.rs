@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::{env, fs};
 
-use bauta_files::write_whole;
+use bauta_files::{FolderLock, write_whole};
 use bauta_recipe::claim::Cell;
 use bauta_recipe::{Layers, Recipe};
 use serde::{Deserialize, Serialize};
@@ -110,6 +110,30 @@ pub(super) fn begin(folder: &Path, fingerprint: &Fingerprint) -> Result<(), Repo
     fs::create_dir_all(folder)
         .and_then(|()| write_whole(&folder.join("cell.json"), &text))
         .map_err(ReportError::write(folder))
+}
+
+/// Makes the folder of a claim's runs or checks that it is one, writes the text of the claim into it
+/// and holds it against other processes.
+///
+/// # Errors
+/// When it cannot be written, holds something else, or another process makes runs there.
+pub fn claim_folder(folder: &Path, claim: &[u8]) -> Result<FolderLock, ReportError> {
+    let refuse = |message: &str| ReportError::Unusable {
+        path: folder.to_owned(),
+        message: message.to_owned(),
+    };
+    let copy = folder.join("claim.toml");
+    let used = fs::create_dir_all(folder)
+        .and_then(|()| Ok(fs::read_dir(folder)?.next().is_some()))
+        .map_err(ReportError::write(folder))?;
+    if used && !copy.is_file() {
+        return Err(refuse(
+            "it is not empty and holds no claim's runs; choose another folder with --out",
+        ));
+    }
+    write_whole(&copy, claim).map_err(ReportError::write(folder))?;
+    let lock = FolderLock::take(folder).map_err(ReportError::write(folder))?;
+    lock.ok_or_else(|| refuse("another process makes this claim's runs there"))
 }
 
 /// Moves the folder of a run to the first free place in the claim's `earlier`.

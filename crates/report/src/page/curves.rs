@@ -13,7 +13,11 @@ type Quantity = (fn(&Record) -> Option<f64>, &'static str);
 
 const LOSS: Quantity = (|r| Some(r.loss), "Loss, mean over each log window");
 
-const MEAN_LOSS: Quantity = (|r| r.mean_loss, "predicting the mean of the targets");
+/// What the loss must fall below, where it is known.
+const REFERENCES: [Quantity; 2] = [
+    (|r| r.mean_loss, "predicting the mean of the targets"),
+    (|r| r.uninformed_loss, "uninformed: saying the same of all samples"),
+];
 
 const OTHERS: [Quantity; 10] = [
     (|r| r.features.knn_top1, "Accuracy of the nearest neighbours while it trains"),
@@ -28,7 +32,7 @@ const OTHERS: [Quantity; 10] = [
     (|r| r.peak_share, "Share of the processor's measured peak"),
 ];
 
-/// Draws the loss beside that of predicting the mean, its parts, what was measured of the
+/// Draws the loss beside what it must fall below, its parts, what was measured of the
 /// features, learning rate, norms, speed and share of the peak.
 ///
 /// A log with fewer than two records gives no curves.
@@ -52,8 +56,9 @@ pub fn draw(records: &[Record]) -> Result<Vec<Markup>, ReportError> {
         curve(colour, name, &phases, point)
     };
     let mut losses = vec![of(0, "", LOSS)];
-    if records.iter().any(|record| record.mean_loss.is_some()) {
-        losses = vec![of(0, "loss", LOSS), of(7, MEAN_LOSS.1, MEAN_LOSS)];
+    let known = |(quantity, _): &Quantity| records.iter().any(|record| quantity(record).is_some());
+    if let Some(reference) = REFERENCES.into_iter().find(known) {
+        losses = vec![of(0, "loss", LOSS), of(7, reference.1, reference)];
     }
     add(losses, &(LOSS.1.to_owned() + &shaded(&phases)))?;
     let parts: BTreeSet<&String> = records.iter().flat_map(|record| record.parts.keys()).collect();
@@ -157,6 +162,8 @@ mod tests {
         assert!(!drawn(&records)[0].contains("predicting the mean"));
         records[2].mean_loss = Some(0.9);
         assert!(drawn(&records)[0].contains("predicting the mean of the targets"));
+        (records[2].mean_loss, records[2].uninformed_loss) = (None, Some(6.9));
+        assert!(drawn(&records)[0].contains("saying the same of all samples"));
     }
 
     #[test]

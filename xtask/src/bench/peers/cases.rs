@@ -21,7 +21,7 @@ pub struct Case {
 }
 
 /// All cases.
-pub const CASES: [Case; 7] = [
+pub const CASES: [Case; 10] = [
     Case {
         name: "vit-tiny-cifar10",
         about: "a training step of mae-cifar10-vit-tiny, 128 images of 32 pixels",
@@ -40,6 +40,13 @@ pub const CASES: [Case; 7] = [
         name: "mae-st-small",
         about: "a training step of MAE-ST with ViT-S, 8 clips of 16 frames of 112 pixels",
         data: None,
+        variants: &["fp32", "bf16"],
+        theirs: &["eager", "compile"],
+    },
+    Case {
+        name: "resnet18-cifar10",
+        about: "a training step of moco-cifar10, two views of 128 images of 32 pixels",
+        data: Some(DatasetName::Cifar10),
         variants: &["fp32", "bf16"],
         theirs: &["eager", "compile"],
     },
@@ -65,11 +72,25 @@ pub const CASES: [Case; 7] = [
         theirs: &["torchvision"],
     },
     Case {
+        name: "views",
+        about: "two views each of 32 images in memory, cropped and coloured as MoCo v2's, on one core",
+        data: None,
+        variants: &["32", "224"],
+        theirs: &["torchvision"],
+    },
+    Case {
         name: "text",
         about: "20,000 documents of 130 words to tf-idf features, fitted and taken",
         data: None,
         variants: &[],
         theirs: &["scikit-learn"],
+    },
+    Case {
+        name: "captions",
+        about: "10,000 captions of 5 to 20 words to 64 ids each, by bert-base-uncased's rules",
+        data: None,
+        variants: &[],
+        theirs: &["tokenizers"],
     },
 ];
 

@@ -74,28 +74,9 @@ impl ModelFolder {
         let (tensors, interpolated) = self.brought_to(encoder)?;
         let branches = if parameters.get("decoder_embed1.weight").is_some() { 2 } else { 1 };
         let tensors = mae_weights_for_branches(&tensors, branches);
-        let mut begun = Beginning::default();
-        tch::no_grad(|| {
-            for parameter in parameters {
-                let name = parameter.name.clone();
-                let Some(tensor) = tensors.get(&name).filter(|t| is_float(t.kind())) else {
-                    begun.missing.push(name);
-                    continue;
-                };
-                let (found, wanted) = (tensor.size(), parameter.tensor.size());
-                if found == wanted {
-                    parameter.tensor.shallow_clone().copy_(tensor);
-                    begun.loaded.push(name);
-                } else {
-                    begun.misshaped.push((name, found, wanted));
-                }
-            }
-        });
+        let mut begun = Beginning::of(&tensors, parameters);
         begun.interpolated = interpolated;
         begun.interpolated.retain(|name| begun.loaded.contains(name));
-        let strange = |name: &&String| parameters.get(name).is_none();
-        begun.unexpected = tensors.keys().filter(strange).cloned().collect();
-        begun.unexpected.sort();
         Ok(begun)
     }
 
@@ -120,7 +101,9 @@ impl ModelFolder {
                 "it holds {found}, and the network's encoder is that of {wanted}"
             ));
         }
-        let network = encoder.sizes();
+        let Some(network) = encoder.transformer() else {
+            return refuse("it holds a vision transformer, and the network is none".to_owned());
+        };
         let different = self.size_differences(network)?;
         if !different.is_empty() {
             let said = different.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -171,6 +154,31 @@ impl fmt::Display for SizeDifference {
 }
 
 impl Beginning {
+    /// Gives parameters the tensors of the same names and shapes; all others keep their values.
+    pub(super) fn of(tensors: &HashMap<String, Tensor>, parameters: &Parameters) -> Self {
+        let mut begun = Self::default();
+        tch::no_grad(|| {
+            for parameter in parameters {
+                let name = parameter.name.clone();
+                let Some(tensor) = tensors.get(&name).filter(|t| is_float(t.kind())) else {
+                    begun.missing.push(name);
+                    continue;
+                };
+                let (found, wanted) = (tensor.size(), parameter.tensor.size());
+                if found == wanted {
+                    parameter.tensor.shallow_clone().copy_(tensor);
+                    begun.loaded.push(name);
+                } else {
+                    begun.misshaped.push((name, found, wanted));
+                }
+            }
+        });
+        let strange = |name: &&String| parameters.get(name).is_none();
+        begun.unexpected = tensors.keys().filter(strange).cloned().collect();
+        begun.unexpected.sort();
+        begun
+    }
+
     /// What was not simply taken over, one kind an entry: what it is, and names with what
     /// there is to say of each.
     pub fn remarks(&self) -> Vec<(&'static str, Vec<String>)> {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// An encoder and the parameters that it is made of.
-type Built = (Parameters, Box<dyn ImageEncoder>);
+pub(super) type Built = (Parameters, Box<dyn ImageEncoder>);
 
 impl ModelFolder {
     /// Builds the encoder that the folder describes on a device, with the folder's weights,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
 use super::resnet_names::{self, Names};
-use super::{Naming, Preprocessing, weights};
+use super::{Naming, Preprocessing, labels, weights};
 use crate::checkpoint::{regular_file, write_tensors};
 use crate::{ModelError, Parameters, ResNet, ResNetConfig, ResNetDepth, Stem};
 
@@ -20,13 +20,17 @@ const THEIRS: &str = "resnet";
 /// A bottleneck's weights.
 const BOTTLENECK: &str = "layer1.0.conv3.weight";
 
-/// Description and weights of a residual network without a head.
+/// Description and weights of a residual network, with whatever head stands on it.
 #[derive(Debug)]
 pub struct ResNetFolder {
-    path: PathBuf,
-    config: ResNetConfig,
-    /// Under torchvision's names, without counts of batches.
-    tensors: HashMap<String, Tensor>,
+    pub(super) path: PathBuf,
+    pub(super) config: ResNetConfig,
+    /// Of the network, under torchvision's names, without counts of batches.
+    pub(super) tensors: HashMap<String, Tensor>,
+    /// All else: a classifier `fc`, a projector, a predictor.
+    pub(super) head: HashMap<String, Tensor>,
+    /// What a classifier tells apart; none where the head is no classifier.
+    pub(super) classes: Option<usize>,
     preprocessing: Option<Preprocessing>,
 }
 
@@ -34,22 +38,34 @@ impl ResNetFolder {
     /// Whether a folder's `config.json` describes a residual network. What cannot be read is
     /// left to whoever reads it as another model.
     pub fn describes(folder: &Path) -> bool {
-        let text = regular_file::read_text(&folder.join("config.json")).ok();
-        let value: Option<Value> = text.and_then(|text| serde_json::from_str(&text).ok());
-        let model_type = value.as_ref().and_then(|value| value.get("model_type")?.as_str());
-        [OURS, THEIRS].map(Some).contains(&model_type)
+        let said = said(folder);
+        [OURS, THEIRS].map(Some).contains(&said["model_type"].as_str())
     }
 
-    /// Reads a folder of Hugging Face's `ResNetModel`, of ours, or a run's checkpoint. The
-    /// network is told by the weights; heads are left out.
+    /// Reads a folder of Hugging Face's `ResNetModel` or `ResNetForImageClassification`, of
+    /// ours, or a run's checkpoint. The network is told by the weights.
     ///
     /// # Errors
     /// [`ModelError::Io`] and [`ModelError::Format`] for files that are missing, broken or of
     /// no ResNet-18 or -50, [`ModelError::Mismatch`] for weights that are missing.
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
         let (path, tensors) = weights::read_with(folder, resnet_names::to_torchvision)?;
-        let preprocessing = Preprocessing::read(folder)?;
-        Self::of(path, tensors, preprocessing)
+        let (preprocessing, said) = (Preprocessing::read(folder)?, said(folder));
+        let strange = |key: &str, usual: Value| said.get(key).is_some_and(|value| *value != usual);
+        for (key, usual) in [
+            ("hidden_act", json!("relu")),
+            ("downsample_in_first_stage", json!(false)),
+            ("downsample_in_bottleneck", json!(false)),
+        ] {
+            if strange(key, usual) {
+                let reason =
+                    format!("{key} is {}; torchvision's networks are read alone", said[key]);
+                return Err(ModelError::Format { path: folder.join("config.json"), reason });
+            }
+        }
+        let folder = Self::of(path, tensors, preprocessing)?;
+        // Siamese training's head of a single layer has a classifier's names.
+        Ok(if said.get("siamese").is_some() { Self { classes: None, ..folder } } else { folder })
     }
 
     /// Reads a folder, or a file of weights as torchvision and MoCo publish them. Nothing is
@@ -90,14 +106,24 @@ impl ResNetFolder {
         // The weights are as large as the network that they describe.
         let mut sketch = Parameters::sketch();
         ResNet::new(sketch.root(), config)?;
-        let blocks =
-            |name: &String| ["conv1.", "bn1.", "layer"].iter().any(|s| name.starts_with(s));
-        tensors.retain(|name, _| blocks(name) && !name.ends_with(resnet_names::COUNT));
+        tensors.retain(|name, _| !name.ends_with(resnet_names::COUNT));
+        let blocks = |name: &str| ["conv1.", "bn1.", "layer"].iter().any(|s| name.starts_with(s));
+        let (tensors, head): (HashMap<_, _>, HashMap<_, _>) =
+            tensors.into_iter().partition(|(name, _)| blocks(name));
         let mismatch = sketch.mismatch(&tensors);
         if !mismatch.is_empty() {
             return Err(ModelError::Mismatch { path, mismatch });
         }
-        Ok(Self { path, config, tensors, preprocessing })
+        let sizes = resnet_names::CLASSIFIER.map(|name| head.get(name).map(Tensor::size));
+        let classes = match sizes.each_ref().map(|size| size.as_deref()) {
+            [Some(&[classes, inputs]), Some(&[biases])]
+                if classes == biases && inputs == config.features() as i64 =>
+            {
+                Some(classes as usize)
+            }
+            _ => None,
+        };
+        Ok(Self { path, config, tensors, head, classes, preprocessing })
     }
 
     /// The description.
@@ -110,38 +136,33 @@ impl ResNetFolder {
         self.preprocessing.as_ref()
     }
 
-    /// Builds the network on a device, with the folder's weights.
-    ///
-    /// # Errors
-    /// [`ModelError::Mismatch`] when weights and description disagree.
-    pub fn encoder(&self, device: Device) -> Result<(Parameters, ResNet), ModelError> {
-        let (parameters, network) = self.untrained(0, device)?;
-        parameters
-            .assign(&self.tensors)
-            .map_err(|mismatch| ModelError::Mismatch { path: self.path.clone(), mismatch })?;
-        Ok((parameters, network))
+    /// What its classifier tells apart; none where it has no classifier.
+    pub fn classes(&self) -> Option<usize> {
+        self.classes
     }
 
-    /// The same network with every weight as it starts from `seed`.
-    ///
-    /// # Errors
-    /// The network's refusal.
-    pub fn untrained(&self, seed: u64, device: Device) -> Result<(Parameters, ResNet), ModelError> {
-        let mut parameters = Parameters::new(seed, device);
-        let network = ResNet::new(parameters.root(), self.config)?;
-        Ok((parameters, network))
+    /// Height and width of the images in pixels: a residual network takes any, and these are
+    /// those of its preprocessing, or else of the images that its stem is for.
+    pub fn image_size(&self) -> [usize; 2] {
+        let said = self.preprocessing.as_ref().and_then(|said| said.framing().ok().flatten());
+        let usual = if self.config.stem == Stem::Large { 224 } else { 32 };
+        said.and_then(|said| said.output()).unwrap_or([usual; 2])
     }
 
-    /// Writes `config.json` and `model.safetensors` under torchvision's names, which
-    /// `load_state_dict` takes with `strict=False` (there is no `fc`), or Hugging Face's, and
-    /// the weights under Detectron2's as `detectron2.safetensors`. Says what it holds.
+    /// Writes `config.json` and `model.safetensors`, a classifier with them, under torchvision's
+    /// names, which `load_state_dict` takes (with `strict=False` where there is no `fc`), or
+    /// Hugging Face's, and the network under Detectron2's as `detectron2.safetensors`; other
+    /// heads are left out. Says what it holds.
     ///
     /// # Errors
     /// [`ModelError::Config`] for a small stem under Hugging Face's names, which have none;
     /// [`ModelError::Occupied`] when `to` holds a model already. Nothing is written then.
     pub fn export(&self, to: &Path, naming: Naming) -> Result<String, ModelError> {
         let (config, names): (Value, Names) = match naming {
-            Naming::Timm => (json!({ "model_type": OURS, "encoder": self.config }), str::to_owned),
+            Naming::Timm => (self.described(self.classes), str::to_owned),
+            Naming::HuggingFace if self.classes.is_some() => {
+                (self.in_hugging_faces_words()?, resnet_names::hugging_face_classifier)
+            }
             Naming::HuggingFace => (self.in_hugging_faces_words()?, resnet_names::hugging_face),
         };
         if ["config.json", "model.safetensors"].iter().any(|name| to.join(name).exists()) {
@@ -150,8 +171,11 @@ impl ResNetFolder {
         let path = to.join("config.json");
         let io = |source| ModelError::Io { path: path.clone(), source };
         fs::create_dir_all(to).map_err(io)?;
-        self.write(&to.join("model.safetensors"), names)?;
-        self.write(&to.join("detectron2.safetensors"), resnet_names::detectron2)?;
+        let classifier = resnet_names::CLASSIFIER.iter().filter_map(|&name| {
+            Some((name, self.head.get(name).filter(|_| self.classes.is_some())?))
+        });
+        self.write(&to.join("model.safetensors"), names, classifier)?;
+        self.write(&to.join("detectron2.safetensors"), resnet_names::detectron2, [])?;
         let mut text = serde_json::to_vec_pretty(&config).expect("plain values");
         text.push(b'\n');
         if let Some(preprocessing) = &self.preprocessing {
@@ -159,19 +183,36 @@ impl ResNetFolder {
         }
         write_whole(&path, &text).map_err(io)?;
         let count: usize = self.tensors.values().map(Tensor::numel).sum();
-        Ok(format!("residual network of {count} parameters in {}", to.display()))
+        let head = self.classes.map(|classes| format!(" with a classifier of {classes} classes"));
+        let head = head.unwrap_or_default();
+        Ok(format!("residual network of {count} parameters{head} in {}", to.display()))
     }
 
     /// Weights and, as torch has them beside running moments, counts of batches.
-    fn write(&self, path: &Path, names: Names) -> Result<(), ModelError> {
+    fn write<'a>(
+        &'a self,
+        path: &Path,
+        names: Names,
+        head: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+    ) -> Result<(), ModelError> {
         let moments = self.tensors.keys().filter_map(|name| name.strip_suffix("running_mean"));
         let fronts: BTreeSet<&str> = moments.collect();
         let none = Tensor::zeros([] as [i64; 0], (Kind::Int64, Device::Cpu));
         let counts = fronts.iter().map(|front| (format!("{front}{}", resnet_names::COUNT), &none));
         let weights = self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor));
-        let all: Vec<(String, &Tensor)> =
-            weights.chain(counts).map(|(name, tensor)| (names(&name), tensor)).collect();
+        let head = head.into_iter().map(|(name, tensor)| (name.to_owned(), tensor));
+        let all = weights.chain(counts).chain(head).map(|(name, tensor)| (names(&name), tensor));
+        let all: Vec<(String, &Tensor)> = all.collect();
         write_tensors(path, all.iter().map(|(name, tensor)| (name.as_str(), *tensor)))
+    }
+
+    /// Our own `config.json` of this network under a classifier or without.
+    pub(super) fn described(&self, classes: Option<usize>) -> Value {
+        let mut config = json!({ "model_type": OURS, "encoder": self.config });
+        if let Some(classes) = classes {
+            config["classes"] = json!(classes);
+        }
+        config
     }
 
     fn in_hugging_faces_words(&self) -> Result<Value, ModelError> {
@@ -186,11 +227,24 @@ impl ResNetFolder {
             ResNetDepth::Fifty => ("bottleneck", [3, 4, 6, 3], 4),
         };
         let hidden_sizes = [1, 2, 4, 8].map(|times| times * width * expansion);
-        Ok(json!({
-            "model_type": THEIRS, "architectures": ["ResNetModel"], "num_channels": channels,
+        let architecture =
+            if self.classes.is_some() { "ResNetForImageClassification" } else { "ResNetModel" };
+        let mut config = json!({
+            "model_type": THEIRS, "architectures": [architecture], "num_channels": channels,
             "embedding_size": width, "hidden_sizes": hidden_sizes, "depths": depths,
             "layer_type": layer_type, "hidden_act": "relu",
             "downsample_in_first_stage": false, "downsample_in_bottleneck": false,
-        }))
+        });
+        if let Some(classes) = self.classes {
+            config["id2label"] = json!(labels::id2label(classes));
+            config["label2id"] = json!(labels::label2id(classes));
+        }
+        Ok(config)
     }
+}
+
+/// What a folder's `config.json` says; nothing where it cannot be read.
+fn said(folder: &Path) -> Value {
+    let text = regular_file::read_text(&folder.join("config.json")).ok();
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }

@@ -16,9 +16,15 @@ pub(super) const ANCHOR: &str = "layer1.0.conv1.weight";
 /// The end of the names of batch norms' counts.
 pub(super) const COUNT: &str = "num_batches_tracked";
 
-const HUGGING_FACE: &str = "embedder.embedder.convolution.weight";
+/// torchvision's classifier.
+pub(super) const CLASSIFIER: [&str; 2] = ["fc.weight", "fc.bias"];
 
-/// Brings names to torchvision's. Of MoCo's two encoders the one that learns is taken.
+const HUGGING_FACE: &str = "embedder.embedder.convolution.weight";
+/// The front of Hugging Face's classifier, which stands outside of its network.
+const HEAD: &str = "classifier.1.";
+
+/// Brings names to torchvision's. Of MoCo's two encoders the one that learns is taken, with a
+/// projector of several layers; one of a single layer would pass for a classifier.
 ///
 /// # Errors
 /// [`ModelError::Format`] for several other networks in one file.
@@ -46,9 +52,12 @@ pub(super) fn to_torchvision(
         }
     };
     let named = tensors.into_iter().filter_map(|(name, tensor)| {
+        if let Some(end) = name.strip_prefix(HEAD).filter(|_| !theirs.is_empty()) {
+            return Some((format!("fc.{end}"), tensor));
+        }
         let bare = name.strip_prefix(&front)?;
         let bare = if theirs.is_empty() { bare.to_owned() } else { from_hugging_face(bare)? };
-        Some((bare, tensor))
+        (learning.is_none() || !CLASSIFIER.contains(&bare.as_str())).then_some((bare, tensor))
     });
     Ok(named.collect())
 }
@@ -80,6 +89,9 @@ fn from_hugging_face(name: &str) -> Option<String> {
 
 /// The name that Hugging Face's `ResNetModel` has.
 pub(super) fn hugging_face(name: &str) -> String {
+    if let Some(end) = name.strip_prefix("fc.") {
+        return format!("{HEAD}{end}");
+    }
     let parts: Vec<&str> = name.split('.').collect();
     let kind = |text: &str| if text.starts_with("conv") { "convolution" } else { "normalization" };
     let less_one = |text: &str| text.parse::<usize>().map_or(0, |number| number.saturating_sub(1));
@@ -98,6 +110,12 @@ pub(super) fn hugging_face(name: &str) -> String {
         }
         _ => name.to_owned(),
     }
+}
+
+/// The name that Hugging Face's `ResNetForImageClassification` has.
+pub(super) fn hugging_face_classifier(name: &str) -> String {
+    let named = hugging_face(name);
+    if named.starts_with(HEAD) { named } else { format!("resnet.{named}") }
 }
 
 /// The name that MoCo's converter gives for Detectron2: without a stage `stem.`, stages from 2

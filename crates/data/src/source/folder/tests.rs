@@ -301,6 +301,31 @@ fn a_part_is_held_out_where_there_is_no_test_split() {
 }
 
 #[test]
+fn settings_are_chosen_on_training_images_and_not_on_the_test_split() {
+    let paths: Vec<String> = (0..60)
+        .map(|i| format!("{}/{}/{i}.png", ["train", "train", "val"][i % 3], ["x", "y"][i % 2]))
+        .collect();
+    let root = tree(&paths.iter().map(String::as_str).collect::<Vec<_>>());
+    let options = OpenOptions { validation: Some(0.25), ..OpenOptions::default() };
+    let splits = open_splits(DatasetName::Folder, root.path(), &options).unwrap();
+    assert_eq!(splits.origin, TestOrigin::Validation(0.25));
+    let test = splits.test.unwrap();
+    check_splits(&*splits.train, &*test).unwrap();
+    let of = |source: &dyn Source| -> Vec<String> {
+        (0..source.len()).map(|index| source.describe(index)).collect()
+    };
+    let (train, test) = (of(&*splits.train), of(&*test));
+    assert_eq!(train.len() + test.len(), 40);
+    assert!(!test.is_empty() && test.iter().all(|path| !train.contains(path)));
+    assert!(train.iter().chain(&test).all(|path| !path.contains("val")));
+    for fraction in [0.0, 1.0] {
+        let options = OpenOptions { validation: Some(fraction), ..OpenOptions::default() };
+        let refused = open_splits(DatasetName::Folder, root.path(), &options).map(drop);
+        assert!(refused.unwrap_err().to_string().contains("must be in (0, 1)"));
+    }
+}
+
+#[test]
 fn arrays_of_any_channels_are_pictures_with_measured_statistics() {
     let root = tempfile::tempdir().unwrap();
     for (name, value) in [("a", 10), ("b", 30)] {

@@ -30,6 +30,28 @@ pub(super) struct Sample {
     pub(super) label: Option<u32>,
     /// How many more pictures the sample has, under longer names.
     pub(super) beside: usize,
+    /// Its caption, where captions are wanted and there is one.
+    pub(super) caption: Option<Caption>,
+}
+
+/// Where a caption lies: `KEY.txt`, or `KEY.json` without that.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caption {
+    /// Where its file begins, in bytes.
+    pub(super) offset: u64,
+    /// Length of its file in bytes.
+    pub(super) size: u64,
+    /// Whether it is a `KEY.json`.
+    pub(super) json: bool,
+}
+
+/// What a tar file holds.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// Its pictures.
+    pub(super) samples: Vec<Sample>,
+    /// Captions of keys without a picture, behind their keys.
+    pub(super) alone: Vec<(String, Caption)>,
 }
 
 /// Bytes of an archive.
@@ -38,7 +60,7 @@ type Place = (u64, u64);
 /// Entries of an archive by name: files, and links to other names.
 #[derive(Default)]
 struct Entries {
-    /// In the order of the archive, what is a picture or a label.
+    /// In the order of the archive, what is a picture, a label or a wanted caption.
     wanted: Vec<(Vec<u8>, EntryType)>,
     files: HashMap<Vec<u8>, Place>,
     /// Targets, and whether they are reckoned from the link's own folder.
@@ -51,14 +73,15 @@ struct Fields {
     picture: Option<(Vec<u8>, Place)>,
     longer: Vec<(Vec<u8>, Place)>,
     label: Option<u32>,
+    caption: Option<Caption>,
 }
 
-/// Reads a tar file's headers and labels.
+/// Reads a tar file's headers and labels, and where captions lie, if they are wanted.
 ///
 /// # Errors
 /// What is wrong with the archive, in words.
-pub(super) fn index(file: File) -> Result<Vec<Sample>, String> {
-    let entries = Entries::read(&file)?;
+pub(super) fn index(file: File, captions: bool) -> Result<Index, String> {
+    let entries = Entries::read(&file, captions)?;
     let mut samples = BTreeMap::<Vec<u8>, Fields>::new();
     let mut order: Vec<Vec<u8>> = Vec::new();
     for (name, kind) in &entries.wanted {
@@ -75,6 +98,13 @@ pub(super) fn index(file: File) -> Result<Vec<Sample>, String> {
             }
             continue;
         }
+        if is_caption(name) {
+            let json = field.eq_ignore_ascii_case(b"json");
+            if !(json && fields.caption.is_some()) {
+                fields.caption = Some(Caption { offset: place.0, size: place.1, json });
+            }
+            continue;
+        }
         order.push(key.to_vec());
         if field.contains(&b'.') {
             fields.longer.push((name.clone(), place));
@@ -83,10 +113,12 @@ pub(super) fn index(file: File) -> Result<Vec<Sample>, String> {
             return Err(format!("{both} are two pictures of one sample; keep one"));
         }
     }
-    let mut found = Vec::new();
+    let mut found = Index::default();
     for key in order {
         // Each sample stands where its first picture does.
-        let Some(Fields { picture, mut longer, label }) = samples.remove(&key) else { continue };
+        let Some(Fields { picture, mut longer, label, caption }) = samples.remove(&key) else {
+            continue;
+        };
         let (name, (offset, size)) = match (picture, longer.len()) {
             (Some(picture), _) => picture,
             (None, 1) => longer.remove(0),
@@ -100,13 +132,15 @@ pub(super) fn index(file: File) -> Result<Vec<Sample>, String> {
             }
         };
         let (name, beside) = (text(&name), longer.len());
-        found.push(Sample { name, offset, size, label, beside });
+        found.samples.push(Sample { name, offset, size, label, beside, caption });
     }
+    let alone = samples.into_iter().filter_map(|(key, fields)| Some((text(&key), fields.caption?)));
+    found.alone = alone.collect();
     Ok(found)
 }
 
 impl Entries {
-    fn read(file: &File) -> Result<Self, String> {
+    fn read(file: &File, captions: bool) -> Result<Self, String> {
         let length = file.metadata().map_err(|error| error.to_string())?.len();
         let mut archive = tar::Archive::new(file);
         let (mut found, mut end) = (Self::default(), 0);
@@ -127,6 +161,7 @@ impl Entries {
                 found.links.insert(name.clone(), (target, kind.is_symlink()));
             }
             let wanted = is_picture(path(&name)) || is_label(&name);
+            let wanted = wanted || (captions && is_caption(&name));
             if wanted && !kind.is_dir() && !is_hidden(&name) {
                 found.wanted.push((name, kind));
             }
@@ -216,6 +251,12 @@ fn is_hidden(name: &[u8]) -> bool {
 
 fn is_label(name: &[u8]) -> bool {
     has_extension(path(name), &["cls"])
+}
+
+/// Whether it is a key's own text: `KEY.txt` or `KEY.json`.
+fn is_caption(name: &[u8]) -> bool {
+    let (_, field) = divide(name);
+    [&b"txt"[..], b"json"].iter().any(|known| field.eq_ignore_ascii_case(known))
 }
 
 fn path(name: &[u8]) -> &Path {

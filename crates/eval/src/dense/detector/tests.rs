@@ -1,6 +1,6 @@
 //! Suppression against going one by one, assignment by hand, and learning two boxes.
 
-use bauta_backbones::{Parameters, VisionTransformer, VitConfig};
+use bauta_backbones::{Encode, Parameters, VisionTransformer, VitConfig};
 use tch::Device;
 
 use super::*;
@@ -90,7 +90,7 @@ fn the_head_learns_to_find_two_boxes() {
         .map(|p| (p.tensor.shallow_clone(), p.tensor.detach().zeros_like()))
         .collect();
     let loss = || {
-        let predicted = head.forward(&head.tokens(&encoder, &images, false).unwrap());
+        let predicted = head.forward(&encoder.encode(&images, Encode::whole()).unwrap());
         head.loss(&predicted, &truth)
     };
     let first = loss().total().double_value(&[]);
@@ -106,7 +106,8 @@ fn the_head_learns_to_find_two_boxes() {
     }
     let last = loss().total().double_value(&[]);
     assert!(last < 0.6 * first, "{first} to {last}");
-    let predicted = tch::no_grad(|| head.forward(&head.tokens(&encoder, &images, true).unwrap()));
+    let predicted =
+        tch::no_grad(|| head.forward(&encoder.encode(&images, Encode::whole()).unwrap()));
     let decoding = Decoding { score: 0.3, ..Decoding::default() };
     let found = head.decode(&predicted, [32, 24], &decoding);
     let near =

@@ -6,22 +6,20 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::Result;
+use bauta_backbones::TokenIndices;
 use bauta_data::{Loader, LoaderConfig};
-use bauta_eval::{
-    EncodedData, EncodedSplit, Metrics, Scores, host_tensor, join_batches, recalls, top1,
-};
+use bauta_eval::{Metrics, Scores, host_tensor, join_batches, recalls, top1};
 use bauta_masking::WordPlan;
 use bauta_multimodal::{ImageTokens, TextTokens, WordIndices};
 use tch::Tensor;
 
 use super::M3ae;
-use super::batches::table;
+use super::features;
 use super::pairs::Pairs;
 use crate::run::Run;
-use crate::settings::evaluators;
 
 /// Pairs in one forward pass.
-const CHUNK: usize = 50;
+pub(super) const CHUNK: usize = 50;
 /// Ranks among which one's own is sought.
 const KS: [usize; 3] = [1, 5, 10];
 
@@ -47,8 +45,9 @@ pub(super) fn measure(
     run.explain([
         format!(
             "word_top1_*: word pieces of {count} test captions that are predicted rightly when \
-             {} of each are hidden, in {} draws: with the whole image, without an image, and with \
-             the next pair's image",
+             {} of each are hidden, in {} draws: with the patches of the image that a step sees, \
+             without an image, with those of the next pair's image, and with the whole image, of \
+             which training never sees more than a part",
             trained.settings.mask.text_ratio, eval.draws
         ),
         "image_to_text_*, text_to_image_*: fraction of test images whose caption, and of captions \
@@ -58,26 +57,13 @@ pub(super) fn measure(
     ]);
     let features =
         run.probe(&pairs.images, trained.represent(), untrained.represent(), Vec::new())?;
-    let labelled = pairs.images.splits.are_labelled();
     scores.extend(named("category", features));
-    if labelled && !eval.protocols.is_empty() {
-        for (name, system) in [("", trained), ("random_init", untrained)] {
-            let found = named("text_category", Scores::from(system.of_texts(pairs)?));
-            match name {
-                "" => scores.extend(found),
-                _ if !eval.baselines => {}
-                name => scores.extend_baseline(name, found.eval),
-            }
-        }
-        run.explain(["text_category_*: the same protocols on the class token of whole captions \
-                      without images"
-            .to_owned()]);
-    }
+    scores.extend(features::measure(trained, untrained, pairs, run)?);
     Ok(scores)
 }
 
 /// Puts a word before the metric's own name, behind that of a baseline.
-fn named(word: &str, scores: Scores) -> Scores {
+pub(super) fn named(word: &str, scores: Scores) -> Scores {
     let within = |(name, value): (String, f64)| match name.split_once('.') {
         Some((baseline, metric)) => (format!("{baseline}.{word}_{metric}"), value),
         None => (format!("{word}_{name}"), value),
@@ -105,13 +91,14 @@ impl M3ae {
     pub(super) fn hidden_words(
         &self,
         pixels: Option<&Tensor>,
+        indices: Option<&TokenIndices>,
         ids: &Tensor,
         plan: &WordPlan,
     ) -> Result<[Tensor; 2]> {
         let words = WordIndices::new(plan, self.parameters.device());
         let patches =
             pixels.map(|pixels| self.patches(&self.normalization.normalize(pixels))).transpose()?;
-        let image = patches.as_ref().map(|patches| ImageTokens { patches, indices: None });
+        let image = patches.as_ref().map(|patches| ImageTokens { patches, indices });
         let latent = self.network.encode(image, Some(TextTokens { ids, words: &words }))?;
         let decoded = self.network.decode(&latent)?;
         let hidden = words.gather_hidden(decoded.text().expect("there is a text"));
@@ -122,22 +109,29 @@ impl M3ae {
     fn of_words(&self, pairs: &Pairs, pixels: &Tensor) -> Result<Metrics> {
         let count = pixels.size()[0] as usize;
         let other = pixels.roll([1], [0]);
-        let (mut hits, mut all) = ([0; 3], 0);
+        let (mut hits, mut all) = ([0; 4], 0);
         for draw in 0..self.settings.eval.draws as u64 {
             for start in (0..count).step_by(CHUNK) {
                 let tests = start..count.min(start + CHUNK);
                 let (ids, plan) = pairs.words_of(tests.clone(), draw)?;
                 let part = |of: &Tensor| of.narrow(0, start as i64, tests.len() as i64);
-                for (hits, pixels) in
-                    hits.iter_mut().zip([Some(part(pixels)), None, Some(part(&other))])
-                {
-                    let [logits, wanted] = self.hidden_words(pixels.as_ref(), &ids, &plan)?;
+                let indices = pairs.patches_of(tests.clone(), draw)?;
+                let given = [
+                    (Some(part(pixels)), Some(&indices)),
+                    (None, None),
+                    (Some(part(&other)), Some(&indices)),
+                    (Some(part(pixels)), None),
+                ];
+                for (hits, (pixels, indices)) in hits.iter_mut().zip(given) {
+                    let [logits, wanted] =
+                        self.hidden_words(pixels.as_ref(), indices, &ids, &plan)?;
                     *hits += top1(&logits, &wanted);
                 }
                 all += plan.hidden().0.len();
             }
         }
-        let names = ["word_top1_with_image", "word_top1_without_image", "word_top1_other_image"];
+        let given = ["with_image", "without_image", "other_image", "whole_image"];
+        let names = given.map(|given| format!("word_top1_{given}"));
         let share = |hits: i64| hits as f64 / all.max(1) as f64;
         Ok(names.into_iter().zip(hits.map(share)).collect())
     }
@@ -172,35 +166,5 @@ impl M3ae {
             KS.into_iter().zip(found).map(move |(k, found)| (format!("{name}_recall_{k}"), found))
         };
         Ok(named("image_to_text", to_text).chain(named("text_to_image", to_image)).collect())
-    }
-
-    /// What the features of captions without images are worth.
-    fn of_texts(&self, pairs: &Pairs) -> Result<Metrics> {
-        let splits = &pairs.images.splits;
-        let features = |captions: &[bauta_data::text::Encoded]| -> Result<Tensor> {
-            join_batches(captions.chunks(CHUNK).map(|captions| {
-                let captions: Vec<_> = captions.iter().collect();
-                let (ids, eligible) = table(&captions);
-                let device = self.parameters.device();
-                let plan = WordPlan::whole(&eligible, captions.len())?;
-                let words = WordIndices::new(&plan, device);
-                let ids = ids.to_device(device);
-                let text = TextTokens { ids: &ids, words: &words };
-                Ok(self.network.encode(None, Some(text))?.class())
-            }))
-        };
-        let split = |source: &dyn bauta_data::Source, features: Tensor| -> Result<EncodedSplit> {
-            let label = |index| i64::from(source.label(index).unwrap_or_default());
-            let labels: Vec<i64> = (0..source.len()).map(label).collect();
-            Ok(EncodedSplit::new(features, Tensor::from_slice(&labels))?)
-        };
-        let train = split(&*splits.train, features(pairs.trained())?)?;
-        let test = split(&*splits.test, features(&pairs.test)?)?;
-        let data = EncodedData::new(train, test, splits.train.classes().len())?;
-        let mut found = Metrics::new();
-        for evaluator in evaluators(&pairs.images.eval)? {
-            found.extend(evaluator.evaluate(&data, pairs.images.loader.seed)?);
-        }
-        Ok(found)
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use bauta_backbones::TokenIndices;
 use bauta_data::pairs::{Captioned, PairSplits, open_pairs};
 use bauta_data::text::{Encoded, Ends, WordPieces};
-use bauta_data::{Inputs, LoaderConfig, cache_root, fetched};
+use bauta_data::{Inputs, LoaderConfig, Source, Subset, cache_root, fetched};
 use bauta_masking::{MaskPlan, MaskScope, WordMask, WordPlan};
 use bauta_recipe::M3ae as Settings;
 use tch::Tensor;
@@ -45,13 +45,25 @@ impl Pairs {
         };
         let pieces = WordPieces::open(&vocabulary)?;
         let PairSplits { train, test, origin, notes } =
-            open_pairs(data.name, &root, &data.options())?;
+            open_pairs(data.name, &root, &cache_root()?.join("pairs"), &data.options())?;
         let encode = |captions: &[String]| -> Result<Vec<Encoded>> {
             let captions: Vec<&str> = captions.iter().map(String::as_str).collect();
             Ok(pieces.encode_all(&captions, data.text_length, Ends::Bare)?)
         };
         let (captions, texts) = (encode(&train.captions)?, encode(&train.texts)?);
-        let mut notes = notes;
+        known(&pieces, &captions)?;
+        let (mut notes, mut tested) = (notes, encode(&test.captions)?);
+        let spoken: Vec<usize> = (0..tested.len()).filter(|&at| tested[at].used > 0).collect();
+        if spoken.is_empty() {
+            let path = pieces.path().display();
+            bail!("no held-out caption has a word piece in {path}; check data.vocabulary");
+        }
+        if spoken.len() < tested.len() {
+            let (lost, path) = (tested.len() - spoken.len(), pieces.path().display());
+            notes.push(format!("{lost} held-out captions have no word piece in {path}; left out"));
+            tested.retain(|caption| caption.used > 0);
+        }
+        let test: Arc<dyn Source> = Arc::new(Subset::new(test.images, spoken));
         let cut = captions.iter().chain(&texts).filter(|caption| caption.cut > 0).count();
         if cut > 0 {
             notes.push(format!(
@@ -72,7 +84,7 @@ impl Pairs {
             source.len(),
             texts.len(),
             captions.iter().chain(&texts).map(|caption| caption.used).sum::<usize>(),
-            test.images.len(),
+            test.len(),
             data.image_size.height(),
             data.image_size.width()
         );
@@ -80,7 +92,7 @@ impl Pairs {
         let loader = LoaderConfig::new(run.train.batch_size, size.height(), size.width());
         let (seed, threads, on_error) = (run.seed, run.threads, data.on_error);
         let loader = LoaderConfig { seed, threads, on_error, ..loader };
-        let splits = Splits { train: source, test: Arc::clone(&test.images), origin, notes };
+        let splits = Splits { train: source, test, origin, notes };
         let strategy = Arc::from(settings.mask.patches().build(settings.grid()?)?);
         let maker = Maker {
             captions: captions.into(),
@@ -95,7 +107,7 @@ impl Pairs {
         let (augment, eval) = (data.augment.clone(), settings.eval.as_eval());
         let images = Images::of(splits, data.shrink, loader, augment, eval, run.device)?;
         let images = Images { epochs: run.train.epochs, ..images };
-        Ok(Self { images, test: encode(&test.captions)?, maker, pieces })
+        Ok(Self { images, test: tested, maker, pieces })
     }
 
     /// Training batches as inputs of a phase.
@@ -128,9 +140,9 @@ impl Pairs {
     }
 
     /// The plan of test images in a draw, keyed by their numbers.
-    pub(super) fn patches_of(&self, tests: Range<usize>) -> Result<TokenIndices> {
+    pub(super) fn patches_of(&self, tests: Range<usize>, draw: u64) -> Result<TokenIndices> {
         let samples: Vec<u64> = tests.map(|number| number as u64).collect();
-        let plan = MaskPlan::draw(&*self.maker.strategy, self.maker.seed, 0, &samples)?;
+        let plan = MaskPlan::draw(&*self.maker.strategy, self.maker.seed, draw, &samples)?;
         Ok(TokenIndices::new(&plan, self.images.device))
     }
 
@@ -143,4 +155,19 @@ impl Pairs {
         let plan = WordPlan::draw(words, MaskScope::Sample, &eligible, seed, draw, &samples)?;
         Ok((ids.to_device(self.images.device), plan))
     }
+}
+
+/// Refuses a vocabulary that does not know half of what the captions say.
+fn known(pieces: &WordPieces, captions: &[Encoded]) -> Result<()> {
+    let unknown = ["[UNK]", "<unk>"].into_iter().find_map(|piece| pieces.id(piece));
+    let ids = || captions.iter().flat_map(|caption| &caption.ids[..caption.used]);
+    let (all, lost) = (ids().count(), ids().filter(|&&id| Some(id) == unknown).count());
+    if 2 * lost > all {
+        let path = pieces.path().display();
+        bail!(
+            "{lost} of {all} word pieces of the training captions are unknown to {path}; give a \
+             vocabulary of their language with data.vocabulary"
+        );
+    }
+    Ok(())
 }

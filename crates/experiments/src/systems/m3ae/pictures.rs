@@ -21,7 +21,7 @@ pub(super) fn show(m3ae: &M3ae, pairs: &Pairs, run: &mut Run<'_>) -> Result<()> 
     }
     let _no_grad = tch::no_grad_guard();
     let pixels = pairs.test_pixels(0..count)?;
-    let indices = pairs.patches_of(0..count)?;
+    let indices = pairs.patches_of(0..count, 0)?;
     let images = m3ae.normalization.normalize(&pixels);
     let patches = m3ae.patches(&images)?;
     let image = ImageTokens { patches: &patches, indices: Some(&indices) };
@@ -38,8 +38,10 @@ pub(super) fn show(m3ae: &M3ae, pairs: &Pairs, run: &mut Run<'_>) -> Result<()> 
 fn words(m3ae: &M3ae, pairs: &Pairs, pixels: &Tensor) -> Result<Section> {
     let count = pixels.size()[0] as usize;
     let (ids, plan) = pairs.words_of(0..count, 0)?;
+    let seen = pairs.patches_of(0..count, 0)?;
     let predict = |pixels: Option<&Tensor>| -> Result<Vec<i64>> {
-        let [logits, _] = m3ae.hidden_words(pixels, &ids, &plan)?;
+        let indices = pixels.map(|_| &seen);
+        let [logits, _] = m3ae.hidden_words(pixels, indices, &ids, &plan)?;
         Ok(Vec::try_from(logits.argmax(-1, false).to_device(tch::Device::Cpu))?)
     };
     let (with, without) = (predict(Some(pixels))?, predict(None)?);

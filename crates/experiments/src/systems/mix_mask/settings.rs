@@ -43,7 +43,10 @@ pub(super) fn flops(config: &SiameseConfig, settings: &Settings, images: &Images
 }
 
 /// How batches of a recipe become views.
-pub(super) fn viewing(settings: &Settings, images: &Images) -> Result<Viewing> {
+///
+/// # Errors
+/// When the masks do not fit the images.
+pub fn viewing(settings: &Settings, images: &Images) -> Result<Viewing> {
     let image = [images.loader.height, images.loader.width];
     let masking = settings.mask.as_ref().map(|mask| -> Result<Masking> {
         Ok(Masking { filler: mask.build(image)?, partners: mask.partners, fill: mask.fill })

@@ -10,7 +10,7 @@ use bauta_streams::{Purpose, RandomStream, StreamKey};
 use tch::{Device, Tensor};
 
 /// What is read beside each image.
-pub(super) const SECOND_VIEW: Read = Read::Again(Purpose::named("second view"));
+pub const SECOND_VIEW: Read = Read::Again(Purpose::named("second view"));
 
 /// Two views of a batch, and how its first views are masked and mixed.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub(super) struct Masking {
 
 /// How batches that were read twice become [`Views`].
 #[derive(Clone)]
-pub(super) struct Viewing {
+pub struct Viewing {
     pub(super) seed: u64,
     pub(super) device: Device,
     pub(super) masking: Option<Masking>,
@@ -55,7 +55,7 @@ pub(super) struct Viewing {
 
 impl Viewing {
     /// Draws batches, for a loader's threads.
-    pub(super) fn prepare(self) -> impl Fn(Batch) -> Views + Clone + Send + Sync {
+    pub fn prepare(self) -> impl Fn(Batch) -> Views + Clone + Send + Sync {
         move |batch| self.draw(&batch)
     }
 
@@ -118,7 +118,8 @@ impl Views {
     /// Pixels and masks as named tensors.
     pub(super) fn tensors(&self) -> Vec<(&'static str, Tensor)> {
         let [first, second] = self.pixels.each_ref().map(Tensor::shallow_clone);
-        let mut tensors = vec![("first", first), ("second", second)];
+        let order = self.shuffle.order().shallow_clone();
+        let mut tensors = vec![("first", first), ("second", second), ("order", order)];
         if let Some((fill, _)) = &self.fill {
             tensors.push(("masked", fill.masked.shallow_clone()));
             tensors.push(("partners", fill.partners.shallow_clone()));

@@ -56,7 +56,10 @@ fn the_encoder_is_the_folders_and_the_head_is_new() {
             assert_eq!(parameter.tensor, *wanted, "{}", parameter.name);
         }
         assert_eq!(parameters.get("norm.bias").is_some(), head == EncoderHead::Classifier(3));
-        assert_eq!(model.forward(&images(), None).unwrap().logits.unwrap().size(), [2, 3]);
+        assert_eq!(
+            model.forward(&images(), Encode::whole()).unwrap().logits.unwrap().size(),
+            [2, 3]
+        );
     }
     let head = EncoderHead::MeanClassifier(3);
     let (larger, _) = folder.classifier(head, Some([16, 8]), 0, Device::Cpu).unwrap();
@@ -73,14 +76,15 @@ fn a_folder_keeps_the_classifier() {
     folder.write(place.path(), Naming::Timm).unwrap();
     let (_kept, read) = ModelFolder::read(place.path()).unwrap().vit(Device::Cpu).unwrap();
     let images = images();
-    let logits = |model: &EncoderWithHead| model.forward(&images, None).unwrap().logits.unwrap();
+    let logits =
+        |model: &EncoderWithHead| model.forward(&images, Encode::whole()).unwrap().logits.unwrap();
     assert_eq!(logits(&read), logits(&model));
     // And it can be fine-tuned again, for other classes.
     let again = ModelFolder::read(place.path()).unwrap();
     again.classifier(EncoderHead::MeanClassifier(7), None, 0, Device::Cpu).unwrap();
     // Or looked at without its head.
     let (_kept, encoder) = again.image_encoder(Device::Cpu, None).unwrap();
-    let tokens = model.forward(&images, None).unwrap().last_hidden_state;
+    let tokens = model.forward(&images, Encode::whole()).unwrap().last_hidden_state;
     assert_eq!(encoder.encode(&images, Encode::whole()).unwrap(), tokens);
     let refused = folder.write(Path::new("nowhere"), Naming::HuggingFace).unwrap_err();
     assert!(refused.to_string().contains("no layout"), "{refused}");
@@ -105,7 +109,10 @@ fn each_block_of_a_beit_starts_with_the_shared_table() {
         assert_eq!(parameters.get("norm.bias").is_some(), head == EncoderHead::Classifier(3));
         let largest = parameters.get("head.weight").unwrap().tensor.abs().max().double_value(&[]);
         assert!(0.0 < largest && largest <= 2e-5, "{largest}");
-        assert_eq!(model.forward(&images(), None).unwrap().logits.unwrap().size(), [2, 3]);
+        assert_eq!(
+            model.forward(&images(), Encode::whole()).unwrap().logits.unwrap().size(),
+            [2, 3]
+        );
         let (larger, _) = folder.classifier(head, Some([16, 8]), 0, Device::Cpu).unwrap();
         for block in 0..2 {
             let table = larger.get(&format!("blocks.{block}.attn.{TABLE}")).unwrap();
@@ -139,13 +146,14 @@ fn a_folder_keeps_a_beits_classifier_under_either_naming() {
         let (parameters, model) = pretrained_beit().classifier(head, None, 5, Device::Cpu).unwrap();
         let config = pretrained_beit().classifier_config(head, None).unwrap();
         let folder = ModelFolder::new("fine-tuned".into(), config, tensors(&parameters));
-        let wanted = model.forward(&images, None).unwrap();
+        let wanted = model.forward(&images, Encode::whole()).unwrap();
         for naming in [Naming::Timm, Naming::HuggingFace] {
             let place = tempfile::tempdir().unwrap();
             folder.write(place.path(), naming).unwrap();
             let again = ModelFolder::read(place.path()).unwrap();
             assert_eq!(again.config(), folder.config());
-            let found = again.vit(Device::Cpu).unwrap().1.forward(&images, None).unwrap();
+            let found =
+                again.vit(Device::Cpu).unwrap().1.forward(&images, Encode::whole()).unwrap();
             assert_eq!(found.logits, wanted.logits);
             let (_kept, encoder) = again.image_encoder(Device::Cpu, None).unwrap();
             assert_eq!(encoder.encode(&images, Encode::whole()).unwrap(), wanted.last_hidden_state);

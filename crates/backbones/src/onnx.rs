@@ -1,0 +1,160 @@
+//! Networks of model folders as ONNX files: whole images in, features or scores of classes out.
+
+mod residual;
+mod transformer;
+
+use std::path::Path;
+
+use bauta_files::write_whole;
+use bauta_onnx::{Dim, Graph, Value};
+use tch::{Device, Kind, Tensor};
+
+use crate::{
+    ChannelStatistics, EncoderHead, ModelConfig, ModelError, ModelFolder, Parameters,
+    Preprocessing, ResNetFolder, VideoFolder,
+};
+
+/// Name of the input, [batch, C, H, W].
+const IMAGES: &str = "pixel_values";
+
+/// Writes the network of a model folder of images as an ONNX file (opset 17), and says what it
+/// holds. The file reads normalised images `pixel_values` [batch, C, H, W] and puts out
+///
+/// - of a transformer `last_hidden_state` [batch, 1 + L, D], the class token first, and
+///   `features` [batch, D], the mean of the patch tokens; of one with a classifier `logits`
+///   [batch, classes] too, and of one with a pooler `pooler_output`;
+/// - of a residual network `features` [batch, D], and of one with a classifier `logits`.
+///
+/// Decoders, mask tokens and heads for masked patches are left out. The metadata have the means and
+/// deviations of the folder's `preprocessor_config.json`.
+///
+/// # Errors
+/// As the folder is read; [`ModelError::Config`] for a folder of video and for a network of 2 GiB
+/// or more; [`ModelError::Occupied`] when `to` is there already. Nothing is written then.
+pub fn export_onnx(from: &Path, to: &Path) -> Result<String, ModelError> {
+    if to.exists() {
+        return Err(ModelError::Occupied(to.into()));
+    }
+    let Network { graph, about, statistics } = Network::read(from)?;
+    let list = |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(", ");
+    let said = statistics.map(|ChannelStatistics { mean, deviation }| {
+        [("image_mean", list(&mean)), ("image_std", list(&deviation))]
+    });
+    let words = [("network", about.clone())].into_iter().chain(said.into_iter().flatten());
+    let words: Vec<(&str, String)> = words.collect();
+    let words: Vec<(&str, &str)> = words.iter().map(|(key, word)| (*key, word.as_str())).collect();
+    let bytes = graph.into_bytes(&words).map_err(|error| ModelError::Config(error.to_string()))?;
+    write_whole(to, &bytes).map_err(|source| ModelError::Io { path: to.into(), source })?;
+    Ok(format!("{about}, {} bytes, in {}", bytes.len(), to.display()))
+}
+
+/// The graph that [`export_onnx`] writes.
+///
+/// # Errors
+/// As [`export_onnx`].
+pub fn onnx_graph(from: &Path) -> Result<Graph, ModelError> {
+    Ok(Network::read(from)?.graph)
+}
+
+/// The network of a folder.
+struct Network {
+    graph: Graph,
+    /// What it is, in words.
+    about: String,
+    statistics: Option<ChannelStatistics>,
+}
+
+impl Network {
+    fn read(from: &Path) -> Result<Self, ModelError> {
+        if VideoFolder::describes(from) {
+            let reason = "networks of video are not written as ONNX; export a model folder";
+            return Err(ModelError::Config(reason.to_owned()));
+        }
+        if ResNetFolder::describes(from) {
+            let folder = ResNetFolder::read(from)?;
+            let (config, classes) = (folder.config(), folder.classes());
+            let parameters = match folder.classified(Device::Cpu, None)? {
+                Some((parameters, _)) => parameters,
+                None => folder.encoder(Device::Cpu)?.0,
+            };
+            let graph = residual::graph(&Weights(&parameters), config, classes);
+            let with = classes.map(|classes| format!(" with a classifier of {classes} classes"));
+            let about = format!("residual network{}", with.unwrap_or_default());
+            let statistics = statistics(folder.preprocessing(), config.channels)?;
+            return Ok(Self { graph, about, statistics });
+        }
+        let folder = ModelFolder::read(from)?;
+        let (graph, about) = of_transformer(&folder)?;
+        let statistics = statistics(folder.preprocessing(), folder.config().channels())?;
+        Ok(Self { graph, about, statistics })
+    }
+}
+
+fn statistics(
+    preprocessing: Option<&Preprocessing>,
+    channels: usize,
+) -> Result<Option<ChannelStatistics>, ModelError> {
+    preprocessing.map(|preprocessing| preprocessing.statistics(channels)).transpose()
+}
+
+/// The graph of a ViT, BEiT or CLIP tower, with the classifier or pooler that the folder holds.
+fn of_transformer(folder: &ModelFolder) -> Result<(Graph, String), ModelError> {
+    let has_head = folder.tensors().contains_key("head.weight");
+    let headed = match folder.config() {
+        ModelConfig::Vit(_) => true,
+        ModelConfig::Beit(_) => has_head,
+        _ => false,
+    };
+    if headed {
+        let (parameters, model) = folder.vit(Device::Cpu)?;
+        let encoder = model.encoder();
+        let graph = transformer::graph(&Weights(&parameters), encoder, model.kind());
+        let about = match model.kind() {
+            EncoderHead::Classifier(classes) | EncoderHead::MeanClassifier(classes) => {
+                format!("vision transformer with a classifier of {classes} classes")
+            }
+            EncoderHead::Pooler(_) => "vision transformer with a pooler".to_owned(),
+            EncoderHead::None => "vision transformer".to_owned(),
+        };
+        return Ok((graph, about));
+    }
+    let (parameters, encoder) = folder.image_encoder(Device::Cpu, None)?;
+    let graph = transformer::graph(&Weights(&parameters), &*encoder, EncoderHead::None);
+    Ok((graph, "encoder of a vision transformer".to_owned()))
+}
+
+/// The weights of a network, by name.
+struct Weights<'a>(&'a Parameters);
+
+impl Weights<'_> {
+    /// Adds a weight that is there.
+    fn maybe(&self, graph: &mut Graph, name: &str) -> Option<Value> {
+        let tensor = &self.0.get(name)?.tensor;
+        Some(add(graph, name, tensor))
+    }
+
+    /// Adds a weight that every such network has.
+    fn add(&self, graph: &mut Graph, name: &str) -> Value {
+        let missing = || unreachable!("a network of this kind has {name}");
+        self.maybe(graph, name).unwrap_or_else(missing)
+    }
+
+    /// `NAME.weight` and `NAME.bias`.
+    fn pair(&self, graph: &mut Graph, name: &str) -> [Value; 2] {
+        ["weight", "bias"].map(|part| self.add(graph, &format!("{name}.{part}")))
+    }
+}
+
+/// Adds a tensor as a weight.
+fn add(graph: &mut Graph, name: &str, tensor: &Tensor) -> Value {
+    let shape: Vec<usize> = tensor.size().iter().map(|&side| side as usize).collect();
+    let flat = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).flatten(0, -1);
+    let mut values = vec![0.0; flat.numel()];
+    flat.copy_data(&mut values, flat.numel());
+    graph.weight(name, &shape, &values)
+}
+
+/// The input of normalised images.
+fn images(graph: &mut Graph, channels: usize, [height, width]: [Dim<'_>; 2]) -> Value {
+    graph.input(IMAGES, &[Dim::Named("batch"), Dim::Of(channels), height, width])
+}

@@ -1,0 +1,53 @@
+//! Networks as ONNX: node by node those that onnxruntime was seen to agree with (1e-4; the
+//! generator is `fixtures/onnx.py`).
+
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+mod onnx_networks;
+
+use std::path::Path;
+
+use bauta_backbones::{ModelError, export_onnx, onnx_graph};
+use onnx_networks::{KINDS, images, outputs, write_folder};
+
+#[test]
+fn every_kind_has_the_nodes_that_onnxruntime_agreed_with() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/onnx");
+    let scratch = tempfile::tempdir().unwrap();
+    for kind in KINDS {
+        let folder = scratch.path().join(kind);
+        write_folder(kind, &folder);
+        let wanted = std::fs::read_to_string(fixtures.join(format!("{kind}.txt"))).unwrap();
+        let found = onnx_graph(&folder).unwrap().structure();
+        assert_eq!(found, wanted.lines().collect::<Vec<_>>(), "{kind}");
+        // The weights are in the file as they are.
+        let file = scratch.path().join(format!("{kind}.onnx"));
+        let said = export_onnx(&folder, &file).unwrap();
+        assert!(said.contains("bytes, in"), "{said}");
+        let bytes = std::fs::read(&file).unwrap();
+        let first = if kind.starts_with("resnet") { "conv1.weight" } else { "cls_token" };
+        let weights = bauta_backbones::read_checkpoint(&folder.join("model.safetensors")).unwrap();
+        let tensor = &weights[first];
+        let mut values = vec![0.0_f32; tensor.numel()];
+        tensor.flatten(0, -1).copy_data(&mut values, tensor.numel());
+        let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert!(bytes.windows(raw.len()).any(|window| window == raw), "{kind}");
+        // What runs there is what runs here, and says something.
+        for (name, tensor) in outputs(kind, &folder, &images(kind)) {
+            let largest = tensor.abs().max().double_value(&[]);
+            assert!(0.1 < largest && largest < 100.0, "{kind}: {name} {largest}");
+            assert!(wanted.contains(&format!("{name} = Identity")), "{kind}: {name}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_there_is_left_alone() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (folder, file) = (scratch.path().join("m"), scratch.path().join("m.onnx"));
+    write_folder("mae", &folder);
+    std::fs::write(&file, "mine").unwrap();
+    let refused = export_onnx(&folder, &file).unwrap_err();
+    assert!(matches!(refused, ModelError::Occupied(_)), "{refused}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+}

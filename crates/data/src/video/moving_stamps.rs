@@ -1,0 +1,174 @@
+//! Tux Paint's stamps that cross a frame, heard while they are seen.
+//!
+//! Each of the stamps with a sound of its own (an animal's call, an instrument) goes in one of
+//! four directions. What it does is heard: the sound is loudest where the stamp is in the middle
+//! of the frame, and goes from one ear to the other as the stamp goes from side to side. A clip's
+//! class is its stamp and its direction, and the sizes of the classes follow Zipf's law, as those
+//! of activities in videos do (ELo, arXiv 2002.12177). A clip is a pure function of the seed, the
+//! split and the index.
+
+mod scene;
+mod stamp;
+
+use std::path::Path;
+
+use bauta_streams::{Purpose, StreamKey};
+use serde::{Deserialize, Serialize};
+
+use self::scene::Scene;
+use self::stamp::Stamp;
+use super::Ffmpeg;
+use crate::error::DataError;
+
+/// Samples a second of a clip's sound.
+const RATE: u32 = 16_000;
+
+/// Directions of flight, as parts of the names of classes.
+const DIRECTIONS: [(&str, [f64; 2]); 4] =
+    [("right", [1.0, 0.0]), ("down", [0.0, 1.0]), ("left", [-1.0, 0.0]), ("up", [0.0, -1.0])];
+
+/// What clips of moving stamps look and sound like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MovingStampsOptions {
+    /// Stamps, each in four classes, one a direction; at least 1.
+    pub stamps: usize,
+    /// Height and width of the frames in pixels, 8 to 1024.
+    pub size: usize,
+    /// Frames of a clip of one second, at least 2.
+    pub frames: usize,
+    /// Exponent of the law that the sizes of the classes follow, at least 0; 0 for equal sizes.
+    pub exponent: f64,
+    /// Seed of the clips, apart from that of the run.
+    pub seed: u64,
+}
+
+impl Default for MovingStampsOptions {
+    fn default() -> Self {
+        Self { stamps: 5, size: 32, frames: 12, exponent: 1.0, seed: 0 }
+    }
+}
+
+/// Which clips; those of different splits differ in all that is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StampSplit {
+    /// To train on.
+    Train,
+    /// Held out of the training, to choose by.
+    HeldOut,
+    /// To measure on at the end.
+    Test,
+}
+
+/// A clip of one second, seen and heard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SoundingClip {
+    /// Pixels of the frames, \[T, H, W, 3\] row by row.
+    pub frames: Vec<u8>,
+    /// The sound of the left and the right ear, 16,000 samples each.
+    pub sound: [Vec<f32>; 2],
+    /// Its class.
+    pub class: u32,
+}
+
+/// Clips of stamps that move and sound.
+pub struct MovingStamps {
+    stamps: Vec<Stamp>,
+    options: MovingStampsOptions,
+    classes: Vec<String>,
+    /// The share of each class.
+    shares: Vec<f64>,
+}
+
+impl MovingStamps {
+    /// Finds the stamps below `root` that are a PNG file beside a sound of the same name, and
+    /// reads as many of them as are wanted, drawn by the seed. Those whose sound is silent or
+    /// shorter than a tenth of a second are passed over.
+    ///
+    /// # Errors
+    /// When there are too few, one cannot be decoded, or an option is out of its range.
+    pub fn open(
+        root: &Path,
+        ffmpeg: &Ffmpeg,
+        options: &MovingStampsOptions,
+    ) -> Result<Self, DataError> {
+        let MovingStampsOptions { stamps, size, frames, exponent, seed } = *options;
+        if stamps == 0 {
+            return Err(DataError::setting("stamps", 0, "must be at least 1"));
+        }
+        if !(8..=1024).contains(&size) {
+            return Err(DataError::setting("size", size, "wants 8 to 1024 pixels"));
+        }
+        if !(2..=1000).contains(&frames) {
+            return Err(DataError::setting("frames", frames, "wants 2 to 1000"));
+        }
+        if !(exponent >= 0.0 && exponent.is_finite()) {
+            return Err(DataError::setting("exponent", exponent, "must be at least 0"));
+        }
+        let stamps = stamp::choose(root, ffmpeg, stamps, RATE, seed)?;
+        let classes: Vec<String> = stamps
+            .iter()
+            .flat_map(|stamp| DIRECTIONS.map(|(way, _)| format!("{} {way}", stamp.name)))
+            .collect();
+        let law: Vec<f64> = (1..=classes.len()).map(|rank| (rank as f64).powf(-exponent)).collect();
+        let total: f64 = law.iter().sum();
+        // Which class is how frequent says nothing of its stamp or direction.
+        let mut order: Vec<usize> = (0..classes.len()).collect();
+        key(seed, "sizes of classes of stamps", 0).stream().shuffle(&mut order);
+        let mut shares = vec![0.0; classes.len()];
+        order.iter().zip(&law).for_each(|(&class, share)| shares[class] = share / total);
+        Ok(Self { stamps, options: options.clone(), classes, shares })
+    }
+
+    /// Names of the classes, each a stamp's and a direction's.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// The share of each class, which sum to 1.
+    pub fn shares(&self) -> &[f64] {
+        &self.shares
+    }
+
+    /// Samples a second of the sound.
+    pub fn rate(&self) -> u32 {
+        RATE
+    }
+
+    /// What they look and sound like.
+    pub fn options(&self) -> &MovingStampsOptions {
+        &self.options
+    }
+
+    /// Draws a clip.
+    pub fn clip(&self, split: StampSplit, index: u64) -> SoundingClip {
+        let purpose = match split {
+            StampSplit::Train => "moving stamps to train on",
+            StampSplit::HeldOut => "moving stamps held out",
+            StampSplit::Test => "moving stamps to test on",
+        };
+        let mut stream = key(self.options.seed, purpose, index).stream();
+        let mut left = stream.uniform_in(0.0, 1.0);
+        let class = self.shares.iter().position(|share| {
+            left -= share;
+            left < 0.0
+        });
+        let class = class.unwrap_or(self.classes.len() - 1);
+        let (_, way) = DIRECTIONS[class % DIRECTIONS.len()];
+        let stamp = &self.stamps[class / DIRECTIONS.len()];
+        let scene = Scene::draw(way, &mut stream);
+        let MovingStampsOptions { size, frames, .. } = self.options;
+        SoundingClip {
+            frames: scene.frames(stamp, size, frames),
+            sound: scene.sound(stamp, RATE),
+            class: class as u32,
+        }
+    }
+}
+
+fn key(seed: u64, purpose: &str, sample: u64) -> StreamKey {
+    StreamKey { seed, purpose: Purpose::named(purpose), epoch: 0, sample }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,305 @@
+//! A search by ask and tell, whichever method proposes the points.
+
+use bauta_streams::{Purpose, StreamKey};
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, VariantNames};
+
+use crate::cma::{CmaEs, usual_population};
+use crate::error::EvolveError;
+use crate::grid;
+use crate::tournament::Tournament;
+
+/// Points that are kept to be evaluated again.
+const ELITES: usize = 3;
+
+/// Levels of a grid's weights: 0 and 1.
+const LEVELS: usize = 2;
+
+/// Who proposes points.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, VariantNames,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Method {
+    /// A normal distribution that adapts.
+    CmaEs,
+    /// Children of the best of small samples.
+    Tournament,
+    /// Zero and one on as many weights as the budget allows.
+    Grid,
+    /// Uniform in the box.
+    Random,
+}
+
+/// What is searched, how and how long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SearchConfig {
+    /// Who proposes points.
+    pub method: Method,
+    /// Coordinates of a point, n, at least 1.
+    pub dimensions: usize,
+    /// Generations, at least 1.
+    pub generations: u32,
+    /// New points of a generation, P, at least 2.
+    pub population: usize,
+    /// First step size of CMA-ES, σ₀, in (0, 1].
+    pub step: f64,
+    /// Evaluations after which a good point is known well enough, at least 1.
+    pub repeats: u32,
+    /// Seed of all draws.
+    pub seed: u64,
+}
+
+impl SearchConfig {
+    /// The published population 4 + ⌊3 ln n⌋, σ₀ of 0.25, three evaluations, seed 0.
+    pub fn new(method: Method, dimensions: usize, generations: u32) -> Self {
+        let population = usual_population(dimensions.max(1));
+        Self { method, dimensions, generations, population, step: 0.25, repeats: 3, seed: 0 }
+    }
+
+    /// Refuses a search that cannot be.
+    ///
+    /// # Errors
+    /// The setting that is out of range.
+    pub fn check(&self) -> Result<(), EvolveError> {
+        let least = [
+            ("dimensions", self.dimensions, 1),
+            ("generations", self.generations as usize, 1),
+            ("population", self.population, 2),
+            ("repeats", self.repeats as usize, 1),
+        ];
+        for (name, value, least) in least {
+            if value < least {
+                return Err(EvolveError::setting(name, value, format!("must be at least {least}")));
+            }
+        }
+        if !(self.step > 0.0 && self.step <= 1.0) {
+            return Err(EvolveError::setting("step", self.step, "must be in (0, 1]"));
+        }
+        Ok(())
+    }
+}
+
+/// A point whose cost is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// Its coordinates, each in [0, 1].
+    pub point: Vec<f64>,
+    /// Whether it has been evaluated before, and is evaluated again because it was good.
+    pub again: bool,
+}
+
+/// A good point, with what it has cost each time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Elite {
+    /// Its coordinates.
+    pub point: Vec<f64>,
+    /// Its costs, all finite, the first from the generation that proposed it.
+    pub costs: Vec<f64>,
+    /// The generation that proposed it, from 0.
+    pub generation: u32,
+}
+
+impl Elite {
+    /// Mean of its costs.
+    pub fn cost(&self) -> f64 {
+        self.costs.iter().sum::<f64>() / self.costs.len() as f64
+    }
+}
+
+/// What a generation proposed and what it cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Generation {
+    /// New points, each in [0, 1]ⁿ.
+    pub points: Vec<Vec<f64>>,
+    /// Their costs; none where it was not finite, which is the worst of all.
+    pub costs: Vec<Option<f64>>,
+    /// Points that were evaluated again.
+    pub repeats: usize,
+    /// Where the search stood afterwards: the mean of CMA-ES within the box, else the best
+    /// point so far; empty while there is none.
+    pub centre: Vec<f64>,
+    /// Step size of CMA-ES afterwards.
+    pub step: Option<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Strategy {
+    CmaEs(CmaEs),
+    Tournament(Tournament),
+    Grid,
+    Random,
+}
+
+/// A search for the point of least cost in the box [0, 1]ⁿ.
+///
+/// Serialized and read back it goes on exactly as it would have: all chance is drawn from streams
+/// keyed by the seed, the generation and the place in it.
+///
+/// Costs are taken for noisy. The best new point of each generation is evaluated again in the
+/// next ones until it has [`SearchConfig::repeats`] costs, and the winner is chosen by the mean,
+/// so that a lucky draw does not win.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Search {
+    config: SearchConfig,
+    strategy: Strategy,
+    elites: Vec<Elite>,
+    history: Vec<Generation>,
+}
+
+impl Search {
+    /// A search that has asked nothing yet.
+    ///
+    /// # Errors
+    /// As [`SearchConfig::check`].
+    pub fn new(config: SearchConfig) -> Result<Self, EvolveError> {
+        config.check()?;
+        let strategy = match config.method {
+            Method::CmaEs => Strategy::CmaEs(CmaEs::new(config.dimensions, config.step)),
+            Method::Tournament => Strategy::Tournament(Tournament::default()),
+            Method::Grid => Strategy::Grid,
+            Method::Random => Strategy::Random,
+        };
+        Ok(Self { config, strategy, elites: Vec::new(), history: Vec::new() })
+    }
+
+    /// What is searched, and how.
+    pub fn config(&self) -> &SearchConfig {
+        &self.config
+    }
+
+    /// The generation that is asked about, from 0.
+    pub fn generation(&self) -> u32 {
+        self.history.len() as u32
+    }
+
+    /// Whether all generations are told.
+    pub fn is_over(&self) -> bool {
+        self.generation() >= self.config.generations
+    }
+
+    /// The generations told so far.
+    pub fn history(&self) -> &[Generation] {
+        &self.history
+    }
+
+    /// Costs told so far.
+    pub fn evaluations(&self) -> usize {
+        self.history.iter().map(|told| told.points.len() + told.repeats).sum()
+    }
+
+    /// The points of this generation: the new ones, then those that are evaluated again. The same
+    /// until it is told; none when the search is over.
+    pub fn ask(&self) -> Vec<Candidate> {
+        if self.is_over() {
+            return Vec::new();
+        }
+        let fresh = self.drawn().into_iter().map(|point| {
+            let point = point.into_iter().map(|x| x.clamp(0.0, 1.0)).collect();
+            Candidate { point, again: false }
+        });
+        let again = self
+            .doubted()
+            .map(|place| Candidate { point: self.elites[place].point.clone(), again: true });
+        fresh.chain(again).collect()
+    }
+
+    /// Ends a generation with the costs of its points, in the order asked. A cost that is not
+    /// finite is the worst of all.
+    ///
+    /// # Errors
+    /// When there is not one cost for each point, or the search is over.
+    pub fn tell(&mut self, costs: &[f64]) -> Result<(), EvolveError> {
+        if self.is_over() {
+            return Err(EvolveError::Over(self.config.generations));
+        }
+        let asked = self.ask();
+        if asked.len() != costs.len() {
+            return Err(EvolveError::Costs { found: costs.len(), expected: asked.len() });
+        }
+        let (drawn, generation, seed) = (self.drawn(), self.generation(), self.config.seed);
+        let (costs, again) = costs.split_at(drawn.len());
+        match &mut self.strategy {
+            Strategy::CmaEs(distribution) => distribution.update(&drawn, costs),
+            Strategy::Tournament(living) => living.update(&drawn, costs, seed, generation),
+            Strategy::Grid | Strategy::Random => {}
+        }
+        let points: Vec<Vec<f64>> =
+            asked.into_iter().filter(|one| !one.again).map(|one| one.point).collect();
+        self.judge(&points, costs, again);
+        let (centre, step) = match &self.strategy {
+            Strategy::CmaEs(distribution) => {
+                let mean = distribution.mean.iter().map(|x| x.clamp(0.0, 1.0)).collect();
+                (mean, Some(distribution.step))
+            }
+            _ => (self.winner().map(|best| best.point.clone()).unwrap_or_default(), None),
+        };
+        let costs = costs.iter().map(|cost| cost.is_finite().then_some(*cost)).collect();
+        self.history.push(Generation { points, costs, repeats: again.len(), centre, step });
+        Ok(())
+    }
+
+    /// The point of the lowest mean cost among those evaluated often enough, or most often; none
+    /// while no cost was finite.
+    pub fn winner(&self) -> Option<&Elite> {
+        let known = |elite: &Elite| elite.costs.len().min(self.config.repeats as usize);
+        let best = |a: &&Elite, b: &&Elite| {
+            known(b).cmp(&known(a)).then_with(|| a.cost().total_cmp(&b.cost()))
+        };
+        self.elites.iter().min_by(best)
+    }
+
+    /// New points, as the method draws them; those of CMA-ES may lie outside the box.
+    fn drawn(&self) -> Vec<Vec<f64>> {
+        let SearchConfig { dimensions, population, seed, generations, .. } = self.config;
+        let generation = self.generation();
+        match &self.strategy {
+            Strategy::CmaEs(distribution) => distribution.draw(population, seed, generation),
+            Strategy::Tournament(living) => living.draw(population, dimensions, seed, generation),
+            Strategy::Grid => {
+                let first = generation as usize * population;
+                let budget = generations as usize * population;
+                let places = first..first + population;
+                places.map(|place| grid::point(place, dimensions, LEVELS, budget, seed)).collect()
+            }
+            Strategy::Random => (0..population)
+                .map(|place| {
+                    let purpose = Purpose::named("candidates at random");
+                    let (epoch, sample) = (u64::from(generation), place as u64);
+                    let mut stream = StreamKey { seed, purpose, epoch, sample }.stream();
+                    (0..dimensions).map(|_| stream.uniform_in(0.0, 1.0)).collect()
+                })
+                .collect(),
+        }
+    }
+
+    /// Elites that are not known well enough.
+    fn doubted(&self) -> impl Iterator<Item = usize> {
+        let repeats = self.config.repeats as usize;
+        (0..self.elites.len()).filter(move |&place| self.elites[place].costs.len() < repeats)
+    }
+
+    /// Takes in what the elites cost once more, and the best new point among them.
+    fn judge(&mut self, points: &[Vec<f64>], costs: &[f64], again: &[f64]) {
+        let doubted: Vec<usize> = self.doubted().collect();
+        for (&place, &cost) in doubted.iter().zip(again) {
+            self.elites[place].costs.push(cost);
+        }
+        self.elites.retain(|elite| elite.costs.iter().all(|cost| cost.is_finite()));
+        let generation = self.generation();
+        let finite = costs.iter().zip(points).filter(|(cost, _)| cost.is_finite());
+        if let Some((&cost, point)) = finite.min_by(|a, b| a.0.total_cmp(b.0)) {
+            self.elites.push(Elite { point: point.clone(), costs: vec![cost], generation });
+        }
+        while self.elites.len() > ELITES {
+            let kept = self.winner().cloned();
+            let others = self.elites.iter().enumerate();
+            let others = others.filter(|(_, elite)| Some(*elite) != kept.as_ref());
+            let worst = others.max_by(|a, b| a.1.cost().total_cmp(&b.1.cost()));
+            let Some((place, _)) = worst else { break };
+            self.elites.remove(place);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Searches of known functions, against the crate `cmaes` and against each other; saved searches.
+
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+use bauta_evolve::{EvolveError, Method, Search, SearchConfig};
+use bauta_streams::{Purpose, StreamKey};
+use cmaes::{CMAESOptions, DVector};
+use proptest::prelude::*;
+
+const METHODS: [Method; 4] = [Method::CmaEs, Method::Tournament, Method::Grid, Method::Random];
+
+fn config(method: Method, dimensions: usize, generations: u32, seed: u64) -> SearchConfig {
+    SearchConfig { seed, repeats: 1, ..SearchConfig::new(method, dimensions, generations) }
+}
+
+/// New points that were evaluated until one cost at most `target`; all of them where none did.
+fn evaluations(mut search: Search, target: f64, cost: impl Fn(&[f64]) -> f64) -> usize {
+    let mut evaluated = 0;
+    while !search.is_over() {
+        let costs: Vec<f64> = search.ask().iter().map(|one| cost(&one.point)).collect();
+        if let Some(place) = costs.iter().position(|cost| *cost <= target) {
+            return evaluated + place + 1;
+        }
+        evaluated += costs.len();
+        search.tell(&costs).unwrap();
+    }
+    evaluated
+}
+
+fn sphere(x: &[f64]) -> f64 {
+    x.iter().map(|x| (x - 0.3).powi(2)).sum()
+}
+
+/// Rosenbrock's valley from [0, 1]ⁿ, whose optimum is 0.75 in every coordinate.
+fn rosenbrock(x: &[f64]) -> f64 {
+    let x: Vec<f64> = x.iter().map(|x| 4.0 * x - 2.0).collect();
+    x.windows(2).map(|p| 100.0 * (p[1] - p[0] * p[0]).powi(2) + (1.0 - p[0]).powi(2)).sum()
+}
+
+fn peer(dimensions: usize, target: f64, seed: u64, cost: fn(&[f64]) -> f64) -> usize {
+    let function = move |x: &DVector<f64>| cost(x.as_slice());
+    let mut search = CMAESOptions::new(vec![0.5; dimensions], 0.25)
+        .fun_target(target)
+        .max_function_evals(40_000)
+        .seed(seed)
+        .build(function)
+        .unwrap();
+    search.run();
+    search.function_evals()
+}
+
+fn median(mut values: Vec<usize>) -> usize {
+    values.sort_unstable();
+    values[values.len() / 2]
+}
+
+/// The median of five seeds may be at most a third worse than that of the crate `cmaes`, which
+/// has negative weights besides.
+#[test]
+fn cma_es_needs_no_more_evaluations_than_the_crate_cmaes() {
+    for (name, dimensions, cost) in
+        [("sphere", 10, sphere as fn(&[f64]) -> f64), ("rosenbrock", 5, rosenbrock)]
+    {
+        let target = 1e-8;
+        let own = (0..5).map(|seed| {
+            let search = Search::new(config(Method::CmaEs, dimensions, 4000, seed)).unwrap();
+            evaluations(search, target, cost)
+        });
+        let (own, other) = (
+            median(own.collect()),
+            median((0..5).map(|seed| peer(dimensions, target, seed, cost)).collect()),
+        );
+        assert!(own < 30_000, "{name}: not solved");
+        assert!(3 * own <= 4 * other, "{name}: {own} evaluations, cmaes needs {other}");
+    }
+}
+
+/// A noisy cost whose best point lies partly on the border of the box.
+fn noisy(x: &[f64], seed: u64) -> f64 {
+    let key =
+        StreamKey { seed, purpose: Purpose::named("noise"), epoch: 0, sample: x[0].to_bits() };
+    let best = |i: usize| [0.0, 1.0, 0.2, 0.7][i % 4];
+    let clean: f64 = x.iter().enumerate().map(|(i, x)| (x - best(i)).powi(2)).sum();
+    clean + 0.05 * key.stream().normal()
+}
+
+fn clean_cost_found(method: Method, seed: u64) -> f64 {
+    let dimensions = 12;
+    let mut search =
+        Search::new(SearchConfig { seed, ..SearchConfig::new(method, dimensions, 40) }).unwrap();
+    while !search.is_over() {
+        let asked = search.ask();
+        assert!(asked.iter().all(|one| one.point.iter().all(|x| (0.0..=1.0).contains(x))));
+        let generation = u64::from(search.generation());
+        let costs: Vec<f64> =
+            asked.iter().map(|one| noisy(&one.point, seed * 1000 + generation)).collect();
+        search.tell(&costs).unwrap();
+    }
+    let best = search.winner().unwrap();
+    assert!(best.costs.len() >= 3, "the winner was evaluated again");
+    let wanted = |i: usize| [0.0, 1.0, 0.2, 0.7][i % 4];
+    best.point.iter().enumerate().map(|(i, x)| (x - wanted(i)).powi(2)).sum()
+}
+
+#[test]
+fn in_a_noisy_box_cma_es_beats_the_others_at_equal_generations() {
+    for seed in 0..3 {
+        let [own, tournament, grid, random] = METHODS.map(|method| clean_cost_found(method, seed));
+        assert!(own < 0.25, "{own}");
+        assert!(
+            own < tournament && own < grid && own < random,
+            "{own} {tournament} {grid} {random}"
+        );
+    }
+}
+
+#[test]
+fn a_search_that_is_saved_and_loaded_goes_on_alike() {
+    for method in METHODS {
+        let mut search = Search::new(SearchConfig::new(method, 5, 8)).unwrap();
+        let mut other = search.clone();
+        while !search.is_over() {
+            let text = serde_json::to_string(&other).unwrap();
+            other = serde_json::from_str(&text).unwrap();
+            assert_eq!(other, search);
+            let asked = search.ask();
+            assert_eq!(other.ask(), asked);
+            // One in five fails.
+            let failed = |x: &[f64]| if x[0] < 0.2 { f64::NAN } else { sphere(x) };
+            let costs: Vec<f64> = asked.iter().map(|one| failed(&one.point)).collect();
+            search.tell(&costs).unwrap();
+            other.tell(&costs).unwrap();
+        }
+        assert!(search.ask().is_empty());
+        assert_eq!(search.tell(&[]), Err(EvolveError::Over(8)));
+        assert!(search.winner().unwrap().point[0] >= 0.2, "{method}: a failed point wins");
+    }
+}
+
+#[test]
+fn a_lucky_draw_does_not_win() {
+    let mut search = Search::new(SearchConfig::new(Method::Random, 2, 6)).unwrap();
+    while !search.is_over() {
+        let first = search.generation() == 0;
+        let asked = search.ask();
+        // The first point looks best once, and is the worst ever after.
+        let cost = |(place, one): (usize, &bauta_evolve::Candidate)| match (first, place, one.again)
+        {
+            (true, 0, false) => -1.0,
+            (false, _, true) if one.point == search.history()[0].points[0] => 100.0,
+            _ => one.point[0],
+        };
+        let costs: Vec<f64> = asked.iter().enumerate().map(cost).collect();
+        search.tell(&costs).unwrap();
+    }
+    let winner = search.winner().unwrap();
+    assert_ne!(winner.point, search.history()[0].points[0]);
+    let evaluations: usize =
+        search.history().iter().map(|one| one.points.len() + one.repeats).sum();
+    assert_eq!(search.evaluations(), evaluations);
+}
+
+#[test]
+fn without_any_finite_cost_nothing_wins_and_nothing_moves() {
+    let mut search = Search::new(SearchConfig::new(Method::CmaEs, 3, 2)).unwrap();
+    let count = search.ask().len();
+    search.tell(&vec![f64::INFINITY; count]).unwrap();
+    assert!(search.winner().is_none());
+    assert_eq!(search.history()[0].centre, [0.5; 3]);
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let usual = SearchConfig::new(Method::CmaEs, 3, 2);
+    let refused = |config: SearchConfig| Search::new(config).unwrap_err().to_string();
+    let one = refused(SearchConfig { population: 1, ..usual.clone() });
+    assert_eq!(one, "population is 1; it must be at least 2");
+    let wide = refused(SearchConfig { step: f64::NAN, ..usual.clone() });
+    assert_eq!(wide, "step is NaN; it must be in (0, 1]");
+    assert!(Search::new(SearchConfig { dimensions: 0, ..usual.clone() }).is_err());
+    assert!(Search::new(SearchConfig { generations: 0, ..usual.clone() }).is_err());
+    let mut search = Search::new(usual).unwrap();
+    let told = search.tell(&[1.0]).unwrap_err();
+    assert_eq!(told, EvolveError::Costs { found: 1, expected: 7 });
+    assert_eq!(search.generation(), 0);
+}
+
+proptest! {
+    #[test]
+    fn points_lie_in_the_box_whatever_they_cost(
+        seed: u64,
+        method in prop::sample::select(&METHODS[..]),
+        costs in prop::collection::vec(prop::num::f64::ANY, 10 * 30),
+    ) {
+        let mut search = Search::new(config(method, 4, 10, seed)).unwrap();
+        let mut costs = costs.into_iter();
+        while !search.is_over() {
+            let asked = search.ask();
+            for one in &asked {
+                prop_assert!(one.point.iter().all(|x| (0.0..=1.0).contains(x)), "{:?}", one.point);
+            }
+            search.tell(&costs.by_ref().take(asked.len()).collect::<Vec<_>>()).unwrap();
+        }
+    }
+}

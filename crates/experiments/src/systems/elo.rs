@@ -1,0 +1,131 @@
+//! Evolving Losses for Unsupervised Video Representation Learning (Piergiovanni, Angelova and
+//! Ryoo, CVPR 2020, arXiv 2002.12177).
+//!
+//! A network for each modality learns from many self-supervised tasks at once, and the network of
+//! colour besides from what the others know. How much each task and each place of distillation
+//! weighs is searched: a candidate trains networks for a while, and is judged without labels, by
+//! how well the sizes of the clusters of held-out clips follow Zipf's law. The best weights train
+//! the final networks, of which that of colour is kept. Equations and deviations:
+//! `docs/systems/elo.md`.
+
+mod clips;
+mod drawing;
+mod judge;
+mod measures;
+mod search;
+mod sections;
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use bauta_backbones::Parameters;
+use bauta_backbones::checkpoint::Mismatch;
+use bauta_eval::Scores;
+use bauta_recipe::Elo as Settings;
+use bauta_targets::pretext::{Pretext, RunningScale, SoundingClips, TASKS, task_names};
+use bauta_train::{Loss, Objective, ObjectiveError};
+use tch::Tensor;
+
+use self::clips::Clips;
+use crate::run::{Run, RunPhase, System};
+
+/// A weight below this counts as none, and its task costs nothing.
+const LEAST: f64 = 0.01;
+
+/// Steps over which the size of a loss is measured.
+const SCALE_STEPS: u32 = 20;
+
+/// The networks of all modalities, and how much each task weighs.
+pub struct Elo {
+    parameters: Parameters,
+    networks: Pretext,
+    weights: Vec<f64>,
+    scale: RunningScale,
+    config: serde_json::Value,
+}
+
+impl Objective for Elo {
+    type Input = SoundingClips;
+
+    fn loss(&mut self, input: &SoundingClips) -> Result<Loss, ObjectiveError> {
+        let clips = input.to_device(self.parameters.device());
+        let wanted: Vec<bool> = self.weights.iter().map(|weight| *weight >= LEAST).collect();
+        let losses = self.networks.losses(&clips, &wanted)?;
+        let scaled = self.scale.scale(losses).into_iter();
+        let weighted = task_names().into_iter().zip(&self.weights).zip(scaled);
+        Ok(Loss::sum(weighted.filter_map(|((name, weight), loss)| Some((name, *weight, loss?)))))
+    }
+
+    fn after_step(&mut self, _step: u64) -> Result<(), ObjectiveError> {
+        self.scale.after_step();
+        Ok(())
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn config(&self) -> serde_json::Value {
+        self.config.clone()
+    }
+
+    fn tensors(&self, input: &SoundingClips) -> Vec<(&'static str, Tensor)> {
+        vec![("pixels", input.pixels.shallow_clone()), ("sound", input.sound.shallow_clone())]
+    }
+
+    fn state(&self) -> Vec<(String, Tensor)> {
+        self.scale.state()
+    }
+
+    fn load_state(&mut self, saved: &HashMap<String, Tensor>) -> Result<(), Mismatch> {
+        self.scale.load_state(saved)
+    }
+}
+
+impl System for Elo {
+    type Settings = Settings;
+
+    fn run(settings: &Settings, run: &mut Run<'_>) -> Result<Scores> {
+        let clips = Clips::open(settings, run)?;
+        run.trained_on = clips.in_words();
+        let found = search::search(settings, &clips, run)?;
+        let equal = match settings.eval.baselines && found.weights.iter().any(|w| *w < 1.0) {
+            true => {
+                let mut equal = Self::new(settings, &clips, vec![1.0; TASKS.len()], 0)?;
+                let phase = run.phase("equal-weights", clips.steps_per_epoch()).keeping();
+                equal.train(&phase, &clips, run)?;
+                Some(equal)
+            }
+            false => None,
+        };
+        let mut last = Self::new(settings, &clips, found.weights.clone(), 0)?;
+        let phase = run.phase("final", clips.steps_per_epoch());
+        run.train(&phase, &mut last, clips.inputs(0))?;
+        run.measures()?;
+        measures::measure(&last, equal.as_ref(), &found, &clips, settings, run)
+    }
+}
+
+impl Elo {
+    /// Networks at the initial weights of a draw, 0 for those that are kept.
+    fn new(settings: &Settings, clips: &Clips, weights: Vec<f64>, draw: u64) -> Result<Self> {
+        let mut parameters = Parameters::drawn(clips.seed(), draw, clips.device());
+        let networks = Pretext::new(parameters.root(), *clips.sizes())?;
+        let scale = RunningScale::new(TASKS.len(), SCALE_STEPS, clips.device());
+        let named: HashMap<&str, f64> =
+            task_names().into_iter().zip(weights.iter().copied()).collect();
+        let config = serde_json::json!({
+            "model_type": "bauta-elo", "model": settings.model, "lambda": named,
+        });
+        Ok(Self { parameters, networks, weights, scale, config })
+    }
+
+    /// Trains a phase that is followed by others, or loads what it left when it was over before.
+    fn train(&mut self, phase: &RunPhase, clips: &Clips, run: &mut Run<'_>) -> Result<()> {
+        if run.is_over(phase.name())? {
+            let weights = run.kept(phase.name()).join("model.safetensors");
+            return Ok(self.parameters.load(&weights)?);
+        }
+        run.train(phase, self, clips.inputs(0))
+    }
+}

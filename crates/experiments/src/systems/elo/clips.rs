@@ -1,0 +1,207 @@
+//! The clips of a run, drawn once and kept in memory, and the inputs of its steps.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use bauta_data::sound::{LogMel, LogMelConfig};
+use bauta_data::video::{Ffmpeg, MovingStamps, StampSplit};
+use bauta_data::{Inputs, PACKAGES, Prefetcher, Prepared, cache_root, fetched};
+use bauta_libtorch::on_one_thread;
+use bauta_recipe::Elo as Settings;
+use bauta_streams::{Purpose, RandomStream, StreamKey};
+use bauta_targets::pretext::{PretextConfig, Reordered, SoundingClips};
+use tch::{Device, Tensor};
+
+use super::drawing::{Drawing, Part};
+use crate::run::Run;
+
+/// Inputs made ahead of the step.
+const QUEUE: usize = 8;
+
+/// The clips of a run and how inputs are made of them.
+pub(super) struct Clips {
+    maker: Arc<Maker>,
+    prefetcher: Prefetcher,
+    classes: Vec<String>,
+    device: Device,
+}
+
+/// Makes inputs; everything in it is a function of the run's seed and the step.
+struct Maker {
+    train: Part,
+    held_out: Part,
+    test: Part,
+    sizes: PretextConfig,
+    seed: u64,
+    batch: usize,
+}
+
+impl Clips {
+    /// Draws the clips of a recipe.
+    pub(super) fn open(settings: &Settings, run: &Run<'_>) -> Result<Self> {
+        let data = &settings.data;
+        let cache = cache_root()?;
+        let root = match &data.root {
+            Some(root) => root.clone(),
+            None => {
+                let stamps = PACKAGES.iter().find(|package| package.name == "tuxpaint-stamps");
+                fetched(stamps.context("the stamps are no package")?, &cache)?
+            }
+        };
+        let source = MovingStamps::open(&root, &Ffmpeg::find(&cache)?, &data.moving)?;
+        let classes = source.classes().to_vec();
+        let drawing = Drawing {
+            mel: LogMel::new(LogMelConfig { rate: source.rate(), ..LogMelConfig::default() })?,
+            source: Arc::new(source),
+        };
+        let prefetcher = Prefetcher::new(run.threads, QUEUE)?;
+        let part = |split, count| drawing.part(split, count, &prefetcher, run.stop);
+        let [mut train, mut held_out, mut test] = [
+            part(StampSplit::Train, data.limit)?,
+            part(StampSplit::HeldOut, data.held_out)?,
+            part(StampSplit::Test, data.test)?,
+        ];
+        let moments = train.moments();
+        [&mut train, &mut held_out, &mut test].into_iter().for_each(|part| part.scale(moments));
+        let moving = &data.moving;
+        let sizes = PretextConfig {
+            width: settings.model.dim / 4,
+            frames: moving.frames - settings.model.future,
+            future: settings.model.future,
+            size: moving.size,
+            sound: drawing.sound_sides(),
+        };
+        let (seed, batch) = (run.seed, run.train.batch_size);
+        let maker = Arc::new(Maker { train, held_out, test, sizes, seed, batch });
+        Ok(Self { maker, prefetcher, classes, device: run.device })
+    }
+
+    pub(super) fn seed(&self) -> u64 {
+        self.maker.seed
+    }
+
+    pub(super) fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Sizes of the networks and their clips.
+    pub(super) fn sizes(&self) -> &PretextConfig {
+        &self.maker.sizes
+    }
+
+    pub(super) fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    pub(super) fn train(&self) -> &Part {
+        &self.maker.train
+    }
+
+    pub(super) fn held_out(&self) -> &Part {
+        &self.maker.held_out
+    }
+
+    pub(super) fn test(&self) -> &Part {
+        &self.maker.test
+    }
+
+    /// u8 pixels of some clips of a part, by their places.
+    pub(super) fn pixels(&self, part: &Part, chosen: Range<usize>) -> Tensor {
+        self.maker.pixels(part, &chosen.collect::<Vec<_>>()).to_device(self.device)
+    }
+
+    /// What is trained on, in a line.
+    pub(super) fn in_words(&self) -> String {
+        let [train, held_out, test] =
+            [self.train(), self.held_out(), self.test()].map(|part| part.labels.len());
+        format!(
+            "{train} clips to train on, {held_out} held out and {test} to measure on, of {} classes",
+            self.classes.len()
+        )
+    }
+
+    /// Whole batches in a pass over the training clips.
+    pub(super) fn steps_per_epoch(&self) -> u64 {
+        (self.train().labels.len() / self.maker.batch) as u64
+    }
+
+    /// The inputs of a round's steps: 0 for the final training, the number of a generation, from
+    /// 1, for its candidates.
+    pub(super) fn inputs(
+        &self,
+        round: u64,
+    ) -> impl FnMut(Range<u64>) -> Inputs<SoundingClips> + use<> {
+        let (prefetcher, maker) = (self.prefetcher.clone(), Arc::clone(&self.maker));
+        move |steps| {
+            let maker = Arc::clone(&maker);
+            let make = on_one_thread(move |step| maker.step(step, round));
+            prefetcher.inputs(steps, move |step, _| Ok(Prepared::whole(make(step))))
+        }
+    }
+}
+
+impl Maker {
+    fn stream(&self, purpose: &str, epoch: u64, sample: u64) -> RandomStream {
+        let purpose = Purpose::named(purpose);
+        StreamKey { seed: self.seed, purpose, epoch, sample }.stream()
+    }
+
+    /// The input of a step. Rounds have orders of their own.
+    fn step(&self, step: u64, round: u64) -> SoundingClips {
+        let count = self.train.labels.len();
+        let per_epoch = (count / self.batch) as u64;
+        let (epoch, place) = ((round << 32) + step / per_epoch, step % per_epoch);
+        let mut order: Vec<usize> = (0..count).collect();
+        self.stream("clip order", epoch, 0).shuffle(&mut order);
+        let chosen = &order[place as usize * self.batch..][..self.batch];
+        let own: Vec<i64> = (0..self.sizes.frames as i64).collect();
+        let reordered = |purpose: &str, change: fn(&mut Vec<i64>, &mut RandomStream)| {
+            let (mut places, mut labels) = (Vec::new(), Vec::new());
+            for &clip in chosen {
+                let mut stream = self.stream(purpose, epoch, clip as u64);
+                let mut frames = own.clone();
+                let changed = stream.uniform() < 0.5;
+                if changed {
+                    change(&mut frames, &mut stream);
+                }
+                places.extend(frames);
+                labels.push(f32::from(u8::from(changed)));
+            }
+            let order = Tensor::from_slice(&places).view([chosen.len() as i64, -1]);
+            Reordered { order, label: Tensor::from_slice(&labels) }
+        };
+        SoundingClips {
+            pixels: self.pixels(&self.train, chosen),
+            sound: self.sound(&self.train, chosen),
+            shuffled: reordered("frames out of order", |frames, stream| {
+                let own = frames.clone();
+                while *frames == own {
+                    stream.shuffle(frames);
+                }
+            }),
+            reversed: reordered("frames backwards", |frames, _| frames.reverse()),
+        }
+    }
+
+    fn pixels(&self, part: &Part, chosen: &[usize]) -> Tensor {
+        let PretextConfig { frames, future, size, .. } = self.sizes;
+        let sides = [3, frames + future, size, size];
+        let rows = rows(&part.pixels, sides.iter().product(), chosen);
+        Tensor::from_slice(&rows).view(&shape(chosen.len(), &sides)[..])
+    }
+
+    fn sound(&self, part: &Part, chosen: &[usize]) -> Tensor {
+        let sides = self.sizes.sound;
+        let rows = rows(&part.sound, sides.iter().product(), chosen);
+        Tensor::from_slice(&rows).view(&shape(chosen.len(), &sides)[..])
+    }
+}
+
+fn rows<T: Copy>(all: &[T], length: usize, chosen: &[usize]) -> Vec<T> {
+    chosen.iter().flat_map(|&row| &all[row * length..][..length]).copied().collect()
+}
+
+fn shape(count: usize, sides: &[usize]) -> Vec<i64> {
+    [count].iter().chain(sides).map(|&side| side as i64).collect()
+}

@@ -1,0 +1,173 @@
+//! The search of weights: each candidate is a phase, and the costs so far lie in `search.json`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use bauta_evolve::{Method, Search, SearchConfig};
+use bauta_files::write_whole;
+use bauta_recipe::{Elo as Settings, Train, WeightSearch};
+use bauta_targets::pretext::task_names;
+use bauta_train::TrainError;
+use serde::{Deserialize, Serialize};
+
+use super::clips::Clips;
+use super::{Elo, LEAST, judge};
+use crate::run::{Run, RunPhase};
+
+/// What was found, and how.
+pub(super) struct Searched {
+    /// The weight of each task.
+    pub(super) weights: Vec<f64>,
+    /// Names of the weights that were searched, in the order of a point.
+    pub(super) names: Vec<&'static str>,
+    /// The search with its history; none where nothing was searched.
+    pub(super) told: Option<Told>,
+}
+
+/// The search and what became of each candidate: what `search.json` holds.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Told {
+    pub(super) search: Search,
+    /// The candidates of the generations told, and those of the present one so far.
+    pub(super) candidates: Vec<Judged>,
+}
+
+/// A candidate that was trained and judged.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Judged {
+    pub(super) generation: u32,
+    /// Nothing of one that diverged, collapsed, or had no task.
+    pub(super) cost: Option<f64>,
+    /// The share of clips that are of their cluster's most frequent class.
+    pub(super) purity: Option<f64>,
+    /// Sizes of its clusters, from the largest.
+    pub(super) sizes: Vec<f64>,
+}
+
+/// The weights of a recipe, searched where it does not give them.
+pub(super) fn search(settings: &Settings, clips: &Clips, run: &mut Run<'_>) -> Result<Searched> {
+    let given: Vec<Option<f64>> = {
+        let by_name = settings.lambda.given();
+        let weight = |name: &str| by_name.iter().find(|(known, _)| known == name);
+        task_names().map(|name| weight(name).and_then(|(_, weight)| *weight)).to_vec()
+    };
+    let names: Vec<&'static str> =
+        task_names().into_iter().zip(&given).filter(|(_, w)| w.is_none()).map(|(n, _)| n).collect();
+    let all = |point: &[f64]| -> Vec<f64> {
+        let mut point = point.iter();
+        given.iter().map(|w| w.unwrap_or_else(|| point.next().copied().unwrap_or(1.0))).collect()
+    };
+    let Some(method) = method(settings.search.method) else {
+        return Ok(Searched { weights: all(&vec![1.0; names.len()]), names, told: None });
+    };
+    let mut told = begin(settings, method, names.len(), run)?;
+    while !told.search.is_over() {
+        let generation = told.search.generation();
+        let asked = told.search.ask();
+        let done = told.candidates.iter().filter(|one| one.generation == generation).count();
+        for (place, candidate) in asked.iter().enumerate().skip(done) {
+            let weights = all(&candidate.point);
+            told.candidates.push(evaluate(
+                settings,
+                clips,
+                weights,
+                [generation, place as u32],
+                run,
+            )?);
+            keep(&told, run)?;
+        }
+        let of_now = told.candidates.iter().filter(|one| one.generation == generation);
+        let costs: Vec<f64> = of_now.map(|one| one.cost.unwrap_or(f64::INFINITY)).collect();
+        told.search.tell(&costs)?;
+    }
+    keep(&told, run)?;
+    let best = told.search.winner().context(
+        "no candidate of the search could be judged: each diverged, collapsed or had no task; \
+         lower train.base_lr or raise search.steps",
+    )?;
+    Ok(Searched { weights: all(&best.point), names, told: Some(told) })
+}
+
+fn method(named: WeightSearch) -> Option<Method> {
+    match named {
+        WeightSearch::CmaEs => Some(Method::CmaEs),
+        WeightSearch::Tournament => Some(Method::Tournament),
+        WeightSearch::Grid => Some(Method::Grid),
+        WeightSearch::Random => Some(Method::Random),
+        WeightSearch::None => None,
+    }
+}
+
+fn begin(settings: &Settings, method: Method, dimensions: usize, run: &Run<'_>) -> Result<Told> {
+    let table = &settings.search;
+    let config = SearchConfig {
+        population: table.population,
+        step: table.step,
+        repeats: table.repeats,
+        seed: run.seed,
+        ..SearchConfig::new(method, dimensions, table.generations)
+    };
+    let path = path(run);
+    if path.is_file() {
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let told: Told = serde_json::from_str(&text)
+            .with_context(|| format!("{} is not whole; begin the run anew", path.display()))?;
+        ensure!(
+            *told.search.config() == config,
+            "{} is of another search; begin the run anew",
+            path.display()
+        );
+        return Ok(told);
+    }
+    Ok(Told { search: Search::new(config)?, candidates: Vec::new() })
+}
+
+fn path(run: &Run<'_>) -> PathBuf {
+    run.folder().join("search.json")
+}
+
+fn keep(told: &Told, run: &Run<'_>) -> Result<()> {
+    let path = path(run);
+    fs::create_dir_all(run.folder())
+        .and_then(|()| write_whole(&path, &serde_json::to_vec(told)?))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Trains networks with a candidate's weights and judges them. Those of one generation have the
+/// same initial weights and batches.
+fn evaluate(
+    settings: &Settings,
+    clips: &Clips,
+    weights: Vec<f64>,
+    [generation, place]: [u32; 2],
+    run: &mut Run<'_>,
+) -> Result<Judged> {
+    let failed = Judged { generation, cost: None, purity: None, sizes: Vec::new() };
+    if weights.iter().all(|weight| *weight < LEAST) {
+        return Ok(failed);
+    }
+    let train = Train {
+        epochs: 1,
+        warmup_epochs: 0.0,
+        checkpoint_every: 0,
+        milestones: Vec::new(),
+        log_every: settings.search.steps,
+        ..run.train.clone()
+    };
+    let name = format!("g{}-c{}", generation + 1, place + 1);
+    let phase = RunPhase::new(&name, &train, settings.search.steps);
+    let round = u64::from(generation) + 1;
+    let mut system = Elo::new(settings, clips, weights, round)?;
+    if let Err(error) = run.train(&phase, &mut system, clips.inputs(round)) {
+        let diverged = matches!(error.downcast_ref(), Some(TrainError::NonFinite { .. }));
+        return if diverged { Ok(failed) } else { Err(error) };
+    }
+    let Some((fitness, purity)) = judge::judge(system.networks.rgb(), clips, &settings.search)?
+    else {
+        return Ok(failed);
+    };
+    let cost = Some(fitness.cost()).filter(|cost| cost.is_finite());
+    Ok(Judged { cost, purity: Some(purity), sizes: fitness.sizes, ..failed })
+}

@@ -1,0 +1,168 @@
+//! What the report shows: weights and fitness over the generations, clusters, clips.
+
+use anyhow::Result;
+use bauta_eval::{Exhibit, PictureLayout, film_strips};
+use bauta_evolve::zipf_prior;
+use bauta_recipe::Elo as Settings;
+use bauta_report::{Body, Section, Series, TableCell};
+use bauta_targets::pretext::task_names;
+
+use super::clips::Clips;
+use super::search::{Searched, Told};
+use super::{Elo, judge};
+use crate::run::Run;
+
+/// Clips that are shown.
+const SHOWN: usize = 8;
+
+/// Weights that are drawn in one chart.
+const DRAWN: usize = 7;
+
+/// Adds the sections and pictures to the report.
+pub(super) fn show(
+    last: &Elo,
+    found: &Searched,
+    clips: &Clips,
+    settings: &Settings,
+    run: &mut Run<'_>,
+) -> Result<()> {
+    let mut search = vec![weights(found)];
+    if let Some(told) = &found.told {
+        search.extend(courses(found, told));
+        search.push(fitness(told));
+    }
+    run.section(Section { title: "Search".to_owned(), body: search });
+    if let Some((fitness, _)) = judge::judge(last.networks.rgb(), clips, &settings.search)? {
+        let body = vec![clusters(&fitness.sizes, settings)];
+        run.section(Section { title: "Clusters".to_owned(), body });
+    }
+    let count = SHOWN.min(clips.test().labels.len());
+    let shown = clips.pixels(clips.test(), 0..count);
+    let layout = PictureLayout { columns: 1, min_height: 64, ..PictureLayout::default() };
+    let names: Vec<&str> = clips.test().labels[..count]
+        .iter()
+        .map(|label| clips.classes()[*label as usize].as_str())
+        .collect();
+    let caption = format!(
+        "Test clips frame by frame, a row each: {}. The last {} frames are predicted from those \
+         before them.",
+        names.join(", "),
+        clips.sizes().future
+    );
+    run.show(Exhibit::new("clips.png", &film_strips(&shown, &layout)?, caption)?)
+}
+
+/// The weights of the final training.
+fn weights(found: &Searched) -> Body {
+    let row = |(name, weight): (&'static str, &f64)| -> Vec<TableCell> {
+        let how =
+            if found.told.is_some() && found.names.contains(&name) { "found" } else { "given" };
+        vec![name.into(), (*weight).into(), how.into()]
+    };
+    Body::Table {
+        head: ["task", "weight", ""].map(str::to_owned).to_vec(),
+        rows: task_names().into_iter().zip(&found.weights).map(row).collect(),
+        caption: "How much each task weighed in the final training; a task below 0.01 had no part \
+                  in it."
+            .to_owned(),
+    }
+}
+
+/// Where the search stood after each generation, a few weights a chart.
+fn courses(found: &Searched, told: &Told) -> Vec<Body> {
+    let names: Vec<(usize, &str)> = found.names.iter().copied().enumerate().collect();
+    let chart = |names: &[(usize, &str)]| {
+        let series = names.iter().map(|(place, name)| Series {
+            name: (*name).to_owned(),
+            points: told
+                .search
+                .history()
+                .iter()
+                .enumerate()
+                .filter_map(|(at, told)| Some(((at + 1) as f64, *told.centre.get(*place)?)))
+                .collect(),
+        });
+        Body::Curves {
+            x: "generation".to_owned(),
+            y: "weight".to_owned(),
+            series: series.collect(),
+            caption: "Where the search stood: the mean of CMA-ES, else the best candidate."
+                .to_owned(),
+        }
+    };
+    names.chunks(DRAWN).map(chart).collect()
+}
+
+/// Costs of the candidates over the generations.
+fn fitness(told: &Told) -> Body {
+    let generations = told.search.history().iter().enumerate();
+    let series = |name: &str, of: fn(&[f64]) -> f64| Series {
+        name: name.to_owned(),
+        points: generations
+            .clone()
+            .filter_map(|(at, told)| {
+                let costs: Vec<f64> = told.costs.iter().flatten().copied().collect();
+                (!costs.is_empty()).then(|| ((at + 1) as f64, of(&costs)))
+            })
+            .collect(),
+    };
+    let mean = |costs: &[f64]| costs.iter().sum::<f64>() / costs.len() as f64;
+    let least = |costs: &[f64]| costs.iter().copied().fold(f64::INFINITY, f64::min);
+    let failed = told.candidates.iter().filter(|one| one.cost.is_none()).count();
+    Body::Curves {
+        x: "generation".to_owned(),
+        y: "KL from Zipf's law in nats".to_owned(),
+        series: vec![series("mean", mean), series("best", least)],
+        caption: format!(
+            "Divergence of the sizes of clusters from Zipf's law, of the new candidates of each \
+             generation; the lower, the fitter. {} evaluations, {failed} of which diverged, \
+             collapsed or had no task.",
+            told.search.evaluations()
+        ),
+    }
+}
+
+/// Sizes of the clusters of held-out clips beside Zipf's law.
+fn clusters(sizes: &[f64], settings: &Settings) -> Body {
+    let law = zipf_prior(sizes.len(), settings.search.exponent);
+    let series = |name: &str, shares: &[f64]| Series {
+        name: name.to_owned(),
+        points: shares.iter().enumerate().map(|(at, share)| ((at + 1) as f64, *share)).collect(),
+    };
+    Body::Curves {
+        x: "rank".to_owned(),
+        y: "share of held-out clips".to_owned(),
+        series: vec![series("clusters", sizes), series("Zipf's law", &law)],
+        caption: "Soft sizes of the final network's clusters, from the largest to the smallest."
+            .to_owned(),
+    }
+}
+
+/// Rank correlation (Spearman) over the candidates of fitness and purity of their clusters; none
+/// of fewer than three.
+pub(super) fn rank_correlation(told: &Told) -> Option<f64> {
+    let pairs: Vec<(f64, f64)> =
+        told.candidates.iter().filter_map(|one| Some((-one.cost?, one.purity?))).collect();
+    if pairs.len() < 3 {
+        return None;
+    }
+    let [fitness, purity] =
+        [ranks(pairs.iter().map(|pair| pair.0)), ranks(pairs.iter().map(|pair| pair.1))];
+    let mean = (pairs.len() + 1) as f64 / 2.0;
+    let product = |a: &[f64], b: &[f64]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| (a - mean) * (b - mean)).sum()
+    };
+    let spread = (product(&fitness, &fitness) * product(&purity, &purity)).sqrt();
+    (spread > 0.0).then(|| product(&fitness, &purity) / spread)
+}
+
+/// Ranks from 1; equal values share the mean of theirs.
+fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let values: Vec<f64> = values.collect();
+    let rank = |value: &f64| {
+        let below = values.iter().filter(|other| *other < value).count() as f64;
+        let equal = values.iter().filter(|other| *other == value).count() as f64;
+        below + (equal + 1.0) / 2.0
+    };
+    values.iter().map(rank).collect()
+}

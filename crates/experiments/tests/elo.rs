@@ -1,0 +1,130 @@
+//! A search of weights through a whole run on a miniature, killed in the middle of a generation
+//! and resumed to the same search and bits.
+
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+mod program;
+
+use std::fs;
+use std::path::Path;
+use std::process::Child;
+
+use bauta_report::Summary;
+use image::{Rgba, RgbaImage};
+use program::{finish, kill_after, same_files};
+
+/// Two generations of three candidates of six steps, and a final training of 30.
+const SMALL: [&str; 24] = [
+    "data.limit=48",
+    "data.held_out=30",
+    "data.test=40",
+    "data.moving.stamps=2",
+    "data.moving.size=16",
+    "data.moving.frames=6",
+    "data.moving.exponent=0.5",
+    "model.dim=16",
+    "model.future=2",
+    "search.generations=2",
+    "search.population=3",
+    "search.repeats=2",
+    "search.steps=6",
+    "search.clusters=4",
+    "search.draws=1",
+    "train.epochs=5",
+    "train.batch_size=8",
+    "train.base_lr=0.03",
+    "train.device=cpu",
+    "train.threads=1",
+    "train.log_every=6",
+    "train.checkpoint_every=10",
+    "lambda.shuffle.rgb=0",
+    "eval.linear.epochs=5",
+];
+
+/// Stamps of one colour, each with a tone, as WAV files of 16-bit samples.
+fn stamps(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    for (name, colour, step) in
+        [("red", [250, 20, 20, 255], 0.2_f64), ("blue", [20, 20, 250, 255], 0.9)]
+    {
+        RgbaImage::from_pixel(24, 24, Rgba(colour))
+            .save(folder.join(format!("{name}.png")))
+            .unwrap();
+        let samples: Vec<u8> = (0..4000)
+            .flat_map(|i| (((f64::from(i) * step).sin() * 9000.0).round() as i16).to_le_bytes())
+            .collect();
+        let mut wav = b"RIFF".to_vec();
+        wav.extend((36 + samples.len() as u32).to_le_bytes());
+        wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+        wav.extend(16_000_u32.to_le_bytes());
+        wav.extend(32_000_u32.to_le_bytes());
+        wav.extend([2, 0, 16, 0]);
+        wav.extend(b"data");
+        wav.extend((samples.len() as u32).to_le_bytes());
+        wav.extend(samples);
+        fs::write(folder.join(format!("{name}.wav")), wav).unwrap();
+    }
+}
+
+fn start(place: &Path, out: &str, set: &[&str], resume: bool) -> Child {
+    let root = format!("data.root={}", place.join("stamps").display());
+    let set = SMALL.iter().chain(set).map(|text| (*text).to_owned()).chain([root]);
+    let mut command = program::run("elo-stamps", set, &place.join(out));
+    if resume {
+        command.arg("--resume");
+    }
+    program::start(&mut command)
+}
+
+#[test]
+fn a_run_killed_within_a_generation_ends_alike() {
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name);
+    stamps(&path("stamps"));
+    finish(start(place.path(), "whole", &[], false));
+    // After the first candidate of the second generation.
+    let checkpoint = path("killed/checkpoints/step-24/state.json");
+    kill_after(start(place.path(), "killed", &[], false), &checkpoint);
+    assert!(!path("killed/summary.json").exists(), "killed too late to tell anything");
+    finish(start(place.path(), "killed", &[], true));
+    let files = [
+        "search.json",
+        "rgb/model.safetensors",
+        "checkpoints/last/model.safetensors",
+        "checkpoints/last/state.safetensors",
+        "checkpoints/equal-weights/model.safetensors",
+    ];
+    same_files(&path("whole"), &path("killed"), &files);
+    let summary = Summary::read(&path("killed/summary.json")).unwrap();
+    for name in ["linear_top1", "kmeans_top1"] {
+        assert!((0.0..=1.0).contains(&summary.eval[name]), "{name}");
+        for baseline in ["random_init", "equal_weights"] {
+            assert!(summary.baseline.contains_key(&format!("{baseline}.{name}")), "{baseline}");
+        }
+    }
+    // Three new candidates each, and the best of the first once more.
+    assert_eq!(summary.eval["search_evaluations"], 7.0);
+    let report = fs::read_to_string(path("killed/report.html")).unwrap();
+    for text in ["Search", "Clusters", "shuffle.rgb", "distill.sound_embedding"] {
+        assert!(report.contains(text), "no {text} in the report");
+    }
+    assert!(path("killed/pictures/clips.png").is_file());
+}
+
+#[test]
+fn weights_that_are_given_are_not_searched_and_candidates_may_diverge() {
+    let place = tempfile::tempdir().unwrap();
+    stamps(&place.path().join("stamps"));
+    let given = ["search.method=none", "lambda.align.rgb_sound=0.5", "eval.baselines=false"];
+    finish(start(place.path(), "given", &given, false));
+    let summary = Summary::read(&place.path().join("given/summary.json")).unwrap();
+    assert!(!summary.eval.contains_key("search_evaluations"));
+    assert!(!place.path().join("given/search.json").exists());
+
+    // Whatever is trained at such a rate has no finite loss in the end.
+    let wild = ["train.base_lr=1e30", "train.clip_grad=1e30"];
+    let output = start(place.path(), "wild", &wild, false).wait_with_output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("no candidate of the search could be judged"), "{said}");
+}

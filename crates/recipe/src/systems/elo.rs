@@ -1,0 +1,279 @@
+//! ELo: searched weights of self-supervised losses on clips that are seen and heard
+//! (arXiv 2002.12177).
+
+mod weights;
+
+use std::path::PathBuf;
+
+use bauta_data::video::{Ffmpeg, MovingStampsOptions};
+use bauta_data::{PACKAGES, Package};
+use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr};
+
+pub use self::weights::{OfFrames, OfModalities, OfPairs, OfSites, OfTransfers, TaskWeights};
+use crate::data_need::DataNeed;
+use crate::reading::{Violation, at_least_one, ensure, must_be, non_negative, positive};
+use crate::system_settings::SystemSettings;
+use crate::tables::limits::{check_batch, count};
+use crate::tables::{Eval, Linear, Protocol, Train};
+
+/// What a recipe of system `elo` says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Elo {
+    /// The clips.
+    pub data: SoundingData,
+    /// The networks of the modalities.
+    pub model: ClipNetworks,
+    /// How the weights are searched.
+    #[serde(default)]
+    pub search: SearchTable,
+    /// Weights that are given, in [0, 1], by task and modality; the others are searched.
+    #[serde(default)]
+    pub lambda: TaskWeights,
+    /// What is measured at the end.
+    #[serde(default)]
+    pub eval: EloEval,
+}
+
+/// The clips to train and evaluate on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SoundingData {
+    /// Where the clips come from.
+    pub name: SoundingClipSource,
+    /// The folder of the stamps; without it, Tux Paint's are fetched to the cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// Clips to train on, 2000 without it.
+    #[serde(default = "defaults::limit")]
+    pub limit: usize,
+    /// Clips held out to choose weights by.
+    #[serde(default = "defaults::held_out")]
+    pub held_out: usize,
+    /// Clips to measure on.
+    #[serde(default = "defaults::test")]
+    pub test: usize,
+    /// What the clips look and sound like.
+    #[serde(default)]
+    pub moving: MovingStampsOptions,
+}
+
+/// Where clips come from, by the names that recipes use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum SoundingClipSource {
+    /// Tux Paint's stamps that cross a frame, each with its own sound.
+    MovingStamps,
+}
+
+/// The networks of the modalities.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClipNetworks {
+    /// Width of an embedding, D, a multiple of 4; stages have a quarter and a half of it.
+    pub dim: usize,
+    /// Frames of a clip that follow on what the networks see, and are to be predicted.
+    #[serde(default = "defaults::future")]
+    pub future: usize,
+}
+
+/// Who proposes weights, by the names that recipes use, in the order of the documentation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum WeightSearch {
+    /// A normal distribution that adapts.
+    #[default]
+    CmaEs,
+    /// Children of the best of small samples.
+    Tournament,
+    /// Zero and one on as many weights as the budget allows.
+    Grid,
+    /// Uniform weights.
+    Random,
+    /// Nobody: what `lambda` does not give is 1.
+    None,
+}
+
+/// How the weights are searched: each candidate trains networks for a while, which are judged by
+/// how well the sizes of their clusters follow Zipf's law.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SearchTable {
+    /// Who proposes weights.
+    pub method: WeightSearch,
+    /// Generations.
+    pub generations: u32,
+    /// New candidates of a generation, at least 2.
+    pub population: usize,
+    /// With `cma-es`: the first step size, in (0, 1].
+    pub step: f64,
+    /// Evaluations after which a good candidate is known well enough.
+    pub repeats: u32,
+    /// Steps that a candidate trains for.
+    pub steps: u64,
+    /// Clusters, near the number of classes that are expected.
+    pub clusters: usize,
+    /// Exponent of Zipf's law.
+    pub exponent: f64,
+    /// Temperature of the soft assignment to clusters.
+    pub temperature: f64,
+    /// Clusterings over which the fitness is averaged.
+    pub draws: u32,
+}
+
+impl Default for SearchTable {
+    fn default() -> Self {
+        Self {
+            method: WeightSearch::default(),
+            generations: 15,
+            population: 12,
+            step: 0.25,
+            repeats: 3,
+            steps: 150,
+            clusters: 20,
+            exponent: 1.0,
+            temperature: 1.0,
+            draws: 3,
+        }
+    }
+}
+
+/// What is measured on the labels of the test clips.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EloEval {
+    /// Measure the untrained network too, and train one with all weights 1.
+    pub baselines: bool,
+    /// Linear probe.
+    pub linear: Linear,
+}
+
+impl Default for EloEval {
+    fn default() -> Self {
+        Self { baselines: true, linear: Linear::default() }
+    }
+}
+
+impl EloEval {
+    /// The protocol as the table of images has it.
+    pub fn as_eval(&self) -> Eval {
+        let protocols = vec![Protocol::Linear];
+        Eval { protocols, linear: self.linear.clone(), ..Eval::default() }
+    }
+}
+
+mod defaults {
+    pub(super) fn limit() -> usize {
+        2000
+    }
+    pub(super) fn held_out() -> usize {
+        500
+    }
+    pub(super) fn test() -> usize {
+        1000
+    }
+    pub(super) fn future() -> usize {
+        4
+    }
+}
+
+/// The most clips of a split, which lie in memory.
+const MOST_CLIPS: usize = 100_000;
+
+/// The most evaluations and steps of a search.
+const MOST: u64 = 1_000_000;
+
+impl SoundingData {
+    /// The package that holds the stamps, where no folder is given.
+    pub fn package(&self) -> Option<&'static Package> {
+        let fetched = self.root.is_none();
+        PACKAGES.iter().find(|package| fetched && package.name == "tuxpaint-stamps")
+    }
+}
+
+impl Elo {
+    fn check_search(&self) -> Result<(), Violation> {
+        let SearchTable { generations, population, repeats, steps, draws, .. } = self.search;
+        for (key, value, least) in [
+            ("search.generations", u64::from(generations), 1),
+            ("search.population", population as u64, 2),
+            ("search.repeats", u64::from(repeats), 1),
+            ("search.steps", steps, 1),
+            ("search.draws", u64::from(draws), 1),
+            ("search.clusters", self.search.clusters as u64, 2),
+        ] {
+            let within = (least..=MOST).contains(&value);
+            must_be(within, key, value, &format!("in [{least}, {MOST}]"))?;
+        }
+        let (step, held_out) = (self.search.step, self.data.held_out);
+        must_be(step > 0.0 && step <= 1.0, "search.step", step, "in (0, 1]")?;
+        non_negative("search.exponent", self.search.exponent)?;
+        positive("search.temperature", self.search.temperature)?;
+        let clusters = self.search.clusters;
+        ensure(clusters <= held_out, &["search.clusters", "data.held_out"], || {
+            format!("search.clusters is {clusters}; it must be at most data.held_out, {held_out}")
+        })?;
+        let all = self.lambda.given();
+        for (task, weight) in &all {
+            if let Some(weight) = weight {
+                let within = (0.0..=1.0).contains(weight);
+                must_be(within, &format!("lambda.{task}"), weight, "in [0, 1]")?;
+            }
+        }
+        let searched = all.iter().any(|(_, weight)| weight.is_none());
+        let some = searched || all.iter().any(|(_, weight)| weight.is_some_and(|w| w >= 0.01));
+        ensure(some, &["lambda"], || {
+            "every weight of lambda is below 0.01, so nothing is trained; raise one".to_owned()
+        })?;
+        let needless = !searched && self.search.method != WeightSearch::None;
+        ensure(!needless, &["search.method", "lambda"], || {
+            let method = self.search.method;
+            format!(
+                "search.method is \"{method}\" and lambda gives every weight; leave one out, or \
+                 set search.method to \"none\""
+            )
+        })
+    }
+}
+
+impl SystemSettings for Elo {
+    const NAME: &'static str = "elo";
+
+    fn check(&self, train: &Train) -> Result<(), Violation> {
+        let data = &self.data;
+        for (key, clips) in
+            [("data.limit", data.limit), ("data.held_out", data.held_out), ("data.test", data.test)]
+        {
+            at_least_one(key, clips)?;
+            must_be(clips <= MOST_CLIPS, key, clips, &format!("at most {MOST_CLIPS}"))?;
+        }
+        let (limit, batch) = (data.limit, train.batch_size);
+        must_be(batch >= 2, "train.batch_size", batch, "at least 2: pairs are mismatched")?;
+        ensure(limit >= batch, &["data.limit", "train.batch_size"], || {
+            format!("data.limit {limit} is less than one step of train.batch_size {batch} clips")
+        })?;
+        let accumulate = train.accumulate;
+        must_be(accumulate == 1, "train.accumulate", accumulate, "1: losses are scaled by steps")?;
+        let MovingStampsOptions { stamps, size, frames, exponent, .. } = data.moving;
+        at_least_one("data.moving.stamps", stamps)?;
+        must_be((8..=1024).contains(&size), "data.moving.size", size, "in [8, 1024]")?;
+        must_be((3..=1000).contains(&frames), "data.moving.frames", frames, "in [3, 1000]")?;
+        non_negative("data.moving.exponent", exponent)?;
+        check_batch("train.batch_size", batch.saturating_mul(frames), size, size)?;
+        count("model.dim", self.model.dim)?;
+        let (dim, future) = (self.model.dim, self.model.future);
+        must_be(dim.is_multiple_of(4), "model.dim", dim, "a multiple of 4")?;
+        let fits = (1..=frames / 2).contains(&future);
+        must_be(fits, "model.future", future, "at least 1 and at most half of data.moving.frames")?;
+        self.check_search()?;
+        self.eval.as_eval().check()
+    }
+
+    fn data(&self) -> Vec<DataNeed> {
+        let stamps = DataNeed { name: self.data.name.into(), package: self.data.package() };
+        vec![stamps, DataNeed { name: "ffmpeg", package: Some(Ffmpeg::package()) }]
+    }
+}

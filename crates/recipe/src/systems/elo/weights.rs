@@ -1,0 +1,164 @@
+//! The weights of ELo's losses that a recipe gives.
+
+use serde::{Deserialize, Serialize};
+
+/// The weight of each task, where it is given.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TaskWeights {
+    /// Decode what was seen or heard.
+    pub reconstruct: OfModalities,
+    /// Decode the frames that follow.
+    pub future: OfFrames,
+    /// Tell whether frames are out of order.
+    pub shuffle: OfFrames,
+    /// Tell whether frames run backwards.
+    pub reverse: OfFrames,
+    /// Decode one modality from another.
+    pub transfer: OfTransfers,
+    /// Tell whether two modalities belong to one clip.
+    pub align: OfPairs,
+    /// Bring two modalities of one clip together.
+    pub embed: OfPairs,
+    /// Predict features of another modality's network.
+    pub distill: OfSites,
+}
+
+/// A weight for each modality.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OfModalities {
+    /// Of the network of colour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rgb: Option<f64>,
+    /// Of the network of grey.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grey: Option<f64>,
+    /// Of the network of sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sound: Option<f64>,
+}
+
+/// A weight for each modality with frames.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OfFrames {
+    /// Of the network of colour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rgb: Option<f64>,
+    /// Of the network of grey.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grey: Option<f64>,
+}
+
+/// A weight for each direction of a transfer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OfTransfers {
+    /// From colour to grey.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rgb_to_grey: Option<f64>,
+    /// From grey to colour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grey_to_rgb: Option<f64>,
+}
+
+/// A weight for each pair of modalities.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OfPairs {
+    /// Of colour and sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rgb_sound: Option<f64>,
+    /// Of colour and grey.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rgb_grey: Option<f64>,
+}
+
+/// A weight for each place of distillation into the network of colour.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OfSites {
+    /// From grey, of what goes into the last stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grey_before_last: Option<f64>,
+    /// From grey, of the embedding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grey_embedding: Option<f64>,
+    /// From sound, of what goes into the last layer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sound_before_last: Option<f64>,
+    /// From sound, of the embedding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sound_embedding: Option<f64>,
+}
+
+/// The tasks of one kind by what they are of, with their weights where they are given.
+type Weights<'a> = Vec<(&'a str, Option<f64>)>;
+
+impl TaskWeights {
+    /// Every task by name, with its weight where it is given.
+    pub fn given(&self) -> Vec<(String, Option<f64>)> {
+        let Self { reconstruct, future, shuffle, reverse, transfer, align, embed, distill } = self;
+        let tables: [(&str, Weights<'_>); 8] = [
+            (
+                "reconstruct",
+                vec![
+                    ("rgb", reconstruct.rgb),
+                    ("grey", reconstruct.grey),
+                    ("sound", reconstruct.sound),
+                ],
+            ),
+            ("future", future.given()),
+            ("shuffle", shuffle.given()),
+            ("reverse", reverse.given()),
+            (
+                "transfer",
+                vec![("rgb_to_grey", transfer.rgb_to_grey), ("grey_to_rgb", transfer.grey_to_rgb)],
+            ),
+            ("align", align.given()),
+            ("embed", embed.given()),
+            (
+                "distill",
+                vec![
+                    ("grey_before_last", distill.grey_before_last),
+                    ("grey_embedding", distill.grey_embedding),
+                    ("sound_before_last", distill.sound_before_last),
+                    ("sound_embedding", distill.sound_embedding),
+                ],
+            ),
+        ];
+        let named = |(task, weights): (&str, Vec<(&str, Option<f64>)>)| {
+            let name = |(of, weight)| (format!("{task}.{of}"), weight);
+            weights.into_iter().map(name).collect::<Vec<_>>()
+        };
+        tables.into_iter().flat_map(named).collect()
+    }
+}
+
+impl OfFrames {
+    fn given(&self) -> Vec<(&'static str, Option<f64>)> {
+        vec![("rgb", self.rgb), ("grey", self.grey)]
+    }
+}
+
+impl OfPairs {
+    fn given(&self) -> Vec<(&'static str, Option<f64>)> {
+        vec![("rgb_sound", self.rgb_sound), ("rgb_grey", self.rgb_grey)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_has_one_name() {
+        let mut names: Vec<String> =
+            TaskWeights::default().given().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), 19);
+        assert!(names.contains(&"shuffle.rgb".to_owned()));
+        names.dedup();
+        assert_eq!(names.len(), 19);
+    }
+}

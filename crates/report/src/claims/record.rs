@@ -1,0 +1,166 @@
+//! A claim's verdict as a small file that is kept, and the table of all of them.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use bauta_files::write_whole;
+use bauta_recipe::claim::{Cell, Claim};
+use bauta_recipe::{Layers, Recipe};
+use serde::{Deserialize, Serialize};
+
+use super::findings::{Findings, spread};
+use crate::ReportError;
+use crate::summary::Summary;
+
+/// What a claim's runs said, without the runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The claim's name.
+    pub claim: String,
+    /// Whether these are the runs of its reduced form.
+    pub quick: bool,
+    /// Whether every relation held.
+    pub held: bool,
+    /// One sentence for each relation and narrowing.
+    pub sentences: Vec<String>,
+    /// The metric that is compared.
+    pub metric: String,
+    /// The mean over seeds, with its deviation, by setting: label and number.
+    pub settings: Vec<(String, String)>,
+    /// Seeds of each setting.
+    pub seeds: usize,
+    /// Minutes of training and evaluation of all runs together.
+    pub minutes: f64,
+    /// Processor or device, threads and precision.
+    pub machine: String,
+    /// Version of Bauta.
+    pub version: String,
+    /// Where the claim did not hold: why that might be, and what was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
+}
+
+impl Record {
+    /// What the finished runs of a claim say, made on a processor of this name.
+    ///
+    /// # Errors
+    /// When a run lacks a metric.
+    pub fn new(
+        claim: &Claim,
+        cells: &[Cell],
+        summaries: &[Summary],
+        processor: &str,
+    ) -> Result<Self, ReportError> {
+        let findings = Findings::new(claim, cells, summaries, 0.0)?;
+        let first = summaries.first();
+        let machine = first.map_or_else(String::new, |summary| {
+            let device = match summary.device.as_str() {
+                "cpu" => processor,
+                device => device,
+            };
+            let threads = match summary.threads {
+                1 => "1 thread".to_owned(),
+                threads => format!("{threads} threads"),
+            };
+            format!("{device}, {threads}, {}", summary.precision)
+        });
+        let settings = findings.rows.iter().map(|row| (row.label.clone(), spread(&row.ours[0])));
+        Ok(Self {
+            claim: claim.name.clone(),
+            quick: claim.quick,
+            held: findings.held(),
+            settings: settings.collect(),
+            metric: claim.metric.clone(),
+            seeds: claim.seeds.len(),
+            minutes: (findings.run_seconds / 6.0).round() / 10.0,
+            machine,
+            version: first.map_or_else(String::new, |summary| summary.version.clone()),
+            sentences: findings.judgements.into_iter().map(|judged| judged.sentence).collect(),
+            remark: None,
+        })
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no record.
+    pub fn read(path: &Path) -> Result<Self, ReportError> {
+        let text =
+            fs::read(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
+        serde_json::from_slice(&text).map_err(|error| ReportError::Unusable {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })
+    }
+
+    /// Writes the record.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), ReportError> {
+        let mut text = serde_json::to_vec_pretty(self).expect("words and numbers have a JSON form");
+        text.push(b'\n');
+        write_whole(path, &text).map_err(ReportError::write(path))
+    }
+}
+
+/// The summaries of a claim's runs below `folder`, all of which are finished.
+///
+/// # Errors
+/// [`ReportError::Unfinished`] for a run that is not, and [`ReportError::Unusable`] for one with
+/// other settings than the claim's.
+pub fn finished(cells: &[Cell], folder: &Path) -> Result<Vec<Summary>, ReportError> {
+    let summary = |cell: &Cell| {
+        let own = folder.join(&cell.name);
+        let recipe = own.join("recipe.toml");
+        if !recipe.is_file() {
+            return Err(ReportError::NoRun(own));
+        }
+        match Recipe::load(&recipe, &Layers::default()) {
+            Ok(recipe) if recipe.same_result(&cell.recipe) => {}
+            _ => {
+                let message = "was made with other settings than the claim has now".to_owned();
+                return Err(ReportError::Unusable { path: recipe, message });
+            }
+        }
+        let path = own.join("summary.json");
+        if !path.is_file() {
+            return Err(ReportError::Unfinished(own));
+        }
+        Summary::read(&path)
+    };
+    cells.iter().map(summary).collect()
+}
+
+/// The table of verdicts, in Markdown: one row for each record, in their order.
+pub fn table(records: &[Record]) -> String {
+    let mut out =
+        "| claim | verdict | numbers | seeds | minutes | machine |\n|---|---|---|---|---|---|\n"
+            .to_owned();
+    for record in records {
+        let form = if record.quick { " `--quick`" } else { "" };
+        let verdict = if record.held { "held" } else { "**did not hold**" };
+        let mut words = record.sentences.join("; ");
+        if let Some(remark) = &record.remark {
+            write!(words, ". {remark}").expect("a string takes everything");
+        }
+        let numbers: Vec<String> =
+            record.settings.iter().map(|(label, number)| format!("{label}: {number}")).collect();
+        let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
+        writeln!(
+            out,
+            "| `{}`{form} | {verdict}: {} | {} {} | {} | {} | {} |",
+            record.claim,
+            cell(&words),
+            record.metric,
+            cell(&numbers.join(", ")),
+            record.seeds,
+            format_args!("{:.1}", record.minutes),
+            cell(&record.machine),
+        )
+        .expect("a string takes everything");
+    }
+    out
+}

@@ -1,0 +1,87 @@
+//! Losses of different size made comparable: each by its mean over the first steps.
+
+use std::collections::HashMap;
+
+use bauta_backbones::checkpoint::Mismatch;
+use tch::{Device, Kind, Tensor};
+
+/// Below this a mean is taken for it.
+const LEAST: f64 = 1e-6;
+
+/// Divides each of some losses by its mean over the first steps in which it was taken, without a
+/// gradient, so that a weight means how much a loss matters, whatever its unit.
+#[derive(Debug)]
+pub struct RunningScale {
+    /// Sums and counts of the losses, f64 [2, N].
+    taken: Tensor,
+    /// Steps that are counted.
+    steps: f64,
+    /// Between a step's losses and its end, f64 [2, N].
+    pending: Option<Tensor>,
+}
+
+impl RunningScale {
+    /// Means of `losses` losses over their first `steps` steps, at least 1.
+    pub fn new(losses: usize, steps: u32, device: Device) -> Self {
+        let taken = Tensor::zeros([2, losses as i64], (Kind::Double, device));
+        Self { taken, steps: f64::from(steps.max(1)), pending: None }
+    }
+
+    /// Scales a step's losses; those that are none stay so. The step counts once
+    /// [`Self::after_step`] says that it was made.
+    ///
+    /// # Panics
+    /// When there are more or fewer losses than there should be.
+    pub fn scale(&mut self, losses: Vec<Option<Tensor>>) -> Vec<Option<Tensor>> {
+        assert_eq!(losses.len() as i64, self.taken.size()[1], "one a loss");
+        let options = (Kind::Double, self.taken.device());
+        let zero = Tensor::zeros([], options);
+        let values: Vec<Tensor> = losses
+            .iter()
+            .map(|loss| match loss {
+                Some(loss) => loss.detach().to_kind(Kind::Double).view([] as [i64; 0]),
+                None => zero.shallow_clone(),
+            })
+            .collect();
+        let there: Vec<f64> =
+            losses.iter().map(|loss| f64::from(u8::from(loss.is_some()))).collect();
+        let there = Tensor::from_slice(&there).to_device(self.taken.device());
+        let step = Tensor::stack(&[Tensor::stack(&values, 0), there], 0);
+        let open = self.taken.get(1).lt(self.steps).to_kind(Kind::Double).unsqueeze(0);
+        let taken = &self.taken + step * open;
+        let means = (taken.get(0) / taken.get(1).clamp_min(1.0)).clamp_min(LEAST);
+        self.pending = Some(taken);
+        let scaled = losses.into_iter().enumerate();
+        let mean = |place: usize| means.get(place as i64).to_kind(Kind::Float);
+        scaled.map(|(place, loss)| loss.map(|loss| loss / mean(place))).collect()
+    }
+
+    /// Counts the step whose losses were scaled last.
+    pub fn after_step(&mut self) {
+        if let Some(taken) = self.pending.take() {
+            self.taken = taken;
+        }
+    }
+
+    /// What is saved: `scale`, f64 [2, N].
+    pub fn state(&self) -> Vec<(String, Tensor)> {
+        vec![("scale".to_owned(), self.taken.shallow_clone())]
+    }
+
+    /// Goes on from what was saved.
+    ///
+    /// # Errors
+    /// When it is not there, of another shape, or there is more.
+    pub fn load_state(&mut self, saved: &HashMap<String, Tensor>) -> Result<(), Mismatch> {
+        let mut mismatch = Mismatch::default();
+        match saved.get("scale") {
+            None => mismatch.missing.push("scale".to_owned()),
+            Some(found) if found.size() != self.taken.size() => {
+                mismatch.misshaped.push(("scale".to_owned(), found.size(), self.taken.size()));
+            }
+            Some(found) => self.taken = found.to_device(self.taken.device()).copy(),
+        }
+        mismatch.unexpected = saved.keys().filter(|name| *name != "scale").cloned().collect();
+        if mismatch.is_empty() { Ok(()) } else { Err(mismatch) }
+    }
+}

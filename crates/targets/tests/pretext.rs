@@ -1,0 +1,179 @@
+//! Losses one by one, gradients and where they do not go, names, scales.
+
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+use bauta_backbones::{Parameters, SpacetimeConv};
+use bauta_libtorch::{integers, normal};
+use bauta_streams::{Purpose, RandomStream, StreamKey};
+use bauta_targets::pretext::{
+    Pretext, PretextConfig, Reordered, RunningScale, SoundingClips, TASKS, Task, reorder,
+    task_names,
+};
+use tch::{Device, Kind, Tensor};
+
+const CONFIG: PretextConfig =
+    PretextConfig { width: 4, frames: 4, future: 2, size: 16, sound: [2, 16, 20] };
+
+fn stream(name: &str) -> RandomStream {
+    StreamKey { seed: 3, purpose: Purpose::named(name), epoch: 0, sample: 0 }.stream()
+}
+
+fn built() -> (Parameters, Pretext) {
+    let mut parameters = Parameters::new(0, Device::Cpu);
+    let pretext = Pretext::new(parameters.root(), CONFIG).unwrap();
+    (parameters, pretext)
+}
+
+fn clips() -> SoundingClips {
+    let order = |rows: &[[i64; 4]], label: &[f32]| Reordered {
+        order: Tensor::from_slice(rows.as_flattened()).view([3, 4]),
+        label: Tensor::from_slice(label),
+    };
+    let pixels = integers(&[3, 3, 6, 16, 16], 256, &mut stream("pixels")).to_kind(Kind::Uint8);
+    SoundingClips {
+        pixels,
+        sound: normal(&[3, 2, 16, 20], 1.0, &mut stream("sound")),
+        shuffled: order(&[[0, 1, 2, 3], [1, 0, 2, 3], [3, 1, 0, 2]], &[0.0, 1.0, 1.0]),
+        reversed: order(&[[3, 2, 1, 0], [0, 1, 2, 3], [3, 2, 1, 0]], &[1.0, 0.0, 1.0]),
+    }
+}
+
+fn only(task: usize) -> Vec<bool> {
+    (0..TASKS.len()).map(|place| place == task).collect()
+}
+
+/// Names of the parameters that a task's loss depends on.
+fn reached(task: usize) -> Vec<String> {
+    let (parameters, pretext) = built();
+    let losses = pretext.losses(&clips(), &only(task)).unwrap();
+    assert!(losses.iter().enumerate().all(|(place, loss)| loss.is_some() == (place == task)));
+    let loss = losses[task].as_ref().unwrap();
+    assert!(loss.double_value(&[]).is_finite());
+    loss.backward();
+    let with = parameters.trainable().filter(|p| p.tensor.grad().defined());
+    with.map(|p| p.name.clone()).collect()
+}
+
+#[test]
+fn each_task_reaches_its_own_networks_and_its_own_head() {
+    for (place, task) in TASKS.into_iter().enumerate() {
+        let reached = reached(place);
+        let reaches = |prefix: &str| reached.iter().any(|name| name.starts_with(prefix));
+        let networks: Vec<&str> = match task {
+            Task::Reconstruct(one)
+            | Task::Future(one)
+            | Task::Shuffle(one)
+            | Task::Reverse(one)
+            | Task::Transfer(one, _) => vec![["rgb.", "grey.", "sound."][one as usize]],
+            Task::Align(_, other) | Task::Embed(_, other) => {
+                vec!["rgb.", ["rgb.", "grey.", "sound."][other as usize]]
+            }
+            // Nothing flows back into the network that is distilled from.
+            Task::Distill(..) => vec!["rgb."],
+        };
+        for network in ["rgb.", "grey.", "sound."] {
+            assert_eq!(reaches(network), networks.contains(&network), "{}: {network}", task.name());
+        }
+        let head = format!("heads.{}.", task.name());
+        for name in reached.iter().filter(|name| name.starts_with("heads.")) {
+            assert!(name.starts_with(&head), "{} reaches {name}", task.name());
+        }
+    }
+}
+
+#[test]
+fn a_task_alone_costs_what_it_costs_among_all() {
+    let (_, pretext) = built();
+    let all = pretext.losses(&clips(), &[true; TASKS.len()]).unwrap();
+    for task in 0..TASKS.len() {
+        let alone = pretext.losses(&clips(), &only(task)).unwrap();
+        assert_eq!(all[task], alone[task], "{}", TASKS[task].name());
+    }
+    let none = pretext.losses(&clips(), &[false; TASKS.len()]).unwrap();
+    assert!(none.iter().all(Option::is_none));
+}
+
+#[test]
+fn a_pass_that_no_task_needs_is_not_made() {
+    let (parameters, pretext) = built();
+    let before = parameters.get("grey.stem.1.running_mean").unwrap().tensor.copy();
+    let place = |name: &str| task_names().iter().position(|known| *known == name).unwrap();
+    pretext.losses(&clips(), &only(place("align.rgb_sound"))).unwrap();
+    let moments = |name: &str| parameters.get(name).unwrap().tensor.shallow_clone();
+    assert_eq!(moments("grey.stem.1.running_mean"), before);
+    assert_ne!(moments("rgb.stem.1.running_mean"), before);
+}
+
+#[test]
+fn frames_are_reordered_each_clip_by_its_own() {
+    let frames = Tensor::arange(2 * 3, (Kind::Float, Device::Cpu)).view([2, 1, 3, 1, 1]);
+    let order = Tensor::from_slice(&[2_i64, 1, 0, 0, 2, 1]).view([2, 3]);
+    let found = Vec::<f32>::try_from(reorder(&frames, &order).flatten(0, -1)).unwrap();
+    assert_eq!(found, [2.0, 1.0, 0.0, 3.0, 5.0, 4.0]);
+    let reverse = Tensor::from_slice(&[2_i64, 1, 0, 2, 1, 0]).view([2, 3]);
+    assert_eq!(reorder(&reorder(&frames, &reverse), &reverse), frames);
+}
+
+#[test]
+fn names_differ_and_say_task_and_modality() {
+    let mut names = task_names().to_vec();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), TASKS.len());
+    assert!(names.contains(&"shuffle.rgb"));
+}
+
+#[test]
+fn the_network_of_colour_gives_the_same_without_the_others() {
+    let (parameters, pretext) = built();
+    pretext.losses(&clips(), &[true; TASKS.len()]).unwrap();
+    let mut alone = Parameters::new(9, Device::Cpu);
+    let config = pretext.rgb().config().clone();
+    let network = SpacetimeConv::new(alone.root(), config).unwrap();
+    tch::no_grad(|| {
+        for parameter in &alone {
+            let kept = parameters.get(&format!("rgb.{}", parameter.name)).unwrap();
+            parameter.tensor.shallow_clone().copy_(&kept.tensor);
+        }
+    });
+    let pixels = clips().pixels;
+    let found = Pretext::embed(&network, &pixels, CONFIG.frames).unwrap();
+    assert_eq!(found, Pretext::embed(pretext.rgb(), &pixels, CONFIG.frames).unwrap());
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let (_, pretext) = built();
+    let short = SoundingClips { pixels: clips().pixels.narrow(2, 0, 4), ..clips() };
+    let refused = pretext.losses(&short, &only(0)).unwrap_err().to_string();
+    assert_eq!(refused, "the clips is [3, 3, 4, 16, 16], the model wants [B, 3, 6, 16, 16]");
+    let quiet = SoundingClips { sound: clips().sound.narrow(3, 0, 9), ..clips() };
+    assert!(pretext.losses(&quiet, &only(0)).is_err());
+    let none = PretextConfig { future: 5, ..CONFIG };
+    assert!(Pretext::new(Parameters::sketch().root(), none).is_err());
+}
+
+#[test]
+fn losses_are_divided_by_their_mean_over_the_first_steps() {
+    let mut scale = RunningScale::new(2, 2, Device::Cpu);
+    let mut step = |first: Option<f32>, second: f32| {
+        let losses = vec![first.map(Tensor::from), Some(Tensor::from(second))];
+        let found = scale.scale(losses);
+        scale.after_step();
+        found.into_iter().map(|loss| loss.map(|loss| loss.double_value(&[]))).collect::<Vec<_>>()
+    };
+    assert_eq!(step(None, 4.0), [None, Some(1.0)]);
+    assert_eq!(step(Some(0.5), 2.0), [Some(1.0), Some(f64::from(2.0_f32 / 3.0))]);
+    // The mean of the second is 3 from here on; that of the first takes one more step.
+    assert_eq!(step(Some(1.5), 6.0), [Some(1.5), Some(2.0)]);
+    assert_eq!(step(Some(2.0), 3.0), [Some(2.0), Some(1.0)]);
+
+    let saved = scale.state().into_iter().collect();
+    let mut other = RunningScale::new(2, 2, Device::Cpu);
+    other.load_state(&saved).unwrap();
+    let again = other.scale(vec![Some(Tensor::from(3.0_f32)), None]);
+    assert_eq!(again[0].as_ref().unwrap().double_value(&[]), 3.0);
+    // A step that was given up does not count.
+    assert_eq!(other.state()[0].1, saved["scale"]);
+    assert!(RunningScale::new(3, 2, Device::Cpu).load_state(&saved).is_err());
+}

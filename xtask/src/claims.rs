@@ -1,0 +1,130 @@
+//! `claims`: the verdicts of the claims that were run, as records and as a table of the book.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use bauta_files::write_whole;
+use bauta_recipe::claim::{self, Claim};
+use bauta_report::claims::{Record, finished, table};
+use clap::Args;
+
+use crate::bench::processor;
+use crate::workspace::Workspace;
+
+/// The page that has the table, between the two marks.
+const PAGE: &str = "docs/claims.md";
+const BEGIN: &str = "<!-- verdicts -->";
+const END: &str = "<!-- end of verdicts -->";
+
+/// The folder of the records.
+const RECORDS: &str = "docs/verdicts";
+
+/// The arguments of `claims`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Record the verdict of finished runs first: folders of `reproduce`, called NAME or NAME-quick
+    #[arg(long, value_name = "DIR")]
+    record: Vec<PathBuf>,
+    /// Write the table of all records into docs/claims.md
+    #[arg(long)]
+    table: bool,
+}
+
+/// Records verdicts and writes their table.
+pub fn claims(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    if arguments.record.is_empty() && !arguments.table {
+        bail!("say what to do: --record DIR, --table, or both");
+    }
+    for folder in &arguments.record {
+        let path = record(workspace, folder)?;
+        println!("recorded: {}", workspace.shown(&path).display());
+    }
+    if arguments.table {
+        let path = workspace.root.join(PAGE);
+        write_whole(&path, page(workspace)?.as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        println!("Wrote {}", workspace.shown(&path).display());
+    }
+    Ok(())
+}
+
+/// Fails unless the page has the table that [`claims`] would write.
+pub fn check(workspace: &Workspace) -> Result<()> {
+    let found = fs::read_to_string(workspace.root.join(PAGE)).unwrap_or_default();
+    ensure!(
+        found == page(workspace)?,
+        "the verdicts in {PAGE} are not those of {RECORDS}; write them with \
+         `cargo xtask claims --table`"
+    );
+    Ok(())
+}
+
+/// Writes the record of a claim's finished runs; a remark of an earlier record stays.
+fn record(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
+    let called = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (name, quick) = match called.strip_suffix("-quick") {
+        Some(name) => (name, true),
+        None => (called.as_str(), false),
+    };
+    let claim = Claim::load(&claim::find(&workspace.claims(), name)?, quick)
+        .with_context(|| format!("{} must be called as a claim is", folder.display()))?;
+    let cells = claim.cells(&workspace.recipes())?;
+    let summaries = finished(&cells, folder)?;
+    let path = workspace.root.join(RECORDS).join(format!("{called}.json"));
+    let mut record = Record::new(&claim, &cells, &summaries, &processor())?;
+    if path.is_file() {
+        record.remark = Record::read(&path)?.remark;
+    }
+    fs::create_dir_all(workspace.root.join(RECORDS))?;
+    record.write(&path)?;
+    Ok(path)
+}
+
+/// The page with the table of all records, by name.
+fn page(workspace: &Workspace) -> Result<String> {
+    let text = fs::read_to_string(workspace.root.join(PAGE))
+        .with_context(|| format!("cannot read {PAGE}"))?;
+    let parts = text.split_once(BEGIN).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(END)?;
+        Some((before, after))
+    });
+    let (before, after) =
+        parts.with_context(|| format!("{PAGE} lacks the marks {BEGIN} and {END}"))?;
+    let mut paths: Vec<PathBuf> = fs::read_dir(workspace.root.join(RECORDS))
+        .with_context(|| format!("cannot read {RECORDS}"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    paths.sort();
+    let records = paths.iter().map(|path| Record::read(path)).collect::<Result<Vec<_>, _>>()?;
+    Ok(format!("{before}{BEGIN}\n{}{END}{after}", table(&records)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_record_is_of_a_claim_that_there_is_and_has_its_settings() {
+        let workspace = Workspace::find().unwrap();
+        let mut found = 0;
+        for entry in fs::read_dir(workspace.root.join(RECORDS)).unwrap() {
+            let path = entry.unwrap().path();
+            let record = Record::read(&path).unwrap();
+            let file = if record.quick { "-quick.json" } else { ".json" };
+            assert!(path.to_string_lossy().ends_with(&format!("{}{file}", record.claim)));
+            let known = claim::find(&workspace.claims(), &record.claim).unwrap();
+            let claim = Claim::load(&known, record.quick).unwrap();
+            let labels: Vec<&str> = claim.settings.iter().map(|setting| setting.label()).collect();
+            let recorded: Vec<&str> =
+                record.settings.iter().map(|(label, _)| label.as_str()).collect();
+            assert_eq!(labels, recorded, "{}", path.display());
+            assert_eq!(claim.holds.len() + claim.narrows.len(), record.sentences.len());
+            let all = record.sentences.iter().all(|sentence| sentence.starts_with("held"));
+            assert_eq!(all, record.held, "{}", path.display());
+            found += 1;
+        }
+        assert!(found > 0, "there are no records");
+        check(&workspace).unwrap();
+    }
+}
