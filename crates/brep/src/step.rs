@@ -9,6 +9,8 @@ mod folder;
 mod labels;
 mod watch;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use bauta_streams::{Purpose, StreamKey};
@@ -43,6 +45,9 @@ pub struct StepShape {
 /// [`BrepError::Invalid`] when the kernel cannot read it, or it has no face or no extent.
 pub fn read(path: &Path) -> Result<StepShape, BrepError> {
     let brep = path.extension().is_some_and(|found| found.eq_ignore_ascii_case("brep"));
+    if !brep && !begins_as_step(path)? {
+        return Err(BrepError::Invalid { reason: "it is no STEP file".to_owned() });
+    }
     let shape = ffi::Shape::read(path, brep)?;
     let counts = shape.counts();
     if counts.faces > MOST_FACES {
@@ -53,6 +58,15 @@ pub fn read(path: &Path) -> Result<StepShape, BrepError> {
     graph.check()?;
     let names = (0..counts.faces).map(|face| shape.name(face)).collect();
     Ok(StepShape { graph, names, solids: counts.solids, shape })
+}
+
+/// Whether a file begins as STEP files do; some that do not keep the kernel busy forever.
+fn begins_as_step(path: &Path) -> Result<bool, BrepError> {
+    const MARK: &[u8] = b"ISO-10303-21";
+    let mut bytes = Vec::new();
+    let file = File::open(path).and_then(|file| file.take(4096).read_to_end(&mut bytes));
+    file.map_err(|source| BrepError::Read { path: path.to_owned(), source })?;
+    Ok(bytes.windows(MARK.len()).any(|some| some == MARK))
 }
 
 impl StepShape {

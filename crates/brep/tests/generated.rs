@@ -100,7 +100,8 @@ proptest! {
             let side = (face.domain.high - face.domain.low).abs();
             // One point in each cell of a lattice.
             let cells = 80;
-            let mut place = |cell: i32| (f64::from(cell) + f64::from(stream.uniform())) / f64::from(cells);
+            let mut place =
+                |cell: i32| (f64::from(cell) + stream.uniform_in(0.0, 1.0)) / f64::from(cells);
             let inside = (0..cells * cells)
                 .filter(|i| {
                     let at = DVec2::new(place(i % cells), place(i / cells));

@@ -214,7 +214,7 @@ fn several_bodies_are_one_part_where_that_is_asked_for() {
 fn memory_is_bounded() {
     let place = Place::new();
     place.write("part.step", &Parts { seed: 0 }.solid(1).to_step().unwrap());
-    let sizes = [4 << 30, 150 << 20];
+    let sizes = [4 << 30, 1 << 20];
     let [enough, little] =
         sizes.map(|bytes| place.prepared(&PrepareOptions { bytes, ..place.options() }));
     assert!(matches!(enough[0].1, Outcome::Part(_)), "{enough:?}");
@@ -230,14 +230,12 @@ fn hostile_files_end_soon_with_a_reason() {
     let data = |entities: &str| format!("{}{entities}ENDSEC;\nEND-ISO-10303-21;\n", header());
     let nested = format!("#30=A({}{});\n", "(".repeat(200_000), ")".repeat(200_000));
     let circle = "#20=SHELL_BASED_SURFACE_MODEL('',(#20));\n";
-    let far = text.replace("CARTESIAN_POINT('',(", "CARTESIAN_POINT('',(1.E300");
     for (name, text) in [
         ("nested.step", data(&nested)),
         ("circle.step", data(circle)),
         ("numbers.step", data("#99999999999999999999=A();\n")),
         ("twice.step", data("#30=A();\n#30=B();\n")),
         ("zeros.step", "\0".repeat(100_000)),
-        ("far.step", far),
         ("half.step", text[..text.len() / 2].to_owned()),
     ] {
         place.write(name, &text);
@@ -253,6 +251,18 @@ fn hostile_files_end_soon_with_a_reason() {
             }
         }
     }
+}
+
+/// Coordinates far beyond all numbers keep the kernel busy, for as long as it is let.
+#[test]
+fn time_is_bounded() {
+    let place = Place::new();
+    let text = Parts { seed: 0 }.solid(1).to_step().unwrap();
+    place.write("far.step", &text.replace("POINT('',(", "POINT('',(1.E300"));
+    let start = std::time::Instant::now();
+    let outcomes = place.prepared(&PrepareOptions { seconds: 3, ..place.options() });
+    assert!(matches!(&outcomes[0].1, Outcome::Skipped(_)), "{outcomes:?}");
+    assert!(start.elapsed().as_secs() < 30);
 }
 
 /// Names of classes that do not reach to the labels are told of when they are prepared.
@@ -292,7 +302,7 @@ fn one_file_cannot_take_the_others_along() {
     let options = PrepareOptions { seconds: 1, jobs: 1, ..place.options() };
     let script = "for file; do case $file in *crash*) kill -SEGV $$;; *hang*) exec sleep 20;; \
                   *good*) echo bauta left: broken;; *large*) echo bauta left: std::bad_alloc;; \
-                  *silent*) exit 0;; *noisy*) yes kernel | head -c 300000; echo bauta part: 3;; \
+                  *silent*) exit 0;; *noisy*) yes kernel | head -n 40000; echo bauta part: 3;; \
                   *) echo bauta part: 7;; esac; done";
     let command = || {
         let mut command = Command::new("sh");

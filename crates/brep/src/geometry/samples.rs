@@ -92,20 +92,30 @@ pub fn nearest_opposite(points: &[DVec2], inside: &[bool]) -> Vec<f64> {
     points.iter().zip(inside).map(distance).collect()
 }
 
-/// Points in a lattice of cells over [-0.1, 1.1]², to find the nearest.
+/// Points in a lattice of cells over [-0.1, 1.1]², row by row, to find the nearest.
 struct Cells {
     side: usize,
-    cells: Vec<Vec<DVec2>>,
+    /// Where the points of each cell begin; one more in the end.
+    starts: Vec<usize>,
+    points: Vec<DVec2>,
 }
 
 impl Cells {
     fn of(points: &[DVec2], chosen: impl Fn(usize) -> bool) -> Self {
         let side = ((points.len() as f64 / 2.0).sqrt() as usize).clamp(1, 128);
-        let mut cells = Self { side, cells: vec![Vec::new(); side * side] };
-        for &point in (0..points.len()).filter(|&i| chosen(i)).map(|i| &points[i]) {
+        let mut cells = Self { side, starts: vec![0; side * side + 1], points: Vec::new() };
+        let number = |point: DVec2| {
             let [column, row] = cells.cell(point);
-            cells.cells[row * side + column].push(point);
-        }
+            row * side + column
+        };
+        let mut chosen: Vec<(usize, DVec2)> = (0..points.len())
+            .filter(|&i| chosen(i))
+            .map(|i| (number(points[i]), points[i]))
+            .collect();
+        chosen.sort_by_key(|(cell, _)| *cell);
+        chosen.iter().for_each(|(cell, _)| cells.starts[cell + 1] += 1);
+        (0..side * side).for_each(|cell| cells.starts[cell + 1] += cells.starts[cell]);
+        cells.points = chosen.into_iter().map(|(_, point)| point).collect();
         cells
     }
 
@@ -120,23 +130,38 @@ impl Cells {
 
     /// Looks at rings of cells until nothing nearer can come.
     fn nearest(&self, point: DVec2) -> f64 {
-        let [column, row] = self.cell(point).map(|place| place as isize);
-        let (last, mut nearest) = (self.side as isize - 1, f64::INFINITY);
+        if self.points.is_empty() {
+            return f64::INFINITY;
+        }
+        let ([column, row], last) = (self.cell(point), self.side - 1);
+        // Squares, until the end.
+        let mut nearest = f64::INFINITY;
+        let mut look = |y: usize, from: usize, to: usize| {
+            let first = y * self.side;
+            let some = &self.points[self.starts[first + from]..self.starts[first + to + 1]];
+            let near = some.iter().map(|other| other.distance_squared(point));
+            nearest = near.fold(nearest, f64::min);
+            nearest
+        };
         for ring in 0..=last {
-            if (ring - 1) as f64 * self.width() > nearest {
-                break;
-            }
-            for y in (row - ring).max(0)..=(row + ring).min(last) {
-                let step = if (y - row).abs() == ring { 1 } else { (2 * ring).max(1) as usize };
-                for x in (column - ring..=column + ring).step_by(step) {
-                    if (0..=last).contains(&x) {
-                        let cell = &self.cells[(y * self.side as isize + x) as usize];
-                        let near = cell.iter().map(|other| other.distance(point));
-                        nearest = near.fold(nearest, f64::min);
-                    }
+            let (left, right) = (column.saturating_sub(ring), (column + ring).min(last));
+            let mut found = f64::INFINITY;
+            for y in row.saturating_sub(ring)..=(row + ring).min(last) {
+                if y.abs_diff(row) == ring {
+                    found = look(y, left, right);
+                    continue;
+                }
+                if column >= ring {
+                    found = look(y, left, left);
+                }
+                if column + ring <= last {
+                    found = look(y, right, right);
                 }
             }
+            if (ring as f64 * self.width()).powi(2) > found {
+                break;
+            }
         }
-        nearest
+        nearest.sqrt()
     }
 }

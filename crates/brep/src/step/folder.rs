@@ -78,9 +78,9 @@ impl PrepareOptions {
     }
 }
 
-/// Prepares a folder, some files in a process: one that ends or stops before it has answered for
-/// all costs the file at which it was, if that was its first; else that file is tried again in a
-/// process of its own beginning.
+/// Prepares a folder, some files in a process: one that ends, or is silent for too long, before it
+/// has answered for all costs the file at which it was. Where that has got no more memory and was
+/// not the first, it is tried again as the first of another process.
 ///
 /// `command` starts a process; it must call [`PrepareOptions::prepare_file`] on each of the paths
 /// that are its last arguments, in order, and print [`Outcome::line`] of each. `told` hears of

@@ -71,17 +71,17 @@ impl Watch {
             let rest = &files[before..];
             let failed = self.in_a_process(command().args(rest), rest.len(), |outcome| {
                 let outcome = self.plain(outcome);
-                let fresh = outcomes.len() == before;
-                // The files before may have taken the memory.
-                if !fresh && outcome == self.too_large() {
+                // The files before may have taken the memory: it is tried again without them.
+                if outcomes.len() > before && outcome == self.too_large() {
                     return false;
                 }
-                told(&rest[outcomes.len() - before], &outcome);
+                told(&files[outcomes.len()], &outcome);
                 outcomes.push(outcome);
                 true
             });
-            if outcomes.len() == before {
-                told(&rest[0], &failed);
+            let first = outcomes.len() == before;
+            if let Some(failed) = failed.filter(|it| first || *it != self.too_large()) {
+                told(&files[outcomes.len()], &failed);
                 outcomes.push(failed);
             }
         }
@@ -95,37 +95,39 @@ impl Watch {
         command: &mut Command,
         files: usize,
         mut heard: impl FnMut(Outcome) -> bool,
-    ) -> Outcome {
+    ) -> Option<Outcome> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = match command.spawn() {
             Ok(child) => child,
             Err(error) => {
-                return Outcome::Skipped(format!("no process could be started: {error}"));
+                let reason = format!("no process could be started: {error}");
+                return Some(Outcome::Skipped(reason));
             }
         };
         let (lines, errors) = listen(&mut child);
-        let (mut count, mut late) = (0, false);
-        while count < files {
+        let mut ended = None;
+        for _ in 0..files {
             match lines.recv_timeout(Duration::from_secs(self.seconds)) {
-                Ok(outcome) if heard(outcome) => count += 1,
-                Ok(_) | Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {
-                    late = true;
+                Ok(outcome) if heard(outcome.clone()) => {}
+                Ok(_) => break,
+                Err(error) => {
+                    ended = Some(error);
                     break;
                 }
             }
         }
-        // It has answered for all, or is stuck, or does not listen, or is gone already.
+        // It has answered for all, or is not heard any more, or is stuck, or is gone already.
         child.kill().ok();
         let status = child.wait();
         let reason = errors.join().unwrap_or_default();
-        match status {
-            _ if late => self.too_long(),
+        let ended = ended?;
+        Some(match status {
+            _ if ended == RecvTimeoutError::Timeout => self.too_long(),
             Ok(status) if status.signal() == Some(OUT_OF_TIME) => self.too_long(),
             _ if !reason.is_empty() => self.plain(Outcome::Skipped(reason)),
             Ok(status) => Outcome::Skipped(format!("the CAD kernel ended by {status}")),
             Err(error) => Outcome::Skipped(format!("its process is lost: {error}")),
-        }
+        })
     }
 
     fn too_long(&self) -> Outcome {
