@@ -2,14 +2,15 @@
 //!
 //! The models that benches and records speak of are built here, once.
 
-use bauta_backbones::masking::{MaskPlan, RandomMask};
+use bauta_backbones::masking::{FillStrategy, Filler, Grid, MaskPlan, Partners, RandomMask};
 use bauta_backbones::tch::{Device, Kind, Tensor};
 use bauta_backbones::{
-    Encode, ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices,
-    VideoConfig, VideoDecoder, VideoDecoderConfig, VideoTransformer, VisionTransformer, VitConfig,
-    patch_tokens,
+    Encode, ImageNormalization, MaeDecoder, MaeDecoderConfig, Parameters, ResNetConfig,
+    ResNetDepth, Stem, TokenIndices, VideoConfig, VideoDecoder, VideoDecoderConfig,
+    VideoTransformer, VisionTransformer, VitConfig, patch_tokens,
 };
 use bauta_libtorch::{integers, keep_freed_memory, normal};
+use bauta_siamese::{FillTensors, Method, Shuffle, Siamese, SiameseConfig, soft_distance};
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 use bauta_targets::{
     ClipTarget, EncoderTeacher, FeatureLoss, FeatureTarget, Normalization, PixelTarget,
@@ -210,6 +211,102 @@ impl TaughtCase {
         let prediction = decoder.predict_masked_and_class(&latent, indices, None);
         let loss = self.target.loss(&prediction.expect("the latent fits"), target);
         Tensor::run_backward(&[loss.expect("the shapes agree")], parameters, false, false)
+    }
+}
+
+/// MoCo's networks on two random views, ready to make steps with mixed images or without.
+pub struct SiameseCase {
+    network: Siamese,
+    parameters: Vec<Tensor>,
+    views: [Tensor; 2],
+    key: Tensor,
+    shuffle: Shuffle,
+    fill: FillTensors,
+}
+
+impl SiameseCase {
+    /// Builds a ResNet-18 of this width with a small stem and its momentum encoder, for `batch`
+    /// images of `side` pixels.
+    ///
+    /// # Panics
+    /// When the sizes do not fit together: they are written in the benches.
+    pub fn new(width: usize, side: usize, batch: usize) -> Self {
+        keep_freed_memory();
+        let depth = ResNetDepth::Eighteen;
+        let config = SiameseConfig {
+            method: Method::Moco,
+            encoder: ResNetConfig { depth, stem: Stem::Small, width, channels: 3 },
+            dim: 128,
+            hidden: 0,
+            queue: 8 * batch,
+            momentum: 0.99,
+            temperature: 0.1,
+            splits: 8,
+            symmetric: false,
+        };
+        let network = Siamese::new(config, 0, Device::Cpu).expect("sizes fit");
+        let mut stream = stream();
+        let sides = [batch as i64, 3, side as i64, side as i64];
+        let views = [(); 2].map(|()| normal(&sides, 1.0, &mut stream));
+        let order: Vec<i64> = (0..batch as i64).rev().collect();
+        let shuffle = Shuffle::new(&order, Device::Cpu);
+        let key = network.keys(&views[1], None, &shuffle).expect("the views fit");
+        let grid = Grid::image(4, 4).expect("cells");
+        let filler = Filler::new(FillStrategy::Block, grid, [side; 2], 0.5).expect("cells fit");
+        let fill = filler.draw(Partners::Reversal, batch, &mut stream);
+        Self {
+            parameters: network
+                .parameters()
+                .trainable()
+                .map(|p| p.tensor.shallow_clone())
+                .collect(),
+            fill: FillTensors::new(&fill, Device::Cpu),
+            network,
+            views,
+            key,
+            shuffle,
+        }
+    }
+
+    /// A pass that learns: the query of a view against its key, and back; returns the gradients.
+    ///
+    /// # Panics
+    /// Never, after [`Self::new`].
+    pub fn pass(&self) -> Vec<Tensor> {
+        self.backward(&self.clean(&self.key))
+    }
+
+    /// A pass of keys.
+    ///
+    /// # Panics
+    /// Never, after [`Self::new`].
+    pub fn keys(&self) -> Tensor {
+        self.network.keys(&self.views[1], None, &self.shuffle).expect("the views fit")
+    }
+
+    /// Forward and backward passes of a step, with mixed images or without; returns the gradients.
+    ///
+    /// # Panics
+    /// Never, after [`Self::new`].
+    pub fn step(&self, mixed: bool) -> Vec<Tensor> {
+        let key = self.keys();
+        let clean = self.clean(&key);
+        if !mixed {
+            return self.backward(&clean);
+        }
+        let seen = self.network.see(&self.fill.mix(&self.views[0])).expect("the views fit");
+        let distance = |queries: &Tensor| self.network.distance(queries, &[&key]);
+        let [own, partner] = soft_distance(distance, &seen.query, &self.fill.partner_of);
+        self.backward(&(clean + own * self.fill.own + partner * (1.0 - self.fill.own)))
+    }
+
+    fn clean(&self, key: &Tensor) -> Tensor {
+        let seen = self.network.see(&self.views[0]).expect("the views fit");
+        self.network.distance(&seen.query, &[key])
+    }
+
+    fn backward(&self, loss: &Tensor) -> Vec<Tensor> {
+        Tensor::run_backward(&[loss], &self.parameters, false, false)
     }
 }
 

@@ -11,8 +11,10 @@ mod loader;
 mod masks;
 mod optimizer;
 mod photos;
+mod siamese;
 mod steps;
 mod text;
+mod views;
 
 use std::path::PathBuf;
 
@@ -66,9 +68,12 @@ enum Case {
     #[value(name = "vit-small-224")]
     VitSmall224,
     MaeStSmall,
+    #[value(name = "resnet18-cifar10")]
+    Resnet18Cifar10,
     Optimizer,
     Masks,
     Loader,
+    Views,
     Text,
     Captions,
 }
@@ -91,8 +96,9 @@ fn main() -> Result<()> {
         Command::Prepare { case, shared } => match case {
             Case::VitTinyCifar10 | Case::VitSmall224 => steps::prepare(case, &shared),
             Case::MaeStSmall => clips::prepare(&shared),
+            Case::Resnet18Cifar10 => siamese::prepare(&shared),
             Case::Optimizer => optimizer::prepare(&shared),
-            Case::Masks => Ok(()),
+            Case::Masks | Case::Views => Ok(()),
             Case::Loader => photos::write(&shared),
             Case::Text => text::write(&shared),
             Case::Captions => captions::write(&shared),
@@ -104,9 +110,11 @@ fn main() -> Result<()> {
                     steps::measure(case, &variant, &setting)
                 }
                 Case::MaeStSmall => clips::measure(&variant, &setting),
+                Case::Resnet18Cifar10 => siamese::measure(&variant, &setting),
                 Case::Optimizer => optimizer::measure(&setting),
                 Case::Masks => masks::measure(&variant, &setting),
                 Case::Loader => loader::measure(&setting),
+                Case::Views => views::measure(&variant, &setting),
                 Case::Text => text::measure(&setting),
                 Case::Captions => captions::measure(&setting),
             }?;

@@ -35,6 +35,10 @@ def main():
         from masks import measure
     elif arguments.case == "loader":
         from loader import measure
+    elif arguments.case == "resnet18-cifar10":
+        from moco import measure
+    elif arguments.case == "views":
+        from views import measure
     elif arguments.case == "text":
         from text import measure
     elif arguments.case == "captions":

@@ -73,7 +73,7 @@ impl SpacetimeConvConfig {
         if sides.into_iter().chain(of_stages).any(|side| side == 0) {
             return Err(ModelError::Config(format!("a size of {self:?} is 0")));
         }
-        if self.stem_side % 2 == 0 || self.stages.len() < 2 {
+        if self.stem_side.is_multiple_of(2) || self.stages.len() < 2 {
             let text = format!(
                 "a (2+1)D network has an odd stem_side and two stages or more; here it has {} and \
                  {}",

@@ -1,5 +1,6 @@
 //! Two views a second of one core: random resized crops with MoCo v2's changes of colour, of
-//! images of CIFAR's size and of photos already in memory. `views.py` measures torchvision.
+//! images of CIFAR's size and of photos already in memory. `cargo xtask bench peers --case views` holds
+//! them against torchvision's.
 
 use std::hint::black_box;
 

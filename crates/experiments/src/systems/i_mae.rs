@@ -99,9 +99,8 @@ impl System for IMae {
         let teacher = teacher.flatten();
         let build = |init| Self::new(settings, &images, teacher.as_deref(), init);
         let mut system = build(mixture.init)?;
-        run.start_from(settings.model.init.as_deref(), "pretrain", |init| {
-            system.student.begin(init)
-        })?;
+        let begin = |init: &_| system.student.begin(init);
+        run.start_from(settings.model.init.as_deref(), "pretrain", begin)?;
         let phase = run.phase("pretrain", images.batches_per_epoch()).costing(system.flops()?);
         let mixing = Mixing { masking: system.student.masking(), lambda: mixture.lambda };
         let inputs = images.inputs(vec![partners], mixing.prepare())?;

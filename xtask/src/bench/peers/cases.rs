@@ -21,7 +21,7 @@ pub struct Case {
 }
 
 /// All cases.
-pub const CASES: [Case; 8] = [
+pub const CASES: [Case; 10] = [
     Case {
         name: "vit-tiny-cifar10",
         about: "a training step of mae-cifar10-vit-tiny, 128 images of 32 pixels",
@@ -44,6 +44,13 @@ pub const CASES: [Case; 8] = [
         theirs: &["eager", "compile"],
     },
     Case {
+        name: "resnet18-cifar10",
+        about: "a training step of moco-cifar10, two views of 128 images of 32 pixels",
+        data: Some(DatasetName::Cifar10),
+        variants: &["fp32", "bf16"],
+        theirs: &["eager", "compile"],
+    },
+    Case {
         name: "optimizer",
         about: "an AdamW step over the tensors of ViT-B/16 and its decoder",
         data: None,
@@ -62,6 +69,13 @@ pub const CASES: [Case; 8] = [
         about: "JPEG files of 500 × 375 pixels to u8 batches of 128 at 224 pixels",
         data: None,
         variants: &[],
+        theirs: &["torchvision"],
+    },
+    Case {
+        name: "views",
+        about: "two views each of 32 images in memory, cropped and coloured as MoCo v2's, on one core",
+        data: None,
+        variants: &["32", "224"],
         theirs: &["torchvision"],
     },
     Case {

@@ -93,11 +93,14 @@ pub struct OfSites {
     pub sound_embedding: Option<f64>,
 }
 
+/// The tasks of one kind by what they are of, with their weights where they are given.
+type Weights<'a> = Vec<(&'a str, Option<f64>)>;
+
 impl TaskWeights {
     /// Every task by name, with its weight where it is given.
     pub fn given(&self) -> Vec<(String, Option<f64>)> {
         let Self { reconstruct, future, shuffle, reverse, transfer, align, embed, distill } = self;
-        let tables: [(&str, Vec<(&str, Option<f64>)>); 8] = [
+        let tables: [(&str, Weights<'_>); 8] = [
             (
                 "reconstruct",
                 vec![

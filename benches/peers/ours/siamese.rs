@@ -1,0 +1,71 @@
+//! Whole training steps of MoCo: u8 pixels of two views on the host, normalise, forward, backward,
+//! gradient descent, momentum encoder, queue.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Result, ensure};
+use bauta_backbones::checkpoint::write_tensors;
+use bauta_backbones::tch::{Device, Tensor};
+use bauta_data::Batch;
+use bauta_experiments::images::Images;
+use bauta_experiments::run::choose_threads;
+use bauta_experiments::settings::train_config;
+use bauta_experiments::systems::MixMask;
+use bauta_experiments::systems::mix_mask::{SECOND_VIEW, viewing};
+use bauta_recipe::{self as recipe, Layers, Recipe};
+use bauta_train::Objective;
+
+use crate::steps::{BATCHES, share_setting, timed};
+use crate::{Measurement, Setting};
+
+/// Writes batches, initial weights and sizes, and a loss that the other side must reproduce.
+pub fn prepare(shared: &Path) -> Result<()> {
+    let (recipe, images) = prepared("fp32", 0)?;
+    let mut system = MixMask::new(&recipe.settings, &images)?;
+    let views = viewing(&recipe.settings, &images)?.prepare();
+    let inputs: Vec<_> = batches(&images)?.into_iter().map(views).collect();
+    let mut named: Vec<(String, Tensor)> = Vec::new();
+    for (place, input) in inputs.iter().enumerate() {
+        let tensors = system.tensors(input).into_iter();
+        named.extend(tensors.map(|(name, tensor)| (format!("{place}.{name}"), tensor)));
+    }
+    named.extend(system.state().into_iter().filter(|(name, _)| name == "queue"));
+    let named = named.iter().map(|(name, tensor)| (name.as_str(), tensor));
+    write_tensors(&shared.join("views.safetensors"), named)?;
+    let statistics = images.splits.train.statistics();
+    share_setting(shared, &mut system, &inputs[0], &statistics, &recipe.train)
+}
+
+/// Times steps with orders of the keys drawn within them, as the other side does.
+pub fn measure(precision: &str, setting: &Setting) -> Result<Measurement> {
+    let (recipe, images) = prepared(precision, setting.threads)?;
+    let mut system = MixMask::new(&recipe.settings, &images)?;
+    let (batches, views) = (batches(&images)?, viewing(&recipe.settings, &images)?.prepare());
+    let config = train_config(&recipe.train, BATCHES);
+    let batch = |step: usize| Batch { step: step as u64, ..batches[step % batches.len()].clone() };
+    let (seconds, losses) = timed(&mut system, &config, setting.steps, batch, views)?;
+    Ok(Measurement { seconds, unit: "images", items: recipe.train.batch_size, losses })
+}
+
+fn prepared(precision: &str, threads: usize) -> Result<(Recipe<recipe::MixMask>, Images)> {
+    let set = vec![
+        "train.device=cpu".to_owned(),
+        format!("train.precision={precision}"),
+        format!("train.threads={threads}"),
+    ];
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../crates/experiments/recipes/moco-cifar10.toml");
+    let recipe: Recipe<recipe::MixMask> = Recipe::load(&path, &Layers { quick: false, set })?;
+    ensure!(recipe.train.clip_grad.is_none() && recipe.train.ema.is_none(), "PyTorch does neither");
+    let (data, eval) = (&recipe.settings.data, &recipe.settings.eval);
+    let cut = [recipe.train.batch_size, choose_threads(threads)];
+    let images = Images::open(data, eval, cut, recipe.seed, Device::Cpu, &AtomicBool::new(false))?;
+    Ok((recipe, images))
+}
+
+/// The first batches of the recipe's own loader: the same in every process.
+fn batches(images: &Images) -> Result<Vec<Batch>> {
+    let loader = images.training(vec![SECOND_VIEW])?;
+    Ok(loader.batches(0..BATCHES, |batch| batch).collect::<Result<_, _>>()?)
+}
