@@ -155,7 +155,7 @@ impl<'a> Trainer<'a> {
         observe: impl FnMut(Event<'_>, &O),
     ) -> Result<End, TrainError> {
         phase.check(objective.parameters())?;
-        // What counts is on the disk, not what an error left here.
+        // What counts is on the disk.
         self.progress = read_progress(&self.checkpoints)?;
         let last = self.checkpoints.last();
         let steps = phase.config.schedule.steps;
@@ -186,7 +186,14 @@ impl<'a> Trainer<'a> {
                 maker
             }
         };
-        self.train(phase, maker.until(self.stop), feed, observe)
+        let end = self.train(phase, maker.until(self.stop), feed, observe);
+        if end.is_err()
+            && let Ok(kept) = read_progress(&self.checkpoints)
+        {
+            // What an error left here counts for nobody who goes on with another phase.
+            self.progress = kept;
+        }
+        end
     }
 
     /// Where a phase stands, and whether it may begin.

@@ -47,6 +47,13 @@ fn a_divergence_is_named_by_the_runs_step_and_its_own_phases_inputs() {
     let TrainError::NonFinite { step: 8, batch, .. } = &error else { panic!("{error}") };
     let wanted = loader.batches(2..3, |batch| batch).next().unwrap().unwrap();
     assert_eq!(read_tensors(batch).unwrap()["0.pixels"], super::toy::pixels(&wanted));
+
+    // What was not kept of it counts for nothing, and another phase may follow.
+    let kept = trainer.progress();
+    assert_eq!((kept.phase.as_str(), kept.step), ("a", 6));
+    trainer.fit(&Phase::new("c", config(6)), &mut Autoencoder::new(2), feed, |_| ()).unwrap();
+    let ended = trainer.progress();
+    assert_eq!((ended.finished.as_slice(), ended.step), (&["a".to_owned()][..], 12));
 }
 
 #[test]
