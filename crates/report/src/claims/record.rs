@@ -142,7 +142,11 @@ pub fn table(records: &[Record]) -> String {
     for record in records {
         let form = if record.quick { " `--quick`" } else { "" };
         let verdict = if record.held { "held" } else { "**did not hold**" };
-        let mut words = record.sentences.join("; ");
+        let mut words = match &record.sentences[..] {
+            // The verdict has said it.
+            [only] => only.split_once(": ").map_or(only.as_str(), |(_, rest)| rest).to_owned(),
+            several => several.join("; "),
+        };
         if let Some(remark) = &record.remark {
             write!(words, ". {remark}").expect("a string takes everything");
         }
