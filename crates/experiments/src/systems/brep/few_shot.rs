@@ -73,6 +73,12 @@ impl Brep {
                 );
             }
             let test = labelled(&parts.splits.test, 0..parts.splits.test.len(), task, run.device)?;
+            let labels = test.iter().map(|chunk| Vec::<i64>::try_from(&chunk.labels));
+            let labels = labels.collect::<Result<Vec<_>, _>>()?.concat();
+            if labels.iter().all(|&label| label == labels[0]) {
+                tracing::info!("the test parts are of one class for {task:?}: nothing to measure");
+                continue;
+            }
             let bench = Bench { brep: self, settings, parts, task, classes: classes.len(), test };
             let what = format!("{task:?}").to_lowercase();
             let few = FewLabels {
