@@ -8,6 +8,8 @@
 mod made;
 #[path = "video/seeking.rs"]
 mod seeking;
+#[path = "video/stamps.rs"]
+mod stamps;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,7 @@ use libtest_mimic::{Arguments, Trial};
 
 use self::made::{Made, as_they_are, decoded_whole};
 use self::seeking::{distant_clips, frames, seeking_is_exact};
+use self::stamps::refused_stamps;
 
 fn main() -> ExitCode {
     let trials = vec![
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         with_ffmpeg("what_is_no_whole_video_is_refused_with_its_path", bad_files),
         with_ffmpeg("a_folder_of_videos_trains_and_leaves_out_the_corrupt", folders),
         with_ffmpeg("shards_hold_the_same_videos_and_labels", shards),
+        with_ffmpeg("stamps_that_cannot_move_and_sound_are_refused", refused_stamps),
         with_data(
             "the_fetched_clips_have_their_known_lengths",
             ClipDataset::VideoClips,

@@ -1,5 +1,7 @@
 //! A search of weights through a whole run on a miniature, killed in the middle of a generation
 //! and resumed to the same search and bits.
+//!
+//! Stamps' sounds are read by ffmpeg; without it the tests are reported as ignored.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -7,11 +9,39 @@ mod program;
 
 use std::fs;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, ExitCode};
 
+use bauta_data::cache_root;
+use bauta_data::video::Ffmpeg;
 use bauta_report::Summary;
 use image::{Rgba, RgbaImage};
+use libtest_mimic::{Arguments, Trial};
 use program::{finish, kill_after, same_files};
+
+fn main() -> ExitCode {
+    let trials: [(&str, fn()); 2] = [
+        (
+            "a_run_killed_within_a_generation_ends_alike",
+            a_run_killed_within_a_generation_ends_alike,
+        ),
+        (
+            "weights_that_are_given_are_not_searched_and_candidates_may_diverge",
+            weights_that_are_given_are_not_searched_and_candidates_may_diverge,
+        ),
+    ];
+    let missing = "without ffmpeg: cargo xtask data fetch ffmpeg";
+    let found = cache_root().and_then(|cache| Ffmpeg::find(&cache)).is_ok();
+    let trials = trials.into_iter().map(|(name, test)| match found {
+        true => Trial::test(name, move || {
+            test();
+            Ok(())
+        }),
+        // Fails where ignored tests are asked for.
+        false => Trial::test(format!("{name}, {missing}"), move || Err(missing.into()))
+            .with_ignored_flag(true),
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
 
 /// Two generations of three candidates of six steps, and a final training of 30.
 const SMALL: [&str; 24] = [
@@ -76,7 +106,6 @@ fn start(place: &Path, out: &str, set: &[&str], resume: bool) -> Child {
     program::start(&mut command)
 }
 
-#[test]
 fn a_run_killed_within_a_generation_ends_alike() {
     let place = tempfile::tempdir().unwrap();
     let path = |name: &str| place.path().join(name);
@@ -111,7 +140,6 @@ fn a_run_killed_within_a_generation_ends_alike() {
     assert!(path("killed/pictures/clips.png").is_file());
 }
 
-#[test]
 fn weights_that_are_given_are_not_searched_and_candidates_may_diverge() {
     let place = tempfile::tempdir().unwrap();
     stamps(&place.path().join("stamps"));
