@@ -25,7 +25,7 @@ pub struct Attention<'a> {
 }
 
 impl Graph {
-    /// `x · Wᵀ + b` of [..., in], with W [out, in] and b [out].
+    /// `x · Wᵀ + b` of [..., in], with W [out, in] and b `[out]`.
     pub fn linear(&mut self, x: &Value, weight: &Value, bias: Option<&Value>) -> Value {
         let weight = self.transpose(weight, &[1, 0]);
         let y = self.binary("MatMul", x, &weight);
@@ -158,7 +158,7 @@ impl Graph {
         self.transpose(&flat, &[0, 2, 1])
     }
 
-    /// Batch normalisation of [B, C, ...] by scale, shift, mean and variance, [C] each.
+    /// Batch normalisation of [B, C, ...] by scale, shift, mean and variance, `[C]` each.
     pub fn batch_norm(&mut self, x: &Value, of: [&Value; 4], eps: f64) -> Value {
         let [scale, shift, mean, variance] = of;
         let inputs = [x, scale, shift, mean, variance];
