@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use bauta_backbones::TokenIndices;
 use bauta_backbones::tch::{Device, Tensor};
 use bauta_data::video::ClipBatch;
@@ -11,9 +11,9 @@ use bauta_eval::host_tensor;
 use bauta_experiments::run::choose_threads;
 use bauta_experiments::settings::train_config;
 use bauta_experiments::systems::mae_st::{Clips, MaeSt, MaskedClips};
-use bauta_recipe::{self as recipe, Layers, Recipe};
+use bauta_recipe::{self as recipe, Recipe};
 
-use crate::steps::{BATCHES, share_batches, share_setting, timed};
+use crate::steps::{BATCHES, recipe_on_cpu, share_batches, share_setting, timed};
 use crate::{Measurement, Setting, photos};
 
 /// Writes batches, initial weights and sizes, and a loss that the other side must reproduce.
@@ -49,15 +49,9 @@ fn prepared(
     threads: usize,
     shared: &Path,
 ) -> Result<(Recipe<recipe::MaeSt>, Clips)> {
-    let set = vec![
-        "train.device=cpu".to_owned(),
-        format!("train.precision={precision}"),
-        format!("train.threads={threads}"),
-        format!("data.root={}", photos::root(shared).display()),
-    ];
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/mae-st-small.toml");
-    let recipe: Recipe<recipe::MaeSt> = Recipe::load(&path, &Layers { quick: false, set })?;
-    ensure!(recipe.train.clip_grad.is_none() && recipe.train.ema.is_none(), "PyTorch does neither");
+    let root = format!("data.root={}", photos::root(shared).display());
+    let recipe: Recipe<recipe::MaeSt> = recipe_on_cpu(&path, precision, threads, Some(root))?;
     let threads = choose_threads(threads);
     let clips = Clips::open(&recipe.settings, &recipe.train, recipe.seed, threads, Device::Cpu)?;
     Ok((recipe, clips))

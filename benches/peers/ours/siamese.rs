@@ -2,21 +2,19 @@
 //! gradient descent, momentum encoder, queue.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use bauta_backbones::checkpoint::write_tensors;
-use bauta_backbones::tch::{Device, Tensor};
+use bauta_backbones::tch::Tensor;
 use bauta_data::Batch;
 use bauta_experiments::images::Images;
-use bauta_experiments::run::choose_threads;
 use bauta_experiments::settings::train_config;
 use bauta_experiments::systems::MixMask;
 use bauta_experiments::systems::mix_mask::{SECOND_VIEW, viewing};
-use bauta_recipe::{self as recipe, Layers, Recipe};
+use bauta_recipe::{self as recipe, Recipe};
 use bauta_train::Objective;
 
-use crate::steps::{BATCHES, share_setting, timed};
+use crate::steps::{BATCHES, batches, images, recipe_on_cpu, share_setting, timed};
 use crate::{Measurement, Setting};
 
 /// Writes batches, initial weights and sizes, and a loss that the other side must reproduce.
@@ -24,7 +22,7 @@ pub fn prepare(shared: &Path) -> Result<()> {
     let (recipe, images) = prepared("fp32", 0)?;
     let mut system = MixMask::new(&recipe.settings, &images)?;
     let views = viewing(&recipe.settings, &images)?.prepare();
-    let inputs: Vec<_> = batches(&images)?.into_iter().map(views).collect();
+    let inputs: Vec<_> = batches(&images, vec![SECOND_VIEW])?.into_iter().map(views).collect();
     let mut named: Vec<(String, Tensor)> = Vec::new();
     for (place, input) in inputs.iter().enumerate() {
         let tensors = system.tensors(input).into_iter();
@@ -41,7 +39,8 @@ pub fn prepare(shared: &Path) -> Result<()> {
 pub fn measure(precision: &str, setting: &Setting) -> Result<Measurement> {
     let (recipe, images) = prepared(precision, setting.threads)?;
     let mut system = MixMask::new(&recipe.settings, &images)?;
-    let (batches, views) = (batches(&images)?, viewing(&recipe.settings, &images)?.prepare());
+    let (batches, views) =
+        (batches(&images, vec![SECOND_VIEW])?, viewing(&recipe.settings, &images)?.prepare());
     let config = train_config(&recipe.train, BATCHES);
     let batch = |step: usize| Batch { step: step as u64, ..batches[step % batches.len()].clone() };
     let (seconds, losses) = timed(&mut system, &config, setting.steps, batch, views)?;
@@ -49,23 +48,9 @@ pub fn measure(precision: &str, setting: &Setting) -> Result<Measurement> {
 }
 
 fn prepared(precision: &str, threads: usize) -> Result<(Recipe<recipe::MixMask>, Images)> {
-    let set = vec![
-        "train.device=cpu".to_owned(),
-        format!("train.precision={precision}"),
-        format!("train.threads={threads}"),
-    ];
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../crates/experiments/recipes/moco-cifar10.toml");
-    let recipe: Recipe<recipe::MixMask> = Recipe::load(&path, &Layers { quick: false, set })?;
-    ensure!(recipe.train.clip_grad.is_none() && recipe.train.ema.is_none(), "PyTorch does neither");
-    let (data, eval) = (&recipe.settings.data, &recipe.settings.eval);
-    let cut = [recipe.train.batch_size, choose_threads(threads)];
-    let images = Images::open(data, eval, cut, recipe.seed, Device::Cpu, &AtomicBool::new(false))?;
+    let recipe: Recipe<recipe::MixMask> = recipe_on_cpu(&path, precision, threads, None)?;
+    let images = images(&recipe.settings.data, &recipe.settings.eval, &recipe.train, recipe.seed)?;
     Ok((recipe, images))
-}
-
-/// The first batches of the recipe's own loader: the same in every process.
-fn batches(images: &Images) -> Result<Vec<Batch>> {
-    let loader = images.training(vec![SECOND_VIEW])?;
-    Ok(loader.batches(0..BATCHES, |batch| batch).collect::<Result<_, _>>()?)
 }

@@ -10,14 +10,14 @@ use anyhow::{Context, Result, ensure};
 use bauta_backbones::TokenIndices;
 use bauta_backbones::checkpoint::write_tensors;
 use bauta_backbones::tch::{Device, Tensor, no_grad};
-use bauta_data::{Batch, Statistics};
+use bauta_data::{Batch, Read, Statistics};
 use bauta_eval::host_tensor;
 use bauta_experiments::images::{Images, MaskedImages};
 use bauta_experiments::run::choose_threads;
 use bauta_experiments::settings::train_config;
 use bauta_experiments::systems::Mae;
 use bauta_masking::MaskPlan;
-use bauta_recipe::{self as recipe, Layers, Recipe, Train};
+use bauta_recipe::{self as recipe, Data, Eval, Layers, Recipe, RecipeSettings, Train};
 use bauta_streams::{Purpose, StreamKey};
 use bauta_train::{Objective, StepMaker, TrainConfig};
 use serde_json::json;
@@ -40,7 +40,7 @@ pub fn prepare(case: Case, shared: &Path) -> Result<()> {
     }
     let (recipe, images) = prepared(case, "fp32", 0, shared)?;
     let mut system = Mae::new(&recipe.settings, &images)?;
-    let batches = batches(&images)?;
+    let batches = batches(&images, Vec::new())?;
     let (samples, tokens) = (recipe.train.batch_size, recipe.settings.grid()?.tokens());
     let pixels: Vec<Tensor> = batches.iter().map(|batch| host_tensor(&batch.pixels)).collect();
     let plan = share_batches(shared, &pixels, [samples, tokens], recipe.settings.mask.ratio)?;
@@ -57,7 +57,7 @@ pub fn prepare(case: Case, shared: &Path) -> Result<()> {
 pub fn measure(case: Case, precision: &str, setting: &Setting) -> Result<Measurement> {
     let (recipe, images) = prepared(case, precision, setting.threads, &setting.shared)?;
     let mut system = Mae::new(&recipe.settings, &images)?;
-    let (batches, masking) = (batches(&images)?, system.student.masking());
+    let (batches, masking) = (batches(&images, Vec::new())?, system.student.masking());
     let config = train_config(&recipe.train, BATCHES);
     let batch = |step: usize| Batch { epoch: step as u64, ..batches[step % batches.len()].clone() };
     let (seconds, losses) =
@@ -142,28 +142,45 @@ fn prepared(
     shared: &Path,
 ) -> Result<(Recipe<recipe::Mae>, Images)> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut set = vec![
+    let (path, root) = if matches!(case, Case::VitSmall224) {
+        let root = format!("data.root={}", photos::root(shared).display());
+        (here.join("peers/vit-small-224.toml"), Some(root))
+    } else {
+        (here.join("../crates/experiments/recipes/mae-cifar10-vit-tiny.toml"), None)
+    };
+    let recipe: Recipe<recipe::Mae> = recipe_on_cpu(&path, precision, threads, root)?;
+    let images = images(&recipe.settings.data, &recipe.settings.eval, &recipe.train, recipe.seed)?;
+    Ok((recipe, images))
+}
+
+/// Reads a recipe for a comparison with a side that neither clips gradients nor averages weights.
+pub fn recipe_on_cpu<S: RecipeSettings>(
+    path: &Path,
+    precision: &str,
+    threads: usize,
+    further: Option<String>,
+) -> Result<Recipe<S>> {
+    let set = [
         "train.device=cpu".to_owned(),
         format!("train.precision={precision}"),
         format!("train.threads={threads}"),
     ];
-    let path = if matches!(case, Case::VitSmall224) {
-        set.push(format!("data.root={}", photos::root(shared).display()));
-        here.join("peers/vit-small-224.toml")
-    } else {
-        here.join("../crates/experiments/recipes/mae-cifar10-vit-tiny.toml")
-    };
-    let recipe: Recipe<recipe::Mae> = Recipe::load(&path, &Layers { quick: false, set })?;
+    let set = set.into_iter().chain(further).collect();
+    let recipe: Recipe<S> = Recipe::load(path, &Layers { quick: false, set })?;
     ensure!(recipe.train.clip_grad.is_none() && recipe.train.ema.is_none(), "PyTorch does neither");
-    let (data, eval) = (&recipe.settings.data, &recipe.settings.eval);
-    let cut = [recipe.train.batch_size, choose_threads(threads)];
-    let images = Images::open(data, eval, cut, recipe.seed, Device::Cpu, &AtomicBool::new(false))?;
-    Ok((recipe, images))
+    Ok(recipe)
 }
 
-/// The first batches of the recipe's own loader: the same in every process.
-fn batches(images: &Images) -> Result<Vec<Batch>> {
-    let loader = images.training(Vec::new())?;
+/// Opens a recipe's images.
+pub fn images(data: &Data, eval: &Eval, train: &Train, seed: u64) -> Result<Images> {
+    let cut = [train.batch_size, choose_threads(train.threads)];
+    Images::open(data, eval, cut, seed, Device::Cpu, &AtomicBool::new(false))
+}
+
+/// The first batches of the recipe's own loader, with what is read of a sample besides: the same
+/// in every process.
+pub fn batches(images: &Images, reads: Vec<Read>) -> Result<Vec<Batch>> {
+    let loader = images.training(reads)?;
     Ok(loader.batches(0..BATCHES, |batch| batch).collect::<Result<_, _>>()?)
 }
 

@@ -46,19 +46,11 @@ impl Evaluator for KMeansEvaluator {
         let refuse = |error: EvolveError| EvalError::Unsuitable(error.to_string());
         let points = host_points(features.train().features()).map_err(refuse)?;
         let clusters = KMeans::fit(&points, &KMeansConfig::new(classes, seed)).map_err(refuse)?;
-        let mut votes = vec![0_u32; classes * classes];
-        for (cluster, label) in clusters.assignment().iter().zip(features.train().labels_on_host())
-        {
-            votes[cluster * classes + label as usize] += 1;
-        }
-        // The first of equally frequent classes.
-        let majority: Vec<i64> = votes
-            .chunks_exact(classes)
-            .map(|votes| (0..classes).rev().max_by_key(|&class| votes[class]).unwrap_or(0) as i64)
-            .collect();
+        let own = features.train().labels_on_host().into_iter().map(|label| label as usize);
+        let majorities = clusters.majorities(own, classes);
         let test = host_points(features.test().features()).map_err(refuse)?;
         let labels = features.test().labels_on_host();
-        let found = test.rows().map(|row| majority[clusters.nearest(row)]);
+        let found = test.rows().map(|row| majorities[clusters.nearest(row)].class as i64);
         let right = found.zip(&labels).filter(|(found, label)| found == *label).count();
         Ok(Metrics::from_iter([("kmeans_top1", right as f64 / labels.len() as f64)]))
     }

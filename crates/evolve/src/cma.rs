@@ -5,9 +5,8 @@
 //! their order alone.
 
 use bauta_streams::{Purpose, StreamKey};
+use nalgebra::{DMatrix, SymmetricEigen};
 use serde::{Deserialize, Serialize};
-
-use crate::jacobi::symmetric_eigen;
 
 /// What a point outside the box pays, times its squared distance from the box.
 const PENALTY: f64 = 10.0;
@@ -86,10 +85,16 @@ impl CmaEs {
         }
     }
 
+    /// Eigenvalues of C, and its eigenvectors as columns.
+    fn eigen(&self) -> (Vec<f64>, DMatrix<f64>) {
+        let n = self.mean.len();
+        let found = SymmetricEigen::new(DMatrix::from_row_slice(n, n, &self.covariance));
+        (found.eigenvalues.iter().copied().collect(), found.eigenvectors)
+    }
+
     /// Draws a generation's points, which may lie outside the box.
     pub(crate) fn draw(&self, population: usize, seed: u64, generation: u32) -> Vec<Vec<f64>> {
-        let n = self.mean.len();
-        let (values, vectors) = symmetric_eigen(&self.covariance, n);
+        let (n, (values, vectors)) = (self.mean.len(), self.eigen());
         let purpose = Purpose::named("candidates by CMA-ES");
         let point = |sample: usize| {
             let key =
@@ -98,7 +103,9 @@ impl CmaEs {
             // D z, to be turned by B.
             let scaled: Vec<f64> =
                 values.iter().map(|value| value.max(0.0).sqrt() * stream.normal()).collect();
-            let along = |row: usize| dot(&vectors[row * n..][..n], &scaled);
+            let along = |row: usize| -> f64 {
+                vectors.row(row).iter().zip(&scaled).map(|(b, x)| b * x).sum()
+            };
             (0..n).map(|row| self.mean[row] + self.step * along(row)).collect()
         };
         (0..population).map(point).collect()
@@ -143,16 +150,16 @@ impl CmaEs {
             (0..n).map(|i| steps.iter().zip(weights).map(|(step, w)| w * step[i]).sum()).collect();
 
         // C^{-1/2} y = B D^{-1} B^T y.
-        let (values, vectors) = symmetric_eigen(&self.covariance, n);
+        let (values, vectors) = self.eigen();
         let turned: Vec<f64> = (0..n)
             .map(|j| {
-                let along: f64 = (0..n).map(|i| vectors[i * n + j] * y[i]).sum();
+                let along: f64 = vectors.column(j).iter().zip(&y).map(|(b, y)| b * y).sum();
                 along / values[j].max(f64::MIN_POSITIVE).sqrt()
             })
             .collect();
         let kept = (c_step * (2.0 - c_step) * mueff).sqrt();
         for i in 0..n {
-            let white = dot(&vectors[i * n..][..n], &turned);
+            let white: f64 = vectors.row(i).iter().zip(&turned).map(|(b, x)| b * x).sum();
             self.step_path[i] = (1.0 - c_step) * self.step_path[i] + kept * white;
         }
         self.updates += 1;
@@ -224,7 +231,7 @@ mod tests {
                 let drawn = search.draw(8, seed, generation as u32);
                 search.update(&drawn, costs);
                 prop_assert!(search.step > 0.0 && search.step.is_finite());
-                let (values, _) = symmetric_eigen(&search.covariance, n);
+                let (values, _) = search.eigen();
                 prop_assert!(values.iter().all(|value| *value > 0.0), "{values:?}");
                 for i in 0..n {
                     for j in 0..n {

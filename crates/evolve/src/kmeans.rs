@@ -25,6 +25,15 @@ impl KMeansConfig {
     }
 }
 
+/// The most frequent class of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Majority {
+    /// The class; 0 of a cluster without points.
+    pub class: usize,
+    /// Points of the cluster that are of it.
+    pub points: usize,
+}
+
 /// Centroids, and which of them each point is nearest to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KMeans {
@@ -70,6 +79,24 @@ impl KMeans {
     /// The cluster of each of the points that were clustered.
     pub fn assignment(&self) -> &[usize] {
         &self.assignment
+    }
+
+    /// The most frequent class among the points of each cluster, by the points' classes in their
+    /// order, each below `classes`; the first of equally frequent ones.
+    ///
+    /// # Panics
+    /// When a class is not below `classes`.
+    pub fn majorities(&self, of: impl IntoIterator<Item = usize>, classes: usize) -> Vec<Majority> {
+        let mut votes = vec![0_usize; self.centroids.count() * classes];
+        for (cluster, class) in self.assignment.iter().zip(of) {
+            assert!(class < classes, "class {class} of {classes}");
+            votes[cluster * classes + class] += 1;
+        }
+        let majority = |votes: &[usize]| {
+            let class = (0..classes).rev().max_by_key(|&class| votes[class]).unwrap_or(0);
+            Majority { class, points: votes[class] }
+        };
+        votes.chunks_exact(classes).map(majority).collect()
     }
 
     /// Sum of the squared distances from the nearest centroid.

@@ -26,15 +26,16 @@
 mod cma;
 mod error;
 mod grid;
-mod jacobi;
 mod kmeans;
 mod points;
+mod rank_correlation;
 mod search;
 mod tournament;
 mod zipf;
 
 pub use self::error::EvolveError;
-pub use self::kmeans::{KMeans, KMeansConfig};
+pub use self::kmeans::{KMeans, KMeansConfig, Majority};
 pub use self::points::Points;
+pub use self::rank_correlation::rank_correlation;
 pub use self::search::{Candidate, Elite, Generation, Method, Search, SearchConfig};
 pub use self::zipf::{Fitness, ZipfFitness, kl_divergence, soft_sizes, zipf_prior};

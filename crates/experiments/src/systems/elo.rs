@@ -21,16 +21,13 @@ use anyhow::Result;
 use bauta_backbones::Parameters;
 use bauta_backbones::checkpoint::Mismatch;
 use bauta_eval::Scores;
-use bauta_recipe::Elo as Settings;
+use bauta_recipe::{Elo as Settings, LEAST_WEIGHT};
 use bauta_targets::pretext::{Pretext, RunningScale, SoundingClips, TASKS, task_names};
 use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
 
 use self::clips::Clips;
 use crate::run::{Run, RunPhase, System};
-
-/// A weight below this counts as none, and its task costs nothing.
-const LEAST: f64 = 0.01;
 
 /// Steps over which the size of a loss is measured.
 const SCALE_STEPS: u32 = 20;
@@ -49,7 +46,7 @@ impl Objective for Elo {
 
     fn loss(&mut self, input: &SoundingClips) -> Result<Loss, ObjectiveError> {
         let clips = input.to_device(self.parameters.device());
-        let wanted: Vec<bool> = self.weights.iter().map(|weight| *weight >= LEAST).collect();
+        let wanted: Vec<bool> = self.weights.iter().map(|weight| *weight >= LEAST_WEIGHT).collect();
         let losses = self.networks.losses(&clips, &wanted)?;
         let scaled = self.scale.scale(losses).into_iter();
         let weighted = task_names().into_iter().zip(&self.weights).zip(scaled);

@@ -180,6 +180,9 @@ mod defaults {
     }
 }
 
+/// A weight of a task below this counts as none, and the task costs nothing.
+pub const LEAST_WEIGHT: f64 = 0.01;
+
 /// The most clips of a split, which lie in memory.
 const MOST_CLIPS: usize = 100_000;
 
@@ -224,9 +227,12 @@ impl Elo {
             }
         }
         let searched = all.iter().any(|(_, weight)| weight.is_none());
-        let some = searched || all.iter().any(|(_, weight)| weight.is_some_and(|w| w >= 0.01));
+        let some =
+            searched || all.iter().any(|(_, weight)| weight.is_some_and(|w| w >= LEAST_WEIGHT));
         ensure(some, &["lambda"], || {
-            "every weight of lambda is below 0.01, so nothing is trained; raise one".to_owned()
+            format!(
+                "every weight of lambda is below {LEAST_WEIGHT}, so nothing is trained; raise one"
+            )
         })?;
         let needless = !searched && self.search.method != WeightSearch::None;
         ensure(!needless, &["search.method", "lambda"], || {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use bauta_data::sound::{LogMel, LogMelConfig};
 use bauta_data::video::{Ffmpeg, MovingStamps, StampSplit};
-use bauta_data::{Inputs, PACKAGES, Prefetcher, Prepared, cache_root, fetched};
+use bauta_data::{Inputs, Prefetcher, Prepared, cache_root, fetched};
 use bauta_libtorch::on_one_thread;
 use bauta_recipe::Elo as Settings;
 use bauta_streams::{Purpose, RandomStream, StreamKey};
@@ -44,10 +44,7 @@ impl Clips {
         let cache = cache_root()?;
         let root = match &data.root {
             Some(root) => root.clone(),
-            None => {
-                let stamps = PACKAGES.iter().find(|package| package.name == "tuxpaint-stamps");
-                fetched(stamps.context("the stamps are no package")?, &cache)?
-            }
+            None => fetched(data.package().context("the stamps are no package")?, &cache)?,
         };
         let source = MovingStamps::open(&root, &Ffmpeg::find(&cache)?, &data.moving)?;
         let classes = source.classes().to_vec();

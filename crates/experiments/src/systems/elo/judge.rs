@@ -56,11 +56,9 @@ pub(super) fn judge(
     let config = KMeansConfig::new(search.clusters, clips.seed());
     let clusters = KMeans::fit(&points.normalized(), &config)?;
     let classes = clips.classes().len();
-    let mut votes = vec![0_usize; search.clusters * classes];
-    for (cluster, label) in clusters.assignment().iter().zip(&held_out.labels) {
-        votes[cluster * classes + *label as usize] += 1;
-    }
-    let majorities = votes.chunks_exact(classes).filter_map(|votes| votes.iter().max());
-    let purity = majorities.sum::<usize>() as f64 / held_out.labels.len() as f64;
+    let labels = held_out.labels.iter().map(|&label| label as usize);
+    let majorities = clusters.majorities(labels, classes);
+    let alike: usize = majorities.iter().map(|majority| majority.points).sum();
+    let purity = alike as f64 / held_out.labels.len() as f64;
     Ok(Some((found, purity)))
 }

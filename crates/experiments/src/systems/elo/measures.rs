@@ -36,7 +36,9 @@ pub(super) fn measure(
     let mut metrics = probe("trained", &kept, &protocols, clips, &console)?;
     if let Some(told) = &found.told {
         metrics.extend([("search_evaluations", told.search.evaluations() as f64)]);
-        metrics.extend(sections::rank_correlation(told).map(|r| ("fitness_rank_correlation", r)));
+        metrics.extend(
+            sections::fitness_rank_correlation(told).map(|r| ("fitness_rank_correlation", r)),
+        );
         metrics.extend(told.search.winner().map(|best| ("search_divergence", best.cost())));
     }
     let mut scores = Scores::from(metrics);

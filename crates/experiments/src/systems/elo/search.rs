@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use bauta_evolve::{Method, Search, SearchConfig};
 use bauta_files::write_whole;
-use bauta_recipe::{Elo as Settings, Train, WeightSearch};
+use bauta_recipe::{Elo as Settings, LEAST_WEIGHT, Train, WeightSearch};
 use bauta_targets::pretext::task_names;
 use bauta_train::TrainError;
 use serde::{Deserialize, Serialize};
 
 use super::clips::Clips;
-use super::{Elo, LEAST, judge};
+use super::{Elo, judge};
 use crate::run::{Run, RunPhase};
 
 /// What was found, and how.
@@ -145,7 +145,7 @@ fn evaluate(
     run: &mut Run<'_>,
 ) -> Result<Judged> {
     let failed = Judged { generation, cost: None, purity: None, sizes: Vec::new() };
-    if weights.iter().all(|weight| *weight < LEAST) {
+    if weights.iter().all(|weight| *weight < LEAST_WEIGHT) {
         return Ok(failed);
     }
     let train = Train {

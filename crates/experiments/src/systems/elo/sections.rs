@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use bauta_eval::{Exhibit, PictureLayout, film_strips};
-use bauta_evolve::zipf_prior;
-use bauta_recipe::Elo as Settings;
+use bauta_evolve::{rank_correlation, zipf_prior};
+use bauta_recipe::{Elo as Settings, LEAST_WEIGHT};
 use bauta_report::{Body, Section, Series, TableCell};
 use bauta_targets::pretext::task_names;
 
@@ -62,9 +62,10 @@ fn weights(found: &Searched) -> Body {
     Body::Table {
         head: ["task", "weight", ""].map(str::to_owned).to_vec(),
         rows: task_names().into_iter().zip(&found.weights).map(row).collect(),
-        caption: "How much each task weighed in the final training; a task below 0.01 had no part \
-                  in it."
-            .to_owned(),
+        caption: format!(
+            "How much each task weighed in the final training; a task below {LEAST_WEIGHT} had no \
+             part in it."
+        ),
     }
 }
 
@@ -138,31 +139,8 @@ fn clusters(sizes: &[f64], settings: &Settings) -> Body {
     }
 }
 
-/// Rank correlation (Spearman) over the candidates of fitness and purity of their clusters; none
-/// of fewer than three.
-pub(super) fn rank_correlation(told: &Told) -> Option<f64> {
-    let pairs: Vec<(f64, f64)> =
-        told.candidates.iter().filter_map(|one| Some((-one.cost?, one.purity?))).collect();
-    if pairs.len() < 3 {
-        return None;
-    }
-    let [fitness, purity] =
-        [ranks(pairs.iter().map(|pair| pair.0)), ranks(pairs.iter().map(|pair| pair.1))];
-    let mean = (pairs.len() + 1) as f64 / 2.0;
-    let product = |a: &[f64], b: &[f64]| -> f64 {
-        a.iter().zip(b).map(|(a, b)| (a - mean) * (b - mean)).sum()
-    };
-    let spread = (product(&fitness, &fitness) * product(&purity, &purity)).sqrt();
-    (spread > 0.0).then(|| product(&fitness, &purity) / spread)
-}
-
-/// Ranks from 1; equal values share the mean of theirs.
-fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let values: Vec<f64> = values.collect();
-    let rank = |value: &f64| {
-        let below = values.iter().filter(|other| *other < value).count() as f64;
-        let equal = values.iter().filter(|other| *other == value).count() as f64;
-        below + (equal + 1.0) / 2.0
-    };
-    values.iter().map(rank).collect()
+/// Rank correlation over the candidates of fitness and purity of their clusters.
+pub(super) fn fitness_rank_correlation(told: &Told) -> Option<f64> {
+    let pairs = told.candidates.iter().filter_map(|one| Some((-one.cost?, one.purity?)));
+    rank_correlation(&pairs.collect::<Vec<_>>())
 }
