@@ -67,17 +67,15 @@ char *bauta_group_open(void *store, int rank, int size, int64_t timeout_ms, void
   });
 }
 
-// Sums each tensor over the ranks, in place: all are begun before the first is waited for.
+// Sums each tensor over the ranks, in place, one after the other: when one fails, none is
+// under way, and the group can be closed at once, which tells the other ranks.
 char *bauta_group_sum(void *group, at::Tensor *const *tensors, size_t count) {
   return guarded([&] {
     auto &gloo = static_cast<Group *>(group)->gloo;
-    std::vector<c10::intrusive_ptr<c10d::Work>> begun;
     for (size_t i = 0; i < count; ++i) {
       std::vector<at::Tensor> one{*tensors[i]};
-      begun.push_back(gloo->allreduce(one));
+      gloo->allreduce(one)->wait();
     }
-    for (auto &work : begun)
-      work->wait();
   });
 }
 

@@ -98,9 +98,7 @@ impl ProcessGroup {
         let (rank, size, timeout) = (rank as c_int, size as c_int, millis(timeout));
         // SAFETY: the store is open, and the group keeps a share of it; on success the shim has
         // written a pointer that is closed once, on drop.
-        ffi::check(unsafe {
-            ffi::bauta_group_open(store.0, rank, size, timeout, &raw mut group)
-        })?;
+        ffi::check(unsafe { ffi::bauta_group_open(store.0, rank, size, timeout, &raw mut group) })?;
         Ok(Self(group))
     }
 
