@@ -14,8 +14,9 @@ fn main() {
         .std("c++17")
         .warnings(false)
         .define("AT_PER_OPERATOR_HEADERS", None)
+        .include("shim")
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
-        .files(["shim/shim.cpp", "shim/linear.cpp", "shim/attention.cpp"])
+        .files(["shim/shim.cpp", "shim/linear.cpp", "shim/attention.cpp", "shim/process_group.cpp"])
         .compile("bauta_libtorch");
 }

@@ -1,5 +1,6 @@
 //! `run`: the set-up that is missing, then the training program.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -29,6 +30,9 @@ pub struct Arguments {
     /// Use the recipe's own short version
     #[arg(long)]
     quick: bool,
+    /// Train in N processes on this machine, each on its share of every batch
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    nproc: u16,
 }
 
 #[cfg(test)]
@@ -70,7 +74,7 @@ pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     } else if let Some(aside) = run_folder::move_earlier_aside(&folder)? {
         eprintln!("The earlier run in {} is now in {}.", folder.display(), aside.display());
     }
-    Bauta::become_it(command)
+    Bauta::become_them(command, arguments.nproc)
 }
 
 /// A program that links libtorch.
@@ -104,6 +108,28 @@ impl Bauta {
         let mut command = Command::new(&self.program);
         command.arg(subcommand).env("LD_LIBRARY_PATH", library_path(&self.libtorch));
         command
+    }
+
+    /// Becomes the first of some processes that train together, after starting the others; they
+    /// end with it.
+    fn become_them(mut command: Command, count: u16) -> Result<ExitCode> {
+        if count == 1 {
+            return Self::become_it(command);
+        }
+        let listener = TcpListener::bind(("127.0.0.1", 0)).context("no port is free")?;
+        let port = listener.local_addr()?.port();
+        drop(listener);
+        command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", port.to_string());
+        for name in ["WORLD_SIZE", "LOCAL_WORLD_SIZE"] {
+            command.env(name, count.to_string());
+        }
+        for rank in (0..count).rev() {
+            command.env("RANK", rank.to_string()).env("LOCAL_RANK", rank.to_string());
+            if rank > 0 {
+                command.spawn().with_context(|| format!("cannot start process {rank}"))?;
+            }
+        }
+        Self::become_it(command)
     }
 
     /// Becomes the program: signals, the terminal and the exit status are then its own.

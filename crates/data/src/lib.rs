@@ -70,7 +70,7 @@ pub use fetch::{
     FetchEvent, PACKAGES, Package, Proof, Registry, cache_root, fetch, fetched, locate,
 };
 pub use image::{Channels, Decoding, Image};
-pub use loader::{Batch, Loader, LoaderConfig, OnError, Order, Read, ReadImages};
+pub use loader::{Batch, Loader, LoaderConfig, OnError, Order, Read, ReadImages, Share};
 pub use model::ModelName;
 pub use partners::PartnerSampler;
 pub use prefetch::{Cancel, Inputs, Prefetcher, Prepared};

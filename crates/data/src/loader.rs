@@ -9,6 +9,7 @@ mod assemble;
 mod config;
 mod order;
 mod reads;
+mod share;
 mod unreadable;
 
 use std::ops::Range;
@@ -19,6 +20,7 @@ pub use self::config::LoaderConfig;
 pub(crate) use self::order::Itinerary;
 pub use self::order::Order;
 pub use self::reads::{Read, ReadImages};
+pub use self::share::Share;
 pub use self::unreadable::OnError;
 pub(crate) use self::unreadable::Unreadable;
 use crate::augment::Augment;

@@ -58,7 +58,9 @@ fn execute(command: Command) -> Result<()> {
                     "stopped at step {step}; go on with the same command and --resume\nkept: {}",
                     options.out.join("checkpoints/last").display()
                 ),
-                RunEnd::Trained | RunEnd::Timed(..) => unreachable!("a run for its report"),
+                // Rank 0 measures and reports.
+                RunEnd::Trained => Ok(()),
+                RunEnd::Timed(..) => unreachable!("a run for its report"),
             }
         }
         Command::Forward { model, input, out, device, bf16 } => {

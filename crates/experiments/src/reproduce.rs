@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use bauta_files::write_whole;
 use bauta_recipe::claim::{Cell, Claim};
 use bauta_report::claims::{Findings, Fingerprint, claim_folder, page, sweep};
+use bauta_train::Ranks;
 
 use crate::run::{Folders, RunEnd, choose_device, choose_threads, device_name, show_in_passing};
 use crate::start::run_resolved;
@@ -53,7 +54,7 @@ pub fn reproduce(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     let make = |cell: &Cell, folder: &Path| {
         let (run, recipes, teachers) = (folder.to_owned(), recipes.clone(), teachers.clone());
         let folders = Folders { run, recipes, teachers };
-        let end = run_resolved(&name, cell.recipe.clone(), &folders, true, stop);
+        let end = run_resolved(&name, cell.recipe.clone(), &folders, true, stop, &Ranks::alone());
         if stop.load(Ordering::Relaxed) && !matches!(end, Ok(RunEnd::Finished(_))) {
             bail!("stopped; what is done is kept, go on with the same command");
         }

@@ -13,16 +13,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use bauta_data::Share;
 use bauta_eval::Scores;
 use bauta_recipe::{Recipe, SystemSettings, Train};
 use bauta_report::{EventLog, Section, Summary, TeacherWeights, Training};
-use bauta_train::{StepTimes, Trainer};
+use bauta_train::{Ranks, StepTimes, Trainer};
 use tch::Device;
 
 pub use self::phase::RunPhase;
 pub use self::progress::{Console, TrainingProgress, show_in_passing};
 pub use self::splits::{Splits, cached};
+pub(crate) use self::teacher::digest;
 pub use crate::settings::choose_device;
 pub use bauta_eval::{choose_threads, device_name};
 
@@ -86,6 +88,8 @@ pub struct Launch<'a> {
     pub resume: bool,
     /// Set to end it early.
     pub stop: &'a AtomicBool,
+    /// The processes that train it, each its share; the first of them writes.
+    pub ranks: &'a Ranks,
     /// How the run of a recipe that trains a teacher is started.
     pub launch: fn(Recipe, &Launch<'_>) -> Result<RunEnd>,
 }
@@ -116,6 +120,8 @@ pub struct Run<'a> {
     /// Set to end it early.
     pub stop: &'a AtomicBool,
     launch: Launch<'a>,
+    /// Whether its folder was there before it was started.
+    begun: bool,
     /// The resolved recipe, written when the folder is made.
     recipe: String,
     trainer: Option<Trainer<'a>>,
@@ -150,13 +156,22 @@ impl<'a> Launch<'a> {
     /// start leaves no folder behind.
     pub fn run<S: System>(&self, recipe: &Recipe<S::Settings>) -> Result<RunEnd> {
         folder::check(&self.folders.run, recipe, self.resume)?;
+        let begun = self.resume && self.folders.run.exists();
+        // No rank looks for the folder once another has made it.
+        self.ranks.any(false)?;
+        let (device, threads) = (choose_device(recipe.train.device)?, recipe.train.threads);
+        ensure!(
+            self.ranks.count() == 1 || device == Device::Cpu,
+            "several processes train on the CPU only; set train.device=cpu"
+        );
         let mut run = Run {
             seed: recipe.seed,
             train: recipe.train.clone(),
-            device: choose_device(recipe.train.device)?,
-            threads: choose_threads(recipe.train.threads),
+            device,
+            threads: choose_threads(if threads == 0 { self.ranks.threads() } else { threads }),
             stop: self.stop,
             launch: *self,
+            begun,
             recipe: recipe.to_toml()?,
             trainer: None,
             events: None,
@@ -184,6 +199,21 @@ impl Run<'_> {
     /// The run's folder.
     pub fn folder(&self) -> &Path {
         &self.launch.folders.run
+    }
+
+    /// The part of each training batch that this process makes.
+    pub fn share(&self) -> Share {
+        self.launch.ranks.share()
+    }
+
+    /// Refuses to train on several processes, for this reason.
+    ///
+    /// # Errors
+    /// When there are several.
+    pub fn ensure_alone(&self, why: &str) -> Result<()> {
+        let count = self.launch.ranks.count();
+        ensure!(count == 1, "this system trains in one process, not {count}: {why}");
+        Ok(())
     }
 
     /// Adds a section to the report; one of the same title goes on with it.
@@ -227,6 +257,7 @@ impl Run<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             device: device_name(self.device),
             threads: self.threads,
+            processes: self.launch.ranks.count(),
             precision: recipe.train.precision.to_string(),
             teacher: self.teacher.clone(),
             train: Training {

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use bauta_recipe::{Layers, Recipe};
+use bauta_train::{Ranks, Variables};
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::run::{Aim, Folders, Launch, RunEnd};
+use crate::run::{Aim, Folders, Launch, RunEnd, digest};
 use crate::systems::launch;
 
 /// What to run and where.
@@ -24,7 +25,8 @@ pub struct RunOptions {
     pub resume: bool,
 }
 
-/// Trains and evaluates a recipe; sets `stop` to end it early.
+/// Trains and evaluates a recipe; sets `stop` to end it early. Processes that a launcher started
+/// together train it together, and the first of them evaluates it.
 ///
 /// # Errors
 /// With a message that says what to do; the last checkpoint stands.
@@ -32,7 +34,15 @@ pub fn run(options: &RunOptions, stop: &AtomicBool) -> Result<RunEnd> {
     let recipe = Recipe::load(&options.recipe, &options.layers)?;
     let name = options.recipe.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let folders = Folders::beside(&options.recipe, &options.out);
-    run_resolved(&name, recipe, &folders, options.resume, stop)
+    let ranks = match Variables::read(|name| std::env::var(name).ok())? {
+        Some(variables) => {
+            let folder = std::path::absolute(&options.out)?;
+            let start = format!("{} {} {}", digest(&recipe)?, folder.display(), options.resume);
+            Ranks::meet(&variables, &start)?
+        }
+        None => Ranks::alone(),
+    };
+    run_resolved(&name, recipe, &folders, options.resume, stop, &ranks)
 }
 
 /// Trains and evaluates a resolved recipe of this name, as [`run`] does.
@@ -45,8 +55,10 @@ pub fn run_resolved(
     folders: &Folders,
     resume: bool,
     stop: &AtomicBool,
+    ranks: &Ranks,
 ) -> Result<RunEnd> {
-    launch(recipe, &Launch { name, folders, aim: Aim::Report, resume, stop, launch })
+    let aim = if ranks.leads() { Aim::Report } else { Aim::Teach };
+    launch(recipe, &Launch { name, folders, aim, resume, stop, ranks, launch })
 }
 
 /// Makes Ctrl-C and termination finish the present step instead of killing the run.

@@ -12,7 +12,7 @@ use anyhow::{Result, bail, ensure};
 use bauta_libtorch::matmul_peak;
 use bauta_recipe::{Layers, Precision, Recipe};
 use bauta_report::{Spread, Throughput};
-use bauta_train::{StepTimes, WARM_UP};
+use bauta_train::{Ranks, StepTimes, WARM_UP};
 use tch::Kind;
 
 use crate::run::{Aim, Folders, Launch, RunEnd, choose_device, choose_threads, device_name};
@@ -28,7 +28,8 @@ pub fn measure(recipe: &Path, layers: &Layers, steps: u64) -> Result<Throughput>
     let (system, train) = (resolved.system(), resolved.train.clone());
     let folders = Folders::beside(recipe, Path::new("runs/throughput"));
     let (aim, stop) = (Aim::Time(steps), &AtomicBool::new(false));
-    let start = Launch { name: &name, folders: &folders, aim, resume: false, stop, launch };
+    let (folders, ranks) = (&folders, &Ranks::alone());
+    let start = Launch { name: &name, folders, aim, resume: false, stop, ranks, launch };
     let RunEnd::Timed(times, flops_per_sample) = launch(resolved, &start)? else {
         bail!("{name} ended before it was timed")
     };

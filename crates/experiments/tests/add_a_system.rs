@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicBool;
 use bauta_experiments::run::{Aim, Folders, Launch, RunEnd};
 use bauta_experiments::systems::launch;
 use bauta_recipe::{Layers, Recipe};
+use bauta_train::Ranks;
 use digits::{Place, words};
 
 const PAGE: &str = include_str!("../../../docs/add-a-system.md");
@@ -48,7 +49,8 @@ fn it_trains_resumes_and_reports() {
     let never = AtomicBool::new(false);
     let start = |resume| {
         let (name, folders) = ("denoiser-mnist", &folders);
-        let run = Launch { name, folders, aim: Aim::Report, resume, stop: &never, launch };
+        let (aim, stop, ranks) = (Aim::Report, &never, &Ranks::alone());
+        let run = Launch { name, folders, aim, resume, stop, ranks, launch };
         run.run::<system::Denoiser>(&recipe).unwrap()
     };
     let RunEnd::Finished(summary) = start(false) else { panic!("it was not stopped") };

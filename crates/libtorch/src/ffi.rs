@@ -1,6 +1,6 @@
 //! The shim's C interface (`shim/shim.cpp`), and its errors as values.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 use tch::Tensor;
 use torch_sys::C_tensor;
@@ -10,7 +10,7 @@ use crate::LibtorchError;
 pub(crate) type TensorList = *const *const C_tensor;
 
 unsafe extern "C" {
-    fn bauta_free(message: *mut c_char);
+    pub(crate) fn bauta_free(message: *mut c_char);
     pub(crate) fn bauta_fused_adam(
         decoupled: c_int,
         parameters: TensorList,
@@ -75,6 +75,39 @@ unsafe extern "C" {
         bias: *const C_tensor,
         result: *mut *mut C_tensor,
     ) -> *mut c_char;
+    pub(crate) fn bauta_store_open(
+        host: *const c_char,
+        port: u16,
+        serves: c_int,
+        timeout_ms: i64,
+        prefix: *const c_char,
+        result: *mut *mut c_void,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_store_set(
+        store: *mut c_void,
+        key: *const c_char,
+        value: *const c_char,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_store_get(
+        store: *mut c_void,
+        key: *const c_char,
+        timeout_ms: i64,
+        value: *mut *mut c_char,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_store_close(store: *mut c_void);
+    pub(crate) fn bauta_group_open(
+        store: *mut c_void,
+        rank: c_int,
+        size: c_int,
+        timeout_ms: i64,
+        result: *mut *mut c_void,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_group_sum(
+        group: *mut c_void,
+        tensors: TensorList,
+        count: usize,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_group_close(group: *mut c_void);
     pub(crate) fn bauta_keep_freed_memory();
     pub(crate) fn bauta_one_thread_here();
     pub(crate) fn bauta_deterministic(enabled: c_int) -> *mut c_char;

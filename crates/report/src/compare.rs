@@ -124,6 +124,7 @@ fn machine(summary: &Summary) -> BTreeMap<String, String> {
         ("version".to_owned(), summary.version.clone()),
         ("device".to_owned(), summary.device.clone()),
         ("threads".to_owned(), summary.threads.to_string()),
+        ("processes".to_owned(), summary.processes.to_string()),
         ("precision".to_owned(), summary.precision.clone()),
     ])
 }

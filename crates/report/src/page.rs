@@ -152,6 +152,9 @@ fn training(summary: &Summary, records: &[Record]) -> Markup {
             (row("samples skipped as unreadable", &train.skipped_samples.to_string()))
             (row("evaluation", &format!("{:.1} min", summary.eval_seconds / 60.0)))
             (row("device", &format!("{}, {} threads, {}", summary.device, summary.threads, summary.precision)))
+            @if summary.processes > 1 {
+                (row("processes", &format!("{}, each on its share of every batch", summary.processes)))
+            }
             (row("seed", &summary.seed.to_string()))
             @if let Some(teacher) = &summary.teacher {
                 @let start: String = teacher.sha256.chars().take(12).collect();

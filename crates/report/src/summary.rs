@@ -25,6 +25,9 @@ pub struct Summary {
     pub device: String,
     /// Threads of libtorch and of the loader.
     pub threads: usize,
+    /// Processes that trained it together, each with these threads.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub processes: usize,
     /// Arithmetic of matrix products.
     pub precision: String,
     /// The weights that the run was taught by, where they were read from a file.
@@ -87,6 +90,14 @@ pub struct Training {
     pub final_loss: Option<f64>,
     /// Number of trained and fixed parameters.
     pub parameters: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(count: &usize) -> bool {
+    *count == 1
 }
 
 impl Summary {

@@ -20,6 +20,9 @@ pub enum TrainError {
     /// libtorch refused a call.
     #[error(transparent)]
     Libtorch(#[from] bauta_libtorch::LibtorchError),
+    /// The processes that train together.
+    #[error(transparent)]
+    Ranks(#[from] crate::RanksError),
     /// The objective's own step.
     #[error(transparent)]
     Objective(crate::ObjectiveError),

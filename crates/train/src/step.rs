@@ -13,7 +13,7 @@ use bauta_libtorch::{Autocast, LibtorchError, global_norm, scale_all};
 use tch::{Kind, Tensor};
 
 use crate::{
-    Ema, Gradients, Loss, Objective, Optimizer, Precision, Progress, Reference, TrainConfig,
+    Ema, Gradients, Loss, Objective, Optimizer, Precision, Progress, Ranks, Reference, TrainConfig,
     TrainError, checkpoint,
 };
 
@@ -35,6 +35,9 @@ pub struct StepMaker<'a, O> {
     parts: Vec<(&'static str, Tensor)>,
     at_log_step: Option<AtLogStep>,
     stop: Option<&'a AtomicBool>,
+    ranks: Ranks,
+    /// Whether one of several ranks wanted to stop when the last step was made.
+    stopping: bool,
 }
 
 /// What is known of the last step alone, where it was a log step.
@@ -79,13 +82,23 @@ impl<'a, O: Objective> StepMaker<'a, O> {
             parts: Vec::new(),
             at_log_step: None,
             stop: None,
+            ranks: Ranks::alone(),
+            stopping: false,
             objective,
         }
     }
 
-    /// The same, leaving a step of several inputs between two of them once `stop` is set.
-    pub(crate) fn until(self, stop: &'a AtomicBool) -> Self {
-        Self { stop: Some(stop), ..self }
+    /// The same, leaving a step of several inputs between two of them once `stop` is set; of
+    /// several ranks none leaves a step that another makes.
+    pub(crate) fn until(self, stop: &'a AtomicBool, ranks: &Ranks) -> Self {
+        Self { stop: Some(stop), ranks: ranks.clone(), ..self }
+    }
+
+    /// Whether this process is to stop, or, of several ranks, whether one of them was when the
+    /// last step was made, as all of them know.
+    pub(crate) fn is_stopping(&self) -> bool {
+        let wanted = self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
+        if self.ranks.count() > 1 { self.stopping } else { wanted }
     }
 
     /// Makes step number `step`, counted from 0, on the next `accumulate` inputs, without
@@ -102,7 +115,11 @@ impl<'a, O: Objective> StepMaker<'a, O> {
     ) -> Result<(), TrainError> {
         self.at_log_step = None;
         let logged = self.config.is_log_step(step + 1);
-        let (loss, reference, mut gradients) = self.gradients(inputs, step, logged)?;
+        let parts = self.parts.len();
+        let (mut loss, mut reference, mut gradients) = self.gradients(inputs, step, logged)?;
+        if self.ranks.count() > 1 {
+            self.average(&mut gradients, &mut loss, &mut reference, parts)?;
+        }
         let mut named = Gradients::new(&self.names, &mut gradients);
         tch::no_grad(|| self.objective.adjust_gradients(&mut named))
             .map_err(TrainError::Objective)?;
@@ -214,7 +231,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         let (share, parts) = (1.0 / self.config.accumulate as f64, self.parts.len());
         let mut reference = None;
         for place in 0..self.config.accumulate {
-            if place > 0 && self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            if place > 0 && self.ranks.count() == 1 && self.is_stopping() {
                 self.parts.truncate(parts);
                 return Err(TrainError::StoppedWithin { step });
             }
@@ -253,6 +270,32 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         };
         let reference = reference.map(checked).transpose()?;
         Ok((total.expect("a step has at least one input"), reference, gradients))
+    }
+
+    /// Puts means over the ranks in the place of a step's gradients, loss, reference and parts,
+    /// which begin at `parts`, and agrees on whether to stop.
+    fn average(
+        &mut self,
+        gradients: &mut Vec<Tensor>,
+        loss: &mut Tensor,
+        reference: &mut Option<Known>,
+        parts: usize,
+    ) -> Result<(), TrainError> {
+        let count = gradients.len();
+        let wanted = self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
+        gradients.extend([loss.shallow_clone(), Tensor::from(f32::from(u8::from(wanted)))]);
+        let known = reference.iter().map(|(_, loss)| loss);
+        let parts = self.parts[parts..].iter_mut().map(|(_, part)| part);
+        let mut told: Vec<&mut Tensor> = parts.collect();
+        gradients.extend(told.iter().map(|part| part.shallow_clone()));
+        gradients.extend(known.map(Tensor::shallow_clone));
+        self.ranks.mean(gradients)?;
+        let mut means = gradients.drain(count..);
+        *loss = means.next().expect("it was put there");
+        self.stopping = means.next().is_some_and(|sum| sum.double_value(&[]) > 0.0);
+        told.extend(reference.iter_mut().map(|(_, loss)| loss));
+        told.into_iter().zip(means).for_each(|(place, mean)| *place = mean);
+        Ok(())
     }
 
     fn forward(&mut self, input: &O::Input) -> Result<Loss, TrainError> {

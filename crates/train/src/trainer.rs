@@ -16,7 +16,7 @@ use bauta_report::{MetricsLog, Record};
 use crate::checkpoints::Checkpoints;
 use crate::step::Readings;
 use crate::window::Window;
-use crate::{End, Objective, Phase, Progress, Start, StepMaker, TrainError, checkpoint};
+use crate::{End, Objective, Phase, Progress, Ranks, Start, StepMaker, TrainError, checkpoint};
 
 /// What the loop tells while it runs.
 #[derive(Debug)]
@@ -41,9 +41,16 @@ pub enum Event<'a> {
 pub struct Trainer<'a> {
     run_folder: PathBuf,
     checkpoints: Checkpoints,
-    metrics: MetricsLog,
+    /// What rank 0 writes beside checkpoints; other ranks read alone.
+    written: Option<Written>,
     progress: Progress,
     stop: &'a AtomicBool,
+    ranks: Ranks,
+}
+
+#[derive(Debug)]
+struct Written {
+    metrics: MetricsLog,
     _lock: FolderLock,
 }
 
@@ -71,6 +78,45 @@ impl<'a> Trainer<'a> {
     /// it cannot be used, [`TrainError::Checkpoint`] when its
     /// last checkpoint does not say where the run stands.
     pub fn open(run_folder: &Path, resume: bool, stop: &'a AtomicBool) -> Result<Self, TrainError> {
+        Self::open_among(run_folder, resume, stop, &Ranks::alone())
+    }
+
+    /// The same in one of several processes, which all call it, and then fit the same phases.
+    ///
+    /// Rank 0 alone writes, and calls observers, for whom the others wait; all read the same
+    /// folder. When `stop` is set on one of them, all finish the present step. A run that some
+    /// ranks began goes on with any number of them.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and [`TrainError::Ranks`] when another rank does not come.
+    pub fn open_among(
+        run_folder: &Path,
+        resume: bool,
+        stop: &'a AtomicBool,
+        ranks: &Ranks,
+    ) -> Result<Self, TrainError> {
+        let checkpoints = Checkpoints::of(run_folder);
+        let lock = match ranks.leads() {
+            true => Some(Self::take(run_folder, resume, &checkpoints)?),
+            false => None,
+        };
+        // Rank 0 has cleared up.
+        ranks.any(false)?;
+        let progress = read_progress(&checkpoints)?;
+        let write = |lock| -> Result<Written, TrainError> {
+            let metrics = MetricsLog::open(&run_folder.join("metrics.jsonl"), progress.step)?;
+            Ok(Written { metrics, _lock: lock })
+        };
+        let (written, ranks) = (lock.map(write).transpose()?, ranks.clone());
+        Ok(Self { run_folder: run_folder.into(), checkpoints, written, progress, stop, ranks })
+    }
+
+    /// Makes a run's folder and clears it up.
+    fn take(
+        run_folder: &Path,
+        resume: bool,
+        checkpoints: &Checkpoints,
+    ) -> Result<FolderLock, TrainError> {
         fs::create_dir_all(run_folder).map_err(TrainError::io(run_folder))?;
         let lock = FolderLock::take(run_folder).map_err(TrainError::io(run_folder))?;
         let lock = lock.ok_or_else(|| TrainError::Busy(run_folder.into()))?;
@@ -79,20 +125,10 @@ impl<'a> Trainer<'a> {
                 remove_partials(&folder).map_err(TrainError::io(&folder))?;
             }
         }
-        let checkpoints = Checkpoints::of(run_folder);
         if !resume {
             checkpoints.forget()?;
         }
-        let progress = read_progress(&checkpoints)?;
-        let metrics = MetricsLog::open(&run_folder.join("metrics.jsonl"), progress.step)?;
-        Ok(Self {
-            run_folder: run_folder.into(),
-            checkpoints,
-            metrics,
-            progress,
-            stop,
-            _lock: lock,
-        })
+        Ok(lock)
     }
 
     /// Whether a phase is over, and what it keeps is there.
@@ -155,6 +191,8 @@ impl<'a> Trainer<'a> {
         observe: impl FnMut(Event<'_>, &O),
     ) -> Result<End, TrainError> {
         phase.check(objective.parameters())?;
+        // No rank reads before rank 0 has written what came before.
+        self.ranks.any(false)?;
         // What counts is on the disk.
         self.progress = read_progress(&self.checkpoints)?;
         let last = self.checkpoints.last();
@@ -163,7 +201,8 @@ impl<'a> Trainer<'a> {
             Standing::Earlier => return Ok(End::Earlier),
             Standing::Present if self.progress.phase_step >= steps => {
                 checkpoint::load_model(&last, objective)?;
-                if phase.keep && !self.checkpoints.kept(&phase.name).is_dir() {
+                if phase.keep && self.ranks.leads() && !self.checkpoints.kept(&phase.name).is_dir()
+                {
                     self.checkpoints.keep(&last, &phase.name)?;
                 }
                 return Ok(End::Finished);
@@ -186,7 +225,7 @@ impl<'a> Trainer<'a> {
                 maker
             }
         };
-        let end = self.train(phase, maker.until(self.stop), feed, observe);
+        let end = self.train(phase, maker.until(self.stop, &self.ranks), feed, observe);
         if end.is_err()
             && let Ok(kept) = read_progress(&self.checkpoints)
         {
@@ -229,13 +268,20 @@ impl<'a> Trainer<'a> {
         mut feed: impl FnMut(Range<u64>) -> Inputs<O::Input>,
         mut observe: impl FnMut(Event<'_>, &O),
     ) -> Result<End, TrainError> {
+        let leads = self.ranks.leads();
+        let mut observe = |event: Event<'_>, objective: &O| {
+            if leads {
+                observe(event, objective);
+            }
+        };
         let config = &phase.config;
         let (steps, micro) = (config.schedule.steps, config.accumulate as u64);
         let before = self.progress.step - self.progress.phase_step;
         let mut inputs = feed(self.progress.phase_step * micro..steps * micro);
         let mut window = Window::open(&inputs);
 
-        while self.progress.phase_step < steps && !self.is_stopped() {
+        let mut stopped = self.ranks.any(self.stop.load(Ordering::Relaxed))?;
+        while self.progress.phase_step < steps && !stopped {
             let lr = config.schedule.at(self.progress.phase_step);
             match maker.make(&mut inputs, lr, self.progress.phase_step) {
                 // What was begun is made anew when the run goes on.
@@ -249,14 +295,21 @@ impl<'a> Trainer<'a> {
                 }
             }
 
+            stopped = maker.is_stopping();
             let made = self.progress.phase_step;
             let every = |period: u64| period > 0 && made.is_multiple_of(period);
-            let saving = made == steps || self.is_stopped() || every(config.checkpoint_every);
+            let saving = made == steps || stopped || every(config.checkpoint_every);
             if (saving || config.is_log_step(made)) && maker.unread() > 0 {
                 let read = maker.read();
                 if let Some(place) = read.first_not_finite() {
                     let at = made - read.losses.len() as u64 + place as u64;
-                    let batch = self.run_folder.join("non-finite-batch.safetensors");
+                    let name = match leads {
+                        true => "non-finite-batch.safetensors".to_owned(),
+                        false => {
+                            format!("non-finite-batch-{}.safetensors", self.ranks.share().rank)
+                        }
+                    };
+                    let batch = self.run_folder.join(name);
                     let inputs = feed(at * micro..(at + 1) * micro);
                     save_inputs(maker.objective(), inputs, &batch)?;
                     let (loss, grad_norm) = (read.losses[place], read.norms[place]);
@@ -268,15 +321,21 @@ impl<'a> Trainer<'a> {
                 if config.measures(made) {
                     window = Window::open(&inputs);
                 }
-                self.metrics.write(&record)?;
+                if let Some(Written { metrics, .. }) = &mut self.written {
+                    metrics.write(&record)?;
+                }
             }
-            if saving {
-                self.metrics.flush()?;
+            if saving && let Some(Written { metrics, .. }) = &mut self.written {
+                metrics.flush()?;
                 let keep = (made == steps && phase.keep).then_some(phase.name.as_str());
                 let progress = &self.progress;
                 let write = |folder: &Path| maker.write(folder, progress);
                 let path = self.checkpoints.save(progress.step, keep, write)?;
                 observe(Event::Checkpoint(&path), maker.objective());
+            }
+            if saving {
+                self.ranks.any(false)?;
+                stopped = maker.is_stopping();
                 window = Window::open(&inputs);
             }
         }
@@ -285,10 +344,6 @@ impl<'a> Trainer<'a> {
         }
         maker.finish();
         Ok(End::Finished)
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
     }
 }
 

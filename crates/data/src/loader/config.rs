@@ -1,6 +1,6 @@
 //! How a source is cut into batches.
 
-use super::{OnError, Order};
+use super::{OnError, Order, Share};
 use crate::augment::Framing;
 use crate::error::DataError;
 
@@ -25,15 +25,17 @@ pub struct LoaderConfig {
     pub on_error: OnError,
     /// How images are brought to height and width, in the place of the augmentation's crop.
     pub framing: Option<Framing>,
+    /// The part of each batch of a shuffled order that this process makes.
+    pub share: Share,
 }
 
 impl LoaderConfig {
     /// Shuffled batches of `batch_size` images of `height × width`, with seed 0,
-    /// every core, four batches ahead, corrupt images skipped, and no framing.
+    /// every core, four batches ahead, corrupt images skipped, no framing, whole batches.
     pub fn new(batch_size: usize, height: usize, width: usize) -> Self {
         let (order, on_error) = (Order::Shuffled, OnError::Skip);
-        let (seed, threads, queue, framing) = (0, 0, 4, None);
-        Self { batch_size, height, width, seed, threads, queue, order, on_error, framing }
+        let (seed, threads, queue, framing, share) = (0, 0, 4, None, Share::WHOLE);
+        Self { batch_size, height, width, seed, threads, queue, order, on_error, framing, share }
     }
 
     /// Checks that a source of so many samples, images or videos, gives a batch.
@@ -46,6 +48,6 @@ impl LoaderConfig {
             let rule = format!("the source has only {samples} {called}");
             return Err(DataError::setting("batch_size", self.batch_size, rule));
         }
-        Ok(())
+        self.share.check(self.batch_size)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bauta_streams::{Purpose, StreamKey};
 use serde::{Deserialize, Serialize};
 
-use super::LoaderConfig;
+use super::{LoaderConfig, Share};
 use crate::error::DataError;
 use crate::prefetch::Prepared;
 
@@ -39,6 +39,7 @@ pub(crate) struct Itinerary {
     samples: usize,
     batch_size: usize,
     seed: u64,
+    share: Share,
     /// Epochs and their permutations, the newest last: at the border of two epochs batches
     /// of both are made at once.
     permutations: Mutex<VecDeque<(u64, Arc<[u64]>)>>,
@@ -47,8 +48,8 @@ pub(crate) struct Itinerary {
 impl Itinerary {
     /// Cuts so many samples as `config` says.
     pub(crate) fn new(config: &LoaderConfig, samples: usize) -> Self {
-        let LoaderConfig { order, batch_size, seed, .. } = *config;
-        Self { order, samples, batch_size, seed, permutations: Mutex::default() }
+        let LoaderConfig { order, batch_size, seed, share, .. } = *config;
+        Self { order, samples, batch_size, seed, share, permutations: Mutex::default() }
     }
 
     /// Number of batches in an epoch.
@@ -56,7 +57,8 @@ impl Itinerary {
         self.order.steps(self.samples, self.batch_size)
     }
 
-    /// The epoch of a global step, and the indices of its images.
+    /// The epoch of a global step, and the indices of its images: of a shuffled order, those of
+    /// this process's share. A sequential one is an evaluation's, which one process makes whole.
     pub(crate) fn visit(&self, step: u64) -> (u64, Vec<u64>) {
         let steps = self.steps_per_epoch();
         let (epoch, position) = (step / steps, (step % steps) as usize);
@@ -64,7 +66,7 @@ impl Itinerary {
         let range = start..(start + self.batch_size).min(self.samples);
         let indices = match self.order {
             Order::Sequential => (range.start as u64..range.end as u64).collect(),
-            Order::Shuffled => self.permutation(epoch)[range].to_vec(),
+            Order::Shuffled => self.share.part(&self.permutation(epoch)[range]).to_vec(),
         };
         (epoch, indices)
     }
@@ -159,6 +161,26 @@ mod tests {
         for step in [9, 0, 5, 2, 8, 1, 9, 0] {
             assert_eq!(kept.visit(step), itinerary().visit(step));
         }
+    }
+
+    #[test]
+    fn shares_make_up_the_batches_of_a_shuffled_order_alone() {
+        for (order, parts) in [(Order::Shuffled, 3), (Order::Sequential, 1)] {
+            let visit = |share, step| {
+                let config = LoaderConfig { order, share, ..LoaderConfig::new(6, 1, 1) };
+                Itinerary::new(&config, 20).visit(step).1
+            };
+            for step in 0..7 {
+                let part = |rank| visit(Share { rank, of: 3 }, step);
+                assert_eq!(
+                    (0..parts).flat_map(part).collect::<Vec<_>>(),
+                    visit(Share::WHOLE, step)
+                );
+            }
+        }
+        let odd = LoaderConfig { share: Share { rank: 0, of: 4 }, ..LoaderConfig::new(6, 1, 1) };
+        let error = odd.check(20, "images").unwrap_err().to_string();
+        assert!(error.contains("multiple of the 4 processes"), "{error}");
     }
 
     #[test]

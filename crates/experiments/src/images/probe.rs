@@ -21,7 +21,8 @@ impl Run<'_> {
     /// As [`Images::open`].
     pub fn images(&mut self, data: &Data, eval: &Eval) -> Result<Images> {
         let sizes = [self.train.batch_size, self.threads];
-        let images = Images::open(data, eval, sizes, self.seed, self.device, self.stop)?;
+        let mut images = Images::open(data, eval, sizes, self.seed, self.device, self.stop)?;
+        images.loader.share = self.share();
         let (splits, LoaderConfig { height, width, .. }) = (&images.splits, &images.loader);
         let test = match splits.held_out() {
             true => format!("{} to measure on", splits.test.len()),

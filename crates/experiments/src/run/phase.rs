@@ -107,15 +107,17 @@ impl<'a> Run<'a> {
         self.parameters = objective.parameters().count();
         self.trainer()?;
         // What a section says of the start outlives a kill.
-        if !self.sections.is_empty() {
+        let leads = self.launch.ranks.leads();
+        if leads && !self.sections.is_empty() {
             Section::write_all(&self.sections, self.folder())?;
         }
-        self.open(phase);
+        if leads {
+            self.open(phase);
+        }
         let flops = phase.flops_per_sample.total() as f64;
-        let peak = (flops > 0.0).then(|| self.peak());
-        let (Some(trainer), Some(events)) = (&mut self.trainer, &mut self.events) else {
-            unreachable!("both were opened above")
-        };
+        let peak = (leads && flops > 0.0).then(|| self.peak());
+        let Some(trainer) = &mut self.trainer else { unreachable!("it was opened above") };
+        let events = &mut self.events;
         let config = &phase.phase.config;
         let made = trainer.progress();
         let before = made.step - if made.phase == phase.phase.name { made.phase_step } else { 0 };
@@ -137,10 +139,10 @@ impl<'a> Run<'a> {
                 }
             }
             progress.observe(&event);
-            let shown = match event {
-                Event::Record(record) => events.record(&record.phase, record),
-                Event::Checkpoint(_) => events.flush(),
-                Event::Step { .. } => Ok(()),
+            let shown = match (event, events.as_mut()) {
+                (Event::Record(record), Some(events)) => events.record(&record.phase, record),
+                (Event::Checkpoint(_), Some(events)) => events.flush(),
+                _ => Ok(()),
             };
             keep_first(&mut told, shown.map_err(anyhow::Error::from));
         });
@@ -210,7 +212,7 @@ impl<'a> Run<'a> {
 
     /// A run that begins has no folder yet, and needs none to say where its phases stand.
     fn has_begun(&self) -> bool {
-        self.trainer.is_some() || self.launch.resume && self.folder().exists()
+        self.trainer.is_some() || self.begun
     }
 
     /// The model folder that a phase of this name has kept.
@@ -226,10 +228,15 @@ impl<'a> Run<'a> {
     /// The run's training; makes the folder if it is not there.
     fn trainer(&mut self) -> Result<&mut Trainer<'a>> {
         if self.trainer.is_none() {
-            folder::prepare(self.folder(), &self.recipe)?;
-            let trainer = Trainer::open(self.folder(), self.launch.resume, self.stop)?;
-            let step = trainer.progress().step;
-            self.events = Some(EventLog::open(self.folder(), step, SystemTime::now)?);
+            let Launch { ranks, resume, .. } = self.launch;
+            if ranks.leads() {
+                folder::prepare(self.folder(), &self.recipe)?;
+            }
+            let trainer = Trainer::open_among(self.folder(), resume, self.stop, ranks)?;
+            if ranks.leads() {
+                let step = trainer.progress().step;
+                self.events = Some(EventLog::open(self.folder(), step, SystemTime::now)?);
+            }
             self.trainer = Some(trainer);
         }
         Ok(self.trainer.as_mut().expect("it was opened above"))

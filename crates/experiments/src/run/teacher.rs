@@ -40,7 +40,7 @@ impl Run<'_> {
         let recipe = Recipe::of_teacher(table, recipes).context("the teacher")?;
         let recipe = recipe.context("teacher.recipe is missing")?;
         let run = teachers.join(format!("{name}-{}", digest(&recipe)?));
-        let _lock = lock(teachers, &run)?;
+        let _lock = self.launch.ranks.leads().then(|| lock(teachers, &run)).transpose()?;
         tracing::info!(
             "the teacher is {}; what is missing of its training comes first",
             run.display()
@@ -83,7 +83,7 @@ fn lock(teachers: &Path, folder: &Path) -> Result<File> {
 }
 
 /// Twelve digits that differ where version or settings do.
-fn digest(recipe: &Recipe) -> Result<String> {
+pub(crate) fn digest(recipe: &Recipe) -> Result<String> {
     let text = format!("{}\n{}", env!("CARGO_PKG_VERSION"), recipe.to_toml()?);
     Ok(Sha256::digest(text).iter().take(6).map(|byte| format!("{byte:02x}")).collect())
 }

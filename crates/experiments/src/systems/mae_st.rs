@@ -62,7 +62,8 @@ impl System for MaeSt {
     type Settings = Settings;
 
     fn run(settings: &Settings, run: &mut Run<'_>) -> Result<Scores> {
-        let clips = Clips::open(settings, &run.train, run.seed, run.threads, run.device)?;
+        let mut clips = Clips::open(settings, &run.train, run.seed, run.threads, run.device)?;
+        clips.loader.share = run.share();
         clips.check(run)?;
         let mut mae = Self::new(settings, &clips)?;
         let phase = run.phase("pretrain", clips.batches_per_epoch()).costing(mae.flops(&clips)?);

@@ -64,6 +64,7 @@ pub fn summary(claim: &Claim, cell: &Cell) -> Summary {
         version: "0.1.0".to_owned(),
         device: "cpu".to_owned(),
         threads: 2,
+        processes: 1,
         precision: "fp32".to_owned(),
         train,
         eval: BTreeMap::from([("linear_top1".to_owned(), top1)]),

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use bauta_brep::generate::Parts;
 use bauta_brep::model::SampledBatch;
 use bauta_brep::{BrepError, Part, PartSplits, PartStore, Sampling};
-use bauta_data::{DataError, Inputs, Prefetcher, Prepared, cache_root};
+use bauta_data::{DataError, Inputs, Prefetcher, Prepared, Share, cache_root};
 use bauta_libtorch::on_one_thread;
 use bauta_recipe::{Brep as Settings, OCCT_PARTS, PartSource};
 use bauta_streams::{Purpose, StreamKey};
@@ -25,6 +25,7 @@ pub(super) struct CadParts {
     train: Arc<PartStore>,
     seed: u64,
     batch_size: usize,
+    share: Share,
 }
 
 impl CadParts {
@@ -53,7 +54,10 @@ impl CadParts {
             "train.batch_size is {batch_size}, and there are {count} parts to train on; give more \
              parts or a smaller train.batch_size"
         );
-        Ok(Self { train: Arc::new(splits.train.clone()), splits, seed: run.seed, batch_size })
+        let share = run.share();
+        share.check(batch_size)?;
+        let train = Arc::new(splits.train.clone());
+        Ok(Self { train, splits, seed: run.seed, batch_size, share })
     }
 
     /// Batches in an epoch.
@@ -76,6 +80,7 @@ impl CadParts {
             seed: self.seed,
             batch_size: self.batch_size as u64,
             per_epoch: self.batches_per_epoch(),
+            share: self.share,
             points,
         };
         Ok(move |steps| {
@@ -95,6 +100,7 @@ struct Order {
     seed: u64,
     batch_size: u64,
     per_epoch: u64,
+    share: Share,
     points: usize,
 }
 
@@ -105,7 +111,7 @@ impl Order {
         let mut order: Vec<usize> = (0..self.train.len()).collect();
         key(Purpose::SHUFFLE, 0).stream().shuffle(&mut order);
         let first = (place * self.batch_size) as usize;
-        let numbers = &order[first..first + self.batch_size as usize];
+        let numbers = self.share.part(&order[first..first + self.batch_size as usize]);
         let parts = numbers.iter().map(|&number| self.train.get(number));
         let parts = parts.collect::<Result<Vec<Cow<'_, Part>>, BrepError>>()?;
         let mut rows = Vec::new();

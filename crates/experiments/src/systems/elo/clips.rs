@@ -40,6 +40,7 @@ struct Maker {
 impl Clips {
     /// Draws the clips of a recipe.
     pub(super) fn open(settings: &Settings, run: &Run<'_>) -> Result<Self> {
+        run.ensure_alone("every process would search for itself, by fitness that differs with its batch statistics")?;
         let data = &settings.data;
         let cache = cache_root()?;
         let root = match &data.root {

@@ -23,7 +23,7 @@ pub(super) fn open(
     let size = data.image_size;
     let loader = LoaderConfig::new(run.train.batch_size, size.height(), size.width());
     let (seed, threads, on_error) = (run.seed, run.threads, data.on_error);
-    let loader = LoaderConfig { seed, threads, on_error, ..loader };
+    let loader = LoaderConfig { seed, threads, on_error, share: run.share(), ..loader };
     let tasks =
         tasks(data, settings, seed, run.stop)?.holding_out(settings.tasks.validation, seed)?;
     let (classes, device) = (tasks.classes(), run.device);

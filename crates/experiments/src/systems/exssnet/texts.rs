@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use bauta_data::text::{ClassedText, TextTask, WordPieces};
-use bauta_data::{Inputs, Prefetcher, Prepared, cache_root, fetched};
+use bauta_data::{Inputs, Prefetcher, Prepared, Share, cache_root, fetched};
 use bauta_eval::{TextEncoder, TextFeatures};
 use bauta_libtorch::on_one_thread;
 use bauta_recipe::{ExSsNet as Settings, TaskTexts};
@@ -79,13 +79,16 @@ pub(super) struct Batches {
     prefetcher: Prefetcher,
     seed: u64,
     batch: usize,
+    share: Share,
     device: Device,
 }
 
 impl Batches {
     pub(super) fn new(run: &Run<'_>) -> Result<Self> {
         let prefetcher = Prefetcher::new(run.threads, QUEUE)?;
-        Ok(Self { prefetcher, seed: run.seed, batch: run.train.batch_size, device: run.device })
+        let (batch, share) = (run.train.batch_size, run.share());
+        share.check(batch)?;
+        Ok(Self { prefetcher, seed: run.seed, batch, share, device: run.device })
     }
 
     /// Of the tasks from `first` on, whose documents have these labels.
@@ -95,7 +98,8 @@ impl Batches {
         labels: Vec<Arc<[i64]>>,
     ) -> impl FnMut(Range<u64>) -> Inputs<TaskBatch> + use<> {
         let (prefetcher, seed) = (self.prefetcher.clone(), self.seed);
-        let (batch, device, labels) = (self.batch, self.device, Arc::new(labels));
+        let (batch, share) = (self.batch, self.share);
+        let (device, labels) = (self.device, Arc::new(labels));
         move |steps| {
             let labels = Arc::clone(&labels);
             let make = on_one_thread(move |step: u64| {
@@ -108,6 +112,7 @@ impl Batches {
                 let key = StreamKey { seed, purpose, epoch: step / per_epoch, sample: task as u64 };
                 key.stream().shuffle(&mut order);
                 let places = &order[(step % per_epoch) as usize * batch..][..batch];
+                let places = share.part(places);
                 let labels: Vec<i64> = places.iter().map(|&place| labels[place as usize]).collect();
                 let [inputs, labels] =
                     [places, &labels].map(|all| Tensor::from_slice(all).to_device(device));

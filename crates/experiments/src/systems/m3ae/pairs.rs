@@ -91,7 +91,7 @@ impl Pairs {
         let size = data.image_size;
         let loader = LoaderConfig::new(run.train.batch_size, size.height(), size.width());
         let (seed, threads, on_error) = (run.seed, run.threads, data.on_error);
-        let loader = LoaderConfig { seed, threads, on_error, ..loader };
+        let loader = LoaderConfig { seed, threads, on_error, share: run.share(), ..loader };
         let splits = Splits { train: source, test, origin, notes };
         let strategy = Arc::from(settings.mask.patches().build(settings.grid()?)?);
         let maker = Maker {

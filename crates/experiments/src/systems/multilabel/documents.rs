@@ -43,6 +43,7 @@ pub(super) enum Part {
 impl Texts {
     /// Opens a recipe's documents and reads them as its classifier does.
     pub(super) fn open(settings: &Settings, run: &Run<'_>) -> Result<Self> {
+        run.ensure_alone("a policy is rewarded for whole batches")?;
         let (tree, corpus) = open(&settings.data)?;
         let batch = run.train.batch_size;
         ensure!(

@@ -1,0 +1,2 @@
+// Declared for c10d/ProcessGroupGloo.hpp, which uses nothing of it; see ../process_group.cpp.
+#pragma once

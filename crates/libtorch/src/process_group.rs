@@ -1,0 +1,187 @@
+//! Processes that train together: a store of keys that they share, and sums over all of them.
+
+use std::ffi::{CStr, CString, c_int, c_void};
+use std::fmt;
+use std::time::Duration;
+
+use tch::Tensor;
+
+use crate::{LibtorchError, ffi};
+
+/// A store of keys and values on one process, which all reach over TCP (`c10d::TCPStore`).
+pub struct Store(*mut c_void);
+
+impl Store {
+    /// Opens the store at `host:port`; one process alone serves it. Keys are apart from those
+    /// with another prefix.
+    ///
+    /// # Errors
+    /// [`LibtorchError::Call`] when the port is in use, or the store is not there in time.
+    ///
+    /// # Panics
+    /// When a text holds a zero byte, here and below.
+    pub fn open(
+        host: &str,
+        port: u16,
+        serves: bool,
+        timeout: Duration,
+        prefix: &str,
+    ) -> Result<Self, LibtorchError> {
+        let (host, prefix) = (text(host), text(prefix));
+        let (serves, timeout) = (c_int::from(serves), millis(timeout));
+        let mut store = std::ptr::null_mut();
+        // SAFETY: the texts live through the call; on success the shim has written a pointer
+        // that is closed once, on drop.
+        ffi::check(unsafe {
+            let (host, prefix) = (host.as_ptr(), prefix.as_ptr());
+            ffi::bauta_store_open(host, port, serves, timeout, prefix, &raw mut store)
+        })?;
+        Ok(Self(store))
+    }
+
+    /// Sets a key.
+    ///
+    /// # Errors
+    /// [`LibtorchError::Call`] when the store does not answer.
+    pub fn set(&self, key: &str, value: &str) -> Result<(), LibtorchError> {
+        let (key, value) = (text(key), text(value));
+        // SAFETY: the store is open and the texts live through the call.
+        ffi::check(unsafe { ffi::bauta_store_set(self.0, key.as_ptr(), value.as_ptr()) })
+    }
+
+    /// Waits until somebody has set a key, and reads it.
+    ///
+    /// # Errors
+    /// [`LibtorchError::Call`] when it is not set in time, or the store does not answer.
+    pub fn get(&self, key: &str, timeout: Duration) -> Result<String, LibtorchError> {
+        let (key, timeout) = (text(key), millis(timeout));
+        let mut value = std::ptr::null_mut();
+        // SAFETY: the store is open; on success the shim has written a NUL-terminated string,
+        // which is freed once, here.
+        unsafe {
+            ffi::check(ffi::bauta_store_get(self.0, key.as_ptr(), timeout, &raw mut value))?;
+            let read = CStr::from_ptr(value).to_string_lossy().into_owned();
+            ffi::bauta_free(value);
+            Ok(read)
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // SAFETY: it was opened, and is closed here alone.
+        unsafe { ffi::bauta_store_close(self.0) }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+/// Connections between all processes, for sums of tensors on the CPU (`c10d::ProcessGroupGloo`).
+pub struct ProcessGroup(*mut c_void);
+
+impl ProcessGroup {
+    /// Connects this process, number `rank` of `size`, with the others; all must call it.
+    ///
+    /// # Errors
+    /// [`LibtorchError::Call`] when one does not come in time.
+    pub fn open(
+        store: &Store,
+        rank: usize,
+        size: usize,
+        timeout: Duration,
+    ) -> Result<Self, LibtorchError> {
+        let mut group = std::ptr::null_mut();
+        let (rank, size, timeout) = (rank as c_int, size as c_int, millis(timeout));
+        // SAFETY: the store is open, and the group keeps a share of it; on success the shim has
+        // written a pointer that is closed once, on drop.
+        ffi::check(unsafe { ffi::bauta_group_open(store.0, rank, size, timeout, &raw mut group) })?;
+        Ok(Self(group))
+    }
+
+    /// Sums each of some contiguous tensors on the CPU over all processes, in place. All must
+    /// call it with as many tensors of the same sizes; all get the same bits.
+    ///
+    /// # Errors
+    /// [`LibtorchError::Call`] when one of them is gone, or does not call it in time.
+    pub fn sum(&self, tensors: &[Tensor]) -> Result<(), LibtorchError> {
+        let list = ffi::pointers(tensors);
+        // SAFETY: the group is open and the list holds live tensors through the call, which
+        // returns when they have been written.
+        ffi::check(unsafe { ffi::bauta_group_sum(self.0, list.as_ptr(), list.len()) })
+    }
+}
+
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
+        // SAFETY: it was opened, and is closed here alone.
+        unsafe { ffi::bauta_group_close(self.0) }
+    }
+}
+
+impl fmt::Debug for ProcessGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProcessGroup")
+    }
+}
+
+fn text(text: &str) -> CString {
+    CString::new(text).expect("names and addresses hold no zero byte")
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(20);
+
+    /// A port that nobody uses at present.
+    fn free_port() -> u16 {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    }
+
+    fn open(port: u16, serves: bool) -> Result<Store, LibtorchError> {
+        Store::open("127.0.0.1", port, serves, TIMEOUT, "test")
+    }
+
+    #[test]
+    fn tensors_are_summed_over_members_and_keys_are_shared() {
+        let port = free_port();
+        let member = move |rank: usize| {
+            let store = open(port, rank == 0).unwrap();
+            store.set(&format!("key/{rank}"), "its value").unwrap();
+            let theirs = store.get(&format!("key/{}", 1 - rank), TIMEOUT).unwrap();
+            assert_eq!(theirs, "its value");
+            let group = ProcessGroup::open(&store, rank, 2, TIMEOUT).unwrap();
+            let tensors = [1.0, 10.0].map(|x| Tensor::from_slice(&[x, x * (rank + 1) as f64]));
+            group.sum(&tensors).unwrap();
+            // The server outlives its last client.
+            store.set(&format!("done/{rank}"), "").unwrap();
+            store.get(&format!("done/{}", 1 - rank), TIMEOUT).unwrap();
+            tensors.map(|sum| Vec::<f64>::try_from(sum).unwrap())
+        };
+        let members = [0, 1].map(|rank| thread::spawn(move || member(rank)));
+        for member in members {
+            assert_eq!(member.join().unwrap(), [[2.0, 3.0], [20.0, 30.0]]);
+        }
+    }
+
+    #[test]
+    fn a_port_in_use_and_a_key_that_nobody_sets_are_refused() {
+        let port = free_port();
+        let store = open(port, true).unwrap();
+        assert!(open(port, true).unwrap_err().to_string().contains("EADDRINUSE"));
+        let missing = store.get("nobody", Duration::from_millis(50)).unwrap_err();
+        assert!(missing.to_string().contains("wait timeout"), "{missing}");
+    }
+}

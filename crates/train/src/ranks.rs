@@ -1,0 +1,240 @@
+//! The processes that train a run together, over libtorch's c10d.
+//!
+//! Each process, a rank, takes its share of every batch; gradients are averaged in buckets, so
+//! that all make the same step. They are averaged when backward has ended, and so do not overlap
+//! with it: one call of autograd gives all gradients at once. Rank 0 alone writes.
+
+mod variables;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bauta_data::Share;
+use bauta_libtorch::{LibtorchError, ProcessGroup, Store};
+use tch::{Device, Kind, Tensor};
+use thiserror::Error;
+
+pub use self::variables::Variables;
+
+/// Numbers in a bucket of gradients: 25 MiB, as in PyTorch's `DistributedDataParallel`.
+const BUCKET: usize = 25 * 1024 * 1024 / size_of::<f32>();
+
+/// How long those that are left after a failure wait to hear of each other.
+const ROLL_CALL: Duration = Duration::from_secs(10);
+
+/// What keeps processes from training together.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RanksError {
+    /// Environment variables that are missing, no numbers, or contradict each other.
+    #[error("{0}")]
+    Variables(String),
+    /// Rank 0 cannot serve the rendezvous.
+    #[error(
+        "MASTER_PORT {0} is in use on this machine; name a free one, or wait for the end of the \
+         run that has it"
+    )]
+    PortInUse(u16),
+    /// The rendezvous is not there.
+    #[error(
+        "rank {rank} does not reach the rendezvous of rank 0 at {address}: {reason}; is rank 0 \
+         running, and are MASTER_ADDR and MASTER_PORT the same for all?"
+    )]
+    NoRendezvous {
+        /// This process.
+        rank: usize,
+        /// Host and port.
+        address: String,
+        /// libtorch's words.
+        reason: String,
+    },
+    /// Ranks that were waited for in vain.
+    #[error(
+        "rank {missing} did not come within {seconds} s; are all {count} processes started, with \
+         the same MASTER_ADDR and MASTER_PORT?"
+    )]
+    NeverCame {
+        /// Their numbers.
+        missing: String,
+        /// How long they were waited for.
+        seconds: u64,
+        /// How many ranks there must be.
+        count: usize,
+    },
+    /// Ranks that were started for something else than rank 0.
+    #[error(
+        "rank {0} runs another recipe, seed, folder or version than rank 0; start all with the \
+         same program and the same arguments"
+    )]
+    Differ(String),
+    /// Ranks that ended or hang.
+    #[error(
+        "rank {missing} is gone or does not answer, so this one stops; see its own last lines, \
+         then go on with the same command and --resume ({reason})"
+    )]
+    Gone {
+        /// Their numbers.
+        missing: String,
+        /// libtorch's words.
+        reason: String,
+    },
+    /// All ranks answer, and still cannot add up their numbers.
+    #[error("the ranks cannot reach each other, though all are there: {0}")]
+    Apart(LibtorchError),
+}
+
+/// This process's place among those that train a run together. A clone shares the connections.
+#[derive(Clone, Debug)]
+pub struct Ranks {
+    share: Share,
+    threads: usize,
+    group: Option<Rc<Group>>,
+}
+
+#[derive(Debug)]
+struct Group {
+    store: Store,
+    /// None once a collective has failed.
+    connections: RefCell<Option<ProcessGroup>>,
+}
+
+impl Ranks {
+    /// A process that trains alone: nothing is exchanged, and all is as without this.
+    pub fn alone() -> Self {
+        Self { share: Share::WHOLE, threads: 0, group: None }
+    }
+
+    /// Meets the others that were started like this one: `digest` is a text that differs where
+    /// anything does that must be the same for all.
+    ///
+    /// # Errors
+    /// When a rank does not come, was started for something else, or cannot be reached.
+    pub fn meet(variables: &Variables, digest: &str) -> Result<Self, RanksError> {
+        let Variables { rank, count, ref host, port, serves, ref attempt, timeout, threads } =
+            *variables;
+        let share = Share { rank, of: count };
+        if count == 1 {
+            return Ok(Self { share, threads, group: None });
+        }
+        let end = Instant::now() + timeout;
+        let no_rendezvous = |error: LibtorchError| match error.to_string() {
+            reason if reason.contains("EADDRINUSE") => RanksError::PortInUse(port),
+            reason => RanksError::NoRendezvous { rank, address: format!("{host}:{port}"), reason },
+        };
+        let store = Store::open(host, port, serves, timeout, attempt).map_err(no_rendezvous)?;
+        let key = |rank| format!("digest/{rank}");
+        store.set(&key(rank), digest).map_err(no_rendezvous)?;
+        let left = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let digests: Vec<_> = (0..count).map(|rank| store.get(&key(rank), left()).ok()).collect();
+        let missing = numbers((0..count).filter(|&rank| digests[rank].is_none()));
+        if !missing.is_empty() {
+            let seconds = timeout.as_secs();
+            return Err(RanksError::NeverCame { missing, seconds, count });
+        }
+        let differ = numbers((0..count).filter(|&rank| digests[rank] != digests[0]));
+        if !differ.is_empty() {
+            // Rank 0 serves what the others have still to read.
+            let _ = store.set(&format!("read/{rank}"), "");
+            (0..count).for_each(|rank| drop(store.get(&format!("read/{rank}"), ROLL_CALL)));
+            return Err(RanksError::Differ(differ));
+        }
+        let connections = ProcessGroup::open(&store, rank, count, timeout);
+        let connections = RefCell::new(Some(connections.map_err(RanksError::Apart)?));
+        Ok(Self { share, threads, group: Some(Rc::new(Group { store, connections })) })
+    }
+
+    /// The part of each batch that this rank makes.
+    pub fn share(&self) -> Share {
+        self.share
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.share.of
+    }
+
+    /// Whether this is rank 0, which writes, shows and measures.
+    pub fn leads(&self) -> bool {
+        self.share.rank == 0
+    }
+
+    /// The threads of this rank where a run is to take every core; 0 for all of them.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Waits until all ranks are here; whether one of them says so.
+    ///
+    /// # Errors
+    /// When one of them does not come.
+    pub fn any(&self, flag: bool) -> Result<bool, RanksError> {
+        if self.group.is_none() {
+            return Ok(flag);
+        }
+        let mut sum = [Tensor::from(f32::from(u8::from(flag)))];
+        self.mean(&mut sum)?;
+        Ok(sum[0].double_value(&[]) > 0.0)
+    }
+
+    /// Puts the means over all ranks in the place of some tensors in single precision on the
+    /// CPU, the same bits on each rank; all must give tensors of the same sizes.
+    pub(crate) fn mean(&self, tensors: &mut [Tensor]) -> Result<(), RanksError> {
+        let Some(group) = &self.group else { return Ok(()) };
+        let mut begin = 0;
+        while begin < tensors.len() {
+            let (mut end, mut size) = (begin, 0);
+            while end < tensors.len() && (end == begin || size + tensors[end].numel() <= BUCKET) {
+                size += tensors[end].numel();
+                end += 1;
+            }
+            let bucket = &mut tensors[begin..end];
+            let flat: Vec<Tensor> = bucket.iter().map(|tensor| tensor.reshape([-1])).collect();
+            let mut sum = [Tensor::cat(&flat, 0)];
+            self.sum(group, &sum)?;
+            let _ = sum[0].g_div_scalar_(self.share.of as i64);
+            let mut from = 0;
+            for tensor in bucket {
+                let size = tensor.numel() as i64;
+                *tensor = sum[0].narrow(0, from, size).view_as(tensor);
+                from += size;
+            }
+            begin = end;
+        }
+        Ok(())
+    }
+
+    fn sum(&self, group: &Group, tensors: &[Tensor]) -> Result<(), RanksError> {
+        debug_assert!(tensors.iter().all(|t| t.kind() == Kind::Float && t.device() == Device::Cpu));
+        let failed = match &*group.connections.borrow() {
+            Some(connections) => match connections.sum(tensors) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            },
+            None => LibtorchError::Call("a collective failed before".to_owned()),
+        };
+        // Closed connections tell those that still wait for this rank.
+        drop(group.connections.take());
+        Err(self.who_is_gone(&group.store, failed))
+    }
+
+    /// Calls the roll of those that are left.
+    fn who_is_gone(&self, store: &Store, failed: LibtorchError) -> RanksError {
+        let key = |rank| format!("left/{rank}");
+        let end = Instant::now() + ROLL_CALL;
+        let left = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let missing = match store.set(&key(self.share.rank), "") {
+            Err(_) => "0".to_owned(),
+            Ok(()) => numbers((0..self.count()).filter(|&r| store.get(&key(r), left()).is_err())),
+        };
+        match missing.is_empty() {
+            true => RanksError::Apart(failed),
+            false => RanksError::Gone { missing, reason: failed.to_string() },
+        }
+    }
+}
+
+/// Numbers as a sentence has them.
+fn numbers(ranks: impl Iterator<Item = usize>) -> String {
+    ranks.map(|rank| rank.to_string()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,165 @@
+//! What a launcher tells a process in environment variables.
+
+use std::time::Duration;
+
+use super::RanksError;
+
+/// Seconds that a rank waits for the others where nothing is said: rank 0 may be writing a
+/// checkpoint or measuring meanwhile.
+const TIMEOUT: u64 = 1800;
+
+/// A process's place among those that were started with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variables {
+    /// Its number, from 0: `RANK`, or `SLURM_PROCID`.
+    pub rank: usize,
+    /// How many there are: `WORLD_SIZE`, or `SLURM_NTASKS`.
+    pub count: usize,
+    /// Where they meet: `MASTER_ADDR`.
+    pub host: String,
+    /// Its port: `MASTER_PORT`.
+    pub port: u16,
+    /// Whether this process serves the rendezvous: rank 0, unless torchrun does.
+    pub serves: bool,
+    /// Keeps one start of the processes from meeting a former one at the same rendezvous.
+    pub attempt: String,
+    /// How long to wait for the others, here and in each step: `BAUTA_RANKS_TIMEOUT`, in seconds.
+    pub timeout: Duration,
+    /// Threads of this process where a run is to take every core: its part of the machine's by
+    /// `LOCAL_WORLD_SIZE`; 0 for every core.
+    pub threads: usize,
+}
+
+impl Variables {
+    /// Reads them by `get`; none where the process was started alone.
+    ///
+    /// torchrun sets `RANK`, `WORLD_SIZE`, `LOCAL_RANK`, `MASTER_ADDR` and `MASTER_PORT`. Under
+    /// srun, where a job script sets the last two, rank and count are SLURM's own.
+    ///
+    /// # Errors
+    /// [`RanksError::Variables`] that are missing, no numbers, or contradict each other.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, RanksError> {
+        let asked = ["RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"];
+        if asked.iter().all(|name| get(name).is_none()) {
+            return Ok(None);
+        }
+        let slurm = get("RANK").is_none() && get("WORLD_SIZE").is_none();
+        let slurm = slurm && get("SLURM_PROCID").is_some();
+        let [rank, count] = match slurm {
+            true => ["SLURM_PROCID", "SLURM_NTASKS"],
+            false => ["RANK", "WORLD_SIZE"],
+        };
+        let text = |name: &str| {
+            let missing = || {
+                let others = "RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT";
+                refuse(format!(
+                    "{name} is not set; several processes need {others}, as torchrun sets them; \
+                     unset all of them to train alone"
+                ))
+            };
+            get(name).filter(|value| !value.is_empty()).ok_or_else(missing)
+        };
+        let number = |name: &str, value: &str| {
+            value.parse::<usize>().map_err(|_| {
+                refuse(format!("{name} is \"{value}\"; it must be a whole number of 0 or more"))
+            })
+        };
+        let required = |name: &str| number(name, &text(name)?);
+        let optional = |name: &str| get(name).map(|value| number(name, &value)).transpose();
+        let (rank_name, count_name) = (rank, count);
+        let (rank, count) = (required(rank)?, required(count)?);
+        if rank >= count {
+            return Err(refuse(format!(
+                "{rank_name} is {rank} and {count_name} is {count}; ranks are numbered from 0 and \
+                 stay below the number of processes"
+            )));
+        }
+        let here = optional("LOCAL_WORLD_SIZE")?.unwrap_or(1);
+        if here == 0 || here > count {
+            return Err(refuse(format!(
+                "LOCAL_WORLD_SIZE is {here} and {count_name} is {count}; of all processes, 1 or \
+                 more are on this machine"
+            )));
+        }
+        if let Some(local) = optional("LOCAL_RANK")?.filter(|&local| local >= count) {
+            return Err(refuse(format!("LOCAL_RANK is {local} and {count_name} is {count}")));
+        }
+        let port = text("MASTER_PORT")?;
+        let port = port.parse().ok().filter(|&port: &u16| port > 0).ok_or_else(|| {
+            refuse(format!("MASTER_PORT is \"{port}\"; it must be a port, 1 to 65535"))
+        })?;
+        let seconds = optional("BAUTA_RANKS_TIMEOUT")?.unwrap_or(TIMEOUT as usize);
+        if seconds == 0 {
+            return Err(refuse("BAUTA_RANKS_TIMEOUT is 0; it must be 1 second or more".into()));
+        }
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let agent = get("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|value| value == "True");
+        Ok(Some(Self {
+            rank,
+            count,
+            host: text("MASTER_ADDR")?,
+            port,
+            serves: rank == 0 && !agent,
+            attempt: format!("bauta/{}", optional("TORCHELASTIC_RESTART_COUNT")?.unwrap_or(0)),
+            timeout: Duration::from_secs(seconds as u64),
+            threads: if here > 1 { (cores / here).max(1) } else { 0 },
+        }))
+    }
+}
+
+fn refuse(what: String) -> RanksError {
+    RanksError::Variables(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(set: &[(&str, &str)]) -> Result<Option<Variables>, RanksError> {
+        let find = |name: &str| set.iter().find(|(known, _)| *known == name);
+        Variables::read(|name| find(name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    const MASTER: [(&str, &str); 2] = [("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "29500")];
+
+    fn with(set: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
+        [&MASTER[..], set].concat()
+    }
+
+    #[test]
+    fn launchers_are_understood() {
+        assert_eq!(read(&[("SLURM_PROCID", "0"), ("SLURM_NTASKS", "2")]).unwrap(), None);
+        let torchrun = with(&[("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "0")]);
+        let plain = read(&torchrun).unwrap().unwrap();
+        assert!(plain.serves && plain.count == 2 && plain.port == 29500);
+        let agent = [("TORCHELASTIC_USE_AGENT_STORE", "True"), ("TORCHELASTIC_RESTART_COUNT", "3")];
+        let elastic = read(&[&torchrun[..], &agent].concat()).unwrap().unwrap();
+        assert!(!elastic.serves && elastic.attempt.ends_with("/3"));
+        let slurm = read(&with(&[("SLURM_PROCID", "1"), ("SLURM_NTASKS", "4")]));
+        let slurm = slurm.unwrap().unwrap();
+        assert_eq!((slurm.rank, slurm.count, slurm.serves), (1, 4, false));
+    }
+
+    #[test]
+    fn what_is_missing_or_contradicts_is_refused_by_name() {
+        let cases: [(&[(&str, &str)], &str); 7] = [
+            (&[("RANK", "0"), ("WORLD_SIZE", "2"), MASTER[0]], "MASTER_PORT is not set"),
+            (&with(&[("RANK", "1")]), "WORLD_SIZE is not set"),
+            (&with(&[]), "RANK is not set"),
+            (&with(&[("RANK", "2"), ("WORLD_SIZE", "2")]), "RANK is 2 and WORLD_SIZE is 2"),
+            (&with(&[("RANK", "one"), ("WORLD_SIZE", "2")]), "RANK is \"one\""),
+            (
+                &with(&[("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "3")]),
+                "LOCAL_WORLD_SIZE is 3",
+            ),
+            (
+                &with(&[("RANK", "0"), ("WORLD_SIZE", "2"), ("BAUTA_RANKS_TIMEOUT", "0")]),
+                "BAUTA_RANKS_TIMEOUT is 0",
+            ),
+        ];
+        for (set, wanted) in cases {
+            let error = read(set).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+}
