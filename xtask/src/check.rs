@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::cargo::{cargo, complete};
 use crate::libtorch::Search;
 use crate::workspace::Workspace;
-use crate::{claims, docs, rules, test};
+use crate::{claims, docs, rules, table, test};
 
 /// Goes through all steps, the quick ones first, and fails if one did.
 pub fn check(workspace: &Workspace, no_tests: bool) -> Result<ExitCode> {
@@ -23,7 +23,11 @@ pub fn check(workspace: &Workspace, no_tests: bool) -> Result<ExitCode> {
         anyhow::ensure!(violations.is_empty(), "{} violations", violations.len());
         Ok(())
     });
-    steps.perform("book", || docs::check(workspace).and_then(|()| claims::check(workspace)));
+    steps.perform("book", || {
+        docs::check(workspace)
+            .and_then(|()| claims::check(workspace))
+            .and_then(|()| table::check(workspace))
+    });
     steps.perform("libtorch", || Search::new(workspace)?.find_or_fetch().map(drop));
     steps.perform("lints", || {
         let scope = ["--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];

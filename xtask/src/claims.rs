@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use bauta_files::write_whole;
-use bauta_recipe::claim::{self, Claim};
+use bauta_recipe::claim::{self, Claim, Size};
 use bauta_report::claims::{Record, finished, table};
 use clap::Args;
 
 use crate::bench::processor;
+use crate::marked::put_between;
 use crate::workspace::Workspace;
 
 /// The page that has the table, between the two marks.
@@ -23,7 +24,7 @@ const RECORDS: &str = "docs/verdicts";
 /// The arguments of `claims`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Record the verdict of finished runs first: folders of `reproduce`, called NAME or NAME-quick
+    /// Record the verdict of finished runs first: folders of `reproduce`, called NAME, NAME-small or NAME-quick
     #[arg(long, value_name = "DIR")]
     record: Vec<PathBuf>,
     /// Write the table of all records into docs/claims.md
@@ -63,11 +64,8 @@ pub fn check(workspace: &Workspace) -> Result<()> {
 /// Writes the record of a claim's finished runs; a remark of an earlier record stays.
 fn record(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
     let called = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let (name, quick) = match called.strip_suffix("-quick") {
-        Some(name) => (name, true),
-        None => (called.as_str(), false),
-    };
-    let claim = Claim::load(&claim::find(&workspace.claims(), name)?, quick)
+    let (name, size) = Size::of_file_name(&called);
+    let claim = Claim::load(&claim::find(&workspace.claims(), name)?, size)
         .with_context(|| format!("{} must be called as a claim is", folder.display()))?;
     let cells = claim.cells(&workspace.recipes())?;
     let summaries = finished(&cells, folder)?;
@@ -85,19 +83,13 @@ fn record(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
 fn page(workspace: &Workspace) -> Result<String> {
     let text = fs::read_to_string(workspace.root.join(PAGE))
         .with_context(|| format!("cannot read {PAGE}"))?;
-    let parts = text.split_once(BEGIN).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(END)?;
-        Some((before, after))
-    });
-    let (before, after) =
-        parts.with_context(|| format!("{PAGE} lacks the marks {BEGIN} and {END}"))?;
     let mut paths: Vec<PathBuf> = fs::read_dir(workspace.root.join(RECORDS))
         .with_context(|| format!("cannot read {RECORDS}"))?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_>>()?;
     paths.sort();
     let records = paths.iter().map(|path| Record::read(path)).collect::<Result<Vec<_>, _>>()?;
-    Ok(format!("{before}{BEGIN}\n{}{END}{after}", table(&records)))
+    put_between(&text, [BEGIN, END], &table(&records)).with_context(|| PAGE.to_owned())
 }
 
 #[cfg(test)]
@@ -111,10 +103,9 @@ mod tests {
         for entry in fs::read_dir(workspace.root.join(RECORDS)).unwrap() {
             let path = entry.unwrap().path();
             let record = Record::read(&path).unwrap();
-            let file = if record.quick { "-quick.json" } else { ".json" };
-            assert!(path.to_string_lossy().ends_with(&format!("{}{file}", record.claim)));
+            assert_eq!(path.file_stem().unwrap(), &*record.size.file_name(&record.claim));
             let known = claim::find(&workspace.claims(), &record.claim).unwrap();
-            let claim = Claim::load(&known, record.quick).unwrap();
+            let claim = Claim::load(&known, record.size).unwrap();
             let labels: Vec<&str> = claim.settings.iter().map(|setting| setting.label()).collect();
             let recorded: Vec<&str> =
                 record.settings.iter().map(|(label, _)| label.as_str()).collect();

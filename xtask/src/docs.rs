@@ -98,11 +98,16 @@ mod tests {
                     true
                 }
                 Task::Reproduce(reproduce) => {
-                    let name = reproduce.claim();
+                    let (name, size) = reproduce.claim();
                     OWN.contains(&name)
                         || claim::find(&workspace.claims(), name)
-                            .and_then(|path| Claim::load(&path, false))
+                            .and_then(|path| Claim::load(&path, size))
                             .is_ok()
+                }
+                Task::Table(table) => {
+                    let table = table.load(&workspace);
+                    OWN.iter().any(|own| command.words.contains(&(*own).to_owned()))
+                        || table.is_ok()
                 }
                 Task::Sweep(sweep) => {
                     let claim = sweep.claim(&workspace, "sweep");

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use bauta_masking::Strategy;
-use bauta_recipe::claim::{self, Claim};
+use bauta_recipe::claim::{self, Claim, Size};
 use bauta_recipe::{FeatureLoss, Normalization, Protocol, Recipe, System, TargetKind, TeacherKind};
 use serde::Serialize;
 use strum::VariantArray;
@@ -113,7 +113,7 @@ fn claims(workspace: &Workspace) -> Result<Vec<ClaimEntry>> {
         return Ok(Vec::new());
     }
     let entry = |name: String| {
-        let claim = Claim::load(&claim::find(&folder, &name)?, false)?;
+        let claim = Claim::load(&claim::find(&folder, &name)?, Size::Full)?;
         let Claim { source, summary, recipe, metric, .. } = claim;
         Ok(ClaimEntry { name, source, summary, recipe, metric })
     };

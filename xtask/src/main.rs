@@ -17,6 +17,7 @@ mod doctor;
 mod fixtures;
 mod libtorch;
 mod list;
+mod marked;
 mod open_cascade;
 mod pip;
 mod prepare_step;
@@ -31,6 +32,7 @@ mod run_folder;
 mod setup;
 mod staging;
 mod sweep;
+mod table;
 mod test;
 mod workspace;
 
@@ -76,6 +78,8 @@ enum Task {
     Claims(claims::Arguments),
     /// Compare settings of a recipe on held-out training images: table, page, the best
     Sweep(sweep::Arguments),
+    /// Make a table of results: systems side by side, over seeds, as a page and in docs/table.md
+    Table(table::Arguments),
     /// Compare finished runs in one page
     Compare(compare::Arguments),
     /// Run one forward pass of a model folder on given tensors
@@ -158,6 +162,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Reproduce(arguments) => return reproduce::reproduce(workspace, &arguments),
         Task::Claims(arguments) => claims::claims(workspace, &arguments),
         Task::Sweep(arguments) => return sweep::sweep(workspace, &arguments),
+        Task::Table(arguments) => return table::table(workspace, &arguments),
         Task::Compare(arguments) => compare::compare(workspace, &arguments),
         Task::Forward(rest) => return program::program(workspace, "forward", rest),
         Task::PrepareStep(rest) => return prepare_step::prepare_step(workspace, rest),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bauta_recipe::claim::{self, Cell, Claim};
+use bauta_recipe::claim::{self, Cell, Claim, Size};
 use clap::Args;
 
 use crate::data;
@@ -20,30 +20,33 @@ pub struct Arguments {
     /// Take the claim's reduced form: minutes on two cores
     #[arg(long)]
     quick: bool,
-    /// The claim's folder, runs/claims/CLAIM (CLAIM-quick with --quick) if not given
+    /// Take the least size at which training tells: at most about 25 minutes on two cores
+    #[arg(long, conflicts_with = "quick")]
+    small: bool,
+    /// The claim's folder, runs/claims/CLAIM (CLAIM-quick, CLAIM-small) if not given
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
 #[cfg(test)]
 impl Arguments {
-    /// The claim's name.
-    pub fn claim(&self) -> &str {
-        &self.claim
+    /// The claim's name, and how large its runs are to be.
+    pub fn claim(&self) -> (&str, Size) {
+        (&self.claim, Size::of(self.quick, self.small))
     }
 }
 
 /// Makes the runs; every mistake in the claim is found before anything is set up.
 pub fn reproduce(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     let path = claim::find(&workspace.claims(), &arguments.claim)?;
-    let claim = Claim::load(&path, arguments.quick)?;
+    let size = Size::of(arguments.quick, arguments.small);
+    let claim = Claim::load(&path, size)?;
     let cells = claim.cells(&workspace.recipes())?;
     let out = arguments.out.clone().unwrap_or_else(|| {
-        let folder = if arguments.quick { format!("{}-quick", claim.name) } else { claim.name };
-        workspace.shown(&workspace.root.join("runs/claims").join(folder))
+        workspace.shown(&workspace.root.join("runs/claims").join(size.file_name(&claim.name)))
     });
 
-    make_runs(workspace, &path, &cells, &out, arguments.quick)
+    make_runs(workspace, &path, &cells, &out, size)
 }
 
 /// Sets up what the cells of the claim in `path` need, and makes its runs in `out`.
@@ -52,18 +55,19 @@ pub fn make_runs(
     path: &Path,
     cells: &[Cell],
     out: &Path,
-    quick: bool,
+    size: Size,
 ) -> Result<ExitCode> {
-    Search::new(workspace)?.find_or_fetch()?;
-    for cell in cells {
-        data::fetch_for(&cell.recipe, &workspace.recipes())?;
-    }
+    set_up(workspace, cells)?;
     let mut command = Bauta::build(workspace)?.command("reproduce");
     command.arg(std::path::absolute(path)?);
     command.arg("--recipes").arg(std::path::absolute(workspace.recipes())?);
     command.arg("--out").arg(out);
-    if quick {
-        command.arg("--quick");
-    }
+    command.args(size.table().map(|table| format!("--{table}")));
     Bauta::become_it(command)
+}
+
+/// Fetches libtorch and the data of runs, unless they are there.
+pub fn set_up(workspace: &Workspace, cells: &[Cell]) -> Result<()> {
+    Search::new(workspace)?.find_or_fetch()?;
+    cells.iter().try_for_each(|cell| data::fetch_for(&cell.recipe, &workspace.recipes()))
 }

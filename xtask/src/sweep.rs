@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use bauta_files::write_whole;
 use bauta_recipe::Layers;
-use bauta_recipe::claim::{Best, Claim, Sweep};
+use bauta_recipe::claim::{Best, Claim, Size, Sweep};
 use clap::Args;
 
 use crate::reproduce::make_runs;
@@ -78,7 +78,7 @@ pub fn sweep(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
         );
     }
     let file = out.with_file_name(format!("{name}.toml"));
-    if file.exists() && Claim::load(&file, false).is_err() {
+    if file.exists() && Claim::load(&file, Size::Full).is_err() {
         bail!("{} is there and describes no sweep; choose another --out", file.display());
     }
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -87,5 +87,5 @@ pub fn sweep(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     }
     write_whole(&file, claim.to_toml().as_bytes())
         .with_context(|| format!("cannot write {}", file.display()))?;
-    make_runs(workspace, &file, &cells, &out, false)
+    make_runs(workspace, &file, &cells, &out, Size::Full)
 }

@@ -30,6 +30,11 @@ impl Workspace {
         self.shown(&self.root.join("crates/experiments/claims"))
     }
 
+    /// The folder of the tables of results, relative where that is shorter to read.
+    pub fn tables(&self) -> PathBuf {
+        self.shown(&self.root.join("crates/experiments/tables"))
+    }
+
     /// The link through which plain cargo and editors find libtorch.
     pub fn libtorch_link(&self) -> PathBuf {
         self.root.join(".libtorch")

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use bauta_files::write_whole;
-use bauta_recipe::claim::{Cell, Claim};
+use bauta_recipe::claim::{Cell, Claim, Size};
 use bauta_report::claims::{Findings, Fingerprint, claim_folder, page, sweep};
 use bauta_train::Ranks;
 
@@ -30,6 +30,9 @@ pub struct Arguments {
     /// Take the claim's reduced form.
     #[arg(long)]
     quick: bool,
+    /// Take the least size at which training tells.
+    #[arg(long, conflicts_with = "quick")]
+    small: bool,
 }
 
 /// Makes a claim's runs, prints the table and the verdict, and writes the page.
@@ -37,9 +40,9 @@ pub struct Arguments {
 /// # Errors
 /// Whatever keeps a run from being made; finished runs stand.
 pub fn reproduce(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
-    let Arguments { claim, recipes, out, quick } = arguments;
+    let Arguments { claim, recipes, out, quick, small } = arguments;
     let text = fs::read(claim).with_context(|| format!("cannot read {}", claim.display()))?;
-    let claim = Claim::load(claim, *quick)?;
+    let claim = Claim::load(claim, Size::of(*quick, *small))?;
     let cells = claim.cells(recipes)?;
     show_in_passing();
     let _lock = claim_folder(out, &text)?;

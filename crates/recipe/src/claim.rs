@@ -3,13 +3,14 @@
 //! A claim is a TOML file with strict keys. It names a recipe, what is varied
 //! (one axis, or several named settings), the seeds, the metric, the paper's
 //! numbers, and the relations that must hold at our scale. Its `[quick]` table
-//! reduces all that to minutes. With `best`, no relation need hold: the best setting is told,
-//! as a [`Sweep`] wants it. [`Claim::cells`] plans the runs: each value with
-//! each seed, as a resolved and validated recipe, before anything is run.
-//! `docs/claims.md` shows every key.
+//! reduces all that to minutes, and `[small]`, if there is one, to half an hour ([`Size`]). With
+//! `best`, no relation need hold: the best setting is told, as a [`Sweep`] wants it; a
+//! [`ResultTable`] sets the runs of several recipes beside each other. [`Claim::cells`] plans the
+//! runs: each value with each seed, as a resolved and validated recipe, before anything is run.
+//! `docs/claims.md` shows every key of a claim, `docs/table.md` those of a table.
 //!
 //! ```
-//! use bauta_recipe::claim::Claim;
+//! use bauta_recipe::claim::{Claim, Size};
 //! use std::path::Path;
 //!
 //! let text = r#"
@@ -37,12 +38,12 @@
 //! values = [0.25, 0.75]
 //! set = { "train.epochs" = 1 }
 //! "#;
-//! let claim = Claim::parse(text, Path::new("mae-mask-ratio.toml"), true)?;
+//! let claim = Claim::parse(text, Path::new("mae-mask-ratio.toml"), Size::Quick)?;
 //! let labels: Vec<&str> = claim.settings.iter().map(|setting| setting.label()).collect();
 //! assert_eq!((labels, claim.seeds.len()), (vec!["0.25", "0.75"], 2));
 //!
 //! let mistyped = text.replace("mask.ratio", "mask.ration");
-//! let error = Claim::parse(&mistyped, Path::new("mae-mask-ratio.toml"), true).unwrap_err();
+//! let error = Claim::parse(&mistyped, Path::new("mae-mask-ratio.toml"), Size::Quick).unwrap_err();
 //! assert_eq!(
 //!     error.to_string(),
 //!     "mae-mask-ratio.toml:9: unknown key mask.ration; did you mean mask.ratio?"
@@ -53,6 +54,8 @@
 mod error;
 mod file;
 mod narrowing;
+mod reduced;
+mod results;
 mod settings;
 mod sweep;
 mod verdict;
@@ -68,6 +71,8 @@ use crate::recipe::Recipe;
 
 pub use error::ClaimError;
 pub use narrowing::{Narrowing, NarrowingVerdict};
+pub use reduced::Size;
+pub use results::{Measure, Origin, ResultColumn, ResultRow, ResultTable, TableLayers, UNTRAINED};
 pub use sweep::{Best, Sweep};
 pub use verdict::{Margin, Relation, Spread, Verdict};
 
@@ -100,8 +105,8 @@ pub struct Claim {
     pub narrows: Vec<Narrowing>,
     /// Which end of the metric is wanted, where the best setting is looked for.
     pub best: Option<Best>,
-    /// Whether this is the claim's reduced form.
-    pub quick: bool,
+    /// How large the runs are.
+    pub size: Size,
     set: Vec<Entry>,
     recipe_place: Place,
 }
@@ -156,24 +161,24 @@ pub struct Cell {
 }
 
 impl Claim {
-    /// Reads the claim at `path`, in its reduced form if `quick`.
+    /// Reads the claim at `path`, in this size.
     ///
     /// # Errors
     /// [`ClaimError`], which names the key, its file and line, and what would do.
-    pub fn load(path: &Path, quick: bool) -> Result<Self, ClaimError> {
+    pub fn load(path: &Path, size: Size) -> Result<Self, ClaimError> {
         let text =
             read_text(path).map_err(|source| ClaimError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text, path, quick)
+        Self::parse(&text, path, size)
     }
 
     /// Reads the claim in `text`; `path` names it, and is shown in errors.
     ///
-    /// The whole file is checked, also what `quick` leaves out.
+    /// The whole file is checked, also what the size leaves out.
     ///
     /// # Errors
     /// As [`Claim::load`].
-    pub fn parse(text: &str, path: &Path, quick: bool) -> Result<Self, ClaimError> {
-        Ok(file::read(text, path, quick)?)
+    pub fn parse(text: &str, path: &Path, size: Size) -> Result<Self, ClaimError> {
+        Ok(file::read(text, path, size)?)
     }
 
     /// The runs: every setting with the first seed, then with the second, and so on.

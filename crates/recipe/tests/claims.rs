@@ -7,7 +7,7 @@ mod valid;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bauta_recipe::claim::{Cell, Claim, Margin, find};
+use bauta_recipe::claim::{Cell, Claim, Margin, Size, find};
 use bauta_recipe::{Mae, Settings};
 
 /// Valid; line numbers are counted on below.
@@ -69,7 +69,7 @@ settings = ["random 75 %", "block 50 %"]
 "#;
 
 fn parse(text: &str, quick: bool) -> Claim {
-    Claim::parse(text, Path::new("claims/c.toml"), quick).expect("a valid claim")
+    Claim::parse(text, Path::new("claims/c.toml"), Size::of(quick, false)).expect("a valid claim")
 }
 
 fn mae(cell: &Cell) -> &Mae {
@@ -80,7 +80,7 @@ fn mae(cell: &Cell) -> &Mae {
 }
 
 fn error(text: &str) -> String {
-    Claim::parse(text, Path::new("c.toml"), false).expect_err(text).to_string()
+    Claim::parse(text, Path::new("c.toml"), Size::Full).expect_err(text).to_string()
 }
 
 fn labels(claim: &Claim) -> Vec<&str> {
@@ -284,11 +284,32 @@ fn every_claim_of_the_workspace_plans_its_runs() {
     let names = bauta_recipe::names(&claims).unwrap();
     assert!(names.len() >= 5, "{names:?}");
     for name in names {
-        for quick in [false, true] {
-            let claim = Claim::load(&find(&claims, &name).unwrap(), quick).unwrap();
+        let path = find(&claims, &name).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let sizes = [Size::Full, Size::Quick, Size::Small];
+        for size in sizes.into_iter().filter(|size| *size != Size::Small || is_small(&text)) {
+            let claim = Claim::load(&path, size).unwrap();
             let cells = claim.cells(&recipes).unwrap();
             assert_eq!(cells.len(), claim.settings.len() * claim.seeds.len(), "{name}");
             assert!(claim.seeds.len() > 1, "{name} has no deviation over seeds");
         }
     }
+}
+
+fn is_small(text: &str) -> bool {
+    text.lines().any(|line| line == "[small]" || line == "[small.set]")
+}
+
+#[test]
+fn a_small_size_is_laid_over_the_full_one_and_not_over_the_quick_one() {
+    let path = Path::new("c.toml");
+    let small = "[small]\nvalues = [0.25, 0.5, 0.75]\nset = { \"train.batch_size\" = 8 }\n";
+    let claim = Claim::parse(&format!("{CLAIM}{small}"), path, Size::Small).unwrap();
+    assert_eq!((claim.size, claim.seeds.len(), claim.settings.len()), (Size::Small, 3, 3));
+    let cells = claim.cells(&recipes("small")).unwrap();
+    assert_eq!((cells[0].recipe.train.epochs, cells[0].recipe.train.batch_size), (3, 8));
+    let wrong = format!("{CLAIM}[small]\nvalues = [0.25]\n");
+    assert!(error(&wrong).contains("not one of the values that [small] keeps: 0.25"));
+    let absent = Claim::parse(CLAIM, path, Size::Small).unwrap_err().to_string();
+    assert_eq!(absent, "c.toml: c has no [small] table; run it in full or with --quick");
 }

@@ -8,7 +8,7 @@ mod valid;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bauta_recipe::claim::Claim;
+use bauta_recipe::claim::{Claim, Size};
 use bauta_recipe::{DenseSettings, FineTuneSettings, LIMITS, Layers, Mae, Recipe};
 
 fn error_of(text: &str, set: &[&str]) -> String {
@@ -52,7 +52,7 @@ fn a_megabyte_is_refused_at_once_and_in_short() {
         assert!(error.len() < 1000, "{} bytes: {}", error.len(), &error[..200]);
     }
     for line in [format!("{long} = 1"), format!("set = {{ \"{dots}\" = 1 }}"), many] {
-        let error = Claim::parse(&line, Path::new("c.toml"), false).unwrap_err().to_string();
+        let error = Claim::parse(&line, Path::new("c.toml"), Size::Full).unwrap_err().to_string();
         assert!(error.len() < 1000, "{} bytes: {}", error.len(), &error[..200]);
     }
     // Without bounds it takes minutes; the margin is for a busy machine.
@@ -92,7 +92,7 @@ fn what_one_table_lacks_is_said_together() {
         error_of(optional, &[]),
         "r.toml:1: data, model and decoder are missing: system \"i-mae\" needs these tables"
     );
-    let claim = Claim::parse("recipe = \"mae\"", Path::new("c.toml"), false).unwrap_err();
+    let claim = Claim::parse("recipe = \"mae\"", Path::new("c.toml"), Size::Full).unwrap_err();
     assert_eq!(
         claim.to_string(),
         "c.toml: missing keys source, summary, metric and seeds and table quick"

@@ -5,7 +5,7 @@ mod valid;
 
 use std::path::Path;
 
-use bauta_recipe::claim::Claim;
+use bauta_recipe::claim::{Claim, Size};
 use bauta_recipe::{Branches, IMae, Layers, MixtureInit, Recipe, TeacherInput};
 
 const TEACHER: &str = "[teacher]\nkind = \"recipe\"\nrecipe = \"mae-cifar10\"\n";
@@ -58,7 +58,7 @@ fn a_claim_can_hold_a_setting_against_its_own_baseline() {
              seeds = [0]\n[axis]\nkey = \"mask.ratio\"\nvalues = [0.5, 0.75]\n\
              [[holds]]\nbetter = 0.75\nthan = 0.75\nby = 0.02\n{relation}[quick]\n"
         );
-        Claim::parse(&text, Path::new("c.toml"), false).map_err(|error| error.to_string())
+        Claim::parse(&text, Path::new("c.toml"), Size::Full).map_err(|error| error.to_string())
     };
     let holds = claim("than_metric = \"raw_pixels.linear_top1\"\n").unwrap().holds;
     assert_eq!(holds[0].than_metric, "raw_pixels.linear_top1");

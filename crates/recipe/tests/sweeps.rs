@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bauta_recipe::Layers;
-use bauta_recipe::claim::{Best, Claim, Sweep};
+use bauta_recipe::claim::{Best, Claim, Size, Sweep};
 
 /// A folder with the valid recipe in it.
 fn recipes(name: &str) -> PathBuf {
@@ -76,7 +76,8 @@ fn what_is_written_is_read_back_as_the_same_runs() {
     {
         let claim = claim(&recipes, axes, &["train.epochs=2"]).unwrap();
         let text = claim.to_toml();
-        let read = Claim::parse(&text, Path::new("runs/sweeps/valid-quick.toml"), false).unwrap();
+        let read =
+            Claim::parse(&text, Path::new("runs/sweeps/valid-quick.toml"), Size::Full).unwrap();
         assert_eq!(read.name, "valid-quick");
         assert_eq!(read.best, Some(Best::Greatest));
         assert_eq!(read.cells(&recipes).unwrap(), claim.cells(&recipes).unwrap(), "{text}");

@@ -8,6 +8,7 @@ mod run;
 mod sweep;
 
 pub use findings::{Findings, Judgement, Row, metric};
+pub(crate) use findings::{over, spread};
 pub use page::page;
 pub use record::{Record, finished, table};
 pub use run::{Fingerprint, claim_folder};

@@ -117,6 +117,19 @@ impl Summary {
         write_whole(path, &text).map_err(ReportError::write(path))
     }
 
+    /// Device or this processor, threads and precision, in words.
+    pub fn machine(&self, processor: &str) -> String {
+        let device = match self.device.as_str() {
+            "cpu" => processor,
+            device => device,
+        };
+        let threads = match self.threads {
+            1 => "1 thread".to_owned(),
+            threads => format!("{threads} threads"),
+        };
+        format!("{device}, {threads}, {}", self.precision)
+    }
+
     /// Reads a summary.
     ///
     /// # Errors

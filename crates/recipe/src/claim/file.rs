@@ -7,16 +7,17 @@ use std::path::Path;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::reduced::{Open, Reduction};
 use super::settings::{
     axis_settings, check_key, check_labels, check_number, entry_mut, invalid, missing, named_sets,
     take_entries, wrong,
 };
-use super::{Best, Claim, Entry, Margin, Narrowing, Paper, Relation, Setting};
+use super::{Best, Claim, Margin, Narrowing, Paper, Relation, Setting, Size};
 use crate::reading::document::{Node, Value};
 use crate::reading::{Place, SettingsError, read as read_typed};
 
 /// The keys of a claim, for suggestions.
-const KEYS: [&str; 29] = [
+const KEYS: [&str; 33] = [
     "source",
     "summary",
     "note",
@@ -46,6 +47,10 @@ const KEYS: [&str; 29] = [
     "quick.seeds",
     "quick.values",
     "quick.settings",
+    "small.recipe",
+    "small.seeds",
+    "small.values",
+    "small.settings",
 ];
 
 /// The part of a claim whose keys are fixed.
@@ -71,7 +76,9 @@ struct File {
     holds: Vec<Holds>,
     #[serde(default)]
     narrows: Vec<Narrowing>,
-    quick: Quick,
+    quick: Reduction,
+    #[serde(default)]
+    small: Option<Reduction>,
 }
 
 #[derive(Deserialize)]
@@ -107,19 +114,8 @@ struct Holds {
     than_metric: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Quick {
-    #[serde(default)]
-    recipe: Option<String>,
-    #[serde(default)]
-    seeds: Option<Vec<u64>>,
-    #[serde(default)]
-    settings: Option<Vec<Label>>,
-}
-
 /// Text, or a value as it is written: 0.75 and "0.75" are the same label.
-struct Label(String);
+pub(super) struct Label(pub(super) String);
 
 impl<'de> Deserialize<'de> for Label {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -147,18 +143,16 @@ impl<'de> Deserialize<'de> for Label {
     }
 }
 
-/// Reads and checks the whole claim, and reduces it if `quick`.
-pub(super) fn read(text: &str, path: &Path, quick: bool) -> Result<Claim, SettingsError> {
+/// Reads and checks the whole claim, in all its sizes, and gives it in this one.
+pub(super) fn read(text: &str, path: &Path, size: Size) -> Result<Claim, SettingsError> {
     let mut document = Node::parse(text, path)?;
     // Parts whose keys are not fixed are taken out, and the rest must be known.
     let set = take_entries(&mut document, "set")?;
     let values = entry_mut(&mut document, "axis").and_then(|axis| axis.remove("values"));
     let numbers = entry_mut(&mut document, "paper").and_then(|paper| paper.remove("values"));
     let named = named_sets(&mut document)?;
-    let mut reduced = (None, Vec::new());
-    if let Some(quick) = entry_mut(&mut document, "quick") {
-        reduced = (quick.remove("values"), take_entries(quick, "set")?);
-    }
+    let [open_quick, open_small] =
+        [Open::take(&mut document, "quick")?, Open::take(&mut document, "small")?];
     let file: File = read_typed(&document, &KEYS.map(str::to_owned))?;
     let at = |key: &str| document.place_of_any(&[key]).clone();
 
@@ -203,7 +197,7 @@ pub(super) fn read(text: &str, path: &Path, quick: bool) -> Result<Claim, Settin
         (Some(_), None) => return Err(missing(&at("paper"), "paper.values")),
         (None, _) => None,
     };
-    let mut claim = Claim {
+    let claim = Claim {
         name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         source: file.source,
         summary: file.summary,
@@ -217,63 +211,26 @@ pub(super) fn read(text: &str, path: &Path, quick: bool) -> Result<Claim, Settin
         holds,
         narrows: file.narrows,
         best: file.best,
-        quick,
+        size: Size::Full,
         set,
         recipe_place: at("recipe"),
     };
-    let place = at("quick");
-    let reduced = reduce(claim.clone(), file.quick, reduced, &place)?;
-    let labels: Vec<&str> = reduced.settings.iter().map(Setting::label).collect();
-    check_relations(&reduced.holds, &places, &labels, "the values that [quick] keeps")?;
-    if quick {
-        claim = reduced;
+    let mut reductions = vec![(Size::Quick, file.quick, open_quick)];
+    reductions.extend(file.small.map(|small| (Size::Small, small, open_small)));
+    let mut sizes = vec![claim.clone()];
+    for (size, reduction, open) in reductions {
+        let table = size.table().unwrap_or_default();
+        let reduced = claim.clone().reduced(size, reduction, open, &at(table))?;
+        let labels: Vec<&str> = reduced.settings.iter().map(Setting::label).collect();
+        let kept = format!("the values that [{table}] keeps");
+        check_relations(&reduced.holds, &places, &labels, &kept)?;
+        sizes.push(reduced);
     }
-    Ok(claim)
-}
-
-/// Lays the `[quick]` table over a claim.
-fn reduce(
-    mut claim: Claim,
-    quick: Quick,
-    (values, set): (Option<Node>, Vec<Entry>),
-    place: &Place,
-) -> Result<Claim, SettingsError> {
-    if let Some(seeds) = quick.seeds {
-        check_seeds("quick.seeds", &seeds, place)?;
-        claim.seeds = seeds;
-    }
-    if let Some(recipe) = quick.recipe {
-        claim.recipe = recipe;
-        claim.recipe_place = place.clone();
-    }
-    match (&claim.axis, values, quick.settings) {
-        (Some(key), Some(values), None) => {
-            claim.settings = axis_settings(key, "quick.values", values)?;
-        }
-        (None, None, Some(names)) => {
-            let known: Vec<String> = claim.settings.iter().map(|s| s.label.clone()).collect();
-            if let Some(Label(found)) = names.iter().find(|name| !known.contains(&name.0)) {
-                let message =
-                    format!("quick.settings: {found:?} is not one of {}", known.join(", "));
-                return Err(invalid(place, message));
-            }
-            claim.settings.retain(|s| names.iter().any(|name| name.0 == s.label));
-            if claim.settings.is_empty() {
-                return Err(invalid(place, "quick.settings is empty".to_owned()));
-            }
-        }
-        (_, None, None) => {}
-        (Some(_), ..) => {
-            let message = "quick.settings needs [[setting]] tables; this claim has an [axis]: use quick.values";
-            return Err(invalid(place, message.to_owned()));
-        }
-        (None, ..) => {
-            let message = "quick.values needs an [axis]; this claim has [[setting]] tables: use quick.settings";
-            return Err(invalid(place, message.to_owned()));
-        }
-    }
-    claim.set.extend(set);
-    Ok(claim)
+    sizes.into_iter().find(|claim| claim.size == size).ok_or_else(|| {
+        let message =
+            format!("{} has no [small] table; run it in full or with --quick", claim.name);
+        invalid(&document.place, message)
+    })
 }
 
 fn relations(
@@ -351,7 +308,7 @@ fn paper_values(node: Node, labels: &[&str]) -> Result<BTreeMap<String, f64>, Se
     Ok(values)
 }
 
-fn check_seeds(key: &str, seeds: &[u64], place: &Place) -> Result<(), SettingsError> {
+pub(super) fn check_seeds(key: &str, seeds: &[u64], place: &Place) -> Result<(), SettingsError> {
     if seeds.is_empty() {
         return Err(invalid(place, format!("{key} is empty")));
     }

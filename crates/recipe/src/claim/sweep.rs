@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::settings::{axis_settings, check_key, check_labels, invalid, take_entries, written};
-use super::{Claim, ClaimError, Entry, Setting};
+use super::{Claim, ClaimError, Entry, Setting, Size};
 use crate::error::RecipeError;
 use crate::reading::document::{Node, Value, parse_override};
 use crate::reading::{Layers, Place, SettingsError, read_text};
@@ -74,9 +74,6 @@ impl Sweep<'_> {
         let Self { recipe: wanted, recipes, layers, axes, seeds, metric, best } = *self;
         let path = crate::find(recipes, wanted)?;
         let recipe = <Recipe>::outline(&path)?;
-        let text =
-            read_text(&path).map_err(|source| RecipeError::Read { path: path.clone(), source })?;
-        let mut document = Node::parse(&text, &path)?;
         let place = Place::File(path.as_path().into());
         let known = Settings::keys_for(recipe.settings.system_name()).unwrap_or_default();
         let mut set = Vec::new();
@@ -84,20 +81,7 @@ impl Sweep<'_> {
             let node = Node { value: Value::Float(HELD_OUT), place: place.clone() };
             set.push(Entry { key: VALIDATION.to_owned(), node });
         }
-        let quick = take_entries(&mut document, "quick")?;
-        if layers.quick {
-            if quick.is_empty() {
-                return Err(SettingsError::NoQuick(path).into());
-            }
-            set.extend(quick);
-        }
-        for assignment in &layers.set {
-            let (key, node) = parse_override(assignment)?;
-            check_key(&key, &node.place)?;
-            // What is laid over later counts.
-            set.retain(|entry| entry.key != key);
-            set.push(Entry { key, node });
-        }
+        lay_over(&mut set, &path, layers)?;
         let axes = axes.iter().map(|axis| read_axis(axis)).collect::<Result<Vec<_>, _>>()?;
         let (axis, settings) = combine(axes)?;
         Ok(Claim {
@@ -114,7 +98,7 @@ impl Sweep<'_> {
             holds: Vec::new(),
             narrows: Vec::new(),
             best: Some(best),
-            quick: false,
+            size: Size::Full,
             set,
             recipe_place: place,
         })
@@ -175,6 +159,34 @@ impl Claim {
         line("quick", "{}".to_owned());
         out
     }
+}
+
+/// Lays the reduced form of the recipe at `path`, if it is wanted, and overrides over `set`.
+pub(super) fn lay_over(
+    set: &mut Vec<Entry>,
+    path: &Path,
+    layers: &Layers,
+) -> Result<(), ClaimError> {
+    let mut over = Vec::new();
+    if layers.quick {
+        let text =
+            read_text(path).map_err(|source| RecipeError::Read { path: path.into(), source })?;
+        over = take_entries(&mut Node::parse(&text, path)?, "quick")?;
+        if over.is_empty() {
+            return Err(SettingsError::NoQuick(path.into()).into());
+        }
+    }
+    for assignment in &layers.set {
+        let (key, node) = parse_override(assignment)?;
+        check_key(&key, &node.place)?;
+        over.push(Entry { key, node });
+    }
+    for entry in over {
+        // What is laid over later counts.
+        set.retain(|earlier| earlier.key != entry.key);
+        set.push(entry);
+    }
+    Ok(())
 }
 
 /// `key=a,b,c`

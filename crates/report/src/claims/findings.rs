@@ -251,7 +251,7 @@ fn best(end: Best, axis: &str, metric: &str, rows: &[Row]) -> Option<String> {
 }
 
 /// What `a ± b` means.
-pub(super) fn over(seeds: usize) -> String {
+pub(crate) fn over(seeds: usize) -> String {
     match seeds {
         1 => "one seed, so no deviation".to_owned(),
         seeds => format!("mean ± standard deviation over {seeds} seeds"),
@@ -259,7 +259,7 @@ pub(super) fn over(seeds: usize) -> String {
 }
 
 /// `0.4812 ± 0.0034`
-pub(super) fn spread(spread: &Spread) -> String {
+pub(crate) fn spread(spread: &Spread) -> String {
     match spread.deviation {
         Some(deviation) if spread.mean.abs() >= 10.0 => {
             format!("{} ± {deviation:.0}", short(spread.mean))

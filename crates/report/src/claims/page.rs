@@ -25,7 +25,7 @@ pub fn page(
         plots.push(figure(&svg, &format!("{name} over {}", findings.axis)));
     }
     let content = html! {
-        h1 { (claim.name) @if claim.quick { " (quick)" } }
+        h1 { (claim.name) @if let Some(size) = claim.size.table() { " (" (size) ")" } }
         p.lead {
             (claim.summary)
             @if !claim.source.is_empty() { br; (claim.source) }

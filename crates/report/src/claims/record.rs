@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use bauta_files::write_whole;
-use bauta_recipe::claim::{Cell, Claim};
+use bauta_recipe::claim::{Cell, Claim, Size};
 use bauta_recipe::{Layers, Recipe};
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +19,8 @@ use crate::summary::Summary;
 pub struct Record {
     /// The claim's name.
     pub claim: String,
-    /// Whether these are the runs of its reduced form.
-    pub quick: bool,
+    /// How large the runs were.
+    pub size: Size,
     /// Whether every relation held.
     pub held: bool,
     /// One sentence for each relation and narrowing.
@@ -55,21 +55,11 @@ impl Record {
     ) -> Result<Self, ReportError> {
         let findings = Findings::new(claim, cells, summaries, 0.0)?;
         let first = summaries.first();
-        let machine = first.map_or_else(String::new, |summary| {
-            let device = match summary.device.as_str() {
-                "cpu" => processor,
-                device => device,
-            };
-            let threads = match summary.threads {
-                1 => "1 thread".to_owned(),
-                threads => format!("{threads} threads"),
-            };
-            format!("{device}, {threads}, {}", summary.precision)
-        });
+        let machine = first.map_or_else(String::new, |summary| summary.machine(processor));
         let settings = findings.rows.iter().map(|row| (row.label.clone(), spread(&row.ours[0])));
         Ok(Self {
             claim: claim.name.clone(),
-            quick: claim.quick,
+            size: claim.size,
             held: findings.held(),
             settings: settings.collect(),
             metric: claim.metric.clone(),
@@ -140,7 +130,7 @@ pub fn table(records: &[Record]) -> String {
         "| claim | verdict | numbers | seeds | minutes | machine |\n|---|---|---|---|---|---|\n"
             .to_owned();
     for record in records {
-        let form = if record.quick { " `--quick`" } else { "" };
+        let form = record.size.table().map_or_else(String::new, |size| format!(" `--{size}`"));
         let verdict = if record.held { "held" } else { "**did not hold**" };
         let mut words = match &record.sentences[..] {
             // The verdict has said it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bauta_recipe::claim::{Cell, Claim};
+use bauta_recipe::claim::{Cell, Claim, Size};
 use bauta_report::{Summary, Training};
 
 pub const CLAIM: &str = r#"
@@ -36,7 +36,7 @@ metric = "samples_per_second"
 /// A claim and its runs to be, whose recipe is the workspace's own.
 pub fn parse(claim: &str) -> (Claim, Vec<Cell>) {
     let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments/recipes");
-    let claim = Claim::parse(claim, Path::new("c.toml"), false).expect("a valid claim");
+    let claim = Claim::parse(claim, Path::new("c.toml"), Size::Full).expect("a valid claim");
     let cells = claim.cells(&recipes).expect("valid recipes");
     (claim, cells)
 }

@@ -1,0 +1,269 @@
+//! `table`: systems side by side, from many runs to a page and a table in the book.
+
+mod runs;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+use bauta_files::write_whole;
+use bauta_recipe::claim::{Origin, ResultTable, TableLayers};
+use bauta_report::{Results, ResultsRow};
+use clap::Args;
+
+use self::runs::{Found, Runs};
+use crate::bench::{Machine, processor};
+use crate::libtorch::Search;
+use crate::marked::put_between;
+use crate::reproduce::set_up;
+use crate::run::Bauta;
+use crate::workspace::Workspace;
+
+/// The page that has the tables, between the two marks.
+const PAGE: &str = "docs/table.md";
+const BEGIN: &str = "<!-- tables -->";
+const END: &str = "<!-- end of tables -->";
+
+/// The folder of the records.
+const RECORDS: &str = "docs/tables";
+
+/// The record of a finished table, in its folder.
+const RECORD: &str = "table.json";
+
+/// The arguments of `table`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Name of a table, or path of a .toml file
+    table: String,
+    /// Take each recipe's own short version: whether everything works
+    #[arg(long)]
+    quick: bool,
+    /// Seeds of every row, in place of the table's
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    seeds: Vec<u64>,
+    /// Make the runs of these rows alone
+    #[arg(long, value_name = "ROW")]
+    only: Vec<String>,
+    /// Override a key of every recipe
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The table's folder, runs/tables/TABLE (TABLE-quick with --quick) if not given
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Make no runs: put the finished table of the folder into docs/table.md
+    #[arg(long, conflicts_with_all = ["seeds", "only", "set"])]
+    record: bool,
+}
+
+impl Arguments {
+    /// The table that is asked for.
+    pub fn load(&self, workspace: &Workspace) -> Result<ResultTable> {
+        let path = if self.table.ends_with(".toml") {
+            PathBuf::from(&self.table)
+        } else {
+            let known = bauta_recipe::names(&workspace.tables())?;
+            ensure!(
+                known.contains(&self.table),
+                "no table named {}; the tables are: {}",
+                self.table,
+                known.join(", ")
+            );
+            workspace.tables().join(format!("{}.toml", self.table))
+        };
+        let (quick, set, seeds) = (self.quick, self.set.clone(), self.seeds.clone());
+        let layers = TableLayers { quick, set, seeds };
+        Ok(ResultTable::load(&path, &workspace.recipes(), &layers)?)
+    }
+}
+
+/// Makes the runs that are not there yet, and the page of all; every mistake in the arguments is
+/// found before anything is set up.
+pub fn table(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
+    let table = arguments.load(workspace)?;
+    let folder = if table.quick { format!("{}-quick", table.name) } else { table.name.clone() };
+    let out = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| workspace.shown(&workspace.root.join("runs/tables").join(&folder)));
+    if arguments.record {
+        return keep(workspace, &out, &folder).map(|()| ExitCode::SUCCESS);
+    }
+    let rows = wanted(&table, &arguments.only)?;
+    let recipes = workspace.recipes();
+    let own = rows.iter().filter(|&&row| matches!(table.rows[row].origin, Origin::Runs(_)));
+    let cells = own.map(|&row| table.cells(row, &recipes)).collect::<Result<Vec<_>, _>>()?;
+    cells.iter().try_for_each(|cells| set_up(workspace, cells))?;
+
+    // Ctrl-C is for the program that trains; this one waits until it has written its checkpoint.
+    let _ = ctrlc::set_handler(|| ());
+    let program = Bauta::build(workspace)?;
+    let call = |subcommand: &str| program.command(subcommand);
+    let runs = Runs { table: &table, out: &out, recipes: &recipes, call: &call };
+    rows.iter().try_for_each(|&row| runs.make(row))?;
+    if !arguments.only.is_empty() {
+        println!("These rows are finished; without --only the page is written, too.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let found = rows.iter().map(|&row| runs.find(row)).collect::<Result<Vec<_>>>()?;
+    let libtorch = Search::new(workspace)?.find_or_fetch()?.folder;
+    let results = results(&table, &arguments.set, found, &Machine::read(workspace, &libtorch)?);
+    results.write(&out.join(RECORD))?;
+    let page = out.join("index.html");
+    write_whole(&page, results.page().as_bytes())
+        .with_context(|| format!("cannot write {}", page.display()))?;
+    println!("{}\npage: {}", results.markdown(), page.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The rows' places: all, or those of these names.
+fn wanted(table: &ResultTable, only: &[String]) -> Result<Vec<usize>> {
+    let names: Vec<&str> = table.rows.iter().map(|row| row.name.as_str()).collect();
+    if let Some(unknown) = only.iter().find(|name| !names.contains(&name.as_str())) {
+        bail!("no row is called {unknown}; the rows are: {}", names.join(", "));
+    }
+    let asked = |&row: &usize| only.is_empty() || only.iter().any(|name| name == names[row]);
+    Ok((0..names.len()).filter(asked).collect())
+}
+
+/// What was found, with where and when.
+fn results(table: &ResultTable, set: &[String], found: Vec<Found>, machine: &Machine) -> Results {
+    let seconds: f64 = found.iter().map(|row| row.seconds).sum();
+    let mut machines: Vec<String> = Vec::new();
+    for summary in found.iter().flat_map(|row| &row.summaries) {
+        let on = summary.machine(&processor());
+        if !machines.contains(&on) {
+            machines.push(on);
+        }
+    }
+    let rows = table.rows.iter().zip(found);
+    Results {
+        table: table.name.clone(),
+        quick: table.quick,
+        summary: table.summary.clone(),
+        note: table.note.clone(),
+        set: set.to_vec(),
+        columns: table.columns.iter().map(|column| column.name.clone()).collect(),
+        rows: rows
+            .map(|(row, found)| ResultsRow { name: row.name.clone(), numbers: found.numbers })
+            .collect(),
+        seeds: table.seeds.clone(),
+        minutes: (seconds / 6.0).round() / 10.0,
+        machine: machines.join("; "),
+        version: machine.version.to_owned(),
+        commit: machine.commit.clone(),
+        date: machine.date.clone(),
+    }
+}
+
+/// Copies the record of a finished table into the book, and writes the tables of all records.
+fn keep(workspace: &Workspace, out: &Path, name: &str) -> Result<()> {
+    let finished = out.join(RECORD);
+    ensure!(
+        finished.is_file(),
+        "{} has no {RECORD}: the table is not finished; make it without --record first",
+        out.display()
+    );
+    let folder = workspace.root.join(RECORDS);
+    fs::create_dir_all(&folder)?;
+    Results::read(&finished)?.write(&folder.join(format!("{name}.json")))?;
+    let path = workspace.root.join(PAGE);
+    write_whole(&path, page(workspace)?.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    println!("Wrote {}", workspace.shown(&path).display());
+    Ok(())
+}
+
+/// Fails unless the page has the tables of all records.
+pub fn check(workspace: &Workspace) -> Result<()> {
+    let found = fs::read_to_string(workspace.root.join(PAGE)).unwrap_or_default();
+    ensure!(
+        found == page(workspace)?,
+        "the tables in {PAGE} are not those of {RECORDS}; write them with \
+         `cargo xtask table NAME --record`"
+    );
+    Ok(())
+}
+
+/// The records by name; none while their folder is absent.
+fn records(workspace: &Workspace) -> Result<Vec<(String, Results)>> {
+    let folder = workspace.root.join(RECORDS);
+    let mut records = Vec::new();
+    if !folder.is_dir() {
+        return Ok(records);
+    }
+    for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {RECORDS}"))? {
+        let path = entry?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        records.push((name, Results::read(&path)?));
+    }
+    records.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(records)
+}
+
+/// The page with the tables of all records, by name.
+fn page(workspace: &Workspace) -> Result<String> {
+    let text = fs::read_to_string(workspace.root.join(PAGE))
+        .with_context(|| format!("cannot read {PAGE}"))?;
+    let records = records(workspace)?;
+    let tables: Vec<String> = records.iter().map(|(_, table)| table.markdown()).collect();
+    let tables = match &tables[..] {
+        [] => "No table has been recorded yet.\n".to_owned(),
+        tables => tables.join("\n"),
+    };
+    put_between(&text, [BEGIN, END], &tables).with_context(|| PAGE.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(name: &str, quick: bool) -> ResultTable {
+        let workspace = Workspace::find().unwrap();
+        let path = workspace.tables().join(format!("{name}.toml"));
+        let layers = TableLayers { quick, ..TableLayers::default() };
+        ResultTable::load(&path, &workspace.recipes(), &layers).unwrap()
+    }
+
+    #[test]
+    fn every_table_of_the_workspace_plans_its_runs_in_both_sizes() {
+        let workspace = Workspace::find().unwrap();
+        let names = bauta_recipe::names(&workspace.tables()).unwrap();
+        assert!(names.len() >= 2, "{names:?}");
+        for (name, quick) in names.iter().flat_map(|name| [(name, false), (name, true)]) {
+            let table = load(name, quick);
+            for row in 0..table.rows.len() {
+                let cells = table.cells(row, &workspace.recipes()).unwrap();
+                assert_eq!(cells.len(), table.seeds.len(), "{name}");
+            }
+            assert!(quick || table.seeds.len() == 3, "{name} is over three seeds");
+        }
+    }
+
+    #[test]
+    fn the_book_has_the_tables_of_the_records_and_these_are_of_tables_that_there_are() {
+        let workspace = Workspace::find().unwrap();
+        for (name, record) in records(&workspace).unwrap() {
+            let file =
+                if record.quick { format!("{}-quick", record.table) } else { record.table.clone() };
+            assert_eq!(name, file);
+            let table = load(&record.table, record.quick);
+            let rows: Vec<&str> = table.rows.iter().map(|row| row.name.as_str()).collect();
+            let recorded: Vec<&str> = record.rows.iter().map(|row| row.name.as_str()).collect();
+            assert_eq!(rows, recorded, "{name}");
+            let columns: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
+            assert_eq!(columns, record.columns, "{name}");
+        }
+        check(&workspace).unwrap();
+    }
+
+    #[test]
+    fn rows_are_asked_for_by_their_names() {
+        let table = load("images-cifar10", false);
+        let name = table.rows[1].name.clone();
+        assert_eq!(wanted(&table, &[name]).unwrap(), [1]);
+        assert_eq!(wanted(&table, &[]).unwrap().len(), table.rows.len());
+        let error = wanted(&table, &["nothing".to_owned()]).unwrap_err().to_string();
+        assert!(error.starts_with("no row is called nothing; the rows are: MAE, "), "{error}");
+    }
+}

@@ -1,0 +1,216 @@
+//! The runs of a table of results: each row's by `reproduce`, then each fine-tuning, by the
+//! program's own commands.
+//!
+//! What is finished is not made again, and what was interrupted goes on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use bauta_files::write_whole;
+use bauta_recipe::FineTuneSettings;
+use bauta_recipe::claim::{Cell, Measure, Origin, ResultColumn, ResultRow, ResultTable, UNTRAINED};
+use bauta_report::claims::{finished, metric};
+use bauta_report::{ReportError, Summary};
+use serde_json::Value;
+
+/// Where the runs of a table lie, and what makes them.
+pub struct Runs<'a> {
+    /// The table.
+    pub table: &'a ResultTable,
+    /// The folder of the table.
+    pub out: &'a Path,
+    /// The folder of the recipes.
+    pub recipes: &'a Path,
+    /// A call of one of the program's subcommands.
+    pub call: &'a dyn Fn(&str) -> Command,
+}
+
+/// The numbers of a row, and what they took.
+pub struct Found {
+    /// By column, a number a seed.
+    pub numbers: Vec<Vec<f64>>,
+    /// Of the row's own runs; none where another row's are shown.
+    pub summaries: Vec<Summary>,
+    /// Seconds of training, evaluation and fine-tuning, without those of another row's runs.
+    pub seconds: f64,
+}
+
+impl Runs<'_> {
+    /// Makes what is missing of a row.
+    pub fn make(&self, place: usize) -> Result<()> {
+        let row = &self.table.rows[place];
+        let claim = self.table.claim(place);
+        let file = self.out.join(format!("{}.toml", claim.name));
+        fs::create_dir_all(self.out)
+            .and_then(|()| write_whole(&file, claim.to_toml().as_bytes()))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        let mut command = (self.call)("reproduce");
+        command.arg(std::path::absolute(&file)?);
+        command.arg("--recipes").arg(std::path::absolute(self.recipes)?);
+        command.arg("--out").arg(self.folder(place));
+        self.complete(command, row)?;
+        let cells = self.table.cells(place, self.recipes)?;
+        for column in &self.table.columns {
+            for cell in &cells {
+                if let Some(tuning) = self.tuning(place, column, cell)? {
+                    self.tune(&tuning, row, column, cell)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers of a row whose runs are all finished.
+    pub fn find(&self, place: usize) -> Result<Found> {
+        let row = &self.table.rows[place];
+        let cells = self.table.cells(place, self.recipes)?;
+        let summaries = finished(&cells, &self.folder(place))?;
+        let own = matches!(row.origin, Origin::Runs(_));
+        let of_run = |summary: &Summary| summary.train.seconds + summary.eval_seconds;
+        let mut seconds = if own { summaries.iter().map(of_run).sum() } else { 0.0 };
+        let mut numbers = Vec::new();
+        for column in &self.table.columns {
+            numbers.push(match row.metric_of(&column.measure) {
+                Some(name) => of_summaries(&name, &summaries, row)?,
+                None => {
+                    let mut tuned = Vec::new();
+                    for cell in &cells {
+                        if let Some(tuning) = self.tuning(place, column, cell)? {
+                            let result = tuning.result()?;
+                            tuned.push(accuracy(&result)?);
+                            let took = |key: &str| result[key].as_f64().unwrap_or(0.0);
+                            seconds += took("seconds") + took("eval_seconds");
+                        }
+                    }
+                    tuned
+                }
+            });
+        }
+        Ok(Found { numbers, summaries: if own { summaries } else { Vec::new() }, seconds })
+    }
+
+    /// The folder of the runs that a row's numbers are of.
+    fn folder(&self, place: usize) -> PathBuf {
+        self.out.join(&self.table.claim(place).name)
+    }
+
+    /// The fine-tuning that a column asks for of one of a row's runs.
+    fn tuning(&self, place: usize, column: &ResultColumn, cell: &Cell) -> Result<Option<Tuning>> {
+        let row = &self.table.rows[place];
+        let Measure::FineTune(set) = &column.measure else { return Ok(None) };
+        if !row.finetune {
+            return Ok(None);
+        }
+        let settings = serde_json::to_value(&cell.recipe.settings)?;
+        let data = |key: &str| settings["data"][key].as_str().map(str::to_owned);
+        let named = data("name").with_context(|| {
+            format!("row {}: its data have no name, so nothing can be fine-tuned", row.name)
+        })?;
+        // What is set in the column counts more.
+        let mut settings = vec![format!("seed={}", cell.seed)];
+        settings.extend(data("root").map(|root| format!("data.root={root}")));
+        settings.push(format!("train.threads={}", cell.recipe.train.threads));
+        settings.push(format!("train.device={}", cell.recipe.train.device));
+        settings.extend(set.iter().cloned());
+        let scratch = matches!(&row.origin,
+            Origin::Row { baseline: Some(baseline), .. } if baseline == UNTRAINED);
+        let run = self.folder(place).join(&cell.name);
+        let folder = column.folder();
+        let folder = run.join(if scratch { format!("{folder}-scratch") } else { folder });
+        let model = run.join("checkpoints/last");
+        Ok(Some(Tuning { model, scratch, data: named, settings, folder }))
+    }
+
+    fn tune(
+        &self,
+        tuning: &Tuning,
+        row: &ResultRow,
+        column: &ResultColumn,
+        cell: &Cell,
+    ) -> Result<()> {
+        let what = format!("{}, {}, seed {}", row.name, column.name, cell.seed);
+        let how = if tuning.is_finished()? {
+            "finished earlier".to_owned()
+        } else {
+            self.complete(tuning.command((self.call)("finetune")), row)?;
+            format!("{:.0} s", tuning.result()?["seconds"].as_f64().unwrap_or(0.0))
+        };
+        eprintln!("{what}: {:.4} ({how})", accuracy(&tuning.result()?)?);
+        Ok(())
+    }
+
+    /// Runs a command to its end; its own messages say what went wrong.
+    fn complete(&self, mut command: Command, row: &ResultRow) -> Result<()> {
+        // Its table of one row is no news.
+        let status = command.stdout(Stdio::null()).status();
+        let status = status.with_context(|| {
+            format!("cannot start {}", Path::new(command.get_program()).display())
+        })?;
+        if !status.success() {
+            bail!(
+                "row {} is not finished ({status}); what is done is kept, go on with the same \
+                 command",
+                row.name
+            );
+        }
+        Ok(())
+    }
+}
+
+/// One fine-tuning, in a folder of its own within a run's.
+struct Tuning {
+    model: PathBuf,
+    scratch: bool,
+    data: String,
+    settings: Vec<String>,
+    folder: PathBuf,
+}
+
+impl Tuning {
+    fn command(&self, mut command: Command) -> Command {
+        command.arg(if self.scratch { "--scratch-like" } else { "--model" }).arg(&self.model);
+        command.args(["--data", &self.data]).arg("--out").arg(&self.folder).arg("--resume");
+        for set in &self.settings {
+            command.args(["--set", set]);
+        }
+        command
+    }
+
+    /// Whether it was made with these settings; the program refuses to go on with others.
+    fn is_finished(&self) -> Result<bool> {
+        if !self.folder.join("result.json").is_file() {
+            return Ok(false);
+        }
+        let wanted = serde_json::to_value(FineTuneSettings::parse(&self.settings)?)?;
+        Ok(self.result()?["settings"] == wanted)
+    }
+
+    fn result(&self) -> Result<Value> {
+        let path = self.folder.join("result.json");
+        let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("cannot read {}", path.display()))
+    }
+}
+
+/// A metric of all summaries; none where a baseline has no such number.
+fn of_summaries(name: &str, summaries: &[Summary], row: &ResultRow) -> Result<Vec<f64>> {
+    let values: Result<Vec<f64>, _> = summaries.iter().map(|one| metric(one, name)).collect();
+    match values {
+        Err(ReportError::NoMetric { .. })
+            if matches!(&row.origin, Origin::Row { baseline: Some(_), .. }) =>
+        {
+            Ok(Vec::new())
+        }
+        values => values.with_context(|| format!("row {}", row.name)),
+    }
+}
+
+/// The top-1 accuracy of a fine-tuning.
+fn accuracy(result: &Value) -> Result<f64> {
+    let metrics = result["metrics"].as_object();
+    let found = metrics.and_then(|all| all.iter().find(|(name, _)| name.ends_with("top1")));
+    let found = found.and_then(|(_, value)| value.as_f64());
+    found.context("a fine-tuning's result.json has no top-1 accuracy")
+}
