@@ -88,14 +88,14 @@ fn step(
             let at = row * width + column;
             let now = flow.each_ref().map(|part| part.values()[at]);
             let wanted = warped.threshold(at, now, reach);
-            for axis in 0..2 {
-                let [across, down] = &dual[axis];
+            let parts = flow.iter_mut().zip(dual).zip(now.into_iter().zip(wanted));
+            for ((part, [across, down]), (now, wanted)) in parts {
                 let left = if column > 0 { across[at - 1] } else { 0.0 };
                 let above = if row > 0 { down[at - width] } else { 0.0 };
                 let divergence = across[at] - left + down[at] - above;
-                let next = wanted[axis] + config.tightness * divergence;
-                change += f64::from((next - now[axis]).powi(2));
-                flow[axis].values_mut()[at] = next;
+                let next = wanted + config.tightness * divergence;
+                change += f64::from((next - now).powi(2));
+                part.values_mut()[at] = next;
             }
         }
     }
