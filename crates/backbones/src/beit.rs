@@ -17,7 +17,7 @@ use tch::Tensor;
 use self::block::BeitBlock;
 pub use self::config::BeitConfig;
 use crate::{
-    DropPath, Encode, EncoderShape, ImageEncoder, Init, LayerNorm, ModelError, PatchEmbed,
+    DropPath, Encode, EncoderShape, ImageEncoder, Init, LayerNorm, ModelError, Moments, PatchEmbed,
     RelativePositionBias, Scope, Seen, VitConfig,
     block::{no_attention, outputs_of_blocks},
     encode::{needs_every_token, no_mask_token},
@@ -256,6 +256,7 @@ impl ImageEncoder for BeitEncoder {
         &self,
         images: &Tensor,
         blocks: &[usize],
+        _: Moments,
     ) -> Result<Vec<Tensor>, ModelError> {
         let biases = self.rel_pos_bias.forward(self.blocks.len());
         let x = self.with_class_token(&self.patch_embed.forward_all(images)?);

@@ -9,7 +9,7 @@ use tch::Tensor;
 
 use crate::{
     Activation, Block, Encode, EncoderShape, ImageEncoder, Init, LayerNorm, Linear, ModelError,
-    PatchEmbed, Scope, Seen, VitConfig,
+    Moments, PatchEmbed, Scope, Seen, VitConfig,
     block::{last_attention, outputs_of_blocks, through_blocks},
     encode::{needs_every_token, no_mask_token},
     patch_embed::ImageShape,
@@ -180,6 +180,7 @@ impl ImageEncoder for ClipVisual {
         &self,
         images: &Tensor,
         blocks: &[usize],
+        _: Moments,
     ) -> Result<Vec<Tensor>, ModelError> {
         let x = self.embed(images)?;
         outputs_of_blocks(x, self.blocks.len(), blocks, |place, x| self.blocks[place].forward(x))
@@ -226,7 +227,7 @@ mod tests {
         let images = normal("images", &[2, 3, 8, 12]);
         let residual = clip.encode(&images, Encode::whole().without_norm()).unwrap();
         assert_eq!(residual.size(), [2, 7, 16]);
-        assert_eq!(clip.tokens_of_blocks(&images, &[1]).unwrap()[0], residual);
+        assert_eq!(clip.tokens_of_blocks(&images, &[1], Moments::Running).unwrap()[0], residual);
         let normed = clip.encode(&images, Encode::whole()).unwrap();
         let plain = residual.layer_norm([16], None::<Tensor>, None::<Tensor>, 1e-5, false);
         assert!((&normed - plain).abs().max().double_value(&[]) < 1e-5);

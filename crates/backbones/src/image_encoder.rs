@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use bauta_masking::Grid;
 use tch::Tensor;
 
-use crate::{Encode, ModelError, VitConfig};
+use crate::{Encode, ModelError, Moments, VitConfig};
 
 /// What every encoder of images has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +60,15 @@ pub trait ImageEncoder: Debug + Send {
     /// when this network cannot see images so.
     fn encode(&self, images: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError>;
 
+    /// Width D and token grid of what a block puts out: those of the encoder in a transformer. The
+    /// blocks of a residual network are its stages, each of another width on another grid.
+    fn block_shape(&self, _block: usize) -> (usize, Grid) {
+        (self.dim(), self.grid())
+    }
+
     /// What chosen blocks put out, before the final norm: [B, 1 + L, D] for each of `blocks`,
-    /// which are counted from 0 and ascend.
+    /// which are counted from 0 and ascend; L and D are [`Self::block_shape`]'s. `moments` is by
+    /// what batch norms normalise, where there are some.
     ///
     /// # Errors
     /// As [`Self::encode`], and [`ModelError::Config`] when `blocks` do not ascend or name
@@ -70,6 +77,7 @@ pub trait ImageEncoder: Debug + Send {
         &self,
         images: &Tensor,
         blocks: &[usize],
+        moments: Moments,
     ) -> Result<Vec<Tensor>, ModelError>;
 
     /// Where the last block looks: [B, heads, 1 + L, 1 + L], row i the attention of token i.
@@ -115,7 +123,10 @@ mod tests {
             let whole = encoder.encode(&images, Encode::whole()).unwrap();
             assert_eq!(whole.size(), [1, 1 + 6, 16]);
             let raw = encoder.encode(&images, Encode::whole().without_norm()).unwrap();
-            assert_eq!(encoder.tokens_of_blocks(&images, &[1]).unwrap(), [raw.shallow_clone()]);
+            assert_eq!(
+                encoder.tokens_of_blocks(&images, &[1], Moments::Running).unwrap(),
+                [raw.shallow_clone()]
+            );
             assert_ne!(raw, whole);
             let asked = [Encode::visible(&indices), Encode::mask_tokens(&indices)];
             for (how, wanted) in asked.into_iter().zip(wanted) {

@@ -43,6 +43,8 @@ pub(crate) struct Residual {
 #[derive(Clone, Debug)]
 struct Block {
     name: String,
+    /// Whether its stage ends with it.
+    last: bool,
     from: i64,
     /// Channels of its inner convolutions.
     inner: i64,
@@ -63,7 +65,8 @@ impl Residual {
                 let stride = if place == 0 && stage > 0 { 2 } else { 1 };
                 let name = format!("layer{}.{place}", stage + 1);
                 let to = if bottleneck { 4 * inner } else { inner };
-                blocks.push(Block { name, from, inner, to, stride, bottleneck, shortcut });
+                let last = place + 1 == depth;
+                blocks.push(Block { name, last, from, inner, to, stride, bottleneck, shortcut });
                 from = to;
             }
         }
@@ -73,6 +76,19 @@ impl Residual {
     /// Width of the features, D.
     pub(crate) fn features_dim(&self) -> i64 {
         self.blocks.last().map_or(self.stem, |block| block.to)
+    }
+
+    /// Channels and stride in pixels of each stage's map.
+    pub(crate) fn stages(&self) -> Vec<[usize; 2]> {
+        let mut stride = if self.large { 4 } else { 1 };
+        let mut stages = Vec::new();
+        for block in &self.blocks {
+            stride *= block.stride as usize;
+            if block.last {
+                stages.push([block.to as usize, stride]);
+            }
+        }
+        stages
     }
 
     /// The convolutions, from the image on.
@@ -103,17 +119,26 @@ impl Residual {
         norms
     }
 
-    /// Images [B, C, H, W] to the last feature map [B, D, H', W'].
-    pub(crate) fn map(&self, layers: &impl Layers, images: &Tensor) -> Tensor {
+    /// Images [B, C, H, W] to the feature map [B, D, H', W'] of each stage.
+    pub(crate) fn maps(&self, layers: &impl Layers, images: &Tensor) -> Vec<Tensor> {
         let stem = layers.conv("conv1", images, self.stem_sides().1);
         let mut x = layers.norm("bn1", &stem).relu();
         if self.large {
             x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
         }
+        let mut maps = Vec::new();
         for block in &self.blocks {
             x = block.forward(layers, &x);
+            if block.last {
+                maps.push(x.shallow_clone());
+            }
         }
-        x
+        maps
+    }
+
+    /// Images [B, C, H, W] to the last feature map [B, D, H', W'].
+    pub(crate) fn map(&self, layers: &impl Layers, images: &Tensor) -> Tensor {
+        self.maps(layers, images).pop().expect("there are four stages")
     }
 
     /// Images [B, C, H, W] to the mean over places [B, D].

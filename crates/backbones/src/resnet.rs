@@ -53,6 +53,11 @@ impl ResNetConfig {
     /// Stages of blocks, each of which halves the map but the first.
     pub const STAGES: usize = 4;
 
+    /// Channels of each stage's map and how many pixels its places are apart.
+    pub fn stages(&self) -> Vec<[usize; 2]> {
+        self.residual().stages()
+    }
+
     /// Pixels between two places of the last feature map.
     pub fn stride(&self) -> usize {
         if self.stem == Stem::Large { 32 } else { 8 }
@@ -131,9 +136,18 @@ impl ResNet {
     /// [`ResNetConfig::stride`] pixels apart.
     ///
     /// # Errors
+    /// As [`Self::stage_maps`].
+    pub fn feature_map(&self, images: &Tensor, moments: Moments) -> Result<Tensor, ModelError> {
+        Ok(self.stage_maps(images, moments)?.pop().expect("there are four stages"))
+    }
+
+    /// Normalised images [B, C, H, W] to the feature map of each stage (C2 to C5 of He et al.),
+    /// whose channels and strides [`ResNetConfig::stages`] tells.
+    ///
+    /// # Errors
     /// [`ModelError::Shape`] when the images are of another shape, [`ModelError::Config`] when
     /// batch norms would take the variance of a single value.
-    pub fn feature_map(&self, images: &Tensor, moments: Moments) -> Result<Tensor, ModelError> {
+    pub fn stage_maps(&self, images: &Tensor, moments: Moments) -> Result<Vec<Tensor>, ModelError> {
         let size = images.size();
         if size.len() != 4 || size[1] != self.config.channels as i64 {
             let expected = format!("[B, {}, H, W]", self.config.channels);
@@ -152,7 +166,7 @@ impl ResNet {
                 )));
             }
         }
-        Ok(self.residual.map(&Pass { network: self, moments }, &channels_last(images)))
+        Ok(self.residual.maps(&Pass { network: self, moments }, &channels_last(images)))
     }
 }
 

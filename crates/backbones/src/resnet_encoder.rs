@@ -5,7 +5,8 @@ use tch::Tensor;
 
 use crate::encode::{needs_every_token, no_mask_token};
 use crate::{
-    Encode, EncoderShape, ImageEncoder, ModelError, ResNet, ResNetConfig, Scope, Seen, VitConfig,
+    Encode, EncoderShape, ImageEncoder, ModelError, Moments, ResNet, ResNetConfig, Scope, Seen,
+    VitConfig,
 };
 
 /// What refusals call it.
@@ -57,6 +58,12 @@ impl ImageEncoder for ResNetEncoder {
         None
     }
 
+    fn block_shape(&self, block: usize) -> (usize, Grid) {
+        let [width, stride] = self.network.config().stages()[block];
+        let [height, across] = self.image.map(|side| side.div_ceil(stride));
+        (width, Grid::image(height, across).expect("images have pixels"))
+    }
+
     fn encode(&self, images: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError> {
         match how.seen {
             Seen::Whole => {}
@@ -67,26 +74,48 @@ impl ImageEncoder for ResNetEncoder {
             let reason = "a residual network has no branches that samples skip (drop_path)";
             return Err(ModelError::Config(reason.to_owned()));
         }
+        self.check(images)?;
+        Ok(behind_their_mean(&self.network.feature_map(images, how.moments)?))
+    }
+
+    fn tokens_of_blocks(
+        &self,
+        images: &Tensor,
+        blocks: &[usize],
+        moments: Moments,
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let stages = ResNetConfig::STAGES;
+        if !blocks.is_sorted_by(|a, b| a < b) || blocks.last().is_some_and(|&last| last >= stages) {
+            let reason = format!("the stages {blocks:?} must ascend and be below {stages}");
+            return Err(ModelError::Config(reason));
+        }
+        self.check(images)?;
+        let maps = self.network.stage_maps(images, moments)?;
+        Ok(blocks.iter().map(|&block| behind_their_mean(&maps[block])).collect())
+    }
+
+    fn last_attention(&self, _: &Tensor) -> Result<Tensor, ModelError> {
+        Err(ModelError::Config("a residual network has no attention".to_owned()))
+    }
+}
+
+impl ResNetEncoder {
+    /// Refuses images of another size.
+    fn check(&self, images: &Tensor) -> Result<(), ModelError> {
         let (size, shape) = (images.size(), self.shape());
         let [height, width] = shape.image.map(|side| side as i64);
         if size.len() != 4 || size[2..] != [height, width] {
             let expected = format!("[B, {}, {height}, {width}]", shape.channels);
             return Err(ModelError::Shape { what: "the input", found: size, expected });
         }
-        let map = self.network.feature_map(images, how.moments)?;
-        let mean = map.mean_dim(&[2_i64, 3][..], false, None).unsqueeze(1);
-        Ok(Tensor::cat(&[mean, map.flatten(2, 3).transpose(1, 2)], 1))
+        Ok(())
     }
+}
 
-    fn tokens_of_blocks(&self, _: &Tensor, _: &[usize]) -> Result<Vec<Tensor>, ModelError> {
-        let reason = "the stages of a residual network have tokens of different widths and grids; \
-                      take those of the last";
-        Err(ModelError::Config(reason.to_owned()))
-    }
-
-    fn last_attention(&self, _: &Tensor) -> Result<Tensor, ModelError> {
-        Err(ModelError::Config("a residual network has no attention".to_owned()))
-    }
+/// The places of a map [B, D, H, W] as tokens [B, 1 + HW, D], their mean before them.
+fn behind_their_mean(map: &Tensor) -> Tensor {
+    let mean = map.mean_dim(&[2_i64, 3][..], false, None).unsqueeze(1);
+    Tensor::cat(&[mean, map.flatten(2, 3).transpose(1, 2)], 1)
 }
 
 #[cfg(test)]
@@ -131,14 +160,37 @@ mod tests {
     }
 
     #[test]
+    fn tokens_of_stages_are_those_on_the_way_to_the_end() {
+        for (stem, image, strides) in
+            [(Stem::Small, [16, 20], [1, 2, 4, 8]), (Stem::Large, [64, 33], [4, 8, 16, 32])]
+        {
+            let (_parameters, encoder) = built(stem, image);
+            let images = normal("images", &[2, 3, image[0] as i64, image[1] as i64]);
+            let stages =
+                encoder.tokens_of_blocks(&images, &[0, 1, 2, 3], Moments::Running).unwrap();
+            for (stage, (tokens, stride)) in stages.iter().zip(strides).enumerate() {
+                let (width, grid) = encoder.block_shape(stage);
+                assert_eq!(width, 2 << stage);
+                let sides = image.map(|side: usize| side.div_ceil(stride));
+                assert_eq!([grid.height(), grid.width()], sides);
+                assert_eq!(tokens.size(), [2, 1 + grid.tokens() as i64, width as i64]);
+            }
+            assert_eq!(stages[3], encoder.encode(&images, Encode::whole()).unwrap());
+        }
+    }
+
+    #[test]
     fn what_it_cannot_do_is_refused_in_words() {
         let (_parameters, encoder) = built(Stem::Small, [8, 8]);
         let images = normal("images", &[1, 3, 8, 8]);
         let other = normal("images", &[1, 3, 8, 16]);
         let refused = encoder.encode(&other, Encode::whole()).unwrap_err().to_string();
         assert_eq!(refused, "the input is [1, 3, 8, 16], the model wants [B, 3, 8, 8]");
-        let refused = encoder.tokens_of_blocks(&images, &[0]).unwrap_err().to_string();
-        assert!(refused.contains("different widths"), "{refused}");
+        let moments = Moments::Running;
+        for blocks in [&[1_usize, 0][..], &[0, 4]] {
+            let refused = encoder.tokens_of_blocks(&images, blocks, moments).unwrap_err();
+            assert!(refused.to_string().contains("must ascend and be below 4"), "{refused}");
+        }
         assert!(encoder.last_attention(&images).is_err());
         // The last map of an image of 8 pixels is one place.
         let batch = Encode::whole().with_moments(Moments::Batch { splits: 1 });

@@ -11,8 +11,8 @@ use tch::Tensor;
 
 pub use self::config::VitConfig;
 use crate::{
-    Block, Encode, EncoderShape, ImageEncoder, Init, LayerNorm, ModelError, PatchEmbed, Scope,
-    Seen,
+    Block, Encode, EncoderShape, ImageEncoder, Init, LayerNorm, ModelError, Moments, PatchEmbed,
+    Scope, Seen,
     block::{last_attention, outputs_of_blocks, through_blocks},
     encode::no_mask_token,
     positions::sin_cos_2d,
@@ -143,6 +143,7 @@ impl ImageEncoder for VisionTransformer {
         &self,
         images: &Tensor,
         blocks: &[usize],
+        _: Moments,
     ) -> Result<Vec<Tensor>, ModelError> {
         let x = self.with_class_token(&self.embed(images)?);
         outputs_of_blocks(x, self.blocks.len(), blocks, |place, x| self.blocks[place].forward(x))
@@ -205,7 +206,7 @@ mod tests {
         let config = VitConfig { depth: 3, ..VitConfig::nano(8, 4) };
         let encoder = VisionTransformer::new(parameters.root(), &config).unwrap();
         let images = normal("images", &[2, 3, 8, 8]);
-        let found = encoder.tokens_of_blocks(&images, &[0, 2]).unwrap();
+        let found = encoder.tokens_of_blocks(&images, &[0, 2], Moments::Running).unwrap();
         assert_eq!((found.len(), found[0].size()), (2, vec![2, 5, 128]));
         assert_eq!(
             encoder.norm.as_ref().unwrap().forward(&found[1]),
@@ -214,7 +215,10 @@ mod tests {
         let on = encoder.blocks[2].forward(&encoder.blocks[1].forward(&found[0]));
         assert_eq!(on, found[1]);
         for blocks in [&[3][..], &[1, 0], &[1, 1]] {
-            let refused = encoder.tokens_of_blocks(&images, blocks).unwrap_err().to_string();
+            let refused = encoder
+                .tokens_of_blocks(&images, blocks, Moments::Running)
+                .unwrap_err()
+                .to_string();
             assert!(refused.contains("must ascend and lie in 0..3"), "{refused}");
         }
     }

@@ -232,10 +232,11 @@ fn skipped_branches_add_nothing() {
 fn tokens_of_blocks_are_those_on_the_way_to_the_end() {
     let (_parameters, encoder) = encoder(|config| config);
     let images = normal("images", &[2, 3, 8, 12]);
-    let found = encoder.tokens_of_blocks(&images, &[0, 1]).unwrap();
+    let found = encoder.tokens_of_blocks(&images, &[0, 1], Moments::Running).unwrap();
     assert_eq!(found.len(), 2);
     assert_eq!(found[1], encoder.encode(&images, Encode::whole().without_norm()).unwrap());
-    let refused = encoder.tokens_of_blocks(&images, &[2]).unwrap_err().to_string();
+    let refused =
+        encoder.tokens_of_blocks(&images, &[2], Moments::Running).unwrap_err().to_string();
     assert!(refused.contains("must ascend and lie in 0..2"), "{refused}");
 }
 

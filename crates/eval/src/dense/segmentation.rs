@@ -1,14 +1,16 @@
-//! Heads that give every pixel a class, on the tokens of a vision transformer.
+//! Heads that give every pixel a class, on the tokens of an encoder.
 //!
 //! [`SegmentationHead::Linear`] maps each token to class scores and enlarges them to
 //! pixels: what frozen features know of places. [`SegmentationHead::UperNet`] builds a
-//! feature pyramid of four depths first (Xiao et al. 2018, on a plain ViT as BEiT's and
-//! MAE's ADE20K experiments have it).
+//! feature pyramid of four depths first (Xiao et al. 2018): the stages of a residual network,
+//! or blocks of a plain ViT, brought to four scales as BEiT's and MAE's ADE20K experiments
+//! have it.
 //!
 //! Deviations from the published head: group norm instead of batch norm, so that
 //! small batches do and no statistics are kept; no auxiliary head.
 
 use bauta_backbones::{Encode, ImageEncoder, Linear, ModelError, Scope, patch_tokens};
+use bauta_masking::Grid;
 use tch::{Kind, Reduction, Tensor};
 
 use super::convolution::{ConvNorm, Convolution, Enlarging, bilinear};
@@ -39,7 +41,7 @@ impl SegmentationHead {
     ///
     /// # Errors
     /// [`ModelError::Config`] for a width that is not a multiple of 8, or a pyramid on
-    /// fewer than four blocks or on a residual network.
+    /// fewer than four blocks.
     pub fn new(
         mut scope: Scope<'_>,
         encoder: &dyn ImageEncoder,
@@ -69,22 +71,25 @@ impl SegmentationHead {
     ) -> Result<Vec<Tensor>, ModelError> {
         match self {
             Self::Linear(_) => Ok(vec![encoder.encode(images, how)?]),
-            Self::UperNet(_) => encoder.tokens_of_blocks(images, &quarters(encoder.depth())),
+            Self::UperNet(_) => {
+                encoder.tokens_of_blocks(images, &quarters(encoder.depth()), how.moments)
+            }
         }
     }
 
     /// Scores of the classes for every pixel, [B, K, H, W], of what [`Self::tokens`] gave.
     pub fn forward(&self, encoder: &dyn ImageEncoder, tokens: &[Tensor]) -> Tensor {
         let size = encoder.image_size().map(|side| side as i64);
-        let grid = [encoder.grid().height() as i64, encoder.grid().width() as i64];
         let scores = match self {
             Self::Linear(classifier) => {
-                on_grid(&classifier.forward(&patch_tokens(&tokens[0])), grid)
+                on_grid(&classifier.forward(&patch_tokens(&tokens[0])), sides_of(encoder.grid()))
             }
             Self::UperNet(head) => {
-                let maps: Vec<Tensor> =
-                    tokens.iter().map(|tokens| on_grid(&patch_tokens(tokens), grid)).collect();
-                head.forward(&maps)
+                let places = quarters(encoder.depth());
+                let maps = tokens.iter().zip(places).map(|(tokens, place)| {
+                    on_grid(&patch_tokens(tokens), sides_of(encoder.block_shape(place).1))
+                });
+                head.forward(&maps.collect::<Vec<_>>())
             }
         };
         bilinear(&scores, size)
@@ -106,6 +111,11 @@ pub(crate) fn on_grid(patches: &Tensor, [rows, columns]: [i64; 2]) -> Tensor {
     patches.transpose(1, 2).reshape([batch, width, rows, columns])
 }
 
+/// Rows and columns.
+fn sides_of(grid: Grid) -> [i64; 2] {
+    [grid.height() as i64, grid.width() as i64]
+}
+
 /// The last blocks of the four quarters of a network.
 fn quarters(depth: usize) -> [usize; 4] {
     [1, 2, 3, 4].map(|quarter| (quarter * depth).div_ceil(4) - 1)
@@ -117,15 +127,42 @@ const POOLED: [i64; 4] = [1, 2, 3, 6];
 /// A feature pyramid with pyramid pooling on its coarsest level.
 #[derive(Debug)]
 pub struct UperNet {
-    /// From the tokens' resolution to four and two times it.
-    finest: [Enlarging; 2],
-    finer: Enlarging,
+    /// What brings the depths of a transformer to four scales; the stages of a residual network
+    /// are of four scales.
+    rescale: Option<Rescale>,
     laterals: Vec<ConvNorm>,
     pooled: Vec<ConvNorm>,
     bottleneck: ConvNorm,
     smooth: Vec<ConvNorm>,
     fuse: ConvNorm,
     classifier: Convolution,
+}
+
+/// From the tokens' resolution to four times, two times and half of it.
+#[derive(Debug)]
+struct Rescale {
+    finest: [Enlarging; 2],
+    finer: Enlarging,
+}
+
+impl Rescale {
+    fn new(mut scope: Scope<'_>, dim: usize) -> Self {
+        Self {
+            finest: [0, 1].map(|i| Enlarging::new(scope.sub(format_args!("fpn1.{i}")), dim)),
+            finer: Enlarging::new(scope.sub("fpn2"), dim),
+        }
+    }
+
+    fn forward(&self, [first, second, third, fourth]: [&Tensor; 4]) -> [Tensor; 4] {
+        // A grid of one row or column cannot be halved.
+        let half = sides(fourth).map(|side| (side / 2).max(1));
+        [
+            self.finest[1].forward(&self.finest[0].forward(first).gelu("none")),
+            self.finer.forward(second),
+            third.shallow_clone(),
+            fourth.adaptive_avg_pool2d(half),
+        ]
+    }
 }
 
 impl UperNet {
@@ -135,15 +172,10 @@ impl UperNet {
         width: usize,
         classes: usize,
     ) -> Result<Self, ModelError> {
-        let (dim, depth) = (encoder.dim(), encoder.depth());
+        let depth = encoder.depth();
         if width == 0 || !width.is_multiple_of(8) {
             let message = format!("a pyramid of width {width}; a multiple of 8 is needed");
             return Err(ModelError::Config(message));
-        }
-        if encoder.transformer().is_none() {
-            let message = "UPerNet here reads tokens of one width and grid, and the stages of a \
-                           residual network have others each; take the linear head";
-            return Err(ModelError::Config(message.to_owned()));
         }
         if depth < 4 {
             let message = format!("UPerNet reads four depths; the model has {depth} blocks");
@@ -151,14 +183,16 @@ impl UperNet {
         }
         let mut conv =
             |name: &str, inputs, kernel| ConvNorm::new(scope.sub(name), inputs, width, kernel);
-        let laterals = (0..3).map(|i| conv(&format!("lateral_convs.{i}"), dim, 1)).collect();
+        let dims = quarters(depth).map(|place| encoder.block_shape(place).0);
+        let dim = dims[3];
+        let laterals = (0..3).map(|i| conv(&format!("lateral_convs.{i}"), dims[i], 1)).collect();
         let pooled = (0..POOLED.len()).map(|i| conv(&format!("psp_modules.{i}"), dim, 1)).collect();
         let bottleneck = conv("bottleneck", dim + POOLED.len() * width, 3);
         let smooth = (0..3).map(|i| conv(&format!("fpn_convs.{i}"), width, 3)).collect();
         let fuse = conv("fpn_bottleneck", 4 * width, 3);
+        let rescale = encoder.transformer().map(|_| Rescale::new(scope.again(), dim));
         Ok(Self {
-            finest: [0, 1].map(|i| Enlarging::new(scope.sub(format_args!("fpn1.{i}")), dim)),
-            finer: Enlarging::new(scope.sub("fpn2"), dim),
+            rescale,
             laterals,
             pooled,
             bottleneck,
@@ -168,19 +202,18 @@ impl UperNet {
         })
     }
 
-    /// Maps [B, D, h, w] of four depths to scores [B, K, 4h, 4w].
+    /// Maps [B, D, h, w] of four depths to scores [B, K, H, W] on the finest scale.
     fn forward(&self, maps: &[Tensor]) -> Tensor {
         let [first, second, third, fourth] = maps else {
             unreachable!("tokens of four depths were asked for")
         };
-        let finest = self.finest[1].forward(&self.finest[0].forward(first).gelu("none"));
-        let finer = self.finer.forward(second);
-        // A grid of one row or column cannot be halved.
-        let size = sides(fourth).map(|side| (side / 2).max(1));
-        let coarsest = self.pool(&fourth.adaptive_avg_pool2d(size));
-
-        let mut levels = vec![coarsest];
-        for (lateral, map) in self.laterals.iter().zip([&finest, &finer, third]).rev() {
+        let maps = [first, second, third, fourth];
+        let [finer @ .., coarsest] = match &self.rescale {
+            Some(rescale) => rescale.forward(maps),
+            None => maps.map(Tensor::shallow_clone),
+        };
+        let mut levels = vec![self.pool(&coarsest)];
+        for (lateral, map) in self.laterals.iter().zip(&finer).rev() {
             let above = &levels[levels.len() - 1];
             levels.push(lateral.forward(map) + bilinear(above, sides(map)));
         }
