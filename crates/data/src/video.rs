@@ -9,6 +9,7 @@
 mod augment;
 mod ffmpeg;
 mod files;
+mod flow;
 mod frame_folders;
 mod frame_shards;
 mod loader;
@@ -23,6 +24,7 @@ mod subset;
 pub use self::augment::{ClipAugment, ClipCrop};
 pub use self::ffmpeg::{Ffmpeg, VideoInfo};
 pub use self::files::{VideoFiles, VideoOptions};
+pub use self::flow::{ClipFlow, TvL1, TvL1Config};
 pub use self::frame_folders::FrameFolders;
 pub use self::frame_shards::{FrameShards, PrepareOptions, PrepareReport, prepare};
 pub use self::loader::{ClipBatch, ClipLoader, Views};
