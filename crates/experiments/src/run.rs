@@ -2,7 +2,6 @@
 //!
 //! A system drives its run ([`System::run`]); this file knows no system and no medium.
 
-mod folder;
 mod phase;
 mod progress;
 mod splits;
@@ -155,15 +154,12 @@ impl<'a> Launch<'a> {
     /// With a message that says what to do; the last checkpoint stands. A run that cannot
     /// start leaves no folder behind.
     pub fn run<S: System>(&self, recipe: &Recipe<S::Settings>) -> Result<RunEnd> {
-        folder::check(&self.folders.run, recipe, self.resume)?;
+        recipe.check_run_folder(&self.folders.run, self.resume)?;
         let begun = self.resume && self.folders.run.exists();
         // No rank looks for the folder once another has made it.
         self.ranks.any(false)?;
         let (device, threads) = (choose_device(recipe.train.device)?, recipe.train.threads);
-        ensure!(
-            self.ranks.count() == 1 || device == Device::Cpu,
-            "several processes train on the CPU only; set train.device=cpu"
-        );
+        self.ranks.check_device(device)?;
         let mut run = Run {
             seed: recipe.seed,
             train: recipe.train.clone(),
@@ -207,9 +203,6 @@ impl Run<'_> {
     }
 
     /// Refuses to train on several processes, for this reason.
-    ///
-    /// # Errors
-    /// When there are several.
     pub fn ensure_alone(&self, why: &str) -> Result<()> {
         let count = self.launch.ranks.count();
         ensure!(count == 1, "this system trains in one process, not {count}: {why}");

@@ -14,6 +14,7 @@ use bauta_experiments::run::{Folders, RunEnd};
 use bauta_experiments::start::run_resolved;
 use bauta_recipe::{Layers, Recipe};
 use bauta_report::Summary;
+use bauta_train::Ranks;
 use digits::{DECODER, Place, SMALL, words};
 use tch::{Device, Kind, Tensor};
 
@@ -28,7 +29,7 @@ impl Place {
         let resolved = Recipe::load(&path, &Layers { quick: false, set })?;
         let (run, teachers) = (self.path(out), self.path("teachers"));
         let (folders, never) = (Folders { run, recipes, teachers }, AtomicBool::new(false));
-        match run_resolved(recipe, resolved, &folders, resume, &never)? {
+        match run_resolved(recipe, resolved, &folders, resume, &never, &Ranks::alone())? {
             RunEnd::Finished(summary) => Ok(*summary),
             end => panic!("{end:?}"),
         }

@@ -4,7 +4,7 @@
 
 mod digits;
 #[path = "../../../xtask/src/table/runs.rs"]
-#[allow(dead_code, reason = "xtask shows more of it")]
+#[allow(dead_code, clippy::print_stderr, reason = "xtask is a program and shows more of it")]
 mod runs;
 
 use std::cell::Cell;

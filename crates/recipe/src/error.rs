@@ -59,6 +59,32 @@ pub enum RecipeError {
     /// A key or a value.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// A folder that holds a run which is not to go on.
+    #[error("{} holds a run already; add --resume or name another --out", folder.display())]
+    Occupied {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A folder whose run was begun with another recipe.
+    #[error(
+        "{} was begun with another recipe ({}); resume with the same --set and --quick, \
+         or name another --out",
+        folder.display(), recipe.display()
+    )]
+    BegunOtherwise {
+        /// The folder.
+        folder: PathBuf,
+        /// Its recipe.
+        recipe: PathBuf,
+    },
+    /// A folder that cannot be written.
+    #[error("cannot write the run folder {}: {source}", folder.display())]
+    RunFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A recipe built in code that TOML cannot express.
     #[error("the recipe cannot be written as TOML: {0}")]
     Write(#[from] toml::ser::Error),

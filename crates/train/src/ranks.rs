@@ -68,6 +68,9 @@ pub enum RanksError {
          same program and the same arguments"
     )]
     Differ(String),
+    /// Several ranks on another device than the CPU.
+    #[error("several processes train on the CPU only; set train.device=cpu")]
+    Device,
     /// Ranks that ended or hang.
     #[error(
         "rank {missing} is gone or does not answer, so this one stops; see its own last lines, \
@@ -162,6 +165,17 @@ impl Ranks {
     /// The threads of this rank where a run is to take every core; 0 for all of them.
     pub fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// Checks that so many ranks can train on a device.
+    ///
+    /// # Errors
+    /// [`RanksError::Device`] for several that are not on the CPU.
+    pub fn check_device(&self, device: Device) -> Result<(), RanksError> {
+        match self.count() == 1 || device == Device::Cpu {
+            true => Ok(()),
+            false => Err(RanksError::Device),
+        }
     }
 
     /// Waits until all ranks are here; whether one of them says so.

@@ -9,13 +9,13 @@ use bauta_backbones::Flops;
 use bauta_data::Inputs;
 use bauta_eval::{EvalError, OnlineMetrics, device_name};
 use bauta_libtorch::remembered_peak;
-use bauta_recipe::{Precision, Train};
+use bauta_recipe::{Precision, Train, prepare_run_folder};
 use bauta_report::{EventLog, Section};
 use bauta_train::{End, Event, Objective, Phase, Standing, Start, Trainer, time_steps};
 use tch::Kind;
 
 use super::progress::say;
-use super::{Aim, Ended, Launch, Run, RunEnd, TrainingProgress, folder};
+use super::{Aim, Ended, Launch, Run, RunEnd, TrainingProgress};
 use crate::settings::train_config;
 
 /// A phase of a run, and what its steps cost.
@@ -230,7 +230,7 @@ impl<'a> Run<'a> {
         if self.trainer.is_none() {
             let Launch { ranks, resume, .. } = self.launch;
             if ranks.leads() {
-                folder::prepare(self.folder(), &self.recipe)?;
+                prepare_run_folder(self.folder(), &self.recipe)?;
             }
             let trainer = Trainer::open_among(self.folder(), resume, self.stop, ranks)?;
             if ranks.leads() {
