@@ -47,18 +47,26 @@ fn losses(run: &Path) -> Vec<f64> {
     records.iter().map(|record| record.loss).collect()
 }
 
-/// Holds losses and weights of two runs against each other.
+/// Holds losses and weights of two runs against each other. A bias of keys is left out: it
+/// changes no attention, so its gradient is rounding alone, which Adam makes whole steps of.
 fn same_training(one: &Path, other: &Path) {
     let [ours, theirs] = [one, other].map(losses);
     assert_eq!(ours.len(), theirs.len());
     for (step, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
-        assert!((ours - theirs).abs() < 1e-5, "step {step}: loss {ours}, not {theirs}");
+        // Rounding adds up over the steps.
+        let allowed = if step < 20 { 1e-5 } else { 1e-4 };
+        assert!((ours - theirs).abs() < allowed, "step {step}: loss {ours}, not {theirs}");
     }
     let weights = |run: &Path| read_tensors(&run.join("checkpoints/last/model.safetensors"));
     let [ours, theirs] = [one, other].map(|run| weights(run).unwrap());
     assert_eq!(ours.len(), theirs.len());
     for (name, tensor) in &ours {
-        let apart = (tensor - &theirs[name]).abs().max().double_value(&[]);
+        let apart = (tensor - &theirs[name]).abs();
+        if name.ends_with("qkv.bias") {
+            let third = apart.numel() as i64 / 3;
+            let _ = apart.narrow(0, third, third).zero_();
+        }
+        let apart = apart.max().double_value(&[]);
         assert!(apart < 1e-5, "{name} is {apart} apart");
     }
 }
