@@ -134,7 +134,7 @@ fn a_run_killed_within_a_generation_ends_alike() {
     // Three new candidates each, and the best of the first once more.
     assert_eq!(summary.eval["search_evaluations"], 7.0);
     let report = fs::read_to_string(path("killed/report.html")).unwrap();
-    for text in ["Search", "Clusters", "shuffle.rgb", "distill.sound_embedding"] {
+    for text in ["Search", "Clusters", "shuffle.rgb", "distill.flow_embedding"] {
         assert!(report.contains(text), "no {text} in the report");
     }
     assert!(path("killed/pictures/clips.png").is_file());

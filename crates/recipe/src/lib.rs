@@ -159,8 +159,8 @@ pub use systems::{
     PartData, PartSource,
 };
 pub use systems::{
-    ClipNetworks, Elo, EloEval, LEAST_WEIGHT, OfFrames, OfModalities, OfPairs, OfSites,
-    OfTransfers, SearchTable, SoundingClipSource, SoundingData, TaskWeights, WeightSearch,
+    ClipModality, ClipNetworks, Elo, EloEval, LEAST_WEIGHT, OfFrames, OfModalities, OfPairs,
+    OfSites, OfTransfers, SearchTable, SoundingClipSource, SoundingData, TaskWeights, WeightSearch,
 };
 pub use systems::{
     Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,

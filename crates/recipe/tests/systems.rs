@@ -105,11 +105,24 @@ fn weights_of_losses_and_their_search_are_checked() {
         ),
         (&["data.moving.frames=6"], "model.future is 4; it must be at least 1 and at most half"),
         (&["lambda.shuffle.gray=0.5"], "unknown key lambda.shuffle.gray"),
+        (
+            &["model.modalities=[\"grey\", \"flow\"]"],
+            "model.modalities has no \"rgb\", whose network is the one that is kept",
+        ),
+        (
+            &["model.modalities=[\"rgb\", \"flow\", \"flow\"]"],
+            "model.modalities names \"flow\" twice",
+        ),
+        (
+            &["model.modalities=[\"rgb\", \"sound\"]", "lambda.transfer.flow_to_rgb=0.5"],
+            "lambda.transfer.flow_to_rgb is 0.5, and model.modalities leaves out what it is of",
+        ),
     ] {
         let error = read("elo", assignments).unwrap_err();
         assert!(error.contains(message), "{error}");
     }
     read("elo", &["lambda.shuffle.rgb=0", "lambda.distill.sound_embedding=1"]).unwrap();
+    read("elo", &["model.modalities=[\"rgb\"]", "lambda.distill.flow_embedding=0"]).unwrap();
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Self-supervised tasks on clips that are seen and heard, and distillation between their
 //! networks (ELo, arXiv 2002.12177, section 3.1).
 //!
-//! Each modality has a network of its own: colour, grey, sound. [`TASKS`] lists what can be asked
-//! of them, each by a name such as `shuffle.rgb`; [`Pretext::losses`] takes the losses of those
-//! that are wanted, and makes no pass that none of them needs. Which clips are shuffled, reversed
-//! or mismatched is an argument.
+//! Each modality has a network of its own: colour, which is always there, and grey, optical flow
+//! and sound where they are wanted. [`TASKS`] lists what can be asked of them, each by a name such
+//! as `shuffle.rgb`; [`Pretext::losses`] takes the losses of those that are wanted, and makes no
+//! pass that none of them needs. Which clips are shuffled, reversed or mismatched is an argument.
 
 mod heads;
+mod inputs;
 mod running_scale;
 mod task;
 
@@ -16,11 +17,13 @@ use bauta_backbones::{
     ClipFeatures, ModelError, Moments, Scope, SpacetimeConv, SpacetimeConvConfig, SpectrogramConv,
     UpsamplingDecoder,
 };
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Kind, Reduction, Tensor};
 
 use self::heads::{Head, Heads};
+pub use self::inputs::{PretextConfig, Reordered, SoundingClips, reorder};
+use self::inputs::{SeenFlow, sides};
 pub use self::running_scale::RunningScale;
-pub use self::task::{Modality, Site, TASKS, Task, task_names};
+pub use self::task::{Modality, Site, TASKS, Task};
 
 /// Squared distance by which a positive of the joint embedding must be nearer than a negative.
 const MARGIN: f64 = 0.5;
@@ -28,94 +31,43 @@ const MARGIN: f64 = 0.5;
 /// Shares of red, green and blue in grey (ITU-R BT.601).
 const GREY: [f32; 3] = [0.299, 0.587, 0.114];
 
-/// Sizes of the networks and their clips.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PretextConfig {
-    /// Channels after a stem; features have four times as many.
-    pub width: usize,
-    /// Frames that the networks see, T, at least 2.
-    pub frames: usize,
-    /// Further frames of a clip, which are predicted from them, F, at least 1 and at most T.
-    pub future: usize,
-    /// Height and width of the frames.
-    pub size: usize,
-    /// Channels, bands and windows of a spectrogram.
-    pub sound: [usize; 3],
-}
-
-/// Clips of a step, on the device.
-#[derive(Debug)]
-pub struct SoundingClips {
-    /// u8 pixels [B, 3, T + F, H, W].
-    pub pixels: Tensor,
-    /// Spectrograms of about mean 0 and deviation 1, f32 [B, C, bands, windows].
-    pub sound: Tensor,
-    /// Frames out of order, in half of the clips.
-    pub shuffled: Reordered,
-    /// Frames in reverse, in half of the clips.
-    pub reversed: Reordered,
-}
-
-/// An order of the seen frames of each clip.
-#[derive(Debug)]
-pub struct Reordered {
-    /// The frame at each place, i64 [B, T].
-    pub order: Tensor,
-    /// 1 where that is not their own order, f32 \[B\].
-    pub label: Tensor,
-}
-
-impl SoundingClips {
-    /// The same on a device.
-    pub fn to_device(&self, device: Device) -> Self {
-        let Self { pixels, sound, shuffled, reversed } = self;
-        Self {
-            pixels: pixels.to_device(device),
-            sound: sound.to_device(device),
-            shuffled: shuffled.to_device(device),
-            reversed: reversed.to_device(device),
-        }
-    }
-}
-
-impl Reordered {
-    fn to_device(&self, device: Device) -> Self {
-        Self { order: self.order.to_device(device), label: self.label.to_device(device) }
-    }
-}
-
 /// The networks of all modalities and the heads of all tasks.
 #[derive(Debug)]
 pub struct Pretext {
     config: PretextConfig,
+    tasks: Vec<Task>,
     rgb: SpacetimeConv,
-    grey: SpacetimeConv,
-    sound: SpectrogramConv,
+    grey: Option<SpacetimeConv>,
+    flow: Option<SpacetimeConv>,
+    sound: Option<SpectrogramConv>,
     heads: Heads,
 }
 
 impl Pretext {
-    /// Adds the networks `rgb`, `grey` and `sound`, and `heads.TASK`.
+    /// Adds the networks `rgb`, `grey`, `flow` and `sound`, those that there are, and `heads.TASK`.
     ///
     /// # Errors
     /// [`ModelError::Config`] when a size cannot be.
     pub fn new(mut scope: Scope<'_>, config: PretextConfig) -> Result<Self, ModelError> {
-        let PretextConfig { width, frames, future, size, sound: [channels, bands, windows] } =
-            config;
-        if frames < 2 || future == 0 || future > frames || size * bands * windows == 0 {
-            return Err(ModelError::Config(format!(
-                "{config:?}: a clip has 2 frames or more, 1 future frame or more and no more of \
-                 these, and no side is 0"
-            )));
-        }
-        let network = |channels| SpacetimeConvConfig::tiny(channels, width);
-        Ok(Self {
-            rgb: SpacetimeConv::new(scope.sub("rgb"), network(3))?,
-            grey: SpacetimeConv::new(scope.sub("grey"), network(1))?,
-            sound: SpectrogramConv::new(scope.sub("sound"), channels, width)?,
-            heads: Heads::new(scope.sub("heads"), &config),
-            config,
-        })
+        config.check()?;
+        let width = config.width;
+        let mut frames = |name: &str, channels: usize| {
+            SpacetimeConv::new(scope.sub(name), SpacetimeConvConfig::tiny(channels, width))
+        };
+        let rgb = frames("rgb", 3)?;
+        let grey = config.grey.then(|| frames("grey", 1)).transpose()?;
+        let flow = config.flow.then(|| frames("flow", 2)).transpose()?;
+        let sound = config
+            .sound
+            .map(|[channels, ..]| SpectrogramConv::new(scope.sub("sound"), channels, width));
+        let (sound, tasks) = (sound.transpose()?, config.tasks());
+        let heads = Heads::new(scope.sub("heads"), &tasks, &config);
+        Ok(Self { config, tasks, rgb, grey, flow, sound, heads })
+    }
+
+    /// The tasks of the modalities that there are, in the order of [`TASKS`].
+    pub fn tasks(&self) -> &[Task] {
+        &self.tasks
     }
 
     /// The network that is kept in the end.
@@ -123,7 +75,7 @@ impl Pretext {
         &self.rgb
     }
 
-    /// The losses of the tasks that `wanted` names, in the order of [`TASKS`]; none of the
+    /// The losses of the tasks that `wanted` names, in the order of [`Self::tasks`]; none of the
     /// others. The running moments of the networks follow each pass.
     ///
     /// # Errors
@@ -136,9 +88,9 @@ impl Pretext {
         clips: &SoundingClips,
         wanted: &[bool],
     ) -> Result<Vec<Option<Tensor>>, ModelError> {
-        assert_eq!(wanted.len(), TASKS.len(), "one answer a task");
+        assert_eq!(wanted.len(), self.tasks.len(), "one answer a task");
         let pass = Pass::new(self, clips)?;
-        let taken = TASKS.iter().zip(wanted);
+        let taken = self.tasks.iter().zip(wanted);
         taken.map(|(task, wanted)| wanted.then(|| pass.loss(*task)).transpose()).collect()
     }
 
@@ -169,7 +121,8 @@ struct Pass<'a> {
     /// Frames in [−1, 1], [B, 3, T + F, H, W].
     colour: Tensor,
     grey: OnceCell<Tensor>,
-    features: [OnceCell<ClipFeatures>; 3],
+    flow: OnceCell<SeenFlow>,
+    features: [OnceCell<ClipFeatures>; 4],
 }
 
 /// The batch's own moments.
@@ -177,51 +130,65 @@ const OWN: Moments = Moments::Batch { splits: 1 };
 
 impl<'a> Pass<'a> {
     fn new(networks: &'a Pretext, clips: &'a SoundingClips) -> Result<Self, ModelError> {
-        let PretextConfig { frames, future, size, sound, .. } = networks.config;
-        let found = clips.pixels.size();
-        let sides = [3, frames + future, size, size].map(|side| side as i64);
-        if found.len() != 5 || found[1..] != sides {
-            let expected = format!("[B, 3, {}, {size}, {size}]", frames + future);
-            return Err(ModelError::Shape { what: "the clips", found, expected });
-        }
-        let heard = clips.sound.size();
-        if heard.len() != 4 || heard[0] != found[0] || heard[1..] != sound.map(|s| s as i64) {
-            let expected = format!("[{}, {}, {}, {}]", found[0], sound[0], sound[1], sound[2]);
-            return Err(ModelError::Shape { what: "the spectrograms", found: heard, expected });
-        }
-        let colour = to_unit(&clips.pixels);
-        Ok(Self { networks, clips, colour, grey: OnceCell::new(), features: Default::default() })
+        networks.config.check_clips(clips)?;
+        Ok(Self {
+            networks,
+            clips,
+            colour: to_unit(&clips.pixels),
+            grey: OnceCell::new(),
+            flow: OnceCell::new(),
+            features: Default::default(),
+        })
     }
 
-    /// All frames of a modality, [B, C, T + F, H, W].
-    fn frames(&self, modality: Modality) -> &Tensor {
-        match modality {
-            Modality::Rgb => &self.colour,
-            Modality::Grey => self.grey.get_or_init(|| {
-                let shares = Tensor::from_slice(&GREY).to_device(self.colour.device());
-                (&self.colour * shares.view([1, 3, 1, 1, 1])).sum_dim_intlist(
-                    &[1_i64][..],
-                    true,
-                    Kind::Float,
-                )
-            }),
-            Modality::Sound => unreachable!("no task is on frames of sound"),
-        }
+    fn grey(&self) -> &Tensor {
+        self.grey.get_or_init(|| {
+            let shares = Tensor::from_slice(&GREY).to_device(self.colour.device());
+            let shared = &self.colour * shares.view([1, 3, 1, 1, 1]);
+            shared.sum_dim_intlist(&[1_i64][..], true, Kind::Float)
+        })
     }
 
-    /// What the networks see of it.
+    fn flow(&self) -> &SeenFlow {
+        self.flow.get_or_init(|| {
+            let fields = self.clips.flow.as_ref().expect("the clips were checked");
+            SeenFlow::new(fields, self.networks.config.frames as i64)
+        })
+    }
+
+    /// What the networks see or hear of a modality.
     fn seen(&self, modality: Modality) -> Tensor {
+        let first = |x: &Tensor| x.narrow(2, 0, self.networks.config.frames as i64);
         match modality {
-            Modality::Sound => self.clips.sound.shallow_clone(),
-            _ => self.frames(modality).narrow(2, 0, self.networks.config.frames as i64),
+            Modality::Rgb => first(&self.colour),
+            Modality::Grey => first(self.grey()),
+            Modality::Flow => self.flow().seen(),
+            Modality::Sound => {
+                self.clips.sound.as_ref().expect("the clips were checked").shallow_clone()
+            }
+        }
+    }
+
+    /// What follows on what the networks see.
+    fn future(&self, modality: Modality) -> Tensor {
+        let PretextConfig { frames, future, .. } = self.networks.config;
+        let last = |x: &Tensor| x.narrow(2, frames as i64, future as i64);
+        match modality {
+            Modality::Rgb => last(&self.colour),
+            Modality::Grey => last(self.grey()),
+            Modality::Flow => self.flow().future(),
+            Modality::Sound => unreachable!("no task is on the future of sound"),
         }
     }
 
     fn network(&self, modality: Modality, x: &Tensor) -> Result<ClipFeatures, ModelError> {
+        let Pretext { rgb, grey, flow, sound, .. } = self.networks;
+        let there = "the tasks are those of the networks that there are";
         match modality {
-            Modality::Rgb => self.networks.rgb.forward(x, OWN),
-            Modality::Grey => self.networks.grey.forward(x, OWN),
-            Modality::Sound => self.networks.sound.forward(x, OWN),
+            Modality::Rgb => rgb.forward(x, OWN),
+            Modality::Grey => grey.as_ref().expect(there).forward(x, OWN),
+            Modality::Flow => flow.as_ref().expect(there).forward(x, OWN),
+            Modality::Sound => sound.as_ref().expect(there).forward(x, OWN),
         }
     }
 
@@ -237,13 +204,10 @@ impl<'a> Pass<'a> {
 
     fn loss(&self, task: Task) -> Result<Tensor, ModelError> {
         let head = self.networks.heads.of(task);
-        let frames = self.networks.config.frames as i64;
         match (task, head) {
             (Task::Reconstruct(Modality::Sound), Head::Decoder(decoder)) => {
-                let target = self.clips.sound.unsqueeze(2);
-                let map = &self.features(Modality::Sound)?.map;
-                let sides = sides(&target);
-                Ok(decoder.forward(map, sides, OWN).mse_loss(&target, Reduction::Mean))
+                let target = self.seen(Modality::Sound).unsqueeze(2);
+                self.decode(decoder, Modality::Sound, &target)
             }
             (Task::Reconstruct(of), Head::Decoder(decoder)) => {
                 self.decode(decoder, of, &self.seen(of))
@@ -252,8 +216,7 @@ impl<'a> Pass<'a> {
                 self.decode(decoder, from, &self.seen(to))
             }
             (Task::Future(of), Head::Decoder(decoder)) => {
-                let future = self.networks.config.future as i64;
-                self.decode(decoder, of, &self.frames(of).narrow(2, frames, future))
+                self.decode(decoder, of, &self.future(of))
             }
             (Task::Shuffle(of), Head::Score(score)) => {
                 let Reordered { order, label } = &self.clips.shuffled;
@@ -262,7 +225,10 @@ impl<'a> Pass<'a> {
             }
             (Task::Reverse(of), Head::Score(score)) => {
                 let Reordered { order, label } = &self.clips.reversed;
-                let x = reorder(&self.seen(of), order);
+                let x = match of {
+                    Modality::Flow => self.flow().of_reversed(order),
+                    _ => reorder(&self.seen(of), order),
+                };
                 Ok(yes_or_no(&score.forward(&self.network(of, &x)?.embedding), label))
             }
             (Task::Align(one, other), Head::Match(matching)) => {
@@ -305,22 +271,9 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// Time, height and width of [B, C, T, H, W].
-fn sides(clips: &Tensor) -> [i64; 3] {
-    let size = clips.size();
-    [size[2], size[3], size[4]]
-}
-
 /// The next clip's in the place of each.
 fn next(x: &Tensor) -> Tensor {
     x.roll([1_i64], [0_i64])
-}
-
-/// Frames [B, C, T, H, W] in an order [B, T] of each clip's own.
-pub fn reorder(clips: &Tensor, order: &Tensor) -> Tensor {
-    let size = clips.size();
-    let places = order.view([size[0], 1, size[2], 1, 1]).expand_as(clips);
-    clips.gather(2, &places, false)
 }
 
 /// Binary cross-entropy of scores [N, 1] against labels \[N\].

@@ -7,12 +7,20 @@ use bauta_libtorch::{integers, normal};
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 use bauta_targets::pretext::{
     Pretext, PretextConfig, Reordered, RunningScale, SoundingClips, TASKS, Task, reorder,
-    task_names,
 };
 use tch::{Device, Kind, Tensor};
 
-const CONFIG: PretextConfig =
-    PretextConfig { width: 4, frames: 4, future: 2, size: 16, sound: [2, 16, 20] };
+const CONFIG: PretextConfig = PretextConfig {
+    width: 4,
+    frames: 4,
+    future: 2,
+    size: 16,
+    grey: true,
+    flow: true,
+    sound: Some([2, 16, 20]),
+};
+
+const NETWORKS: [&str; 4] = ["rgb.", "grey.", "flow.", "sound."];
 
 fn stream(name: &str) -> RandomStream {
     StreamKey { seed: 3, purpose: Purpose::named(name), epoch: 0, sample: 0 }.stream()
@@ -32,7 +40,8 @@ fn clips() -> SoundingClips {
     let pixels = integers(&[3, 3, 6, 16, 16], 256, &mut stream("pixels")).to_kind(Kind::Uint8);
     SoundingClips {
         pixels,
-        sound: normal(&[3, 2, 16, 20], 1.0, &mut stream("sound")),
+        flow: Some((normal(&[3, 2, 5, 16, 16], 3000.0, &mut stream("flow"))).to_kind(Kind::Int16)),
+        sound: Some(normal(&[3, 2, 16, 20], 1.0, &mut stream("sound"))),
         shuffled: order(&[[0, 1, 2, 3], [1, 0, 2, 3], [3, 1, 0, 2]], &[0.0, 1.0, 1.0]),
         reversed: order(&[[3, 2, 1, 0], [0, 1, 2, 3], [3, 2, 1, 0]], &[1.0, 0.0, 1.0]),
     }
@@ -64,14 +73,14 @@ fn each_task_reaches_its_own_networks_and_its_own_head() {
             | Task::Future(one)
             | Task::Shuffle(one)
             | Task::Reverse(one)
-            | Task::Transfer(one, _) => vec![["rgb.", "grey.", "sound."][one as usize]],
+            | Task::Transfer(one, _) => vec![NETWORKS[one as usize]],
             Task::Align(_, other) | Task::Embed(_, other) => {
-                vec!["rgb.", ["rgb.", "grey.", "sound."][other as usize]]
+                vec!["rgb.", NETWORKS[other as usize]]
             }
             // Nothing flows back into the network that is distilled from.
             Task::Distill(..) => vec!["rgb."],
         };
-        for network in ["rgb.", "grey.", "sound."] {
+        for network in NETWORKS {
             assert_eq!(reaches(network), networks.contains(&network), "{}: {network}", task.name());
         }
         let head = format!("heads.{}.", task.name());
@@ -97,7 +106,7 @@ fn a_task_alone_costs_what_it_costs_among_all() {
 fn a_pass_that_no_task_needs_is_not_made() {
     let (parameters, pretext) = built();
     let before = parameters.get("grey.stem.1.running_mean").unwrap().tensor.copy();
-    let place = |name: &str| task_names().iter().position(|known| *known == name).unwrap();
+    let place = |name: &str| TASKS.iter().position(|task| task.name() == name).unwrap();
     pretext.losses(&clips(), &only(place("align.rgb_sound"))).unwrap();
     let moments = |name: &str| parameters.get(name).unwrap().tensor.shallow_clone();
     assert_eq!(moments("grey.stem.1.running_mean"), before);
@@ -115,8 +124,56 @@ fn frames_are_reordered_each_clip_by_its_own() {
 }
 
 #[test]
+fn a_flow_backwards_is_turned_round_and_the_last_field_is_seen_twice() {
+    let place = TASKS.iter().position(|task| task.name() == "reverse.flow").unwrap();
+    let fields = clips().flow.unwrap();
+    let loss = |fields: &Tensor, order: &[[i64; 4]]| {
+        let (_, pretext) = built();
+        let order = Tensor::from_slice(order.as_flattened()).view([3, 4]);
+        let reversed = Reordered { order, ..clips().reversed };
+        let clips = SoundingClips { flow: Some(fields.shallow_clone()), reversed, ..clips() };
+        pretext.losses(&clips, &only(place)).unwrap()[place].as_ref().unwrap().double_value(&[])
+    };
+    let (own, back) = ([[0, 1, 2, 3]; 3], [[3, 2, 1, 0]; 3]);
+    // Three fields lie between the four frames that are seen.
+    let seen = fields.narrow(2, 0, 3);
+    let turned = Tensor::cat(&[-seen.flip([2_i64]), fields.narrow(2, 3, 2)], 2);
+    assert_eq!(loss(&fields, &back), loss(&turned, &own));
+    assert_ne!(loss(&fields, &back), loss(&fields, &own));
+    // What follows is not seen.
+    let other = Tensor::cat(&[seen, fields.narrow(2, 3, 2) * 0], 2);
+    assert_eq!(loss(&fields, &own), loss(&other, &own));
+}
+
+#[test]
+fn modalities_that_are_left_out_have_no_network_and_no_task() {
+    for (grey, flow, sound, count) in
+        [(true, false, Some([2, 16, 20]), 19), (false, true, None, 14), (false, false, None, 4)]
+    {
+        let config = PretextConfig { grey, flow, sound, ..CONFIG };
+        let mut parameters = Parameters::new(0, Device::Cpu);
+        let pretext = Pretext::new(parameters.root(), config).unwrap();
+        assert_eq!(pretext.tasks().len(), count);
+        let names = ["grey", "flow", "sound"].into_iter().zip([grey, flow, sound.is_some()]);
+        for (name, there) in names {
+            let found = parameters.iter().any(|one| one.name.starts_with(&format!("{name}.")));
+            assert_eq!(found, there, "{name}");
+            let asked = pretext.tasks().iter().any(|task| task.name().contains(name));
+            assert_eq!(asked, there, "{name}");
+        }
+        let clips = SoundingClips {
+            flow: clips().flow.filter(|_| flow),
+            sound: clips().sound.filter(|_| sound.is_some()),
+            ..clips()
+        };
+        let losses = pretext.losses(&clips, &vec![true; count]).unwrap();
+        assert!(losses.iter().all(Option::is_some));
+    }
+}
+
+#[test]
 fn names_differ_and_say_task_and_modality() {
-    let mut names = task_names().to_vec();
+    let mut names = TASKS.map(Task::name).to_vec();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), TASKS.len());
@@ -147,8 +204,11 @@ fn what_does_not_fit_is_refused() {
     let short = SoundingClips { pixels: clips().pixels.narrow(2, 0, 4), ..clips() };
     let refused = pretext.losses(&short, &only(0)).unwrap_err().to_string();
     assert_eq!(refused, "the clips is [3, 3, 4, 16, 16], the model wants [B, 3, 6, 16, 16]");
-    let quiet = SoundingClips { sound: clips().sound.narrow(3, 0, 9), ..clips() };
-    assert!(pretext.losses(&quiet, &only(0)).is_err());
+    let quiet = SoundingClips { sound: None, ..clips() };
+    let refused = pretext.losses(&quiet, &only(0)).unwrap_err().to_string();
+    assert_eq!(refused, "the spectrograms is [], the model wants [3, 2, 16, 20]");
+    let still = SoundingClips { flow: clips().flow.map(|x| x.narrow(2, 0, 4)), ..clips() };
+    assert!(pretext.losses(&still, &only(0)).is_err());
     let none = PretextConfig { future: 5, ..CONFIG };
     assert!(Pretext::new(Parameters::sketch().root(), none).is_err());
 }

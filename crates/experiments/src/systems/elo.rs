@@ -22,7 +22,7 @@ use bauta_backbones::Parameters;
 use bauta_backbones::checkpoint::Mismatch;
 use bauta_eval::Scores;
 use bauta_recipe::{Elo as Settings, LEAST_WEIGHT};
-use bauta_targets::pretext::{Pretext, RunningScale, SoundingClips, TASKS, task_names};
+use bauta_targets::pretext::{Pretext, RunningScale, SoundingClips};
 use bauta_train::{Loss, Objective, ObjectiveError};
 use tch::Tensor;
 
@@ -49,8 +49,10 @@ impl Objective for Elo {
         let wanted: Vec<bool> = self.weights.iter().map(|weight| *weight >= LEAST_WEIGHT).collect();
         let losses = self.networks.losses(&clips, &wanted)?;
         let scaled = self.scale.scale(losses).into_iter();
-        let weighted = task_names().into_iter().zip(&self.weights).zip(scaled);
-        Ok(Loss::sum(weighted.filter_map(|((name, weight), loss)| Some((name, *weight, loss?)))))
+        let weighted = self.networks.tasks().iter().zip(&self.weights).zip(scaled);
+        Ok(Loss::sum(
+            weighted.filter_map(|((task, weight), loss)| Some((task.name(), *weight, loss?))),
+        ))
     }
 
     fn after_step(&mut self, _step: u64) -> Result<(), ObjectiveError> {
@@ -67,7 +69,9 @@ impl Objective for Elo {
     }
 
     fn tensors(&self, input: &SoundingClips) -> Vec<(&'static str, Tensor)> {
-        vec![("pixels", input.pixels.shallow_clone()), ("sound", input.sound.shallow_clone())]
+        let own = [("pixels", Some(&input.pixels)), ("sound", input.sound.as_ref())];
+        let there = own.into_iter().filter_map(|(name, x)| Some((name, x?.shallow_clone())));
+        there.collect()
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {
@@ -88,7 +92,7 @@ impl System for Elo {
         let found = search::search(settings, &clips, run)?;
         let equal = match settings.eval.baselines && found.weights.iter().any(|w| *w < 1.0) {
             true => {
-                let mut equal = Self::new(settings, &clips, vec![1.0; TASKS.len()], 0)?;
+                let mut equal = Self::new(settings, &clips, vec![1.0; found.weights.len()], 0)?;
                 let phase = run.phase("equal-weights", clips.steps_per_epoch()).keeping();
                 equal.train(&phase, &clips, run)?;
                 Some(equal)
@@ -108,9 +112,9 @@ impl Elo {
     fn new(settings: &Settings, clips: &Clips, weights: Vec<f64>, draw: u64) -> Result<Self> {
         let mut parameters = Parameters::drawn(clips.seed(), draw, clips.device());
         let networks = Pretext::new(parameters.root(), *clips.sizes())?;
-        let scale = RunningScale::new(TASKS.len(), SCALE_STEPS, clips.device());
-        let named: HashMap<&str, f64> =
-            task_names().into_iter().zip(weights.iter().copied()).collect();
+        let scale = RunningScale::new(weights.len(), SCALE_STEPS, clips.device());
+        let names = networks.tasks().iter().map(|task| task.name());
+        let named: HashMap<&str, f64> = names.zip(weights.iter().copied()).collect();
         let config = serde_json::json!({
             "model_type": "bauta-elo", "model": settings.model, "lambda": named,
         });

@@ -1,6 +1,7 @@
 //! ELo: searched weights of self-supervised losses on clips that are seen and heard
 //! (arXiv 2002.12177).
 
+mod modality;
 mod weights;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use bauta_data::{PACKAGES, Package};
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr};
 
+pub use self::modality::ClipModality;
 pub use self::weights::{OfFrames, OfModalities, OfPairs, OfSites, OfTransfers, TaskWeights};
 use crate::data_need::DataNeed;
 use crate::reading::{Violation, at_least_one, ensure, must_be, non_negative, positive};
@@ -77,6 +79,10 @@ pub struct ClipNetworks {
     /// Frames of a clip that follow on what the networks see, and are to be predicted.
     #[serde(default = "defaults::future")]
     pub future: usize,
+    /// What there are networks of: `rgb` always, and any of `grey`, `flow` (optical flow) and
+    /// `sound`. Tasks of the others are neither searched nor trained.
+    #[serde(default = "ClipModality::all")]
+    pub modalities: Vec<ClipModality>,
 }
 
 /// Who proposes weights, by the names that recipes use, in the order of the documentation.
@@ -189,6 +195,17 @@ const MOST_CLIPS: usize = 100_000;
 /// The most evaluations and steps of a search.
 const MOST: u64 = 1_000_000;
 
+impl ClipNetworks {
+    /// Whether there are networks of all modalities that a task is of, by the task's name.
+    pub fn has(&self, task: &str) -> bool {
+        let missing = ClipModality::all().into_iter().filter(|one| !self.modalities.contains(one));
+        missing.into_iter().all(|modality| {
+            let name: &str = modality.into();
+            task.split(['.', '_']).all(|part| part != name)
+        })
+    }
+}
+
 impl SoundingData {
     /// The package that holds the stamps, where no folder is given.
     pub fn package(&self) -> Option<&'static Package> {
@@ -219,13 +236,19 @@ impl Elo {
         ensure(clusters <= held_out, &["search.clusters", "data.held_out"], || {
             format!("search.clusters is {clusters}; it must be at most data.held_out, {held_out}")
         })?;
-        let all = self.lambda.given();
+        ClipModality::check(&self.model.modalities)?;
+        let mut all = self.lambda.given();
         for (task, weight) in &all {
-            if let Some(weight) = weight {
-                let within = (0.0..=1.0).contains(weight);
-                must_be(within, &format!("lambda.{task}"), weight, "in [0, 1]")?;
+            if let Some(weight) = *weight {
+                let key = format!("lambda.{task}");
+                must_be((0.0..=1.0).contains(&weight), &key, weight, "in [0, 1]")?;
+                let idle = weight >= LEAST_WEIGHT && !self.model.has(task);
+                ensure(!idle, &[key.as_str(), "model.modalities"], || {
+                    format!("{key} is {weight}, and model.modalities leaves out what it is of")
+                })?;
             }
         }
+        all.retain(|(task, _)| self.model.has(task));
         let searched = all.iter().any(|(_, weight)| weight.is_none());
         let some =
             searched || all.iter().any(|(_, weight)| weight.is_some_and(|w| w >= LEAST_WEIGHT));

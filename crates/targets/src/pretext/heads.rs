@@ -7,7 +7,7 @@ use bauta_backbones::{
 };
 use tch::{Kind, Tensor};
 
-use super::{Modality, PretextConfig, Site, TASKS, Task};
+use super::{Modality, PretextConfig, Site, Task};
 
 /// Width of the joint embedding.
 const JOINT: usize = 128;
@@ -41,12 +41,12 @@ pub(super) struct Joint([Linear; 2]);
 pub(super) struct Student(Option<Linear>);
 
 impl Heads {
-    pub(super) fn new(mut scope: Scope<'_>, config: &PretextConfig) -> Self {
-        let heads = TASKS.map(|task| {
+    pub(super) fn new(mut scope: Scope<'_>, tasks: &[Task], config: &PretextConfig) -> Self {
+        let heads = tasks.iter().map(|task| {
             let name = task.name();
-            (name, Head::new(scope.sub(name), task, config))
+            (name, Head::new(scope.sub(name), *task, config))
         });
-        Self(HashMap::from(heads))
+        Self(heads.collect())
     }
 
     pub(super) fn of(&self, task: Task) -> &Head {
@@ -63,7 +63,10 @@ impl Head {
                 let (strides, channels) = match to {
                     Modality::Rgb => (backwards(&clip), 3),
                     Modality::Grey => (backwards(&clip), 1),
-                    Modality::Sound => (vec![[1, 2]; 4], config.sound[0]),
+                    Modality::Flow => (backwards(&clip), 2),
+                    Modality::Sound => {
+                        (vec![[1, 2]; 4], config.sound.map_or(0, |[channels, ..]| channels))
+                    }
                 };
                 let width = 2 * config.width;
                 let sizes = UpsamplingDecoderConfig { features, width, strides, channels };

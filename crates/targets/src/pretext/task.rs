@@ -7,6 +7,8 @@ pub enum Modality {
     Rgb,
     /// Frames in grey.
     Grey,
+    /// Optical flow between frames.
+    Flow,
     /// Spectrograms.
     Sound,
 }
@@ -42,37 +44,55 @@ pub enum Task {
     Distill(Modality, Site),
 }
 
-use Modality::{Grey, Rgb, Sound};
+use Modality::{Flow, Grey, Rgb, Sound};
 
 /// All tasks, in the order of a vector of weights.
-pub const TASKS: [Task; 19] = [
+pub const TASKS: [Task; 29] = [
     Task::Reconstruct(Rgb),
     Task::Reconstruct(Grey),
+    Task::Reconstruct(Flow),
     Task::Reconstruct(Sound),
     Task::Future(Rgb),
     Task::Future(Grey),
+    Task::Future(Flow),
     Task::Shuffle(Rgb),
     Task::Shuffle(Grey),
+    Task::Shuffle(Flow),
     Task::Reverse(Rgb),
     Task::Reverse(Grey),
+    Task::Reverse(Flow),
     Task::Transfer(Rgb, Grey),
     Task::Transfer(Grey, Rgb),
+    Task::Transfer(Rgb, Flow),
+    Task::Transfer(Flow, Rgb),
     Task::Align(Rgb, Sound),
     Task::Align(Rgb, Grey),
+    Task::Align(Rgb, Flow),
     Task::Embed(Rgb, Sound),
     Task::Embed(Rgb, Grey),
+    Task::Embed(Rgb, Flow),
     Task::Distill(Grey, Site::BeforeLast),
     Task::Distill(Grey, Site::Embedding),
+    Task::Distill(Flow, Site::BeforeLast),
+    Task::Distill(Flow, Site::Embedding),
     Task::Distill(Sound, Site::BeforeLast),
     Task::Distill(Sound, Site::Embedding),
 ];
 
-/// Names of [`TASKS`], in their order: the task's, a dot, and what it is on.
-pub fn task_names() -> [&'static str; TASKS.len()] {
-    TASKS.map(Task::name)
-}
-
 impl Task {
+    /// The modalities whose networks or inputs it needs.
+    pub fn modalities(self) -> [Modality; 2] {
+        match self {
+            Self::Reconstruct(of) | Self::Future(of) | Self::Shuffle(of) | Self::Reverse(of) => {
+                [of, of]
+            }
+            Self::Transfer(one, other) | Self::Align(one, other) | Self::Embed(one, other) => {
+                [one, other]
+            }
+            Self::Distill(from, _) => [from, Rgb],
+        }
+    }
+
     /// Its name, such as `shuffle.rgb`.
     ///
     /// # Panics
@@ -81,21 +101,31 @@ impl Task {
         match self {
             Self::Reconstruct(Rgb) => "reconstruct.rgb",
             Self::Reconstruct(Grey) => "reconstruct.grey",
+            Self::Reconstruct(Flow) => "reconstruct.flow",
             Self::Reconstruct(Sound) => "reconstruct.sound",
             Self::Future(Rgb) => "future.rgb",
             Self::Future(Grey) => "future.grey",
+            Self::Future(Flow) => "future.flow",
             Self::Shuffle(Rgb) => "shuffle.rgb",
             Self::Shuffle(Grey) => "shuffle.grey",
+            Self::Shuffle(Flow) => "shuffle.flow",
             Self::Reverse(Rgb) => "reverse.rgb",
             Self::Reverse(Grey) => "reverse.grey",
+            Self::Reverse(Flow) => "reverse.flow",
             Self::Transfer(Rgb, Grey) => "transfer.rgb_to_grey",
             Self::Transfer(Grey, Rgb) => "transfer.grey_to_rgb",
+            Self::Transfer(Rgb, Flow) => "transfer.rgb_to_flow",
+            Self::Transfer(Flow, Rgb) => "transfer.flow_to_rgb",
             Self::Align(Rgb, Sound) => "align.rgb_sound",
             Self::Align(Rgb, Grey) => "align.rgb_grey",
+            Self::Align(Rgb, Flow) => "align.rgb_flow",
             Self::Embed(Rgb, Sound) => "embed.rgb_sound",
             Self::Embed(Rgb, Grey) => "embed.rgb_grey",
+            Self::Embed(Rgb, Flow) => "embed.rgb_flow",
             Self::Distill(Grey, Site::BeforeLast) => "distill.grey_before_last",
             Self::Distill(Grey, Site::Embedding) => "distill.grey_embedding",
+            Self::Distill(Flow, Site::BeforeLast) => "distill.flow_before_last",
+            Self::Distill(Flow, Site::Embedding) => "distill.flow_embedding",
             Self::Distill(Sound, Site::BeforeLast) => "distill.sound_before_last",
             Self::Distill(Sound, Site::Embedding) => "distill.sound_embedding",
             other => panic!("{other:?} is none of the tasks"),

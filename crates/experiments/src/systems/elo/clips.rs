@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bauta_data::sound::{LogMel, LogMelConfig};
-use bauta_data::video::{Ffmpeg, MovingStamps, StampSplit};
+use bauta_data::video::{ClipFlow, Ffmpeg, MovingStamps, StampSplit};
 use bauta_data::{Inputs, Prefetcher, Prepared, cache_root, fetched};
 use bauta_libtorch::on_one_thread;
-use bauta_recipe::Elo as Settings;
+use bauta_recipe::{ClipModality, Elo as Settings};
 use bauta_streams::{Purpose, RandomStream, StreamKey};
-use bauta_targets::pretext::{PretextConfig, Reordered, SoundingClips};
+use bauta_targets::pretext::{PretextConfig, Reordered, SoundingClips, Task};
 use tch::{Device, Tensor};
 
 use super::drawing::{Drawing, Part};
@@ -61,14 +61,22 @@ impl Clips {
         ];
         let moments = train.moments();
         [&mut train, &mut held_out, &mut test].into_iter().for_each(|part| part.scale(moments));
-        let moving = &data.moving;
+        let (moving, model) = (&data.moving, &settings.model);
+        let has = |modality| model.modalities.contains(&modality);
         let sizes = PretextConfig {
-            width: settings.model.dim / 4,
-            frames: moving.frames - settings.model.future,
-            future: settings.model.future,
+            width: model.dim / 4,
+            frames: moving.frames - model.future,
+            future: model.future,
             size: moving.size,
-            sound: drawing.sound_sides(),
+            grey: has(ClipModality::Grey),
+            flow: has(ClipModality::Flow),
+            sound: has(ClipModality::Sound).then(|| drawing.sound_sides()),
         };
+        if sizes.flow {
+            let sides = [moving.frames, moving.size, moving.size];
+            let flow = ClipFlow::new(cache.join("flow"));
+            train.flow = flow.of(&train.pixels, sides, &prefetcher, run.stop)?;
+        }
         let (seed, batch) = (run.seed, run.train.batch_size);
         let maker = Arc::new(Maker { train, held_out, test, sizes, seed, batch });
         Ok(Self { maker, prefetcher, classes, device: run.device })
@@ -80,6 +88,11 @@ impl Clips {
 
     pub(super) fn device(&self) -> Device {
         self.device
+    }
+
+    /// Names of the tasks, in the order of their weights.
+    pub(super) fn task_names(&self) -> Vec<&'static str> {
+        self.sizes().tasks().into_iter().map(Task::name).collect()
     }
 
     /// Sizes of the networks and their clips.
@@ -170,7 +183,8 @@ impl Maker {
         };
         SoundingClips {
             pixels: self.pixels(&self.train, chosen),
-            sound: self.sound(&self.train, chosen),
+            flow: self.sizes.flow.then(|| self.flow(&self.train, chosen)),
+            sound: self.sizes.sound.map(|sides| self.sound(sides, &self.train, chosen)),
             shuffled: reordered("frames out of order", |frames, stream| {
                 let own = frames.clone();
                 while *frames == own {
@@ -188,8 +202,14 @@ impl Maker {
         Tensor::from_slice(&rows).view(&shape(chosen.len(), &sides)[..])
     }
 
-    fn sound(&self, part: &Part, chosen: &[usize]) -> Tensor {
-        let sides = self.sizes.sound;
+    fn flow(&self, part: &Part, chosen: &[usize]) -> Tensor {
+        let PretextConfig { frames, future, size, .. } = self.sizes;
+        let sides = [2, frames + future - 1, size, size];
+        let rows = rows(&part.flow, sides.iter().product(), chosen);
+        Tensor::from_slice(&rows).view(&shape(chosen.len(), &sides)[..])
+    }
+
+    fn sound(&self, sides: [usize; 3], part: &Part, chosen: &[usize]) -> Tensor {
         let rows = rows(&part.sound, sides.iter().product(), chosen);
         Tensor::from_slice(&rows).view(&shape(chosen.len(), &sides)[..])
     }

@@ -9,9 +9,13 @@ use bauta_data::video::{MovingStamps, StampSplit};
 use bauta_data::{Prefetcher, Prepared};
 
 /// Clips of a split, row by row.
+#[derive(Default)]
 pub(super) struct Part {
     /// [N, 3, T + F, H, W].
     pub(super) pixels: Vec<u8>,
+    /// Of clips to train on where there is a network of it, in thousandths of a pixel:
+    /// [N, 2, T + F − 1, H, W].
+    pub(super) flow: Vec<i16>,
     /// [N, C, bands, windows].
     pub(super) sound: Vec<f32>,
     pub(super) labels: Vec<i64>,
@@ -42,7 +46,7 @@ impl Drawing {
         let clips = prefetcher.inputs(0..count as u64, move |index, _| {
             Ok(Prepared::whole(drawing.clip(split, index)))
         });
-        let mut part = Part { pixels: Vec::new(), sound: Vec::new(), labels: Vec::new() };
+        let mut part = Part::default();
         for clip in clips {
             if stop.load(Ordering::Relaxed) {
                 bail!("stopped while the clips were drawn; nothing was trained");
@@ -60,6 +64,7 @@ impl Drawing {
         let channel = |channel: usize| clip.frames.iter().skip(channel).step_by(3).copied();
         Part {
             pixels: (0..3).flat_map(channel).collect(),
+            flow: Vec::new(),
             sound: clip.sound.iter().flat_map(|ear| self.mel.spectrogram(ear)).collect(),
             labels: vec![i64::from(clip.class)],
         }

@@ -7,7 +7,6 @@ use anyhow::{Context, Result, ensure};
 use bauta_evolve::{Method, Search, SearchConfig};
 use bauta_files::write_whole;
 use bauta_recipe::{Elo as Settings, LEAST_WEIGHT, Train, WeightSearch};
-use bauta_targets::pretext::task_names;
 use bauta_train::TrainError;
 use serde::{Deserialize, Serialize};
 
@@ -47,13 +46,14 @@ pub(super) struct Judged {
 
 /// The weights of a recipe, searched where it does not give them.
 pub(super) fn search(settings: &Settings, clips: &Clips, run: &mut Run<'_>) -> Result<Searched> {
+    let tasks = clips.task_names();
     let given: Vec<Option<f64>> = {
         let by_name = settings.lambda.given();
         let weight = |name: &str| by_name.iter().find(|(known, _)| known == name);
-        task_names().map(|name| weight(name).and_then(|(_, weight)| *weight)).to_vec()
+        tasks.iter().map(|name| weight(name).and_then(|(_, weight)| *weight)).collect()
     };
     let names: Vec<&'static str> =
-        task_names().into_iter().zip(&given).filter(|(_, w)| w.is_none()).map(|(n, _)| n).collect();
+        tasks.into_iter().zip(&given).filter(|(_, w)| w.is_none()).map(|(n, _)| n).collect();
     let all = |point: &[f64]| -> Vec<f64> {
         let mut point = point.iter();
         given.iter().map(|w| w.unwrap_or_else(|| point.next().copied().unwrap_or(1.0))).collect()

@@ -5,7 +5,6 @@ use bauta_eval::{Exhibit, PictureLayout, film_strips};
 use bauta_evolve::{rank_correlation, zipf_prior};
 use bauta_recipe::{Elo as Settings, LEAST_WEIGHT};
 use bauta_report::{Body, Section, Series, TableCell};
-use bauta_targets::pretext::task_names;
 
 use super::clips::Clips;
 use super::search::{Searched, Told};
@@ -26,7 +25,7 @@ pub(super) fn show(
     settings: &Settings,
     run: &mut Run<'_>,
 ) -> Result<()> {
-    let mut search = vec![weights(found)];
+    let mut search = vec![weights(found, &clips.task_names())];
     if let Some(told) = &found.told {
         search.extend(courses(found, told));
         search.push(fitness(told));
@@ -53,15 +52,15 @@ pub(super) fn show(
 }
 
 /// The weights of the final training.
-fn weights(found: &Searched) -> Body {
-    let row = |(name, weight): (&'static str, &f64)| -> Vec<TableCell> {
+fn weights(found: &Searched, tasks: &[&'static str]) -> Body {
+    let row = |(&name, weight): (&&'static str, &f64)| -> Vec<TableCell> {
         let how =
             if found.told.is_some() && found.names.contains(&name) { "found" } else { "given" };
         vec![name.into(), (*weight).into(), how.into()]
     };
     Body::Table {
         head: ["task", "weight", ""].map(str::to_owned).to_vec(),
-        rows: task_names().into_iter().zip(&found.weights).map(row).collect(),
+        rows: tasks.iter().zip(&found.weights).map(row).collect(),
         caption: format!(
             "How much each task weighed in the final training; a task below {LEAST_WEIGHT} had no \
              part in it."

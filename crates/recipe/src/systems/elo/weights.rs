@@ -34,6 +34,9 @@ pub struct OfModalities {
     /// Of the network of grey.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grey: Option<f64>,
+    /// Of the network of optical flow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow: Option<f64>,
     /// Of the network of sound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sound: Option<f64>,
@@ -49,6 +52,9 @@ pub struct OfFrames {
     /// Of the network of grey.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grey: Option<f64>,
+    /// Of the network of optical flow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow: Option<f64>,
 }
 
 /// A weight for each direction of a transfer.
@@ -61,6 +67,12 @@ pub struct OfTransfers {
     /// From grey to colour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grey_to_rgb: Option<f64>,
+    /// From colour to optical flow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rgb_to_flow: Option<f64>,
+    /// From optical flow to colour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow_to_rgb: Option<f64>,
 }
 
 /// A weight for each pair of modalities.
@@ -73,6 +85,9 @@ pub struct OfPairs {
     /// Of colour and grey.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rgb_grey: Option<f64>,
+    /// Of colour and optical flow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rgb_flow: Option<f64>,
 }
 
 /// A weight for each place of distillation into the network of colour.
@@ -85,6 +100,12 @@ pub struct OfSites {
     /// From grey, of the embedding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grey_embedding: Option<f64>,
+    /// From optical flow, of what goes into the last stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow_before_last: Option<f64>,
+    /// From optical flow, of the embedding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow_embedding: Option<f64>,
     /// From sound, of what goes into the last layer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sound_before_last: Option<f64>,
@@ -106,6 +127,7 @@ impl TaskWeights {
                 vec![
                     ("rgb", reconstruct.rgb),
                     ("grey", reconstruct.grey),
+                    ("flow", reconstruct.flow),
                     ("sound", reconstruct.sound),
                 ],
             ),
@@ -114,7 +136,12 @@ impl TaskWeights {
             ("reverse", reverse.given()),
             (
                 "transfer",
-                vec![("rgb_to_grey", transfer.rgb_to_grey), ("grey_to_rgb", transfer.grey_to_rgb)],
+                vec![
+                    ("rgb_to_grey", transfer.rgb_to_grey),
+                    ("grey_to_rgb", transfer.grey_to_rgb),
+                    ("rgb_to_flow", transfer.rgb_to_flow),
+                    ("flow_to_rgb", transfer.flow_to_rgb),
+                ],
             ),
             ("align", align.given()),
             ("embed", embed.given()),
@@ -123,6 +150,8 @@ impl TaskWeights {
                 vec![
                     ("grey_before_last", distill.grey_before_last),
                     ("grey_embedding", distill.grey_embedding),
+                    ("flow_before_last", distill.flow_before_last),
+                    ("flow_embedding", distill.flow_embedding),
                     ("sound_before_last", distill.sound_before_last),
                     ("sound_embedding", distill.sound_embedding),
                 ],
@@ -138,13 +167,17 @@ impl TaskWeights {
 
 impl OfFrames {
     fn given(&self) -> Vec<(&'static str, Option<f64>)> {
-        vec![("rgb", self.rgb), ("grey", self.grey)]
+        vec![("rgb", self.rgb), ("grey", self.grey), ("flow", self.flow)]
     }
 }
 
 impl OfPairs {
     fn given(&self) -> Vec<(&'static str, Option<f64>)> {
-        vec![("rgb_sound", self.rgb_sound), ("rgb_grey", self.rgb_grey)]
+        vec![
+            ("rgb_sound", self.rgb_sound),
+            ("rgb_grey", self.rgb_grey),
+            ("rgb_flow", self.rgb_flow),
+        ]
     }
 }
 
@@ -156,9 +189,9 @@ mod tests {
     fn every_task_has_one_name() {
         let mut names: Vec<String> =
             TaskWeights::default().given().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names.len(), 19);
+        assert_eq!(names.len(), 29);
         assert!(names.contains(&"shuffle.rgb".to_owned()));
         names.dedup();
-        assert_eq!(names.len(), 19);
+        assert_eq!(names.len(), 29);
     }
 }

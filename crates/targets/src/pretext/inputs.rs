@@ -1,0 +1,185 @@
+//! Sizes of the networks, the clips of a step, and what of a flow the networks see.
+
+use bauta_backbones::ModelError;
+use tch::{Device, Kind, Tensor};
+
+use super::{Modality, TASKS, Task};
+
+/// Pixels to which a flow is cut off, and which become 1.
+const FLOW_LIMIT: f64 = 20.0;
+
+/// Thousandths of a pixel, in which a flow is counted.
+const A_PIXEL: f64 = 1000.0;
+
+/// Sizes of the networks and their clips.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PretextConfig {
+    /// Channels after a stem; features have four times as many.
+    pub width: usize,
+    /// Frames that the networks see, T, at least 2.
+    pub frames: usize,
+    /// Further frames of a clip, which are predicted from them, F, at least 1 and at most T.
+    pub future: usize,
+    /// Height and width of the frames.
+    pub size: usize,
+    /// Whether there is a network of grey.
+    pub grey: bool,
+    /// Whether there is a network of optical flow.
+    pub flow: bool,
+    /// Channels, bands and windows of a spectrogram, where there is a network of sound.
+    pub sound: Option<[usize; 3]>,
+}
+
+/// Clips of a step, on the device.
+#[derive(Debug)]
+pub struct SoundingClips {
+    /// u8 pixels [B, 3, T + F, H, W].
+    pub pixels: Tensor,
+    /// Optical flow from each frame to the next in thousandths of a pixel, to the right and
+    /// downwards, i16 [B, 2, T + F − 1, H, W]; where there is a network of it.
+    pub flow: Option<Tensor>,
+    /// Spectrograms of about mean 0 and deviation 1, f32 [B, C, bands, windows]; where there is a
+    /// network of sound.
+    pub sound: Option<Tensor>,
+    /// Frames out of order, in half of the clips.
+    pub shuffled: Reordered,
+    /// Frames in reverse, in half of the clips.
+    pub reversed: Reordered,
+}
+
+/// An order of the seen frames of each clip.
+#[derive(Debug)]
+pub struct Reordered {
+    /// The frame at each place, i64 [B, T].
+    pub order: Tensor,
+    /// 1 where that is not their own order, f32 \[B\].
+    pub label: Tensor,
+}
+
+impl SoundingClips {
+    /// The same on a device.
+    pub fn to_device(&self, device: Device) -> Self {
+        let Self { pixels, flow, sound, shuffled, reversed } = self;
+        let moved = |x: &Option<Tensor>| x.as_ref().map(|x| x.to_device(device));
+        Self {
+            pixels: pixels.to_device(device),
+            flow: moved(flow),
+            sound: moved(sound),
+            shuffled: shuffled.to_device(device),
+            reversed: reversed.to_device(device),
+        }
+    }
+}
+
+impl Reordered {
+    fn to_device(&self, device: Device) -> Self {
+        Self { order: self.order.to_device(device), label: self.label.to_device(device) }
+    }
+}
+
+impl PretextConfig {
+    /// The tasks of the modalities that there are, in the order of [`TASKS`].
+    pub fn tasks(&self) -> Vec<Task> {
+        let is_there = |modality: &Modality| match modality {
+            Modality::Rgb => true,
+            Modality::Grey => self.grey,
+            Modality::Flow => self.flow,
+            Modality::Sound => self.sound.is_some(),
+        };
+        TASKS.into_iter().filter(|task| task.modalities().iter().all(is_there)).collect()
+    }
+
+    pub(super) fn check(&self) -> Result<(), ModelError> {
+        let Self { frames, future, size, .. } = *self;
+        let [_, bands, windows] = self.sound.unwrap_or([1; 3]);
+        if frames < 2 || future == 0 || future > frames || size * bands * windows == 0 {
+            return Err(ModelError::Config(format!(
+                "{self:?}: a clip has 2 frames or more, 1 future frame or more and no more of \
+                 these, and no side is 0"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Refuses clips of other shapes, or without a modality that has a network.
+    pub(super) fn check_clips(&self, clips: &SoundingClips) -> Result<(), ModelError> {
+        let Self { frames, future, size, .. } = *self;
+        let found = clips.pixels.size();
+        let all = frames + future;
+        if found.len() != 5 || found[1..] != [3, all, size, size].map(|side| side as i64) {
+            let expected = format!("[B, 3, {all}, {size}, {size}]");
+            return Err(ModelError::Shape { what: "the clips", found, expected });
+        }
+        let flow = self.flow.then(|| vec![2, all - 1, size, size]);
+        let sound = self.sound.map(|sides| sides.to_vec());
+        for (what, sides, given) in
+            [("the flow", flow, &clips.flow), ("the spectrograms", sound, &clips.sound)]
+        {
+            let Some(sides) = sides else { continue };
+            let sides = sides.into_iter().map(|side| side as i64);
+            let wanted: Vec<i64> = found[..1].iter().copied().chain(sides).collect();
+            let given = given.as_ref().map_or_else(Vec::new, Tensor::size);
+            if given != wanted {
+                let expected = format!("{wanted:?}");
+                return Err(ModelError::Shape { what, found: given, expected });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Time, height and width of [B, C, T, H, W].
+pub(super) fn sides(clips: &Tensor) -> [i64; 3] {
+    let size = clips.size();
+    [size[2], size[3], size[4]]
+}
+
+/// Frames [B, C, T, H, W] in an order [B, T] of each clip's own.
+pub fn reorder(clips: &Tensor, order: &Tensor) -> Tensor {
+    let size = clips.size();
+    let places = order.view([size[0], 1, size[2], 1, 1]).expand_as(clips);
+    clips.gather(2, &places, false)
+}
+
+/// The flow between all frames of clips, in [−1, 1], and how many frames are seen.
+#[derive(Debug)]
+pub(super) struct SeenFlow {
+    /// [B, 2, T + F − 1, H, W].
+    fields: Tensor,
+    frames: i64,
+}
+
+impl SeenFlow {
+    pub(super) fn new(fields: &Tensor, frames: i64) -> Self {
+        let limit = FLOW_LIMIT * A_PIXEL;
+        let fields = fields.to_kind(Kind::Float).clamp(-limit, limit) / limit;
+        Self { fields, frames }
+    }
+
+    /// The flow between the frames that are seen, the last field twice: [B, 2, T, H, W].
+    pub(super) fn seen(&self) -> Tensor {
+        last_twice(&self.fields.narrow(2, 0, self.frames - 1))
+    }
+
+    /// The flow from the last frame that is seen to the end, [B, 2, F, H, W].
+    pub(super) fn future(&self) -> Tensor {
+        let all = self.fields.size()[2];
+        self.fields.narrow(2, self.frames - 1, all - self.frames + 1)
+    }
+
+    /// What would be seen if frames ran in an order [B, T] that is their own or its reverse: the
+    /// fields backwards and turned round.
+    pub(super) fn of_reversed(&self, order: &Tensor) -> Tensor {
+        let fields = self.fields.narrow(2, 0, self.frames - 1);
+        let (from, to) = (order.narrow(1, 0, self.frames - 1), order.narrow(1, 1, self.frames - 1));
+        let way = (&to - &from).to_kind(Kind::Float);
+        let between = reorder(&fields, &from.minimum(&to));
+        last_twice(&(between * way.view([-1, 1, self.frames - 1, 1, 1])))
+    }
+}
+
+/// With the last of [B, C, T, H, W] once more.
+fn last_twice(fields: &Tensor) -> Tensor {
+    let last = fields.narrow(2, fields.size()[2] - 1, 1);
+    Tensor::cat(&[fields, &last], 2)
+}
