@@ -141,7 +141,7 @@ fn a_flow_backwards_is_turned_round_and_the_last_field_is_seen_twice() {
     assert_eq!(loss(&fields, &back), loss(&turned, &own));
     assert_ne!(loss(&fields, &back), loss(&fields, &own));
     // What follows is not seen.
-    let other = Tensor::cat(&[seen, fields.narrow(2, 3, 2) * 0], 2);
+    let other = Tensor::cat(&[seen, fields.narrow(2, 3, 2).zeros_like()], 2);
     assert_eq!(loss(&fields, &own), loss(&other, &own));
 }
 
