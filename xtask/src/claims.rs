@@ -3,23 +3,22 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
-use bauta_files::write_whole;
+use anyhow::{Context, Result, bail};
 use bauta_recipe::claim::{self, Claim, Size};
 use bauta_report::claims::{Record, finished, table};
 use clap::Args;
 
 use crate::bench::processor;
-use crate::marked::put_between;
+use crate::marked::Marked;
 use crate::workspace::Workspace;
 
-/// The page that has the table, between the two marks.
-const PAGE: &str = "docs/claims.md";
-const BEGIN: &str = "<!-- verdicts -->";
-const END: &str = "<!-- end of verdicts -->";
-
-/// The folder of the records.
-const RECORDS: &str = "docs/verdicts";
+/// The table of all records.
+const TABLE: Marked = Marked {
+    page: "docs/claims.md",
+    marks: ["<!-- verdicts -->", "<!-- end of verdicts -->"],
+    records: "docs/verdicts",
+    command: "cargo xtask claims --table",
+};
 
 /// The arguments of `claims`.
 #[derive(Args)]
@@ -42,23 +41,14 @@ pub fn claims(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         println!("recorded: {}", workspace.shown(&path).display());
     }
     if arguments.table {
-        let path = workspace.root.join(PAGE);
-        write_whole(&path, page(workspace)?.as_bytes())
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        println!("Wrote {}", workspace.shown(&path).display());
+        TABLE.write(workspace, &rows(workspace)?)?;
     }
     Ok(())
 }
 
 /// Fails unless the page has the table that [`claims`] would write.
 pub fn check(workspace: &Workspace) -> Result<()> {
-    let found = fs::read_to_string(workspace.root.join(PAGE)).unwrap_or_default();
-    ensure!(
-        found == page(workspace)?,
-        "the verdicts in {PAGE} are not those of {RECORDS}; write them with \
-         `cargo xtask claims --table`"
-    );
-    Ok(())
+    TABLE.check(workspace, &rows(workspace)?)
 }
 
 /// Writes the record of a claim's finished runs; a remark of an earlier record stays.
@@ -69,27 +59,21 @@ fn record(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
         .with_context(|| format!("{} must be called as a claim is", folder.display()))?;
     let cells = claim.cells(&workspace.recipes())?;
     let summaries = finished(&cells, folder)?;
-    let path = workspace.root.join(RECORDS).join(format!("{called}.json"));
+    let path = workspace.root.join(TABLE.records).join(format!("{called}.json"));
     let mut record = Record::new(&claim, &cells, &summaries, &processor())?;
     if path.is_file() {
         record.remark = Record::read(&path)?.remark;
     }
-    fs::create_dir_all(workspace.root.join(RECORDS))?;
+    fs::create_dir_all(workspace.root.join(TABLE.records))?;
     record.write(&path)?;
     Ok(path)
 }
 
-/// The page with the table of all records, by name.
-fn page(workspace: &Workspace) -> Result<String> {
-    let text = fs::read_to_string(workspace.root.join(PAGE))
-        .with_context(|| format!("cannot read {PAGE}"))?;
-    let mut paths: Vec<PathBuf> = fs::read_dir(workspace.root.join(RECORDS))
-        .with_context(|| format!("cannot read {RECORDS}"))?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<_>>()?;
-    paths.sort();
+/// The table of all records.
+fn rows(workspace: &Workspace) -> Result<String> {
+    let paths = TABLE.records(workspace)?;
     let records = paths.iter().map(|path| Record::read(path)).collect::<Result<Vec<_>, _>>()?;
-    put_between(&text, [BEGIN, END], &table(&records)).with_context(|| PAGE.to_owned())
+    Ok(table(&records))
 }
 
 #[cfg(test)]
@@ -100,8 +84,7 @@ mod tests {
     fn every_record_is_of_a_claim_that_there_is_and_has_its_settings() {
         let workspace = Workspace::find().unwrap();
         let mut found = 0;
-        for entry in fs::read_dir(workspace.root.join(RECORDS)).unwrap() {
-            let path = entry.unwrap().path();
+        for path in TABLE.records(&workspace).unwrap() {
             let record = Record::read(&path).unwrap();
             assert_eq!(path.file_stem().unwrap(), &*record.size.file_name(&record.claim));
             let known = claim::find(&workspace.claims(), &record.claim).unwrap();

@@ -15,18 +15,18 @@ use clap::Args;
 use self::runs::{Found, Runs};
 use crate::bench::{Machine, processor};
 use crate::libtorch::Search;
-use crate::marked::put_between;
+use crate::marked::Marked;
 use crate::reproduce::set_up;
 use crate::run::Bauta;
 use crate::workspace::Workspace;
 
-/// The page that has the tables, between the two marks.
-const PAGE: &str = "docs/table.md";
-const BEGIN: &str = "<!-- tables -->";
-const END: &str = "<!-- end of tables -->";
-
-/// The folder of the records.
-const RECORDS: &str = "docs/tables";
+/// The tables of all records.
+const TABLES: Marked = Marked {
+    page: "docs/table.md",
+    marks: ["<!-- tables -->", "<!-- end of tables -->"],
+    records: "docs/tables",
+    command: "cargo xtask table NAME --record",
+};
 
 /// The record of a finished table, in its folder.
 const RECORD: &str = "table.json";
@@ -164,54 +164,35 @@ fn keep(workspace: &Workspace, out: &Path, name: &str) -> Result<()> {
         "{} has no {RECORD}: the table is not finished; make it without --record first",
         out.display()
     );
-    let folder = workspace.root.join(RECORDS);
+    let folder = workspace.root.join(TABLES.records);
     fs::create_dir_all(&folder)?;
     Results::read(&finished)?.write(&folder.join(format!("{name}.json")))?;
-    let path = workspace.root.join(PAGE);
-    write_whole(&path, page(workspace)?.as_bytes())
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    println!("Wrote {}", workspace.shown(&path).display());
-    Ok(())
+    TABLES.write(workspace, &tables(workspace)?)
 }
 
 /// Fails unless the page has the tables of all records.
 pub fn check(workspace: &Workspace) -> Result<()> {
-    let found = fs::read_to_string(workspace.root.join(PAGE)).unwrap_or_default();
-    ensure!(
-        found == page(workspace)?,
-        "the tables in {PAGE} are not those of {RECORDS}; write them with \
-         `cargo xtask table NAME --record`"
-    );
-    Ok(())
+    TABLES.check(workspace, &tables(workspace)?)
 }
 
-/// The records by name; none while their folder is absent.
+/// The records, by name.
 fn records(workspace: &Workspace) -> Result<Vec<(String, Results)>> {
-    let folder = workspace.root.join(RECORDS);
-    let mut records = Vec::new();
-    if !folder.is_dir() {
-        return Ok(records);
-    }
-    for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {RECORDS}"))? {
-        let path = entry?.path();
+    let paths = TABLES.records(workspace)?;
+    let read = |path: &PathBuf| {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        records.push((name, Results::read(&path)?));
-    }
-    records.sort_by(|(one, _), (other, _)| one.cmp(other));
-    Ok(records)
+        Ok((name, Results::read(path)?))
+    };
+    paths.iter().map(read).collect()
 }
 
-/// The page with the tables of all records, by name.
-fn page(workspace: &Workspace) -> Result<String> {
-    let text = fs::read_to_string(workspace.root.join(PAGE))
-        .with_context(|| format!("cannot read {PAGE}"))?;
+/// All records in Markdown.
+fn tables(workspace: &Workspace) -> Result<String> {
     let records = records(workspace)?;
     let tables: Vec<String> = records.iter().map(|(_, table)| table.markdown()).collect();
-    let tables = match &tables[..] {
+    Ok(match &tables[..] {
         [] => "No table has been recorded yet.\n".to_owned(),
         tables => tables.join("\n"),
-    };
-    put_between(&text, [BEGIN, END], &tables).with_context(|| PAGE.to_owned())
+    })
 }
 
 #[cfg(test)]

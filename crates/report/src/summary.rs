@@ -127,6 +127,10 @@ impl Summary {
             1 => "1 thread".to_owned(),
             threads => format!("{threads} threads"),
         };
+        let threads = match self.processes {
+            1 => threads,
+            processes => format!("{processes} processes of {threads}"),
+        };
         format!("{device}, {threads}, {}", self.precision)
     }
 

@@ -204,10 +204,7 @@ impl UperNet {
 
     /// Maps [B, D, h, w] of four depths to scores [B, K, H, W] on the finest scale.
     fn forward(&self, maps: &[Tensor]) -> Tensor {
-        let [first, second, third, fourth] = maps else {
-            unreachable!("tokens of four depths were asked for")
-        };
-        let maps = [first, second, third, fourth];
+        let maps: [&Tensor; 4] = std::array::from_fn(|depth| &maps[depth]);
         let [finer @ .., coarsest] = match &self.rescale {
             Some(rescale) => rescale.forward(maps),
             None => maps.map(Tensor::shallow_clone),

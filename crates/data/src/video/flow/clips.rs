@@ -1,8 +1,7 @@
 //! The flow of many clips, measured once and kept on disk.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -100,10 +99,7 @@ impl ClipFlow {
     fn path(&self, pixels: &[u8], sides: [usize; 3]) -> PathBuf {
         let mut hash = Sha256::new_with_prefix(format!("{VERSION}, {sides:?}"));
         hash.update(pixels);
-        let mut name = String::new();
-        for byte in hash.finalize() {
-            write!(name, "{byte:02x}").expect("a string takes what is written");
-        }
+        let name: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         self.folder.join(name)
     }
 }
@@ -122,7 +118,7 @@ fn grey(clip: &[u8]) -> Vec<u8> {
 }
 
 /// What a file holds; none where there is none, or it is not whole.
-fn read(path: &std::path::Path, values: usize) -> Option<Vec<i16>> {
+fn read(path: &Path, values: usize) -> Option<Vec<i16>> {
     let bytes = fs::read(path).ok()?;
     let (fields, digest) = bytes.split_at_checked(2 * values)?;
     if digest.len() != DIGEST || digest != Sha256::digest(fields).as_slice() {
