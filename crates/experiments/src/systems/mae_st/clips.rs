@@ -17,6 +17,13 @@ use bauta_masking::{MaskPlan, MaskStrategy};
 use bauta_recipe::{ClipEval, MaeSt as Settings, Train};
 use tch::{Device, Tensor};
 
+/// Batches of clips that are made ahead at most: one video costs many times as much to decode as
+/// another, which a short queue does not even out.
+const AHEAD: usize = 16;
+
+/// Bytes of pixels that they may take, where that is more than the usual queue.
+const BYTES_AHEAD: usize = 256 << 20;
+
 /// The videos of a run: both splits, and how clips are cut from them.
 pub struct Clips {
     /// The training videos.
@@ -67,13 +74,16 @@ impl Clips {
         splits.notes.iter().for_each(|note| tracing::info!("{note}"));
         let size = data.image_size;
         let loader = LoaderConfig::new(train.batch_size, size.height(), size.width());
+        let frames = train.batch_size * data.repeats * data.clip.frames;
+        let batch = (3 * frames * size.height() * size.width()).max(1);
+        let queue = (BYTES_AHEAD / batch).clamp(loader.queue, AHEAD);
         Ok(Self {
             train: match data.limit {
                 Some(limit) => Arc::new(ClipSubset::spread(splits.train, limit)),
                 None => splits.train,
             },
             test: splits.test,
-            loader: LoaderConfig { seed, threads, on_error: data.on_error, ..loader },
+            loader: LoaderConfig { seed, threads, on_error: data.on_error, queue, ..loader },
             sampling: data.clip.clone(),
             repeats: data.repeats,
             eval: settings.eval.clone(),
