@@ -67,7 +67,7 @@ pub use augment::{Augment, Augmenter, Colours, Crop, Filter, Framing, Resize};
 pub use dataset::{DatasetName, Split, open};
 pub use error::DataError;
 pub use fetch::{
-    FetchEvent, PACKAGES, Package, Proof, Registry, cache_root, fetch, fetched, locate,
+    FetchEvent, PACKAGES, Package, Proof, Registry, Selection, cache_root, fetch, fetched, locate,
 };
 pub use image::{Channels, Decoding, Image};
 pub use loader::{Batch, Loader, LoaderConfig, OnError, Order, Read, ReadImages, Share};
