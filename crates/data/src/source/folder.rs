@@ -7,16 +7,15 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
+use bauta_datasets::{DataError, Decoding, SampleType, Split};
+
 use super::layout::Kind;
 use super::listed::Listed;
 use super::listing::{any_below, has_extension, is_picture, shown};
 use super::npy::{self, Array};
-use crate::dataset::Split;
-use crate::error::DataError;
+use crate::image::Image;
 use crate::image::sixteen_bits::Rounding;
-use crate::image::{Decoding, Image};
 use crate::regular;
-use crate::sample::SampleType;
 use crate::source::{Source, Statistics};
 
 /// Pictures, and what a folder of them looks like.

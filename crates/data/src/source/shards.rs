@@ -14,15 +14,14 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bauta_datasets::{DataError, Decoding, Split};
 use rayon::prelude::*;
 
 use self::index::{Caption, Index, Sample, index};
 use super::layout::{Kind, Layout, layout};
 use super::listing::{files_below, has_extension, shown};
-use crate::dataset::Split;
-use crate::error::DataError;
+use crate::image::Image;
 use crate::image::sixteen_bits::Rounding;
-use crate::image::{Decoding, Image};
 use crate::regular;
 use crate::source::{Source, Statistics};
 
