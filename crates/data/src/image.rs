@@ -8,6 +8,7 @@
 
 mod damage;
 mod jpeg;
+pub(crate) mod known;
 pub(crate) mod sixteen_bits;
 
 use std::io::Cursor;
@@ -82,7 +83,13 @@ impl Image<'static> {
     /// # Errors
     /// As [`Self::decode`], with the limit of `decoding`.
     pub fn decode_with(file: &[u8], decoding: Decoding) -> Result<Self, String> {
-        let decoded = dynamic(file, decoding)?;
+        Self::decode_known(file, decoding, false)
+    }
+
+    /// The same; the coded data of a JPEG that is `known` to be whole are decoded and not gone
+    /// through.
+    fn decode_known(file: &[u8], decoding: Decoding, known: bool) -> Result<Self, String> {
+        let decoded = dynamic(file, decoding, known)?;
         let (height, width) = (decoded.height() as usize, decoded.width() as usize);
         let colour = decoded.color();
         if decoding.channels == Channels::Grey && !colour.has_color() && !colour.has_alpha() {
@@ -101,14 +108,14 @@ impl Image<'static> {
 }
 
 /// Decodes a file with the samples that it has.
-fn dynamic(file: &[u8], decoding: Decoding) -> Result<DynamicImage, String> {
+fn dynamic(file: &[u8], decoding: Decoding, known: bool) -> Result<DynamicImage, String> {
     let format = ::image::guess_format(file);
     let format = format.map_err(|_| "it is not a JPEG, PNG or WebP file".to_owned())?;
     let decoded = match format {
         ImageFormat::Jpeg => {
             // Its size stands in the header, so what is cut off need not be decoded.
             damage::check_end(file, format)?;
-            jpeg::decode(file, decoding)?
+            jpeg::decode(file, decoding, known)?
         }
         _ => {
             let mut reader = ImageReader::with_format(Cursor::new(file), format);
