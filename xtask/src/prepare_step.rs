@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
-use bauta_data::{cache_root, locate};
+use bauta_datasets::{cache_root, locate};
 use bauta_recipe::{PartSource, Recipe, Settings};
 
 use crate::cargo::{cargo, complete};
@@ -60,5 +60,5 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
         command.env("BAUTA_OCCT", root);
     }
     complete(&mut command)?;
-    Ok(workspace.metadata()?.target_directory.join("release/prepare-step").into())
+    Ok(workspace.target_folder()?.join("release/prepare-step"))
 }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use bauta_data::{PACKAGES, Package};
+use bauta_datasets::{PACKAGES, Package};
 use serde::{Deserialize, Serialize};
 use strum::Display;
 
