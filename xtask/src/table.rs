@@ -125,7 +125,12 @@ fn wanted(table: &ResultTable, only: &[String]) -> Result<Vec<usize>> {
 }
 
 /// What was found, with where and when.
-fn results(table: &ResultTable, set: &[String], found: Vec<RowNumbers>, machine: &Machine) -> Results {
+fn results(
+    table: &ResultTable,
+    set: &[String],
+    found: Vec<RowNumbers>,
+    machine: &Machine,
+) -> Results {
     let seconds: f64 = found.iter().map(|row| row.seconds).sum();
     let mut machines: Vec<String> = Vec::new();
     for summary in found.iter().flat_map(|row| &row.summaries) {

@@ -63,8 +63,8 @@ pub use augment::{Augmenter, Filter, Framing, Resize};
 // The names, settings and packages of what is read here.
 pub use bauta_datasets::{
     Augment, Channels, Colours, Crop, DataError, DatasetName, Decoding, FetchEvent, ModelName,
-    OnError, OpenOptions, PACKAGES, Package, Proof, Registry, SampleType, Selection, Split, cache_root,
-    fetch, fetched, locate,
+    OnError, OpenOptions, PACKAGES, Package, Proof, Registry, SampleType, Selection, Split,
+    cache_root, fetch, fetched, locate,
 };
 pub use image::Image;
 pub use loader::{Batch, Loader, LoaderConfig, Order, Read, ReadImages, Share};

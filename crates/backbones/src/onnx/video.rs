@@ -31,8 +31,8 @@ pub(super) fn graph(
     let mut features = x.mean(&patches, &[1]);
     if config.final_norm {
         let [scale, shift] = weights.pair(x, "norm");
-        [tokens, features] = [&tokens, &features]
-            .map(|rows| x.layer_norm(rows, &scale, &shift, vit.layer_norm_eps));
+        [tokens, features] =
+            [&tokens, &features].map(|rows| x.layer_norm(rows, &scale, &shift, vit.layer_norm_eps));
     }
     let (batch, dim) = (Dim::Named("batch"), Dim::Of(vit.dim));
     x.output("last_hidden_state", &tokens, &[batch, Dim::Of(leading + rows), dim]);

@@ -161,7 +161,8 @@ mod tests {
     #[test]
     fn only_plain_names_inside_are_wanted() {
         let all = Package { inside: "package/", selection: None, ..PACKAGES[0] };
-        let place = |name| wanted(name, &all, false).unwrap().map(|path| path.display().to_string());
+        let place =
+            |name| wanted(name, &all, false).unwrap().map(|path| path.display().to_string());
         assert_eq!(place("package/a/b.png").as_deref(), Some("a/b.png"));
         assert_eq!(place("./package/a").as_deref(), Some("a"));
         assert_eq!(place("other/a"), None);
