@@ -5,7 +5,7 @@
 //! of these files alone, [`table`] a table for the terminal; [`compare`] sets runs side by side;
 //! [`claims`] sees to a claim's runs and holds them against its paper; [`Results`] is a table of
 //! several recipes' runs; [`Throughput`] is how
-//! fast a recipe trains. Pages are self-contained: no script, nothing loaded from elsewhere.
+//! fast a recipe trains, [`plan`] what it takes on so many devices. Pages are self-contained: no script, nothing loaded from elsewhere.
 //!
 //! ```
 //! use bauta_report::{Body, MetricsLog, Record, Section, Series};
@@ -42,6 +42,7 @@ mod metrics;
 mod number;
 mod page;
 mod picture;
+pub mod plan;
 mod results;
 mod scatter;
 mod section;
