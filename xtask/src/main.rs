@@ -20,6 +20,7 @@ mod list;
 mod marked;
 mod open_cascade;
 mod pip;
+mod plan;
 mod prepare_step;
 mod prepare_video;
 mod program;
@@ -82,6 +83,8 @@ enum Task {
     Table(table::Arguments),
     /// Compare finished runs in one page
     Compare(compare::Arguments),
+    /// Predict memory, hours and scaling of a recipe on one device and on several
+    Plan(plan::Arguments),
     /// Run one forward pass of a model folder on given tensors
     Forward(program::Arguments),
     /// Turn folders of STEP files into prepared parts, after fetching Open CASCADE
@@ -164,6 +167,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Sweep(arguments) => return sweep::sweep(workspace, &arguments),
         Task::Table(arguments) => return table::table(workspace, &arguments),
         Task::Compare(arguments) => compare::compare(workspace, &arguments),
+        Task::Plan(arguments) => return plan::plan(workspace, &arguments),
         Task::Forward(rest) => return program::program(workspace, "forward", rest),
         Task::PrepareStep(rest) => return prepare_step::prepare_step(workspace, rest),
         Task::Embed(rest) => return program::program(workspace, "embed", rest),

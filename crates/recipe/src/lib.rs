@@ -154,7 +154,7 @@ pub use error::RecipeError;
 pub use folder::{find, names};
 pub use reading::{Layers, Place, SettingsError, Violation, named, nearest};
 pub use recipe::{Recipe, WITHOUT_EFFECT, known_keys};
-pub use run_folder::prepare_run_folder;
+pub use run_folder::{Folders, prepare_run_folder};
 pub use system_settings::{RecipeSettings, SystemSettings};
 pub use systems::{
     Brep, FaceEncoder, FaceEval, FaceModel, Field, FieldChannels, FieldDecoder, PartData,

@@ -96,6 +96,12 @@ macro_rules! systems {
                 self.system().into()
             }
 
+            fn checkpoints_blocks(&self) -> bool {
+                match self {
+                    $(Self::$System(_) => $System::CHECKPOINTS_BLOCKS,)*
+                }
+            }
+
             fn needs(&self) -> Vec<DataNeed> {
                 match self {
                     $(Self::$System(settings) => settings.data(),)*

@@ -75,6 +75,9 @@ pub enum ReportError {
         /// Those that there are.
         known: Vec<String>,
     },
+    /// Nothing can be planned of such numbers.
+    #[error("{0}")]
+    Plan(String),
     /// The file of this program cannot be found.
     #[error("cannot find this program: {0}")]
     NoProgram(io::Error),
