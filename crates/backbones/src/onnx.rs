@@ -10,8 +10,8 @@ use bauta_onnx::{Dim, Graph, Value};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
-    ChannelStatistics, EncoderHead, ModelConfig, ModelError, ModelFolder, Parameters,
-    Preprocessing, ResNetFolder, VideoFolder,
+    ChannelStatistics, ClipFolder, EncoderHead, ModelConfig, ModelError, ModelFolder, Parameters,
+    Preprocessing, ResNetFolder,
 };
 
 /// Name of the input, [batch, C, H, W].
@@ -66,7 +66,7 @@ struct Network {
 
 impl Network {
     fn read(from: &Path) -> Result<Self, ModelError> {
-        if VideoFolder::describes(from) {
+        if ClipFolder::describes(from) {
             let reason = "networks of video are not written as ONNX; export a model folder";
             return Err(ModelError::Config(reason.to_owned()));
         }

@@ -18,6 +18,8 @@ mod moving_stamps;
 mod open;
 mod pans;
 mod sampling;
+mod sounding;
+mod sounding_videos;
 mod stills;
 mod subset;
 
@@ -29,10 +31,12 @@ pub use self::frame_folders::FrameFolders;
 pub use self::frame_shards::{FrameShards, PrepareOptions, PrepareReport, prepare};
 pub use self::loader::{ClipBatch, ClipLoader, Views};
 pub use self::moving_mnist::{MovingMnist, MovingMnistOptions, Walls};
-pub use self::moving_stamps::{MovingStamps, MovingStampsOptions, SoundingClip, StampSplit};
+pub use self::moving_stamps::{MovingStamps, MovingStampsOptions};
 pub use self::open::{ClipDataset, ClipOptions, ClipSplits, open_clips};
 pub use self::pans::{CameraPans, PanOptions};
 pub use self::sampling::{ClipSampling, ShortVideo, Timeline};
+pub use self::sounding::{SoundingClip, SoundingSource, SoundingSplit};
+pub use self::sounding_videos::{SoundingVideoOptions, SoundingVideos};
 pub use self::subset::ClipSubset;
 
 use crate::error::DataError;
