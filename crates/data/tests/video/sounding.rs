@@ -116,7 +116,7 @@ pub fn silence_and_short_sounds_are_no_clips(ffmpeg: &Ffmpeg) {
     let refused = source.clip(SoundingSplit::Test, 0, &Cancel::default()).unwrap_err().to_string();
     assert!(refused.contains(".mp4") && refused.contains("it has no sound"), "{refused}");
     let seen = clip(&open(&mute, ffmpeg, false), SoundingSplit::Test, 0).unwrap();
-    assert_eq!(seen.sound, [Vec::new(), Vec::new()]);
+    assert_eq!(seen.sound, [Vec::<f32>::new(), Vec::new()]);
 
     let long = SoundingVideoOptions { seconds: 2.0, ..options() };
     let source = SoundingVideos::open(&mute.root(), ffmpeg, &long, false, &mut Vec::new()).unwrap();
