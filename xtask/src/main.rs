@@ -40,7 +40,7 @@ mod workspace;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bauta_data::DatasetName;
+use bauta_datasets::DatasetName;
 use clap::{Parser, Subcommand};
 
 use crate::workspace::Workspace;
@@ -106,7 +106,7 @@ enum Task {
     /// Train and measure a detection head on a model folder
     Detect(program::Arguments),
     /// Write a folder of videos as frame shards, so that training never decodes a video
-    PrepareVideo(prepare_video::Arguments),
+    PrepareVideo(program::Arguments),
     /// Run all tests, after setting libtorch up if it is missing
     Test,
     /// Run the benches, or the one named; or time training, or compare with PyTorch
@@ -178,7 +178,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Evaluate(rest) => return program::with_data(workspace, "evaluate", rest, &[]),
         Task::Segment(rest) => return program::with_data(workspace, "segment", rest, &COMPOSED),
         Task::Detect(rest) => return program::with_data(workspace, "detect", rest, &COMPOSED),
-        Task::PrepareVideo(arguments) => prepare_video::prepare_video(&arguments),
+        Task::PrepareVideo(rest) => return prepare_video::prepare_video(workspace, rest),
         Task::Docs { api } => docs::docs(workspace, api),
         Task::Fixtures => fixtures::fixtures(workspace),
         Task::Test => test::test(workspace),

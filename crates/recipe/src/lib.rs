@@ -157,8 +157,8 @@ pub use recipe::{Recipe, WITHOUT_EFFECT, known_keys};
 pub use run_folder::{Folders, prepare_run_folder};
 pub use system_settings::{RecipeSettings, SystemSettings};
 pub use systems::{
-    Brep, FaceEncoder, FaceEval, FaceModel, Field, FieldChannels, FieldDecoder, OCCT_PARTS,
-    PartData, PartSource,
+    Brep, FaceEncoder, FaceEval, FaceModel, Field, FieldChannels, FieldDecoder, PartData,
+    PartSource, SplitBy,
 };
 pub use systems::{
     ClipModality, ClipNetworks, Elo, EloEval, LEAST_WEIGHT, OfFrames, OfModalities, OfPairs,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bauta_data::Package;
+use bauta_datasets::Package;
 use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 use toml::{Table, Value};

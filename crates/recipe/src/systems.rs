@@ -25,7 +25,7 @@ use crate::tables::{Teacher, Train};
 
 pub use brep::{
     Brep, Channels as FieldChannels, FaceEncoder, FaceEval, FaceModel, Field, FieldDecoder,
-    OCCT_PARTS, PartData, PartSource,
+    PartData, PartSource, SplitBy,
 };
 pub use dbot::DBot;
 pub use elo::{

@@ -119,6 +119,15 @@ impl VideoTransformer {
         })
     }
 
+    /// What is added to the tokens of a whole clip, [1, N, D], or [1, 1 + N, D] with a class token.
+    pub(crate) fn positions(&self) -> Tensor {
+        let patches = self.positions.patches().unsqueeze(0);
+        match self.positions.class() {
+            Some(class) => Tensor::cat(&[class, patches], 1),
+            None => patches,
+        }
+    }
+
     /// The patches' tokens of what [`Self::encode`] gives: [B, N, D], without a copy.
     pub fn patches_of(&self, tokens: &Tensor) -> Tensor {
         let leading = self.config.leading() as i64;
