@@ -36,6 +36,7 @@ mod block;
 pub mod checkpoint;
 mod checkpointed;
 mod clip;
+mod clip_encoder;
 mod decoder_body;
 mod disentangling_decoder;
 mod drop_path;
@@ -73,13 +74,15 @@ pub use beit::{BeitConfig, BeitEncoder, BeitParts};
 pub use bert::{BertConfig, BertEncoder};
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
-    Beginning, BeitModelConfig, ChannelStatistics, ClipModelConfig, EncoderSizes, Filter, Framing,
-    ImportOptions, ModelConfig, ModelFolder, Naming, Preprocessing, ResNetFolder, Resize,
-    SampleKind, Samples, Sides, SizeDifference, TargetFrames, VideoFolder, VideoModelConfig,
-    VitMaeConfig, VitModelConfig, describe, export_model, import_model, read_checkpoint,
+    Beginning, BeitModelConfig, ChannelStatistics, ClipFolder, ClipModelConfig, EncoderSizes,
+    Filter, Framing, ImportOptions, ModelConfig, ModelFolder, Naming, Preprocessing, ResNetFolder,
+    Resize, SampleKind, Samples, Sides, SizeDifference, SpacetimeFolder, SpacetimeModelConfig,
+    TargetFrames, VideoFolder, VideoModelConfig, VitMaeConfig, VitModelConfig, describe,
+    export_model, import_model, read_checkpoint,
 };
 pub use checkpointed::is_checkpointed;
 pub use clip::{ClipVisionConfig, ClipVisual};
+pub use clip_encoder::ClipEncoder;
 pub use disentangling_decoder::{DisentanglingDecoder, mae_weights_for_branches};
 pub use drop_path::DropPath;
 pub use efficientnet::{EfficientNetLite0, FeatureStride};
@@ -98,7 +101,8 @@ pub use relative_bias::{RelativePositionBias, interpolate_relative_bias, relativ
 pub use resnet::{ResNet, ResNetConfig, ResNetDepth, Stem};
 pub use resnet_encoder::ResNetEncoder;
 pub use spacetime_conv::{
-    ClipFeatures, SpacetimeConv, SpacetimeConvConfig, SpacetimeStage, SpectrogramConv,
+    ClipFeatures, SpacetimeBlock, SpacetimeConv, SpacetimeConvConfig, SpacetimeStage,
+    SpectrogramConv,
 };
 pub use step_cost::StepCost;
 pub use token_indices::TokenIndices;

@@ -12,7 +12,7 @@ use bauta_onnx::{Dim, Graph, Value};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
-    ChannelStatistics, EncoderHead, ModelConfig, ModelError, ModelFolder, Parameters,
+    ChannelStatistics, ClipFolder, EncoderHead, ModelConfig, ModelError, ModelFolder, Parameters,
     Preprocessing, ResNetFolder, VideoFolder,
 };
 
@@ -35,7 +35,7 @@ const PIXELS: &str = "pixel_values";
 /// [`VideoTransformer::features`]: crate::VideoTransformer::features
 ///
 /// # Errors
-/// As the folder is read; [`ModelError::Config`] for a network of 2 GiB or more;
+/// As the folder is read; [`ModelError::Config`] for a (2+1)D residual network and for a network of 2 GiB or more;
 /// [`ModelError::Occupied`] when `to` is there already. Nothing is written then.
 pub fn export_onnx(from: &Path, to: &Path) -> Result<String, ModelError> {
     if to.exists() {
@@ -74,6 +74,11 @@ impl Network {
     fn read(from: &Path) -> Result<Self, ModelError> {
         if VideoFolder::describes(from) {
             return Self::of_video(&VideoFolder::read(from)?);
+        }
+        if ClipFolder::describes(from) {
+            let reason = "residual networks of video are not written as ONNX; transformers of video \
+                          and models of images are";
+            return Err(ModelError::Config(reason.to_owned()));
         }
         if ResNetFolder::describes(from) {
             let folder = ResNetFolder::read(from)?;

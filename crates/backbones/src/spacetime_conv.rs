@@ -20,13 +20,37 @@ pub struct SpacetimeConvConfig {
     pub width: usize,
     /// The stages after the stem, at least 2.
     pub stages: Vec<SpacetimeStage>,
+    /// What the stages' blocks are.
+    #[serde(default)]
+    pub block: SpacetimeBlock,
 }
 
-/// A stage: blocks of two (2+1)D convolutions with a shortcut.
+/// What lies beside a block's shortcut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SpacetimeBlock {
+    /// Two (2+1)D convolutions.
+    #[default]
+    Basic,
+    /// A (2+1)D convolution between two of 1 × 1 × 1, the last to four times the stage's width.
+    Bottleneck,
+}
+
+impl SpacetimeBlock {
+    /// How many times a stage's width comes out of it.
+    fn expansion(self) -> usize {
+        match self {
+            Self::Basic => 1,
+            Self::Bottleneck => 4,
+        }
+    }
+}
+
+/// A stage: blocks with a shortcut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpacetimeStage {
-    /// Channels.
+    /// Channels of its (2+1)D convolutions.
     pub width: usize,
     /// Blocks.
     pub blocks: usize,
@@ -39,7 +63,23 @@ impl SpacetimeConvConfig {
     pub fn eighteen(channels: usize) -> Self {
         let stage = |width, stride| SpacetimeStage { width, blocks: 2, strides: [stride, stride] };
         let stages = vec![stage(64, 1), stage(128, 2), stage(256, 2), stage(512, 2)];
-        Self { channels, stem_side: 7, stem_middle: 45, width: 64, stages }
+        let block = SpacetimeBlock::Basic;
+        Self { channels, stem_side: 7, stem_middle: 45, width: 64, stages, block }
+    }
+
+    /// A (2+1)D ResNet-50: of width 64, what torchvision's `VideoResNet` makes of `Bottleneck`,
+    /// `Conv2Plus1D` and `R2Plus1dStem`; features have 32 times the width. Of another width, the
+    /// stem's middle is narrower or wider by as much.
+    pub fn fifty(channels: usize, width: usize) -> Self {
+        let stage = |factor, blocks, stride| SpacetimeStage {
+            width: factor * width,
+            blocks,
+            strides: [stride, stride],
+        };
+        let stages = vec![stage(1, 3, 1), stage(2, 4, 2), stage(4, 6, 2), stage(8, 3, 2)];
+        let stem_middle = (45 * width / 64).max(1);
+        let block = SpacetimeBlock::Bottleneck;
+        Self { channels, stem_side: 7, stem_middle, width, stages, block }
     }
 
     /// A small one for clips of about 8 frames of 32 × 32 pixels: three stages of one block, of
@@ -47,17 +87,24 @@ impl SpacetimeConvConfig {
     pub fn tiny(channels: usize, width: usize) -> Self {
         let stage = |factor, strides| SpacetimeStage { width: factor * width, blocks: 1, strides };
         let stages = vec![stage(1, [1, 2]), stage(2, [1, 2]), stage(4, [2, 2])];
-        Self { channels, stem_side: 3, stem_middle: middle(channels, width), width, stages }
+        let stem_middle = middle(channels, width);
+        let block = SpacetimeBlock::Basic;
+        Self { channels, stem_side: 3, stem_middle, width, stages, block }
     }
 
     /// Width of the features, D.
     pub fn features(&self) -> usize {
-        self.stages.last().map_or(self.width, |stage| stage.width)
+        self.stages.last().map_or(self.width, |stage| self.after(stage))
     }
 
     /// Width of what comes before the last stage.
     pub fn features_before_last(&self) -> usize {
-        self.stages.iter().rev().nth(1).map_or(self.width, |stage| stage.width)
+        self.stages.iter().rev().nth(1).map_or(self.width, |stage| self.after(stage))
+    }
+
+    /// Channels after a stage.
+    fn after(&self, stage: &SpacetimeStage) -> usize {
+        self.block.expansion() * stage.width
     }
 
     /// Strides from the clip to the last feature map, in time and space, in the order of the
@@ -159,22 +206,64 @@ impl SpaceThenTime {
     }
 }
 
+/// A convolution of a block.
+#[derive(Debug)]
+enum BlockConv {
+    SpaceThenTime(SpaceThenTime),
+    /// Of 1 × 1 × 1.
+    Point(Conv),
+}
+
+impl BlockConv {
+    fn forward(&self, x: &Tensor, moments: Moments) -> Tensor {
+        match self {
+            Self::SpaceThenTime(conv) => conv.forward(x, moments),
+            Self::Point(conv) => conv.forward(x),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Block {
-    convolutions: [(SpaceThenTime, BatchNorm); 2],
+    convolutions: Vec<(BlockConv, BatchNorm)>,
     shortcut: Option<(Conv, BatchNorm)>,
 }
 
 impl Block {
-    fn new(mut scope: Scope<'_>, inputs: usize, outputs: usize, strides: [usize; 2]) -> Self {
-        // torchvision takes the block's first number for both of its convolutions.
-        let between = middle(inputs, outputs);
-        let mut conv = |name: &str, inputs, strides| {
-            let mut scope = scope.sub(name);
-            let conv = SpaceThenTime::new(scope.sub(0), [outputs, between, inputs], 3, strides);
-            (conv, BatchNorm::new(scope.sub(1), outputs))
+    /// `width` is that of the stage.
+    fn new(
+        mut scope: Scope<'_>,
+        kind: SpacetimeBlock,
+        [inputs, width]: [usize; 2],
+        strides: [usize; 2],
+    ) -> Self {
+        // torchvision takes the block's first number for all of its convolutions.
+        let between = middle(inputs, width);
+        let outputs = kind.expansion() * width;
+        let mut convolutions = Vec::new();
+        let mut add = |side: usize, [outputs, inputs]: [usize; 2], strides| {
+            let mut scope = scope.sub(format!("conv{}", convolutions.len() + 1));
+            let conv = match side {
+                1 => BlockConv::Point(Conv::new(scope.sub(0), [outputs, inputs], [1; 3], [1; 3])),
+                _ => {
+                    let sizes = [outputs, between, inputs];
+                    let conv = SpaceThenTime::new(scope.sub(0), sizes, side, strides);
+                    BlockConv::SpaceThenTime(conv)
+                }
+            };
+            convolutions.push((conv, BatchNorm::new(scope.sub(1), outputs)));
         };
-        let convolutions = [conv("conv1", inputs, strides), conv("conv2", outputs, [1, 1])];
+        match kind {
+            SpacetimeBlock::Basic => {
+                add(3, [width, inputs], strides);
+                add(3, [width; 2], [1, 1]);
+            }
+            SpacetimeBlock::Bottleneck => {
+                add(1, [width, inputs], [1, 1]);
+                add(3, [width; 2], strides);
+                add(1, [outputs, width], [1, 1]);
+            }
+        }
         let changes = strides != [1, 1] || inputs != outputs;
         let shortcut = changes.then(|| {
             let mut scope = scope.sub("downsample");
@@ -186,9 +275,11 @@ impl Block {
     }
 
     fn forward(&self, x: &Tensor, moments: Moments) -> Tensor {
-        let [first, second] = &self.convolutions;
-        let inner = first.1.forward(&first.0.forward(x, moments), moments).relu();
-        let inner = second.1.forward(&second.0.forward(&inner, moments), moments);
+        let mut inner = x.shallow_clone();
+        for (place, (conv, norm)) in self.convolutions.iter().enumerate() {
+            let found = norm.forward(&conv.forward(&inner, moments), moments);
+            inner = if place + 1 < self.convolutions.len() { found.relu() } else { found };
+        }
         let beside = match &self.shortcut {
             Some((conv, norm)) => norm.forward(&conv.forward(x), moments),
             None => x.shallow_clone(),
@@ -222,8 +313,9 @@ impl SpacetimeConv {
             let mut scope = scope.sub(format!("layer{}", place + 1));
             let blocks = (0..stage.blocks).map(|block| {
                 let strides = if block == 0 { stage.strides } else { [1, 1] };
-                let made = Block::new(scope.sub(block), inputs, stage.width, strides);
-                inputs = stage.width;
+                let sizes = [inputs, stage.width];
+                let made = Block::new(scope.sub(block), config.block, sizes, strides);
+                inputs = config.after(stage);
                 made
             });
             stages.push(blocks.collect());

@@ -17,12 +17,15 @@ mod moving_mnist;
 mod moving_stamps;
 mod open;
 mod pans;
+mod sounding;
+mod sounding_videos;
 mod stills;
 mod subset;
 
 pub use bauta_datasets::video::{
     ClipAugment, ClipCrop, ClipDataset, ClipOptions, ClipSampling, MovingMnistOptions,
-    MovingStampsOptions, PanOptions, ShortVideo, Timeline, VideoOptions, Walls,
+    MovingStampsOptions, PanOptions, ShortVideo, SoundingVideoOptions, Timeline, VideoOptions,
+    Walls,
 };
 
 pub use self::ffmpeg::{Ffmpeg, VideoInfo};
@@ -32,9 +35,11 @@ pub use self::frame_folders::FrameFolders;
 pub use self::frame_shards::{FrameShards, PrepareOptions, PrepareReport, prepare};
 pub use self::loader::{ClipBatch, ClipLoader, Views};
 pub use self::moving_mnist::MovingMnist;
-pub use self::moving_stamps::{MovingStamps, SoundingClip, StampSplit};
+pub use self::moving_stamps::MovingStamps;
 pub use self::open::{ClipSplits, open_clips};
 pub use self::pans::CameraPans;
+pub use self::sounding::{SoundingClip, SoundingSource, SoundingSplit};
+pub use self::sounding_videos::SoundingVideos;
 pub use self::subset::ClipSubset;
 
 use bauta_datasets::DataError;

@@ -8,6 +8,8 @@
 mod made;
 #[path = "video/seeking.rs"]
 mod seeking;
+#[path = "video/sounding.rs"]
+mod sounding;
 #[path = "video/stamps.rs"]
 mod stamps;
 
@@ -38,6 +40,18 @@ fn main() -> ExitCode {
         with_ffmpeg("a_folder_of_videos_trains_and_leaves_out_the_corrupt", folders),
         with_ffmpeg("shards_hold_the_same_videos_and_labels", shards),
         with_ffmpeg("stamps_that_cannot_move_and_sound_are_refused", refused_stamps),
+        with_ffmpeg(
+            "splits_share_no_video_and_sound_is_that_of_the_clip",
+            sounding::splits_share_no_video_and_sound_is_that_of_the_clip,
+        ),
+        with_ffmpeg(
+            "what_is_heard_is_what_sounds_then",
+            sounding::what_is_heard_is_what_sounds_then,
+        ),
+        with_ffmpeg(
+            "silence_and_short_sounds_are_no_clips",
+            sounding::silence_and_short_sounds_are_no_clips,
+        ),
         with_data(
             "the_fetched_clips_have_their_known_lengths",
             ClipDataset::VideoClips,

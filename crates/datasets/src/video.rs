@@ -7,6 +7,7 @@ mod files;
 mod made;
 mod names;
 mod sampling;
+mod sounding;
 
 pub use self::augment::{ClipAugment, ClipCrop};
 pub use self::ffmpeg::{check_ffmpeg, ffmpeg_package, find_ffmpeg};
@@ -14,3 +15,4 @@ pub use self::files::VideoOptions;
 pub use self::made::{MovingMnistOptions, MovingStampsOptions, PanOptions, Walls};
 pub use self::names::{ClipDataset, ClipOptions};
 pub use self::sampling::{ClipSampling, ShortVideo, Timeline};
+pub use self::sounding::SoundingVideoOptions;

@@ -1,5 +1,5 @@
-//! `evaluate` and `finetune` on folders of a transformer of video: Moving MNIST, folders of
-//! frames, several views, and refusals in words.
+//! `evaluate` and `finetune` on folders of models of video, transformers and a residual network:
+//! Moving MNIST, folders of frames, several views, and refusals in words.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use bauta_backbones::{
-    Parameters, VideoConfig, VideoFolder, VideoModelConfig, VideoTransformer, VitConfig,
+    Parameters, SpacetimeConv, SpacetimeConvConfig, SpacetimeFolder, SpacetimeModelConfig,
+    VideoConfig, VideoFolder, VideoModelConfig, VideoTransformer, VitConfig,
 };
 use bauta_experiments::systems::mae_st::folder;
 use bauta_experiments::{evaluate, finetune};
@@ -83,6 +84,15 @@ fn write_model(folder: &Path, channels: usize) {
     parameters.save(&folder.join("model.safetensors")).unwrap();
     let config = serde_json::to_vec(&VideoModelConfig::new(&config, None)).unwrap();
     fs::write(folder.join("config.json"), config).unwrap();
+}
+
+/// A (2+1)D residual network of clips of four frames of 8 × 8 pixels, as ELo leaves it.
+fn write_network(folder: &Path) {
+    let config = SpacetimeConvConfig::tiny(3, 4);
+    let mut parameters = Parameters::new(5, Device::Cpu);
+    SpacetimeConv::new(parameters.root(), config.clone()).unwrap();
+    let config = SpacetimeModelConfig::new(&config, 4, 8);
+    SpacetimeFolder::write(folder, &config, &parameters, "").unwrap();
 }
 
 /// Videos of six frames of 8 × 12 pixels in two classes: they grow brighter, or darker, so that
@@ -162,6 +172,52 @@ fn hugging_faces_videomae_is_tuned_and_kept_as_a_folder_of_ours() {
 }
 
 #[test]
+fn a_residual_network_is_measured_and_tuned_like_a_transformer() {
+    let place = Place::new();
+    write_network(&place.path("network"));
+    let frames = FRAMES.replace("colour", "network");
+    let tune = format!("{frames} --set data.root=HERE/frames --set eval.finetune.drop_path=0");
+    let line = format!(
+        "{tune} --set eval.finetune.epochs=30 --set eval.finetune.batch_size=8 --set \
+         eval.finetune.base_lr=0.1 --set eval.finetune.layer_decay=0.9 --set eval.views.clips=2 \
+         --out HERE/out"
+    );
+    let found = place.finetune(&line).unwrap();
+    assert_eq!(found["metrics"]["finetune_top1"], 1.0, "{found}");
+    // What is kept is a model folder, its moments those of the labelled clips.
+    let (before, last) = (place.path("network"), place.path("out/checkpoints/last"));
+    let moments = |folder: &Path| {
+        let (parameters, _) = SpacetimeFolder::read(folder).unwrap().encoder(Device::Cpu).unwrap();
+        parameters.get("layer3.0.conv1.1.running_mean").unwrap().tensor.copy()
+    };
+    assert_ne!(moments(&before), moments(&last));
+    let further = tune.replace("HERE/network", "HERE/out/checkpoints/last");
+    let found = place.finetune(&format!("{further} {SHORT} --set eval.finetune.blocks=1")).unwrap();
+    let tuned = found["trained_parameters"].as_u64().unwrap();
+    // Two convolutions in space and in time, and a shortcut, from 8 to 16 channels, each but the
+    // last in time with its norm; and the classifier.
+    let between = 27 * 8 * 16 / (9 * 8 + 3 * 16);
+    let convolutions = [8, 16].map(|inputs| between * (9 * inputs + 3 * 16 + 2) + 2 * 16);
+    assert_eq!(tuned, convolutions.iter().sum::<u64>() + 8 * 16 + 2 * 16 + 2 * 16 + 2);
+    let scratch = tune.replace("--model", "--scratch-like");
+    let found = place.finetune(&format!("{scratch} {SHORT}")).unwrap();
+    assert!(found["metrics"]["from_scratch.finetune_top1"].is_number(), "{found}");
+
+    let line = format!("{frames} --root HERE/frames --protocol linear --baselines");
+    let found = place.evaluate(&line).unwrap();
+    let rows = found["results"].as_array().unwrap();
+    assert!(rows.iter().any(|row| row["of"] == "random_init"), "{found}");
+    assert_eq!(rows[0]["features"], "mean of the last feature map");
+    for (set, words) in [
+        ("eval.finetune.drop_path=0.1", "a residual network has no branches that samples skip"),
+        ("eval.finetune.blocks=4", "blocks 4 is more than the encoder's 3 blocks"),
+    ] {
+        let refused = place.finetune(&format!("{tune} --set {set}")).unwrap_err().to_string();
+        assert!(refused.contains(words), "{refused}");
+    }
+}
+
+#[test]
 fn a_label_is_chosen_of_several_and_parts_are_held_out() {
     let place = Place::new();
     let root = "--set data.root=HERE/digits";
@@ -209,7 +265,7 @@ fn what_does_not_go_together_is_refused_in_words() {
     let frames = format!("{FRAMES} --root HERE/frames");
     for (line, words) in [
         (frames.replace("colour", "grey"), "takes clips of 1 channels, the videos have 3"),
-        (frames.replace("colour", "digits"), "no folder of a transformer of video"),
+        (frames.replace("colour", "digits"), "no folder of a model of video"),
         (format!("{frames} --features cls"), "--features and --image-size are of images"),
         (format!("{frames} --set data.label=speed"), "the videos have the labels class"),
         (frames.replace("--root HERE/frames", ""), "frame-folders reads a folder of yours"),

@@ -1,7 +1,7 @@
 //! A search of weights through a whole run on a miniature, killed in the middle of a generation
-//! and resumed to the same search and bits.
+//! and resumed to the same search and bits; and on a folder of videos with sound.
 //!
-//! Stamps' sounds are read by ffmpeg; without it the tests are reported as ignored.
+//! Sounds and videos are read by ffmpeg; without it the tests are reported as ignored.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -9,8 +9,9 @@ mod program;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, ExitCode};
+use std::process::{Child, Command, ExitCode};
 
+use bauta_backbones::SpacetimeFolder;
 use bauta_data::cache_root;
 use bauta_data::video::Ffmpeg;
 use bauta_report::Summary;
@@ -19,7 +20,7 @@ use libtest_mimic::{Arguments, Trial};
 use program::{finish, kill_after, same_files};
 
 fn main() -> ExitCode {
-    let trials: [(&str, fn()); 2] = [
+    let trials: [(&str, fn()); 3] = [
         (
             "a_run_killed_within_a_generation_ends_alike",
             a_run_killed_within_a_generation_ends_alike,
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
             "weights_that_are_given_are_not_searched_and_candidates_may_diverge",
             weights_that_are_given_are_not_searched_and_candidates_may_diverge,
         ),
+        ("videos_without_labels_are_searched_on", videos_without_labels_are_searched_on),
     ];
     let missing = "without ffmpeg: cargo xtask data fetch ffmpeg";
     let found = cache_root().and_then(|cache| Ffmpeg::find(&cache)).is_ok();
@@ -155,4 +157,49 @@ fn weights_that_are_given_are_not_searched_and_candidates_may_diverge() {
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("no candidate of the search could be judged"), "{said}");
+}
+
+/// A video of a second and a half, with a tone where there is one.
+fn video(path: &Path, number: u32, tone: Option<u32>) {
+    let ffmpeg = Ffmpeg::find(&cache_root().unwrap()).unwrap();
+    let pictures = format!("testsrc2=s=32x24:r=12:d=1.5,hue=h={}", 30 * number);
+    let mut command = Command::new(ffmpeg.program());
+    command.args(["-v", "error", "-nostdin", "-f", "lavfi", "-i", &pictures]);
+    let sound = tone.map(|tone| format!("sine=frequency={tone}:duration=1.5"));
+    if let Some(sound) = &sound {
+        command.args(["-f", "lavfi", "-i", sound]);
+    }
+    let encoder = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac -shortest";
+    assert!(command.args(encoder.split(' ')).arg(path).status().unwrap().success());
+}
+
+fn videos_without_labels_are_searched_on() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("videos");
+    fs::create_dir(&folder).unwrap();
+    (0..12).for_each(|at| video(&folder.join(format!("{at}.mp4")), at, Some(300 + 100 * at)));
+    let run = |out: &str, further: &[&str]| {
+        let root = format!("data.root={}", folder.display());
+        let own = [&root, "data.videos.size=16", "data.videos.frames=6"];
+        let set = SMALL.iter().chain(&own).chain(further).map(|text| (*text).to_owned());
+        program::start(&mut program::run("elo-clips", set, &place.path().join(out)))
+    };
+    finish(run("whole", &[]));
+    let summary = Summary::read(&place.path().join("whole/summary.json")).unwrap();
+    assert_eq!(summary.eval["search_evaluations"], 7.0);
+    assert!(!summary.eval.contains_key("linear_top1") && summary.baseline.is_empty());
+    let kept = SpacetimeFolder::read(&place.path().join("whole/rgb")).unwrap();
+    assert_eq!((kept.config().frames, kept.config().image_size), (4, 16));
+
+    // A video that cannot be heard is named, and nothing is left.
+    video(&folder.join("mute.mp4"), 3, None);
+    let refused = |further: &[&str]| {
+        let output = run("refused", further).wait_with_output().unwrap();
+        assert!(!output.status.success() && !place.path().join("refused").exists());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = refused(&[]);
+    assert!(said.contains("mute.mp4 cannot be read: it has no sound"), "{said}");
+    let said = refused(&["data.videos.holdout=0.001"]);
+    assert!(said.contains("none is held out"), "{said}");
 }

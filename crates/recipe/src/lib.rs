@@ -161,8 +161,9 @@ pub use systems::{
     PartSource, SplitBy,
 };
 pub use systems::{
-    ClipModality, ClipNetworks, Elo, EloEval, LEAST_WEIGHT, OfFrames, OfModalities, OfPairs,
-    OfSites, OfTransfers, SearchTable, SoundingClipSource, SoundingData, TaskWeights, WeightSearch,
+    ClipModality, ClipNetwork, ClipNetworks, Elo, EloEval, LEAST_WEIGHT, OfFrames, OfModalities,
+    OfPairs, OfSites, OfTransfers, SearchTable, SoundingClipSource, SoundingData, TaskWeights,
+    WeightSearch,
 };
 pub use systems::{
     Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,

@@ -29,8 +29,9 @@ pub use brep::{
 };
 pub use dbot::DBot;
 pub use elo::{
-    ClipModality, ClipNetworks, Elo, EloEval, LEAST_WEIGHT, OfFrames, OfModalities, OfPairs,
-    OfSites, OfTransfers, SearchTable, SoundingClipSource, SoundingData, TaskWeights, WeightSearch,
+    ClipModality, ClipNetwork, ClipNetworks, Elo, EloEval, LEAST_WEIGHT, OfFrames, OfModalities,
+    OfPairs, OfSites, OfTransfers, SearchTable, SoundingClipSource, SoundingData, TaskWeights,
+    WeightSearch,
 };
 pub use exssnet::{
     Continual, ContinualMethod, ExSsNet, Network, Supermask, TaskEval, TaskNetwork, TaskOrigin,

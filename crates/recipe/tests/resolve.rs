@@ -183,8 +183,9 @@ fn committed_recipes_are_valid_with_and_without_quick_and_read_back() {
     for name in names {
         let path = bauta_recipe::find(&folder, &name).expect("a name that was just listed");
         let outline = <Recipe>::outline(&path).unwrap_or_else(|error| panic!("{error}"));
-        // Where somebody's own pictures lie no file can say.
-        let own = outline.data().iter().any(|need| ["folder", "shards"].contains(&need.name));
+        // Where somebody's own pictures or videos lie no file can say.
+        let theirs = ["folder", "shards", "videos"];
+        let own = outline.data().iter().any(|need| theirs.contains(&need.name));
         let set = if own { vec!["data.root=/pictures".to_owned()] } else { Vec::new() };
         for quick in [false, true] {
             let recipe: Recipe = Recipe::load(&path, &Layers { quick, set: set.clone() })

@@ -14,13 +14,12 @@ mod task;
 use std::cell::OnceCell;
 
 use bauta_backbones::{
-    ClipFeatures, ModelError, Moments, Scope, SpacetimeConv, SpacetimeConvConfig, SpectrogramConv,
-    UpsamplingDecoder,
+    ClipFeatures, ModelError, Moments, Scope, SpacetimeConv, SpectrogramConv, UpsamplingDecoder,
 };
 use tch::{Kind, Reduction, Tensor};
 
 use self::heads::{Head, Heads};
-pub use self::inputs::{PretextConfig, Reordered, SoundingClips, reorder};
+pub use self::inputs::{FrameNetwork, PretextConfig, Reordered, SoundingClips, reorder};
 use self::inputs::{SeenFlow, sides};
 pub use self::running_scale::RunningScale;
 pub use self::task::{Modality, Site, TASKS, Task};
@@ -50,13 +49,14 @@ impl Pretext {
     /// [`ModelError::Config`] when a size cannot be.
     pub fn new(mut scope: Scope<'_>, config: PretextConfig) -> Result<Self, ModelError> {
         config.check()?;
-        let width = config.width;
         let mut frames = |name: &str, channels: usize| {
-            SpacetimeConv::new(scope.sub(name), SpacetimeConvConfig::tiny(channels, width))
+            SpacetimeConv::new(scope.sub(name), config.of_frames(channels))
         };
         let rgb = frames("rgb", 3)?;
         let grey = config.grey.then(|| frames("grey", 1)).transpose()?;
         let flow = config.flow.then(|| frames("flow", 2)).transpose()?;
+        // Its features are as wide as the others'.
+        let width = rgb.config().features() / 4;
         let sound = config
             .sound
             .map(|[channels, ..]| SpectrogramConv::new(scope.sub("sound"), channels, width));

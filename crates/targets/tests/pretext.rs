@@ -2,15 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
-use bauta_backbones::{Parameters, SpacetimeConv};
+use bauta_backbones::{
+    ImageNormalization, Moments, Parameters, SpacetimeFolder, SpacetimeModelConfig,
+};
 use bauta_libtorch::{integers, normal};
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 use bauta_targets::pretext::{
-    Pretext, PretextConfig, Reordered, RunningScale, SoundingClips, TASKS, Task, reorder,
+    FrameNetwork, Pretext, PretextConfig, Reordered, RunningScale, SoundingClips, TASKS, Task,
+    reorder,
 };
 use tch::{Device, Kind, Tensor};
 
 const CONFIG: PretextConfig = PretextConfig {
+    network: FrameNetwork::Tiny,
     width: 4,
     frames: 4,
     future: 2,
@@ -171,6 +175,18 @@ fn modalities_that_are_left_out_have_no_network_and_no_task() {
     }
 }
 
+/// Every head fits features of another width and strides.
+#[test]
+fn networks_of_fifty_layers_have_all_tasks() {
+    let config = PretextConfig { network: FrameNetwork::Fifty, width: 1, ..CONFIG };
+    let mut parameters = Parameters::new(0, Device::Cpu);
+    let pretext = Pretext::new(parameters.root(), config).unwrap();
+    assert_eq!(pretext.rgb().config().features(), 32);
+    let losses = pretext.losses(&clips(), &[true; TASKS.len()]).unwrap();
+    let finite = |loss: &Option<Tensor>| loss.as_ref().unwrap().double_value(&[]).is_finite();
+    assert!(losses.iter().all(finite));
+}
+
 #[test]
 fn names_differ_and_say_task_and_modality() {
     let mut names = TASKS.map(Task::name).to_vec();
@@ -180,22 +196,30 @@ fn names_differ_and_say_task_and_modality() {
     assert!(names.contains(&"shuffle.rgb"));
 }
 
+/// What is exported is read back without any other branch.
 #[test]
 fn the_network_of_colour_gives_the_same_without_the_others() {
     let (parameters, pretext) = built();
     pretext.losses(&clips(), &[true; TASKS.len()]).unwrap();
-    let mut alone = Parameters::new(9, Device::Cpu);
-    let config = pretext.rgb().config().clone();
-    let network = SpacetimeConv::new(alone.root(), config).unwrap();
-    tch::no_grad(|| {
-        for parameter in &alone {
-            let kept = parameters.get(&format!("rgb.{}", parameter.name)).unwrap();
-            parameter.tensor.shallow_clone().copy_(&kept.tensor);
-        }
-    });
+    let place = tempfile::tempdir().unwrap();
+    let config = SpacetimeModelConfig::new(pretext.rgb().config(), CONFIG.frames, CONFIG.size);
+    SpacetimeFolder::write(place.path(), &config, &parameters, "rgb.").unwrap();
+    let folder = SpacetimeFolder::read(place.path()).unwrap();
+    assert_eq!(folder.config(), &config);
+    let (alone, network) = folder.encoder(Device::Cpu).unwrap();
+    let own = parameters.iter().filter(|one| one.name.starts_with("rgb."));
+    assert_eq!(alone.iter().count(), own.count());
     let pixels = clips().pixels;
     let found = Pretext::embed(&network, &pixels, CONFIG.frames).unwrap();
     assert_eq!(found, Pretext::embed(pretext.rgb(), &pixels, CONFIG.frames).unwrap());
+    // Clips that are normalised as the folder says are the same to rounding.
+    let seen = pixels.narrow(2, 0, CONFIG.frames as i64);
+    let [mean, deviation] = [&config.image_mean, &config.image_std];
+    let normalization = ImageNormalization::new(mean, deviation, Device::Cpu).unwrap();
+    let normalized = normalization.normalize(&seen);
+    let features = network.forward(&normalized, Moments::Running).unwrap().embedding;
+    let off = (features - found).abs().max().double_value(&[]);
+    assert!(off < 1e-5, "off by {off}");
 }
 
 #[test]

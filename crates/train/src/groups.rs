@@ -33,7 +33,8 @@ impl LayerDecay {
     /// all blocks share; a table of one block is in that block. A residual network's blocks are
     /// its stages, and its embeddings the layers before them.
     pub fn layer_of(&self, name: &str) -> usize {
-        let embeddings = ["cls_token", "mask_token", "pos_embed", "patch_embed.", "conv1.", "bn1."];
+        let embeddings =
+            ["cls_token", "mask_token", "pos_embed", "patch_embed.", "conv1.", "bn1.", "stem."];
         if embeddings.iter().any(|start| name.starts_with(start)) {
             return 0;
         }
@@ -185,6 +186,9 @@ mod tests {
             ("layer1.0.conv1.weight", 1),
             ("layer4.1.downsample.0.weight", 4),
             ("fc.weight", 5),
+            // Of a (2+1)D network.
+            ("stem.0.weight", 0),
+            ("layer1.0.conv1.0.3.weight", 1),
         ];
         for (name, layer) in names {
             assert_eq!(layers.layer_of(name), layer, "{name}");

@@ -28,6 +28,34 @@ fn names_and_numbers_are_those_of_r2plus1d_18() {
 }
 
 #[test]
+fn a_resnet_50_has_the_names_and_numbers_of_torchvisions_bottlenecks() {
+    let config = SpacetimeConvConfig::fifty(3, 64);
+    let mut parameters = Parameters::sketch();
+    SpacetimeConv::new(parameters.root(), config.clone()).unwrap();
+    let trained: usize = parameters.trainable().map(|p| p.tensor.numel()).sum();
+    assert_eq!(trained, 53_130_091);
+    for (name, shape) in [
+        ("stem.0.weight", vec![45, 3, 1, 7, 7]),
+        ("layer1.0.conv1.0.weight", vec![64, 64, 1, 1, 1]),
+        ("layer1.0.conv2.0.0.weight", vec![144, 64, 1, 3, 3]),
+        ("layer1.1.conv2.0.3.weight", vec![64, 177, 3, 1, 1]),
+        ("layer2.0.conv3.1.running_var", vec![512]),
+        ("layer3.5.conv2.1.weight", vec![256]),
+        ("layer4.0.downsample.0.weight", vec![2048, 1024, 1, 1, 1]),
+    ] {
+        assert_eq!(parameters.get(name).map(|p| p.tensor.size()), Some(shape), "{name}");
+    }
+    assert_eq!((config.features(), config.features_before_last()), (2048, 1024));
+
+    let mut parameters = Parameters::new(0, Device::Cpu);
+    let network = SpacetimeConv::new(parameters.root(), SpacetimeConvConfig::fifty(1, 2)).unwrap();
+    let clips = normal("clips", &[2, 1, 8, 32, 32]);
+    let found = network.forward(&clips, Moments::Batch { splits: 1 }).unwrap();
+    assert_eq!(found.map.size(), [2, 64, 1, 2, 2]);
+    assert_eq!(found.before_last.size(), [2, 32]);
+}
+
+#[test]
 fn a_tiny_network_halves_time_once_and_space_four_times() {
     let mut parameters = Parameters::new(0, Device::Cpu);
     let config = SpacetimeConvConfig::tiny(3, 8);

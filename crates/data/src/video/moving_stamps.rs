@@ -19,35 +19,12 @@ use bauta_streams::{Purpose, StreamKey};
 use self::scene::Scene;
 use self::stamp::Stamp;
 use super::Ffmpeg;
-
-/// Samples a second of a clip's sound.
-const RATE: u32 = 16_000;
+use super::sounding::{RATE, SoundingClip, SoundingSource, SoundingSplit};
+use crate::prefetch::Cancel;
 
 /// Directions of flight, as parts of the names of classes.
 const DIRECTIONS: [(&str, [f64; 2]); 4] =
     [("right", [1.0, 0.0]), ("down", [0.0, 1.0]), ("left", [-1.0, 0.0]), ("up", [0.0, -1.0])];
-
-/// Which clips; those of different splits differ in all that is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StampSplit {
-    /// To train on.
-    Train,
-    /// Held out of the training, to choose by.
-    HeldOut,
-    /// To measure on at the end.
-    Test,
-}
-
-/// A clip of one second, seen and heard.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SoundingClip {
-    /// Pixels of the frames, \[T, H, W, 3\] row by row.
-    pub frames: Vec<u8>,
-    /// The sound of the left and the right ear, 16,000 samples each.
-    pub sound: [Vec<f32>; 2],
-    /// Its class.
-    pub class: u32,
-}
 
 /// Clips of stamps that move and sound.
 pub struct MovingStamps {
@@ -87,19 +64,9 @@ impl MovingStamps {
         Ok(Self { stamps, options: options.clone(), classes, shares })
     }
 
-    /// Names of the classes, each a stamp's and a direction's.
-    pub fn classes(&self) -> &[String] {
-        &self.classes
-    }
-
     /// The share of each class, which sum to 1.
     pub fn shares(&self) -> &[f64] {
         &self.shares
-    }
-
-    /// Samples a second of the sound.
-    pub fn rate(&self) -> u32 {
-        RATE
     }
 
     /// What they look and sound like.
@@ -107,12 +74,12 @@ impl MovingStamps {
         &self.options
     }
 
-    /// Draws a clip.
-    pub fn clip(&self, split: StampSplit, index: u64) -> SoundingClip {
+    /// Draws a clip; there is always something to be heard.
+    fn draw(&self, split: SoundingSplit, index: u64) -> SoundingClip {
         let purpose = match split {
-            StampSplit::Train => "moving stamps to train on",
-            StampSplit::HeldOut => "moving stamps held out",
-            StampSplit::Test => "moving stamps to test on",
+            SoundingSplit::Train => "moving stamps to train on",
+            SoundingSplit::HeldOut => "moving stamps held out",
+            SoundingSplit::Test => "moving stamps to test on",
         };
         let mut stream = key(self.options.seed, purpose, index).stream();
         let mut left = stream.uniform_in(0.0, 1.0);
@@ -130,6 +97,35 @@ impl MovingStamps {
             sound: scene.sound(stamp, RATE),
             class: class as u32,
         }
+    }
+}
+
+impl SoundingSource for MovingStamps {
+    /// Each is a stamp's and a direction's.
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn frames(&self) -> usize {
+        self.options.frames
+    }
+
+    fn size(&self) -> usize {
+        self.options.size
+    }
+
+    /// Those of a second.
+    fn samples(&self) -> usize {
+        RATE as usize
+    }
+
+    fn clip(
+        &self,
+        split: SoundingSplit,
+        index: u64,
+        _: &Cancel,
+    ) -> Result<Option<SoundingClip>, DataError> {
+        Ok(Some(self.draw(split, index)))
     }
 }
 

@@ -1,16 +1,16 @@
-//! Fine-tuning of a transformer of video on labelled videos (MAE-ST, arXiv 2205.09113, A.1):
+//! Fine-tuning of an encoder of clips on labelled videos (MAE-ST, arXiv 2205.09113, A.1):
 //! clips in, soft cross-entropy out; measured on several views of each test video.
 //!
-//! What stands for a clip is the mean of its patch tokens under the pre-trained norm, as in the
-//! authors' code; there is no dropout before the classifier.
+//! What stands for a clip is the mean of a transformer's patch tokens under the pre-trained norm,
+//! as in the authors' code, or of a residual network's last map; there is no dropout before the
+//! classifier.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bauta_backbones::{
-    DropPath, ImageNormalization, Linear, ModelError, Parameters, VideoFolder, VideoModelConfig,
-    VideoTransformer,
+    ClipEncoder, ClipFolder, DropPath, ImageNormalization, Linear, ModelError, Moments, Parameters,
 };
 use bauta_data::video::{
     ClipAugment, ClipBatch, ClipLoader, ClipSampling, ClipSource, ClipSubset, Views,
@@ -34,7 +34,7 @@ const CLIPS: usize = 64;
 /// One fine-tuning on videos, everything resolved.
 pub struct ClipFineTuneTask<'a> {
     /// The model.
-    pub folder: &'a VideoFolder,
+    pub folder: &'a ClipFolder,
     /// Where it lies.
     pub model: &'a Path,
     /// Take its architecture alone and train from scratch.
@@ -93,12 +93,12 @@ impl ClipFineTuneTask<'_> {
             );
         }
         let mut objective = self.objective(train.label_sets()[self.label].classes.len())?;
-        let vit = &objective.encoder.config().vit;
+        let [_, height, width] = objective.encoder.clip();
         let loader_config = LoaderConfig {
             seed: *seed,
             threads: self.threads,
             on_error: self.on_error,
-            ..LoaderConfig::new(batch_size, vit.image_height, vit.image_width)
+            ..LoaderConfig::new(batch_size, height, width)
         };
         let (sampling, augment) = (self.sampling.clone(), self.augment.clone());
         let loader = ClipLoader::new(
@@ -146,11 +146,16 @@ impl ClipFineTuneTask<'_> {
     /// layers then learn at one rate, as nothing in them is worth keeping.
     fn objective(&self, classes: usize) -> Result<ClipClassification, EvalError> {
         let Self { folder, config, seed, device, .. } = self;
-        let (mut parameters, encoder, head) = match self.from_scratch {
-            true => folder.untrained_classifier(classes, *seed, *device)?,
-            false => folder.classifier(classes, *seed, *device)?,
-        };
-        let depth = encoder.config().vit.depth;
+        let (mut parameters, encoder, head) =
+            folder.classifier(classes, self.from_scratch, *seed, *device)?;
+        if config.drop_path > 0.0 && !encoder.has_branches() {
+            return Err(EvalError::Unsuitable(format!(
+                "drop_path is {}, and a residual network has no branches that samples skip; set \
+                 it to 0",
+                config.drop_path
+            )));
+        }
+        let depth = encoder.depth();
         if let Some(blocks) = config.blocks.filter(|&blocks| blocks > depth) {
             return Err(EvalError::Unsuitable(format!(
                 "blocks {blocks} is more than the encoder's {depth} blocks"
@@ -168,17 +173,12 @@ impl ClipFineTuneTask<'_> {
         parameters.train_only(|name| {
             layers.is_among_last(name, last) && !fixed.iter().any(|fixed| fixed == name)
         });
-        let described = folder.config();
-        let (mean, deviation) = (&described.image_mean, &described.image_std);
+        let [mean, deviation] = folder.statistics();
         Ok(ClipClassification {
             parameters,
             encoder,
             head,
-            described: VideoModelConfig {
-                model_type: VideoModelConfig::MODEL_TYPE.to_owned(),
-                decoder_hidden_size: 0,
-                ..described.clone()
-            },
+            described: folder.described(),
             normalization: ImageNormalization::new(mean, deviation, *device)?,
             classes,
             smoothing: config.smoothing,
@@ -208,7 +208,7 @@ impl ClipFineTuneTask<'_> {
         for batch in batches {
             go_on(watch.stop())?;
             let (pixels, labels, views) = batch?;
-            let scores = tch::no_grad(|| objective.logits(&pixels, None))?;
+            let scores = tch::no_grad(|| objective.logits(&pixels))?;
             let labels = Tensor::from_slice(&labels);
             let scores = mean_over_views(&scores, views);
             counts.iter_mut().for_each(|(_, accuracy)| accuracy.add(&scores, &labels));
@@ -255,12 +255,12 @@ fn mixed(mixer: Mixer, label: usize, batch: &ClipBatch) -> MixedBatch {
     mixer.mixed(host_tensor(&batch.pixels), &labels, place, &batch.samples, [height, width])
 }
 
-/// A transformer of video and its new classifier, in training.
+/// An encoder of clips and its new classifier, in training.
 struct ClipClassification {
     parameters: Parameters,
-    encoder: VideoTransformer,
+    encoder: ClipEncoder,
     head: Linear,
-    described: VideoModelConfig,
+    described: serde_json::Value,
     normalization: ImageNormalization,
     classes: usize,
     smoothing: f64,
@@ -269,12 +269,17 @@ struct ClipClassification {
 
 impl ClipClassification {
     /// Scores of the classes, of u8 clips [N, C, T, H, W].
-    fn logits(&self, pixels: &Tensor, drop: Option<&DropPath>) -> Result<Tensor, ModelError> {
-        self.scores(&self.normalization.normalize(pixels), drop)
+    fn logits(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
+        self.scores(&self.normalization.normalize(pixels), Moments::Running, None)
     }
 
-    fn scores(&self, clips: &Tensor, drop: Option<&DropPath>) -> Result<Tensor, ModelError> {
-        Ok(self.head.forward(&self.encoder.features(clips, drop)?))
+    fn scores(
+        &self,
+        clips: &Tensor,
+        moments: Moments,
+        drop: Option<&DropPath>,
+    ) -> Result<Tensor, ModelError> {
+        Ok(self.head.forward(&self.encoder.features(clips, moments, drop)?))
     }
 }
 
@@ -290,7 +295,8 @@ impl Objective for ClipClassification {
         let targets = mix.targets(&labels.to_device(device), self.classes, self.smoothing);
         let drop = (!branches.is_empty())
             .then(|| DropPath::new(branches, self.layers.depth, labels.numel(), device));
-        Ok(soft_cross_entropy(&self.scores(&clips, drop.as_ref())?, &targets).into())
+        let own = Moments::Batch { splits: 1 };
+        Ok(soft_cross_entropy(&self.scores(&clips, own, drop.as_ref())?, &targets).into())
     }
 
     fn parameters(&self) -> &Parameters {
@@ -298,7 +304,7 @@ impl Objective for ClipClassification {
     }
 
     fn config(&self) -> serde_json::Value {
-        serde_json::to_value(&self.described).expect("a configuration is plain values")
+        self.described.clone()
     }
 
     fn tensors(&self, input: &MixedBatch) -> Vec<(&'static str, Tensor)> {

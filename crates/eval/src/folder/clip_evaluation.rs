@@ -1,10 +1,10 @@
-//! The protocols on the folder of a transformer of video.
+//! The protocols on the folder of an encoder of clips.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bauta_backbones::{ImageNormalization, Parameters, VideoFolder, VideoTransformer};
+use bauta_backbones::{ClipEncoder, ClipFolder, ImageNormalization, Moments};
 use bauta_data::video::{ClipSampling, ClipSource, Views};
 use bauta_data::{LoaderConfig, OnError};
 use tch::{Device, Tensor};
@@ -13,11 +13,11 @@ use super::evaluation::{EvaluationReport, Row, TOKENS};
 use crate::machine::device_name;
 use crate::{ClipProtocols, EncodeError, EvalError, Evaluator, Measurement, Watch};
 
-/// Protocols on the features that a transformer of video has of labelled videos, everything
+/// Protocols on the features that an encoder of clips has of labelled videos, everything
 /// resolved.
 pub struct ClipFolderEvaluation<'a> {
     /// The model folder, read.
-    pub folder: &'a VideoFolder,
+    pub folder: &'a ClipFolder,
     /// Where it lies.
     pub model: &'a Path,
     /// The name of the data set.
@@ -55,11 +55,11 @@ impl ClipFolderEvaluation<'_> {
         let start = Instant::now();
         let Self { folder, model, data, views, seed, device, threads, .. } = self;
         check_clip_channels(folder, model, &*self.train)?;
-        let (config, sizes) = (folder.config(), folder.config().encoder()?);
-        let normalization = ImageNormalization::new(&config.image_mean, &config.image_std, device)?;
+        let [mean, deviation] = folder.statistics();
+        let normalization = ImageNormalization::new(mean, deviation, device)?;
         let (_parameters, encoder) = folder.encoder(device)?;
-        let (height, width) = (sizes.vit.image_height, sizes.vit.image_width);
-        let batch = (TOKENS / (encoder.grid().tokens() * views.count())).max(1);
+        let [frames, height, width] = encoder.clip();
+        let batch = (TOKENS / (encoder.places() * views.count())).max(1);
         let loader = LoaderConfig::new(batch, height, width);
         let (training_videos, test_videos) = (self.train.len(), self.test.len());
         let protocols = ClipProtocols {
@@ -85,24 +85,23 @@ impl ClipFolderEvaluation<'_> {
         let mut add = |of, features, found: Vec<Measurement>| {
             results.extend(found.into_iter().map(|measurement| Row { of, features, measurement }));
         };
-        let measure = |name, encoder: &VideoTransformer| {
+        let measure = |name, encoder: &ClipEncoder| {
             protocols.measurements(name, &|pixels: &Tensor| -> Result<Tensor, EncodeError> {
-                Ok(encoder.features(&normalization.normalize(pixels), None)?)
+                Ok(encoder.features(&normalization.normalize(pixels), Moments::Running, None)?)
             })
         };
-        let said = "mean of the patch tokens";
+        let said = encoder.describe();
         add("model", said, measure("model", &encoder)?);
         if self.baselines {
             add("raw_pixels", "pixels", protocols.raw_pixel_measurements()?);
-            let mut parameters = Parameters::new(seed, device);
-            let untrained = VideoTransformer::new(parameters.root(), &sizes)?;
+            let (_parameters, untrained) = folder.untrained(seed, device)?;
             add("random_init", said, measure("random init", &untrained)?);
         }
         let Views { clips, crops } = views;
         Ok(EvaluationReport {
             model: model.to_path_buf(),
             data,
-            views: Some(format!("{clips} × {crops} views of {} frames", sizes.frames)),
+            views: Some(format!("{clips} × {crops} views of {frames} frames")),
             image_size: [height, width],
             model_image_size: [height, width],
             interpolated: false,
@@ -123,11 +122,11 @@ impl ClipFolderEvaluation<'_> {
 /// # Errors
 /// [`EvalError::Unsuitable`], which names both.
 pub(crate) fn check_clip_channels(
-    folder: &VideoFolder,
+    folder: &ClipFolder,
     model: &Path,
     videos: &dyn ClipSource,
 ) -> Result<(), EvalError> {
-    let (found, wanted) = (videos.channels(), folder.config().sizes.num_channels);
+    let (found, wanted) = (videos.channels(), folder.channels());
     if found == wanted {
         return Ok(());
     }

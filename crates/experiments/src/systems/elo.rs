@@ -88,9 +88,11 @@ impl System for Elo {
 
     fn run(settings: &Settings, run: &mut Run<'_>) -> Result<Scores> {
         let clips = Clips::open(settings, run)?;
+        measures::check(&clips, settings)?;
         run.trained_on = clips.in_words();
         let found = search::search(settings, &clips, run)?;
-        let equal = match settings.eval.baselines && found.weights.iter().any(|w| *w < 1.0) {
+        let compared = settings.eval.baselines && clips.are_labelled();
+        let equal = match compared && found.weights.iter().any(|w| *w < 1.0) {
             true => {
                 let mut equal = Self::new(settings, &clips, vec![1.0; found.weights.len()], 0)?;
                 let phase = run.phase("equal-weights", clips.steps_per_epoch()).keeping();

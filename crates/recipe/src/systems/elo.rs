@@ -6,7 +6,7 @@ mod weights;
 
 use std::path::PathBuf;
 
-use bauta_datasets::video::{MovingStampsOptions, ffmpeg_package};
+use bauta_datasets::video::{MovingStampsOptions, SoundingVideoOptions, ffmpeg_package};
 use bauta_datasets::{PACKAGES, Package};
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr};
@@ -16,6 +16,7 @@ pub use self::weights::{OfFrames, OfModalities, OfPairs, OfSites, OfTransfers, T
 use crate::data_need::DataNeed;
 use crate::reading::{Violation, at_least_one, ensure, must_be, non_negative, positive};
 use crate::system_settings::SystemSettings;
+use crate::tables::images::check_root;
 use crate::tables::limits::{check_batch, count};
 use crate::tables::{Eval, Linear, Protocol, Train};
 
@@ -44,7 +45,8 @@ pub struct Elo {
 pub struct SoundingData {
     /// Where the clips come from.
     pub name: SoundingClipSource,
-    /// The folder of the stamps; without it, Tux Paint's are fetched to the cache.
+    /// The folder of your videos, or of stamps; without it, Tux Paint's stamps are fetched to the
+    /// cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
     /// Clips to train on, 2000 without it.
@@ -56,9 +58,12 @@ pub struct SoundingData {
     /// Clips to measure on.
     #[serde(default = "defaults::test")]
     pub test: usize,
-    /// What the clips look and sound like.
+    /// With `moving-stamps`: what the clips look and sound like.
     #[serde(default)]
     pub moving: MovingStampsOptions,
+    /// With `videos`: how clips are cut from them.
+    #[serde(default)]
+    pub videos: SoundingVideoOptions,
 }
 
 /// Where clips come from, by the names that recipes use.
@@ -68,13 +73,18 @@ pub struct SoundingData {
 pub enum SoundingClipSource {
     /// Tux Paint's stamps that cross a frame, each with its own sound.
     MovingStamps,
+    /// A folder of your own videos with sound, in any layout of `docs/your-own-videos.md`.
+    Videos,
 }
 
 /// The networks of the modalities.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClipNetworks {
-    /// Width of an embedding, D, a multiple of 4; stages have a quarter and a half of it.
+    /// What the networks of frames are.
+    #[serde(default)]
+    pub network: ClipNetwork,
+    /// Width of an embedding, D: a multiple of 4, of `r2plus1d-50` one of 32 (the paper's 2048).
     pub dim: usize,
     /// Frames of a clip that follow on what the networks see, and are to be predicted.
     #[serde(default = "defaults::future")]
@@ -83,6 +93,20 @@ pub struct ClipNetworks {
     /// `sound`. Tasks of the others are neither searched nor trained.
     #[serde(default = "ClipModality::all")]
     pub modalities: Vec<ClipModality>,
+}
+
+/// Networks of frames, by the names that recipes use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
+pub enum ClipNetwork {
+    /// A stem and three stages of one block each, for clips of about 8 frames of 32 × 32 pixels.
+    #[default]
+    #[serde(rename = "tiny")]
+    #[strum(serialize = "tiny")]
+    Tiny,
+    /// A (2+1)D ResNet-50, the paper's.
+    #[serde(rename = "r2plus1d-50")]
+    #[strum(serialize = "r2plus1d-50")]
+    Fifty,
 }
 
 /// Who proposes weights, by the names that recipes use, in the order of the documentation.
@@ -207,10 +231,40 @@ impl ClipNetworks {
 }
 
 impl SoundingData {
-    /// The package that holds the stamps, where no folder is given.
+    /// The package that holds the stamps, where they are wanted and no folder is given.
     pub fn package(&self) -> Option<&'static Package> {
-        let fetched = self.root.is_none();
+        let fetched = self.root.is_none() && self.name == SoundingClipSource::MovingStamps;
         PACKAGES.iter().find(|package| fetched && package.name == "tuxpaint-stamps")
+    }
+
+    /// Frames of a clip, and their height and width in pixels.
+    fn frames_and_size(&self) -> [usize; 2] {
+        match self.name {
+            SoundingClipSource::MovingStamps => [self.moving.frames, self.moving.size],
+            SoundingClipSource::Videos => [self.videos.frames, self.videos.size],
+        }
+    }
+
+    /// Checks the options of the source that is named, under its own keys.
+    fn check_source(&self) -> Result<(), Violation> {
+        let [frames, size] = self.frames_and_size();
+        let (in_frames, in_size) = match self.name {
+            SoundingClipSource::MovingStamps => {
+                at_least_one("data.moving.stamps", self.moving.stamps)?;
+                non_negative("data.moving.exponent", self.moving.exponent)?;
+                ("data.moving.frames", "data.moving.size")
+            }
+            SoundingClipSource::Videos => {
+                let SoundingVideoOptions { seconds, holdout, .. } = self.videos;
+                let lasts = (0.1..=60.0).contains(&seconds);
+                must_be(lasts, "data.videos.seconds", seconds, "in [0.1, 60]")?;
+                let within = holdout > 0.0 && holdout < 1.0;
+                must_be(within, "data.videos.holdout", holdout, "in (0, 1)")?;
+                ("data.videos.frames", "data.videos.size")
+            }
+        };
+        must_be((8..=1024).contains(&size), in_size, size, "in [8, 1024]")?;
+        must_be((3..=1000).contains(&frames), in_frames, frames, "in [3, 1000]")
     }
 }
 
@@ -286,23 +340,31 @@ impl SystemSettings for Elo {
         })?;
         let accumulate = train.accumulate;
         must_be(accumulate == 1, "train.accumulate", accumulate, "1: losses are scaled by steps")?;
-        let MovingStampsOptions { stamps, size, frames, exponent, .. } = data.moving;
-        at_least_one("data.moving.stamps", stamps)?;
-        must_be((8..=1024).contains(&size), "data.moving.size", size, "in [8, 1024]")?;
-        must_be((3..=1000).contains(&frames), "data.moving.frames", frames, "in [3, 1000]")?;
-        non_negative("data.moving.exponent", exponent)?;
+        data.check_source()?;
+        let [frames, size] = data.frames_and_size();
         check_batch("train.batch_size", batch.saturating_mul(frames), size, size)?;
         count("model.dim", self.model.dim)?;
         let (dim, future) = (self.model.dim, self.model.future);
-        must_be(dim.is_multiple_of(4), "model.dim", dim, "a multiple of 4")?;
+        let factor = match self.model.network {
+            ClipNetwork::Tiny => 4,
+            ClipNetwork::Fifty => 32,
+        };
+        must_be(dim.is_multiple_of(factor), "model.dim", dim, &format!("a multiple of {factor}"))?;
         let fits = (1..=frames / 2).contains(&future);
-        must_be(fits, "model.future", future, "at least 1 and at most half of data.moving.frames")?;
+        must_be(
+            fits,
+            "model.future",
+            future,
+            &format!("in [1, {}], half of the clip's frames", frames / 2),
+        )?;
         self.check_search()?;
-        self.eval.as_eval().check()
+        self.eval.as_eval().check()?;
+        let fetched = data.name == SoundingClipSource::MovingStamps;
+        check_root(data.root.as_deref(), fetched, data.name.into()).map_err(Violation::left_open)
     }
 
     fn data(&self) -> Vec<DataNeed> {
-        let stamps = DataNeed { name: self.data.name.into(), package: self.data.package() };
-        vec![stamps, DataNeed { name: "ffmpeg", package: Some(ffmpeg_package()) }]
+        let clips = DataNeed { name: self.data.name.into(), package: self.data.package() };
+        vec![clips, DataNeed { name: "ffmpeg", package: Some(ffmpeg_package()) }]
     }
 }

@@ -56,7 +56,7 @@ impl Heads {
 
 impl Head {
     fn new(mut scope: Scope<'_>, task: Task, config: &PretextConfig) -> Self {
-        let clip = SpacetimeConvConfig::tiny(3, config.width);
+        let clip = config.of_frames(3);
         let features = clip.features();
         match task {
             Task::Reconstruct(to) | Task::Future(to) | Task::Transfer(_, to) => {

@@ -1,6 +1,6 @@
 //! Sizes of the networks, the clips of a step, and what of a flow the networks see.
 
-use bauta_backbones::ModelError;
+use bauta_backbones::{ModelError, SpacetimeConvConfig};
 use tch::{Device, Kind, Tensor};
 
 use super::{Modality, TASKS, Task};
@@ -11,10 +11,22 @@ const FLOW_LIMIT: f64 = 20.0;
 /// Thousandths of a pixel, in which a flow is counted.
 const A_PIXEL: f64 = 1000.0;
 
+/// Which networks the frames of a clip go through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FrameNetwork {
+    /// [`SpacetimeConvConfig::tiny`].
+    #[default]
+    Tiny,
+    /// [`SpacetimeConvConfig::fifty`].
+    Fifty,
+}
+
 /// Sizes of the networks and their clips.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PretextConfig {
-    /// Channels after a stem; features have four times as many.
+    /// What the networks of frames are.
+    pub network: FrameNetwork,
+    /// Channels after their stems; features have [`FrameNetwork::factor`] times as many.
     pub width: usize,
     /// Frames that the networks see, T, at least 2.
     pub frames: usize,
@@ -77,7 +89,25 @@ impl Reordered {
     }
 }
 
+impl FrameNetwork {
+    /// How many times the width features have.
+    pub fn factor(self) -> usize {
+        match self {
+            Self::Tiny => 4,
+            Self::Fifty => 32,
+        }
+    }
+}
+
 impl PretextConfig {
+    /// A network of frames of so many channels.
+    pub(super) fn of_frames(&self, channels: usize) -> SpacetimeConvConfig {
+        match self.network {
+            FrameNetwork::Tiny => SpacetimeConvConfig::tiny(channels, self.width),
+            FrameNetwork::Fifty => SpacetimeConvConfig::fifty(channels, self.width),
+        }
+    }
+
     /// The tasks of the modalities that there are, in the order of [`TASKS`].
     pub fn tasks(&self) -> Vec<Task> {
         let is_there = |modality: &Modality| match modality {

@@ -55,6 +55,12 @@ impl VideoInfo {
         }
     }
 
+    /// When the frame at a place of the timeline is shown, in seconds from the file's beginning.
+    pub(in crate::video) fn time(&self, place: u64) -> f64 {
+        let frame = self.frame(place) as usize;
+        self.times.get(frame).copied().unwrap_or(place as f64 / self.timeline.rate)
+    }
+
     /// Whether decoding can begin in the middle.
     pub(in crate::video) fn seekable(&self) -> bool {
         self.indexed && !self.times.is_empty()

@@ -1,4 +1,4 @@
-//! The sound of a video or audio file, as one wave.
+//! The sound of a video or audio file, as one wave, or a part of it as two ears hear it.
 
 use std::path::Path;
 
@@ -19,13 +19,45 @@ impl Ffmpeg {
     /// [`DataError::Video`] when the file has no sound, cannot be decoded, or sounds for longer
     /// than ten minutes at 48 kHz.
     pub fn sound(&self, path: &Path, rate: u32) -> Result<Vec<f32>, DataError> {
-        let refuse =
-            |problem: String| DataError::Video { video: path.display().to_string(), problem };
-        let mut command = self.opening(path, &[]);
-        command.args(["-vn", "-sn", "-dn", "-ac", "1", "-ar", &rate.to_string()]);
+        let wave = self.heard(path, rate, 1, &[], &Cancel::default())?;
+        match wave.is_empty() {
+            false => Ok(wave),
+            true => Err(refuse(path, "it has no sound".to_owned())),
+        }
+    }
+
+    /// Decodes what sounds in the `seconds` from `start` on, at the left and the right ear: as
+    /// many samples as there are, none where the sound is over. A single channel reaches both.
+    ///
+    /// # Errors
+    /// [`DataError::Video`] when the file has no sound or cannot be decoded.
+    pub fn sound_between(
+        &self,
+        path: &Path,
+        rate: u32,
+        [start, seconds]: [f64; 2],
+        cancel: &Cancel,
+    ) -> Result<[Vec<f32>; 2], DataError> {
+        let part = ["-ss", &format!("{start:.6}"), "-t", &format!("{seconds:.6}")];
+        let wave = self.heard(path, rate, 2, &part.map(str::to_owned), cancel)?;
+        Ok([0, 1].map(|ear| wave.iter().skip(ear).step_by(2).copied().collect()))
+    }
+
+    /// Decodes the sound of a part of a file, sample by sample of all channels.
+    fn heard(
+        &self,
+        path: &Path,
+        rate: u32,
+        channels: u32,
+        part: &[String],
+        cancel: &Cancel,
+    ) -> Result<Vec<f32>, DataError> {
+        let mut command = self.opening(path, part);
+        let (channels, rate) = (channels.to_string(), rate.to_string());
+        command.args(["-vn", "-sn", "-dn", "-ac", &channels, "-ar", &rate]);
         command.args(["-c:a", "pcm_f32le", "-f", "f32le", "-"]);
         let mut bytes: Vec<u8> = Vec::new();
-        let ended = run(&mut command, &Cancel::default(), |output| {
+        let ended = run(&mut command, cancel, |output| {
             loop {
                 bytes.reserve(1 << 16);
                 if output.append(&mut bytes).map_err(problem)? == 0 {
@@ -36,14 +68,15 @@ impl Ffmpeg {
                 }
             }
         });
-        let ended = ended.map_err(refuse)?;
+        let ended = ended.map_err(|problem| refuse(path, problem))?;
         if !ended.success() {
-            return Err(refuse(ended.reason()));
-        }
-        if bytes.is_empty() {
-            return Err(refuse("it has no sound".to_owned()));
+            return Err(refuse(path, ended.reason()));
         }
         let samples = bytes.as_chunks::<4>().0.iter();
         Ok(samples.map(|bytes| f32::from_le_bytes(*bytes)).collect())
     }
+}
+
+fn refuse(path: &Path, problem: String) -> DataError {
+    DataError::Video { video: path.display().to_string(), problem }
 }

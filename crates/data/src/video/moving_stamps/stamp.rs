@@ -10,6 +10,7 @@ use image::imageops::{FilterType, resize};
 use crate::regular;
 use crate::source::listing::{files_below, has_extension};
 use crate::video::Ffmpeg;
+use crate::video::sounding::{SILENT, loudness};
 
 /// Longest side to which pictures are made smaller.
 const SIDE: u32 = 128;
@@ -17,8 +18,6 @@ const SIDE: u32 = 128;
 const SHORTEST: f64 = 0.1;
 /// Root mean square to which sounds are scaled.
 const LOUDNESS: f64 = 0.1;
-/// Root mean square below which a sound is silent.
-const SILENT: f64 = 1e-4;
 
 /// A stamp.
 pub(super) struct Stamp {
@@ -83,8 +82,7 @@ fn name(path: &Path) -> String {
 
 /// The sound at a loudness that all share; none of a silent or short one.
 fn normalized(mut wave: Vec<f32>, rate: u32) -> Option<Vec<f32>> {
-    let power: f64 = wave.iter().map(|x| f64::from(*x).powi(2)).sum();
-    let loudness = (power / wave.len().max(1) as f64).sqrt();
+    let loudness = loudness(&wave);
     let long = wave.len() as f64 >= SHORTEST * f64::from(rate);
     if !long || loudness < SILENT || !loudness.is_finite() {
         return None;

@@ -43,7 +43,7 @@ fn power(sound: &[f32]) -> f32 {
 fn what_a_stamp_does_is_seen_and_heard() {
     let source = moving(0.0);
     for index in 0..40 {
-        let clip = source.clip(StampSplit::Train, index);
+        let clip = source.draw(SoundingSplit::Train, index);
         assert_eq!(clip.frames.len(), 12 * 32 * 32 * 3);
         assert!(clip.sound.iter().all(|ear| ear.len() == 16_000));
         let colour = [[255, 0, 0], [0, 0, 255]][clip.class as usize / 4];
@@ -72,9 +72,9 @@ fn what_a_stamp_does_is_seen_and_heard() {
 #[test]
 fn clips_are_their_own_and_always_the_same() {
     let source = moving(1.0);
-    let clip = source.clip(StampSplit::Train, 7);
-    assert_eq!(clip, source.clip(StampSplit::Train, 7));
-    for other in [source.clip(StampSplit::Train, 8), source.clip(StampSplit::Test, 7)] {
+    let clip = source.draw(SoundingSplit::Train, 7);
+    assert_eq!(clip, source.draw(SoundingSplit::Train, 7));
+    for other in [source.draw(SoundingSplit::Train, 8), source.draw(SoundingSplit::Test, 7)] {
         assert_ne!(clip.frames, other.frames);
     }
 }
@@ -84,7 +84,7 @@ fn the_sizes_of_classes_follow_the_law() {
     let source = moving(1.0);
     let mut counts = BTreeMap::new();
     for index in 0..600 {
-        *counts.entry(source.clip(StampSplit::Test, index).class).or_insert(0) += 1;
+        *counts.entry(source.draw(SoundingSplit::Test, index).class).or_insert(0) += 1;
     }
     // 1 / H(8) = 0.368 of 600, and an eighth of that.
     assert!((190..=252).contains(&counts[&0]), "{counts:?}");

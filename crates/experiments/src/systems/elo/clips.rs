@@ -1,16 +1,19 @@
-//! The clips of a run, drawn once and kept in memory, and the inputs of its steps.
+//! The clips of a run, made once and kept in memory, and the inputs of its steps.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bauta_data::sound::{LogMel, LogMelConfig};
-use bauta_data::video::{ClipFlow, Ffmpeg, MovingStamps, StampSplit};
+use bauta_data::video::{
+    ClipFlow, Ffmpeg, MovingStamps, SoundingSource, SoundingSplit, SoundingVideos,
+};
 use bauta_data::{Inputs, Prefetcher, Prepared, cache_root, fetched};
 use bauta_libtorch::on_one_thread;
-use bauta_recipe::{ClipModality, Elo as Settings};
+use bauta_recipe::{ClipModality, ClipNetwork, Elo as Settings, SoundingClipSource};
 use bauta_streams::{Purpose, RandomStream, StreamKey};
-use bauta_targets::pretext::{PretextConfig, Reordered, SoundingClips, Task};
+use bauta_targets::pretext::{FrameNetwork, PretextConfig, Reordered, SoundingClips, Task};
 use tch::{Device, Tensor};
 
 use super::drawing::{Drawing, Part};
@@ -38,45 +41,58 @@ struct Maker {
 }
 
 impl Clips {
-    /// Draws the clips of a recipe.
+    /// Makes the clips of a recipe.
     pub(super) fn open(settings: &Settings, run: &Run<'_>) -> Result<Self> {
         run.ensure_alone("every process would search for itself, by fitness that differs with its batch statistics")?;
-        let data = &settings.data;
+        let (data, model) = (&settings.data, &settings.model);
         let cache = cache_root()?;
-        let root = match &data.root {
-            Some(root) => root.clone(),
-            None => fetched(data.package().context("the stamps are no package")?, &cache)?,
-        };
-        let source = MovingStamps::open(&root, &Ffmpeg::find(&cache)?, &data.moving)?;
+        let has = |modality| model.modalities.contains(&modality);
+        let source = source(settings, &cache, has(ClipModality::Sound))?;
+        let (frames, size) = (source.frames(), source.size());
         let classes = source.classes().to_vec();
         let drawing = Drawing {
             mel: LogMel::new(LogMelConfig { rate: source.rate(), ..LogMelConfig::default() })?,
-            source: Arc::new(source),
+            source,
         };
         let prefetcher = Prefetcher::new(run.threads, QUEUE)?;
         let part = |split, count| drawing.part(split, count, &prefetcher, run.stop);
         let [mut train, mut held_out, mut test] = [
-            part(StampSplit::Train, data.limit)?,
-            part(StampSplit::HeldOut, data.held_out)?,
-            part(StampSplit::Test, data.test)?,
+            part(SoundingSplit::Train, data.limit)?,
+            part(SoundingSplit::HeldOut, data.held_out)?,
+            part(SoundingSplit::Test, data.test)?,
         ];
+        for (part, what, least) in [
+            (&train, "to train on", run.train.batch_size),
+            (&held_out, "held out", settings.search.clusters),
+            (&test, "to measure on", 1),
+        ] {
+            let (heard, silent) = (part.labels.len(), part.silent);
+            ensure!(
+                heard >= least,
+                "{heard} clips {what} can be heard, and at least {least} are needed: {silent} are \
+                 silent or sound for less than half of the clip; give more videos or more clips, \
+                 or leave \"sound\" out of model.modalities"
+            );
+        }
         let moments = train.moments();
         [&mut train, &mut held_out, &mut test].into_iter().for_each(|part| part.scale(moments));
-        let (moving, model) = (&data.moving, &settings.model);
-        let has = |modality| model.modalities.contains(&modality);
+        let network = match model.network {
+            ClipNetwork::Tiny => FrameNetwork::Tiny,
+            ClipNetwork::Fifty => FrameNetwork::Fifty,
+        };
         let sizes = PretextConfig {
-            width: model.dim / 4,
-            frames: moving.frames - model.future,
+            network,
+            width: model.dim / network.factor(),
+            frames: frames - model.future,
             future: model.future,
-            size: moving.size,
+            size,
             grey: has(ClipModality::Grey),
             flow: has(ClipModality::Flow),
             sound: has(ClipModality::Sound).then(|| drawing.sound_sides()),
         };
         if sizes.flow {
-            let sides = [moving.frames, moving.size, moving.size];
             let flow = ClipFlow::new(cache.join("flow"));
-            train.flow = flow.of(&train.pixels, sides, &prefetcher, run.stop)?;
+            train.flow = flow.of(&train.pixels, [frames, size, size], &prefetcher, run.stop)?;
         }
         let (seed, batch) = (run.seed, run.train.batch_size);
         let maker = Arc::new(Maker { train, held_out, test, sizes, seed, batch });
@@ -105,6 +121,11 @@ impl Clips {
         &self.classes
     }
 
+    /// Whether labels tell clips apart.
+    pub(super) fn are_labelled(&self) -> bool {
+        self.classes.len() >= 2
+    }
+
     pub(super) fn train(&self) -> &Part {
         &self.maker.train
     }
@@ -124,11 +145,19 @@ impl Clips {
 
     /// What is trained on, in a line.
     pub(super) fn in_words(&self) -> String {
-        let [train, held_out, test] =
-            [self.train(), self.held_out(), self.test()].map(|part| part.labels.len());
+        let parts = [self.train(), self.held_out(), self.test()];
+        let [train, held_out, test] = parts.map(|part| part.labels.len());
+        let classes = match self.classes.len() {
+            0 => "without classes".to_owned(),
+            classes => format!("of {classes} classes"),
+        };
+        let silent = match parts.iter().map(|part| part.silent).sum() {
+            0_u64 => String::new(),
+            silent => format!("; {silent} silent ones were left out"),
+        };
         format!(
-            "{train} clips to train on, {held_out} held out and {test} to measure on, of {} classes",
-            self.classes.len()
+            "{train} clips to train on, {held_out} held out and {test} to measure on, \
+             {classes}{silent}"
         )
     }
 
@@ -150,6 +179,27 @@ impl Clips {
             prefetcher.inputs(steps, move |step, _| Ok(Prepared::whole(make(step))))
         }
     }
+}
+
+/// Where the clips of a recipe come from, `heard` or only seen.
+fn source(settings: &Settings, cache: &Path, heard: bool) -> Result<Arc<dyn SoundingSource>> {
+    let (data, ffmpeg) = (&settings.data, Ffmpeg::find(cache)?);
+    Ok(match data.name {
+        SoundingClipSource::MovingStamps => {
+            let root = match &data.root {
+                Some(root) => root.clone(),
+                None => fetched(data.package().context("the stamps are no package")?, cache)?,
+            };
+            Arc::new(MovingStamps::open(&root, &ffmpeg, &data.moving)?)
+        }
+        SoundingClipSource::Videos => {
+            let root = data.root.as_deref().context("data.root names no folder of videos")?;
+            let mut notes = Vec::new();
+            let videos = SoundingVideos::open(root, &ffmpeg, &data.videos, heard, &mut notes)?;
+            notes.iter().for_each(|note| tracing::info!("{note}"));
+            Arc::new(videos)
+        }
+    })
 }
 
 impl Maker {

@@ -1,12 +1,12 @@
-//! Clips as networks see and hear them, drawn once.
+//! Clips as networks see and hear them, made once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail};
 use bauta_data::sound::LogMel;
-use bauta_data::video::{MovingStamps, StampSplit};
-use bauta_data::{Prefetcher, Prepared};
+use bauta_data::video::{SoundingSource, SoundingSplit};
+use bauta_data::{Cancel, DataError, Prefetcher, Prepared};
 
 /// Clips of a split, row by row.
 #[derive(Default)]
@@ -19,62 +19,72 @@ pub(super) struct Part {
     /// [N, C, bands, windows].
     pub(super) sound: Vec<f32>,
     pub(super) labels: Vec<i64>,
+    /// Clips that were left out because nothing is heard in them.
+    pub(super) silent: u64,
 }
 
 /// How clips become what networks see and hear.
 #[derive(Clone)]
 pub(super) struct Drawing {
-    pub(super) source: Arc<MovingStamps>,
+    pub(super) source: Arc<dyn SoundingSource>,
     pub(super) mel: LogMel,
 }
 
 impl Drawing {
     /// Channels, bands and windows of a spectrogram.
     pub(super) fn sound_sides(&self) -> [usize; 3] {
-        [2, self.mel.config().bands, self.mel.frames(self.source.rate() as usize)]
+        [2, self.mel.config().bands, self.mel.frames(self.source.samples())]
     }
 
-    /// Draws the first clips of a split.
+    /// Makes the first clips of a split, those in which something is heard.
     pub(super) fn part(
         &self,
-        split: StampSplit,
+        split: SoundingSplit,
         count: usize,
         prefetcher: &Prefetcher,
         stop: &AtomicBool,
     ) -> Result<Part> {
         let drawing = self.clone();
-        let clips = prefetcher.inputs(0..count as u64, move |index, _| {
-            Ok(Prepared::whole(drawing.clip(split, index)))
-        });
+        let mut clips = prefetcher
+            .inputs(0..count as u64, move |index, cancel| drawing.clip(split, index, cancel));
         let mut part = Part::default();
-        for clip in clips {
+        for clip in clips.by_ref() {
             if stop.load(Ordering::Relaxed) {
-                bail!("stopped while the clips were drawn; nothing was trained");
+                bail!("stopped while the clips were made; nothing was trained");
             }
             let clip = clip?;
             part.pixels.extend(clip.pixels);
             part.sound.extend(clip.sound);
             part.labels.extend(clip.labels);
         }
+        part.silent = clips.skipped();
         Ok(part)
     }
 
-    fn clip(&self, split: StampSplit, index: u64) -> Part {
-        let clip = self.source.clip(split, index);
+    fn clip(
+        &self,
+        split: SoundingSplit,
+        index: u64,
+        cancel: &Cancel,
+    ) -> Result<Prepared<Part>, DataError> {
+        let Some(clip) = self.source.clip(split, index, cancel)? else {
+            return Ok(Prepared { input: None, skipped: 1 });
+        };
         let channel = |channel: usize| clip.frames.iter().skip(channel).step_by(3).copied();
-        Part {
+        let heard = clip.sound.iter().filter(|ear| !ear.is_empty());
+        Ok(Prepared::whole(Part {
             pixels: (0..3).flat_map(channel).collect(),
-            flow: Vec::new(),
-            sound: clip.sound.iter().flat_map(|ear| self.mel.spectrogram(ear)).collect(),
+            sound: heard.flat_map(|ear| self.mel.spectrogram(ear)).collect(),
             labels: vec![i64::from(clip.class)],
-        }
+            ..Part::default()
+        }))
     }
 }
 
 impl Part {
-    /// Mean and deviation of the spectrograms.
+    /// Mean and deviation of the spectrograms; whatever, where there are none.
     pub(super) fn moments(&self) -> [f64; 2] {
-        let count = self.sound.len() as f64;
+        let count = self.sound.len().max(1) as f64;
         let mean = self.sound.iter().map(|x| f64::from(*x)).sum::<f64>() / count;
         let squares = self.sound.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>();
         [mean, (squares / count).sqrt().max(1e-6)]

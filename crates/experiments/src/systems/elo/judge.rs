@@ -32,13 +32,14 @@ pub(super) fn embed(
     })
 }
 
-/// A candidate's fitness, and how well its clusters agree with the labels, which the search does
-/// not see; none of networks that have diverged.
+/// A candidate's fitness and, where clips have labels, the purity of its clusters: the share of
+/// clips that are of their cluster's most frequent class. The search does not see labels. None of
+/// networks that have diverged.
 pub(super) fn judge(
     network: &SpacetimeConv,
     clips: &Clips,
     search: &SearchTable,
-) -> Result<Option<(Fitness, f64)>> {
+) -> Result<Option<(Fitness, Option<f64>)>> {
     let held_out = clips.held_out();
     let encoded = match embed(network, clips, held_out) {
         Err(EvalError::NotFinite { .. }) => return Ok(None),
@@ -53,12 +54,14 @@ pub(super) fn judge(
         seed: clips.seed(),
     };
     let found = fitness.measure(&points)?;
+    if !clips.are_labelled() {
+        return Ok(Some((found, None)));
+    }
     let config = KMeansConfig::new(search.clusters, clips.seed());
     let clusters = KMeans::fit(&points.normalized(), &config)?;
     let classes = clips.classes().len();
     let labels = held_out.labels.iter().map(|&label| label as usize);
     let majorities = clusters.majorities(labels, classes);
     let alike: usize = majorities.iter().map(|majority| majority.points).sum();
-    let purity = alike as f64 / held_out.labels.len() as f64;
-    Ok(Some((found, purity)))
+    Ok(Some((found, Some(alike as f64 / held_out.labels.len() as f64))))
 }

@@ -1,14 +1,9 @@
 //! The network of colour alone: exported, read back, and measured on labels.
 
-use std::fs;
-
 use anyhow::{Context, Result};
-use bauta_backbones::checkpoint::write_tensors;
-use bauta_backbones::{Parameters, SpacetimeConv};
+use bauta_backbones::{SpacetimeConv, SpacetimeFolder, SpacetimeModelConfig};
 use bauta_eval::{EncodedData, Evaluator, KMeansEvaluator, Metrics, Scores, Watch};
-use bauta_files::write_whole;
 use bauta_recipe::Elo as Settings;
-use tch::Tensor;
 
 use super::clips::Clips;
 use super::drawing::Part;
@@ -20,6 +15,28 @@ use crate::settings::evaluators;
 /// The folder of a run that holds the network of colour alone.
 const KEPT: &str = "rgb";
 
+/// What is measured, where clips have labels.
+fn protocols(clips: &Clips, settings: &Settings) -> Result<Vec<Box<dyn Evaluator>>> {
+    if !clips.are_labelled() {
+        return Ok(Vec::new());
+    }
+    let mut protocols = evaluators(&settings.eval.as_eval())?;
+    protocols.push(Box::new(KMeansEvaluator));
+    Ok(protocols)
+}
+
+/// Refuses labels that no protocol can learn from, before anything is trained.
+pub(super) fn check(clips: &Clips, settings: &Settings) -> Result<()> {
+    let mut counts = vec![0; clips.classes().len()];
+    if clips.are_labelled() {
+        clips.train().labels.iter().for_each(|&label| counts[label as usize] += 1);
+    }
+    for protocol in protocols(clips, settings)? {
+        protocol.labelled(&counts).with_context(|| format!("protocol {}", protocol.name()))?;
+    }
+    Ok(())
+}
+
 /// Exports and measures what was trained, the baselines, and what the search made of them.
 pub(super) fn measure(
     last: &Elo,
@@ -30,8 +47,7 @@ pub(super) fn measure(
     run: &mut Run<'_>,
 ) -> Result<Scores> {
     let kept = last.export(clips, run)?;
-    let mut protocols: Vec<Box<dyn Evaluator>> = evaluators(&settings.eval.as_eval())?;
-    protocols.push(Box::new(KMeansEvaluator));
+    let protocols = protocols(clips, settings)?;
     let console = Console::new(run.stop);
     let mut metrics = probe("trained", &kept, &protocols, clips, &console)?;
     if let Some(told) = &found.told {
@@ -42,7 +58,11 @@ pub(super) fn measure(
         metrics.extend(told.search.winner().map(|best| ("search_divergence", best.cost())));
     }
     let mut scores = Scores::from(metrics);
-    if settings.eval.baselines {
+    if let Some(chance) = found.told.as_ref().and_then(sections::chance_of_rank_correlation) {
+        let chance = Metrics::from_iter([("fitness_rank_correlation", chance)]);
+        scores.extend_baseline("chance", chance);
+    }
+    if settings.eval.baselines && clips.are_labelled() {
         let untrained = Elo::new(settings, clips, last.weights.clone(), 0)?;
         let others = [("random_init", Some(&untrained)), ("equal_weights", equal)];
         for (name, other) in others {
@@ -54,6 +74,9 @@ pub(super) fn measure(
     run.explain(["Features: the embedding of the network of colour alone, read from the folder \
                   rgb of the run."
         .to_owned()]);
+    if protocols.is_empty() {
+        run.explain(["The clips have no labels: nothing is measured on them.".to_owned()]);
+    }
     run.explain(protocols.iter().map(|e| format!("{}: {}", e.name(), e.settings())));
     sections::show(last, found, clips, settings, run)?;
     Ok(scores)
@@ -66,11 +89,14 @@ fn probe(
     clips: &Clips,
     watch: &dyn Watch,
 ) -> Result<Metrics> {
+    let mut metrics = Metrics::new();
+    if protocols.is_empty() {
+        return Ok(metrics);
+    }
     watch.begin(&format!("features: {name}"));
     let split = |part: &Part| judge::embed(network, clips, part);
     let classes = clips.classes().len();
     let data = EncodedData::new(split(clips.train())?, split(clips.test())?, classes)?;
-    let mut metrics = Metrics::new();
     for protocol in protocols {
         watch.begin(&format!("{}: {name}", protocol.name()));
         metrics.extend(protocol.evaluate_until(&data, clips.seed(), watch.stop())?);
@@ -79,32 +105,14 @@ fn probe(
 }
 
 impl Elo {
-    /// Writes the network of colour alone, under torchvision's names, and reads it back.
+    /// Writes the network of colour alone as a model folder, and reads it back.
     fn export(&self, clips: &Clips, run: &Run<'_>) -> Result<SpacetimeConv> {
         let folder = run.folder().join(KEPT);
-        let config = self.networks.rgb().config();
-        let described = serde_json::json!({
-            "model_type": "bauta-r2plus1d",
-            "network": config,
-            "frames": clips.sizes().frames,
-            "image_size": clips.sizes().size,
-        });
-        let weights = folder.join("model.safetensors");
-        let own: Vec<(&str, &Tensor)> = self
-            .parameters
-            .iter()
-            .filter_map(|one| Some((one.name.strip_prefix("rgb.")?, &one.tensor)))
-            .collect();
-        fs::create_dir_all(&folder)
-            .and_then(|()| {
-                let text = serde_json::to_string_pretty(&described)?;
-                write_whole(&folder.join("config.json"), text.as_bytes())
-            })
-            .with_context(|| format!("cannot write in {}", folder.display()))?;
-        write_tensors(&weights, own)?;
-        let mut parameters = Parameters::new(0, clips.device());
-        let network = SpacetimeConv::new(parameters.root(), config.clone())?;
-        parameters.load(&weights)?;
+        let sizes = clips.sizes();
+        let config =
+            SpacetimeModelConfig::new(self.networks.rgb().config(), sizes.frames, sizes.size);
+        SpacetimeFolder::write(&folder, &config, &self.parameters, "rgb.")?;
+        let (_parameters, network) = SpacetimeFolder::read(&folder)?.encoder(clips.device())?;
         Ok(network)
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct Judged {
     pub(super) generation: u32,
     /// Nothing of one that diverged, collapsed, or had no task.
     pub(super) cost: Option<f64>,
-    /// The share of clips that are of their cluster's most frequent class.
+    /// The share of clips that are of their cluster's most frequent class, where they have labels.
     pub(super) purity: Option<f64>,
     /// Sizes of its clusters, from the largest.
     pub(super) sizes: Vec<f64>,
@@ -169,5 +169,5 @@ fn evaluate(
         return Ok(failed);
     };
     let cost = Some(fitness.cost()).filter(|cost| cost.is_finite());
-    Ok(Judged { cost, purity: Some(purity), sizes: fitness.sizes, ..failed })
+    Ok(Judged { cost, purity, sizes: fitness.sizes, ..failed })
 }

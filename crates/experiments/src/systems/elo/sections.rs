@@ -38,14 +38,13 @@ pub(super) fn show(
     let count = SHOWN.min(clips.test().labels.len());
     let shown = clips.pixels(clips.test(), 0..count);
     let layout = PictureLayout { columns: 1, min_height: 64, ..PictureLayout::default() };
-    let names: Vec<&str> = clips.test().labels[..count]
-        .iter()
-        .map(|label| clips.classes()[*label as usize].as_str())
-        .collect();
+    let labels = clips.test().labels[..count].iter();
+    let names: Vec<&str> =
+        labels.filter_map(|label| Some(clips.classes().get(*label as usize)?.as_str())).collect();
+    let of = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
     let caption = format!(
-        "Test clips frame by frame, a row each: {}. The last {} frames are predicted from those \
+        "Test clips frame by frame, a row each{of}. The last {} frames are predicted from those \
          before them.",
-        names.join(", "),
         clips.sizes().future
     );
     run.show(Exhibit::new("clips.png", &film_strips(&shown, &layout)?, caption)?)
@@ -138,8 +137,21 @@ fn clusters(sizes: &[f64], settings: &Settings) -> Body {
     }
 }
 
-/// Rank correlation over the candidates of fitness and purity of their clusters.
+/// Rank correlation over the candidates of fitness and purity of their clusters, where clips have
+/// labels.
 pub(super) fn fitness_rank_correlation(told: &Told) -> Option<f64> {
+    rank_correlation(&ranked(told))
+}
+
+/// What the rank correlation of one in twenty random orders of as many candidates exceeds: 1.645
+/// deviations, which are 1 / √(N − 1).
+pub(super) fn chance_of_rank_correlation(told: &Told) -> Option<f64> {
+    let candidates = ranked(told).len();
+    (candidates >= 3).then(|| (1.645 / (candidates as f64 - 1.0).sqrt()).min(1.0))
+}
+
+/// Fitness and purity of the candidates that were judged.
+fn ranked(told: &Told) -> Vec<(f64, f64)> {
     let pairs = told.candidates.iter().filter_map(|one| Some((-one.cost?, one.purity?)));
-    rank_correlation(&pairs.collect::<Vec<_>>())
+    pairs.collect()
 }

@@ -1,12 +1,12 @@
-//! The commands that measure and fine-tune a folder of a transformer of video, without the
-//! recipe that made it.
+//! The commands that measure and fine-tune a folder of a model of video, MAE-ST's or another's,
+//! without the recipe that made it.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail, ensure};
-use bauta_backbones::VideoFolder;
+use bauta_backbones::ClipFolder;
 use bauta_data::video::{ClipDataset, ClipSource, ClipSubset, Ffmpeg, Views, open_clips};
 use bauta_eval::finetune::{ClipFineTuneTask, FineTuneReport, balanced};
 use bauta_eval::folder::{ClipFolderEvaluation, EvaluationReport};
@@ -33,8 +33,8 @@ pub fn evaluate(
     let evaluate::Arguments { model, root, limit, limit_test, seed, .. } = arguments;
     ensure!(
         arguments.features.is_none() && arguments.image_size.is_none(),
-        "--features and --image-size are of images: clips are measured by the mean of their \
-         patch tokens, at the model's own size"
+        "--features and --image-size are of images: clips are measured by the mean over time and \
+         space, at the model's own size"
     );
     let mut settings = ClipEvaluateSettings::parse(&arguments.set)?;
     if !arguments.protocol.is_empty() {
@@ -52,7 +52,7 @@ pub fn evaluate(
         data: data.into(),
         label: videos.label.as_ref().map(|name| place(&*train, name)).transpose()?,
         evaluators: evaluators(&eval.as_eval())?,
-        sampling: videos.sampling(data, folder.config().num_frames),
+        sampling: videos.sampling(data, folder.frames()),
         views: views(eval.views),
         on_error: videos.on_error,
         train,
@@ -99,7 +99,7 @@ pub fn tune(
         from_scratch: arguments.scratch_like.is_some(),
         config: finetune_config(&eval.finetune),
         label,
-        sampling: videos.sampling(data, folder.config().num_frames),
+        sampling: videos.sampling(data, folder.frames()),
         augment: eval.augment.clone().unwrap_or_else(|| data.usual_augment()),
         repeats: eval.repeats,
         views: views(eval.views),
@@ -123,13 +123,14 @@ pub fn tune(
     Ok(found)
 }
 
-fn read(model: &Path) -> Result<VideoFolder> {
+fn read(model: &Path) -> Result<ClipFolder> {
     ensure!(
-        VideoFolder::describes(model),
-        "{} is no folder of a transformer of video (mae_st or videomae), and the data are videos",
+        ClipFolder::describes(model),
+        "{} is no folder of a model of video (mae_st, videomae or bauta-r2plus1d), and the data \
+         are videos",
         model.display()
     );
-    Ok(VideoFolder::read(model)?)
+    Ok(ClipFolder::read(model)?)
 }
 
 /// Opens both splits of labelled videos.

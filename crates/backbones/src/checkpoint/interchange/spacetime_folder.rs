@@ -1,0 +1,256 @@
+//! Folders of (2+1)D residual networks, under torchvision's names.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bauta_files::write_whole;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tch::{Device, Tensor};
+
+use super::encoder_sizes::check_size;
+use super::weights;
+use crate::checkpoint::{regular_file, write_tensors};
+use crate::{ModelError, Parameters, SpacetimeConv, SpacetimeConvConfig, SpacetimeStage};
+
+/// What a classifier's weights begin with, as in torchvision.
+pub(super) const HEAD: &str = "fc";
+
+/// What `config.json` says of a (2+1)D residual network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SpacetimeModelConfig {
+    /// `bauta-r2plus1d`.
+    pub model_type: String,
+    /// Sizes of the network.
+    pub network: SpacetimeConvConfig,
+    /// Frames of a clip that it was trained on, T.
+    pub frames: usize,
+    /// Height and width of their frames in pixels.
+    pub image_size: usize,
+    /// Mean of each channel that frames in [0, 1] are normalised by.
+    pub image_mean: Vec<f32>,
+    /// Deviation of each channel.
+    pub image_std: Vec<f32>,
+}
+
+impl SpacetimeModelConfig {
+    /// The file's `model_type`.
+    pub const MODEL_TYPE: &str = "bauta-r2plus1d";
+
+    /// Describes a network of clips of `frames` square frames whose pixels are brought to
+    /// [−1, 1].
+    pub fn new(network: &SpacetimeConvConfig, frames: usize, image_size: usize) -> Self {
+        let half = vec![0.5; network.channels];
+        let (image_mean, image_std) = (half.clone(), half);
+        let (model_type, network) = (Self::MODEL_TYPE.to_owned(), network.clone());
+        Self { model_type, network, frames, image_size, image_mean, image_std }
+    }
+
+    /// Says which key has a value that no model has, if one has.
+    fn check(&self) -> Result<(), String> {
+        let Self { network, frames, image_size, .. } = self;
+        let SpacetimeConvConfig { channels, stem_side, stem_middle, width, stages, .. } = network;
+        let of_stage = |stage: &SpacetimeStage| {
+            let SpacetimeStage { width, blocks, strides: [time, space] } = *stage;
+            [("width", width), ("blocks", blocks), ("strides", time), ("strides", space)]
+        };
+        let sizes = [
+            ("frames", *frames),
+            ("image_size", *image_size),
+            ("channels", *channels),
+            ("stem_side", *stem_side),
+            ("stem_middle", *stem_middle),
+            ("width", *width),
+        ];
+        for (key, size) in sizes.into_iter().chain(stages.iter().flat_map(of_stage)) {
+            check_size(key, size)?;
+        }
+        if [self.image_mean.len(), self.image_std.len()] != [*channels; 2] {
+            return Err(format!(
+                "image_mean and image_std need {channels} values each; they have {} and {}",
+                self.image_mean.len(),
+                self.image_std.len()
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Description and weights of a (2+1)D residual network, without a classifier.
+#[derive(Debug)]
+pub struct SpacetimeFolder {
+    path: PathBuf,
+    config: SpacetimeModelConfig,
+    tensors: HashMap<String, Tensor>,
+}
+
+impl SpacetimeFolder {
+    /// Whether a folder's `config.json` describes a (2+1)D residual network. What cannot be read
+    /// is left to whoever reads it as another model.
+    pub fn describes(folder: &Path) -> bool {
+        let text = regular_file::read_text(&folder.join("config.json")).ok();
+        let value: Option<Value> = text.and_then(|text| serde_json::from_str(&text).ok());
+        let model_type = value.as_ref().and_then(|value| value.get("model_type")?.as_str());
+        model_type == Some(SpacetimeModelConfig::MODEL_TYPE)
+    }
+
+    /// Reads a folder that [`Self::write`] or a fine-tuning wrote; a classifier `fc` is left out.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`] and [`ModelError::Format`] for files that are missing, broken or of
+    /// sizes that no network has, [`ModelError::Mismatch`] for weights of other shapes.
+    pub fn read(folder: &Path) -> Result<Self, ModelError> {
+        let at = folder.join("config.json");
+        let format = |reason: String| ModelError::Format { path: at.clone(), reason };
+        let config: SpacetimeModelConfig = serde_json::from_str(&regular_file::read_text(&at)?)
+            .map_err(|error| format(error.to_string()))?;
+        config.check().map_err(format)?;
+        let (path, mut tensors) = weights::read_with(folder, |_, tensors| Ok(tensors))?;
+        tensors.retain(|name, _| !name.starts_with(&format!("{HEAD}.")));
+        // A block has several tensors, so no more are described than the file can hold.
+        let blocks = |stages: &[SpacetimeStage]| -> usize {
+            stages.iter().fold(0, |sum, stage| sum.saturating_add(stage.blocks))
+        };
+        let (said, held) = (blocks(&config.network.stages), tensors.len());
+        if said > held {
+            return Err(format(format!("blocks are {said}, and the weights are {held} tensors")));
+        }
+        let mut sketch = Parameters::sketch();
+        SpacetimeConv::new(sketch.root(), config.network.clone())?;
+        let mismatch = sketch.mismatch(&tensors);
+        if !mismatch.is_empty() {
+            return Err(ModelError::Mismatch { path, mismatch });
+        }
+        Ok(Self { path, config, tensors })
+    }
+
+    /// Writes `config.json` and `model.safetensors`: of `parameters` those of a network whose
+    /// names begin with `prefix`, without it.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`] when the folder cannot be made or written.
+    pub fn write(
+        folder: &Path,
+        config: &SpacetimeModelConfig,
+        parameters: &Parameters,
+        prefix: &str,
+    ) -> Result<(), ModelError> {
+        let own =
+            parameters.iter().filter_map(|one| Some((one.name.strip_prefix(prefix)?, &one.tensor)));
+        let path = folder.join("config.json");
+        let io = |source| ModelError::Io { path: path.clone(), source };
+        fs::create_dir_all(folder).map_err(io)?;
+        write_tensors(&folder.join("model.safetensors"), own)?;
+        let mut text = serde_json::to_vec_pretty(config).expect("plain values");
+        text.push(b'\n');
+        write_whole(&path, &text).map_err(io)
+    }
+
+    /// The description.
+    pub fn config(&self) -> &SpacetimeModelConfig {
+        &self.config
+    }
+
+    /// Builds the network on a device, with the folder's weights.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`] when weights and description disagree.
+    pub fn encoder(&self, device: Device) -> Result<(Parameters, SpacetimeConv), ModelError> {
+        let (parameters, network) = self.untrained(0, device)?;
+        self.assign(&parameters)?;
+        Ok((parameters, network))
+    }
+
+    /// The same network at its initial weights.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when a size cannot be.
+    pub fn untrained(
+        &self,
+        seed: u64,
+        device: Device,
+    ) -> Result<(Parameters, SpacetimeConv), ModelError> {
+        let mut parameters = Parameters::new(seed, device);
+        let network = SpacetimeConv::new(parameters.root(), self.config.network.clone())?;
+        Ok((parameters, network))
+    }
+
+    pub(super) fn assign(&self, parameters: &Parameters) -> Result<(), ModelError> {
+        parameters
+            .assign(&self.tensors)
+            .map_err(|mismatch| ModelError::Mismatch { path: self.path.clone(), mismatch })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::tests::normal;
+
+    fn config() -> SpacetimeModelConfig {
+        SpacetimeModelConfig::new(&SpacetimeConvConfig::tiny(3, 4), 4, 16)
+    }
+
+    fn parameters(seed: u64) -> Parameters {
+        let mut parameters = Parameters::new(seed, Device::Cpu);
+        SpacetimeConv::new(parameters.root().sub("rgb"), config().network).unwrap();
+        SpacetimeConv::new(parameters.root().sub("grey"), config().network).unwrap();
+        parameters
+    }
+
+    #[test]
+    fn a_network_is_written_without_its_neighbours_and_read_back() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("model");
+        let parameters = parameters(3);
+        SpacetimeFolder::write(&folder, &config(), &parameters, "rgb.").unwrap();
+        assert!(SpacetimeFolder::describes(&folder) && !SpacetimeFolder::describes(place.path()));
+        let read = SpacetimeFolder::read(&folder).unwrap();
+        assert_eq!(read.config(), &config());
+        let (own, _) = read.encoder(Device::Cpu).unwrap();
+        for one in &own {
+            let before = parameters.get(&format!("rgb.{}", one.name)).unwrap();
+            assert_eq!(one.tensor, before.tensor, "{}", one.name);
+        }
+        let (untrained, _) = read.untrained(4, Device::Cpu).unwrap();
+        assert_ne!(
+            untrained.get("stem.0.weight").unwrap().tensor,
+            own.iter().next().unwrap().tensor
+        );
+    }
+
+    #[test]
+    fn what_is_no_such_network_is_refused_before_it_is_built() {
+        let place = tempfile::tempdir().unwrap();
+        SpacetimeFolder::write(place.path(), &config(), &parameters(3), "rgb.").unwrap();
+        let whole = serde_json::to_value(config()).unwrap();
+        let refused = |change: &dyn Fn(&mut Value)| {
+            let mut said = whole.clone();
+            change(&mut said);
+            fs::write(place.path().join("config.json"), said.to_string()).unwrap();
+            SpacetimeFolder::read(place.path()).unwrap_err().to_string()
+        };
+        for (key, value, words) in [
+            ("frames", json!(0), "frames is 0, but must be at least 1"),
+            ("image_mean", json!([0.5]), "need 3 values each; they have 1 and 3"),
+            ("network", json!({}), "missing field"),
+        ] {
+            let found = refused(&|said| said[key] = value.clone());
+            assert!(found.contains(words), "{found}");
+        }
+        let blocks = refused(&|said| said["network"]["stages"][1]["blocks"] = json!(1_000_000));
+        assert!(blocks.contains("blocks are 1000002, and the weights are"), "{blocks}");
+        let width = refused(&|said| said["network"]["width"] = json!(5));
+        assert!(width.contains("stem.3.weight"), "{width}");
+        assert!(refused(&|said| said["network"]["stem_side"] = json!(2)).contains("odd stem_side"));
+
+        fs::write(place.path().join("config.json"), whole.to_string()).unwrap();
+        let tensor = normal("another", &[2]);
+        write_tensors(&place.path().join("model.safetensors"), [("stem.0.weight", &tensor)])
+            .unwrap();
+        assert!(SpacetimeFolder::read(place.path()).is_err());
+    }
+}
