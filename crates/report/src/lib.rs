@@ -5,8 +5,8 @@
 //! of these files alone, [`table`] a table for the terminal; [`compare`] sets runs side by side;
 //! [`claims`] sees to a claim's runs and holds them against its paper; [`TableRuns`] sees to those
 //! of several recipes, and [`Results`] is the table of them; [`Throughput`] is how fast a recipe
-//! trains, [`plan`] what it takes on so many devices. Pages are self-contained: no script, nothing
-//! loaded from elsewhere.
+//! trains, and [`plan`] what it takes on so many devices. Pages are self-contained: no script,
+//! nothing loaded from elsewhere.
 //!
 //! ```
 //! use bauta_report::{Body, MetricsLog, Record, Section, Series};
