@@ -99,7 +99,7 @@ fn a_system_whose_operations_nobody_counts_is_refused() {
     let told = sizes_of("brep-parts", words(&set)).unwrap_err();
     assert!(told.contains("does not count its steps' operations"), "{told}");
     let set = own("maskdistill-cifar10", &place).into_iter();
-    let taught = [format!("teacher={{ kind = \"recipe\", recipe = \"mae-cifar10\" }}")];
+    let taught = ["teacher={ kind = \"recipe\", recipe = \"mae-cifar10\" }".to_owned()];
     let told = sizes_of("maskdistill-cifar10", set.chain(taught).collect()).unwrap_err();
     assert!(told.contains("the teacher mae-cifar10 is not trained yet"), "{told}");
 }
