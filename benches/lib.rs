@@ -139,8 +139,8 @@ impl ClipCase {
     pub fn predicted_speed_up(&self) -> f64 {
         let tokens = self.encoder.grid().tokens();
         let visible = self.indices.visible_count() as usize;
-        let decoding = self.decoder.config().flops(visible, tokens - visible);
-        let step = |patches| (self.encoder.config().flops(patches) + decoding).total() as f64;
+        let decoding = self.decoder.config().step_cost(visible, tokens - visible);
+        let step = |patches| (self.encoder.config().step_cost(patches) + decoding).total() as f64;
         step(tokens) / step(visible)
     }
 

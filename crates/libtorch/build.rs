@@ -17,6 +17,12 @@ fn main() {
         .include("shim")
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
-        .files(["shim/shim.cpp", "shim/linear.cpp", "shim/attention.cpp", "shim/process_group.cpp"])
+        .files([
+            "shim/shim.cpp",
+            "shim/linear.cpp",
+            "shim/attention.cpp",
+            "shim/checkpoint.cpp",
+            "shim/process_group.cpp",
+        ])
         .compile("bauta_libtorch");
 }

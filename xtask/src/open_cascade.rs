@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use bauta_data::cache_root;
+use bauta_datasets::cache_root;
 
 use crate::cargo::complete;
 use crate::staging::{Staging, lock, move_into_place};

@@ -1,12 +1,12 @@
 //! `prepare-step`: folders of STEP files into what trains fast, after Open CASCADE is found or
-//! fetched; and the shapes that `brep-step` trains on.
+//! fetched; and the shapes of packages that recipes train on.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
-use bauta_data::{cache_root, locate};
-use bauta_recipe::{OCCT_PARTS, Recipe, Settings};
+use bauta_datasets::{cache_root, locate};
+use bauta_recipe::{PartSource, Recipe, Settings};
 
 use crate::cargo::{cargo, complete};
 use crate::open_cascade;
@@ -22,16 +22,18 @@ pub fn prepare_step(workspace: &Workspace, arguments: Arguments) -> Result<ExitC
     Bauta::become_it(command)
 }
 
-/// Prepares the shapes of Debian's `occt-misc` for a recipe that trains on them, once.
+/// Prepares the shapes of a package for a recipe that trains on them, once.
 pub fn prepare_for(workspace: &Workspace, recipe: &Recipe) -> Result<()> {
     let Settings::Brep(brep) = &recipe.settings else { return Ok(()) };
-    let Some(package) = brep.data.package() else { return Ok(()) };
+    let (Some(package), Some(name)) = (brep.data.package(), brep.data.cached()) else {
+        return Ok(());
+    };
     let cache = cache_root()?;
-    let folder = cache.join(OCCT_PARTS);
+    let folder = cache.join(&name);
     if folder.is_dir() {
         return Ok(());
     }
-    let _lock = lock(&cache.join(format!("{OCCT_PARTS}.lock")), "the same shapes")?;
+    let _lock = lock(&cache.join(format!("{name}.lock")), "the same shapes")?;
     if folder.is_dir() {
         return Ok(());
     }
@@ -40,7 +42,12 @@ pub fn prepare_for(workspace: &Workspace, recipe: &Recipe) -> Result<()> {
     let parts = staging.0.join("parts");
     eprintln!("Preparing the shapes in {}", shapes.display());
     let mut command = Command::new(build(workspace)?);
-    complete(command.arg(&shapes).arg("--out").arg(&parts).arg("--assemblies"))?;
+    command.arg(&shapes).arg("--out").arg(&parts).arg("--assemblies");
+    if brep.data.name == PartSource::Kicad {
+        // It has 130,000 faces, of which the default would keep 1.6 GB.
+        command.args(["--targets", "200", "--candidates", "1000"]);
+    }
+    complete(&mut command)?;
     move_into_place(&parts, &folder)
 }
 
@@ -53,5 +60,5 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
         command.env("BAUTA_OCCT", root);
     }
     complete(&mut command)?;
-    Ok(workspace.metadata()?.target_directory.join("release/prepare-step").into())
+    Ok(workspace.target_folder()?.join("release/prepare-step"))
 }

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bauta_data::DatasetName;
-use bauta_data::video::ClipDataset;
+use bauta_datasets::DatasetName;
+use bauta_datasets::video::ClipDataset;
 use clap::Args;
 
 use crate::data;
@@ -54,7 +54,7 @@ pub fn with_data(
 pub fn reconstruct(workspace: &Workspace, arguments: Arguments) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.rest.iter().filter_map(|word| word.to_str()).collect();
     if value_of(&words, "--video").is_some() {
-        data::find_ffmpeg()?;
+        data::fetch_ffmpeg()?;
     }
     program(workspace, "reconstruct", arguments)
 }

@@ -99,8 +99,8 @@ impl Bauta {
             "--bin",
             program,
         ]))?;
-        let target = workspace.metadata()?.target_directory;
-        Ok(Self { program: target.join("release").join(program).into(), libtorch })
+        let program = workspace.target_folder()?.join("release").join(program);
+        Ok(Self { program, libtorch })
     }
 
     /// A call of one of its subcommands.

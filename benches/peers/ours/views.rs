@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::Result;
-use bauta_data::{Augment, Colours, Image};
+use bauta_data::{Augment, Augmenter, Colours, Image};
 use bauta_streams::{Purpose, StreamKey};
 
 use crate::{Measurement, Setting};
@@ -20,7 +20,7 @@ pub fn measure(variant: &str, setting: &Setting) -> Result<Measurement> {
         (0..height * width * 3).map(|i| (i * 37 % 251) as u8 ^ (i / 7) as u8).collect();
     let image = Image::new(height, width, 3, pixels);
     let augment = Augment { colours: Some(Colours::default()), ..Augment::default() };
-    let augmenter = augment.build(3, side, side)?;
+    let augmenter = Augmenter::new(&augment, 3, side, side)?;
     let mut planes = vec![0; 3 * side * side];
     let mut seconds = Vec::new();
     // The first batch warms up.

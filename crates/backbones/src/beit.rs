@@ -20,6 +20,7 @@ use crate::{
     DropPath, Encode, EncoderShape, ImageEncoder, Init, LayerNorm, ModelError, Moments, PatchEmbed,
     RelativePositionBias, Scope, Seen, VitConfig,
     block::{no_attention, outputs_of_blocks},
+    checkpointed::{checkpointed, is_checkpointed},
     encode::{needs_every_token, no_mask_token},
     patch_embed::ImageShape,
 };
@@ -229,8 +230,15 @@ impl BeitEncoder {
         let biases = self.rel_pos_bias.forward(self.blocks.len());
         let x = self.with_class_token(tokens);
         self.blocks.iter().enumerate().fold(x, |x, (place, block)| {
-            let factors = drop.and_then(|drop| drop.of_block(place));
-            block.forward(&x, &biases[place], factors.as_ref())
+            let (bias, factors) = (&biases[place], drop.and_then(|drop| drop.of_block(place)));
+            if is_checkpointed(place, self.blocks.len()) {
+                let forward = move |block: &BeitBlock, inputs: &[Tensor]| {
+                    block.forward(&inputs[0], &inputs[1], factors.as_ref())
+                };
+                checkpointed(block, &[&x, bias], forward)
+            } else {
+                block.forward(&x, bias, factors.as_ref())
+            }
         })
     }
 }

@@ -3,7 +3,8 @@
 use bauta_libtorch::attention;
 use tch::{Kind, Tensor};
 
-use crate::{Activation, DropPath, Init, LayerNorm, Linear, ModelError, Scope};
+use crate::checkpointed::Shared;
+use crate::{Activation, Init, LayerNorm, Linear, ModelError, Scope};
 
 /// Sizes of one block.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -205,12 +206,41 @@ pub(crate) fn qkv_apart(dim: usize) -> Init {
     Init::Uniform((6.0 / (2 * dim) as f64).sqrt())
 }
 
-/// Sends tokens [B, N, D] through all blocks, with samples that skip branches.
-pub(crate) fn through_blocks(blocks: &[Block], x: Tensor, drop: Option<&DropPath>) -> Tensor {
-    blocks.iter().enumerate().fold(x, |x, (place, block)| {
-        let factors = drop.and_then(|drop| drop.of_block(place));
-        block.forward_dropping(&x, factors.as_ref())
-    })
+impl Shared for Block {
+    fn share(&self) -> Self {
+        Self {
+            norm1: self.norm1.share(),
+            attn: self.attn.share(),
+            norm2: self.norm2.share(),
+            mlp: self.mlp.share(),
+        }
+    }
+
+    fn weights(&self) -> Vec<Tensor> {
+        let Self { norm1, attn, norm2, mlp } = self;
+        let parts = [norm1.weights(), attn.weights(), norm2.weights(), mlp.weights()];
+        parts.into_iter().flatten().collect()
+    }
+}
+
+impl Shared for Attention {
+    fn share(&self) -> Self {
+        Self { qkv: self.qkv.share(), proj: self.proj.share(), heads: self.heads }
+    }
+
+    fn weights(&self) -> Vec<Tensor> {
+        [self.qkv.weights(), self.proj.weights()].into_iter().flatten().collect()
+    }
+}
+
+impl Shared for Mlp {
+    fn share(&self) -> Self {
+        Self { fc1: self.fc1.share(), fc2: self.fc2.share(), activation: self.activation }
+    }
+
+    fn weights(&self) -> Vec<Tensor> {
+        [self.fc1.weights(), self.fc2.weights()].into_iter().flatten().collect()
+    }
 }
 
 /// Sends `x` through `depth` blocks, `block` being the one of that index, as far as the

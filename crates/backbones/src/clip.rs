@@ -10,7 +10,8 @@ use tch::Tensor;
 use crate::{
     Activation, Block, Encode, EncoderShape, ImageEncoder, Init, LayerNorm, Linear, ModelError,
     Moments, PatchEmbed, Scope, Seen, VitConfig,
-    block::{last_attention, outputs_of_blocks, through_blocks},
+    block::{last_attention, outputs_of_blocks},
+    checkpointed::through_blocks,
     encode::{needs_every_token, no_mask_token},
     patch_embed::ImageShape,
 };

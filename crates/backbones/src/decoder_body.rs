@@ -11,7 +11,7 @@ use tch::Tensor;
 
 use crate::{
     Block, DropPath, Init, LayerNorm, Linear, MaeDecoderConfig, ModelError, Scope, TokenIndices,
-    block::through_blocks, patch_tokens, positions::sin_cos_2d, vit::rows_of,
+    checkpointed::through_blocks, patch_tokens, positions::sin_cos_2d, vit::rows_of,
 };
 
 /// Predicts P values for each token from the embedded visible ones.

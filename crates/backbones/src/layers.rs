@@ -48,10 +48,10 @@ impl Linear {
 /// Normalises the last dimension to mean 0 and variance 1, then scales and shifts.
 #[derive(Debug)]
 pub struct LayerNorm {
-    weight: Tensor,
-    bias: Tensor,
-    dim: i64,
-    eps: f64,
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Tensor,
+    pub(crate) dim: i64,
+    pub(crate) eps: f64,
 }
 
 impl LayerNorm {

@@ -34,6 +34,7 @@ mod beit;
 mod bert;
 mod block;
 pub mod checkpoint;
+mod checkpointed;
 mod clip;
 mod clip_encoder;
 mod decoder_body;
@@ -43,7 +44,6 @@ mod efficientnet;
 mod encode;
 mod encoder_with_head;
 mod error;
-mod flops;
 mod image_encoder;
 mod images;
 mod layers;
@@ -57,6 +57,7 @@ mod residual;
 mod resnet;
 mod resnet_encoder;
 mod spacetime_conv;
+mod step_cost;
 #[cfg(test)]
 mod tests;
 mod token_indices;
@@ -79,6 +80,7 @@ pub use checkpoint::interchange::{
     TargetFrames, VideoFolder, VideoModelConfig, VitMaeConfig, VitModelConfig, describe,
     export_model, import_model, read_checkpoint,
 };
+pub use checkpointed::is_checkpointed;
 pub use clip::{ClipVisionConfig, ClipVisual};
 pub use clip_encoder::ClipEncoder;
 pub use disentangling_decoder::{DisentanglingDecoder, mae_weights_for_branches};
@@ -87,7 +89,6 @@ pub use efficientnet::{EfficientNetLite0, FeatureStride};
 pub use encode::{Encode, Seen};
 pub use encoder_with_head::{EncoderHead, EncoderWithHead, HeadOutput};
 pub use error::ModelError;
-pub use flops::Flops;
 pub use image_encoder::{EncoderShape, ImageEncoder};
 pub use images::ImageNormalization;
 pub use layers::{Activation, LayerNorm, Linear};
@@ -103,6 +104,7 @@ pub use spacetime_conv::{
     ClipFeatures, SpacetimeBlock, SpacetimeConv, SpacetimeConvConfig, SpacetimeStage,
     SpectrogramConv,
 };
+pub use step_cost::StepCost;
 pub use token_indices::TokenIndices;
 pub use tokens::{Pooling, class_token, patch_tokens};
 pub use upsampling_decoder::{UpsamplingDecoder, UpsamplingDecoderConfig};

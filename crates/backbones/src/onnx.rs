@@ -1,7 +1,9 @@
-//! Networks of model folders as ONNX files: whole images in, features or scores of classes out.
+//! Networks of model folders as ONNX files: whole images or clips in, features or scores of classes
+//! out.
 
 mod residual;
 mod transformer;
+mod video;
 
 use std::path::Path;
 
@@ -11,26 +13,30 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{
     ChannelStatistics, ClipFolder, EncoderHead, ModelConfig, ModelError, ModelFolder, Parameters,
-    Preprocessing, ResNetFolder,
+    Preprocessing, ResNetFolder, VideoFolder,
 };
 
-/// Name of the input, [batch, C, H, W].
-const IMAGES: &str = "pixel_values";
+/// Name of the input, [batch, C, H, W] or [batch, C, T, H, W].
+const PIXELS: &str = "pixel_values";
 
-/// Writes the network of a model folder of images as an ONNX file (opset 17), and says what it
-/// holds. The file reads normalised images `pixel_values` [batch, C, H, W] and puts out
+/// Writes the network of a model folder as an ONNX file (opset 17), and says what it holds. The
+/// file reads normalised images `pixel_values` [batch, C, H, W], or clips [batch, C, T, H, W], and
+/// puts out
 ///
 /// - of a transformer `last_hidden_state` [batch, 1 + L, D], the class token first, and
 ///   `features` [batch, D], the mean of the patch tokens; of one with a classifier `logits`
 ///   [batch, classes] too, and of one with a pooler `pooler_output`;
+/// - of a transformer of video the same, its `features` as [`VideoTransformer::features`] has them;
 /// - of a residual network `features` [batch, D], and of one with a classifier `logits`.
 ///
 /// Decoders, mask tokens and heads for masked patches are left out. The metadata have the means and
-/// deviations of the folder's `preprocessor_config.json`.
+/// deviations of the folder's `preprocessor_config.json`, or of a video folder's `config.json`.
+///
+/// [`VideoTransformer::features`]: crate::VideoTransformer::features
 ///
 /// # Errors
-/// As the folder is read; [`ModelError::Config`] for a folder of video and for a network of 2 GiB
-/// or more; [`ModelError::Occupied`] when `to` is there already. Nothing is written then.
+/// As the folder is read; [`ModelError::Config`] for a (2+1)D residual network and for a network of 2 GiB or more;
+/// [`ModelError::Occupied`] when `to` is there already. Nothing is written then.
 pub fn export_onnx(from: &Path, to: &Path) -> Result<String, ModelError> {
     if to.exists() {
         return Err(ModelError::Occupied(to.into()));
@@ -66,8 +72,12 @@ struct Network {
 
 impl Network {
     fn read(from: &Path) -> Result<Self, ModelError> {
+        if VideoFolder::describes(from) {
+            return Self::of_video(&VideoFolder::read(from)?);
+        }
         if ClipFolder::describes(from) {
-            let reason = "networks of video are not written as ONNX; export a model folder";
+            let reason = "residual networks of video are not written as ONNX; transformers of video \
+                          and models of images are";
             return Err(ModelError::Config(reason.to_owned()));
         }
         if ResNetFolder::describes(from) {
@@ -87,6 +97,26 @@ impl Network {
         let (graph, about) = of_transformer(&folder)?;
         let statistics = statistics(folder.preprocessing(), folder.config().channels())?;
         Ok(Self { graph, about, statistics })
+    }
+
+    /// The encoder of a folder of video, with the classifier that the folder holds.
+    fn of_video(folder: &VideoFolder) -> Result<Self, ModelError> {
+        let (parameters, encoder) = folder.encoder(Device::Cpu)?;
+        let head = ["head.weight", "head.bias"].map(|name| folder.tensors().get(name));
+        let classifier = match head {
+            [Some(weight), Some(bias)] => Some([weight, bias]),
+            _ => None,
+        };
+        let graph = video::graph(&Weights(&parameters), &encoder, classifier);
+        let with = classifier.map(|[weight, _]| format!(" of {} classes", weight.size()[0]));
+        let with = with.map_or_else(String::new, |classes| format!(" with a classifier{classes}"));
+        let config = folder.config();
+        let (mean, deviation) = (config.image_mean.clone(), config.image_std.clone());
+        Ok(Self {
+            graph,
+            about: format!("transformer of video{with}"),
+            statistics: Some(ChannelStatistics { mean, deviation }),
+        })
     }
 }
 
@@ -156,5 +186,10 @@ fn add(graph: &mut Graph, name: &str, tensor: &Tensor) -> Value {
 
 /// The input of normalised images.
 fn images(graph: &mut Graph, channels: usize, [height, width]: [Dim<'_>; 2]) -> Value {
-    graph.input(IMAGES, &[Dim::Named("batch"), Dim::Of(channels), height, width])
+    graph.input(PIXELS, &[Dim::Named("batch"), Dim::Of(channels), height, width])
+}
+
+/// The input of normalised clips.
+fn clips(graph: &mut Graph, channels: usize, [frames, height, width]: [Dim<'_>; 3]) -> Value {
+    graph.input(PIXELS, &[Dim::Named("batch"), Dim::Of(channels), frames, height, width])
 }

@@ -146,29 +146,30 @@ impl Residual {
         self.map(layers, images).mean_dim(&[2_i64, 3][..], false, None)
     }
 
-    /// Multiplications of the convolutions of one image of this size: of the first, which needs
-    /// no gradient of its input, and of the others.
-    pub(crate) fn multiplications(&self, height: usize, width: usize) -> [u64; 2] {
+    /// Multiplications and output values of each convolution of one image of this size, the
+    /// stem's first.
+    pub(crate) fn convolution_sizes(&self, height: usize, width: usize) -> Vec<[u64; 2]> {
+        let sizes = |filter: i64, outputs: i64, [height, width]: [i64; 2]| {
+            [filter * outputs * height * width, outputs * height * width].map(|size| size as u64)
+        };
         let halved = |sides: [i64; 2], stride| sides.map(|side| (side + stride - 1) / stride);
         let (side, stride) = self.stem_sides();
         let mut sides = halved([height as i64, width as i64], stride);
-        let first = self.stem * self.channels * side * side * sides[0] * sides[1];
+        let mut found = vec![sizes(self.channels * side * side, self.stem, sides)];
         if self.large {
             sides = halved(sides, 2);
         }
-        let mut others = 0;
         for block in &self.blocks {
             let entered = sides;
             for (_, to, from, side, stride) in block.convolutions() {
                 sides = halved(sides, stride);
-                others += to * from * side * side * sides[0] * sides[1];
+                found.push(sizes(from * side * side, to, sides));
             }
             if block.shortcut().is_some() {
-                let thin = halved(entered, block.stride);
-                others += block.to * block.from * thin[0] * thin[1];
+                found.push(sizes(block.from, block.to, halved(entered, block.stride)));
             }
         }
-        [first as u64, others as u64]
+        found
     }
 
     /// Side and stride of the first filters.

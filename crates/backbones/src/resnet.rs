@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::residual::{Layers, Residual, Shape};
-use crate::{BatchNorm, Flops, Init, ModelError, Moments, Scope};
+use crate::{BatchNorm, Init, ModelError, Moments, Scope, StepCost};
 
 /// Which residual network, and for which images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,9 +64,21 @@ impl ResNetConfig {
     }
 
     /// What a training step of one image of this size costs.
-    pub fn flops(&self, height: usize, width: usize) -> Flops {
-        let [first, others] = self.residual().multiplications(height, width);
-        Flops::of_data(2 * first) + Flops::trained(2 * others)
+    pub fn step_cost(&self, height: usize, width: usize) -> StepCost {
+        let image = (self.channels * height * width) as u64;
+        let convolutions = self.residual().convolution_sizes(height, width).into_iter();
+        let cost = |(place, [multiplications, outputs]): (usize, [u64; 2])| {
+            let operations = 2 * multiplications;
+            let made = if place == 0 {
+                StepCost::of_data(operations)
+            } else {
+                StepCost::trained(operations)
+            };
+            // The norm keeps what it reads, and the next layer what the activation made of it.
+            StepCost { kept: 2 * outputs, ..made }
+        };
+        let start = StepCost { kept: image, ..StepCost::default() };
+        convolutions.enumerate().map(cost).fold(start, |sum, one| sum + one)
     }
 
     fn residual(&self) -> Residual {
@@ -223,7 +235,7 @@ mod tests {
         // which 0.5 and 2 million are the head's.
         let multiplications = |depth| {
             let config = ResNetConfig { depth, stem: Stem::Large, width: 64, channels: 3 };
-            config.flops(224, 224).forward / 2
+            config.step_cost(224, 224).forward / 2
         };
         assert_eq!(multiplications(ResNetDepth::Eighteen), 1_813_561_344);
         assert_eq!(multiplications(ResNetDepth::Fifty), 4_087_136_256);

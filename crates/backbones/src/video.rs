@@ -7,10 +7,10 @@
 mod config;
 mod decoder;
 mod encoder;
-mod flops;
 mod inflate;
 mod patch_embed;
 mod positions;
+mod step_cost;
 #[cfg(test)]
 mod tests;
 

@@ -13,7 +13,8 @@ pub use self::config::VitConfig;
 use crate::{
     Block, Encode, EncoderShape, ImageEncoder, Init, LayerNorm, ModelError, Moments, PatchEmbed,
     Scope, Seen,
-    block::{last_attention, outputs_of_blocks, through_blocks},
+    block::{last_attention, outputs_of_blocks},
+    checkpointed::through_blocks,
     encode::no_mask_token,
     positions::sin_cos_2d,
 };

@@ -7,6 +7,7 @@ mod onnx_networks;
 
 use std::path::Path;
 
+use bauta_backbones::tch::Tensor;
 use bauta_backbones::{ModelError, export_onnx, onnx_graph};
 use onnx_networks::{KINDS, images, outputs, write_folder};
 
@@ -25,9 +26,10 @@ fn every_kind_has_the_nodes_that_onnxruntime_agreed_with() {
         let said = export_onnx(&folder, &file).unwrap();
         assert!(said.contains("bytes, in"), "{said}");
         let bytes = std::fs::read(&file).unwrap();
-        let first = if kind.starts_with("resnet") { "conv1.weight" } else { "cls_token" };
-        let weights = bauta_backbones::read_checkpoint(&folder.join("model.safetensors")).unwrap();
-        let tensor = &weights[first];
+        let resnet = kind.starts_with("resnet");
+        let first = if resnet { "conv1.weight" } else { "patch_embed.proj.weight" };
+        let weights = Tensor::read_safetensors(folder.join("model.safetensors")).unwrap();
+        let (_, tensor) = weights.iter().find(|(name, _)| name == first).unwrap();
         let mut values = vec![0.0_f32; tensor.numel()];
         tensor.flatten(0, -1).copy_data(&mut values, tensor.numel());
         let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -20,6 +20,6 @@ pub use graph::{Face, Fit, Graph, LoopKind, Use};
 pub use part::{Part, TARGET_WIDTH, target_rows};
 pub use samples::{OVERHANG, Sampling, Target, nearest_opposite};
 pub use solid::Solid;
-pub use store::{CLASSES, EXTENSION, PartSplits, PartStore};
+pub use store::{CLASSES, EXTENSION, Holdout, PartSplits, PartStore};
 pub use surface::{Domain, Frame, Surface};
 pub use trim::{Region, Segment, Trim, WITHOUT_BOUNDARY};

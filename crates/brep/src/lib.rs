@@ -27,4 +27,4 @@ pub mod step;
 
 pub use error::BrepError;
 pub use geometry::generate::{self, Feature};
-pub use geometry::{Graph, Part, PartSplits, PartStore, Sampling, Solid};
+pub use geometry::{Graph, Holdout, Part, PartSplits, PartStore, Sampling, Solid};

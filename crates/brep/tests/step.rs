@@ -13,7 +13,7 @@ use std::process::Command;
 
 use bauta_brep::generate::Parts;
 use bauta_brep::geometry::{
-    CLASSES, Domain, Face, Frame, Graph, PartSplits, Surface, Trim, surface_of,
+    CLASSES, Domain, Face, Frame, Graph, Holdout, PartSplits, Surface, Trim, surface_of,
 };
 use bauta_brep::step::{Outcome, PrepareOptions, prepare_folder, read};
 use bauta_brep::{Part, Sampling, Solid};
@@ -286,7 +286,8 @@ fn classes_that_are_not_named_are_refused() {
     assert!(error.contains("a face has label 9, and classes.txt names 2 classes"), "{error}");
     fs::remove_file(place.0.path().join("in").join(CLASSES)).unwrap();
     place.prepared(&place.options());
-    let splits = PartSplits::open(&place.options().output, 0.5, None).unwrap();
+    let holdout = Holdout { fraction: 0.5, by_base_name: false };
+    let splits = PartSplits::open(&place.options().output, &holdout, None).unwrap();
     assert_eq!(splits.classes.len(), 10);
 }
 

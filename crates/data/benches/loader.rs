@@ -1,7 +1,6 @@
 //! Images a second through the loader: small images in memory, and photos from files.
 
 use std::hint::black_box;
-use std::io::Cursor;
 use std::sync::Arc;
 
 use bauta_data::{
@@ -9,7 +8,8 @@ use bauta_data::{
 };
 use bauta_streams::{Purpose, StreamKey};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use image::{ImageFormat, RgbImage};
+use image::RgbImage;
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 /// Ten thousand random images of CIFAR's size.
 fn small_images() -> Arc<dyn Source> {
@@ -22,7 +22,8 @@ fn small_images() -> Arc<dyn Source> {
     Arc::new(source.expect("the buffer has the length"))
 }
 
-/// A folder of JPEGs of 500 × 375 pixels, with detail like a photo's.
+/// A folder of JPEGs of 500 × 375 pixels, with detail like a photo's and colours at half the
+/// resolution, as cameras write them.
 fn photos() -> (tempfile::TempDir, Arc<dyn Source>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for photo in 0..32_u32 {
@@ -33,10 +34,10 @@ fn photos() -> (tempfile::TempDir, Arc<dyn Source>) {
             let level = (wave(40.0) + wave(7.0)) as u8;
             image::Rgb([level, level / 2 + grain as u8, 255 - level])
         });
-        let mut file = Cursor::new(Vec::new());
-        picture.write_to(&mut file, ImageFormat::Jpeg).expect("memory takes any file");
-        std::fs::write(folder.path().join(format!("{photo:02}.jpg")), file.into_inner())
-            .expect("the folder can be written");
+        let path = folder.path().join(format!("{photo:02}.jpg"));
+        let mut encoder = Encoder::new_file(path, 90).expect("the folder can be written");
+        encoder.set_sampling_factor(SamplingFactor::F_2_2);
+        encoder.encode(&picture, 500, 375, ColorType::Rgb).expect("the folder can be written");
     }
     let source = open(DatasetName::Folder, Split::Train, folder.path()).expect("it has photos");
     (folder, source)

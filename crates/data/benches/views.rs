@@ -4,7 +4,7 @@
 
 use std::hint::black_box;
 
-use bauta_data::{Augment, Colours, Image};
+use bauta_data::{Augment, Augmenter, Colours, Image};
 use bauta_streams::{Purpose, StreamKey};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -16,7 +16,7 @@ fn views(criterion: &mut Criterion) {
             (0..height * width * 3).map(|i| (i * 37 % 251) as u8 ^ (i / 7) as u8).collect();
         let image = Image::new(height, width, 3, pixels);
         let augment = Augment { colours: Some(Colours::default()), ..Augment::default() };
-        let augmenter = augment.build(3, out, out).expect("the settings are in range");
+        let augmenter = Augmenter::new(&augment, 3, out, out).expect("the settings are in range");
         let (mut planes, mut sample) = (vec![0; 3 * out * out], 0);
         group.bench_function(name, |bencher| {
             bencher.iter(|| {

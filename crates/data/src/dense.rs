@@ -20,7 +20,8 @@ pub use first::FirstScenes;
 pub use mask::ObjectMask;
 pub use open::DenseSplits;
 
-use crate::error::DataError;
+use bauta_datasets::DataError;
+
 use crate::image::Image;
 use crate::source::Statistics;
 use crate::splits::check_classes;

@@ -8,6 +8,7 @@
 
 mod damage;
 mod jpeg;
+pub(crate) mod known;
 pub(crate) mod sixteen_bits;
 
 use std::io::Cursor;
@@ -15,78 +16,9 @@ use std::io::Cursor;
 use std::borrow::Cow;
 
 use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
-use serde::{Deserialize, Serialize};
-use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+use bauta_datasets::{Channels, Decoding};
 
-use crate::sample::{Sample, SampleType};
-
-/// What a picture's colours become.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    Display,
-    EnumString,
-    IntoStaticStr,
-    VariantArray,
-)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum Channels {
-    /// Three channels; grey is repeated.
-    #[default]
-    Rgb,
-    /// One channel; colours are weighted by 0.299, 0.587 and 0.114 (ITU-R 601).
-    Grey,
-}
-
-impl Channels {
-    /// How many there are.
-    pub fn count(self) -> usize {
-        match self {
-            Self::Rgb => 3,
-            Self::Grey => 1,
-        }
-    }
-}
-
-/// How a picture's file becomes an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decoding {
-    /// Most pixels that a file may claim; checked before anything is decoded.
-    pub max_pixels: u64,
-    /// What its colours become.
-    pub channels: Channels,
-    /// What its samples must be; where it is not said, pictures are read as bytes and arrays
-    /// as what the first holds.
-    pub sample_type: Option<SampleType>,
-}
-
-impl Decoding {
-    /// The most pixels that a file may claim unless told otherwise: about 179 million,
-    /// where Pillow refuses as well. They take half a gigabyte.
-    pub const MAX_PIXELS: u64 = 178_956_970;
-
-    /// Refuses a picture that claims too many pixels.
-    fn check_size(self, width: u64, height: u64) -> Result<(), String> {
-        let most = self.max_pixels;
-        if width.saturating_mul(height) <= most {
-            return Ok(());
-        }
-        Err(format!("it claims {width} × {height} pixels, more than max_pixels = {most}"))
-    }
-}
-
-impl Default for Decoding {
-    fn default() -> Self {
-        Self { max_pixels: Self::MAX_PIXELS, channels: Channels::Rgb, sample_type: None }
-    }
-}
+use crate::sample::Sample;
 
 /// An image of samples, bytes unless said otherwise, in the order row, column, channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +83,13 @@ impl Image<'static> {
     /// # Errors
     /// As [`Self::decode`], with the limit of `decoding`.
     pub fn decode_with(file: &[u8], decoding: Decoding) -> Result<Self, String> {
-        let decoded = dynamic(file, decoding)?;
+        Self::decode_known(file, decoding, false)
+    }
+
+    /// The same; the coded data of a JPEG that is `known` to be whole are decoded and not gone
+    /// through.
+    fn decode_known(file: &[u8], decoding: Decoding, known: bool) -> Result<Self, String> {
+        let decoded = dynamic(file, decoding, known)?;
         let (height, width) = (decoded.height() as usize, decoded.width() as usize);
         let colour = decoded.color();
         if decoding.channels == Channels::Grey && !colour.has_color() && !colour.has_alpha() {
@@ -170,14 +108,14 @@ impl Image<'static> {
 }
 
 /// Decodes a file with the samples that it has.
-fn dynamic(file: &[u8], decoding: Decoding) -> Result<DynamicImage, String> {
+fn dynamic(file: &[u8], decoding: Decoding, known: bool) -> Result<DynamicImage, String> {
     let format = ::image::guess_format(file);
     let format = format.map_err(|_| "it is not a JPEG, PNG or WebP file".to_owned())?;
     let decoded = match format {
         ImageFormat::Jpeg => {
             // Its size stands in the header, so what is cut off need not be decoded.
             damage::check_end(file, format)?;
-            jpeg::decode(file, decoding)?
+            jpeg::decode(file, decoding, known)?
         }
         _ => {
             let mut reader = ImageReader::with_format(Cursor::new(file), format);

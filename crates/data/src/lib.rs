@@ -1,7 +1,7 @@
 //! Images and inputs of any medium, from a package registry to a batch in memory.
 //!
 //! The way is one-directional. [`fetch`] brings a data set into a cache folder,
-//! verified. [`open_splits`] makes two [`Source`]s of a folder, to train on and to
+//! verified (it comes from `bauta-datasets`, as all names and settings do). [`open_splits`] makes two [`Source`]s of a folder, to train on and to
 //! evaluate on: a length, labels, and any image by its index. An [`Augment`] says how an image is cropped and flipped
 //! to the model's size. A [`Loader`] puts the three together and hands out
 //! [`Batch`]es of unsigned bytes, made ahead of the consumer on its own threads.
@@ -44,13 +44,9 @@
 //! ```
 
 mod augment;
-mod dataset;
 pub mod dense;
-mod error;
-mod fetch;
 mod image;
 mod loader;
-mod model;
 pub mod pairs;
 mod partners;
 mod prefetch;
@@ -63,23 +59,23 @@ mod tasks;
 pub mod text;
 pub mod video;
 
-pub use augment::{Augment, Augmenter, Colours, Crop, Filter, Framing, Resize};
-pub use dataset::{DatasetName, Split, open};
-pub use error::DataError;
-pub use fetch::{
-    FetchEvent, PACKAGES, Package, Proof, Registry, cache_root, fetch, fetched, locate,
+pub use augment::{Augmenter, Filter, Framing, Resize};
+// The names, settings and packages of what is read here.
+pub use bauta_datasets::{
+    Augment, Channels, Colours, Crop, DataError, DatasetName, Decoding, FetchEvent, ModelName,
+    OnError, OpenOptions, PACKAGES, Package, Proof, Registry, SampleType, Selection, Split,
+    cache_root, fetch, fetched, locate,
 };
-pub use image::{Channels, Decoding, Image};
-pub use loader::{Batch, Loader, LoaderConfig, OnError, Order, Read, ReadImages, Share};
-pub use model::ModelName;
+pub use image::Image;
+pub use loader::{Batch, Loader, LoaderConfig, Order, Read, ReadImages, Share};
 pub use partners::PartnerSampler;
 pub use prefetch::{Cancel, Inputs, Prefetcher, Prepared};
-pub use sample::{Pixels, Sample, SampleType};
+pub use sample::{Pixels, Sample};
 pub use source::{
     Folder, InMemory, Limited, Normalised, Shards, Shrunk, Source, Statistics, Subset,
     cifar10_canonical_batch, open_cifar10,
 };
-pub use splits::{OpenOptions, Splits, TestOrigin, check_splits, open_splits, open_splits_until};
+pub use splits::{Splits, TestOrigin, check_splits, open, open_splits, open_splits_until};
 pub use tasks::{Both, Task, TaskStream};
 // Part of this crate's interface, so that its users need no version of their own.
 pub use bauta_streams as streams;

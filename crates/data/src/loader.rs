@@ -15,16 +15,16 @@ mod unreadable;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bauta_datasets::{Augment, DataError};
+
 use self::assemble::Assembler;
 pub use self::config::LoaderConfig;
 pub(crate) use self::order::Itinerary;
 pub use self::order::Order;
 pub use self::reads::{Read, ReadImages};
 pub use self::share::Share;
-pub use self::unreadable::OnError;
 pub(crate) use self::unreadable::Unreadable;
-use crate::augment::Augment;
-use crate::error::DataError;
+use crate::augment::Augmenter;
 use crate::prefetch::{Inputs, Prefetcher, Prepared};
 use crate::sample::Pixels;
 use crate::source::Source;
@@ -67,8 +67,8 @@ impl Loader {
     ) -> Result<Self, DataError> {
         config.check(source.len(), "images")?;
         augment.suits(source.sample_type())?;
-        let mut augmenter = augment
-            .build(source.channels(), config.height, config.width)?
+        let (height, width) = (config.height, config.width);
+        let mut augmenter = Augmenter::new(&augment, source.channels(), height, width)?
             .for_data(source.statistics());
         if let Some(framing) = config.framing {
             augmenter = augmenter.framed(framing);

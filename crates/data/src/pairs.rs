@@ -17,87 +17,15 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+pub use bauta_datasets::pairs::{PairName, PairOptions, Unpaired};
+use bauta_datasets::{DataError, DatasetName, Decoding, Split};
 
 use self::listing::Listing;
 use self::split::divided;
-use crate::dataset::{DatasetName, Split};
-use crate::error::DataError;
-use crate::fetch::{PACKAGES, Package};
-use crate::image::Decoding;
 use crate::source::listing::{any_below, is_picture};
 use crate::source::shards::is_shard;
 use crate::source::{Source, Subset};
 use crate::splits::TestOrigin;
-
-/// A collection of images with captions, by the name that recipes use.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    Display,
-    EnumString,
-    IntoStaticStr,
-    VariantArray,
-)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum PairName {
-    /// 785 captioned cut-outs in 16 categories, divided by caption.
-    TuxpaintStamps,
-    /// 1,906 Twemoji in 9 categories with their names, divided by name.
-    Emoji,
-    /// CIFAR-10, each image with a sentence that names its class.
-    Cifar10,
-    /// A folder of pictures, each beside a `.txt` file of the same name with its caption; of tar
-    /// files of both; or of Parquet files with `image.bytes` and `caption`.
-    Pairs,
-}
-
-impl PairName {
-    /// The package that brings it; `None` where the user must name a folder.
-    pub fn package(self) -> Option<&'static Package> {
-        PACKAGES.iter().find(|package| package.name == <&str>::from(self))
-    }
-}
-
-/// What becomes of a picture without caption, and of a caption without picture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum Unpaired {
-    /// It is trained on alone.
-    #[default]
-    Train,
-    /// It is left out.
-    Skip,
-}
-
-/// How pairs are opened.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PairOptions {
-    /// The fraction of captions held out for evaluation, in (0, 1), by the captions alone;
-    /// without effect on CIFAR-10, which has a test split.
-    pub holdout: f64,
-    /// Train on so many images only, as evenly over the classes as they go.
-    pub limit: Option<usize>,
-    /// What becomes of halves of pairs.
-    pub unpaired: Unpaired,
-    /// How pictures' files are read.
-    pub decoding: Decoding,
-}
-
-impl Default for PairOptions {
-    fn default() -> Self {
-        let unpaired = Unpaired::default();
-        Self { holdout: 0.2, limit: None, unpaired, decoding: Decoding::default() }
-    }
-}
 
 /// Images and their captions.
 pub struct Captioned {
@@ -190,7 +118,7 @@ const TEMPLATES: [&str; 4] =
 
 fn cifar10(root: &Path, options: &PairOptions) -> Result<PairSplits, DataError> {
     let open = |split| -> Result<Captioned, DataError> {
-        let images = crate::dataset::open(DatasetName::Cifar10, split, root)?;
+        let images = crate::open(DatasetName::Cifar10, split, root)?;
         let caption = |index: usize| {
             let class = images.label(index).map_or("", |label| &images.classes()[label as usize]);
             let article = if class.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };

@@ -3,9 +3,9 @@
 //! A partner is a function of seed, epoch and the image's index alone, so it is the same
 //! for any batch split, and after any resume.
 
+use bauta_datasets::DataError;
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 
-use crate::error::DataError;
 use crate::source::Source;
 
 const PARTNER: Purpose = Purpose::named("partner");

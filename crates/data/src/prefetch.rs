@@ -12,10 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bauta_datasets::DataError;
 use crossbeam_channel::{Receiver, bounded};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-
-use crate::error::DataError;
 
 /// A pool of threads that makes inputs ahead of their consumer.
 ///

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::error::DataError;
+use bauta_datasets::DataError;
 
 /// Whether a path leads to a regular file, links followed.
 pub(crate) fn is_regular(path: &Path) -> bool {

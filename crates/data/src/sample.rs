@@ -7,60 +7,14 @@
 use std::cell::RefCell;
 use std::fmt::Debug;
 
+use bauta_datasets::DataError;
 use fast_image_resize::PixelTrait;
 use fast_image_resize::pixels::{F32, F32x2, F32x3, F32x4, U8, U8x2, U8x3, U8x4};
 use ndarray::Array4;
-use serde::{Deserialize, Serialize};
-use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use crate::augment::Scratch;
-use crate::error::DataError;
 use crate::image::Image;
 use crate::source::Source;
-
-/// What a number of an image's file is, by its name in NumPy.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    Display,
-    EnumString,
-    IntoStaticStr,
-    VariantArray,
-)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum SampleType {
-    /// Bytes, 0 to 255.
-    #[default]
-    Uint8,
-    /// Sixteen bits, 0 to 65535, in their own units.
-    Uint16,
-    /// Single precision, in its own units; finite.
-    Float32,
-}
-
-impl SampleType {
-    /// Least and greatest value, where the type itself bounds them.
-    pub fn range(self) -> Option<[f32; 2]> {
-        match self {
-            Self::Uint8 => Some([0.0, 255.0]),
-            Self::Uint16 => Some([0.0, 65_535.0]),
-            Self::Float32 => None,
-        }
-    }
-
-    /// Says that images of this type cannot be read as of another.
-    pub(crate) fn refuse(self, rule: &str) -> DataError {
-        DataError::setting("sample_type", self, rule)
-    }
-}
 
 /// A number of an image in memory: `u8`, or `f32` for values that a byte does not hold.
 pub trait Sample: machine::Machine {}

@@ -30,9 +30,9 @@ pub use shrunk::Shrunk;
 pub use statistics::Statistics;
 pub use subset::Subset;
 
-use crate::error::DataError;
+use bauta_datasets::{DataError, SampleType};
+
 use crate::image::Image;
-use crate::sample::SampleType;
 
 /// A finite collection of images with random access.
 ///

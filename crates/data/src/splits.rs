@@ -7,43 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::dataset::{DatasetName, Split};
-use crate::error::DataError;
-use crate::image::{Channels, Decoding};
-use crate::sample::SampleType;
+use bauta_datasets::{DataError, DatasetName, Decoding, OpenOptions, SampleType, Split};
+
 use crate::source::holdout::hold_out;
 use crate::source::layout::several;
 use crate::source::{Folder, Shards, Source, Statistics, cifar10, folder, mnist, shards};
 
 /// Images that are measured where a data set's statistics are not known.
 const MEASURED: usize = 10_000;
-
-/// What can be chosen about a data set; the default is what [`open`](crate::open) does.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct OpenOptions {
-    /// The fraction to hold out for evaluation where a user's folder has no test split of
-    /// its own, in (0, 1); without effect where it has one. Which images are held out
-    /// depends on their paths below the root alone.
-    pub holdout: Option<f64>,
-    /// The fraction of the training images to measure on instead of the test split, in
-    /// (0, 1), so that settings can be chosen without looking at it. Which images they are
-    /// depends on their indices alone.
-    pub validation: Option<f64>,
-    /// Most pixels that a picture's file may claim.
-    pub max_pixels: u64,
-    /// What the colours of a user's own pictures become.
-    pub channels: Channels,
-    /// What the samples of a user's own images must be; without it, pictures are read as
-    /// bytes and arrays as what the first holds.
-    pub sample_type: Option<SampleType>,
-}
-
-impl Default for OpenOptions {
-    fn default() -> Self {
-        let Decoding { max_pixels, channels, sample_type } = Decoding::default();
-        Self { holdout: None, validation: None, max_pixels, channels, sample_type }
-    }
-}
 
 /// Where the images to evaluate on come from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -155,8 +126,11 @@ pub fn open_splits_until(
             divided(train, test.map(of_any), move |index| paths.relative(index), holdout, notes)
         }
         DatasetName::Cifar10 | DatasetName::Mnist | DatasetName::FashionMnist => {
-            let [train, test] =
-                [Split::Train, Split::Test].map(|split| official(name, split, root));
+            // Side by side: whole files are decoded, and there are few of them.
+            let (train, test) = rayon::join(
+                || official(name, Split::Train, root),
+                || official(name, Split::Test, root),
+            );
             Ok(Splits { train: train?, test: Some(test?), origin: TestOrigin::Own, notes })
         }
     };
@@ -166,12 +140,15 @@ pub fn open_splits_until(
     }
 }
 
-/// Opens one split, as [`open`](crate::open) documents.
-pub(crate) fn open_one(
-    name: DatasetName,
-    split: Split,
-    root: &Path,
-) -> Result<Arc<dyn Source>, DataError> {
+/// Opens one split of the data set that lies in the folder `root`.
+///
+/// `root` is what [`fetch`](crate::fetch) returned, or the user's own copy in
+/// the data set's canonical layout; which of the two is found out by looking. The labels
+/// of a test split are numbered by the training split's classes.
+///
+/// # Errors
+/// When the folder does not hold the data set, or a file of it is malformed.
+pub fn open(name: DatasetName, split: Split, root: &Path) -> Result<Arc<dyn Source>, DataError> {
     match (name, split) {
         (DatasetName::Folder | DatasetName::Shards, Split::Test) => {
             let test = open_splits(name, root, &OpenOptions::default())?.test;

@@ -13,14 +13,13 @@ mod view;
 use std::path::Path;
 use std::sync::Arc;
 
+use bauta_datasets::{DataError, DatasetName, OpenOptions};
 use bauta_streams::{Purpose, StreamKey};
 
 use self::folders::task_folders;
 use self::view::{Change, TaskView};
-use crate::dataset::DatasetName;
-use crate::error::DataError;
 use crate::source::{Source, Subset};
-use crate::splits::{OpenOptions, open_splits};
+use crate::splits::open_splits;
 
 /// One task.
 #[derive(Clone)]

@@ -48,55 +48,19 @@ mod word_pieces;
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+use bauta_datasets::DataError;
+pub use bauta_datasets::text::{
+    CorpusName, CorpusOptions, TextDataset, TextTaskOptions, TreeOptions, bert_vocabulary,
+};
 
-pub use corpus::{Corpus, CorpusOptions, LeftOut};
+pub use corpus::{Corpus, LeftOut};
 pub use document::{Document, RawDocument};
 pub use folder::read_folder;
-pub use text_task::{ClassedText, TextDataset, TextTask, TextTaskOptions};
+pub use text_task::{ClassedText, TextTask};
 pub use tokens::{for_each_word, word_hash};
-pub use tree::{LabelTree, TreeOptions};
+pub use tree::LabelTree;
 pub use vectorizer::{Bag, Vectorizer};
 pub use word_pieces::{Encoded, Ends, WordPieces};
-
-use crate::error::DataError;
-use crate::fetch::{PACKAGES, Package};
-
-/// A corpus of labelled documents, by the name that recipes use.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    Display,
-    EnumString,
-    IntoStaticStr,
-    VariantArray,
-)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum CorpusName {
-    /// 21,578 news stories of 1987 with 119 topics, divided by their date.
-    Reuters,
-    /// Descriptions of Debian's packages with the tags that people gave them.
-    Debtags,
-    /// Documents that are made: a tree of labels whose best thresholds are known.
-    Tree,
-    /// Documents of yours: CSV, JSON lines, or another layout of `docs/your-own-data.md`.
-    Documents,
-}
-
-impl CorpusName {
-    /// The package that brings it; `None` where it is made or lies in a folder of the user's.
-    pub fn package(self) -> Option<&'static Package> {
-        PACKAGES.iter().find(|package| package.name == <&str>::from(self))
-    }
-}
 
 /// Opens the corpus that lies in `root`; the layout is found out by looking.
 ///

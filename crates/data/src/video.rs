@@ -17,29 +17,33 @@ mod moving_mnist;
 mod moving_stamps;
 mod open;
 mod pans;
-mod sampling;
 mod sounding;
 mod sounding_videos;
 mod stills;
 mod subset;
 
-pub use self::augment::{ClipAugment, ClipCrop};
+pub use bauta_datasets::video::{
+    ClipAugment, ClipCrop, ClipDataset, ClipOptions, ClipSampling, MovingMnistOptions,
+    MovingStampsOptions, PanOptions, ShortVideo, SoundingVideoOptions, Timeline, VideoOptions,
+    Walls,
+};
+
 pub use self::ffmpeg::{Ffmpeg, VideoInfo};
-pub use self::files::{VideoFiles, VideoOptions};
+pub use self::files::VideoFiles;
 pub use self::flow::{ClipFlow, TvL1, TvL1Config};
 pub use self::frame_folders::FrameFolders;
 pub use self::frame_shards::{FrameShards, PrepareOptions, PrepareReport, prepare};
 pub use self::loader::{ClipBatch, ClipLoader, Views};
-pub use self::moving_mnist::{MovingMnist, MovingMnistOptions, Walls};
-pub use self::moving_stamps::{MovingStamps, MovingStampsOptions};
-pub use self::open::{ClipDataset, ClipOptions, ClipSplits, open_clips};
-pub use self::pans::{CameraPans, PanOptions};
-pub use self::sampling::{ClipSampling, ShortVideo, Timeline};
+pub use self::moving_mnist::MovingMnist;
+pub use self::moving_stamps::MovingStamps;
+pub use self::open::{ClipSplits, open_clips};
+pub use self::pans::CameraPans;
 pub use self::sounding::{SoundingClip, SoundingSource, SoundingSplit};
-pub use self::sounding_videos::{SoundingVideoOptions, SoundingVideos};
+pub use self::sounding_videos::SoundingVideos;
 pub use self::subset::ClipSubset;
 
-use crate::error::DataError;
+use bauta_datasets::DataError;
+
 use crate::image::Image;
 use crate::prefetch::Cancel;
 use crate::source::Statistics;

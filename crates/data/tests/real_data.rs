@@ -9,7 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use bauta_data::pairs::{PairName, PairOptions, open_pairs};
-use bauta_data::text::{CorpusName, CorpusOptions, Ends, LeftOut, WordPieces, open_corpus};
+use bauta_data::text::{
+    CorpusName, CorpusOptions, Ends, LeftOut, WordPieces, bert_vocabulary, open_corpus,
+};
 use bauta_data::{
     DatasetName, Image, PACKAGES, Package, Source, Split, cache_root, cifar10_canonical_batch,
     locate, open,
@@ -46,7 +48,7 @@ fn main() -> ExitCode {
     let name = "reuters_has_its_documented_counts";
     trials.push(trial(name, reuters, reuters_has_its_documented_counts));
     let name = "bert_ids_are_those_of_the_python_package";
-    trials.push(trial(name, WordPieces::bert_package(), bert_ids_are_those_of_the_python_package));
+    trials.push(trial(name, bert_vocabulary(), bert_ids_are_those_of_the_python_package));
     for (name, pairs, test) in [
         ("stamps_have_their_documented_counts", PairName::TuxpaintStamps, stamps as fn(&Path)),
         ("emoji_have_their_documented_counts", PairName::Emoji, emoji),

@@ -148,6 +148,14 @@ pub enum Command {
     Finetune(finetune::Arguments),
     /// Measure the features of a model folder.
     Evaluate(evaluate::Arguments),
+    /// What a recipe's training steps are made of, as JSON; `cargo xtask plan` plans by it.
+    Sizes {
+        /// The recipe file.
+        recipe: PathBuf,
+        /// Override a key of the recipe.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+    },
     /// Time a recipe's training steps on its own data.
     Throughput {
         /// The recipe file.

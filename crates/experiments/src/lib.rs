@@ -3,7 +3,7 @@
 //! Each file of [`systems`] reads like its paper's algorithm, and drives its [`run`]: what it
 //! trains, what it is measured by, what its report shows. [`images`] is what systems of images
 //! share. [`start`] takes a recipe's file to a finished run folder, [`reproduce`] makes the runs
-//! of a claim, [`throughput`] times training steps and nothing else. [`evaluate`], [`finetune`]
+//! of a claim, [`throughput`] times training steps or says their sizes. [`evaluate`], [`finetune`]
 //! and [`dense`] measure any model folder; [`commands`] are those of the program. [`settings`]
 //! is where what recipes say meets the libraries' own types.
 

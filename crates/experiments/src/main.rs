@@ -60,7 +60,7 @@ fn execute(command: Command) -> Result<()> {
                 ),
                 // Rank 0 measures and reports.
                 RunEnd::Trained => Ok(()),
-                RunEnd::Timed(..) => unreachable!("a run for its report"),
+                RunEnd::Timed(..) | RunEnd::Sized(_) => unreachable!("a run for its report"),
             }
         }
         Command::Forward { model, input, out, device, bf16 } => {
@@ -110,6 +110,11 @@ fn execute(command: Command) -> Result<()> {
             let evaluated = evaluate::evaluate(&arguments, stop_on_signals()?)?;
             print!("{evaluated}");
             arguments.json.map_or(Ok(()), |file| Ok(evaluated.write(&file)?))
+        }
+        Command::Sizes { recipe, set } => {
+            let sizes = throughput::sizes(&recipe, &Layers { quick: false, set })?;
+            println!("{}", serde_json::to_string(&sizes)?);
+            Ok(())
         }
         Command::Throughput { recipe, set, steps, json } => {
             let measured = throughput::measure(&recipe, &Layers { quick: false, set }, steps)?;

@@ -64,7 +64,7 @@ pub fn reproduce(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
         match end? {
             RunEnd::Finished(summary) => Ok(*summary),
             RunEnd::Stopped(step) => bail!("stopped at step {step}"),
-            RunEnd::Trained | RunEnd::Timed(..) => unreachable!("a run for its report"),
+            _ => unreachable!("a run for its report"),
         }
     };
     let start = Instant::now();

@@ -7,8 +7,7 @@ mod progress;
 mod splits;
 mod teacher;
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -16,7 +15,8 @@ use anyhow::{Context, Result, ensure};
 use bauta_data::Share;
 use bauta_eval::Scores;
 use bauta_recipe::{Recipe, SystemSettings, Train};
-use bauta_report::{EventLog, Section, Summary, TeacherWeights, Training};
+use bauta_report::plan::StepSizes;
+use bauta_report::{EventLog, Section, Summary, TeacherWeights};
 use bauta_train::{Ranks, StepTimes, Trainer};
 use tch::Device;
 
@@ -26,6 +26,7 @@ pub use self::splits::{Splits, cached};
 pub(crate) use self::teacher::digest;
 pub use crate::settings::choose_device;
 pub use bauta_eval::{choose_threads, device_name};
+pub use bauta_recipe::Folders;
 
 /// A published system: how a run of it goes, from its settings to its scores.
 pub trait System {
@@ -40,29 +41,6 @@ pub trait System {
     fn run(settings: &Self::Settings, run: &mut Run<'_>) -> Result<Scores>;
 }
 
-/// Where a run's files lie.
-#[derive(Clone, Debug)]
-pub struct Folders {
-    /// The run's own folder.
-    pub run: PathBuf,
-    /// The recipes, by whose names teachers are named.
-    pub recipes: PathBuf,
-    /// The teachers that recipes train, kept for any run that names them.
-    pub teachers: PathBuf,
-}
-
-impl Folders {
-    /// The folder of a recipe's file; teachers are kept beside the run's folder.
-    pub fn beside(recipe: &Path, run: &Path) -> Self {
-        let folder_of = |path: &Path| match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let (recipes, teachers) = (folder_of(recipe), folder_of(run).join("teachers"));
-        Self { run: run.to_owned(), recipes, teachers }
-    }
-}
-
 /// What a run is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aim {
@@ -72,6 +50,8 @@ pub enum Aim {
     Teach,
     /// To time this many steps of the first phase, and keep nothing.
     Time(u64),
+    /// To say what the steps of the first phase are made of; nothing is trained.
+    Size,
 }
 
 /// How a run is started.
@@ -104,6 +84,8 @@ pub enum RunEnd {
     Trained,
     /// Timed, as [`Aim::Time`] wants, with matrix-product operations of one sample's step.
     Timed(Box<StepTimes>, u64),
+    /// Sized, as [`Aim::Size`] wants.
+    Sized(Box<StepSizes>),
 }
 
 /// A run in progress, as its system sees it.
@@ -136,16 +118,9 @@ pub struct Run<'a> {
 }
 
 /// A run that ends before its system's last line, on purpose.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the run ends early")]
 struct Ended(RunEnd);
-
-impl fmt::Display for Ended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the run ends early")
-    }
-}
-
-impl std::error::Error for Ended {}
 
 impl<'a> Launch<'a> {
     /// Runs a system on its recipe.
@@ -253,17 +228,7 @@ impl Run<'_> {
             processes: self.launch.ranks.count(),
             precision: recipe.train.precision.to_string(),
             teacher: self.teacher.clone(),
-            train: Training {
-                steps: progress.step,
-                samples: progress.samples,
-                seconds: progress.seconds,
-                samples_per_second: progress.samples as f64 / progress.seconds,
-                data_seconds: progress.data_seconds,
-                skipped_samples: progress.skipped,
-                first_loss: progress.first_loss,
-                final_loss: progress.final_loss,
-                parameters: self.parameters,
-            },
+            train: progress.training(self.parameters),
             eval: scores.eval.into_iter().collect(),
             baseline: scores.baseline.into_iter().collect(),
             protocols: self.protocols.clone(),

@@ -45,6 +45,7 @@ pub fn train_config(train: &Train, inputs_per_epoch: u64) -> TrainConfig {
         clip_grad: train.clip_grad,
         ema: train.ema,
         precision: precision(train.precision),
+        checkpoint_blocks: train.checkpoint_blocks,
         checkpoint_every: train.checkpoint_every,
         log_every: train.log_every,
         ..TrainConfig::new(schedule, train.batch_size)

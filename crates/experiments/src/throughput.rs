@@ -10,27 +10,46 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail, ensure};
 use bauta_libtorch::matmul_peak;
-use bauta_recipe::{Layers, Precision, Recipe};
+use bauta_recipe::{Layers, Recipe};
+use bauta_report::plan::StepSizes;
 use bauta_report::{Spread, Throughput};
 use bauta_train::{Ranks, StepTimes, WARM_UP};
 use tch::Kind;
 
 use crate::run::{Aim, Folders, Launch, RunEnd, choose_device, choose_threads, device_name};
+use crate::settings::precision;
 use crate::systems::launch;
+
+/// Starts a recipe for an aim that leaves no folder; also gives the recipe's name.
+fn end_of(resolved: Recipe, recipe: &Path, aim: Aim) -> Result<(String, RunEnd)> {
+    let name = recipe.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let (folders, stop) = (Folders::beside(recipe, Path::new("runs/none")), AtomicBool::new(false));
+    let (folders, stop, ranks) = (&folders, &stop, &Ranks::alone());
+    let start = Launch { name: &name, folders, aim, resume: false, stop, ranks, launch };
+    let end = launch(resolved, &start)?;
+    Ok((name, end))
+}
+
+/// What the steps of a recipe are made of, which is known before they are made.
+///
+/// # Errors
+/// Whatever keeps the recipe from being trained, and where its operations are not counted.
+pub fn sizes(recipe: &Path, layers: &Layers) -> Result<StepSizes> {
+    match end_of(Recipe::load(recipe, layers)?, recipe, Aim::Size)? {
+        (recipe, RunEnd::Sized(sizes)) => Ok(StepSizes { recipe, ..*sizes }),
+        (name, _) => bail!("{name} trains no phase"),
+    }
+}
 
 /// Trains a recipe for a few steps and then for `steps` timed ones; keeps nothing.
 ///
 /// # Errors
 /// Whatever keeps the recipe from being trained, and a loss that is not finite.
 pub fn measure(recipe: &Path, layers: &Layers, steps: u64) -> Result<Throughput> {
-    let name = recipe.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let resolved: Recipe = Recipe::load(recipe, layers)?;
     let (system, train) = (resolved.system(), resolved.train.clone());
-    let folders = Folders::beside(recipe, Path::new("runs/throughput"));
-    let (aim, stop) = (Aim::Time(steps), &AtomicBool::new(false));
-    let (folders, ranks) = (&folders, &Ranks::alone());
-    let start = Launch { name: &name, folders, aim, resume: false, stop, ranks, launch };
-    let RunEnd::Timed(times, flops_per_sample) = launch(resolved, &start)? else {
+    let (name, end) = end_of(resolved, recipe, Aim::Time(steps))?;
+    let RunEnd::Timed(times, flops_per_sample) = end else {
         bail!("{name} ended before it was timed")
     };
     let StepTimes { samples_per_step, first_loss, last_loss, step_seconds, data_seconds } = *times;
@@ -42,10 +61,7 @@ pub fn measure(recipe: &Path, layers: &Layers, steps: u64) -> Result<Throughput>
     let (side, times) = Throughput::peak_products(device.is_cuda());
     let [peak_fp32, peak_bf16] =
         [Kind::Float, Kind::BFloat16].map(|kind| matmul_peak(side, kind, device, times));
-    let peak = match train.precision {
-        Precision::Fp32 => peak_fp32,
-        Precision::Bf16 => peak_bf16,
-    };
+    let peak = if precision(train.precision).kind() == Kind::Float { peak_fp32 } else { peak_bf16 };
     Ok(Throughput {
         recipe: name,
         system: system.into(),

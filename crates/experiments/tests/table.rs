@@ -3,9 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 mod digits;
-#[path = "../../../xtask/src/table/runs.rs"]
-#[allow(dead_code, clippy::print_stderr, reason = "xtask is a program and shows more of it")]
-mod runs;
 
 use std::cell::Cell;
 use std::fs;
@@ -13,8 +10,8 @@ use std::path::Path;
 use std::process::Command;
 
 use bauta_recipe::claim::{ResultTable, TableLayers};
+use bauta_report::TableRuns;
 use digits::{DECODER, Place, SMALL, words};
-use runs::Runs;
 
 const TABLE: &str = r#"
 summary = "MAE against nothing."
@@ -63,7 +60,8 @@ fn a_table_is_made_once_and_has_a_number_a_seed() {
         command.arg(subcommand);
         command
     };
-    let runs = Runs { table: &table, out: &out, recipes: &recipes, call: &call };
+    let told = |_: &str| ();
+    let runs = TableRuns { table: &table, out: &out, recipes: &recipes, call: &call, told: &told };
     assert!(runs.find(0).is_err(), "nothing is there yet");
     (0..3).for_each(|row| runs.make(row).unwrap());
     assert_eq!(calls.get(), 4, "two seeds, pre-trained and from scratch");

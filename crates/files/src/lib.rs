@@ -103,6 +103,20 @@ impl FolderLock {
     }
 }
 
+/// Waits until nobody else holds `path` by the file of that name and `.lock` beside it, in a folder
+/// that is made if need be, and holds it while the file is open.
+///
+/// # Errors
+/// When the folder or the file cannot be made.
+pub fn wait_for(path: &Path) -> io::Result<File> {
+    fs::create_dir_all(folder_of(path))?;
+    let mut lock = path.as_os_str().to_owned();
+    lock.push(".lock");
+    let file = File::create(lock)?;
+    file.lock()?;
+    Ok(file)
+}
+
 /// Renames a file or folder that is written and flushed, and flushes the rename.
 ///
 /// # Errors
@@ -197,5 +211,18 @@ mod tests {
         assert_eq!(fs::read(path.join("inside")).expect("still there"), b"kept");
         assert!(!partial(&path).exists());
         assert!(write_whole(&folder.path().join("no/such/folder"), b"").is_err());
+    }
+
+    #[test]
+    fn whoever_waits_goes_on_when_the_other_lets_go() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("teachers/a");
+        let held = wait_for(&path).expect("a writable folder");
+        let other = File::open(folder.path().join("teachers/a.lock")).expect("it was made");
+        assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
+        drop(held);
+        assert!(other.try_lock().is_ok());
+        drop(other);
+        drop(wait_for(&path).expect("nobody holds it"));
     }
 }

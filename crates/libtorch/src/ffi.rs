@@ -9,6 +9,9 @@ use crate::LibtorchError;
 
 pub(crate) type TensorList = *const *const C_tensor;
 
+/// A function of tensors behind a closure; gives an owned tensor, or null when it panicked.
+pub(crate) type Forward = unsafe extern "C" fn(*mut c_void, TensorList, usize) -> *mut C_tensor;
+
 unsafe extern "C" {
     pub(crate) fn bauta_free(message: *mut c_char);
     pub(crate) fn bauta_fused_adam(
@@ -73,6 +76,16 @@ unsafe extern "C" {
         qkv: *const C_tensor,
         heads: i64,
         bias: *const C_tensor,
+        result: *mut *mut C_tensor,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_checkpoint(
+        inputs: TensorList,
+        input_count: usize,
+        parameters: TensorList,
+        parameter_count: usize,
+        closure: *mut c_void,
+        call: Forward,
+        drop: unsafe extern "C" fn(*mut c_void),
         result: *mut *mut C_tensor,
     ) -> *mut c_char;
     pub(crate) fn bauta_store_open(

@@ -2,7 +2,8 @@
 //!
 //! A thin C++ shim, compiled against the headers of the libtorch that `tch`
 //! links: the fused steps of AdamW, Adam and SGD, multi-tensor norms and averages,
-//! bfloat16 autocast on CPU and CUDA, sums over processes, and loading the CUDA backend at run time.
+//! bfloat16 autocast on CPU and CUDA, gradient checkpointing, sums over processes, and loading
+//! the CUDA backend at run time.
 //! Each item names the libtorch function it wraps. Beside it stand the tensors of
 //! random numbers that no global generator draws: [`normal`], [`uniform`], [`integers`].
 //!
@@ -21,6 +22,7 @@
 
 mod attention;
 mod autocast;
+mod checkpoint;
 mod ffi;
 mod foreach;
 mod fused;
@@ -34,6 +36,7 @@ mod tests;
 
 pub use attention::attention;
 pub use autocast::Autocast;
+pub use checkpoint::{Checkpointing, checkpoint};
 pub use foreach::{global_norm, lerp_all, scale_all};
 pub use fused::{AdamStep, AdamTensors, SgdStep, SgdTensors, fused_adam, fused_adamw, fused_sgd};
 pub use linear::linear;

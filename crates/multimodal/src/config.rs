@@ -1,6 +1,6 @@
 //! Sizes of the autoencoder, and what does not fit together.
 
-use bauta_backbones::{Activation, BlockConfig, Flops, ModelError};
+use bauta_backbones::{Activation, BlockConfig, ModelError, StepCost};
 use bauta_masking::Grid;
 use serde::{Deserialize, Serialize};
 
@@ -119,20 +119,17 @@ impl PairConfig {
         }
     }
 
-    /// Matrix-product operations of one pair's step that sees so many patches and words and
-    /// predicts the rest of the patches and so many words.
-    pub fn flops(&self, patches: usize, words: usize, predicted: usize) -> Flops {
-        let product = |rows: usize, inputs: usize, outputs: usize| {
-            Flops::trained(2 * (rows * inputs * outputs) as u64)
-        };
+    /// What one pair's step costs that sees so many patches and words and predicts
+    /// the rest of the patches and so many words.
+    pub fn step_cost(&self, patches: usize, words: usize, predicted: usize) -> StepCost {
         let places = self.text.map_or(0, |text| text.tokens);
         let vocabulary = self.text.map_or(0, |text| text.vocabulary);
         let (seen, all) = (1 + patches + words, 1 + self.grid.tokens() + places);
-        product(patches, self.patch_values, self.dim)
-            + self.encoder_block().flops(self.depth, seen)
-            + product(seen, self.dim, self.decoder_dim)
-            + self.decoder_block().flops(self.decoder_depth, all)
-            + product(self.grid.tokens() - patches, self.decoder_dim, self.patch_values)
-            + product(predicted, self.decoder_dim, vocabulary)
+        StepCost::linear(patches, self.patch_values, self.dim)
+            + self.encoder_block().step_cost(self.depth, seen)
+            + StepCost::linear(seen, self.dim, self.decoder_dim)
+            + self.decoder_block().step_cost(self.decoder_depth, all)
+            + StepCost::linear(self.grid.tokens() - patches, self.decoder_dim, self.patch_values)
+            + StepCost::linear(predicted, self.decoder_dim, vocabulary)
     }
 }

@@ -1,7 +1,8 @@
 //! Encoder and decoder over images and texts (M3AE §3, "Multimodal masked autoencoder").
 
 use bauta_backbones::{
-    Block, BlockConfig, Init, LayerNorm, Linear, ModelError, Scope, TokenIndices, sin_cos_2d,
+    Block, BlockConfig, Init, LayerNorm, Linear, ModelError, Scope, TokenIndices, is_checkpointed,
+    sin_cos_2d,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -112,9 +113,17 @@ impl Body {
     /// Through all blocks, looking at what is seen, bool [B, N]; at everything without.
     fn forward(&self, x: Tensor, seen: Option<&Tensor>) -> Tensor {
         let seen = seen.map(|seen| seen.unsqueeze(1).unsqueeze(1));
-        let x = self.blocks.iter().fold(x, |x, block| match &seen {
-            Some(seen) => block.forward_seen(&x, seen),
-            None => block.forward(&x),
+        let through = |block: &Block, x: &Tensor, seen: Option<&Tensor>| match seen {
+            Some(seen) => block.forward_seen(x, seen),
+            None => block.forward(x),
+        };
+        let x = self.blocks.iter().enumerate().fold(x, |x, (place, block)| {
+            if is_checkpointed(place, self.blocks.len()) {
+                let seen = seen.as_ref().map(Tensor::shallow_clone);
+                block.checkpointed(&x, move |block, x| through(block, x, seen.as_ref()))
+            } else {
+                through(block, &x, seen.as_ref())
+            }
         });
         self.norm.forward(&x)
     }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 use bauta_backbones::{Parameters, TokenIndices};
-use bauta_libtorch::normal;
+use bauta_libtorch::{Checkpointing, normal};
 use bauta_masking::{Grid, MaskPlan, MaskScope, RandomMask, WordMask, WordPlan};
 use bauta_multimodal::{
     ImageTokens, PairAutoencoder, PairConfig, TextTokens, WordIndices, from_released, to_released,
@@ -289,6 +289,30 @@ fn what_does_not_fit_is_refused() {
         let mut parameters = Parameters::sketch();
         let error = PairAutoencoder::new(parameters.root(), &config).unwrap_err().to_string();
         assert!(error.contains(problem), "{error}");
+    }
+}
+
+#[test]
+fn checkpointed_blocks_change_no_gradient() {
+    let (parameters, model) = model(true);
+    let pairs = pairs(&[3, 0, TOKENS], 5);
+    let wanted: Vec<Tensor> =
+        parameters.trainable().map(|parameter| parameter.tensor.shallow_clone()).collect();
+    let gradients = |checkpointed: bool| {
+        let loss = {
+            let _on = checkpointed.then(Checkpointing::on);
+            let latent = model.encode(Some(pairs.image()), Some(pairs.text(&pairs.ids))).unwrap();
+            let decoded = model.decode(&latent).unwrap();
+            let pixels = model.pixels(decoded.image().unwrap()).square().mean(None);
+            let words = pairs.words.gather_hidden(&model.words(decoded.text().unwrap()));
+            pixels + words.square().mean(None)
+        };
+        Tensor::run_backward(&[&loss], &wanted, false, false)
+    };
+    for ((found, wanted), parameter) in
+        gradients(true).iter().zip(gradients(false)).zip(parameters.trainable())
+    {
+        assert_eq!(*found, wanted, "{}", parameter.name);
     }
 }
 

@@ -137,21 +137,24 @@ impl Graph {
         self.binary("Expand", token, &wanted)
     }
 
-    /// A convolution of [B, in, H, W] with filters [out, in, h, w].
+    /// A convolution of [B, in, H, W] with filters [out, in, h, w], or of [B, in, T, H, W] with
+    /// filters [out, in, t, h, w]; a stride for each side.
     pub fn conv(
         &mut self,
         x: &Value,
         weight: &Value,
         bias: Option<&Value>,
-        stride: i64,
+        strides: &[i64],
         padding: i64,
     ) -> Value {
         let inputs: Vec<&Value> = [Some(x), Some(weight), bias].into_iter().flatten().collect();
-        let attributes = vec![ints("strides", &[stride; 2]), ints("pads", &[padding; 4])];
+        let pads = vec![padding; 2 * strides.len()];
+        let attributes = vec![ints("strides", strides), ints("pads", &pads)];
         self.node("Conv", &inputs, attributes)
     }
 
-    /// Tokens of a feature map: [B, D, h, w] to [B, h · w, D], row by row.
+    /// Tokens of a feature map: [B, D, h, w] to [B, h · w, D], row by row, or [B, D, t, h, w] to
+    /// [B, t · h · w, D].
     pub fn tokens(&mut self, map: &Value) -> Value {
         let shape = self.integers(&[0, 0, -1]);
         let flat = self.binary("Reshape", map, &shape);

@@ -1,6 +1,6 @@
 //! What a system reads from the disk, to be fetched before a run begins.
 
-use bauta_data::Package;
+use bauta_datasets::Package;
 
 /// A data set that a system reads.
 #[derive(Clone, Debug, PartialEq, Eq)]

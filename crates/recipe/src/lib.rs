@@ -154,11 +154,11 @@ pub use error::RecipeError;
 pub use folder::{find, names};
 pub use reading::{Layers, Place, SettingsError, Violation, named, nearest};
 pub use recipe::{Recipe, WITHOUT_EFFECT, known_keys};
-pub use run_folder::prepare_run_folder;
+pub use run_folder::{Folders, prepare_run_folder};
 pub use system_settings::{RecipeSettings, SystemSettings};
 pub use systems::{
-    Brep, FaceEncoder, FaceEval, FaceModel, Field, FieldChannels, FieldDecoder, OCCT_PARTS,
-    PartData, PartSource,
+    Brep, FaceEncoder, FaceEval, FaceModel, Field, FieldChannels, FieldDecoder, PartData,
+    PartSource, SplitBy,
 };
 pub use systems::{
     ClipModality, ClipNetwork, ClipNetworks, Elo, EloEval, LEAST_WEIGHT, OfFrames, OfModalities,

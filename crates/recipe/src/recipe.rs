@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bauta_data::Package;
+use bauta_datasets::Package;
 use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 use toml::{Table, Value};
@@ -13,8 +13,8 @@ use crate::explain::explain;
 use crate::folder::find;
 use crate::reading::document::Node;
 use crate::reading::{
-    KeyDescription, Layers, Place, SettingsError, Violation, at_place, describe, keys_of, nearest,
-    read, read_text,
+    KeyDescription, Layers, Place, SettingsError, Violation, at_place, describe, ensure, keys_of,
+    nearest, read, read_text,
 };
 use crate::system_settings::RecipeSettings;
 use crate::systems::{Settings, System};
@@ -123,6 +123,11 @@ impl<S: RecipeSettings> Recipe<S> {
 
     fn check(&self) -> Result<(), Violation> {
         self.train.check()?;
+        let (key, system) = ("train.checkpoint_blocks", self.settings.system_name());
+        let there = !self.train.checkpoint_blocks || self.settings.checkpoints_blocks();
+        ensure(there, &[key], || {
+            format!("{key} is true; it must be false: system {system} has no transformer blocks")
+        })?;
         self.settings.check_all(&self.train)?;
         self.about.check()
     }
@@ -236,12 +241,12 @@ impl Recipe {
     }
 }
 
-/// The keys that cannot change what a run gives: where it comes from, how often it writes, and
-/// how often it is looked at.
+/// The keys that cannot change what a run gives: where it comes from, how often it writes, how
+/// often it is looked at, and what it keeps in memory.
 ///
 /// A table stands for all that is in it.
-pub const WITHOUT_EFFECT: [&str; 4] =
-    ["about", "train.checkpoint_every", "train.log_every", "eval.every"];
+pub const WITHOUT_EFFECT: [&str; 5] =
+    ["about", "train.checkpoint_every", "train.checkpoint_blocks", "train.log_every", "eval.every"];
 
 fn has_no_effect(key: &str) -> bool {
     let inside = |table: &str| key.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));

@@ -1,11 +1,34 @@
-//! A run's folder before the first step: whose it is, and its recipe.
+//! A run's folders: where they lie, whose they are before the first step, and its recipe.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bauta_files::write_whole;
 
 use crate::{Layers, Recipe, RecipeError, SystemSettings};
+
+/// Where a run's files lie.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    /// The run's own folder.
+    pub run: PathBuf,
+    /// The recipes, by whose names teachers are named.
+    pub recipes: PathBuf,
+    /// The teachers that recipes train, kept for any run that names them.
+    pub teachers: PathBuf,
+}
+
+impl Folders {
+    /// The folder of a recipe's file; teachers are kept beside the run's folder.
+    pub fn beside(recipe: &Path, run: &Path) -> Self {
+        let folder_of = |path: &Path| match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let (recipes, teachers) = (folder_of(recipe), folder_of(run).join("teachers"));
+        Self { run: run.to_owned(), recipes, teachers }
+    }
+}
 
 impl<S: SystemSettings> Recipe<S> {
     /// Checks that this recipe may be run in a folder: it holds no run, or this one where it is

@@ -19,6 +19,10 @@ pub trait SystemSettings: Clone + Debug + PartialEq + Serialize + DeserializeOwn
     /// The name that a recipe's `system` has.
     const NAME: &'static str;
 
+    /// Whether it trains transformer blocks that can be computed again in the backward pass, so
+    /// that `train.checkpoint_blocks` may be set.
+    const CHECKPOINTS_BLOCKS: bool = false;
+
     /// Drops or fills in what follows from other values, before the checks.
     fn complete(&mut self) {}
 
@@ -42,6 +46,8 @@ pub trait SystemSettings: Clone + Debug + PartialEq + Serialize + DeserializeOwn
 pub trait RecipeSettings: Clone + Debug + PartialEq + Serialize {
     /// The name of their system.
     fn system_name(&self) -> &'static str;
+    /// As [`SystemSettings::CHECKPOINTS_BLOCKS`].
+    fn checkpoints_blocks(&self) -> bool;
     /// As [`SystemSettings::data`].
     fn needs(&self) -> Vec<DataNeed>;
     /// As [`SystemSettings::teacher`].
@@ -63,6 +69,10 @@ pub trait RecipeSettings: Clone + Debug + PartialEq + Serialize {
 impl<S: SystemSettings> RecipeSettings for S {
     fn system_name(&self) -> &'static str {
         S::NAME
+    }
+
+    fn checkpoints_blocks(&self) -> bool {
+        S::CHECKPOINTS_BLOCKS
     }
 
     fn needs(&self) -> Vec<DataNeed> {

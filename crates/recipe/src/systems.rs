@@ -25,7 +25,7 @@ use crate::tables::{Teacher, Train};
 
 pub use brep::{
     Brep, Channels as FieldChannels, FaceEncoder, FaceEval, FaceModel, Field, FieldDecoder,
-    OCCT_PARTS, PartData, PartSource,
+    PartData, PartSource, SplitBy,
 };
 pub use dbot::DBot;
 pub use elo::{
@@ -95,6 +95,12 @@ macro_rules! systems {
         impl RecipeSettings for Settings {
             fn system_name(&self) -> &'static str {
                 self.system().into()
+            }
+
+            fn checkpoints_blocks(&self) -> bool {
+                match self {
+                    $(Self::$System(_) => $System::CHECKPOINTS_BLOCKS,)*
+                }
             }
 
             fn needs(&self) -> Vec<DataNeed> {

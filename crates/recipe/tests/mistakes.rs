@@ -256,7 +256,8 @@ fn resuming_asks_for_the_same_result_only() {
         Recipe::<Mae>::parse(valid::RECIPE, Path::new("r.toml"), &Layers::of(&set)).unwrap()
     };
     let own = recipe(&[]);
-    let other = recipe(&["train.log_every=7", "train.checkpoint_every=3", "about.summary=x"]);
+    let free = ["train.checkpoint_every=3", "train.checkpoint_blocks=true", "about.summary=x"];
+    let other = recipe(&[&["train.log_every=7"], &free[..]].concat());
     assert!(own != other && own.same_result(&other));
     assert_eq!(own.differing_keys(&other).unwrap(), [""; 0]);
     let looked_at = recipe(&["eval.every=3"]);

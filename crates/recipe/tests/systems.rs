@@ -56,6 +56,25 @@ fn every_system_reads_its_recipe_and_writes_it_back() {
 }
 
 #[test]
+fn blocks_are_checkpointed_where_there_are_any() {
+    let with = ["mae", "dbot", "maskdistill", "i-mae", "mae-st", "m3ae"];
+    for system in System::VARIANTS.iter().map(ToString::to_string) {
+        match read(&system, &["train.checkpoint_blocks=true"]) {
+            Ok(recipe) => {
+                assert!(with.contains(&system.as_str()), "{system}");
+                assert!(recipe.to_toml().unwrap().contains("checkpoint_blocks = true"));
+            }
+            Err(refused) => {
+                assert!(!with.contains(&system.as_str()), "{system}: {refused}");
+                let wanted = format!("system {system} has no transformer blocks");
+                assert!(refused.contains(&wanted), "{refused}");
+            }
+        }
+        assert!(!read(&system, &[]).unwrap().to_toml().unwrap().contains("checkpoint_blocks"));
+    }
+}
+
+#[test]
 fn a_key_of_other_systems_is_called_that() {
     for (system, assignment, message) in [
         ("mae", "mixture.lambda=1", "mixture.lambda is a key of system i-mae, not of mae"),

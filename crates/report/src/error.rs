@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bauta_recipe::claim::ClaimError;
 use thiserror::Error;
 
 /// A file that is missing or unusable, or runs that cannot be made or set side by side.
@@ -74,9 +75,23 @@ pub enum ReportError {
         /// Those that there are.
         known: Vec<String>,
     },
+    /// Nothing can be planned of such numbers.
+    #[error("{0}")]
+    Plan(String),
     /// The file of this program cannot be found.
     #[error("cannot find this program: {0}")]
     NoProgram(io::Error),
+    /// What is wrong with a row of a table of results.
+    #[error("row {row}: {reason}")]
+    Row {
+        /// The row's name.
+        row: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// What is wrong with a table's recipes.
+    #[error(transparent)]
+    Recipes(#[from] ClaimError),
     /// What the caller's own function says.
     #[error(transparent)]
     Caller(Box<dyn std::error::Error + Send + Sync>),

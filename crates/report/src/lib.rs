@@ -3,9 +3,10 @@
 //! A run's folder holds its log ([`MetricsLog`], and [`EventLog`] for TensorBoard), its result
 //! ([`Summary`]) and what its system has to say ([`Section`]). [`write()`] makes `report.html`
 //! of these files alone, [`table`] a table for the terminal; [`compare`] sets runs side by side;
-//! [`claims`] sees to a claim's runs and holds them against its paper; [`Results`] is a table of
-//! several recipes' runs; [`Throughput`] is how
-//! fast a recipe trains. Pages are self-contained: no script, nothing loaded from elsewhere.
+//! [`claims`] sees to a claim's runs and holds them against its paper; [`TableRuns`] sees to those
+//! of several recipes, and [`Results`] is the table of them; [`Throughput`] is how fast a recipe
+//! trains, and [`plan`] what it takes on so many devices. Pages are self-contained: no script,
+//! nothing loaded from elsewhere.
 //!
 //! ```
 //! use bauta_report::{Body, MetricsLog, Record, Section, Series};
@@ -42,6 +43,7 @@ mod metrics;
 mod number;
 mod page;
 mod picture;
+pub mod plan;
 mod results;
 mod scatter;
 mod section;
@@ -54,7 +56,7 @@ mod verdict;
 pub use error::ReportError;
 pub use metrics::{FeatureRecord, MetricsLog, Record};
 pub use page::write;
-pub use results::{Results, ResultsRow};
+pub use results::{Results, ResultsRow, RowNumbers, TableRuns};
 pub use scatter::scatter;
 pub use section::{Body, PictureFile, Section, Series, TableCell};
 pub use summary::{Summary, TeacherWeights, Training};

@@ -3,6 +3,8 @@
 //! [`Results`] keeps every seed's number. It is the whole truth of a table: the HTML page and the
 //! Markdown table are made of it alone.
 
+mod runs;
+
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -12,6 +14,7 @@ use bauta_recipe::claim::Spread;
 use maud::html;
 use serde::{Deserialize, Serialize};
 
+pub use self::runs::{RowNumbers, TableRuns};
 use crate::ReportError;
 use crate::claims::{over, spread};
 use crate::html;

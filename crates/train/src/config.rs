@@ -1,5 +1,7 @@
 //! How an objective is trained: everything that is the same for any objective.
 
+use tch::Kind;
+
 use crate::{OptimizerConfig, Rule, Schedule, TrainError};
 
 /// Arithmetic of matrix products; parameters and losses stay in single precision.
@@ -10,6 +12,16 @@ pub enum Precision {
     Fp32,
     /// bfloat16 autocast.
     Bf16,
+}
+
+impl Precision {
+    /// The type in which matrix products are made.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Fp32 => Kind::Float,
+            Self::Bf16 => Kind::BFloat16,
+        }
+    }
 }
 
 /// How a phase trains.
@@ -31,6 +43,9 @@ pub struct TrainConfig {
     pub ema: Option<f64>,
     /// Arithmetic of the forward pass.
     pub precision: Precision,
+    /// Compute transformer blocks again in the backward pass instead of keeping their values
+    /// ([`bauta_libtorch::Checkpointing`]).
+    pub checkpoint_blocks: bool,
     /// Write a checkpoint every this many steps of the phase; 0 only at its end.
     pub checkpoint_every: u64,
     /// Read losses and write metrics every this many steps of the phase, besides its first and
@@ -54,6 +69,7 @@ impl TrainConfig {
             clip_grad: None,
             ema: None,
             precision: Precision::Fp32,
+            checkpoint_blocks: false,
             checkpoint_every: 0,
             log_every: 50,
             measure_every: 0,

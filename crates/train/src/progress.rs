@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use bauta_report::Training;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -35,6 +36,21 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// What a summary says of the training of a network with so many parameters.
+    pub fn training(&self, parameters: usize) -> Training {
+        Training {
+            steps: self.step,
+            samples: self.samples,
+            seconds: self.seconds,
+            samples_per_second: self.samples as f64 / self.seconds,
+            data_seconds: self.data_seconds,
+            skipped_samples: self.skipped,
+            first_loss: self.first_loss,
+            final_loss: self.final_loss,
+            parameters,
+        }
+    }
+
     /// Where the run stood when the checkpoint in `folder` was written.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bauta_data::DataError;
-use bauta_libtorch::{Autocast, LibtorchError, global_norm, scale_all};
+use bauta_libtorch::{Autocast, Checkpointing, LibtorchError, global_norm, scale_all};
 use tch::{Kind, Tensor};
 
 use crate::{
@@ -304,6 +304,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
             Precision::Fp32 => None,
             Precision::Bf16 => Some(Autocast::bf16(device)?),
         };
+        let _checkpointing = self.config.checkpoint_blocks.then(Checkpointing::on);
         self.objective.loss(input).map_err(TrainError::Objective)
     }
 }

@@ -9,7 +9,7 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use walkdir::WalkDir;
 
 /// Where settings are declared; what is declared twice is the later folder's.
-const FOLDERS: [&str; 2] = ["crates/data/src", "crates/recipe/src"];
+const FOLDERS: [&str; 2] = ["crates/datasets/src", "crates/recipe/src"];
 
 /// A field of a struct.
 #[derive(Clone, Debug, PartialEq)]

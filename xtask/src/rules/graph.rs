@@ -12,10 +12,11 @@ use super::Violation;
 const LIBTORCH: &str = "torch-sys";
 
 /// Packages that never link libtorch with default features.
-const WITHOUT_LIBTORCH: [&str; 8] = [
+const WITHOUT_LIBTORCH: [&str; 9] = [
     "bauta-streams",
     "bauta-files",
     "bauta-masking",
+    "bauta-datasets",
     "bauta-data",
     "bauta-evolve",
     "bauta-recipe",

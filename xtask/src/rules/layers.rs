@@ -5,8 +5,9 @@ use super::{Graph, Violation};
 /// The layers from the ground up. A package may use any layer below its own.
 const LAYERS: [&[&str]; 7] = [
     &["bauta-streams", "bauta-files", "bauta-onnx"],
-    &["bauta-masking", "bauta-data", "bauta-libtorch"],
+    &["bauta-masking", "bauta-datasets", "bauta-libtorch"],
     &[
+        "bauta-data",
         "bauta-recipe",
         "bauta-report",
         "bauta-evolve",
@@ -90,14 +91,14 @@ mod tests {
     #[test]
     fn upward_and_sideways_edges_and_strangers_are_not() {
         let found = messages(&[
-            ("bauta-masking", &["bauta-data"]),
+            ("bauta-masking", &["bauta-datasets"]),
             ("bauta-backbones", &["bauta-targets"]),
             ("bauta-train", &["bauta-eval"]),
             ("bauta-novelty", &[]),
         ]);
         let expected = [
             "bauta-backbones must not use bauta-targets, which is in a higher layer",
-            "bauta-masking must not use bauta-data of its own layer",
+            "bauta-masking must not use bauta-datasets of its own layer",
             "bauta-novelty has no layer",
             "bauta-train must not use bauta-eval of its own layer",
         ];

@@ -4,6 +4,7 @@ use bauta_libtorch::{attention, linear};
 use tch::{Kind, Tensor};
 
 use super::{BeitConfig, STD};
+use crate::checkpointed::Shared;
 use crate::{BlockConfig, Init, LayerNorm, Linear, Mlp, Scope};
 
 /// `x += γ₁ · attention(norm1(x)); x += γ₂ · mlp(norm2(x))` (LayerScale, arXiv 2103.17239).
@@ -60,6 +61,42 @@ impl BeitBlock {
     /// The attention probabilities [B, heads, N, N] that this block has on [B, N, D].
     pub(super) fn attention_map(&self, x: &Tensor, bias: &Tensor) -> Tensor {
         self.attn.probabilities(&self.norm1.forward(x), bias)
+    }
+}
+
+impl Shared for BeitBlock {
+    fn share(&self) -> Self {
+        Self {
+            gammas: self.gammas.as_ref().map(|gammas| gammas.each_ref().map(Tensor::shallow_clone)),
+            norm1: self.norm1.share(),
+            attn: self.attn.share(),
+            norm2: self.norm2.share(),
+            mlp: self.mlp.share(),
+        }
+    }
+
+    fn weights(&self) -> Vec<Tensor> {
+        let gammas = self.gammas.iter().flatten().map(Tensor::shallow_clone).collect();
+        let Self { norm1, attn, norm2, mlp, .. } = self;
+        let parts = [gammas, norm1.weights(), attn.weights(), norm2.weights(), mlp.weights()];
+        parts.into_iter().flatten().collect()
+    }
+}
+
+impl Shared for BeitAttention {
+    fn share(&self) -> Self {
+        Self {
+            qkv: self.qkv.shallow_clone(),
+            q_bias: self.q_bias.shallow_clone(),
+            v_bias: self.v_bias.shallow_clone(),
+            proj: self.proj.share(),
+            heads: self.heads,
+        }
+    }
+
+    fn weights(&self) -> Vec<Tensor> {
+        let own = [&self.qkv, &self.q_bias, &self.v_bias].map(Tensor::shallow_clone);
+        own.into_iter().chain(self.proj.weights()).collect()
     }
 }
 

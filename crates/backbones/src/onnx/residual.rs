@@ -79,7 +79,7 @@ fn unit(
     padding: i64,
 ) -> Value {
     let filters = weights.add(graph, &format!("{conv}.weight"));
-    let x = graph.conv(x, &filters, None, stride, padding);
+    let x = graph.conv(x, &filters, None, &[stride; 2], padding);
     let [scale, shift, mean, variance] = ["weight", "bias", "running_mean", "running_var"]
         .map(|part| weights.add(graph, &format!("{norm}.{part}")));
     graph.batch_norm(&x, [&scale, &shift, &mean, &variance], EPS)

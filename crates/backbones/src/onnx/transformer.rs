@@ -60,7 +60,7 @@ pub(super) fn graph(weights: &Weights<'_>, encoder: &dyn ImageEncoder, head: Enc
 fn embed(x: &mut Graph, weights: &Weights<'_>, config: &VitConfig, pixels: &Value) -> Value {
     let filters = weights.add(x, "patch_embed.proj.weight");
     let bias = weights.maybe(x, "patch_embed.proj.bias");
-    let map = x.conv(pixels, &filters, bias.as_ref(), config.patch_size as i64, 0);
+    let map = x.conv(pixels, &filters, bias.as_ref(), &[config.patch_size as i64; 2], 0);
     let patches = x.tokens(&map);
     let cls = weights.add(x, "cls_token");
     let cls = x.token_for_each(&cls, config.dim, pixels);
@@ -85,7 +85,7 @@ fn bias_of(x: &mut Graph, weights: &Weights<'_>, owner: &str, grid: Grid) -> Opt
 }
 
 /// `x += γ₁ · attention(norm1(x)); x += γ₂ · mlp(norm2(x))`, γ of BEiTs alone.
-fn block(
+pub(super) fn block(
     x: &mut Graph,
     weights: &Weights<'_>,
     config: &VitConfig,

@@ -8,7 +8,8 @@ use tch::Tensor;
 
 use super::VideoPositions;
 use super::positions::Positions;
-use crate::block::{qkv_apart, through_blocks};
+use crate::block::qkv_apart;
+use crate::checkpointed::through_blocks;
 use crate::vit::rows_of;
 use crate::{
     Block, Init, LayerNorm, Linear, MaeDecoderConfig, ModelError, Scope, TokenIndices, patch_tokens,

@@ -6,7 +6,8 @@ use tch::Tensor;
 use super::patch_embed::SpacetimePatchEmbed;
 use super::positions::Positions;
 use super::{VideoConfig, VideoPositions};
-use crate::block::{qkv_apart, through_blocks};
+use crate::block::qkv_apart;
+use crate::checkpointed::through_blocks;
 use crate::encode::no_mask_token;
 use crate::vit::rows_of;
 use crate::{Block, DropPath, Encode, Init, LayerNorm, ModelError, Scope, Seen};
@@ -116,6 +117,15 @@ impl VideoTransformer {
             Some(norm) => norm.forward(&mean),
             None => mean,
         })
+    }
+
+    /// What is added to the tokens of a whole clip, [1, N, D], or [1, 1 + N, D] with a class token.
+    pub(crate) fn positions(&self) -> Tensor {
+        let patches = self.positions.patches().unsqueeze(0);
+        match self.positions.class() {
+            Some(class) => Tensor::cat(&[class, patches], 1),
+            None => patches,
+        }
     }
 
     /// The patches' tokens of what [`Self::encode`] gives: [B, N, D], without a copy.

@@ -8,7 +8,7 @@ use super::positions::Positions;
 use super::*;
 use crate::tests::normal;
 use crate::{
-    Encode, Flops, ImageEncoder, MaeDecoderConfig, ModelError, Parameters, TokenIndices,
+    Encode, ImageEncoder, MaeDecoderConfig, ModelError, Parameters, StepCost, TokenIndices,
     VisionTransformer, VitConfig,
 };
 
@@ -255,11 +255,11 @@ fn clips_of_other_sizes_are_refused_in_words() {
 #[test]
 fn vit_l_costs_what_is_published() {
     let config = VideoConfig::new(16, 2, VitConfig::large(224, 16));
-    let Flops { forward, .. } = config.flops(1568);
+    let StepCost { forward, .. } = config.step_cost(1568);
     assert!((forward as f64 / 2.0 / 598e9 - 1.0).abs() < 0.01, "{forward}");
-    let decoder = decoder_of(&config, 512, 4, 16).flops(156, 1412).forward;
-    let masked = config.flops(156).forward + decoder;
-    let gain =
-        (forward + decoder_of(&config, 512, 4, 16).flops(1568, 0).forward) as f64 / masked as f64;
+    let decoder = decoder_of(&config, 512, 4, 16).step_cost(156, 1412).forward;
+    let masked = config.step_cost(156).forward + decoder;
+    let gain = (forward + decoder_of(&config, 512, 4, 16).step_cost(1568, 0).forward) as f64
+        / masked as f64;
     assert!((gain - 7.7).abs() < 0.4, "{gain}");
 }

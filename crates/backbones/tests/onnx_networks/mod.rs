@@ -10,12 +10,13 @@ use bauta_backbones::{
     Activation, BeitConfig, BeitEncoder, BeitModelConfig, ClipModelConfig, ClipVisionConfig,
     ClipVisual, Encode, EncoderHead, EncoderWithHead, ImportOptions, Linear, MaeDecoder,
     MaeDecoderConfig, ModelConfig, ModelFolder, Moments, Naming, Parameters, Pooling, ResNet,
-    ResNetConfig, ResNetDepth, ResNetFolder, Stem, VisionTransformer, VitConfig, VitMaeConfig,
-    VitModelConfig, import_model,
+    ResNetConfig, ResNetDepth, ResNetFolder, Stem, VideoConfig, VideoFolder, VideoModelConfig,
+    VideoPositions, VideoTransformer, VisionTransformer, VitConfig, VitMaeConfig, VitModelConfig,
+    import_model,
 };
 
 /// Every kind.
-pub const KINDS: [&str; 10] = [
+pub const KINDS: [&str; 13] = [
     "mae",
     "vit-classifier",
     "vit-mean-classifier",
@@ -26,6 +27,9 @@ pub const KINDS: [&str; 10] = [
     "resnet18-small",
     "resnet18-classifier",
     "resnet50-large",
+    "video",
+    "video-classifier",
+    "video-without-class-token",
 ];
 
 /// Writes the folder of a kind.
@@ -45,6 +49,9 @@ pub fn write_folder(kind: &str, place: &Path) {
         return;
     }
     let vit = VitConfig { image_width: 12, ..VitConfig::new(8, 4, 16, 2, 2) };
+    if kind.starts_with("video") {
+        return write_video_folder(kind, vit, place);
+    }
     let headed = |parameters: &mut Parameters, vit: &VitConfig, head| {
         EncoderWithHead::vit(parameters.root(), vit, head).unwrap();
         let classes = matches!(head, EncoderHead::Pooler(_)).then_some(3).xor(Some(3));
@@ -93,9 +100,38 @@ pub fn write_folder(kind: &str, place: &Path) {
     ModelFolder::new("made".into(), config, tensors).write(place, Naming::Timm).unwrap();
 }
 
-/// Two images of a kind's size.
+/// Clips of four frames in patches of two.
+fn write_video_folder(kind: &str, vit: VitConfig, place: &Path) {
+    let whole = VideoConfig::new(4, 2, vit);
+    let config = match kind {
+        "video-without-class-token" => VideoConfig {
+            positions: VideoPositions::SineCosine,
+            class_token: false,
+            final_norm: false,
+            ..whole
+        },
+        _ => whole,
+    };
+    let mut parameters = Parameters::new(0, Device::Cpu);
+    VideoTransformer::new(parameters.root(), &config).unwrap();
+    if kind.ends_with("classifier") {
+        Linear::new(parameters.root().sub("head"), config.vit.dim, 3, true);
+    }
+    fill(&parameters);
+    std::fs::create_dir_all(place).unwrap();
+    let described = serde_json::to_vec(&VideoModelConfig::new(&config, None)).unwrap();
+    std::fs::write(place.join("config.json"), described).unwrap();
+    let weights = parameters.iter().map(|p| (p.name.as_str(), &p.tensor));
+    write_tensors(&place.join("model.safetensors"), weights).unwrap();
+}
+
+/// Two images, or clips, of a kind's size.
 pub fn images(kind: &str) -> Tensor {
-    let shape = if residual(kind).is_some() { [2, 3, 32, 40] } else { [2, 3, 8, 12] };
+    let shape: &[i64] = match residual(kind) {
+        Some(_) => &[2, 3, 32, 40],
+        None if kind.starts_with("video") => &[2, 3, 4, 8, 12],
+        None => &[2, 3, 8, 12],
+    };
     let count = shape.iter().product::<i64>() as usize;
     Tensor::from_slice(&numbers(9000, count)).view(shape) * 4.0
 }
@@ -112,6 +148,18 @@ pub fn outputs(kind: &str, place: &Path, images: &Tensor) -> Vec<(&'static str, 
             ("logits", output.logits.unwrap())
         });
         return [("features", features)].into_iter().chain(logits).collect();
+    }
+    if kind.starts_with("video") {
+        let folder = VideoFolder::read(place).unwrap();
+        let (_, encoder) = folder.encoder(Device::Cpu).unwrap();
+        let tokens = encoder.encode(images, Encode::whole()).unwrap();
+        let features = encoder.features(images, None).unwrap();
+        let logits = folder.tensors().get("head.weight").map(|weight| {
+            let bias = &folder.tensors()["head.bias"];
+            ("logits", features.matmul(&weight.transpose(0, 1)) + bias)
+        });
+        let all = [("last_hidden_state", tokens), ("features", features)];
+        return all.into_iter().chain(logits).collect();
     }
     let folder = ModelFolder::read(place).unwrap();
     if kind.starts_with("vit-") || kind == "beit-classifier" {

@@ -52,6 +52,15 @@ pub struct PartSplits {
     pub families: Vec<String>,
 }
 
+/// What of a folder is tested on.
+#[derive(Clone, Debug)]
+pub struct Holdout {
+    /// The fraction of the names, in (0, 1).
+    pub fraction: f64,
+    /// Parts whose names are the same up to the first digit stay together: sizes of one design.
+    pub by_base_name: bool,
+}
+
 impl PartSplits {
     /// Makes parts, on every core: the first `train` to train on, `test` more to test on.
     ///
@@ -78,18 +87,18 @@ impl PartSplits {
     }
 
     /// Opens a folder of prepared parts. Without folders `train` and `test` in it, a fraction
-    /// `holdout` of the parts is tested on, by their names alone: equal names stay together.
+    /// of the parts is tested on, by their names alone: equal names stay together.
     ///
     /// # Errors
     /// [`BrepError::Read`] when the folder cannot be read, [`BrepError::Folder`] when it has
     /// no parts for a split.
-    pub fn open(root: &Path, holdout: f64, limit: Option<usize>) -> Result<Self, BrepError> {
+    pub fn open(root: &Path, holdout: &Holdout, limit: Option<usize>) -> Result<Self, BrepError> {
         let classes = read_classes(root)?;
         let split = ["train", "test"].map(|split| root.join(split));
         let [mut train, test] = if split.iter().all(|folder| folder.is_dir()) {
             [files(&split[0])?, files(&split[1])?]
         } else {
-            let (test, train) = files(root)?.into_iter().partition(|path| held_out(path, holdout));
+            let (test, train) = files(root)?.into_iter().partition(|path| holdout.holds(path));
             [train, test]
         };
         train.truncate(limit.unwrap_or(usize::MAX));
@@ -205,10 +214,50 @@ fn family(path: &Path) -> String {
     folder.to_string_lossy().into_owned()
 }
 
-/// Whether a part is tested on, by its name alone.
-fn held_out(path: &Path, fraction: f64) -> bool {
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let sample = Purpose::named(&name).value();
-    let key = StreamKey { seed: 0, purpose: Purpose::named("brep holdout"), epoch: 0, sample };
-    key.stream().uniform_in(0.0, 1.0) < fraction
+impl Holdout {
+    /// Whether a part is tested on.
+    fn holds(&self, path: &Path) -> bool {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let sample = Purpose::named(if self.by_base_name { base(&name) } else { &name }).value();
+        let key = StreamKey { seed: 0, purpose: Purpose::named("brep holdout"), epoch: 0, sample };
+        key.stream().uniform_in(0.0, 1.0) < self.fraction
+    }
+}
+
+/// The name of a design: what its sizes have in common.
+fn base(name: &str) -> &str {
+    let end = name.find(|letter: char| letter.is_ascii_digit());
+    end.filter(|&end| end > 0).map_or(name, |end| &name[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_of_one_design_have_one_base() {
+        for (name, expected) in [
+            ("SOIC-8_3.9x4.9mm_P1.27mm.step", "SOIC-"),
+            ("LED_D5.0mm_Clear.step", "LED_D"),
+            ("4ms_Power_Header.step", "4ms_Power_Header.step"),
+            ("Buzzer.step", "Buzzer.step"),
+        ] {
+            assert_eq!(base(name), expected);
+        }
+    }
+
+    #[test]
+    fn a_base_name_is_on_one_side_of_a_split() {
+        let side = |by_base_name, name: &str| {
+            Holdout { fraction: 0.5, by_base_name }.holds(&Path::new("any").join(name))
+        };
+        let sizes: Vec<String> = (0..40).map(|size| format!("SOIC-{size}.step.part")).collect();
+        let held = |by_base_name| sizes.iter().filter(|name| side(by_base_name, name)).count();
+        assert!(held(true) == 0 || held(true) == 40, "{}", held(true));
+        assert!((5..35).contains(&held(false)), "{}", held(false));
+        let designs: Vec<String> =
+            (b'a'..=b'z').map(|letter| format!("{}-8.step.part", char::from(letter))).collect();
+        let held = designs.iter().filter(|name| side(true, name)).count();
+        assert!((3..23).contains(&held), "{held}");
+    }
 }

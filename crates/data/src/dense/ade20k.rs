@@ -8,10 +8,10 @@ use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use bauta_datasets::{DataError, Decoding, Split};
+
 use super::{DenseSample, DenseSource, IGNORED, LabelMap};
-use crate::dataset::Split;
-use crate::error::DataError;
-use crate::image::{Decoding, Image};
+use crate::image::Image;
 use crate::regular;
 use crate::source::Statistics;
 use crate::source::listing::{entries, is_picture};

@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use bauta_datasets::DataError;
 use ndarray::{Array3, Array4};
 use rayon::prelude::*;
 
 use super::{DenseSample, DenseSource, IGNORED, LabelMap, Object};
 use crate::augment::region::Region;
 use crate::augment::resize::Resizer;
-use crate::error::DataError;
 use crate::loader::{Itinerary, LoaderConfig, Unreadable};
 use crate::prefetch::{Cancel, Inputs, Prefetcher, Prepared};
 
@@ -195,7 +195,9 @@ fn nearest(map: &LabelMap, height: usize, width: usize) -> LabelMap {
 mod tests {
     use super::*;
     use crate::image::Image;
-    use crate::loader::{OnError, Order};
+    use bauta_datasets::OnError;
+
+    use crate::loader::Order;
     use crate::source::Statistics;
 
     /// The index of an image that cannot be read.

@@ -10,15 +10,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::BufReader;
 use std::path::{Component, Path, PathBuf};
 
+use bauta_datasets::{DataError, Decoding, Split};
 use serde::Deserialize;
 
 use self::categories::{Categories, Category};
 use self::segmentation::Segmentation;
 use super::ade20k::decode;
 use super::{DenseSample, DenseSource, Object};
-use crate::dataset::Split;
-use crate::error::DataError;
-use crate::image::Decoding;
 use crate::regular;
 use crate::source::Statistics;
 use crate::source::listing::entries;

@@ -8,12 +8,12 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use bauta_datasets::DataError;
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 
 use super::{DenseSample, DenseSource, LabelMap, Object, ObjectMask};
 use crate::augment::region::Region;
 use crate::augment::resize::Resizer;
-use crate::error::DataError;
 use crate::image::Image;
 use crate::source::{Source, Statistics};
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bauta_datasets::DataError;
+
 use super::{DenseSample, DenseSource};
-use crate::error::DataError;
 use crate::source::Statistics;
 
 /// A view of a source's first images.

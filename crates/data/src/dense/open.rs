@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bauta_datasets::{DataError, DatasetName, Split};
+
 use super::{
     Ade20k, Coco, ComposedConfig, ComposedDigits, DenseSource, FirstScenes, check_dense_splits,
 };
-use crate::dataset::{DatasetName, Split, open};
-use crate::error::DataError;
+use crate::open;
 
 /// The training and test images of a dense task.
 pub struct DenseSplits {

@@ -13,8 +13,9 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::Decoding;
 
-/// Decodes a JPEG to grey where it is grey, and to RGB otherwise.
-pub(super) fn decode(file: &[u8], decoding: Decoding) -> Result<DynamicImage, String> {
+/// Decodes a JPEG to grey where it is grey, and to RGB otherwise; one that is `known` to be whole
+/// without going through its coded data first.
+pub(super) fn decode(file: &[u8], decoding: Decoding, known: bool) -> Result<DynamicImage, String> {
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(usize::MAX)
@@ -23,7 +24,9 @@ pub(super) fn decode(file: &[u8], decoding: Decoding) -> Result<DynamicImage, St
     decoder.decode_headers().map_err(|error| error.to_string())?;
     let (width, height) = decoder.dimensions().ok_or("it has no size")?;
     decoding.check_size(width as u64, height as u64)?;
-    coded::check(file)?;
+    if !known {
+        coded::check(file)?;
+    }
     let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
     let colours = if grey { ColorSpace::Luma } else { ColorSpace::RGB };
     decoder.set_options(options.jpeg_set_out_colorspace(colours));

@@ -13,7 +13,7 @@ impl Image<'static, f32> {
     /// # Errors
     /// As [`Image::decode_with`], and for files of fewer bits or with transparency.
     pub fn decode_sixteen_bits(file: &[u8], decoding: Decoding) -> Result<Self, String> {
-        let decoded = dynamic(file, decoding)?;
+        let decoded = dynamic(file, decoding, false)?;
         let (height, width) = (decoded.height() as usize, decoded.width() as usize);
         let refuse = |found: &str| {
             Err(format!(

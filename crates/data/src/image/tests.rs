@@ -48,7 +48,7 @@ fn jpeg_and_webp_decode() {
 }
 
 /// Every kind of file that the decoders tell apart, with what must not change: its name.
-fn formats() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn formats() -> Vec<(&'static str, Vec<u8>)> {
     let picture = gradient(40, 56, 3);
     let grey = DynamicImage::ImageLuma8(picture.to_luma8());
     let alpha = DynamicImage::ImageRgba8(picture.to_rgba8());

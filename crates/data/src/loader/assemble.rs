@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use bauta_datasets::{DataError, SampleType};
 use bauta_streams::{Purpose, StreamKey};
 use ndarray::Array4;
 use rayon::prelude::*;
 
 use super::{Batch, LoaderConfig, Read, ReadImages, Unreadable};
 use crate::augment::Augmenter;
-use crate::error::DataError;
 use crate::prefetch::Cancel;
-use crate::sample::{Pixels, Sample, SampleType};
+use crate::sample::{Pixels, Sample};
 use crate::source::Source;
 
 /// How an image is augmented where it is another's partner.

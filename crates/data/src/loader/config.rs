@@ -1,8 +1,9 @@
 //! How a source is cut into batches.
 
-use super::{OnError, Order, Share};
+use bauta_datasets::{DataError, OnError};
+
+use super::{Order, Share};
 use crate::augment::Framing;
-use crate::error::DataError;
 
 /// How a source is cut into batches.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bauta_datasets::DataError;
 use bauta_streams::{Purpose, StreamKey};
 use serde::{Deserialize, Serialize};
 
 use super::{LoaderConfig, Share};
-use crate::error::DataError;
 use crate::prefetch::Prepared;
 
 /// The order in which an epoch visits the images.

@@ -1,6 +1,6 @@
 //! The part of each batch that one of several processes makes.
 
-use crate::error::DataError;
+use bauta_datasets::DataError;
 
 /// One of several processes that train together, and their number.
 ///

@@ -1,5 +1,6 @@
 //! Batches are a pure function of seed and step, and corrupt images do as told.
 
+use bauta_datasets::OnError;
 use crossbeam_channel::bounded;
 use proptest::prelude::*;
 

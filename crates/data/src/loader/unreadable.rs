@@ -3,20 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
-use crate::error::DataError;
-
-/// What to do with an image or a video that cannot be read or decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnError {
-    /// Leave it out of its batch, count it, and report it once through `tracing`.
-    #[default]
-    Skip,
-    /// End the batches with an error that names it.
-    Stop,
-}
+use bauta_datasets::{DataError, OnError};
 
 /// Judges the failures of a batch, and reports each sample once.
 pub(crate) struct Unreadable {

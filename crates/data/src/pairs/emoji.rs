@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use bauta_datasets::{DataError, Decoding};
 use serde::Deserialize;
 
 use super::files::PairFiles;
 use super::listing::{Listing, plain};
-use crate::error::DataError;
-use crate::image::Decoding;
 use crate::regular;
 
 /// An entry of `emoji.json`, of which the rest is of no matter here.

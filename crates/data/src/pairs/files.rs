@@ -5,9 +5,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bauta_datasets::{DataError, Decoding};
+
 use super::listing::{Listing, caption_in, first_of};
-use crate::error::DataError;
-use crate::image::{Decoding, Image};
+use crate::image::Image;
 use crate::regular;
 use crate::source::listing::{files_below, has_extension, is_picture, shown};
 use crate::source::{Source, Statistics};

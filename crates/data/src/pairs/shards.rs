@@ -4,11 +4,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use bauta_datasets::{DataError, Decoding};
 use serde_json::Value;
 
 use super::listing::{Listing, caption_in, plain};
-use crate::error::DataError;
-use crate::image::Decoding;
 use crate::source::Shards;
 
 /// Keys of a `KEY.json` that hold a caption; the first that is there counts.

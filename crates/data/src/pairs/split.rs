@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use bauta_datasets::DataError;
+
 use super::Captioned;
-use crate::error::DataError;
 use crate::source::holdout::place;
 
 /// Divides pairs into those trained on and those held out; halves of pairs are trained on.

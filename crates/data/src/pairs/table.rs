@@ -10,14 +10,14 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use bauta_datasets::{DataError, Decoding};
 use parquet::column::reader::ColumnReader;
 use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 
 use super::listing::{Listing, caption_in};
-use crate::error::DataError;
-use crate::image::{Decoding, Image};
+use crate::image::Image;
 use crate::regular;
 use crate::source::listing::{files_below, has_extension, shown};
 use crate::source::{Source, Statistics};

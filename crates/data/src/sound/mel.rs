@@ -6,9 +6,8 @@ use std::f64::consts::TAU;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bauta_datasets::DataError;
 use realfft::{RealFftPlanner, RealToComplex};
-
-use crate::error::DataError;
 
 /// What is added before the logarithm.
 const FLOOR: f64 = 1e-6;

@@ -10,12 +10,11 @@ use std::io::BufReader;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use bauta_datasets::{DataError, Split};
 use image::codecs::png::PngDecoder;
 use image::{ColorType, ImageDecoder};
 use rayon::prelude::*;
 
-use crate::dataset::Split;
-use crate::error::DataError;
 use crate::source::{InMemory, Source, Statistics};
 
 const SIDE: usize = 32;

@@ -7,16 +7,16 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
+use bauta_datasets::{DataError, Decoding, SampleType, Split};
+
 use super::layout::Kind;
 use super::listed::Listed;
 use super::listing::{any_below, has_extension, is_picture, shown};
 use super::npy::{self, Array};
-use crate::dataset::Split;
-use crate::error::DataError;
+use crate::image::Image;
+use crate::image::known::Known;
 use crate::image::sixteen_bits::Rounding;
-use crate::image::{Decoding, Image};
 use crate::regular;
-use crate::sample::SampleType;
 use crate::source::{Source, Statistics};
 
 /// Pictures, and what a folder of them looks like.
@@ -45,6 +45,7 @@ pub struct Folder {
     sample_type: SampleType,
     statistics: Statistics,
     rounding: Arc<Rounding>,
+    known: Arc<Known>,
 }
 
 impl Folder {
@@ -85,7 +86,10 @@ impl Folder {
     ) -> Result<(Self, Option<Self>), DataError> {
         let (train, test) = Listed::splits(root, kind_below(root)?, notes)?;
         let train = Self::of(train, decoding)?;
-        let test = test.map(|listed| Self { listed, ..train.clone() });
+        let test = test.map(|listed| {
+            let known = Arc::new(Known::none(listed.paths().len()));
+            Self { listed, known, ..train.clone() }
+        });
         if let Some(test) = test.as_ref().filter(|test| is_array(&test.listed.paths()[0])) {
             // One that is damaged is an error when it is read; here it says nothing.
             let first = npy::read(&test.listed.paths()[0], decoding.max_pixels);
@@ -117,8 +121,8 @@ impl Folder {
             true => Statistics::neutral(channels),
             false => Statistics::of_photos(decoding.channels),
         };
-        let rounding = Arc::default();
-        Ok(Self { listed, decoding, channels, sample_type, statistics, rounding })
+        let (rounding, known) = (Arc::default(), Arc::new(Known::none(listed.paths().len())));
+        Ok(Self { listed, decoding, channels, sample_type, statistics, rounding, known })
     }
 
     /// A picture's path below the root, the same wherever the root lies.
@@ -193,7 +197,8 @@ impl Source for Folder {
         }
         let file = regular::read(path)?;
         self.rounding.tell(&file, || self.describe(index));
-        Image::decode_with(&file, self.decoding)
+        self.known
+            .decode(index, &file, self.decoding)
             .map_err(|problem| DataError::Image { image: self.describe(index), problem })
     }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use bauta_datasets::DataError;
 use sha2::{Digest, Sha256};
 
 use super::{Source, Subset};
-use crate::error::DataError;
 
 /// Divides a source into what is trained on and what is held out, as [`divide`] does.
 pub(crate) fn hold_out(

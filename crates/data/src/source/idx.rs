@@ -6,9 +6,9 @@
 use std::io::{BufReader, Read};
 use std::path::Path;
 
+use bauta_datasets::DataError;
 use flate2::bufread::MultiGzDecoder;
 
-use crate::error::DataError;
 use crate::regular;
 
 /// An array of bytes.

@@ -11,8 +11,9 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use bauta_datasets::DataError;
+
 use super::listing::{any_below, entries, shown};
-use crate::error::DataError;
 use crate::regular::is_regular;
 
 /// Names of a training split's folder, the first that is there.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::error::DataError;
+use bauta_datasets::{DataError, SampleType};
+
 use crate::image::Image;
-use crate::sample::SampleType;
 use crate::source::{Source, Statistics};
 
 /// A view of a source's first images.

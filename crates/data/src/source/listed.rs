@@ -9,10 +9,11 @@ mod part;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use bauta_datasets::DataError;
+
 use self::part::Part;
 use super::layout::{Kind, Layout, layout, several};
 use super::listing::{files_below, shown};
-use crate::error::DataError;
 
 /// The samples of one split, in the order of their paths.
 #[derive(Clone, Debug)]

@@ -4,9 +4,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bauta_datasets::DataError;
 use walkdir::WalkDir;
-
-use crate::error::DataError;
 
 /// Lists what lies directly in a folder, by name, without hidden entries.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {

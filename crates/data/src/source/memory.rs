@@ -1,6 +1,7 @@
 //! Images of one size in one buffer.
 
-use crate::error::DataError;
+use bauta_datasets::DataError;
+
 use crate::image::Image;
 use crate::source::{Source, Statistics};
 

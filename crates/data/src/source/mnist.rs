@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::dataset::Split;
-use crate::error::DataError;
+use bauta_datasets::{DataError, Split};
+
 use crate::source::{InMemory, Statistics, idx};
 
 const GARMENTS: [&str; 10] = [

@@ -7,10 +7,11 @@
 
 use std::path::Path;
 
-use crate::error::DataError;
+use bauta_datasets::{DataError, SampleType};
+
 use crate::image::Image;
 use crate::regular;
-use crate::sample::{Sample, SampleType};
+use crate::sample::Sample;
 
 /// Types of values that are read: bytes, and wider ones in either order of bytes.
 const TYPES: [&str; 9] = ["|u1", "<u1", ">u1", "u1", "|b1", "<u2", ">u2", "<f4", ">f4"];

@@ -14,15 +14,15 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bauta_datasets::{DataError, Decoding, Split};
 use rayon::prelude::*;
 
 use self::index::{Caption, Index, Sample, index};
 use super::layout::{Kind, Layout, layout};
 use super::listing::{files_below, has_extension, shown};
-use crate::dataset::Split;
-use crate::error::DataError;
+use crate::image::Image;
+use crate::image::known::Known;
 use crate::image::sixteen_bits::Rounding;
-use crate::image::{Decoding, Image};
 use crate::regular;
 use crate::source::{Source, Statistics};
 
@@ -59,6 +59,7 @@ pub struct Shards {
     classes: Vec<String>,
     decoding: Decoding,
     rounding: Rounding,
+    known: Known,
 }
 
 /// Captions without a picture: number of the shard, key and place.
@@ -179,7 +180,8 @@ impl Shards {
         let shard = |path| Shard { path, file: OnceLock::new() };
         let shards = files.paths.into_iter().map(shard).collect();
         let (rounding, root) = (Rounding::default(), root.to_path_buf());
-        Ok((Self { root, shards, samples, classes, decoding, rounding }, alone))
+        let known = Known::none(samples.len());
+        Ok((Self { root, shards, samples, classes, decoding, rounding, known }, alone))
     }
 
     /// Makes the test split to this training split: its classes are this one's.
@@ -280,7 +282,8 @@ impl Source for Shards {
         let &(shard, Sample { offset, size, .. }) = &self.samples[index];
         let bytes = self.bytes(shard, offset, size)?;
         self.rounding.tell(&bytes, || self.describe(index));
-        Image::decode_with(&bytes, self.decoding)
+        self.known
+            .decode(index, &bytes, self.decoding)
             .map_err(|problem| DataError::Image { image: self.describe(index), problem })
     }
 

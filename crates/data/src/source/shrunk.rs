@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use bauta_datasets::{DataError, SampleType};
+
 use crate::augment::region::Region;
 use crate::augment::resize::Resizer;
-use crate::error::DataError;
 use crate::image::Image;
-use crate::sample::{Sample, SampleType};
+use crate::sample::Sample;
 use crate::source::{Source, Statistics};
 
 /// A view of a source whose pictures have a shorter side of at most so many pixels.

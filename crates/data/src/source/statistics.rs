@@ -5,11 +5,10 @@ mod sums;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bauta_datasets::{Channels, DataError};
 use rayon::prelude::*;
 
 use self::sums::Sums;
-use crate::error::DataError;
-use crate::image::Channels;
 use crate::source::Source;
 
 /// Per-channel moments of the training images: of bytes scaled to [0, 1], of other samples in

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
+use bauta_datasets::{DataError, SampleType};
 use bauta_streams::{Purpose, StreamKey};
 
-use crate::error::DataError;
 use crate::image::Image;
-use crate::sample::SampleType;
 use crate::source::{Source, Statistics};
 
 /// A view of the images at some indices of a source.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::error::DataError;
+use bauta_datasets::DataError;
 
 /// The folders in `root`, hidden ones aside, in the order of their names. Where all names have a
 /// number after the same beginning (`task-1`, `task-2 animals`), the numbers are the order: 10

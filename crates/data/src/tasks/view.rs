@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::error::DataError;
+use bauta_datasets::{DataError, SampleType};
+
 use crate::image::Image;
-use crate::sample::SampleType;
 use crate::source::{Source, Statistics};
 
 /// What a task does to each image.

@@ -2,41 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use bauta_datasets::text::CorpusOptions;
+use bauta_datasets::{DataError, Split};
+
 use super::document::{Document, RawDocument};
-use crate::dataset::Split;
-use crate::error::DataError;
 use crate::source::holdout::place;
-
-/// How documents become a corpus.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CorpusOptions {
-    /// Fewest training documents (meta part included) that a label must have to be learnt.
-    pub min_train: usize,
-    /// Fewest test documents that it must have.
-    pub min_test: usize,
-    /// The fraction held out as test where the source has no parts, in (0, 1).
-    pub holdout: f64,
-    /// The fraction of the training documents that becomes the meta part, in (0, 1).
-    pub meta: f64,
-    /// At most so many training documents, the first.
-    pub limit: Option<usize>,
-    /// Keep documents that bear none of the labels: they are negatives of all.
-    pub keep_unlabelled: bool,
-}
-
-impl Default for CorpusOptions {
-    /// Every label that occurs in training and test, a fifth as test, a tenth as meta part.
-    fn default() -> Self {
-        Self {
-            min_train: 1,
-            min_test: 1,
-            holdout: 0.2,
-            meta: 0.1,
-            limit: None,
-            keep_unlabelled: false,
-        }
-    }
-}
 
 /// What was left out, and how much of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use bauta_datasets::{DataError, Split};
+
 use super::document::RawDocument;
 use super::folder::part_named;
 use super::label_list::LabelList;
-use crate::dataset::Split;
-use crate::error::DataError;
 use crate::regular;
 
 /// Reads a file's documents; `part` is that of rows that name none.

@@ -1,6 +1,6 @@
 //! A document: as it is read, with the names of its labels, and as it is learnt from.
 
-use crate::dataset::Split;
+use bauta_datasets::Split;
 
 /// A document as a file holds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,10 +6,10 @@
 //! mention a line. Either way a mention becomes a document: the words around it as they are,
 //! and its own words once more with `m_` before them, so that a bag of words tells them apart.
 
+use bauta_datasets::Split;
 use serde::Deserialize;
 
 use super::document::RawDocument;
-use crate::dataset::Split;
 
 /// A sentence with its mentions.
 #[derive(Deserialize)]

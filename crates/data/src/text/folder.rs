@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use bauta_datasets::{DataError, Split};
+
 use super::document::RawDocument;
 use super::label_list::LabelList;
 use super::{csv_file, json_lines, rcv1, reuters_json, reuters_sgml};
-use crate::dataset::Split;
-use crate::error::DataError;
 
 /// Reads the documents of a folder, or of one file.
 ///

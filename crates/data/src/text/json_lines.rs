@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
+use bauta_datasets::{DataError, Split};
 use serde::Deserialize;
 
 use super::document::RawDocument;
 use super::entity_typing::{Mention, Sentence};
 use super::folder::part_named;
 use super::label_list::LabelList;
-use crate::dataset::Split;
-use crate::error::DataError;
 use crate::regular;
 
 /// What a line may hold, by its keys.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use bauta_datasets::DataError;
+
 use super::document::RawDocument;
-use crate::error::DataError;
 use crate::regular;
 
 /// The labels that a folder's documents may have.

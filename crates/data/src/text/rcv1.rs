@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use bauta_datasets::{DataError, Split};
+
 use super::document::RawDocument;
-use crate::dataset::Split;
-use crate::error::DataError;
 use crate::regular;
 
 /// Reads the stories of the token files with the topics of the assignments.

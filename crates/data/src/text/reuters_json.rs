@@ -5,11 +5,10 @@
 
 use std::path::PathBuf;
 
+use bauta_datasets::{DataError, Split};
 use serde::Deserialize;
 
 use super::document::RawDocument;
-use crate::dataset::Split;
-use crate::error::DataError;
 use crate::regular;
 
 /// The last story of the training part.

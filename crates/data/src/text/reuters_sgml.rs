@@ -6,10 +6,10 @@
 
 use std::path::{Path, PathBuf};
 
+use bauta_datasets::{DataError, Split};
+
 use super::document::RawDocument;
 use super::reuters_json::cleaned;
-use crate::dataset::Split;
-use crate::error::DataError;
 use crate::regular;
 
 /// Reads the stories of all files.

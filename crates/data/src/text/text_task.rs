@@ -10,78 +10,13 @@ mod tests;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+use bauta_datasets::text::{TextDataset, TextTaskOptions};
+use bauta_datasets::{DataError, Split};
 
 use super::corpus::{folded, key};
 use super::document::RawDocument;
-use crate::dataset::Split;
-use crate::error::DataError;
-use crate::fetch::{PACKAGES, Package};
 use crate::source::holdout::place;
 use crate::tasks::folders::task_folders;
-
-/// A data set of documents of one class each, by the name that recipes use.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    Display,
-    EnumString,
-    IntoStaticStr,
-    VariantArray,
-)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum TextDataset {
-    /// 2,225 news articles of the BBC in five sections.
-    BbcNews,
-    /// 50,000 film reviews, for or against.
-    Imdb,
-    /// 6,046 e-mails without their headers, wanted or not.
-    Spam,
-    /// Stories of Reuters-21578 that bear one of its eight most frequent topics and no other.
-    #[serde(rename = "reuters-8")]
-    #[strum(serialize = "reuters-8")]
-    Reuters8,
-}
-
-impl TextDataset {
-    /// The package that brings it.
-    pub fn package(self) -> &'static Package {
-        let wanted = match self {
-            Self::Reuters8 => "reuters",
-            other => other.into(),
-        };
-        let row = PACKAGES.iter().find(|package| package.name == wanted);
-        row.expect("every data set has its row")
-    }
-}
-
-/// How documents become a task.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TextTaskOptions {
-    /// The fraction held out as test where the source has no parts, in (0, 1).
-    pub holdout: f64,
-    /// The fraction of the training documents that is held out to choose by, in (0, 1).
-    pub validation: f64,
-    /// At most so many training documents, those of the validation part included.
-    pub limit: Option<usize>,
-    /// At most so many test documents.
-    pub test_limit: Option<usize>,
-}
-
-impl Default for TextTaskOptions {
-    /// A fifth as test, a tenth of the rest to choose by, all documents.
-    fn default() -> Self {
-        Self { holdout: 0.2, validation: 0.1, limit: None, test_limit: None }
-    }
-}
 
 /// A document and its class.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,11 +6,11 @@
 //! tree), and with it the best F1 and the threshold that reaches it, which is half of that F1
 //! (Lipton, Elkan and Naryanaswamy, arXiv 1402.1892).
 
+use bauta_datasets::text::TreeOptions;
+use bauta_datasets::{DataError, Split};
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 
 use super::document::RawDocument;
-use crate::dataset::Split;
-use crate::error::DataError;
 
 /// Slots a label.
 const SLOTS: usize = 6;
@@ -20,25 +20,6 @@ const CHANCES: [f64; 2] = [0.04, 0.4];
 const WORDS: u64 = 5;
 /// Words a document that tell nothing, and how many different ones there are.
 const NOISE: (usize, u64) = (12, 200);
-
-/// What a tree looks like.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TreeOptions {
-    /// Labels, at least 2.
-    pub labels: usize,
-    /// Children of a label.
-    pub branching: usize,
-    /// Documents, the last fifth of them test documents.
-    pub documents: usize,
-    /// Seed of the tree and its documents.
-    pub seed: u64,
-}
-
-impl Default for TreeOptions {
-    fn default() -> Self {
-        Self { labels: 24, branching: 3, documents: 8000, seed: 0 }
-    }
-}
 
 /// A tree of labels from which documents are drawn.
 #[derive(Clone, Debug)]

@@ -3,10 +3,10 @@
 //! There is no vocabulary to build or keep: a word's id is its hash, modulo the number of ids,
 //! so words may share one. Id 0 is no word's; sequences are padded with it.
 
+use bauta_datasets::DataError;
 use rayon::prelude::*;
 
 use super::tokens::for_each_word;
-use crate::error::DataError;
 
 /// How many ids a vectorizer may have.
 const MOST_IDS: usize = 1 << 24;

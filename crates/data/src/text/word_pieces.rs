@@ -19,11 +19,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use bauta_datasets::DataError;
 use serde_json::json;
 use tokenizers::{Encoding, Tokenizer, TruncationDirection};
-
-use crate::error::DataError;
-use crate::fetch::{PACKAGES, Package};
 
 /// Whether the tokens that a tokenizer sets around a text are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,14 +53,6 @@ pub struct WordPieces {
 }
 
 impl WordPieces {
-    /// The package that brings bert-base-uncased's `vocab.txt` and a `tokenizer.json` for it.
-    pub fn bert_package() -> &'static Package {
-        PACKAGES
-            .iter()
-            .find(|package| package.name == "minilm-l6")
-            .expect("the vocabulary has its row")
-    }
-
     /// Opens a `tokenizer.json`, a vocabulary `*.txt` of one piece a line (read by the rules of
     /// bert-base-uncased), or a folder that holds `tokenizer.json` or `vocab.txt`.
     ///

@@ -2,92 +2,16 @@
 
 use std::cell::RefCell;
 
+use bauta_datasets::video::{ClipAugment, ClipCrop};
 use bauta_streams::RandomStream;
-use serde::{Deserialize, Serialize};
 
 use crate::augment::region::Region;
 use crate::augment::resize::Resizer;
-use crate::error::DataError;
 use crate::image::Image;
 
 /// Frames of which one side is more than so many times the other are cut to their middle
 /// before they are covered, so that no hostile ratio asks for gigabytes.
 const LONGEST: usize = 8;
-
-/// How frames are brought to the model's size.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ClipCrop {
-    /// A rectangle of random area, ratio and place, the same for all frames of a clip.
-    #[default]
-    RandomResized,
-    /// The middle, the shorter side taken whole.
-    Center,
-    /// The whole frame, resized without regard to its ratio.
-    None,
-}
-
-/// How clips are varied; the default is MAE-ST's pre-training.
-///
-/// Mirroring changes what a label of direction means: a source with such labels wants
-/// `flip: false`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ClipAugment {
-    /// The kind of crop.
-    pub crop: ClipCrop,
-    /// Least and greatest fraction of the frame's area in a random resized crop, in (0, 1].
-    pub scale: [f64; 2],
-    /// Least and greatest width over height of a random resized crop, above 0.
-    pub ratio: [f64; 2],
-    /// Whether to mirror every second clip, at random, left to right.
-    pub flip: bool,
-}
-
-impl Default for ClipAugment {
-    fn default() -> Self {
-        Self {
-            crop: ClipCrop::RandomResized,
-            scale: [0.5, 1.0],
-            ratio: [0.75, 1.333_333_333_333_333_3],
-            flip: true,
-        }
-    }
-}
-
-impl ClipAugment {
-    /// Frames as they are: resized whole, never mirrored.
-    pub fn none() -> Self {
-        Self { crop: ClipCrop::None, flip: false, ..Self::default() }
-    }
-
-    /// Checks the settings.
-    pub(super) fn check(&self) -> Result<(), DataError> {
-        let ([least, most], [narrow, wide]) = (self.scale, self.ratio);
-        if !(0.0 < least && least <= most && most <= 1.0) {
-            let rule = "wants [least, greatest] fraction of the area, in (0, 1]";
-            return Err(DataError::setting("scale", format!("{:?}", self.scale), rule));
-        }
-        if !(0.0 < narrow && narrow <= wide && wide.is_finite()) {
-            let rule = "wants [least, greatest] width over height, above 0";
-            return Err(DataError::setting("ratio", format!("{:?}", self.ratio), rule));
-        }
-        Ok(())
-    }
-
-    /// Draws the part of frames of this size that a clip shows.
-    pub(super) fn draw(&self, height: usize, width: usize, stream: &mut RandomStream) -> Cut {
-        let whole = Region::whole(height, width);
-        let part = match self.crop {
-            ClipCrop::RandomResized => {
-                Part::Stretched(Region::random(whole, self.scale, self.ratio, stream))
-            }
-            ClipCrop::Center => Part::Covering { place: 0, places: 1 },
-            ClipCrop::None => Part::Stretched(whole),
-        };
-        Cut { part, mirrored: self.flip && stream.uniform() < 0.5 }
-    }
-}
 
 /// The part of its frames that a clip shows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,6 +28,24 @@ pub(super) enum Part {
     /// The frame is resized to cover the clip; of `places` spread evenly over what is left
     /// over, from the left or top, this one. One alone is the middle.
     Covering { place: usize, places: usize },
+}
+
+/// Draws the part of frames of this size that a clip shows.
+pub(super) fn draw(
+    augment: &ClipAugment,
+    height: usize,
+    width: usize,
+    stream: &mut RandomStream,
+) -> Cut {
+    let whole = Region::whole(height, width);
+    let part = match augment.crop {
+        ClipCrop::RandomResized => {
+            Part::Stretched(Region::random(whole, augment.scale, augment.ratio, stream))
+        }
+        ClipCrop::Center => Part::Covering { place: 0, places: 1 },
+        ClipCrop::None => Part::Stretched(whole),
+    };
+    Cut { part, mirrored: augment.flip && stream.uniform() < 0.5 }
 }
 
 thread_local! {
@@ -264,7 +206,7 @@ mod tests {
     #[test]
     fn half_of_the_clips_are_mirrored_and_crops_have_their_scale() {
         let augment = ClipAugment::default();
-        let cuts: Vec<Cut> = (0..400).map(|i| augment.draw(60, 80, &mut stream(i))).collect();
+        let cuts: Vec<Cut> = (0..400).map(|i| draw(&augment, 60, 80, &mut stream(i))).collect();
         let mirrored = cuts.iter().filter(|cut| cut.mirrored).count();
         assert!((150..250).contains(&mirrored), "{mirrored}");
         for cut in cuts {
@@ -272,7 +214,7 @@ mod tests {
             let area = (region.height * region.width) as f64 / 4800.0;
             assert!((0.48..=1.0).contains(&area), "{region:?}");
         }
-        let none = ClipAugment::none().draw(60, 80, &mut stream(0));
+        let none = draw(&ClipAugment::none(), 60, 80, &mut stream(0));
         assert_eq!(none, Cut { part: Part::Stretched(Region::whole(60, 80)), mirrored: false });
     }
 }

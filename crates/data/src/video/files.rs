@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use serde::{Deserialize, Serialize};
+use bauta_datasets::DataError;
+use bauta_datasets::video::VideoOptions;
 
 use super::ffmpeg::{Decode, Ffmpeg, VideoInfo, decode};
 use super::{ClipSource, LabelSet, Timeline};
-use crate::error::DataError;
-use crate::image::{Decoding, Image};
+use crate::image::Image;
 use crate::prefetch::Cancel;
 use crate::source::Statistics;
 use crate::source::layout::Kind;
@@ -37,36 +37,6 @@ const APART: u64 = 300;
 
 fn is_video(path: &Path) -> bool {
     has_extension(path, &EXTENSIONS)
-}
-
-/// How videos are read.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct VideoOptions {
-    /// Frames whose shorter side is longer than this are made so small, in pixels; 0 leaves
-    /// all as they are.
-    pub short_side: usize,
-    /// Most pixels that a frame may have.
-    pub max_pixels: u64,
-    /// Frames a second of folders of frames, above 0.
-    pub frame_rate: f64,
-}
-
-impl Default for VideoOptions {
-    fn default() -> Self {
-        // The sets that papers report on are kept at 256.
-        Self { short_side: 256, max_pixels: Decoding::MAX_PIXELS, frame_rate: 30.0 }
-    }
-}
-
-impl VideoOptions {
-    pub(super) fn check(&self) -> Result<(), DataError> {
-        if !(self.frame_rate > 0.0 && self.frame_rate.is_finite()) {
-            let rule = "must be above 0 frames a second";
-            return Err(DataError::setting("frame_rate", self.frame_rate, rule));
-        }
-        Ok(())
-    }
 }
 
 /// The label set of a folder with classes.

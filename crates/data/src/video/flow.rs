@@ -9,9 +9,10 @@ mod plane;
 mod scale;
 
 pub use self::clips::ClipFlow;
+use bauta_datasets::DataError;
+
 use self::plane::Plane;
 use self::scale::refine;
-use crate::error::DataError;
 
 /// Shortest side of a picture of the pyramid, in pixels.
 const SHORTEST: usize = 16;

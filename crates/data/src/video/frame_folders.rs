@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use bauta_datasets::video::VideoOptions;
+use bauta_datasets::{DataError, Decoding};
+
 use super::augment::shrunk;
-use super::files::{VideoOptions, class_set};
+use super::files::class_set;
 use super::{ClipSource, LabelSet, Timeline};
-use crate::error::DataError;
-use crate::image::{Decoding, Image};
+use crate::image::Image;
 use crate::prefetch::Cancel;
 use crate::regular;
 use crate::source::Statistics;

@@ -6,13 +6,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use bauta_datasets::DataError;
 use bauta_streams::{Purpose, StreamKey};
 use ndarray::Array5;
 use rayon::prelude::*;
 
-use super::augment::{Cut, Part, cut_frame};
+use super::augment::{Cut, Part, cut_frame, draw};
 use super::{ClipAugment, ClipSampling, ClipSource, Timeline};
-use crate::error::DataError;
 use crate::loader::{Itinerary, LoaderConfig, Order, Unreadable};
 use crate::prefetch::{Cancel, Inputs, Prefetcher, Prepared};
 
@@ -357,7 +357,7 @@ impl Assembler {
                 let sample = index * *repeats as u64 + clip as u64;
                 let purpose = Purpose::AUGMENT;
                 let key = StreamKey { seed: self.seed, purpose, epoch, sample };
-                augment.draw(height, width, &mut key.stream())
+                draw(augment, height, width, &mut key.stream())
             }
             Cutting::Views(views) => {
                 let place = clip % views.crops;

@@ -8,15 +8,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use bauta_datasets::video::{MovingMnistOptions, Walls};
+use bauta_datasets::{DataError, Split};
 use bauta_streams::{Purpose, RandomStream, StreamKey};
-use serde::{Deserialize, Serialize};
 
 use super::stills::Stills;
 use super::{ClipSource, LabelSet, Timeline};
 use crate::augment::region::Region;
 use crate::augment::resize::Resizer;
-use crate::dataset::Split;
-use crate::error::DataError;
 use crate::image::Image;
 use crate::prefetch::Cancel;
 use crate::source::{Source, Statistics, mnist};
@@ -28,92 +27,6 @@ const RATE: f64 = 30.0;
 /// screen.
 const DIRECTIONS: [&str; 8] =
     ["right", "right-down", "down", "left-down", "left", "left-up", "up", "right-up"];
-
-/// What happens where a digit meets the border of the frame.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Walls {
-    /// It bounces off; its label is the direction in which it sets out.
-    #[default]
-    Bounce,
-    /// It leaves the frame and comes in on the other side; its direction never changes.
-    Wrap,
-}
-
-/// What the videos of Moving MNIST look like.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MovingMnistOptions {
-    /// Videos to train on, at least 1.
-    pub videos: usize,
-    /// Videos to evaluate on, at least 1.
-    pub test_videos: usize,
-    /// Digits in a video, 1 or 2.
-    pub digits: usize,
-    /// Height and width of the frames in pixels.
-    pub size: usize,
-    /// Height and width of the digits in pixels, at most `size`; 0 for 7/16 of it, which is
-    /// MNIST's own 28 at `size` 64.
-    pub digit_size: usize,
-    /// Frames of a video, at least 1.
-    pub frames: u64,
-    /// Speeds in pixels a frame, above 0 and below `size`: the classes of the label `speed`.
-    pub speeds: Vec<f64>,
-    /// What happens where a digit meets the border.
-    pub walls: Walls,
-    /// Seed of the videos, apart from that of the run.
-    pub seed: u64,
-}
-
-impl Default for MovingMnistOptions {
-    fn default() -> Self {
-        Self {
-            videos: 10_000,
-            test_videos: 2_000,
-            digits: 2,
-            size: 64,
-            digit_size: 0,
-            frames: 20,
-            speeds: vec![2.0, 4.0],
-            walls: Walls::Bounce,
-            seed: 0,
-        }
-    }
-}
-
-impl MovingMnistOptions {
-    fn digit_side(&self) -> usize {
-        if self.digit_size == 0 { (self.size * 7 / 16).max(1) } else { self.digit_size }
-    }
-
-    fn check(&self) -> Result<(), DataError> {
-        for (key, value) in [
-            ("videos", self.videos),
-            ("test_videos", self.test_videos),
-            ("frames", self.frames as usize),
-        ] {
-            if value == 0 {
-                return Err(DataError::setting(key, 0, "must be at least 1"));
-            }
-        }
-        if ![1, 2].contains(&self.digits) {
-            return Err(DataError::setting("digits", self.digits, "must be 1 or 2"));
-        }
-        if !(1..=4096).contains(&self.size) {
-            return Err(DataError::setting("size", self.size, "wants 1 to 4096 pixels"));
-        }
-        if self.digit_size > self.size {
-            let rule = format!("must be at most size = {}", self.size);
-            return Err(DataError::setting("digit_size", self.digit_size, rule));
-        }
-        let possible = |&speed: &f64| speed > 0.0 && speed < self.size as f64;
-        if self.speeds.is_empty() || !self.speeds.iter().all(possible) {
-            let rule = format!("wants pixels a frame, above 0 and below size = {}", self.size);
-            return Err(DataError::setting("speeds", format!("{:?}", self.speeds), rule));
-        }
-        Ok(())
-    }
-}
 
 /// Videos of moving digits, or of whatever else a source of grey images holds.
 ///

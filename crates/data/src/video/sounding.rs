@@ -1,6 +1,7 @@
 //! Clips that are seen and heard.
 
-use crate::error::DataError;
+use bauta_datasets::DataError;
+
 use crate::prefetch::Cancel;
 
 /// Samples a second of a clip's sound.

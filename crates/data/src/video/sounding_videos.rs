@@ -7,40 +7,16 @@
 
 use std::path::Path;
 
+use bauta_datasets::DataError;
+use bauta_datasets::video::{ClipSampling, ShortVideo, SoundingVideoOptions, VideoOptions};
 use bauta_streams::{Purpose, StreamKey};
-use serde::{Deserialize, Serialize};
 
 use super::augment::{Cut, Part, cut_frame};
 use super::files::VideoFiles;
 use super::sounding::{RATE, SILENT, SoundingClip, SoundingSource, SoundingSplit, loudness};
-use super::{ClipSampling, ClipSource, Ffmpeg, ShortVideo, VideoOptions};
-use crate::error::DataError;
+use super::{ClipSource, Ffmpeg};
 use crate::prefetch::Cancel;
 use crate::source::holdout::divide;
-
-/// How clips are cut from videos with sound.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SoundingVideoOptions {
-    /// Height and width of the frames in pixels, 8 to 1024: the middle of the video's, the
-    /// shorter side taken whole.
-    pub size: usize,
-    /// Frames of a clip, at least 2.
-    pub frames: usize,
-    /// Seconds that a clip lasts, in [0.1, 60].
-    pub seconds: f64,
-    /// The fraction of the videos that is held out to choose by, in (0, 1); as many again are
-    /// measured on where the folder has no test split of its own.
-    pub holdout: f64,
-    /// Seed of the moments at which clips begin, apart from that of the run.
-    pub seed: u64,
-}
-
-impl Default for SoundingVideoOptions {
-    fn default() -> Self {
-        Self { size: 32, frames: 12, seconds: 1.0, holdout: 0.2, seed: 0 }
-    }
-}
 
 /// Clips of videos in files.
 #[derive(Debug)]
@@ -70,16 +46,8 @@ impl SoundingVideos {
         heard: bool,
         notes: &mut Vec<String>,
     ) -> Result<Self, DataError> {
+        options.check()?;
         let SoundingVideoOptions { size, frames, seconds, holdout, .. } = *options;
-        if !(8..=1024).contains(&size) {
-            return Err(DataError::setting("size", size, "wants 8 to 1024 pixels"));
-        }
-        if !(2..=1000).contains(&frames) {
-            return Err(DataError::setting("frames", frames, "wants 2 to 1000"));
-        }
-        if !(0.1..=60.0).contains(&seconds) {
-            return Err(DataError::setting("seconds", seconds, "must be in [0.1, 60]"));
-        }
         let reading = VideoOptions { short_side: size, ..VideoOptions::default() };
         let (train, test) = VideoFiles::splits(root, ffmpeg, &reading, notes)?;
         let classes = train.listed().classes();

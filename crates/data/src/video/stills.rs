@@ -1,7 +1,8 @@
 //! One frame of each video, as images.
 
+use bauta_datasets::DataError;
+
 use super::ClipSource;
-use crate::error::DataError;
 use crate::image::Image;
 use crate::prefetch::Cancel;
 use crate::source::{Source, Statistics};

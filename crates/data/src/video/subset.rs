@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bauta_datasets::DataError;
+
 use super::{ClipSource, LabelSet, Timeline};
-use crate::error::DataError;
 use crate::image::Image;
 use crate::prefetch::Cancel;
 use crate::source::Statistics;

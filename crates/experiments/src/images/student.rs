@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bauta_backbones::{
-    Encode, Flops, ImageEncoder, ImageNormalization, MaeDecoder, MaeDecoderConfig, ModelError,
-    Parameters, Pooling, Preprocessing, Scope, TokenIndices, VisionTransformer, patch_tokens,
+    Encode, ImageEncoder, ImageNormalization, MaeDecoder, MaeDecoderConfig, ModelError, Parameters,
+    Pooling, Preprocessing, Scope, StepCost, TokenIndices, VisionTransformer, patch_tokens,
 };
 use bauta_eval::image_features;
 use bauta_masking::{Grid, MaskPlan, MaskStrategy};
@@ -171,13 +171,13 @@ impl Student<VisionTransformer> {
         }
     }
 
-    /// Matrix-product operations of one sample's training step, with this decoder.
+    /// What one sample's training step costs, with this decoder.
     ///
     /// # Errors
     /// As [`Self::sample_plan`].
-    pub fn flops(&self, decoder: &MaeDecoderConfig) -> Result<Flops> {
+    pub fn step_cost(&self, decoder: &MaeDecoderConfig) -> Result<StepCost> {
         let plan = self.sample_plan()?;
         let (visible, masked) = (plan.visible_count(), plan.masked_count());
-        Ok(self.encoder.config().flops(visible) + decoder.flops(visible, masked))
+        Ok(self.encoder.config().step_cost(visible) + decoder.step_cost(visible, masked))
     }
 }

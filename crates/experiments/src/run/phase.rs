@@ -4,32 +4,34 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
-use anyhow::Result;
-use bauta_backbones::Flops;
+use anyhow::{Result, ensure};
+use bauta_backbones::StepCost;
 use bauta_data::Inputs;
 use bauta_eval::{EvalError, OnlineMetrics, device_name};
 use bauta_libtorch::remembered_peak;
-use bauta_recipe::{Precision, Train, prepare_run_folder};
+use bauta_recipe::{Train, prepare_run_folder};
+use bauta_report::plan::StepSizes;
 use bauta_report::{EventLog, Section};
-use bauta_train::{End, Event, Objective, Phase, Standing, Start, Trainer, time_steps};
-use tch::Kind;
+use bauta_train::{End, Event, Objective, Phase, Standing, Start, Trainer, step_sizes, time_steps};
 
 use super::progress::say;
 use super::{Aim, Ended, Launch, Run, RunEnd, TrainingProgress};
-use crate::settings::train_config;
+use crate::settings::{precision, train_config};
 
 /// A phase of a run, and what its steps cost.
 #[derive(Clone, Debug)]
 pub struct RunPhase {
     pub(crate) phase: Phase,
-    pub(crate) flops_per_sample: Flops,
+    cost: StepCost,
+    /// How many phases of the run are like this one.
+    count: u32,
 }
 
 impl RunPhase {
     /// A phase trained as a `train` table says, on so many inputs per epoch.
     pub fn new(name: &str, train: &Train, inputs_per_epoch: u64) -> Self {
         let config = train_config(train, inputs_per_epoch);
-        Self { phase: Phase::new(name, config), flops_per_sample: Flops::default() }
+        Self { phase: Phase::new(name, config), cost: StepCost::default(), count: 1 }
     }
 
     /// Its name.
@@ -37,10 +39,14 @@ impl RunPhase {
         &self.phase.name
     }
 
-    /// The same, with matrix-product operations of one sample's step; a teacher's count only
-    /// where they are said to.
-    pub fn costing(self, flops_per_sample: Flops) -> Self {
-        Self { flops_per_sample, ..self }
+    /// The same, with the cost of one sample's step; a teacher's counts only where it is said to.
+    pub fn costing(self, cost: StepCost) -> Self {
+        Self { cost, ..self }
+    }
+
+    /// The same, as one of so many phases that are alike.
+    pub fn one_of(self, count: u32) -> Self {
+        Self { count, ..self }
     }
 
     /// The same, beginning as `start` says.
@@ -101,8 +107,13 @@ impl<'a> Run<'a> {
     ) -> Result<()> {
         if let Aim::Time(steps) = self.launch.aim {
             let times = time_steps(&phase.phase.config, objective, inputs, steps)?;
-            let flops = phase.flops_per_sample.total();
-            return Err(Ended(RunEnd::Timed(Box::new(times), flops)).into());
+            return Err(Ended(RunEnd::Timed(Box::new(times), phase.cost.total())).into());
+        }
+        if self.launch.aim == Aim::Size {
+            ensure!(phase.cost.total() > 0, "this system does not count its steps' operations");
+            let sizes = step_sizes(&phase.phase, objective, phase.cost);
+            let sizes = StepSizes { phases: u64::from(phase.count), peak: self.peak(), ..sizes };
+            return Err(Ended(RunEnd::Sized(Box::new(sizes))).into());
         }
         self.parameters = objective.parameters().count();
         self.trainer()?;
@@ -114,7 +125,7 @@ impl<'a> Run<'a> {
         if leads {
             self.open(phase);
         }
-        let flops = phase.flops_per_sample.total() as f64;
+        let flops = phase.cost.total() as f64;
         let peak = (leads && flops > 0.0).then(|| self.peak());
         let Some(trainer) = &mut self.trainer else { unreachable!("it was opened above") };
         let events = &mut self.events;
@@ -176,11 +187,7 @@ impl<'a> Run<'a> {
 
     /// Operations a second that matrix products of the run's precision reach here.
     fn peak(&self) -> f64 {
-        let kind = match self.train.precision {
-            Precision::Fp32 => Kind::Float,
-            Precision::Bf16 => Kind::BFloat16,
-        };
-        remembered_peak(kind, self.device)
+        remembered_peak(precision(self.train.precision).kind(), self.device)
     }
 
     /// Shows a picture, as PNG, to who watches the run in TensorBoard.

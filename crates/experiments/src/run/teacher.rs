@@ -1,10 +1,10 @@
 //! The weights that teach a run: found in a folder, or trained first by another recipe.
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use bauta_data::ModelName;
+use bauta_files::wait_for;
 use bauta_recipe::{Recipe, Teacher, TeacherKind};
 use bauta_report::TeacherWeights;
 use sha2::{Digest, Sha256};
@@ -40,7 +40,15 @@ impl Run<'_> {
         let recipe = Recipe::of_teacher(table, recipes).context("the teacher")?;
         let recipe = recipe.context("teacher.recipe is missing")?;
         let run = teachers.join(format!("{name}-{}", digest(&recipe)?));
-        let _lock = self.launch.ranks.leads().then(|| lock(teachers, &run)).transpose()?;
+        let last = run.join("checkpoints/last");
+        if self.launch.aim == Aim::Size {
+            let text = "is not trained yet; run this recipe first, or give teacher.kind=random";
+            ensure!(last.is_dir(), "the teacher {name} {text}");
+            return Ok(last);
+        }
+        // Another process may train it already.
+        let lock = self.launch.ranks.leads().then(|| wait_for(&run)).transpose();
+        let _lock = lock.with_context(|| format!("cannot write in {}", teachers.display()))?;
         tracing::info!(
             "the teacher is {}; what is missing of its training comes first",
             run.display()
@@ -57,7 +65,7 @@ impl Run<'_> {
                  command"
             );
         }
-        Ok(folders.run.join("checkpoints/last"))
+        Ok(last)
     }
 }
 
@@ -70,16 +78,6 @@ fn folder(table: &Teacher) -> Result<PathBuf> {
         folder.display()
     );
     Ok(folder)
-}
-
-/// Waits until no other process trains this teacher.
-fn lock(teachers: &Path, folder: &Path) -> Result<File> {
-    let mut path = folder.to_owned().into_os_string();
-    path.push(".lock");
-    fs::create_dir_all(teachers)
-        .and_then(|()| File::create(&path))
-        .and_then(|file| file.lock().map(|()| file))
-        .with_context(|| format!("cannot write in {}", teachers.display()))
 }
 
 /// Twelve digits that differ where version or settings do.

@@ -16,7 +16,7 @@ use bauta_backbones::{
     Encode, MaeDecoder, Parameters, Preprocessing, VisionTransformer, VitMaeConfig,
 };
 use bauta_eval::Scores;
-use bauta_recipe::DBot as Settings;
+use bauta_recipe::{DBot as Settings, Stages};
 use bauta_targets::FeatureTarget;
 use bauta_train::{Loss, Objective, ObjectiveError, Start};
 use tch::Tensor;
@@ -108,12 +108,13 @@ impl DBot {
         run: &mut Run<'_>,
         stage: u32,
     ) -> Result<()> {
-        let flops = self.student.flops(self.decoder.config())?;
+        let cost = self.student.step_cost(self.decoder.config())?;
         let name = format!("stage-{}", stage + 1);
         // Where random weights would stand at the beginning of a stage, these do.
         run.start_from(settings.model.init.as_deref(), &name, |init| self.student.begin(init))?;
         let phase = run.phase(&name, images.batches_per_epoch());
-        let phase = phase.costing(flops).starting(match settings.stages.reset_optimizer {
+        let Stages { count, reset_optimizer, .. } = settings.stages;
+        let phase = phase.costing(cost).one_of(count).starting(match reset_optimizer {
             false if stage > 0 => Start::WithMoments,
             _ => Start::Fresh,
         });

@@ -101,7 +101,7 @@ impl System for IMae {
         let mut system = build(mixture.init)?;
         let begin = |init: &_| system.student.begin(init);
         run.start_from(settings.model.init.as_deref(), "pretrain", begin)?;
-        let phase = run.phase("pretrain", images.batches_per_epoch()).costing(system.flops()?);
+        let phase = run.phase("pretrain", images.batches_per_epoch()).costing(system.step_cost()?);
         let mixing = Mixing { masking: system.student.masking(), lambda: mixture.lambda };
         let inputs = images.inputs(vec![partners], mixing.prepare())?;
         run.train_watched(&images, phase, &mut system, inputs, |it, x| it.student.features(x))?;

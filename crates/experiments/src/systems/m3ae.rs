@@ -13,7 +13,7 @@ mod pairs;
 mod pictures;
 
 use anyhow::Result;
-use bauta_backbones::{Flops, ImageNormalization, Parameters};
+use bauta_backbones::{ImageNormalization, Parameters, StepCost};
 use bauta_eval::Scores;
 use bauta_multimodal::{ImageTokens, PairAutoencoder, PairConfig, TextTokens};
 use bauta_recipe::M3ae as Settings;
@@ -90,8 +90,8 @@ impl System for M3ae {
     fn run(settings: &Settings, run: &mut Run<'_>) -> Result<Scores> {
         let pairs = Pairs::open(settings, run)?;
         let mut m3ae = Self::new(settings, &pairs)?;
-        let flops = m3ae.flops(&pairs)?;
-        let phase = run.phase("pretrain", pairs.images.batches_per_epoch()).costing(flops);
+        let cost = m3ae.step_cost(&pairs)?;
+        let phase = run.phase("pretrain", pairs.images.batches_per_epoch()).costing(cost);
         run.train(&phase, &mut m3ae, pairs.inputs()?)?;
 
         pictures::show(&m3ae, &pairs, run)?;
@@ -134,9 +134,9 @@ impl M3ae {
         })
     }
 
-    /// Matrix-product operations of one pair's share of a step, with a caption of mean length.
-    fn flops(&self, pairs: &Pairs) -> Result<Flops> {
+    /// What one pair's share of a step costs, with a caption of mean length.
+    fn step_cost(&self, pairs: &Pairs) -> Result<StepCost> {
         let (patches, [seen, hidden]) = (pairs.visible_patches()?, pairs.mean_words());
-        Ok(self.network.config().flops(patches, seen, hidden))
+        Ok(self.network.config().step_cost(patches, seen, hidden))
     }
 }

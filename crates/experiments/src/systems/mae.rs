@@ -61,8 +61,8 @@ impl System for Mae {
         let images = run.images(&settings.data, &settings.eval)?;
         let mut mae = Self::new(settings, &images)?;
         run.start_from(settings.model.init.as_deref(), "pretrain", |init| mae.student.begin(init))?;
-        let flops = mae.student.flops(mae.decoder.config())?;
-        let phase = run.phase("pretrain", images.batches_per_epoch()).costing(flops);
+        let cost = mae.student.step_cost(mae.decoder.config())?;
+        let phase = run.phase("pretrain", images.batches_per_epoch()).costing(cost);
         let inputs = images.inputs(Vec::new(), mae.student.masking().prepare())?;
         run.train_watched(&images, phase, &mut mae, inputs, |mae, x| mae.student.features(x))?;
 

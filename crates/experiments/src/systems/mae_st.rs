@@ -13,7 +13,8 @@ mod sizes;
 
 use anyhow::Result;
 use bauta_backbones::{
-    Encode, Flops, ImageNormalization, Parameters, VideoDecoder, VideoModelConfig, VideoTransformer,
+    Encode, ImageNormalization, Parameters, StepCost, VideoDecoder, VideoModelConfig,
+    VideoTransformer,
 };
 use bauta_eval::Scores;
 use bauta_recipe::MaeSt as Settings;
@@ -66,7 +67,8 @@ impl System for MaeSt {
         clips.loader.share = run.share();
         clips.check(run)?;
         let mut mae = Self::new(settings, &clips)?;
-        let phase = run.phase("pretrain", clips.batches_per_epoch()).costing(mae.flops(&clips)?);
+        let phase =
+            run.phase("pretrain", clips.batches_per_epoch()).costing(mae.step_cost(&clips)?);
         run.train(&phase, &mut mae, clips.inputs()?)?;
 
         pictures::reconstruct(&mae, &clips, run)?;
@@ -95,12 +97,12 @@ impl MaeSt {
         Ok(Self { parameters, encoder, decoder, target, normalization, config })
     }
 
-    /// Matrix-product operations of one video's share of a step: all its clips.
-    fn flops(&self, clips: &Clips) -> Result<Flops> {
+    /// What one video's share of a step costs: all its clips.
+    fn step_cost(&self, clips: &Clips) -> Result<StepCost> {
         let plan = clips.sample_plan()?;
         let (visible, masked) = (plan.visible_count(), plan.masked_count());
-        let clip =
-            self.encoder.config().flops(visible) + self.decoder.config().flops(visible, masked);
+        let clip = self.encoder.config().step_cost(visible)
+            + self.decoder.config().step_cost(visible, masked);
         Ok(clip.times(clips.repeats))
     }
 }

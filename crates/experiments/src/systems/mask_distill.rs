@@ -73,9 +73,9 @@ impl System for MaskDistill {
         })?;
         let plan = system.student.sample_plan()?;
         let (visible, masked) = (plan.visible_count(), plan.masked_count());
-        let flops =
-            system.student.encoder.config().flops(visible, masked) + system.head.flops(masked);
-        let phase = run.phase("pretrain", images.batches_per_epoch()).costing(flops);
+        let cost = system.student.encoder.config().step_cost(visible, masked)
+            + system.head.step_cost(masked);
+        let phase = run.phase("pretrain", images.batches_per_epoch()).costing(cost);
         let masking = system.student.masking().dropping(settings.model.drop_path, 0);
         let inputs = images.inputs(Vec::new(), masking.prepare())?;
         run.train_watched(&images, phase, &mut system, inputs, |it, x| it.student.features(x))?;

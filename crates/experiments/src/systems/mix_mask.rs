@@ -120,7 +120,7 @@ impl System for MixMask {
             Ok(system.network.begin(&ResNetFolder::read(init)?)?)
         })?;
         let phase = run.phase("pretrain", images.batches_per_epoch());
-        let phase = phase.costing(settings::flops(system.network.config(), settings, &images));
+        let phase = phase.costing(settings::step_cost(system.network.config(), settings, &images));
         let viewing = settings::viewing(settings, &images)?;
         let inputs = images.inputs(vec![SECOND_VIEW], viewing.clone().prepare())?;
         run.train_watched(&images, phase, &mut system, inputs, |system, x| system.features(x))?;

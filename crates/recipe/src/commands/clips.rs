@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use bauta_data::video::{
+use bauta_datasets::video::{
     ClipAugment, ClipDataset, ClipOptions, ClipSampling, MovingMnistOptions, PanOptions,
     ShortVideo, VideoOptions,
 };
-use bauta_data::{DatasetName, OnError};
+use bauta_datasets::{DatasetName, OnError};
 use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bauta_data::{Augment, OnError};
+use bauta_datasets::{Augment, OnError};
 use serde::{Deserialize, Serialize};
 
 use crate::reading::{Checked, SettingsError, Violation, at_least_one, must_be, overrides};

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use bauta_data::{PACKAGES, Package};
+use bauta_datasets::{PACKAGES, Package};
 use serde::{Deserialize, Serialize};
 use strum::Display;
 
@@ -39,8 +39,8 @@ pub struct Brep {
 pub struct PartData {
     /// Where the parts come from.
     pub name: PartSource,
-    /// With `prepared`: the folder that `cargo xtask prepare-step` wrote. With `occt-misc`: the
-    /// same of these shapes, made in the cache without it.
+    /// With `prepared`: the folder that `cargo xtask prepare-step` wrote. With `occt-misc` and
+    /// `kicad`: the same of these shapes, made in the cache without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
     /// Train on so many parts only, the first; `generated` makes so many, 600 without it.
@@ -49,10 +49,13 @@ pub struct PartData {
     /// With `generated`: parts to test on.
     #[serde(default = "defaults::test")]
     pub test: usize,
-    /// With `prepared`, where the folder has no `test` beside `train`: the fraction of the parts
-    /// that are tested on, in (0, 1), by their names alone.
+    /// Of files, where there is no `test` beside `train`: the fraction of the parts that are
+    /// tested on, in (0, 1), by their names alone.
     #[serde(default = "defaults::holdout")]
     pub holdout: f64,
+    /// What parts that must not be divided by `holdout` have in common.
+    #[serde(default)]
+    pub split_by: SplitBy,
     /// With `generated`: targets that are kept of each face.
     #[serde(default = "defaults::targets")]
     pub targets: usize,
@@ -75,6 +78,21 @@ pub enum PartSource {
     Prepared,
     /// The sample shapes of Debian's package `occt-misc`: a smoke test on real files.
     OcctMisc,
+    /// The parts of Debian's package `kicad-packages3d`: electronic components in folders of
+    /// families.
+    Kicad,
+}
+
+/// What keeps parts on one side of a split, by the names that recipes use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum SplitBy {
+    /// The name of the file.
+    #[default]
+    Name,
+    /// The name up to its first digit: sizes of one design.
+    BaseName,
 }
 
 /// The encoder of faces.
@@ -207,9 +225,6 @@ mod defaults {
     }
 }
 
-/// The folder in the data cache of the prepared shapes of `occt-misc`.
-pub const OCCT_PARTS: &str = "occt-misc-parts";
-
 /// Parts that are generated where a recipe does not say how many.
 const GENERATED: usize = 600;
 
@@ -232,8 +247,17 @@ impl PartData {
 
     /// The package that holds the parts, where one does and no folder is given.
     pub fn package(&self) -> Option<&'static Package> {
-        let fetched = self.name == PartSource::OcctMisc && self.root.is_none();
-        PACKAGES.iter().find(|package| fetched && package.name == "occt-misc")
+        let fetched = match self.name {
+            PartSource::OcctMisc | PartSource::Kicad => self.root.is_none(),
+            PartSource::Generated | PartSource::Prepared => false,
+        };
+        let name = self.name.to_string();
+        PACKAGES.iter().find(|package| fetched && package.name == name)
+    }
+
+    /// The folder in the data cache of what was prepared of the package.
+    pub fn cached(&self) -> Option<String> {
+        self.package().map(|package| format!("{}-parts", package.name))
     }
 
     fn check(&self, train: &Train) -> Result<(), Violation> {
@@ -263,7 +287,7 @@ impl PartData {
                     format!("train.batch_size is {batch}; it must be at most the {parts} parts")
                 })
             }
-            PartSource::OcctMisc => Ok(()),
+            PartSource::OcctMisc | PartSource::Kicad => Ok(()),
             PartSource::Prepared => ensure(self.root.is_some(), &[ROOT, "data.name"], || {
                 format!(
                     "{ROOT} is missing: data.name \"prepared\" needs the folder that \
@@ -297,12 +321,12 @@ impl SystemSettings for Brep {
     }
 
     fn data(&self) -> Vec<DataNeed> {
-        let name = match self.data.name {
-            PartSource::Generated => "generated parts",
-            PartSource::Prepared => "prepared parts",
-            PartSource::OcctMisc if self.data.root.is_some() => "prepared parts",
-            PartSource::OcctMisc => "occt-misc",
+        let package = self.data.package();
+        let name = match (self.data.name, package) {
+            (_, Some(package)) => package.name,
+            (PartSource::Generated, None) => "generated parts",
+            (_, None) => "prepared parts",
         };
-        vec![DataNeed { name, package: self.data.package() }]
+        vec![DataNeed { name, package }]
     }
 }

@@ -45,6 +45,7 @@ impl DBot {
 
 impl SystemSettings for DBot {
     const NAME: &'static str = "dbot";
+    const CHECKPOINTS_BLOCKS: bool = true;
 
     fn complete(&mut self) {
         self.teacher.keep_own();

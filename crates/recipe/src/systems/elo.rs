@@ -6,8 +6,8 @@ mod weights;
 
 use std::path::PathBuf;
 
-use bauta_data::video::{Ffmpeg, MovingStampsOptions, SoundingVideoOptions};
-use bauta_data::{PACKAGES, Package};
+use bauta_datasets::video::{MovingStampsOptions, SoundingVideoOptions, ffmpeg_package};
+use bauta_datasets::{PACKAGES, Package};
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr};
 
@@ -365,6 +365,6 @@ impl SystemSettings for Elo {
 
     fn data(&self) -> Vec<DataNeed> {
         let clips = DataNeed { name: self.data.name.into(), package: self.data.package() };
-        vec![clips, DataNeed { name: "ffmpeg", package: Some(Ffmpeg::package()) }]
+        vec![clips, DataNeed { name: "ffmpeg", package: Some(ffmpeg_package()) }]
     }
 }

@@ -4,7 +4,7 @@
 mod tables;
 mod texts;
 
-use bauta_data::DatasetName;
+use bauta_datasets::DatasetName;
 use serde::{Deserialize, Serialize};
 
 pub use self::tables::{

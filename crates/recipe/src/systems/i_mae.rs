@@ -81,6 +81,7 @@ impl IMae {
 
 impl SystemSettings for IMae {
     const NAME: &'static str = "i-mae";
+    const CHECKPOINTS_BLOCKS: bool = true;
 
     fn complete(&mut self) {
         self.teacher.iter_mut().for_each(Teacher::keep_own);

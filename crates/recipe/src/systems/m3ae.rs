@@ -44,6 +44,7 @@ impl M3ae {
 
 impl SystemSettings for M3ae {
     const NAME: &'static str = "m3ae";
+    const CHECKPOINTS_BLOCKS: bool = true;
 
     fn check(&self, train: &Train) -> Result<(), Violation> {
         self.data.check(train)?;

@@ -39,6 +39,7 @@ impl Mae {
 
 impl SystemSettings for Mae {
     const NAME: &'static str = "mae";
+    const CHECKPOINTS_BLOCKS: bool = true;
 
     fn check(&self, train: &Train) -> Result<(), Violation> {
         self.data.check(train)?;

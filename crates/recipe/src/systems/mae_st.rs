@@ -39,6 +39,7 @@ impl MaeSt {
 
 impl SystemSettings for MaeSt {
     const NAME: &'static str = "mae-st";
+    const CHECKPOINTS_BLOCKS: bool = true;
 
     fn check(&self, train: &Train) -> Result<(), Violation> {
         self.data.check(train)?;

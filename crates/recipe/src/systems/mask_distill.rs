@@ -40,6 +40,7 @@ impl MaskDistill {
 
 impl SystemSettings for MaskDistill {
     const NAME: &'static str = "maskdistill";
+    const CHECKPOINTS_BLOCKS: bool = true;
 
     fn complete(&mut self) {
         self.teacher.keep_own();

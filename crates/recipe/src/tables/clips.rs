@@ -1,9 +1,9 @@
 //! The `data` table of systems that train on clips of videos.
 
-use bauta_data::OnError;
-use bauta_data::video::{
-    ClipAugment, ClipDataset, ClipOptions, ClipSampling, Ffmpeg, MovingMnistOptions, PanOptions,
-    VideoOptions,
+use bauta_datasets::OnError;
+use bauta_datasets::video::{
+    ClipAugment, ClipDataset, ClipOptions, ClipSampling, MovingMnistOptions, PanOptions,
+    VideoOptions, ffmpeg_package,
 };
 use bauta_masking::{Grid, MaskError};
 use serde::{Deserialize, Serialize};
@@ -95,7 +95,7 @@ impl ClipData {
             needs.push(need(None));
         }
         if self.name.needs_ffmpeg() {
-            needs.push(DataNeed { name: "ffmpeg", package: Some(Ffmpeg::package()) });
+            needs.push(DataNeed { name: "ffmpeg", package: Some(ffmpeg_package()) });
         }
         needs
     }

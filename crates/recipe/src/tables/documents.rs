@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bauta_data::text::{CorpusName, CorpusOptions, TreeOptions};
+use bauta_datasets::text::{CorpusName, CorpusOptions, TreeOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::data_need::DataNeed;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bauta_data::{Augment, Channels, DataError, DatasetName, OnError, OpenOptions, SampleType};
+use bauta_datasets::{Augment, Channels, DataError, DatasetName, OnError, OpenOptions, SampleType};
 use bauta_masking::{Grid, MaskError};
 use serde::{Deserialize, Serialize};
 
@@ -179,7 +179,7 @@ pub(crate) fn check_one_step(
 /// Checks a `data.augment` table for images of a size.
 pub(crate) fn check_augment(augment: &Augment, size: ImageSize) -> Result<(), Violation> {
     // The channels are the data set's own; the settings do not depend on them.
-    augment.build(3, size.height(), size.width()).map(drop).map_err(|error| match error {
+    augment.check(3, size.height(), size.width()).map_err(|error| match error {
         DataError::Setting { key, value, rule } => {
             let key = match key {
                 "image_size" | "height" | "width" => "data.image_size".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bauta_data::{ModelName, Package};
+use bauta_datasets::{ModelName, Package};
 use serde::{Deserialize, Serialize};
 use strum::{Display, VariantArray};
 

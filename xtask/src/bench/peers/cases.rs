@@ -1,6 +1,6 @@
 //! What is compared: the cases, their variants and the ways to do each in PyTorch.
 
-use bauta_data::DatasetName;
+use bauta_datasets::DatasetName;
 
 /// Our way, in every case.
 pub const OURS: &str = "bauta";
@@ -66,7 +66,7 @@ pub const CASES: [Case; 10] = [
     },
     Case {
         name: "loader",
-        about: "JPEG files of 500 × 375 pixels to u8 batches of 128 at 224 pixels",
+        about: "JPEG files of 500 × 375 pixels (4:2:0) to u8 batches of 128 at 224 pixels",
         data: None,
         variants: &[],
         theirs: &["torchvision"],

@@ -1,10 +1,11 @@
 //! Each operation against torchvision's on Pillow (`fixtures/colours.py`), and the draws.
 
+use bauta_datasets::{Augment, Crop};
 use bauta_streams::{Purpose, StreamKey};
 use serde_json::Value;
 
 use super::*;
-use crate::{Augment, Crop, Image};
+use crate::{Augmenter, Image};
 
 const HEIGHT: usize = 9;
 const WIDTH: usize = 11;
@@ -67,7 +68,7 @@ fn augment(colours: Colours) -> Augment {
 fn view(colours: &Colours, sample: u64) -> Vec<u8> {
     let pixels = picture();
     let mut out = vec![0; pixels.len()];
-    let augmenter = augment(colours.clone()).build(3, HEIGHT, WIDTH).unwrap();
+    let augmenter = Augmenter::new(&augment(colours.clone()), 3, HEIGHT, WIDTH).unwrap();
     augmenter.apply(&Image::new(HEIGHT, WIDTH, 3, pixels), &mut stream(sample), &mut out);
     out
 }
@@ -96,25 +97,8 @@ fn probabilities_are_those_that_were_asked_for() {
 #[test]
 fn grey_images_stay_grey_and_the_least_sides_are_fine() {
     let colours = Colours { blur: 1.0, ..Colours::default() };
-    let augmenter = augment(colours).build(1, 1, 7).unwrap();
+    let augmenter = Augmenter::new(&augment(colours), 1, 1, 7).unwrap();
     let mut out = [0; 7];
     augmenter.apply(&Image::new(1, 7, 1, vec![9; 7]), &mut stream(0), &mut out);
     assert!(out.iter().all(|&sample| sample == out[0]));
-}
-
-#[test]
-fn what_is_out_of_range_is_named() {
-    let refuse = |colours: Colours, channels| {
-        augment(colours).build(channels, 8, 8).unwrap_err().to_string()
-    };
-    let usual = Colours::default;
-    for (colours, channels, words) in [
-        (Colours { jitter: [0.4, 0.4, 0.4, 0.6], ..usual() }, 3, "colours.jitter = [0.4"),
-        (Colours { grey: 1.2, ..usual() }, 3, "colours.grey = 1.2"),
-        (Colours { sigma: [2.0, 1.0], ..usual() }, 3, "colours.sigma = [2.0, 1.0]"),
-        (usual(), 4, "needs 1 or 3 channels, and these images have 4"),
-    ] {
-        let refused = refuse(colours, channels);
-        assert!(refused.contains(words), "{refused}");
-    }
 }

@@ -6,13 +6,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
+use bauta_datasets::{DatasetName, OpenOptions};
 use image::ImageFormat;
 
 use super::*;
-use crate::dataset::DatasetName;
 use crate::image::tests::{encode, gradient};
 use crate::regular::tests::make_pipe;
-use crate::splits::{OpenOptions, TestOrigin, check_splits, open_splits};
+use crate::splits::{TestOrigin, check_splits, open_splits};
 
 fn write(path: PathBuf, format: ImageFormat) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::error::DataError;
+use bauta_datasets::DataError;
+
 use crate::source::layout::{Kind, list, several};
 use crate::source::listing::{entries, files_below};
 

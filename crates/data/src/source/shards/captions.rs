@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use bauta_datasets::{DataError, Decoding};
+
 use super::index::Caption;
 use super::{Shards, shown};
-use crate::error::DataError;
-use crate::image::Decoding;
 
 /// Bytes that a caption's file may have.
 const LONGEST: u64 = 1 << 20;

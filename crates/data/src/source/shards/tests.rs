@@ -2,13 +2,13 @@
 
 use std::fs;
 
+use bauta_datasets::{DatasetName, OpenOptions};
 use image::ImageFormat;
 
 use super::*;
-use crate::dataset::DatasetName;
 use crate::image::tests::{encode, gradient};
 use crate::regular::tests::make_pipe;
-use crate::splits::{OpenOptions, Splits, open_splits};
+use crate::splits::{Splits, open_splits};
 
 fn tar(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());

@@ -1,9 +1,9 @@
 //! Sums over the pixels of one image, and of many.
 
+use bauta_datasets::{DataError, SampleType};
+
 use super::Statistics;
-use crate::error::DataError;
 use crate::image::Image;
-use crate::sample::SampleType;
 use crate::source::Source;
 
 /// What is kept of the images that were seen.

@@ -3,11 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use bauta_datasets::{DataError, Split};
 use serde::Deserialize;
 
 use super::TextDataset;
-use crate::dataset::Split;
-use crate::error::DataError;
 use crate::regular;
 use crate::tasks::folders::folders_of;
 use crate::text::document::RawDocument;

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use bauta_datasets::DataError;
+
 use super::Ffmpeg;
 use super::process::{problem, run};
-use crate::error::DataError;
 use crate::prefetch::Cancel;
 
 /// The most samples that are read: ten minutes at 48 kHz.

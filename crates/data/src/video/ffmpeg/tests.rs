@@ -114,32 +114,3 @@ fn a_clip_that_nobody_wants_ends_its_program() {
     }
     assert!(!alive(), "the program goes on, or was not waited for");
 }
-
-#[test]
-fn programs_are_found_in_order_and_only_those_that_answer() {
-    let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
-    let [named, on_path, wrong] = [0, 1, 2].map(|at| folders[at].path());
-    let good = program(named, "");
-    program(on_path, "");
-    fs::write(wrong.join("ffmpeg"), "no program").unwrap();
-    let cache = tempfile::tempdir().unwrap();
-    let path = std::env::join_paths([wrong, on_path]).unwrap();
-    let find = |named: Option<&Path>, path: &OsStr| {
-        let named = named.map(|named| named.as_os_str().to_owned());
-        Ffmpeg::among(named, path, cache.path())
-    };
-    assert_eq!(find(Some(&good), &path).unwrap().program(), good);
-    assert_eq!(find(None, &path).unwrap().program(), on_path.join("ffmpeg"));
-    let error = find(None, wrong.as_os_str()).unwrap_err().to_string();
-    assert!(error.contains("ffmpeg is not installed; run `cargo xtask data fetch ffmpeg`"));
-    // What is named must be it: nothing else is taken in its place.
-    let error = find(Some(&wrong.join("ffmpeg")), &path).unwrap_err().to_string();
-    assert!(error.contains("ffmpeg -version` failed"), "{error}");
-    let error = find(Some(Path::new("/bin/true")), &path).unwrap_err().to_string();
-    assert!(error.contains("does not say that it is ffmpeg"), "{error}");
-    // The fetched one comes last.
-    let package = Ffmpeg::package();
-    let place = cache.path().join(package.name);
-    fs::create_dir(&place).unwrap();
-    assert!(find(None, OsStr::new("")).is_err(), "an empty folder is no package");
-}

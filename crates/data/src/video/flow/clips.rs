@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bauta_datasets::DataError;
 use bauta_files::write_whole;
 use sha2::{Digest, Sha256};
 
 use super::{TvL1, TvL1Config};
-use crate::error::DataError;
 use crate::prefetch::{Prefetcher, Prepared};
 
 /// Changes with whatever makes the same clips have another flow.

@@ -5,13 +5,13 @@ use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use bauta_datasets::DataError;
 use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
 use rayon::prelude::*;
 
 use super::About;
 use super::index::{ABOUT, frame_name};
-use crate::error::DataError;
 use crate::image::Image;
 use crate::prefetch::Cancel;
 use crate::video::{ClipSource, Ffmpeg, VideoFiles, VideoOptions};

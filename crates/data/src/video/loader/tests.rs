@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use bauta_datasets::OnError;
 use proptest::prelude::*;
 
 use super::*;
 use crate::image::Image;
-use crate::loader::OnError;
 use crate::source::Statistics;
 use crate::video::{ClipCrop, LabelSet, ShortVideo};
 

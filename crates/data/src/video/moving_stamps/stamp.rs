@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use bauta_datasets::DataError;
 use bauta_streams::{Purpose, StreamKey};
 use image::RgbaImage;
 use image::imageops::{FilterType, resize};
 
-use crate::error::DataError;
 use crate::regular;
 use crate::source::listing::{files_below, has_extension};
 use crate::video::Ffmpeg;

@@ -2,16 +2,15 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use bauta_brep::generate::Parts;
 use bauta_brep::model::SampledBatch;
-use bauta_brep::{BrepError, Part, PartSplits, PartStore, Sampling};
+use bauta_brep::{BrepError, Holdout, Part, PartSplits, PartStore, Sampling};
 use bauta_data::{DataError, Inputs, Prefetcher, Prepared, Share, cache_root};
 use bauta_libtorch::on_one_thread;
-use bauta_recipe::{Brep as Settings, OCCT_PARTS, PartSource};
+use bauta_recipe::{Brep as Settings, PartSource, SplitBy};
 use bauta_streams::{Purpose, StreamKey};
 
 use crate::run::Run;
@@ -42,10 +41,15 @@ impl CadParts {
                 let counts = [data.generated(), data.test];
                 PartSplits::generate(Parts { seed: run.seed }, counts, &sampling)?
             }
-            PartSource::Prepared | PartSource::OcctMisc => {
-                let cached = || -> Result<PathBuf> { Ok(cache_root()?.join(OCCT_PARTS)) };
-                let root = data.root.clone().map_or_else(cached, Ok)?;
-                PartSplits::open(&root, data.holdout, data.limit)?
+            PartSource::Prepared | PartSource::OcctMisc | PartSource::Kicad => {
+                let root = match (&data.root, data.cached()) {
+                    (Some(root), _) => root.clone(),
+                    (None, Some(folder)) => cache_root()?.join(folder),
+                    (None, None) => bail!("data.root is missing: the folder of prepared parts"),
+                };
+                let by_base_name = data.split_by == SplitBy::BaseName;
+                let holdout = Holdout { fraction: data.holdout, by_base_name };
+                PartSplits::open(&root, &holdout, data.limit)?
             }
         };
         let (count, batch_size) = (splits.train.len(), run.train.batch_size);

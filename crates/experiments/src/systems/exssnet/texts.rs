@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use bauta_data::text::{ClassedText, TextTask, WordPieces};
+use bauta_data::text::{ClassedText, TextTask, bert_vocabulary};
 use bauta_data::{Inputs, Prefetcher, Prepared, Share, cache_root, fetched};
 use bauta_eval::{TextEncoder, TextFeatures};
 use bauta_libtorch::on_one_thread;
@@ -35,7 +35,7 @@ pub(super) fn open(
     }
     let folder = match &table.encoder {
         Some(folder) => folder.clone(),
-        None => fetched(WordPieces::bert_package(), &cache_root()?)?,
+        None => fetched(bert_vocabulary(), &cache_root()?)?,
     };
     let encoder = TextEncoder::open(&folder, run.device)?;
     let keep = cache_root()?.join("features");

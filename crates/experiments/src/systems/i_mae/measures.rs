@@ -2,7 +2,7 @@
 //! subordinate image's share, the reconstruction of both images, and what a step costs.
 
 use anyhow::Result;
-use bauta_backbones::{Encode, Flops, TokenIndices, VisionTransformer, patch_tokens};
+use bauta_backbones::{Encode, StepCost, TokenIndices, VisionTransformer, patch_tokens};
 use bauta_eval::{
     EncodeError, Metrics, MixturePairs, SHARES, Scores, mean_cosine, separability_anchors,
 };
@@ -64,18 +64,18 @@ impl IMae {
         self.teacher.as_ref().filter(|_| self.latent_weight > 0.0)
     }
 
-    /// Operations of one sample's step; each source that the teacher sees counts.
-    pub(super) fn flops(&self) -> Result<Flops> {
+    /// What one sample's step costs; each source that the teacher sees counts.
+    pub(super) fn step_cost(&self) -> Result<StepCost> {
         let plan = self.student.sample_plan()?;
         let (visible, masked) = (plan.visible_count(), plan.masked_count());
         let branches = self.decoder.branches();
-        let decoder = self.decoder.config().flops(visible, masked).times(branches);
+        let decoder = self.decoder.config().step_cost(visible, masked).times(branches);
         let taught = match self.teacher_input {
             TeacherInput::Sources => branches,
             TeacherInput::Mixture => 1,
         };
-        let teacher = self.distilled().map(|teacher| teacher.flops(visible).times(taught));
-        Ok(self.student.encoder.config().flops(visible) + decoder + teacher.unwrap_or_default())
+        let teacher = self.distilled().map(|teacher| teacher.step_cost(visible).times(taught));
+        Ok(self.student.encoder.config().step_cost(visible) + decoder + teacher.unwrap_or_default())
     }
 }
 

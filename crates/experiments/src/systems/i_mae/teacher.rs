@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::{
-    Encode, Flops, MaeDecoder, MaeDecoderConfig, ModelConfig, ModelError, ModelFolder, Parameters,
-    TokenIndices, VisionTransformer, VitMaeConfig, mae_weights_for_branches,
+    Encode, MaeDecoder, MaeDecoderConfig, ModelConfig, ModelError, ModelFolder, Parameters,
+    StepCost, TokenIndices, VisionTransformer, VitMaeConfig, mae_weights_for_branches,
 };
 use tch::{Device, Tensor};
 
@@ -115,9 +115,9 @@ impl FrozenAutoencoder {
         Ok((0..branches).map(|_| latents[0].shallow_clone()).collect())
     }
 
-    /// Operations of one image's latent.
-    pub(super) fn flops(&self, visible: usize) -> Flops {
-        let encoder = self.encoder.config().flops(visible);
-        (encoder + self.decoder.config().embed_flops(visible)).frozen()
+    /// What one image's latent costs.
+    pub(super) fn step_cost(&self, visible: usize) -> StepCost {
+        let encoder = self.encoder.config().step_cost(visible);
+        (encoder + self.decoder.config().embed_cost(visible)).frozen()
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use bauta_backbones::TokenIndices;
 use bauta_data::pairs::{Captioned, PairSplits, open_pairs};
-use bauta_data::text::{Encoded, Ends, WordPieces};
+use bauta_data::text::{Encoded, Ends, WordPieces, bert_vocabulary};
 use bauta_data::{Inputs, LoaderConfig, Source, Subset, cache_root, fetched};
 use bauta_masking::{MaskPlan, MaskScope, WordMask, WordPlan};
 use bauta_recipe::M3ae as Settings;
@@ -41,7 +41,7 @@ impl Pairs {
         };
         let vocabulary = match &data.vocabulary {
             Some(path) => path.clone(),
-            None => fetched(WordPieces::bert_package(), &cache_root()?)?,
+            None => fetched(bert_vocabulary(), &cache_root()?)?,
         };
         let pieces = WordPieces::open(&vocabulary)?;
         let PairSplits { train, test, origin, notes } =

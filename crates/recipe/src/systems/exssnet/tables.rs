@@ -1,6 +1,6 @@
 //! The tables of ExSSNeT's own: the stream of tasks, the network, the masks, the method.
 
-use bauta_data::DatasetName;
+use bauta_datasets::DatasetName;
 use serde::{Deserialize, Serialize};
 use strum::Display;
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bauta_data::text::{TextDataset, TextTaskOptions, WordPieces};
+use bauta_datasets::text::{TextDataset, TextTaskOptions, bert_vocabulary};
 use serde::{Deserialize, Serialize};
 
 use crate::data_need::DataNeed;
@@ -54,7 +54,7 @@ impl TaskTexts {
         let need = |name: &'static str, package| DataNeed { name, package: Some(package) };
         let sets = self.names.iter().map(|&name| need(name.into(), name.package()));
         let encoder = self.encoder.is_none().then(|| {
-            let package = WordPieces::bert_package();
+            let package = bert_vocabulary();
             need(package.name, package)
         });
         sets.chain(encoder).collect()

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use bauta_data::pairs::{PairName, PairOptions, Unpaired};
-use bauta_data::text::WordPieces;
-use bauta_data::{Augment, OnError};
+use bauta_datasets::pairs::{PairName, PairOptions, Unpaired};
+use bauta_datasets::text::bert_vocabulary;
+use bauta_datasets::{Augment, OnError};
 use bauta_masking::{Grid, MaskScope, Strategy, WordMask};
 use serde::{Deserialize, Serialize};
 
@@ -90,7 +90,7 @@ impl PairData {
         let package = if self.root.is_none() { self.name.package() } else { None };
         let mut needs = vec![DataNeed { name: self.name.into(), package }];
         if self.vocabulary.is_none() {
-            let package = WordPieces::bert_package();
+            let package = bert_vocabulary();
             needs.push(DataNeed { name: package.name, package: Some(package) });
         }
         needs

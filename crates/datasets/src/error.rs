@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// An error of this crate; its message names the file, key or image and what to do.
+/// An error of data, from fetching to reading; its message names the file, key or image and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The operating system refused to read or write a file or folder.
@@ -100,17 +100,17 @@ pub enum DataError {
 
 impl DataError {
     /// Makes the function that `map_err` wants from the path that an operation was about.
-    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_path_buf(), source }
     }
 
     /// Says which values a setting can have.
-    pub(crate) fn setting(key: &'static str, value: impl ToString, rule: impl ToString) -> Self {
+    pub fn setting(key: &'static str, value: impl ToString, rule: impl ToString) -> Self {
         Self::Setting { key, value: value.to_string(), rule: rule.to_string() }
     }
 
     /// Says what is wrong with the contents of the file at `path`.
-    pub(crate) fn malformed(path: &Path, problem: impl ToString) -> Self {
+    pub fn malformed(path: &Path, problem: impl ToString) -> Self {
         Self::Malformed { path: path.to_path_buf(), problem: problem.to_string() }
     }
 }

