@@ -49,7 +49,7 @@ pub fn splits_share_no_video_and_sound_is_that_of_the_clip(ffmpeg: &Ffmpeg) {
     for video in 0..12 {
         let (grey, tone) = (20 * video + 10, 200 + 100 * video);
         let pictures = format!("color=c=0x{grey:02x}{grey:02x}{grey:02x}:s=48x32:r=20:d=2");
-        let sound = format!("sine=frequency={tone}:sample_rate=16000:duration=2");
+        let sound = format!("sine=frequency={tone}:sample_rate=16000:duration=3");
         let class = if video % 2 == 0 { "even" } else { "odd" };
         made.video(&format!("{class}/{video}.mp4"), &pictures, &sound, ENCODER);
     }
@@ -62,8 +62,9 @@ pub fn splits_share_no_video_and_sound_is_that_of_the_clip(ffmpeg: &Ffmpeg) {
             assert_eq!(found.frames.len(), 10 * 16 * 16 * 3);
             assert!(found.sound.iter().all(|ear| ear.len() == 16_000));
             let video = usize::from(found.frames[0]).saturating_sub(4) / 20;
-            let heard = crossings(&found.sound[0]).abs_diff(200 + 100 * video);
-            assert!(heard < 20, "video {video}: off by {heard} Hz");
+            // The encoder leaves a packet of silence before the first.
+            let heard = crossings(&found.sound[0][1600..]).abs_diff((200 + 100 * video) * 9 / 10);
+            assert!(heard < 5, "video {video}: off by {heard} Hz");
             assert_eq!(found.class as usize, video % 2);
             video
         });
@@ -116,7 +117,7 @@ pub fn silence_and_short_sounds_are_no_clips(ffmpeg: &Ffmpeg) {
     let refused = source.clip(SoundingSplit::Test, 0, &Cancel::default()).unwrap_err().to_string();
     assert!(refused.contains(".mp4") && refused.contains("it has no sound"), "{refused}");
     let seen = clip(&open(&mute, ffmpeg, false), SoundingSplit::Test, 0).unwrap();
-    assert_eq!(seen.sound, [Vec::<f32>::new(), Vec::new()]);
+    assert!(seen.sound.iter().all(Vec::is_empty));
 
     let long = SoundingVideoOptions { seconds: 2.0, ..options() };
     let source = SoundingVideos::open(&mute.root(), ffmpeg, &long, false, &mut Vec::new()).unwrap();

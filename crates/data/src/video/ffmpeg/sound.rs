@@ -11,6 +11,12 @@ use crate::prefetch::Cancel;
 /// The most samples that are read: ten minutes at 48 kHz.
 const MOST: usize = 48_000 * 600;
 
+/// Seconds before a part from which on it is decoded: the first packet after a jump may be lost.
+const LEAD: f64 = 0.25;
+
+/// Puts each sample where its time says, from the beginning on, with silence in the gaps.
+const TIMED: [&str; 2] = ["-af", "aresample=async=1:first_pts=0"];
+
 impl Ffmpeg {
     /// Decodes a file's sound, mixed to one channel and resampled to `rate` samples a second,
     /// each about in [−1, 1].
@@ -19,7 +25,7 @@ impl Ffmpeg {
     /// [`DataError::Video`] when the file has no sound, cannot be decoded, or sounds for longer
     /// than ten minutes at 48 kHz.
     pub fn sound(&self, path: &Path, rate: u32) -> Result<Vec<f32>, DataError> {
-        let wave = self.heard(path, rate, 1, &[], &Cancel::default())?;
+        let wave = self.heard(path, [rate, 1], &[], &[], &Cancel::default())?;
         match wave.is_empty() {
             false => Ok(wave),
             true => Err(refuse(path, "it has no sound".to_owned())),
@@ -38,8 +44,12 @@ impl Ffmpeg {
         [start, seconds]: [f64; 2],
         cancel: &Cancel,
     ) -> Result<[Vec<f32>; 2], DataError> {
-        let part = ["-ss", &format!("{start:.6}"), "-t", &format!("{seconds:.6}")];
-        let wave = self.heard(path, rate, 2, &part.map(str::to_owned), cancel)?;
+        let lead = start.min(LEAD);
+        let (from, length) = (start - lead, lead + seconds);
+        let part = ["-ss", &format!("{from:.6}"), "-t", &format!("{length:.6}")];
+        let wave = self.heard(path, [rate, 2], &part.map(str::to_owned), &TIMED, cancel)?;
+        let skipped = 2 * (lead * f64::from(rate)).round() as usize;
+        let wave = wave.get(skipped..).unwrap_or_default();
         Ok([0, 1].map(|ear| wave.iter().skip(ear).step_by(2).copied().collect()))
     }
 
@@ -47,14 +57,14 @@ impl Ffmpeg {
     fn heard(
         &self,
         path: &Path,
-        rate: u32,
-        channels: u32,
+        [rate, channels]: [u32; 2],
         part: &[String],
+        filter: &[&str],
         cancel: &Cancel,
     ) -> Result<Vec<f32>, DataError> {
         let mut command = self.opening(path, part);
         let (channels, rate) = (channels.to_string(), rate.to_string());
-        command.args(["-vn", "-sn", "-dn", "-ac", &channels, "-ar", &rate]);
+        command.args(["-vn", "-sn", "-dn"]).args(filter).args(["-ac", &channels, "-ar", &rate]);
         command.args(["-c:a", "pcm_f32le", "-f", "f32le", "-"]);
         let mut bytes: Vec<u8> = Vec::new();
         let ended = run(&mut command, cancel, |output| {
