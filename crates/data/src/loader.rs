@@ -114,7 +114,7 @@ impl Loader {
 
     /// Makes the batches of the given global steps, in order, over the borders of epochs.
     ///
-    /// Where no image of a step can be read and [`OnError::Skip`] holds, a shuffled step
+    /// Where no image of a step can be read and [`OnError::Skip`](crate::OnError::Skip) holds, a shuffled step
     /// takes the images of the next step of its epoch that has any, so every step has its
     /// batch and stays a function of seed and step; a sequential one is left out. Where an
     /// epoch has no image that can be read, the batches end with [`DataError::NoImages`].

@@ -25,7 +25,7 @@ impl Sample for f32 {}
 /// The samples of a batch, \[B, C, H, W\].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pixels {
-    /// Of images of [`SampleType::Uint8`].
+    /// Of images of [`SampleType::Uint8`](crate::SampleType::Uint8).
     Bytes(Array4<u8>),
     /// Of all others, in their own units.
     Values(Array4<f32>),

@@ -26,7 +26,7 @@ pub struct ReadImages {
     /// The images, \[B, C, H, W\].
     pub pixels: Pixels,
     /// Their indices in the source, B. Where one could not be decoded and
-    /// [`OnError::Skip`](super::OnError::Skip) holds, the batch's own image stands in its place,
+    /// [`OnError::Skip`](crate::OnError::Skip) holds, the batch's own image stands in its place,
     /// as it is in the batch.
     pub indices: Vec<u64>,
 }

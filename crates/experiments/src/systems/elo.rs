@@ -11,6 +11,7 @@
 mod clips;
 mod drawing;
 mod judge;
+mod maker;
 mod measures;
 mod search;
 mod sections;

@@ -1,4 +1,4 @@
-//! The clips of a run, made once and kept in memory, and the inputs of its steps.
+//! The clips of a run, made once and kept in memory.
 
 use std::ops::Range;
 use std::path::Path;
@@ -12,11 +12,11 @@ use bauta_data::video::{
 use bauta_data::{Inputs, Prefetcher, Prepared, cache_root, fetched};
 use bauta_libtorch::on_one_thread;
 use bauta_recipe::{ClipModality, ClipNetwork, Elo as Settings, SoundingClipSource};
-use bauta_streams::{Purpose, RandomStream, StreamKey};
-use bauta_targets::pretext::{FrameNetwork, PretextConfig, Reordered, SoundingClips, Task};
+use bauta_targets::pretext::{FrameNetwork, PretextConfig, SoundingClips, Task};
 use tch::{Device, Tensor};
 
 use super::drawing::{Drawing, Part};
+use super::maker::Maker;
 use crate::run::Run;
 
 /// Inputs made ahead of the step.
@@ -28,16 +28,6 @@ pub(super) struct Clips {
     prefetcher: Prefetcher,
     classes: Vec<String>,
     device: Device,
-}
-
-/// Makes inputs; everything in it is a function of the run's seed and the step.
-struct Maker {
-    train: Part,
-    held_out: Part,
-    test: Part,
-    sizes: PretextConfig,
-    seed: u64,
-    batch: usize,
 }
 
 impl Clips {
@@ -200,76 +190,4 @@ fn source(settings: &Settings, cache: &Path, heard: bool) -> Result<Arc<dyn Soun
             Arc::new(videos)
         }
     })
-}
-
-impl Maker {
-    fn stream(&self, purpose: &str, epoch: u64, sample: u64) -> RandomStream {
-        let purpose = Purpose::named(purpose);
-        StreamKey { seed: self.seed, purpose, epoch, sample }.stream()
-    }
-
-    /// The input of a step. Rounds have orders of their own.
-    fn step(&self, step: u64, round: u64) -> SoundingClips {
-        let count = self.train.labels.len();
-        let per_epoch = (count / self.batch) as u64;
-        let (epoch, place) = ((round << 32) + step / per_epoch, step % per_epoch);
-        let mut order: Vec<usize> = (0..count).collect();
-        self.stream("clip order", epoch, 0).shuffle(&mut order);
-        let chosen = &order[place as usize * self.batch..][..self.batch];
-        let own: Vec<i64> = (0..self.sizes.frames as i64).collect();
-        let reordered = |purpose: &str, change: fn(&mut Vec<i64>, &mut RandomStream)| {
-            let (mut places, mut labels) = (Vec::new(), Vec::new());
-            for &clip in chosen {
-                let mut stream = self.stream(purpose, epoch, clip as u64);
-                let mut frames = own.clone();
-                let changed = stream.uniform() < 0.5;
-                if changed {
-                    change(&mut frames, &mut stream);
-                }
-                places.extend(frames);
-                labels.push(f32::from(u8::from(changed)));
-            }
-            let order = Tensor::from_slice(&places).view([chosen.len() as i64, -1]);
-            Reordered { order, label: Tensor::from_slice(&labels) }
-        };
-        SoundingClips {
-            pixels: self.pixels(&self.train, chosen),
-            flow: self.sizes.flow.then(|| self.flow(&self.train, chosen)),
-            sound: self.sizes.sound.map(|sides| self.sound(sides, &self.train, chosen)),
-            shuffled: reordered("frames out of order", |frames, stream| {
-                let own = frames.clone();
-                while *frames == own {
-                    stream.shuffle(frames);
-                }
-            }),
-            reversed: reordered("frames backwards", |frames, _| frames.reverse()),
-        }
-    }
-
-    fn pixels(&self, part: &Part, chosen: &[usize]) -> Tensor {
-        let PretextConfig { frames, future, size, .. } = self.sizes;
-        let sides = [3, frames + future, size, size];
-        let rows = rows(&part.pixels, sides.iter().product(), chosen);
-        Tensor::from_slice(&rows).view(&shape(chosen.len(), &sides)[..])
-    }
-
-    fn flow(&self, part: &Part, chosen: &[usize]) -> Tensor {
-        let PretextConfig { frames, future, size, .. } = self.sizes;
-        let sides = [2, frames + future - 1, size, size];
-        let rows = rows(&part.flow, sides.iter().product(), chosen);
-        Tensor::from_slice(&rows).view(&shape(chosen.len(), &sides)[..])
-    }
-
-    fn sound(&self, sides: [usize; 3], part: &Part, chosen: &[usize]) -> Tensor {
-        let rows = rows(&part.sound, sides.iter().product(), chosen);
-        Tensor::from_slice(&rows).view(&shape(chosen.len(), &sides)[..])
-    }
-}
-
-fn rows<T: Copy>(all: &[T], length: usize, chosen: &[usize]) -> Vec<T> {
-    chosen.iter().flat_map(|&row| &all[row * length..][..length]).copied().collect()
-}
-
-fn shape(count: usize, sides: &[usize]) -> Vec<i64> {
-    [count].iter().chain(sides).map(|&side| side as i64).collect()
 }
