@@ -91,7 +91,7 @@ pub enum ReportError {
     },
     /// What is wrong with a table's recipes.
     #[error(transparent)]
-    Recipes(#[from] ClaimError),
+    Recipes(Box<ClaimError>),
     /// What the caller's own function says.
     #[error(transparent)]
     Caller(Box<dyn std::error::Error + Send + Sync>),
@@ -111,6 +111,12 @@ pub enum ReportError {
         /// What is missing.
         lacks: &'static str,
     },
+}
+
+impl From<ClaimError> for ReportError {
+    fn from(error: ClaimError) -> Self {
+        Self::Recipes(Box::new(error))
+    }
 }
 
 impl ReportError {

@@ -5,7 +5,7 @@
 //! `train` and `test`, these are the splits; the folder that a file lies in is its family.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -57,7 +57,9 @@ pub struct PartSplits {
 pub struct Holdout {
     /// The fraction of the names, in (0, 1).
     pub fraction: f64,
-    /// Parts whose names are the same up to the first digit stay together: sizes of one design.
+    /// Of each family whole designs are held out, up to that fraction of its parts: those whose
+    /// names are the same up to the first digit, which are sizes of one design. Otherwise each
+    /// part is, by its own name.
     pub by_base_name: bool,
 }
 
@@ -98,8 +100,7 @@ impl PartSplits {
         let [mut train, test] = if split.iter().all(|folder| folder.is_dir()) {
             [files(&split[0])?, files(&split[1])?]
         } else {
-            let (test, train) = files(root)?.into_iter().partition(|path| holdout.holds(path));
-            [train, test]
+            holdout.divide(files(root)?)
         };
         train.truncate(limit.unwrap_or(usize::MAX));
         for (what, list) in [("train on", &train), ("test on", &test)] {
@@ -215,13 +216,51 @@ fn family(path: &Path) -> String {
 }
 
 impl Holdout {
-    /// Whether a part is tested on.
-    fn holds(&self, path: &Path) -> bool {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let sample = Purpose::named(if self.by_base_name { base(&name) } else { &name }).value();
-        let key = StreamKey { seed: 0, purpose: Purpose::named("brep holdout"), epoch: 0, sample };
-        key.stream().uniform_in(0.0, 1.0) < self.fraction
+    /// Those to train on and those to test on, each in their order.
+    fn divide(&self, paths: Vec<PathBuf>) -> [Vec<PathBuf>; 2] {
+        let held: BTreeSet<PathBuf> = match self.by_base_name {
+            true => self.designs(&paths).into_iter().cloned().collect(),
+            false => {
+                paths.iter().filter(|path| place(&name(path)) < self.fraction).cloned().collect()
+            }
+        };
+        let (test, train) = paths.into_iter().partition(|path| held.contains(path));
+        [train, test]
     }
+
+    /// The parts of the designs to test on.
+    fn designs<'a>(&self, paths: &'a [PathBuf]) -> Vec<&'a PathBuf> {
+        let mut families: BTreeMap<String, BTreeMap<String, Vec<&PathBuf>>> = BTreeMap::new();
+        for path in paths {
+            let designs = families.entry(family(path)).or_default();
+            designs.entry(base(&name(path)).to_owned()).or_default().push(path);
+        }
+        let mut held = Vec::new();
+        for designs in families.into_values() {
+            let parts: usize = designs.values().map(Vec::len).sum();
+            let mut room = (self.fraction * parts as f64) as usize;
+            let mut designs: Vec<_> = designs.into_iter().collect();
+            designs.sort_by(|(a, _), (b, _)| place(a).total_cmp(&place(b)));
+            for (_, sizes) in designs {
+                if sizes.len() <= room {
+                    room -= sizes.len();
+                    held.extend(sizes);
+                }
+            }
+        }
+        held
+    }
+}
+
+/// A number in [0, 1) that a name decides alone.
+fn place(name: &str) -> f64 {
+    let sample = Purpose::named(name).value();
+    let key = StreamKey { seed: 0, purpose: Purpose::named("brep holdout"), epoch: 0, sample };
+    key.stream().uniform_in(0.0, 1.0)
+}
+
+fn name(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The name of a design: what its sizes have in common.
@@ -247,17 +286,27 @@ mod tests {
     }
 
     #[test]
-    fn a_base_name_is_on_one_side_of_a_split() {
-        let side = |by_base_name, name: &str| {
-            Holdout { fraction: 0.5, by_base_name }.holds(&Path::new("any").join(name))
-        };
-        let sizes: Vec<String> = (0..40).map(|size| format!("SOIC-{size}.step.part")).collect();
-        let held = |by_base_name| sizes.iter().filter(|name| side(by_base_name, name)).count();
-        assert!(held(true) == 0 || held(true) == 40, "{}", held(true));
-        assert!((5..35).contains(&held(false)), "{}", held(false));
-        let designs: Vec<String> =
-            (b'a'..=b'z').map(|letter| format!("{}-8.step.part", char::from(letter))).collect();
-        let held = designs.iter().filter(|name| side(true, name)).count();
-        assert!((3..23).contains(&held), "{held}");
+    fn each_family_is_tested_on_whole_designs() {
+        let mut paths = Vec::new();
+        for (family, designs) in [("Diode", 10), ("Relay", 3)] {
+            for (design, size) in
+                (0..designs).flat_map(|design| (0..6).map(move |size| (design, size)))
+            {
+                let letter = char::from(b'a' + design);
+                paths.push(Path::new(family).join(format!("{letter}-{size}.step.part")));
+            }
+        }
+        let split = |by_base_name| Holdout { fraction: 0.4, by_base_name }.divide(paths.clone());
+        let [train, test] = split(true);
+        assert_eq!(train.len() + test.len(), paths.len());
+        let of = |family: &str| test.iter().filter(|path| path.starts_with(family)).count();
+        assert_eq!([of("Diode"), of("Relay")], [24, 6]);
+        let design = |path: &PathBuf| (family(path), base(&name(path)).to_owned());
+        let tested: BTreeSet<_> = test.iter().map(design).collect();
+        assert!(train.iter().all(|path| !tested.contains(&design(path))));
+        // By names, sizes of one design are on both sides.
+        let [train, test] = split(false);
+        let tested: BTreeSet<_> = test.iter().map(design).collect();
+        assert!(train.iter().any(|path| tested.contains(&design(path))));
     }
 }

@@ -91,7 +91,8 @@ pub enum SplitBy {
     /// The name of the file.
     #[default]
     Name,
-    /// The name up to its first digit: sizes of one design.
+    /// The name up to its first digit: sizes of one design. Of each family whole designs are
+    /// held out, up to the fraction.
     BaseName,
 }
 

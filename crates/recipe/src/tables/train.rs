@@ -59,7 +59,8 @@ pub struct Train {
     #[serde(default)]
     pub precision: Precision,
     /// Keep what enters each transformer block alone, and compute the rest of it again in the
-    /// backward pass: the same result in less memory and more time.
+    /// backward pass: the same result in less memory and more time. Nothing is computed again
+    /// if it is not given.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub checkpoint_blocks: bool,
     /// The device to train on.
