@@ -99,10 +99,7 @@ fn metrics(summary: &Summary) -> Markup {
                 @for (metric, &value) in &summary.eval {
                     @let baselines: Vec<Option<f64>> =
                         names.iter().map(|name| baseline(summary, name, metric)).collect();
-                    @let best = match is_error(metric) {
-                        true => f64::INFINITY,
-                        false => baselines.iter().flatten().fold(value, |best, &b| best.max(b)),
-                    };
+                    @let best = best(metric, value, &baselines);
                     tr {
                         td { (metric) }
                         (cell(Some(value), best))
@@ -114,14 +111,21 @@ fn metrics(summary: &Summary) -> Markup {
     }
 }
 
-/// Errors are in each encoder's own unit, and who learns little forgets little: none of them is
-/// the best.
-fn is_error(metric: &str) -> bool {
-    metric.contains("_mse") || metric.contains("_loss") || metric == "forgetting"
+/// The best value of a metric: the greatest, of an error the least. A mean squared error and a loss
+/// are in each encoder's own unit, who learns little forgets little, and a deviation is no merit:
+/// of these none is the best, nor is a value that stands alone.
+fn best(metric: &str, value: f64, baselines: &[Option<f64>]) -> Option<f64> {
+    let incomparable = metric.contains("_mse")
+        || metric.contains("_loss")
+        || metric.ends_with("_deviation")
+        || metric == "forgetting";
+    let others = baselines.iter().flatten().copied();
+    let pick = if metric.ends_with("_error") { f64::min } else { f64::max };
+    others.reduce(pick).filter(|_| !incomparable).map(|other| pick(other, value))
 }
 
-fn cell(value: Option<f64>, best: f64) -> Markup {
-    let is_best = value.is_some_and(|value| value >= best);
+fn cell(value: Option<f64>, best: Option<f64>) -> Markup {
+    let is_best = best.is_some() && value == best;
     html! { td.best[is_best] { (or_dash(value.map(|value| format!("{value:.4}")))) } }
 }
 
@@ -197,4 +201,26 @@ fn unnamed(folder: &Path, sections: &[Section]) -> Result<Vec<Markup>, ReportErr
     let other = |picture: &PictureFile| !named.contains(&picture.file.as_str());
     let all = picture::all(folder)?.into_iter().filter(other);
     all.map(|picture| picture::embed(folder, &picture)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::best;
+
+    #[test]
+    fn the_best_is_the_greatest_or_of_errors_the_least() {
+        let baselines = [Some(0.5), None, Some(0.75)];
+        for (metric, value, expected) in [
+            ("linear_top1", 0.25, Some(0.75)),
+            ("linear_top1", 1.0, Some(1.0)),
+            ("xyz_error", 0.25, Some(0.25)),
+            ("xyz_error", 1.0, Some(0.5)),
+            ("pixel_mse", 0.25, None),
+            ("forgetting", 0.25, None),
+            ("segmentation_top1_10_deviation", 1.0, None),
+        ] {
+            assert_eq!(best(metric, value, &baselines), expected, "{metric}");
+        }
+        assert_eq!(best("search_evaluations", 8.0, &[None]), None, "it stands alone");
+    }
 }

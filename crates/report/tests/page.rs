@@ -116,7 +116,7 @@ fn an_older_runs_folder_gives_a_page_with_its_pictures() {
         "where the last block's class token looks",
         "on their two principal components",
         "data:image/svg+xml;base64,",
-        // The best of each row, but no error is the best.
+        // The best of each row, but no mean squared error is the best.
         "<tr><td>knn_top1</td><td>0.3750</td><td>–</td><td class=\"best\">0.4375</td></tr>",
         "<tr><td>linear_top1</td><td class=\"best\">0.5000</td><td>0.2500</td><td>–</td></tr>",
         "<tr><td>pixel_mse</td><td>0.1250</td><td>–</td><td>–</td></tr>",

@@ -92,7 +92,7 @@ impl TableRuns<'_> {
                     for cell in &cells {
                         if let Some(tuning) = self.tuning(place, column, cell)? {
                             let result = tuning.result()?;
-                            tuned.push(tuning.accuracy()?);
+                            tuned.push(tuning.accuracy(&result)?);
                             let took = |key: &str| result[key].as_f64().unwrap_or(0.0);
                             seconds += took("seconds") + took("eval_seconds");
                         }
@@ -155,7 +155,7 @@ impl TableRuns<'_> {
             self.complete(tuning.command((self.call)("finetune")), row)?;
             format!("{:.0} s", tuning.result()?["seconds"].as_f64().unwrap_or(0.0))
         };
-        (self.told)(&format!("{what}: {:.4} ({how})", tuning.accuracy()?));
+        (self.told)(&format!("{what}: {:.4} ({how})", tuning.accuracy(&tuning.result()?)?));
         Ok(())
     }
 
@@ -163,8 +163,9 @@ impl TableRuns<'_> {
     fn complete(&self, mut command: Command, row: &ResultRow) -> Result<(), ReportError> {
         // Its table of one row is no news.
         let status = command.stdout(Stdio::null()).status();
-        let program = Path::new(command.get_program());
-        let status = status.map_err(ReportError::read(program))?;
+        let program = Path::new(command.get_program()).display();
+        let status =
+            status.map_err(|error| row_error(row, &format!("cannot start {program}: {error}")))?;
         if status.success() {
             return Ok(());
         }
@@ -209,9 +210,8 @@ impl Tuning {
             .map_err(|error| ReportError::Unusable { path, message: error.to_string() })
     }
 
-    /// The top-1 accuracy.
-    fn accuracy(&self) -> Result<f64, ReportError> {
-        let result = self.result()?;
+    /// The top-1 accuracy of its result.
+    fn accuracy(&self, result: &Value) -> Result<f64, ReportError> {
         let metrics = result["metrics"].as_object();
         let found = metrics.and_then(|all| all.iter().find(|(name, _)| name.ends_with("top1")));
         found.and_then(|(_, value)| value.as_f64()).ok_or_else(|| {

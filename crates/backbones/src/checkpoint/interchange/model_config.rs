@@ -3,11 +3,14 @@
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{BeitModelConfig, ClipModelConfig, EncoderSizes, VitMaeConfig, VitModelConfig};
+use crate::checkpoint::regular_file;
 
 /// What a folder's `config.json` describes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -93,6 +96,12 @@ impl ModelConfig {
         }?;
         Ok(config)
     }
+}
+
+/// What a folder's `config.json` says; nothing where it cannot be read.
+pub(super) fn said(folder: &Path) -> Value {
+    let text = regular_file::read_text(&folder.join("config.json")).ok();
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
 /// Reads a description over the default of its kind. If that fails, key by key, so that the

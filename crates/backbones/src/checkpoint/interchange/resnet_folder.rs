@@ -8,9 +8,10 @@ use bauta_files::write_whole;
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
+use super::model_config::said;
 use super::resnet_names::{self, Names};
 use super::{Naming, Preprocessing, labels, weights};
-use crate::checkpoint::{regular_file, write_tensors};
+use crate::checkpoint::write_tensors;
 use crate::{ModelError, Parameters, ResNet, ResNetConfig, ResNetDepth, Stem};
 
 /// Our own `model_type`; a run's checkpoint has it, too.
@@ -241,10 +242,4 @@ impl ResNetFolder {
         }
         Ok(config)
     }
-}
-
-/// What a folder's `config.json` says; nothing where it cannot be read.
-fn said(folder: &Path) -> Value {
-    let text = regular_file::read_text(&folder.join("config.json")).ok();
-    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }

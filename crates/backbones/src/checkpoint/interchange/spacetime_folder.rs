@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use bauta_files::write_whole;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tch::{Device, Tensor};
 
 use super::encoder_sizes::check_size;
+use super::model_config::said;
 use super::weights;
 use crate::checkpoint::{regular_file, write_tensors};
 use crate::{ModelError, Parameters, SpacetimeConv, SpacetimeConvConfig, SpacetimeStage};
@@ -89,10 +89,7 @@ impl SpacetimeFolder {
     /// Whether a folder's `config.json` describes a (2+1)D residual network. What cannot be read
     /// is left to whoever reads it as another model.
     pub fn describes(folder: &Path) -> bool {
-        let text = regular_file::read_text(&folder.join("config.json")).ok();
-        let value: Option<Value> = text.and_then(|text| serde_json::from_str(&text).ok());
-        let model_type = value.as_ref().and_then(|value| value.get("model_type")?.as_str());
-        model_type == Some(SpacetimeModelConfig::MODEL_TYPE)
+        said(folder)["model_type"].as_str() == Some(SpacetimeModelConfig::MODEL_TYPE)
     }
 
     /// Reads a folder that [`Self::write`] or a fine-tuning wrote; a classifier `fc` is left out.
@@ -185,7 +182,7 @@ impl SpacetimeFolder {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::tests::normal;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tch::{Device, Tensor};
 
 use super::fit::depth;
+use super::model_config::said;
 use super::{
     ImportOptions, VideoModelConfig, is_above_encoder, video_describe, video_names, weights,
 };
@@ -28,10 +29,8 @@ impl VideoFolder {
     /// Whether a folder's `config.json` describes a transformer of video. What cannot be read
     /// is left to whoever reads it as another model.
     pub fn describes(folder: &Path) -> bool {
-        let text = regular_file::read_text(&folder.join("config.json")).ok();
-        let value: Option<Value> = text.and_then(|text| serde_json::from_str(&text).ok());
-        let model_type = value.as_ref().and_then(|value| value.get("model_type")?.as_str());
-        [VideoModelConfig::MODEL_TYPE, VideoModelConfig::VIDEOMAE].map(Some).contains(&model_type)
+        let known = [VideoModelConfig::MODEL_TYPE, VideoModelConfig::VIDEOMAE];
+        known.map(Some).contains(&said(folder)["model_type"].as_str())
     }
 
     /// Reads a folder of ours or of Hugging Face's VideoMAE, of which the encoder is kept.
