@@ -52,6 +52,13 @@ pub enum ModelError {
     /// A folder that describes its model, and of which more was said.
     #[error("{} has its own config.json", .0.display())]
     Described(PathBuf),
+    /// A file of weights where a model folder is wanted.
+    #[error(
+        "{file} is a file, not a model folder; make a folder of it first: \
+         cargo xtask import {file} --out DIR",
+        file = .0.display()
+    )]
+    NoFolder(PathBuf),
     /// A folder to write a model to that has one.
     #[error("{} holds a model already; name another folder", .0.display())]
     Occupied(PathBuf),

@@ -107,8 +107,12 @@ impl ModelFolder {
     /// # Errors
     /// [`ModelError::Io`] and [`ModelError::Format`] for files that are missing,
     /// broken, of an architecture that is not known here or of sizes that are not the
-    /// weights', [`ModelError::Mismatch`] for queries, keys or values without the others.
+    /// weights', [`ModelError::Mismatch`] for queries, keys or values without the others,
+    /// [`ModelError::NoFolder`] for a file.
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
+        if folder.is_file() {
+            return Err(ModelError::NoFolder(folder.into()));
+        }
         let at = folder.join("config.json");
         let format = |reason: String| ModelError::Format { path: at.clone(), reason };
         if ResNetFolder::describes(folder) {
