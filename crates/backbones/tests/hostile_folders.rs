@@ -167,15 +167,6 @@ fn honest_folders_are_read() {
 }
 
 #[test]
-fn a_file_of_weights_is_told_from_a_folder() {
-    let place = folder("vit");
-    let file = place.path().join("model.safetensors");
-    let refused = ModelFolder::read(&file).unwrap_err().to_string();
-    let words = "is a file, not a model folder; make a folder of it first: cargo xtask import ";
-    assert!(refused.contains(words), "{refused}");
-}
-
-#[test]
 fn every_size_of_every_kind_is_held_against_the_weights() {
     let absurd = [0, 1_000_000_000, 65_536, 1 << 20, 1 << 31, 1 << 32, 1 << 63, u64::MAX];
     let shared = KINDS.iter().flat_map(|kind| SIZES.map(|key| (*kind, key)));

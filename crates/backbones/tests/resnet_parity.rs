@@ -8,8 +8,8 @@ use std::path::Path;
 
 use bauta_backbones::checkpoint::{read_tensors, write_tensors};
 use bauta_backbones::{
-    ImportOptions, Moments, Naming, Parameter, Parameters, ResNet, ResNetConfig, ResNetDepth,
-    ResNetFolder, Stem, export_model, import_model,
+    ImportOptions, ModelFolder, Moments, Naming, Parameter, Parameters, ResNet, ResNetConfig,
+    ResNetDepth, ResNetFolder, Stem, export_model, import_model,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -188,4 +188,13 @@ fn files_that_are_not_whole_are_refused() {
     let other = place.path().join("other.safetensors");
     write_tensors(&other, [("blocks.0.weight", &tensors["module.queue"])]).unwrap();
     assert!(ResNetFolder::import(&other).unwrap().is_none());
+}
+
+#[test]
+fn a_file_where_a_folder_is_wanted_is_told_what_makes_one_of_it() {
+    let place = tempfile::tempdir().unwrap();
+    let (file, ..) = moco_file(place.path());
+    let refused = ModelFolder::read(&file).unwrap_err().to_string();
+    let words = "is a file, not a model folder; make a folder of it first: cargo xtask import ";
+    assert!(refused.contains(words), "{refused}");
 }
