@@ -48,7 +48,7 @@ fn weights_of_losses_and_their_search_are_checked() {
             &["data.name=videos", "data.root=x", "data.videos.size=4"],
             "data.videos.size is 4; it must be in [8, 1024]",
         ),
-        (&["lambda.others=2"], "lambda.others is 2.0; it must be in [0, 1]"),
+        (&["lambda.others=2"], "lambda.others is 2; it must be in [0, 1]"),
         (&["lambda.others=0"], "every weight of lambda is below 0.01, so nothing is trained"),
         (
             &["lambda.others=0", "lambda.shuffle.rgb=1"],
