@@ -53,7 +53,7 @@ pub use describe::{ImportOptions, describe};
 pub use encoder_sizes::EncoderSizes;
 pub use model_config::ModelConfig;
 pub use preprocessing::{
-    ChannelStatistics, Filter, Framing, Preprocessing, Resize, SampleKind, Samples,
+    ChannelStatistics, CropRounding, Filter, Framing, Preprocessing, Resize, SampleKind, Samples,
 };
 pub use resnet_folder::ResNetFolder;
 pub use sides::Sides;
