@@ -48,6 +48,12 @@ fn weights_of_losses_and_their_search_are_checked() {
             &["data.name=videos", "data.root=x", "data.videos.size=4"],
             "data.videos.size is 4; it must be in [8, 1024]",
         ),
+        (&["lambda.others=2"], "lambda.others is 2; it must be in [0, 1]"),
+        (&["lambda.others=0"], "every weight of lambda is below 0.01, so nothing is trained"),
+        (
+            &["lambda.others=0", "lambda.shuffle.rgb=1"],
+            "search.method is \"cma-es\" and lambda gives every weight",
+        ),
         (&["lambda.shuffle.gray=0.5"], "unknown key lambda.shuffle.gray"),
         (
             &["model.modalities=[\"grey\", \"flow\"]"],
@@ -66,6 +72,9 @@ fn weights_of_losses_and_their_search_are_checked() {
         assert!(error.contains(message), "{error}");
     }
     read(&["lambda.shuffle.rgb=0", "lambda.distill.sound_embedding=1"]).unwrap();
+    let rgb = "model.modalities=[\"rgb\"]";
+    read(&[rgb, "search.method=none", "lambda.others=0", "lambda.shuffle.rgb=1"]).unwrap();
+    read(&[rgb, "search.method=none", "lambda.others=1", "lambda.shuffle.rgb=0"]).unwrap();
     read(&["model.modalities=[\"rgb\"]", "lambda.distill.flow_embedding=0"]).unwrap();
     read(&["data.name=videos", "data.root=x"]).unwrap();
 }

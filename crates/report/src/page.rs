@@ -111,7 +111,7 @@ fn metrics(summary: &Summary) -> Markup {
     }
 }
 
-/// The best value of a metric: the greatest, of an error the least. A mean squared error and a loss
+/// The best value of a metric: the greatest, of an error or a divergence the least. A mean squared error and a loss
 /// are in each encoder's own unit, who learns little forgets little, and a deviation is no merit:
 /// of these none is the best, nor is a value that stands alone.
 fn best(metric: &str, value: f64, baselines: &[Option<f64>]) -> Option<f64> {
@@ -120,7 +120,8 @@ fn best(metric: &str, value: f64, baselines: &[Option<f64>]) -> Option<f64> {
         || metric.ends_with("_deviation")
         || metric == "forgetting";
     let others = baselines.iter().flatten().copied();
-    let pick = if metric.ends_with("_error") { f64::min } else { f64::max };
+    let least = metric.ends_with("_error") || metric.ends_with("_divergence");
+    let pick = if least { f64::min } else { f64::max };
     others.reduce(pick).filter(|_| !incomparable).map(|other| pick(other, value))
 }
 
@@ -208,13 +209,14 @@ mod tests {
     use super::best;
 
     #[test]
-    fn the_best_is_the_greatest_or_of_errors_the_least() {
+    fn the_best_is_the_greatest_or_of_errors_and_divergences_the_least() {
         let baselines = [Some(0.5), None, Some(0.75)];
         for (metric, value, expected) in [
             ("linear_top1", 0.25, Some(0.75)),
             ("linear_top1", 1.0, Some(1.0)),
             ("xyz_error", 0.25, Some(0.25)),
             ("xyz_error", 1.0, Some(0.5)),
+            ("zipf_divergence", 0.25, Some(0.25)),
             ("pixel_mse", 0.25, None),
             ("forgetting", 0.25, None),
             ("segmentation_top1_10_deviation", 1.0, None),

@@ -11,6 +11,7 @@ use bauta_targets::pretext::{
     FrameNetwork, Pretext, PretextConfig, Reordered, RunningScale, SoundingClips, TASKS, Task,
     reorder,
 };
+use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 const CONFIG: PretextConfig = PretextConfig {
@@ -104,6 +105,76 @@ fn a_task_alone_costs_what_it_costs_among_all() {
     }
     let none = pretext.losses(&clips(), &[false; TASKS.len()]).unwrap();
     assert!(none.iter().all(Option::is_none));
+}
+
+/// What one task gives back to each trainable parameter; zeros where it does not reach.
+fn gradients(parameters: &Parameters, loss: &Tensor) -> Vec<Tensor> {
+    loss.backward();
+    let gradient = |parameter: &Tensor| {
+        let mut gradient = parameter.grad();
+        let found = if gradient.defined() { gradient.copy() } else { parameter.zeros_like() };
+        if gradient.defined() {
+            let _ = gradient.zero_();
+        }
+        found
+    };
+    parameters.trainable().map(|p| gradient(&p.tensor)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    /// A weighted sum has the weighted sum of the tasks' gradients, and none of those whose
+    /// weight is 0.
+    #[test]
+    fn loss_and_gradients_are_linear_in_the_weights(
+        weights in prop::collection::vec(prop_oneof![Just(0.0_f64), 0.01_f64..1.0], TASKS.len()),
+    ) {
+        let (parameters, pretext) = built();
+        let mut expected: Vec<Tensor> =
+            parameters.trainable().map(|p| p.tensor.zeros_like()).collect();
+        let mut value = 0.0;
+        for (task, weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
+            let losses = pretext.losses(&clips(), &only(task)).unwrap();
+            let loss = losses[task].as_ref().unwrap();
+            value += weight * loss.double_value(&[]);
+            let own = gradients(&parameters, loss);
+            expected = expected.iter().zip(own).map(|(sum, own)| sum + own * *weight).collect();
+        }
+        let wanted: Vec<bool> = weights.iter().map(|weight| *weight > 0.0).collect();
+        let losses = pretext.losses(&clips(), &wanted).unwrap();
+        let weighted = losses.iter().zip(&weights);
+        let terms = weighted.filter_map(|(loss, weight)| Some(loss.as_ref()? * *weight));
+        let Some(total) = terms.reduce(|sum, term| sum + term) else { return Ok(()) };
+        prop_assert!((total.double_value(&[]) - value).abs() <= 1e-4 * value);
+        for (found, expected) in gradients(&parameters, &total).iter().zip(&expected) {
+            let off = (found - expected).norm().double_value(&[]);
+            let size = expected.norm().double_value(&[]);
+            prop_assert!(off <= 1e-4 * size + 1e-6, "{off} of {size}");
+        }
+    }
+
+    #[test]
+    fn a_label_says_whether_the_order_is_changed(seed: u64, frames in 2_usize..9) {
+        let streams = || {
+            let key = |sample| StreamKey { seed, purpose: Purpose::named("o"), epoch: 0, sample };
+            (0..20).map(move |clip| key(clip).stream())
+        };
+        let own = Tensor::arange(frames as i64, (Kind::Int64, Device::Cpu));
+        let backwards = own.flip([0]);
+        let shuffled = Reordered::out_of_order(frames, streams());
+        let reversed = Reordered::backwards(frames, streams());
+        for clip in 0..20 {
+            let order = shuffled.order.get(clip);
+            prop_assert_eq!(order.sort(0, false).0, own.shallow_clone());
+            prop_assert_eq!(order != own, shuffled.label.double_value(&[clip]) == 1.0);
+            let expected =
+                if reversed.label.double_value(&[clip]) == 1.0 { &backwards } else { &own };
+            prop_assert_eq!(&reversed.order.get(clip), expected);
+        }
+        let video = normal(&[20, 2, frames as i64, 3, 3], 1.0, &mut stream("video"));
+        prop_assert_eq!(reorder(&reorder(&video, &reversed.order), &reversed.order), video);
+    }
 }
 
 #[test]

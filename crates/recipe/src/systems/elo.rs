@@ -31,7 +31,7 @@ pub struct Elo {
     /// How the weights are searched.
     #[serde(default)]
     pub search: SearchTable,
-    /// Weights that are given, in [0, 1], by task and modality; the others are searched.
+    /// Weights that are given, in [0, 1], by task and modality; those that are not are searched.
     #[serde(default)]
     pub lambda: TaskWeights,
     /// What is measured at the end.
@@ -291,8 +291,10 @@ impl Elo {
             format!("search.clusters is {clusters}; it must be at most data.held_out, {held_out}")
         })?;
         ClipModality::check(&self.model.modalities)?;
-        let mut all = self.lambda.given();
-        for (task, weight) in &all {
+        if let Some(others) = self.lambda.others {
+            must_be((0.0..=1.0).contains(&others), "lambda.others", others, "in [0, 1]")?;
+        }
+        for (task, weight) in &self.lambda.named() {
             if let Some(weight) = *weight {
                 let key = format!("lambda.{task}");
                 must_be((0.0..=1.0).contains(&weight), &key, weight, "in [0, 1]")?;
@@ -302,6 +304,7 @@ impl Elo {
                 })?;
             }
         }
+        let mut all = self.lambda.given();
         all.retain(|(task, _)| self.model.has(task));
         let searched = all.iter().any(|(_, weight)| weight.is_none());
         let some =

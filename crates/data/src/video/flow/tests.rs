@@ -121,4 +121,31 @@ proptest! {
         prop_assert!(measure(before, after, [height, width]).iter().all(|x| x.is_finite()));
         prop_assert!(measure(before, before, [height, width]).iter().all(|x| *x == 0.0));
     }
+
+    /// A smooth texture that is shifted flows by its shift, and back by the opposite.
+    #[test]
+    fn a_shifted_texture_flows_by_its_shift(
+        right in -2_i32..=2,
+        down in -2_i32..=2,
+        phases in prop::collection::vec(0.0_f32..6.3, 8),
+    ) {
+        let texture = |row: i32, column: i32| {
+            let waves = phases.iter().enumerate().map(|(number, phase)| {
+                let [across, along] = [1 + number % 3, 1 + number / 3].map(|n| n as f32 * 0.16);
+                (across * column as f32 + along * row as f32 * [1.0, -1.0][number % 2] + phase).sin()
+            });
+            (128.0 + 15.0 * waves.sum::<f32>()) as u8
+        };
+        let frame = |right: i32, down: i32| -> Vec<u8> {
+            (0..40 * 40).map(|at| texture(at / 40 - down, at % 40 - right)).collect()
+        };
+        let (before, after) = (frame(0, 0), frame(right, down));
+        let there = measure(&before, &after, [40, 40]);
+        let back = measure(&after, &before, [40, 40]);
+        let shift = |at: usize| if at < 40 * 40 { right as f32 } else { down as f32 };
+        let off = mean(&inner([40, 40], 10, |at| there[at] - shift(at)));
+        prop_assert!(off < 0.1, "off by {off} in the mean");
+        let off = mean(&inner([40, 40], 10, |at| there[at] + back[at]));
+        prop_assert!(off < 0.1, "there and back are off by {off} in the mean");
+    }
 }

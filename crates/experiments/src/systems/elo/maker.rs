@@ -30,33 +30,16 @@ impl Maker {
         let mut order: Vec<usize> = (0..count).collect();
         self.stream("clip order", epoch, 0).shuffle(&mut order);
         let chosen = &order[place as usize * self.batch..][..self.batch];
-        let own: Vec<i64> = (0..self.sizes.frames as i64).collect();
-        let reordered = |purpose: &str, change: fn(&mut Vec<i64>, &mut RandomStream)| {
-            let (mut places, mut labels) = (Vec::new(), Vec::new());
-            for &clip in chosen {
-                let mut stream = self.stream(purpose, epoch, clip as u64);
-                let mut frames = own.clone();
-                let changed = stream.uniform() < 0.5;
-                if changed {
-                    change(&mut frames, &mut stream);
-                }
-                places.extend(frames);
-                labels.push(f32::from(u8::from(changed)));
-            }
-            let order = Tensor::from_slice(&places).view([chosen.len() as i64, -1]);
-            Reordered { order, label: Tensor::from_slice(&labels) }
+        let streams = |purpose: &'static str| {
+            chosen.iter().map(move |&clip| self.stream(purpose, epoch, clip as u64))
         };
+        let frames = self.sizes.frames;
         SoundingClips {
             pixels: self.pixels(&self.train, chosen),
             flow: self.sizes.flow.then(|| self.flow(&self.train, chosen)),
             sound: self.sizes.sound.map(|sides| self.sound(sides, &self.train, chosen)),
-            shuffled: reordered("frames out of order", |frames, stream| {
-                let own = frames.clone();
-                while *frames == own {
-                    stream.shuffle(frames);
-                }
-            }),
-            reversed: reordered("frames backwards", |frames, _| frames.reverse()),
+            shuffled: Reordered::out_of_order(frames, streams("frames out of order")),
+            reversed: Reordered::backwards(frames, streams("frames backwards")),
         }
     }
 

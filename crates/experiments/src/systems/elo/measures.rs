@@ -50,6 +50,7 @@ pub(super) fn measure(
     let protocols = protocols(clips, settings)?;
     let console = Console::new(run.stop);
     let mut metrics = probe("trained", &kept, &protocols, clips, &console)?;
+    metrics.extend(divergence(&kept, clips, settings)?);
     if let Some(told) = &found.told {
         metrics.extend([("search_evaluations", told.search.evaluations() as f64)]);
         metrics.extend(
@@ -67,7 +68,8 @@ pub(super) fn measure(
         let others = [("random_init", Some(&untrained)), ("equal_weights", equal)];
         for (name, other) in others {
             let Some(other) = other else { continue };
-            let of = probe(name, other.networks.rgb(), &protocols, clips, &console)?;
+            let mut of = probe(name, other.networks.rgb(), &protocols, clips, &console)?;
+            of.extend(divergence(other.networks.rgb(), clips, settings)?);
             scores.extend_baseline(name, of);
         }
     }
@@ -80,6 +82,16 @@ pub(super) fn measure(
     run.explain(protocols.iter().map(|e| format!("{}: {}", e.name(), e.settings())));
     sections::show(last, found, clips, settings, run)?;
     Ok(scores)
+}
+
+/// How far the clusters of the held-out clips are from Zipf's law: what the search judges by.
+fn divergence(
+    network: &SpacetimeConv,
+    clips: &Clips,
+    settings: &Settings,
+) -> Result<Option<(&'static str, f64)>> {
+    let judged = judge::judge(network, clips, &settings.search)?;
+    Ok(judged.map(|(fitness, _)| ("zipf_divergence", fitness.divergence)))
 }
 
 fn probe(

@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TaskWeights {
+    /// Of each task of the chosen modalities that is not named: with 0, the named ones alone are
+    /// trained. Without it, they are searched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub others: Option<f64>,
     /// Decode what was seen or heard.
     pub reconstruct: OfModalities,
     /// Decode the frames that follow.
@@ -118,9 +122,17 @@ pub struct OfSites {
 type Weights<'a> = Vec<(&'a str, Option<f64>)>;
 
 impl TaskWeights {
-    /// Every task by name, with its weight where it is given.
+    /// Every task by name, with its weight where it is given: under its name, or as one of
+    /// [`Self::others`].
     pub fn given(&self) -> Vec<(String, Option<f64>)> {
-        let Self { reconstruct, future, shuffle, reverse, transfer, align, embed, distill } = self;
+        let named = self.named().into_iter();
+        named.map(|(name, weight)| (name, weight.or(self.others))).collect()
+    }
+
+    /// Every task by name, with the weight that is given under it.
+    pub(super) fn named(&self) -> Vec<(String, Option<f64>)> {
+        let Self { reconstruct, future, shuffle, reverse, transfer, align, embed, distill, .. } =
+            self;
         let tables: [(&str, Weights<'_>); 8] = [
             (
                 "reconstruct",
@@ -193,5 +205,15 @@ mod tests {
         assert!(names.contains(&"shuffle.rgb".to_owned()));
         names.dedup();
         assert_eq!(names.len(), 29);
+    }
+
+    #[test]
+    fn a_weight_of_the_others_is_that_of_every_task_that_is_not_named() {
+        let shuffle = OfFrames { rgb: Some(1.0), ..OfFrames::default() };
+        let alone = TaskWeights { others: Some(0.0), shuffle, ..TaskWeights::default() };
+        for (name, weight) in alone.given() {
+            assert_eq!(weight, Some(f64::from(u8::from(name == "shuffle.rgb"))), "{name}");
+        }
+        assert_eq!(alone.named().iter().filter(|(_, weight)| weight.is_some()).count(), 1);
     }
 }
