@@ -4,6 +4,10 @@ use bauta_backbones::{Encode, ImageEncoder, ImageNormalization, ModelError, Pool
 use tch::{Device, Kind, Tensor};
 
 use crate::EvalError;
+use crate::feature_store::{FeatureStore, Rows};
+
+/// Features that are worked on at once: 16 Mi numbers, 64 MiB.
+const BLOCK: i64 = 1 << 24;
 
 /// Features [N, D] and labels \[N\] of one split.
 #[derive(Debug)]
@@ -57,28 +61,12 @@ impl EncodedSplit {
     pub fn encode<E: From<EvalError>>(
         batches: impl IntoIterator<Item = Result<(Tensor, Vec<i64>), E>>,
         device: Device,
-        mut encode: impl FnMut(&Tensor) -> Tensor,
+        encode: impl FnMut(&Tensor) -> Tensor,
     ) -> Result<Self, E> {
-        let mut features = Vec::new();
-        let mut labels = Vec::new();
-        let mut width = None;
-        for batch in batches {
-            let (images, batch_labels) = batch?;
-            let encoded = tch::no_grad(|| encode(&images.to_device(device)).to_kind(Kind::Float));
-            let (found, samples) = (encoded.size(), batch_labels.len() as i64);
-            let columns = *width.get_or_insert(*found.last().unwrap_or(&0));
-            if found != [samples, columns] {
-                let expected = format!("[{samples}, {columns}]");
-                return Err(EvalError::Shape { what: "encoded batch", found, expected }.into());
-            }
-            features.push(encoded);
-            labels.extend(batch_labels);
-        }
-        if features.is_empty() {
-            let expected = "at least one batch".into();
-            return Err(EvalError::Shape { what: "features", found: vec![0], expected }.into());
-        }
-        Ok(Self::new(Tensor::cat(&features, 0), Tensor::from_slice(&labels))?)
+        let store = FeatureStore::default();
+        let mut rows = store.rows();
+        let labels = encode_into(&mut rows, batches, device, encode)?;
+        Ok(Self::new(rows.finish()?, Tensor::from_slice(&labels))?)
     }
 
     /// Features [N, D], f32.
@@ -195,18 +183,92 @@ impl EncodedData {
     /// The test split is changed by the same amounts. A feature that is constant
     /// over the training split becomes 0 everywhere.
     pub fn standardized(&self) -> Self {
-        let (variance, mean) = self.train.features.var_mean_correction([0].as_slice(), 0, true);
+        let standard = Standardization::over(&self.train.features);
+        let apply = |split: &EncodedSplit| EncodedSplit {
+            features: standard.apply(&split.features),
+            labels: split.labels.shallow_clone(),
+        };
+        Self { train: apply(&self.train), test: apply(&self.test), classes: self.classes }
+    }
+}
+
+/// What brings each feature to mean 0 and variance 1 over some samples.
+pub(crate) struct Standardization {
+    mean: Tensor,
+    scale: Tensor,
+}
+
+impl Standardization {
+    /// Takes both over features [N, D], a block at a time.
+    pub(crate) fn over(features: &Tensor) -> Self {
+        let (mean, variance) = moments(features, block_rows(features));
         let deviation = variance.sqrt();
         // Rounding leaves a constant column a deviation of about 1e-7 of its value.
         let varies = deviation.greater_tensor(&(mean.abs() * 1e-6));
         let scale =
             varies.to_kind(Kind::Float) / deviation.where_self(&varies, &deviation.ones_like());
-        let apply = |split: &EncodedSplit| EncodedSplit {
-            features: (&split.features - &mean).g_mul_(&scale),
-            labels: split.labels.shallow_clone(),
-        };
-        Self { train: apply(&self.train), test: apply(&self.test), classes: self.classes }
+        Self { mean, scale }
     }
+
+    /// Features [N, D], shifted and scaled; a feature that was constant becomes 0.
+    pub(crate) fn apply(&self, features: &Tensor) -> Tensor {
+        (features - &self.mean).g_mul_(&self.scale)
+    }
+}
+
+/// Samples of features [N, D] that are worked on at once.
+pub(crate) fn block_rows(features: &Tensor) -> i64 {
+    let size = features.size();
+    (BLOCK / size[1].max(1)).clamp(1, size[0].max(1))
+}
+
+/// Mean and variance of each feature over samples [N, D], joined from blocks of so many rows
+/// (Chan, Golub and LeVeque's update).
+fn moments(features: &Tensor, rows: i64) -> (Tensor, Tensor) {
+    let of = |block: &Tensor| {
+        let (variance, mean) = block.var_mean_correction([0].as_slice(), 0, true);
+        (mean, variance)
+    };
+    let blocks = features.split(rows, 0);
+    if let [whole] = &blocks[..] {
+        return of(whole);
+    }
+    let double = |tensor: Tensor| tensor.to_kind(Kind::Double);
+    let (mut count, mut mean, mut variance) = (0.0, Tensor::from(0.0), Tensor::from(0.0));
+    for block in &blocks {
+        let (next, spread) = of(block);
+        let (samples, apart) = (block.size()[0] as f64, double(next) - &mean);
+        let part = samples / (count + samples);
+        mean = mean + &apart * part;
+        variance = variance * (1.0 - part)
+            + double(spread) * part
+            + apart.square() * (part * (1.0 - part));
+        count += samples;
+    }
+    (mean.to_kind(Kind::Float), variance.to_kind(Kind::Float))
+}
+
+/// Encodes batches into `rows`, without gradients; gives their labels.
+pub(crate) fn encode_into<E: From<EvalError>>(
+    rows: &mut Rows<'_>,
+    batches: impl IntoIterator<Item = Result<(Tensor, Vec<i64>), E>>,
+    device: Device,
+    mut encode: impl FnMut(&Tensor) -> Tensor,
+) -> Result<Vec<i64>, E> {
+    let (mut labels, mut width) = (Vec::new(), None);
+    for batch in batches {
+        let (images, batch_labels) = batch?;
+        let encoded = tch::no_grad(|| encode(&images.to_device(device)).to_kind(Kind::Float));
+        let (found, samples) = (encoded.size(), batch_labels.len() as i64);
+        let columns = *width.get_or_insert(*found.last().unwrap_or(&0));
+        if found != [samples, columns] {
+            let expected = format!("[{samples}, {columns}]");
+            return Err(EvalError::Shape { what: "encoded batch", found, expected }.into());
+        }
+        rows.push(encoded)?;
+        labels.extend(batch_labels);
+    }
+    Ok(labels)
 }
 
 /// What an encoder says of whole images: u8 pixels [B, C, H, W] to features [B, D].
@@ -237,12 +299,36 @@ pub fn join_batches<E: From<EvalError>>(
     Ok(Tensor::cat(&batches, 0))
 }
 
-/// Refuses NaN and infinity; one read from the device.
+/// Refuses NaN and infinity; one read from the device, or one a block of features.
 pub(crate) fn check_finite(what: &'static str, tensor: &Tensor) -> Result<(), EvalError> {
     let total = tensor.numel() as i64;
-    let finite = tensor.isfinite().sum(Kind::Int64).int64_value(&[]);
+    let of = |block: &Tensor| block.isfinite().sum(Kind::Int64).int64_value(&[]);
+    let finite = match tensor.dim() {
+        // What says it of a number takes more than the number.
+        2 => tensor.split((block_rows(tensor) / 16).max(1), 0).iter().map(of).sum(),
+        _ => of(tensor),
+    };
     if finite != total {
         return Err(EvalError::NotFinite { what, count: total - finite, total });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_have_the_moments_of_the_whole() {
+        let features = Tensor::arange(60, (Kind::Float, Device::Cpu)).view([20, 3]).sin() + 4.0;
+        let close = |one: &Tensor, other: &Tensor| one.allclose(other, 1e-5, 1e-6, false);
+        let (mean, variance) = moments(&features, 20);
+        for rows in [1, 6, 19] {
+            let (found, spread) = moments(&features, rows);
+            assert!(close(&found, &mean) && close(&spread, &variance), "{rows} rows at once");
+        }
+        assert_eq!(block_rows(&Tensor::zeros([5, 3], (Kind::Float, Device::Cpu))), 5);
+        let wide = Tensor::zeros([1, 1], (Kind::Float, Device::Cpu)).expand([9, BLOCK / 2], false);
+        assert_eq!(block_rows(&wide), 2);
+    }
 }

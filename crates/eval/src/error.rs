@@ -108,6 +108,9 @@ pub enum EvalError {
     /// Training that cannot start or go on.
     #[error(transparent)]
     Train(Box<bauta_train::TrainError>),
+    /// Processes that measure together.
+    #[error(transparent)]
+    Ranks(#[from] bauta_train::RanksError),
     /// What was asked for does not go together.
     #[error("{0}")]
     Unsuitable(String),

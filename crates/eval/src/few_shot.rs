@@ -14,9 +14,10 @@ use std::sync::atomic::AtomicBool;
 
 use tch::{Kind, Tensor};
 
+use crate::encoded::{Standardization, block_rows};
 use crate::subset::{class_balanced, enough};
 use crate::watch::go_on;
-use crate::{EncodedData, EncodedSplit, EvalError, Evaluator, Metrics};
+use crate::{EncodedData, EvalError, Evaluator, Metrics};
 
 /// Strengths λ that are tried, over the number of features.
 const LADDER: [f64; 7] = [1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3];
@@ -53,8 +54,26 @@ impl FewShotRidge {
     /// When there are fewer than two shots, or an index beyond the training split.
     pub fn predict(features: &EncodedData, shots: &[usize]) -> Tensor {
         assert!(shots.len() > 1, "{} shots; two classes have at least two", shots.len());
-        tch::no_grad(|| Ridge::fit(features.train(), shots, features.classes()))
-            .predict(features.test())
+        tch::no_grad(|| {
+            Self::predict_by(&|features: &Tensor| features.shallow_clone(), features, shots)
+        })
+    }
+
+    /// The same of features that `standardize` makes ready, a block at a time.
+    fn predict_by(
+        standardize: &dyn Fn(&Tensor) -> Tensor,
+        features: &EncodedData,
+        shots: &[usize],
+    ) -> Tensor {
+        let (train, test) = (features.train(), features.test().features());
+        let shots: Vec<i64> = shots.iter().map(|&shot| shot as i64).collect();
+        let shots = Tensor::from_slice(&shots).to_device(train.features().device());
+        let samples = standardize(&train.features().index_select(0, &shots));
+        let labels = train.labels().index_select(0, &shots);
+        let ridge = Ridge::fit(&samples, &labels, features.classes());
+        let blocks = test.split(block_rows(test), 0);
+        let predictions = blocks.iter().map(|block| ridge.predict(&standardize(block)));
+        Tensor::cat(&predictions.collect::<Vec<_>>(), 0)
     }
 }
 
@@ -86,12 +105,15 @@ impl Evaluator for FewShotRidge {
         let labels = features.train().labels_on_host();
         let classes = features.classes() as usize;
         self.labelled(&features.training_counts())?;
-        let features = features.standardized();
+        let _no_grad = tch::no_grad_guard();
+        let standard = Standardization::over(features.train().features());
+        let standardize = |features: &Tensor| standard.apply(features);
         let mut accuracies = Vec::new();
         for draw in 0..self.draws {
             go_on(stop)?;
             let shots = class_balanced(&labels, classes, self.shots, seed, draw.into())?;
-            let correct = Self::predict(&features, &shots).eq_tensor(features.test().labels());
+            let predicted = Self::predict_by(&standardize, features, &shots);
+            let correct = predicted.eq_tensor(features.test().labels());
             accuracies.push(correct.mean(Kind::Double).double_value(&[]));
         }
         let name = format!("few_shot_{}_top1", self.shots);
@@ -114,25 +136,25 @@ struct Ridge {
 }
 
 impl Ridge {
-    fn fit(train: &EncodedSplit, shots: &[usize], classes: i64) -> Self {
-        let shots: Vec<i64> = shots.iter().map(|&shot| shot as i64).collect();
-        let shots = Tensor::from_slice(&shots).to_device(train.features().device());
+    /// Fits labels \[S\] to features [S, D].
+    fn fit(samples: &Tensor, labels: &Tensor, classes: i64) -> Self {
         let centred = |tensor: Tensor| {
             let mean = tensor.mean_dim([0].as_slice(), true, Kind::Double);
             (tensor - &mean, mean)
         };
-        let samples = train.features().index_select(0, &shots).to_kind(Kind::Double);
-        let labels = train.labels().index_select(0, &shots).one_hot(classes).to_kind(Kind::Double);
+        let (shots, width) = (samples.size()[0] as f64, samples.size()[1] as f64);
+        let samples = samples.to_kind(Kind::Double);
+        let labels = labels.one_hot(classes).to_kind(Kind::Double);
         let ((samples, mean), (labels, offset)) = (centred(samples), centred(labels));
         let (left, singular, right) = samples.svd(true, true);
         let along = left.transpose(0, 1).matmul(&labels);
         let squares = singular.square();
 
-        let strengths = LADDER.map(|ratio| ratio * train.width() as f64);
+        let strengths = LADDER.map(|ratio| ratio * width);
         let errors = strengths.map(|strength| {
             let shrink = &squares / (&squares + strength);
             let residual = &labels - left.matmul(&(shrink.unsqueeze(1) * &along));
-            let leverage = left.square().matmul(&shrink) + 1.0 / shots.numel() as f64;
+            let leverage = left.square().matmul(&shrink) + 1.0 / shots;
             (residual / (1.0_f64 - leverage).unsqueeze(1)).square().mean(Kind::Double)
         });
         let best = Tensor::stack(&errors, 0).argmin(0, false).int64_value(&[]) as usize;
@@ -143,9 +165,9 @@ impl Ridge {
         Self { mean, weight, offset }
     }
 
-    fn predict(&self, split: &EncodedSplit) -> Tensor {
+    fn predict(&self, features: &Tensor) -> Tensor {
         // (x − mean) W without a copy of all features.
         let offset = &self.offset - self.mean.matmul(&self.weight);
-        (split.features().matmul(&self.weight) + offset).argmax(1, false)
+        (features.matmul(&self.weight) + offset).argmax(1, false)
     }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use tch::{Kind, Tensor};
 
+use crate::encoded::{Standardization, block_rows};
 use crate::watch::go_on;
 use crate::{EncodedData, EncodedSplit, EvalError, Evaluator, Metrics};
 
@@ -52,18 +53,35 @@ impl KnnEvaluator {
         features: &EncodedData,
         stop: &AtomicBool,
     ) -> Result<Tensor, EvalError> {
-        let references = features.train().samples();
-        self.check(references)?;
-        let features = features.standardized();
-        let keys = to_directions(features.train()).transpose(0, 1);
-        let queries = to_directions(features.test());
-        let chunk = (SIMILARITIES / references).clamp(1, features.test().samples());
-        let chunks = queries.split(chunk, 0);
-        let predictions = chunks.iter().map(|queries| {
-            go_on(stop)?;
-            Ok(self.vote(&queries.matmul(&keys), features.train(), features.classes()))
-        });
-        Ok(Tensor::cat(&predictions.collect::<Result<Vec<_>, EvalError>>()?, 0))
+        self.check(features.train().samples())?;
+        self.predict_by(features, block_rows(features.train().features()), stop)
+    }
+
+    /// Compares with so many training samples at once, and keeps the nearest of those before.
+    fn predict_by(
+        &self,
+        features: &EncodedData,
+        rows: i64,
+        stop: &AtomicBool,
+    ) -> Result<Tensor, EvalError> {
+        let (train, test) = (features.train(), features.test());
+        let standard = Standardization::over(train.features());
+        let chunk = (SIMILARITIES / rows).clamp(1, test.samples());
+        let queries = test.features().split(chunk, 0);
+        let mut nearest: Vec<Option<Nearest>> = queries.iter().map(|_| None).collect();
+        for (place, block) in train.features().split(rows, 0).iter().enumerate() {
+            let keys = to_directions(standard.apply(block)).transpose(0, 1);
+            for (queries, nearest) in queries.iter().zip(&mut nearest) {
+                go_on(stop)?;
+                let similarities = to_directions(standard.apply(queries)).matmul(&keys);
+                let begin = place as i64 * rows;
+                *nearest = Some(Nearest::of(&similarities, begin, nearest.take(), self.k));
+            }
+        }
+        let votes = nearest.into_iter().flatten();
+        let votes: Vec<Tensor> =
+            votes.map(|nearest| self.vote(&nearest, train, features.classes())).collect();
+        Ok(Tensor::cat(&votes, 0))
     }
 
     fn check(&self, references: i64) -> Result<(), EvalError> {
@@ -73,12 +91,12 @@ impl KnnEvaluator {
         Ok(())
     }
 
-    /// Similarities [B, N] to the class \[B\] with the largest vote.
-    fn vote(&self, similarities: &Tensor, train: &EncodedSplit, classes: i64) -> Tensor {
-        let (nearest, indices) = similarities.topk(self.k, 1, true, true);
+    /// The class \[B\] with the largest vote.
+    fn vote(&self, found: &Nearest, train: &EncodedSplit, classes: i64) -> Tensor {
+        let Nearest { similarities: nearest, indices } = found;
         // Against overflow at small temperatures; a common factor changes no vote.
-        let weights = ((&nearest - nearest.narrow(1, 0, 1)) / self.temperature).exp();
-        let labels = train.labels().index_select(0, &indices.view([-1])).view_as(&indices);
+        let weights = ((nearest - nearest.narrow(1, 0, 1)) / self.temperature).exp();
+        let labels = train.labels().index_select(0, &indices.view([-1])).view_as(indices);
         let votes = Tensor::zeros([nearest.size()[0], classes], (Kind::Float, nearest.device()));
         votes.scatter_add(1, &labels, &weights).argmax(1, false)
     }
@@ -112,8 +130,56 @@ impl Evaluator for KnnEvaluator {
     }
 }
 
+/// The most similar training samples of B samples, [B, K] each.
+struct Nearest {
+    similarities: Tensor,
+    indices: Tensor,
+}
+
+impl Nearest {
+    /// The `k` most similar of N training samples from number `begin` on, by similarities [B, N],
+    /// and of those found before.
+    fn of(similarities: &Tensor, begin: i64, before: Option<Self>, k: i64) -> Self {
+        let most =
+            |similarities: &Tensor| similarities.topk(k.min(similarities.size()[1]), 1, true, true);
+        let (found, places) = most(similarities);
+        let Some(before) = before else { return Self { similarities: found, indices: places } };
+        let all = Tensor::cat(&[before.similarities, found], 1);
+        let (similarities, places_of_all) = most(&all);
+        let indices = Tensor::cat(&[before.indices, places + begin], 1);
+        Self { similarities, indices: indices.gather(1, &places_of_all, false) }
+    }
+}
+
 /// Scales each feature vector to length 1, in place; a zero vector stays zero.
-fn to_directions(split: &EncodedSplit) -> Tensor {
-    let lengths = split.features().norm_scalaropt_dim(2, [1], true);
-    split.features().shallow_clone().g_div_(&lengths.clamp_min(1e-12))
+fn to_directions(features: Tensor) -> Tensor {
+    let lengths = features.norm_scalaropt_dim(2, [1], true);
+    features.shallow_clone().g_div_(&lengths.clamp_min(1e-12))
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn blocks_find_the_neighbours_of_the_whole() {
+        let split = |samples: i64, pace: f64| {
+            let places = Tensor::arange(samples * 5, (Kind::Float, Device::Cpu));
+            let features = (places * pace).sin().view([samples, 5]);
+            let labels = Tensor::arange(samples, (Kind::Int64, Device::Cpu)).remainder(4);
+            EncodedSplit::new(features, labels).unwrap()
+        };
+        let data = EncodedData::new(split(101, 0.37), split(40, 0.61), 4).unwrap();
+        for k in [1, 7, 30] {
+            let knn = KnnEvaluator::new(k, 0.07).unwrap();
+            let by = |rows| knn.predict_by(&data, rows, &AtomicBool::new(false)).unwrap();
+            let whole = by(101);
+            assert!(whole.max().int64_value(&[]) > 0, "they are of several classes");
+            for rows in [1, 20, 100] {
+                assert_eq!(by(rows), whole, "k {k}, {rows} at once");
+            }
+        }
+    }
 }

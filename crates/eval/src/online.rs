@@ -16,8 +16,8 @@ use bauta_data::{LoaderConfig, Source, Subset};
 use bauta_report::FeatureRecord;
 use tch::{Device, Kind, Tensor};
 
-use crate::protocols::{EncodeError, encode_split};
-use crate::{EncodedData, EvalError, Evaluator, KnnEvaluator};
+use crate::protocols::{EncodeError, Encoding};
+use crate::{EncodedData, EncodedSplit, EvalError, Evaluator, FeatureStore, KnnEvaluator};
 
 /// Training images that are the neighbours, and images that are asked about, at most.
 const IMAGES: [usize; 2] = [5000, 2000];
@@ -79,8 +79,12 @@ impl<'a> OnlineEvaluation<'a> {
         &self,
         encode: &dyn Fn(&Tensor) -> Result<Tensor, EncodeError>,
     ) -> Result<OnlineMetrics, EvalError> {
-        let of = |source: &Arc<dyn Source>| {
-            encode_split(source, &self.loader, self.device, self.stop, self.knn.is_some(), encode)
+        let store = FeatureStore::default();
+        let Self { loader, device, stop, .. } = self;
+        let encoding = Encoding { loader, device: *device, stop, store: &store };
+        let of = |source: &Arc<dyn Source>| -> Result<EncodedSplit, EvalError> {
+            let split = encoding.split(source, self.knn.is_some(), encode)?;
+            Ok(split.expect("this process makes all of them"))
         };
         let asked = of(&self.asked)?;
         let features = asked.features().shallow_clone();

@@ -12,8 +12,9 @@ use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
 use crate::batch::host_tensor;
+use crate::encoded::encode_into;
 use crate::watch::go_on;
-use crate::{EncodedData, EncodedSplit, EvalError, Evaluator, Metrics, Watch};
+use crate::{EncodedData, EncodedSplit, EvalError, Evaluator, FeatureStore, Metrics, Watch};
 
 /// What somebody else's function says when it fails.
 pub type EncodeError = Box<dyn std::error::Error + Send + Sync>;
@@ -56,6 +57,7 @@ pub struct Protocols<'a> {
     loader: LoaderConfig,
     device: Device,
     watch: &'a dyn Watch,
+    store: FeatureStore,
 }
 
 impl<'a> Protocols<'a> {
@@ -76,10 +78,18 @@ impl<'a> Protocols<'a> {
     ) -> Result<Self, EvalError> {
         check_suitable(&evaluators, &**train)?;
         let (train, test) = (Arc::clone(train), Arc::clone(test));
-        Ok(Self { evaluators, train, test, loader, device, watch })
+        let store = FeatureStore::default();
+        Ok(Self { evaluators, train, test, loader, device, watch, store })
     }
 
-    /// Measures what `encode` makes of u8 pixels [B, C, H, W]: features [B, D].
+    /// The same with features made and kept as `store` says; all in memory by this process, if it
+    /// is not given.
+    pub fn storing(self, store: FeatureStore) -> Self {
+        Self { store, ..self }
+    }
+
+    /// Measures what `encode` makes of u8 pixels [B, C, H, W]: features [B, D]. Of several
+    /// processes rank 0 measures; the others make their share of the features, and find nothing.
     ///
     /// # Errors
     /// When images cannot be read or encoded, features are not finite, or the watch ends it.
@@ -93,7 +103,9 @@ impl<'a> Protocols<'a> {
             return Ok(Vec::new());
         }
         let split = |source| self.encode(name, source, encode).map_err(|error| error.at(name));
-        let (train, test) = (split(&self.train)?, split(&self.test)?);
+        let (Some(train), Some(test)) = (split(&self.train)?, split(&self.test)?) else {
+            return Ok(Vec::new());
+        };
         let data = EncodedData::new(train, test, self.train.classes().len())?;
         let mut found = Vec::new();
         for evaluator in &self.evaluators {
@@ -131,35 +143,47 @@ impl<'a> Protocols<'a> {
         name: &str,
         source: &Arc<dyn Source>,
         encode: &dyn Fn(&Tensor) -> Result<Tensor, EncodeError>,
-    ) -> Result<EncodedSplit, EvalError> {
+    ) -> Result<Option<EncodedSplit>, EvalError> {
         self.watch.begin(&format!("features of {} images: {name}", source.len()));
-        encode_split(source, &self.loader, self.device, self.watch.stop(), true, encode)
+        let Self { loader, device, store, .. } = self;
+        let encoding = Encoding { loader, device: *device, stop: self.watch.stop(), store };
+        encoding.split(source, true, encode)
     }
 }
 
-/// Encodes a source in its own order, from centre crops; images of no class count as of the
-/// first where they need not be `labelled`.
-pub(crate) fn encode_split(
-    source: &Arc<dyn Source>,
-    loader: &LoaderConfig,
-    device: Device,
-    stop: &AtomicBool,
-    labelled: bool,
-    encode: &dyn Fn(&Tensor) -> Result<Tensor, EncodeError>,
-) -> Result<EncodedSplit, EvalError> {
-    let loader = Loader::for_evaluation(Arc::clone(source), loader.clone())?;
-    let batches = loader
-        .batches(0..loader.steps_per_epoch(), |batch| (host_tensor(&batch.pixels), batch.labels));
-    let encoded = batches.map(|batch| -> Result<(Tensor, Vec<i64>), EvalError> {
-        go_on(stop)?;
-        let (pixels, labels) = batch?;
-        let none = || (!labelled).then(|| vec![0; pixels.size()[0] as usize]);
-        let labels = labels.or_else(none).ok_or_else(|| {
-            EvalError::Unsuitable("the images have no labels to be measured by".to_owned())
-        })?;
-        Ok((tch::no_grad(|| encode(&pixels)).map_err(EvalError::Encoder)?, labels))
-    });
-    EncodedSplit::encode(encoded, device, Tensor::shallow_clone)
+/// How the features of a split are made.
+pub(crate) struct Encoding<'a> {
+    pub(crate) loader: &'a LoaderConfig,
+    pub(crate) device: Device,
+    pub(crate) stop: &'a AtomicBool,
+    pub(crate) store: &'a FeatureStore,
+}
+
+impl Encoding<'_> {
+    /// Encodes a source in its own order, from centre crops; images of no class count as of the
+    /// first where they need not be `labelled`. Of several processes rank 0 alone gets them.
+    pub(crate) fn split(
+        &self,
+        source: &Arc<dyn Source>,
+        labelled: bool,
+        encode: &dyn Fn(&Tensor) -> Result<Tensor, EncodeError>,
+    ) -> Result<Option<EncodedSplit>, EvalError> {
+        let loader = Loader::for_evaluation(Arc::clone(source), self.loader.clone())?;
+        let steps = self.store.batches(loader.steps_per_epoch());
+        let batches = loader.batches(steps, |batch| (host_tensor(&batch.pixels), batch.labels));
+        let encoded = batches.map(|batch| -> Result<(Tensor, Vec<i64>), EvalError> {
+            go_on(self.stop)?;
+            let (pixels, labels) = batch?;
+            let none = || (!labelled).then(|| vec![0; pixels.size()[0] as usize]);
+            let labels = labels.or_else(none).ok_or_else(|| {
+                EvalError::Unsuitable("the images have no labels to be measured by".to_owned())
+            })?;
+            Ok((tch::no_grad(|| encode(&pixels)).map_err(EvalError::Encoder)?, labels))
+        });
+        let mut rows = self.store.rows();
+        let labels = encode_into(&mut rows, encoded, self.device, Tensor::shallow_clone)?;
+        self.store.gather(rows, labels)
+    }
 }
 
 /// Refuses evaluators that need more labels than the training images have, before anything

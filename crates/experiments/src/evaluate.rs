@@ -9,7 +9,7 @@ use bauta_data::{Source, Subset};
 use bauta_eval::folder::{
     EvaluationReport, FeatureModel, FolderEvaluation, check_channels, open_options,
 };
-use bauta_eval::{DeviceChoice, check_labels};
+use bauta_eval::{DeviceChoice, FeatureStore, check_labels};
 use bauta_recipe::{Eval, NamedData, Pooling, Protocol, named};
 
 use crate::run::{Console, Splits, choose_threads};
@@ -115,6 +115,7 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
         seed: *seed,
         device: arguments.device.choose()?,
         threads: choose_threads(arguments.threads),
+        store: FeatureStore::new(eval.feature_bytes(), std::env::temp_dir()),
     };
     Ok(evaluation.run(&Console::new(stop))?)
 }

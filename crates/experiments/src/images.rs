@@ -18,7 +18,7 @@ use bauta_data::{
     Augment, Batch, Inputs, Loader, LoaderConfig, PartnerSampler, Read, Shrunk, Source, cache_root,
 };
 use bauta_eval::folder::{data_normalization, framing};
-use bauta_eval::{check_suitable, missing_classes};
+use bauta_eval::{Splits, check_suitable, missing_classes};
 use bauta_libtorch::on_one_thread;
 use bauta_masking::Grid;
 use bauta_recipe::{self as recipe, Data, Eval, Vit};
@@ -31,7 +31,6 @@ pub use self::pictures::Predict;
 pub use self::probe::Features;
 pub use self::student::Student;
 pub use self::teachers::Teachers;
-use crate::run::Splits;
 use crate::settings::evaluators;
 
 /// The images of a run: both splits, and how they are read.
@@ -68,7 +67,7 @@ impl Images {
         device: Device,
         stop: &AtomicBool,
     ) -> Result<Self> {
-        let splits = Splits::open(data, stop)?;
+        let splits = open(data, stop)?;
         if splits.are_labelled() {
             for (split, source) in [("training", &splits.train), ("test", &splits.test)] {
                 let missing = missing_classes(&**source);
@@ -188,4 +187,13 @@ impl Images {
         let loader = self.training(reads)?;
         Ok(move |steps: Range<u64>| loader.batches(steps, on_one_thread(prepare.clone())))
     }
+}
+
+/// Opens both splits of a recipe's data, up to `data.limit`, unless `stop` is set before.
+///
+/// # Errors
+/// As [`Splits::of`].
+pub fn open(data: &Data, stop: &AtomicBool) -> Result<Splits> {
+    let (root, limits) = (data.root.as_deref(), [data.limit, None]);
+    Ok(Splits::of(data.name, root, &data.options(), limits, stop)?)
 }

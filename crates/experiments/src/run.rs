@@ -4,7 +4,6 @@
 
 mod phase;
 mod progress;
-mod splits;
 mod teacher;
 
 use std::path::Path;
@@ -13,7 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use bauta_data::Share;
-use bauta_eval::Scores;
+use bauta_eval::{FeatureStore, Scores};
 use bauta_recipe::{Recipe, SystemSettings, Train};
 use bauta_report::plan::StepSizes;
 use bauta_report::{EventLog, Section, Summary, TeacherWeights};
@@ -22,10 +21,9 @@ use tch::Device;
 
 pub use self::phase::RunPhase;
 pub use self::progress::{Console, TrainingProgress, show_in_passing};
-pub use self::splits::{Splits, cached};
 pub(crate) use self::teacher::digest;
 pub use crate::settings::choose_device;
-pub use bauta_eval::{choose_threads, device_name};
+pub use bauta_eval::{Splits, cached, choose_threads, device_name};
 pub use bauta_recipe::Folders;
 
 /// A published system: how a run of it goes, from its settings to its scores.
@@ -46,6 +44,8 @@ pub trait System {
 pub enum Aim {
     /// To train, measure and report.
     Report,
+    /// To train, and to make this process's share of the features that rank 0 measures.
+    Assist,
     /// To train a network that teaches another run.
     Teach,
     /// To time this many steps of the first phase, and keep nothing.
@@ -80,7 +80,7 @@ pub enum RunEnd {
     Finished(Box<Summary>),
     /// Stopped on demand, at this step, with a checkpoint.
     Stopped(u64),
-    /// Trained, as [`Aim::Teach`] wants.
+    /// Trained, as [`Aim::Teach`] and [`Aim::Assist`] want.
     Trained,
     /// Timed, as [`Aim::Time`] wants, with matrix-product operations of one sample's step.
     Timed(Box<StepTimes>, u64),
@@ -101,6 +101,8 @@ pub struct Run<'a> {
     /// Set to end it early.
     pub stop: &'a AtomicBool,
     launch: Launch<'a>,
+    /// Those that measure together: all, until rank 0 goes on alone.
+    measuring: Ranks,
     /// Whether its folder was there before it was started.
     begun: bool,
     /// The resolved recipe, written when the folder is made.
@@ -142,6 +144,7 @@ impl<'a> Launch<'a> {
             threads: choose_threads(if threads == 0 { self.ranks.threads() } else { threads }),
             stop: self.stop,
             launch: *self,
+            measuring: self.ranks.clone(),
             begun,
             recipe: recipe.to_toml()?,
             trainer: None,
@@ -154,6 +157,7 @@ impl<'a> Launch<'a> {
             protocols: Vec::new(),
         };
         match S::run(&recipe.settings, &mut run) {
+            Ok(_) if self.aim == Aim::Assist => Ok(RunEnd::Trained),
             Ok(scores) => {
                 let summary = run.summary(recipe, scores)?;
                 Section::write_all(&run.sections, &self.folders.run)?;
@@ -184,6 +188,11 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Where features lie, and who makes them, of what is measured now.
+    pub(crate) fn feature_store(&self, in_memory: u64) -> FeatureStore {
+        FeatureStore::new(in_memory, self.folder()).among(&self.measuring)
+    }
+
     /// Adds a section to the report; one of the same title goes on with it.
     pub fn section(&mut self, section: Section) {
         match self.sections.iter_mut().find(|known| known.title == section.title) {
@@ -202,11 +211,26 @@ impl Run<'_> {
         self.protocols.extend(protocols);
     }
 
-    /// Goes on from training to measuring, which a run that only trains does not.
+    /// Goes on from training to what rank 0 alone draws and measures; the run of any other rank
+    /// ends here.
     ///
     /// # Errors
     /// When the run ends here, or `stop` is set.
-    pub fn measures(&self) -> Result<()> {
+    pub fn measures(&mut self) -> Result<()> {
+        self.measures_together()?;
+        if self.launch.aim == Aim::Assist {
+            return Err(Ended(RunEnd::Trained).into());
+        }
+        self.measuring = Ranks::alone();
+        Ok(())
+    }
+
+    /// Goes on from training to what all processes measure together, each its share, which a run
+    /// that only trains does not.
+    ///
+    /// # Errors
+    /// As [`Self::measures`].
+    pub fn measures_together(&self) -> Result<()> {
         if self.launch.aim == Aim::Teach {
             return Err(Ended(RunEnd::Trained).into());
         }

@@ -46,6 +46,7 @@ pub fn train_config(train: &Train, inputs_per_epoch: u64) -> TrainConfig {
         ema: train.ema,
         precision: precision(train.precision),
         checkpoint_blocks: train.checkpoint_blocks,
+        shard_optimizer: train.shard_optimizer,
         checkpoint_every: train.checkpoint_every,
         log_every: train.log_every,
         ..TrainConfig::new(schedule, train.batch_size)

@@ -26,7 +26,7 @@ pub struct RunOptions {
 }
 
 /// Trains and evaluates a recipe; sets `stop` to end it early. Processes that a launcher started
-/// together train it together, and the first of them evaluates it.
+/// together train it together, and the first of them evaluates it with their help.
 ///
 /// # Errors
 /// With a message that says what to do; the last checkpoint stands.
@@ -57,7 +57,7 @@ pub fn run_resolved(
     stop: &AtomicBool,
     ranks: &Ranks,
 ) -> Result<RunEnd> {
-    let aim = if ranks.leads() { Aim::Report } else { Aim::Teach };
+    let aim = if ranks.leads() { Aim::Report } else { Aim::Assist };
     launch(recipe, &Launch { name, folders, aim, resume, stop, ranks, launch })
 }
 

@@ -57,7 +57,11 @@ fn values(file: &Path, wanted: impl Fn(&str) -> bool) -> u64 {
 fn sizes_are_those_of_the_run_that_follows() {
     let place = Place::new();
     for recipe in ["mae-cifar10", "dbot-cifar10", "maskdistill-cifar10", "moco-cifar10"] {
+        let divided = words(&["train.shard_optimizer=true"]);
+        let divided = sizes_of(recipe, own(recipe, &place).into_iter().chain(divided).collect());
         let found = sizes_of(recipe, own(recipe, &place)).unwrap();
+        let divided = StepSizes { peak: found.peak, ..divided.unwrap() };
+        assert_eq!(divided, StepSizes { sharded: true, ..found.clone() }, "{recipe}");
         let out = trained(recipe, &place, recipe, &[]);
         let summary: Summary =
             serde_json::from_slice(&fs::read(out.join("summary.json")).unwrap()).unwrap();

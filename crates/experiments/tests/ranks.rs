@@ -82,11 +82,46 @@ fn two_processes_train_as_one_with_both_batches() {
         .map(|rank| start_rank(command("mae-cifar10", &EACH_STEP, &place, "two"), [rank, 2], port));
     ranks.into_iter().chain([alone]).for_each(program::finish);
     same_training(&place.path("two"), &place.path("alone"));
+    let (set, port) = ([&EACH_STEP[..], &["train.shard_optimizer=true"]].concat(), free_port());
+    let divided = |rank| start_rank(command("mae-cifar10", &set, &place, "div"), [rank, 2], port);
+    [1, 0].map(divided).into_iter().for_each(program::finish);
+    let files = ["model", "optimizer"].map(|name| format!("checkpoints/last/{name}.safetensors"));
+    let files = files.each_ref().map(String::as_str);
+    program::same_files(&place.path("two"), &place.path("div"), &files);
     assert_eq!(losses(&place.path("two")).len(), 24);
     let summary = Summary::read(&place.path("two/summary.json")).unwrap();
     assert_eq!((summary.processes, summary.train.samples), (2, 24 * 32));
     let report = std::fs::read_to_string(place.path("two/report.html")).unwrap();
     assert!(report.contains("each on its share of every batch"));
+}
+
+#[test]
+fn features_that_two_processes_make_have_the_scores_of_one() {
+    let place = Place::new();
+    let set = |memory: &'static str| {
+        ["eval.protocols=[\"knn\", \"linear\", \"few-shot\"]", "eval.baselines=true", memory]
+    };
+    let command = |memory, out: &str| command("mae-cifar10", &set(memory), &place, out);
+    program::finish(program::start(&mut command("eval.features_in_memory=1000", "run")));
+    let summary = || Summary::read(&place.path("run/summary.json")).unwrap();
+    let alone = summary();
+    assert!(alone.eval.len() > 2 && alone.baseline.len() > 4, "{alone:?}");
+    for memory in ["eval.features_in_memory=1000", "eval.features_in_memory=0"] {
+        std::fs::remove_file(place.path("run/summary.json")).unwrap();
+        let port = free_port();
+        let ranks = [1, 0].map(|rank| {
+            let mut resumed = command(memory, "run");
+            resumed.arg("--resume");
+            start_rank(resumed, [rank, 2], port)
+        });
+        ranks.into_iter().for_each(program::finish);
+        let two = summary();
+        assert_eq!((&two.eval, &two.baseline), (&alone.eval, &alone.baseline), "{memory}");
+        assert_eq!(two.processes, 2);
+        let names = std::fs::read_dir(place.path("run")).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert_eq!(names.filter(|name| name.starts_with("features-")).count(), 0);
+    }
 }
 
 #[test]
@@ -126,7 +161,7 @@ fn masks_and_scores_of_a_system_with_state_are_those_of_one_process() {
 #[test]
 fn one_that_is_killed_stops_the_other_and_one_goes_on_alone() {
     let place = Place::new();
-    let long = ["train.epochs=60", "train.checkpoint_every=10"];
+    let long = ["train.epochs=60", "train.checkpoint_every=10", "train.shard_optimizer=true"];
     let port = free_port();
     let [rank_0, rank_1] = [0, 1]
         .map(|rank| start_rank(command("mae-cifar10", &long, &place, "run"), [rank, 2], port));

@@ -79,5 +79,15 @@ char *bauta_group_sum(void *group, at::Tensor *const *tensors, size_t count) {
   });
 }
 
+// Overwrites a tensor on all ranks with that of the rank `root`.
+char *bauta_group_broadcast(void *group, at::Tensor *tensor, int root) {
+  return guarded([&] {
+    std::vector<at::Tensor> one{*tensor};
+    c10d::BroadcastOptions options;
+    options.rootRank = root;
+    static_cast<Group *>(group)->gloo->broadcast(one, options)->wait();
+  });
+}
+
 void bauta_group_close(void *group) { delete static_cast<Group *>(group); }
 }

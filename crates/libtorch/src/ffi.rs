@@ -120,6 +120,11 @@ unsafe extern "C" {
         tensors: TensorList,
         count: usize,
     ) -> *mut c_char;
+    pub(crate) fn bauta_group_broadcast(
+        group: *mut c_void,
+        tensor: *const C_tensor,
+        root: c_int,
+    ) -> *mut c_char;
     pub(crate) fn bauta_group_close(group: *mut c_void);
     pub(crate) fn bauta_keep_freed_memory();
     pub(crate) fn bauta_one_thread_here();

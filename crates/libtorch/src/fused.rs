@@ -36,7 +36,7 @@ pub struct AdamTensors<'a> {
     pub exp_avgs: &'a [Tensor],
     /// Second moments, overwritten.
     pub exp_avg_sqs: &'a [Tensor],
-    /// Count of the steps made before (f32 scalar), raised by one.
+    /// Count of the steps made before (f32 scalar), raised by one, even for empty lists.
     pub step: &'a Tensor,
 }
 
@@ -79,12 +79,12 @@ fn adam(
     let count = tensors.parameters.len();
     let lists = [tensors.parameters, tensors.gradients, tensors.exp_avgs, tensors.exp_avg_sqs];
     assert!(lists.iter().all(|list| list.len() == count), "the lists must run parallel");
+    // The kernel only reads the count; PyTorch's front end raises it first, too.
+    let _ = tensors.step.shallow_clone().g_add_scalar_(1.0);
     if count == 0 {
         return Ok(());
     }
     let [parameters, gradients, exp_avgs, exp_avg_sqs] = lists.map(ffi::pointers);
-    // The kernel only reads the count; PyTorch's front end raises it first, too.
-    let _ = tensors.step.shallow_clone().g_add_scalar_(1.0);
     // One count serves all parameters, because they are always stepped together.
     let steps = vec![tensors.step.as_ptr(); count];
     // SAFETY: all lists hold `count` live tensors for the duration of the call.

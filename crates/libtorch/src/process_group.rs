@@ -1,4 +1,5 @@
-//! Processes that train together: a store of keys that they share, and sums over all of them.
+//! Processes that train together: a store of keys that they share, sums over all of them, and
+//! what one of them has for all.
 
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::fmt;
@@ -80,7 +81,7 @@ impl fmt::Debug for Store {
     }
 }
 
-/// Connections between all processes, for sums of tensors on the CPU (`c10d::ProcessGroupGloo`).
+/// Connections between all processes, for tensors on the CPU (`c10d::ProcessGroupGloo`).
 pub struct ProcessGroup(*mut c_void);
 
 impl ProcessGroup {
@@ -112,6 +113,17 @@ impl ProcessGroup {
         // SAFETY: the group is open and the list holds live tensors through the call, which
         // returns when they have been written.
         ffi::check(unsafe { ffi::bauta_group_sum(self.0, list.as_ptr(), list.len()) })
+    }
+
+    /// Overwrites a contiguous tensor on the CPU with that of process `root`. All must call it with
+    /// a tensor of the same size and kind.
+    ///
+    /// # Errors
+    /// [`LibtorchError::Call`] when one of them is gone, or does not call it in time.
+    pub fn broadcast(&self, tensor: &Tensor, root: usize) -> Result<(), LibtorchError> {
+        // SAFETY: the group is open and the tensor lives through the call, which returns when it
+        // has been written.
+        ffi::check(unsafe { ffi::bauta_group_broadcast(self.0, tensor.as_ptr(), root as c_int) })
     }
 }
 
@@ -155,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn tensors_are_summed_over_members_and_keys_are_shared() {
+    fn tensors_are_summed_and_handed_on_and_keys_are_shared() {
         let port = free_port();
         let member = move |rank: usize| {
             let store = open(port, rank == 0).unwrap();
@@ -165,6 +177,9 @@ mod tests {
             let group = ProcessGroup::open(&store, rank, 2, TIMEOUT).unwrap();
             let tensors = [1.0, 10.0].map(|x| Tensor::from_slice(&[x, x * (rank + 1) as f64]));
             group.sum(&tensors).unwrap();
+            let own = Tensor::from_slice(&[rank as i64, 7]);
+            group.broadcast(&own, 1).unwrap();
+            assert_eq!(Vec::<i64>::try_from(own).unwrap(), [1, 7]);
             // The server outlives its last client.
             store.set(&format!("done/{rank}"), "").unwrap();
             store.get(&format!("done/{}", 1 - rank), TIMEOUT).unwrap();

@@ -245,8 +245,15 @@ impl Recipe {
 /// often it is looked at, and what it keeps in memory.
 ///
 /// A table stands for all that is in it.
-pub const WITHOUT_EFFECT: [&str; 5] =
-    ["about", "train.checkpoint_every", "train.checkpoint_blocks", "train.log_every", "eval.every"];
+pub const WITHOUT_EFFECT: [&str; 7] = [
+    "about",
+    "train.checkpoint_every",
+    "train.checkpoint_blocks",
+    "train.shard_optimizer",
+    "train.log_every",
+    "eval.every",
+    "eval.features_in_memory",
+];
 
 fn has_no_effect(key: &str) -> bool {
     let inside = |table: &str| key.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));

@@ -63,8 +63,10 @@ fn every_known_key_is_written_by_to_toml() {
     let optional = [optional.as_slice(), &["data.shrink", "model.init"]].concat();
     let optional = [optional.as_slice(), &["about.expected", "mask.min_block"]].concat();
     let optional = [optional.as_slice(), &["mask.ratio_end", "eval.every"]].concat();
+    let optional = [optional.as_slice(), &["eval.features_in_memory"]].concat();
     let optional = [optional.as_slice(), &["train.clip_grad", "train.ema", "eval.limit"]].concat();
-    let optional = [optional.as_slice(), &["train.checkpoint_blocks"]].concat();
+    let optional =
+        [optional.as_slice(), &["train.checkpoint_blocks", "train.shard_optimizer"]].concat();
     // Those that other choices read, or that are only there where they are written.
     let unread = ["train.momentum", "train.milestones", "train.decay"];
     let text = parse(valid::RECIPE, false, &[]).to_toml().expect("expressible");

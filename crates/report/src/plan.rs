@@ -2,7 +2,8 @@
 //!
 //! Every device makes its share of each batch, and gradients are averaged by a ring: each device
 //! sends 2(N − 1)/N times the bytes of all gradients, after the backward pass, as `bauta_train`
-//! does it. A step lasts as long as its products at a share of the device's peak, and then as
+//! does it. Where the devices divide the optimiser's moments, each holds one in N of them, and
+//! the weights that it has changed go to all others down a binary tree. A step lasts as long as its products at a share of the device's peak, and then as
 //! long as that exchange at the rate of the slowest link. Data, evaluation and the start are not
 //! in it.
 //!
@@ -42,6 +43,8 @@ pub struct StepSizes {
     pub trained: u64,
     /// Values that the optimiser keeps.
     pub moments: u64,
+    /// Whether several devices divide these, and each hands on the weights that it has changed.
+    pub sharded: bool,
     /// Values in averages of the weights and in the objective's own state.
     pub state: u64,
     /// Operations of the matrix products of one sample, forward and backward.
@@ -71,7 +74,7 @@ pub struct DevicePlan {
     pub sent: f64,
     /// Seconds of a step's products.
     pub product_seconds: f64,
-    /// Seconds of a step's exchange of gradients.
+    /// Seconds of a step's exchange of gradients and weights.
     pub exchange_seconds: f64,
     /// Hours of all steps of all phases.
     pub hours: f64,
@@ -128,6 +131,11 @@ impl Plan {
         Ok(Self { sizes, kind, peak, utilization, columns })
     }
 
+    /// Whether there are devices that divide the moments.
+    fn sharded(&self) -> bool {
+        self.sizes.sharded && self.columns.iter().any(|column| column.devices > 1)
+    }
+
     /// What each number of devices takes.
     pub fn columns(&self) -> &[DevicePlan] {
         &self.columns
@@ -148,14 +156,19 @@ impl StepSizes {
         let memory = [
             4.0 * self.parameters as f64,
             4.0 * (copies * self.trained) as f64,
-            4.0 * self.moments as f64,
+            4.0 * self.moments as f64 / if self.sharded { devices as f64 } else { 1.0 },
             4.0 * self.state as f64,
             kept_bytes * (self.kept * samples) as f64,
         ];
         let gradients = 4.0 * self.trained as f64;
-        let sent = 2.0 * (devices - 1) as f64 / devices as f64 * gradients;
+        let others = (devices - 1) as f64 / devices as f64;
+        let weights = if self.sharded { gradients } else { 0.0 };
+        // Each device's weights take as many times as long as their tree has levels.
+        let levels = f64::from(devices.next_power_of_two().ilog2());
+        let sent = others * (2.0 * gradients + weights);
         let link = if devices > rates.in_machine { rates.between } else { rates.within };
-        let (product_seconds, exchange_seconds) = (operations / speed, sent / link);
+        let exchanged = 2.0 * others * gradients + levels * weights;
+        let (product_seconds, exchange_seconds) = (operations / speed, exchanged / link);
         let step = product_seconds + exchange_seconds;
         DevicePlan {
             devices,
@@ -217,7 +230,8 @@ impl fmt::Display for Plan {
         writeln!(f, "\nAssumed: {share:.0} % of the peak of {peak:.2} TFLOP/s{measured};")?;
         writeln!(
             f,
-            "gradients around a ring at {} GB/s within a machine of {in_machine}, {} GB/s between.",
+            "gradients around a ring{} at {} GB/s within a machine of {in_machine}, {} GB/s between.",
+            if self.sharded() { ", and weights down a tree," } else { "" },
             within / 1e9,
             between / 1e9
         )?;
@@ -226,7 +240,8 @@ impl fmt::Display for Plan {
             Some(memory) if most > memory => writeln!(
                 f,
                 "More memory than the {} of a device: train.checkpoint_blocks, a smaller \
-                 train.batch_size with train.accumulate, or more devices need less.",
+                 train.batch_size with train.accumulate, or more devices need less, and several \
+                 with train.shard_optimizer still less.",
                 bytes(memory)
             )?,
             _ => {}

@@ -16,6 +16,7 @@ use std::path::Path;
 use bauta_backbones::checkpoint::{Mismatch, read_tensors, write_tensors};
 use bauta_files::write_whole;
 use serde::Serialize;
+use tch::Tensor;
 
 use crate::{Ema, Objective, Optimizer, Progress, TrainError};
 
@@ -29,7 +30,7 @@ const STATE: &str = "state.safetensors";
 pub(crate) fn write<O: Objective>(
     folder: &Path,
     objective: &O,
-    optimizer: &Optimizer,
+    optimizer: &[(String, Tensor)],
     ema: Option<&Ema>,
     progress: &Progress,
 ) -> Result<(), TrainError> {
@@ -47,19 +48,20 @@ pub(crate) fn write<O: Objective>(
             parameters.save(&folder.join(TRAINING))?;
         }
     }
-    let state = optimizer.state();
-    let state = state.iter().map(|(name, tensor)| (name.as_str(), *tensor));
-    write_tensors(&folder.join(OPTIMIZER), state)?;
+    write_list(&folder.join(OPTIMIZER), optimizer)?;
     let own = objective.state();
     if !own.is_empty() {
-        let own = own.iter().map(|(name, tensor)| (name.as_str(), tensor));
-        write_tensors(&folder.join(STATE), own)?;
+        write_list(&folder.join(STATE), &own)?;
     }
     if let Some(preprocessing) = objective.preprocessing() {
         preprocessing.write(folder)?;
     }
     write_json(&folder.join(CONFIG), &objective.config())?;
     write_json(&folder.join("state.json"), progress)
+}
+
+fn write_list(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), TrainError> {
+    Ok(write_tensors(path, tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)))?)
 }
 
 /// Restores the model and the objective's own state, as the end of a phase leaves them.

@@ -46,6 +46,9 @@ pub struct TrainConfig {
     /// Compute transformer blocks again in the backward pass instead of keeping their values
     /// ([`bauta_libtorch::Checkpointing`]).
     pub checkpoint_blocks: bool,
+    /// Of several ranks, keep the optimiser's state of a share of the parameters in each
+    /// ([`crate::Optimizer::of_share`]); the weights are the same, bit by bit.
+    pub shard_optimizer: bool,
     /// Write a checkpoint every this many steps of the phase; 0 only at its end.
     pub checkpoint_every: u64,
     /// Read losses and write metrics every this many steps of the phase, besides its first and
@@ -70,6 +73,7 @@ impl TrainConfig {
             ema: None,
             precision: Precision::Fp32,
             checkpoint_blocks: false,
+            shard_optimizer: false,
             checkpoint_every: 0,
             log_every: 50,
             measure_every: 0,

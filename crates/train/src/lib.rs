@@ -26,6 +26,7 @@ mod phase;
 mod progress;
 mod ranks;
 mod schedule;
+mod shards;
 mod sizes;
 mod step;
 mod timing;

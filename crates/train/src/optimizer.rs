@@ -3,12 +3,14 @@
 use std::collections::{HashMap, HashSet};
 
 use bauta_backbones::{Parameters, checkpoint::Mismatch};
+use bauta_data::Share;
 use bauta_libtorch::{
     AdamStep, AdamTensors, LibtorchError, SgdStep, SgdTensors, fused_adam, fused_adamw, fused_sgd,
 };
 use tch::{Kind, Tensor};
 
-use crate::{LayerDecay, ParameterGroup};
+use crate::shards::owners;
+use crate::{LayerDecay, ParameterGroup, Ranks, RanksError};
 
 /// How gradients become steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,6 +36,17 @@ pub enum Rule {
         /// Nesterov's step, which looks ahead along the direction; with a momentum above 0.
         nesterov: bool,
     },
+}
+
+impl Rule {
+    /// What it keeps of each parameter, in that parameter's shape.
+    fn moments(self) -> &'static [&'static str] {
+        match self {
+            Self::AdamW { .. } | Self::Adam { .. } => &["exp_avg", "exp_avg_sq"],
+            Self::Sgd { momentum, .. } if momentum > 0.0 => &["momentum_buffer"],
+            Self::Sgd { .. } => &[],
+        }
+    }
 }
 
 /// Settings of an optimiser that hold for a whole phase.
@@ -79,20 +92,33 @@ struct Group {
     weight_decay: f64,
     names: Vec<String>,
     parameters: Vec<Tensor>,
+    /// The rank that steps each of them.
+    owners: Vec<usize>,
+    /// The places of those that this process steps, rising.
+    own: Vec<usize>,
     state: State,
 }
 
-/// What a rule keeps from step to step; the lists run parallel to the parameters.
+/// What a rule keeps from step to step; the lists run parallel to a group's own places.
 #[derive(Debug)]
 enum State {
     Adam { step: Tensor, exp_avgs: Vec<Tensor>, exp_avg_sqs: Vec<Tensor> },
-    Sgd { buffers: Vec<Tensor> },
+    Sgd { buffers: Option<Vec<Tensor>> },
+}
+
+/// One tensor of the state.
+struct Entry<'a> {
+    name: String,
+    size: Vec<i64>,
+    /// The tensor, where this process keeps it.
+    kept: Option<&'a Tensor>,
 }
 
 /// One optimiser by libtorch's fused kernels, one call a group.
 #[derive(Debug)]
 pub struct Optimizer {
     rule: Rule,
+    share: Share,
     groups: Vec<Group>,
 }
 
@@ -100,9 +126,25 @@ impl Optimizer {
     /// Creates a state of zeros for the trainable parameters, in the groups that
     /// [`ParameterGroup::divide`] makes.
     pub fn new(parameters: &Parameters, config: OptimizerConfig) -> Self {
+        Self::of_share(parameters, config, Share::WHOLE)
+    }
+
+    /// The same of one of several ranks, which steps a share of the parameters, and keeps the
+    /// state of that share alone: the first stage of ZeRO (Rajbhandari et al., arXiv 1910.02054,
+    /// §5.1). A parameter belongs to one rank as a whole.
+    pub fn of_share(parameters: &Parameters, config: OptimizerConfig, share: Share) -> Self {
         let OptimizerConfig { rule, .. } = config;
         let groups = ParameterGroup::divide(parameters, &config);
-        Self { rule, groups: groups.iter().map(|group| Group::new(group, rule)).collect() }
+        let members = groups.iter().flat_map(|group| &group.members);
+        let sizes: Vec<usize> = members.map(|member| member.tensor.numel()).collect();
+        let owners = owners(&sizes, share.of);
+        let mut rest = &owners[..];
+        let group = |group: &ParameterGroup<'_>| {
+            let (owners, after) = rest.split_at(group.members.len());
+            rest = after;
+            Group::new(group, rule, owners, share.rank)
+        };
+        Self { rule, share, groups: groups.iter().map(group).collect() }
     }
 
     /// The parameters in the order in which [`Self::step`] takes their gradients.
@@ -116,7 +158,8 @@ impl Optimizer {
         self.groups.iter().flat_map(|group| &group.names).cloned().collect()
     }
 
-    /// Makes one step with gradients in the order of [`Self::parameters`].
+    /// Makes one step, or its share of it, with all gradients in the order of
+    /// [`Self::parameters`].
     ///
     /// Where `found_inf` (f32 scalar) is 1, nothing changes.
     ///
@@ -141,76 +184,142 @@ impl Optimizer {
         Ok(())
     }
 
-    /// The state, by names such as `exp_avg.blocks.0.norm1.weight`.
-    pub fn state(&self) -> Vec<(String, &Tensor)> {
-        let mut state = Vec::new();
-        for (i, group) in self.groups.iter().enumerate() {
-            let mut lists: Vec<(&str, &[Tensor])> = Vec::new();
-            match &group.state {
-                State::Adam { step, exp_avgs, exp_avg_sqs } => {
-                    state.push((format!("step.{i}"), step));
-                    lists.extend([("exp_avg", &exp_avgs[..]), ("exp_avg_sq", exp_avg_sqs)]);
-                }
-                State::Sgd { buffers } => lists.push(("momentum_buffer", buffers)),
-            }
-            for (what, tensors) in lists {
-                let names = group.names.iter().map(|name| format!("{what}.{name}"));
-                state.extend(names.zip(tensors));
-            }
+    /// Puts what other ranks have made of their shares of the parameters in the place of those
+    /// here; all ranks must call it after a step.
+    pub(crate) fn take_others(&self, ranks: &Ranks) -> Result<(), RanksError> {
+        if self.share.of == 1 {
+            return Ok(());
         }
-        state
+        let parameters = self.parameters();
+        let own = |place: usize| parameters[place].detach();
+        let receive = |place: usize, new: Tensor| parameters[place].shallow_clone().copy_(&new);
+        tch::no_grad(|| ranks.hand_on(&self.listed(), own, receive))
     }
 
-    /// Overwrites the state with a saved one.
+    /// The owner and the shape of each parameter.
+    fn listed(&self) -> Vec<(usize, Vec<i64>)> {
+        let listed =
+            self.groups.iter().flat_map(|group| group.owners.iter().zip(&group.parameters));
+        listed.map(|(&owner, parameter)| (owner, parameter.size())).collect()
+    }
+
+    /// The state of all parameters on rank 0, its own on any other rank; all must call it.
+    pub(crate) fn gathered_state(
+        &self,
+        ranks: &Ranks,
+    ) -> Result<Vec<(String, Tensor)>, RanksError> {
+        let own = self.state().into_iter();
+        let mut state: Vec<_> = own.map(|(name, kept)| (name, kept.shallow_clone())).collect();
+        if self.share.of == 1 {
+            return Ok(state);
+        }
+        let own: HashMap<_, _> = self.state().into_iter().collect();
+        let (listed, names) = (self.listed(), self.names());
+        for moment in self.rule.moments() {
+            let name = |place: usize| format!("{moment}.{}", names[place]);
+            let give = |place: usize| own[&name(place)].shallow_clone();
+            ranks.hand_on(&listed, give, |place, theirs| {
+                if ranks.leads() {
+                    state.push((name(place), theirs));
+                }
+            })?;
+        }
+        Ok(state)
+    }
+
+    /// The state that this process keeps, by names such as `exp_avg.blocks.0.norm1.weight`.
+    pub fn state(&self) -> Vec<(String, &Tensor)> {
+        let entries = self.entries().into_iter();
+        entries.filter_map(|Entry { name, kept, .. }| Some((name, kept?))).collect()
+    }
+
+    /// All state, wherever it is kept.
+    fn entries(&self) -> Vec<Entry<'_>> {
+        let mut entries = Vec::new();
+        for (i, group) in self.groups.iter().enumerate() {
+            if let State::Adam { step, .. } = &group.state {
+                entries.push(Entry {
+                    name: format!("step.{i}"),
+                    size: step.size(),
+                    kept: Some(step),
+                });
+            }
+            for (moment, list) in self.rule.moments().iter().zip(group.state.lists()) {
+                for (place, (name, parameter)) in
+                    group.names.iter().zip(&group.parameters).enumerate()
+                {
+                    let kept = group.own.binary_search(&place).ok().map(|at| &list[at]);
+                    let name = format!("{moment}.{name}");
+                    entries.push(Entry { name, size: parameter.size(), kept });
+                }
+            }
+        }
+        entries
+    }
+
+    /// Overwrites the state with a saved one of all parameters.
     ///
     /// # Errors
     /// The names or shapes that do not agree; then nothing has been changed.
     pub fn load_state(&mut self, saved: &HashMap<String, Tensor>) -> Result<(), Mismatch> {
-        let state = self.state();
+        let state = self.entries();
         let mut mismatch = Mismatch::default();
-        for (name, tensor) in &state {
+        for Entry { name, size, .. } in &state {
             match saved.get(name) {
                 None => mismatch.missing.push(name.clone()),
-                Some(found) if found.size() != tensor.size() => {
-                    mismatch.misshaped.push((name.clone(), found.size(), tensor.size()));
+                Some(found) if found.size() != *size => {
+                    mismatch.misshaped.push((name.clone(), found.size(), size.clone()));
                 }
                 Some(_) => {}
             }
         }
-        let known: HashSet<&String> = state.iter().map(|(name, _)| name).collect();
+        let known: HashSet<&String> = state.iter().map(|entry| &entry.name).collect();
         mismatch.unexpected = saved.keys().filter(|name| !known.contains(name)).cloned().collect();
         mismatch.unexpected.sort();
         if !mismatch.is_empty() {
             return Err(mismatch);
         }
         tch::no_grad(|| {
-            for (name, tensor) in &state {
-                tensor.shallow_clone().copy_(&saved[name]);
+            for Entry { name, kept, .. } in &state {
+                if let Some(kept) = kept {
+                    kept.shallow_clone().copy_(&saved[name]);
+                }
             }
         });
         Ok(())
     }
 }
 
+impl State {
+    /// The lists that [`Rule::moments`] names.
+    fn lists(&self) -> Vec<&[Tensor]> {
+        match self {
+            Self::Adam { exp_avgs, exp_avg_sqs, .. } => vec![exp_avgs, exp_avg_sqs],
+            Self::Sgd { buffers } => buffers.iter().map(Vec::as_slice).collect(),
+        }
+    }
+}
+
 impl Group {
-    fn new(group: &ParameterGroup<'_>, rule: Rule) -> Self {
+    fn new(group: &ParameterGroup<'_>, rule: Rule, owners: &[usize], rank: usize) -> Self {
         let members = &group.members;
-        let zeros = || members.iter().map(|p| p.tensor.detach().zeros_like()).collect();
+        let own: Vec<usize> = (0..owners.len()).filter(|&place| owners[place] == rank).collect();
+        let zeros = || own.iter().map(|&at| members[at].tensor.detach().zeros_like()).collect();
         let state = match rule {
             Rule::AdamW { .. } | Rule::Adam { .. } => State::Adam {
                 step: Tensor::zeros([] as [i64; 0], (Kind::Float, members[0].tensor.device())),
                 exp_avgs: zeros(),
                 exp_avg_sqs: zeros(),
             },
-            Rule::Sgd { momentum, .. } => {
-                State::Sgd { buffers: if momentum == 0.0 { Vec::new() } else { zeros() } }
-            }
+            Rule::Sgd { momentum, .. } => State::Sgd { buffers: (momentum > 0.0).then(zeros) },
         };
         Self {
             lr_scale: group.lr_scale,
             weight_decay: group.weight_decay,
             names: members.iter().map(|p| p.name.clone()).collect(),
             parameters: members.iter().map(|p| p.tensor.shallow_clone()).collect(),
+            owners: owners.to_vec(),
+            own,
             state,
         }
     }
@@ -222,7 +331,11 @@ impl Group {
         lr: f64,
         found_inf: &Tensor,
     ) -> Result<(), LibtorchError> {
-        let (parameters, weight_decay) = (&self.parameters[..], self.weight_decay);
+        let own = |list: &[Tensor]| -> Vec<Tensor> {
+            self.own.iter().map(|&place| list[place].shallow_clone()).collect()
+        };
+        let (parameters, gradients) = (&own(&self.parameters)[..], &own(gradients)[..]);
+        let weight_decay = self.weight_decay;
         match (rule, &self.state) {
             (
                 Rule::AdamW { betas: (beta1, beta2), eps }
@@ -237,6 +350,7 @@ impl Group {
             }
             (Rule::Sgd { momentum, nesterov }, State::Sgd { buffers }) => {
                 let settings = SgdStep { lr, momentum, nesterov, weight_decay };
+                let buffers = buffers.as_deref().unwrap_or_default();
                 fused_sgd(SgdTensors { parameters, gradients, buffers }, settings, Some(found_inf))
             }
             _ => unreachable!("a group's state is made for its rule"),

@@ -1,12 +1,13 @@
 //! The processes that train a run together, over libtorch's c10d.
 //!
 //! Each process, a rank, takes its share of every batch; gradients are averaged in buckets, so
-//! that all make the same step. They are averaged when backward has ended, and so do not overlap
+//! that all make the same step, or each its share of it ([`crate::Optimizer::of_share`]). They are averaged when backward has ended, and so do not overlap
 //! with it: one call of autograd gives all gradients at once. Rank 0 alone writes.
 
 mod variables;
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use thiserror::Error;
 
 pub use self::variables::Variables;
 
-/// Numbers in a bucket of gradients: 25 MiB, as in PyTorch's `DistributedDataParallel`.
+/// Numbers that are sent at once: 25 MiB, as in PyTorch's `DistributedDataParallel`.
 const BUCKET: usize = 25 * 1024 * 1024 / size_of::<f32>();
 
 /// How long those that are left after a failure wait to hear of each other.
@@ -195,17 +196,12 @@ impl Ranks {
     /// CPU, the same bits on each rank; all must give tensors of the same sizes.
     pub(crate) fn mean(&self, tensors: &mut [Tensor]) -> Result<(), RanksError> {
         let Some(group) = &self.group else { return Ok(()) };
-        let mut begin = 0;
-        while begin < tensors.len() {
-            let (mut end, mut size) = (begin, 0);
-            while end < tensors.len() && (end == begin || size + tensors[end].numel() <= BUCKET) {
-                size += tensors[end].numel();
-                end += 1;
-            }
-            let bucket = &mut tensors[begin..end];
+        let sizes: Vec<usize> = tensors.iter().map(Tensor::numel).collect();
+        for bucket in buckets(&sizes) {
+            let bucket = &mut tensors[bucket];
             let flat: Vec<Tensor> = bucket.iter().map(|tensor| tensor.reshape([-1])).collect();
             let mut sum = [Tensor::cat(&flat, 0)];
-            self.sum(group, &sum)?;
+            self.call(group, &sum[0], |connections| connections.sum(&sum))?;
             let _ = sum[0].g_div_scalar_(self.share.of as i64);
             let mut from = 0;
             for tensor in bucket {
@@ -213,15 +209,67 @@ impl Ranks {
                 *tensor = sum[0].narrow(0, from, size).view_as(tensor);
                 from += size;
             }
-            begin = end;
         }
         Ok(())
     }
 
-    fn sum(&self, group: &Group, tensors: &[Tensor]) -> Result<(), RanksError> {
-        debug_assert!(tensors.iter().all(|t| t.kind() == Kind::Float && t.device() == Device::Cpu));
+    /// Hands tensors in single precision on the CPU from the ranks that own them to all others.
+    ///
+    /// `listed` says the owner and the shape of each, the same on all ranks; all must call it.
+    /// `own` gives one of this rank's by its place in the list, and `receive` takes one of another's.
+    /// A bucket of them is in memory twice at a time. Of one process nothing is handed on.
+    ///
+    /// # Errors
+    /// When a rank is gone, or does not call it in time.
+    ///
+    /// # Panics
+    /// When `own` gives a tensor of another size than the listed one.
+    pub fn hand_on(
+        &self,
+        listed: &[(usize, Vec<i64>)],
+        own: impl Fn(usize) -> Tensor,
+        mut receive: impl FnMut(usize, Tensor),
+    ) -> Result<(), RanksError> {
+        let Some(group) = &self.group else { return Ok(()) };
+        let size = |place: usize| listed[place].1.iter().product::<i64>();
+        for owner in 0..self.count() {
+            let places = (0..listed.len()).filter(|&place| listed[place].0 == owner);
+            let places: Vec<usize> = places.collect();
+            let sizes: Vec<usize> = places.iter().map(|&place| size(place) as usize).collect();
+            for bucket in buckets(&sizes) {
+                let mine = owner == self.share.rank;
+                let total: usize = sizes[bucket.clone()].iter().sum();
+                let bucket = &places[bucket];
+                let flat = match mine {
+                    true => {
+                        let own = bucket.iter().map(|&place| own(place).reshape([-1]));
+                        Tensor::cat(&own.collect::<Vec<_>>(), 0)
+                    }
+                    false => Tensor::empty([total as i64], (Kind::Float, Device::Cpu)),
+                };
+                assert_eq!(flat.numel(), total, "tensors have the listed sizes");
+                self.call(group, &flat, |connections| connections.broadcast(&flat, owner))?;
+                let mut from = 0;
+                for &place in bucket.iter().filter(|_| !mine) {
+                    let (size, shape) = (size(place), &listed[place].1[..]);
+                    receive(place, flat.narrow(0, from, size).view(shape));
+                    from += size;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one call on a tensor that all ranks make.
+    fn call(
+        &self,
+        group: &Group,
+        tensor: &Tensor,
+        collective: impl FnOnce(&ProcessGroup) -> Result<(), LibtorchError>,
+    ) -> Result<(), RanksError> {
+        debug_assert!(tensor.kind() == Kind::Float && tensor.device() == Device::Cpu);
         let failed = match &*group.connections.borrow() {
-            Some(connections) => match connections.sum(tensors) {
+            Some(connections) => match collective(connections) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             },
@@ -246,6 +294,22 @@ impl Ranks {
             false => RanksError::Gone { missing, reason: failed.to_string() },
         }
     }
+}
+
+/// Divides a list by the sizes of its members into ranges that are sent at once: up to a bucket, or
+/// one that is larger.
+fn buckets(sizes: &[usize]) -> Vec<Range<usize>> {
+    let (mut ranges, mut begin) = (Vec::new(), 0);
+    while begin < sizes.len() {
+        let (mut end, mut size) = (begin, 0);
+        while end < sizes.len() && (end == begin || size + sizes[end] <= BUCKET) {
+            size += sizes[end];
+            end += 1;
+        }
+        ranges.push(begin..end);
+        begin = end;
+    }
+    ranges
 }
 
 /// Numbers as a sentence has them.

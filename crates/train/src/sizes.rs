@@ -28,6 +28,7 @@ pub fn step_sizes<O: Objective>(phase: &Phase, objective: &O, cost: StepCost) ->
         parameters: parameters.count() as u64,
         trained,
         moments: moments * trained,
+        sharded: phase.config.shard_optimizer,
         state: own as u64 + averages,
         operations: cost.total(),
         again: if checkpoints { cost.again } else { 0 },

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bauta_data::DataError;
+use bauta_data::{DataError, Share};
 use bauta_libtorch::{Autocast, Checkpointing, LibtorchError, global_norm, scale_all};
 use tch::{Kind, Tensor};
 
@@ -68,8 +68,14 @@ pub struct Readings {
 impl<'a, O: Objective> StepMaker<'a, O> {
     /// Starts at the objective's present weights, with a fresh optimiser and average.
     pub fn new(objective: &'a mut O, config: &'a TrainConfig) -> Self {
+        Self::among(objective, config, &Ranks::alone())
+    }
+
+    /// The same as one of several ranks, which make each step together.
+    pub(crate) fn among(objective: &'a mut O, config: &'a TrainConfig, ranks: &Ranks) -> Self {
         let all = objective.parameters();
-        let optimizer = Optimizer::new(all, config.optimizer);
+        let share = if config.shard_optimizer { ranks.share() } else { Share::WHOLE };
+        let optimizer = Optimizer::of_share(all, config.optimizer, share);
         Self {
             config,
             parameters: optimizer.parameters(),
@@ -82,7 +88,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
             parts: Vec::new(),
             at_log_step: None,
             stop: None,
-            ranks: Ranks::alone(),
+            ranks: ranks.clone(),
             stopping: false,
             objective,
         }
@@ -90,8 +96,8 @@ impl<'a, O: Objective> StepMaker<'a, O> {
 
     /// The same, leaving a step of several inputs between two of them once `stop` is set; of
     /// several ranks none leaves a step that another makes.
-    pub(crate) fn until(self, stop: &'a AtomicBool, ranks: &Ranks) -> Self {
-        Self { stop: Some(stop), ranks: ranks.clone(), ..self }
+    pub(crate) fn until(self, stop: &'a AtomicBool) -> Self {
+        Self { stop: Some(stop), ..self }
     }
 
     /// Whether this process is to stop, or, of several ranks, whether one of them was when the
@@ -132,6 +138,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         let before: Option<Vec<Tensor>> =
             logged.then(|| self.parameters.iter().map(|p| p.detach().copy()).collect());
         self.optimizer.step(&gradients, lr, &self.found_inf)?;
+        self.optimizer.take_others(&self.ranks)?;
         if let Some(before) = before {
             let norms = tch::no_grad(|| self.norms_since(before))?;
             self.at_log_step = Some(AtLogStep { norms, reference });
@@ -206,9 +213,20 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         checkpoint::load_optimizer(folder, &mut self.optimizer)
     }
 
-    /// Writes the files of a checkpoint.
-    pub(crate) fn write(&self, folder: &Path, progress: &Progress) -> Result<(), TrainError> {
-        checkpoint::write(folder, self.objective, &self.optimizer, self.ema.as_ref(), progress)
+    /// The optimiser's state for a checkpoint, whole on the rank that writes it; all ranks must
+    /// call it.
+    pub(crate) fn optimizer_state(&self) -> Result<Vec<(String, Tensor)>, TrainError> {
+        Ok(self.optimizer.gathered_state(&self.ranks)?)
+    }
+
+    /// Writes the files of a checkpoint, with the optimiser's state.
+    pub(crate) fn write(
+        &self,
+        folder: &Path,
+        optimizer: &[(String, Tensor)],
+        progress: &Progress,
+    ) -> Result<(), TrainError> {
+        checkpoint::write(folder, self.objective, optimizer, self.ema.as_ref(), progress)
     }
 
     /// Leaves the averages, where there are any, as the objective's weights.

@@ -209,7 +209,7 @@ impl<'a> Trainer<'a> {
             }
             Standing::Present => {
                 self.progress.phase_steps = steps;
-                let mut maker = StepMaker::new(objective, &phase.config);
+                let mut maker = StepMaker::among(objective, &phase.config, &self.ranks);
                 maker.load(&last)?;
                 maker
             }
@@ -218,14 +218,18 @@ impl<'a> Trainer<'a> {
                 if phase.start == Start::Continue {
                     checkpoint::load_model(&last, objective)?;
                 }
-                let mut maker = StepMaker::new(objective, &phase.config);
+                let mut maker = StepMaker::among(objective, &phase.config, &self.ranks);
                 if phase.start == Start::WithMoments {
                     maker.load_optimizer(&last)?;
                 }
                 maker
             }
         };
-        let end = self.train(phase, maker.until(self.stop, &self.ranks), feed, observe);
+        let end = self.train(phase, maker.until(self.stop), feed, observe);
+        if !self.ranks.leads() && matches!(end, Ok(End::Finished)) {
+            // Statistics of batches are a rank's own; from here on all have those of rank 0.
+            checkpoint::load_model(&last, objective)?;
+        }
         if end.is_err()
             && let Ok(kept) = read_progress(&self.checkpoints)
         {
@@ -325,15 +329,16 @@ impl<'a> Trainer<'a> {
                     metrics.write(&record)?;
                 }
             }
-            if saving && let Some(Written { metrics, .. }) = &mut self.written {
-                metrics.flush()?;
-                let keep = (made == steps && phase.keep).then_some(phase.name.as_str());
-                let progress = &self.progress;
-                let write = |folder: &Path| maker.write(folder, progress);
-                let path = self.checkpoints.save(progress.step, keep, write)?;
-                observe(Event::Checkpoint(&path), maker.objective());
-            }
             if saving {
+                let optimizer = maker.optimizer_state()?;
+                if let Some(Written { metrics, .. }) = &mut self.written {
+                    metrics.flush()?;
+                    let keep = (made == steps && phase.keep).then_some(phase.name.as_str());
+                    let progress = &self.progress;
+                    let write = |folder: &Path| maker.write(folder, &optimizer, progress);
+                    let path = self.checkpoints.save(progress.step, keep, write)?;
+                    observe(Event::Checkpoint(&path), maker.objective());
+                }
                 self.ranks.any(false)?;
                 stopped = maker.is_stopping();
                 window = Window::open(&inputs);

@@ -16,7 +16,7 @@ use super::said_framing::framing_of;
 use crate::encoded::image_features;
 use crate::json::write_json;
 use crate::machine::device_name;
-use crate::{EVALUATION_BATCH, EvalError, Evaluator, Measurement, Protocols, Watch};
+use crate::{EVALUATION_BATCH, EvalError, Evaluator, FeatureStore, Measurement, Protocols, Watch};
 
 /// Tokens in one forward pass: fewer images where they have many.
 pub(super) const TOKENS: usize = 64 * EVALUATION_BATCH;
@@ -51,6 +51,8 @@ pub struct FolderEvaluation<'a> {
     pub device: Device,
     /// Threads of libtorch and of the loader.
     pub threads: usize,
+    /// Where features lie while they are measured.
+    pub store: FeatureStore,
 }
 
 /// What was found, and on what.
@@ -93,7 +95,7 @@ impl FolderEvaluation<'_> {
     /// When folder, images and protocols do not fit each other, or the watch ends it.
     pub fn run(self, watch: &dyn Watch) -> Result<EvaluationReport, EvalError> {
         let start = Instant::now();
-        let Self { folder, model, data, train, test, evaluators, pooling, .. } = self;
+        let Self { folder, model, data, train, test, evaluators, pooling, store, .. } = self;
         let said = folder.describe(pooling)?;
         let Self { image_size, baselines, seed, device, threads, .. } = self;
         let own = folder.image_size();
@@ -126,6 +128,7 @@ impl FolderEvaluation<'_> {
         let loader = LoaderConfig::new(batch, height, width);
         let loader = LoaderConfig { seed, threads, framing, ..loader };
         let protocols = Protocols::new(evaluators, [&train, &test], loader, device, watch)?;
+        let protocols = protocols.storing(store);
 
         let mut results = Vec::new();
         let mut add = |of, features, found: Vec<Measurement>| {

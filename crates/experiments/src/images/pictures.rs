@@ -61,7 +61,7 @@ impl Run<'_> {
         student: &Student<E>,
         predict: Predict<'_>,
     ) -> Result<()> {
-        self.measures()?;
+        self.measures_together()?;
         let Some((pixels, indices)) = images.shown(student)? else { return Ok(()) };
         let predicted = tch::no_grad(|| predict(&pixels, &indices))?;
         let (mask, drawn) = (indices.mask(), student.drawn(&pixels));
@@ -73,7 +73,7 @@ impl Run<'_> {
     /// # Errors
     /// As [`Self::reconstruct`].
     pub fn look<E: ImageEncoder>(&mut self, images: &Images, student: &Student<E>) -> Result<()> {
-        self.measures()?;
+        self.measures_together()?;
         if !images.splits.held_out() {
             let text = "No images are held out: the pictures show images that were trained on.";
             let body = vec![Body::Text(text.to_owned())];

@@ -23,6 +23,10 @@ impl Run<'_> {
         let sizes = [self.train.batch_size, self.threads];
         let mut images = Images::open(data, eval, sizes, self.seed, self.device, self.stop)?;
         images.loader.share = self.share();
+        if images.loader.share.rank > 0 {
+            // Rank 0 alone draws.
+            images.eval.pictures.count = 0;
+        }
         let (splits, LoaderConfig { height, width, .. }) = (&images.splits, &images.loader);
         let test = match splits.held_out() {
             true => format!("{} to measure on", splits.test.len()),
@@ -38,7 +42,8 @@ impl Run<'_> {
 
     /// Measures what `trained` makes of the images, and the baselines: raw pixels, the same
     /// network `untrained`, and `others` by their names; then fine-tunes, where the recipe
-    /// says so. Unlabelled images give no metrics.
+    /// says so. Unlabelled images give no metrics. All ranks make features; then the runs of all
+    /// but rank 0 end.
     ///
     /// # Errors
     /// When images cannot be read, a protocol does not suit them, or the run ends here.
@@ -49,7 +54,7 @@ impl Run<'_> {
         untrained: Features<'_>,
         others: Vec<(String, Features<'_>)>,
     ) -> Result<Scores> {
-        self.measures()?;
+        self.measures_together()?;
         self.explain(images.splits.describe());
         if !images.splits.are_labelled() || !images.splits.held_out() {
             tracing::info!("nothing to evaluate: {}", images.splits.describe()[0]);
@@ -59,7 +64,8 @@ impl Run<'_> {
         let measured = images.splits.limited(eval.limit);
         let loader = LoaderConfig { batch_size: EVALUATION_BATCH, ..images.loader.clone() };
         let (sources, console) = ([&measured.train, &measured.test], Console::new(self.stop));
-        let protocols = Protocols::new(evaluators(eval)?, sources, loader, self.device, &console)?;
+        let protocols = Protocols::new(evaluators(eval)?, sources, loader, self.device, &console)?
+            .storing(self.feature_store(eval.feature_bytes()));
         let measure = |name: &str, features: &Features<'_>| -> Result<Metrics> {
             let encode = |pixels: &Tensor| features(pixels).map_err(EncodeError::from);
             Ok(protocols.measure(name, &encode)?.into_iter().collect())
@@ -74,6 +80,7 @@ impl Run<'_> {
             scores.extend_baseline(&name, measure(&name, &features)?);
         }
         scores.eval = measure("trained", &trained)?;
+        self.measures()?;
         self.explain(explanation(images)?);
         if eval.finetune.is_some() {
             scores.extend(finetune::of_run(self, images)?);

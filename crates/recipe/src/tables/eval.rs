@@ -30,6 +30,11 @@ pub struct Eval {
     pub limit: Option<usize>,
     /// Measure raw pixels and the untrained network too.
     pub baselines: bool,
+    /// Megabytes of features of a split of images that are kept in memory, 1,000 if it is not
+    /// given; more lie in a file in the run's folder while they are measured, with the same
+    /// results.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub features_in_memory: usize,
     /// Weighted k-nearest neighbours.
     pub knn: Knn,
     /// Linear probe.
@@ -53,6 +58,7 @@ impl Default for Eval {
             every: 0,
             limit: None,
             baselines: true,
+            features_in_memory: IN_MEMORY,
             knn: Knn::default(),
             linear: Linear::default(),
             few_shot: FewShot::default(),
@@ -63,11 +69,23 @@ impl Default for Eval {
     }
 }
 
+/// Megabytes of features that are kept in memory where nothing is said.
+const IN_MEMORY: usize = 1000;
+
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+fn is_usual(megabytes: &usize) -> bool {
+    *megabytes == IN_MEMORY
+}
+
 impl Eval {
+    /// Bytes of features of a split that are kept in memory.
+    pub fn feature_bytes(&self) -> u64 {
+        self.features_in_memory as u64 * 1_000_000
+    }
+
     /// Checks what types cannot say.
     ///
     /// # Errors
@@ -80,6 +98,7 @@ impl Eval {
             at_least_one("eval.limit", limit)?;
         }
         within_limit("eval.every", self.every.into())?;
+        within_limit("eval.features_in_memory", self.features_in_memory as f64)?;
         count("eval.knn.k", self.knn.k)?;
         positive("eval.knn.temperature", self.knn.temperature)?;
         count("eval.linear.epochs", linear.epochs as usize)?;

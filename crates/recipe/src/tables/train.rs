@@ -63,6 +63,11 @@ pub struct Train {
     /// if it is not given.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub checkpoint_blocks: bool,
+    /// With several processes, keep the optimiser's moments of a share of the weights in each,
+    /// which makes that share of every step: the same result in less memory. All keep all moments
+    /// if it is not given.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shard_optimizer: bool,
     /// The device to train on.
     #[serde(default)]
     pub device: Device,

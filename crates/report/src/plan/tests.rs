@@ -14,6 +14,7 @@ fn sizes() -> StepSizes {
         parameters: 1_000_100,
         trained: 1_000_000,
         moments: 2_000_000,
+        sharded: false,
         state: 0,
         operations: 1_000_000_000,
         again: 0,
@@ -55,6 +56,23 @@ fn several_share_the_batch_and_exchange_gradients_around_a_ring() {
     assert!(close(eight.scaling, 1.0 / (8.0 * (0.125 + 0.0056))));
     // Beside the gradients stands the copy that is sent.
     assert_eq!(two.memory[1], 8e6);
+}
+
+#[test]
+fn divided_moments_are_a_share_on_each_and_cost_the_weights_on_the_way() {
+    let sharded = || StepSizes { sharded: true, ..sizes() };
+    let [one, two, eight] = columns(sharded(), DeviceKind::Cpu, [1, 2, 8]);
+    // Eight bytes of moments for each of a million weights.
+    assert_eq!([&one, &two, &eight].map(|on| on.memory[2]), [8e6, 4e6, 1e6]);
+    let whole = columns(sizes(), DeviceKind::Cpu, [2, 8]);
+    assert_eq!(two.memory_bytes(), whole[0].memory_bytes() - 4e6);
+    // Half of 4 MB more is sent by each; the tree of eight has three levels.
+    assert!(close(two.sent, whole[0].sent + 2e6));
+    assert!(close(two.exchange_seconds, whole[0].exchange_seconds + 4e6 / 1.25e9));
+    assert!(close(eight.exchange_seconds, whole[1].exchange_seconds + 12e6 / 1.25e9));
+    let text = |sizes| Plan::new(sizes, DeviceKind::Cpu, None, &[2]).unwrap().to_string();
+    assert!(text(sharded()).contains("and weights down a tree,"));
+    assert!(!text(sizes()).contains("down a tree"));
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn accumulated_inputs_make_the_step_of_their_union() {
 }
 
 /// Rules whose states differ in kind.
-fn optimizers() -> Vec<(&'static str, OptimizerConfig)> {
+pub fn optimizers() -> Vec<(&'static str, OptimizerConfig)> {
     let nesterov = Rule::Sgd { momentum: 0.9, nesterov: true };
     vec![
         ("adamw", OptimizerConfig::adamw((0.9, 0.95), 0.05)),

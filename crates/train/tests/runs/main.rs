@@ -8,5 +8,6 @@ mod interrupted;
 mod objectives;
 mod phases;
 mod refusals;
+mod sharded;
 mod toy;
 mod watched;

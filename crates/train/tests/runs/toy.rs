@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bauta_backbones::{Init, Parameters};
-use bauta_data::{Augment, Batch, Crop, InMemory, Loader, LoaderConfig, Statistics};
+use bauta_data::{Augment, Batch, Crop, InMemory, Loader, LoaderConfig, Share, Statistics};
 use bauta_train::{
     End, Event, Loss, Objective, ObjectiveError, Phase, Schedule, TrainConfig, TrainError, Trainer,
 };
@@ -57,13 +57,18 @@ pub fn pixels(batch: &Batch) -> Tensor {
 }
 
 pub fn loader(batch_size: usize) -> Loader {
+    loader_of(batch_size, Share::WHOLE)
+}
+
+pub fn loader_of(batch_size: usize, share: Share) -> Loader {
     let pixels = (0..96 * 16).map(|i| (i * 37 % 251) as u8).collect();
     let labels = vec![0; 96];
     let classes = vec!["only".to_owned()];
     let source =
         InMemory::new("toy", [4, 4, 1], pixels, labels, classes, Statistics::MNIST).unwrap();
     let augment = Augment { crop: Crop::None, flip: true, ..Augment::default() };
-    Loader::new(Arc::new(source), augment, LoaderConfig::new(batch_size, 4, 4)).unwrap()
+    let config = LoaderConfig { share, ..LoaderConfig::new(batch_size, 4, 4) };
+    Loader::new(Arc::new(source), augment, config).unwrap()
 }
 
 /// Clips and averages; a checkpoint every five steps, a record every four.

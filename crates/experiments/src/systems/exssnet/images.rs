@@ -74,7 +74,7 @@ fn tasks(data: &Data, settings: &Settings, seed: u64, stop: &AtomicBool) -> Resu
         return Ok(TaskStream::of_folders(root, &data.options())?);
     }
     let both = |splits: Splits| [splits.train, splits.test];
-    let own = Splits::open(data, stop)?;
+    let own = crate::images::open(data, stop)?;
     ensure!(own.held_out(), "{} has no test images; hold some out with data.holdout", data.name);
     let own = both(own);
     Ok(match table.origin {

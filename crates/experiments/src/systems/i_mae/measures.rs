@@ -24,7 +24,7 @@ pub(super) fn measure(
     system: &IMae,
     untrained: &IMae,
     images: &Images,
-    run: &Run<'_>,
+    run: &mut Run<'_>,
 ) -> Result<Scores> {
     run.measures()?;
     if !images.splits.held_out() {

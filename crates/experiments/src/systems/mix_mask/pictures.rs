@@ -12,7 +12,7 @@ use crate::run::Run;
 
 /// Draws the first test images masked as in a step of training, where a recipe masks them.
 pub(super) fn fills(viewing: &Viewing, images: &Images, run: &mut Run<'_>) -> Result<()> {
-    run.measures()?;
+    run.measures_together()?;
     let count = images.eval.pictures.count.min(images.splits.test.len());
     let Some(masking) = viewing.masking.as_ref().filter(|_| count > 0) else { return Ok(()) };
     let LoaderConfig { height, width, .. } = images.loader;

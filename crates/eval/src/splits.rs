@@ -1,17 +1,16 @@
-//! The splits that a recipe names, opened.
+//! The two splits of a data set of images, opened.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
 use bauta_data::{DatasetName, Limited, OpenOptions, Source, Split, TestOrigin};
-use bauta_eval::describe_splits;
-use bauta_recipe::Data;
+
+use crate::{EvalError, describe_splits};
 
 /// The training images, and those to measure on.
 pub struct Splits {
-    /// What is trained on: the training split, up to `data.limit`.
+    /// What is trained on: the training split, up to a limit.
     pub train: Arc<dyn Source>,
     /// What is tested on: the whole test split of a recipe. Where there is none, the training
     /// images, to be shown and not to be measured on.
@@ -23,17 +22,9 @@ pub struct Splits {
 }
 
 impl Splits {
-    /// Opens both splits of a recipe's data, unless `stop` is set before it is done.
-    ///
-    /// # Errors
-    /// As [`Self::of`].
-    pub fn open(data: &Data, stop: &AtomicBool) -> Result<Self> {
-        Self::of(data.name, data.root.as_deref(), &data.options(), [data.limit, None], stop)
-    }
-
-    /// Opens both splits of a data set that lies in `root` or else in the cache, and keeps the
-    /// first images of each up to its limit. Images without labels need no test split, because
-    /// nothing is measured on them.
+    /// Opens both splits of a data set that lies in `root` or else in the cache, unless `stop` is
+    /// set before it is done, and keeps the first images of each up to its limit. Images without
+    /// labels need no test split, because nothing is measured on them.
     ///
     /// # Errors
     /// When the data set is not there or not whole, or its splits do not agree; the message
@@ -44,7 +35,7 @@ impl Splits {
         options: &OpenOptions,
         [train, test]: [Option<usize>; 2],
         stop: &AtomicBool,
-    ) -> Result<Self> {
+    ) -> Result<Self, EvalError> {
         let root = root.map_or_else(|| cached(name), |root| Ok(root.to_owned()))?;
         let opened = bauta_data::open_splits_until(name, &root, options, stop)?;
         opened.notes.iter().for_each(|note| tracing::info!("{note}"));
@@ -89,10 +80,13 @@ fn limited(source: Arc<dyn Source>, limit: Option<usize>) -> Arc<dyn Source> {
     }
 }
 
-/// Where the cache holds a data set; `cargo xtask run` has fetched it by now.
-pub fn cached(name: DatasetName) -> Result<PathBuf> {
-    let package = name
-        .package()
-        .with_context(|| format!("{name} needs a root, the folder that it lies in"))?;
+/// Where the cache holds a data set, once it is fetched.
+///
+/// # Errors
+/// When it is not there, or has no place in the cache.
+pub fn cached(name: DatasetName) -> Result<PathBuf, EvalError> {
+    let package = name.package().ok_or_else(|| {
+        EvalError::Unsuitable(format!("{name} needs a root, the folder that it lies in"))
+    })?;
     Ok(bauta_data::fetched(package, &bauta_data::cache_root()?)?)
 }
