@@ -239,7 +239,7 @@ fn moments(features: &Tensor, rows: i64) -> (Tensor, Tensor) {
         let (next, spread) = of(block);
         let (samples, apart) = (block.size()[0] as f64, double(next) - &mean);
         let part = samples / (count + samples);
-        mean = mean + &apart * part;
+        mean += &apart * part;
         variance = variance * (1.0 - part)
             + double(spread) * part
             + apart.square() * (part * (1.0 - part));
