@@ -63,9 +63,7 @@ impl Kept<'_> {
         run.begin(settings)?;
         let trained = train(run);
         if trained.is_err() && !begun {
-            // What is refused before its first step leaves nothing; a folder with more than that stays.
-            let _ = fs::remove_file(run.folder.join("settings.json"));
-            let _ = fs::remove_dir(run.folder);
+            forget_settings(run.folder);
         }
         trained
     }
@@ -76,5 +74,14 @@ impl Kept<'_> {
     /// [`EvalError::Write`] when the file cannot be written.
     pub fn keep<S: Serialize>(&self, report: &FineTuneReport<S>) -> Result<(), EvalError> {
         self.folder.map_or(Ok(()), |folder| report.write(&folder.join("result.json")))
+    }
+}
+
+/// Removes the folder of what was refused before its first step: one that holds its settings alone.
+fn forget_settings(folder: &Path) {
+    let alone = fs::read_dir(folder).is_ok_and(|entries| entries.count() == 1);
+    if alone && fs::remove_file(folder.join("settings.json")).is_ok() {
+        // One that somebody else writes into stays.
+        let _ = fs::remove_dir(folder);
     }
 }
