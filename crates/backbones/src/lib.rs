@@ -74,11 +74,11 @@ pub use beit::{BeitConfig, BeitEncoder, BeitParts};
 pub use bert::{BertConfig, BertEncoder};
 pub use block::{Attention, Block, BlockConfig, Mlp};
 pub use checkpoint::interchange::{
-    Beginning, BeitModelConfig, ChannelStatistics, ClipFolder, ClipModelConfig, EncoderSizes,
-    Filter, Framing, ImportOptions, ModelConfig, ModelFolder, Naming, Preprocessing, ResNetFolder,
-    Resize, SampleKind, Samples, Sides, SizeDifference, SpacetimeFolder, SpacetimeModelConfig,
-    TargetFrames, VideoFolder, VideoModelConfig, VitMaeConfig, VitModelConfig, describe,
-    export_model, import_model, read_checkpoint,
+    Beginning, BeitModelConfig, ChannelStatistics, ClipFolder, ClipModelConfig, CropRounding,
+    EncoderSizes, Filter, Framing, ImportOptions, ModelConfig, ModelFolder, Naming, Preprocessing,
+    ResNetFolder, Resize, SampleKind, Samples, Sides, SizeDifference, SpacetimeFolder,
+    SpacetimeModelConfig, TargetFrames, VideoFolder, VideoModelConfig, VitMaeConfig,
+    VitModelConfig, describe, export_model, import_model, read_checkpoint,
 };
 pub use checkpointed::is_checkpointed;
 pub use clip::{ClipVisionConfig, ClipVisual};

@@ -19,7 +19,7 @@ use bauta_datasets::{Augment, Crop, DataError};
 use bauta_streams::RandomStream;
 
 use self::erasing::erase;
-pub use self::framing::{Filter, Framing, Resize};
+pub use self::framing::{Filter, Framing, Middle, Resize};
 use self::operations::Planes;
 use self::rand_augment::rand_augment;
 use self::region::Region;
@@ -87,16 +87,16 @@ impl Augmenter {
         let Some(framing) = self.framing else { return Ok(()) };
         let [height, width] = framing.place(Region::whole(image.height(), image.width())).1;
         let fits = match framing.crop {
-            true => height >= self.height && width >= self.width,
-            false => [height, width] == [self.height, self.width],
+            Some(_) => height >= self.height && width >= self.width,
+            None => [height, width] == [self.height, self.width],
         };
         if fits {
             return Ok(());
         }
         let (own_height, own_width) = (image.height(), image.width());
         let remedy = match framing.crop {
-            true => "that is too small to cut them out of its middle",
-            false => "nothing is to be cut out of it",
+            Some(_) => "that is too small to cut them out of its middle",
+            None => "nothing is to be cut out of it",
         };
         Err(format!(
             "the image has {own_height} × {own_width} pixels and is resized to {height} × {width}, \
@@ -183,8 +183,8 @@ impl Augmenter {
         resizer.set_filter(self.framing.map_or(Filter::Bicubic, |framing| framing.filter));
         if let Some(framing) = self.framing {
             let (part, full) = framing.place(whole);
-            // Hugging Face's and Pillow's users cut at half the difference, rounded down.
-            let corner = [(full[0] - height) / 2, (full[1] - width) / 2];
+            let middle = framing.crop.unwrap_or(Middle::Down);
+            let corner = [middle.begin(full[0], height), middle.begin(full[1], width)];
             return resizer.resize_window(image, part, full, corner, [height, width]);
         }
         let region = match crop {

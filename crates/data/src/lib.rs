@@ -59,7 +59,7 @@ mod tasks;
 pub mod text;
 pub mod video;
 
-pub use augment::{Augmenter, Filter, Framing, Resize};
+pub use augment::{Augmenter, Filter, Framing, Middle, Resize};
 // The names, settings and packages of what is read here.
 pub use bauta_datasets::{
     Augment, Channels, Colours, Crop, DataError, DatasetName, Decoding, FetchEvent, ModelName,

@@ -129,6 +129,20 @@ impl Loader {
         Self::interleaved(std::slice::from_ref(self), steps, move |_, batch| prepare(batch))
     }
 
+    /// The first batch of an epoch in which an image can be read, nothing where none can.
+    ///
+    /// # Errors
+    /// As [`Self::batches`], but for [`DataError::NoImages`].
+    pub fn first(&self) -> Result<Option<Batch>, DataError> {
+        for step in 0..self.steps_per_epoch() {
+            match self.batches(step..step + 1, |batch| batch).next() {
+                None | Some(Err(DataError::NoImages { .. })) => {}
+                Some(found) => return found.map(Some),
+            }
+        }
+        Ok(None)
+    }
+
     /// Makes batches of several loaders in turn, as [`Self::batches`] does of one: step s is
     /// step ⌊s / n⌋ of loader s mod n. The first one's threads make them all.
     ///

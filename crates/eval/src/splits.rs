@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use bauta_data::{DatasetName, Limited, OpenOptions, Source, Split, TestOrigin};
+use bauta_data::{
+    DatasetName, Limited, Loader, LoaderConfig, OpenOptions, Source, Split, TestOrigin,
+};
 
 use crate::{EvalError, describe_splits};
 
@@ -27,8 +29,8 @@ impl Splits {
     /// labels need no test split, because nothing is measured on them.
     ///
     /// # Errors
-    /// When the data set is not there or not whole, or its splits do not agree; the message
-    /// says what to do.
+    /// When the data set is not there or not whole, its splits do not agree, or no test image can
+    /// be decoded; the message says what to do.
     pub fn of(
         name: DatasetName,
         root: Option<&Path>,
@@ -46,6 +48,7 @@ impl Splits {
             None if train.classes().len() >= 2 => bauta_data::open(name, Split::Test, &root)?,
             None => Arc::clone(&train),
         };
+        check_readable(&test)?;
         Ok(Self { train, test, origin, notes: opened.notes })
     }
 
@@ -70,6 +73,19 @@ impl Splits {
         let (all, test) = (Arc::clone(&self.train), Arc::clone(&self.test));
         let notes = self.notes.clone();
         Self { train: limited(all, train), test, origin: self.origin, notes }
+    }
+}
+
+/// Refuses images of which none can be decoded: what is trained could not be measured.
+fn check_readable(test: &Arc<dyn Source>) -> Result<(), EvalError> {
+    let config = LoaderConfig { threads: 1, ..LoaderConfig::new(1, 8, 8) };
+    let loader = Loader::for_evaluation(Arc::clone(test), config)?;
+    match loader.first()? {
+        Some(_) => Ok(()),
+        None => Err(EvalError::Unsuitable(format!(
+            "none of the {} images to measure on can be decoded; the warnings name them and say why",
+            test.len()
+        ))),
     }
 }
 

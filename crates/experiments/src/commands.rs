@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use bauta_eval::DeviceChoice;
 use bauta_eval::folder::FeatureFormat;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
+use strum::VariantNames;
 
 use crate::dense::{DenseArguments, HeadName};
 use crate::{evaluate, finetune, reproduce};
@@ -74,7 +76,7 @@ pub enum Command {
         out: PathBuf,
         /// safetensors, with `features` and the paths in the metadata; or npy, with the paths
         /// in FILE.txt.
-        #[arg(long, value_name = "NAME", default_value_t = FeatureFormat::Safetensors)]
+        #[arg(long, value_name = "NAME", default_value_t = FeatureFormat::Safetensors, value_parser = format_named())]
         format: FeatureFormat,
         /// The class token instead of the mean of the patch tokens.
         #[arg(long)]
@@ -183,6 +185,11 @@ pub enum Command {
     },
     /// Train a head that draws boxes around objects, and measure its average precision.
     Detect(DenseArguments),
+}
+
+/// Takes the names of the formats of features, and lists them in help and errors.
+fn format_named() -> impl TypedValueParser<Value = FeatureFormat> {
+    PossibleValuesParser::new(FeatureFormat::VARIANTS).try_map(|name| name.parse::<FeatureFormat>())
 }
 
 /// Whose names a model folder is written under.

@@ -3,9 +3,10 @@
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a program talks to people")]
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bauta_backbones::{ImportOptions, Naming, Pooling, export_model, export_onnx, import_model};
 use bauta_data::{cache_root, video::Ffmpeg};
 use bauta_eval::folder::{Embed, Forward, Reconstruct};
@@ -14,6 +15,7 @@ use bauta_experiments::run::RunEnd;
 use bauta_experiments::start::{RunOptions, run, stop_on_signals};
 use bauta_experiments::systems::brep;
 use bauta_experiments::{dense, evaluate, finetune, reproduce, throughput};
+use bauta_files::check_writable;
 use bauta_libtorch::keep_freed_memory;
 use bauta_recipe::Layers;
 use bauta_train::Precision;
@@ -41,6 +43,12 @@ fn explain(error: &anyhow::Error) -> String {
     error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |text, cause| {
         if text.contains(&cause) { text } else { format!("{text}: {cause}") }
     })
+}
+
+/// Refuses a file that cannot be written, before there is a result to write.
+fn check_result_file(file: Option<&Path>) -> Result<()> {
+    let cannot = |file: &Path| format!("cannot write {}", file.display());
+    file.map_or(Ok(()), |file| check_writable(file).with_context(|| cannot(file)))
 }
 
 fn execute(command: Command) -> Result<()> {
@@ -105,8 +113,12 @@ fn execute(command: Command) -> Result<()> {
             println!("{said}");
             Ok(())
         }
-        Command::Finetune(arguments) => finetune::finetune(&arguments, stop_on_signals()?),
+        Command::Finetune(arguments) => {
+            check_result_file(arguments.json.as_deref())?;
+            finetune::finetune(&arguments, stop_on_signals()?)
+        }
         Command::Evaluate(arguments) => {
+            check_result_file(arguments.json.as_deref())?;
             let evaluated = evaluate::evaluate(&arguments, stop_on_signals()?)?;
             print!("{evaluated}");
             arguments.json.map_or(Ok(()), |file| Ok(evaluated.write(&file)?))

@@ -208,7 +208,7 @@ fn unlabelled_images_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     for split in ["train", "val"] {
         fs::create_dir(folder.path().join(split)).unwrap();
-        fs::write(folder.path().join(split).join("a.png"), b"never decoded").unwrap();
+        image::GrayImage::new(8, 8).save(folder.path().join(split).join("a.png")).unwrap();
     }
     let mut arguments = arguments("mae-normalized", folder.path(), &[]);
     arguments.data = NamedData::Images(DatasetName::Folder);

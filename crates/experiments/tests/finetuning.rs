@@ -308,3 +308,23 @@ fn what_does_not_fit_is_refused() {
     let nowhere = Arguments { model: Some(place.path("nowhere")), ..place.arguments(&[]) };
     assert!(refuse(&nowhere).contains("nowhere"));
 }
+
+#[test]
+fn one_class_is_refused_and_leaves_no_folder() {
+    let place = Place::new();
+    for split in ["train", "val"] {
+        let folder = place.path("one").join(split).join("cat");
+        fs::create_dir_all(&folder).unwrap();
+        image::GrayImage::new(8, 8).save(folder.join("1.png")).unwrap();
+    }
+    let root = format!("data.root={}", place.path("one").display());
+    let folder = NamedData::Images(DatasetName::Folder);
+    let out = place.path("out");
+    let given = place.arguments(&[&root]);
+    let refused = refuse(&Arguments { data: folder, out: Some(out.clone()), ..given });
+    assert!(
+        refused.contains("of two classes or more, and the training images are of one: cat"),
+        "{refused}"
+    );
+    assert!(!out.exists());
+}

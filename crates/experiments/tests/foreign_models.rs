@@ -109,7 +109,7 @@ fn other_architectures_are_named() {
     case.configure("\"vit_mae\"", "\"bert\"");
     assert_says(
         &case.refusal(),
-        &["config.json", "model_type \"bert\"", "vit_mae and vit are", "clip"],
+        &["config.json", "model_type \"bert\"", "those are vit, vit_mae", "clip"],
     );
     fs::write(case.path("config.json"), "{\"hidden_size\": 3").unwrap();
     assert_says(&case.refusal(), &["config.json", "EOF"]);

@@ -165,3 +165,19 @@ fn a_framing_keeps_its_field_of_view_at_another_size() {
     assert_eq!(twice.resized([100, 100]), resized.map(|side| 2 * side));
     assert!(said_framing(&folder, [2 * height, 2 * width], false).is_err());
 }
+
+#[test]
+fn a_file_that_cannot_be_written_is_refused_before_pictures_are_read() {
+    let [height, width] = size();
+    let case = Case::new("", &[(height, width)]);
+    // A picture that cannot be decoded would be named if it were read.
+    fs::write(case.path("pictures/broken.png"), "no picture").unwrap();
+    let refused = case.embed("pictures", FeatureFormat::Safetensors).unwrap_err();
+    assert!(refused.contains("a folder lies there"), "{refused}");
+    let refused = case.embed("none/f.safetensors", FeatureFormat::Npy).unwrap_err();
+    assert!(refused.contains("none/f.safetensors"), "{refused}");
+    fs::rename(case.path("pictures/broken.png"), case.path("pictures/a\nb.png")).unwrap();
+    let refused = case.embed("f.npy", FeatureFormat::Npy).unwrap_err();
+    assert!(refused.contains("a\\nb.png") && refused.contains("has a line break"), "{refused}");
+    assert!(!case.path("f.npy").exists() && !case.path("f.npy.txt").exists());
+}

@@ -178,3 +178,56 @@ fn one_process_trains_in_a_folder() {
     resumed("mae-cifar10", &place, "run", true, &[]).unwrap();
     assert!(!place.path("run/summary.json.partial").exists(), "what a kill left is cleared");
 }
+
+#[test]
+fn a_test_split_that_no_picture_can_be_read_of_is_refused_before_training() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    for (class, shade) in [("light", 200), ("dark", 20)] {
+        for split in ["train", "val"] {
+            fs::create_dir_all(at(&format!("photos/{split}/{class}"))).unwrap();
+            for number in 0..6_u32 {
+                let picture = RgbImage::from_fn(20, 20, |x, y| {
+                    image::Rgb([shade, (x * 9) as u8, (y * number) as u8])
+                });
+                picture.save(at(&format!("photos/{split}/{class}/{number}.png"))).unwrap();
+            }
+        }
+    }
+    let damage = |class: &str, numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            fs::write(at(&format!("photos/val/{class}/{number}.png")), b"\x89PNG\r\n\x1a\n")
+                .unwrap();
+        }
+    };
+    let small = SMALL.iter().filter(|set| !set.starts_with("data.") && !set.contains("batch_size"));
+    let mut set: Vec<String> = small.chain(&DECODER).map(|&set| set.to_owned()).collect();
+    set.extend(words(&["data.image_size=16", "train.batch_size=4", "eval.pictures.count=4"]));
+    set.push(format!("data.root={}", at("photos").display()));
+
+    // The first of the test split, and all that would be shown: others are shown in their place.
+    damage("dark", 0..5);
+    let out = at("run");
+    let summary = train("mae-images", &out, false, &set).unwrap();
+    assert!(summary.eval.contains_key("knn_top1"), "{:?}", summary.eval);
+    assert!(out.join("pictures/reconstructions.png").is_file());
+
+    damage("dark", 5..6);
+    damage("light", 0..6);
+    let out = at("refused");
+    let refused = train("mae-images", &out, false, &set).unwrap_err();
+    assert!(refused.contains("none of the 12 images to measure on can be decoded"), "{refused}");
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_runs_folder_in_a_models_place_is_told_where_the_model_is() {
+    let place = Place::new();
+    digits("mae-cifar10", &place, "first", &[]).unwrap();
+    for folder in ["first", "first/checkpoints"] {
+        let init = format!("model.init={}", place.path(folder).display());
+        let refused = digits("mae-cifar10", &place, "again", &[&init]).unwrap_err();
+        let model = place.path("first/checkpoints/last");
+        assert!(refused.contains(&format!("its model is {}", model.display())), "{refused}");
+    }
+}

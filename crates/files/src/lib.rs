@@ -36,6 +36,20 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
+/// Checks that [`write_whole`] can write a file, before what it will hold is computed; nothing
+/// stays behind.
+///
+/// # Errors
+/// When a folder lies there, or its own folder is missing or cannot be written to.
+pub fn check_writable(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "a folder lies there"));
+    }
+    let partial = partial(path);
+    create_fresh(&partial)?;
+    fs::remove_file(&partial)
+}
+
 /// Makes an empty file that was not there, in the place of what may lie there.
 ///
 /// # Errors
@@ -144,6 +158,20 @@ fn folder_of(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whether_a_file_can_be_written_is_known_before() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.json");
+        check_writable(&path).expect("it can");
+        fs::write(&path, "old").expect("it can");
+        check_writable(&path).expect("it can be replaced");
+        assert_eq!(fs::read(&path).expect("it is there"), b"old");
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
+        let refused = check_writable(folder.path()).expect_err("a folder");
+        assert_eq!(refused.kind(), io::ErrorKind::IsADirectory);
+        assert!(check_writable(&folder.path().join("none/a.json")).is_err());
+    }
 
     #[test]
     fn a_file_is_replaced_whole_and_nothing_stays_beside_it() {

@@ -53,7 +53,7 @@ pub use describe::{ImportOptions, describe};
 pub use encoder_sizes::EncoderSizes;
 pub use model_config::ModelConfig;
 pub use preprocessing::{
-    ChannelStatistics, Filter, Framing, Preprocessing, Resize, SampleKind, Samples,
+    ChannelStatistics, CropRounding, Filter, Framing, Preprocessing, Resize, SampleKind, Samples,
 };
 pub use resnet_folder::ResNetFolder;
 pub use sides::Sides;
@@ -114,6 +114,12 @@ impl ModelFolder {
             return Err(ModelError::NoFolder(folder.into()));
         }
         let at = folder.join("config.json");
+        if !at.exists()
+            && let Some(model) = model_of_run(folder)
+        {
+            let reason = format!("it is a run's folder; its model is {}", model.display());
+            return Err(ModelError::Format { path: folder.into(), reason });
+        }
         let format = |reason: String| ModelError::Format { path: at.clone(), reason };
         if ResNetFolder::describes(folder) {
             let reason = "it holds a residual network, and a vision transformer is wanted here";
@@ -321,6 +327,12 @@ impl ModelFolder {
             to.width()
         );
     }
+}
+
+/// The folder of a run's model, where a folder is one that a run leaves and not that of a model.
+fn model_of_run(folder: &Path) -> Option<PathBuf> {
+    let places = [folder.join("checkpoints").join("last"), folder.join("last")];
+    places.into_iter().find(|place| place.join("config.json").is_file())
 }
 
 /// Whether a parameter belongs to a decoder or a head.

@@ -31,6 +31,16 @@ pub(super) struct Entry {
     pub bytes: usize,
 }
 
+/// What a file is that begins with these bytes and often lies where weights should.
+fn other_file(start: &[u8; 8]) -> Option<&'static str> {
+    match start {
+        b"version " => Some("a pointer of Git LFS"),
+        [b'P', b'K', 3, 4, ..] => Some("a zip archive, as PyTorch writes"),
+        _ if start.trim_ascii_start().starts_with(b"<") => Some("a web page"),
+        _ => None,
+    }
+}
+
 /// Reads the header of a file of `length` bytes: its tensors in the order of their numbers,
 /// which follow where the file stands then.
 ///
@@ -41,6 +51,9 @@ pub(super) fn read(file: &mut File, length: u64) -> Result<Vec<Entry>, String> {
     };
     let mut size = [0; 8];
     file.read_exact(&mut size).map_err(|_| broken(format!("it has {length} bytes")))?;
+    if let Some(other) = other_file(&size) {
+        return Err(format!("it is {other}, not a safetensors file; fetch the file itself"));
+    }
     let (size, rest) = (u64::from_le_bytes(size), length.saturating_sub(8));
     if size > rest {
         return Err(broken(format!("a header of {size} bytes where {rest} are left")));

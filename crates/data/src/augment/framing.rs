@@ -6,10 +6,10 @@ use super::region::Region;
 /// How every picture is brought to one height and width, without chance.
 ///
 /// ```
-/// use bauta_data::{Filter, Framing, Resize};
+/// use bauta_data::{Filter, Framing, Middle, Resize};
 /// // torchvision's `Resize(256)` and `CenterCrop(224)`.
 /// let (resize, filter) = (Resize::Covering([256, 256]), Filter::Bicubic);
-/// let framing = Framing { resize, filter, crop: true };
+/// let framing = Framing { resize, filter, crop: Some(Middle::HalfEven) };
 /// assert_eq!(framing.resized([375, 500]), [256, 341]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,29 @@ pub struct Framing {
     pub resize: Resize,
     /// How pixels are interpolated.
     pub filter: Filter,
-    /// Whether the output is the middle of the resized picture, or must be all of it.
-    pub crop: bool,
+    /// Where the output begins, if it is the middle of the resized picture; else it must be all
+    /// of it.
+    pub crop: Option<Middle>,
+}
+
+/// Where the middle of a picture begins when an odd number of pixels is left over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Middle {
+    /// At half of them, rounded down, as users of Pillow and Hugging Face's processors cut.
+    Down,
+    /// At half of them, rounded to even, as torchvision and timm cut.
+    HalfEven,
+}
+
+impl Middle {
+    /// Where a part of size `inner` begins within `outer`, which is not smaller.
+    pub(crate) fn begin(self, outer: usize, inner: usize) -> usize {
+        let over = outer - inner;
+        match self {
+            Self::Down => over / 2,
+            Self::HalfEven => (over as f64 / 2.0).round_ties_even() as usize,
+        }
+    }
 }
 
 /// To which size a picture is resized: heights and widths in pixels.
@@ -51,7 +72,8 @@ impl Framing {
     /// The largest part of a picture that has the output's ratio, resized to it: the output
     /// is covered with the picture's own ratio, and no more is cut off than that takes.
     pub fn covering(output: [usize; 2]) -> Self {
-        Self { resize: Resize::Covering(output), filter: Filter::default(), crop: true }
+        let (resize, filter) = (Resize::Covering(output), Filter::default());
+        Self { resize, filter, crop: Some(Middle::Down) }
     }
 
     /// Height and width of a picture of this height and width after the resizing; a side of

@@ -8,7 +8,7 @@
 use fast_image_resize as fr;
 use fr::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 
-use super::framing::Filter;
+use super::framing::{Filter, Middle};
 use super::region::Region;
 use crate::image::Image;
 use crate::sample::Sample;
@@ -63,7 +63,9 @@ impl<S: Sample> Resizer<S> {
         height: usize,
         width: usize,
     ) -> &[S] {
-        let corner = [middle(full[0], height), middle(full[1], width)];
+        let [down, right] = full;
+        let middle = Middle::HalfEven;
+        let corner = [middle.begin(down, height), middle.begin(right, width)];
         self.resize_window(image, region, full, corner, [height, width])
     }
 
@@ -154,11 +156,6 @@ fn algorithm(filter: Filter) -> fr::ResizeAlg {
         Filter::Bicubic => fr::FilterType::CatmullRom,
         Filter::Lanczos => fr::FilterType::Lanczos3,
     })
-}
-
-/// Where a centred part of size `inner` begins, rounded like torchvision's.
-pub(crate) fn middle(outer: usize, inner: usize) -> usize {
-    ((outer - inner) as f64 / 2.0).round_ties_even() as usize
 }
 
 #[cfg(test)]

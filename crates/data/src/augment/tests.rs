@@ -3,7 +3,6 @@
 use bauta_streams::{Purpose, StreamKey};
 use proptest::prelude::*;
 
-use super::resize::middle;
 use super::*;
 
 fn stream(sample: u64) -> RandomStream {
@@ -134,6 +133,7 @@ fn the_centre_crop_has_torchvisions_sizes() {
     let augmenter = Augmenter::new(&Augment::evaluation(), 3, 224, 224).unwrap();
     assert_eq!(augmenter.covering(Region::whole(375, 500)), [256, 341]);
     assert_eq!(augmenter.covering(Region::whole(500, 375)), [341, 256]);
+    let middle = |outer, inner| Middle::HalfEven.begin(outer, inner);
     assert_eq!([middle(256, 224), middle(341, 224), middle(10, 7)], [16, 58, 2]);
     // A strip that would be 2.6 million pixels wide costs no more than its middle.
     let strip = Image::new(1, 10_000, 1, vec![7; 10_000]);
@@ -170,7 +170,7 @@ fn framed(framing: Framing, image: &Image<'_>, height: usize, width: usize) -> V
 #[test]
 fn a_framed_image_is_resized_by_its_shorter_side_and_cut_rounded_down() {
     let (resize, filter) = (Resize::Covering([8, 8]), Filter::Bilinear);
-    let framing = Framing { resize, filter, crop: true };
+    let framing = Framing { resize, filter, crop: Some(Middle::Down) };
     let found = framed(framing, &picture(24, 30, 1), 7, 7);
     let pillow = [
         115, 110, 123, 118, 125, 130, 128, 129, 125, 112, 114, 117, 124, 130, 137, 144, 117, 112,
@@ -181,11 +181,28 @@ fn a_framed_image_is_resized_by_its_shorter_side_and_cut_rounded_down() {
     assert!(furthest <= Some(1), "{found:?}");
 }
 
+/// Of 3 pixels left over, Pillow's users leave 1 at the beginning and torchvision 2; of 1 or 5, both
+/// leave the same.
+#[test]
+fn the_middle_begins_where_the_framing_says() {
+    let image = picture(9, 13, 1);
+    let begins = |crop, size: usize| {
+        let framing = Framing { resize: Resize::No, filter: Filter::Bicubic, crop: Some(crop) };
+        let found = framed(framing, &image, 9, size);
+        (0..=13 - size).find(|&at| found[..size] == planes(&image)[at..at + size])
+    };
+    for (size, down, even) in [(12, 0, 0), (11, 1, 1), (10, 1, 2), (9, 2, 2), (8, 2, 2), (6, 3, 4)]
+    {
+        assert_eq!(begins(Middle::Down, size), Some(down), "{size}");
+        assert_eq!(begins(Middle::HalfEven, size), Some(even), "{size}");
+    }
+}
+
 #[test]
 fn a_framing_treats_the_outputs_own_size_as_any_other() {
     let image = picture(9, 12, 3);
     assert_eq!(framed(Framing::covering([9, 12]), &image, 9, 12), planes(&image));
-    let framing = |resize| Framing { resize, filter: Filter::Bicubic, crop: true };
+    let framing = |resize| Framing { resize, filter: Filter::Bicubic, crop: Some(Middle::Down) };
     assert_eq!(framing(Resize::Covering([8, 8])).resized([9, 12]), [8, 10]);
     assert_eq!(framing(Resize::Covering([8, 8])).resized([12, 9]), [10, 8]);
     assert_eq!(framing(Resize::Covering([4, 8])).resized([9, 12]), [6, 8]);
@@ -198,7 +215,8 @@ fn a_framing_treats_the_outputs_own_size_as_any_other() {
 
 #[test]
 fn what_a_framing_does_not_bring_to_the_size_is_refused_with_all_sizes() {
-    let found = |resize, crop, height, width| {
+    let found = |resize, crop: bool, height, width| {
+        let crop = crop.then_some(Middle::HalfEven);
         let framing = Framing { resize, filter: Filter::Bicubic, crop };
         let augmenter = Augmenter::new(&Augment::evaluation(), 1, 8, 8).unwrap().framed(framing);
         augmenter.check(&picture(height, width, 1))

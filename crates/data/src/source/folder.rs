@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use bauta_datasets::{DataError, Decoding, SampleType, Split};
 
-use super::layout::Kind;
+use super::layout::{Kind, several};
 use super::listed::Listed;
-use super::listing::{any_below, has_extension, is_picture, shown};
+use super::listing::{any_below, files_below, has_extension, is_picture, shown};
 use super::npy::{self, Array};
 use crate::image::Image;
 use crate::image::known::Known;
@@ -164,7 +164,20 @@ impl Folder {
 fn kind_below(root: &Path) -> Result<Kind, DataError> {
     super::listing::entries(root)?;
     let has = |kind: &Kind| any_below(root, kind.wanted);
-    [PICTURES, ARRAYS].into_iter().find(has).ok_or_else(|| PICTURES.nothing(root))
+    [PICTURES, ARRAYS].into_iter().find(has).ok_or_else(|| {
+        let foreign = files_below(root, is_picture).map(|files| files.foreign).unwrap_or_default();
+        let names: Vec<String> = foreign.iter().map(|path| path.display().to_string()).collect();
+        match names.is_empty() {
+            true => PICTURES.nothing(root),
+            false => DataError::malformed(
+                root,
+                format!(
+                    "its pictures have formats that are not read ({}); convert them to PNG or JPEG",
+                    several(&names)
+                ),
+            ),
+        }
+    })
 }
 
 impl Source for Folder {

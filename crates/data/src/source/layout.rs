@@ -17,10 +17,10 @@ use super::listing::{any_below, entries, shown};
 use crate::regular::is_regular;
 
 /// Names of a training split's folder, the first that is there.
-const TRAIN: [&str; 2] = ["train", "training"];
+pub(super) const TRAIN: [&str; 2] = ["train", "training"];
 
 /// Names of a test split's folder, the first that is there.
-const TEST: [&str; 5] = ["val", "valid", "validation", "test", "testing"];
+pub(super) const TEST: [&str; 5] = ["val", "valid", "validation", "test", "testing"];
 
 /// How a folder is divided.
 #[derive(Debug, PartialEq)]

@@ -24,7 +24,7 @@ pub(crate) struct Files {
     pub(crate) paths: Vec<PathBuf>,
     /// What has a wanted name and is a pipe, socket or device.
     pub(crate) special: Vec<PathBuf>,
-    /// Pictures of formats that are not read.
+    /// Pictures of formats that are not read, and arrays where pictures are.
     pub(crate) foreign: Vec<PathBuf>,
 }
 
@@ -80,19 +80,20 @@ fn unreadable(folder: &Path, error: &walkdir::Error) -> DataError {
     DataError::malformed(path, problem)
 }
 
-/// Whether an entry is no part of the data: its name begins with a dot, or is that of the
-/// folder in which macOS keeps what zip files cannot hold.
+/// Whether an entry is no part of the data: its name begins with a dot, or is that of a folder
+/// in which macOS keeps what zip files cannot hold, or a Synology its thumbnails.
 pub(super) fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(is_hidden_name)
 }
 
 /// The same of a name.
 pub(super) fn is_hidden_name(name: &OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX"
+    name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX" || name == "@eaDir"
 }
 
 /// How pictures are called that are not read.
-const FOREIGN: [&str; 9] = ["avif", "bmp", "gif", "heic", "heif", "jp2", "ppm", "tif", "tiff"];
+const FOREIGN: [&str; 10] =
+    ["avif", "bmp", "gif", "heic", "heif", "jp2", "npy", "ppm", "tif", "tiff"];
 
 /// Whether a name ends like that of a JPEG, PNG or WebP file.
 pub(crate) fn is_picture(path: &Path) -> bool {

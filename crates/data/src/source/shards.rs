@@ -18,8 +18,8 @@ use bauta_datasets::{DataError, Decoding, Split};
 use rayon::prelude::*;
 
 use self::index::{Caption, Index, Sample, index};
-use super::layout::{Kind, Layout, layout};
-use super::listing::{files_below, has_extension, shown};
+use super::layout::{Kind, Layout, TEST, TRAIN, layout};
+use super::listing::{entries, files_below, has_extension, shown};
 use crate::image::Image;
 use crate::image::known::Known;
 use crate::image::sixteen_bits::Rounding;
@@ -113,7 +113,10 @@ impl Shards {
         stop: &AtomicBool,
     ) -> Result<(Self, Option<PathBuf>), DataError> {
         let (folder, test) = match layout(root, SHARDS, notes)? {
-            Layout::Whole => (root.to_path_buf(), None),
+            Layout::Whole => {
+                check_names(root)?;
+                (root.to_path_buf(), None)
+            }
             Layout::Splits { train: Some(train), test } => (train, test),
             Layout::Splits { train: None, test } => {
                 return Err(SHARDS.no_train(root, test.as_ref()));
@@ -259,6 +262,29 @@ fn classes(samples: &[(usize, Sample)]) -> Result<Vec<String>, String> {
         ));
     }
     Ok((0..=most).map(|class| class.to_string()).collect())
+}
+
+/// Refuses a folder whose tar files are of several splits by their names, as `train-000.tar` beside
+/// `val-000.tar`: they would become one set.
+fn check_names(root: &Path) -> Result<(), DataError> {
+    let tars = entries(root)?.into_iter().filter(|path| is_shard(path));
+    let names: Vec<String> = tars.map(|path| shown(path.file_name().unwrap_or_default())).collect();
+    let is_of = |name: &&String, splits: &[&str]| {
+        let stem = name.to_lowercase();
+        stem.split(|c: char| !c.is_ascii_alphabetic()).any(|word| splits.contains(&word))
+    };
+    let train = names.iter().find(|name| is_of(name, &TRAIN));
+    let test = names.iter().find(|name| is_of(name, &TEST));
+    match (train, test) {
+        (Some(train), Some(test)) => {
+            let problem = format!(
+                "{train} and {test} lie in one folder, and would become one set; put the tar files \
+                 of each split into a folder of its own, train/ and val/"
+            );
+            Err(DataError::malformed(root, problem))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Source for Shards {

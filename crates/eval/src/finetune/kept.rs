@@ -1,5 +1,6 @@
 //! Where a fine-tuning leaves its files.
 
+use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
@@ -58,8 +59,15 @@ impl Kept<'_> {
             log_every: self.log_every,
             ..TrainingRun::new(self.folder.unwrap_or(passing.path()), watch)
         };
+        let begun = run.folder.exists();
         run.begin(settings)?;
-        train(run)
+        let trained = train(run);
+        if trained.is_err() && !begun {
+            // What is refused before its first step leaves nothing; a folder with more than that stays.
+            let _ = fs::remove_file(run.folder.join("settings.json"));
+            let _ = fs::remove_dir(run.folder);
+        }
+        trained
     }
 
     /// Writes the report to the folder that is kept, if any.

@@ -15,7 +15,9 @@ use super::config::FineTuneConfig;
 use crate::batch::host_tensor;
 use crate::folder::{FeatureModel, framing};
 use crate::watch::go_on;
-use crate::{Accuracy, EVALUATION_BATCH, EvalError, Metrics, Scores, TrainingRun, Watch};
+use crate::{
+    Accuracy, EVALUATION_BATCH, EvalError, Metrics, Scores, TrainingRun, Watch, missing_classes,
+};
 
 /// One fine-tuning, everything resolved.
 pub struct FineTuneTask<'a> {
@@ -87,7 +89,16 @@ impl FineTuneTask<'_> {
         let classes = self.train.classes().len();
         if classes < 2 {
             let wanted = "fine-tuning needs labelled images of two classes or more";
-            return Err(EvalError::Unsuitable(wanted.to_owned()));
+            return Err(EvalError::Unsuitable(match self.train.classes() {
+                [only] => format!("{wanted}, and the training images are of one: {only}"),
+                _ => format!("{wanted}, and the training images have no labels"),
+            }));
+        }
+        for (split, images) in [("training", &self.train), ("test", &self.test)] {
+            let missing = missing_classes(&**images);
+            if !missing.is_empty() {
+                tracing::warn!("the {split} images lack classes: {}", missing.join(", "));
+            }
         }
         let train = self.labelled()?;
         let batch_size = config.batch_size.min(train.len());

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use bauta_backbones::Pooling;
 use bauta_backbones::checkpoint::write_tensors_with;
-use bauta_files::write_whole;
-use strum::{Display, EnumString};
+use bauta_files::{check_writable, write_whole};
+use strum::{Display, EnumString, VariantNames};
 use tch::{Device, Tensor};
 
 use super::feature_model::FeatureModel;
@@ -37,7 +37,7 @@ pub struct Embed {
 }
 
 /// Formats of a file of features.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum FeatureFormat {
     /// `features` [N, D], f32; the metadata list the paths as JSON under `files`.
@@ -61,6 +61,22 @@ impl Embed {
         let said = folder.describe(*pooling)?;
         let (_parameters, encoder) = folder.encoder(*device, None)?;
         let images = UserImages::open(&folder, model, root, encoder.image_size(), *device)?;
+        let source = &images.source;
+        let names: Vec<String> = (0..source.len()).map(|index| source.describe(index)).collect();
+        if let Some(name) = names
+            .iter()
+            .find(|name| name.contains(['\n', '\r']))
+            .filter(|_| *format == FeatureFormat::Npy)
+        {
+            return Err(EvalError::Unsuitable(format!(
+                "{name:?} has a line break, and npy's names are one a line; rename it, or write safetensors"
+            )));
+        }
+        let beside = (*format == FeatureFormat::Npy).then(|| out.with_added_extension("txt"));
+        for path in [Some(out), beside.as_ref()].into_iter().flatten() {
+            check_writable(path)
+                .map_err(|source| EvalError::Write { path: path.clone(), source })?;
+        }
         let loader = images.loader(BATCH)?;
         let batches =
             loader.batches(0..loader.steps_per_epoch(), |batch| host_tensor(&batch.pixels));
@@ -69,8 +85,6 @@ impl Embed {
             let encode = || image_features(&*encoder, &images.normalization, *pooling, &pixels);
             Ok(tch::no_grad(encode)?.to_device(Device::Cpu))
         }))?;
-        let source = &images.source;
-        let names: Vec<String> = (0..source.len()).map(|index| source.describe(index)).collect();
         match format {
             FeatureFormat::Safetensors => {
                 let names = serde_json::to_string(&names).expect("texts have a JSON form");

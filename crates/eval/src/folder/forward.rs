@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use bauta_backbones::checkpoint::{read_tensors, write_tensors};
 use bauta_backbones::{
-    BeitModelConfig, Encode, ModelConfig, ModelFolder, ResNetFolder, TokenIndices, VitMaeConfig,
-    class_token, patch_tokens,
+    BeitModelConfig, Encode, ModelConfig, ModelError, ModelFolder, ResNetFolder, TokenIndices,
+    VitMaeConfig, class_token, patch_tokens,
 };
 use bauta_libtorch::Autocast;
 use bauta_masking::{Grid, MaskPlan};
@@ -73,13 +73,20 @@ impl Forward {
             FeatureModel::Residual(folder) => residual(folder, &inputs, *device),
             FeatureModel::Transformer(folder) => transformer(folder, &inputs, *device),
         })
-        .map_err(|error| error.at(refuse()))?;
+        .map_err(|error| if is_of_file(&error) { error } else { error.at(refuse()) })?;
         drop(autocast);
         let outputs: Outputs =
             outputs.into_iter().map(|(name, tensor)| (name, to_host(&tensor))).collect();
         write_tensors(out, outputs.iter().map(|(name, tensor)| (*name, tensor)))?;
         Ok(())
     }
+}
+
+/// Whether an error names a file of the model, and so is no fault of the input.
+fn is_of_file(error: &EvalError) -> bool {
+    let EvalError::Model(error) = error else { return false };
+    use ModelError::{Format, Io, Mismatch};
+    matches!(**error, Io { .. } | Format { .. } | Mismatch { .. })
 }
 
 /// On the CPU, floats as f32.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bauta_backbones::{
-    Filter, Framing, ImageNormalization, Preprocessing, Resize, SampleKind, Samples,
+    CropRounding, Filter, Framing, ImageNormalization, Preprocessing, Resize, SampleKind, Samples,
 };
 use bauta_data::{
     Channels, Decoding, Folder, LoaderConfig, OnError, OpenOptions, SampleType, Source, Statistics,
@@ -162,7 +162,9 @@ pub fn framing(source: &dyn Source, size: [usize; 2]) -> Option<Framing> {
         [height, width] if height == width => (Resize::ShorterSide(height * 8 / 7), Some(size)),
         _ => return None,
     };
-    Some(Framing { resize, crop, filter: Some(Filter::Bicubic) })
+    // Evaluation cuts as torchvision does.
+    let rounding = CropRounding::HalfEven;
+    Some(Framing { resize, crop, rounding, filter: Some(Filter::Bicubic) })
 }
 
 /// Every image below a user's folder, whatever its subfolders are called; of the channels and

@@ -1,7 +1,7 @@
 //! How a model folder has its pictures resized and cut, in the loader's words.
 
 use bauta_backbones::{self as backbones, ModelFolder, Preprocessing};
-use bauta_data::{Filter, Framing, Resize};
+use bauta_data::{Filter, Framing, Middle, Resize};
 
 use crate::EvalError;
 
@@ -75,5 +75,9 @@ pub(super) fn framing_of(
         Some(backbones::Filter::Hamming) => Filter::Hamming,
         Some(backbones::Filter::Bicubic) | None => Filter::Bicubic,
     };
-    Ok(Some(Framing { resize, filter, crop: said.crop.is_some() }))
+    let crop = said.crop.map(|_| match said.rounding {
+        backbones::CropRounding::Down => Middle::Down,
+        backbones::CropRounding::HalfEven => Middle::HalfEven,
+    });
+    Ok(Some(Framing { resize, filter, crop }))
 }

@@ -243,7 +243,9 @@ fn image_size(
             return Ok([height, width]);
         }
         return Err(ModelError::Config(format!(
-            "an image of {height} × {width} has other than the {tokens} patches of pos_embed"
+            "pos_embed has {tokens} positions, but an image of {height} × {width} has {} patches of \
+             {patch} × {patch}",
+            (height / patch.max(1)) * (width / patch.max(1))
         )));
     }
     let side = tokens.isqrt();

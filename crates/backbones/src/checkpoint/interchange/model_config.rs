@@ -83,8 +83,8 @@ impl ModelConfig {
                 parse(&ClipModelConfig::part_of(value)?).map(Self::Clip)
             }
             _ => Err(format!(
-                "model_type {} is not read here; vit_mae and vit are, beit, clip_vision_model \
-                 and clip",
+                "model_type {} is not read here; those are vit, vit_mae, beit, clip_vision_model and \
+                 clip, resnet, videomae, and timm's folders, which have an architecture",
                 model_type.map_or("(none)".to_owned(), |found| format!("\"{found}\""))
             )),
         }?;

@@ -16,7 +16,7 @@ use bauta_files::write_whole;
 use serde_json::{Map, Value, json};
 use tch::Device;
 
-pub use framing::{Filter, Framing, Resize};
+pub use framing::{CropRounding, Filter, Framing, Resize};
 use processors::Processor;
 pub use samples::{SampleKind, Samples};
 
@@ -46,8 +46,9 @@ const REFUSED: [&str; 5] = ["rescale_offset", "offset", "crop_pct", "crop_mode",
 /// How a model's pictures are made ready, as its folder says.
 ///
 /// ```
-/// use bauta_backbones::{Framing, Preprocessing, Resize};
-/// let framing = Framing { resize: Resize::To([32, 32]), crop: None, filter: None };
+/// use bauta_backbones::{CropRounding, Framing, Preprocessing, Resize};
+/// let (resize, rounding) = (Resize::To([32, 32]), CropRounding::default());
+/// let framing = Framing { resize, crop: None, rounding, filter: None };
 /// let said = Preprocessing::new(&[0.5; 3], &[0.25; 3], Some(framing));
 /// let statistics = said.statistics(3)?;
 /// assert_eq!((statistics.mean, statistics.deviation), (vec![0.5; 3], vec![0.25; 3]));

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 use tch::Tensor;
 
-use super::{EncoderSizes, ImportOptions, ModelConfig, describe};
+use super::{CropRounding, EncoderSizes, ImportOptions, ModelConfig, describe};
 use crate::Activation;
 
 /// What begins the names of architectures that may be read; what else differs in them shows in
@@ -137,6 +137,7 @@ pub(super) fn preprocessing(config: &Map<String, Value>) -> Option<Map<String, V
     }
     say("do_center_crop", true.into());
     say("crop_size", json!({"height": size[0], "width": size[1]}));
+    say("crop_rounding", <&str>::from(CropRounding::HalfEven).into());
     Some(keys)
 }
 

@@ -24,6 +24,24 @@ fn read_from(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Vec<i64>)>, Model
 }
 
 #[test]
+fn what_often_lies_in_the_place_of_weights_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.safetensors");
+    for (bytes, words) in [
+        (
+            &b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"[..],
+            "a pointer of Git LFS",
+        ),
+        (b"<!DOCTYPE html><html></html>", "a web page"),
+        (b"\n<html>404 Not Found</html>", "a web page"),
+        (b"PK\x03\x04\x00\x00\x00\x00archive/data.pkl", "a zip archive"),
+    ] {
+        let refused = read_from(&path, bytes).unwrap_err().to_string();
+        assert!(refused.contains(words) && refused.contains("a.safetensors"), "{refused}");
+    }
+}
+
+#[test]
 fn lying_shapes_and_places_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.safetensors");

@@ -215,6 +215,7 @@ fn empty_classes_and_what_systems_leave_behind_are_no_classes() {
     for name in ["Thumbs.db", ".DS_Store", "._1.png"] {
         fs::write(root.path().join("train/x").join(name), "x").unwrap();
     }
+    write(root.path().join("train/@eaDir/1.png/thumbnail.png"), ImageFormat::Png);
     let [train, _, notes] = opened(&root).unwrap();
     assert_eq!(train, "train/x/1.png=x train/y/1.png=y");
     assert!(notes.contains("zebra/"), "{notes}");
@@ -223,6 +224,23 @@ fn empty_classes_and_what_systems_leave_behind_are_no_classes() {
         opened(&root)
             .unwrap_err()
             .contains("none of the training pictures is of its classes `zebra`")
+    );
+}
+
+#[test]
+fn what_is_not_read_beside_pictures_is_told() {
+    let root = tree(&["x/1.png", "y/1.png", "x/2.npy", "y/3.bmp"]);
+    let mut notes = Vec::new();
+    Folder::splits(root.path(), Decoding::default(), &mut notes).unwrap();
+    let told = notes.join(" ");
+    assert!(told.contains("1 pictures of other formats are left out"), "{told}");
+    assert!(told.contains("1 .npy arrays beside pictures are left out"), "{told}");
+    assert!(told.contains("2.npy") && told.contains("3.bmp"), "{told}");
+    let root = tree(&["1.bmp", "2.tiff"]);
+    let refused = Folder::all(root.path(), Decoding::default()).unwrap_err().to_string();
+    assert!(
+        refused.contains("formats that are not read") && refused.contains("2.tiff"),
+        "{refused}"
     );
 }
 

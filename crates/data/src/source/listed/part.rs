@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bauta_datasets::DataError;
 
 use crate::source::layout::{Kind, list, several};
-use crate::source::listing::{entries, files_below};
+use crate::source::listing::{entries, files_below, has_extension};
 
 /// Samples by the subfolder of the split that they lie in, at whatever depth.
 pub(super) struct Part {
@@ -32,14 +32,21 @@ impl Part {
                 several(&names)
             ));
         }
-        if !files.foreign.is_empty() && kind.of_pictures() {
-            let names: Vec<String> =
-                files.foreign.iter().map(|path| path.display().to_string()).collect();
-            notes.push(format!(
-                "{} pictures of other formats are left out ({}); convert them to PNG or JPEG",
-                names.len(),
-                several(&names)
-            ));
+        if kind.of_pictures() {
+            let (arrays, foreign): (Vec<_>, Vec<_>) =
+                files.foreign.iter().partition(|path| has_extension(path, &["npy"]));
+            for (left_out, what, remedy) in [
+                (foreign, "pictures of other formats", "convert them to PNG or JPEG"),
+                (arrays, ".npy arrays beside pictures", "give them a folder of their own"),
+            ] {
+                let names: Vec<_> =
+                    left_out.iter().map(|path| path.display().to_string()).collect();
+                if !names.is_empty() {
+                    let shown = several(&names);
+                    let count = names.len();
+                    notes.push(format!("{count} {what} are left out ({shown}); {remedy}"));
+                }
+            }
         }
         let (mut loose, mut by_class) = (Vec::new(), BTreeMap::<OsString, Vec<PathBuf>>::new());
         let mut paths = files.paths;

@@ -147,6 +147,32 @@ fn hidden_members_other_fields_and_case_do_not_matter() {
     }
 }
 
+#[test]
+fn tar_files_of_several_splits_in_one_folder_are_refused() {
+    let opened = |names: [&str; 2]| {
+        let root = tempfile::tempdir().unwrap();
+        for (name, class) in names.into_iter().zip(0..) {
+            let samples = tar(&[png("0.png", 1), cls("0.cls", class)]);
+            fs::write(root.path().join(name), samples).unwrap();
+        }
+        let options = OpenOptions { holdout: Some(0.5), ..OpenOptions::default() };
+        let opened = open_splits(DatasetName::Shards, root.path(), &options);
+        opened.map(drop).map_err(|error| error.to_string())
+    };
+    for [train, test] in [
+        ["train-000.tar", "val-000.tar"],
+        ["imagenet-train-000.tar", "imagenet-validation-000.tar"],
+        ["Train_0.tar", "test_0.tar"],
+    ] {
+        let refused = opened([train, test]).unwrap_err();
+        let words = format!("{train} and {test} lie in one folder");
+        assert!(refused.contains(&words), "{refused}");
+    }
+    for names in [["train-000.tar", "train-001.tar"], ["training0.tar", "contest.tar"]] {
+        assert!(!opened(names).is_err_and(|error| error.contains("lie in one folder")));
+    }
+}
+
 /// Opens both splits of one archive each.
 fn splits(train: &[(&str, Vec<u8>)], test: &[(&str, Vec<u8>)]) -> Result<Splits, String> {
     let root = tempfile::tempdir().unwrap();

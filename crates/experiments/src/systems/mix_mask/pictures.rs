@@ -18,7 +18,7 @@ pub(super) fn fills(viewing: &Viewing, images: &Images, run: &mut Run<'_>) -> Re
     let LoaderConfig { height, width, .. } = images.loader;
     let test = Arc::clone(&images.splits.test);
     let loader = Loader::for_evaluation(test, LoaderConfig::new(count, height, width))?;
-    let batch = loader.batches(0..1, |batch| batch).next().context("the test split is empty")??;
+    let batch = loader.first()?.context("no test image can be decoded")?;
     let pixels = host_tensor(&batch.pixels).to_device(viewing.device);
     let (fill, shown) = viewing.fill(masking, &pixels, 0);
     let normalization = images.normalization()?;

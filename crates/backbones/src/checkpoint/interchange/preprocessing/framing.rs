@@ -15,6 +15,8 @@ pub struct Framing {
     pub resize: Resize,
     /// Height and width in pixels of the middle that is kept then; else all of it.
     pub crop: Option<[usize; 2]>,
+    /// Where that middle begins when an odd number of pixels is left over.
+    pub rounding: CropRounding,
     /// How pixels are interpolated, if that is said.
     pub filter: Option<Filter>,
 }
@@ -28,6 +30,18 @@ pub enum Resize {
     To([usize; 2]),
     /// Its shorter side to this many pixels, with its ratio.
     ShorterSide(usize),
+}
+
+/// Where the middle of a picture begins when an odd number of pixels is left over; the key
+/// `crop_rounding`, which is this project's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum CropRounding {
+    /// At half of them, rounded down, as Hugging Face's processors cut.
+    #[default]
+    Down,
+    /// At half of them, rounded to even, as torchvision and timm cut.
+    HalfEven,
 }
 
 /// How pixels are interpolated, by Pillow's names.
@@ -95,7 +109,14 @@ impl Framing {
             Some(value) => Some(filter(value)?),
             None => usual.and_then(|usual| usual.filter),
         };
-        Ok(Some(Self { resize, crop, filter }))
+        let rounding = match said(keys, "crop_rounding") {
+            None => CropRounding::default(),
+            Some(value) => value.as_str().and_then(|word| word.parse().ok()).ok_or_else(|| {
+                let value = brief(value);
+                format!("crop_rounding is {value}, but must be \"down\" or \"half-even\"")
+            })?,
+        };
+        Ok(Some(Self { resize, crop, rounding, filter }))
     }
 
     /// The same in Hugging Face's words, with a processor that obeys them.
@@ -119,6 +140,9 @@ impl Framing {
         say("do_center_crop", self.crop.is_some().into());
         if let Some(crop) = self.crop {
             say("crop_size", rectangle(crop));
+            if self.rounding != CropRounding::default() {
+                say("crop_rounding", <&str>::from(self.rounding).into());
+            }
         }
         if let Some(filter) = self.filter {
             say("resample", (filter as u8).into());

@@ -1,6 +1,6 @@
 //! What Hugging Face's image processors do where a file leaves a key out.
 
-use super::framing::{Filter, Framing, Resize};
+use super::framing::{CropRounding, Filter, Framing, Resize};
 
 const IMAGENET_STANDARD: [f64; 3] = [0.5; 3];
 const CLIP_MEAN: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];
@@ -47,6 +47,6 @@ impl Processor {
             Self::Beit => (Resize::To([256; 2]), Some([224; 2]), Filter::Bicubic),
             Self::Clip => (Resize::ShorterSide(224), Some([224; 2]), Filter::Bicubic),
         };
-        Framing { resize, crop, filter: Some(filter) }
+        Framing { resize, crop, rounding: CropRounding::default(), filter: Some(filter) }
     }
 }

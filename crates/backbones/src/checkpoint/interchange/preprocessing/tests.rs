@@ -113,7 +113,8 @@ fn what_fits_no_picture_is_refused_by_its_key() {
 #[test]
 fn framing_is_read_in_the_forms_of_all_versions() {
     use Filter::{Bicubic, Bilinear, Lanczos};
-    let framing = |resize, crop, filter| Some(Framing { resize, crop, filter });
+    let rounding = CropRounding::default();
+    let framing = |resize, crop, filter| Some(Framing { resize, crop, rounding, filter });
     for (keys, wanted) in [
         (json!({"image_mean": 0.5}), None),
         (json!({"size": 16}), framing(Resize::To([16, 16]), None, None)),
@@ -159,6 +160,7 @@ fn framing_that_cannot_be_is_refused() {
         (json!({"size": 16, "resample": 6}), "resample is 6, but must be one of Pillow's numbers"),
         (json!({"size": 16, "resample": "bicubic"}), "resample is \"bicubic\""),
         (json!({"do_resize": true}), "size is not said"),
+        (json!({"crop_size": 8, "crop_rounding": "up"}), "crop_rounding is \"up\", but must be"),
         (json!({"do_center_crop": true, "size": 16}), "crop_size is not said"),
         (json!({"size": "x".repeat(1000)}), "…, but must be"),
     ] {
@@ -171,10 +173,12 @@ fn framing_that_cannot_be_is_refused() {
 fn what_is_written_is_read_back() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(Preprocessing::read(folder.path()).unwrap(), None);
+    let framing = |resize, crop, rounding, filter| Some(Framing { resize, crop, rounding, filter });
     for framing in [
         None,
-        Some(Framing { resize: Resize::To([32, 48]), crop: None, filter: Some(Filter::Box) }),
-        Some(Framing { resize: Resize::ShorterSide(36), crop: Some([32, 32]), filter: None }),
+        framing(Resize::To([32, 48]), None, CropRounding::Down, Some(Filter::Box)),
+        framing(Resize::ShorterSide(36), Some([32, 32]), CropRounding::Down, None),
+        framing(Resize::ShorterSide(36), Some([32; 2]), CropRounding::HalfEven, Some(Filter::Box)),
     ] {
         let written = Preprocessing::new(&[0.1, 0.2], &[0.3, 0.4], framing);
         written.write(folder.path()).unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tch::Device;
 
-use super::super::{Framing, ModelFolder, Preprocessing, Resize};
+use super::super::{CropRounding, Framing, ModelFolder, Preprocessing, Resize};
 use super::*;
 use crate::checkpoint::write_tensors;
 use crate::{EncoderHead, EncoderWithHead, Parameters, VitConfig};
@@ -136,6 +136,7 @@ fn framing_is_timms() {
     };
     let found = framing(|_| ()).unwrap();
     assert_eq!((found.resize, found.crop), (Resize::ShorterSide(248), Some([224, 224])));
+    assert_eq!(found.rounding, CropRounding::HalfEven);
     let found = framing(|said| said["crop_pct"] = json!(1.0)).unwrap();
     assert_eq!(found.resize, Resize::ShorterSide(224));
     let found = framing(|said| said["crop_mode"] = "squash".into()).unwrap();
