@@ -230,19 +230,22 @@ fn moments(features: &Tensor, rows: i64) -> (Tensor, Tensor) {
         (mean, variance)
     };
     let blocks = features.split(rows, 0);
-    if let [whole] = &blocks[..] {
-        return of(whole);
+    let (first, rest) = blocks.split_first().expect("a split has one block at least");
+    let (mean, variance) = of(first);
+    if rest.is_empty() {
+        return (mean, variance);
     }
     let double = |tensor: Tensor| tensor.to_kind(Kind::Double);
-    let (mut count, mut mean, mut variance) = (0.0, Tensor::from(0.0), Tensor::from(0.0));
-    for block in &blocks {
+    let (mut mean, mut variance) = (double(mean), double(variance));
+    let mut count = first.size()[0] as f64;
+    for block in rest {
         let (next, spread) = of(block);
         let (samples, apart) = (block.size()[0] as f64, double(next) - &mean);
         let part = samples / (count + samples);
-        mean += &apart * part;
         variance = variance * (1.0 - part)
             + double(spread) * part
             + apart.square() * (part * (1.0 - part));
+        mean += apart * part;
         count += samples;
     }
     (mean.to_kind(Kind::Float), variance.to_kind(Kind::Float))

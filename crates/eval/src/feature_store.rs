@@ -111,7 +111,8 @@ impl FeatureStore {
     ) -> Result<Tensor, RanksError> {
         let mut told = own.map(Tensor::shallow_clone);
         let give = |_| own.map(Tensor::shallow_clone).expect("the owner has it");
-        self.ranks.hand_on(&[(owner, shape.to_vec())], give, |_, theirs| told = Some(theirs))?;
+        let receive = |_, theirs: Tensor| told = Some(theirs.copy());
+        self.ranks.hand_on(&[(owner, shape.to_vec())], give, receive)?;
         Ok(told.expect("it is own or was received"))
     }
 }

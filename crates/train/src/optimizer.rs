@@ -220,7 +220,7 @@ impl Optimizer {
             let give = |place: usize| own[&name(place)].shallow_clone();
             ranks.hand_on(&listed, give, |place, theirs| {
                 if ranks.leads() {
-                    state.push((name(place), theirs));
+                    state.push((name(place), theirs.copy()));
                 }
             })?;
         }

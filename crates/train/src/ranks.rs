@@ -101,6 +101,9 @@ struct Group {
     store: Store,
     /// None once a collective has failed.
     connections: RefCell<Option<ProcessGroup>>,
+    /// What is handed on lies here: memory that came and went with each call would leave the heap
+    /// in pieces.
+    buffer: RefCell<Tensor>,
 }
 
 impl Ranks {
@@ -145,7 +148,9 @@ impl Ranks {
         }
         let connections = ProcessGroup::open(&store, rank, count, timeout);
         let connections = RefCell::new(Some(connections.map_err(RanksError::Apart)?));
-        Ok(Self { share, threads, group: Some(Rc::new(Group { store, connections })) })
+        let buffer = RefCell::new(Tensor::empty([0], (Kind::Float, Device::Cpu)));
+        let group = Group { store, connections, buffer };
+        Ok(Self { share, threads, group: Some(Rc::new(group)) })
     }
 
     /// The part of each batch that this rank makes.
@@ -216,14 +221,14 @@ impl Ranks {
     /// Hands tensors in single precision on the CPU from the ranks that own them to all others.
     ///
     /// `listed` says the owner and the shape of each, the same on all ranks; all must call it.
-    /// `own` gives one of this rank's by its place in the list, and `receive` takes one of another's.
-    /// A bucket of them is in memory twice at a time. Of one process nothing is handed on.
+    /// `own` gives one of this rank's by its place in the list, and `receive` takes one of
+    /// another's, and must copy what is to last. Of one process nothing is handed on.
     ///
     /// # Errors
     /// When a rank is gone, or does not call it in time.
     ///
     /// # Panics
-    /// When `own` gives a tensor of another size than the listed one.
+    /// When `own` gives a tensor of another shape than the listed one.
     pub fn hand_on(
         &self,
         listed: &[(usize, Vec<i64>)],
@@ -238,22 +243,24 @@ impl Ranks {
             let sizes: Vec<usize> = places.iter().map(|&place| size(place) as usize).collect();
             for bucket in buckets(&sizes) {
                 let mine = owner == self.share.rank;
-                let total: usize = sizes[bucket.clone()].iter().sum();
-                let bucket = &places[bucket];
-                let flat = match mine {
-                    true => {
-                        let own = bucket.iter().map(|&place| own(place).reshape([-1]));
-                        Tensor::cat(&own.collect::<Vec<_>>(), 0)
-                    }
-                    false => Tensor::empty([total as i64], (Kind::Float, Device::Cpu)),
-                };
-                assert_eq!(flat.numel(), total, "tensors have the listed sizes");
-                self.call(group, &flat, |connections| connections.broadcast(&flat, owner))?;
+                let flat = group.buffer(sizes[bucket.clone()].iter().sum());
                 let mut from = 0;
-                for &place in bucket.iter().filter(|_| !mine) {
-                    let (size, shape) = (size(place), &listed[place].1[..]);
-                    receive(place, flat.narrow(0, from, size).view(shape));
-                    from += size;
+                let parts: Vec<(usize, Tensor)> = places[bucket]
+                    .iter()
+                    .map(|&place| {
+                        let part = flat.narrow(0, from, size(place)).view(&listed[place].1[..]);
+                        from += size(place);
+                        (place, part)
+                    })
+                    .collect();
+                for (place, part) in parts.iter().filter(|_| mine) {
+                    let own = own(*place);
+                    assert_eq!(own.size(), part.size(), "tensors have the listed shapes");
+                    part.shallow_clone().copy_(&own);
+                }
+                self.call(group, &flat, |connections| connections.broadcast(&flat, owner))?;
+                if !mine {
+                    parts.into_iter().for_each(|(place, part)| receive(place, part));
                 }
             }
         }
@@ -296,8 +303,19 @@ impl Ranks {
     }
 }
 
+impl Group {
+    /// The first numbers of the buffer, which grows to hold them.
+    fn buffer(&self, numbers: usize) -> Tensor {
+        let mut buffer = self.buffer.borrow_mut();
+        if buffer.numel() < numbers {
+            *buffer = Tensor::empty([numbers.max(BUCKET) as i64], (Kind::Float, Device::Cpu));
+        }
+        buffer.narrow(0, 0, numbers as i64)
+    }
+}
+
 /// Divides a list by the sizes of its members into ranges that are sent at once: up to a bucket, or
-/// one that is larger.
+/// one member that is larger.
 fn buckets(sizes: &[usize]) -> Vec<Range<usize>> {
     let (mut ranges, mut begin) = (Vec::new(), 0);
     while begin < sizes.len() {

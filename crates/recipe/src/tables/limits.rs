@@ -64,6 +64,7 @@ pub const LIMITS: &[Limit] = &[
     most("train.accumulate", 10_000, "forward passes"),
     most("train.threads", 1024, "threads"),
     most("eval.every", 1_000_000, "epochs"),
+    most("eval.features_in_memory", 1_000_000_000, "megabytes"),
     most("eval.knn.k", 100_000, "neighbours"),
     most("eval.linear.epochs", 10_000, "epochs"),
     most("eval.linear.batch_size", 1_000_000, "features"),
