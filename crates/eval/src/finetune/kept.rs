@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::FineTuneReport;
 use super::task::FineTuned;
+use crate::begun::check_unused;
 use crate::{EvalError, TrainingRun, Watch};
 
 /// A folder that is kept, or one that goes when the fine-tuning is done.
@@ -29,14 +30,8 @@ impl Kept<'_> {
     /// # Errors
     /// [`EvalError::Unsuitable`], which names the folder.
     pub fn check(&self) -> Result<(), EvalError> {
-        let results = |out: &Path| ["checkpoints", "result.json"].map(|name| out.join(name));
         match self.folder {
-            Some(out) if !self.resume && results(out).iter().any(|path| path.exists()) => {
-                Err(EvalError::Unsuitable(format!(
-                    "{} holds a result already; name another folder, or add --resume",
-                    out.display()
-                )))
-            }
+            Some(folder) if !self.resume => check_unused(folder, "result.json"),
             _ => Ok(()),
         }
     }
