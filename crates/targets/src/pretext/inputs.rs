@@ -1,7 +1,6 @@
 //! Sizes of the networks, the clips of a step, and what of a flow the networks see.
 
 use bauta_backbones::{ModelError, SpacetimeConvConfig};
-use bauta_streams::RandomStream;
 use tch::{Device, Kind, Tensor};
 
 use super::{Modality, TASKS, Task};
@@ -85,45 +84,6 @@ impl SoundingClips {
 }
 
 impl Reordered {
-    /// Draws for each clip, by its own stream, whether its frames are out of order: one that is
-    /// labelled so never has its own order.
-    ///
-    /// # Panics
-    /// When a clip has fewer than two frames.
-    pub fn out_of_order(frames: usize, streams: impl IntoIterator<Item = RandomStream>) -> Self {
-        assert!(frames >= 2, "{frames} frames have one order");
-        Self::draw(frames, streams, |order, stream| {
-            let own = order.to_vec();
-            while *order == own {
-                stream.shuffle(order);
-            }
-        })
-    }
-
-    /// Draws for each clip, by its own stream, whether its frames run backwards.
-    pub fn backwards(frames: usize, streams: impl IntoIterator<Item = RandomStream>) -> Self {
-        Self::draw(frames, streams, |order, _| order.reverse())
-    }
-
-    fn draw(
-        frames: usize,
-        streams: impl IntoIterator<Item = RandomStream>,
-        change: impl Fn(&mut [i64], &mut RandomStream),
-    ) -> Self {
-        let (mut orders, mut labels) = (Vec::new(), Vec::new());
-        for mut stream in streams {
-            let mut order: Vec<i64> = (0..frames as i64).collect();
-            let changed = stream.uniform() < 0.5;
-            if changed {
-                change(&mut order, &mut stream);
-            }
-            orders.extend(order);
-            labels.push(f32::from(u8::from(changed)));
-        }
-        let order = Tensor::from_slice(&orders).view([labels.len() as i64, frames as i64]);
-        Self { order, label: Tensor::from_slice(&labels) }
-    }
-
     fn to_device(&self, device: Device) -> Self {
         Self { order: self.order.to_device(device), label: self.label.to_device(device) }
     }

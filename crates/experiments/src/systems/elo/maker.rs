@@ -1,5 +1,6 @@
 //! The inputs of a run's steps, of the clips in memory.
 
+use bauta_data::video::FrameOrder;
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 use bauta_targets::pretext::{PretextConfig, Reordered, SoundingClips};
 use tch::Tensor;
@@ -30,16 +31,23 @@ impl Maker {
         let mut order: Vec<usize> = (0..count).collect();
         self.stream("clip order", epoch, 0).shuffle(&mut order);
         let chosen = &order[place as usize * self.batch..][..self.batch];
-        let streams = |purpose: &'static str| {
-            chosen.iter().map(move |&clip| self.stream(purpose, epoch, clip as u64))
-        };
         let frames = self.sizes.frames;
+        let reordered = |purpose: &str, draw: fn(usize, &mut RandomStream) -> FrameOrder| {
+            let order = |&clip: &usize| {
+                let mut stream = self.stream(purpose, epoch, clip as u64);
+                let FrameOrder { frames: order, changed } = draw(frames, &mut stream);
+                (order, f32::from(u8::from(changed)))
+            };
+            let (orders, labels): (Vec<_>, Vec<_>) = chosen.iter().map(order).unzip();
+            let order = Tensor::from_slice(&orders.concat()).view([chosen.len() as i64, -1]);
+            Reordered { order, label: Tensor::from_slice(&labels) }
+        };
         SoundingClips {
             pixels: self.pixels(&self.train, chosen),
             flow: self.sizes.flow.then(|| self.flow(&self.train, chosen)),
             sound: self.sizes.sound.map(|sides| self.sound(sides, &self.train, chosen)),
-            shuffled: Reordered::out_of_order(frames, streams("frames out of order")),
-            reversed: Reordered::backwards(frames, streams("frames backwards")),
+            shuffled: reordered("frames out of order", FrameOrder::shuffled),
+            reversed: reordered("frames backwards", FrameOrder::reversed),
         }
     }
 
