@@ -9,6 +9,7 @@ mod batches;
 mod coco;
 mod composed;
 mod first;
+mod look;
 mod mask;
 mod open;
 
@@ -89,6 +90,16 @@ pub trait DenseSource: Send + Sync {
     /// # Errors
     /// When a file cannot be read or decoded, or image and labels differ in size.
     fn sample(&self, index: usize) -> Result<DenseSample, DataError>;
+
+    /// Looks at an image's files without decoding the picture: whether anything in it is
+    /// labelled. Of scenes that are generated everything is.
+    ///
+    /// # Errors
+    /// [`DataError::Image`] where a file is damaged, which may be done without; another error
+    /// where one is not there or not what it must be. What only a decoder finds is not seen.
+    fn look(&self, _index: usize) -> Result<bool, DataError> {
+        Ok(true)
+    }
 
     /// Says which image that is, for messages.
     fn describe(&self, index: usize) -> String;

@@ -7,6 +7,7 @@
 //! format alike.
 
 mod damage;
+mod header;
 mod jpeg;
 pub(crate) mod known;
 pub(crate) mod sixteen_bits;
@@ -18,6 +19,7 @@ use std::borrow::Cow;
 use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use bauta_datasets::{Channels, Decoding};
 
+pub(crate) use self::header::claimed_size;
 use crate::sample::Sample;
 
 /// An image of samples, bytes unless said otherwise, in the order row, column, channel.

@@ -1,12 +1,27 @@
 //! What was begun in a folder, so that it goes on with the same.
 
 use std::fs;
+use std::path::Path;
 
 use bauta_files::{FolderLock, write_whole};
 use bauta_train::TrainError;
 use serde_json::Value;
 
 use crate::{EvalError, TrainingRun};
+
+/// Refuses a folder that holds a training's checkpoints or its `result` already.
+///
+/// # Errors
+/// [`EvalError::Unsuitable`], which names the folder.
+pub(crate) fn check_unused(folder: &Path, result: &str) -> Result<(), EvalError> {
+    if ["checkpoints", result].iter().any(|name| folder.join(name).exists()) {
+        return Err(EvalError::Unsuitable(format!(
+            "{} holds a result already; name another folder, or add --resume",
+            folder.display()
+        )));
+    }
+    Ok(())
+}
 
 impl TrainingRun<'_> {
     /// Writes the settings of what begins to the folder's `settings.json`; refuses to go on

@@ -13,6 +13,7 @@ mod detector;
 mod iou;
 mod objects;
 mod pictures;
+mod place;
 mod report;
 mod segment;
 mod segmentation;
@@ -23,6 +24,7 @@ pub use detector::{BoxBatch, Decoding, DetectionHead, DetectionLoss, Predictions
 pub use iou::ConfusionMatrix;
 pub use objects::{Detection, TruthBox};
 pub use pictures::{paint_boxes, paint_classes};
+pub use place::output_folder;
 pub use report::DenseReport;
 pub(crate) use segmentation::on_grid;
 pub use segmentation::{SegmentationHead, SegmentationKind, UperNet, segmentation_loss};

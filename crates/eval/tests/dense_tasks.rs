@@ -15,7 +15,7 @@ use bauta_backbones::{
     VitModelConfig,
 };
 use bauta_data::dense::{DenseSample, DenseSource, LabelMap, Object};
-use bauta_data::{DataError, Image, Statistics};
+use bauta_data::{DataError, Image, OnError, Statistics};
 use bauta_eval::dense::{DenseConfig, DenseScores, DenseTask, SegmentationKind};
 use bauta_eval::folder::FeatureModel;
 use bauta_eval::{EvalError, TrainingRun, Watch};
@@ -114,6 +114,8 @@ fn task(folder: &FeatureModel) -> DenseTask<'_> {
         seed: 2,
         device: Device::Cpu,
         threads: 2,
+        on_error: OnError::Stop,
+        settings: serde_json::Value::Null,
     }
 }
 

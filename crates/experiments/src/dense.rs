@@ -9,11 +9,10 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, ensure};
 use bauta_data::dense::{ComposedConfig, DenseSplits};
 use bauta_data::{OpenOptions, SampleType};
-use bauta_eval::dense::{DenseReport, DenseScores, DenseTask, SegmentationKind};
+use bauta_eval::dense::{DenseReport, DenseScores, DenseTask, SegmentationKind, output_folder};
 use bauta_eval::folder::{FeatureModel, normalization};
 use bauta_eval::{EvalError, TrainingRun};
-use bauta_recipe::DenseSettings;
-use bauta_recipe::Device;
+use bauta_recipe::{DenseSettings, Device};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -116,44 +115,42 @@ fn perform(
     stop: &AtomicBool,
     measure: impl FnOnce(&DenseTask<'_>, TrainingRun<'_>) -> Result<DenseScores, EvalError>,
 ) -> Result<()> {
+    let DenseArguments { model, root, frozen, random_init, resume, .. } = arguments;
+    let out = output_folder(arguments.out.as_deref(), name, model, *resume)?;
     let device = choose_device(Device::Auto)?;
     let threads = choose_threads(settings.train.threads);
-    let folder = FeatureModel::read(&arguments.model)?;
+    let folder = FeatureModel::read(model)?;
     let [height, width] = folder.image_size();
     let least = if arguments.data == DenseData::ComposedDigits { 64 } else { 0 };
     let image_size = settings.data.image_size.unwrap_or(height.max(width).max(least));
     let splits = open(arguments, settings, image_size)?;
+    let said = [head, data_in_words(arguments.data)];
     let own = splits.train.statistics();
     let task = DenseTask {
         folder: &folder,
-        frozen: arguments.frozen,
-        random_init: arguments.random_init,
-        config: settings::dense_config(settings, arguments.frozen),
-        normalization: normalization(&arguments.model, &own, SampleType::Uint8, device)?.0,
+        frozen: *frozen,
+        random_init: *random_init,
+        config: settings::dense_config(settings, *frozen),
+        normalization: normalization(model, &own, SampleType::Uint8, device)?.0,
         image_size,
         train: splits.train,
         test: splits.test,
         seed: settings.seed,
         device,
         threads,
+        on_error: settings.data.on_error,
+        settings: json!({
+            "task": name, "model": model, "head": head, "data": said[1], "root": root,
+            "frozen": frozen, "random_init": random_init, "settings": settings,
+        }),
     };
-    let out = arguments.out.clone().unwrap_or_else(|| {
-        let model = arguments.model.file_name().unwrap_or_default().to_string_lossy();
-        PathBuf::from(format!("runs/{name}-{model}"))
-    });
     let console = Console::new(stop);
     let run = TrainingRun {
-        resume: arguments.resume,
+        resume: *resume,
         checkpoint_every: settings.train.checkpoint_every,
         log_every: settings.train.log_every,
         ..TrainingRun::new(&out, &console)
     };
-    let DenseArguments { model, root, frozen, random_init, .. } = arguments;
-    let said = [head, data_in_words(arguments.data)];
-    run.begin(&json!({
-        "task": name, "model": model, "head": head, "data": said[1], "root": root,
-        "frozen": frozen, "random_init": random_init, "settings": settings,
-    }))?;
     let found = measure(&task, run).map_err(|error| stopped(error, Some(&out)))?;
     drop(console);
     let picture = out.join(format!("{name}.png"));
@@ -168,18 +165,21 @@ fn perform(
 fn open(arguments: &DenseArguments, settings: &DenseSettings, size: usize) -> Result<DenseSplits> {
     let root = arguments.root.as_deref();
     let needed = || root.context("--root is needed: the folder that the data lie in");
-    let limits = [settings.data.limit, settings.data.test_limit];
+    let data = &settings.data;
+    let limits = [data.limit, data.test_limit];
     Ok(match arguments.data {
         DenseData::ComposedDigits => {
             let config = ComposedConfig::new(settings.seed, limits[0], size);
-            let config = ComposedConfig { objects: 1..=settings.data.objects, ..config };
+            let config = ComposedConfig { objects: 1..=data.objects, ..config };
             DenseSplits::composed(&config, limits[1], |name| match root {
                 Some(root) => Ok(root.join(<&str>::from(name))),
                 None => cached(name),
             })?
         }
-        DenseData::Ade20k => DenseSplits::ade20k(needed()?, limits)?,
-        DenseData::Coco => DenseSplits::coco(needed()?, OpenOptions::default().max_pixels, limits)?,
+        DenseData::Ade20k => DenseSplits::ade20k(needed()?, limits, data.on_error)?,
+        DenseData::Coco => {
+            DenseSplits::coco(needed()?, OpenOptions::default().max_pixels, limits, data.on_error)?
+        }
     })
 }
 

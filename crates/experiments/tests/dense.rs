@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use bauta_experiments::dense::{DenseArguments, DenseData, HeadName, detect, segment};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Digits and photos in their own layouts: `mnist` and `cifar10`.
@@ -27,6 +27,7 @@ fn data() -> TempDir {
 }
 
 fn arguments(model: &str, root: &Path, set: &[&str]) -> DenseArguments {
+    let out = Some(root.join(format!("{model}-out")));
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(model);
     let few = ["data.limit=8", "data.test_limit=4", "train.batch_size=4", "train.steps=5"];
     let set =
@@ -38,7 +39,7 @@ fn arguments(model: &str, root: &Path, set: &[&str]) -> DenseArguments {
         frozen: false,
         random_init: false,
         set: set.map(|&text| text.to_owned()).collect(),
-        out: Some(root.join("out")),
+        out,
         resume: false,
     }
 }
@@ -59,7 +60,8 @@ fn folders_of_every_kind_are_segmented_with() {
         segment(&whole, HeadName::Linear, &false.into()).unwrap();
         let tuned = report(&whole, "segment");
         assert_eq!(tuned["encoder"], "fine-tuned", "{model}");
-        let frozen = DenseArguments { frozen: true, ..whole.clone() };
+        let out = Some(data.path().join(format!("{model}-frozen")));
+        let frozen = DenseArguments { frozen: true, out, ..whole.clone() };
         segment(&frozen, HeadName::Linear, &false.into()).unwrap();
         let loss = |report: &Value| report["train"]["final_loss"].as_f64().unwrap();
         let frozen = loss(&report(&frozen, "segment"));
@@ -71,7 +73,8 @@ fn folders_of_every_kind_are_segmented_with() {
 fn a_beit_detects_from_its_weights_and_from_random_ones() {
     let data = data();
     let trained = arguments("beit-masked", data.path(), &["data.image_size=60"]);
-    let random = DenseArguments { random_init: true, ..trained.clone() };
+    let out = Some(data.path().join("random"));
+    let random = DenseArguments { random_init: true, out, ..trained.clone() };
     let losses = [trained, random].map(|arguments| {
         detect(&arguments, &false.into()).unwrap();
         report(&arguments, "detect")["train"]["final_loss"].as_f64().unwrap()
@@ -83,11 +86,121 @@ fn a_beit_detects_from_its_weights_and_from_random_ones() {
 fn what_does_not_fit_is_refused() {
     let data = data();
     let refuse = |model: &str, set: &str| {
-        let refused =
-            segment(&arguments(model, data.path(), &[set]), HeadName::Upernet, &false.into());
+        let arguments = arguments(model, data.path(), &[set]);
+        let refused = segment(&arguments, HeadName::Upernet, &false.into());
+        assert!(!arguments.out.unwrap().exists(), "a refused run leaves no folder");
         format!("{:#}", refused.unwrap_err())
     };
     assert!(refuse("beit-masked", "data.image_size=60").contains("the model has 2 blocks"));
     assert!(refuse("beit-masked", "data.image_size=64").contains("patch size 5"));
     assert!(refuse("beit-encoder", "data.image_size=60").contains("takes 1 channels"));
+    assert!(refuse("clip-vision", "train.batch_size=9").contains("batch_size"));
+}
+
+#[test]
+fn a_result_is_not_written_over() {
+    let data = data();
+    let first = arguments("clip-vision", data.path(), &["data.image_size=60"]);
+    segment(&first, HeadName::Linear, &false.into()).unwrap();
+    let out = first.out.clone().unwrap();
+    let read = || fs::read(out.join("segment.json")).unwrap();
+    let kept = read();
+    let again = segment(&first, HeadName::Linear, &false.into()).unwrap_err().to_string();
+    assert!(again.contains("clip-vision-out holds a result already"), "{again}");
+    // Another task would write over its checkpoints.
+    let other = detect(&first, &false.into()).unwrap_err().to_string();
+    assert!(other.contains("holds a result already"), "{other}");
+    assert_eq!(read(), kept);
+    fs::remove_dir_all(out.join("checkpoints")).unwrap();
+    assert!(segment(&first, HeadName::Linear, &false.into()).is_err());
+}
+
+/// Two photos with a box each in either split of a folder of COCO's form.
+fn coco() -> TempDir {
+    let root = tempfile::tempdir().unwrap();
+    let image =
+        |id: u64| json!({"id": id, "file_name": format!("{id}.png"), "height": 60, "width": 60});
+    let annotation = |id: u64| json!({"image_id": id, "category_id": 1, "bbox": [9, 9, 30, 30]});
+    let document = json!({
+        "images": [image(1), image(2)],
+        "categories": [{"id": 1, "name": "cup"}],
+        "annotations": [annotation(1), annotation(2)],
+    });
+    fs::create_dir(root.path().join("annotations")).unwrap();
+    let pixels = image::RgbImage::from_fn(60, 60, |x, y| {
+        image::Rgb([x as u8 * 4, y as u8 * 3, (x * y % 251) as u8])
+    });
+    for split in ["train", "val"] {
+        let file = root.path().join(format!("annotations/instances_{split}.json"));
+        fs::write(file, document.to_string()).unwrap();
+        fs::create_dir(root.path().join(split)).unwrap();
+        for id in [1, 2] {
+            pixels.save(root.path().join(format!("{split}/{id}.png"))).unwrap();
+        }
+    }
+    root
+}
+
+/// Cuts a file off in its middle, behind its header.
+fn cut_off(path: &Path) {
+    let whole = fs::read(path).unwrap();
+    fs::write(path, &whole[..whole.len() / 2]).unwrap();
+}
+
+#[test]
+fn a_damaged_picture_is_counted_in_measuring_or_ends_it_after_a_checkpoint() {
+    let root = coco();
+    let few = ["data.image_size=60", "train.batch_size=1", "train.steps=2"];
+    let skip =
+        DenseArguments { data: DenseData::Coco, ..arguments("clip-vision", root.path(), &few) };
+    cut_off(&root.path().join("val/2.png"));
+    detect(&skip, &false.into()).unwrap();
+    let report = report(&skip, "detect");
+    assert_eq!(report["test"]["skipped_samples"], 1, "{report}");
+    assert_eq!(report["train"]["skipped_samples"], 0, "{report}");
+
+    let few = [&few[..], &["data.on_error=stop"]].concat();
+    let out = root.path().join("stopped");
+    let stop = DenseArguments {
+        data: DenseData::Coco,
+        out: Some(out.clone()),
+        ..arguments("clip-vision", root.path(), &few)
+    };
+    let error = format!("{:#}", detect(&stop, &false.into()).unwrap_err());
+    assert!(error.contains("val/2.png"), "{error}");
+    // The training is not lost: with the picture mended it is measured.
+    fs::copy(root.path().join("val/1.png"), root.path().join("val/2.png")).unwrap();
+    let resumed = DenseArguments { resume: true, ..stop };
+    detect(&resumed, &false.into()).unwrap();
+    assert_eq!(self::report(&resumed, "detect")["test"]["skipped_samples"], 0);
+}
+
+#[test]
+fn no_test_picture_that_can_be_decoded_is_an_error() {
+    let root = coco();
+    let few = ["data.image_size=60", "train.batch_size=1", "train.steps=1"];
+    let arguments =
+        DenseArguments { data: DenseData::Coco, ..arguments("clip-vision", root.path(), &few) };
+    for id in [1, 2] {
+        cut_off(&root.path().join(format!("val/{id}.png")));
+    }
+    let error = format!("{:#}", detect(&arguments, &false.into()).unwrap_err());
+    assert!(error.contains("none of the 2 test images can be decoded"), "{error}");
+}
+
+#[test]
+fn a_split_that_cannot_measure_leaves_no_folder() {
+    let root = coco();
+    let file = root.path().join("annotations/instances_val.json");
+    let text = fs::read_to_string(&file).unwrap();
+    let mut document: Value = serde_json::from_str(&text).unwrap();
+    document["annotations"] = json!([]);
+    fs::write(&file, document.to_string()).unwrap();
+    let arguments = DenseArguments {
+        data: DenseData::Coco,
+        ..arguments("clip-vision", root.path(), &["data.image_size=60"])
+    };
+    let error = format!("{:#}", detect(&arguments, &false.into()).unwrap_err());
+    assert!(error.contains("instances_val.json holds no box"), "{error}");
+    assert!(!arguments.out.unwrap().exists());
 }

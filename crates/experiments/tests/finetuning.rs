@@ -323,7 +323,7 @@ fn one_class_is_refused_and_leaves_no_folder() {
     let given = place.arguments(&[&root]);
     let refused = refuse(&Arguments { data: folder, out: Some(out.clone()), ..given });
     assert!(
-        refused.contains("of two classes or more, and the training images are of one: cat"),
+        refused.contains("of two classes or more, and the training images have no classes"),
         "{refused}"
     );
     assert!(!out.exists());

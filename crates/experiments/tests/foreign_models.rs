@@ -265,7 +265,7 @@ fn weights_without_a_description_say_what_is_missing() {
         &["6 patches do not form a square", "must be given (image_size)"],
     );
     let sides = ImportOptions { image_size: Some([24, 24]), ..nothing };
-    assert_says(&refuse(sides), &["24 × 24", "6 patches"]);
+    assert_says(&refuse(sides), &["24 × 24", "6 positions"]);
     let sides = ImportOptions { image_size: Some([24, 16]), ..nothing };
     assert_says(&refuse(sides), &["a width of 32", "must be given (heads)"]);
     case.edit("weights.safetensors", |tensors| drop(tensors.remove("pos_embed")));

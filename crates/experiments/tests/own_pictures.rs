@@ -203,6 +203,7 @@ fn a_test_split_that_no_picture_can_be_read_of_is_refused_before_training() {
     let small = SMALL.iter().filter(|set| !set.starts_with("data.") && !set.contains("batch_size"));
     let mut set: Vec<String> = small.chain(&DECODER).map(|&set| set.to_owned()).collect();
     set.extend(words(&["data.image_size=16", "train.batch_size=4", "eval.pictures.count=4"]));
+    set.push("eval.knn.k=3".to_owned());
     set.push(format!("data.root={}", at("photos").display()));
 
     // The first of the test split, and all that would be shown: others are shown in their place.

@@ -4,6 +4,7 @@
 //! `annotations/{training,validation}/*.png` of a number for each pixel, as a grey level or
 //! a place in a palette: 0 and 255 are not labelled, 1 … 150 are the classes.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use bauta_datasets::{DataError, Decoding, Split};
 
 use super::{DenseSample, DenseSource, IGNORED, LabelMap};
-use crate::image::Image;
+use crate::image::{Image, claimed_size};
 use crate::regular;
 use crate::source::Statistics;
 use crate::source::listing::{entries, is_picture};
@@ -22,6 +23,7 @@ const CLASSES: usize = 150;
 /// Photos with a class for every pixel, in the order of their names.
 #[derive(Debug)]
 pub struct Ade20k {
+    annotations: PathBuf,
     pairs: Vec<[PathBuf; 2]>,
     classes: Vec<String>,
     decoding: Decoding,
@@ -35,7 +37,7 @@ impl Ade20k {
     /// numbers otherwise.
     ///
     /// # Errors
-    /// When folders or images are missing, or an image has no annotation.
+    /// When folders or images are missing, an image has no annotation, or an annotation no image.
     pub fn open(split: Split, root: &Path) -> Result<Self, DataError> {
         let part = match split {
             Split::Train => "training",
@@ -50,7 +52,7 @@ impl Ade20k {
             })
         };
         let (images, annotations) = (folder("images")?, folder("annotations")?);
-        let mut pairs = Vec::new();
+        let (mut pairs, mut names) = (Vec::new(), HashSet::new());
         for image in entries(&images)?.into_iter().filter(|path| is_picture(path)) {
             let name = Path::new(image.file_name().unwrap_or_default()).with_extension("png");
             let annotation = annotations.join(&name);
@@ -62,12 +64,30 @@ impl Ade20k {
                 });
             }
             pairs.push([image, annotation]);
+            names.insert(name);
         }
         if pairs.is_empty() {
             let (wanted, remedy) = ("images".to_owned(), "unpack the data set again".to_owned());
             return Err(DataError::Absent { path: images, wanted, remedy });
         }
-        Ok(Self { pairs, classes: class_names(root)?, decoding: Decoding::default() })
+        let png = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "png");
+        for annotation in entries(&annotations)?.into_iter().filter(png) {
+            let name = Path::new(annotation.file_name().unwrap_or_default());
+            if !names.contains(name) {
+                return Err(DataError::Absent {
+                    path: images,
+                    wanted: format!("image of the annotation {}", name.display()),
+                    remedy: format!("every annotation of annotations/{part} needs its image"),
+                });
+            }
+        }
+        let classes = class_names(root)?;
+        Ok(Self { annotations, pairs, classes, decoding: Decoding::default() })
+    }
+
+    /// The folder of the annotations.
+    pub(super) fn annotations(&self) -> &Path {
+        &self.annotations
     }
 
     /// Lets no picture claim more than so many pixels.
@@ -96,6 +116,12 @@ impl DenseSource for Ade20k {
         Ok(DenseSample { image, labels: Some(labels), objects: Vec::new() })
     }
 
+    fn look(&self, index: usize) -> Result<bool, DataError> {
+        let [image, annotation] = &self.pairs[index];
+        let labels = read_labels(annotation, claimed_size(image, self.decoding)?)?.labels;
+        Ok(labels.iter().any(|&label| label != IGNORED))
+    }
+
     fn describe(&self, index: usize) -> String {
         self.pairs[index][0].display().to_string()
     }
@@ -116,10 +142,14 @@ pub(super) fn decode(path: &Path, decoding: Decoding) -> Result<Image<'static>, 
 fn read_labels(path: &Path, size: [usize; 2]) -> Result<LabelMap, DataError> {
     let file = regular::read(path)?;
     let refuse = |problem: String| DataError::malformed(path, problem);
+    let damaged = |error: png::DecodingError| DataError::Image {
+        image: path.display().to_string(),
+        problem: error.to_string(),
+    };
     let mut decoder = png::Decoder::new(Cursor::new(&file));
     // Levels as they are stored: as brightness, those of fewer bits would be stretched.
     decoder.set_transformations(png::Transformations::IDENTITY);
-    let mut reader = decoder.read_info().map_err(|error| refuse(error.to_string()))?;
+    let mut reader = decoder.read_info().map_err(damaged)?;
     let about = reader.info();
     let (height, width) = (about.height as usize, about.width as usize);
     let (colours, bits) = (about.color_type, about.bit_depth as usize);
@@ -136,7 +166,7 @@ fn read_labels(path: &Path, size: [usize; 2]) -> Result<LabelMap, DataError> {
     }
     let row = (width * bits).div_ceil(8);
     let mut packed = vec![0; reader.output_buffer_size().unwrap_or(row * height)];
-    reader.next_frame(&mut packed).map_err(|error| refuse(error.to_string()))?;
+    reader.next_frame(&mut packed).map_err(damaged)?;
     let mut labels = Vec::with_capacity(height * width);
     for row in packed.chunks_exact(row).take(height) {
         for x in 0..width {

@@ -1,64 +1,35 @@
 //! COCO's instances, or any folder of their form (Lin et al. 2014).
 //!
 //! `annotations/instances_NAME.json` beside the images in `NAME/`, `images/NAME/` or
-//! `images/`, where NAME begins with `train` or `val`, as in `train2017`.
+//! `images/`, where NAME begins with `train` or `val`, as in `train2017`; or at their file names
+//! below the root, as where these begin with `train2017/`.
 
 mod categories;
+mod document;
 mod segmentation;
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::BufReader;
 use std::path::{Component, Path, PathBuf};
 
 use bauta_datasets::{DataError, Decoding, Split};
-use serde::Deserialize;
 
-use self::categories::{Categories, Category};
-use self::segmentation::Segmentation;
+use self::categories::Categories;
+use self::document::{Annotation, Document, ImageEntry};
 use super::ade20k::decode;
 use super::{DenseSample, DenseSource, Object};
-use crate::regular;
+use crate::image::claimed_size;
 use crate::source::Statistics;
 use crate::source::listing::entries;
 
 /// Longest side that an image may claim.
 const LONGEST: usize = 1 << 15;
 
-#[derive(Deserialize)]
-struct Document {
-    images: Vec<ImageEntry>,
-    #[serde(default)]
-    annotations: Vec<Annotation>,
-    categories: Vec<Category>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct ImageEntry {
-    id: u64,
-    file_name: String,
-    height: usize,
-    width: usize,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Annotation {
-    /// For messages; some programs leave it out.
-    #[serde(default)]
-    id: u64,
-    image_id: u64,
-    category_id: u64,
-    bbox: [f64; 4],
-    area: Option<f64>,
-    #[serde(default)]
-    iscrowd: u8,
-    segmentation: Option<Segmentation>,
-}
-
 /// Photos with boxes and masks of their objects, in the order of their numbers.
 #[derive(Debug)]
 pub struct Coco {
     annotations: PathBuf,
-    folder: PathBuf,
+    /// Where the images may lie, by their file names; the likeliest first.
+    folders: [PathBuf; 3],
     images: Vec<(ImageEntry, Vec<Annotation>)>,
     categories: Categories,
     names: Vec<String>,
@@ -109,32 +80,64 @@ impl Coco {
     pub fn open(split: Split, root: &Path) -> Result<Self, DataError> {
         let (annotations, name) = find(split, root)?;
         let candidates = [root.join(&name), root.join("images").join(&name), root.join("images")];
-        let folder = candidates.into_iter().find(|folder| folder.is_dir());
+        let folder = candidates.iter().find(|folder| folder.is_dir()).cloned();
         let folder = folder.ok_or_else(|| DataError::Absent {
             path: root.to_path_buf(),
             wanted: format!("folder {name}, images/{name} or images"),
             remedy: "put the images that the annotations name there".to_owned(),
         })?;
-        let file = BufReader::new(regular::open(&annotations)?);
-        let document: Document = serde_json::from_reader(file)
-            .map_err(|error| DataError::malformed(&annotations, error))?;
-        let (images, categories, empty) =
-            index(document).map_err(|problem| DataError::malformed(&annotations, problem))?;
+        let (images, categories, empty) = index(Document::read(&annotations)?)
+            .map_err(|problem| DataError::malformed(&annotations, problem))?;
         if empty > 0 {
             let file = annotations.display();
             tracing::warn!(%file, "{empty} boxes without width or height are left out");
         }
         let (names, decoding) = (categories.names(), Decoding::default());
-        Ok(Self { annotations, folder, images, categories, names, decoding })
+        let folders = [folder, root.to_path_buf(), root.join("images")];
+        Ok(Self { annotations, folders, images, categories, names, decoding })
+    }
+
+    /// The file of the annotations.
+    pub(super) fn annotations(&self) -> &Path {
+        &self.annotations
+    }
+
+    /// The file of an image.
+    fn picture(&self, entry: &ImageEntry) -> Result<PathBuf, DataError> {
+        let mut candidates = self.folders.iter().map(|folder| folder.join(&entry.file_name));
+        candidates.find(|path| path.exists()).ok_or_else(|| DataError::Absent {
+            path: self.folders[0].clone(),
+            wanted: entry.file_name.clone(),
+            remedy: format!(
+                "{} names it (image {}): add the file, or take the image out there",
+                self.annotations.display(),
+                entry.id
+            ),
+        })
+    }
+
+    /// Refuses an image of another size than the annotations say.
+    fn check_size(&self, entry: &ImageEntry, found: [usize; 2]) -> Result<(), DataError> {
+        let ImageEntry { id, height, width, .. } = entry;
+        let [high, wide] = found;
+        if found == [*height, *width] {
+            return Ok(());
+        }
+        let problem = format!("image {id} is {height} × {width} pixels, its file {high} × {wide}");
+        Err(DataError::malformed(&self.annotations, problem))
+    }
+
+    /// Says in which annotation what is wrong.
+    fn wrong(&self, annotation: &Annotation, problem: &str) -> DataError {
+        let problem = format!("annotation {}: {problem}", annotation.id);
+        DataError::malformed(&self.annotations, problem)
     }
 
     fn object(&self, image: &ImageEntry, annotation: &Annotation) -> Result<Object, DataError> {
         let mask = annotation.segmentation.as_ref();
         let mask = mask.map(|segmentation| segmentation.mask(image.height, image.width));
-        let mask = mask.transpose().map(Option::flatten).map_err(|problem| {
-            let problem = format!("annotation {}: {problem}", annotation.id);
-            DataError::malformed(&self.annotations, problem)
-        })?;
+        let mask = mask.transpose().map(Option::flatten);
+        let mask = mask.map_err(|problem| self.wrong(annotation, &problem))?;
         let area = annotation.area.unwrap_or_else(|| match &mask {
             Some(mask) => mask.area() as f64,
             None => annotation.bbox[2] * annotation.bbox[3],
@@ -143,7 +146,7 @@ impl Coco {
             class: self.categories.class(annotation.category_id).expect("it was checked") as u32,
             bbox: annotation.bbox,
             area,
-            crowd: annotation.iscrowd == 1,
+            crowd: annotation.iscrowd,
             mask,
         })
     }
@@ -164,24 +167,27 @@ impl DenseSource for Coco {
 
     fn sample(&self, index: usize) -> Result<DenseSample, DataError> {
         let (entry, annotations) = &self.images[index];
-        let image = decode(&self.folder.join(&entry.file_name), self.decoding)?;
-        if (image.height(), image.width()) != (entry.height, entry.width) {
-            let problem = format!(
-                "image {} is {} × {} pixels, its file {} × {}",
-                entry.id,
-                entry.height,
-                entry.width,
-                image.height(),
-                image.width()
-            );
-            return Err(DataError::malformed(&self.annotations, problem));
-        }
+        let image = decode(&self.picture(entry)?, self.decoding)?;
+        self.check_size(entry, [image.height(), image.width()])?;
         let objects = annotations.iter().map(|annotation| self.object(entry, annotation));
         Ok(DenseSample { image, labels: None, objects: objects.collect::<Result<_, _>>()? })
     }
 
+    fn look(&self, index: usize) -> Result<bool, DataError> {
+        let (entry, annotations) = &self.images[index];
+        for annotation in annotations {
+            let mask = annotation.segmentation.as_ref();
+            let checked = mask.map_or(Ok(()), |mask| mask.check(entry.height, entry.width));
+            checked.map_err(|problem| self.wrong(annotation, &problem))?;
+        }
+        self.check_size(entry, claimed_size(&self.picture(entry)?, self.decoding)?)?;
+        Ok(annotations.iter().any(|annotation| !annotation.iscrowd))
+    }
+
     fn describe(&self, index: usize) -> String {
-        self.folder.join(&self.images[index].0.file_name).display().to_string()
+        let entry = &self.images[index].0;
+        let listed = || self.folders[0].join(&entry.file_name);
+        self.picture(entry).unwrap_or_else(|_| listed()).display().to_string()
     }
 
     fn statistics(&self) -> Statistics {
@@ -266,7 +272,7 @@ fn check_image(image: &ImageEntry) -> Result<(), String> {
 }
 
 fn check_annotation(annotation: &Annotation, categories: &Categories) -> Result<(), String> {
-    let Annotation { id, category_id, bbox, area, iscrowd, .. } = annotation;
+    let Annotation { id, category_id, bbox, area, .. } = annotation;
     if categories.class(*category_id).is_none() {
         return Err(format!("annotation {id} has category {category_id}, which is not there"));
     }
@@ -276,9 +282,6 @@ fn check_annotation(annotation: &Annotation, categories: &Categories) -> Result<
     }
     if area.is_some_and(|area| !(0.0..=1e12).contains(&area)) {
         return Err(format!("annotation {id} has the area {area:?}"));
-    }
-    if *iscrowd > 1 {
-        return Err(format!("annotation {id} has iscrowd {iscrowd}, neither 0 nor 1"));
     }
     Ok(())
 }

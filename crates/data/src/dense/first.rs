@@ -39,6 +39,11 @@ impl DenseSource for FirstScenes {
         self.source.sample(index)
     }
 
+    fn look(&self, index: usize) -> Result<bool, DataError> {
+        assert!(index < self.len, "image {index} of {}", self.len);
+        self.source.look(index)
+    }
+
     fn describe(&self, index: usize) -> String {
         self.source.describe(index)
     }

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bauta_datasets::{DataError, DatasetName, Split};
+use bauta_datasets::{DataError, DatasetName, OnError, Split};
 
+use super::look::any_labelled;
 use super::{
     Ade20k, Coco, ComposedConfig, ComposedDigits, DenseSource, FirstScenes, check_dense_splits,
 };
@@ -39,31 +40,63 @@ impl DenseSplits {
         Ok(Self { train: compose(Split::Train, config.len)?, test: compose(Split::Test, test)? })
     }
 
-    /// A folder of ADE20K's form, and the first images of each split up to its limit.
+    /// A folder of ADE20K's form, and the first images of each split up to its limit. Headers of
+    /// these images are read, and their annotations decoded.
     ///
     /// # Errors
-    /// When the folder is not whole or its splits do not agree.
-    pub fn ade20k(root: &Path, limits: [usize; 2]) -> Result<Self, DataError> {
+    /// When the folder is not whole, its splits do not agree, a split has no label, or an image
+    /// or annotation is not what it must be. Damaged ones are errors where `on_error` is
+    /// [`OnError::Stop`].
+    pub fn ade20k(root: &Path, limits: [usize; 2], on_error: OnError) -> Result<Self, DataError> {
         let open = |split| Ade20k::open(split, root);
         let [train, test] = [open(Split::Train)?, open(Split::Test)?];
-        Self::limited([Arc::new(train), Arc::new(test)], limits)
+        let labels = [&train, &test].map(|split| split.annotations().to_path_buf());
+        let wanted = "labelled pixel (0 and 255 are none)";
+        Self::limited([Arc::new(train), Arc::new(test)], limits, on_error, labels, wanted)
     }
 
     /// A folder of COCO's form, likewise; no picture may claim more than `max_pixels` pixels.
     ///
     /// # Errors
     /// As [`Self::ade20k`].
-    pub fn coco(root: &Path, max_pixels: u64, limits: [usize; 2]) -> Result<Self, DataError> {
+    pub fn coco(
+        root: &Path,
+        max_pixels: u64,
+        limits: [usize; 2],
+        on_error: OnError,
+    ) -> Result<Self, DataError> {
         let [train, test] = Coco::open_splits(root, max_pixels)?;
-        Self::limited([Arc::new(train), Arc::new(test)], limits)
+        let labels = [&train, &test].map(|split| split.annotations().to_path_buf());
+        let wanted = "box (crowds are none)";
+        Self::limited([Arc::new(train), Arc::new(test)], limits, on_error, labels, wanted)
     }
 
+    /// Keeps the first images, all of which are looked at. `labels` are the files or folders
+    /// that must have a `wanted` label.
     fn limited(
         [train, test]: [Arc<dyn DenseSource>; 2],
-        [most, most_test]: [usize; 2],
+        limits: [usize; 2],
+        on_error: OnError,
+        labels: [PathBuf; 2],
+        wanted: &str,
     ) -> Result<Self, DataError> {
         check_dense_splits(&*train, &*test)?;
-        let train = Arc::new(FirstScenes::new(train, most));
-        Ok(Self { train, test: Arc::new(FirstScenes::new(test, most_test)) })
+        let [train, test] =
+            [(train, limits[0]), (test, limits[1])].map(|(of, most)| FirstScenes::new(of, most));
+        for (split, path) in [&train, &test].into_iter().zip(labels) {
+            if !any_labelled(split, on_error)? {
+                return Err(DataError::Absent {
+                    path,
+                    wanted: format!("{wanted} in the {} images that are used", split.len()),
+                    remedy: "both splits need labels; a benchmark's unlabelled test split does \
+                             not do"
+                        .to_owned(),
+                });
+            }
+        }
+        Ok(Self { train: Arc::new(train), test: Arc::new(test) })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,7 +43,8 @@ impl DenseTask<'_> {
         run.watch.begin(&format!("measuring on {} images", self.test.len()));
         let mut precision = AveragePrecision::new(names.len())?;
         let mut picture = None;
-        for batch in self.test_batches(Boxed::of)? {
+        let mut batches = self.test_batches(Boxed::of)?;
+        for batch in batches.by_ref() {
             go_on(run.watch.stop())?;
             let batch = batch?;
             let found = detector.detections(&batch.pixels, self.image_size)?;
@@ -58,9 +59,11 @@ impl DenseTask<'_> {
         Ok(DenseScores {
             metrics: scores.metrics(),
             by_class: names.into_iter().zip(scores.ap_by_class).collect(),
-            picture: picture.expect("the test split has an image"),
+            picture: picture.ok_or_else(|| self.none_measured())?,
             final_loss: progress.final_loss.unwrap_or(f64::NAN),
             seconds: progress.seconds,
+            skipped: progress.skipped,
+            test_skipped: batches.skipped(),
         })
     }
 }

@@ -40,12 +40,15 @@ struct Training {
     batch_size: usize,
     final_loss: f64,
     seconds: f64,
+    /// Images left out, counted each time.
+    skipped_samples: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
 struct Testing {
     split: &'static str,
     images: usize,
+    skipped_samples: u64,
 }
 
 impl DenseReport {
@@ -75,8 +78,13 @@ impl DenseReport {
                 batch_size: task.config.batch_size,
                 final_loss: found.final_loss,
                 seconds: found.seconds,
+                skipped_samples: found.skipped,
             },
-            test: Testing { split: "test", images: task.test.len() },
+            test: Testing {
+                split: "test",
+                images: task.test.len(),
+                skipped_samples: found.test_skipped,
+            },
             image_size: task.image_size,
             seed: task.seed,
             eval: found.metrics.clone(),
@@ -106,7 +114,15 @@ impl fmt::Display for DenseReport {
             "trained on the training split of {images} images: {steps} steps of {batch_size}, \
              {seconds:.0} s, final loss {final_loss:.4}"
         )?;
-        writeln!(f, "measured on the test split of {} images:", test.images)?;
+        if train.skipped_samples > 0 {
+            let count = train.skipped_samples;
+            writeln!(f, "in training, images that cannot be decoded were left out {count} times")?;
+        }
+        let left_out = match test.skipped_samples {
+            0 => String::new(),
+            count => format!(", without {count} that cannot be decoded"),
+        };
+        writeln!(f, "measured on the test split of {} images{left_out}:", test.images)?;
         for (name, value) in self.eval.iter() {
             writeln!(f, "  {name:<16} {value:.4}")?;
         }

@@ -46,7 +46,8 @@ impl DenseTask<'_> {
         let ignored = Some(i64::from(IGNORED));
         let mut matrix = ConfusionMatrix::new(names.len(), ignored, self.device)?;
         let mut picture = None;
-        for batch in self.test_batches(Labelled::of)? {
+        let mut batches = self.test_batches(Labelled::of)?;
+        for batch in batches.by_ref() {
             go_on(run.watch.stop())?;
             let Labelled { pixels, labels } = batch?;
             let predicted =
@@ -63,9 +64,11 @@ impl DenseTask<'_> {
         Ok(DenseScores {
             metrics: matrix.metrics(),
             by_class: names.into_iter().zip(matrix.ious()).collect(),
-            picture: picture.expect("the test split has an image"),
+            picture: picture.ok_or_else(|| self.none_measured())?,
             final_loss: progress.final_loss.unwrap_or(f64::NAN),
             seconds: progress.seconds,
+            skipped: progress.skipped,
+            test_skipped: batches.skipped(),
         })
     }
 }

@@ -8,6 +8,7 @@ use bauta_data::dense::{DenseBatch, DenseLoader, DenseSource};
 use bauta_data::{Inputs, LoaderConfig, OnError, Order};
 use bauta_libtorch::on_one_thread;
 use bauta_train::{Objective, OptimizerConfig, Progress, Schedule, TrainConfig};
+use serde_json::Value;
 use tch::Device;
 
 use crate::folder::FeatureModel;
@@ -54,6 +55,11 @@ pub struct DenseTask<'a> {
     pub device: Device,
     /// Threads of the loader; 0 takes every core.
     pub threads: usize,
+    /// What becomes of images that cannot be decoded.
+    pub on_error: OnError,
+    /// All that the result depends on, for the folder's `settings.json`: a run goes on with
+    /// the same only.
+    pub settings: Value,
 }
 
 /// What came of a dense task.
@@ -69,6 +75,10 @@ pub struct DenseScores {
     pub final_loss: f64,
     /// Seconds of training.
     pub seconds: f64,
+    /// Images left out of training because they cannot be decoded, counted each time.
+    pub skipped: u64,
+    /// Test images left out for the same reason.
+    pub test_skipped: u64,
 }
 
 /// An encoder and the parameters that will be trained with its head.
@@ -133,7 +143,8 @@ impl DenseTask<'_> {
         })
     }
 
-    /// Trains an objective, as the phase `name` of a run, on shuffled batches.
+    /// Trains an objective, as the phase `name` of a run, on shuffled batches. The run's folder
+    /// is made when all that can be refused has been.
     pub(super) fn train<O: Objective>(
         &self,
         name: &str,
@@ -152,6 +163,7 @@ impl DenseTask<'_> {
             ..TrainConfig::new(schedule, batch_size)
         };
         let feed = |steps: Range<u64>| loader.batches(steps, on_one_thread(prepare));
+        run.begin(&self.settings)?;
         run.fit(name, config, objective, feed)
     }
 
@@ -164,6 +176,14 @@ impl DenseTask<'_> {
         Ok(loader.batches(0..loader.steps_per_epoch(), prepare))
     }
 
+    /// What is left where no test image can be decoded.
+    pub(super) fn none_measured(&self) -> EvalError {
+        EvalError::Unsuitable(format!(
+            "none of the {} test images can be decoded; the warnings name them",
+            self.test.len()
+        ))
+    }
+
     fn loader(
         &self,
         source: &Arc<dyn DenseSource>,
@@ -173,7 +193,7 @@ impl DenseTask<'_> {
             seed: self.seed,
             threads: self.threads,
             order,
-            on_error: OnError::Stop,
+            on_error: self.on_error,
             ..LoaderConfig::new(self.config.batch_size, self.image_size, self.image_size)
         };
         Ok(DenseLoader::new(Arc::clone(source), config)?)

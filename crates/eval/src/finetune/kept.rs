@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::FineTuneReport;
 use super::task::FineTuned;
+use crate::begun::check_unused;
 use crate::{EvalError, TrainingRun, Watch};
 
 /// A folder that is kept, or one that goes when the fine-tuning is done.
@@ -29,14 +30,8 @@ impl Kept<'_> {
     /// # Errors
     /// [`EvalError::Unsuitable`], which names the folder.
     pub fn check(&self) -> Result<(), EvalError> {
-        let results = |out: &Path| ["checkpoints", "result.json"].map(|name| out.join(name));
         match self.folder {
-            Some(out) if !self.resume && results(out).iter().any(|path| path.exists()) => {
-                Err(EvalError::Unsuitable(format!(
-                    "{} holds a result already; name another folder, or add --resume",
-                    out.display()
-                )))
-            }
+            Some(folder) if !self.resume => check_unused(folder, "result.json"),
             _ => Ok(()),
         }
     }
@@ -63,9 +58,7 @@ impl Kept<'_> {
         run.begin(settings)?;
         let trained = train(run);
         if trained.is_err() && !begun {
-            // What is refused before its first step leaves nothing; a folder with more than that stays.
-            let _ = fs::remove_file(run.folder.join("settings.json"));
-            let _ = fs::remove_dir(run.folder);
+            forget_settings(run.folder);
         }
         trained
     }
@@ -76,5 +69,14 @@ impl Kept<'_> {
     /// [`EvalError::Write`] when the file cannot be written.
     pub fn keep<S: Serialize>(&self, report: &FineTuneReport<S>) -> Result<(), EvalError> {
         self.folder.map_or(Ok(()), |folder| report.write(&folder.join("result.json")))
+    }
+}
+
+/// Removes the folder of what was refused before its first step: one that holds its settings alone.
+fn forget_settings(folder: &Path) {
+    let alone = fs::read_dir(folder).is_ok_and(|entries| entries.count() == 1);
+    if alone && fs::remove_file(folder.join("settings.json")).is_ok() {
+        // One that somebody else writes into stays.
+        let _ = fs::remove_dir(folder);
     }
 }

@@ -91,7 +91,7 @@ impl FineTuneTask<'_> {
             let wanted = "fine-tuning needs labelled images of two classes or more";
             return Err(EvalError::Unsuitable(match self.train.classes() {
                 [only] => format!("{wanted}, and the training images are of one: {only}"),
-                _ => format!("{wanted}, and the training images have no labels"),
+                _ => format!("{wanted}, and the training images have no classes"),
             }));
         }
         for (split, images) in [("training", &self.train), ("test", &self.test)] {

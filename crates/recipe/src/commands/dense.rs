@@ -1,5 +1,6 @@
 //! The settings of dense tasks: segmentation and detection on a model folder.
 
+use bauta_datasets::OnError;
 use serde::{Deserialize, Serialize};
 
 use crate::reading::{
@@ -36,6 +37,8 @@ pub struct DenseData {
     pub image_size: Option<usize>,
     /// Digits in a composed scene at most.
     pub objects: usize,
+    /// What to do with an image or annotation that cannot be decoded.
+    pub on_error: OnError,
 }
 
 /// `head` of [`DenseSettings`].
@@ -70,7 +73,7 @@ pub struct DenseTrain {
 
 impl Default for DenseData {
     fn default() -> Self {
-        Self { limit: 4000, test_limit: 500, image_size: None, objects: 4 }
+        Self { limit: 4000, test_limit: 500, image_size: None, objects: 4, on_error: OnError::Skip }
     }
 }
 

@@ -41,26 +41,46 @@ impl Segmentation {
     /// What is wrong with polygons or runs, in words.
     pub(super) fn mask(&self, height: usize, width: usize) -> Result<Option<ObjectMask>, String> {
         match self {
-            Self::Polygons(polygons) => fill_all(polygons, height, width),
-            Self::Runs { size, .. } if *size != [height, width] => {
-                Err(format!("runs over {size:?} pixels in an image of {height} × {width}"))
+            Self::Polygons(polygons) => {
+                check_polygons(polygons, height, width)?;
+                Ok(fill_all(polygons, height, width))
             }
-            Self::Runs { counts: Counts::Plain(runs), .. } => {
-                unroll(runs.iter().copied(), height, width).map(Some)
+            Self::Runs { counts, size } => {
+                let runs = lengths(counts, *size, height, width)?;
+                Ok(Some(ObjectMask::of_runs(height, width, runs)))
             }
-            Self::Runs { counts: Counts::Compressed(text), .. } => {
-                unroll(decompress(text)?.into_iter(), height, width).map(Some)
-            }
+        }
+    }
+
+    /// Finds what is wrong without filling polygons.
+    ///
+    /// # Errors
+    /// As [`Self::mask`].
+    pub(super) fn check(&self, height: usize, width: usize) -> Result<(), String> {
+        match self {
+            Self::Polygons(polygons) => check_polygons(polygons, height, width),
+            Self::Runs { counts, size } => lengths(counts, *size, height, width).map(drop),
         }
     }
 }
 
-fn unroll(
-    runs: impl Iterator<Item = u64>,
+/// The lengths of runs over an image of this size.
+fn lengths(
+    counts: &Counts,
+    size: [usize; 2],
     height: usize,
     width: usize,
-) -> Result<ObjectMask, String> {
-    let pixels = height * width;
+) -> Result<Vec<usize>, String> {
+    if size != [height, width] {
+        return Err(format!("runs over {size:?} pixels in an image of {height} × {width}"));
+    }
+    match counts {
+        Counts::Plain(runs) => unroll(runs.iter().copied(), height * width),
+        Counts::Compressed(text) => unroll(decompress(text)?.into_iter(), height * width),
+    }
+}
+
+fn unroll(runs: impl Iterator<Item = u64>, pixels: usize) -> Result<Vec<usize>, String> {
     let (mut lengths, mut place) = (Vec::new(), 0_usize);
     for run in runs {
         let length = usize::try_from(run).ok();
@@ -72,7 +92,7 @@ fn unroll(
     if place != pixels {
         return Err(format!("runs of {place} pixels in an image of {pixels}"));
     }
-    Ok(ObjectMask::of_runs(height, width, lengths))
+    Ok(lengths)
 }
 
 /// Reads COCO's compressed runs: each number in digits of five bits, lowest first, a
@@ -116,21 +136,20 @@ const FINE: f64 = 5.0;
 /// Steps that a border may take whatever the size of its image.
 const SHORT: f64 = 1e5;
 
-/// Makes the union of some polygons.
-fn fill_all(
-    polygons: &[Vec<f64>],
-    height: usize,
-    width: usize,
-) -> Result<Option<ObjectMask>, String> {
+/// Whether a polygon has an area: fewer than three corners have none.
+fn has_area(polygon: &[f64]) -> bool {
+    polygon.len() >= 6
+}
+
+/// Refuses coordinates that are odd in number or far outside, and borders too long to fill.
+fn check_polygons(polygons: &[Vec<f64>], height: usize, width: usize) -> Result<(), String> {
     // A border that goes through each point of the finer grid once is as long as can be.
     let mut steps = FINE * FINE * (height * width) as f64 + SHORT;
-    let mut inside: Option<Vec<bool>> = None;
     for polygon in polygons {
         if !polygon.len().is_multiple_of(2) {
             return Err(format!("a polygon of {} coordinates", polygon.len()));
         }
-        // Fewer than three corners have no area.
-        if polygon.len() < 6 {
+        if !has_area(polygon) {
             continue;
         }
         let limit = height.max(width) as f64 * OUTSIDE;
@@ -145,10 +164,18 @@ fn fill_all(
                 polygon.len()
             ));
         }
+    }
+    Ok(())
+}
+
+/// Makes the union of some polygons, which were checked.
+fn fill_all(polygons: &[Vec<f64>], height: usize, width: usize) -> Option<ObjectMask> {
+    let mut inside: Option<Vec<bool>> = None;
+    for polygon in polygons.iter().filter(|polygon| has_area(polygon)) {
         let inside = inside.get_or_insert_with(|| vec![false; height * width]);
         fill(polygon, height, width, inside);
     }
-    Ok(inside.map(|inside| ObjectMask::of_columns(height, width, inside.into_iter())))
+    inside.map(|inside| ObjectMask::of_columns(height, width, inside.into_iter()))
 }
 
 /// The corners on the finer grid. Truncation is C's, which is what the published masks were
@@ -307,6 +334,7 @@ mod tests {
             ("[[0, 0, 1e9, 0, 1, 1]]", "1000000000"),
         ] {
             let error = parse(json).mask(3, 3).unwrap_err();
+            assert_eq!(parse(json).check(3, 3), Err(error.clone()));
             assert!(error.replace("break off", "breaks off").contains(word), "{json}: {error}");
         }
         assert!(

@@ -5,6 +5,7 @@ use std::fs;
 use image::ImageFormat;
 use serde_json::{Value, json};
 
+use super::segmentation::Segmentation;
 use super::*;
 use crate::dense::check_dense_splits;
 use crate::image::tests::{encode, gradient};
@@ -92,7 +93,7 @@ fn hostile_annotations_are_refused_by_number() {
         ("/annotations/0/image_id", json!(3), "image 3"),
         ("/annotations/0/bbox", json!([0, 0, -1, 1]), "annotation 1 has the box"),
         ("/annotations/0/bbox", json!([0, 0, 1]), "length 3"),
-        ("/annotations/0/iscrowd", json!(2), "iscrowd 2"),
+        ("/annotations/0/iscrowd", json!(2), "annotations[0].iscrowd: invalid value: integer `2`"),
     ];
     for (pointer, value, word) in table {
         let mut document = document();
