@@ -1,4 +1,4 @@
-//! Sizes of folders and disks, and how they are written.
+//! Sizes of folders, disks and memory, and how they are written.
 
 use std::path::Path;
 use std::process::Command;
@@ -32,9 +32,29 @@ fn available_kilobytes(output: &str) -> Option<u64> {
     output.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()
 }
 
+/// Bytes of this machine's memory, where Linux says it.
+pub fn of_memory() -> Option<u64> {
+    total_kilobytes(&std::fs::read_to_string("/proc/meminfo").ok()?)
+        .map(|kilobytes| kilobytes * 1024)
+}
+
+/// The number of the line `MemTotal:` of `/proc/meminfo`.
+fn total_kilobytes(told: &str) -> Option<u64> {
+    let line = told.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_memory_is_that_of_its_line() {
+        let told = "MemTotal:       24684092 kB\nMemFree:         9471808 kB\n";
+        assert_eq!(total_kilobytes(told), Some(24_684_092));
+        assert_eq!(total_kilobytes("MemFree: 7 kB\n"), None);
+        assert_eq!(total_kilobytes("MemTotal: many kB\n"), None);
+    }
 
     #[test]
     fn sizes_read_like_sizes() {

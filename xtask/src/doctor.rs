@@ -36,6 +36,7 @@ pub fn doctor(workspace: &Workspace) -> Result<ExitCode> {
         ("libtorch", libtorch),
         ("Device", device()),
         ("Threads", threads()),
+        ("Memory", memory()),
         ("Disk", disk()?),
     ];
     let mut healthy = true;
@@ -140,6 +141,15 @@ fn threads() -> State {
     match std::thread::available_parallelism() {
         Ok(count) => Good(format!("{count}; a recipe's train.threads sets how many are used")),
         Err(_) => Absent("unknown; set a recipe's train.threads".to_owned()),
+    }
+}
+
+/// What there is; what a recipe needs is counted on its model, which is libtorch's work.
+fn memory() -> State {
+    let needs = "`cargo xtask plan RECIPE --device-kind cpu` says what a recipe needs";
+    match bytes::of_memory() {
+        Some(bytes) => Good(format!("{}; {needs}", bytes::show(bytes))),
+        None => Absent(format!("unknown; {needs}")),
     }
 }
 
