@@ -51,7 +51,7 @@ impl DenseSplits {
         let open = |split| Ade20k::open(split, root);
         let [train, test] = [open(Split::Train)?, open(Split::Test)?];
         let labels = [&train, &test].map(|split| split.annotations().to_path_buf());
-        let wanted = "labelled pixel (0 and 255 are none)";
+        let wanted = "labelled pixel (0 and 255 do not count)";
         Self::limited([Arc::new(train), Arc::new(test)], limits, on_error, labels, wanted)
     }
 
@@ -67,7 +67,7 @@ impl DenseSplits {
     ) -> Result<Self, DataError> {
         let [train, test] = Coco::open_splits(root, max_pixels)?;
         let labels = [&train, &test].map(|split| split.annotations().to_path_buf());
-        let wanted = "box (crowds are none)";
+        let wanted = "box (crowds do not count)";
         Self::limited([Arc::new(train), Arc::new(test)], limits, on_error, labels, wanted)
     }
 
@@ -88,9 +88,7 @@ impl DenseSplits {
                 return Err(DataError::Absent {
                     path,
                     wanted: format!("{wanted} in the {} images that are used", split.len()),
-                    remedy: "both splits need labels; a benchmark's unlabelled test split does \
-                             not do"
-                        .to_owned(),
+                    remedy: "name a folder whose splits both have labels".to_owned(),
                 });
             }
         }
