@@ -108,7 +108,7 @@ pub use picture::{Picture, PictureLayout};
 pub use projection::Projection;
 pub use protocols::{
     EVALUATION_BATCH, EncodeError, Measurement, Protocols, check_labels, check_suitable,
-    missing_classes,
+    missing_classes, warn_of_missing_classes,
 };
 pub use reconstruction::Reconstructions;
 pub use retrieval::{recalls, top1};

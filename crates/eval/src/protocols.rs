@@ -250,6 +250,16 @@ pub fn check_labels(
     Ok(())
 }
 
+/// Warns of classes of which the training or the test images have none.
+pub fn warn_of_missing_classes(train: &dyn Source, test: &dyn Source) {
+    for (split, source) in [("training", train), ("test", test)] {
+        let missing = missing_classes(source);
+        if !missing.is_empty() {
+            tracing::warn!("the {split} images lack classes: {}", missing.join(", "));
+        }
+    }
+}
+
 /// The names of the classes of which a source has no image.
 pub fn missing_classes(source: &dyn Source) -> Vec<&str> {
     let counts = counts(source).into_iter();

@@ -18,7 +18,7 @@ use bauta_data::{
     Augment, Batch, Inputs, Loader, LoaderConfig, PartnerSampler, Read, Shrunk, Source, cache_root,
 };
 use bauta_eval::folder::{data_normalization, framing};
-use bauta_eval::{Splits, check_suitable, missing_classes};
+use bauta_eval::{Splits, check_suitable, warn_of_missing_classes};
 use bauta_libtorch::on_one_thread;
 use bauta_masking::Grid;
 use bauta_recipe::{self as recipe, Data, Eval, Vit};
@@ -69,12 +69,7 @@ impl Images {
     ) -> Result<Self> {
         let splits = open(data, stop)?;
         if splits.are_labelled() {
-            for (split, source) in [("training", &splits.train), ("test", &splits.test)] {
-                let missing = missing_classes(&**source);
-                if !missing.is_empty() {
-                    tracing::warn!("the {split} images lack classes: {}", missing.join(", "));
-                }
-            }
+            warn_of_missing_classes(&*splits.train, &*splits.test);
             check_suitable(&evaluators(eval)?, &*splits.train)?;
         }
         let (size, on_error) = (data.image_size, data.on_error);

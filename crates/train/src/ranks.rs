@@ -1,8 +1,9 @@
 //! The processes that train a run together, over libtorch's c10d.
 //!
 //! Each process, a rank, takes its share of every batch; gradients are averaged in buckets, so
-//! that all make the same step, or each its share of it ([`crate::Optimizer::of_share`]). They are averaged when backward has ended, and so do not overlap
-//! with it: one call of autograd gives all gradients at once. Rank 0 alone writes.
+//! that all make the same step, or each its share of it ([`crate::Optimizer::of_share`]). They are
+//! averaged when backward has ended, and so do not overlap with it: one call of autograd gives all
+//! gradients at once. Rank 0 alone writes.
 
 mod variables;
 

@@ -16,7 +16,8 @@ use crate::batch::host_tensor;
 use crate::folder::{FeatureModel, framing};
 use crate::watch::go_on;
 use crate::{
-    Accuracy, EVALUATION_BATCH, EvalError, Metrics, Scores, TrainingRun, Watch, missing_classes,
+    Accuracy, EVALUATION_BATCH, EvalError, Metrics, Scores, TrainingRun, Watch,
+    warn_of_missing_classes,
 };
 
 /// One fine-tuning, everything resolved.
@@ -94,12 +95,7 @@ impl FineTuneTask<'_> {
                 _ => format!("{wanted}, and the training images have no classes"),
             }));
         }
-        for (split, images) in [("training", &self.train), ("test", &self.test)] {
-            let missing = missing_classes(&**images);
-            if !missing.is_empty() {
-                tracing::warn!("the {split} images lack classes: {}", missing.join(", "));
-            }
-        }
+        warn_of_missing_classes(&*self.train, &*self.test);
         let train = self.labelled()?;
         let batch_size = config.batch_size.min(train.len());
         if batch_size < config.batch_size {
