@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use bauta_files::write_whole;
 use bauta_recipe::claim::{Origin, ResultTable, TableLayers};
-use bauta_report::{Results, ResultsRow, RowNumbers, TableRuns};
+use bauta_report::{Made, Results, RowNumbers, TableRuns};
 use clap::Args;
 
 use crate::bench::{Machine, processor};
@@ -25,7 +25,7 @@ const TABLES: Marked = Marked {
     command: "cargo xtask table NAME --record",
 };
 
-/// The record of a finished table, in its folder.
+/// The record of the rows that are finished, in the table's folder.
 const RECORD: &str = "table.json";
 
 /// The arguments of `table`.
@@ -39,7 +39,7 @@ pub struct Arguments {
     /// Seeds of every row, in place of the table's
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     seeds: Vec<u64>,
-    /// Make the runs of these rows alone
+    /// Make these rows alone, and those that show other numbers of their runs
     #[arg(long, value_name = "ROW")]
     only: Vec<String>,
     /// Override a key of every recipe
@@ -48,7 +48,7 @@ pub struct Arguments {
     /// The table's folder, runs/tables/TABLE (TABLE-quick with --quick) if not given
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Make no runs: put the finished table of the folder into docs/table.md
+    /// Make no runs: put the finished rows of the folder into docs/table.md
     #[arg(long, conflicts_with_all = ["seeds", "only", "set"])]
     record: bool,
 }
@@ -84,9 +84,10 @@ pub fn table(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
         .clone()
         .unwrap_or_else(|| workspace.shown(&workspace.root.join("runs/tables").join(&folder)));
     if arguments.record {
-        return keep(workspace, &out, &folder).map(|()| ExitCode::SUCCESS);
+        return keep(workspace, &table, &out, &folder).map(|()| ExitCode::SUCCESS);
     }
     let rows = wanted(&table, &arguments.only)?;
+    let mut results = with_rows_of(Results::empty(&table), &out.join(RECORD))?;
     let recipes = workspace.recipes();
     let own = rows.iter().filter(|&&row| matches!(table.rows[row].origin, Origin::Runs(_)));
     let cells = own.map(|&row| table.cells(row, &recipes)).collect::<Result<Vec<_>, _>>()?;
@@ -98,78 +99,74 @@ pub fn table(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     let call = |subcommand: &str| program.command(subcommand);
     let told = |line: &str| eprintln!("{line}");
     let runs = TableRuns { table: &table, out: &out, recipes: &recipes, call: &call, told: &told };
-    rows.iter().try_for_each(|&row| runs.make(row))?;
-    if !arguments.only.is_empty() {
-        println!("These rows are finished; without --only the page is written, too.");
-        return Ok(ExitCode::SUCCESS);
-    }
-    let found = rows.iter().map(|&row| runs.find(row)).collect::<Result<Vec<_>, _>>()?;
     let libtorch = Search::new(workspace)?.find_or_fetch()?.folder;
-    let results = results(&table, &arguments.set, found, &Machine::read(workspace, &libtorch)?);
-    results.write(&out.join(RECORD))?;
     let page = out.join("index.html");
-    write_whole(&page, results.page().as_bytes())
-        .with_context(|| format!("cannot write {}", page.display()))?;
+    for &row in &rows {
+        runs.make(row)?;
+        let found = runs.find(row)?;
+        results.rows[row].made =
+            made(&found, &arguments.set, &Machine::read(workspace, &libtorch)?);
+        results.rows[row].numbers = found.numbers;
+        results.write(&out.join(RECORD))?;
+        write_whole(&page, results.page().as_bytes())
+            .with_context(|| format!("cannot write {}", page.display()))?;
+    }
     println!("{}\npage: {}", results.markdown(), page.display());
     Ok(ExitCode::SUCCESS)
 }
 
-/// The rows' places: all, or those of these names.
+/// The rows' places: all, or those of these names and those that show other numbers of their runs.
 fn wanted(table: &ResultTable, only: &[String]) -> Result<Vec<usize>> {
     let names: Vec<&str> = table.rows.iter().map(|row| row.name.as_str()).collect();
     if let Some(unknown) = only.iter().find(|name| !names.contains(&name.as_str())) {
         bail!("no row is called {unknown}; the rows are: {}", names.join(", "));
     }
-    let asked = |&row: &usize| only.is_empty() || only.iter().any(|name| name == names[row]);
+    let named = |row: usize| only.is_empty() || only.iter().any(|name| name == names[row]);
+    let asked = |row: &usize| match table.rows[*row].origin {
+        Origin::Row { place, .. } => named(*row) || named(place),
+        Origin::Runs(_) => named(*row),
+    };
     Ok((0..names.len()).filter(asked).collect())
 }
 
-/// What was found, with where and when.
-fn results(
-    table: &ResultTable,
-    set: &[String],
-    found: Vec<RowNumbers>,
-    machine: &Machine,
-) -> Results {
-    let seconds: f64 = found.iter().map(|row| row.seconds).sum();
+/// Where a row's own runs were made, and when; none of a row that shows another's.
+fn made(found: &RowNumbers, set: &[String], machine: &Machine) -> Option<Made> {
     let mut machines: Vec<String> = Vec::new();
-    for summary in found.iter().flat_map(|row| &row.summaries) {
+    for summary in &found.summaries {
         let on = summary.machine(&processor());
         if !machines.contains(&on) {
             machines.push(on);
         }
     }
-    let rows = table.rows.iter().zip(found);
-    Results {
-        table: table.name.clone(),
-        quick: table.quick,
-        summary: table.summary.clone(),
-        note: table.note.clone(),
-        set: set.to_vec(),
-        columns: table.columns.iter().map(|column| column.name.clone()).collect(),
-        rows: rows
-            .map(|(row, found)| ResultsRow { name: row.name.clone(), numbers: found.numbers })
-            .collect(),
-        seeds: table.seeds.clone(),
-        minutes: (seconds / 6.0).round() / 10.0,
+    (!machines.is_empty()).then(|| Made {
+        minutes: (found.seconds / 6.0).round() / 10.0,
         machine: machines.join("; "),
+        set: set.to_vec(),
         version: machine.version.to_owned(),
         commit: machine.commit.clone(),
         date: machine.date.clone(),
-    }
+    })
 }
 
-/// Copies the record of a finished table into the book, and writes the tables of all records.
-fn keep(workspace: &Workspace, out: &Path, name: &str) -> Result<()> {
+/// These results, with the rows that the file has numbers of.
+fn with_rows_of(results: Results, file: &Path) -> Result<Results> {
+    Ok(if file.is_file() { results.with_rows_of(Results::read(file)?) } else { results })
+}
+
+/// Takes the finished rows of a table into its record in the book, beside those that were recorded
+/// before, and writes the tables of all records.
+fn keep(workspace: &Workspace, table: &ResultTable, out: &Path, name: &str) -> Result<()> {
     let finished = out.join(RECORD);
     ensure!(
         finished.is_file(),
-        "{} has no {RECORD}: the table is not finished; make it without --record first",
+        "{} has no {RECORD}: no row is finished; make one without --record first",
         out.display()
     );
     let folder = workspace.root.join(TABLES.records);
     fs::create_dir_all(&folder)?;
-    Results::read(&finished)?.write(&folder.join(format!("{name}.json")))?;
+    let record = folder.join(format!("{name}.json"));
+    let results = with_rows_of(Results::empty(table), &record)?;
+    with_rows_of(results, &finished)?.write(&record)?;
     TABLES.write(workspace, &tables(workspace)?)
 }
 
@@ -244,8 +241,11 @@ mod tests {
     #[test]
     fn rows_are_asked_for_by_their_names() {
         let table = load("images-cifar10", false);
-        let name = table.rows[1].name.clone();
-        assert_eq!(wanted(&table, &[name]).unwrap(), [1]);
+        let place = |name: &str| table.rows.iter().position(|row| row.name == name).unwrap();
+        let wanted_with = |name: &str| wanted(&table, &[name.to_owned()]).unwrap();
+        assert_eq!(wanted_with("dBOT"), [place("dBOT")]);
+        assert_eq!(wanted_with("raw pixels"), [place("raw pixels")]);
+        assert_eq!(wanted_with("MAE"), [place("MAE"), place("untrained ViT"), place("raw pixels")]);
         assert_eq!(wanted(&table, &[]).unwrap().len(), table.rows.len());
         let error = wanted(&table, &["nothing".to_owned()]).unwrap_err().to_string();
         assert!(error.starts_with("no row is called nothing; the rows are: MAE, "), "{error}");

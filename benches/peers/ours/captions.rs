@@ -64,5 +64,5 @@ pub fn measure(setting: &Setting) -> Result<Measurement> {
             seconds.push(start.elapsed().as_secs_f64());
         }
     }
-    Ok(Measurement { seconds, unit: "captions", items: CAPTIONS, losses: None })
+    Ok(Measurement { seconds, unit: "captions", items: CAPTIONS, losses: None, work: None })
 }

@@ -35,5 +35,5 @@ pub fn measure(setting: &Setting) -> Result<Measurement> {
         black_box(batch?);
     }
     let seconds = vec![start.elapsed().as_secs_f64()];
-    Ok(Measurement { seconds, unit: "images", items: timed * BATCH, losses: None })
+    Ok(Measurement { seconds, unit: "images", items: timed * BATCH, losses: None, work: None })
 }

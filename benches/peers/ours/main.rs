@@ -89,6 +89,18 @@ struct Measurement {
     /// Loss of the first and of the last timed step, where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     losses: Option<[f64; 2]>,
+    /// Of a training step: what it is held against.
+    #[serde(flatten)]
+    work: Option<Work>,
+}
+
+/// The matrix products of a training step, and how fast this machine makes such products.
+#[derive(Serialize)]
+struct Work {
+    /// Operations of the matrix products of a timed call, two for a multiplication with its sum.
+    operations: f64,
+    /// Operations a second of large matrix products of the same precision, with the same threads.
+    peak: f64,
 }
 
 fn main() -> Result<()> {

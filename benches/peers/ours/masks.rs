@@ -38,5 +38,5 @@ pub fn measure(variant: &str, setting: &Setting) -> Result<Measurement> {
             seconds.push(start.elapsed().as_secs_f64());
         }
     }
-    Ok(Measurement { seconds, unit: "samples", items: BATCH, losses: None })
+    Ok(Measurement { seconds, unit: "samples", items: BATCH, losses: None, work: None })
 }

@@ -59,7 +59,7 @@ pub fn measure(setting: &Setting) -> Result<Measurement> {
         }
     }
     let items = gradients.iter().map(Tensor::numel).sum();
-    Ok(Measurement { seconds, unit: "parameters", items, losses: None })
+    Ok(Measurement { seconds, unit: "parameters", items, losses: None, work: None })
 }
 
 fn add_model(parameters: &mut Parameters) -> Result<()> {

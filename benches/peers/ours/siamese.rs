@@ -1,7 +1,7 @@
 //! Whole training steps of MoCo: u8 pixels of two views on the host, normalise, forward, backward,
 //! gradient descent, momentum encoder, queue.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use bauta_backbones::checkpoint::write_tensors;
@@ -11,15 +11,15 @@ use bauta_experiments::images::Images;
 use bauta_experiments::settings::train_config;
 use bauta_experiments::systems::MixMask;
 use bauta_experiments::systems::mix_mask::{SECOND_VIEW, viewing};
-use bauta_recipe::{self as recipe, Recipe};
+use bauta_recipe::{self as recipe, Layers, Recipe};
 use bauta_train::Objective;
 
-use crate::steps::{BATCHES, batches, images, recipe_on_cpu, share_setting, timed};
+use crate::steps::{BATCHES, batches, comparable, images, on_cpu, share_setting, timed, work};
 use crate::{Measurement, Setting};
 
 /// Writes batches, initial weights and sizes, and a loss that the other side must reproduce.
 pub fn prepare(shared: &Path) -> Result<()> {
-    let (recipe, images) = prepared("fp32", 0)?;
+    let (recipe, images) = open(&case_recipe(), &on_cpu("fp32", 0, None))?;
     let mut system = MixMask::new(&recipe.settings, &images)?;
     let views = viewing(&recipe.settings, &images)?.prepare();
     let inputs: Vec<_> = batches(&images, vec![SECOND_VIEW])?.into_iter().map(views).collect();
@@ -37,20 +37,24 @@ pub fn prepare(shared: &Path) -> Result<()> {
 
 /// Times steps with orders of the keys drawn within them, as the other side does.
 pub fn measure(precision: &str, setting: &Setting) -> Result<Measurement> {
-    let (recipe, images) = prepared(precision, setting.threads)?;
+    let (path, layers) = (case_recipe(), on_cpu(precision, setting.threads, None));
+    let (recipe, images) = open(&path, &layers)?;
     let mut system = MixMask::new(&recipe.settings, &images)?;
     let (batches, views) =
         (batches(&images, vec![SECOND_VIEW])?, viewing(&recipe.settings, &images)?.prepare());
     let config = train_config(&recipe.train, BATCHES);
     let batch = |step: usize| Batch { step: step as u64, ..batches[step % batches.len()].clone() };
     let (seconds, losses) = timed(&mut system, &config, setting.steps, batch, views)?;
-    Ok(Measurement { seconds, unit: "images", items: recipe.train.batch_size, losses })
+    let work = Some(work(&path, &layers)?);
+    Ok(Measurement { seconds, unit: "images", items: recipe.train.batch_size, losses, work })
 }
 
-fn prepared(precision: &str, threads: usize) -> Result<(Recipe<recipe::MixMask>, Images)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../crates/experiments/recipes/moco-cifar10.toml");
-    let recipe: Recipe<recipe::MixMask> = recipe_on_cpu(&path, precision, threads, None)?;
+fn case_recipe() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/experiments/recipes/moco-cifar10.toml")
+}
+
+fn open(path: &Path, layers: &Layers) -> Result<(Recipe<recipe::MixMask>, Images)> {
+    let recipe: Recipe<recipe::MixMask> = comparable(path, layers)?;
     let images = images(&recipe.settings.data, &recipe.settings.eval, &recipe.train, recipe.seed)?;
     Ok((recipe, images))
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::iter;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -14,15 +14,18 @@ use bauta_data::{Batch, Read, Statistics};
 use bauta_eval::host_tensor;
 use bauta_experiments::images::{Images, MaskedImages};
 use bauta_experiments::run::choose_threads;
-use bauta_experiments::settings::train_config;
+use bauta_experiments::settings::{self, train_config};
 use bauta_experiments::systems::Mae;
+use bauta_experiments::throughput::sizes;
+use bauta_libtorch::matmul_peak;
 use bauta_masking::MaskPlan;
 use bauta_recipe::{self as recipe, Data, Eval, Layers, Recipe, RecipeSettings, Train};
+use bauta_report::Throughput;
 use bauta_streams::{Purpose, StreamKey};
 use bauta_train::{Objective, StepMaker, TrainConfig};
 use serde_json::json;
 
-use crate::{Case, Measurement, Setting, photos};
+use crate::{Case, Measurement, Setting, Work, photos};
 
 /// Steps that both sides make before the clock starts.
 const WARM_UP: usize = 3;
@@ -38,7 +41,8 @@ pub fn prepare(case: Case, shared: &Path) -> Result<()> {
     if matches!(case, Case::VitSmall224) {
         photos::write(shared)?;
     }
-    let (recipe, images) = prepared(case, "fp32", 0, shared)?;
+    let (path, layers) = case_recipe(case, "fp32", 0, shared);
+    let (recipe, images) = open(&path, &layers)?;
     let mut system = Mae::new(&recipe.settings, &images)?;
     let batches = batches(&images, Vec::new())?;
     let (samples, tokens) = (recipe.train.batch_size, recipe.settings.grid()?.tokens());
@@ -55,7 +59,8 @@ pub fn prepare(case: Case, shared: &Path) -> Result<()> {
 
 /// Times steps with masks drawn within them, as the other side does.
 pub fn measure(case: Case, precision: &str, setting: &Setting) -> Result<Measurement> {
-    let (recipe, images) = prepared(case, precision, setting.threads, &setting.shared)?;
+    let (path, layers) = case_recipe(case, precision, setting.threads, &setting.shared);
+    let (recipe, images) = open(&path, &layers)?;
     let mut system = Mae::new(&recipe.settings, &images)?;
     let (batches, masking) = (batches(&images, Vec::new())?, system.student.masking());
     let config = train_config(&recipe.train, BATCHES);
@@ -67,6 +72,7 @@ pub fn measure(case: Case, precision: &str, setting: &Setting) -> Result<Measure
         unit: "images",
         items: recipe.train.batch_size * recipe.train.accumulate,
         losses,
+        work: Some(work(&path, &layers)?),
     })
 }
 
@@ -135,12 +141,18 @@ pub fn timed<O: Objective, B>(
     Ok((seconds, Some([losses[WARM_UP], losses[losses.len() - 1]])))
 }
 
-fn prepared(
-    case: Case,
-    precision: &str,
-    threads: usize,
-    shared: &Path,
-) -> Result<(Recipe<recipe::Mae>, Images)> {
+/// The products of a recipe's step, and this machine's peak in its precision.
+pub fn work(path: &Path, layers: &Layers) -> Result<Work> {
+    let recipe: Recipe = Recipe::load(path, layers)?;
+    let train = recipe.train;
+    let sizes = sizes(path, layers)?;
+    let (side, times) = Throughput::peak_products(false);
+    let peak = matmul_peak(side, settings::precision(train.precision).kind(), Device::Cpu, times);
+    let samples = (train.batch_size * train.accumulate) as f64;
+    Ok(Work { operations: sizes.operations as f64 * samples, peak })
+}
+
+fn case_recipe(case: Case, precision: &str, threads: usize, shared: &Path) -> (PathBuf, Layers) {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (path, root) = if matches!(case, Case::VitSmall224) {
         let root = format!("data.root={}", photos::root(shared).display());
@@ -148,25 +160,28 @@ fn prepared(
     } else {
         (here.join("../crates/experiments/recipes/mae-cifar10-vit-tiny.toml"), None)
     };
-    let recipe: Recipe<recipe::Mae> = recipe_on_cpu(&path, precision, threads, root)?;
+    (path, on_cpu(precision, threads, root))
+}
+
+fn open(path: &Path, layers: &Layers) -> Result<(Recipe<recipe::Mae>, Images)> {
+    let recipe: Recipe<recipe::Mae> = comparable(path, layers)?;
     let images = images(&recipe.settings.data, &recipe.settings.eval, &recipe.train, recipe.seed)?;
     Ok((recipe, images))
 }
 
-/// Reads a recipe for a comparison with a side that neither clips gradients nor averages weights.
-pub fn recipe_on_cpu<S: RecipeSettings>(
-    path: &Path,
-    precision: &str,
-    threads: usize,
-    further: Option<String>,
-) -> Result<Recipe<S>> {
+/// What is laid over a recipe that is measured here.
+pub fn on_cpu(precision: &str, threads: usize, further: Option<String>) -> Layers {
     let set = [
         "train.device=cpu".to_owned(),
         format!("train.precision={precision}"),
         format!("train.threads={threads}"),
     ];
-    let set = set.into_iter().chain(further).collect();
-    let recipe: Recipe<S> = Recipe::load(path, &Layers { quick: false, set })?;
+    Layers { quick: false, set: set.into_iter().chain(further).collect() }
+}
+
+/// Reads a recipe for a comparison with a side that neither clips gradients nor averages weights.
+pub fn comparable<S: RecipeSettings>(path: &Path, layers: &Layers) -> Result<Recipe<S>> {
+    let recipe: Recipe<S> = Recipe::load(path, layers)?;
     ensure!(recipe.train.clip_grad.is_none() && recipe.train.ema.is_none(), "PyTorch does neither");
     Ok(recipe)
 }

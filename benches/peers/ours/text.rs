@@ -58,5 +58,5 @@ pub fn measure(setting: &Setting) -> Result<Measurement> {
             seconds.push(start.elapsed().as_secs_f64());
         }
     }
-    Ok(Measurement { seconds, unit: "documents", items: DOCUMENTS, losses: None })
+    Ok(Measurement { seconds, unit: "documents", items: DOCUMENTS, losses: None, work: None })
 }

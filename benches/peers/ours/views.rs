@@ -37,5 +37,5 @@ pub fn measure(variant: &str, setting: &Setting) -> Result<Measurement> {
             seconds.push(start.elapsed().as_secs_f64());
         }
     }
-    Ok(Measurement { seconds, unit: "images", items: IMAGES as usize, losses: None })
+    Ok(Measurement { seconds, unit: "images", items: IMAGES as usize, losses: None, work: None })
 }

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use bauta_files::write_whole;
-use bauta_recipe::claim::Spread;
+use bauta_recipe::claim::{ResultRow, ResultTable, Spread};
 use maud::html;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ use crate::ReportError;
 use crate::claims::{over, spread};
 use crate::html;
 
-/// A table of results that was made.
+/// A table of results, as far as it was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Results {
@@ -32,25 +32,12 @@ pub struct Results {
     /// What a reader must know to judge it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// What was laid over every recipe, `key=value` each.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub set: Vec<String>,
     /// The columns' headings.
     pub columns: Vec<String>,
     /// The rows.
     pub rows: Vec<ResultsRow>,
     /// The seeds, in the order of the numbers.
     pub seeds: Vec<u64>,
-    /// Minutes of training, evaluation and fine-tuning of all runs together.
-    pub minutes: f64,
-    /// Processor or device, threads and precision.
-    pub machine: String,
-    /// Version of Bauta.
-    pub version: String,
-    /// The commit that the program was built from.
-    pub commit: String,
-    /// When the table was finished, in universal time.
-    pub date: String,
 }
 
 /// A row of [`Results`].
@@ -59,11 +46,71 @@ pub struct Results {
 pub struct ResultsRow {
     /// Its name.
     pub name: String,
-    /// By column, a number a seed; none where nothing can be measured.
+    /// By column, a number a seed; none where nothing can be measured, or nothing was yet.
     pub numbers: Vec<Vec<f64>>,
+    /// Where its runs were made; none while they are not, and where another row's are shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
+}
+
+/// Where the runs of a row were made, and by what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Made {
+    /// Minutes of training, evaluation and fine-tuning of all its runs together.
+    pub minutes: f64,
+    /// Processor or device, threads and precision.
+    pub machine: String,
+    /// What was laid over the recipes, `key=value` each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<String>,
+    /// Version of Bauta.
+    pub version: String,
+    /// The commit that the program was built from.
+    pub commit: String,
+    /// When the row was finished, in universal time.
+    pub date: String,
 }
 
 impl Results {
+    /// The table without any number.
+    pub fn empty(table: &ResultTable) -> Self {
+        let columns: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
+        let numbers = vec![Vec::new(); columns.len()];
+        let row = |row: &ResultRow| {
+            let (name, numbers) = (row.name.clone(), numbers.clone());
+            ResultsRow { name, numbers, made: None }
+        };
+        Self {
+            table: table.name.clone(),
+            quick: table.quick,
+            summary: table.summary.clone(),
+            note: table.note.clone(),
+            rows: table.rows.iter().map(row).collect(),
+            seeds: table.seeds.clone(),
+            columns,
+        }
+    }
+
+    /// Takes over the rows that `earlier` has numbers of, if it has the same rows, columns and seeds.
+    #[must_use]
+    pub fn with_rows_of(mut self, earlier: Self) -> Self {
+        let names = |rows: &[ResultsRow]| -> Vec<String> {
+            rows.iter().map(|row| row.name.clone()).collect()
+        };
+        let alike = self.columns == earlier.columns
+            && self.seeds == earlier.seeds
+            && names(&self.rows) == names(&earlier.rows);
+        if alike {
+            for (row, found) in self.rows.iter_mut().zip(earlier.rows) {
+                if !found.is_empty() {
+                    *row = found;
+                }
+            }
+        }
+        self
+    }
+
     /// Reads what [`Results::write`] wrote.
     ///
     /// # Errors
@@ -75,7 +122,7 @@ impl Results {
         let read: Self = serde_json::from_slice(&text)
             .map_err(|error| unusable(format!("cannot read the table of results: {error}")))?;
         let (columns, seeds) = (read.columns.len(), read.seeds.len());
-        for ResultsRow { name, numbers } in &read.rows {
+        for ResultsRow { name, numbers, .. } in &read.rows {
             let whole = |numbers: &Vec<f64>| numbers.is_empty() || numbers.len() == seeds;
             if numbers.len() != columns || !numbers.iter().all(whole) {
                 let message = format!("row {name} does not have {columns} × {seeds} numbers");
@@ -148,16 +195,59 @@ impl Results {
         format!("{}{form}", self.table)
     }
 
+    /// A sentence for what made each row, those with the same machine, settings and commit together.
     fn made_by(&self) -> String {
-        let Self { minutes, machine, version, commit, date, .. } = self;
-        let seeds = over(self.seeds.len());
-        let set = match &self.set[..] {
+        let mut groups: Vec<(Made, Vec<&str>)> = Vec::new();
+        for row in &self.rows {
+            let Some(made) = &row.made else { continue };
+            match groups.iter_mut().find(|(group, _)| group.is_like(made)) {
+                Some((group, names)) => {
+                    group.minutes += made.minutes;
+                    group.date = group.date.clone().max(made.date.clone());
+                    names.push(&row.name);
+                }
+                None => groups.push((made.clone(), vec![&row.name])),
+            }
+        }
+        let mut text = format!("Fractions lie in [0, 1]; {}.", over(self.seeds.len()));
+        let one = groups.len() == 1;
+        for (made, names) in &groups {
+            let of = if one { "in all".to_owned() } else { format!("for {}", names.join(", ")) };
+            write!(text, " {made}", made = made.sentence(&of)).expect("a string takes everything");
+        }
+        let missing: Vec<&str> =
+            self.rows.iter().filter(|row| row.is_empty()).map(|row| &*row.name).collect();
+        if !missing.is_empty() {
+            let missing = missing.join(", ");
+            write!(text, " Not made yet: {missing}.").expect("a string takes everything");
+        }
+        text
+    }
+}
+
+impl ResultsRow {
+    /// Whether it has no number.
+    pub fn is_empty(&self) -> bool {
+        self.numbers.iter().all(Vec::is_empty)
+    }
+}
+
+impl Made {
+    /// Whether both were made by the same program, on the same machine, with the same settings.
+    fn is_like(&self, other: &Self) -> bool {
+        let Self { machine, set, version, commit, .. } = self;
+        (machine, set, version, commit)
+            == (&other.machine, &other.set, &other.version, &other.commit)
+    }
+
+    fn sentence(&self, of: &str) -> String {
+        let Self { minutes, machine, version, commit, date, set } = self;
+        let set = match &set[..] {
             [] => String::new(),
-            set => format!(" With {}.", set.join(", ")),
+            set => format!(", with {}", set.join(", ")),
         };
         format!(
-            "Fractions lie in [0, 1]; {seeds}. {minutes:.0} minutes in all on {machine}; Bauta \
-             {version}, commit {commit}, {date}.{set}"
+            "{minutes:.0} minutes {of} on {machine}{set}; Bauta {version}, commit {commit}, {date}."
         )
     }
 }
@@ -172,26 +262,32 @@ mod tests {
     use super::*;
 
     fn results() -> Results {
-        let row = |name: &str, numbers: &[&[f64]]| ResultsRow {
+        let row = |name: &str, numbers: &[&[f64]], made: Option<Made>| ResultsRow {
             name: name.to_owned(),
             numbers: numbers.iter().map(|numbers| numbers.to_vec()).collect(),
+            made,
         };
         Results {
             table: "images".to_owned(),
             quick: false,
             summary: "Two systems.".to_owned(),
             note: Some("Half an epoch <each>.".to_owned()),
-            set: Vec::new(),
             columns: vec!["k-NN".to_owned(), "images/s".to_owned()],
             rows: vec![
-                row("MAE", &[&[0.5, 0.6], &[1000.0, 1100.0]]),
-                row("raw | pixels", &[&[0.4, 0.4], &[]]),
+                row("MAE", &[&[0.5, 0.6], &[1000.0, 1100.0]], Some(made(12.4, "abc1234"))),
+                row("raw | pixels", &[&[0.4, 0.4], &[]], None),
             ],
             seeds: vec![0, 1],
-            minutes: 12.4,
+        }
+    }
+
+    fn made(minutes: f64, commit: &str) -> Made {
+        Made {
+            minutes,
             machine: "a processor, 2 threads, fp32".to_owned(),
+            set: Vec::new(),
             version: "0.1.0".to_owned(),
-            commit: "abc1234".to_owned(),
+            commit: commit.to_owned(),
             date: "2026-11-29 07:00".to_owned(),
         }
     }
@@ -220,6 +316,42 @@ mod tests {
             assert!(page.contains(part), "{part} is not in\n{page}");
         }
         assert!(Results { quick: true, ..results() }.page().contains("images --quick"));
+    }
+
+    #[test]
+    fn each_row_says_what_made_it_and_rows_that_are_not_made_yet_are_named() {
+        let mut results = results();
+        let row = |name: &str, numbers: Vec<Vec<f64>>, made| ResultsRow {
+            name: name.to_owned(),
+            numbers,
+            made,
+        };
+        let numbers = || vec![vec![0.5, 0.5], vec![]];
+        results.rows.push(row("dBOT", numbers(), Some(made(7.6, "abc1234"))));
+        let set = vec!["train.threads=1".to_owned()];
+        results.rows.push(row("MoCo", numbers(), Some(Made { set, ..made(9.0, "def5678") })));
+        results.rows.push(row("MixMask", vec![vec![], vec![]], None));
+        let text = results.made_by();
+        let expected = "Fractions lie in [0, 1]; mean ± standard deviation over 2 seeds. 20 minutes for \
+            MAE, dBOT on a processor, 2 threads, fp32; Bauta 0.1.0, commit abc1234, 2026-11-29 07:00. \
+            9 minutes for MoCo on a processor, 2 threads, fp32, with train.threads=1; Bauta 0.1.0, commit \
+            def5678, 2026-11-29 07:00. Not made yet: MixMask.";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn rows_made_earlier_are_taken_over_unless_the_table_has_changed() {
+        let mut empty = results();
+        for row in &mut empty.rows {
+            (row.numbers, row.made) = (vec![Vec::new(); 2], None);
+        }
+        assert_eq!(empty.clone().with_rows_of(results()), results());
+        let mut newer = results();
+        newer.rows[0].numbers[0] = vec![0.7, 0.8];
+        assert_eq!(results().with_rows_of(newer.clone()), newer);
+        assert_eq!(newer.clone().with_rows_of(empty.clone()), newer);
+        let other = Results { seeds: vec![2, 3], ..results() };
+        assert_eq!(empty.clone().with_rows_of(other), empty);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! machine does meets both sides alike. Both get the same threads and files.
 
 mod cases;
+mod profile;
 mod record;
 
 use std::fs;
@@ -16,6 +17,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use self::cases::{CASES, Case, Variant};
+use self::profile::Profile;
 use self::record::{Measurement, Record, Sample};
 use super::machine;
 use crate::libtorch::Search;
@@ -32,6 +34,9 @@ pub struct Arguments {
     #[arg(long = "case", value_name = "NAME",
         value_parser = PossibleValuesParser::new(CASES.map(|case| case.name)))]
     cases: Vec<String>,
+    /// One of PyTorch's ways, such as eager; all of a case's if none is named
+    #[arg(long = "way", value_name = "NAME")]
+    ways: Vec<String>,
     /// How often each side has its turn
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -41,6 +46,9 @@ pub struct Arguments {
     /// Write every sample and what it was measured on to a JSON file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Afterwards give each way of a case one more turn under perf, and say where its time goes
+    #[arg(long)]
+    profile: bool,
 }
 
 /// Measures the cases asked for and prints a table of each as soon as it is done.
@@ -56,12 +64,19 @@ pub fn peers(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
         steps: arguments.steps,
         ..Record::default()
     };
+    if arguments.profile {
+        profile::check()?;
+    }
+    let known: Vec<&str> = CASES.iter().flat_map(Case::ways).collect();
+    if let Some(unknown) = arguments.ways.iter().find(|way| !known.contains(&way.as_str())) {
+        bail!("no case has a way {unknown}; see benches/README.md");
+    }
     println!("{}", record.machine);
     for case in CASES {
         if arguments.cases.is_empty() || arguments.cases.iter().any(|name| name == case.name) {
-            let samples = compare(&sides, &case, arguments)?;
-            print!("\n{}", record::table(&case, &samples));
-            record.add(&case, samples);
+            let (samples, profiles) = compare(&sides, &case, arguments)?;
+            print!("\n{}{}", record::table(&case, &samples), record::shares(&profiles));
+            record.add(&case, samples, profiles);
         }
     }
     if let Some(file) = &arguments.json {
@@ -71,7 +86,11 @@ pub fn peers(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn compare(sides: &Sides, case: &Case, arguments: &Arguments) -> Result<Vec<Sample>> {
+fn compare(
+    sides: &Sides,
+    case: &Case,
+    arguments: &Arguments,
+) -> Result<(Vec<Sample>, Vec<Profile>)> {
     if let Some(name) = case.data {
         data::fetch(name)?;
     }
@@ -80,22 +99,33 @@ fn compare(sides: &Sides, case: &Case, arguments: &Arguments) -> Result<Vec<Samp
     let shared = scratch.path();
     let mut prepare = sides.ours.command("prepare");
     output(prepare.arg(case.name).arg("--shared").arg(shared))?;
-    let mut samples = Vec::new();
+    let (mut samples, mut profiles) = (Vec::new(), Vec::new());
+    let turn = |variant: &Variant, way: &'static str| {
+        let mut command = sides.measure(case, variant, way);
+        command.arg("--shared").arg(shared);
+        command.args(["--steps", &arguments.steps.to_string()]);
+        command.env("TORCHINDUCTOR_CACHE_DIR", shared.join("inductor"));
+        command
+    };
+    let asked = |way: &&str| {
+        *way == cases::OURS || arguments.ways.is_empty() || arguments.ways.iter().any(|w| w == way)
+    };
+    let ways: Vec<&'static str> = case.ways().filter(asked).collect();
     for variant in case.variants() {
         for round in 0..arguments.rounds {
-            for way in case.ways() {
+            for &way in &ways {
                 eprintln!("{}, {}, {way}, round {}", case.name, variant.name, round + 1);
-                let mut command = sides.measure(case, &variant, way);
-                command.arg("--shared").arg(shared);
-                command.args(["--steps", &arguments.steps.to_string()]);
-                command.env("TORCHINDUCTOR_CACHE_DIR", shared.join("inductor"));
-                let measurement = measurement(&mut command)?;
+                let measurement = measurement(&mut turn(&variant, way))?;
                 let (variant, threads) = (variant.name.clone(), variant.threads);
                 samples.push(Sample { variant, way, round, threads, measurement });
             }
         }
+        for &way in ways.iter().filter(|_| arguments.profile) {
+            eprintln!("{}, {}, {way}, profile", case.name, variant.name);
+            profiles.push(profile::profile(&turn(&variant, way), &variant.name, way, shared)?);
+        }
     }
-    Ok(samples)
+    Ok((samples, profiles))
 }
 
 /// The programs of both sides.

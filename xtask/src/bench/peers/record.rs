@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::cases::{Case, OURS};
+use super::profile::Profile;
 use crate::bench::machine::Machine;
 use crate::bench::write_json;
 
@@ -22,6 +23,12 @@ pub struct Measurement {
     /// Loss of the first and of the last timed step, where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     losses: Option<[f64; 2]>,
+    /// Operations of the matrix products of a training step; our side counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operations: Option<f64>,
+    /// Operations a second of large products of the same precision, measured by our side.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak: Option<f64>,
     /// Versions of PyTorch's side.
     #[serde(default, skip_serializing)]
     versions: BTreeMap<String, String>,
@@ -56,6 +63,8 @@ pub struct CaseRecord {
     about: &'static str,
     results: Vec<Figures>,
     samples: Vec<Sample>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    profiles: Vec<Profile>,
 }
 
 /// All rounds of one way of one variant.
@@ -74,16 +83,21 @@ struct Figures {
     losses: Option<[f64; 2]>,
     /// Its median seconds over ours: above 1, ours is the faster one.
     over_ours: f64,
+    /// The operations that the step needs over its median seconds, as a share of the greatest peak
+    /// that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_share: Option<f64>,
 }
 
 impl Record {
     /// Adds a case.
-    pub fn add(&mut self, case: &Case, samples: Vec<Sample>) {
+    pub fn add(&mut self, case: &Case, samples: Vec<Sample>, profiles: Vec<Profile>) {
         for sample in &samples {
             self.versions.extend(sample.measurement.versions.clone());
         }
         let results = figures(&samples);
-        self.cases.push(CaseRecord { name: case.name, about: case.about, results, samples });
+        let Case { name, about, .. } = *case;
+        self.cases.push(CaseRecord { name, about, results, samples, profiles });
     }
 
     /// Writes the record, whole or not at all.
@@ -106,6 +120,8 @@ fn figures(samples: &[Sample]) -> Vec<Figures> {
         };
         let (this, ours) = (of(way), of(OURS));
         let [least, median, greatest] = spread(&this);
+        let peak = ours.iter().filter_map(|m| m.peak).reduce(f64::max);
+        let operations = ours.iter().find_map(|m| m.operations);
         let losses: Vec<[f64; 2]> = this.iter().filter_map(|m| m.losses).collect();
         let mean = |end: usize| losses.iter().map(|l| l[end]).sum::<f64>() / losses.len() as f64;
         found.push(Figures {
@@ -119,6 +135,7 @@ fn figures(samples: &[Sample]) -> Vec<Figures> {
             items_per_second: measurement.items / median,
             losses: (!losses.is_empty()).then(|| [mean(0), mean(1)]),
             over_ours: median / spread(&ours)[1],
+            peak_share: operations.zip(peak).map(|(operations, peak)| operations / median / peak),
         });
     }
     found
@@ -138,8 +155,15 @@ pub fn table(case: &Case, samples: &[Sample]) -> String {
     let mut text = format!("{}: {}\n", case.name, case.about);
     let _ = writeln!(
         text,
-        "  {:10} {:>7}  {:11} {:>10}  {:>23}  {:>22}  {:>9}",
-        "variant", "threads", "way", "median", "least to greatest", "a second", "over ours"
+        "  {:10} {:>7}  {:11} {:>10}  {:>23}  {:>22}  {:>9}  {:>7}",
+        "variant",
+        "threads",
+        "way",
+        "median",
+        "least to greatest",
+        "a second",
+        "over ours",
+        "of peak"
     );
     for figures in figures(samples) {
         let spread = [figures.least_seconds, figures.greatest_seconds].map(duration).join(" to ");
@@ -148,9 +172,11 @@ pub fn table(case: &Case, samples: &[Sample]) -> String {
             OURS => String::new(),
             _ => format!("{:.2}", figures.over_ours),
         };
+        let share =
+            figures.peak_share.map_or_else(String::new, |share| format!("{:.0} %", 100.0 * share));
         let _ = write!(
             text,
-            "  {:10} {:>7}  {:11} {:>10}  {spread:>23}  {rate:>22}  {ratio:>9}",
+            "  {:10} {:>7}  {:11} {:>10}  {spread:>23}  {rate:>22}  {ratio:>9}  {share:>7}",
             figures.variant,
             figures.threads,
             figures.way,
@@ -160,6 +186,18 @@ pub fn table(case: &Case, samples: &[Sample]) -> String {
             let _ = write!(text, "  loss {first:.3} to {last:.3}");
         }
         text.push('\n');
+    }
+    text
+}
+
+/// Where the time of each way goes, the kinds with at least a hundredth of it.
+pub fn shares(profiles: &[Profile]) -> String {
+    let mut text = String::new();
+    for Profile { variant, way, kinds, .. } in profiles {
+        let kinds = kinds.iter().filter(|(_, share)| *share >= 0.01);
+        let kinds: Vec<String> =
+            kinds.map(|(kind, share)| format!("{kind} {:.0} %", 100.0 * share)).collect();
+        let _ = writeln!(text, "  {variant}, {way}: {}", kinds.join(", "));
     }
     text
 }
@@ -192,6 +230,8 @@ mod tests {
             unit: "images".to_owned(),
             items: 128.0,
             losses: Some([2.0, f64::from(round)]),
+            operations: (way == OURS).then_some(8.0),
+            peak: (way == OURS).then(|| 5.0 - f64::from(round)),
             versions: BTreeMap::new(),
         };
         Sample { variant: "fp32".to_owned(), way, round, threads: 2, measurement }
@@ -210,6 +250,7 @@ mod tests {
         assert_eq!((found[0].median_seconds, found[0].over_ours), (2.0, 1.0));
         assert_eq!((found[1].median_seconds, found[1].over_ours), (3.75, 1.875));
         assert_eq!((found[1].least_seconds, found[1].greatest_seconds), (3.0, 5.0));
+        assert_eq!([found[0].peak_share, found[1].peak_share], [Some(0.8), Some(8.0 / 3.75 / 5.0)]);
         assert_eq!((found[0].items_per_second, found[0].losses), (64.0, Some([2.0, 0.5])));
     }
 
