@@ -1,6 +1,7 @@
 //! Compiles the C++ shim against the headers of the libtorch that tch links.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 fn main() {
     println!("cargo:rerun-if-changed=shim");
@@ -9,7 +10,14 @@ fn main() {
         .map(PathBuf::from)
         .expect("torch-sys sets DEP_TCH_LIBTORCH_LIB for its dependents");
     let include = lib.with_file_name("include");
-    cc::Build::new()
+    let mut build = cc::Build::new();
+    // Without OpenMP `at::parallel_for` is compiled to a loop on one thread.
+    if let Some(runtime) = openmp(&lib) {
+        build.flag("-fopenmp");
+        println!("cargo:rustc-link-search=native={}", lib.display());
+        println!("cargo:rustc-link-lib=dylib:+verbatim={runtime}");
+    }
+    build
         .cpp(true)
         .std("c++17")
         .warnings(false)
@@ -25,4 +33,12 @@ fn main() {
             "shim/process_group.cpp",
         ])
         .compile("bauta_libtorch");
+}
+
+/// GNU's OpenMP runtime that libtorch brings along: two runtimes in one program would each keep
+/// threads of their own.
+fn openmp(lib: &Path) -> Option<String> {
+    let names =
+        fs::read_dir(lib).ok()?.filter_map(|file| file.ok()?.file_name().into_string().ok());
+    names.filter(|name| name.starts_with("libgomp")).min()
 }

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::images::Images;
 use crate::run::{Console, Run, Splits, choose_device, choose_threads};
-use crate::settings;
+use crate::settings::{self, choose_precision};
 use crate::stopped::stopped;
 use crate::systems::mae_st;
 
@@ -141,7 +141,7 @@ pub fn tune(
         seed: settings.seed,
         device,
         threads,
-        precision: settings::precision(settings.train.precision),
+        precision: settings::precision(choose_precision(settings.train.precision, device)),
     };
     let settings_of_run = json!({
         "model": model, "from_scratch": task.from_scratch, "data": data, "validate": validate,

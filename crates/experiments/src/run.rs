@@ -19,6 +19,8 @@ use bauta_report::{EventLog, Section, Summary, TeacherWeights};
 use bauta_train::{Ranks, StepTimes, Trainer};
 use tch::Device;
 
+use crate::settings::choose_precision;
+
 pub use self::phase::RunPhase;
 pub use self::progress::{Console, TrainingProgress, show_in_passing};
 pub(crate) use self::teacher::digest;
@@ -137,9 +139,10 @@ impl<'a> Launch<'a> {
         self.ranks.any(false)?;
         let (device, threads) = (choose_device(recipe.train.device)?, recipe.train.threads);
         self.ranks.check_device(device)?;
+        let precision = choose_precision(recipe.train.precision, device);
         let mut run = Run {
             seed: recipe.seed,
-            train: recipe.train.clone(),
+            train: Train { precision, ..recipe.train.clone() },
             device,
             threads: choose_threads(if threads == 0 { self.ranks.threads() } else { threads }),
             stop: self.stop,
@@ -250,7 +253,7 @@ impl Run<'_> {
             device: device_name(self.device),
             threads: self.threads,
             processes: self.launch.ranks.count(),
-            precision: recipe.train.precision.to_string(),
+            precision: self.train.precision.to_string(),
             teacher: self.teacher.clone(),
             train: progress.training(self.parameters),
             eval: scores.eval.into_iter().collect(),

@@ -8,6 +8,7 @@ use bauta_eval::{
     DeviceChoice, Evaluator, FewShotRidge, KnnEvaluator, LinearProbe, ProbeOptimizer,
     SemiSupervised,
 };
+use bauta_libtorch::multiplies_bf16;
 use bauta_recipe as recipe;
 use bauta_recipe::{Comparison, DenseSettings, Eval, FineTune, Protocol, Train};
 use bauta_targets::{FeatureLoss, FeatureTarget, Normalization, Teacher};
@@ -53,11 +54,20 @@ pub fn train_config(train: &Train, inputs_per_epoch: u64) -> TrainConfig {
     }
 }
 
-/// The arithmetic that a recipe names.
+/// The arithmetic that a recipe names; `auto` must be [chosen](choose_precision) first.
 pub fn precision(named: recipe::Precision) -> Precision {
     match named {
-        recipe::Precision::Fp32 => Precision::Fp32,
+        recipe::Precision::Fp32 | recipe::Precision::Auto => Precision::Fp32,
         recipe::Precision::Bf16 => Precision::Bf16,
+    }
+}
+
+/// The arithmetic that a recipe wants, or that is fast on the device.
+pub fn choose_precision(wanted: recipe::Precision, device: Device) -> recipe::Precision {
+    match wanted {
+        recipe::Precision::Auto if multiplies_bf16(device) => recipe::Precision::Bf16,
+        recipe::Precision::Auto => recipe::Precision::Fp32,
+        wanted => wanted,
     }
 }
 
@@ -167,5 +177,21 @@ pub fn dense_config(settings: &DenseSettings, frozen: bool) -> DenseConfig {
         batch_size: train.batch_size,
         base_lr: train.base_lr.unwrap_or(if frozen { 8e-3 } else { 4e-3 }),
         weight_decay: train.weight_decay,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn automatic_precision_is_what_the_device_multiplies_itself_and_others_stay() {
+        use recipe::Precision::{Auto, Bf16, Fp32};
+        let here = if multiplies_bf16(Device::Cpu) { Bf16 } else { Fp32 };
+        assert_eq!(choose_precision(Auto, Device::Cpu), here);
+        assert_eq!(choose_precision(Auto, Device::Cuda(0)), Bf16);
+        for wanted in [Fp32, Bf16] {
+            assert_eq!(choose_precision(wanted, Device::Cpu), wanted);
+        }
     }
 }

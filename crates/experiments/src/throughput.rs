@@ -10,14 +10,14 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail, ensure};
 use bauta_libtorch::matmul_peak;
-use bauta_recipe::{Layers, Recipe};
+use bauta_recipe::{Layers, Precision, Recipe};
 use bauta_report::plan::StepSizes;
 use bauta_report::{Spread, Throughput};
 use bauta_train::{Ranks, StepTimes, WARM_UP};
 use tch::Kind;
 
 use crate::run::{Aim, Folders, Launch, RunEnd, choose_device, choose_threads, device_name};
-use crate::settings::precision;
+use crate::settings::choose_precision;
 use crate::systems::launch;
 
 /// Starts a recipe for an aim that leaves no folder; also gives the recipe's name.
@@ -61,14 +61,15 @@ pub fn measure(recipe: &Path, layers: &Layers, steps: u64) -> Result<Throughput>
     let (side, times) = Throughput::peak_products(device.is_cuda());
     let [peak_fp32, peak_bf16] =
         [Kind::Float, Kind::BFloat16].map(|kind| matmul_peak(side, kind, device, times));
-    let peak = if precision(train.precision).kind() == Kind::Float { peak_fp32 } else { peak_bf16 };
+    let precision = choose_precision(train.precision, device);
+    let peak = if precision == Precision::Bf16 { peak_bf16 } else { peak_fp32 };
     Ok(Throughput {
         recipe: name,
         system: system.into(),
         version: env!("CARGO_PKG_VERSION"),
         device: device_name(device),
         threads,
-        precision: train.precision.to_string(),
+        precision: precision.to_string(),
         samples_per_step,
         warm_up_steps: WARM_UP,
         data_share: data_seconds.iter().sum::<f64>() / step_seconds.iter().sum::<f64>(),

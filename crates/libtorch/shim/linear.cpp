@@ -4,11 +4,14 @@
 // far from the machine's peak; oneDNN's are not. libtorch reaches oneDNN for
 // such products only inside compiled graphs, through the operator used here.
 
+#include <algorithm>
 #include <optional>
 
 #include <ATen/Context.h>
+#include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/sum.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -35,12 +38,50 @@ at::Tensor product(const at::Tensor &x, const at::Tensor &w,
   return pointwise.call(x, w, b, "none", no_scalars, "");
 }
 
-// aᵀ · b of a [M, N] and b [M, K]. One of the two must be laid out anew: the
-// smaller.
+// aᵀ of a contiguous a [M, N], laid out anew on all threads: libtorch copies a
+// transposed matrix on one, and the others wait.
+at::Tensor transposed(const at::Tensor &a) {
+  // Tiles fit the registers, and blocks of them the first cache.
+  constexpr int64_t TILE = 4, BLOCK = 64;
+  const auto rows = a.size(0), columns = a.size(1);
+  auto result = at::empty({columns, rows}, a.options());
+  const auto *from = a.const_data_ptr<float>();
+  auto *to = result.mutable_data_ptr<float>();
+  const auto tile = [=](int64_t top, int64_t left) {
+    float turned[TILE][TILE];
+    for (int64_t i = 0; i < TILE; ++i)
+      for (int64_t j = 0; j < TILE; ++j)
+        turned[j][i] = from[(top + i) * columns + left + j];
+    for (int64_t j = 0; j < TILE; ++j)
+      std::copy_n(turned[j], TILE, to + (left + j) * rows + top);
+  };
+  const auto edge = [=](int64_t top, int64_t bottom, int64_t left, int64_t right) {
+    for (auto row = top; row < bottom; ++row)
+      for (auto column = left; column < right; ++column)
+        to[column * rows + row] = from[row * columns + column];
+  };
+  const auto blocks = (columns + BLOCK - 1) / BLOCK;
+  const auto grain = std::max<int64_t>(1, at::internal::GRAIN_SIZE / (BLOCK * rows));
+  at::parallel_for(0, blocks, grain, [&](int64_t begin, int64_t end) {
+    const auto first = begin * BLOCK, last = std::min(end * BLOCK, columns);
+    for (auto left = first; left < last; left += BLOCK)
+      for (int64_t top = 0; top < rows; top += BLOCK)
+        for (auto column = left; column < std::min(left + BLOCK, last); column += TILE)
+          for (auto row = top; row < std::min(top + BLOCK, rows); row += TILE)
+            if (row + TILE <= rows && column + TILE <= columns)
+              tile(row, column);
+            else
+              edge(row, std::min(row + TILE, rows), column, std::min(column + TILE, columns));
+  });
+  return result;
+}
+
+// aᵀ · b of contiguous a [M, N] and b [M, K]. One of the two must be laid out
+// anew: the smaller.
 at::Tensor transposed_product(const at::Tensor &a, const at::Tensor &b) {
   if (a.size(1) <= b.size(1))
-    return product(a.t(), b.t(), std::nullopt);
-  return product(b.t(), a.t(), std::nullopt).t().contiguous();
+    return product(transposed(a), b.t(), std::nullopt);
+  return transposed(product(transposed(b), a.t(), std::nullopt));
 }
 
 struct Linear : torch::autograd::Function<Linear> {
@@ -61,7 +102,7 @@ struct Linear : torch::autograd::Function<Linear> {
     if (context->needs_input_grad(0))
       of_x = product(rows, w.t(), std::nullopt).view(x.sizes());
     if (context->needs_input_grad(1))
-      of_w = transposed_product(rows, x.reshape({-1, w.size(1)}));
+      of_w = transposed_product(rows, x.reshape({-1, w.size(1)}).contiguous());
     if (context->saved_data["has_bias"].toBool())
       of_b = rows.sum(0);
     return {of_x, of_w, of_b};

@@ -24,6 +24,19 @@ pub struct Autocast {
     not_send: PhantomData<*const ()>,
 }
 
+/// Whether a device multiplies bfloat16 itself: CUDA does, and a CPU with such instructions.
+///
+/// Other CPUs widen every number first, and are several times slower than in single precision.
+pub fn multiplies_bf16(device: Device) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let cpu = std::arch::is_x86_feature_detected!("avx512bf16");
+    #[cfg(target_arch = "aarch64")]
+    let cpu = std::arch::is_aarch64_feature_detected!("bf16");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let cpu = false;
+    device != Device::Cpu || cpu
+}
+
 impl Autocast {
     /// Switches bfloat16 autocast on for `device`'s type.
     ///

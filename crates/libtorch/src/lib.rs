@@ -35,7 +35,7 @@ mod runtime;
 mod tests;
 
 pub use attention::attention;
-pub use autocast::Autocast;
+pub use autocast::{Autocast, multiplies_bf16};
 pub use checkpoint::{Checkpointing, checkpoint};
 pub use foreach::{global_norm, lerp_all, scale_all};
 pub use fused::{AdamStep, AdamTensors, SgdStep, SgdTensors, fused_adam, fused_adamw, fused_sgd};

@@ -8,6 +8,7 @@ mod cases;
 mod profile;
 mod record;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -34,6 +35,9 @@ pub struct Arguments {
     #[arg(long = "case", value_name = "NAME",
         value_parser = PossibleValuesParser::new(CASES.map(|case| case.name)))]
     cases: Vec<String>,
+    /// A variant, such as fp32; all of a case's if none is named
+    #[arg(long = "variant", value_name = "NAME")]
+    variants: Vec<String>,
     /// One of PyTorch's ways, such as eager; all of a case's if none is named
     #[arg(long = "way", value_name = "NAME")]
     ways: Vec<String>,
@@ -67,23 +71,39 @@ pub fn peers(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     if arguments.profile {
         profile::check()?;
     }
-    let known: Vec<&str> = CASES.iter().flat_map(Case::ways).collect();
+    let chosen: Vec<&Case> =
+        CASES.iter().filter(|case| asked(&arguments.cases, case.name)).collect();
+    let known: Vec<&str> = chosen.iter().flat_map(|case| case.ways()).collect();
     if let Some(unknown) = arguments.ways.iter().find(|way| !known.contains(&way.as_str())) {
-        bail!("no case has a way {unknown}; see benches/README.md");
+        bail!("no way {unknown} in these cases, which have {}", list(known));
+    }
+    let known: Vec<String> =
+        chosen.iter().flat_map(|case| case.variants()).map(|variant| variant.name).collect();
+    if let Some(unknown) = arguments.variants.iter().find(|name| !known.contains(name)) {
+        bail!("no variant {unknown} in these cases, which have {}", list(known));
     }
     println!("{}", record.machine);
-    for case in CASES {
-        if arguments.cases.is_empty() || arguments.cases.iter().any(|name| name == case.name) {
-            let (samples, profiles) = compare(&sides, &case, arguments)?;
-            print!("\n{}{}", record::table(&case, &samples), record::shares(&profiles));
-            record.add(&case, samples, profiles);
-        }
+    for case in chosen {
+        let (samples, profiles) = compare(&sides, case, arguments)?;
+        print!("\n{}{}", record::table(case, &samples), record::shares(&profiles));
+        record.add(case, samples, profiles);
     }
     if let Some(file) = &arguments.json {
         record.write(file)?;
         println!("\nEvery sample is in {}", file.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a name is among those asked for; if none is, all are.
+fn asked(names: &[String], name: &str) -> bool {
+    names.is_empty() || names.iter().any(|asked| asked == name)
+}
+
+/// Names, each once, as a sentence has them.
+fn list(names: Vec<impl Ord + AsRef<str>>) -> String {
+    let names: BTreeSet<_> = names.into_iter().collect();
+    names.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ")
 }
 
 fn compare(
@@ -107,11 +127,10 @@ fn compare(
         command.env("TORCHINDUCTOR_CACHE_DIR", shared.join("inductor"));
         command
     };
-    let asked = |way: &&str| {
-        *way == cases::OURS || arguments.ways.is_empty() || arguments.ways.iter().any(|w| w == way)
-    };
-    let ways: Vec<&'static str> = case.ways().filter(asked).collect();
-    for variant in case.variants() {
+    let ways = case.ways().filter(|&way| way == cases::OURS || asked(&arguments.ways, way));
+    let ways: Vec<&'static str> = ways.collect();
+    let variants = case.variants().into_iter();
+    for variant in variants.filter(|variant| asked(&arguments.variants, &variant.name)) {
         for round in 0..arguments.rounds {
             for &way in &ways {
                 eprintln!("{}, {}, {way}, round {}", case.name, variant.name, round + 1);

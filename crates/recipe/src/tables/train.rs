@@ -121,6 +121,8 @@ pub enum Precision {
     Fp32,
     /// bfloat16 autocast.
     Bf16,
+    /// bfloat16 where the device multiplies it itself, else single precision.
+    Auto,
 }
 
 /// Where tensors live.

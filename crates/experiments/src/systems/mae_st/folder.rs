@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::clips::folders;
 use crate::run::{Console, choose_device, choose_threads};
-use crate::settings::{evaluators, finetune_config, precision};
+use crate::settings::{choose_precision, evaluators, finetune_config, precision};
 use crate::stopped::stopped;
 use crate::{evaluate, finetune};
 
@@ -93,6 +93,7 @@ pub fn tune(
             ("validation", [rest, held_out])
         }
     };
+    let device = choose_device(settings.train.device)?;
     let task = ClipFineTuneTask {
         folder: &folder,
         model,
@@ -107,9 +108,9 @@ pub fn tune(
         train,
         test,
         seed,
-        device: choose_device(settings.train.device)?,
+        device,
         threads: choose_threads(settings.train.threads),
-        precision: precision(settings.train.precision),
+        precision: precision(choose_precision(settings.train.precision, device)),
     };
     let begun = json!({
         "model": model, "from_scratch": task.from_scratch, "data": data, "split": split,
