@@ -5,6 +5,7 @@
 //! averaged when backward has ended, and so do not overlap with it: one call of autograd gives all
 //! gradients at once. Rank 0 alone writes.
 
+mod said;
 mod variables;
 
 use std::cell::RefCell;
