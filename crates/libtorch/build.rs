@@ -31,6 +31,7 @@ fn main() {
             "shim/attention.cpp",
             "shim/checkpoint.cpp",
             "shim/process_group.cpp",
+            "shim/gradient_means.cpp",
         ])
         .compile("bauta_libtorch");
 }

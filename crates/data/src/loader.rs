@@ -91,7 +91,8 @@ impl Loader {
         source: Arc<dyn Source>,
         config: LoaderConfig,
     ) -> Result<Self, DataError> {
-        let config = LoaderConfig { order: Order::Sequential, ..config };
+        let (order, share) = (Order::Sequential, Share::WHOLE);
+        let config = LoaderConfig { order, share, ..config };
         Self::new(source, Augment::evaluation(), config)
     }
 

@@ -10,13 +10,15 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bauta_data::Share;
 use bauta_eval::{FeatureStore, Scores};
 use bauta_recipe::{Recipe, SystemSettings, Train};
 use bauta_report::plan::StepSizes;
 use bauta_report::{EventLog, Section, Summary, TeacherWeights};
 use bauta_train::{Ranks, StepTimes, Trainer};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tch::Device;
 
 use crate::settings::choose_precision;
@@ -184,11 +186,30 @@ impl Run<'_> {
         self.launch.ranks.share()
     }
 
-    /// Refuses to train on several processes, for this reason.
-    pub fn ensure_alone(&self, why: &str) -> Result<()> {
-        let count = self.launch.ranks.count();
-        ensure!(count == 1, "this system trains in one process, not {count}: {why}");
-        Ok(())
+    /// The processes that train it.
+    pub fn ranks(&self) -> &Ranks {
+        self.launch.ranks
+    }
+
+    /// What the first process makes, on all of them; the others wait for it. All must call it.
+    ///
+    /// # Errors
+    /// What `make` runs into, of which other processes know only that the first is gone.
+    pub fn by_first<T>(&self, make: impl FnOnce() -> Result<T>) -> Result<T>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let ranks = self.ranks();
+        if ranks.count() == 1 {
+            return make();
+        }
+        if ranks.leads() {
+            let made = make()?;
+            ranks.told_by_first(&serde_json::to_string(&made)?)?;
+            return Ok(made);
+        }
+        let text = ranks.told_by_first("")?;
+        serde_json::from_str(&text).context("process 0 handed on what cannot be read")
     }
 
     /// Where features lie, and who makes them, of what is measured now.

@@ -17,10 +17,10 @@ use bauta_data::video::Ffmpeg;
 use bauta_report::Summary;
 use image::{Rgba, RgbaImage};
 use libtest_mimic::{Arguments, Trial};
-use program::{finish, kill_after, same_files};
+use program::{failure, finish, free_port, kill_after, same_files, start_rank};
 
 fn main() -> ExitCode {
-    let trials: [(&str, fn()); 3] = [
+    let trials: [(&str, fn()); 4] = [
         (
             "a_run_killed_within_a_generation_ends_alike",
             a_run_killed_within_a_generation_ends_alike,
@@ -30,6 +30,10 @@ fn main() -> ExitCode {
             weights_that_are_given_are_not_searched_and_candidates_may_diverge,
         ),
         ("videos_without_labels_are_searched_on", videos_without_labels_are_searched_on),
+        (
+            "two_processes_search_and_train_together_and_one_goes_on",
+            two_processes_search_and_train_together_and_one_goes_on,
+        ),
     ];
     let missing = "without ffmpeg: cargo xtask data fetch ffmpeg";
     let found = cache_root().and_then(|cache| Ffmpeg::find(&cache)).is_ok();
@@ -99,13 +103,17 @@ fn stamps(folder: &Path) {
 }
 
 fn start(place: &Path, out: &str, set: &[&str], resume: bool) -> Child {
+    program::start(&mut command(place, out, set, resume))
+}
+
+fn command(place: &Path, out: &str, set: &[&str], resume: bool) -> Command {
     let root = format!("data.root={}", place.join("stamps").display());
     let set = SMALL.iter().chain(set).map(|text| (*text).to_owned()).chain([root]);
     let mut command = program::run("elo-stamps", set, &place.join(out));
     if resume {
         command.arg("--resume");
     }
-    program::start(&mut command)
+    command
 }
 
 fn a_run_killed_within_a_generation_ends_alike() {
@@ -157,6 +165,45 @@ fn weights_that_are_given_are_not_searched_and_candidates_may_diverge() {
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("no candidate of the search could be judged"), "{said}");
+}
+
+/// Batch statistics are a rank's own, so there is no run of one process to hold it against; ranks
+/// that hand on what each has stepped have the same bits as ranks that step alike.
+fn two_processes_search_and_train_together_and_one_goes_on() {
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name);
+    stamps(&path("stamps"));
+    let two = |out: &str, set: &[&str]| {
+        let port = free_port();
+        [1, 0].map(|rank| start_rank(command(place.path(), out, set, false), [rank, 2], port))
+    };
+    two("whole", &[]).into_iter().for_each(finish);
+    two("divided", &["train.shard_optimizer=true"]).into_iter().for_each(finish);
+    let files = [
+        "search.json",
+        "rgb/model.safetensors",
+        "checkpoints/last/model.safetensors",
+        "checkpoints/last/state.safetensors",
+        "checkpoints/equal-weights/model.safetensors",
+    ];
+    same_files(&path("whole"), &path("divided"), &files);
+    let summary = Summary::read(&path("whole/summary.json")).unwrap();
+    assert_eq!((summary.processes, summary.eval["search_evaluations"]), (2, 7.0));
+
+    let [rank_1, rank_0] = two("killed", &[]);
+    kill_after(rank_1, &path("killed/checkpoints/step-24/state.json"));
+    let said = failure(rank_0);
+    assert!(said.contains("rank 1 is gone"), "{said}");
+    finish(start(place.path(), "killed", &[], true));
+    let resumed = Summary::read(&path("killed/summary.json")).unwrap();
+    assert_eq!((resumed.processes, resumed.eval["search_evaluations"]), (1, 7.0));
+    assert_eq!(resumed.train.steps, summary.train.steps);
+
+    // All know that a candidate has diverged, and end alike.
+    for child in two("wild", &["train.base_lr=1e30", "train.clip_grad=1e30"]) {
+        let said = failure(child);
+        assert!(said.contains("no candidate of the search could be judged"), "{said}");
+    }
 }
 
 /// A video of a second and a half, with a tone where there is one.

@@ -13,11 +13,7 @@ use std::time::{Duration, Instant};
 use bauta_backbones::checkpoint::read_tensors;
 use bauta_report::{MetricsLog, Summary};
 use digits::{DECODER, Place, SMALL, words};
-
-/// A port that nobody uses at present.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
+use program::{failure, free_port, start_rank};
 
 /// A recipe of images on the digits.
 fn command(recipe: &str, set: &[&str], place: &Place, out: &str) -> Command {
@@ -25,21 +21,6 @@ fn command(recipe: &str, set: &[&str], place: &Place, out: &str) -> Command {
     let mut command = program::run(recipe, set, &place.path(out));
     command.arg("--set").arg(format!("data.root={}", place.path("data").display()));
     command
-}
-
-/// Starts it as one of several processes.
-fn start_rank(mut command: Command, [rank, count]: [usize; 2], port: u16) -> Child {
-    let set = [("RANK", rank), ("WORLD_SIZE", count), ("LOCAL_RANK", rank)];
-    command.envs(set.map(|(name, value)| (name, value.to_string())));
-    command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", port.to_string());
-    program::start(&mut command)
-}
-
-/// What a process that must fail says.
-fn failure(child: Child) -> String {
-    let output = child.wait_with_output().unwrap();
-    assert!(!output.status.success(), "it went well");
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn losses(run: &Path) -> Vec<f64> {
@@ -156,6 +137,97 @@ fn masks_and_scores_of_a_system_with_state_are_those_of_one_process() {
     for (name, tensor) in &one {
         assert!(two[name].allclose(tensor, 1e-5, 1e-5, true), "{name} differs");
     }
+}
+
+/// Nothing is measured on a batch alone, so the run is that of one process but for rounding.
+#[test]
+fn policies_and_the_classifiers_that_they_direct_are_those_of_one_process() {
+    let place = Place::new();
+    let set = [
+        "data.tree={ labels = 8, documents = 600 }",
+        "model.ids=256",
+        "model.dim=8",
+        "model.hidden=8",
+        "policies.hidden=8",
+        "policies.window=7",
+        "policies.episodes=1",
+        "policies.batch_size=32",
+        "train.epochs=2",
+        "train.batch_size=16",
+        "train.warmup_epochs=0.1",
+        "train.device=cpu",
+        "train.threads=1",
+        "train.log_every=1",
+        "eval.documents=5",
+    ];
+    let command = |out: &str| program::run("multilabel-tree", words(&set), &place.path(out));
+    let (alone, port) = (program::start(&mut command("alone")), free_port());
+    let ranks = [1, 0].map(|rank| start_rank(command("two"), [rank, 2], port));
+    ranks.into_iter().chain([alone]).for_each(program::finish);
+    same_training(&place.path("two"), &place.path("alone"));
+    let [learnt, alone] = ["two", "alone"].map(|run| {
+        read_tensors(&place.path(run).join("checkpoints/learn-1/model.safetensors")).unwrap()
+    });
+    for name in ["meta.policy.weights", "meta.policy.thresholds"] {
+        assert!(learnt[name].allclose(&alone[name], 1e-5, 1e-5, false), "{name} differs");
+        assert!(learnt[name].std(false).double_value(&[]) > 1e-3, "nothing was learnt: {name}");
+    }
+    let [two, alone] =
+        ["two", "alone"].map(|run| Summary::read(&place.path(run).join("summary.json")).unwrap());
+    assert_eq!((two.processes, two.train.samples), (2, alone.train.samples));
+    assert!((two.eval["micro_f1"] - alone.eval["micro_f1"]).abs() < 1e-3);
+}
+
+/// Batch statistics are a rank's own, so there is no run of one process to hold it against; ranks
+/// that hand on what each has stepped have the same bits as ranks that step alike.
+#[test]
+fn subnetworks_of_a_residual_network_are_the_same_on_all_ranks() {
+    let place = Place::new();
+    let set = [
+        "data.name=mnist",
+        "data.image_size=8",
+        "data.augment={ crop = \"none\" }",
+        "tasks.count=2",
+        "tasks.classes=5",
+        "model.width=2",
+        "learning.weight_epochs=2",
+        "eval.against=[\"supsup\"]",
+        "train.epochs=3",
+        "train.batch_size=32",
+        "train.device=cpu",
+        "train.threads=1",
+        "train.log_every=1",
+        "train.checkpoint_every=2",
+    ];
+    let command = |out: &str| {
+        let mut command = program::run("exssnet-split-cifar10", words(&set), &place.path(out));
+        command.arg("--set").arg(format!("data.root={}", place.path("data").display()));
+        command
+    };
+    let (whole, divided) = (free_port(), free_port());
+    let whole = [1, 0].map(|rank| start_rank(command("two"), [rank, 2], whole));
+    let divided = [1, 0].map(|rank| {
+        let mut command = command("div");
+        command.args(["--set", "train.shard_optimizer=true"]);
+        start_rank(command, [rank, 2], divided)
+    });
+    whole.into_iter().chain(divided).for_each(program::finish);
+    let files = ["model", "optimizer", "state"];
+    let files = files.map(|name| format!("checkpoints/last/{name}.safetensors"));
+    let files: Vec<&str> =
+        files.iter().map(String::as_str).chain(["subnetworks.safetensors"]).collect();
+    program::same_files(&place.path("two"), &place.path("div"), &files);
+    let summary = Summary::read(&place.path("two/summary.json")).unwrap();
+    assert_eq!(summary.processes, 2);
+
+    // What two have begun one ends.
+    let port = free_port();
+    let [rank_0, rank_1] = [0, 1].map(|rank| start_rank(command("killed"), [rank, 2], port));
+    program::kill_within(rank_1, &place.path("killed"), "exssnet-2-weights");
+    assert!(failure(rank_0).contains("rank 1 is gone"));
+    program::finish(program::start(command("killed").arg("--resume")));
+    let resumed = Summary::read(&place.path("killed/summary.json")).unwrap();
+    assert_eq!((resumed.processes, resumed.train.steps), (1, summary.train.steps));
 }
 
 #[test]

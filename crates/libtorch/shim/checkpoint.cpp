@@ -14,6 +14,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "guarded.h"
+#include "nested.h"
 
 namespace {
 
@@ -114,6 +115,7 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
       SameAutocast as_before(*closure);
       made = (*closure)(inputs);
     }
+    NestedPass within;
     auto all = torch::autograd::grad({made}, wanted, {gradients[0]},
                                      /*retain_graph=*/std::nullopt,
                                      /*create_graph=*/false,

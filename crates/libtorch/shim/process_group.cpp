@@ -9,11 +9,10 @@
 #include <string>
 #include <vector>
 
-#define USE_C10D_GLOO
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
-#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include "group.h"
 #include "guarded.h"
 
 namespace {
@@ -23,8 +22,8 @@ struct Store {
   c10::intrusive_ptr<c10d::Store> store;
 };
 
-struct Group {
-  c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
+struct Sum {
+  c10::intrusive_ptr<c10d::Work> work;
 };
 } // namespace
 
@@ -78,6 +77,20 @@ char *bauta_group_sum(void *group, at::Tensor *const *tensors, size_t count) {
     }
   });
 }
+
+// Begins to sum a tensor over the ranks, in place.
+char *bauta_group_begin_sum(void *group, const at::Tensor *tensor, void **sum) {
+  return guarded([&] {
+    std::vector<at::Tensor> one{*tensor};
+    *sum = new Sum{static_cast<Group *>(group)->gloo->allreduce(one)};
+  });
+}
+
+char *bauta_sum_wait(void *sum) {
+  return guarded([&] { static_cast<Sum *>(sum)->work->wait(); });
+}
+
+void bauta_sum_close(void *sum) { delete static_cast<Sum *>(sum); }
 
 // Overwrites a tensor on all ranks with that of the rank `root`.
 char *bauta_group_broadcast(void *group, at::Tensor *tensor, int root) {

@@ -120,12 +120,37 @@ unsafe extern "C" {
         tensors: TensorList,
         count: usize,
     ) -> *mut c_char;
+    pub(crate) fn bauta_group_begin_sum(
+        group: *mut c_void,
+        tensor: *const C_tensor,
+        sum: *mut *mut c_void,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_sum_wait(sum: *mut c_void) -> *mut c_char;
+    pub(crate) fn bauta_sum_close(sum: *mut c_void);
     pub(crate) fn bauta_group_broadcast(
         group: *mut c_void,
         tensor: *const C_tensor,
         root: c_int,
     ) -> *mut c_char;
     pub(crate) fn bauta_group_close(group: *mut c_void);
+    pub(crate) fn bauta_means_open(
+        parameters: TensorList,
+        count: usize,
+        ends: *const usize,
+        bucket_count: usize,
+        result: *mut *mut c_void,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_means_begin(
+        means: *mut c_void,
+        group: *const c_void,
+        before: TensorList,
+        count: usize,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_means_finish(
+        means: *mut c_void,
+        results: *mut *mut C_tensor,
+    ) -> *mut c_char;
+    pub(crate) fn bauta_means_close(means: *mut c_void);
     pub(crate) fn bauta_keep_freed_memory();
     pub(crate) fn bauta_one_thread_here();
     pub(crate) fn bauta_deterministic(enabled: c_int) -> *mut c_char;

@@ -2,8 +2,8 @@
 //!
 //! A thin C++ shim, compiled against the headers of the libtorch that `tch`
 //! links: the fused steps of AdamW, Adam and SGD, multi-tensor norms and averages,
-//! bfloat16 autocast on CPU and CUDA, gradient checkpointing, sums over processes, and loading
-//! the CUDA backend at run time.
+//! bfloat16 autocast on CPU and CUDA, gradient checkpointing, sums over processes, also while the
+//! backward pass goes on, and loading the CUDA backend at run time.
 //! Each item names the libtorch function it wraps. Beside it stand the tensors of
 //! random numbers that no global generator draws: [`normal`], [`uniform`], [`integers`].
 //!
@@ -26,6 +26,7 @@ mod checkpoint;
 mod ffi;
 mod foreach;
 mod fused;
+mod gradient_means;
 mod linear;
 mod peak;
 mod process_group;
@@ -39,9 +40,10 @@ pub use autocast::{Autocast, multiplies_bf16};
 pub use checkpoint::{Checkpointing, checkpoint};
 pub use foreach::{global_norm, lerp_all, scale_all};
 pub use fused::{AdamStep, AdamTensors, SgdStep, SgdTensors, fused_adam, fused_adamw, fused_sgd};
+pub use gradient_means::GradientMeans;
 pub use linear::linear;
 pub use peak::{matmul_peak, remembered_peak, synchronize};
-pub use process_group::{ProcessGroup, Store};
+pub use process_group::{ProcessGroup, Store, Sum};
 pub use random::{integers, normal, uniform};
 pub use runtime::{keep_freed_memory, load_cuda, on_one_thread, set_deterministic};
 

@@ -115,6 +115,25 @@ impl ProcessGroup {
         ffi::check(unsafe { ffi::bauta_group_sum(self.0, list.as_ptr(), list.len()) })
     }
 
+    /// Begins to sum a contiguous tensor on the CPU over all processes; what else is begun until
+    /// [`Sum::wait`], all must begin in the same order.
+    ///
+    /// # Errors
+    /// [`LibtorchError::Call`] when the connections are broken.
+    pub fn begin_sum(&self, tensor: Tensor) -> Result<Sum, LibtorchError> {
+        let mut sum = std::ptr::null_mut();
+        // SAFETY: the group is open and the tensor lives through the call; libtorch keeps a share
+        // of both until the sum is made. On success the shim has written a pointer that is closed
+        // once, on drop.
+        ffi::check(unsafe { ffi::bauta_group_begin_sum(self.0, tensor.as_ptr(), &raw mut sum) })?;
+        Ok(Sum { work: sum, tensor })
+    }
+
+    /// The group behind its pointer, for calls that keep a share of it.
+    pub(crate) fn as_ptr(&self) -> *const c_void {
+        self.0
+    }
+
     /// Overwrites a contiguous tensor on the CPU with that of process `root`. All must call it with
     /// a tensor of the same size and kind.
     ///
@@ -140,6 +159,37 @@ impl fmt::Debug for ProcessGroup {
     }
 }
 
+/// A sum over all processes that is under way; dropped, it goes on, and nobody reads it.
+pub struct Sum {
+    work: *mut c_void,
+    tensor: Tensor,
+}
+
+impl Sum {
+    /// Waits for the sum.
+    ///
+    /// # Errors
+    /// [`LibtorchError::Call`] when a process is gone, or does not begin its part in time.
+    pub fn wait(self) -> Result<Tensor, LibtorchError> {
+        // SAFETY: the sum was begun, and is closed on drop alone.
+        ffi::check(unsafe { ffi::bauta_sum_wait(self.work) })?;
+        Ok(self.tensor.shallow_clone())
+    }
+}
+
+impl Drop for Sum {
+    fn drop(&mut self) {
+        // SAFETY: it was begun, and is closed here alone.
+        unsafe { ffi::bauta_sum_close(self.work) }
+    }
+}
+
+impl fmt::Debug for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sum")
+    }
+}
+
 fn text(text: &str) -> CString {
     CString::new(text).expect("names and addresses hold no zero byte")
 }
@@ -149,21 +199,33 @@ fn millis(time: Duration) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::thread;
 
     use super::*;
 
-    const TIMEOUT: Duration = Duration::from_secs(20);
+    pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
     /// A port that nobody uses at present.
-    fn free_port() -> u16 {
+    pub(crate) fn free_port() -> u16 {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
     }
 
     fn open(port: u16, serves: bool) -> Result<Store, LibtorchError> {
         Store::open("127.0.0.1", port, serves, TIMEOUT, "test")
+    }
+
+    /// One of two that are connected, and what ends it when the other one is as far.
+    pub(crate) fn member(port: u16, rank: usize) -> (ProcessGroup, impl FnOnce()) {
+        let store = open(port, rank == 0).unwrap();
+        let group = ProcessGroup::open(&store, rank, 2, TIMEOUT).unwrap();
+        // The server outlives its last client.
+        let end = move || {
+            store.set(&format!("done/{rank}"), "").unwrap();
+            store.get(&format!("done/{}", 1 - rank), TIMEOUT).unwrap();
+        };
+        (group, end)
     }
 
     #[test]
@@ -176,7 +238,9 @@ mod tests {
             assert_eq!(theirs, "its value");
             let group = ProcessGroup::open(&store, rank, 2, TIMEOUT).unwrap();
             let tensors = [1.0, 10.0].map(|x| Tensor::from_slice(&[x, x * (rank + 1) as f64]));
+            let begun = group.begin_sum(Tensor::from_slice(&[rank as f32, 1.0])).unwrap();
             group.sum(&tensors).unwrap();
+            assert_eq!(Vec::<f32>::try_from(begun.wait().unwrap()).unwrap(), [1.0, 2.0]);
             let own = Tensor::from_slice(&[rank as i64, 7]);
             group.broadcast(&own, 1).unwrap();
             assert_eq!(Vec::<i64>::try_from(own).unwrap(), [1, 7]);

@@ -149,9 +149,8 @@ impl StepSizes {
         let samples = self.batch_size / devices;
         let a_sample = (self.operations + self.again) as f64;
         let operations = a_sample * (samples * self.accumulate) as f64;
-        let several = devices > 1;
-        // A sum over inputs and the copy that is exchanged stand beside the gradients.
-        let copies = 1 + u64::from(self.accumulate > 1) + u64::from(several);
+        // A sum over inputs stands beside the gradients, which are exchanged where they lie.
+        let copies = 1 + u64::from(self.accumulate > 1);
         let kept_bytes = if self.bf16 { 2.0 } else { 4.0 };
         let memory = [
             4.0 * self.parameters as f64,

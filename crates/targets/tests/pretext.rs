@@ -319,3 +319,18 @@ fn losses_are_divided_by_their_mean_over_the_first_steps() {
     assert_eq!(other.state()[0].1, saved["scale"]);
     assert!(RunningScale::new(3, 2, Device::Cpu).load_state(&saved).is_err());
 }
+
+#[test]
+fn parts_of_a_batch_are_divided_by_the_mean_of_the_whole() {
+    let mut scale = RunningScale::new(2, 1, Device::Cpu);
+    assert!(scale.measures(&[true, false]) && !scale.measures(&[false, false]));
+    let own = || vec![Some(Tensor::from(3.0_f32)), None];
+    let whole = |own: Tensor| Ok::<_, ()>(own + Tensor::from_slice(&[1.0, 0.0]));
+    let found = scale.scale_by(own(), whole).unwrap();
+    assert_eq!(found[0].as_ref().unwrap().double_value(&[]), 0.75);
+    assert!(found[1].is_none());
+    assert!(scale.measures(&[true, false]), "the step is not over");
+    scale.after_step();
+    assert!(!scale.measures(&[true, false]) && scale.measures(&[true, true]));
+    assert!(scale.scale_by(own(), |_| Err("gone")).is_err());
+}

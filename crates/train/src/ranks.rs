@@ -1,10 +1,13 @@
 //! The processes that train a run together, over libtorch's c10d.
 //!
-//! Each process, a rank, takes its share of every batch; gradients are averaged in buckets, so
-//! that all make the same step, or each its share of it ([`crate::Optimizer::of_share`]). They are
-//! averaged when backward has ended, and so do not overlap with it: one call of autograd gives all
-//! gradients at once. Rank 0 alone writes.
+//! Each process, a rank, takes its share of every batch; gradients are averaged, so that all make
+//! the same step, or each its share of it ([`crate::Optimizer::of_share`]). They are averaged in
+//! buckets, each of which is sent as soon as backward has made its gradients, and Gloo's threads
+//! sum it while backward goes on ([`bauta_libtorch::GradientMeans`]). Of a step of several inputs
+//! the last backward sends. Rank 0 alone writes.
 
+mod averaging;
+mod said;
 mod variables;
 
 use std::cell::RefCell;
@@ -17,6 +20,7 @@ use bauta_libtorch::{LibtorchError, ProcessGroup, Store};
 use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
+pub(crate) use self::averaging::Averaging;
 pub use self::variables::Variables;
 
 /// Numbers that are sent at once: 25 MiB, as in PyTorch's `DistributedDataParallel`.
@@ -201,13 +205,16 @@ impl Ranks {
     /// Puts the means over all ranks in the place of some tensors in single precision on the
     /// CPU, the same bits on each rank; all must give tensors of the same sizes.
     pub(crate) fn mean(&self, tensors: &mut [Tensor]) -> Result<(), RanksError> {
-        let Some(group) = &self.group else { return Ok(()) };
+        if self.group.is_none() {
+            return Ok(());
+        }
         let sizes: Vec<usize> = tensors.iter().map(Tensor::numel).collect();
         for bucket in buckets(&sizes) {
             let bucket = &mut tensors[bucket];
             let flat: Vec<Tensor> = bucket.iter().map(|tensor| tensor.reshape([-1])).collect();
             let mut sum = [Tensor::cat(&flat, 0)];
-            self.call(group, &sum[0], |connections| connections.sum(&sum))?;
+            debug_assert!(sum[0].kind() == Kind::Float && sum[0].device() == Device::Cpu);
+            self.call(|connections| connections.sum(&sum))?;
             let _ = sum[0].g_div_scalar_(self.share.of as i64);
             let mut from = 0;
             for tensor in bucket {
@@ -259,7 +266,7 @@ impl Ranks {
                     assert_eq!(own.size(), part.size(), "tensors have the listed shapes");
                     part.shallow_clone().copy_(&own);
                 }
-                self.call(group, &flat, |connections| connections.broadcast(&flat, owner))?;
+                self.call(|connections| connections.broadcast(&flat, owner))?;
                 if !mine {
                     parts.into_iter().for_each(|(place, part)| receive(place, part));
                 }
@@ -268,17 +275,15 @@ impl Ranks {
         Ok(())
     }
 
-    /// Makes one call on a tensor that all ranks make.
-    fn call(
+    /// Makes calls that all ranks make; none of a process that is alone.
+    fn call<T>(
         &self,
-        group: &Group,
-        tensor: &Tensor,
-        collective: impl FnOnce(&ProcessGroup) -> Result<(), LibtorchError>,
-    ) -> Result<(), RanksError> {
-        debug_assert!(tensor.kind() == Kind::Float && tensor.device() == Device::Cpu);
+        collective: impl FnOnce(&ProcessGroup) -> Result<T, LibtorchError>,
+    ) -> Result<Option<T>, RanksError> {
+        let Some(group) = &self.group else { return Ok(None) };
         let failed = match &*group.connections.borrow() {
             Some(connections) => match collective(connections) {
-                Ok(()) => return Ok(()),
+                Ok(made) => return Ok(Some(made)),
                 Err(error) => error,
             },
             None => LibtorchError::Call("a collective failed before".to_owned()),

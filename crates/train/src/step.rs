@@ -12,6 +12,7 @@ use bauta_data::{DataError, Share};
 use bauta_libtorch::{Autocast, Checkpointing, LibtorchError, global_norm, scale_all};
 use tch::{Kind, Tensor};
 
+use crate::ranks::Averaging;
 use crate::{
     Ema, Gradients, Loss, Objective, Optimizer, Precision, Progress, Ranks, Reference, TrainConfig,
     TrainError, checkpoint,
@@ -36,6 +37,8 @@ pub struct StepMaker<'a, O> {
     at_log_step: Option<AtLogStep>,
     stop: Option<&'a AtomicBool>,
     ranks: Ranks,
+    /// Of several ranks.
+    averaging: Option<Averaging>,
     /// Whether one of several ranks wanted to stop when the last step was made.
     stopping: bool,
 }
@@ -76,9 +79,11 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         let all = objective.parameters();
         let share = if config.shard_optimizer { ranks.share() } else { Share::WHOLE };
         let optimizer = Optimizer::of_share(all, config.optimizer, share);
+        let parameters = optimizer.parameters();
+        let averaging = Averaging::of(ranks, &parameters).expect("trained parameters take hooks");
         Self {
             config,
-            parameters: optimizer.parameters(),
+            parameters,
             names: optimizer.names(),
             optimizer,
             ema: config.ema.map(|decay| Ema::new(all, decay)),
@@ -89,6 +94,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
             at_log_step: None,
             stop: None,
             ranks: ranks.clone(),
+            averaging,
             stopping: false,
             objective,
         }
@@ -121,11 +127,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
     ) -> Result<(), TrainError> {
         self.at_log_step = None;
         let logged = self.config.is_log_step(step + 1);
-        let parts = self.parts.len();
-        let (mut loss, mut reference, mut gradients) = self.gradients(inputs, step, logged)?;
-        if self.ranks.count() > 1 {
-            self.average(&mut gradients, &mut loss, &mut reference, parts)?;
-        }
+        let (loss, reference, mut gradients) = self.gradients(inputs, step, logged)?;
         let mut named = Gradients::new(&self.names, &mut gradients);
         tch::no_grad(|| self.objective.adjust_gradients(&mut named))
             .map_err(TrainError::Objective)?;
@@ -236,14 +238,14 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         }
     }
 
-    /// The mean loss of the next `accumulate` inputs and its gradients; where it is `logged`,
-    /// what the loss of the last of them must fall below.
+    /// The mean loss of the next `accumulate` inputs and its gradients, of all ranks together; where
+    /// it is `logged`, what the loss of the last of them must fall below.
     fn gradients(
         &mut self,
         inputs: &mut impl Iterator<Item = Result<O::Input, DataError>>,
         step: u64,
         logged: bool,
-    ) -> Result<(Tensor, Option<Known>, Vec<Tensor>), TrainError> {
+    ) -> Result<Made, TrainError> {
         let mut gradients: Vec<Tensor> = Vec::new();
         let mut total: Option<Tensor> = None;
         let (share, parts) = (1.0 / self.config.accumulate as f64, self.parts.len());
@@ -257,7 +259,11 @@ impl<'a, O: Objective> StepMaker<'a, O> {
             let input = inputs.next().ok_or(TrainError::DataEnded { step, steps })??;
             let mut loss = self.forward(&input)?;
             if logged {
-                reference = loss.reference().map_err(TrainError::Objective)?;
+                let known = loss.reference().map_err(TrainError::Objective)?;
+                let checked = |(kind, loss): Known| {
+                    Ok::<_, TrainError>((kind, scalar("reference of the loss", &loss)?))
+                };
+                reference = known.map(checked).transpose()?;
             }
             for (name, part) in loss.parts() {
                 self.parts.push((name, scalar(&format!("part \"{name}\""), part)?));
@@ -267,9 +273,14 @@ impl<'a, O: Objective> StepMaker<'a, O> {
                 let text = "the loss depends on no parameter, so it has no gradient";
                 return Err(TrainError::Objective(text.into()));
             }
-            let new = Tensor::f_run_backward(&[&loss], &self.parameters, false, false)
-                .map_err(|error| LibtorchError::Call(first_line(&error.to_string())))?;
-            let new = new.into_iter().zip(&self.parameters).map(|(gradient, parameter)| {
+            let own = loss.detach();
+            total = Some(total.map_or_else(|| own.shallow_clone(), |total| total + &own));
+            if place + 1 == self.config.accumulate && self.averaging.is_some() {
+                let own = (total.expect("it was added above"), reference, gradients);
+                return self.averaged(&loss, own, parts);
+            }
+            let new = backward(&loss, &self.parameters)?.into_iter().zip(&self.parameters);
+            let new = new.map(|(gradient, parameter)| {
                 // A parameter that the loss does not depend on has none.
                 if gradient.defined() { gradient.contiguous() } else { parameter.zeros_like() }
             });
@@ -280,40 +291,34 @@ impl<'a, O: Objective> StepMaker<'a, O> {
                     let _ = sum.g_add_(&gradient);
                 }
             }
-            let loss = loss.detach();
-            total = Some(total.map_or_else(|| loss.shallow_clone(), |total| total + &loss));
         }
-        let checked = |(kind, loss): Known| {
-            Ok::<_, TrainError>((kind, scalar("reference of the loss", &loss)?))
-        };
-        let reference = reference.map(checked).transpose()?;
         Ok((total.expect("a step has at least one input"), reference, gradients))
     }
 
-    /// Puts means over the ranks in the place of a step's gradients, loss, reference and parts,
-    /// which begin at `parts`, and agrees on whether to stop.
-    fn average(
+    /// Goes backward from the loss of a step's last input and gives means over the ranks: of the
+    /// gradients, and of what the step has made of its `own`. The parts, which begin at `parts`,
+    /// become means too, and the ranks agree on whether to stop.
+    fn averaged(
         &mut self,
-        gradients: &mut Vec<Tensor>,
-        loss: &mut Tensor,
-        reference: &mut Option<Known>,
+        loss: &Tensor,
+        (own, reference, before): Made,
         parts: usize,
-    ) -> Result<(), TrainError> {
-        let count = gradients.len();
+    ) -> Result<Made, TrainError> {
+        let averaging = self.averaging.as_mut().expect("there are several ranks");
         let wanted = self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
-        gradients.extend([loss.shallow_clone(), Tensor::from(f32::from(u8::from(wanted)))]);
-        let known = reference.iter().map(|(_, loss)| loss);
-        let parts = self.parts[parts..].iter_mut().map(|(_, part)| part);
-        let mut told: Vec<&mut Tensor> = parts.collect();
-        gradients.extend(told.iter().map(|part| part.shallow_clone()));
-        gradients.extend(known.map(Tensor::shallow_clone));
-        self.ranks.mean(gradients)?;
-        let mut means = gradients.drain(count..);
-        *loss = means.next().expect("it was put there");
-        self.stopping = means.next().is_some_and(|sum| sum.double_value(&[]) > 0.0);
-        told.extend(reference.iter_mut().map(|(_, loss)| loss));
-        told.into_iter().zip(means).for_each(|(place, mean)| *place = mean);
-        Ok(())
+        let mut numbers = vec![own, Tensor::from(f32::from(u8::from(wanted)))];
+        let parts = &mut self.parts[parts..];
+        numbers.extend(parts.iter().map(|(_, part)| part.shallow_clone()));
+        numbers.extend(reference.iter().map(|(_, loss)| loss.shallow_clone()));
+        averaging.begin(&numbers, &before)?;
+        backward(loss, &self.parameters)?;
+        let (means, gradients) = averaging.finish()?;
+        let mut means = means.into_iter();
+        let mut next = || means.next().expect("each number has a mean");
+        let (loss, wanted) = (next(), next());
+        self.stopping = wanted.double_value(&[]) > 0.0;
+        parts.iter_mut().for_each(|(_, part)| *part = next());
+        Ok((loss, reference.map(|(kind, _)| (kind, next())), gradients))
     }
 
     fn forward(&mut self, input: &O::Input) -> Result<Loss, TrainError> {
@@ -329,6 +334,15 @@ impl<'a, O: Objective> StepMaker<'a, O> {
 
 /// A loss that is known without learning, and what it is of.
 type Known = (Reference, Tensor);
+
+/// A loss, its reference where it is known, and gradients.
+type Made = (Tensor, Option<Known>, Vec<Tensor>);
+
+/// The gradients of a loss; not defined where it does not depend on the parameter.
+fn backward(loss: &Tensor, parameters: &[Tensor]) -> Result<Vec<Tensor>, LibtorchError> {
+    Tensor::f_run_backward(&[loss], parameters, false, false)
+        .map_err(|error| LibtorchError::Call(first_line(&error.to_string())))
+}
 
 /// A tensor of one number, as a scalar in single precision.
 fn scalar(what: &str, tensor: &Tensor) -> Result<Tensor, TrainError> {

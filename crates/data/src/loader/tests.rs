@@ -325,3 +325,12 @@ fn settings_out_of_range_are_named() {
     let empty: Arc<dyn Source> = Arc::new(Faulty::new(0, &[]));
     assert!(Loader::for_evaluation(empty, LoaderConfig::new(2, 4, 4)).is_err());
 }
+
+#[test]
+fn an_evaluation_is_whole_for_any_number_of_processes() {
+    let config = LoaderConfig { share: Share { rank: 1, of: 3 }, ..LoaderConfig::new(4, 5, 6) };
+    let loader = Loader::for_evaluation(source(5), config.clone()).unwrap();
+    let found: Vec<_> = loader.batches(0..2, |batch| batch.indices.len()).flatten().collect();
+    assert_eq!(found, [4, 1]);
+    assert!(Loader::new(source(5), Augment::evaluation(), config).is_err());
+}

@@ -24,7 +24,7 @@ use bauta_backbones::checkpoint::Mismatch;
 use bauta_eval::Scores;
 use bauta_recipe::{Elo as Settings, LEAST_WEIGHT};
 use bauta_targets::pretext::{Pretext, RunningScale, SoundingClips};
-use bauta_train::{Loss, Objective, ObjectiveError};
+use bauta_train::{Loss, Objective, ObjectiveError, Ranks};
 use tch::Tensor;
 
 use self::clips::Clips;
@@ -39,6 +39,7 @@ pub struct Elo {
     networks: Pretext,
     weights: Vec<f64>,
     scale: RunningScale,
+    ranks: Ranks,
     config: serde_json::Value,
 }
 
@@ -49,7 +50,13 @@ impl Objective for Elo {
         let clips = input.to_device(self.parameters.device());
         let wanted: Vec<bool> = self.weights.iter().map(|weight| *weight >= LEAST_WEIGHT).collect();
         let losses = self.networks.losses(&clips, &wanted)?;
-        let scaled = self.scale.scale(losses).into_iter();
+        // All processes divide by the same, or their gradients would be of different losses.
+        let several = self.ranks.count() > 1 && self.scale.measures(&wanted);
+        let scaled = self.scale.scale_by(losses, |own| match several {
+            true => self.ranks.mean_of(&own),
+            false => Ok(own),
+        });
+        let scaled = scaled?.into_iter();
         let weighted = self.networks.tasks().iter().zip(&self.weights).zip(scaled);
         Ok(Loss::sum(
             weighted.filter_map(|((task, weight), loss)| Some((task.name(), *weight, loss?))),
@@ -121,7 +128,8 @@ impl Elo {
         let config = serde_json::json!({
             "model_type": "bauta-elo", "model": settings.model, "lambda": named,
         });
-        Ok(Self { parameters, networks, weights, scale, config })
+        let ranks = clips.ranks().clone();
+        Ok(Self { parameters, networks, weights, scale, ranks, config })
     }
 
     /// Trains a phase that is followed by others, or loads what it left when it was over before.

@@ -1,6 +1,7 @@
 //! The program as a user starts it: run, killed in the middle, and resumed.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -19,6 +20,29 @@ pub fn run(recipe: &str, set: impl IntoIterator<Item = String>, out: &Path) -> C
 /// Starts it.
 pub fn start(command: &mut Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// A port that nobody uses at present.
+#[allow(dead_code, reason = "some tests start one process")]
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Starts it as one of several processes.
+#[allow(dead_code, reason = "some tests start one process")]
+pub fn start_rank(mut command: Command, [rank, count]: [usize; 2], port: u16) -> Child {
+    let set = [("RANK", rank), ("WORLD_SIZE", count), ("LOCAL_RANK", rank)];
+    command.envs(set.map(|(name, value)| (name, value.to_string())));
+    command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", port.to_string());
+    start(&mut command)
+}
+
+/// What a process that must fail says.
+#[allow(dead_code, reason = "some tests start what goes well")]
+pub fn failure(child: Child) -> String {
+    let output = child.wait_with_output().unwrap();
+    assert!(!output.status.success(), "it went well");
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Waits for its end, which must be a good one.

@@ -1,6 +1,7 @@
 //! Losses of different size made comparable: each by its mean over the first steps.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 
 use bauta_backbones::checkpoint::Mismatch;
 use tch::{Device, Kind, Tensor};
@@ -33,6 +34,23 @@ impl RunningScale {
     /// # Panics
     /// When there are more or fewer losses than there should be.
     pub fn scale(&mut self, losses: Vec<Option<Tensor>>) -> Vec<Option<Tensor>> {
+        let scaled = self.scale_by(losses, Ok::<_, Infallible>);
+        scaled.unwrap_or_else(|never| match never {})
+    }
+
+    /// The same of a part of a batch: `whole` makes the losses of the whole batch of those of the
+    /// part, f64 [N], where one that is none is 0.
+    ///
+    /// # Errors
+    /// What `whole` runs into.
+    ///
+    /// # Panics
+    /// As [`Self::scale`].
+    pub fn scale_by<E>(
+        &mut self,
+        losses: Vec<Option<Tensor>>,
+        whole: impl FnOnce(Tensor) -> Result<Tensor, E>,
+    ) -> Result<Vec<Option<Tensor>>, E> {
         assert_eq!(losses.len() as i64, self.taken.size()[1], "one a loss");
         let options = (Kind::Double, self.taken.device());
         let zero = Tensor::zeros([], options);
@@ -46,14 +64,22 @@ impl RunningScale {
         let there: Vec<f64> =
             losses.iter().map(|loss| f64::from(u8::from(loss.is_some()))).collect();
         let there = Tensor::from_slice(&there).to_device(self.taken.device());
-        let step = Tensor::stack(&[Tensor::stack(&values, 0), there], 0);
+        let values = whole(Tensor::stack(&values, 0))?;
+        let step = Tensor::stack(&[values, there], 0);
         let open = self.taken.get(1).lt(self.steps).to_kind(Kind::Double).unsqueeze(0);
         let taken = &self.taken + step * open;
         let means = (taken.get(0) / taken.get(1).clamp_min(1.0)).clamp_min(LEAST);
         self.pending = Some(taken);
         let scaled = losses.into_iter().enumerate();
         let mean = |place: usize| means.get(place as i64).to_kind(Kind::Float);
-        scaled.map(|(place, loss)| loss.map(|loss| loss / mean(place))).collect()
+        Ok(scaled.map(|(place, loss)| loss.map(|loss| loss / mean(place))).collect())
+    }
+
+    /// Whether the mean of one of the losses that are `wanted` is still being measured; waits for
+    /// the device.
+    pub fn measures(&self, wanted: &[bool]) -> bool {
+        let counts = Vec::<f64>::try_from(self.taken.get(1)).expect("a vector of doubles");
+        counts.iter().zip(wanted).any(|(count, wanted)| *wanted && *count < self.steps)
     }
 
     /// Counts the step whose losses were scaled last.

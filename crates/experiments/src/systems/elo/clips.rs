@@ -13,6 +13,7 @@ use bauta_data::{Inputs, Prefetcher, Prepared, cache_root, fetched};
 use bauta_libtorch::on_one_thread;
 use bauta_recipe::{ClipModality, ClipNetwork, Elo as Settings, SoundingClipSource};
 use bauta_targets::pretext::{FrameNetwork, PretextConfig, SoundingClips, Task};
+use bauta_train::Ranks;
 use tch::{Device, Tensor};
 
 use super::drawing::{Drawing, Part};
@@ -28,12 +29,14 @@ pub(super) struct Clips {
     prefetcher: Prefetcher,
     classes: Vec<String>,
     device: Device,
+    ranks: Ranks,
 }
 
 impl Clips {
     /// Makes the clips of a recipe.
     pub(super) fn open(settings: &Settings, run: &Run<'_>) -> Result<Self> {
-        run.ensure_alone("every process would search for itself, by fitness that differs with its batch statistics")?;
+        let share = run.share();
+        share.check(run.train.batch_size)?;
         let (data, model) = (&settings.data, &settings.model);
         let cache = cache_root()?;
         let has = |modality| model.modalities.contains(&modality);
@@ -85,8 +88,9 @@ impl Clips {
             train.flow = flow.of(&train.pixels, [frames, size, size], &prefetcher, run.stop)?;
         }
         let (seed, batch) = (run.seed, run.train.batch_size);
-        let maker = Arc::new(Maker { train, held_out, test, sizes, seed, batch });
-        Ok(Self { maker, prefetcher, classes, device: run.device })
+        let maker = Arc::new(Maker { train, held_out, test, sizes, seed, batch, share });
+        let ranks = run.ranks().clone();
+        Ok(Self { maker, prefetcher, classes, device: run.device, ranks })
     }
 
     pub(super) fn seed(&self) -> u64 {
@@ -95,6 +99,11 @@ impl Clips {
 
     pub(super) fn device(&self) -> Device {
         self.device
+    }
+
+    /// The processes that train on them, each on its share of every batch.
+    pub(super) fn ranks(&self) -> &Ranks {
+        &self.ranks
     }
 
     /// Names of the tasks, in the order of their weights.

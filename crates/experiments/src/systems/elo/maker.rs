@@ -1,5 +1,6 @@
 //! The inputs of a run's steps, of the clips in memory.
 
+use bauta_data::Share;
 use bauta_data::video::FrameOrder;
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 use bauta_targets::pretext::{PretextConfig, Reordered, SoundingClips};
@@ -15,6 +16,8 @@ pub(super) struct Maker {
     pub sizes: PretextConfig,
     pub seed: u64,
     pub batch: usize,
+    /// The part of each batch that this process makes.
+    pub share: Share,
 }
 
 impl Maker {
@@ -30,7 +33,7 @@ impl Maker {
         let (epoch, place) = ((round << 32) + step / per_epoch, step % per_epoch);
         let mut order: Vec<usize> = (0..count).collect();
         self.stream("clip order", epoch, 0).shuffle(&mut order);
-        let chosen = &order[place as usize * self.batch..][..self.batch];
+        let chosen = self.share.part(&order[place as usize * self.batch..][..self.batch]);
         let frames = self.sizes.frames;
         let reordered = |purpose: &str, draw: fn(usize, &mut RandomStream) -> FrameOrder| {
             let order = |&clip: &usize| {

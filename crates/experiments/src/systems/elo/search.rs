@@ -1,4 +1,5 @@
 //! The search of weights: each candidate is a phase, and the costs so far lie in `search.json`.
+//! Of several processes the first judges and searches, and hands on what it found.
 
 use std::fs;
 use std::path::PathBuf;
@@ -61,7 +62,7 @@ pub(super) fn search(settings: &Settings, clips: &Clips, run: &mut Run<'_>) -> R
     let Some(method) = method(settings.search.method) else {
         return Ok(Searched { weights: all(&vec![1.0; names.len()]), names, told: None });
     };
-    let mut told = begin(settings, method, names.len(), run)?;
+    let mut told = run.by_first(|| begin(settings, method, names.len(), run))?;
     while !told.search.is_over() {
         let generation = told.search.generation();
         let asked = told.search.ask();
@@ -79,9 +80,12 @@ pub(super) fn search(settings: &Settings, clips: &Clips, run: &mut Run<'_>) -> R
         }
         let of_now = told.candidates.iter().filter(|one| one.generation == generation);
         let costs: Vec<f64> = of_now.map(|one| one.cost.unwrap_or(f64::INFINITY)).collect();
-        told.search.tell(&costs)?;
+        told = run.by_first(|| {
+            told.search.tell(&costs)?;
+            keep(&told, run)?;
+            Ok(told)
+        })?;
     }
-    keep(&told, run)?;
     let best = told.search.winner().context(
         "no candidate of the search could be judged: each diverged, collapsed or had no task; \
          lower train.base_lr or raise search.steps",
@@ -128,14 +132,18 @@ fn path(run: &Run<'_>) -> PathBuf {
     run.folder().join("search.json")
 }
 
+/// Writes the search down, where this process is the one that writes.
 fn keep(told: &Told, run: &Run<'_>) -> Result<()> {
+    if !run.ranks().leads() {
+        return Ok(());
+    }
     let path = path(run);
     fs::create_dir_all(run.folder())
         .and_then(|()| write_whole(&path, &serde_json::to_vec(told)?))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Trains networks with a candidate's weights and judges them. Those of one generation have the
+/// Trains networks with a candidate's weights, and has the first process judge them. Those of one generation have the
 /// same initial weights and batches.
 fn evaluate(
     settings: &Settings,
@@ -164,10 +172,10 @@ fn evaluate(
         let diverged = matches!(error.downcast_ref(), Some(TrainError::NonFinite { .. }));
         return if diverged { Ok(failed) } else { Err(error) };
     }
-    let Some((fitness, purity)) = judge::judge(system.networks.rgb(), clips, &settings.search)?
-    else {
-        return Ok(failed);
-    };
-    let cost = Some(fitness.cost()).filter(|cost| cost.is_finite());
-    Ok(Judged { cost, purity, sizes: fitness.sizes, ..failed })
+    run.by_first(|| {
+        let judged = judge::judge(system.networks.rgb(), clips, &settings.search)?;
+        let Some((fitness, purity)) = judged else { return Ok(failed) };
+        let cost = Some(fitness.cost()).filter(|cost| cost.is_finite());
+        Ok(Judged { cost, purity, sizes: fitness.sizes, ..failed })
+    })
 }

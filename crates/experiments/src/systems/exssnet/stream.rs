@@ -8,7 +8,7 @@ use bauta_backbones::ImageNormalization;
 use bauta_data::{Augment, Batch, Inputs, Limited, Loader, LoaderConfig, Source};
 use bauta_eval::{EVALUATION_BATCH, chosen_features, host_tensor, whole_source};
 use bauta_libtorch::on_one_thread;
-use bauta_recipe::{ExSsNet as Settings, Network};
+use bauta_recipe::ExSsNet as Settings;
 use bauta_supermask::{Learner, SupermaskError};
 use tch::{Device, Kind, Tensor};
 
@@ -77,9 +77,6 @@ impl Stream {
     /// # Errors
     /// When the data are not there or cannot be made these tasks.
     pub(super) fn open(settings: &Settings, run: &mut Run<'_>) -> Result<Self> {
-        if matches!(settings.model.network, Network::ResNet18 | Network::ResNet50) {
-            run.ensure_alone("its network measures batches, by which each process would choose")?;
-        }
         let (tasks, shape, feed) = match (&settings.texts, &settings.data) {
             (Some(table), _) => {
                 let (tasks, width, words) = texts::open(table, settings, run)?;

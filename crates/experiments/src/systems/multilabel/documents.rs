@@ -44,9 +44,9 @@ pub(super) enum Part {
 impl Texts {
     /// Opens a recipe's documents and reads them as its classifier does.
     pub(super) fn open(settings: &Settings, run: &Run<'_>) -> Result<Self> {
-        run.ensure_alone("a policy is rewarded for whole batches")?;
+        let (batch, share) = (run.train.batch_size, run.share());
+        share.check(batch)?;
         let (tree, corpus) = open(&settings.data)?;
-        let batch = run.train.batch_size;
         ensure!(
             corpus.train.len() >= batch,
             "{} training documents fill no step of train.batch_size {batch}; take smaller batches",
@@ -72,6 +72,7 @@ impl Texts {
             reading,
             seed: run.seed,
             batch,
+            share,
             reward_batch: settings.policies.batch_size,
             epochs: u64::from(run.train.epochs),
             dropout: model.dropout,

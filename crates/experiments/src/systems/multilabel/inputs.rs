@@ -1,5 +1,6 @@
 //! The inputs of a run's steps, made of documents on the loader's threads.
 
+use bauta_data::Share;
 use bauta_libtorch::{normal, uniform};
 use bauta_multilabel::{Noise, Words, keep_units};
 use bauta_streams::{Purpose, RandomStream, StreamKey};
@@ -67,6 +68,8 @@ pub(super) struct Maker {
     pub(super) reading: Reading,
     pub(super) seed: u64,
     pub(super) batch: usize,
+    /// The part of each batch that this process makes.
+    pub(super) share: Share,
     pub(super) reward_batch: usize,
     pub(super) epochs: u64,
     pub(super) dropout: f64,
@@ -78,17 +81,20 @@ impl Maker {
         StreamKey { seed: self.seed, purpose, epoch, sample }.stream()
     }
 
-    /// The input of a step of an episode.
+    /// The input of a step of an episode: this process's documents, and the noise and the reward's
+    /// documents that all processes have.
     pub(super) fn step(&self, step: u64, episode: u64, width: i64, learns: bool) -> Step {
         let per_epoch = (self.train.len() / self.batch) as u64;
         // A later episode goes on with the epochs of the one before.
         let (epoch, place) = (episode * self.epochs + step / per_epoch, step % per_epoch);
         let mut order: Vec<usize> = (0..self.train.len()).collect();
         self.stream("document order", epoch, 0).shuffle(&mut order);
-        let chosen = &order[place as usize * self.batch..][..self.batch];
+        let chosen = self.share.part(&order[place as usize * self.batch..][..self.batch]);
         let train: Vec<&Encoded> = chosen.iter().map(|&document| &self.train[document]).collect();
         let sides = [self.batch as i64, width];
         let drawn = uniform(&sides, 0.0, 1.0, &mut self.stream("dropout", episode, step));
+        let own = chosen.len() as i64;
+        let drawn = drawn.narrow(0, self.share.rank as i64 * own, own);
         let mut noise = self.stream("policy noise", episode, step);
         let labels = [self.labels as i64];
         Step {
