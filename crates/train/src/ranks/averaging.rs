@@ -42,15 +42,12 @@ impl Averaging {
         before: &[Tensor],
     ) -> Result<(), RanksError> {
         let before: Vec<Tensor> = before.iter().rev().map(Tensor::shallow_clone).collect();
-        let Self { ranks, means, .. } = self;
-        let begin = |told: Tensor| {
-            ranks.call(|connections| {
-                let sum = connections.begin_sum(told)?;
-                means.begin(connections, &before)?;
-                Ok(sum)
-            })
-        };
-        self.told = begin(Tensor::stack(numbers, 0).detach())?;
+        let told = Tensor::stack(numbers, 0).detach();
+        self.told = self.ranks.call(|connections| {
+            let sum = connections.begin_sum(told)?;
+            self.means.begin(connections, &before)?;
+            Ok(sum)
+        })?;
         Ok(())
     }
 
