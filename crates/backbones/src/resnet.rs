@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::residual::{Layers, Residual, Shape};
+use crate::residual::{Layers, Residual, Shape, convolve};
 use crate::{BatchNorm, Init, ModelError, Moments, Scope, StepCost};
 
 /// Which residual network, and for which images.
@@ -196,9 +196,7 @@ struct Pass<'a> {
 
 impl Layers for Pass<'_> {
     fn conv(&self, name: &str, x: &Tensor, stride: i64) -> Tensor {
-        let weight = &self.network.weights[name];
-        let padding = weight.size()[2] / 2;
-        x.conv2d(weight, None::<Tensor>, [stride, stride], [padding, padding], [1, 1], 1)
+        convolve(x, &self.network.weights[name], stride)
     }
 
     fn norm(&self, name: &str, x: &Tensor) -> Tensor {

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::{RunningStatistics, Weights};
-use crate::residual::Layers;
+use crate::residual::{Layers, convolve};
 
 /// What a pass is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +38,7 @@ impl Pass<'_> {
 
 impl Layers for Pass<'_> {
     fn conv(&self, name: &str, x: &Tensor, stride: i64) -> Tensor {
-        let weight = self.weight(name);
-        let padding = weight.size()[2] / 2;
-        x.conv2d(weight, None::<Tensor>, [stride, stride], [padding, padding], [1, 1], 1)
+        convolve(x, self.weight(name), stride)
     }
 
     /// Without scale and shift.
