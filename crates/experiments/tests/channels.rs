@@ -207,7 +207,10 @@ fn floats_of_five_channels_keep_their_units_in_every_command() {
     assert!(said.contains("5 channels and 16 × 16 pixels in patches of 2 × 2"), "{said}");
     let config = fs::read_to_string(exported.join("config.json")).unwrap();
     assert!(config.contains("\"num_channels\": 5"), "{config}");
-    assert_eq!(embed(&exported, &root.join("val"), &place.path().join("g")).unwrap(), features);
+    // Not the same bits on every processor: queries, keys and values lie elsewhere in memory.
+    let of_exported = embed(&exported, &root.join("val"), &place.path().join("g")).unwrap();
+    let off = (of_exported - &features).abs().max().double_value(&[]);
+    assert!(off < 1e-5, "the exported model's features are off by {off}");
 
     // The same values as bytes are other images, and no model of floats takes them.
     let bytes = place.path().join("bytes");
