@@ -28,7 +28,7 @@ impl RunningScale {
         Self { taken, steps: f64::from(steps.max(1)), pending: None }
     }
 
-    /// Scales a step's losses; those that are none stay so. The step counts once
+    /// Scales the losses of a step; missing ones stay missing. The step counts once
     /// [`Self::after_step`] says that it was made.
     ///
     /// # Panics
@@ -38,8 +38,8 @@ impl RunningScale {
         scaled.unwrap_or_else(|never| match never {})
     }
 
-    /// The same of a part of a batch: `whole` makes the losses of the whole batch of those of the
-    /// part, f64 [N], where one that is none is 0.
+    /// The same of a part of a batch: `whole` makes the losses of the whole batch from those of the
+    /// part, f64 `[N]`, in which a missing loss is 0.
     ///
     /// # Errors
     /// What `whole` runs into.
