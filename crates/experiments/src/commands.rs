@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use strum::VariantNames;
 
 use crate::dense::{DenseArguments, HeadName};
+use crate::evaluate::at_least_one;
 use crate::{evaluate, finetune, reproduce};
 
 /// What the program is told.
@@ -105,7 +106,7 @@ pub enum Command {
         #[arg(long, default_value_t = 0)]
         seed: u64,
         /// Draw the first N images in the order of their paths; at most six clips of a video.
-        #[arg(long, value_name = "N", default_value_t = 48)]
+        #[arg(long, value_name = "N", default_value_t = 48, value_parser = at_least_one)]
         count: usize,
         /// auto, cpu, cuda or cuda:N.
         #[arg(long, value_name = "NAME", default_value = "auto")]

@@ -132,7 +132,11 @@ fn settings(arguments: &Arguments) -> Result<Eval> {
     Ok(eval)
 }
 
-fn at_least_one(text: &str) -> Result<usize> {
+/// Reads a number of samples.
+///
+/// # Errors
+/// When it is not a number of at least 1.
+pub(crate) fn at_least_one(text: &str) -> Result<usize> {
     let number = text.parse().ok().filter(|&number| number > 0);
     number.with_context(|| format!("the number of samples is \"{text}\"; it must be at least 1"))
 }

@@ -137,6 +137,7 @@ fn an_error_in_an_override_names_the_override() {
         ("model.heads=5", "model.heads is 5; it must divide model.dim 64"),
         ("model.depth=0", "model.depth is 0; it must be at least 1"),
         ("model.mlp_ratio=-1", "model.mlp_ratio is -1; it must be a finite number above 0"),
+        ("model.mlp_ratio=0.001", "model.mlp_ratio is 0.001; times model.dim"),
         ("decoder.dim=30", "decoder.dim is 30; it must be a multiple of 4, which 2-D"),
         ("decoder.heads=5", "decoder.heads is 5; it must divide decoder.dim 32"),
         ("decoder.depth=0", "decoder.depth is 0; it must be at least 1"),

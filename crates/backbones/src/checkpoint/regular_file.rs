@@ -27,7 +27,7 @@ pub(super) fn open(path: &Path) -> Result<(File, u64), ModelError> {
     Ok((File::open(path).map_err(io)?, found.len()))
 }
 
-/// Reads a text file whole.
+/// Reads a text file whole, without the mark of UTF-8 (BOM) that some editors put first.
 ///
 /// # Errors
 /// As [`open`], and [`ModelError::Format`] when it is not UTF-8 or too long.
@@ -43,6 +43,9 @@ pub(super) fn read_text(path: &Path) -> Result<String, ModelError> {
     file.take(LONGEST_TEXT)
         .read_to_end(&mut bytes)
         .map_err(|source| ModelError::Io { path: path.into(), source })?;
+    if bytes.starts_with(b"\xEF\xBB\xBF") {
+        bytes.drain(..3);
+    }
     String::from_utf8(bytes).map_err(|_| format("it is not text in UTF-8".to_owned()))
 }
 
@@ -63,6 +66,14 @@ mod tests {
             assert!(refused.contains("a pipe, socket or device"), "{refused}");
         }
         assert!(matches!(open(&folder.path().join("absent")), Err(ModelError::Io { .. })));
+    }
+
+    #[test]
+    fn the_mark_of_utf8_is_no_part_of_a_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, b"\xEF\xBB\xBF{}").unwrap();
+        assert_eq!(read_text(&path).unwrap(), "{}");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! A file is `\x93NUMPY`, a version, the length of a header and the header, which is a
 //! Python dictionary of `descr`, `fortran_order` and `shape`; then the values, last axis
-//! fastest. A picture is [C, H, W] or [H, W] of `uint8`, `uint16` or `float32`, which keep
-//! their values.
+//! fastest, or the first one in Fortran order. A picture is [C, H, W] or [H, W] of `uint8`,
+//! `bool` (as 0 and 1), `uint16` or `float32`, which keep their values.
 
 use std::path::Path;
 
@@ -67,12 +67,13 @@ fn parse(file: &[u8], max_pixels: u64) -> Result<Array, String> {
         ));
     }
     let shape = shape(header, max_pixels)?;
+    let order = order(header)?;
     let sixteen = |decode: fn([u8; 2]) -> u16| {
-        let values = numbers(values, shape, |bytes| f32::from(decode(bytes)))?;
+        let values = numbers(values, shape, order, |bytes| f32::from(decode(bytes)))?;
         Ok(Array::Values(SampleType::Uint16, values))
     };
     let single = |decode: fn([u8; 4]) -> f32| {
-        let values = numbers(values, shape, decode)?;
+        let values = numbers(values, shape, order, decode)?;
         match values.pixels().iter().find(|value| !value.is_finite()) {
             Some(value) => Err(format!("it holds the value {value}; all must be finite")),
             None => Ok(Array::Values(SampleType::Float32, values)),
@@ -83,15 +84,12 @@ fn parse(file: &[u8], max_pixels: u64) -> Result<Array, String> {
         ">u2" => sixteen(u16::from_be_bytes),
         "<f4" => single(f32::from_le_bytes),
         ">f4" => single(f32::from_be_bytes),
-        _ => Ok(Array::Bytes(numbers(values, shape, |[byte]: [u8; 1]| byte)?)),
+        _ => Ok(Array::Bytes(numbers(values, shape, order, |[byte]: [u8; 1]| byte)?)),
     }
 }
 
 /// Channels, height and width, as the header gives them.
 fn shape(header: &str, max_pixels: u64) -> Result<[usize; 3], String> {
-    if entry(header, "fortran_order")? != "False" {
-        return Err("it is in Fortran order; save it with numpy.ascontiguousarray".to_owned());
-    }
     let shape = entry(header, "shape")?;
     let sizes = shape.trim_matches(['(', ')']).split(',').map(str::trim);
     let sizes = sizes.filter(|size| !size.is_empty()).map(str::parse::<usize>);
@@ -102,6 +100,10 @@ fn shape(header: &str, max_pixels: u64) -> Result<[usize; 3], String> {
         [channels, height, width] => (channels, height, width),
         _ => return Err(format!("its shape is {shape}; a picture is [C, H, W] or [H, W]")),
     };
+    if width <= 4 && channels.min(height) >= 16 {
+        let remedy = "save it with numpy.transpose(picture, (2, 0, 1))";
+        return Err(format!("its shape {shape} looks like [H, W, C], not [C, H, W]; {remedy}"));
+    }
     let pixels = (height as u64).saturating_mul(width as u64);
     if pixels > max_pixels {
         let most = format!("max_pixels = {max_pixels}");
@@ -114,10 +116,28 @@ fn shape(header: &str, max_pixels: u64) -> Result<[usize; 3], String> {
     Ok([channels, height, width])
 }
 
-/// The samples of each pixel together, of values that lie in planes.
+/// Which axis varies fastest in a file.
+#[derive(Clone, Copy)]
+enum Order {
+    /// The last one.
+    C,
+    /// The first one.
+    Fortran,
+}
+
+fn order(header: &str) -> Result<Order, String> {
+    match entry(header, "fortran_order")? {
+        "False" => Ok(Order::C),
+        "True" => Ok(Order::Fortran),
+        other => Err(format!("its fortran_order is {other}; it must be True or False")),
+    }
+}
+
+/// The samples of each pixel together, of values [C, H, W].
 fn numbers<S: Sample, const BYTES: usize>(
     values: &[u8],
     [channels, height, width]: [usize; 3],
+    order: Order,
     decode: impl Fn([u8; BYTES]) -> S,
 ) -> Result<Image<'static, S>, String> {
     let (found, rest) = values.as_chunks::<BYTES>();
@@ -127,9 +147,23 @@ fn numbers<S: Sample, const BYTES: usize>(
         return Err(format!("it holds {} bytes for the shape {shape}", values.len()));
     }
     let mut samples = vec![S::default(); found.len()];
-    for (channel, values) in found.chunks_exact(plane).enumerate() {
-        for (sample, &value) in samples[channel..].iter_mut().step_by(channels).zip(values) {
-            *sample = decode(value);
+    match order {
+        Order::C => {
+            for (channel, values) in found.chunks_exact(plane).enumerate() {
+                let of_channel = samples[channel..].iter_mut().step_by(channels);
+                for (sample, &value) in of_channel.zip(values) {
+                    *sample = decode(value);
+                }
+            }
+        }
+        Order::Fortran => {
+            for (i, values) in found.chunks_exact(channels).enumerate() {
+                let (column, row) = (i / height, i % height);
+                let pixel = &mut samples[(row * width + column) * channels..][..channels];
+                for (sample, &value) in pixel.iter_mut().zip(values) {
+                    *sample = decode(value);
+                }
+            }
         }
     }
     Ok(Image::new(height, width, channels, samples))
@@ -240,6 +274,17 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn fortran_order_holds_the_same_picture() {
+        // numpy.arange(12).reshape(2, 3, 2), saved as numpy.asfortranarray of it.
+        let values = [0, 6, 2, 8, 4, 10, 1, 7, 3, 9, 5, 11];
+        let plain = encode("|u1", "(2, 3, 2)", &std::array::from_fn::<u8, 12, _>(|i| i as u8));
+        let fortran = String::from_utf8_lossy(&encode("|u1", "(2, 3, 2)", &[])[10..])
+            .replace("'fortran_order': False", "'fortran_order': True ");
+        let file = [&plain[..10], fortran.as_bytes(), &values].concat();
+        assert_eq!(parse(&file, 100).unwrap(), parse(&plain, 100).unwrap());
+    }
+
+    #[test]
     fn a_matrix_is_a_grey_picture() {
         let image = bytes(&encode("|u1", "(2, 3)", &[1, 2, 3, 4, 5, 6]));
         assert_eq!((image.channels(), image.height(), image.width()), (1, 2, 3));
@@ -256,6 +301,7 @@ pub(crate) mod tests {
             ("<f4", "(1, 2, 2)", "12 bytes"),
             ("|O", "(12,)", "|O"),
             ("|u1", "(12,)", "[C, H, W]"),
+            ("|u1", "(64, 64, 3)", "transpose"),
             ("|u1", "(1, 1, 3, 4)", "[C, H, W]"),
             ("|u1", "(3, 2, 3)", "12 bytes"),
             ("|u1", "(0, 2, 3)", "1 to 1024"),

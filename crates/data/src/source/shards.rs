@@ -40,6 +40,13 @@ pub(crate) fn is_shard(path: &Path) -> bool {
     has_extension(path, &["tar"])
 }
 
+/// Whether a tar file is compressed, by its name.
+fn is_packed(path: &Path) -> bool {
+    let inner = path.file_stem().map(Path::new);
+    has_extension(path, &["tgz", "txz", "tzst", "tbz2"])
+        || has_extension(path, &["gz", "xz", "zst", "bz2"]) && inner.is_some_and(is_shard)
+}
+
 /// Files that are kept open; a process may commonly have 1024.
 const OPEN: usize = 512;
 
@@ -144,7 +151,12 @@ impl Shards {
         notes: &mut Vec<String>,
         stop: &AtomicBool,
     ) -> Result<(Self, Alone), DataError> {
-        let files = files_below(folder, is_shard)?;
+        let (files, packed) = (files_below(folder, is_shard)?, files_below(folder, is_packed)?);
+        if let Some(packed) = packed.paths.first() {
+            let problem = "is a compressed tar file, whose pictures cannot be read one by one; \
+                           unpack it (gunzip, unxz or unzstd) to a .tar file";
+            return Err(DataError::malformed(packed, problem));
+        }
         if let Some(special) = files.special.first() {
             let problem = "is a pipe, socket or device, not a tar file; remove it";
             return Err(DataError::malformed(special, problem));

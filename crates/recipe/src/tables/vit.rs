@@ -148,6 +148,9 @@ pub(super) fn check_blocks(
     count("model.depth", depth)?;
     positive("model.mlp_ratio", mlp_ratio)?;
     within_limit("model.mlp_ratio", mlp_ratio)?;
+    ensure(mlp_ratio * dim as f64 >= 1.0, &["model.mlp_ratio", "model.dim"], || {
+        format!("model.mlp_ratio is {mlp_ratio}; times model.dim {dim} it must be at least 1")
+    })?;
     check_weights("model", dim, depth, mlp_ratio)
 }
 

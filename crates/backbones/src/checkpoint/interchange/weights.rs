@@ -146,11 +146,31 @@ fn timm_names(
     } else {
         Ok(tensors)
     };
-    let tensors =
+    let mut tensors =
         renamed.map_err(|mismatch| ModelError::Mismatch { path: path.into(), mismatch })?;
+    drop_zero_bias_of_projection(&mut tensors).map_err(refuse)?;
     match foreign_tokens(&tensors) {
         Some(reason) => Err(refuse(reason)),
         None => Ok(tensors),
+    }
+}
+
+/// Removes `head.bias` from a CLIP tower under timm's names: timm makes one of zeros for the
+/// projection, which has no bias.
+///
+/// # Errors
+/// When the bias is not zero, as that of a fine-tuned classifier.
+fn drop_zero_bias_of_projection(tensors: &mut HashMap<String, Tensor>) -> Result<(), String> {
+    if !tensors.contains_key("norm_pre.weight") {
+        return Ok(());
+    }
+    match tensors.remove("head.bias") {
+        Some(bias) if bias.count_nonzero(None).int64_value(&[]) > 0 => {
+            Err("its head.bias is not zero, but the projection of a CLIP tower has no bias; a \
+             fine-tuned classifier is not read: remove head.weight and head.bias"
+                .to_owned())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -54,6 +54,18 @@ fn samples_come_in_order_with_their_labels() {
     assert_eq!(shards.image(2).unwrap().width(), 4);
 }
 
+#[test]
+fn compressed_tar_files_are_refused_and_never_left_out() {
+    let plain = || tar(&[("0.png", picture(1, ImageFormat::Png))]);
+    for name in ["s-1.tar.gz", "s-1.TGZ", "s-1.tar.zst"] {
+        for files in [vec![(name, plain())], vec![("s-0.tar", plain()), (name, plain())]] {
+            let error = open(&files).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("compressed"), "{error}");
+        }
+    }
+    assert!(open(&[("s-0.tar", plain()), ("notes.txt.gz", vec![])]).is_ok());
+}
+
 /// An archive's entry that is no plain file.
 fn entry(name: &str, kind: tar::EntryType, target: &str) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());

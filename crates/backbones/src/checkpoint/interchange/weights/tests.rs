@@ -40,6 +40,24 @@ fn renamed(tensors: &Tensors, front: &str) -> Tensors {
 }
 
 #[test]
+fn timms_bias_of_clips_projection_is_dropped_only_where_it_is_zero() {
+    let options = (Kind::Float, Device::Cpu);
+    let with_bias = |bias: Tensor| {
+        read_changed(|tensors| {
+            for part in ["weight", "bias"] {
+                tensors.insert(format!("norm_pre.{part}"), Tensor::ones([192], options));
+            }
+            tensors.insert("head.weight".into(), Tensor::ones([16, 192], options));
+            tensors.insert("head.bias".into(), bias);
+        })
+    };
+    let read = with_bias(Tensor::zeros([16], options)).unwrap();
+    assert!(read.contains_key("head.weight") && !read.contains_key("head.bias"));
+    let refused = with_bias(Tensor::ones([16], options)).unwrap_err().to_string();
+    assert!(refused.contains("head.bias is not zero"), "{refused}");
+}
+
+#[test]
 fn a_model_that_was_part_of_another_is_itself_again() {
     let (config, own) = vit();
     for front in ["module.", "backbone.", "module.backbone.", "student.", "encoder.", "vit."] {
