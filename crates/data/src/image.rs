@@ -16,7 +16,7 @@ use std::io::Cursor;
 
 use std::borrow::Cow;
 
-use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use ::image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use bauta_datasets::{Channels, Decoding};
 
 pub(crate) use self::header::claimed_size;
@@ -125,7 +125,7 @@ fn dynamic(file: &[u8], decoding: Decoding, known: bool) -> Result<DynamicImage,
             // Eight bytes a pixel are what sixteen bits of four channels take.
             limits.max_alloc = Some(decoding.max_pixels.saturating_mul(8).max(1 << 26));
             reader.limits(limits);
-            let decoder = reader.into_decoder().map_err(|error| error.to_string())?;
+            let decoder = reader.into_decoder().map_err(|error| refused(&error, decoding))?;
             let (width, height) = decoder.dimensions();
             decoding.check_size(width.into(), height.into())?;
             damage::check_end(file, format)?;
@@ -136,6 +136,16 @@ fn dynamic(file: &[u8], decoding: Decoding, known: bool) -> Result<DynamicImage,
         return Err("it has no pixels".to_owned());
     }
     Ok(decoded)
+}
+
+/// What a decoder of PNG or WebP says of a file's header.
+fn refused(error: &ImageError, decoding: Decoding) -> String {
+    match error {
+        ImageError::Limits(_) => {
+            format!("it claims more pixels than max_pixels = {} allows", decoding.max_pixels)
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// Blends RGBA over white, rounding to the nearest integer.

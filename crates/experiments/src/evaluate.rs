@@ -67,7 +67,7 @@ pub struct Arguments {
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Threads of libtorch and of the loader; 0 takes every core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = at_most_1024)]
     pub threads: usize,
     /// auto, cpu, cuda or cuda:N.
     #[arg(long, value_name = "NAME", default_value = "auto")]
@@ -130,6 +130,11 @@ fn settings(arguments: &Arguments) -> Result<Eval> {
         eval.features = features;
     }
     Ok(eval)
+}
+
+fn at_most_1024(text: &str) -> Result<usize> {
+    let number = text.parse().ok().filter(|&number| number <= 1024);
+    number.with_context(|| format!("the number of threads is \"{text}\"; it must be at most 1024"))
 }
 
 /// Reads a number of samples.

@@ -86,11 +86,10 @@ impl Coco {
             wanted: format!("folder {name}, images/{name} or images"),
             remedy: "put the images that the annotations name there".to_owned(),
         })?;
-        let (images, categories, empty) = index(Document::read(&annotations)?)
+        let (images, categories, notes) = index(Document::read(&annotations)?)
             .map_err(|problem| DataError::malformed(&annotations, problem))?;
-        if empty > 0 {
-            let file = annotations.display();
-            tracing::warn!(%file, "{empty} boxes without width or height are left out");
+        for note in notes {
+            tracing::warn!(file = %annotations.display(), "{note}");
         }
         let (names, decoding) = (categories.names(), Decoding::default());
         let folders = [folder, root.to_path_buf(), root.join("images")];
@@ -224,10 +223,13 @@ fn find(split: Split, root: &Path) -> Result<(PathBuf, String), DataError> {
     }
 }
 
-type Indexed = (Vec<(ImageEntry, Vec<Annotation>)>, Categories, usize);
+type Indexed = (Vec<(ImageEntry, Vec<Annotation>)>, Categories, Vec<String>);
 
-/// Checks every entry and brings annotations to their images; also counts the boxes
-/// without width or height.
+/// Pixels by which a box may reach beyond its image without a word: sides are rounded.
+const OVERHANG: f64 = 1.0;
+
+/// Checks every entry and brings annotations to their images; also says which boxes have no width
+/// or height, or reach beyond their image.
 fn index(document: Document) -> Result<Indexed, String> {
     let categories = Categories::of(document.categories)?;
 
@@ -243,20 +245,47 @@ fn index(document: Document) -> Result<Indexed, String> {
             return Err(format!("two images have number {}", image.id));
         }
     }
-    let mut empty = 0;
+    let (mut empty, mut beyond, mut first_beyond) = (0, 0, None);
+    let boxes = document.annotations.len();
     for annotation in document.annotations {
         check_annotation(&annotation, &categories)?;
         let Some(&place) = places.get(&annotation.image_id) else {
             let Annotation { id, image_id, .. } = annotation;
             return Err(format!("annotation {id} is of image {image_id}, which is not there"));
         };
-        if annotation.bbox[2] > 0.0 && annotation.bbox[3] > 0.0 {
-            images[place].1.push(annotation);
-        } else {
+        let (image, of_image) = &mut images[place];
+        let [x, y, width, height] = annotation.bbox;
+        if width <= 0.0 || height <= 0.0 {
             empty += 1;
+            continue;
         }
+        let (wide, high) = (image.width as f64, image.height as f64);
+        let described = || {
+            let id = annotation.id;
+            format!("annotation {id} [{x}, {y}, {width}, {height}] on {high} × {wide} pixels")
+        };
+        if x >= wide || y >= high || x + width <= 0.0 || y + height <= 0.0 {
+            return Err(format!("the box of {} lies outside of its image", described()));
+        }
+        if [-x, -y, x + width - wide, y + height - high].iter().any(|&over| over > OVERHANG) {
+            beyond += 1;
+            first_beyond.get_or_insert_with(described);
+        }
+        of_image.push(annotation);
     }
-    Ok((images, categories, empty))
+    let mut notes = Vec::new();
+    if empty > 0 {
+        notes.push(format!("{empty} boxes without width or height are left out"));
+    }
+    if let Some(first) = first_beyond {
+        let found = format!("{beyond} of {boxes} boxes reach beyond their image, first {first}");
+        if 2 * beyond > boxes {
+            let wanted = "boxes must be [x, y, width, height], not [x1, y1, x2, y2]";
+            return Err(format!("{found}; {wanted}"));
+        }
+        notes.push(found);
+    }
+    Ok((images, categories, notes))
 }
 
 fn check_image(image: &ImageEntry) -> Result<(), String> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use bauta_datasets::{DataError, Decoding};
 use image::{ImageFormat, ImageReader};
 
-use super::jpeg;
+use super::{jpeg, refused};
 use crate::regular;
 
 /// Height and width that a picture's header claims; nothing is decoded.
@@ -22,7 +22,7 @@ pub(crate) fn claimed_size(path: &Path, decoding: Decoding) -> Result<[usize; 2]
         Some(ImageFormat::Jpeg) => jpeg::claimed_size(reader.into_inner()).map_err(damaged)?,
         Some(ImageFormat::Png | ImageFormat::WebP) => {
             let (width, height) =
-                reader.into_dimensions().map_err(|error| damaged(error.to_string()))?;
+                reader.into_dimensions().map_err(|error| damaged(refused(&error, decoding)))?;
             (width as usize, height as usize)
         }
         _ => return Err(damaged("it is not a JPEG, PNG or WebP file".to_owned())),

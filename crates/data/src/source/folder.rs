@@ -4,10 +4,11 @@
 //! directly in the folder, or in one subfolder only, have no labels.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bauta_datasets::{DataError, Decoding, SampleType, Split};
+use rayon::prelude::*;
 
 use super::layout::{Kind, several};
 use super::listed::Listed;
@@ -75,7 +76,12 @@ impl Folder {
     /// # Errors
     /// When there are none, or a folder or link below cannot be read.
     pub fn all(root: &Path, decoding: Decoding) -> Result<Self, DataError> {
-        Self::of(Listed::all(root, kind_below(root)?)?, decoding)
+        let mut notes = Vec::new();
+        let listed = Listed::all(root, kind_below(root)?, &mut notes)?;
+        for note in notes {
+            tracing::warn!("{note}");
+        }
+        Self::of(listed, decoding)
     }
 
     /// Lists both splits, the second where there is one.
@@ -90,12 +96,8 @@ impl Folder {
             let known = Arc::new(Known::none(listed.paths().len()));
             Self { listed, known, ..train.clone() }
         });
-        if let Some(test) = test.as_ref().filter(|test| is_array(&test.listed.paths()[0])) {
-            // One that is damaged is an error when it is read; here it says nothing.
-            let first = npy::read(&test.listed.paths()[0], decoding.max_pixels);
-            if let Some(problem) = first.ok().and_then(|array| train.unlike_first(&array)) {
-                return Err(DataError::malformed(&test.listed.paths()[0], problem));
-            }
+        if let Some(test) = &test {
+            train.check_alike(test.listed.paths())?;
         }
         Ok((train, test))
     }
@@ -122,7 +124,27 @@ impl Folder {
             false => Statistics::of_photos(decoding.channels),
         };
         let (rounding, known) = (Arc::default(), Arc::new(Known::none(listed.paths().len())));
-        Ok(Self { listed, decoding, channels, sample_type, statistics, rounding, known })
+        let opened = Self { listed, decoding, channels, sample_type, statistics, rounding, known };
+        opened.check_alike(opened.listed.paths())?;
+        Ok(opened)
+    }
+
+    /// Refuses arrays whose headers are unlike the first one's. A damaged one is an error when it
+    /// is read.
+    fn check_alike(&self, paths: &[PathBuf]) -> Result<(), DataError> {
+        let unlike: Vec<(&PathBuf, String)> = paths
+            .par_iter()
+            .filter(|path| is_array(path))
+            .filter_map(|path| Some((path, self.unlike_first(npy::claimed(path)?)?)))
+            .collect();
+        match unlike.first() {
+            None => Ok(()),
+            Some((path, problem)) => {
+                let (count, of) = (unlike.len(), paths.len());
+                let problem = format!("{problem}; {count} of {of} arrays are not like that one");
+                Err(DataError::malformed(path, problem))
+            }
+        }
     }
 
     /// A picture's path below the root, the same wherever the root lies.
@@ -138,19 +160,20 @@ impl Folder {
     /// Reads an array, which must be like the first.
     fn array(&self, index: usize) -> Result<Array, DataError> {
         let array = npy::read(&self.listed.paths()[index], self.decoding.max_pixels)?;
-        match self.unlike_first(&array) {
+        match self.unlike_first((array.channels(), array.sample_type())) {
             None => Ok(array),
             Some(problem) => Err(DataError::Image { image: self.describe(index), problem }),
         }
     }
 
-    /// In what an array differs from the first.
-    fn unlike_first(&self, array: &Array) -> Option<String> {
-        let (found, wanted) = (array.channels(), self.channels);
-        if found != wanted {
-            return Some(format!("it has {found} channels, and {} has {wanted}", self.describe(0)));
+    /// In what an array of these channels and samples differs from the first.
+    fn unlike_first(&self, (channels, found): (usize, SampleType)) -> Option<String> {
+        let wanted = self.channels;
+        if channels != wanted {
+            let first = self.describe(0);
+            return Some(format!("it has {channels} channels, and {first} has {wanted}"));
         }
-        let (found, wanted) = (array.sample_type(), self.sample_type);
+        let wanted = self.sample_type;
         (found != wanted).then(|| format!("it holds {found}, and {} {wanted}", self.describe(0)))
     }
 

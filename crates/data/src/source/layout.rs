@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A class may be called `train` or `test`, too. What is taken is never decided in silence:
-//! where pictures would be left out, that is refused or noted.
+//! where pictures would be left out, that is refused or noted, and a folder that can be read in
+//! two ways is refused.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -91,15 +92,17 @@ pub(crate) fn layout(
     notes: &mut Vec<String>,
 ) -> Result<Layout, DataError> {
     let mut splits: Vec<PathBuf> = Vec::new();
-    let (mut others, mut loose) = (Vec::new(), 0);
+    let (mut others, mut empty, mut loose) = (Vec::new(), Vec::new(), 0);
     for path in entries(root)? {
         if path.is_dir() {
             if any_below(&path, kind.wanted) {
-                if place(&path, &TRAIN).or(place(&path, &TEST)).is_some() {
+                if is_split(&path) {
                     splits.push(path);
                 } else {
                     others.push(path);
                 }
+            } else if is_split(&path) {
+                empty.push(path);
             }
         } else if (kind.wanted)(&path) && is_regular(&path) {
             loose += 1;
@@ -107,10 +110,15 @@ pub(crate) fn layout(
     }
     if splits.is_empty() {
         within(root, kind, &others, loose)?;
+        check_names(root, &others)?;
         return Ok(Layout::Whole);
     }
     if others.is_empty() && loose == 0 {
-        return Ok(divided(&splits, kind, notes));
+        if !empty.is_empty() {
+            let (called, empty) = (kind.called, list(&empty));
+            notes.push(format!("{}: {empty} hold no {called} and are left out", root.display()));
+        }
+        return divided(root, &splits, kind, notes);
     }
     let flat = |path: &PathBuf| has_files(path, kind) && !has_folders(path, kind);
     let names = list(splits.iter().chain(&others));
@@ -141,13 +149,39 @@ pub(crate) fn layout(
     Err(DataError::malformed(root, problem))
 }
 
-/// Takes the first of the names for each split, and says what is left out.
-fn divided(splits: &[PathBuf], kind: Kind, notes: &mut Vec<String>) -> Layout {
-    let first = |names: &[&str]| {
-        let ranked = splits.iter().filter_map(|path| Some((place(path, names)?, path)));
-        ranked.min().map(|(_, path)| path.clone())
+/// Takes the training split and the first of the names for the test split, and says what is left
+/// out.
+///
+/// # Errors
+/// When two folders could be the training split, or both splits are one folder.
+fn divided(
+    root: &Path,
+    splits: &[PathBuf],
+    kind: Kind,
+    notes: &mut Vec<String>,
+) -> Result<Layout, DataError> {
+    let ranked = |names: &[&str]| {
+        let mut ranked: Vec<(usize, &PathBuf)> =
+            splits.iter().filter_map(|path| Some((place(path, names)?, path))).collect();
+        ranked.sort();
+        ranked.into_iter().map(|(_, path)| path.clone()).collect::<Vec<_>>()
     };
-    let (train, test) = (first(&TRAIN), first(&TEST));
+    let trains = ranked(&TRAIN);
+    if trains.len() > 1 {
+        let problem = format!(
+            "each of {} could be the training split; keep one, or put the {} of both into it",
+            list(&trains),
+            kind.called
+        );
+        return Err(DataError::malformed(root, problem));
+    }
+    let (train, test) = (trains.into_iter().next(), ranked(&TEST).into_iter().next());
+    if let (Some(train), Some(test)) = (&train, &test)
+        && train.canonicalize().is_ok_and(|train| test.canonicalize().is_ok_and(|of| of == train))
+    {
+        let problem = format!("{} and {} are the same folder", name(train), name(test));
+        return Err(DataError::malformed(root, problem));
+    }
     let unused = |path: &&PathBuf| Some(*path) != train.as_ref() && Some(*path) != test.as_ref();
     let left: Vec<&PathBuf> = splits.iter().filter(unused).collect();
     if !left.is_empty() {
@@ -159,7 +193,7 @@ fn divided(splits: &[PathBuf], kind: Kind, notes: &mut Vec<String>) -> Layout {
             list(used)
         ));
     }
-    Layout::Splits { train, test }
+    Ok(Layout::Splits { train, test })
 }
 
 /// Refuses a folder whose only subfolder holds splits: they would become one set.
@@ -176,6 +210,39 @@ fn within(root: &Path, kind: Kind, others: &[PathBuf], loose: usize) -> Result<(
         return Err(DataError::malformed(root, problem));
     }
     Ok(())
+}
+
+/// Refuses subfolders with names of both splits in other words, as `train2017/` and `val2017/`:
+/// they would become two classes.
+fn check_names(root: &Path, folders: &[PathBuf]) -> Result<(), DataError> {
+    let names: Vec<String> = folders.iter().map(|path| name(path)).collect();
+    match of_both_splits(&names) {
+        Some((train, test)) => {
+            let problem = format!(
+                "{train}/ and {test}/ look like splits, but would be taken as classes; name them \
+                 train/ and val/, or, if they are classes, put all into one folder train/"
+            );
+            Err(DataError::malformed(root, problem))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Two names of which one contains the word of a training split and the other that of a test
+/// split, as `train-000` and `imagenet_val2012`.
+pub(super) fn of_both_splits(names: &[String]) -> Option<(&String, &String)> {
+    let of = |splits: &[&str]| {
+        names.iter().find(|name| {
+            let name = name.to_lowercase();
+            name.split(|c: char| !c.is_ascii_alphabetic()).any(|word| splits.contains(&word))
+        })
+    };
+    of(&TRAIN).zip(of(&TEST)).filter(|(train, test)| train != test)
+}
+
+/// Whether a folder is named for a split.
+fn is_split(path: &Path) -> bool {
+    place(path, &TRAIN).or(place(path, &TEST)).is_some()
 }
 
 /// Which of some names a path's last part is, in any case.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use bauta_datasets::DataError;
 
-use self::part::Part;
+use self::part::{Part, note_left_out};
 use super::layout::{Kind, Layout, layout, several};
 use super::listing::{files_below, shown};
 
@@ -62,8 +62,10 @@ impl Listed {
     }
 
     /// Lists every file of a kind below a folder, whatever its subfolders are called.
-    pub(crate) fn all(root: &Path, kind: Kind) -> Result<Self, DataError> {
-        Ok(Self::unlabelled(root, files_below(root, kind.wanted)?.paths))
+    pub(crate) fn all(root: &Path, kind: Kind, notes: &mut Vec<String>) -> Result<Self, DataError> {
+        let files = files_below(root, kind.wanted)?;
+        note_left_out(root, &files, kind, notes)?;
+        Ok(Self::unlabelled(root, files.paths))
     }
 
     /// Takes samples that are known, without classes.

@@ -9,6 +9,9 @@ use walkdir::WalkDir;
 
 /// Lists what lies directly in a folder, by name, without hidden entries.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    if folder.is_file() {
+        return Err(DataError::malformed(folder, "is a file; name the folder that it lies in"));
+    }
     let mut paths = fs::read_dir(folder)
         .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>())
         .map_err(DataError::io(folder))?;
@@ -44,7 +47,7 @@ pub(crate) fn files_below(
             let regular = entry.file_type().is_file();
             let list = if regular { &mut files.paths } else { &mut files.special };
             list.push(entry.into_path());
-        } else if entry.file_type().is_file() && has_extension(entry.path(), &FOREIGN) {
+        } else if entry.file_type().is_file() && is_foreign(entry.path()) {
             files.foreign.push(entry.into_path());
         }
     }
@@ -94,6 +97,11 @@ pub(super) fn is_hidden_name(name: &OsStr) -> bool {
 /// How pictures are called that are not read.
 const FOREIGN: [&str; 10] =
     ["avif", "bmp", "gif", "heic", "heif", "jp2", "npy", "ppm", "tif", "tiff"];
+
+/// Whether a name ends like that of a picture of a format that is not read, or of an array.
+pub(crate) fn is_foreign(path: &Path) -> bool {
+    has_extension(path, &FOREIGN)
+}
 
 /// Whether a name ends like that of a JPEG, PNG or WebP file.
 pub(crate) fn is_picture(path: &Path) -> bool {

@@ -5,6 +5,7 @@
 //! fastest, or the first one in Fortran order. A picture is [C, H, W] or [H, W] of `uint8`,
 //! `bool` (as 0 and 1), `uint16` or `float32`, which keep their values.
 
+use std::io::Read;
 use std::path::Path;
 
 use bauta_datasets::{DataError, SampleType};
@@ -15,6 +16,9 @@ use crate::sample::Sample;
 
 /// Types of values that are read: bytes, and wider ones in either order of bytes.
 const TYPES: [&str; 9] = ["|u1", "<u1", ">u1", "u1", "|b1", "<u2", ">u2", "<f4", ">f4"];
+
+/// Bytes in which the header of an array of pictures ends; NumPy pads it to 128.
+const LONGEST_HEADER: u64 = 4096;
 
 /// Most channels of a picture.
 const MAX_CHANNELS: usize = 1024;
@@ -55,6 +59,22 @@ pub(crate) fn read(path: &Path, max_pixels: u64) -> Result<Array, DataError> {
     let file = regular::read(path)?;
     parse(&file, max_pixels)
         .map_err(|problem| DataError::Image { image: path.display().to_string(), problem })
+}
+
+/// Channels and samples of a picture, as its header gives them; nothing for one that is damaged
+/// or of another type.
+pub(crate) fn claimed(path: &Path) -> Option<(usize, SampleType)> {
+    let mut start = Vec::new();
+    regular::open(path).ok()?.take(LONGEST_HEADER).read_to_end(&mut start).ok()?;
+    let (header, _) = divide(&start)?;
+    let sample_type = match entry(header, "descr").ok()?.trim_matches(['\'', '"']) {
+        "<u2" | ">u2" => SampleType::Uint16,
+        "<f4" | ">f4" => SampleType::Float32,
+        descr if TYPES.contains(&descr) => SampleType::Uint8,
+        _ => return None,
+    };
+    let [channels, ..] = shape(header, u64::MAX).ok()?;
+    Some((channels, sample_type))
 }
 
 fn parse(file: &[u8], max_pixels: u64) -> Result<Array, String> {
@@ -193,9 +213,11 @@ fn entry<'a>(header: &'a str, key: &str) -> Result<&'a str, String> {
     let missing = || format!("its header has no {key}");
     let (_, rest) = header.split_once(&format!("'{key}'")).ok_or_else(missing)?;
     let rest = rest.trim_start().strip_prefix(':').ok_or_else(missing)?.trim_start();
-    let end = match rest.starts_with('(') {
-        true => rest.find(')').map(|end| end + 1),
-        false => rest.find([',', '}']),
+    let end = match rest.as_bytes().first() {
+        Some(b'(') => rest.find(')').map(|end| end + 1),
+        // Fields of a structured type.
+        Some(b'[') => rest.find(']').map(|end| end + 1),
+        _ => rest.find([',', '}']),
     };
     end.map(|end| rest[..end].trim()).ok_or_else(missing)
 }
@@ -208,7 +230,10 @@ pub(crate) mod tests {
 
     /// The file that `numpy.save` writes.
     pub(crate) fn encode(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
-        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+        let quote = if descr.starts_with('[') { "" } else { "'" };
+        let header = format!(
+            "{{'descr': {quote}{descr}{quote}, 'fortran_order': False, 'shape': {shape}, }}"
+        );
         let mut file = b"\x93NUMPY\x01\0".to_vec();
         let length = (header.len() + 1 + 10).next_multiple_of(64) - 10;
         file.extend((length as u16).to_le_bytes());
@@ -300,6 +325,7 @@ pub(crate) mod tests {
             ("<u2", "(1, 2, 2)", "12 bytes"),
             ("<f4", "(1, 2, 2)", "12 bytes"),
             ("|O", "(12,)", "|O"),
+            ("[('r', '|u1'), ('g', '|u1')]", "(2, 3)", "[('r', '|u1'), ('g', '|u1')]"),
             ("|u1", "(12,)", "[C, H, W]"),
             ("|u1", "(64, 64, 3)", "transpose"),
             ("|u1", "(1, 1, 3, 4)", "[C, H, W]"),

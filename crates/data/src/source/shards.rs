@@ -18,7 +18,7 @@ use bauta_datasets::{DataError, Decoding, Split};
 use rayon::prelude::*;
 
 use self::index::{Caption, Index, Sample, index};
-use super::layout::{Kind, Layout, TEST, TRAIN, layout};
+use super::layout::{Kind, Layout, layout, of_both_splits, several};
 use super::listing::{entries, files_below, has_extension, shown};
 use crate::image::Image;
 use crate::image::known::Known;
@@ -172,6 +172,24 @@ impl Shards {
                 index(file, captions).map_err(|problem| DataError::malformed(path, problem))
             })
             .collect::<Result<_, _>>()?;
+        for (what, remedy, left_out) in [
+            (
+                "pictures of other formats",
+                "convert them to PNG or JPEG",
+                indexed.iter_mut().flat_map(|index| std::mem::take(&mut index.foreign)).collect(),
+            ),
+            (
+                "samples with a KEY.cls have no picture and",
+                "pack the picture of each beside its label",
+                indexed.iter_mut().flat_map(|index| std::mem::take(&mut index.bare)).collect(),
+            ),
+        ] {
+            let names: Vec<String> = left_out;
+            if !names.is_empty() {
+                let (folder, count, shown) = (folder.display(), names.len(), several(&names));
+                notes.push(format!("{folder}: {count} {what} are left out ({shown}); {remedy}"));
+            }
+        }
         let alone = indexed.iter_mut().enumerate().flat_map(|(shard, index)| {
             std::mem::take(&mut index.alone).into_iter().map(move |(key, at)| (shard, key, at))
         });
@@ -281,21 +299,15 @@ fn classes(samples: &[(usize, Sample)]) -> Result<Vec<String>, String> {
 fn check_names(root: &Path) -> Result<(), DataError> {
     let tars = entries(root)?.into_iter().filter(|path| is_shard(path));
     let names: Vec<String> = tars.map(|path| shown(path.file_name().unwrap_or_default())).collect();
-    let is_of = |name: &&String, splits: &[&str]| {
-        let stem = name.to_lowercase();
-        stem.split(|c: char| !c.is_ascii_alphabetic()).any(|word| splits.contains(&word))
-    };
-    let train = names.iter().find(|name| is_of(name, &TRAIN));
-    let test = names.iter().find(|name| is_of(name, &TEST));
-    match (train, test) {
-        (Some(train), Some(test)) => {
+    match of_both_splits(&names) {
+        Some((train, test)) => {
             let problem = format!(
                 "{train} and {test} lie in one folder, and would become one set; put the tar files \
                  of each split into a folder of its own, train/ and val/"
             );
             Err(DataError::malformed(root, problem))
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 

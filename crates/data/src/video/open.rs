@@ -76,7 +76,7 @@ pub fn open_clips(
             let (train, test) = if further.is_empty() {
                 VideoFiles::splits(root, &ffmpeg, videos, &mut notes)?
             } else {
-                (VideoFiles::of(gathered(roots)?, ffmpeg, videos)?, None)
+                (VideoFiles::of(gathered(roots, &mut notes)?, ffmpeg, videos)?, None)
             };
             let train = Arc::new(train);
             let paths = Arc::clone(&train);
@@ -104,10 +104,10 @@ fn of_any<S: ClipSource + 'static>(source: S) -> Arc<dyn ClipSource> {
 }
 
 /// The videos of several folders as one, named by their paths below what the folders share.
-fn gathered(roots: &[PathBuf]) -> Result<Listed, DataError> {
+fn gathered(roots: &[PathBuf], notes: &mut Vec<String>) -> Result<Listed, DataError> {
     let mut paths = Vec::new();
     for root in roots {
-        let found = Listed::all(root, VIDEOS)?;
+        let found = Listed::all(root, VIDEOS, notes)?;
         if found.paths().is_empty() {
             return Err(VIDEOS.nothing(root));
         }

@@ -18,6 +18,10 @@ use crate::json::write_json;
 use crate::machine::device_name;
 use crate::{EVALUATION_BATCH, EvalError, Evaluator, FeatureStore, Measurement, Protocols, Watch};
 
+/// The longest side of an image.
+const LONGEST_SIDE: usize = 8192;
+/// The most tokens of an image: 256 × 256.
+const MOST_TOKENS: usize = 1 << 16;
 /// Tokens in one forward pass: fewer images where they have many.
 pub(super) const TOKENS: usize = 64 * EVALUATION_BATCH;
 /// What an image counts for in a residual network, whose first maps are large.
@@ -105,6 +109,7 @@ impl FolderEvaluation<'_> {
             None if framed.is_some() => own,
             None => own_size(data, &*train, folder)?,
         };
+        check_size([height, width], folder.multiple_of())?;
         let framing = framing_of(folder.preprocessing(), [height, width], image_size.is_some())
             .map_err(|error| error.at(model.display().to_string()))?;
         let (normalization, by) =
@@ -162,6 +167,19 @@ impl FolderEvaluation<'_> {
             results,
         })
     }
+}
+
+/// Refuses images of an absurd size before anything is allocated.
+fn check_size([height, width]: [usize; 2], patch: [usize; 2]) -> Result<(), EvalError> {
+    let sides = 1..=LONGEST_SIDE;
+    let message = if !sides.contains(&height) || !sides.contains(&width) {
+        format!("each side must be from 1 to {LONGEST_SIDE} pixels")
+    } else if patch != [1, 1] && (height / patch[0]) * (width / patch[1]) > MOST_TOKENS {
+        format!("patches of {} × {} pixels may be at most {MOST_TOKENS}", patch[0], patch[1])
+    } else {
+        return Ok(());
+    };
+    Err(EvalError::Unsuitable(format!("image_size is {height} × {width}; {message}")))
 }
 
 /// The size that images are brought to where nobody says it.

@@ -210,6 +210,30 @@ fn boxes_without_masks_numbers_or_extent_are_read() {
 }
 
 #[test]
+fn boxes_outside_of_their_image_are_refused_and_overhang_is_counted() {
+    let opened = |boxes: [Value; 3]| {
+        let mut document = document();
+        for (annotation, bbox) in boxes.into_iter().enumerate() {
+            document["annotations"][annotation]["bbox"] = bbox;
+        }
+        let document = serde_json::from_value(document).unwrap();
+        index(document).map(|(_, _, notes)| notes.join("; "))
+    };
+    // Image 2 has 8 × 10 pixels; sides are often rounded up.
+    assert_eq!(
+        opened([json!([1, 1, 9, 7]), json!([0, 0, 11, 9]), json!([2, 1, 4, 2])]),
+        Ok(String::new())
+    );
+    let notes = opened([json!([6, 4, 9, 7]), json!([0, 0, 10, 8]), json!([2, 1, 4, 2])]).unwrap();
+    assert!(notes.contains("1 of 3 boxes") && notes.contains("annotation 1 [6, 4, 9, 7]"));
+    let corners = opened([json!([6, 4, 9, 7]), json!([5, 5, 8, 8]), json!([2, 1, 4, 2])]);
+    assert!(corners.unwrap_err().contains("not [x1, y1, x2, y2]"));
+    let outside = opened([json!([1, 1, 3, 2]), json!([100, 0, 5, 5]), json!([2, 1, 4, 2])]);
+    let outside = outside.unwrap_err();
+    assert!(outside.contains("annotation 2 [100, 0, 5, 5] on 8 × 10 pixels lies outside"));
+}
+
+#[test]
 fn pictures_that_are_pipes_or_too_large_are_errors() {
     let root = with_training(&document(), &document());
     let [train, _] = Coco::open_splits(root.path(), 79).unwrap();

@@ -1,5 +1,7 @@
 //! Folders as people have them.
 
+mod arrays;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -112,6 +114,8 @@ fn every_layout_is_understood_and_what_could_surprise_is_said() {
             "",
         ),
         (&["Training/1.png", "testing/2.png"], "Training/1.png=", "testing/2.png=", ""),
+        (&["train/1.png", "val/notes.txt"], "train/1.png=", "none", "val/ hold no pictures"),
+        (&["train_x/1.png", "cat/2.png"], "cat/2.png=cat train_x/1.png=train_x", "none", ""),
         (
             &["train/1.png", "val/2.png", "test/3.png"],
             "train/1.png=",
@@ -157,6 +161,10 @@ fn what_would_be_left_out_or_mixed_is_refused() {
         (&["train/1.png", "val/1.png", "bus/2.png"], &["val/", "bus/"]),
         (&["test/1.png", "train_images/2.png"], &["test/", "train_images/"]),
         (&["train/1.png", "2.png"], &["train/", "1 pictures directly"]),
+        (&["train2017/1.png", "val2017/2.png"], &["train2017/ and val2017/ look like splits"]),
+        (&["seg_train/x/1.png", "seg_test/x/1.png"], &["seg_train/ and seg_test/ look like"]),
+        (&["train/1.png", "training/2.png", "val/3.png"], &["train/, training/ could be the"]),
+        (&["Train/1.png", "train/2.png"], &["Train/, train/ could be the training split"]),
         (&["set/train/1.png", "set/val/2.png"], &["set; name that folder"]),
         (&["val/1.png"], &["to train on beside val/", "train/CLASS/*.jpg"]),
         (&["notes.txt"], &["JPEG", "train/CLASS/*.jpg and val/CLASS/*.jpg"]),
@@ -242,6 +250,30 @@ fn what_is_not_read_beside_pictures_is_told() {
         refused.contains("formats that are not read") && refused.contains("2.tiff"),
         "{refused}"
     );
+}
+
+#[test]
+fn files_that_are_left_out_are_told_where_all_are_taken() {
+    let root = tree(&["1.png", "2.gif"]);
+    let mut notes = Vec::new();
+    Listed::all(root.path(), PICTURES, &mut notes).unwrap();
+    assert!(notes[0].contains("1 pictures of other formats") && notes[0].contains("2.gif"));
+    // One stray picture does not hide a folder of arrays.
+    let root = tree(&["1.npy", "2.npy", "3.png"]);
+    let refused = Folder::all(root.path(), Decoding::default()).unwrap_err().to_string();
+    assert!(refused.contains("2 .npy arrays lie beside 1 pictures"), "{refused}");
+}
+
+#[test]
+fn one_folder_is_never_two_classes_or_both_splits() {
+    let root = tree(&["train/x/1.png", "train/y/2.png"]);
+    symlink(root.path().join("train"), root.path().join("val")).unwrap();
+    let refused = opened(&root).unwrap_err();
+    assert!(refused.contains("train and val are the same folder"), "{refused}");
+    let root = tree(&["x/1.png", "y/2.png"]);
+    symlink(root.path().join("x"), root.path().join("z")).unwrap();
+    let refused = opened(&root).unwrap_err();
+    assert!(refused.contains("classes x and z are the same folder"), "{refused}");
 }
 
 #[test]
@@ -340,43 +372,5 @@ fn settings_are_chosen_on_training_images_and_not_on_the_test_split() {
         let options = OpenOptions { validation: Some(fraction), ..OpenOptions::default() };
         let refused = open_splits(DatasetName::Folder, root.path(), &options).map(drop);
         assert!(refused.unwrap_err().to_string().contains("must be in (0, 1)"));
-    }
-}
-
-#[test]
-fn arrays_of_any_channels_are_pictures_with_measured_statistics() {
-    let root = tempfile::tempdir().unwrap();
-    for (name, value) in [("a", 10), ("b", 30)] {
-        let file = npy::tests::encode("|u1", "(5, 2, 3)", &[value; 30]);
-        fs::write(root.path().join(name).with_extension("npy"), file).unwrap();
-    }
-    let splits = open_splits(DatasetName::Folder, root.path(), &OpenOptions::default()).unwrap();
-    assert_eq!((splits.train.len(), splits.train.channels()), (2, 5));
-    let Statistics { mean, std, .. } = splits.train.statistics();
-    assert_eq!((&mean[..], &std[..]), (&[20.0 / 255.0; 5][..], &[10.0 / 255.0; 5][..]));
-    let file = npy::tests::encode("|u1", "(4, 2, 3)", &[0; 24]);
-    fs::write(root.path().join("c.npy"), file).unwrap();
-    let error = Folder::open(Split::Train, root.path()).unwrap().image(2).unwrap_err().to_string();
-    assert!(error.contains("4 channels") && error.contains("c.npy"), "{error}");
-}
-
-#[test]
-fn arrays_of_both_splits_are_of_one_kind_before_anything_trains() {
-    for (descr, shape, bytes, words) in [
-        ("|u1", "(5, 2, 2)", 20, "5 channels"),
-        ("<u2", "(4, 2, 2)", 32, "uint16"),
-        ("<f4", "(4, 2, 2)", 64, "float32"),
-    ] {
-        let root = tempfile::tempdir().unwrap();
-        for (split, descr, shape, bytes) in
-            [("train", "|u1", "(4, 2, 2)", 16), ("val", descr, shape, bytes)]
-        {
-            fs::create_dir(root.path().join(split)).unwrap();
-            let file = npy::tests::encode(descr, shape, &vec![0; bytes]);
-            fs::write(root.path().join(split).join("a.npy"), file).unwrap();
-        }
-        let opened = open_splits(DatasetName::Folder, root.path(), &OpenOptions::default());
-        let error = opened.err().unwrap().to_string();
-        assert!(error.contains(words) && error.contains("val/a.npy"), "{error}");
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bauta_datasets::DataError;
 
 use crate::source::layout::{Kind, list, several};
-use crate::source::listing::{entries, files_below, has_extension};
+use crate::source::listing::{Files, entries, files_below, has_extension, shown};
 
 /// Samples by the subfolder of the split that they lie in, at whatever depth.
 pub(super) struct Part {
@@ -24,30 +24,7 @@ impl Part {
         notes: &mut Vec<String>,
     ) -> Result<Self, DataError> {
         let files = files_below(folder, kind.wanted)?;
-        if !files.special.is_empty() {
-            let names: Vec<String> =
-                files.special.iter().map(|path| path.display().to_string()).collect();
-            notes.push(format!(
-                "{} are left out: pipes, sockets or devices with such a name",
-                several(&names)
-            ));
-        }
-        if kind.of_pictures() {
-            let (arrays, foreign): (Vec<_>, Vec<_>) =
-                files.foreign.iter().partition(|path| has_extension(path, &["npy"]));
-            for (left_out, what, remedy) in [
-                (foreign, "pictures of other formats", "convert them to PNG or JPEG"),
-                (arrays, ".npy arrays beside pictures", "give them a folder of their own"),
-            ] {
-                let names: Vec<_> =
-                    left_out.iter().map(|path| path.display().to_string()).collect();
-                if !names.is_empty() {
-                    let shown = several(&names);
-                    let count = names.len();
-                    notes.push(format!("{count} {what} are left out ({shown}); {remedy}"));
-                }
-            }
-        }
+        note_left_out(folder, &files, kind, notes)?;
         let (mut loose, mut by_class) = (Vec::new(), BTreeMap::<OsString, Vec<PathBuf>>::new());
         let mut paths = files.paths;
         if kind.folders {
@@ -70,6 +47,7 @@ impl Part {
         if loose.is_empty() && by_class.is_empty() {
             return Err(kind.nothing(folder));
         }
+        check_aliases(folder, &by_class)?;
         let mut empty = empty_folders(folder, &by_class)?;
         empty.retain(|path| !loose.contains(path));
         if !empty.is_empty() {
@@ -103,6 +81,71 @@ impl Part {
         paths.extend(self.by_class.into_values().flatten());
         paths
     }
+}
+
+/// Says which files of a folder are left out although they look like data.
+///
+/// # Errors
+/// When a folder taken for one of pictures holds more arrays than pictures.
+pub(super) fn note_left_out(
+    folder: &Path,
+    files: &Files,
+    kind: Kind,
+    notes: &mut Vec<String>,
+) -> Result<(), DataError> {
+    if !files.special.is_empty() {
+        let names: Vec<String> =
+            files.special.iter().map(|path| path.display().to_string()).collect();
+        notes.push(format!(
+            "{} are left out: pipes, sockets or devices with such a name",
+            several(&names)
+        ));
+    }
+    if !kind.of_pictures() {
+        return Ok(());
+    }
+    let (arrays, foreign): (Vec<_>, Vec<_>) =
+        files.foreign.iter().partition(|path| has_extension(path, &["npy"]));
+    if let Some(picture) = files.paths.first()
+        && arrays.len() > files.paths.len()
+    {
+        let problem = format!(
+            "{} .npy arrays lie beside {} pictures ({}); give each kind a folder of its own",
+            arrays.len(),
+            files.paths.len(),
+            picture.display()
+        );
+        return Err(DataError::malformed(folder, problem));
+    }
+    for (left_out, what, remedy) in [
+        (foreign, "pictures of other formats", "convert them to PNG or JPEG"),
+        (arrays, ".npy arrays beside pictures", "give them a folder of their own"),
+    ] {
+        let names: Vec<_> = left_out.iter().map(|path| path.display().to_string()).collect();
+        if !names.is_empty() {
+            let (count, shown) = (names.len(), several(&names));
+            notes.push(format!("{count} {what} are left out ({shown}); {remedy}"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses two classes that are one folder, by a link: each sample would be of both.
+fn check_aliases(
+    folder: &Path,
+    by_class: &BTreeMap<OsString, Vec<PathBuf>>,
+) -> Result<(), DataError> {
+    let mut known = BTreeMap::new();
+    for class in by_class.keys() {
+        let Ok(target) = folder.join(class).canonicalize() else { continue };
+        if let Some(other) = known.insert(target, class) {
+            let (class, other) = (shown(class), shown(other));
+            let problem =
+                format!("its classes {other} and {class} are the same folder; remove one");
+            return Err(DataError::malformed(folder, problem));
+        }
+    }
+    Ok(())
 }
 
 /// Subfolders that hold none of the samples.

@@ -1,6 +1,6 @@
 //! Where the pictures and labels of a tar file lie, from its headers alone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -9,10 +9,13 @@ use std::path::Path;
 
 use tar::EntryType;
 
-use crate::source::listing::{has_extension, is_hidden_name, is_picture, shown};
+use crate::source::listing::{has_extension, is_foreign, is_hidden_name, is_picture, shown};
 
 /// Bytes that a label's file may have.
 const LABEL: u64 = 16;
+
+/// Bytes behind the end of an archive that are looked at; programs pad with 20 blocks at most.
+const PADDING: u64 = 1 << 20;
 
 /// Links from one name to the next before they are taken for a circle.
 const HOPS: usize = 16;
@@ -52,6 +55,10 @@ pub(super) struct Index {
     pub(super) samples: Vec<Sample>,
     /// Captions of keys without a picture, behind their keys.
     pub(super) alone: Vec<(String, Caption)>,
+    /// Names of pictures of formats that are not read.
+    pub(super) foreign: Vec<String>,
+    /// Keys with a label and no picture of any format.
+    pub(super) bare: Vec<String>,
 }
 
 /// Bytes of an archive.
@@ -65,6 +72,8 @@ struct Entries {
     files: HashMap<Vec<u8>, Place>,
     /// Targets, and whether they are reckoned from the link's own folder.
     links: HashMap<Vec<u8>, (Vec<u8>, bool)>,
+    /// Pictures of formats that are not read.
+    foreign: Vec<Vec<u8>>,
 }
 
 /// Fields of one sample: names and places of its pictures, and its label.
@@ -134,6 +143,12 @@ pub(super) fn index(file: File, captions: bool) -> Result<Index, String> {
         let (name, beside) = (text(&name), longer.len());
         found.samples.push(Sample { name, offset, size, label, beside, caption });
     }
+    let foreign: HashSet<&[u8]> = entries.foreign.iter().map(|name| divide(name).0).collect();
+    let bare = samples.iter().filter(|(key, fields)| {
+        fields.label.is_some() && fields.caption.is_none() && !foreign.contains(&key[..])
+    });
+    found.bare = bare.map(|(key, _)| text(key)).collect();
+    found.foreign = entries.foreign.iter().map(|name| text(name)).collect();
     let alone = samples.into_iter().filter_map(|(key, fields)| Some((text(&key), fields.caption?)));
     found.alone = alone.collect();
     Ok(found)
@@ -142,10 +157,15 @@ pub(super) fn index(file: File, captions: bool) -> Result<Index, String> {
 impl Entries {
     fn read(file: &File, captions: bool) -> Result<Self, String> {
         let length = file.metadata().map_err(|error| error.to_string())?.len();
+        check_start(file)?;
         let mut archive = tar::Archive::new(file);
         let (mut found, mut end) = (Self::default(), 0);
         for entry in archive.entries_with_seek().map_err(|error| error.to_string())? {
-            let entry = entry.map_err(|error| error.to_string())?;
+            // What the reader says quotes the damaged bytes.
+            let entry = entry.map_err(|_| match end {
+                0 => "it is not a tar file".to_owned(),
+                _ => format!("the header behind byte {end} is damaged; copy the file again"),
+            })?;
             let name = plain(&entry.path_bytes());
             let kind = entry.header().entry_type();
             let place = (entry.raw_file_position(), entry.size());
@@ -162,8 +182,13 @@ impl Entries {
             }
             let wanted = is_picture(path(&name)) || is_label(&name);
             let wanted = wanted || (captions && is_caption(&name));
-            if wanted && !kind.is_dir() && !is_hidden(&name) {
+            if kind.is_dir() || is_hidden(&name) {
+                continue;
+            }
+            if wanted {
                 found.wanted.push((name, kind));
+            } else if is_foreign(path(&name)) {
+                found.foreign.push(name);
             }
         }
         check_end(file, end, length)?;
@@ -201,7 +226,27 @@ impl Entries {
     }
 }
 
+/// Refuses a file that begins as compressed ones do.
+fn check_start(mut file: &File) -> Result<(), String> {
+    const COMPRESSED: [(&[u8], &str); 4] = [
+        (b"\x1F\x8B", "gunzip"),
+        (b"\x28\xB5\x2F\xFD", "unzstd"),
+        (b"\xFD7zXZ", "unxz"),
+        (b"BZh", "bunzip2"),
+    ];
+    let mut start = Vec::new();
+    let read = file.take(8).read_to_end(&mut start).and_then(|_| file.rewind());
+    read.map_err(|error| error.to_string())?;
+    match COMPRESSED.iter().find(|(magic, _)| start.starts_with(magic)) {
+        Some((_, program)) => {
+            Err(format!("it is compressed; unpack it with {program}, and keep the name .tar"))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Refuses an archive without the block of zeros that ends it: it was cut off between entries.
+/// What follows the end must be zeros too: two archives that were joined would be read as one.
 fn check_end(mut file: &File, end: u64, length: u64) -> Result<(), String> {
     let mut block = [1; 512];
     let start = end.next_multiple_of(512);
@@ -210,7 +255,16 @@ fn check_end(mut file: &File, end: u64, length: u64) -> Result<(), String> {
         && file.read_exact(&mut block).is_ok()
         && block == [0; 512];
     if whole {
-        return Ok(());
+        let mut rest = Vec::new();
+        let read = file.take(PADDING).read_to_end(&mut rest);
+        read.map_err(|error| error.to_string())?;
+        return match rest.iter().all(|&byte| byte == 0) {
+            true => Ok(()),
+            false => Err(format!(
+                "more follows the end of the archive at byte {start}, as where several tar files \
+                 were joined; keep them apart"
+            )),
+        };
     }
     Err("the file is cut off: the zeros that end a tar file are missing; copy it again".to_owned())
 }

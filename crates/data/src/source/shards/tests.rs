@@ -64,6 +64,31 @@ fn compressed_tar_files_are_refused_and_never_left_out() {
         }
     }
     assert!(open(&[("s-0.tar", plain()), ("notes.txt.gz", vec![])]).is_ok());
+    let error = open(&[("s.tar", b"\x1F\x8B\x08 and so on".to_vec())]).unwrap_err().to_string();
+    assert!(error.contains("s.tar: it is compressed; unpack it with gunzip"), "{error}");
+    let error = open(&[("s.tar", vec![b'x'; 2048])]).unwrap_err().to_string();
+    assert!(error.contains("s.tar: it is not a tar file"), "{error}");
+}
+
+#[test]
+fn joined_archives_are_refused() {
+    let joined = [tar(&[png("0.png", 1)]), tar(&[png("1.png", 2)])].concat();
+    let error = open(&[("s.tar", joined)]).unwrap_err().to_string();
+    assert!(error.contains("several tar files were joined"), "{error}");
+    let padded = [tar(&[png("0.png", 1)]), vec![0; 10_240]].concat();
+    assert!(open(&[("s.tar", padded)]).is_ok());
+}
+
+#[test]
+fn samples_that_are_left_out_are_told() {
+    let root = tempfile::tempdir().unwrap();
+    let files =
+        [png("0.png", 1), cls("0.cls", 0), ("1.gif", vec![]), cls("1.cls", 0), cls("2.cls", 0)];
+    fs::write(root.path().join("s.tar"), tar(&files)).unwrap();
+    let options = OpenOptions::default();
+    let notes = open_splits(DatasetName::Shards, root.path(), &options).unwrap().notes.join("; ");
+    assert!(notes.contains("1 pictures of other formats are left out (1.gif)"), "{notes}");
+    assert!(notes.contains("1 samples with a KEY.cls have no picture and are left out (2)"));
 }
 
 /// An archive's entry that is no plain file.
