@@ -159,7 +159,7 @@ fn keep(workspace: &Workspace, table: &ResultTable, out: &Path, name: &str) -> R
     let finished = out.join(RECORD);
     ensure!(
         finished.is_file(),
-        "{} has no {RECORD}: no row is finished; make one without --record first",
+        "{} has no {RECORD}: no row is finished; finish one without --record first",
         out.display()
     );
     let folder = workspace.root.join(TABLES.records);

@@ -268,8 +268,8 @@ mod tests {
         let text = parameters.assign(&tensors).unwrap_err().to_string();
         assert_eq!(
             text,
-            "missing norm.bias; unexpected head.weight; \
-             blocks.0.attn.qkv.weight: file has [24, 8], model wants [48, 16]"
+            "missing norm.bias; unexpected head.weight; blocks.0.attn.qkv.weight: file has [24, \
+             8], model expects [48, 16]"
         );
         assert_eq!(parameters.get("norm.weight").unwrap().tensor, before);
     }

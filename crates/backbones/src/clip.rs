@@ -137,7 +137,7 @@ impl ClipVisual {
     /// [`ModelError::Config`] when the tower has no projection.
     pub fn project(&self, tokens: &Tensor) -> Result<Tensor, ModelError> {
         let projection = self.projection.as_ref().ok_or_else(|| {
-            ModelError::Config("this CLIP tower has no projection; take its tokens instead".into())
+            ModelError::Config("this CLIP tower has no projection; use its tokens instead".into())
         })?;
         Ok(projection.forward(tokens))
     }

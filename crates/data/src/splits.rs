@@ -100,7 +100,8 @@ pub fn open_splits_until(
     let wide = sample_type.filter(|&wanted| wanted != SampleType::Uint8);
     if let Some(wanted) = wide.filter(|_| name != DatasetName::Folder) {
         let rule = format!(
-            "images of data set {name} are read as uint8; those of a folder may have others"
+            "images of data set {name} are read as uint8; only those of a folder can have another \
+             type"
         );
         return Err(wanted.refuse(&rule));
     }

@@ -118,7 +118,8 @@ impl TaskStream {
                 }),
                 (false, own) => {
                     let rule = format!(
-                        "the number of task {name}; another task has {most}, and only grey (1) is repeated"
+                        "the number of task {name}; another task has {most}, and only grey (1) can \
+                         be repeated"
                     );
                     return Err(DataError::setting("channels", own, rule));
                 }

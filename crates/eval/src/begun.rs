@@ -16,7 +16,7 @@ use crate::{EvalError, TrainingRun};
 pub(crate) fn check_unused(folder: &Path, result: &str) -> Result<(), EvalError> {
     if ["checkpoints", result].iter().any(|name| folder.join(name).exists()) {
         return Err(EvalError::Unsuitable(format!(
-            "{} holds a result already; name another folder, or add --resume",
+            "{} already holds a result; name another folder, or add --resume",
             folder.display()
         )));
     }

@@ -73,7 +73,7 @@ pub enum EvalError {
         wanted: usize,
     },
     /// A setting outside its range.
-    #[error("{name} is {value}, it must be {expected}")]
+    #[error("{name} is {value}; it must be {expected}")]
     Setting {
         /// Its name.
         name: &'static str,

@@ -169,8 +169,8 @@ impl FewLabels<'_> {
             columns: self.classes.to_vec(),
             values: answers.shares(self.classes.len()),
             caption: format!(
-                "Share of each true class (rows) that the first head on {size} labelled {} calls \
-                 by each name (columns).",
+                "Share of each true class (rows) that the first head on {size} labelled {} assigns \
+                 to each class (columns).",
                 self.samples
             ),
         }

@@ -63,7 +63,7 @@ impl DeviceChoice {
             return Err(EvalError::Unsuitable(match devices {
                 0 => "libtorch finds no CUDA device".to_owned(),
                 _ => format!(
-                    "there is no cuda:{number}; CUDA devices are numbered to {}",
+                    "there is no cuda:{number}; the last CUDA device is cuda:{}",
                     devices - 1
                 ),
             }));

@@ -22,7 +22,7 @@ pub fn describe_splits(train: &dyn Source, test: &dyn Source, origin: TestOrigin
         ),
         TestOrigin::Validation(fraction) => format!(
             "{held} images, {} % of the training split, are held out to choose settings by; the \
-             test split is not looked at",
+             test split is not used",
             100.0 * fraction
         ),
         TestOrigin::None => "No images are held out, so nothing is measured".to_owned(),

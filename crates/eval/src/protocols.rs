@@ -223,15 +223,15 @@ pub fn check_labels(
     let classes = train.classes().len();
     if classes == 1 {
         return Err(EvalError::Unsuitable(format!(
-            "the images of {data} are of one class, {}; a protocol tells classes apart",
+            "the images of {data} have only one class, {}; a protocol needs at least two",
             train.classes()[0]
         )));
     }
     for ((split, source), limit) in [("training", train), ("test", test)].into_iter().zip(limits) {
         if source.classes().len() != classes || source.label(0).is_none() {
             return Err(EvalError::Unsuitable(format!(
-                "the {split} images of {data} have no labels, and every protocol needs them; \
-                 put the images into one subfolder for each class"
+                "the {split} images of {data} have no labels, but every protocol needs them; put \
+                 the images into one subfolder per class"
             )));
         }
         let missing = missing_classes(source);

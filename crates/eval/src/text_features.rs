@@ -126,7 +126,7 @@ impl TextEncoder {
         let longest = self.encoder.config().max_position_embeddings;
         if length > longest {
             return Err(EvalError::Unsuitable(format!(
-                "{length} tokens of a document are to be read; the encoder reads at most {longest}"
+                "{length} tokens per document are requested; the encoder reads at most {longest}"
             )));
         }
         let encoded = self.pieces.encode_all(texts, length, Ends::Special)?;

@@ -16,7 +16,7 @@ pub enum EvolveError {
         rule: String,
     },
     /// Costs that are not one for each candidate.
-    #[error("{found} costs for {expected} candidates; tell one for each, in the order asked")]
+    #[error("{found} costs for {expected} candidates; give one per candidate, in the same order")]
     Costs {
         /// Costs told.
         found: usize,

@@ -164,7 +164,7 @@ fn perform(
 /// Opens both splits; composed scenes are `size` pixels on a side.
 fn open(arguments: &DenseArguments, settings: &DenseSettings, size: usize) -> Result<DenseSplits> {
     let root = arguments.root.as_deref();
-    let needed = || root.context("--root is needed: the folder that the data lie in");
+    let needed = || root.context("--root is missing: the folder of the data");
     let data = &settings.data;
     let limits = [data.limit, data.test_limit];
     Ok(match arguments.data {

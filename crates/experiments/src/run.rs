@@ -209,7 +209,7 @@ impl Run<'_> {
             return Ok(made);
         }
         let text = ranks.told_by_first("")?;
-        serde_json::from_str(&text).context("process 0 handed on what cannot be read")
+        serde_json::from_str(&text).context("process 0 sent a message that cannot be read")
     }
 
     /// Where features lie, and who makes them, of what is measured now.
@@ -265,7 +265,7 @@ impl Run<'_> {
     }
 
     fn summary<S: SystemSettings>(&self, recipe: &Recipe<S>, scores: Scores) -> Result<Summary> {
-        let progress = self.trainer.as_ref().context("a run trains one phase at least")?.progress();
+        let progress = self.trainer.as_ref().context("a run trains at least one phase")?.progress();
         Ok(Summary {
             recipe: self.launch.name.to_owned(),
             system: S::NAME.to_owned(),

@@ -56,7 +56,7 @@ impl GradientMeans {
     /// # Panics
     /// When `before` has another length.
     pub fn begin(&self, group: &ProcessGroup, before: &[Tensor]) -> Result<(), LibtorchError> {
-        assert!(before.is_empty() || before.len() == self.parameters, "one a parameter, or none");
+        assert!(before.is_empty() || before.len() == self.parameters, "one per parameter, or none");
         let list = ffi::pointers(before);
         // SAFETY: both are open and the list lives through the call, which keeps shares of group
         // and tensors until `finish`.

@@ -96,12 +96,12 @@ pub enum MaskError {
         visible: usize,
     },
     /// A fraction of own cells outside (0, 1).
-    #[error("own {0} must be in (0, 1)")]
+    #[error("the own fraction {0} must be in (0, 1)")]
     Own(f64),
     /// Cells that are smaller than a pixel, or of several steps of time.
     #[error(
         "a grid of {} × {} cells does not fit an image of {height} × {width} pixels; each cell \
-         of one step of time needs a pixel at least",
+         needs at least one pixel",
         grid[0],
         grid[1]
     )]
@@ -125,7 +125,7 @@ pub enum MaskError {
 
 fn possible_ratios(possible: &[f64]) -> String {
     if possible.is_empty() {
-        return "no ratio does, because its sides have no common divisor".into();
+        return "no ratio fits, because its sides have no common divisor".into();
     }
     let rounded = |ratio: &f64| ((ratio * 1e4).round() / 1e4).to_string();
     let list = possible.iter().map(rounded).collect::<Vec<_>>().join(", ");

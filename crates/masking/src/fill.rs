@@ -191,7 +191,7 @@ impl Fill {
     /// # Panics
     /// When there are other than a grid's cells, or the partners are no permutation.
     pub fn new(grid: Grid, cells: Vec<bool>, image: [usize; 2], partners: Vec<i64>) -> Self {
-        assert_eq!(cells.len(), grid.tokens(), "one value a cell");
+        assert_eq!(cells.len(), grid.tokens(), "one value per cell");
         let mut partner_of = vec![-1; partners.len()];
         for (sample, &partner) in (0..).zip(&partners) {
             let place = &mut partner_of[partner as usize];

@@ -104,7 +104,10 @@ mod tests {
     #[test]
     fn circles_and_strangers_are_refused() {
         let circle = Hierarchy::new(vec![Some(1), Some(2), Some(0)]).unwrap_err();
-        assert_eq!(circle.to_string(), "label 0 is its own ancestor; a hierarchy has no circle");
+        assert_eq!(
+            circle.to_string(),
+            "label 0 is its own ancestor; a hierarchy must not have cycles"
+        );
         assert!(Hierarchy::new(vec![Some(7)]).is_err());
     }
 }

@@ -322,7 +322,7 @@ impl PairAutoencoder {
         if let Some(TextTokens { ids, words }) = text {
             let found = ids.size();
             let Some(TextSizes { tokens, .. }) = self.config.text else {
-                return refuse("the text", found, "none: the model is of images alone".to_owned());
+                return refuse("the text", found, "none: the model takes images only".to_owned());
             };
             let wanted = [batch.unwrap_or(words.samples()), tokens as i64];
             if found != wanted || [words.samples(), words.tokens()] != wanted {

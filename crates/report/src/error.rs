@@ -57,7 +57,7 @@ pub enum ReportError {
     NoRun(PathBuf),
     /// A run has no result yet.
     #[error(
-        "{} is not finished: it has no summary.json; go on with it by --resume first",
+        "{} is not finished: it has no summary.json; finish it with --resume first",
         .0.display()
     )]
     Unfinished(PathBuf),
@@ -65,10 +65,10 @@ pub enum ReportError {
     #[error("compare needs at least two runs; name their folders")]
     TooFewRuns,
     /// One run to compare with itself.
-    #[error("{} or another folder is named twice; compare different runs", .0.display())]
+    #[error("{} is named twice, or another folder is; compare different runs", .0.display())]
     SameRun(PathBuf),
     /// No metric of this name.
-    #[error("no metric is called {name}; there are {}", known.join(", "))]
+    #[error("no metric is called {name}; the metrics are {}", known.join(", "))]
     NoMetric {
         /// The name asked for.
         name: String,

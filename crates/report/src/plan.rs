@@ -115,7 +115,7 @@ impl Plan {
             return refuse("the operations of its steps are not known".to_owned());
         }
         if devices.is_empty() {
-            return refuse("devices is empty; name a number at least".to_owned());
+            return refuse("devices is empty; give at least one number".to_owned());
         }
         let batch = sizes.batch_size;
         if let Some(devices) = devices.iter().find(|&&n| n == 0 || !batch.is_multiple_of(n)) {

@@ -118,7 +118,7 @@ impl EventLog {
     pub fn image(&mut self, step: u64, tag: &str, png: &[u8]) -> Result<(), ReportError> {
         let (width, height) = png_size(png).ok_or_else(|| ReportError::Draw {
             what: tag.to_owned(),
-            message: "TensorBoard's pictures must be PNG files, and this is none".to_owned(),
+            message: "TensorBoard's pictures must be PNG files, but this is not one".to_owned(),
         })?;
         self.write(step, What::Image { tag, width, height, png })
     }

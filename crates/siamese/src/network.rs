@@ -34,7 +34,7 @@ impl Tower {
             if samples < 2 * parts {
                 return Err(SiameseError::Config(format!(
                     "{samples} image(s) in {parts} part(s) (splits {splits}) have no variance; \
-                     take at least 2 a part"
+                     take at least 2 per part"
                 )));
             }
         }

@@ -12,7 +12,7 @@ pub enum SupermaskError {
     #[error("density {0} must be in (0, 1]")]
     Density(f64),
     /// A task out of turn.
-    #[error("task {task} cannot begin: {begun} tasks have, so the next is task {begun}")]
+    #[error("task {task} cannot begin: {begun} tasks have begun, so the next is task {begun}")]
     Order {
         /// The task, from 0.
         task: usize,

@@ -58,7 +58,7 @@ use resize::resize;
 #[non_exhaustive]
 pub enum TargetError {
     /// A tensor of the wrong shape.
-    #[error("a tensor has the shape {found:?}, the target wants {expected}")]
+    #[error("a tensor has the shape {found:?}, the target expects {expected}")]
     Shape {
         /// Its shape.
         found: Vec<i64>,
@@ -82,7 +82,7 @@ pub enum TargetError {
         width: usize,
     },
     /// A teacher of other images.
-    #[error("the teacher wants {teacher} channels, the images have {images}")]
+    #[error("the teacher expects {teacher} channels, the images have {images}")]
     Channels {
         /// Channels of the teacher's images.
         teacher: usize,

@@ -88,7 +88,7 @@ impl Pretext {
         clips: &SoundingClips,
         wanted: &[bool],
     ) -> Result<Vec<Option<Tensor>>, ModelError> {
-        assert_eq!(wanted.len(), self.tasks.len(), "one answer a task");
+        assert_eq!(wanted.len(), self.tasks.len(), "one answer per task");
         let pass = Pass::new(self, clips)?;
         let taken = self.tasks.iter().zip(wanted);
         taken.map(|(task, wanted)| wanted.then(|| pass.loss(*task)).transpose()).collect()

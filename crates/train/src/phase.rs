@@ -59,11 +59,11 @@ impl Phase {
         };
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if self.name.is_empty() || !self.name.chars().all(plain) || self.name.starts_with('.') {
-            return refuse("name", "must be of letters, digits, '-', '_' and '.'");
+            return refuse("name", "must consist of letters, digits, '-', '_' and '.'");
         }
         let taken = self.name == "last" || self.name.starts_with("step-");
         if taken || self.name.ends_with(".partial") {
-            return refuse("name", "is a name that checkpoints have; choose another");
+            return refuse("name", "is a reserved name of checkpoints; choose another");
         }
         if parameters.trainable().next().is_none() {
             return refuse("phase", "its objective has no parameter to train");

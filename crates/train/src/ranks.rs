@@ -38,8 +38,8 @@ pub enum RanksError {
     Variables(String),
     /// Rank 0 cannot serve the rendezvous.
     #[error(
-        "MASTER_PORT {0} is in use on this machine; name a free one, or wait for the end of the \
-         run that has it"
+        "MASTER_PORT {0} is in use on this machine; choose a free one, or wait until the run that \
+         uses it ends"
     )]
     PortInUse(u16),
     /// The rendezvous is not there.
@@ -57,8 +57,8 @@ pub enum RanksError {
     },
     /// Ranks that were waited for in vain.
     #[error(
-        "rank {missing} did not come within {seconds} s; are all {count} processes started, with \
-         the same MASTER_ADDR and MASTER_PORT?"
+        "rank {missing} did not connect within {seconds} s; are all {count} processes started, \
+         with the same MASTER_ADDR and MASTER_PORT?"
     )]
     NeverCame {
         /// Their numbers.
@@ -70,7 +70,7 @@ pub enum RanksError {
     },
     /// Ranks that were started for something else than rank 0.
     #[error(
-        "rank {0} runs another recipe, seed, folder or version than rank 0; start all with the \
+        "rank {0} has a different recipe, seed, folder or version from rank 0; start all with the \
          same program and the same arguments"
     )]
     Differ(String),
@@ -89,7 +89,7 @@ pub enum RanksError {
         reason: String,
     },
     /// All ranks answer, and still cannot add up their numbers.
-    #[error("the ranks cannot reach each other, though all are there: {0}")]
+    #[error("the ranks cannot reach each other, though all have started: {0}")]
     Apart(LibtorchError),
 }
 

@@ -348,7 +348,9 @@ fn backward(loss: &Tensor, parameters: &[Tensor]) -> Result<Vec<Tensor>, Libtorc
 fn scalar(what: &str, tensor: &Tensor) -> Result<Tensor, TrainError> {
     if tensor.numel() != 1 {
         let shape = tensor.size();
-        let text = format!("the {what} has the shape {shape:?}; it must be one number, a mean say");
+        let text = format!(
+            "the {what} has the shape {shape:?}; it must be a single number, such as a mean"
+        );
         return Err(TrainError::Objective(text.into()));
     }
     let tensor = if tensor.dim() == 0 { tensor.shallow_clone() } else { tensor.squeeze() };

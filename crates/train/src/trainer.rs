@@ -248,7 +248,7 @@ impl<'a> Trainer<'a> {
         }
         if present.is_empty() && phase.start != Start::Fresh {
             let (key, value) = ("start", format!("{:?}", phase.start));
-            let rule = "needs a phase before it, and this is the run's first";
+            let rule = "needs a phase before it, but this is the run's first";
             return Err(TrainError::Setting { key, value, rule });
         }
         if !present.is_empty() && !self.progress.is_over(present) {
@@ -257,8 +257,8 @@ impl<'a> Trainer<'a> {
                 path: self.checkpoints.last(),
                 reason: format!(
                     "this checkpoint belongs to phase \"{present}\" (step {phase_step} of \
-                     {phase_steps}); phase \"{wanted}\" cannot begin from it: train \
-                     \"{present}\" to its end, or begin the run anew"
+                     {phase_steps}); phase \"{wanted}\" cannot begin from it: train \"{present}\" \
+                     to its end, or start the run again"
                 ),
             });
         }

@@ -122,7 +122,7 @@ impl ModelFolder {
         }
         let format = |reason: String| ModelError::Format { path: at.clone(), reason };
         if ResNetFolder::describes(folder) {
-            let reason = "it holds a residual network, and a vision transformer is wanted here";
+            let reason = "it holds a residual network, but a vision transformer is needed here";
             return Err(format(reason.to_owned()));
         }
         let value: Value = serde_json::from_str(&regular_file::read_text(&at)?)
@@ -189,15 +189,15 @@ impl ModelFolder {
         let refuse = |reason: &str| Err(ModelError::Config(reason.to_owned()));
         match &self.config {
             ModelConfig::Vit(_) if has("fc_norm.weight") => refuse(
-                "a classifier on the mean of patch tokens has no layout of Hugging Face's; \
-                 write it under timm's names",
+                "Hugging Face has no layout for a classifier on the mean of patch tokens; write it \
+                 under timm's names",
             ),
             ModelConfig::Vit(_) => Ok(names::to_hugging_face(&self.tensors, !has("head.weight"))),
             ModelConfig::VitMae(_) => Ok(names::to_hugging_face(&self.tensors, false)),
             ModelConfig::Beit(config) => match config.sizes.image_size {
                 Sides::Rectangle([height, width]) if height != width => refuse(
-                    "Hugging Face's BEiT takes height and width of a grid that is not square \
-                     for each other; write it under timm's names",
+                    "Hugging Face's BEiT swaps the height and width of a grid that is not square; \
+                     write it under timm's names",
                 ),
                 _ => Ok(beit_names::to_hugging_face(&self.tensors)),
             },
@@ -247,7 +247,7 @@ impl ModelFolder {
         };
         if config.decoder_branches != 1 {
             let reason = format!(
-                "its decoder tells {} mixed images apart (i-MAE) and cannot predict a single one; \
+                "its decoder separates {} mixed images (i-MAE) and cannot predict a single one; \
                  only its encoder can be used",
                 config.decoder_branches
             );
@@ -255,8 +255,8 @@ impl ModelFolder {
         }
         if !fit::has_decoder(&self.tensors) && !fit::decoder_is_small(config) {
             return Err(self.is_not(
-                "masked autoencoder: its weights hold no decoder, and its \
-                                    config.json describes an enormous one",
+                "masked autoencoder: its weights contain no decoder, but its config.json describes \
+                 an enormous one",
             ));
         }
         let mut parameters = Parameters::new(0, device);

@@ -148,10 +148,11 @@ impl Folder {
     fn unlike_first(&self, array: &Array) -> Option<String> {
         let (found, wanted) = (array.channels(), self.channels);
         if found != wanted {
-            return Some(format!("it has {found} channels, and {} has {wanted}", self.describe(0)));
+            return Some(format!("it has {found} channels, but {} has {wanted}", self.describe(0)));
         }
         let (found, wanted) = (array.sample_type(), self.sample_type);
-        (found != wanted).then(|| format!("it holds {found}, and {} {wanted}", self.describe(0)))
+        (found != wanted)
+            .then(|| format!("it holds {found}, but {} holds {wanted}", self.describe(0)))
     }
 
     /// Normalises by these statistics.
@@ -172,7 +173,7 @@ fn kind_below(root: &Path) -> Result<Kind, DataError> {
             false => DataError::malformed(
                 root,
                 format!(
-                    "its pictures have formats that are not read ({}); convert them to PNG or JPEG",
+                    "its pictures have unsupported formats ({}); convert them to PNG or JPEG",
                     several(&names)
                 ),
             ),

@@ -133,7 +133,7 @@ pub(crate) fn layout(
     };
     let problem = format!(
         "{} would be taken as {}, and {left} left out; if all are classes, put them into one \
-         folder train/ (train/{}/ and so on), else move away what is not part of the data",
+         folder train/ (train/{}/ and so on), otherwise move away what is not part of the data",
         list(&splits),
         if splits.len() == 1 { "a split" } else { "the splits" },
         splits.iter().chain(&others).map(|path| name(path)).next().unwrap_or_default(),

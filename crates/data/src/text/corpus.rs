@@ -122,7 +122,7 @@ impl Corpus {
             let CorpusOptions { min_train, min_test, .. } = options;
             return refuse(format!(
                 "no label has {min_train} training and {min_test} test documents; give more \
-                 documents, or ask for fewer of a label"
+                 documents, or require fewer per label"
             ));
         }
         let parts = [("training", &self.train), ("meta", &self.meta), ("test", &self.test)];
@@ -139,8 +139,8 @@ impl Corpus {
         });
         if same {
             return refuse(format!(
-                "every document bears every label ({}), so there is nothing to tell apart; give \
-                 documents without it and keep them (keep_unlabelled), or more labels",
+                "every document has every label ({}), so there is nothing to learn; add documents \
+                 without it and keep them (keep_unlabelled), or add labels",
                 self.labels.join(", ")
             ));
         }
@@ -250,7 +250,7 @@ mod tests {
             |raw, options: &CorpusOptions| Corpus::build(raw, options).unwrap_err().to_string();
         let usual = CorpusOptions::default();
         let one = many(200, "a", &["only"], None);
-        assert!(build(one.clone(), &usual).contains("every document bears every label (only)"));
+        assert!(build(one.clone(), &usual).contains("every document has every label (only)"));
         assert!(build(Vec::new(), &usual).contains("no label has 1 training and 1 test"));
         let strict = CorpusOptions { min_train: 500, ..usual.clone() };
         assert!(build(one.clone(), &strict).contains("no label has 500 training"));

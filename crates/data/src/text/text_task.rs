@@ -121,8 +121,8 @@ impl TextTask {
                     let Some(&number) = numbers.get(class.as_str()) else {
                         let known = classes.join(", ");
                         return Err(refused(format!(
-                            "a document of its {what} part is of class \"{class}\", \
-                             which no training document has ({known})"
+                            "a document of its {what} part has class \"{class}\", which no \
+                             training document has ({known})"
                         )));
                     };
                     Ok(ClassedText { text: document.text, class: number })

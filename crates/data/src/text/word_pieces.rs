@@ -71,7 +71,7 @@ impl WordPieces {
             bert_uncased(&text).map_err(malformed)?
         } else {
             text.parse::<Tokenizer>()
-                .map_err(|error| malformed(format!("is no tokenizer.json: {error}")))?
+                .map_err(|error| malformed(format!("is not a tokenizer.json: {error}")))?
         };
         let named = tokenizer.get_padding().map(|padding| padding.pad_token.clone());
         let names = named.as_deref().into_iter().chain(["[PAD]", "<pad>"]);

@@ -45,7 +45,7 @@ pub fn open_clips(
 ) -> Result<ClipSplits, DataError> {
     let ClipOptions { holdout, moving, pans, videos } = options;
     let [root, further @ ..] = roots else {
-        return Err(DataError::setting("roots", "none", "wants the folder of the data set"));
+        return Err(DataError::setting("roots", "none", "must be the folder of the data set"));
     };
     let mut notes = Vec::new();
     match name {

@@ -51,22 +51,22 @@ impl Colours {
             ("colours.solarize", self.solarize),
         ] {
             if !(0.0..=1.0).contains(&probability) {
-                return refuse(key, probability.to_string(), "wants a probability");
+                return refuse(key, probability.to_string(), "must be in [0, 1]");
             }
         }
         let [.., hue] = self.jitter;
         let sound = self.jitter.iter().all(|change| (0.0..=1.0).contains(change)) && hue <= 0.5;
         if !sound {
-            let rule = "wants three changes in [0, 1], and one of hue in [0, 0.5]";
+            let rule = "must be three changes in [0, 1] and one of hue in [0, 0.5]";
             return refuse("colours.jitter", format!("{:?}", self.jitter), rule);
         }
         let [least, most] = self.sigma;
         if !(0.0 < least && least <= most && most.is_finite()) {
-            let rule = "wants [least, greatest] deviation in pixels, above 0";
+            let rule = "must be [least, greatest] deviation in pixels, above 0";
             return refuse("colours.sigma", format!("{:?}", self.sigma), rule);
         }
         if ![1, 3].contains(&channels) {
-            let rule = format!("needs 1 or 3 channels, and these images have {channels}");
+            let rule = format!("needs 1 or 3 channels, but these images have {channels}");
             return refuse("colours", "given".to_owned(), &rule);
         }
         Ok(())
@@ -85,7 +85,7 @@ mod tests {
             (Colours { jitter: [0.4, 0.4, 0.4, 0.6], ..usual() }, 3, "colours.jitter = [0.4"),
             (Colours { grey: 1.2, ..usual() }, 3, "colours.grey = 1.2"),
             (Colours { sigma: [2.0, 1.0], ..usual() }, 3, "colours.sigma = [2.0, 1.0]"),
-            (usual(), 4, "needs 1 or 3 channels, and these images have 4"),
+            (usual(), 4, "needs 1 or 3 channels, but these images have 4"),
         ] {
             let refused = refuse(colours, channels);
             assert!(refused.contains(words), "{refused}");

@@ -32,7 +32,7 @@ pub fn cache_root() -> Result<PathBuf, DataError> {
     let user = directories::BaseDirs::new().ok_or_else(|| DataError::Setting {
         key: "BAUTA_DATA",
         value: "unset".to_owned(),
-        rule: "there is no home folder, so set it to a folder for data sets".to_owned(),
+        rule: "no home folder is known; set it to a folder for data sets".to_owned(),
     })?;
     Ok(user.cache_dir().join("bauta").join("data"))
 }
@@ -61,7 +61,7 @@ pub fn fetched(package: &Package, root: &Path) -> Result<PathBuf, DataError> {
     locate(package, root).ok_or_else(|| DataError::Absent {
         path: root.to_path_buf(),
         wanted: format!("whole copy of {name}"),
-        remedy: format!("`cargo xtask data fetch {name}` brings it"),
+        remedy: format!("`cargo xtask data fetch {name}` fetches it"),
     })
 }
 

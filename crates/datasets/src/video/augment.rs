@@ -58,11 +58,11 @@ impl ClipAugment {
     pub fn check(&self) -> Result<(), DataError> {
         let ([least, most], [narrow, wide]) = (self.scale, self.ratio);
         if !(0.0 < least && least <= most && most <= 1.0) {
-            let rule = "wants [least, greatest] fraction of the area, in (0, 1]";
+            let rule = "must be [least, greatest] fraction of the area, in (0, 1]";
             return Err(DataError::setting("scale", format!("{:?}", self.scale), rule));
         }
         if !(0.0 < narrow && narrow <= wide && wide.is_finite()) {
-            let rule = "wants [least, greatest] width over height, above 0";
+            let rule = "must be [least, greatest] width over height, above 0";
             return Err(DataError::setting("ratio", format!("{:?}", self.ratio), rule));
         }
         Ok(())

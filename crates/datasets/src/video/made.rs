@@ -80,7 +80,7 @@ impl MovingMnistOptions {
             return Err(DataError::setting("digits", self.digits, "must be 1 or 2"));
         }
         if !(1..=4096).contains(&self.size) {
-            return Err(DataError::setting("size", self.size, "wants 1 to 4096 pixels"));
+            return Err(DataError::setting("size", self.size, "must be 1 to 4096 pixels"));
         }
         if self.digit_size > self.size {
             let rule = format!("must be at most size = {}", self.size);
@@ -88,7 +88,7 @@ impl MovingMnistOptions {
         }
         let possible = |&speed: &f64| speed > 0.0 && speed < self.size as f64;
         if self.speeds.is_empty() || !self.speeds.iter().all(possible) {
-            let rule = format!("wants pixels a frame, above 0 and below size = {}", self.size);
+            let rule = format!("must be pixels per frame, above 0 and below size = {}", self.size);
             return Err(DataError::setting("speeds", format!("{:?}", self.speeds), rule));
         }
         Ok(())
@@ -132,7 +132,7 @@ impl PanOptions {
             return Err(DataError::setting("frames", self.frames, "must be at least 2"));
         }
         if !(1..=1024).contains(&self.size) {
-            return Err(DataError::setting("size", self.size, "wants 1 to 1024 pixels"));
+            return Err(DataError::setting("size", self.size, "must be 1 to 1024 pixels"));
         }
         Ok(())
     }
@@ -171,10 +171,10 @@ impl MovingStampsOptions {
             return Err(DataError::setting("stamps", 0, "must be at least 1"));
         }
         if !(8..=1024).contains(&size) {
-            return Err(DataError::setting("size", size, "wants 8 to 1024 pixels"));
+            return Err(DataError::setting("size", size, "must be 8 to 1024 pixels"));
         }
         if !(2..=1000).contains(&frames) {
-            return Err(DataError::setting("frames", frames, "wants 2 to 1000"));
+            return Err(DataError::setting("frames", frames, "must be 2 to 1000"));
         }
         if !(exponent >= 0.0 && exponent.is_finite()) {
             return Err(DataError::setting("exponent", exponent, "must be at least 0"));

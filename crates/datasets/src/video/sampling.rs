@@ -116,9 +116,9 @@ impl ClipSampling {
         // A span of 16 frames may come out as a little more.
         if *short == ShortVideo::Refuse && span > length + 1e-6 {
             return Err(format!(
-                "its {} frames at {:.2} a second are too short for a clip of {frames} × {stride} \
-                 at {rate} a second, which spans {span:.1}; leave it out, or have short videos \
-                 held or looped",
+                "its {} frames at {:.2} per second are too short for a clip of {frames} × {stride} \
+                 at {rate} per second, which spans {span:.1}; leave it out, or hold or loop short \
+                 videos",
                 timeline.frames, timeline.rate
             ));
         }

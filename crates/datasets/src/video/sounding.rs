@@ -36,10 +36,10 @@ impl SoundingVideoOptions {
     pub fn check(&self) -> Result<(), DataError> {
         let Self { size, frames, seconds, .. } = *self;
         if !(8..=1024).contains(&size) {
-            return Err(DataError::setting("size", size, "wants 8 to 1024 pixels"));
+            return Err(DataError::setting("size", size, "must be 8 to 1024 pixels"));
         }
         if !(2..=1000).contains(&frames) {
-            return Err(DataError::setting("frames", frames, "wants 2 to 1000"));
+            return Err(DataError::setting("frames", frames, "must be 2 to 1000"));
         }
         if !(0.1..=60.0).contains(&seconds) {
             return Err(DataError::setting("seconds", seconds, "must be in [0.1, 60]"));

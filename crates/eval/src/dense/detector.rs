@@ -67,7 +67,7 @@ impl DetectionHead {
         classes: usize,
     ) -> Result<Self, ModelError> {
         if width == 0 || !width.is_multiple_of(8) {
-            let message = format!("a head of width {width}; a multiple of 8 is needed");
+            let message = format!("a head has width {width}; it must be a multiple of 8");
             return Err(ModelError::Config(message));
         }
         let (rows, columns) = (encoder.grid().height(), encoder.grid().width());

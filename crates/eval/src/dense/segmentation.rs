@@ -174,7 +174,7 @@ impl UperNet {
     ) -> Result<Self, ModelError> {
         let depth = encoder.depth();
         if width == 0 || !width.is_multiple_of(8) {
-            let message = format!("a pyramid of width {width}; a multiple of 8 is needed");
+            let message = format!("a pyramid has width {width}; it must be a multiple of 8");
             return Err(ModelError::Config(message));
         }
         if depth < 4 {

@@ -87,8 +87,8 @@ impl ClipFineTuneTask<'_> {
         let batch_size = config.batch_size.min(train.len());
         if batch_size < config.batch_size {
             tracing::warn!(
-                "batch_size {} is more than the {batch_size} labelled videos: a step takes all of \
-                 them",
+                "batch_size {} is more than the {batch_size} labelled videos: each step uses all \
+                 of them",
                 config.batch_size
             );
         }
@@ -150,8 +150,7 @@ impl ClipFineTuneTask<'_> {
             folder.classifier(classes, self.from_scratch, *seed, *device)?;
         if config.drop_path > 0.0 && !encoder.has_branches() {
             return Err(EvalError::Unsuitable(format!(
-                "drop_path is {}, and a residual network has no branches that samples skip; set \
-                 it to 0",
+                "drop_path is {}, but a residual network does not support it; set it to 0",
                 config.drop_path
             )));
         }

@@ -91,8 +91,8 @@ impl FineTuneTask<'_> {
         if classes < 2 {
             let wanted = "fine-tuning needs labelled images of two classes or more";
             return Err(EvalError::Unsuitable(match self.train.classes() {
-                [only] => format!("{wanted}, and the training images are of one: {only}"),
-                _ => format!("{wanted}, and the training images have no classes"),
+                [only] => format!("{wanted}, but the training images have only one: {only}"),
+                _ => format!("{wanted}, but the training images have no classes"),
             }));
         }
         warn_of_missing_classes(&*self.train, &*self.test);
@@ -100,8 +100,8 @@ impl FineTuneTask<'_> {
         let batch_size = config.batch_size.min(train.len());
         if batch_size < config.batch_size {
             tracing::warn!(
-                "batch_size {} is more than the {batch_size} labelled images: a step takes all of \
-                 them",
+                "batch_size {} is more than the {batch_size} labelled images: each step uses all \
+                 of them",
                 config.batch_size
             );
         }
@@ -177,8 +177,7 @@ impl FineTuneTask<'_> {
         let layer_decay = if *from_scratch { 1.0 } else { config.layer_decay };
         if config.drop_path > 0.0 && built.1.encoder().transformer().is_none() {
             return Err(EvalError::Unsuitable(format!(
-                "drop_path is {}, and a residual network has no branches that samples skip; set \
-                 it to 0",
+                "drop_path is {}, but a residual network does not support it; set it to 0",
                 config.drop_path
             )));
         }

@@ -75,8 +75,8 @@ impl ClipFolderEvaluation<'_> {
         };
         if protocols.sets().next().is_none() {
             return Err(EvalError::Unsuitable(format!(
-                "the videos of {data} have no labels of two classes or more, and every protocol \
-                 needs them; put them into one subfolder for each class"
+                "the videos of {data} have no labels of two classes or more, but every protocol \
+                 needs them; put them into one subfolder per class"
             )));
         }
         protocols.check()?;

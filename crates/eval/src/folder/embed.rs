@@ -69,7 +69,8 @@ impl Embed {
             .filter(|_| *format == FeatureFormat::Npy)
         {
             return Err(EvalError::Unsuitable(format!(
-                "{name:?} has a line break, and npy's names are one a line; rename it, or write safetensors"
+                "{name:?} has a line break, but npy's names are written one per line; rename it, \
+                 or write safetensors"
             )));
         }
         let beside = (*format == FeatureFormat::Npy).then(|| out.with_added_extension("txt"));

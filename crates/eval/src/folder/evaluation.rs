@@ -112,7 +112,7 @@ impl FolderEvaluation<'_> {
         let channels = train.channels();
         if normalization.channels() != channels {
             let found = normalization.channels();
-            let message = format!("{by} name {found} channels, the images have {channels}");
+            let message = format!("{by} have {found} channels, the images have {channels}");
             return Err(EvalError::Unsuitable(message));
         }
         let sized = Some([height, width]);

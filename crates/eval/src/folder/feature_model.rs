@@ -88,7 +88,7 @@ impl FeatureModel {
         match (self, pooling) {
             (Self::Residual(_), Pooling::Mean) => Ok("mean over places"),
             (Self::Residual(_), Pooling::Cls) => Err(EvalError::Unsuitable(
-                "a residual network has no class token; take the mean".to_owned(),
+                "a residual network has no class token; use the mean".to_owned(),
             )),
             (Self::Transformer(_), Pooling::Mean) => Ok("mean of the patch tokens"),
             (Self::Transformer(_), Pooling::Cls) => Ok("class token"),

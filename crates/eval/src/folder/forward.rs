@@ -162,7 +162,7 @@ fn beit(
             let wanted = [images.size()[0], encoder.grid().tokens() as i64];
             let found = mask.size();
             check(found == wanted, || {
-                format!("bool_masked_pos is {found:?}, the model wants {wanted:?}")
+                format!("bool_masked_pos is {found:?}, the model expects {wanted:?}")
             })?;
             let masks = mask.ne(0).flatten(0, -1).to_device(Device::Cpu);
             let masks = Vec::<bool>::try_from(masks);
@@ -241,7 +241,7 @@ fn plan(
     let noise = floats(inputs, "noise")?;
     let wanted = [samples, grid.tokens() as i64];
     let found = noise.size();
-    check(found == wanted, || format!("noise is {found:?}, the model wants {wanted:?}"))?;
+    check(found == wanted, || format!("noise is {found:?}, the model expects {wanted:?}"))?;
     let values = noise.to_device(Device::Cpu).flatten(0, -1);
     let values = Vec::<f32>::try_from(values).expect("a flat tensor of floats");
     let plan = MaskPlan::from_noise(&values, samples as usize, ratio)?;

@@ -42,13 +42,13 @@ pub fn normalization(
     let Some(said) = told else {
         if found != SampleType::Uint8 {
             return Err(EvalError::Unsuitable(format!(
-                "{}: no {} says in what units its pictures are, and these images hold {found}",
+                "{}: no {} gives the units of its pictures, and these images hold {found}",
                 model.display(),
                 Preprocessing::FILE
             )));
         }
         tracing::warn!(
-            "{}: no {} says how its pictures are normalised; assumed are the data's mean {:?} and \
+            "{}: no {} says how its pictures are normalised; using the data's mean {:?} and \
              deviation {:?}",
             model.display(),
             Preprocessing::FILE,
@@ -88,7 +88,7 @@ fn check_samples(wanted: &ImageNormalization, found: SampleType) -> Result<(), E
         return Ok(());
     }
     Err(EvalError::Unsuitable(format!(
-        "the images hold {found}, and the model takes {} (sample_type); samples are not converted",
+        "the images hold {found}, but the model takes {} (sample_type); samples are not converted",
         wanted.name()
     )))
 }
@@ -148,7 +148,7 @@ pub fn check_channels(
         return Ok(());
     }
     let model = model.display();
-    let message = format!("images of {data} have {found} channels, {model} wants {wanted}");
+    let message = format!("images of {data} have {found} channels, {model} expects {wanted}");
     Err(EvalError::Unsuitable(message))
 }
 
@@ -175,7 +175,7 @@ pub(super) fn open(input: &Path, folder: &FeatureModel) -> Result<Arc<dyn Source
         Arc::new(Folder::all(input, decoding(folder.preprocessing(), channels)?)?);
     let found = source.channels();
     if found != channels {
-        let message = format!("images have {found} channels, the model wants {channels}");
+        let message = format!("images have {found} channels, the model expects {channels}");
         return Err(EvalError::Unsuitable(message));
     }
     Ok(source)

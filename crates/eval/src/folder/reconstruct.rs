@@ -53,7 +53,7 @@ impl Reconstruct {
         let refuse = |found: &str| {
             Err(EvalError::Unsuitable(format!(
                 "{} holds {found}, which has no decoder to reconstruct with; a masked autoencoder \
-                 is wanted",
+                 is needed",
                 model.display()
             )))
         };

@@ -118,7 +118,7 @@ mod tests {
         let grid = Grid::image(3, 5).unwrap();
         let refused = GridMask::new(grid, 0.75).unwrap_err().to_string();
         assert!(
-            refused.ends_with("no ratio does, because its sides have no common divisor"),
+            refused.ends_with("no ratio fits, because its sides have no common divisor"),
             "{refused}"
         );
         assert_eq!(GridMask::new(grid, 1.0).unwrap_err(), MaskError::Ratio(1.0));

@@ -300,7 +300,7 @@ impl Elo {
                 must_be((0.0..=1.0).contains(&weight), &key, weight, "in [0, 1]")?;
                 let idle = weight >= LEAST_WEIGHT && !self.model.has(task);
                 ensure(!idle, &[key.as_str(), "model.modalities"], || {
-                    format!("{key} is {weight}, and model.modalities leaves out what it is of")
+                    format!("{key} is {weight}, but model.modalities leaves out its modality")
                 })?;
             }
         }
@@ -318,7 +318,7 @@ impl Elo {
         ensure(!needless, &["search.method", "lambda"], || {
             let method = self.search.method;
             format!(
-                "search.method is \"{method}\" and lambda gives every weight; leave one out, or \
+                "search.method is \"{method}\", but lambda gives every weight; leave one out, or \
                  set search.method to \"none\""
             )
         })
@@ -337,12 +337,17 @@ impl SystemSettings for Elo {
             must_be(clips <= MOST_CLIPS, key, clips, &format!("at most {MOST_CLIPS}"))?;
         }
         let (limit, batch) = (data.limit, train.batch_size);
-        must_be(batch >= 2, "train.batch_size", batch, "at least 2: pairs are mismatched")?;
+        must_be(batch >= 2, "train.batch_size", batch, "at least 2, to mismatch pairs")?;
         ensure(limit >= batch, &["data.limit", "train.batch_size"], || {
             format!("data.limit {limit} is less than one step of train.batch_size {batch} clips")
         })?;
         let accumulate = train.accumulate;
-        must_be(accumulate == 1, "train.accumulate", accumulate, "1: losses are scaled by steps")?;
+        must_be(
+            accumulate == 1,
+            "train.accumulate",
+            accumulate,
+            "1, because losses are scaled by steps",
+        )?;
         data.check_source()?;
         let [frames, size] = data.frames_and_size();
         check_batch("train.batch_size", batch.saturating_mul(frames), size, size)?;

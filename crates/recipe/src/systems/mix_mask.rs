@@ -202,7 +202,7 @@ impl SiameseTable {
         count("siamese.dim", self.dim)?;
         within_limit("siamese.hidden", self.hidden as f64)?;
         let least = usize::from(self.base != SiameseBase::Moco);
-        must_be(self.hidden >= least, "siamese.hidden", self.hidden, "at least 1 of this base")?;
+        must_be(self.hidden >= least, "siamese.hidden", self.hidden, "at least 1 with this base")?;
         let momentum = self.momentum;
         must_be((0.0..1.0).contains(&momentum), "siamese.momentum", momentum, "in [0, 1)")?;
         positive("siamese.temperature", self.temperature)?;
@@ -230,7 +230,8 @@ impl SystemSettings for MixMask {
     fn check(&self, train: &Train) -> Result<(), Violation> {
         self.data.check(train)?;
         count("model.width", self.model.width)?;
-        let (accumulate, rule) = (train.accumulate, "1: a step's keys enter the queue together");
+        let (accumulate, rule) =
+            (train.accumulate, "1, because a step's keys enter the queue together");
         must_be(accumulate == 1, "train.accumulate", accumulate, rule)?;
         self.siamese.check(train)?;
         let size = self.data.image_size;

@@ -50,7 +50,12 @@ impl SystemSettings for Multilabel {
         self.model.check()?;
         self.policies.check()?;
         let accumulate = train.accumulate;
-        must_be(accumulate == 1, "train.accumulate", accumulate, "1: a step has one action")?;
+        must_be(
+            accumulate == 1,
+            "train.accumulate",
+            accumulate,
+            "1, because a step has one action",
+        )?;
         let (limit, batch) = (self.data.limit.unwrap_or(usize::MAX), train.batch_size);
         ensure(limit >= batch, &["data.limit", "train.batch_size"], || {
             format!(

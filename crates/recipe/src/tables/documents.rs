@@ -114,8 +114,8 @@ impl Documents {
             &["data.root", "data.name"],
             || {
                 format!(
-                    "data.root is missing: data.name \"{}\" reads documents of yours; give their folder \
-                 with --set data.root=DIR",
+                    "data.root is missing: data.name \"{}\" reads your own documents; give their \
+                     folder with --set data.root=DIR",
                     self.name
                 )
             },

@@ -153,8 +153,8 @@ impl Data {
 pub(crate) fn check_root(root: Option<&Path>, fetched: bool, name: &str) -> Result<(), Violation> {
     ensure(root.is_some() || fetched, &["data.root", "data.name"], || {
         format!(
-            "data.root is missing: data.name \"{name}\" reads a folder of yours; \
-             give it with --set data.root=DIR"
+            "data.root is missing: data.name \"{name}\" reads your own folder; give it with --set \
+             data.root=DIR"
         )
     })
 }

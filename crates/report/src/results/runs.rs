@@ -124,7 +124,7 @@ impl TableRuns<'_> {
         let settings = serde_json::to_value(&cell.recipe.settings);
         let settings = settings.expect("a recipe is plain data");
         let data = |key: &str| settings["data"][key].as_str().map(str::to_owned);
-        let nameless = || row_error(row, "its data have no name, so nothing can be fine-tuned");
+        let nameless = || row_error(row, "its data set has no name, so nothing can be fine-tuned");
         let named = data("name").ok_or_else(nameless)?;
         // What is set in the column counts more.
         let mut settings = vec![format!("seed={}", cell.seed)];

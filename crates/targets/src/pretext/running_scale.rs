@@ -51,7 +51,7 @@ impl RunningScale {
         losses: Vec<Option<Tensor>>,
         whole: impl FnOnce(Tensor) -> Result<Tensor, E>,
     ) -> Result<Vec<Option<Tensor>>, E> {
-        assert_eq!(losses.len() as i64, self.taken.size()[1], "one a loss");
+        assert_eq!(losses.len() as i64, self.taken.size()[1], "one value per loss");
         let options = (Kind::Double, self.taken.device());
         let zero = Tensor::zeros([], options);
         let values: Vec<Tensor> = losses

@@ -128,7 +128,7 @@ impl Task {
             Self::Distill(Flow, Site::Embedding) => "distill.flow_embedding",
             Self::Distill(Sound, Site::BeforeLast) => "distill.sound_before_last",
             Self::Distill(Sound, Site::Embedding) => "distill.sound_embedding",
-            other => panic!("{other:?} is none of the tasks"),
+            other => panic!("{other:?} is not one of the tasks"),
         }
     }
 }

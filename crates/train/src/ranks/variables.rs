@@ -54,7 +54,7 @@ impl Variables {
                 let others = "RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT";
                 refuse(format!(
                     "{name} is not set; several processes need {others}, as torchrun sets them; \
-                     unset all of them to train alone"
+                     unset all of them to train with one process"
                 ))
             };
             get(name).filter(|value| !value.is_empty()).ok_or_else(missing)
@@ -77,8 +77,8 @@ impl Variables {
         let here = optional("LOCAL_WORLD_SIZE")?.unwrap_or(1);
         if here == 0 || here > count {
             return Err(refuse(format!(
-                "LOCAL_WORLD_SIZE is {here} and {count_name} is {count}; of all processes, 1 or \
-                 more are on this machine"
+                "LOCAL_WORLD_SIZE is {here} and {count_name} is {count}; it must be at least 1 and \
+                 at most the number of processes"
             )));
         }
         if let Some(local) = optional("LOCAL_RANK")?.filter(|&local| local >= count) {

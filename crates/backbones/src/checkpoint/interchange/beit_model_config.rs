@@ -147,19 +147,18 @@ impl BeitModelConfig {
             self.use_relative_position_bias,
             self.use_shared_relative_position_bias,
         ) {
-            (true, true) => {
-                Some("use_relative_position_bias is true beside use_shared_relative_position_bias")
-            }
+            (true, true) => Some(
+                "use_relative_position_bias and use_shared_relative_position_bias are both true",
+            ),
             (false, false) => Some(
-                "use_shared_relative_position_bias is false and so is use_relative_position_bias",
+                "use_relative_position_bias and use_shared_relative_position_bias are both false",
             ),
             _ => None,
         };
         if let Some(unknown) = unknown {
             return Err(format!(
-                "{unknown}; of BEiT's encoders, those are read whose blocks share one table of \
-                 position biases, as pre-training leaves them, or have one each, as fine-tuning \
-                 does"
+                "{unknown}; a BEiT encoder's blocks must share one table of position biases \
+                 (pre-trained) or have one each (fine-tuned)"
             ));
         }
         if !self.use_mean_pooling && self.architectures.iter().any(|name| name == Self::MASKED) {

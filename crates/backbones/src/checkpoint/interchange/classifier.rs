@@ -37,8 +37,8 @@ impl ModelFolder {
             && !tensors.contains_key("norm.weight")
         {
             return Err(self.refuse(
-                "it was fine-tuned on the mean of its patch tokens and has no final norm; take \
-                 the mean again, not the class token",
+                "it was fine-tuned on the mean of its patch tokens and has no final norm; use the \
+                 mean, not the class token",
             ));
         }
         let new = parameters.iter().filter(|parameter| is_new(&parameter.name));
@@ -136,8 +136,8 @@ impl ModelFolder {
 
     fn has_no_classifier(&self) -> ModelError {
         self.refuse(
-            "a CLIP tower is not fine-tuned here, because no layout keeps it with a classifier; \
-             measure its features as they are",
+            "a CLIP tower cannot be fine-tuned, because no layout stores it with a classifier; \
+             evaluate its features instead",
         )
     }
 

@@ -93,7 +93,7 @@ pub fn export_model(
 ) -> Result<String, ModelError> {
     if VideoFolder::describes(from) {
         if naming == Naming::HuggingFace {
-            let reason = "MAE-ST has no layout of Hugging Face's; write it under MAE's names";
+            let reason = "Hugging Face has no layout for MAE-ST; write it under MAE's names";
             return Err(ModelError::Config(reason.to_owned()));
         }
         let video = VideoFolder::read(from)?;

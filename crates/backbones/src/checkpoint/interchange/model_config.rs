@@ -83,8 +83,9 @@ impl ModelConfig {
                 parse(&ClipModelConfig::part_of(value)?).map(Self::Clip)
             }
             _ => Err(format!(
-                "model_type {} is not read here; those are vit, vit_mae, beit, clip_vision_model and \
-                 clip, resnet, videomae, and timm's folders, which have an architecture",
+                "model_type {} is not supported; supported are vit, vit_mae, beit, \
+                 clip_vision_model and clip, resnet, videomae, and timm's folders, which have an \
+                 architecture",
                 model_type.map_or("(none)".to_owned(), |found| format!("\"{found}\""))
             )),
         }?;
@@ -133,6 +134,6 @@ where
 /// An error of serde's, whose names of types are no words of a user's.
 fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.replace("expected usize", "expected a whole number from 0 on")
+    text.replace("expected usize", "expected an integer of at least 0")
         .replace("expected f64", "expected a number")
 }

@@ -225,12 +225,12 @@ impl Preprocessing {
             return match usual {
                 Some(usual) if usual.len() == channels => Ok(usual.to_vec()),
                 Some(usual) => Err(format!(
-                    "{key} is not said, and its usual {} values do not fit {channels} channels; \
+                    "{key} is missing, and its {} default values do not fit {channels} channels; \
                      add it",
                     usual.len()
                 )),
                 None => Err(format!(
-                    "{key} is not said; add it, or do_normalize = false if pixels are not \
+                    "{key} is missing; add it, or do_normalize = false if pixels are not \
                      standardised"
                 )),
             };
@@ -245,7 +245,7 @@ impl Preprocessing {
         if list.len() != channels {
             return Err(format!(
                 "{key} has values for {} channels, but the images have {channels}; it must have \
-                 one for each",
+                 one per channel",
                 list.len()
             ));
         }
@@ -261,8 +261,8 @@ impl Preprocessing {
                 None | Some(Value::Bool(false)) => {}
                 Some(value) => {
                     return Err(format!(
-                        "{key} is {}, a step that is not done here; prepare the pictures \
-                         beforehand, and say in preprocessor_config.json what is left to do",
+                        "{key} is {}, a step that is not supported; prepare the pictures \
+                         beforehand, and keep only the remaining steps in preprocessor_config.json",
                         brief(value)
                     ));
                 }
@@ -290,7 +290,7 @@ fn object(path: &Path) -> Result<Map<String, Value>, ModelError> {
     let text = regular_file::read_text(path)?;
     match serde_json::from_str(&text) {
         Ok(Value::Object(keys)) => Ok(keys),
-        Ok(other) => Err(format(format!("it holds {}, not an object of keys", brief(&other)))),
+        Ok(other) => Err(format(format!("it holds {}, not a JSON object", brief(&other)))),
         Err(error) => Err(format(error.to_string())),
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn check(file: &[u8]) -> Result<(), String> {
                 let length =
                     file.get(at..at + 2).map(|l| usize::from(l[0]) << 8 | usize::from(l[1]));
                 let segment = length.and_then(|length| file.get(at + 2..at + length.max(2)));
-                let segment = segment.ok_or("a segment breaks off")?;
+                let segment = segment.ok_or("a segment ends early")?;
                 at += segment.len() + 2;
                 match marker {
                     0xc0..=0xc2 => reader.frame = frame(segment, marker == 0xc2),

@@ -69,7 +69,7 @@ pub fn prepare(
         return Err(DataError::setting("per_shard", 0, "must be at least 1"));
     }
     if out.exists() {
-        let (path, problem) = (out.to_path_buf(), "is there already; name a new folder".to_owned());
+        let (path, problem) = (out.to_path_buf(), "already exists; choose a new folder".to_owned());
         return Err(DataError::Malformed { path, problem });
     }
     let mut report = PrepareReport::default();

@@ -106,7 +106,7 @@ fn what_does_not_fit_together_is_refused() {
     let message = error(&[("train/0.tar", labelled()), ("val/0.tar", strange)]);
     assert!(message.contains("class z"), "{message}");
     let message = error(&[("train/0.tar", labelled()), ("val/0.tar", whole)]);
-    assert!(message.contains("not both"), "{message}");
+    assert!(message.contains("must both have classes, or neither"), "{message}");
     let empty = tar::Builder::new(Vec::new()).into_inner().unwrap();
     assert!(error(&[("0.tar", empty)]).contains("prepare-video"));
 }

@@ -177,14 +177,11 @@ pub(super) fn folders(
         return Ok(vec![root.to_owned()]);
     }
     let packages = name.packages();
-    ensure!(
-        !packages.is_empty(),
-        "{name} reads a folder of yours; name it with --set data.root=DIR"
-    );
+    ensure!(!packages.is_empty(), "{name} reads your own folder; give it with --set data.root=DIR");
     let located = packages.into_iter().map(|package| {
         bauta_data::locate(package, cache).with_context(|| {
             format!(
-                "{name} is not whole in the data cache; run `cargo xtask run` or `cargo xtask \
+                "{name} is incomplete in the data cache; run `cargo xtask run` or `cargo xtask \
                  data fetch`"
             )
         })

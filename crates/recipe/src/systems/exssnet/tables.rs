@@ -240,7 +240,7 @@ impl Tasks {
         let fetched = self.then.iter().find(|name| name.package().is_none());
         ensure(fetched.is_none(), &["tasks.then"], || {
             format!(
-                "tasks.then contains {}; it must name data sets that are fetched",
+                "tasks.then contains {}; it must name data sets that can be fetched",
                 fetched.map_or("", |&name| name.into())
             )
         })
@@ -298,7 +298,7 @@ impl Continual {
             )
         })?;
         ensure(train.ema.is_none(), &["train.ema"], || {
-            "train.ema is given; averages of weights are not kept here".to_owned()
+            "train.ema is given, but this system keeps no average of weights; remove it".to_owned()
         })?;
         let warmup = train.warmup_epochs;
         ensure(warmup <= f64::from(weights.min(epochs - weights)), &["train.warmup_epochs"], || {

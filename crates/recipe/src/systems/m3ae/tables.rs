@@ -222,7 +222,8 @@ impl PairTarget {
         non_negative("target.text_weight", self.text_weight)?;
         let some = self.image_weight + self.text_weight > 0.0;
         ensure(some, &["target.image_weight", "target.text_weight"], || {
-            "target.image_weight and target.text_weight are both 0; one must be above".to_owned()
+            "target.image_weight and target.text_weight are both 0; at least one must be above 0"
+                .to_owned()
         })
     }
 }
