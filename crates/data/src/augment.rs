@@ -74,12 +74,12 @@ impl Augmenter {
         Self { statistics, ..self }
     }
 
-    /// Brings images to the output's size this way, without chance, in the crop's place.
+    /// Brings images to the output's size deterministically, instead of the crop.
     pub fn framed(self, framing: Framing) -> Self {
         Self { framing: Some(framing), ..self }
     }
 
-    /// Refuses an image of which the framing does not make the output's size.
+    /// Refuses an image if framing does not give the output's size.
     ///
     /// # Errors
     /// What is wrong, with all sizes.

@@ -1,4 +1,5 @@
-//! Which image another is mixed with (i-MAE §3, and its semantics-controlled sampling).
+//! Choice of the image that another is mixed with (i-MAE §3, and its semantics-controlled
+//! sampling).
 //!
 //! A partner is a function of seed, epoch and the image's index alone, so it is the same
 //! for any batch split, and after any resume.

@@ -16,7 +16,7 @@ use crate::source::{Folder, Shards, Source, Statistics, cifar10, folder, mnist, 
 /// Images that are measured where a data set's statistics are not known.
 const MEASURED: usize = 10_000;
 
-/// Where the images to evaluate on come from.
+/// The origin of the images to evaluate on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TestOrigin {
     /// The data set has a test split.
@@ -39,9 +39,9 @@ pub struct Splits {
     /// The images to evaluate on, none of which is trained on; `None` where the data set
     /// has no test split and nothing is held out.
     pub test: Option<Arc<dyn Source>>,
-    /// Where the latter come from.
+    /// The origin of the test part.
     pub origin: TestOrigin,
-    /// How the folder was understood, where that could surprise: a sentence each.
+    /// Notes on how the folder was interpreted, one sentence each.
     pub notes: Vec<String>,
 }
 

@@ -31,7 +31,7 @@ pub enum Crop {
     None,
 }
 
-/// How images are varied: a recipe's `data.augment`.
+/// How images are augmented: a recipe's `data.augment`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augment {
@@ -50,7 +50,7 @@ pub struct Augment {
     pub colours: Option<Colours>,
     /// Magnitude M of RandAugment, timm's `rand-mM-mstd0.5-inc1`, in 0 to 10; 0 leaves it out.
     pub randaugment: f64,
-    /// Probability of erasing a rectangle, each pixel by noise of its own.
+    /// Probability of erasing a rectangle with separate noise for each pixel.
     pub erasing: f64,
 }
 
@@ -70,13 +70,13 @@ impl Default for Augment {
 }
 
 impl Augment {
-    /// The centre crop without chance, for evaluation.
+    /// The deterministic centre crop, for evaluation.
     pub fn evaluation() -> Self {
         Self { crop: Crop::Center, flip: false, ..Self::default() }
     }
 
-    /// Refuses what changes the colours of bytes, of images that hold other samples; crops,
-    /// resizing and mirroring suit all.
+    /// Refuses colour changes, which need bytes, for images with other samples; crops, resizing and
+    /// mirroring work for all.
     ///
     /// # Errors
     /// [`DataError::Setting`], which names the setting.

@@ -1,4 +1,4 @@
-//! What was begun in a folder, so that it goes on with the same.
+//! The settings a folder's work was started with, so that it continues with the same.
 
 use std::fs;
 use std::path::Path;
@@ -24,8 +24,8 @@ pub(crate) fn check_unused(folder: &Path, result: &str) -> Result<(), EvalError>
 }
 
 impl TrainingRun<'_> {
-    /// Writes the settings of what begins to the folder's `settings.json`; refuses to go on
-    /// with what was begun by others.
+    /// Writes the settings to the folder's `settings.json`; refuses to continue work started with
+    /// other settings.
     ///
     /// # Errors
     /// [`TrainError::Busy`] when another process trains in the folder;

@@ -1,4 +1,4 @@
-//! Where a run's images and its starting weights come from, in words for its report.
+//! The origin of a run's images and starting weights, as text for its report.
 
 use std::path::Path;
 

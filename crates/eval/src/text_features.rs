@@ -1,4 +1,4 @@
-//! What a frozen encoder of texts makes of documents: computed once, and kept in a file.
+//! A frozen text encoder's features of documents, computed once and kept in a file.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::watch::go_on;
 /// Documents of one pass.
 const BATCH: usize = 32;
 
-/// What is wanted of each document.
+/// The requested features of each document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display)]
 #[strum(serialize_all = "kebab-case")]
 pub enum TextFeatures {

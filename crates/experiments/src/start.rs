@@ -21,7 +21,7 @@ pub struct RunOptions {
     pub layers: Layers,
     /// The run folder.
     pub out: PathBuf,
-    /// Go on from the folder's last checkpoint, if there is one.
+    /// Continue from the folder's last checkpoint, if there is one.
     pub resume: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What can be wrong with this crate's arguments.
+//! Errors in this crate's arguments.
 
 /// An error of this crate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! Hierarchies of labels: a document that bears a child bears its parent.
+//! Hierarchies of labels: a document with a child label also has its parent.
 
 use std::collections::HashMap;
 

@@ -15,8 +15,7 @@ use crate::{Record, ReportError};
 /// TensorBoard reads the files of a folder that hold this, in the order of their names.
 const PREFIX: &str = "events.out.tfevents.";
 
-/// Writes what a run has to show into an event file, which `tensorboard --logdir` reads while it
-/// grows.
+/// Writes a run's metrics and pictures into an event file, which `tensorboard --logdir` follows.
 ///
 /// Each record is one write of its own, so that a run that is killed leaves whole records, or a
 /// last one cut short, where readers stop.

@@ -1,4 +1,4 @@
-//! A learner's finished tasks in one file: the weights once, and per task a bit a weight and
+//! A learner's finished tasks in one file: the weights once, and per task one bit per weight and
 //! the running statistics.
 //!
 //! Tensors are named as in the released code's checkpoints: `LAYER.weight`, and for task t

@@ -92,7 +92,7 @@ pub(crate) fn load<O: Objective>(
     load_own(folder, objective)
 }
 
-/// Restores the optimiser's state alone.
+/// Restores only the optimiser's state.
 pub(crate) fn load_optimizer(folder: &Path, optimizer: &mut Optimizer) -> Result<(), TrainError> {
     let path = folder.join(OPTIMIZER);
     optimizer.load_state(&read_tensors(&path)?).map_err(misfit(&path, "optimiser"))

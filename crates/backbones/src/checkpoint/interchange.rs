@@ -69,7 +69,7 @@ use bauta_files::write_whole;
 use crate::checkpoint::{regular_file, write_tensors};
 use crate::{EncoderHead, EncoderWithHead, MaeDecoder, ModelError, Parameters, VisionTransformer};
 
-/// Whose words a folder's tensors are named by.
+/// The naming scheme of a folder's tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Naming {
     /// Hugging Face's: for `from_pretrained`.
@@ -78,7 +78,7 @@ pub enum Naming {
     Timm,
 }
 
-/// A model's description and weights.
+/// A model's configuration and weights.
 #[derive(Debug)]
 pub struct ModelFolder {
     path: PathBuf,
@@ -88,21 +88,21 @@ pub struct ModelFolder {
 }
 
 impl ModelFolder {
-    /// Puts a description and weights under timm's names together; `path` names
-    /// their origin in errors. Nothing is said of how pictures are made ready.
+    /// Puts a description and weights under timm's names together; `path` names their origin in
+    /// errors. The preprocessing of pictures is not known.
     pub fn new(path: PathBuf, config: ModelConfig, tensors: HashMap<String, Tensor>) -> Self {
         Self { path, config, tensors, preprocessing: None }
     }
 
-    /// The same with what pictures are made ready by, or without.
+    /// The same with an optional preprocessing of pictures.
     #[must_use]
     pub fn with_preprocessing(self, preprocessing: Option<Preprocessing>) -> Self {
         Self { preprocessing, ..self }
     }
 
-    /// Reads a folder of Hugging Face's, timm's or ours. Weights that are not finite are
-    /// warned of. The description is held against the weights' shapes, so that a network
-    /// which is built of both takes no more memory than the weights' file lets expect.
+    /// Reads a folder in Hugging Face's, timm's or our layout. Weights that are not finite cause a
+    /// warning. The configuration is checked against the weights' shapes, so that the network takes
+    /// no more memory than the weights' file suggests.
     ///
     /// # Errors
     /// [`ModelError::Io`] and [`ModelError::Format`] for files that are missing,
@@ -153,13 +153,13 @@ impl ModelFolder {
         &self.tensors
     }
 
-    /// How pictures are made ready, if the folder says it.
+    /// How pictures are preprocessed, if the folder says so.
     pub fn preprocessing(&self) -> Option<&Preprocessing> {
         self.preprocessing.as_ref()
     }
 
-    /// Writes `config.json` and `model.safetensors`, and `preprocessor_config.json` where it is
-    /// known how pictures are made ready.
+    /// Writes `config.json` and `model.safetensors`, and `preprocessor_config.json` if the
+    /// preprocessing is known.
     ///
     /// # Errors
     /// [`ModelError::Io`] when the folder cannot be made or written,
@@ -207,8 +207,8 @@ impl ModelFolder {
         }
     }
 
-    /// Leaves out a masked autoencoder's decoder and a BEiT's head for masked patches;
-    /// others stay as they are.
+    /// Removes a masked autoencoder's decoder and a BEiT's head for masked patches; other models
+    /// are unchanged.
     ///
     /// # Errors
     /// [`ModelError::Config`] for a description that is not a ViT's.
@@ -266,8 +266,8 @@ impl ModelFolder {
         Ok((parameters, encoder, decoder))
     }
 
-    /// Builds the plain ViT on a device, with the folder's weights; its head is
-    /// the one that the weights hold. A BEiT under a classifier is built, too.
+    /// Builds the plain ViT on a device, with the folder's weights; its head is the one in the
+    /// weights. A BEiT under a classifier is built, too.
     ///
     /// # Errors
     /// As [`Self::masked_autoencoder`].

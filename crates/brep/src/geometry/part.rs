@@ -179,7 +179,7 @@ impl Part {
         Ok(())
     }
 
-    /// Writes the part, whole or not at all.
+    /// Writes the part, atomically.
     ///
     /// # Errors
     /// [`BrepError::Write`].

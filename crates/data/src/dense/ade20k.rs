@@ -90,7 +90,7 @@ impl Ade20k {
         &self.annotations
     }
 
-    /// Lets no picture claim more than so many pixels.
+    /// Limits the number of pixels of a picture.
     pub fn with_max_pixels(self, max_pixels: u64) -> Self {
         Self { decoding: Decoding { max_pixels, ..self.decoding }, ..self }
     }

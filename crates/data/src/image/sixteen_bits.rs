@@ -1,4 +1,4 @@
-//! Pictures of sixteen bits a sample, with all of their levels.
+//! Pictures with sixteen bits per sample, with all of their levels.
 
 use std::sync::Once;
 

@@ -15,7 +15,7 @@ pub(super) struct Listing {
     pub mute: Vec<String>,
     /// Captions without a picture, behind their names.
     pub blind: Vec<(String, String)>,
-    /// What else could surprise, a sentence each.
+    /// Further notes, one sentence each.
     pub notes: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Which part of a user's folder is for training and which for evaluation.
+//! Detection of the training and evaluation parts of a user's folder.
 //!
 //! ```text
 //! ROOT/…                        all of it, where no subfolder is named for a split
@@ -25,9 +25,9 @@ pub(super) const TEST: [&str; 5] = ["val", "valid", "validation", "test", "testi
 /// How a folder is divided.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Layout {
-    /// It has no splits of its own.
+    /// It has no splits.
     Whole,
-    /// Subfolders are its splits; one of them at least is there.
+    /// Subfolders are its splits; at least one exists.
     Splits { train: Option<PathBuf>, test: Option<PathBuf> },
 }
 

@@ -1,4 +1,4 @@
-//! A folder a task: which there are, and in what order they are learnt.
+//! One folder per task: the folders and their order.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -8,14 +8,14 @@ use bauta_datasets::{DataError, Split};
 use super::document::{Document, RawDocument};
 use crate::source::holdout::place;
 
-/// What was left out, and how much of it.
+/// Counts of what was left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeftOut {
     /// Documents without text.
     pub without_text: usize,
     /// Documents without a label, or without one that is learnt.
     pub without_label: usize,
-    /// Training documents whose text, letter case and spaces aside, is that of a test document.
+    /// Training documents with the same text as a test document, ignoring letter case and spaces.
     pub duplicates: usize,
     /// Labels that occur too seldom in one of the parts, in the order of their names.
     pub rare_labels: Vec<String>,
@@ -107,7 +107,7 @@ impl Corpus {
         Ok(corpus)
     }
 
-    /// Which share of the training documents, meta part left out, bears each label.
+    /// The share of the training documents, without the meta part, that have each label.
     pub fn prevalence(&self) -> Vec<f64> {
         let mut counts = vec![0.0; self.labels.len()];
         for &label in self.train.iter().flat_map(|document| &document.labels) {

@@ -36,13 +36,13 @@ pub struct TextTask {
     pub classes: Vec<String>,
     /// What is trained on.
     pub train: Vec<ClassedText>,
-    /// What is held out of training, to choose by.
+    /// The validation part, held out of training.
     pub validation: Vec<ClassedText>,
     /// What is tested on.
     pub test: Vec<ClassedText>,
     /// Documents without text, which were left out.
     pub without_text: usize,
-    /// Copies, letter case and spaces aside, which were left out.
+    /// Copies, ignoring letter case and spaces, which were left out.
     pub duplicates: usize,
 }
 

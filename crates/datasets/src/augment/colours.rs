@@ -4,24 +4,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 
-/// How the colours and the sharpness of a view are varied: a recipe's `data.augment.colours`.
+/// How the colours and the sharpness of a view are augmented: a recipe's `data.augment.colours`.
 ///
 /// The defaults are MoCo v2's (arXiv 2003.04297).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Colours {
-    /// Greatest changes of brightness, contrast, saturation and hue, in a random order:
-    /// factors in [1 − b, 1 + b], and a turn of at most h, which is at most 0.5.
+    /// Greatest changes of brightness, contrast, saturation and hue, in a random order: factors in
+    /// [1 − b, 1 + b], and a hue shift of at most h, which is at most 0.5.
     pub jitter: [f64; 4],
     /// Probability of these changes.
     pub jitter_probability: f64,
-    /// Probability of taking the colours away.
+    /// Probability of converting to grey.
     pub grey: f64,
     /// Probability of a Gaussian blur, whose kernel is a tenth of the image's shorter side.
     pub blur: f64,
     /// Least and greatest deviation of the blur in pixels.
     pub sigma: [f64; 2],
-    /// Probability of inverting what is bright.
+    /// Probability of inverting bright pixels (solarising).
     pub solarize: f64,
 }
 
@@ -39,7 +39,7 @@ impl Default for Colours {
 }
 
 impl Colours {
-    /// Checks the ranges, and that images of so many channels have colours.
+    /// Checks the ranges, and that images with this number of channels have colours.
     pub(super) fn check(&self, channels: usize) -> Result<(), DataError> {
         let refuse = |key, value: String, rule: &str| {
             Err(DataError::Setting { key, value, rule: rule.to_owned() })

@@ -1,4 +1,4 @@
-//! The cache folder: one folder a data set, written beside it and renamed.
+//! The cache folder: one folder per data set, written under a temporary name and renamed.
 //!
 //! ```text
 //! ROOT/cifar10/            the files, and `.complete`, written last
@@ -37,7 +37,7 @@ pub fn cache_root() -> Result<PathBuf, DataError> {
     Ok(user.cache_dir().join("bauta").join("data"))
 }
 
-/// Finds a data set that was fetched before and is whole.
+/// Finds a data set that was fetched before and is complete.
 ///
 /// Cheap: compares the files' sizes with those noted when they were verified.
 pub fn locate(package: &Package, root: &Path) -> Option<PathBuf> {
@@ -52,7 +52,7 @@ pub fn locate(package: &Package, root: &Path) -> Option<PathBuf> {
     (same && whole).then_some(folder)
 }
 
-/// The same where it is needed.
+/// The same for a required data set.
 ///
 /// # Errors
 /// [`DataError::Absent`] when it is not there or not whole; the message says how to fetch it.

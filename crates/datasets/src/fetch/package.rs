@@ -1,4 +1,4 @@
-//! The table of packages that bring data sets and models. One row is all that one needs.
+//! The table of packages of data sets and models, one row each.
 
 mod parts;
 

@@ -1,4 +1,4 @@
-//! Takes the wanted files out of an archive, and only regular files with plain names.
+//! Extracts the wanted files of an archive: only regular files with plain names.
 //!
 //! One absolute path, `..` or link where data should be and the whole archive
 //! is refused: no honest package has any.

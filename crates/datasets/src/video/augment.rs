@@ -1,4 +1,4 @@
-//! How clips are varied: the settings, and the ranges of each.
+//! Augmentation of clips: the settings and their ranges.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,13 +11,13 @@ pub enum ClipCrop {
     /// A rectangle of random area, ratio and place, the same for all frames of a clip.
     #[default]
     RandomResized,
-    /// The middle, the shorter side taken whole.
+    /// The centre square over the whole shorter side.
     Center,
-    /// The whole frame, resized without regard to its ratio.
+    /// The whole frame, resized regardless of its aspect ratio.
     None,
 }
 
-/// How clips are varied; the default is MAE-ST's pre-training.
+/// How clips are augmented; the default is MAE-ST's pre-training.
 ///
 /// Mirroring changes what a label of direction means: a source with such labels wants
 /// `flip: false`.

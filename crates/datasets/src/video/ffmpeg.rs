@@ -12,8 +12,8 @@ pub fn ffmpeg_package() -> &'static Package {
     PACKAGES.iter().find(|package| package.name == "ffmpeg").expect("it is in the table")
 }
 
-/// Finds an ffmpeg program: `BAUTA_FFMPEG` if that is set, else `ffmpeg` on the `PATH`, else the
-/// one that was fetched into the folder `cache`.
+/// Finds an ffmpeg program: `BAUTA_FFMPEG` if that is set, otherwise `ffmpeg` on the `PATH`,
+/// otherwise the one fetched into the folder `cache`.
 ///
 /// Only binaries and tests should ask the environment; a library is told the program's path.
 ///
@@ -45,7 +45,7 @@ fn among(named: Option<OsString>, path: &OsStr, cache: &Path) -> Result<PathBuf,
     })
 }
 
-/// Runs a program to see that it is ffmpeg.
+/// Runs a program to check that it is ffmpeg.
 ///
 /// # Errors
 /// [`DataError::ClientFailed`] when it cannot be run or is no ffmpeg.

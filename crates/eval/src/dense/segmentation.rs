@@ -77,7 +77,7 @@ impl SegmentationHead {
         }
     }
 
-    /// Scores of the classes for every pixel, [B, K, H, W], of what [`Self::tokens`] gave.
+    /// Scores of the classes for every pixel, [B, K, H, W], from the tokens of [`Self::tokens`].
     pub fn forward(&self, encoder: &dyn ImageEncoder, tokens: &[Tensor]) -> Tensor {
         let size = encoder.image_size().map(|side| side as i64);
         let scores = match self {

@@ -24,7 +24,7 @@ use crate::{
 pub struct FineTuneTask<'a> {
     /// The model.
     pub folder: &'a FeatureModel,
-    /// Take its architecture alone and train from scratch.
+    /// Use only its architecture and train from scratch.
     pub from_scratch: bool,
     /// How it is trained.
     pub config: FineTuneConfig,
@@ -32,7 +32,7 @@ pub struct FineTuneTask<'a> {
     pub normalization: ImageNormalization,
     /// How training images are varied, besides RandAugment and erasing.
     pub augment: Augment,
-    /// Height and width of the images; the model's own where it is not given.
+    /// Height and width of the images; the model's own if not given.
     pub image_size: Option<[usize; 2]>,
     /// What to do with an image that cannot be decoded.
     pub on_error: OnError,
@@ -42,9 +42,9 @@ pub struct FineTuneTask<'a> {
     pub test: Arc<dyn Source>,
     /// Seed of order, augmentation, head and list of labels.
     pub seed: u64,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: Device,
-    /// Threads of the loader; 0 takes every core.
+    /// Threads of the loader; 0 uses every core.
     pub threads: usize,
     /// Arithmetic of matrix products.
     pub precision: Precision,
@@ -61,7 +61,7 @@ pub struct FineTuned {
     pub test_images: usize,
     /// Scalars that were trained.
     pub trained_parameters: usize,
-    /// Labelled images in a step: fewer than was asked for where there are no more.
+    /// Labelled images in a step: fewer than requested if there are no more.
     pub batch_size: usize,
     /// Optimiser steps.
     pub steps: u64,

@@ -72,7 +72,7 @@ impl FeatureModel {
         matches!(self, Self::Transformer(_))
     }
 
-    /// How pictures are made ready for it, where its folder says that.
+    /// How pictures are preprocessed for it, if its folder says so.
     pub fn preprocessing(&self) -> Option<&Preprocessing> {
         match self {
             Self::Transformer(folder) => folder.preprocessing(),

@@ -18,16 +18,16 @@ use super::feature_model::FeatureModel;
 use crate::EvalError;
 use crate::dense::on_grid;
 
-/// A model folder, tensors for it, and where and how they are computed.
+/// A model folder, its input tensors, and device and precision.
 #[derive(Clone, Debug)]
 pub struct Forward {
     /// The model folder.
     pub model: PathBuf,
-    /// Safetensors with the tensors that the model takes.
+    /// Safetensors with the model's inputs.
     pub input: PathBuf,
     /// Where its outputs go, as safetensors.
     pub out: PathBuf,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: Device,
     /// Number format of matrix products.
     pub precision: Precision,
@@ -40,7 +40,7 @@ impl Forward {
         Self { model, input, out, device: Device::Cpu, precision: Precision::Fp32 }
     }
 
-    /// Runs a model folder on the tensors of the input and writes what it gives to the output file.
+    /// Runs a model folder on the input tensors and writes the output file.
     ///
     /// the input holds `pixel_values` [N, C, H, W] and, for a masked autoencoder,
     /// `noise` [N, L]; small noise is kept. the output file gets, of a masked autoencoder,

@@ -1,4 +1,4 @@
-//! Images as a model folder wants them.
+//! Images as a model folder requires them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tch::Device;
 use super::feature_model::FeatureModel;
 use crate::EvalError;
 
-/// Who says how a model's images are normalised.
+/// The source of a model's normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display)]
 pub enum NormalizedBy {
     /// The folder.
@@ -133,7 +133,7 @@ fn sample_type(kind: SampleKind) -> SampleType {
     }
 }
 
-/// Refuses images of other channels than those that a model wants.
+/// Refuses images whose number of channels differs from the model's.
 ///
 /// # Errors
 /// [`EvalError::Unsuitable`] with both numbers.

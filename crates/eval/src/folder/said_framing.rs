@@ -9,8 +9,8 @@ use crate::EvalError;
 /// what is cut off.
 const LARGEST: usize = 16;
 
-/// How a folder has its pictures framed for inputs of `size` [height, width] in pixels; nothing
-/// where it does not say it.
+/// How a folder frames its pictures for inputs of `size` [height, width] in pixels; nothing if it
+/// does not say.
 ///
 /// Where `size` is not what the folder's framing gives and `scaled` is set, its sizes are
 /// multiplied, so that the same part of a picture is seen at another resolution.

@@ -1,4 +1,4 @@
-//! The weights that teach a run: found in a folder, or trained first by another recipe.
+//! The teacher's weights: found in a folder, or trained first by another recipe.
 
 use std::path::{Path, PathBuf};
 

@@ -32,7 +32,7 @@ pub struct LabelEval {
     pub baselines: bool,
     /// Add the parents of predicted labels (`a` of `a/b`) before measuring.
     pub closure: bool,
-    /// Test documents that the report shows.
+    /// Number of test documents shown in the report.
     pub documents: usize,
 }
 

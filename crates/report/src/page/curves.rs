@@ -1,4 +1,4 @@
-//! Curves of a run over its steps; its phases are told apart.
+//! Curves of a run over its steps, with its phases marked.
 
 use std::collections::BTreeSet;
 

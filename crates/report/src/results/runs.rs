@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::claims::{finished, metric};
 use crate::{ReportError, Summary};
 
-/// Where the runs of a table lie, and what makes them.
+/// The folder of a table's runs, and the program that makes them.
 pub struct TableRuns<'a> {
     /// The table.
     pub table: &'a ResultTable,
@@ -31,7 +31,7 @@ pub struct TableRuns<'a> {
     pub told: &'a dyn Fn(&str),
 }
 
-/// The numbers of a row, and what they took.
+/// The numbers of a row, and their cost.
 #[derive(Clone, Debug)]
 pub struct RowNumbers {
     /// By column, a number a seed.

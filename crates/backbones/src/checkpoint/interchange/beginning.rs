@@ -1,4 +1,4 @@
-//! A network that begins with a folder's weights, as far as they are its own.
+//! A network that starts from a folder's weights, as far as they fit.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::{
     mae_weights_for_branches,
 };
 
-/// A size that a folder's encoder and a network do not have in common.
+/// A size that differs between a folder's encoder and a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SizeDifference {
     /// The field of [`VitConfig`].
@@ -23,19 +23,18 @@ pub struct SizeDifference {
     pub network: usize,
 }
 
-/// What became of a folder's weights, by the names of tensors, each list in order.
+/// The outcome of loading a folder's weights: sorted lists of tensor names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Beginning {
-    /// What the network has of the folder.
+    /// Tensors loaded from the folder.
     pub loaded: Vec<String>,
-    /// Of these, what was brought to another grid of patches.
+    /// Of these, tensors resampled to another patch grid.
     pub interpolated: Vec<String>,
-    /// What the folder lacks; it starts as if there were no folder.
+    /// Tensors that the folder lacks; they keep their initial values.
     pub missing: Vec<String>,
-    /// What the network lacks.
+    /// Tensors that the network lacks.
     pub unexpected: Vec<String>,
-    /// What has another shape in the folder, with the folder's and the network's; it starts
-    /// as if there were no folder.
+    /// Tensors with another shape in the folder, with both shapes; they keep their initial values.
     pub misshaped: Vec<(String, Vec<i64>, Vec<i64>)>,
 }
 

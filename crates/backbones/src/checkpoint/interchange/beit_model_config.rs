@@ -24,15 +24,15 @@ pub struct BeitModelConfig {
     pub sizes: EncoderSizes,
     /// Outputs of the head that predicts masked patches.
     pub vocab_size: usize,
-    /// What the factors on a block's branches start at; 0 leaves them out.
+    /// Initial value of the factors on a block's branches; 0 omits them.
     pub layer_scale_init_value: f64,
     /// Whether there is a mask token.
     pub use_mask_token: bool,
     /// Whether tokens carry learned positions too.
     pub use_absolute_position_embeddings: bool,
-    /// Whether each block has a table of biases of its own, as fine-tuning leaves them.
+    /// Whether each block has its own table of biases, as after fine-tuning.
     pub use_relative_position_bias: bool,
-    /// Whether all blocks share one table of biases, as pre-training leaves them.
+    /// Whether all blocks share one table of biases, as after pre-training.
     pub use_shared_relative_position_bias: bool,
     /// Whether the pooler reads the mean of the last block's patches, and normalises that
     /// in place of every token.
@@ -71,7 +71,7 @@ impl BeitModelConfig {
     /// Hugging Face's class of an encoder with a head for masked patches.
     pub const MASKED: &str = "BeitForMaskedImageModeling";
 
-    /// Describes an encoder, with a head of so many outputs for masked patches, or without.
+    /// Describes an encoder, with or without a head of this many outputs for masked patches.
     pub fn new(encoder: &BeitConfig, outputs: Option<usize>) -> Self {
         let architecture = if outputs.is_some() { Self::MASKED } else { "BeitModel" };
         Self {

@@ -97,9 +97,9 @@ impl ModelFolder {
         })
     }
 
-    /// Makes a BEiT ready for training on whole images, as BEiT v2 is fine-tuned: each block
-    /// gets a copy of the shared table of position biases, and what only masked patches
-    /// need is left out. Others stay as they are.
+    /// Prepares a BEiT for training on whole images, as in BEiT v2's fine-tuning: each block gets a
+    /// copy of the shared table of position biases, and parts needed only for masked patches are
+    /// removed. Other models are unchanged.
     #[must_use]
     pub fn tunable(&self) -> Self {
         let masked = |name: &str| name == "mask_token" || name.starts_with("lm_head.");

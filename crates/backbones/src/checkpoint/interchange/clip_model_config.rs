@@ -88,7 +88,7 @@ impl ClipModelConfig {
         })
     }
 
-    /// Says which key has a value that no model has, if one has.
+    /// Names a key with an impossible value, if there is one.
     pub(super) fn check(&self) -> Result<(), String> {
         self.sizes.check()?;
         check_size("projection_dim", self.projection_dim)

@@ -1,4 +1,4 @@
-//! A description of weights that came without one, from their shapes.
+//! Inferring a configuration from the shapes of weights that came without one.
 
 use std::collections::HashMap;
 
@@ -10,15 +10,15 @@ use super::fit::{self, depth};
 use super::{BeitModelConfig, ClipModelConfig, ModelConfig, VitMaeConfig, VitModelConfig};
 use crate::{BeitConfig, ClipVisionConfig, MaeDecoderConfig, ModelError, VitConfig};
 
-/// What the shapes of MAE's and timm's weights do not say.
+/// Sizes that the shapes of MAE's and timm's weights do not determine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportOptions {
-    /// Attention heads of the encoder; else those of the known width: 192, 384,
-    /// 768, 1024, 1280.
+    /// Attention heads of the encoder; otherwise those of the known widths: 192, 384, 768, 1024,
+    /// 1280.
     pub heads: Option<usize>,
-    /// Attention heads of the decoder; else 16.
+    /// Attention heads of the decoder; otherwise 16.
     pub decoder_heads: Option<usize>,
-    /// Image height and width in pixels; else square.
+    /// Image height and width in pixels; otherwise square.
     pub image_size: Option<[usize; 2]>,
     /// Frames of a clip, of weights of video whose positions are one table; else what
     /// `image_size` leaves, or 16.

@@ -1,4 +1,4 @@
-//! The sizes of a description held against the weights' shapes, before a network is built.
+//! Checking the sizes of a configuration against the weights' shapes, before a network is built.
 //!
 //! A network takes the memory that its description asks for. So a description must agree with
 //! the shapes that the weights have, whose memory is that of their file, and the whole network

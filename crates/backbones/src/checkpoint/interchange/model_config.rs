@@ -1,4 +1,4 @@
-//! What a folder's `config.json` describes, told by its `model_type`.
+//! The model in a folder's `config.json`, by its `model_type`.
 
 #[cfg(test)]
 mod tests;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{BeitModelConfig, ClipModelConfig, EncoderSizes, VitMaeConfig, VitModelConfig};
 use crate::checkpoint::regular_file;
 
-/// What a folder's `config.json` describes.
+/// The model in a folder's `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum ModelConfig {
@@ -27,7 +27,7 @@ pub enum ModelConfig {
 }
 
 impl ModelConfig {
-    /// What it is, with its article.
+    /// Its kind, with an article.
     pub fn describe(&self) -> &'static str {
         match self {
             Self::VitMae(_) => "a masked autoencoder",

@@ -30,7 +30,7 @@ const FILE: &str = Preprocessing::FILE;
 /// What pixels are multiplied with, unless a file says something else.
 const RESCALE_FACTOR: f64 = 1.0 / 255.0;
 
-/// Steps that are obeyed, or that change no number of a picture that has the model's channels.
+/// Steps that are applied, or that do not change pictures with the model's channels.
 const KNOWN_STEPS: [&str; 6] = [
     "do_resize",
     "do_rescale",
@@ -129,7 +129,7 @@ impl Preprocessing {
         Ok(keys.map(|keys| Self { path, keys }))
     }
 
-    /// Writes `preprocessor_config.json` into a folder, whole or not at all.
+    /// Writes `preprocessor_config.json` into a folder, atomically.
     ///
     /// # Errors
     /// [`ModelError::Io`] when it cannot be written.

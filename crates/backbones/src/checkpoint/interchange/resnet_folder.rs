@@ -134,7 +134,7 @@ impl ResNetFolder {
         &self.config
     }
 
-    /// How pictures are made ready, if the folder says it.
+    /// How pictures are preprocessed, if the folder says so.
     pub fn preprocessing(&self) -> Option<&Preprocessing> {
         self.preprocessing.as_ref()
     }

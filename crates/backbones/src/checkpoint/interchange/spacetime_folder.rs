@@ -47,7 +47,7 @@ impl SpacetimeModelConfig {
         Self { model_type, network, frames, image_size, image_mean, image_std }
     }
 
-    /// Says which key has a value that no model has, if one has.
+    /// Names a key with an impossible value, if there is one.
     fn check(&self) -> Result<(), String> {
         let Self { network, frames, image_size, .. } = self;
         let SpacetimeConvConfig { channels, stem_side, stem_middle, width, stages, .. } = network;

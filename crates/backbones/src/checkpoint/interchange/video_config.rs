@@ -215,7 +215,7 @@ impl VideoModelConfig {
         }))
     }
 
-    /// Says which key has a value that no model has, if one has.
+    /// Names a key with an impossible value, if there is one.
     fn check(&self) -> Result<(), String> {
         self.sizes.check()?;
         for (key, size) in [

@@ -1,4 +1,4 @@
-//! Whether a JPEG's coded data is what its pixels take, no less and no more.
+//! Whether a JPEG's coded data exactly covers its pixels.
 //!
 //! The codes are read as a decoder reads them, without making pixels (ITU-T T.81, annexes
 //! F and G). Damage shows as a code or number that cannot be, or in that the data end

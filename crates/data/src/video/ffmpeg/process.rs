@@ -1,4 +1,4 @@
-//! A program that runs while what it writes is read, and that does not outlive its reader.
+//! A child process whose output is read while it runs, and that does not outlive its reader.
 //!
 //! Both of its pipes are read by one thread, which looks up now and then whether anybody wants
 //! more. What is read goes straight to where it stays: frames are large, and each thread or

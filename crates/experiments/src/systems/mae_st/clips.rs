@@ -38,7 +38,7 @@ pub struct Clips {
     pub repeats: usize,
     /// What is measured on them.
     pub eval: ClipEval,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: Device,
     /// How tokens are hidden in each epoch, the last from there on.
     strategies: Vec<Arc<dyn MaskStrategy>>,
