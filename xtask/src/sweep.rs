@@ -29,7 +29,7 @@ pub struct Arguments {
     /// The metric to choose by, the recipe's own if not given
     #[arg(long, value_name = "NAME")]
     metric: Option<String>,
-    /// The least value of the metric is the best
+    /// The lowest value of the metric is the best
     #[arg(long)]
     least: bool,
     /// Use the recipe's own short version

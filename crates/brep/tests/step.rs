@@ -138,7 +138,7 @@ fn what_is_no_part_is_refused_with_a_reason() {
     for (name, text, reason) in [
         ("empty.step", "", "not a STEP file"),
         ("words.stp", "what is this", "not a STEP file"),
-        ("words.brep", "what is this", "no BREP file"),
+        ("words.brep", "what is this", "not a BREP file"),
         ("bodiless.step", &text.replace("#9=SHAPE_DEFINITION", "#9=SHAPE_NOTHING"), "no shape"),
     ] {
         let path = place.write(name, text);

@@ -58,7 +58,7 @@ impl Captioned {
 pub struct PairSplits {
     /// What is trained on, halves of pairs included.
     pub train: Captioned,
-    /// What is evaluated on: whole pairs only.
+    /// The evaluation part: complete pairs only.
     pub test: Captioned,
     /// The origin of the test part.
     pub origin: TestOrigin,

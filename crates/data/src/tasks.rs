@@ -26,11 +26,11 @@ use crate::splits::open_splits;
 pub struct Task {
     /// Its name: an angle, its classes, or a folder.
     pub name: String,
-    /// What is trained on.
+    /// The training part.
     pub train: Arc<dyn Source>,
     /// Validation images held out of training; none if nothing is held out.
     pub validation: Option<Arc<dyn Source>>,
-    /// What is tested on.
+    /// The test part.
     pub test: Arc<dyn Source>,
 }
 

@@ -43,7 +43,7 @@ pub struct Images {
     pub loader: LoaderConfig,
     /// How training images are varied.
     pub augment: Augment,
-    /// What is measured on them.
+    /// The measurements on them.
     pub eval: Eval,
     /// Device of the tensors.
     pub device: Device,

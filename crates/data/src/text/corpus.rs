@@ -26,13 +26,13 @@ pub struct LeftOut {
 pub struct Corpus {
     /// Names of the labels, the most frequent in training first.
     pub labels: Vec<String>,
-    /// What is trained on.
+    /// The training part.
     pub train: Vec<Document>,
     /// Held out of the training documents, by the hash of their groups.
     pub meta: Vec<Document>,
     /// What is tested on; nothing of it is in the other parts.
     pub test: Vec<Document>,
-    /// What was left out.
+    /// Counts of what was left out.
     pub left_out: LeftOut,
 }
 

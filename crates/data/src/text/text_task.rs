@@ -34,11 +34,11 @@ pub struct TextTask {
     pub name: String,
     /// Names of its classes, in their order.
     pub classes: Vec<String>,
-    /// What is trained on.
+    /// The training part.
     pub train: Vec<ClassedText>,
     /// The validation part, held out of training.
     pub validation: Vec<ClassedText>,
-    /// What is tested on.
+    /// The test part.
     pub test: Vec<ClassedText>,
     /// Documents without text, which were left out.
     pub without_text: usize,

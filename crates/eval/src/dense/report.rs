@@ -93,7 +93,7 @@ impl DenseReport {
         }
     }
 
-    /// Writes everything as JSON, atomically.
+    /// Writes everything as JSON atomically.
     ///
     /// # Errors
     /// [`EvalError::Write`] when the file cannot be written.

@@ -90,7 +90,7 @@ impl<S: Serialize> FineTuneReport<S> {
         }
     }
 
-    /// Writes everything as JSON, atomically.
+    /// Writes everything as JSON atomically.
     ///
     /// # Errors
     /// [`EvalError::Write`] when the file cannot be written.

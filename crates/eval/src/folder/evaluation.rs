@@ -182,7 +182,7 @@ fn own_size(
 }
 
 impl EvaluationReport {
-    /// Writes everything as JSON, atomically.
+    /// Writes everything as JSON atomically.
     ///
     /// # Errors
     /// [`EvalError::Write`] when the file cannot be written.

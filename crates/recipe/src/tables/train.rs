@@ -120,7 +120,7 @@ pub enum Precision {
     Fp32,
     /// bfloat16 autocast.
     Bf16,
-    /// bfloat16 where the device multiplies it itself, else single precision.
+    /// bfloat16 where the device multiplies it natively, otherwise single precision.
     Auto,
 }
 

@@ -36,7 +36,7 @@ pub struct Clips {
     pub sampling: ClipSampling,
     /// Clips that are cut from each video in a step.
     pub repeats: usize,
-    /// What is measured on them.
+    /// The measurements on them.
     pub eval: ClipEval,
     /// Device of the tensors.
     pub device: Device,
