@@ -121,7 +121,7 @@ fn what_makes_no_table_is_refused_where_it_stands() {
         ("train.epochs", "train.epoch", "t.toml:14: unknown key train.epoch; did you mean"),
         ("of = \"as it is\"", "of = \"as is\"", "is not an earlier row with a recipe"),
         ("name = \"other words\"", "name = \"as it-is\"\nof = \"as it is\"", "needs either recipe"),
-        ("name = \"own\"", "name = \"10 _\"", "two columns are called 10 _"),
+        ("name = \"own\"", "name = \"10 _\"", "two columns would use the folder name of 10 _"),
         ("seeds = [0, 1, 2]", "seeds = [0, 0]", "seeds contains 0 twice"),
         ("seeds = [4]", "seeds = []", "quick.seeds is empty"),
         ("finetune.labels=0.1", "finetune.label=0.1", "did you mean eval.finetune.labels?"),

@@ -221,7 +221,7 @@ fn the_dict_that_is_meant_is_found() {
     assert!(refuse(&checkpoint(b"]")).starts_with("it holds a list"));
     let mixed = dict(&[("w", w()), ("epoch", int(3))]);
     let mixed = load(&[("model", mixed)]).unwrap_err();
-    assert!(mixed.starts_with("epoch is an integer among the tensors"), "{mixed}");
+    assert!(mixed.starts_with("epoch is an integer, not a tensor"), "{mixed}");
     let numbered = [b"}".to_vec(), int(3), w(), b"s".to_vec()].concat();
     assert!(refuse(&checkpoint(&numbered)).starts_with("3 is the key of a tensor"));
 }

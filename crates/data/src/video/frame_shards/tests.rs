@@ -90,7 +90,7 @@ fn what_does_not_fit_together_is_refused() {
     let about = br#"{"path": "a", "class": null, "frames": 2, "rate": 25.0}"#;
     entry(&mut short, "000000/video.json", about);
     let message = error(&[("0.tar", short.into_inner().unwrap())]);
-    assert!(message.contains("promises 2 frames") && message.contains("1 come before"));
+    assert!(message.contains("declares 2 frames") && message.contains("1 precede"));
     for (name, words) in
         [("000000/000001.jpg", "not what comes next"), ("loose.jpg", "not a frame of a video")]
     {
