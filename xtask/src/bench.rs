@@ -25,7 +25,7 @@ pub struct Arguments {
     measurement: Option<Measurement>,
     /// A criterion bench target; all of them if none is named
     name: Option<String>,
-    /// Gather the estimates of this run in a JSON file
+    /// Write the estimates of this run to a JSON file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -34,7 +34,7 @@ pub struct Arguments {
 enum Measurement {
     /// Time a recipe's training steps: samples/s, waiting for data, share of the machine's peak
     Throughput(throughput::Arguments),
-    /// Time Bauta and PyTorch turn and turn about: training steps, optimiser, masks, loader
+    /// Time Bauta and PyTorch alternately: training steps, optimiser, masks, loader
     Peers(peers::Arguments),
 }
 
@@ -50,7 +50,7 @@ pub fn bench(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     }
 }
 
-/// Writes a measurement, whole or not at all.
+/// Writes a measurement atomically.
 fn write_json(file: &Path, value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)? + "\n";
     write_whole(file, text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))

@@ -55,8 +55,9 @@ pub fn check(workspace: &Workspace) -> Result<()> {
 fn record(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
     let called = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (name, size) = Size::of_file_name(&called);
-    let claim = Claim::load(&claim::find(&workspace.claims(), name)?, size)
-        .with_context(|| format!("{} must be called as a claim is", folder.display()))?;
+    let claim = Claim::load(&claim::find(&workspace.claims(), name)?, size).with_context(|| {
+        format!("the folder {} must have the name of a claim", folder.display())
+    })?;
     let cells = claim.cells(&workspace.recipes())?;
     let summaries = finished(&cells, folder)?;
     let path = workspace.root.join(TABLE.records).join(format!("{called}.json"));

@@ -71,13 +71,13 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
-    /// Train and evaluate a recipe, after whatever set-up is missing
+    /// Train and evaluate a recipe, after any missing set-up
     Run(run::Arguments),
     /// Run the experiments of a paper's claim: the paper's numbers beside ours, a plot, a verdict
     Reproduce(reproduce::Arguments),
     /// Record the verdicts of claims that were run, and write their table in docs/claims.md
     Claims(claims::Arguments),
-    /// Compare settings of a recipe on held-out training images: table, page, the best
+    /// Compare settings of a recipe on held-out training images, with a table, a page and the best
     Sweep(sweep::Arguments),
     /// Make a table of results: systems side by side, over seeds, as a page and in docs/table.md
     Table(table::Arguments),
@@ -113,7 +113,7 @@ enum Task {
     Bench(bench::Arguments),
     /// Check format, house rules, lints, documentation and tests
     Check {
-        /// Leave the tests out
+        /// Skip the tests
         #[arg(long)]
         no_tests: bool,
     },
@@ -123,9 +123,9 @@ enum Task {
         #[arg(long)]
         api: bool,
     },
-    /// Make the fixtures of the tests again, by transformers, timm and torch (needs pip)
+    /// Regenerate the tests' fixtures with transformers, timm and torch (needs pip)
     Fixtures,
-    /// Write a run's report.html again from its folder
+    /// Rewrite a run's report.html from its folder
     Report {
         /// The run's folder
         run_dir: PathBuf,

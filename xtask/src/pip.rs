@@ -92,7 +92,7 @@ impl Pip {
         } else if said(&["No matching distribution"]) {
             "pip finds no wheel; check the network or try another Python 3"
         } else if said(&["HASHES", "hash mismatch"]) {
-            "a wheel is not the one that is expected here: damaged, or another under its name; try again"
+            "a wheel does not have the expected hash: it is damaged or was replaced; try again"
         } else {
             "pip could not install it"
         };

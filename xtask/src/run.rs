@@ -110,8 +110,8 @@ impl Bauta {
         command
     }
 
-    /// Becomes the first of some processes that train together, after starting the others; they
-    /// end with it.
+    /// Becomes the first of several training processes, after starting the others; they end with
+    /// it.
     fn become_them(mut command: Command, count: u16) -> Result<ExitCode> {
         if count == 1 {
             return Self::become_it(command);

@@ -29,7 +29,7 @@ pub struct Arguments {
     /// The metric to choose by, the recipe's own if not given
     #[arg(long, value_name = "NAME")]
     metric: Option<String>,
-    /// The least value of the metric is the best
+    /// The lowest value of the metric is the best
     #[arg(long)]
     least: bool,
     /// Use the recipe's own short version
@@ -70,7 +70,9 @@ pub fn sweep(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     let claim = arguments.claim(workspace, &name)?;
     let cells = claim.cells(&workspace.recipes())?;
     if claim.is_validated() {
-        eprintln!("A part of the training images is measured on; the test split is left alone.");
+        eprintln!(
+            "Settings are measured on a part of the training images; the test split is not used."
+        );
     } else {
         eprintln!(
             "This system's data have no validation split: settings are compared on what the \
@@ -79,7 +81,7 @@ pub fn sweep(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     }
     let file = out.with_file_name(format!("{name}.toml"));
     if file.exists() && Claim::load(&file, Size::Full).is_err() {
-        bail!("{} is there and describes no sweep; choose another --out", file.display());
+        bail!("{} exists but does not describe a sweep; choose another --out", file.display());
     }
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)

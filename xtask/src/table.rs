@@ -33,13 +33,13 @@ const RECORD: &str = "table.json";
 pub struct Arguments {
     /// Name of a table, or path of a .toml file
     table: String,
-    /// Take each recipe's own short version: whether everything works
+    /// Use each recipe's own short version, to check that everything works
     #[arg(long)]
     quick: bool,
-    /// Seeds of every row, in place of the table's
+    /// Seeds of every row, instead of the table's
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     seeds: Vec<u64>,
-    /// Make these rows alone, and those that show other numbers of their runs
+    /// Make only these rows, and those that show other numbers of their runs
     #[arg(long, value_name = "ROW")]
     only: Vec<String>,
     /// Override a key of every recipe
@@ -159,7 +159,7 @@ fn keep(workspace: &Workspace, table: &ResultTable, out: &Path, name: &str) -> R
     let finished = out.join(RECORD);
     ensure!(
         finished.is_file(),
-        "{} has no {RECORD}: no row is finished; make one without --record first",
+        "{} has no {RECORD}: no row is finished; finish one without --record first",
         out.display()
     );
     let folder = workspace.root.join(TABLES.records);

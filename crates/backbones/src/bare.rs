@@ -1,4 +1,4 @@
-//! Networks of matrices and filters alone, whose weights are arguments of each pass.
+//! Networks without their own weights, which are arguments of each pass.
 //!
 //! No layer has a bias, no normalisation a scale or shift, so a network is its weights: a
 //! subnetwork is the same network with some of them set to zero (ExSSNeT, arXiv 2210.10209;
@@ -30,7 +30,7 @@ pub type Weights = BTreeMap<String, Tensor>;
 /// convolution, `[out, in, length]` of one over time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WeightShape {
-    /// The layer's name; published files have it with `.weight` behind.
+    /// The layer's name, without `.weight`.
     pub name: String,
     /// The sides.
     pub shape: Vec<i64>,
@@ -42,13 +42,13 @@ impl WeightShape {
         self.shape.iter().product::<i64>() as usize
     }
 
-    /// Inputs of one output: all sides but the first.
+    /// Fan-in: all dimensions but the first.
     pub fn fan_in(&self) -> usize {
         self.shape[1..].iter().product::<i64>() as usize
     }
 }
 
-/// Which network, and what goes in.
+/// The network and its input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum BareConfig {
@@ -85,12 +85,12 @@ pub enum BareConfig {
     },
 }
 
-/// What a pass gives.
+/// The result of a pass.
 #[derive(Debug)]
 pub struct BareOutput {
-    /// What the head sees [B, D]; of the MLP before the last ReLU, of others after pooling.
+    /// The head's input [B, D]; for the MLP before the last ReLU, for others after pooling.
     pub features: Tensor,
-    /// The head's answer [B, outputs].
+    /// The head's output [B, outputs].
     pub logits: Tensor,
 }
 

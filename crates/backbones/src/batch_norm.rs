@@ -9,12 +9,12 @@ use crate::{Init, Scope};
 const MOMENTUM: f64 = 0.1;
 pub(crate) const EPS: f64 = 1e-5;
 
-/// Whose mean and variance normalise a batch.
+/// Which mean and variance normalise a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moments {
-    /// The running ones, which stay.
+    /// The running ones, which do not change.
     Running,
-    /// The batch's own, which enter the running ones.
+    /// The batch's own, which update the running ones.
     ///
     /// With `splits` above 1, a batch is cut into so many parts, each of which is normalised by
     /// itself, as if it were on a device of its own ("split batch norm"), so that contrastive
@@ -48,7 +48,7 @@ impl BatchNorm {
         Self { scale: Some([weight, bias]), ..Self::plain(scope, channels) }
     }
 
-    /// Adds the running moments alone.
+    /// Adds only the running moments.
     pub fn plain(mut scope: Scope<'_>, channels: usize) -> Self {
         let sides = [channels as i64];
         let mean = scope.add_frozen("running_mean", &sides, Init::Constant(0.0));

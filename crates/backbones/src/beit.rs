@@ -28,10 +28,10 @@ use crate::{
 /// Deviation of new weights before they are cut at one of it, 0.0108 after.
 const STD: f64 = 0.02;
 
-/// What an encoder has beside class token, patch embedding and blocks.
+/// An encoder's parts besides class token, patch embedding and blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BeitParts {
-    /// A table of biases for each block, as in fine-tuning, in place of one for all.
+    /// A table of biases for each block, as in fine-tuning, instead of one for all.
     pub biases_of_blocks: bool,
     /// The token that stands for masked patches.
     pub mask_token: bool,
@@ -191,7 +191,7 @@ impl BeitEncoder {
         Ok(how.finish(self.through_blocks(&tokens, how.drop_path), self.norm.as_ref()))
     }
 
-    /// The final norm of tokens that the last block put out; without one they stay.
+    /// The final norm of the last block's tokens; without one they are unchanged.
     pub fn normalize(&self, x: &Tensor) -> Tensor {
         match &self.norm {
             Some(norm) => norm.forward(x),
@@ -199,8 +199,8 @@ impl BeitEncoder {
         }
     }
 
-    /// Where the last block looks on whole normalised images [B, C, H, W]:
-    /// [B, heads, 1 + L, 1 + L], row i the attention of token i, the class token first.
+    /// The last block's attention on whole normalised images [B, C, H, W]: [B, heads, 1 + L, 1 +
+    /// L], row i the attention of token i, the class token first.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the images are of another size.
@@ -215,8 +215,8 @@ impl BeitEncoder {
         Ok(last.attention_map(&x, &biases[before.len()]))
     }
 
-    /// Puts the class token before the patches' tokens [B, L, D] and adds positions, where
-    /// there are any, giving [B, 1 + L, D].
+    /// Puts the class token before the patches' tokens [B, L, D] and adds positions, if there are
+    /// any, giving [B, 1 + L, D].
     fn with_class_token(&self, tokens: &Tensor) -> Tensor {
         let cls = self.cls_token.expand([tokens.size()[0], -1, -1], false);
         let x = Tensor::cat(&[&cls, tokens], 1);

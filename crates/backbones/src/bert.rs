@@ -115,8 +115,8 @@ impl BertEncoder {
         Ok(Self { config, parameters, words, positions, segments, norm, blocks })
     }
 
-    /// An encoder with published weights: the tensors of a `BertModel`, with or without the
-    /// prefix `bert.`; its pooler and what other heads there are stay behind.
+    /// An encoder with published weights: the tensors of a `BertModel`, with or without the prefix
+    /// `bert.`; its pooler and other heads are left out.
     ///
     /// # Errors
     /// [`ModelError::Config`] when sizes do not fit together, or what is missing or of another
@@ -149,8 +149,8 @@ impl BertEncoder {
         &self.parameters
     }
 
-    /// Words i64 [B, T], and `seen` bool [B, T], true where there is a word and no padding, to
-    /// the last hidden state [B, T, D]. What stands at the padding is of no use.
+    /// Words i64 [B, T], and `seen` bool [B, T], true where there is a word and no padding, to the
+    /// last hidden state [B, T, D]. Values at padding are meaningless.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the texts are too long or the two differ in shape.

@@ -87,8 +87,8 @@ impl Block {
         self.forward_dropping(x, None)
     }
 
-    /// The same where nobody looks at the tokens for which `seen`, bool [B, 1, 1, N], is false:
-    /// padding. What stands at those is of no use.
+    /// The same with tokens masked out of attention where `seen`, bool [B, 1, 1, N], is false:
+    /// padding. Values at those are meaningless.
     pub fn forward_seen(&self, x: &Tensor, seen: &Tensor) -> Tensor {
         let x = x + self.attn.forward_seen(&self.norm1.forward(x), seen);
         &x + self.mlp.forward(&self.norm2.forward(&x))
@@ -136,7 +136,7 @@ impl Attention {
         self.proj.forward(&heads)
     }
 
-    /// The same where nobody looks at the tokens for which `seen`, bool [B, 1, 1, N], is false.
+    /// The same with tokens masked out of attention where `seen`, bool [B, 1, 1, N], is false.
     fn forward_seen(&self, x: &Tensor, seen: &Tensor) -> Tensor {
         let (batch, tokens, dim) = x.size3().expect("attention takes [B, N, D]");
         let qkv = self.qkv.forward(x).view([batch, tokens, 3, self.heads, dim / self.heads]);
@@ -148,8 +148,8 @@ impl Attention {
 }
 
 impl Block {
-    /// The attention probabilities [B, H, N, N] that this block has on [B, N, D]:
-    /// row i says where token i looks; rows sum to 1.
+    /// The attention probabilities [B, H, N, N] that this block has on [B, N, D]: row i is the
+    /// attention of token i; rows sum to 1.
     pub fn attention_map(&self, x: &Tensor) -> Tensor {
         self.attn.probabilities(&self.norm1.forward(x))
     }

@@ -1,4 +1,4 @@
-//! Parameters as safetensors files: whole or not at all. PyTorch's are read too.
+//! Parameters as safetensors files, written atomically. PyTorch's files can be read too.
 
 pub mod interchange;
 mod mismatch;
@@ -31,7 +31,7 @@ pub fn write_tensors<'a>(
     write_tensors_with(path, tensors, HashMap::new())
 }
 
-/// As [`write_tensors`], with words beside the tensors in the file's header.
+/// As [`write_tensors`], with metadata in the file's header.
 ///
 /// # Errors
 /// As [`write_tensors`].
@@ -47,8 +47,8 @@ pub fn write_tensors_with<'a>(
     write_whole(path, &bytes).map_err(|source| ModelError::Io { path: path.into(), source })
 }
 
-/// Reads all tensors of a safetensors file to the CPU. The header is held against the file's
-/// length first, and one tensor at a time is in memory twice.
+/// Reads all tensors of a safetensors file to the CPU. The header is checked against the file's
+/// length first, and only one tensor at a time is in memory twice.
 ///
 /// # Errors
 /// [`ModelError::Io`] when it cannot be read, [`ModelError::Format`] when it is
@@ -268,8 +268,8 @@ mod tests {
         let text = parameters.assign(&tensors).unwrap_err().to_string();
         assert_eq!(
             text,
-            "missing norm.bias; unexpected head.weight; \
-             blocks.0.attn.qkv.weight: file has [24, 8], model wants [48, 16]"
+            "missing norm.bias; unexpected head.weight; blocks.0.attn.qkv.weight: file has [24, \
+             8], model expects [48, 16]"
         );
         assert_eq!(parameters.get("norm.weight").unwrap().tensor, before);
     }

@@ -137,13 +137,13 @@ impl ClipVisual {
     /// [`ModelError::Config`] when the tower has no projection.
     pub fn project(&self, tokens: &Tensor) -> Result<Tensor, ModelError> {
         let projection = self.projection.as_ref().ok_or_else(|| {
-            ModelError::Config("this CLIP tower has no projection; take its tokens instead".into())
+            ModelError::Config("this CLIP tower has no projection; use its tokens instead".into())
         })?;
         Ok(projection.forward(tokens))
     }
 
-    /// Where the last block looks on whole normalised images [B, C, H, W]:
-    /// [B, heads, 1 + L, 1 + L], row i the attention of token i, the class token first.
+    /// The last block's attention on whole normalised images [B, C, H, W]: [B, heads, 1 + L, 1 +
+    /// L], row i the attention of token i, the class token first.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the images are of another size,

@@ -16,13 +16,13 @@ pub enum ModelError {
     #[error("{0}")]
     Config(String),
     /// A tensor of the wrong shape.
-    #[error("{what} is {found:?}, the model wants {expected}")]
+    #[error("{what} is {found:?}, the model expects {expected}")]
     Shape {
         /// What was handed over.
         what: &'static str,
         /// Its shape.
         found: Vec<i64>,
-        /// What the model wants, in words.
+        /// What the model expects, in words.
         expected: String,
     },
     /// A file that cannot be read or written.

@@ -76,8 +76,8 @@ impl Network {
             return Self::of_video(&VideoFolder::read(from)?);
         }
         if ClipFolder::describes(from) {
-            let reason = "residual networks of video are not written as ONNX; transformers of video \
-                          and models of images are";
+            let reason = "residual networks of video cannot be exported as ONNX; video \
+                          transformers and models of images can";
             return Err(ModelError::Config(reason.to_owned()));
         }
         if ResNetFolder::describes(from) {

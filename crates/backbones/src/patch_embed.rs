@@ -192,6 +192,6 @@ mod tests {
         let (embed, _) = patch_embed();
         let images = Tensor::zeros([2, 4, 20, 12], (Kind::Float, Device::Cpu));
         let message = embed.forward_all(&images).unwrap_err().to_string();
-        assert_eq!(message, "the image batch is [2, 4, 20, 12], the model wants [B, 4, 12, 20]");
+        assert_eq!(message, "the image batch is [2, 4, 20, 12], the model expects [B, 4, 12, 20]");
     }
 }

@@ -171,8 +171,8 @@ impl ResNet {
             let parts = if size[0] % splits as i64 == 0 { splits as i64 } else { 1 };
             if places * size[0] / parts < 2 {
                 return Err(ModelError::Config(format!(
-                    "{} image(s) of {} × {} pixels in {parts} part(s) leave one value a channel of \
-                     the last map, which has no variance; take more or larger images, or fewer \
+                    "{} image(s) of {} × {} pixels in {parts} part(s) leave one value per channel \
+                     of the last map, which has no variance; take more or larger images, or fewer \
                      parts",
                     size[0], size[2], size[3]
                 )));
@@ -263,7 +263,7 @@ mod tests {
         let (_, network) = built(ResNetDepth::Fifty, Stem::Large, 2);
         let grey = normal("grey", &[2, 1, 32, 32]);
         let refused = network.forward(&grey, Moments::Running).unwrap_err().to_string();
-        assert_eq!(refused, "the input is [2, 1, 32, 32], the model wants [B, 3, H, W]");
+        assert_eq!(refused, "the input is [2, 1, 32, 32], the model expects [B, 3, H, W]");
         let config = ResNetConfig { width: 0, ..*network.config() };
         let mut parameters = Parameters::sketch();
         assert!(ResNet::new(parameters.root(), config).is_err());

@@ -71,7 +71,7 @@ impl ImageEncoder for ResNetEncoder {
             Seen::MaskTokens(_) => return Err(no_mask_token(NAME)),
         }
         if how.drop_path.is_some() {
-            let reason = "a residual network has no branches that samples skip (drop_path)";
+            let reason = "a residual network does not support drop_path";
             return Err(ModelError::Config(reason.to_owned()));
         }
         self.check(images)?;
@@ -185,7 +185,7 @@ mod tests {
         let images = normal("images", &[1, 3, 8, 8]);
         let other = normal("images", &[1, 3, 8, 16]);
         let refused = encoder.encode(&other, Encode::whole()).unwrap_err().to_string();
-        assert_eq!(refused, "the input is [1, 3, 8, 16], the model wants [B, 3, 8, 8]");
+        assert_eq!(refused, "the input is [1, 3, 8, 16], the model expects [B, 3, 8, 8]");
         let moments = Moments::Running;
         for blocks in [&[1_usize, 0][..], &[0, 4]] {
             let refused = encoder.tokens_of_blocks(&images, blocks, moments).unwrap_err();

@@ -42,7 +42,10 @@ impl UpsamplingDecoder {
     /// When a size is 0, a stride is neither 1 nor 2, or there is none.
     pub fn new(mut scope: Scope<'_>, config: &UpsamplingDecoderConfig) -> Self {
         let UpsamplingDecoderConfig { features, width, ref strides, channels } = *config;
-        assert!(!strides.is_empty() && features * width * channels > 0, "{config:?} has nothing");
+        assert!(
+            !strides.is_empty() && features * width * channels > 0,
+            "{config:?} must have at least one stride and no size of 0"
+        );
         let last = strides.len() - 1;
         let mut inputs = features;
         let layers = strides.iter().enumerate().map(|(place, &[time, space])| {

@@ -95,8 +95,8 @@ impl VisionTransformer {
         Ok(how.finish(x, self.norm.as_ref()))
     }
 
-    /// Where the last block looks on whole normalised images [B, C, H, W]:
-    /// [B, heads, 1 + L, 1 + L], row i the attention of token i, the class token first.
+    /// The last block's attention on whole normalised images [B, C, H, W]: [B, heads, 1 + L, 1 +
+    /// L], row i the attention of token i, the class token first.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the images are of another size,

@@ -213,7 +213,7 @@ fn a_size_that_is_not_the_weights_is_told_by_its_key() {
             json!(4),
             "num_channels is 4, but in the weights patch_embed.proj.weight is [16, 3, 4, 4]",
         ),
-        ("vit", "image_size", json!(32), "are 65 positions, but pos_embed is [1, 17, 16]"),
+        ("vit", "image_size", json!(32), "need 65 positions, but pos_embed is [1, 17, 16]"),
         (
             "clip_vision_model",
             "projection_dim",
@@ -256,12 +256,12 @@ fn add_empty(header: &mut Value, name: &str, shape: Value) {
 fn tensors_of_lying_names_and_shapes_take_nothing() {
     within_memory(|| {
         for (kind, name, shape, words) in [
-            ("vit", "blocks.99999999.x", json!([0]), "without a gap"),
+            ("vit", "blocks.99999999.x", json!([0]), "without gaps"),
             ("vit", "blocks.2.x", json!([0]), "num_hidden_layers is 2"),
-            ("vit_mae", "decoder_blocks.1000000.x", json!([0]), "without a gap"),
+            ("vit_mae", "decoder_blocks.1000000.x", json!([0]), "without gaps"),
             ("vit", "a", json!([0, 1_u64 << 62, 1_u64 << 62]), "a has the shape"),
             ("beit", "a", json!([1_u64 << 63, 0]), "a has the shape"),
-            ("beit", "a", json!(vec![0; 65]), "a has 65 sides"),
+            ("beit", "a", json!(vec![0; 65]), "a has 65 dimensions"),
             ("vit", "a", json!([0, 1_u64 << 40]), "unexpected a"),
         ] {
             let place = folder(kind);

@@ -218,11 +218,11 @@ void read_names(Shape& out, STEPControl_Reader& reader) {
 std::string read(const char* path, bool brep, Shape& out) {
   if (brep) {
     BRep_Builder builder;
-    if (!BRepTools::Read(out.shape, path, builder)) return "it is no BREP file";
+    if (!BRepTools::Read(out.shape, path, builder)) return "it is not a BREP file";
     return describe(out);
   }
   STEPControl_Reader reader;
-  if (reader.ReadFile(path) != IFSelect_RetDone) return "it is no STEP file that can be read";
+  if (reader.ReadFile(path) != IFSelect_RetDone) return "it is not a readable STEP file";
   if (reader.TransferRoots() < 1) return "it holds no shape";
   out.shape = reader.OneShape();
   const std::string wrong = describe(out);

@@ -24,7 +24,7 @@ pub enum BrepError {
         reason: String,
     },
     /// A file that is no prepared part.
-    #[error("{}: no prepared part: {reason}", path.display())]
+    #[error("{}: not a prepared part: {reason}", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -32,7 +32,9 @@ pub enum BrepError {
         reason: String,
     },
     /// A folder that is no folder of prepared parts.
-    #[error("{}: no folder of prepared parts: {reason}; make one by `cargo xtask prepare-step`", path.display())]
+    #[error(
+        "{}: not a folder of prepared parts: {reason}; make one with `cargo xtask \
+         prepare-step`", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,

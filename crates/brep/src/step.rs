@@ -46,7 +46,7 @@ pub struct StepShape {
 pub fn read(path: &Path) -> Result<StepShape, BrepError> {
     let brep = path.extension().is_some_and(|found| found.eq_ignore_ascii_case("brep"));
     if !brep && !begins_as_step(path)? {
-        return Err(BrepError::Invalid { reason: "it is no STEP file".to_owned() });
+        return Err(BrepError::Invalid { reason: "it is not a STEP file".to_owned() });
     }
     let shape = ffi::Shape::read(path, brep)?;
     let counts = shape.counts();

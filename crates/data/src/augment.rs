@@ -74,12 +74,12 @@ impl Augmenter {
         Self { statistics, ..self }
     }
 
-    /// Brings images to the output's size this way, without chance, in the crop's place.
+    /// Brings images to the output's size deterministically, instead of the crop.
     pub fn framed(self, framing: Framing) -> Self {
         Self { framing: Some(framing), ..self }
     }
 
-    /// Refuses an image of which the framing does not make the output's size.
+    /// Refuses an image if framing does not give the output's size.
     ///
     /// # Errors
     /// What is wrong, with all sizes.
@@ -95,12 +95,12 @@ impl Augmenter {
         }
         let (own_height, own_width) = (image.height(), image.width());
         let remedy = match framing.crop {
-            Some(_) => "that is too small to cut them out of its middle",
-            None => "nothing is to be cut out of it",
+            Some(_) => "that is too small for a centre crop",
+            None => "no crop is set",
         };
         Err(format!(
             "the image has {own_height} × {own_width} pixels and is resized to {height} × {width}, \
-             but {} × {} are wanted, and {remedy}",
+             but {} × {} are needed, and {remedy}",
             self.height, self.width
         ))
     }

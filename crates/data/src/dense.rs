@@ -50,7 +50,7 @@ pub struct Object {
     pub bbox: [f64; 4],
     /// Area in pixels, of its mask where the source knows one.
     pub area: f64,
-    /// Whether it stands for a crowd that nobody has told apart.
+    /// Whether it is a crowd of objects that are not annotated separately.
     pub crowd: bool,
     /// Its pixels.
     pub mask: Option<ObjectMask>,
@@ -108,7 +108,7 @@ pub trait DenseSource: Send + Sync {
     fn statistics(&self) -> Statistics;
 }
 
-/// Refuses two sources whose labels do not mean the same.
+/// Refuses two sources whose labels have different meanings.
 ///
 /// # Errors
 /// [`DataError::Setting`] when the classes of pixels or objects are not the same in the

@@ -42,7 +42,7 @@ pub struct Batch {
     pub epoch: u64,
     /// The global step, from 0: steps are counted on over epochs.
     pub step: u64,
-    /// What else was read for each image, one entry a [`Read`], in their order.
+    /// Additional images read for each image, one entry per [`Read`], in their order.
     pub reads: Vec<ReadImages>,
 }
 
@@ -113,7 +113,7 @@ impl Loader {
         self.itinerary.steps_per_epoch()
     }
 
-    /// Makes the batches of the given global steps, in order, over the borders of epochs.
+    /// Makes the batches of the given global steps, in order, across epochs.
     ///
     /// Where no image of a step can be read and [`OnError::Skip`](crate::OnError::Skip) holds, a shuffled step
     /// takes the images of the next step of its epoch that has any, so every step has its

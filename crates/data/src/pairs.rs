@@ -31,7 +31,7 @@ use crate::splits::TestOrigin;
 pub struct Captioned {
     /// The images.
     pub images: Arc<dyn Source>,
-    /// The caption of each image; empty where it has none.
+    /// The caption of each image; empty if it has none.
     pub captions: Vec<String>,
     /// Captions without an image.
     pub texts: Vec<String>,
@@ -58,11 +58,11 @@ impl Captioned {
 pub struct PairSplits {
     /// What is trained on, halves of pairs included.
     pub train: Captioned,
-    /// What is evaluated on: whole pairs only.
+    /// The evaluation part: complete pairs only.
     pub test: Captioned,
-    /// Where the latter come from.
+    /// The origin of the test part.
     pub origin: TestOrigin,
-    /// What was found, where that could surprise: a sentence each.
+    /// Notes on the data, one sentence each.
     pub notes: Vec<String>,
 }
 

@@ -1,4 +1,5 @@
-//! Which image another is mixed with (i-MAE §3, and its semantics-controlled sampling).
+//! Choice of the image that another is mixed with (i-MAE §3, and its semantics-controlled
+//! sampling).
 //!
 //! A partner is a function of seed, epoch and the image's index alone, so it is the same
 //! for any batch split, and after any resume.
@@ -44,7 +45,7 @@ impl PartnerSampler {
         let samples = source.len();
         if samples < 2 {
             let value = format!("{samples} images");
-            return Err(DataError::setting("source", value, "a partner takes two images or more"));
+            return Err(DataError::setting("source", value, "partners need at least two images"));
         }
         let by_class = same_class.map(|rate| ByClass::new(source, rate)).transpose()?;
         Ok(Self { seed, samples: samples as u64, by_class })
@@ -86,7 +87,7 @@ impl ByClass {
         }
         let labels = (0..source.len()).map(|index| source.label(index)).collect();
         let Some::<Vec<u32>>(labels) = labels else {
-            return refuse("needs labels, and these images have none; draw from all images");
+            return refuse("needs labels, but these images have none; draw from all images");
         };
         let classes = labels.iter().max().map_or(0, |&last| last as usize + 1);
         let mut members: Vec<u64> = (0..labels.len() as u64).collect();
@@ -249,7 +250,7 @@ mod tests {
         let unlabelled = Unlabelled(source(vec![0; 4]));
         assert_eq!(
             refuse(&unlabelled, Some(0.5)),
-            "same_class = 0.5: needs labels, and these images have none; draw from all images"
+            "same_class = 0.5: needs labels, but these images have none; draw from all images"
         );
         assert!(PartnerSampler::new(&unlabelled, None, 0).is_ok());
         assert!(refuse(&source(vec![0; 4]), Some(1.5)).contains("[0, 1]"));

@@ -1,4 +1,4 @@
-//! Inputs of any medium, made ahead of their consumer by a pool of threads.
+//! Inputs of any medium, prepared ahead of their consumer by a pool of threads.
 //!
 //! There is no thread that feeds the workers. The iterator itself hands out
 //! the next step whenever it takes a finished input, so that exactly `queue`
@@ -16,7 +16,7 @@ use bauta_datasets::DataError;
 use crossbeam_channel::{Receiver, bounded};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// A pool of threads that makes inputs ahead of their consumer.
+/// A pool of threads that prepares inputs ahead of their consumer.
 ///
 /// It knows nothing of what it makes: a closure turns the number of a step into an input.
 /// Where that depends on its argument alone, the inputs are the same for any number of
@@ -48,13 +48,13 @@ pub struct Prepared<T> {
 }
 
 impl<T> Prepared<T> {
-    /// An input of which nothing is missing.
+    /// A complete input.
     pub fn whole(input: T) -> Self {
         Self { input: Some(input), skipped: 0 }
     }
 }
 
-/// Tells whoever makes an input that nobody wants it any more.
+/// Tells the maker of an input that it is no longer needed.
 ///
 /// A closure whose input takes long looks at it now and then, and may give up with any
 /// input or error: it reaches nobody.
@@ -62,7 +62,7 @@ impl<T> Prepared<T> {
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Whether nobody wants the input any more.
+    /// Whether the input is no longer needed.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -19,7 +19,7 @@ pub(crate) fn open(path: &Path) -> Result<File, DataError> {
     let about = path.metadata().map_err(DataError::io(path))?;
     if !about.is_file() {
         let kind = if about.is_dir() { "a folder" } else { "a pipe, socket or device" };
-        let error = io::Error::other(format!("is {kind} and no file; it was not opened"));
+        let error = io::Error::other(format!("is {kind}, not a file; it was not opened"));
         return Err(DataError::io(path)(error));
     }
     File::open(path).map_err(DataError::io(path))

@@ -1,4 +1,4 @@
-//! Where images come from: anything with a length, labels and random access.
+//! Sources of images: anything with a length, labels and random access.
 //!
 //! A source must not know who reads it. It is shared between threads, has no
 //! order of its own to remember, and answers the same to the same index.

@@ -16,7 +16,7 @@ use crate::source::{Folder, Shards, Source, Statistics, cifar10, folder, mnist, 
 /// Images that are measured where a data set's statistics are not known.
 const MEASURED: usize = 10_000;
 
-/// Where the images to evaluate on come from.
+/// The origin of the images to evaluate on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TestOrigin {
     /// The data set has a test split.
@@ -39,9 +39,9 @@ pub struct Splits {
     /// The images to evaluate on, none of which is trained on; `None` where the data set
     /// has no test split and nothing is held out.
     pub test: Option<Arc<dyn Source>>,
-    /// Where the latter come from.
+    /// The origin of the test part.
     pub origin: TestOrigin,
-    /// How the folder was understood, where that could surprise: a sentence each.
+    /// Notes on how the folder was interpreted, one sentence each.
     pub notes: Vec<String>,
 }
 
@@ -100,7 +100,8 @@ pub fn open_splits_until(
     let wide = sample_type.filter(|&wanted| wanted != SampleType::Uint8);
     if let Some(wanted) = wide.filter(|_| name != DatasetName::Folder) {
         let rule = format!(
-            "images of data set {name} are read as uint8; those of a folder may have others"
+            "images of data set {name} are read as uint8; only those of a folder can have another \
+             type"
         );
         return Err(wanted.refuse(&rule));
     }

@@ -24,13 +24,13 @@ use crate::splits::open_splits;
 /// One task.
 #[derive(Clone)]
 pub struct Task {
-    /// What tells it from the others: an angle, its classes, a folder.
+    /// Its name: an angle, its classes, or a folder.
     pub name: String,
-    /// What is trained on.
+    /// The training part.
     pub train: Arc<dyn Source>,
-    /// Training images that are held out to choose by; none where nothing is held out.
+    /// Validation images held out of training; none if nothing is held out.
     pub validation: Option<Arc<dyn Source>>,
-    /// What is tested on.
+    /// The test part.
     pub test: Arc<dyn Source>,
 }
 
@@ -77,8 +77,8 @@ impl TaskStream {
         })
     }
 
-    /// So many classes a task, in the order of their labels; what does not fill a task is
-    /// left out.
+    /// This many classes per task, in the order of their labels; an incomplete last task is left
+    /// out.
     ///
     /// # Errors
     /// When the data have fewer classes than one task.
@@ -101,7 +101,7 @@ impl TaskStream {
         Self::of(tasks.collect())
     }
 
-    /// A data set a task; grey images become colour where others are.
+    /// One data set per task; grey images become colour if others are.
     ///
     /// # Errors
     /// When there is none, one has no labels, or images have other channels than 1 and 3.
@@ -118,7 +118,8 @@ impl TaskStream {
                 }),
                 (false, own) => {
                     let rule = format!(
-                        "the number of task {name}; another task has {most}, and only grey (1) is repeated"
+                        "the number of task {name}; another task has {most}, and only grey (1) can \
+                         be repeated"
                     );
                     return Err(DataError::setting("channels", own, rule));
                 }
@@ -128,8 +129,8 @@ impl TaskStream {
         Self::of(tasks)
     }
 
-    /// A folder a task, in the order of their numbers or names, each a data set in any layout of
-    /// [`DatasetName::Folder`].
+    /// One folder per task, in the order of their numbers or names, each a data set in any layout
+    /// of [`DatasetName::Folder`].
     ///
     /// # Errors
     /// When there are none, their numbers have a gap, one is no data set with labels, or has no

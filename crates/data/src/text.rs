@@ -62,7 +62,7 @@ pub use tree::LabelTree;
 pub use vectorizer::{Bag, Vectorizer};
 pub use word_pieces::{Encoded, Ends, WordPieces};
 
-/// Opens the corpus that lies in `root`; the layout is found out by looking.
+/// Opens the corpus that lies in `root`; the layout is detected.
 ///
 /// # Errors
 /// When the files hold no documents, a file is malformed (the error names it and the line), or

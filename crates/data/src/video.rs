@@ -50,7 +50,7 @@ use crate::image::Image;
 use crate::prefetch::Cancel;
 use crate::source::Statistics;
 
-/// One thing that is known of every video of a source: what is in it, or how it moves.
+/// One label set of a source's videos, such as content or motion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelSet {
     /// Its name, `class`, `direction` or the like; no two sets of a source share one.

@@ -191,7 +191,7 @@ fn bad_files(ffmpeg: &Ffmpeg) {
         (made.file("empty.mp4", b""), "not a video that ffmpeg can read"),
         (
             made.video("sound.m4v", "", "sine=440:duration=1", "-c:a aac -f mp4"),
-            "sound and no pictures",
+            "sound but no pictures",
         ),
         (first(&good, 0.5, "headless.mp4"), "not a video that ffmpeg can read"),
         (first(&fast, 0.6, "cut.mp4"), "cut off"),
@@ -260,7 +260,7 @@ fn shards(ffmpeg: &Ffmpeg) {
     assert_eq!((report.videos, report.left_out.len()), (5, 1));
     assert!(report.left_out[0].contains("broken.mp4"), "{report:?}");
     let again = prepare(&root, &out, ffmpeg, &options, &|_| ()).unwrap_err().to_string();
-    assert!(again.contains("is there already"), "{again}");
+    assert!(again.contains("already exists"), "{again}");
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1, "nothing else is left");
 
     let open = |name, root: &Path| {

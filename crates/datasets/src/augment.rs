@@ -31,7 +31,7 @@ pub enum Crop {
     None,
 }
 
-/// How images are varied: a recipe's `data.augment`.
+/// How images are augmented: a recipe's `data.augment`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augment {
@@ -50,7 +50,7 @@ pub struct Augment {
     pub colours: Option<Colours>,
     /// Magnitude M of RandAugment, timm's `rand-mM-mstd0.5-inc1`, in 0 to 10; 0 leaves it out.
     pub randaugment: f64,
-    /// Probability of erasing a rectangle, each pixel by noise of its own.
+    /// Probability of erasing a rectangle with separate noise for each pixel.
     pub erasing: f64,
 }
 
@@ -70,13 +70,13 @@ impl Default for Augment {
 }
 
 impl Augment {
-    /// The centre crop without chance, for evaluation.
+    /// The deterministic centre crop, for evaluation.
     pub fn evaluation() -> Self {
         Self { crop: Crop::Center, flip: false, ..Self::default() }
     }
 
-    /// Refuses what changes the colours of bytes, of images that hold other samples; crops,
-    /// resizing and mirroring suit all.
+    /// Refuses colour changes, which need bytes, for images with other samples; crops, resizing and
+    /// mirroring work for all.
     ///
     /// # Errors
     /// [`DataError::Setting`], which names the setting.
@@ -86,12 +86,12 @@ impl Augment {
         }
         if self.colours.is_some() {
             let rule =
-                format!("they are of bytes, and these images hold {samples}; leave them out");
+                format!("they work on bytes, but these images hold {samples}; leave them out");
             return Err(DataError::setting("colours", "{ … }", rule));
         }
         for (key, value) in [("randaugment", self.randaugment), ("erasing", self.erasing)] {
             if value > 0.0 {
-                let rule = format!("works on bytes, and these images hold {samples}; set it to 0");
+                let rule = format!("works on bytes, but these images hold {samples}; set it to 0");
                 return Err(DataError::setting(key, value, rule));
             }
         }
@@ -111,17 +111,17 @@ impl Augment {
             0.0 < least && least <= most && most <= 1.0,
             "scale",
             format!("{:?}", self.scale),
-            "wants [least, greatest] fraction of the area, in (0, 1]",
+            "must be [least, greatest] fraction of the area, in (0, 1]",
         )?;
         check(
             0.0 < narrow && narrow <= wide && wide.is_finite(),
             "ratio",
             format!("{:?}", self.ratio),
-            "wants [least, greatest] width over height, above 0",
+            "must be [least, greatest] width over height, above 0",
         )?;
         for (key, side) in [("height", height), ("width", width)] {
             let holds = (1..=usize::from(u16::MAX)).contains(&side);
-            check(holds, key, side.to_string(), "wants 1 to 65535 pixels")?;
+            check(holds, key, side.to_string(), "must be 1 to 65535 pixels")?;
         }
         check(
             self.crop != Crop::Shift || self.shift < height.min(width),
@@ -133,20 +133,20 @@ impl Augment {
             (0.0..=10.0).contains(&self.randaugment),
             "randaugment",
             self.randaugment.to_string(),
-            "wants a magnitude of 0 to 10",
+            "must be a magnitude in [0, 10]",
         )?;
         check(
             (0.0..=1.0).contains(&self.erasing),
             "erasing",
             self.erasing.to_string(),
-            "wants a probability",
+            "must be in [0, 1]",
         )?;
         check(channels > 0, "channels", channels.to_string(), "must be at least 1")?;
         check(
             self.randaugment == 0.0 || [1, 3].contains(&channels),
             "randaugment",
             self.randaugment.to_string(),
-            &format!("changes colours, and these images have {channels} channels; set it to 0"),
+            &format!("changes colours, but these images have {channels} channels; set it to 0"),
         )?;
         self.colours.as_ref().map_or(Ok(()), |colours| colours.check(channels))
     }

@@ -1,4 +1,4 @@
-//! What can go wrong between an archive on a registry and a batch in memory.
+//! Errors from fetching an archive to reading a batch.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub enum DataError {
         /// What to do.
         remedy: String,
     },
-    /// A file or archive is truncated or is not of the form that it must have.
+    /// A file or archive is truncated or malformed.
     #[error("{}: {problem}", path.display())]
     Malformed {
         /// The file.
@@ -45,7 +45,7 @@ pub enum DataError {
     Video {
         /// Its path, or its place in a data set.
         video: String,
-        /// What is wrong with it, and what to do where that is known.
+        /// What is wrong with it, and what to do if that is known.
         problem: String,
     },
     /// No image, or no video, of an epoch could be decoded.
@@ -54,10 +54,10 @@ pub enum DataError {
         /// The epoch, from 0.
         epoch: u64,
     },
-    /// What an input of one's own ran into while it was made.
+    /// An error of a custom input.
     #[error(transparent)]
     Input(Box<dyn std::error::Error + Send + Sync>),
-    /// Whoever wanted the data does not want them any more.
+    /// The consumer no longer needs the data.
     #[error("stopped while the data were opened and measured; nothing was trained or written")]
     Stopped,
     /// A setting has a value that it cannot have.
@@ -86,7 +86,7 @@ pub enum DataError {
         /// The last line of its standard error, and what to do where that is known.
         reason: String,
     },
-    /// A downloaded file is not the one that the table of packages promises.
+    /// A downloaded file does not have the checksum in the table of packages.
     #[error("{file}: sha256 {found}, expected {expected}; it was removed, fetch it again")]
     Checksum {
         /// Name of the file.
@@ -99,7 +99,7 @@ pub enum DataError {
 }
 
 impl DataError {
-    /// Makes the function that `map_err` wants from the path that an operation was about.
+    /// Makes the function for `map_err` from the path of an operation.
     pub fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_path_buf(), source }
     }

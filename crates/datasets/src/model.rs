@@ -1,4 +1,4 @@
-//! The trained models that a recipe can name as teachers, and where their files lie.
+//! The trained models that a recipe can name as teachers, and their files.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ pub enum ModelName {
 }
 
 impl ModelName {
-    /// The package that brings it.
+    /// Its package.
     pub fn package(self) -> &'static Package {
         let mut packages = PACKAGES.iter();
         packages

@@ -1,4 +1,4 @@
-//! Collections of images with captions by name, and what can be chosen about them.
+//! Collections of images with captions by name, and their options.
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
@@ -35,13 +35,13 @@ pub enum PairName {
 }
 
 impl PairName {
-    /// The package that brings it; `None` where the user must name a folder.
+    /// Its package; `None` if the user must name a folder.
     pub fn package(self) -> Option<&'static Package> {
         PACKAGES.iter().find(|package| package.name == <&str>::from(self))
     }
 }
 
-/// What becomes of a picture without caption, and of a caption without picture.
+/// How pictures without captions and captions without pictures are handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -56,12 +56,12 @@ pub enum Unpaired {
 /// How pairs are opened.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PairOptions {
-    /// The fraction of captions held out for evaluation, in (0, 1), by the captions alone;
-    /// without effect on CIFAR-10, which has a test split.
+    /// The fraction of captions held out for evaluation, in (0, 1), chosen by caption; no effect on
+    /// CIFAR-10, which has a test split.
     pub holdout: f64,
-    /// Train on so many images only, as evenly over the classes as they go.
+    /// Train on only this many images, spread as evenly over the classes as possible.
     pub limit: Option<usize>,
-    /// What becomes of halves of pairs.
+    /// How halves of pairs are handled.
     pub unpaired: Unpaired,
     /// How pictures' files are read.
     pub decoding: Decoding,

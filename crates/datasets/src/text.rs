@@ -1,4 +1,4 @@
-//! Data sets of documents by name, and what can be chosen about them.
+//! Document data sets by name, and their options.
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
@@ -27,14 +27,14 @@ pub enum CorpusName {
     Reuters,
     /// Descriptions of Debian's packages with the tags that people gave them.
     Debtags,
-    /// Documents that are made: a tree of labels whose best thresholds are known.
+    /// Generated documents: a tree of labels whose best thresholds are known.
     Tree,
-    /// Documents of yours: CSV, JSON lines, or another layout of `docs/your-own-data.md`.
+    /// Your own documents: CSV, JSON lines, or another layout of `docs/your-own-data.md`.
     Documents,
 }
 
 impl CorpusName {
-    /// The package that brings it; `None` where it is made or lies in a folder of the user's.
+    /// Its package; `None` if it is generated or in a user's folder.
     pub fn package(self) -> Option<&'static Package> {
         PACKAGES.iter().find(|package| package.name == <&str>::from(self))
     }
@@ -47,13 +47,13 @@ pub struct CorpusOptions {
     pub min_train: usize,
     /// Fewest test documents that it must have.
     pub min_test: usize,
-    /// The fraction held out as test where the source has no parts, in (0, 1).
+    /// The fraction held out for testing if the source has no parts, in (0, 1).
     pub holdout: f64,
     /// The fraction of the training documents that becomes the meta part, in (0, 1).
     pub meta: f64,
-    /// At most so many training documents, the first.
+    /// Maximum number of training documents; the first are taken.
     pub limit: Option<usize>,
-    /// Keep documents that bear none of the labels: they are negatives of all.
+    /// Keep documents without any of the labels, as negatives of all.
     pub keep_unlabelled: bool,
 }
 
@@ -71,7 +71,7 @@ impl Default for CorpusOptions {
     }
 }
 
-/// What a tree looks like.
+/// Sizes of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeOptions {
     /// Labels, at least 2.
@@ -114,14 +114,14 @@ pub enum TextDataset {
     Imdb,
     /// 6,046 e-mails without their headers, wanted or not.
     Spam,
-    /// Stories of Reuters-21578 that bear one of its eight most frequent topics and no other.
+    /// Stories of Reuters-21578 with exactly one of its eight most frequent topics.
     #[serde(rename = "reuters-8")]
     #[strum(serialize = "reuters-8")]
     Reuters8,
 }
 
 impl TextDataset {
-    /// The package that brings it.
+    /// Its package.
     pub fn package(self) -> &'static Package {
         let wanted = match self {
             Self::Reuters8 => "reuters",
@@ -135,24 +135,24 @@ impl TextDataset {
 /// How documents become a task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextTaskOptions {
-    /// The fraction held out as test where the source has no parts, in (0, 1).
+    /// The fraction held out for testing if the source has no parts, in (0, 1).
     pub holdout: f64,
-    /// The fraction of the training documents that is held out to choose by, in (0, 1).
+    /// The fraction of the training documents held out for validation, in (0, 1).
     pub validation: f64,
-    /// At most so many training documents, those of the validation part included.
+    /// Maximum number of training documents, including the validation part.
     pub limit: Option<usize>,
-    /// At most so many test documents.
+    /// Maximum number of test documents.
     pub test_limit: Option<usize>,
 }
 
 impl Default for TextTaskOptions {
-    /// A fifth as test, a tenth of the rest to choose by, all documents.
+    /// A fifth for testing, a tenth of the rest for validation, all documents.
     fn default() -> Self {
         Self { holdout: 0.2, validation: 0.1, limit: None, test_limit: None }
     }
 }
 
-/// The package that brings bert-base-uncased's `vocab.txt` and a `tokenizer.json` for it.
+/// The package of bert-base-uncased's `vocab.txt` and a `tokenizer.json` for it.
 pub fn bert_vocabulary() -> &'static Package {
     PACKAGES.iter().find(|package| package.name == "minilm-l6").expect("the vocabulary has its row")
 }

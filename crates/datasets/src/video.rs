@@ -1,5 +1,4 @@
-//! Data sets of videos: their names, what can be chosen about them, and the program that reads
-//! them.
+//! Video data sets: their names, their options, and the program that reads them.
 
 mod augment;
 mod ffmpeg;

@@ -38,7 +38,7 @@ impl Accuracy {
         self.samples += labels.size()[0];
     }
 
-    /// The share so far; waits for the device. NaN where nothing was added.
+    /// The share so far; waits for the device. NaN if nothing was added.
     pub fn value(&self) -> f64 {
         self.right.int64_value(&[]) as f64 / self.samples as f64
     }

@@ -1,4 +1,4 @@
-//! What was begun in a folder, so that it goes on with the same.
+//! The settings a folder's work was started with, so that it continues with the same.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::{EvalError, TrainingRun};
 pub(crate) fn check_unused(folder: &Path, result: &str) -> Result<(), EvalError> {
     if ["checkpoints", result].iter().any(|name| folder.join(name).exists()) {
         return Err(EvalError::Unsuitable(format!(
-            "{} holds a result already; name another folder, or add --resume",
+            "{} already holds a result; name another folder, or add --resume",
             folder.display()
         )));
     }
@@ -24,8 +24,8 @@ pub(crate) fn check_unused(folder: &Path, result: &str) -> Result<(), EvalError>
 }
 
 impl TrainingRun<'_> {
-    /// Writes the settings of what begins to the folder's `settings.json`; refuses to go on
-    /// with what was begun by others.
+    /// Writes the settings to the folder's `settings.json`; refuses to continue work started with
+    /// other settings.
     ///
     /// # Errors
     /// [`TrainError::Busy`] when another process trains in the folder;

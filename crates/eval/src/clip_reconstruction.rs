@@ -1,5 +1,5 @@
-//! What a masked model made of its clips: original, what the encoder saw, and the prediction
-//! with the visible patches pasted over it, as a sheet of all frames and as a moving picture.
+//! A masked model's clips: original, visible patches, and the prediction with the visible patches
+//! pasted over it, as a sheet of all frames and as a moving picture.
 
 use tch::{Kind, Tensor};
 

@@ -1,4 +1,4 @@
-//! What features of clips are worth: protocols on each label of the test videos, as
+//! Quality of features of clips: protocols on each label of the test videos, as
 //! [`Protocols`](crate::Protocols) measure those of images.
 
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use crate::{
     EncodeError, EncodedData, EncodedSplit, EvalError, Evaluator, Measurement, Metrics, Watch,
 };
 
-/// Which clips of the videos are measured, and by what.
+/// The clips to measure, and the protocols.
 pub struct ClipProtocols<'a> {
-    /// What learns from the training videos and is measured on the test videos.
+    /// Evaluators that learn from the training videos and are measured on the test videos.
     pub evaluators: Vec<Box<dyn Evaluator>>,
     /// The training and the test videos.
     pub sources: [Arc<dyn ClipSource>; 2],
-    /// The place of the only label set that is measured; all where it is not given.
+    /// Index of the only label set to measure; all if not given.
     pub label: Option<usize>,
-    /// At most so many of the training videos, the first.
+    /// Maximum number of training videos; the first are taken.
     pub limit: Option<usize>,
     /// Which frames a clip has.
     pub sampling: ClipSampling,
@@ -30,9 +30,9 @@ pub struct ClipProtocols<'a> {
     /// Size of the frames, videos of a batch, threads; its seed is that of whatever an
     /// evaluator draws.
     pub loader: LoaderConfig,
-    /// Where features are made and measured.
+    /// The device for features and measurements.
     pub device: Device,
-    /// Who watches.
+    /// The observer of the progress.
     pub watch: &'a dyn Watch,
 }
 
@@ -43,7 +43,7 @@ struct Encoded {
 }
 
 impl ClipProtocols<'_> {
-    /// Refuses videos of which some evaluator cannot learn, before anything is trained.
+    /// Refuses videos that some evaluator cannot learn from, before anything is trained.
     ///
     /// # Errors
     /// The evaluator's own, with its name and that of the labels.
@@ -63,7 +63,7 @@ impl ClipProtocols<'_> {
         Ok(())
     }
 
-    /// The sets of labels that tell classes apart, or the one that was chosen.
+    /// The label sets with at least two classes, or the chosen one.
     pub fn sets(&self) -> impl Iterator<Item = (usize, &LabelSet)> {
         let sets = self.sources[0].label_sets().iter().enumerate();
         sets.filter(|(place, set)| {
@@ -71,8 +71,8 @@ impl ClipProtocols<'_> {
         })
     }
 
-    /// Measures what `encode` makes of u8 clips [N, C, T, H, W]: features [N, D]. A metric's
-    /// name begins with that of its labels, as `direction_knn_top1`.
+    /// Measures the features [N, D] that `encode` computes from u8 clips [N, C, T, H, W]. A
+    /// metric's name begins with that of its labels, as `direction_knn_top1`.
     ///
     /// # Errors
     /// When videos cannot be read or encoded, features are not finite, or the watch ends it.
@@ -84,7 +84,7 @@ impl ClipProtocols<'_> {
         Ok(self.measurements(name, encode)?.into_iter().collect())
     }
 
-    /// The same, each number with what it depends on.
+    /// The same, each number with everything it depends on.
     ///
     /// # Errors
     /// As [`Self::measure`].
@@ -133,7 +133,7 @@ impl ClipProtocols<'_> {
         Ok(self.raw_pixel_measurements()?.into_iter().collect())
     }
 
-    /// The same, each number with what it depends on.
+    /// The same, each number with everything it depends on.
     ///
     /// # Errors
     /// As [`Self::measure`].

@@ -42,9 +42,9 @@ impl AccuracyMatrix {
         mean((0..self.0.len()).map(last))
     }
 
-    /// Mean over all tasks but the last of the best accuracy before the last task less the
-    /// accuracy after it (Chaudhry et al., arXiv 1801.10112): 0 where nothing is forgotten,
-    /// below 0 where later tasks helped.
+    /// Mean over all tasks but the last of the best accuracy before the last task minus the
+    /// accuracy after it (Chaudhry et al., arXiv 1801.10112): 0 where nothing is forgotten, below 0
+    /// where later tasks helped.
     pub fn forgetting(&self) -> Option<f64> {
         let (end, before) = self.0.split_last()?;
         let lost = |task: usize| {
@@ -54,8 +54,8 @@ impl AccuracyMatrix {
         mean((0..before.len()).map(lost))
     }
 
-    /// Mean over all tasks but the last of the accuracy at the end less that right after the
-    /// task (Lopez-Paz and Ranzato, arXiv 1706.08840): below 0 where it was forgotten.
+    /// Mean over all tasks but the last of the accuracy at the end minus that right after the task
+    /// (Lopez-Paz and Ranzato, arXiv 1706.08840): below 0 where it was forgotten.
     pub fn backward_transfer(&self) -> Option<f64> {
         let (end, before) = self.0.split_last()?;
         mean((0..before.len()).map(|task| Some(end[task]? - before[task][task]?)))

@@ -1,4 +1,4 @@
-//! Features of the official splits: what a frozen encoder says of each image.
+//! Features of the official splits: a frozen encoder's output for each image.
 
 use bauta_backbones::{Encode, ImageEncoder, ImageNormalization, ModelError, Pooling};
 use tch::{Device, Kind, Tensor};
@@ -84,7 +84,7 @@ impl EncodedSplit {
         self.features.size()[0]
     }
 
-    /// Number of features a sample, D.
+    /// Number of features per sample, D.
     pub fn width(&self) -> i64 {
         self.features.size()[1]
     }
@@ -287,7 +287,7 @@ pub fn image_features(
     Ok(pooling.pool(&encoder.encode(&normalization.normalize(pixels), Encode::whole())?))
 }
 
-/// Joins what an encoder gave for one batch after the other, [B, …] each, along B.
+/// Concatenates an encoder's outputs for consecutive batches, [B, …] each, along B.
 ///
 /// # Errors
 /// The first error among the batches, or [`EvalError::Shape`] when there are none.

@@ -1,4 +1,4 @@
-//! What can keep something from being measured, trained or painted.
+//! Errors of measuring, training and drawing.
 
 use std::path::PathBuf;
 
@@ -73,7 +73,7 @@ pub enum EvalError {
         wanted: usize,
     },
     /// A setting outside its range.
-    #[error("{name} is {value}, it must be {expected}")]
+    #[error("{name} is {value}; it must be {expected}")]
     Setting {
         /// Its name.
         name: &'static str,
@@ -82,7 +82,7 @@ pub enum EvalError {
         /// Its range, in words.
         expected: &'static str,
     },
-    /// Another error, and where it came up.
+    /// Another error, with its context.
     #[error("{place}: {source}")]
     At {
         /// What was measured, or by what.
@@ -111,7 +111,7 @@ pub enum EvalError {
     /// Processes that measure together.
     #[error(transparent)]
     Ranks(#[from] bauta_train::RanksError),
-    /// What was asked for does not go together.
+    /// The request is inconsistent.
     #[error("{0}")]
     Unsuitable(String),
     /// Ended early by its watch.

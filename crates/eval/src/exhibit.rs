@@ -1,5 +1,4 @@
-//! The pictures of a report: what a model makes of hidden patches, where it looks, what it
-//! finds alike, and the words that go with each.
+//! The pictures of a report, with captions: reconstructions, attention and nearest neighbours.
 
 use bauta_masking::Grid;
 use bauta_report::scatter;
@@ -14,12 +13,12 @@ use crate::{
 const NEIGHBOURS: usize = 7;
 const QUERIES: usize = 12;
 
-/// A picture as a file, and what it shows.
+/// A picture file and its caption.
 #[derive(Clone, Debug)]
 pub struct Exhibit {
-    /// The file's name, which ends in `.png` or `.svg`.
+    /// The file's name, ending in `.png` or `.svg`.
     pub file: &'static str,
-    /// What is in the file.
+    /// The file's bytes.
     pub bytes: Vec<u8>,
     /// What the picture shows.
     pub caption: String,
@@ -38,7 +37,7 @@ impl Exhibit {
         Ok(Self { file, bytes: picture.png(file.as_ref())?, caption: caption.into() })
     }
 
-    /// Pictures of one size as a moving PNG, each shown for so many milliseconds.
+    /// Pictures of one size as an animated PNG, each shown for this many milliseconds.
     ///
     /// # Errors
     /// As [`Picture::write_moving`].
@@ -52,7 +51,7 @@ impl Exhibit {
         Ok(Self { file, bytes, caption: caption.into() })
     }
 
-    /// `reconstructions.png`, of what [`Reconstructions::new`] takes.
+    /// `reconstructions.png`, from the arguments of [`Reconstructions::new`].
     ///
     /// # Errors
     /// As [`Reconstructions::new`].
@@ -72,8 +71,8 @@ impl Exhibit {
         )
     }
 
-    /// `attention.png`, of what [`AttentionMaps::new`] and [`AttentionMaps::with_features`]
-    /// take.
+    /// `attention.png`, from the arguments of [`AttentionMaps::new`] and
+    /// [`AttentionMaps::with_features`].
     ///
     /// # Errors
     /// As these.
@@ -94,8 +93,8 @@ impl Exhibit {
         )
     }
 
-    /// `neighbours.png`: of u8 pixels [N, C, H, W] the first ones, each followed by those whose
-    /// features [N, D] are the most alike; nothing where there are too few.
+    /// `neighbours.png`: of u8 pixels [N, C, H, W] the first ones, each followed by those with the
+    /// most similar features [N, D]; nothing if there are too few.
     ///
     /// # Errors
     /// As [`nearest`] and [`contact_sheet`].

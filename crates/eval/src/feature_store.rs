@@ -1,4 +1,4 @@
-//! Who makes the features of a split, and where they lie while they are measured.
+//! Which process makes a split's features, and where they are kept while they are measured.
 //!
 //! Several processes encode a split together, each consecutive batches of it. Rank 0 gets them in
 //! the split's order over the connections that training uses: these name a rank that fails, and
@@ -20,7 +20,7 @@ use crate::{EncodedSplit, EvalError};
 /// Rows that are handed on at once.
 const HANDED_ON: usize = 4096;
 
-/// Who makes the features of a split, and where they are kept.
+/// Which process makes a split's features, and where they are kept.
 #[derive(Clone, Debug)]
 pub struct FeatureStore {
     ranks: Ranks,
@@ -36,8 +36,8 @@ impl Default for FeatureStore {
 }
 
 impl FeatureStore {
-    /// Keeps the features of a split in memory, and where they take more than `in_memory` bytes in
-    /// a file in `folder`, whose name ends with `.partial` until it has none.
+    /// Keeps a split's features in memory, or, above `in_memory` bytes, in a file in `folder`,
+    /// which ends in `.partial` until it is unlinked.
     pub fn new(in_memory: u64, folder: impl Into<PathBuf>) -> Self {
         Self { ranks: Ranks::alone(), in_memory, folder: folder.into() }
     }

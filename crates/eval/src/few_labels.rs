@@ -1,4 +1,4 @@
-//! What few labelled samples are worth: learners compared on the same draws of them.
+//! Learning from few labelled samples: learners compared on the same draws.
 //!
 //! A draw is the beginning of one shuffling of the pool, so the samples of a smaller size are
 //! among those of a larger one, and all learners of a draw see the same.
@@ -12,7 +12,7 @@ use crate::{EvalError, Metrics, Scores};
 /// The labelled samples that a learner gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelledDraw {
-    /// The number of the draw; what a learner draws itself should follow from it.
+    /// The number of the draw; a learner's own random choices should depend on it.
     pub number: u64,
     /// Samples of the pool, no two the same.
     pub samples: Vec<usize>,
@@ -67,7 +67,7 @@ impl Answers {
     }
 }
 
-/// Who learns from the labelled samples.
+/// A learner from labelled samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Learner {
     /// Its name, that of a baseline for all but the first.
@@ -79,12 +79,12 @@ pub struct Learner {
 /// A comparison of learners.
 #[derive(Clone, Copy, Debug)]
 pub struct FewLabels<'a> {
-    /// What is learnt; the metrics of N labelled samples are `WHAT_top1_N` and
+    /// The name of the task; the metrics of N labelled samples are `WHAT_top1_N` and
     /// `WHAT_top1_N_deviation`.
     pub what: &'a str,
     /// Names of the classes, at least one.
     pub classes: &'a [String],
-    /// What samples are called, in the plural.
+    /// The samples' name, in the plural.
     pub samples: &'a str,
     /// Labelled samples; sizes above the pool are left out.
     pub sizes: &'a [usize],
@@ -94,17 +94,17 @@ pub struct FewLabels<'a> {
     pub draws: u64,
     /// Seed of the draws.
     pub seed: u64,
-    /// What is measured, first, and its baselines.
+    /// The measured learner, first, and its baselines.
     pub learners: &'a [Learner],
 }
 
-/// What came of a comparison.
+/// The result of a comparison.
 #[derive(Debug, Default)]
 pub struct FewLabelled {
     /// Mean and deviation over the draws of the first learner, of the others by their names, and
     /// the share of the most frequent class as baseline `majority`.
     pub scores: Scores,
-    /// A table of all draws, curves where there are several sizes, and who is taken for whom.
+    /// A table of all draws, curves if there are several sizes, and a confusion matrix.
     pub section: Option<Section>,
     /// The first learner's answers in the first draw of the first size.
     pub first: Option<Answers>,
@@ -169,8 +169,8 @@ impl FewLabels<'_> {
             columns: self.classes.to_vec(),
             values: answers.shares(self.classes.len()),
             caption: format!(
-                "Share of each true class (rows) that the first head on {size} labelled {} calls \
-                 by each name (columns).",
+                "Share of each true class (rows) that the first head on {size} labelled {} assigns \
+                 to each class (columns).",
                 self.samples
             ),
         }

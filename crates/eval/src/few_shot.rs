@@ -1,4 +1,4 @@
-//! Few-shot ridge regression: what a handful of labelled images a class is worth.
+//! Few-shot ridge regression on a handful of labelled images per class.
 //!
 //! One-hot labels are regressed on standardised features in closed form, so there
 //! is no schedule to tune. With the centred shots X = U S Vᵀ, centred labels Y and
@@ -33,7 +33,7 @@ pub struct FewShotRidge {
 }
 
 impl FewShotRidge {
-    /// Learns from `shots` samples a class, `draws` times anew.
+    /// Learns from `shots` samples per class, in `draws` independent draws.
     ///
     /// # Errors
     /// [`EvalError::Setting`] unless both are at least 1.

@@ -1,5 +1,4 @@
-//! What siamese networks see of masked images: own image, partner, mask, and what comes of them
-//! (MixMask figure 1).
+//! The inputs of siamese networks: image, partner, mask, and mixed image (MixMask figure 1).
 
 use tch::{Kind, Tensor};
 

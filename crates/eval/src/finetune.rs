@@ -1,5 +1,5 @@
-//! Fine-tuning: what a pre-trained encoder is worth when all of it, or its last
-//! blocks, go on learning from labels; against the same network from scratch.
+//! Fine-tuning: a pre-trained encoder, or its last blocks, trained on labels, against the same
+//! network from scratch.
 //!
 //! The test images are looked at once, at the end. Whoever chooses a setting does so
 //! on images held out of the training split.

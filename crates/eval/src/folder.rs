@@ -1,5 +1,5 @@
-//! What any model folder says and is worth, ours or Hugging Face's, without the recipe that
-//! made it.
+//! Outputs and quality of any model folder, ours or Hugging Face's, without the recipe that made
+//! it.
 
 mod clip_evaluation;
 mod embed;

@@ -1,4 +1,4 @@
-//! Clusters named by their majority: how well classes lie apart without learning where.
+//! Clusters labelled by majority: how well classes separate without supervision.
 
 use std::sync::atomic::AtomicBool;
 

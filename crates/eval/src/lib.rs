@@ -1,4 +1,4 @@
-//! What frozen features are worth, and pictures of what a model reconstructs.
+//! Evaluation of frozen features, and pictures of a model's reconstructions.
 //!
 //! An encoder is run once over the official splits ([`EncodedSplit::encode`]); the
 //! resulting [`EncodedData`] are all that an [`Evaluator`] sees. So the encoder, raw

@@ -18,7 +18,7 @@ pub fn device_name(device: Device) -> String {
 /// A device as commands name it: `auto`, `cpu`, `cuda` or `cuda:N`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The first CUDA device where libtorch finds one, else the CPU.
+    /// The first CUDA device if libtorch finds one, otherwise the CPU.
     Auto,
     /// The CPU.
     Cpu,
@@ -63,7 +63,7 @@ impl DeviceChoice {
             return Err(EvalError::Unsuitable(match devices {
                 0 => "libtorch finds no CUDA device".to_owned(),
                 _ => format!(
-                    "there is no cuda:{number}; CUDA devices are numbered to {}",
+                    "there is no cuda:{number}; the last CUDA device is cuda:{}",
                     devices - 1
                 ),
             }));
@@ -72,8 +72,8 @@ impl DeviceChoice {
     }
 }
 
-/// Gives libtorch its threads, every core for 0; they are part of a run's result (sums are
-/// split by thread). A program calls it; a library is told.
+/// Sets libtorch's threads, every core for 0; they affect a run's result (sums are split by
+/// thread). To be called by programs, not libraries.
 pub fn choose_threads(wanted: usize) -> usize {
     let threads = match wanted {
         0 => std::thread::available_parallelism().map_or(1, NonZero::get),

@@ -59,7 +59,7 @@ impl IntoIterator for Metrics {
     }
 }
 
-/// A run's numbers, and what they are held against.
+/// A run's numbers, and their baselines.
 ///
 /// Both sides share their names, less the prefix that says which baseline it is.
 ///

@@ -1,4 +1,4 @@
-//! What a model that takes mixtures apart made of each image (i-MAE figure 1).
+//! A mixture-separating model's reconstruction of each image (i-MAE figure 1).
 
 use bauta_masking::Grid;
 use bauta_targets::{by_weight, mix};

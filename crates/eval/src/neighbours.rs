@@ -1,4 +1,4 @@
-//! The images that a model finds most alike, beside each other.
+//! Images and their nearest neighbours in feature space, side by side.
 
 use tch::{Kind, Tensor};
 

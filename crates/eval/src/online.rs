@@ -28,7 +28,7 @@ const FEW: f64 = 4.0;
 /// Added to each singular value's share (RankMe's ε).
 const EPS: f64 = 1e-7;
 
-/// What is measured of a network in training, on parts of its images that are evenly spread.
+/// Measurements of a network during training, on evenly spread parts of its images.
 pub struct OnlineEvaluation<'a> {
     /// Nearest neighbours and the images among which they are sought, where there are labels.
     knn: Option<(KnnEvaluator, Arc<dyn Source>)>,
@@ -41,7 +41,7 @@ pub struct OnlineEvaluation<'a> {
 /// What was measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OnlineMetrics {
-    /// Accuracy of the nearest neighbours; none where the images have no labels.
+    /// Accuracy of the nearest neighbours; none if the images have no labels.
     pub knn_top1: Option<f64>,
     /// Effective rank of the features, in [1, D] ([`effective_rank`]).
     pub rank: f64,
@@ -68,7 +68,7 @@ impl<'a> OnlineEvaluation<'a> {
         Self { knn, asked: spread(test, IMAGES[1]), loader, device, stop }
     }
 
-    /// Measures what `encode` makes of u8 pixels [B, C, H, W] now: features [B, D].
+    /// Measures the current features [B, D] that `encode` computes from u8 pixels [B, C, H, W].
     ///
     /// Nothing here draws a random number, so the training goes on as if it were not measured.
     ///
@@ -118,7 +118,7 @@ impl fmt::Display for OnlineMetrics {
 }
 
 impl OnlineMetrics {
-    /// What a record of the training says of them.
+    /// Their values in a training record.
     pub fn record(&self) -> FeatureRecord {
         FeatureRecord {
             knn_top1: self.knn_top1,

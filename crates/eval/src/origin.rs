@@ -1,4 +1,4 @@
-//! Where a run's images and its starting weights come from, in words for its report.
+//! The origin of a run's images and starting weights, as text for its report.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ pub fn describe_splits(train: &dyn Source, test: &dyn Source, origin: TestOrigin
         ),
         TestOrigin::Validation(fraction) => format!(
             "{held} images, {} % of the training split, are held out to choose settings by; the \
-             test split is not looked at",
+             test split is not used",
             100.0 * fraction
         ),
         TestOrigin::None => "No images are held out, so nothing is measured".to_owned(),

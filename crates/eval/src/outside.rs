@@ -1,4 +1,4 @@
-//! Images of classes that nobody labelled, told from those of known classes (M3AE, figure 6).
+//! Detection of images of unlabelled classes (M3AE, figure 6).
 //!
 //! The paper scores CIFAR-100 against CIFAR-10 with two detectors on frozen features: the
 //! Mahalanobis distance to the nearest class (Lee et al. 2018), and the greatest probability of
@@ -38,8 +38,8 @@ pub fn auroc(inside: &[f64], outside: &[f64]) -> Option<f64> {
     (pairs > 0.0).then(|| beaten / pairs)
 }
 
-/// Tells test samples of the classes 0, 2, 4 … from those of the others, having learnt the
-/// former alone; metrics `outside_mahalanobis_auroc` and `outside_softmax_auroc`.
+/// Distinguishes test samples of the classes 0, 2, 4 … from the others, having learnt only the
+/// former; metrics `outside_mahalanobis_auroc` and `outside_softmax_auroc`.
 #[derive(Clone, Debug, Default)]
 pub struct Outside {
     /// The classifier of the second.

@@ -9,10 +9,10 @@ use tch::{Device, Kind, Tensor};
 
 use crate::EvalError;
 
-/// How panels stand on a sheet.
+/// The layout of panels on a sheet.
 #[derive(Clone, Debug)]
 pub struct PictureLayout {
-    /// Groups of panels side by side before a new row begins; at least 1.
+    /// Groups of panels per row; at least 1.
     pub columns: usize,
     /// Small images are enlarged by a whole factor to at least this height, in pixels.
     pub min_height: usize,
@@ -120,8 +120,8 @@ impl Picture {
             .map_err(|source| EvalError::Write { path: path.into(), source })
     }
 
-    /// Writes pictures of one size as a moving PNG that begins again at its end, each shown
-    /// for so many milliseconds, the last for four times as many.
+    /// Writes pictures of one size as a looping animated PNG, each shown for this many
+    /// milliseconds, the last four times as long.
     ///
     /// # Errors
     /// As [`Self::write_png`], and [`EvalError::Unsuitable`] without a picture.

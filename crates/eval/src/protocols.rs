@@ -1,4 +1,4 @@
-//! What features are worth: protocols on the test split.
+//! Quality of features: protocols on the test split.
 //!
 //! Whatever is measured is a name and a function from pixels to features. So a
 //! run's trained model, a model folder and the baselines (the pixels themselves,
@@ -16,7 +16,7 @@ use crate::encoded::encode_into;
 use crate::watch::go_on;
 use crate::{EncodedData, EncodedSplit, EvalError, Evaluator, FeatureStore, Metrics, Watch};
 
-/// What somebody else's function says when it fails.
+/// The error of a caller's function.
 pub type EncodeError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Images in one forward pass of a frozen encoder.
@@ -39,7 +39,7 @@ pub struct Measurement {
     pub test_images: i64,
     /// The split that they are.
     pub split: &'static str,
-    /// Seed of whatever is random.
+    /// Seed of all random choices.
     pub seed: u64,
 }
 
@@ -49,7 +49,7 @@ impl FromIterator<Measurement> for Metrics {
     }
 }
 
-/// Protocols, the images and how they are read: everything but what is measured.
+/// Protocols, images and reading options: everything except the measured network.
 pub struct Protocols<'a> {
     evaluators: Vec<Box<dyn Evaluator>>,
     train: Arc<dyn Source>,
@@ -88,8 +88,9 @@ impl<'a> Protocols<'a> {
         Self { store, ..self }
     }
 
-    /// Measures what `encode` makes of u8 pixels [B, C, H, W]: features [B, D]. Of several
-    /// processes rank 0 measures; the others make their share of the features, and find nothing.
+    /// Measures the features [B, D] that `encode` computes from u8 pixels [B, C, H, W]. With
+    /// several processes only rank 0 measures; the others compute their share of the features and
+    /// return nothing.
     ///
     /// # Errors
     /// When images cannot be read or encoded, features are not finite, or the watch ends it.
@@ -223,15 +224,15 @@ pub fn check_labels(
     let classes = train.classes().len();
     if classes == 1 {
         return Err(EvalError::Unsuitable(format!(
-            "the images of {data} are of one class, {}; a protocol tells classes apart",
+            "the images of {data} have only one class, {}; a protocol needs at least two",
             train.classes()[0]
         )));
     }
     for ((split, source), limit) in [("training", train), ("test", test)].into_iter().zip(limits) {
         if source.classes().len() != classes || source.label(0).is_none() {
             return Err(EvalError::Unsuitable(format!(
-                "the {split} images of {data} have no labels, and every protocol needs them; \
-                 put the images into one subfolder for each class"
+                "the {split} images of {data} have no labels, but every protocol needs them; put \
+                 the images into one subfolder per class"
             )));
         }
         let missing = missing_classes(source);

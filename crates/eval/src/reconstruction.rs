@@ -1,5 +1,5 @@
-//! What a masked model made of its images (MAE figure 2): original, what the
-//! encoder saw, and the prediction with the visible patches pasted over it.
+//! A masked model's images (MAE figure 2): original, visible patches, and the prediction with the
+//! visible patches pasted over it.
 //!
 //! No loss reaches the predictions of visible patches, so they mean nothing and
 //! are never shown.

@@ -33,8 +33,7 @@ pub fn mixture_anchor(share: f64) -> f64 {
     share.powi(2) / (share.powi(2) + (1.0 - share).powi(2))
 }
 
-/// The mean over tokens of the cosine between `a` and `b`, both [..., D]; 1 where two heads
-/// say the same.
+/// The mean over tokens of the cosine between `a` and `b`, both [..., D]; 1 if both are equal.
 pub fn mean_cosine(a: &Tensor, b: &Tensor) -> f64 {
     Tensor::cosine_similarity(a, b, -1, 1e-8).mean(Kind::Double).double_value(&[])
 }
@@ -46,11 +45,11 @@ pub struct PairTokens<'a> {
     pub mixed: &'a Tensor,
     /// Of the sources alone, [B, V, D] each: subordinate, dominant.
     pub sources: [&'a Tensor; 2],
-    /// Where each token stands in its image, [B, V] in 0..L.
+    /// The position of each token in its image, [B, V] in 0..L.
     pub positions: &'a Tensor,
 }
 
-/// What a linear map from a mixture finds of one source, on held-out pairs.
+/// The quality of a linear map from a mixture to one source, on held-out pairs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Separation {
     /// Mean squared error of a value.
@@ -177,7 +176,7 @@ pub struct Separator {
 }
 
 impl Separator {
-    /// Judges the map on held-out pairs.
+    /// Evaluates the map on held-out pairs.
     ///
     /// # Errors
     /// As [`Separability::learn`].
@@ -194,7 +193,7 @@ impl Separator {
         Ok(())
     }
 
-    /// What was found of the subordinate and of the dominant source.
+    /// The results for the subordinate and the dominant source.
     ///
     /// # Panics
     /// When no pair was judged.

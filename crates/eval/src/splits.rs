@@ -17,9 +17,9 @@ pub struct Splits {
     /// What is tested on: the whole test split of a recipe. Where there is none, the training
     /// images, to be shown and not to be measured on.
     pub test: Arc<dyn Source>,
-    /// Where the latter come from.
+    /// The origin of the test part.
     pub origin: TestOrigin,
-    /// How the folder was understood, where that could surprise: a sentence each.
+    /// Notes on how the folder was interpreted, one sentence each.
     pub notes: Vec<String>,
 }
 
@@ -96,7 +96,7 @@ fn limited(source: Arc<dyn Source>, limit: Option<usize>) -> Arc<dyn Source> {
     }
 }
 
-/// Where the cache holds a data set, once it is fetched.
+/// The folder of a fetched data set in the cache.
 ///
 /// # Errors
 /// When it is not there, or has no place in the cache.

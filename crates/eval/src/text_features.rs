@@ -1,4 +1,4 @@
-//! What a frozen encoder of texts makes of documents: computed once, and kept in a file.
+//! A frozen text encoder's features of documents, computed once and kept in a file.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::watch::go_on;
 /// Documents of one pass.
 const BATCH: usize = 32;
 
-/// What is wanted of each document.
+/// The requested features of each document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display)]
 #[strum(serialize_all = "kebab-case")]
 pub enum TextFeatures {
@@ -126,7 +126,7 @@ impl TextEncoder {
         let longest = self.encoder.config().max_position_embeddings;
         if length > longest {
             return Err(EvalError::Unsuitable(format!(
-                "{length} tokens of a document are to be read; the encoder reads at most {longest}"
+                "{length} tokens per document are requested; the encoder reads at most {longest}"
             )));
         }
         let encoded = self.pieces.encode_all(texts, length, Ends::Special)?;

@@ -1,4 +1,4 @@
-//! Who watches a measurement that takes a while, and may end it.
+//! Observers of a long measurement, which may stop it.
 
 use std::ops::Range;
 use std::path::Path;
@@ -9,7 +9,7 @@ use bauta_train::{End, Event, Objective, Phase, Progress, TrainConfig, Trainer};
 
 use crate::EvalError;
 
-/// Is told what a measurement does, and can end it early.
+/// Receives a measurement's progress, and can stop it.
 ///
 /// A flag alone is a watch, too: it shows nothing.
 pub trait Watch {
@@ -41,19 +41,18 @@ pub(crate) fn go_on(stop: &AtomicBool) -> Result<(), EvalError> {
     }
 }
 
-/// Where a protocol that trains leaves its metrics and checkpoints, how often, and who
-/// watches.
+/// Folder, frequency and observer of a training protocol's metrics and checkpoints.
 #[derive(Clone, Copy)]
 pub struct TrainingRun<'a> {
     /// The folder; made if it is not there.
     pub folder: &'a Path,
-    /// Go on from the folder's last checkpoint, if there is one.
+    /// Continue from the folder's last checkpoint, if there is one.
     pub resume: bool,
     /// Write a checkpoint every this many steps; 0 only at the end, and when stopped.
     pub checkpoint_every: u64,
     /// Write metrics every this many steps, at least 1.
     pub log_every: u64,
-    /// Told the progress; may stop it, which leaves a checkpoint.
+    /// Receives the progress; may stop it, which writes a checkpoint.
     pub watch: &'a dyn Watch,
 }
 

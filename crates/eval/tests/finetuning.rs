@@ -227,7 +227,9 @@ fn a_residual_network_is_fine_tuned_resumed_and_kept_with_its_classifier() {
         change(&mut task);
         task.run(TrainingRun::new(&place.path().join("refused"), &on)).unwrap_err().to_string()
     };
-    assert!(refuse(|_| ()).contains("drop_path is 0.1, and a residual network has no branches"));
+    assert!(
+        refuse(|_| ()).contains("drop_path is 0.1, but a residual network does not support it")
+    );
     let class_token = |task: &mut FineTuneTask<'_>| task.config.pooling = Pooling::Cls;
     assert!(refuse(class_token).contains("has no class token"));
     assert!(!place.path().join("refused").exists());

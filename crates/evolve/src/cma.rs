@@ -1,4 +1,4 @@
-//! CMA-ES (Hansen, arXiv 1604.00772): a normal distribution that follows where costs are low.
+//! CMA-ES (Hansen, arXiv 1604.00772): a normal distribution that moves towards low costs.
 //!
 //! The equations are those of the tutorial, without negative weights: recombination of the better
 //! half, step size from the path p_σ, covariance by rank one (p_c) and rank μ. Costs enter by

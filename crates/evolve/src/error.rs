@@ -1,4 +1,4 @@
-//! What can be wrong with a search's settings, costs and features.
+//! Errors in a search's settings, costs and features.
 
 use thiserror::Error;
 
@@ -16,17 +16,17 @@ pub enum EvolveError {
         rule: String,
     },
     /// Costs that are not one for each candidate.
-    #[error("{found} costs for {expected} candidates; tell one for each, in the order asked")]
+    #[error("{found} costs for {expected} candidates; give one per candidate, in the same order")]
     Costs {
         /// Costs told.
         found: usize,
         /// Candidates asked about.
         expected: usize,
     },
-    /// A told generation after the last.
+    /// Costs for a generation after the last.
     #[error("the search is over after {0} generations")]
     Over(u32),
-    /// Features that no distance can be taken of.
+    /// Features without finite distances.
     #[error("value {value} of sample {sample} is not finite")]
     NotFinite {
         /// The sample.

@@ -1,4 +1,4 @@
-//! A grid over some of the weights: what exhaustive search can do with a budget.
+//! A grid over some of the weights: exhaustive search within a budget.
 //!
 //! With n weights of two levels a whole grid has 2ⁿ points, far beyond any budget for n = 29.
 //! So the grid has as many weights as fit, drawn once; the others stand at one half. What is left

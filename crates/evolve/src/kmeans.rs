@@ -10,9 +10,10 @@ use crate::points::{Points, squared_distance};
 pub struct KMeansConfig {
     /// Clusters, k, at least 1.
     pub clusters: usize,
-    /// Starts, of which the one of least inertia is kept, at least 1.
+    /// Number of starts, at least 1; the one with the least inertia is kept.
     pub restarts: u32,
-    /// Iterations of a start at most, at least 1; it ends where no point changes its cluster.
+    /// Maximum number of iterations per start, at least 1; it ends when no point changes its
+    /// cluster.
     pub iterations: u32,
     /// Seed of the starts.
     pub seed: u64,

@@ -1,4 +1,4 @@
-//! Whether two quantities order things alike (Spearman, 1904).
+//! Spearman's rank correlation of two quantities (1904).
 
 /// Spearman's rank correlation of pairs, in [−1, 1]: the correlation of ranks, where equal values
 /// share the mean of theirs. None of fewer than three pairs, and where one side is constant.

@@ -15,7 +15,7 @@ const ELITES: usize = 3;
 /// Levels of a grid's weights: 0 and 1.
 const LEVELS: usize = 2;
 
-/// Who proposes points.
+/// The method that proposes points.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, VariantNames,
 )]
@@ -32,20 +32,20 @@ pub enum Method {
     Random,
 }
 
-/// What is searched, how and how long.
+/// Search space, method and budget.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SearchConfig {
-    /// Who proposes points.
+    /// The method that proposes points.
     pub method: Method,
     /// Coordinates of a point, n, at least 1.
     pub dimensions: usize,
     /// Generations, at least 1.
     pub generations: u32,
-    /// New points of a generation, P, at least 2.
+    /// New points per generation, P, at least 2.
     pub population: usize,
     /// First step size of CMA-ES, σ₀, in (0, 1].
     pub step: f64,
-    /// Evaluations after which a good point is known well enough, at least 1.
+    /// Number of evaluations after which a good point counts as reliable, at least 1.
     pub repeats: u32,
     /// Seed of all draws.
     pub seed: u64,
@@ -81,7 +81,7 @@ impl SearchConfig {
     }
 }
 
-/// A point whose cost is asked for.
+/// A point to evaluate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
     /// Its coordinates, each in [0, 1].
@@ -90,7 +90,7 @@ pub struct Candidate {
     pub again: bool,
 }
 
-/// A good point, with what it has cost each time.
+/// A good point, with the costs of its evaluations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Elite {
     /// Its coordinates.
@@ -108,7 +108,7 @@ impl Elite {
     }
 }
 
-/// What a generation proposed and what it cost.
+/// A generation's points and their costs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generation {
     /// New points, each in [0, 1]ⁿ.
@@ -117,8 +117,8 @@ pub struct Generation {
     pub costs: Vec<Option<f64>>,
     /// Points that were evaluated again.
     pub repeats: usize,
-    /// Where the search stood afterwards: the mean of CMA-ES within the box, else the best
-    /// point so far; empty while there is none.
+    /// The position of the search afterwards: the mean of CMA-ES within the box, otherwise the best
+    /// point so far; empty if there is none.
     pub centre: Vec<f64>,
     /// Step size of CMA-ES afterwards.
     pub step: Option<f64>,
@@ -175,12 +175,12 @@ impl Search {
         self.history.len() as u32
     }
 
-    /// Whether all generations are told.
+    /// Whether all generations have their costs.
     pub fn is_over(&self) -> bool {
         self.generation() >= self.config.generations
     }
 
-    /// The generations told so far.
+    /// The evaluated generations so far.
     pub fn history(&self) -> &[Generation] {
         &self.history
     }

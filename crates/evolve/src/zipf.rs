@@ -70,7 +70,7 @@ pub struct ZipfFitness {
     pub seed: u64,
 }
 
-/// What was found of a representation.
+/// The fitness of a representation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fitness {
     /// KL(p‖q) in nats, the mean over the draws: the lower, the nearer to Zipf's law.
@@ -82,12 +82,12 @@ pub struct Fitness {
 }
 
 impl Fitness {
-    /// Whether the features are one point, and the divergence says nothing.
+    /// Whether the features have collapsed to one point, which makes the divergence meaningless.
     pub fn collapsed(&self) -> bool {
         self.spread < COLLAPSED
     }
 
-    /// What a search pays: the divergence, or the worst of all for a collapsed representation.
+    /// The cost for a search: the divergence, or the worst possible for a collapsed representation.
     pub fn cost(&self) -> f64 {
         if self.collapsed() { f64::INFINITY } else { self.divergence }
     }

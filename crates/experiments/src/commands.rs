@@ -12,7 +12,7 @@ use crate::dense::{DenseArguments, HeadName};
 use crate::evaluate::at_least_one;
 use crate::{evaluate, finetune, reproduce};
 
-/// What the program is told.
+/// The program's arguments.
 #[derive(Parser)]
 #[command(name = "bauta", version, about = "Masked self-supervised learning, recipe by recipe")]
 pub struct Arguments {
@@ -21,7 +21,7 @@ pub struct Arguments {
     pub command: Command,
 }
 
-/// Everything that the program can do.
+/// The program's commands.
 #[derive(Subcommand)]
 pub enum Command {
     /// Train and evaluate a recipe.
@@ -34,14 +34,14 @@ pub enum Command {
         /// The run folder.
         #[arg(long)]
         out: PathBuf,
-        /// Go on from the run folder's last checkpoint.
+        /// Continue from the run folder's last checkpoint.
         #[arg(long)]
         resume: bool,
-        /// Use the recipe's own reduced setting.
+        /// Use the recipe's own reduced settings.
         #[arg(long)]
         quick: bool,
     },
-    /// One exact forward pass of a model folder.
+    /// Run one exact forward pass of a model folder.
     Forward {
         /// The model folder.
         #[arg(long, value_name = "DIR")]
@@ -59,7 +59,7 @@ pub enum Command {
         #[arg(long)]
         bf16: bool,
     },
-    /// Features of a folder of images.
+    /// Compute the features of a folder of images.
     ///
     /// A picture is resized and cut as the model's preprocessor_config.json says. Where that
     /// says nothing, the largest middle part that has the model's ratio is resized bicubically
@@ -86,17 +86,17 @@ pub enum Command {
         #[arg(long, value_name = "NAME", default_value = "auto")]
         device: DeviceChoice,
     },
-    /// Pictures of what a masked autoencoder makes of a folder of images.
+    /// Draw a masked autoencoder's reconstructions of a folder of images.
     ///
     /// Pictures are made ready as `embed` does it.
     Reconstruct {
         /// The model folder.
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
-        /// A folder of JPEG, PNG or WebP images; for a model of video, a video file.
+        /// A folder of JPEG, PNG or WebP images; for a video model, a video file.
         #[arg(long, value_name = "IMAGES", alias = "input", visible_alias = "video")]
         root: PathBuf,
-        /// The folder of the pictures.
+        /// Where to write the pictures.
         #[arg(long, value_name = "DIR", alias = "output", default_value = "reconstructed")]
         out: PathBuf,
         /// The fraction of tokens to hide, the model's own if not given.
@@ -119,13 +119,13 @@ pub enum Command {
         /// The model folder to write.
         #[arg(long, value_name = "DIR", alias = "output")]
         out: PathBuf,
-        /// Number of attention heads, where the width does not determine it.
+        /// Number of attention heads, if the width does not determine it.
         #[arg(long)]
         heads: Option<usize>,
         /// Number of attention heads of the decoder, 16 if not given.
         #[arg(long)]
         decoder_heads: Option<usize>,
-        /// Height and width of the images, where they are not square.
+        /// Height and width of the images, if they are not square.
         #[arg(long, num_args = 2, value_names = ["HEIGHT", "WIDTH"])]
         image_size: Option<Vec<usize>>,
         /// Frames per clip, for weights of video with one joint table of positions.
@@ -135,7 +135,7 @@ pub enum Command {
         #[arg(long)]
         norm_pix_loss: bool,
     },
-    /// Write a model folder anew, under others' names.
+    /// Rewrite a model folder under another naming scheme.
     Export {
         /// The model folder, such as a run's checkpoints/last.
         #[arg(long, value_name = "DIR")]
@@ -151,7 +151,7 @@ pub enum Command {
     Finetune(finetune::Arguments),
     /// Measure the features of a model folder.
     Evaluate(evaluate::Arguments),
-    /// What a recipe's training steps are made of, as JSON; `cargo xtask plan` plans by it.
+    /// Print the sizes of a recipe's training steps as JSON, for `cargo xtask plan`.
     Sizes {
         /// The recipe file.
         recipe: PathBuf,
@@ -173,11 +173,11 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
-    /// Make the runs of a claim, and hold them against the paper.
+    /// Run a claim's experiments and compare them with the paper.
     Reproduce(reproduce::Arguments),
     /// Train a head that gives every pixel a class, and measure its mean IoU.
     Segment {
-        /// What both dense tasks are told.
+        /// Arguments of both dense tasks.
         #[command(flatten)]
         arguments: DenseArguments,
         /// The head.
@@ -193,14 +193,14 @@ fn format_named() -> impl TypedValueParser<Value = FeatureFormat> {
     PossibleValuesParser::new(FeatureFormat::VARIANTS).try_map(|name| name.parse::<FeatureFormat>())
 }
 
-/// Whose names a model folder is written under.
+/// The naming scheme of a written model folder.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Format {
     /// Hugging Face's, for `from_pretrained`.
     Hf,
     /// MAE's own; torchvision's of a residual network.
     Mae,
-    /// timm's: the encoder alone.
+    /// timm's: only the encoder.
     Timm,
     /// A file for onnxruntime and others: the encoder, with its classifier.
     Onnx,

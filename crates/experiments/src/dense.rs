@@ -40,7 +40,7 @@ pub enum HeadName {
     Upernet,
 }
 
-/// What both commands are given.
+/// Arguments of both commands.
 #[derive(Args, Clone, Debug)]
 pub struct DenseArguments {
     /// The model folder.
@@ -49,8 +49,8 @@ pub struct DenseArguments {
     /// The data.
     #[arg(long, value_enum, default_value_t = DenseData::ComposedDigits)]
     pub data: DenseData,
-    /// The folder that the data lie in; composed digits come from the data cache, or from
-    /// this folder's `mnist` and `cifar10`.
+    /// The folder of the data; composed digits come from the data cache, or from this folder's
+    /// `mnist` and `cifar10`.
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// Train the head alone, on the tokens of the encoder as it is.
@@ -62,7 +62,7 @@ pub struct DenseArguments {
     /// Override a setting, such as `train.steps=100`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Where the picture, the numbers, metrics and checkpoints go.
+    /// Output folder for picture, numbers, metrics and checkpoints.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on from the last checkpoint of the output folder.
@@ -70,8 +70,8 @@ pub struct DenseArguments {
     pub resume: bool,
 }
 
-/// Trains and measures a segmentation head; prints and writes what came of it. Sets `stop`
-/// to end it early.
+/// Trains and measures a segmentation head; prints and writes the results. Sets `stop` to end it
+/// early.
 ///
 /// # Errors
 /// When model or data do not suit the task, a setting is wrong, or `stop` is set; the message
@@ -91,8 +91,8 @@ pub fn segment(arguments: &DenseArguments, head: HeadName, stop: &AtomicBool) ->
     perform(arguments, &settings, "segment", said, stop, |task, run| task.segment(kind, run))
 }
 
-/// Trains and measures a detection head; prints and writes what came of it. Sets `stop`
-/// to end it early.
+/// Trains and measures a detection head; prints and writes the results. Sets `stop` to end it
+/// early.
 ///
 /// # Errors
 /// As [`segment`].
@@ -164,7 +164,7 @@ fn perform(
 /// Opens both splits; composed scenes are `size` pixels on a side.
 fn open(arguments: &DenseArguments, settings: &DenseSettings, size: usize) -> Result<DenseSplits> {
     let root = arguments.root.as_deref();
-    let needed = || root.context("--root is needed: the folder that the data lie in");
+    let needed = || root.context("--root is missing: the folder of the data");
     let data = &settings.data;
     let limits = [data.limit, data.test_limit];
     Ok(match arguments.data {

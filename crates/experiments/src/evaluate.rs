@@ -16,7 +16,7 @@ use crate::run::{Console, Splits, choose_threads};
 use crate::settings::{evaluators, pooling};
 use crate::systems::mae_st;
 
-/// What to measure, on what, how.
+/// What to measure, and how.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// The model folder, such as a run's checkpoints/last: ours, or Hugging Face's of a
@@ -30,10 +30,10 @@ pub struct Arguments {
         value_parser = |name: &str| named::<NamedData>("data set", name)
     )]
     pub data: NamedData,
-    /// The folder that the data lie in, if not the cache.
+    /// The folder of the data, if not the cache.
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// The fraction held out for evaluation where a folder has no test split, as in its recipe.
+    /// The fraction held out for evaluation if a folder has no test split, as in its recipe.
     #[arg(long, value_name = "FRACTION")]
     pub holdout: Option<f64>,
     /// What to measure, separated by commas: knn, linear, few-shot, semi.
@@ -51,7 +51,7 @@ pub struct Arguments {
         value_parser = |name: &str| named::<Pooling>("features", name)
     )]
     pub features: Option<Pooling>,
-    /// Height and width that images are brought to, if not the data's own.
+    /// Height and width that images are resized to, if not the data's own.
     #[arg(long, num_args = 2, value_names = ["HEIGHT", "WIDTH"])]
     pub image_size: Option<Vec<usize>>,
     /// Use only N training images, as evenly over their classes as they go.
@@ -60,13 +60,13 @@ pub struct Arguments {
     /// Use only N test images, as evenly over their classes as they go.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit_test: Option<usize>,
-    /// Seed of whatever a protocol draws, and of the baseline's random weights.
+    /// Seed of the protocols' random choices and of the baseline's random weights.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// Change a setting of a protocol, such as eval.linear.epochs=90.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Threads of libtorch and of the loader; 0 takes every core.
+    /// Threads of libtorch and of the loader; 0 uses every core.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = at_most_1024)]
     pub threads: usize,
     /// auto, cpu, cuda or cuda:N.
@@ -75,7 +75,7 @@ pub struct Arguments {
     /// Measure the pixels themselves and the same network at random weights too.
     #[arg(long)]
     pub baselines: bool,
-    /// Write what was found to a JSON file too.
+    /// Also write the results to a JSON file.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }

@@ -67,7 +67,7 @@ pub struct Arguments {
     pub json: Option<PathBuf>,
 }
 
-/// Fine-tunes a model folder on images or videos; prints and writes what came of it.
+/// Fine-tunes a model folder on images or videos; prints and writes the results.
 ///
 /// # Errors
 /// As [`tune`].

@@ -1,5 +1,5 @@
-//! What systems of images share: the images of a run, batches of them with masks, the
-//! student that learns from them, and how it is measured and shown.
+//! The common parts of image systems: a run's images, masked batches, the student, measurements and
+//! pictures.
 
 mod init;
 mod online;
@@ -37,15 +37,15 @@ use crate::settings::evaluators;
 pub struct Images {
     /// The training and the test images.
     pub splits: Splits,
-    /// The training images as training reads them: shrunk where the recipe says so.
+    /// The training images as read in training: shrunk if the recipe says so.
     pub trained: Arc<dyn Source>,
     /// Seed, batch size, image size and threads.
     pub loader: LoaderConfig,
     /// How training images are varied.
     pub augment: Augment,
-    /// What is measured on them.
+    /// The measurements on them.
     pub eval: Eval,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: Device,
     /// Epochs of a phase.
     pub epochs: u32,
@@ -112,7 +112,7 @@ impl Images {
         Ok(data_normalization(&train.statistics(), train.sample_type(), self.device)?)
     }
 
-    /// How pictures are made ready for the run's models.
+    /// How pictures are preprocessed for the run's models.
     ///
     /// # Errors
     /// As [`Self::normalization`].

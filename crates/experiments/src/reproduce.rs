@@ -1,4 +1,4 @@
-//! A claim's runs, one after another, and what they say about the claim.
+//! A claim's runs, one after another, and their verdict.
 //!
 //! Each run has a folder of its own below the claim's, like any other run.
 

@@ -1,4 +1,4 @@
-//! A run: what a system is given to train its phases, to measure and to report.
+//! A run: the interface for a system to train its phases, to measure and to report.
 //!
 //! A system drives its run ([`System::run`]); this file knows no system and no medium.
 
@@ -30,7 +30,7 @@ pub use crate::settings::choose_device;
 pub use bauta_eval::{Splits, cached, choose_threads, device_name};
 pub use bauta_recipe::Folders;
 
-/// A published system: how a run of it goes, from its settings to its scores.
+/// A published system: its run, from settings to scores.
 pub trait System {
     /// What a recipe says of it.
     type Settings: SystemSettings;
@@ -43,7 +43,7 @@ pub trait System {
     fn run(settings: &Self::Settings, run: &mut Run<'_>) -> Result<Scores>;
 }
 
-/// What a run is made for.
+/// The purpose of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aim {
     /// To train, measure and report.
@@ -54,7 +54,7 @@ pub enum Aim {
     Teach,
     /// To time this many steps of the first phase, and keep nothing.
     Time(u64),
-    /// To say what the steps of the first phase are made of; nothing is trained.
+    /// To report the sizes of the first phase's steps; nothing is trained.
     Size,
 }
 
@@ -63,11 +63,11 @@ pub enum Aim {
 pub struct Launch<'a> {
     /// The recipe's name.
     pub name: &'a str,
-    /// Where its files lie.
+    /// The folders of its files.
     pub folders: &'a Folders,
-    /// What it is made for.
+    /// Its purpose.
     pub aim: Aim,
-    /// Go on from the folder's last checkpoint, if there is one.
+    /// Continue from the folder's last checkpoint, if there is one.
     pub resume: bool,
     /// Set to end it early.
     pub stop: &'a AtomicBool,
@@ -98,7 +98,7 @@ pub struct Run<'a> {
     pub seed: u64,
     /// Optimiser, schedule and bookkeeping.
     pub train: Train,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: Device,
     /// Threads of libtorch and of loaders.
     pub threads: usize,
@@ -209,7 +209,7 @@ impl Run<'_> {
             return Ok(made);
         }
         let text = ranks.told_by_first("")?;
-        serde_json::from_str(&text).context("process 0 handed on what cannot be read")
+        serde_json::from_str(&text).context("process 0 sent a message that cannot be read")
     }
 
     /// Where features lie, and who makes them, of what is measured now.
@@ -230,7 +230,7 @@ impl Run<'_> {
         self.sections.iter().any(|known| known.title == title)
     }
 
-    /// Says in words what the scores are, one protocol a line.
+    /// Describes the scores, one protocol per line.
     pub fn explain(&mut self, protocols: impl IntoIterator<Item = String>) {
         self.protocols.extend(protocols);
     }
@@ -265,7 +265,7 @@ impl Run<'_> {
     }
 
     fn summary<S: SystemSettings>(&self, recipe: &Recipe<S>, scores: Scores) -> Result<Summary> {
-        let progress = self.trainer.as_ref().context("a run trains one phase at least")?.progress();
+        let progress = self.trainer.as_ref().context("a run trains at least one phase")?.progress();
         Ok(Summary {
             recipe: self.launch.name.to_owned(),
             system: S::NAME.to_owned(),

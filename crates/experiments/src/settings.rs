@@ -1,4 +1,4 @@
-//! What recipes say, as the libraries' own types: the one place where the two meet.
+//! Conversion of recipes' settings to the libraries' own types, the only place for it.
 
 use anyhow::{Context, Result};
 use bauta_backbones::Pooling;
@@ -62,7 +62,7 @@ pub fn precision(named: recipe::Precision) -> Precision {
     }
 }
 
-/// The arithmetic that a recipe wants, or that is fast on the device.
+/// The precision that a recipe names, or the fast one on the device.
 pub fn choose_precision(wanted: recipe::Precision, device: Device) -> recipe::Precision {
     match wanted {
         recipe::Precision::Auto if multiplies_bf16(device) => recipe::Precision::Bf16,
@@ -71,7 +71,7 @@ pub fn choose_precision(wanted: recipe::Precision, device: Device) -> recipe::Pr
     }
 }
 
-/// The device that a recipe wants, or that is there.
+/// The device that a recipe names, or the available one.
 ///
 /// # Errors
 /// When CUDA is wanted and not there.
@@ -83,7 +83,7 @@ pub fn choose_device(wanted: recipe::Device) -> Result<Device> {
     }
 }
 
-/// What stands for an image.
+/// The feature of an image.
 pub fn pooling(named: recipe::Pooling) -> Pooling {
     match named {
         recipe::Pooling::Mean => Pooling::Mean,

@@ -21,7 +21,7 @@ pub struct RunOptions {
     pub layers: Layers,
     /// The run folder.
     pub out: PathBuf,
-    /// Go on from the folder's last checkpoint, if there is one.
+    /// Continue from the folder's last checkpoint, if there is one.
     pub resume: bool,
 }
 
@@ -74,12 +74,14 @@ pub fn stop_on_signals() -> Result<&'static AtomicBool> {
         }
         // Over the line of a bar, which is drawn anew below.
         let (over, rest) = if stderr().is_terminal() { ("\r", "\x1b[K") } else { ("", "") };
-        eprintln!("{over}stopping; once more to leave at once{rest}");
+        eprintln!("{over}stopping; press Ctrl-C again to quit at once{rest}");
     })
     .context("cannot listen for Ctrl-C")?;
     // The thread that now listens takes them; this one and all that it starts never do. A signal
     // that interrupted libtorch's kernels was seen to corrupt the heap, in every other try.
     let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
-    SigSet::from_iter(signals).thread_block().context("cannot leave Ctrl-C to its thread")?;
+    SigSet::from_iter(signals)
+        .thread_block()
+        .context("cannot block signals outside the thread that handles Ctrl-C")?;
     Ok(&STOP)
 }

@@ -1,4 +1,4 @@
-//! How a command that was stopped goes on.
+//! How to continue a stopped command.
 
 use std::path::Path;
 

@@ -136,7 +136,7 @@ fn an_encoder_learns_what_one_frame_does_not_tell_and_is_kept() {
     assert_eq!((&found["train_images"], &found["test_images"]), (&24.into(), &8.into()));
     assert_eq!(found["settings"]["eval"]["views"]["crops"], 3);
     let again = place.finetune(&line).unwrap_err().to_string();
-    assert!(again.contains("holds a result already"), "{again}");
+    assert!(again.contains("already holds a result"), "{again}");
     // What is kept is a model folder, of which the encoder is measured and tuned further.
     let last = place.path("out/checkpoints/last");
     let kept = VideoFolder::read(&last).unwrap();
@@ -209,7 +209,7 @@ fn a_residual_network_is_measured_and_tuned_like_a_transformer() {
     assert!(rows.iter().any(|row| row["of"] == "random_init"), "{found}");
     assert_eq!(rows[0]["features"], "mean of the last feature map");
     for (set, words) in [
-        ("eval.finetune.drop_path=0.1", "a residual network has no branches that samples skip"),
+        ("eval.finetune.drop_path=0.1", "a residual network does not support it"),
         ("eval.finetune.blocks=4", "blocks 4 is more than the encoder's 3 blocks"),
     ] {
         let refused = place.finetune(&format!("{tune} --set {set}")).unwrap_err().to_string();
@@ -265,10 +265,10 @@ fn what_does_not_go_together_is_refused_in_words() {
     let frames = format!("{FRAMES} --root HERE/frames");
     for (line, words) in [
         (frames.replace("colour", "grey"), "takes clips of 1 channels, the videos have 3"),
-        (frames.replace("colour", "digits"), "no folder of a model of video"),
-        (format!("{frames} --features cls"), "--features and --image-size are of images"),
+        (frames.replace("colour", "digits"), "not the folder of a video model"),
+        (format!("{frames} --features cls"), "--features and --image-size apply to images only"),
         (format!("{frames} --set data.label=speed"), "the videos have the labels class"),
-        (frames.replace("--root HERE/frames", ""), "frame-folders reads a folder of yours"),
+        (frames.replace("--root HERE/frames", ""), "frame-folders reads your own folder"),
         (
             frames.replace("HERE/frames", "HERE/frames/train"),
             "hold some out with --set data.holdout",

@@ -108,10 +108,10 @@ fn a_result_is_not_written_over() {
     let read = || fs::read(out.join("segment.json")).unwrap();
     let kept = read();
     let again = segment(&first, HeadName::Linear, &false.into()).unwrap_err().to_string();
-    assert!(again.contains("clip-vision-out holds a result already"), "{again}");
+    assert!(again.contains("clip-vision-out already holds a result"), "{again}");
     // Another task would write over its checkpoints.
     let other = detect(&first, &false.into()).unwrap_err().to_string();
-    assert!(other.contains("holds a result already"), "{other}");
+    assert!(other.contains("already holds a result"), "{other}");
     assert_eq!(read(), kept);
     fs::remove_dir_all(out.join("checkpoints")).unwrap();
     assert!(segment(&first, HeadName::Linear, &false.into()).is_err());

@@ -81,7 +81,7 @@ fn a_run_goes_on_only_with_the_student_that_teaches() {
     fs::remove_dir_all(place.path("dbot/checkpoints/stage-1")).unwrap();
     let refused = place.run("dbot-cifar10", &[], "dbot", true).unwrap_err();
     let message = format!("{refused:#}");
-    assert!(message.contains("the student of stage-1 is not whole"), "{message}");
+    assert!(message.contains("the student of stage-1 is incomplete"), "{message}");
 }
 
 #[test]

@@ -248,5 +248,5 @@ fn videos_without_labels_are_searched_on() {
     let said = refused(&[]);
     assert!(said.contains("mute.mp4 cannot be read: it has no sound"), "{said}");
     let said = refused(&["data.videos.holdout=0.001"]);
-    assert!(said.contains("none is held out"), "{said}");
+    assert!(said.contains("none would be held out"), "{said}");
 }

@@ -199,7 +199,7 @@ fn data_that_do_not_suit_a_protocol_are_refused_before_anything_is_encoded() {
     );
     assert_says(
         &refusal(&arguments("mae-raw-grey", few.path(), &[])),
-        &["images of cifar10 have 3 channels", "mae-raw-grey wants 1"],
+        &["images of cifar10 have 3 channels", "mae-raw-grey expects 1"],
     );
 }
 
@@ -214,7 +214,7 @@ fn unlabelled_images_are_refused() {
     arguments.data = NamedData::Images(DatasetName::Folder);
     assert_says(
         &refusal(&arguments),
-        &["training images of folder have no labels", "subfolder for each class"],
+        &["training images of folder have no labels", "subfolder per class"],
     );
 }
 

@@ -144,7 +144,7 @@ fn an_encoder_learns_and_is_kept_as_a_model_folder() {
     assert_eq!(parameters.get("head.weight").unwrap().tensor.size(), [10, 32]);
     let before = ModelFolder::read(&place.path("model")).unwrap();
     assert_ne!(folder.tensors()["pos_embed"], before.tensors()["pos_embed"]);
-    assert!(refuse(&arguments).contains("holds a result already"));
+    assert!(refuse(&arguments).contains("already holds a result"));
     let resumed = run(&Arguments { resume: true, ..arguments });
     assert_eq!(resumed.figures.metrics, found.figures.metrics, "measured again, not trained");
 }
@@ -265,7 +265,7 @@ fn encoders_that_cannot_be_fine_tuned_say_why() {
     assert_ne!(changed, text);
     fs::write(&config, changed).unwrap();
     let beit = Arguments { model: Some(place.path("beit")), ..place.arguments(&[]) };
-    assert!(refuse(&beit).contains("use_relative_position_bias is true"));
+    assert!(refuse(&beit).contains("position_bias are both true"));
 
     let clip = place.path("clip");
     let tower = VitConfig { channels: 1, ..VitConfig::new(8, 2, 32, 2, 4) };
@@ -276,7 +276,7 @@ fn encoders_that_cannot_be_fine_tuned_say_why() {
     let config = ModelConfig::Clip(ClipModelConfig::new(&tower));
     ModelFolder::new(clip.clone(), config, tensors).write(&clip, Naming::Timm).unwrap();
     let clip = refuse(&Arguments { model: Some(clip), ..place.arguments(&[]) });
-    assert!(clip.contains("a CLIP tower is not fine-tuned here"), "{clip}");
+    assert!(clip.contains("a CLIP tower cannot be fine-tuned"), "{clip}");
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn one_class_is_refused_and_leaves_no_folder() {
     let given = place.arguments(&[&root]);
     let refused = refuse(&Arguments { data: folder, out: Some(out.clone()), ..given });
     assert!(
-        refused.contains("of two classes or more, and the training images have no classes"),
+        refused.contains("of two classes or more, but the training images have no classes"),
         "{refused}"
     );
     assert!(!out.exists());

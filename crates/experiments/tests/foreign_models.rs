@@ -79,7 +79,7 @@ fn weights_that_do_not_fit_are_listed() {
             "model.safetensors",
             "missing norm.bias",
             "unexpected vit.rotary",
-            "mask_token: file has [1, 1, 3], model wants [1, 1, 16]",
+            "mask_token: file has [1, 1, 3], model expects [1, 1, 16]",
             "blocks.0.mlp.fc1.bias: file has Int64",
         ],
     );
@@ -109,7 +109,7 @@ fn other_architectures_are_named() {
     case.configure("\"vit_mae\"", "\"bert\"");
     assert_says(
         &case.refusal(),
-        &["config.json", "model_type \"bert\"", "those are vit, vit_mae", "clip"],
+        &["config.json", "model_type \"bert\"", "supported are vit, vit_mae", "clip"],
     );
     fs::write(case.path("config.json"), "{\"hidden_size\": 3").unwrap();
     assert_says(&case.refusal(), &["config.json", "EOF"]);
@@ -128,11 +128,11 @@ fn beits_of_other_positions_are_refused() {
     };
     let shared = "\"use_shared_relative_position_bias\": ";
     let without = refuse(&format!("{shared}true"), &format!("{shared}false"));
-    assert_says(&without, &["config.json", "use_shared_relative_position_bias is false"]);
-    assert_says(&without, &["have one each, as fine-tuning does"]);
+    assert_says(&without, &["config.json", "use_shared_relative_position_bias are both false"]);
+    assert_says(&without, &["have one each (fine-tuned)"]);
     let each = "\"use_relative_position_bias\": ";
     let in_each = refuse(&format!("{each}false"), &format!("{each}true"));
-    assert_says(&in_each, &["use_relative_position_bias is true"]);
+    assert_says(&in_each, &["position_bias are both true"]);
     let absolute = "\"use_absolute_position_embeddings\": ";
     let absolute = refuse(&format!("{absolute}false"), &format!("{absolute}true"));
     assert_says(&absolute, &["missing pos_embed"]);
@@ -154,7 +154,7 @@ fn weights_of_beit_and_clip_that_do_not_fit_are_listed() {
         &[
             "blocks.1.gamma_2",
             "blocks.0.attn.v_bias",
-            "rel_pos_bias.relative_position_bias_table: file has [12, 4], model wants [52, 4]",
+            "rel_pos_bias.relative_position_bias_table: file has [12, 4], model expects [52, 4]",
         ],
     );
     let case = Case::new("beit-masked");
@@ -181,7 +181,7 @@ fn masks_that_do_not_fit_say_what_is_wanted() {
         case.refusal()
     };
     let short = refuse(Tensor::zeros([2, 15], FLOAT));
-    assert_says(&short, &["bool_masked_pos is [2, 15], the model wants [2, 16]"]);
+    assert_says(&short, &["bool_masked_pos is [2, 15], the model expects [2, 16]"]);
     let uneven = Tensor::arange(32, FLOAT).view([2, 16]).lt(3.0).to_kind(Kind::Bool);
     assert_says(&refuse(uneven), &["mask"]);
 }
@@ -209,7 +209,7 @@ fn inputs_that_do_not_fit_say_what_is_wanted() {
         case.refusal()
     };
     let short = refuse(|t| drop(t.insert("noise".into(), Tensor::zeros([2, 15], FLOAT))));
-    assert_says(&short, &["input.safetensors", "noise is [2, 15], the model wants [2, 16]"]);
+    assert_says(&short, &["input.safetensors", "noise is [2, 15], the model expects [2, 16]"]);
     let nothing = refuse(|t| drop(t.remove("noise")));
     assert_says(&nothing, &["no tensor noise", "pixel_values"]);
     let half = refuse(|t| {
@@ -229,7 +229,7 @@ fn lying_headers_and_split_weights_are_refused() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[..8].copy_from_slice(&(1_u64 << 60).to_le_bytes());
     fs::write(&path, &bytes).unwrap();
-    assert_says(&case.refusal(), &["model.safetensors", "no safetensors file"]);
+    assert_says(&case.refusal(), &["model.safetensors", "not a safetensors file"]);
     fs::remove_file(&path).unwrap();
     assert_says(&case.refusal(), &["this one has none"]);
     fs::write(case.path("model.safetensors.index.json"), "{}").unwrap();
@@ -262,12 +262,12 @@ fn weights_without_a_description_say_what_is_missing() {
     let nothing = ImportOptions::default();
     assert_says(
         &refuse(nothing),
-        &["6 patches do not form a square", "must be given (image_size)"],
+        &["6 patches do not form a square", "give the height and width of the images (image_size)"],
     );
     let sides = ImportOptions { image_size: Some([24, 24]), ..nothing };
     assert_says(&refuse(sides), &["24 × 24", "6 positions"]);
     let sides = ImportOptions { image_size: Some([24, 16]), ..nothing };
-    assert_says(&refuse(sides), &["a width of 32", "must be given (heads)"]);
+    assert_says(&refuse(sides), &["the width 32", "give the number of heads (heads)"]);
     case.edit("weights.safetensors", |tensors| drop(tensors.remove("pos_embed")));
     assert_says(&refuse(nothing), &["no pos_embed"]);
 }

@@ -257,12 +257,12 @@ fn ranks_that_do_not_fit_together_are_refused_and_leave_nothing() {
         .collect();
     for child in differ {
         let said = failure(child);
-        assert!(said.contains("rank 1 runs another recipe"), "{said}");
+        assert!(said.contains("rank 1 has a different recipe"), "{said}");
     }
     let mut lonely = command("mae-cifar10", &[], &place, "run");
     lonely.env("BAUTA_RANKS_TIMEOUT", "1");
     let said = failure(start_rank(lonely, [0, 3], free_port()));
-    assert!(said.contains("rank 1, 2 did not come within 1 s"), "{said}");
+    assert!(said.contains("rank 1, 2 did not connect within 1 s"), "{said}");
     let taken = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let said = failure(start_rank(command("mae-cifar10", &[], &place, "run"), [0, 2], port));

@@ -17,7 +17,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes a file so that it exists whole or not at all.
+/// Writes a file atomically.
 ///
 /// What a killed process has left under the [`partial`] name is removed first. A link of
 /// that name is removed as well, and never followed.

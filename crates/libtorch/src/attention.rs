@@ -1,4 +1,4 @@
-//! Multi-head self-attention, by whichever of libtorch's kernels is the fastest here.
+//! Multi-head self-attention, using the fastest of libtorch's kernels.
 
 use tch::Tensor;
 

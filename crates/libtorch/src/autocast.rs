@@ -24,7 +24,7 @@ pub struct Autocast {
     not_send: PhantomData<*const ()>,
 }
 
-/// Whether a device multiplies bfloat16 itself: CUDA does, and a CPU with such instructions.
+/// Whether a device multiplies bfloat16 natively: CUDA does, and CPUs with such instructions.
 ///
 /// Other CPUs widen every number first, and are several times slower than in single precision.
 pub fn multiplies_bf16(device: Device) -> bool {

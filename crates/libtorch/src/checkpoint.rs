@@ -1,5 +1,5 @@
-//! Gradient checkpointing (Chen et al., arXiv 1604.06174): functions whose inner values the
-//! backward pass computes again instead of keeping them.
+//! Gradient checkpointing (Chen et al., arXiv 1604.06174): functions whose intermediate values are
+//! recomputed in the backward pass instead of being kept.
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -51,8 +51,8 @@ impl Drop for Checkpointing {
 /// What a checkpointed function is behind its pointer.
 type Function = Box<dyn Fn(&[Tensor]) -> Tensor + Send>;
 
-/// Applies `function` to `inputs` and keeps nothing but them: the backward pass applies it
-/// again, under the autocast of now, and goes on from there.
+/// Applies `function` to `inputs` and keeps only these: the backward pass applies it again, under
+/// the current autocast.
 ///
 /// `parameters` are the tensors besides the inputs that `function` reads and whose gradients
 /// are wanted; others get none. The second time it gets copies of the inputs without their

@@ -38,7 +38,7 @@ pub fn scale_all(tensors: &[Tensor], factor: &Tensor) -> Result<(), LibtorchErro
 /// # Panics
 /// When the lists differ in length.
 pub fn lerp_all(starts: &[Tensor], ends: &[Tensor], weight: f64) -> Result<(), LibtorchError> {
-    assert_eq!(starts.len(), ends.len(), "lerp lists must run parallel");
+    assert_eq!(starts.len(), ends.len(), "lerp lists must have the same length");
     let (start_list, end_list) = (ffi::pointers(starts), ffi::pointers(ends));
     // SAFETY: both lists hold live tensors and are of one length.
     ffi::check(unsafe {

@@ -25,7 +25,7 @@ pub struct AdamStep {
     pub eps: f64,
 }
 
-/// The tensors of one step of Adam or AdamW; the four lists run parallel.
+/// The tensors of one step of Adam or AdamW; the four lists have the same length.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamTensors<'a> {
     /// Parameters, overwritten.
@@ -112,7 +112,7 @@ fn adam(
 pub struct SgdStep {
     /// Learning rate of this step.
     pub lr: f64,
-    /// Part of the buffer that is kept; 0 for descent without momentum.
+    /// Momentum; 0 for descent without it.
     pub momentum: f64,
     /// Step along gradient + momentum · buffer instead of along the buffer.
     pub nesterov: bool,
@@ -120,7 +120,7 @@ pub struct SgdStep {
     pub weight_decay: f64,
 }
 
-/// The tensors of one step of stochastic gradient descent; the lists run parallel.
+/// The tensors of one step of stochastic gradient descent; the lists have the same length.
 #[derive(Clone, Copy, Debug)]
 pub struct SgdTensors<'a> {
     /// Parameters, overwritten.

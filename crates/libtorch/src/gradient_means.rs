@@ -1,4 +1,4 @@
-//! Means of gradients over all processes, sent while the backward pass goes on.
+//! Means of gradients over all processes, sent during the backward pass.
 
 use std::ffi::c_void;
 use std::fmt;
@@ -9,7 +9,7 @@ use tch::Tensor;
 use crate::{LibtorchError, ProcessGroup, ffi};
 
 /// Averages gradients of some parameters over all processes, in buckets that are sent as soon as
-/// their gradients are there, as PyTorch's `DistributedDataParallel` does.
+/// their gradients are complete, as PyTorch's `DistributedDataParallel` does.
 ///
 /// It has a hook at each parameter (`at::Tensor::register_hook`) until it is dropped. Between
 /// [`Self::begin`] and [`Self::finish`] a backward pass on this thread
@@ -56,7 +56,7 @@ impl GradientMeans {
     /// # Panics
     /// When `before` has another length.
     pub fn begin(&self, group: &ProcessGroup, before: &[Tensor]) -> Result<(), LibtorchError> {
-        assert!(before.is_empty() || before.len() == self.parameters, "one a parameter, or none");
+        assert!(before.is_empty() || before.len() == self.parameters, "one per parameter, or none");
         let list = ffi::pointers(before);
         // SAFETY: both are open and the list lives through the call, which keeps shares of group
         // and tensors until `finish`.

@@ -1,4 +1,4 @@
-//! What libtorch has and `tch` does not expose.
+//! libtorch functions that `tch` does not expose.
 //!
 //! A thin C++ shim, compiled against the headers of the libtorch that `tch`
 //! links: the fused steps of AdamW, Adam and SGD, multi-tensor norms and averages,

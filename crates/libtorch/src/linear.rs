@@ -1,4 +1,4 @@
-//! The linear layer, by whichever of libtorch's kernels is the fastest here.
+//! The linear layer, using the fastest of libtorch's kernels.
 
 use tch::Tensor;
 

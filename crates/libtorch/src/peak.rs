@@ -1,4 +1,4 @@
-//! How fast this machine multiplies matrices: what a step's speed is held against.
+//! The machine's peak of matrix products, the reference for a step's speed.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -53,7 +53,7 @@ pub fn remembered_peak(kind: Kind, device: Device) -> f64 {
     peak
 }
 
-/// Waits until a device has done all it was given; the CPU always has.
+/// Waits until a device has finished all its work; the CPU always has.
 pub fn synchronize(device: Device) {
     if let Device::Cuda(index) = device {
         Cuda::synchronize(index as i64);

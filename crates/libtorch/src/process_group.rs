@@ -1,5 +1,4 @@
-//! Processes that train together: a store of keys that they share, sums over all of them, and
-//! what one of them has for all.
+//! Processes that train together: a shared key store, sums over all of them, and broadcasts.
 
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::fmt;
@@ -159,7 +158,7 @@ impl fmt::Debug for ProcessGroup {
     }
 }
 
-/// A sum over all processes that is under way; dropped, it goes on, and nobody reads it.
+/// A sum over all processes in progress; if dropped, it continues unread.
 pub struct Sum {
     work: *mut c_void,
     tensor: Tensor,

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use crate::{LibtorchError, ffi};
 
-/// Loads libtorch's CUDA backend where it is installed; says whether it is there.
+/// Loads libtorch's CUDA backend if it is installed; returns whether it is.
 ///
 /// Programs link only the CPU libraries, so one binary serves both kinds of
 /// machine. This opens `libtorch_cuda.so` with global symbols, which registers

@@ -1,4 +1,4 @@
-//! What can be wrong with a mask's description.
+//! Errors in a mask's settings.
 
 use thiserror::Error;
 
@@ -29,7 +29,7 @@ pub enum MaskError {
     /// A ratio outside (0, 1).
     #[error("ratio {0} must be in (0, 1)")]
     Ratio(f64),
-    /// A ratio that leaves nothing to see or nothing to predict.
+    /// A ratio that leaves no visible or no masked token.
     #[error(
         "ratio {ratio} leaves {visible} visible and {masked} masked of {tokens} tokens; \
          at least one of each is needed"
@@ -51,7 +51,7 @@ pub enum MaskError {
         found: usize,
         /// Samples, B.
         samples: usize,
-        /// Tokens a sample, L.
+        /// Tokens per sample, L.
         tokens: usize,
     },
     /// Masks of one batch that hide different numbers of tokens.
@@ -82,7 +82,7 @@ pub enum MaskError {
         /// The ratios that this grid can meet.
         possible: Vec<f64>,
     },
-    /// Whole steps of time cannot be masked: there is one, or none would stay.
+    /// Whole time steps cannot be masked: there is only one, or none would stay visible.
     #[error(
         "ratio {ratio} leaves {visible} of {steps} steps of time visible; the frame strategy \
          masks whole steps of a clip and needs at least one visible and one masked"
@@ -96,12 +96,12 @@ pub enum MaskError {
         visible: usize,
     },
     /// A fraction of own cells outside (0, 1).
-    #[error("own {0} must be in (0, 1)")]
+    #[error("the own fraction {0} must be in (0, 1)")]
     Own(f64),
-    /// Cells that are smaller than a pixel, or of several steps of time.
+    /// Cells smaller than a pixel, or spanning several time steps.
     #[error(
         "a grid of {} × {} cells does not fit an image of {height} × {width} pixels; each cell \
-         of one step of time needs a pixel at least",
+         needs at least one pixel",
         grid[0],
         grid[1]
     )]
@@ -125,7 +125,7 @@ pub enum MaskError {
 
 fn possible_ratios(possible: &[f64]) -> String {
     if possible.is_empty() {
-        return "no ratio does, because its sides have no common divisor".into();
+        return "no ratio fits, because its sides have no common divisor".into();
     }
     let rounded = |ratio: &f64| ((ratio * 1e4).round() / 1e4).to_string();
     let list = possible.iter().map(rounded).collect::<Vec<_>>().join(", ");

@@ -1,4 +1,4 @@
-//! Fills: which cells of an image stay its own, and whose pixels the others show (MixMask,
+//! Fills: which cells of an image keep its own pixels, and where the others come from (MixMask,
 //! arXiv 2210.11456).
 //!
 //! A masked cell is not erased but shows the same cell of a *partner*, another image of the
@@ -32,19 +32,19 @@ mod cells;
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum FillStrategy {
-    /// Rectangles that stay own, at most ⌊own · cells⌋ cells of them, never none: the released
-    /// generator with its smallest area and its sides cut to what can be laid.
+    /// Rectangles that keep their own pixels, at most ⌊own · cells⌋ cells and at least one: the
+    /// released generator with its smallest area and its sides limited to what fits.
     #[default]
     Block,
-    /// Each cell on its own, drawn again while all or none stay own. The released code's
-    /// `mask_lam` is here 1 − own.
+    /// Each cell independently, drawn again while all or none keep their own pixels. The released
+    /// code's `mask_lam` is here 1 − own.
     Discrete,
-    /// The released generator as it is, for parity: on small grids it often leaves no cell own,
-    /// on 2 × 2 with own = 0.5 in 94 of 100 draws.
+    /// The released generator unchanged, for parity: on small grids it often leaves no own cell, on
+    /// 2 × 2 with own = 0.5 in 94 of 100 draws.
     ReleasedBlock,
 }
 
-/// Whose pixels fill the masked cells of each image of a batch.
+/// Which images fill the masked cells of each image of a batch.
 #[derive(
     Clone,
     Copy,
@@ -79,8 +79,8 @@ pub struct Filler {
 }
 
 impl Filler {
-    /// Fills images of `image` = [height, width] pixels on a grid of cells, of which the
-    /// fraction `own` stays the image's own.
+    /// Fills images of `image` = [height, width] pixels on a grid of cells, of which the fraction
+    /// `own` keeps the image's own pixels.
     ///
     /// # Errors
     /// [`MaskError::FillGrid`] when the grid is finer than the image or of more than one step
@@ -191,7 +191,7 @@ impl Fill {
     /// # Panics
     /// When there are other than a grid's cells, or the partners are no permutation.
     pub fn new(grid: Grid, cells: Vec<bool>, image: [usize; 2], partners: Vec<i64>) -> Self {
-        assert_eq!(cells.len(), grid.tokens(), "one value a cell");
+        assert_eq!(cells.len(), grid.tokens(), "one value per cell");
         let mut partner_of = vec![-1; partners.len()];
         for (sample, &partner) in (0..).zip(&partners) {
             let place = &mut partner_of[partner as usize];

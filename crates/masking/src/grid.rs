@@ -73,7 +73,7 @@ impl Grid {
         Self::new(frames / patch_frames, step.height, step.width)
     }
 
-    /// One step of time of this grid.
+    /// One time step of this grid.
     #[must_use]
     pub fn step(&self) -> Self {
         Self { time: 1, ..*self }

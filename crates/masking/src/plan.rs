@@ -1,4 +1,4 @@
-//! The mask of a whole batch, in the three forms that models gather with.
+//! The mask of a whole batch, in the three forms used for gathering.
 //!
 //! MAE §3, "Simple implementation": shuffle, keep the first tokens, encode,
 //! append mask tokens, un-shuffle. A plan is that shuffle, made on the host
@@ -124,7 +124,7 @@ impl MaskPlan {
         Ok(plan)
     }
 
-    /// Makes the plan that the reference makes of uniform noise [B, L].
+    /// Makes the same plan as the reference from uniform noise [B, L].
     ///
     /// Tokens are ordered by ascending noise, ties by index and NaN last, as
     /// `torch.argsort(stable=True)` orders them; the first ⌊L · (1 − `ratio`)⌋
@@ -160,17 +160,17 @@ impl MaskPlan {
         self.samples
     }
 
-    /// Number of tokens a sample, L.
+    /// Number of tokens per sample, L.
     pub fn tokens(&self) -> usize {
         self.visible_count + self.masked_count
     }
 
-    /// Number of visible tokens a sample, V.
+    /// Number of visible tokens per sample, V.
     pub fn visible_count(&self) -> usize {
         self.visible_count
     }
 
-    /// Number of masked tokens a sample, M.
+    /// Number of masked tokens per sample, M.
     pub fn masked_count(&self) -> usize {
         self.masked_count
     }
@@ -185,8 +185,8 @@ impl MaskPlan {
         &self.masked
     }
 
-    /// The restore permutation, [B, L] row by row: where token `i` stands in
-    /// `visible` ++ `masked`.
+    /// The restore permutation, [B, L] row by row: the position of token `i` in `visible` ++
+    /// `masked`.
     pub fn restore(&self) -> &[i64] {
         &self.restore
     }

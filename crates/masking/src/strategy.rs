@@ -52,14 +52,14 @@ pub trait MaskStrategy: Send + Sync {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Strategy {
-    /// Uniform without replacement, with no regard to space or time: [`RandomMask`].
+    /// Uniform without replacement, independent of space and time: [`RandomMask`].
     #[default]
     Random,
     /// Rectangles, to an exact count: [`BlockMask::new`].
     Block,
-    /// One token of each square cell stays: [`GridMask`].
+    /// One token of each square cell stays visible: [`GridMask`].
     Grid,
-    /// The same places in every step of a clip: [`TubeMask`]; of an image, random.
+    /// The same positions in every time step of a clip: [`TubeMask`]; for an image, random.
     Tube,
     /// Whole steps of a clip: [`FrameMask`].
     Frame,

@@ -1,11 +1,11 @@
-//! Un-Mix (Shen et al., arXiv 2003.05438): how a batch is blended with itself from back to
-//! front, or where boxes of it are pasted.
+//! Un-Mix (Shen et al., arXiv 2003.05438): how a batch is blended with its reverse, or where boxes
+//! of it are pasted.
 
 use std::ops::Range;
 
 use bauta_streams::RandomStream;
 
-/// How the images of a step are mixed with those of the batch from back to front.
+/// How the images of a step are mixed with the reversed batch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UnMix {
     /// The images' weighted mean with their partners.
@@ -19,15 +19,15 @@ pub enum UnMix {
         rows: Range<usize>,
         /// Its columns of pixels.
         columns: Range<usize>,
-        /// λ: the fraction of the own image that is left, in [0, 1].
+        /// λ: the remaining fraction of the own image, in [0, 1].
         own: f64,
     },
 }
 
 impl UnMix {
-    /// Draws λ uniformly (Beta(1, 1)), and whether images are blended or boxes pasted, each in
-    /// half of the steps. A box's sides are √(1 − λ) of the image's, its middle is anywhere,
-    /// and what lies outside is cut off; λ is what is left. `image` is [height, width].
+    /// Draws λ uniformly (Beta(1, 1)), and whether images are blended or boxes pasted, each in half
+    /// of the steps. A box's sides are √(1 − λ) of the image's, its centre is uniform, and it is
+    /// clipped to the image; λ is the remaining fraction. `image` is [height, width].
     pub fn draw(image: [usize; 2], stream: &mut RandomStream) -> Self {
         let own = stream.uniform_in(0.0, 1.0);
         if stream.uniform() < 0.5 {

@@ -143,8 +143,8 @@ fn what_cannot_be_filled_is_refused_by_its_name() {
         Filler::new(FillStrategy::Block, grid, [8, 8], own).unwrap_err().to_string()
     };
     assert!(refuse(9, 0.5).contains("9 × 9 cells does not fit an image of 8 × 8 pixels"));
-    assert_eq!(refuse(4, 0.0), "own 0 must be in (0, 1)");
-    assert_eq!(refuse(4, f64::NAN), "own NaN must be in (0, 1)");
+    assert_eq!(refuse(4, 0.0), "the own fraction 0 must be in (0, 1)");
+    assert_eq!(refuse(4, f64::NAN), "the own fraction NaN must be in (0, 1)");
     assert!(refuse(4, 0.05).contains("0 visible and 16 masked of 16 tokens"));
     assert!(refuse(1, 0.5).contains("0 visible and 1 masked of 1 tokens"));
     let clip = Grid::new(2, 2, 2).unwrap();

@@ -1,5 +1,5 @@
-//! Classifiers with one sigmoid a label: a bag of words, a 1-d convolution over their sequence, or
-//! a perceptron on features that a frozen encoder made.
+//! Classifiers with one sigmoid per label: a bag of words, a 1-d convolution over their sequence,
+//! or a perceptron on features that a frozen encoder made.
 //!
 //! Symbols: B documents, N labels, V ids of words, D width of an embedding.
 
@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::MultilabelError;
 
-/// What a document is to a classifier.
+/// A classifier's input.
 #[derive(Debug)]
 pub enum Words {
     /// Documents as bags: the ids of all words, one document behind the other, with a weight each.

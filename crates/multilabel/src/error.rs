@@ -1,4 +1,4 @@
-//! What can be wrong with this crate's arguments.
+//! Errors in this crate's arguments.
 
 /// An error of this crate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,7 +14,7 @@ pub enum MultilabelError {
         rule: String,
     },
     /// A label's ancestors lead back to it.
-    #[error("label {label} is its own ancestor; a hierarchy has no circle")]
+    #[error("label {label} is its own ancestor; a hierarchy must not have cycles")]
     Circle {
         /// The label's number.
         label: usize,

@@ -1,4 +1,4 @@
-//! Hierarchies of labels: a document that bears a child bears its parent.
+//! Hierarchies of labels: a document with a child label also has its parent.
 
 use std::collections::HashMap;
 
@@ -104,7 +104,10 @@ mod tests {
     #[test]
     fn circles_and_strangers_are_refused() {
         let circle = Hierarchy::new(vec![Some(1), Some(2), Some(0)]).unwrap_err();
-        assert_eq!(circle.to_string(), "label 0 is its own ancestor; a hierarchy has no circle");
+        assert_eq!(
+            circle.to_string(),
+            "label 0 is its own ancestor; a hierarchy must not have cycles"
+        );
         assert!(Hierarchy::new(vec![Some(7)]).is_err());
     }
 }

@@ -4,7 +4,7 @@ use crate::MultilabelError;
 use crate::policy::Policies;
 use crate::reward::Reward;
 
-/// Settings of a meta-learner; the defaults are the sheet's small ones.
+/// Settings of a meta-learner; the defaults are the small ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetaConfig {
     /// Labels, N.

@@ -6,7 +6,7 @@
 
 use ndarray::ArrayView2;
 
-/// How often a label was predicted, borne, and both.
+/// How often a label was predicted, true, and both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LabelCounts {
     /// Documents that bear it and for which it is predicted.
@@ -67,7 +67,7 @@ pub struct LabelMetrics {
     pub micro_recall: f64,
     /// F1 of the summed counts.
     pub micro_f1: f64,
-    /// The mean F1 over the labels that some document bears; others are left out, not 0.
+    /// The mean F1 over the labels that occur in some document; others are left out, not 0.
     pub macro_f1: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Rewards: what an action of the prediction policy is credited with, label by label.
+//! Rewards: the credit of an action of the prediction policy, label by label.
 //!
 //! All are taken on a batch of held-out documents whose outputs do not depend on the thresholds,
 //! so the thresholds of the policy's mean can be tried on the same documents at no cost.
@@ -27,7 +27,7 @@ struct Hits {
     predicted: Tensor,
 }
 
-/// What a reward is taken on.
+/// The data of a reward.
 #[derive(Clone, Copy, Debug)]
 pub struct Credit<'a> {
     /// Probabilities of held-out documents, `[B, N]`.

@@ -325,7 +325,7 @@ fn an_episode_goes_on_bit_for_bit() {
     let (_, mut other) = learner(&MetaConfig { window: 5, ..config });
     let (_, saved) = learner(&MetaConfig::new(6, 30));
     let mismatch = other.load(&saved.saved().into_iter().collect()).unwrap_err();
-    assert!(mismatch.to_string().contains("window.credit: file has [10, 6], model wants [5, 6]"));
+    assert!(mismatch.to_string().contains("window.credit: file has [10, 6], model expects [5, 6]"));
 }
 
 #[test]

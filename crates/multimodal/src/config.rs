@@ -1,4 +1,4 @@
-//! Sizes of the autoencoder, and what does not fit together.
+//! Sizes of the autoencoder, and their checks.
 
 use bauta_backbones::{Activation, BlockConfig, ModelError, StepCost};
 use bauta_masking::Grid;
@@ -36,7 +36,7 @@ pub struct PairConfig {
     pub decoder_heads: usize,
     /// Hidden width of the MLPs as a multiple of their width.
     pub mlp_ratio: usize,
-    /// Whether tokens say which modality they are of.
+    /// Whether tokens have type vectors of their modality.
     pub type_vectors: bool,
 }
 

@@ -1,4 +1,4 @@
-//! How well captions go with images: by the probability of their words, all of them hidden.
+//! How well captions match images: the probability of their words, all of them hidden.
 
 use std::collections::BTreeMap;
 

@@ -24,13 +24,13 @@ pub struct ImageTokens<'a> {
 /// Texts as ids.
 #[derive(Clone, Copy, Debug)]
 pub struct TextTokens<'a> {
-    /// Ids of all places, i64 [B, T]; those of padding are of no matter.
+    /// Ids of all positions, i64 [B, T]; those of padding are ignored.
     pub ids: &'a Tensor,
     /// Which of them are words, and which of these are seen.
     pub words: &'a WordIndices,
 }
 
-/// What the encoder makes of its input: `[class | visible patches | word slots]`.
+/// The encoder's output: `[class | visible patches | word slots]`.
 #[derive(Debug)]
 pub struct Latent<'a> {
     tokens: Tensor,
@@ -55,7 +55,7 @@ impl Latent<'_> {
     }
 }
 
-/// What the decoder makes of it, for the heads.
+/// The decoder's output, for the heads.
 #[derive(Debug)]
 pub struct Decoded {
     image: Option<Tensor>,
@@ -322,7 +322,7 @@ impl PairAutoencoder {
         if let Some(TextTokens { ids, words }) = text {
             let found = ids.size();
             let Some(TextSizes { tokens, .. }) = self.config.text else {
-                return refuse("the text", found, "none: the model is of images alone".to_owned());
+                return refuse("the text", found, "none: the model takes images only".to_owned());
             };
             let wanted = [batch.unwrap_or(words.samples()), tokens as i64];
             if found != wanted || [words.samples(), words.tokens()] != wanted {

@@ -21,7 +21,7 @@ const MOST_BYTES: usize = (1 << 31) - 1;
 pub enum OnnxError {
     /// Larger than a file of this format can be.
     #[error(
-        "the network takes {bytes} bytes, and an ONNX file holds at most {MOST_BYTES}; export a \
+        "the network takes {bytes} bytes, but an ONNX file holds at most {MOST_BYTES}; export a \
          smaller one, or its model folder"
     )]
     TooLarge {

@@ -32,10 +32,7 @@ fn weights_of_losses_and_their_search_are_checked() {
             "search.clusters is 40; it must be at most data.held_out, 30",
         ),
         (&["data.moving.frames=6"], "model.future is 4; it must be in [1, 3], half of the clip's"),
-        (
-            &["data.name=videos"],
-            "data.root is missing: data.name \"videos\" reads a folder of yours",
-        ),
+        (&["data.name=videos"], "data.root is missing: data.name \"videos\" reads your own folder"),
         (
             &["data.name=videos", "data.root=x", "data.videos.seconds=0"],
             "data.videos.seconds is 0; it must be in [0.1, 60]",
@@ -52,12 +49,12 @@ fn weights_of_losses_and_their_search_are_checked() {
         (&["lambda.others=0"], "every weight of lambda is below 0.01, so nothing is trained"),
         (
             &["lambda.others=0", "lambda.shuffle.rgb=1"],
-            "search.method is \"cma-es\" and lambda gives every weight",
+            "search.method is \"cma-es\" but lambda gives every weight",
         ),
         (&["lambda.shuffle.gray=0.5"], "unknown key lambda.shuffle.gray"),
         (
             &["model.modalities=[\"grey\", \"flow\"]"],
-            "model.modalities has no \"rgb\", whose network is the one that is kept",
+            "model.modalities has no \"rgb\"; its network is the one that is kept",
         ),
         (
             &["model.modalities=[\"rgb\", \"flow\", \"flow\"]"],
@@ -65,7 +62,7 @@ fn weights_of_losses_and_their_search_are_checked() {
         ),
         (
             &["model.modalities=[\"rgb\", \"sound\"]", "lambda.transfer.flow_to_rgb=0.5"],
-            "lambda.transfer.flow_to_rgb is 0.5, and model.modalities leaves out what it is of",
+            "lambda.transfer.flow_to_rgb is 0.5, but model.modalities leaves out its modality",
         ),
     ] {
         let error = read(assignments).unwrap_err();

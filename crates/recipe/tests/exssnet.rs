@@ -36,7 +36,7 @@ fn values_that_make_no_sense_are_refused() {
         (&["tasks.then=[\"cifar10\"]"], "tasks.then is given with tasks.origin \"permuted\""),
         (
             &["tasks.origin=data-sets", "tasks.then=[\"folder\"]"],
-            "tasks.then contains folder; it must name data sets that are fetched",
+            "tasks.then contains folder; it must name data sets that can be fetched",
         ),
         (
             &["tasks.origin=data-sets", "tasks.then=[\"cifar10\"]", "data.root=x"],

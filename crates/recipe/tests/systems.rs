@@ -129,7 +129,11 @@ fn a_system_says_what_it_lacks_and_what_it_cannot_do() {
         ),
         ("mae-st", "model.patch_frames=0", "model.patch_frames is 0; it must be at least 1"),
         ("mae-st", "target.count=9", "target.count is 9; it must be a multiple of the 8 steps"),
-        ("mae-st", "data.name=videos", "data.root is missing: data.name \"videos\" reads a folder"),
+        (
+            "mae-st",
+            "data.name=videos",
+            "data.root is missing: data.name \"videos\" reads your own folder",
+        ),
         ("mae-st", "data.repeats=0", "data.repeats is 0; it must be at least 1"),
         ("mae-st", "mask={ strategy = \"frame\", ratio = 0.9 }", "leaves 0 of 8 steps of time"),
         (
@@ -153,7 +157,11 @@ fn a_system_says_what_it_lacks_and_what_it_cannot_do() {
             "data.limit=9",
             "data.limit 9 is less than one step of train.batch_size 128",
         ),
-        ("multilabel", "train.accumulate=2", "train.accumulate is 2; it must be 1: a step has one"),
+        (
+            "multilabel",
+            "train.accumulate=2",
+            "train.accumulate is 2; it must be 1, because a step has one",
+        ),
         ("multilabel", "policies.range=1", "policies.range is 1; it must be in [0, 1)"),
         ("multilabel", "model.ids=1", "model.ids is 1; it must be in 2..=16777216"),
         ("multilabel", "data.image_size=9", "data.image_size is a key of systems mae, dbot,"),

@@ -25,7 +25,7 @@ pub fn colour(place: usize) -> String {
     format!("rgb({red}, {green}, {blue})")
 }
 
-/// A curve; where it is broken off and goes on, it has several pieces.
+/// A curve, in several pieces if it has gaps.
 pub struct Curve {
     /// Its place among the colours.
     pub colour: usize,
@@ -37,9 +37,9 @@ pub struct Curve {
 
 /// Curves over one axis.
 pub struct Chart {
-    /// What is on the horizontal axis.
+    /// Label of the horizontal axis.
     pub x: String,
-    /// What is on the vertical axis; may be empty.
+    /// Label of the vertical axis; may be empty.
     pub y: String,
     /// The curves.
     pub curves: Vec<Curve>,

@@ -1,4 +1,4 @@
-//! Claims: their runs, and what these say, as a table with a verdict and as a page with plots.
+//! Claims: their runs and results, as a table with a verdict and as a page with plots.
 
 mod findings;
 mod page;

@@ -13,13 +13,13 @@ use crate::{MetricsLog, Record, ReportError};
 
 pub use page::page;
 
-/// A row of text cells: a name, then one cell a run.
+/// A row of text cells: a name, then one cell per run.
 pub type Line = (String, Vec<Option<String>>);
 
 /// Runs side by side.
 #[derive(Clone, Debug)]
 pub struct Comparison {
-    /// The runs' names: the shortest ends of their paths that tell them apart.
+    /// The runs' names: the shortest unique ends of their paths.
     pub names: Vec<String>,
     /// Keys of the recipes whose values differ.
     pub settings: Vec<Line>,

@@ -1,4 +1,4 @@
-//! What can go wrong with a run's files and pages.
+//! Errors of a run's files and pages.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bauta_recipe::claim::ClaimError;
 use thiserror::Error;
 
-/// A file that is missing or unusable, or runs that cannot be made or set side by side.
+/// A file that is missing or unusable, or runs that cannot be made or compared.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ReportError {
@@ -36,7 +36,7 @@ pub enum ReportError {
         /// Why.
         source: io::Error,
     },
-    /// A file holds something else than it should.
+    /// A file with unexpected contents.
     #[error("{}: {message}", path.display())]
     Unusable {
         /// The file.
@@ -57,7 +57,7 @@ pub enum ReportError {
     NoRun(PathBuf),
     /// A run has no result yet.
     #[error(
-        "{} is not finished: it has no summary.json; go on with it by --resume first",
+        "{} is not finished: it has no summary.json; finish it with --resume first",
         .0.display()
     )]
     Unfinished(PathBuf),
@@ -65,10 +65,10 @@ pub enum ReportError {
     #[error("compare needs at least two runs; name their folders")]
     TooFewRuns,
     /// One run to compare with itself.
-    #[error("{} or another folder is named twice; compare different runs", .0.display())]
+    #[error("{} is named twice, or another folder is; compare different runs", .0.display())]
     SameRun(PathBuf),
     /// No metric of this name.
-    #[error("no metric is called {name}; there are {}", known.join(", "))]
+    #[error("no metric is called {name}; the metrics are {}", known.join(", "))]
     NoMetric {
         /// The name asked for.
         name: String,
@@ -92,7 +92,7 @@ pub enum ReportError {
     /// What is wrong with a table's recipes.
     #[error(transparent)]
     Recipes(Box<ClaimError>),
-    /// What the caller's own function says.
+    /// An error of the caller's function.
     #[error(transparent)]
     Caller(Box<dyn std::error::Error + Send + Sync>),
     /// What is wrong with one run of a claim.
@@ -103,7 +103,7 @@ pub enum ReportError {
         /// What is wrong.
         source: Box<ReportError>,
     },
-    /// A claim's setting that there is nothing of.
+    /// A claim's setting without any results.
     #[error("the claim's setting {label} lacks {lacks}")]
     NoSetting {
         /// The setting's label.

@@ -1,4 +1,4 @@
-//! What a run leaves for people, without libtorch.
+//! The readable results of a run, without libtorch.
 //!
 //! A run's folder holds its log ([`MetricsLog`], and [`EventLog`] for TensorBoard), its result
 //! ([`Summary`]) and what its system has to say ([`Section`]). [`write()`] makes `report.html`

@@ -32,7 +32,7 @@ pub struct Record {
     pub grad_norm: f64,
     /// Samples trained on in a second.
     pub samples_per_second: f64,
-    /// Seconds a step, on average.
+    /// Mean seconds per step.
     pub step_seconds: f64,
     /// Of these, seconds that the step waited for data.
     pub data_seconds: f64,
@@ -40,12 +40,12 @@ pub struct Record {
     /// [0, 1]; none where either is unknown, and in older logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_share: Option<f64>,
-    /// The loss of predicting the mean of all targets, in the last step: where a network that
-    /// has learnt nothing but a bias stands. None where the objective does not give it.
+    /// The loss of predicting the mean of all targets, in the last step: that of a network that has
+    /// learnt nothing but a bias. None if the objective does not compute it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_loss: Option<f64>,
-    /// Of a contrastive loss, that of a network that says the same of all samples, in the last
-    /// step: ln(1 + K) a term of InfoNCE with K keys of others. None of other losses.
+    /// For a contrastive loss, the loss of a network with the same output for all samples, in the
+    /// last step: ln(1 + K) per InfoNCE term with K negative keys. None for other losses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uninformed_loss: Option<f64>,
     /// Norm of the trained parameters after the last step; at log steps.
@@ -54,12 +54,12 @@ pub struct Record {
     /// Norm of what the last step changed of them; at log steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_norm: Option<f64>,
-    /// What was measured of the features, where it was.
+    /// Measurements of the features, if any.
     #[serde(flatten)]
     pub features: FeatureRecord,
 }
 
-/// What is measured of features while a network trains; each is none where it was not.
+/// Measurements of features during training; none if not measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FeatureRecord {
     /// Accuracy of the nearest neighbours.

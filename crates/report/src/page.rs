@@ -151,7 +151,7 @@ fn training(summary: &Summary, records: &[Record]) -> Markup {
             (row("loss, last window", &loss(train.final_loss)))
             @if mean_loss.is_some() { (row("loss of predicting the mean", &loss(mean_loss))) }
             @if uninformed.is_some() {
-                (row("uninformed loss, of saying the same of all samples", &loss(uninformed)))
+                (row("uninformed loss, of the same prediction for all samples", &loss(uninformed)))
             }
             (row("parameters", &train.parameters.to_string()))
             (row("samples skipped as unreadable", &train.skipped_samples.to_string()))

@@ -1,4 +1,4 @@
-//! What training takes on so many devices, computed from sizes before anything is trained.
+//! Cost of training on a number of devices, computed from sizes before training.
 //!
 //! Every device makes its share of each batch, and gradients are averaged by a ring: each device
 //! sends 2(N − 1)/N times the bytes of all gradients, after the backward pass, as `bauta_train`
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use self::devices::{DeviceKind, Rates};
 use crate::ReportError;
 
-/// What the steps of a phase are made of, known before the first is made.
+/// Sizes of a phase's steps, known before the first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepSizes {
     /// Name of the recipe.
@@ -49,7 +49,7 @@ pub struct StepSizes {
     pub state: u64,
     /// Operations of the matrix products of one sample, forward and backward.
     pub operations: u64,
-    /// Operations of one sample that are made twice to save memory.
+    /// Operations of one sample that are recomputed to save memory.
     pub again: u64,
     /// Values of one sample that the forward pass keeps for the backward pass.
     pub kept: u64,
@@ -59,7 +59,7 @@ pub struct StepSizes {
     pub peak: f64,
 }
 
-/// What training takes on one number of devices.
+/// Cost of training on one number of devices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DevicePlan {
     /// The number.
@@ -82,7 +82,7 @@ pub struct DevicePlan {
     pub scaling: f64,
 }
 
-/// What training takes on some numbers of devices; its text is a table.
+/// Cost of training on several numbers of devices; displayed as a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     sizes: StepSizes,
@@ -115,7 +115,7 @@ impl Plan {
             return refuse("the operations of its steps are not known".to_owned());
         }
         if devices.is_empty() {
-            return refuse("devices is empty; name a number at least".to_owned());
+            return refuse("devices is empty; give at least one number".to_owned());
         }
         let batch = sizes.batch_size;
         if let Some(devices) = devices.iter().find(|&&n| n == 0 || !batch.is_multiple_of(n)) {
@@ -136,7 +136,7 @@ impl Plan {
         self.sizes.sharded && self.columns.iter().any(|column| column.devices > 1)
     }
 
-    /// What each number of devices takes.
+    /// The cost for each number of devices.
     pub fn columns(&self) -> &[DevicePlan] {
         &self.columns
     }

@@ -19,7 +19,7 @@ use crate::ReportError;
 use crate::claims::{over, spread};
 use crate::html;
 
-/// A table of results, as far as it was made.
+/// A table of results, possibly incomplete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Results {
@@ -46,14 +46,14 @@ pub struct Results {
 pub struct ResultsRow {
     /// Its name.
     pub name: String,
-    /// By column, a number a seed; none where nothing can be measured, or nothing was yet.
+    /// By column, one number per seed; none if nothing can be, or has yet been, measured.
     pub numbers: Vec<Vec<f64>>,
     /// Where its runs were made; none while they are not, and where another row's are shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<Made>,
 }
 
-/// Where the runs of a row were made, and by what.
+/// The machine and program of a row's runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Made {
@@ -132,7 +132,7 @@ impl Results {
         Ok(read)
     }
 
-    /// Writes it as JSON, whole or not at all.
+    /// Writes it as JSON, atomically.
     ///
     /// # Errors
     /// [`ReportError::Write`].

@@ -70,7 +70,7 @@ pub enum TableCell {
     Number(f64),
     /// Words.
     Text(String),
-    /// Nothing, shown as a dash; what is not finite comes back from the file as this.
+    /// Nothing, shown as a dash; values that are not finite are read back as this.
     Empty,
 }
 
@@ -126,7 +126,7 @@ fn points<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(f64, f64)>,
 }
 
 impl Section {
-    /// Writes a run's sections to `sections.json` in its folder, whole or not at all.
+    /// Writes a run's sections to `sections.json` in its folder, atomically.
     ///
     /// # Errors
     /// [`ReportError::Write`].

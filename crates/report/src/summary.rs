@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ReportError;
 
-/// What a run was and what came of it. All fractions lie in [0, 1].
+/// A run's settings and results. All fractions lie in [0, 1].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Name of the recipe.
@@ -30,7 +30,7 @@ pub struct Summary {
     pub processes: usize,
     /// Arithmetic of matrix products.
     pub precision: String,
-    /// The weights that the run was taught by, where they were read from a file.
+    /// The teacher's weights, if they were read from a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<TeacherWeights>,
     /// The training.
@@ -84,9 +84,9 @@ pub struct Training {
     /// Samples left out because they could not be read, counted each time.
     #[serde(alias = "skipped_images")]
     pub skipped_samples: u64,
-    /// Loss of the first step; none where no step was made.
+    /// Loss of the first step; none if no step was made.
     pub first_loss: Option<f64>,
-    /// Mean loss of the last log window; none where no step was made.
+    /// Mean loss of the last log window; none if no step was made.
     pub final_loss: Option<f64>,
     /// Number of trained and fixed parameters.
     pub parameters: usize,
@@ -101,7 +101,7 @@ fn is_one(count: &usize) -> bool {
 }
 
 impl Summary {
-    /// Writes the summary, whole or not at all.
+    /// Writes the summary, atomically.
     ///
     /// # Errors
     /// [`ReportError::Unusable`] for a metric that is not finite, which JSON cannot hold;

@@ -6,8 +6,8 @@ use crate::verdict::verdict;
 /// Columns of a terminal that text is broken for.
 const COLUMNS: usize = 80;
 
-/// The training in a line, the metrics against their baselines, and a word where training was
-/// of no use.
+/// The training in one line, the metrics against their baselines, and a note if training did not
+/// help.
 pub fn table(summary: &Summary) -> String {
     let train = &summary.train;
     let loss = |loss: Option<f64>| loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.3}"));

@@ -15,8 +15,7 @@ use crate::{Record, ReportError};
 /// TensorBoard reads the files of a folder that hold this, in the order of their names.
 const PREFIX: &str = "events.out.tfevents.";
 
-/// Writes what a run has to show into an event file, which `tensorboard --logdir` reads while it
-/// grows.
+/// Writes a run's metrics and pictures into an event file, which `tensorboard --logdir` follows.
 ///
 /// Each record is one write of its own, so that a run that is killed leaves whole records, or a
 /// last one cut short, where readers stop.
@@ -118,7 +117,7 @@ impl EventLog {
     pub fn image(&mut self, step: u64, tag: &str, png: &[u8]) -> Result<(), ReportError> {
         let (width, height) = png_size(png).ok_or_else(|| ReportError::Draw {
             what: tag.to_owned(),
-            message: "TensorBoard's pictures must be PNG files, and this is none".to_owned(),
+            message: "TensorBoard's pictures must be PNG files, but this is not one".to_owned(),
         })?;
         self.write(step, What::Image { tag, width, height, png })
     }

@@ -1,5 +1,5 @@
-//! How fast a recipe trains: the times of its steps, held against the matrix products that
-//! the machine can do.
+//! How fast a recipe trains: the times of its steps, compared with the machine's peak of matrix
+//! products.
 
 use std::fmt;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::ReportError;
 
-/// What was measured, and on what.
+/// The measurement and its conditions.
 #[derive(Clone, Debug, Serialize)]
 pub struct Throughput {
     /// Name of the recipe.
@@ -59,7 +59,7 @@ impl Throughput {
         if on_gpu { (8192, 10) } else { (2048, 5) }
     }
 
-    /// Writes the measurement as JSON, whole or not at all.
+    /// Writes the measurement as JSON, atomically.
     ///
     /// # Errors
     /// [`ReportError::Write`] when the file cannot be written.
@@ -112,7 +112,7 @@ impl fmt::Display for Throughput {
     }
 }
 
-/// Where measured values lie.
+/// The distribution of measured values.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
     /// Half of the values lie below.

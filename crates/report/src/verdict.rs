@@ -9,8 +9,8 @@ const TELLING: [&str; 2] = ["linear_top1", "knn_top1"];
 /// The least difference that is one: a point of accuracy.
 const POINT: f64 = 0.01;
 
-/// A sentence where the trained network is not better than the untrained one; none where it
-/// is, or where they were not both measured.
+/// A sentence if the trained network is no better than the untrained one; none if it is better, or
+/// if not both were measured.
 pub fn verdict(summary: &Summary) -> Option<String> {
     let known = |metric: &&'static str| {
         let trained = *summary.eval.get(*metric)?;

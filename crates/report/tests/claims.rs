@@ -108,7 +108,7 @@ fn a_metric_that_no_run_has_is_named_with_those_there_are() {
     assert_eq!(metric(summary, "linear_top1").unwrap(), 0.4);
     assert_eq!(metric(summary, "final_loss").unwrap(), 0.5);
     let refused = metric(summary, "linear_top").unwrap_err().to_string();
-    assert!(refused.starts_with("no metric is called linear_top; there are linear_top1, "));
+    assert!(refused.starts_with("no metric is called linear_top; the metrics are linear_top1, "));
 
     case.summaries[3].eval.clear();
     let refused = Findings::new(&case.claim, &case.cells, &case.summaries, 3.0).unwrap_err();

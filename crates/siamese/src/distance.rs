@@ -1,4 +1,4 @@
-//! How far queries are from keys, and mixed queries from the keys of both of their sources.
+//! Distances of queries from keys, and of mixed queries from the keys of both of their sources.
 
 use tch::Tensor;
 
@@ -8,7 +8,7 @@ const EPS: f64 = 1e-12;
 /// A distance of queries [N, C] from keys [N, C], row by row, as a mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Distance {
-    /// Cross-entropy of finding the own key among it and a queue ([`info_nce`]).
+    /// Cross-entropy of identifying the own key among a queue ([`info_nce`]).
     InfoNce {
         /// Temperature T, above 0.
         temperature: f64,

@@ -1,4 +1,4 @@
-//! What can be wrong with a siamese network.
+//! Errors of a siamese network.
 
 use bauta_backbones::ModelError;
 use bauta_libtorch::LibtorchError;
@@ -8,7 +8,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SiameseError {
-    /// A setting out of its range; the message names it and says what would do.
+    /// A setting out of its range; the message names it and the allowed values.
     #[error("{0}")]
     Config(String),
     /// The encoder's or its input's refusal.

@@ -4,10 +4,10 @@
 use bauta_backbones::{BatchNorm, Init, Linear, Moments, Scope};
 use tch::Tensor;
 
-/// What a head is made of.
+/// The layers of a head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Part {
-    /// To so many outputs, with a bias or without.
+    /// A linear layer with this many outputs, with or without a bias.
     Linear(usize, bool),
     /// With scale and shift or without.
     Norm(bool),

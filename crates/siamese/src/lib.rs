@@ -1,5 +1,5 @@
-//! Siamese networks: two views of an image are to be close, and mixed images close to both of
-//! their sources.
+//! Siamese networks: two views of an image should be close, and mixed images close to both of their
+//! sources.
 //!
 //! A [`Siamese`] is one of three methods, [`Method`]: MoCo v2 (arXiv 2003.04297), SimSiam
 //! (arXiv 2011.10566) or BYOL (arXiv 2006.07733). It tells queries, which learn, from keys,

@@ -7,8 +7,7 @@ use strum::{Display, IntoStaticStr, VariantArray};
 use crate::heads::Part;
 use crate::{Distance, SiameseError};
 
-/// How a siamese network learns without telling the same of all images, by the names that
-/// recipes use.
+/// How a siamese network avoids collapse, by the names that recipes use.
 #[derive(
     Clone,
     Copy,
@@ -48,19 +47,19 @@ pub struct SiameseConfig {
     pub method: Method,
     /// The encoder of both views.
     pub encoder: ResNetConfig,
-    /// Width of what is compared, C.
+    /// Width of the compared vectors, C.
     pub dim: usize,
     /// Width of the projector's hidden layers; 0 of MoCo's is a single linear layer.
     pub hidden: usize,
     /// Keys in MoCo's queue, K.
     pub queue: usize,
-    /// What the momentum encoder keeps of itself in a step, in [0, 1).
+    /// Momentum of the momentum encoder per step, in [0, 1).
     pub momentum: f64,
     /// Temperature T of MoCo's logits, above 0.
     pub temperature: f64,
-    /// Parts that batch norms normalise on their own.
+    /// Number of parts that batch norms normalise separately.
     pub splits: usize,
-    /// Whether each view is held against the other, instead of the first against the second.
+    /// Whether each view is compared with the other, instead of only the first with the second.
     pub symmetric: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The network of both views: what is learnt of one, and what it is held against of the other.
+//! The network of both views: queries from one, and keys from the other.
 
 use std::collections::HashMap;
 
@@ -34,7 +34,7 @@ impl Tower {
             if samples < 2 * parts {
                 return Err(SiameseError::Config(format!(
                     "{samples} image(s) in {parts} part(s) (splits {splits}) have no variance; \
-                     take at least 2 a part"
+                     take at least 2 per part"
                 )));
             }
         }
@@ -74,15 +74,16 @@ impl Shuffle {
     }
 }
 
-/// What the network that learns says of images.
+/// The query network's output for images.
 #[derive(Debug)]
 pub struct Seen {
-    /// What is held against keys [B, C]: the projection at length 1 (MoCo), or the prediction.
+    /// The queries [B, C] compared with keys: the projection at unit length (MoCo), or the
+    /// prediction.
     pub query: Tensor,
     projection: Tensor,
 }
 
-/// A siamese network with all that it keeps from step to step.
+/// A siamese network with its state.
 #[derive(Debug)]
 pub struct Siamese {
     config: SiameseConfig,
@@ -161,7 +162,7 @@ impl Siamese {
         Ok(self.tower.encoder.forward(images, Moments::Running)?)
     }
 
-    /// Asks about normalised images [B, C, H, W]: a pass that learns.
+    /// Queries of normalised images [B, C, H, W]: a pass with gradient.
     ///
     /// # Errors
     /// As [`Self::features`].

@@ -1,4 +1,4 @@
-//! The keys of earlier steps, against which MoCo tells a query's own.
+//! The keys of earlier steps, MoCo's negatives.
 
 use std::collections::HashMap;
 
@@ -62,7 +62,7 @@ impl Queue {
         vec![("queue".to_owned(), self.keys.shallow_clone()), ("queue_ptr".to_owned(), place)]
     }
 
-    /// Goes on from a saved state.
+    /// Continues from a saved state.
     pub(crate) fn load(&mut self, saved: &HashMap<String, Tensor>) -> Result<(), Mismatch> {
         let mut mismatch = Mismatch::default();
         let mut checked = |name: &str, wanted: Vec<i64>| match saved.get(name) {

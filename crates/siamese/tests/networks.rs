@@ -259,7 +259,7 @@ fn an_odd_rest_is_one_part_and_images_without_a_variance_are_refused() {
         assert_eq!(siamese.see(&images("odd", 5)).unwrap().query.size()[0], 5);
         for few in [1, 2] {
             let refused = siamese.see(&images("few", few)).unwrap_err().to_string();
-            assert!(refused.contains("have no variance; take at least 2 a part"), "{refused}");
+            assert!(refused.contains("have no variance; take at least 2 per part"), "{refused}");
         }
     }
 }

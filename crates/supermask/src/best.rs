@@ -1,8 +1,8 @@
-//! Where a task stood best on its validation images, kept on the device.
+//! A task's best state on its validation images, kept on the device.
 
 use tch::{Device, Kind, Tensor};
 
-/// Copies of what was learnt, and the accuracy that they had.
+/// Copies of the learnt tensors, and their accuracy.
 #[derive(Debug)]
 pub(crate) struct Best {
     /// A scalar; −1 before anything was validated.

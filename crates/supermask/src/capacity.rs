@@ -1,4 +1,4 @@
-//! How much of a network its tasks use, and what is left.
+//! How much of a network its tasks use, and how much is free.
 
 use tch::{Device, Kind, Tensor};
 

@@ -1,4 +1,4 @@
-//! A learner's finished tasks in one file: the weights once, and per task a bit a weight and
+//! A learner's finished tasks in one file: the weights once, and per task one bit per weight and
 //! the running statistics.
 //!
 //! Tensors are named as in the released code's checkpoints: `LAYER.weight`, and for task t
@@ -63,12 +63,12 @@ impl Learner {
         let text = std::fs::read_to_string(&beside)
             .map_err(|source| bauta_backbones::ModelError::Io { path: beside.clone(), source })?;
         let described: Described = serde_json::from_str(&text).map_err(|error| {
-            let reason = format!("describes no packed subnetworks: {error}");
+            let reason = format!("does not describe packed subnetworks: {error}");
             SupermaskError::Packed { path: beside.clone(), reason }
         })?;
         if described.format != FORMAT {
             let found = described.format;
-            return Err(refuse(format!("is of layout {found}; this version reads {FORMAT}")));
+            return Err(refuse(format!("has layout {found}; this version reads {FORMAT}")));
         }
         let mut tensors = read_tensors(path)?;
         let has_all = |t: &usize| tensors.keys().any(|k| k.starts_with(&format!("task.{t}.")));
@@ -88,7 +88,9 @@ impl Learner {
         mismatch.unexpected = tensors.into_keys().collect();
         mismatch.unexpected.sort();
         if !mismatch.is_empty() {
-            return Err(refuse(format!("is of another network than it says: {mismatch}")));
+            return Err(refuse(format!(
+                "does not match the network that it describes: {mismatch}"
+            )));
         }
         for (number, task) in learner.tasks.iter().enumerate() {
             for (name, mask) in &task.masks {
@@ -102,7 +104,8 @@ impl Learner {
                 });
                 if kept != wanted {
                     return Err(refuse(format!(
-                        "task.{number}.{name}.mask keeps another number of weights than its density"
+                        "task.{number}.{name}.mask does not keep the number of weights of its \
+                         density"
                     )));
                 }
             }

@@ -1,18 +1,18 @@
-//! What a learner is made of, and which weights it may change.
+//! A learner's settings, and which weights it may change.
 
 use bauta_backbones::BareConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::{Density, WeightStart};
 
-/// What a learner is made of.
+/// A learner's settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LearnerConfig {
     /// The network.
     pub network: BareConfig,
     /// Classes of a task, c; labels run from 0 in every task.
     pub classes: usize,
-    /// Heads of their own for so many tasks, instead of one that all share.
+    /// Separate heads for this many tasks, instead of a shared one.
     pub heads: Option<usize>,
     /// What a mask keeps of each layer; none for the plain network.
     pub density: Option<Density>,
@@ -26,8 +26,8 @@ pub struct LearnerConfig {
 /// Which of a mask's weights may change while weights are learnt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Editing {
-    /// All of them (SSNeT): earlier tasks are forgotten.
+    /// All of them (SSNeT), so that earlier tasks are forgotten.
     Original,
-    /// Those that no earlier mask keeps (ExSSNeT): earlier tasks stay as they are.
+    /// Those that no earlier mask keeps (ExSSNeT), so that earlier tasks do not change.
     Exclusive,
 }

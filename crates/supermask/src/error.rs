@@ -1,4 +1,4 @@
-//! What can be wrong with subnetworks, the order of tasks, and packed files.
+//! Errors of subnetworks, the order of tasks, and packed files.
 
 use bauta_backbones::ModelError;
 use bauta_backbones::checkpoint::Mismatch;
@@ -8,18 +8,18 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SupermaskError {
-    /// A kept fraction that is none.
+    /// An invalid kept fraction.
     #[error("density {0} must be in (0, 1]")]
     Density(f64),
     /// A task out of turn.
-    #[error("task {task} cannot begin: {begun} tasks have, so the next is task {begun}")]
+    #[error("task {task} cannot begin: {begun} tasks have begun, so the next is task {begun}")]
     Order {
         /// The task, from 0.
         task: usize,
         /// Tasks that have begun.
         begun: usize,
     },
-    /// A task that is not there.
+    /// A task that does not exist.
     #[error("there is no task {task}; {begun} tasks have begun, counted from 0")]
     NoTask {
         /// The task, from 0.
@@ -44,7 +44,7 @@ pub enum SupermaskError {
         key: &'static str,
         /// Its value.
         value: String,
-        /// What would do.
+        /// The allowed values.
         rule: String,
     },
     /// A packed file that cannot be used.

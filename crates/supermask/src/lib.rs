@@ -1,4 +1,4 @@
-//! Subnetworks of one shared network, a mask a task: continual learning without forgetting.
+//! Subnetworks of one shared network, one mask per task: continual learning without forgetting.
 //!
 //! SupSup learns, over frozen random weights, scores whose largest make a task's mask.
 //! ExSSNeT (arXiv 2210.10209) then trains the weights that the new mask keeps and no earlier

@@ -1,4 +1,4 @@
-//! A mask as bits: n / 8 bytes a layer.
+//! A mask as bits: n / 8 bytes per layer.
 
 use tch::{Device, Kind, Tensor};
 

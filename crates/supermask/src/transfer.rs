@@ -1,5 +1,5 @@
-//! KKT, transfer of knowledge by nearest neighbours: an earlier task whose
-//! features tell the new classes apart lends its scores.
+//! KKT, transfer of knowledge by nearest neighbours: an earlier task whose features separate the
+//! new classes provides the initial scores.
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString};

@@ -1,4 +1,4 @@
-//! One task of a learner, to be asked.
+//! One task of a learner, for inference.
 
 use bauta_backbones::{BareOutput, Mode, Weights};
 use tch::{Kind, Tensor};
@@ -8,7 +8,7 @@ use crate::{Learner, SupermaskError};
 /// Inputs of one pass.
 const BATCH: i64 = 500;
 
-/// One task with its effective weights; nothing that is asked of it changes anything.
+/// One task with its effective weights; inference does not change it.
 #[derive(Debug)]
 pub struct View<'a> {
     pub(crate) learner: &'a Learner,

@@ -26,7 +26,7 @@ fn learnt(residual: bool, tasks: u64, keep_scores: bool) -> Learner {
 fn tasks_come_in_their_order() {
     let mut learner = learner(config(false, 0.3, false));
     let error = learner.begin(1).unwrap_err().to_string();
-    assert_eq!(error, "task 1 cannot begin: 0 tasks have, so the next is task 0");
+    assert_eq!(error, "task 1 cannot begin: 0 tasks have begun, so the next is task 0");
     learner.begin(0).unwrap();
     assert!(learner.begin(0).is_err() && learner.begin(2).is_err());
     assert!(learner.begin_together(2).is_err());
@@ -184,7 +184,10 @@ fn files_of_another_network_are_refused() {
 
     fs::copy(path("mlp.json"), path("crossed.json")).unwrap();
     fs::copy(path("residual.safetensors"), path("crossed.safetensors")).unwrap();
-    assert!(refused(&path("crossed.safetensors")).contains("is of another network than it says"));
+    assert!(
+        refused(&path("crossed.safetensors"))
+            .contains("does not match the network that it describes")
+    );
 
     let spoilt = |name: &str, change: &dyn Fn(&mut HashMap<String, Tensor>)| {
         let mut tensors = read_tensors(&path("mlp.safetensors")).unwrap();
@@ -203,13 +206,13 @@ fn files_of_another_network_are_refused() {
         let all = bits.ones_like() * 255;
         tensors.insert("task.0.linear.0.mask".to_owned(), all.to_kind(Kind::Uint8));
     });
-    assert!(error.contains("task.0.linear.0.mask keeps another number"), "{error}");
+    assert!(error.contains("task.0.linear.0.mask does not keep the number"), "{error}");
     let error = spoilt("extra", &|tensors| {
         tensors.insert("stranger".to_owned(), Tensor::from(1.0_f32));
     });
     assert!(error.contains("stranger"), "{error}");
     fs::write(path("mlp.json"), "{}").unwrap();
-    assert!(refused(&path("mlp.safetensors")).contains("describes no packed subnetworks"));
+    assert!(refused(&path("mlp.safetensors")).contains("does not describe packed subnetworks"));
     assert!(refused(&path("nothing.safetensors")).contains("nothing.json"));
 }
 

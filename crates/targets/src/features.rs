@@ -1,12 +1,12 @@
-//! A teacher's features as targets: teacher, normalisation and loss, each chosen on its
-//! own (MaskDistill's unified view, arXiv 2210.10615 §2; dBOT §3).
+//! A teacher's features as targets: teacher, normalisation and loss, each chosen independently
+//! (MaskDistill's unified view, arXiv 2210.10615 §2; dBOT §3).
 
 use bauta_backbones::{TokenIndices, patch_tokens};
 use tch::Tensor;
 
 use crate::{FeatureLoss, Normalization, TargetError, Teacher};
 
-/// What a teacher says of the masked tokens, and how far off a prediction is.
+/// A teacher's features of the masked tokens, and the loss of a prediction.
 pub struct FeatureTarget {
     teacher: Box<dyn Teacher>,
     normalization: Normalization,
@@ -14,7 +14,7 @@ pub struct FeatureTarget {
 }
 
 impl FeatureTarget {
-    /// Puts the three slots together.
+    /// Combines the three slots.
     pub fn new(teacher: Box<dyn Teacher>, normalization: Normalization, loss: FeatureLoss) -> Self {
         Self { teacher, normalization, loss }
     }
@@ -24,8 +24,8 @@ impl FeatureTarget {
         &*self.teacher
     }
 
-    /// Targets of u8 pixels [B, C, H, W]: of the class token, where the teacher has one, then
-    /// of the masked tokens, [B, (1 +) M, Dt].
+    /// Targets of u8 pixels [B, C, H, W]: of the class token, if the teacher has one, then of the
+    /// masked tokens, [B, (1 +) M, Dt].
     ///
     /// # Errors
     /// [`TargetError`] when images or indices do not fit the teacher's grid.
@@ -40,7 +40,7 @@ impl FeatureTarget {
         Ok(self.normalization.apply(&chosen))
     }
 
-    /// The loss of predictions of what [`Self::masked`] gave, a scalar in single precision.
+    /// The loss of predictions of the targets of [`Self::masked`], a scalar in single precision.
     ///
     /// Predictions may be of the class token and the masked tokens, [B, 1 + M, Dt], or of
     /// the masked ones alone, [B, M, Dt]. The class token counts where it is predicted and
@@ -59,8 +59,8 @@ impl FeatureTarget {
         }
     }
 
-    /// [`Self::loss`] of predicting the mean of the target's tokens everywhere, for whoever
-    /// wants it later: what a network has that has learnt nothing but a bias.
+    /// [`Self::loss`] of predicting the mean of the target's tokens everywhere, computed later: the
+    /// loss of a network that has learnt nothing but a bias.
     pub fn of_mean(
         &self,
         prediction: &Tensor,

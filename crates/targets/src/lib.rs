@@ -58,14 +58,14 @@ use resize::resize;
 #[non_exhaustive]
 pub enum TargetError {
     /// A tensor of the wrong shape.
-    #[error("a tensor has the shape {found:?}, the target wants {expected}")]
+    #[error("a tensor has the shape {found:?}, the target expects {expected}")]
     Shape {
         /// Its shape.
         found: Vec<i64>,
-        /// What the target wants.
+        /// What the target expects.
         expected: String,
     },
-    /// A teacher whose tokens lie elsewhere than the student's.
+    /// A teacher whose token grid differs from the student's.
     #[error(
         "the teacher's tokens of images of {height} × {width} lie on a grid of {} × {}, the \
          student's on {} × {}; change the size of the teacher's images or the student's patch size",
@@ -81,15 +81,15 @@ pub enum TargetError {
         /// Width of the teacher's images in pixels.
         width: usize,
     },
-    /// A teacher of other images.
-    #[error("the teacher wants {teacher} channels, the images have {images}")]
+    /// A teacher for images with other channels.
+    #[error("the teacher expects {teacher} channels, the images have {images}")]
     Channels {
         /// Channels of the teacher's images.
         teacher: usize,
         /// Channels of the images here.
         images: usize,
     },
-    /// A teacher's images that its network shrinks to nothing.
+    /// A teacher's images that are too small for its network.
     #[error(
         "the teacher's images of {height} × {width} are smaller than its stride of {stride} \
          pixels; take larger images or a smaller stride"
@@ -102,7 +102,7 @@ pub enum TargetError {
         /// Pixels from one feature to the next.
         stride: usize,
     },
-    /// Predicted frames of a clip that are no whole number a step of time.
+    /// Predicted frames that are not a whole number per time step.
     #[error(
         "{chosen} predicted frames do not divide over {steps} steps of time; choose a multiple \
          of {steps}"
@@ -113,10 +113,10 @@ pub enum TargetError {
         /// Tokens along time.
         steps: usize,
     },
-    /// A loss of mixtures without a prediction.
+    /// A mixture loss without a prediction.
     #[error("a loss of mixtures needs at least one branch, got none")]
     NoBranch,
-    /// What the teacher's network says of its input.
+    /// The error of the teacher's network.
     #[error("the teacher: {0}")]
     Teacher(String),
 }

@@ -12,7 +12,7 @@ pub enum FeatureLoss {
     Mse,
     /// With d = |prediction − target|: d² / 2β where d < β, else d − β / 2.
     SmoothL1 {
-        /// Where square passes into line, above 0; 2 in dBOT.
+        /// Where the quadratic part becomes linear, above 0; 2 in dBOT.
         beta: f64,
     },
     /// 1 − cosine of the angle between a token's prediction and its target.
@@ -43,8 +43,8 @@ impl FeatureLoss {
         })
     }
 
-    /// The loss of predicting the mean of all tokens of a target [B, N, D] everywhere: what a
-    /// network has that has learnt nothing but a bias. A scalar in single precision.
+    /// The loss of predicting the mean of all tokens of a target [B, N, D] everywhere: the loss of
+    /// a network that has learnt nothing but a bias. A scalar in single precision.
     pub fn of_mean(self, target: &Tensor) -> Tensor {
         let target = target.to_kind(Kind::Float);
         let mean = target.mean_dim([0, 1].as_slice(), true, Kind::Float).expand_as(&target);

@@ -1,4 +1,4 @@
-//! Mixtures of two images and the losses that take them apart (i-MAE §3).
+//! Mixtures of two images and the losses that separate them (i-MAE §3).
 //!
 //! A mixture is x = λ·x₁ + (1 − λ)·x₂ of normalised images. The image of the smaller
 //! share is *subordinate*, the other *dominant*; the first branch always answers for
@@ -21,8 +21,8 @@ pub fn mix(first: &Tensor, second: &Tensor, lambda: f64) -> Result<Tensor, Targe
     Ok(first * lambda + second * (1.0 - lambda))
 }
 
-/// A partner for each image of a batch [B, ..] that has no other source of them: the next
-/// image, and for the last one the first.
+/// The default partner of each image of a batch [B, ..]: the next image, and the first for the
+/// last.
 ///
 /// ```
 /// use bauta_targets::next_in_batch;
@@ -47,7 +47,7 @@ pub fn by_weight<T>(first: T, second: T, lambda: f64) -> [T; 2] {
     if lambda <= 0.5 { [first, second] } else { [second, first] }
 }
 
-/// The image loss of each branch on its own, as many scalars as there are predictions.
+/// The image loss of each branch separately, one scalar per prediction.
 ///
 /// Each branch has its prediction [B, M, P] of masked tokens and its source, normalised
 /// images [B, C, H, W], the subordinate one first.
@@ -82,8 +82,8 @@ pub fn two_way_loss<'a>(
     sum(image_losses(target, predictions, sources, indices)?)
 }
 
-/// The two-way image loss of predicting the mean of all patches of each source, for whoever
-/// wants it later: a scalar, or the error of a source that does not fit.
+/// The two-way image loss of predicting the mean of all patches of each source, computed later: a
+/// scalar, or the error of a source that does not fit.
 pub fn two_way_loss_of_mean(
     target: &PixelTarget,
     sources: &[&Tensor],
@@ -97,8 +97,8 @@ pub fn two_way_loss_of_mean(
     }
 }
 
-/// The latent loss: the sum over branches of the mean squared distance between a branch's
-/// latent and what the teacher makes of its image, both [B, 1 + V, Dd], class token included.
+/// The latent loss: the sum over branches of the mean squared distance between a branch's latent
+/// and the teacher's for its image, both [B, 1 + V, Dd], class token included.
 ///
 /// # Errors
 /// [`TargetError::Shape`] when a pair differs in shape, [`TargetError::NoBranch`] without a
@@ -109,8 +109,8 @@ pub fn latent_loss(latents: &[Tensor], taught: &[Tensor]) -> Result<Tensor, Targ
     sum(losses.collect::<Result<_, _>>()?)
 }
 
-/// The latent loss of predicting the mean of all tokens of what the teacher says, [B, N, Dd] for
-/// each branch; a scalar, 0 without a branch.
+/// The latent loss of predicting the mean of all the teacher's tokens, [B, N, Dd] for each branch;
+/// a scalar, 0 without a branch.
 pub fn latent_loss_of_mean(taught: &[Tensor]) -> Tensor {
     taught.iter().map(|taught| FeatureLoss::Mse.of_mean(taught)).sum()
 }

@@ -1,21 +1,21 @@
-//! What is done to a teacher's features before they are predicted (the slot N of
-//! MaskDistill's unified view, arXiv 2210.10615 §2; dBOT §3).
+//! How a teacher's features are normalised before they are predicted (the slot N of MaskDistill's
+//! unified view, arXiv 2210.10615 §2; dBOT §3).
 
 use tch::{Kind, Tensor};
 
 /// Added to variances, inside the root.
 const EPS: f64 = 1e-6;
 
-/// Normalises each token's features on their own.
+/// Normalises each token's features separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Normalization {
     /// Leaves them as they are.
     None,
-    /// Brings them to mean 0 and *unbiased* variance 1, as dBOT does, and MAE with pixels.
+    /// Standardises them to mean 0 and *unbiased* variance 1, as dBOT does, and MAE with pixels.
     Standardize,
-    /// Brings them to mean 0 and *biased* variance 1: layer norm without affine parameters.
+    /// Standardises them to mean 0 and *biased* variance 1: layer norm without affine parameters.
     LayerNorm,
-    /// Brings them to Euclidean length 1.
+    /// Scales them to Euclidean length 1.
     L2,
 }
 

@@ -76,8 +76,8 @@ impl PixelTarget {
         FeatureLoss::Mse.of(prediction, target)
     }
 
-    /// The loss of predicting the mean of all patches of a target [B, M, P], for whoever wants
-    /// it later: what the loss must fall below before anything is learnt of an image.
+    /// The loss of predicting the mean of all patches of a target [B, M, P], computed later: the
+    /// loss must fall below it before anything is learnt about an image.
     pub fn of_mean(&self, target: Tensor) -> impl FnOnce() -> Result<Tensor, TargetError> + use<> {
         move || Ok(FeatureLoss::Mse.of_mean(&target))
     }

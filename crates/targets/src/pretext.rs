@@ -1,5 +1,5 @@
-//! Self-supervised tasks on clips that are seen and heard, and distillation between their
-//! networks (ELo, arXiv 2002.12177, section 3.1).
+//! Self-supervised tasks on clips with pictures and sound, and distillation between their networks
+//! (ELo, arXiv 2002.12177, section 3.1).
 //!
 //! Each modality has a network of its own: colour, which is always there, and grey, optical flow
 //! and sound where they are wanted. [`TASKS`] lists what can be asked of them, each by a name such
@@ -24,7 +24,7 @@ use self::inputs::{SeenFlow, sides};
 pub use self::running_scale::RunningScale;
 pub use self::task::{Modality, Site, TASKS, Task};
 
-/// Squared distance by which a positive of the joint embedding must be nearer than a negative.
+/// Margin in squared distance between positives and negatives of the joint embedding.
 const MARGIN: f64 = 0.5;
 
 /// Shares of red, green and blue in grey (ITU-R BT.601).
@@ -43,7 +43,8 @@ pub struct Pretext {
 }
 
 impl Pretext {
-    /// Adds the networks `rgb`, `grey`, `flow` and `sound`, those that there are, and `heads.TASK`.
+    /// Adds the networks `rgb`, `grey`, `flow` and `sound` of the chosen modalities, and
+    /// `heads.TASK`.
     ///
     /// # Errors
     /// [`ModelError::Config`] when a size cannot be.
@@ -65,7 +66,7 @@ impl Pretext {
         Ok(Self { config, tasks, rgb, grey, flow, sound, heads })
     }
 
-    /// The tasks of the modalities that there are, in the order of [`TASKS`].
+    /// The tasks of the chosen modalities, in the order of [`TASKS`].
     pub fn tasks(&self) -> &[Task] {
         &self.tasks
     }
@@ -88,14 +89,14 @@ impl Pretext {
         clips: &SoundingClips,
         wanted: &[bool],
     ) -> Result<Vec<Option<Tensor>>, ModelError> {
-        assert_eq!(wanted.len(), self.tasks.len(), "one answer a task");
+        assert_eq!(wanted.len(), self.tasks.len(), "one answer per task");
         let pass = Pass::new(self, clips)?;
         let taken = self.tasks.iter().zip(wanted);
         taken.map(|(task, wanted)| wanted.then(|| pass.loss(*task)).transpose()).collect()
     }
 
-    /// Embeddings [B, D] of u8 pixels [B, 3, T or more, H, W] by the network of colour alone,
-    /// with its running moments.
+    /// Embeddings [B, D] of u8 pixels [B, 3, T or more, H, W] by the colour network alone, with its
+    /// running moments.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the clips are of another shape.

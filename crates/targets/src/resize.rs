@@ -1,9 +1,9 @@
-//! Images at the size that a teacher wants.
+//! Images at a teacher's size.
 
 use tch::Tensor;
 
-/// Resizes images [B, C, H, W] to `size` [height, width]: bicubic, and with a wider kernel
-/// where they shrink, so that nothing aliases.
+/// Resizes images [B, C, H, W] to `size` [height, width]: bicubic, with a wider kernel when
+/// shrinking, to prevent aliasing.
 pub(crate) fn resize(images: &Tensor, size: [usize; 2]) -> Tensor {
     let wanted = size.map(|side| side as i64);
     if images.size()[2..] == wanted {

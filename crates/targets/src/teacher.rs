@@ -1,5 +1,5 @@
-//! Teachers: what the features of a whole image are (the slot T of MaskDistill's unified
-//! view, arXiv 2210.10615 §2).
+//! Teachers: the features of a whole image (the slot T of MaskDistill's unified view, arXiv
+//! 2210.10615 §2).
 //!
 //! A teacher is frozen and runs without gradient, once a step, on images without a mask.
 //! Each normalises images as it was trained to.
@@ -17,7 +17,7 @@ pub use pixels::PixelTeacher;
 
 use crate::TargetError;
 
-/// A frozen network, or none, that turns whole images into the features of tokens.
+/// A frozen network, or none, that maps whole images to features of tokens.
 pub trait Teacher {
     /// The grid of the tokens; that of the student.
     fn grid(&self) -> Grid;
@@ -28,8 +28,8 @@ pub trait Teacher {
     /// Whether the features of a class token come before those of the patches.
     fn has_class_token(&self) -> bool;
 
-    /// Features of u8 pixels [B, C, H, W]: [B, 1 + L, Dt] with a class token, else
-    /// [B, L, Dt], patches in image order. Nothing can be differentiated through them.
+    /// Features of u8 pixels [B, C, H, W]: [B, 1 + L, Dt] with a class token, otherwise [B, L, Dt],
+    /// patches in image order. They carry no gradient.
     ///
     /// # Errors
     /// [`TargetError`] when the images are of another size.

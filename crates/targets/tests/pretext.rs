@@ -285,10 +285,10 @@ fn what_does_not_fit_is_refused() {
     let (_, pretext) = built();
     let short = SoundingClips { pixels: clips().pixels.narrow(2, 0, 4), ..clips() };
     let refused = pretext.losses(&short, &only(0)).unwrap_err().to_string();
-    assert_eq!(refused, "the clips is [3, 3, 4, 16, 16], the model wants [B, 3, 6, 16, 16]");
+    assert_eq!(refused, "the clips is [3, 3, 4, 16, 16], the model expects [B, 3, 6, 16, 16]");
     let quiet = SoundingClips { sound: None, ..clips() };
     let refused = pretext.losses(&quiet, &only(0)).unwrap_err().to_string();
-    assert_eq!(refused, "the spectrograms is [], the model wants [3, 2, 16, 20]");
+    assert_eq!(refused, "the spectrograms is [], the model expects [3, 2, 16, 20]");
     let still = SoundingClips { flow: clips().flow.map(|x| x.narrow(2, 0, 4)), ..clips() };
     assert!(pretext.losses(&still, &only(0)).is_err());
     let none = PretextConfig { future: 5, ..CONFIG };

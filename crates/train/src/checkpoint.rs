@@ -82,7 +82,8 @@ pub(crate) fn load<O: Objective>(
     objective.parameters().load(if has_averages { &training } else { &model })?;
     if let Some(ema) = ema {
         if !has_averages {
-            let reason = "holds no averaged weights: it was trained without `ema`; resume without";
+            let reason = "holds no averaged weights: it was trained without `ema`; resume without \
+                          it";
             return Err(TrainError::Checkpoint { path: folder.into(), reason: reason.into() });
         }
         ema.load_state(&read_tensors(&model)?).map_err(misfit(&model, "model"))?;
@@ -91,7 +92,7 @@ pub(crate) fn load<O: Objective>(
     load_own(folder, objective)
 }
 
-/// Restores the optimiser's state alone.
+/// Restores only the optimiser's state.
 pub(crate) fn load_optimizer(folder: &Path, optimizer: &mut Optimizer) -> Result<(), TrainError> {
     let path = folder.join(OPTIMIZER);
     optimizer.load_state(&read_tensors(&path)?).map_err(misfit(&path, "optimiser"))

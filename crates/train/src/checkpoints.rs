@@ -34,18 +34,18 @@ impl Checkpoints {
         self.folder.join("last")
     }
 
-    /// The newest whole checkpoint, if there is one.
+    /// The newest complete checkpoint, if there is one.
     pub(crate) fn newest(&self) -> Option<PathBuf> {
         let last = self.last();
         last.join("state.json").is_file().then_some(last)
     }
 
-    /// The model folder that a phase leaves.
+    /// The model folder of a finished phase.
     pub(crate) fn kept(&self, phase: &str) -> PathBuf {
         self.folder.join(phase)
     }
 
-    /// Lets a new life of the run begin: what is there is no longer the last.
+    /// Prepares a new start of the run: existing checkpoints are no longer the last.
     pub(crate) fn forget(&self) -> Result<(), TrainError> {
         if !self.folder.is_dir() {
             return Ok(());

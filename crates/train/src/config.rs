@@ -1,4 +1,4 @@
-//! How an objective is trained: everything that is the same for any objective.
+//! How an objective is trained: the settings common to all objectives.
 
 use tch::Kind;
 
@@ -15,7 +15,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The type in which matrix products are made.
+    /// The number type of matrix products.
     pub fn kind(self) -> Kind {
         match self {
             Self::Fp32 => Kind::Float,
@@ -43,10 +43,10 @@ pub struct TrainConfig {
     pub ema: Option<f64>,
     /// Arithmetic of the forward pass.
     pub precision: Precision,
-    /// Compute transformer blocks again in the backward pass instead of keeping their values
+    /// Recompute transformer blocks in the backward pass instead of keeping their values
     /// ([`bauta_libtorch::Checkpointing`]).
     pub checkpoint_blocks: bool,
-    /// Of several ranks, keep the optimiser's state of a share of the parameters in each
+    /// With several ranks, each keeps the optimiser's state of a share of the parameters
     /// ([`crate::Optimizer::of_share`]); the weights are the same, bit by bit.
     pub shard_optimizer: bool,
     /// Write a checkpoint every this many steps of the phase; 0 only at its end.
@@ -54,8 +54,8 @@ pub struct TrainConfig {
     /// Read losses and write metrics every this many steps of the phase, besides its first and
     /// those with a checkpoint; 0 only there.
     pub log_every: u64,
-    /// Let observers measure the objective every this many steps of the phase, and at its end,
-    /// at a record that is written there; 0 never. Their time is not the training's.
+    /// Let observers measure the objective every this many steps of the phase, and at its end, with
+    /// a record written there; 0 never. Their time does not count as training time.
     pub measure_every: u64,
 }
 
@@ -80,13 +80,13 @@ impl TrainConfig {
         }
     }
 
-    /// Whether a record is due after so many steps of the phase, for its own sake.
+    /// Whether a record is due after this many steps of the phase, regardless of checkpoints.
     pub(crate) fn is_log_step(&self, made: u64) -> bool {
         let every = |period: u64| period > 0 && made.is_multiple_of(period);
         made == 1 || made == self.schedule.steps || every(self.log_every) || self.measures(made)
     }
 
-    /// Whether observers measure after so many steps of the phase.
+    /// Whether observers measure after this many steps of the phase.
     pub fn measures(&self, made: u64) -> bool {
         let every = self.measure_every;
         every > 0 && (made == self.schedule.steps || made.is_multiple_of(every))

@@ -3,7 +3,7 @@
 use bauta_backbones::DropPath;
 use bauta_streams::{Purpose, StreamKey};
 
-/// What the draws of an encoder's stochastic depth are for.
+/// The stream purpose of an encoder's stochastic depth.
 pub const DROP_PATH: Purpose = Purpose::named("drop path");
 
 /// Draws the factors [depth, 2, B] of [`DropPath`] for the samples with these indices.

@@ -1,14 +1,14 @@
-//! What can stop a training run.
+//! Errors that stop a training run.
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// A training run that cannot start, go on or be resumed.
+/// A training run that cannot start, continue or be resumed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// The data ran into trouble.
+    /// An error of the data.
     #[error(transparent)]
     Data(#[from] bauta_data::DataError),
     /// The model or its files.
@@ -20,7 +20,7 @@ pub enum TrainError {
     /// libtorch refused a call.
     #[error(transparent)]
     Libtorch(#[from] bauta_libtorch::LibtorchError),
-    /// The processes that train together.
+    /// The processes of a run.
     #[error(transparent)]
     Ranks(#[from] crate::RanksError),
     /// The objective's own step.

@@ -1,4 +1,4 @@
-//! Which parameters share a weight decay and a learning rate.
+//! Groups of parameters that share weight decay and learning rate.
 //!
 //! Pre-training has two groups: decayed or not. Fine-tuning has two for each
 //! layer, whose learning rates fall geometrically towards the input, so that
@@ -43,7 +43,7 @@ impl LayerDecay {
         block().map(|block| block + 1).or_else(stage).unwrap_or(self.depth + 1)
     }
 
-    /// What the learning rate of a layer is multiplied by: decay^(depth + 1 − layer).
+    /// The factor of a layer's learning rate: decay^(depth + 1 − layer).
     pub fn scale(&self, layer: usize) -> f64 {
         self.decay.powi((self.depth + 1 - layer) as i32)
     }
@@ -70,10 +70,10 @@ fn is_decayed_in_finetuning(parameter: &Parameter) -> bool {
     is_decayed(parameter) && parameter.name != "cls_token"
 }
 
-/// Parameters that are stepped alike.
+/// Parameters that are updated alike.
 #[derive(Debug)]
 pub struct ParameterGroup<'a> {
-    /// What the learning rate is multiplied by.
+    /// The factor of the learning rate.
     pub lr_scale: f64,
     /// Weight decay.
     pub weight_decay: f64,

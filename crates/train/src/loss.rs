@@ -1,4 +1,4 @@
-//! What an objective gives for an input: a number to lower, and what it is made of.
+//! An objective's result for an input: the loss and its parts.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use tch::Tensor;
 
 use crate::ObjectiveError;
 
-/// A scalar loss and, where it is a sum, its parts by name.
+/// A scalar loss and, if it is a sum, its parts by name.
 ///
 /// Nothing here waits for the device: parts are gathered there, like the loss itself, and read
 /// at log steps. They reach `metrics.jsonl` as they are, before their weights.
@@ -26,16 +26,16 @@ pub struct Loss {
     reference: Option<(Reference, Taken)>,
 }
 
-/// What a loss must fall below before anything has been learnt.
+/// A reference that the loss must fall below before anything has been learnt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reference {
     /// The loss of predicting the mean of all targets of the step.
     Mean,
-    /// Of a contrastive loss, that of a network that says the same of all samples.
+    /// For a contrastive loss, that of a network with the same output for all samples.
     Uninformed,
 }
 
-/// A scalar that is taken when it is wanted.
+/// A scalar that is computed on demand.
 type Taken = Box<dyn FnOnce() -> Result<Tensor, ObjectiveError>>;
 
 impl From<Tensor> for Loss {
@@ -73,9 +73,9 @@ impl Loss {
         Self { total: total.expect("a sum has at least one part"), parts: named, reference: None }
     }
 
-    /// The same beside the loss of predicting the mean of all targets of the step, which a
-    /// network that has learnt nothing but a bias has: what the loss must fall below. It is
-    /// taken at log steps only, without gradients, and must not wait for the device.
+    /// The same with the loss of predicting the mean of all targets of the step, the best of a
+    /// network that has learnt nothing but a bias, as reference. It is computed only at log steps,
+    /// without gradients, and must not wait for the device.
     pub fn beside<E: Into<ObjectiveError> + 'static>(
         self,
         of_mean: impl FnOnce() -> Result<Tensor, E> + 'static,
@@ -84,13 +84,13 @@ impl Loss {
         Self { reference: Some((Reference::Mean, taken)), ..self }
     }
 
-    /// The same beside the loss of a network that says the same of all samples, where it is known.
+    /// The same with the loss of a network with the same output for all samples, if it is known.
     pub fn beside_uninformed(self, uninformed: Option<Tensor>) -> Self {
         let taken = uninformed.map(|loss| (Reference::Uninformed, Box::new(|| Ok(loss)) as Taken));
         Self { reference: taken.or(self.reference), ..self }
     }
 
-    /// Takes the reference, a scalar; none where the objective gives none.
+    /// Computes the reference, a scalar; none if the objective has none.
     ///
     /// # Errors
     /// Whatever keeps it from being taken.
@@ -104,8 +104,7 @@ impl Loss {
         &self.total
     }
 
-    /// The parts by name, without gradient and before their weights; none where the loss is
-    /// no sum.
+    /// The parts by name, without gradient and before weighting; none if the loss is not a sum.
     pub fn parts(&self) -> &[(&'static str, Tensor)] {
         &self.parts
     }

@@ -17,7 +17,7 @@ pub struct MaskedImages {
     pub pixels: Tensor,
     /// Which of their tokens are hidden.
     pub indices: TokenIndices,
-    /// Branches of the encoder that samples skip; none where nothing is skipped.
+    /// Branches of the encoder that samples skip; none if nothing is skipped.
     pub drop_path: Option<DropPath>,
     /// The same of the decoder.
     pub decoder_drop_path: Option<DropPath>,
@@ -28,11 +28,11 @@ pub struct MaskedImages {
 pub struct Masking {
     /// How tokens are hidden in each epoch, the last of them from there on.
     pub strategies: Arc<[Arc<dyn MaskStrategy>]>,
-    /// The epoch in which the first of them is due.
+    /// The epoch of the first of them.
     pub first_epoch: u64,
     /// Seed of the run.
     pub seed: u64,
-    /// Where the tensors live.
+    /// The device of the tensors.
     pub device: Device,
     /// Rate at which samples skip the last block's branches; less below it.
     pub drop_path: f64,

@@ -98,8 +98,8 @@ impl Mix {
         }
     }
 
-    /// What a classifier should say of the mixed images: of labels \[B\] (i64) the
-    /// targets [B, classes], whose rows sum to 1.
+    /// The classifier's targets for the mixed images: of labels \[B\] (i64) the targets [B,
+    /// classes], whose rows sum to 1.
     ///
     /// The label of an image that is all its own has 1 − s + s / C with `smoothing` s,
     /// every other class s / C.

@@ -7,10 +7,10 @@ use tch::Tensor;
 
 use crate::{Gradients, Loss};
 
-/// Whatever keeps an objective from its step.
+/// Any error of an objective's step.
 pub type ObjectiveError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a training run optimises.
+/// The objective of a training run.
 ///
 /// An input is made on the host, ahead of its step, by other threads: a batch with its mask
 /// plan, say. The loss is taken on the device. A step calls, in this order: [`loss`](Self::loss)
@@ -21,7 +21,7 @@ pub trait Objective {
     /// The host's part of a step.
     type Input: Send + 'static;
 
-    /// Takes the loss of one input. A step may be given up between its inputs, so what
+    /// Computes the loss of one input. A step may be aborted between its inputs, so what
     /// [`state`](Self::state) saves changes in [`after_step`](Self::after_step) alone.
     ///
     /// # Errors
@@ -34,8 +34,8 @@ pub trait Objective {
     /// The model's `config.json`, which makes a checkpoint a model folder.
     fn config(&self) -> serde_json::Value;
 
-    /// How pictures are made ready for the model, which its folder says beside `config.json`;
-    /// nothing of a model that sees none.
+    /// How pictures are preprocessed for the model, stored beside its `config.json`; nothing for a
+    /// model without pictures.
     fn preprocessing(&self) -> Option<Preprocessing> {
         None
     }
@@ -43,7 +43,7 @@ pub trait Objective {
     /// An input as named tensors, saved when its loss is not finite.
     fn tensors(&self, input: &Self::Input) -> Vec<(&'static str, Tensor)>;
 
-    /// Changes the gradients of a step, before their norm is taken and clipped: masks of a
+    /// Changes the gradients of a step, before their norm is computed and clipped: masks of a
     /// subnetwork, means over devices.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ pub trait Objective {
         Ok(())
     }
 
-    /// Follows a step: momentum encoders, queues. `step` counts the steps made in this phase
+    /// Runs after a step: momentum encoders, queues. `step` counts the steps made in this phase
     /// before it, as the schedule does. No gradient is recorded in here.
     ///
     /// # Errors
@@ -61,13 +61,13 @@ pub trait Objective {
         Ok(())
     }
 
-    /// What the objective keeps from step to step besides its parameters, by name: queues, a
-    /// momentum encoder's weights, counts. It is saved with each checkpoint.
+    /// The objective's state besides its parameters, by name: queues, a momentum encoder's weights,
+    /// counts. It is saved with each checkpoint.
     fn state(&self) -> Vec<(String, Tensor)> {
         Vec::new()
     }
 
-    /// Goes on from a saved [`state`](Self::state); the tensors are on the CPU.
+    /// Continues from a saved [`state`](Self::state); the tensors are on the CPU.
     ///
     /// # Errors
     /// The names and shapes that do not agree.

@@ -12,7 +12,7 @@ use tch::{Kind, Tensor};
 use crate::shards::owners;
 use crate::{LayerDecay, ParameterGroup, Ranks, RanksError};
 
-/// How gradients become steps.
+/// The update rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
     /// AdamW (Loshchilov & Hutter): decoupled weight decay.
@@ -31,7 +31,7 @@ pub enum Rule {
     },
     /// Stochastic gradient descent: weight decay is part of the gradient.
     Sgd {
-        /// Part of the former direction that is kept, in [0, 1); 0 keeps no state.
+        /// Momentum, in [0, 1); 0 keeps no state.
         momentum: f64,
         /// Nesterov's step, which looks ahead along the direction; with a momentum above 0.
         nesterov: bool,
@@ -39,7 +39,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// What it keeps of each parameter, in that parameter's shape.
+    /// Its state per parameter, in the parameter's shape.
     fn moments(self) -> &'static [&'static str] {
         match self {
             Self::AdamW { .. } | Self::Adam { .. } => &["exp_avg", "exp_avg_sq"],
@@ -52,11 +52,11 @@ impl Rule {
 /// Settings of an optimiser that hold for a whole phase.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OptimizerConfig {
-    /// How gradients become steps.
+    /// The update rule.
     pub rule: Rule,
     /// Weight decay of the parameters that decay.
     pub weight_decay: f64,
-    /// Learning rates that fall towards the input, for fine-tuning.
+    /// Learning rates that decrease towards the input, for fine-tuning.
     pub layer_decay: Option<LayerDecay>,
 }
 
@@ -114,7 +114,7 @@ struct Entry<'a> {
     kept: Option<&'a Tensor>,
 }
 
-/// One optimiser by libtorch's fused kernels, one call a group.
+/// One optimiser using libtorch's fused kernels, one call per group.
 #[derive(Debug)]
 pub struct Optimizer {
     rule: Rule,
@@ -129,8 +129,8 @@ impl Optimizer {
         Self::of_share(parameters, config, Share::WHOLE)
     }
 
-    /// The same of one of several ranks, which steps a share of the parameters, and keeps the
-    /// state of that share alone: the first stage of ZeRO (Rajbhandari et al., arXiv 1910.02054,
+    /// The same for one of several ranks, which updates a share of the parameters and keeps only
+    /// the state of that share: the first stage of ZeRO (Rajbhandari et al., arXiv 1910.02054,
     /// §5.1). A parameter belongs to one rank as a whole.
     pub fn of_share(parameters: &Parameters, config: OptimizerConfig, share: Share) -> Self {
         let OptimizerConfig { rule, .. } = config;
@@ -184,8 +184,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Puts what other ranks have made of their shares of the parameters in the place of those
-    /// here; all ranks must call it after a step.
+    /// Fetches the parameters that other ranks have updated; all ranks must call it after a step.
     pub(crate) fn take_others(&self, ranks: &Ranks) -> Result<(), RanksError> {
         if self.share.of == 1 {
             return Ok(());

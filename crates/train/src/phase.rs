@@ -1,29 +1,29 @@
-//! Phases: what a run's training is a list of.
+//! Phases: a run's training is a list of them.
 
 use bauta_backbones::Parameters;
 
 use crate::{TrainConfig, TrainError};
 
-/// One objective trained on one feed by one schedule.
+/// One objective trained on one feed with one schedule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Phase {
-    /// Its name, which no other phase of the run has: letters, digits, `-`, `_` and `.`.
+    /// Its name, unique in the run: letters, digits, `-`, `_` and `.`.
     pub name: String,
     /// How it trains.
     pub config: TrainConfig,
-    /// What it begins with.
+    /// Its starting state.
     pub start: Start,
-    /// Whether its model stays as `checkpoints/NAME` when it is over.
+    /// Whether its model is kept as `checkpoints/NAME` at its end.
     pub keep: bool,
 }
 
-/// What a phase begins with.
+/// The starting state of a phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
-    /// The objective as it stands, and a new optimiser.
+    /// The objective as it is, and a new optimiser.
     #[default]
     Fresh,
-    /// The objective as it stands, and the optimiser's state at the end of the former phase.
+    /// The objective as it is, and the optimiser's state at the end of the former phase.
     WithMoments,
     /// The weights and the objective's own state at the end of the former phase, and a new
     /// optimiser.
@@ -33,25 +33,25 @@ pub enum Start {
 /// How training a phase ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It is over; the objective holds its final weights and state.
+    /// It is finished; the objective holds its final weights and state.
     Finished,
     /// It was stopped, with a checkpoint.
     Stopped {
         /// Steps made in all phases.
         step: u64,
     },
-    /// It was over before, and a later phase has begun; the objective is as it was.
+    /// It was finished before, and a later phase has begun; the objective is unchanged.
     Earlier,
 }
 
 impl Phase {
-    /// A phase that begins with the objective as it stands and leaves nothing but the run's
-    /// last checkpoint.
+    /// A phase that starts with the objective as it is and keeps nothing but the run's last
+    /// checkpoint.
     pub fn new(name: impl Into<String>, config: TrainConfig) -> Self {
         Self { name: name.into(), config, start: Start::Fresh, keep: false }
     }
 
-    /// Checks everything that can be wrong before the first step.
+    /// Checks all settings before the first step.
     pub(crate) fn check(&self, parameters: &Parameters) -> Result<(), TrainError> {
         let refuse = |key, rule| {
             let value = format!("\"{}\"", self.name);
@@ -59,11 +59,11 @@ impl Phase {
         };
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if self.name.is_empty() || !self.name.chars().all(plain) || self.name.starts_with('.') {
-            return refuse("name", "must be of letters, digits, '-', '_' and '.'");
+            return refuse("name", "must consist of letters, digits, '-', '_' and '.'");
         }
         let taken = self.name == "last" || self.name.starts_with("step-");
         if taken || self.name.ends_with(".partial") {
-            return refuse("name", "is a name that checkpoints have; choose another");
+            return refuse("name", "is a reserved name of checkpoints; choose another");
         }
         if parameters.trainable().next().is_none() {
             return refuse("phase", "its objective has no parameter to train");

@@ -1,4 +1,4 @@
-//! Where a run stands: `state.json` of a checkpoint.
+//! A run's progress: `state.json` of a checkpoint.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 
-/// Where a run stands, over all its phases and all its lives.
+/// A run's progress over all its phases and restarts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// The phase that is trained, or was trained last; empty before the first.
@@ -36,7 +36,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// What a summary says of the training of a network with so many parameters.
+    /// The summary of the training of a network with this many parameters.
     pub fn training(&self, parameters: usize) -> Training {
         Training {
             steps: self.step,
@@ -51,7 +51,7 @@ impl Progress {
         }
     }
 
-    /// Where the run stood when the checkpoint in `folder` was written.
+    /// The run's progress when the checkpoint in `folder` was written.
     ///
     /// # Errors
     /// [`TrainError::Io`] or [`TrainError::Checkpoint`] when `state.json` is missing or broken.

@@ -1,4 +1,4 @@
-//! The processes that train a run together, over libtorch's c10d.
+//! The processes of a run, connected by libtorch's c10d.
 //!
 //! Each process, a rank, takes its share of every batch; gradients are averaged, so that all make
 //! the same step, or each its share of it ([`crate::Optimizer::of_share`]). They are averaged in
@@ -29,20 +29,20 @@ const BUCKET: usize = 25 * 1024 * 1024 / size_of::<f32>();
 /// How long those that are left after a failure wait to hear of each other.
 const ROLL_CALL: Duration = Duration::from_secs(10);
 
-/// What keeps processes from training together.
+/// Errors of several processes.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RanksError {
-    /// Environment variables that are missing, no numbers, or contradict each other.
+    /// Environment variables that are missing, not numbers, or contradictory.
     #[error("{0}")]
     Variables(String),
     /// Rank 0 cannot serve the rendezvous.
     #[error(
-        "MASTER_PORT {0} is in use on this machine; name a free one, or wait for the end of the \
-         run that has it"
+        "MASTER_PORT {0} is in use on this machine; choose a free one, or wait until the run that \
+         uses it ends"
     )]
     PortInUse(u16),
-    /// The rendezvous is not there.
+    /// The rendezvous cannot be reached.
     #[error(
         "rank {rank} does not reach the rendezvous of rank 0 at {address}: {reason}; is rank 0 \
          running, and are MASTER_ADDR and MASTER_PORT the same for all?"
@@ -55,10 +55,10 @@ pub enum RanksError {
         /// libtorch's words.
         reason: String,
     },
-    /// Ranks that were waited for in vain.
+    /// Ranks that did not connect in time.
     #[error(
-        "rank {missing} did not come within {seconds} s; are all {count} processes started, with \
-         the same MASTER_ADDR and MASTER_PORT?"
+        "rank {missing} did not connect within {seconds} s; are all {count} processes started, \
+         with the same MASTER_ADDR and MASTER_PORT?"
     )]
     NeverCame {
         /// Their numbers.
@@ -68,9 +68,9 @@ pub enum RanksError {
         /// How many ranks there must be.
         count: usize,
     },
-    /// Ranks that were started for something else than rank 0.
+    /// Ranks that were started differently from rank 0.
     #[error(
-        "rank {0} runs another recipe, seed, folder or version than rank 0; start all with the \
+        "rank {0} has a different recipe, seed, folder or version from rank 0; start all with the \
          same program and the same arguments"
     )]
     Differ(String),
@@ -88,12 +88,12 @@ pub enum RanksError {
         /// libtorch's words.
         reason: String,
     },
-    /// All ranks answer, and still cannot add up their numbers.
-    #[error("the ranks cannot reach each other, though all are there: {0}")]
+    /// All ranks answer, but cannot exchange data.
+    #[error("the ranks cannot reach each other, though all have started: {0}")]
     Apart(LibtorchError),
 }
 
-/// This process's place among those that train a run together. A clone shares the connections.
+/// This process's rank among those of a run. A clone shares the connections.
 #[derive(Clone, Debug)]
 pub struct Ranks {
     share: Share,
@@ -112,13 +112,13 @@ struct Group {
 }
 
 impl Ranks {
-    /// A process that trains alone: nothing is exchanged, and all is as without this.
+    /// A single process: nothing is exchanged.
     pub fn alone() -> Self {
         Self { share: Share::WHOLE, threads: 0, group: None }
     }
 
-    /// Meets the others that were started like this one: `digest` is a text that differs where
-    /// anything does that must be the same for all.
+    /// Connects with the other processes: `digest` is a text that differs if anything differs that
+    /// must be the same for all.
     ///
     /// # Errors
     /// When a rank does not come, was started for something else, or cannot be reached.
@@ -158,7 +158,7 @@ impl Ranks {
         Ok(Self { share, threads, group: Some(Rc::new(group)) })
     }
 
-    /// The part of each batch that this rank makes.
+    /// The part of each batch that this rank processes.
     pub fn share(&self) -> Share {
         self.share
     }
@@ -173,12 +173,12 @@ impl Ranks {
         self.share.rank == 0
     }
 
-    /// The threads of this rank where a run is to take every core; 0 for all of them.
+    /// The threads of this rank if a run is to use every core; 0 for all of them.
     pub fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Checks that so many ranks can train on a device.
+    /// Checks that this many ranks can train on a device.
     ///
     /// # Errors
     /// [`RanksError::Device`] for several that are not on the CPU.
@@ -189,7 +189,7 @@ impl Ranks {
         }
     }
 
-    /// Waits until all ranks are here; whether one of them says so.
+    /// Waits for all ranks; returns whether one of them says so.
     ///
     /// # Errors
     /// When one of them does not come.
@@ -202,8 +202,8 @@ impl Ranks {
         Ok(sum[0].double_value(&[]) > 0.0)
     }
 
-    /// Puts the means over all ranks in the place of some tensors in single precision on the
-    /// CPU, the same bits on each rank; all must give tensors of the same sizes.
+    /// Replaces tensors in single precision on the CPU by their means over all ranks, with the same
+    /// bits on each rank; all must pass tensors of the same sizes.
     pub(crate) fn mean(&self, tensors: &mut [Tensor]) -> Result<(), RanksError> {
         if self.group.is_none() {
             return Ok(());
@@ -226,7 +226,8 @@ impl Ranks {
         Ok(())
     }
 
-    /// Hands tensors in single precision on the CPU from the ranks that own them to all others.
+    /// Broadcasts tensors in single precision on the CPU from the ranks that own them to all
+    /// others.
     ///
     /// `listed` says the owner and the shape of each, the same on all ranks; all must call it.
     /// `own` gives one of this rank's by its place in the list, and `receive` takes one of

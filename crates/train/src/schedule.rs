@@ -20,11 +20,11 @@ pub struct Schedule {
     pub warmup_steps: f64,
     /// Length of the whole schedule, in optimiser steps.
     pub steps: u64,
-    /// What follows the warm-up.
+    /// The schedule after the warm-up.
     pub shape: Shape,
 }
 
-/// How the learning rate goes on after the warm-up.
+/// The learning rate after the warm-up.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
     /// `min_lr + (lr − min_lr) · ½ (1 + cos(π (step − warmup) / (steps − warmup)))` (MAE,
@@ -37,7 +37,7 @@ pub enum Shape {
     Constant,
     /// Is multiplied by `factor` at each milestone.
     Steps {
-        /// The steps, counted from 0, from which on it is lower.
+        /// The steps, counted from 0, at which it falls.
         milestones: Vec<u64>,
         /// What it is multiplied by.
         factor: f64,
@@ -55,7 +55,7 @@ impl Schedule {
         Self { lr, warmup_steps: 0.0, steps, shape: Shape::Constant }
     }
 
-    /// Scales a base rate to the batch: `base · samples a step / 256` (Goyal et al.).
+    /// Scales a base rate to the batch: `base · samples per step / 256` (Goyal et al.).
     pub fn scaled_lr(base_lr: f64, samples_per_step: usize) -> f64 {
         base_lr * samples_per_step as f64 / 256.0
     }

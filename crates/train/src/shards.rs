@@ -1,7 +1,7 @@
-//! Which of several ranks steps which parameter, and keeps its moments.
+//! The assignment of parameters, and their moments, to ranks.
 
-/// Divides parameters of these sizes over ranks: the largest first, each to the rank that has
-/// least so far, of equals to the first. Gives the rank of each.
+/// Divides parameters of these sizes over ranks: the largest first, each to the rank with the least
+/// so far (the first of equals). Returns the rank of each.
 ///
 /// Ranks differ by the size of one parameter at most.
 pub(crate) fn owners(sizes: &[usize], ranks: usize) -> Vec<usize> {

@@ -1,4 +1,4 @@
-//! What the steps of a phase are made of, before the first is made.
+//! Sizes of a phase's steps, known before the first.
 
 use bauta_backbones::StepCost;
 use bauta_report::plan::StepSizes;

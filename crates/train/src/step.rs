@@ -43,14 +43,14 @@ pub struct StepMaker<'a, O> {
     stopping: bool,
 }
 
-/// What is known of the last step alone, where it was a log step.
+/// Values of only the last step, if it was a log step.
 struct AtLogStep {
     /// Norms of the parameters and of what the step changed of them.
     norms: [Tensor; 2],
     reference: Option<Known>,
 }
 
-/// What was read of some steps.
+/// The values read for some steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Readings {
     /// The loss of each step.
@@ -59,22 +59,21 @@ pub struct Readings {
     pub norms: Vec<f64>,
     /// The loss's parts by name: means over the steps that have them.
     pub parts: BTreeMap<String, f64>,
-    /// Norm of the parameters after the last step, where that was a log step.
+    /// Norm of the parameters after the last step, if it was a log step.
     pub parameter_norm: Option<f64>,
-    /// Norm of what the last step changed of them, where that was a log step.
+    /// Norm of their change in the last step, if it was a log step.
     pub update_norm: Option<f64>,
-    /// What the loss must fall below, where the last step was a log step and the objective gives
-    /// it.
+    /// The reference of the loss, if the last step was a log step and the objective has one.
     pub reference: Option<(Reference, f64)>,
 }
 
 impl<'a, O: Objective> StepMaker<'a, O> {
-    /// Starts at the objective's present weights, with a fresh optimiser and average.
+    /// Starts at the objective's current weights, with a new optimiser and average.
     pub fn new(objective: &'a mut O, config: &'a TrainConfig) -> Self {
         Self::among(objective, config, &Ranks::alone())
     }
 
-    /// The same as one of several ranks, which make each step together.
+    /// The same for one of several ranks, which make each step together.
     pub(crate) fn among(objective: &'a mut O, config: &'a TrainConfig, ranks: &Ranks) -> Self {
         let all = objective.parameters();
         let share = if config.shard_optimizer { ranks.share() } else { Share::WHOLE };
@@ -153,7 +152,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         tch::no_grad(|| self.objective.after_step(step)).map_err(TrainError::Objective)
     }
 
-    /// What the steps since the last read gave; waits for the device, once.
+    /// The values of the steps since the last read; waits for the device once.
     ///
     /// # Panics
     /// When no step was made since.
@@ -195,7 +194,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         Ok([global_norm(&now)?, global_norm(&before)?])
     }
 
-    /// Steps that were made since the last read.
+    /// Number of steps since the last read.
     pub(crate) fn unread(&self) -> usize {
         self.losses.len()
     }
@@ -205,7 +204,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         self.objective
     }
 
-    /// Goes on from a checkpoint.
+    /// Continues from a checkpoint.
     pub(crate) fn load(&mut self, folder: &Path) -> Result<(), TrainError> {
         checkpoint::load(folder, self.objective, &mut self.optimizer, self.ema.as_mut())
     }
@@ -231,7 +230,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         checkpoint::write(folder, self.objective, optimizer, self.ema.as_ref(), progress)
     }
 
-    /// Leaves the averages, where there are any, as the objective's weights.
+    /// Replaces the objective's weights by their averages, if there are any.
     pub(crate) fn finish(self) {
         if let Some(ema) = &self.ema {
             ema.apply();
@@ -348,7 +347,9 @@ fn backward(loss: &Tensor, parameters: &[Tensor]) -> Result<Vec<Tensor>, Libtorc
 fn scalar(what: &str, tensor: &Tensor) -> Result<Tensor, TrainError> {
     if tensor.numel() != 1 {
         let shape = tensor.size();
-        let text = format!("the {what} has the shape {shape:?}; it must be one number, a mean say");
+        let text = format!(
+            "the {what} has the shape {shape:?}; it must be a single number, such as a mean"
+        );
         return Err(TrainError::Objective(text.into()));
     }
     let tensor = if tensor.dim() == 0 { tensor.shallow_clone() } else { tensor.squeeze() };

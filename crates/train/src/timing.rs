@@ -11,7 +11,7 @@ use crate::{Objective, StepMaker, TrainConfig, TrainError};
 /// Steps made before the clock starts: libtorch's caches fill, the loader's queue empties.
 pub const WARM_UP: u64 = 5;
 
-/// What the steps of a phase took.
+/// The time of a phase's steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepTimes {
     /// Seconds of each timed step.

@@ -18,7 +18,7 @@ use crate::step::Readings;
 use crate::window::Window;
 use crate::{End, Objective, Phase, Progress, Ranks, Start, StepMaker, TrainError, checkpoint};
 
-/// What the loop tells while it runs.
+/// Events of the training loop.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A step was made; not yet read from the device.
@@ -32,7 +32,7 @@ pub enum Event<'a> {
     Checkpoint(&'a Path),
 }
 
-/// A run's training: its folder, the phases that are over, and how it stops.
+/// A run's training: its folder, finished phases, and how it stops.
 ///
 /// A run calls [`fit`](Self::fit) for each of its phases, in the same order in any life of the
 /// run. What is over is not trained again; a run that is interrupted at any instant goes on
@@ -66,7 +66,7 @@ pub enum Standing {
 }
 
 impl<'a> Trainer<'a> {
-    /// Opens a run's folder, making it where there is none.
+    /// Opens a run's folder, creating it if necessary.
     ///
     /// The folder is held against other processes while this lives, and what killed ones left
     /// half-written in it is removed. With `resume`, goes on from its last checkpoint, if there is one; without, the run
@@ -131,12 +131,12 @@ impl<'a> Trainer<'a> {
         Ok(lock)
     }
 
-    /// Whether a phase is over, and what it keeps is there.
+    /// Whether a phase is finished and its kept model exists.
     pub fn is_over(&self, phase: &str) -> bool {
         self.progress.is_over(phase)
     }
 
-    /// Where a phase stands, for a run that prepares one only where it is still to be made.
+    /// A phase's progress, for a run that prepares a phase only if it must still be trained.
     pub fn standing(&self, phase: &str) -> Standing {
         match phase == self.progress.phase {
             _ if self.progress.is_earlier(phase) => Standing::Earlier,
@@ -155,7 +155,7 @@ impl<'a> Trainer<'a> {
         self.checkpoints.last()
     }
 
-    /// Where the run stands.
+    /// The run's progress.
     pub fn progress(&self) -> &Progress {
         &self.progress
     }
@@ -248,7 +248,7 @@ impl<'a> Trainer<'a> {
         }
         if present.is_empty() && phase.start != Start::Fresh {
             let (key, value) = ("start", format!("{:?}", phase.start));
-            let rule = "needs a phase before it, and this is the run's first";
+            let rule = "needs a phase before it, but this is the run's first";
             return Err(TrainError::Setting { key, value, rule });
         }
         if !present.is_empty() && !self.progress.is_over(present) {
@@ -257,8 +257,8 @@ impl<'a> Trainer<'a> {
                 path: self.checkpoints.last(),
                 reason: format!(
                     "this checkpoint belongs to phase \"{present}\" (step {phase_step} of \
-                     {phase_steps}); phase \"{wanted}\" cannot begin from it: train \
-                     \"{present}\" to its end, or begin the run anew"
+                     {phase_steps}); phase \"{wanted}\" cannot begin from it: train \"{present}\" \
+                     to its end, or start the run again"
                 ),
             });
         }

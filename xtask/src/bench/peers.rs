@@ -50,7 +50,7 @@ pub struct Arguments {
     /// Write every sample and what it was measured on to a JSON file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Afterwards give each way of a case one more turn under perf, and say where its time goes
+    /// Afterwards run each way of a case once more under perf, and show where its time goes
     #[arg(long)]
     profile: bool,
 }

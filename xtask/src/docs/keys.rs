@@ -30,10 +30,10 @@ const UNITS: [(&str, &str); 9] = [
 const HEAD: &str = "\
 # Every key
 
-What does a key mean, what does it take, and what happens if it is left out?
+What does a key mean, which values does it take, and what is its default?
 
-Written by `cargo xtask docs` from the types in `crates/recipe`; `cargo xtask check` fails while it is
-not current. *Required* keys have no default; for a default of *none* the text says what happens.
+Written by `cargo xtask docs` from the types in `crates/recipe`; `cargo xtask check` fails if it is
+out of date. *Required* keys have no default; for a default of *none* the text says what happens.
 Values above a limit (*at most*) are refused. Which tables a system has: [Recipes](recipes.md).
 
 ## Recipes
@@ -43,14 +43,14 @@ Values above a limit (*at most*) are refused. Which tables a system has: [Recipe
 const FINE_TUNING: &str = "
 ## `cargo xtask finetune`
 
-These keys, by `--set key=value`, and no recipe. The protocol: [Fine-tuning](finetuning.md).
+These keys are set with `--set key=value`; there is no recipe. The protocol: [Fine-tuning](finetuning.md).
 
 ";
 
 const DENSE: &str = "
 ## `cargo xtask segment` and `detect`
 
-These keys, by `--set key=value`, and no recipe. The tasks: [Dense tasks](dense-tasks.md).
+These keys are set with `--set key=value`; there is no recipe. The tasks: [Dense tasks](dense-tasks.md).
 
 ";
 

@@ -5,12 +5,12 @@ use tch::Tensor;
 use super::{RunningStatistics, Weights};
 use crate::residual::{Layers, convolve};
 
-/// What a pass is for.
+/// The purpose of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Batches are normalised by their own moments, which enter the running ones.
+    /// Batches are normalised by their own moments, which update the running ones.
     Training,
-    /// Batches are normalised by the running moments, which stay.
+    /// Batches are normalised by the running moments, which do not change.
     Evaluation,
 }
 

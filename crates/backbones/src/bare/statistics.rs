@@ -26,7 +26,7 @@ impl RunningStatistics {
         (mean, variance)
     }
 
-    /// All tensors as `NAME.running_mean` and `NAME.running_var`, as published files have them.
+    /// All tensors as `NAME.running_mean` and `NAME.running_var`, as in published files.
     pub fn tensors(&self) -> Vec<(String, &Tensor)> {
         let both = self.0.iter().flat_map(|(name, (mean, variance))| {
             [(format!("{name}.running_mean"), mean), (format!("{name}.running_var"), variance)]
@@ -34,7 +34,7 @@ impl RunningStatistics {
         both.collect()
     }
 
-    /// The same numbers in memory of their own.
+    /// A copy in its own memory.
     pub fn copy(&self) -> Self {
         let copied = self.0.iter().map(|(name, (mean, variance))| {
             (name.clone(), (mean.detach().copy(), variance.detach().copy()))

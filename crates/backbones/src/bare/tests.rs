@@ -99,7 +99,7 @@ fn inputs_of_another_shape_are_refused() {
     let mlp = BareConfig::Mlp { inputs: 784, hidden: vec![3] };
     assert_eq!(
         message(mlp, &inputs(&[2, 3, 32, 32])),
-        "the input is [2, 3, 32, 32], the model wants [B, …] of 784 values"
+        "the input is [2, 3, 32, 32], the model expects [B, …] of 784 values"
     );
     let images = BareConfig::ResNet18 { channels: 3, width: 2 };
     assert!(message(images, &inputs(&[2, 1, 8, 8])).contains("[B, 3, H, W]"));

@@ -8,10 +8,10 @@ pub struct BeitConfig {
     /// What every vision transformer has. `qkv_bias` means queries and values, keys have
     /// none; it cannot be left out.
     pub vit: VitConfig,
-    /// What the factors on a block's two branches start at; without, there are none. In the
-    /// reference 0.1 up to B, 1e-5 in L and H.
+    /// Initial value of the factors on a block's two branches; none if not given. In the reference
+    /// 0.1 up to B, 1e-5 in L and H.
     pub layer_scale: Option<f64>,
-    /// Whether tokens carry learned positions too; in the reference they do not.
+    /// Whether tokens also have learned positions; in the reference they do not.
     pub absolute_positions: bool,
 }
 

@@ -69,7 +69,7 @@ use bauta_files::write_whole;
 use crate::checkpoint::{regular_file, write_tensors};
 use crate::{EncoderHead, EncoderWithHead, MaeDecoder, ModelError, Parameters, VisionTransformer};
 
-/// Whose words a folder's tensors are named by.
+/// The naming scheme of a folder's tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Naming {
     /// Hugging Face's: for `from_pretrained`.
@@ -78,7 +78,7 @@ pub enum Naming {
     Timm,
 }
 
-/// A model's description and weights.
+/// A model's configuration and weights.
 #[derive(Debug)]
 pub struct ModelFolder {
     path: PathBuf,
@@ -88,21 +88,21 @@ pub struct ModelFolder {
 }
 
 impl ModelFolder {
-    /// Puts a description and weights under timm's names together; `path` names
-    /// their origin in errors. Nothing is said of how pictures are made ready.
+    /// Puts a description and weights under timm's names together; `path` names their origin in
+    /// errors. The preprocessing of pictures is not known.
     pub fn new(path: PathBuf, config: ModelConfig, tensors: HashMap<String, Tensor>) -> Self {
         Self { path, config, tensors, preprocessing: None }
     }
 
-    /// The same with what pictures are made ready by, or without.
+    /// The same with an optional preprocessing of pictures.
     #[must_use]
     pub fn with_preprocessing(self, preprocessing: Option<Preprocessing>) -> Self {
         Self { preprocessing, ..self }
     }
 
-    /// Reads a folder of Hugging Face's, timm's or ours. Weights that are not finite are
-    /// warned of. The description is held against the weights' shapes, so that a network
-    /// which is built of both takes no more memory than the weights' file lets expect.
+    /// Reads a folder in Hugging Face's, timm's or our layout. Weights that are not finite cause a
+    /// warning. The configuration is checked against the weights' shapes, so that the network takes
+    /// no more memory than the weights' file suggests.
     ///
     /// # Errors
     /// [`ModelError::Io`] and [`ModelError::Format`] for files that are missing,
@@ -122,7 +122,7 @@ impl ModelFolder {
         }
         let format = |reason: String| ModelError::Format { path: at.clone(), reason };
         if ResNetFolder::describes(folder) {
-            let reason = "it holds a residual network, and a vision transformer is wanted here";
+            let reason = "it holds a residual network, but a vision transformer is needed here";
             return Err(format(reason.to_owned()));
         }
         let value: Value = serde_json::from_str(&regular_file::read_text(&at)?)
@@ -153,13 +153,13 @@ impl ModelFolder {
         &self.tensors
     }
 
-    /// How pictures are made ready, if the folder says it.
+    /// How pictures are preprocessed, if the folder says so.
     pub fn preprocessing(&self) -> Option<&Preprocessing> {
         self.preprocessing.as_ref()
     }
 
-    /// Writes `config.json` and `model.safetensors`, and `preprocessor_config.json` where it is
-    /// known how pictures are made ready.
+    /// Writes `config.json` and `model.safetensors`, and `preprocessor_config.json` if the
+    /// preprocessing is known.
     ///
     /// # Errors
     /// [`ModelError::Io`] when the folder cannot be made or written,
@@ -189,15 +189,15 @@ impl ModelFolder {
         let refuse = |reason: &str| Err(ModelError::Config(reason.to_owned()));
         match &self.config {
             ModelConfig::Vit(_) if has("fc_norm.weight") => refuse(
-                "a classifier on the mean of patch tokens has no layout of Hugging Face's; \
-                 write it under timm's names",
+                "Hugging Face has no layout for a classifier on the mean of patch tokens; write it \
+                 under timm's names",
             ),
             ModelConfig::Vit(_) => Ok(names::to_hugging_face(&self.tensors, !has("head.weight"))),
             ModelConfig::VitMae(_) => Ok(names::to_hugging_face(&self.tensors, false)),
             ModelConfig::Beit(config) => match config.sizes.image_size {
                 Sides::Rectangle([height, width]) if height != width => refuse(
-                    "Hugging Face's BEiT takes height and width of a grid that is not square \
-                     for each other; write it under timm's names",
+                    "Hugging Face's BEiT swaps the height and width of a grid that is not square; \
+                     write it under timm's names",
                 ),
                 _ => Ok(beit_names::to_hugging_face(&self.tensors)),
             },
@@ -207,8 +207,8 @@ impl ModelFolder {
         }
     }
 
-    /// Leaves out a masked autoencoder's decoder and a BEiT's head for masked patches;
-    /// others stay as they are.
+    /// Removes a masked autoencoder's decoder and a BEiT's head for masked patches; other models
+    /// are unchanged.
     ///
     /// # Errors
     /// [`ModelError::Config`] for a description that is not a ViT's.
@@ -247,7 +247,7 @@ impl ModelFolder {
         };
         if config.decoder_branches != 1 {
             let reason = format!(
-                "its decoder tells {} mixed images apart (i-MAE) and cannot predict a single one; \
+                "its decoder separates {} mixed images (i-MAE) and cannot predict a single one; \
                  only its encoder can be used",
                 config.decoder_branches
             );
@@ -255,8 +255,8 @@ impl ModelFolder {
         }
         if !fit::has_decoder(&self.tensors) && !fit::decoder_is_small(config) {
             return Err(self.is_not(
-                "masked autoencoder: its weights hold no decoder, and its \
-                                    config.json describes an enormous one",
+                "masked autoencoder: its weights contain no decoder, but its config.json describes \
+                 an enormous one",
             ));
         }
         let mut parameters = Parameters::new(0, device);
@@ -266,8 +266,8 @@ impl ModelFolder {
         Ok((parameters, encoder, decoder))
     }
 
-    /// Builds the plain ViT on a device, with the folder's weights; its head is
-    /// the one that the weights hold. A BEiT under a classifier is built, too.
+    /// Builds the plain ViT on a device, with the folder's weights; its head is the one in the
+    /// weights. A BEiT under a classifier is built, too.
     ///
     /// # Errors
     /// As [`Self::masked_autoencoder`].

@@ -36,10 +36,10 @@ impl fmt::Display for Mismatch {
             }
         }
         for (name, file, model) in &self.misshaped {
-            parts.push(format!("{name}: file has {file:?}, model wants {model:?}"));
+            parts.push(format!("{name}: file has {file:?}, model expects {model:?}"));
         }
         for (name, kind) in &self.mistyped {
-            parts.push(format!("{name}: file has {kind:?}, model wants floating-point numbers"));
+            parts.push(format!("{name}: file has {kind:?}, model expects floating-point numbers"));
         }
         f.write_str(&parts.join("; "))
     }

@@ -123,7 +123,7 @@ fn numbers(
 fn named_views<'a>(pickle: &Pickle<'a>) -> Result<Vec<(&'a str, View<'a>)>, String> {
     let Some(top) = pickle.dict(pickle.root) else {
         let noun = pickle.root.noun();
-        return Err(format!("it holds {noun} where a dict of tensors is wanted"));
+        return Err(format!("it holds {noun}, not a dict of tensors"));
     };
     let inner: Vec<_> =
         top.iter().copied().filter(|&(_, value)| pickle.holds_tensors(value)).collect();
@@ -134,14 +134,16 @@ fn named_views<'a>(pickle: &Pickle<'a>) -> Result<Vec<(&'a str, View<'a>)>, Stri
         _ if pickle.holds_tensors(pickle.root) => pickle.root,
         (None, &[(_, value)]) => value,
         (None, []) => {
-            return Err("it holds no tensors, neither in itself nor in a dict inside; save a \
-                        model's state_dict()"
-                .into());
+            return Err(
+                "it holds no tensors, neither directly nor in a nested dict; save a model's \
+                 state_dict()"
+                    .into(),
+            );
         }
         (None, several) => {
             let keys: Vec<_> = several.iter().map(|(key, _)| title(*key)).collect();
             return Err(format!(
-                "{} all hold tensors; save only the one that is wanted, in Python: \
+                "{} all hold tensors; save only the one you want, in Python: \
                  torch.save(torch.load(f)[\"{}\"], out)",
                 keys.join(", "),
                 keys[0]
@@ -161,9 +163,9 @@ fn named_views<'a>(pickle: &Pickle<'a>) -> Result<Vec<(&'a str, View<'a>)>, Stri
         (Value::Str(name), Some(view)) => Ok((name, view)),
         (Value::Str(name), None) => {
             let noun = value.noun();
-            Err(format!("{name} is {noun} among the tensors; save the tensors without it"))
+            Err(format!("{name} is {noun}, not a tensor; save the tensors without it"))
         }
-        _ => Err(format!("{} names a tensor; save it under a string", title(key))),
+        _ => Err(format!("{} is the key of a tensor; save it under a string", title(key))),
     };
     entries.iter().map(view).collect()
 }
@@ -179,19 +181,19 @@ fn title(key: Value<'_>) -> String {
 /// A view's sizes and strides, once all of it is known to lie in its storage.
 fn check(pickle: &Pickle<'_>, view: &View<'_>) -> Result<(Vec<i64>, Vec<i64>), String> {
     let (Some(size), Some(stride)) = (pickle.ints(view.size), pickle.ints(view.stride)) else {
-        return Err("its size or stride is not of integers".into());
+        return Err("its size or stride does not consist of integers".into());
     };
     let numel = view.storage.numel;
     let wrong = || {
         format!(
-            "size {size:?}, stride {stride:?} and offset {} lead out of a storage of {numel} \
+            "size {size:?}, stride {stride:?} and offset {} reach outside a storage of {numel} \
              numbers; the file is damaged, fetch or write it again",
             view.offset
         )
     };
     if size.len() != stride.len() || size.len() > MOST_SIDES {
         return Err(format!(
-            "it has {} sides and {} strides, which no tensor has",
+            "it has {} dimensions and {} strides, which no tensor has",
             size.len(),
             stride.len()
         ));
@@ -228,7 +230,7 @@ impl Budget {
         let (bytes, left) = spent.ok_or_else(|| {
             format!(
                 "with its {numel} numbers the tensors take more than {LARGEST_GROWTH} times the \
-                 file; save them as contiguous ones"
+                 file's size; save contiguous tensors"
             )
         })?;
         self.0 = left;

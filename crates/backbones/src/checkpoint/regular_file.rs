@@ -21,7 +21,7 @@ pub(super) fn open(path: &Path) -> Result<(File, u64), ModelError> {
     let found = std::fs::metadata(path).map_err(io)?;
     if !found.is_file() {
         let what = if found.is_dir() { "a folder" } else { "a pipe, socket or device" };
-        let reason = format!("it is {what} where a file is wanted");
+        let reason = format!("it is {what}, not a file");
         return Err(ModelError::Format { path: path.into(), reason });
     }
     Ok((File::open(path).map_err(io)?, found.len()))
@@ -36,7 +36,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, ModelError> {
     let (file, length) = open(path)?;
     if length > LONGEST_TEXT {
         return Err(format(format!(
-            "it has {length} bytes, and a description of a model has {LONGEST_TEXT} at most"
+            "it has {length} bytes; a model's configuration may have at most {LONGEST_TEXT}"
         )));
     }
     let mut bytes = Vec::new();
@@ -46,7 +46,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, ModelError> {
     if bytes.starts_with(b"\xEF\xBB\xBF") {
         bytes.drain(..3);
     }
-    String::from_utf8(bytes).map_err(|_| format("it is not text in UTF-8".to_owned()))
+    String::from_utf8(bytes).map_err(|_| format("it is not UTF-8 text".to_owned()))
 }
 
 #[cfg(test)]
@@ -57,7 +57,7 @@ mod tests {
     fn what_is_no_file_is_refused_and_never_opened() {
         let folder = tempfile::tempdir().unwrap();
         let refused = open(folder.path()).unwrap_err().to_string();
-        assert!(refused.contains("a folder where a file is wanted"), "{refused}");
+        assert!(refused.contains("a folder, not a file"), "{refused}");
         // Opening a socket fails otherwise, and reading the device would never end.
         let socket = folder.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
@@ -81,9 +81,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");
         std::fs::write(&path, b"\xff\xfe{}").unwrap();
-        assert!(read_text(&path).unwrap_err().to_string().contains("not text in UTF-8"));
+        assert!(read_text(&path).unwrap_err().to_string().contains("not UTF-8 text"));
         // Sparse: it takes no room on the disk.
         File::create(&path).unwrap().set_len(LONGEST_TEXT + 1).unwrap();
-        assert!(read_text(&path).unwrap_err().to_string().contains("16777216 at most"));
+        assert!(read_text(&path).unwrap_err().to_string().contains("at most 16777216"));
     }
 }

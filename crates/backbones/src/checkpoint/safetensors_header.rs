@@ -47,7 +47,7 @@ fn other_file(start: &[u8; 8]) -> Option<&'static str> {
 /// The error says what is wrong with the file, and names the tensor.
 pub(super) fn read(file: &mut File, length: u64) -> Result<Vec<Entry>, String> {
     let broken = |what: String| {
-        format!("truncated or no safetensors file ({what}); fetch or write it again")
+        format!("truncated or not a safetensors file ({what}); fetch or write it again")
     };
     let mut size = [0; 8];
     file.read_exact(&mut size).map_err(|_| broken(format!("it has {length} bytes")))?;
@@ -56,10 +56,10 @@ pub(super) fn read(file: &mut File, length: u64) -> Result<Vec<Entry>, String> {
     }
     let (size, rest) = (u64::from_le_bytes(size), length.saturating_sub(8));
     if size > rest {
-        return Err(broken(format!("a header of {size} bytes where {rest} are left")));
+        return Err(broken(format!("a header of {size} bytes, but {rest} are left")));
     }
     if size > LONGEST {
-        return Err(broken(format!("a header of {size} bytes, {LONGEST} are read at most")));
+        return Err(broken(format!("a header of {size} bytes; at most {LONGEST} are supported")));
     }
     let mut header = vec![0; size as usize];
     file.read_exact(&mut header).map_err(|error| broken(error.to_string()))?;
@@ -77,20 +77,23 @@ pub(super) fn read(file: &mut File, length: u64) -> Result<Vec<Entry>, String> {
         entries.push(entry);
     }
     if at as u64 != rest - size {
-        return Err(broken(format!("tensors of {at} bytes where {} are left", rest - size)));
+        return Err(broken(format!("tensors of {at} bytes, but {} are left", rest - size)));
     }
     Ok(entries)
 }
 
 /// One tensor, whose numbers must begin at `at`.
 fn entry(name: String, info: &TensorInfo, at: usize) -> Result<Entry, String> {
-    let refuse = |what: String| format!("no usable safetensors file: {name} {what}");
+    let refuse = |what: String| format!("not a usable safetensors file: {name} {what}");
     let TensorInfo { dtype, shape, data_offsets: (begin, end) } = info;
     let kind = kind_of(*dtype).ok_or_else(|| {
-        refuse(format!("has the number type {dtype:?}, which is not read; save it as F32"))
+        refuse(format!("has the number type {dtype:?}, which is not supported; save it as F32"))
     })?;
     if shape.len() > MOST_SIDES {
-        return Err(refuse(format!("has {} sides, {MOST_SIDES} at most are read", shape.len())));
+        return Err(refuse(format!(
+            "has {} dimensions; at most {MOST_SIDES} are supported",
+            shape.len()
+        )));
     }
     // Sides of 0 count as 1, since libtorch multiplies the others too.
     let whole = shape.iter().try_fold(kind.elt_size_in_bytes() as i64, |all, &side| {
@@ -102,8 +105,8 @@ fn entry(name: String, info: &TensorInfo, at: usize) -> Result<Entry, String> {
     let bytes = if shape.contains(&0) { 0 } else { whole };
     if *begin != at || end.checked_sub(*begin).map(|found| found as i64) != Some(bytes) {
         return Err(refuse(format!(
-            "of the shape {shape:?} takes {bytes} bytes from {at}, and the header says {begin} to \
-             {end}"
+            "with the shape {shape:?} takes {bytes} bytes from {at}, but the header says {begin} \
+             to {end}"
         )));
     }
     let shape = shape.iter().map(|&side| side as i64).collect();
@@ -129,7 +132,7 @@ impl<'de> Visitor<'de> for Tensors {
                 continue;
             }
             if !names.insert(name.clone()) {
-                return Err(serde::de::Error::custom(format!("{name} is there twice")));
+                return Err(serde::de::Error::custom(format!("{name} occurs twice")));
             }
             infos.push((name, map.next_value()?));
         }

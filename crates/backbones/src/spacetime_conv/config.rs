@@ -120,8 +120,7 @@ impl SpacetimeConvConfig {
         }
         if self.stem_side.is_multiple_of(2) || self.stages.len() < 2 {
             let text = format!(
-                "a (2+1)D network has an odd stem_side and two stages or more; here it has {} and \
-                 {}",
+                "a (2+1)D network needs an odd stem_side and at least two stages; it has {} and {}",
                 self.stem_side,
                 self.stages.len()
             );

@@ -88,7 +88,7 @@ fn what_does_not_fit_is_refused() {
     let network = SpacetimeConv::new(parameters.root(), SpacetimeConvConfig::tiny(1, 4)).unwrap();
     let colour = normal("colour", &[1, 3, 8, 16, 16]);
     let refused = network.forward(&colour, Moments::Running).unwrap_err().to_string();
-    assert_eq!(refused, "the input is [1, 3, 8, 16, 16], the model wants [B, 1, T, H, W]");
+    assert_eq!(refused, "the input is [1, 3, 8, 16, 16], the model expects [B, 1, T, H, W]");
     for config in [
         SpacetimeConvConfig::tiny(0, 4),
         SpacetimeConvConfig { stem_side: 4, ..SpacetimeConvConfig::tiny(1, 4) },

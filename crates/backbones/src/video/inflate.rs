@@ -70,7 +70,7 @@ fn of<'a>(
     found.ok_or_else(|| {
         let shape = tensors.get(name).map(|tensor| format!(" (it is {:?})", tensor.size()));
         let shape = shape.unwrap_or_default();
-        ModelError::Config(format!("the weights hold no {name} of {sides} sides{shape}"))
+        ModelError::Config(format!("the weights contain no {name} with {sides} dimensions{shape}"))
     })
 }
 

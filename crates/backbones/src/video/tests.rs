@@ -245,7 +245,10 @@ fn clips_of_other_sizes_are_refused_in_words() {
     let case = case();
     let longer = normal("longer", &[2, 3, 6, 8, 12]);
     let refused = case.encoder.encode(&longer, Encode::whole()).unwrap_err().to_string();
-    assert_eq!(refused, "the batch of clips is [2, 3, 6, 8, 12], the model wants [B, 3, 4, 8, 12]");
+    assert_eq!(
+        refused,
+        "the batch of clips is [2, 3, 6, 8, 12], the model expects [B, 3, 4, 8, 12]"
+    );
     let refused =
         VideoTransformer::new(Parameters::sketch().root(), &VideoConfig { frames: 5, ..small() });
     assert!(matches!(refused, Err(ModelError::Geometry(_))));

@@ -114,7 +114,7 @@ fn all(arguments: &Arguments) -> Done {
         eprintln!("{count} × {reason}");
     }
     if parts == 0 {
-        return Err(format!("none of {files} files became a part").into());
+        return Err(format!("none of the {files} files could be converted").into());
     }
     Ok(format!(
         "{parts} of {files} files with {} faces in {:.1} s by Open CASCADE {}: {}",

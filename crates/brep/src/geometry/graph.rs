@@ -112,12 +112,12 @@ impl Graph {
         ];
         for (what, list, from, to) in lists {
             if list.iter().any(|it| it.from as usize >= from || it.to as usize >= to) {
-                return invalid(format!("a {what} bounds something that is not there"));
+                return invalid(format!("a {what} bounds something that does not exist"));
             }
         }
         let lost = |face: &u32| *face as usize >= self.faces.len();
         if self.loop_face.len() != self.loops.len() || self.loop_face.iter().any(lost) {
-            return invalid("a loop is of no face".to_owned());
+            return invalid("a loop belongs to no face".to_owned());
         }
         if !self.vertices.iter().chain(&self.bounds).all(|point| point.is_finite()) {
             return invalid("a coordinate is not finite".to_owned());

@@ -151,10 +151,10 @@ impl Part {
             || !named(self.face_face.as_flattened())
             || self.loop_face.len() != loops
         {
-            return invalid("an incidence names something that is not there");
+            return invalid("an incidence names something that does not exist");
         }
         if self.loops.iter().any(|&kind| usize::from(kind) >= LoopKind::COUNT) {
-            return invalid("a loop is of an unknown kind");
+            return invalid("a loop has an unknown kind");
         }
         if self.targets.is_empty()
             || !self.targets.len().is_multiple_of(faces)
@@ -179,7 +179,7 @@ impl Part {
         Ok(())
     }
 
-    /// Writes the part, whole or not at all.
+    /// Writes the part, atomically.
     ///
     /// # Errors
     /// [`BrepError::Write`].

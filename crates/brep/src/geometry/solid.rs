@@ -36,7 +36,7 @@ impl Solid {
             let kept = sampling.keep(targets, stream);
             let found = target_rows(&kept, |unit| face.surface.point(face.domain.at(unit)));
             rows.extend(found.ok_or_else(|| BrepError::Invalid {
-                reason: "a face's surface is of no simple kind".to_owned(),
+                reason: "a face's surface has an unsupported kind".to_owned(),
             })?);
         }
         Part::new(&fitted, rows, self.labels.clone())

@@ -79,7 +79,7 @@ impl GraphBatch {
     /// # Panics
     /// When there is no part.
     pub fn of(parts: &[&Part]) -> Self {
-        assert!(!parts.is_empty(), "a batch has one part at least");
+        assert!(!parts.is_empty(), "a batch has at least one part");
         let [mut faces, mut edges, mut vertices, mut loops] = [0_i64; 4];
         let [mut vertex_edge, mut edge_face, mut edge_loop, mut loop_face, mut face_face] =
             [(); 5].map(|()| Entries::default());

@@ -96,6 +96,6 @@ impl SurfaceDecoder {
             }
             hidden = Some(output.relu());
         }
-        unreachable!("a decoder has two layers at least")
+        unreachable!("a decoder has at least two layers")
     }
 }

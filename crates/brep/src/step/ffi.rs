@@ -168,7 +168,7 @@ impl Shape {
 
     /// The name of a face that is counted.
     pub fn name(&self, face: usize) -> String {
-        assert!(face < self.counts().faces, "face {face} is not there");
+        assert!(face < self.counts().faces, "face {face} does not exist");
         // SAFETY: the face is there, its name is an ended text.
         let name = unsafe { CStr::from_ptr(bauta_occt_name(self.pointer(), face)) };
         name.to_string_lossy().into_owned()
@@ -180,7 +180,7 @@ impl Shape {
         face: usize,
         units: &[DVec2],
     ) -> Result<(Vec<DVec3>, Vec<bool>), BrepError> {
-        assert!(face < self.counts().faces, "face {face} is not there");
+        assert!(face < self.counts().faces, "face {face} does not exist");
         let places: Vec<f64> = units.iter().flat_map(|unit| unit.to_array()).collect();
         let (mut points, mut inside) = (vec![[0.0; 3]; units.len()], vec![0_u8; units.len()]);
         let mut text = [0; MESSAGE];

@@ -60,7 +60,7 @@ impl PrepareOptions {
         let invalid = |reason: String| Err(BrepError::Invalid { reason });
         if shape.solids > 1 && !self.assemblies {
             return invalid(format!(
-                "it is an assembly of {} bodies; give a file a body, or --assemblies",
+                "it is an assembly of {} bodies; give one file per body, or use --assemblies",
                 shape.solids
             ));
         }

@@ -125,8 +125,8 @@ impl Watch {
             _ if ended == RecvTimeoutError::Timeout => self.too_long(),
             Ok(status) if status.signal() == Some(OUT_OF_TIME) => self.too_long(),
             _ if !reason.is_empty() => self.plain(Outcome::Skipped(reason)),
-            Ok(status) => Outcome::Skipped(format!("the CAD kernel ended by {status}")),
-            Err(error) => Outcome::Skipped(format!("its process is lost: {error}")),
+            Ok(status) => Outcome::Skipped(format!("the CAD kernel ended with {status}")),
+            Err(error) => Outcome::Skipped(format!("its process was lost: {error}")),
         })
     }
 

@@ -1,9 +1,9 @@
-//! How a picture becomes a model's input without chance: resized, then its middle cut out.
+//! Deterministic framing of a picture as a model's input: resized, then centre-cropped.
 
 use super::LONGEST;
 use super::region::Region;
 
-/// How every picture is brought to one height and width, without chance.
+/// How every picture is deterministically brought to one height and width.
 ///
 /// ```
 /// use bauta_data::{Filter, Framing, Middle, Resize};
@@ -14,7 +14,7 @@ use super::region::Region;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Framing {
-    /// To which size a picture is resized, before its middle is cut out.
+    /// The size to which a picture is resized, before the centre crop.
     pub resize: Resize,
     /// How pixels are interpolated.
     pub filter: Filter,
@@ -23,7 +23,7 @@ pub struct Framing {
     pub crop: Option<Middle>,
 }
 
-/// Where the middle of a picture begins when an odd number of pixels is left over.
+/// Where the centre crop starts when an odd number of pixels remains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Middle {
     /// At half of them, rounded down, as users of Pillow and Hugging Face's processors cut.

@@ -221,12 +221,12 @@ fn what_a_framing_does_not_bring_to_the_size_is_refused_with_all_sizes() {
         let augmenter = Augmenter::new(&Augment::evaluation(), 1, 8, 8).unwrap().framed(framing);
         augmenter.check(&picture(height, width, 1))
     };
-    let wanted = "the image has 7 × 30 pixels and is resized to 7 × 30, but 8 × 8 are wanted, and \
-                  that is too small to cut them out of its middle";
+    let wanted = "the image has 7 × 30 pixels and is resized to 7 × 30, but 8 × 8 are needed, and \
+                  that is too small for a centre crop";
     assert_eq!(found(Resize::No, true, 7, 30), Err(wanted.to_owned()));
     assert_eq!(found(Resize::No, true, 9, 30), Ok(()));
     let refused = found(Resize::No, false, 9, 8).unwrap_err();
-    assert!(refused.ends_with("nothing is to be cut out of it"), "{refused}");
+    assert!(refused.ends_with("no crop is set"), "{refused}");
     assert_eq!(found(Resize::No, false, 8, 8), Ok(()));
     assert_eq!(found(Resize::Covering([8, 8]), false, 4, 4), Ok(()));
     assert!(found(Resize::Covering([8, 8]), false, 4, 5).is_err());

@@ -90,7 +90,7 @@ impl Ade20k {
         &self.annotations
     }
 
-    /// Lets no picture claim more than so many pixels.
+    /// Limits the number of pixels of a picture.
     pub fn with_max_pixels(self, max_pixels: u64) -> Self {
         Self { decoding: Decoding { max_pixels, ..self.decoding }, ..self }
     }
@@ -155,7 +155,7 @@ fn read_labels(path: &Path, size: [usize; 2]) -> Result<LabelMap, DataError> {
     let (colours, bits) = (about.color_type, about.bit_depth as usize);
     if !matches!(colours, png::ColorType::Grayscale | png::ColorType::Indexed) || bits > 8 {
         let found = format!("{colours:?} of {bits} bits");
-        let rule = "annotations are grey or have a palette, of at most 8 bits a pixel";
+        let rule = "annotations must be grey or have a palette, with at most 8 bits per pixel";
         return Err(refuse(format!("{rule}; this one is {found}")));
     }
     if [height, width] != size {
@@ -173,7 +173,7 @@ fn read_labels(path: &Path, size: [usize; 2]) -> Result<LabelMap, DataError> {
             let shift = 8 - bits - x * bits % 8;
             let level = row[x * bits / 8] >> shift & (0xff >> (8 - bits)) as u8;
             if usize::from(level) > CLASSES && level != IGNORED {
-                return Err(refuse(format!("label {level}, of {CLASSES} classes")));
+                return Err(refuse(format!("label {level}, but there are {CLASSES} classes")));
             }
             // 0 wraps to what is ignored, as 255 is.
             labels.push(if level == IGNORED { IGNORED } else { level.wrapping_sub(1) });

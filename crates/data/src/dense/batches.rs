@@ -66,9 +66,8 @@ impl DenseLoader {
         self.itinerary.steps_per_epoch()
     }
 
-    /// Makes the batches of the given global steps, in order, over the borders of epochs.
-    /// A step of which no image can be read is treated as
-    /// [`Loader::batches`](crate::Loader::batches) does.
+    /// Makes the batches of the given global steps, in order, across epochs. A step of which no
+    /// image can be read is treated as [`Loader::batches`](crate::Loader::batches) does.
     ///
     /// `prepare` turns each batch into what the consumer wants; it runs on the loader's
     /// threads, for several batches at once.

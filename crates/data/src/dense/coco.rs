@@ -108,7 +108,7 @@ impl Coco {
             path: self.folders[0].clone(),
             wanted: entry.file_name.clone(),
             remedy: format!(
-                "{} names it (image {}): add the file, or take the image out there",
+                "{} lists it (image {}): add the file, or remove the image there",
                 self.annotations.display(),
                 entry.id
             ),
@@ -236,7 +236,7 @@ fn index(document: Document) -> Result<Indexed, String> {
     let mut images: Vec<_> = document.images.into_iter().map(|image| (image, Vec::new())).collect();
     images.sort_by_key(|(image, _)| image.id);
     if images.is_empty() {
-        return Err("it names no images".to_owned());
+        return Err("it lists no images".to_owned());
     }
     let mut places = HashMap::with_capacity(images.len());
     for (place, (image, _)) in images.iter().enumerate() {
@@ -251,7 +251,9 @@ fn index(document: Document) -> Result<Indexed, String> {
         check_annotation(&annotation, &categories)?;
         let Some(&place) = places.get(&annotation.image_id) else {
             let Annotation { id, image_id, .. } = annotation;
-            return Err(format!("annotation {id} is of image {image_id}, which is not there"));
+            return Err(format!(
+                "annotation {id} refers to image {image_id}, which does not exist"
+            ));
         };
         let (image, of_image) = &mut images[place];
         let [x, y, width, height] = annotation.bbox;
@@ -295,7 +297,7 @@ fn check_image(image: &ImageEntry) -> Result<(), String> {
     }
     let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     if file_name.is_empty() || !Path::new(file_name).components().all(inside) {
-        return Err(format!("image {id} has the file name {file_name:?}, outside of its folder"));
+        return Err(format!("image {id} has the file name {file_name:?}, outside its folder"));
     }
     Ok(())
 }
@@ -303,7 +305,7 @@ fn check_image(image: &ImageEntry) -> Result<(), String> {
 fn check_annotation(annotation: &Annotation, categories: &Categories) -> Result<(), String> {
     let Annotation { id, category_id, bbox, area, .. } = annotation;
     if categories.class(*category_id).is_none() {
-        return Err(format!("annotation {id} has category {category_id}, which is not there"));
+        return Err(format!("annotation {id} has category {category_id}, which does not exist"));
     }
     let far = |side: &f64| !(-1e6..=1e6).contains(side);
     if bbox.iter().any(far) || bbox[2] < 0.0 || bbox[3] < 0.0 {

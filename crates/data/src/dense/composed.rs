@@ -24,7 +24,7 @@ const ATTEMPTS: usize = 20;
 /// A box may cover this share of the smaller of two.
 const OVERLAP: f64 = 0.2;
 
-/// What composed scenes look like.
+/// Settings of composed scenes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ComposedConfig {
     /// Run seed; another seed is other scenes.
@@ -33,7 +33,7 @@ pub struct ComposedConfig {
     pub len: usize,
     /// Height and width in pixels.
     pub size: usize,
-    /// Digits in a scene; fewer where no free place is found.
+    /// Digits in a scene; fewer if no free place is found.
     pub objects: RangeInclusive<usize>,
     /// Side of a digit's square (its ink is smaller) in pixels, at most `size`.
     pub digit: RangeInclusive<usize>,

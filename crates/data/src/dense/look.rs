@@ -1,4 +1,4 @@
-//! What is looked at before anything is trained.
+//! Checks before training.
 
 use bauta_datasets::{DataError, OnError};
 use rayon::prelude::*;

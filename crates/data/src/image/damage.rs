@@ -1,4 +1,4 @@
-//! Whether a picture's file goes on to its end.
+//! Whether a picture's file is complete.
 //!
 //! Decoders show what they have of a picture that breaks off, which is right for a viewer
 //! and wrong for training data. Each format says where it ends: JPEG with an

@@ -51,5 +51,5 @@ pub(super) fn decode(file: &[u8], decoding: Decoding, known: bool) -> Result<Dyn
     } else {
         RgbImage::from_raw(width, height, samples).map(DynamicImage::ImageRgb8)
     };
-    image.ok_or_else(|| "the decoder gave another size than the header's".to_owned())
+    image.ok_or_else(|| "the decoder's size differs from the header's".to_owned())
 }

@@ -1,4 +1,4 @@
-//! Pictures of sixteen bits a sample, with all of their levels.
+//! Pictures with sixteen bits per sample, with all of their levels.
 
 use std::sync::Once;
 
@@ -17,8 +17,8 @@ impl Image<'static, f32> {
         let (height, width) = (decoded.height() as usize, decoded.width() as usize);
         let refuse = |found: &str| {
             Err(format!(
-                "{found}; as uint16 only PNG files of 16 bits a sample without transparency are \
-                 read: leave sample_type out to read pictures as uint8"
+                "{found}; uint16 needs PNG files with 16 bits per sample and no transparency: \
+                 leave sample_type out to read pictures as uint8"
             ))
         };
         let values = |samples: &[u16]| samples.iter().copied().map(f32::from).collect::<Vec<_>>();
@@ -60,7 +60,7 @@ impl Rounding {
         if has_sixteen_bits(file) {
             self.0.call_once(|| {
                 tracing::warn!(
-                    "{} has 16 bits a sample; as uint8 such pictures are rounded to 8 bits, \
+                    "{} has 16 bits per sample; as uint8 such pictures are rounded to 8 bits, \
                      sample_type = \"uint16\" keeps them",
                     sample()
                 );

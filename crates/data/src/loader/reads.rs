@@ -1,4 +1,4 @@
-//! What is read for each image of a batch besides the image itself.
+//! Additional images that are read for each image of a batch.
 
 use std::sync::Arc;
 

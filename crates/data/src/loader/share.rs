@@ -1,4 +1,4 @@
-//! The part of each batch that one of several processes makes.
+//! The part of each batch that one of several processes prepares.
 
 use bauta_datasets::DataError;
 
@@ -23,7 +23,7 @@ pub struct Share {
 }
 
 impl Share {
-    /// That of a process which trains alone.
+    /// That of a single process.
     pub const WHOLE: Self = Self { rank: 0, of: 1 };
 
     /// Its part of a batch, whose size [`check`](Self::check) has let pass.

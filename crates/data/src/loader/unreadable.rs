@@ -1,4 +1,4 @@
-//! What becomes of samples that cannot be read or decoded.
+//! How samples that cannot be read or decoded are handled.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};

@@ -26,13 +26,13 @@ pub(super) fn open(root: &Path, decoding: Decoding) -> Result<Listing, DataError
     let path = root.join("emoji.json");
     let malformed = |problem: String| DataError::malformed(&path, problem);
     let entries: Vec<Entry> = serde_json::from_slice(&regular::read(&path)?)
-        .map_err(|error| malformed(format!("is no list of emoji: {error}")))?;
+        .map_err(|error| malformed(format!("is not a list of emoji: {error}")))?;
     let kept: Vec<Entry> = entries
         .into_iter()
         .filter(|entry| entry.has_img_twitter && entry.category != "Component")
         .collect();
     if let Some(entry) = kept.iter().find(|entry| entry.image.contains(['/', '\\'])) {
-        return Err(malformed(format!("{:?} is no plain name of an image", entry.image)));
+        return Err(malformed(format!("{:?} is not a plain image name", entry.image)));
     }
     let names: BTreeSet<&str> = kept.iter().map(|entry| &*entry.category).collect();
     let classes: Vec<String> = names.into_iter().map(str::to_owned).collect();

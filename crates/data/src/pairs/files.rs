@@ -44,7 +44,7 @@ fn read(
     let listed = files_below(root, wanted)?;
     let texts = files_below(root, |path| has_extension(path, &["txt"]))?;
     if let Some(special) = listed.special.iter().chain(&texts.special).next() {
-        let problem = "is a pipe, socket or device and no file; remove it";
+        let problem = "is a pipe, socket or device, not a file; remove it";
         return Err(DataError::malformed(special, problem));
     }
     if listed.paths.is_empty() {
@@ -59,7 +59,7 @@ fn read(
     if !listed.foreign.is_empty() {
         let foreign: Vec<String> = listed.foreign.iter().map(|path| below(path)).collect();
         notes.push(format!(
-            "{} pictures of formats that are not read: {}",
+            "{} pictures of unsupported formats: {}",
             foreign.len(),
             first_of(&foreign)
         ));

@@ -15,7 +15,7 @@ pub(super) struct Listing {
     pub mute: Vec<String>,
     /// Captions without a picture, behind their names.
     pub blind: Vec<(String, String)>,
-    /// What else could surprise, a sentence each.
+    /// Further notes, one sentence each.
     pub notes: Vec<String>,
 }
 
@@ -23,7 +23,7 @@ impl Listing {
     /// What was found besides pairs, a sentence each; `root` is what was read.
     pub(super) fn notes(&self, root: &str, unpaired: Unpaired) -> Vec<String> {
         let fate = |alone: &str| match unpaired {
-            Unpaired::Train => format!("trained on as {alone} alone"),
+            Unpaired::Train => format!("trained on as {alone} only"),
             Unpaired::Skip => "left out".to_owned(),
         };
         let mut notes: Vec<String> =
@@ -80,7 +80,7 @@ pub(super) fn first_of(names: &[String]) -> String {
 pub(super) fn caption_in(bytes: Vec<u8>, part: impl Fn(&str) -> String) -> Result<String, String> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        format!("is not UTF-8 from byte {at} on; store it so")
+        format!("is not UTF-8 from byte {at} on; save it as UTF-8")
     })?;
     Ok(plain(&part(text.trim_start_matches('\u{feff}'))))
 }

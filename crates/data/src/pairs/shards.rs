@@ -49,12 +49,12 @@ fn caption_of_text(bytes: Vec<u8>) -> Result<String, String> {
 
 fn caption_of_json(bytes: Vec<u8>) -> Result<String, String> {
     let value: Value =
-        serde_json::from_slice(&bytes).map_err(|error| format!("is no JSON: {error}"))?;
-    let object = value.as_object().ok_or("is no JSON object; it must have the key caption")?;
+        serde_json::from_slice(&bytes).map_err(|error| format!("is not JSON: {error}"))?;
+    let object = value.as_object().ok_or("is not a JSON object; it must have the key caption")?;
     match KEYS.into_iter().find_map(|key| object.get(key).map(|value| (key, value))) {
         Some((_, Value::String(caption))) => Ok(plain(caption)),
         Some((_, Value::Null)) => Ok(String::new()),
-        Some((key, _)) => Err(format!("{key} is no text")),
+        Some((key, _)) => Err(format!("{key} is not text")),
         None => {
             let keys: Vec<&str> = object.keys().map(String::as_str).collect();
             Err(format!("has no key caption or text; it has {}", keys.join(", ")))

@@ -32,7 +32,7 @@ pub(super) fn divided(all: &Captioned, fraction: f64) -> Result<(Captioned, Capt
     placed.sort_by(|a, b| a.0.total_cmp(&b.0));
     let count = placed.len();
     if count < 2 {
-        return refuse(format!("wants pictures of two captions or more, and there are {count}"));
+        return refuse(format!("needs pictures with at least two captions, but there are {count}"));
     }
     let held = placed.iter().filter(|(place, _)| *place < fraction).count().clamp(1, count - 1);
     let kept = placed.split_off(held);

@@ -38,7 +38,7 @@ pub(super) fn is_table(path: &Path) -> bool {
 pub(super) fn open(root: &Path, scratch: &Path, decoding: Decoding) -> Result<Listing, DataError> {
     let listed = files_below(root, is_table)?;
     if let Some(special) = listed.special.first() {
-        let problem = "is a pipe, socket or device and no file; remove it";
+        let problem = "is a pipe, socket or device, not a file; remove it";
         return Err(DataError::malformed(special, problem));
     }
     let file = std::fs::create_dir_all(scratch).and_then(|()| tempfile::tempfile_in(scratch));
@@ -123,10 +123,10 @@ fn said(error: &ParquetError) -> String {
     let text = error.to_string();
     match text.contains("Disabled feature") {
         true => format!(
-            "is packed by a codec that is not read ({text}); write it anew with snappy, gzip or no \
-             compression"
+            "is compressed with an unsupported codec ({text}); write it again with snappy, gzip or \
+             no compression"
         ),
-        false => format!("is no Parquet file that can be read: {text}"),
+        false => format!("is not a readable Parquet file: {text}"),
     }
 }
 

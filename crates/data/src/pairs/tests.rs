@@ -102,7 +102,7 @@ fn halves_of_pairs_are_counted_named_and_trained_on_or_left_out() {
     let notes = found.notes.join("\n");
     assert!(notes.contains("2 pictures have no caption (f.png, g.png)"), "{notes}");
     assert!(notes.contains("1 captions have no picture (alone.txt)"), "{notes}");
-    assert!(notes.contains("trained on as images alone"), "{notes}");
+    assert!(notes.contains("trained on as images only"), "{notes}");
     let options = PairOptions { unpaired: Unpaired::Skip, ..options };
     let found = opened(PairName::Pairs, root.path(), &options).unwrap();
     assert_eq!(found.train.images.len() + found.test.images.len(), 5);

@@ -109,7 +109,7 @@ fn picture_decoder(path: &Path) -> Result<PngDecoder<BufReader<File>>, DataError
     // The largest batch has 10,000 rows; a header cannot make us take more than 10 × that.
     if width as usize != PLANE || height > 100_000 || decoder.color_type() != ColorType::Rgb8 {
         let problem =
-            format!("{width} × {height} {:?}, wanted 1024 × N Rgb8", decoder.color_type());
+            format!("{width} × {height} {:?}, expected 1024 × N Rgb8", decoder.color_type());
         return Err(DataError::malformed(path, problem));
     }
     Ok(decoder)

@@ -171,10 +171,11 @@ impl Folder {
         let wanted = self.channels;
         if channels != wanted {
             let first = self.describe(0);
-            return Some(format!("it has {channels} channels, and {first} has {wanted}"));
+            return Some(format!("it has {channels} channels, but {first} has {wanted}"));
         }
         let wanted = self.sample_type;
-        (found != wanted).then(|| format!("it holds {found}, and {} {wanted}", self.describe(0)))
+        (found != wanted)
+            .then(|| format!("it holds {found}, but {} holds {wanted}", self.describe(0)))
     }
 
     /// Normalises by these statistics.
@@ -195,7 +196,7 @@ fn kind_below(root: &Path) -> Result<Kind, DataError> {
             false => DataError::malformed(
                 root,
                 format!(
-                    "its pictures have formats that are not read ({}); convert them to PNG or JPEG",
+                    "its pictures have unsupported formats ({}); convert them to PNG or JPEG",
                     several(&names)
                 ),
             ),

@@ -41,7 +41,9 @@ pub(crate) fn divide(
         (0..count).partition(|&index| place(&key(index)) < fraction);
     if held.is_empty() || kept.is_empty() {
         let which = if held.is_empty() { "held out" } else { "left for training" };
-        return refuse(format!("of {count} samples none is {which}; choose another fraction"));
+        return refuse(format!(
+            "of {count} samples, none would be {which}; choose another fraction"
+        ));
     }
     let mut trained = vec![false; classes.len()];
     for label in kept.iter().filter_map(|&index| label(index)) {
@@ -50,7 +52,7 @@ pub(crate) fn divide(
     for label in held.iter().filter_map(|&index| label(index)) {
         if !trained[label as usize] {
             let class = &classes[label as usize];
-            return refuse(format!("holds out all of class {class}; choose a smaller one"));
+            return refuse(format!("holds out all of class {class}; choose a smaller fraction"));
         }
     }
     Ok([kept, held])
@@ -119,7 +121,7 @@ mod tests {
         for fraction in [0.0, 1.0, -0.1, f64::NAN] {
             assert!(error(100, 1, fraction).contains("(0, 1)"));
         }
-        assert!(error(3, 1, 1e-9).contains("none is held out"));
+        assert!(error(3, 1, 1e-9).contains("none would be held out"));
         assert!(error(3, 1, 1.0 - 1e-9).contains("left for training"));
         assert!(error(40, 40, 0.5).contains("all of class"));
     }

@@ -49,7 +49,7 @@ fn parse<const RANK: usize>(
     };
     let magic = word()?;
     if magic != [0, 0, 8, RANK as u8] {
-        return Err(format!("begins with {magic:?}, an IDX file with [0, 0, 8, {RANK}]"));
+        return Err(format!("begins with {magic:?}; an IDX file begins with [0, 0, 8, {RANK}]"));
     }
     let mut shape = [0; RANK];
     for size in &mut shape {
@@ -65,7 +65,7 @@ fn parse<const RANK: usize>(
     let mut values = Vec::new();
     file.take(expected as u64 + 1)
         .read_to_end(&mut values)
-        .map_err(|error| format!("breaks off after {} values: {error}", values.len()))?;
+        .map_err(|error| format!("ends after {} values: {error}", values.len()))?;
     if values.len() != expected {
         let relation = if values.len() > expected { "more" } else { "fewer" };
         return Err(format!("holds {relation} values than its shape {shape:?} says"));

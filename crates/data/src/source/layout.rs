@@ -1,4 +1,4 @@
-//! Which part of a user's folder is for training and which for evaluation.
+//! Detection of the training and evaluation parts of a user's folder.
 //!
 //! ```text
 //! ROOT/…                        all of it, where no subfolder is named for a split
@@ -26,9 +26,9 @@ pub(super) const TEST: [&str; 5] = ["val", "valid", "validation", "test", "testi
 /// How a folder is divided.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Layout {
-    /// It has no splits of its own.
+    /// It has no splits.
     Whole,
-    /// Subfolders are its splits; one of them at least is there.
+    /// Subfolders are its splits; at least one exists.
     Splits { train: Option<PathBuf>, test: Option<PathBuf> },
 }
 
@@ -141,7 +141,7 @@ pub(crate) fn layout(
     };
     let problem = format!(
         "{} would be taken as {}, and {left} left out; if all are classes, put them into one \
-         folder train/ (train/{}/ and so on), else move away what is not part of the data",
+         folder train/ (train/{}/ and so on), otherwise move away what is not part of the data",
         list(&splits),
         if splits.len() == 1 { "a split" } else { "the splits" },
         splits.iter().chain(&others).map(|path| name(path)).next().unwrap_or_default(),

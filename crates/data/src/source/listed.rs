@@ -99,7 +99,7 @@ impl Listed {
             if part.loose.is_empty() && part.by_class.len() > 1 {
                 let classes: Vec<String> = part.by_class.keys().map(|name| shown(name)).collect();
                 return refuse(format!(
-                    "its {called} lie in class folders ({}), and the training {called} do not; \
+                    "its {called} lie in class folders ({}), but the training {called} do not; \
                      give both the same class folders, or neither",
                     several(&classes)
                 ));
@@ -108,8 +108,8 @@ impl Listed {
         }
         if !part.loose.is_empty() {
             return refuse(format!(
-                "{} {called} lie directly in it, and the training {called} in class folders \
-                 ({}); put each into the folder of its class here as well",
+                "{} {called} lie directly in it, but the training {called} lie in class folders \
+                 ({}); put these into class folders as well",
                 part.loose.len(),
                 several(&self.classes)
             ));
@@ -126,7 +126,7 @@ impl Listed {
         }
         if !strange.is_empty() {
             return refuse(format!(
-                "none of the training {called} is of its classes {}; the training classes are {}",
+                "none of the training {called} has its classes {}; the training classes are {}",
                 several(&strange),
                 several(&self.classes)
             ));

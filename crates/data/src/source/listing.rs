@@ -76,7 +76,7 @@ fn unreadable(folder: &Path, error: &walkdir::Error) -> DataError {
         Some(ancestor) => format!("links back to {}; remove the link", ancestor.display()),
         None if path.symlink_metadata().is_ok_and(|about| about.is_symlink()) => {
             let target = fs::read_link(path).unwrap_or_default();
-            format!("is a link to {}, which is not there; remove or mend it", target.display())
+            format!("is a link to {}, which does not exist; remove or fix it", target.display())
         }
         None => error.io_error().map_or_else(|| error.to_string(), ToString::to_string),
     };

@@ -82,8 +82,8 @@ fn parse(file: &[u8], max_pixels: u64) -> Result<Array, String> {
     let descr = entry(header, "descr")?.trim_matches(['\'', '"']);
     if !TYPES.contains(&descr) {
         return Err(format!(
-            "its values are of type {descr}; uint8 (|u1), uint16 (<u2) and float32 (<f4) are read: \
-             save them with astype of one that holds them"
+            "its values have type {descr}; uint8 (|u1), uint16 (<u2) and float32 (<f4) are \
+             supported: convert them with astype"
         ));
     }
     let shape = shape(header, max_pixels)?;

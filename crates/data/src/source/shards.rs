@@ -222,13 +222,13 @@ impl Shards {
         let refuse = |problem: String| Err(DataError::malformed(folder, problem));
         match (self.classes.is_empty(), test.classes.is_empty()) {
             (false, true) => refuse(
-                "its pictures have no KEY.cls, and the training pictures have; add them, or \
-                 move the folder away"
+                "its pictures have no KEY.cls, but the training pictures do; add them, or move the \
+                 folder away"
                     .to_owned(),
             ),
             (true, false) => refuse(
-                "its pictures have a KEY.cls, and the training pictures have none; give both \
-                 labels, or neither"
+                "its pictures have a KEY.cls, but the training pictures have none; label both, or \
+                 neither"
                     .to_owned(),
             ),
             _ => {
@@ -240,8 +240,8 @@ impl Shards {
                     let least = known.first().copied().unwrap_or_default();
                     let most = known.last().copied().unwrap_or_default();
                     return refuse(format!(
-                        "class {strange} occurs in it, and no training picture is of that class \
-                         (theirs are {} classes from {least} to {most})",
+                        "class {strange} occurs in it, but no training picture has that class \
+                         (they have {} classes from {least} to {most})",
                         known.len()
                     ));
                 }
@@ -302,8 +302,8 @@ fn check_names(root: &Path) -> Result<(), DataError> {
     match of_both_splits(&names) {
         Some((train, test)) => {
             let problem = format!(
-                "{train} and {test} lie in one folder, and would become one set; put the tar files \
-                 of each split into a folder of its own, train/ and val/"
+                "{train} and {test} lie in one folder and would become one set; put the tar files \
+                 of each split into their own folder, train/ and val/"
             );
             Err(DataError::malformed(root, problem))
         }

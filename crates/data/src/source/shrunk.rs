@@ -1,4 +1,4 @@
-//! Large pictures made smaller once, for training that reads them in every epoch.
+//! Large pictures shrunk once, for training that reads them in every epoch.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -44,7 +44,7 @@ impl Statistics {
         Self { mean: Cow::Borrowed(mean), std: Cow::Borrowed(std), range: Self::BYTES }
     }
 
-    /// The custom for photos of so many channels.
+    /// The usual values for photos with this number of channels.
     pub fn of_photos(channels: Channels) -> Self {
         match channels {
             Channels::Rgb => Self::IMAGENET,

@@ -42,7 +42,7 @@ impl Subset {
         let refuse =
             |value: String, rule: String| Err(DataError::Setting { key: "labels", value, rule });
         if !(fraction > 0.0 && fraction < 1.0) {
-            return refuse(fraction.to_string(), "wants a fraction in (0, 1)".into());
+            return refuse(fraction.to_string(), "must be in (0, 1)".into());
         }
         let mut classes = vec![Vec::new(); source.classes().len()];
         for index in 0..source.len() {

@@ -1,4 +1,4 @@
-//! A folder a task: which there are, and in what order they are learnt.
+//! One folder per task: the folders and their order.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub(crate) fn task_folders(root: &Path, inside: &str) -> Result<Vec<PathBuf>, Da
                 std::cmp::Ordering::Greater => {
                     format!("task {wanted} is missing before it; number the tasks without a gap")
                 }
-                std::cmp::Ordering::Less => "its number is another task's, too".to_owned(),
+                std::cmp::Ordering::Less => "another task has the same number".to_owned(),
             };
             return Err(DataError::malformed(path, problem));
         }
@@ -100,7 +100,7 @@ mod tests {
                 .unwrap_err()
                 .ends_with("3: task 2 is missing before it; number the tasks without a gap")
         );
-        assert!(order(&["1 a", "1 b"]).unwrap_err().contains("its number is another task's"));
+        assert!(order(&["1 a", "1 b"]).unwrap_err().contains("another task has the same number"));
         assert!(order(&[]).unwrap_err().contains("make one for each task, with its classes"));
     }
 }

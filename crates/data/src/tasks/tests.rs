@@ -161,5 +161,5 @@ fn streams_that_are_none_are_refused() {
     );
     let stream = TaskStream::permuted(&[source(4, 2, 1), odd], 2, 0).unwrap();
     let error = stream.tasks[1].test.image(0).unwrap_err().to_string();
-    assert!(error.contains("it is 2 × 2, and the pixels that are permuted are 3 × 2"), "{error}");
+    assert!(error.contains("it is 2 × 2, but pixels are permuted for images of 3 × 2"), "{error}");
 }

@@ -8,14 +8,14 @@ use bauta_datasets::{DataError, Split};
 use super::document::{Document, RawDocument};
 use crate::source::holdout::place;
 
-/// What was left out, and how much of it.
+/// Counts of what was left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeftOut {
     /// Documents without text.
     pub without_text: usize,
     /// Documents without a label, or without one that is learnt.
     pub without_label: usize,
-    /// Training documents whose text, letter case and spaces aside, is that of a test document.
+    /// Training documents with the same text as a test document, ignoring letter case and spaces.
     pub duplicates: usize,
     /// Labels that occur too seldom in one of the parts, in the order of their names.
     pub rare_labels: Vec<String>,
@@ -26,13 +26,13 @@ pub struct LeftOut {
 pub struct Corpus {
     /// Names of the labels, the most frequent in training first.
     pub labels: Vec<String>,
-    /// What is trained on.
+    /// The training part.
     pub train: Vec<Document>,
     /// Held out of the training documents, by the hash of their groups.
     pub meta: Vec<Document>,
     /// What is tested on; nothing of it is in the other parts.
     pub test: Vec<Document>,
-    /// What was left out.
+    /// Counts of what was left out.
     pub left_out: LeftOut,
 }
 
@@ -107,7 +107,7 @@ impl Corpus {
         Ok(corpus)
     }
 
-    /// Which share of the training documents, meta part left out, bears each label.
+    /// The share of the training documents, without the meta part, that have each label.
     pub fn prevalence(&self) -> Vec<f64> {
         let mut counts = vec![0.0; self.labels.len()];
         for &label in self.train.iter().flat_map(|document| &document.labels) {
@@ -122,7 +122,7 @@ impl Corpus {
             let CorpusOptions { min_train, min_test, .. } = options;
             return refuse(format!(
                 "no label has {min_train} training and {min_test} test documents; give more \
-                 documents, or ask for fewer of a label"
+                 documents, or require fewer per label"
             ));
         }
         let parts = [("training", &self.train), ("meta", &self.meta), ("test", &self.test)];
@@ -139,8 +139,8 @@ impl Corpus {
         });
         if same {
             return refuse(format!(
-                "every document bears every label ({}), so there is nothing to tell apart; give \
-                 documents without it and keep them (keep_unlabelled), or more labels",
+                "every document has every label ({}), so there is nothing to learn; add documents \
+                 without it and keep them (keep_unlabelled), or add labels",
                 self.labels.join(", ")
             ));
         }
@@ -250,7 +250,7 @@ mod tests {
             |raw, options: &CorpusOptions| Corpus::build(raw, options).unwrap_err().to_string();
         let usual = CorpusOptions::default();
         let one = many(200, "a", &["only"], None);
-        assert!(build(one.clone(), &usual).contains("every document bears every label (only)"));
+        assert!(build(one.clone(), &usual).contains("every document has every label (only)"));
         assert!(build(Vec::new(), &usual).contains("no label has 1 training and 1 test"));
         let strict = CorpusOptions { min_train: 500, ..usual.clone() };
         assert!(build(one.clone(), &strict).contains("no label has 500 training"));

@@ -44,7 +44,7 @@ impl Sentence {
             let Span { start, end, labels } = span;
             if start >= end || end > self.tokens.len() {
                 let count = self.tokens.len();
-                return Err(format!("mention {start}..{end} is no span of {count} tokens"));
+                return Err(format!("mention {start}..{end} is not a span of {count} tokens"));
             }
             let text = marked(&group, self.tokens[start..end].iter().map(String::as_str));
             Ok(RawDocument { text, labels, part, group: Some(group.clone()) })

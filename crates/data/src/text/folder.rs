@@ -58,8 +58,8 @@ pub fn read_folder(root: &Path) -> Result<Vec<RawDocument>, DataError> {
         return Err(DataError::Absent {
             path: root.to_path_buf(),
             wanted: "documents".to_owned(),
-            remedy: "give it .csv files with columns text and labels, or .jsonl files with an \
-                     object of text and labels a line"
+            remedy: "give it .csv files with columns text and labels, or .jsonl files with one \
+                     object of text and labels per line"
                 .to_owned(),
         });
     }

@@ -1,4 +1,4 @@
-//! JSON lines: an object a line, with `text` and `labels`, or with mentions of entities.
+//! JSON lines: one object per line, with `text` and `labels`, or with mentions of entities.
 
 use std::path::Path;
 

@@ -26,7 +26,7 @@ impl LabelList {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let names: BTreeSet<String> = lines.map(str::to_owned).collect();
         if names.is_empty() {
-            return Err(DataError::malformed(&path, "it names no label; remove it, or name them"));
+            return Err(DataError::malformed(&path, "it lists no labels; remove it, or add them"));
         }
         Ok(Some(Self { path, names }))
     }

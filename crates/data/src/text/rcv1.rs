@@ -61,8 +61,10 @@ fn read_tokens(
             |what: String| DataError::malformed(file, format!("line {}: {what}", number + 1));
         if let Some(id) = line.strip_prefix(".I ") {
             documents.extend(story.take());
-            let id: u64 =
-                id.trim().parse().map_err(|_| problem(format!("story id `{id}` is no number")))?;
+            let id: u64 = id
+                .trim()
+                .parse()
+                .map_err(|_| problem(format!("story id `{id}` is not a number")))?;
             let labels = topics.get(&id).cloned().unwrap_or_default();
             let part = Some(part);
             story = Some(RawDocument { text: String::new(), labels, part, group: None });

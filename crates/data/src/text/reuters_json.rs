@@ -33,7 +33,7 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Vec<RawDocument>, DataError> {
             .map_err(|error| DataError::malformed(file, error))?;
         for story in stories {
             let id: u32 = story.id.trim().parse().map_err(|_| {
-                DataError::malformed(file, format!("id \"{}\" is no number", story.id))
+                DataError::malformed(file, format!("id \"{}\" is not a number", story.id))
             })?;
             let part = if id <= LAST_TRAINING { Split::Train } else { Split::Test };
             let body = cleaned(&story.body);

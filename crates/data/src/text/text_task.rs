@@ -34,15 +34,15 @@ pub struct TextTask {
     pub name: String,
     /// Names of its classes, in their order.
     pub classes: Vec<String>,
-    /// What is trained on.
+    /// The training part.
     pub train: Vec<ClassedText>,
-    /// What is held out of training, to choose by.
+    /// The validation part, held out of training.
     pub validation: Vec<ClassedText>,
-    /// What is tested on.
+    /// The test part.
     pub test: Vec<ClassedText>,
     /// Documents without text, which were left out.
     pub without_text: usize,
-    /// Copies, letter case and spaces aside, which were left out.
+    /// Copies, ignoring letter case and spaces, which were left out.
     pub duplicates: usize,
 }
 
@@ -121,8 +121,8 @@ impl TextTask {
                     let Some(&number) = numbers.get(class.as_str()) else {
                         let known = classes.join(", ");
                         return Err(refused(format!(
-                            "a document of its {what} part is of class \"{class}\", \
-                             which no training document has ({known})"
+                            "a document of its {what} part has class \"{class}\", which no \
+                             training document has ({known})"
                         )));
                     };
                     Ok(ClassedText { text: document.text, class: number })

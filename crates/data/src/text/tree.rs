@@ -1,4 +1,4 @@
-//! Documents that are made: labels on a tree, and words that tell of each with known chances.
+//! Generated documents: labels on a tree, and words with known probabilities given the labels.
 //!
 //! A child is borne only by documents that bear its parent. Given the labels, every label has a
 //! fixed number of slots, each of which holds one of its words with a chance that depends on whether

@@ -43,7 +43,7 @@ impl Vectorizer {
             return Err(DataError::setting("ids", ids, rule));
         }
         if texts.is_empty() {
-            return Err(DataError::setting("texts", 0, "there must be one at least"));
+            return Err(DataError::setting("texts", 0, "there must be at least one"));
         }
         let share = texts.len().div_ceil(4 * rayon::current_num_threads()).max(64);
         let count = |texts: &[T]| {

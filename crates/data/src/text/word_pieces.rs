@@ -23,7 +23,7 @@ use bauta_datasets::DataError;
 use serde_json::json;
 use tokenizers::{Encoding, Tokenizer, TruncationDirection};
 
-/// Whether the tokens that a tokenizer sets around a text are wanted.
+/// Whether to add the tokenizer's special tokens around a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ends {
     /// Only the text's own pieces.
@@ -37,7 +37,7 @@ pub enum Ends {
 pub struct Encoded {
     /// The ids; those from `used` on are the padding token's.
     pub ids: Vec<u32>,
-    /// How many are no padding.
+    /// How many are not padding.
     pub used: usize,
     /// How many pieces did not fit and were left out.
     pub cut: usize,
@@ -71,7 +71,7 @@ impl WordPieces {
             bert_uncased(&text).map_err(malformed)?
         } else {
             text.parse::<Tokenizer>()
-                .map_err(|error| malformed(format!("is no tokenizer.json: {error}")))?
+                .map_err(|error| malformed(format!("is not a tokenizer.json: {error}")))?
         };
         let named = tokenizer.get_padding().map(|padding| padding.pad_token.clone());
         let names = named.as_deref().into_iter().chain(["[PAD]", "<pad>"]);

@@ -52,7 +52,7 @@ impl Ffmpeg {
         &self.program
     }
 
-    /// Looks into a file: how many frames it has and when, how large, and whether it sounds.
+    /// Probes a file: its frames and their times, its size, and whether it has sound.
     ///
     /// The whole file is read, and nothing decoded.
     ///

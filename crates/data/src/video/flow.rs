@@ -1,4 +1,4 @@
-//! Optical flow: how far each pixel of a frame goes until the next one.
+//! Optical flow: each pixel's displacement from one frame to the next.
 //!
 //! TV-L1 (Zach, Pock and Bischof, DAGM 2007), by the scheme of Sánchez, Meinhardt-Llopis and
 //! Facciolo (IPOL 2013) with the median filter and the settings of OpenCV's

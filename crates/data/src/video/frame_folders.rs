@@ -90,7 +90,7 @@ fn in_order(files: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
     let step = steps().min().unwrap_or(1);
     if let Some(at) = steps().position(|found| found == 0) {
         let [one, other] = [&numbered[at], &numbered[at + 1]].map(name);
-        return Err(format!("{one} and {other} have one number; remove one of them"));
+        return Err(format!("{one} and {other} have the same number; remove one of them"));
     }
     if let Some(at) = steps().position(|found| found != step) {
         let [before, after] = [&numbered[at], &numbered[at + 1]].map(name);
@@ -140,7 +140,7 @@ impl ClipSource for FrameFolders {
         let mut first = None;
         let read = |&place: &u64| {
             if cancel.is_set() {
-                return Err(self.refuse(index, "it is not wanted any more".to_owned()));
+                return Err(self.refuse(index, "it is no longer needed".to_owned()));
             }
             let path = &files[place as usize];
             let refuse = |problem| DataError::Image { image: shown(path.as_os_str()), problem };
@@ -151,8 +151,8 @@ impl ClipSource for FrameFolders {
                 let [height, width] = size;
                 let of = of.file_name().map(shown).unwrap_or_default();
                 return Err(refuse(format!(
-                    "it has {height} × {width} pixels (height × width), and {of} beside it {} × \
-                     {}; bring all frames of a video to one size",
+                    "it has {height} × {width} pixels (height × width), but {of} beside it has {} \
+                     × {}; resize all frames of a video to one size",
                     wanted[0], wanted[1]
                 )));
             }

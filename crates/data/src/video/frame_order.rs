@@ -1,4 +1,4 @@
-//! Orders of a clip's frames, for tasks that tell whether frames stand where they stood.
+//! Orders of a clip's frames, for tasks that detect shuffled frames.
 
 use bauta_streams::RandomStream;
 

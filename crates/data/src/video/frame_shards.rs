@@ -126,12 +126,12 @@ impl FrameShards {
             Some(known) => {
                 if (labelled == 0) != known.is_empty() {
                     return refuse(
-                        "either its videos have classes or those to train on, and not both"
+                        "its videos and the training videos must both have classes, or neither"
                             .to_owned(),
                     );
                 }
                 if let Some(strange) = found.into_iter().find(|class| !known.contains(class)) {
-                    return refuse(format!("no video to train on is of its class {strange}"));
+                    return refuse(format!("no training video has its class {strange}"));
                 }
                 known.to_vec()
             }
@@ -206,7 +206,7 @@ impl ClipSource for FrameShards {
                 problem: format!("frame {place}: {problem}"),
             };
             if cancel.is_set() {
-                return Err(refuse("it is not wanted any more".to_owned()));
+                return Err(refuse("it is no longer needed".to_owned()));
             }
             let (offset, size) = video.frames[place as usize];
             let file = self.bytes(*shard, offset, size)?;

@@ -148,7 +148,7 @@ impl ClipLoader {
         let LoaderConfig { height, width, seed, on_error, threads, queue, .. } = config;
         for (key, side) in [("height", height), ("width", width)] {
             if !(1..=usize::from(u16::MAX)).contains(&side) {
-                return Err(DataError::setting(key, side, "wants 1 to 65535 pixels"));
+                return Err(DataError::setting(key, side, "must be 1 to 65535 pixels"));
             }
         }
         let itinerary = Arc::new(Itinerary::new(&config, source.len()));
@@ -171,9 +171,8 @@ impl ClipLoader {
         self.assembler.cutting.per_video()
     }
 
-    /// Makes the batches of the given global steps, in order, over the borders of epochs.
-    /// A step of which no video can be read is treated as
-    /// [`Loader::batches`](crate::Loader::batches) does.
+    /// Makes the batches of the given global steps, in order, across epochs. A step of which no
+    /// video can be read is treated as [`Loader::batches`](crate::Loader::batches) does.
     ///
     /// `prepare` turns each batch into what the consumer wants; it runs on the loader's
     /// threads, for several batches at once.
@@ -300,15 +299,15 @@ impl Assembler {
         let first = frames.first().filter(|_| frames.len() == wanted.len());
         let first = first.ok_or_else(|| {
             let (found, wanted) = (frames.len(), wanted.len());
-            self.unusable(video, format!("{found} frames were read of {wanted} wanted"))
+            self.unusable(video, format!("only {found} of {wanted} frames were read"))
         })?;
         let shape = [first.height(), first.width(), first.channels()];
         for frame in &frames {
             let found = [frame.height(), frame.width(), frame.channels()];
             if found != shape || found[2] != self.source.channels() {
                 let problem = format!(
-                    "frames of {found:?} and {shape:?} (height, width, channels) lie in it, and \
-                     the source has {} channels",
+                    "it has frames of {found:?} and {shape:?} (height, width, channels), and the \
+                     source has {} channels",
                     self.source.channels()
                 );
                 return Err(self.unusable(video, problem));

@@ -74,10 +74,10 @@ impl MovingMnist {
                 digits.channels(),
                 digits.classes().len()
             );
-            return Err(DataError::setting("digits", found, "wants labelled grey images"));
+            return Err(DataError::setting("digits", found, "must be labelled grey images"));
         }
         let classes = digits.classes();
-        let speeds = options.speeds.iter().map(|speed| format!("{speed} pixels a frame"));
+        let speeds = options.speeds.iter().map(|speed| format!("{speed} pixels per frame"));
         let mut sets = Vec::new();
         if options.digits == 1 {
             sets.push(LabelSet::new("digit", classes.iter().cloned()));

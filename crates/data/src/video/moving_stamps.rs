@@ -1,4 +1,4 @@
-//! Tux Paint's stamps that cross a frame, heard while they are seen.
+//! Tux Paint's stamps crossing a frame, with their sounds.
 //!
 //! Each of the stamps with a sound of its own (an animal's call, an instrument) goes in one of
 //! four directions. What it does is heard: the sound is loudest where the stamp is in the middle
@@ -69,7 +69,7 @@ impl MovingStamps {
         &self.shares
     }
 
-    /// What they look and sound like.
+    /// Their settings.
     pub fn options(&self) -> &MovingStampsOptions {
         &self.options
     }

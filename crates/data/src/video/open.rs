@@ -21,9 +21,9 @@ pub struct ClipSplits {
     /// The videos to evaluate on; `None` where the data set has no test split and nothing is
     /// held out.
     pub test: Option<Arc<dyn ClipSource>>,
-    /// Where the latter come from.
+    /// The origin of the test part.
     pub origin: TestOrigin,
-    /// How the folder was understood, where that could surprise: a sentence each.
+    /// Notes on how the folder was interpreted, one sentence each.
     pub notes: Vec<String>,
 }
 
@@ -45,7 +45,7 @@ pub fn open_clips(
 ) -> Result<ClipSplits, DataError> {
     let ClipOptions { holdout, moving, pans, videos } = options;
     let [root, further @ ..] = roots else {
-        return Err(DataError::setting("roots", "none", "wants the folder of the data set"));
+        return Err(DataError::setting("roots", "none", "must be the folder of the data set"));
     };
     let mut notes = Vec::new();
     match name {

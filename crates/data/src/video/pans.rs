@@ -73,7 +73,7 @@ impl CameraPans {
     ) -> Result<Self, DataError> {
         options.check()?;
         if pictures.is_empty() {
-            return Err(DataError::setting("pictures", 0, "wants one at least"));
+            return Err(DataError::setting("pictures", 0, "must be at least 1"));
         }
         let mut sets = vec![LabelSet::new("motion", MOTIONS)];
         if !pictures.classes().is_empty() {

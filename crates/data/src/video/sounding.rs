@@ -33,7 +33,7 @@ pub struct SoundingClip {
     pub class: u32,
 }
 
-/// Clips by their numbers, as many as anyone wants: each is a function of its split and number.
+/// An unlimited supply of clips by number: each is a function of its split and number.
 pub trait SoundingSource: Send + Sync {
     /// Names of the classes; empty where clips have none.
     fn classes(&self) -> &[String];

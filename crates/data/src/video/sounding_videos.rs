@@ -141,7 +141,7 @@ impl SoundingSource for SoundingVideos {
             |problem: String| DataError::Video { video: videos.describe(video), problem };
         let info = videos.info(video)?;
         if self.heard && !info.sound {
-            return Err(unusable("it has no sound, and clips are heard".to_owned()));
+            return Err(unusable("it has no sound, but clips need it".to_owned()));
         }
         let purpose = match split {
             SoundingSplit::Train => "clips of videos to train on",

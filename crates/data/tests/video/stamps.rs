@@ -26,7 +26,7 @@ pub fn refused_stamps(ffmpeg: &Ffmpeg) {
     silence.resize(44 + 16_000, 0);
     std::fs::write(folder.path().join("mute.wav"), silence).unwrap();
     let mute = refused(MovingStampsOptions { stamps: 1, ..usual.clone() });
-    assert!(mute.contains("1 are a PNG file beside") && mute.contains("0 of them"), "{mute}");
+    assert!(mute.contains("1 PNG files lie beside") && mute.contains("0 of them"), "{mute}");
     std::fs::write(folder.path().join("mute.wav"), b"no sound at all").unwrap();
     assert!(refused(MovingStampsOptions { stamps: 1, ..usual }).contains("cannot be read"));
 }

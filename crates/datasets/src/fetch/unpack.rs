@@ -1,4 +1,4 @@
-//! Takes the wanted files out of an archive, and only regular files with plain names.
+//! Extracts the wanted files of an archive: only regular files with plain names.
 //!
 //! One absolute path, `..` or link where data should be and the whole archive
 //! is refused: no honest package has any.
@@ -76,7 +76,7 @@ fn unpack_tar(
         let kind = entry.header().entry_type();
         let Some(path) = wanted(&name, package, kind.is_dir())? else { continue };
         if !kind.is_file() {
-            return Err(format!("entry `{name}` is a link or a device; nothing of it is kept"));
+            return Err(format!("entry `{name}` is a link or a device; nothing was kept"));
         }
         write(&mut entry, &target.join(path))?;
     }
@@ -98,7 +98,7 @@ impl<S: Read> Read for Bounded<S> {
 }
 
 fn too_much() -> io::Error {
-    io::Error::other("the archive unpacks to far more than the package's size; nothing is kept")
+    io::Error::other("the archive unpacks to far more than the package's size; nothing was kept")
 }
 
 fn unpack_zip(
@@ -113,7 +113,7 @@ fn unpack_zip(
         let name = entry.name().map_err(|error| error.to_string())?.into_owned();
         let Some(path) = wanted(&name, package, entry.is_dir())? else { continue };
         if entry.is_symlink() {
-            return Err(format!("entry `{name}` is a link; nothing of it is kept"));
+            return Err(format!("entry `{name}` is a link; nothing was kept"));
         }
         let (path, runs) = (target.join(path), entry.unix_mode().is_some_and(|m| m & 0o100 != 0));
         let mut bounded = Bounded { stream: &mut entry, room };
@@ -134,7 +134,7 @@ fn wanted(name: &str, package: &Package, is_folder: bool) -> Result<Option<PathB
     let plain: PathBuf =
         path.components().filter(|part| !matches!(part, Component::CurDir)).collect();
     if name.contains('\\') || !plain.components().all(|part| matches!(part, Component::Normal(_))) {
-        return Err(format!("entry `{name}` leads out of the folder; nothing of it is kept"));
+        return Err(format!("entry `{name}` leads outside the folder; nothing was kept"));
     }
     let below = plain.strip_prefix(package.inside).ok().filter(|below| {
         let selected = package.selection.is_none_or(|selection| selection.has(below));

@@ -1,4 +1,4 @@
-//! How clips are varied: the settings, and the ranges of each.
+//! Augmentation of clips: the settings and their ranges.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,13 +11,13 @@ pub enum ClipCrop {
     /// A rectangle of random area, ratio and place, the same for all frames of a clip.
     #[default]
     RandomResized,
-    /// The middle, the shorter side taken whole.
+    /// The centre square over the whole shorter side.
     Center,
-    /// The whole frame, resized without regard to its ratio.
+    /// The whole frame, resized regardless of its aspect ratio.
     None,
 }
 
-/// How clips are varied; the default is MAE-ST's pre-training.
+/// How clips are augmented; the default is MAE-ST's pre-training.
 ///
 /// Mirroring changes what a label of direction means: a source with such labels wants
 /// `flip: false`.
@@ -58,11 +58,11 @@ impl ClipAugment {
     pub fn check(&self) -> Result<(), DataError> {
         let ([least, most], [narrow, wide]) = (self.scale, self.ratio);
         if !(0.0 < least && least <= most && most <= 1.0) {
-            let rule = "wants [least, greatest] fraction of the area, in (0, 1]";
+            let rule = "must be [least, greatest] fraction of the area, in (0, 1]";
             return Err(DataError::setting("scale", format!("{:?}", self.scale), rule));
         }
         if !(0.0 < narrow && narrow <= wide && wide.is_finite()) {
-            let rule = "wants [least, greatest] width over height, above 0";
+            let rule = "must be [least, greatest] width over height, above 0";
             return Err(DataError::setting("ratio", format!("{:?}", self.ratio), rule));
         }
         Ok(())

@@ -12,8 +12,8 @@ pub fn ffmpeg_package() -> &'static Package {
     PACKAGES.iter().find(|package| package.name == "ffmpeg").expect("it is in the table")
 }
 
-/// Finds an ffmpeg program: `BAUTA_FFMPEG` if that is set, else `ffmpeg` on the `PATH`, else the
-/// one that was fetched into the folder `cache`.
+/// Finds an ffmpeg program: `BAUTA_FFMPEG` if that is set, otherwise `ffmpeg` on the `PATH`,
+/// otherwise the one fetched into the folder `cache`.
 ///
 /// Only binaries and tests should ask the environment; a library is told the program's path.
 ///
@@ -45,7 +45,7 @@ fn among(named: Option<OsString>, path: &OsStr, cache: &Path) -> Result<PathBuf,
     })
 }
 
-/// Runs a program to see that it is ffmpeg.
+/// Runs a program to check that it is ffmpeg.
 ///
 /// # Errors
 /// [`DataError::ClientFailed`] when it cannot be run or is no ffmpeg.
@@ -58,7 +58,7 @@ pub fn check_ffmpeg(program: &Path) -> Result<(), DataError> {
     };
     let output = command.output().map_err(|error| refuse(error.to_string()))?;
     if !output.status.success() || !output.stdout.starts_with(b"ffmpeg version") {
-        return Err(refuse("it does not say that it is ffmpeg".to_owned()));
+        return Err(refuse("it does not identify itself as ffmpeg".to_owned()));
     }
     Ok(())
 }
@@ -101,7 +101,7 @@ mod tests {
         let error = find(Some(&wrong.join("ffmpeg")), &path).unwrap_err().to_string();
         assert!(error.contains("ffmpeg -version` failed"), "{error}");
         let error = find(Some(Path::new("/bin/true")), &path).unwrap_err().to_string();
-        assert!(error.contains("does not say that it is ffmpeg"), "{error}");
+        assert!(error.contains("does not identify itself as ffmpeg"), "{error}");
         // The fetched one comes last.
         let package = ffmpeg_package();
         let place = cache.path().join(package.name);

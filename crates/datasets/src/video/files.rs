@@ -9,10 +9,10 @@ use crate::images::Decoding;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VideoOptions {
-    /// Frames whose shorter side is longer than this are made so small, in pixels; 0 leaves
-    /// all as they are.
+    /// Frames whose shorter side is longer than this many pixels are scaled down to it; 0 keeps all
+    /// sizes.
     pub short_side: usize,
-    /// Most pixels that a frame may have.
+    /// Maximum number of pixels of a frame.
     pub max_pixels: u64,
     /// Frames a second of folders of frames, above 0.
     pub frame_rate: f64,

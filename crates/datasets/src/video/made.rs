@@ -1,10 +1,10 @@
-//! What videos that are made look like: moving digits, moving cameras, moving stamps.
+//! Settings of generated videos: moving digits, moving cameras, moving stamps.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 
-/// What happens where a digit meets the border of the frame.
+/// What happens when a digit meets the border of the frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Walls {
@@ -15,7 +15,7 @@ pub enum Walls {
     Wrap,
 }
 
-/// What the videos of Moving MNIST look like.
+/// Settings of Moving MNIST's videos.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MovingMnistOptions {
@@ -32,11 +32,11 @@ pub struct MovingMnistOptions {
     pub digit_size: usize,
     /// Frames of a video, at least 1.
     pub frames: u64,
-    /// Speeds in pixels a frame, above 0 and below `size`: the classes of the label `speed`.
+    /// Speeds in pixels per frame, above 0 and below `size`: the classes of the label `speed`.
     pub speeds: Vec<f64>,
-    /// What happens where a digit meets the border.
+    /// What happens when a digit meets the border.
     pub walls: Walls,
-    /// Seed of the videos, apart from that of the run.
+    /// Seed of the videos, separate from that of the run.
     pub seed: u64,
 }
 
@@ -57,7 +57,7 @@ impl Default for MovingMnistOptions {
 }
 
 impl MovingMnistOptions {
-    /// Height and width of the digits in pixels, what 0 stands for worked out.
+    /// Height and width of the digits in pixels, with 0 resolved.
     pub fn digit_side(&self) -> usize {
         if self.digit_size == 0 { (self.size * 7 / 16).max(1) } else { self.digit_size }
     }
@@ -80,7 +80,7 @@ impl MovingMnistOptions {
             return Err(DataError::setting("digits", self.digits, "must be 1 or 2"));
         }
         if !(1..=4096).contains(&self.size) {
-            return Err(DataError::setting("size", self.size, "wants 1 to 4096 pixels"));
+            return Err(DataError::setting("size", self.size, "must be 1 to 4096 pixels"));
         }
         if self.digit_size > self.size {
             let rule = format!("must be at most size = {}", self.size);
@@ -88,14 +88,14 @@ impl MovingMnistOptions {
         }
         let possible = |&speed: &f64| speed > 0.0 && speed < self.size as f64;
         if self.speeds.is_empty() || !self.speeds.iter().all(possible) {
-            let rule = format!("wants pixels a frame, above 0 and below size = {}", self.size);
+            let rule = format!("must be pixels per frame, above 0 and below size = {}", self.size);
             return Err(DataError::setting("speeds", format!("{:?}", self.speeds), rule));
         }
         Ok(())
     }
 }
 
-/// What videos of camera motions look like.
+/// Settings of videos of camera motions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PanOptions {
@@ -107,7 +107,7 @@ pub struct PanOptions {
     pub size: usize,
     /// Frames of a video, at least 2.
     pub frames: u64,
-    /// Seed of the videos, apart from that of the run.
+    /// Seed of the videos, separate from that of the run.
     pub seed: u64,
 }
 
@@ -132,17 +132,17 @@ impl PanOptions {
             return Err(DataError::setting("frames", self.frames, "must be at least 2"));
         }
         if !(1..=1024).contains(&self.size) {
-            return Err(DataError::setting("size", self.size, "wants 1 to 1024 pixels"));
+            return Err(DataError::setting("size", self.size, "must be 1 to 1024 pixels"));
         }
         Ok(())
     }
 }
 
-/// What clips of moving stamps look and sound like.
+/// Settings of clips of moving stamps with sound.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MovingStampsOptions {
-    /// Stamps, each in four classes, one a direction; at least 1.
+    /// Stamps, each in four classes, one per direction; at least 1.
     pub stamps: usize,
     /// Height and width of the frames in pixels, 8 to 1024.
     pub size: usize,
@@ -150,7 +150,7 @@ pub struct MovingStampsOptions {
     pub frames: usize,
     /// Exponent of the law that the sizes of the classes follow, at least 0; 0 for equal sizes.
     pub exponent: f64,
-    /// Seed of the clips, apart from that of the run.
+    /// Seed of the clips, separate from that of the run.
     pub seed: u64,
 }
 
@@ -171,10 +171,10 @@ impl MovingStampsOptions {
             return Err(DataError::setting("stamps", 0, "must be at least 1"));
         }
         if !(8..=1024).contains(&size) {
-            return Err(DataError::setting("size", size, "wants 8 to 1024 pixels"));
+            return Err(DataError::setting("size", size, "must be 8 to 1024 pixels"));
         }
         if !(2..=1000).contains(&frames) {
-            return Err(DataError::setting("frames", frames, "wants 2 to 1000"));
+            return Err(DataError::setting("frames", frames, "must be 2 to 1000"));
         }
         if !(exponent >= 0.0 && exponent.is_finite()) {
             return Err(DataError::setting("exponent", exponent, "must be at least 0"));

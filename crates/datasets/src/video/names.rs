@@ -24,9 +24,9 @@ use crate::fetch::{PACKAGES, Package};
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum ClipDataset {
-    /// Digits of MNIST that fly over a black frame.
+    /// MNIST digits flying over a black frame.
     MovingMnist,
-    /// A camera that moves over real pictures.
+    /// A camera moving over real pictures.
     CameraPans,
     /// Twelve real clips of a few seconds, without labels.
     VideoClips,
@@ -34,13 +34,13 @@ pub enum ClipDataset {
     Videos,
     /// A folder of folders of frames.
     FrameFolders,
-    /// What `cargo xtask prepare-video` wrote.
+    /// The output of `cargo xtask prepare-video`.
     FrameShards,
 }
 
 impl ClipDataset {
-    /// The packages that bring it, in the order in which `bauta_data::video::open_clips` wants their folders;
-    /// empty where the user must name a folder.
+    /// Its packages, in the order in which `bauta_data::video::open_clips` takes their folders;
+    /// empty if the user must name a folder.
     pub fn packages(self) -> Vec<&'static Package> {
         let names: &[&str] = match self {
             Self::MovingMnist => &["mnist"],
@@ -52,13 +52,13 @@ impl ClipDataset {
         names.iter().map(|name| find(name).expect("it is in the table")).collect()
     }
 
-    /// Whether reading it takes [ffmpeg](super::find_ffmpeg).
+    /// Whether reading it needs [ffmpeg](super::find_ffmpeg).
     pub fn needs_ffmpeg(self) -> bool {
         matches!(self, Self::Videos | Self::VideoClips)
     }
 
-    /// How its clips are varied where nothing else is said: nothing that would change a label
-    /// of motion, and MAE-ST's crops and mirroring of what has none.
+    /// Its default augmentation: nothing that would change a motion label, and MAE-ST's crops and
+    /// mirroring for data without such labels.
     pub fn usual_augment(self) -> ClipAugment {
         match self {
             Self::MovingMnist | Self::CameraPans => ClipAugment::none(),
@@ -69,15 +69,15 @@ impl ClipDataset {
     }
 }
 
-/// What can be chosen about a video data set.
+/// Options of a video data set.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClipOptions {
-    /// The fraction to hold out for evaluation where a folder has no test split of its own, in
-    /// (0, 1). What is held out depends on paths below the root alone.
+    /// The fraction to hold out for evaluation if a folder has no test split, in (0, 1). The choice
+    /// depends only on paths below the root.
     pub holdout: Option<f64>,
-    /// What Moving MNIST looks like.
+    /// Settings of Moving MNIST.
     pub moving: MovingMnistOptions,
-    /// What camera motions look like.
+    /// Settings of camera motions.
     pub pans: PanOptions,
     /// How videos and folders of frames are read.
     pub videos: VideoOptions,

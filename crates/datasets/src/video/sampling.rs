@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 
-/// How many frames a video has, and how many a second.
+/// The number of a video's frames, and its frame rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Timeline {
     /// Number of frames, at least 1.
@@ -19,11 +19,11 @@ pub struct Timeline {
     pub rate: f64,
 }
 
-/// What becomes of a clip that is longer than its video.
+/// How a clip longer than its video is handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ShortVideo {
-    /// The last frame stands until the end, as in the official code.
+    /// The last frame is held to the end, as in the official code.
     #[default]
     Hold,
     /// The video begins again.
@@ -38,11 +38,11 @@ pub enum ShortVideo {
 pub struct ClipSampling {
     /// Frames of a clip, T, at least 1.
     pub frames: usize,
-    /// Every how many-th frame is taken, τ, at least 1, of a video of `rate` frames a second.
+    /// Take every τ-th frame, at least 1, of a video at `rate` frames per second.
     pub stride: usize,
     /// Frames a second at which `stride` counts, r, above 0.
     pub rate: f64,
-    /// What becomes of a clip that is longer than its video.
+    /// How a clip longer than its video is handled.
     pub short: ShortVideo,
 }
 
@@ -74,7 +74,7 @@ impl ClipSampling {
         (self.frames * self.stride) as f64 / self.rate * timeline.rate
     }
 
-    /// Draws a clip: its T places in the video, which never fall.
+    /// Draws a clip: its T positions in the video, which never decrease.
     ///
     /// It begins uniformly in `[0, max(frames − span, 0)]`.
     ///
@@ -116,9 +116,9 @@ impl ClipSampling {
         // A span of 16 frames may come out as a little more.
         if *short == ShortVideo::Refuse && span > length + 1e-6 {
             return Err(format!(
-                "its {} frames at {:.2} a second are too short for a clip of {frames} × {stride} \
-                 at {rate} a second, which spans {span:.1}; leave it out, or have short videos \
-                 held or looped",
+                "its {} frames at {:.2} per second are too short for a clip of {frames} × {stride} \
+                 at {rate} per second, which spans {span:.1}; leave it out, or hold or loop short \
+                 videos",
                 timeline.frames, timeline.rate
             ));
         }

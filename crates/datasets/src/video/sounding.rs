@@ -1,4 +1,4 @@
-//! How clips are cut from videos that are seen and heard.
+//! How clips are cut from videos with sound.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,17 +8,17 @@ use crate::error::DataError;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SoundingVideoOptions {
-    /// Height and width of the frames in pixels, 8 to 1024: the middle of the video's, the
-    /// shorter side taken whole.
+    /// Height and width of the frames in pixels, 8 to 1024: the centre square of the video's
+    /// frames, scaled.
     pub size: usize,
     /// Frames of a clip, at least 2.
     pub frames: usize,
     /// Seconds that a clip lasts, in [0.1, 60].
     pub seconds: f64,
-    /// The fraction of the videos that is held out to choose by, in (0, 1); as many again are
-    /// measured on where the folder has no test split of its own.
+    /// The fraction of the videos held out for validation, in (0, 1); as many again are measured on
+    /// if the folder has no test split.
     pub holdout: f64,
-    /// Seed of the moments at which clips begin, apart from that of the run.
+    /// Seed of the clips' start times, separate from that of the run.
     pub seed: u64,
 }
 
@@ -36,10 +36,10 @@ impl SoundingVideoOptions {
     pub fn check(&self) -> Result<(), DataError> {
         let Self { size, frames, seconds, .. } = *self;
         if !(8..=1024).contains(&size) {
-            return Err(DataError::setting("size", size, "wants 8 to 1024 pixels"));
+            return Err(DataError::setting("size", size, "must be 8 to 1024 pixels"));
         }
         if !(2..=1000).contains(&frames) {
-            return Err(DataError::setting("frames", frames, "wants 2 to 1000"));
+            return Err(DataError::setting("frames", frames, "must be 2 to 1000"));
         }
         if !(0.1..=60.0).contains(&seconds) {
             return Err(DataError::setting("seconds", seconds, "must be in [0.1, 60]"));

@@ -33,7 +33,7 @@ pub struct AveragePrecision {
 }
 
 impl AveragePrecision {
-    /// Begins without images.
+    /// Starts without images.
     ///
     /// # Errors
     /// [`EvalError::Setting`] when there is no class.
@@ -137,7 +137,7 @@ fn check(
     Ok(())
 }
 
-/// The twelve numbers of COCO's table, each none where no true box is there to find.
+/// The twelve numbers of COCO's table, each none if there is no true box to find.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DetectionScores {
     /// Mean precision over thresholds, recalls and classes: COCO's main figure.

@@ -21,14 +21,14 @@ use super::segmentation::on_grid;
 use boxes::{corners, overlaps};
 use loss::Assigned;
 
-/// How predictions become detections.
+/// Settings for turning predictions into detections.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decoding {
     /// Predictions below this score are left out.
     pub score: f64,
-    /// A box that overlaps a surer one of its class by more is left out.
+    /// A box that overlaps a higher-scoring one of its class by more is left out.
     pub overlap: f64,
-    /// Predictions of an image that suppression looks at, the surest.
+    /// Number of an image's highest-scoring predictions passed to suppression.
     pub candidates: i64,
 }
 
@@ -67,7 +67,7 @@ impl DetectionHead {
         classes: usize,
     ) -> Result<Self, ModelError> {
         if width == 0 || !width.is_multiple_of(8) {
-            let message = format!("a head of width {width}; a multiple of 8 is needed");
+            let message = format!("a head has width {width}; it must be a multiple of 8");
             return Err(ModelError::Config(message));
         }
         let (rows, columns) = (encoder.grid().height(), encoder.grid().width());

@@ -29,8 +29,7 @@ pub struct ConfusionMatrix {
 }
 
 impl ConfusionMatrix {
-    /// Begins without pixels. True labels equal to `ignored` are left out, whatever is
-    /// predicted there.
+    /// Starts without pixels. Pixels whose true label is `ignored` are left out.
     ///
     /// # Errors
     /// [`EvalError::Setting`] unless there are two classes or more, or when
@@ -99,8 +98,8 @@ impl ConfusionMatrix {
         counts.chunks_exact(self.classes as usize).map(<[i64]>::to_vec).collect()
     }
 
-    /// Intersection over union of each class; none for a class that is neither true
-    /// nor predicted anywhere.
+    /// Intersection over union of each class; none for a class that occurs in neither labels nor
+    /// predictions.
     pub fn ious(&self) -> Vec<Option<f64>> {
         let counts = self.counts();
         (0..counts.len())

@@ -1,4 +1,4 @@
-//! Where a dense task leaves its files if nobody says where.
+//! The default output folder of a dense task.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -8,8 +8,8 @@ use crate::begun::check_unused;
 /// Parts of a model's path that tell no two models apart.
 const SAID_OF_ALL: [&str; 3] = ["runs", "checkpoints", "last"];
 
-/// The folder of a task on a model: the one that is `named`, or else one in `runs` by the model's
-/// path, in which the last checkpoint of a run counts as the run.
+/// The folder of a task on a model: `named` if given, otherwise one in `runs` named by the model's
+/// path, where a run's last checkpoint counts as the run.
 ///
 /// ```
 /// use bauta_eval::dense::output_folder;

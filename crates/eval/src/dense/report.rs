@@ -1,4 +1,4 @@
-//! What a dense task found, with all that it depends on.
+//! The result of a dense task, with everything it depends on.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -93,7 +93,7 @@ impl DenseReport {
         }
     }
 
-    /// Writes everything as JSON, whole or not at all.
+    /// Writes everything as JSON atomically.
     ///
     /// # Errors
     /// [`EvalError::Write`] when the file cannot be written.

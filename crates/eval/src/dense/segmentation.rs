@@ -77,7 +77,7 @@ impl SegmentationHead {
         }
     }
 
-    /// Scores of the classes for every pixel, [B, K, H, W], of what [`Self::tokens`] gave.
+    /// Scores of the classes for every pixel, [B, K, H, W], from the tokens of [`Self::tokens`].
     pub fn forward(&self, encoder: &dyn ImageEncoder, tokens: &[Tensor]) -> Tensor {
         let size = encoder.image_size().map(|side| side as i64);
         let scores = match self {
@@ -174,7 +174,7 @@ impl UperNet {
     ) -> Result<Self, ModelError> {
         let depth = encoder.depth();
         if width == 0 || !width.is_multiple_of(8) {
-            let message = format!("a pyramid of width {width}; a multiple of 8 is needed");
+            let message = format!("a pyramid has width {width}; it must be a multiple of 8");
             return Err(ModelError::Config(message));
         }
         if depth < 4 {

@@ -1,4 +1,4 @@
-//! What both dense tasks do alike: an encoder is made ready, and a head trained on it.
+//! The common part of both dense tasks: preparing an encoder, and training a head on it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -35,9 +35,9 @@ pub struct DenseConfig {
 pub struct DenseTask<'a> {
     /// The model, of three channels.
     pub folder: &'a FeatureModel,
-    /// Train the head alone, on the tokens of the encoder as it is.
+    /// Train only the head, on the frozen encoder's tokens.
     pub frozen: bool,
-    /// Begin with random weights of the model's sizes, as a baseline.
+    /// Start from random weights of the model's sizes, as a baseline.
     pub random_init: bool,
     /// How the head is trained.
     pub config: DenseConfig,
@@ -51,18 +51,18 @@ pub struct DenseTask<'a> {
     pub test: Arc<dyn DenseSource>,
     /// Seed of head and order.
     pub seed: u64,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: Device,
-    /// Threads of the loader; 0 takes every core.
+    /// Threads of the loader; 0 uses every core.
     pub threads: usize,
-    /// What becomes of images that cannot be decoded.
+    /// How images that cannot be decoded are handled.
     pub on_error: OnError,
-    /// All that the result depends on, for the folder's `settings.json`: a run goes on with
-    /// the same only.
+    /// Everything the result depends on, for the folder's `settings.json`: a run can only continue
+    /// with the same.
     pub settings: Value,
 }
 
-/// What came of a dense task.
+/// The result of a dense task.
 #[derive(Debug)]
 pub struct DenseScores {
     /// The metrics.
@@ -97,7 +97,7 @@ pub(super) struct Ready {
 pub(super) enum Pass {
     /// In training, with gradients and by the batch's own moments.
     Trained,
-    /// In training of the head alone, and in measuring: the encoder stays as it is.
+    /// For training only the head, and for measuring: the encoder does not change.
     Kept,
 }
 

@@ -18,7 +18,7 @@ use tch::Tensor;
 use super::config::FineTuneConfig;
 use crate::batch::host_tensor;
 
-/// A batch of labelled images with what chance adds.
+/// A batch of labelled images with its random choices.
 #[derive(Debug)]
 pub struct MixedBatch {
     /// u8 pixels [B, C, H, W], or of clips [N, C, T, H, W].
@@ -38,14 +38,14 @@ pub struct Mixer {
     pub seed: u64,
     /// How images are mixed.
     pub mix: MixConfig,
-    /// Rate at which samples skip the last block's branches.
+    /// Drop-path rate of the last block.
     pub drop_path: f64,
     /// Number of blocks.
     pub depth: usize,
 }
 
 impl Mixer {
-    /// Draws what chance adds to a batch, from streams of the step and of the samples.
+    /// Draws a batch's random choices, from streams of the step and of the samples.
     pub fn draw(&self, batch: Batch) -> MixedBatch {
         let (_, _, height, width) = batch.pixels.dim();
         let labels = batch.labels.as_ref().expect("sources with classes label every image");

@@ -35,9 +35,9 @@ const CLIPS: usize = 64;
 pub struct ClipFineTuneTask<'a> {
     /// The model.
     pub folder: &'a ClipFolder,
-    /// Where it lies.
+    /// Its location.
     pub model: &'a Path,
-    /// Take its architecture alone and train from scratch.
+    /// Use only its architecture and train from scratch.
     pub from_scratch: bool,
     /// How it is trained; a step has `batch_size` videos.
     pub config: FineTuneConfig,
@@ -47,11 +47,11 @@ pub struct ClipFineTuneTask<'a> {
     pub test: Arc<dyn ClipSource>,
     /// The place of the label set that is learnt.
     pub label: usize,
-    /// Which frames a clip has: as many as the model takes.
+    /// Which frames a clip has; their number is the model's.
     pub sampling: ClipSampling,
     /// How training clips are varied.
     pub augment: ClipAugment,
-    /// Clips that are cut from each video in a step, at least 1.
+    /// Clips cut from each video in a step, at least 1.
     pub repeats: usize,
     /// The views of each test video, over which the classes' probabilities are averaged.
     pub views: Views,
@@ -59,9 +59,9 @@ pub struct ClipFineTuneTask<'a> {
     pub on_error: OnError,
     /// Seed of order, clips, head and list of labels.
     pub seed: u64,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: Device,
-    /// Threads of the loader; 0 takes every core.
+    /// Threads of the loader; 0 uses every core.
     pub threads: usize,
     /// Arithmetic of matrix products.
     pub precision: Precision,
@@ -87,8 +87,8 @@ impl ClipFineTuneTask<'_> {
         let batch_size = config.batch_size.min(train.len());
         if batch_size < config.batch_size {
             tracing::warn!(
-                "batch_size {} is more than the {batch_size} labelled videos: a step takes all of \
-                 them",
+                "batch_size {} is more than the {batch_size} labelled videos: each step uses all \
+                 of them",
                 config.batch_size
             );
         }
@@ -150,8 +150,7 @@ impl ClipFineTuneTask<'_> {
             folder.classifier(classes, self.from_scratch, *seed, *device)?;
         if config.drop_path > 0.0 && !encoder.has_branches() {
             return Err(EvalError::Unsuitable(format!(
-                "drop_path is {}, and a residual network has no branches that samples skip; set \
-                 it to 0",
+                "drop_path is {}, but a residual network does not support it; set it to 0",
                 config.drop_path
             )));
         }

@@ -26,17 +26,17 @@ pub struct FineTuneConfig {
     pub drop_path: f64,
     /// How images are mixed with their batch.
     pub mix: MixConfig,
-    /// What the labels give up to all classes together, in [0, 1).
+    /// Label smoothing, in [0, 1).
     pub smoothing: f64,
     /// Probability of erasing a rectangle of an image.
     pub erasing: f64,
     /// Magnitude of RandAugment, 0 to 10; 0 leaves it out.
     pub randaugment: f64,
-    /// What the classifier reads: the mean of the patch tokens under a norm of its own,
-    /// or the class token after the final norm.
+    /// What the classifier reads: the mean of the patch tokens under its own norm, or the class
+    /// token after the final norm.
     pub pooling: Pooling,
-    /// Train only this many blocks, the last ones, and the head; all, and the embeddings,
-    /// where it is not given.
+    /// Train only this many of the last blocks and the head; if not given, all blocks and the
+    /// embeddings.
     pub blocks: Option<usize>,
     /// Fraction of the training images whose labels are used, in (0, 1], equally many of
     /// each class.

@@ -1,4 +1,4 @@
-//! Where a fine-tuning leaves its files.
+//! The output folder of a fine-tuning.
 
 use std::fs;
 use std::path::Path;
@@ -11,21 +11,21 @@ use super::task::FineTuned;
 use crate::begun::check_unused;
 use crate::{EvalError, TrainingRun, Watch};
 
-/// A folder that is kept, or one that goes when the fine-tuning is done.
+/// A folder that is kept, or a temporary one.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept<'a> {
     /// The folder that is kept, if any.
     pub folder: Option<&'a Path>,
     /// Go on from its last checkpoint.
     pub resume: bool,
-    /// Steps between checkpoints; 0 writes one at the end only.
+    /// Steps between checkpoints; 0 writes one only at the end.
     pub checkpoint_every: u64,
     /// Steps between lines of metrics, at least 1.
     pub log_every: u64,
 }
 
 impl Kept<'_> {
-    /// Refuses a folder that holds a result already, unless one goes on with it.
+    /// Refuses a folder that already holds a result, unless it is resumed.
     ///
     /// # Errors
     /// [`EvalError::Unsuitable`], which names the folder.

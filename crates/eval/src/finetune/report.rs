@@ -1,4 +1,4 @@
-//! What a fine-tuning came to, with all that it depends on.
+//! The result of a fine-tuning, with everything it depends on.
 
 use std::fmt;
 use std::path::Path;
@@ -90,7 +90,7 @@ impl<S: Serialize> FineTuneReport<S> {
         }
     }
 
-    /// Writes everything as JSON, whole or not at all.
+    /// Writes everything as JSON atomically.
     ///
     /// # Errors
     /// [`EvalError::Write`] when the file cannot be written.

@@ -24,7 +24,7 @@ use crate::{
 pub struct FineTuneTask<'a> {
     /// The model.
     pub folder: &'a FeatureModel,
-    /// Take its architecture alone and train from scratch.
+    /// Use only its architecture and train from scratch.
     pub from_scratch: bool,
     /// How it is trained.
     pub config: FineTuneConfig,
@@ -32,7 +32,7 @@ pub struct FineTuneTask<'a> {
     pub normalization: ImageNormalization,
     /// How training images are varied, besides RandAugment and erasing.
     pub augment: Augment,
-    /// Height and width of the images; the model's own where it is not given.
+    /// Height and width of the images; the model's own if not given.
     pub image_size: Option<[usize; 2]>,
     /// What to do with an image that cannot be decoded.
     pub on_error: OnError,
@@ -42,9 +42,9 @@ pub struct FineTuneTask<'a> {
     pub test: Arc<dyn Source>,
     /// Seed of order, augmentation, head and list of labels.
     pub seed: u64,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: Device,
-    /// Threads of the loader; 0 takes every core.
+    /// Threads of the loader; 0 uses every core.
     pub threads: usize,
     /// Arithmetic of matrix products.
     pub precision: Precision,
@@ -61,7 +61,7 @@ pub struct FineTuned {
     pub test_images: usize,
     /// Scalars that were trained.
     pub trained_parameters: usize,
-    /// Labelled images in a step: fewer than was asked for where there are no more.
+    /// Labelled images in a step: fewer than requested if there are no more.
     pub batch_size: usize,
     /// Optimiser steps.
     pub steps: u64,
@@ -91,8 +91,8 @@ impl FineTuneTask<'_> {
         if classes < 2 {
             let wanted = "fine-tuning needs labelled images of two classes or more";
             return Err(EvalError::Unsuitable(match self.train.classes() {
-                [only] => format!("{wanted}, and the training images are of one: {only}"),
-                _ => format!("{wanted}, and the training images have no classes"),
+                [only] => format!("{wanted}, but the training images have only one: {only}"),
+                _ => format!("{wanted}, but the training images have no classes"),
             }));
         }
         warn_of_missing_classes(&*self.train, &*self.test);
@@ -100,8 +100,8 @@ impl FineTuneTask<'_> {
         let batch_size = config.batch_size.min(train.len());
         if batch_size < config.batch_size {
             tracing::warn!(
-                "batch_size {} is more than the {batch_size} labelled images: a step takes all of \
-                 them",
+                "batch_size {} is more than the {batch_size} labelled images: each step uses all \
+                 of them",
                 config.batch_size
             );
         }
@@ -177,8 +177,7 @@ impl FineTuneTask<'_> {
         let layer_decay = if *from_scratch { 1.0 } else { config.layer_decay };
         if config.drop_path > 0.0 && built.1.encoder().transformer().is_none() {
             return Err(EvalError::Unsuitable(format!(
-                "drop_path is {}, and a residual network has no branches that samples skip; set \
-                 it to 0",
+                "drop_path is {}, but a residual network does not support it; set it to 0",
                 config.drop_path
             )));
         }

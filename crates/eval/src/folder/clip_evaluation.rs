@@ -18,7 +18,7 @@ use crate::{ClipProtocols, EncodeError, EvalError, Evaluator, Measurement, Watch
 pub struct ClipFolderEvaluation<'a> {
     /// The model folder, read.
     pub folder: &'a ClipFolder,
-    /// Where it lies.
+    /// Its location.
     pub model: &'a Path,
     /// The name of the data set.
     pub data: &'static str,
@@ -26,11 +26,11 @@ pub struct ClipFolderEvaluation<'a> {
     pub train: Arc<dyn ClipSource>,
     /// Labelled videos to measure on.
     pub test: Arc<dyn ClipSource>,
-    /// The place of the only label set that is measured; all where it is not given.
+    /// Index of the only label set to measure; all if not given.
     pub label: Option<usize>,
     /// The protocols.
     pub evaluators: Vec<Box<dyn Evaluator>>,
-    /// Which frames a clip has: as many as the model takes.
+    /// Which frames a clip has; their number is the model's.
     pub sampling: ClipSampling,
     /// The views of each video, over which features are averaged.
     pub views: Views,
@@ -38,16 +38,16 @@ pub struct ClipFolderEvaluation<'a> {
     pub on_error: OnError,
     /// Measure the pixels themselves and the same network at random weights too.
     pub baselines: bool,
-    /// Seed of whatever a protocol draws, and of the baseline's random weights.
+    /// Seed of the protocols' random choices and of the baseline's random weights.
     pub seed: u64,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: Device,
     /// Threads of libtorch and of the loader.
     pub threads: usize,
 }
 
 impl ClipFolderEvaluation<'_> {
-    /// Measures the model, and its baselines where they are wanted.
+    /// Measures the model, and its baselines if requested.
     ///
     /// # Errors
     /// When folder, videos and protocols do not fit each other, or the watch ends it.
@@ -75,8 +75,8 @@ impl ClipFolderEvaluation<'_> {
         };
         if protocols.sets().next().is_none() {
             return Err(EvalError::Unsuitable(format!(
-                "the videos of {data} have no labels of two classes or more, and every protocol \
-                 needs them; put them into one subfolder for each class"
+                "the videos of {data} have no labels of two classes or more, but every protocol \
+                 needs them; put them into one subfolder per class"
             )));
         }
         protocols.check()?;

@@ -19,7 +19,7 @@ use crate::encoded::{image_features, join_batches};
 /// Images in one pass.
 const BATCH: usize = 64;
 
-/// What is embedded, by what, and where it goes.
+/// What to embed, the model, and the output.
 #[derive(Clone, Debug)]
 pub struct Embed {
     /// The model folder.
@@ -28,11 +28,11 @@ pub struct Embed {
     pub root: PathBuf,
     /// The file of the features.
     pub out: PathBuf,
-    /// What stands for an image.
+    /// The feature of an image.
     pub pooling: Pooling,
     /// The file's format.
     pub format: FeatureFormat,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: Device,
 }
 
@@ -42,13 +42,13 @@ pub struct Embed {
 pub enum FeatureFormat {
     /// `features` [N, D], f32; the metadata list the paths as JSON under `files`.
     Safetensors,
-    /// NumPy's array [N, D], f32; the paths are in a text file beside it, one a line.
+    /// NumPy's array [N, D], f32; the paths are in a text file beside it, one per line.
     Npy,
 }
 
 impl Embed {
-    /// Writes features [N, D], f32, in the order of the paths. Gives N and D, and what the
-    /// features are in words.
+    /// Writes features [N, D], f32, in the order of the paths. Returns N, D, and a description of
+    /// the features.
     ///
     /// A picture is resized and cut as the model folder's preprocessing says; where that says
     /// nothing, the largest part that has the model's ratio is resized bicubically.
@@ -69,7 +69,8 @@ impl Embed {
             .filter(|_| *format == FeatureFormat::Npy)
         {
             return Err(EvalError::Unsuitable(format!(
-                "{name:?} has a line break, and npy's names are one a line; rename it, or write safetensors"
+                "{name:?} has a line break, but npy's names are written one per line; rename it, \
+                 or write safetensors"
             )));
         }
         let beside = (*format == FeatureFormat::Npy).then(|| out.with_added_extension("txt"));

@@ -1,4 +1,4 @@
-//! The protocols on a model folder, and a report of what they found.
+//! The protocols on a model folder, and a report of the results.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ const RESIDUAL: usize = 196;
 pub struct FolderEvaluation<'a> {
     /// The model folder, read.
     pub folder: &'a FeatureModel,
-    /// Where it lies.
+    /// Its location.
     pub model: &'a Path,
     /// The data that the images are of.
     pub data: DatasetName,
@@ -41,7 +41,7 @@ pub struct FolderEvaluation<'a> {
     pub test: Arc<dyn Source>,
     /// The protocols.
     pub evaluators: Vec<Box<dyn Evaluator>>,
-    /// What stands for an image.
+    /// The feature of an image.
     pub pooling: Pooling,
     /// Height and width that images are brought to; if not given, that of the model where its
     /// folder says how pictures are resized, else the data's own, where all images have one and
@@ -49,17 +49,17 @@ pub struct FolderEvaluation<'a> {
     pub image_size: Option<[usize; 2]>,
     /// Measure the pixels themselves and the same network at random weights too.
     pub baselines: bool,
-    /// Seed of whatever a protocol draws, and of the baseline's random weights.
+    /// Seed of the protocols' random choices and of the baseline's random weights.
     pub seed: u64,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: Device,
     /// Threads of libtorch and of the loader.
     pub threads: usize,
-    /// Where features lie while they are measured.
+    /// Where features are kept while they are measured.
     pub store: FeatureStore,
 }
 
-/// What was found, and on what.
+/// The results, and their data.
 #[derive(Clone, Debug, Serialize)]
 pub struct EvaluationReport {
     pub(super) model: PathBuf,
@@ -93,7 +93,7 @@ pub(super) struct Row {
 }
 
 impl FolderEvaluation<'_> {
-    /// Measures the model, and its baselines where they are wanted.
+    /// Measures the model, and its baselines if requested.
     ///
     /// # Errors
     /// When folder, images and protocols do not fit each other, or the watch ends it.
@@ -117,7 +117,7 @@ impl FolderEvaluation<'_> {
         let channels = train.channels();
         if normalization.channels() != channels {
             let found = normalization.channels();
-            let message = format!("{by} name {found} channels, the images have {channels}");
+            let message = format!("{by} have {found} channels, the images have {channels}");
             return Err(EvalError::Unsuitable(message));
         }
         let sized = Some([height, width]);
@@ -200,7 +200,7 @@ fn own_size(
 }
 
 impl EvaluationReport {
-    /// Writes everything as JSON, whole or not at all.
+    /// Writes everything as JSON atomically.
     ///
     /// # Errors
     /// [`EvalError::Write`] when the file cannot be written.
@@ -208,7 +208,7 @@ impl EvaluationReport {
         write_json(self, path)
     }
 
-    /// The numbers, by whose they are and their name.
+    /// The numbers, by model and metric.
     pub fn values(&self) -> impl Iterator<Item = (&str, &str, f64)> {
         self.results.iter().map(|Row { of, measurement, .. }| {
             (*of, measurement.metric.as_str(), measurement.value)

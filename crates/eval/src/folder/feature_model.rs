@@ -72,7 +72,7 @@ impl FeatureModel {
         matches!(self, Self::Transformer(_))
     }
 
-    /// How pictures are made ready for it, where its folder says that.
+    /// How pictures are preprocessed for it, if its folder says so.
     pub fn preprocessing(&self) -> Option<&Preprocessing> {
         match self {
             Self::Transformer(folder) => folder.preprocessing(),
@@ -88,7 +88,7 @@ impl FeatureModel {
         match (self, pooling) {
             (Self::Residual(_), Pooling::Mean) => Ok("mean over places"),
             (Self::Residual(_), Pooling::Cls) => Err(EvalError::Unsuitable(
-                "a residual network has no class token; take the mean".to_owned(),
+                "a residual network has no class token; use the mean".to_owned(),
             )),
             (Self::Transformer(_), Pooling::Mean) => Ok("mean of the patch tokens"),
             (Self::Transformer(_), Pooling::Cls) => Ok("class token"),

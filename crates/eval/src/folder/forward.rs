@@ -18,16 +18,16 @@ use super::feature_model::FeatureModel;
 use crate::EvalError;
 use crate::dense::on_grid;
 
-/// A model folder, tensors for it, and where and how they are computed.
+/// A model folder, its input tensors, and device and precision.
 #[derive(Clone, Debug)]
 pub struct Forward {
     /// The model folder.
     pub model: PathBuf,
-    /// Safetensors with the tensors that the model takes.
+    /// Safetensors with the model's inputs.
     pub input: PathBuf,
     /// Where its outputs go, as safetensors.
     pub out: PathBuf,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: Device,
     /// Number format of matrix products.
     pub precision: Precision,
@@ -40,7 +40,7 @@ impl Forward {
         Self { model, input, out, device: Device::Cpu, precision: Precision::Fp32 }
     }
 
-    /// Runs a model folder on the tensors of the input and writes what it gives to the output file.
+    /// Runs a model folder on the input tensors and writes the output file.
     ///
     /// the input holds `pixel_values` [N, C, H, W] and, for a masked autoencoder,
     /// `noise` [N, L]; small noise is kept. the output file gets, of a masked autoencoder,
@@ -162,7 +162,7 @@ fn beit(
             let wanted = [images.size()[0], encoder.grid().tokens() as i64];
             let found = mask.size();
             check(found == wanted, || {
-                format!("bool_masked_pos is {found:?}, the model wants {wanted:?}")
+                format!("bool_masked_pos is {found:?}, the model expects {wanted:?}")
             })?;
             let masks = mask.ne(0).flatten(0, -1).to_device(Device::Cpu);
             let masks = Vec::<bool>::try_from(masks);
@@ -241,7 +241,7 @@ fn plan(
     let noise = floats(inputs, "noise")?;
     let wanted = [samples, grid.tokens() as i64];
     let found = noise.size();
-    check(found == wanted, || format!("noise is {found:?}, the model wants {wanted:?}"))?;
+    check(found == wanted, || format!("noise is {found:?}, the model expects {wanted:?}"))?;
     let values = noise.to_device(Device::Cpu).flatten(0, -1);
     let values = Vec::<f32>::try_from(values).expect("a flat tensor of floats");
     let plan = MaskPlan::from_noise(&values, samples as usize, ratio)?;

@@ -1,4 +1,4 @@
-//! Images as a model folder wants them.
+//! Images as a model folder requires them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tch::Device;
 use super::feature_model::FeatureModel;
 use crate::EvalError;
 
-/// Who says how a model's images are normalised.
+/// The source of a model's normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display)]
 pub enum NormalizedBy {
     /// The folder.
@@ -42,13 +42,13 @@ pub fn normalization(
     let Some(said) = told else {
         if found != SampleType::Uint8 {
             return Err(EvalError::Unsuitable(format!(
-                "{}: no {} says in what units its pictures are, and these images hold {found}",
+                "{}: no {} gives the units of its pictures, and these images hold {found}",
                 model.display(),
                 Preprocessing::FILE
             )));
         }
         tracing::warn!(
-            "{}: no {} says how its pictures are normalised; assumed are the data's mean {:?} and \
+            "{}: no {} says how its pictures are normalised; using the data's mean {:?} and \
              deviation {:?}",
             model.display(),
             Preprocessing::FILE,
@@ -88,7 +88,7 @@ fn check_samples(wanted: &ImageNormalization, found: SampleType) -> Result<(), E
         return Ok(());
     }
     Err(EvalError::Unsuitable(format!(
-        "the images hold {found}, and the model takes {} (sample_type); samples are not converted",
+        "the images hold {found}, but the model takes {} (sample_type); samples are not converted",
         wanted.name()
     )))
 }
@@ -133,7 +133,7 @@ fn sample_type(kind: SampleKind) -> SampleType {
     }
 }
 
-/// Refuses images of other channels than those that a model wants.
+/// Refuses images whose number of channels differs from the model's.
 ///
 /// # Errors
 /// [`EvalError::Unsuitable`] with both numbers.
@@ -148,7 +148,7 @@ pub fn check_channels(
         return Ok(());
     }
     let model = model.display();
-    let message = format!("images of {data} have {found} channels, {model} wants {wanted}");
+    let message = format!("images of {data} have {found} channels, {model} expects {wanted}");
     Err(EvalError::Unsuitable(message))
 }
 
@@ -175,7 +175,7 @@ pub(super) fn open(input: &Path, folder: &FeatureModel) -> Result<Arc<dyn Source
         Arc::new(Folder::all(input, decoding(folder.preprocessing(), channels)?)?);
     let found = source.channels();
     if found != channels {
-        let message = format!("images have {found} channels, the model wants {channels}");
+        let message = format!("images have {found} channels, the model expects {channels}");
         return Err(EvalError::Unsuitable(message));
     }
     Ok(source)

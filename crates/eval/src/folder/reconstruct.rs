@@ -1,4 +1,4 @@
-//! What a masked autoencoder makes of a user's own images or video.
+//! A masked autoencoder's reconstructions of a user's own images or video.
 
 mod video;
 
@@ -18,7 +18,7 @@ use super::user_images::UserImages;
 use crate::batch::host_tensor;
 use crate::{EvalError, Exhibit};
 
-/// What is drawn of a masked autoencoder, and where.
+/// The pictures to draw, and their folder.
 #[derive(Clone, Debug)]
 pub struct Reconstruct {
     /// The model folder.
@@ -33,7 +33,7 @@ pub struct Reconstruct {
     pub seed: u64,
     /// At most this many images, the first by their paths; of a video, at most six clips.
     pub count: usize,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: Device,
 }
 
@@ -53,7 +53,7 @@ impl Reconstruct {
         let refuse = |found: &str| {
             Err(EvalError::Unsuitable(format!(
                 "{} holds {found}, which has no decoder to reconstruct with; a masked autoencoder \
-                 is wanted",
+                 is needed",
                 model.display()
             )))
         };

@@ -9,8 +9,8 @@ use crate::EvalError;
 /// what is cut off.
 const LARGEST: usize = 16;
 
-/// How a folder has its pictures framed for inputs of `size` [height, width] in pixels; nothing
-/// where it does not say it.
+/// How a folder frames its pictures for inputs of `size` [height, width] in pixels; nothing if it
+/// does not say.
 ///
 /// Where `size` is not what the folder's framing gives and `scaled` is set, its sizes are
 /// multiplied, so that the same part of a picture is seen at another resolution.
@@ -41,8 +41,8 @@ pub(super) fn framing_of(
     let [[from_height, from_width], [height, width]] = match output {
         Some(output) if output != size && !scaled => {
             return Err(EvalError::Unsuitable(format!(
-                "the folder's preprocessing gives pictures of {} × {}, but the model's are of \
-                 {} × {}; correct size or crop_size",
+                "the folder's preprocessing gives pictures of {} × {}, but the model takes {} × \
+                 {}; correct size or crop_size",
                 output[0], output[1], size[0], size[1]
             )));
         }
@@ -64,7 +64,7 @@ pub(super) fn framing_of(
     {
         return Err(EvalError::Unsuitable(format!(
             "the folder's preprocessing resizes pictures to {down} × {right} and keeps {height} × \
-             {width} of them; a side of at most {LARGEST} times as much is wanted"
+             {width} of them; a side may be at most {LARGEST} times what is kept"
         )));
     }
     let filter = match said.filter {

@@ -1,4 +1,4 @@
-//! Training on images whose features are measured now and then: `eval.every`.
+//! Training on images with regular measurements of features: `eval.every`.
 
 use std::ops::Range;
 

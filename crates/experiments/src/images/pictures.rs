@@ -1,5 +1,4 @@
-//! `pictures/`: what a trained model makes of hidden patches, where it looks, and what it
-//! finds alike.
+//! `pictures/`: a trained model's reconstructions, attention and nearest neighbours.
 
 use std::fs;
 use std::sync::Arc;
@@ -68,7 +67,7 @@ impl Run<'_> {
         self.show(Exhibit::reconstructions(&drawn, &predicted, &mask, student.grid())?)
     }
 
-    /// Draws where a student looks, `attention.png`, and what it finds alike.
+    /// Draws a student's attention, `attention.png`, and its nearest neighbours.
     ///
     /// # Errors
     /// As [`Self::reconstruct`].

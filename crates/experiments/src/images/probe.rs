@@ -1,4 +1,4 @@
-//! What features are worth: protocols on the test split, against baselines.
+//! Quality of features: protocols on the test split, against baselines.
 
 use anyhow::Result;
 use bauta_data::LoaderConfig;
@@ -11,7 +11,7 @@ use crate::finetune;
 use crate::run::{Console, Run};
 use crate::settings::evaluators;
 
-/// What a network makes of u8 pixels [B, C, H, W]: features [B, D].
+/// A network's features [B, D] of u8 pixels [B, C, H, W].
 pub type Features<'a> = Box<dyn Fn(&Tensor) -> Result<Tensor> + 'a>;
 
 impl Run<'_> {
@@ -40,10 +40,9 @@ impl Run<'_> {
         Ok(Images { epochs: self.train.epochs, ..images })
     }
 
-    /// Measures what `trained` makes of the images, and the baselines: raw pixels, the same
-    /// network `untrained`, and `others` by their names; then fine-tunes, where the recipe
-    /// says so. Unlabelled images give no metrics. All ranks make features; then the runs of all
-    /// but rank 0 end.
+    /// Measures the features of `trained` and the baselines: raw pixels, the same network
+    /// `untrained`, and `others` by their names; then fine-tunes, if the recipe says so. Unlabelled
+    /// images give no metrics. All ranks make features; then the runs of all but rank 0 end.
     ///
     /// # Errors
     /// When images cannot be read, a protocol does not suit them, or the run ends here.

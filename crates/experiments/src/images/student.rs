@@ -1,4 +1,4 @@
-//! The student of an image system: what it is made of and what it says of whole images.
+//! The student of an image system: its parts and its features of whole images.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use tch::Tensor;
 use super::{Features, Images, Masking};
 use crate::settings;
 
-/// An encoder that learns from masked images and gives features of whole ones.
+/// An encoder that learns from masked images and computes features of whole ones.
 pub struct Student<E> {
     /// What is trained; decoders and heads add theirs.
     pub parameters: Parameters,
@@ -171,7 +171,7 @@ impl Student<VisionTransformer> {
         }
     }
 
-    /// What one sample's training step costs, with this decoder.
+    /// The cost of one sample's training step, with this decoder.
     ///
     /// # Errors
     /// As [`Self::sample_plan`].

@@ -71,7 +71,7 @@ impl Teachers<'_> {
         let final_norm = self.table.final_norm;
         let keys = "set teacher.image_size or model.patch_size";
         EncoderTeacher::new(encoder, normalization, final_norm, grid)
-            .with_context(|| format!("the teacher {} does not suit: {keys}", path.display()))
+            .with_context(|| format!("the teacher {} does not fit: {keys}", path.display()))
     }
 
     fn convolutional(&self, grid: Grid) -> Result<ConvolutionalTeacher> {
@@ -85,7 +85,8 @@ impl Teachers<'_> {
         ensure!(
             self.images.splits.train.channels() == 3
                 && self.images.splits.train.sample_type() == SampleType::Uint8,
-            "EfficientNet-Lite0 takes colours of bytes (3 channels, uint8); take another teacher.kind"
+            "EfficientNet-Lite0 takes colour images of bytes (3 channels, uint8); choose another \
+             teacher.kind"
         );
         Ok(ConvolutionalTeacher::new(network, self.images.device, stride, size, grid)?)
     }

@@ -181,7 +181,7 @@ impl<'a> Run<'a> {
         if made.is_over(name) {
             say(&format!("{name} is over"));
         } else if made.phase == *name && made.phase_step > 0 {
-            say(&format!("{name} goes on from step {} of {steps}", made.phase_step));
+            say(&format!("{name} continues from step {} of {steps}", made.phase_step));
         }
     }
 

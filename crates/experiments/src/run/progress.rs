@@ -1,4 +1,4 @@
-//! What a person sees in the terminal while a run trains.
+//! Terminal output during training.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,7 @@ pub(super) fn say(line: &str) {
     }
 }
 
-/// A progress line: steps, loss, samples a second, share of waiting for data, time left.
+/// A progress line: steps, loss, samples per second, share of time waiting for data, time left.
 ///
 /// Where standard error is not a terminal, a line is printed every half minute
 /// instead, so that logs stay readable.
@@ -64,7 +64,7 @@ impl TrainingProgress {
         }
     }
 
-    /// Shows what was measured of the features, and warns where they collapse.
+    /// Shows measurements of the features, and warns if they collapse.
     pub fn measured(&mut self, record: &Record, found: &OnlineMetrics) {
         let line = format!("{} epoch {:.0}: {found}", self.what, record.epoch);
         self.bar(record.step).suspend(|| {

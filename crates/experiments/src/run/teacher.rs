@@ -1,4 +1,4 @@
-//! The weights that teach a run: found in a folder, or trained first by another recipe.
+//! The teacher's weights: found in a folder, or trained first by another recipe.
 
 use std::path::{Path, PathBuf};
 
@@ -50,7 +50,7 @@ impl Run<'_> {
         let lock = self.launch.ranks.leads().then(|| wait_for(&run)).transpose();
         let _lock = lock.with_context(|| format!("cannot write in {}", teachers.display()))?;
         tracing::info!(
-            "the teacher is {}; what is missing of its training comes first",
+            "the teacher is {}; it is trained first as far as it is unfinished",
             run.display()
         );
         let folders = Folders { run, ..self.launch.folders.clone() };

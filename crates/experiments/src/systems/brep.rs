@@ -122,8 +122,9 @@ impl Brep {
         let path = folder.join("config.json");
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
-        let config: Config = serde_json::from_str(&text)
-            .with_context(|| format!("{} is not of a model of system brep", path.display()))?;
+        let config: Config = serde_json::from_str(&text).with_context(|| {
+            format!("{} does not belong to a model of system brep", path.display())
+        })?;
         let brep = Self::built(config, Parameters::new(0, Device::Cpu));
         brep.parameters.load(&folder.join("model.safetensors"))?;
         Ok(brep)

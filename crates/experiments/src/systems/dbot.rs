@@ -81,7 +81,7 @@ impl System for DBot {
             if run.is_over(&name)? {
                 let weights = model.join("model.safetensors");
                 dbot.parameters().load(&weights).with_context(|| {
-                    format!("the student of {name} is not whole; begin the run anew")
+                    format!("the student of {name} is incomplete; start the run again")
                 })?;
             } else {
                 dbot.train(settings, &images, run, stage)?;

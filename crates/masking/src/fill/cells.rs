@@ -1,4 +1,4 @@
-//! Draws of the cells that stay own.
+//! Drawing the cells that keep their own pixels.
 
 use crate::Grid;
 use bauta_streams::RandomStream;
@@ -7,7 +7,7 @@ use bauta_streams::RandomStream;
 const MIN_AREA: f64 = 4.0;
 /// Height over width of a rectangle lies in [1 / `MAX_ASPECT`, `MAX_ASPECT`].
 const MAX_ASPECT: f64 = 1.0 / 0.3;
-/// Rectangles in a row that do not fit before no more is laid.
+/// Consecutive rectangles that do not fit before drawing stops.
 const PATIENCE: usize = 10;
 
 /// Marks each cell with this probability.
@@ -37,7 +37,7 @@ pub(super) fn rectangles(
     }
 }
 
-/// Lays one rectangle, and says how many cells it marked; nothing where it does not fit.
+/// Lays one rectangle and returns how many cells it marked, or nothing if it does not fit.
 fn lay(
     grid: Grid,
     missing: usize,

@@ -6,7 +6,7 @@ use super::MaskStrategy;
 use crate::{Grid, MaskError, visible_count};
 use bauta_streams::RandomStream;
 
-/// Smallest area of a block in tokens, unless it is chosen.
+/// Default smallest area of a block in tokens.
 const MIN_AREA: usize = 16;
 /// Height over width of a block lies in [1 / `MAX_ASPECT`, `MAX_ASPECT`].
 const MAX_ASPECT: f64 = 1.0 / 0.3;
@@ -54,8 +54,8 @@ impl BlockMask {
         Self { min_area: tokens.max(1), ..self }
     }
 
-    /// Masks at most as many as [`Self::new`], as the paper's code: no area under
-    /// 16 is drawn, and it stops short once ten blocks in a row did not fit.
+    /// Masks at most as many tokens as [`Self::new`], like the paper's code: no area under 16 is
+    /// drawn, and it stops once ten consecutive blocks did not fit.
     ///
     /// Counts differ between samples, so [`crate::MaskPlan::draw`] refuses it
     /// for most batches; it is for models that see every position.

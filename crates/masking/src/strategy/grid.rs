@@ -1,5 +1,5 @@
-//! Grid-wise masking (MAE §4.1, figure 6, right): one token of each square cell
-//! stays, at the same place in every cell, and in a clip in every step of time.
+//! Grid-wise masking (MAE §4.1, figure 6, right): one token of each square cell stays visible, at
+//! the same position in every cell, and in every time step of a clip.
 
 use super::MaskStrategy;
 use crate::{Grid, MaskError};
@@ -72,7 +72,7 @@ impl MaskStrategy for GridMask {
     }
 }
 
-/// The ratio that one visible token a cell leaves.
+/// The ratio with one visible token per cell.
 fn ratio_of(cell: usize) -> f64 {
     1.0 - 1.0 / (cell * cell) as f64
 }
@@ -118,7 +118,7 @@ mod tests {
         let grid = Grid::image(3, 5).unwrap();
         let refused = GridMask::new(grid, 0.75).unwrap_err().to_string();
         assert!(
-            refused.ends_with("no ratio does, because its sides have no common divisor"),
+            refused.ends_with("no ratio fits, because its sides have no common divisor"),
             "{refused}"
         );
         assert_eq!(GridMask::new(grid, 1.0).unwrap_err(), MaskError::Ratio(1.0));

@@ -1,4 +1,5 @@
-//! Tube masking (MAE-ST, table 2a, "space-only"): what is hidden is hidden for the whole clip.
+//! Tube masking (MAE-ST, table 2a, "space-only"): a position is hidden for the whole clip or not at
+//! all.
 
 use super::{MaskStrategy, RandomMask};
 use crate::{Grid, MaskError};

@@ -253,7 +253,7 @@ impl ResultTable {
                 let with_runs = |row: &ResultRow| matches!(row.origin, Origin::Runs(_));
                 let place = self.rows.iter().position(|row| row.name == of && with_runs(row));
                 let Some(place) = place else {
-                    return refuse(format!("of = {of:?} is no earlier row with a recipe"));
+                    return refuse(format!("of = {of:?} is not an earlier row with a recipe"));
                 };
                 let above = &self.rows[place];
                 let finetune =
@@ -263,8 +263,8 @@ impl ResultTable {
                 Ok(ResultRow { name, origin, metric, finetune, metrics })
             }
             _ => refuse(
-                "needs either recipe, with set, metrics and finetune if they are wanted, or of, \
-                 with baseline if it is"
+                "needs either recipe (optionally with set, metrics and finetune) or of (optionally \
+                 with baseline)"
                     .to_owned(),
             ),
         }
@@ -317,7 +317,8 @@ impl ResultTable {
             check_number(&format!("{what}s"), names.len(), place)?;
             for (i, name) in names.iter().enumerate() {
                 if names[..i].iter().any(|earlier| file_name(earlier) == file_name(name)) {
-                    let message = format!("two {what}s are called {name}, as far as folders go");
+                    let message =
+                        format!("two {what}s would use the folder name of {name}; rename one");
                     return Err(invalid(place, message));
                 }
             }

@@ -211,7 +211,7 @@ impl Checked for ClipFineTuneSettings {
             ("eval.finetune.randaugment", finetune.randaugment),
             ("eval.finetune.erasing", finetune.erasing),
         ] {
-            let what = "0: it varies single images, and clips are varied by eval.augment";
+            let what = "0, because it varies single images; eval.augment varies clips";
             must_be(value == 0.0, key, value, what)?;
         }
         finetune.check()

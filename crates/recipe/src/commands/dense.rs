@@ -27,15 +27,14 @@ pub struct DenseSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DenseData {
-    /// Training images at most; composed scenes exactly.
+    /// Maximum number of training images; exact number of composed scenes.
     pub limit: usize,
-    /// Test images at most; composed scenes exactly.
+    /// Maximum number of test images; exact number of composed scenes.
     pub test_limit: usize,
-    /// Height and width in pixels; the model's own where it is not given, of composed
-    /// scenes at least 64.
+    /// Height and width in pixels, the model's own if not given; at least 64 for composed scenes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_size: Option<usize>,
-    /// Digits in a composed scene at most.
+    /// Maximum number of digits in a composed scene.
     pub objects: usize,
     /// What to do with an image or annotation that cannot be decoded.
     pub on_error: OnError,
@@ -57,15 +56,15 @@ pub struct DenseTrain {
     pub steps: u64,
     /// Images in a step.
     pub batch_size: usize,
-    /// Learning rate at 256 images a step; by whether the encoder is frozen where it is not
-    /// given.
+    /// Learning rate at 256 images a step; if not given, it depends on whether the encoder is
+    /// frozen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base_lr: Option<f64>,
     /// Decoupled weight decay of matrices.
     pub weight_decay: f64,
     /// Threads of libtorch and of the loader; 0 uses every core.
     pub threads: usize,
-    /// Steps between checkpoints; 0 writes one at the end only.
+    /// Steps between checkpoints; 0 writes one only at the end.
     pub checkpoint_every: u64,
     /// Steps between lines of metrics.
     pub log_every: u64,

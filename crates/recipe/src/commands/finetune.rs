@@ -29,17 +29,17 @@ pub struct FineTuneSettings {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FineTuneData {
-    /// A folder that holds the data set; its cache where it is not given.
+    /// A folder that holds the data set; its cache if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
     /// Use only this many training images (the first of the split).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// The fraction held out for evaluation where a folder has no test split, in (0, 1), as
-    /// in its recipe.
+    /// The fraction held out for evaluation if a folder has no test split, in (0, 1), as in its
+    /// recipe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holdout: Option<f64>,
-    /// The images' size; the model's own where it is not given.
+    /// The images' size; the model's own if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_size: Option<ImageSize>,
     /// What to do with an image that cannot be decoded.
@@ -59,7 +59,7 @@ pub struct FineTuneMachine {
     pub device: Device,
     /// Threads of libtorch and of the loader; 0 uses every core.
     pub threads: usize,
-    /// Steps between checkpoints; 0 writes one at the end only.
+    /// Steps between checkpoints; 0 writes one only at the end.
     pub checkpoint_every: u64,
     /// Steps between lines of metrics.
     pub log_every: u64,

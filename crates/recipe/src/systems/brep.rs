@@ -40,26 +40,26 @@ pub struct PartData {
     /// Where the parts come from.
     pub name: PartSource,
     /// With `prepared`: the folder that `cargo xtask prepare-step` wrote. With `occt-misc` and
-    /// `kicad`: the same of these shapes, made in the cache without it.
+    /// `kicad`: the same for these shapes; if not given, it is made in the cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
-    /// Train on so many parts only, the first; `generated` makes so many, 600 without it.
+    /// Train on only the first this many parts; `generated` makes this many, 600 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// With `generated`: parts to test on.
     #[serde(default = "defaults::test")]
     pub test: usize,
-    /// Of files, where there is no `test` beside `train`: the fraction of the parts that are
-    /// tested on, in (0, 1), by their names alone.
+    /// For files without a `test` folder beside `train`: the fraction of parts to test on, in (0,
+    /// 1), chosen by their names.
     #[serde(default = "defaults::holdout")]
     pub holdout: f64,
-    /// What parts that must not be divided by `holdout` have in common.
+    /// Which parts `holdout` must keep together.
     #[serde(default)]
     pub split_by: SplitBy,
-    /// With `generated`: targets that are kept of each face.
+    /// With `generated`: number of targets kept per face.
     #[serde(default = "defaults::targets")]
     pub targets: usize,
-    /// With `generated`: candidates of which they are chosen.
+    /// With `generated`: number of candidates the targets are chosen from.
     #[serde(default = "defaults::candidates")]
     pub candidates: usize,
     /// With `generated`: the fraction of the targets that are those nearest to the trim.
@@ -169,7 +169,7 @@ pub enum Channels {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FaceEval {
-    /// Labelled training parts; each number gives metrics of its own.
+    /// Labelled training parts; each number gives its own metrics.
     pub labelled: Vec<usize>,
     /// Draws of the labelled parts and of the head's start; metrics are means over them.
     pub repeats: usize,
@@ -181,7 +181,7 @@ pub struct FaceEval {
     pub layers: usize,
     /// Measure a frozen random encoder and training from scratch too.
     pub baselines: bool,
-    /// Train encoder and head from scratch on at most so many labelled parts.
+    /// Train encoder and head from scratch on at most this many labelled parts.
     pub scratch_limit: usize,
     /// Pictures of parts.
     pub pictures: Pictures,

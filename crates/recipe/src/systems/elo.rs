@@ -45,11 +45,11 @@ pub struct Elo {
 pub struct SoundingData {
     /// Where the clips come from.
     pub name: SoundingClipSource,
-    /// The folder of your videos, or of stamps; without it, Tux Paint's stamps are fetched to the
+    /// The folder of your videos, or of stamps; if not given, Tux Paint's stamps are fetched to the
     /// cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
-    /// Clips to train on, 2000 without it.
+    /// Clips to train on, 2000 if not given.
     #[serde(default = "defaults::limit")]
     pub limit: usize,
     /// Clips held out to choose weights by.
@@ -81,16 +81,16 @@ pub enum SoundingClipSource {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClipNetworks {
-    /// What the networks of frames are.
+    /// The networks of frames.
     #[serde(default)]
     pub network: ClipNetwork,
-    /// Width of an embedding, D: a multiple of 4, of `r2plus1d-50` one of 32 (the paper's 2048).
+    /// Width of an embedding, D: a multiple of 4, for `r2plus1d-50` of 32 (the paper's is 2048).
     pub dim: usize,
-    /// Frames of a clip that follow on what the networks see, and are to be predicted.
+    /// Frames of a clip that follow those that the networks see, and must be predicted.
     #[serde(default = "defaults::future")]
     pub future: usize,
-    /// What there are networks of: `rgb` always, and any of `grey`, `flow` (optical flow) and
-    /// `sound`. Tasks of the others are neither searched nor trained.
+    /// The modalities that have a network: `rgb` always, and any of `grey`, `flow` (optical flow)
+    /// and `sound`. Tasks of the others are neither searched nor trained.
     #[serde(default = "ClipModality::all")]
     pub modalities: Vec<ClipModality>,
 }
@@ -132,7 +132,7 @@ pub enum WeightSearch {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SearchTable {
-    /// Who proposes weights.
+    /// The method that proposes weights.
     pub method: WeightSearch,
     /// Generations.
     pub generations: u32,
@@ -140,7 +140,7 @@ pub struct SearchTable {
     pub population: usize,
     /// With `cma-es`: the first step size, in (0, 1].
     pub step: f64,
-    /// Evaluations after which a good candidate is known well enough.
+    /// Number of evaluations after which a good candidate counts as reliable.
     pub repeats: u32,
     /// Steps that a candidate trains for.
     pub steps: u64,
@@ -300,7 +300,7 @@ impl Elo {
                 must_be((0.0..=1.0).contains(&weight), &key, weight, "in [0, 1]")?;
                 let idle = weight >= LEAST_WEIGHT && !self.model.has(task);
                 ensure(!idle, &[key.as_str(), "model.modalities"], || {
-                    format!("{key} is {weight}, and model.modalities leaves out what it is of")
+                    format!("{key} is {weight}, but model.modalities leaves out its modality")
                 })?;
             }
         }
@@ -318,7 +318,7 @@ impl Elo {
         ensure(!needless, &["search.method", "lambda"], || {
             let method = self.search.method;
             format!(
-                "search.method is \"{method}\" and lambda gives every weight; leave one out, or \
+                "search.method is \"{method}\", but lambda gives every weight; leave one out, or \
                  set search.method to \"none\""
             )
         })
@@ -337,12 +337,17 @@ impl SystemSettings for Elo {
             must_be(clips <= MOST_CLIPS, key, clips, &format!("at most {MOST_CLIPS}"))?;
         }
         let (limit, batch) = (data.limit, train.batch_size);
-        must_be(batch >= 2, "train.batch_size", batch, "at least 2: pairs are mismatched")?;
+        must_be(batch >= 2, "train.batch_size", batch, "at least 2, to mismatch pairs")?;
         ensure(limit >= batch, &["data.limit", "train.batch_size"], || {
             format!("data.limit {limit} is less than one step of train.batch_size {batch} clips")
         })?;
         let accumulate = train.accumulate;
-        must_be(accumulate == 1, "train.accumulate", accumulate, "1: losses are scaled by steps")?;
+        must_be(
+            accumulate == 1,
+            "train.accumulate",
+            accumulate,
+            "1, because losses are scaled by steps",
+        )?;
         data.check_source()?;
         let [frames, size] = data.frames_and_size();
         check_batch("train.batch_size", batch.saturating_mul(frames), size, size)?;

@@ -82,8 +82,8 @@ impl ExSsNet {
         let own = origin == TaskOrigin::Folders;
         ensure(own == (name == DatasetName::Folder), &["tasks.origin", "data.name"], || {
             format!(
-                "tasks.origin \"{origin}\" does not go with data.name \"{name}\"; \
-                 origin \"folders\" takes name \"folder\" and data.root, a folder a task"
+                "tasks.origin \"{origin}\" does not go with data.name \"{name}\"; origin \
+                 \"folders\" takes name \"folder\" and data.root, with one folder per task"
             )
         })?;
         let several = origin == TaskOrigin::DataSets;

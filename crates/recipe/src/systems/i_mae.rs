@@ -60,8 +60,8 @@ impl IMae {
             &["teacher.kind", "system"],
             || {
                 format!(
-                    "system \"i-mae\" needs a masked autoencoder as teacher, and teacher.kind \
-                     \"{kind}\" is none; use recipe or folder"
+                    "system \"i-mae\" needs a masked autoencoder as teacher, but teacher.kind \
+                     \"{kind}\" is not one; use recipe or folder"
                 )
             },
         )?;

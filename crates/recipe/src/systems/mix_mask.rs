@@ -43,9 +43,9 @@ pub struct ResidualNetwork {
     /// Channels after the stem; each further stage has twice as many.
     #[serde(default = "defaults::width")]
     pub width: usize,
-    /// Model folder whose weights training starts from: an imported one of torchvision's, MoCo's
-    /// or Hugging Face's, or a run's checkpoint, relative to where the command is given; random
-    /// weights without it.
+    /// Model folder whose weights training starts from: an imported one of torchvision's, MoCo's or
+    /// Hugging Face's, or a run's checkpoint, relative to the current folder; random weights if not
+    /// given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
 }
@@ -79,19 +79,19 @@ pub enum ResidualStem {
 pub struct SiameseTable {
     /// The method.
     pub base: SiameseBase,
-    /// Width of what is compared.
+    /// Width of the compared vectors.
     pub dim: usize,
     /// Width of the projector's hidden layers; with base `moco`, 0 is a single linear layer.
     pub hidden: usize,
     /// With base `moco`: keys of earlier steps, a multiple of a step's.
     pub queue: usize,
-    /// With base `moco` or `byol`: what the momentum encoder keeps of itself in a step.
+    /// With base `moco` or `byol`: momentum of the momentum encoder per step.
     pub momentum: f64,
     /// With base `moco`: temperature of the logits.
     pub temperature: f64,
-    /// Parts of a batch that batch norms normalise on their own.
+    /// Number of parts of a batch that batch norms normalise separately.
     pub splits: usize,
-    /// Whether each view is held against the other, instead of the first against the second.
+    /// Whether each view is compared with the other, instead of only the first with the second.
     pub symmetric: bool,
     /// Whether images are mixed by Un-Mix as well: blended, or a box pasted.
     pub unmix: bool,
@@ -131,21 +131,21 @@ pub enum SiameseBase {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FillTable {
-    /// How the cells that stay are chosen.
+    /// How the cells that stay visible are chosen.
     #[serde(default)]
     pub strategy: FillStrategy,
-    /// The fraction of cells that is masked, in (0, 1); the others stay the image's own.
+    /// The fraction of cells that is masked, in (0, 1); the others keep the image's own pixels.
     pub ratio: f64,
     /// Cells along each side of an image.
     pub grid: usize,
     /// What masked cells show.
     #[serde(default)]
     pub fill: Filling,
-    /// With fill `partner`: whose pixels they are.
+    /// With fill `partner`: how partners are chosen.
     #[serde(default)]
     pub partners: Partners,
-    /// With fill `partner`: the weight of the own image's term in [0, 1], instead of the
-    /// fraction of pixels that are its own.
+    /// With fill `partner`: the weight of the image's own term, in [0, 1], instead of the fraction
+    /// of pixels that are its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_weight: Option<f64>,
 }
@@ -202,7 +202,7 @@ impl SiameseTable {
         count("siamese.dim", self.dim)?;
         within_limit("siamese.hidden", self.hidden as f64)?;
         let least = usize::from(self.base != SiameseBase::Moco);
-        must_be(self.hidden >= least, "siamese.hidden", self.hidden, "at least 1 of this base")?;
+        must_be(self.hidden >= least, "siamese.hidden", self.hidden, "at least 1 with this base")?;
         let momentum = self.momentum;
         must_be((0.0..1.0).contains(&momentum), "siamese.momentum", momentum, "in [0, 1)")?;
         positive("siamese.temperature", self.temperature)?;
@@ -230,7 +230,8 @@ impl SystemSettings for MixMask {
     fn check(&self, train: &Train) -> Result<(), Violation> {
         self.data.check(train)?;
         count("model.width", self.model.width)?;
-        let (accumulate, rule) = (train.accumulate, "1: a step's keys enter the queue together");
+        let (accumulate, rule) =
+            (train.accumulate, "1, because a step's keys enter the queue together");
         must_be(accumulate == 1, "train.accumulate", accumulate, rule)?;
         self.siamese.check(train)?;
         let size = self.data.image_size;

@@ -32,7 +32,7 @@ pub struct LabelEval {
     pub baselines: bool,
     /// Add the parents of predicted labels (`a` of `a/b`) before measuring.
     pub closure: bool,
-    /// Test documents that the report shows.
+    /// Number of test documents shown in the report.
     pub documents: usize,
 }
 
@@ -50,7 +50,12 @@ impl SystemSettings for Multilabel {
         self.model.check()?;
         self.policies.check()?;
         let accumulate = train.accumulate;
-        must_be(accumulate == 1, "train.accumulate", accumulate, "1: a step has one action")?;
+        must_be(
+            accumulate == 1,
+            "train.accumulate",
+            accumulate,
+            "1, because a step has one action",
+        )?;
         let (limit, batch) = (self.data.limit.unwrap_or(usize::MAX), train.batch_size);
         ensure(limit >= batch, &["data.limit", "train.batch_size"], || {
             format!(

@@ -20,21 +20,21 @@ use crate::reading::{Violation, at_least_one, must_be};
 pub struct ClipData {
     /// The videos.
     pub name: ClipDataset,
-    /// The folder of the videos, or of the digits that move; without it, what is needed is
-    /// fetched to the cache.
+    /// The folder of the videos, or of the moving digits; if not given, the data are fetched to the
+    /// cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<std::path::PathBuf>,
-    /// Train on the first so many videos of the training split only.
+    /// Train on only the first this many videos of the training split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// The fraction held out for evaluation where a folder of your own has no test split, in
-    /// (0, 1): by their paths alone, the same in every run.
+    /// The fraction held out for evaluation if your own folder has no test split, in (0, 1); chosen
+    /// by path, the same in every run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holdout: Option<f64>,
     /// Size of the model's frames in pixels: one number for a square, or `[height, width]`.
     pub image_size: ImageSize,
-    /// Clips that are cut from each video in a step, each with a mask of its own (repeated
-    /// sampling); a step has `train.batch_size` · `data.repeats` clips.
+    /// Clips cut from each video in a step, each with its own mask (repeated sampling); a step has
+    /// `train.batch_size` · `data.repeats` clips.
     #[serde(default = "one")]
     pub repeats: usize,
     /// Which frames a clip has.

@@ -14,13 +14,13 @@ use crate::reading::{Violation, at_least_one, ensure, must_be};
 pub struct Documents {
     /// The corpus.
     pub name: CorpusName,
-    /// The folder of the data set; without it, the data set is fetched to the cache.
+    /// The folder of the data set; if not given, the data set is fetched to the cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
-    /// Train on the first so many documents of the training part only.
+    /// Train on only the first this many documents of the training part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// The fraction held out for testing where your documents have no test part, in (0, 1).
+    /// The fraction held out for testing if your documents have no test part, in (0, 1).
     #[serde(default = "defaults::holdout")]
     pub holdout: f64,
     /// The fraction of the training documents on which policies are rewarded and thresholds tuned,
@@ -114,8 +114,8 @@ impl Documents {
             &["data.root", "data.name"],
             || {
                 format!(
-                    "data.root is missing: data.name \"{}\" reads documents of yours; give their folder \
-                 with --set data.root=DIR",
+                    "data.root is missing: data.name \"{}\" reads your own documents; give their \
+                     folder with --set data.root=DIR",
                     self.name
                 )
             },

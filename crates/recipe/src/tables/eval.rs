@@ -20,19 +20,18 @@ pub struct Eval {
     pub protocols: Vec<Protocol>,
     /// The feature of an image.
     pub features: Pooling,
-    /// Epochs between measurements of the features while it trains: accuracy of the nearest
-    /// neighbours (of up to 5000 training images, on up to 2000 test images), effective rank,
-    /// norm and deviation; 0 measures at the end only. It changes nothing that is trained.
+    /// Epochs between measurements of the features during training: accuracy of the nearest
+    /// neighbours (of up to 5000 training images, on up to 2000 test images), effective rank, norm
+    /// and deviation; 0 measures only at the end. It does not affect training.
     #[serde(skip_serializing_if = "is_zero")]
     pub every: u32,
-    /// Measure on this many training images only (the first that are trained on).
+    /// Measure with only this many training images (the first that are trained on).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Measure raw pixels and the untrained network too.
     pub baselines: bool,
-    /// Megabytes of features of a split of images that are kept in memory, 1,000 if it is not
-    /// given; more lie in a file in the run's folder while they are measured, with the same
-    /// results.
+    /// Megabytes of features of an image split that are kept in memory, 1,000 if not given; larger
+    /// ones are kept in a file in the run's folder while they are measured, with the same results.
     #[serde(skip_serializing_if = "is_usual")]
     pub features_in_memory: usize,
     /// Weighted k-nearest neighbours.
@@ -215,7 +214,7 @@ pub enum ProbeOptimizer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FewShot {
-    /// Images per class; each number gives metrics of its own.
+    /// Images per class; each number gives its own metrics.
     pub shots: Vec<usize>,
     /// Draws of the images; the metrics are the mean and standard deviation over them.
     pub draws: u32,
@@ -232,7 +231,7 @@ impl Default for FewShot {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Semi {
-    /// Percentages of the training images; each gives metrics of its own.
+    /// Percentages of the training images; each gives its own metrics.
     pub percents: Vec<f64>,
     /// Passes over those images.
     pub epochs: u32,

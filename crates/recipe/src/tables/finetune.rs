@@ -41,10 +41,10 @@ pub struct FineTune {
     pub erasing: f64,
     /// Magnitude of RandAugment, 0 to 10; 0 turns it off.
     pub randaugment: f64,
-    /// What the classifier reads: the mean of the patch tokens under a norm of its own,
-    /// or the class token after the final norm.
+    /// What the classifier reads: the mean of the patch tokens under its own norm, or the class
+    /// token after the final norm.
     pub features: Pooling,
-    /// Train only this many of the last blocks and the head; without it, everything.
+    /// Train only this many of the last blocks and the head; everything if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocks: Option<usize>,
     /// Fraction of the training images whose labels are used, equally many of each class.

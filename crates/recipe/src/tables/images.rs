@@ -17,14 +17,14 @@ use crate::reading::{Violation, at_least_one, ensure, must_be};
 pub struct Data {
     /// The data set.
     pub name: DatasetName,
-    /// The folder of the data set; without it, the data set is fetched to the cache.
+    /// The folder of the data set; if not given, the data set is fetched to the cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<std::path::PathBuf>,
-    /// Train on the first so many images of the training split only.
+    /// Train on only the first this many images of the training split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// The fraction held out for evaluation where a folder or shards of your own have no test
-    /// split, in (0, 1): by their paths alone, the same in every run.
+    /// The fraction held out for evaluation if your own folder or shards have no test split, in (0,
+    /// 1); chosen by path, the same in every run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holdout: Option<f64>,
     /// Measure on this fraction of the training images instead of on the test split, in (0, 1):
@@ -34,17 +34,17 @@ pub struct Data {
     /// Channels of your own pictures.
     #[serde(default)]
     pub channels: Channels,
-    /// What the numbers of your own images are: `uint16` keeps all levels of PNG files of 16
-    /// bits, which are rounded to bytes without it; arrays (`.npy`) may be `uint16` or `float32`
-    /// too and are taken as they are.
+    /// The sample type of your own images: `uint16` keeps all levels of 16-bit PNG files, which are
+    /// otherwise rounded to bytes; arrays (`.npy`) may be `uint16` or `float32` too and are taken
+    /// as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample_type: Option<SampleType>,
-    /// Most pixels that a file of your own may claim; 178956970 without it.
+    /// Maximum number of pixels of your own files; 178956970 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_pixels: Option<u64>,
     /// Shorter side in pixels to which larger pictures of your own are shrunk when training first
-    /// reads them; they stay so in a temporary file while the run lasts. Without it a picture is
-    /// decoded anew in every epoch.
+    /// reads them; they are kept in a temporary file during the run. If not given, pictures are
+    /// decoded again in every epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shrink: Option<usize>,
     /// Size of the model's input in pixels: one number for a square, or `[height, width]`.
@@ -153,8 +153,8 @@ impl Data {
 pub(crate) fn check_root(root: Option<&Path>, fetched: bool, name: &str) -> Result<(), Violation> {
     ensure(root.is_some() || fetched, &["data.root", "data.name"], || {
         format!(
-            "data.root is missing: data.name \"{name}\" reads a folder of yours; \
-             give it with --set data.root=DIR"
+            "data.root is missing: data.name \"{name}\" reads your own folder; give it with --set \
+             data.root=DIR"
         )
     })
 }

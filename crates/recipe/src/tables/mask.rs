@@ -18,8 +18,8 @@ pub struct Mask {
     pub strategy: Strategy,
     /// The fraction of tokens that is hidden, in (0, 1).
     pub ratio: f64,
-    /// The fraction at the end of a phase, in (0, 1): linearly from `mask.ratio` in its first
-    /// epoch to this in its last. Without it, the fraction stays.
+    /// The fraction at the end of a phase, in (0, 1): it changes linearly from `mask.ratio` in the
+    /// first epoch to this in the last. If not given, the fraction is constant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio_end: Option<f64>,
     /// With strategy `block`: the size of the smallest block, 16 if not given.

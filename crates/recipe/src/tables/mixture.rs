@@ -11,19 +11,19 @@ use crate::reading::{Violation, fraction, non_negative};
 pub struct Mixture {
     /// Which of the two images are reconstructed.
     pub branches: Branches,
-    /// λ of every mixture, the share of the first image; drawn from U(0, 1) for each batch
-    /// where it is not given.
+    /// λ of every mixture, the share of the first image; drawn from U(0, 1) for each batch if not
+    /// given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lambda: Option<f64>,
-    /// Probability that the partner is of the same class, which needs labels; where it is
-    /// not given, partners are drawn from all images.
+    /// Probability that the partner is of the same class, which needs labels; if not given,
+    /// partners are drawn from all images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub same_class: Option<f64>,
     /// Weight of the latent distillation; with 0 it needs no teacher.
     pub latent_weight: f64,
     /// What the teacher sees.
     pub teacher_input: TeacherInput,
-    /// The weights that training begins with.
+    /// The weights that training starts from.
     pub init: MixtureInit,
 }
 
@@ -64,7 +64,7 @@ pub enum TeacherInput {
     Mixture,
 }
 
-/// The weights that training begins with.
+/// The weights that training starts from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]

@@ -65,7 +65,7 @@ pub enum PolicyReward {
 pub struct PolicyTable {
     /// Which policies are learnt and used.
     pub learn: LearntPolicies,
-    /// Classifiers that are trained only to learn policies, before the final one.
+    /// Number of classifiers trained only to learn policies, before the final one.
     pub episodes: u32,
     /// What thresholds are rewarded for.
     pub reward: PolicyReward,
@@ -81,13 +81,13 @@ pub struct PolicyTable {
     pub batch_size: usize,
     /// The meta-learner's learning rate.
     pub lr: f64,
-    /// How strongly the policies' means are drawn to the plain values.
+    /// How strongly the policies' means are pulled towards the plain values.
     pub shrinkage: f64,
-    /// What a step's weights keep of the reward at a window's end, a step; in [0, 1].
+    /// Discount per step of the reward at a window's end; in [0, 1].
     pub discount: f64,
-    /// How much a label's own F1 counts beside micro-F1.
+    /// Weight of a label's own F1 beside micro-F1.
     pub eta: f64,
-    /// Draw thresholds of labels with few held-out documents towards the best common one.
+    /// Shrink thresholds of labels with few held-out documents towards the best common one.
     pub guard: bool,
 }
 

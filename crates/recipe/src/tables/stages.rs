@@ -11,7 +11,7 @@ use crate::reading::Violation;
 pub struct Stages {
     /// Number of stages of `train.epochs` each.
     pub count: u32,
-    /// Begin each stage with fresh optimiser moments; the reference keeps the old student's.
+    /// Reset the optimiser's moments in each stage; the reference keeps the old student's.
     pub reset_optimizer: bool,
 }
 

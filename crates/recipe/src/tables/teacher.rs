@@ -26,12 +26,12 @@ pub struct Teacher {
     /// With kind `recipe`: overrides of that recipe, `key=value` each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<String>,
-    /// With kind `random`: its number of blocks, that of the student if not given; with 0
-    /// it is patch embedding and positions alone (dBOT's published ViT-L and ViT-H).
+    /// With kind `random`: its number of blocks, that of the student if not given; with 0 it is
+    /// only patch embedding and positions (dBOT's published ViT-L and ViT-H).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<usize>,
-    /// Side of the square images that it sees, in pixels; if not given, the side at which
-    /// its tokens are the student's (a transformer), or `data.image_size` (a conv net).
+    /// Side of the square images that it sees, in pixels; if not given, the side at which its
+    /// tokens match the student's (a transformer), or `data.image_size` (a conv net).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_size: Option<usize>,
     /// With a conv net: pixels of its image from one feature to the next; 4, 8, 16 or 32.

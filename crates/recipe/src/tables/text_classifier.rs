@@ -44,18 +44,18 @@ pub enum ClassifierKind {
 pub struct TextClassifier {
     /// How a document is read.
     pub kind: ClassifierKind,
-    /// Ids of words: a word's is its hash, so words may share one.
+    /// Number of word ids: a word's id is its hash, so words may share one.
     pub ids: usize,
     /// Width of a word's embedding.
     pub dim: usize,
     /// Width of the hidden layer; of `cnn`, filters of each width.
     pub hidden: usize,
-    /// The rate of units of the hidden layer that are dropped in training, in [0, 1).
+    /// Dropout rate of the hidden layer, in [0, 1).
     pub dropout: f64,
     /// Of `cnn`: how many words of a document are read; of `features`, how many word pieces.
     pub words: usize,
     /// Of `features`, the frozen encoder: a folder of a `BertModel` with its tokenizer; MiniLM-L6
-    /// without it.
+    /// if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoder: Option<PathBuf>,
 }

@@ -40,7 +40,7 @@ pub struct Train {
     /// Length of the linear warm-up, in epochs.
     #[serde(default)]
     pub warmup_epochs: f64,
-    /// Weight decay of matrices: decoupled with `adamw`, else part of the gradient.
+    /// Weight decay of matrices: decoupled with `adamw`, otherwise part of the gradient.
     #[serde(default = "defaults::weight_decay")]
     pub weight_decay: f64,
     /// With optimizer `adamw` or `adam`: decay rates of the first and second moment.
@@ -58,14 +58,13 @@ pub struct Train {
     /// Number format of matrix products; weights and losses stay in fp32.
     #[serde(default)]
     pub precision: Precision,
-    /// Keep what enters each transformer block alone, and compute the rest of it again in the
-    /// backward pass: the same result in less memory and more time. Nothing is computed again
-    /// if it is not given.
+    /// Keep only the input of each transformer block and recompute the rest in the backward pass:
+    /// the same result with less memory and more time. Nothing is recomputed if not given.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub checkpoint_blocks: bool,
-    /// With several processes, keep the optimiser's moments of a share of the weights in each,
-    /// which makes that share of every step: the same result in less memory. All keep all moments
-    /// if it is not given.
+    /// With several processes, each keeps the optimiser's moments of a share of the weights, and
+    /// makes that share of every step: the same result with less memory. If not given, each process
+    /// keeps all moments.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shard_optimizer: bool,
     /// The device to train on.
@@ -74,7 +73,7 @@ pub struct Train {
     /// Threads of libtorch and of the loader; 0 uses every core.
     #[serde(default)]
     pub threads: usize,
-    /// Steps between checkpoints; 0 writes one at the end only.
+    /// Steps between checkpoints; 0 writes one only at the end.
     #[serde(default)]
     pub checkpoint_every: u64,
     /// Steps between lines of metrics.
@@ -121,11 +120,11 @@ pub enum Precision {
     Fp32,
     /// bfloat16 autocast.
     Bf16,
-    /// bfloat16 where the device multiplies it itself, else single precision.
+    /// bfloat16 where the device multiplies it natively, otherwise single precision.
     Auto,
 }
 
-/// Where tensors live.
+/// The device to train on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]

@@ -25,7 +25,7 @@ pub struct VideoVit {
     /// Hidden width of a block's MLP, as a multiple of `dim`.
     #[serde(default = "mlp_ratio")]
     pub mlp_ratio: f64,
-    /// How tokens are told apart by place.
+    /// The kind of position embedding.
     #[serde(default)]
     pub positions: SpacetimePositions,
 }
@@ -40,10 +40,10 @@ pub struct VideoDecoder {
     pub depth: usize,
     /// Attention heads; must divide `dim`.
     pub heads: usize,
-    /// How tokens are told apart by place.
+    /// The kind of position embedding.
     #[serde(default)]
     pub positions: SpacetimePositions,
-    /// What stands before the patches.
+    /// The token before the patches.
     #[serde(default)]
     pub class_token: ClassToken,
 }
@@ -56,7 +56,7 @@ pub struct FrameTarget {
     pub kind: TargetKind,
     /// Which frames are predicted.
     pub frames: PredictedFrames,
-    /// How many frames are predicted; one for each step of time without it.
+    /// How many frames are predicted; one per step of time if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<usize>,
 }

@@ -23,7 +23,7 @@ pub struct Vit {
     #[serde(default = "mlp_ratio")]
     pub mlp_ratio: f64,
     /// Model folder whose weights training starts from, a run's checkpoint or an imported one,
-    /// relative to where the command is given; random weights without it.
+    /// relative to the current folder; random weights if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
 }
@@ -44,7 +44,7 @@ pub struct DroppingVit {
     #[serde(default = "mlp_ratio")]
     pub mlp_ratio: f64,
     /// Model folder whose weights training starts from, a run's checkpoint or an imported one,
-    /// relative to where the command is given; random weights without it.
+    /// relative to the current folder; random weights if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
     /// Stochastic depth: the probability that a sample skips the last block's branches; it falls
@@ -69,14 +69,14 @@ pub struct Beit {
     #[serde(default = "mlp_ratio")]
     pub mlp_ratio: f64,
     /// Model folder whose weights training starts from, a run's checkpoint or an imported one,
-    /// relative to where the command is given; random weights without it.
+    /// relative to the current folder; random weights if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
     /// Stochastic depth: the probability that a sample skips the last block's branches; it falls
     /// linearly to 0 at the first block.
     #[serde(default)]
     pub drop_path: f64,
-    /// Initial factor of every residual branch (LayerScale); none without it.
+    /// Initial factor of every residual branch (LayerScale); none if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer_scale: Option<f64>,
     /// Whether tokens carry learned positions beside the relative biases.

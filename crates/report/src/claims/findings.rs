@@ -1,4 +1,4 @@
-//! What a claim's runs say: means and deviations by setting, and verdicts.
+//! A claim's results: means and deviations by setting, and verdicts.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use crate::ReportError;
 use crate::number::short;
 use crate::summary::Summary;
 
-/// The table of paper against ours, and what became of the relations.
+/// The table of the paper's numbers against ours, and the verdicts on the relations.
 #[derive(Clone, Debug)]
 pub struct Findings {
-    /// What stands over the settings: the varied key, or `setting`.
+    /// The heading of the settings: the varied key, or `setting`.
     pub axis: String,
     /// The columns of ours; the claim's own metric first.
     pub metrics: Vec<String>,
@@ -19,9 +19,9 @@ pub struct Findings {
     pub paper: Option<String>,
     /// One row a setting.
     pub rows: Vec<Row>,
-    /// One judgement a relation, then one a narrowing.
+    /// One judgement per relation, then one per narrowing.
     pub judgements: Vec<Judgement>,
-    /// Which setting is best, in a sentence, where that is asked for.
+    /// A sentence on the best setting, if the claim asks for it.
     pub best: Option<String>,
     /// Seconds of training and evaluation of all runs together.
     pub run_seconds: f64,
@@ -29,7 +29,7 @@ pub struct Findings {
     pub call_seconds: f64,
 }
 
-/// What became of one thing that must hold.
+/// The verdict on one relation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
     /// Whether it held.
@@ -165,7 +165,7 @@ impl Findings {
         self.judgements.iter().all(|judgement| judgement.held)
     }
 
-    /// The claim's fate in a sentence, or the best setting where nothing must hold.
+    /// The claim's verdict in a sentence, or the best setting if nothing must hold.
     pub fn verdict(&self) -> String {
         if let (Some(best), true) = (&self.best, self.judgements.is_empty()) {
             return best.clone();

@@ -1,4 +1,4 @@
-//! `index.html`: one self-contained page about a claim and what its runs said.
+//! `index.html`: one self-contained page about a claim and its results.
 
 use bauta_recipe::claim::Claim;
 use maud::{Markup, PreEscaped, html};

@@ -13,7 +13,7 @@ use super::findings::{Findings, spread};
 use crate::ReportError;
 use crate::summary::Summary;
 
-/// What a claim's runs said, without the runs.
+/// A record of a claim's results, without the runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
@@ -37,13 +37,13 @@ pub struct Record {
     pub machine: String,
     /// Version of Bauta.
     pub version: String,
-    /// Where the claim did not hold: why that might be, and what was tried.
+    /// If the claim did not hold: possible reasons, and what was tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
 }
 
 impl Record {
-    /// What the finished runs of a claim say, made on a processor of this name.
+    /// The results of a claim's finished runs, made on a processor of this name.
     ///
     /// # Errors
     /// When a run lacks a metric.

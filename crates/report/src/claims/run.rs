@@ -1,4 +1,4 @@
-//! One run of a claim on disk: whose it is, and how far it got.
+//! One run of a claim on disk: its origin and progress.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::ReportError;
 use crate::summary::Summary;
 
-/// What must be the same for two runs to be compared: kept in a run's `cell.json`.
+/// Properties that must be equal for two runs to be compared, kept in a run's `cell.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// Version of Bauta.
@@ -54,7 +54,7 @@ fn digest_of_this_program() -> Result<String, ReportError> {
 /// How far a run got.
 #[derive(Debug, PartialEq)]
 pub(super) enum State {
-    /// It is not there.
+    /// It does not exist.
     New,
     /// It was interrupted.
     Begun,
@@ -112,8 +112,8 @@ pub(super) fn begin(folder: &Path, fingerprint: &Fingerprint) -> Result<(), Repo
         .map_err(ReportError::write(folder))
 }
 
-/// Makes the folder of a claim's runs or checks that it is one, writes the text of the claim into it
-/// and holds it against other processes.
+/// Makes the folder of a claim's runs or checks that it is one, writes the text of the claim into
+/// it and locks it against other processes.
 ///
 /// # Errors
 /// When it cannot be written, holds something else, or another process makes runs there.

@@ -1,4 +1,4 @@
-//! Curves of a run over its steps; its phases are told apart.
+//! Curves of a run over its steps, with its phases marked.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ const LOSS: Quantity = (|r| Some(r.loss), "Loss, mean over each log window");
 /// What the loss must fall below, where it is known.
 const REFERENCES: [Quantity; 2] = [
     (|r| r.mean_loss, "predicting the mean of the targets"),
-    (|r| r.uninformed_loss, "uninformed: saying the same of all samples"),
+    (|r| r.uninformed_loss, "uninformed: the same prediction for all samples"),
 ];
 
 const OTHERS: [Quantity; 10] = [
@@ -163,7 +163,7 @@ mod tests {
         records[2].mean_loss = Some(0.9);
         assert!(drawn(&records)[0].contains("predicting the mean of the targets"));
         (records[2].mean_loss, records[2].uninformed_loss) = (None, Some(6.9));
-        assert!(drawn(&records)[0].contains("saying the same of all samples"));
+        assert!(drawn(&records)[0].contains("the same prediction for all samples"));
     }
 
     #[test]

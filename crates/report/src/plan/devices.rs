@@ -1,4 +1,4 @@
-//! Kinds of devices, by what their makers publish.
+//! Kinds of devices, with their manufacturers' numbers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ pub enum DeviceKind {
     Cpu,
 }
 
-/// What a kind of device can do.
+/// Capabilities of a kind of device.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
     /// Operations a second of matrix products in fp32, which Bauta does not round to TF32, and

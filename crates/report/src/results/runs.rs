@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::claims::{finished, metric};
 use crate::{ReportError, Summary};
 
-/// Where the runs of a table lie, and what makes them.
+/// The folder of a table's runs, and the program that makes them.
 pub struct TableRuns<'a> {
     /// The table.
     pub table: &'a ResultTable,
@@ -31,7 +31,7 @@ pub struct TableRuns<'a> {
     pub told: &'a dyn Fn(&str),
 }
 
-/// The numbers of a row, and what they took.
+/// The numbers of a row, and their cost.
 #[derive(Clone, Debug)]
 pub struct RowNumbers {
     /// By column, a number a seed.
@@ -124,7 +124,7 @@ impl TableRuns<'_> {
         let settings = serde_json::to_value(&cell.recipe.settings);
         let settings = settings.expect("a recipe is plain data");
         let data = |key: &str| settings["data"][key].as_str().map(str::to_owned);
-        let nameless = || row_error(row, "its data have no name, so nothing can be fine-tuned");
+        let nameless = || row_error(row, "its data set has no name, so nothing can be fine-tuned");
         let named = data("name").ok_or_else(nameless)?;
         // What is set in the column counts more.
         let mut settings = vec![format!("seed={}", cell.seed)];

@@ -3,13 +3,13 @@
 //! Fields stand in the order of their numbers and zeros are left out, as protobuf's own
 //! writers do it (`event.proto` and `summary.proto` of TensorBoard).
 
-/// What an event says.
+/// The content of an event.
 #[derive(Clone, Copy, Debug)]
 pub enum What<'a> {
-    /// A file begins; without it, readers take the file for one of an older format.
+    /// The start of a file; without it, readers assume an older format.
     FileVersion,
-    /// A life of a run begins at the event's step: what earlier files say of this step and
-    /// later ones is out of date.
+    /// A run was (re)started at the event's step: earlier files' events from this step on are out
+    /// of date.
     Start,
     /// Values by their tags.
     Scalars(&'a [(&'a str, f64)]),

@@ -1,4 +1,4 @@
-//! What a task has besides the networks: a decoder, or a few linear layers.
+//! A task's own layers: a decoder, or a few linear layers.
 
 use std::collections::HashMap;
 

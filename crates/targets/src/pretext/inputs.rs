@@ -1,17 +1,17 @@
-//! Sizes of the networks, the clips of a step, and what of a flow the networks see.
+//! Sizes of the networks, the clips of a step, and the part of a flow that the networks see.
 
 use bauta_backbones::{ModelError, SpacetimeConvConfig};
 use tch::{Device, Kind, Tensor};
 
 use super::{Modality, TASKS, Task};
 
-/// Pixels to which a flow is cut off, and which become 1.
+/// The flow in pixels that is clipped to and scaled to 1.
 const FLOW_LIMIT: f64 = 20.0;
 
 /// Thousandths of a pixel, in which a flow is counted.
 const A_PIXEL: f64 = 1000.0;
 
-/// Which networks the frames of a clip go through.
+/// The networks that process the frames of a clip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FrameNetwork {
     /// [`SpacetimeConvConfig::tiny`].
@@ -24,7 +24,7 @@ pub enum FrameNetwork {
 /// Sizes of the networks and their clips.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PretextConfig {
-    /// What the networks of frames are.
+    /// The networks of frames.
     pub network: FrameNetwork,
     /// Channels after their stems; features have [`FrameNetwork::factor`] times as many.
     pub width: usize,
@@ -100,7 +100,7 @@ impl FrameNetwork {
 }
 
 impl PretextConfig {
-    /// A network of frames of so many channels.
+    /// A network of frames of this many channels.
     pub(super) fn of_frames(&self, channels: usize) -> SpacetimeConvConfig {
         match self.network {
             FrameNetwork::Tiny => SpacetimeConvConfig::tiny(channels, self.width),
@@ -108,7 +108,7 @@ impl PretextConfig {
         }
     }
 
-    /// The tasks of the modalities that there are, in the order of [`TASKS`].
+    /// The tasks of the chosen modalities, in the order of [`TASKS`].
     pub fn tasks(&self) -> Vec<Task> {
         let is_there = |modality: &Modality| match modality {
             Modality::Rgb => true,
@@ -131,7 +131,7 @@ impl PretextConfig {
         Ok(())
     }
 
-    /// Refuses clips of other shapes, or without a modality that has a network.
+    /// Refuses clips with other shapes, or without the data of a modality that has a network.
     pub(super) fn check_clips(&self, clips: &SoundingClips) -> Result<(), ModelError> {
         let Self { frames, future, size, .. } = *self;
         let found = clips.pixels.size();

@@ -1,4 +1,4 @@
-//! Losses of different size made comparable: each by its mean over the first steps.
+//! Losses of different size made comparable, each divided by its mean over the first steps.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use bauta_backbones::checkpoint::Mismatch;
 use tch::{Device, Kind, Tensor};
 
-/// Below this a mean is taken for it.
+/// Lower bound of a mean.
 const LEAST: f64 = 1e-6;
 
 /// Divides each of some losses by its mean over the first steps in which it was taken, without a
@@ -51,7 +51,7 @@ impl RunningScale {
         losses: Vec<Option<Tensor>>,
         whole: impl FnOnce(Tensor) -> Result<Tensor, E>,
     ) -> Result<Vec<Option<Tensor>>, E> {
-        assert_eq!(losses.len() as i64, self.taken.size()[1], "one a loss");
+        assert_eq!(losses.len() as i64, self.taken.size()[1], "one value per loss");
         let options = (Kind::Double, self.taken.device());
         let zero = Tensor::zeros([], options);
         let values: Vec<Tensor> = losses
@@ -94,7 +94,7 @@ impl RunningScale {
         vec![("scale".to_owned(), self.taken.shallow_clone())]
     }
 
-    /// Goes on from what was saved.
+    /// Continues from a saved state.
     ///
     /// # Errors
     /// When it is not there, of another shape, or there is more.

@@ -1,6 +1,6 @@
 //! The tasks and their names.
 
-/// What a network sees or hears.
+/// The input modality of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Modality {
     /// Frames in colour.
@@ -13,31 +13,32 @@ pub enum Modality {
     Sound,
 }
 
-/// Where a network is distilled from.
+/// The features a network is distilled from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Site {
-    /// What goes into the last stage, pooled.
+    /// The pooled input of the last stage.
     BeforeLast,
     /// The embedding.
     Embedding,
 }
 
-/// A task on clips, or a place of distillation into the network of colour.
+/// A task on clips, or a distillation into the colour network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Decode what was seen or heard; mean squared error.
+    /// Reconstruct the input; mean squared error.
     Reconstruct(Modality),
-    /// Decode the frames that follow; mean squared error.
+    /// Predict the following frames; mean squared error.
     Future(Modality),
-    /// Tell whether frames are out of order; binary cross-entropy.
+    /// Classify whether frames are out of order; binary cross-entropy.
     Shuffle(Modality),
-    /// Tell whether frames run backwards; binary cross-entropy.
+    /// Classify whether frames run backwards; binary cross-entropy.
     Reverse(Modality),
     /// Decode the second from the first; mean squared error.
     Transfer(Modality, Modality),
-    /// Tell whether two belong to one clip; binary cross-entropy.
+    /// Classify whether two inputs belong to one clip; binary cross-entropy.
     Align(Modality, Modality),
-    /// Bring two of one clip nearer than two of different clips; a margin of squared distances.
+    /// Embed two inputs of one clip nearer than two of different clips; a margin of squared
+    /// distances.
     Embed(Modality, Modality),
     /// Predict the features of the modality's network from those of the network of colour; mean
     /// squared error of normalised features, without a gradient into the former.
@@ -128,7 +129,7 @@ impl Task {
             Self::Distill(Flow, Site::Embedding) => "distill.flow_embedding",
             Self::Distill(Sound, Site::BeforeLast) => "distill.sound_before_last",
             Self::Distill(Sound, Site::Embedding) => "distill.sound_embedding",
-            other => panic!("{other:?} is none of the tasks"),
+            other => panic!("{other:?} is not one of the tasks"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A convolutional classifier as teacher: its feature map, brought to the token grid.
+//! A convolutional classifier as teacher: its feature map, resampled to the token grid.
 
 use bauta_backbones::{EfficientNetLite0, FeatureStride, ImageNormalization};
 use bauta_masking::Grid;

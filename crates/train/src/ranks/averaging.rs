@@ -1,4 +1,4 @@
-//! Means over the ranks of a step's gradients, sent while backward goes on.
+//! Means over the ranks of a step's gradients, sent during the backward pass.
 
 use bauta_libtorch::{GradientMeans, LibtorchError, Sum};
 use tch::Tensor;

@@ -1,4 +1,4 @@
-//! Small things that all ranks must have alike: a mean of numbers, and what rank 0 says.
+//! Small exchanges between all ranks: a mean of numbers, and a text of rank 0.
 
 use tch::{Kind, Tensor};
 
@@ -9,8 +9,8 @@ const HALF: usize = 1 << 16;
 
 impl Ranks {
     /// The mean over all ranks of a tensor on the CPU, taken in single precision, in its own kind:
-    /// the same bits on each rank. All must call it with tensors of one size; a process that is
-    /// alone has its own back.
+    /// the same bits on each rank. All must call it with tensors of one size; a single process gets
+    /// its own back.
     ///
     /// # Errors
     /// When a rank is gone, or does not call it in time.
@@ -23,7 +23,7 @@ impl Ranks {
         Ok(mean[0].to_kind(tensor.kind()))
     }
 
-    /// The text of rank 0, on all ranks; all must call it, and what others give is not read.
+    /// The text of rank 0, on all ranks; all must call it, and the others' texts are ignored.
     ///
     /// # Errors
     /// When a rank is gone, or does not call it in time.

@@ -1,14 +1,14 @@
-//! What a launcher tells a process in environment variables.
+//! A launcher's environment variables.
 
 use std::time::Duration;
 
 use super::RanksError;
 
-/// Seconds that a rank waits for the others where nothing is said: rank 0 may be writing a
-/// checkpoint or measuring meanwhile.
+/// Default seconds that a rank waits for the others: rank 0 may be writing a checkpoint or
+/// measuring meanwhile.
 const TIMEOUT: u64 = 1800;
 
-/// A process's place among those that were started with it.
+/// A process's rank among those started with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variables {
     /// Its number, from 0: `RANK`, or `SLURM_PROCID`.
@@ -25,13 +25,13 @@ pub struct Variables {
     pub attempt: String,
     /// How long to wait for the others, here and in each step: `BAUTA_RANKS_TIMEOUT`, in seconds.
     pub timeout: Duration,
-    /// Threads of this process where a run is to take every core: its part of the machine's by
+    /// Threads of this process if a run is to use every core: its share of the machine's, by
     /// `LOCAL_WORLD_SIZE`; 0 for every core.
     pub threads: usize,
 }
 
 impl Variables {
-    /// Reads them by `get`; none where the process was started alone.
+    /// Reads them with `get`; none if the process was started alone.
     ///
     /// torchrun sets `RANK`, `WORLD_SIZE`, `LOCAL_RANK`, `MASTER_ADDR` and `MASTER_PORT`. Under
     /// srun, where a job script sets the last two, rank and count are SLURM's own.
@@ -54,7 +54,7 @@ impl Variables {
                 let others = "RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT";
                 refuse(format!(
                     "{name} is not set; several processes need {others}, as torchrun sets them; \
-                     unset all of them to train alone"
+                     unset all of them to train with one process"
                 ))
             };
             get(name).filter(|value| !value.is_empty()).ok_or_else(missing)
@@ -77,8 +77,8 @@ impl Variables {
         let here = optional("LOCAL_WORLD_SIZE")?.unwrap_or(1);
         if here == 0 || here > count {
             return Err(refuse(format!(
-                "LOCAL_WORLD_SIZE is {here} and {count_name} is {count}; of all processes, 1 or \
-                 more are on this machine"
+                "LOCAL_WORLD_SIZE is {here} and {count_name} is {count}; it must be at least 1 and \
+                 at most the number of processes"
             )));
         }
         if let Some(local) = optional("LOCAL_RANK")?.filter(|&local| local >= count) {

@@ -129,7 +129,7 @@ fn phases_follow_each_other() {
     let phase = Phase { start: Start::Continue, ..Phase::new("main", config(6)) };
     let feed = |steps| loader.batches(steps, |batch| batch);
     let error = trainer.fit(&phase, &mut Autoencoder::new(1), feed, |_| ()).unwrap_err();
-    let wanted = "start = Continue: needs a phase before it, and this is the run's first";
+    let wanted = "start = Continue: needs a phase before it, but this is the run's first";
     assert_eq!(error.to_string(), wanted);
 }
 

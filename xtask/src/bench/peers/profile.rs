@@ -44,7 +44,8 @@ pub fn check() -> Result<()> {
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => bail!(
-            "perf may take no samples here; as root: sysctl kernel.perf_event_paranoid=1, or leave --profile out"
+            "perf may not take samples here; as root: sysctl kernel.perf_event_paranoid=1, or \
+             leave --profile out"
         ),
         Err(_) => bail!("--profile needs perf (Debian's linux-perf), or leave it out"),
     }

@@ -1,4 +1,4 @@
-//! A network that begins with a folder's weights, as far as they are its own.
+//! A network that starts from a folder's weights, as far as they fit.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::{
     mae_weights_for_branches,
 };
 
-/// A size that a folder's encoder and a network do not have in common.
+/// A size that differs between a folder's encoder and a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SizeDifference {
     /// The field of [`VitConfig`].
@@ -23,19 +23,18 @@ pub struct SizeDifference {
     pub network: usize,
 }
 
-/// What became of a folder's weights, by the names of tensors, each list in order.
+/// The outcome of loading a folder's weights: sorted lists of tensor names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Beginning {
-    /// What the network has of the folder.
+    /// Tensors loaded from the folder.
     pub loaded: Vec<String>,
-    /// Of these, what was brought to another grid of patches.
+    /// Of these, tensors resampled to another patch grid.
     pub interpolated: Vec<String>,
-    /// What the folder lacks; it starts as if there were no folder.
+    /// Tensors that the folder lacks; they keep their initial values.
     pub missing: Vec<String>,
-    /// What the network lacks.
+    /// Tensors that the network lacks.
     pub unexpected: Vec<String>,
-    /// What has another shape in the folder, with the folder's and the network's; it starts
-    /// as if there were no folder.
+    /// Tensors with another shape in the folder, with both shapes; they keep their initial values.
     pub misshaped: Vec<(String, Vec<i64>, Vec<i64>)>,
 }
 
@@ -98,16 +97,16 @@ impl ModelFolder {
             let wanted = if wants_beit { "a BEiT" } else { "a masked autoencoder or a plain ViT" };
             let found = self.config().describe();
             return refuse(format!(
-                "it holds {found}, and the network's encoder is that of {wanted}"
+                "it holds {found}, but the network's encoder is that of {wanted}"
             ));
         }
         let Some(network) = encoder.transformer() else {
-            return refuse("it holds a vision transformer, and the network is none".to_owned());
+            return refuse("it holds a vision transformer, but the network is not one".to_owned());
         };
         let different = self.size_differences(network)?;
         if !different.is_empty() {
             let said = different.iter().map(ToString::to_string).collect::<Vec<_>>();
-            return refuse(format!("its encoder is of another size: {}", said.join(", ")));
+            return refuse(format!("its encoder has a different size: {}", said.join(", ")));
         }
         let (own, wanted) = (self.config().sizes().hidden_act, network.activation);
         if own != wanted {
@@ -186,10 +185,10 @@ impl Beginning {
         let misshaped = misshaped
             .map(|(name, folder, network)| format!("{name} ({folder:?} there, {network:?} here)"));
         let mut remarks = vec![
-            ("brought to the grid of patches", self.interpolated.clone()),
+            ("resampled to the patch grid", self.interpolated.clone()),
             ("not in the folder, at its initial value", self.missing.clone()),
-            ("of another shape in the folder, at its initial value", misshaped.collect()),
-            ("in the folder and not in the network", self.unexpected.clone()),
+            ("shape differs from the folder's, at its initial value", misshaped.collect()),
+            ("in the folder but not in the network", self.unexpected.clone()),
         ];
         remarks.retain(|(_, names)| !names.is_empty());
         remarks
@@ -331,7 +330,7 @@ mod tests {
         let encoder = BeitEncoder::new(parameters.root(), &beit).unwrap();
         let refused = folder.begin(&encoder, &parameters).unwrap_err().to_string();
         assert!(
-            refused.contains("a masked autoencoder, and the network's encoder is that of a BEiT")
+            refused.contains("a masked autoencoder, but the network's encoder is that of a BEiT")
         );
         // A BEiT begins with a BEiT.
         let value = |p: &crate::Parameter| (p.name.clone(), normal(&p.name, &p.tensor.size()));

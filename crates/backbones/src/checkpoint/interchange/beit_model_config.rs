@@ -24,15 +24,15 @@ pub struct BeitModelConfig {
     pub sizes: EncoderSizes,
     /// Outputs of the head that predicts masked patches.
     pub vocab_size: usize,
-    /// What the factors on a block's branches start at; 0 leaves them out.
+    /// Initial value of the factors on a block's branches; 0 omits them.
     pub layer_scale_init_value: f64,
     /// Whether there is a mask token.
     pub use_mask_token: bool,
     /// Whether tokens carry learned positions too.
     pub use_absolute_position_embeddings: bool,
-    /// Whether each block has a table of biases of its own, as fine-tuning leaves them.
+    /// Whether each block has its own table of biases, as after fine-tuning.
     pub use_relative_position_bias: bool,
-    /// Whether all blocks share one table of biases, as pre-training leaves them.
+    /// Whether all blocks share one table of biases, as after pre-training.
     pub use_shared_relative_position_bias: bool,
     /// Whether the pooler reads the mean of the last block's patches, and normalises that
     /// in place of every token.
@@ -71,7 +71,7 @@ impl BeitModelConfig {
     /// Hugging Face's class of an encoder with a head for masked patches.
     pub const MASKED: &str = "BeitForMaskedImageModeling";
 
-    /// Describes an encoder, with a head of so many outputs for masked patches, or without.
+    /// Describes an encoder, with or without a head of this many outputs for masked patches.
     pub fn new(encoder: &BeitConfig, outputs: Option<usize>) -> Self {
         let architecture = if outputs.is_some() { Self::MASKED } else { "BeitModel" };
         Self {
@@ -147,19 +147,18 @@ impl BeitModelConfig {
             self.use_relative_position_bias,
             self.use_shared_relative_position_bias,
         ) {
-            (true, true) => {
-                Some("use_relative_position_bias is true beside use_shared_relative_position_bias")
-            }
+            (true, true) => Some(
+                "use_relative_position_bias and use_shared_relative_position_bias are both true",
+            ),
             (false, false) => Some(
-                "use_shared_relative_position_bias is false and so is use_relative_position_bias",
+                "use_relative_position_bias and use_shared_relative_position_bias are both false",
             ),
             _ => None,
         };
         if let Some(unknown) = unknown {
             return Err(format!(
-                "{unknown}; of BEiT's encoders, those are read whose blocks share one table of \
-                 position biases, as pre-training leaves them, or have one each, as fine-tuning \
-                 does"
+                "{unknown}; a BEiT encoder's blocks must share one table of position biases \
+                 (pre-trained) or have one each (fine-tuned)"
             ));
         }
         if !self.use_mean_pooling && self.architectures.iter().any(|name| name == Self::MASKED) {

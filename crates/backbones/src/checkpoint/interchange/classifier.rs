@@ -37,8 +37,8 @@ impl ModelFolder {
             && !tensors.contains_key("norm.weight")
         {
             return Err(self.refuse(
-                "it was fine-tuned on the mean of its patch tokens and has no final norm; take \
-                 the mean again, not the class token",
+                "it was fine-tuned on the mean of its patch tokens and has no final norm; use the \
+                 mean, not the class token",
             ));
         }
         let new = parameters.iter().filter(|parameter| is_new(&parameter.name));
@@ -97,9 +97,9 @@ impl ModelFolder {
         })
     }
 
-    /// Makes a BEiT ready for training on whole images, as BEiT v2 is fine-tuned: each block
-    /// gets a copy of the shared table of position biases, and what only masked patches
-    /// need is left out. Others stay as they are.
+    /// Prepares a BEiT for training on whole images, as in BEiT v2's fine-tuning: each block gets a
+    /// copy of the shared table of position biases, and parts needed only for masked patches are
+    /// removed. Other models are unchanged.
     #[must_use]
     pub fn tunable(&self) -> Self {
         let masked = |name: &str| name == "mask_token" || name.starts_with("lm_head.");
@@ -136,8 +136,8 @@ impl ModelFolder {
 
     fn has_no_classifier(&self) -> ModelError {
         self.refuse(
-            "a CLIP tower is not fine-tuned here, because no layout keeps it with a classifier; \
-             measure its features as they are",
+            "a CLIP tower cannot be fine-tuned, because no layout stores it with a classifier; \
+             evaluate its features instead",
         )
     }
 

@@ -10,7 +10,7 @@ use super::{SpacetimeFolder, SpacetimeModelConfig, VideoFolder, VideoModelConfig
 use crate::encoder_with_head::HEAD_STD;
 use crate::{ClipEncoder, Init, Linear, ModelError, Parameters, SpacetimeConv, VideoTransformer};
 
-/// A model folder whose features of clips can be measured and tuned.
+/// A model folder whose features of clips can be measured and fine-tuned.
 #[derive(Debug)]
 pub enum ClipFolder {
     /// A transformer of video.

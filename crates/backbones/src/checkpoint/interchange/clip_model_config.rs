@@ -65,7 +65,7 @@ impl ClipModelConfig {
     /// The images' part of a description of images and texts, as a description of its own.
     pub(super) fn part_of(value: &Value) -> Result<Value, String> {
         let Some(vision) = value.get("vision_config").filter(|vision| vision.is_object()) else {
-            return Err("a description of images and texts needs its vision_config".into());
+            return Err("a configuration of images and texts needs a vision_config".into());
         };
         let mut vision = vision.clone();
         if let Some(width) = value.get("projection_dim") {
@@ -88,7 +88,7 @@ impl ClipModelConfig {
         })
     }
 
-    /// Says which key has a value that no model has, if one has.
+    /// Names a key with an impossible value, if there is one.
     pub(super) fn check(&self) -> Result<(), String> {
         self.sizes.check()?;
         check_size("projection_dim", self.projection_dim)

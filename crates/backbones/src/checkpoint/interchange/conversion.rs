@@ -1,4 +1,4 @@
-//! Foreign checkpoints in, model folders for others out.
+//! Import of foreign checkpoints, and export of model folders.
 
 use std::path::Path;
 
@@ -11,8 +11,8 @@ use super::{
 use crate::ModelError;
 
 impl ModelFolder {
-    /// Reads a model folder of either naming, or weights without a description,
-    /// which is then made from their shapes and `options`.
+    /// Reads a model folder under either naming scheme, or weights without a configuration, which
+    /// is then inferred from their shapes and `options`.
     ///
     /// # Errors
     /// As [`Self::read`], [`read_checkpoint`] and [`describe`];
@@ -30,8 +30,8 @@ impl ModelFolder {
         Ok(Self::new(from.into(), config, tensors))
     }
 
-    /// Writes a model folder, after seeing that weights and description make a
-    /// whole model. Says what it holds.
+    /// Writes a model folder, after checking that weights and configuration make a complete model.
+    /// Returns a description.
     ///
     /// # Errors
     /// When they do not, and as [`Self::write`]; [`ModelError::Occupied`] when `to` holds a
@@ -64,8 +64,8 @@ impl ModelFolder {
     }
 }
 
-/// Reads a foreign checkpoint, of images (residual networks too) or of video, and writes it as a model folder. Says
-/// what it holds.
+/// Reads a foreign checkpoint, of images (residual networks too) or of video, and writes it as a
+/// model folder. Returns a description.
 ///
 /// # Errors
 /// As [`VideoFolder::import`], [`ModelFolder::import`] and their `export`.
@@ -79,8 +79,8 @@ pub fn import_model(from: &Path, options: ImportOptions, to: &Path) -> Result<St
     }
 }
 
-/// Writes a model folder, of images or of video, anew under others' names, its `encoder`
-/// alone if that is wanted. Says what it holds.
+/// Rewrites a model folder, of images or of video, under another naming scheme, only its `encoder`
+/// if requested. Returns a description.
 ///
 /// # Errors
 /// As [`ModelFolder::export`] and [`VideoFolder::export`]; [`ModelError::Config`] for a model
@@ -93,7 +93,7 @@ pub fn export_model(
 ) -> Result<String, ModelError> {
     if VideoFolder::describes(from) {
         if naming == Naming::HuggingFace {
-            let reason = "MAE-ST has no layout of Hugging Face's; write it under MAE's names";
+            let reason = "Hugging Face has no layout for MAE-ST; write it under MAE's names";
             return Err(ModelError::Config(reason.to_owned()));
         }
         let video = VideoFolder::read(from)?;

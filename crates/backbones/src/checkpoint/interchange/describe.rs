@@ -1,4 +1,4 @@
-//! A description of weights that came without one, from their shapes.
+//! Inferring a configuration from the shapes of weights that came without one.
 
 use std::collections::HashMap;
 
@@ -10,15 +10,15 @@ use super::fit::{self, depth};
 use super::{BeitModelConfig, ClipModelConfig, ModelConfig, VitMaeConfig, VitModelConfig};
 use crate::{BeitConfig, ClipVisionConfig, MaeDecoderConfig, ModelError, VitConfig};
 
-/// What the shapes of MAE's and timm's weights do not say.
+/// Sizes that the shapes of MAE's and timm's weights do not determine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportOptions {
-    /// Attention heads of the encoder; else those of the known width: 192, 384,
-    /// 768, 1024, 1280.
+    /// Attention heads of the encoder; otherwise those of the known widths: 192, 384, 768, 1024,
+    /// 1280.
     pub heads: Option<usize>,
-    /// Attention heads of the decoder; else 16.
+    /// Attention heads of the decoder; otherwise 16.
     pub decoder_heads: Option<usize>,
-    /// Image height and width in pixels; else square.
+    /// Image height and width in pixels; otherwise square.
     pub image_size: Option<[usize; 2]>,
     /// Frames of a clip, of weights of video whose positions are one table; else what
     /// `image_size` leaves, or 16.
@@ -72,7 +72,7 @@ fn described(
     let dim = shape.dim;
     let heads = options.heads.or(usual_heads(dim)).ok_or_else(|| {
         ModelError::Config(format!(
-            "a width of {dim} does not say the number of heads; it must be given (heads)"
+            "the width {dim} does not determine the number of heads; give it (heads)"
         ))
     })?;
     let qkv_bias = tensors.contains_key("blocks.0.attn.qkv.bias");
@@ -111,7 +111,8 @@ fn beit(
             let side = distances.isqrt();
             if side * side != distances || side % 2 == 0 {
                 return Err(ModelError::Config(format!(
-                    "a table of {rows} position biases is not that of a square grid; height and width of the images must be given (image_size)"
+                    "a table of {rows} position biases does not belong to a square grid; give the \
+                     height and width of the images (image_size)"
                 )));
             }
             [side.div_ceil(2) * shape.patch; 2]
@@ -142,7 +143,7 @@ fn clip(
     let projection = outputs(tensors, "head.weight")?;
     let heads = options.heads.or(dim.is_multiple_of(64).then_some(dim / 64)).ok_or_else(|| {
         ModelError::Config(format!(
-            "a width of {dim} is not a multiple of 64; the number of heads must be given (heads)"
+            "the width {dim} is not a multiple of 64; give the number of heads (heads)"
         ))
     })?;
     let vit = shape.vit(image_size, heads);
@@ -195,7 +196,7 @@ pub(super) fn sides_of(
 ) -> Result<Vec<usize>, ModelError> {
     let tensor = tensors.get(name).ok_or_else(|| {
         ModelError::Config(format!(
-            "the weights hold no {name}, so they are not those of a ViT; their names begin with {}",
+            "the weights contain no {name}, so they are not a ViT's; their names begin with {}",
             first_names(tensors)
         ))
     })?;
@@ -212,7 +213,7 @@ fn first_names(tensors: &HashMap<String, Tensor>) -> String {
 
 pub(super) fn known<const N: usize>(sides: &[usize], name: &str) -> Result<[usize; N], ModelError> {
     sides.try_into().map_err(|_| {
-        ModelError::Config(format!("{name} has the shape {sides:?}, which is not that of a ViT"))
+        ModelError::Config(format!("{name} has the shape {sides:?}, which no ViT has"))
     })
 }
 
@@ -253,7 +254,7 @@ fn image_size(
         return Ok([side * patch; 2]);
     }
     Err(ModelError::Config(format!(
-        "{tokens} patches do not form a square; height and width of the images must be given \
+        "{tokens} patches do not form a square; give the height and width of the images \
          (image_size)"
     )))
 }

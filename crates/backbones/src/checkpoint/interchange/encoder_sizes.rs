@@ -1,4 +1,4 @@
-//! What Hugging Face's `config.json` says in the same words of every vision transformer.
+//! The keys of Hugging Face's `config.json` common to all vision transformers.
 
 use serde::{Deserialize, Serialize};
 
@@ -84,7 +84,7 @@ impl EncoderSizes {
         })
     }
 
-    /// Says which key has a value that no model has, if one has.
+    /// Names a key with an impossible value, if there is one.
     pub(super) fn check(&self) -> Result<(), String> {
         let (image, patch) = (self.image_size, self.patch_size);
         for (key, size) in [

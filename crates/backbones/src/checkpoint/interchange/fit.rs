@@ -1,4 +1,4 @@
-//! The sizes of a description held against the weights' shapes, before a network is built.
+//! Checking the sizes of a configuration against the weights' shapes, before a network is built.
 //!
 //! A network takes the memory that its description asks for. So a description must agree with
 //! the shapes that the weights have, whose memory is that of their file, and the whole network
@@ -73,8 +73,8 @@ pub(super) fn depth(tensors: &HashMap<String, Tensor>, stack: &str) -> Result<us
     match gap {
         None => Ok(places.len()),
         Some((missing, found)) => Err(format!(
-            "the weights have {stack}{found}, but no {stack}{missing}; blocks must count from 0 \
-             without a gap"
+            "the weights have {stack}{found}, but no {stack}{missing}; blocks must be numbered \
+             from 0 without gaps"
         )),
     }
 }
@@ -195,13 +195,13 @@ fn refute_image_size(config: &ModelConfig, tensors: &HashMap<String, Tensor>) ->
             return Some(format!("{image} need {rows} rows, but {table} has {found}"));
         }
         return (height * width > MOST_PAIRED)
-            .then(|| format!("{image} are more than the {MOST_PAIRED} that a BEiT may have here"));
+            .then(|| format!("{image} are more than the {MOST_PAIRED} supported for a BEiT"));
     }
     let positions = tensors.get("pos_embed")?.size();
     let wanted = 1 + height * width;
     let fits = positions.get(1).is_some_and(|&rows| u128::try_from(rows) == Ok(wanted));
     (!fits).then(|| {
-        format!("{image} and a class token are {wanted} positions, but pos_embed is {positions:?}")
+        format!("{image} and a class token need {wanted} positions, but pos_embed is {positions:?}")
     })
 }
 
@@ -225,8 +225,8 @@ fn refute_whole(config: &ModelConfig, tensors: &HashMap<String, Tensor>) -> Opti
     }
     (wanted > MOST_TIMES * held + SMALL).then(|| {
         format!(
-            "the description is of a network of about {wanted} numbers, but the weights have \
-             {held}; most of them are missing, or they belong to another model"
+            "the configuration describes a network of about {wanted} numbers, but the weights have \
+             {held}; most are missing, or they belong to another model"
         )
     })
 }
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(depth_of(&["blocks.0.a", "blocks.07.a", "blocks.+1.a", "blocks.x.a"]), Ok(1));
         for names in [&["blocks.99999999.x"][..], &["blocks.0.a", "blocks.2.a"]] {
             let refused = depth_of(names).unwrap_err();
-            assert!(refused.contains("must count from 0 without a gap"), "{refused}");
+            assert!(refused.contains("must be numbered from 0 without gaps"), "{refused}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a folder's `config.json` describes, told by its `model_type`.
+//! The model in a folder's `config.json`, by its `model_type`.
 
 #[cfg(test)]
 mod tests;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{BeitModelConfig, ClipModelConfig, EncoderSizes, VitMaeConfig, VitModelConfig};
 use crate::checkpoint::regular_file;
 
-/// What a folder's `config.json` describes.
+/// The model in a folder's `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum ModelConfig {
@@ -27,7 +27,7 @@ pub enum ModelConfig {
 }
 
 impl ModelConfig {
-    /// What it is, with its article.
+    /// Its kind, with an article.
     pub fn describe(&self) -> &'static str {
         match self {
             Self::VitMae(_) => "a masked autoencoder",
@@ -83,8 +83,9 @@ impl ModelConfig {
                 parse(&ClipModelConfig::part_of(value)?).map(Self::Clip)
             }
             _ => Err(format!(
-                "model_type {} is not read here; those are vit, vit_mae, beit, clip_vision_model and \
-                 clip, resnet, videomae, and timm's folders, which have an architecture",
+                "model_type {} is not supported; supported are vit, vit_mae, beit, \
+                 clip_vision_model and clip, resnet, videomae, and timm's folders, which have an \
+                 architecture",
                 model_type.map_or("(none)".to_owned(), |found| format!("\"{found}\""))
             )),
         }?;
@@ -133,6 +134,6 @@ where
 /// An error of serde's, whose names of types are no words of a user's.
 fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.replace("expected usize", "expected a whole number from 0 on")
+    text.replace("expected usize", "expected an integer of at least 0")
         .replace("expected f64", "expected a number")
 }

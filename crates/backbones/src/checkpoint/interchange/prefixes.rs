@@ -39,7 +39,7 @@ pub(super) fn strip(
         let several = tensors.keys().filter_map(|name| self::front(name)).collect::<BTreeSet<_>>();
         let several = several.iter().map(|front| format!("`{front}`")).collect::<Vec<_>>();
         return Err(format!(
-            "it holds several models, whose names begin with {}; save the one that is wanted alone",
+            "it holds several models, whose names begin with {}; save only the one you want",
             several.join(", ")
         ));
     };
@@ -51,12 +51,12 @@ pub(super) fn strip(
             None => drop(elsewhere.insert(name)),
         }
     }
-    tracing::info!("{}: names begin with `{front}`, which is taken off", path.display());
+    tracing::info!("{}: the prefix `{front}` is removed from the names", path.display());
     if !elsewhere.is_empty() {
         let first: Vec<&str> = elsewhere.iter().take(5).map(String::as_str).collect();
         let more = if elsewhere.len() > first.len() { ", …" } else { "" };
         tracing::warn!(
-            "{}: left out, since outside of `{front}`: {}{more} ({} tensors)",
+            "{}: ignored, because outside `{front}`: {}{more} ({} tensors)",
             path.display(),
             first.join(", "),
             elsewhere.len()
@@ -142,6 +142,9 @@ mod tests {
         let refused =
             stripped(&["student.patch_embed.proj.weight", "teacher.patch_embed.proj.weight"]);
         let refused = refused.unwrap_err();
-        assert!(refused.contains("begin with `student.`, `teacher.`; save the one"), "{refused}");
+        assert!(
+            refused.contains("begin with `student.`, `teacher.`; save only the one"),
+            "{refused}"
+        );
     }
 }

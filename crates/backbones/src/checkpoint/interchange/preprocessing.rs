@@ -30,7 +30,7 @@ const FILE: &str = Preprocessing::FILE;
 /// What pixels are multiplied with, unless a file says something else.
 const RESCALE_FACTOR: f64 = 1.0 / 255.0;
 
-/// Steps that are obeyed, or that change no number of a picture that has the model's channels.
+/// Steps that are applied, or that do not change pictures with the model's channels.
 const KNOWN_STEPS: [&str; 6] = [
     "do_resize",
     "do_rescale",
@@ -129,7 +129,7 @@ impl Preprocessing {
         Ok(keys.map(|keys| Self { path, keys }))
     }
 
-    /// Writes `preprocessor_config.json` into a folder, whole or not at all.
+    /// Writes `preprocessor_config.json` into a folder, atomically.
     ///
     /// # Errors
     /// [`ModelError::Io`] when it cannot be written.
@@ -225,12 +225,12 @@ impl Preprocessing {
             return match usual {
                 Some(usual) if usual.len() == channels => Ok(usual.to_vec()),
                 Some(usual) => Err(format!(
-                    "{key} is not said, and its usual {} values do not fit {channels} channels; \
+                    "{key} is missing, and its {} default values do not fit {channels} channels; \
                      add it",
                     usual.len()
                 )),
                 None => Err(format!(
-                    "{key} is not said; add it, or do_normalize = false if pixels are not \
+                    "{key} is missing; add it, or do_normalize = false if pixels are not \
                      standardised"
                 )),
             };
@@ -245,7 +245,7 @@ impl Preprocessing {
         if list.len() != channels {
             return Err(format!(
                 "{key} has values for {} channels, but the images have {channels}; it must have \
-                 one for each",
+                 one per channel",
                 list.len()
             ));
         }
@@ -261,8 +261,8 @@ impl Preprocessing {
                 None | Some(Value::Bool(false)) => {}
                 Some(value) => {
                     return Err(format!(
-                        "{key} is {}, a step that is not done here; prepare the pictures \
-                         beforehand, and say in preprocessor_config.json what is left to do",
+                        "{key} is {}, a step that is not supported; prepare the pictures \
+                         beforehand, and keep only the remaining steps in preprocessor_config.json",
                         brief(value)
                     ));
                 }
@@ -290,7 +290,7 @@ fn object(path: &Path) -> Result<Map<String, Value>, ModelError> {
     let text = regular_file::read_text(path)?;
     match serde_json::from_str(&text) {
         Ok(Value::Object(keys)) => Ok(keys),
-        Ok(other) => Err(format(format!("it holds {}, not an object of keys", brief(&other)))),
+        Ok(other) => Err(format(format!("it holds {}, not a JSON object", brief(&other)))),
         Err(error) => Err(format(error.to_string())),
     }
 }

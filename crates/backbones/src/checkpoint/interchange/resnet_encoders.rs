@@ -126,7 +126,7 @@ impl ResNetFolder {
             .map(|size| format!("{size} {} against the folder's {}", wanted[size], own[size]))
             .collect();
         if !different.is_empty() {
-            let reason = format!("its network is another: {}", different.join(", "));
+            let reason = format!("its network differs: {}", different.join(", "));
             return Err(ModelError::Format { path: self.path.clone(), reason });
         }
         let all = self.tensors.iter().chain(&self.head);

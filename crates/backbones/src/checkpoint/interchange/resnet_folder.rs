@@ -60,7 +60,7 @@ impl ResNetFolder {
         ] {
             if strange(key, usual) {
                 let reason =
-                    format!("{key} is {}; torchvision's networks are read alone", said[key]);
+                    format!("{key} is {}; only torchvision's networks are supported", said[key]);
                 return Err(ModelError::Format { path: folder.join("config.json"), reason });
             }
         }
@@ -93,7 +93,9 @@ impl ResNetFolder {
         let refuse = |reason: String| ModelError::Format { path: path.clone(), reason };
         let first = tensors.get("conv1.weight").map(Tensor::size).unwrap_or_default();
         let [width, channels, side, _] = first[..] else {
-            return Err(refuse("it has no conv1.weight of a residual network".to_owned()));
+            return Err(refuse(
+                "it has no conv1.weight, which every residual network has".to_owned(),
+            ));
         };
         let stem = match side {
             7 => Stem::Large,
@@ -132,7 +134,7 @@ impl ResNetFolder {
         &self.config
     }
 
-    /// How pictures are made ready, if the folder says it.
+    /// How pictures are preprocessed, if the folder says so.
     pub fn preprocessing(&self) -> Option<&Preprocessing> {
         self.preprocessing.as_ref()
     }

@@ -45,8 +45,8 @@ pub(super) fn to_torchvision(
         (None, 1) => fronts.first().cloned().unwrap_or_default(),
         (None, _) => {
             let reason = format!(
-                "it holds several networks, whose names begin with {fronts:?}; save the one that \
-                 is wanted alone"
+                "it holds several networks, whose names begin with {fronts:?}; save only the one \
+                 you want"
             );
             return Err(ModelError::Format { path: path.into(), reason });
         }

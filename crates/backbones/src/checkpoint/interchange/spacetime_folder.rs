@@ -47,7 +47,7 @@ impl SpacetimeModelConfig {
         Self { model_type, network, frames, image_size, image_mean, image_std }
     }
 
-    /// Says which key has a value that no model has, if one has.
+    /// Names a key with an impossible value, if there is one.
     fn check(&self) -> Result<(), String> {
         let Self { network, frames, image_size, .. } = self;
         let SpacetimeConvConfig { channels, stem_side, stem_middle, width, stages, .. } = network;
@@ -111,7 +111,9 @@ impl SpacetimeFolder {
         };
         let (said, held) = (blocks(&config.network.stages), tensors.len());
         if said > held {
-            return Err(format(format!("blocks are {said}, and the weights are {held} tensors")));
+            return Err(format(format!(
+                "it describes {said} blocks, but the weights hold only {held} tensors"
+            )));
         }
         let mut sketch = Parameters::sketch();
         SpacetimeConv::new(sketch.root(), config.network.clone())?;
@@ -239,7 +241,7 @@ mod tests {
             assert!(found.contains(words), "{found}");
         }
         let blocks = refused(&|said| said["network"]["stages"][1]["blocks"] = json!(1_000_000));
-        assert!(blocks.contains("blocks are 1000002, and the weights are"), "{blocks}");
+        assert!(blocks.contains("it describes 1000002 blocks, but the weights hold"), "{blocks}");
         let width = refused(&|said| said["network"]["width"] = json!(5));
         assert!(width.contains("stem.3.weight"), "{width}");
         assert!(refused(&|said| said["network"]["stem_side"] = json!(2)).contains("odd stem_side"));

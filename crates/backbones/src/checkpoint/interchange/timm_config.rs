@@ -61,13 +61,13 @@ pub(super) fn read(
 ) -> Result<ModelConfig, String> {
     if architecture.contains("distilled") {
         return Err(format!(
-            "architecture \"{architecture}\" has a distillation token, which is not read here; \
-             take the one without it"
+            "architecture \"{architecture}\" has a distillation token, which is not supported; use \
+             the one without it"
         ));
     }
     if !READ.iter().any(|start| architecture.starts_with(start)) {
         return Err(format!(
-            "architecture \"{architecture}\" is not read here; of timm's, those are whose names \
+            "architecture \"{architecture}\" is not supported; of timm's, those are whose names \
              begin with {}",
             READ.join(", ")
         ));
@@ -78,7 +78,7 @@ pub(super) fn read(
     let mut activation =
         if architecture.contains("quickgelu") { Activation::QuickGelu } else { Activation::Gelu };
     for (key, value) in arguments {
-        let wrong = || format!("model_args.{key} is {value}, which is not read here");
+        let wrong = || format!("model_args.{key} is {value}, which is not supported");
         match key.as_str() {
             "num_heads" => {
                 let heads = value.as_u64().and_then(|heads| usize::try_from(heads).ok());
@@ -94,8 +94,9 @@ pub(super) fn read(
     let pool = config.get("global_pool").and_then(Value::as_str);
     let has = |name| tensors.contains_key(name);
     if pool == Some("avg") && has("head.weight") && !has("fc_norm.weight") {
-        return Err("global_pool is \"avg\" without a norm of the mean (fc_norm), so its \
-                    classifier is not read here"
+        return Err(
+            "global_pool is \"avg\" without a norm of the mean (fc_norm), so its classifier is not \
+             supported"
             .into());
     }
     if options.image_size.is_none() {

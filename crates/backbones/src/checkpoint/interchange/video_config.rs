@@ -143,9 +143,7 @@ impl VideoModelConfig {
             Self::MODEL_TYPE => config,
             Self::VIDEOMAE => config.of_videomae(value),
             other => {
-                return Err(format!(
-                    "model_type \"{other}\" is not a transformer of video that is read here"
-                ));
+                return Err(format!("model_type \"{other}\" is not a supported video transformer"));
             }
         };
         config.check()?;
@@ -217,7 +215,7 @@ impl VideoModelConfig {
         }))
     }
 
-    /// Says which key has a value that no model has, if one has.
+    /// Names a key with an impossible value, if there is one.
     fn check(&self) -> Result<(), String> {
         self.sizes.check()?;
         for (key, size) in [
@@ -234,8 +232,8 @@ impl VideoModelConfig {
         let table = grid.tokens().saturating_mul(encoder.vit.dim);
         if self.positions == VideoPositions::SineCosine && table > MOST_POSITIONS {
             return Err(format!(
-                "{} tokens of width {} have {table} positions; they must be at most \
-                 {MOST_POSITIONS}",
+                "{} tokens of width {} need {table} position values; at most {MOST_POSITIONS} are \
+                 supported",
                 grid.tokens(),
                 encoder.vit.dim
             ));

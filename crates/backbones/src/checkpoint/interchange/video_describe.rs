@@ -55,14 +55,14 @@ pub(super) fn describe(
         None if side * side == places => [side * patch; 2],
         None => {
             return Err(ModelError::Config(format!(
-                "{places} patches of a frame do not form a square; height and width of the frames \
-                 must be given (image_size)"
+                "{places} patches of a frame do not form a square; give the height and width of \
+                 the frames (image_size)"
             )));
         }
     };
     let heads = options.heads.or(usual_heads(dim)).ok_or_else(|| {
         ModelError::Config(format!(
-            "a width of {dim} does not say the number of heads; it must be given (heads)"
+            "the width {dim} does not determine the number of heads; give it (heads)"
         ))
     })?;
     let [mlp_dim, _] = known(&sides("blocks.0.mlp.fc1.weight")?, "blocks.0.mlp.fc1")?;

@@ -134,7 +134,7 @@ impl VitMaeConfig {
         })
     }
 
-    /// Says which key has a value that no model has, if one has.
+    /// Names a key with an impossible value, if there is one.
     pub(super) fn check(&self) -> Result<(), String> {
         self.sizes.check()?;
         for (key, size) in [

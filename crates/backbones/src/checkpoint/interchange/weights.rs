@@ -69,7 +69,7 @@ pub(super) fn read_with(
             return Ok((index, tensors));
         }
     }
-    let reason = "a model folder holds model.safetensors, and this one has none".to_owned();
+    let reason = "a model folder needs model.safetensors, but this one has none".to_owned();
     Err(ModelError::Format { path: folder.into(), reason })
 }
 
@@ -90,7 +90,7 @@ fn read_parts(
     let Index { weight_map } =
         serde_json::from_str(&regular_file::read_text(index)?).map_err(|error| {
             refuse(format!(
-                "the weights are split into several files, but this does not say which: {error}"
+                "the weights are split into several files, but this does not list them: {error}"
             ))
         })?;
     let mut files: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -100,7 +100,7 @@ fn read_parts(
     let mut tensors = HashMap::new();
     for (file, names) in files {
         if Path::new(file).file_name() != Some(file.as_ref()) {
-            return Err(refuse(format!("`{file}` is not a name of a file beside it")));
+            return Err(refuse(format!("`{file}` is not the name of a file in the same folder")));
         }
         let mut part = reader(&folder.join(file))?;
         for name in names {
@@ -111,7 +111,7 @@ fn read_parts(
         }
         if let Some(name) = part.keys().min() {
             return Err(refuse(format!(
-                "{file} holds {name}, which the index does not place there; fetch all files again"
+                "{file} holds {name}, which the index does not list there; fetch all files again"
             )));
         }
     }
@@ -190,16 +190,16 @@ fn foreign_tokens(tensors: &HashMap<String, Tensor>) -> Option<String> {
         });
         if let Some(name) = other {
             return Some(format!(
-                "it has {what}, `{name}`, beside the class token, and no model here has; take \
-                 weights of the same model without"
+                "it has {what}, `{name}`, beside the class token, which is not supported; use \
+                 weights of the same model without it"
             ));
         }
     }
     let has = |name| tensors.contains_key(name);
     if has("patch_embed.proj.weight") && has("blocks.0.mlp.fc1.weight") && !has("cls_token") {
         return Some(
-            "it has no class token (cls_token), which every model here has; it was trained on \
-             patches alone (as timm's `gap` models, SigLIP and I-JEPA are) and is not read"
+            "it has no class token (cls_token), which every model here needs; models of patch \
+             tokens alone (timm's `gap` models, SigLIP, I-JEPA) are not supported"
                 .to_owned(),
         );
     }

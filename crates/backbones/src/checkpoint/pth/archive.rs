@@ -26,10 +26,10 @@ impl<F: Read + Seek> Archive<F> {
             .map_err(|error| error.to_string())?;
         let zip = ZipArchive::new(file).map_err(|error| match magic.as_slice() {
             b"PK\x03\x04" => format!("truncated or damaged ({error}); fetch or write it again"),
-            [0x80, ..] => "a pickle, but not as torch.save begins one; torch.save a model's \
+            [0x80, ..] => "a pickle, but not one that torch.save wrote; torch.save a model's \
                            state_dict()"
                 .to_owned(),
-            _ => "no PyTorch checkpoint: it does not begin as a zip archive".to_owned(),
+            _ => "not a PyTorch checkpoint: it does not begin like a zip archive".to_owned(),
         })?;
         let mut roots: Vec<String> = zip
             .file_names()
@@ -39,15 +39,16 @@ impl<F: Read + Seek> Archive<F> {
         let folder = match (roots.pop(), roots.pop()) {
             (Some(root), None) => root,
             (None, _) => {
-                return Err("a zip archive without data.pkl, so no checkpoint that torch.save \
-                            wrote"
-                    .into());
+                return Err(
+                    "a zip archive without data.pkl, so not a checkpoint that torch.save wrote"
+                        .into(),
+                );
             }
             (Some(one), Some(other)) => {
                 let (one, other) = (one.escape_debug(), other.escape_debug());
                 return Err(format!(
-                    "it holds two checkpoints, in `{other}` and `{one}`, where torch.save writes \
-                     one; save the one that is wanted again"
+                    "it holds two checkpoints, in `{other}` and `{one}`, but torch.save writes \
+                     one; save the one you want again"
                 ));
             }
         };
@@ -75,7 +76,7 @@ impl<F: Read + Seek> Archive<F> {
             return Err(format!("{name} is compressed; torch.save the checkpoint again"));
         }
         if !sizes.contains(&size) || size != stored {
-            return Err(fail(format!("has {size} bytes where {sizes:?} are allowed")));
+            return Err(fail(format!("has {size} bytes; {sizes:?} are allowed")));
         }
         let mut bytes = Vec::with_capacity(size as usize);
         entry

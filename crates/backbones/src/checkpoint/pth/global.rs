@@ -32,8 +32,7 @@ impl Global {
             ("torch", "BoolStorage") => Self::StorageType(Kind::Bool),
             ("torch", storage) if storage.ends_with("Storage") => {
                 return Err(format!(
-                    "`torch.{}` is a type of numbers that is not read; save the tensors as \
-                     float32",
+                    "`torch.{}` is an unsupported number type; save the tensors as float32",
                     storage.escape_debug()
                 ));
             }
@@ -64,16 +63,16 @@ pub(super) enum Remedy<'a> {
 impl Remedy<'_> {
     fn in_python(self) -> String {
         match self {
-            Self::StateDict => "keep its tensors alone, in Python: torch.save(torch.load(f, \
+            Self::StateDict => "keep only its tensors, in Python: torch.save(torch.load(f, \
                                 weights_only=False).state_dict(), out)"
                 .to_owned(),
             Self::Key(key) => format!(
-                "keep its tensors alone, in Python: torch.save({{k: v for k, v in torch.load(f, \
+                "keep only its tensors, in Python: torch.save({{k: v for k, v in torch.load(f, \
                  weights_only=False)[\"{}\"].items()}}, out)",
                 key.escape_debug()
             ),
-            Self::Unknown => "load it in Python with weights_only=False and torch.save the dict \
-                              of its tensors, or a module's state_dict(), alone"
+            Self::Unknown => "load it in Python with weights_only=False and torch.save only the \
+                              dict of its tensors, or a module's state_dict()"
                 .to_owned(),
         }
     }

@@ -46,7 +46,8 @@ impl<F: Read + Seek> Legacy<F> {
                 other => other.noun().to_owned(),
             };
             return Err(format!(
-                "its format has version {found}, known is 1001; torch.load and torch.save it again"
+                "its format version is {found}, but only 1001 is supported; torch.load and \
+                 torch.save it again"
             ));
         }
         let (machine, rest) = Pickle::parse("the machine's description", rest)?;
@@ -58,7 +59,7 @@ impl<F: Read + Seek> Legacy<F> {
                     "its numbers are big-endian; save it again on a little-endian machine".into()
                 );
             }
-            _ => return Err(damaged("it does not say in what order its numbers' bytes are")),
+            _ => return Err(damaged("it does not give the byte order of its numbers")),
         }
         let (object, rest) = Pickle::parse("the object", rest)?;
         let (keys, rest) = Pickle::parse("the list of storages", rest)?;
@@ -97,7 +98,7 @@ fn places(
             .map_err(|error| of(format!("has no length ({error})")))?;
         let count = i64::from_le_bytes(count);
         if count != claim.numel {
-            return Err(of(format!("has {count} numbers where {} are claimed", claim.numel)));
+            return Err(of(format!("has {count} numbers, but {} are declared", claim.numel)));
         }
         let bytes = u64::try_from(count).ok();
         let bytes =
@@ -109,7 +110,7 @@ fn places(
             of(format!("has {count} numbers, but {} bytes are left of the file", length - begin))
         })?;
         if places.insert(key.to_owned(), (begin, at - begin)).is_some() {
-            return Err(of("is there twice".into()));
+            return Err(of("occurs twice".into()));
         }
     }
     Ok(places)
@@ -121,7 +122,7 @@ impl<F: Read + Seek> Storages for Legacy<F> {
         let &(begin, bytes) =
             self.places.get(key).ok_or_else(|| fail("is not in the file".into()))?;
         if bytes != count {
-            return Err(fail(format!("has {bytes} bytes where {count} are wanted")));
+            return Err(fail(format!("has {bytes} bytes, but needs {count}")));
         }
         let mut numbers = vec![0; bytes as usize];
         self.file

@@ -143,9 +143,11 @@ struct Machine<'a> {
 impl<'a> Machine<'a> {
     fn run(&mut self) -> Result<Value<'a>, String> {
         if self.array()? != *b"\x80\x02" {
-            return Err("pickle protocol 2 is wanted, as torch.save writes it without the \
-                        argument `pickle_protocol`"
-                .into());
+            return Err(
+                "pickle protocol 2 is needed, which torch.save writes without the argument \
+                 `pickle_protocol`"
+                    .into(),
+            );
         }
         loop {
             self.start = self.at;
@@ -231,7 +233,7 @@ impl<'a> Machine<'a> {
     /// "Calls" one of the functions that mean something here.
     fn call(&mut self, function: Value<'a>, tuple: Value<'a>) -> Result<Value<'a>, String> {
         let (Value::Global(global), Value::Tuple(tuple)) = (function, tuple) else {
-            return Err(damaged("calls what is not a function"));
+            return Err(damaged("calls something that is not a function"));
         };
         use Value::{Int, Storage, Tensor, Tuple};
         match (global, self.tables.tuples[tuple].as_slice()) {
@@ -293,7 +295,7 @@ impl<'a> Machine<'a> {
             return Err(damaged("a key has no value"));
         };
         let Some(&Value::Dict(index)) = self.stack.last() else {
-            return Err(damaged("sets an item of what is not a dict"));
+            return Err(damaged("sets an item of something that is not a dict"));
         };
         if pairs.iter().any(|[_, value]| matches!(value, Value::Tensor(_))) {
             self.tables.dicts_of_tensors.insert(index);
@@ -304,7 +306,7 @@ impl<'a> Machine<'a> {
 
     fn append(&mut self, items: &[Value<'a>]) -> Result<(), String> {
         let Some(&Value::List(index)) = self.stack.last() else {
-            return Err(damaged("appends to what is not a list"));
+            return Err(damaged("appends to something that is not a list"));
         };
         self.tables.lists[index].extend(items);
         Ok(())

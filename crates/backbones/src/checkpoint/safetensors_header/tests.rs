@@ -51,24 +51,24 @@ fn lying_shapes_and_places_are_refused_by_name() {
         (one("F32", "[9223372036854775808]", 0), 0, "no tensor can have"),
         (one("F32", "[0,9223372036854775808]", 0), 0, "no tensor can have"),
         (one("F32", "[18446744073709551615,0]", 0), 0, "no tensor can have"),
-        (one("F32", &sides, 4), 4, "w has 65 sides"),
+        (one("F32", &sides, 4), 4, "w has 65 dimensions"),
         (one("F32", "[2]", 4), 4, "takes 8 bytes from 0"),
         (one("F32", "[1]", 8), 8, "takes 4 bytes from 0"),
-        (one("F32", "[2305843009213693951]", 8), 8, "and the header says 0 to 8"),
+        (one("F32", "[2305843009213693951]", 8), 8, "but the header says 0 to 8"),
         (one("F8_E5M2", "[4]", 4), 4, "w has the number type F8_E5M2"),
         (one("F99", "[4]", 4), 4, "unknown variant `F99`"),
         (one("F32", "[1]", 4).replace("[0,4]", "[4,8]"), 8, "takes 4 bytes from 0"),
         (one("F32", "[1]", 4).replace("[0,4]", "[4,0]"), 4, "takes 4 bytes from 0"),
         (one("F32", "[-1]", 4), 4, "its header"),
-        (one("F32", "[1]", 4), 8, "tensors of 4 bytes where 8 are left"),
-        (one("F32", "[1]", 4), 3, "tensors of 4 bytes where 3 are left"),
+        (one("F32", "[1]", 4), 8, "tensors of 4 bytes, but 8 are left"),
+        (one("F32", "[1]", 4), 3, "tensors of 4 bytes, but 3 are left"),
         ("[]".to_owned(), 0, "an object of tensors"),
         (format!("{}{}", one("F32", "[1]", 4), "{}"), 4, "trailing characters"),
         (
             r#"{"w":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"w":{"dtype":"I16","shape":[1],"data_offsets":[0,2]}}"#
                 .to_owned(),
             2,
-            "w is there twice",
+            "w occurs twice",
         ),
     ] {
         let refused = read_from(&path, &file(&header, numbers)).unwrap_err().to_string();
@@ -77,7 +77,7 @@ fn lying_shapes_and_places_are_refused_by_name() {
     for header in [u64::MAX, 1 << 62, 100] {
         let bytes = [&header.to_le_bytes()[..], b"{}"].concat();
         let refused = read_from(&path, &bytes).unwrap_err().to_string();
-        assert!(refused.contains("where 2 are left"), "{refused}");
+        assert!(refused.contains("but 2 are left"), "{refused}");
     }
 }
 

@@ -76,8 +76,8 @@ impl Categories {
         }
         if !unclear.is_empty() {
             return Err(format!(
-                "categories {}: several bear the name, and the training annotations have none of \
-                 the same number; give each a name or number of its own",
+                "categories {}: several have the same name, and the training annotations have none \
+                 with the same number; give each its own name or number",
                 several(&unclear)
             ));
         }
@@ -112,7 +112,7 @@ mod tests {
             assert_eq!(joined.names(), train.names());
         }
         for (other, word) in
-            [(&[(4, "emu")][..], "4 `emu`"), (&[(1, "cup")], "1 `cup`: several bear the name")]
+            [(&[(4, "emu")][..], "4 `emu`"), (&[(1, "cup")], "1 `cup`: several have the same name")]
         {
             let error = train.joined(&categories(other), |_| true).unwrap_err();
             assert!(error.contains(word), "{error}");

@@ -178,7 +178,7 @@ fn pictures_that_are_not_there_are_refused_and_damaged_ones_skipped() {
         assert!(open_coco(&root, OnError::Skip).is_ok());
         fs::remove_file(root.path().join(&path)).unwrap();
         let error = open_coco(&root, OnError::Skip).err().unwrap();
-        let file = format!("instances_{split}.json names it (image 2)");
+        let file = format!("instances_{split}.json lists it (image 2)");
         assert!(error.contains("holds no 2.jpg") && error.contains(&file), "{error}");
     }
 }

@@ -97,7 +97,7 @@ impl<'a> Bits<'a> {
     /// Goes to the marker that ends this piece of coded data; says where it is.
     pub(super) fn end(self) -> Result<usize, String> {
         if self.beyond > self.left {
-            return Err("its coded data breaks off".to_owned());
+            return Err("its coded data ends early".to_owned());
         }
         // What was read ahead, without the bits that fill up the last byte.
         let whole = (self.left - self.beyond) / 8;
@@ -117,10 +117,10 @@ impl<'a> Bits<'a> {
                     padding &= *byte == 0;
                     at += 1;
                 }
-                (None, _) => return Err("its coded data breaks off".to_owned()),
+                (None, _) => return Err("its coded data ends early".to_owned()),
             }
         }
-        if padding { Ok(at) } else { Err("its coded data holds more than its pixels".to_owned()) }
+        if padding { Ok(at) } else { Err("its coded data has more than its pixels".to_owned()) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whether a JPEG's coded data is what its pixels take, no less and no more.
+//! Whether a JPEG's coded data exactly covers its pixels.
 //!
 //! The codes are read as a decoder reads them, without making pixels (ITU-T T.81, annexes
 //! F and G). Damage shows as a code or number that cannot be, or in that the data end
@@ -74,7 +74,7 @@ pub(super) fn check(file: &[u8]) -> Result<(), String> {
                 let length =
                     file.get(at..at + 2).map(|l| usize::from(l[0]) << 8 | usize::from(l[1]));
                 let segment = length.and_then(|length| file.get(at + 2..at + length.max(2)));
-                let segment = segment.ok_or("a segment breaks off")?;
+                let segment = segment.ok_or("a segment ends early")?;
                 at += segment.len() + 2;
                 match marker {
                     0xc0..=0xc2 => reader.frame = frame(segment, marker == 0xc2),

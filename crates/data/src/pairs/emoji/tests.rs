@@ -51,11 +51,11 @@ fn names_are_lower_case_and_classes_are_categories() {
 #[test]
 fn a_broken_list_is_refused_by_name() {
     for (list, problem) in [
-        ("{}", "emoji.json: is no list of emoji"),
+        ("{}", "emoji.json: is not a list of emoji"),
         (r#"[{"name": "A"}]"#, "missing field"),
         (
             &format!("[{}]", entry(0, "A", "Flags", true).replace("0.png", "../0.png")),
-            "no plain name",
+            "not a plain image name",
         ),
     ] {
         let root = tempfile::tempdir().unwrap();

@@ -74,9 +74,9 @@ fn broken_captions_are_refused_by_name() {
     let png = png();
     for (name, bytes, problem) in [
         ("0.txt", &b"caf\xe9"[..], "0.txt: is not UTF-8 from byte 3 on"),
-        ("0.json", b"{", "0.json: is no JSON"),
-        ("0.json", b"[1]", "is no JSON object"),
-        ("0.json", br#"{"caption": 3}"#, "caption is no text"),
+        ("0.json", b"{", "0.json: is not JSON"),
+        ("0.json", b"[1]", "is not a JSON object"),
+        ("0.json", br#"{"caption": 3}"#, "caption is not text"),
         ("0.json", br#"{"url": "x", "alt": "y"}"#, "it has alt, url"),
         ("0.txt", &vec![b'a'; (1 << 20) + 1], "a caption has at most 1048576"),
     ] {

@@ -102,7 +102,7 @@ pub(super) fn index(file: File, captions: bool) -> Result<Index, String> {
             if field.eq_ignore_ascii_case(b"cls") {
                 let label = label(&file, place).map_err(|what| format!("{} {what}", text(name)))?;
                 if fields.label.replace(label).is_some() {
-                    return Err(format!("{} is there twice", text(name)));
+                    return Err(format!("{} occurs twice", text(name)));
                 }
             }
             continue;
@@ -134,7 +134,7 @@ pub(super) fn index(file: File, captions: bool) -> Result<Index, String> {
             _ => {
                 return Err(format!(
                     "{} and {} would be one sample, as their names agree up to the first dot; \
-                     rename them to have no other dot than that of .png",
+                     rename them so that their only dot is that of .png",
                     text(&longer[0].0),
                     text(&longer[1].0)
                 ));
@@ -221,7 +221,7 @@ impl Entries {
                  itself (tar --dereference)",
                 text(target)
             ),
-            None => format!("{name_shown} is not a plain file but of tar's kind {kind:?}"),
+            None => format!("{name_shown} is not a plain file but has tar's type {kind:?}"),
         })
     }
 }

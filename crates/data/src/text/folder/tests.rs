@@ -143,9 +143,9 @@ fn broken_files_name_file_and_line() {
         (
             "a.jsonl",
             "{\"tokens\": [\"a\"], \"mentions\": [{\"start\": 0, \"end\": 2, \"labels\": []}]}",
-            "line 1: mention 0..2 is no span of 1 tokens",
+            "line 1: mention 0..2 is not a span of 1 tokens",
         ),
-        ("reuters-000.json", "[{\"id\": \"x\"}]", "id \"x\" is no number"),
+        ("reuters-000.json", "[{\"id\": \"x\"}]", "id \"x\" is not a number"),
         ("reuters-000.json", "[{\"id\"", "EOF"),
     ] {
         let error = error(&[(file, text)]);
@@ -172,7 +172,7 @@ fn labels_of_unknown_names_are_refused() {
         );
     }
     assert_eq!(read(&[list, ("a.csv", "text,labels\na,x;y\n")]).len(), 1);
-    assert!(error(&[("labels.txt", "\n"), ("a.csv", "text,labels\n")]).contains("names no label"));
+    assert!(error(&[("labels.txt", "\n"), ("a.csv", "text,labels\n")]).contains("lists no labels"));
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn what_is_no_task_is_refused() {
     let parted = [documents(60, "a", train), documents(60, "b", train)].concat();
     assert!(refused(parted.clone()).contains("no document is left in its test part"));
     let beyond = [parted, documents(3, "c", test)].concat();
-    assert!(refused(beyond).contains("of class \"c\", which no training document has (a, b)"));
+    assert!(refused(beyond).contains("has class \"c\", which no training document has (a, b)"));
     let options = TextTaskOptions { validation: 1.0, ..TextTaskOptions::default() };
     let error = TextTask::build("mine", usual, &options).unwrap_err().to_string();
     assert_eq!(error, "validation = 1: must be in (0, 1)");

@@ -86,7 +86,7 @@ fn bad_files_are_refused_by_name() {
         ("empty.txt", b"", "has no piece [UNK]"),
         ("twice.txt", b"[PAD]\n[UNK]\n[CLS]\n[SEP]\na\na\n", "line 6 repeats the piece of line 5"),
         ("latin.txt", b"[PAD]\n\xe9\n", "is not UTF-8"),
-        ("broken.json", b"{\"model\":", "is no tokenizer.json"),
+        ("broken.json", b"{\"model\":", "is not a tokenizer.json"),
         ("gap.txt", b"[PAD]\n\n[UNK]\n", "line 2 is empty"),
     ];
     for (name, bytes, problem) in cases {

@@ -1,4 +1,4 @@
-//! What ffmpeg says on its standard error, with `-v level+info`.
+//! Parsing of ffmpeg's standard error, with `-v level+info`.
 
 /// Lines that are kept; what a file's header gives comes first.
 const KEPT: usize = 400;

@@ -80,8 +80,9 @@ impl<R: FnMut(&mut Vec<u8>) -> io::Result<usize>> Pictures<R> {
         };
         let max_pixels = self.max_pixels;
         if width.saturating_mul(height) > max_pixels || width * height == 0 {
-            let most =
-                format!("frames of {width} × {height} pixels, and max_pixels = {max_pixels}");
+            let most = format!(
+                "frames have {width} × {height} pixels, more than max_pixels = {max_pixels}"
+            );
             return Err(wrong(&most));
         }
         Ok(Some(Header { length: end + 1, width, height }))

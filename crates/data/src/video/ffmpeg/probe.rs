@@ -143,7 +143,7 @@ fn understand(packets: Packets, ended: &Ended) -> Result<VideoInfo, String> {
                 format!("it is not a video that ffmpeg can read: {error}")
             }
             _ if log.lines.iter().any(|line| line.contains(": Audio: ")) => {
-                "it has sound and no pictures".to_owned()
+                "it has sound but no pictures".to_owned()
             }
             _ => format!("it has no pictures: {}", ended.reason()),
         });

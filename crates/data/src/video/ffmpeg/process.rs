@@ -1,4 +1,4 @@
-//! A program that runs while what it writes is read, and that does not outlive its reader.
+//! A child process whose output is read while it runs, and that does not outlive its reader.
 //!
 //! Both of its pipes are read by one thread, which looks up now and then whether anybody wants
 //! more. What is read goes straight to where it stays: frames are large, and each thread or
@@ -88,7 +88,7 @@ pub(super) fn problem(error: io::Error) -> String {
     match error.kind() {
         // That is of the program, not of what it gave.
         io::ErrorKind::Other => error.to_string(),
-        _ => format!("what ffmpeg gave cannot be read: {error}"),
+        _ => format!("the output of ffmpeg cannot be read: {error}"),
     }
 }
 
@@ -122,7 +122,7 @@ impl Output<'_> {
         let begun = Instant::now();
         loop {
             if self.cancel.is_set() {
-                return Err(io::Error::other("it is not wanted any more"));
+                return Err(io::Error::other("it is no longer needed"));
             }
             let pipes = [Some(PollFd::new(&self.stdout, PollFlags::IN)), self.said.poll()];
             let mut pipes: Vec<PollFd<'_>> = pipes.into_iter().flatten().collect();
@@ -136,7 +136,9 @@ impl Output<'_> {
             }
             if begun.elapsed() > PATIENCE {
                 let patience = PATIENCE.as_secs();
-                return Err(io::Error::other(format!("ffmpeg gave nothing for {patience} s")));
+                return Err(io::Error::other(format!(
+                    "ffmpeg produced no output for {patience} s"
+                )));
             }
         }
     }

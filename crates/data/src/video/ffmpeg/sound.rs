@@ -74,7 +74,7 @@ impl Ffmpeg {
                     return Ok(());
                 }
                 if bytes.len() > 4 * MOST {
-                    return Err(format!("it sounds for more than {MOST} samples; cut it"));
+                    return Err(format!("its sound is longer than {MOST} samples; cut it"));
                 }
             }
         });

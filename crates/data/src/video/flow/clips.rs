@@ -91,7 +91,7 @@ impl ClipFlow {
         bytes.extend(digest);
         let kept = fs::create_dir_all(&self.folder).and_then(|()| write_whole(&path, &bytes));
         if let Err(error) = kept {
-            tracing::warn!("the flow is not kept in {}: {error}", path.display());
+            tracing::warn!("the flow cannot be saved in {}: {error}", path.display());
         }
         Ok(all)
     }

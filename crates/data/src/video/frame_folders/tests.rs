@@ -93,7 +93,7 @@ fn gaps_mixed_sizes_and_damage_are_errors_with_the_path() {
     assert!(gap.contains("/gap cannot be read: frames are missing between 2.png and 4.png"));
     let mixed = error(1, &[0, 1]);
     assert!(mixed.contains("mixed/8.png") && mixed.contains("7 × 8"), "{mixed}");
-    assert!(mixed.contains("7.png beside it 6 × 8"), "{mixed}");
+    assert!(mixed.contains("7.png beside it has 6 × 8"), "{mixed}");
     assert!(error(2, &[0]).contains("torn/1.png"));
     let empty = tempfile::tempdir().unwrap();
     let options = VideoOptions::default();

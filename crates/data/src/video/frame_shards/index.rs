@@ -51,7 +51,7 @@ pub(super) fn index(file: File) -> Result<Vec<Video>, String> {
             let usable = about.rate > 0.0 && about.rate.is_finite() && found > 0;
             if of != folder || about.frames != found || !usable {
                 return Err(format!(
-                    "`{name}` promises {} frames at {} a second, and {found} come before it{again}",
+                    "`{name}` declares {} frames at {} per second, but {found} precede it{again}",
                     about.frames, about.rate
                 ));
             }

@@ -40,17 +40,17 @@ pub struct PrepareReport {
     pub videos: usize,
     /// Their frames.
     pub frames: u64,
-    /// Why each video that could not be read was left out.
+    /// The reason for each video that was left out.
     pub left_out: Vec<String>,
-    /// How the folder was understood, where that could surprise: a sentence each.
+    /// Notes on how the folder was interpreted, one sentence each.
     pub notes: Vec<String>,
 }
 
 /// Writes the videos of a folder as shards into the new folder `out`.
 ///
-/// The splits and classes of the folder stay what they are. Videos that cannot be read are
-/// left out. `out` is there whole or not at all. `done` is told of each video that has been
-/// read, with how many there are; it is called from several threads.
+/// The splits and classes of the folder stay what they are. Videos that cannot be read are left
+/// out. `out` is written atomically. `done` is called for each video that has been read, with how
+/// many there are; it is called from several threads.
 ///
 /// # Errors
 /// When `out` is there already or cannot be written, when an option is out of its range, when
@@ -69,7 +69,7 @@ pub fn prepare(
         return Err(DataError::setting("per_shard", 0, "must be at least 1"));
     }
     if out.exists() {
-        let (path, problem) = (out.to_path_buf(), "is there already; name a new folder".to_owned());
+        let (path, problem) = (out.to_path_buf(), "already exists; choose a new folder".to_owned());
         return Err(DataError::Malformed { path, problem });
     }
     let mut report = PrepareReport::default();

@@ -90,7 +90,7 @@ fn what_does_not_fit_together_is_refused() {
     let about = br#"{"path": "a", "class": null, "frames": 2, "rate": 25.0}"#;
     entry(&mut short, "000000/video.json", about);
     let message = error(&[("0.tar", short.into_inner().unwrap())]);
-    assert!(message.contains("promises 2 frames") && message.contains("1 come before"));
+    assert!(message.contains("declares 2 frames") && message.contains("1 precede"));
     for (name, words) in
         [("000000/000001.jpg", "not what comes next"), ("loose.jpg", "not a frame of a video")]
     {
@@ -106,7 +106,7 @@ fn what_does_not_fit_together_is_refused() {
     let message = error(&[("train/0.tar", labelled()), ("val/0.tar", strange)]);
     assert!(message.contains("class z"), "{message}");
     let message = error(&[("train/0.tar", labelled()), ("val/0.tar", whole)]);
-    assert!(message.contains("not both"), "{message}");
+    assert!(message.contains("must both have classes, or neither"), "{message}");
     let empty = tar::Builder::new(Vec::new()).into_inner().unwrap();
     assert!(error(&[("0.tar", empty)]).contains("prepare-video"));
 }

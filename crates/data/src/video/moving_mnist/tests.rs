@@ -167,5 +167,5 @@ fn settings_out_of_range_are_named() {
         Statistics::CIFAR10,
     );
     let error = MovingMnist::new(Arc::new(photos.unwrap()), Split::Train, &options(1));
-    assert!(error.err().unwrap().to_string().contains("wants labelled grey images"));
+    assert!(error.err().unwrap().to_string().contains("must be labelled grey images"));
 }

@@ -59,7 +59,7 @@ pub(super) fn choose(
             Some(wave) => {
                 stamps.push(Stamp { name: name(&picture), picture: read(&picture)?, wave })
             }
-            None => tracing::info!("{} is silent or too short, and passed over", sound.display()),
+            None => tracing::info!("{} is silent or too short; left out", sound.display()),
         }
     }
     if stamps.len() < count {
@@ -67,8 +67,8 @@ pub(super) fn choose(
             path: root.to_path_buf(),
             wanted: format!("{count} stamps with a sound"),
             remedy: format!(
-                "{all} are a PNG file beside an .ogg or .wav of the same name, {} of them to be \
-                 heard; ask for fewer stamps, or name the folder of Tux Paint's",
+                "{all} PNG files lie beside an .ogg or .wav of the same name, {} of them audible; \
+                 ask for fewer stamps, or name the folder of Tux Paint's",
                 stamps.len()
             ),
         });

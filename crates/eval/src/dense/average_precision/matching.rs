@@ -1,4 +1,4 @@
-//! Which detections of one image claim which true boxes of their class.
+//! Matching of one image's detections to the true boxes of their class.
 //!
 //! Greedy, the surest detection first; each takes the free box that it overlaps
 //! most. A box that does not count (a crowd, or of another size) is taken only

@@ -62,7 +62,7 @@ pub(super) fn overlaps(boxes: &Tensor) -> Tensor {
     both / all.clamp_min(1e-9)
 }
 
-/// Which of N boxes in falling order of score greedy suppression leaves out, [B, N] (bool).
+/// Which of N boxes, sorted by descending score, greedy suppression removes, [B, N] (bool).
 ///
 /// `rivals` [B, N, N] (bool, symmetric) says which cannot stay both; a box that is
 /// no `candidate` [B, N] (bool) suppresses none. A box is left out when an earlier one that stays is

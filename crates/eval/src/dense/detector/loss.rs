@@ -1,4 +1,4 @@
-//! Which location learns which object, and the three losses of FCOS.
+//! Assignment of objects to locations, and the three losses of FCOS.
 
 use tch::{Kind, Reduction, Tensor};
 

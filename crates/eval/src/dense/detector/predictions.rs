@@ -1,8 +1,8 @@
-//! What a detection head says.
+//! The output of a detection head.
 
 use tch::Tensor;
 
-/// What the head says of N locations in B images.
+/// The head's output for N locations in B images.
 #[derive(Debug)]
 pub struct Predictions {
     /// Scores of the classes before the sigmoid, [B, N, K].

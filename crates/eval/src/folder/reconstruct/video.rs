@@ -1,4 +1,4 @@
-//! What a masked autoencoder of video makes of clips of a user's own file.
+//! A video masked autoencoder's reconstructions of clips of a user's own file.
 
 use std::fs;
 use std::sync::Arc;

@@ -69,14 +69,17 @@ impl Brep {
             }
             for size in eval.labelled.iter().filter(|&&size| size > pool) {
                 tracing::warn!(
-                    "eval.labelled: {size} is left out, there are {pool} training parts"
+                    "eval.labelled: {size} is left out, because there are only {pool} training \
+                     parts"
                 );
             }
             let test = labelled(&parts.splits.test, 0..parts.splits.test.len(), task, run.device)?;
             let labels = test.iter().map(|chunk| Vec::<i64>::try_from(&chunk.labels));
             let labels = labels.collect::<Result<Vec<_>, _>>()?.concat();
             if labels.iter().all(|&label| label == labels[0]) {
-                tracing::info!("the test parts are of one class for {task:?}: nothing to measure");
+                tracing::info!(
+                    "the test parts have only one class for {task:?}: nothing to measure"
+                );
                 continue;
             }
             let bench = Bench { brep: self, settings, parts, task, classes: classes.len(), test };

@@ -43,7 +43,7 @@ impl Brep {
         run.section(table(&errors, &rows));
         run.explain([
             "xyz_error: mean distance between decoded and true points of the surface on the test \
-             parts, which are 2 long"
+             parts, which have length 2"
                 .to_owned(),
             "sign_accuracy: points decoded on the right side of the trim".to_owned(),
             "distance_error: mean absolute error of the signed distance in the unit square"

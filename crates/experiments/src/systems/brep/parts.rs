@@ -55,8 +55,8 @@ impl CadParts {
         let (count, batch_size) = (splits.train.len(), run.train.batch_size);
         ensure!(
             count >= batch_size,
-            "train.batch_size is {batch_size}, and there are {count} parts to train on; give more \
-             parts or a smaller train.batch_size"
+            "train.batch_size is {batch_size}, but there are only {count} parts to train on; give \
+             more parts or a smaller train.batch_size"
         );
         let share = run.share();
         share.check(batch_size)?;

@@ -62,9 +62,9 @@ impl Clips {
             let (heard, silent) = (part.labels.len(), part.silent);
             ensure!(
                 heard >= least,
-                "{heard} clips {what} can be heard, and at least {least} are needed: {silent} are \
-                 silent or sound for less than half of the clip; give more videos or more clips, \
-                 or leave \"sound\" out of model.modalities"
+                "{heard} clips {what} have sound, but at least {least} are needed: {silent} are \
+                 silent or have sound for less than half of the clip; give more videos or more \
+                 clips, or leave \"sound\" out of model.modalities"
             );
         }
         let moments = train.moments();
@@ -187,12 +187,12 @@ fn source(settings: &Settings, cache: &Path, heard: bool) -> Result<Arc<dyn Soun
         SoundingClipSource::MovingStamps => {
             let root = match &data.root {
                 Some(root) => root.clone(),
-                None => fetched(data.package().context("the stamps are no package")?, cache)?,
+                None => fetched(data.package().context("the stamps are not a package")?, cache)?,
             };
             Arc::new(MovingStamps::open(&root, &ffmpeg, &data.moving)?)
         }
         SoundingClipSource::Videos => {
-            let root = data.root.as_deref().context("data.root names no folder of videos")?;
+            let root = data.root.as_deref().context("data.root is not a folder of videos")?;
             let mut notes = Vec::new();
             let videos = SoundingVideos::open(root, &ffmpeg, &data.videos, heard, &mut notes)?;
             notes.iter().for_each(|note| tracing::info!("{note}"));

@@ -117,10 +117,10 @@ fn begin(settings: &Settings, method: Method, dimensions: usize, run: &Run<'_>) 
         let text =
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let told: Told = serde_json::from_str(&text)
-            .with_context(|| format!("{} is not whole; begin the run anew", path.display()))?;
+            .with_context(|| format!("{} is incomplete; start the run again", path.display()))?;
         ensure!(
             *told.search.config() == config,
-            "{} is of another search; begin the run anew",
+            "{} belongs to another search; start the run again",
             path.display()
         );
         return Ok(told);

@@ -43,8 +43,8 @@ pub(super) fn show(
         labels.filter_map(|label| Some(clips.classes().get(*label as usize)?.as_str())).collect();
     let of = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
     let caption = format!(
-        "Test clips frame by frame, a row each{of}. The last {} frames are predicted from those \
-         before them.",
+        "Test clips frame by frame, one clip per row{of}. The last {} frames are predicted from \
+         those before them.",
         clips.sizes().future
     );
     run.show(Exhibit::new("clips.png", &film_strips(&shown, &layout)?, caption)?)
@@ -61,8 +61,7 @@ fn weights(found: &Searched, tasks: &[&'static str]) -> Body {
         head: ["task", "weight", ""].map(str::to_owned).to_vec(),
         rows: tasks.iter().zip(&found.weights).map(row).collect(),
         caption: format!(
-            "How much each task weighed in the final training; a task below {LEAST_WEIGHT} had no \
-             part in it."
+            "Weight of each task in the final training; tasks below {LEAST_WEIGHT} were left out."
         ),
     }
 }
@@ -85,7 +84,7 @@ fn courses(found: &Searched, told: &Told) -> Vec<Body> {
             x: "generation".to_owned(),
             y: "weight".to_owned(),
             series: series.collect(),
-            caption: "Where the search stood: the mean of CMA-ES, else the best candidate."
+            caption: "Position of the search: the mean of CMA-ES, otherwise the best candidate."
                 .to_owned(),
         }
     };
@@ -113,9 +112,9 @@ fn fitness(told: &Told) -> Body {
         y: "KL from Zipf's law in nats".to_owned(),
         series: vec![series("mean", mean), series("best", least)],
         caption: format!(
-            "Divergence of the sizes of clusters from Zipf's law, of the new candidates of each \
-             generation; the lower, the fitter. {} evaluations, {failed} of which diverged, \
-             collapsed or had no task.",
+            "Divergence of the cluster sizes from Zipf's law for the new candidates of each \
+             generation; lower is fitter. {} evaluations, {failed} of which diverged, collapsed or \
+             had no task.",
             told.search.evaluations()
         ),
     }

@@ -39,7 +39,7 @@ pub(super) fn open(
         let (statistics, samples) = (task.train.statistics(), task.train.sample_type());
         ensure!(
             samples == SampleType::Uint8,
-            "task {} holds {samples}, and tasks are made of bytes (uint8)",
+            "task {} holds {samples}, but tasks need bytes (uint8)",
             task.name
         );
         let validation = task.validation.context("a part of every task is held out")?;

@@ -105,9 +105,9 @@ fn table(methods: &[Method], results: &Results) -> Result<Section> {
     let body = vec![Body::Table {
         head: head.map(str::to_owned).to_vec(),
         rows: methods.iter().rev().map(row).collect::<Result<_>>()?,
-        caption: "The same network, data and number of epochs a task. Forgetting: best accuracy \
-                  before the last task less that after it. Backward transfer: accuracy after \
-                  the last task less that right after the task."
+        caption: "The same network, data and number of epochs per task. Forgetting: best accuracy \
+                  before the last task less that after it. Backward transfer: accuracy after the \
+                  last task less that right after the task."
             .to_owned(),
     }];
     Ok(Section { title: "Against other ways to learn".to_owned(), body })
@@ -150,13 +150,13 @@ fn capacity(uses: &[TaskUse], density: f64, learner: &Learner) -> Section {
     let body = vec![
         Body::Text(format!(
             "Of the weights that a task's mask keeps, the share that no earlier mask keeps: what \
-             ExSSNeT may train. The masks take {bytes} bytes a task, a bit for each of the {n} \
+             ExSSNeT may train. The masks take {bytes} bytes per task, one bit for each of the {n} \
              weights."
         )),
         Body::Table {
             head: head.map(str::to_owned).to_vec(),
             rows: uses.iter().enumerate().map(row).collect(),
-            caption: "Over all layers; and what independent masks of this density would leave."
+            caption: "Over all layers, and as independent masks of this density would leave it."
                 .to_owned(),
         },
         Body::Matrix {
@@ -176,8 +176,8 @@ fn explanation(settings: &Settings) -> Vec<String> {
     vec![
         "The task of each sample is known. Labels are each task's own, from 0.".to_owned(),
         format!(
-            "Where training stood best on {} % of a task's training samples, held out, is what \
-             is tested.",
+            "The weights that were best on a held-out {} % of a task's training samples are \
+             tested.",
             100.0 * tasks.validation
         ),
     ]

@@ -85,8 +85,8 @@ impl FrozenAutoencoder {
         let weights = mae_weights_for_branches(&own.collect(), config.decoder_branches);
         student.assign(&weights).map_err(|mismatch| {
             anyhow::anyhow!(
-                "the student cannot begin with the weights of the teacher {path} ({mismatch}); give \
-                 [model] and [decoder] its sizes, or set mixture.init=random"
+                "the student cannot start from the weights of the teacher {path} ({mismatch}); \
+                 give [model] and [decoder] its sizes, or set mixture.init=random"
             )
         })
     }

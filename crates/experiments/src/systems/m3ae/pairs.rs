@@ -67,13 +67,16 @@ impl Pairs {
         let cut = captions.iter().chain(&texts).filter(|caption| caption.cut > 0).count();
         if cut > 0 {
             notes.push(format!(
-                "{cut} captions are longer than data.text_length {} and are cut at their end",
+                "{cut} captions are longer than data.text_length {} and are truncated",
                 data.text_length
             ));
         }
         let Captioned { images: source, .. } = train;
         if source.len() < run.train.batch_size {
-            notes.push(format!("a step has the {} images that there are", source.len()));
+            notes.push(format!(
+                "train.batch_size is lowered to the {} images that there are",
+                source.len()
+            ));
             run.train.batch_size = source.len();
         }
         notes.iter().for_each(|note| tracing::info!("{note}"));

@@ -36,9 +36,9 @@ pub struct Clips {
     pub sampling: ClipSampling,
     /// Clips that are cut from each video in a step.
     pub repeats: usize,
-    /// What is measured on them.
+    /// The measurements on them.
     pub eval: ClipEval,
-    /// Where tensors live.
+    /// Device of the tensors.
     pub device: Device,
     /// How tokens are hidden in each epoch, the last from there on.
     strategies: Vec<Arc<dyn MaskStrategy>>,
@@ -177,14 +177,11 @@ pub(super) fn folders(
         return Ok(vec![root.to_owned()]);
     }
     let packages = name.packages();
-    ensure!(
-        !packages.is_empty(),
-        "{name} reads a folder of yours; name it with --set data.root=DIR"
-    );
+    ensure!(!packages.is_empty(), "{name} reads your own folder; give it with --set data.root=DIR");
     let located = packages.into_iter().map(|package| {
         bauta_data::locate(package, cache).with_context(|| {
             format!(
-                "{name} is not whole in the data cache; run `cargo xtask run` or `cargo xtask \
+                "{name} is incomplete in the data cache; run `cargo xtask run` or `cargo xtask \
                  data fetch`"
             )
         })

@@ -33,8 +33,8 @@ pub fn evaluate(
     let evaluate::Arguments { model, root, limit, limit_test, seed, .. } = arguments;
     ensure!(
         arguments.features.is_none() && arguments.image_size.is_none(),
-        "--features and --image-size are of images: clips are measured by the mean over time and \
-         space, at the model's own size"
+        "--features and --image-size apply to images only: clips are measured by the mean over \
+         time and space, at the model's own size"
     );
     let mut settings = ClipEvaluateSettings::parse(&arguments.set)?;
     if !arguments.protocol.is_empty() {
@@ -127,7 +127,7 @@ pub fn tune(
 fn read(model: &Path) -> Result<ClipFolder> {
     ensure!(
         ClipFolder::describes(model),
-        "{} is no folder of a model of video (mae_st, videomae or bauta-r2plus1d), and the data \
+        "{} is not the folder of a video model (mae_st, videomae or bauta-r2plus1d), but the data \
          are videos",
         model.display()
     );

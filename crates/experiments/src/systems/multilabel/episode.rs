@@ -56,6 +56,6 @@ impl Multilabel {
         let weights = folder.join("model.safetensors");
         self.parameters
             .load(&weights)
-            .with_context(|| format!("{} is not whole; begin the run anew", weights.display()))
+            .with_context(|| format!("{} is incomplete; start the run again", weights.display()))
     }
 }

@@ -29,7 +29,7 @@ impl ClipModality {
     pub(super) fn check(named: &[Self]) -> Result<(), Violation> {
         let keys = ["model.modalities"];
         ensure(named.contains(&Self::Rgb), &keys, || {
-            "model.modalities has no \"rgb\", whose network is the one that is kept; add it"
+            "model.modalities has no \"rgb\"; its network is the one that is kept, so add it"
                 .to_owned()
         })?;
         for (place, modality) in named.iter().enumerate() {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TaskWeights {
-    /// Of each task of the chosen modalities that is not named: with 0, the named ones alone are
-    /// trained. Without it, they are searched.
+    /// Weight of each task of the chosen modalities that is not named: with 0, only the named ones
+    /// are trained. If not given, they are searched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub others: Option<f64>,
     /// Decode what was seen or heard.
@@ -98,19 +98,19 @@ pub struct OfPairs {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OfSites {
-    /// From grey, of what goes into the last stage.
+    /// From grey, of the input of the last stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grey_before_last: Option<f64>,
     /// From grey, of the embedding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grey_embedding: Option<f64>,
-    /// From optical flow, of what goes into the last stage.
+    /// From optical flow, of the input of the last stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flow_before_last: Option<f64>,
     /// From optical flow, of the embedding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flow_embedding: Option<f64>,
-    /// From sound, of what goes into the last layer.
+    /// From sound, of the input of the last layer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sound_before_last: Option<f64>,
     /// From sound, of the embedding.

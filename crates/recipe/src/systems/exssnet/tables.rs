@@ -24,8 +24,8 @@ pub struct Tasks {
     /// With origin `data-sets`: the data sets that follow `data.name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub then: Vec<DatasetName>,
-    /// The fraction of each task's training images that is held out, to choose where training
-    /// stood best, in (0, 1).
+    /// The fraction of each task's training images that is held out to choose the best epoch, in
+    /// (0, 1).
     #[serde(default = "defaults::validation")]
     pub validation: f64,
 }
@@ -119,21 +119,22 @@ pub struct Continual {
     /// The method of the run.
     #[serde(default)]
     pub method: ContinualMethod,
-    /// Of `train.epochs`, those that train weights after those that train the mask; of
-    /// `exssnet` and `ssnet`.
+    /// Of `exssnet` and `ssnet`: epochs of `train.epochs` that train weights, after those that
+    /// train the mask.
     pub weight_epochs: u32,
     /// Learning rate of weights at 256 images a step; `train.base_lr` is that of scores.
     pub weight_lr: f64,
     /// Learning rate of methods without masks, which train all weights, at 256 images a step.
     #[serde(default = "defaults::plain_lr")]
     pub plain_lr: f64,
-    /// Which earlier tasks lend a new one their scores; without it, scores start at random.
+    /// Which earlier tasks provide the initial scores of a new one; if not given, scores start at
+    /// random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer: Option<Transfer>,
     /// With `transfer`: neighbours that vote.
     #[serde(default = "defaults::neighbours")]
     pub neighbours: usize,
-    /// With `transfer` and of `ewc`: training images that are looked at.
+    /// With `transfer` and of `ewc`: number of training images used.
     #[serde(default = "defaults::samples")]
     pub samples: usize,
     /// Of `ewc`: weight of the penalty.
@@ -180,10 +181,10 @@ pub enum Transfer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TaskEval {
-    /// Test on the first so many test images of each task.
+    /// Test on only the first this many test images of each task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// The methods that the run is held against, by the same code and as many epochs.
+    /// The methods that the run is compared with, using the same code and number of epochs.
     pub against: Vec<ContinualMethod>,
 }
 
@@ -240,7 +241,7 @@ impl Tasks {
         let fetched = self.then.iter().find(|name| name.package().is_none());
         ensure(fetched.is_none(), &["tasks.then"], || {
             format!(
-                "tasks.then contains {}; it must name data sets that are fetched",
+                "tasks.then contains {}; it must name data sets that can be fetched",
                 fetched.map_or("", |&name| name.into())
             )
         })
@@ -298,7 +299,7 @@ impl Continual {
             )
         })?;
         ensure(train.ema.is_none(), &["train.ema"], || {
-            "train.ema is given; averages of weights are not kept here".to_owned()
+            "train.ema is given, but this system keeps no average of weights; remove it".to_owned()
         })?;
         let warmup = train.warmup_epochs;
         ensure(warmup <= f64::from(weights.min(epochs - weights)), &["train.warmup_epochs"], || {

@@ -15,11 +15,11 @@ pub struct TaskTexts {
     /// The data sets, in the order in which they are learnt.
     #[serde(default)]
     pub names: Vec<TextDataset>,
-    /// Instead of `names`: a folder of yours with a folder a task, learnt in the order of their
+    /// Instead of `names`: your own folder with one folder per task, learnt in the order of their
     /// names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
-    /// Train on so many documents of each task, those held out to choose by included.
+    /// Train on this many documents of each task, including those held out for validation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// The fraction held out for testing where the documents have no test part, in (0, 1).
@@ -28,7 +28,7 @@ pub struct TaskTexts {
     /// Word pieces of a document that are read, in 8..=512.
     #[serde(default = "defaults::tokens")]
     pub tokens: usize,
-    /// The frozen encoder: a folder of a `BertModel` with its tokenizer; MiniLM-L6 without it.
+    /// The frozen encoder: a folder of a `BertModel` with its tokenizer; MiniLM-L6 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoder: Option<PathBuf>,
 }

@@ -22,24 +22,24 @@ use crate::tables::{
 pub struct PairData {
     /// The data set.
     pub name: PairName,
-    /// The folder of the data set; without it, the data set is fetched to the cache.
+    /// The folder of the data set; if not given, the data set is fetched to the cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
-    /// Train on so many images only, as evenly over the classes as they go.
+    /// Train on only this many images, spread as evenly over the classes as possible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// The fraction of captions held out for evaluation, in (0, 1), by the captions alone;
-    /// without effect on `cifar10`, which has a test split.
+    /// The fraction of captions held out for evaluation, in (0, 1), chosen by caption; no effect on
+    /// `cifar10`, which has a test split.
     #[serde(default = "defaults::holdout")]
     pub holdout: f64,
-    /// What becomes of pictures without caption and captions without picture.
+    /// How pictures without captions and captions without pictures are handled.
     #[serde(default)]
     pub unpaired: Unpaired,
-    /// The vocabulary: a `tokenizer.json`, a `vocab.txt` of a BERT, or a folder with one of
-    /// them; without it, that of bert-base-uncased is fetched to the cache.
+    /// The vocabulary: a `tokenizer.json`, a `vocab.txt` of a BERT, or a folder with one of them;
+    /// if not given, that of bert-base-uncased is fetched to the cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<PathBuf>,
-    /// Word pieces of a caption; longer ones are cut at their end, and counted.
+    /// Word pieces of a caption; longer captions are truncated and counted.
     #[serde(default = "defaults::text_length")]
     pub text_length: usize,
     /// Probability that a caption is dropped and its image trained on alone, in [0, 1].
@@ -48,9 +48,9 @@ pub struct PairData {
     /// Probability that an image is dropped and its caption trained on alone, in [0, 1].
     #[serde(default)]
     pub drop_image: f64,
-    /// Shorter side in pixels to which larger pictures are shrunk when training first reads
-    /// them; they stay so in a temporary file while the run lasts. Without it a picture is
-    /// decoded anew in every epoch.
+    /// Shorter side in pixels to which larger pictures are shrunk when training first reads them;
+    /// they are kept in a temporary file during the run. If not given, pictures are decoded again
+    /// in every epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shrink: Option<usize>,
     /// Size of the model's input in pixels: one number for a square, or `[height, width]`.
@@ -170,8 +170,8 @@ pub struct PairMask {
     /// The fraction of words that is hidden, in (0, 1); of n words, ⌊n · (1 − this)⌋ are seen.
     #[serde(default = "defaults::three_quarters")]
     pub text_ratio: f64,
-    /// Whether each sample has a mask of its own, among its words alone (`sample`), or all
-    /// samples of a batch the same, among all places (`batch`, as M3AE's released code).
+    /// Whether each sample has its own mask over its words (`sample`), or all samples of a batch
+    /// share one over all positions (`batch`, as in M3AE's released code).
     #[serde(default)]
     pub scope: MaskScope,
 }
@@ -196,7 +196,7 @@ impl PairMask {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PairTarget {
-    /// What is predicted of patches: `pixels` (the paper's) or `normalized-pixels`.
+    /// The target of patches: `pixels` (the paper's) or `normalized-pixels`.
     pub kind: TargetKind,
     /// Weight of the patches' loss.
     pub image_weight: f64,
@@ -222,7 +222,8 @@ impl PairTarget {
         non_negative("target.text_weight", self.text_weight)?;
         let some = self.image_weight + self.text_weight > 0.0;
         ensure(some, &["target.image_weight", "target.text_weight"], || {
-            "target.image_weight and target.text_weight are both 0; one must be above".to_owned()
+            "target.image_weight and target.text_weight are both 0; at least one must be above 0"
+                .to_owned()
         })
     }
 }
@@ -231,11 +232,11 @@ impl PairTarget {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PairEval {
-    /// The protocols to run on features, where images have classes.
+    /// The protocols to run on features, if images have classes.
     pub protocols: Vec<Protocol>,
     /// The feature of an image.
     pub features: Pooling,
-    /// Learn the protocols from this many training images only.
+    /// Use only this many training images for the protocols.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Measure raw pixels and the untrained network too.
@@ -247,8 +248,7 @@ pub struct PairEval {
     /// Draws of masks under which the words of each test caption are predicted.
     #[serde(default = "defaults::draws")]
     pub draws: usize,
-    /// Most test pairs of which words are predicted, and among which captions and images are
-    /// sought.
+    /// Maximum number of test pairs for word prediction and retrieval.
     pub pairs: usize,
     /// Reconstruction pictures.
     pub pictures: Pictures,

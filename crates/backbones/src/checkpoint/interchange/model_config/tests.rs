@@ -111,7 +111,7 @@ fn keys_with_impossible_values_are_named() {
     for (value, words) in [
         (
             json!({"model_type": "vit_mae", "hidden_size": "big"}),
-            "hidden_size: invalid type: string \"big\", expected a whole number from 0 on",
+            "hidden_size: invalid type: string \"big\", expected an integer of at least 0",
         ),
         (
             json!({"model_type": "vit_mae", "mask_ratio": []}),
@@ -119,11 +119,11 @@ fn keys_with_impossible_values_are_named() {
         ),
         (
             json!({"model_type": "beit", "num_channels": -1}),
-            "num_channels: invalid value: integer `-1`, expected a whole number from 0 on",
+            "num_channels: invalid value: integer `-1`, expected an integer of at least 0",
         ),
         (
             json!({"model_type": "beit", "vocab_size": 0.5}),
-            "vocab_size: invalid type: floating point `0.5`, expected a whole number from 0 on",
+            "vocab_size: invalid type: floating point `0.5`, expected an integer of at least 0",
         ),
         (
             json!({"model_type": "vit", "image_size": "big"}),

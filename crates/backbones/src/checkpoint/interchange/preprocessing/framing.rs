@@ -87,7 +87,7 @@ impl Framing {
                 // Only a crop is said.
                 (None, None) => Resize::No,
                 (None, Some(_)) => {
-                    return Err("do_resize is true, but size is not said; add it".into());
+                    return Err("do_resize is true, but size is missing; add it".into());
                 }
             },
         };
@@ -101,7 +101,7 @@ impl Framing {
             (true, None) => match usual.and_then(|usual| usual.crop) {
                 Some(usual) => Some(usual),
                 None => {
-                    return Err("do_center_crop is true, but crop_size is not said; add it".into());
+                    return Err("do_center_crop is true, but crop_size is missing; add it".into());
                 }
             },
         };
@@ -166,8 +166,8 @@ fn resize(value: &Value, processor: Option<Processor>) -> Result<Resize, String>
     {
         if let Some(longest) = said(object, "longest_edge") {
             return Err(format!(
-                "size has a longest_edge of {} beside shortest_edge, which is not done here; \
-                 leave it out",
+                "size has a longest_edge of {} beside shortest_edge, which is not supported; \
+                 remove it",
                 brief(longest)
             ));
         }

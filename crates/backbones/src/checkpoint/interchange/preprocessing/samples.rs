@@ -75,7 +75,7 @@ impl Samples {
                 })?,
             (None, SampleKind::Uint8) => Self::BYTES.range,
             (None, SampleKind::Uint16) => [0.0, 65_535.0],
-            (None, SampleKind::Float32) => return Err(format!("{RANGE} is not said; add it")),
+            (None, SampleKind::Float32) => return Err(format!("{RANGE} is missing; add it")),
         };
         Ok(Self { kind, range })
     }

@@ -94,7 +94,7 @@ fn what_fits_no_picture_is_refused_by_its_key() {
         (with("do_pad", json!(true)), "do_pad is true"),
         (with("crop_pct", json!(0.875)), "crop_pct is 0.875"),
         (with("image_mean", Value::Null), "image_mean is not said"),
-        (json!({}), "image_mean is not said; add it"),
+        (json!({}), "image_mean is missing; add it"),
     ] {
         let found = refused(keys);
         assert!(
@@ -159,9 +159,9 @@ fn framing_that_cannot_be_is_refused() {
         (json!({"crop_size": -1}), "crop_size is -1"),
         (json!({"size": 16, "resample": 6}), "resample is 6, but must be one of Pillow's numbers"),
         (json!({"size": 16, "resample": "bicubic"}), "resample is \"bicubic\""),
-        (json!({"do_resize": true}), "size is not said"),
+        (json!({"do_resize": true}), "size is missing"),
         (json!({"crop_size": 8, "crop_rounding": "up"}), "crop_rounding is \"up\", but must be"),
-        (json!({"do_center_crop": true, "size": 16}), "crop_size is not said"),
+        (json!({"do_center_crop": true, "size": 16}), "crop_size is missing"),
         (json!({"size": "x".repeat(1000)}), "…, but must be"),
     ] {
         let found = of(keys).framing().unwrap_err().to_string();
@@ -195,5 +195,5 @@ fn what_is_written_is_read_back() {
     }
     std::fs::write(folder.path().join(FILE), "[1]").unwrap();
     let refused = Preprocessing::read(folder.path()).unwrap_err().to_string();
-    assert!(refused.contains("it holds [1], not an object of keys"), "{refused}");
+    assert!(refused.contains("it holds [1], not a JSON object"), "{refused}");
 }

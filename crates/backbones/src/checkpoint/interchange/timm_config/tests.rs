@@ -91,7 +91,7 @@ fn what_is_not_read_is_named() {
         let refused = read(&config).unwrap_err();
         assert!(refused.contains("config.json: ") && refused.contains(words), "{refused}");
     };
-    refuse(|c| c["architecture"] = "resnet50".into(), "architecture \"resnet50\" is not read here");
+    refuse(|c| c["architecture"] = "resnet50".into(), "architecture \"resnet50\" is not supported");
     refuse(
         |c| c["architecture"] = "deit_tiny_distilled_patch16_224".into(),
         "has a distillation token",
@@ -100,14 +100,14 @@ fn what_is_not_read_is_named() {
     refuse(|c| c["model_args"]["act_layer"] = "mish".into(), "model_args.act_layer is \"mish\"");
     refuse(|c| c["model_args"]["num_heads"] = json!(-1), "model_args.num_heads is -1");
     refuse(|c| c["model_args"]["img_size"] = json!(1_u64 << 40), "model_args.img_size is");
-    refuse(|c| drop(c["model_args"].take()), "a width of 16 does not say the number of heads");
+    refuse(|c| drop(c["model_args"].take()), "the width 16 does not determine the number of heads");
     refuse(|c| c["global_pool"] = "avg".into(), "global_pool is \"avg\"");
 }
 
 #[test]
 fn pictures_that_cannot_be_made_ready_are_refused_and_nothing_else() {
     for (key, value, words) in [
-        ("crop_mode", json!("border"), "crop_mode is \"border\", a step that is not done here"),
+        ("crop_mode", json!("border"), "crop_mode is \"border\", a step that is not supported"),
         ("crop_pct", json!(0), "crop_pct is 0, a step"),
         ("interpolation", json!("random"), "resample is \"random\", but must be"),
         ("mean", json!([0.5]), "image_mean has values for 1 channels"),

@@ -167,14 +167,14 @@ fn an_index_that_does_not_hold_is_refused() {
     refuse(|map| drop(map.remove("norm.bias")), "model-1.safetensors holds norm.bias");
     refuse(
         |map| drop(map.insert("a".into(), "../a.safetensors".into())),
-        "is not a name of a file",
+        "is not the name of a file",
     );
-    refuse(|map| drop(map.insert("a".into(), "/etc/passwd".into())), "is not a name of a file");
+    refuse(|map| drop(map.insert("a".into(), "/etc/passwd".into())), "is not the name of a file");
     refuse(|map| drop(map.insert("a".into(), "absent.safetensors".into())), "absent.safetensors");
     let (folder, _) = split();
     fs::write(folder.path().join("model.safetensors.index.json"), "{}").unwrap();
     let refused = ModelFolder::read(folder.path()).unwrap_err().to_string();
-    assert!(refused.contains("split into several files, but this does not say"), "{refused}");
+    assert!(refused.contains("split into several files, but this does not list"), "{refused}");
     fs::remove_file(folder.path().join("model.safetensors.index.json")).unwrap();
     let index = json!({"weight_map": {"norm.bias": "pytorch_model-1.bin"}}).to_string();
     fs::write(folder.path().join("pytorch_model.bin.index.json"), index).unwrap();
@@ -189,7 +189,7 @@ fn weights_that_are_no_file_are_never_opened() {
     let pipe = folder.path().join("model.safetensors");
     let _listener = std::os::unix::net::UnixListener::bind(&pipe).unwrap();
     let refused = ModelFolder::read(folder.path()).unwrap_err().to_string();
-    assert!(refused.contains("holds model.safetensors, and this one has none"), "{refused}");
+    assert!(refused.contains("needs model.safetensors, but this one has none"), "{refused}");
     let refused = read_checkpoint(&pipe).unwrap_err().to_string();
-    assert!(refused.contains("a pipe, socket or device where a file is wanted"), "{refused}");
+    assert!(refused.contains("a pipe, socket or device, not a file"), "{refused}");
 }

@@ -20,7 +20,7 @@ fn arrays_unlike_the_first_are_refused_at_opening() {
     let bytes = |shape: &str| npy::tests::encode("|u1", shape, &[0; 4]);
     let values = npy::tests::encode("<f4", "(1, 2, 2)", &[0; 16]);
     for (odd, words) in
-        [(bytes("(2, 2)"), "it has 1 channels, and"), (values, "it holds float32, and")]
+        [(bytes("(2, 2)"), "it has 1 channels, but"), (values, "it holds float32, but")]
     {
         let root = tempfile::tempdir().unwrap();
         let channels = if words.contains("channels") { "(2, 1, 2)" } else { "(1, 2, 2)" };

@@ -89,7 +89,7 @@ pub(super) fn labelled(
             let bare = parts.iter().position(|part| part.labels.is_empty());
             ensure!(
                 bare.is_none(),
-                "a part has no labels, and classes.txt names classes; label all parts or none"
+                "a part has no labels, but classes.txt names classes; label all parts or none"
             );
         }
         let graph = GraphBatch::of(&parts.iter().map(|part| &**part).collect::<Vec<_>>());
