@@ -157,7 +157,7 @@ impl<S: RecipeSettings> Recipe<S> {
         Ok(toml::to_string(&self.to_table()?)?)
     }
 
-    fn to_table(&self) -> Result<Table, toml::ser::Error> {
+    pub(crate) fn to_table(&self) -> Result<Table, toml::ser::Error> {
         let mut text = Table::new();
         let mut put = |key: &str, value| text.insert(key.to_owned(), value);
         put("system", Value::from(self.settings.system_name()));

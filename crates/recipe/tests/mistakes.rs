@@ -250,6 +250,26 @@ fn every_limit_is_checked() {
 }
 
 #[test]
+fn what_differs_from_the_recipe_that_a_run_was_begun_with_is_named() {
+    let recipe = |set: &[&str]| {
+        let set: Vec<String> = set.iter().map(|&text| text.to_owned()).collect();
+        Recipe::<Mae>::parse(valid::RECIPE, Path::new("r.toml"), &Layers::of(&set)).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let begun = recipe(&[]).to_toml().unwrap();
+    std::fs::write(folder.path().join("recipe.toml"), begun).unwrap();
+    let refused =
+        |set: &[&str]| recipe(set).check_run_folder(folder.path(), true).unwrap_err().to_string();
+    let two = refused(&["train.epochs=5", "data.limit=500", "train.log_every=7"]);
+    let named = "data.limit is 500, but the run was begun with none; train.epochs is 5, but the \
+                 run was begun with 4; resume with";
+    assert!(two.contains("begun with another recipe") && two.contains(named), "{two}");
+    let others = ["mask.ratio=0.5", "train.epochs=5", "data.limit=500", "seed=1"];
+    let many = refused(&[&others[..], &["decoder.depth=3", "model.depth=4"]].concat());
+    assert!(many.contains("; and 1 more; resume with"), "{many}");
+}
+
+#[test]
 fn resuming_asks_for_the_same_result_only() {
     let recipe = |set: &[&str]| {
         let set: Vec<String> = set.iter().map(|&text| text.to_owned()).collect();
