@@ -49,7 +49,8 @@ fn an_error_in_the_file_names_file_line_and_key() {
         (
             "epochs = 4",
             "epochs = 99999999999999999999",
-            "r.toml:30: the number 99999999999999999999 does not fit 64 bits",
+            "r.toml:30: the number 99999999999999999999 does not fit; whole numbers go from \
+             -9223372036854775808 to 9223372036854775807",
         ),
         ("epochs = 4", "", "r.toml:29: missing key train.epochs"),
         ("system = \"mae\"", "", "r.toml: missing key system"),
