@@ -11,6 +11,7 @@ use crate::data_need::DataNeed;
 use crate::error::RecipeError;
 use crate::explain::explain;
 use crate::folder::find;
+use crate::paths;
 use crate::reading::document::Node;
 use crate::reading::{
     KeyDescription, Layers, Place, SettingsError, Violation, at_place, describe, ensure, keys_of,
@@ -116,6 +117,7 @@ impl<S: RecipeSettings> Recipe<S> {
             .train
             .refuse_unread(|key| document.place_of(key))
             .map_err(|violation| RecipeError::from(at_place(violation, document)))?;
+        paths::check(document)?;
         recipe.train.keep_own();
         recipe.settings.complete_all();
         Ok(recipe)
