@@ -136,12 +136,13 @@ fn timm_names(
         tracing::warn!("{}: not finite: {}", path.display(), bad.join(", "));
     }
     let refuse = |reason: String| ModelError::Format { path: path.into(), reason };
-    let tensors = prefixes::strip(path, tensors).map_err(refuse)?;
+    let mut tensors = prefixes::strip(path, tensors).map_err(refuse)?;
     let renamed = if clip_names::is_foreign(&tensors) {
         clip_names::to_ours(tensors)
     } else if beit_names::is_beit(&tensors) {
         beit_names::to_ours(tensors)
     } else if names::is_hugging_face(&tensors) {
+        drop_masked_modeling(path, &mut tensors);
         names::from_hugging_face(tensors)
     } else {
         Ok(tensors)
@@ -153,6 +154,24 @@ fn timm_names(
         Some(reason) => Err(refuse(reason)),
         None => Ok(tensors),
     }
+}
+
+/// Removes what a plain ViT of Hugging Face's has for masked patches alone: the token in their
+/// place, which changes no number where nothing is masked, and the decoder of
+/// `ViTForMaskedImageModeling`.
+fn drop_masked_modeling(path: &Path, tensors: &mut HashMap<String, Tensor>) {
+    let token = ["vit.embeddings.mask_token", "embeddings.mask_token"];
+    let Some(token) = token.into_iter().find(|name| tensors.remove(*name).is_some()) else {
+        return;
+    };
+    let mut dropped = vec![token];
+    let decoder = ["decoder.0.weight", "decoder.0.bias"];
+    dropped.extend(decoder.into_iter().filter(|name| tensors.remove(*name).is_some()));
+    tracing::info!(
+        "{}: {} are for masked patches, which this ViT is not given; they are left out",
+        path.display(),
+        dropped.join(", ")
+    );
 }
 
 /// Removes `head.bias` from a CLIP tower under timm's names: timm makes one of zeros for the

@@ -58,6 +58,26 @@ fn timms_bias_of_clips_projection_is_dropped_only_where_it_is_zero() {
 }
 
 #[test]
+fn what_a_vit_has_for_masked_patches_alone_is_left_out() {
+    let options = (Kind::Float, Device::Cpu);
+    let (_, own) = vit();
+    for (bare, front) in [(false, "vit."), (true, "")] {
+        let read = read_changed(|tensors| {
+            *tensors = names::to_hugging_face(tensors, bare);
+            let token = format!("{front}embeddings.mask_token");
+            tensors.insert(token, Tensor::ones([1, 1, 192], options));
+            if !bare {
+                tensors.insert("decoder.0.weight".into(), Tensor::ones([48, 192, 1, 1], options));
+                tensors.insert("decoder.0.bias".into(), Tensor::ones([48], options));
+            }
+        });
+        let read = read.unwrap();
+        assert_eq!(read.len(), own.len());
+        assert!(own.iter().all(|(name, tensor)| read[name] == *tensor));
+    }
+}
+
+#[test]
 fn a_model_that_was_part_of_another_is_itself_again() {
     let (config, own) = vit();
     for front in ["module.", "backbone.", "module.backbone.", "student.", "encoder.", "vit."] {
