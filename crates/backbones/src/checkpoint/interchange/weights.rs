@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::Value;
 use tch::Tensor;
 
 use super::{beit_names, clip_names, names, prefixes};
@@ -87,12 +88,17 @@ fn read_parts(
     reader: Reader,
 ) -> Result<HashMap<String, Tensor>, ModelError> {
     let refuse = |reason: String| ModelError::Format { path: index.into(), reason };
-    let Index { weight_map } =
-        serde_json::from_str(&regular_file::read_text(index)?).map_err(|error| {
-            refuse(format!(
-                "the weights are split into several files, but this does not say which: {error}"
-            ))
-        })?;
+    let text = regular_file::read_text(index)?;
+    let read = serde_json::from_str(&text).and_then(|said: Value| match said {
+        Value::Object(_) => Index::deserialize(said),
+        _ => Err(serde::de::Error::custom("it is no object")),
+    });
+    let Index { weight_map } = read.map_err(|error| {
+        refuse(format!(
+            "the weights are split into several files, but this does not say which: {error}; it \
+             must be an object whose `weight_map` gives the file of each tensor"
+        ))
+    })?;
     let mut files: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, file) in &weight_map {
         files.entry(file).or_default().push(name);
@@ -102,7 +108,14 @@ fn read_parts(
         if Path::new(file).file_name() != Some(file.as_ref()) {
             return Err(refuse(format!("`{file}` is not a name of a file beside it")));
         }
-        let mut part = reader(&folder.join(file))?;
+        let part = folder.join(file);
+        if !part.exists() {
+            return Err(refuse(format!(
+                "it names {file}, which is not in {}; fetch that file too",
+                folder.display()
+            )));
+        }
+        let mut part = reader(&part)?;
         for name in names {
             let tensor = part
                 .remove(name)

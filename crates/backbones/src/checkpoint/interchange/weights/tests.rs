@@ -190,16 +190,22 @@ fn an_index_that_does_not_hold_is_refused() {
         "is not a name of a file",
     );
     refuse(|map| drop(map.insert("a".into(), "/etc/passwd".into())), "is not a name of a file");
-    refuse(|map| drop(map.insert("a".into(), "absent.safetensors".into())), "absent.safetensors");
+    refuse(
+        |map| drop(map.insert("a".into(), "absent.safetensors".into())),
+        "model.safetensors.index.json: it names absent.safetensors, which is not in ",
+    );
     let (folder, _) = split();
-    fs::write(folder.path().join("model.safetensors.index.json"), "{}").unwrap();
-    let refused = ModelFolder::read(folder.path()).unwrap_err().to_string();
-    assert!(refused.contains("split into several files, but this does not say"), "{refused}");
+    for (index, why) in [("{}", "missing field `weight_map`"), ("[]", "it is no object; it must")] {
+        fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
+        let refused = ModelFolder::read(folder.path()).unwrap_err().to_string();
+        assert!(refused.contains("split into several files, but this does not say"), "{refused}");
+        assert!(refused.contains(why), "{refused}");
+    }
     fs::remove_file(folder.path().join("model.safetensors.index.json")).unwrap();
     let index = json!({"weight_map": {"norm.bias": "pytorch_model-1.bin"}}).to_string();
     fs::write(folder.path().join("pytorch_model.bin.index.json"), index).unwrap();
     let refused = ModelFolder::read(folder.path()).unwrap_err().to_string();
-    assert!(refused.contains("pytorch_model-1.bin: No such file"), "{refused}");
+    assert!(refused.contains("it names pytorch_model-1.bin, which is not in "), "{refused}");
 }
 
 #[test]
