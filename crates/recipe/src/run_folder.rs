@@ -30,6 +30,12 @@ impl Folders {
         let (recipes, teachers) = (folder_of(recipe), folder_of(run).join("teachers"));
         Self { run: run.to_owned(), recipes, teachers }
     }
+
+    /// Where the run's checkpoints would lie, if the run was begun and has none.
+    pub fn lost_checkpoints(&self) -> Option<PathBuf> {
+        let place = self.run.join("checkpoints");
+        (self.run.join("recipe.toml").exists() && !place.exists()).then_some(place)
+    }
 }
 
 impl<S: SystemSettings> Recipe<S> {
