@@ -1,7 +1,8 @@
 //! The commands of the program `bauta`, and their arguments.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Result, ensure};
 use bauta_eval::DeviceChoice;
 use bauta_eval::folder::FeatureFormat;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -76,9 +77,9 @@ pub enum Command {
         #[arg(long, value_name = "FILE", alias = "output")]
         out: PathBuf,
         /// safetensors, with `features` and the paths in the metadata; or npy, with the paths
-        /// in FILE.txt.
-        #[arg(long, value_name = "NAME", default_value_t = FeatureFormat::Safetensors, value_parser = format_named())]
-        format: FeatureFormat,
+        /// in FILE.txt. If not given, npy where FILE ends in .npy, else safetensors.
+        #[arg(long, value_name = "NAME", value_parser = format_named())]
+        format: Option<FeatureFormat>,
         /// The class token instead of the mean of the patch tokens.
         #[arg(long)]
         cls: bool,
@@ -143,9 +144,9 @@ pub enum Command {
         /// The model folder to write, or the file of `--format onnx`.
         #[arg(long, value_name = "DIR", alias = "output")]
         out: PathBuf,
-        /// The naming scheme of the weights.
-        #[arg(long, value_enum, default_value_t = Format::Hf)]
-        format: Format,
+        /// The naming scheme of the weights. If not given, onnx where --out ends in .onnx, else hf.
+        #[arg(long, value_enum)]
+        format: Option<Format>,
     },
     /// Train a model folder's encoder and a classifier on labelled images.
     Finetune(finetune::Arguments),
@@ -194,7 +195,7 @@ fn format_named() -> impl TypedValueParser<Value = FeatureFormat> {
 }
 
 /// The naming scheme of a written model folder.
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub enum Format {
     /// Hugging Face's, for `from_pretrained`.
     Hf,
@@ -204,4 +205,20 @@ pub enum Format {
     Timm,
     /// A file for onnxruntime and others: the encoder, with its classifier.
     Onnx,
+}
+
+impl Format {
+    /// The format that is asked for, or else the one that `out` ends in.
+    ///
+    /// # Errors
+    /// When `out` ends in .onnx and a folder is asked for.
+    pub fn of(asked: Option<Self>, out: &Path) -> Result<Self> {
+        let named = out.extension().filter(|end| *end == "onnx").map(|_| Self::Onnx);
+        ensure!(
+            named.is_none() || asked.is_none_or(|asked| asked == Self::Onnx),
+            "{} ends in .onnx, but --format asks for a folder; leave out one of them",
+            out.display()
+        );
+        Ok(asked.or(named).unwrap_or(Self::Hf))
+    }
 }

@@ -129,6 +129,9 @@ fn settings(arguments: &Arguments) -> Result<Eval> {
     if let Some(features) = arguments.features {
         eval.features = features;
     }
+    for (set, protocol) in eval.without_effect(&arguments.set) {
+        tracing::warn!("--set {set} changes nothing: the protocol {protocol} is not run");
+    }
     Ok(eval)
 }
 

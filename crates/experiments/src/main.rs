@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use bauta_backbones::{ImportOptions, Naming, Pooling, export_model, export_onnx, import_model};
 use bauta_data::{cache_root, video::Ffmpeg};
-use bauta_eval::folder::{Embed, Forward, Reconstruct};
+use bauta_eval::folder::{Embed, FeatureFormat, Forward, Reconstruct};
 use bauta_experiments::commands::{Arguments, Command, Format};
 use bauta_experiments::run::RunEnd;
 use bauta_experiments::start::{RunOptions, run, stop_on_signals};
@@ -79,11 +79,13 @@ fn execute(command: Command) -> Result<()> {
             Ok(())
         }
         Command::Embed { model, root, out, format, cls, .. } if brep::is_brep(&model) => {
+            let format = FeatureFormat::of(format, &out)?;
             let [faces, width] = brep::embed(&model, &root, &out, format, cls)?;
             println!("{faces} faces, {width} values each, in {}", out.display());
             Ok(())
         }
         Command::Embed { model, root, out, format, cls, device } => {
+            let format = FeatureFormat::of(format, &out)?;
             let pooling = if cls { Pooling::Cls } else { Pooling::Mean };
             let device = device.choose()?;
             let embed = Embed { model, root, out: out.clone(), pooling, format, device };
@@ -104,7 +106,7 @@ fn execute(command: Command) -> Result<()> {
             Ok(())
         }
         Command::Export { model, out, format } => {
-            let said = match format {
+            let said = match Format::of(format, &out)? {
                 Format::Onnx => export_onnx(&model, &out)?,
                 Format::Hf => export_model(&model, &out, Naming::HuggingFace, false)?,
                 Format::Mae => export_model(&model, &out, Naming::Timm, false)?,

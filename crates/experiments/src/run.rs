@@ -24,6 +24,7 @@ use tch::Device;
 use crate::settings::choose_precision;
 
 pub use self::phase::RunPhase;
+use self::progress::say;
 pub use self::progress::{Console, TrainingProgress, show_in_passing};
 pub(crate) use self::teacher::digest;
 pub use crate::settings::choose_device;
@@ -137,6 +138,13 @@ impl<'a> Launch<'a> {
     pub fn run<S: System>(&self, recipe: &Recipe<S::Settings>) -> Result<RunEnd> {
         recipe.check_run_folder(&self.folders.run, self.resume)?;
         let begun = self.resume && self.folders.run.exists();
+        if let Some(place) = self.folders.lost_checkpoints().filter(|_| begun && self.ranks.leads())
+        {
+            say(&format!(
+                "no checkpoint found in {}; training starts from step 0",
+                place.display()
+            ));
+        }
         // No rank looks for the folder once another has made it.
         self.ranks.any(false)?;
         let (device, threads) = (choose_device(recipe.train.device)?, recipe.train.threads);

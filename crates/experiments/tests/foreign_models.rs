@@ -183,7 +183,9 @@ fn masks_that_do_not_fit_say_what_is_wanted() {
     let short = refuse(Tensor::zeros([2, 15], FLOAT));
     assert_says(&short, &["bool_masked_pos is [2, 15], the model expects [2, 16]"]);
     let uneven = Tensor::arange(32, FLOAT).view([2, 16]).lt(3.0).to_kind(Kind::Bool);
-    assert_says(&refuse(uneven), &["mask"]);
+    assert_says(&refuse(uneven), &["bool_masked_pos: ", "mask"]);
+    let all = refuse(Tensor::ones([2, 16], FLOAT));
+    assert_says(&all, &["input.safetensors", "bool_masked_pos: ", "16 masked of 16 tokens"]);
 }
 
 #[test]
@@ -210,6 +212,13 @@ fn inputs_that_do_not_fit_say_what_is_wanted() {
     };
     let short = refuse(|t| drop(t.insert("noise".into(), Tensor::zeros([2, 15], FLOAT))));
     assert_says(&short, &["input.safetensors", "noise is [2, 15], the model expects [2, 16]"]);
+    let no_number = refuse(|t| drop(t["noise"].get(1).fill_(f64::NAN)));
+    assert_says(&no_number, &["input.safetensors", "noise has values that are no numbers (NaN)"]);
+    let none = refuse(|t| {
+        t.insert("pixel_values".into(), Tensor::zeros([0, 3, 32, 32], FLOAT));
+        t.insert("noise".into(), Tensor::zeros([0, 16], FLOAT));
+    });
+    assert_says(&none, &["pixel_values has 0 images"]);
     let nothing = refuse(|t| drop(t.remove("noise")));
     assert_says(&nothing, &["no tensor noise", "pixel_values"]);
     let half = refuse(|t| {

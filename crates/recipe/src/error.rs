@@ -67,8 +67,8 @@ pub enum RecipeError {
     },
     /// A folder whose run was begun with another recipe.
     #[error(
-        "{} was begun with another recipe ({}); resume with the same --set and --quick, \
-         or name another --out",
+        "{} was begun with another recipe ({}): {differences}; resume with the same --set and \
+         --quick, or name another --out",
         folder.display(), recipe.display()
     )]
     BegunOtherwise {
@@ -76,6 +76,8 @@ pub enum RecipeError {
         folder: PathBuf,
         /// Its recipe.
         recipe: PathBuf,
+        /// The first keys that differ, with both values, in words.
+        differences: String,
     },
     /// A folder that cannot be written.
     #[error("cannot write the run folder {}: {source}", folder.display())]

@@ -134,6 +134,7 @@ mod data_need;
 mod error;
 mod explain;
 mod folder;
+mod paths;
 pub mod reading;
 mod recipe;
 mod run_folder;

@@ -11,6 +11,7 @@ use crate::data_need::DataNeed;
 use crate::error::RecipeError;
 use crate::explain::explain;
 use crate::folder::find;
+use crate::paths;
 use crate::reading::document::Node;
 use crate::reading::{
     KeyDescription, Layers, Place, SettingsError, Violation, at_place, describe, ensure, keys_of,
@@ -116,6 +117,7 @@ impl<S: RecipeSettings> Recipe<S> {
             .train
             .refuse_unread(|key| document.place_of(key))
             .map_err(|violation| RecipeError::from(at_place(violation, document)))?;
+        paths::check(document)?;
         recipe.train.keep_own();
         recipe.settings.complete_all();
         Ok(recipe)
@@ -157,7 +159,7 @@ impl<S: RecipeSettings> Recipe<S> {
         Ok(toml::to_string(&self.to_table()?)?)
     }
 
-    fn to_table(&self) -> Result<Table, toml::ser::Error> {
+    pub(crate) fn to_table(&self) -> Result<Table, toml::ser::Error> {
         let mut text = Table::new();
         let mut put = |key: &str, value| text.insert(key.to_owned(), value);
         put("system", Value::from(self.settings.system_name()));

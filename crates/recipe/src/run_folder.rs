@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bauta_files::write_whole;
+use toml::Table;
 
+use crate::reading::shown;
 use crate::{Layers, Recipe, RecipeError, SystemSettings};
 
 /// Where a run's files lie.
@@ -28,6 +30,12 @@ impl Folders {
         let (recipes, teachers) = (folder_of(recipe), folder_of(run).join("teachers"));
         Self { run: run.to_owned(), recipes, teachers }
     }
+
+    /// Where the run's checkpoints would lie, if the run was begun and has none.
+    pub fn lost_checkpoints(&self) -> Option<PathBuf> {
+        let place = self.run.join("checkpoints");
+        (self.run.join("recipe.toml").exists() && !place.exists()).then_some(place)
+    }
 }
 
 impl<S: SystemSettings> Recipe<S> {
@@ -47,11 +55,40 @@ impl<S: SystemSettings> Recipe<S> {
         if !resume {
             return Err(RecipeError::Occupied { folder });
         }
-        if !Self::load(&recipe, &Layers::default())?.same_result(self) {
-            return Err(RecipeError::BegunOtherwise { folder, recipe });
+        let begun = Self::load(&recipe, &Layers::default())?;
+        if !begun.same_result(self) {
+            let differences = self.differences_from(&begun)?;
+            return Err(RecipeError::BegunOtherwise { folder, recipe, differences });
         }
         Ok(())
     }
+
+    /// The keys that change the result and differ from those of the recipe that a run was begun
+    /// with, with both values, in words: the first few of them and how many more there are.
+    fn differences_from(&self, begun: &Self) -> Result<String, RecipeError> {
+        let keys = begun.differing_keys(self)?;
+        let [own, former] = [self.to_table()?, begun.to_table()?];
+        let named = keys.iter().take(NAMED_DIFFERENCES).map(|key| {
+            let [own, former] = [&own, &former].map(|table| value_of(table, key));
+            format!("{key} is {own}, but the run was begun with {former}")
+        });
+        let mut named: Vec<String> = named.collect();
+        if keys.len() > NAMED_DIFFERENCES {
+            named.push(format!("and {} more", keys.len() - NAMED_DIFFERENCES));
+        }
+        Ok(named.join("; "))
+    }
+}
+
+/// How many keys that differ a message names.
+const NAMED_DIFFERENCES: usize = 5;
+
+/// The value of a dotted key as a message shows it, or `none` where it has none.
+fn value_of(table: &Table, key: &str) -> String {
+    let mut names = key.split('.');
+    let first = names.next().and_then(|name| table.get(name));
+    let value = names.try_fold(first, |value, name| Some(value?.get(name)));
+    value.flatten().map_or("none".to_owned(), |value| shown(&value.to_string()).to_string())
 }
 
 /// Makes a run's folder and writes its resolved recipe, unless it is there.

@@ -49,7 +49,8 @@ fn an_error_in_the_file_names_file_line_and_key() {
         (
             "epochs = 4",
             "epochs = 99999999999999999999",
-            "r.toml:30: the number 99999999999999999999 does not fit 64 bits",
+            "r.toml:30: the number 99999999999999999999 does not fit; whole numbers go from \
+             -9223372036854775808 to 9223372036854775807",
         ),
         ("epochs = 4", "", "r.toml:29: missing key train.epochs"),
         ("system = \"mae\"", "", "r.toml: missing key system"),
@@ -180,6 +181,9 @@ fn an_error_in_an_override_names_the_override() {
         ("data.image_size=[32, 33]", "an image of 32 × 33 pixels is not a multiple"),
         ("data.name=folder", "data.root is missing: data.name \"folder\" reads your own folder"),
         ("data.name=shards", "data.root is missing: data.name \"shards\" reads your own folder"),
+        ("data.root=", "data.root is empty; it must be a path"),
+        ("data.root=~/x", "data.root is ~/x, but no shell has expanded its ~; give the full path"),
+        ("model.init=~/x", "model.init is ~/x, but no shell has expanded its ~"),
         ("eval.limit=0", "eval.limit is 0; it must be at least 1"),
         ("eval.baselines=no", "expected true or false, found string \"no\""),
         ("eval.knn.k=0", "eval.knn.k is 0; it must be at least 1"),

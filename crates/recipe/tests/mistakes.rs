@@ -9,7 +9,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bauta_recipe::claim::{Claim, Size};
-use bauta_recipe::{DenseSettings, FineTuneSettings, LIMITS, Layers, Mae, Recipe};
+use bauta_recipe::{
+    DenseSettings, Eval, FineTuneSettings, Folders, LIMITS, Layers, Mae, Protocol, Recipe,
+    prepare_run_folder,
+};
 
 fn error_of(text: &str, set: &[&str]) -> String {
     let set: Vec<String> = set.iter().map(|&text| text.to_owned()).collect();
@@ -247,6 +250,49 @@ fn every_limit_is_checked() {
         let elsewhere = ["teacher.", "stages."].iter().any(|table| limit.key.starts_with(table));
         assert!(of_mae || of_dense || elsewhere, "{above} is taken");
     }
+}
+
+#[test]
+fn what_differs_from_the_recipe_that_a_run_was_begun_with_is_named() {
+    let recipe = |set: &[&str]| {
+        let set: Vec<String> = set.iter().map(|&text| text.to_owned()).collect();
+        Recipe::<Mae>::parse(valid::RECIPE, Path::new("r.toml"), &Layers::of(&set)).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let begun = recipe(&[]).to_toml().unwrap();
+    std::fs::write(folder.path().join("recipe.toml"), begun).unwrap();
+    let refused =
+        |set: &[&str]| recipe(set).check_run_folder(folder.path(), true).unwrap_err().to_string();
+    let two = refused(&["train.epochs=5", "data.limit=500", "train.log_every=7"]);
+    let named = "data.limit is 500, but the run was begun with none; train.epochs is 5, but the \
+                 run was begun with 4; resume with";
+    assert!(two.contains("begun with another recipe") && two.contains(named), "{two}");
+    let others = ["mask.ratio=0.5", "train.epochs=5", "data.limit=500", "seed=1"];
+    let many = refused(&[&others[..], &["decoder.depth=3", "model.depth=4"]].concat());
+    assert!(many.contains("; and 1 more; resume with"), "{many}");
+}
+
+#[test]
+fn a_begun_run_without_checkpoints_is_told_from_one_that_is_not_begun() {
+    let place = tempfile::tempdir().unwrap();
+    let folders = Folders::beside(Path::new("r.toml"), &place.path().join("run"));
+    assert_eq!(folders.lost_checkpoints(), None);
+    prepare_run_folder(&folders.run, "").unwrap();
+    let checkpoints = folders.run.join("checkpoints");
+    assert_eq!(folders.lost_checkpoints().as_ref(), Some(&checkpoints));
+    std::fs::create_dir(checkpoints).unwrap();
+    assert_eq!(folders.lost_checkpoints(), None);
+}
+
+#[test]
+fn settings_of_a_protocol_that_is_not_run_are_told() {
+    let set = ["eval.protocols=[\"semi\"]", "eval.knn.k=5", "eval.linear.epochs=2"];
+    let set = [&set[..], &["eval.few_shot.draws=2", "eval.semi.epochs=3"]].concat();
+    let set: Vec<String> = set.iter().map(|&text| text.to_owned()).collect();
+    let eval = Eval::from_overrides(&set).unwrap();
+    let told: Vec<_> = eval.without_effect(&set).collect();
+    let wanted = [(set[1].as_str(), Protocol::Knn), (set[3].as_str(), Protocol::FewShot)];
+    assert_eq!(told, wanted);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Features of a user's own images.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bauta_backbones::Pooling;
 use bauta_backbones::checkpoint::write_tensors_with;
@@ -44,6 +44,26 @@ pub enum FeatureFormat {
     Safetensors,
     /// NumPy's array [N, D], f32; the paths are in a text file beside it, one per line.
     Npy,
+}
+
+impl FeatureFormat {
+    /// The format that is asked for, or else the one that the file's name ends in; safetensors
+    /// where it ends in neither.
+    ///
+    /// # Errors
+    /// When the file's name ends in the other format than the one asked for.
+    pub fn of(asked: Option<Self>, file: &Path) -> Result<Self, EvalError> {
+        let end = file.extension().and_then(|end| end.to_str());
+        let named = end.and_then(|end| end.parse::<Self>().ok());
+        match (asked, named) {
+            (Some(asked), Some(named)) if asked != named => Err(EvalError::Unsuitable(format!(
+                "{} ends in .{named}, but the format is {asked}; name the file .{asked}, or leave \
+                 out --format",
+                file.display()
+            ))),
+            (asked, named) => Ok(asked.or(named).unwrap_or(Self::Safetensors)),
+        }
+    }
 }
 
 impl Embed {
@@ -103,5 +123,28 @@ impl Embed {
             }
         }
         Ok(([found.size()[0], found.size()[1]], said))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FeatureFormat::{Npy, Safetensors};
+    use super::*;
+
+    #[test]
+    fn the_format_is_the_files_end_unless_it_is_asked_for() {
+        let of = |asked, file: &str| FeatureFormat::of(asked, Path::new(file));
+        for (asked, file, wanted) in [
+            (None, "x.npy", Npy),
+            (None, "x.safetensors", Safetensors),
+            (None, "x", Safetensors),
+            (Some(Npy), "x.bin", Npy),
+            (Some(Npy), "x.npy", Npy),
+        ] {
+            assert_eq!(of(asked, file).unwrap(), wanted, "{file}");
+        }
+        let refused = of(Some(Safetensors), "x.npy").unwrap_err().to_string();
+        assert!(refused.contains("x.npy ends in .npy, but the format is safetensors"), "{refused}");
+        assert!(of(Some(Npy), "x.safetensors").is_err());
     }
 }

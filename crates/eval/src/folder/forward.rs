@@ -167,9 +167,14 @@ fn beit(
             let masks = mask.ne(0).flatten(0, -1).to_device(Device::Cpu);
             let masks = Vec::<bool>::try_from(masks);
             let masks = masks.expect("a flat tensor of this kind");
-            let plan = MaskPlan::from_masks(&masks, encoder.grid().tokens())?;
-            let indices = TokenIndices::new(&plan, device);
-            encoder.encode(&images, Encode::mask_tokens(&indices).without_norm())?
+            if masks.contains(&true) {
+                let plan = MaskPlan::from_masks(&masks, encoder.grid().tokens())
+                    .map_err(|error| EvalError::from(error).at("bool_masked_pos".to_owned()))?;
+                let indices = TokenIndices::new(&plan, device);
+                encoder.encode(&images, Encode::mask_tokens(&indices).without_norm())?
+            } else {
+                encoder.encode(&images, Encode::whole().without_norm())?
+            }
         }
     };
     let normed = encoder.normalize(&raw);
@@ -244,6 +249,9 @@ fn plan(
     check(found == wanted, || format!("noise is {found:?}, the model expects {wanted:?}"))?;
     let values = noise.to_device(Device::Cpu).flatten(0, -1);
     let values = Vec::<f32>::try_from(values).expect("a flat tensor of floats");
+    check(!values.iter().any(|value| value.is_nan()), || {
+        "noise has values that are no numbers (NaN), which have no order".to_owned()
+    })?;
     let plan = MaskPlan::from_noise(&values, samples as usize, ratio)?;
     Ok(TokenIndices::new(&plan, noise.device()))
 }
@@ -257,6 +265,7 @@ fn floats(inputs: &HashMap<String, Tensor>, name: &str) -> Result<Tensor, EvalEr
     let kind = tensor.kind();
     check(kind == Kind::Float, || format!("{name} is {kind:?}, not 32-bit floats"))?;
     check(tensor.dim() >= 1, || format!("{name} is a scalar"))?;
+    check(tensor.size()[0] > 0, || format!("{name} has 0 images; it must have at least 1"))?;
     Ok(tensor.shallow_clone())
 }
 

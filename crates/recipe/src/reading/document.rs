@@ -178,7 +178,12 @@ fn convert(
     let place = at(value.span().start);
     let too_large = |text: &str| SettingsError::Syntax {
         place: place.clone(),
-        message: format!("the number {} does not fit 64 bits", shown(text)),
+        message: format!(
+            "the number {} does not fit; whole numbers go from {} to {}",
+            shown(text),
+            i64::MIN,
+            i64::MAX
+        ),
     };
     let value = match value.into_inner() {
         DeValue::String(text) => Value::String(text.into_owned()),

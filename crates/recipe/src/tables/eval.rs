@@ -85,6 +85,21 @@ impl Eval {
         self.features_in_memory as u64 * 1_000_000
     }
 
+    /// Those of some overrides that set a table of a protocol that is not run, and the protocol.
+    pub fn without_effect<'a>(
+        &self,
+        set: &'a [String],
+    ) -> impl Iterator<Item = (&'a str, Protocol)> {
+        let runs = |protocol| self.protocols.contains(&protocol);
+        set.iter().filter_map(move |set| {
+            let table = set.trim().strip_prefix("eval.")?.split_once('.')?.0;
+            let protocol: Protocol = table.replace('_', "-").parse().ok()?;
+            // A probe on a part of the labels is made as the linear probe is.
+            let read = runs(protocol) || (protocol == Protocol::Linear && runs(Protocol::Semi));
+            (!read).then_some((set.as_str(), protocol))
+        })
+    }
+
     /// Checks what types cannot say.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The keys of Hugging Face's `config.json` common to all vision transformers.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Sides;
 use crate::{Activation, ModelError, VitConfig};
@@ -116,4 +117,25 @@ pub(super) fn check_size(key: &str, size: usize) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{key} is {size}, but must be at least 1 and at most {largest}"))
+}
+
+/// Says that a number of heads does not divide its width, by the keys of both after `front`;
+/// `said` is the description as it was written.
+pub(super) fn check_heads(
+    said: &Value,
+    front: &str,
+    heads: usize,
+    width: usize,
+) -> Result<(), String> {
+    if width.is_multiple_of(heads) {
+        return Ok(());
+    }
+    let default = |key: &str| if said.get(key).is_none() { " (the default)" } else { "" };
+    let [key, other] = ["num_attention_heads", "hidden_size"].map(|key| format!("{front}{key}"));
+    Err(format!(
+        "{key} is {heads}{}, which does not divide {other} {width}{}; write the {key} that the \
+         model was trained with",
+        default(&key),
+        default(&other)
+    ))
 }

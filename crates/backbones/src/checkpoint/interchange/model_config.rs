@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::encoder_sizes::check_heads;
 use super::{BeitModelConfig, ClipModelConfig, EncoderSizes, VitMaeConfig, VitModelConfig};
 use crate::checkpoint::regular_file;
 
@@ -95,6 +96,13 @@ impl ModelConfig {
             Self::Beit(config) => config.check(),
             Self::Clip(config) => config.check(),
         }?;
+        let part = value.get("vision_config").filter(|_| matches!(config, Self::Clip(_)));
+        let (said, sizes) = (part.unwrap_or(value), config.sizes());
+        check_heads(said, "", sizes.num_attention_heads, sizes.hidden_size)?;
+        if let Self::VitMae(mae) = &config {
+            let (heads, width) = (mae.decoder_num_attention_heads, mae.decoder_hidden_size);
+            check_heads(said, "decoder_", heads, width)?;
+        }
         Ok(config)
     }
 }

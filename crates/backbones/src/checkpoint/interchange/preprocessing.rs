@@ -206,6 +206,14 @@ impl Preprocessing {
         // (x · factor − m) / s, told of x / unit; the usual factor leaves the numbers as they are.
         let scale = factor * f64::from(Samples::of(&self.keys)?.kind.unit());
         let scale = if (scale - 1.0).abs() < 1e-6 { 1.0 } else { scale };
+        if are_of_bytes(&mean, scale) {
+            tracing::warn!(
+                "{}: image_mean is {mean:?}, but pixels are rescaled to [0, 1]; means above 1 look \
+                 like units of 0 to 255: set do_rescale = false, or divide image_mean and \
+                 image_std by 255",
+                self.path.display()
+            );
+        }
         let scaled = |values: Vec<f64>| values.iter().map(|value| (value / scale) as f32).collect();
         let found = ChannelStatistics { mean: scaled(mean), deviation: scaled(deviation) };
         let usable = |value: &f32| value.is_finite();
@@ -282,6 +290,11 @@ impl Preprocessing {
     fn refuse(&self, reason: String) -> ModelError {
         ModelError::Format { path: self.path.clone(), reason }
     }
+}
+
+/// Whether means look like those of bytes while pixels, in units of `scale`, are in [0, 1].
+fn are_of_bytes(mean: &[f64], scale: f64) -> bool {
+    scale == 1.0 && mean.iter().any(|&mean| mean > 1.0)
 }
 
 /// Reads a file's JSON object.

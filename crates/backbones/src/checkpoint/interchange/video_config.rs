@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::EncoderSizes;
-use super::encoder_sizes::check_size;
+use super::encoder_sizes::{check_heads, check_size};
 use super::model_config::parse;
 use crate::{
     DecoderClassToken, MaeDecoderConfig, ModelError, VideoConfig, VideoDecoderConfig,
@@ -147,6 +147,9 @@ impl VideoModelConfig {
             }
         };
         config.check()?;
+        check_heads(value, "", config.sizes.num_attention_heads, config.sizes.hidden_size)?;
+        let (heads, width) = (config.decoder_num_attention_heads, config.decoder_hidden_size);
+        check_heads(value, "decoder_", heads, width)?;
         Ok(config)
     }
 

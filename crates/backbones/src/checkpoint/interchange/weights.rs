@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::Value;
 use tch::Tensor;
 
 use super::{beit_names, clip_names, names, prefixes};
@@ -87,12 +88,17 @@ fn read_parts(
     reader: Reader,
 ) -> Result<HashMap<String, Tensor>, ModelError> {
     let refuse = |reason: String| ModelError::Format { path: index.into(), reason };
-    let Index { weight_map } =
-        serde_json::from_str(&regular_file::read_text(index)?).map_err(|error| {
-            refuse(format!(
-                "the weights are split into several files, but this does not list them: {error}"
-            ))
-        })?;
+    let text = regular_file::read_text(index)?;
+    let read = serde_json::from_str(&text).and_then(|said: Value| match said {
+        Value::Object(_) => Index::deserialize(said),
+        _ => Err(serde::de::Error::custom("it is not an object")),
+    });
+    let Index { weight_map } = read.map_err(|error| {
+        refuse(format!(
+            "the weights are split into several files, but this does not say which: {error}; it \
+             must be an object whose `weight_map` gives the file of each tensor"
+        ))
+    })?;
     let mut files: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, file) in &weight_map {
         files.entry(file).or_default().push(name);
@@ -102,7 +108,14 @@ fn read_parts(
         if Path::new(file).file_name() != Some(file.as_ref()) {
             return Err(refuse(format!("`{file}` is not the name of a file in the same folder")));
         }
-        let mut part = reader(&folder.join(file))?;
+        let part = folder.join(file);
+        if !part.exists() {
+            return Err(refuse(format!(
+                "it names {file}, which is not in {}; fetch that file too",
+                folder.display()
+            )));
+        }
+        let mut part = reader(&part)?;
         for name in names {
             let tensor = part
                 .remove(name)
@@ -136,12 +149,13 @@ fn timm_names(
         tracing::warn!("{}: not finite: {}", path.display(), bad.join(", "));
     }
     let refuse = |reason: String| ModelError::Format { path: path.into(), reason };
-    let tensors = prefixes::strip(path, tensors).map_err(refuse)?;
+    let mut tensors = prefixes::strip(path, tensors).map_err(refuse)?;
     let renamed = if clip_names::is_foreign(&tensors) {
         clip_names::to_ours(tensors)
     } else if beit_names::is_beit(&tensors) {
         beit_names::to_ours(tensors)
     } else if names::is_hugging_face(&tensors) {
+        drop_masked_modeling(path, &mut tensors);
         names::from_hugging_face(tensors)
     } else {
         Ok(tensors)
@@ -153,6 +167,24 @@ fn timm_names(
         Some(reason) => Err(refuse(reason)),
         None => Ok(tensors),
     }
+}
+
+/// Removes what a plain ViT of Hugging Face's has for masked patches alone: the token in their
+/// place, which changes no number where nothing is masked, and the decoder of
+/// `ViTForMaskedImageModeling`.
+fn drop_masked_modeling(path: &Path, tensors: &mut HashMap<String, Tensor>) {
+    let token = ["vit.embeddings.mask_token", "embeddings.mask_token"];
+    let Some(token) = token.into_iter().find(|name| tensors.remove(*name).is_some()) else {
+        return;
+    };
+    let mut dropped = vec![token];
+    let decoder = ["decoder.0.weight", "decoder.0.bias"];
+    dropped.extend(decoder.into_iter().filter(|name| tensors.remove(*name).is_some()));
+    tracing::info!(
+        "{}: {} are for masked patches, which this ViT is not given; they are left out",
+        path.display(),
+        dropped.join(", ")
+    );
 }
 
 /// Removes `head.bias` from a CLIP tower under timm's names: timm makes one of zeros for the

@@ -161,6 +161,19 @@ fn keys_with_impossible_values_are_named() {
             json!({"model_type": "clip", "vision_config": {}, "projection_dim": "big"}),
             "projection_dim: invalid type: string",
         ),
+        (
+            json!({"model_type": "vit", "hidden_size": 16}),
+            "num_attention_heads is 12 (the default), which does not divide hidden_size 16;",
+        ),
+        (
+            json!({"model_type": "clip", "vision_config": {"num_attention_heads": 5}}),
+            "num_attention_heads is 5, which does not divide hidden_size 768 (the default);",
+        ),
+        (
+            json!({"model_type": "vit_mae", "decoder_hidden_size": 24}),
+            "decoder_num_attention_heads is 16 (the default), which does not divide \
+             decoder_hidden_size 24;",
+        ),
     ] {
         let found = ModelConfig::of(&value).unwrap_err();
         assert!(found.starts_with(words), "{value}: {found}");

@@ -148,11 +148,19 @@ fn framing_is_read_in_the_forms_of_all_versions() {
 }
 
 #[test]
+fn means_of_bytes_are_told_from_those_of_rescaled_pixels() {
+    assert!(are_of_bytes(&[123.0, 116.0, 103.0], 1.0));
+    assert!(!are_of_bytes(&[123.0, 116.0, 103.0], 255.0));
+    assert!(!are_of_bytes(&[0.485, 0.456, 0.406], 1.0) && !are_of_bytes(&[0.0; 3], 1.0));
+}
+
+#[test]
 fn framing_that_cannot_be_is_refused() {
     for (keys, words) in [
         (json!({"size": 0}), "size is 0, but must be"),
         (json!({"size": 16.5}), "size is 16.5"),
         (json!({"size": u64::MAX}), "but must be a number of pixels"),
+        (json!({"size": {"shortest_edge": 1e9 as u64}}), "number of pixels from 1 to 1048576"),
         (json!({"size": {"longest_edge": 16}}), "size is {\"longest_edge\":16}"),
         (json!({"size": {"shortest_edge": 9, "longest_edge": 16}}), "a longest_edge of 16"),
         (json!({"size": [1, 2, 3]}), "size is [1,2,3]"),

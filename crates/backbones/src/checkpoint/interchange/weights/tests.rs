@@ -58,6 +58,26 @@ fn timms_bias_of_clips_projection_is_dropped_only_where_it_is_zero() {
 }
 
 #[test]
+fn what_a_vit_has_for_masked_patches_alone_is_left_out() {
+    let options = (Kind::Float, Device::Cpu);
+    let (_, own) = vit();
+    for (bare, front) in [(false, "vit."), (true, "")] {
+        let read = read_changed(|tensors| {
+            *tensors = names::to_hugging_face(tensors, bare);
+            let token = format!("{front}embeddings.mask_token");
+            tensors.insert(token, Tensor::ones([1, 1, 192], options));
+            if !bare {
+                tensors.insert("decoder.0.weight".into(), Tensor::ones([48, 192, 1, 1], options));
+                tensors.insert("decoder.0.bias".into(), Tensor::ones([48], options));
+            }
+        });
+        let read = read.unwrap();
+        assert_eq!(read.len(), own.len());
+        assert!(own.iter().all(|(name, tensor)| read[name] == *tensor));
+    }
+}
+
+#[test]
 fn a_model_that_was_part_of_another_is_itself_again() {
     let (config, own) = vit();
     for front in ["module.", "backbone.", "module.backbone.", "student.", "encoder.", "vit."] {
@@ -170,16 +190,24 @@ fn an_index_that_does_not_hold_is_refused() {
         "is not the name of a file",
     );
     refuse(|map| drop(map.insert("a".into(), "/etc/passwd".into())), "is not the name of a file");
-    refuse(|map| drop(map.insert("a".into(), "absent.safetensors".into())), "absent.safetensors");
+    refuse(
+        |map| drop(map.insert("a".into(), "absent.safetensors".into())),
+        "model.safetensors.index.json: it names absent.safetensors, which is not in ",
+    );
     let (folder, _) = split();
-    fs::write(folder.path().join("model.safetensors.index.json"), "{}").unwrap();
-    let refused = ModelFolder::read(folder.path()).unwrap_err().to_string();
-    assert!(refused.contains("split into several files, but this does not list"), "{refused}");
+    for (index, why) in
+        [("{}", "missing field `weight_map`"), ("[]", "it is not an object; it must")]
+    {
+        fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
+        let refused = ModelFolder::read(folder.path()).unwrap_err().to_string();
+        assert!(refused.contains("split into several files, but this does not list"), "{refused}");
+        assert!(refused.contains(why), "{refused}");
+    }
     fs::remove_file(folder.path().join("model.safetensors.index.json")).unwrap();
     let index = json!({"weight_map": {"norm.bias": "pytorch_model-1.bin"}}).to_string();
     fs::write(folder.path().join("pytorch_model.bin.index.json"), index).unwrap();
     let refused = ModelFolder::read(folder.path()).unwrap_err().to_string();
-    assert!(refused.contains("pytorch_model-1.bin: No such file"), "{refused}");
+    assert!(refused.contains("it names pytorch_model-1.bin, which is not in "), "{refused}");
 }
 
 #[test]
