@@ -3,7 +3,7 @@
 use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result};
-use bauta_recipe::{Layers, Recipe};
+use bauta_recipe::{Layers, Precision, Recipe};
 use bauta_report::plan::{DeviceKind, Plan, StepSizes};
 use clap::Args;
 
@@ -46,8 +46,8 @@ pub fn plan(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     data::fetch_for(&recipe, &workspace.recipes())?;
     let mut command = Bauta::build(workspace)?.command("sizes");
     command.arg(std::path::absolute(&path)?);
-    // The CPU's peak is what is measured; of GPUs it is known.
-    for assignment in set.iter().map(String::as_str).chain(["train.device=cpu"]) {
+    let forced = forced(recipe.train.precision, *device_kind);
+    for assignment in set.iter().map(String::as_str).chain(forced) {
         command.args(["--set", assignment]);
     }
     let output = command.stderr(Stdio::inherit()).output().context("cannot start the program")?;
@@ -57,4 +57,25 @@ pub fn plan(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     let sizes: StepSizes = serde_json::from_slice(&output.stdout).context("the program's sizes")?;
     print!("{}", Plan::new(sizes, *device_kind, *utilization, devices)?);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Settings under which the sizes are found on this machine: the CPU's peak is measured, a GPU's
+/// is known, and `auto` is the precision of the device that is planned for.
+fn forced(precision: Precision, kind: DeviceKind) -> impl Iterator<Item = &'static str> {
+    let bf16 = precision == Precision::Auto && kind != DeviceKind::Cpu;
+    ["train.device=cpu"].into_iter().chain(bf16.then_some("train.precision=bf16"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_precision_is_that_of_the_planned_device() {
+        let of = |precision, kind| forced(precision, kind).collect::<Vec<_>>();
+        let bf16 = ["train.device=cpu", "train.precision=bf16"];
+        assert_eq!(of(Precision::Auto, DeviceKind::H100), bf16);
+        assert_eq!(of(Precision::Auto, DeviceKind::Cpu), bf16[..1]);
+        assert_eq!(of(Precision::Fp32, DeviceKind::H100), bf16[..1]);
+    }
 }

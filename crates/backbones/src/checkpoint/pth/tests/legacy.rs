@@ -112,7 +112,7 @@ fn no_beginning_of_a_file_is_read() {
 
 #[test]
 fn lying_storages_are_refused() {
-    assert!(claimed("0", 4, 3).contains("storage 0 has 3 numbers but 4 are declared"));
+    assert!(claimed("0", 4, 3).contains("storage 0 has 3 numbers, but 4 are declared"));
     assert!(claimed("0", 4, i64::MAX).contains("but 4 are declared"));
     assert!(claimed("0", 5, 5).contains("has 5 numbers, but 16 bytes are left of the file"));
     assert!(claimed("0", i64::MAX, i64::MAX).contains("16 bytes are left of the file"));
