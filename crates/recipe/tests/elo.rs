@@ -49,7 +49,7 @@ fn weights_of_losses_and_their_search_are_checked() {
         (&["lambda.others=0"], "every weight of lambda is below 0.01, so nothing is trained"),
         (
             &["lambda.others=0", "lambda.shuffle.rgb=1"],
-            "search.method is \"cma-es\" but lambda gives every weight",
+            "search.method is \"cma-es\", but lambda gives every weight",
         ),
         (&["lambda.shuffle.gray=0.5"], "unknown key lambda.shuffle.gray"),
         (
