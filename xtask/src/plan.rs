@@ -61,7 +61,7 @@ pub fn plan(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
 
 /// Settings under which the sizes are found on this machine: the CPU's peak is measured, a GPU's
 /// is known, and `auto` is the precision of the device that is planned for.
-fn forced(precision: Precision, kind: DeviceKind) -> impl Iterator<Item = &'static str> {
+fn forced<'a>(precision: Precision, kind: DeviceKind) -> impl Iterator<Item = &'a str> {
     let bf16 = precision == Precision::Auto && kind != DeviceKind::Cpu;
     ["train.device=cpu"].into_iter().chain(bf16.then_some("train.precision=bf16"))
 }
