@@ -276,7 +276,7 @@ fn weights_without_a_description_say_what_is_missing() {
     let sides = ImportOptions { image_size: Some([24, 24]), ..nothing };
     assert_says(&refuse(sides), &["24 × 24", "6 positions"]);
     let sides = ImportOptions { image_size: Some([24, 16]), ..nothing };
-    assert_says(&refuse(sides), &["the width 32", "give the number of heads (heads)"]);
+    assert_says(&refuse(sides), &["the width 32", "give it (heads)"]);
     case.edit("weights.safetensors", |tensors| drop(tensors.remove("pos_embed")));
     assert_says(&refuse(nothing), &["no pos_embed"]);
 }

@@ -156,7 +156,7 @@ fn an_inflated_encoder_sees_a_static_clip_as_the_image() {
 fn weights_of_another_kind_are_not_inflated() {
     let tensors = [("patch_embed.proj.weight".to_owned(), normal("k", &[4, 3, 2, 4, 4]))];
     let refused = inflate_weights(&tensors.into(), 2, 2).unwrap_err().to_string();
-    assert!(refused.contains("patch_embed.proj.weight of 4 sides (it is [4, 3, 2, 4, 4])"));
+    assert!(refused.contains("patch_embed.proj.weight with 4 dimensions (it is [4, 3, 2, 4, 4])"));
 }
 
 struct Case {

@@ -95,7 +95,7 @@ fn read_parts(
     });
     let Index { weight_map } = read.map_err(|error| {
         refuse(format!(
-            "the weights are split into several files, but this does not say which: {error}; it \
+            "the weights are split into several files, but this does not list them: {error}; it \
              must be an object whose `weight_map` gives the file of each tensor"
         ))
     })?;

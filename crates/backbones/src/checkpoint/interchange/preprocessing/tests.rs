@@ -93,7 +93,7 @@ fn what_fits_no_picture_is_refused_by_its_key() {
         (with("do_flip_channel_order", json!(true)), "do_flip_channel_order is true, a step"),
         (with("do_pad", json!(true)), "do_pad is true"),
         (with("crop_pct", json!(0.875)), "crop_pct is 0.875"),
-        (with("image_mean", Value::Null), "image_mean is not said"),
+        (with("image_mean", Value::Null), "image_mean is missing"),
         (json!({}), "image_mean is missing; add it"),
     ] {
         let found = refused(keys);
