@@ -151,8 +151,8 @@ impl Shards {
         notes: &mut Vec<String>,
         stop: &AtomicBool,
     ) -> Result<(Self, Alone), DataError> {
-        let (files, packed) = (files_below(folder, is_shard)?, files_below(folder, is_packed)?);
-        if let Some(packed) = packed.paths.first() {
+        let files = files_below(folder, |path| is_shard(path) || is_packed(path))?;
+        if let Some(packed) = files.paths.iter().find(|path| is_packed(path)) {
             let problem = "is a compressed tar file, whose pictures cannot be read one by one; \
                            unpack it (gunzip, unxz or unzstd) to a .tar file";
             return Err(DataError::malformed(packed, problem));
