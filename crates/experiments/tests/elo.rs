@@ -77,6 +77,15 @@ const SMALL: [&str; 24] = [
     "eval.linear.epochs=5",
 ];
 
+/// What a run of the same search and training has, bit by bit.
+const RESULT: [&str; 5] = [
+    "search.json",
+    "rgb/model.safetensors",
+    "checkpoints/last/model.safetensors",
+    "checkpoints/last/state.safetensors",
+    "checkpoints/equal-weights/model.safetensors",
+];
+
 /// Stamps of one colour, each with a tone, as WAV files of 16-bit samples.
 fn stamps(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
@@ -126,14 +135,7 @@ fn a_run_killed_within_a_generation_ends_alike() {
     kill_after(start(place.path(), "killed", &[], false), &checkpoint);
     assert!(!path("killed/summary.json").exists(), "killed too late to tell anything");
     finish(start(place.path(), "killed", &[], true));
-    let files = [
-        "search.json",
-        "rgb/model.safetensors",
-        "checkpoints/last/model.safetensors",
-        "checkpoints/last/state.safetensors",
-        "checkpoints/equal-weights/model.safetensors",
-    ];
-    same_files(&path("whole"), &path("killed"), &files);
+    same_files(&path("whole"), &path("killed"), &RESULT);
     let summary = Summary::read(&path("killed/summary.json")).unwrap();
     for name in ["linear_top1", "kmeans_top1"] {
         assert!((0.0..=1.0).contains(&summary.eval[name]), "{name}");
@@ -179,14 +181,7 @@ fn two_processes_search_and_train_together_and_one_goes_on() {
     };
     two("whole", &[]).into_iter().for_each(finish);
     two("divided", &["train.shard_optimizer=true"]).into_iter().for_each(finish);
-    let files = [
-        "search.json",
-        "rgb/model.safetensors",
-        "checkpoints/last/model.safetensors",
-        "checkpoints/last/state.safetensors",
-        "checkpoints/equal-weights/model.safetensors",
-    ];
-    same_files(&path("whole"), &path("divided"), &files);
+    same_files(&path("whole"), &path("divided"), &RESULT);
     let summary = Summary::read(&path("whole/summary.json")).unwrap();
     assert_eq!((summary.processes, summary.eval["search_evaluations"]), (2, 7.0));
 

@@ -28,6 +28,14 @@ fn losses(run: &Path) -> Vec<f64> {
     records.iter().map(|record| record.loss).collect()
 }
 
+/// Trains into `alone` with one process and into `two` with two, which must be the same training.
+fn same_alone_and_on_two(place: &Place, command: impl Fn(&str) -> Command) {
+    let (alone, port) = (program::start(&mut command("alone")), free_port());
+    let ranks = [1, 0].map(|rank| start_rank(command("two"), [rank, 2], port));
+    ranks.into_iter().chain([alone]).for_each(program::finish);
+    same_training(&place.path("two"), &place.path("alone"));
+}
+
 /// Holds losses and weights of two runs against each other. A bias of keys is left out: it
 /// changes no attention, so its gradient is rounding alone, which Adam makes whole steps of.
 fn same_training(one: &Path, other: &Path) {
@@ -126,10 +134,7 @@ fn masks_and_scores_of_a_system_with_state_are_those_of_one_process() {
         command.arg("--set").arg(format!("data.root={}", place.path("data").display()));
         command
     };
-    let (alone, port) = (program::start(&mut command("alone")), free_port());
-    let ranks = [1, 0].map(|rank| start_rank(command("two"), [rank, 2], port));
-    ranks.into_iter().chain([alone]).for_each(program::finish);
-    same_training(&place.path("two"), &place.path("alone"));
+    same_alone_and_on_two(&place, command);
     let state =
         |run: &str| read_tensors(&place.path(run).join("checkpoints/last/state.safetensors"));
     let [one, two] = ["alone", "two"].map(|run| state(run).unwrap());
@@ -161,10 +166,7 @@ fn policies_and_the_classifiers_that_they_direct_are_those_of_one_process() {
         "eval.documents=5",
     ];
     let command = |out: &str| program::run("multilabel-tree", words(&set), &place.path(out));
-    let (alone, port) = (program::start(&mut command("alone")), free_port());
-    let ranks = [1, 0].map(|rank| start_rank(command("two"), [rank, 2], port));
-    ranks.into_iter().chain([alone]).for_each(program::finish);
-    same_training(&place.path("two"), &place.path("alone"));
+    same_alone_and_on_two(&place, command);
     let [learnt, alone] = ["two", "alone"].map(|run| {
         read_tensors(&place.path(run).join("checkpoints/learn-1/model.safetensors")).unwrap()
     });
