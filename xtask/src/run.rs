@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 use bauta_recipe::{Layers, Recipe};
 use clap::Args;
+use toml::Value;
 
 use crate::cargo::{cargo, complete, library_path};
 use crate::libtorch::Search;
@@ -18,6 +19,9 @@ use crate::{data, prepare_step, run_folder};
 pub struct Arguments {
     /// Name of a recipe, or path of a .toml file
     recipe: String,
+    /// The folder of the data, for data.root
+    #[arg(long, value_name = "DIR")]
+    root: Option<String>,
     /// Override a key of the recipe
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -46,7 +50,9 @@ impl Arguments {
 /// Trains and evaluates a recipe; every mistake in the arguments is found before anything is set up.
 pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     let path = bauta_recipe::find(&workspace.recipes(), &arguments.recipe)?;
-    let layers = Layers { quick: arguments.quick, set: arguments.set.clone() };
+    let root = arguments.root.iter().map(|root| format!("data.root={}", Value::from(&**root)));
+    let layers =
+        Layers { quick: arguments.quick, set: arguments.set.iter().cloned().chain(root).collect() };
     let recipe: Recipe = Recipe::load(&path, &layers)?;
     let folder = match &arguments.out {
         Some(folder) => folder.clone(),
@@ -62,7 +68,7 @@ pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     prepare_step::prepare_for(workspace, &recipe)?;
     let mut command = Bauta::build(workspace)?.command("run");
     command.arg(std::path::absolute(&path)?);
-    for assignment in &arguments.set {
+    for assignment in &layers.set {
         command.args(["--set", assignment]);
     }
     command.arg("--out").arg(&folder);

@@ -49,8 +49,8 @@ pub struct DenseArguments {
     /// The data.
     #[arg(long, value_enum, default_value_t = DenseData::ComposedDigits)]
     pub data: DenseData,
-    /// The folder of the data; composed digits come from the data cache, or from this folder's
-    /// `mnist` and `cifar10`.
+    /// The folder of the data, for data.root; composed digits come from the data cache, or from
+    /// this folder's `mnist` and `cifar10`.
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// Train the head alone, on the tokens of the encoder as it is.
@@ -81,7 +81,7 @@ pub fn segment(arguments: &DenseArguments, head: HeadName, stop: &AtomicBool) ->
         arguments.data != DenseData::Coco,
         "COCO's instances have no class for every pixel; segment takes composed-digits or ade20k"
     );
-    let settings = DenseSettings::parse(&arguments.set)?;
+    let settings = arguments.settings()?;
     let (kind, said) = match head {
         HeadName::Linear => (SegmentationKind::Linear, "linear head"),
         HeadName::Upernet => {
@@ -101,9 +101,17 @@ pub fn detect(arguments: &DenseArguments, stop: &AtomicBool) -> Result<()> {
         arguments.data != DenseData::Ade20k,
         "ADE20K's folder has no boxes; detect takes composed-digits or coco"
     );
-    let settings = DenseSettings::parse(&arguments.set)?;
+    let settings = arguments.settings()?;
     let (width, said) = (settings.head.width, "anchor-free detection head");
     perform(arguments, &settings, "detect", said, stop, |task, run| task.detect(width, run))
+}
+
+impl DenseArguments {
+    fn settings(&self) -> Result<DenseSettings> {
+        let mut settings = DenseSettings::parse(&self.set)?;
+        settings.data.root = self.root.clone().or(settings.data.root);
+        Ok(settings)
+    }
 }
 
 /// Performs a task in its output folder and tells what came of it.
@@ -115,7 +123,7 @@ fn perform(
     stop: &AtomicBool,
     measure: impl FnOnce(&DenseTask<'_>, TrainingRun<'_>) -> Result<DenseScores, EvalError>,
 ) -> Result<()> {
-    let DenseArguments { model, root, frozen, random_init, resume, .. } = arguments;
+    let DenseArguments { model, frozen, random_init, resume, .. } = arguments;
     let out = output_folder(arguments.out.as_deref(), name, model, *resume)?;
     let device = choose_device(Device::Auto)?;
     let threads = choose_threads(settings.train.threads);
@@ -140,7 +148,7 @@ fn perform(
         threads,
         on_error: settings.data.on_error,
         settings: json!({
-            "task": name, "model": model, "head": head, "data": said[1], "root": root,
+            "task": name, "model": model, "head": head, "data": said[1], "root": settings.data.root,
             "frozen": frozen, "random_init": random_init, "settings": settings,
         }),
     };
@@ -163,7 +171,7 @@ fn perform(
 
 /// Opens both splits; composed scenes are `size` pixels on a side.
 fn open(arguments: &DenseArguments, settings: &DenseSettings, size: usize) -> Result<DenseSplits> {
-    let root = arguments.root.as_deref();
+    let root = settings.data.root.as_deref();
     let needed = || root.context("--root is missing: the folder of the data");
     let data = &settings.data;
     let limits = [data.limit, data.test_limit];

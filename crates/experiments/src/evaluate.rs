@@ -10,7 +10,7 @@ use bauta_eval::folder::{
     EvaluationReport, FeatureModel, FolderEvaluation, check_channels, open_options,
 };
 use bauta_eval::{DeviceChoice, FeatureStore, check_labels};
-use bauta_recipe::{Eval, NamedData, Pooling, Protocol, named};
+use bauta_recipe::{EvaluateSettings, NamedData, Pooling, Protocol, named};
 
 use crate::run::{Console, Splits, choose_threads};
 use crate::settings::{evaluators, pooling};
@@ -30,7 +30,7 @@ pub struct Arguments {
         value_parser = |name: &str| named::<NamedData>("data set", name)
     )]
     pub data: NamedData,
-    /// The folder of the data, if not the cache.
+    /// The folder of the data, for data.root; the cache if neither is given.
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// The fraction held out for evaluation if a folder has no test split, as in its recipe.
@@ -91,11 +91,11 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
         NamedData::Images(data) => data,
         NamedData::Videos(data) => return mae_st::folder::evaluate(arguments, data, stop),
     };
-    let eval = settings(arguments)?;
+    let EvaluateSettings { data: given, eval } = settings(arguments)?;
     let folder = FeatureModel::read(model)?;
     let limits = [arguments.limit, arguments.limit_test];
-    let options = open_options(folder.preprocessing(), folder.channels(), arguments.holdout)?;
-    let splits = Splits::of(data, arguments.root.as_deref(), &options, [None, None], stop)?;
+    let options = open_options(folder.preprocessing(), folder.channels(), given.holdout)?;
+    let splits = Splits::of(data, given.root.as_deref(), &options, [None, None], stop)?;
     let spread = |source: Arc<dyn Source>, limit: Option<usize>| -> Arc<dyn Source> {
         limit.map_or(Arc::clone(&source), |limit| Arc::new(Subset::spread(source, limit)))
     };
@@ -120,9 +120,11 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
     Ok(evaluation.run(&Console::new(stop))?)
 }
 
-/// The `eval` table that the arguments make.
-fn settings(arguments: &Arguments) -> Result<Eval> {
-    let mut eval = Eval::from_overrides(&arguments.set)?;
+/// The settings that the arguments make.
+fn settings(arguments: &Arguments) -> Result<EvaluateSettings> {
+    let EvaluateSettings { mut data, mut eval } = EvaluateSettings::parse(&arguments.set)?;
+    data.root = arguments.root.clone().or(data.root);
+    data.holdout = arguments.holdout.or(data.holdout);
     if !arguments.protocol.is_empty() {
         eval.protocols = Protocol::each_once(&arguments.protocol);
     }
@@ -132,7 +134,7 @@ fn settings(arguments: &Arguments) -> Result<Eval> {
     for (set, protocol) in eval.without_effect(&arguments.set) {
         tracing::warn!("--set {set} changes nothing: the protocol {protocol} is not run");
     }
-    Ok(eval)
+    Ok(EvaluateSettings { data, eval })
 }
 
 fn at_most_1024(text: &str) -> Result<usize> {

@@ -47,6 +47,9 @@ pub struct Arguments {
         value_parser = |name: &str| named::<NamedData>("data set", name)
     )]
     pub data: NamedData,
+    /// The folder of the data, for data.root.
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
     /// Set a key, such as `eval.finetune.epochs=10`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -110,7 +113,8 @@ pub fn tune(
     stop: &AtomicBool,
 ) -> Result<FineTuneReport<FineTuneSettings>> {
     let (model, set) = arguments.given()?;
-    let settings = FineTuneSettings::parse(&set)?;
+    let mut settings = FineTuneSettings::parse(&set)?;
+    settings.data.root = arguments.root.clone().or(settings.data.root);
     let folder = FeatureModel::read(model)?;
     let (validate, kept) = (arguments.validate, arguments.kept(&settings.train));
     kept.check()?;

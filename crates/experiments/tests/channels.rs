@@ -195,7 +195,16 @@ fn floats_of_five_channels_keep_their_units_in_every_command() {
     let own = found.values().find(|(of, name, _)| (*of, *name) == ("model", "knn_top1"));
     assert_eq!(own.unwrap().2, summary.eval["knn_top1"], "as the run itself measured it");
     let own = format!("data.root={data}");
-    let words = ["finetune", "--data", "folder", "--set", &own, "--set", "train.device=cpu"];
+    let keyed = words.concat().into_iter().map(|word| match word {
+        "--root" => "--set",
+        word if word == data => own.as_str(),
+        word => word,
+    });
+    let words: Vec<&str> = keyed.collect();
+    let line = Evaluate::parse_from(paths(&words, &model)).arguments;
+    let again = evaluate::evaluate(&line, &AtomicBool::new(false)).unwrap();
+    assert!(again.values().eq(found.values()), "the folder as a key");
+    let words = ["finetune", "--data", "folder", "--root", data, "--set", "train.device=cpu"];
     let more = ["--set", "eval.finetune.epochs=1", "--set", "eval.finetune.warmup_epochs=0"];
     let plain = ["--set", "eval.finetune.randaugment=0", "--set", "eval.finetune.erasing=0"];
     let words = [&words[..], &more, &plain].concat();

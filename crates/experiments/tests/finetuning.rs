@@ -66,9 +66,7 @@ impl Place {
     }
 
     fn arguments(&self, set: &[&str]) -> Arguments {
-        let root = format!("data.root={}", self.path("data").display());
         let mut all: Vec<String> = [
-            &root,
             "data.augment.crop=none",
             "data.augment.flip=false",
             "train.device=cpu",
@@ -84,6 +82,7 @@ impl Place {
             model: Some(self.path("model")),
             scratch_like: None,
             data: NamedData::Images(DatasetName::Mnist),
+            root: Some(self.path("data")),
             set: all,
             labels: None,
             validate: false,
@@ -115,6 +114,18 @@ fn assert_only_the_last_block_changed(before: &ModelFolder, after: &ModelFolder)
         let Some(later) = after.tensors().get(name) else { continue };
         assert_eq!(later == tensor, !name.starts_with("blocks.1."), "{name}");
     }
+}
+
+#[test]
+fn the_folder_of_the_data_is_an_argument_or_a_key() {
+    let place = Place::new();
+    let by_argument = place.arguments(&["eval.finetune.epochs=1", "data.root=nowhere"]);
+    let mut by_key = Arguments { root: None, ..by_argument.clone() };
+    by_key.set.push(format!("data.root={}", place.path("data").display()));
+    let found = [&by_argument, &by_key].map(run);
+    assert_eq!(found[0].settings.data.root, Some(place.path("data")));
+    assert_eq!(found[0].settings, found[1].settings);
+    assert_eq!(found[0].figures.final_loss, found[1].figures.final_loss);
 }
 
 #[test]
@@ -317,11 +328,11 @@ fn one_class_is_refused_and_leaves_no_folder() {
         fs::create_dir_all(&folder).unwrap();
         image::GrayImage::new(8, 8).save(folder.join("1.png")).unwrap();
     }
-    let root = format!("data.root={}", place.path("one").display());
+    let root = Some(place.path("one"));
     let folder = NamedData::Images(DatasetName::Folder);
     let out = place.path("out");
-    let given = place.arguments(&[&root]);
-    let refused = refuse(&Arguments { data: folder, out: Some(out.clone()), ..given });
+    let given = place.arguments(&[]);
+    let refused = refuse(&Arguments { data: folder, root, out: Some(out.clone()), ..given });
     assert!(
         refused.contains("of two classes or more, but the training images have no classes"),
         "{refused}"

@@ -10,4 +10,5 @@ pub use clips::{
     NamedData,
 };
 pub use dense::{DenseData, DenseHead, DenseSettings, DenseTrain};
+pub use evaluate::{EvaluateData, EvaluateSettings};
 pub use finetune::{FineTuneData, FineTuneMachine, FineTuneProtocol, FineTuneSettings};

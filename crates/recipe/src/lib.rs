@@ -147,8 +147,8 @@ pub use commands::{
     NamedData,
 };
 pub use commands::{
-    DenseData, DenseHead, DenseSettings, DenseTrain, FineTuneData, FineTuneMachine,
-    FineTuneProtocol, FineTuneSettings,
+    DenseData, DenseHead, DenseSettings, DenseTrain, EvaluateData, EvaluateSettings, FineTuneData,
+    FineTuneMachine, FineTuneProtocol, FineTuneSettings,
 };
 pub use data_need::DataNeed;
 pub use error::RecipeError;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use bauta_recipe::claim::{Claim, Size};
 use bauta_recipe::{
-    DenseSettings, Eval, FineTuneSettings, Folders, LIMITS, Layers, Mae, Protocol, Recipe,
-    prepare_run_folder,
+    DenseSettings, EvaluateSettings, FineTuneSettings, Folders, LIMITS, Layers, Mae, Protocol,
+    Recipe, prepare_run_folder,
 };
 
 fn error_of(text: &str, set: &[&str]) -> String {
@@ -289,7 +289,7 @@ fn settings_of_a_protocol_that_is_not_run_are_told() {
     let set = ["eval.protocols=[\"semi\"]", "eval.knn.k=5", "eval.linear.epochs=2"];
     let set = [&set[..], &["eval.few_shot.draws=2", "eval.semi.epochs=3"]].concat();
     let set: Vec<String> = set.iter().map(|&text| text.to_owned()).collect();
-    let eval = Eval::from_overrides(&set).unwrap();
+    let eval = EvaluateSettings::parse(&set).unwrap().eval;
     let told: Vec<_> = eval.without_effect(&set).collect();
     let wanted = [(set[1].as_str(), Protocol::Knn), (set[3].as_str(), Protocol::FewShot)];
     assert_eq!(told, wanted);

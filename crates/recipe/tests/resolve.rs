@@ -8,8 +8,8 @@ use std::path::Path;
 
 use bauta_masking::Strategy;
 use bauta_recipe::{
-    Eval, ImageSize, Layers, Mae, Optimizer, Pooling, Precision, ProbeOptimizer, Protocol, Recipe,
-    Schedule, System, TargetKind, known_keys,
+    EvaluateData, EvaluateSettings, ImageSize, Layers, Mae, Optimizer, Pooling, Precision,
+    ProbeOptimizer, Protocol, Recipe, Schedule, System, TargetKind, known_keys,
 };
 use proptest::prelude::*;
 use strum::VariantArray;
@@ -152,14 +152,19 @@ fn the_names_of_enums_are_the_names_in_files() {
 #[test]
 fn evaluation_alone_takes_its_own_keys() {
     let set = |assignments: &[&str]| {
-        Eval::from_overrides(&assignments.iter().map(|&text| text.to_owned()).collect::<Vec<_>>())
+        let set: Vec<_> = assignments.iter().map(|&text| text.to_owned()).collect();
+        EvaluateSettings::parse(&set)
     };
-    assert_eq!(set(&[]).unwrap(), Eval::default());
-    let changed = set(&["eval.linear.optimizer=lars", "eval.semi.percents=[2, 0.5]"]).unwrap();
+    assert_eq!(set(&[]).unwrap(), EvaluateSettings::default());
+    let data = set(&["data.root=/srv/images", "data.holdout=0.1"]).unwrap().data;
+    assert_eq!(data, EvaluateData { root: Some("/srv/images".into()), holdout: Some(0.1) });
+    let changed = set(&["eval.linear.optimizer=lars", "eval.semi.percents=[2, 0.5]"]).unwrap().eval;
     assert_eq!(changed.linear.optimizer, ProbeOptimizer::Lars);
     assert_eq!(changed.semi.percents, [2.0, 0.5]);
     for (assignment, message) in [
         ("eval.knn.k=0", "--set eval.knn.k=0: eval.knn.k is 0; it must be at least 1"),
+        ("data.root= ", "--set data.root= : data.root is empty; it must be a path"),
+        ("data.holdout=1", "--set data.holdout=1: data.holdout is 1; it must be in (0, 1)"),
         (
             "eval.lineer.epochs=1",
             "--set eval.lineer.epochs=1: unknown key eval.lineer.epochs; \

@@ -1,5 +1,7 @@
 //! The settings of dense tasks: segmentation and detection on a model folder.
 
+use std::path::PathBuf;
+
 use bauta_datasets::OnError;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,9 @@ pub struct DenseSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DenseData {
+    /// The folder of the data; composed digits come from the cache if it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
     /// Maximum number of training images; exact number of composed scenes.
     pub limit: usize,
     /// Maximum number of test images; exact number of composed scenes.
@@ -72,7 +77,14 @@ pub struct DenseTrain {
 
 impl Default for DenseData {
     fn default() -> Self {
-        Self { limit: 4000, test_limit: 500, image_size: None, objects: 4, on_error: OnError::Skip }
+        Self {
+            root: None,
+            limit: 4000,
+            test_limit: 500,
+            image_size: None,
+            objects: 4,
+            on_error: OnError::Skip,
+        }
     }
 }
 

@@ -1,31 +1,51 @@
-//! The settings of evaluation without a recipe: its `eval` table alone.
+//! The settings of evaluation without a recipe: where the images lie, and its `eval` table.
+
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::reading::{Checked, SettingsError, Violation, overrides};
+use crate::reading::{Checked, SettingsError, Violation, must_be, overrides};
 use crate::tables::{Eval, Protocol};
 
-#[derive(Default, Deserialize)]
+/// What the command that evaluates a model on images can be told by dotted keys, which mean
+/// what they mean in a recipe.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct EvaluateSettings {
-    eval: Eval,
+pub struct EvaluateSettings {
+    /// The images.
+    pub data: EvaluateData,
+    /// The protocols.
+    pub eval: Eval,
+}
+
+/// `data` of [`EvaluateSettings`].
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluateData {
+    /// A folder that holds the data set; its cache if not given.
+    pub root: Option<PathBuf>,
+    /// The fraction held out for evaluation if a folder has no test split, in (0, 1), as in its
+    /// recipe.
+    pub holdout: Option<f64>,
 }
 
 impl Checked for EvaluateSettings {
     fn check(&self) -> Result<(), Violation> {
+        if let Some(fraction) = self.data.holdout {
+            let within = fraction > 0.0 && fraction < 1.0;
+            must_be(within, "data.holdout", fraction, "in (0, 1)")?;
+        }
         self.eval.check()
     }
 }
 
-impl Eval {
-    /// The defaults under overrides of `eval` keys, `key=value` each: how a model is
-    /// evaluated without a recipe.
+impl EvaluateSettings {
+    /// Reads overrides, `key=value`, over the defaults.
     ///
     /// # Errors
-    /// [`SettingsError`], which names the override and what would do; other keys than those
-    /// of `eval` are unknown.
-    pub fn from_overrides(set: &[String]) -> Result<Self, SettingsError> {
-        overrides::<EvaluateSettings>("evaluation", set).map(|settings| settings.eval)
+    /// [`SettingsError`], which names the override and what would do.
+    pub fn parse(set: &[String]) -> Result<Self, SettingsError> {
+        overrides("evaluation", set)
     }
 }
 

@@ -9,6 +9,7 @@ use super::document::{Node, Value, parse_override};
 use super::error::SettingsError;
 use super::keys::keys_of;
 use super::typed::read;
+use crate::paths;
 
 /// What is laid over a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +59,7 @@ pub fn overrides<T: DeserializeOwned + Checked>(
     let mut document = Node::empty(what);
     set_all(&mut document, set)?;
     let settings: T = read(&document, &keys_of::<T>(""))?;
+    paths::check(&document)?;
     settings.check().map_err(|violation| at_place(violation, &document))?;
     Ok(settings)
 }

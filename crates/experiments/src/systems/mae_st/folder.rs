@@ -75,7 +75,8 @@ pub fn tune(
     stop: &AtomicBool,
 ) -> Result<FineTuneReport<ClipFineTuneSettings>> {
     let (model, set) = arguments.given()?;
-    let settings = ClipFineTuneSettings::parse(&set)?;
+    let mut settings = ClipFineTuneSettings::parse(&set)?;
+    settings.data.root = arguments.root.clone().or(settings.data.root);
     let (videos, eval, seed) = (&settings.data, &settings.eval, settings.seed);
     let folder = read(model)?;
     let kept = arguments.kept(&settings.train);
