@@ -40,8 +40,8 @@ pub fn check(workspace: &Workspace) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use bauta_recipe::Recipe;
     use bauta_recipe::claim::{self, Claim};
-    use bauta_recipe::{Layers, Recipe};
     use clap::Parser;
     use clap::error::ErrorKind;
 
@@ -77,19 +77,15 @@ mod tests {
             };
             let known = match parsed.task {
                 Task::Run(run) => {
-                    let (name, set, quick) = run.recipe();
+                    let (name, mut layers) = run.recipe();
                     // `mask.strategy=centre` is what a page adds.
-                    let set: Vec<String> =
-                        set.iter().filter(|key| !key.ends_with("=centre")).cloned().collect();
+                    layers.set.retain(|key| !key.ends_with("=centre"));
                     // The reader's own recipe, or one of the workspace's.
                     if !OWN.contains(&name) && !name.ends_with(".toml") {
                         let loaded = bauta_recipe::find(&workspace.recipes(), name)
                             .map_err(anyhow::Error::from)
                             .and_then(|path| {
-                                Ok(Recipe::<bauta_recipe::Settings>::load(
-                                    &path,
-                                    &Layers { quick, set },
-                                )?)
+                                Ok(Recipe::<bauta_recipe::Settings>::load(&path, &layers)?)
                             });
                         loaded
                             .map(drop)

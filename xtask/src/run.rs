@@ -39,20 +39,24 @@ pub struct Arguments {
     nproc: u16,
 }
 
-#[cfg(test)]
 impl Arguments {
+    /// What is laid over the recipe; a root is a path whatever it looks like.
+    fn layers(&self) -> Layers {
+        let root = self.root.iter().map(|root| format!("data.root={}", Value::from(&**root)));
+        Layers { quick: self.quick, set: self.set.iter().cloned().chain(root).collect() }
+    }
+
     /// The recipe's name, and what is laid over it.
-    pub fn recipe(&self) -> (&str, &[String], bool) {
-        (&self.recipe, &self.set, self.quick)
+    #[cfg(test)]
+    pub fn recipe(&self) -> (&str, Layers) {
+        (&self.recipe, self.layers())
     }
 }
 
 /// Trains and evaluates a recipe; every mistake in the arguments is found before anything is set up.
 pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     let path = bauta_recipe::find(&workspace.recipes(), &arguments.recipe)?;
-    let root = arguments.root.iter().map(|root| format!("data.root={}", Value::from(&**root)));
-    let layers =
-        Layers { quick: arguments.quick, set: arguments.set.iter().cloned().chain(root).collect() };
+    let layers = arguments.layers();
     let recipe: Recipe = Recipe::load(&path, &layers)?;
     let folder = match &arguments.out {
         Some(folder) => folder.clone(),
@@ -146,5 +150,31 @@ impl Bauta {
         let error = command.exec();
         let program = Path::new(command.get_program()).display();
         Err(error).with_context(|| format!("cannot start {program}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn a_root_is_a_path_whatever_it_looks_like() {
+        for root in ["photos", "2024", "true", "it's \"mine\"", "a=b"] {
+            let line = ["run", "mae-images", "--root", root, "--set", "data.root=elsewhere"];
+            let layers = Line::parse_from(line).arguments.layers();
+            let recipes =
+                Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/experiments/recipes");
+            let recipe: Recipe<bauta_recipe::Mae> =
+                Recipe::load(&recipes.join("mae-images.toml"), &layers).unwrap();
+            assert_eq!(recipe.settings.data.root.as_deref(), Some(Path::new(root)));
+        }
     }
 }

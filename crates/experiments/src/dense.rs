@@ -148,7 +148,7 @@ fn perform(
         threads,
         on_error: settings.data.on_error,
         settings: json!({
-            "task": name, "model": model, "head": head, "data": said[1], "root": settings.data.root,
+            "task": name, "model": model, "head": head, "data": said[1],
             "frozen": frozen, "random_init": random_init, "settings": settings,
         }),
     };

@@ -176,7 +176,7 @@ fn a_residual_network_is_measured_and_tuned_like_a_transformer() {
     let place = Place::new();
     write_network(&place.path("network"));
     let frames = FRAMES.replace("colour", "network");
-    let tune = format!("{frames} --set data.root=HERE/frames --set eval.finetune.drop_path=0");
+    let tune = format!("{frames} --root HERE/frames --set eval.finetune.drop_path=0");
     let line = format!(
         "{tune} --set eval.finetune.epochs=30 --set eval.finetune.batch_size=8 --set \
          eval.finetune.base_lr=0.1 --set eval.finetune.layer_decay=0.9 --set eval.views.clips=2 \
@@ -281,9 +281,9 @@ fn what_does_not_go_together_is_refused_in_words() {
     }
     let unlabelled = frames.replace("HERE/frames", "HERE/frames/train/brighter");
     let held_out = "--set data.holdout=0.3";
-    let refused = place.evaluate(&format!("{unlabelled} {held_out}")).unwrap_err().to_string();
+    let line = format!("{unlabelled} {held_out}");
+    let refused = place.evaluate(&line).unwrap_err().to_string();
     assert!(refused.contains("no labels of two classes or more"), "{refused}");
-    let line = format!("{unlabelled} {held_out}").replace("--root ", "--set data.root=");
     let refused = place.finetune(&line).unwrap_err().to_string();
     assert!(refused.contains("labelled videos of two classes"), "{refused}");
 }

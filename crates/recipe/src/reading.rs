@@ -51,7 +51,7 @@ mod typed;
 pub(crate) use bounds::{read_text, shown};
 pub use checks::{
     Checked, Violation, at_least_one, below_one, each_must_be, ensure, fraction, must_be,
-    no_repeats, non_negative, positive,
+    no_repeats, non_negative, positive, proper_fraction,
 };
 pub use describe::{KeyDescription, describe};
 pub use error::{Place, SettingsError};

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
 use super::FineTuneMachine;
-use crate::reading::{Checked, SettingsError, Violation, at_least_one, must_be, overrides};
+use crate::reading::{
+    Checked, SettingsError, Violation, at_least_one, must_be, overrides, proper_fraction,
+};
 use crate::tables::limits::{count, within_limit};
 use crate::tables::{ClipEval, FineTune, ViewCounts};
 
@@ -124,10 +126,7 @@ impl LabelledClips {
 
     fn check(&self) -> Result<(), Violation> {
         self.limit.map_or(Ok(()), |limit| at_least_one("data.limit", limit))?;
-        if let Some(fraction) = self.holdout {
-            let within = fraction > 0.0 && fraction < 1.0;
-            must_be(within, "data.holdout", fraction, "in (0, 1)")?;
-        }
+        self.holdout.map_or(Ok(()), |part| proper_fraction("data.holdout", part))?;
         self.clip.stride.map_or(Ok(()), |stride| count("data.clip.stride", stride))?;
         let rate = self.clip.rate;
         must_be(rate > 0.0 && rate.is_finite(), "data.clip.rate", rate, "above 0")

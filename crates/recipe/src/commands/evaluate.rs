@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::reading::{Checked, SettingsError, Violation, must_be, overrides};
+use crate::reading::{Checked, SettingsError, Violation, overrides, proper_fraction};
 use crate::tables::{Eval, Protocol};
 
 /// What the command that evaluates a model on images can be told by dotted keys, which mean
@@ -31,10 +31,7 @@ pub struct EvaluateData {
 
 impl Checked for EvaluateSettings {
     fn check(&self) -> Result<(), Violation> {
-        if let Some(fraction) = self.data.holdout {
-            let within = fraction > 0.0 && fraction < 1.0;
-            must_be(within, "data.holdout", fraction, "in (0, 1)")?;
-        }
+        self.data.holdout.map_or(Ok(()), |part| proper_fraction("data.holdout", part))?;
         self.eval.check()
     }
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use bauta_datasets::{Augment, OnError};
 use serde::{Deserialize, Serialize};
 
-use crate::reading::{Checked, SettingsError, Violation, at_least_one, must_be, overrides};
+use crate::reading::{
+    Checked, SettingsError, Violation, at_least_one, must_be, overrides, proper_fraction,
+};
 use crate::tables::images::check_augment;
 use crate::tables::limits::{check_batch, within_limit};
 use crate::tables::{Device, FineTune, ImageSize, Precision};
@@ -84,10 +86,7 @@ impl Checked for FineTuneSettings {
     fn check(&self) -> Result<(), Violation> {
         let FineTuneData { limit, holdout, image_size, augment, .. } = &self.data;
         limit.map_or(Ok(()), |limit| at_least_one("data.limit", limit))?;
-        if let Some(fraction) = *holdout {
-            let within = fraction > 0.0 && fraction < 1.0;
-            must_be(within, "data.holdout", fraction, "in (0, 1)")?;
-        }
+        holdout.map_or(Ok(()), |part| proper_fraction("data.holdout", part))?;
         if let Some(size) = *image_size {
             size.check("data.image_size")?;
             let batch = self.eval.finetune.batch_size;

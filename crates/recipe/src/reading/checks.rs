@@ -60,6 +60,14 @@ pub fn at_least_one(key: &str, value: usize) -> Result<(), Violation> {
     must_be(value > 0, key, value, "at least 1")
 }
 
+/// Checks a part of a whole that leaves a rest, such as a held-out one.
+///
+/// # Errors
+/// A [`Violation`] unless it is in (0, 1).
+pub fn proper_fraction(key: &str, value: f64) -> Result<(), Violation> {
+    must_be(value > 0.0 && value < 1.0, key, value, "in (0, 1)")
+}
+
 /// Checks a number.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use strum::Display;
 use crate::data_need::DataNeed;
 use crate::reading::{
     Violation, at_least_one, each_must_be, ensure, fraction, must_be, no_repeats, positive,
+    proper_fraction,
 };
 use crate::system_settings::SystemSettings;
 use crate::tables::limits::{count, within_limit};
@@ -265,8 +266,7 @@ impl PartData {
         const ROOT: &str = "data.root";
         self.limit.map_or(Ok(()), |limit| at_least_one("data.limit", limit))?;
         fraction("data.near", self.near)?;
-        let holdout = self.holdout;
-        must_be(holdout > 0.0 && holdout < 1.0, "data.holdout", holdout, "in (0, 1)")?;
+        proper_fraction("data.holdout", self.holdout)?;
         match self.name {
             PartSource::Generated => {
                 ensure(self.root.is_none(), &[ROOT, "data.name"], || {

@@ -14,7 +14,9 @@ use strum::{Display, IntoStaticStr};
 pub use self::modality::ClipModality;
 pub use self::weights::{OfFrames, OfModalities, OfPairs, OfSites, OfTransfers, TaskWeights};
 use crate::data_need::DataNeed;
-use crate::reading::{Violation, at_least_one, ensure, must_be, non_negative, positive};
+use crate::reading::{
+    Violation, at_least_one, ensure, must_be, non_negative, positive, proper_fraction,
+};
 use crate::system_settings::SystemSettings;
 use crate::tables::images::check_root;
 use crate::tables::limits::{check_batch, count};
@@ -258,8 +260,7 @@ impl SoundingData {
                 let SoundingVideoOptions { seconds, holdout, .. } = self.videos;
                 let lasts = (0.1..=60.0).contains(&seconds);
                 must_be(lasts, "data.videos.seconds", seconds, "in [0.1, 60]")?;
-                let within = holdout > 0.0 && holdout < 1.0;
-                must_be(within, "data.videos.holdout", holdout, "in (0, 1)")?;
+                proper_fraction("data.videos.holdout", holdout)?;
                 ("data.videos.frames", "data.videos.size")
             }
         };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use strum::Display;
 
 use crate::data_need::DataNeed;
-use crate::reading::{Violation, ensure, fraction, must_be, positive};
+use crate::reading::{Violation, ensure, fraction, must_be, positive, proper_fraction};
 use crate::system_settings::SystemSettings;
 use crate::tables::limits::{count, within_limit};
 use crate::tables::{Data, Eval, Train};
@@ -182,8 +182,7 @@ impl FillTable {
 
     fn check(&self, image: [usize; 2]) -> Result<(), Violation> {
         count("mask.grid", self.grid)?;
-        let ratio = self.ratio;
-        must_be(ratio > 0.0 && ratio < 1.0, "mask.ratio", ratio, "in (0, 1)")?;
+        proper_fraction("mask.ratio", self.ratio)?;
         self.build(image).map(drop).map_err(|error| {
             let keys = ["mask.grid", "mask.ratio", "data.image_size"];
             Violation::new(&keys, format!("mask.grid {}: {error}", self.grid))

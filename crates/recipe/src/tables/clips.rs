@@ -12,7 +12,7 @@ use super::images::{ImageSize, check_one_step, check_root};
 use super::limits::{check_batch, count};
 use super::train::Train;
 use crate::data_need::DataNeed;
-use crate::reading::{Violation, at_least_one, must_be};
+use crate::reading::{Violation, at_least_one, must_be, proper_fraction};
 
 /// The videos to train and evaluate on, and how clips are cut from them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,10 +106,7 @@ impl ClipData {
     /// [`Violation`] for sizes that cannot be, videos without a folder, or too few of them for
     /// a step.
     pub fn check(&self, train: &Train) -> Result<(), Violation> {
-        if let Some(fraction) = self.holdout {
-            let within = fraction > 0.0 && fraction < 1.0;
-            must_be(within, "data.holdout", fraction, "in (0, 1)")?;
-        }
+        self.holdout.map_or(Ok(()), |part| proper_fraction("data.holdout", part))?;
         self.image_size.check("data.image_size")?;
         count("data.repeats", self.repeats)?;
         count("data.clip.frames", self.clip.frames)?;

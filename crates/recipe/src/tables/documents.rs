@@ -6,7 +6,7 @@ use bauta_datasets::text::{CorpusName, CorpusOptions, TreeOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::data_need::DataNeed;
-use crate::reading::{Violation, at_least_one, ensure, must_be};
+use crate::reading::{Violation, at_least_one, ensure, must_be, proper_fraction};
 
 /// The documents to learn from and to test on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,7 +97,7 @@ impl Documents {
     /// [`Violation`] for fractions outside (0, 1), counts of 0, or a corpus without a folder.
     pub fn check(&self) -> Result<(), Violation> {
         for (key, value) in [("data.holdout", self.holdout), ("data.meta", self.meta)] {
-            must_be(value > 0.0 && value < 1.0, key, value, "in (0, 1)")?;
+            proper_fraction(key, value)?;
         }
         if let Some(limit) = self.limit {
             at_least_one("data.limit", limit)?;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::{check_batch, count, within_limit};
 use super::train::Train;
 use crate::data_need::DataNeed;
-use crate::reading::{Violation, at_least_one, ensure, must_be};
+use crate::reading::{Violation, at_least_one, ensure, must_be, proper_fraction};
 
 /// The images to train and evaluate on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -124,9 +124,7 @@ impl Data {
     pub fn check(&self, train: &Train) -> Result<(), Violation> {
         let parts = [("data.holdout", self.holdout), ("data.validation", self.validation)];
         for (key, part) in parts {
-            if let Some(fraction) = part {
-                must_be(fraction > 0.0 && fraction < 1.0, key, fraction, "in (0, 1)")?;
-            }
+            part.map_or(Ok(()), |part| proper_fraction(key, part))?;
         }
         if let Some(pixels) = self.max_pixels {
             must_be(pixels > 0, "data.max_pixels", pixels, "at least 1")?;

@@ -6,6 +6,7 @@ use strum::Display;
 
 use crate::reading::{
     Violation, at_least_one, each_must_be, ensure, must_be, no_repeats, non_negative, positive,
+    proper_fraction,
 };
 use crate::tables::Train;
 
@@ -236,8 +237,7 @@ impl Tasks {
     pub fn check(&self) -> Result<(), Violation> {
         must_be((1..=1000).contains(&self.count), "tasks.count", self.count, "in 1..=1000")?;
         must_be(self.classes >= 2, "tasks.classes", self.classes, "at least 2")?;
-        let within = self.validation > 0.0 && self.validation < 1.0;
-        must_be(within, "tasks.validation", self.validation, "in (0, 1)")?;
+        proper_fraction("tasks.validation", self.validation)?;
         let fetched = self.then.iter().find(|name| name.package().is_none());
         ensure(fetched.is_none(), &["tasks.then"], || {
             format!(

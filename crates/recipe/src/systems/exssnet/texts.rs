@@ -6,7 +6,7 @@ use bauta_datasets::text::{TextDataset, TextTaskOptions, bert_vocabulary};
 use serde::{Deserialize, Serialize};
 
 use crate::data_need::DataNeed;
-use crate::reading::{Violation, at_least_one, ensure, must_be, no_repeats};
+use crate::reading::{Violation, at_least_one, ensure, must_be, no_repeats, proper_fraction};
 
 /// The documents of tasks of texts, and the frozen encoder that reads them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,8 +76,7 @@ impl TaskTexts {
         if let Some(limit) = self.limit {
             at_least_one("texts.limit", limit)?;
         }
-        let holdout = self.holdout;
-        must_be(holdout > 0.0 && holdout < 1.0, "texts.holdout", holdout, "in (0, 1)")?;
+        proper_fraction("texts.holdout", self.holdout)?;
         must_be((8..=512).contains(&self.tokens), "texts.tokens", self.tokens, "in 8..=512")
     }
 }

@@ -9,7 +9,7 @@ use bauta_masking::{Grid, MaskScope, Strategy, WordMask};
 use serde::{Deserialize, Serialize};
 
 use crate::data_need::DataNeed;
-use crate::reading::{Violation, at_least_one, ensure, must_be, non_negative};
+use crate::reading::{Violation, at_least_one, ensure, must_be, non_negative, proper_fraction};
 use crate::tables::images::{check_augment, check_one_step, check_root};
 use crate::tables::limits::{check_batch, check_weights, count, within_limit};
 use crate::tables::{
@@ -102,8 +102,7 @@ impl PairData {
     /// [`Violation`] for sizes, fractions or an augmentation that cannot be, or pairs without a
     /// folder.
     pub fn check(&self, train: &Train) -> Result<(), Violation> {
-        let within = self.holdout > 0.0 && self.holdout < 1.0;
-        must_be(within, "data.holdout", self.holdout, "in (0, 1)")?;
+        proper_fraction("data.holdout", self.holdout)?;
         for (key, share) in
             [("data.drop_text", self.drop_text), ("data.drop_image", self.drop_image)]
         {
