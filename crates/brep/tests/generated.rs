@@ -12,10 +12,10 @@ use bauta_brep::geometry::{
 };
 use bauta_brep::{Feature, Part};
 use bauta_streams::{Purpose, RandomStream, StreamKey};
-use glam::{DVec2, DVec3};
+use glam::{DVec2, DVec3, Vec3};
 use proptest::prelude::*;
 
-use self::of_solids::{area, graph_loops, moved, project};
+use self::of_solids::{area, graph_loops, moved, project, quarter_turn, turned};
 
 const SAMPLING: Sampling = Sampling { candidates: 300, kept: 60, near: 0.4 };
 
@@ -249,13 +249,26 @@ fn only_full_turns_do_not_depend_on_u() {
     assert!(full > 10 && part > 10, "{full} full, {part} not");
 }
 
-/// Sheet, invariant 2, its end: a turned part is another part.
+/// Sheet, invariant 2, its end: a turned part has turned features, and so others.
 #[test]
-fn turning_a_part_changes_its_features() {
-    let part = |number| Parts { seed: 0 }.prepared(number, &SAMPLING).unwrap();
-    let own = part(0);
-    let turned = own.faces.iter().map(|row| [row[9], row[8]]);
-    assert!(turned.zip(&own.faces).any(|(turned, row)| turned != [row[8], row[9]]));
+fn turning_a_part_turns_its_features() {
+    for number in 0..50 {
+        let own = solid(number);
+        let [part, other] = [&own, &turned(&own)]
+            .map(|solid| solid.prepare(&SAMPLING, &mut stream(number)).unwrap());
+        for (row, found) in part.faces.iter().zip(&other.faces) {
+            let mut wanted = *row;
+            // Origin, normal, axis and reference direction.
+            for vector in wanted[5..17].as_chunks_mut().0 {
+                *vector = quarter_turn(Vec3::from_array(*vector).as_dvec3()).as_vec3().to_array();
+            }
+            let off = wanted.iter().zip(found).map(|(one, other)| (one - other).abs());
+            assert!(off.fold(0.0, f32::max) < 1e-5, "{wanted:?} for {found:?}");
+        }
+        assert_ne!(part.faces, other.faces);
+        let distances = |part: &Part| -> Vec<f32> { part.targets.iter().map(|it| it[5]).collect() };
+        assert_eq!(distances(&part), distances(&other));
+    }
 }
 
 /// Sheet, invariant 3.

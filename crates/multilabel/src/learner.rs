@@ -151,7 +151,7 @@ impl MetaLearner {
         let window = std::mem::replace(&mut self.window, window);
         let gains = tch::no_grad(|| self.gains(&window));
         let loss = tch::with_grad(|| self.surrogate(&window, &gains));
-        self.ascend(&loss)?;
+        self.descend(&loss)?;
         self.note();
         Ok(())
     }
@@ -280,7 +280,7 @@ impl MetaLearner {
     }
 
     /// One step of Adam down a loss.
-    fn ascend(&mut self, loss: &Tensor) -> Result<(), LibtorchError> {
+    fn descend(&mut self, loss: &Tensor) -> Result<(), LibtorchError> {
         if !loss.requires_grad() {
             // Neither policy acts.
             return Ok(());

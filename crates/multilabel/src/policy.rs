@@ -71,3 +71,33 @@ pub(crate) fn credited_log_probability(
 ) -> Tensor {
     (credit * (action - mean).square()).sum(Kind::Float) * (-0.5 / (deviation * deviation))
 }
+
+#[cfg(test)]
+mod tests {
+    use bauta_libtorch::normal;
+    use bauta_streams::{Purpose, StreamKey};
+    use tch::Device;
+
+    use super::*;
+
+    /// Sheet, invariant 7: the gradient of log π with respect to μ is (a − μ) / σ², weighed by the
+    /// credit, and its mean over actions is 0.
+    #[test]
+    fn the_score_is_the_noise_over_the_variance() {
+        let (draws, mean, deviation) = (40_000, 0.7, 0.3);
+        let purpose = Purpose::named("score");
+        let mut stream = StreamKey { seed: 5, purpose, epoch: 0, sample: 0 }.stream();
+        let means = Tensor::full([draws], mean, (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        let action = means.detach() + normal(&[draws], deviation, &mut stream);
+        let credit = normal(&[draws], 1.0, &mut stream);
+        let score = |credit: &Tensor| {
+            let log = credited_log_probability(&action, &means, deviation, credit);
+            Tensor::run_backward(&[log], &[&means], false, false).remove(0)
+        };
+        let wanted = (&action - means.detach()) / (deviation * deviation);
+        assert!(score(&credit).allclose(&(&wanted * &credit), 1e-5, 1e-5, false));
+        let mean_score = score(&credit.ones_like()).mean(Kind::Double).double_value(&[]);
+        let standard_error = 1.0 / deviation / (draws as f64).sqrt();
+        assert!(mean_score.abs() < 5.0 * standard_error, "{mean_score}");
+    }
+}

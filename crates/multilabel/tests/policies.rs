@@ -183,22 +183,6 @@ proptest! {
     }
 }
 
-/// Invariant 7, by the update's own formula: the gradient of log π with respect to μ is
-/// (a − μ) / σ², and its mean over actions is 0.
-#[test]
-fn the_score_is_the_noise_over_the_deviation() {
-    let (draws, deviation) = (40_000, 0.3);
-    let mean = Tensor::from_slice(&[0.7_f32]).set_requires_grad(true);
-    let action = mean.detach() + normal(&[draws], 1.0, &mut stream(3)) * deviation;
-    let log = -(&action - &mean).square() / (2.0 * deviation * deviation);
-    let score = Tensor::run_backward(&[log.sum(Kind::Float)], &[&mean], false, false).remove(0);
-    let wanted = (&action - mean.detach()).sum(Kind::Double) / (deviation * deviation);
-    assert!((number(&score) / number(&wanted) - 1.0).abs() < 1e-2 || number(&score).abs() < 1.0);
-    let (mean_score, error) =
-        (number(&score) / draws as f64, 1.0 / deviation / (draws as f64).sqrt());
-    assert!(mean_score.abs() < 5.0 * error, "{mean_score}");
-}
-
 /// Invariant 9.
 #[test]
 fn no_loss_reaches_the_other_ones_parameters() {

@@ -59,7 +59,7 @@ pub use page::write;
 pub use results::{Made, Results, ResultsRow, RowNumbers, TableRuns};
 pub use scatter::scatter;
 pub use section::{Body, PictureFile, Section, Series, TableCell};
-pub use summary::{Summary, TeacherWeights, Training};
+pub use summary::{Summary, TeacherWeights, Training, thread_count};
 pub use table::table;
 pub use tensorboard::EventLog;
 pub use throughput::{Spread, Throughput};

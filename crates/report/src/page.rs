@@ -10,7 +10,7 @@ use maud::{Markup, html};
 
 use crate::html::{or_dash, page, row};
 use crate::section::{Body, PictureFile, Section};
-use crate::summary::{Summary, Training};
+use crate::summary::{Summary, Training, thread_count};
 use crate::table::{baseline, baseline_names};
 use crate::verdict::verdict;
 use crate::{MetricsLog, Record, ReportError, body, picture};
@@ -156,7 +156,7 @@ fn training(summary: &Summary, records: &[Record]) -> Markup {
             (row("parameters", &train.parameters.to_string()))
             (row("samples skipped as unreadable", &train.skipped_samples.to_string()))
             (row("evaluation", &format!("{:.1} min", summary.eval_seconds / 60.0)))
-            (row("device", &format!("{}, {} threads, {}", summary.device, summary.threads, summary.precision)))
+            (row("device", &format!("{}, {}, {}", summary.device, thread_count(summary.threads), summary.precision)))
             @if summary.processes > 1 {
                 (row("processes", &format!("{}, each on its share of every batch", summary.processes)))
             }

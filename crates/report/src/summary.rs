@@ -100,6 +100,15 @@ fn is_one(count: &usize) -> bool {
     *count == 1
 }
 
+/// "1 thread", "2 threads".
+#[must_use]
+pub fn thread_count(threads: usize) -> String {
+    match threads {
+        1 => "1 thread".to_owned(),
+        threads => format!("{threads} threads"),
+    }
+}
+
 impl Summary {
     /// Writes the summary, atomically.
     ///
@@ -123,10 +132,7 @@ impl Summary {
             "cpu" => processor,
             device => device,
         };
-        let threads = match self.threads {
-            1 => "1 thread".to_owned(),
-            threads => format!("{threads} threads"),
-        };
+        let threads = thread_count(self.threads);
         let threads = match self.processes {
             1 => threads,
             processes => format!("{processes} processes of {threads}"),

@@ -6,13 +6,13 @@ use crate::verdict::verdict;
 /// Columns of a terminal that text is broken for.
 const COLUMNS: usize = 80;
 
-/// The training in one line, the metrics against their baselines, and a note if training did not
-/// help.
+/// The training in one line; if anything was measured, the metrics against their baselines, and a
+/// note if training did not help.
 pub fn table(summary: &Summary) -> String {
     let train = &summary.train;
     let loss = |loss: Option<f64>| loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.3}"));
     let mut text = format!(
-        "{} steps, {} samples in {:.0} s ({:.0} samples/s); loss {} -> {}\n",
+        "{} steps, {} samples in {:.0} s ({:.0} samples/s); loss {} -> {}",
         train.steps,
         train.samples,
         train.seconds,
@@ -20,9 +20,12 @@ pub fn table(summary: &Summary) -> String {
         loss(train.first_loss),
         loss(train.final_loss),
     );
+    if summary.eval.is_empty() {
+        return text;
+    }
     let names = baseline_names(summary);
     let width = summary.eval.keys().map(|name| name.len() + 2).fold(22, usize::max);
-    text += &format!("{:width$}{:>12}", "", "trained");
+    text += &format!("\n{:width$}{:>12}", "", "trained");
     for name in &names {
         text += &format!("{name:>14}");
     }

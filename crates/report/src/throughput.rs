@@ -7,7 +7,7 @@ use std::path::Path;
 use bauta_files::write_whole;
 use serde::Serialize;
 
-use crate::ReportError;
+use crate::{ReportError, thread_count};
 
 /// The measurement and its conditions.
 #[derive(Clone, Debug, Serialize)]
@@ -74,7 +74,8 @@ impl Throughput {
 impl fmt::Display for Throughput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { recipe, device, threads, precision, version, .. } = self;
-        writeln!(f, "{recipe} on {device}, {threads} threads, {precision}, Bauta {version}")?;
+        let threads = thread_count(*threads);
+        writeln!(f, "{recipe} on {device}, {threads}, {precision}, Bauta {version}")?;
         let Spread { median, least, greatest } = self.samples_per_second;
         let steps = self.step_seconds.len();
         writeln!(

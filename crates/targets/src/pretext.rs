@@ -252,7 +252,7 @@ impl<'a> Pass<'a> {
                     Site::BeforeLast => features.before_last.shallow_clone(),
                     Site::Embedding => features.embedding.shallow_clone(),
                 };
-                // Knowledge flows into the network of colour alone.
+                // Knowledge flows into the RGB network alone.
                 let teacher = normalized(&at(self.features(from)?).detach());
                 let own = student.forward(&at(self.features(Modality::Rgb)?));
                 Ok(normalized(&own).mse_loss(&teacher, Reduction::Mean))

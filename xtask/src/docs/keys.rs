@@ -17,7 +17,7 @@ const COMMON: &str = "Common";
 /// Units of keys that have no limit, by the key's last part.
 const UNITS: [(&str, &str); 9] = [
     ("checkpoint_every", "steps"),
-    ("limit", "images"),
+    ("limit", "samples"),
     ("log_every", "steps"),
     ("milestones", "epochs"),
     ("minutes", "minutes"),

@@ -1,6 +1,6 @@
-//! Exact geometry of solids, for tests: nearest points, areas, solids in other units.
+//! Exact geometry of solids, for tests: nearest points, areas, solids in other units, turned ones.
 
-use bauta_brep::geometry::{Curve, Domain, Face, Graph, Solid, Surface};
+use bauta_brep::geometry::{Curve, Domain, Face, Frame, Graph, Solid, Surface};
 use glam::{DVec2, DVec3};
 
 /// The (u, v) of a surface that is nearest to a point, and how far off it is.
@@ -96,4 +96,39 @@ pub fn moved(solid: &Solid, scale: f64, shift: DVec3) -> Solid {
         }
     }
     moved
+}
+
+/// A vector turned by 90 degrees around the z axis.
+pub fn quarter_turn(it: DVec3) -> DVec3 {
+    DVec3::new(-it.y, it.x, it.z)
+}
+
+/// The solid turned by 90 degrees around the z axis.
+pub fn turned(solid: &Solid) -> Solid {
+    let mut turned = solid.clone();
+    let turn = |it: &mut DVec3| *it = quarter_turn(*it);
+    let turn_frame = |frame: &mut Frame| {
+        [&mut frame.origin, &mut frame.z, &mut frame.x].into_iter().for_each(turn);
+    };
+    turned.graph.vertices.iter_mut().for_each(turn);
+    let [one, other] = turned.graph.bounds.map(quarter_turn);
+    turned.graph.bounds = [one.min(other), one.max(other)];
+    for face in &mut turned.graph.faces {
+        match &mut face.surface {
+            Surface::Plane(frame)
+            | Surface::Cylinder { frame, .. }
+            | Surface::Cone { frame, .. }
+            | Surface::Sphere { frame, .. }
+            | Surface::Torus { frame, .. } => turn_frame(frame),
+            Surface::Other => unreachable!(),
+        }
+    }
+    for edge in &mut turned.graph.edges {
+        match &mut edge.curve {
+            Curve::Line { origin, direction } => [origin, direction].into_iter().for_each(turn),
+            Curve::Circle { frame, .. } => turn_frame(frame),
+            _ => unreachable!(),
+        }
+    }
+    turned
 }

@@ -277,7 +277,7 @@ fn index(document: Document) -> Result<Indexed, String> {
     }
     let mut notes = Vec::new();
     if empty > 0 {
-        notes.push(format!("{empty} boxes without width or height are left out"));
+        notes.push(format!("boxes without width or height, left out: {empty}"));
     }
     if let Some(first) = first_beyond {
         let found = format!("{beyond} of {boxes} boxes reach beyond their image, first {first}");

@@ -116,7 +116,7 @@ pub(crate) fn layout(
     if others.is_empty() && loose == 0 {
         if !empty.is_empty() {
             let (called, empty) = (kind.called, list(&empty));
-            notes.push(format!("{}: {empty} hold no {called} and are left out", root.display()));
+            notes.push(format!("{}: without {called}, and left out: {empty}", root.display()));
         }
         return divided(root, &splits, kind, notes);
     }

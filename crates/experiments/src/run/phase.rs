@@ -11,7 +11,7 @@ use bauta_eval::{EvalError, OnlineMetrics, device_name};
 use bauta_libtorch::remembered_peak;
 use bauta_recipe::{Train, prepare_run_folder};
 use bauta_report::plan::StepSizes;
-use bauta_report::{EventLog, Section};
+use bauta_report::{EventLog, Section, thread_count};
 use bauta_train::{End, Event, Objective, Phase, Standing, Start, Trainer, step_sizes, time_steps};
 
 use super::progress::say;
@@ -173,9 +173,8 @@ impl<'a> Run<'a> {
         if made.finished.is_empty() && made.phase_step < steps {
             let Self { launch: Launch { name, .. }, parameters, threads, train, .. } = self;
             let (device, precision) = (device_name(self.device), train.precision);
-            say(&format!(
-                "{name}: {parameters} parameters, {device}, {threads} threads, {precision}"
-            ));
+            let threads = thread_count(*threads);
+            say(&format!("{name}: {parameters} parameters, {device}, {threads}, {precision}"));
             say(&self.trained_on);
         }
         if made.is_over(name) {

@@ -1,12 +1,11 @@
 //! Evolving Losses for Unsupervised Video Representation Learning (Piergiovanni, Angelova and
 //! Ryoo, CVPR 2020, arXiv 2002.12177).
 //!
-//! A network for each modality learns from many self-supervised tasks at once, and the network of
-//! colour besides from what the others know. How much each task and each place of distillation
-//! weighs is searched: a candidate trains networks for a while, and is judged without labels, by
-//! how well the sizes of the clusters of held-out clips follow Zipf's law. The best weights train
-//! the final networks, of which that of colour is kept. Equations and deviations:
-//! `docs/systems/elo.md`.
+//! Each modality has a network that learns from many self-supervised tasks at once; the RGB network
+//! also learns from the others by distillation. The weights of tasks and distillation sites are
+//! searched: a candidate trains networks for a while, and is judged without labels, by how well the
+//! sizes of the clusters of held-out clips follow Zipf's law. The best weights train the final
+//! networks, of which the RGB network is kept. Equations and deviations: `docs/systems/elo.md`.
 
 mod clips;
 mod drawing;

@@ -7,7 +7,7 @@ use super::findings::{Findings, Row, over, spread};
 use super::plot::plot;
 use crate::ReportError;
 use crate::html::{self, figure, row};
-use crate::summary::Summary;
+use crate::summary::{Summary, thread_count};
 
 /// Writes the page.
 ///
@@ -71,7 +71,8 @@ fn line(row: &Row, paper: bool) -> Markup {
 fn settings(claim: &Claim, findings: &Findings, summaries: &[Summary]) -> Markup {
     let seeds: Vec<String> = claim.seeds.iter().map(u64::to_string).collect();
     let machine = summaries.first().map(|s| {
-        format!("{}, {} threads, {}; Bauta {}", s.device, s.threads, s.precision, s.version)
+        let threads = thread_count(s.threads);
+        format!("{}, {threads}, {}; Bauta {}", s.device, s.precision, s.version)
     });
     html! {
         h2 { "What every run has" }

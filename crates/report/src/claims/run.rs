@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::ReportError;
-use crate::summary::Summary;
+use crate::summary::{Summary, thread_count};
 
 /// Properties that must be equal for two runs to be compared, kept in a run's `cell.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,8 +99,11 @@ fn difference(found: &Fingerprint, wanted: &Fingerprint) -> String {
         return "was made by another version of the program".to_owned();
     }
     format!(
-        "was made on {} with {} threads, now it is {} with {}",
-        found.device, found.threads, wanted.device, wanted.threads
+        "was made on {} with {}, now it is {} with {}",
+        found.device,
+        thread_count(found.threads),
+        wanted.device,
+        thread_count(wanted.threads)
     )
 }
 

@@ -40,7 +40,7 @@ pub enum Task {
     /// Embed two inputs of one clip nearer than two of different clips; a margin of squared
     /// distances.
     Embed(Modality, Modality),
-    /// Predict the features of the modality's network from those of the network of colour; mean
+    /// Predict the features of the modality's network from those of the RGB network; mean
     /// squared error of normalised features, without a gradient into the former.
     Distill(Modality, Site),
 }

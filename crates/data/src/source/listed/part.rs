@@ -53,8 +53,7 @@ impl Part {
         if !empty.is_empty() {
             let folder = folder.display();
             let (called, empty) = (kind.called, list(&empty));
-            notes
-                .push(format!("{folder}: {empty} hold no {called} and are not counted as classes"));
+            notes.push(format!("{folder}: without {called}, and not counted as classes: {empty}"));
         }
         Ok(Self { folder: folder.to_path_buf(), loose, by_class })
     }

@@ -1,4 +1,4 @@
-//! What a network of colour makes of clips, and how that is judged without labels.
+//! What an RGB network makes of clips, and how that is judged without labels.
 
 use anyhow::Result;
 use bauta_backbones::SpacetimeConv;

@@ -1,4 +1,4 @@
-//! The network of colour alone: exported, read back, and measured on labels.
+//! The RGB network alone: exported, read back, and measured on labels.
 
 use anyhow::{Context, Result};
 use bauta_backbones::{SpacetimeConv, SpacetimeFolder, SpacetimeModelConfig};
@@ -12,7 +12,7 @@ use super::{Elo, judge, sections};
 use crate::run::{Console, Run};
 use crate::settings::evaluators;
 
-/// The folder of a run that holds the network of colour alone.
+/// The folder of a run that holds the RGB network alone.
 const KEPT: &str = "rgb";
 
 /// What is measured, where clips have labels.
@@ -73,7 +73,7 @@ pub(super) fn measure(
             scores.extend_baseline(name, of);
         }
     }
-    run.explain(["Features: the embedding of the network of colour alone, read from the folder \
+    run.explain(["Features: the embedding of the RGB network alone, read from the folder \
                   rgb of the run."
         .to_owned()]);
     if protocols.is_empty() {
@@ -117,7 +117,7 @@ fn probe(
 }
 
 impl Elo {
-    /// Writes the network of colour alone as a model folder, and reads it back.
+    /// Writes the RGB network alone as a model folder, and reads it back.
     fn export(&self, clips: &Clips, run: &Run<'_>) -> Result<SpacetimeConv> {
         let folder = run.folder().join(KEPT);
         let sizes = clips.sizes();

@@ -32,16 +32,16 @@ pub struct TaskWeights {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OfModalities {
-    /// Of the network of colour.
+    /// Weight of the task on RGB frames.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rgb: Option<f64>,
-    /// Of the network of grey.
+    /// Weight of the task on grey frames.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grey: Option<f64>,
-    /// Of the network of optical flow.
+    /// Weight of the task on optical flow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flow: Option<f64>,
-    /// Of the network of sound.
+    /// Weight of the task on sound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sound: Option<f64>,
 }
@@ -50,13 +50,13 @@ pub struct OfModalities {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OfFrames {
-    /// Of the network of colour.
+    /// Weight of the task on RGB frames.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rgb: Option<f64>,
-    /// Of the network of grey.
+    /// Weight of the task on grey frames.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grey: Option<f64>,
-    /// Of the network of optical flow.
+    /// Weight of the task on optical flow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flow: Option<f64>,
 }
@@ -65,16 +65,16 @@ pub struct OfFrames {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OfTransfers {
-    /// From colour to grey.
+    /// From RGB to grey frames.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rgb_to_grey: Option<f64>,
-    /// From grey to colour.
+    /// From grey to RGB frames.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grey_to_rgb: Option<f64>,
-    /// From colour to optical flow.
+    /// From RGB frames to optical flow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rgb_to_flow: Option<f64>,
-    /// From optical flow to colour.
+    /// From optical flow to RGB frames.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flow_to_rgb: Option<f64>,
 }
@@ -83,37 +83,37 @@ pub struct OfTransfers {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OfPairs {
-    /// Of colour and sound.
+    /// RGB frames and sound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rgb_sound: Option<f64>,
-    /// Of colour and grey.
+    /// RGB and grey frames.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rgb_grey: Option<f64>,
-    /// Of colour and optical flow.
+    /// RGB frames and optical flow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rgb_flow: Option<f64>,
 }
 
-/// A weight for each place of distillation into the network of colour.
+/// A weight for each distillation site: a feature of another network that the RGB network predicts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OfSites {
-    /// From grey, of the input of the last stage.
+    /// What goes into the last stage of the grey network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grey_before_last: Option<f64>,
-    /// From grey, of the embedding.
+    /// The embedding of the grey network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grey_embedding: Option<f64>,
-    /// From optical flow, of the input of the last stage.
+    /// What goes into the last stage of the flow network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flow_before_last: Option<f64>,
-    /// From optical flow, of the embedding.
+    /// The embedding of the flow network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flow_embedding: Option<f64>,
-    /// From sound, of the input of the last layer.
+    /// What goes into the last layer of the sound network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sound_before_last: Option<f64>,
-    /// From sound, of the embedding.
+    /// The embedding of the sound network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sound_embedding: Option<f64>,
 }
