@@ -1,7 +1,8 @@
 //! With the feature `occt`: compiles the shim over Open CASCADE and links the kernel.
 //!
-//! The kernel is looked for below `BAUTA_OCCT`, a folder like `/`, or else below `/usr/local`
-//! and `/usr`. `cargo xtask prepare-step` sets it to where it has unpacked Debian's packages.
+//! The kernel is searched for below `BAUTA_OCCT`, a root folder like `/`, or else below
+//! `/usr/local` and `/usr`. `cargo xtask prepare-step` sets it to the folder in which it has
+//! unpacked Debian's packages.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -14,7 +15,7 @@ mod occt {
     use std::env;
     use std::path::{Path, PathBuf};
 
-    /// Libraries, in the order in which they need each other.
+    /// Libraries, each before those that it depends on.
     const LIBRARIES: [&str; 9] = [
         "TKTopAlgo",
         "TKGeomAlgo",
@@ -48,7 +49,7 @@ mod occt {
             .include(headers)
             .compile("bauta_occt");
         println!("cargo::rustc-link-search=native={}", libraries.display());
-        // Reading STEP is one library from 7.8 on.
+        // From 7.8 on, STEP is read by a single library.
         let step: &[&str] = match libraries.join("libTKDESTEP.so").exists() {
             true => &["TKDESTEP"],
             false => &["TKSTEP", "TKSTEPAttr", "TKSTEP209", "TKSTEPBase"],
@@ -56,7 +57,7 @@ mod occt {
         for library in step.iter().chain(&["TKXSBase"]).chain(&LIBRARIES) {
             println!("cargo::rustc-link-lib=dylib={library}");
         }
-        // An old-style tag: the kernel's libraries find each other by it, too.
+        // An old-style tag, by which the kernel's libraries also find each other.
         let rpath = format!("-Wl,--disable-new-dtags,-rpath,{}", libraries.display());
         println!("cargo::rustc-link-arg-bins={rpath}");
         for kind in ["tests", "examples"] {

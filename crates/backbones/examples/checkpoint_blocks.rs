@@ -1,7 +1,9 @@
-//! What checkpointed blocks spare and cost: a ViT's step on whole images, with them and without.
+//! Memory that checkpointed blocks save and time they cost: training steps of a ViT on whole
+//! images, with checkpointing and without.
 //!
-//! `checkpoint_blocks [DEPTH] [DIM] [HEADS] [IMAGE] [PATCH] [BATCH]`, ViT-B/16 at batch 64 if not given. Beside
-//! the peak of the process's memory stands what `StepCost` says of the values kept.
+//! Usage: `checkpoint_blocks [DEPTH] [DIM] [HEADS] [IMAGE] [PATCH] [BATCH]`, by default ViT-B/16 at
+//! batch size 64. Prints the process's peak memory next to the size of the kept values according to
+//! `StepCost`.
 
 #![allow(clippy::print_stdout, reason = "a program talks to people")]
 
@@ -32,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let side = image as i64;
     let images = normal(&[batch as i64, 3, side, side], 1.0, &mut key.stream());
     let cost = config.step_cost(encoder.grid().tokens());
-    // The smaller peak first: a process's peak never falls.
+    // The variant with the smaller peak runs first: a process's peak memory never falls.
     for (name, checkpointed) in [("checkpointed", true), ("kept", false)] {
         let mut fastest = f64::INFINITY;
         for step in 0..STEPS {
@@ -55,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The most memory that the process has had so far, in MB.
+/// The process's peak memory so far, in MB.
 fn peak_memory() -> Result<f64, Box<dyn Error>> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,5 +1,5 @@
-//! Writes a small network of each kind as ONNX, with images and what it makes of them here, for
-//! `fixtures/onnx.py` to run: `onnx_networks DIR`.
+//! Writes a small network of each kind as ONNX, with images and its outputs for them, for
+//! `fixtures/onnx.py` to compare: `onnx_networks DIR`.
 
 #![allow(clippy::unwrap_used, reason = "a tool of the tests")]
 

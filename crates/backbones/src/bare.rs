@@ -1,9 +1,9 @@
 //! Networks without their own weights, which are arguments of each pass.
 //!
-//! No layer has a bias, no normalisation a scale or shift, so a network is its weights: a
-//! subnetwork is the same network with some of them set to zero (ExSSNeT, arXiv 2210.10209;
-//! the configurations of its released code). Batch normalisation takes its statistics as an
-//! argument too, so each task can have its own.
+//! No layer has a bias and no normalisation a scale or shift, so a network is fully given by its
+//! weights: a subnetwork is the same network with some of them set to zero (ExSSNeT, arXiv
+//! 2210.10209; configurations as in its released code). Batch normalisation takes its statistics as
+//! an argument too, so each task can have its own.
 
 mod mlp;
 mod pass;
@@ -26,13 +26,13 @@ use crate::residual::{Residual, Shape};
 /// Weights by the names of their layers, such as `layer1.0.conv1`.
 pub type Weights = BTreeMap<String, Tensor>;
 
-/// A layer's weight: `[out, in]` of a linear layer, `[out, in, height, width]` of a
-/// convolution, `[out, in, length]` of one over time.
+/// Name and shape of a layer's weight: `[out, in]` for a linear layer, `[out, in, height, width]`
+/// for a convolution, `[out, in, length]` for a convolution over time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WeightShape {
     /// The layer's name, without `.weight`.
     pub name: String,
-    /// The sides.
+    /// Its dimensions.
     pub shape: Vec<i64>,
 }
 
@@ -48,12 +48,12 @@ impl WeightShape {
     }
 }
 
-/// The network and its input.
+/// Architecture and input size of a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum BareConfig {
-    /// Linear layers with ReLU between them, no normalisation; "LeNet" of the released code
-    /// is 784–300–100–c.
+    /// Linear layers with ReLU between them, no normalisation; the released code's "LeNet" is
+    /// 784–300–100–c.
     Mlp {
         /// Values of one flattened input.
         inputs: usize,
@@ -74,7 +74,7 @@ pub enum BareConfig {
         /// Channels of an image.
         channels: usize,
     },
-    /// Convolutions of three lengths over the features of a text, ReLU, the maximum over time.
+    /// Convolutions of several lengths over a text's features, ReLU, then the maximum over time.
     TextCnn {
         /// Width of a token's features.
         dim: usize,
@@ -108,7 +108,7 @@ impl BareNetwork {
     /// Lays out the layers of a network with `outputs` logits.
     ///
     /// # Errors
-    /// [`ModelError::Config`] when a side is 0.
+    /// [`ModelError::Config`] when a size is 0.
     pub fn new(config: BareConfig, outputs: usize) -> Result<Self, ModelError> {
         let zero = |sides: &[usize]| outputs == 0 || sides.contains(&0);
         let residual = match &config {
@@ -143,7 +143,7 @@ impl BareNetwork {
         Ok(Self { config, layers, norms, residual })
     }
 
-    /// What it was made of.
+    /// The configuration it was built from.
     pub fn config(&self) -> &BareConfig {
         &self.config
     }
@@ -165,7 +165,7 @@ impl BareNetwork {
 
     /// One pass of images [B, C, H, W], or of texts' features [B, T, D].
     ///
-    /// In [`Mode::Training`] batches are normalised by their own moments, which enter
+    /// In [`Mode::Training`], batches are normalised by their own moments, which also update
     /// `statistics`.
     ///
     /// # Errors

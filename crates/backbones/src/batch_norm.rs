@@ -1,11 +1,11 @@
-//! Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167) with scale, shift and running
-//! moments, as torch has it.
+//! Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167) with scale, shift and running moments,
+//! as in PyTorch.
 
 use tch::Tensor;
 
 use crate::{Init, Scope};
 
-/// torch's own.
+/// PyTorch's defaults.
 const MOMENTUM: f64 = 0.1;
 pub(crate) const EPS: f64 = 1e-5;
 
@@ -16,10 +16,10 @@ pub enum Moments {
     Running,
     /// The batch's own, which update the running ones.
     ///
-    /// With `splits` above 1, a batch is cut into so many parts, each of which is normalised by
-    /// itself, as if it were on a device of its own ("split batch norm"), so that contrastive
-    /// learning cannot tell views by whom they were normalised with; the running moments take the
-    /// mean over the parts. A batch that does not divide is not split.
+    /// With `splits` above 1, a batch is cut into that many parts, each normalised on its own, as
+    /// if it were on a separate device ("split batch norm"). Contrastive learning then cannot tell
+    /// views apart by the batch that they were normalised with. The running moments are updated
+    /// with the mean over the parts. A batch whose size is not a multiple of `splits` is not split.
     Batch {
         /// Parts of a batch, at least 1.
         splits: usize,
@@ -29,10 +29,10 @@ pub enum Moments {
 /// Scale, shift and running moments of C channels.
 ///
 /// The moments are parameters that training does not change: they are saved, loaded and resumed
-/// with the weights, under torch's names, and belong to no average of weights.
+/// with the weights, under PyTorch's names, but are not part of weight averages.
 #[derive(Debug)]
 pub struct BatchNorm {
-    /// None where it only normalises.
+    /// None without scale and shift.
     scale: Option<[Tensor; 2]>,
     mean: Tensor,
     variance: Tensor,
@@ -59,8 +59,8 @@ impl BatchNorm {
     /// Normalises [B, C] or [B, C, H, W].
     ///
     /// # Panics
-    /// When the input has other channels, or a part of a batch is a single value a channel,
-    /// which has no variance.
+    /// When the input has another number of channels, or a part of a batch has a single value per
+    /// channel, whose variance is undefined.
     pub fn forward(&self, x: &Tensor, moments: Moments) -> Tensor {
         match moments {
             Moments::Batch { splits } if splits > 1 && x.size()[0] % splits as i64 == 0 => {
@@ -77,8 +77,8 @@ impl BatchNorm {
         x.batch_norm(weight, bias, mean, variance, training, MOMENTUM, EPS, false)
     }
 
-    /// Each part by itself: as channels side by side they would have to lie row by row in memory,
-    /// where convolutions are slower.
+    /// Normalises each part separately: normalising them together, with parts as extra channels,
+    /// would need a contiguous layout, in which convolutions are slower.
     fn split(&self, x: &Tensor, splits: i64) -> Tensor {
         let [weight, bias] = self.scale.as_ref().map_or([None; 2], |[w, b]| [Some(w), Some(b)]);
         let [means, variances] = [&self.mean, &self.variance].map(|own| own.repeat([splits, 1]));

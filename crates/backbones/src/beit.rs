@@ -1,8 +1,8 @@
 //! BEiT v2's vision transformer, MaskDistill's student (arXiv 2210.10615 §3).
 //!
-//! Unlike MAE's encoder it sees every token in pre-training: masked patches are replaced
-//! by one learned mask token. What is learned of positions is a bias on the attention scores
-//! by relative place, one table for all blocks; tokens carry none, unless they are asked to.
+//! Unlike MAE's encoder, it processes every token in pre-training: masked patches are replaced by
+//! one learned mask token. Positions enter as a learned bias on the attention scores by relative
+//! position, one table for all blocks; tokens have no position embedding unless it is requested.
 
 mod block;
 mod config;
@@ -25,10 +25,10 @@ use crate::{
     patch_embed::ImageShape,
 };
 
-/// Deviation of new weights before they are cut at one of it, 0.0108 after.
+/// Standard deviation of new weights before truncation at one standard deviation; 0.0108 after.
 const STD: f64 = 0.02;
 
-/// An encoder's parts besides class token, patch embedding and blocks.
+/// The optional parts of an encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BeitParts {
     /// A table of biases for each block, as in fine-tuning, instead of one for all.
@@ -40,12 +40,12 @@ pub struct BeitParts {
 }
 
 impl BeitParts {
-    /// Of an encoder in pre-training: one table, mask token and norm.
+    /// Parts of an encoder in pre-training: one table, mask token and norm.
     pub const PRE_TRAINING: Self = Self { biases_of_blocks: false, mask_token: true, norm: true };
 }
 
-/// The encoder: patch embedding, class and mask token, relative positions, blocks, and
-/// mostly a final norm.
+/// The encoder: patch embedding, class and mask token, relative positions, blocks and usually a
+/// final norm.
 #[derive(Debug)]
 pub struct BeitEncoder {
     config: BeitConfig,
@@ -60,7 +60,7 @@ pub struct BeitEncoder {
     norm: Option<LayerNorm>,
 }
 
-/// Whose the relative biases are.
+/// The tables of relative position biases.
 #[derive(Debug)]
 enum Biases {
     /// One table for all blocks, as in pre-training.
@@ -70,7 +70,7 @@ enum Biases {
 }
 
 impl Biases {
-    /// The biases of every block, [1, heads, 1 + L, 1 + L]; those that are one are computed once.
+    /// The biases of every block, [1, heads, 1 + L, 1 + L]; a shared table is evaluated once.
     fn forward(&self, depth: usize) -> Vec<Tensor> {
         match self {
             Self::Shared(table) => {
@@ -83,11 +83,10 @@ impl Biases {
 }
 
 impl BeitEncoder {
-    /// How the weights of the encoder start, and those of a head on it.
+    /// Initialisation of the encoder's weights and of a head on it.
     pub const INIT: Init = Init::TruncatedNormal(STD);
 
-    /// Adds the parameters of an encoder as pre-training has it, under BEiT v2's names, to
-    /// `scope`.
+    /// Adds the parameters of a pre-training encoder to `scope`, under BEiT v2's names.
     ///
     /// # Errors
     /// [`ModelError::Geometry`] and [`ModelError::Config`] for sizes that do not fit.
@@ -95,7 +94,7 @@ impl BeitEncoder {
         Self::with_parts(scope, config, BeitParts::PRE_TRAINING)
     }
 
-    /// The same of these parts. Tables of blocks are named
+    /// Adds the parameters of an encoder with the given parts. Tables of single blocks are named
     /// `blocks.i.attn.relative_position_bias_table`; [`Self::expand_shared_bias`] fills them.
     ///
     /// # Errors
@@ -147,9 +146,9 @@ impl BeitEncoder {
         })
     }
 
-    /// Copies the shared table of pre-trained weights into each of `depth` blocks, so that
-    /// they fit an encoder with [`BeitParts::biases_of_blocks`]; weights without one stay as
-    /// they are.
+    /// Copies the shared table of pre-trained weights into each of `depth` blocks, so that they fit
+    /// an encoder with [`BeitParts::biases_of_blocks`]; weights without a shared table are
+    /// unchanged.
     pub fn expand_shared_bias(weights: &mut HashMap<String, Tensor>, depth: usize) {
         let Some(table) = weights.remove("rel_pos_bias.relative_position_bias_table") else {
             return;
@@ -174,8 +173,8 @@ impl BeitEncoder {
     /// order, [B, 1 + L, D].
     ///
     /// # Errors
-    /// [`ModelError::Shape`] when images or plan are of another size, [`ModelError::Config`]
-    /// when it is asked for mask tokens and has none, or to leave masked patches out.
+    /// [`ModelError::Shape`] when images or plan are of another size, [`ModelError::Config`] when
+    /// mask tokens are requested of an encoder without one, or masked patches are to be left out.
     pub fn encode(&self, images: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError> {
         let tokens = match how.seen {
             Seen::Whole => self.patch_embed.forward_all(images)?,
@@ -191,7 +190,7 @@ impl BeitEncoder {
         Ok(how.finish(self.through_blocks(&tokens, how.drop_path), self.norm.as_ref()))
     }
 
-    /// The final norm of the last block's tokens; without one they are unchanged.
+    /// Applies the final norm to the last block's tokens; without one they are unchanged.
     pub fn normalize(&self, x: &Tensor) -> Tensor {
         match &self.norm {
             Some(norm) => norm.forward(x),
@@ -199,8 +198,8 @@ impl BeitEncoder {
         }
     }
 
-    /// The last block's attention on whole normalised images [B, C, H, W]: [B, heads, 1 + L, 1 +
-    /// L], row i the attention of token i, the class token first.
+    /// The last block's attention weights for whole normalised images [B, C, H, W]: [B, heads, 1 +
+    /// L, 1 + L]; row i holds the weights of token i, the class token first.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the images are of another size.
@@ -215,8 +214,8 @@ impl BeitEncoder {
         Ok(last.attention_map(&x, &biases[before.len()]))
     }
 
-    /// Puts the class token before the patches' tokens [B, L, D] and adds positions, if there are
-    /// any, giving [B, 1 + L, D].
+    /// Prepends the class token to the patch tokens [B, L, D] and adds positions, if there are any,
+    /// giving [B, 1 + L, D].
     fn with_class_token(&self, tokens: &Tensor) -> Tensor {
         let cls = self.cls_token.expand([tokens.size()[0], -1, -1], false);
         let x = Tensor::cat(&[&cls, tokens], 1);

@@ -1,8 +1,8 @@
-//! BERT's encoder (Devlin et al., arXiv 1810.04805), as a frozen encoder of texts.
+//! BERT's encoder (Devlin et al., arXiv 1810.04805), used as a frozen text encoder.
 //!
-//! Blocks normalise after their residual sums; parameters bear Hugging Face's names
-//! (`BertModel`, without its pooler), so published weights load without guessing. There is no
-//! dropout: the encoder is not trained here.
+//! Blocks normalise after their residual sums. Parameters have Hugging Face's names (`BertModel`,
+//! without its pooler), so published weights load as they are. There is no dropout: the encoder is
+//! not trained here.
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +18,7 @@ use crate::{Activation, Init, LayerNorm, Linear, ModelError, Parameters, Scope};
 /// Sizes of an encoder, by the keys of Hugging Face's `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BertConfig {
-    /// Words of the vocabulary.
+    /// Size of the vocabulary.
     pub vocab_size: usize,
     /// Width of a token, D.
     pub hidden_size: usize,
@@ -30,7 +30,7 @@ pub struct BertConfig {
     pub intermediate_size: usize,
     /// Longest text in tokens.
     pub max_position_embeddings: usize,
-    /// Segments of a text that are told apart.
+    /// Number of segment types.
     pub type_vocab_size: usize,
     /// Added to the variance in layer norms.
     pub layer_norm_eps: f64,
@@ -87,7 +87,7 @@ struct BertBlock {
 }
 
 impl BertEncoder {
-    /// An encoder at random weights, drawn from `seed`.
+    /// Builds an encoder with random weights, drawn from `seed`.
     ///
     /// # Errors
     /// [`ModelError::Config`] when sizes do not fit together.
@@ -115,12 +115,12 @@ impl BertEncoder {
         Ok(Self { config, parameters, words, positions, segments, norm, blocks })
     }
 
-    /// An encoder with published weights: the tensors of a `BertModel`, with or without the prefix
-    /// `bert.`; its pooler and other heads are left out.
+    /// Builds an encoder with published weights: the tensors of a `BertModel`, with or without the
+    /// prefix `bert.`; its pooler and other heads are left out.
     ///
     /// # Errors
-    /// [`ModelError::Config`] when sizes do not fit together, or what is missing or of another
-    /// shape, in words.
+    /// [`ModelError::Config`] when sizes do not fit together, or when tensors are missing or of
+    /// another shape.
     pub fn of_tensors(
         config: &BertConfig,
         tensors: &HashMap<String, Tensor>,
@@ -149,8 +149,8 @@ impl BertEncoder {
         &self.parameters
     }
 
-    /// Words i64 [B, T], and `seen` bool [B, T], true where there is a word and no padding, to the
-    /// last hidden state [B, T, D]. Values at padding are meaningless.
+    /// Encodes words i64 [B, T] into the last hidden state [B, T, D]. `seen`, bool [B, T], is true
+    /// at words and false at padding, where the outputs are meaningless.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the texts are too long or the two differ in shape.
@@ -165,7 +165,7 @@ impl BertEncoder {
         let segment = self.segments.narrow(0, 0, 1);
         let embedded = Tensor::embedding(&self.words, words, -1, false, false) + places + segment;
         let mut x = self.norm.forward(&embedded);
-        // [B, 1, 1, T]: nobody looks at padding.
+        // [B, 1, 1, T]: no token attends to padding.
         let seen = seen.to_kind(Kind::Bool).unsqueeze(1).unsqueeze(1);
         for block in &self.blocks {
             x = block.forward(&x, &seen, &self.config);

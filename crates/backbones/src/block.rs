@@ -11,11 +11,11 @@ use crate::{Activation, Init, LayerNorm, Linear, ModelError, Scope};
 pub struct BlockConfig {
     /// Width of a token, D.
     pub dim: usize,
-    /// Attention heads; divide `dim`.
+    /// Attention heads; must divide `dim`.
     pub heads: usize,
     /// Hidden width of the MLP.
     pub mlp_dim: usize,
-    /// Whether the qkv product has a bias.
+    /// Whether the projection to queries, keys and values has a bias.
     pub qkv_bias: bool,
     /// Added to the variance in layer norms.
     pub layer_norm_eps: f64,
@@ -35,7 +35,7 @@ impl BlockConfig {
         self.validate_heads(part)
     }
 
-    /// The same for a part without sine-cosine positions.
+    /// The same checks for a part without sine-cosine positions.
     pub(crate) fn validate_heads(&self, part: &str) -> Result<(), ModelError> {
         let Self { dim, heads, mlp_dim, .. } = *self;
         if dim == 0 {
@@ -72,7 +72,7 @@ impl Block {
         Self::starting(scope, config, Init::XavierUniform)
     }
 
-    /// The same, with the start of queries, keys and values.
+    /// As [`Self::new`], with the initialisation of queries, keys and values.
     pub(crate) fn starting(mut scope: Scope<'_>, config: &BlockConfig, qkv: Init) -> Self {
         Self {
             norm1: LayerNorm::new(scope.sub("norm1"), config.dim, config.layer_norm_eps),
@@ -87,14 +87,15 @@ impl Block {
         self.forward_dropping(x, None)
     }
 
-    /// The same with tokens masked out of attention where `seen`, bool [B, 1, 1, N], is false:
-    /// padding. Values at those are meaningless.
+    /// As [`Self::forward`], without attention to padding: tokens where `seen`, bool [B, 1, 1, N],
+    /// is false. The outputs there are meaningless.
     pub fn forward_seen(&self, x: &Tensor, seen: &Tensor) -> Tensor {
         let x = x + self.attn.forward_seen(&self.norm1.forward(x), seen);
         &x + self.mlp.forward(&self.norm2.forward(&x))
     }
 
-    /// The same, with what attention and MLP add scaled by these factors, [B, 1, 1].
+    /// As [`Self::forward`], with the outputs of attention and MLP scaled by these factors, [B, 1,
+    /// 1].
     pub(crate) fn forward_dropping(&self, x: &Tensor, factors: Option<&[Tensor; 2]>) -> Tensor {
         let add = |x: &Tensor, branch: Tensor, which: usize| match factors {
             Some(factors) => x.addcmul(&branch, &factors[which]),
@@ -105,7 +106,7 @@ impl Block {
     }
 }
 
-/// Multi-head self-attention with one product for queries, keys and values.
+/// Multi-head self-attention with one fused projection to queries, keys and values.
 #[derive(Debug)]
 pub struct Attention {
     qkv: Linear,
@@ -119,7 +120,7 @@ impl Attention {
         Self::starting(scope, config, Init::XavierUniform)
     }
 
-    /// The same, with the start of `qkv`.
+    /// As [`Self::new`], with the initialisation of `qkv`.
     fn starting(mut scope: Scope<'_>, config: &BlockConfig, qkv: Init) -> Self {
         let dim = config.dim;
         Self {
@@ -136,7 +137,7 @@ impl Attention {
         self.proj.forward(&heads)
     }
 
-    /// The same with tokens masked out of attention where `seen`, bool [B, 1, 1, N], is false.
+    /// As [`Self::forward`], without attention to tokens where `seen`, bool [B, 1, 1, N], is false.
     fn forward_seen(&self, x: &Tensor, seen: &Tensor) -> Tensor {
         let (batch, tokens, dim) = x.size3().expect("attention takes [B, N, D]");
         let qkv = self.qkv.forward(x).view([batch, tokens, 3, self.heads, dim / self.heads]);
@@ -148,8 +149,8 @@ impl Attention {
 }
 
 impl Block {
-    /// The attention probabilities [B, H, N, N] that this block has on [B, N, D]: row i is the
-    /// attention of token i; rows sum to 1.
+    /// This block's attention weights [B, H, N, N] for tokens [B, N, D]: row i holds the weights of
+    /// token i; rows sum to 1.
     pub fn attention_map(&self, x: &Tensor) -> Tensor {
         self.attn.probabilities(&self.norm1.forward(x))
     }
@@ -181,7 +182,7 @@ impl Mlp {
         Self::starting(scope, config, [Init::XavierUniform, Init::XavierUniform])
     }
 
-    /// The same, with the start of both weights.
+    /// As [`Self::new`], with the initialisation of both weights.
     pub(crate) fn starting(
         mut scope: Scope<'_>,
         config: &BlockConfig,
@@ -200,8 +201,8 @@ impl Mlp {
     }
 }
 
-/// The start of a fused [3D, D] matrix whose thirds start as matrices of their own (MAE-ST,
-/// whose queries, keys and values are apart): Xavier uniform of [D, D].
+/// Initialisation of a fused [3D, D] matrix whose thirds start as separate matrices (MAE-ST, which
+/// has separate queries, keys and values): Xavier uniform of [D, D].
 pub(crate) fn qkv_apart(dim: usize) -> Init {
     Init::Uniform((6.0 / (2 * dim) as f64).sqrt())
 }
@@ -243,11 +244,12 @@ impl Shared for Mlp {
     }
 }
 
-/// Sends `x` through `depth` blocks, `block` being the one of that index, as far as the
-/// last of `chosen` and gives what the chosen ones put out.
+/// Passes `x` through the first of `depth` blocks, up to the last of `chosen`, and returns the
+/// outputs of the chosen ones; `block(i, x)` applies block i.
 ///
 /// # Errors
-/// [`ModelError::Config`] when `chosen` does not ascend or names a block that is not there.
+/// [`ModelError::Config`] when `chosen` is not in ascending order or names a block that does not
+/// exist.
 pub(crate) fn outputs_of_blocks(
     mut x: Tensor,
     depth: usize,
@@ -269,8 +271,8 @@ pub(crate) fn outputs_of_blocks(
     Ok(found)
 }
 
-/// The attention probabilities [B, heads, N, N] of the last of `blocks`, of tokens
-/// [B, N, D] that enter the first.
+/// The attention weights [B, heads, N, N] of the last of `blocks`, for tokens [B, N, D] that enter
+/// the first.
 ///
 /// # Errors
 /// [`ModelError::Config`] when there is no block.
@@ -279,7 +281,7 @@ pub(crate) fn last_attention(blocks: &[Block], x: Tensor) -> Result<Tensor, Mode
     Ok(last.attention_map(&before.iter().fold(x, |x, block| block.forward(&x))))
 }
 
-/// What an encoder without blocks says when it is asked where the last one looks.
+/// The error of an encoder without blocks when its attention weights are requested.
 pub(crate) fn no_attention() -> ModelError {
     ModelError::Config("an encoder without blocks (depth 0) has no attention to show".into())
 }

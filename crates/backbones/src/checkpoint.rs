@@ -20,10 +20,11 @@ pub use self::pth::read_pth;
 use self::safetensors_header::Entry;
 use crate::{ModelError, Parameters};
 
-/// Writes named tensors to a safetensors file: beside it, flushed, then renamed.
+/// Writes named tensors to a safetensors file: to a temporary file next to it, flushed, then
+/// renamed.
 ///
 /// # Errors
-/// [`ModelError::Io`] when the file cannot be written; nothing half-written stays.
+/// [`ModelError::Io`] when the file cannot be written; no partial file remains.
 pub fn write_tensors<'a>(
     path: &Path,
     tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
@@ -51,9 +52,8 @@ pub fn write_tensors_with<'a>(
 /// length first, and only one tensor at a time is in memory twice.
 ///
 /// # Errors
-/// [`ModelError::Io`] when it cannot be read, [`ModelError::Format`] when it is
-/// truncated, no safetensors file, or holds a number type without a tensor kind or a shape
-/// that no tensor can have.
+/// [`ModelError::Io`] when it cannot be read, [`ModelError::Format`] when it is truncated, not a
+/// safetensors file, or holds a number type without a tensor kind or an impossible shape.
 pub fn read_tensors(path: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
     let io = |source| ModelError::Io { path: path.into(), source };
     let format = |reason: String| ModelError::Format { path: path.into(), reason };
@@ -63,7 +63,7 @@ pub fn read_tensors(path: &Path) -> Result<HashMap<String, Tensor>, ModelError> 
     for Entry { name, kind, shape, bytes } in entries {
         let mut numbers = vec![0; bytes];
         file.read_exact(&mut numbers).map_err(io)?;
-        // Any byte may stand for a bool in a hostile file; all but 0 become true.
+        // In a hostile file, any byte can stand for a bool; all but 0 become true.
         let stored = if kind == Kind::Bool { Kind::Uint8 } else { kind };
         let tensor = Tensor::f_from_data_size(&numbers, &shape, stored)
             .map_err(|error| format(format!("{name}: {}", first_line(&error))))?;
@@ -72,12 +72,12 @@ pub fn read_tensors(path: &Path) -> Result<HashMap<String, Tensor>, ModelError> 
     Ok(tensors)
 }
 
-/// What libtorch says, without its own stack.
+/// The first line of libtorch's message, without its stack trace.
 fn first_line(error: &TchError) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// Whether a parameter can be read from numbers of this kind.
+/// Whether a parameter can be loaded from tensors of this kind.
 pub(crate) fn is_float(kind: Kind) -> bool {
     matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16)
 }
@@ -94,8 +94,8 @@ impl Parameters {
     /// Overwrites all parameters with those of a file.
     ///
     /// # Errors
-    /// As [`read_tensors`], and [`ModelError::Mismatch`] unless names and shapes
-    /// agree exactly; then no parameter has been changed.
+    /// As [`read_tensors`], and [`ModelError::Mismatch`] unless names and shapes agree exactly; no
+    /// parameter is changed in that case.
     pub fn load(&self, path: &Path) -> Result<(), ModelError> {
         self.assign(&read_tensors(path)?)
             .map_err(|mismatch| ModelError::Mismatch { path: path.into(), mismatch })
@@ -104,7 +104,7 @@ impl Parameters {
     /// Overwrites all parameters with tensors of the same names and shapes.
     ///
     /// # Errors
-    /// What does not agree; then no parameter has been changed.
+    /// The differences, if names or shapes do not agree; no parameter is changed in that case.
     pub fn assign(&self, tensors: &HashMap<String, Tensor>) -> Result<(), Mismatch> {
         let mismatch = self.mismatch(tensors);
         if !mismatch.is_empty() {
@@ -118,7 +118,7 @@ impl Parameters {
         Ok(())
     }
 
-    /// How names, shapes and types of tensors differ from the parameters'.
+    /// The differences in names, shapes and types between tensors and the parameters.
     pub(crate) fn mismatch(&self, tensors: &HashMap<String, Tensor>) -> Mismatch {
         let mut mismatch = Mismatch::default();
         for parameter in self {
@@ -141,7 +141,7 @@ impl Parameters {
     }
 }
 
-/// A tensor's bytes on the host, as safetensors wants them.
+/// A tensor's bytes in host memory, as safetensors needs them.
 struct HostTensor {
     dtype: Dtype,
     shape: Vec<usize>,

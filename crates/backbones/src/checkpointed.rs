@@ -1,17 +1,17 @@
-//! Transformer blocks whose inner values are computed again in the backward pass.
+//! Transformer blocks whose inner values are recomputed in the backward pass.
 //!
-//! A block keeps about sixteen times its input for its gradient. A checkpointed one keeps the
-//! input alone, at the price of one more forward pass of it. The last block of a stack is not
-//! checkpointed: its backward pass follows at once, and then its values are the only ones.
+//! For its gradient, a block keeps about sixteen times the size of its input. A checkpointed block
+//! keeps only the input, at the cost of a second forward pass. The last block of a stack is not
+//! checkpointed: its backward pass follows at once, while no other block holds inner values.
 
 use bauta_libtorch::{Checkpointing, checkpoint};
 use tch::Tensor;
 
 use crate::{Block, DropPath, LayerNorm, Linear};
 
-/// A part of a network that can be held twice.
+/// A part of a network that can have several handles to the same weights.
 pub(crate) trait Shared {
-    /// Another handle of the same weights.
+    /// Another handle to the same weights.
     fn share(&self) -> Self;
 
     /// The weights.
@@ -46,14 +46,14 @@ impl Shared for LayerNorm {
 }
 
 impl Block {
-    /// Applies `forward` to the block and `x`, [B, N, D], and keeps `x` alone for the backward
-    /// pass, which applies it again.
+    /// Applies `forward` to the block and `x`, [B, N, D], and keeps only `x` for the backward pass,
+    /// which applies `forward` again.
     ///
-    /// `forward` must be a function of the block, of its tensor and of tensors that it holds
-    /// and that want no gradient.
+    /// `forward` must depend only on the block, on its tensor argument and on captured tensors that
+    /// need no gradient.
     ///
     /// # Panics
-    /// Where `forward` does.
+    /// When `forward` panics.
     pub fn checkpointed(
         &self,
         x: &Tensor,
@@ -64,7 +64,7 @@ impl Block {
     }
 }
 
-/// Applies `forward` to a part and `inputs`, and keeps these alone for the backward pass.
+/// Applies `forward` to a part and `inputs`, and keeps only these for the backward pass.
 pub(crate) fn checkpointed<P: Shared + Send + 'static>(
     part: &P,
     inputs: &[&Tensor],
@@ -75,12 +75,12 @@ pub(crate) fn checkpointed<P: Shared + Send + 'static>(
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Whether the block at `place` of `depth` is to be checkpointed now.
+/// Whether the block at `place` of `depth` should be checkpointed now.
 pub fn is_checkpointed(place: usize, depth: usize) -> bool {
     place + 1 < depth && Checkpointing::is_on()
 }
 
-/// Sends tokens [B, N, D] through all blocks, with samples that skip branches.
+/// Passes tokens [B, N, D] through all blocks; `drop` gives the branches that samples skip.
 pub(crate) fn through_blocks(blocks: &[Block], x: Tensor, drop: Option<&DropPath>) -> Tensor {
     blocks.iter().enumerate().fold(x, |x, (place, block)| {
         let factors = drop.and_then(|drop| drop.of_block(place));
@@ -105,7 +105,7 @@ mod tests {
         VisionTransformer, VitConfig,
     };
 
-    /// The loss of a network and the gradients of all its parameters, some of which are frozen.
+    /// The gradients of a network's loss for all its parameters, some of which are frozen.
     fn gradients(
         parameters: &Parameters,
         checkpointed: bool,
@@ -132,7 +132,8 @@ mod tests {
         }
     }
 
-    /// Plan of two samples of 2 × 2 tokens, and factors of three blocks that skip some branches.
+    /// A plan for two samples of 2 × 2 tokens, and factors for three blocks that skip some
+    /// branches.
     fn drawn() -> (TokenIndices, DropPath) {
         let config = VitConfig::new(8, 4, 16, 3, 2);
         let strategy = RandomMask::new(config.grid().unwrap(), 0.5).unwrap();

@@ -1,8 +1,8 @@
 //! CLIP's visual tower (Radford et al., arXiv 2103.00020), MaskDistill's main teacher.
 //!
-//! A vision transformer with learned positions, a norm before the blocks, no bias in the
-//! patch embedding, and a linear layer into the space that images and texts share. Its
-//! parameters bear timm's names for it.
+//! A vision transformer with learned positions, a norm before the blocks, no bias in the patch
+//! embedding, and a linear layer into the embedding space of images and texts. Its parameters have
+//! timm's names.
 
 use bauta_masking::Grid;
 use tch::Tensor;
@@ -19,15 +19,15 @@ use crate::{
 /// Sizes of a visual tower.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClipVisionConfig {
-    /// What every vision transformer has. OpenAI's weights want
-    /// [`Activation::QuickGelu`], and 1e-5 added in layer norms; `qkv_bias` cannot be left out.
+    /// Sizes common to all vision transformers. OpenAI's weights need [`Activation::QuickGelu`] and
+    /// an epsilon of 1e-5 in layer norms; `qkv_bias` is required.
     pub vit: VitConfig,
-    /// Width of the space that images and texts share; none leaves the projection out.
+    /// Width of the embedding space of images and texts; none leaves the projection out.
     pub projection: Option<usize>,
 }
 
 impl ClipVisionConfig {
-    /// A tower of these sizes with the activation and norms of OpenAI's, without a projection.
+    /// A tower of these sizes with OpenAI's activation and norms, without a projection.
     pub fn new(vit: VitConfig) -> Self {
         let (activation, layer_norm_eps) = (Activation::QuickGelu, 1e-5);
         Self { vit: VitConfig { activation, layer_norm_eps, ..vit }, projection: None }
@@ -62,8 +62,9 @@ impl ClipVisual {
     /// Adds the tower's parameters, under timm's names, to `scope`; the projection is
     /// `head.weight` [projection, D].
     ///
-    /// Class token, positions and projection start normal with deviation 1/√D and the patch
-    /// embedding as convolutions do, as in the reference; the blocks as MAE's.
+    /// Class token, positions and projection are initialised from a normal distribution with
+    /// standard deviation 1/√D, and the patch embedding like a convolution, as in the reference;
+    /// the blocks are initialised as in MAE.
     ///
     /// # Errors
     /// [`ModelError::Geometry`] and [`ModelError::Config`] for sizes that do not fit.
@@ -113,12 +114,12 @@ impl ClipVisual {
     /// Encodes whole normalised images [B, C, H, W]: the class token, then the patches in
     /// image order, [B, 1 + L, D].
     ///
-    /// Before the final norm they are Hugging Face's `last_hidden_state`; CLIP itself
+    /// These tokens before the final norm are Hugging Face's `last_hidden_state`; CLIP itself
     /// applies that norm to the class token alone.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] when the images are of another size, [`ModelError::Config`]
-    /// when it is asked for a part of the patches or for mask tokens.
+    /// [`ModelError::Shape`] when the images are of another size, [`ModelError::Config`] when only
+    /// visible patches or mask tokens are requested.
     pub fn encode(&self, images: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError> {
         match how.seen {
             Seen::Whole => {
@@ -130,8 +131,8 @@ impl ClipVisual {
         }
     }
 
-    /// Brings tokens after the final norm, [..., D], into the space that images and texts
-    /// share: [..., projection].
+    /// Projects tokens after the final norm, [..., D], into the embedding space of images and
+    /// texts: [..., projection].
     ///
     /// # Errors
     /// [`ModelError::Config`] when the tower has no projection.
@@ -142,8 +143,8 @@ impl ClipVisual {
         Ok(projection.forward(tokens))
     }
 
-    /// The last block's attention on whole normalised images [B, C, H, W]: [B, heads, 1 + L, 1 +
-    /// L], row i the attention of token i, the class token first.
+    /// The last block's attention weights for whole normalised images [B, C, H, W]: [B, heads, 1 +
+    /// L, 1 + L]; row i holds the weights of token i, the class token first.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the images are of another size,
@@ -152,7 +153,7 @@ impl ClipVisual {
         last_attention(&self.blocks, self.embed(images)?)
     }
 
-    /// What enters the first block, [B, 1 + L, D].
+    /// The input of the first block, [B, 1 + L, D].
     fn embed(&self, images: &Tensor) -> Result<Tensor, ModelError> {
         let patches = self.patch_embed.forward_all(images)?;
         let cls = self.cls_token.expand([patches.size()[0], -1, -1], false);

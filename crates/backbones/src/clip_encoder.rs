@@ -1,10 +1,10 @@
-//! An encoder of clips, whichever network it is: what protocols measure, and what is fine-tuned.
+//! An encoder of clips, of either architecture, for evaluation and fine-tuning.
 
 use tch::Tensor;
 
 use crate::{DropPath, ModelError, Moments, SpacetimeConv, VideoTransformer};
 
-/// A network that gives one feature vector a clip.
+/// A network that computes one feature vector per clip.
 #[derive(Debug)]
 pub enum ClipEncoder {
     /// A transformer of spacetime patches (MAE-ST, VideoMAE).
@@ -19,11 +19,11 @@ pub enum ClipEncoder {
 }
 
 impl ClipEncoder {
-    /// What stands for whole clips, [B, C, T, H, W] normalised to [B, D]: a transformer's
-    /// [`VideoTransformer::features`], a residual network's embedding.
+    /// Computes one feature vector per clip, from normalised [B, C, T, H, W] to [B, D]: a
+    /// transformer's [`VideoTransformer::features`], a residual network's embedding.
     ///
-    /// `moments` are those of a residual network's batch norms; samples skip branches (`drop`) in
-    /// transformers alone.
+    /// `moments` select the moments of a residual network's batch norms; `drop`, the branches that
+    /// samples skip, applies to transformers only.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the clips are of another size.
@@ -39,7 +39,7 @@ impl ClipEncoder {
         }
     }
 
-    /// What [`Self::features`] are, in words.
+    /// A description of [`Self::features`].
     pub fn describe(&self) -> &'static str {
         match self {
             Self::Transformer(_) => "mean of the patch tokens",
@@ -55,8 +55,8 @@ impl ClipEncoder {
         }
     }
 
-    /// Layers that learn at rates of their own: a transformer's blocks, a residual network's
-    /// stages.
+    /// Number of layers with learning rates of their own: a transformer's blocks, a residual
+    /// network's stages.
     pub fn depth(&self) -> usize {
         match self {
             Self::Transformer(network) => network.config().vit.depth,
@@ -75,8 +75,8 @@ impl ClipEncoder {
         }
     }
 
-    /// How many values of every channel a pass keeps for a clip: a transformer's tokens, or the
-    /// places of a residual network's first map.
+    /// Number of values per channel that a pass keeps for a clip: a transformer's tokens, or the
+    /// positions of a residual network's first feature map.
     pub fn places(&self) -> usize {
         match self {
             Self::Transformer(network) => network.grid().tokens(),

@@ -1,10 +1,9 @@
-//! What every masked autoencoder's decoder has after its embedding: mask token,
-//! positions, blocks, norm and prediction (MAE §3).
+//! The part of a masked autoencoder's decoder after its embedding: mask token, positions, blocks,
+//! norm and prediction (MAE §3).
 //!
-//! The reference un-shuffles tokens into image order before its blocks. Blocks
-//! do not care about order, because each token carries its position; so these
-//! stay in plan order, which leaves the masked tokens contiguous at the end,
-//! where the prediction head needs them.
+//! The reference un-shuffles tokens into image order before its blocks. Blocks do not depend on the
+//! order, because each token carries its position; so here tokens stay in plan order, in which the
+//! masked ones are contiguous at the end, as the prediction head needs them.
 
 use bauta_masking::Grid;
 use tch::Tensor;
@@ -56,7 +55,7 @@ impl DecoderBody {
         })
     }
 
-    /// Predicts the masked tokens alone: embedded [B, 1 + V, Dd] to [B, M, P].
+    /// Predicts only the masked tokens: embedded [B, 1 + V, Dd] to [B, M, P].
     pub(crate) fn predict_masked(&self, embedded: &Tensor, indices: &TokenIndices) -> Tensor {
         let x = self.decode(embedded, indices, None);
         let masked = x.narrow(1, 1 + indices.visible_count(), indices.masked_count());
@@ -101,7 +100,7 @@ impl DecoderBody {
     fn decode(&self, seen: &Tensor, indices: &TokenIndices, drop: Option<&DropPath>) -> Tensor {
         let positions = self.pos_embed.get(0).narrow(0, 1, self.tokens);
         let hidden = &self.mask_token + rows_of(&positions, indices.masked());
-        // The class token's position is zero, like in the encoder.
+        // The class token's position is zero, as in the encoder.
         let cls = seen.narrow(1, 0, 1) + self.pos_embed.narrow(1, 0, 1);
         let seen = patch_tokens(seen) + rows_of(&positions, indices.visible());
         debug_assert_eq!(hidden.size()[1], indices.masked_count());

@@ -1,8 +1,8 @@
-//! i-MAE's decoder: linear heads that tell mixed images apart in the latent, before
-//! one decoder that reconstructs each (i-MAE §3, "two-way reconstruction").
+//! i-MAE's decoder: linear heads separate mixed images in the latent, before one decoder
+//! reconstructs each of them (i-MAE §3, "two-way reconstruction").
 //!
-//! The heads are the decoder's embeddings, one for each image. Everything after them is
-//! shared, so the branches go through it side by side, as one batch.
+//! The heads are the decoder's embeddings, one per image. Everything after them is shared, so the
+//! branches are processed together, as one batch.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ pub struct DisentanglingDecoder {
 }
 
 impl DisentanglingDecoder {
-    /// One head, `decoder_embed`: the parameters are those of MAE's decoder.
+    /// A decoder with one head, `decoder_embed`: the parameters are those of MAE's decoder.
     ///
     /// # Errors
     /// [`ModelError::Config`] for sizes that do not fit.
@@ -33,8 +33,8 @@ impl DisentanglingDecoder {
         Self::new(scope, config, grid, &["decoder_embed"])
     }
 
-    /// Two heads, `decoder_embed1` for the subordinate image and `decoder_embed2` for the
-    /// dominant one.
+    /// A decoder with two heads, `decoder_embed1` for the subordinate image and `decoder_embed2`
+    /// for the dominant one.
     ///
     /// # Errors
     /// As [`Self::single`].
@@ -68,8 +68,8 @@ impl DisentanglingDecoder {
         self.heads.len()
     }
 
-    /// The latent of each branch: [B, 1 + V, D] to as many [B, 1 + V, Dd] as there are heads,
-    /// the subordinate image's first.
+    /// The latent of each branch: maps [B, 1 + V, D] to one [B, 1 + V, Dd] per head, the
+    /// subordinate image's first.
     ///
     /// # Panics
     /// When the latent is of another width.
@@ -77,8 +77,8 @@ impl DisentanglingDecoder {
         self.heads.iter().map(|head| head.forward(latent)).collect()
     }
 
-    /// Predicts each branch's masked tokens alone: latents [B, 1 + V, Dd] of some branches
-    /// to as many [B, M, P].
+    /// Predicts only the masked tokens of each branch: latents [B, 1 + V, Dd] of some branches to
+    /// as many [B, M, P].
     ///
     /// # Errors
     /// [`ModelError::Shape`] when a latent does not belong to the plan.
@@ -91,7 +91,7 @@ impl DisentanglingDecoder {
     }
 
     /// Predicts every token of each branch, in image order: latents [B, 1 + V, Dd] of some
-    /// branches to as many [B, L, P]. The predictions of visible tokens mean nothing.
+    /// branches to as many [B, L, P]. The predictions of visible tokens are meaningless.
     ///
     /// # Errors
     /// As [`Self::predict_masked`].
@@ -122,8 +122,8 @@ impl DisentanglingDecoder {
     }
 }
 
-/// Gives a masked autoencoder's weights the names of a decoder with so many branches:
-/// with two, each head is a copy of `decoder_embed` (i-MAE's continued pre-training).
+/// Renames a masked autoencoder's weights for a decoder with `branches` branches: with two, each
+/// head is a copy of `decoder_embed` (i-MAE's continued pre-training).
 pub fn mae_weights_for_branches(
     weights: &HashMap<String, Tensor>,
     branches: usize,
@@ -172,7 +172,7 @@ mod tests {
         (a - b).abs().max().double_value(&[])
     }
 
-    /// Trained scalars of encoder and decoder.
+    /// Number of trained scalars of encoder and decoder.
     fn trained(
         config: &VitConfig,
         (dim, depth, heads): (usize, usize, usize),
@@ -194,7 +194,7 @@ mod tests {
         let (base, large) = (VitConfig::base(224, 16), VitConfig::large(224, 16));
         let small = VitConfig::new(64, 8, 384, 12, 6);
         assert_eq!(trained(&base, (512, 8, 16), 1).0, 111_655_680);
-        // The reference counts 112,443,136 with the parent's unused `decoder_embed`.
+        // The reference counts 112,443,136, including the parent class's unused `decoder_embed`.
         let (double, names) = trained(&base, (512, 8, 16), 2);
         assert_eq!(double, 112_049_408);
         assert_eq!(
@@ -245,14 +245,14 @@ mod tests {
         let latents = double.disentangle(&latent);
         assert_eq!(latents[0], latents[1]);
         let [first, second] = predict();
-        // Products of a batch round by the place of a row in it, and by nothing else.
+        // The two branches differ only by rounding, which depends on a row's position in the batch.
         assert!(distance(&first, &second) < 1e-6);
         let alone = [0, 1].map(|branch| {
             double.predict_masked(&latents[branch..=branch], &indices).unwrap().remove(0)
         });
         assert_eq!(alone[0], alone[1], "one by one exactly");
         assert!(distance(&first, &mae.predict_masked(&latent, &indices).unwrap()) < 1e-5);
-        // The other branch's head has no say in a branch.
+        // A branch does not depend on the other branch's head.
         let head = &parameters[1].get("decoder_embed2.weight").unwrap().tensor;
         let _ = tch::no_grad(|| head.shallow_clone().zero_());
         let [unchanged, changed] = predict();
@@ -283,7 +283,8 @@ mod tests {
         let plan = indices(|i| i * 29 % 48);
         let twice = plan.repeated(2);
         assert_eq!((twice.batch(), twice.tokens()), (4, 24));
-        // Σ mask = N (L − K), kept and removed are a permutation, restore undoes the shuffle.
+        // Σ mask = N (L − K); kept and removed tokens are a permutation; restoring undoes the
+        // shuffle.
         assert_eq!(twice.mask().sum(Kind::Float).double_value(&[]), 4.0 * 18.0);
         let shuffled = Tensor::cat(&[twice.visible(), twice.masked()], 1);
         let order = shuffled.sort(1, false).0;

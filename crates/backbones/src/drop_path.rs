@@ -1,21 +1,21 @@
 //! Stochastic depth (Huang et al., arXiv 1603.09382): samples skip residual branches.
 //!
-//! Which samples skip which branch is drawn by whoever trains and handed to the
-//! forward pass; a branch that is kept is scaled up, so that its mean stays.
+//! The caller decides which samples skip which branch and passes that to the forward pass; a branch
+//! that is kept is scaled up, so that its mean is unchanged.
 
 use tch::{Device, Tensor};
 
 /// The factors of every branch and sample: 0 to skip, 1 / (1 − rate) to keep.
 #[derive(Debug)]
 pub struct DropPath {
-    /// [depth, 2, B, 1, 1]; of each block, attention and then MLP.
+    /// [depth, 2, B, 1, 1]; for each block, attention and then MLP.
     factors: Tensor,
     /// Blocks before this one skip nothing.
     first: usize,
 }
 
 impl DropPath {
-    /// The rate of each block, rising linearly from 0 to `rate` with depth, as timm's.
+    /// The rate of each block, rising linearly from 0 to `rate` with depth, as in timm.
     pub fn rates(depth: usize, rate: f64) -> Vec<f64> {
         let last = depth.saturating_sub(1).max(1) as f64;
         (0..depth).map(|block| rate * block as f64 / last).collect()
@@ -36,7 +36,7 @@ impl DropPath {
         }
     }
 
-    /// Factors [B, 1, 1] of a block's attention and MLP, unless they change nothing.
+    /// Factors [B, 1, 1] of a block's attention and MLP; `None` if all blocks so far skip nothing.
     pub(crate) fn of_block(&self, block: usize) -> Option<[Tensor; 2]> {
         let factors = || self.factors.get(block as i64);
         (block >= self.first).then(|| [factors().get(0), factors().get(1)])
@@ -68,7 +68,7 @@ mod tests {
         let whole = encoder.encode(&images, Encode::whole()).unwrap();
         assert_eq!(drop(&[1.0; 12]), whole);
 
-        // The second sample skips both branches of both blocks, the others nothing.
+        // The second sample skips both branches of both blocks, the others skip none.
         let skipping = [1.0, 0.0, 1.0].repeat(4);
         let found = drop(&skipping);
         let off = |sample| (found.get(sample) - whole.get(sample)).abs().max().double_value(&[]);

@@ -1,10 +1,10 @@
 //! EfficientNet-Lite0, a convolutional classifier that serves as a frozen teacher.
 //!
-//! Tan and Le, EfficientNet, arXiv 1905.11946, in the variant for mobile
-//! processors: no squeeze and excitation, ReLU6 for swish. A stem halves the
-//! image, sixteen blocks widen, filter each channel and narrow again, and a
-//! head pools 1280 features for 1000 classes. Names are those of the published
-//! PyTorch file, which was converted from TensorFlow: hence the padding.
+//! Tan and Le, EfficientNet, arXiv 1905.11946, in the variant for mobile processors: no
+//! squeeze-and-excitation, and ReLU6 in place of swish. A stem halves the image, sixteen blocks
+//! expand the channels, filter each of them and project them back, and a head pools 1280 features
+//! for 1000 classes. Names are those of the published PyTorch file. It was converted from
+//! TensorFlow, hence the padding.
 
 mod convolution;
 
@@ -17,7 +17,7 @@ use self::convolution::{Convolution, Shape};
 use crate::checkpoint::read_pth;
 use crate::{ImageNormalization, Init, ModelError, Parameters, Scope};
 
-/// Groups of blocks: how many, side of the filters, stride of the first, widening, channels out.
+/// Groups of blocks: count, kernel side, stride of the first, expansion factor, output channels.
 const GROUPS: [(usize, i64, i64, i64, i64); 7] = [
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -31,14 +31,14 @@ const GROUPS: [(usize, i64, i64, i64, i64); 7] = [
 /// Channels of the stem.
 const STEM: i64 = 32;
 
-/// Features of an image, before the classes.
+/// Features of an image, before the classifier.
 const FEATURES: i64 = 1280;
 
-/// The classes of ImageNet.
+/// Number of ImageNet's classes.
 const CLASSES: i64 = 1000;
 
-/// How much coarser than the image a feature map is, the finest first: the last map of
-/// each side.
+/// Resolution of a feature map relative to the image, the finest first. Of the maps of equal size,
+/// the last is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumIter)]
 pub enum FeatureStride {
     /// A quarter of the image's sides, 24 channels.
@@ -52,12 +52,12 @@ pub enum FeatureStride {
 }
 
 impl FeatureStride {
-    /// The one of so many pixels, if there is one.
+    /// The stride of the given number of pixels, if there is one.
     pub fn of_pixels(pixels: usize) -> Option<Self> {
         Self::iter().find(|stride| stride.pixels() == pixels)
     }
 
-    /// Pixels of the image for one of the map, in each direction.
+    /// Pixels of the image per pixel of the map, in each direction.
     pub fn pixels(self) -> usize {
         match self {
             Self::Four => 4,
@@ -77,7 +77,7 @@ impl FeatureStride {
         }
     }
 
-    /// The blocks that lead to the map.
+    /// The number of blocks up to the map.
     fn blocks(self) -> usize {
         match self {
             Self::Four => 3,
@@ -88,7 +88,7 @@ impl FeatureStride {
     }
 }
 
-/// The network, for inference: batch norms use the statistics of the file.
+/// The network, for inference: batch norms use the statistics in the file.
 #[derive(Debug)]
 pub struct EfficientNetLite0 {
     stem: Convolution,
@@ -124,12 +124,12 @@ impl EfficientNetLite0 {
 
     /// Reads the published file, `efficientnet-lite0-57934424.pth`, to `device`.
     ///
-    /// The batch norms are multiplied into the convolutions once, so a later
-    /// change of the parameters does not change what the model computes.
+    /// The batch norms are folded into the convolutions once, so a later change of the parameters
+    /// does not change the model's outputs.
     ///
     /// # Errors
-    /// As [`read_pth`], and [`ModelError::Mismatch`] unless names and shapes
-    /// agree exactly; counts of batches are of no use and left out.
+    /// As [`read_pth`], and [`ModelError::Mismatch`] unless names and shapes agree exactly; the
+    /// unused counts of batches are left out.
     pub fn read(path: &Path, device: Device) -> Result<(Parameters, Self), ModelError> {
         let mut tensors = read_pth(path)?;
         tensors.retain(|name, _| !name.ends_with(".num_batches_tracked"));
@@ -142,25 +142,25 @@ impl EfficientNetLite0 {
         Ok((parameters, model))
     }
 
-    /// What the published weights take: (x − 127) / 128 of pixels in 0 to 255.
+    /// The normalisation that the published weights need: (x − 127) / 128 for pixels in 0 to 255.
     pub fn normalization(device: Device) -> ImageNormalization {
         ImageNormalization::new(&[127.0 / 255.0; 3], &[128.0 / 255.0; 3], device)
             .expect("the deviations are positive")
     }
 
-    /// The last feature map of a stride, of normalised images [B, 3, H, W].
+    /// The last feature map of a stride, for normalised images [B, 3, H, W].
     ///
-    /// Gives [B, C, ⌈H / stride⌉, ⌈W / stride⌉], on the CPU a view of contiguous
-    /// [B, ⌈H / stride⌉, ⌈W / stride⌉, C]; what comes later is not computed.
+    /// Returns [B, C, ⌈H / stride⌉, ⌈W / stride⌉], on the CPU a view of contiguous [B, ⌈H /
+    /// stride⌉, ⌈W / stride⌉, C]; later layers are not computed.
     ///
     /// # Panics
-    /// When the images have other than 3 channels.
+    /// When the images do not have 3 channels.
     pub fn forward_features(&self, images: &Tensor, stride: FeatureStride) -> Tensor {
         let stem = self.stem.forward_relu6(&channels_last(images));
         self.blocks[..stride.blocks()].iter().fold(stem, |x, block| block.forward(x))
     }
 
-    /// The features [B, 1280] that the classes are told by, of normalised images [B, 3, H, W].
+    /// The classifier's input features [B, 1280], for normalised images [B, 3, H, W].
     ///
     /// # Panics
     /// As [`forward_features`](Self::forward_features).
@@ -169,7 +169,7 @@ impl EfficientNetLite0 {
         self.head.forward_relu6(&map).mean_dim([2, 3].as_slice(), false, Kind::Float)
     }
 
-    /// The scores [B, 1000] of ImageNet's classes, of normalised images [B, 3, H, W].
+    /// The scores [B, 1000] of ImageNet's classes, for normalised images [B, 3, H, W].
     ///
     /// # Panics
     /// As [`forward_features`](Self::forward_features).
@@ -178,7 +178,7 @@ impl EfficientNetLite0 {
         self.pooled(images).linear(weight, Some(bias))
     }
 
-    /// Multiplies each batch norm into its convolution, once and for all.
+    /// Folds each batch norm into its convolution, permanently.
     fn fold(&mut self) {
         self.stem.fold();
         for block in &mut self.blocks {
@@ -188,10 +188,10 @@ impl EfficientNetLite0 {
     }
 }
 
-/// `x + project(relu6(depthwise(relu6(expand(x)))))`, the sum only where shapes allow it.
+/// `x + project(relu6(depthwise(relu6(expand(x)))))`, with the sum only where shapes allow it.
 #[derive(Debug)]
 struct Block {
-    /// Absent where the block does not widen.
+    /// Absent if the block does not expand the channels.
     expand: Option<Convolution>,
     depthwise: Convolution,
     project: Convolution,
@@ -228,8 +228,8 @@ impl Block {
     }
 }
 
-/// The same images with a pixel's channels side by side, where convolutions of a channel at a
-/// time are several times faster so.
+/// The same images in channels-last layout, which makes depthwise convolutions several times faster
+/// on the CPU.
 fn channels_last(images: &Tensor) -> Tensor {
     if images.device() != Device::Cpu {
         return images.shallow_clone();

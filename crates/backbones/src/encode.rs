@@ -1,23 +1,23 @@
-//! How an encoder is asked: what it sees of its images, and what is left out on the way.
+//! How an encoder is applied: which parts of its images it sees, and which branches it skips.
 
 use tch::Tensor;
 
 use crate::{DropPath, LayerNorm, ModelError, Moments, TokenIndices};
 
-/// What of the images an encoder sees.
+/// The part of the images that an encoder sees.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Seen<'a> {
     /// Every patch, in image order: L tokens.
     #[default]
     Whole,
-    /// The visible patches alone, in plan order: V tokens (MAE §3).
+    /// Only the visible patches, in plan order: V tokens (MAE §3).
     Visible(&'a TokenIndices),
     /// The visible patches, and the mask token in place of each masked one, in image order:
     /// L tokens (BEiT).
     MaskTokens(&'a TokenIndices),
 }
 
-/// A question to an encoder, [`crate::ImageEncoder::encode`].
+/// Options of [`crate::ImageEncoder::encode`].
 ///
 /// ```
 /// use bauta_backbones::{Encode, Parameters, VisionTransformer, VitConfig};
@@ -33,13 +33,13 @@ pub enum Seen<'a> {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Encode<'a> {
-    /// What of the images is seen.
+    /// The part of the images that is seen.
     pub seen: Seen<'a>,
-    /// Which samples skip which branches of the blocks; none skips nothing.
+    /// Which samples skip which branches of the blocks; `None` skips nothing.
     pub drop_path: Option<&'a DropPath>,
     /// Whether the final norm is applied, where the encoder has one.
     pub final_norm: bool,
-    /// By what batch norms normalise, where the encoder has some.
+    /// The moments of batch norms, where the encoder has some.
     pub moments: Moments,
 }
 
@@ -50,7 +50,7 @@ impl<'a> Encode<'a> {
         Self { seen: Seen::Whole, drop_path: None, final_norm: true, moments }
     }
 
-    /// The visible patches alone, after the final norm.
+    /// Only the visible patches, after the final norm.
     pub fn visible(indices: &'a TokenIndices) -> Self {
         Self { seen: Seen::Visible(indices), ..Self::whole() }
     }
@@ -60,22 +60,22 @@ impl<'a> Encode<'a> {
         Self { seen: Seen::MaskTokens(indices), ..Self::whole() }
     }
 
-    /// The same with samples that skip branches of blocks.
+    /// The same with samples that skip branches of the blocks.
     pub fn dropping(self, drop_path: Option<&'a DropPath>) -> Self {
         Self { drop_path, ..self }
     }
 
-    /// The same as the last block puts it out, before the final norm.
+    /// The same with the outputs of the last block, before the final norm.
     pub fn without_norm(self) -> Self {
         Self { final_norm: false, ..self }
     }
 
-    /// The same with batch norms that normalise by these.
+    /// The same with these moments of batch norms.
     pub fn with_moments(self, moments: Moments) -> Self {
         Self { moments, ..self }
     }
 
-    /// What is given of the tokens that the last block put out.
+    /// Applies the final norm to the last block's tokens, if requested.
     pub(crate) fn finish(self, tokens: Tensor, norm: Option<&LayerNorm>) -> Tensor {
         match norm.filter(|_| self.final_norm) {
             Some(norm) => norm.forward(&tokens),
@@ -84,7 +84,7 @@ impl<'a> Encode<'a> {
     }
 }
 
-/// What an encoder says that cannot leave masked patches out.
+/// The error of an encoder that cannot leave masked patches out.
 pub(crate) fn needs_every_token(encoder: &str) -> ModelError {
     ModelError::Config(format!(
         "{encoder} needs a token for every patch, so masked ones cannot be left out; \
@@ -92,7 +92,7 @@ pub(crate) fn needs_every_token(encoder: &str) -> ModelError {
     ))
 }
 
-/// What an encoder says that has no mask token.
+/// The error of an encoder without a mask token.
 pub(crate) fn no_mask_token(encoder: &str) -> ModelError {
     ModelError::Config(format!(
         "{encoder} has no mask token to put in place of masked patches; ask for whole images"

@@ -1,5 +1,5 @@
-//! An encoder of whole images, plain ViT, BEiT or residual network, with what may stand on its
-//! tokens: a classifier, or a pooler.
+//! An encoder of whole images (a plain ViT, a BEiT or a residual network) with an optional
+//! classifier or pooler.
 
 use tch::Tensor;
 
@@ -8,16 +8,16 @@ use crate::{
     Pooling, ResNetConfig, ResNetEncoder, Scope, VisionTransformer, VitConfig,
 };
 
-/// Deviation of a new classifier's weights (MAE and BEiT, fine-tuning). MAE's code truncates
-/// at ±2, 100,000 deviations away; BEiT's at one deviation, as all its weights.
+/// Standard deviation of a new classifier's weights (MAE and BEiT, fine-tuning). MAE's code
+/// truncates at ±2, which is 100,000 standard deviations; BEiT's at one, as for all its weights.
 pub(crate) const HEAD_STD: f64 = 2e-5;
 
-/// What reads the tokens.
+/// The head on the tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EncoderHead {
-    /// Nothing.
+    /// No head.
     None,
-    /// A linear classifier of so many classes on the class token
+    /// A linear classifier of the given number of classes on the class token
     /// (`ViTForImageClassification`, timm's `head`).
     Classifier(usize),
     /// The same on the mean of the last block's patch tokens, normalised by a norm of
@@ -78,8 +78,8 @@ impl EncoderWithHead {
         Ok(Self::on(encoder, config.layer_norm_eps, scope, Init::Normal(HEAD_STD), head))
     }
 
-    /// The same of a BEiT as it is fine-tuned: each block has a table of position biases,
-    /// and there is no mask token.
+    /// As [`Self::vit`] for a BEiT in fine-tuning: each block has a table of position biases, and
+    /// there is no mask token.
     ///
     /// # Errors
     /// As [`BeitEncoder::new`].
@@ -94,8 +94,8 @@ impl EncoderWithHead {
         Ok(Self::on(encoder, config.vit.layer_norm_eps, scope, start, head))
     }
 
-    /// Adds the parameters of a residual network for images of [height, width], and `fc`, a
-    /// classifier of so many classes on the mean over places, as torchvision names it.
+    /// Adds the parameters of a residual network for images of [height, width], and of a classifier
+    /// of `classes` classes on the mean over positions, named `fc` as in torchvision.
     ///
     /// # Errors
     /// As [`ResNetEncoder::new`].
@@ -111,7 +111,8 @@ impl EncoderWithHead {
         Ok(Self { encoder, fc_norm: None, head, pooler: None })
     }
 
-    /// Adds a head to an encoder whose norms add `eps`; `start` is of a classifier's weights.
+    /// Adds a head to an encoder whose norms have the epsilon `eps`; `start` initialises the
+    /// weights of a classifier.
     fn on(
         encoder: Box<dyn ImageEncoder>,
         eps: f64,
@@ -138,7 +139,7 @@ impl EncoderWithHead {
         &*self.encoder
     }
 
-    /// What reads the tokens.
+    /// The kind of head.
     pub fn kind(&self) -> EncoderHead {
         let rows = |linear: &Linear| linear.weight.size()[0] as usize;
         match (&self.head, &self.fc_norm, &self.pooler) {
@@ -149,8 +150,8 @@ impl EncoderWithHead {
         }
     }
 
-    /// Maps normalised images [B, C, H, W], seen as `how` says, to tokens and what the head makes
-    /// of them.
+    /// Maps normalised images [B, C, H, W], encoded according to `how`, to tokens and the head's
+    /// outputs.
     ///
     /// # Errors
     /// As [`ImageEncoder::encode`].
@@ -166,7 +167,7 @@ impl EncoderWithHead {
     }
 }
 
-/// A new classifier: weights nearly zero, biases zero.
+/// A new classifier: weights close to zero, biases zero.
 fn classifier(mut scope: Scope<'_>, dim: usize, classes: usize, start: Init) -> Linear {
     let (dim, classes) = (dim as i64, classes as i64);
     Linear {

@@ -1,4 +1,4 @@
-//! What can be wrong with a model's description or its files.
+//! Errors of a model's description or its files.
 
 use std::path::PathBuf;
 
@@ -12,17 +12,17 @@ pub enum ModelError {
     /// An image or patch size that gives no token grid.
     #[error(transparent)]
     Geometry(#[from] MaskError),
-    /// Sizes of a transformer that do not fit together.
+    /// Sizes of a model that do not fit together.
     #[error("{0}")]
     Config(String),
     /// A tensor of the wrong shape.
     #[error("{what} is {found:?}, the model expects {expected}")]
     Shape {
-        /// What was handed over.
+        /// The name of the tensor.
         what: &'static str,
         /// Its shape.
         found: Vec<i64>,
-        /// What the model expects, in words.
+        /// The expected shape.
         expected: String,
     },
     /// A file that cannot be read or written.
@@ -30,15 +30,15 @@ pub enum ModelError {
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A file that is not what its name says.
+    /// A file whose content is not what its name says.
     #[error("{path}: {reason}", path = path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong and what to do.
+        /// The problem and how to solve it.
         reason: String,
     },
     /// A checkpoint of another model.
@@ -49,7 +49,7 @@ pub enum ModelError {
         /// The names that are missing, unexpected or mis-shaped.
         mismatch: crate::checkpoint::Mismatch,
     },
-    /// A folder that describes its model, and of which more was said.
+    /// Options given for a folder that already describes its model.
     #[error("{} has its own config.json", .0.display())]
     Described(PathBuf),
     /// A file of weights where a model folder is wanted.
@@ -59,7 +59,7 @@ pub enum ModelError {
         file = .0.display()
     )]
     NoFolder(PathBuf),
-    /// A folder to write a model to that has one.
+    /// An output folder that already holds a model.
     #[error("{} holds a model already; name another folder", .0.display())]
     Occupied(PathBuf),
 }

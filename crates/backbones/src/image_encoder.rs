@@ -1,4 +1,4 @@
-//! What every encoder of images can do, whichever network it is.
+//! The interface of all image encoders.
 
 use std::fmt::Debug;
 
@@ -7,7 +7,7 @@ use tch::Tensor;
 
 use crate::{Encode, ModelError, Moments, VitConfig};
 
-/// What every encoder of images has.
+/// Sizes that every image encoder has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncoderShape {
     /// Width of a token, D.
@@ -28,7 +28,7 @@ pub trait ImageEncoder: Debug + Send {
     /// Its sizes.
     fn shape(&self) -> EncoderShape;
 
-    /// All sizes of a vision transformer; none of another network.
+    /// All sizes of a vision transformer; `None` for another network.
     fn transformer(&self) -> Option<&VitConfig>;
 
     /// Width of a token, D.
@@ -51,28 +51,31 @@ pub trait ImageEncoder: Debug + Send {
         self.shape().image
     }
 
-    /// Encodes normalised images [B, C, H, W] to tokens [B, 1 + N, D], the class token first;
-    /// N is V where the visible patches alone are seen, else L. A residual network's class token
-    /// is the mean of the others, which are the places of its last feature map.
+    /// Encodes normalised images [B, C, H, W] to tokens [B, 1 + N, D], the class token first; N is
+    /// V if only the visible patches are encoded, else L.
+    ///
+    /// A residual network's class token is the mean of the others, which are the positions of its
+    /// last feature map.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] when images or plan are of another size, [`ModelError::Config`]
-    /// when this network cannot see images so.
+    /// [`ModelError::Shape`] when images or plan are of another size, [`ModelError::Config`] when
+    /// this network does not support `how`.
     fn encode(&self, images: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError>;
 
-    /// Width D and token grid of what a block puts out: those of the encoder in a transformer. The
-    /// blocks of a residual network are its stages, each of another width on another grid.
+    /// Width D and token grid of a block's output: the encoder's own in a transformer. The blocks
+    /// of a residual network are its stages, each with another width and grid.
     fn block_shape(&self, _block: usize) -> (usize, Grid) {
         (self.dim(), self.grid())
     }
 
-    /// What chosen blocks put out, before the final norm: [B, 1 + L, D] for each of `blocks`,
-    /// which are counted from 0 and ascend; L and D are [`Self::block_shape`]'s. `moments` is by
-    /// what batch norms normalise, where there are some.
+    /// Outputs of the chosen blocks before the final norm: [B, 1 + L, D] for each of `blocks`,
+    /// which are counted from 0 and in ascending order; L and D are given by [`Self::block_shape`].
+    ///
+    /// `moments` selects the moments of batch norms, if there are any.
     ///
     /// # Errors
-    /// As [`Self::encode`], and [`ModelError::Config`] when `blocks` do not ascend or name
-    /// one that is not there.
+    /// As [`Self::encode`], and [`ModelError::Config`] when `blocks` are not in ascending order or
+    /// name one that does not exist.
     fn tokens_of_blocks(
         &self,
         images: &Tensor,
@@ -80,7 +83,8 @@ pub trait ImageEncoder: Debug + Send {
         moments: Moments,
     ) -> Result<Vec<Tensor>, ModelError>;
 
-    /// Where the last block looks: [B, heads, 1 + L, 1 + L], row i the attention of token i.
+    /// Attention weights of the last block: [B, heads, 1 + L, 1 + L]; row i holds the weights of
+    /// token i.
     ///
     /// # Errors
     /// As [`Self::encode`], and [`ModelError::Config`] when there is no block.
@@ -113,7 +117,8 @@ mod tests {
             Box::new(BeitEncoder::new(beit.root(), &beit_config).unwrap()),
             Box::new(ClipVisual::new(clip.root(), &clip_config).unwrap()),
         ];
-        // Rows of tokens for visible patches alone and with mask tokens, or why not.
+        // Number of tokens with only visible patches and with mask tokens, or the reason of the
+        // error.
         let answers = [
             [Ok(1 + 3), Err("no mask token")],
             [Err("cannot be left out"), Ok(1 + 6)],

@@ -1,37 +1,37 @@
-//! From host samples to a model's input, and back to pictures.
+//! Conversion of host samples to a model's input, and back to images for display.
 
 use tch::{Device, Kind, Tensor};
 
 use crate::{Framing, ModelError, Preprocessing, SampleKind, Samples};
 
-/// A drawn picture of values spans so many deviations on either side of the mean.
+/// Range of displayed values, in standard deviations on either side of the mean.
 const SHOWN: f64 = 3.0;
 
-/// Per-channel standardisation of images, done on the device.
+/// Per-channel normalisation of images, computed on the device.
 #[derive(Debug)]
 pub struct ImageNormalization {
     samples: Samples,
     mean: Vec<f32>,
     deviation: Vec<f32>,
-    /// 1 / (255 · deviation) of bytes, 1 / deviation of other samples, [1, C, 1, 1].
+    /// 1 / (255 · deviation) for bytes, 1 / deviation for other samples, [1, C, 1, 1].
     scale: Tensor,
-    /// −mean / deviation of bytes, −mean of other samples, [1, C, 1, 1].
+    /// −mean / deviation for bytes, −mean for other samples, [1, C, 1, 1].
     shift: Tensor,
     device: Device,
 }
 
 impl ImageNormalization {
-    /// Takes the channels' means and deviations, of bytes scaled to [0, 1].
+    /// Takes the channels' means and standard deviations, for bytes scaled to [0, 1].
     ///
     /// # Errors
-    /// [`ModelError::Config`] unless there are channels, and for each a finite mean and a finite
-    /// deviation above 0.
+    /// [`ModelError::Config`] unless there is at least one channel, and each has a finite mean and
+    /// a finite standard deviation above 0.
     pub fn new(mean: &[f32], deviation: &[f32], device: Device) -> Result<Self, ModelError> {
         Self::of(Samples::BYTES, mean, deviation, device)
     }
 
-    /// The same for pixels of any samples, with means and deviations in their own units where
-    /// they are no bytes.
+    /// The same for pixels of any sample type; if they are not bytes, means and standard deviations
+    /// are in their own units.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -66,8 +66,8 @@ impl ImageNormalization {
         })
     }
 
-    /// The same in a model folder's words, for pictures that are resized and cut by `framing`;
-    /// what is read of it normalises to the same bits.
+    /// Describes the normalisation for a model folder, with images resized and cropped by
+    /// `framing`. The normalisation read back from it gives bit-identical results.
     pub fn preprocessing(&self, framing: Option<Framing>) -> Preprocessing {
         Preprocessing::of(self.samples, &self.mean, &self.deviation, framing)
     }
@@ -77,29 +77,30 @@ impl ImageNormalization {
         self.scale.numel()
     }
 
-    /// What the pixels are that it takes.
+    /// Type and range of the pixels that it takes.
     pub fn samples(&self) -> Samples {
         self.samples
     }
 
-    /// Turns pixels of any device, of images [B, C, H, W] or clips [B, C, T, H, W], into
-    /// normalised f32 on this one.
+    /// Converts pixels on any device, of images [B, C, H, W] or clips [B, C, T, H, W], to
+    /// normalised f32 on this normalisation's device.
     pub fn normalize(&self, pixels: &Tensor) -> Tensor {
         let (scale, shift) = self.for_sides(pixels.dim());
         let pixels = pixels.to_device(self.device).to_kind(Kind::Float);
         match self.samples.kind {
             SampleKind::Uint8 => pixels * scale + shift,
-            // The mean first: of values far from 0 nothing else is left of their differences.
+            // The mean is subtracted first: for values far from 0, rounding would otherwise erase
+            // their differences.
             SampleKind::Uint16 | SampleKind::Float32 => (pixels + shift) * scale,
         }
     }
 
-    /// Turns normalised images or clips into pictures of one channel or three, in [0, 1]
+    /// Converts normalised images or clips to images of one or three channels in [0, 1] for display
     /// (values outside are clamped).
     ///
-    /// Bytes become what they were. Other samples have no colours: three deviations below the
-    /// mean are black, three above it white. Of more than three channels the first three are
-    /// red, green and blue; of two the first is grey.
+    /// Bytes get their original values. Other samples have no natural display range: three standard
+    /// deviations below the mean are black, three above it white. Of more than three channels, the
+    /// first three are red, green and blue; of two, the first is grey.
     pub fn to_pixels(&self, images: &Tensor) -> Tensor {
         let drawn = match self.samples.kind {
             SampleKind::Uint8 => {
@@ -111,8 +112,8 @@ impl ImageNormalization {
         drawable(&drawn).clamp(0.0, 1.0)
     }
 
-    /// What is drawn of pixels [B, C, H, W]: u8 of one channel or three, bytes as they are,
-    /// other samples as [`Self::to_pixels`] draws them.
+    /// Converts pixels [B, C, H, W] for display: u8 of one or three channels, bytes unchanged,
+    /// other samples as in [`Self::to_pixels`].
     pub fn drawn(&self, pixels: &Tensor) -> Tensor {
         match self.samples.kind {
             SampleKind::Uint8 => drawable(pixels),
@@ -123,14 +124,14 @@ impl ImageNormalization {
         }
     }
 
-    /// Scale and shift for tensors of so many sides.
+    /// Scale and shift for tensors with `sides` dimensions.
     fn for_sides(&self, sides: usize) -> (Tensor, Tensor) {
         let shape = [&[1, -1][..], &vec![1; sides - 2]].concat();
         (self.scale.view(shape.as_slice()), self.shift.view(shape.as_slice()))
     }
 }
 
-/// The channels of a picture: all of one or three, else the first three or the first.
+/// The channels to display: all of one or three, else the first three or the first.
 fn drawable(images: &Tensor) -> Tensor {
     match images.size()[1] {
         2 => images.narrow(1, 0, 1),

@@ -16,12 +16,12 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Adds `weight` (Xavier uniform, of the whole matrix) and `bias` (zero).
+    /// Adds `weight` (Xavier uniform on the whole matrix) and `bias` (zero).
     pub fn new(scope: Scope<'_>, inputs: usize, outputs: usize, bias: bool) -> Self {
         Self::starting(scope, inputs, outputs, Init::XavierUniform, bias)
     }
 
-    /// Adds `weight`, which starts as `init` says, and `bias` (zero).
+    /// Adds `weight`, initialised with `init`, and `bias` (zero).
     pub fn starting(
         mut scope: Scope<'_>,
         inputs: usize,
@@ -79,7 +79,7 @@ pub enum Activation {
     #[default]
     #[serde(rename = "gelu")]
     Gelu,
-    /// GELU by its tanh approximation.
+    /// GELU in its tanh approximation.
     #[serde(rename = "gelu_pytorch_tanh", alias = "gelu_new", alias = "gelu_fast")]
     GeluTanh,
     /// x · σ(1.702 x).

@@ -1,10 +1,9 @@
 //! Vision transformers for masked pre-training.
 //!
-//! An encoder takes images and how it is asked, [`Encode`]: MAE's works on the visible
-//! tokens of a mask plan's [`TokenIndices`] alone, and its decoder predicts the masked
-//! ones; BEiT's replaces the masked ones by a token. No model
-//! here samples a mask. Parameters bear timm's and the MAE reference's names,
-//! so public checkpoints load without guessing.
+//! An encoder takes images and an [`Encode`], which says how to encode them: MAE's encodes only the
+//! visible tokens of a mask plan's [`TokenIndices`], and its decoder predicts the masked ones;
+//! BEiT's replaces the masked ones by a token. Models do not sample masks themselves. Parameters
+//! have timm's and the MAE reference's names, so public checkpoints load as they are.
 //!
 //! ```
 //! use bauta_backbones::{Encode, MaeDecoder, MaeDecoderConfig, Parameters, TokenIndices};
@@ -113,6 +112,7 @@ pub use video::{
     VideoTransformer, deflate_weights, inflate_weights,
 };
 pub use vit::{VisionTransformer, VitConfig};
-// Part of this crate's interface, so that its users need no version of their own.
+// Re-exported because it is part of this crate's interface, so that users need no version of their
+// own.
 pub use bauta_masking as masking;
 pub use tch;

@@ -1,7 +1,7 @@
 //! MAE's decoder: a light transformer over visible and mask tokens (MAE §3).
 //!
-//! One linear layer brings the encoder's tokens to the decoder's width; the rest
-//! is the body that i-MAE's decoder shares.
+//! A linear layer projects the encoder's tokens to the decoder's width; the rest is shared with
+//! i-MAE's decoder.
 
 use bauta_masking::Grid;
 use tch::Tensor;
@@ -24,7 +24,7 @@ pub struct MaeDecoderConfig {
     pub mlp_dim: usize,
     /// Values predicted for each token, P.
     pub outputs: usize,
-    /// Whether the qkv product has a bias.
+    /// Whether the projection to queries, keys and values has a bias.
     pub qkv_bias: bool,
     /// Added to the variance in layer norms; 1e-6 in the reference.
     pub layer_norm_eps: f64,
@@ -90,7 +90,7 @@ impl MaeDecoder {
         &self.config
     }
 
-    /// Brings the encoder's tokens to the decoder's width: [B, 1 + V, D] to [B, 1 + V, Dd].
+    /// Projects the encoder's tokens to the decoder's width: [B, 1 + V, D] to [B, 1 + V, Dd].
     ///
     /// # Panics
     /// When the latent is of another width.
@@ -98,7 +98,7 @@ impl MaeDecoder {
         self.embed.forward(latent)
     }
 
-    /// Predicts the masked tokens alone: latent [B, 1 + V, D] to [B, M, P].
+    /// Predicts only the masked tokens: latent [B, 1 + V, D] to [B, M, P].
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the latent does not belong to the plan.
@@ -111,8 +111,8 @@ impl MaeDecoder {
         Ok(self.body.predict_masked(&self.embed(latent), indices))
     }
 
-    /// Predicts the class token and the masked ones: latent [B, 1 + V, D] to [B, 1 + M, P],
-    /// the class token first; samples may skip branches of blocks.
+    /// Predicts the class token and the masked ones: latent [B, 1 + V, D] to [B, 1 + M, P], the
+    /// class token first; `drop` gives the branches that samples skip.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the latent does not belong to the plan.
@@ -128,7 +128,7 @@ impl MaeDecoder {
 
     /// Predicts every token, in image order: latent [B, 1 + V, D] to [B, L, P].
     ///
-    /// No loss ever reaches the predictions of visible tokens; they mean nothing.
+    /// The loss ignores the predictions of visible tokens, so they are meaningless.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the latent does not belong to the plan.
@@ -222,7 +222,7 @@ mod tests {
         let both = case.decoder.predict_masked_and_class(&latent, &case.indices, None).unwrap();
         assert_eq!(both.size()[1], 1 + masked.size()[1]);
         assert!(distance(&patch_tokens(&both), &masked) < 1e-6);
-        // Skipping nothing is not a change; skipping every branch is one.
+        // Skipping nothing changes nothing; skipping every branch does.
         let kept = DropPath::new(&[1.0; 8], 2, 2, Device::Cpu);
         let kept = case.decoder.predict_masked_and_class(&latent, &case.indices, Some(&kept));
         assert_eq!(kept.unwrap(), both);

@@ -19,24 +19,26 @@ use crate::{
 /// Name of the input, [batch, C, H, W] or [batch, C, T, H, W].
 const PIXELS: &str = "pixel_values";
 
-/// Writes the network of a model folder as an ONNX file (opset 17), and says what it holds. The
-/// file reads normalised images `pixel_values` [batch, C, H, W], or clips [batch, C, T, H, W], and
-/// puts out
+/// Writes the network of a model folder as an ONNX file (opset 17), and returns a description. The
+/// input of the file is normalised images `pixel_values` [batch, C, H, W], or clips [batch, C, T,
+/// H, W]. Its outputs are
 ///
-/// - of a transformer `last_hidden_state` [batch, 1 + L, D], the class token first, and
-///   `features` [batch, D], the mean of the patch tokens; of one with a classifier `logits`
-///   [batch, classes] too, and of one with a pooler `pooler_output`;
-/// - of a transformer of video the same, its `features` as [`VideoTransformer::features`] has them;
-/// - of a residual network `features` [batch, D], and of one with a classifier `logits`.
+/// - for a transformer, `last_hidden_state` [batch, 1 + L, D], the class token first, and
+///   `features` [batch, D], the mean of the patch tokens; with a classifier also `logits`
+///   [batch, classes], and with a pooler `pooler_output`;
+/// - for a video transformer the same, with `features` as in [`VideoTransformer::features`];
+/// - for a residual network `features` [batch, D], and with a classifier `logits`.
 ///
-/// Decoders, mask tokens and heads for masked patches are left out. The metadata have the means and
-/// deviations of the folder's `preprocessor_config.json`, or of a video folder's `config.json`.
+/// Decoders, mask tokens and heads for masked patches are left out. The metadata contain the means
+/// and standard deviations from the folder's `preprocessor_config.json`, or from a video folder's
+/// `config.json`.
 ///
 /// [`VideoTransformer::features`]: crate::VideoTransformer::features
 ///
 /// # Errors
-/// As the folder is read; [`ModelError::Config`] for a (2+1)D residual network and for a network of 2 GiB or more;
-/// [`ModelError::Occupied`] when `to` is there already. Nothing is written then.
+/// As in reading the folder; [`ModelError::Config`] for a (2+1)D residual network and for a network
+/// of 2 GiB or more; [`ModelError::Occupied`] when `to` already exists. Nothing is written in these
+/// cases.
 pub fn export_onnx(from: &Path, to: &Path) -> Result<String, ModelError> {
     if to.exists() {
         return Err(ModelError::Occupied(to.into()));
@@ -65,7 +67,7 @@ pub fn onnx_graph(from: &Path) -> Result<Graph, ModelError> {
 /// The network of a folder.
 struct Network {
     graph: Graph,
-    /// What it is, in words.
+    /// A description.
     about: String,
     statistics: Option<ChannelStatistics>,
 }
@@ -99,7 +101,7 @@ impl Network {
         Ok(Self { graph, about, statistics })
     }
 
-    /// The encoder of a folder of video, with the classifier that the folder holds.
+    /// The encoder of a video folder, with the classifier that the folder holds.
     fn of_video(folder: &VideoFolder) -> Result<Self, ModelError> {
         let (parameters, encoder) = folder.encoder(Device::Cpu)?;
         let head = ["head.weight", "head.bias"].map(|name| folder.tensors().get(name));
@@ -157,7 +159,7 @@ fn of_transformer(folder: &ModelFolder) -> Result<(Graph, String), ModelError> {
 struct Weights<'a>(&'a Parameters);
 
 impl Weights<'_> {
-    /// Adds a weight that is there.
+    /// Adds a weight if it exists.
     fn maybe(&self, graph: &mut Graph, name: &str) -> Option<Value> {
         let tensor = &self.0.get(name)?.tensor;
         Some(add(graph, name, tensor))
@@ -169,7 +171,7 @@ impl Weights<'_> {
         self.maybe(graph, name).unwrap_or_else(missing)
     }
 
-    /// `NAME.weight` and `NAME.bias`.
+    /// Adds `NAME.weight` and `NAME.bias`.
     fn pair(&self, graph: &mut Graph, name: &str) -> [Value; 2] {
         ["weight", "bias"].map(|part| self.add(graph, &format!("{name}.{part}")))
     }

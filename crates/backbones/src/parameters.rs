@@ -1,8 +1,9 @@
-//! The parameters of a model: ordered, uniquely named, seeded by name.
+//! The parameters of a model: ordered, uniquely named, and each initialised from a seed by its
+//! name.
 //!
-//! Names are those of timm and the MAE reference. A parameter starts from the
-//! random stream (seed, "init", its name), so its value depends neither on the
-//! order of construction nor on libtorch's global generator.
+//! Names are those of timm and the MAE reference. A parameter's initial value is drawn from the
+//! random stream (seed, "init", its name), so it depends neither on the order of construction nor
+//! on libtorch's global generator.
 
 use std::collections::HashMap;
 
@@ -12,18 +13,18 @@ use tch::{Device, Kind, Tensor};
 
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-/// How a parameter starts.
+/// How a parameter is initialised.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Init {
-    /// Every element is this.
+    /// Every element has this value.
     Constant(f32),
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
-    /// The same with values beyond one deviation drawn again, which leaves 0.54 of it.
+    /// The same with values beyond one standard deviation redrawn, which leaves 0.54 of it.
     TruncatedNormal(f64),
     /// Uniform in ± this bound.
     Uniform(f64),
-    /// Uniform in ±√(6 / (fan in + fan out)), of the matrix [first side, all other sides].
+    /// Uniform in ±√(6 / (fan in + fan out)), for the matrix [first dimension, all others].
     XavierUniform,
     /// This number or its negative, each with probability ½: "signed constant".
     Signed(f32),
@@ -47,7 +48,7 @@ pub struct Parameter {
 pub struct Parameters {
     /// None in a sketch.
     seed: Option<u64>,
-    /// Which of the seed's draws.
+    /// Index of the draw for this seed.
     draw: u64,
     device: Device,
     entries: Vec<Parameter>,
@@ -55,18 +56,18 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Creates an empty set whose members will start from `seed` and live on `device`.
+    /// Creates an empty set whose members are initialised from `seed` and live on `device`.
     pub fn new(seed: u64, device: Device) -> Self {
         Self::drawn(seed, 0, device)
     }
 
-    /// The same with another draw of the same seed, as of a network that begins anew.
+    /// The same with another draw for the same seed, for a network that starts anew.
     pub fn drawn(seed: u64, draw: u64, device: Device) -> Self {
         Self { seed: Some(seed), draw, device, entries: Vec::new(), places: HashMap::new() }
     }
 
-    /// Creates an empty set whose members have names and shapes, but no memory of
-    /// their own: to count or list the parameters of a model of any size.
+    /// Creates an empty set whose members have names and shapes, but no memory of their own, for
+    /// counting or listing the parameters of a model of any size.
     pub fn sketch() -> Self {
         Self {
             seed: None,
@@ -77,12 +78,12 @@ impl Parameters {
         }
     }
 
-    /// The top of the name space.
+    /// The root of the namespace.
     pub fn root(&mut self) -> Scope<'_> {
         Scope { parameters: self, prefix: String::new() }
     }
 
-    /// Where the parameters live.
+    /// The device of the parameters.
     pub fn device(&self) -> Device {
         self.device
     }
@@ -102,13 +103,13 @@ impl Parameters {
         self.places.get(name).map(|&place| &self.entries[place])
     }
 
-    /// Lets training change exactly those parameters whose names `chosen` picks; no
-    /// gradient is computed for the others, nor for the running moments of batch norms.
+    /// Makes exactly those parameters trainable whose names `chosen` accepts; no gradient is
+    /// computed for the others, nor for the running moments of batch norms.
     pub fn train_only(&mut self, chosen: impl Fn(&str) -> bool) {
         for parameter in &mut self.entries {
             let moment = ["running_mean", "running_var"].map(|end| parameter.name.ends_with(end));
             parameter.trainable = chosen(&parameter.name) && !moment.contains(&true);
-            // All handles share one tensor; this is in place.
+            // All handles share one tensor, which is changed in place.
             let _ = parameter.tensor.set_requires_grad(parameter.trainable);
         }
     }
@@ -146,7 +147,7 @@ impl<'a> IntoIterator for &'a Parameters {
     }
 }
 
-/// A place in the name space, where a layer adds its parameters.
+/// A place in the namespace, where a layer adds its parameters.
 #[derive(Debug)]
 pub struct Scope<'a> {
     parameters: &'a mut Parameters,
@@ -172,7 +173,7 @@ impl Scope<'_> {
         self.parameters.add(format!("{}{name}", self.prefix), shape, init, true)
     }
 
-    /// Adds a tensor that belongs to the model but not to training.
+    /// Adds a tensor that belongs to the model but is not trained.
     ///
     /// # Panics
     /// When the name is taken.
@@ -182,7 +183,7 @@ impl Scope<'_> {
 }
 
 impl Init {
-    /// A tensor that starts so, on the CPU.
+    /// A tensor on the CPU, initialised this way.
     fn tensor(self, shape: &[i64], stream: &mut RandomStream) -> Tensor {
         let count = shape.iter().product::<i64>();
         match self {
@@ -202,7 +203,7 @@ impl Init {
                 let bound = (6.0 / (rows + count / rows) as f64).sqrt();
                 uniform(shape, -bound, bound, stream)
             }
-            // The signs are those of a uniform start from the same stream.
+            // The signs are those of a uniform draw from the same stream.
             Self::Signed(size) => uniform(shape, -1.0, 1.0, stream).sign() * f64::from(size),
             Self::Values(values) => {
                 assert_eq!(values.len(), count as usize, "initial values must fill {shape:?}");
@@ -233,7 +234,7 @@ mod tests {
         assert_ne!(draw(1, &["b"]), draw(2, &["b"]));
     }
 
-    /// Every recorded run begins with these numbers.
+    /// Every recorded run starts from these values.
     #[test]
     fn golden_values_never_change() {
         let mut parameters = Parameters::drawn(7, 2, Device::Cpu);
@@ -258,7 +259,7 @@ mod tests {
     fn draws_lie_within_their_bounds_and_fill_them() {
         let mut parameters = Parameters::new(0, Device::Cpu);
         let mut root = parameters.root();
-        // One [3D, D] matrix: the bound is that of the whole, sqrt(6 / 4D).
+        // One [3D, D] matrix: the bound is that of the whole matrix, sqrt(6 / 4D).
         let qkv = values(&root.add("qkv", &[3 * 64, 64], Init::XavierUniform));
         let bound = (6.0_f32 / (4.0 * 64.0)).sqrt();
         let largest = qkv.iter().fold(0.0_f32, |max, x| max.max(x.abs()));

@@ -1,7 +1,7 @@
 //! Patch embedding: a convolution whose kernel and stride are the patch.
 //!
-//! Computed as one matrix product over patches cut out of the image, so that
-//! masked patches can be left out *before* the product.
+//! It is computed as one matrix product over patches cut from the image, so that masked patches can
+//! be left out *before* the product.
 
 use bauta_libtorch::linear;
 use tch::Tensor;
@@ -25,7 +25,7 @@ impl ImageShape {
     /// The images of a vision transformer.
     ///
     /// # Errors
-    /// [`ModelError::Config`] when they have no channel.
+    /// [`ModelError::Config`] when they have no channels.
     pub(crate) fn new(config: &VitConfig) -> Result<Self, ModelError> {
         let VitConfig {
             channels, image_height: height, image_width: width, patch_size: patch, ..
@@ -36,7 +36,7 @@ impl ImageShape {
         Ok(Self { channels, height, width, patch })
     }
 
-    /// A convolution's default start is uniform in ± this, 1/√(C·p²).
+    /// Bound of a convolution's default initialisation, uniform in ±1/√(C·p²).
     pub(crate) fn bound(self) -> f64 {
         1.0 / ((self.channels * self.patch * self.patch) as f64).sqrt()
     }
@@ -58,18 +58,18 @@ pub struct PatchEmbed {
 impl PatchEmbed {
     /// Adds `proj.weight` (Xavier uniform on the flattened matrix) and `proj.bias`.
     ///
-    /// The bias keeps a convolution's default start, uniform in ±1/√(C·p²), as
-    /// the reference leaves it.
+    /// The bias keeps a convolution's default initialisation, uniform in ±1/√(C·p²), as in the
+    /// reference.
     ///
     /// # Errors
-    /// [`ModelError::Config`] when images have no channel.
+    /// [`ModelError::Config`] when images have no channels.
     pub fn new(mut scope: Scope<'_>, config: &VitConfig) -> Result<Self, ModelError> {
         let images = ImageShape::new(config)?;
         let bias = Some(Init::Uniform(images.bound()));
         Ok(Self::starting(scope.sub("proj"), images, config.dim, Init::XavierUniform, bias))
     }
 
-    /// Adds `weight` and, unless it has no start, `bias` to the convolution's own scope.
+    /// Adds `weight` and, if it has an initialisation, `bias` to the convolution's own scope.
     pub(crate) fn starting(
         mut scope: Scope<'_>,
         images: ImageShape,
@@ -99,7 +99,7 @@ impl PatchEmbed {
         Ok(self.project(&self.patches(images)?))
     }
 
-    /// Embeds the visible patches alone: [B, C, H, W] to [B, V, D].
+    /// Embeds only the visible patches: [B, C, H, W] to [B, V, D].
     ///
     /// # Errors
     /// [`ModelError::Shape`] when images or plan are of another size.
@@ -154,7 +154,7 @@ mod tests {
     use crate::{Parameters, tests::normal};
 
     fn patch_embed() -> (PatchEmbed, VitConfig) {
-        // Rectangular, four channels: no side may stand for another.
+        // Rectangular with four channels, so that no dimension can be mistaken for another.
         let config =
             VitConfig { image_height: 12, image_width: 20, channels: 4, ..VitConfig::nano(0, 4) };
         let mut parameters = Parameters::new(0, Device::Cpu);

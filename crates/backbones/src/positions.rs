@@ -5,12 +5,12 @@ use tch::Tensor;
 
 use crate::patch_tokens;
 
-/// Makes the position table [1 + L, D], row by row, whose first row is zero (the class token).
+/// Computes the position table [1 + L, D] in row-major order; its first row, of the class token, is
+/// zero.
 ///
-/// With ω_k = 10000^(−k / (D/4)), the token at row i and column j has
-/// `[sin(j·ω) | cos(j·ω) | sin(i·ω) | cos(i·ω)]`, each part D/4 wide: the column
-/// comes first, and sines and cosines stand in blocks. Computed in double
-/// precision, as the reference does.
+/// With ω_k = 10000^(−k / (D/4)), the token at row i and column j has `[sin(j·ω) | cos(j·ω) |
+/// sin(i·ω) | cos(i·ω)]`, each part D/4 wide: the column comes first, and sines and cosines are in
+/// separate blocks. Computed in double precision, as in the reference.
 ///
 /// # Panics
 /// When `dim` is not a multiple of 4.
@@ -32,9 +32,9 @@ pub fn sin_cos_2d(grid: Grid, dim: usize) -> Vec<f32> {
     table
 }
 
-/// Brings a table [1, 1 + L, D] from one grid to another, for images of another
-/// size: bicubic, without aligned corners; the class token's row stays (MAE,
-/// fine-tuning at higher resolution).
+/// Resamples a table [1, 1 + L, D] from one grid to another, for images of another size: bicubic,
+/// without aligned corners; the class token's row is unchanged (MAE, fine-tuning at higher
+/// resolution).
 ///
 /// # Panics
 /// When the table is not that of `from`.

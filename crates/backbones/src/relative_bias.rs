@@ -1,7 +1,7 @@
-//! Learned biases of attention by relative place (BEiT, arXiv 2106.08254; MaskDistill §3).
+//! Learned biases of attention by relative position (BEiT, arXiv 2106.08254; MaskDistill §3).
 //!
-//! A table has one row for each difference of two places of the grid, and three for pairs
-//! with the class token; a pair's row is added to its attention scores, one number for each head.
+//! A table has one row for each difference between two positions of the grid, and three for pairs
+//! with the class token; a pair's row is added to its attention scores, one number per head.
 
 use bauta_masking::Grid;
 use tch::Tensor;
@@ -11,11 +11,11 @@ use crate::{Init, Scope};
 /// Rows for pairs with the class token: class to patch, patch to class, class to class.
 const CLASS_ROWS: i64 = 3;
 
-/// The row of every pair of tokens, [1 + L, 1 + L] row by row: query i, key j.
+/// The row of every pair of tokens, [1 + L, 1 + L] in row-major order: query i, key j.
 ///
-/// With dy and dx the query's place minus the key's, patches of an h × w grid have row
-/// (dy + h − 1) · (2w − 1) + dx + w − 1. Of the last three rows of the table, the first is
-/// of the class token as query, the second of it as key, the third of it with itself.
+/// With dy and dx the query's position minus the key's, patches of an h × w grid have row (dy + h −
+/// 1) · (2w − 1) + dx + w − 1. Of the last three rows of the table, the first is for the class
+/// token as query, the second for it as key, the third for it with itself.
 pub fn relative_position_index(grid: Grid) -> Vec<i64> {
     let (height, width) = (grid.height() as i64, grid.width() as i64);
     let class = distances(grid);
@@ -32,21 +32,21 @@ pub fn relative_position_index(grid: Grid) -> Vec<i64> {
     index
 }
 
-/// Differences of two places of a grid.
+/// Number of differences between two positions of a grid.
 fn distances(grid: Grid) -> i64 {
     ((2 * grid.height() - 1) * (2 * grid.width() - 1)) as i64
 }
 
-/// The rows that a grid's table has.
+/// Number of rows of a grid's table.
 pub(crate) fn relative_bias_rows(grid: Grid) -> i64 {
     distances(grid) + CLASS_ROWS
 }
 
-/// Brings a table [(2h − 1)(2w − 1) + 3, heads] from one grid to another, for images of
-/// another size: bicubic, without aligned corners; the class token's three rows stay.
+/// Resamples a table [(2h − 1)(2w − 1) + 3, heads] from one grid to another, for images of another
+/// size: bicubic, without aligned corners; the class token's three rows are unchanged.
 ///
-/// BEiT's own code places the new differences on a geometric grid instead, which stretches
-/// far ones more than near ones; here all are stretched alike.
+/// BEiT's own code samples the new differences on a geometric grid instead, which stretches large
+/// ones more than small ones; here all are stretched equally.
 ///
 /// # Panics
 /// When the table is not that of `from`.
@@ -179,7 +179,7 @@ mod tests {
         let larger = interpolate_relative_bias(&table, grid(2, 3), grid(4, 5));
         assert_eq!(larger.size(), [66, 2]);
         assert_eq!(larger.narrow(0, 63, 3), table.narrow(0, 15, 3));
-        // A constant stays one; the middle row, of a token with itself, stays in the middle.
+        // A constant stays constant; the middle row, of a token with itself, stays in the middle.
         let bump = Tensor::zeros([28, 1], (Kind::Float, Device::Cpu));
         let _ = bump.get(12).fill_(1.0);
         let wider = interpolate_relative_bias(&bump, grid(3, 3), grid(5, 5));

@@ -1,5 +1,5 @@
-//! Residual networks (He et al., arXiv 1512.03385) as lists of blocks, without numbers: what
-//! [`crate::BareNetwork`] and [`crate::ResNet`] have in common.
+//! Residual networks (He et al., arXiv 1512.03385) as lists of blocks, without weights: the common
+//! part of [`crate::BareNetwork`] and [`crate::ResNet`].
 
 use tch::Tensor;
 
@@ -7,41 +7,44 @@ use crate::WeightShape;
 
 /// The layers of one pass, by name.
 pub(crate) trait Layers {
-    /// [B, in, H, W] to [B, out, …]; the filter's middle stays on the image.
+    /// Maps [B, in, H, W] to [B, out, …], padded so that the filter's centre stays on the image.
     fn conv(&self, name: &str, x: &Tensor, stride: i64) -> Tensor;
 
     /// Batch normalisation of [B, C, H, W].
     fn norm(&self, name: &str, x: &Tensor) -> Tensor;
 }
 
-/// The convolution of x [B, in, H, W] with a square filter [out, in, side, side] whose middle stays
-/// on the image.
+/// The convolution of x [B, in, H, W] with a square filter [out, in, side, side], padded so that
+/// its centre stays on the image.
 pub(crate) fn convolve(x: &Tensor, filter: &Tensor, stride: i64) -> Tensor {
     let [outputs, inputs, side] = [0, 1, 2].map(|dim| filter.size()[dim]);
     let by_eights = outputs % 8 == 0 && inputs % 8 == 0;
     if side == 1 && stride > 1 && !by_eights {
-        // oneDNN's kernel for strided 1 × 1 filters on AVX2 writes past the end of its memory on the
-        // way back where the channels are no multiple of 8. These are the pixels that it reads.
+        // oneDNN's kernel for strided 1 × 1 filters on AVX2 writes out of bounds in the backward
+        // pass if the channels are not a multiple of 8. Slicing selects the pixels that it would
+        // read.
         let read = x.slice(2, None, None, stride).slice(3, None, None, stride);
         return read.conv2d(filter, None::<Tensor>, [1, 1], [0, 0], [1, 1], 1);
     }
     x.conv2d(filter, None::<Tensor>, [stride; 2], [side / 2; 2], [1, 1], 1)
 }
 
-/// What residual networks differ in.
+/// The options of a residual network.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     /// Channels of an image.
     pub channels: usize,
     /// Channels after the stem; each further stage has twice as many.
     pub width: usize,
-    /// The 7 × 7 stem of stride 2 with max pooling, for large images; else 3 × 3 alone.
+    /// Whether the stem is a 7 × 7 convolution of stride 2 with max pooling, for large images;
+    /// otherwise it is only a 3 × 3 convolution.
     pub large: bool,
     /// Blocks of each stage.
     pub depths: [usize; 4],
-    /// 1 × 1, 3 × 3, 1 × 1 with four times the channels behind, instead of twice 3 × 3.
+    /// Whether blocks are 1 × 1, 3 × 3 and 1 × 1 convolutions with four times the channels at the
+    /// end, instead of two 3 × 3 convolutions.
     pub bottleneck: bool,
-    /// The name of what the input goes through where it is of another shape than the output.
+    /// The name of the projection on the shortcut where input and output differ in shape.
     pub shortcut: &'static str,
 }
 
@@ -57,7 +60,7 @@ pub(crate) struct Residual {
 #[derive(Clone, Debug)]
 struct Block {
     name: String,
-    /// Whether its stage ends with it.
+    /// Whether it is the last block of its stage.
     last: bool,
     from: i64,
     /// Channels of its inner convolutions.
@@ -92,7 +95,7 @@ impl Residual {
         self.blocks.last().map_or(self.stem, |block| block.to)
     }
 
-    /// Channels and stride in pixels of each stage's map.
+    /// Channels and stride in pixels of each stage's feature map.
     pub(crate) fn stages(&self) -> Vec<[usize; 2]> {
         let mut stride = if self.large { 4 } else { 1 };
         let mut stages = Vec::new();
@@ -105,7 +108,7 @@ impl Residual {
         stages
     }
 
-    /// The convolutions, from the image on.
+    /// The convolutions, in order from the image.
     pub(crate) fn layers(&self) -> Vec<WeightShape> {
         let filter =
             |name: String, to, from, side| WeightShape { name, shape: vec![to, from, side, side] };
@@ -122,7 +125,7 @@ impl Residual {
         layers
     }
 
-    /// The batch normalisations and their channels, in the order in which a pass meets them.
+    /// The batch normalisations and their channels, in the order of a pass.
     pub(crate) fn norms(&self) -> Vec<(String, i64)> {
         let mut norms = vec![("bn1".to_owned(), self.stem)];
         for block in &self.blocks {
@@ -133,7 +136,7 @@ impl Residual {
         norms
     }
 
-    /// Images [B, C, H, W] to the feature map [B, D, H', W'] of each stage.
+    /// Maps images [B, C, H, W] to the feature map [B, D, H', W'] of each stage.
     pub(crate) fn maps(&self, layers: &impl Layers, images: &Tensor) -> Vec<Tensor> {
         let stem = layers.conv("conv1", images, self.stem_sides().1);
         let mut x = layers.norm("bn1", &stem).relu();
@@ -150,18 +153,18 @@ impl Residual {
         maps
     }
 
-    /// Images [B, C, H, W] to the last feature map [B, D, H', W'].
+    /// Maps images [B, C, H, W] to the last feature map [B, D, H', W'].
     pub(crate) fn map(&self, layers: &impl Layers, images: &Tensor) -> Tensor {
         self.maps(layers, images).pop().expect("there are four stages")
     }
 
-    /// Images [B, C, H, W] to the mean over places [B, D].
+    /// Maps images [B, C, H, W] to the mean over positions [B, D].
     pub(crate) fn features(&self, layers: &impl Layers, images: &Tensor) -> Tensor {
         self.map(layers, images).mean_dim(&[2_i64, 3][..], false, None)
     }
 
-    /// Multiplications and output values of each convolution of one image of this size, the
-    /// stem's first.
+    /// Multiplications and output values of each convolution for one image of this size, the stem's
+    /// first.
     pub(crate) fn convolution_sizes(&self, height: usize, width: usize) -> Vec<[u64; 2]> {
         let sizes = |filter: i64, outputs: i64, [height, width]: [i64; 2]| {
             [filter * outputs * height * width, outputs * height * width].map(|size| size as u64)
@@ -186,14 +189,14 @@ impl Residual {
         found
     }
 
-    /// Side and stride of the first filters.
+    /// Side and stride of the stem's filters.
     fn stem_sides(&self) -> (i64, i64) {
         if self.large { (7, 2) } else { (3, 1) }
     }
 }
 
 impl Block {
-    /// Name, channels out and in, side and stride of each convolution on its way.
+    /// Name, output and input channels, side and stride of each of its convolutions.
     fn convolutions(&self) -> impl Iterator<Item = (String, i64, i64, i64, i64)> {
         let Self { from, inner, to, stride, .. } = *self;
         let sides = match self.bottleneck {
@@ -210,7 +213,7 @@ impl Block {
         format!("{}.bn{}", self.name, place + 1)
     }
 
-    /// What the input goes through where it is of another shape than the output.
+    /// The projection on the shortcut, if input and output differ in shape.
     fn shortcut(&self) -> Option<String> {
         (self.stride != 1 || self.from != self.to)
             .then(|| format!("{}.{}", self.name, self.shortcut))

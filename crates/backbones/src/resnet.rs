@@ -9,7 +9,7 @@ use tch::Tensor;
 use crate::residual::{Layers, Residual, Shape, convolve};
 use crate::{BatchNorm, Init, ModelError, Moments, Scope, StepCost};
 
-/// Which residual network, and for which images.
+/// Architecture and input channels of a residual network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResNetConfig {
@@ -40,30 +40,30 @@ pub enum ResNetDepth {
 pub enum Stem {
     /// One 3 × 3 convolution, for images of 32 pixels (CIFAR).
     Small,
-    /// A 7 × 7 convolution of stride 2 and max pooling, for images of 224 (ImageNet).
+    /// A 7 × 7 convolution of stride 2 and max pooling, for images of 224 pixels (ImageNet).
     Large,
 }
 
 impl ResNetConfig {
-    /// Width of the features, D: 512 of ResNet-18 and 2048 of ResNet-50 at the width 64.
+    /// Width of the features, D: 512 for ResNet-18 and 2048 for ResNet-50 at width 64.
     pub fn features(&self) -> usize {
         self.residual().features_dim() as usize
     }
 
-    /// Stages of blocks, each of which halves the map but the first.
+    /// Number of stages of blocks; each but the first halves the resolution of the map.
     pub const STAGES: usize = 4;
 
-    /// Channels of each stage's map and how many pixels its places are apart.
+    /// Channels and stride in pixels of each stage's feature map.
     pub fn stages(&self) -> Vec<[usize; 2]> {
         self.residual().stages()
     }
 
-    /// Pixels between two places of the last feature map.
+    /// Pixels between neighbouring positions of the last feature map.
     pub fn stride(&self) -> usize {
         if self.stem == Stem::Large { 32 } else { 8 }
     }
 
-    /// What a training step of one image of this size costs.
+    /// The cost of a training step for one image of this size.
     pub fn step_cost(&self, height: usize, width: usize) -> StepCost {
         let image = (self.channels * height * width) as u64;
         let convolutions = self.residual().convolution_sizes(height, width).into_iter();
@@ -74,7 +74,7 @@ impl ResNetConfig {
             } else {
                 StepCost::trained(operations)
             };
-            // The norm keeps what it reads, and the next layer what the activation made of it.
+            // The norm keeps its input, and the next layer keeps the activation's output.
             StepCost { kept: 2 * outputs, ..made }
         };
         let start = StepCost { kept: image, ..StepCost::default() };
@@ -102,11 +102,11 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    /// Adds all parameters under torchvision's names. Convolutions start as torchvision's:
-    /// normal, by their fan out.
+    /// Adds all parameters under torchvision's names. Convolutions are initialised as in
+    /// torchvision: normal, scaled by their fan-out.
     ///
     /// # Errors
-    /// [`ModelError::Config`] when a side is 0.
+    /// [`ModelError::Config`] when `width` or `channels` is 0.
     pub fn new(mut scope: Scope<'_>, config: ResNetConfig) -> Result<Self, ModelError> {
         if config.width == 0 || config.channels == 0 {
             let text = format!(
@@ -131,12 +131,12 @@ impl ResNet {
         Ok(Self { config, residual, weights, norms })
     }
 
-    /// What it was made of.
+    /// The configuration it was built from.
     pub fn config(&self) -> &ResNetConfig {
         &self.config
     }
 
-    /// Normalised images [B, C, H, W] to their features [B, D], the mean over places.
+    /// Maps normalised images [B, C, H, W] to their features [B, D], the mean over positions.
     ///
     /// # Errors
     /// As [`Self::feature_map`].
@@ -144,8 +144,8 @@ impl ResNet {
         Ok(self.feature_map(images, moments)?.mean_dim(&[2_i64, 3][..], false, None))
     }
 
-    /// Normalised images [B, C, H, W] to their last feature map [B, D, H', W'], whose places are
-    /// [`ResNetConfig::stride`] pixels apart.
+    /// Maps normalised images [B, C, H, W] to their last feature map [B, D, H', W'], whose
+    /// positions are [`ResNetConfig::stride`] pixels apart.
     ///
     /// # Errors
     /// As [`Self::stage_maps`].
@@ -153,8 +153,8 @@ impl ResNet {
         Ok(self.stage_maps(images, moments)?.pop().expect("there are four stages"))
     }
 
-    /// Normalised images [B, C, H, W] to the feature map of each stage (C2 to C5 of He et al.),
-    /// whose channels and strides [`ResNetConfig::stages`] tells.
+    /// Maps normalised images [B, C, H, W] to the feature map of each stage (C2 to C5 of He et
+    /// al.), with the channels and strides in [`ResNetConfig::stages`].
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the images are of another shape, [`ModelError::Config`] when
@@ -182,8 +182,8 @@ impl ResNet {
     }
 }
 
-/// The same images with the channels of a pixel side by side in memory, where oneDNN's
-/// convolutions and batch norms are faster; all maps that follow lie so.
+/// The same images in channels-last layout, in which oneDNN's convolutions and batch norms are
+/// faster; all later feature maps keep it.
 fn channels_last(images: &Tensor) -> Tensor {
     images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
@@ -229,8 +229,8 @@ mod tests {
             let trained: usize = parameters.trainable().map(|p| p.tensor.numel()).sum();
             assert_eq!((config.features(), trained), (features, count));
         }
-        // torchvision's table counts 1.814 and 4.089 billion multiplications of 224 × 224, of
-        // which 0.5 and 2 million are the head's.
+        // torchvision's table lists 1.814 and 4.089 billion multiplications for 224 × 224 pixels,
+        // of which the head has 0.5 and 2 million.
         let multiplications = |depth| {
             let config = ResNetConfig { depth, stem: Stem::Large, width: 64, channels: 3 };
             config.step_cost(224, 224).forward / 2

@@ -1,4 +1,4 @@
-//! A residual network as an encoder of images: the places of its last feature map are tokens.
+//! A residual network as an image encoder: the positions of its last feature map are tokens.
 
 use bauta_masking::Grid;
 use tch::Tensor;
@@ -9,13 +9,13 @@ use crate::{
     VitConfig,
 };
 
-/// What refusals call it.
+/// Its name in error messages.
 const NAME: &str = "a residual network";
 
 /// A residual network on images of one size.
 ///
-/// Its tokens are the places of the last feature map, row by row, behind their mean, which
-/// stands for the image: what torchvision's network gives to its `fc`.
+/// Its tokens are the positions of the last feature map, row by row, preceded by their mean, which
+/// represents the whole image: the input of `fc` in torchvision's network.
 #[derive(Debug)]
 pub struct ResNetEncoder {
     network: ResNet,
@@ -112,7 +112,7 @@ impl ResNetEncoder {
     }
 }
 
-/// The places of a map [B, D, H, W] as tokens [B, 1 + HW, D], their mean before them.
+/// The positions of a map [B, D, H, W] as tokens [B, 1 + HW, D], preceded by their mean.
 fn behind_their_mean(map: &Tensor) -> Tensor {
     let mean = map.mean_dim(&[2_i64, 3][..], false, None).unsqueeze(1);
     Tensor::cat(&[mean, map.flatten(2, 3).transpose(1, 2)], 1)
@@ -192,7 +192,7 @@ mod tests {
             assert!(refused.to_string().contains("must ascend and be below 4"), "{refused}");
         }
         assert!(encoder.last_attention(&images).is_err());
-        // The last map of an image of 8 pixels is one place.
+        // The last feature map of an image of 8 pixels has one position.
         let batch = Encode::whole().with_moments(Moments::Batch { splits: 1 });
         let refused = encoder.encode(&images, batch).unwrap_err().to_string();
         assert!(refused.contains("has no variance"), "{refused}");

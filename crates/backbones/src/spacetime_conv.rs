@@ -1,5 +1,5 @@
-//! (2+1)D residual networks of clips with torchvision's names (Tran et al., arXiv 1711.11248):
-//! each convolution in space and time is one in space, then one in time.
+//! (2+1)D residual networks for clips with torchvision's names (Tran et al., arXiv 1711.11248):
+//! each convolution over space and time is one over space, then one over time.
 
 mod config;
 
@@ -9,10 +9,10 @@ use self::config::middle;
 pub use self::config::{SpacetimeBlock, SpacetimeConvConfig, SpacetimeStage};
 use crate::{BatchNorm, Init, ModelError, Moments, Scope};
 
-/// What a pass makes of clips.
+/// The features that a pass computes from clips.
 #[derive(Debug)]
 pub struct ClipFeatures {
-    /// Mean over time and space of what goes into the last stage, [B, D'].
+    /// Mean over time and space of the last stage's input, [B, D'].
     pub before_last: Tensor,
     /// The last feature map, [B, D, T', H', W'].
     pub map: Tensor,
@@ -20,7 +20,7 @@ pub struct ClipFeatures {
     pub embedding: Tensor,
 }
 
-/// A convolution without bias, of filters [out, in, t, h, w].
+/// A convolution without bias, with filters [out, in, t, h, w].
 #[derive(Debug)]
 struct Conv {
     weight: Tensor,
@@ -28,7 +28,7 @@ struct Conv {
 }
 
 impl Conv {
-    /// Starts as torchvision's: normal, by the fan out.
+    /// Initialised as in torchvision: normal, scaled by the fan-out.
     fn new(
         mut scope: Scope<'_>,
         [outputs, inputs]: [usize; 2],
@@ -49,7 +49,7 @@ impl Conv {
     }
 }
 
-/// A convolution in space, normalisation and ReLU, then one in time: `Conv2Plus1D`.
+/// A convolution over space, normalisation and ReLU, then one over time: `Conv2Plus1D`.
 #[derive(Debug)]
 struct SpaceThenTime {
     space: Conv,
@@ -80,7 +80,7 @@ impl SpaceThenTime {
 #[derive(Debug)]
 enum BlockConv {
     SpaceThenTime(SpaceThenTime),
-    /// Of 1 × 1 × 1.
+    /// A 1 × 1 × 1 convolution.
     Point(Conv),
 }
 
@@ -100,14 +100,14 @@ struct Block {
 }
 
 impl Block {
-    /// `width` is that of the stage.
+    /// Adds a block's parameters; `width` is that of the stage.
     fn new(
         mut scope: Scope<'_>,
         kind: SpacetimeBlock,
         [inputs, width]: [usize; 2],
         strides: [usize; 2],
     ) -> Self {
-        // torchvision takes the block's first number for all of its convolutions.
+        // As in torchvision, computed once from the block's input, for all of its convolutions.
         let between = middle(inputs, width);
         let outputs = kind.expansion() * width;
         let mut convolutions = Vec::new();
@@ -170,7 +170,7 @@ impl SpacetimeConv {
     /// Adds all parameters under torchvision's names.
     ///
     /// # Errors
-    /// [`ModelError::Config`] when a size cannot be.
+    /// [`ModelError::Config`] when a size is not possible.
     pub fn new(mut scope: Scope<'_>, config: SpacetimeConvConfig) -> Result<Self, ModelError> {
         config.check()?;
         let mut of_stem = scope.sub("stem");
@@ -193,12 +193,12 @@ impl SpacetimeConv {
         Ok(Self { config, stem, stages })
     }
 
-    /// What it was made of.
+    /// The configuration it was built from.
     pub fn config(&self) -> &SpacetimeConvConfig {
         &self.config
     }
 
-    /// Normalised clips [B, C, T, H, W] to their features.
+    /// Maps normalised clips [B, C, T, H, W] to their features.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the clips are of another shape.
@@ -224,8 +224,8 @@ fn pooled(x: &Tensor) -> Tensor {
     x.mean_dim(&[2_i64, 3, 4][..], false, None)
 }
 
-/// A convolutional network of spectrograms: four layers of 3 × 3 filters and stride 2, each
-/// normalised.
+/// A convolutional network for spectrograms: four layers of 3 × 3 filters and stride 2, each
+/// followed by normalisation.
 #[derive(Debug)]
 pub struct SpectrogramConv {
     channels: usize,
@@ -255,12 +255,12 @@ impl SpectrogramConv {
         Ok(Self { channels, width, layers: layers.collect() })
     }
 
-    /// Width of the features, D, and of what comes before the last layer.
+    /// Width of the features, D, which is also that of the last layer's input.
     pub fn features(&self) -> usize {
         4 * self.width
     }
 
-    /// Spectrograms [B, C, F, T] to their features; the map is [B, D, 1, F', T'].
+    /// Maps spectrograms [B, C, F, T] to their features; the map is [B, D, 1, F', T'].
     ///
     /// # Errors
     /// [`ModelError::Shape`] when they are of another shape.

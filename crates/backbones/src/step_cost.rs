@@ -1,14 +1,14 @@
-//! What one sample's training step costs, counted from the sizes: the operations of its matrix
-//! products, and the values that it keeps from the forward for the backward pass.
+//! Cost of one sample's training step, computed from the sizes: the operations of its matrix
+//! products, and the values kept from the forward pass for the backward pass.
 //!
-//! A product of [n, k] and [k, m] counts 2nkm operations. Counted are the linear layers and the
-//! two products of attention; norms, activations, softmax and additions are not. The backward
-//! pass of a product is two products of the same cost, one for each factor that wants a
-//! gradient. What a kernel computes twice to save memory counts once: these are the model's
-//! operations.
+//! A product of [n, k] and [k, m] counts 2nkm operations. Linear layers and the two products of
+//! attention are counted; norms, activations, softmax and additions are not. The backward pass of a
+//! product is two products of the same cost, one for each factor that needs a gradient. What a
+//! kernel computes twice to save memory counts once: these are the model's operations.
 //!
-//! Kept are the inputs of products and norms, what attention reads again, and an activation's
-//! input. The values of losses, of gathered rows and of the step itself are not counted.
+//! Kept values are the inputs of products and norms, what attention reads again, and an
+//! activation's input. The values of losses, of gathered rows and of the step itself are not
+//! counted.
 
 use std::ops::Add;
 
@@ -23,10 +23,10 @@ pub struct StepCost {
     pub backward: u64,
     /// Values that the forward pass keeps for the backward pass.
     pub kept: u64,
-    /// Operations of the forward pass that are made once more where blocks are checkpointed
+    /// Operations of the forward pass that are repeated when blocks are checkpointed
     /// ([`Block::checkpointed`](crate::Block::checkpointed)).
     pub again: u64,
-    /// Values of `kept` that are not kept then.
+    /// Values of `kept` that are not kept in that case.
     pub spared: u64,
 }
 
@@ -36,12 +36,12 @@ impl StepCost {
         self.forward + self.backward
     }
 
-    /// Of the forward pass alone, of a network that is not trained.
+    /// The cost of the forward pass alone, for a network that is not trained.
     pub fn frozen(self) -> Self {
         Self { forward: self.forward, ..Self::default() }
     }
 
-    /// Of so many of the same.
+    /// The cost of `count` such samples.
     pub fn times(self, count: usize) -> Self {
         let count = count as u64;
         Self {
@@ -53,22 +53,22 @@ impl StepCost {
         }
     }
 
-    /// Of a linear layer on so many rows, whose input wants a gradient too.
+    /// The cost of a linear layer on `rows` rows, whose input also needs a gradient.
     pub fn linear(rows: usize, inputs: usize, outputs: usize) -> Self {
         Self { kept: (rows * inputs) as u64, ..Self::trained(product(rows, inputs, outputs)) }
     }
 
-    /// The same on data, which want none.
+    /// The same on data, which need no gradient.
     pub(crate) fn linear_of_data(rows: usize, inputs: usize, outputs: usize) -> Self {
         Self { kept: (rows * inputs) as u64, ..Self::of_data(product(rows, inputs, outputs)) }
     }
 
-    /// Products whose factors both want a gradient, by the operations of the forward pass.
+    /// Products whose factors both need a gradient, by the operations of the forward pass.
     pub(crate) fn trained(forward: u64) -> Self {
         Self { forward, backward: 2 * forward, ..Self::default() }
     }
 
-    /// Products with data, which want none.
+    /// Products with data, which need no gradient.
     pub(crate) fn of_data(forward: u64) -> Self {
         Self { forward, backward: forward, ..Self::default() }
     }
@@ -89,7 +89,7 @@ impl Add for StepCost {
 }
 
 impl VitConfig {
-    /// Encoding `patches` embedded patches and the class token.
+    /// The cost of encoding `patches` embedded patches and the class token.
     pub fn step_cost(&self, patches: usize) -> StepCost {
         StepCost::linear_of_data(patches, self.patch_values(), self.dim)
             + self.block().step_cost(self.depth, 1 + patches)
@@ -97,7 +97,7 @@ impl VitConfig {
 }
 
 impl BeitConfig {
-    /// Encoding `visible` embedded patches, `masked` mask tokens and the class token.
+    /// The cost of encoding `visible` embedded patches, `masked` mask tokens and the class token.
     pub fn step_cost(&self, visible: usize, masked: usize) -> StepCost {
         let vit = &self.vit;
         StepCost::linear_of_data(visible, vit.patch_values(), vit.dim)
@@ -106,7 +106,7 @@ impl BeitConfig {
 }
 
 impl BlockConfig {
-    /// So many blocks of these sizes on so many tokens.
+    /// The cost of `depth` blocks of these sizes on `tokens` tokens.
     pub fn step_cost(&self, depth: usize, tokens: usize) -> StepCost {
         let Self { dim, mlp_dim, heads, .. } = *self;
         let qkv_and_proj = product(tokens, dim, 4 * dim);
@@ -114,10 +114,10 @@ impl BlockConfig {
         let mlp = 2 * product(tokens, dim, mlp_dim);
         let forward = qkv_and_proj + scores_and_values + mlp;
         let input = tokens * dim;
-        // Inputs of both norms, of qkv, proj and fc1; queries, keys and values; a sum for each
-        // row of scores; the MLP's hidden values before and after the activation.
+        // Inputs of both norms, of qkv, proj and fc1; queries, keys and values; one sum per row of
+        // scores; the MLP's hidden values before and after the activation.
         let kept = 8 * input + tokens * heads + 2 * tokens * mlp_dim;
-        // The last block of a stack is not checkpointed, and of the others the input is kept.
+        // The last block of a stack is not checkpointed; the others keep their input.
         let (all, others) = (depth as u64, depth.saturating_sub(1) as u64);
         StepCost {
             kept: all * kept as u64,
@@ -129,7 +129,7 @@ impl BlockConfig {
 }
 
 impl Linear {
-    /// Applying the layer to so many rows.
+    /// The cost of applying the layer to `rows` rows.
     pub fn step_cost(&self, rows: usize) -> StepCost {
         let size = self.weight.size();
         StepCost::linear(rows, size[1] as usize, size[0] as usize)
@@ -137,14 +137,15 @@ impl Linear {
 }
 
 impl MaeDecoderConfig {
-    /// Decoding `visible` and `masked` tokens and the class token, and predicting the masked.
+    /// The cost of decoding `visible` and `masked` tokens and the class token, and predicting the
+    /// masked ones.
     pub fn step_cost(&self, visible: usize, masked: usize) -> StepCost {
         self.embed_cost(visible)
             + StepCost::linear(masked, self.dim, self.outputs)
             + self.block().step_cost(self.depth, 1 + visible + masked)
     }
 
-    /// Embedding `visible` encoded tokens and the class token, and nothing after that.
+    /// The cost of embedding `visible` encoded tokens and the class token, and nothing after that.
     pub fn embed_cost(&self, visible: usize) -> StepCost {
         StepCost::linear(1 + visible, self.encoder_dim, self.dim)
     }
@@ -163,10 +164,11 @@ mod tests {
     fn counts_equal_those_made_by_hand() {
         // 8 × 8 pixels of three channels in four patches of 48 values; 8 wide, 2 blocks.
         let encoder = VitConfig { mlp_dim: 16, ..VitConfig::new(8, 4, 8, 2, 2) };
-        // One visible patch: 1·48·8 = 384 multiplications to embed it. Two tokens in a block:
-        // qkv 2·8·24 = 384, scores and values 2·2·2·8 = 64, proj 2·8·8 = 128, MLP 2·2·8·16 = 512.
+        // One visible patch: 1·48·8 = 384 multiplications to embed it. Two tokens in a block: qkv
+        // 2·8·24 = 384, scores and values 2·2·2·8 = 64, proj 2·8·8 = 128, MLP 2·2·8·16 = 512.
         let block = 384 + 64 + 128 + 512;
-        // Its values: five inputs of 2·8, qkv of 2·24, sums 2·2, hidden values 2·(2·16).
+        // The block's kept values: five inputs of 2·8, qkv of 2·24, sums 2·2, hidden values
+        // 2·(2·16).
         let kept = 5 * 16 + 48 + 4 + 64;
         let wanted = StepCost {
             forward: 2 * (384 + 2 * block),
@@ -199,7 +201,7 @@ mod tests {
 
     #[test]
     fn vit_b_costs_what_is_published() {
-        // Swin's table 1 (arXiv 2103.14030) counts 17.5 billion multiplications for DeiT-B.
+        // Table 1 of Swin (arXiv 2103.14030) lists 17.5 billion multiplications for DeiT-B.
         let forward = VitConfig::base(224, 16).step_cost(196).forward as f64;
         assert!((forward / 2.0 / 17.5e9 - 1.0).abs() < 0.01, "{forward}");
     }

@@ -1,9 +1,9 @@
-//! A mask plan on the device, in the forms that gathers need.
+//! A mask plan on the device, in the forms that gather operations need.
 
 use bauta_masking::MaskPlan;
 use tch::{Device, Kind, Tensor};
 
-/// The indices of a [`MaskPlan`], as tensors of one device.
+/// The indices of a [`MaskPlan`], as tensors on one device.
 ///
 /// B samples of L tokens, V visible and M masked; *plan order* is the V
 /// visible tokens, then the M masked ones.
@@ -70,17 +70,17 @@ impl TokenIndices {
         self.batch
     }
 
-    /// Number of tokens of a sample, L.
+    /// Number of tokens per sample, L.
     pub fn tokens(&self) -> i64 {
         self.visible_count + self.masked_count
     }
 
-    /// Number of visible tokens of a sample, V.
+    /// Number of visible tokens per sample, V.
     pub fn visible_count(&self) -> i64 {
         self.visible_count
     }
 
-    /// Number of masked tokens of a sample, M.
+    /// Number of masked tokens per sample, M.
     pub fn masked_count(&self) -> i64 {
         self.masked_count
     }
@@ -95,7 +95,7 @@ impl TokenIndices {
         &self.masked
     }
 
-    /// Where each token stands in plan order, [B, L] (the reference's `ids_restore`).
+    /// Position of each token in plan order, [B, L] (the reference's `ids_restore`).
     pub fn restore(&self) -> &Tensor {
         &self.restore
     }
@@ -115,12 +115,12 @@ impl TokenIndices {
         self.gather_rows(x, &self.masked)
     }
 
-    /// Brings `x` [B, L, C] from plan order to image order.
+    /// Reorders `x` [B, L, C] from plan order to image order.
     pub fn restore_order(&self, x: &Tensor) -> Tensor {
         self.gather_rows(x, &self.restore)
     }
 
-    /// One row copy for each token, not an element-wise gather: several times faster on the CPU.
+    /// Copies one row per token instead of gathering elements: several times faster on the CPU.
     fn gather_rows(&self, x: &Tensor, indices: &Tensor) -> Tensor {
         let (batch, _, channels) = x.size3().expect("tokens are [B, L, C]");
         let rows = (indices + &self.first_rows).flatten(0, -1);

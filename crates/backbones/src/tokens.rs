@@ -1,5 +1,5 @@
-//! The parts of an encoder's output: the class token, the patches, and what stands for an
-//! image.
+//! The parts of an encoder's output: the class token, the patch tokens, and the feature vector of
+//! an image.
 
 use tch::Tensor;
 
@@ -8,25 +8,25 @@ pub fn class_token(tokens: &Tensor) -> Tensor {
     tokens.select(1, 0)
 }
 
-/// The patches' tokens of an encoder's output: [B, 1 + N, D] to [B, N, D], without a copy.
+/// The patch tokens of an encoder's output: [B, 1 + N, D] to [B, N, D], without a copy.
 ///
 /// # Panics
-/// When there is no class token to cut off.
+/// When there is no class token to remove.
 pub fn patch_tokens(tokens: &Tensor) -> Tensor {
     tokens.narrow(1, 1, tokens.size()[1] - 1)
 }
 
-/// What stands for a whole image.
+/// The feature vector of a whole image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooling {
-    /// The mean of the patches' tokens.
+    /// The mean of the patch tokens.
     Mean,
     /// The class token.
     Cls,
 }
 
 impl Pooling {
-    /// Takes it from an encoder's output: [B, 1 + N, D] to [B, D].
+    /// Computes it from an encoder's output: [B, 1 + N, D] to [B, D].
     pub fn pool(self, tokens: &Tensor) -> Tensor {
         match self {
             Self::Mean => patch_tokens(tokens).mean_dim([1_i64].as_slice(), false, None),

@@ -9,16 +9,16 @@ use crate::{BatchNorm, Init, Moments, Scope};
 pub struct UpsamplingDecoderConfig {
     /// Channels of the feature map.
     pub features: usize,
-    /// Channels after the first layer; each further layer has half of them, 8 at least.
+    /// Channels after the first layer; each further layer has half as many, but at least 8.
     pub width: usize,
-    /// Factors by which the layers enlarge time and space, each 1 or 2, in the order of the
-    /// layers; at least one.
+    /// Factors by which each layer enlarges time and space, 1 or 2, in the order of the layers; at
+    /// least one pair.
     pub strides: Vec<[usize; 2]>,
     /// Channels of the frames.
     pub channels: usize,
 }
 
-/// Layers of transposed convolutions, normalised but for the last.
+/// Transposed convolutions, each but the last followed by normalisation.
 #[derive(Debug)]
 pub struct UpsamplingDecoder {
     layers: Vec<Layer>,
@@ -30,7 +30,7 @@ struct Layer {
     weight: Tensor,
     strides: [i64; 3],
     padding: [i64; 3],
-    /// The last layer has a bias instead.
+    /// None in the last layer, which has a bias instead.
     norm: Option<BatchNorm>,
     bias: Option<Tensor>,
 }
@@ -39,7 +39,7 @@ impl UpsamplingDecoder {
     /// Adds `0.weight`, `0.norm` and so on.
     ///
     /// # Panics
-    /// When a size is 0, a stride is neither 1 nor 2, or there is none.
+    /// When a size is 0, a stride is neither 1 nor 2, or there are no strides.
     pub fn new(mut scope: Scope<'_>, config: &UpsamplingDecoderConfig) -> Self {
         let UpsamplingDecoderConfig { features, width, ref strides, channels } = *config;
         assert!(
@@ -50,7 +50,8 @@ impl UpsamplingDecoder {
         let mut inputs = features;
         let layers = strides.iter().enumerate().map(|(place, &[time, space])| {
             let outputs = if place == last { channels } else { (width >> place).max(8) };
-            // Filters of side 4 enlarge by exactly 2, and each sample is touched as often.
+            // Filters of side 4 enlarge by exactly 2, with an equal number of contributions to each
+            // sample.
             let side = |stride: usize| match stride {
                 1 => 1_i64,
                 2 => 4,
@@ -74,11 +75,11 @@ impl UpsamplingDecoder {
         Self { layers: layers.collect() }
     }
 
-    /// A feature map [B, D, T', H', W'] to frames [B, C, T, H, W] of the sides `sides`, the
-    /// first of what comes out.
+    /// Maps a feature map [B, D, T', H', W'] to frames [B, C, T, H, W] with the dimensions `sides`,
+    /// cropped from the start of the output.
     ///
     /// # Panics
-    /// When the map has other channels, or less comes out than is wanted.
+    /// When the map has another number of channels, or the output is smaller than `sides`.
     pub fn forward(&self, map: &Tensor, sides: [i64; 3], moments: Moments) -> Tensor {
         let mut x = map.shallow_clone();
         for Layer { weight, strides, padding, norm, bias } in &self.layers {

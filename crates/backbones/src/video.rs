@@ -1,8 +1,8 @@
-//! Transformers of video (MAE-ST, Feichtenhofer et al., arXiv 2205.09113).
+//! Video transformers (MAE-ST, Feichtenhofer et al., arXiv 2205.09113).
 //!
-//! A clip is cut into spacetime patches of t × p × p pixels; what follows is the transformer
-//! of images, whose blocks these share. Where the authors' two code bases differ,
-//! facebookresearch/mae_st is the one followed, and what PySlowFast does is a setting.
+//! A clip is cut into spacetime patches of t × p × p pixels; the rest is a vision transformer, with
+//! the same blocks. Where the authors' two code bases differ, facebookresearch/mae_st is followed,
+//! and PySlowFast's behaviour is an option.
 
 mod config;
 mod decoder;

@@ -1,8 +1,7 @@
-//! The vision transformer (Dosovitskiy et al.), as MAE's encoder uses it.
+//! The vision transformer (Dosovitskiy et al.), as used for MAE's encoder.
 //!
-//! In pre-training it sees the visible tokens and nothing else: no mask token
-//! enters it (MAE §3, "MAE encoder"). For evaluation it sees the whole image,
-//! in image order; nothing is ever shuffled there.
+//! In pre-training it sees only the visible tokens: no mask token enters it (MAE §3, "MAE
+//! encoder"). For evaluation it sees the whole image, in image order, without any shuffling.
 
 mod config;
 
@@ -19,7 +18,7 @@ use crate::{
     positions::sin_cos_2d,
 };
 
-/// The encoder: patch embedding, class token, positions, blocks, and mostly a final norm.
+/// The encoder: patch embedding, class token, positions, blocks, and usually a final norm.
 #[derive(Debug)]
 pub struct VisionTransformer {
     config: VitConfig,
@@ -42,7 +41,7 @@ impl VisionTransformer {
         Ok(encoder)
     }
 
-    /// The same without the final norm: its outputs are those of the last block.
+    /// The same without the final norm; its outputs are those of the last block.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -80,8 +79,8 @@ impl VisionTransformer {
     /// order, [B, 1 + L, D], or the visible ones in plan order, [B, 1 + V, D].
     ///
     /// # Errors
-    /// [`ModelError::Shape`] when images or plan are of another size, [`ModelError::Config`]
-    /// when it is asked for mask tokens, which it has none of.
+    /// [`ModelError::Shape`] when images or plan are of another size, [`ModelError::Config`] when
+    /// mask tokens are requested, since it has none.
     pub fn encode(&self, images: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError> {
         let patches = match how.seen {
             Seen::Whole => self.embed(images)?,
@@ -95,8 +94,8 @@ impl VisionTransformer {
         Ok(how.finish(x, self.norm.as_ref()))
     }
 
-    /// The last block's attention on whole normalised images [B, C, H, W]: [B, heads, 1 + L, 1 +
-    /// L], row i the attention of token i, the class token first.
+    /// The last block's attention weights for whole normalised images [B, C, H, W]: [B, heads, 1 +
+    /// L, 1 + L]; row i holds the weights of token i, the class token first.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the images are of another size,
@@ -115,7 +114,7 @@ impl VisionTransformer {
         self.pos_embed.get(0).narrow(0, 1, self.grid.tokens() as i64)
     }
 
-    /// Puts the class token before tokens [B, N, D], giving [B, 1 + N, D].
+    /// Prepends the class token to tokens [B, N, D], giving [B, 1 + N, D].
     fn with_class_token(&self, tokens: &Tensor) -> Tensor {
         let cls = &self.cls_token + self.pos_embed.narrow(1, 0, 1);
         let cls = cls.expand([tokens.size()[0], -1, -1], false);

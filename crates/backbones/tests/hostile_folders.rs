@@ -1,6 +1,6 @@
-//! Model folders whose `config.json` lies about sizes, or whose weights lie about shapes: each
-//! is refused in words or read within the bounds of its files. This file is a process of its
-//! own, so that its memory is that of these tests.
+//! Model folders whose `config.json` lies about sizes, or whose weights lie about shapes: each is
+//! refused with a reason or read within the bounds of its files. This file is a process of its own,
+//! so that its peak memory is that of these tests.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -19,10 +19,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// What any of these folders may take, in bytes: their files have less than a megabyte.
+/// Memory that any of these folders can take, in bytes: their files have less than a megabyte.
 const MOST_MEMORY: u64 = 512 << 20;
 
-/// What any of them may take to be refused or read, in an unoptimised build on a busy machine.
+/// Time to read or refuse any of them, in an unoptimised build on a busy machine.
 const MOST_TIME: Duration = Duration::from_secs(20);
 
 const KINDS: [&str; 4] = ["vit_mae", "vit", "beit", "clip_vision_model"];
@@ -55,12 +55,12 @@ fn tensors(parameters: &Parameters) -> HashMap<String, Tensor> {
     parameters.iter().map(|p| (p.name.clone(), p.tensor.detach())).collect()
 }
 
-/// A small folder of a kind, with all that such a model may have, under timm's names.
+/// A small folder of a kind, with all optional parts of such a model, under timm's names.
 fn folder(kind: &str) -> TempDir {
     named(kind, Naming::Timm)
 }
 
-/// The same under names of either kind; CLIP's has timm's alone.
+/// The same under either naming scheme; CLIP's folders only have timm's names.
 fn named(kind: &str, naming: Naming) -> TempDir {
     let vit = VitConfig::new(16, 4, 16, 2, 2);
     let mut parameters = Parameters::new(1, Device::Cpu);
@@ -103,8 +103,8 @@ fn configure(folder: &Path, key: &str, value: Value) {
     fs::write(path, config.to_string()).unwrap();
 }
 
-/// Reads a folder and builds everything that can be built of it. What is built is not much
-/// larger than the weights.
+/// Reads a folder and builds every model that it can give. The models are not much larger than the
+/// weights.
 fn try_everything(place: &Path) -> Result<(), String> {
     let started = Instant::now();
     let folder = ModelFolder::read(place).map_err(|error| error.to_string())?;
@@ -140,7 +140,7 @@ fn try_everything(place: &Path) -> Result<(), String> {
     refused
 }
 
-/// The most memory that the process has had, in bytes, where the system tells.
+/// The process's peak memory in bytes, where the system reports it.
 fn peak_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -177,9 +177,9 @@ fn every_size_of_every_kind_is_held_against_the_weights() {
                 configure(place.path(), key, size.into());
                 let refused = try_everything(place.path());
                 let told = match key {
-                    // Nothing in a ViT's weights shows its heads, but they must divide its width.
+                    // A ViT's weights do not show its heads, but these must divide its width.
                     "num_attention_heads" | "decoder_num_attention_heads" => "heads",
-                    // Or the image is no whole patches of this size.
+                    // Alternatively, the image does not divide into whole patches of this size.
                     "patch_size" if refused.as_ref().is_err_and(|r| r.contains("patch size")) => {
                         "patch size"
                     }
@@ -235,7 +235,7 @@ fn a_size_that_is_not_the_weights_is_told_by_its_key() {
     }
 }
 
-/// The header of a folder's weights, changed and written back with the numbers as they are.
+/// Changes the header of a folder's weights and writes it back with the same numbers.
 fn change_header(place: &Path, change: impl FnOnce(&mut Value)) {
     let path = place.join("model.safetensors");
     let bytes = fs::read(&path).unwrap();
@@ -247,7 +247,7 @@ fn change_header(place: &Path, change: impl FnOnce(&mut Value)) {
     fs::write(path, changed.concat()).unwrap();
 }
 
-/// Adds a tensor without numbers, which may have any place.
+/// Adds a tensor without numbers, which can be at any position.
 fn add_empty(header: &mut Value, name: &str, shape: Value) {
     header[name] = json!({"dtype": "F32", "shape": shape, "data_offsets": [0, 0]});
 }
@@ -269,7 +269,8 @@ fn tensors_of_lying_names_and_shapes_take_nothing() {
             let refused = try_everything(place.path()).unwrap_err();
             assert!(refused.contains(words), "{kind}, {name}: {refused}");
         }
-        // Sides of no numbers may have any length, and yet make no head and no network of it.
+        // Without numbers, a dimension can have any size, and yet no head or network is built from
+        // it.
         for (kind, name) in [
             ("vit", "pooler.weight"),
             ("vit", "fc_norm.weight"),
@@ -283,7 +284,7 @@ fn tensors_of_lying_names_and_shapes_take_nothing() {
                     let empty = !shape.as_array().unwrap().is_empty();
                     match empty {
                         true => add_empty(header, name, shape.clone()),
-                        // One number that norm.bias gives away.
+                        // One number, taken from norm.bias.
                         false => {
                             let [begin, end] = [0, 1].map(|side| {
                                 header["norm.bias"]["data_offsets"][side].as_u64().unwrap()
@@ -302,7 +303,7 @@ fn tensors_of_lying_names_and_shapes_take_nothing() {
     });
 }
 
-/// A value that may stand in a `config.json`, few of them sensible.
+/// A possible value in a `config.json`, mostly not a sensible one.
 fn arbitrary_value() -> impl Strategy<Value = Value> {
     prop_oneof![
         3 => (0..40_u64).prop_map(Value::from),
@@ -362,7 +363,7 @@ proptest! {
             let names: Vec<String> = header.as_object().unwrap().keys().cloned().collect();
             for (name, other, shape) in changes {
                 let name = &names[name.index(names.len())];
-                // Shapes of other tensors, whose bytes may fit, or any.
+                // The shape of another tensor, whose bytes may fit, or any shape.
                 header[name]["shape"] = match drop {
                     true => header[&names[other.index(names.len())]]["shape"].clone(),
                     false => json!(shape),
@@ -372,7 +373,7 @@ proptest! {
         let _ = within_memory(|| try_everything(place.path()));
     }
 
-    /// Two tensors of one length exchange their names: shapes that libtorch takes, but no model.
+    /// Two tensors of equal size swap names: libtorch accepts their shapes, but no model does.
     #[test]
     fn no_exchange_of_tensors_panics(
         kind in prop::sample::select(&KINDS[..]),

@@ -1,5 +1,5 @@
-//! Networks as ONNX: node by node those that onnxruntime was seen to agree with (1e-4; the
-//! generator is `fixtures/onnx.py`).
+//! Networks as ONNX, compared node by node with graphs whose outputs agreed with onnxruntime's
+//! (1e-4; the generator is `fixtures/onnx.py`).
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -21,7 +21,7 @@ fn every_kind_has_the_nodes_that_onnxruntime_agreed_with() {
         let wanted = std::fs::read_to_string(fixtures.join(format!("{kind}.txt"))).unwrap();
         let found = onnx_graph(&folder).unwrap().structure();
         assert_eq!(found, wanted.lines().collect::<Vec<_>>(), "{kind}");
-        // The weights are in the file as they are.
+        // The file contains the weights unchanged.
         let file = scratch.path().join(format!("{kind}.onnx"));
         let said = export_onnx(&folder, &file).unwrap();
         assert!(said.contains("bytes, in"), "{said}");
@@ -34,7 +34,7 @@ fn every_kind_has_the_nodes_that_onnxruntime_agreed_with() {
         tensor.flatten(0, -1).copy_data(&mut values, tensor.numel());
         let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         assert!(bytes.windows(raw.len()).any(|window| window == raw), "{kind}");
-        // What runs there is what runs here, and says something.
+        // The outputs have the same names as in the file, and reasonable values.
         for (name, tensor) in outputs(kind, &folder, &images(kind)) {
             let largest = tensor.abs().max().double_value(&[]);
             assert!(0.1 < largest && largest < 100.0, "{kind}: {name} {largest}");

@@ -1,5 +1,5 @@
-//! The same numbers as torchvision's ResNet-18 and ResNet-50: a pass for training, gradients, a
-//! step of SGD, running moments and a pass for evaluation. `fixtures/resnet.py` made the numbers.
+//! Comparison with torchvision's ResNet-18 and ResNet-50: a training pass, gradients, a step of
+//! SGD, running moments and an evaluation pass. The numbers are from `fixtures/resnet.py`.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -34,7 +34,7 @@ fn tensor(place: u64, shape: &[i64], scale: f64, shift: f64) -> Tensor {
     Tensor::from_slice(&values).view(shape)
 }
 
-/// In the order of their names, as the fixture has them.
+/// In the order of their names, as in the fixture.
 fn sorted(parameters: &Parameters) -> Vec<&Parameter> {
     let mut all: Vec<&Parameter> = parameters.iter().collect();
     all.sort_by(|one, other| one.name.cmp(&other.name));
@@ -55,8 +55,8 @@ fn fill(parameters: &Parameters) {
     parameters.assign(&values).unwrap();
 }
 
-/// In single precision a value near 0 may be cut off here and not there, and gradients of a batch
-/// of three jump with it.
+/// In single precision, a value near 0 can be zeroed by ReLU in one implementation but not in the
+/// other, which changes the gradients of a batch of three abruptly.
 fn in_double_precision(parameters: &Parameters) {
     for parameter in parameters.iter() {
         let double = parameter.tensor.to_kind(Kind::Double);
@@ -74,7 +74,7 @@ fn summaries<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> Tensor {
     Tensor::from_slice(rows.as_flattened()).view([-1, 2])
 }
 
-/// Each row within 10⁻⁴ of the largest value in it.
+/// Checks that each row is within 10⁻⁴ of its largest value.
 fn assert_close(what: &str, found: &Tensor, wanted: &Tensor) {
     assert_eq!(found.size(), wanted.size(), "{what}");
     let off = (found - wanted).abs().flatten(1, -1).amax([1_i64].as_slice(), false);
@@ -126,7 +126,7 @@ fn torchvisions_networks_compute_the_same_and_learn_the_same() {
     }
 }
 
-/// A narrow network's file as MoCo's training leaves it.
+/// A narrow network's file as written by MoCo's training.
 fn moco_file(folder: &Path) -> (std::path::PathBuf, Parameters, ResNet) {
     let mut parameters = Parameters::new(0, Device::Cpu);
     let config =

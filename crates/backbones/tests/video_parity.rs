@@ -1,5 +1,5 @@
-//! The same numbers as MAE-ST, written once more in torch, and as Hugging Face's VideoMAE, on
-//! the models in `fixtures` that `cargo xtask fixtures` makes.
+//! Comparison with MAE-ST, reimplemented in PyTorch, and with Hugging Face's VideoMAE, on the
+//! models in `fixtures` that `cargo xtask fixtures` writes.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -29,7 +29,7 @@ const MAE_ST: [(&str, &str); 2] =
 
 fn options() -> ImportOptions {
     let (heads, decoder_heads) = (Some(4), Some(2));
-    // The length of a clip follows from its tokens and the size of its frames.
+    // The length of a clip follows from its tokens and its frame size.
     let image_size = Some([12, 16]);
     ImportOptions { heads, decoder_heads, image_size, frames: None, norm_pix_loss: true }
 }
@@ -64,7 +64,7 @@ fn both_code_bases_files_predict_what_their_code_does() {
         assert_eq!(config.target_frames == TargetFrames::Stride, slowfast);
         assert_eq!((config.num_frames, config.num_predicted_frames), (8, 4));
         assert_predicts(&folder, case);
-        // And again after export, under the other code's names of queries, keys and values.
+        // The same after export, under the other code base's names of queries, keys and values.
         let scratch = tempfile::tempdir().unwrap();
         let model = scratch.path().join("model");
         let said = folder.export(&model).unwrap();
@@ -85,7 +85,7 @@ fn a_file_without_decoder_is_read_as_an_encoder() {
     let path = scratch.path().join("encoder.safetensors");
     let kept =
         whole.iter().filter(|(name, _)| !name.starts_with("decoder") && *name != "mask_token");
-    // With a classifier as PySlowFast fine-tunes it, which is not the encoder's.
+    // With a classifier as in PySlowFast's fine-tuning, which is not part of the encoder.
     let head = Tensor::zeros([5, 24], (tch::Kind::Float, Device::Cpu));
     let kept = kept.map(|(name, tensor)| (name.as_str(), tensor));
     write_tensors(&path, kept.chain([("head.projection.weight", &head)])).unwrap();
@@ -102,8 +102,8 @@ fn a_file_without_decoder_is_read_as_an_encoder() {
     assert_eq!(encode(&encoder), encode(&same));
 }
 
-/// One of the two folders names the biases of queries and values as published files do; a
-/// reader that skips them changes these numbers.
+/// One of the two folders names the biases of queries and values as published files do; a reader
+/// that ignores them would get other numbers.
 #[test]
 fn videomae_encodes_as_hugging_faces_does() {
     for case in ["videomae", "videomae-norm"] {

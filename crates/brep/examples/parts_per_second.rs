@@ -1,4 +1,4 @@
-//! How many parts a second the generator makes and encodes, on every core.
+//! Parts per second that the generator creates and encodes, on every core.
 //!
 //! `cargo run --release -p bauta-brep --no-default-features --example parts_per_second`
 

@@ -1,4 +1,4 @@
-//! Writes generated parts as STEP files, with the class of each face as its name.
+//! Writes generated parts as STEP files, in which each face is named after its class.
 //!
 //! `cargo run -p bauta-brep --no-default-features --example step_parts -- DIR 20`
 

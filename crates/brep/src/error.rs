@@ -1,29 +1,29 @@
-//! What can be wrong with a part or its file.
+//! Errors of a part or its file.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a part cannot be used.
+/// The reason why a part cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BrepError {
-    /// A setting that makes no sense.
+    /// An invalid setting.
     #[error("{key} = {value}: {rule}")]
     Setting {
         /// Its name.
         key: &'static str,
         /// Its value.
         value: String,
-        /// What would do.
+        /// The allowed values.
         rule: &'static str,
     },
-    /// A part that does not fit together.
+    /// A part whose data are inconsistent.
     #[error("the part cannot be used: {reason}")]
     Invalid {
         /// What is wrong with it.
         reason: String,
     },
-    /// A file that is no prepared part.
+    /// A file that is not a prepared part.
     #[error("{}: not a prepared part: {reason}", path.display())]
     File {
         /// The file.
@@ -31,7 +31,7 @@ pub enum BrepError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A folder that is no folder of prepared parts.
+    /// A folder that does not contain prepared parts.
     #[error(
         "{}: not a folder of prepared parts: {reason}; make one with `cargo xtask \
          prepare-step`", path.display())]

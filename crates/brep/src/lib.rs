@@ -1,11 +1,11 @@
-//! CAD parts by their boundaries, and codes of their faces.
+//! CAD parts as boundary representations, and codes of their faces.
 //!
-//! [`geometry`] is everything without libtorch: a part as a graph of faces, loops, edges and
-//! vertices with exact features; targets with signed distances to the trims; files of prepared
-//! parts; and a generator of labelled machining parts. [`model`], a feature that is on by
-//! default, holds the networks: an encoder of faces by attention from vertices to edges to
-//! faces, and a decoder from a face's code and a point (u, v) to the surface and its trim
-//! (Jones et al., Self-Supervised Representation Learning for CAD, arXiv 2210.10807).
+//! [`geometry`] does not need libtorch: a part as a graph of faces, loops, edges and vertices with
+//! exact features; targets with signed distances to the trims; files of prepared parts; and a
+//! generator of labelled machining parts. [`model`], a default feature, has the networks: an
+//! encoder of faces with attention from vertices to edges to faces, and a decoder from a face's
+//! code and a point (u, v) to the surface and its trim (Jones et al., Self-Supervised
+//! Representation Learning for CAD, arXiv 2210.10807).
 //!
 //! ```
 //! use bauta_brep::generate::Parts;

@@ -1,8 +1,8 @@
 //! Real parts: STEP and BREP files, read by Open CASCADE.
 //!
-//! [`read`] runs the kernel in the calling process, which a broken file may crash or keep busy
-//! forever; [`prepare_folder`] has processes read the files, with bounds on time and memory, and a
-//! file that breaks its process costs no other.
+//! [`read`] runs the kernel in the calling process, which a broken file can crash or keep busy
+//! forever. [`prepare_folder`] reads the files in separate processes with limits on time and
+//! memory, so that a file that breaks its process does not affect others.
 
 mod ffi;
 mod folder;
@@ -26,23 +26,24 @@ use crate::geometry::{
     nearest_opposite, target_rows,
 };
 
-/// Most faces of a part.
+/// Maximum number of a part's faces.
 pub const MOST_FACES: usize = 20_000;
 
-/// A shape of a file, held by the kernel.
+/// A shape from a file, owned by the kernel.
 pub struct StepShape {
     shape: ffi::Shape,
     graph: Graph,
-    /// The names of the faces in a STEP file; empty where there is none.
+    /// The names of the faces in a STEP file; empty strings for faces without one.
     pub names: Vec<String>,
-    /// How many solids it has.
+    /// Number of solids.
     pub solids: usize,
 }
 
-/// Reads a STEP file, or a BREP file where the name ends in `.brep`.
+/// Reads a STEP file, or a BREP file if the name ends in `.brep`.
 ///
 /// # Errors
-/// [`BrepError::Invalid`] when the kernel cannot read it, or it has no face or no extent.
+/// [`BrepError::Read`] for a STEP file that cannot be opened, [`BrepError::Invalid`] when the
+/// kernel cannot read it, or it has no faces, too many of them or no finite bounds.
 pub fn read(path: &Path) -> Result<StepShape, BrepError> {
     let brep = path.extension().is_some_and(|found| found.eq_ignore_ascii_case("brep"));
     if !brep && !begins_as_step(path)? {
@@ -60,7 +61,7 @@ pub fn read(path: &Path) -> Result<StepShape, BrepError> {
     Ok(StepShape { graph, names, solids: counts.solids, shape })
 }
 
-/// Whether a file begins as STEP files do; some that do not keep the kernel busy forever.
+/// Whether a file starts like a STEP file; some other files keep the kernel busy forever.
 fn begins_as_step(path: &Path) -> Result<bool, BrepError> {
     const MARK: &[u8] = b"ISO-10303-21";
     let mut bytes = Vec::new();
@@ -75,8 +76,8 @@ impl StepShape {
         &self.graph
     }
 
-    /// Encodes the shape and draws its targets; distances are those to the nearest candidate on
-    /// the other side of the trim, as in the paper.
+    /// Encodes the shape and draws its targets; distances are to the nearest candidate on the other
+    /// side of the trim, as in the paper.
     ///
     /// # Errors
     /// [`BrepError::Invalid`] when the shape has no extent, or a number is not finite.
@@ -94,7 +95,7 @@ impl StepShape {
             let place =
                 |i: usize| Target { unit: DVec2::new(i as f64, 0.0), distance: distances[i] };
             let kept = sampling.keep((0..units.len()).map(place).collect(), &mut stream);
-            // Targets carry the number of their candidate until here.
+            // Up to here, targets carry the number of their candidate.
             for Target { unit, distance } in kept {
                 let number = unit.x as usize;
                 let target = [Target { unit: units[number], distance }];
@@ -131,7 +132,7 @@ fn vector(row: &[f64]) -> DVec3 {
     DVec3::new(row[0], row[1], row[2])
 }
 
-/// Kind, flipped, origin, z, x, three sizes, domain.
+/// From kind, flipped, origin, z, x, three sizes, domain.
 fn face(row: &[f64; ffi::FACE]) -> Face {
     let frame = Frame { origin: vector(&row[2..]), z: vector(&row[5..]), x: vector(&row[8..]) };
     let [radius, minor, semi_angle] = [row[11], row[12], row[13]];
@@ -147,7 +148,7 @@ fn face(row: &[f64; ffi::FACE]) -> Face {
     Face { surface, flipped: row[1] != 0.0, domain }
 }
 
-/// Kind, flipped, origin, z, x, two sizes, range.
+/// From kind, flipped, origin, z, x, two sizes, range.
 fn edge(row: &[f64; ffi::EDGE]) -> Edge {
     let frame = Frame { origin: vector(&row[2..]), z: vector(&row[5..]), x: vector(&row[8..]) };
     let curve = match row[0] as u32 {

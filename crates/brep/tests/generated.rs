@@ -30,8 +30,8 @@ fn stream(sample: u64) -> RandomStream {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Each edge is used twice, once in each direction, and Euler's formula holds with as many
-    /// handles as things go through.
+    /// Each edge is used twice, once in each direction, and Euler's formula holds with one handle
+    /// per passage through the part.
     #[test]
     fn the_boundary_is_closed(number in 0_u64..2000) {
         let graph = solid(number).graph;
@@ -51,7 +51,7 @@ proptest! {
         prop_assert!(euler <= 2 && euler % 2 == 0, "V {v} E {e} F {f} L {l}");
     }
 
-    /// Edges begin and end at their vertices, loops go on from edge to edge, and each edge lies
+    /// Edges start and end at their vertices, loops continue from edge to edge, and each edge lies
     /// on the boundary of its faces.
     #[test]
     fn edges_lie_on_their_faces(number in 0_u64..2000) {
@@ -89,8 +89,8 @@ proptest! {
         }
     }
 
-    /// Sheet, invariant 10: the inside share of the box of parameters is the area by Green's
-    /// formula, here of planar faces and as the solid's faces have it from their edges.
+    /// Sheet, invariant 10: for planar faces, the inside fraction of the parameter box equals the
+    /// area by Green's formula from the solid's edges.
     #[test]
     fn inside_shares_are_areas(number in 0_u64..500) {
         let Solid { graph, trims, .. } = solid(number);
@@ -114,8 +114,8 @@ proptest! {
         }
     }
 
-    /// Sheet, invariants 2 and 4: features and targets of a part moved and scaled are the same,
-    /// and the surface of the features gives the targets' points.
+    /// Sheet, invariants 2 and 4: a moved and scaled part has the same features and targets, and
+    /// the surface described by the features contains the targets' points.
     #[test]
     fn targets_lie_on_the_surfaces_of_the_features(number in 0_u64..500, scale in 0.01..50.0_f64) {
         let own = solid(number);
@@ -142,7 +142,7 @@ proptest! {
         prop_assert!(coordinates.fold(0.0_f32, |most, x| most.max(x.abs())) < 1.0 + 1e-6);
     }
 
-    /// Sheet, invariant 2: what is fitted stays as it is when it is fitted again.
+    /// Sheet, invariant 2: fitting a fitted part changes nothing.
     #[test]
     fn fitting_twice_is_fitting_once(number in 0_u64..500) {
         let once = solid(number).graph.fitted().unwrap();
@@ -165,7 +165,7 @@ proptest! {
         }
     }
 
-    /// Every face has one class, and there is stock in each part.
+    /// Every face has one class, and each part has stock faces.
     #[test]
     fn each_face_has_a_class(number in 0_u64..2000) {
         let Solid { graph, labels, trims } = solid(number);
@@ -194,7 +194,7 @@ proptest! {
         }
     }
 
-    /// A part is read back as it was written, and the same number gives the same part.
+    /// A part is read back as written, and the same number gives the same part.
     #[test]
     fn files_keep_parts(number in 0_u64..200) {
         let folder = tempfile::tempdir().unwrap();
@@ -296,7 +296,7 @@ fn canonical_places_do_not_move_points() {
     }
 }
 
-/// Sheet, invariant 8, of the targets of edges.
+/// Sheet, invariant 8, for the targets of edges.
 #[test]
 fn an_edge_swapped_with_its_flag_has_the_same_points() {
     for edge in solid(1).graph.edges {

@@ -31,7 +31,7 @@ fn off(one: &Tensor, other: &Tensor) -> f64 {
 
 const KINDS: [EncoderKind; 2] = [EncoderKind::Attention, EncoderKind::Loops];
 
-/// Puts row `i` where `order[i]` says.
+/// Moves row `i` to `order[i]`.
 fn permuted<T: Clone>(rows: &[T], order: &[u32]) -> Vec<T> {
     let mut places: Vec<(u32, &T)> = order.iter().copied().zip(rows).collect();
     places.sort_by_key(|(place, _)| *place);
@@ -42,7 +42,7 @@ fn arbitrary_order(count: usize) -> impl Strategy<Value = Vec<u32>> {
     Just((0..count as u32).collect::<Vec<_>>()).prop_shuffle()
 }
 
-/// A part with its rows in another order, and the place of each face in it.
+/// A part, the same with its rows in another order, and the new position of each face.
 fn arbitrary_renaming(part: Part) -> impl Strategy<Value = (Part, Part, Vec<u32>)> {
     let orders = (
         arbitrary_order(part.faces.len()),
@@ -113,7 +113,7 @@ proptest! {
     }
 }
 
-/// A full torus has no edge; its code is its own row alone.
+/// A full torus has no edges; its code depends only on its own row.
 #[test]
 fn a_face_without_edges_gets_what_is_its_own() {
     let mut lone = part(0);
@@ -166,7 +166,7 @@ fn max_relative_convolution_by_hand() {
     let x = Tensor::from_slice(&[1.0_f32, 4.0, 2.0]).view([3, 1]);
     let (sent, received) = (Tensor::from_slice(&[1_i64, 2]), Tensor::from_slice(&[0_i64, 0]));
     let found = Vec::<f32>::try_from(layer.forward(&x, &x, &sent, &received).view(-1)).unwrap();
-    // The greatest of 1 - 4 and 1 - 2 is -1: LeakyReLU(1 - 10 + 0.5) = -0.085.
+    // The larger of 1 - 4 and 1 - 2 is -1: LeakyReLU(1 - 10 + 0.5) = -0.085.
     for (found, wanted) in found.into_iter().zip([1.0 - 0.085, 4.0 + 4.5, 2.0 + 2.5]) {
         assert!((found - wanted).abs() < 1e-5, "{found} for {wanted}");
     }
@@ -184,7 +184,7 @@ fn a_decoder_is_a_plain_perceptron_on_the_normalised_weights() {
         Tensor::from_slice(&(0..15).map(|i| (i as f32).sin()).collect::<Vec<_>>()).view([3, 5]);
     let points = Tensor::from_slice(&(0..24).map(|i| (i as f32 * 0.7).cos()).collect::<Vec<_>>());
     let points = points.view([3, 4, 2]);
-    // Lengths that are not those of the start.
+    // Lengths other than the initial ones.
     tch::no_grad(|| {
         for i in 0..4 {
             let _ = get(i, "weight_g").g_mul_scalar_(1.5);

@@ -1,5 +1,5 @@
-//! Real files by Open CASCADE: generated parts come back as they were written, and what cannot
-//! be read is said. Needs the feature: `BAUTA_OCCT=DIR cargo test -p bauta-brep --features occt`,
+//! Real files read by Open CASCADE: generated parts are read back as written, and unreadable files
+//! give a reason. Needs the feature: `BAUTA_OCCT=DIR cargo test -p bauta-brep --features occt`,
 //! where DIR is `open-cascade` in the cache folder after `cargo xtask prepare-step`.
 
 #![cfg(feature = "occt")]
@@ -58,7 +58,7 @@ impl Place {
         part
     }
 
-    /// Prepares the folder by the program itself; gives what became of each file.
+    /// Prepares the folder with the program itself and returns the outcome of each file.
     fn prepared(&self, options: &PrepareOptions) -> Vec<(String, Outcome)> {
         let command = || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_prepare-step"));
@@ -121,7 +121,7 @@ fn generated_parts_come_back_with_their_labels_and_features() {
                 let at = DVec3::new(target[2].into(), target[3].into(), target[4].into());
                 assert!(point.distance(at) < 1e-4, "part {number} face {face}");
                 let exact = solid.trims[face].distance(unit);
-                // The parametrisation is the same for planes up to turns and mirrors only.
+                // A plane's parametrisation is the same only up to rotations and reflections.
                 if !matches!(surface, Surface::Plane(_)) && exact.abs() > 1e-4 {
                     wrong += usize::from((exact < 0.0) != (target[5] < 0.0));
                 }
@@ -184,10 +184,10 @@ fn faces_without_edges_are_parts() {
 #[test]
 fn sheets_splines_and_edges_of_three_faces_are_parts() {
     let place = Place::new();
-    // Of no thickness, and of one face.
+    // A sheet without thickness, of one face.
     let sheet = place.part("sheet.step", &pages(1, false));
     assert_eq!((sheet.edges.len(), sheet.vertices.len(), sheet.face_face.len()), (4, 4, 0));
-    // Along the one edge that they share, each face meets the next.
+    // At the one edge that they share, each face meets the next.
     let book = place.part("book.step", &pages(3, false));
     assert_eq!((book.faces.len(), book.edges.len(), book.face_face.len()), (3, 10, 2));
     assert!(book.faces.iter().all(|row| row[0] == 1.0));
@@ -209,7 +209,7 @@ fn several_bodies_are_one_part_where_that_is_asked_for() {
     assert_eq!(options.prepare_file(&path).unwrap(), read(&path).unwrap().names.len());
 }
 
-/// Little memory costs the file, no more, and says so.
+/// With little memory, only the file fails, with a reason.
 #[test]
 fn memory_is_bounded() {
     let place = Place::new();
@@ -222,7 +222,7 @@ fn memory_is_bounded() {
     assert!(!place.0.path().join("out/part.step.part").exists(), "what was left is gone");
 }
 
-/// Files that are no parts, by the program: each ends soon, with a reason of one line.
+/// Invalid files, prepared by the program: each ends soon, with a reason of one line.
 #[test]
 fn hostile_files_end_soon_with_a_reason() {
     let place = Place::new();
@@ -253,7 +253,7 @@ fn hostile_files_end_soon_with_a_reason() {
     }
 }
 
-/// Coordinates far beyond all numbers keep the kernel busy, for as long as it is let.
+/// Huge coordinates keep the kernel busy until the time limit.
 #[test]
 fn time_is_bounded() {
     let place = Place::new();
@@ -265,7 +265,7 @@ fn time_is_bounded() {
     assert!(start.elapsed().as_secs() < 30);
 }
 
-/// Names of classes that do not reach to the labels are told of when they are prepared.
+/// Too few class names for the labels are reported during preparation.
 #[test]
 fn classes_that_are_not_named_are_refused() {
     let place = Place::new();
@@ -291,11 +291,11 @@ fn classes_that_are_not_named_are_refused() {
     assert_eq!(splits.classes.len(), 10);
 }
 
-/// A process that crashes, hangs or says nothing costs its file and no other.
+/// A process that crashes, hangs or says nothing fails its own file and no other.
 #[test]
 fn one_file_cannot_take_the_others_along() {
     let place = Place::new();
-    // Of sixteen and more, several are in a process.
+    // From sixteen files on, there are several per process.
     let names = ["a", "crash", "good", "hang", "large", "noisy", "silent", "z"];
     for name in (0..3).flat_map(|i| names.map(|name| format!("{i}{name}"))) {
         place.write(&format!("{name}.step"), "");

@@ -1,17 +1,17 @@
 //! CMA-ES (Hansen, arXiv 1604.00772): a normal distribution that moves towards low costs.
 //!
 //! The equations are those of the tutorial, without negative weights: recombination of the better
-//! half, step size from the path p_σ, covariance by rank one (p_c) and rank μ. Costs enter by
-//! their order alone.
+//! half, step size from the path p_σ, covariance by rank one (p_c) and rank μ. Only the order of
+//! costs matters.
 
 use bauta_streams::{Purpose, StreamKey};
 use nalgebra::{DMatrix, SymmetricEigen};
 use serde::{Deserialize, Serialize};
 
-/// What a point outside the box pays, times its squared distance from the box.
+/// Penalty factor of the squared distance from the box.
 const PENALTY: f64 = 10.0;
 
-/// Step sizes between which σ stays; the box has side 1.
+/// Lower and upper bounds of σ; the box has side 1.
 const STEPS: [f64; 2] = [1e-10, 1e3];
 
 /// The distribution N(m, σ² C) and its paths.
@@ -19,15 +19,15 @@ const STEPS: [f64; 2] = [1e-10, 1e3];
 pub(crate) struct CmaEs {
     pub(crate) mean: Vec<f64>,
     pub(crate) step: f64,
-    /// C, row by row.
+    /// C, in row-major order.
     covariance: Vec<f64>,
     step_path: Vec<f64>,
     covariance_path: Vec<f64>,
-    /// Updates made, of which the first ones start the path p_σ.
+    /// Number of updates, for the bias correction of the path p_σ.
     updates: u32,
 }
 
-/// The constants of n dimensions and a population.
+/// The constants for n dimensions and a population size.
 struct Constants {
     weights: Vec<f64>,
     mueff: f64,
@@ -65,13 +65,13 @@ impl Constants {
     }
 }
 
-/// Published default: 4 + ⌊3 ln n⌋.
+/// The published default: 4 + ⌊3 ln n⌋.
 pub(crate) fn usual_population(dimensions: usize) -> usize {
     4 + (3.0 * (dimensions as f64).ln()).floor() as usize
 }
 
 impl CmaEs {
-    /// Begins in the middle of the box, with a sphere of radius `step`.
+    /// Starts in the centre of the box, with a sphere of radius `step`.
     pub(crate) fn new(dimensions: usize, step: f64) -> Self {
         let identity =
             (0..dimensions.pow(2)).map(|i| f64::from(u8::from(i / dimensions == i % dimensions)));
@@ -92,7 +92,7 @@ impl CmaEs {
         (found.eigenvalues.iter().copied().collect(), found.eigenvectors)
     }
 
-    /// Draws a generation's points, which may lie outside the box.
+    /// Draws a generation's points, which can lie outside the box.
     pub(crate) fn draw(&self, population: usize, seed: u64, generation: u32) -> Vec<Vec<f64>> {
         let (n, (values, vectors)) = (self.mean.len(), self.eigen());
         let purpose = Purpose::named("candidates by CMA-ES");
@@ -100,7 +100,7 @@ impl CmaEs {
             let key =
                 StreamKey { seed, purpose, epoch: u64::from(generation), sample: sample as u64 };
             let mut stream = key.stream();
-            // D z, to be turned by B.
+            // D z, before the rotation by B.
             let scaled: Vec<f64> =
                 values.iter().map(|value| value.max(0.0).sqrt() * stream.normal()).collect();
             let along = |row: usize| -> f64 {
@@ -121,7 +121,7 @@ impl CmaEs {
         let costs: Vec<f64> =
             costs.iter().zip(&outside).map(|(cost, penalty)| cost + penalty).collect();
         let mut order: Vec<usize> = (0..drawn.len()).collect();
-        // Whatever is not finite comes last, and of those what is farther outside.
+        // Non-finite costs come last, ordered by the distance from the box.
         let worst = |place: usize| !costs[place].is_finite();
         order.sort_by(|&a, &b| {
             let finite = || {
@@ -136,7 +136,7 @@ impl CmaEs {
         self.recombine(&order.iter().map(|&place| &*drawn[place]).collect::<Vec<_>>());
     }
 
-    /// The update itself, by the points from the best to the worst.
+    /// The update itself, with points ordered from the best to the worst.
     fn recombine(&mut self, ranked: &[&[f64]]) {
         let n = self.mean.len();
         let constants = Constants::new(n, ranked.len());
@@ -165,7 +165,7 @@ impl CmaEs {
         self.updates += 1;
         let length = dot(&self.step_path, &self.step_path).sqrt();
         let started = (1.0 - (1.0 - c_step).powf(2.0 * f64::from(self.updates))).sqrt();
-        // A path that grows too fast is not followed: the step size catches up first.
+        // A path that grows too fast is not followed, so that the step size can catch up first.
         let follow = length / started < (1.4 + 2.0 / (n as f64 + 1.0)) * norm;
         let kept = f64::from(u8::from(follow)) * (c_path * (2.0 - c_path) * mueff).sqrt();
         for (path, y) in self.covariance_path.iter_mut().zip(&y) {
@@ -173,7 +173,7 @@ impl CmaEs {
         }
         let missing = if follow { 0.0 } else { c_path * (2.0 - c_path) };
         for i in 0..n {
-            // Both halves by one formula, so that C stays exactly symmetric.
+            // Both halves come from one formula, so that C stays exactly symmetric.
             for j in 0..=i {
                 let rank_one = self.covariance_path[i] * self.covariance_path[j];
                 let rank_mu: f64 =
@@ -213,7 +213,7 @@ mod tests {
         let constants = Constants::new(29, 14);
         assert_eq!(constants.weights.len(), 7);
         assert!((constants.weights.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-        // Worked out from the tutorial's table with numpy.
+        // Computed from the tutorial's table with numpy.
         let expected = [4.287_135_1, 0.164_210_1, 1.164_210_1, 0.124_575_7];
         let found = [constants.mueff, constants.c_step, constants.damping, constants.c_path];
         for (found, expected) in found.iter().zip(expected) {

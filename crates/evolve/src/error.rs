@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// Why a search or a fitness cannot be.
+/// The reason why a search or a fitness cannot be computed.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum EvolveError {
     /// A setting outside its range.
@@ -10,17 +10,17 @@ pub enum EvolveError {
     Setting {
         /// The argument.
         name: &'static str,
-        /// What it is.
+        /// Its value.
         value: String,
-        /// What it must be.
+        /// The allowed values.
         rule: String,
     },
-    /// Costs that are not one for each candidate.
+    /// The number of costs does not match the number of candidates.
     #[error("{found} costs for {expected} candidates; give one per candidate, in the same order")]
     Costs {
-        /// Costs told.
+        /// Number of costs.
         found: usize,
-        /// Candidates asked about.
+        /// Number of candidates.
         expected: usize,
     },
     /// Costs for a generation after the last.
@@ -29,9 +29,9 @@ pub enum EvolveError {
     /// Features without finite distances.
     #[error("value {value} of sample {sample} is not finite")]
     NotFinite {
-        /// The sample.
+        /// The index of the sample.
         sample: usize,
-        /// The place in it.
+        /// The index of the value in it.
         value: usize,
     },
 }

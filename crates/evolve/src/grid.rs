@@ -1,12 +1,12 @@
 //! A grid over some of the weights: exhaustive search within a budget.
 //!
-//! With n weights of two levels a whole grid has 2ⁿ points, far beyond any budget for n = 29.
-//! So the grid has as many weights as fit, drawn once; the others stand at one half. What is left
-//! of the budget goes to points of the whole grid drawn at random.
+//! With n weights of two levels, a full grid has 2ⁿ points, far beyond any budget for n = 29. So
+//! the grid covers as many randomly chosen weights as fit; the others are fixed at one half. The
+//! rest of the budget goes to random points of the full grid.
 
 use bauta_streams::{Purpose, StreamKey};
 
-/// The point of a place in 0..`budget`.
+/// The point at an index in 0..`budget`.
 pub(crate) fn point(
     place: usize,
     dimensions: usize,

@@ -5,14 +5,14 @@ use bauta_streams::{Purpose, RandomStream, StreamKey};
 use crate::error::EvolveError;
 use crate::points::{Points, squared_distance};
 
-/// How clusters are sought.
+/// Settings of the clustering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KMeansConfig {
-    /// Clusters, k, at least 1.
+    /// Number of clusters, k, at least 1.
     pub clusters: usize,
-    /// Number of starts, at least 1; the one with the least inertia is kept.
+    /// Number of starts, at least 1; the one with the lowest inertia is kept.
     pub restarts: u32,
-    /// Maximum number of iterations per start, at least 1; it ends when no point changes its
+    /// Maximum number of iterations per start, at least 1; a start ends when no point changes its
     /// cluster.
     pub iterations: u32,
     /// Seed of the starts.
@@ -20,7 +20,7 @@ pub struct KMeansConfig {
 }
 
 impl KMeansConfig {
-    /// Four starts of at most 100 iterations.
+    /// Four starts with at most 100 iterations each.
     pub fn new(clusters: usize, seed: u64) -> Self {
         Self { clusters, restarts: 4, iterations: 100, seed }
     }
@@ -29,13 +29,13 @@ impl KMeansConfig {
 /// The most frequent class of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Majority {
-    /// The class; 0 of a cluster without points.
+    /// The class; 0 for a cluster without points.
     pub class: usize,
-    /// Points of the cluster that are of it.
+    /// Number of the cluster's points that belong to it.
     pub points: usize,
 }
 
-/// Centroids, and which of them each point is nearest to.
+/// Centroids, and the nearest one of each point.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KMeans {
     centroids: Points,
@@ -82,7 +82,7 @@ impl KMeans {
         &self.assignment
     }
 
-    /// The most frequent class among the points of each cluster, by the points' classes in their
+    /// The most frequent class among the points of each cluster, given the points' classes in
     /// order, each below `classes`; the first of equally frequent ones.
     ///
     /// # Panics
@@ -129,8 +129,8 @@ impl KMeans {
     }
 }
 
-/// k-means++: each further centroid is a point drawn in proportion to its squared distance from
-/// the nearest so far.
+/// k-means++: each further centroid is a point drawn with probability proportional to its squared
+/// distance from the nearest centroid so far.
 fn seeds(points: &Points, clusters: usize, stream: &mut RandomStream) -> Points {
     let first = stream.below(points.count() as u64) as usize;
     let mut values = points.row(first).to_vec();
@@ -139,7 +139,7 @@ fn seeds(points: &Points, clusters: usize, stream: &mut RandomStream) -> Points 
     for _ in 1..clusters {
         let total: f64 = distances.iter().map(|distance| f64::from(*distance)).sum();
         let mut left = stream.uniform_in(0.0, total);
-        // Points that all lie on centroids have no distances; any of them will do.
+        // If all points lie on centroids, all distances are 0, and any point will do.
         let chosen = distances.iter().position(|distance| {
             left -= f64::from(*distance);
             left < 0.0
@@ -163,7 +163,7 @@ fn nearest(centroids: &Points, point: &[f32]) -> (usize, f32) {
     distances.reduce(nearer).expect("there is a centroid")
 }
 
-/// The mean of each cluster's points; a cluster without any keeps its centroid.
+/// The mean of each cluster's points; a cluster without points keeps its centroid.
 fn means(points: &Points, centroids: &Points, assignment: &[usize]) -> Points {
     let (k, dim) = (centroids.count(), points.dim());
     let (mut sums, mut counts) = (vec![0.0_f64; k * dim], vec![0_u32; k]);

@@ -1,12 +1,12 @@
 //! Search over the weights of losses, and a fitness that needs no labels (ELo, arXiv 2002.12177).
 //!
-//! A [`Search`] asks for the cost of points of the box [0, 1]ⁿ and is told what they cost: by
-//! CMA-ES, tournament selection, a grid, or at random. It draws from keyed streams and its whole
-//! state is plain data, so a search that is saved and loaded goes on exactly as it would have.
-//! [`ZipfFitness`] says how far the sizes of a representation's clusters are from Zipf's law;
+//! A [`Search`] proposes points of the box [0, 1]ⁿ and is told their costs. It uses CMA-ES,
+//! tournament selection, a grid, or random points. It draws from keyed streams and its whole state
+//! is plain data, so a search that is saved and loaded continues exactly as it would have.
+//! [`ZipfFitness`] measures how far the sizes of a representation's clusters are from Zipf's law;
 //! its clusters are those of [`KMeans`].
 //!
-//! Nothing here knows what a point stands for or how features were made.
+//! This crate does not know what a point stands for or how features are computed.
 //!
 //! ```
 //! use bauta_evolve::{Method, Search, SearchConfig};

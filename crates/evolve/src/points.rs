@@ -1,8 +1,8 @@
-//! Samples as points of a space: features, row by row.
+//! Samples as points in a space: features in row-major order.
 
 use crate::error::EvolveError;
 
-/// N points of D coordinates.
+/// N points with D coordinates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Points {
     values: Vec<f32>,
@@ -10,10 +10,11 @@ pub struct Points {
 }
 
 impl Points {
-    /// Takes [N, D] values, row by row.
+    /// Takes [N, D] values in row-major order.
     ///
     /// # Errors
-    /// When `dim` is 0, the values are no whole number of rows or none, or one is not finite.
+    /// When `dim` is 0, there are no values or not a whole number of rows, or a value is not
+    /// finite.
     pub fn new(values: Vec<f32>, dim: usize) -> Result<Self, EvolveError> {
         if dim == 0 {
             return Err(EvolveError::setting("dim", 0, "must be at least 1"));
@@ -33,7 +34,7 @@ impl Points {
         self.values.len() / self.dim
     }
 
-    /// Coordinates of a point, D.
+    /// Number of coordinates of a point, D.
     pub fn dim(&self) -> usize {
         self.dim
     }
@@ -61,8 +62,8 @@ impl Points {
         mean
     }
 
-    /// Mean squared distance from the mean, as a share of the mean squared length, in [0, 1]. A
-    /// representation that has collapsed to one point has 0; all points zero count as that.
+    /// Mean squared distance from the mean, as a fraction of the mean squared length, in [0, 1]. It
+    /// is 0 for a representation that has collapsed to one point, and if all points are zero.
     pub fn spread(&self) -> f64 {
         let mean = self.mean();
         let (mut around, mut whole) = (0.0, 0.0);
@@ -75,7 +76,7 @@ impl Points {
         if whole > 0.0 { (around / whole).min(1.0) } else { 0.0 }
     }
 
-    /// The points about their mean, each of length 1; a point that is the mean stays zero.
+    /// The centred points, each scaled to length 1; a point equal to the mean stays zero.
     pub fn normalized(&self) -> Self {
         let mean = self.mean();
         let mut values = Vec::with_capacity(self.values.len());

@@ -1,7 +1,7 @@
 //! Spearman's rank correlation of two quantities (1904).
 
 /// Spearman's rank correlation of pairs, in [−1, 1]: the correlation of ranks, where equal values
-/// share the mean of theirs. None of fewer than three pairs, and where one side is constant.
+/// share their mean rank. `None` for fewer than three pairs, or if one side is constant.
 ///
 /// ```
 /// use bauta_evolve::rank_correlation;

@@ -1,4 +1,4 @@
-//! A search by ask and tell, whichever method proposes the points.
+//! A search with an ask-and-tell interface, for any method that proposes points.
 
 use bauta_streams::{Purpose, StreamKey};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::error::EvolveError;
 use crate::grid;
 use crate::tournament::Tournament;
 
-/// Points that are kept to be evaluated again.
+/// Number of good points that are kept for re-evaluation.
 const ELITES: usize = 3;
 
 /// Levels of a grid's weights: 0 and 1.
@@ -22,11 +22,11 @@ const LEVELS: usize = 2;
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Method {
-    /// A normal distribution that adapts.
+    /// A normal distribution that adapts to the costs.
     CmaEs,
     /// Children of the best of small samples.
     Tournament,
-    /// Zero and one on as many weights as the budget allows.
+    /// Zeros and ones for as many weights as the budget allows.
     Grid,
     /// Uniform in the box.
     Random,
@@ -37,13 +37,13 @@ pub enum Method {
 pub struct SearchConfig {
     /// The method that proposes points.
     pub method: Method,
-    /// Coordinates of a point, n, at least 1.
+    /// Number of coordinates of a point, n, at least 1.
     pub dimensions: usize,
-    /// Generations, at least 1.
+    /// Number of generations, at least 1.
     pub generations: u32,
     /// New points per generation, P, at least 2.
     pub population: usize,
-    /// First step size of CMA-ES, σ₀, in (0, 1].
+    /// Initial step size of CMA-ES, σ₀, in (0, 1].
     pub step: f64,
     /// Number of evaluations after which a good point counts as reliable, at least 1.
     pub repeats: u32,
@@ -58,7 +58,7 @@ impl SearchConfig {
         Self { method, dimensions, generations, population, step: 0.25, repeats: 3, seed: 0 }
     }
 
-    /// Refuses a search that cannot be.
+    /// Checks the settings.
     ///
     /// # Errors
     /// The setting that is out of range.
@@ -113,7 +113,7 @@ impl Elite {
 pub struct Generation {
     /// New points, each in [0, 1]ⁿ.
     pub points: Vec<Vec<f64>>,
-    /// Their costs; none where it was not finite, which is the worst of all.
+    /// Their costs; `None` for a cost that was not finite, which is the worst of all.
     pub costs: Vec<Option<f64>>,
     /// Points that were evaluated again.
     pub repeats: usize,
@@ -133,14 +133,14 @@ enum Strategy {
     Random,
 }
 
-/// A search for the point of least cost in the box [0, 1]ⁿ.
+/// A search for the point of lowest cost in the box [0, 1]ⁿ.
 ///
-/// Serialized and read back it goes on exactly as it would have: all chance is drawn from streams
-/// keyed by the seed, the generation and the place in it.
+/// A search that is serialized and read back continues exactly as it would have: all random numbers
+/// are drawn from streams keyed by the seed, the generation and the position in it.
 ///
-/// Costs are taken for noisy. The best new point of each generation is evaluated again in the
-/// next ones until it has [`SearchConfig::repeats`] costs, and the winner is chosen by the mean,
-/// so that a lucky draw does not win.
+/// Costs are assumed to be noisy. The best new point of each generation is evaluated again in the
+/// next ones until it has [`SearchConfig::repeats`] costs, and the winner is chosen by the mean, so
+/// that a lucky draw does not win.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Search {
     config: SearchConfig,
@@ -150,7 +150,7 @@ pub struct Search {
 }
 
 impl Search {
-    /// A search that has asked nothing yet.
+    /// A search before its first generation.
     ///
     /// # Errors
     /// As [`SearchConfig::check`].
@@ -165,12 +165,12 @@ impl Search {
         Ok(Self { config, strategy, elites: Vec::new(), history: Vec::new() })
     }
 
-    /// What is searched, and how.
+    /// The settings of the search.
     pub fn config(&self) -> &SearchConfig {
         &self.config
     }
 
-    /// The generation that is asked about, from 0.
+    /// The current generation, from 0.
     pub fn generation(&self) -> u32 {
         self.history.len() as u32
     }
@@ -185,13 +185,13 @@ impl Search {
         &self.history
     }
 
-    /// Costs told so far.
+    /// Number of costs so far.
     pub fn evaluations(&self) -> usize {
         self.history.iter().map(|told| told.points.len() + told.repeats).sum()
     }
 
-    /// The points of this generation: the new ones, then those that are evaluated again. The same
-    /// until it is told; none when the search is over.
+    /// The points of the current generation: the new ones, then those that are evaluated again.
+    /// They stay the same until [`Self::tell`] is called; empty when the search is over.
     pub fn ask(&self) -> Vec<Candidate> {
         if self.is_over() {
             return Vec::new();
@@ -206,11 +206,11 @@ impl Search {
         fresh.chain(again).collect()
     }
 
-    /// Ends a generation with the costs of its points, in the order asked. A cost that is not
-    /// finite is the worst of all.
+    /// Ends a generation with the costs of its points, in the order of [`Self::ask`]. A cost that
+    /// is not finite is the worst of all.
     ///
     /// # Errors
-    /// When there is not one cost for each point, or the search is over.
+    /// When the number of costs is not the number of points, or the search is over.
     pub fn tell(&mut self, costs: &[f64]) -> Result<(), EvolveError> {
         if self.is_over() {
             return Err(EvolveError::Over(self.config.generations));
@@ -241,8 +241,8 @@ impl Search {
         Ok(())
     }
 
-    /// The point of the lowest mean cost among those evaluated often enough, or most often; none
-    /// while no cost was finite.
+    /// The point of the lowest mean cost among those evaluated often enough, or else most often;
+    /// `None` if no cost has been finite.
     pub fn winner(&self) -> Option<&Elite> {
         let known = |elite: &Elite| elite.costs.len().min(self.config.repeats as usize);
         let best = |a: &&Elite, b: &&Elite| {
@@ -251,7 +251,7 @@ impl Search {
         self.elites.iter().min_by(best)
     }
 
-    /// New points, as the method draws them; those of CMA-ES may lie outside the box.
+    /// New points as drawn by the method; those of CMA-ES can lie outside the box.
     fn drawn(&self) -> Vec<Vec<f64>> {
         let SearchConfig { dimensions, population, seed, generations, .. } = self.config;
         let generation = self.generation();
@@ -275,13 +275,13 @@ impl Search {
         }
     }
 
-    /// Elites that are not known well enough.
+    /// Elites that need more evaluations.
     fn doubted(&self) -> impl Iterator<Item = usize> {
         let repeats = self.config.repeats as usize;
         (0..self.elites.len()).filter(move |&place| self.elites[place].costs.len() < repeats)
     }
 
-    /// Takes in what the elites cost once more, and the best new point among them.
+    /// Adds the repeated costs to the elites, and the best new point to them.
     fn judge(&mut self, points: &[Vec<f64>], costs: &[f64], again: &[f64]) {
         let doubted: Vec<usize> = self.doubted().collect();
         for (&place, &cost) in doubted.iter().zip(again) {

@@ -1,20 +1,20 @@
 //! Tournament selection (Goldberg and Deb, 1991): children of the best of small samples.
 //!
-//! A child takes the place of the worst of its sample; where it is no better than that, it takes
-//! the place of the oldest, so that a lucky draw of a noisy cost does not live for ever (Real et
-//! al., arXiv 1802.01548).
+//! A child replaces the worst of its sample. If it is no better than that, it replaces the oldest
+//! point, so that a lucky draw of a noisy cost does not survive indefinitely (Real et al., arXiv
+//! 1802.01548).
 
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 use serde::{Deserialize, Serialize};
 
-/// Points that are alive.
+/// Number of living points.
 const POPULATION: usize = 20;
-/// Points that compete for a child.
+/// Number of points that compete to be a parent.
 const SAMPLE: usize = 5;
-/// Standard deviation of a change of all coordinates.
+/// Standard deviation of a mutation of all coordinates.
 const CHANGE: f64 = 0.1;
 
-/// The living, from the oldest to the youngest.
+/// The living points, from the oldest to the youngest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tournament {
     living: Vec<Living>,
@@ -23,12 +23,12 @@ pub(crate) struct Tournament {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Living {
     point: Vec<f64>,
-    /// None for the worst of all costs.
+    /// None for a cost that was not finite.
     cost: Option<f64>,
 }
 
 impl Living {
-    /// Whether it costs less; a cost that is not finite is no less than any.
+    /// Whether it has a lower cost; a non-finite cost is not lower than any.
     fn beats(&self, other: &Self) -> bool {
         match (self.cost, other.cost) {
             (Some(own), Some(other)) => own < other,
@@ -38,7 +38,7 @@ impl Living {
 }
 
 impl Tournament {
-    /// Draws children of the living; points uniform in the box while they are too few.
+    /// Draws children of the living points; uniform points of the box while there are too few.
     pub(crate) fn draw(
         &self,
         population: usize,
@@ -63,7 +63,7 @@ impl Tournament {
         (0..population).map(child).collect()
     }
 
-    /// Takes the children in, each against the sample that its parent won.
+    /// Adds the children, each competing with the sample that its parent won.
     pub(crate) fn update(&mut self, drawn: &[Vec<f64>], costs: &[f64], seed: u64, generation: u32) {
         let grown = self.living.len() >= POPULATION;
         let losers: Vec<Living> = match grown {
@@ -78,7 +78,7 @@ impl Tournament {
         for (place, (point, cost)) in drawn.iter().zip(costs).enumerate() {
             let child = Living { point: point.clone(), cost: cost.is_finite().then_some(*cost) };
             if self.living.len() >= POPULATION {
-                // Another child may have taken its place by now.
+                // Another child may have replaced it by now.
                 let loser = losers.get(place).filter(|loser| child.beats(loser));
                 let found = loser.and_then(|loser| self.living.iter().position(|one| one == loser));
                 self.living.remove(found.unwrap_or(0));

@@ -1,19 +1,19 @@
 //! The fitness of ELo (section 3.3): how far the sizes of clusters are from Zipf's law.
 //!
-//! Classes of activities in videos are as uneven as Zipf's law says, so a representation whose
-//! clusters are classes has clusters of such sizes. It is a weak signal that can be fooled: the
-//! sizes are soft, of features that are centred and of length 1, with temperature 1, because hard
-//! counts rank networks at chance; and a collapsed representation, whose even sizes give a number
-//! like any other, is told apart by its spread.
+//! The frequencies of activity classes in videos follow Zipf's law, so a representation whose
+//! clusters are classes has clusters of such sizes. This is a weak signal that can be fooled. Sizes
+//! are soft, with temperature 1 and features that are centred and scaled to length 1, because with
+//! hard counts the ranking of networks is no better than chance. A collapsed representation, whose
+//! equal sizes give an unsuspicious number, is recognised by its spread.
 
 use crate::error::EvolveError;
 use crate::kmeans::{KMeans, KMeansConfig};
 use crate::points::{Points, squared_distance};
 
-/// What a share of zero counts as in a logarithm.
+/// Lower bound of a share in a logarithm.
 const LEAST: f64 = 1e-12;
 
-/// A spread below which features are one point.
+/// Features with a spread below this count as a single point.
 const COLLAPSED: f64 = 1e-4;
 
 /// Zipf's law for `count` ranks: q(i) = i^−s / Σ j^−s, from the largest to the smallest.
@@ -23,10 +23,10 @@ pub fn zipf_prior(count: usize, exponent: f64) -> Vec<f64> {
     raw.map(|share| share / total).collect()
 }
 
-/// KL(p‖q) = Σ p log(p / q) in nats, at least 0. Shares below 1e-12 count as that.
+/// KL(p‖q) = Σ p log(p / q) in nats, at least 0. Shares below 1e-12 are raised to that.
 ///
 /// # Panics
-/// When the two are not of one length.
+/// When the two have different lengths.
 pub fn kl_divergence(p: &[f64], q: &[f64]) -> f64 {
     assert_eq!(p.len(), q.len(), "two distributions over the same classes");
     let sum: f64 = p
@@ -38,7 +38,7 @@ pub fn kl_divergence(p: &[f64], q: &[f64]) -> f64 {
     sum.max(0.0)
 }
 
-/// Sizes of clusters as shares that sum to 1: the mean over the points of the soft assignment
+/// Sizes of clusters as fractions that sum to 1: the mean over the points of the soft assignment
 /// p(cᵢ|x) = exp(−|x − cᵢ|²/τ) / Σⱼ exp(−|x − cⱼ|²/τ).
 pub fn soft_sizes(points: &Points, centroids: &Points, temperature: f64) -> Vec<f64> {
     let mut sizes = vec![0.0; centroids.count()];
@@ -55,16 +55,16 @@ pub fn soft_sizes(points: &Points, centroids: &Points, temperature: f64) -> Vec<
     sizes
 }
 
-/// How the fitness is taken.
+/// Settings of the fitness.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ZipfFitness {
-    /// Clusters, k, at least 2; near the number of classes that are expected.
+    /// Number of clusters, k, at least 2; close to the expected number of classes.
     pub clusters: usize,
     /// Exponent of the law, s, at least 0.
     pub exponent: f64,
     /// Temperature of the soft assignment, τ, above 0.
     pub temperature: f64,
-    /// Clusterings over which the divergence is averaged, at least 1.
+    /// Number of clusterings over which the divergence is averaged, at least 1.
     pub draws: u32,
     /// Seed of the clusterings.
     pub seed: u64,
@@ -73,9 +73,9 @@ pub struct ZipfFitness {
 /// The fitness of a representation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fitness {
-    /// KL(p‖q) in nats, the mean over the draws: the lower, the nearer to Zipf's law.
+    /// KL(p‖q) in nats, the mean over the draws; lower values are closer to Zipf's law.
     pub divergence: f64,
-    /// Sizes of the clusters of the first draw, from the largest to the smallest, as shares.
+    /// Sizes of the clusters of the first draw, from the largest to the smallest, as fractions.
     pub sizes: Vec<f64>,
     /// [`Points::spread`] of the features.
     pub spread: f64,
@@ -99,7 +99,7 @@ impl ZipfFitness {
         Self { clusters, exponent: 1.0, temperature: 1.0, draws: 3, seed }
     }
 
-    /// Refuses settings that cannot be.
+    /// Checks the settings.
     ///
     /// # Errors
     /// The setting that is out of range.
@@ -119,7 +119,7 @@ impl ZipfFitness {
         Ok(())
     }
 
-    /// Measures features of samples that nothing was trained on.
+    /// Computes the fitness from the features of samples that were not used in training.
     ///
     /// # Errors
     /// When a setting is out of range, or there are fewer samples than clusters.
@@ -130,7 +130,7 @@ impl ZipfFitness {
         let prior = zipf_prior(self.clusters, self.exponent);
         let (mut divergence, mut first) = (0.0, None);
         for draw in 0..u64::from(self.draws) {
-            // Each draw has starts of its own.
+            // Each draw has its own starts.
             let seed = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(draw);
             let clusters = KMeans::fit(&points, &KMeansConfig::new(self.clusters, seed))?;
             let mut sizes = soft_sizes(&points, clusters.centroids(), self.temperature);

@@ -1,4 +1,4 @@
-//! The fitness on values worked out by hand, on blobs, and its invariants.
+//! The fitness on values computed by hand and on Gaussian blobs, and its invariants.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -12,8 +12,8 @@ fn stream(seed: u64, sample: u64) -> RandomStream {
     StreamKey { seed, purpose: Purpose::named("test"), epoch: 0, sample }.stream()
 }
 
-/// 1,500 points of 20 Gaussian classes in 32 dimensions; deviation 1 around centres of
-/// deviation `separation`.
+/// 1,500 points of 20 Gaussian classes in 32 dimensions, with standard deviation 1 around centres
+/// of standard deviation `separation`.
 fn blobs(separation: f64, shares: &[f64], seed: u64) -> Points {
     let (count, dim) = (1500, 32);
     let mut centres = stream(seed, 0);
@@ -64,8 +64,8 @@ fn the_values_of_the_law() {
     }
 }
 
-/// Section 9.1 of the sheet: the better classes of Zipf's sizes are told apart, the lower the
-/// divergence; of equal sizes there is nothing to gain.
+/// Section 9.1 of the sheet: the better classes with Zipf's sizes are separated, the lower the
+/// divergence; separated classes of equal sizes have a higher one.
 #[test]
 fn the_fitness_rises_with_the_separation_of_zipf_sized_classes() {
     let zipf = zipf_prior(20, 1.0);
@@ -88,7 +88,7 @@ fn a_collapsed_representation_is_told_apart() {
     let same: Vec<f32> = (0..400 * 8).map(|_| 3.0 + 1e-4 * draws.normal() as f32).collect();
     let found = ZipfFitness::new(20, 0).measure(&Points::new(same, 8).unwrap()).unwrap();
     assert!(found.collapsed() && found.cost() == f64::INFINITY);
-    // Its divergence alone would not show it.
+    // The divergence alone would not show the collapse.
     assert!(found.divergence < 0.45);
     let zero = ZipfFitness::new(20, 0).measure(&Points::new(vec![0.0; 800], 8).unwrap()).unwrap();
     assert!(zero.collapsed());
@@ -111,7 +111,7 @@ fn k_means_finds_clusters_that_are_far_apart() {
         assert_eq!(found.assignment()[i], found.assignment()[i % 3]);
         assert_eq!(found.nearest(points.row(i)), found.assignment()[i]);
     }
-    // Of 100 values 0 to 6, about 4 apart from their mean squared.
+    // 100 values from 0 to 6 have a variance of about 4.
     assert!((found.inertia() / 300.0 - 4.0).abs() < 0.1, "{}", found.inertia());
 }
 
@@ -132,7 +132,7 @@ fn what_cannot_be_clustered_is_refused() {
     );
     assert!(ZipfFitness { draws: 0, ..ZipfFitness::new(2, 0) }.check().is_err());
     assert!(ZipfFitness::new(1, 0).check().is_err());
-    // Points that are all alike can be clustered, into one that counts.
+    // Identical points can be clustered, into a single effective cluster.
     assert_eq!(KMeans::fit(&points, &KMeansConfig::new(3, 0)).unwrap().inertia(), 0.0);
 }
 
@@ -162,7 +162,7 @@ proptest! {
         let mut counts = vec![0.0; 4];
         points.rows().for_each(|row| counts[clusters.nearest(row)] += 1.0 / 40.0);
         let hard = soft_sizes(&points, clusters.centroids(), 1e-7);
-        // A point in the middle between two centroids may count half for each.
+        // A point halfway between two centroids can count half for each.
         prop_assert!(hard.iter().zip(&counts).all(|(a, b)| (a - b).abs() < 0.03), "{hard:?} {counts:?}");
     }
 
@@ -178,7 +178,7 @@ proptest! {
         });
         let moved = Points::new(moved.collect(), 3).unwrap();
         let (one, other) = (fitness.measure(&points).unwrap(), fitness.measure(&moved).unwrap());
-        // Rounding may tip a draw of k-means++; most of the time it does not.
+        // Rounding can change a draw of k-means++, but rarely does.
         prop_assert!((one.divergence - other.divergence).abs() < 2e-2, "{one:?} {other:?}");
         prop_assert!(one.sizes.windows(2).all(|pair| pair[0] >= pair[1]));
     }

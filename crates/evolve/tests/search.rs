@@ -1,4 +1,5 @@
-//! Searches of known functions, against the crate `cmaes` and against each other; saved searches.
+//! Searches of known functions, compared with the crate `cmaes` and with each other; saved
+//! searches.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -13,7 +14,7 @@ fn config(method: Method, dimensions: usize, generations: u32, seed: u64) -> Sea
     SearchConfig { seed, repeats: 1, ..SearchConfig::new(method, dimensions, generations) }
 }
 
-/// New points that were evaluated until one cost at most `target`; all of them where none did.
+/// Number of new points evaluated until one costs at most `target`; all of them if none does.
 fn evaluations(mut search: Search, target: f64, cost: impl Fn(&[f64]) -> f64) -> usize {
     let mut evaluated = 0;
     while !search.is_over() {
@@ -31,7 +32,7 @@ fn sphere(x: &[f64]) -> f64 {
     x.iter().map(|x| (x - 0.3).powi(2)).sum()
 }
 
-/// Rosenbrock's valley from [0, 1]ⁿ, whose optimum is 0.75 in every coordinate.
+/// Rosenbrock's function on [0, 1]ⁿ, whose optimum is 0.75 in every coordinate.
 fn rosenbrock(x: &[f64]) -> f64 {
     let x: Vec<f64> = x.iter().map(|x| 4.0 * x - 2.0).collect();
     x.windows(2).map(|p| 100.0 * (p[1] - p[0] * p[0]).powi(2) + (1.0 - p[0]).powi(2)).sum()
@@ -54,8 +55,8 @@ fn median(mut values: Vec<usize>) -> usize {
     values[values.len() / 2]
 }
 
-/// The median of five seeds may be at most a third worse than that of the crate `cmaes`, which
-/// has negative weights besides.
+/// The median over five seeds can be at most a third worse than that of the crate `cmaes`, which
+/// also uses negative weights.
 #[test]
 fn cma_es_needs_no_more_evaluations_than_the_crate_cmaes() {
     for (name, dimensions, cost) in
@@ -125,7 +126,7 @@ fn a_search_that_is_saved_and_loaded_goes_on_alike() {
             assert_eq!(other, search);
             let asked = search.ask();
             assert_eq!(other.ask(), asked);
-            // One in five fails.
+            // One in five evaluations fails.
             let failed = |x: &[f64]| if x[0] < 0.2 { f64::NAN } else { sphere(x) };
             let costs: Vec<f64> = asked.iter().map(|one| failed(&one.point)).collect();
             search.tell(&costs).unwrap();
@@ -143,7 +144,7 @@ fn a_lucky_draw_does_not_win() {
     while !search.is_over() {
         let first = search.generation() == 0;
         let asked = search.ask();
-        // The first point looks best once, and is the worst ever after.
+        // The first point looks best once, and is always the worst afterwards.
         let cost = |(place, one): (usize, &bauta_evolve::Candidate)| match (first, place, one.again)
         {
             (true, 0, false) => -1.0,

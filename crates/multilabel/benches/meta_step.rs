@@ -1,5 +1,7 @@
-//! A training step that learns policies against one that follows them: sizes of `multilabel-tree`,
-//! 24 labels, batches of 128 documents and 256 held-out ones, of 40 words each.
+//! A training step that learns policies compared with one that follows them.
+//!
+//! Sizes are those of `multilabel-tree`: 24 labels, batches of 128 documents and 256 held-out ones,
+//! with 40 words each.
 
 use bauta_backbones::Parameters;
 use bauta_libtorch::{AdamStep, AdamTensors, fused_adam, integers, normal, uniform};

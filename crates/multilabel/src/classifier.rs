@@ -1,7 +1,7 @@
-//! Classifiers with one sigmoid per label: a bag of words, a 1-d convolution over their sequence,
-//! or a perceptron on features that a frozen encoder made.
+//! Classifiers with one sigmoid per label: a bag of words, a 1-d convolution over the word
+//! sequence, or a perceptron on features from a frozen encoder.
 //!
-//! Symbols: B documents, N labels, V ids of words, D width of an embedding.
+//! Symbols: B documents, N labels, V word ids, D width of an embedding.
 
 use bauta_backbones::{Init, Linear, Scope};
 use ndarray::Array2;
@@ -12,18 +12,18 @@ use crate::MultilabelError;
 /// A classifier's input.
 #[derive(Debug)]
 pub enum Words {
-    /// Documents as bags: the ids of all words, one document behind the other, with a weight each.
+    /// Documents as bags: the ids of all words, concatenated over documents, with one weight each.
     Bag {
-        /// Ids in 0..V, i64 of `[words]`.
+        /// Ids in 0..V, i64 `[words]`.
         ids: Tensor,
-        /// Where each document begins, i64 of `[B]`.
+        /// The start of each document, i64 `[B]`.
         offsets: Tensor,
-        /// Weights (tf-idf, or shares that sum to 1), f32 of `[words]`.
+        /// Weights (tf-idf, or fractions that sum to 1), f32 `[words]`.
         weights: Tensor,
     },
-    /// Documents as sequences: ids, 0 where there is no word, i64 of `[B, L]`.
+    /// Documents as sequences: ids, 0 for padding, i64 `[B, L]`.
     Sequence(Tensor),
-    /// Documents as features, f32 of `[B, D]`.
+    /// Documents as features, f32 `[B, D]`.
     Features(Tensor),
 }
 
@@ -42,13 +42,14 @@ impl Words {
     }
 }
 
-/// How words become the hidden layer.
+/// How the hidden layer is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Architecture {
-    /// The weighted sum of embeddings, then a layer: an embedding bag with shares, a perceptron
-    /// on tf-idf with these.
+    /// The weighted sum of embeddings, then a layer. With fractions as weights this is an embedding
+    /// bag, with tf-idf a perceptron.
     Bag,
-    /// Convolutions of 3, 4 and 5 words, ReLU, the maximum over the sequence (Kim, arXiv 1408.5882).
+    /// Convolutions over 3, 4 and 5 words, ReLU, the maximum over the sequence (Kim, arXiv
+    /// 1408.5882).
     Convolution,
     /// A layer on features of the whole document.
     Perceptron,
@@ -57,22 +58,22 @@ pub enum Architecture {
 /// Sizes of a classifier.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassifierConfig {
-    /// How words become the hidden layer.
+    /// How the hidden layer is computed.
     pub architecture: Architecture,
-    /// Ids of words, V; a perceptron has none and takes no notice.
+    /// Number of word ids, V, at least 1; not used by a perceptron.
     pub ids: usize,
     /// Width of an embedding, or of a document's features, D.
     pub dim: usize,
-    /// Width of the hidden layer; of a convolution, filters of each width.
+    /// Width of the hidden layer; for a convolution, the number of filters of each width.
     pub hidden: usize,
-    /// The share of training documents that bears each label, N of them: the output begins there.
+    /// The fraction of training documents with each label, N of them, which initialises the output.
     pub prevalence: Vec<f64>,
 }
 
 /// The widths of the convolutions, in words.
 const WIDTHS: [i64; 3] = [3, 4, 5];
 
-/// Embeddings where words are read, one hidden layer, N outputs.
+/// Embeddings, if words are read, one hidden layer and N outputs.
 #[derive(Debug)]
 pub struct Classifier {
     body: Body,
@@ -87,11 +88,11 @@ enum Body {
 }
 
 impl Classifier {
-    /// Adds the parameters `embedding.weight` (where words are read), `hidden.*` and `output.*`; the
-    /// output's bias begins at the logit of each label's prevalence.
+    /// Adds the parameters `embedding.weight` (if words are read), `hidden.*` and `output.*`; the
+    /// output's bias is initialised to the logit of each label's prevalence.
     ///
     /// # Errors
-    /// When a size is 0, there is no label, or a prevalence is outside [0, 1].
+    /// When a size is 0, there are no labels, or a prevalence is outside [0, 1].
     pub fn new(mut scope: Scope<'_>, config: &ClassifierConfig) -> Result<Self, MultilabelError> {
         let ClassifierConfig { architecture, ids, dim, hidden, prevalence } = config;
         for (argument, size) in
@@ -130,7 +131,7 @@ impl Classifier {
             }
         };
         let mut output = scope.sub("output");
-        // Never surer than one document in ten thousand, so that no logit is infinite.
+        // Probabilities are clamped to at least one in ten thousand, so that no logit is infinite.
         let logit = |share: &f64| {
             let share = share.clamp(1e-4, 1.0 - 1e-4);
             (share / (1.0 - share)).ln() as f32
@@ -143,12 +144,12 @@ impl Classifier {
         Ok(Self { body, output })
     }
 
-    /// The width of the hidden layer, which dropout masks have.
+    /// The width of the hidden layer and of dropout masks.
     pub fn width(&self) -> i64 {
         self.output.weight.size()[1]
     }
 
-    /// The probabilities of documents' labels, read from the device: `[B, N]`.
+    /// The probabilities of documents' labels, copied to the host: `[B, N]`.
     ///
     /// # Panics
     /// As [`Self::forward`].
@@ -160,8 +161,8 @@ impl Classifier {
         Array2::from_shape_vec((sides[0] as usize, sides[1] as usize), flat).expect("it was B · N")
     }
 
-    /// The logits of documents, `[B, N]`. `keep` `[B, width]` multiplies the hidden layer:
-    /// 0 where a unit is dropped, 1 / (1 − rate) elsewhere.
+    /// The logits of documents, `[B, N]`. `keep` `[B, width]` multiplies the hidden layer: 0 for a
+    /// dropped unit, 1 / (1 − rate) otherwise.
     ///
     /// # Panics
     /// When the words are not of the architecture's kind.

@@ -1,20 +1,21 @@
 //! Precision and recall over all thresholds.
 
-/// The curve of one label, or of all decisions taken together.
+/// The curve of one label, or of all decisions together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PrecisionRecall {
-    /// Precision at each threshold, and 1 at the end, where nothing is predicted.
+    /// Precision at each threshold, followed by 1, where nothing is predicted.
     pub precision: Vec<f64>,
-    /// Recall at each threshold, falling, and 0 at the end.
+    /// Recall at each threshold, falling, followed by 0.
     pub recall: Vec<f64>,
-    /// The distinct scores, rising; a label is predicted from a threshold on.
+    /// The distinct scores, rising; a label is predicted if its score is at least the threshold.
     pub thresholds: Vec<f32>,
 }
 
 impl PrecisionRecall {
-    /// The curve of scored decisions: whether each is true, and its score.
+    /// The curve of scored decisions: the truth of each and its score.
     ///
-    /// As scikit-learn's `precision_recall_curve`; recall is 1 throughout where nothing is true.
+    /// As scikit-learn's `precision_recall_curve`; recall is 1 at all thresholds if nothing is
+    /// true.
     pub fn of(
         truth: impl IntoIterator<Item = bool>,
         scores: impl IntoIterator<Item = f32>,
@@ -39,7 +40,7 @@ impl PrecisionRecall {
         curve
     }
 
-    /// Average precision: the sum of the precisions, each times the recall gained at it.
+    /// Average precision: the sum of precisions, each multiplied by the gain in recall.
     pub fn average_precision(&self) -> f64 {
         let gains = self.recall.windows(2).map(|pair| pair[0] - pair[1]);
         gains.zip(&self.precision).map(|(gain, precision)| gain * precision).sum()

@@ -3,17 +3,17 @@
 /// An error of this crate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MultilabelError {
-    /// An argument has a value that it cannot have.
+    /// An invalid value of an argument.
     #[error("{argument} = {value}: {rule}")]
     Argument {
         /// Its name.
         argument: &'static str,
         /// Its value.
         value: String,
-        /// What values it can have.
+        /// The allowed values.
         rule: String,
     },
-    /// A label's ancestors lead back to it.
+    /// A label that is among its own ancestors.
     #[error("label {label} is its own ancestor; a hierarchy must not have cycles")]
     Circle {
         /// The label's number.

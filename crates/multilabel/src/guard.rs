@@ -1,21 +1,21 @@
 //! The shrinkage guard: thresholds of labels with few documents are drawn towards a common one.
 //!
-//! Thresholds of labels with few positives overfit; tuned one by one they lose micro-F1 against one
-//! global threshold.
+//! Thresholds of labels with few positives overfit; tuned individually, they have a lower micro-F1
+//! than one global threshold.
 
 use ndarray::ArrayView2;
 
 use crate::metrics::label_counts;
 use crate::thresholds::decide;
 
-/// Positives from which on a threshold may stand alone; also the weight of the common one.
+/// Number of positives from which a threshold can be kept; also the weight of the common one.
 pub const FEW: f64 = 20.0;
 
 /// Guarded thresholds.
 ///
-/// A label's threshold stands where the label has at least [`FEW`] positives among the held-out
-/// documents and it beats 0.5 there in F1; any other becomes
-/// `(n q + FEW · global) / (n + FEW)` for its n positives.
+/// A label's threshold is kept if the label has at least [`FEW`] positives among the held-out
+/// documents and the threshold beats 0.5 there in F1; any other becomes `(n q + FEW · global) / (n
+/// + FEW)` for its n positives.
 ///
 /// `scores` and `truth` are `[D, N]`, `thresholds` N.
 pub fn shrink(
@@ -47,8 +47,8 @@ mod tests {
 
     #[test]
     fn many_positives_and_a_gain_let_a_threshold_stand() {
-        // Label 0: 30 positives at 0.4, which 0.3 finds and 0.5 does not. Label 1: 5 of them.
-        // Label 2: 30 at 0.9, where 0.3 and 0.5 find the same. Label 3: none.
+        // Label 0: 30 positives at 0.4, which 0.3 finds and 0.5 does not. Label 1: 5 of them. Label
+        // 2: 30 at 0.9, for which 0.3 and 0.5 find the same. Label 3: none.
         let mut scores = Array2::from_elem((60, 4), 0.1_f32);
         let mut truth = Array2::from_elem((60, 4), false);
         for (label, count, score) in [(0, 30, 0.4), (1, 5, 0.4), (2, 30, 0.9)] {

@@ -6,17 +6,17 @@ use ndarray::Array2;
 
 use crate::MultilabelError;
 
-/// The parent of each label, where it has one.
+/// The parent of each label, if it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hierarchy {
     parents: Vec<Option<usize>>,
 }
 
 impl Hierarchy {
-    /// Labels with their parents' numbers.
+    /// A hierarchy given by the number of each label's parent.
     ///
     /// # Errors
-    /// When a parent is no label, or a label its own ancestor.
+    /// When a parent is not a label, or a label is its own ancestor.
     pub fn new(parents: Vec<Option<usize>>) -> Result<Self, MultilabelError> {
         let labels = parents.len();
         if let Some(parent) = parents.iter().flatten().find(|&&parent| parent >= labels) {
@@ -32,7 +32,7 @@ impl Hierarchy {
         Ok(Self { parents })
     }
 
-    /// The hierarchy that names with slashes make: the parent of `a/b/c` is `a/b`, where that is a
+    /// The hierarchy given by names with slashes: the parent of `a/b/c` is `a/b` if that is a
     /// label, else `a`.
     pub fn of_paths<S: AsRef<str>>(names: &[S]) -> Self {
         let numbers: HashMap<&str, usize> =
@@ -60,10 +60,10 @@ impl Hierarchy {
         self.parents.iter().all(Option::is_none)
     }
 
-    /// Adds to each document's labels `[D, N]` all ancestors of them.
+    /// Adds all ancestors of each document's labels `[D, N]`.
     ///
     /// # Panics
-    /// When there are not as many columns as labels.
+    /// When the number of columns is not the number of labels.
     pub fn close(&self, decisions: &mut Array2<bool>) {
         assert_eq!(decisions.ncols(), self.parents.len(), "a column is a label");
         for mut row in decisions.rows_mut() {

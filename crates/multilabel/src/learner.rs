@@ -1,8 +1,8 @@
-//! The meta-learner: a recurrent network that gives both policies, and how it learns.
+//! The meta-learner: a recurrent network that outputs both policies, and its training.
 //!
 //! `s_t = GRU(s_{t−1}, [w_{t−1} ; q_{t−1}])`; two linear heads give the means of both policies in
-//! logit space. It is trained by REINFORCE on windows of K steps: each threshold by its own credit,
-//! all weights by how much the loss of held-out documents fell from one window to the next.
+//! logit space. It is trained by REINFORCE on windows of K steps: each threshold with its own
+//! credit, all weights with the decrease of the held-out loss from one window to the next.
 
 mod saving;
 
@@ -18,12 +18,12 @@ use crate::policy::{Action, Noise, credited_log_probability, thresholds_of, weig
 use crate::reward::{Credit, Reward, counterfactual_f1, probability_margin};
 use crate::window::{Window, WindowStep};
 
-/// How much of an average of rewards is kept from step to step.
+/// Decay of the moving averages of rewards.
 const MEMORY: f64 = 0.9;
-/// The largest norm of an update's gradient.
+/// Maximum norm of an update's gradient.
 const LARGEST: f64 = 1.0;
 
-/// A meta-learner in an episode.
+/// A meta-learner during an episode.
 #[derive(Debug)]
 pub struct MetaLearner {
     config: MetaConfig,
@@ -32,24 +32,24 @@ pub struct MetaLearner {
     updates: Tensor,
     /// `[1, H]`.
     state: Tensor,
-    /// What the next step reads: the last weights and thresholds, `[1, 2 N]`.
+    /// The input of the next step: the last weights and thresholds, `[1, 2 N]`.
     input: Tensor,
     window: Window,
     windows: u64,
-    /// The held-out loss of the window before, the average gain, the average micro-F1: `[3]`.
+    /// The previous window's held-out loss, the average gain, the average micro-F1: `[3]`.
     averages: Tensor,
     /// Weights and thresholds of the mean policy in the last step, `[N]` each.
     policy: [Tensor; 2],
-    /// The same at each window's end, `[windows, N]` each.
+    /// The same at the end of each window, `[windows, N]` each.
     history: [Tensor; 2],
 }
 
 impl MetaLearner {
-    /// Adds what the model's folder keeps, none of which the model's optimiser trains: the network
-    /// (`gru.*`, `weights.*`, `thresholds.*`), `policy.*` and `history.*`.
+    /// Adds the parameters that are saved with the model but not trained by its optimiser: the
+    /// network (`gru.*`, `weights.*`, `thresholds.*`), `policy.*` and `history.*`.
     ///
     /// # Errors
-    /// For a setting out of its range.
+    /// When a setting is out of range.
     pub fn new(mut scope: Scope<'_>, config: &MetaConfig) -> Result<Self, MultilabelError> {
         config.check()?;
         let network = Network::new(&mut scope, config);
@@ -81,7 +81,7 @@ impl MetaLearner {
         })
     }
 
-    /// Takes over another learner's network.
+    /// Copies another learner's network.
     ///
     /// # Panics
     /// When their sizes differ.
@@ -93,8 +93,8 @@ impl MetaLearner {
         });
     }
 
-    /// Gives both policies of the next step: sampled with this noise, or at their means without.
-    /// Nothing changes before [`Self::learn`] or [`Self::pass`] takes the action.
+    /// Returns both policies of the next step: sampled with this noise, or at their means without
+    /// it. Nothing changes until the action is passed to [`Self::learn`] or [`Self::pass`].
     pub fn act(&self, noise: Option<&Noise>) -> Action {
         tch::no_grad(|| {
             let MetaConfig { deviation, .. } = self.config;
@@ -117,7 +117,7 @@ impl MetaLearner {
         })
     }
 
-    /// The recurrence goes on from an action.
+    /// Advances the recurrence by an action.
     fn advance(&mut self, action: &Action) {
         self.policy[0].copy_(&action.mean_weights);
         self.policy[1].copy_(&action.mean_thresholds);
@@ -125,11 +125,11 @@ impl MetaLearner {
         self.input = reading(&action.weights, &action.thresholds);
     }
 
-    /// Rewards an action by what the classifier makes of held-out documents, logits and truth
-    /// `[B, N]`, and after K actions updates the network.
+    /// Rewards an action by the classifier's logits for held-out documents and their truth, `[B,
+    /// N]`, and updates the network after every K actions.
     ///
     /// # Errors
-    /// libtorch's refusal.
+    /// When libtorch reports an error.
     pub fn learn(
         &mut self,
         action: Action,
@@ -156,7 +156,7 @@ impl MetaLearner {
         Ok(())
     }
 
-    /// Follows an action, of this step, of a learner that is not to learn; keeps its history.
+    /// Follows an action of this step without learning; records the history.
     pub fn pass(&mut self, action: &Action, step: u64) {
         tch::no_grad(|| self.advance(action));
         if (step + 1).is_multiple_of(self.config.window as u64) {
@@ -190,7 +190,7 @@ impl MetaLearner {
         self.windows += 1;
     }
 
-    /// Weights of a place in logit space; 1 where there is no training policy.
+    /// Weights from their logits; all 1 without a training policy.
     fn weights(&self, logits: &Tensor) -> Tensor {
         match self.config.policies.training {
             true => weights_of(logits, self.config.range),
@@ -198,7 +198,7 @@ impl MetaLearner {
         }
     }
 
-    /// Thresholds of a place in logit space; 0.5 where there is no prediction policy.
+    /// Thresholds from their logits; all 0.5 without a prediction policy.
     fn thresholds_at(&self, logits: &Tensor) -> Tensor {
         match self.config.policies.prediction {
             true => thresholds_of(logits),
@@ -206,7 +206,7 @@ impl MetaLearner {
         }
     }
 
-    /// What each threshold is credited with, `[N]`.
+    /// The credit of each threshold, `[N]`.
     fn credit(&mut self, action: &Action, outputs: &Tensor, truth: &Tensor) -> Tensor {
         let credit = Credit {
             outputs,
@@ -231,8 +231,8 @@ impl MetaLearner {
         }
     }
 
-    /// What all weights of each step of a window are credited with, `[K]`: the fall of the held-out
-    /// loss since the window before, less its average, discounted to the step.
+    /// The credit of all weights in each step of a window, `[K]`: the decrease of the held-out loss
+    /// since the previous window, minus its average, discounted to the step.
     fn gains(&mut self, window: &Window) -> Tensor {
         let losses = window.steps.iter().map(|step| &step.held_out);
         let mean = Tensor::stack(&losses.collect::<Vec<_>>(), 0).mean(Kind::Float);
@@ -247,7 +247,8 @@ impl MetaLearner {
         Tensor::from_slice(&discounts).to_device(mean.device()) * (gain - average)
     }
 
-    /// The window replayed: its negative credited log-probability, and the shrinkage; a scalar.
+    /// The loss of a replayed window, a scalar: the negative credited log-probability, and the
+    /// shrinkage.
     fn surrogate(&self, window: &Window, gains: &Tensor) -> Tensor {
         let MetaConfig { deviation, shrinkage, policies, .. } = self.config;
         let (mut state, mut input) = (window.state.shallow_clone(), window.input.shallow_clone());
@@ -258,7 +259,7 @@ impl MetaLearner {
             (state, input) = (next, step.reading.shallow_clone());
         }
         let mut loss = Tensor::zeros([] as [i64; 0], (Kind::Float, window.state.device()));
-        // All steps at once, [K, N]: on so few numbers it is calls that cost.
+        // All steps at once, [K, N]: with so few numbers, the calls dominate the cost.
         let mut add =
             |act: fn(&WindowStep) -> &Tensor, mean: fn(&Means) -> &Tensor, credit: &Tensor| {
                 let acts = Tensor::stack(&window.steps.iter().map(act).collect::<Vec<_>>(), 0);
@@ -282,7 +283,7 @@ impl MetaLearner {
     /// One step of Adam down a loss.
     fn descend(&mut self, loss: &Tensor) -> Result<(), LibtorchError> {
         if !loss.requires_grad() {
-            // Neither policy acts.
+            // No policy is active.
             return Ok(());
         }
         let tensors = &self.network.tensors;
@@ -316,12 +317,12 @@ impl MetaLearner {
     }
 }
 
-/// What the recurrence reads after these weights and thresholds, `[1, 2 N]`.
+/// The input of the recurrence after these weights and thresholds, `[1, 2 N]`.
 fn reading(weights: &Tensor, thresholds: &Tensor) -> Tensor {
     Tensor::cat(&[weights, thresholds], 0).unsqueeze(0)
 }
 
-/// The state and input that an episode begins with: `s = 0`, `w = 1`, `q = 0.5`.
+/// The state and input at the start of an episode: `s = 0`, `w = 1`, `q = 0.5`.
 fn start(config: &MetaConfig, device: Device) -> (Tensor, Tensor) {
     let labels = config.labels as i64;
     let full = |width: i64, value: f64| Tensor::full([1, width], value, (Kind::Float, device));

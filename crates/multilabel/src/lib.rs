@@ -1,18 +1,17 @@
 //! Multi-label text classification with learned policies (Wu, Xiong and Wang, arXiv 1909.04176).
 //!
-//! A [`Classifier`] gives every label a probability. It is trained by [`weighted_loss`] with one
-//! weight a label, the *training policy*, and decides by one threshold a label, the *prediction
-//! policy*. Both come from a [`MetaLearner`], a recurrent network that is rewarded for the
-//! classifier's behaviour on held-out documents ([`Reward`]) and trained by policy gradient.
-//! [`shrink`] guards thresholds of labels with few documents; [`Hierarchy`] closes
-//! decisions under implication. What policies are held against is here too: [`global_threshold`],
-//! [`label_thresholds`], [`most_probable`]; and by what: [`LabelMetrics`], [`DocumentMetrics`],
-//! [`PrecisionRecall`].
+//! A [`Classifier`] gives every label a probability. It is trained with [`weighted_loss`], which
+//! has one weight per label, the *training policy*, and decides with one threshold per label, the
+//! *prediction policy*. Both come from a [`MetaLearner`], a recurrent network that is rewarded for
+//! the classifier's behaviour on held-out documents ([`Reward`]) and trained by policy gradient.
+//! [`shrink`] guards thresholds of labels with few documents; [`Hierarchy`] adds the labels implied
+//! by decisions. Baselines are [`global_threshold`], [`label_thresholds`] and [`most_probable`];
+//! metrics are [`LabelMetrics`], [`DocumentMetrics`] and [`PrecisionRecall`].
 //!
-//! No file of the paper's authors was found, and its body could not be read. The equations follow
-//! what is known of it; the bounded weights, the Gaussian policy in logit space and the
-//! counterfactual reward are this project's reconstruction. `docs/systems/multilabel.md` says
-//! which is which.
+//! The paper's authors published no files that could be found, and the paper's body could not be
+//! read. The equations follow what is known of it; the bounded weights, the Gaussian policy in
+//! logit space and the counterfactual reward are this project's reconstruction.
+//! `docs/systems/multilabel.md` says which is which.
 //!
 //! ```
 //! use bauta_multilabel::{MetaConfig, MetaLearner, Noise};
@@ -55,5 +54,6 @@ pub use metrics::{DocumentMetrics, LabelCounts, LabelMetrics, label_counts};
 pub use policy::{Action, Noise, Policies, thresholds_of, weights_of};
 pub use reward::{Credit, Reward, counterfactual_f1, probability_margin};
 pub use thresholds::{decide, global_threshold, label_thresholds, most_probable};
-// Part of this crate's interface, so that its users need no version of their own.
+// Re-exported because it is part of this crate's interface, so that users need no version of their
+// own.
 pub use ndarray;

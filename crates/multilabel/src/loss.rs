@@ -1,9 +1,9 @@
-//! The training loss: binary cross-entropy with one weight a label (the paper's L(θ; w)).
+//! The training loss: binary cross-entropy with one weight per label (the paper's L(θ; w)).
 
 use tch::{Kind, Tensor};
 
-/// `−1/(B N) Σ_i Σ_j w_j [ y*_ij log y_ij + (1 − y*_ij) log(1 − y_ij) ]` of logits and truth
-/// `[B, N]`, with weights `[N]`; a scalar.
+/// `−1/(B N) Σ_i Σ_j w_j [ y*_ij log y_ij + (1 − y*_ij) log(1 − y_ij) ]` for logits and truth `[B,
+/// N]`, with weights `[N]`; a scalar.
 pub fn weighted_loss(logits: &Tensor, truth: &Tensor, weights: &Tensor) -> Tensor {
     (label_losses(logits, truth) * weights).mean(Kind::Float)
 }
@@ -13,8 +13,8 @@ pub(crate) fn mean_loss(logits: &Tensor, truth: &Tensor) -> Tensor {
     label_losses(logits, truth).mean(Kind::Float)
 }
 
-/// Weights inverse to the labels' prevalence, of mean 1: a baseline. A label of prevalence 0 weighs
-/// as much as the rarest other one.
+/// Weights inversely proportional to the labels' prevalence, with mean 1: a baseline. A label of
+/// prevalence 0 has the same weight as the rarest other one.
 pub fn inverse_frequency(prevalence: &[f64]) -> Vec<f32> {
     let rarest = prevalence.iter().copied().filter(|&share| share > 0.0).fold(1.0, f64::min);
     let raw: Vec<f64> = prevalence.iter().map(|share| 1.0 / share.max(rarest)).collect();
@@ -22,14 +22,14 @@ pub fn inverse_frequency(prevalence: &[f64]) -> Vec<f32> {
     raw.iter().map(|weight| (weight / mean) as f32).collect()
 }
 
-/// What dropout at `rate` makes of a hidden layer: 0 where a unit's number, uniform in [0, 1), is
-/// below the rate, 1 / (1 − rate) elsewhere.
+/// The dropout mask of a hidden layer at `rate`: 0 where a unit's random number, uniform in [0, 1),
+/// is below the rate, 1 / (1 − rate) elsewhere.
 pub fn keep_units(uniform: &Tensor, rate: f64) -> Tensor {
     uniform.ge(rate).to_kind(Kind::Float) / (1.0 - rate)
 }
 
-/// The cross-entropy of each document's labels, `[B, N]`: softplus of the logit, less the logit
-/// where the label is borne.
+/// The cross-entropy of each document's labels, `[B, N]`: softplus of the logit, minus the logit
+/// where the label is true.
 fn label_losses(logits: &Tensor, truth: &Tensor) -> Tensor {
     logits.clamp_min(0.0) - logits * truth + (-logits.abs()).exp().log1p()
 }

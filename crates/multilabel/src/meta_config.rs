@@ -4,12 +4,12 @@ use crate::MultilabelError;
 use crate::policy::Policies;
 use crate::reward::Reward;
 
-/// Settings of a meta-learner; the defaults are the small ones.
+/// Settings of a meta-learner; the defaults are for small models.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetaConfig {
-    /// Labels, N.
+    /// Number of labels, N.
     pub labels: usize,
-    /// Steps of an episode, for the history.
+    /// Steps per episode, for the history.
     pub steps: u64,
     /// Width of the recurrent state, H.
     pub hidden: usize,
@@ -21,20 +21,20 @@ pub struct MetaConfig {
     pub window: usize,
     /// Adam's learning rate.
     pub lr: f64,
-    /// β: how strongly means are drawn to 0.
+    /// β: strength of the means' shrinkage towards 0.
     pub shrinkage: f64,
-    /// γ: what a step's weights keep of the reward at the window's end, a step.
+    /// γ: discount, per step, of the reward at the window's end for earlier steps' weights.
     pub discount: f64,
-    /// η: how much a label's own F1 counts beside micro-F1.
+    /// η: weight of a label's own F1 in addition to micro-F1.
     pub eta: f64,
-    /// What thresholds are credited with.
+    /// The credit of thresholds.
     pub reward: Reward,
-    /// Which policies act.
+    /// Which policies are active.
     pub policies: Policies,
 }
 
 impl MetaConfig {
-    /// The defaults for so many labels and steps.
+    /// The defaults for the given numbers of labels and steps.
     pub fn new(labels: usize, steps: u64) -> Self {
         Self {
             labels,

@@ -1,19 +1,19 @@
-//! Metrics of decisions, each with what it averages over.
+//! Metrics of decisions, named by what they average over.
 //!
-//! Decisions and truth are `[D, N]`, D documents by N labels. *Over labels* counts each label's
-//! hits in all documents; *over documents* looks at each document's set of labels. "Macro over labels"
-//! and "macro over documents" are different numbers.
+//! Decisions and truth are `[D, N]`, D documents by N labels. Metrics *over labels* count each
+//! label's hits in all documents; metrics *over documents* compare each document's set of labels.
+//! "Macro over labels" and "macro over documents" are different numbers.
 
 use ndarray::ArrayView2;
 
-/// How often a label was predicted, true, and both.
+/// How often a label was predicted, true, or both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LabelCounts {
-    /// Documents that bear it and for which it is predicted.
+    /// Documents with the label for which it is predicted.
     pub hits: usize,
     /// Documents for which it is predicted.
     pub predicted: usize,
-    /// Documents that bear it.
+    /// Documents with the label.
     pub borne: usize,
 }
 
@@ -28,7 +28,7 @@ impl LabelCounts {
         ratio(self.hits, self.predicted)
     }
 
-    /// `hits / borne`; 0 where no document bears it.
+    /// `hits / borne`; 0 if no document has the label.
     pub fn recall(&self) -> f64 {
         ratio(self.hits, self.borne)
     }
@@ -61,18 +61,19 @@ pub fn label_counts(
 /// Metrics over labels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LabelMetrics {
-    /// Hits of all labels by predictions of all labels.
+    /// Hits divided by predictions, summed over all labels.
     pub micro_precision: f64,
-    /// Hits of all labels by all labels borne.
+    /// Hits divided by true labels, summed over all labels.
     pub micro_recall: f64,
     /// F1 of the summed counts.
     pub micro_f1: f64,
-    /// The mean F1 over the labels that occur in some document; others are left out, not 0.
+    /// The mean F1 over the labels that occur in some document; the others are left out, not
+    /// counted as 0.
     pub macro_f1: f64,
 }
 
 impl LabelMetrics {
-    /// From the counts of each label.
+    /// Computes the metrics from the counts of each label.
     pub fn of(counts: &[LabelCounts]) -> Self {
         let sum = counts.iter().fold(LabelCounts::default(), |sum, count| LabelCounts {
             hits: sum.hits + count.hits,
@@ -93,17 +94,17 @@ impl LabelMetrics {
 /// Metrics over documents, as entity typing uses them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DocumentMetrics {
-    /// The share of documents whose labels are predicted exactly.
+    /// The fraction of documents whose labels are predicted exactly.
     pub strict: f64,
-    /// F1 of the mean precision and the mean recall over documents; the precision of a document
-    /// without predictions is 0, and the recall of one without labels.
+    /// F1 of the mean precision and the mean recall over documents. The precision of a document
+    /// without predictions is 0, and so is the recall of one without labels.
     pub loose_macro: f64,
     /// F1 of the summed counts of all documents, which is micro-F1 over labels.
     pub loose_micro: f64,
 }
 
 impl DocumentMetrics {
-    /// Of decisions against the truth.
+    /// Compares decisions with the truth.
     ///
     /// # Panics
     /// When the shapes differ.
@@ -135,7 +136,7 @@ impl DocumentMetrics {
     }
 }
 
-/// 0 of nothing.
+/// The mean; 0 if there are no values.
 fn mean(values: &[f64]) -> f64 {
     if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
 }

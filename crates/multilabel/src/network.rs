@@ -5,15 +5,15 @@ use tch::Tensor;
 
 use crate::meta_config::MetaConfig;
 
-/// Scale of the weights' means: their reward is weak, and Adam would take steps as large as for
-/// thresholds, until the weights wander to their bounds.
+/// Scale of the weights' means. Their reward is weak, but Adam would take steps as large as for
+/// thresholds, until the weights drift to their bounds.
 const WEIGHT_SCALE: f64 = 0.1;
 
-/// The network's tensors. They have gradients of their own, which no other loss reaches.
+/// The network's tensors. They have their own gradients, which no other loss reaches.
 #[derive(Debug)]
 pub(crate) struct Network {
     /// `weight_ih` [3 H, 2 N], `weight_hh` [3 H, H], `bias_ih`, `bias_hh` [3 H], then weight [N, H]
-    /// and bias [N] of the weights' head and of the thresholds'.
+    /// and bias [N] of the weights' head and of the thresholds' head.
     pub(crate) tensors: Vec<Tensor>,
 }
 
@@ -36,16 +36,17 @@ impl Network {
         ];
         for head in ["weights", "thresholds"] {
             let mut scope = scope.sub(head);
-            // Zero, so that the first steps are the plain baseline.
+            // Zero, so that the first steps equal the plain baseline.
             tensors.push(scope.add_frozen("weight", &[labels, hidden], Init::Constant(0.0)));
             tensors.push(scope.add_frozen("bias", &[labels], Init::Constant(0.0)));
         }
-        // The same memory as the model's parameters, which its own optimiser leaves alone.
+        // Shares memory with the model's parameters, which the model's own optimiser does not
+        // change.
         let leaf = |tensor: &Tensor| tensor.detach().set_requires_grad(true);
         Self { tensors: tensors.iter().map(leaf).collect() }
     }
 
-    /// One step: the next state `[1, H]` and the means, from the input `[1, 2 N]`.
+    /// One step: the next state `[1, H]` and the means, for the input `[1, 2 N]`.
     pub(crate) fn step(&self, input: &Tensor, state: &Tensor) -> (Tensor, Means) {
         let [w_ih, w_hh, b_ih, b_hh, weight_w, bias_w, weight_q, bias_q] = &self.tensors[..] else {
             unreachable!("a network has eight tensors")

@@ -1,17 +1,17 @@
-//! The policies: what the meta-learner's outputs mean as weights and thresholds.
+//! The policies: how the meta-learner's outputs become weights and thresholds.
 //!
-//! A factorised Gaussian in logit space [this project's reconstruction]: an action is
-//! `a = μ + σ ε`; weights are bounded and have mean 1, because free ones drift and a common
-//! factor is only a learning rate.
+//! A factorised Gaussian in logit space [this project's reconstruction]: an action is `a = μ + σ
+//! ε`. Weights are bounded and have mean 1, because unconstrained ones drift, and a common factor
+//! only changes the learning rate.
 
 use tch::{Kind, Tensor};
 
-/// Which policies act; the other one stays at its plain value.
+/// Which policies are active; an inactive one stays at its plain value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policies {
-    /// Weights of the labels in the training loss; all 1 without it.
+    /// Weights of the labels in the training loss; all 1 if inactive.
     pub training: bool,
-    /// Thresholds of the labels; all 0.5 without it.
+    /// Thresholds of the labels; all 0.5 if inactive.
     pub prediction: bool,
 }
 
@@ -20,16 +20,16 @@ impl Policies {
     pub const BOTH: Self = Self { training: true, prediction: true };
 }
 
-/// Standard normal numbers that make an action of a policy's mean; drawn by the caller.
+/// Standard normal numbers that turn a policy's mean into an action; drawn by the caller.
 #[derive(Debug)]
 pub struct Noise {
-    /// Of the weights, `[N]`.
+    /// Noise of the weights, `[N]`.
     pub weights: Tensor,
-    /// Of the thresholds, `[N]`.
+    /// Noise of the thresholds, `[N]`.
     pub thresholds: Tensor,
 }
 
-/// What the meta-learner does in one step; policies are `[N]`, and nothing has a gradient.
+/// The meta-learner's action in one step; policies are `[N]`, and nothing has a gradient.
 #[derive(Debug)]
 pub struct Action {
     /// Weights of the labels in the loss.
@@ -38,30 +38,29 @@ pub struct Action {
     pub thresholds: Tensor,
     /// Thresholds at the policy's mean.
     pub mean_thresholds: Tensor,
-    /// The weights' place in logit space.
+    /// The weights in logit space.
     pub weight_logits: Tensor,
-    /// The thresholds' place in logit space.
+    /// The thresholds in logit space.
     pub threshold_logits: Tensor,
     /// Weights at the policy's mean.
     pub(crate) mean_weights: Tensor,
-    /// The recurrent state that it leads to, `[1, H]`.
+    /// The recurrent state after the action, `[1, H]`.
     pub(crate) state: Tensor,
 }
 
-/// Weights of a place in logit space, `[N]`: `N v / Σ v` with `v = 1 + ρ tanh(a)`, positive, of
-/// mean 1.
+/// Weights from their logits, `[N]`: `N v / Σ v` with `v = 1 + ρ tanh(a)`, positive, with mean 1.
 pub fn weights_of(logits: &Tensor, range: f64) -> Tensor {
     let raw = logits.tanh() * range + 1.0;
     let mean = raw.mean(Kind::Float);
     raw / mean
 }
 
-/// Thresholds of a place in logit space, in (0, 1).
+/// Thresholds from their logits, in (0, 1).
 pub fn thresholds_of(logits: &Tensor) -> Tensor {
     logits.sigmoid()
 }
 
-/// `Σ_j credit_j log π_j(a | μ)` of a Gaussian of this deviation, constants left out; a scalar.
+/// `Σ_j credit_j log π_j(a | μ)` of a Gaussian with this `deviation`, without constants; a scalar.
 /// Its gradient with respect to μ is `credit · (a − μ) / σ²`.
 pub(crate) fn credited_log_probability(
     action: &Tensor,

@@ -1,27 +1,29 @@
-//! Rewards: the credit of an action of the prediction policy, label by label.
+//! Rewards: the credit of the prediction policy's actions, for each label.
 //!
-//! All are taken on a batch of held-out documents whose outputs do not depend on the thresholds,
-//! so the thresholds of the policy's mean can be tried on the same documents at no cost.
+//! All rewards use a batch of held-out documents whose outputs do not depend on the thresholds, so
+//! the thresholds at the policy's mean can be tried on the same documents at no cost.
 
 use tch::{Kind, Tensor};
 
-/// Rewards by name.
+/// The available rewards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reward {
     /// The gain in F1 over the policy's mean on the same documents, credited to the label that
-    /// made it ([`counterfactual_f1`]).
+    /// caused it ([`counterfactual_f1`]).
     #[default]
     CounterfactualF1,
-    /// The margin between probability and threshold, as the paper is remembered
-    /// ([`probability_margin`]). **It grows with the threshold whatever the outputs are**, so
-    /// thresholds run away; it is here to show that.
+    /// The margin between probability and threshold, as recalled from the paper
+    /// ([`probability_margin`]).
+    ///
+    /// It grows with the threshold for any outputs, so thresholds run away; it is included to show
+    /// that.
     ProbabilityMargin,
-    /// Micro-F1 of the batch less its moving average, the same for all labels. Unbiased, but its
-    /// variance hides what a label did; it is here to show that.
+    /// Micro-F1 of the batch minus its moving average, the same for all labels. It is unbiased, but
+    /// its variance hides the effect of a single label; it is included to show that.
     ScalarF1,
 }
 
-/// How often thresholds hit on a batch, by label: all `[T, N]`.
+/// Hits of thresholds on a batch, by label: all `[T, N]`.
 struct Hits {
     hits: Tensor,
     predicted: Tensor,
@@ -32,16 +34,16 @@ struct Hits {
 pub struct Credit<'a> {
     /// Probabilities of held-out documents, `[B, N]`.
     pub outputs: &'a Tensor,
-    /// Which labels they bear, 0 or 1, `[B, N]`.
+    /// The true labels, 0 or 1, `[B, N]`.
     pub truth: &'a Tensor,
     /// The thresholds of the action, `[N]`.
     pub thresholds: &'a Tensor,
-    /// The thresholds of the policy's mean, `[N]`.
+    /// The thresholds at the policy's mean, `[N]`.
     pub mean_thresholds: &'a Tensor,
 }
 
 impl Credit<'_> {
-    /// Of several thresholds a label at once. Counts are whole numbers, exact in any order.
+    /// Counts for several thresholds per label. Counts are whole numbers, exact in any order.
     fn hits(&self, thresholds: &[&Tensor]) -> Hits {
         let thresholds = Tensor::stack(thresholds, 0).unsqueeze(1);
         let predicted = self.outputs.gt_tensor(&thresholds).to_kind(Kind::Float);
@@ -56,16 +58,16 @@ impl Credit<'_> {
     }
 }
 
-/// `2 tp / (predicted + true)`, 0 where nothing is predicted or true: counts are whole, so 1 in
-/// the denominator changes nothing else.
+/// `2 tp / (predicted + true)`, 0 if nothing is predicted or true: counts are whole numbers, so a
+/// minimum of 1 for the denominator changes nothing else.
 fn f1(hits: &Tensor, predicted: &Tensor, borne: &Tensor) -> Tensor {
     hits * 2.0 / (predicted + borne).clamp_min(1.0)
 }
 
 /// The counterfactual gain of each label, `[N]`.
 ///
-/// Of label j, `N · (micro-F1 with its own sampled decisions and all others' mean ones − micro-F1
-/// of the mean) + η · (its F1 sampled − its F1 of the mean)`. It is 0 where the action is the mean.
+/// For label j, `N · (micro-F1 with its own sampled decisions and the others' mean ones − micro-F1
+/// at the mean) + η · (its F1 sampled − its F1 at the mean)`. It is 0 if the action is the mean.
 pub fn counterfactual_f1(credit: Credit<'_>, eta: f64) -> Tensor {
     let all = credit.hits(&[credit.thresholds, credit.mean_thresholds]);
     let [hits, mean_hits] = [0, 1].map(|row| all.hits.get(row));
@@ -85,7 +87,7 @@ pub fn counterfactual_f1(credit: Credit<'_>, eta: f64) -> Tensor {
 }
 
 /// The probability margin of each label, `[N]`: the mean over documents of `(−1)^{y*} (q − y) / q`,
-/// positive where a true label's probability is above its threshold and a false one's below.
+/// positive if a true label's probability is above its threshold or a false one's below.
 pub fn probability_margin(outputs: &Tensor, truth: &Tensor, thresholds: &Tensor) -> Tensor {
     let sign = truth * -2.0 + 1.0;
     let margin = (thresholds - outputs) / thresholds;

@@ -1,14 +1,14 @@
-//! Decisions by thresholds, and the baselines that tune them on held-out documents.
+//! Decisions by thresholds, and baselines that tune thresholds on held-out documents.
 //!
-//! Scores `[D, N]` are probabilities of D documents; a label is predicted where its score is
-//! above its threshold.
+//! Scores `[D, N]` are probabilities for D documents; a label is predicted if its score is above
+//! its threshold.
 
 use ndarray::{Array2, ArrayView2};
 
 /// The labels whose scores are above their thresholds, `[D, N]`.
 ///
 /// # Panics
-/// When there are not as many thresholds as labels.
+/// When the number of thresholds is not the number of labels.
 pub fn decide(scores: ArrayView2<'_, f32>, thresholds: &[f32]) -> Array2<bool> {
     assert_eq!(scores.ncols(), thresholds.len(), "each label has a threshold");
     Array2::from_shape_fn(scores.dim(), |(document, label)| {
@@ -16,8 +16,8 @@ pub fn decide(scores: ArrayView2<'_, f32>, thresholds: &[f32]) -> Array2<bool> {
     })
 }
 
-/// The `count` labels of the highest scores of each document, `[D, N]`; of equal scores the labels
-/// that come first.
+/// The `count` labels with the highest scores of each document, `[D, N]`; among equal scores, the
+/// first labels.
 pub fn most_probable(scores: ArrayView2<'_, f32>, count: usize) -> Array2<bool> {
     let mut decisions = Array2::from_elem(scores.dim(), false);
     for (row, mut decided) in scores.rows().into_iter().zip(decisions.rows_mut()) {
@@ -28,13 +28,13 @@ pub fn most_probable(scores: ArrayView2<'_, f32>, count: usize) -> Array2<bool> 
     decisions
 }
 
-/// The one threshold for all labels that maximises micro-F1 on these documents.
+/// The common threshold of all labels that maximises micro-F1 on these documents.
 pub fn global_threshold(scores: ArrayView2<'_, f32>, truth: ArrayView2<'_, bool>) -> f32 {
     best(scores.iter().copied().zip(truth.iter().copied()).collect())
 }
 
-/// The threshold of each label that maximises its F1 on these documents (SCut; Yang 2001); 0.5
-/// for a label that none of them bears.
+/// The threshold of each label that maximises its F1 on these documents (SCut; Yang 2001); 0.5 for
+/// a label that occurs in none of them.
 pub fn label_thresholds(scores: ArrayView2<'_, f32>, truth: ArrayView2<'_, bool>) -> Vec<f32> {
     let of_label = |label: usize| {
         let (scores, truth) = (scores.column(label), truth.column(label));
@@ -43,8 +43,8 @@ pub fn label_thresholds(scores: ArrayView2<'_, f32>, truth: ArrayView2<'_, bool>
     (0..scores.ncols()).map(of_label).collect()
 }
 
-/// The threshold of the highest F1 of scored decisions, halfway between two neighbouring scores; of
-/// several the highest. 0.5 where nothing is true.
+/// The threshold with the highest F1 of scored decisions, halfway between two neighbouring scores;
+/// the highest of several. 0.5 if nothing is true.
 fn best(mut scored: Vec<(f32, bool)>) -> f32 {
     scored.sort_by(|one, other| other.0.total_cmp(&one.0));
     let borne = scored.iter().filter(|(_, borne)| *borne).count();
@@ -55,7 +55,7 @@ fn best(mut scored: Vec<(f32, bool)>) -> f32 {
         let f1 = 2.0 * hits as f64 / (place + 1 + borne) as f64;
         if next < score && f1 > best_f1 {
             let middle = f32::midpoint(score, next);
-            // Between neighbouring floats there is no middle.
+            // Between neighbouring floats there is no midpoint.
             (best, best_f1) = (if middle < score { middle } else { next }, f1);
         }
     }

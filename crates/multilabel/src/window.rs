@@ -1,13 +1,13 @@
-//! The steps since the last update of a meta-learner: all that its gradient is made of.
+//! The steps since the last update of a meta-learner, from which its gradient is computed.
 //!
-//! Actions and credits are kept, not graphs: an update replays the window from its first state. So
-//! a run that is resumed in the middle of a window ends with the same bits.
+//! Actions and credits are kept instead of graphs: an update replays the window from its first
+//! state. So a run that is resumed in the middle of a window gives bit-identical results.
 
 use std::collections::HashMap;
 
 use tch::{Device, Kind, Tensor};
 
-/// What happened in the window so far.
+/// The current window so far.
 #[derive(Debug)]
 pub(crate) struct Window {
     /// The recurrent state before the first step, `[1, H]`.
@@ -20,15 +20,15 @@ pub(crate) struct Window {
 /// One step of a window.
 #[derive(Debug)]
 pub(crate) struct WindowStep {
-    /// Where the action lay in logit space, `[N]` each.
+    /// The action in logit space, `[N]` each.
     pub(crate) weight_logits: Tensor,
     pub(crate) threshold_logits: Tensor,
-    /// What each threshold is credited with, `[N]`.
+    /// The credit of each threshold, `[N]`.
     pub(crate) credit: Tensor,
     /// The loss of held-out documents; a scalar.
     pub(crate) held_out: Tensor,
-    /// The action's weights and thresholds, which the next step reads, `[1, 2 N]`; it is not saved,
-    /// since it follows from the logits.
+    /// The action's weights and thresholds, the input of the next step, `[1, 2 N]`; it is not
+    /// saved, since it follows from the logits.
     pub(crate) reading: Tensor,
 }
 
@@ -37,7 +37,7 @@ impl Window {
         Self { state: state.shallow_clone(), input: input.shallow_clone(), steps: Vec::new() }
     }
 
-    /// The window as tensors of fixed shapes, rows beyond the steps so far zero.
+    /// The window as tensors of fixed shapes; rows after the last step are zero.
     pub(crate) fn state(&self, length: usize, labels: i64) -> Vec<(String, Tensor)> {
         let padded = |of: fn(&WindowStep) -> &Tensor, width: i64| {
             let zeros = Tensor::zeros([width], (Kind::Float, self.state.device()));
@@ -55,8 +55,8 @@ impl Window {
         ]
     }
 
-    /// The window of a saved state with so many steps; names and shapes have been checked. `reading`
-    /// makes of an action's logits what the next step reads.
+    /// Restores the window from a saved state with `steps` steps; names and shapes have been
+    /// checked. `reading` computes the next step's input from an action's logits.
     pub(crate) fn load(
         saved: &HashMap<String, Tensor>,
         steps: usize,

@@ -1,4 +1,4 @@
-//! Metrics against scikit-learn, and what must hold of them whatever the decisions (sheet §8, 8).
+//! Metrics compared with scikit-learn, and their properties for any decisions (sheet §8, 8).
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -85,7 +85,7 @@ proptest! {
     #[test]
     fn a_perfect_prediction_is_one_everywhere([truth, _] in arbitrary_tables()) {
         let mut truth = truth;
-        // Each document bears a label, as sets of labels are learnt from.
+        // Each document has a label, as in data for learning label sets.
         truth.column_mut(0).fill(true);
         prop_assert_eq!(all(&truth, &truth), [1.0; 5]);
     }

@@ -1,4 +1,4 @@
-//! What must hold of policies, rewards and the meta-learner whatever the numbers (sheet §8).
+//! Properties of policies, rewards and the meta-learner for any numbers (sheet §8).
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -24,7 +24,7 @@ fn number(tensor: &Tensor) -> f64 {
     tensor.double_value(&[])
 }
 
-/// Outputs and truth of documents whose labels are borne with the outputs' own chances.
+/// Outputs and truth of documents whose labels are true with the probabilities of the outputs.
 fn calibrated(documents: i64, labels: i64, sample: u64) -> [Tensor; 2] {
     let mut stream = stream(sample);
     let outputs = (normal(&[documents, labels], 1.5, &mut stream) - 1.5).sigmoid();
@@ -49,7 +49,7 @@ fn learner(config: &MetaConfig) -> (Parameters, MetaLearner) {
 
 fn classifier(labels: usize) -> (Parameters, Classifier, Words) {
     let mut parameters = Parameters::new(2, Device::Cpu);
-    // Near the thresholds, so that noise changes decisions.
+    // Close to the thresholds, so that noise changes decisions.
     let prevalence = vec![0.5; labels];
     let architecture = Architecture::Bag;
     let config = ClassifierConfig { architecture, ids: 50, dim: 8, hidden: 6, prevalence };
@@ -102,7 +102,7 @@ proptest! {
         prop_assert!(values(&thresholds_of(&logits)).iter().all(|&q| q > 0.0 && q < 1.0));
     }
 
-    /// Invariant 3: weight j scales the gradient of output row j, and no other.
+    /// Invariant 3: weight j scales the gradient of output row j only.
     #[test]
     fn a_weight_scales_its_own_row_alone(label in 0_usize..5, weight in 0.25_f32..4.0) {
         let (parameters, classifier, words) = classifier(5);
@@ -120,7 +120,7 @@ proptest! {
             let wanted = plain.get(other as i64) * factor;
             prop_assert!(number(&(scaled.get(other as i64) - wanted).abs().max()) < 1e-6);
         }
-        // A common factor scales the whole loss: the minimisers stay.
+        // A common factor scales the whole loss, so its minimisers are unchanged.
         let logits = classifier.forward(&words, None);
         let loss = |factor: f32| number(&weighted_loss(&logits, &truth(5), &Tensor::from_slice(&[factor; 5])));
         prop_assert!((loss(weight) - f64::from(weight) * loss(1.0)).abs() < 1e-5);
@@ -166,7 +166,7 @@ proptest! {
         }
     }
 
-    /// Invariant 6: whatever the outputs, the margin is monotone in the threshold.
+    /// Invariant 6: for any outputs, the margin is monotonic in the threshold.
     #[test]
     fn the_probability_margin_is_monotone_in_the_threshold(sample in 0_u64..1000) {
         let [outputs, truth] = calibrated(64, 3, sample);
@@ -204,7 +204,7 @@ fn no_loss_reaches_the_other_ones_parameters() {
     assert_eq!(before, after);
 }
 
-/// Invariant 10, on exactly calibrated outputs; and 4.1 of the sheet: the learner finds it.
+/// Invariant 10, on exactly calibrated outputs; and section 4.1 of the sheet: the learner finds it.
 #[test]
 fn the_best_threshold_of_calibrated_scores_is_half_the_best_f1() {
     let [outputs, truth] = calibrated(200_000, 1, 9);
@@ -218,8 +218,8 @@ fn the_best_threshold_of_calibrated_scores_is_half_the_best_f1() {
     assert!((best.1 - best.0 / 2.0).abs() < 0.03, "{best:?}");
 }
 
-/// The same, where the outputs of odd labels promise too much: their best thresholds lie above 0.5,
-/// those of even ones below, so that no common threshold serves both.
+/// The same with overconfident outputs for odd labels: their best thresholds are above 0.5, those
+/// of even labels below, so that no common threshold suits both.
 fn mixed(documents: i64, labels: i64, sample: u64) -> [Tensor; 2] {
     let [outputs, _] = calibrated(documents, labels, sample);
     let odd = Tensor::arange(labels, (Kind::Int64, Device::Cpu)).remainder(2);
@@ -236,7 +236,7 @@ fn micro_f1(outputs: &Tensor, truth: &Tensor, thresholds: &Tensor) -> f64 {
 
 const LABELS: i64 = 60;
 
-/// Learns thresholds for outputs that stay as they are; returns them.
+/// Learns thresholds for fixed outputs and returns them.
 fn learnt(reward: Reward, steps: u64) -> Tensor {
     let policies = Policies { training: false, prediction: true };
     let config = MetaConfig { reward, policies, ..MetaConfig::new(LABELS as usize, steps) };
@@ -249,8 +249,8 @@ fn learnt(reward: Reward, steps: u64) -> Tensor {
     learner.act(None).thresholds
 }
 
-/// The counterfactual reward moves each label's threshold to its side and gains F1; the margin
-/// runs away and loses F1; one reward for all labels gains less than half as much.
+/// The counterfactual reward moves each label's threshold in the right direction and gains F1; the
+/// margin runs away and loses F1; one reward for all labels gains less than half as much.
 #[test]
 fn rewards_that_degenerate_do_so_and_the_default_does_not() {
     let [outputs, truth] = mixed(10_000, LABELS, 77);
@@ -273,8 +273,8 @@ fn rewards_that_degenerate_do_so_and_the_default_does_not() {
     assert!(scalar - half < 0.5 * (own - half), "{scalar} {own} {half}");
 }
 
-/// Invariant 11: the same noise gives the same course, also when it is taken up in the middle of
-/// a window.
+/// Invariant 11: the same noise gives the same run, even when it is resumed in the middle of a
+/// window.
 #[test]
 fn an_episode_goes_on_bit_for_bit() {
     let config = MetaConfig { window: 4, hidden: 8, ..MetaConfig::new(6, 30) };
@@ -327,7 +327,7 @@ fn all_architectures_learn_and_refuse_sizes_of_nothing() {
         let mut parameters = Parameters::new(0, Device::Cpu);
         let config = ClassifierConfig { architecture, ..bag.clone() };
         let classifier = Classifier::new(parameters.root(), &config).unwrap();
-        // A document of word j bears label j; the fourth has no word and no label.
+        // A document of word j has label j; the fourth has no word and no label.
         let words = match architecture {
             Architecture::Bag => Words::Bag {
                 ids: Tensor::from_slice(&[1_i64, 2, 3]),

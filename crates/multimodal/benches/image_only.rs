@@ -1,5 +1,5 @@
-//! A batch of images alone through the model of pairs against the model of images alone: a
-//! forward and backward pass of small sizes, 32 images of 64 patches, three quarters hidden.
+//! A batch of images alone in the model of pairs compared with the image-only model: a forward and
+//! backward pass with small sizes, 32 images of 64 patches, three quarters of them masked.
 
 use bauta_backbones::{Parameters, TokenIndices};
 use bauta_libtorch::normal;
@@ -29,7 +29,7 @@ fn image_only(criterion: &mut Criterion) {
     for (name, config) in [("model of images", &images), ("model of pairs", &pairs)] {
         let mut parameters = Parameters::new(0, Device::Cpu);
         let model = PairAutoencoder::new(parameters.root(), config).expect("sizes fit");
-        // What a batch of images reaches: the words' part has no gradient.
+        // Parameters that a batch of images reaches: the text part has no gradient.
         let reached: Vec<Tensor> = parameters
             .trainable()
             .filter(|parameter| !parameter.name.contains("text"))

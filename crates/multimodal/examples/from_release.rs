@@ -2,7 +2,7 @@
 //!
 //! cargo run -p bauta-multimodal --example from_release RELEASED.safetensors OURS.safetensors
 //!
-//! The first file is what the Python of `docs/systems/m3ae.md` makes of the release.
+//! The first file is the output of the Python script in `docs/systems/m3ae.md`.
 
 #![allow(clippy::print_stdout, reason = "an example speaks to whoever runs it")]
 
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         (0..).take_while(has).count()
     };
-    // Neither the grid nor the heads nor a text's places are in the weights.
+    // Grid, heads and text length cannot be read from the weights.
     let grid = Grid::image(16, 16)?;
     let config =
         PairConfig::new(grid, needed("image_embedding/kernel", 0)?, needed("cls_token", 2)?)

@@ -4,23 +4,23 @@ use bauta_backbones::{Activation, BlockConfig, ModelError, StepCost};
 use bauta_masking::Grid;
 use serde::{Deserialize, Serialize};
 
-/// Sizes of the texts.
+/// Sizes of texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextSizes {
-    /// Word pieces that there are.
+    /// Number of word pieces in the vocabulary.
     pub vocabulary: usize,
-    /// Places of a text, T.
+    /// Positions of a text, T.
     pub tokens: usize,
 }
 
-/// Sizes of encoder, decoder and what they read.
+/// Sizes of encoder, decoder and inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairConfig {
     /// Patches of an image.
     pub grid: Grid,
-    /// Values of a patch: its side squared times the channels.
+    /// Values per patch: its side squared times the channels.
     pub patch_values: usize,
-    /// The texts; none in a model of images alone.
+    /// The texts; `None` in an image-only model.
     pub text: Option<TextSizes>,
     /// Width of an encoder's token, D.
     pub dim: usize,
@@ -36,13 +36,13 @@ pub struct PairConfig {
     pub decoder_heads: usize,
     /// Hidden width of the MLPs as a multiple of their width.
     pub mlp_ratio: usize,
-    /// Whether tokens have type vectors of their modality.
+    /// Whether tokens have type vectors for their modality.
     pub type_vectors: bool,
 }
 
 impl PairConfig {
-    /// A model of images of the base size: a width of 64 a head, twelve blocks of `dim` / 64
-    /// heads, a decoder of eight blocks of width 512.
+    /// An image-only model of base depth: twelve blocks of `dim` / 64 heads, each 64 wide, and a
+    /// decoder of eight blocks of width 512.
     pub fn new(grid: Grid, patch_values: usize, dim: usize) -> Self {
         Self {
             grid,
@@ -59,7 +59,7 @@ impl PairConfig {
         }
     }
 
-    /// The same with texts of so many places in a vocabulary.
+    /// The same with texts of `tokens` positions and a vocabulary of this size.
     #[must_use]
     pub fn with_text(self, vocabulary: usize, tokens: usize) -> Self {
         Self { text: Some(TextSizes { vocabulary, tokens }), ..self }
@@ -98,7 +98,7 @@ impl PairConfig {
         Ok(())
     }
 
-    /// Sizes of the encoder's blocks: tanh GELU and eps 1e-6, as the reference.
+    /// Sizes of the encoder's blocks: tanh GELU and eps 1e-6, as in the reference.
     pub fn encoder_block(&self) -> BlockConfig {
         self.block(self.dim, self.heads)
     }
@@ -119,8 +119,8 @@ impl PairConfig {
         }
     }
 
-    /// What one pair's step costs that sees so many patches and words and predicts
-    /// the rest of the patches and so many words.
+    /// Cost of one pair's step that encodes `patches` patches and `words` words, and predicts the
+    /// rest of the patches and `predicted` words.
     pub fn step_cost(&self, patches: usize, words: usize, predicted: usize) -> StepCost {
         let places = self.text.map_or(0, |text| text.tokens);
         let vocabulary = self.text.map_or(0, |text| text.vocabulary);

@@ -1,10 +1,10 @@
 //! Images and texts as one sequence: M3AE's encoder and decoder (arXiv 2205.14204).
 //!
 //! One transformer encodes `[class | visible patches | visible words]`; a lighter one decodes
-//! `[class | all patches | all words]`, masked ones being a learned vector. What belongs to
-//! which modality is said by learned type vectors, where it stands by fixed sine-cosine
-//! positions. A modality that is absent is left out of the sequence, so the same weights
-//! take pairs, images and texts. Padding is never looked at.
+//! `[class | all patches | all words]`, with a learned vector in place of masked ones. Learned type
+//! vectors mark the modality, and fixed sine-cosine positions the place of a token. A missing
+//! modality is left out of the sequence, so the same weights take pairs, images and texts. Padding
+//! is never attended to.
 //!
 //! ```
 //! use bauta_backbones::{Parameters, TokenIndices};

@@ -1,4 +1,4 @@
-//! How well captions match images: the probability of their words, all of them hidden.
+//! How well captions match images: the probability of their words when all of them are masked.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use tch::{Kind, Tensor};
 
 use crate::{ImageTokens, PairAutoencoder, TextTokens, WordIndices};
 
-/// Images whose words' logits are held at once.
+/// Number of images whose word logits are in memory at once.
 const IMAGES: i64 = 32;
 
 impl PairAutoencoder {
-    /// The mean log-probability of each caption's words given each image, [N, C]; given nothing,
-    /// [1, C], without `patches` [N, L, P].
+    /// The mean log-probability of each caption's words given each image, [N, C]; without `patches`
+    /// [N, L, P], the mean log-probability without an image, [1, C].
     ///
-    /// A caption is the ids of its words, at least one and at most as many as a text has
-    /// places. All of its words are hidden, so nothing but its length is known beside the image.
+    /// A caption is the ids of its words, at least one and at most as many as a text has positions.
+    /// All of its words are masked, so only its length and the image are known.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when patches or captions do not fit the model.

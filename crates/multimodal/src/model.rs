@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 use crate::config::TextSizes;
 use crate::{PairConfig, WordIndices, sin_cos_1d};
 
-/// Deviation of the vectors that are learnt one by one.
+/// Initialisation of single learned vectors: normal with standard deviation 0.02.
 const VECTOR: Init = Init::Normal(0.02);
 
 /// Images as patches.
@@ -17,7 +17,7 @@ const VECTOR: Init = Init::Normal(0.02);
 pub struct ImageTokens<'a> {
     /// Values of all patches in image order, [B, L, P].
     pub patches: &'a Tensor,
-    /// Which of them are seen; all without.
+    /// Which patches are visible; `None` for all.
     pub indices: Option<&'a TokenIndices>,
 }
 
@@ -26,7 +26,7 @@ pub struct ImageTokens<'a> {
 pub struct TextTokens<'a> {
     /// Ids of all positions, i64 [B, T]; those of padding are ignored.
     pub ids: &'a Tensor,
-    /// Which of them are words, and which of these are seen.
+    /// Which positions are words, and which of these are visible.
     pub words: &'a WordIndices,
 }
 
@@ -68,7 +68,7 @@ impl Decoded {
         self.image.as_ref()
     }
 
-    /// All places, [B, T, d], where there are words; what stands at padding is of no use.
+    /// All positions, [B, T, d], if there are words; values at padding are meaningless.
     pub fn text(&self) -> Option<&Tensor> {
         self.text.as_ref()
     }
@@ -81,11 +81,11 @@ pub struct PairAutoencoder {
     cls_token: Tensor,
     image_embedding: Linear,
     text_embedding: Option<Tensor>,
-    /// Of image and text, [1, 1, D]; and of the decoder, [1, 1, d].
+    /// For image and text, [1, 1, D]; and for the decoder, [1, 1, d].
     encoder_types: [Option<Tensor>; 2],
     decoder_types: [Option<Tensor>; 2],
     masks: [Option<Tensor>; 2],
-    /// [L, D] and [T, D]; and of the decoder.
+    /// [L, D] and [T, D]; and for the decoder.
     encoder_positions: [Tensor; 2],
     decoder_positions: [Tensor; 2],
     encoder: Body,
@@ -95,7 +95,7 @@ pub struct PairAutoencoder {
     words: Option<Linear>,
 }
 
-/// Blocks and the norm behind them.
+/// Blocks followed by a norm.
 #[derive(Debug)]
 struct Body {
     blocks: Vec<Block>,
@@ -110,7 +110,8 @@ impl Body {
         Self { blocks, norm }
     }
 
-    /// Through all blocks, looking at what is seen, bool [B, N]; at everything without.
+    /// Applies all blocks with attention to visible tokens, bool [B, N], or without `seen` to all
+    /// tokens.
     fn forward(&self, x: Tensor, seen: Option<&Tensor>) -> Tensor {
         let seen = seen.map(|seen| seen.unsqueeze(1).unsqueeze(1));
         let through = |block: &Block, x: &Tensor, seen: Option<&Tensor>| match seen {
@@ -130,7 +131,8 @@ impl Body {
 }
 
 impl PairAutoencoder {
-    /// Adds the parameters, by the names of [`released_name`](crate::released_name).
+    /// Adds the parameters; [`released_name`](crate::released_name) gives their names in the
+    /// release.
     ///
     /// # Errors
     /// [`ModelError::Config`] for sizes that do not fit together.
@@ -199,12 +201,13 @@ impl PairAutoencoder {
         self.cls_token.device()
     }
 
-    /// Encodes what is seen of images, of texts, or of pairs of both.
+    /// Encodes the visible parts of images, of texts, or of pairs of both.
     ///
-    /// Texts without a single word are as none: then nothing is decoded of them either.
+    /// Texts without any words count as missing, and then no text is decoded either.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] when the input fits neither the sizes nor itself, or is nothing.
+    /// [`ModelError::Shape`] when an input does not fit the sizes or the other inputs, or there is
+    /// none.
     pub fn encode<'a>(
         &self,
         image: Option<ImageTokens<'a>>,
@@ -244,10 +247,10 @@ impl PairAutoencoder {
         Ok(Latent { tokens, image, text })
     }
 
-    /// Decodes all patches and places from what the encoder has made of the visible ones.
+    /// Decodes all patches and positions from the encoded visible ones.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] when the latent is not this model's.
+    /// [`ModelError::Shape`] when the latent is not from this model.
     pub fn decode(&self, latent: &Latent<'_>) -> Result<Decoded, ModelError> {
         let found = latent.tokens.size();
         if found.last() != Some(&(self.config.dim as i64)) {
@@ -284,20 +287,20 @@ impl PairAutoencoder {
         Ok(Decoded { image: patches.map(|patches| x.narrow(1, 1, patches)), text })
     }
 
-    /// The pixels' head: decoded patches [..., d] to [..., P].
+    /// The pixel head: decoded patches [..., d] to [..., P].
     pub fn pixels(&self, decoded: &Tensor) -> Tensor {
         self.pixels.forward(decoded)
     }
 
-    /// The words' head: decoded places [..., d] to logits [..., vocabulary].
+    /// The word head: decoded positions [..., d] to logits [..., vocabulary].
     ///
     /// # Panics
-    /// When it is a model of images alone.
+    /// When it is an image-only model.
     pub fn words(&self, decoded: &Tensor) -> Tensor {
         self.words.as_ref().expect("a model with texts has their head").forward(decoded)
     }
 
-    /// Refuses what does not fit; gives the number of samples.
+    /// Refuses inputs that do not fit; returns the number of samples.
     fn check(
         &self,
         image: Option<ImageTokens<'_>>,
@@ -345,7 +348,8 @@ fn typed(tokens: Tensor, vector: &Option<Tensor>) -> Tensor {
     }
 }
 
-/// Flags bool [B, V] of the last tokens as those of all N, of which the others are seen.
+/// Extends flags bool [B, V] of the last tokens to all N tokens; the tokens before them are
+/// visible.
 fn all_before(flags: &Tensor, tokens: i64) -> Tensor {
     let (batch, last) = (flags.size()[0], flags.size()[1]);
     let before = Tensor::ones([batch, tokens - last], (Kind::Bool, flags.device()));

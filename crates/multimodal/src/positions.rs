@@ -1,8 +1,8 @@
-//! Fixed one-dimensional sine-cosine positions, of words.
+//! Fixed one-dimensional sine-cosine positions of words.
 
-/// Makes the position table [T, D], row by row.
+/// Computes the position table [T, D] in row-major order.
 ///
-/// With ω_k = 10000^(−k / (D/2)), the word at place t has `[sin(t·ω) | cos(t·ω)]`, each part
+/// With ω_k = 10000^(−k / (D/2)), the word at position t has `[sin(t·ω) | cos(t·ω)]`, each part
 /// D/2 wide. Computed in double precision.
 ///
 /// # Panics

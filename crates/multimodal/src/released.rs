@@ -1,15 +1,15 @@
-//! The layout of M3AE's released weights (Flax), and how they become ours.
+//! The layout of M3AE's released weights (Flax), and its conversion to ours.
 //!
 //! The release is a pickle of a Flax train state. Ten lines of Python flatten its
 //! `state.params["params"]` to a safetensors file with `/` between the parts of a name
-//! (`docs/systems/m3ae.md`); [`from_released`] renames and transposes what is in it.
+//! (`docs/systems/m3ae.md`); [`from_released`] renames and transposes its tensors.
 
 use std::collections::HashMap;
 
 use tch::Tensor;
 
-/// What a parameter of [`PairAutoencoder`](crate::PairAutoencoder) is called in the release,
-/// and whether its matrix is stored transposed, as (in, out).
+/// The name of a parameter of [`PairAutoencoder`](crate::PairAutoencoder) in the release, and
+/// whether its matrix is stored transposed, as (in, out).
 ///
 /// ```
 /// use bauta_multimodal::released_name;
@@ -50,8 +50,8 @@ pub fn released_name(name: &str) -> (String, bool) {
     (parts.join("/"), transposed)
 }
 
-/// Finds the parameters of these names among released tensors, renamed and transposed; a
-/// prefix `params/` may stand before the latter. What is not there is left out.
+/// Finds the parameters of these names among released tensors, renamed and transposed. Released
+/// names can have the prefix `params/`. Missing parameters are left out.
 pub fn from_released<'a>(
     names: impl IntoIterator<Item = &'a str>,
     released: &HashMap<String, Tensor>,
@@ -65,8 +65,8 @@ pub fn from_released<'a>(
     found.collect()
 }
 
-/// Gives parameters of these names the names and layout of the release: what
-/// [`from_released`] brings back, bit by bit.
+/// Converts parameters to the names and layout of the release; [`from_released`] restores them bit
+/// for bit.
 pub fn to_released<'a>(
     parameters: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
 ) -> HashMap<String, Tensor> {

@@ -1,20 +1,20 @@
-//! A plan of words on the device, in the forms that gathers need.
+//! A word plan on the device, in the forms that gather operations need.
 
 use bauta_masking::WordPlan;
 use tch::{Device, Kind, Tensor};
 
-/// The indices of a [`WordPlan`], as tensors of one device: B texts of T places with V slots.
+/// The indices of a [`WordPlan`], as tensors on one device: B texts of T positions with V slots.
 #[derive(Debug)]
 pub struct WordIndices {
     samples: i64,
     tokens: i64,
     slots: i64,
     blank: bool,
-    /// Places of the visible words, [B · V].
+    /// Positions of the visible words, [B · V].
     visible: Tensor,
     /// The same as rows of [B · T].
     visible_rows: Tensor,
-    /// Slots of the places as rows of [B · (V + 1)], the last of each sample for masked ones.
+    /// Slots of the positions as rows of [B · (V + 1)], the last of each sample for masked ones.
     restore_rows: Tensor,
     filled: Tensor,
     eligible: Tensor,
@@ -55,7 +55,7 @@ impl WordIndices {
         self.samples
     }
 
-    /// Places of a text, T.
+    /// Positions of a text, T.
     pub fn tokens(&self) -> i64 {
         self.tokens
     }
@@ -65,7 +65,7 @@ impl WordIndices {
         self.slots
     }
 
-    /// Whether there is no word at all: every place of every text is padding.
+    /// Whether there are no words at all: every position of every text is padding.
     pub fn is_blank(&self) -> bool {
         self.blank
     }
@@ -75,22 +75,22 @@ impl WordIndices {
         &self.filled
     }
 
-    /// Whether a place holds a word, bool [B, T].
+    /// Whether a position holds a word, bool [B, T].
     pub fn eligible(&self) -> &Tensor {
         &self.eligible
     }
 
-    /// The masked places as rows of [B · T].
+    /// The masked positions as rows of [B · T].
     pub fn hidden(&self) -> &Tensor {
         &self.hidden
     }
 
-    /// The share of each masked place in the mean over its own text.
+    /// The weight of each masked position in the mean over its own text.
     pub fn shares(&self) -> &Tensor {
         &self.shares
     }
 
-    /// Places of the visible words, [B · V].
+    /// Positions of the visible words, [B · V].
     pub(crate) fn places(&self) -> &Tensor {
         &self.visible
     }
@@ -100,7 +100,7 @@ impl WordIndices {
         ids.flatten(0, -1).index_select(0, &self.visible_rows).view([self.samples, self.slots])
     }
 
-    /// Brings words [B, V, C] to their places and `mask` \[C\] to all others, [B, T, C].
+    /// Moves words [B, V, C] to their positions and puts `mask` \[C\] at all others, [B, T, C].
     pub(crate) fn restored(&self, words: &Tensor, mask: &Tensor) -> Tensor {
         let (samples, width) = (self.samples, words.size()[2]);
         let mask = mask.view([1, 1, width]).expand([samples, 1, width], false);
@@ -108,7 +108,7 @@ impl WordIndices {
         rows.index_select(0, &self.restore_rows).view([samples, self.tokens, width])
     }
 
-    /// Gathers what stands at the masked places, [B, T, C] to [N, C].
+    /// Gathers the rows at the masked positions, [B, T, C] to [N, C].
     pub fn gather_hidden(&self, x: &Tensor) -> Tensor {
         x.flatten(0, 1).index_select(0, &self.hidden)
     }

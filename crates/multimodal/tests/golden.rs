@@ -1,4 +1,4 @@
-//! The released code's own numbers: a forward pass and parameter counts (JAX, f32).
+//! Comparison with numbers from the released code: a forward pass and parameter counts (JAX, f32).
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -20,7 +20,7 @@ fn config() -> PairConfig {
     PairConfig { depth: 2, heads: 2, ..config }
 }
 
-/// Weights in the release's own layout: w_i = 0.2·(((7919·i + 13) mod 101) − 50)/50.
+/// Weights in the release's layout: w_i = 0.2·(((7919·i + 13) mod 101) − 50)/50, plus 1 for scales.
 fn released(parameters: &Parameters) -> HashMap<String, Tensor> {
     let tensor = |parameter: &bauta_backbones::Parameter| {
         let (name, transposed) = released_name(&parameter.name);
@@ -89,7 +89,7 @@ fn near(found: &Tensor, wanted: &[f64]) {
     }
 }
 
-/// Mean over the masked patches of each patch's mean squared error, and over all patches.
+/// The mean squared error over the masked patches, and over all patches.
 fn image_losses(found: &Tensor, input: &Input) -> [Tensor; 2] {
     let of_patches = (found - &input.patches).square().mean_dim([2].as_slice(), false, None);
     let mask = input.images.mask();
@@ -118,7 +118,7 @@ fn the_forward_pass_is_the_references() {
     near(&row(0, 0, 4), &[-1.335_862, 0.711_905, 2.251_997, -0.517_605]);
     near(&row(1, 0, 4), &[-1.331_490, 0.735_464, 2.279_181, -0.483_606]);
     near(&row(1, 20, 3), &[-1.153_660, 0.166_809, 2.142_102]);
-    // At padded places the reference computes numbers too, and so they are in its sums.
+    // The reference computes values at padding too, which are included in its sums.
     let sum = rep.sum(None).double_value(&[]);
     assert!((sum - 70.621_11).abs() < 2e-3, "{sum}");
     let squares = rep.square().sum(None).double_value(&[]);
@@ -197,7 +197,7 @@ fn released_weights_come_back_as_they_were() {
     let own: Vec<(&str, &Tensor)> =
         parameters.iter().map(|parameter| (&*parameter.name, &parameter.tensor)).collect();
     assert_eq!(to_released(own), released);
-    // The image-only model's weights are among those of pairs.
+    // The image-only model's weights are a subset of those of pairs.
     let mut images = Parameters::new(1, Device::Cpu);
     let config = PairConfig { text: None, ..config() };
     PairAutoencoder::new(images.root(), &config).unwrap();

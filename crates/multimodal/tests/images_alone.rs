@@ -1,7 +1,7 @@
-//! Where every caption is dropped, M3AE is a masked autoencoder of images, step for step.
+//! With every caption dropped, M3AE is step for step a masked autoencoder of images.
 //!
-//! Type vectors are left out: every patch has the same, which a masked autoencoder learns in the
-//! bias of its patch embedding, and two summands with one gradient move twice as far.
+//! Type vectors are left out: all patches share one, which a masked autoencoder learns in the bias
+//! of its patch embedding, and two summands with the same gradient move twice as far.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -27,7 +27,7 @@ fn drawn(name: &str, step: u64, shape: &[i64]) -> Tensor {
     normal(shape, 1.0, &mut StreamKey { seed: 0, purpose, epoch: step, sample: 0 }.stream())
 }
 
-/// The masked autoencoder's name of a parameter of the images' part.
+/// The masked autoencoder's name for a parameter of the image part.
 fn name_in_mae(name: &str) -> String {
     let pairs = [
         ("encoder.", ""),
@@ -41,7 +41,7 @@ fn name_in_mae(name: &str) -> String {
     pair.map_or(name.to_owned(), |(theirs, ours)| name.replacen(theirs, ours, 1))
 }
 
-/// Goes down the loss's gradient; gives the loss. What it does not reach stays.
+/// Makes a gradient step and returns the loss. Parameters without a gradient stay unchanged.
 fn step(parameters: &Parameters, loss: &Tensor) -> f64 {
     let trained: Vec<Tensor> = parameters.trainable().map(|p| p.tensor.shallow_clone()).collect();
     let reached = Tensor::run_backward(&[loss], &trained, false, false);

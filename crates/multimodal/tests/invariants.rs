@@ -1,4 +1,4 @@
-//! What must hold for any input (sheet of M3AE, section 8).
+//! Properties that hold for any input (sheet of M3AE, section 8).
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -28,7 +28,7 @@ fn drawn(name: &str, draw: u64, shape: &[i64]) -> Tensor {
     normal(shape, 1.0, &mut StreamKey { seed: draw, purpose, epoch: 0, sample: 0 }.stream())
 }
 
-/// A batch of pairs whose texts have these lengths.
+/// A batch of pairs with texts of these lengths.
 struct Pairs {
     patches: Tensor,
     ids: Tensor,
@@ -115,7 +115,7 @@ proptest! {
             let decoded = model.decode(&latent).unwrap();
             (decoded.image().unwrap().get(0), decoded.text().unwrap().get(0))
         };
-        // Another image in the last sample leaves the first as it is.
+        // Another image in the last sample does not affect the first.
         let other = pairs.patches.copy();
         let _ = other.get(lengths.len() as i64 - 1).fill_(2.0);
         prop_assert_eq!(decode(&pairs, &pairs.patches), decode(&pairs, &other));
@@ -215,7 +215,7 @@ proptest! {
         PairAutoencoder::new(parameters.root(), model(true).1.config()).unwrap();
         let released = to_released(parameters.iter().map(|of| (&*of.name, &of.tensor)));
         prop_assert_eq!(released.len(), parameters.iter().count());
-        // Flax keeps (in, out); five values a patch become sixteen.
+        // Flax stores (in, out); five values per patch become sixteen.
         prop_assert_eq!(released["image_embedding/kernel"].size(), [5, 16]);
         let back = from_released(parameters.iter().map(|of| &*of.name), &released);
         for parameter in &parameters {

@@ -1,4 +1,4 @@
-//! A masked forward pass against the plain one: MLP 784–300–100–10, batches of 128.
+//! A masked forward pass compared with a plain one: MLP 784–300–100–10, batches of 128.
 
 use bauta_backbones::BareConfig;
 use bauta_libtorch::normal;

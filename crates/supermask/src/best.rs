@@ -2,10 +2,10 @@
 
 use tch::{Device, Kind, Tensor};
 
-/// Copies of the learnt tensors, and their accuracy.
+/// Copies of the tensors being learnt, and their accuracy.
 #[derive(Debug)]
 pub(crate) struct Best {
-    /// A scalar; −1 before anything was validated.
+    /// A scalar; −1 before the first validation.
     accuracy: Tensor,
     kept: Vec<(String, Tensor)>,
 }
@@ -15,18 +15,18 @@ impl Best {
         Self { accuracy: Tensor::full([], -1.0, (Kind::Double, device)), kept: Vec::new() }
     }
 
-    /// Forgets what was best.
+    /// Discards the best state so far.
     pub(crate) fn begin(&mut self, live: &[(String, Tensor)]) {
         self.accuracy = self.accuracy.full_like(-1.0);
         self.go_on(live);
     }
 
-    /// Takes what stands as the best so far, with the accuracy so far.
+    /// Takes the current state as the best so far, with its accuracy so far.
     pub(crate) fn go_on(&mut self, live: &[(String, Tensor)]) {
         self.kept = live.iter().map(|(name, tensor)| (name.clone(), tensor.copy())).collect();
     }
 
-    /// Keeps what stands where its accuracy is above that of the best.
+    /// Keeps the current state if its accuracy is above that of the best.
     pub(crate) fn offer(&mut self, accuracy: &Tensor, live: &[(String, Tensor)]) {
         let accuracy = accuracy.to_kind(Kind::Double);
         let better = accuracy.gt_tensor(&self.accuracy);
@@ -36,7 +36,7 @@ impl Best {
         self.accuracy = self.accuracy.maximum(&accuracy);
     }
 
-    /// Writes the best over what stands, if anything was validated.
+    /// Replaces the current state by the best, if there was a validation.
     pub(crate) fn restore(&self, live: &[(String, Tensor)]) {
         if self.accuracy.double_value(&[]) < 0.0 {
             return;

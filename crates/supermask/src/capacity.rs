@@ -1,10 +1,10 @@
-//! How much of a network its tasks use, and how much is free.
+//! How much of a network its tasks use, and how much is still free.
 
 use tch::{Device, Kind, Tensor};
 
 use crate::{Learner, PackedMask, exclusive};
 
-/// What one task keeps of one layer.
+/// Weights of one layer that a task keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerUse {
     /// The layer's name.
@@ -13,11 +13,11 @@ pub struct LayerUse {
     pub weights: usize,
     /// Weights that the mask keeps.
     pub kept: usize,
-    /// Of these, weights that no earlier mask keeps: what ExSSNeT may train.
+    /// Of these, weights that no earlier mask keeps, which ExSSNeT can train.
     pub free: usize,
 }
 
-/// What one task keeps of the network.
+/// Weights of the network that a task keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskUse {
     /// Each layer, from input to output.
@@ -39,7 +39,7 @@ impl TaskUse {
 }
 
 impl Learner {
-    /// What each finished task keeps, in their order; empty in the plain network.
+    /// The weights that each finished task keeps, in order; empty for the plain network.
     pub fn capacity(&self) -> Vec<TaskUse> {
         let layers = self.layers();
         let mut taken: Vec<Option<Tensor>> = layers.iter().map(|_| None).collect();
@@ -57,7 +57,7 @@ impl Learner {
         finished.map(of_task).collect()
     }
 
-    /// Bytes of the masks of all finished tasks: about n / 8 a task.
+    /// Bytes of the masks of all finished tasks: about n / 8 per task.
     pub fn mask_bytes(&self) -> usize {
         self.tasks.iter().flat_map(|task| task.masks.values()).map(PackedMask::bytes).sum()
     }

@@ -1,10 +1,10 @@
-//! A learner's finished tasks in one file: the weights once, and per task one bit per weight and
-//! the running statistics.
+//! A learner's finished tasks in one file: the weights once, and for each task one bit per weight
+//! and the running statistics.
 //!
 //! Tensors are named as in the released code's checkpoints: `LAYER.weight`, and for task t
-//! `task.t.LAYER.mask` (u8, eight entries a byte, the first in the lowest bit) and
-//! `task.t.NORM.running_mean`, `…running_var`. Scores are left out: masks are what is
-//! computed with.
+//! `task.t.LAYER.mask` (u8, eight entries per byte, the first in the lowest bit),
+//! `task.t.NORM.running_mean` and `…running_var`. Scores are left out, since inference uses only
+//! masks.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,12 +15,12 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{Learner, LearnerConfig, PackedMask, SupermaskError};
 
-/// The file beside the packed one that says what network it is of.
+/// Extension of the file that describes the network, next to the packed one.
 const CONFIG: &str = "json";
 
 #[derive(Serialize, Deserialize)]
 struct Described {
-    /// So that a later layout can be told apart.
+    /// Version of the layout, to recognise later ones.
     format: u32,
     tasks: usize,
     learner: LearnerConfig,
@@ -29,8 +29,8 @@ struct Described {
 const FORMAT: u32 = 1;
 
 impl Learner {
-    /// Writes the weights and the finished tasks to `path` (safetensors), and what network it
-    /// is to the same path with the ending `.json`.
+    /// Writes the weights and the finished tasks to `path` (safetensors), and a description of the
+    /// network to the same path with the extension `.json`.
     ///
     /// # Errors
     /// [`SupermaskError::Model`] when a file cannot be written.
@@ -52,11 +52,11 @@ impl Learner {
         })
     }
 
-    /// Reads a file that [`Self::export`] wrote, and the description beside it.
+    /// Reads a file written by [`Self::export`], and its description.
     ///
     /// # Errors
-    /// [`SupermaskError::Packed`] when the files are of another layout or another network
-    /// than they say, [`SupermaskError::Model`] when they cannot be read.
+    /// [`SupermaskError::Packed`] when the files have another layout or do not match their
+    /// description, [`SupermaskError::Model`] when they cannot be read.
     pub fn import(path: &Path, device: Device) -> Result<Self, SupermaskError> {
         let beside = path.with_extension(CONFIG);
         let refuse = |reason: String| SupermaskError::Packed { path: path.into(), reason };
@@ -114,7 +114,7 @@ impl Learner {
         Ok(learner)
     }
 
-    /// Tasks whose mask is kept, or all that have begun in the plain network.
+    /// Number of tasks with a mask, or in the plain network of all that have begun.
     fn finished(&self) -> usize {
         let masked = self.config.density.is_some();
         self.tasks.iter().filter(|task| !masked || !task.masks.is_empty()).count()
@@ -135,10 +135,10 @@ impl Learner {
         state
     }
 
-    /// Goes on from a saved [`Self::state`] of the same tasks; parameters come first.
+    /// Restores a saved [`Self::state`] of the same tasks; parameters must be loaded first.
     ///
     /// # Errors
-    /// The names and shapes that do not agree; then nothing was changed.
+    /// The names and shapes that do not agree; nothing is changed in that case.
     pub fn load_state(&mut self, saved: &HashMap<String, Tensor>) -> Result<(), Mismatch> {
         let (mut saved, mut mismatch) = (
             saved.iter().map(|(n, t)| (n.clone(), t.shallow_clone())).collect(),
@@ -158,7 +158,7 @@ impl Learner {
     }
 }
 
-/// Finds what is missing or of another shape.
+/// Records what is missing or of another shape.
 pub(crate) fn check(
     slots: &[(String, Tensor)],
     found: &HashMap<String, Tensor>,
@@ -178,7 +178,7 @@ pub(crate) fn check(
     }
 }
 
-/// Moves what fits into the slots.
+/// Moves matching tensors into the slots.
 pub(crate) fn fill(
     slots: &[(String, Tensor)],
     found: &mut HashMap<String, Tensor>,

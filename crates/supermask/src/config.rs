@@ -1,4 +1,4 @@
-//! A learner's settings, and which weights it may change.
+//! A learner's settings, and the weights that it can change.
 
 use bauta_backbones::BareConfig;
 use serde::{Deserialize, Serialize};
@@ -10,24 +10,24 @@ use crate::{Density, WeightStart};
 pub struct LearnerConfig {
     /// The network.
     pub network: BareConfig,
-    /// Classes of a task, c; labels run from 0 in every task.
+    /// Classes per task, c; labels start from 0 in every task.
     pub classes: usize,
-    /// Separate heads for this many tasks, instead of a shared one.
+    /// Number of tasks with separate heads; `None` for a shared head.
     pub heads: Option<usize>,
-    /// What a mask keeps of each layer; none for the plain network.
+    /// The fraction of each layer that a mask keeps; none for the plain network.
     pub density: Option<Density>,
-    /// How weights start.
+    /// How weights are initialised.
     pub start: WeightStart,
-    /// Whether the scores of finished tasks are kept, for `Learner::transfer`: 4n bytes a
-    /// task instead of n / 8.
+    /// Whether the scores of finished tasks are kept, for `Learner::transfer`: 4n bytes per task
+    /// instead of n / 8.
     pub keep_scores: bool,
 }
 
-/// Which of a mask's weights may change while weights are learnt.
+/// The weights of a mask that can change while weights are learnt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Editing {
-    /// All of them (SSNeT), so that earlier tasks are forgotten.
+    /// All of them (SSNeT); earlier tasks are forgotten.
     Original,
-    /// Those that no earlier mask keeps (ExSSNeT), so that earlier tasks do not change.
+    /// Those that no earlier mask keeps (ExSSNeT); earlier tasks do not change.
     Exclusive,
 }

@@ -1,4 +1,4 @@
-//! How much of a layer a mask keeps.
+//! The fraction of a layer that a mask keeps.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::SupermaskError;
 
 /// The kept fraction of each layer, in (0, 1].
 ///
-/// The released code calls it sparsity, which is the opposite; that word is not used here.
+/// The released code calls it sparsity, which means the opposite; that word is not used here.
 ///
 /// ```
 /// use bauta_supermask::Density;
@@ -37,9 +37,11 @@ impl Density {
         self.0
     }
 
-    /// Weights kept of `n`: n − ⌊(1 − k) · n⌋, the product taken in double precision as in the
-    /// released code. So a layer keeps at least one, and a product that misses its whole
-    /// number by rounding keeps one more: of 10 at 0.9 all 10.
+    /// Weights kept of `n`: n − ⌊(1 − k) · n⌋, with the product in double precision, as in the
+    /// released code.
+    ///
+    /// So a layer keeps at least one weight, and a product slightly below a whole number due to
+    /// rounding keeps one more: of 10 weights at 0.9, all 10.
     pub fn kept(self, n: usize) -> usize {
         n - ((1.0 - self.0) * n as f64) as usize
     }

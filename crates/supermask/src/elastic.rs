@@ -1,5 +1,5 @@
-//! Elastic weight consolidation (Kirkpatrick et al., arXiv 1612.00796), a baseline: weights
-//! that mattered to earlier tasks are held near the values that they had.
+//! Elastic weight consolidation (Kirkpatrick et al., arXiv 1612.00796), a baseline: weights that
+//! mattered to earlier tasks are kept close to their former values.
 
 use std::collections::HashMap;
 
@@ -10,21 +10,21 @@ use tch::{Kind, Tensor};
 use crate::checkpoint::{check, fill};
 use crate::{Learner, SupermaskError};
 
-/// λ / 2 · Σ_t Σ_i F_t,i (w_i − w_t,i)², the sum over tasks kept as one quadratic.
+/// λ / 2 · Σ_t Σ_i F_t,i (w_i − w_t,i)², with the sum over tasks kept as one quadratic.
 ///
-/// With F = Σ F_t and a = Σ F_t w_t / F it is λ / 2 · Σ F (w − a)² but for a constant, so it
-/// takes 2n numbers for any number of tasks.
+/// With F = Σ F_t and a = Σ F_t w_t / F, it equals λ / 2 · Σ F (w − a)² up to a constant, so it
+/// needs 2n numbers for any number of tasks.
 #[derive(Debug)]
 pub struct Elastic {
     strength: f64,
     /// F.
     importance: Weights,
-    /// a; the present weight where F is 0.
+    /// a; the current weight where F is 0.
     anchors: Weights,
 }
 
 impl Elastic {
-    /// Holds nothing yet; `strength` is λ.
+    /// A penalty without any tasks; `strength` is λ.
     pub fn new(strength: f64, learner: &Learner) -> Self {
         let weights = learner.weights.iter();
         let of = |make: fn(&Tensor) -> Tensor| -> Weights {
@@ -34,7 +34,7 @@ impl Elastic {
         Self { strength, importance, anchors }
     }
 
-    /// The penalty of the learner's weights, a scalar.
+    /// The penalty for the learner's weights, a scalar.
     pub fn penalty(&self, learner: &Learner) -> Tensor {
         let parts = learner.weights.iter().map(|(name, weight)| {
             let distance = (weight - &self.anchors[name]).square();
@@ -44,8 +44,8 @@ impl Elastic {
         sum * (0.5 * self.strength)
     }
 
-    /// Adds a task that is over: the mean over its samples (inputs [N, …], labels i64 `[N]`) of
-    /// the squared gradient of the loss, each sample's own (the empirical Fisher information).
+    /// Adds a finished task: the mean over its samples (inputs [N, …], labels i64 `[N]`) of the
+    /// squared gradient of each sample's loss (the empirical Fisher information).
     ///
     /// # Errors
     /// When the inputs are of another shape.
@@ -94,7 +94,7 @@ impl Elastic {
         Ok(())
     }
 
-    /// Its tensors by name; what is written into them is loaded.
+    /// Its tensors by name; writing into them loads a saved state.
     pub fn state(&self) -> Vec<(String, Tensor)> {
         let both = [("importance", &self.importance), ("anchor", &self.anchors)];
         let named = both.into_iter().flat_map(|(what, tensors)| {
@@ -103,10 +103,10 @@ impl Elastic {
         named.collect()
     }
 
-    /// Takes what is its own of a saved state; gives the rest.
+    /// Loads its own tensors from a saved state and returns the rest.
     ///
     /// # Errors
-    /// The names and shapes that do not agree; then nothing was changed.
+    /// The names and shapes that do not agree; nothing is changed in that case.
     pub fn load_state(
         &self,
         saved: &HashMap<String, Tensor>,

@@ -4,7 +4,7 @@ use bauta_backbones::ModelError;
 use bauta_backbones::checkpoint::Mismatch;
 use thiserror::Error;
 
-/// An error of this crate; its message names the argument and what it must be.
+/// An error of this crate; its message names the argument and its allowed values.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SupermaskError {
@@ -27,17 +27,17 @@ pub enum SupermaskError {
         /// Tasks that have begun.
         begun: usize,
     },
-    /// A label beyond the classes of each task.
+    /// A label outside the classes of a task.
     #[error("labels run from {least} to {most}; those of a task must be in 0..{classes}")]
     Labels {
-        /// The least label found.
+        /// The smallest label found.
         least: i64,
-        /// The greatest label found.
+        /// The largest label found.
         most: i64,
         /// Classes of a task.
         classes: usize,
     },
-    /// A value that an argument cannot have.
+    /// An invalid value of an argument.
     #[error("{key} is {value}; it must be {rule}")]
     Setting {
         /// The argument.
@@ -52,13 +52,13 @@ pub enum SupermaskError {
     Packed {
         /// The file.
         path: std::path::PathBuf,
-        /// What is wrong and what to do.
+        /// The problem and how to solve it.
         reason: String,
     },
     /// Saved tensors of another network or another number of tasks.
     #[error("{0}")]
     Mismatch(Mismatch),
-    /// What the network refuses.
+    /// An error from the network.
     #[error(transparent)]
     Model(#[from] ModelError),
 }

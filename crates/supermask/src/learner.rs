@@ -1,8 +1,9 @@
 //! A network that learns one task after another.
 //!
-//! The weights are shared by all tasks. A task has a mask a layer and running statistics of
-//! its own; while it is learnt the mask comes from scores, afterwards it is kept as bits.
-//! Without a density there are no masks: the plain network, for baselines by the same code.
+//! The weights are shared by all tasks. Each task has one mask per layer and its own running
+//! statistics; while it is learnt, the masks come from scores, afterwards they are kept as bits.
+//! Without a density there are no masks: this is the plain network, for baselines with the same
+//! code.
 
 use std::collections::BTreeMap;
 
@@ -17,26 +18,26 @@ use crate::{
     straight_through, top_mask,
 };
 
-/// What is learnt at present.
+/// What is being learnt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// The scores of the present task.
+    /// The scores of the current task.
     Masks,
-    /// The weights that its mask keeps, or all of the plain network.
+    /// The weights kept by its mask, or all weights of the plain network.
     Weights(Editing),
 }
 
-/// What belongs to one task.
+/// The state of one task.
 #[derive(Debug)]
 pub(crate) struct Task {
-    /// By layer; none while it is learnt, and in the plain network.
+    /// By layer; empty while the task is learnt, and in the plain network.
     pub(crate) masks: BTreeMap<String, PackedMask>,
     pub(crate) statistics: RunningStatistics,
-    /// Its scores, where they are kept.
+    /// Its scores, if they are kept.
     pub(crate) scores: Weights,
 }
 
-/// A network, its tasks so far, and the one that is learnt.
+/// A network, its tasks so far, and the current one.
 #[derive(Debug)]
 pub struct Learner {
     pub(crate) config: LearnerConfig,
@@ -45,13 +46,13 @@ pub struct Learner {
     pub(crate) weights: Weights,
     pub(crate) scores: Weights,
     pub(crate) tasks: Vec<Task>,
-    /// The first of the tasks that are learnt at present; they go to the last.
+    /// The first of the tasks being learnt; they extend to the last.
     first_live: usize,
     stage: Stage,
     pub(crate) best: Best,
-    /// The present task's mask, while weights are learnt.
+    /// The current task's mask, while weights are learnt.
     mask: Weights,
-    /// What of it may change.
+    /// The part of it that can change.
     editable: Weights,
     /// Union of the masks of finished tasks.
     earlier: Weights,
@@ -59,10 +60,10 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// A network at its initial weights, drawn from `seed`, before its first task.
+    /// A network with initial weights drawn from `seed`, before its first task.
     ///
     /// # Errors
-    /// [`SupermaskError::Model`] when a side of the network is 0.
+    /// [`SupermaskError::Model`] when a size of the network is 0.
     pub fn new(config: LearnerConfig, seed: u64, device: Device) -> Result<Self, SupermaskError> {
         let network =
             BareNetwork::new(config.network.clone(), config.classes * config.heads.unwrap_or(1))?;
@@ -93,7 +94,7 @@ impl Learner {
         })
     }
 
-    /// What it was made of.
+    /// The configuration it was built from.
     pub fn config(&self) -> &LearnerConfig {
         &self.config
     }
@@ -103,7 +104,7 @@ impl Learner {
         self.network.layers()
     }
 
-    /// Weights `LAYER.weight`, and the scores of the present task, `LAYER.scores`.
+    /// Weights `LAYER.weight`, and the scores of the current task, `LAYER.scores`.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
@@ -113,7 +114,7 @@ impl Learner {
         &self.weights
     }
 
-    /// The scores of the present task by layer; none in the plain network.
+    /// The scores of the current task by layer; empty in the plain network.
     pub fn scores(&self) -> &Weights {
         &self.scores
     }
@@ -123,11 +124,11 @@ impl Learner {
         self.tasks.len()
     }
 
-    /// Begins the next task, counted from 0: its scores and statistics start afresh, from the
-    /// learner's seed and its number.
+    /// Begins the next task, counted from 0. Its scores are initialised from the learner's seed and
+    /// the task's number, and its statistics are reset.
     ///
     /// # Errors
-    /// [`SupermaskError::Order`] when it is not the next.
+    /// [`SupermaskError::Order`] when `task` is not the next one.
     pub fn begin(&mut self, task: usize) -> Result<(), SupermaskError> {
         let begun = self.tasks.len();
         if task != begun {
@@ -139,10 +140,10 @@ impl Learner {
         Ok(())
     }
 
-    /// Begins so many tasks at once, which are learnt together (the joint baseline).
+    /// Begins `tasks` tasks at once, which are learnt together (the joint baseline).
     ///
     /// # Errors
-    /// [`SupermaskError::Order`] when a task has begun.
+    /// [`SupermaskError::Order`] when a task has already begun.
     pub fn begin_together(&mut self, tasks: usize) -> Result<(), SupermaskError> {
         if let begun @ 1.. = self.tasks.len() {
             return Err(SupermaskError::Order { task: 0, begun });
@@ -152,7 +153,7 @@ impl Learner {
         Ok(())
     }
 
-    /// Makes room for the next task, which is over and will come from a saved state.
+    /// Adds a finished task whose state will be loaded from a saved one.
     pub fn expect_finished(&mut self) {
         self.push();
         let (density, device) = (self.config.density, Device::Cpu);
@@ -166,35 +167,35 @@ impl Learner {
         (task.masks, task.scores) = (masks, kept);
     }
 
-    /// Draws the weights anew, as of another network (the individual baseline).
+    /// Redraws the weights, as for another network (the individual baseline).
     pub fn begin_anew(&mut self, draw: u64) {
         let start = self.config.start;
         self.redraw("weight", draw, |layer| start.of(layer));
     }
 
-    /// Learns the present task's scores from here on; weights stay (phase A, and SupSup).
+    /// Starts learning the current task's scores; weights are fixed (phase A, and SupSup).
     pub fn learn_masks(&mut self) {
         self.stage = Stage::Masks;
         self.parameters.train_only(|name| name.ends_with(".scores"));
         self.best.begin(&self.live());
     }
 
-    /// Learns weights from here on: those of the present task's mask that `editing` allows,
-    /// which are held as they are now (phase B); all of the plain network.
+    /// Starts learning weights: those of the current task's mask that `editing` allows, with the
+    /// mask fixed (phase B), or all of the plain network.
     pub fn learn_weights(&mut self, editing: Editing) {
         let goes_on = self.stage == Stage::Masks;
         self.stage = Stage::Weights(editing);
         self.parameters.train_only(|name| name.ends_with(".weight"));
         match goes_on {
-            // What is best so far must be beaten.
+            // The best state so far must be beaten.
             true => self.best.go_on(&self.live()),
             false => self.best.begin(&self.live()),
         }
         self.derive();
     }
 
-    /// A pass for training, of a task that is learnt at present: inputs as its network takes
-    /// them to logits [B, c].
+    /// A training pass for a task being learnt: maps inputs of the network's shape to logits [B,
+    /// c].
     ///
     /// # Errors
     /// [`SupermaskError::Model`] when the input is of another shape.
@@ -208,10 +209,10 @@ impl Learner {
         Ok(self.head(task, output.logits))
     }
 
-    /// A task as it stands: one that is over by its own mask, the present one by its scores.
+    /// A task in its current state: a finished one with its mask, the current one with its scores.
     ///
     /// # Errors
-    /// [`SupermaskError::NoTask`].
+    /// [`SupermaskError::NoTask`] when the task has not begun.
     pub fn view(&self, task: usize) -> Result<View<'_>, SupermaskError> {
         let begun = self.tasks.len();
         let own = self.tasks.get(task).ok_or(SupermaskError::NoTask { task, begun })?;
@@ -228,10 +229,10 @@ impl Learner {
         Ok(View { learner: self, task, weights })
     }
 
-    /// Leaves of a gradient what may change; `name` is its parameter's.
+    /// Zeroes the entries of a gradient whose weights must not change; `name` is the parameter's.
     ///
-    /// The head is a layer like any other. What is left out is exactly zero, so that an
-    /// optimiser with a fresh state and no weight decay makes no step there.
+    /// The head is a layer like any other. These entries are exactly zero, so that an optimiser
+    /// with a fresh state and no weight decay makes no step there.
     pub fn restrict(&self, name: &str, gradient: &mut Tensor) {
         let layer = name.strip_suffix(".weight");
         if let Some(editable) = layer.and_then(|layer| self.editable.get(layer)) {
@@ -239,20 +240,20 @@ impl Learner {
         }
     }
 
-    /// Remembers how the tasks that are learnt stand if `accuracy` (a scalar on the device) is
-    /// above all before; it does not wait for the device.
+    /// Remembers the state of the tasks being learnt if `accuracy` (a scalar on the device) is
+    /// higher than ever before; does not wait for the device.
     pub fn validate(&mut self, accuracy: &Tensor) {
         let live = self.live();
         self.best.offer(accuracy, &live);
     }
 
-    /// Goes back to where the accuracy was highest; where nothing was validated, stays.
+    /// Returns to the state with the highest accuracy; without a validation, changes nothing.
     pub fn restore_best(&mut self) {
         self.best.restore(&self.live());
         self.derive();
     }
 
-    /// Ends the present task: its mask is kept as bits, and no later task changes it.
+    /// Finishes the current task: its mask is kept as bits, and no later task changes it.
     pub fn finish(&mut self) {
         if let Some(density) = self.config.density {
             let masks: BTreeMap<_, _> = self
@@ -269,8 +270,8 @@ impl Learner {
         }
     }
 
-    /// All that the next step depends on besides the parameters, by name; the tensors are the
-    /// learner's own, so that what is written into them is loaded, before [`Self::loaded`].
+    /// The state that the next step depends on, except the parameters, by name. The tensors are the
+    /// learner's own: write into them to load a state, then call [`Self::loaded`].
     pub fn state(&self) -> Vec<(String, Tensor)> {
         let mut state = Vec::new();
         for (number, task) in self.tasks.iter().enumerate() {
@@ -285,14 +286,15 @@ impl Learner {
         state
     }
 
-    /// Follows a change of parameters or state from outside, such as a checkpoint's.
+    /// Updates derived state after parameters or state were changed from outside, as by a
+    /// checkpoint.
     pub fn loaded(&mut self) {
         self.earlier.clear();
         (0..self.tasks.len()).for_each(|task| self.unite(task));
         self.derive();
     }
 
-    /// Effective weights of the tasks that are learnt at present.
+    /// Effective weights of the tasks being learnt.
     fn present(&self, training: bool) -> Weights {
         let masked = |(name, weight): (&String, &Tensor)| {
             let weight = match (self.stage, self.config.density, self.scores.get(name)) {
@@ -308,7 +310,7 @@ impl Learner {
         self.weights.iter().map(masked).collect()
     }
 
-    /// Cuts a task's own head out of all of them.
+    /// Selects a task's own head from all of them.
     pub(crate) fn head(&self, task: usize, logits: Tensor) -> Tensor {
         let classes = self.config.classes as i64;
         match self.config.heads {
@@ -317,7 +319,7 @@ impl Learner {
         }
     }
 
-    /// What is learnt at present, by name: layers, and statistics of the tasks.
+    /// The tensors being learnt, by name: layers, and statistics of the tasks.
     fn live(&self) -> Vec<(String, Tensor)> {
         let layers = if self.stage == Stage::Masks { &self.scores } else { &self.weights };
         let mut live: Vec<_> =
@@ -341,7 +343,7 @@ impl Learner {
         }
     }
 
-    /// Works out what follows from the present scores and the union.
+    /// Derives the mask and the editable weights from the current scores and the union.
     fn derive(&mut self) {
         let Some(density) = self.config.density else { return };
         (self.mask, self.editable) = (Weights::new(), Weights::new());
@@ -364,7 +366,7 @@ impl Learner {
         self.tasks.push(Task { masks, statistics, scores });
     }
 
-    /// Draws every layer's tensor of this name anew, in place.
+    /// Redraws every layer's tensor of this name, in place.
     fn redraw(&self, what: &str, draw: u64, init: impl Fn(&WeightShape) -> Init) {
         let mut drawn = Parameters::drawn(self.seed, draw, Device::Cpu);
         tch::no_grad(|| {

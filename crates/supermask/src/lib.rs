@@ -1,14 +1,15 @@
 //! Subnetworks of one shared network, one mask per task: continual learning without forgetting.
 //!
-//! SupSup learns, over frozen random weights, scores whose largest make a task's mask.
-//! ExSSNeT (arXiv 2210.10209) then trains the weights that the new mask keeps and no earlier
-//! one does, so what earlier tasks compute never changes; SSNeT, its ablation, trains all that
-//! the mask keeps, and forgets. A mask keeps a fraction of each layer, its [`Density`].
+//! SupSup keeps random weights frozen and learns scores, of which the largest select a task's mask.
+//! ExSSNeT (arXiv 2210.10209) then trains the weights that are kept by the new mask and by no
+//! earlier one, so the outputs of earlier tasks never change; SSNeT, its ablation, trains all
+//! weights that the mask keeps, and forgets. A mask keeps a fraction of each layer, its
+//! [`Density`].
 //!
-//! A [`Learner`] is such a network with its tasks. It knows no data, optimiser or clock:
-//! whoever trains it takes [`Learner::logits`], hands gradients to [`Learner::restrict`] and
-//! steps. No forgetting rests on that step, too: no weight decay, and an optimiser whose state
-//! is new in each stage, so that a gradient of zero is a step of zero.
+//! A [`Learner`] is such a network with its tasks. It has no data, optimiser or clock: the caller
+//! computes [`Learner::logits`], passes gradients to [`Learner::restrict`] and makes the steps. The
+//! guarantee of no forgetting depends on these steps too: they need an optimiser without weight
+//! decay and with a fresh state in each stage, so that a gradient of zero gives a step of zero.
 //!
 //! ```
 //! use bauta_supermask::{Density, Editing, Learner, LearnerConfig, WeightStart};
@@ -61,5 +62,6 @@ pub use packed::PackedMask;
 pub use starting::{WeightStart, score_start};
 pub use transfer::{Donation, Transfer};
 pub use view::{View, check_labels};
-// Part of this crate's interface, so that its users need no version of their own.
+// Re-exported because it is part of this crate's interface, so that users need no version of their
+// own.
 pub use bauta_backbones as backbones;

@@ -1,4 +1,4 @@
-//! From scores to a mask, exactly, and the gradient that passes it.
+//! Exact masks from scores, and the gradient through them.
 
 use tch::{Kind, Tensor};
 
@@ -6,9 +6,9 @@ use crate::Density;
 
 /// The mask of a layer's scores: 1 at the largest |score|, 0 elsewhere; f32 of their shape.
 ///
-/// Exactly [`Density::kept`] entries are 1. Of equal |score| the first ones, row by row, are
-/// dropped first, as a stable ascending sort has it; so the mask depends on the scores alone,
-/// on any device, and is the same for c · S with c > 0 and for −S.
+/// Exactly [`Density::kept`] entries are 1. Among equal |score|, the first ones in row-major order
+/// are dropped first, as in a stable ascending sort; so the mask depends only on the scores, on any
+/// device, and is the same for c · S with c > 0 and for −S.
 ///
 /// ```
 /// use bauta_supermask::{Density, top_mask};
@@ -25,8 +25,8 @@ pub fn top_mask(scores: &Tensor, density: Density) -> Tensor {
     if dropped == 0 {
         return scores.detach().ones_like();
     }
-    // The largest one that is dropped: what lies below goes, and of its equals as many as are
-    // missing. Selecting takes linear time, sorting would take longer than the layer itself.
+    // The largest value to drop: everything below it goes, and as many of its equals as needed.
+    // Selecting takes linear time, while sorting would take longer than the layer itself.
     let (border, _) = sizes.kthvalue(dropped, 0, false);
     let equal = sizes.eq_tensor(&border);
     let missing = -sizes.lt_tensor(&border).sum(Kind::Int64) + dropped;
@@ -35,18 +35,18 @@ pub fn top_mask(scores: &Tensor, density: Density) -> Tensor {
     kept.to_kind(scores.kind()).view_as(scores)
 }
 
-/// The same mask with the gradient of |S| itself: dL/dS = sign(S) ⊙ dL/dmask, for kept and
-/// dropped entries alike.
+/// The same mask with the gradient of |S|: dL/dS = sign(S) ⊙ dL/dmask, for kept and dropped entries
+/// alike.
 ///
-/// The value is exactly 0 or 1: what is added to the mask is exactly zero.
+/// The value is exactly 0 or 1: the term added to the mask is exactly zero.
 pub fn straight_through(scores: &Tensor, density: Density) -> Tensor {
     let sizes = scores.abs();
     let pass = &sizes - sizes.detach();
     top_mask(scores, density) + pass
 }
 
-/// The exclusive part: 1 where `mask` is 1 and none of `earlier`, the union of the masks of
-/// earlier tasks, is.
+/// The exclusive part: 1 where `mask` is 1 and `earlier`, the union of the masks of earlier tasks,
+/// is 0.
 pub fn exclusive(mask: &Tensor, earlier: Option<&Tensor>) -> Tensor {
     earlier.map_or_else(|| mask.copy(), |earlier| mask * (-earlier + 1.0))
 }

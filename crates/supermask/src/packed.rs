@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-/// A mask of 0 and 1, eight entries a byte, the first in the lowest bit.
+/// A mask of 0 and 1 with eight entries per byte, the first in the lowest bit.
 #[derive(Debug)]
 pub struct PackedMask {
     shape: Vec<i64>,
@@ -20,9 +20,9 @@ impl PackedMask {
         Self { shape: mask.size(), bits }
     }
 
-    /// Takes the bits of a mask of this shape as they were saved.
+    /// Restores a mask of this shape from saved bits.
     ///
-    /// Gives none where they are not ⌈n / 8⌉ bytes, or the spare bits of the last are not 0.
+    /// Returns `None` if they are not ⌈n / 8⌉ bytes, or the spare bits of the last are not 0.
     pub fn of_bits(shape: Vec<i64>, bits: Tensor) -> Option<Self> {
         let n = shape.iter().product::<i64>();
         if bits.kind() != Kind::Uint8 || bits.size() != [(n + 7) / 8] {
@@ -40,7 +40,7 @@ impl PackedMask {
         flat.view(self.shape.as_slice())
     }
 
-    /// Sides of the mask.
+    /// Shape of the mask.
     pub fn shape(&self) -> &[i64] {
         &self.shape
     }
@@ -50,12 +50,12 @@ impl PackedMask {
         &self.bits
     }
 
-    /// Bytes in memory.
+    /// Size in memory, in bytes.
     pub fn bytes(&self) -> usize {
         self.bits.numel()
     }
 
-    /// Every bit as a byte, spare ones included.
+    /// Every bit as a byte, including spare ones.
     fn unpacked(&self) -> Tensor {
         self.bits
             .unsqueeze(1)
@@ -66,7 +66,7 @@ impl PackedMask {
     }
 }
 
-/// What each bit of a byte is worth.
+/// The value of each bit of a byte.
 fn places() -> Tensor {
     Tensor::from_slice(&[1_u8, 2, 4, 8, 16, 32, 64, 128])
 }

@@ -1,31 +1,31 @@
-//! How weights and scores start; drawn from keyed streams by `Parameters`.
+//! Initialisation of weights and scores, drawn by `Parameters` from keyed streams.
 
 use bauta_backbones::{Init, WeightShape};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString};
 
-/// How weights start. Fan in and fan out are those of one output and one input.
+/// How weights are initialised. Fan-in and fan-out are those of one output and one input.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString,
 )]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum WeightStart {
-    /// √2 / √fan in, the sign drawn.
+    /// √2 / √fan-in with a random sign.
     #[default]
     SignedConstant,
-    /// √2 / √fan in, all positive.
+    /// √2 / √fan-in, always positive.
     UnsignedConstant,
-    /// Normal with deviation √2 / √fan in.
+    /// Normal with standard deviation √2 / √fan-in.
     KaimingNormal,
-    /// Uniform in ± √6 / √fan in.
+    /// Uniform in ± √6 / √fan-in.
     KaimingUniform,
-    /// Normal with variance 2 / (fan in + fan out).
+    /// Normal with variance 2 / (fan-in + fan-out).
     XavierNormal,
 }
 
 impl WeightStart {
-    /// The start of a layer.
+    /// The initialisation of a layer.
     pub fn of(self, layer: &WeightShape) -> Init {
         let fan_in = layer.fan_in() as f64;
         let fan_out = (layer.count() / layer.shape[1] as usize) as f64;
@@ -40,7 +40,7 @@ impl WeightStart {
     }
 }
 
-/// The start of a layer's scores: Kaiming uniform with a = √5, which is ± 1 / √fan in.
+/// The initialisation of a layer's scores: Kaiming uniform with a = √5, which is ± 1 / √fan-in.
 pub fn score_start(layer: &WeightShape) -> Init {
     Init::Uniform(1.0 / (layer.fan_in() as f64).sqrt())
 }

@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 
 use crate::{Learner, SupermaskError};
 
-/// Which earlier tasks lend their scores.
+/// The earlier tasks whose scores are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, EnumString)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -20,28 +20,28 @@ pub enum Transfer {
     All,
 }
 
-/// What was found and done.
+/// The result of a transfer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Donation {
-    /// Accuracy of the neighbours' vote under each earlier mask.
+    /// Accuracy of the nearest-neighbour vote under each earlier mask.
     pub accuracies: Vec<f64>,
-    /// The tasks whose scores the new one starts from; none where it starts at random.
+    /// The tasks whose scores initialise the new one; empty if it starts from random scores.
     pub donors: Vec<usize>,
 }
 
-/// Inputs of one pass.
+/// Batch size.
 const BATCH: i64 = 256;
 
 impl Learner {
-    /// Starts the present task from the scores of earlier ones.
+    /// Initialises the current task's scores from those of earlier ones.
     ///
-    /// The first 66 % of the samples (inputs [N, …], labels i64 `[N]`) are the reference, the
-    /// same ones for each earlier mask; the rest are told by a vote of `neighbours` of them, of at
-    /// most N_ref / c. Scores are copied: those of the donors stay as they are.
+    /// The first 66 % of the samples (inputs [N, …], labels i64 `[N]`) are the reference set, the
+    /// same for each earlier mask; the rest are classified by a vote of their `neighbours` nearest
+    /// reference samples, at most N_ref / c. Scores are copied: those of the donors do not change.
     ///
     /// # Errors
-    /// [`SupermaskError::Setting`] when the scores of finished tasks were not kept or there
-    /// are fewer than two samples, and when the inputs are of another shape.
+    /// [`SupermaskError::Setting`] when the scores of finished tasks were not kept or there are
+    /// fewer than two samples, [`SupermaskError::Model`] when the inputs are of another shape.
     pub fn transfer(
         &mut self,
         rule: Transfer,
@@ -78,7 +78,7 @@ impl Learner {
         Ok(Donation { accuracies, donors })
     }
 
-    /// Writes the mean of the donors' scores over the present ones.
+    /// Overwrites the current scores with the mean of the donors'.
     fn borrow(&self, donors: &[usize]) {
         if donors.is_empty() {
             return;
@@ -94,7 +94,7 @@ impl Learner {
     }
 }
 
-/// The tasks that lend; of equals the first.
+/// The tasks that donate scores; the first of equally good ones.
 fn donors(rule: Transfer, accuracies: &[f64], classes: usize) -> Vec<usize> {
     let chance = 1.0 / classes as f64;
     let above = |task: &usize| accuracies[*task] > chance;
@@ -107,9 +107,9 @@ fn donors(rule: Transfer, accuracies: &[f64], classes: usize) -> Vec<usize> {
     }
 }
 
-/// The fraction of the query that a vote of the `k` nearest (Euclidean) tells right; features
-/// [N, D] and labels i64 [N]. Of equal distances the first sample counts, of equal votes the
-/// smallest label.
+/// The fraction of the query that a vote of the `k` nearest neighbours (Euclidean) classifies
+/// correctly; features [N, D] and labels i64 [N]. Ties go to the first sample among equal
+/// distances, and to the smallest label among equal votes.
 fn vote_accuracy(reference: &[Tensor; 2], query: &[Tensor; 2], k: usize, classes: usize) -> f64 {
     let ([known, known_labels], [asked, asked_labels]) = (reference, query);
     let (count, k) = (asked.size()[0], (k as i64).min(known.size()[0]));
@@ -158,10 +158,10 @@ mod tests {
         let right =
             |values: &[f32], labels: &[i64], k| vote_accuracy(&known, &asked(values, labels), k, 3);
         assert_eq!(right(&[0.1, 1.4, 9.0], &[2, 1, 0], 1), 1.0);
-        // 0.1 sees 0 (label 2) and 1 (label 1): a draw, so 1.
+        // The neighbours of 0.1 are 0 (label 2) and 1 (label 1): a tie, which goes to 1.
         assert_eq!(right(&[0.1], &[1], 2), 1.0);
         assert_eq!(right(&[9.0], &[1], 3), 1.0);
-        // As far from 0 as from 1: the first sample.
+        // 0.5 is equally far from 0 and 1: the first sample counts.
         assert_eq!(right(&[0.5], &[2], 1), 1.0);
     }
 }

@@ -5,10 +5,10 @@ use tch::{Kind, Tensor};
 
 use crate::{Learner, SupermaskError};
 
-/// Inputs of one pass.
+/// Batch size.
 const BATCH: i64 = 500;
 
-/// One task with its effective weights; inference does not change it.
+/// A task with its effective weights; inference does not change it.
 #[derive(Debug)]
 pub struct View<'a> {
     pub(crate) learner: &'a Learner,
@@ -17,7 +17,7 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// Inputs to logits [B, c], by the task's own running statistics.
+    /// Maps inputs to logits [B, c], with the task's own running statistics.
     ///
     /// # Errors
     /// [`SupermaskError::Model`] when the input is of another shape.
@@ -25,7 +25,7 @@ impl View<'_> {
         Ok(self.learner.head(self.task, self.pass(input)?.logits))
     }
 
-    /// Inputs to what the head sees [B, D].
+    /// Maps inputs to the head's input [B, D].
     ///
     /// # Errors
     /// As [`Self::logits`].
@@ -33,7 +33,8 @@ impl View<'_> {
         Ok(self.pass(input)?.features)
     }
 
-    /// Inputs of a batch that are told right: a scalar on the device, for labels i64 `[B]`.
+    /// The number of correctly classified inputs of a batch: a scalar on the device, for labels i64
+    /// `[B]`.
     ///
     /// # Errors
     /// As [`Self::logits`].
@@ -42,8 +43,8 @@ impl View<'_> {
         Ok(told.eq_tensor(labels).sum(Kind::Float))
     }
 
-    /// The fraction of samples that are told right, a double on the device: inputs [N, …] go
-    /// through `prepare` batch by batch, labels are i64 `[N]`.
+    /// The fraction of correctly classified samples, a double on the device: inputs [N, …] are
+    /// processed by `prepare` batch by batch, labels are i64 `[N]`.
     ///
     /// # Errors
     /// As [`Self::logits`].

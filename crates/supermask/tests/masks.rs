@@ -20,7 +20,7 @@ fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.detach().flatten(0, -1).try_into().unwrap()
 }
 
-/// By a stable sort, as the released code's meaning is.
+/// By a stable sort, which is what the released code means.
 fn sorted_mask(scores: &[f32], density: Density) -> Vec<f32> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| scores[a].abs().total_cmp(&scores[b].abs()));
@@ -36,7 +36,7 @@ proptest! {
     ) {
         let density = Density::new(k).unwrap();
         let scores = match tied {
-            // Few values, so that ties are at the border.
+            // Few distinct values, so that there are ties at the border.
             true => (integers(&[n], 7, &mut stream(seed)) - 3).to_kind(Kind::Float),
             false => normal(&[n], 1.0, &mut stream(seed)),
         };
@@ -46,7 +46,7 @@ proptest! {
         prop_assert_eq!(values(&mask), values(&top_mask(&-&scores, density)));
         prop_assert_eq!(values(&mask), values(&top_mask(&(&scores * 4.0), density)));
         prop_assert_eq!(ones(&top_mask(&scores, Density::WHOLE)), n as usize);
-        // The value that gradients pass is exactly the mask.
+        // The value with the gradient is exactly the mask.
         let scores = scores.set_requires_grad(true);
         prop_assert_eq!(values(&straight_through(&scores, density)), values(&mask));
     }

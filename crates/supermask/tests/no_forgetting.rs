@@ -1,5 +1,5 @@
-//! After all tasks the first answers as right after it was learnt, bit for bit;
-//! and each way to break that does.
+//! After all tasks, the first gives bit for bit the same outputs as right after it was learnt; each
+//! known way to break this guarantee is shown to do so.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -11,7 +11,7 @@ use bauta_supermask::{Learner, PackedMask, Transfer, top_mask};
 use tch::Tensor;
 use training::{Loop, Moments, accuracy, answers, bits, config, learn, learner, samples};
 
-/// Learns four tasks; gives what each answers right after its turn and at the end.
+/// Learns four tasks; returns the outputs of each right after its turn and at the end.
 fn four_tasks(
     residual: bool,
     how: Loop,
@@ -84,7 +84,7 @@ fn a_stale_optimiser_breaks_it() {
 #[test]
 fn shared_statistics_break_it() {
     let [then, now] = four_tasks(true, Loop::right(STEPS), None, |learner, task| {
-        // Every task before has the present one's statistics.
+        // Every earlier task gets the current one's statistics.
         let state: HashMap<String, Tensor> = learner.state().into_iter().collect();
         let mut shared = HashMap::new();
         for (name, tensor) in &state {
@@ -107,8 +107,8 @@ fn adding_up_scores_in_a_donors_own_tensor_breaks_it() {
             if task == 0 {
                 return;
             }
-            // The released `knn_all`: the sum gathers in the first donor's scores, whose mask is
-            // made of them again.
+            // The released `knn_all`: the sum accumulates in the first donor's scores, from which
+            // its mask is computed again.
             let mut state: HashMap<String, Tensor> =
                 learner.state().into_iter().map(|(name, tensor)| (name, tensor.copy())).collect();
             let names: Vec<String> = state

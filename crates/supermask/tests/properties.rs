@@ -1,4 +1,4 @@
-//! What holds of a learner whatever its density, tasks and steps (sheet §8).
+//! Properties of a learner for any density, tasks and steps (sheet §8).
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 use training::{Loop, Moments, answers, bits, config, learn, learner, samples};
 
-/// The mask of each layer under the present scores.
+/// The mask of each layer for the current scores.
 fn masks(learner: &Learner) -> HashMap<String, Tensor> {
     let density = learner.config().density.unwrap();
     let scores = learner.scores().iter();
@@ -64,7 +64,7 @@ proptest! {
                 prop_assert!(donation.donors.iter().all(|&donor| donor < task));
                 lent = (donation.donors.len() == 1).then(|| (donation.donors[0], masks(&learner)));
             }
-            // The mask right after scores were copied is the donor's own.
+            // The mask right after the scores were copied is the donor's own.
             if let Some((donor, own)) = &lent {
                 let state: HashMap<_, _> = learner.state().into_iter().collect();
                 for (layer, mask) in own {
@@ -76,7 +76,7 @@ proptest! {
             prop_assert_eq!(&before, &finished(&learner, task));
             for (layer, mask) in masks(&learner) {
                 let earlier = union.remove(&layer).unwrap_or_else(|| mask.zeros_like());
-                // What changed lies in the mask, and in no earlier one.
+                // Changed weights are in the mask, and in no earlier one.
                 let fixed = ((-&mask) + 1.0).maximum(&earlier).to_kind(Kind::Bool);
                 let [was, is] = [&weights[&layer], &learner.weights()[&layer].detach()]
                     .map(|weight| bits(&weight.masked_select(&fixed)));

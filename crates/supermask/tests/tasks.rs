@@ -1,4 +1,4 @@
-//! Order of tasks, transfer, capacity, the packed file, and going on from a state.
+//! Order of tasks, transfer, capacity, the packed file, and continuing from a saved state.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -96,12 +96,12 @@ fn transfer_finds_the_task_that_is_alike() {
         learner.begin(task).unwrap();
         learn(&mut learner, task as u64, Loop::right([40, 40]), &mut Moments::default());
     }
-    // The first task's classes again: its mask tells them best.
+    // The first task's classes again: its mask separates them best.
     learner.begin(2).unwrap();
     let [images, labels] = samples(0, 200);
     let found = learner.transfer(Transfer::Best, [&images, &labels], 15).unwrap();
     assert_eq!(found.donors, [0], "{found:?}");
-    // Labels by chance tell nothing: nobody lends in most draws.
+    // Random labels carry no information, so most draws have no donor.
     let mut lent = 0;
     for draw in 0..5 {
         let mixed = bauta_libtorch::integers(&[200], 3, &mut stream("mixed", draw));
@@ -155,7 +155,7 @@ fn a_hundred_tasks_take_a_bit_a_weight() {
     let path = folder.path().join("packed.safetensors");
     learner.export(&path).unwrap();
     let file = fs::metadata(&path).unwrap().len() as f64;
-    // The weights once, the bits, and a name for each.
+    // The weights once, the bits, and names.
     assert!(file < 4.0 * n as f64 + bytes + 60_000.0, "{file}");
 }
 
@@ -219,7 +219,7 @@ fn files_of_another_network_are_refused() {
 #[test]
 fn a_state_goes_on_and_fits_its_task_alone() {
     let whole = learnt(true, 3, false);
-    // Killed when the third task was over.
+    // Interrupted when the third task was finished.
     let mut resumed = learner(config(true, 0.3, false));
     (0..2).for_each(|_| resumed.expect_finished());
     resumed.begin(2).unwrap();
@@ -242,7 +242,7 @@ fn a_state_goes_on_and_fits_its_task_alone() {
     for task in 0..3 {
         assert_eq!(answers(&resumed, task, 1), answers(&whole, task, 1));
     }
-    // In another task than recorded.
+    // Another task than recorded.
     let mut other = learner(config(true, 0.3, false));
     other.begin(0).unwrap();
     other.learn_masks();
@@ -268,7 +268,7 @@ fn the_best_comes_back() {
     tch::no_grad(|| learner.validate(&at(0.6)));
     learner.restore_best();
     assert_eq!(answers(&learner, 0, 0), best, "of equals the first");
-    // Weights that do not beat the mask alone are given back.
+    // Weights that do not beat the mask alone are reverted.
     learner.learn_weights(bauta_supermask::Editing::Exclusive);
     assert_ne!(step(&learner), best);
     tch::no_grad(|| learner.validate(&at(0.5)));
@@ -290,7 +290,7 @@ fn elastic_weights_are_held_where_they_mattered() {
     let penalty = elastic.penalty(&learner).double_value(&[]);
     assert!(penalty < 1e-9, "nothing has moved: {penalty}");
 
-    // One sample's squared gradient is its importance.
+    // The importance from one sample is its squared gradient.
     let mut single = Elastic::new(2.0, &learner);
     single.hold(&learner, 0, [&images.narrow(0, 0, 1), &labels.narrow(0, 0, 1)]).unwrap();
     let logits = learner.logits(0, &images.narrow(0, 0, 1)).unwrap();
@@ -299,7 +299,7 @@ fn elastic_weights_are_held_where_they_mattered() {
     let wanted = learner.weights()["linear.2"].grad().square();
     assert!(importance["importance.linear.2"].allclose(&wanted, 1e-4, 1e-8, false));
 
-    // Moved by one each: λ / 2 times the sum of importances.
+    // All weights moved by one: λ / 2 times the sum of importances.
     let sum: f64 = single
         .state()
         .iter()

@@ -21,7 +21,7 @@ pub(super) struct Pass<'a> {
     pub(super) mode: Mode,
 }
 
-/// torch's own.
+/// PyTorch's defaults.
 const MOMENTUM: f64 = 0.1;
 const EPS: f64 = 1e-5;
 

@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 /// Running mean and variance `[C]` of each batch normalisation, by its name.
 ///
-/// A pass for training changes them in place; [`Self::copy`] makes independent ones.
+/// A training pass updates them in place; [`Self::copy`] makes an independent copy.
 #[derive(Debug, Default)]
 pub struct RunningStatistics(BTreeMap<String, (Tensor, Tensor)>);
 

@@ -1,4 +1,4 @@
-//! Weight counts of the released code, shapes, and what a pass may change.
+//! Weight counts of the released code, shapes, and what a pass can change.
 
 use bauta_libtorch::normal;
 use bauta_streams::{Purpose, StreamKey};

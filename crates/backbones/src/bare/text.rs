@@ -21,7 +21,8 @@ pub(super) fn layers(
     lengths.iter().enumerate().map(filter).chain([head]).collect()
 }
 
-/// Features of tokens [B, T, D] to the largest answer of each filter [B, lengths · filters].
+/// Maps features of tokens [B, T, D] to the maximum response of each filter, [B, lengths ·
+/// filters].
 pub(super) fn features(pass: &Pass<'_>, tokens: &Tensor, lengths: usize) -> Tensor {
     let over_time = tokens.transpose(1, 2);
     let largest = |i: usize| {

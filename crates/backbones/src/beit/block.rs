@@ -19,8 +19,8 @@ pub(super) struct BeitBlock {
 }
 
 impl BeitBlock {
-    /// Adds `gamma_1`, `gamma_2`, `norm1`, `attn`, `norm2` and `mlp`. Block i, from 0, starts
-    /// with what its branches put out shrunk by √(2(i + 1)).
+    /// Adds `gamma_1`, `gamma_2`, `norm1`, `attn`, `norm2` and `mlp`. In block i, counted from 0,
+    /// the output weights of both branches start smaller by a factor of √(2(i + 1)).
     pub(super) fn new(mut scope: Scope<'_>, config: &BeitConfig, place: usize) -> Self {
         let block = config.vit.block();
         let last = Init::TruncatedNormal(STD / (2.0 * (place + 1) as f64).sqrt());
@@ -38,8 +38,8 @@ impl BeitBlock {
         }
     }
 
-    /// Maps [B, N, D] to [B, N, D], with `bias` [1, heads, N, N] on the scores and what a
-    /// branch adds scaled by its factors [B, 1, 1].
+    /// Maps [B, N, D] to [B, N, D], with `bias` [1, heads, N, N] added to the scores and the
+    /// branches' outputs scaled by `factors` [B, 1, 1].
     pub(super) fn forward(
         &self,
         x: &Tensor,
@@ -58,7 +58,7 @@ impl BeitBlock {
         add(&x, self.mlp.forward(&self.norm2.forward(&x)), 1)
     }
 
-    /// The attention probabilities [B, heads, N, N] that this block has on [B, N, D].
+    /// This block's attention weights [B, heads, N, N] for tokens [B, N, D].
     pub(super) fn attention_map(&self, x: &Tensor, bias: &Tensor) -> Tensor {
         self.attn.probabilities(&self.norm1.forward(x), bias)
     }
@@ -100,8 +100,8 @@ impl Shared for BeitAttention {
     }
 }
 
-/// Self-attention whose queries and values have a bias and whose keys have none: the same
-/// number on all scores of a query changes nothing.
+/// Self-attention with a bias for queries and values but none for keys, which would add the same
+/// number to all scores of a query and change nothing.
 #[derive(Debug)]
 struct BeitAttention {
     /// [3D, D].
@@ -137,7 +137,7 @@ impl BeitAttention {
         linear(x, &self.qkv, Some(&bias)).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The probabilities [B, heads, N, N] on [B, N, D].
+    /// The attention weights [B, heads, N, N] for tokens [B, N, D].
     fn probabilities(&self, x: &Tensor, bias: &Tensor) -> Tensor {
         let (batch, tokens, dim) = x.size3().expect("attention takes [B, N, D]");
         let width = dim / self.heads;

@@ -1,4 +1,4 @@
-//! What must hold of the encoder (MaskDistill §3), on grids that are not square.
+//! Properties of the encoder (MaskDistill §3), on grids that are not square.
 
 use bauta_masking::MaskPlan;
 use tch::{Device, Kind};
@@ -9,7 +9,8 @@ use crate::{Linear, Parameters, TokenIndices, VitConfig, patch_tokens};
 
 const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-/// Rectangular: 2 × 3 patches. All weights are random, so that none goes unnoticed.
+/// A rectangular grid of 2 × 3 patches. All weights are random, so that each one affects the
+/// output.
 fn encoder(config: impl FnOnce(BeitConfig) -> BeitConfig) -> (Parameters, BeitEncoder) {
     let vit = VitConfig { image_width: 12, ..VitConfig::new(8, 4, 16, 2, 2) };
     let config = config(BeitConfig::new(vit));
@@ -25,7 +26,7 @@ fn encoder(config: impl FnOnce(BeitConfig) -> BeitConfig) -> (Parameters, BeitEn
 }
 
 fn plan() -> TokenIndices {
-    // Masked are 1, 2, 4 of the first sample and 0, 3, 5 of the second.
+    // Masked patches: 1, 2, 4 of the first sample and 0, 3, 5 of the second.
     let masks = [false, true, true, false, true, false, true, false, false, true, false, true];
     TokenIndices::new(&MaskPlan::from_masks(&masks, 6).unwrap(), Device::Cpu)
 }
@@ -48,7 +49,7 @@ fn sizes_are_those_of_the_reference() {
     assert_eq!(shape("blocks.11.gamma_2"), [768]);
     assert_eq!(shape("blocks.0.attn.v_bias"), [768]);
     assert_eq!(shape("blocks.0.attn.qkv.weight"), [2304, 768]);
-    // The key's bias is not a parameter, and all that are there are trained.
+    // The key's bias is not a parameter, and all parameters are trained.
     assert!(parameters.get("blocks.0.attn.qkv.bias").is_none());
     assert!(parameters.iter().all(|parameter| parameter.trainable));
     assert!(parameters.get("pos_embed").is_none());
@@ -97,7 +98,7 @@ fn masked_pixels_change_nothing_and_visible_ones_do() {
     for (row, column) in [(0, 1), (0, 2), (1, 1)] {
         assert_eq!(changed(row, column), before);
     }
-    // Another visible patch changes what is predicted for the masked ones.
+    // A change in a visible patch changes the outputs at masked ones.
     let after = changed(1, 0);
     let masked = |x: &Tensor| indices.gather_masked(&patch_tokens(x)).get(0);
     assert!(largest(&(masked(&after) - masked(&before))) > 1e-3);
@@ -108,7 +109,7 @@ fn masked_pixels_change_nothing_and_visible_ones_do() {
 fn without_masked_patches_it_is_the_whole_image() {
     let (parameters, encoder) = encoder(|config| config);
     let (images, indices) = (normal("images", &[2, 3, 8, 12]), plan());
-    // With the embedding of a constant image as mask token, masked patches are constant.
+    // With the embedding of a constant image as mask token, masked patches look like that image.
     let white = Tensor::ones([1, 3, 8, 12], FLOAT);
     let token = encoder.patch_embed.forward_all(&white).unwrap().narrow(1, 0, 1);
     let mask_token = parameters.get("mask_token").unwrap().tensor.shallow_clone();
@@ -124,7 +125,7 @@ fn without_masked_patches_it_is_the_whole_image() {
 fn without_bias_patches_may_change_places() {
     let (parameters, encoder) = encoder(|config| config);
     let images = normal("images", &[1, 3, 8, 12]);
-    // 90 degrees would change the grid; the halves are swapped.
+    // A rotation by 90 degrees would change the grid, so the halves are swapped.
     let swapped = Tensor::cat(&[images.narrow(2, 4, 4), images.narrow(2, 0, 4)], 2);
     let order = Tensor::from_slice(&[0_i64, 4, 5, 6, 1, 2, 3]);
     let off = || {
@@ -180,17 +181,17 @@ fn attention_is_its_definition_and_the_kernel_that() {
     let scores = (query * 8_f64.powf(-0.5)).matmul(&key.transpose(2, 3));
     let wanted = (scores + &encoder.rel_pos_bias.forward(2)[1]).softmax(-1, Kind::Float);
     assert!(largest(&(&map - &wanted)) < 1e-5);
-    // And what attention gives is those probabilities of the values, projected.
+    // The attention's output is the values weighted by these probabilities, then projected.
     let value = split(third(2) + get("blocks.0.attn.v_bias"));
     let heads = wanted.matmul(&value).transpose(1, 2).reshape([2, 7, 16]);
     let projected = heads.matmul(&get("blocks.0.attn.proj.weight").transpose(0, 1))
         + get("blocks.0.attn.proj.bias");
-    // Without the MLP the block is that alone.
+    // Without the MLP, the block consists of the attention branch alone.
     let _ = tch::no_grad(|| get("blocks.0.gamma_2").zero_());
     let wanted = x + projected * get("blocks.0.gamma_1");
     let found = encoder.encode(&images, Encode::whole().without_norm()).unwrap();
     assert!(largest(&(&found - &wanted)) < 1e-5);
-    // With no gradient wanted another kernel runs.
+    // Without gradients, another kernel runs.
     let fused = tch::no_grad(|| encoder.encode(&images, Encode::whole().without_norm()).unwrap());
     assert!(largest(&(found - fused)) < 1e-5);
 }
@@ -270,7 +271,7 @@ fn a_shared_table_copied_into_every_block_gives_the_same() {
         encoder.encode(&images, Encode::whole()).unwrap()
     );
     assert_eq!(tuned.last_attention(&images).unwrap(), encoder.last_attention(&images).unwrap());
-    // From here on each block may go its own way.
+    // From here on, the blocks' tables are independent.
     let table = &expanded.get("blocks.0.attn.relative_position_bias_table").unwrap().tensor;
     let _ = tch::no_grad(|| table.shallow_clone().g_mul_scalar_(2.0));
     assert!(

@@ -1,4 +1,4 @@
-//! Against transformers' `BertModel`, on the fixture that `fixtures/bert.py` makes.
+//! Comparison with transformers' `BertModel`, on the fixture written by `fixtures/bert.py`.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ fn hidden_states_are_those_of_transformers() {
         let encoder = BertEncoder::of_tensors(&config(), tensors, Device::Cpu).unwrap();
         let found = encoder.encode(&case["words"], seen).unwrap();
         assert_eq!(found.size(), wanted.size());
-        // At the padding both may say anything.
+        // Outputs at padding are not defined and can differ.
         let words = seen.unsqueeze(-1).to_kind(Kind::Float);
         let off = ((found - wanted).abs() * words).max().double_value(&[]);
         let largest = wanted.abs().max().double_value(&[]);

@@ -1,9 +1,9 @@
-//! Model folders, `config.json` beside `model.safetensors`, in Hugging Face's
-//! layout or in timm's and MAE's.
+//! Model folders: `config.json` and `model.safetensors`, in the layout of Hugging Face, timm or
+//! MAE.
 //!
-//! A folder of either naming is read; in memory names are timm's, which are
-//! our own. Files without a `config.json`, as MAE and timm publish them, are
-//! described from their tensors' shapes ([`describe`]).
+//! Folders of either naming scheme are read; in memory, tensors have timm's names, which this crate
+//! uses too. Files without a `config.json`, as MAE and timm publish them, are described from their
+//! tensors' shapes ([`describe`]).
 
 mod beginning;
 mod beit_model_config;
@@ -72,7 +72,7 @@ use crate::{EncoderHead, EncoderWithHead, MaeDecoder, ModelError, Parameters, Vi
 /// The naming scheme of a folder's tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Naming {
-    /// Hugging Face's: for `from_pretrained`.
+    /// Hugging Face's, for `from_pretrained`.
     HuggingFace,
     /// timm's and MAE's.
     Timm,
@@ -88,13 +88,13 @@ pub struct ModelFolder {
 }
 
 impl ModelFolder {
-    /// Puts a description and weights under timm's names together; `path` names their origin in
-    /// errors. The preprocessing of pictures is not known.
+    /// Combines a description with weights under timm's names; `path` names their origin in errors.
+    /// The image preprocessing is left unknown.
     pub fn new(path: PathBuf, config: ModelConfig, tensors: HashMap<String, Tensor>) -> Self {
         Self { path, config, tensors, preprocessing: None }
     }
 
-    /// The same with an optional preprocessing of pictures.
+    /// The same with an optional image preprocessing.
     #[must_use]
     pub fn with_preprocessing(self, preprocessing: Option<Preprocessing>) -> Self {
         Self { preprocessing, ..self }
@@ -105,10 +105,9 @@ impl ModelFolder {
     /// no more memory than the weights' file suggests.
     ///
     /// # Errors
-    /// [`ModelError::Io`] and [`ModelError::Format`] for files that are missing,
-    /// broken, of an architecture that is not known here or of sizes that are not the
-    /// weights', [`ModelError::Mismatch`] for queries, keys or values without the others,
-    /// [`ModelError::NoFolder`] for a file.
+    /// [`ModelError::Io`] and [`ModelError::Format`] for files that are missing, broken, of an
+    /// unknown architecture or of sizes other than the weights', [`ModelError::Mismatch`] for
+    /// queries, keys or values without the others, [`ModelError::NoFolder`] for a file.
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
         if folder.is_file() {
             return Err(ModelError::NoFolder(folder.into()));
@@ -153,7 +152,7 @@ impl ModelFolder {
         &self.tensors
     }
 
-    /// How pictures are preprocessed, if the folder says so.
+    /// How images are preprocessed, if the folder says so.
     pub fn preprocessing(&self) -> Option<&Preprocessing> {
         self.preprocessing.as_ref()
     }
@@ -162,8 +161,8 @@ impl ModelFolder {
     /// preprocessing is known.
     ///
     /// # Errors
-    /// [`ModelError::Io`] when the folder cannot be made or written,
-    /// [`ModelError::Config`] for a model that Hugging Face's words cannot name.
+    /// [`ModelError::Io`] when the folder cannot be created or written, [`ModelError::Config`] for
+    /// a model that Hugging Face's format cannot describe.
     pub fn write(&self, folder: &Path, naming: Naming) -> Result<(), ModelError> {
         let renamed = match naming {
             Naming::HuggingFace => Some(self.in_hugging_faces_words()?),
@@ -233,9 +232,9 @@ impl ModelFolder {
     /// Builds the masked autoencoder on a device, with the folder's weights.
     ///
     /// # Errors
-    /// [`ModelError::Format`] when the folder holds another architecture or a decoder of
-    /// several branches, [`ModelError::Mismatch`] when weights and description disagree; an encoder
-    /// alone lacks the decoder's names.
+    /// [`ModelError::Format`] when the folder holds another architecture or a decoder with several
+    /// branches, [`ModelError::Mismatch`] when weights and description disagree, as for an encoder
+    /// without a decoder.
     pub fn masked_autoencoder(
         &self,
         device: Device,
@@ -266,8 +265,8 @@ impl ModelFolder {
         Ok((parameters, encoder, decoder))
     }
 
-    /// Builds the plain ViT on a device, with the folder's weights; its head is the one in the
-    /// weights. A BEiT under a classifier is built, too.
+    /// Builds the plain ViT on a device, with the folder's weights and the head that they contain.
+    /// A BEiT with a classifier is built too.
     ///
     /// # Errors
     /// As [`Self::masked_autoencoder`].
@@ -292,7 +291,7 @@ impl ModelFolder {
         Ok((parameters, model))
     }
 
-    /// The first side of a matrix.
+    /// The first dimension of a matrix.
     fn rows(&self, name: &str) -> Option<usize> {
         self.tensors.get(name).and_then(|w: &Tensor| w.size().first().map(|&rows| rows as usize))
     }
@@ -311,7 +310,7 @@ impl ModelFolder {
             .map_err(|mismatch| ModelError::Mismatch { path: self.path.clone(), mismatch })
     }
 
-    /// That the folder holds another architecture than `wanted`.
+    /// The error that the folder holds another architecture than `wanted`.
     fn is_not(&self, wanted: &str) -> ModelError {
         let reason = format!("it holds {}, not a {wanted}", self.config.describe());
         ModelError::Format { path: self.path.clone(), reason }
@@ -329,7 +328,7 @@ impl ModelFolder {
     }
 }
 
-/// The folder of a run's model, where a folder is one that a run leaves and not that of a model.
+/// The folder of a run's model, if `folder` is a run's folder and not a model's.
 fn model_of_run(folder: &Path) -> Option<PathBuf> {
     let places = [folder.join("checkpoints").join("last"), folder.join("last")];
     places.into_iter().find(|place| place.join("config.json").is_file())

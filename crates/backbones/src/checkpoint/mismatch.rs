@@ -1,10 +1,10 @@
-//! What keeps a checkpoint from fitting a model, told by the names of its tensors.
+//! Differences between a checkpoint and a model, by the names of tensors.
 
 use std::fmt;
 
 use tch::Kind;
 
-/// What keeps a checkpoint from fitting a model.
+/// Differences that keep a checkpoint from being loaded into a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mismatch {
     /// Names that the model has and the file lacks.
@@ -13,12 +13,12 @@ pub struct Mismatch {
     pub unexpected: Vec<String>,
     /// Names with the file's shape and the model's.
     pub misshaped: Vec<(String, Vec<i64>, Vec<i64>)>,
-    /// Names whose numbers are no floating-point numbers in the file.
+    /// Names of tensors whose type in the file is not a floating-point type.
     pub mistyped: Vec<(String, Kind)>,
 }
 
 impl Mismatch {
-    /// Whether the checkpoint fits after all.
+    /// Whether the checkpoint fits the model.
     pub fn is_empty(&self) -> bool {
         self.missing.is_empty()
             && self.unexpected.is_empty()

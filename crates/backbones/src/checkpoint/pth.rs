@@ -1,11 +1,10 @@
-//! PyTorch's checkpoints, read without running anything of them.
+//! PyTorch's checkpoints, read without executing anything in them.
 //!
-//! `torch.save` writes a pickle of the object, in which a tensor is a view
-//! (offset, size, stride) of a named storage, and the raw numbers of each
-//! storage: in the entries of a zip [`archive`], or, before PyTorch 1.6, one
-//! after the other ([`legacy`]). [`pickle`] reads the first as data. Here the
-//! wanted dict is chosen and every claim checked against the file before
-//! memory is taken for it.
+//! `torch.save` writes a pickle of the object, in which a tensor is a view (offset, size, stride)
+//! of a named storage, and the raw numbers of each storage: in the entries of a zip [`archive`],
+//! or, before PyTorch 1.6, one after the other ([`legacy`]). [`pickle`] reads the pickle as data.
+//! This module chooses the wanted dict and checks every claim against the file before memory is
+//! allocated for it.
 
 mod archive;
 mod global;
@@ -26,29 +25,29 @@ use self::pickle::{Pickle, Storage, Value, View};
 use super::{first_line, regular_file};
 use crate::ModelError;
 
-/// What a pickle may be long; a thousand tensors take a fifth of a megabyte.
+/// Maximum length of a pickle; a thousand tensors take a fifth of a megabyte.
 const LONGEST_PICKLE: u64 = 8 << 20;
 
-/// What the tensors may take for each byte of the file: tied weights and
-/// broadcast views repeat some of it, but never much.
+/// Bytes that the tensors can take per byte of the file: tied weights and broadcast views repeat
+/// some of it, but never much.
 const LARGEST_GROWTH: u64 = 8;
 
-/// What the tensors of any file may take, in bytes.
+/// Bytes that the tensors of any file can take.
 const SMALL: u64 = 64 << 20;
 
-/// As PyTorch's own loops over a tensor's sides.
+/// Maximum number of a tensor's dimensions, as in PyTorch's own loops.
 const MOST_SIDES: usize = 64;
 
 /// Reads the named tensors of a PyTorch checkpoint (`.pth`, `.pt`) to the CPU.
 ///
-/// Both of PyTorch's formats are read, told apart by their first bytes. The file may hold a dict of tensors, or one under `model`, `state_dict` or
-/// another key, beside plain data that is ignored. Nothing of it is executed,
-/// so anything but plain data and plain tensors is refused. Each tensor is
-/// contiguous and on its own.
+/// Both of PyTorch's formats are read, told apart by their first bytes. The file can hold a dict of
+/// tensors, or one under `model`, `state_dict` or another key, as well as plain data, which is
+/// ignored. Nothing in the file is executed, so anything but plain data and plain tensors is
+/// refused. Each returned tensor is contiguous and has its own memory.
 ///
 /// # Errors
 /// [`ModelError::Io`] when it cannot be opened, [`ModelError::Format`] when it
-/// is damaged, of another format, or holds what is not a plain tensor.
+/// is damaged, of another format, or contains an object that is not a plain tensor.
 pub fn read_pth(path: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
     let (file, _) = regular_file::open(path)?;
     read(file).map_err(|reason| ModelError::Format { path: path.into(), reason })
@@ -69,9 +68,9 @@ fn read(mut file: impl Read + Seek) -> Result<HashMap<String, Tensor>, String> {
     tensors(&pickle, archive, budget)
 }
 
-/// Where a format keeps its numbers.
+/// Access to the raw numbers of a file's storages.
 trait Storages {
-    /// The bytes of a storage; an error unless there are as many.
+    /// The bytes of a storage; an error unless there are `count` of them.
     fn bytes(&mut self, key: &str, count: u64) -> Result<Vec<u8>, String>;
 }
 
@@ -81,7 +80,7 @@ fn tensors(
     mut budget: Budget,
 ) -> Result<HashMap<String, Tensor>, String> {
     let mut named = named_views(pickle)?;
-    // One storage in memory at a time, and each is read once.
+    // One storage is in memory at a time, and each is read once.
     named.sort_by_key(|(_, view)| view.storage.key);
     let mut last: Option<(Storage<'_>, Tensor)> = None;
     let mut tensors = HashMap::new();
@@ -107,7 +106,7 @@ fn tensors(
     Ok(tensors)
 }
 
-/// All numbers of a storage; those of a bool one as bytes, of which any may be hostile.
+/// All numbers of a storage; bools are read as bytes, which in a hostile file can have any value.
 fn numbers(
     storage: &Storage<'_>,
     storages: &mut impl Storages,
@@ -119,7 +118,7 @@ fn numbers(
     Tensor::f_from_data_size(&bytes, &[storage.numel], kind).map_err(|error| first_line(&error))
 }
 
-/// The tensors of the dict that is meant, by name.
+/// The tensors of the chosen dict, by name.
 fn named_views<'a>(pickle: &Pickle<'a>) -> Result<Vec<(&'a str, View<'a>)>, String> {
     let Some(top) = pickle.dict(pickle.root) else {
         let noun = pickle.root.noun();
@@ -178,7 +177,7 @@ fn title(key: Value<'_>) -> String {
     }
 }
 
-/// A view's sizes and strides, once all of it is known to lie in its storage.
+/// A view's sizes and strides, after checking that it lies within its storage.
 fn check(pickle: &Pickle<'_>, view: &View<'_>) -> Result<(Vec<i64>, Vec<i64>), String> {
     let (Some(size), Some(stride)) = (pickle.ints(view.size), pickle.ints(view.stride)) else {
         return Err("its size or stride does not consist of integers".into());
@@ -201,7 +200,7 @@ fn check(pickle: &Pickle<'_>, view: &View<'_>) -> Result<(Vec<i64>, Vec<i64>), S
     if numel < 0 || view.offset < 0 || size.iter().chain(&stride).any(|&number| number < 0) {
         return Err(wrong());
     }
-    // Sides of 0 count as 1, since libtorch multiplies the others too.
+    // Dimensions of 0 count as 1, since libtorch multiplies the others too.
     size.iter().try_fold(1i64, |all, &side| all.checked_mul(side.max(1))).ok_or_else(wrong)?;
     let last = size.iter().zip(&stride).try_fold(view.offset, |last, (&side, &stride)| {
         last.checked_add((side - 1).max(0).checked_mul(stride)?)
@@ -213,16 +212,16 @@ fn check(pickle: &Pickle<'_>, view: &View<'_>) -> Result<(Vec<i64>, Vec<i64>), S
     }
 }
 
-/// What memory a file's tensors may still take, in bytes.
+/// Memory that a file's tensors can still take, in bytes.
 struct Budget(u64);
 
 impl Budget {
-    /// That of a file of this length.
+    /// The budget for a file of this length.
     fn new(length: u64) -> Self {
         Self(length.saturating_mul(LARGEST_GROWTH).saturating_add(SMALL))
     }
 
-    /// Takes the bytes of so many numbers off, and says how many they are.
+    /// Deducts the bytes of `numel` numbers, and returns how many they are.
     fn spend(&mut self, numel: i64, kind: Kind) -> Result<u64, String> {
         let bytes = u64::try_from(numel).ok();
         let bytes = bytes.and_then(|numel| numel.checked_mul(kind.elt_size_in_bytes() as u64));

@@ -1,5 +1,5 @@
-//! Files that others wrote, opened with care: no pipe, device or folder, and no more bytes
-//! than such a file can have.
+//! Files from other sources, opened with care: no pipes, devices or folders, and no more bytes than
+//! a file of the kind can have.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,15 +7,15 @@ use std::path::Path;
 
 use crate::ModelError;
 
-/// What a JSON file beside a model may be long, in bytes; the names of 22,000 classes take two
+/// Maximum length of a JSON file next to a model, in bytes; the names of 22,000 classes take two
 /// megabytes.
 const LONGEST_TEXT: u64 = 16 << 20;
 
-/// Opens a file for reading and says how long it is, in bytes.
+/// Opens a file for reading and returns its length in bytes.
 ///
 /// # Errors
-/// [`ModelError::Io`] when it is not there or cannot be opened, [`ModelError::Format`] when it
-/// is a folder, pipe, socket or device; such a thing is never opened.
+/// [`ModelError::Io`] when it does not exist or cannot be opened, [`ModelError::Format`] when it is
+/// a folder, pipe, socket or device, which is never opened.
 pub(super) fn open(path: &Path) -> Result<(File, u64), ModelError> {
     let io = |source| ModelError::Io { path: path.into(), source };
     let found = std::fs::metadata(path).map_err(io)?;
@@ -27,7 +27,7 @@ pub(super) fn open(path: &Path) -> Result<(File, u64), ModelError> {
     Ok((File::open(path).map_err(io)?, found.len()))
 }
 
-/// Reads a text file whole, without the mark of UTF-8 (BOM) that some editors put first.
+/// Reads a whole text file, without the UTF-8 byte order mark that some editors write first.
 ///
 /// # Errors
 /// As [`open`], and [`ModelError::Format`] when it is not UTF-8 or too long.
@@ -58,7 +58,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let refused = open(folder.path()).unwrap_err().to_string();
         assert!(refused.contains("a folder, not a file"), "{refused}");
-        // Opening a socket fails otherwise, and reading the device would never end.
+        // Opening a socket fails with another message, and reading the device would never end.
         let socket = folder.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         for path in [socket.as_path(), Path::new("/dev/zero")] {
@@ -82,7 +82,7 @@ mod tests {
         let path = folder.path().join("config.json");
         std::fs::write(&path, b"\xff\xfe{}").unwrap();
         assert!(read_text(&path).unwrap_err().to_string().contains("not UTF-8 text"));
-        // Sparse: it takes no room on the disk.
+        // Sparse, so it takes no space on disk.
         File::create(&path).unwrap().set_len(LONGEST_TEXT + 1).unwrap();
         assert!(read_text(&path).unwrap_err().to_string().contains("at most 16777216"));
     }

@@ -1,8 +1,9 @@
-//! The header of a safetensors file, checked before memory is taken for its tensors.
+//! The header of a safetensors file, checked before memory is allocated for its tensors.
 //!
-//! Eight bytes of length, a JSON object that gives each tensor's number type, shape and place,
-//! then the numbers, one tensor after the other without a gap. Everything that the header
-//! claims is held against the file's length and against what libtorch can hold.
+//! A file starts with the header's length in eight bytes and a JSON object with each tensor's
+//! number type, shape and position. The numbers follow, one tensor after the other without a gap.
+//! Everything that the header claims is checked against the file's length and against what libtorch
+//! can hold.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,13 +17,13 @@ use tch::Kind;
 
 use super::kind_of;
 
-/// What a header may be long, in bytes; a thousand tensors take a tenth of a megabyte.
+/// Maximum length of a header, in bytes; a thousand tensors take a tenth of a megabyte.
 const LONGEST: u64 = 16 << 20;
 
-/// As libtorch's own loops over a tensor's sides.
+/// Maximum number of a tensor's dimensions, as in libtorch's own loops.
 const MOST_SIDES: usize = 64;
 
-/// A tensor of the file: what it is, and how many bytes it has.
+/// A tensor of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub name: String,
@@ -31,7 +32,8 @@ pub(super) struct Entry {
     pub bytes: usize,
 }
 
-/// What a file is that begins with these bytes and often lies where weights should.
+/// The kind of a file that starts with these bytes, if it is one that is often found in place of
+/// weights.
 fn other_file(start: &[u8; 8]) -> Option<&'static str> {
     match start {
         b"version " => Some("a pointer of Git LFS"),
@@ -41,8 +43,8 @@ fn other_file(start: &[u8; 8]) -> Option<&'static str> {
     }
 }
 
-/// Reads the header of a file of `length` bytes: its tensors in the order of their numbers,
-/// which follow where the file stands then.
+/// Reads the header of a file of `length` bytes and returns its tensors in the order of their
+/// numbers, which start at the file's position after the call.
 ///
 /// The error says what is wrong with the file, and names the tensor.
 pub(super) fn read(file: &mut File, length: u64) -> Result<Vec<Entry>, String> {
@@ -82,7 +84,7 @@ pub(super) fn read(file: &mut File, length: u64) -> Result<Vec<Entry>, String> {
     Ok(entries)
 }
 
-/// One tensor, whose numbers must begin at `at`.
+/// One tensor, whose numbers must start at `at`.
 fn entry(name: String, info: &TensorInfo, at: usize) -> Result<Entry, String> {
     let refuse = |what: String| format!("not a usable safetensors file: {name} {what}");
     let TensorInfo { dtype, shape, data_offsets: (begin, end) } = info;
@@ -95,7 +97,7 @@ fn entry(name: String, info: &TensorInfo, at: usize) -> Result<Entry, String> {
             shape.len()
         )));
     }
-    // Sides of 0 count as 1, since libtorch multiplies the others too.
+    // Dimensions of 0 count as 1, since libtorch multiplies the others too.
     let whole = shape.iter().try_fold(kind.elt_size_in_bytes() as i64, |all, &side| {
         all.checked_mul(i64::try_from(side.max(1)).ok()?)
     });
@@ -113,7 +115,7 @@ fn entry(name: String, info: &TensorInfo, at: usize) -> Result<Entry, String> {
     Ok(Entry { name, kind, shape, bytes: bytes as usize })
 }
 
-/// Reads the header's object; a name that is there twice is an error.
+/// Reads the header's object; a duplicate name is an error.
 struct Tensors;
 
 impl<'de> Visitor<'de> for Tensors {

@@ -1,4 +1,4 @@
-//! A convolution with the batch norm behind it, padded as TensorFlow does.
+//! A convolution followed by a batch norm, padded as in TensorFlow.
 
 use tch::Tensor;
 
@@ -24,11 +24,11 @@ pub(super) struct Convolution {
     /// [outputs, inputs / groups, side, side].
     pub weight: Tensor,
     pub norm: Norm,
-    /// Weight and bias of both in one, where they have been fixed.
+    /// Weight and bias of both combined, after folding.
     folded: Option<(Tensor, Tensor)>,
 }
 
-/// A batch norm's scale, shift, and the mean and variance it takes off, each [outputs].
+/// A batch norm's scale, shift, mean and variance, each [outputs].
 #[derive(Debug)]
 pub(super) struct Norm {
     pub weight: Tensor,
@@ -55,7 +55,7 @@ impl Convolution {
         Self { shape, weight, norm, folded: None }
     }
 
-    /// Fixes what [`fused`](Self::fused) gives now.
+    /// Stores the current result of [`fused`](Self::fused).
     pub fn fold(&mut self) {
         self.folded = Some(tch::no_grad(|| self.fused()));
     }
@@ -71,12 +71,12 @@ impl Convolution {
         }
     }
 
-    /// The same, then all values brought into [0, 6].
+    /// The same, then clamps all values to [0, 6].
     pub fn forward_relu6(&self, x: &Tensor) -> Tensor {
         self.forward(x).clamp_(0.0, 6.0)
     }
 
-    /// The weight and bias of one convolution that does what the two do.
+    /// The weight and bias of a single convolution that is equivalent to both.
     fn fused(&self) -> (Tensor, Tensor) {
         let Norm { weight, bias, mean, variance } = &self.norm;
         let factor = weight / (variance + EPS).sqrt();
@@ -84,7 +84,7 @@ impl Convolution {
     }
 }
 
-/// A convolution of [B, C, H, W] with as many outputs as strides begin within the image.
+/// A convolution of [B, C, H, W] with ⌈length / stride⌉ outputs along each side.
 pub(super) fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, shape: Shape) -> Tensor {
     let Shape { side, stride, groups, .. } = shape;
     let (_, _, height, width) = x.size4().expect("images are [B, C, H, W]");
@@ -97,14 +97,15 @@ pub(super) fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, shape
     padded.conv2d(weight, bias, [stride; 2], [0, 0], [1, 1], groups)
 }
 
-/// TensorFlow's "SAME": the fewest zeros that give ⌈length / stride⌉ outputs, the odd one behind.
+/// TensorFlow's "SAME" padding: the fewest zeros that give ⌈length / stride⌉ outputs; of an odd
+/// number, the extra one goes behind.
 pub(super) fn same_padding(length: i64, side: i64, stride: i64) -> (i64, i64) {
     let outputs = (length as u64).div_ceil(stride as u64) as i64;
     let zeros = ((outputs - 1) * stride + side - length).max(0);
     (zeros / 2, zeros - zeros / 2)
 }
 
-/// The statistics in use, without folding: what the model is tested against.
+/// The convolution without folding, as a reference for the tests.
 #[cfg(test)]
 impl Convolution {
     pub fn forward_unfused(&self, x: &Tensor) -> Tensor {
@@ -158,12 +159,12 @@ mod tests {
         let sums = |image: &Tensor| -> Vec<f32> {
             convolve(image, &ones, None, shape).flatten(0, -1).try_into().unwrap()
         };
-        // Rows 0 to 2 and columns 0 to 2: 0+1+2+4+5+6+8+9+10 = 45; then columns 2 and 3 alone.
+        // Rows 0 to 2 and columns 0 to 2: 0+1+2+4+5+6+8+9+10 = 45; then only columns 2 and 3.
         assert_eq!(sums(&image), [45.0, 39.0, 66.0, 50.0]);
         // Three rows and columns: zeros on both sides, so the corners have four pixels each.
         let odd = image.narrow(2, 0, 3).narrow(3, 0, 3);
         assert_eq!(sums(&odd), [10.0, 14.0, 26.0, 30.0]);
-        // Even by odd.
+        // An even number of rows by an odd number of columns.
         let mixed = image.narrow(3, 0, 3);
         assert_eq!(sums(&mixed), [27.0, 33.0, 42.0, 46.0]);
     }

@@ -1,4 +1,4 @@
-//! Shapes and names of the network, and its shortcuts against the long way.
+//! Shapes and names of the network, and its optimised paths compared with plain ones.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use super::*;
 use crate::checkpoint::write_tensors;
 use crate::tests::{normal, stream};
 
-/// A model whose batch norms all do something.
+/// A model whose batch norms all have an effect.
 fn model() -> (Parameters, EfficientNetLite0) {
     let mut parameters = Parameters::new(1, Device::Cpu);
     let model = EfficientNetLite0::new(parameters.root());
@@ -27,7 +27,7 @@ fn off(a: &Tensor, b: &Tensor) -> f64 {
     (a - b).abs().max().double_value(&[]) / b.abs().max().double_value(&[])
 }
 
-/// The map at stride 32 by convolutions and batch norms one after the other.
+/// The map at stride 32 from separate convolutions and batch norms.
 fn long_way(model: &EfficientNetLite0, images: &Tensor) -> Tensor {
     let step = |convolution: &Convolution, x: &Tensor| convolution.forward_unfused(x);
     let mut x = step(&model.stem, images).relu6();
@@ -46,7 +46,7 @@ fn long_way(model: &EfficientNetLite0, images: &Tensor) -> Tensor {
 fn it_has_the_published_files_tensors() {
     let mut parameters = Parameters::sketch();
     let model = EfficientNetLite0::new(parameters.root());
-    // The file's 296 tensors but for 49 counts of batches.
+    // The file's 296 tensors without 49 counts of batches.
     assert_eq!(parameters.iter().count(), 296 - 49);
     // The classifier, and running means and variances of 21,008 channels.
     assert_eq!(parameters.count(), 4_652_008 + 2 * 21_008);
@@ -87,7 +87,7 @@ fn a_file_is_read_whole_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let error = EfficientNetLite0::read(&folder.path().join("absent.pth"), Device::Cpu);
     assert!(matches!(error, Err(ModelError::Io { .. })));
-    // What is not a file of PyTorch at all.
+    // A file that PyTorch did not write.
     let path = folder.path().join("model.pth");
     let (parameters, _) = model();
     write_tensors(&path, parameters.iter().map(|p| (p.name.as_str(), &p.tensor))).unwrap();

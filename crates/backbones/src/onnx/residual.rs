@@ -6,7 +6,7 @@ use super::{Weights, images};
 use crate::batch_norm::EPS;
 use crate::{ResNetConfig, ResNetDepth, Stem};
 
-/// Images of any size to `features` [batch, D], and with a classifier to `logits`.
+/// Maps images of any size to `features` [batch, D], and with a classifier to `logits`.
 pub(super) fn graph(weights: &Weights<'_>, config: &ResNetConfig, classes: Option<usize>) -> Graph {
     let mut graph = Graph::new("residual network");
     let sides = [Dim::Named("height"), Dim::Named("width")];
@@ -39,7 +39,7 @@ pub(super) fn graph(weights: &Weights<'_>, config: &ResNetConfig, classes: Optio
     graph
 }
 
-/// Two 3 × 3 convolutions, or 1 × 1, 3 × 3 and 1 × 1, and the input added to them.
+/// Two 3 × 3 convolutions, or 1 × 1, 3 × 3 and 1 × 1, whose output is added to the input.
 fn block(
     graph: &mut Graph,
     weights: &Weights<'_>,
@@ -48,7 +48,7 @@ fn block(
     convolutions: usize,
     stride: i64,
 ) -> Value {
-    // The first 3 × 3 convolution is that with a stride.
+    // The first 3 × 3 convolution has the stride.
     let (wide, strided) = if convolutions == 3 { (1..=1, 1) } else { (0..=1, 0) };
     let mut x = input.clone();
     for place in 0..convolutions {
@@ -69,7 +69,7 @@ fn block(
     graph.unary("Relu", &sum)
 }
 
-/// A convolution and its batch normalisation by running moments.
+/// A convolution and its batch normalisation with running moments.
 fn unit(
     graph: &mut Graph,
     weights: &Weights<'_>,

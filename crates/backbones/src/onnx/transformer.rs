@@ -7,7 +7,7 @@ use tch::Tensor;
 use super::{Weights, add, images};
 use crate::{Activation, EncoderHead, ImageEncoder, VitConfig, relative_position_index};
 
-/// Images to `last_hidden_state`, `features` and what the head makes of them.
+/// Maps images to `last_hidden_state`, `features` and the head's output.
 pub(super) fn graph(weights: &Weights<'_>, encoder: &dyn ImageEncoder, head: EncoderHead) -> Graph {
     let config = encoder.transformer().expect("a ViT, BEiT or CLIP tower");
     let grid = encoder.grid();
@@ -56,7 +56,7 @@ pub(super) fn graph(weights: &Weights<'_>, encoder: &dyn ImageEncoder, head: Enc
     graph
 }
 
-/// What enters the first block, [B, 1 + L, D].
+/// The input of the first block, [B, 1 + L, D].
 fn embed(x: &mut Graph, weights: &Weights<'_>, config: &VitConfig, pixels: &Value) -> Value {
     let filters = weights.add(x, "patch_embed.proj.weight");
     let bias = weights.maybe(x, "patch_embed.proj.bias");
@@ -74,7 +74,7 @@ fn embed(x: &mut Graph, weights: &Weights<'_>, config: &VitConfig, pixels: &Valu
     tokens
 }
 
-/// The biases of all pairs of a BEiT's table, [1, heads, 1 + L, 1 + L].
+/// The biases of all pairs from a BEiT's table, [1, heads, 1 + L, 1 + L].
 fn bias_of(x: &mut Graph, weights: &Weights<'_>, owner: &str, grid: Grid) -> Option<Value> {
     let name = format!("{owner}.relative_position_bias_table");
     let table = &weights.0.get(&name)?.tensor;
@@ -84,7 +84,7 @@ fn bias_of(x: &mut Graph, weights: &Weights<'_>, owner: &str, grid: Grid) -> Opt
     Some(add(x, &name, &pairs.permute([0, 3, 1, 2]).contiguous()))
 }
 
-/// `x += γ₁ · attention(norm1(x)); x += γ₂ · mlp(norm2(x))`, γ of BEiTs alone.
+/// `x += γ₁ · attention(norm1(x)); x += γ₂ · mlp(norm2(x))`, with γ only in BEiTs.
 pub(super) fn block(
     x: &mut Graph,
     weights: &Weights<'_>,
@@ -118,7 +118,7 @@ pub(super) fn block(
     branch(x, weights, &of("gamma_2"), &tokens, &out)
 }
 
-/// Adds what a branch puts out, scaled where the block has a factor for it.
+/// Adds a branch's output, scaled if the block has a factor for it.
 fn branch(x: &mut Graph, weights: &Weights<'_>, gamma: &str, tokens: &Value, out: &Value) -> Value {
     match weights.maybe(x, gamma) {
         Some(gamma) => {

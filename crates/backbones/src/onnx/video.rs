@@ -1,4 +1,4 @@
-//! Transformers of video on whole clips.
+//! Video transformers on whole clips.
 
 use bauta_onnx::{Dim, Graph, Value};
 use tch::Tensor;
@@ -8,8 +8,8 @@ use super::{Weights, add, clips};
 
 use crate::VideoTransformer;
 
-/// Clips to `last_hidden_state`, `features`, and `logits` where there is a classifier of these,
-/// by its weight [classes, D] and bias `[classes]`.
+/// Maps clips to `last_hidden_state`, `features`, and, with a classifier of weight [classes, D] and
+/// bias `[classes]`, `logits`.
 pub(super) fn graph(
     weights: &Weights<'_>,
     encoder: &VideoTransformer,
@@ -25,7 +25,7 @@ pub(super) fn graph(
     for place in 0..vit.depth {
         tokens = block(x, weights, vit, &format!("blocks.{place}"), &tokens, None);
     }
-    // The mean is taken before the norm, as for fine-tuning.
+    // The mean is taken before the norm, as in fine-tuning.
     let leading = config.leading();
     let patches = x.rows(&tokens, leading as i64, (leading + rows) as i64);
     let mut features = x.mean(&patches, &[1]);
@@ -47,7 +47,7 @@ pub(super) fn graph(
     graph
 }
 
-/// What enters the first block, [B, N, D].
+/// The input of the first block, [B, N, D].
 fn embed(
     x: &mut Graph,
     weights: &Weights<'_>,

@@ -10,32 +10,32 @@ use crate::ModelError;
 pub struct SpacetimeConvConfig {
     /// Channels of a frame.
     pub channels: usize,
-    /// Side of the stem's filters in space, odd.
+    /// Side of the stem's filters over space, odd.
     pub stem_side: usize,
-    /// Channels between the stem's convolutions in space and in time.
+    /// Channels between the stem's convolutions over space and over time.
     pub stem_middle: usize,
-    /// Channels after the stem, which halves the frame's sides.
+    /// Channels after the stem, which halves the frame's height and width.
     pub width: usize,
     /// The stages after the stem, at least 2.
     pub stages: Vec<SpacetimeStage>,
-    /// What the stages' blocks are.
+    /// The kind of blocks in the stages.
     #[serde(default)]
     pub block: SpacetimeBlock,
 }
 
-/// What lies beside a block's shortcut.
+/// The residual branch of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SpacetimeBlock {
     /// Two (2+1)D convolutions.
     #[default]
     Basic,
-    /// A (2+1)D convolution between two of 1 × 1 × 1, the last to four times the stage's width.
+    /// A (2+1)D convolution between two 1 × 1 × 1 ones, the last with four times the stage's width.
     Bottleneck,
 }
 
 impl SpacetimeBlock {
-    /// How many times a stage's width comes out of it.
+    /// Output channels of a block, as a multiple of the stage's width.
     pub(super) fn expansion(self) -> usize {
         match self {
             Self::Basic => 1,
@@ -44,13 +44,13 @@ impl SpacetimeBlock {
     }
 }
 
-/// A stage: blocks with a shortcut.
+/// A stage: a sequence of residual blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpacetimeStage {
     /// Channels of its (2+1)D convolutions.
     pub width: usize,
-    /// Blocks.
+    /// Number of blocks.
     pub blocks: usize,
     /// Strides of the first block, in time and in space.
     pub strides: [usize; 2],
@@ -65,9 +65,11 @@ impl SpacetimeConvConfig {
         Self { channels, stem_side: 7, stem_middle: 45, width: 64, stages, block }
     }
 
-    /// A (2+1)D ResNet-50: of width 64, what torchvision's `VideoResNet` makes of `Bottleneck`,
-    /// `Conv2Plus1D` and `R2Plus1dStem`; features have 32 times the width. Of another width, the
-    /// stem's middle is narrower or wider by as much.
+    /// A (2+1)D ResNet-50.
+    ///
+    /// At width 64 it is torchvision's `VideoResNet` with `Bottleneck`, `Conv2Plus1D` and
+    /// `R2Plus1dStem`; features have 32 times the width. At other widths, the channels inside the
+    /// stem scale with the width.
     pub fn fifty(channels: usize, width: usize) -> Self {
         let stage = |factor, blocks, stride| SpacetimeStage {
             width: factor * width,
@@ -80,7 +82,7 @@ impl SpacetimeConvConfig {
         Self { channels, stem_side: 7, stem_middle, width, stages, block }
     }
 
-    /// A small one for clips of about 8 frames of 32 × 32 pixels: three stages of one block, of
+    /// A small network for clips of about 8 frames of 32 × 32 pixels: three stages of one block, of
     /// `width`, twice and four times that, each of stride 2 in space, the last in time too.
     pub fn tiny(channels: usize, width: usize) -> Self {
         let stage = |factor, strides| SpacetimeStage { width: factor * width, blocks: 1, strides };
@@ -95,12 +97,12 @@ impl SpacetimeConvConfig {
         self.stages.last().map_or(self.width, |stage| self.after(stage))
     }
 
-    /// Width of what comes before the last stage.
+    /// Width of the last stage's input.
     pub fn features_before_last(&self) -> usize {
         self.stages.iter().rev().nth(1).map_or(self.width, |stage| self.after(stage))
     }
 
-    /// Channels after a stage.
+    /// Output channels of a stage.
     pub(super) fn after(&self, stage: &SpacetimeStage) -> usize {
         self.block.expansion() * stage.width
     }
@@ -130,8 +132,8 @@ impl SpacetimeConvConfig {
     }
 }
 
-/// Channels between the convolutions in space and time, such that the two together have as many
-/// weights as one of 3 × 3 × 3: ⌊27 · in · out / (9 · in + 3 · out)⌋.
+/// Channels between the convolutions over space and time, such that the two together have as many
+/// weights as a 3 × 3 × 3 convolution: ⌊27 · in · out / (9 · in + 3 · out)⌋.
 pub(super) fn middle(inputs: usize, outputs: usize) -> usize {
     27 * inputs * outputs / (9 * inputs + 3 * outputs)
 }

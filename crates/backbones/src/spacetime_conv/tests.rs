@@ -1,4 +1,4 @@
-//! Names and numbers of torchvision's network, shapes, and what is refused.
+//! Names and parameter counts of torchvision's network, shapes, and invalid inputs.
 
 use tch::Device;
 
@@ -9,7 +9,7 @@ use crate::{Parameters, tests::normal};
 fn names_and_numbers_are_those_of_r2plus1d_18() {
     let mut parameters = Parameters::sketch();
     SpacetimeConv::new(parameters.root(), SpacetimeConvConfig::eighteen(3)).unwrap();
-    // torchvision: 31,505,325 with a head of 400 classes, 512 · 400 + 400 numbers.
+    // torchvision: 31,505,325 with a head of 400 classes, which has 512 · 400 + 400 parameters.
     let trained: usize = parameters.trainable().map(|p| p.tensor.numel()).sum();
     assert_eq!(trained, 31_505_325 - 205_200);
     for (name, shape) in [
@@ -66,7 +66,7 @@ fn a_tiny_network_halves_time_once_and_space_four_times() {
     assert_eq!(found.before_last.size(), [2, config.features_before_last() as i64]);
     assert_eq!(found.embedding.size(), [2, config.features() as i64]);
     assert_eq!(config.strides(), [[1, 2], [1, 2], [1, 2], [2, 2]]);
-    // Once more without a trace in the running moments.
+    // A second pass, without a trace in the running moments, gives the same.
     let once = network.forward(&clips, Moments::Running).unwrap().embedding;
     let twice = network.forward(&clips, Moments::Running).unwrap().embedding;
     assert_eq!(once, twice);

@@ -1,24 +1,24 @@
-//! Sizes of a transformer of video.
+//! Sizes of a video transformer.
 
 use bauta_masking::Grid;
 use serde::{Deserialize, Serialize};
 
 use crate::{ModelError, VitConfig};
 
-/// Where the tokens of a clip are told apart by place.
+/// Position embeddings of a clip's tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VideoPositions {
-    /// A learned table of places plus a learned one of steps of time (MAE-ST).
+    /// A learned table of spatial positions plus a learned table of time steps (MAE-ST).
     #[default]
     Separable,
-    /// One learned table of all tokens (PySlowFast's decoder).
+    /// One learned table for all tokens (PySlowFast's decoder).
     Joint,
-    /// One fixed table of all tokens: sines on even and cosines on odd channels (VideoMAE).
+    /// One fixed table for all tokens: sines on even and cosines on odd channels (VideoMAE).
     SineCosine,
 }
 
-/// Sizes of a transformer of video.
+/// Sizes of a video transformer.
 ///
 /// ```
 /// use bauta_backbones::{VideoConfig, VitConfig};
@@ -31,13 +31,13 @@ pub enum VideoPositions {
 pub struct VideoConfig {
     /// Frames of a clip, T.
     pub frames: usize,
-    /// Frames of a patch, t; divide `frames`.
+    /// Frames of a patch, t; must divide `frames`.
     pub patch_frames: usize,
     /// Sizes of a frame, of its patches, and of the blocks.
     pub vit: VitConfig,
-    /// How tokens are told apart by place.
+    /// Position embeddings of the tokens.
     pub positions: VideoPositions,
-    /// Whether a class token stands before the patches.
+    /// Whether a class token precedes the patches.
     pub class_token: bool,
     /// Whether there is a norm after the last block.
     pub final_norm: bool,
@@ -60,7 +60,7 @@ impl VideoConfig {
     /// The token grid of a clip.
     ///
     /// # Errors
-    /// [`ModelError::Geometry`] when the clip is no multiple of the patch.
+    /// [`ModelError::Geometry`] when the clip is not a multiple of the patch.
     pub fn grid(&self) -> Result<Grid, ModelError> {
         let VitConfig { image_height, image_width, patch_size, .. } = self.vit;
         let clip = [self.frames, image_height, image_width];
@@ -72,7 +72,7 @@ impl VideoConfig {
         self.patch_frames * self.vit.patch_values()
     }
 
-    /// Rows that stand before the patches: 1 with a class token.
+    /// Number of tokens before the patches: 1 with a class token, else 0.
     pub(crate) fn leading(&self) -> usize {
         usize::from(self.class_token)
     }

@@ -1,6 +1,6 @@
 //! The decoder of clips (MAE-ST §3): a light transformer over visible and mask tokens.
 //!
-//! As MAE's decoder it works in plan order, because every token carries its position.
+//! Like MAE's decoder, it works in plan order, because every token carries its position.
 
 use bauta_masking::Grid;
 use serde::{Deserialize, Serialize};
@@ -15,32 +15,32 @@ use crate::{
     Block, Init, LayerNorm, Linear, MaeDecoderConfig, ModelError, Scope, TokenIndices, patch_tokens,
 };
 
-/// What stands before the patches in the decoder.
+/// The token that precedes the patches in the decoder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecoderClassToken {
-    /// A learned token of its own, which starts at zero; the encoder's is dropped
+    /// A learned token of its own, initialised to zero; the encoder's is dropped
     /// (facebookresearch/mae_st).
     #[default]
     Own,
-    /// The encoder's, brought to the decoder's width (PySlowFast).
+    /// The encoder's, projected to the decoder's width (PySlowFast).
     Encoder,
 }
 
 /// Sizes of the decoder of clips.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VideoDecoderConfig {
-    /// What it has in common with the decoder of images; `outputs` is u · p² · C for u
-    /// predicted frames a token.
+    /// Sizes in common with the image decoder; `outputs` is u · p² · C for u predicted frames per
+    /// token.
     pub mae: MaeDecoderConfig,
-    /// How tokens are told apart by place.
+    /// Position embeddings of the tokens.
     pub positions: VideoPositions,
-    /// What stands before the patches.
+    /// The token that precedes the patches.
     pub class_token: DecoderClassToken,
 }
 
 impl VideoDecoderConfig {
-    /// MAE-ST's choices: separable positions and a class token of its own.
+    /// MAE-ST's choices: separable positions and a class token of the decoder's own.
     pub fn new(mae: MaeDecoderConfig) -> Self {
         Self { mae, positions: VideoPositions::Separable, class_token: DecoderClassToken::Own }
     }
@@ -99,8 +99,8 @@ impl VideoDecoder {
         &self.config
     }
 
-    /// Predicts the masked tokens alone: latent [B, 1 + V, D], the encoder's class token
-    /// first, to [B, M, P].
+    /// Predicts only the masked tokens: latent [B, 1 + V, D], the encoder's class token first, to
+    /// [B, M, P].
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the latent does not belong to the plan.

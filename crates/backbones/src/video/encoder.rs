@@ -25,8 +25,8 @@ pub struct VideoTransformer {
 }
 
 impl VideoTransformer {
-    /// Adds the encoder's parameters, under the names of MAE-ST's files, to `scope`; queries,
-    /// keys and values are one matrix, which starts as three do.
+    /// Adds the encoder's parameters, under the names of MAE-ST's files, to `scope`; queries, keys
+    /// and values are one matrix, initialised as three separate ones.
     ///
     /// # Errors
     /// [`ModelError::Geometry`] and [`ModelError::Config`] for sizes that do not fit.
@@ -73,15 +73,15 @@ impl VideoTransformer {
     }
 
     /// Encodes normalised clips [B, C, T, H, W]: all patches in the grid's order, or the visible
-    /// ones in plan order, [B, N, D]; where the encoder has a class token it comes first,
-    /// [B, 1 + N, D].
+    /// ones in plan order, [B, N, D]; if the encoder has a class token, it comes first, [B, 1 + N,
+    /// D].
     ///
     /// # Errors
-    /// [`ModelError::Shape`] when clips or plan are of another size, [`ModelError::Config`]
-    /// when it is asked for mask tokens, which it has none of.
+    /// [`ModelError::Shape`] when clips or plan are of another size, [`ModelError::Config`] when
+    /// mask tokens are requested, since it has none.
     pub fn encode(&self, clips: &Tensor, how: Encode<'_>) -> Result<Tensor, ModelError> {
         let positions = self.positions.patches();
-        // A position is added after masking, gathered with the tokens that stay.
+        // Positions are added after masking, gathered for the visible tokens.
         let patches = match how.seen {
             Seen::Whole => self.patch_embed.forward_all(clips)? + positions,
             Seen::Visible(indices) => {
@@ -101,8 +101,9 @@ impl VideoTransformer {
         Ok(how.finish(x, self.norm.as_ref()))
     }
 
-    /// What stands for a whole clip: the mean of the last block's patch tokens, then the final
-    /// norm if there is one, as the reference fine-tunes: [B, C, T, H, W] to [B, D].
+    /// The feature vector of a whole clip: the mean of the last block's patch tokens, followed by
+    /// the final norm, if there is one, as in the reference's fine-tuning: [B, C, T, H, W] to [B,
+    /// D].
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the clips are of another size.
@@ -119,7 +120,8 @@ impl VideoTransformer {
         })
     }
 
-    /// What is added to the tokens of a whole clip, [1, N, D], or [1, 1 + N, D] with a class token.
+    /// The positions added to the tokens of a whole clip: [1, N, D], or [1, 1 + N, D] with a class
+    /// token.
     pub(crate) fn positions(&self) -> Tensor {
         let patches = self.positions.patches().unsqueeze(0);
         match self.positions.class() {
@@ -128,7 +130,7 @@ impl VideoTransformer {
         }
     }
 
-    /// The patches' tokens of what [`Self::encode`] gives: [B, N, D], without a copy.
+    /// The patch tokens in the output of [`Self::encode`]: [B, N, D], without a copy.
     pub fn patches_of(&self, tokens: &Tensor) -> Tensor {
         let leading = self.config.leading() as i64;
         tokens.narrow(1, leading, tokens.size()[1] - leading)

@@ -1,4 +1,4 @@
-//! From an encoder of images to one of clips, and back (MAE-ST §5.4 and its code).
+//! Conversion of an image encoder to an encoder of clips, and back (MAE-ST §5.4 and its code).
 
 use std::collections::HashMap;
 
@@ -12,15 +12,15 @@ const SPATIAL: &str = "pos_embed_spatial";
 const TEMPORAL: &str = "pos_embed_temporal";
 const CLASS: &str = "pos_embed_class";
 
-/// Makes weights of an encoder of clips from those of an image encoder, both under timm's
-/// names: `steps` steps of time of patches of `patch_frames` frames.
+/// Computes weights of an encoder of clips from those of an image encoder, both under timm's names,
+/// for `steps` time steps of patches of `patch_frames` frames.
 ///
-/// The kernel is repeated over a patch's frames and divided by their number, so that a clip
-/// whose frames are one image embeds as that image; positions in space are the image's, those
-/// in time zero.
+/// The kernel is repeated over a patch's frames and divided by their number, so that a clip whose
+/// frames are one image has the same embedding as that image; spatial positions are those of the
+/// image, temporal positions are zero.
 ///
 /// # Errors
-/// [`ModelError::Config`] unless the weights hold a kernel [D, C, p, p] and positions
+/// [`ModelError::Config`] unless the weights contain a kernel [D, C, p, p] and positions
 /// [1, 1 + S, D].
 pub fn inflate_weights(
     image: &HashMap<String, Tensor>,
@@ -41,12 +41,12 @@ pub fn inflate_weights(
     Ok(clip)
 }
 
-/// Makes weights of an image encoder from those of an encoder of clips with separable
-/// positions: the kernel is summed over its frames, and the mean position in time is added
-/// to every position in space.
+/// Computes weights of an image encoder from those of an encoder of clips with separable positions:
+/// the kernel is summed over its frames, and the mean temporal position is added to every spatial
+/// position.
 ///
 /// # Errors
-/// [`ModelError::Config`] unless the weights hold a kernel [D, C, t, p, p] and separable
+/// [`ModelError::Config`] unless the weights contain a kernel [D, C, t, p, p] and separable
 /// positions.
 pub fn deflate_weights(
     clip: &HashMap<String, Tensor>,

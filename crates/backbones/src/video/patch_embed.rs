@@ -1,5 +1,5 @@
-//! Embedding of spacetime patches: a three-dimensional convolution whose kernel and stride
-//! are the patch, as one matrix product over the patches that are seen.
+//! Embedding of spacetime patches: a three-dimensional convolution whose kernel and stride are the
+//! patch, computed as one matrix product over the visible patches.
 
 use bauta_libtorch::linear;
 use tch::Tensor;
@@ -19,11 +19,11 @@ pub(crate) struct SpacetimePatchEmbed {
 }
 
 impl SpacetimePatchEmbed {
-    /// Adds `proj.weight` (Xavier uniform on the flattened matrix) and `proj.bias` (a
-    /// convolution's default, uniform in ±1/√(C·t·p²)).
+    /// Adds `proj.weight` (Xavier uniform on the flattened matrix) and `proj.bias` (a convolution's
+    /// default initialisation, uniform in ±1/√(C·t·p²)).
     ///
     /// # Errors
-    /// [`ModelError::Config`] when clips have no channel.
+    /// [`ModelError::Config`] when clips have no channels.
     pub(crate) fn new(mut scope: Scope<'_>, config: &VideoConfig) -> Result<Self, ModelError> {
         let VitConfig { image_height, image_width, channels, patch_size, dim, .. } = config.vit;
         if channels == 0 {
@@ -48,7 +48,7 @@ impl SpacetimePatchEmbed {
         Ok(self.project(&self.patches(clips)?))
     }
 
-    /// Embeds the visible patches alone: [B, C, T, H, W] to [B, V, D].
+    /// Embeds only the visible patches: [B, C, T, H, W] to [B, V, D].
     ///
     /// # Errors
     /// [`ModelError::Shape`] when clips or plan are of another size.

@@ -6,14 +6,15 @@ use tch::Tensor;
 use super::VideoPositions;
 use crate::{Init, Scope};
 
-/// Deviation of learned positions at the start. The reference cuts it at ±2, a hundred
-/// deviations away.
+/// Initial standard deviation of learned positions. The reference truncates at ±2, which is a
+/// hundred standard deviations.
 const STD: f64 = 0.02;
 
 /// The positions of a class token and of all patches of a clip.
 #[derive(Debug)]
 pub(crate) enum Positions {
-    /// A table of places [1, S, D], one of steps [1, T', D], the class token's row [1, 1, D].
+    /// A table of spatial positions [1, S, D], one of time steps [1, T', D], and the class token's
+    /// row [1, 1, D].
     Separable { spatial: Tensor, temporal: Tensor, class: Option<Tensor> },
     /// All rows [1, 1 + L, D], or [1, L, D] without a class token.
     Joint { table: Tensor, class: bool },
@@ -52,7 +53,7 @@ impl Positions {
         }
     }
 
-    /// Those of the patches, [L, D]: row t · S + s.
+    /// The positions of the patches, [L, D]: row t · S + s.
     pub(crate) fn patches(&self) -> Tensor {
         match self {
             Self::Separable { spatial, temporal, .. } => {
@@ -65,7 +66,7 @@ impl Positions {
         }
     }
 
-    /// That of the class token, [1, 1, D], if there is one.
+    /// The position of the class token, [1, 1, D], if there is one.
     pub(crate) fn class(&self) -> Option<Tensor> {
         match self {
             Self::Separable { class, .. } => class.as_ref().map(Tensor::shallow_clone),

@@ -1,10 +1,10 @@
-//! What a training step on a clip costs, as [`StepCost`] counts it.
+//! Cost of a training step on a clip, as a [`StepCost`].
 
 use super::{DecoderClassToken, VideoConfig, VideoDecoderConfig};
 use crate::StepCost;
 
 impl VideoConfig {
-    /// Encoding `patches` embedded patches, and the class token if there is one.
+    /// The cost of encoding `patches` embedded patches, and the class token if there is one.
     pub fn step_cost(&self, patches: usize) -> StepCost {
         let vit = &self.vit;
         StepCost::linear_of_data(patches, self.patch_values(), vit.dim)
@@ -13,7 +13,8 @@ impl VideoConfig {
 }
 
 impl VideoDecoderConfig {
-    /// Decoding `visible` and `masked` tokens and a class token, and predicting the masked.
+    /// The cost of decoding `visible` and `masked` tokens and a class token, and predicting the
+    /// masked ones.
     pub fn step_cost(&self, visible: usize, masked: usize) -> StepCost {
         let embedded = visible + usize::from(self.class_token == DecoderClassToken::Encoder);
         StepCost::linear(embedded, self.mae.encoder_dim, self.mae.dim)

@@ -1,4 +1,4 @@
-//! Sizes of the paper, the shape of positions, and what hidden frames may change.
+//! The paper's sizes, the structure of positions, and the effect of changed masked frames.
 
 use bauta_masking::{Grid, MaskPlan};
 use proptest::prelude::*;
@@ -134,7 +134,7 @@ proptest! {
     }
 }
 
-/// An image encoder and its inflation say the same of an image and of a clip that holds it.
+/// An image encoder gives the same outputs for an image as its inflation for a clip of that image.
 #[test]
 fn an_inflated_encoder_sees_a_static_clip_as_the_image() {
     let config = small();
@@ -201,7 +201,8 @@ fn predictions_depend_on_visible_pixels_alone() {
     assert!(distance(&case.predict(&changed, &case.indices), &before) > 1e-3);
 }
 
-/// The sheet's invariant 4: without positions in time, steps of a static clip are alike.
+/// The sheet's invariant 4: without temporal positions, a static clip's time steps are
+/// interchangeable.
 #[test]
 fn steps_of_a_static_clip_may_change_places_where_time_has_no_position() {
     let case = case();
@@ -254,7 +255,7 @@ fn clips_of_other_sizes_are_refused_in_words() {
     assert!(matches!(refused, Err(ModelError::Geometry(_))));
 }
 
-/// The sheet's table: 597 to 598 billion operations of multiply-and-add for ViT-L.
+/// The sheet's table: 597 to 598 billion multiply-add operations for ViT-L.
 #[test]
 fn vit_l_costs_what_is_published() {
     let config = VideoConfig::new(16, 2, VitConfig::large(224, 16));

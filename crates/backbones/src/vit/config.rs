@@ -23,7 +23,7 @@ pub struct VitConfig {
     pub heads: usize,
     /// Hidden width of the blocks' MLPs.
     pub mlp_dim: usize,
-    /// Whether the qkv product has a bias.
+    /// Whether the projection to queries, keys and values has a bias.
     pub qkv_bias: bool,
     /// Added to the variance in layer norms; 1e-6 in the reference.
     pub layer_norm_eps: f64,
@@ -32,7 +32,7 @@ pub struct VitConfig {
 }
 
 impl VitConfig {
-    /// ViT of any width, depth and heads on square RGB images, MLP ratio 4.
+    /// A ViT of any width, depth and heads on square RGB images, MLP ratio 4.
     pub fn new(image: usize, patch: usize, dim: usize, depth: usize, heads: usize) -> Self {
         Self {
             image_height: image,
@@ -79,7 +79,7 @@ impl VitConfig {
         Self::new(image, patch, 1280, 32, 16)
     }
 
-    /// The sizes that every encoder has.
+    /// The sizes common to all image encoders.
     pub fn shape(&self) -> EncoderShape {
         let image = [self.image_height, self.image_width];
         EncoderShape { dim: self.dim, depth: self.depth, channels: self.channels, image }

@@ -1,5 +1,5 @@
-//! One small model folder for each kind of network that is written as ONNX, with weights from a
-//! formula.
+//! One small model folder for each kind of network that can be exported to ONNX, with weights from
+//! a formula.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub const KINDS: [&str; 13] = [
     "video-without-class-token",
 ];
 
-/// Writes the folder of a kind.
+/// Writes the folder of one kind.
 pub fn write_folder(kind: &str, place: &Path) {
     let mut parameters = Parameters::new(0, Device::Cpu);
     if let Some(config) = residual(kind) {
@@ -125,7 +125,7 @@ fn write_video_folder(kind: &str, vit: VitConfig, place: &Path) {
     write_tensors(&place.join("model.safetensors"), weights).unwrap();
 }
 
-/// Two images, or clips, of a kind's size.
+/// Two images, or two clips, of a kind's size.
 pub fn images(kind: &str) -> Tensor {
     let shape: &[i64] = match residual(kind) {
         Some(_) => &[2, 3, 32, 40],
@@ -136,7 +136,7 @@ pub fn images(kind: &str) -> Tensor {
     Tensor::from_slice(&numbers(9000, count)).view(shape) * 4.0
 }
 
-/// What a folder's network makes of images, by the names of the file's outputs.
+/// The outputs of a folder's network for images, by the names of the file's outputs.
 pub fn outputs(kind: &str, place: &Path, images: &Tensor) -> Vec<(&'static str, Tensor)> {
     if residual(kind).is_some() {
         let folder = ResNetFolder::read(place).unwrap();
@@ -186,8 +186,8 @@ fn residual(kind: &str) -> Option<ResNetConfig> {
     Some(ResNetConfig { depth, stem, width, channels: 3 })
 }
 
-/// Gives every parameter numbers of its place: factors and variances around 1, filters so large
-/// that what comes out neither fades nor grows.
+/// Fills every parameter with numbers that depend on its position: factors and variances around 1,
+/// and filters scaled so that activations neither vanish nor grow.
 fn fill(parameters: &Parameters) {
     bauta_backbones::tch::no_grad(|| {
         for (place, parameter) in parameters.iter().enumerate() {

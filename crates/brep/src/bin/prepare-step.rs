@@ -19,25 +19,25 @@ struct Arguments {
     /// The folder of the prepared parts.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Targets that are kept of each face.
+    /// Targets kept per face.
     #[arg(long, default_value_t = 500)]
     targets: usize,
-    /// Candidates of which they are chosen.
+    /// Candidates per face from which the targets are chosen.
     #[arg(long, default_value_t = 2000)]
     candidates: usize,
-    /// The fraction of the targets that are those nearest to the trim.
+    /// The fraction of the targets that are the candidates nearest to the trim.
     #[arg(long, default_value_t = 0.4)]
     near: f64,
     /// Take files with several bodies as one part each, instead of leaving them out.
     #[arg(long)]
     assemblies: bool,
-    /// Seconds that a file may take.
+    /// Time limit per file, in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Mebibytes of memory that a file may take.
+    /// Memory limit per file, in mebibytes.
     #[arg(long, default_value_t = 4096)]
     memory: u64,
-    /// Processes at once; 0 takes one a core.
+    /// Concurrent processes; 0 means one per core.
     #[arg(long, default_value_t = 0)]
     jobs: usize,
     /// Prepare these files, in this process.
@@ -80,7 +80,7 @@ impl Arguments {
     }
 }
 
-/// Prepares some files and tells what became of each.
+/// Prepares some files and prints the outcome of each.
 fn some(arguments: &Arguments, files: &[PathBuf]) -> Done {
     let options = arguments.options();
     for file in files {

@@ -16,37 +16,37 @@ pub enum Curve {
     },
     /// o + r (cos t x + sin t y).
     Circle {
-        /// Its place; z is the axis.
+        /// Its frame; z is the axis.
         frame: Frame,
         /// r.
         radius: f64,
     },
     /// o + R cos t x + r sin t y.
     Ellipse {
-        /// Its place; z is the axis.
+        /// Its frame; z is the axis.
         frame: Frame,
         /// R, along x.
         major: f64,
         /// r, along y.
         minor: f64,
     },
-    /// Any other curve, of which nothing is encoded.
+    /// Any other curve; its geometry is not encoded.
     Other,
 }
 
-/// An edge: a curve between two of its parameters.
+/// An edge: a curve between two parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Edge {
     /// The curve.
     pub curve: Curve,
-    /// Where it begins and ends.
+    /// The parameters at its start and end.
     pub range: [f64; 2],
-    /// Whether the edge runs against its curve.
+    /// Whether the edge runs against the curve's direction.
     pub flipped: bool,
 }
 
 impl Curve {
-    /// The one-hot column that it has, none of any other curve.
+    /// The index of its one-hot column; `None` for any other curve.
     pub fn column(&self) -> Option<usize> {
         match self {
             Self::Line { .. } => Some(0),
@@ -56,7 +56,7 @@ impl Curve {
         }
     }
 
-    /// The point at `t`; none of any other curve.
+    /// The point at `t`; `None` for any other curve.
     pub fn point(&self, t: f64) -> Option<DVec3> {
         match self {
             Self::Line { origin, direction } => Some(*origin + t * *direction),
@@ -68,8 +68,8 @@ impl Curve {
         }
     }
 
-    /// The same curve, a line with its origin at the point nearest to the part's centre, and
-    /// what its parameters grow by.
+    /// The same curve, with a line's origin moved to the point nearest to the part's centre, and
+    /// the resulting offset of its parameters.
     pub fn canonical(self) -> (Self, f64) {
         match self {
             Self::Line { origin, direction } => {
@@ -80,7 +80,7 @@ impl Curve {
         }
     }
 
-    /// The same curve of the part moved and scaled, and what its parameters are multiplied by.
+    /// The curve of the moved and scaled part, and the factor of its parameters.
     fn fitted(&self, fit: &Fit) -> (Self, f64) {
         let scale = fit.scale;
         match *self {
@@ -100,8 +100,8 @@ impl Curve {
 }
 
 impl Edge {
-    /// Points along the edge, equally spaced in the curve's parameter, in its own direction;
-    /// none of any other curve.
+    /// Points along the edge, equally spaced in the curve's parameter, in the edge's direction;
+    /// `None` for any other curve.
     pub fn points(&self, count: usize) -> Option<Vec<DVec3>> {
         let [from, to] = if self.flipped { [self.range[1], self.range[0]] } else { self.range };
         let last = count.saturating_sub(1).max(1) as f64;

@@ -1,18 +1,18 @@
-//! Features: what of a part's exact geometry the encoder reads (paper, section 3.1).
+//! Features: the encoder's input from a part's exact geometry (paper, section 3.1).
 
 use glam::{DVec2, DVec3};
 
 use super::{Curve, Domain, Edge, Face, Frame, Surface};
 
-/// Numbers of a face: one-hot surface 5, origin 3, normal 3, axis 3, reference direction 3,
-/// radius, minor radius, semi-angle, flipped.
+/// Number of a face's features: one-hot surface 5, origin 3, normal 3, axis 3, reference direction
+/// 3, radius, minor radius, semi-angle, flipped.
 pub const FACE_WIDTH: usize = 21;
 
-/// Numbers of an edge: one-hot curve 3, origin 3, direction 3, axis 3, reference direction 3,
-/// radius, minor radius, flipped.
+/// Number of an edge's features: one-hot curve 3, origin 3, direction 3, axis 3, reference
+/// direction 3, radius, minor radius, flipped.
 pub const EDGE_WIDTH: usize = 18;
 
-/// The features of a face of a fitted part. Any other surface has its flag alone.
+/// The features of a face of a fitted part. For any other surface, only the flag is set.
 pub fn face_features(face: &Face) -> [f32; FACE_WIDTH] {
     let mut row = [0.0; FACE_WIDTH];
     if let (Some(column), Some(frame)) = (face.surface.column(), face.surface.frame()) {
@@ -33,7 +33,7 @@ pub fn face_features(face: &Face) -> [f32; FACE_WIDTH] {
     row
 }
 
-/// The features of an edge of a fitted part. Any other curve has its flag alone.
+/// The features of an edge of a fitted part. For any other curve, only the flag is set.
 pub fn edge_features(edge: &Edge) -> [f32; EDGE_WIDTH] {
     let mut row = [0.0; EDGE_WIDTH];
     if let Some(column) = edge.curve.column() {
@@ -58,7 +58,7 @@ pub fn edge_features(edge: &Edge) -> [f32; EDGE_WIDTH] {
     row
 }
 
-/// The surface that features stand for.
+/// The surface described by a face's features.
 pub fn surface_of(row: &[f32; FACE_WIDTH]) -> Surface {
     let vector = |at: usize| DVec3::from_array([0, 1, 2].map(|i| f64::from(row[at + i])));
     let kind = row[..5].iter().position(|&one| one == 1.0);
@@ -75,13 +75,13 @@ pub fn surface_of(row: &[f32; FACE_WIDTH]) -> Surface {
     }
 }
 
-/// A domain as four numbers: least u, v, greatest u, v.
+/// A domain as four numbers: smallest u, v, largest u, v.
 pub(super) fn domain_row(domain: &Domain) -> [f32; 4] {
     let Domain { low, high } = domain;
     [low.x, low.y, high.x, high.y].map(|number| number as f32)
 }
 
-/// The domain of four numbers.
+/// The domain from four numbers.
 pub(super) fn domain_of(row: &[f32; 4]) -> Domain {
     let [low_u, low_v, high_u, high_v] = row.map(f64::from);
     Domain { low: DVec2::new(low_u, low_v), high: DVec2::new(high_u, high_v) }

@@ -1,9 +1,9 @@
 //! A generator of labelled machining parts, exact in every surface, trim and distance.
 //!
 //! A block, or a disc, gets features that do not touch each other: its outline is cut by steps,
-//! slots, chamfers and fillets, its faces by holes, pockets and slots. Every face has the class
-//! of the feature that made it, and its features' exact geometry is known by construction, so a
-//! part needs no CAD kernel.
+//! slots, chamfers and fillets, its faces by holes, pockets and slots. Every face has the class of
+//! the feature that created it, and the exact geometry is known by construction, so no CAD kernel
+//! is needed.
 
 mod block;
 mod builder;
@@ -17,7 +17,7 @@ use strum::{Display, IntoStaticStr, VariantArray};
 use super::{Part, Sampling, Solid};
 use crate::BrepError;
 
-/// What made a face: the classes of generated parts, in the order of their numbers.
+/// The feature that created a face: the classes of generated parts, in the order of their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "kebab-case")]
 #[repr(u32)]
@@ -32,7 +32,7 @@ pub enum Feature {
     Pocket,
     /// A corner cut away along its whole length.
     Step,
-    /// A groove along a whole side, or a recess with two round ends.
+    /// A groove along a whole side, or a recess with two rounded ends.
     Slot,
     /// A corner or rim cut off at an angle.
     Chamfer,
@@ -47,7 +47,7 @@ impl Feature {
     }
 }
 
-/// Which bodies and features a generated part has.
+/// Generated parts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Parts {
     /// Seed of the parts.
@@ -55,15 +55,15 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The part of this number, the same wherever it is asked for.
+    /// The part of this number, which is always the same.
     pub fn solid(&self, number: u64) -> Solid {
         block::part(&mut self.stream("brep part", number))
     }
 
-    /// The same, encoded, with targets.
+    /// The same part, encoded, with targets.
     ///
     /// # Errors
-    /// [`BrepError::Setting`] for a sampling that makes no sense.
+    /// [`BrepError::Setting`] for an invalid sampling.
     pub fn prepared(&self, number: u64, sampling: &Sampling) -> Result<Part, BrepError> {
         self.solid(number).prepare(sampling, &mut self.stream("brep targets", number))
     }

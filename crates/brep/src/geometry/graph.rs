@@ -1,4 +1,4 @@
-//! A part as a graph: faces, loops, edges and vertices, and which bounds which.
+//! A part as a graph: faces, loops, edges and vertices, and their incidence.
 
 use glam::{DVec2, DVec3};
 
@@ -10,14 +10,14 @@ use crate::BrepError;
 pub struct Face {
     /// The surface.
     pub surface: Surface,
-    /// Whether the face's normal, out of the material, opposes the surface's.
+    /// Whether the face's normal, pointing out of the material, opposes the surface's.
     pub flipped: bool,
     /// The box of the surface's parameters that bounds the face.
     pub domain: Domain,
 }
 
-/// Kinds of loops, in the order of the one-hot columns; a CAD kernel other than Open CASCADE
-/// knows more than outer and inner ones.
+/// Kinds of loops, in the order of the one-hot columns; some CAD kernels, though not Open CASCADE,
+/// distinguish more than outer and inner ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum LoopKind {
@@ -29,17 +29,17 @@ pub enum LoopKind {
     Outer,
     /// The boundary of a hole.
     Inner,
-    /// One that winds around a periodic surface.
+    /// A loop that winds around a periodic surface.
     Winding,
-    /// An inner one at a singular point.
+    /// An inner loop at a singular point.
     InnerSingular,
-    /// Outer, as far as can be told.
+    /// Probably an outer boundary.
     LikelyOuter,
-    /// Inner, as far as can be told.
+    /// Probably an inner boundary.
     LikelyInner,
-    /// Of no kind that can be told.
+    /// A loop whose kind cannot be determined.
     Unclear,
-    /// One that the kernel calls wrong.
+    /// A loop that the kernel considers invalid.
     Error,
 }
 
@@ -48,14 +48,14 @@ impl LoopKind {
     pub const COUNT: usize = 10;
 }
 
-/// One thing that bounds another: a row of an incidence list.
+/// A row of an incidence list: one element that bounds another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Use {
-    /// What bounds.
+    /// The bounding element.
     pub from: u32,
-    /// What is bounded.
+    /// The bounded element.
     pub to: u32,
-    /// Of a vertex of an edge: it is the start. Of an edge in a loop: it runs against the loop.
+    /// For a vertex of an edge: it is the start. For an edge in a loop: it runs against the loop.
     pub flag: bool,
 }
 
@@ -76,28 +76,28 @@ pub struct Graph {
     pub edge_loop: Vec<Use>,
     /// The face of each loop.
     pub loop_face: Vec<u32>,
-    /// The least and the greatest coordinates.
+    /// The smallest and the largest coordinates.
     pub bounds: [DVec3; 2],
 }
 
-/// How a part is brought into [-1, 1]³: moved first, then scaled.
+/// The map of a part into [-1, 1]³: a shift, then a scaling.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fit {
     /// Added to each point.
     pub shift: DVec3,
-    /// What the sum is multiplied by.
+    /// Factor of the shifted points.
     pub scale: f64,
 }
 
 impl Fit {
-    /// Where a point comes to lie.
+    /// Maps a point.
     pub fn point(&self, point: DVec3) -> DVec3 {
         (point + self.shift) * self.scale
     }
 }
 
 impl Graph {
-    /// Checks that every index names something, and that every number is finite.
+    /// Checks that every index refers to an existing element, and that all coordinates are finite.
     ///
     /// # Errors
     /// [`BrepError::Invalid`].
@@ -125,7 +125,7 @@ impl Graph {
         Ok(())
     }
 
-    /// How the part is brought into [-1, 1]³.
+    /// The map of the part into [-1, 1]³.
     ///
     /// # Errors
     /// [`BrepError::Invalid`] when it has no extent.
@@ -138,7 +138,7 @@ impl Graph {
         Ok(Fit { shift: -0.5 * (low + high), scale: 2.0 / extent })
     }
 
-    /// The part in [-1, 1]³, with surfaces and curves in their canonical places.
+    /// The part in [-1, 1]³, with surfaces and curves in canonical form.
     ///
     /// # Errors
     /// As [`Self::fit`].
@@ -160,14 +160,14 @@ impl Graph {
         })
     }
 
-    /// Edges of faces: a row for each time that an edge is in a loop of the face.
+    /// Edges of faces: one row for each occurrence of an edge in a loop of the face.
     pub fn edge_face(&self) -> Vec<Use> {
         let face = |it: &Use| Use { to: self.loop_face[it.to as usize], ..*it };
         self.edge_loop.iter().map(face).collect()
     }
 
-    /// Pairs of faces that meet at an edge, one for each edge; a seam pairs a face with itself.
-    /// Of an edge that more than two faces share, each is paired with the next.
+    /// Pairs of faces that meet at an edge, one pair per edge; a seam pairs a face with itself. If
+    /// more than two faces share an edge, each is paired with the next.
     pub fn face_face(&self) -> Vec<[u32; 2]> {
         let mut faces_of: Vec<Vec<u32>> = vec![Vec::new(); self.edges.len()];
         for it in self.edge_face() {

@@ -1,4 +1,4 @@
-//! A prepared part: features, incidence, labels and targets, as training reads them.
+//! A prepared part: features, incidence, labels and targets, as used for training.
 
 use std::path::Path;
 
@@ -14,13 +14,13 @@ use super::{
 };
 use crate::BrepError;
 
-/// Numbers of a target in a part: a, b, x, y, z, d.
+/// Number of a target's values: a, b, x, y, z, d.
 pub const TARGET_WIDTH: usize = 6;
 
-/// Files of parts may not be larger than this; 20,000 faces of 500 targets are.
+/// Maximum size of a part's file; 20,000 faces with 500 targets each are smaller.
 const MOST_BYTES: u64 = 1 << 28;
 
-/// A part in [-1, 1]³ with everything that training reads; F faces, E edges, V vertices.
+/// A part in [-1, 1]³ with all data for training; F faces, E edges, V vertices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
     /// [`face_features`] of each face.
@@ -29,27 +29,27 @@ pub struct Part {
     pub edges: Vec<[f32; EDGE_WIDTH]>,
     /// The vertices.
     pub vertices: Vec<[f32; 3]>,
-    /// The kind of each loop, as [`LoopKind`] numbers them.
+    /// The kind of each loop, by [`LoopKind`] number.
     pub loops: Vec<u8>,
     /// Vertices of edges; the flag is set at an edge's start.
     pub vertex_edge: Vec<Use>,
-    /// Edges of loops; the flag is set where the edge runs against the loop.
+    /// Edges of loops; the flag is set if the edge runs against the loop.
     pub edge_loop: Vec<Use>,
     /// The face of each loop.
     pub loop_face: Vec<u32>,
     /// Pairs of faces that meet at an edge.
     pub face_face: Vec<[u32; 2]>,
-    /// The box of parameters of each face: least u, v, greatest u, v.
+    /// The parameter box of each face: smallest u, v, largest u, v.
     pub domains: Vec<[f32; 4]>,
-    /// The same number of targets of each face, one face after the other.
+    /// The targets of all faces in order, the same number for each.
     pub targets: Vec<[f32; TARGET_WIDTH]>,
-    /// The class of each face; none where there are no labels.
+    /// The class of each face; empty without labels.
     pub labels: Vec<u32>,
 }
 
 impl Part {
-    /// Encodes a fitted part; `targets` are those of each face with the points that they stand
-    /// for, the same number of each face.
+    /// Encodes a fitted part; `targets` are those of all faces with the corresponding points, the
+    /// same number for each face.
     pub fn new(
         fitted: &Graph,
         targets: Vec<[f32; TARGET_WIDTH]>,
@@ -73,7 +73,7 @@ impl Part {
         Ok(part)
     }
 
-    /// Targets of one face.
+    /// Number of targets per face.
     pub fn targets_per_face(&self) -> usize {
         self.targets.len() / self.faces.len().max(1)
     }
@@ -84,7 +84,7 @@ impl Part {
         &self.targets[face * count..(face + 1) * count]
     }
 
-    /// Draws `count` targets of each face, without repeats where there are so many.
+    /// Draws `count` targets per face, without repetition if there are enough.
     pub fn draw_targets(
         &self,
         count: usize,
@@ -109,9 +109,9 @@ impl Part {
         surface_of(&self.faces[face]).column().map_or("other", |column| Surface::NAMES[column])
     }
 
-    /// The point of a face at (a, b): that of its surface where it is of a simple kind, that of
-    /// the nearest target else; and a signed distance, the mean of the targets' by the inverse
-    /// fourth power of how far they are.
+    /// The point of a face at (a, b), on its surface if that is of a simple kind, else at the
+    /// nearest target; and the signed distance there, the mean of the targets' distances weighted
+    /// by the inverse fourth power of how far they are.
     pub fn look_up(&self, face: usize, unit: DVec2) -> ([f32; 3], f32) {
         let (mut nearest, mut least) = ([0.0; 3], f64::INFINITY);
         let (mut sum, mut weights) = (0.0, 0.0);
@@ -130,10 +130,10 @@ impl Part {
         (point, (sum / weights) as f32)
     }
 
-    /// Checks that everything fits together, so that what works on it cannot fail.
+    /// Checks that all data are consistent, so that later code that uses them cannot fail.
     ///
     /// # Errors
-    /// [`BrepError::Invalid`] with what does not.
+    /// [`BrepError::Invalid`] with the inconsistency.
     pub fn check(&self) -> Result<(), BrepError> {
         let invalid = |reason: &str| Err(BrepError::Invalid { reason: reason.to_owned() });
         let [faces, edges, vertices, loops] =
@@ -220,7 +220,7 @@ impl Part {
     /// Reads and checks a part.
     ///
     /// # Errors
-    /// [`BrepError::Read`], and [`BrepError::File`] when the file holds something else.
+    /// [`BrepError::Read`], and [`BrepError::File`] when the file does not contain a part.
     pub fn read(path: &Path) -> Result<Self, BrepError> {
         let read = |source| BrepError::Read { path: path.to_owned(), source };
         let foreign = |reason: String| BrepError::File { path: path.to_owned(), reason };
@@ -296,7 +296,7 @@ impl Reader<'_> {
     }
 }
 
-/// Rows of targets: each point of the unit square, where it lies, and its signed distance.
+/// Rows of targets: a point of the unit square, its position in space and its signed distance.
 pub fn target_rows(
     targets: &[Target],
     point: impl Fn(DVec2) -> Option<glam::DVec3>,

@@ -1,35 +1,35 @@
-//! Shaded pictures of parts: each face a lattice of points over its unit square, of which the
-//! cells inside the trim are drawn as triangles, the nearest in front.
+//! Shaded images of parts: each face is a lattice of points over its unit square, whose cells
+//! inside the trim are drawn as triangles with a depth buffer.
 
 use glam::{DMat3, DVec2, DVec3};
 
-/// Pixels of the larger picture that one pixel is the mean of, along each side.
+/// Supersampling factor along each side.
 const FINER: usize = 2;
 
-/// How far from the middle the picture reaches, in the part's units.
+/// Extent of the image from its centre, in the part's units.
 const REACH: f64 = 1.75;
 
-/// Points of a face over a lattice of its unit square.
+/// Points of a face, on a lattice over its unit square.
 #[derive(Clone, Debug)]
 pub struct Patch {
     /// Points along a side of the lattice.
     pub side: usize,
     /// side² points, row by row.
     pub points: Vec<[f32; 3]>,
-    /// Whether each is inside the trim.
+    /// Whether each point is inside the trim.
     pub inside: Vec<bool>,
     /// Red, green and blue.
     pub color: [u8; 3],
 }
 
-/// The (a, b) of the points of a lattice, row by row.
+/// The (a, b) of a lattice's points, row by row.
 pub fn lattice(side: usize) -> impl Iterator<Item = DVec2> {
     let last = (side - 1).max(1) as f64;
     (0..side * side).map(move |i| DVec2::new((i % side) as f64, (i / side) as f64) / last)
 }
 
-/// Draws faces as seen from above and in front: `size`² bytes of red, as many of green and of
-/// blue, row by row.
+/// Draws faces seen from above and in front: `size`² bytes of red, then of green and of blue, row
+/// by row.
 pub fn shade(patches: &[Patch], size: usize) -> Vec<u8> {
     let mut canvas = Canvas::new(size * FINER);
     for patch in patches {
@@ -47,7 +47,7 @@ struct Canvas {
 
 impl Canvas {
     fn new(side: usize) -> Self {
-        // Rows of the view: right, up, towards the eye.
+        // Rows of the view matrix: right, up, towards the eye.
         let eye = DVec3::new(0.55, -0.7, 0.6).normalize();
         let right = DVec3::Z.cross(eye).normalize();
         let view = DMat3::from_cols(right, eye.cross(right), eye).transpose();
@@ -65,7 +65,7 @@ impl Canvas {
         for row in 0..side - 1 {
             for column in 0..side - 1 {
                 let corners = [0, 1, side + 1, side].map(|step| row * side + column + step);
-                // A cell is drawn where most of it is inside.
+                // A cell is drawn if at least three of its corners are inside.
                 if corners.iter().filter(|&&corner| patch.inside[corner]).count() >= 3 {
                     let [a, b, c, d] = corners.map(|corner| seen[corner]);
                     self.triangle([a, b, c], patch.color);
@@ -79,7 +79,7 @@ impl Canvas {
         let [a, b, c] = corners;
         let normal = (b - a).cross(c - a).normalize_or_zero();
         let light = DVec3::new(-0.4, 0.5, 0.75).normalize();
-        // Both sides are lit: a reconstruction has no inside.
+        // Both sides are lit, since a reconstruction has no inside.
         let bright = (0.35 + 0.65 * normal.dot(light).abs()) as f32;
         let shaded = color.map(|part| f32::from(part) / 255.0 * bright);
         let half = self.side as f64 / 2.0;
@@ -111,7 +111,7 @@ impl Canvas {
         }
     }
 
-    /// The picture at half the size, each pixel the mean of those it covers.
+    /// The image reduced to its final size, each pixel the mean of those it covers.
     fn halved(&self, size: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(size * size * 3);
         let share = 255.0 / (FINER * FINER) as f32;

@@ -1,5 +1,5 @@
-//! Targets of a face: points of its unit square with the signed distance to its boundary, more
-//! of them near it (paper, section 3.2).
+//! Targets of a face: points of its unit square with the signed distance to its boundary, with more
+//! points near the boundary (paper, section 3.2).
 
 use bauta_streams::RandomStream;
 use glam::DVec2;
@@ -7,18 +7,18 @@ use glam::DVec2;
 use super::trim::WITHOUT_BOUNDARY;
 use crate::BrepError;
 
-/// How far candidates lie beyond the unit square, on each side.
+/// How far candidates extend beyond the unit square, on each side.
 pub const OVERHANG: f64 = 0.1;
 
 /// How targets are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
-    /// Candidates of a face, uniform in [-0.1, 1.1]².
+    /// Candidates per face, uniform in [-0.1, 1.1]².
     pub candidates: usize,
-    /// How many of them are kept.
+    /// Number of candidates that are kept.
     pub kept: usize,
-    /// The fraction of those kept that are the nearest to the boundary, in [0, 1]; the others
-    /// are chosen from the rest.
+    /// The fraction of the kept ones that are the nearest to the boundary, in [0, 1]; the others
+    /// are drawn from the rest.
     pub near: f64,
 }
 
@@ -32,17 +32,17 @@ pub struct Target {
 }
 
 impl Default for Sampling {
-    /// A thousand candidates, 200 kept, of these 40 % near the boundary, as in the paper.
+    /// A thousand candidates and 200 kept, 40 % of these near the boundary, as in the paper.
     fn default() -> Self {
         Self { candidates: 1000, kept: 200, near: 0.4 }
     }
 }
 
 impl Sampling {
-    /// Checks the numbers.
+    /// Checks the settings.
     ///
     /// # Errors
-    /// [`BrepError::Setting`] for the first that makes no sense.
+    /// [`BrepError::Setting`] for the first invalid one.
     pub fn check(&self) -> Result<(), BrepError> {
         let refuse = |key, value: String, rule| Err(BrepError::Setting { key, value, rule });
         if self.kept == 0 || self.kept > self.candidates {
@@ -77,8 +77,8 @@ impl Sampling {
     }
 }
 
-/// Signed distances of points of which it is known only whether they are inside: that to the
-/// nearest point of the other kind. Where all are of one kind, there is no boundary.
+/// Signed distances for points of which it is only known whether they are inside: the distance to
+/// the nearest point of the other kind. If all points are of one kind, there is no boundary.
 pub fn nearest_opposite(points: &[DVec2], inside: &[bool]) -> Vec<f64> {
     let kinds = [false, true].map(|kind| Cells::of(points, |i| inside[i] == kind));
     let distance = |(point, &inside): (&DVec2, &bool)| {
@@ -92,10 +92,10 @@ pub fn nearest_opposite(points: &[DVec2], inside: &[bool]) -> Vec<f64> {
     points.iter().zip(inside).map(distance).collect()
 }
 
-/// Points in a lattice of cells over [-0.1, 1.1]², row by row, to find the nearest.
+/// Points in a lattice of cells over [-0.1, 1.1]², row by row, for nearest-neighbour queries.
 struct Cells {
     side: usize,
-    /// Where the points of each cell begin; one more in the end.
+    /// Index of the first point of each cell, followed by the number of points.
     starts: Vec<usize>,
     points: Vec<DVec2>,
 }
@@ -128,13 +128,13 @@ impl Cells {
         [place(point.x), place(point.y)]
     }
 
-    /// Looks at rings of cells until nothing nearer can come.
+    /// Searches rings of cells until no nearer point is possible.
     fn nearest(&self, point: DVec2) -> f64 {
         if self.points.is_empty() {
             return f64::INFINITY;
         }
         let ([column, row], last) = (self.cell(point), self.side - 1);
-        // Squares, until the end.
+        // Squared distances until the end.
         let mut nearest = f64::INFINITY;
         let mut look = |y: usize, from: usize, to: usize| {
             let first = y * self.side;

@@ -1,4 +1,4 @@
-//! A solid of which everything is known exactly: its graph, its trims, the class of each face.
+//! A solid with exactly known geometry: its graph, its trims and the class of each face.
 
 use bauta_streams::RandomStream;
 
@@ -6,7 +6,7 @@ use super::part::{Part, target_rows};
 use super::{Graph, Sampling, Target, Trim};
 use crate::BrepError;
 
-/// An exactly known solid.
+/// A solid with exactly known geometry.
 #[derive(Clone, Debug)]
 pub struct Solid {
     /// Its boundary.
@@ -21,7 +21,8 @@ impl Solid {
     /// Encodes it and draws its targets, with exact distances.
     ///
     /// # Errors
-    /// [`BrepError::Invalid`] when it has no extent, or a face has no simple surface.
+    /// [`BrepError::Setting`] for an invalid sampling, [`BrepError::Invalid`] when the solid has no
+    /// extent, or a face has no simple surface.
     pub fn prepare(
         &self,
         sampling: &Sampling,

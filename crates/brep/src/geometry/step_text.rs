@@ -1,4 +1,4 @@
-//! Solids as STEP files (ISO 10303-21, AP214), with the class of each face as its name.
+//! Solids as STEP files (ISO 10303-21, AP214), in which each face is named after its class.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use strum::VariantArray;
 use super::{Curve, Frame, LoopKind, Solid, Surface};
 use crate::Feature;
 
-/// What stands before the geometry: a product in millimetres and radians, whose shape is #20.
+/// The text before the geometry: a product in millimetres and radians, whose shape is #20.
 const PRODUCT: &str = "\
 ISO-10303-21;
 HEADER;
@@ -34,7 +34,7 @@ DATA;
 GLOBAL_UNIT_ASSIGNED_CONTEXT((#10,#11,#12))REPRESENTATION_CONTEXT('',''));
 ";
 
-/// Entities that are written one after the other.
+/// A writer of consecutively numbered entities.
 struct Writer {
     text: String,
     next: usize,
@@ -62,7 +62,7 @@ impl Writer {
         self.add(&format!("AXIS2_PLACEMENT_3D('',#{origin},#{z},#{x})"))
     }
 
-    /// A surface or a curve of a frame, with its sizes.
+    /// A surface or a curve with a frame and sizes.
     fn turning(&mut self, name: &str, frame: &Frame, sizes: &[f64]) -> usize {
         let place = self.place(frame);
         let sizes: String = sizes.iter().map(|&size| format!(",{}", real(size))).collect();
@@ -105,10 +105,10 @@ impl Writer {
 }
 
 impl Solid {
-    /// The solid as the text of a STEP file; none where a surface or a curve is of no simple
+    /// The solid as the text of a STEP file; `None` if a surface or a curve is not of a simple
     /// kind.
     pub fn to_step(&self) -> Option<String> {
-        // The shape stands last, under the number that the product names.
+        // The shape comes last, under the number that the product refers to.
         let mut writer = Writer { text: PRODUCT.to_owned(), next: 30 };
         let graph = &self.graph;
         let vertices: Vec<usize> = graph
@@ -162,7 +162,7 @@ impl Solid {
     }
 }
 
-/// A number as STEP has it: always with a point.
+/// A number in STEP's format, always with a decimal point.
 fn real(number: f64) -> String {
     let text = format!("{number:?}");
     match text.split_once('e') {

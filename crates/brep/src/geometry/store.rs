@@ -1,8 +1,9 @@
-//! Many parts to train or test on: held in memory, or read from a folder one at a time.
+//! Collections of parts for training or testing, held in memory or read from a folder one at a
+//! time.
 //!
-//! A folder of prepared parts holds `.part` files at any depth, and `classes.txt` with the name
-//! of each class of faces, one a line, where its parts have labels. Where there are folders
-//! `train` and `test`, these are the splits; the folder that a file lies in is its family.
+//! A folder of prepared parts contains `.part` files at any depth and, if its parts have labels,
+//! `classes.txt` with the names of the classes of faces, one per line. If there are folders `train`
+//! and `test`, these are the splits; the folder that contains a file is its family.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,9 +28,9 @@ pub const CLASSES: &str = "classes.txt";
 #[derive(Clone, Debug)]
 pub struct PartStore {
     parts: Held,
-    /// The family of each part; empty where there is one family alone.
+    /// The family of each part; empty if there is only one.
     families: Vec<u32>,
-    /// Names of the classes of faces; none where parts have no labels.
+    /// Number of classes of faces; 0 if parts have no labels.
     classes: usize,
 }
 
@@ -39,35 +40,36 @@ enum Held {
     Files(Vec<PathBuf>),
 }
 
-/// Parts to train on and to test on.
+/// Parts for training and for testing.
 #[derive(Clone, Debug)]
 pub struct PartSplits {
-    /// Those to train on.
+    /// The parts for training.
     pub train: PartStore,
-    /// Those to test on.
+    /// The parts for testing.
     pub test: PartStore,
-    /// Names of the classes of faces, in the order of their numbers; none without labels.
+    /// Names of the classes of faces, in the order of their numbers; empty without labels.
     pub classes: Vec<String>,
     /// Names of the families of parts, in the order of their numbers.
     pub families: Vec<String>,
 }
 
-/// What of a folder is tested on.
+/// The parts of a folder that are held out for testing.
 #[derive(Clone, Debug)]
 pub struct Holdout {
-    /// The fraction of the names, in (0, 1).
+    /// The fraction of the parts, in (0, 1).
     pub fraction: f64,
-    /// Of each family whole designs are held out, up to that fraction of its parts: those whose
-    /// names are the same up to the first digit, which are sizes of one design. Otherwise each
-    /// part is, by its own name.
+    /// Whether whole designs are held out, up to that fraction of the parts in each family.
+    ///
+    /// A design is the set of parts whose names agree up to the first digit, and which differ in
+    /// size only. Otherwise each part is selected by its own name.
     pub by_base_name: bool,
 }
 
 impl PartSplits {
-    /// Makes parts, on every core: the first `train` to train on, `test` more to test on.
+    /// Generates parts on all cores: the first `train` for training, the next `test` for testing.
     ///
     /// # Errors
-    /// [`BrepError::Setting`] for a sampling that makes no sense.
+    /// [`BrepError::Setting`] for an invalid sampling.
     pub fn generate(
         parts: Parts,
         [train, test]: [usize; 2],
@@ -88,12 +90,12 @@ impl PartSplits {
         Ok(Self { train, test, classes, families: Vec::new() })
     }
 
-    /// Opens a folder of prepared parts. Without folders `train` and `test` in it, a fraction
-    /// of the parts is tested on, by their names alone: equal names stay together.
+    /// Opens a folder of prepared parts. If it has no folders `train` and `test`, a fraction of the
+    /// parts is held out for testing, chosen by their names alone: equal names stay together.
     ///
     /// # Errors
-    /// [`BrepError::Read`] when the folder cannot be read, [`BrepError::Folder`] when it has
-    /// no parts for a split.
+    /// [`BrepError::Read`] when the folder cannot be read, [`BrepError::Folder`] when a split has
+    /// no parts.
     pub fn open(root: &Path, holdout: &Holdout, limit: Option<usize>) -> Result<Self, BrepError> {
         let classes = read_classes(root)?;
         let split = ["train", "test"].map(|split| root.join(split));
@@ -139,7 +141,7 @@ impl PartStore {
         Ok(Self { parts: Held::Files(paths), families: Vec::new(), classes })
     }
 
-    /// How many parts there are.
+    /// Number of parts.
     pub fn len(&self) -> usize {
         match &self.parts {
             Held::Memory(parts) => parts.len(),
@@ -147,7 +149,7 @@ impl PartStore {
         }
     }
 
-    /// Whether there is none.
+    /// Whether there are no parts.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -155,7 +157,7 @@ impl PartStore {
     /// The part of this number.
     ///
     /// # Errors
-    /// As [`Part::read`], and when a label is above the named classes.
+    /// As [`Part::read`], and when a label is not among the named classes.
     pub fn get(&self, number: usize) -> Result<Cow<'_, Part>, BrepError> {
         let path = match &self.parts {
             Held::Memory(parts) => return Ok(Cow::Borrowed(&parts[number])),
@@ -173,7 +175,7 @@ impl PartStore {
         }
     }
 
-    /// Where a part lies, or which one it is.
+    /// The path of a part's file, or the number of a generated part.
     pub fn describe(&self, number: usize) -> String {
         match &self.parts {
             Held::Memory(_) => format!("generated part {number}"),
@@ -181,7 +183,7 @@ impl PartStore {
         }
     }
 
-    /// The family of a part; 0 where there is one family alone.
+    /// The family of a part; 0 if there is only one.
     pub fn family(&self, number: usize) -> u32 {
         self.families.get(number).copied().unwrap_or(0)
     }
@@ -216,7 +218,7 @@ fn family(path: &Path) -> String {
 }
 
 impl Holdout {
-    /// Those to train on and those to test on, each in their order.
+    /// The parts for training and for testing, each in order.
     fn divide(&self, paths: Vec<PathBuf>) -> [Vec<PathBuf>; 2] {
         let held: BTreeSet<PathBuf> = match self.by_base_name {
             true => self.designs(&paths).into_iter().cloned().collect(),
@@ -228,7 +230,7 @@ impl Holdout {
         [train, test]
     }
 
-    /// The parts of the designs to test on.
+    /// The parts of the designs that are held out for testing.
     fn designs<'a>(&self, paths: &'a [PathBuf]) -> Vec<&'a PathBuf> {
         let mut families: BTreeMap<String, BTreeMap<String, Vec<&PathBuf>>> = BTreeMap::new();
         for path in paths {
@@ -252,7 +254,7 @@ impl Holdout {
     }
 }
 
-/// A number in [0, 1) that a name decides alone.
+/// A number in [0, 1) that depends only on a name.
 fn place(name: &str) -> f64 {
     let sample = Purpose::named(name).value();
     let key = StreamKey { seed: 0, purpose: Purpose::named("brep holdout"), epoch: 0, sample };
@@ -263,7 +265,7 @@ fn name(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The name of a design: what its sizes have in common.
+/// The name of a design: the part of a name that all its sizes share.
 fn base(name: &str) -> &str {
     let end = name.find(|letter: char| letter.is_ascii_digit());
     end.filter(|&end| end > 0).map_or(name, |end| &name[..end])
@@ -304,7 +306,7 @@ mod tests {
         let design = |path: &PathBuf| (family(path), base(&name(path)).to_owned());
         let tested: BTreeSet<_> = test.iter().map(design).collect();
         assert!(train.iter().all(|path| !tested.contains(&design(path))));
-        // By names, sizes of one design are on both sides.
+        // Selected by name, sizes of one design are in both splits.
         let [train, test] = split(false);
         let tested: BTreeSet<_> = test.iter().map(design).collect();
         assert!(train.iter().any(|path| tested.contains(&design(path))));

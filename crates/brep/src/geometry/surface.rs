@@ -1,7 +1,7 @@
-//! Surfaces of faces: the five simple kinds by their exact parameters, everything else as itself.
+//! Surfaces of faces: the five simple kinds with their exact parameters, and any other.
 //!
-//! Parametrisations are those of Open CASCADE, with y = z × x of the frame: a plane is
-//! o + u x + v y; the others turn by the angle u around z, from x.
+//! Parametrisations are those of Open CASCADE, with y = z × x of the frame: a plane is o + u x + v
+//! y; the others revolve by the angle u around z, from x.
 
 use std::f64::consts::TAU;
 
@@ -14,7 +14,7 @@ use super::Fit;
 pub struct Frame {
     /// Its origin.
     pub origin: DVec3,
-    /// The axis of what turns, the normal of a plane; of length 1.
+    /// The axis of a surface of revolution or the normal of a plane; of length 1.
     pub z: DVec3,
     /// The reference direction, of length 1 and perpendicular to `z`.
     pub x: DVec3,
@@ -32,7 +32,7 @@ impl Frame {
         cosine * self.x + sine * self.y()
     }
 
-    /// The coordinates along `x` and `y` of a point.
+    /// The coordinates of a point along `x` and `y`.
     pub fn flat(&self, point: DVec3) -> DVec2 {
         let off = point - self.origin;
         DVec2::new(off.dot(self.x), off.dot(self.y()))
@@ -50,14 +50,14 @@ pub enum Surface {
     Plane(Frame),
     /// o + r (cos u x + sin u y) + v z.
     Cylinder {
-        /// Its place; z is the axis.
+        /// Its frame; z is the axis.
         frame: Frame,
         /// r.
         radius: f64,
     },
     /// o + (r + v sin α)(cos u x + sin u y) + v cos α z.
     Cone {
-        /// Its place; z is the axis.
+        /// Its frame; z is the axis.
         frame: Frame,
         /// r, the radius at the origin.
         radius: f64,
@@ -66,21 +66,21 @@ pub enum Surface {
     },
     /// o + r cos v (cos u x + sin u y) + r sin v z.
     Sphere {
-        /// Its place.
+        /// Its frame.
         frame: Frame,
         /// r.
         radius: f64,
     },
     /// o + (R + r cos v)(cos u x + sin u y) + r sin v z.
     Torus {
-        /// Its place; z is the axis.
+        /// Its frame; z is the axis.
         frame: Frame,
-        /// R, the radius of the circle in the middle of the tube.
+        /// R, the radius of the tube's centre circle.
         major: f64,
         /// r, the radius of the tube.
         minor: f64,
     },
-    /// Any other surface, of which nothing is encoded.
+    /// Any other surface; its geometry is not encoded.
     Other,
 }
 
@@ -94,7 +94,7 @@ pub struct Domain {
 }
 
 impl Domain {
-    /// The parameters (u, v) at (a, b), where the box is the unit square.
+    /// The parameters (u, v) at (a, b) of the unit square.
     pub fn at(&self, unit: DVec2) -> DVec2 {
         self.low + unit * (self.high - self.low)
     }
@@ -106,10 +106,10 @@ impl Domain {
 }
 
 impl Surface {
-    /// Its names, in the order of the one-hot columns.
+    /// Names of the kinds, in the order of the one-hot columns.
     pub const NAMES: [&'static str; 5] = ["plane", "cylinder", "cone", "sphere", "torus"];
 
-    /// The one-hot column that it has, none of any other surface.
+    /// The index of its one-hot column; `None` for any other surface.
     pub fn column(&self) -> Option<usize> {
         match self {
             Self::Plane(_) => Some(0),
@@ -121,7 +121,7 @@ impl Surface {
         }
     }
 
-    /// Its frame, which any other surface does not have.
+    /// Its frame; `None` for any other surface.
     pub fn frame(&self) -> Option<&Frame> {
         match self {
             Self::Plane(frame)
@@ -133,7 +133,7 @@ impl Surface {
         }
     }
 
-    /// The point at (u, v); none of any other surface.
+    /// The point at (u, v); `None` for any other surface.
     pub fn point(&self, uv: DVec2) -> Option<DVec3> {
         let (u, v) = (uv.x, uv.y);
         let turned = |frame: &Frame, radius: f64, height: f64| {
@@ -159,12 +159,12 @@ impl Surface {
         turns && domain.high.x - domain.low.x > TAU - 1e-6
     }
 
-    /// The same surface with its frame at the place nearest to the part's centre, and its
-    /// parameters there: a plane's origin is its point nearest to 0, a cylinder's is the axis's.
-    /// The others stay as they are.
+    /// The same surface with its frame moved as near as possible to the part's centre, and the
+    /// resulting offset of its parameters.
     ///
-    /// The surface's points do not move: `point` of the new one at `uv + shift` is that of the
-    /// old one at `uv`.
+    /// A plane's origin becomes the point of the plane nearest to 0, a cylinder's the point of the
+    /// axis nearest to 0. Other surfaces are unchanged. The surface's points do not move: `point`
+    /// of the new one at `uv + shift` is that of the old one at `uv`.
     pub fn canonical(self) -> (Self, DVec2) {
         match self {
             Self::Plane(frame) => {
@@ -181,7 +181,7 @@ impl Surface {
         }
     }
 
-    /// The same surface of the part moved and scaled, and what its parameters are multiplied by.
+    /// The surface of the moved and scaled part, and the factors of its parameters.
     pub(super) fn fitted(&self, fit: &Fit) -> (Self, DVec2) {
         let scale = fit.scale;
         let (lengths, height) = (DVec2::splat(scale), DVec2::new(1.0, scale));

@@ -1,6 +1,6 @@
-//! Trims: where in the unit square of its parameters a face is, exactly.
+//! Trims: the exact region of a face in the unit square of its parameters.
 //!
-//! The square is the face's box of parameters with both axes scaled to 1, so a circle of a plane
+//! The square is the face's parameter box with both axes scaled to 1, so a circle in a plane
 //! becomes an ellipse. The signed distance is Euclidean there, and negative inside.
 
 mod piece;
@@ -18,22 +18,22 @@ pub const WITHOUT_BOUNDARY: f64 = -0.1;
 /// A piece of a loop, in the surface's parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Segment {
-    /// A straight one.
+    /// A straight line.
     Line {
-        /// Where it begins.
+        /// Its start.
         from: DVec2,
-        /// Where it ends.
+        /// Its end.
         to: DVec2,
     },
-    /// A part of a circle.
+    /// An arc of a circle.
     Arc {
         /// The circle's centre.
         center: DVec2,
         /// The circle's radius.
         radius: f64,
-        /// The angle where it begins, in radians.
+        /// The start angle, in radians.
         start: f64,
-        /// The angle that it goes on, in radians; negative for clockwise.
+        /// The angle that it spans, in radians; negative for clockwise.
         sweep: f64,
     },
 }
@@ -43,18 +43,18 @@ pub enum Segment {
 pub enum Trim {
     /// No boundary: a full torus.
     Everything,
-    /// All the way around in u, and from 0 to 1 in v: a full cylinder.
+    /// Bounded in v only, from 0 to 1: a full cylinder.
     Band,
     /// Inside closed loops, by the even-odd rule.
     Region(Region),
 }
 
-/// What closed loops bound.
+/// The region bounded by closed loops.
 #[derive(Clone, Debug)]
 pub struct Region(Vec<Piece>);
 
 impl Trim {
-    /// The region that closed loops bound, and its box of parameters.
+    /// The region bounded by closed loops, and its parameter box.
     pub fn of_loops(loops: &[Vec<Segment>]) -> (Self, Domain) {
         let (mut low, mut high) = (DVec2::INFINITY, DVec2::NEG_INFINITY);
         for segment in loops.iter().flatten() {
@@ -111,7 +111,7 @@ impl Segment {
         cuts
     }
 
-    /// Points between which the segment's box lies.
+    /// Points whose bounding box is that of the segment.
     fn extremes(&self) -> Vec<DVec2> {
         match *self {
             Self::Line { from, to } => vec![from, to],
@@ -133,7 +133,7 @@ impl Segment {
         }
     }
 
-    /// Twice the area between the segment and the origin, positive for counter-clockwise.
+    /// Twice the signed area between the segment and the origin, positive for counter-clockwise.
     pub fn twice_area(&self) -> f64 {
         match *self {
             Self::Line { from, to } => from.perp_dot(to),

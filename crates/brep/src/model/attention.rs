@@ -1,5 +1,5 @@
-//! Bipartite convolution with additive attention, PyTorch Geometric's `GeneralConv` as the
-//! authors use it: what bounds a thing sends it messages, weighed by a softmax over them.
+//! Bipartite convolution with additive attention, PyTorch Geometric's `GeneralConv` as used by the
+//! authors: an element receives messages from those that bound it, weighted by a softmax over them.
 
 use bauta_backbones::{Init, Scope};
 use tch::{Kind, Tensor};
@@ -11,7 +11,7 @@ use super::segments::{segment_softmax, segment_sum, take_rows};
 /// Slope of the logits' LeakyReLU.
 const SLOPE: f64 = 0.2;
 
-/// Messages from sources to destinations, D wide, of H heads.
+/// Messages of width D from sources to destinations, with H heads.
 #[derive(Debug)]
 pub struct BipartiteAttention {
     message: Affine,
@@ -24,15 +24,15 @@ pub struct BipartiteAttention {
 }
 
 impl BipartiteAttention {
-    /// Of sources and destinations of these widths; `lin_msg`, `lin_edge`, `lin_self` and
-    /// `att_msg` as in PyTorch Geometric.
+    /// Adds a layer for sources and destinations of these widths: `lin_msg`, `lin_edge`, `lin_self`
+    /// and `att_msg`, as in PyTorch Geometric.
     pub fn new(mut scope: Scope<'_>, [from, to]: [i64; 2], dim: i64, heads: i64) -> Self {
         Self {
             message: Affine::new(scope.sub("lin_msg"), from, heads * dim),
             edge: Affine::new(scope.sub("lin_edge"), 1, heads * dim),
             own: Affine::new(scope.sub("lin_self"), to, dim),
             attention: {
-                // Glorot's, of the last two sides.
+                // Glorot's bound for the last two dimensions.
                 let bound = (6.0 / (heads + dim) as f64).sqrt();
                 scope.add("att_msg", &[1, heads, dim], Init::Uniform(bound))
             },
@@ -43,16 +43,15 @@ impl BipartiteAttention {
 
     /// New codes [N, D] of destinations [N, …] from sources [M, …].
     ///
-    /// m = W x_from + b + W_e flag + b_e; a softmax over each destination's messages of
-    /// LeakyReLU(⟨m, att⟩), a head at a time; the mean over heads of the weighted sums, and
-    /// W_self x_to + b_s.
+    /// m = W x_from + b + W_e flag + b_e; for each head, a softmax of LeakyReLU(⟨m, att⟩) over each
+    /// destination's messages; the mean over heads of the weighted sums, plus W_self x_to + b_s.
     pub fn forward(&self, from: &Tensor, to: &Tensor, incidence: &Incidence) -> Tensor {
         let (messages, weights) = self.weigh(from, to.size()[0], incidence);
         let mean = (messages * weights.unsqueeze(2)).mean_dim([1].as_slice(), false, Kind::Float);
         segment_sum(&mean, &incidence.to, to.size()[0]) + self.own.forward(to)
     }
 
-    /// The weight of each message [n, H]; those of one destination and head sum to 1.
+    /// The weight of each message [n, H]; the weights of one destination and head sum to 1.
     pub fn weights(&self, from: &Tensor, to: &Tensor, incidence: &Incidence) -> Tensor {
         self.weigh(from, to.size()[0], incidence).1
     }

@@ -1,21 +1,21 @@
-//! Many parts as one graph: their rows one after the other, their incidences shifted.
+//! Several parts as one graph: rows are concatenated, and incidences are shifted.
 
 use tch::{Device, Kind, Tensor};
 
 use crate::geometry::{EDGE_WIDTH, FACE_WIDTH, LoopKind, Part, Use};
 
-/// Which rows bound which; n entries.
+/// An incidence list with n entries: which rows bound which.
 #[derive(Debug)]
 pub struct Incidence {
-    /// What bounds, i64 `[n]`.
+    /// The bounding rows, i64 `[n]`.
     pub from: Tensor,
-    /// What is bounded, i64 `[n]`.
+    /// The bounded rows, i64 `[n]`.
     pub to: Tensor,
-    /// A flag of each entry, f32 [n, 1].
+    /// The flag of each entry, f32 [n, 1].
     pub flag: Tensor,
 }
 
-/// Some parts as tensors; F faces, E edges, V vertices, L loops in all.
+/// Parts as tensors; F faces, E edges, V vertices, L loops in total.
 #[derive(Debug)]
 pub struct GraphBatch {
     /// Features of the faces [F, 21].
@@ -28,7 +28,7 @@ pub struct GraphBatch {
     pub loops: Tensor,
     /// Vertices of edges; the flag is set at a start.
     pub vertex_edge: Incidence,
-    /// Edges of faces, an entry for each use; the flag is set where the edge runs backwards.
+    /// Edges of faces, one entry per use; the flag is set if the edge runs backwards.
     pub edge_face: Incidence,
     /// Edges of loops, with the same flag.
     pub edge_loop: Incidence,
@@ -38,9 +38,9 @@ pub struct GraphBatch {
     pub face_face: Incidence,
     /// The part of each face, i64 `[F]`.
     pub part: Tensor,
-    /// The class of each face, i64 `[F]`; 0 where there is none.
+    /// The class of each face, i64 `[F]`; 0 without labels.
     pub labels: Tensor,
-    /// How many parts there are.
+    /// Number of parts.
     pub parts: i64,
 }
 
@@ -74,10 +74,10 @@ impl Entries {
 }
 
 impl GraphBatch {
-    /// Puts parts together, on the CPU.
+    /// Combines parts into a batch, on the CPU.
     ///
     /// # Panics
-    /// When there is no part.
+    /// When there are no parts.
     pub fn of(parts: &[&Part]) -> Self {
         assert!(!parts.is_empty(), "a batch has at least one part");
         let [mut faces, mut edges, mut vertices, mut loops] = [0_i64; 4];

@@ -1,4 +1,4 @@
-//! The decoder: a face's code and a point (u, v) of its unit square to the surface's point
+//! The decoder: maps a face's code and a point (u, v) of its unit square to the surface's point
 //! there and the signed distance to the trim (paper, equation 1).
 
 use bauta_backbones::{Init, Scope};
@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::linear::{apply, bound};
 
-/// Numbers that are decoded: x, y, z, d.
+/// Number of decoded values: x, y, z, d.
 const OUTPUTS: i64 = 4;
 
 /// Sizes of a decoder.
@@ -29,8 +29,8 @@ pub struct WeightNormLinear {
 }
 
 impl WeightNormLinear {
-    /// Adds `weight_v` [out, in], `weight_g` [out, 1] and `bias` `[out]`; the weight starts as
-    /// PyTorch's.
+    /// Adds `weight_v` [out, in], `weight_g` [out, 1] and `bias` `[out]`, initialised so that the
+    /// weight is distributed as in PyTorch.
     pub fn new(mut scope: Scope<'_>, inputs: i64, outputs: i64) -> Self {
         let direction = scope.add("weight_v", &[outputs, inputs], bound(inputs));
         let lengths = lengths(&direction.detach()).flatten(0, -1);
@@ -51,7 +51,7 @@ fn lengths(rows: &Tensor) -> Tensor {
     rows.square().sum_dim_intlist([1].as_slice(), true, Kind::Float).sqrt()
 }
 
-/// A multilayer perceptron that gets its whole input again at every layer.
+/// A multilayer perceptron that receives its whole input again at every layer.
 #[derive(Debug)]
 pub struct SurfaceDecoder {
     layers: Vec<WeightNormLinear>,
@@ -76,8 +76,8 @@ impl SurfaceDecoder {
 
     /// Decodes points [F, P, 2] of the faces' unit squares with codes [F, D], giving [F, P, 4].
     ///
-    /// z = [u, v, code]; h₁ = ReLU(W₁ z), h = ReLU(W [h; z]), and W [h; z] at last. The part of
-    /// W z that is the code's is computed once a face.
+    /// z = [u, v, code]; h₁ = ReLU(W₁ z), h = ReLU(W [h; z]), and finally W [h; z]. The code's part
+    /// of W z is computed once per face.
     pub fn forward(&self, codes: &Tensor, points: &Tensor) -> Tensor {
         let mut hidden: Option<Tensor> = None;
         for (i, layer) in self.layers.iter().enumerate() {

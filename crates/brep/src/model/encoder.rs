@@ -1,8 +1,8 @@
-//! Encoders of faces: by attention from vertices to edges to faces (the paper's), and by
-//! max-relative convolutions over loops (its first version, an ablation).
+//! Encoders of faces: with attention from vertices to edges to faces (the paper's), and with
+//! max-relative convolutions over loops (from the paper's first version, an ablation).
 //!
-//! A face's code depends on its own edges and their vertices alone; other faces reach it in
-//! the heads.
+//! A face's code depends only on its own edges and their vertices; other faces contribute in the
+//! heads.
 
 use bauta_backbones::Scope;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use super::linear::{Affine, leaky};
 use super::{BipartiteAttention, GraphBatch, MaxRelative};
 use crate::geometry::{EDGE_WIDTH, FACE_WIDTH, LoopKind};
 
-/// How codes are made of features.
+/// How codes are computed from features.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EncoderKind {
@@ -27,24 +27,24 @@ pub enum EncoderKind {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EncoderConfig {
-    /// How codes are made.
+    /// How codes are computed.
     pub kind: EncoderKind,
     /// Width of a code.
     pub dim: i64,
-    /// Heads of the convolution onto edges; of kind `attention`.
+    /// Heads of the convolution onto edges; for kind `attention`.
     pub edge_heads: i64,
-    /// Heads of the convolution onto faces; of kind `attention`.
+    /// Heads of the convolution onto faces; for kind `attention`.
     pub face_heads: i64,
 }
 
 impl Default for EncoderConfig {
-    /// The paper's.
+    /// The paper's settings.
     fn default() -> Self {
         Self { kind: EncoderKind::Attention, dim: 64, edge_heads: 2, face_heads: 16 }
     }
 }
 
-/// From graphs to a code of each face.
+/// Maps graphs to a code for each face.
 #[derive(Debug)]
 pub struct FaceEncoder(Layers);
 
@@ -57,9 +57,9 @@ enum Layers {
 /// The upward pass of the authors' SB-GCN.
 #[derive(Debug)]
 struct Upwards {
-    /// Of vertices, edges, loops and faces.
+    /// Embeddings of vertices, edges, loops and faces.
     embed: [Affine; 4],
-    /// Onto edges, loops and faces.
+    /// Convolutions onto edges, loops and faces.
     convolve: [MaxRelative; 3],
 }
 
@@ -97,7 +97,7 @@ impl FaceEncoder {
         })
     }
 
-    /// Codes [F, D] of all faces.
+    /// The codes [F, D] of all faces.
     pub fn forward(&self, batch: &GraphBatch) -> Tensor {
         match &self.0 {
             Layers::Attention { edges, faces } => {

@@ -1,29 +1,29 @@
-//! What the decoder must give, its loss, and how far off it is.
+//! The decoder's targets, its loss and its errors.
 
 use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::geometry::{Part, TARGET_WIDTH};
 
-/// Points and values of a decoder's targets: (u, v) [F, P, 2], and x, y, z, d [F, P, 4], of
-/// rows [F · P, 6].
+/// Points and values of a decoder's targets: (u, v) [F, P, 2], and x, y, z, d [F, P, 4], from rows
+/// [F · P, 6].
 pub fn field_targets(rows: &[[f32; TARGET_WIDTH]], faces: usize) -> (Tensor, Tensor) {
     let rows = Tensor::from_slice(rows.as_flattened());
     let rows = rows.view([faces as i64, -1, TARGET_WIDTH as i64]);
     (rows.narrow(2, 0, 2).contiguous(), rows.narrow(2, 2, 4).contiguous())
 }
 
-/// The two parts of the loss, each the mean of its own squares: the surface's point weighs as
-/// much as the distance to the trim.
+/// The two parts of the loss, each a mean of squares, so that the surface's point has the same
+/// weight as the distance to the trim.
 #[derive(Debug)]
 pub struct FieldLoss {
-    /// Of x, y and z.
+    /// The part for x, y and z.
     pub surface: Tensor,
-    /// Of d.
+    /// The part for d.
     pub trim: Tensor,
 }
 
 impl FieldLoss {
-    /// Of predictions and targets [F, P, 4].
+    /// Computes the loss of predictions and targets [F, P, 4].
     pub fn of(prediction: &Tensor, target: &Tensor) -> Self {
         let part = |from: i64, count: i64| {
             let [own, wanted] = [prediction, target].map(|it| it.narrow(2, from, count));
@@ -33,20 +33,20 @@ impl FieldLoss {
     }
 }
 
-/// How far predictions are off, one number a face.
+/// Errors of predictions, one number per face.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FieldErrors {
-    /// Mean distance between the predicted and the true point, in the part's units: the part
-    /// is 2 long.
+    /// Mean distance between the predicted and the true point, in the part's units: the part is 2
+    /// units long.
     pub xyz: Vec<f64>,
     /// Mean absolute difference of d.
     pub distance: Vec<f64>,
-    /// The fraction of points on the right side of the trim.
+    /// The fraction of points with the correct sign of d.
     pub sign: Vec<f64>,
 }
 
 impl FieldErrors {
-    /// Of predictions and targets [F, P, 4]; waits for the device.
+    /// Computes the errors of predictions and targets [F, P, 4]; waits for the device.
     pub fn of(prediction: &Tensor, target: &Tensor) -> Self {
         let off = prediction - target;
         let xyz = off.narrow(2, 0, 3).square().sum_dim_intlist([2].as_slice(), false, Kind::Float);
@@ -64,14 +64,14 @@ impl FieldErrors {
         }
     }
 
-    /// Adds those of other faces.
+    /// Appends the errors of other faces.
     pub fn extend(&mut self, other: Self) {
         self.xyz.extend(other.xyz);
         self.distance.extend(other.distance);
         self.sign.extend(other.sign);
     }
 
-    /// What a decoder without codes could do: the mean of all targets, at every point.
+    /// Errors of a decoder without codes that predicts the mean of all targets at every point.
     pub fn of_constant(parts: &[&Part]) -> Self {
         let mut errors = Self::default();
         let rows = parts.iter().flat_map(|part| &part.targets);

@@ -1,4 +1,4 @@
-//! Linear layers that start as PyTorch's do: weight and bias uniform in ± 1/√(inputs).
+//! Linear layers initialised as in PyTorch: weight and bias uniform in ± 1/√(inputs).
 
 use bauta_backbones::{Init, Scope};
 use bauta_libtorch::linear;
@@ -11,7 +11,7 @@ pub(super) struct Affine {
     bias: Tensor,
 }
 
-/// The bound of PyTorch's uniform start.
+/// The bound of PyTorch's uniform initialisation.
 pub(super) fn bound(inputs: i64) -> Init {
     Init::Uniform(1.0 / (inputs as f64).sqrt())
 }
@@ -34,7 +34,7 @@ pub(super) fn apply(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tenso
     linear(x, weight, bias).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// LeakyReLU with this slope below 0.
+/// LeakyReLU with this slope for negative values.
 pub(super) fn leaky(x: &Tensor, slope: f64) -> Tensor {
     x.maximum(&(x * slope))
 }

@@ -1,23 +1,23 @@
-//! The input of a training step: some parts, and targets drawn from those of each face.
+//! The input of a training step: some parts, and targets drawn for each of their faces.
 
 use tch::{Device, Tensor};
 
 use super::{GraphBatch, field_targets};
 use crate::geometry::{Part, TARGET_WIDTH};
 
-/// Parts and targets of their faces; F faces, P targets of each.
+/// Parts and targets of their faces; F faces with P targets each.
 #[derive(Debug)]
 pub struct SampledBatch {
     /// The parts.
     pub graph: GraphBatch,
     /// Points of the unit squares [F, P, 2].
     pub points: Tensor,
-    /// What must be decoded there [F, P, 4].
+    /// The values to decode there [F, P, 4].
     pub target: Tensor,
 }
 
 impl SampledBatch {
-    /// Puts parts and the targets of their faces together, as many of each face.
+    /// Combines parts and the targets of their faces, the same number for each face.
     pub fn of(parts: &[&Part], rows: &[[f32; TARGET_WIDTH]]) -> Self {
         let faces = parts.iter().map(|part| part.faces.len()).sum();
         let (points, target) = field_targets(rows, faces);

@@ -1,11 +1,11 @@
-//! Sums, extremes and softmax over the rows that belong to one destination, for all
-//! destinations at once: what bounds what differs from part to part, and no loop sees it.
+//! Sums, extremes and softmax over the rows of each destination, for all destinations at once,
+//! without a loop over the varying incidences of parts.
 
 use tch::{Kind, Tensor};
 
 /// Rows of `x` [N, …] at `index` `[n]`.
 ///
-/// An embedding's backward pass adds rows faster than that of `index_select`.
+/// The backward pass of an embedding adds rows faster than that of `index_select`.
 pub fn take_rows(x: &Tensor, index: &Tensor) -> Tensor {
     Tensor::embedding(x, index, -1, false, false)
 }
@@ -16,12 +16,12 @@ pub fn segment_sum(x: &Tensor, to: &Tensor, count: i64) -> Tensor {
     Tensor::zeros([count, x.size()[1]], (x.kind(), x.device())).scatter_add(0, &index, x)
 }
 
-/// The greatest of each column of `x` [n, D] by destination; 0 where there is no row.
+/// The maximum of each column of `x` [n, D] by destination; 0 for a destination without rows.
 pub fn segment_max(x: &Tensor, to: &Tensor, count: i64) -> Tensor {
     extreme(x, to, count, "amax")
 }
 
-/// The least of each column of `x` [n, D] by destination; 0 where there is no row.
+/// The minimum of each column of `x` [n, D] by destination; 0 for a destination without rows.
 pub fn segment_min(x: &Tensor, to: &Tensor, count: i64) -> Tensor {
     extreme(x, to, count, "amin")
 }
@@ -32,7 +32,7 @@ fn extreme(x: &Tensor, to: &Tensor, count: i64, which: &str) -> Tensor {
     zeros.internal_scatter_reduce(0, &index, x, which, false)
 }
 
-/// Softmax of each column of `logits` [n, H] over the rows of one destination.
+/// Softmax of each column of `logits` [n, H] over the rows of each destination.
 pub fn segment_softmax(logits: &Tensor, to: &Tensor, count: i64) -> Tensor {
     let greatest = segment_max(&logits.detach(), to, count);
     let powers = (logits - take_rows(&greatest, to)).exp();
@@ -40,7 +40,7 @@ pub fn segment_softmax(logits: &Tensor, to: &Tensor, count: i64) -> Tensor {
     powers / take_rows(&sums, to)
 }
 
-/// 1 for each destination that has a row, else 0, as [count, 1].
+/// 1 for each destination that has rows, else 0, as [count, 1].
 pub(super) fn occupied(to: &Tensor, count: i64) -> Tensor {
     let ones = Tensor::ones([to.size()[0], 1], (Kind::Float, to.device()));
     segment_sum(&ones, to, count).clamp_max(1.0)

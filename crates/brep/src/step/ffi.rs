@@ -10,7 +10,7 @@ use glam::{DVec2, DVec3};
 
 use crate::BrepError;
 
-/// Numbers of a face and of an edge.
+/// Numbers per face and per edge.
 pub(super) const FACE: usize = 18;
 pub(super) const EDGE: usize = 15;
 
@@ -55,12 +55,12 @@ unsafe extern "C" {
 
 /// The kernel's version.
 pub fn version() -> String {
-    // SAFETY: it gives a constant text.
+    // SAFETY: it returns a constant string.
     unsafe { CStr::from_ptr(bauta_occt_version()) }.to_string_lossy().into_owned()
 }
 
-/// Bounds this process: its memory in bytes, the seconds of a processor that it takes from now on.
-/// Beyond, the kernel fails or the process ends. May be called again.
+/// Limits this process: its memory in bytes, and the processor time in seconds that it uses from
+/// now on. Beyond the limits, the kernel fails or the process ends. Can be called again.
 ///
 /// # Errors
 /// When the system refuses.
@@ -72,7 +72,7 @@ pub fn limit(bytes: u64, seconds: u64) -> std::io::Result<()> {
     }
 }
 
-/// How many of each a shape has.
+/// Numbers of a shape's elements.
 pub(super) struct Counts {
     pub faces: usize,
     edges: usize,
@@ -83,14 +83,14 @@ pub(super) struct Counts {
     pub solids: usize,
 }
 
-/// A shape that the kernel holds.
+/// A shape owned by the kernel.
 pub(super) struct Shape(NonNull<Opaque>);
 
-/// Room for a message.
+/// Size of a message buffer.
 const MESSAGE: usize = 512;
 
 fn message(text: &[c_char; MESSAGE]) -> BrepError {
-    // SAFETY: the shim ends the text within the array.
+    // SAFETY: the shim terminates the text within the array.
     let text = unsafe { CStr::from_ptr(text.as_ptr()) };
     BrepError::Invalid { reason: text.to_string_lossy().into_owned() }
 }
@@ -100,7 +100,7 @@ impl Shape {
         let name = CString::new(path.as_os_str().as_bytes())
             .map_err(|error| BrepError::Read { path: path.to_owned(), source: error.into() })?;
         let (mut shape, mut text) = (std::ptr::null_mut(), [0; MESSAGE]);
-        // SAFETY: the text is ended, the array is as long as it says.
+        // SAFETY: the path is terminated, and the array has the given length.
         let failed = unsafe {
             bauta_occt_read(name.as_ptr(), brep.into(), &raw mut shape, text.as_mut_ptr(), MESSAGE)
         };
@@ -123,17 +123,17 @@ impl Shape {
     }
 
     pub fn faces(&self) -> Vec<[f64; FACE]> {
-        // SAFETY: the shim's array has as many rows as it counts.
+        // SAFETY: the shim's array has the number of rows that it counts.
         unsafe { rows(bauta_occt_faces(self.pointer()), self.counts().faces) }
     }
 
     pub fn edges(&self) -> Vec<[f64; EDGE]> {
-        // SAFETY: as of the faces.
+        // SAFETY: as for the faces.
         unsafe { rows(bauta_occt_edges(self.pointer()), self.counts().edges) }
     }
 
     pub fn vertices(&self) -> Vec<[f64; 3]> {
-        // SAFETY: as of the faces.
+        // SAFETY: as for the faces.
         unsafe { rows(bauta_occt_vertices(self.pointer()), self.counts().vertices) }
     }
 
@@ -147,12 +147,12 @@ impl Shape {
     }
 
     pub fn vertex_edge(&self) -> Vec<[i32; 3]> {
-        // SAFETY: as of the faces.
+        // SAFETY: as for the faces.
         unsafe { rows(bauta_occt_vertex_edge(self.pointer()), self.counts().vertex_edge) }
     }
 
     pub fn edge_loop(&self) -> Vec<[i32; 3]> {
-        // SAFETY: as of the faces.
+        // SAFETY: as for the faces.
         unsafe { rows(bauta_occt_edge_loop(self.pointer()), self.counts().edge_loop) }
     }
 
@@ -160,21 +160,21 @@ impl Shape {
     pub fn loops(&self) -> (Vec<i32>, Vec<i32>) {
         let count = self.counts().loops;
         let lists = [bauta_occt_loop_outer, bauta_occt_loop_face];
-        // SAFETY: as of the faces.
+        // SAFETY: as for the faces.
         let [outer, face] =
             lists.map(|list| unsafe { rows::<i32, 1>(list(self.pointer()), count) });
         (outer.into_flattened(), face.into_flattened())
     }
 
-    /// The name of a face that is counted.
+    /// The name of an existing face.
     pub fn name(&self, face: usize) -> String {
         assert!(face < self.counts().faces, "face {face} does not exist");
-        // SAFETY: the face is there, its name is an ended text.
+        // SAFETY: the face exists, and its name is a terminated string.
         let name = unsafe { CStr::from_ptr(bauta_occt_name(self.pointer(), face)) };
         name.to_string_lossy().into_owned()
     }
 
-    /// Points of a face at places of its unit square, and whether each is inside the trim.
+    /// Points of a face at positions in its unit square, and whether each is inside the trim.
     pub fn sample(
         &self,
         face: usize,
@@ -184,7 +184,7 @@ impl Shape {
         let places: Vec<f64> = units.iter().flat_map(|unit| unit.to_array()).collect();
         let (mut points, mut inside) = (vec![[0.0; 3]; units.len()], vec![0_u8; units.len()]);
         let mut text = [0; MESSAGE];
-        // SAFETY: the face is there, the arrays are as long as the shim fills them.
+        // SAFETY: the face exists, and the arrays are as long as the shim expects.
         let failed = unsafe {
             bauta_occt_sample(
                 self.pointer(),
@@ -209,7 +209,7 @@ impl Shape {
 
 impl Drop for Shape {
     fn drop(&mut self) {
-        // SAFETY: it is the shim's, and nothing holds it any more.
+        // SAFETY: the pointer is the shim's, and nothing uses it any more.
         unsafe { bauta_occt_free(self.0.as_ptr()) }
     }
 }
@@ -217,11 +217,11 @@ impl Drop for Shape {
 /// Copies an array of the shim.
 ///
 /// # Safety
-/// `first` must point to `count` rows of N numbers, or be anything where there are none.
+/// `first` must point to `count` rows of N numbers; it is not read if `count` is 0.
 unsafe fn rows<T: Copy, const N: usize>(first: *const T, count: usize) -> Vec<[T; N]> {
     match count {
         0 => Vec::new(),
-        // SAFETY: the caller says so.
+        // SAFETY: guaranteed by the caller.
         _ => unsafe { slice::from_raw_parts(first.cast::<[T; N]>(), count) }.to_vec(),
     }
 }

@@ -1,4 +1,4 @@
-//! A folder of STEP files into a folder of prepared parts.
+//! Converts a folder of STEP files into a folder of prepared parts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,17 +25,17 @@ pub struct PrepareOptions {
     pub output: PathBuf,
     /// How targets are drawn.
     pub sampling: Sampling,
-    /// Files with several bodies are one part each, instead of being left out.
+    /// Whether files with several bodies become one part each, instead of being left out.
     pub assemblies: bool,
-    /// Seconds that a file may take.
+    /// Time limit per file, in seconds.
     pub seconds: u64,
-    /// Bytes of memory that a file may take.
+    /// Memory limit per file, in bytes.
     pub bytes: u64,
-    /// Processes at once.
+    /// Number of concurrent processes.
     pub jobs: usize,
 }
 
-/// What became of a folder.
+/// The result of preparing a folder.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     /// Each file and what became of it, in the order of their paths.
@@ -43,7 +43,7 @@ pub struct Prepared {
 }
 
 impl PrepareOptions {
-    /// Where the part of a file is written: its path within the folder, its name and extension.
+    /// The path of a file's part: the file's path within the folder, with the extension appended.
     fn target(&self, file: &Path) -> PathBuf {
         let within = file.strip_prefix(&self.input).unwrap_or(file);
         let mut name = within.as_os_str().to_owned();
@@ -54,7 +54,7 @@ impl PrepareOptions {
     /// Prepares one file, in this process.
     ///
     /// # Errors
-    /// Whatever keeps the file from being a part.
+    /// Any reason why the file cannot become a part.
     pub fn prepare_file(&self, file: &Path) -> Result<usize, BrepError> {
         let shape = read(file)?;
         let invalid = |reason: String| Err(BrepError::Invalid { reason });
@@ -78,16 +78,18 @@ impl PrepareOptions {
     }
 }
 
-/// Prepares a folder, some files in a process: one that ends, or is silent for too long, before it
-/// has answered for all costs the file at which it was. Where that has got no more memory and was
-/// not the first, it is tried again as the first of another process.
+/// Prepares a folder, several files per process.
 ///
-/// `command` starts a process; it must call [`PrepareOptions::prepare_file`] on each of the paths
-/// that are its last arguments, in order, and print [`Outcome::line`] of each. `told` hears of
-/// each file.
+/// If a process ends, or is silent for too long, before it has reported all its files, the file
+/// that it was working on fails. If that process ran out of memory and the file was not its first,
+/// the file is tried again as the first of another process.
+///
+/// `command` creates the command of a process, which must call [`PrepareOptions::prepare_file`] on
+/// each of the paths in its last arguments, in order, and print [`Outcome::line`] for each. `told`
+/// is called with the outcome of each file.
 ///
 /// # Errors
-/// [`BrepError::StepFolder`] when there is no file to prepare, or `classes.txt` names too few
+/// [`BrepError::StepFolder`] when there are no files to prepare, or `classes.txt` names too few
 /// classes; [`BrepError::Read`] and [`BrepError::Write`] when a folder cannot be read or written.
 pub fn prepare_folder(
     options: &PrepareOptions,
@@ -104,13 +106,13 @@ pub fn prepare_folder(
     })?;
     let told = |file: &PathBuf, outcome: &Outcome| {
         if let Outcome::Skipped(_) = outcome {
-            // What an earlier preparation left would stand for it.
+            // A part from an earlier run would be mistaken for its result.
             fs::remove_file(options.target(file)).ok();
         }
         told(file, outcome);
     };
     let watch = Watch { seconds: options.seconds, bytes: options.bytes };
-    // The kernel takes as long to load as to read a small file.
+    // Loading the kernel takes as long as reading a small file, so a process reads several.
     let together = (files.len() / (4 * jobs)).clamp(1, 16);
     let outcomes: Vec<Vec<Outcome>> = pool.install(|| {
         let some = |files: &[PathBuf]| watch.outcomes(files, &command, &told);
@@ -123,13 +125,13 @@ pub fn prepare_folder(
 }
 
 impl Prepared {
-    /// How many parts were made.
+    /// Number of prepared parts.
     pub fn parts(&self) -> usize {
         let made = |(_, outcome): &&(PathBuf, Outcome)| matches!(outcome, Outcome::Part(_));
         self.files.iter().filter(made).count()
     }
 
-    /// How many faces they have.
+    /// Total number of their faces.
     pub fn faces(&self) -> usize {
         let faces = |(_, outcome): &(PathBuf, Outcome)| match outcome {
             Outcome::Part(faces) => *faces,
@@ -138,7 +140,7 @@ impl Prepared {
         self.files.iter().map(faces).sum()
     }
 
-    /// The reasons why files were left out, and how many for each, the most frequent first.
+    /// The reasons why files were left out, with their counts, the most frequent first.
     pub fn reasons(&self) -> Vec<(String, usize)> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for (_, outcome) in &self.files {
@@ -152,8 +154,8 @@ impl Prepared {
         reasons
     }
 
-    /// Names the classes, where all parts have labels: by the user's own `classes.txt`, by the
-    /// generator's names where these suffice, else by number.
+    /// Writes the names of the classes, if all parts have labels: those of the user's own
+    /// `classes.txt`, or the generator's names if there are enough, else numbers.
     fn write_classes(&self, options: &PrepareOptions) -> Result<(), BrepError> {
         let own = options.input.join(CLASSES);
         let mut most = None;
@@ -186,7 +188,7 @@ impl Prepared {
     }
 }
 
-/// The files of a folder that the kernel reads, in the order of their paths.
+/// The files in a folder that the kernel can read, in the order of their paths.
 fn step_files(folder: &Path) -> Result<Vec<PathBuf>, BrepError> {
     let mut files = Vec::new();
     for entry in WalkDir::new(folder).sort_by_file_name() {

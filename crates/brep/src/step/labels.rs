@@ -1,32 +1,31 @@
-//! Labels of faces: numbers in the names of a STEP file's faces, or one a line in a `.seg` file
-//! beside it.
+//! Labels of faces: numbers in the names of a STEP file's faces, or one per line in a separate
+//! `.seg` file.
 
 use std::fs;
 use std::path::Path;
 
 use crate::{BrepError, Feature};
 
-/// Labels are classes and below this.
+/// Upper limit of the class numbers (exclusive).
 pub const MOST_CLASSES: u32 = 10_000;
 
-/// Where the labels of a part come from.
+/// The labels of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Labels {
-    /// There are none.
+    /// No labels.
     None,
-    /// A class of each face.
+    /// The class of each face.
     Numbers(Vec<u32>),
 }
 
 impl Labels {
-    /// The labels of the faces of a file, by these names: those of a `.seg` file beside it, in
-    /// the folder `../seg` or of a `labels` folder beside its own (Fusion 360, MFCAD); else
-    /// the faces' names, where each is a number below [`MOST_CLASSES`] or the name of a class of
-    /// generated parts.
+    /// The labels of the faces with these names in a file: those of a `.seg` file in the same
+    /// folder, or in `../seg` or `../labels` relative to it (Fusion 360, MFCAD); else the faces'
+    /// names, if each is a number below [`MOST_CLASSES`] or the name of a class of generated parts.
     ///
     /// # Errors
-    /// [`BrepError::Invalid`] when a `.seg` file is no text, has another number of labels, or a
-    /// line that is no number below [`MOST_CLASSES`].
+    /// [`BrepError::Invalid`] when a `.seg` file is not text, has another number of labels, or has
+    /// a line that is not a number below [`MOST_CLASSES`].
     pub fn of(path: &Path, names: &[String]) -> Result<Self, BrepError> {
         if let Some(text) = segmentation(path)? {
             let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -57,7 +56,7 @@ impl Labels {
     }
 }
 
-/// The class that a word is the number of.
+/// The class with the number that a word gives.
 fn class(word: &str) -> Option<u32> {
     word.parse().ok().filter(|&class| class < MOST_CLASSES)
 }

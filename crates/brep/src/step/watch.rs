@@ -1,5 +1,5 @@
-//! Processes that prepare files, and the watch over them: a file that crashes the kernel, keeps it
-//! busy or takes its memory is found out and left, and the others go on.
+//! Supervision of the processes that prepare files: a file that crashes the kernel, keeps it busy
+//! or uses too much memory is left out, and the others are still prepared.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
@@ -9,30 +9,30 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-/// What became of a file.
+/// The outcome of preparing a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A part with so many faces.
+    /// A part with the given number of faces.
     Part(usize),
-    /// Left out, and why.
+    /// Left out, with the reason.
     Skipped(String),
 }
 
-/// What lines of a process begin with; the kernel prints others.
+/// Prefixes of the lines that a process reports; the kernel prints others.
 const PART: &str = "bauta part: ";
 const LEFT: &str = "bauta left: ";
 
-/// The signal that ends a process whose processor time is over, SIGXCPU.
+/// The signal of a process that has exceeded its processor time, SIGXCPU.
 const OUT_OF_TIME: i32 = 24;
 
-/// Words of a process that got no more memory: the kernel's, C++'s and Rust's.
+/// Messages of a process that ran out of memory: the kernel's, C++'s and Rust's.
 const OUT_OF_MEMORY: [&str; 3] = ["Standard_OutOfMemory", "bad_alloc", "memory allocation of"];
 
-/// The most bytes of a line, and of what is read of a process's errors.
+/// Maximum bytes read of a line, and of a process's error output.
 const MOST_BYTES: u64 = 1 << 16;
 
 impl Outcome {
-    /// The line by which a process tells it.
+    /// The line by which a process reports it.
     pub fn line(&self) -> String {
         match self {
             Self::Part(faces) => format!("{PART}{faces}"),
@@ -48,7 +48,7 @@ impl Outcome {
     }
 }
 
-/// What a file may take.
+/// Limits for a file.
 pub(super) struct Watch {
     /// Seconds.
     pub seconds: u64,
@@ -57,8 +57,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Has processes prepare files, one process as far as it comes and then the next; gives what
-    /// became of each file.
+    /// Prepares files in processes: each continues where the one before has ended. Returns the
+    /// outcome of each file.
     pub fn outcomes(
         &self,
         files: &[PathBuf],
@@ -71,7 +71,8 @@ impl Watch {
             let rest = &files[before..];
             let failed = self.in_a_process(command().args(rest), rest.len(), |outcome| {
                 let outcome = self.plain(outcome);
-                // The files before may have taken the memory: it is tried again without them.
+                // The files before it can have used up the memory, so it is tried again without
+                // them.
                 if outcomes.len() > before && outcome == self.too_large() {
                     return false;
                 }
@@ -88,8 +89,8 @@ impl Watch {
         outcomes
     }
 
-    /// Runs a process on some files while `heard` wants to hear of more; gives why the file at
-    /// which it ended failed, if it did.
+    /// Runs a process on some files for as long as `heard` returns true; if the process ends early,
+    /// returns why the current file failed.
     fn in_a_process(
         &self,
         command: &mut Command,
@@ -116,7 +117,7 @@ impl Watch {
                 }
             }
         }
-        // It has answered for all, or is not heard any more, or is stuck, or is gone already.
+        // It has reported all files, or is no longer needed, or hangs, or has already ended.
         child.kill().ok();
         let status = child.wait();
         let reason = errors.join().unwrap_or_default();
@@ -138,7 +139,7 @@ impl Watch {
         Outcome::Skipped(format!("it takes more than {} MiB of memory", self.bytes >> 20))
     }
 
-    /// The same in words, where a process says in its own that it got no more memory.
+    /// Replaces a message that a process ran out of memory by a uniform one.
     fn plain(&self, outcome: Outcome) -> Outcome {
         match &outcome {
             Outcome::Skipped(reason) if OUT_OF_MEMORY.iter().any(|it| reason.contains(it)) => {
@@ -149,8 +150,8 @@ impl Watch {
     }
 }
 
-/// Hears what a process says on its own threads, so that it never waits to be heard: outcomes,
-/// and in the end the first line of its errors.
+/// Reads a process's output on separate threads, so that it never blocks: its outcomes, and at the
+/// end the first line of its errors.
 fn listen(child: &mut Child) -> (Receiver<Outcome>, thread::JoinHandle<String>) {
     let (output, errors) = (child.stdout.take(), child.stderr.take());
     let (sender, receiver) = channel();
@@ -162,7 +163,7 @@ fn listen(child: &mut Child) -> (Receiver<Outcome>, thread::JoinHandle<String>) 
                 Ok(0) | Err(_) => break,
                 Ok(_) => {
                     let line = String::from_utf8_lossy(&line);
-                    // Nobody listens any more once the process is to be ended.
+                    // There is no receiver any more once the process is being ended.
                     if let Some(outcome) = Outcome::of_line(line.trim_end()) {
                         sender.send(outcome).ok();
                     }

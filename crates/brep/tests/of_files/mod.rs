@@ -1,15 +1,15 @@
-//! STEP files of tests that no generated part is like.
+//! STEP files for tests, unlike any generated part.
 
 use bauta_brep::generate::Parts;
 
-/// What stands in a STEP file before the geometry; the shape is #20, the next free number 30.
+/// The text before the geometry in a STEP file; the shape is #20, the next free number 30.
 pub fn header() -> String {
     let text = Parts { seed: 0 }.solid(1).to_step().unwrap();
     text.split_once("#30=").unwrap().0.to_owned()
 }
 
 /// An open shell of square pages that share the edge from #30 to #31, as a STEP file; with
-/// `splines` its surface and curves are splines.
+/// `splines`, its surfaces and curves are splines.
 pub fn pages(count: usize, splines: bool) -> String {
     let mut text = header();
     let mut next = 30;

@@ -3,7 +3,7 @@
 use bauta_brep::geometry::{Curve, Domain, Face, Frame, Graph, Solid, Surface};
 use glam::{DVec2, DVec3};
 
-/// The (u, v) of a surface that is nearest to a point, and how far off it is.
+/// The (u, v) of a surface's point nearest to a point, and the distance between them.
 pub fn project(surface: &Surface, domain: &Domain, point: DVec3) -> (DVec2, f64) {
     let frame = surface.frame().unwrap();
     let off = point - frame.origin;
@@ -31,7 +31,7 @@ pub fn graph_loops(graph: &Graph, face: &Face) -> Vec<usize> {
     (0..graph.loops.len()).filter(|&i| graph.loop_face[i] as usize == number).collect()
 }
 
-/// The area of a planar face, by the points of its edges.
+/// The area of a planar face, from the points of its edges.
 pub fn area(graph: &Graph, face: &Face, loops: &[usize]) -> f64 {
     let frame = face.surface.frame().unwrap();
     let mut twice = 0.0;
@@ -49,7 +49,7 @@ pub fn area(graph: &Graph, face: &Face, loops: &[usize]) -> f64 {
     0.5 * if face.flipped { -twice } else { twice }
 }
 
-/// The solid in other units at another place.
+/// The solid in other units and at another position.
 pub fn moved(solid: &Solid, scale: f64, shift: DVec3) -> Solid {
     let mut moved = solid.clone();
     let point = |it: &mut DVec3| *it = *it * scale + shift;

@@ -1,4 +1,4 @@
-//! Saving a meta-learner and going on, bit for bit.
+//! Saving a meta-learner, and continuing from the saved state bit for bit.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,8 @@ use super::{MetaLearner, reading};
 use crate::window::Window;
 
 impl MetaLearner {
-    /// All that the next step depends on besides the network: moments, recurrence, window, averages.
+    /// The state that the next step depends on, except the network: moments, recurrence, window,
+    /// averages.
     pub fn saved(&self) -> Vec<(String, Tensor)> {
         let moments = ["exp_avg", "exp_avg_sq"].into_iter().zip(&self.moments);
         let moments = moments.flat_map(|(name, moments)| {
@@ -28,10 +29,10 @@ impl MetaLearner {
         moments.chain(own).chain(self.window.state(self.config.window, labels)).collect()
     }
 
-    /// Goes on from what [`Self::saved`] gave; the network is loaded with the model.
+    /// Continues from a state returned by [`Self::saved`]; the network is loaded with the model.
     ///
     /// # Errors
-    /// The names and shapes that do not agree; then nothing has been changed.
+    /// The names and shapes that do not agree; nothing is changed in that case.
     pub fn load(&mut self, saved: &HashMap<String, Tensor>) -> Result<(), Mismatch> {
         let own = self.saved();
         let mut mismatch = Mismatch::default();

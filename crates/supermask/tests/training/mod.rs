@@ -1,4 +1,4 @@
-//! Tasks small enough to learn in a test, and the loop that learns them.
+//! Tasks small enough to learn in a test, and a training loop for them.
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 
@@ -14,7 +14,7 @@ pub fn stream(name: &str, number: u64) -> RandomStream {
     StreamKey { seed: 0, purpose: Purpose::named(name), epoch: 0, sample: number }.stream()
 }
 
-/// A residual network, so that statistics matter; or an MLP.
+/// A residual network, in which statistics matter, or an MLP.
 pub fn config(residual: bool, density: f64, keep_scores: bool) -> LearnerConfig {
     LearnerConfig {
         network: match residual {
@@ -33,7 +33,7 @@ pub fn learner(config: LearnerConfig) -> Learner {
     Learner::new(config, 3, Device::Cpu).unwrap()
 }
 
-/// Images [N, 1, 8, 8] around a mean of each class, and their labels; each task has its own.
+/// Images [N, 1, 8, 8] around one mean per class, and their labels; each task has its own means.
 pub fn samples(task: u64, count: i64) -> [Tensor; 2] {
     let means = normal(&[CLASSES as i64, 1, 8, 8], 1.5, &mut stream("means", task)) + task as f64;
     let mut own = stream("samples", task);
@@ -42,14 +42,14 @@ pub fn samples(task: u64, count: i64) -> [Tensor; 2] {
     [means.index_select(0, &labels) + noise, labels]
 }
 
-/// What a loop that forgets does.
+/// A training loop's deviations that cause forgetting.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Loop {
     /// Weight decay as part of the gradient.
     pub weight_decay: f64,
-    /// Goes on with the optimiser's state of the task before.
+    /// Continues with the optimiser's state of the previous task.
     pub stale: bool,
-    /// All that a mask keeps is trained.
+    /// Trains all weights that a mask keeps.
     pub original: bool,
     pub steps: [usize; 2],
 }
@@ -124,13 +124,13 @@ pub fn fit(learner: &Learner, data: u64, how: Loop, steps: usize, moments: &mut 
     }
 }
 
-/// Numbers of a tensor as bits, so that comparisons are exact.
+/// A tensor's numbers as bits, for exact comparisons.
 pub fn bits(tensor: &Tensor) -> Vec<u32> {
     let flat = Vec::<f32>::try_from(tensor.detach().contiguous().flatten(0, -1)).unwrap();
     flat.into_iter().map(f32::to_bits).collect()
 }
 
-/// What a task answers to its own images.
+/// A task's outputs for its own images.
 pub fn answers(learner: &Learner, task: usize, data: u64) -> Vec<u32> {
     let [images, _] = samples(data, 20);
     bits(&learner.view(task).unwrap().logits(&images).unwrap())

@@ -39,8 +39,8 @@ pub struct Beginning {
 }
 
 impl ModelFolder {
-    /// Sizes of the folder's encoder that are not those of a network; positions aside, which
-    /// can be interpolated.
+    /// Differences in size between the folder's encoder and a network; the position grid is not
+    /// compared, since it can be interpolated.
     ///
     /// # Errors
     /// [`ModelError::Config`] when the folder's patches are not square.
@@ -56,14 +56,15 @@ impl ModelFolder {
             .collect())
     }
 
-    /// Gives a network with this `encoder`, and whatever stands on it, the folder's weights
-    /// where names and shapes are the same; all else keeps its values. Tables of positions are
-    /// brought to the encoder's grid. Of a decoder with two heads (i-MAE) each takes a masked
-    /// autoencoder's one.
+    /// Loads the folder's weights into the network of this `encoder` where names and shapes agree;
+    /// all other parameters keep their values.
+    ///
+    /// Position tables are resampled to the encoder's grid. With two decoder heads (i-MAE), both
+    /// start from a masked autoencoder's single head.
     ///
     /// # Errors
-    /// [`ModelError::Format`] when the folder's encoder is another kind of network or has
-    /// other [sizes](Self::size_differences); nothing has been changed then.
+    /// [`ModelError::Format`] when the folder's encoder is another kind of network or has other
+    /// [sizes](Self::size_differences); no parameter is changed in that case.
     pub fn begin(
         &self,
         encoder: &dyn ImageEncoder,
@@ -115,7 +116,8 @@ impl ModelFolder {
         Ok(())
     }
 
-    /// All weights with positions of the encoder's grid, and which were interpolated.
+    /// All weights, with positions resampled to the encoder's grid, and the names of the resampled
+    /// ones.
     fn brought_to(
         &self,
         encoder: &dyn ImageEncoder,
@@ -153,7 +155,8 @@ impl fmt::Display for SizeDifference {
 }
 
 impl Beginning {
-    /// Gives parameters the tensors of the same names and shapes; all others keep their values.
+    /// Loads tensors into the parameters of the same names and shapes; all others keep their
+    /// values.
     pub(super) fn of(tensors: &HashMap<String, Tensor>, parameters: &Parameters) -> Self {
         let mut begun = Self::default();
         tch::no_grad(|| {
@@ -178,8 +181,8 @@ impl Beginning {
         begun
     }
 
-    /// What was not simply taken over, one kind an entry: what it is, and names with what
-    /// there is to say of each.
+    /// Remarks on all tensors but those loaded unchanged: one entry per kind, with names and
+    /// details.
     pub fn remarks(&self) -> Vec<(&'static str, Vec<String>)> {
         let misshaped = self.misshaped.iter();
         let misshaped = misshaped
@@ -195,7 +198,7 @@ impl Beginning {
     }
 }
 
-/// One line: how many were loaded, and the names of all others.
+/// One line: the number of loaded tensors, and the names of all others.
 impl fmt::Display for Beginning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.loaded.len() + self.missing.len() + self.misshaped.len();
@@ -221,7 +224,7 @@ mod tests {
         VitConfig::new(side, 4, 16, 2, 2)
     }
 
-    /// A network of an encoder and a decoder of so many outputs.
+    /// A network of an encoder and a decoder with `outputs` outputs.
     fn network(config: &VitConfig, outputs: usize) -> (Parameters, VisionTransformer) {
         let mut parameters = Parameters::new(1, Device::Cpu);
         let encoder = VisionTransformer::new(parameters.root(), config).unwrap();
@@ -230,7 +233,7 @@ mod tests {
         (parameters, encoder)
     }
 
-    /// A folder of that network with other values.
+    /// A folder of that network with other weights.
     fn folder(config: &VitConfig) -> ModelFolder {
         let (parameters, _) = network(config, config.patch_values());
         let value = |p: &crate::Parameter| (p.name.clone(), normal(&p.name, &p.tensor.size()));
@@ -255,7 +258,7 @@ mod tests {
         for parameter in &parameters {
             assert_eq!(parameter.tensor.detach(), folder.tensors()[&parameter.name]);
         }
-        // Encoders and decoders made before still see the values.
+        // Encoders and decoders built before also have the loaded values.
         assert_eq!(begun.to_string(), format!("{0} of {0} tensors loaded", begun.loaded.len()));
     }
 
@@ -276,7 +279,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_keeps_its_start_and_is_named() {
-        // The encoder alone, with a classifier, for a decoder of a teacher's features.
+        // The encoder alone, with a classifier, for a decoder that predicts a teacher's features.
         let config = sizes(16);
         let mut tensors = folder(&config).shared_tensors(|name| !name.contains("decoder"));
         tensors.remove("mask_token");
@@ -332,7 +335,7 @@ mod tests {
         assert!(
             refused.contains("a masked autoencoder, but the network's encoder is that of a BEiT")
         );
-        // A BEiT begins with a BEiT.
+        // A BEiT starts from a BEiT's weights.
         let value = |p: &crate::Parameter| (p.name.clone(), normal(&p.name, &p.tensor.size()));
         let tensors = parameters.iter().map(value).collect();
         let described = ModelConfig::Beit(BeitModelConfig::new(&beit, None));

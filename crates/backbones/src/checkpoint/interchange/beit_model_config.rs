@@ -10,8 +10,8 @@ use super::encoder_sizes::check_size;
 use super::labels::{id2label, label2id, read_architectures, read_id2label, read_label2id};
 use crate::{BeitConfig, ModelError};
 
-/// The keys of `config.json` that change the numbers; others are ignored when read, and
-/// those that a file leaves out are the default's.
+/// The keys of `config.json` that affect the outputs; others are ignored when read, and keys that a
+/// file leaves out take their defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BeitModelConfig {
     /// Names the architecture to Python readers.
@@ -28,14 +28,14 @@ pub struct BeitModelConfig {
     pub layer_scale_init_value: f64,
     /// Whether there is a mask token.
     pub use_mask_token: bool,
-    /// Whether tokens carry learned positions too.
+    /// Whether tokens also have learned position embeddings.
     pub use_absolute_position_embeddings: bool,
     /// Whether each block has its own table of biases, as after fine-tuning.
     pub use_relative_position_bias: bool,
     /// Whether all blocks share one table of biases, as after pre-training.
     pub use_shared_relative_position_bias: bool,
-    /// Whether the pooler reads the mean of the last block's patches, and normalises that
-    /// in place of every token.
+    /// Whether the pooler averages the last block's patch tokens and the final norm is applied to
+    /// that mean instead of every token.
     pub use_mean_pooling: bool,
     /// The classes' names by index; a classifier has one score for each.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "read_id2label")]
@@ -68,7 +68,7 @@ impl Default for BeitModelConfig {
 impl BeitModelConfig {
     /// The file's `model_type`.
     pub const MODEL_TYPE: &str = "beit";
-    /// Hugging Face's class of an encoder with a head for masked patches.
+    /// Hugging Face's class for an encoder with a head for masked patches.
     pub const MASKED: &str = "BeitForMaskedImageModeling";
 
     /// Describes an encoder, with or without a head of this many outputs for masked patches.
@@ -84,16 +84,18 @@ impl BeitModelConfig {
             use_absolute_position_embeddings: encoder.absolute_positions,
             use_relative_position_bias: false,
             use_shared_relative_position_bias: true,
-            // With a head its own norm is the final one; without, the encoder's is.
+            // With a head, the head's norm is the final one; without, it is the encoder's.
             use_mean_pooling: outputs.is_some(),
             id2label: None,
             label2id: None,
         }
     }
 
-    /// Describes a fine-tuned encoder, with a table of biases in each block, and a classifier
-    /// of so many classes, or without one; `mean` says that it reads the mean of the patches,
-    /// which has the only norm then, and not the class token.
+    /// Describes a fine-tuned encoder with a table of biases in each block, with a classifier of
+    /// `classes` classes or without one.
+    ///
+    /// With `mean`, the classifier reads the mean of the patch tokens, to which the only norm is
+    /// applied, instead of the class token.
     pub fn fine_tuned(encoder: &BeitConfig, classes: Option<usize>, mean: bool) -> Self {
         let classifier = classes.map(|_| vec!["BeitForImageClassification".to_owned()]);
         let alone = Self::new(encoder, None);
@@ -109,8 +111,8 @@ impl BeitModelConfig {
         }
     }
 
-    /// The same encoder with a table in each block, without mask token and head for masked
-    /// patches; a norm of that head becomes the encoder's final one.
+    /// The same encoder with a table in each block, without the mask token and the head for masked
+    /// patches, whose norm becomes the encoder's final one.
     pub(super) fn expanded(&self, has_head: bool) -> Self {
         let mut architectures = self.architectures.clone();
         if has_head {
@@ -139,7 +141,7 @@ impl BeitModelConfig {
         })
     }
 
-    /// What keeps such an encoder from being read here.
+    /// The reason why such an encoder cannot be read, if there is one.
     pub(super) fn check(&self) -> Result<(), String> {
         self.sizes.check()?;
         check_size("vocab_size", self.vocab_size)?;

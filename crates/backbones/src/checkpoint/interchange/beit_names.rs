@@ -1,8 +1,9 @@
-//! Hugging Face's names for BEiT against BEiT v2's and timm's, which are our own.
+//! Conversion between Hugging Face's names for BEiT and those of BEiT v2 and timm, which this crate
+//! uses.
 //!
-//! Most are those of a ViT under `beit.` in place of `vit.`. A head for masked patches
-//! keeps its `lm_head`, and the final norm stands beside it, outside of `beit.`; under a
-//! classifier the norm is inside.
+//! Most are a ViT's names with `beit.` in place of `vit.`. With a head for masked patches,
+//! `lm_head` keeps its name and the final norm is next to it, outside of `beit.`; with a
+//! classifier, the norm is inside.
 
 use std::collections::HashMap;
 
@@ -11,7 +12,7 @@ use tch::Tensor;
 use super::names::{self, Renamed};
 use crate::checkpoint::Mismatch;
 
-/// Parts outside the blocks that a ViT lacks: ours, theirs; the first of each is written.
+/// Parts outside the blocks that a ViT lacks: ours, theirs. Of several, the first is written.
 const PARTS: [(&str, &str); 4] = [
     (TABLE, "encoder.relative_position_bias.relative_position_bias_table"),
     (TABLE, "shared_position_bias.relative_position_bias_table"),
@@ -22,13 +23,13 @@ const PARTS: [(&str, &str); 4] = [
 /// The table of biases that all blocks share.
 pub(super) const TABLE: &str = "rel_pos_bias.relative_position_bias_table";
 
-/// The first of those where each block has one.
+/// The first table where each block has its own.
 pub(super) const FIRST_TABLE: &str = "blocks.0.attn.relative_position_bias_table";
 
-/// Where blocks are: the first is written.
+/// Names of the stack of blocks; the first is written.
 const STACKS: [&str; 2] = ["encoder.layer", "layers"];
 
-/// Parts of a block that a ViT lacks: ours, theirs; the first of each is written.
+/// Parts of a block that a ViT lacks: ours, theirs. Of several, the first is written.
 const BLOCK_PARTS: [(&str, &str); 8] = [
     ("gamma_1", "lambda_1"),
     ("gamma_2", "lambda_2"),
@@ -43,7 +44,7 @@ const BLOCK_PARTS: [(&str, &str); 8] = [
     ("attn.relative_position_bias_table", "relative_position_bias.relative_position_bias_table"),
 ];
 
-/// Whether a BEiT's tensors are these, by their own words for its biases and factors.
+/// Whether these are a BEiT's tensors, judged by its names for biases and factors.
 pub(super) fn is_beit(tensors: &HashMap<String, Tensor>) -> bool {
     tensors.keys().any(|name| {
         name.starts_with("beit.")
@@ -52,8 +53,8 @@ pub(super) fn is_beit(tensors: &HashMap<String, Tensor>) -> bool {
     })
 }
 
-/// Brings BEiT's names, Hugging Face's or the original's, to ours. What is not known keeps
-/// its name; the index of relative places, which follows from the grid, is left out.
+/// Converts BEiT's names, Hugging Face's or the original's, to ours. Unknown names are kept; the
+/// index of relative positions, which follows from the grid, is left out.
 ///
 /// # Errors
 /// As [`names::from_hugging_face`].
@@ -77,7 +78,7 @@ pub(super) fn to_ours(
     ours.finish(|name, third| names::name_of_third(name, third).replacen("vit.", "beit.", 1))
 }
 
-/// One of their names, without `beit.`, as ours, where it is none of a ViT's.
+/// Converts one of their names, without `beit.`, to ours, if it is not one of a ViT's.
 fn translate(name: &str) -> Option<String> {
     if let Some((ours, rest)) =
         PARTS.iter().find_map(|(ours, theirs)| Some((ours, name.strip_prefix(theirs)?)))
@@ -90,9 +91,9 @@ fn translate(name: &str) -> Option<String> {
     Some(format!("blocks.{index}.{ours}"))
 }
 
-/// Brings our names to Hugging Face's. What is not known keeps its name.
+/// Converts our names to Hugging Face's. Unknown names are kept.
 pub(super) fn to_hugging_face(tensors: &HashMap<String, Tensor>) -> HashMap<String, Tensor> {
-    // `BeitModel` saves its parts without the `beit.` of models that contain it.
+    // `BeitModel` saves its parts without the prefix `beit.` of the models that contain it.
     let [masked, classified] =
         ["lm_head.weight", "head.weight"].map(|name| tensors.contains_key(name));
     let front = if masked || classified { "beit." } else { "" };
@@ -116,7 +117,7 @@ pub(super) fn to_hugging_face(tensors: &HashMap<String, Tensor>) -> HashMap<Stri
     theirs
 }
 
-/// One of our names as theirs, without `beit.`, where it is none of a ViT's.
+/// Converts one of our names to theirs, without `beit.`, if it is not one of a ViT's.
 fn translate_back(name: &str) -> Option<String> {
     if let Some((rest, theirs)) =
         PARTS.iter().find_map(|(ours, theirs)| Some((name.strip_prefix(ours)?, theirs)))

@@ -1,4 +1,4 @@
-//! A model folder's encoder under a new classifier, for fine-tuning.
+//! A model folder's encoder with a new classifier, for fine-tuning.
 
 use tch::Device;
 
@@ -6,21 +6,19 @@ use super::encoders::sized_beit;
 use super::{BeitModelConfig, ModelConfig, ModelFolder, VitModelConfig};
 use crate::{BeitEncoder, EncoderHead, EncoderWithHead, ModelError, Parameters};
 
-/// What begins the names of a head's own parameters.
+/// Prefixes of the names of a head's own parameters.
 const NEW: [&str; 2] = ["fc_norm.", "head."];
 
 impl ModelFolder {
-    /// Builds the encoder under a new `head` on a device, with the folder's weights
-    /// below it; the head starts from `seed`. Of a BEiT it is the encoder of
-    /// [`Self::tunable`].
+    /// Builds the encoder with a new `head` on a device. The encoder has the folder's weights, the
+    /// head is initialised from `seed`. For a BEiT, the encoder is that of [`Self::tunable`].
     ///
-    /// A mean classifier leaves the folder's final norm out (MAE, fine-tuning).
-    /// With `image_size` [height, width] other than the folder's, positions are
-    /// interpolated, which is told by an event.
+    /// A mean classifier leaves the folder's final norm out (MAE, fine-tuning). If `image_size`
+    /// [height, width] differs from the folder's, positions are interpolated, which is logged.
     ///
     /// # Errors
-    /// As [`Self::image_encoder`], and [`ModelError::Format`] for a CLIP tower and when the
-    /// head needs a final norm that the folder's own fine-tuning left out.
+    /// As [`Self::image_encoder`], and [`ModelError::Format`] for a CLIP tower or when the head
+    /// needs a final norm that the folder lacks after its own fine-tuning.
     pub fn classifier(
         &self,
         head: EncoderHead,
@@ -47,8 +45,7 @@ impl ModelFolder {
         Ok((parameters, model))
     }
 
-    /// The same network with every weight as it starts from `seed`: what training from
-    /// scratch begins with.
+    /// Builds the same network with initial weights drawn from `seed`, for training from scratch.
     ///
     /// # Errors
     /// [`ModelError::Geometry`] and [`ModelError::Config`] for sizes that do not fit,

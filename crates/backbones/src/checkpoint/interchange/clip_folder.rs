@@ -1,4 +1,4 @@
-//! A folder of an encoder of clips, whichever network it holds.
+//! A folder with an encoder of clips, of either architecture.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use super::{SpacetimeFolder, SpacetimeModelConfig, VideoFolder, VideoModelConfig
 use crate::encoder_with_head::HEAD_STD;
 use crate::{ClipEncoder, Init, Linear, ModelError, Parameters, SpacetimeConv, VideoTransformer};
 
-/// A model folder whose features of clips can be measured and fine-tuned.
+/// A model folder of an encoder of clips, for evaluating its features and for fine-tuning.
 #[derive(Debug)]
 pub enum ClipFolder {
-    /// A transformer of video.
+    /// A video transformer.
     Transformer(VideoFolder),
     /// A (2+1)D residual network.
     Convolution(SpacetimeFolder),
@@ -52,7 +52,7 @@ impl ClipFolder {
         }
     }
 
-    /// Means and deviations of the channels that frames in [0, 1] are normalised by.
+    /// Per-channel means and standard deviations for normalising frames in [0, 1].
     pub fn statistics(&self) -> [&[f32]; 2] {
         match self {
             Self::Transformer(folder) => [&folder.config().image_mean, &folder.config().image_std],
@@ -77,7 +77,7 @@ impl ClipFolder {
         }
     }
 
-    /// The same encoder at its initial weights.
+    /// Builds the same encoder with initial weights drawn from `seed`.
     ///
     /// # Errors
     /// [`ModelError::Geometry`] and [`ModelError::Config`] for sizes that do not fit.
@@ -100,9 +100,11 @@ impl ClipFolder {
         }
     }
 
-    /// Builds the encoder with the folder's weights, or at its initial ones, and a new classifier
-    /// of what stands for a clip, [D, classes]: `head` of a transformer, as in mae_st's files, and
-    /// `fc` of a residual network, as in torchvision's.
+    /// Builds the encoder, with the folder's weights or from scratch, and a new classifier [D,
+    /// classes] of the clip's feature vector.
+    ///
+    /// The classifier is named `head` for a transformer, as in mae_st's files, and `fc` for a
+    /// residual network, as in torchvision's.
     ///
     /// # Errors
     /// As [`Self::encoder`] and [`Self::untrained`].
@@ -135,7 +137,7 @@ impl ClipFolder {
         }
     }
 
-    /// The `config.json` of its encoder under a classifier.
+    /// The `config.json` of its encoder with a classifier.
     pub fn described(&self) -> Value {
         let described = match self {
             Self::Transformer(folder) => serde_json::to_value(VideoModelConfig {

@@ -1,5 +1,5 @@
 //! `config.json` of CLIP's visual tower, in Hugging Face's layout for `CLIPVisionModel`,
-//! `CLIPVisionModelWithProjection` and, with the texts' part left out, `CLIPModel`.
+//! `CLIPVisionModelWithProjection` and, ignoring the text tower, `CLIPModel`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,8 +9,8 @@ use super::labels::read_architectures;
 use super::{EncoderSizes, Sides};
 use crate::{Activation, ClipVisionConfig, ModelError};
 
-/// The keys of `config.json` that change the numbers; others are ignored when read, and
-/// those that a file leaves out are the default's.
+/// The keys of `config.json` that affect the outputs; others are ignored when read, and keys that a
+/// file leaves out take their defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClipModelConfig {
     /// Names the architecture to Python readers.
@@ -45,7 +45,7 @@ impl Default for ClipModelConfig {
 impl ClipModelConfig {
     /// The file's `model_type`.
     pub const MODEL_TYPE: &str = "clip_vision_model";
-    /// The `model_type` of images and texts together.
+    /// The `model_type` of a model of images and texts.
     pub const WITH_TEXTS: &str = "clip";
 
     /// Describes a tower.
@@ -62,7 +62,7 @@ impl ClipModelConfig {
         }
     }
 
-    /// The images' part of a description of images and texts, as a description of its own.
+    /// Extracts the description of the visual tower from that of a model of images and texts.
     pub(super) fn part_of(value: &Value) -> Result<Value, String> {
         let Some(vision) = value.get("vision_config").filter(|vision| vision.is_object()) else {
             return Err("a configuration of images and texts needs a vision_config".into());

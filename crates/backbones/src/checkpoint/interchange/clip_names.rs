@@ -1,6 +1,7 @@
-//! OpenAI's and Hugging Face's names for CLIP's visual tower against timm's, our own.
+//! Conversion of OpenAI's and Hugging Face's names for CLIP's visual tower to timm's, which this
+//! crate uses.
 //!
-//! What belongs to texts is left out. OpenAI's projection stands the other way round.
+//! The text tower is left out. OpenAI's projection is transposed.
 
 use std::collections::HashMap;
 
@@ -19,7 +20,7 @@ const PARTS: [[&str; 3]; 6] = [
     ["head", "proj", "visual_projection"],
 ];
 
-/// Where blocks are.
+/// Prefixes of the blocks.
 const STACKS: [&str; 2] = ["transformer.resblocks.", "encoder.layers."];
 
 /// Parts of a block: ours, OpenAI's, Hugging Face's.
@@ -40,14 +41,14 @@ pub(super) fn is_foreign(tensors: &HashMap<String, Tensor>) -> bool {
     names.any(|name| name.split('.').next_back() == Some("class_embedding"))
 }
 
-/// Brings their names to ours and leaves texts out. What is not known keeps its name.
+/// Converts their names to ours and leaves the text tower out. Unknown names are kept.
 ///
 /// # Errors
-/// The names of queries, keys or values whose two companions are not there.
+/// The names of queries, keys or values that lack their two companions.
 pub(super) fn to_ours(
     tensors: HashMap<String, Tensor>,
 ) -> Result<HashMap<String, Tensor>, Mismatch> {
-    // Where texts are there too, what is of images stands under one of these.
+    // In a model of images and texts, the visual tower has one of these prefixes.
     let front = ["visual.", "vision_model."]
         .into_iter()
         .find(|front| tensors.keys().any(|name| name.starts_with(front)))
@@ -59,7 +60,7 @@ pub(super) fn to_ours(
             None if name.starts_with("visual_projection.") => &name,
             None => continue,
         };
-        // A buffer that counts.
+        // A buffer of position indices, not a weight.
         if bare == "embeddings.position_ids" {
             continue;
         }
@@ -76,7 +77,8 @@ pub(super) fn to_ours(
     })
 }
 
-/// With the sides that ours has: rows of one sample, and outputs before inputs.
+/// Converts a tensor to our layout: tables get a batch dimension, and matrices have outputs before
+/// inputs.
 fn reshaped(name: &str, theirs: &str, tensor: &Tensor) -> Tensor {
     match name {
         "cls_token" => tensor.unsqueeze(0).unsqueeze(0),
@@ -88,8 +90,8 @@ fn reshaped(name: &str, theirs: &str, tensor: &Tensor) -> Tensor {
     }
 }
 
-/// One of their names, without what stands in front of a tower: ours, and which third of it
-/// this tensor is.
+/// Converts one of their names, without the tower's prefix: our name, and which third of our tensor
+/// it is.
 fn translate(name: &str) -> Option<(String, Option<usize>)> {
     for [ours, openai, hugging_face] in PARTS {
         if name == openai || name == hugging_face {
@@ -108,7 +110,7 @@ fn translate(name: &str) -> Option<(String, Option<usize>)> {
     if let Some(third) = THIRDS.iter().position(|third| *third == part) {
         return Some((format!("blocks.{index}.attn.qkv.{field}"), Some(third)));
     }
-    // OpenAI's are stacked already: `attn.in_proj_weight`.
+    // OpenAI's queries, keys and values are fused already: `attn.in_proj_weight`.
     if let ("attn", Some(field)) = (part, field.strip_prefix("in_proj_")) {
         return Some((format!("blocks.{index}.attn.qkv.{field}"), None));
     }

@@ -15,8 +15,8 @@ impl ModelFolder {
     /// is then inferred from their shapes and `options`.
     ///
     /// # Errors
-    /// As [`Self::read`], [`read_checkpoint`] and [`describe`];
-    /// [`ModelError::Described`] when something is said of a folder that describes itself.
+    /// As [`Self::read`], [`read_checkpoint`] and [`describe`]; [`ModelError::Described`] when
+    /// `options` are given for a folder, which describes itself.
     pub fn import(from: &Path, options: ImportOptions) -> Result<Self, ModelError> {
         if from.is_dir() {
             return match options == ImportOptions::default() {
@@ -34,8 +34,8 @@ impl ModelFolder {
     /// Returns a description.
     ///
     /// # Errors
-    /// When they do not, and as [`Self::write`]; [`ModelError::Occupied`] when `to` holds a
-    /// model already. Nothing is written then.
+    /// When weights and configuration do not, and as [`Self::write`]; [`ModelError::Occupied`] when
+    /// `to` already holds a model. Nothing is written in these cases.
     pub fn export(&self, to: &Path, naming: Naming) -> Result<String, ModelError> {
         let (kind, parameters) = match self.config() {
             ModelConfig::VitMae(_) => {
@@ -64,8 +64,8 @@ impl ModelFolder {
     }
 }
 
-/// Reads a foreign checkpoint, of images (residual networks too) or of video, and writes it as a
-/// model folder. Returns a description.
+/// Reads a foreign checkpoint of an image model, residual networks included, or a video model, and
+/// writes it as a model folder. Returns a description.
 ///
 /// # Errors
 /// As [`VideoFolder::import`], [`ModelFolder::import`] and their `export`.
@@ -79,12 +79,12 @@ pub fn import_model(from: &Path, options: ImportOptions, to: &Path) -> Result<St
     }
 }
 
-/// Rewrites a model folder, of images or of video, under another naming scheme, only its `encoder`
-/// if requested. Returns a description.
+/// Rewrites an image or video model's folder under another naming scheme, only its `encoder` if
+/// requested. Returns a description.
 ///
 /// # Errors
-/// As [`ModelFolder::export`] and [`VideoFolder::export`]; [`ModelError::Config`] for a model
-/// of video under Hugging Face's names, which has none.
+/// As [`ModelFolder::export`] and [`VideoFolder::export`]; [`ModelError::Config`] for a video model
+/// under Hugging Face's names, since it has none.
 pub fn export_model(
     from: &Path,
     to: &Path,

@@ -13,29 +13,29 @@ use crate::{BeitConfig, ClipVisionConfig, MaeDecoderConfig, ModelError, VitConfi
 /// Sizes that the shapes of MAE's and timm's weights do not determine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportOptions {
-    /// Attention heads of the encoder; otherwise those of the known widths: 192, 384, 768, 1024,
+    /// Attention heads of the encoder; by default those of the known widths: 192, 384, 768, 1024,
     /// 1280.
     pub heads: Option<usize>,
-    /// Attention heads of the decoder; otherwise 16.
+    /// Attention heads of the decoder; by default 16.
     pub decoder_heads: Option<usize>,
-    /// Image height and width in pixels; otherwise square.
+    /// Image height and width in pixels; by default, images are square.
     pub image_size: Option<[usize; 2]>,
-    /// Frames of a clip, of weights of video whose positions are one table; else what
-    /// `image_size` leaves, or 16.
+    /// Frames of a clip, for video weights with one joint table of positions; by default inferred
+    /// from `image_size`, or 16.
     pub frames: Option<usize>,
-    /// Whether the decoder predicts pixels standardised within each patch.
+    /// Whether the decoder predicts pixels normalised within each patch.
     pub norm_pix_loss: bool,
 }
 
-/// Describes weights under timm's names: a masked autoencoder if they hold a decoder, a
-/// BEiT if they hold tables of position biases, a CLIP tower if they hold a norm
-/// before the blocks, else a plain ViT. Norms add 1e-6, as in timm and MAE, in a CLIP
-/// tower 1e-5.
+/// Describes weights under timm's names: a masked autoencoder if they contain a decoder, a BEiT if
+/// they contain tables of position biases, a CLIP tower if they contain a norm before the blocks,
+/// else a plain ViT.
+///
+/// The epsilon of norms is 1e-6, as in timm and MAE, or 1e-5 in a CLIP tower.
 ///
 /// # Errors
-/// [`ModelError::Config`] where a name is missing that sizes are read from,
-/// shapes leave open what `options` does not say, or tensors have shapes that do not belong to
-/// one model.
+/// [`ModelError::Config`] when a tensor that sizes are read from is missing, when shapes and
+/// `options` leave a size open, or when tensors have shapes that do not belong to one model.
 pub fn describe(
     tensors: &HashMap<String, Tensor>,
     options: ImportOptions,
@@ -95,8 +95,8 @@ fn described(
     Ok(ModelConfig::VitMae(config))
 }
 
-/// A BEiT with a `table` for all blocks, and a head for masked patches or without; or one in
-/// each block, and a classifier or without.
+/// A BEiT with one `table` for all blocks and optionally a head for masked patches, or with one
+/// table in each block and optionally a classifier.
 fn beit(
     tensors: &HashMap<String, Tensor>,
     shape: Shape,
@@ -132,7 +132,7 @@ fn beit(
     Ok(BeitModelConfig { use_mask_token, ..config })
 }
 
-/// A CLIP tower; its heads are 64 wide, as in all that OpenAI published.
+/// A CLIP tower; its heads are 64 wide, as in all of OpenAI's published models.
 fn clip(
     tensors: &HashMap<String, Tensor>,
     shape: Shape,
@@ -150,7 +150,7 @@ fn clip(
     Ok(ClipVisionConfig { projection, ..ClipVisionConfig::new(vit) })
 }
 
-/// What the shapes of all kinds of weights say.
+/// Sizes read from the shapes of weights of any kind.
 #[derive(Clone, Copy)]
 struct Shape {
     dim: usize,
@@ -203,7 +203,7 @@ pub(super) fn sides_of(
     Ok(tensor.size().iter().map(|&side| side as usize).collect())
 }
 
-/// The first names in the alphabet, for a message.
+/// The first names in alphabetical order, for a message.
 fn first_names(tensors: &HashMap<String, Tensor>) -> String {
     let mut names: Vec<&str> = tensors.keys().map(String::as_str).collect();
     names.sort_unstable();
@@ -217,7 +217,7 @@ pub(super) fn known<const N: usize>(sides: &[usize], name: &str) -> Result<[usiz
     })
 }
 
-/// The rows of a head, if it is there.
+/// The number of rows of a head, if there is one.
 fn outputs(tensors: &HashMap<String, Tensor>, head: &str) -> Result<Option<usize>, ModelError> {
     if !tensors.contains_key(head) {
         return Ok(None);

@@ -47,10 +47,10 @@ impl Default for EncoderSizes {
 }
 
 impl EncoderSizes {
-    /// What no size of a model that is read is above: pixels, channels, widths, blocks.
+    /// Upper limit of every size in a model that is read: pixels, channels, widths, blocks.
     pub const LARGEST: usize = 1 << 20;
 
-    /// Describes an encoder; whether its qkv products have a bias is not said here.
+    /// Describes an encoder, except for the bias of its qkv projections.
     pub fn new(encoder: &VitConfig) -> Self {
         Self {
             image_size: Sides::new(encoder.image_height, encoder.image_width),
@@ -65,7 +65,7 @@ impl EncoderSizes {
         }
     }
 
-    /// The encoder that is described, its qkv products with a bias.
+    /// The described encoder, with a bias in its qkv projections.
     ///
     /// # Errors
     /// [`ModelError::Config`] when patches are not square.
@@ -110,7 +110,7 @@ impl EncoderSizes {
     }
 }
 
-/// Says that a size is none, or that of no model.
+/// Refuses a size of 0 or above the limit.
 pub(super) fn check_size(key: &str, size: usize) -> Result<(), String> {
     let largest = EncoderSizes::LARGEST;
     if (1..=largest).contains(&size) {
@@ -119,8 +119,8 @@ pub(super) fn check_size(key: &str, size: usize) -> Result<(), String> {
     Err(format!("{key} is {size}, but must be at least 1 and at most {largest}"))
 }
 
-/// Says that a number of heads does not divide its width, by the keys of both after `front`;
-/// `said` is the description as it was written.
+/// Refuses a number of heads that does not divide the width, naming both keys with the prefix
+/// `front`; `said` is the description as written.
 pub(super) fn check_heads(
     said: &Value,
     front: &str,

@@ -1,4 +1,4 @@
-//! A model folder's encoder of whole images, whichever architecture the folder describes.
+//! A model folder's encoder of whole images, for any described architecture.
 
 use std::collections::HashMap;
 
@@ -13,15 +13,15 @@ use crate::{
     interpolate_relative_bias,
 };
 
-/// An encoder and the parameters that it is made of.
+/// An encoder and its parameters.
 pub(super) type Built = (Parameters, Box<dyn ImageEncoder>);
 
 impl ModelFolder {
-    /// Builds the encoder that the folder describes on a device, with the folder's weights,
-    /// for tokens of whole images; decoders and heads are left out.
+    /// Builds the encoder that the folder describes on a device, with the folder's weights, for
+    /// tokens of whole images; decoders and heads are left out.
     ///
-    /// With `image_size` [height, width] other than the folder's, positions are
-    /// interpolated, which is told by an event.
+    /// If `image_size` [height, width] differs from the folder's, positions are interpolated, which
+    /// is logged.
     ///
     /// # Errors
     /// [`ModelError::Mismatch`] when weights and description disagree,
@@ -36,10 +36,10 @@ impl ModelFolder {
         Ok((parameters, encoder))
     }
 
-    /// The same, with nothing to train and with tokens on `grid`: of images of `image_size`
-    /// where it is given, else of the size at which its patches give that grid.
+    /// Builds the same encoder with frozen parameters and tokens on `grid`: for images of
+    /// `image_size` if it is given, else of the size that the folder's patches need for that grid.
     ///
-    /// The grid is not checked where the size is given.
+    /// The grid is not checked if the size is given.
     ///
     /// # Errors
     /// As [`Self::image_encoder`].
@@ -63,7 +63,7 @@ impl ModelFolder {
         frozen(Some([grid.height() * patch[0], grid.width() * patch[1]]))
     }
 
-    /// The same network with every weight as it starts from `seed`.
+    /// Builds the same network with initial weights drawn from `seed`.
     ///
     /// # Errors
     /// [`ModelError::Geometry`] and [`ModelError::Config`] for sizes that do not fit.
@@ -79,7 +79,8 @@ impl ModelFolder {
         let encoder: Box<dyn ImageEncoder> = match &self.config {
             ModelConfig::VitMae(_) | ModelConfig::Vit(_) => {
                 let config = self.sized_vit(image_size)?;
-                // Fine-tuning leaves a norm on the mean of the tokens in its place.
+                // Fine-tuning on the mean of the tokens replaces the final norm by a norm of that
+                // mean.
                 let averaged = has("fc_norm.weight") && !has("norm.weight");
                 let build =
                     if averaged { VisionTransformer::without_norm } else { VisionTransformer::new };
@@ -124,8 +125,8 @@ impl ModelFolder {
         Ok((parameters, encoder, head))
     }
 
-    /// Builds CLIP's visual tower on a device, with the folder's weights; it has a projection
-    /// if they hold one.
+    /// Builds CLIP's visual tower on a device, with the folder's weights, and a projection if they
+    /// contain one.
     ///
     /// # Errors
     /// As [`Self::beit`].
@@ -167,7 +168,8 @@ impl ModelFolder {
         Ok(ClipVisionConfig { vit: sized(own.vit, image_size), ..own })
     }
 
-    /// With a final norm, unless the folder's norm stands on the mean of the tokens instead.
+    /// The parts of an encoder: with a final norm, unless the folder's norm applies to the mean of
+    /// the tokens.
     fn beit_parts(&self, config: &BeitModelConfig) -> BeitParts {
         let has = |name| self.tensors.contains_key(name);
         BeitParts {
@@ -177,14 +179,14 @@ impl ModelFolder {
         }
     }
 
-    /// The weights without decoder and heads, positions brought to the grid `to`.
+    /// The weights without decoder and heads, with positions resampled to the grid `to`.
     pub(super) fn encoder_tensors(&self, to: Grid) -> Result<HashMap<String, Tensor>, ModelError> {
         let own = self.config.sizes().vit()?;
         let from = own.grid()?;
         let mut tensors = self.shared_tensors(|name| match &self.config {
             ModelConfig::VitMae(_) | ModelConfig::Vit(_) => !is_above_encoder(name),
             ModelConfig::Beit(_) => !is_above_beit(name),
-            // Its projection is part of the tower.
+            // A CLIP tower's projection is part of the tower.
             ModelConfig::Clip(_) => true,
         });
         if from == to {
@@ -232,7 +234,7 @@ pub(super) fn sized_beit(
     Ok(BeitConfig { vit: sized(own.vit, image_size), ..own })
 }
 
-/// Whether a parameter belongs to a head on a BEiT.
+/// Whether a parameter belongs to a BEiT's head.
 pub(super) fn is_above_beit(name: &str) -> bool {
     ["lm_head.", "head.", "fc_norm.", "pooler."].iter().any(|start| name.starts_with(start))
 }

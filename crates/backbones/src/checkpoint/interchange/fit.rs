@@ -1,8 +1,8 @@
 //! Checking the sizes of a configuration against the weights' shapes, before a network is built.
 //!
-//! A network takes the memory that its description asks for. So a description must agree with
-//! the shapes that the weights have, whose memory is that of their file, and the whole network
-//! must not be much larger than the weights are.
+//! A network takes as much memory as its description asks for. So a description must agree with the
+//! shapes of the weights, whose size is bounded by their file, and the whole network must not be
+//! much larger than the weights.
 
 use std::collections::HashMap;
 
@@ -11,25 +11,25 @@ use tch::Tensor;
 use super::beit_names::{FIRST_TABLE, TABLE};
 use super::{EncoderSizes, ModelConfig, VitMaeConfig};
 
-/// How many times the weights' numbers a network may have: parts of weights may be missing,
-/// which is told by their names when they are loaded.
+/// Largest ratio of a network's parameters to the weights'. It is above 1 because weights can be
+/// incomplete; missing names are reported when they are loaded.
 const MOST_TIMES: u128 = 4;
 
-/// How many numbers a network of any weights may have.
+/// Number of parameters that a network can have in any case.
 const SMALL: u128 = 1 << 20;
 
-/// Patches of a BEiT: each pair of them has an entry in an index.
+/// Most patches of a BEiT: each pair of them has an entry in an index.
 const MOST_PAIRED: u128 = 4096;
 
-/// A size that a description states, and where weights show it: sides of tensors.
+/// A size stated by a description, and the dimensions of tensors that show it.
 struct Claim {
     key: &'static str,
     stated: usize,
     shown: Vec<(String, usize)>,
 }
 
-/// Says why a description cannot be that of these weights, if so: by the keys whose sizes are
-/// not the weights', then by the size of the whole.
+/// Refuses a description that does not fit the weights: first names the keys whose sizes differ,
+/// then compares the total size.
 pub(super) fn check(config: &ModelConfig, tensors: &HashMap<String, Tensor>) -> Result<(), String> {
     let cut = config.sizes().vit().and_then(|vit| vit.grid());
     cut.map_err(|error| error.to_string())?;
@@ -60,7 +60,7 @@ pub(super) fn check(config: &ModelConfig, tensors: &HashMap<String, Tensor>) -> 
 
 /// The number of blocks of a stack.
 ///
-/// The error says which is missing where they do not count from 0 without a gap.
+/// The error names the missing block if indices from 0 have a gap.
 pub(super) fn depth(tensors: &HashMap<String, Tensor>, stack: &str) -> Result<usize, String> {
     let index = |name: &String| {
         let text = name.strip_prefix(stack)?.split_once('.')?.0;
@@ -79,7 +79,7 @@ pub(super) fn depth(tensors: &HashMap<String, Tensor>, stack: &str) -> Result<us
     }
 }
 
-/// The number of embeddings of a decoder: one for each image that it tells apart.
+/// The number of a decoder's embeddings: one for each image that it reconstructs separately.
 fn branches(tensors: &HashMap<String, Tensor>) -> usize {
     let is_embedding = |name: &&String| {
         let number = name.strip_prefix("decoder_embed").and_then(|s| s.strip_suffix(".weight"));
@@ -88,7 +88,7 @@ fn branches(tensors: &HashMap<String, Tensor>) -> usize {
     tensors.keys().filter(is_embedding).count()
 }
 
-/// Whether any of a decoder's weights is there.
+/// Whether the weights contain any part of a decoder.
 pub(super) fn has_decoder(tensors: &HashMap<String, Tensor>) -> bool {
     tensors.keys().any(|name| name.starts_with("decoder"))
 }
@@ -99,7 +99,7 @@ impl Claim {
         Self { key, stated, shown }
     }
 
-    /// A message unless one of the tensors has the size, or none of them is there.
+    /// A message, unless one of the tensors has the stated size or none of them exists.
     fn refute(&self, tensors: &HashMap<String, Tensor>) -> Option<String> {
         let mut shapes = Vec::new();
         for (name, side) in &self.shown {
@@ -147,7 +147,7 @@ fn claims(config: &ModelConfig) -> Vec<Claim> {
             claims.push(Claim::new("projection_dim", width, &[("head.weight", 0)]));
         }
     }
-    // A head has as many outputs as it has rows, each of the encoder's width.
+    // A head has one row per output, each of the encoder's width.
     for head in ["head.weight", "pooler.weight", "lm_head.weight"] {
         claims.push(Claim::new("hidden_size", sizes.hidden_size, &[(head, 1)]));
     }
@@ -190,7 +190,7 @@ fn refute_image_size(config: &ModelConfig, tensors: &HashMap<String, Tensor>) ->
         let rows = (2 * height - 1) * (2 * width - 1) + 3;
         let table = [TABLE, FIRST_TABLE].into_iter().find(|name| tensors.contains_key(*name))?;
         let found = *tensors[table].size().first()?;
-        // A table that nearly fits is listed with all else that does not.
+        // A table of nearly the right size is reported later, with all other mismatches.
         if rows > 16 * u128::try_from(found).ok()? + 4096 {
             return Some(format!("{image} need {rows} rows, but {table} has {found}"));
         }
@@ -205,7 +205,7 @@ fn refute_image_size(config: &ModelConfig, tensors: &HashMap<String, Tensor>) ->
     })
 }
 
-/// Rows and columns of patches; nothing where images are no whole patches.
+/// Rows and columns of patches; `None` where images do not divide into whole patches.
 fn sides(sizes: &EncoderSizes) -> Option<[u128; 2]> {
     let EncoderSizes { image_size: image, patch_size: patch, .. } = sizes;
     let count = |image: usize, patch: usize| {
@@ -231,13 +231,14 @@ fn refute_whole(config: &ModelConfig, tensors: &HashMap<String, Tensor>) -> Opti
     })
 }
 
-/// Whether a decoder that no weights are there for is small enough to be told of by names.
+/// Whether a decoder without any weights is small enough to be built, so that its missing names are
+/// reported.
 pub(super) fn decoder_is_small(config: &VitMaeConfig) -> bool {
     numbers_of_decoder(config) <= 64 * SMALL
 }
 
-/// About how many numbers the encoder's tensors have. No size is above
-/// [`EncoderSizes::LARGEST`], so nothing overflows.
+/// Approximate number of the encoder's parameters. No size is above [`EncoderSizes::LARGEST`], so
+/// nothing overflows.
 fn numbers_of_encoder(config: &ModelConfig) -> u128 {
     let sizes = config.sizes();
     let tokens = tokens(sizes);
@@ -278,12 +279,12 @@ fn numbers_of_decoder(config: &VitMaeConfig) -> u128 {
         + outputs * dim
 }
 
-/// Tokens of an image; 0 where images are no whole patches.
+/// Tokens of an image; 0 where images do not divide into whole patches.
 fn tokens(sizes: &EncoderSizes) -> u128 {
     sides(sizes).map_or(0, |[height, width]| 1 + height * width)
 }
 
-/// Numbers of a block of this width and that of its MLP.
+/// Number of parameters of a block with this width and MLP width.
 fn block(dim: u128, mlp: u128) -> u128 {
     4 * dim * dim + 2 * dim * mlp
 }
@@ -302,7 +303,7 @@ mod tests {
         };
         assert_eq!(depth_of(&[]), Ok(0));
         assert_eq!(depth_of(&["blocks.1.a", "blocks.0.a", "blocks.0.b", "norm.a"]), Ok(2));
-        // Names that no network has stay what they are.
+        // Names that no network has are not counted.
         assert_eq!(depth_of(&["blocks.0.a", "blocks.07.a", "blocks.+1.a", "blocks.x.a"]), Ok(1));
         for names in [&["blocks.99999999.x"][..], &["blocks.0.a", "blocks.2.a"]] {
             let refused = depth_of(names).unwrap_err();

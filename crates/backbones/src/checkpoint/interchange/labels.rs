@@ -1,17 +1,17 @@
-//! Keys that name things and change no number: classes and architectures, as Hugging Face's
-//! files write them. Whatever stands there, a model is read.
+//! Keys for names of classes and architectures, as in Hugging Face's files. They do not affect the
+//! outputs, so a model is read whatever their values.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// Hugging Face's own name of a class that has none.
+/// Hugging Face's default name of a class.
 fn label(class: usize) -> String {
     format!("LABEL_{class}")
 }
 
-/// The names of so many classes by index.
+/// The default names of `classes` classes by index.
 pub(super) fn id2label(classes: usize) -> BTreeMap<usize, String> {
     (0..classes).map(|class| (class, label(class))).collect()
 }
@@ -21,7 +21,7 @@ pub(super) fn label2id(classes: usize) -> BTreeMap<String, usize> {
     (0..classes).map(|class| (label(class), class)).collect()
 }
 
-/// Reads names by index; nothing where one of them is not a name or no index.
+/// Reads names by index; `None` if one of them is not a name or has no index.
 pub(super) fn read_id2label<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<BTreeMap<usize, String>>, D::Error> {
@@ -31,7 +31,7 @@ pub(super) fn read_id2label<'de, D: Deserializer<'de>>(
     Ok(value.as_object().and_then(|names| names.iter().map(entry).collect()))
 }
 
-/// Reads indices by name, which some tools write as strings; nothing where one of them is none.
+/// Reads indices by name, which some tools write as strings; `None` if one of them is not an index.
 pub(super) fn read_label2id<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<BTreeMap<String, usize>>, D::Error> {
@@ -44,7 +44,7 @@ pub(super) fn read_label2id<'de, D: Deserializer<'de>>(
     Ok(value.as_object().and_then(|names| names.iter().map(entry).collect()))
 }
 
-/// Reads the names of architectures; none where it is not a list of names.
+/// Reads the names of architectures; empty if the value is not a list of names.
 pub(super) fn read_architectures<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<String>, D::Error> {

@@ -19,7 +19,7 @@ use crate::checkpoint::regular_file;
 pub enum ModelConfig {
     /// A masked autoencoder: encoder and decoder.
     VitMae(VitMaeConfig),
-    /// A plain ViT, with a head or without.
+    /// A plain ViT, with or without a head.
     Vit(VitModelConfig),
     /// A BEiT v2-style encoder, with a head for masked patches, a classifier or neither.
     Beit(BeitModelConfig),
@@ -65,7 +65,7 @@ impl ModelConfig {
         [patch.height(), patch.width()]
     }
 
-    /// What a `config.json` of Hugging Face's describes, and of ours.
+    /// Reads the description in a `config.json`, Hugging Face's or ours.
     ///
     /// The error names the key that is wrong.
     pub(super) fn of(value: &Value) -> Result<Self, String> {
@@ -107,14 +107,14 @@ impl ModelConfig {
     }
 }
 
-/// What a folder's `config.json` says; nothing where it cannot be read.
+/// A folder's `config.json`; null if it cannot be read.
 pub(super) fn said(folder: &Path) -> Value {
     let text = regular_file::read_text(&folder.join("config.json")).ok();
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
-/// Reads a description over the default of its kind. If that fails, key by key, so that the
-/// error names the key that is wrong.
+/// Reads a description, filling in the defaults of its kind. If that fails, keys are read one by
+/// one, so that the error names the one that is wrong.
 pub(super) fn parse<T>(value: &Value) -> Result<T, String>
 where
     T: Default + Serialize + DeserializeOwned,
@@ -139,7 +139,7 @@ where
     Err(plain(&error))
 }
 
-/// An error of serde's, whose names of types are no words of a user's.
+/// A serde error with type names in plain words.
 fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.replace("expected usize", "expected an integer of at least 0")

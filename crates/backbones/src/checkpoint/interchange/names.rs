@@ -1,9 +1,8 @@
-//! Hugging Face's parameter names against timm's, which are our own.
+//! Conversion between Hugging Face's parameter names and timm's, which this crate uses.
 //!
-//! Two things differ: the words, and that Hugging Face keeps queries, keys and
-//! values in three tensors where timm has one, `qkv`, with the three stacked in
-//! that order. Names of transformers 4 and 5 are read; those of 4, which every
-//! version reads, are written.
+//! They differ in two ways: in the words, and in that Hugging Face keeps queries, keys and values
+//! in three tensors where timm has one, `qkv`, with the three stacked in that order. Names of
+//! transformers 4 and 5 are read; those of 4, which every version reads, are written.
 
 use std::collections::HashMap;
 
@@ -26,16 +25,16 @@ const PARTS: [(&str, &str); 11] = [
     ("decoder_pred", "decoder.decoder_pred"),
 ];
 
-/// Where blocks are: ours, theirs; the first of each kind is the one written.
+/// Names of the stacks of blocks: ours, theirs. The first of each kind is written.
 const STACKS: [(&str, &str); 4] = [
     ("blocks", "vit.encoder.layer"),
     ("decoder_blocks", "decoder.decoder_layers"),
     ("blocks", "vit.layers"),
-    // How transformers 5 writes, though not how it names, a decoder.
+    // The name that transformers 5 writes for a decoder, though its modules have another.
     ("decoder_blocks", "decoder.decoder_encoder.layer"),
 ];
 
-/// Parts of a block: ours, theirs; the first of each kind is the one written.
+/// Parts of a block: ours, theirs. The first of each kind is written.
 const BLOCK_PARTS: [(&str, &str); 8] = [
     ("norm1", "layernorm_before"),
     ("norm2", "layernorm_after"),
@@ -59,10 +58,10 @@ pub(super) fn is_hugging_face(tensors: &HashMap<String, Tensor>) -> bool {
     tensors.keys().any(|name| name.contains("embeddings.patch_embeddings."))
 }
 
-/// Brings Hugging Face's names to ours. What is not known keeps its name.
+/// Converts Hugging Face's names to ours. Unknown names are kept.
 ///
 /// # Errors
-/// The names of queries, keys or values whose two companions are there.
+/// The names of queries, keys or values that lack their two companions.
 pub(super) fn from_hugging_face(
     tensors: HashMap<String, Tensor>,
 ) -> Result<HashMap<String, Tensor>, Mismatch> {
@@ -74,23 +73,22 @@ pub(super) fn from_hugging_face(
     ours.finish(name_of_third)
 }
 
-/// Their name of a third of our `attn.qkv`.
+/// Their name for a third of our `attn.qkv`.
 pub(super) fn name_of_third(name: &str, third: usize) -> String {
     hugging_face_name(&name.replace("attn.qkv", THIRDS[third][0]))
 }
 
-/// Tensors under our names, while theirs are translated one by one.
+/// Tensors under our names, collected while theirs are translated one by one.
 #[derive(Default)]
 pub(super) struct Renamed {
     whole: HashMap<String, Tensor>,
     stacked: HashMap<String, [Option<Tensor>; 3]>,
-    /// Those of their names whose tensor another one of them has, too.
+    /// Their names for tensors that also occur under another of their names.
     twice: Vec<String>,
 }
 
 impl Renamed {
-    /// Adds the tensor of a name of theirs, or a third of the queries, keys and values, under
-    /// our name.
+    /// Adds a tensor, or a third of queries, keys and values, under our name.
     pub(super) fn insert(
         &mut self,
         theirs: &str,
@@ -107,10 +105,10 @@ impl Renamed {
         }
     }
 
-    /// All of them; `theirs` is a third's own name.
+    /// Returns all tensors; `theirs` gives their name for a third.
     ///
     /// # Errors
-    /// As [`stack`], and the names of tensors that are there under two names.
+    /// As [`stack`], and the names of tensors that occur under two names.
     pub(super) fn finish(
         self,
         theirs: impl Fn(&str, usize) -> String,
@@ -127,11 +125,11 @@ impl Renamed {
     }
 }
 
-/// Stacks queries, keys and values under one name each; `theirs` is a third's own name.
+/// Stacks queries, keys and values under one name each; `theirs` gives their name for a third.
 ///
 /// # Errors
-/// The names of queries, keys or values whose two companions are not there, or that are no
-/// rows of floating-point numbers.
+/// The names of queries, keys or values that lack their two companions or are not rows of
+/// floating-point numbers.
 fn stack(
     stacked: HashMap<String, [Option<Tensor>; 3]>,
     theirs: impl Fn(&str, usize) -> String,
@@ -169,9 +167,9 @@ fn stack(
     if mismatch.is_empty() { Ok(found) } else { Err(mismatch) }
 }
 
-/// One name of theirs: ours, and which third of it this tensor is.
+/// Converts one of their names: our name, and which third of our tensor it is.
 pub(super) fn translate(name: &str) -> Option<(String, Option<usize>)> {
-    // `ViTModel` saves its parts without the `vit.` of models that contain it.
+    // `ViTModel` saves its parts without the prefix `vit.` of the models that contain it.
     let bare = ["embeddings.", "encoder.layer.", "layers.", "layernorm.", "pooler."];
     let prefixed;
     let name = if bare.iter().any(|start| name.starts_with(start)) {
@@ -200,8 +198,8 @@ pub(super) fn translate(name: &str) -> Option<(String, Option<usize>)> {
     Some((format!("{stack}.{index}.{part}{field}"), third))
 }
 
-/// Brings our names to Hugging Face's; `bare` leaves out the `vit.` in front,
-/// as `ViTModel` does. What is not known keeps its name.
+/// Converts our names to Hugging Face's; `bare` leaves out the prefix `vit.`, as `ViTModel` does.
+/// Unknown names are kept.
 pub(super) fn to_hugging_face(
     tensors: &HashMap<String, Tensor>,
     bare: bool,

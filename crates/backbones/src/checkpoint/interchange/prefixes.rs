@@ -1,16 +1,16 @@
-//! What stands before all names of a checkpoint because its model was part of another:
-//! `module.`, `backbone.`, `encoder.`, `student.`, in any order and number.
+//! Prefixes of all names in a checkpoint whose model was part of another: `module.`, `backbone.`,
+//! `encoder.`, `student.`, in any order and number.
 //!
-//! Every model that is read here embeds patches. The name of that weight tells what stands
-//! before the others.
+//! Every supported model has a patch embedding. The name of its weight shows the prefix of the
+//! others.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use tch::Tensor;
 
-/// Names of the weight that embeds patches or of the class token beside it, by timm and MAE,
-/// Hugging Face's ViT and BEiT, Hugging Face's and OpenAI's CLIP.
+/// Names of the patch embedding's weight or of the class token, in timm and MAE, in Hugging Face's
+/// ViT and BEiT, in Hugging Face's CLIP and in OpenAI's CLIP.
 const ANCHORS: [&str; 4] = [
     "patch_embed.proj.weight",
     "embeddings.patch_embeddings.projection.weight",
@@ -18,14 +18,14 @@ const ANCHORS: [&str; 4] = [
     "class_embedding",
 ];
 
-/// What an anchor has before it by the words of its own naming.
+/// Prefixes of an anchor that belong to its own naming scheme.
 const OWN: [&str; 4] = ["vit.", "beit.", "vision_model.", "visual."];
 
-/// Takes the names' common prefix off. What stands elsewhere, such as a projection on top of a
-/// backbone, is left out with a warning.
+/// Removes the common prefix of the names. Tensors without it, such as a projection on top of a
+/// backbone, are left out with a warning.
 ///
 /// # Errors
-/// Several models are there, or names would be there twice; the error says which.
+/// When there are several models; the error names their prefixes.
 pub(super) fn strip(
     path: &Path,
     tensors: HashMap<String, Tensor>,
@@ -65,13 +65,13 @@ pub(super) fn strip(
     Ok(stripped)
 }
 
-/// What stands before an anchor that is not part of its own naming.
+/// The part of a name before an anchor that does not belong to its own naming scheme.
 fn front(name: &str) -> Option<String> {
     let front = ANCHORS.iter().find_map(|anchor| name.strip_suffix(anchor))?;
     if !front.is_empty() && !front.ends_with('.') {
         return None;
     }
-    // timm's own names have nothing before them: a `vit.` there is a part of another model.
+    // timm's own names have no prefix: a `vit.` there is a part of another model.
     if name.ends_with(ANCHORS[0]) {
         return Some(front.to_owned());
     }
@@ -125,7 +125,7 @@ mod tests {
             ["visual.class_embedding"]
         );
         assert_eq!(stripped(&["visual.class_embedding"]).unwrap(), ["visual.class_embedding"]);
-        // A student beside a model without a prefix, as our own runs may keep one.
+        // A student next to a model without a prefix, as in checkpoints of our own runs.
         let own = ["patch_embed.proj.weight", "teacher.patch_embed.proj.weight"];
         assert_eq!(stripped(&own).unwrap(), own);
         assert_eq!(stripped(&["fc.weight"]).unwrap(), ["fc.weight"]);

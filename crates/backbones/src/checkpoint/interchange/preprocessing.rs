@@ -1,9 +1,9 @@
-//! `preprocessor_config.json`: how a picture becomes a model's input, in Hugging Face's words.
+//! `preprocessor_config.json`: how an image becomes a model's input, in Hugging Face's format.
 //!
-//! A picture is resized, its middle is cut out, its values in 0 to 255 are multiplied with
-//! `rescale_factor`, and channels are standardised, each step if the file says so. What the
-//! file leaves out is as the image processor that it names has it. Every key that changes a
-//! number is obeyed or refused; none is dropped.
+//! An image is resized and centre-cropped, its values in 0 to 255 are multiplied by
+//! `rescale_factor`, and channels are normalised, each step if the file says so. Keys that the file
+//! leaves out take the defaults of the image processor that it names. Every key that affects the
+//! values is applied or refused; none is ignored.
 
 mod framing;
 mod processors;
@@ -27,10 +27,10 @@ use crate::{ImageNormalization, ModelError};
 /// The file's name.
 const FILE: &str = Preprocessing::FILE;
 
-/// What pixels are multiplied with, unless a file says something else.
+/// Factor that pixels are multiplied by, unless a file gives another.
 const RESCALE_FACTOR: f64 = 1.0 / 255.0;
 
-/// Steps that are applied, or that do not change pictures with the model's channels.
+/// Steps that are supported, or that do not change images with the model's channels.
 const KNOWN_STEPS: [&str; 6] = [
     "do_resize",
     "do_rescale",
@@ -40,10 +40,10 @@ const KNOWN_STEPS: [&str; 6] = [
     "do_reduce_labels",
 ];
 
-/// Keys of steps that some processors have and that are not done here, unless null or false.
+/// Keys of steps of some processors that are not supported, unless null or false.
 const REFUSED: [&str; 5] = ["rescale_offset", "offset", "crop_pct", "crop_mode", "pad_size"];
 
-/// How a model's pictures are made ready, as its folder says.
+/// How a model's images are preprocessed, according to its folder.
 ///
 /// ```
 /// use bauta_backbones::{CropRounding, Framing, Preprocessing, Resize};
@@ -57,25 +57,25 @@ const REFUSED: [&str; 5] = ["rescale_offset", "offset", "crop_pct", "crop_mode",
 /// ```
 #[derive(Clone, Debug)]
 pub struct Preprocessing {
-    /// Where it was read, for messages.
+    /// The file it was read from, for messages.
     path: PathBuf,
     keys: Map<String, Value>,
 }
 
 impl PartialEq for Preprocessing {
-    /// Whether both say the same, wherever they were read.
+    /// Whether both have the same keys, wherever they were read.
     fn eq(&self, other: &Self) -> bool {
         self.keys == other.keys
     }
 }
 
-/// Channels' means and deviations, of bytes scaled to [0, 1] and of other samples in their own
-/// units, as [`ImageNormalization::of`] takes them.
+/// Means and standard deviations of the channels, in units of [0, 1] for bytes and in their own
+/// units for other samples, as [`ImageNormalization::of`] takes them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelStatistics {
-    /// One for each channel.
+    /// One per channel.
     pub mean: Vec<f32>,
-    /// One for each channel, above 0.
+    /// One per channel, above 0.
     pub deviation: Vec<f32>,
 }
 
@@ -83,15 +83,16 @@ impl Preprocessing {
     /// The name of the file.
     pub const FILE: &str = "preprocessor_config.json";
 
-    /// Describes pictures with values in 0 to 255 that are framed, divided by 255 and
-    /// standardised by these channel means and deviations of pixels in [0, 1]. Without a
-    /// `framing` nothing is said of it.
+    /// Describes images with values in 0 to 255 that are resized and cropped by `framing`, divided
+    /// by 255 and normalised by these channel means and standard deviations of pixels in [0, 1].
+    ///
+    /// Without a `framing`, the file does not mention it.
     pub fn new(mean: &[f32], deviation: &[f32], framing: Option<Framing>) -> Self {
         Self::of(Samples::BYTES, mean, deviation, framing)
     }
 
-    /// The same of pictures of any samples: those that are no bytes are standardised in their
-    /// own units, without a factor.
+    /// The same for images of any sample type: samples other than bytes are normalised in their own
+    /// units, without a factor.
     pub fn of(samples: Samples, mean: &[f32], deviation: &[f32], framing: Option<Framing>) -> Self {
         let bytes = samples.kind == SampleKind::Uint8;
         let said = json!({
@@ -109,11 +110,11 @@ impl Preprocessing {
         Self { path: FILE.into(), keys }
     }
 
-    /// What a folder says: its `preprocessor_config.json`, or the `pretrained_cfg` of timm's
-    /// `config.json`; nothing if it has neither.
+    /// Reads a folder's `preprocessor_config.json`, or the `pretrained_cfg` of timm's
+    /// `config.json`; `None` if it has neither.
     ///
     /// # Errors
-    /// [`ModelError::Io`] and [`ModelError::Format`] when such a file is there but is not a JSON
+    /// [`ModelError::Io`] and [`ModelError::Format`] when such a file exists but is not a JSON
     /// object.
     pub fn read(folder: &Path) -> Result<Option<Self>, ModelError> {
         let path = folder.join(FILE);
@@ -142,26 +143,25 @@ impl Preprocessing {
         write_whole(&path, &text).map_err(io)
     }
 
-    /// What the pictures' numbers are; bytes where the file does not say it.
+    /// Type and range of the images' samples; bytes if the file does not say.
     ///
     /// # Errors
-    /// [`ModelError::Format`] for a type that is none, or a range that is none.
+    /// [`ModelError::Format`] for an unknown type or an invalid range.
     pub fn samples(&self) -> Result<Samples, ModelError> {
         Samples::of(&self.keys).map_err(|reason| self.refuse(reason))
     }
 
-    /// The channels' means and deviations that do to pixels what the file's steps, rescaling
-    /// and normalisation, do to their values: of bytes told for pixels in [0, 1], of other
-    /// samples in their own units.
+    /// The channel means and standard deviations that combine the file's rescaling and
+    /// normalisation: for bytes in units of [0, 1], for other samples in their own units.
     ///
     /// # Errors
-    /// [`ModelError::Format`] when the file asks for another step, says nothing of means or
+    /// [`ModelError::Format`] when the file asks for an unsupported step, lacks means or standard
     /// deviations, or does not have one of each for each of `channels`.
     pub fn statistics(&self, channels: usize) -> Result<ChannelStatistics, ModelError> {
         self.statistics_of(channels).map_err(|reason| self.refuse(reason))
     }
 
-    /// The same, ready for pixels on a device.
+    /// The same, as tensors for pixels on a device.
     ///
     /// # Errors
     /// As [`Self::statistics`].
@@ -174,10 +174,10 @@ impl Preprocessing {
         ImageNormalization::of(self.samples()?, &mean, &deviation, device)
     }
 
-    /// How pictures are resized and cut; nothing if the file does not say it.
+    /// How images are resized and cropped; `None` if the file does not say.
     ///
     /// # Errors
-    /// [`ModelError::Format`] for sizes that are no sizes and for steps that are not done here.
+    /// [`ModelError::Format`] for invalid sizes and for unsupported steps.
     pub fn framing(&self) -> Result<Option<Framing>, ModelError> {
         self.check_steps()
             .and_then(|()| Framing::of(&self.keys, self.processor()))
@@ -203,7 +203,8 @@ impl Preprocessing {
         if let Some(&bad) = deviation.iter().find(|&&deviation| deviation <= 0.0) {
             return Err(format!("image_std has {bad}, but deviations must be above 0"));
         }
-        // (x · factor − m) / s, told of x / unit; the usual factor leaves the numbers as they are.
+        // (x · factor − m) / s, in terms of x / unit; the usual factor leaves the numbers
+        // unchanged.
         let scale = factor * f64::from(Samples::of(&self.keys)?.kind.unit());
         let scale = if (scale - 1.0).abs() < 1e-6 { 1.0 } else { scale };
         if are_of_bytes(&mean, scale) {
@@ -226,7 +227,7 @@ impl Preprocessing {
         Ok(found)
     }
 
-    /// A list with one number for each channel, or one number for all of them.
+    /// A list with one number per channel, or one number for all of them.
     fn per_channel(&self, key: &str, channels: usize) -> Result<Vec<f64>, String> {
         let Some(value) = said(&self.keys, key) else {
             let usual = self.processor().and_then(|processor| processor.statistics(key));
@@ -260,7 +261,7 @@ impl Preprocessing {
         Ok(list)
     }
 
-    /// Refuses steps that are not done here.
+    /// Refuses unsupported steps.
     fn check_steps(&self) -> Result<(), String> {
         let steps = self.keys.keys().filter(|key| key.starts_with("do_"));
         let steps = steps.map(String::as_str).filter(|key| !KNOWN_STEPS.contains(key));
@@ -279,7 +280,7 @@ impl Preprocessing {
         Ok(())
     }
 
-    /// The image processor that the file names, if it is one that is known.
+    /// The image processor that the file names, if it is a known one.
     fn processor(&self) -> Option<Processor> {
         ["image_processor_type", "feature_extractor_type"]
             .iter()
@@ -292,7 +293,7 @@ impl Preprocessing {
     }
 }
 
-/// Whether means look like those of bytes while pixels, in units of `scale`, are in [0, 1].
+/// Whether means look like those of bytes although pixels, in units of `scale`, are in [0, 1].
 fn are_of_bytes(mean: &[f64], scale: f64) -> bool {
     scale == 1.0 && mean.iter().any(|&mean| mean > 1.0)
 }
@@ -308,7 +309,7 @@ fn object(path: &Path) -> Result<Map<String, Value>, ModelError> {
     }
 }
 
-/// The value of a key; null is as good as none.
+/// The value of a key; null counts as missing.
 fn said<'a>(keys: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
     keys.get(key).filter(|value| !value.is_null())
 }
@@ -323,7 +324,7 @@ fn number(keys: &Map<String, Value>, key: &str) -> Result<Option<f64>, String> {
     said(keys, key).map(|value| value.as_f64().ok_or_else(|| wrong(value))).transpose()
 }
 
-/// A value as a message shows it: its beginning, where it is long.
+/// A value for a message, shortened if it is long.
 fn brief(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(40) {

@@ -1,5 +1,5 @@
-//! A residual network's folder as what protocols measure and training goes on with: its encoder,
-//! the same under a classifier, and weights to begin with.
+//! A residual network's folder for evaluation and further training: its encoder, alone or with a
+//! classifier, and its weights as a starting point.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ impl ResNetFolder {
         Ok((parameters, network))
     }
 
-    /// The same for tokens of images of [height, width], else of [`Self::image_size`].
+    /// Builds the encoder of images of [height, width], by default [`Self::image_size`].
     ///
     /// # Errors
     /// As [`Self::encoder`], and [`ModelError::Geometry`] for images without pixels.
@@ -36,7 +36,7 @@ impl ResNetFolder {
         Ok((parameters, encoder))
     }
 
-    /// The same with every weight as it starts from `seed`.
+    /// Builds the same encoder with initial weights drawn from `seed`.
     ///
     /// # Errors
     /// As [`Self::image_encoder`].
@@ -52,7 +52,7 @@ impl ResNetFolder {
         Ok((parameters, Box::new(encoder)))
     }
 
-    /// The network under its own classifier; none where it has none.
+    /// Builds the network with its own classifier; `None` if it has none.
     ///
     /// # Errors
     /// As [`Self::image_encoder`].
@@ -67,7 +67,7 @@ impl ResNetFolder {
         Ok(Some((parameters, model)))
     }
 
-    /// The network under a new classifier of so many classes, which starts from `seed`.
+    /// Builds the network with a new classifier of `classes` classes, initialised from `seed`.
     ///
     /// # Errors
     /// As [`Self::image_encoder`].
@@ -87,7 +87,7 @@ impl ResNetFolder {
         Ok((parameters, model))
     }
 
-    /// The same with every weight as it starts from `seed`.
+    /// Builds the same network with initial weights drawn from `seed`.
     ///
     /// # Errors
     /// As [`Self::image_encoder`].
@@ -109,11 +109,12 @@ impl ResNetFolder {
         self.described(Some(classes))
     }
 
-    /// Gives the parameters of a network of this `config`, and of whatever stands on it, the
-    /// folder's weights where names and shapes are the same; all else keeps its values.
+    /// Loads the folder's weights into the network of this `config` where names and shapes agree;
+    /// all other parameters keep their values.
     ///
     /// # Errors
-    /// [`ModelError::Format`] when the folder's network is another; nothing has been changed then.
+    /// [`ModelError::Format`] when the folder's network has other sizes; no parameter is changed
+    /// then.
     pub fn begin(
         &self,
         config: &ResNetConfig,

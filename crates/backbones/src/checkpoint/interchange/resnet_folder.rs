@@ -14,41 +14,41 @@ use super::{Naming, Preprocessing, labels, weights};
 use crate::checkpoint::write_tensors;
 use crate::{ModelError, Parameters, ResNet, ResNetConfig, ResNetDepth, Stem};
 
-/// Our own `model_type`; a run's checkpoint has it, too.
+/// Our own `model_type`, which a run's checkpoint has too.
 const OURS: &str = "bauta-resnet";
 /// Hugging Face's.
 const THEIRS: &str = "resnet";
-/// A bottleneck's weights.
+/// A weight that only bottlenecks have.
 const BOTTLENECK: &str = "layer1.0.conv3.weight";
 
-/// Description and weights of a residual network, with whatever head stands on it.
+/// Description and weights of a residual network, with its head, if it has one.
 #[derive(Debug)]
 pub struct ResNetFolder {
     pub(super) path: PathBuf,
     pub(super) config: ResNetConfig,
-    /// Of the network, under torchvision's names, without counts of batches.
+    /// The network's tensors, under torchvision's names, without batch counts.
     pub(super) tensors: HashMap<String, Tensor>,
-    /// All else: a classifier `fc`, a projector, a predictor.
+    /// All other tensors: a classifier `fc`, a projector, a predictor.
     pub(super) head: HashMap<String, Tensor>,
-    /// What a classifier tells apart; none where the head is no classifier.
+    /// Number of classes; none if the head is not a classifier.
     pub(super) classes: Option<usize>,
     preprocessing: Option<Preprocessing>,
 }
 
 impl ResNetFolder {
-    /// Whether a folder's `config.json` describes a residual network. What cannot be read is
-    /// left to whoever reads it as another model.
+    /// Whether a folder's `config.json` describes a residual network. False for an unreadable file,
+    /// which the reader of another kind of model will report.
     pub fn describes(folder: &Path) -> bool {
         let said = said(folder);
         [OURS, THEIRS].map(Some).contains(&said["model_type"].as_str())
     }
 
-    /// Reads a folder of Hugging Face's `ResNetModel` or `ResNetForImageClassification`, of
-    /// ours, or a run's checkpoint. The network is told by the weights.
+    /// Reads a folder of Hugging Face's `ResNetModel` or `ResNetForImageClassification`, of ours,
+    /// or a run's checkpoint. The network's sizes are inferred from the weights.
     ///
     /// # Errors
-    /// [`ModelError::Io`] and [`ModelError::Format`] for files that are missing, broken or of
-    /// no ResNet-18 or -50, [`ModelError::Mismatch`] for weights that are missing.
+    /// [`ModelError::Io`] and [`ModelError::Format`] for files that are missing, broken or not of a
+    /// ResNet-18 or -50, [`ModelError::Mismatch`] for missing weights.
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
         let (path, tensors) = weights::read_with(folder, resnet_names::to_torchvision)?;
         let (preprocessing, said) = (Preprocessing::read(folder)?, said(folder));
@@ -65,15 +65,15 @@ impl ResNetFolder {
             }
         }
         let folder = Self::of(path, tensors, preprocessing)?;
-        // Siamese training's head of a single layer has a classifier's names.
+        // A single-layer head of siamese training has a classifier's names.
         Ok(if said.get("siamese").is_some() { Self { classes: None, ..folder } } else { folder })
     }
 
-    /// Reads a folder, or a file of weights as torchvision and MoCo publish them. Nothing is
-    /// read, and `None` given, where the weights are no residual network's.
+    /// Reads a folder, or a file of weights as torchvision and MoCo publish them. Returns `None` if
+    /// the weights are not a residual network's.
     ///
     /// # Errors
-    /// As [`Self::read`]; [`ModelError::Format`] for a file of several networks.
+    /// As [`Self::read`]; [`ModelError::Format`] for a file with several networks.
     pub fn import(from: &Path) -> Result<Option<Self>, ModelError> {
         if from.is_dir() {
             return if Self::describes(from) { Self::read(from).map(Some) } else { Ok(None) };
@@ -106,7 +106,7 @@ impl ResNetFolder {
         let depth = if bottleneck { ResNetDepth::Fifty } else { ResNetDepth::Eighteen };
         let (width, channels) = (width as usize, channels as usize);
         let config = ResNetConfig { depth, stem, width, channels };
-        // The weights are as large as the network that they describe.
+        // Sizes are read from the weights, so the described network is not larger than they are.
         let mut sketch = Parameters::sketch();
         ResNet::new(sketch.root(), config)?;
         tensors.retain(|name, _| !name.ends_with(resnet_names::COUNT));
@@ -134,32 +134,34 @@ impl ResNetFolder {
         &self.config
     }
 
-    /// How pictures are preprocessed, if the folder says so.
+    /// How images are preprocessed, if the folder says so.
     pub fn preprocessing(&self) -> Option<&Preprocessing> {
         self.preprocessing.as_ref()
     }
 
-    /// What its classifier tells apart; none where it has no classifier.
+    /// Number of its classifier's classes; `None` if it has no classifier.
     pub fn classes(&self) -> Option<usize> {
         self.classes
     }
 
-    /// Height and width of the images in pixels: a residual network takes any, and these are
-    /// those of its preprocessing, or else of the images that its stem is for.
+    /// Height and width of the images in pixels. A residual network takes any size; these are from
+    /// its preprocessing, or the usual size for its stem.
     pub fn image_size(&self) -> [usize; 2] {
         let said = self.preprocessing.as_ref().and_then(|said| said.framing().ok().flatten());
         let usual = if self.config.stem == Stem::Large { 224 } else { 32 };
         said.and_then(|said| said.output()).unwrap_or([usual; 2])
     }
 
-    /// Writes `config.json` and `model.safetensors`, a classifier with them, under torchvision's
-    /// names, which `load_state_dict` takes (with `strict=False` where there is no `fc`), or
-    /// Hugging Face's, and the network under Detectron2's as `detectron2.safetensors`; other
-    /// heads are left out. Says what it holds.
+    /// Writes `config.json` and `model.safetensors`, including a classifier, under torchvision's
+    /// names, which `load_state_dict` takes (with `strict=False` if there is no `fc`), or under
+    /// Hugging Face's.
+    ///
+    /// Also writes the network under Detectron2's names, as `detectron2.safetensors`. Other heads
+    /// are left out. Returns a description.
     ///
     /// # Errors
     /// [`ModelError::Config`] for a small stem under Hugging Face's names, which have none;
-    /// [`ModelError::Occupied`] when `to` holds a model already. Nothing is written then.
+    /// [`ModelError::Occupied`] when `to` already holds a model. Nothing is written in these cases.
     pub fn export(&self, to: &Path, naming: Naming) -> Result<String, ModelError> {
         let (config, names): (Value, Names) = match naming {
             Naming::Timm => (self.described(self.classes), str::to_owned),
@@ -191,7 +193,7 @@ impl ResNetFolder {
         Ok(format!("residual network of {count} parameters{head} in {}", to.display()))
     }
 
-    /// Weights and, as torch has them beside running moments, counts of batches.
+    /// Writes weights and batch counts, which PyTorch stores with the running moments.
     fn write<'a>(
         &'a self,
         path: &Path,
@@ -209,7 +211,7 @@ impl ResNetFolder {
         write_tensors(path, all.iter().map(|(name, tensor)| (name.as_str(), *tensor)))
     }
 
-    /// Our own `config.json` of this network under a classifier or without.
+    /// Our own `config.json` of this network, with or without a classifier.
     pub(super) fn described(&self, classes: Option<usize>) -> Value {
         let mut config = json!({ "model_type": OURS, "encoder": self.config });
         if let Some(classes) = classes {

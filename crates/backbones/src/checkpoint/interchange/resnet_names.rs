@@ -1,5 +1,5 @@
-//! Names of residual networks' tensors: torchvision's, which are ours, with what stands before
-//! them in files of siamese training; Hugging Face's; Detectron2's.
+//! Names of residual networks' tensors: torchvision's, which this crate uses, with prefixes in
+//! files of siamese training; Hugging Face's; Detectron2's.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -8,26 +8,28 @@ use tch::Tensor;
 
 use crate::ModelError;
 
-/// Names a torchvision tensor anew.
+/// Maps a torchvision name to another naming scheme.
 pub(super) type Names = fn(&str) -> String;
 
-/// The tensor by which a residual network is told.
+/// The tensor that identifies a residual network.
 pub(super) const ANCHOR: &str = "layer1.0.conv1.weight";
-/// The end of the names of batch norms' counts.
+/// The suffix of the names of batch norms' counts.
 pub(super) const COUNT: &str = "num_batches_tracked";
 
 /// torchvision's classifier.
 pub(super) const CLASSIFIER: [&str; 2] = ["fc.weight", "fc.bias"];
 
 const HUGGING_FACE: &str = "embedder.embedder.convolution.weight";
-/// The front of Hugging Face's classifier, which stands outside of its network.
+/// The prefix of Hugging Face's classifier, which is outside of its network.
 const HEAD: &str = "classifier.1.";
 
-/// Brings names to torchvision's. Of MoCo's two encoders the one that learns is taken, with a
-/// projector of several layers; one of a single layer would pass for a classifier.
+/// Converts names to torchvision's.
+///
+/// Of MoCo's two encoders, the trained one (`encoder_q`) is kept, with a projector of several
+/// layers; a single-layer projector would look like a classifier and is left out.
 ///
 /// # Errors
-/// [`ModelError::Format`] for several other networks in one file.
+/// [`ModelError::Format`] for several networks in one file.
 pub(super) fn to_torchvision(
     path: &Path,
     tensors: HashMap<String, Tensor>,
@@ -62,7 +64,7 @@ pub(super) fn to_torchvision(
     Ok(named.collect())
 }
 
-/// None of what torchvision's network has not.
+/// `None` for a name without a counterpart in torchvision's network.
 fn from_hugging_face(name: &str) -> Option<String> {
     if let Some(rest) = name.strip_prefix("embedder.embedder.") {
         let rest = rest
@@ -87,7 +89,7 @@ fn from_hugging_face(name: &str) -> Option<String> {
     }
 }
 
-/// The name that Hugging Face's `ResNetModel` has.
+/// The name in Hugging Face's `ResNetModel`.
 pub(super) fn hugging_face(name: &str) -> String {
     if let Some(end) = name.strip_prefix("fc.") {
         return format!("{HEAD}{end}");
@@ -112,14 +114,14 @@ pub(super) fn hugging_face(name: &str) -> String {
     }
 }
 
-/// The name that Hugging Face's `ResNetForImageClassification` has.
+/// The name in Hugging Face's `ResNetForImageClassification`.
 pub(super) fn hugging_face_classifier(name: &str) -> String {
     let named = hugging_face(name);
     if named.starts_with(HEAD) { named } else { format!("resnet.{named}") }
 }
 
-/// The name that MoCo's converter gives for Detectron2: without a stage `stem.`, stages from 2
-/// on, norms within their convolutions.
+/// The name that MoCo's converter gives for Detectron2: `stem.` before names outside the stages,
+/// stages numbered from 2, norms as parts of their convolutions.
 pub(super) fn detectron2(name: &str) -> String {
     let named = match name.strip_prefix("layer") {
         None => format!("stem.{name}"),

@@ -15,7 +15,7 @@ pub enum Sides {
 }
 
 impl Sides {
-    /// The shortest way to say it.
+    /// The shortest form.
     pub fn new(height: usize, width: usize) -> Self {
         if height == width { Self::Square(height) } else { Self::Rectangle([height, width]) }
     }

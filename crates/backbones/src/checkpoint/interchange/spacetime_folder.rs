@@ -14,23 +14,23 @@ use super::weights;
 use crate::checkpoint::{regular_file, write_tensors};
 use crate::{ModelError, Parameters, SpacetimeConv, SpacetimeConvConfig, SpacetimeStage};
 
-/// What a classifier's weights begin with, as in torchvision.
+/// Prefix of a classifier's weights, as in torchvision.
 pub(super) const HEAD: &str = "fc";
 
-/// What `config.json` says of a (2+1)D residual network.
+/// `config.json` of a (2+1)D residual network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SpacetimeModelConfig {
     /// `bauta-r2plus1d`.
     pub model_type: String,
     /// Sizes of the network.
     pub network: SpacetimeConvConfig,
-    /// Frames of a clip that it was trained on, T.
+    /// Frames per training clip, T.
     pub frames: usize,
-    /// Height and width of their frames in pixels.
+    /// Height and width of its frames in pixels.
     pub image_size: usize,
-    /// Mean of each channel that frames in [0, 1] are normalised by.
+    /// Per-channel mean for normalising frames in [0, 1].
     pub image_mean: Vec<f32>,
-    /// Deviation of each channel.
+    /// Per-channel standard deviation.
     pub image_std: Vec<f32>,
 }
 
@@ -38,8 +38,7 @@ impl SpacetimeModelConfig {
     /// The file's `model_type`.
     pub const MODEL_TYPE: &str = "bauta-r2plus1d";
 
-    /// Describes a network of clips of `frames` square frames whose pixels are brought to
-    /// [−1, 1].
+    /// Describes a network of clips of `frames` square frames whose pixels are scaled to [−1, 1].
     pub fn new(network: &SpacetimeConvConfig, frames: usize, image_size: usize) -> Self {
         let half = vec![0.5; network.channels];
         let (image_mean, image_std) = (half.clone(), half);
@@ -86,17 +85,17 @@ pub struct SpacetimeFolder {
 }
 
 impl SpacetimeFolder {
-    /// Whether a folder's `config.json` describes a (2+1)D residual network. What cannot be read
-    /// is left to whoever reads it as another model.
+    /// Whether a folder's `config.json` describes a (2+1)D residual network. False for an
+    /// unreadable file, which the reader of another kind of model will report.
     pub fn describes(folder: &Path) -> bool {
         said(folder)["model_type"].as_str() == Some(SpacetimeModelConfig::MODEL_TYPE)
     }
 
-    /// Reads a folder that [`Self::write`] or a fine-tuning wrote; a classifier `fc` is left out.
+    /// Reads a folder written by [`Self::write`] or by fine-tuning; a classifier `fc` is left out.
     ///
     /// # Errors
     /// [`ModelError::Io`] and [`ModelError::Format`] for files that are missing, broken or of
-    /// sizes that no network has, [`ModelError::Mismatch`] for weights of other shapes.
+    /// impossible sizes, [`ModelError::Mismatch`] for weights of other shapes.
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
         let at = folder.join("config.json");
         let format = |reason: String| ModelError::Format { path: at.clone(), reason };
@@ -105,7 +104,8 @@ impl SpacetimeFolder {
         config.check().map_err(format)?;
         let (path, mut tensors) = weights::read_with(folder, |_, tensors| Ok(tensors))?;
         tensors.retain(|name, _| !name.starts_with(&format!("{HEAD}.")));
-        // A block has several tensors, so no more are described than the file can hold.
+        // A block has several tensors, so a description cannot have more blocks than the file has
+        // tensors.
         let blocks = |stages: &[SpacetimeStage]| -> usize {
             stages.iter().fold(0, |sum, stage| sum.saturating_add(stage.blocks))
         };
@@ -124,11 +124,11 @@ impl SpacetimeFolder {
         Ok(Self { path, config, tensors })
     }
 
-    /// Writes `config.json` and `model.safetensors`: of `parameters` those of a network whose
-    /// names begin with `prefix`, without it.
+    /// Writes `config.json` and `model.safetensors`. The weights are those `parameters` whose names
+    /// start with `prefix`, which is removed.
     ///
     /// # Errors
-    /// [`ModelError::Io`] when the folder cannot be made or written.
+    /// [`ModelError::Io`] when the folder cannot be created or written.
     pub fn write(
         folder: &Path,
         config: &SpacetimeModelConfig,
@@ -161,10 +161,10 @@ impl SpacetimeFolder {
         Ok((parameters, network))
     }
 
-    /// The same network at its initial weights.
+    /// Builds the same network with initial weights drawn from `seed`.
     ///
     /// # Errors
-    /// [`ModelError::Config`] when a size cannot be.
+    /// [`ModelError::Config`] when a size is not possible.
     pub fn untrained(
         &self,
         seed: u64,

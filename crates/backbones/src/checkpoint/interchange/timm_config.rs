@@ -1,8 +1,8 @@
-//! timm's `config.json`, as its folders on a hub have it: the architecture's name, and how
-//! pictures are made ready (`pretrained_cfg`).
+//! timm's `config.json`, as in its folders on the Hugging Face Hub: the architecture's name, and
+//! how images are preprocessed (`pretrained_cfg`).
 //!
-//! It states no sizes. Those follow from the weights' shapes; what shapes do not say, such as
-//! the number of heads, from the architecture and its `model_args`.
+//! It states no sizes. They follow from the weights' shapes; what shapes do not show, such as the
+//! number of heads, follows from the architecture and its `model_args`.
 
 use std::collections::HashMap;
 
@@ -12,11 +12,11 @@ use tch::Tensor;
 use super::{CropRounding, EncoderSizes, ImportOptions, ModelConfig, describe};
 use crate::Activation;
 
-/// What begins the names of architectures that may be read; what else differs in them shows in
-/// the names of their weights.
+/// Prefixes of the names of supported architectures; other differences between them show in the
+/// names of their weights.
 const READ: [&str; 4] = ["vit_", "deit_", "beit_", "beitv2_"];
 
-/// Arguments that show in the weights' names and shapes, or change no number of a forward pass.
+/// Arguments that show in the weights' names and shapes, or that do not affect a forward pass.
 const SHOWN: [&str; 22] = [
     "class_token",
     "depth",
@@ -42,18 +42,18 @@ const SHOWN: [&str; 22] = [
     "weight_init",
 ];
 
-/// The architecture's name, if this is a `config.json` of timm's.
+/// The architecture's name, if this is timm's `config.json`.
 pub(super) fn architecture(config: &Value) -> Option<&str> {
     match config.get("model_type").and_then(Value::as_str) {
-        // How transformers wraps a model of timm's.
+        // transformers' wrapper of a timm model.
         None | Some("timm_wrapper") => config.get("architecture")?.as_str(),
         Some(_) => None,
     }
 }
 
-/// Describes the weights of an architecture of timm's.
+/// Describes the weights of a timm architecture.
 ///
-/// The error says why it is not read here.
+/// The error says why it is not supported.
 pub(super) fn read(
     config: &Value,
     architecture: &str,
@@ -106,9 +106,11 @@ pub(super) fn read(
     Ok(with_activation(described, activation))
 }
 
-/// How pictures are made ready, in the keys of `preprocessor_config.json`; nothing if this is
-/// no `config.json` of timm's or does not say it. What those keys cannot say is kept under
-/// timm's own, which are refused when a picture is to be made ready.
+/// How images are preprocessed, in the keys of `preprocessor_config.json`; `None` if this is not
+/// timm's `config.json` or does not say.
+///
+/// Settings that those keys cannot express stay under timm's own keys, which are refused when the
+/// preprocessing is used.
 pub(super) fn preprocessing(config: &Map<String, Value>) -> Option<Map<String, Value>> {
     let config = Value::Object(config.clone());
     architecture(&config)?;
@@ -131,7 +133,7 @@ pub(super) fn preprocessing(config: &Map<String, Value>) -> Option<Map<String, V
                     say("size", json!({"shortest_edge": before[0]}));
                 }
                 Some("squash") => say("size", json!({"height": before[0], "width": before[1]})),
-                // timm fits another ratio, or draws a border around the picture.
+                // timm fits another ratio, or draws a border around the image.
                 _ => say("crop_mode", mode),
             }
         }
@@ -142,7 +144,7 @@ pub(super) fn preprocessing(config: &Map<String, Value>) -> Option<Map<String, V
     Some(keys)
 }
 
-/// Pillow's number of a filter that is named; other names stay.
+/// Pillow's number of a named filter; other values are kept.
 fn filter_number(named: Value) -> Value {
     match named.as_str() {
         Some("nearest") => 0.into(),
@@ -178,7 +180,7 @@ fn side(value: &Value) -> Option<usize> {
     (1..=EncoderSizes::LARGEST).contains(&side).then_some(side)
 }
 
-/// Whether it is a rate of what training leaves out, such as `drop_path_rate`.
+/// Whether it is a rate that only affects training, such as `drop_path_rate`.
 fn is_drop_rate(key: &str) -> bool {
     key.contains("drop") && key.ends_with("_rate")
 }

@@ -1,4 +1,4 @@
-//! `config.json` of a transformer of video: our own layout of MAE-ST's, and what is read of
+//! `config.json` of a video transformer: our own layout for MAE-ST, and the supported part of
 //! Hugging Face's VideoMAE.
 
 use serde::{Deserialize, Serialize};
@@ -19,19 +19,18 @@ const MOST_POSITIONS: usize = 1 << 26;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetFrames {
-    /// From the first to the last at equal distances, cut to whole numbers: of 16 frames
-    /// 0, 2, 4, 6, 8, 10, 12 and 15 (facebookresearch/mae_st).
+    /// Evenly spaced from the first to the last, rounded down to whole numbers: of 16 frames 0, 2,
+    /// 4, 6, 8, 10, 12 and 15 (facebookresearch/mae_st).
     #[default]
     Linspace,
-    /// Every second, or third, and so on, from the first: 0, 2, …, 14 (PySlowFast).
+    /// Every second, third, … frame, starting with the first: 0, 2, …, 14 (PySlowFast).
     Stride,
 }
 
-/// What `config.json` says of a transformer of video. Keys with a Hugging Face name mean what
-/// they mean there.
+/// `config.json` of a video transformer. Keys that Hugging Face also has mean the same there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VideoModelConfig {
-    /// `mae_st`; of a folder of Hugging Face's, `videomae`.
+    /// `mae_st`, or `videomae` for Hugging Face's folders.
     pub model_type: String,
     /// The encoder's sizes.
     #[serde(flatten)]
@@ -40,35 +39,35 @@ pub struct VideoModelConfig {
     pub num_frames: usize,
     /// Frames of a patch, t.
     pub tubelet_size: usize,
-    /// How the encoder's tokens are told apart by place.
+    /// The encoder's position embeddings.
     pub positions: VideoPositions,
-    /// Whether a class token stands before the patches.
+    /// Whether a class token precedes the patches.
     pub class_token: bool,
     /// Whether there is a norm after the last block.
     pub final_norm: bool,
     /// Whether qkv products have a bias.
     pub qkv_bias: bool,
-    /// Width of the decoder; with the keys below 0 or default where there is none.
+    /// Width of the decoder; 0 if there is none, and the keys below are then 0 or the defaults.
     pub decoder_hidden_size: usize,
     /// Blocks of the decoder.
     pub decoder_num_hidden_layers: usize,
     /// Attention heads of the decoder.
     pub decoder_num_attention_heads: usize,
-    /// How the decoder's tokens are told apart by place.
+    /// The decoder's position embeddings.
     pub decoder_positions: VideoPositions,
-    /// What stands before the patches in the decoder.
+    /// The token that precedes the patches in the decoder.
     pub decoder_class_token: DecoderClassToken,
-    /// Frames that are predicted of a clip.
+    /// Number of predicted frames per clip.
     pub num_predicted_frames: usize,
-    /// Which they are.
+    /// Which frames are predicted.
     pub target_frames: TargetFrames,
-    /// Whether targets are standardised within each patch.
+    /// Whether targets are normalised within each patch.
     pub norm_pix_loss: bool,
-    /// Fraction of the tokens that pre-training hides.
+    /// Fraction of the tokens that are masked in pre-training.
     pub mask_ratio: f64,
-    /// Mean of each channel that frames in [0, 1] are normalised by.
+    /// Per-channel mean for normalising frames in [0, 1].
     pub image_mean: Vec<f32>,
-    /// Deviation of each channel.
+    /// Per-channel standard deviation.
     pub image_std: Vec<f32>,
 }
 
@@ -100,12 +99,12 @@ impl Default for VideoModelConfig {
 }
 
 impl VideoModelConfig {
-    /// The file's `model_type` of our own.
+    /// Our own `model_type`.
     pub const MODEL_TYPE: &str = "mae_st";
-    /// Hugging Face's, of which the encoder is read.
+    /// Hugging Face's, of which only the encoder is read.
     pub const VIDEOMAE: &str = "videomae";
 
-    /// Describes an encoder and its decoder; the rest is the default's.
+    /// Describes an encoder and its decoder; other keys take their defaults.
     pub fn new(encoder: &VideoConfig, decoder: Option<&VideoDecoderConfig>) -> Self {
         let default = Self::default();
         let config = Self {
@@ -136,7 +135,7 @@ impl VideoModelConfig {
         }
     }
 
-    /// What a `config.json` describes. The error names the key that is wrong.
+    /// Reads the description in a `config.json`. The error names the key that is wrong.
     pub(super) fn of(value: &Value) -> Result<Self, String> {
         let config: Self = parse(value)?;
         let config = match config.model_type.as_str() {
@@ -153,8 +152,8 @@ impl VideoModelConfig {
         Ok(config)
     }
 
-    /// VideoMAE has no class token, fixed positions, and mostly a norm on the mean of the
-    /// tokens alone, which a base model lacks; our own files have none of its decoder.
+    /// VideoMAE has no class token, fixed positions and usually only a norm of the tokens' mean,
+    /// which base models lack; its decoder is left out.
     fn of_videomae(self, value: &Value) -> Self {
         let said = |key: &str| value.get(key).and_then(Value::as_bool);
         let eps = value.get("layer_norm_eps").and_then(Value::as_f64).unwrap_or(1e-12);
@@ -189,8 +188,8 @@ impl VideoModelConfig {
     /// The decoder's sizes, if there is one.
     ///
     /// # Errors
-    /// [`ModelError::Config`] when patches are not square, or when predicted frames do not
-    /// divide over the steps of time.
+    /// [`ModelError::Config`] when patches are not square, or when the number of predicted frames
+    /// is not a multiple of the number of time steps.
     pub fn decoder(&self) -> Result<Option<VideoDecoderConfig>, ModelError> {
         if self.decoder_hidden_size == 0 {
             return Ok(None);

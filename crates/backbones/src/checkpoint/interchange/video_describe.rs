@@ -1,4 +1,4 @@
-//! A description of weights of a transformer of video that came without one, from their shapes.
+//! Inferring a video transformer's description from the shapes of weights that came without one.
 
 use std::collections::HashMap;
 
@@ -14,17 +14,17 @@ use crate::{
 
 const EMBED: &str = "patch_embed.proj.weight";
 
-/// Whether these are weights of a transformer of video: they embed patches of several frames.
+/// Whether these are weights of a video transformer: they embed patches of several frames.
 pub(super) fn is_video(tensors: &HashMap<String, Tensor>) -> bool {
     tensors.get(EMBED).is_some_and(|kernel| kernel.dim() == 5)
 }
 
-/// Describes weights under our names. A decoder's heads, where nothing is said of them, are 16 in
-/// mae_st's files and 64 wide in PySlowFast's.
+/// Describes weights under our names. If `options` do not give the decoder's heads, there are 16 in
+/// mae_st's files, and they are 64 wide in PySlowFast's.
 ///
 /// # Errors
-/// [`ModelError::Config`] where a name is missing that sizes are read from, or shapes leave
-/// open what `options` does not say.
+/// [`ModelError::Config`] when a tensor that sizes are read from is missing, or when shapes and
+/// `options` leave a size open.
 pub(super) fn describe(
     tensors: &HashMap<String, Tensor>,
     options: ImportOptions,
@@ -43,7 +43,7 @@ pub(super) fn describe(
     } else {
         let [_, rows, _] = known(&sides("pos_embed")?, "pos_embed")?;
         let tokens = rows.saturating_sub(1);
-        // The size of the frames says how many tokens a step has; the rest is time.
+        // The frame size gives the tokens per time step, and hence the number of steps.
         let per_step = options.image_size.map(|[height, width]| (height / patch) * (width / patch));
         let implied = per_step.map(|places| tokens / places.max(1) * patch_frames);
         let frames = options.frames.or(implied).unwrap_or(16);

@@ -1,4 +1,4 @@
-//! Folders and files of transformers of video.
+//! Folders and files of video transformers.
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::checkpoint::{regular_file, write_tensors};
 use crate::encoder_with_head::HEAD_STD;
 use crate::{Init, Linear, ModelError, Parameters, VideoDecoder, VideoTransformer};
 
-/// Description and weights of a transformer of video: MAE-ST's, or VideoMAE's encoder.
+/// Description and weights of a video transformer: MAE-ST's, or VideoMAE's encoder.
 #[derive(Debug)]
 pub struct VideoFolder {
     path: PathBuf,
@@ -26,18 +26,18 @@ pub struct VideoFolder {
 }
 
 impl VideoFolder {
-    /// Whether a folder's `config.json` describes a transformer of video. What cannot be read
-    /// is left to whoever reads it as another model.
+    /// Whether a folder's `config.json` describes a video transformer. False for an unreadable
+    /// file, which the reader of another kind of model will report.
     pub fn describes(folder: &Path) -> bool {
         let known = [VideoModelConfig::MODEL_TYPE, VideoModelConfig::VIDEOMAE];
         known.map(Some).contains(&said(folder)["model_type"].as_str())
     }
 
-    /// Reads a folder of ours or of Hugging Face's VideoMAE, of which the encoder is kept.
+    /// Reads a folder of ours or of Hugging Face's VideoMAE, of which only the encoder is kept.
     ///
     /// # Errors
-    /// [`ModelError::Io`] and [`ModelError::Format`] for files that are missing, broken or of
-    /// sizes that are not the weights'.
+    /// [`ModelError::Io`] and [`ModelError::Format`] for files that are missing, broken or of sizes
+    /// other than the weights'.
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
         let at = folder.join("config.json");
         let format = |reason: String| ModelError::Format { path: at.clone(), reason };
@@ -55,12 +55,13 @@ impl VideoFolder {
     }
 
     /// Reads a folder, or a file of weights as mae_st and PySlowFast publish them, which is
-    /// described by its shapes and `options`. Nothing is read, and `None` given, where the weights
-    /// are no transformer's of video.
+    /// described by its shapes and `options`.
+    ///
+    /// Returns `None` if the weights are not a video transformer's.
     ///
     /// # Errors
-    /// As [`Self::read`]; [`ModelError::Config`] where shapes leave something open;
-    /// [`ModelError::Described`] when something is said of a folder that describes itself.
+    /// As [`Self::read`]; [`ModelError::Config`] when shapes leave a size open;
+    /// [`ModelError::Described`] when `options` are given for a folder, which describes itself.
     pub fn import(from: &Path, options: ImportOptions) -> Result<Option<Self>, ModelError> {
         if from.is_dir() {
             if !Self::describes(from) {
@@ -124,8 +125,8 @@ impl VideoFolder {
         Ok((parameters, encoder))
     }
 
-    /// Builds the encoder with the folder's weights, and a new classifier of what stands for a
-    /// clip, [D, classes], named `head` as in mae_st's fine-tuned files.
+    /// Builds the encoder with the folder's weights and a new classifier [D, classes] of the clip's
+    /// feature vector, named `head` as in mae_st's fine-tuned files.
     ///
     /// # Errors
     /// As [`Self::encoder`].
@@ -145,7 +146,7 @@ impl VideoFolder {
         Ok((parameters, encoder, head))
     }
 
-    /// The same network at its initial weights.
+    /// Builds the same network with initial weights drawn from `seed`.
     ///
     /// # Errors
     /// [`ModelError::Geometry`] and [`ModelError::Config`] for sizes that do not fit.
@@ -163,11 +164,11 @@ impl VideoFolder {
     }
 
     /// Writes `config.json` and `model.safetensors` under the names that mae_st's code reads.
-    /// Says what it holds.
+    /// Returns a description.
     ///
     /// # Errors
-    /// When weights and description do not make a whole model; [`ModelError::Occupied`] when
-    /// `to` holds a model already. Nothing is written then.
+    /// When weights and description do not make a complete model; [`ModelError::Occupied`] when
+    /// `to` already holds a model. Nothing is written in these cases.
     pub fn export(&self, to: &Path) -> Result<String, ModelError> {
         let (kind, parameters) = match self.config.decoder()? {
             Some(_) => ("masked autoencoder of video", self.autoencoder(Device::Cpu)?.0),
@@ -206,7 +207,7 @@ impl VideoFolder {
         Self { path, config: VideoModelConfig { decoder_hidden_size: 0, ..config }, tensors }
     }
 
-    /// Holds the description against the weights' shapes, before a network is built.
+    /// Checks the description against the weights' shapes, before a network is built.
     fn check(&self) -> Result<(), ModelError> {
         let refuse = |reason: String| ModelError::Format { path: self.path.clone(), reason };
         let stacks = [
@@ -234,8 +235,8 @@ impl VideoFolder {
         Err(ModelError::Mismatch { path: self.path.clone(), mismatch })
     }
 
-    /// The weights without heads and, where `parameters` have no decoder, without the
-    /// decoder's; fixed positions, which files leave out, are the network's own.
+    /// The weights without heads and, if `parameters` have no decoder, without the decoder's; fixed
+    /// positions, which files leave out, are taken from `parameters`.
     fn of_encoder(&self, parameters: &Parameters) -> HashMap<String, Tensor> {
         let decodes = parameters.get("decoder_embed.weight").is_some();
         let mut tensors = without_head(&self.tensors);

@@ -1,5 +1,5 @@
-//! Parameter names of transformers of video: MAE-ST's two code bases' and Hugging Face's
-//! VideoMAE's, brought to ours, which are mae_st's with queries, keys and values in one.
+//! Parameter names of video transformers: conversion of those of MAE-ST's two code bases and of
+//! Hugging Face's VideoMAE to ours, which are mae_st's with queries, keys and values in one tensor.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,14 +11,14 @@ use super::prefixes;
 use crate::ModelError;
 use crate::checkpoint::Mismatch;
 
-/// What mae_st keeps apart: the thirds of `attn.qkv`, in order.
+/// The thirds of `attn.qkv`, in order, which mae_st keeps in separate tensors.
 const THIRDS: [&str; 3] = ["attn.q.", "attn.k.", "attn.v."];
 
-/// Brings names to ours.
+/// Converts names to ours.
 ///
 /// # Errors
-/// [`ModelError::Format`] and [`ModelError::Mismatch`] for several models in one file, or
-/// queries, keys or values without the others.
+/// [`ModelError::Format`] for several models in one file, [`ModelError::Mismatch`] for queries,
+/// keys or values without the others.
 pub(super) fn to_ours(
     path: &Path,
     tensors: HashMap<String, Tensor>,
@@ -32,9 +32,11 @@ pub(super) fn to_ours(
     renamed.map_err(|mismatch| ModelError::Mismatch { path: path.into(), mismatch })
 }
 
-/// The encoder of a VideoMAE, with the bias of queries and values under one name whichever
-/// version wrote it, and keys' of zero, which no version has. A reader that skips this loses
-/// the biases without a word.
+/// The encoder of a VideoMAE.
+///
+/// The biases of queries and values get the same names for all versions, and keys get a bias of
+/// zero, which no version stores. A reader that does not know the other names would silently lose
+/// the biases.
 fn with_biases(tensors: HashMap<String, Tensor>) -> HashMap<String, Tensor> {
     let of_encoder = |name: &str| {
         ["embeddings.", "encoder.layer.", "layernorm.", "fc_norm."]
@@ -50,7 +52,7 @@ fn with_biases(tensors: HashMap<String, Tensor>) -> HashMap<String, Tensor> {
         let name = name
             .replace("attention.q_bias", "attention.query.bias")
             .replace("attention.v_bias", "attention.value.bias");
-        // A classifier's norm stands on the mean of the tokens, as our features' does.
+        // A classifier's norm applies to the tokens' mean, as the norm of our features does.
         let name = name.replace("fc_norm.", "layernorm.");
         if let Some(front) = name.strip_suffix("attention.query.bias") {
             let key = format!("{front}attention.key.bias");
@@ -61,9 +63,9 @@ fn with_biases(tensors: HashMap<String, Tensor>) -> HashMap<String, Tensor> {
     renamed
 }
 
-/// Brings mae_st's and PySlowFast's names to ours.
+/// Converts mae_st's and PySlowFast's names to ours.
 fn from_mae_st(tensors: HashMap<String, Tensor>) -> Result<HashMap<String, Tensor>, Mismatch> {
-    // The decoder's norm is the last of PySlowFast's list of blocks.
+    // The decoder's norm is the last entry in PySlowFast's list of blocks.
     let mut ours = Renamed::default();
     for (theirs, tensor) in tensors {
         let name = of_slowfast(&theirs);
@@ -78,7 +80,7 @@ fn from_mae_st(tensors: HashMap<String, Tensor>) -> Result<HashMap<String, Tenso
     ours.finish(|name, third| name.replace("attn.qkv.", THIRDS[third]))
 }
 
-/// One name of PySlowFast's under mae_st's; others stay.
+/// Converts one of PySlowFast's names to mae_st's; other names are kept.
 fn of_slowfast(name: &str) -> String {
     if let Some(rest) = name.strip_prefix("pred_head.transforms.0.") {
         return match rest.split_once('.') {
@@ -98,7 +100,7 @@ fn of_slowfast(name: &str) -> String {
     name.to_owned()
 }
 
-/// Our names as mae_st's code reads them: queries, keys and values apart.
+/// Converts our names to those of mae_st's code, with separate queries, keys and values.
 pub(super) fn to_mae_st(tensors: &HashMap<String, Tensor>) -> HashMap<String, Tensor> {
     let mut theirs = HashMap::new();
     for (name, tensor) in tensors {

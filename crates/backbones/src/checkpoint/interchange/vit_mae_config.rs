@@ -7,8 +7,8 @@ use super::encoder_sizes::check_size;
 use super::labels::read_architectures;
 use crate::{MaeDecoderConfig, ModelError, VitConfig};
 
-/// The keys of `config.json` that change the numbers; others are ignored when read, and
-/// those that a file leaves out are the default's.
+/// The keys of `config.json` that affect the outputs; others are ignored when read, and keys that a
+/// file leaves out take their defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VitMaeConfig {
     /// Names the architecture to Python readers.
@@ -19,7 +19,7 @@ pub struct VitMaeConfig {
     /// The encoder's sizes.
     #[serde(flatten)]
     pub sizes: EncoderSizes,
-    /// Whether qkv products have a bias.
+    /// Whether qkv projections have a bias.
     pub qkv_bias: bool,
     /// Width of the decoder.
     pub decoder_hidden_size: usize,
@@ -29,15 +29,16 @@ pub struct VitMaeConfig {
     pub decoder_num_attention_heads: usize,
     /// Hidden width of the decoder's MLPs.
     pub decoder_intermediate_size: usize,
-    /// Fraction of the tokens that pre-training hides.
+    /// Fraction of the tokens that are masked in pre-training.
     pub mask_ratio: f64,
-    /// Whether targets are standardised within each patch.
+    /// Whether targets are normalised within each patch.
     pub norm_pix_loss: bool,
-    /// Width of what the decoder predicts of a token, where it is not pixels but a teacher's
-    /// features; no key of Hugging Face's.
+    /// Width of the decoder's output for a token, if it predicts a teacher's features instead of
+    /// pixels; not one of Hugging Face's keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature_size: Option<usize>,
-    /// Images that the decoder tells apart, each by an embedding of its own; 1 but for i-MAE.
+    /// Images that the decoder reconstructs separately, each with its own embedding; 1 except in
+    /// i-MAE.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub decoder_branches: usize,
 }
@@ -76,7 +77,7 @@ impl VitMaeConfig {
     /// Hugging Face's class.
     pub const ARCHITECTURE: &str = "ViTMAEForPreTraining";
 
-    /// Describes an encoder, its decoder and how they are pre-trained.
+    /// Describes an encoder, its decoder and their pre-training.
     pub fn new(
         encoder: &VitConfig,
         decoder: &MaeDecoderConfig,
@@ -115,7 +116,7 @@ impl VitMaeConfig {
         Ok(VitConfig { qkv_bias: self.qkv_bias, ..self.sizes.vit()? })
     }
 
-    /// The decoder's sizes; norms, biases and activation are the encoder's.
+    /// The decoder's sizes; it shares the encoder's norms, biases and activation.
     ///
     /// # Errors
     /// [`ModelError::Config`] when patches are not square.

@@ -9,8 +9,8 @@ use super::EncoderSizes;
 use super::labels::{id2label, label2id, read_architectures, read_id2label, read_label2id};
 use crate::{ModelError, VitConfig};
 
-/// The keys of `config.json` that change the numbers; others are ignored when read, and
-/// those that a file leaves out are the default's.
+/// The keys of `config.json` that affect the outputs; others are ignored when read, and keys that a
+/// file leaves out take their defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VitModelConfig {
     /// Names the architecture to Python readers.
@@ -21,7 +21,7 @@ pub struct VitModelConfig {
     /// Its sizes.
     #[serde(flatten)]
     pub sizes: EncoderSizes,
-    /// Whether qkv products have a bias.
+    /// Whether qkv projections have a bias.
     pub qkv_bias: bool,
     /// The classes' names by index; a classifier has one score for each.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "read_id2label")]
@@ -49,7 +49,7 @@ impl VitModelConfig {
     /// The file's `model_type`.
     pub const MODEL_TYPE: &str = "vit";
 
-    /// Describes an encoder, with a classifier of so many classes, or without one.
+    /// Describes an encoder, with a classifier of `classes` classes or without one.
     pub fn new(encoder: &VitConfig, classes: Option<usize>) -> Self {
         let architecture = if classes.is_some() { "ViTForImageClassification" } else { "ViTModel" };
         Self {

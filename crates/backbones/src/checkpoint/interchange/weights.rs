@@ -1,4 +1,4 @@
-//! The weights of a folder or a file, brought to timm's names.
+//! The weights of a folder or a file, converted to timm's names.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -11,16 +11,17 @@ use super::{beit_names, clip_names, names, prefixes};
 use crate::ModelError;
 use crate::checkpoint::{is_float, read_pth, read_tensors, regular_file};
 
-/// Files of weights that lie beside a `config.json`, the first that is there is read: whole,
-/// or in several files that an index names.
+/// Files of weights next to a `config.json`, of which the first that exists is read: as one file,
+/// or as several files listed in an index.
 const FILES: [(&str, Reader); 2] =
     [("model.safetensors", read_tensors), ("pytorch_model.bin", read_pth)];
 
 type Reader = fn(&Path) -> Result<HashMap<String, Tensor>, ModelError>;
 
-/// Reads a checkpoint that has no `config.json`: a safetensors file or PyTorch's
-/// `.pth`, under timm's names or Hugging Face's; gives timm's. What stands before all names,
-/// as `module.`, is taken off.
+/// Reads a checkpoint without a `config.json`: a safetensors file or PyTorch's `.pth`, under timm's
+/// or Hugging Face's names, and returns tensors under timm's names.
+///
+/// A common prefix of all names, such as `module.`, is removed.
 ///
 /// # Errors
 /// As [`super::ModelFolder::read`].
@@ -28,10 +29,10 @@ pub fn read_checkpoint(path: &Path) -> Result<HashMap<String, Tensor>, ModelErro
     read_file_with(path, timm_names)
 }
 
-/// Brings the names of a file's tensors to those of some model here.
+/// Converts the names of a file's tensors to those of a supported model.
 type Names = fn(&Path, HashMap<String, Tensor>) -> Result<HashMap<String, Tensor>, ModelError>;
 
-/// Reads a file's tensors under the names that `names` gives them.
+/// Reads a file's tensors under the names given by `names`.
 pub(super) fn read_file_with(
     path: &Path,
     names: Names,
@@ -48,12 +49,12 @@ pub(super) fn read_file_with(
     names(path, tensors)
 }
 
-/// Reads the weights of a folder under timm's names, and says from which file.
+/// Reads the weights of a folder under timm's names, and returns them with their file.
 pub(super) fn read(folder: &Path) -> Result<(PathBuf, HashMap<String, Tensor>), ModelError> {
     read_with(folder, timm_names)
 }
 
-/// The same under the names that `names` gives them.
+/// The same under the names given by `names`.
 pub(super) fn read_with(
     folder: &Path,
     names: Names,
@@ -74,14 +75,14 @@ pub(super) fn read_with(
     Err(ModelError::Format { path: folder.into(), reason })
 }
 
-/// An index of weights that are split into several files.
+/// An index of weights stored in several files.
 #[derive(Deserialize)]
 struct Index {
     /// The file of each tensor.
     weight_map: BTreeMap<String, String>,
 }
 
-/// Reads every file that an index names; each tensor must be where the index says.
+/// Reads every file in an index; each tensor must be in the file that the index names.
 fn read_parts(
     folder: &Path,
     index: &Path,
@@ -131,8 +132,8 @@ fn read_parts(
     Ok(tensors)
 }
 
-/// Brings names to timm's. Weights that are not finite are warned of, and those of an
-/// architecture that no model here has are refused.
+/// Converts names to timm's. Warns of weights that are not finite, and refuses those of unsupported
+/// architectures.
 fn timm_names(
     path: &Path,
     tensors: HashMap<String, Tensor>,
@@ -169,8 +170,8 @@ fn timm_names(
     }
 }
 
-/// Removes what a plain ViT of Hugging Face's has for masked patches alone: the token in their
-/// place, which changes no number where nothing is masked, and the decoder of
+/// Removes tensors that a plain ViT of Hugging Face's needs only for masked patches: the mask
+/// token, which has no effect where nothing is masked, and the decoder of
 /// `ViTForMaskedImageModeling`.
 fn drop_masked_modeling(path: &Path, tensors: &mut HashMap<String, Tensor>) {
     let token = ["vit.embeddings.mask_token", "embeddings.mask_token"];
@@ -187,8 +188,8 @@ fn drop_masked_modeling(path: &Path, tensors: &mut HashMap<String, Tensor>) {
     );
 }
 
-/// Removes `head.bias` from a CLIP tower under timm's names: timm makes one of zeros for the
-/// projection, which has no bias.
+/// Removes `head.bias` from a CLIP tower under timm's names: timm adds a bias of zeros to the
+/// projection, which has none.
 ///
 /// # Errors
 /// When the bias is not zero, as that of a fine-tuned classifier.
@@ -206,8 +207,8 @@ fn drop_zero_bias_of_projection(tensors: &mut HashMap<String, Tensor>) -> Result
     }
 }
 
-/// Why tokens beside the patches' are not those of any model here, if so. All of them have one
-/// class token and no other.
+/// The reason why a model has unsupported tokens other than those of patches, if there is one.
+/// Supported models have one class token and no other.
 fn foreign_tokens(tensors: &HashMap<String, Tensor>) -> Option<String> {
     let others = [
         ("dist_token", "a distillation token (DeiT)"),

@@ -1,7 +1,7 @@
 //! The zip archive that `torch.save` writes since PyTorch 1.6.
 //!
-//! Its entries are stored as they are: the object's pickle, and one file of raw
-//! numbers for each storage, named by its key.
+//! Its entries are stored without compression: the object's pickle, and one file of raw numbers for
+//! each storage, named by its key.
 
 use std::io::{Read, Seek};
 use std::ops::RangeInclusive;
@@ -10,7 +10,7 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::Storages;
 
-/// The zip archive that a checkpoint is.
+/// The zip archive of a checkpoint.
 pub(super) struct Archive<F> {
     zip: ZipArchive<F>,
     /// The folder that everything is in.
@@ -70,7 +70,7 @@ impl<F: Read + Seek> Archive<F> {
         let fail = |what: String| format!("{name} {what}; the file is damaged, fetch it again");
         let entry =
             self.zip.by_name(&name).map_err(|error| fail(format!("cannot be read ({error})")))?;
-        // A stored entry is no longer than the file, a compressed one may be a bomb.
+        // A stored entry is no longer than the file, but a compressed one can be a zip bomb.
         let (size, stored) = (entry.size(), entry.compressed_size());
         if entry.compression() != CompressionMethod::Stored {
             return Err(format!("{name} is compressed; torch.save the checkpoint again"));

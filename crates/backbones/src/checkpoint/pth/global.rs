@@ -1,8 +1,8 @@
-//! The few names that a pickle may import, each with the meaning it has here.
+//! The few names that a pickle can import, with their meaning here.
 
 use tch::Kind;
 
-/// A name that may be imported.
+/// A name that a pickle can import.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Global {
     OrderedDict,
@@ -13,7 +13,7 @@ pub(super) enum Global {
 }
 
 impl Global {
-    /// The meaning of a name; the error says why it has none, and what to do.
+    /// Looks up a name; the error says why it is not supported, and what to do.
     pub fn find(module: &str, name: &str, remedy: Remedy<'_>) -> Result<Self, String> {
         Ok(match (module, name) {
             ("collections", "OrderedDict") => Self::OrderedDict,
@@ -49,14 +49,15 @@ impl Global {
     }
 }
 
-/// What keeps a trusted file's tensors alone, by what is known of the file where it stops.
+/// How to extract the tensors of a trusted file, depending on what was known of it when reading
+/// stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remedy<'a> {
     /// The whole file is an object of a class, such as a module.
     StateDict,
-    /// A dict of tensors is there under this key.
+    /// The file has a dict of tensors under this key.
     Key(&'a str),
-    /// Nothing yet.
+    /// Nothing is known yet.
     Unknown,
 }
 

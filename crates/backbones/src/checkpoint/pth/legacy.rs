@@ -1,9 +1,9 @@
-//! The format that `torch.save` wrote before PyTorch 1.6, and still writes when asked to.
+//! The format that `torch.save` wrote before PyTorch 1.6, and still writes on request.
 //!
-//! One after the other: the pickles of a magic number, of a version, of what
-//! the machine was like, of the object, and of the list of its storages' keys.
-//! Then, in that list's order, each storage: how many numbers it has, in eight
-//! bytes, and the numbers. All lengths are compared before any is believed.
+//! It starts with five pickles: a magic number, a version, a description of the machine, the
+//! object, and the list of its storages' keys. The storages follow in the order of that list: the
+//! count of numbers, in eight bytes, and the numbers. All lengths are checked against each other
+//! before any is used.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -11,13 +11,13 @@ use std::io::{self, Read, Seek, SeekFrom};
 use super::pickle::{Pickle, Storage, Value, damaged};
 use super::{LONGEST_PICKLE, Storages};
 
-/// The pickle of 0x1950a86a20f9469cfc6c, which such a file begins with.
+/// The pickle of 0x1950a86a20f9469cfc6c, with which such a file starts.
 pub(super) const MAGIC: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
 
-/// The only version there ever was.
+/// The only version that was ever used.
 const VERSION: Value<'_> = Value::Int(1001);
 
-/// The bytes of a file of this format that hold its pickles; few of any other.
+/// Reads the start of a file: all pickles of this format, or a few bytes of any other file.
 pub(super) fn read_begin(file: &mut (impl Read + Seek)) -> io::Result<Vec<u8>> {
     let mut begin = Vec::new();
     file.rewind()?;
@@ -28,16 +28,16 @@ pub(super) fn read_begin(file: &mut (impl Read + Seek)) -> io::Result<Vec<u8>> {
     Ok(begin)
 }
 
-/// A file of this format, with the place of each of its storages.
+/// A file of this format, with the positions of its storages.
 pub(super) struct Legacy<F> {
     file: F,
-    /// Where the numbers of a storage begin, and how many bytes they are.
+    /// Where the numbers of a storage start, and how many bytes they take.
     places: HashMap<String, (u64, u64)>,
 }
 
 impl<F: Read + Seek> Legacy<F> {
-    /// Reads the object of a file of this length, of which `begin` are the first
-    /// bytes, and finds its storages.
+    /// Reads the object of a file of this length, whose first bytes are `begin`, and locates its
+    /// storages.
     pub fn open(mut file: F, length: u64, begin: &[u8]) -> Result<(Pickle<'_>, Self), String> {
         let (version, rest) = Pickle::parse("the version", &begin[MAGIC.len()..])?;
         if version.root != VERSION {
@@ -69,7 +69,7 @@ impl<F: Read + Seek> Legacy<F> {
     }
 }
 
-/// Goes from storage to storage, beginning with the byte `at` of `length`.
+/// Walks over the storages, starting at byte `at` of `length`.
 fn places(
     file: &mut (impl Read + Seek),
     object: &Pickle<'_>,

@@ -1,9 +1,9 @@
-//! A pickle machine that builds plain data and descriptions of tensors, and runs nothing.
+//! A pickle machine that builds plain data and descriptions of tensors, and executes nothing.
 //!
-//! It knows the operations that `torch.save` writes (pickle protocol 2) and the
-//! few globals that a tensor is made of. Compound values live in tables and
-//! refer to each other by index: a copy is cheap, a cycle harmless, nesting has
-//! no depth to overflow, and memory grows by a few words for a byte of input.
+//! It knows the operations that `torch.save` writes (pickle protocol 2) and the few globals that
+//! tensors need. Compound values are stored in tables and refer to each other by index: a copy is
+//! cheap, a cycle is harmless, nesting cannot overflow the stack, and memory grows by a few words
+//! per byte of input.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,10 +11,10 @@ use tch::Kind;
 
 use super::global::{Global, Remedy};
 
-/// A value of the pickle; the indices lead into the tables of [`Pickle`].
+/// A value of the pickle; indices refer to the tables of [`Pickle`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value<'a> {
-    /// What nothing here looks into, by what to call it.
+    /// A value whose content is never used, with a name for messages.
     Plain(&'static str),
     Bool(bool),
     Int(i64),
@@ -27,7 +27,7 @@ pub(super) enum Value<'a> {
     Global(Global),
 }
 
-/// A file's row of numbers, by its key.
+/// A file's array of numbers, identified by its key.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Storage<'a> {
     pub kind: Kind,
@@ -35,7 +35,7 @@ pub(super) struct Storage<'a> {
     pub numel: i64,
 }
 
-/// A view into a storage, all of it as claimed by the pickle.
+/// A view into a storage, as claimed by the pickle.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View<'a> {
     pub storage: Storage<'a>,
@@ -44,7 +44,7 @@ pub(super) struct View<'a> {
     pub stride: usize,
 }
 
-/// What a pickle holds.
+/// The content of a pickle.
 #[derive(Debug)]
 pub(super) struct Pickle<'a> {
     pub root: Value<'a>,
@@ -56,14 +56,14 @@ struct Tables<'a> {
     tuples: Vec<Vec<Value<'a>>>,
     lists: Vec<Vec<Value<'a>>>,
     dicts: Vec<Vec<(Value<'a>, Value<'a>)>>,
-    /// Those dicts with a tensor among their values.
+    /// The dicts that have a tensor among their values.
     dicts_of_tensors: HashSet<usize>,
     storages: Vec<Storage<'a>>,
     views: Vec<View<'a>>,
 }
 
 impl Value<'_> {
-    /// What to call the value in a message.
+    /// What a message calls the value.
     pub fn noun(self) -> &'static str {
         match self {
             Self::Plain(noun) => noun,
@@ -81,9 +81,9 @@ impl Value<'_> {
 }
 
 impl<'a> Pickle<'a> {
-    /// Reads the pickle that the bytes begin with, and gives the bytes behind it.
+    /// Reads the pickle at the start of the bytes, and returns the bytes after it.
     ///
-    /// The error says where in `what` and why it stopped.
+    /// The error says where in `what` reading stopped, and why.
     pub fn parse(what: &str, bytes: &'a [u8]) -> Result<(Self, &'a [u8]), String> {
         let mut machine = Machine { bytes, ..Machine::default() };
         match machine.run() {
@@ -92,18 +92,18 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// All storages that are named, in order, some of them more than once.
+    /// All storages in the order of their mention; some occur more than once.
     pub fn storages(&self) -> &[Storage<'a>] {
         &self.tables.storages
     }
 
-    /// The items of a list; nothing for other values.
+    /// The items of a list; `None` for other values.
     pub fn list(&self, value: Value<'_>) -> Option<&[Value<'a>]> {
         let Value::List(index) = value else { return None };
         Some(&self.tables.lists[index])
     }
 
-    /// The entries of a dict in the order they were set; nothing for other values.
+    /// The entries of a dict in the order they were set; `None` for other values.
     pub fn dict(&self, value: Value<'_>) -> Option<&[(Value<'a>, Value<'a>)]> {
         let Value::Dict(index) = value else { return None };
         Some(&self.tables.dicts[index])
@@ -114,13 +114,13 @@ impl<'a> Pickle<'a> {
         matches!(value, Value::Dict(index) if self.tables.dicts_of_tensors.contains(&index))
     }
 
-    /// The view that a tensor is; nothing for other values.
+    /// A tensor's view; `None` for other values.
     pub fn view(&self, value: Value<'_>) -> Option<View<'a>> {
         let Value::Tensor(index) = value else { return None };
         Some(self.tables.views[index])
     }
 
-    /// The numbers of a view's size or stride; nothing when it holds anything else.
+    /// The numbers of a view's size or stride; `None` if it contains anything else.
     pub fn ints(&self, tuple: usize) -> Option<Vec<i64>> {
         let int = |value: &Value<'_>| if let Value::Int(int) = *value { Some(int) } else { None };
         self.tables.tuples[tuple].iter().map(int).collect()
@@ -131,7 +131,7 @@ impl<'a> Pickle<'a> {
 struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// Where the operation at hand begins.
+    /// Start of the current operation.
     start: usize,
     stack: Vec<Value<'a>>,
     /// Heights of the stack; nothing below the last one is popped.
@@ -192,7 +192,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Does an operation that pushes nothing: marks, memorizes, fills lists and dicts.
+    /// Performs an operation that pushes nothing: marks, memoizes, fills lists and dicts.
     fn change(&mut self, operation: u8) -> Result<(), String> {
         match operation {
             b'(' => self.marks.push(self.stack.len()),
@@ -200,7 +200,7 @@ impl<'a> Machine<'a> {
             b'r' => self.u32().and_then(|slot| self.memoize(slot))?,
             b'a' => self.pop::<1>().and_then(|item| self.append(&item))?,
             b'e' => self.pop_to_mark().and_then(|items| self.append(&items))?,
-            // An OrderedDict's attributes are of no use here: a module's `_metadata`.
+            // An OrderedDict's attributes, such as a module's `_metadata`, are not used.
             b'b' => self.pop::<1>().and_then(|_| self.set_items(&[]))?,
             b's' => self.pop::<2>().and_then(|pair| self.set_items(&pair))?,
             b'u' => self.pop_to_mark().and_then(|pairs| self.set_items(&pairs))?,
@@ -209,9 +209,9 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// How the tensors might be saved alone, as far as the file has been read.
+    /// How the tensors could be saved alone, given what has been read of the file.
     fn remedy(&self) -> Remedy<'a> {
-        // Items wait for their dict on the stack, from its mark to the next one.
+        // A dict's items wait on the stack, from its mark to the next one.
         let items = match *self.marks.as_slice() {
             [1, end, ..] => &self.stack[1..end],
             [1] => &self.stack[1..],
@@ -230,7 +230,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// "Calls" one of the functions that mean something here.
+    /// "Calls" one of the supported functions.
     fn call(&mut self, function: Value<'a>, tuple: Value<'a>) -> Result<Value<'a>, String> {
         let (Value::Global(global), Value::Tuple(tuple)) = (function, tuple) else {
             return Err(damaged("calls something that is not a function"));
@@ -239,7 +239,7 @@ impl<'a> Machine<'a> {
         match (global, self.tables.tuples[tuple].as_slice()) {
             (Global::OrderedDict, []) => Ok(self.dict()),
             (Global::RebuildParameter, &[tensor @ Tensor(_), _, _]) => Ok(tensor),
-            // After the view come `requires_grad` and hooks of autograd.
+            // `requires_grad` and autograd's hooks follow the view.
             (
                 Global::RebuildTensor,
                 &[Storage(storage), Int(offset), Tuple(size), Tuple(stride)],
@@ -261,7 +261,8 @@ impl<'a> Machine<'a> {
         let Value::Tuple(tuple) = id else {
             return Err(damaged("a storage's name is not a tuple"));
         };
-        // Before the length comes the device it was on, behind it, before zip files, its part.
+        // The storage's device precedes its length; in files before the zip format, its part
+        // follows.
         let &[
             Value::Str("storage"),
             Value::Global(StorageType(kind)),
@@ -366,7 +367,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// A little-endian number of up to 255 bytes, in two's complement.
+/// A little-endian two's complement number of up to 255 bytes.
 fn long<'a>(bytes: &[u8]) -> Value<'a> {
     let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
     let mut whole = [if negative { 0xff } else { 0 }; 8];
@@ -388,7 +389,7 @@ fn text(bytes: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(bytes).map_err(|_| damaged("a string is not UTF-8"))
 }
 
-/// What to say of a file that cannot be as it was written.
+/// The message for a file that cannot be as it was written.
 pub(super) fn damaged(what: &str) -> String {
     format!("{what}; the file is damaged, fetch or write it again")
 }

@@ -1,4 +1,4 @@
-//! Checkpoints as PyTorch wrote them (`fixtures/pth.py`), and hostile ones made of them.
+//! Checkpoints written by PyTorch (`fixtures/pth.py`), and hostile ones derived from them.
 
 mod legacy;
 
@@ -35,7 +35,7 @@ fn numbers(tensor: &Tensor) -> (Vec<i64>, Vec<f64>) {
     (tensor.size(), Vec::try_from(flat).unwrap())
 }
 
-/// An archive of these entries in the folder `x`, as torch writes it.
+/// An archive of these entries in the folder `x`, as PyTorch writes it.
 fn archive(entries: &[(&str, &[u8])], options: SimpleFileOptions) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in entries {
@@ -49,7 +49,7 @@ fn stored(entries: &[(&str, &[u8])]) -> Vec<u8> {
     archive(entries, SimpleFileOptions::default().compression_method(CompressionMethod::Stored))
 }
 
-/// A checkpoint of this pickle, and of storages of the floats 0 to 3 under the keys 0 and 1.
+/// A checkpoint with this pickle and storages of the floats 0 to 3 under the keys 0 and 1.
 fn checkpoint(object: &[u8]) -> Vec<u8> {
     let floats: Vec<u8> = [0f32, 1.0, 2.0, 3.0].iter().flat_map(|x| x.to_le_bytes()).collect();
     let pickle = [b"\x80\x02", object, b"."].concat();
@@ -63,7 +63,7 @@ fn dict(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
 
 type Sides<'a> = (i64, &'a [i64], &'a [i64]);
 
-/// A tensor of this storage, offset, size and stride.
+/// A tensor with this storage, offset, size and stride.
 fn tensor(storage: &[u8], (offset, size, stride): Sides<'_>) -> Vec<u8> {
     let function = b"ctorch._utils\n_rebuild_tensor_v2\n(";
     [function, storage, &int(offset), &ints(size), &ints(stride), b"\x89}tR"].concat()
@@ -75,7 +75,7 @@ fn storage(kind: &str, key: &str, numel: i64) -> Vec<u8> {
     [b"(", names.as_slice(), &int(numel), b"tQ"].concat()
 }
 
-/// A checkpoint of one tensor of floats, `w`.
+/// A checkpoint with one tensor of floats, `w`.
 fn one(key: &str, numel: i64, view: Sides<'_>) -> Vec<u8> {
     checkpoint(&dict(&[("w", tensor(&storage("FloatStorage", key, numel), view))]))
 }
@@ -114,7 +114,7 @@ fn every_layout_comes_out_contiguous() {
         assert_eq!(tensors[name].kind(), Kind::Float);
         assert!(!tensors[name].requires_grad());
     }
-    // They shared a storage in the file, and no longer do.
+    // They shared a storage in the file, but not in memory.
     let _ = tensors["head"].shallow_clone().fill_(0.0);
     assert_eq!(numbers(&tensors["tail"]).1[0], 102.0);
 }
@@ -307,11 +307,11 @@ fn broken_pickles_are_refused_where_they_break() {
 fn deep_and_tangled_pickles_take_little() {
     let deep = [b")".as_slice(), &b"\x85".repeat(1_000_000)].concat();
     assert!(refuse(&checkpoint(&deep)).starts_with("it holds a tuple"));
-    // Each tuple holds the one before it twice: 2^100 leaves if anyone counted them.
+    // Each tuple contains the one before it twice: 2^100 leaves, if they were expanded.
     let doubling = (0..100u8).flat_map(|slot| [b'q', slot, b'h', slot, b'\x86']);
     let bomb: Vec<u8> = std::iter::once(b')').chain(doubling).collect();
     assert!(refuse(&checkpoint(&bomb)).starts_with("it holds a tuple"));
-    // A dict of 100,000 dicts that hold as many values, all the same one.
+    // A dict whose 100,000 values are all the same dict, which has 100,000 values itself.
     let values = b"NN".repeat(100_000);
     let square = [b"}(", values.as_slice(), b"uq\x00}(", &b"Nh\x00".repeat(100_000), b"u"].concat();
     assert!(refuse(&checkpoint(&square)).contains("no tensors"));
@@ -337,7 +337,7 @@ fn other_files_are_told_apart() {
     assert!(matches!(absent, ModelError::Io { .. }));
 }
 
-/// The bytes with some of them overwritten, and cut where it says so.
+/// The bytes with some of them overwritten, and truncated at `cut`.
 fn mutated(
     mut bytes: Vec<u8>,
     changes: &[(prop::sample::Index, u8)],
@@ -363,7 +363,7 @@ proptest! {
         let _ = read(Cursor::new(mutated(bytes(name), &changes, cut)));
     }
 
-    // A zip archive's checksums end most mutations early; here they are right.
+    // In a zip archive, checksums stop most mutations early; here they are correct.
     #[test]
     fn no_mutation_of_a_pickle_panics(
         name in prop::sample::select(&FIXTURES[..4]),

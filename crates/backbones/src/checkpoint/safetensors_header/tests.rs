@@ -1,4 +1,4 @@
-//! Headers that lie, each refused in words, and mutations of one that does not.
+//! Headers with false claims, each refused with a reason, and mutations of a correct one.
 
 use std::path::Path;
 
@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use crate::ModelError;
 use crate::checkpoint::read_tensors;
 
-/// A file of this header and as many bytes of numbers.
+/// A file with this header and `numbers` bytes of numbers.
 fn file(header: &str, numbers: usize) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &vec![0x3f; numbers]].concat()
 }
 
-/// A header of one tensor `w`.
+/// A header with one tensor `w`.
 fn one(dtype: &str, shape: &str, end: u64) -> String {
     format!(r#"{{"w":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,{end}]}}}}"#)
 }
@@ -97,7 +97,7 @@ fn honest_oddities_are_read() {
     }
 }
 
-/// A side or place, mostly small, some of them absurd.
+/// A dimension or position: mostly small, sometimes absurd.
 fn arbitrary_number() -> impl Strategy<Value = u64> {
     prop_oneof![
         4 => 0..9_u64,
@@ -109,7 +109,7 @@ fn arbitrary_number() -> impl Strategy<Value = u64> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// What is read takes no more memory than the file has bytes, and nothing panics.
+    /// Reading takes no more memory than the file has bytes, and nothing panics.
     #[test]
     fn no_header_panics_or_takes_more_than_the_file(
         tensors in prop::collection::vec(

@@ -1,4 +1,4 @@
-//! One part: a body, and features drawn one after the other where there is room for them.
+//! One part: a body with features, drawn one after the other and placed where there is room.
 
 use std::f64::consts::{FRAC_PI_2, PI};
 
@@ -12,18 +12,18 @@ use super::recess::{Bottom, Rim, cut, drill};
 use super::room::Cuboid;
 use crate::geometry::Solid;
 
-/// Millimetres between features.
+/// Minimum distance between features in millimetres.
 const MARGIN: f64 = 2.0;
 
-/// Places that are tried for a recess.
+/// Number of attempts to place a recess.
 const TRIES: usize = 25;
 
 /// A planar face of the body with room for recesses.
 struct Host {
     face: usize,
-    /// z goes into the material; the origin is the middle of the room.
+    /// z points into the material; the origin is the centre of the available room.
     place: Place,
-    /// Half the room along x and y.
+    /// Half the size of the room along x and y.
     half: DVec2,
     /// The thickness of the material.
     depth: f64,
@@ -67,7 +67,7 @@ pub(super) fn part(stream: &mut RandomStream) -> Solid {
     builder.finish([DVec3::ZERO, size])
 }
 
-/// One of the 24 turns that keep the axes.
+/// One of the 24 rotations that map axes to axes.
 fn turn(stream: &mut RandomStream) -> DMat3 {
     let axes = [DVec3::X, DVec3::Y, DVec3::Z];
     let first = stream.below(3) as usize;
@@ -82,8 +82,8 @@ fn feature(stream: &mut RandomStream) -> Feature {
     [ThroughHole, BlindHole, Pocket, Step, Slot][stream.below(5) as usize]
 }
 
-/// The outline of a block with its steps and through slots, chamfers and fillets, and the boxes
-/// that these take up.
+/// The outline of a block with its steps, through slots, chamfers and fillets, and the boxes that
+/// they occupy.
 fn outline(stream: &mut RandomStream, size: DVec3, wanted: &[Feature]) -> (Contour, Vec<Cuboid>) {
     let flat = size.truncate();
     let least = flat.min_element();
@@ -155,7 +155,7 @@ fn outline(stream: &mut RandomStream, size: DVec3, wanted: &[Feature]) -> (Conto
 /// The two ends of the body.
 fn caps(size: DVec3, disc: bool, faces: [usize; 2]) -> Vec<Host> {
     let middle = 0.5 * size.truncate();
-    // A square within the circle.
+    // A square inside the circle.
     let half = if disc { middle * 0.68 } else { middle };
     let places = [
         Place { origin: middle.extend(0.0), x: DVec3::X, y: DVec3::Y },
@@ -171,7 +171,7 @@ fn caps(size: DVec3, disc: bool, faces: [usize; 2]) -> Vec<Host> {
     places.into_iter().enumerate().map(host).collect()
 }
 
-/// The straight stretches of the block's own sides.
+/// The straight walls of the block's own sides.
 fn sides(size: DVec3, contour: &Contour, faces: &[usize]) -> Vec<Host> {
     let mut hosts = Vec::new();
     for (i, node) in contour.iter().enumerate() {
@@ -181,7 +181,7 @@ fn sides(size: DVec3, contour: &Contour, faces: &[usize]) -> Vec<Host> {
         }
         let along = (next - node.at).normalize();
         let (middle, inwards) = (0.5 * (node.at + next), along.perp());
-        // x × y is the way into the material.
+        // x × y points into the material.
         let (x, z) = (along.extend(0.0), inwards.extend(0.0));
         let place = Place { origin: middle.extend(0.5 * size.z), x, y: z.cross(x) };
         let depth = (inwards * size.truncate()).length();
@@ -191,7 +191,7 @@ fn sides(size: DVec3, contour: &Contour, faces: &[usize]) -> Vec<Host> {
     hosts
 }
 
-/// Tells hosts whose middles face each other of each other; a hole between two must lie in both.
+/// Pairs hosts whose centres face each other; a hole between two must fit in both.
 fn pair(hosts: &mut [Host]) {
     for i in 2..hosts.len() {
         let faces = |other: &Host| {
@@ -204,7 +204,7 @@ fn pair(hosts: &mut [Host]) {
     }
 }
 
-/// The body with what has been cut into it so far.
+/// The body with the features cut so far.
 struct Room<'a> {
     stream: &'a mut RandomStream,
     builder: &'a mut Builder,
@@ -214,7 +214,7 @@ struct Room<'a> {
 }
 
 impl Room<'_> {
-    /// Cuts a feature where there is room for it, else leaves it out.
+    /// Cuts a feature if there is room for it, else leaves it out.
     fn recess(&mut self, feature: Feature) {
         for _ in 0..TRIES {
             let host = self.stream.below(self.hosts.len() as u64) as usize;
@@ -292,7 +292,7 @@ impl Room<'_> {
         true
     }
 
-    /// A place for a recess of this half size and depth, if there is room where chance has it.
+    /// A random place for a recess of this half size and depth, if there is room at that place.
     fn place(&mut self, host: usize, half: DVec2, depth: f64, through: bool) -> Option<Place> {
         let free = self.hosts[host].half - half - DVec2::splat(MARGIN);
         if free.min_element() < 0.0 {

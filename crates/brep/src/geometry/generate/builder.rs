@@ -1,4 +1,4 @@
-//! Puts a boundary together: vertices, directed edges, faces with loops, and their exact trims.
+//! Assembles a boundary: vertices, directed edges, faces with loops, and their exact trims.
 
 use std::f64::consts::{FRAC_PI_2, TAU};
 
@@ -10,10 +10,10 @@ use crate::geometry::{
     Curve, Domain, Edge, Face, Frame, Graph, LoopKind, Segment, Solid, Surface, Trim, Use,
 };
 
-/// An edge in a loop, and whether it runs against it.
+/// An edge in a loop, and whether the loop traverses it backwards.
 pub(super) type Directed = (usize, bool);
 
-/// The place of an extrusion: x × y = z, the direction in which it goes.
+/// The frame of an extrusion: x × y = z, the direction of extrusion.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub origin: DVec3,
@@ -31,16 +31,16 @@ impl Place {
     }
 }
 
-/// A part that grows.
+/// A part under construction.
 pub(super) struct Builder {
-    /// Turns everything, as it comes.
+    /// The rotation applied to everything that is added.
     turn: DMat3,
     vertices: Vec<DVec3>,
     edges: Vec<(Edge, [usize; 2])>,
     faces: Vec<Built>,
 }
 
-/// A face; planes get their trims at the end, when all their loops are there.
+/// A face; planes get their trims at the end, when all their loops are known.
 struct Built {
     shape: Shape,
     label: Feature,
@@ -48,20 +48,20 @@ struct Built {
 }
 
 enum Shape {
-    /// With its normal out of the material, turned.
+    /// The rotated normal, pointing out of the material.
     Plane(DVec3),
     Turning(Face, Trim),
 }
 
-/// What an extrusion leaves to be closed.
+/// The open walls of an extrusion.
 pub(super) struct Walls {
-    /// The edges along the outline at both depths, in its direction.
+    /// The edges along the outline at both depths, in the outline's direction.
     pub sides: [Vec<usize>; 2],
     /// The face of each node.
     pub faces: Vec<usize>,
 }
 
-/// Edges of an outline as a loop, in its direction or against it.
+/// Edges of an outline as a loop, in the outline's direction or against it.
 pub(super) fn ring(side: &[usize], against: bool) -> Vec<Directed> {
     let mut ring: Vec<Directed> = side.iter().map(|&edge| (edge, against)).collect();
     if against {
@@ -88,20 +88,20 @@ impl Builder {
         self.edges.len() - 1
     }
 
-    /// The vertices between which an edge runs.
+    /// The start and end vertices of an edge.
     pub fn ends(&self, edge: usize) -> [usize; 2] {
         self.edges[edge].1
     }
 
-    /// An arc of a circle whose place is given before the turn.
+    /// An arc of a circle whose frame is given before the rotation.
     pub fn arc(&mut self, frame: Frame, radius: f64, range: [f64; 2], ends: [usize; 2]) -> usize {
         let curve = Curve::Circle { frame: self.turned(frame), radius };
         self.edges.push((Edge { curve, range, flipped: false }, ends));
         self.edges.len() - 1
     }
 
-    /// A planar face with this normal out of the material, before the turn; the first loop is
-    /// the outer one.
+    /// A planar face whose normal out of the material is given before the rotation; the first loop
+    /// is the outer one.
     pub fn plane(&mut self, out: DVec3, loops: Vec<Vec<Directed>>, label: Feature) -> usize {
         self.faces.push(Built { shape: Shape::Plane(self.turn * out), label, loops });
         self.faces.len() - 1
@@ -112,7 +112,7 @@ impl Builder {
         self.faces[face].loops.push(edges);
     }
 
-    /// A face of a surface that turns, given before the turn, over a box of its parameters.
+    /// A face of a surface of revolution, given before the rotation, over a box of its parameters.
     pub fn turning(
         &mut self,
         surface: Surface,
@@ -150,7 +150,8 @@ impl Builder {
         self.faces.len() - 1
     }
 
-    /// The walls of an outline between two depths. A recess has the material outside.
+    /// The walls of an outline between two depths. For a recess, the material is outside of the
+    /// outline.
     pub fn extrude(
         &mut self,
         contour: &Contour,
@@ -212,7 +213,7 @@ impl Builder {
         Walls { sides, faces }
     }
 
-    /// The part, with bounds before the turn.
+    /// The finished part; `bounds` are given before the rotation.
     pub fn finish(self, bounds: [DVec3; 2]) -> Solid {
         let corners = bounds.map(|corner| self.turn * corner);
         let mut graph = Graph {
@@ -250,7 +251,8 @@ impl Builder {
         Solid { graph, trims, labels }
     }
 
-    /// A planar face within loops. Its frame is that of an axis, so it may be flipped.
+    /// A planar face bounded by loops. The first non-zero component of its frame's normal is
+    /// positive, so the face can be flipped.
     fn trimmed(&self, out: DVec3, loops: &[Vec<Directed>]) -> (Face, Trim) {
         let flipped = out.to_array().into_iter().find(|c| c.abs() > 1e-9).is_some_and(|c| c < 0.0);
         let z = if flipped { -out } else { out };
@@ -277,7 +279,8 @@ impl Builder {
                 let sweep = side * (edge.range[1] - edge.range[0]);
                 let center = plane.flat(frame.origin);
                 let start = (plane.flat(self.vertices[from]) - center).to_angle();
-                // Quarters stay quarters, so that arcs are cut where they turn.
+                // Multiples of a quarter turn are made exact, so that arcs are cut at their
+                // extremes.
                 let quarters = start / FRAC_PI_2;
                 let near = (quarters - quarters.round()).abs() < 1e-9;
                 let start = if near { quarters.round() * FRAC_PI_2 } else { start };

@@ -1,4 +1,4 @@
-//! Closed outlines that are extruded: a body's, or a recess's.
+//! Closed outlines of a body or a recess, for extrusion.
 
 use std::f64::consts::{FRAC_PI_2, PI, TAU};
 
@@ -6,14 +6,14 @@ use glam::DVec2;
 
 use super::Feature;
 
-/// A part of an outline from a node to the next.
+/// A part of an outline, from one node to the next.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Node {
-    /// Where it begins.
+    /// Its start.
     pub at: DVec2,
     /// The class of the wall.
     pub label: Feature,
-    /// The circle of an arc, counter-clockwise; none of a straight wall.
+    /// The circle of an arc, counter-clockwise; `None` for a straight wall.
     pub arc: Option<Arc>,
 }
 
@@ -22,9 +22,9 @@ pub(super) struct Node {
 pub(super) struct Arc {
     pub center: DVec2,
     pub radius: f64,
-    /// The angle where it begins.
+    /// The start angle.
     pub start: f64,
-    /// The angle that it goes on.
+    /// The angle that it spans.
     pub sweep: f64,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn straight(at: DVec2, label: Feature) -> Node {
     Node { at, label, arc: None }
 }
 
-/// An arc that begins at an angle of a circle.
+/// An arc that starts at an angle of a circle.
 pub(super) fn arc(center: DVec2, radius: f64, start: f64, sweep: f64, label: Feature) -> Node {
     let at = center + radius * DVec2::from_angle(start);
     Node { at, label, arc: Some(Arc { center, radius, start, sweep }) }
@@ -46,7 +46,7 @@ pub(super) fn circle(radius: f64, label: Feature) -> Contour {
     vec![arc(DVec2::ZERO, radius, 0.0, TAU, label)]
 }
 
-/// A rectangle around the origin, its corners round where `round` is above 0.
+/// A rectangle around the origin, with rounded corners if `round` is above 0.
 pub(super) fn rectangle(half: DVec2, round: f64, label: Feature) -> Contour {
     let corners = [DVec2::new(1.0, -1.0), DVec2::ONE, DVec2::new(-1.0, 1.0), -DVec2::ONE];
     let mut contour = Vec::new();

@@ -9,24 +9,24 @@ use super::builder::{Builder, Directed, Place, ring};
 use super::contour::{Contour, circle};
 use crate::geometry::{Frame, Surface};
 
-/// Half the angle of a drill's point.
+/// Half the angle of a drill's tip.
 const DRILL: f64 = 59.0 * PI / 180.0;
 
-/// What a recess ends in.
+/// The end of a recess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bottom {
-    /// It goes through to another planar face.
+    /// Goes through to another planar face.
     Through(usize),
     /// A plane.
     Flat,
-    /// A drill's point; of round holes.
+    /// A drill's tip, for round holes.
     Cone,
-    /// A half ball; of round holes.
+    /// A hemisphere, for round holes.
     Ball,
 }
 
 impl Bottom {
-    /// How far it reaches below the walls of a hole of this radius.
+    /// Its extent below the walls of a hole of this radius.
     pub fn reach(self, radius: f64) -> f64 {
         match self {
             Self::Through(_) | Self::Flat => 0.0,
@@ -36,7 +36,7 @@ impl Bottom {
     }
 }
 
-/// What is done to the rim of a round hole.
+/// The shape of a round hole's rim.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Rim {
     Sharp,
@@ -47,7 +47,7 @@ pub(super) enum Rim {
 }
 
 impl Rim {
-    /// How much wider and deeper than the hole it is.
+    /// Its extent beyond the hole's radius, and in depth.
     pub fn size(self) -> f64 {
         match self {
             Self::Sharp => 0.0,
@@ -56,7 +56,7 @@ impl Rim {
     }
 }
 
-/// Cuts an outline into a planar face, by a depth.
+/// Cuts an outline into a planar face, to a depth.
 pub(super) fn cut(
     builder: &mut Builder,
     host: usize,
@@ -75,7 +75,7 @@ pub(super) fn cut(
     }
 }
 
-/// Drills a round hole into a planar face; `depth` is that of its walls, rim included.
+/// Drills a round hole into a planar face; `depth` is that of its walls, including the rim.
 pub(super) fn drill(
     builder: &mut Builder,
     host: usize,
@@ -99,12 +99,13 @@ pub(super) fn drill(
     }
 }
 
-/// The frame of what turns around the hole, its axis out of the material.
+/// The frame of surfaces of revolution around the hole, with the axis out of the material.
 fn outwards(place: &Place, depth: f64) -> Frame {
     Frame { origin: place.point(DVec2::ZERO, depth), z: -place.z(), x: place.x }
 }
 
-/// The rim between the hole's circle and a wider one in the host; gives the latter.
+/// Adds the rim between the hole's circle and a wider one in the host, and returns the wider
+/// circle.
 fn widen(builder: &mut Builder, place: &Place, radius: f64, rim: Rim, inner: usize) -> usize {
     let (size, wide) = (rim.size(), radius + rim.size());
     let start = builder.vertex(place.point(DVec2::new(wide, 0.0), 0.0));
@@ -131,7 +132,7 @@ fn widen(builder: &mut Builder, place: &Place, radius: f64, rim: Rim, inner: usi
     outer
 }
 
-/// A drill's point or a half ball below the hole's last circle.
+/// Adds a drill's tip or a hemisphere below the hole's last circle.
 fn close(
     builder: &mut Builder,
     place: &Place,

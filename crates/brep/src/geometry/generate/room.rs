@@ -1,8 +1,8 @@
-//! Room in a block: boxes that features take up, so that no two of them touch.
+//! Room in a block: boxes that features occupy, so that no two of them touch.
 
 use glam::DVec3;
 
-/// A box, by its least and greatest corner.
+/// A box, given by its smallest and largest coordinates.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cuboid {
     pub low: DVec3,
@@ -10,12 +10,12 @@ pub(super) struct Cuboid {
 }
 
 impl Cuboid {
-    /// The box that two opposite corners span.
+    /// The box spanned by two opposite corners.
     pub fn spanned(one: DVec3, other: DVec3) -> Self {
         Self { low: one.min(other), high: one.max(other) }
     }
 
-    /// Larger by a margin on all sides.
+    /// The box enlarged by a margin on all sides.
     pub fn widened(self, margin: DVec3) -> Self {
         Self { low: self.low - margin, high: self.high + margin }
     }

@@ -1,11 +1,11 @@
-//! Pieces of a boundary: line segments, and arcs of ellipses within one quarter.
+//! Pieces of a boundary: line segments, and arcs of ellipses within one quadrant.
 
 use glam::DVec2;
 
-/// Angles of an arc between which its nearest point is sought.
+/// Number of angles of an arc at which the search for its nearest point starts.
 const STATIONS: usize = 9;
 
-/// A piece; none of it runs up and down both.
+/// A piece, which is monotonic along both axes.
 #[derive(Clone, Debug)]
 pub(super) enum Piece {
     Line { from: DVec2, to: DVec2 },
@@ -17,7 +17,7 @@ impl Piece {
         Self::Line { from, to }
     }
 
-    /// The arc between two angles of an axis-parallel ellipse, which lie in one quarter.
+    /// The arc between two angles of an axis-parallel ellipse, which lie in one quadrant.
     pub(super) fn arc(center: DVec2, radii: DVec2, start: f64, end: f64) -> Self {
         let [from, to] = [start, end].map(|angle| center + radii * DVec2::from_angle(angle));
         Self::Arc { center, radii, start, end, from, to }
@@ -29,7 +29,7 @@ impl Piece {
         }
     }
 
-    /// No more than the distance to the piece: that to its box.
+    /// A lower bound of the distance to the piece: the distance to its bounding box.
     pub(super) fn box_distance(&self, point: DVec2) -> f64 {
         let [from, to] = self.ends();
         let (low, high) = (from.min(to), from.max(to));
@@ -69,15 +69,15 @@ impl Piece {
     }
 }
 
-/// A point seen from the centre of an ellipse.
+/// A point relative to the centre of an ellipse.
 struct Ellipse {
     radii: DVec2,
     off: DVec2,
 }
 
 impl Ellipse {
-    /// The distance to the arc between two angles: around each angle that is nearer than its
-    /// neighbours, Newton's steps.
+    /// The distance to the arc between two angles, by Newton's method around each sampled angle
+    /// that is at least as near as its neighbours.
     fn distance(&self, start: f64, end: f64) -> f64 {
         let step = (end - start) / (STATIONS - 1) as f64;
         let angle = |i: usize| start + step * i as f64;
@@ -92,7 +92,8 @@ impl Ellipse {
         least.sqrt()
     }
 
-    /// The least squared distance between two angles, by Newton's steps from one between them.
+    /// The smallest squared distance between two angles, by Newton's method from an angle between
+    /// them.
     fn descend(&self, mut angle: f64, mut low: f64, mut high: f64) -> f64 {
         for _ in 0..40 {
             let (slope, curvature) = self.derivatives(angle);
@@ -115,7 +116,7 @@ impl Ellipse {
         (self.radii * DVec2::from_angle(angle)).distance_squared(self.off)
     }
 
-    /// Half the first and second derivative of the squared distance by the angle.
+    /// Half the first and second derivatives of the squared distance with respect to the angle.
     fn derivatives(&self, angle: f64) -> (f64, f64) {
         let direction = DVec2::from_angle(angle);
         let (place, along) = (self.radii * direction, self.radii * direction.perp());

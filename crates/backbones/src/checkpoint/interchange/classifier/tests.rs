@@ -1,4 +1,4 @@
-//! Classifiers on pre-trained encoders, kept in folders and read back.
+//! Classifiers on pre-trained encoders, written to folders and read back.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -24,7 +24,7 @@ fn pretrained() -> ModelFolder {
     ModelFolder::new("pre-trained".into(), config, tensors(&parameters))
 }
 
-/// A BEiT as MaskDistill leaves it, with a table that is not zero.
+/// A BEiT after MaskDistill's pre-training, with a table that is not zero.
 fn pretrained_beit() -> ModelFolder {
     let config = BeitConfig::new(VitConfig::new(8, 4, 16, 2, 2));
     let mut parameters = Parameters::new(1, Device::Cpu);
@@ -79,10 +79,10 @@ fn a_folder_keeps_the_classifier() {
     let logits =
         |model: &EncoderWithHead| model.forward(&images, Encode::whole()).unwrap().logits.unwrap();
     assert_eq!(logits(&read), logits(&model));
-    // And it can be fine-tuned again, for other classes.
+    // It can be fine-tuned again, for other classes.
     let again = ModelFolder::read(place.path()).unwrap();
     again.classifier(EncoderHead::MeanClassifier(7), None, 0, Device::Cpu).unwrap();
-    // Or looked at without its head.
+    // It can also be read without its head.
     let (_kept, encoder) = again.image_encoder(Device::Cpu, None).unwrap();
     let tokens = model.forward(&images, Encode::whole()).unwrap().last_hidden_state;
     assert_eq!(encoder.encode(&images, Encode::whole()).unwrap(), tokens);

@@ -1,46 +1,46 @@
-//! How a picture is resized and cut before a model sees it.
+//! How an image is resized and cropped before it enters a model.
 
 use serde_json::{Map, Value, json};
 
 use super::processors::Processor;
 use super::{brief, flag, said};
 
-/// What a side may be at most, in pixels.
+/// Upper limit of a side, in pixels.
 const LONGEST: u64 = 1 << 20;
 
-/// How a picture is resized and cut.
+/// How an image is resized and cropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Framing {
-    /// How it is resized, first.
+    /// How it is resized, before the crop.
     pub resize: Resize,
-    /// Height and width in pixels of the middle that is kept then; else all of it.
+    /// Height and width in pixels of the centre crop; `None` keeps the whole image.
     pub crop: Option<[usize; 2]>,
-    /// Where that middle begins when an odd number of pixels is left over.
+    /// Where the crop starts when an odd number of pixels is left over.
     pub rounding: CropRounding,
-    /// How pixels are interpolated, if that is said.
+    /// How pixels are interpolated, if specified.
     pub filter: Option<Filter>,
 }
 
-/// To which size a picture is resized.
+/// The size that an image is resized to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resize {
-    /// It keeps its own.
+    /// Keeps the image's own size.
     No,
-    /// To this height and width in pixels, without regard to its ratio.
+    /// This height and width in pixels, regardless of the aspect ratio.
     To([usize; 2]),
-    /// Its shorter side to this many pixels, with its ratio.
+    /// A shorter side of this many pixels, with the aspect ratio kept.
     ShorterSide(usize),
 }
 
-/// Where the middle of a picture begins when an odd number of pixels is left over; the key
-/// `crop_rounding`, which is this project's own.
+/// Where a centre crop starts when an odd number of pixels is left over; the key `crop_rounding`,
+/// which is this project's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum CropRounding {
-    /// At half of them, rounded down, as Hugging Face's processors cut.
+    /// Half of them, rounded down, as Hugging Face's processors crop.
     #[default]
     Down,
-    /// At half of them, rounded to even, as torchvision and timm cut.
+    /// Half of them, rounded to even, as torchvision and timm crop.
     HalfEven,
 }
 
@@ -49,7 +49,7 @@ pub enum CropRounding {
 #[strum(serialize_all = "kebab-case")]
 #[expect(missing_docs, reason = "each is Pillow's filter of its name")]
 pub enum Filter {
-    // In the order of Pillow's numbers, from 0.
+    // In the order of Pillow's constants, from 0.
     Nearest,
     Lanczos,
     Bilinear,
@@ -59,7 +59,7 @@ pub enum Filter {
 }
 
 impl Framing {
-    /// Height and width of what comes out, where it is the same for every picture.
+    /// Height and width of the output, if they are the same for every image.
     pub fn output(&self) -> Option<[usize; 2]> {
         self.crop.or(match self.resize {
             Resize::To(size) => Some(size),
@@ -67,7 +67,7 @@ impl Framing {
         })
     }
 
-    /// What a file's keys say; what they leave out is the processor's, if it is known.
+    /// Reads a file's keys; missing ones take the processor's defaults, if it is known.
     pub(super) fn of(
         keys: &Map<String, Value>,
         processor: Option<Processor>,
@@ -84,7 +84,7 @@ impl Framing {
             (true, Some(size)) => resize(size, processor)?,
             (true, None) => match (usual, said(keys, "do_resize")) {
                 (Some(usual), _) => usual.resize,
-                // Only a crop is said.
+                // Only a crop is specified.
                 (None, None) => Resize::No,
                 (None, Some(_)) => {
                     return Err("do_resize is true, but size is missing; add it".into());
@@ -119,12 +119,12 @@ impl Framing {
         Ok(Some(Self { resize, crop, rounding, filter }))
     }
 
-    /// The same in Hugging Face's words, with a processor that obeys them.
+    /// The same as Hugging Face's keys, with a processor that supports them.
     pub(super) fn keys(self) -> Map<String, Value> {
         let rectangle = |[height, width]: [usize; 2]| json!({"height": height, "width": width});
         let mut keys = Map::new();
         let mut say = |key: &str, value: Value| drop(keys.insert(key.to_owned(), value));
-        // A ViT's has no crop.
+        // A ViT's processor has no crop.
         let processor = if self.crop.is_some() || matches!(self.resize, Resize::ShorterSide(_)) {
             "CLIPImageProcessor"
         } else {
@@ -151,7 +151,7 @@ impl Framing {
     }
 }
 
-/// `size`, in any of the forms that versions write: a number means the shorter side to CLIP's
+/// Reads `size` in any of the forms that versions write: a number means the shorter side to CLIP's
 /// processor and both sides to others.
 fn resize(value: &Value, processor: Option<Processor>) -> Result<Resize, String> {
     if let Some(number) = value.as_u64() {

@@ -1,4 +1,4 @@
-//! What Hugging Face's image processors do where a file leaves a key out.
+//! Defaults of Hugging Face's image processors for keys that a file leaves out.
 
 use super::framing::{CropRounding, Filter, Framing, Resize};
 
@@ -6,7 +6,7 @@ const IMAGENET_STANDARD: [f64; 3] = [0.5; 3];
 const CLIP_MEAN: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];
 const CLIP_DEVIATION: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
 
-/// An image processor of the architectures that are read here.
+/// An image processor of a supported architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Processor {
     Vit,
@@ -30,7 +30,7 @@ impl Processor {
         }
     }
 
-    /// The usual `image_mean` or `image_std`.
+    /// The default `image_mean` or `image_std`.
     pub fn statistics(self, key: &str) -> Option<[f64; 3]> {
         match (self, key) {
             (Self::Vit | Self::Beit, "image_mean" | "image_std") => Some(IMAGENET_STANDARD),
@@ -40,7 +40,7 @@ impl Processor {
         }
     }
 
-    /// The usual way to frame a picture.
+    /// The default resizing and cropping.
     pub fn framing(self) -> Framing {
         let (resize, crop, filter) = match self {
             Self::Vit => (Resize::To([224; 2]), None, Filter::Bilinear),

@@ -1,16 +1,17 @@
-//! What the numbers of a model's pictures are: keys of ours in `preprocessor_config.json`.
+//! Type and range of the samples of a model's images: keys of our own in
+//! `preprocessor_config.json`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{brief, said};
 
-/// Keys that Hugging Face's processors pass over.
+/// Keys that Hugging Face's processors ignore.
 const TYPE: &str = "sample_type";
 const RANGE: &str = "sample_range";
 const CHANNELS: &str = "num_channels";
 
-/// What a number of a picture's file is, by its name in NumPy.
+/// Type of an image file's samples, by its name in NumPy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SampleKind {
@@ -33,7 +34,7 @@ impl SampleKind {
         }
     }
 
-    /// The value that means and deviations count as 1.
+    /// The value that corresponds to 1 in means and standard deviations.
     pub(crate) fn unit(self) -> f32 {
         match self {
             Self::Uint8 => 255.0,
@@ -42,12 +43,12 @@ impl SampleKind {
     }
 }
 
-/// What the numbers of a model's pictures are.
+/// Type and range of the samples of a model's images.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Samples {
     /// Their type.
     pub kind: SampleKind,
-    /// Least and greatest value that one can have; of floats, that one had in training.
+    /// Smallest and largest possible value; for floats, those of the training data.
     pub range: [f32; 2],
 }
 
@@ -55,12 +56,12 @@ impl Samples {
     /// Bytes, as of photos.
     pub const BYTES: Self = Self { kind: SampleKind::Uint8, range: [0.0, 255.0] };
 
-    /// The keys that say it, of pictures of so many channels.
+    /// The keys that describe them, for images of `channels` channels.
     pub(super) fn keys(self, channels: usize) -> [(&'static str, Value); 3] {
         [(TYPE, json!(self.kind)), (RANGE, json!(self.range)), (CHANNELS, json!(channels))]
     }
 
-    /// What a file says; bytes where it says nothing.
+    /// Reads a file's keys; bytes if there are none.
     pub(super) fn of(keys: &Map<String, Value>) -> Result<Self, String> {
         let Some(value) = said(keys, TYPE) else { return Ok(Self::BYTES) };
         let kind = SampleKind::deserialize(value).map_err(|_| {

@@ -1,4 +1,4 @@
-//! What `preprocessor_config.json` says, obeyed or refused.
+//! Keys of `preprocessor_config.json`, applied or refused.
 
 use tch::{Kind, Tensor};
 
@@ -12,7 +12,7 @@ fn of(keys: Value) -> Preprocessing {
     Preprocessing { path: FILE.into(), keys }
 }
 
-/// A pixel of value 120 in each of three channels, as the model sees it.
+/// The model's input for a pixel of value 120 in each of three channels.
 fn seen(keys: Value) -> Vec<f32> {
     let normalization = of(keys).normalization(3, Device::Cpu).unwrap();
     let pixels = Tensor::full([1, 3, 1, 1], 120, (Kind::Uint8, Device::Cpu));
@@ -196,7 +196,7 @@ fn what_is_written_is_read_back() {
         assert_eq!((statistics.mean, statistics.deviation), (vec![0.1, 0.2], vec![0.3, 0.4]));
         let filter = read.framing().unwrap().and_then(|found| found.filter);
         match framing {
-            // The processor's own stands where none is said.
+            // The processor's default is used where none is given.
             Some(Framing { filter: None, .. }) => assert_eq!(filter, Some(Filter::Bicubic)),
             _ => assert_eq!(read.framing().unwrap(), framing),
         }

@@ -1,4 +1,4 @@
-//! Folders of timm's on a hub: described by their weights, or refused by name.
+//! timm's folders from a hub: described by their weights, or refused with the reason.
 
 use std::fs;
 use std::path::Path;
@@ -58,7 +58,7 @@ fn a_folder_is_described_by_its_weights() {
     assert_eq!(said.statistics(3).unwrap().deviation, [0.25; 3]);
     let framing = said.framing().unwrap().unwrap();
     assert_eq!((framing.resize, framing.crop), (Resize::ShorterSide(8), Some([8, 8])));
-    // And it is told in Hugging Face's words when written.
+    // When written, it uses Hugging Face's keys.
     let to = tempfile::tempdir().unwrap();
     read.write(to.path(), super::super::Naming::HuggingFace).unwrap();
     assert_eq!(Preprocessing::read(to.path()).unwrap().as_ref(), Some(said));
@@ -79,7 +79,7 @@ fn activations_are_obeyed() {
         activation(|c| c["model_args"]["act_layer"] = "gelu_tanh".into()),
         Activation::GeluTanh
     );
-    // transformers' wrapper of a timm model says the same.
+    // transformers' wrapper of a timm model gives the same.
     assert_eq!(activation(|c| c["model_type"] = "timm_wrapper".into()), Activation::Gelu);
 }
 

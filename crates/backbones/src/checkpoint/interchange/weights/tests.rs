@@ -1,5 +1,5 @@
-//! Folders and files of weights as people have them: read as one model, or refused by the
-//! real cause.
+//! Folders and files of weights as they occur in practice: read as one model, or refused with the
+//! actual cause.
 
 use std::fs;
 
@@ -25,7 +25,7 @@ fn write(path: &Path, tensors: &Tensors) {
     write_tensors(path, tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))).unwrap();
 }
 
-/// Changes a small ViT's weights and reads them without a description.
+/// Modifies a small ViT's weights and reads them without a description.
 fn read_changed(change: impl FnOnce(&mut Tensors)) -> Result<Tensors, ModelError> {
     let (_, mut tensors) = vit();
     change(&mut tensors);

@@ -5,14 +5,14 @@ use crate::checkpoint::pth::legacy::MAGIC;
 
 const LEGACY: [&str; 4] = ["legacy_layouts", "legacy_dtypes", "legacy_module", "legacy_command"];
 
-/// What torch writes on a little-endian machine, but for the sizes of C's types.
+/// What PyTorch writes on a little-endian machine, without the sizes of C's types.
 const MACHINE: &[u8] = b"}X\x0d\x00\x00\x00little_endian\x88s";
 
 fn pickle(object: &[u8]) -> Vec<u8> {
     [b"\x80\x02", object, b"."].concat()
 }
 
-/// A file of these pickles, and of what follows them.
+/// A file with these pickles, followed by `numbers`.
 fn assemble(
     version: &[u8],
     machine: &[u8],
@@ -25,7 +25,7 @@ fn assemble(
     [MAGIC, &pickles.concat(), numbers].concat()
 }
 
-/// A file of this object, and of storages with these keys, counts and floats.
+/// A file with this object, and storages with these keys, counts and floats.
 fn legacy(object: &[u8], storages: &[(&str, i64, &[f32])]) -> Vec<u8> {
     let keys: Vec<&str> = storages.iter().map(|(key, ..)| *key).collect();
     let rows = storages.iter().map(|(_, count, floats)| {
@@ -35,19 +35,20 @@ fn legacy(object: &[u8], storages: &[(&str, i64, &[f32])]) -> Vec<u8> {
     assemble(&int(1001), MACHINE, object, &keys, &rows.collect::<Vec<_>>().concat())
 }
 
-/// A storage's name as the format has it: what the view of it is comes last.
+/// A storage's name in this format, which ends with a description of its view.
 fn viewed(kind: &str, key: &str, numel: i64, view: &[u8]) -> Vec<u8> {
     let mut name = storage(kind, key, numel);
     name.truncate(name.len() - b"tQ".len());
     [name.as_slice(), view, b"tQ"].concat()
 }
 
-/// A dict of one tensor of floats, `w`.
+/// A dict with one tensor of floats, `w`.
 fn object(key: &str, numel: i64, view: Sides<'_>) -> Vec<u8> {
     dict(&[("w", tensor(&viewed("FloatStorage", key, numel, b"N"), view))])
 }
 
-/// A file whose object claims a storage, and whose storage "0" has this count and 0, 1, 2, 3.
+/// A file whose object claims a storage, and whose storage "0" has this count and the numbers 0, 1,
+/// 2, 3.
 fn claimed(key: &str, numel: i64, count: i64) -> String {
     let object = object(key, numel, (0, &[2], &[1]));
     refuse(&legacy(&object, &[("0", count, &[0.0, 1.0, 2.0, 3.0])]))
@@ -70,7 +71,7 @@ fn both_formats_hold_the_same() {
 fn tensors_of_other_strides_come_out_contiguous() {
     let module = read_pth(&fixture("legacy_module")).unwrap();
     assert_eq!(module.len(), 4);
-    // The file has them in the order row, column, input, output.
+    // In the file they are in the order row, column, input, output.
     let place = |[o, i, y, x]: [usize; 4]| (o + 3 * i + 6 * x + 12 * y) as f64;
     let expected: Vec<f64> = (0..24).map(|n| place([n / 8, n / 4 % 2, n / 2 % 2, n % 2])).collect();
     assert_eq!(numbers(&module["conv.weight"]), (vec![3, 2, 2, 2], expected));
