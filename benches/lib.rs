@@ -1,6 +1,6 @@
 //! Criterion benches of the tensor crates, and dated records of measurements.
 //!
-//! The models that benches and records speak of are built here, once.
+//! The models of benches and records are built here, once.
 
 use bauta_backbones::masking::{FillStrategy, Filler, Grid, MaskPlan, Partners, RandomMask};
 use bauta_backbones::tch::{Device, Kind, Tensor};
@@ -16,7 +16,7 @@ use bauta_targets::{
     ClipTarget, EncoderTeacher, FeatureLoss, FeatureTarget, Normalization, PixelTarget,
 };
 
-/// A masked autoencoder on random images, ready to make steps.
+/// A masked autoencoder on random images, ready for steps.
 pub struct MaeCase {
     parameters: Vec<Tensor>,
     encoder: VisionTransformer,
@@ -27,12 +27,13 @@ pub struct MaeCase {
 }
 
 impl MaeCase {
-    /// Builds encoder and decoder for `batch` images of which `ratio` is hidden.
+    /// Builds encoder and decoder for `batch` images, of whose tokens the fraction `ratio` is
+    /// masked.
     ///
     /// # Panics
-    /// When the sizes do not fit together: they are written in the benches.
+    /// When the sizes do not fit together; the benches give them.
     pub fn new(config: &VitConfig, decoder_depth: usize, batch: usize, ratio: f64) -> Self {
-        // As the program does.
+        // As in the program.
         keep_freed_memory();
         let mut parameters = Parameters::new(0, Device::Cpu);
         let encoder = VisionTransformer::new(parameters.root(), config).expect("sizes fit");
@@ -71,7 +72,7 @@ impl MaeCase {
     }
 }
 
-/// A masked autoencoder on random clips, ready to make steps.
+/// A masked autoencoder on random clips, ready for steps.
 pub struct ClipCase {
     parameters: Vec<Tensor>,
     encoder: VideoTransformer,
@@ -82,11 +83,11 @@ pub struct ClipCase {
 }
 
 impl ClipCase {
-    /// Builds encoder and decoder, of `depth` blocks as wide as the encoder's, for `batch` clips
-    /// of which `ratio` is hidden; one frame a step of time is predicted.
+    /// Builds encoder and decoder, of `depth` blocks as wide as the encoder's, for `batch` clips,
+    /// of whose tokens the fraction `ratio` is masked; one frame per time step is predicted.
     ///
     /// # Panics
-    /// When the sizes do not fit together: they are written in the benches.
+    /// When the sizes do not fit together; the benches give them.
     pub fn new(config: &VideoConfig, depth: usize, batch: usize, ratio: f64) -> Self {
         keep_freed_memory();
         let mut parameters = Parameters::new(0, Device::Cpu);
@@ -112,7 +113,7 @@ impl ClipCase {
         }
     }
 
-    /// Forward and backward pass, the encoder on what is visible; returns the gradients.
+    /// Forward and backward pass, with the encoder on visible patches; returns the gradients.
     ///
     /// # Panics
     /// Never, after [`Self::new`].
@@ -121,7 +122,7 @@ impl ClipCase {
         self.decode(&latent.expect("the clips fit"))
     }
 
-    /// The same with the encoder on all patches; the decoder gets the same ones of them.
+    /// The same with the encoder on all patches, of which the decoder gets the visible ones.
     ///
     /// # Panics
     /// Never, after [`Self::new`].
@@ -154,7 +155,7 @@ impl ClipCase {
     }
 }
 
-/// dBOT's student under a teacher of its own sizes, on random images, ready to make steps.
+/// dBOT's student under a teacher of its own sizes, on random images, ready for steps.
 pub struct TaughtCase {
     student: MaeCase,
     pixels: Tensor,
@@ -162,10 +163,10 @@ pub struct TaughtCase {
 }
 
 impl TaughtCase {
-    /// Builds student and teacher for `batch` images of which three quarters are hidden.
+    /// Builds student and teacher for `batch` images, with three quarters of their tokens masked.
     ///
     /// # Panics
-    /// When the sizes do not fit together: they are written in the benches.
+    /// When the sizes do not fit together; the benches give them.
     pub fn new(config: &VitConfig, decoder_depth: usize, batch: usize) -> Self {
         let mut student = MaeCase::new(config, decoder_depth, batch, 0.75);
         let mut parameters = Parameters::new(0, Device::Cpu);
@@ -214,7 +215,7 @@ impl TaughtCase {
     }
 }
 
-/// MoCo's networks on two random views, ready to make steps with mixed images or without.
+/// MoCo's networks on two random views, ready for steps with or without mixed images.
 pub struct SiameseCase {
     network: Siamese,
     parameters: Vec<Tensor>,
@@ -229,7 +230,7 @@ impl SiameseCase {
     /// images of `side` pixels.
     ///
     /// # Panics
-    /// When the sizes do not fit together: they are written in the benches.
+    /// When the sizes do not fit together; the benches give them.
     pub fn new(width: usize, side: usize, batch: usize) -> Self {
         keep_freed_memory();
         let depth = ResNetDepth::Eighteen;
@@ -284,7 +285,7 @@ impl SiameseCase {
         self.network.keys(&self.views[1], None, &self.shuffle).expect("the views fit")
     }
 
-    /// Forward and backward passes of a step, with mixed images or without; returns the gradients.
+    /// Forward and backward passes of a step, with or without mixed images; returns the gradients.
     ///
     /// # Panics
     /// Never, after [`Self::new`].
@@ -310,7 +311,7 @@ impl SiameseCase {
     }
 }
 
-/// Numbers that are the same in every process.
+/// Random numbers that are the same in every process.
 fn stream() -> RandomStream {
     StreamKey { seed: 0, purpose: Purpose::named("benches"), epoch: 0, sample: 0 }.stream()
 }

@@ -1,6 +1,6 @@
-//! What a MixMask step costs: MoCo's step is a pass that learns and a pass of keys, MixMask's one
-//! learning pass more, so it may cost at most twice the one and once the other. The network and
-//! the batch are those of the recipe `mixmask-cifar10`.
+//! The cost of a MixMask step: MoCo's step is one pass that learns and one pass of keys, and
+//! MixMask's has one learning pass more, so it should cost at most two learning passes and one of
+//! keys. The network and the batch are those of the recipe `mixmask-cifar10`.
 
 use bauta_benches::SiameseCase;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

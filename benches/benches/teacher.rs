@@ -1,5 +1,5 @@
-//! What a teacher costs (dBOT §3): a student's step towards targets that are there, the
-//! teacher's pass alone, and the step that makes its own targets, which should cost both.
+//! The cost of a teacher (dBOT §3): a student's step towards given targets, the teacher's pass
+//! alone, and the step that computes its own targets, which should cost both together.
 
 use bauta_backbones::VitConfig;
 use bauta_benches::TaughtCase;

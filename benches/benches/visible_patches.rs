@@ -1,7 +1,7 @@
-//! What leaving nine tenths of a clip out of the encoder saves (MAE-ST, table 1): a step of a
+//! Savings from leaving nine tenths of a clip out of the encoder (MAE-ST, table 1): a step of a
 //! small transformer on clips of 16 × 64 × 64 pixels, at ratio 0.9 and with all patches in the
-//! encoder, the decoder's work being the same. The name of the group says by how much the
-//! matrix products of the one are fewer.
+//! encoder, while the decoder's work is the same. The name of the group gives the factor between
+//! the matrix products of the two.
 
 use bauta_backbones::{VideoConfig, VitConfig};
 use bauta_benches::ClipCase;

@@ -1,5 +1,5 @@
-//! What leaving masked tokens out of the encoder saves (MAE §3): a step of ViT-Ti/4 on
-//! 32 × 32 pixels with a one-block decoder, at ratio 0.75 and with a single token hidden.
+//! Savings from leaving masked tokens out of the encoder (MAE §3): a step of ViT-Ti/4 on 32 × 32
+//! pixels with a one-block decoder, at ratio 0.75 and with a single token masked.
 
 use bauta_backbones::VitConfig;
 use bauta_benches::MaeCase;

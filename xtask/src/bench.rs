@@ -1,4 +1,4 @@
-//! `bench`: what is measured, from single functions to whole training steps.
+//! `bench`: measurements, from single functions to whole training steps.
 
 mod criterion;
 mod machine;
@@ -38,7 +38,7 @@ enum Measurement {
     Peers(peers::Arguments),
 }
 
-/// Measures.
+/// Runs the measurement that is asked for.
 pub fn bench(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.measurement {
         Some(Measurement::Throughput(arguments)) => throughput::throughput(workspace, arguments),

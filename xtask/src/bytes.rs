@@ -5,7 +5,7 @@ use std::process::Command;
 
 use walkdir::WalkDir;
 
-/// `545 MB`, `1.2 GB`: decimal units, as registries and disks count.
+/// Formats bytes: `545 MB`, `1.2 GB`, in decimal units, as registries and disks count.
 pub fn show(bytes: u64) -> String {
     match bytes {
         0..1_000_000 => format!("{} kB", bytes.div_ceil(1000)),
@@ -14,13 +14,13 @@ pub fn show(bytes: u64) -> String {
     }
 }
 
-/// Bytes of all files in a folder; files that vanish meanwhile count nothing.
+/// Bytes of all files in a folder; files that vanish meanwhile are not counted.
 pub fn of_folder(folder: &Path) -> u64 {
     let files = WalkDir::new(folder).into_iter().filter_map(Result::ok);
     files.filter_map(|entry| entry.metadata().ok()).filter(|m| m.is_file()).map(|m| m.len()).sum()
 }
 
-/// Bytes that a user may still write on the disk that holds `path` or would hold it.
+/// Bytes that a user can still write on the disk that holds `path` or would hold it.
 pub fn free_at(path: &Path) -> Option<u64> {
     let existing = path.ancestors().find(|folder| folder.is_dir())?;
     let output = Command::new("df").arg("-Pk").arg(existing).output().ok()?;
@@ -32,7 +32,7 @@ fn available_kilobytes(output: &str) -> Option<u64> {
     output.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()
 }
 
-/// Bytes of this machine's memory, where Linux says it.
+/// Bytes of this machine's memory, if Linux reports them.
 pub fn of_memory() -> Option<u64> {
     total_kilobytes(&std::fs::read_to_string("/proc/meminfo").ok()?)
         .map(|kilobytes| kilobytes * 1024)

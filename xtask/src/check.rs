@@ -9,7 +9,7 @@ use crate::libtorch::Search;
 use crate::workspace::Workspace;
 use crate::{claims, docs, rules, table, test};
 
-/// Goes through all steps, the quick ones first, and fails if one did.
+/// Runs all steps, the quick ones first, and fails if one of them fails.
 pub fn check(workspace: &Workspace, no_tests: bool) -> Result<ExitCode> {
     let mut steps = Steps::default();
     steps.perform("format", || {
@@ -43,7 +43,7 @@ pub fn check(workspace: &Workspace, no_tests: bool) -> Result<ExitCode> {
     Ok(steps.conclude())
 }
 
-/// The steps' names that failed.
+/// The names of the steps that failed.
 #[derive(Default)]
 struct Steps {
     failed: Vec<&'static str>,

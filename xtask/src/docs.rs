@@ -1,4 +1,4 @@
-//! `docs`: the pages of the book that are made from the sources.
+//! `docs`: the pages of the book that are generated from the sources.
 
 mod api;
 #[cfg(test)]
@@ -78,7 +78,7 @@ mod tests {
             let known = match parsed.task {
                 Task::Run(run) => {
                     let (name, mut layers) = run.recipe();
-                    // `mask.strategy=centre` is what a page adds.
+                    // A page adds the strategy `mask.strategy=centre`.
                     layers.set.retain(|key| !key.ends_with("=centre"));
                     // The reader's own recipe, or one of the workspace's.
                     if !OWN.contains(&name) && !name.ends_with(".toml") {

@@ -9,14 +9,14 @@ use crate::bytes;
 use crate::libtorch::{Search, VERSION, nvidia_driver};
 use crate::workspace::{self, Workspace};
 
-/// Bytes that libtorch, a data set and a build want.
+/// Bytes that libtorch, a data set and a build need.
 const COMFORTABLE: u64 = 10_000_000_000;
 
-/// How one thing stands.
+/// The state of one item.
 enum State {
-    /// It is there.
+    /// It is available.
     Good(String),
-    /// It is not there, and nothing is wrong with that.
+    /// It is missing, which is no problem.
     Absent(String),
     /// It is needed: what is wrong, and what to do.
     Bad(String),
@@ -24,7 +24,7 @@ enum State {
 
 use State::{Absent, Bad, Good};
 
-/// Looks at everything that set-up, runs and tests need; fails if a needed part is broken.
+/// Checks everything that set-up, runs and tests need; fails if a needed part is broken.
 pub fn doctor(workspace: &Workspace) -> Result<ExitCode> {
     let libtorch = libtorch(workspace)?;
     let fetched = matches!(libtorch, Good(_));
@@ -96,7 +96,7 @@ fn compiler() -> State {
     }
 }
 
-/// Python fetches libtorch; afterwards only data sets from PyPI want it.
+/// Python fetches libtorch; afterwards only data sets from PyPI need it.
 fn python(libtorch_is_there: bool) -> State {
     let missing = if libtorch_is_there { Absent } else { Bad };
     let Some(python) = ask("python3", &["--version"]) else {
@@ -144,7 +144,7 @@ fn threads() -> State {
     }
 }
 
-/// What there is; what a recipe needs is counted on its model, which is libtorch's work.
+/// The memory of this machine; a recipe's needs depend on its model, which takes libtorch to build.
 fn memory() -> State {
     let needs = "`cargo xtask plan RECIPE --device-kind cpu` says what a recipe needs";
     match bytes::of_memory() {

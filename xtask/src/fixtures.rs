@@ -1,4 +1,4 @@
-//! `fixtures`: makes again what the tests compare with, by the reference implementations.
+//! `fixtures`: regenerates the tests' reference data with the reference implementations.
 
 use std::fs;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::cargo::complete;
 use crate::python;
 use crate::workspace::Workspace;
 
-/// Runs every generator in `fixtures`, in a Python environment of its own requirements.
+/// Runs every generator in `fixtures`, in a Python environment with its own requirements.
 ///
 /// Same versions, same bytes: a difference that git shows afterwards is a
 /// change of a generator or of a reference.

@@ -1,4 +1,4 @@
-//! `list`: what can be run, for people and as JSON.
+//! `list`: everything that can be run, for readers and as JSON.
 
 use anyhow::Result;
 use bauta_masking::Strategy;
@@ -36,14 +36,14 @@ struct RecipeEntry {
     name: String,
     system: String,
     summary: String,
-    /// Name of the data set; names, where there are several.
+    /// Name of the data set; names, if there are several.
     data: String,
     /// Expected minutes of training and evaluation on `machine`.
     minutes: f64,
     machine: String,
     /// The headline metric in `summary.json`.
     metric: String,
-    /// Its expected value; null where it has not been measured.
+    /// Its expected value; null if it has not been measured.
     expected: Option<f64>,
 }
 
@@ -106,7 +106,7 @@ fn recipes(workspace: &Workspace) -> Result<Vec<RecipeEntry>> {
     Ok(entries)
 }
 
-/// The claims, sorted by name; none while their folder is absent.
+/// The claims, sorted by name; empty if their folder is missing.
 fn claims(workspace: &Workspace) -> Result<Vec<ClaimEntry>> {
     let folder = workspace.claims();
     if !folder.is_dir() {

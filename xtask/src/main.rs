@@ -2,7 +2,7 @@
 //!
 //! Links no libtorch, so that it builds in seconds and can set libtorch up.
 
-// Telling a person what happens is what this program is for.
+// The purpose of this program is to tell people what happens.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
@@ -45,7 +45,7 @@ use clap::{Parser, Subcommand};
 
 use crate::workspace::Workspace;
 
-/// The data sets that composed scenes are made of.
+/// The data sets from which scenes are composed.
 const COMPOSED: [DatasetName; 2] = [DatasetName::Mnist, DatasetName::Cifar10];
 
 /// Sets up, runs, tests and checks Bauta.
@@ -73,7 +73,7 @@ enum Task {
     },
     /// Train and evaluate a recipe, after any missing set-up
     Run(run::Arguments),
-    /// Run the experiments of a paper's claim: the paper's numbers beside ours, a plot, a verdict
+    /// Run the experiments of a paper's claim: the paper's numbers next to ours, a plot, a verdict
     Reproduce(reproduce::Arguments),
     /// Record the verdicts of claims that were run, and write their table in docs/claims.md
     Claims(claims::Arguments),
@@ -117,7 +117,7 @@ enum Task {
         #[arg(long)]
         no_tests: bool,
     },
-    /// Write the pages of the book that are made from the sources (docs/keys.md)
+    /// Write the pages of the book that are generated from the sources (docs/keys.md)
     Docs {
         /// Build the API documentation of all crates instead, with a front page
         #[arg(long)]

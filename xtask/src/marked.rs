@@ -1,4 +1,4 @@
-//! Parts of the book's pages that are made, between two marks.
+//! Generated parts of the book's pages, between two marks.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,11 +8,11 @@ use bauta_files::write_whole;
 
 use crate::workspace::Workspace;
 
-/// A part of a page that is made of records.
+/// A part of a page that is generated from records.
 pub struct Marked {
     /// The page, from the workspace's root.
     pub page: &'static str,
-    /// What stands before and behind the part.
+    /// The marks before and after the part.
     pub marks: [&'static str; 2],
     /// The folder of the records, from the workspace's root.
     pub records: &'static str,
@@ -42,7 +42,7 @@ impl Marked {
         Ok(())
     }
 
-    /// The files of its records, by name; none while their folder is absent.
+    /// The files of its records, by name; empty if their folder is missing.
     pub fn records(&self, workspace: &Workspace) -> Result<Vec<PathBuf>> {
         let folder = workspace.root.join(self.records);
         if !folder.is_dir() {

@@ -11,13 +11,13 @@ use bauta_datasets::cache_root;
 use crate::cargo::complete;
 use crate::staging::{Staging, lock, move_into_place};
 
-/// Packages whose headers and libraries are read; what they need of the kernel comes with them.
+/// Packages whose headers and libraries are read; apt adds their dependencies in the kernel.
 const PACKAGES: [&str; 2] = ["libocct-data-exchange-dev", "libocct-ocaf-dev"];
 
-/// A header that tells that the kernel is there.
+/// A header whose presence shows that the kernel is there.
 const HEADER: &str = "usr/include/opencascade/STEPControl_Reader.hxx";
 
-/// The folder like `/` that holds the kernel; none where the system has it.
+/// The folder like `/` that holds the kernel; `None` if the system has it.
 pub fn find_or_fetch() -> Result<Option<PathBuf>> {
     if let Some(root) = std::env::var_os("BAUTA_OCCT") {
         return Ok(Some(root.into()));
@@ -62,7 +62,7 @@ fn fetch(folder: &Path) -> Result<()> {
     move_into_place(&root, folder)
 }
 
-/// The packages of the kernel, and of what it computes with threads by.
+/// The packages of the kernel, and of the library that it uses for threads.
 fn needed() -> Result<Vec<String>> {
     let no = ["recommends", "suggests", "conflicts", "breaks", "replaces", "enhances"];
     let output = Command::new("apt-cache")
@@ -78,7 +78,7 @@ fn needed() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Of a list of packages with what they need, the kernel's and those of its threads.
+/// Selects the packages of the kernel and of its threads from a list of packages with dependencies.
 fn of_the_kernel(text: &str) -> Vec<String> {
     let wanted = |name: &&str| name.starts_with("libocct-") || name.starts_with("libtbb");
     let packages = text.lines().filter(|line| !line.starts_with([' ', '|', '<']));

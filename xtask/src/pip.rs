@@ -14,7 +14,7 @@ use crate::bytes;
 /// Ctrl-C: stop pip, remove what is half-written, then end.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// What pip is to bring, as messages say it.
+/// What pip fetches, as messages name it.
 pub struct Pip {
     /// Its name.
     pub what: &'static str,
@@ -81,7 +81,7 @@ impl Pip {
         Ok(())
     }
 
-    /// What pip's last words mean and what to do.
+    /// Explains pip's last messages, and what to do.
     fn error(&self, status: ExitStatus, log: &str) -> anyhow::Error {
         let said = |words: &[&str]| words.iter().any(|word| log.contains(word));
         let advice = if said(&["No space left on device"]) {

@@ -1,4 +1,4 @@
-//! `plan`: what a recipe takes on one device and on several, before it is trained.
+//! `plan`: the cost of a recipe on one device and on several, before it is trained.
 
 use std::process::{ExitCode, Stdio};
 
@@ -27,17 +27,18 @@ pub struct Arguments {
     /// h100, h200, a100, or cpu: machines like this one
     #[arg(long, value_name = "KIND", default_value_t = DeviceKind::H100)]
     device_kind: DeviceKind,
-    /// The share of the peak that training reaches, in (0, 1]; 0.3 on a GPU, 0.6 on a CPU if not given
+    /// The share of the peak that training reaches, in (0, 1]; 0.3 on a GPU, 0.6 on a CPU if not
+    /// given
     #[arg(long, value_name = "SHARE")]
     utilization: Option<f64>,
 }
 
-/// Does whatever set-up is missing, asks the program for the sizes of a step, and prints the plan.
+/// Does any missing set-up, asks the program for the sizes of a step, and prints the plan.
 pub fn plan(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { set, devices, device_kind, utilization, .. } = arguments;
     let path = bauta_recipe::find(&workspace.recipes(), &arguments.recipe)?;
     let recipe: Recipe = Recipe::load(&path, &Layers { quick: false, set: set.clone() })?;
-    // Finds what is wrong with the arguments before anything is built.
+    // Finds mistakes in the arguments before anything is built.
     let batch = recipe.train.batch_size as u64;
     let unknown = StepSizes { batch_size: batch, operations: 1, peak: 1.0, ..StepSizes::default() };
     Plan::new(unknown, *device_kind, *utilization, devices)?;

@@ -1,5 +1,5 @@
-//! `prepare-step`: folders of STEP files into what trains fast, after Open CASCADE is found or
-//! fetched; and the shapes of packages that recipes train on.
+//! `prepare-step`: turns folders of STEP files into prepared parts, after Open CASCADE is found or
+//! fetched; and prepares the shapes of packages that recipes train on.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -44,7 +44,7 @@ pub fn prepare_for(workspace: &Workspace, recipe: &Recipe) -> Result<()> {
     let mut command = Command::new(build(workspace)?);
     command.arg(&shapes).arg("--out").arg(&parts).arg("--assemblies");
     if brep.data.name == PartSource::Kicad {
-        // It has 130,000 faces, of which the default would keep 1.6 GB.
+        // These parts have 130,000 faces, whose targets would take 1.6 GB with the defaults.
         command.args(["--targets", "200", "--candidates", "1000"]);
     }
     complete(&mut command)?;

@@ -1,5 +1,5 @@
-//! Commands of the training program, such as `forward`, `import`, `finetune` and
-//! `segment`, after whatever set-up is missing.
+//! Commands of the training program, such as `forward`, `import`, `finetune` and `segment`, after
+//! any missing set-up.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use crate::data;
 use crate::run::Bauta;
 use crate::workspace::Workspace;
 
-/// What is handed on; the program explains its own arguments.
+/// The arguments that are passed on; the program explains them itself.
 #[derive(Args)]
 #[command(disable_help_flag = true)]
 pub struct Arguments {
@@ -29,11 +29,11 @@ pub fn program(workspace: &Workspace, command: &str, arguments: Arguments) -> Re
     Bauta::become_it(command)
 }
 
-/// The same for a command with `--data NAME`: a data set that is missing is fetched,
-/// unless a folder of the user's is named. Without a data set that can be fetched by name,
-/// `otherwise` are what the command reads.
+/// The same for a command with `--data NAME`: a data set that is missing is fetched, unless a
+/// folder of the user's is named. If no data set that can be fetched is named, the command reads
+/// those in `otherwise`.
 ///
-/// The program knows the arguments and says what is wrong with them.
+/// The program knows the arguments and reports mistakes in them.
 pub fn with_data(
     workspace: &Workspace,
     command: &str,
@@ -50,7 +50,7 @@ pub fn with_data(
     program(workspace, command, arguments)
 }
 
-/// Has the program draw reconstructions, after fetching ffmpeg where a video is named.
+/// Has the program draw reconstructions, after fetching ffmpeg if a video is named.
 pub fn reconstruct(workspace: &Workspace, arguments: Arguments) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.rest.iter().filter_map(|word| word.to_str()).collect();
     if value_of(&words, "--video").is_some() {
@@ -60,7 +60,7 @@ pub fn reconstruct(workspace: &Workspace, arguments: Arguments) -> Result<ExitCo
 }
 
 /// The data sets of `--data`, unless `--root` or `data.root` says where they lie, or help is
-/// wanted.
+/// requested.
 fn to_fetch(arguments: &[OsString], otherwise: &[DatasetName]) -> Vec<DatasetName> {
     let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
     if is_elsewhere(&words) {
@@ -72,7 +72,7 @@ fn to_fetch(arguments: &[OsString], otherwise: &[DatasetName]) -> Vec<DatasetNam
     }
 }
 
-/// Whether a folder of the user's is named, or nothing is done at all.
+/// Whether a folder of the user's is named, or only help is requested.
 fn is_elsewhere(words: &[&str]) -> bool {
     let named = words.iter().any(|word| {
         matches!(*word, "--help" | "-h")

@@ -1,6 +1,6 @@
-//! Python environments of the user's cache, one for each file of requirements.
+//! Python environments in the user's cache, one for each file of requirements.
 //!
-//! Only comparisons with Python programs want one; set-up, runs and tests do not.
+//! Only comparisons with Python programs need one; set-up, runs and tests do not.
 
 use std::fmt::Write;
 use std::fs;
@@ -22,11 +22,11 @@ const PIP: Pip = Pip {
 /// Bytes to download and bytes unpacked: torch with its CUDA packages is nearly all of it.
 const BYTES: [u64; 2] = [2_300_000_000, 3_900_000_000];
 
-/// Gives the Python that has what a file of requirements names.
+/// Returns a Python that has the packages in a file of requirements.
 ///
-/// That is the one that `BAUTA_PYTHON` names, or a virtual environment in the
-/// cache, made when it is first wanted and then used offline. Its name holds
-/// the hash of the file: other requirements are another environment.
+/// This is the one that `BAUTA_PYTHON` names, or a virtual environment in the cache, created when
+/// it is first needed and then used offline. Its name holds the hash of the file: other
+/// requirements give another environment.
 pub fn environment(requirements: &Path) -> Result<PathBuf> {
     if let Some(python) = std::env::var_os("BAUTA_PYTHON").filter(|python| !python.is_empty()) {
         return Ok(python.into());
@@ -58,11 +58,11 @@ pub fn environment(requirements: &Path) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// Makes the environment beside `target` and moves it there when it is whole.
+/// Creates the environment next to `target` and moves it there when it is complete.
 fn make(requirements: &Path, target: &Path) -> Result<()> {
     let staging = Staging::new(target.with_added_extension("partial"))?;
     let made = staging.0.join("environment");
-    // Without a pip of its own: the system's installs into it, and nobody changes it later.
+    // It has no pip of its own: the system's pip installs into it, and it never changes later.
     ask(Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(&made))?;
     let purelib = "import sysconfig; print(sysconfig.get_path('purelib'))";
     let site = ask(Command::new(made.join("bin/python3")).args(["-c", purelib]))?;
@@ -74,7 +74,7 @@ fn make(requirements: &Path, target: &Path) -> Result<()> {
     move_into_place(&made, target)
 }
 
-/// Runs a program to its end and gives what it printed.
+/// Runs a program to its end and returns its output.
 pub fn ask(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("cannot start {program}"))?;
@@ -85,7 +85,7 @@ pub fn ask(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Whether a Python is there and the one that it was made with too.
+/// Whether a Python exists and still works, which requires the Python that created it.
 fn works(python: &Path) -> bool {
     python.exists() && ask(Command::new(python).args(["-c", ""])).is_ok()
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-/// Renders `report.html` of a run folder with the present code.
+/// Renders `report.html` of a run folder with the current code.
 pub fn report(run_dir: &Path) -> Result<()> {
     if !run_dir.join("recipe.toml").is_file() {
         bail!("{} is not a run folder: it contains no recipe.toml", run_dir.display());

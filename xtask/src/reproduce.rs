@@ -1,4 +1,4 @@
-//! `reproduce`: the runs of a claim, after whatever set-up is missing.
+//! `reproduce`: the runs of a claim, after any missing set-up.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,10 +17,11 @@ use crate::workspace::Workspace;
 pub struct Arguments {
     /// Name of a claim, or path of a .toml file
     claim: String,
-    /// Take the claim's reduced form: minutes on two cores
+    /// Use the claim's reduced form: minutes on two cores
     #[arg(long)]
     quick: bool,
-    /// Take the least size at which training tells: at most about 25 minutes on two cores
+    /// Use the smallest size at which training makes a difference: at most about 25 minutes on two
+    /// cores
     #[arg(long, conflicts_with = "quick")]
     small: bool,
     /// The claim's folder, runs/claims/CLAIM (CLAIM-quick, CLAIM-small) if not given
@@ -30,7 +31,7 @@ pub struct Arguments {
 
 #[cfg(test)]
 impl Arguments {
-    /// The claim's name, and how large its runs are to be.
+    /// The claim's name, and the size of its runs.
     pub fn claim(&self) -> (&str, Size) {
         (&self.claim, Size::of(self.quick, self.small))
     }

@@ -1,7 +1,7 @@
 //! The house rules of the design, each checked mechanically.
 //!
-//! What may depend on what comes from `cargo metadata`, the rest from the
-//! sources' tokens, so that comments and strings can say anything.
+//! Dependencies are read from `cargo metadata`, all else from the sources' tokens, so that comments
+//! and strings can say anything.
 
 mod chance;
 mod graph;
@@ -51,7 +51,7 @@ impl Source {
         Violation { path: self.path.clone(), line, rule, message }
     }
 
-    /// `masking` for `crates/masking/src/grid.rs`; nothing for tests, benches and examples.
+    /// `masking` for `crates/masking/src/grid.rs`; `None` for tests, benches and examples.
     fn library(&self) -> Option<&str> {
         let mut parts = self.path.iter().filter_map(|part| part.to_str());
         let (crates, name, src) = (parts.next()?, parts.next()?, parts.next()?);
@@ -59,7 +59,7 @@ impl Source {
     }
 }
 
-/// Checks every rule; no violations is what one wants.
+/// Checks every rule, and returns the violations.
 pub fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
     let metadata = workspace.metadata()?;
     let graph = Graph::new(&metadata)?;

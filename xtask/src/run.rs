@@ -1,4 +1,4 @@
-//! `run`: the set-up that is missing, then the training program.
+//! `run`: any missing set-up, then the training program.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -40,20 +40,21 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// What is laid over the recipe; a root is a path whatever it looks like.
+    /// The layers over the recipe; the value of `--root` is always taken as a path.
     fn layers(&self) -> Layers {
         let root = self.root.iter().map(|root| format!("data.root={}", Value::from(&**root)));
         Layers { quick: self.quick, set: self.set.iter().cloned().chain(root).collect() }
     }
 
-    /// The recipe's name, and what is laid over it.
+    /// The recipe's name, and the layers over it.
     #[cfg(test)]
     pub fn recipe(&self) -> (&str, Layers) {
         (&self.recipe, self.layers())
     }
 }
 
-/// Trains and evaluates a recipe; every mistake in the arguments is found before anything is set up.
+/// Trains and evaluates a recipe; every mistake in the arguments is found before anything is set
+/// up.
 pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     let path = bauta_recipe::find(&workspace.recipes(), &arguments.recipe)?;
     let layers = arguments.layers();
@@ -120,7 +121,7 @@ impl Bauta {
         command
     }
 
-    /// Becomes the first of several training processes, after starting the others; they end with
+    /// Becomes the first of several training processes, after starting the others, which end with
     /// it.
     fn become_them(mut command: Command, count: u16) -> Result<ExitCode> {
         if count == 1 {

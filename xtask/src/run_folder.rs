@@ -1,4 +1,4 @@
-//! What becomes of a run's folder that is there already.
+//! Checks and moves a run's folder that already exists.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use bauta_files::FolderLock;
 
-/// Checks, before anything long begins, that a run can use `folder`.
+/// Checks, before anything long starts, that a run can use `folder`.
 ///
 /// A new run takes a folder that is absent, empty or an earlier run's; it
 /// never touches anything else. `--resume` needs an earlier run's.

@@ -1,6 +1,6 @@
-//! Folders of the cache that are there whole or not at all.
+//! Folders of the cache that are either complete or absent.
 //!
-//! Work happens in a folder beside, under a lock, and ends with a rename.
+//! Work happens in a folder next to the target, under a lock, and ends with a rename.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub fn lock(path: &Path, what: &str) -> Result<File> {
 pub struct Staging(pub PathBuf);
 
 impl Staging {
-    /// Makes it, empty.
+    /// Creates the folder, empty.
     pub fn new(folder: PathBuf) -> Result<Self> {
         let staging = Self(folder);
         staging.remove(); // What a killed process has left.
@@ -33,7 +33,7 @@ impl Staging {
         Ok(staging)
     }
 
-    /// Whatever cannot be removed now is removed by the next fetch.
+    /// Anything that cannot be removed now is removed by the next fetch.
     fn remove(&self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -45,7 +45,7 @@ impl Drop for Staging {
     }
 }
 
-/// Renames the whole tree; one that stood there was not whole.
+/// Renames the whole tree; a tree that stood there was incomplete.
 pub fn move_into_place(site: &Path, target: &Path) -> Result<()> {
     if target.exists() {
         fs::remove_dir_all(target)
@@ -54,7 +54,7 @@ pub fn move_into_place(site: &Path, target: &Path) -> Result<()> {
     fs::rename(site, target).with_context(|| format!("cannot write {}", target.display()))
 }
 
-/// Refuses to begin what the disk cannot hold.
+/// Refuses to start if the disk is too full.
 pub fn check_disk(what: &str, folder: &Path, needed: u64) -> Result<()> {
     match bytes::free_at(folder) {
         Some(free) if free < needed => bail!(

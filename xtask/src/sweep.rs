@@ -41,7 +41,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// The claim that makes the runs.
+    /// The claim that plans the runs.
     pub fn claim(&self, workspace: &Workspace, name: &str) -> Result<Claim> {
         let Self { recipe, axis, set, seeds, metric, least, quick, .. } = self;
         let sweep = Sweep {
@@ -57,8 +57,7 @@ impl Arguments {
     }
 }
 
-/// Makes the runs that are not there yet; every mistake in the arguments is found before anything
-/// is set up.
+/// Makes the missing runs; every mistake in the arguments is found before anything is set up.
 pub fn sweep(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     let out = arguments.out.clone().unwrap_or_else(|| {
         let stem = PathBuf::from(&arguments.recipe).file_stem().unwrap_or_default().to_owned();

@@ -74,8 +74,8 @@ impl Arguments {
     }
 }
 
-/// Makes the runs that are not there yet, and the page of all; every mistake in the arguments is
-/// found before anything is set up.
+/// Makes the missing runs, and the page of all; every mistake in the arguments is found before
+/// anything is set up.
 pub fn table(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     let table = arguments.load(workspace)?;
     let folder = if table.quick { format!("{}-quick", table.name) } else { table.name.clone() };
@@ -115,7 +115,7 @@ pub fn table(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The rows' places: all, or those of these names and those that show other numbers of their runs.
+/// The rows' indices: all, or those of these names and those that show other numbers of their runs.
 fn wanted(table: &ResultTable, only: &[String]) -> Result<Vec<usize>> {
     let names: Vec<&str> = table.rows.iter().map(|row| row.name.as_str()).collect();
     if let Some(unknown) = only.iter().find(|name| !names.contains(&name.as_str())) {
@@ -129,7 +129,7 @@ fn wanted(table: &ResultTable, only: &[String]) -> Result<Vec<usize>> {
     Ok((0..names.len()).filter(asked).collect())
 }
 
-/// Where a row's own runs were made, and when; none of a row that shows another's.
+/// Where a row's own runs were made, and when; `None` for a row that shows another's.
 fn made(found: &RowNumbers, set: &[String], machine: &Machine) -> Option<Made> {
     let mut machines: Vec<String> = Vec::new();
     for summary in &found.summaries {
@@ -148,13 +148,13 @@ fn made(found: &RowNumbers, set: &[String], machine: &Machine) -> Option<Made> {
     })
 }
 
-/// These results, with the rows that the file has numbers of.
+/// These results, with the rows for which the file has numbers.
 fn with_rows_of(results: Results, file: &Path) -> Result<Results> {
     Ok(if file.is_file() { results.with_rows_of(Results::read(file)?) } else { results })
 }
 
-/// Takes the finished rows of a table into its record in the book, beside those that were recorded
-/// before, and writes the tables of all records.
+/// Adds the finished rows of a table to its record in the book, which keeps those recorded before,
+/// and writes the tables of all records.
 fn keep(workspace: &Workspace, table: &ResultTable, out: &Path, name: &str) -> Result<()> {
     let finished = out.join(RECORD);
     ensure!(

@@ -7,7 +7,7 @@ use crate::libtorch::Search;
 use crate::rules::Graph;
 use crate::workspace::{self, Workspace};
 
-/// Tests the crates without libtorch before libtorch is even looked for, then the others.
+/// Tests the crates without libtorch before looking for libtorch, then the others.
 pub fn test(workspace: &Workspace) -> Result<()> {
     let metadata = workspace.metadata()?;
     let graph = Graph::new(&metadata)?;

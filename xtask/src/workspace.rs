@@ -1,4 +1,4 @@
-//! Where things lie: the repository, its packages and the user's cache folder.
+//! Paths: the repository, its packages and the user's cache folder.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Finds the repository from where this program's own sources lie.
+    /// Finds the repository from the place of this program's own sources.
     pub fn find() -> Result<Self> {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = manifest.parent().context("xtask lies in the workspace's root folder")?;
@@ -40,7 +40,7 @@ impl Workspace {
         self.root.join(".libtorch")
     }
 
-    /// What cargo knows of the workspace and of everything that it depends on.
+    /// cargo's metadata of the workspace and of everything that it depends on.
     pub fn metadata(&self) -> Result<Metadata> {
         MetadataCommand::new()
             .manifest_path(self.root.join("Cargo.toml"))
@@ -50,7 +50,7 @@ impl Workspace {
 
     /// The folder that cargo builds into.
     ///
-    /// Asked for without dependencies, which takes a tenth of the time: every command waits for it.
+    /// This is read without dependencies, in a tenth of the time: every command waits for it.
     pub fn target_folder(&self) -> Result<PathBuf> {
         let metadata = MetadataCommand::new()
             .manifest_path(self.root.join("Cargo.toml"))

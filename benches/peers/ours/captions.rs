@@ -1,4 +1,4 @@
-//! Captions to the ids of word pieces.
+//! Converts captions to the ids of word pieces.
 
 use std::fs;
 use std::hint::black_box;
@@ -12,11 +12,11 @@ use bauta_streams::{Purpose, StreamKey};
 
 use crate::{Measurement, Setting};
 
-/// Captions, and places of each.
+/// Number of captions, and ids of each.
 const CAPTIONS: usize = 10_000;
 const LENGTH: usize = 64;
 
-/// Writes captions of 5 to 20 words, and bert-base-uncased's rules beside them.
+/// Writes captions of 5 to 20 words, and bert-base-uncased's rules next to them.
 pub fn write(shared: &Path) -> Result<()> {
     let folder = fetched(bert_vocabulary(), &cache_root()?)?;
     let from = folder.join("tokenizer.json");
@@ -31,7 +31,7 @@ pub fn write(shared: &Path) -> Result<()> {
         let purpose = Purpose::named("bench captions");
         let mut stream = StreamKey { seed: 0, purpose, epoch: 0, sample: sample as u64 }.stream();
         let count = 5 + stream.below(16);
-        // Every eighth word is two in one, and so of several pieces.
+        // Every eighth word is two words joined, and so several pieces.
         let mut word = || {
             let mut one = || words[stream.below(words.len() as u64) as usize].clone();
             let first = one();
@@ -47,7 +47,7 @@ pub fn write(shared: &Path) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Times encoding all captions to a fixed length, once a step.
+/// Times encoding all captions to a fixed length, once per step.
 pub fn measure(setting: &Setting) -> Result<Measurement> {
     let path = setting.shared.join("captions.json");
     let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -59,7 +59,7 @@ pub fn measure(setting: &Setting) -> Result<Measurement> {
     for step in 0..=setting.steps.clamp(1, 20) {
         let start = Instant::now();
         black_box(pool.install(|| pieces.encode_all(&captions, LENGTH, Ends::Bare))?);
-        // The first warms up.
+        // The first step is a warm-up.
         if step > 0 {
             seconds.push(start.elapsed().as_secs_f64());
         }

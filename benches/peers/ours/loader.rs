@@ -13,11 +13,11 @@ use crate::{Measurement, Setting};
 const BATCH: usize = 128;
 const SIDE: usize = 224;
 
-/// Times one stretch of batches, because batches that are made side by side arrive in bursts.
+/// Times one stretch of batches, because batches that are prepared in parallel arrive in bursts.
 ///
-/// The stretch is two passes or more. It begins after as many batches as the
-/// other side has under way at its start, and both are multiples of the number
-/// of threads: PyTorch's workers finish a batch each at about the same time.
+/// The stretch is two passes or more. It starts after as many batches as the other side has under
+/// way at its start, and both are multiples of the number of threads: PyTorch's workers finish a
+/// batch each at about the same time.
 pub fn measure(setting: &Setting) -> Result<Measurement> {
     let source =
         open(DatasetName::Folder, Split::Train, Path::new(&photos::root(&setting.shared)))?;

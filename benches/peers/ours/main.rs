@@ -1,7 +1,7 @@
 //! Our side of the comparison with PyTorch; `cargo xtask bench peers` calls it.
 //!
-//! `prepare` writes what both sides share, `measure` prints one measurement as a
-//! line of JSON. The other side is `theirs/main.py`, with the same commands.
+//! `prepare` writes the files that both sides share, `measure` prints one measurement as a line of
+//! JSON. The other side is `theirs/main.py`, with the same commands.
 
 #![allow(clippy::print_stdout, reason = "its output is the measurement")]
 
@@ -31,7 +31,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write what both sides of a case share.
+    /// Write the files that both sides of a case share.
     Prepare {
         case: Case,
         /// The folder of the shared files.
@@ -41,7 +41,7 @@ enum Command {
     /// Measure one variant of a case.
     Measure {
         case: Case,
-        /// What to measure of the case, such as `bf16`.
+        /// The variant to measure, such as `bf16`.
         variant: String,
         #[command(flatten)]
         setting: Setting,
@@ -83,23 +83,23 @@ enum Case {
 struct Measurement {
     /// Seconds of each timed call.
     seconds: Vec<f64>,
-    /// What a call works through, and how many of them.
+    /// The unit of a call's work, and the number of units.
     unit: &'static str,
     items: usize,
-    /// Loss of the first and of the last timed step, where there are any.
+    /// Loss of the first and of the last timed step, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     losses: Option<[f64; 2]>,
-    /// Of a training step: what it is held against.
+    /// For a training step: the work that its time is compared with.
     #[serde(flatten)]
     work: Option<Work>,
 }
 
-/// The matrix products of a training step, and how fast this machine makes such products.
+/// The matrix products of a training step, and the speed of such products on this machine.
 #[derive(Serialize)]
 struct Work {
-    /// Operations of the matrix products of a timed call, two for a multiplication with its sum.
+    /// Operations of the matrix products of a timed call, two per multiply-add.
     operations: f64,
-    /// Operations a second of large matrix products of the same precision, with the same threads.
+    /// Operations per second of large matrix products of the same precision, with the same threads.
     peak: f64,
 }
 

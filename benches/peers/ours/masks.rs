@@ -1,4 +1,4 @@
-//! The masks of a batch: drawn from the samples' streams, or made of given noise.
+//! The masks of a batch: drawn from the samples' streams, or computed from given noise.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::{Measurement, Setting};
 const BATCH: usize = 256;
 const RATIO: f64 = 0.75;
 
-/// A plan takes a millisecond: so many are timed for each step asked for.
+/// A plan takes about a millisecond, so this many are timed for each requested step.
 const PLANS_A_STEP: usize = 10;
 const WARM_UP: usize = 20;
 

@@ -1,4 +1,4 @@
-//! JPEG files that cost a decoder what photos do: 500 × 375 pixels, colours at half the
+//! JPEG files that cost a decoder as much as photos: 500 × 375 pixels, with colours at half the
 //! resolution (4:2:0) as cameras write them.
 
 use std::fs::{self, File};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use bauta_streams::{Purpose, StreamKey};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
-/// Photos to train on.
+/// Number of photos to train on.
 pub const COUNT: usize = 256;
 
 const SIDES: [u16; 2] = [500, 375];

@@ -30,10 +30,10 @@ use crate::{Case, Measurement, Setting, Work, photos};
 /// Steps that both sides make before the clock starts.
 const WARM_UP: usize = 3;
 
-/// Different batches that both sides go through again and again.
+/// Number of different batches that both sides cycle through.
 pub const BATCHES: u64 = 4;
 
-/// Constant, and small enough that no warm-up is wanted.
+/// Constant, and small enough that no warm-up is needed.
 const LR: f64 = 1e-4;
 
 /// Writes batches, initial weights and sizes, and a loss that the other side must reproduce.
@@ -76,7 +76,7 @@ pub fn measure(case: Case, precision: &str, setting: &Setting) -> Result<Measure
     })
 }
 
-/// Writes batches and the noise of a mask for the other side; gives that mask.
+/// Writes batches and the noise of a mask for the other side; returns that mask.
 pub fn share_batches(
     shared: &Path,
     pixels: &[Tensor],
@@ -118,8 +118,8 @@ pub fn share_setting<O: Objective>(
     write_json(&shared.join("setting.json"), &setting)
 }
 
-/// Times steps after the warm-up, each with the making of its input out of a batch; and the first
-/// and last loss among them.
+/// Times steps after the warm-up, each including the preparation of its input from a batch; also
+/// returns the first and last loss among them.
 pub fn timed<O: Objective, B>(
     objective: &mut O,
     config: &TrainConfig,
@@ -169,7 +169,7 @@ fn open(path: &Path, layers: &Layers) -> Result<(Recipe<recipe::Mae>, Images)> {
     Ok((recipe, images))
 }
 
-/// What is laid over a recipe that is measured here.
+/// The layers over a recipe that is measured here.
 pub fn on_cpu(precision: &str, threads: usize, further: Option<String>) -> Layers {
     let set = [
         "train.device=cpu".to_owned(),
@@ -192,7 +192,7 @@ pub fn images(data: &Data, eval: &Eval, train: &Train, seed: u64) -> Result<Imag
     Images::open(data, eval, cut, seed, Device::Cpu, &AtomicBool::new(false))
 }
 
-/// The first batches of the recipe's own loader, with what is read of a sample besides: the same
+/// The first batches of the recipe's own loader, with the additional reads of each sample: the same
 /// in every process.
 pub fn batches(images: &Images, reads: Vec<Read>) -> Result<Vec<Batch>> {
     let loader = images.training(reads)?;

@@ -1,4 +1,4 @@
-//! Documents to tf-idf features: words counted, weights fitted and taken.
+//! Converts documents to tf-idf features: counts words, fits weights and applies them.
 
 use std::fs;
 use std::hint::black_box;
@@ -11,11 +11,11 @@ use bauta_streams::{Purpose, StreamKey};
 
 use crate::{Measurement, Setting};
 
-/// Documents, words of each, and how many different words there are.
+/// Number of documents, words per document, and number of different words.
 const DOCUMENTS: usize = 20_000;
 const WORDS: usize = 130;
 const VOCABULARY: f64 = 40_000.0;
-/// Ids of words.
+/// Number of word ids.
 const IDS: usize = 1 << 15;
 
 fn path(shared: &Path) -> PathBuf {
@@ -41,7 +41,7 @@ pub fn write(shared: &Path) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Times fitting and transforming all documents, once a step.
+/// Times fitting and transforming all documents, once per step.
 pub fn measure(setting: &Setting) -> Result<Measurement> {
     let path = path(&setting.shared);
     let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -53,7 +53,7 @@ pub fn measure(setting: &Setting) -> Result<Measurement> {
         let bags = pool
             .install(|| -> Result<_> { Ok(Vectorizer::fit(&documents, IDS)?.bags(&documents)) })?;
         black_box(bags);
-        // The first warms up.
+        // The first step is a warm-up.
         if step > 0 {
             seconds.push(start.elapsed().as_secs_f64());
         }

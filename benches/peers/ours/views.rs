@@ -1,5 +1,5 @@
-//! Two views of each image of a batch, on one core: random resized crops with MoCo v2's changes of
-//! colour, of images that lie in memory.
+//! Two views of each image of a batch, on one core: random resized crops with MoCo v2's colour
+//! changes, of images in memory.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::{Measurement, Setting};
 
 const IMAGES: u64 = 32;
 
-/// Times batches; the variant is the side of the views, of images as large or of photos.
+/// Times batches; the variant is the side of the views, from images of that size or from photos.
 pub fn measure(variant: &str, setting: &Setting) -> Result<Measurement> {
     let side: usize = variant.parse()?;
     let [height, width] = if side == 32 { [32, 32] } else { [375, 500] };

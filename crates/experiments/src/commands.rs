@@ -62,10 +62,9 @@ pub enum Command {
     },
     /// Compute the features of a folder of images.
     ///
-    /// A picture is resized and cut as the model's preprocessor_config.json says. Where that
-    /// says nothing, the largest middle part that has the model's ratio is resized bicubically
-    /// to the model's size, whatever size the picture has. docs/looking.md has the same in
-    /// Python.
+    /// A picture is resized and cropped as the model's preprocessor_config.json says. If that says
+    /// nothing, the largest central part that has the model's ratio is resized bicubically to the
+    /// model's size, whatever size the picture has. docs/looking.md shows the same in Python.
     Embed {
         /// The model folder.
         #[arg(long, value_name = "DIR")]
@@ -76,8 +75,8 @@ pub enum Command {
         /// Where to write the features [N, D].
         #[arg(long, value_name = "FILE", alias = "output")]
         out: PathBuf,
-        /// safetensors, with `features` and the paths in the metadata; or npy, with the paths
-        /// in FILE.txt. If not given, npy where FILE ends in .npy, else safetensors.
+        /// safetensors, with `features` and the paths in the metadata; or npy, with the paths in
+        /// FILE.txt. If not given, npy if FILE ends in .npy, otherwise safetensors.
         #[arg(long, value_name = "NAME", value_parser = format_named())]
         format: Option<FeatureFormat>,
         /// The class token instead of the mean of the patch tokens.
@@ -89,7 +88,7 @@ pub enum Command {
     },
     /// Draw a masked autoencoder's reconstructions of a folder of images.
     ///
-    /// Pictures are made ready as `embed` does it.
+    /// Pictures are preprocessed as by `embed`.
     Reconstruct {
         /// The model folder.
         #[arg(long, value_name = "DIR")]
@@ -100,7 +99,7 @@ pub enum Command {
         /// Where to write the pictures.
         #[arg(long, value_name = "DIR", alias = "output", default_value = "reconstructed")]
         out: PathBuf,
-        /// The fraction of tokens to hide, the model's own if not given.
+        /// The fraction of tokens to mask, the model's own if not given.
         #[arg(long)]
         ratio: Option<f64>,
         /// Seed of the masks.
@@ -129,7 +128,7 @@ pub enum Command {
         /// Height and width of the images, if they are not square.
         #[arg(long, num_args = 2, value_names = ["HEIGHT", "WIDTH"])]
         image_size: Option<Vec<usize>>,
-        /// Frames per clip, for weights of video with one joint table of positions.
+        /// Frames per clip, for video weights with one joint table of positions.
         #[arg(long)]
         frames: Option<usize>,
         /// The decoder predicts pixels standardised within each patch.
@@ -144,7 +143,8 @@ pub enum Command {
         /// The model folder to write, or the file of `--format onnx`.
         #[arg(long, value_name = "DIR", alias = "output")]
         out: PathBuf,
-        /// The naming scheme of the weights. If not given, onnx where --out ends in .onnx, else hf.
+        /// The naming scheme of the weights. If not given, onnx if --out ends in .onnx, otherwise
+        /// hf.
         #[arg(long, value_enum)]
         format: Option<Format>,
     },
@@ -176,7 +176,7 @@ pub enum Command {
     },
     /// Run a claim's experiments and compare them with the paper.
     Reproduce(reproduce::Arguments),
-    /// Train a head that gives every pixel a class, and measure its mean IoU.
+    /// Train a head that classifies every pixel, and measure its mean IoU.
     Segment {
         /// Arguments of both dense tasks.
         #[command(flatten)]
@@ -199,7 +199,7 @@ fn format_named() -> impl TypedValueParser<Value = FeatureFormat> {
 pub enum Format {
     /// Hugging Face's, for `from_pretrained`.
     Hf,
-    /// MAE's own; torchvision's of a residual network.
+    /// MAE's own, or torchvision's for a residual network.
     Mae,
     /// timm's: only the encoder.
     Timm,
@@ -208,7 +208,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that is asked for, or else the one that `out` ends in.
+    /// The requested format, or else that of the ending of `out`.
     ///
     /// # Errors
     /// When `out` ends in .onnx and a folder is asked for.

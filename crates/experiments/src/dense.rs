@@ -56,7 +56,7 @@ pub struct DenseArguments {
     /// Train the head alone, on the tokens of the encoder as it is.
     #[arg(long)]
     pub frozen: bool,
-    /// Begin with random weights of the model's sizes, as a baseline.
+    /// Start from random weights of the model's sizes, as a baseline.
     #[arg(long)]
     pub random_init: bool,
     /// Override a setting, such as `train.steps=100`.
@@ -65,12 +65,12 @@ pub struct DenseArguments {
     /// Output folder for picture, numbers, metrics and checkpoints.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Go on from the last checkpoint of the output folder.
+    /// Continue from the last checkpoint of the output folder.
     #[arg(long)]
     pub resume: bool,
 }
 
-/// Trains and measures a segmentation head; prints and writes the results. Sets `stop` to end it
+/// Trains and measures a segmentation head; prints and writes the results. Setting `stop` ends it
 /// early.
 ///
 /// # Errors
@@ -91,7 +91,7 @@ pub fn segment(arguments: &DenseArguments, head: HeadName, stop: &AtomicBool) ->
     perform(arguments, &settings, "segment", said, stop, |task, run| task.segment(kind, run))
 }
 
-/// Trains and measures a detection head; prints and writes the results. Sets `stop` to end it
+/// Trains and measures a detection head; prints and writes the results. Setting `stop` ends it
 /// early.
 ///
 /// # Errors
@@ -114,7 +114,7 @@ impl DenseArguments {
     }
 }
 
-/// Performs a task in its output folder and tells what came of it.
+/// Performs a task in its output folder and prints the results.
 fn perform(
     arguments: &DenseArguments,
     settings: &DenseSettings,

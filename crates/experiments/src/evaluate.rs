@@ -1,4 +1,4 @@
-//! `evaluate`: the protocols on any model folder, without the recipe that made it.
+//! `evaluate`: the protocols on any model folder, without the recipe that trained it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct Arguments {
     /// ViT-MAE, ViT, BEiT, CLIP, ResNet or, with videos, VideoMAE.
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// The data set of images, or of videos for a model of video, by its name in recipes.
+    /// The data set of images, or of videos for a video model, by its name in recipes.
     #[arg(
         long,
         value_name = "NAME",
@@ -44,7 +44,7 @@ pub struct Arguments {
         value_parser = |name: &str| named::<Protocol>("protocol", name)
     )]
     pub protocol: Vec<Protocol>,
-    /// What stands for an image: mean (of the patch tokens) or cls.
+    /// The feature of an image: mean (of the patch tokens) or cls.
     #[arg(
         long,
         value_name = "NAME",
@@ -54,10 +54,10 @@ pub struct Arguments {
     /// Height and width that images are resized to, if not the data's own.
     #[arg(long, num_args = 2, value_names = ["HEIGHT", "WIDTH"])]
     pub image_size: Option<Vec<usize>>,
-    /// Use only N training images, as evenly over their classes as they go.
+    /// Use only N training images, spread as evenly over the classes as possible.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit: Option<usize>,
-    /// Use only N test images, as evenly over their classes as they go.
+    /// Use only N test images, spread as evenly over the classes as possible.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit_test: Option<usize>,
     /// Seed of the protocols' random choices and of the baseline's random weights.
@@ -72,7 +72,7 @@ pub struct Arguments {
     /// auto, cpu, cuda or cuda:N.
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub device: DeviceChoice,
-    /// Measure the pixels themselves and the same network at random weights too.
+    /// Also measure raw pixels and the same network with random weights.
     #[arg(long)]
     pub baselines: bool,
     /// Also write the results to a JSON file.
@@ -80,7 +80,7 @@ pub struct Arguments {
     pub json: Option<PathBuf>,
 }
 
-/// Measures the features of a model folder; sets `stop` to end it early.
+/// Measures the features of a model folder; setting `stop` ends it early.
 ///
 /// # Errors
 /// When the folder, the data or a setting does not suit a protocol; the message
@@ -120,7 +120,7 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
     Ok(evaluation.run(&Console::new(stop))?)
 }
 
-/// The settings that the arguments make.
+/// The settings that the arguments give.
 fn settings(arguments: &Arguments) -> Result<EvaluateSettings> {
     let EvaluateSettings { mut data, mut eval } = EvaluateSettings::parse(&arguments.set)?;
     data.root = arguments.root.clone().or(data.root);

@@ -1,7 +1,7 @@
 //! `finetune`: encoder and classifier of a model folder trained on labelled images.
 //!
-//! The test split is looked at once, at the end. Whoever chooses a setting does so
-//! on a tenth of the training images that is held out (`--validate`).
+//! The test split is used once, at the end. To choose settings, measure on a tenth of the training
+//! images that is held out (`--validate`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use crate::settings::{self, choose_precision};
 use crate::stopped::stopped;
 use crate::systems::mae_st;
 
-/// The part of the training images or videos that is held out for choosing settings.
+/// The fraction of the training images or videos that is held out for choosing settings.
 pub(crate) const HELD_OUT: f64 = 0.1;
 
-/// What to fine-tune, on what.
+/// The model to fine-tune, and the data.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// The model folder, such as a run's checkpoints/last.
@@ -39,8 +39,8 @@ pub struct Arguments {
     /// Train the same network as in this model folder from scratch, for comparison.
     #[arg(long, value_name = "DIR")]
     pub scratch_like: Option<PathBuf>,
-    /// The data set: cifar10, mnist, fashion-mnist; or folder or shards in data.root. Of a model
-    /// of video: moving-mnist; or videos, frame-folders or frame-shards in data.root.
+    /// The data set: cifar10, mnist, fashion-mnist; or folder or shards in data.root. For a video
+    /// model: moving-mnist; or videos, frame-folders or frame-shards in data.root.
     #[arg(
         long,
         value_name = "NAME",
@@ -62,7 +62,7 @@ pub struct Arguments {
     /// Keep metrics, checkpoints (model folders) and the result in this folder.
     #[arg(long, value_name = "DIR", alias = "output")]
     pub out: Option<PathBuf>,
-    /// Go on from the last checkpoint of --out.
+    /// Continue from the last checkpoint of --out.
     #[arg(long, requires = "out")]
     pub resume: bool,
     /// Write the result to a JSON file too.
@@ -87,7 +87,7 @@ impl Arguments {
         self.json.as_deref().map_or(Ok(()), |file| Ok(found.write(file)?))
     }
 
-    /// The model folder, and the settings that are named.
+    /// The model folder, and the settings that the arguments give.
     pub(crate) fn given(&self) -> Result<(&PathBuf, Vec<String>)> {
         let labels = self.labels.map(|labels| format!("eval.finetune.labels={labels}"));
         let model = self.model.as_ref().or(self.scratch_like.as_ref());
@@ -95,14 +95,14 @@ impl Arguments {
         Ok((model, self.set.iter().cloned().chain(labels).collect()))
     }
 
-    /// Where files are left.
+    /// Where files are kept, and how often they are written.
     pub(crate) fn kept(&self, machine: &FineTuneMachine) -> Kept<'_> {
         let FineTuneMachine { checkpoint_every, log_every, .. } = *machine;
         Kept { folder: self.out.as_deref(), resume: self.resume, checkpoint_every, log_every }
     }
 }
 
-/// Fine-tunes a model folder on images and measures it once; sets `stop` to end it early.
+/// Fine-tunes a model folder on images and measures it once; setting `stop` ends it early.
 ///
 /// # Errors
 /// When the model does not fit the data or the settings, the output folder holds
@@ -160,9 +160,9 @@ pub fn tune(
     Ok(found)
 }
 
-/// The fine-tuning that a recipe asks for in `[eval.finetune]`: of the model that the run
-/// trained last, and of the same network from scratch, on the run's images, in the run
-/// folder's `finetune` and `from-scratch`.
+/// Performs the fine-tuning that a recipe asks for in `[eval.finetune]`: of the model that the run
+/// trained last, and of the same network from scratch, on the run's images, in the run folder's
+/// `finetune` and `from-scratch`.
 ///
 /// # Errors
 /// As [`tune`].
@@ -186,7 +186,7 @@ pub(crate) fn of_run(run: &Run<'_>, images: &Images) -> Result<Scores> {
     };
     let console = Console::new(run.stop);
     let tuning = TrainingRun {
-        // What lies there is this run's own, of a former life.
+        // Any files there are this run's own, from before it was resumed.
         resume: true,
         checkpoint_every: run.train.checkpoint_every,
         log_every: run.train.log_every,

@@ -41,7 +41,7 @@ pub struct Images {
     pub trained: Arc<dyn Source>,
     /// Seed, batch size, image size and threads.
     pub loader: LoaderConfig,
-    /// How training images are varied.
+    /// Augmentation of training images.
     pub augment: Augment,
     /// The measurements on them.
     pub eval: Eval,
@@ -49,7 +49,7 @@ pub struct Images {
     pub device: Device,
     /// Epochs of a phase.
     pub epochs: u32,
-    /// What features are, in words.
+    /// The kind of features, in words.
     pub features: String,
 }
 
@@ -57,8 +57,8 @@ impl Images {
     /// Opens the images of a recipe, and refuses protocols that do not suit them.
     ///
     /// # Errors
-    /// When the data set is not there or not whole, or a protocol needs more labels than
-    /// there are. Unlabelled data are accepted; they will not be evaluated.
+    /// When the data set is missing or incomplete, or a protocol needs more labels than there are.
+    /// Unlabelled data are accepted; they will not be evaluated.
     pub fn open(
         data: &Data,
         eval: &Eval,
@@ -78,7 +78,7 @@ impl Images {
         Self::of(splits, data.shrink, loader, data.augment.clone(), eval.clone(), device)
     }
 
-    /// Images that are open, trained on from a copy whose shorter sides are `shrink`, if any.
+    /// Wraps open splits; training reads a copy with shorter sides shrunk to `shrink`, if given.
     pub(crate) fn of(
         splits: Splits,
         shrink: Option<usize>,
@@ -98,15 +98,15 @@ impl Images {
         Ok(Self { splits, trained, loader, augment, eval, device, epochs: 1, features })
     }
 
-    /// Fresh parameters that start by the run's seed.
+    /// New parameters, initialised by the run's seed.
     pub fn parameters(&self) -> Parameters {
         Parameters::new(self.loader.seed, self.device)
     }
 
-    /// Images normalised by the data set's own statistics.
+    /// The normalisation of images by the data set's own statistics.
     ///
     /// # Errors
-    /// When a deviation is not positive.
+    /// When a standard deviation is not positive.
     pub fn normalization(&self) -> Result<ImageNormalization> {
         let train = &self.splits.train;
         Ok(data_normalization(&train.statistics(), train.sample_type(), self.device)?)
@@ -133,7 +133,7 @@ impl Images {
         }
     }
 
-    /// The pixels that a recipe's `target` table names, of images on this grid.
+    /// The pixel target of a recipe's `target` table, for images on this grid.
     pub fn pixel_target(&self, table: &recipe::PixelTarget, grid: Grid) -> PixelTarget {
         let channels = self.splits.train.channels();
         match table.normalizes() {
@@ -142,7 +142,7 @@ impl Images {
         }
     }
 
-    /// A partner of each training image, of its own class with this probability where it is given.
+    /// Reads a partner for each training image, of its own class with this probability if given.
     ///
     /// # Errors
     /// When there are fewer than two images, or they have no labels to tell classes by.
@@ -151,7 +151,7 @@ impl Images {
         Ok(Read::Partner(Arc::new(sampler.context("partners of the training images")?)))
     }
 
-    /// The loader of the training images; `reads` come beside each image.
+    /// The loader of the training images, which reads `reads` with each image.
     ///
     /// # Errors
     /// When there are fewer images than a batch holds.
@@ -165,8 +165,8 @@ impl Images {
         (self.splits.train.len() / self.loader.batch_size) as u64
     }
 
-    /// Training batches as inputs of a phase, with `reads` beside each image; `prepare` makes
-    /// them on the loader's threads.
+    /// Training batches as inputs of a phase, with `reads` next to each image; `prepare` builds the
+    /// inputs on the loader's threads.
     ///
     /// # Errors
     /// As [`Self::training`].

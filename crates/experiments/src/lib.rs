@@ -1,11 +1,11 @@
 //! The published systems, composed from Bauta's parts, and how they are run.
 //!
 //! Each file of [`systems`] reads like its paper's algorithm, and drives its [`run`]: what it
-//! trains, what it is measured by, what its report shows. [`images`] is what systems of images
-//! share. [`start`] takes a recipe's file to a finished run folder, [`reproduce`] makes the runs
-//! of a claim, [`throughput`] times training steps or says their sizes. [`evaluate`], [`finetune`]
-//! and [`dense`] measure any model folder; [`commands`] are those of the program. [`settings`]
-//! is where what recipes say meets the libraries' own types.
+//! trains, how it is measured, what its report shows. [`images`] is shared by the systems for
+//! images. [`start`] takes a recipe's file to a finished run folder, [`reproduce`] makes the runs
+//! of a claim, [`throughput`] times training steps or computes their sizes. [`evaluate`],
+//! [`finetune`] and [`dense`] work on any model folder; [`commands`] are those of the program.
+//! [`settings`] converts recipes to the libraries' own types.
 
 #![allow(clippy::print_stderr, reason = "this crate is the program; it talks to people")]
 #![allow(clippy::print_stdout, reason = "this crate is the program; it talks to people")]

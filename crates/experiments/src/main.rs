@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// An error with its causes, less those that its text tells already.
+/// An error with its causes, without those that its text already contains.
 fn explain(error: &anyhow::Error) -> String {
     error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |text, cause| {
         if text.contains(&cause) { text } else { format!("{text}: {cause}") }

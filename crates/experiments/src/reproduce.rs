@@ -27,10 +27,10 @@ pub struct Arguments {
     /// The claim's folder.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Take the claim's reduced form.
+    /// Use the claim's reduced form.
     #[arg(long)]
     quick: bool,
-    /// Take the least size at which training tells.
+    /// Use the smallest size at which training makes a difference.
     #[arg(long, conflicts_with = "quick")]
     small: bool,
 }
@@ -38,7 +38,7 @@ pub struct Arguments {
 /// Makes a claim's runs, prints the table and the verdict, and writes the page.
 ///
 /// # Errors
-/// Whatever keeps a run from being made; finished runs stand.
+/// Any error of a run; finished runs are kept.
 pub fn reproduce(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
     let Arguments { claim, recipes, out, quick, small } = arguments;
     let text = fs::read(claim).with_context(|| format!("cannot read {}", claim.display()))?;

@@ -33,14 +33,14 @@ pub use bauta_recipe::Folders;
 
 /// A published system: its run, from settings to scores.
 pub trait System {
-    /// What a recipe says of it.
+    /// The settings of its recipes.
     type Settings: SystemSettings;
 
-    /// Trains in one phase or several, and measures what came of it.
+    /// Trains in one phase or several, and measures the result.
     ///
     /// # Errors
     /// When settings, data and models do not fit together, or the run ends early; the last
-    /// checkpoint stands.
+    /// checkpoint is kept.
     fn run(settings: &Self::Settings, run: &mut Run<'_>) -> Result<Scores>;
 }
 
@@ -49,7 +49,7 @@ pub trait System {
 pub enum Aim {
     /// To train, measure and report.
     Report,
-    /// To train, and to make this process's share of the features that rank 0 measures.
+    /// To train, and to compute this process's share of the features that rank 0 measures.
     Assist,
     /// To train a network that teaches another run.
     Teach,
@@ -74,7 +74,7 @@ pub struct Launch<'a> {
     pub stop: &'a AtomicBool,
     /// The processes that train it, each its share; the first of them writes.
     pub ranks: &'a Ranks,
-    /// How the run of a recipe that trains a teacher is started.
+    /// Starts the run of a recipe that trains a teacher.
     pub launch: fn(Recipe, &Launch<'_>) -> Result<RunEnd>,
 }
 
@@ -85,11 +85,11 @@ pub enum RunEnd {
     Finished(Box<Summary>),
     /// Stopped on demand, at this step, with a checkpoint.
     Stopped(u64),
-    /// Trained, as [`Aim::Teach`] and [`Aim::Assist`] want.
+    /// Trained, for [`Aim::Teach`] and [`Aim::Assist`].
     Trained,
-    /// Timed, as [`Aim::Time`] wants, with matrix-product operations of one sample's step.
+    /// Timed, for [`Aim::Time`], with matrix-product operations of one sample's step.
     Timed(Box<StepTimes>, u64),
-    /// Sized, as [`Aim::Size`] wants.
+    /// Sized, for [`Aim::Size`].
     Sized(Box<StepSizes>),
 }
 
@@ -106,14 +106,14 @@ pub struct Run<'a> {
     /// Set to end it early.
     pub stop: &'a AtomicBool,
     launch: Launch<'a>,
-    /// Those that measure together: all, until rank 0 goes on alone.
+    /// The processes that measure together: all, until rank 0 continues alone.
     measuring: Ranks,
-    /// Whether its folder was there before it was started.
+    /// Whether the run is resumed and its folder existed before.
     begun: bool,
     /// The resolved recipe, written when the folder is made.
     recipe: String,
     trainer: Option<Trainer<'a>>,
-    /// What TensorBoard reads.
+    /// The event file for TensorBoard.
     events: Option<EventLog>,
     teacher: Option<TeacherWeights>,
     /// The samples in words, for the first line that is shown.
@@ -133,8 +133,8 @@ impl<'a> Launch<'a> {
     /// Runs a system on its recipe.
     ///
     /// # Errors
-    /// With a message that says what to do; the last checkpoint stands. A run that cannot
-    /// start leaves no folder behind.
+    /// With a message that says what to do; the last checkpoint is kept. A run that cannot start
+    /// leaves no folder behind.
     pub fn run<S: System>(&self, recipe: &Recipe<S::Settings>) -> Result<RunEnd> {
         recipe.check_run_folder(&self.folders.run, self.resume)?;
         let begun = self.resume && self.folders.run.exists();
@@ -145,7 +145,7 @@ impl<'a> Launch<'a> {
                 place.display()
             ));
         }
-        // No rank looks for the folder once another has made it.
+        // A barrier: no rank creates the folder before all have looked for it.
         self.ranks.any(false)?;
         let (device, threads) = (choose_device(recipe.train.device)?, recipe.train.threads);
         self.ranks.check_device(device)?;
@@ -189,7 +189,7 @@ impl Run<'_> {
         &self.launch.folders.run
     }
 
-    /// The part of each training batch that this process makes.
+    /// The part of each training batch that this process computes.
     pub fn share(&self) -> Share {
         self.launch.ranks.share()
     }
@@ -199,10 +199,11 @@ impl Run<'_> {
         self.launch.ranks
     }
 
-    /// What the first process makes, on all of them; the others wait for it. All must call it.
+    /// The result of `make` in the first process, sent to all others, which wait for it. All must
+    /// call it.
     ///
     /// # Errors
-    /// What `make` runs into, of which other processes know only that the first is gone.
+    /// Errors of `make`, of which the other processes learn only that the first is gone.
     pub fn by_first<T>(&self, make: impl FnOnce() -> Result<T>) -> Result<T>
     where
         T: Serialize + DeserializeOwned,
@@ -220,12 +221,12 @@ impl Run<'_> {
         serde_json::from_str(&text).context("process 0 sent a message that cannot be read")
     }
 
-    /// Where features lie, and who makes them, of what is measured now.
+    /// Where the features of the current measurement are kept, and which processes compute them.
     pub(crate) fn feature_store(&self, in_memory: u64) -> FeatureStore {
         FeatureStore::new(in_memory, self.folder()).among(&self.measuring)
     }
 
-    /// Adds a section to the report; one of the same title goes on with it.
+    /// Adds a section to the report, or extends the one of the same title.
     pub fn section(&mut self, section: Section) {
         match self.sections.iter_mut().find(|known| known.title == section.title) {
             Some(known) => known.body.extend(section.body),
@@ -243,7 +244,7 @@ impl Run<'_> {
         self.protocols.extend(protocols);
     }
 
-    /// Goes on from training to what rank 0 alone draws and measures; the run of any other rank
+    /// Proceeds from training to what rank 0 alone draws and measures; the run of any other rank
     /// ends here.
     ///
     /// # Errors
@@ -257,8 +258,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Goes on from training to what all processes measure together, each its share, which a run
-    /// that only trains does not.
+    /// Proceeds from training to what all processes measure together, each its share; a run that
+    /// only trains ends here.
     ///
     /// # Errors
     /// As [`Self::measures`].

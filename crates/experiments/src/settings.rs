@@ -62,7 +62,7 @@ pub fn precision(named: recipe::Precision) -> Precision {
     }
 }
 
-/// The precision that a recipe names, or the fast one on the device.
+/// The precision that a recipe names, or the fast one of the device for `auto`.
 pub fn choose_precision(wanted: recipe::Precision, device: Device) -> recipe::Precision {
     match wanted {
         recipe::Precision::Auto if multiplies_bf16(device) => recipe::Precision::Bf16,
@@ -71,10 +71,10 @@ pub fn choose_precision(wanted: recipe::Precision, device: Device) -> recipe::Pr
     }
 }
 
-/// The device that a recipe names, or the available one.
+/// The device that a recipe names, or the available one for `auto`.
 ///
 /// # Errors
-/// When CUDA is wanted and not there.
+/// When CUDA is asked for and not available.
 pub fn choose_device(wanted: recipe::Device) -> Result<Device> {
     match wanted {
         recipe::Device::Auto => Ok(DeviceChoice::Auto.choose()?),
@@ -91,7 +91,7 @@ pub fn pooling(named: recipe::Pooling) -> Pooling {
     }
 }
 
-/// A teacher's features as a recipe's `target.features` has them normalised and compared.
+/// The target of a teacher's features, normalised and compared as in `target.features`.
 pub fn feature_target(teacher: Box<dyn Teacher>, table: &Comparison) -> FeatureTarget {
     let normalization = match table.normalization {
         recipe::Normalization::None => Normalization::None,
@@ -107,7 +107,7 @@ pub fn feature_target(teacher: Box<dyn Teacher>, table: &Comparison) -> FeatureT
     FeatureTarget::new(teacher, normalization, loss)
 }
 
-/// The protocols that a recipe names, each list of settings spread into one an entry.
+/// The protocols that a recipe names; a list of settings gives one protocol per entry.
 ///
 /// # Errors
 /// When a setting is out of its range.
@@ -169,7 +169,7 @@ pub fn finetune_config(table: &FineTune) -> FineTuneConfig {
     }
 }
 
-/// How the head of a dense task is trained; a frozen encoder bears twice the learning rate.
+/// How the head of a dense task is trained; a frozen encoder allows twice the learning rate.
 pub fn dense_config(settings: &DenseSettings, frozen: bool) -> DenseConfig {
     let train = &settings.train;
     DenseConfig {

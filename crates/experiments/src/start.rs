@@ -17,7 +17,7 @@ use crate::systems::launch;
 pub struct RunOptions {
     /// The recipe file.
     pub recipe: PathBuf,
-    /// What is laid over it.
+    /// The layers over the recipe.
     pub layers: Layers,
     /// The run folder.
     pub out: PathBuf,
@@ -25,11 +25,11 @@ pub struct RunOptions {
     pub resume: bool,
 }
 
-/// Trains and evaluates a recipe; sets `stop` to end it early. Processes that a launcher started
+/// Trains and evaluates a recipe; setting `stop` ends it early. Processes that a launcher started
 /// together train it together, and the first of them evaluates it with their help.
 ///
 /// # Errors
-/// With a message that says what to do; the last checkpoint stands.
+/// With a message that says what to do; the last checkpoint is kept.
 pub fn run(options: &RunOptions, stop: &AtomicBool) -> Result<RunEnd> {
     let recipe = Recipe::load(&options.recipe, &options.layers)?;
     let name = options.recipe.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -61,7 +61,7 @@ pub fn run_resolved(
     launch(recipe, &Launch { name, folders, aim, resume, stop, ranks, launch })
 }
 
-/// Makes Ctrl-C and termination finish the present step instead of killing the run.
+/// Makes Ctrl-C and termination finish the current step instead of killing the run.
 ///
 /// # Errors
 /// When the handler cannot be set.
@@ -69,16 +69,17 @@ pub fn stop_on_signals() -> Result<&'static AtomicBool> {
     static STOP: AtomicBool = AtomicBool::new(false);
     ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
-            // Asked twice: leave at once; the last checkpoint is whole.
+            // The second request quits at once; the last checkpoint is complete.
             std::process::exit(130);
         }
-        // Over the line of a bar, which is drawn anew below.
+        // Overwrites the line of a progress bar, which is redrawn below.
         let (over, rest) = if stderr().is_terminal() { ("\r", "\x1b[K") } else { ("", "") };
         eprintln!("{over}stopping; press Ctrl-C again to quit at once{rest}");
     })
     .context("cannot listen for Ctrl-C")?;
-    // The thread that now listens takes them; this one and all that it starts never do. A signal
-    // that interrupted libtorch's kernels was seen to corrupt the heap, in every other try.
+    // Only the thread that now listens receives these signals; this one and all that it starts
+    // block them. Signals that interrupted libtorch's kernels corrupted the heap in every other
+    // try.
     let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
     SigSet::from_iter(signals)
         .thread_block()

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bauta_eval::EvalError;
 
-/// Says how what was stopped goes on: in the folder that is `kept`, with --resume.
+/// Adds how to continue what was stopped: in the folder that is `kept`, with --resume.
 pub(crate) fn stopped(error: EvalError, kept: Option<&Path>) -> anyhow::Error {
     match (error, kept) {
         (error @ (EvalError::TrainingStopped { .. } | EvalError::Stopped), Some(_)) => {

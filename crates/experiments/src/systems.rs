@@ -28,7 +28,7 @@ pub use self::mix_mask::MixMask;
 pub use self::multilabel::Multilabel;
 use crate::run::{Launch, RunEnd};
 
-/// Makes [`launch`] of the table of systems.
+/// Generates [`launch`] from the table of systems.
 macro_rules! systems {
     ($($system:ident),* $(,)?) => {
         /// Runs a recipe by the system that it names.

@@ -1,5 +1,5 @@
-//! How fast a recipe trains here: its own data, loader, masks, model and step,
-//! timed, and held against the matrix products that this machine can do.
+//! The speed at which a recipe trains here: its own data, loader, masks, model and step, timed, and
+//! compared with the matrix products that this machine can do.
 //!
 //! A step's time runs from asking the loader for its input to the moment the
 //! device has updated the weights. On the CPU every call returns when it is
@@ -30,10 +30,10 @@ fn end_of(resolved: Recipe, recipe: &Path, aim: Aim) -> Result<(String, RunEnd)>
     Ok((name, end))
 }
 
-/// What the steps of a recipe are made of, which is known before they are made.
+/// The sizes of a recipe's steps, which are known before training.
 ///
 /// # Errors
-/// Whatever keeps the recipe from being trained, and where its operations are not counted.
+/// Any error that keeps the recipe from being trained, and operations that are not counted.
 pub fn sizes(recipe: &Path, layers: &Layers) -> Result<StepSizes> {
     match end_of(Recipe::load(recipe, layers)?, recipe, Aim::Size)? {
         (recipe, RunEnd::Sized(sizes)) => Ok(StepSizes { recipe, ..*sizes }),
@@ -44,7 +44,7 @@ pub fn sizes(recipe: &Path, layers: &Layers) -> Result<StepSizes> {
 /// Trains a recipe for a few steps and then for `steps` timed ones; keeps nothing.
 ///
 /// # Errors
-/// Whatever keeps the recipe from being trained, and a loss that is not finite.
+/// Any error that keeps the recipe from being trained, and a loss that is not finite.
 pub fn measure(recipe: &Path, layers: &Layers, steps: u64) -> Result<Throughput> {
     let resolved: Recipe = Recipe::load(recipe, layers)?;
     let (system, train) = (resolved.system(), resolved.train.clone());

@@ -1,4 +1,4 @@
-//! The system of `docs/add-a-system.md`, compiled and run; and that the page shows this very code.
+//! The system of `docs/add-a-system.md`, compiled and run; the page must show this very code.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 

@@ -1,5 +1,4 @@
-//! Images with captions through a whole run in miniature; killed once, and resumed to the same
-//! bits.
+//! A whole run on images with captions, in miniature: killed once, and resumed to the same bits.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 

@@ -1,5 +1,5 @@
-//! Images of more than three channels and of more than eight bits: from the folder through a
-//! run to every command, without a value changed.
+//! Images of more than three channels and of more than eight bits: from the folder through a run to
+//! every command, without changing a value.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -46,7 +46,7 @@ fn npy(descr: &str, [channels, height, width]: [usize; 3], values: &[u8]) -> Vec
     file
 }
 
-/// Two classes in `train` and `val`, whose files `write` makes.
+/// Two classes in `train` and `val`, whose files are written by `write`.
 fn pictures(root: &Path, write: impl Fn(PathBuf, usize, usize)) {
     for (split, count) in [("train", 12), ("val", 4)] {
         for class in 0..2 {
@@ -216,12 +216,12 @@ fn floats_of_five_channels_keep_their_units_in_every_command() {
     assert!(said.contains("5 channels and 16 × 16 pixels in patches of 2 × 2"), "{said}");
     let config = fs::read_to_string(exported.join("config.json")).unwrap();
     assert!(config.contains("\"num_channels\": 5"), "{config}");
-    // Not the same bits on every processor: queries, keys and values lie elsewhere in memory.
+    // Bits differ on some processors: queries, keys and values are laid out differently in memory.
     let of_exported = embed(&exported, &root.join("val"), &place.path().join("g")).unwrap();
     let off = (of_exported - &features).abs().max().double_value(&[]);
     assert!(off < 1e-5, "the exported model's features are off by {off}");
 
-    // The same values as bytes are other images, and no model of floats takes them.
+    // The same values as bytes are other images, and a model of floats refuses them.
     let bytes = place.path().join("bytes");
     pictures(&bytes, |path, _, picture| {
         let values = vec![picture as u8; CHANNELS * SIDE * SIDE];
@@ -266,7 +266,7 @@ fn sixteen_bits_keep_all_levels_where_that_is_asked_for() {
     assert_eq!(same.kind(), Kind::Float);
     assert_eq!(same, features);
 
-    // A picture of eight bits is no picture of sixteen.
+    // A picture of eight bits is not one of sixteen.
     let eight: ImageBuffer<Luma<u8>, _> = ImageBuffer::from_pixel(20, 20, Luma([80]));
     eight.save(root.join("val/left/eight.png")).unwrap();
     let refused = embed(&model, &root, &place.path().join("h")).unwrap_err();

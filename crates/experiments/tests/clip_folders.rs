@@ -1,5 +1,5 @@
-//! `evaluate` and `finetune` on folders of models of video, transformers and a residual network:
-//! Moving MNIST, folders of frames, several views, and refusals in words.
+//! `evaluate` and `finetune` on folders of video models, transformers and a residual network:
+//! Moving MNIST, folders of frames, several views, and clear refusals.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -51,7 +51,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// What is said of a command, with NAME/ before what lies in the folder.
+    /// The words of a command, with HERE/ replaced by the path of the folder.
     fn words(&self, line: &str) -> Vec<String> {
         let here = format!("{}/", self.0.path().display());
         line.split_whitespace().map(|word| word.replace("HERE/", &here)).collect()
@@ -86,7 +86,7 @@ fn write_model(folder: &Path, channels: usize) {
     fs::write(folder.join("config.json"), config).unwrap();
 }
 
-/// A (2+1)D residual network of clips of four frames of 8 × 8 pixels, as ELo leaves it.
+/// Writes a (2+1)D residual network of clips of four frames of 8 × 8 pixels, as ELo leaves it.
 fn write_network(folder: &Path) {
     let config = SpacetimeConvConfig::tiny(3, 4);
     let mut parameters = Parameters::new(5, Device::Cpu);
@@ -137,7 +137,7 @@ fn an_encoder_learns_what_one_frame_does_not_tell_and_is_kept() {
     assert_eq!(found["settings"]["eval"]["views"]["crops"], 3);
     let again = place.finetune(&line).unwrap_err().to_string();
     assert!(again.contains("already holds a result"), "{again}");
-    // What is kept is a model folder, of which the encoder is measured and tuned further.
+    // The result is a model folder, whose encoder is measured and tuned further.
     let last = place.path("out/checkpoints/last");
     let kept = VideoFolder::read(&last).unwrap();
     assert!(kept.tensors().contains_key("head.weight"));
@@ -147,7 +147,7 @@ fn an_encoder_learns_what_one_frame_does_not_tell_and_is_kept() {
     assert!(further.unwrap()["metrics"]["finetune_top1"].is_number());
 }
 
-/// Its positions are sines and cosines, which are not trained; what is kept is a folder of ours.
+/// Its positions are sines and cosines, which are not trained; the result is a folder of ours.
 #[test]
 fn hugging_faces_videomae_is_tuned_and_kept_as_a_folder_of_ours() {
     let place = Place::new();
@@ -184,7 +184,7 @@ fn a_residual_network_is_measured_and_tuned_like_a_transformer() {
     );
     let found = place.finetune(&line).unwrap();
     assert_eq!(found["metrics"]["finetune_top1"], 1.0, "{found}");
-    // What is kept is a model folder, its moments those of the labelled clips.
+    // The result is a model folder, with the moments of the labelled clips.
     let (before, last) = (place.path("network"), place.path("out/checkpoints/last"));
     let moments = |folder: &Path| {
         let (parameters, _) = SpacetimeFolder::read(folder).unwrap().encoder(Device::Cpu).unwrap();
@@ -194,8 +194,8 @@ fn a_residual_network_is_measured_and_tuned_like_a_transformer() {
     let further = tune.replace("HERE/network", "HERE/out/checkpoints/last");
     let found = place.finetune(&format!("{further} {SHORT} --set eval.finetune.blocks=1")).unwrap();
     let tuned = found["trained_parameters"].as_u64().unwrap();
-    // Two convolutions in space and in time, and a shortcut, from 8 to 16 channels, each but the
-    // last in time with its norm; and the classifier.
+    // Two convolutions in space and in time, and a shortcut, from 8 to 16 channels, each with its
+    // norm except for the last one in time; and the classifier.
     let between = 27 * 8 * 16 / (9 * 8 + 3 * 16);
     let convolutions = [8, 16].map(|inputs| between * (9 * inputs + 3 * 16 + 2) + 2 * 16);
     assert_eq!(tuned, convolutions.iter().sum::<u64>() + 8 * 16 + 2 * 16 + 2 * 16 + 2);

@@ -109,7 +109,7 @@ fn a_result_is_not_written_over() {
     let kept = read();
     let again = segment(&first, HeadName::Linear, &false.into()).unwrap_err().to_string();
     assert!(again.contains("clip-vision-out already holds a result"), "{again}");
-    // Another task would write over its checkpoints.
+    // Another task would overwrite its checkpoints.
     let other = detect(&first, &false.into()).unwrap_err().to_string();
     assert!(other.contains("already holds a result"), "{other}");
     assert_eq!(read(), kept);
@@ -117,7 +117,7 @@ fn a_result_is_not_written_over() {
     assert!(segment(&first, HeadName::Linear, &false.into()).is_err());
 }
 
-/// Two photos with a box each in either split of a folder of COCO's form.
+/// A folder in COCO's layout: two photos with one box each in either split.
 fn coco() -> TempDir {
     let root = tempfile::tempdir().unwrap();
     let image =
@@ -143,7 +143,7 @@ fn coco() -> TempDir {
     root
 }
 
-/// Cuts a file off in its middle, behind its header.
+/// Cuts a file in half, after its header.
 fn cut_off(path: &Path) {
     let whole = fs::read(path).unwrap();
     fs::write(path, &whole[..whole.len() / 2]).unwrap();
@@ -170,7 +170,7 @@ fn a_damaged_picture_is_counted_in_measuring_or_ends_it_after_a_checkpoint() {
     };
     let error = format!("{:#}", detect(&stop, &false.into()).unwrap_err());
     assert!(error.contains("val/2.png"), "{error}");
-    // The training is not lost: with the picture mended it is measured.
+    // The training is not lost: once the picture is repaired, it is measured.
     fs::copy(root.path().join("val/1.png"), root.path().join("val/2.png")).unwrap();
     let resumed = DenseArguments { resume: true, ..stop };
     detect(&resumed, &false.into()).unwrap();

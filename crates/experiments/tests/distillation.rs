@@ -54,7 +54,7 @@ fn each_stage_is_taught_by_the_one_before_and_measured() {
     let checkpoints = place.path("dbot/checkpoints");
     assert_ne!(weights(&checkpoints.join("stage-1")), weights(&checkpoints.join("last")));
 
-    // The same second stage with the first one's student named as a teacher by hand.
+    // The same second stage, with the first one's student given explicitly as a teacher.
     let teacher = format!("teacher.model={}", checkpoints.join("stage-1").display());
     let by_hand = ["teacher.kind=folder", &teacher, "stages.count=1"];
     place.run("dbot-cifar10", &by_hand, "by-hand", false).unwrap();
@@ -62,7 +62,7 @@ fn each_stage_is_taught_by_the_one_before_and_measured() {
     let first_loss = |line: &str| {
         serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64().unwrap()
     };
-    // Other students and images, the same targets: both begin where predicting nothing is.
+    // Students and images differ, targets do not: both start at the loss of predicting nothing.
     let [second, alone] = [
         log("dbot").lines().nth(4).map(first_loss).unwrap(),
         log("by-hand").lines().next().map(first_loss).unwrap(),
@@ -100,7 +100,7 @@ fn every_kind_of_teacher_teaches_both_kinds_of_student() {
             assert!(last < 0.95 * first, "{out}: {train:?}");
         }
     }
-    // A student of the second kind is a model folder that gives features.
+    // This student is a model folder that computes features.
     let folder = ModelFolder::read(&place.path("maskdistill-cifar10-pixels/checkpoints/last"));
     let (_parameters, encoder) = folder.unwrap().image_encoder(Device::Cpu, None).unwrap();
     let images = Tensor::zeros([1, 1, 8, 8], (Kind::Float, Device::Cpu));

@@ -1,4 +1,4 @@
-//! The commands of the program that the book tells its readers to type are understood by it.
+//! The program understands its commands that the book tells readers to type.
 
 #[path = "../../../xtask/src/docs/commands.rs"]
 mod commands;
@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use commands::documented;
 
-/// Commands of `cargo xtask` that are not handed on to the program as they are.
+/// Commands of `cargo xtask` that are not passed on to the program unchanged.
 const XTASKS_OWN: [&str; 3] = ["run", "reproduce", "throughput"];
 
 #[test]

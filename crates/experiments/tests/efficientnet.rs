@@ -1,4 +1,4 @@
-//! The published EfficientNet-Lite0 on real photos, where the cache holds both.
+//! The published EfficientNet-Lite0 on real photos, if the cache holds both.
 //!
 //! `cargo xtask data fetch NAME` brings them; a test without its files is reported as
 //! ignored by the runner.
@@ -60,12 +60,11 @@ fn published(weights: &Path) -> EfficientNetLite0 {
     model
 }
 
-/// Each photo's middle as pixels [N, 3, 224, 224], and its class.
+/// The central part of each photo as pixels [N, 3, 224, 224], and its class.
 ///
-/// The shorter side becomes 256 by a bicubic filter that does not widen when
-/// shrinking, as TensorFlow's, where the weights come from. One that does, such as
-/// that of `bauta_data::Augment`, leaves the last photo a tie of two beetles, which
-/// the rounding of pixels decides: 17 or 18 of 20.
+/// The shorter side becomes 256 by a bicubic filter without antialiasing, like TensorFlow's, where
+/// the weights come from. With antialiasing, as in `bauta_data::Augment`, the last photo is a tie
+/// of two beetles, which the rounding of pixels decides: 17 or 18 of 20.
 fn cropped(source: &dyn Source) -> (Tensor, Vec<i64>) {
     let (mut images, mut labels) = (Vec::new(), Vec::new());
     for index in 0..source.len() {

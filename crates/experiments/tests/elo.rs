@@ -1,5 +1,5 @@
-//! A search of weights through a whole run on a miniature, killed in the middle of a generation
-//! and resumed to the same search and bits; and on a folder of videos with sound.
+//! A whole run with a search of weights, in miniature: killed in the middle of a generation and
+//! resumed to the same search and bits; and on a folder of videos with sound.
 //!
 //! Sounds and videos are read by ffmpeg; without it the tests are reported as ignored.
 
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
             test();
             Ok(())
         }),
-        // Fails where ignored tests are asked for.
+        // Fails if ignored tests are asked for.
         false => Trial::test(format!("{name}, {missing}"), move || Err(missing.into()))
             .with_ignored_flag(true),
     });
@@ -77,7 +77,7 @@ const SMALL: [&str; 24] = [
     "eval.linear.epochs=5",
 ];
 
-/// What a run of the same search and training has, bit by bit.
+/// The files that are equal, bit by bit, in runs of the same search and training.
 const RESULT: [&str; 5] = [
     "search.json",
     "rgb/model.safetensors",
@@ -143,7 +143,7 @@ fn a_run_killed_within_a_generation_ends_alike() {
             assert!(summary.baseline.contains_key(&format!("{baseline}.{name}")), "{baseline}");
         }
     }
-    // Three new candidates each, and the best of the first once more.
+    // Three new candidates per generation, and the best of the first once more.
     assert_eq!(summary.eval["search_evaluations"], 7.0);
     let report = fs::read_to_string(path("killed/report.html")).unwrap();
     for text in ["Search", "Clusters", "shuffle.rgb", "distill.flow_embedding"] {
@@ -161,7 +161,7 @@ fn weights_that_are_given_are_not_searched_and_candidates_may_diverge() {
     assert!(!summary.eval.contains_key("search_evaluations"));
     assert!(!place.path().join("given/search.json").exists());
 
-    // Whatever is trained at such a rate has no finite loss in the end.
+    // Training at such a rate always ends in a loss that is not finite.
     let wild = ["train.base_lr=1e30", "train.clip_grad=1e30"];
     let output = start(place.path(), "wild", &wild, false).wait_with_output().unwrap();
     assert!(!output.status.success());
@@ -169,8 +169,8 @@ fn weights_that_are_given_are_not_searched_and_candidates_may_diverge() {
     assert!(said.contains("no candidate of the search could be judged"), "{said}");
 }
 
-/// Batch statistics are a rank's own, so there is no run of one process to hold it against; ranks
-/// that hand on what each has stepped have the same bits as ranks that step alike.
+/// Batch statistics are per rank, so a run of one process is not comparable; ranks that shard the
+/// optimiser have the same bits as ranks that do not.
 fn two_processes_search_and_train_together_and_one_goes_on() {
     let place = tempfile::tempdir().unwrap();
     let path = |name: &str| place.path().join(name);
@@ -194,14 +194,14 @@ fn two_processes_search_and_train_together_and_one_goes_on() {
     assert_eq!((resumed.processes, resumed.eval["search_evaluations"]), (1, 7.0));
     assert_eq!(resumed.train.steps, summary.train.steps);
 
-    // All know that a candidate has diverged, and end alike.
+    // All processes learn that a candidate has diverged, and end with the same error.
     for child in two("wild", &["train.base_lr=1e30", "train.clip_grad=1e30"]) {
         let said = failure(child);
         assert!(said.contains("no candidate of the search could be judged"), "{said}");
     }
 }
 
-/// A video of a second and a half, with a tone where there is one.
+/// A video of a second and a half, with a tone if given.
 fn video(path: &Path, number: u32, tone: Option<u32>) {
     let ffmpeg = Ffmpeg::find(&cache_root().unwrap()).unwrap();
     let pictures = format!("testsrc2=s=32x24:r=12:d=1.5,hue=h={}", 30 * number);
@@ -233,7 +233,7 @@ fn videos_without_labels_are_searched_on() {
     let kept = SpacetimeFolder::read(&place.path().join("whole/rgb")).unwrap();
     assert_eq!((kept.config().frames, kept.config().image_size), (4, 16));
 
-    // A video that cannot be heard is named, and nothing is left.
+    // A video without sound is named in the error, and nothing is written.
     video(&folder.join("mute.mp4"), 3, None);
     let refused = |further: &[&str]| {
         let output = run("refused", further).wait_with_output().unwrap();

@@ -1,4 +1,4 @@
-//! `evaluate` on small model folders and data: numbers, and refusals in words.
+//! `evaluate` on small model folders and data: numbers, and clear refusals.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -27,8 +27,8 @@ fn arguments(model: &str, root: &Path, rest: &[&str]) -> Arguments {
     Line::parse_from(given.chain(rest.iter().map(PathBuf::from))).arguments
 }
 
-/// CIFAR-10's layout: five batches of `train` images and one of `test`, of the classes 0..`classes`;
-/// a class is told by which three rows are bright.
+/// CIFAR-10's layout: five batches of `train` images and one of `test`, of the classes
+/// 0..`classes`; the class determines which three rows are bright.
 fn data(train: u32, test: u32, classes: u32) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let batch = |images: u32, first: u32| -> Vec<u8> {

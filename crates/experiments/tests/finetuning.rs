@@ -21,7 +21,7 @@ use bauta_recipe::{FineTuneSettings, NamedData};
 use digits::write_digits;
 use tch::{Device, Tensor};
 
-/// An encoder as it starts, in a folder.
+/// Writes an untrained encoder to a folder.
 fn write_model(folder: &Path) {
     let config = VitConfig { channels: 1, ..VitConfig::new(8, 2, 32, 2, 4) };
     let mut parameters = Parameters::new(3, Device::Cpu);
@@ -32,7 +32,7 @@ fn write_model(folder: &Path) {
     ModelFolder::new(folder.into(), config, tensors).write(folder, Naming::Timm).unwrap();
 }
 
-/// A BEiT as MaskDistill leaves it, in a folder, with factors and biases that matter.
+/// Writes a BEiT to a folder, as MaskDistill leaves it, with factors and biases that matter.
 fn write_beit(folder: &Path) {
     let vit = VitConfig { channels: 1, ..VitConfig::new(8, 2, 32, 2, 4) };
     let config = BeitConfig { layer_scale: Some(1.0), ..BeitConfig::new(vit) };
@@ -108,7 +108,7 @@ fn from_scratch(arguments: Arguments) -> Arguments {
     Arguments { scratch_like: arguments.model, model: None, ..arguments }
 }
 
-/// Of what the folder of two blocks had before and has still.
+/// Checks that, of the weights that both folders have, only those of the last block changed.
 fn assert_only_the_last_block_changed(before: &ModelFolder, after: &ModelFolder) {
     for (name, tensor) in before.tensors() {
         let Some(later) = after.tensors().get(name) else { continue };
@@ -222,7 +222,7 @@ fn a_beit_learns_and_is_kept_and_learns_again() {
     let trained: usize = parameters.trainable().map(|p| p.tensor.numel()).sum();
     assert_eq!(trained, found.figures.trained_parameters);
 
-    // Again; of images of another size; and what is frozen stays.
+    // Once more; then on images of another size; and frozen weights stay unchanged.
     let again = Arguments { model: Some(last), ..beit(&["eval.finetune.epochs=3"]) };
     let top1 = run(&again).figures.metrics.get("finetune_top1").unwrap();
     assert!(top1 > 0.3, "{top1}");

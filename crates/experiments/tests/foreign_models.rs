@@ -1,4 +1,4 @@
-//! Foreign model folders that do not do: each is refused in words, nothing is written.
+//! Foreign model folders that cannot be used: each is refused clearly, and nothing is written.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-/// A copy of a fixture that a test may spoil.
+/// A copy of a fixture that a test may damage.
 struct Case {
     scratch: TempDir,
 }
@@ -47,7 +47,7 @@ impl Case {
         fs::write(self.path("config.json"), text.replace(from, to)).unwrap();
     }
 
-    /// What `forward` says against it.
+    /// The error message of `forward`.
     fn refusal(&self) -> String {
         let output = self.path("found.safetensors");
         let error =

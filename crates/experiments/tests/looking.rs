@@ -1,4 +1,4 @@
-//! `embed`, on pictures of many sizes, as a model folder has them made ready.
+//! `embed` on pictures of many sizes, preprocessed as a model folder says.
 
 #![expect(clippy::unwrap_used, reason = "a test's preparations may panic")]
 

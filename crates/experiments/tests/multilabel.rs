@@ -1,4 +1,4 @@
-//! Learned policies through a whole run on a miniature, killed once and resumed to the same bits.
+//! A whole run with learned policies, in miniature: killed once and resumed to the same bits.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -43,7 +43,7 @@ fn start(out: &Path, resume: bool) -> Child {
 
 #[test]
 fn a_run_killed_within_its_second_episode_ends_alike() {
-    // 156 steps a phase; four phases.
+    // 156 steps per phase; four phases.
     let files = [
         "learn-1/model.safetensors",
         "learn-2/model.safetensors",

@@ -1,4 +1,4 @@
-//! What people bring: a flat folder of pictures, weights to start from, two processes at once.
+//! Users' own inputs: a flat folder of pictures, weights to start from, two processes at once.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -107,7 +107,7 @@ fn training_starts_from_a_former_run_and_says_what_it_took() {
     assert_eq!(section.body.len(), 1, "nothing was left out: {section:?}");
     assert!(starting_weights(&place.path("first")).is_none());
 
-    // A finished run is resumed without the folder, and its report stays what it was.
+    // A finished run is resumed without the folder, and its report does not change.
     fs::rename(place.path("first"), place.path("moved")).unwrap();
     resumed("mae-cifar10", &place, "again", true, &[&init]).unwrap();
     assert_eq!(starting_weights(&place.path("again")), Some(section));
@@ -126,7 +126,7 @@ fn every_system_starts_from_weights_of_its_kind_alone() {
     let folder = place.path("mae/checkpoints/last").display().to_string();
     let teacher = format!("teacher={{ kind = \"folder\", model = \"{folder}\" }}");
     let mixing = ["mixture.init=random", &teacher];
-    // dBOT's decoder predicts features; all else of it is the masked autoencoder's.
+    // dBOT's decoder predicts features; the rest is the masked autoencoder's.
     digits("dbot-cifar10", &place, "dbot", &[&distilling[..], &[&mae]].concat()).unwrap();
     let section = format!("{:?}", starting_weights(&place.path("dbot")).unwrap());
     assert!(section.contains("decoder_pred.weight ([4, 8] there, [16, 8] here)"), "{section}");
@@ -206,7 +206,7 @@ fn a_test_split_that_no_picture_can_be_read_of_is_refused_before_training() {
     set.push("eval.knn.k=3".to_owned());
     set.push(format!("data.root={}", at("photos").display()));
 
-    // The first of the test split, and all that would be shown: others are shown in their place.
+    // The first of the test split, and all that would be shown: others are shown instead.
     damage("dark", 0..5);
     let out = at("run");
     let summary = train("mae-images", &out, false, &set).unwrap();

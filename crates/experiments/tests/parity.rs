@@ -1,5 +1,5 @@
-//! The same numbers as transformers, timm and torch, on the models in `fixtures`
-//! that `cargo xtask fixtures` makes.
+//! The same numbers as transformers, timm and torch, on the models in `fixtures` that
+//! `cargo xtask fixtures` generates.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -66,7 +66,7 @@ const FOLDERS: [&str; 10] = [
     "beit-positions",
 ];
 
-/// Not written under Hugging Face's names.
+/// Models that cannot be written under Hugging Face's names.
 const TOWERS: [&str; 2] = ["clip-vision", "clip-both"];
 
 #[test]
@@ -86,7 +86,7 @@ fn a_tower_is_kept_under_timms_names() {
         assert!(refused.to_string().contains("write it under timm's"), "{refused}");
         folder.export(&model, Naming::Timm).unwrap();
         assert_forward(&model, case);
-        // And again without its description, which the shapes say but for the heads.
+        // Once more without config.json: the shapes give all of it except for the heads.
         let bare = scratch.path().join(format!("{case}.safetensors"));
         std::fs::copy(model.join("model.safetensors"), &bare).unwrap();
         let options = ImportOptions { heads: Some(4), ..ImportOptions::default() };
@@ -273,7 +273,7 @@ fn a_training_step_equals_torch() {
     };
     let expected = read_tensors(&case.join("gradients.safetensors")).unwrap();
     for (name, gradient) in in_their_words(config, named(&gradients)) {
-        // The gradient of a key's bias is zero but for rounding.
+        // The gradient of a key's bias is zero except for rounding.
         if !name.ends_with("key.bias") {
             assert_close(&format!("gradient of {name}"), &gradient, &expected[&saved(&name)]);
         }

@@ -1,5 +1,5 @@
-//! What a step is said to be made of against the run that follows, and checkpointed blocks
-//! against kept ones.
+//! The planned sizes of steps against the run that follows, and recomputed blocks against kept
+//! ones.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -17,7 +17,7 @@ use bauta_report::plan::StepSizes;
 use digits::{DECODER, Place, SMALL, VIEWS, words};
 use program::{finish, run, start};
 
-/// What a recipe needs on a miniature.
+/// The overrides that a recipe needs in miniature.
 fn own(recipe: &str, place: &Place) -> Vec<String> {
     let mut set = words(if recipe == "moco-cifar10" { &VIEWS } else { &SMALL });
     match recipe {
@@ -40,7 +40,7 @@ fn sizes_of(recipe: &str, set: Vec<String>) -> Result<StepSizes, String> {
     sizes(&file, &Layers { quick: false, set }).map_err(|error| format!("{error:#}"))
 }
 
-/// Trains on a miniature, with these keys besides its own.
+/// Trains in miniature, with these keys in addition to the recipe's.
 fn trained(recipe: &str, place: &Place, name: &str, more: &[&str]) -> PathBuf {
     let out = place.path(name);
     let set = own(recipe, place).into_iter().chain(words(more));

@@ -1,4 +1,4 @@
-//! Several processes train a run together: what one does, and none goes on without the others.
+//! Several processes train a run together, with the same result as one; none continues alone.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -36,8 +36,8 @@ fn same_alone_and_on_two(place: &Place, command: impl Fn(&str) -> Command) {
     same_training(&place.path("two"), &place.path("alone"));
 }
 
-/// Holds losses and weights of two runs against each other. A bias of keys is left out: it
-/// changes no attention, so its gradient is rounding alone, which Adam makes whole steps of.
+/// Compares losses and weights of two runs. The biases of keys are left out: they do not change the
+/// attention, so their gradients are only rounding, from which Adam makes full steps.
 fn same_training(one: &Path, other: &Path) {
     let [ours, theirs] = [one, other].map(losses);
     assert_eq!(ours.len(), theirs.len());
@@ -144,7 +144,7 @@ fn masks_and_scores_of_a_system_with_state_are_those_of_one_process() {
     }
 }
 
-/// Nothing is measured on a batch alone, so the run is that of one process but for rounding.
+/// No batch statistics are used, so the run is that of one process except for rounding.
 #[test]
 fn policies_and_the_classifiers_that_they_direct_are_those_of_one_process() {
     let place = Place::new();
@@ -180,8 +180,8 @@ fn policies_and_the_classifiers_that_they_direct_are_those_of_one_process() {
     assert!((two.eval["micro_f1"] - alone.eval["micro_f1"]).abs() < 1e-3);
 }
 
-/// Batch statistics are a rank's own, so there is no run of one process to hold it against; ranks
-/// that hand on what each has stepped have the same bits as ranks that step alike.
+/// Batch statistics are per rank, so a run of one process is not comparable; ranks that shard the
+/// optimiser have the same bits as ranks that do not.
 #[test]
 fn subnetworks_of_a_residual_network_are_the_same_on_all_ranks() {
     let place = Place::new();
@@ -222,7 +222,7 @@ fn subnetworks_of_a_residual_network_are_the_same_on_all_ranks() {
     let summary = Summary::read(&place.path("two/summary.json")).unwrap();
     assert_eq!(summary.processes, 2);
 
-    // What two have begun one ends.
+    // One process finishes what two have begun.
     let port = free_port();
     let [rank_0, rank_1] = [0, 1].map(|rank| start_rank(command("killed"), [rank, 2], port));
     program::kill_within(rank_1, &place.path("killed"), "exssnet-2-weights");

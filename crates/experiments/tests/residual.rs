@@ -1,5 +1,5 @@
 //! Residual networks in every command: torchvision's file and transformers' folders give their
-//! features, siamese runs begin with given weights, and what cannot be done is said.
+//! features, siamese runs start from given weights, and unsupported uses are refused.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -48,7 +48,7 @@ fn write_pictures(folder: &Path, count: u32, side: u32) {
     }
 }
 
-/// torchvision's file as a model folder that says how its pictures are normalised.
+/// torchvision's file as a model folder that contains the normalisation of its pictures.
 fn torchvisions(folder: &Path) -> PathBuf {
     let model = folder.join("model");
     let file = fixture("torchvision-resnet18/resnet18.pth");
@@ -83,7 +83,7 @@ fn a_file_of_torchvision_gives_its_features_and_scores() {
     let refused = embed(&model, &path("pictures"), &path("g.safetensors"), Pooling::Cls);
     assert!(refused.unwrap_err().contains("has no class token"));
 
-    // Through Hugging Face's words and back, which the stem of this file has.
+    // Through Hugging Face's naming and back, which is possible with this file's stem.
     export_model(&model, &path("theirs"), Naming::HuggingFace, false).unwrap();
     export_model(&path("theirs"), &path("again"), Naming::Timm, false).unwrap();
     let moments = path("in.safetensors");
@@ -151,7 +151,7 @@ fn what_only_transformers_can_do_is_refused_in_words() {
     assert!(!place.path("refused").exists());
 }
 
-/// A miniature of a recipe on the digits.
+/// Trains a recipe on the digits, in miniature.
 fn train(
     recipe: &str,
     place: &Place,
@@ -181,7 +181,7 @@ fn a_siamese_run_begins_with_given_weights() {
     let place = Place::new();
     train("mixmask-cifar10", &place, "first", false, &[]).unwrap();
     let last = place.path("first/checkpoints/last");
-    // The same network: all is taken over, and nothing is left of it after a step of no length.
+    // The same network: all weights are loaded, and training at almost no learning rate keeps them.
     let kept = ["train.base_lr=1e-30", "train.weight_decay=0", "siamese.momentum=0"];
     let set: Vec<&str> = kept.into_iter().collect();
     let from_first = init(&last);
@@ -201,7 +201,7 @@ fn a_siamese_run_begins_with_given_weights() {
     let told = sections.iter().find(|section| section.title == "Starting weights").unwrap();
     assert_eq!(told.body.len(), 1, "nothing is remarked: {told:?}");
 
-    // Another base begins with the encoder and says what it lacks.
+    // Another base loads the encoder and reports what is missing.
     let base = ["siamese.base=byol", from_first.as_str()];
     train("moco-cifar10", &place, "byol", false, &base).unwrap();
     let sections = Section::read_all(&place.path("byol")).unwrap();

@@ -1,5 +1,5 @@
-//! Every system through its whole run on a miniature, pictures and report included; killed
-//! once, and resumed to the same bits.
+//! A whole run of every system, in miniature, with pictures and report: killed once, and resumed to
+//! the same bits.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -13,7 +13,7 @@ use bauta_report::{MetricsLog, Summary};
 use digits::{DECODER, Place, SMALL, VIEWS, words};
 use program::{finish, kill_after, kill_within};
 
-/// Long enough to be killed in the middle, with checkpoints to go on from.
+/// Long enough to be killed in the middle, with checkpoints to continue from.
 const LONG: [&str; 5] = [
     "train.epochs=25",
     "train.checkpoint_every=20",
@@ -22,7 +22,7 @@ const LONG: [&str; 5] = [
     "train.ema=0.9",
 ];
 
-/// What a recipe of clips of moving digits needs on a miniature.
+/// The overrides that a recipe of clips of moving digits needs in miniature.
 const CLIPS: [&str; 14] = [
     "data.image_size=8",
     "data.clip.frames=4",
@@ -63,7 +63,7 @@ const PARTS: [&str; 19] = [
     "eval.steps=20",
 ];
 
-/// What a recipe needs on a miniature, besides `LONG`.
+/// The overrides that a recipe needs in miniature, in addition to `LONG`.
 fn own(recipe: &str, place: &Place) -> Vec<String> {
     if of_views(recipe) {
         return words(&VIEWS);
@@ -94,7 +94,7 @@ fn of_parts(recipe: &str) -> bool {
     recipe.starts_with("brep")
 }
 
-/// Only their features are measured on the way; those of others are at the end.
+/// Only recipes of images measure features during training; others measure at the end.
 fn of_images(recipe: &str) -> bool {
     !of_clips(recipe) && !of_parts(recipe) && !recipe.starts_with("exssnet")
 }
@@ -120,7 +120,7 @@ fn command_with(
         command.args(["--set", &root]);
     }
     if resume && of_images(recipe) {
-        // Measured at its end, which changes no weight.
+        // Measured at the end of training, which changes no weight.
         command.args(["--set", "eval.every=25"]);
     }
     if resume {
@@ -159,7 +159,7 @@ fn check_against(
     let told = |run: &str| -> Vec<(String, u64, f64)> {
         log(run).into_iter().map(|record| (record.phase, record.step, record.loss)).collect()
     };
-    // Where a record's window opens depends on where a life began, its steps do not.
+    // The window of a record depends on where the process started, its steps do not.
     let steps = |run: &str| told(run).into_iter().map(|(phase, step, _)| (phase, step)).collect();
     let (whole, killed): (Vec<_>, Vec<_>) = (steps("whole"), steps("killed"));
     assert_eq!(whole, killed);
@@ -191,8 +191,8 @@ fn check_against(
         assert!(summary.baseline.contains_key(*name), "{recipe}: no {name}");
     }
     let (first, last_loss) = (summary.train.first_loss, summary.train.final_loss);
-    // Anything is told from a queue of random directions; what is learnt shows against a network
-    // that says the same of all images.
+    // At first, anything stands out from a queue of random directions; learning shows against a
+    // network with the same output for all images.
     let first = if of_views(recipe) { last.uninformed_loss } else { first };
     let last = last_loss;
     assert!(last < first, "{recipe}: the loss went from {first:?} to {last:?}");
@@ -207,7 +207,7 @@ fn mae() {
 
 #[test]
 fn dbot_within_its_second_stage() {
-    // 300 steps a stage: the last checkpoint of the first is its end.
+    // 300 steps per stage: the last checkpoint of the first is its end.
     check("dbot-cifar10", "step-340", &ALL[1..], &[]);
 }
 
@@ -259,7 +259,7 @@ fn siamese_networks_of_every_base_and_fill() {
     }
 }
 
-/// Four tasks of orders of the digits' pixels, learnt in three ways.
+/// Four tasks with different orders of the digits' pixels, learnt in three ways.
 const TASKS: [&str; 15] = [
     "data.image_size=8",
     "tasks.count=4",
@@ -282,7 +282,7 @@ const TASKS: [&str; 15] = [
 fn exssnet_in_the_middle_of_its_third_task() {
     let place = Place::new();
     for (set, phase, files) in [
-        // A residual network has statistics of each task; scores are lent.
+        // A residual network has statistics per task; initial scores come from earlier tasks.
         (
             vec![
                 "eval.against=[\"ewc\"]",

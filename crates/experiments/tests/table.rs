@@ -1,4 +1,4 @@
-//! A miniature of a table of results through the program: made, gone on with, and read.
+//! A table of results through the program, in miniature: made, resumed, and read.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -44,7 +44,7 @@ baseline = "raw_pixels"
 fn a_table_is_made_once_and_has_a_number_a_seed() {
     let place = Place::new();
     let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
-    // A table is laid over key by key.
+    // A table can only be laid over key by key.
     let mut set = words(&SMALL);
     set.retain(|word| !word.starts_with("data.augment="));
     set.push("data.augment.crop=none".to_owned());
@@ -77,7 +77,7 @@ fn a_table_is_made_once_and_has_a_number_a_seed() {
     let pixels = runs.find(2).unwrap();
     assert_eq!(pixels.numbers.iter().map(Vec::len).collect::<Vec<_>>(), [2, 0, 0]);
 
-    // What is finished stands; what is gone is made again, to the same number.
+    // Finished runs are kept; a removed one is made again, with the same number.
     let tuned = out.join("MAE/MAE-seed1").join(table.columns[1].folder());
     fs::remove_dir_all(&tuned).unwrap();
     let log = fs::metadata(out.join("MAE/MAE-seed0/metrics.jsonl")).unwrap().modified().unwrap();

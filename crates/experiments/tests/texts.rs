@@ -1,4 +1,4 @@
-//! Texts read by a frozen encoder: tasks of them, and labels, through whole runs in miniature.
+//! Texts read by a frozen encoder: whole runs on tasks and on labels, in miniature.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -66,7 +66,7 @@ impl Place {
         encoder.parameters().save(&self.path("encoder/model.safetensors")).unwrap();
     }
 
-    /// Features are kept here, and not in the cache of whoever tests.
+    /// Features are cached here, and not in the user's own cache.
     fn start(&self, recipe: &str, set: &[String], out: &str, resume: bool) -> Child {
         let mut command = program::run(recipe, set.iter().cloned(), &self.path(out));
         command.env("BAUTA_DATA", self.path("cache"));
@@ -88,7 +88,7 @@ impl Place {
     }
 }
 
-/// So many words, of which the first six tell a class only where they are put by hand.
+/// `count` words that do not depend on the class, unlike the first six of `WORDS`.
 fn words(number: u64, count: usize) -> String {
     let purpose = Purpose::named("words");
     let mut stream = StreamKey { seed: 0, purpose, epoch: 0, sample: number }.stream();

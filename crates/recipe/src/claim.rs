@@ -1,13 +1,12 @@
 //! Claims: a paper's finding as a sweep that anyone can run.
 //!
-//! A claim is a TOML file with strict keys. It names a recipe, what is varied
-//! (one axis, or several named settings), the seeds, the metric, the paper's
-//! numbers, and the relations that must hold at our scale. Its `[quick]` table
-//! reduces all that to minutes, and `[small]`, if there is one, to half an hour ([`Size`]). With
-//! `best`, no relation need hold: the best setting is told, as a [`Sweep`] wants it; a
-//! [`ResultTable`] sets the runs of several recipes beside each other. [`Claim::cells`] plans the
-//! runs: each value with each seed, as a resolved and validated recipe, before anything is run.
-//! `docs/claims.md` shows every key of a claim, `docs/table.md` those of a table.
+//! A claim is a TOML file with strict keys. It names a recipe, what is varied (one axis, or several
+//! named settings), the seeds, the metric, the paper's numbers, and the relations that must hold at
+//! our scale. Its `[quick]` table reduces all that to minutes, and `[small]`, if there is one, to
+//! half an hour ([`Size`]). With `best`, no relation needs to hold: the best setting is reported,
+//! as for a [`Sweep`]. A [`ResultTable`] compares the runs of several recipes. [`Claim::cells`]
+//! plans the runs, one resolved and validated recipe for each setting and seed, before anything is
+//! run. `docs/claims.md` shows every key of a claim, `docs/table.md` those of a table.
 //!
 //! ```
 //! use bauta_recipe::claim::{Claim, Size};
@@ -76,7 +75,7 @@ pub use results::{Measure, Origin, ResultColumn, ResultRow, ResultTable, TableLa
 pub use sweep::{Best, Sweep};
 pub use verdict::{Margin, Relation, Spread, Verdict};
 
-/// A paper's finding, and how to look for it.
+/// A paper's finding, and how to test it.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// The file's name without its ending.
@@ -101,9 +100,9 @@ pub struct Claim {
     pub paper: Option<Paper>,
     /// What must hold.
     pub holds: Vec<Relation>,
-    /// In what the settings must lie closer together.
+    /// Pairs of metrics, the first of which must have the smaller range over the settings.
     pub narrows: Vec<Narrowing>,
-    /// Which end of the metric is wanted, where the best setting is looked for.
+    /// Whether the greatest or the least metric is best, if the best setting is sought.
     pub best: Option<Best>,
     /// How large the runs are.
     pub size: Size,
@@ -129,18 +128,18 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// What relations and tables call it.
+    /// The setting's name in relations and tables.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// Its place on the axis, where the axis is one of numbers.
+    /// The setting's value on the axis, if the axis is numeric.
     pub fn number(&self) -> Option<f64> {
         self.number
     }
 }
 
-/// A key that is laid over the recipe.
+/// A key with the value that is laid over the recipe's.
 #[derive(Clone, Debug)]
 struct Entry {
     key: String,
@@ -150,21 +149,21 @@ struct Entry {
 /// One run of a claim.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
-    /// Place among [`Claim::settings`].
+    /// Index in [`Claim::settings`].
     pub setting: usize,
     /// The run's seed.
     pub seed: u64,
-    /// Name of its folder.
+    /// Name of the run's folder.
     pub name: String,
     /// The resolved recipe.
     pub recipe: Recipe,
 }
 
 impl Claim {
-    /// Reads the claim at `path`, in this size.
+    /// Reads the claim at `path` at the given size.
     ///
     /// # Errors
-    /// [`ClaimError`], which names the key, its file and line, and what would do.
+    /// [`ClaimError`], which names the key, its file and line, and what is accepted.
     pub fn load(path: &Path, size: Size) -> Result<Self, ClaimError> {
         let text =
             read_text(path).map_err(|source| ClaimError::Read { path: path.to_owned(), source })?;
@@ -173,7 +172,7 @@ impl Claim {
 
     /// Reads the claim in `text`; `path` names it, and is shown in errors.
     ///
-    /// The whole file is checked, also what the size leaves out.
+    /// The whole file is checked, including the parts that the size leaves out.
     ///
     /// # Errors
     /// As [`Claim::load`].
@@ -184,8 +183,8 @@ impl Claim {
     /// The runs: every setting with the first seed, then with the second, and so on.
     ///
     /// # Errors
-    /// [`ClaimError`] when the recipe is not in `recipes`, or a setting makes no
-    /// valid recipe; the message names the claim's line.
+    /// [`ClaimError`] when the recipe is not in `recipes`, or a setting gives an invalid recipe;
+    /// the message names the claim's line.
     pub fn cells(&self, recipes: &Path) -> Result<Vec<Cell>, ClaimError> {
         let path = crate::find(recipes, &self.recipe).map_err(|error| SettingsError::Invalid {
             place: self.recipe_place.clone(),
@@ -221,7 +220,8 @@ impl Claim {
         for entry in self.set.iter().chain(&setting.set) {
             document.set(&entry.key, entry.node.clone());
         }
-        // Read from TOML, so it fits; a claim has no other way to be made.
+        // A seed above 2⁶³ − 1, which TOML cannot express, becomes negative here and is refused
+        // below.
         let value = Value::Integer(seed as i64);
         document.set("seed", Node { value, place: self.recipe_place.clone() });
         Recipe::resolve(document)
@@ -233,7 +233,7 @@ impl Claim {
     }
 }
 
-/// A label with nothing in it that a file system could mind.
+/// A label as a file name: characters other than ASCII letters, digits and `._-` become `_`.
 fn file_name(label: &str) -> String {
     let keep = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
     label.chars().map(keep).collect()

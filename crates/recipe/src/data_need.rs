@@ -1,4 +1,4 @@
-//! What a system reads from the disk, to be fetched before a run begins.
+//! The data that a system reads from the disk, to be fetched before a run starts.
 
 use bauta_datasets::Package;
 
@@ -7,7 +7,7 @@ use bauta_datasets::Package;
 pub struct DataNeed {
     /// The name that recipes and lists show.
     pub name: &'static str,
-    /// What must be in the cache; none where the data are made, or lie in a folder of the
+    /// What must be in the cache; `None` if the data are generated or lie in a folder of the
     /// user's.
     pub package: Option<&'static Package>,
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with a recipe, said in one or two lines.
+//! Errors of recipes, each message one or two lines long.
 
 use std::io;
 use std::path::PathBuf;
@@ -53,13 +53,13 @@ pub enum RecipeError {
         place: Place,
         /// The tables.
         tables: Vec<String>,
-        /// Who needs them, in words.
+        /// What needs them, in words.
         needed_by: String,
     },
-    /// A key or a value.
+    /// An invalid key or value.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// A folder that holds a run which is not to go on.
+    /// A folder that already holds a run, where resuming was not asked for.
     #[error("{} holds a run already; add --resume or name another --out", folder.display())]
     Occupied {
         /// The folder.

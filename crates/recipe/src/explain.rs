@@ -1,4 +1,4 @@
-//! What is wrong with a recipe's keys, with regard to all systems.
+//! Explains errors in a recipe's keys, given the keys of all systems.
 
 use crate::error::RecipeError;
 use crate::reading::document::Node;
@@ -24,7 +24,7 @@ pub(crate) fn explain(
             let common = tables.iter().all(|table| table == "train");
             let needed_by =
                 if common { "every recipe".to_owned() } else { format!("system \"{system}\"") };
-            // A whole file is no place to look at; the system that needs them is.
+            // A file without a line is of little help; the line that names the system is better.
             let nowhere = place == document.place && !common;
             let place = if nowhere { document.place_of_any(&["system"]).clone() } else { place };
             RecipeError::MissingTables { place, tables, needed_by }
@@ -40,7 +40,7 @@ struct Foreign {
     owners: String,
 }
 
-/// The key, or else the innermost of its tables, if other systems have it and `own` has not.
+/// The key, or else the innermost of its tables, if other systems have it and `own` does not.
 fn foreign(key: &str, own: &[String]) -> Option<Foreign> {
     let has =
         |keys: &[String], name: &str| keys.iter().any(|key| key == name) || is_table(name, keys);

@@ -1,14 +1,12 @@
 //! Experiment recipes: which data, model, mask, target and schedule make a run.
 //!
-//! A recipe is a TOML file with strict keys. `system`, `seed`, `about` and `train` are every
-//! recipe's; the rest belongs to its system, as a struct of shared tables: [`Mae`],
-//! [`DBot`], [`MaskDistill`], [`IMae`], [`MaeSt`], [`ExSsNet`], [`Multilabel`], [`Brep`],
-//! [`M3ae`].
-//! [`Recipe::load`] reads a file in layers: the file,
-//! its own `[quick]` table of dotted keys if asked for, and `key=value` overrides. The
-//! result is validated and fully resolved, and [`Recipe::to_toml`] writes it with every
-//! default spelled out. An error names the key, the nearest key of this system, and the
-//! file and line or the override.
+//! A recipe is a TOML file with strict keys. Every recipe has `system`, `seed`, `about` and
+//! `train`; the rest belongs to its system, as a struct of shared tables: [`Mae`], [`DBot`],
+//! [`MaskDistill`], [`IMae`], [`MaeSt`], [`ExSsNet`], [`Multilabel`], [`Brep`], [`MixMask`],
+//! [`M3ae`], [`Elo`]. [`Recipe::load`] reads a file in layers: the file, its own `[quick]` table of
+//! dotted keys if asked for, and `key=value` overrides. The result is validated and fully resolved,
+//! and [`Recipe::to_toml`] writes it with every default spelled out. An error names the key, the
+//! nearest key of this system, and the file and line or the override.
 //!
 //! ```
 //! use bauta_recipe::{Layers, Mae, Recipe, System};
@@ -49,7 +47,7 @@
 //! let recipe: Recipe<Mae> = Recipe::parse(text, Path::new("example.toml"), &layers)?;
 //! assert_eq!((recipe.train.epochs, recipe.settings.mask.ratio), (1, 0.9));
 //!
-//! // Of whichever system the file names:
+//! // Settings of whichever system the file names:
 //! let recipe: Recipe = Recipe::parse(text, Path::new("example.toml"), &Layers::default())?;
 //! assert_eq!(recipe.system(), System::Mae);
 //!
@@ -70,9 +68,9 @@
 //!
 //! # A system of your own
 //!
-//! A recipe can be read into any settings that implement [`SystemSettings`], made of the
-//! tables here, of your own, or both. (A system of this workspace is a file in
-//! `src/systems/` and a line in the table of systems.)
+//! A recipe can be read into any settings that implement [`SystemSettings`], built from the tables
+//! here, your own, or both. (A system of this workspace is a file in `src/systems/` and a line in
+//! the table of systems.)
 //!
 //! ```
 //! use bauta_recipe::reading::{Violation, must_be};

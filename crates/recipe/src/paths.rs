@@ -1,4 +1,4 @@
-//! Paths that a recipe names, checked where their text shows that they are none.
+//! Checks the paths that a recipe names, by their text alone.
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ fn check_table(table: &str, node: &Node) -> Result<(), SettingsError> {
     Ok(())
 }
 
-/// Why a text is no path, if so.
+/// Why a text is not a usable path, if it is not.
 fn fault(key: &str, path: &str) -> Option<String> {
     if path.trim().is_empty() {
         return Some(format!("{key} is empty; it must be a path"));

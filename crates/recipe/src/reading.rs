@@ -1,10 +1,9 @@
 //! Reading settings of any kind: TOML with strict keys, in layers, into types.
 //!
-//! A file becomes a tree of values that remember where they stand (`document`), the
-//! layers are merged there, and serde reads types off the tree (`typed`). What goes
-//! wrong is said with the key, the nearest key that the type knows (`keys`, `nearest`)
-//! and the place: file and line, or the override. What types cannot say is checked
-//! afterwards (`checks`). Nothing here knows what the settings are for.
+//! A file becomes a tree of values that remember where they stand (`document`), the layers are
+//! merged there, and serde reads types off the tree (`typed`). An error names the key, the nearest
+//! key that the type knows (`keys`, `nearest`) and the place: file and line, or the override. What
+//! types cannot say is checked afterwards (`checks`). Nothing here knows what the settings are for.
 //!
 //! ```
 //! use bauta_recipe::reading::{Checked, Violation, at_least_one, overrides};

@@ -23,9 +23,9 @@ use crate::tables::{About, Teacher, TeacherKind, Train};
 
 /// A recipe: what every system has, and the system's own settings.
 ///
-/// `Recipe` alone has the settings of whichever system the file names; `Recipe<Mae>`, or one
-/// with [`SystemSettings`](crate::SystemSettings) of yours, takes that system's files alone. Where the compiler
-/// cannot know which, say it: `let recipe: Recipe = Recipe::load(…)?`.
+/// `Recipe` alone has the settings of whichever system the file names; `Recipe<Mae>`, or one with
+/// your own [`SystemSettings`](crate::SystemSettings), accepts only that system's files. Where the
+/// compiler cannot infer which, state it: `let recipe: Recipe = Recipe::load(…)?`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe<S = Settings> {
     /// Seed of every random stream of the run.
@@ -38,7 +38,7 @@ pub struct Recipe<S = Settings> {
     pub settings: S,
 }
 
-/// The keys that every recipe has, `system` itself aside.
+/// The keys that every recipe has, apart from `system`.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Common {
@@ -56,8 +56,8 @@ impl<S: RecipeSettings> Recipe<S> {
     /// Reads and validates the recipe file at `path`.
     ///
     /// # Errors
-    /// [`RecipeError`], which names the key, its file and line (or its
-    /// override) and what would do.
+    /// [`RecipeError`], which names the key, its file and line (or its override) and what is
+    /// accepted.
     pub fn load(path: &Path, layers: &Layers) -> Result<Self, RecipeError> {
         let text = read_text(path)
             .map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
@@ -66,8 +66,8 @@ impl<S: RecipeSettings> Recipe<S> {
 
     /// Reads and validates the recipe in `text`; `path` is only named in errors.
     ///
-    /// The `[quick]` table holds dotted keys, `"train.epochs" = 1`, and is no
-    /// part of the resolved recipe.
+    /// The `[quick]` table holds dotted keys, `"train.epochs" = 1`, and is not part of the resolved
+    /// recipe.
     ///
     /// # Errors
     /// As [`Recipe::load`].
@@ -75,8 +75,8 @@ impl<S: RecipeSettings> Recipe<S> {
         Self::resolve(layers.over(text, path)?)
     }
 
-    /// Reads a recipe's file as it stands, to list it and not to run it: a value that it leaves
-    /// to each run, such as `data.root` of one's own pictures, may be missing.
+    /// Reads a recipe's file in order to list it, not to run it: a value that it leaves to each
+    /// run, such as `data.root` of a user's own pictures, may be missing.
     ///
     /// # Errors
     /// As [`Recipe::load`].
@@ -178,7 +178,7 @@ impl<S: RecipeSettings> Recipe<S> {
         self.settings.needs()
     }
 
-    /// The network that teaches, if one does.
+    /// The teacher, if there is one.
     pub fn teacher(&self) -> Option<&Teacher> {
         self.settings.taught_by()
     }
@@ -221,11 +221,11 @@ impl Recipe {
         self.settings.system()
     }
 
-    /// The recipe that trains a teacher, by its name in the folder `recipes` or its path,
-    /// with its overrides; none for teachers of another kind.
+    /// The recipe that trains a teacher, by its name in the folder `recipes` or its path, with its
+    /// overrides; `None` for teachers of another kind.
     ///
     /// # Errors
-    /// [`RecipeError`] when there is none of that name, it is not valid, or its own teacher
+    /// [`RecipeError`] when there is no recipe of that name, it is not valid, or its own teacher
     /// would have to be trained first.
     pub fn of_teacher(teacher: &Teacher, recipes: &Path) -> Result<Option<Self>, RecipeError> {
         let Some(name) = &teacher.recipe else { return Ok(None) };
@@ -243,10 +243,10 @@ impl Recipe {
     }
 }
 
-/// The keys that cannot change what a run gives: where it comes from, how often it writes, how
-/// often it is looked at, and what it keeps in memory.
+/// The keys that cannot change a run's result: its provenance, how often it writes and measures,
+/// and what it keeps in memory.
 ///
-/// A table stands for all that is in it.
+/// A table stands for all its keys.
 pub const WITHOUT_EFFECT: [&str; 7] = [
     "about",
     "train.checkpoint_every",
@@ -289,7 +289,7 @@ impl System {
         common_keys().into_iter().chain(self.keys().iter().cloned()).collect()
     }
 
-    /// The same with what each takes, whether it is required and what its default is.
+    /// The same keys, with what each takes, whether it is required and what its default is.
     pub fn describe_keys(self) -> Vec<KeyDescription> {
         let system = KeyDescription {
             key: "system".to_owned(),

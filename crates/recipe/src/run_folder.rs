@@ -1,4 +1,4 @@
-//! A run's folders: where they lie, whose they are before the first step, and its recipe.
+//! A run's folders: where they lie, whether a run may use them, and its recipe there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ use crate::{Layers, Recipe, RecipeError, SystemSettings};
 pub struct Folders {
     /// The run's own folder.
     pub run: PathBuf,
-    /// The recipes, by whose names teachers are named.
+    /// The folder of the recipes, where a teacher's recipe is found by name.
     pub recipes: PathBuf,
     /// The teachers that recipes train, kept for any run that names them.
     pub teachers: PathBuf,
 }
 
 impl Folders {
-    /// The folder of a recipe's file; teachers are kept beside the run's folder.
+    /// Recipes lie in the folder of `recipe`, and teachers next to the run's folder.
     pub fn beside(recipe: &Path, run: &Path) -> Self {
         let folder_of = |path: &Path| match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
@@ -31,7 +31,7 @@ impl Folders {
         Self { run: run.to_owned(), recipes, teachers }
     }
 
-    /// Where the run's checkpoints would lie, if the run was begun and has none.
+    /// The folder of the run's checkpoints, if the run has begun and the folder is missing.
     pub fn lost_checkpoints(&self) -> Option<PathBuf> {
         let place = self.run.join("checkpoints");
         (self.run.join("recipe.toml").exists() && !place.exists()).then_some(place)
@@ -39,13 +39,13 @@ impl Folders {
 }
 
 impl<S: SystemSettings> Recipe<S> {
-    /// Checks that this recipe may be run in a folder: it holds no run, or this one where it is
-    /// to go on.
+    /// Checks that this recipe can be run in a folder: it holds no run, or, with `resume`, a run of
+    /// this recipe.
     ///
     /// # Errors
-    /// [`RecipeError::Occupied`] when it holds a run that is not to go on,
-    /// [`RecipeError::BegunOtherwise`] when that is another recipe's, and what
-    /// [`Recipe::load`] says when its recipe cannot be read.
+    /// [`RecipeError::Occupied`] when it holds a run and `resume` is not set,
+    /// [`RecipeError::BegunOtherwise`] when that is a run of another recipe, and the errors of
+    /// [`Recipe::load`] when its recipe cannot be read.
     pub fn check_run_folder(&self, folder: &Path, resume: bool) -> Result<(), RecipeError> {
         let recipe = folder.join("recipe.toml");
         if !recipe.exists() {
@@ -80,10 +80,10 @@ impl<S: SystemSettings> Recipe<S> {
     }
 }
 
-/// How many keys that differ a message names.
+/// Maximum number of differing keys that a message names.
 const NAMED_DIFFERENCES: usize = 5;
 
-/// The value of a dotted key as a message shows it, or `none` where it has none.
+/// The value of a dotted key as a message shows it, or `none` if the key is missing.
 fn value_of(table: &Table, key: &str) -> String {
     let mut names = key.split('.');
     let first = names.next().and_then(|name| table.get(name));
@@ -91,7 +91,7 @@ fn value_of(table: &Table, key: &str) -> String {
     value.flatten().map_or("none".to_owned(), |value| shown(&value.to_string()).to_string())
 }
 
-/// Makes a run's folder and writes its resolved recipe, unless it is there.
+/// Creates a run's folder and writes its resolved recipe, unless it is there.
 ///
 /// # Errors
 /// [`RecipeError::RunFolder`] when they cannot be written.

@@ -1,4 +1,4 @@
-//! What makes a struct of tables the settings of a system, which a recipe is read into.
+//! The traits of settings that a recipe can be read into.
 
 use std::fmt::Debug;
 
@@ -10,20 +10,20 @@ use crate::reading::document::Node;
 use crate::reading::{SettingsError, Violation, keys_of, read};
 use crate::tables::{Teacher, Train};
 
-/// The settings of one system: what its recipes hold beside `system`, `seed`, `about` and
+/// The settings of one system: what its recipes hold in addition to `system`, `seed`, `about` and
 /// `train`.
 ///
 /// Derive `Deserialize` with `deny_unknown_fields`, and no `flatten`, which would lose the
 /// places that errors name.
 pub trait SystemSettings: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
-    /// The name that a recipe's `system` has.
+    /// The value of `system` in its recipes.
     const NAME: &'static str;
 
-    /// Whether it trains transformer blocks that can be computed again in the backward pass, so
-    /// that `train.checkpoint_blocks` may be set.
+    /// Whether it trains transformer blocks that can be recomputed in the backward pass, so that
+    /// `train.checkpoint_blocks` can be set.
     const CHECKPOINTS_BLOCKS: bool = false;
 
-    /// Drops or fills in what follows from other values, before the checks.
+    /// Drops or fills in values that follow from others, before the checks.
     fn complete(&mut self) {}
 
     /// Checks what types cannot say; `train` has been checked.
@@ -35,7 +35,7 @@ pub trait SystemSettings: Clone + Debug + PartialEq + Serialize + DeserializeOwn
     /// The data sets that a run reads.
     fn data(&self) -> Vec<DataNeed>;
 
-    /// The network that teaches, if one does.
+    /// The teacher, if there is one.
     fn teacher(&self) -> Option<&Teacher> {
         None
     }
@@ -58,10 +58,10 @@ pub trait RecipeSettings: Clone + Debug + PartialEq + Serialize {
     /// As [`SystemSettings::check`].
     #[doc(hidden)]
     fn check_all(&self, train: &Train) -> Result<(), Violation>;
-    /// The keys of the system of that name; else the names that would do.
+    /// The keys of the system of that name; otherwise the known names.
     #[doc(hidden)]
     fn keys_for(system: &str) -> Result<Vec<String>, Vec<&'static str>>;
-    /// Reads them, by a name that [`Self::keys_for`] took.
+    /// Reads the settings, given a name that [`Self::keys_for`] accepted.
     #[doc(hidden)]
     fn read(system: &str, document: &Node, known_keys: &[String]) -> Result<Self, SettingsError>;
 }

@@ -84,7 +84,7 @@ macro_rules! systems {
         }
 
         impl Settings {
-            /// Whose they are.
+            /// The system that the settings belong to.
             pub fn system(&self) -> System {
                 match self {
                     $(Self::$System(_) => System::$System,)*

@@ -1,8 +1,8 @@
-//! The tables that recipes are made of, each with its keys, defaults and checks.
+//! The tables of which recipes consist, each with its keys, defaults and checks.
 //!
-//! A system's settings are a struct of tables, under their names: the keys that a table's
-//! checks speak of begin with `data.` for [`Data`], `model.` for [`Vit`], [`DroppingVit`]
-//! and [`Beit`], and so on. Keys are strict; one without a default must stand in the file.
+//! A system's settings are a struct of tables, under their names: the keys that a table's checks
+//! name start with `data.` for [`Data`], `model.` for [`Vit`], [`DroppingVit`] and [`Beit`], and so
+//! on. Keys are strict; one without a default must be given in the file.
 
 mod about;
 mod clip_eval;

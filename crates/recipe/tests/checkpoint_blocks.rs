@@ -1,4 +1,4 @@
-//! Which systems' blocks can be computed again, by `train.checkpoint_blocks`.
+//! Which systems' blocks can be recomputed, by `train.checkpoint_blocks`.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 

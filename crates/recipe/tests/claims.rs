@@ -1,4 +1,4 @@
-//! Claims: what they plan, and how unusable ones are refused.
+//! Claims: the runs that they plan, and how unusable ones are refused.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use bauta_recipe::claim::{Cell, Claim, Margin, Size, find};
 use bauta_recipe::{Mae, Settings};
 
-/// Valid; line numbers are counted on below.
+/// A valid claim; tests below count on its line numbers.
 const CLAIM: &str = r#"source = "a paper, figure 5"
 summary = "more is better"
 recipe = "valid"

@@ -1,4 +1,4 @@
-//! What a recipe of system `elo` may say.
+//! Valid and invalid recipes of system `elo`.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 

@@ -1,4 +1,4 @@
-//! What a recipe of tasks may say, and what it may not.
+//! Valid and invalid recipes of continual-learning tasks.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 

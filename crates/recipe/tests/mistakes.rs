@@ -1,5 +1,5 @@
-//! What people write, and hostile files: each is refused at once, in a short message that
-//! says what would do.
+//! Common mistakes, and hostile files: each is refused at once, in a short message that says what
+//! is accepted.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -218,7 +218,7 @@ fn absurd_sizes_are_refused_with_their_limit() {
     }
 }
 
-/// A limit that no check reads would be a promise that nobody keeps.
+/// Each limit must be enforced by some check.
 #[test]
 fn every_limit_is_checked() {
     let of_clips = valid::RECIPE

@@ -1,4 +1,4 @@
-//! Mixtures, the teacher that they may need, and claims about a run's own baselines.
+//! Mixtures, the teacher that some of them need, and claims about a run's own baselines.
 
 #[allow(dead_code, reason = "other tests read it all")]
 mod valid;

@@ -67,7 +67,7 @@ fn every_known_key_is_written_by_to_toml() {
     let optional = [optional.as_slice(), &["train.clip_grad", "train.ema", "eval.limit"]].concat();
     let optional =
         [optional.as_slice(), &["train.checkpoint_blocks", "train.shard_optimizer"]].concat();
-    // Those that other choices read, or that are only there where they are written.
+    // Keys that other choices read, or that appear only if they are written.
     let unread = ["train.momentum", "train.milestones", "train.decay"];
     let text = parse(valid::RECIPE, false, &[]).to_toml().expect("expressible");
     let table: toml::Table = text.parse().expect("TOML");
@@ -137,7 +137,7 @@ fn the_names_of_enums_are_the_names_in_files() {
         assert_eq!(eval.protocols, [protocol]);
         assert_eq!(protocol.to_string().parse(), Ok(protocol));
     }
-    // Images have no steps of time to hide.
+    // Images have no time steps to mask.
     for &strategy in Strategy::VARIANTS.iter().filter(|name| **name != Strategy::Frame) {
         // Not every strategy can meet every ratio.
         let strategies = [0.75, 0.5, 0.25].map(|ratio| {
@@ -190,7 +190,7 @@ fn committed_recipes_are_valid_with_and_without_quick_and_read_back() {
     for name in names {
         let path = bauta_recipe::find(&folder, &name).expect("a name that was just listed");
         let outline = <Recipe>::outline(&path).unwrap_or_else(|error| panic!("{error}"));
-        // Where somebody's own pictures or videos lie no file can say.
+        // A recipe's file cannot say where a user's own pictures or videos lie.
         let theirs = ["folder", "shards", "videos"];
         let own = outline.data().iter().any(|need| theirs.contains(&need.name));
         let set = if own { vec!["data.root=/pictures".to_owned()] } else { Vec::new() };

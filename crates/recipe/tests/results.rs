@@ -1,4 +1,4 @@
-//! Tables of results: what they plan, and how unusable ones are refused.
+//! Tables of results: the runs that they plan, and how unusable ones are refused.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use bauta_recipe::claim::{Claim, Measure, Origin, ResultTable, Size, TableLayers};
 
-/// Valid; line numbers are counted on below.
+/// A valid table; tests below count on its line numbers.
 const TABLE: &str = r#"summary = "Two rows."
 seeds = [0, 1, 2]
 [[column]]

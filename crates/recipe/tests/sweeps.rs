@@ -1,4 +1,4 @@
-//! Sweeps: the runs that a user's axes make.
+//! Sweeps: the runs that a user's axes plan.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -49,7 +49,7 @@ fn an_axis_makes_runs_on_held_out_training_images() {
     for line in ["base_lr = 0.002", "ratio = 0.6", "validation = 0.1", "seed = 3"] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
-    // The recipe's own reduced form is laid under what is set.
+    // The recipe's own reduced form is laid under the overrides.
     let layers = Layers { quick: true, set: Vec::new() };
     let quick = <bauta_recipe::Recipe>::load(&recipes.join("valid.toml"), &layers).unwrap();
     assert_eq!(cells[0].recipe.train.epochs, quick.train.epochs);

@@ -1,4 +1,4 @@
-//! What belongs to one system and not to another, and systems of a reader's own.
+//! Keys that belong to one system and not to another, and user-defined systems.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -282,7 +282,7 @@ fn known_keys_are_those_of_all_systems_once() {
     assert!(System::DBot.known_keys().iter().any(|key| key == "model.drop_path"));
 }
 
-/// A system of nobody's, without images.
+/// A user-defined system, without images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Counting {

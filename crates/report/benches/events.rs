@@ -1,5 +1,5 @@
-//! What the event files for TensorBoard cost: one record of metrics, as each log step writes
-//! it, into a file on disk.
+//! Cost of event files for TensorBoard: one record of metrics, as each log step writes it, to a
+//! file on disk.
 
 use std::time::SystemTime;
 
@@ -9,7 +9,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 fn record(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder for the file");
     let mut events = EventLog::open(folder.path(), 0, SystemTime::now).expect("a new event file");
-    // A masked autoencoder's: the loss, that of the mean, rates, norms and times.
+    // The record of a masked autoencoder: its loss, the loss of the mean, rates, norms and times.
     let mut record = Record {
         loss: 0.53,
         grad_norm: 0.7,

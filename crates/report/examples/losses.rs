@@ -1,4 +1,4 @@
-//! The losses of a run: `losses RUN_FOLDER`. What a run leaves is read without libtorch.
+//! Prints the losses of a run: `losses RUN_FOLDER`. The files of a run are read without libtorch.
 
 #![allow(clippy::print_stdout, reason = "an example is a program")]
 

@@ -15,7 +15,7 @@ use crate::section::{Body, Section, Series, TableCell};
 /// A section under its heading; its pictures are read from the run's folder.
 ///
 /// # Errors
-/// When a picture cannot be read or curves not be drawn.
+/// When a picture cannot be read or curves cannot be drawn.
 pub fn section(section: &Section, folder: &Path) -> Result<Markup, ReportError> {
     let bodies =
         section.body.iter().map(|body| draw(body, folder)).collect::<Result<Vec<_>, _>>()?;
@@ -58,11 +58,11 @@ fn table(head: &[String], rows: &[Vec<TableCell>]) -> Markup {
     }
 }
 
-/// How a column is written.
+/// The format of a column.
 struct Column {
-    /// It has words, which read from the left; numbers stand under each other.
+    /// Whether it holds text, which is aligned left; numbers are aligned with each other.
     words: bool,
-    /// Digits after the point of all its numbers.
+    /// Decimals of all its numbers.
     digits: usize,
 }
 
@@ -73,7 +73,7 @@ impl Column {
             TableCell::Number(number) if number.is_finite() => Some(*number),
             _ => None,
         });
-        // Of each as many as it needs alone: none of whole numbers.
+        // As many decimals as each number needs by itself; whole numbers need none.
         let digits = |number| shown(number).split_once('.').map_or(0, |(_, digits)| digits.len());
         Self {
             words: cells().any(|cell| matches!(cell, TableCell::Text(_))),

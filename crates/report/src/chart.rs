@@ -5,7 +5,7 @@ use plotters::prelude::*;
 
 use crate::ReportError;
 
-/// Colours that can be told apart, also by the colour-blind.
+/// Colours that are easy to tell apart, also for colour-blind readers.
 const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -19,7 +19,7 @@ const COLOURS: [RGBColor; 8] = [
 
 const SHADE: RGBColor = RGBColor(240, 243, 246);
 
-/// The colour of the curve at this place, as in a style sheet.
+/// The colour of the curve at this index, as CSS.
 pub fn colour(place: usize) -> String {
     let RGBColor(red, green, blue) = COLOURS[place % COLOURS.len()];
     format!("rgb({red}, {green}, {blue})")
@@ -27,11 +27,11 @@ pub fn colour(place: usize) -> String {
 
 /// A curve, in several pieces if it has gaps.
 pub struct Curve {
-    /// Its place among the colours.
+    /// Index of its colour.
     pub colour: usize,
     /// Its name in the legend.
     pub name: String,
-    /// Its pieces, each points that are joined.
+    /// Its pieces, each a list of points that are joined.
     pub pieces: Vec<Vec<(f64, f64)>>,
 }
 
@@ -43,14 +43,14 @@ pub struct Chart {
     pub y: String,
     /// The curves.
     pub curves: Vec<Curve>,
-    /// Parts of the horizontal axis, every second one shaded.
+    /// Ranges of the horizontal axis; every second one is shaded.
     pub bands: Vec<(f64, f64)>,
-    /// Whether both axes begin at 0 even if the values lie far from it.
+    /// Whether both axes start at 0 even if the values lie far from it.
     pub from_zero: bool,
 }
 
 impl Chart {
-    /// Draws the chart; without a finite point there is nothing to draw.
+    /// Draws the chart; `None` without a finite point.
     ///
     /// # Errors
     /// [`ReportError::Draw`].
@@ -78,7 +78,7 @@ impl Chart {
         let across = range(points().map(|p| p.0), 0.0, self.from_zero);
         let lowest = points().map(|p| p.1).fold(f64::INFINITY, f64::min);
         let highest = points().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
-        // Where the values come near to 0 anyway, an axis that begins there hides nothing.
+        // If the values come near 0 anyway, an axis that starts there hides nothing.
         let up = range(points().map(|p| p.1), 0.05, self.from_zero || lowest <= 0.5 * highest);
         let [digits_x, digits_y] = [&across, &up].map(digits);
         let mut svg = String::new();
@@ -125,7 +125,7 @@ fn is_finite(point: &(f64, f64)) -> bool {
     point.0.is_finite() && point.1.is_finite()
 }
 
-/// The values' range with a share of `room` at its ends; from 0 if wanted and none lies below.
+/// The values' range, extended by the fraction `room`; from 0 if wanted and no value is below.
 fn range(values: impl Iterator<Item = f64>, room: f64, from_zero: bool) -> std::ops::Range<f64> {
     let (low, high) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
@@ -140,7 +140,7 @@ fn range(values: impl Iterator<Item = f64>, room: f64, from_zero: bool) -> std::
     low - room..high + room
 }
 
-/// How the numbers along an axis are written.
+/// The format of the numbers along an axis.
 enum Digits {
     Exponent,
     After(usize),

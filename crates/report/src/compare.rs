@@ -25,7 +25,7 @@ pub struct Comparison {
     pub settings: Vec<Line>,
     /// Metrics of evaluations, baselines and training.
     pub metrics: Vec<(String, Vec<Option<f64>>)>,
-    /// What differs beside the recipes: version, device, threads.
+    /// Differences other than in the recipes: version, device, threads.
     pub machines: Vec<Line>,
     /// The logs.
     pub logs: Vec<Vec<Record>>,
@@ -35,8 +35,8 @@ impl Comparison {
     /// Reads finished runs.
     ///
     /// # Errors
-    /// For fewer than two folders, a folder named twice, and one that is no
-    /// finished run; the message says which.
+    /// For fewer than two folders, a folder named twice, and one that is not a finished run; the
+    /// message says which.
     pub fn of(folders: &[PathBuf]) -> Result<Self, ReportError> {
         let [first, _, ..] = folders else {
             return Err(ReportError::TooFewRuns);
@@ -96,7 +96,7 @@ fn read(folder: &Path) -> Result<Run, ReportError> {
 fn flatten(prefix: &str, value: &toml::Value, keys: &mut BTreeMap<String, String>) {
     match value {
         toml::Value::Table(table) => {
-            // What a recipe says about itself is prose, and its system is told with the machine.
+            // What a recipe says about itself is prose, and its system is listed with the machine.
             let told = |key: &String| prefix.is_empty() && (key == "about" || key == "system");
             for (key, value) in table.iter().filter(|(key, _)| !told(key)) {
                 let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
@@ -147,7 +147,7 @@ fn numbers(summary: &Summary) -> BTreeMap<String, f64> {
     numbers
 }
 
-/// The shortest ends of the paths that are all different; none if two folders are the same.
+/// The shortest ends of the paths that are all different; `None` if two folders are the same.
 fn names(folders: &[PathBuf]) -> Option<Vec<String>> {
     let paths: Vec<PathBuf> =
         folders.iter().map(|folder| folder.canonicalize().unwrap_or(folder.clone())).collect();

@@ -72,16 +72,16 @@ pub enum ReportError {
     NoMetric {
         /// The name asked for.
         name: String,
-        /// Those that there are.
+        /// The known names.
         known: Vec<String>,
     },
-    /// Nothing can be planned of such numbers.
+    /// Numbers that no plan can be made from.
     #[error("{0}")]
     Plan(String),
     /// The file of this program cannot be found.
     #[error("cannot find this program: {0}")]
     NoProgram(io::Error),
-    /// What is wrong with a row of a table of results.
+    /// An error in a row of a table of results.
     #[error("row {row}: {reason}")]
     Row {
         /// The row's name.
@@ -89,13 +89,13 @@ pub enum ReportError {
         /// What is wrong.
         reason: String,
     },
-    /// What is wrong with a table's recipes.
+    /// An error in a table's recipes.
     #[error(transparent)]
     Recipes(Box<ClaimError>),
     /// An error of the caller's function.
     #[error(transparent)]
     Caller(Box<dyn std::error::Error + Send + Sync>),
-    /// What is wrong with one run of a claim.
+    /// An error of one run of a claim.
     #[error("{run}: {source}")]
     Run {
         /// The run's name.
@@ -120,22 +120,22 @@ impl From<ClaimError> for ReportError {
 }
 
 impl ReportError {
-    /// The error of a claim's run of this name.
+    /// Wraps the error as that of the claim's run of this name.
     pub(crate) fn of(self, run: &str) -> Self {
         Self::Run { run: run.to_owned(), source: Box::new(self) }
     }
 
-    /// For `map_err`: that `path` cannot be read.
+    /// For `map_err`: the error that `path` cannot be read.
     pub(crate) fn read(path: &Path) -> impl Fn(io::Error) -> Self {
         move |source| Self::Read { path: path.into(), source }
     }
 
-    /// For `map_err`: that `path` cannot be written.
+    /// For `map_err`: the error that `path` cannot be written.
     pub(crate) fn write(path: &Path) -> impl Fn(io::Error) -> Self {
         move |source| Self::Write { path: path.into(), source }
     }
 
-    /// For `map_err`: that `what` cannot be drawn.
+    /// For `map_err`: the error that `what` cannot be drawn.
     pub(crate) fn draw(what: &str) -> impl Fn(Box<dyn std::error::Error>) -> Self {
         move |error| Self::Draw { what: what.to_owned(), message: error.to_string() }
     }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-/// Columns from which on names stand upright and numbers have fewer digits.
+/// Number of columns from which names can be written upright and numbers have fewer decimals.
 const MANY: usize = 9;
 
 /// The lightest and the darkest colour.
@@ -40,7 +40,7 @@ pub fn heat_map(rows: &[String], columns: &[String], values: &[Vec<Option<f64>>]
     }
 }
 
-/// Digits after the point: none among whole numbers, few where there is little room.
+/// Decimals: none among whole numbers, few where there is little room.
 fn digits(mut numbers: impl Iterator<Item = f64> + Clone, many: bool) -> usize {
     let most = numbers.clone().fold(0.0, |most: f64, v| most.max(v.abs()));
     match most {
@@ -52,7 +52,7 @@ fn digits(mut numbers: impl Iterator<Item = f64> + Clone, many: bool) -> usize {
     }
 }
 
-/// Where a value lies between the lowest and the highest, in [0, 1].
+/// The position of a value between the lowest and the highest, in [0, 1].
 fn share(value: f64, low: f64, high: f64) -> f64 {
     if high > low { (value - low) / (high - low) } else { 0.5 }
 }

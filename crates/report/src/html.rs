@@ -1,4 +1,4 @@
-//! What every page has: its frame, its style, and tables of a name and a value.
+//! Parts that all pages share: frame, style, and table rows of a name and a value.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 

@@ -1,12 +1,12 @@
 //! The readable results of a run, without libtorch.
 //!
 //! A run's folder holds its log ([`MetricsLog`], and [`EventLog`] for TensorBoard), its result
-//! ([`Summary`]) and what its system has to say ([`Section`]). [`write()`] makes `report.html`
-//! of these files alone, [`table`] a table for the terminal; [`compare`] sets runs side by side;
-//! [`claims`] sees to a claim's runs and holds them against its paper; [`TableRuns`] sees to those
-//! of several recipes, and [`Results`] is the table of them; [`Throughput`] is how fast a recipe
-//! trains, and [`plan`] what it takes on so many devices. Pages are self-contained: no script,
-//! nothing loaded from elsewhere.
+//! ([`Summary`]) and its system's parts of the report ([`Section`]). From these files alone
+//! [`write()`] creates `report.html`, and [`table`] a table for the terminal. [`compare`] compares
+//! runs; [`claims`] runs a claim's experiments and compares them with the paper; [`TableRuns`] runs
+//! several recipes, and [`Results`] is the table of their results. [`Throughput`] is the speed at
+//! which a recipe trains, and [`plan`] the cost on a number of devices. Pages are self-contained:
+//! no script, nothing loaded from elsewhere.
 //!
 //! ```
 //! use bauta_report::{Body, MetricsLog, Record, Section, Series};
@@ -22,7 +22,10 @@
 //!         Body::Curves {
 //!             x: "tasks learnt".to_owned(),
 //!             y: "accuracy".to_owned(),
-//!             series: vec![Series { name: "task 1".to_owned(), points: vec![(1.0, 0.9), (2.0, 0.8)] }],
+//!             series: vec![Series {
+//!                 name: "task 1".to_owned(),
+//!                 points: vec![(1.0, 0.9), (2.0, 0.8)],
+//!             }],
 //!             caption: String::new(),
 //!         },
 //!     ],

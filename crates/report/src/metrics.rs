@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one JSON object a log step.
+//! `metrics.jsonl`: one JSON object per log step.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,28 +30,28 @@ pub struct Record {
     pub lr: f64,
     /// Mean norm of the gradient, before clipping.
     pub grad_norm: f64,
-    /// Samples trained on in a second.
+    /// Samples trained on per second.
     pub samples_per_second: f64,
     /// Mean seconds per step.
     pub step_seconds: f64,
     /// Of these, seconds that the step waited for data.
     pub data_seconds: f64,
-    /// Operations of matrix products in a second, as a share of the processor's peak, in
-    /// [0, 1]; none where either is unknown, and in older logs.
+    /// Operations of matrix products per second, as a share of the processor's peak, in [0, 1];
+    /// `None` if either is unknown, and in older logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_share: Option<f64>,
     /// The loss of predicting the mean of all targets, in the last step: that of a network that has
-    /// learnt nothing but a bias. None if the objective does not compute it.
+    /// learnt nothing but a bias. `None` if the objective does not compute it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_loss: Option<f64>,
     /// For a contrastive loss, the loss of a network with the same output for all samples, in the
-    /// last step: ln(1 + K) per InfoNCE term with K negative keys. None for other losses.
+    /// last step: ln(1 + K) per InfoNCE term with K negative keys. `None` for other losses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uninformed_loss: Option<f64>,
     /// Norm of the trained parameters after the last step; at log steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameter_norm: Option<f64>,
-    /// Norm of what the last step changed of them; at log steps.
+    /// Norm of the change of these parameters in the last step; at log steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_norm: Option<f64>,
     /// Measurements of the features, if any.
@@ -59,7 +59,7 @@ pub struct Record {
     pub features: FeatureRecord,
 }
 
-/// Measurements of features during training; none if not measured.
+/// Measurements of features during training; `None` if not measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FeatureRecord {
     /// Accuracy of the nearest neighbours.
@@ -71,7 +71,7 @@ pub struct FeatureRecord {
     /// Mean Euclidean norm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_norm: Option<f64>,
-    /// Standard deviation over the images, mean of the features.
+    /// Standard deviation over the images, averaged over the features.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_std: Option<f64>,
 }
@@ -82,7 +82,7 @@ impl Record {
         self.data_seconds / self.step_seconds.max(f64::MIN_POSITIVE)
     }
 
-    /// The values that a record need not have, by the names of [`MetricsLog`]'s file.
+    /// The optional values of the record, by their names in [`MetricsLog`]'s file.
     pub fn optional(&self) -> impl Iterator<Item = (&'static str, f64)> {
         let FeatureRecord { knn_top1, feature_rank, feature_norm, feature_std } = self.features;
         let values = [
@@ -100,7 +100,7 @@ impl Record {
     }
 }
 
-/// A record in a line of a terminal, what matters most first.
+/// One line for a terminal, with the most important values first.
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "loss {:.4}", self.loss)?;
@@ -127,7 +127,7 @@ pub struct MetricsLog {
 }
 
 impl MetricsLog {
-    /// Opens the log to go on after `step`; later records of a former life are dropped.
+    /// Opens the log to continue after `step`; records of later steps are dropped.
     ///
     /// # Errors
     /// [`ReportError::Read`] and [`ReportError::Write`] when the file cannot be used.
@@ -141,8 +141,8 @@ impl MetricsLog {
         Ok(Self { path: path.into(), file })
     }
 
-    /// Reads the whole records of a log; a missing file has none, and a line cut
-    /// short by an interruption is left out.
+    /// Reads the complete records of a log; a missing file has none, and a line cut short by an
+    /// interruption is left out.
     ///
     /// # Errors
     /// [`ReportError::Read`] when the file exists and cannot be read.

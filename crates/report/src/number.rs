@@ -1,6 +1,6 @@
 //! Numbers as text.
 
-/// A metric as text: whole numbers whole, fractions with four digits.
+/// A metric as text: whole numbers without decimals, fractions with four.
 pub fn shown(value: f64) -> String {
     if value.fract() == 0.0 && value.abs() < 1e15 {
         format!("{value:.0}")
@@ -11,7 +11,7 @@ pub fn shown(value: f64) -> String {
     }
 }
 
-/// A mean as text: fractions with four digits, speeds without any.
+/// A mean as text: numbers below 10 with four decimals, others such as speeds with none.
 pub fn short(value: f64) -> String {
     if value.abs() < 10.0 { format!("{value:.4}") } else { format!("{value:.0}") }
 }

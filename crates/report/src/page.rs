@@ -17,8 +17,8 @@ use crate::{MetricsLog, Record, ReportError, body, picture};
 
 /// Writes `report.html` of a finished run from the files of its folder.
 ///
-/// Read are `summary.json`, `recipe.toml` and, where they are there, `metrics.jsonl`,
-/// `sections.json` and `pictures/`.
+/// It reads `summary.json`, `recipe.toml` and, if they exist, `metrics.jsonl`, `sections.json` and
+/// `pictures/`.
 ///
 /// # Errors
 /// When a file of the folder is missing or unusable, or the page cannot be written.
@@ -52,7 +52,7 @@ pub fn write(folder: &Path) -> Result<(), ReportError> {
         .map_err(ReportError::write(&path))
 }
 
-/// A recipe of any system and any age: only what it says about itself and its data is taken.
+/// A recipe of any system and any version: only its description and its data are read.
 struct RecipeFile {
     written: String,
     table: toml::Table,
@@ -68,7 +68,7 @@ impl RecipeFile {
         Ok(Self { written, table })
     }
 
-    /// The text of a key of a section, or nothing.
+    /// The text of a key of a section, or an empty string.
     fn text(&self, section: &str, key: &str) -> &str {
         let value = self.table.get(section).and_then(|section| section.get(key));
         value.and_then(toml::Value::as_str).unwrap_or_default()
@@ -89,7 +89,7 @@ fn result(summary: &Summary, data: &str) -> Markup {
     }
 }
 
-/// The metrics beside their baselines.
+/// The metrics next to their baselines.
 fn metrics(summary: &Summary) -> Markup {
     let names = baseline_names(summary);
     html! {
@@ -111,9 +111,9 @@ fn metrics(summary: &Summary) -> Markup {
     }
 }
 
-/// The best value of a metric: the greatest, of an error or a divergence the least. A mean squared error and a loss
-/// are in each encoder's own unit, who learns little forgets little, and a deviation is no merit:
-/// of these none is the best, nor is a value that stands alone.
+/// The best value of a metric: the greatest, or the least of an error or a divergence. `None` for
+/// mean squared errors and losses, which are in each encoder's own unit, for forgetting, which is
+/// small if little was learnt, for deviations, and for a value without baselines.
 fn best(metric: &str, value: f64, baselines: &[Option<f64>]) -> Option<f64> {
     let incomparable = metric.contains("_mse")
         || metric.contains("_loss")
@@ -169,7 +169,7 @@ fn training(summary: &Summary, records: &[Record]) -> Markup {
     }
 }
 
-/// The mean over the time of the records that have it.
+/// The mean of the records that have a peak share, weighted by time.
 fn mean_peak_share(records: &[Record]) -> Option<f64> {
     let (mut reached, mut seconds) = (0.0, 0.0);
     let mut before = 0;
@@ -188,7 +188,7 @@ fn share(part: f64, whole: f64) -> String {
     format!("{:.1} %", 100.0 * part / whole.max(f64::MIN_POSITIVE))
 }
 
-/// The pictures that lie in the folder and that no section names: those of older runs.
+/// The pictures in the folder that no section names, as in older runs.
 fn unnamed(folder: &Path, sections: &[Section]) -> Result<Vec<Markup>, ReportError> {
     let bodies = sections.iter().flat_map(|section| &section.body);
     let named: Vec<&str> = bodies

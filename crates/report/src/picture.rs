@@ -1,4 +1,4 @@
-//! Pictures of a run's folder, put into a page.
+//! Embeds pictures of a run's folder in a page.
 
 use std::fs;
 use std::path::{Component, Path};
@@ -22,7 +22,7 @@ pub fn embed(folder: &Path, picture: &PictureFile) -> Result<Markup, ReportError
         path: folder.join("sections.json"),
         message: format!("the picture {:?} {message}", picture.file),
     };
-    // A page is given away; it must not carry files from elsewhere.
+    // Pages are shared with others, so a page must not include files from elsewhere.
     if !file.components().all(|part| matches!(part, Component::Normal(_))) {
         return Err(refuse("must lie in the run's folder; give its path from there"));
     }
@@ -33,7 +33,7 @@ pub fn embed(folder: &Path, picture: &PictureFile) -> Result<Markup, ReportError
     Ok(figure(&html! { img alt=(name) src=(source); }, &picture.caption))
 }
 
-/// The pictures of `pictures/` by name, with the captions of the runs from before sections.
+/// The pictures of `pictures/` by name, with the captions of runs from before sections existed.
 ///
 /// # Errors
 /// [`ReportError::Read`] when the folder is there and cannot be read.

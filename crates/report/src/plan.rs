@@ -1,17 +1,17 @@
 //! Cost of training on a number of devices, computed from sizes before training.
 //!
-//! Every device makes its share of each batch, and gradients are averaged by a ring: each device
-//! sends 2(N − 1)/N times the bytes of all gradients, after the backward pass, as `bauta_train`
-//! does it. Where the devices divide the optimiser's moments, each holds one in N of them, and
-//! the weights that it has changed go to all others down a binary tree. A step lasts as long as its products at a share of the device's peak, and then as
-//! long as that exchange at the rate of the slowest link. Data, evaluation and the start are not
-//! in it.
+//! Every device computes its share of each batch, and gradients are averaged by a ring all-reduce:
+//! each device sends 2(N − 1)/N times the bytes of all gradients, after the backward pass, as in
+//! `bauta_train`. If the devices shard the optimiser's moments, each holds one Nth of them, and the
+//! weights that it has updated go to all others down a binary tree. A step lasts as long as its
+//! products at a share of the device's peak, plus that exchange at the rate of the slowest link.
+//! Loading data, evaluation and start-up are not included.
 //!
-//! Memory is what training holds at once at the most: weights, gradients, moments, averages and
-//! the objective's own state, four bytes a value; and what the forward pass keeps, four bytes a
-//! value in fp32 and two in bf16, where the residual stream stays in fp32 and makes it somewhat
-//! more. Not in it are libtorch itself, a kernel's own workspace, inputs, frozen teachers and the
-//! allocator's waste.
+//! Memory is the most that training holds at once: weights, gradients, moments, averages and the
+//! objective's own state, four bytes per value; and what the forward pass keeps, four bytes per
+//! value in fp32 and two in bf16, although the residual stream stays in fp32, so the true number is
+//! somewhat larger. It does not include libtorch itself, a kernel's workspace, inputs, frozen
+//! teachers and the allocator's overhead.
 
 mod devices;
 
@@ -29,7 +29,7 @@ pub struct StepSizes {
     pub recipe: String,
     /// The phase, or the first of several of the same size.
     pub phase: String,
-    /// How many phases of this size the run has.
+    /// Number of phases of this size.
     pub phases: u64,
     /// Optimiser steps of each.
     pub steps: u64,
@@ -39,11 +39,11 @@ pub struct StepSizes {
     pub accumulate: u64,
     /// Values in all parameters of the objective.
     pub parameters: u64,
-    /// Values in those that are trained.
+    /// Values in the trained parameters.
     pub trained: u64,
     /// Values that the optimiser keeps.
     pub moments: u64,
-    /// Whether several devices divide these, and each hands on the weights that it has changed.
+    /// Whether several devices shard the moments, each passing on the weights that it has updated.
     pub sharded: bool,
     /// Values in averages of the weights and in the objective's own state.
     pub state: u64,
@@ -53,24 +53,24 @@ pub struct StepSizes {
     pub again: u64,
     /// Values of one sample that the forward pass keeps for the backward pass.
     pub kept: u64,
-    /// Whether products are made in bf16, else in fp32.
+    /// Whether products are computed in bf16, otherwise in fp32.
     pub bf16: bool,
-    /// Operations a second of large products of that kind, measured on this machine.
+    /// Operations per second of large products of that kind, measured on this machine.
     pub peak: f64,
 }
 
 /// Cost of training on one number of devices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DevicePlan {
-    /// The number.
+    /// Number of devices.
     pub devices: u64,
-    /// Samples of a forward pass on each.
+    /// Samples in a forward pass on each device.
     pub samples: u64,
-    /// Operations of a step on each.
+    /// Operations per step on each device.
     pub operations: f64,
-    /// Bytes of weights, gradients, moments, state and kept values on each.
+    /// Bytes of weights, gradients, moments, state and kept values on each device.
     pub memory: [f64; 5],
-    /// Bytes that each sends in a step.
+    /// Bytes that each device sends per step.
     pub sent: f64,
     /// Seconds of a step's products.
     pub product_seconds: f64,
@@ -78,7 +78,7 @@ pub struct DevicePlan {
     pub exchange_seconds: f64,
     /// Hours of all steps of all phases.
     pub hours: f64,
-    /// How much faster than one device, over the number of devices.
+    /// Speed-up over one device, divided by the number of devices.
     pub scaling: f64,
 }
 
@@ -93,8 +93,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans for these numbers of devices of a kind, which reach `utilization`, in (0, 1], of
-    /// their peak; the kind's own if it is not given.
+    /// Plans for these numbers of devices of a kind, which reach the fraction `utilization` of
+    /// their peak, in (0, 1]; the kind's default if not given.
     ///
     /// # Errors
     /// [`ReportError::Plan`] for a number of devices that does not divide the batch, for a share
@@ -131,7 +131,7 @@ impl Plan {
         Ok(Self { sizes, kind, peak, utilization, columns })
     }
 
-    /// Whether there are devices that divide the moments.
+    /// Whether some number of devices shards the moments.
     fn sharded(&self) -> bool {
         self.sizes.sharded && self.columns.iter().any(|column| column.devices > 1)
     }
@@ -143,13 +143,13 @@ impl Plan {
 }
 
 impl StepSizes {
-    /// What training takes on `devices` devices that make so many operations a second, where one
-    /// device alone takes `alone` seconds a step.
+    /// The cost of training on `devices` devices with `speed` operations per second each, where one
+    /// device alone takes `alone` seconds per step.
     fn on(&self, devices: u64, rates: Rates, speed: f64, alone: Option<f64>) -> DevicePlan {
         let samples = self.batch_size / devices;
         let a_sample = (self.operations + self.again) as f64;
         let operations = a_sample * (samples * self.accumulate) as f64;
-        // A sum over inputs stands beside the gradients, which are exchanged where they lie.
+        // A sum over forward passes needs a second copy of the gradients; the exchange is in place.
         let copies = 1 + u64::from(self.accumulate > 1);
         let kept_bytes = if self.bf16 { 2.0 } else { 4.0 };
         let memory = [
@@ -162,7 +162,7 @@ impl StepSizes {
         let gradients = 4.0 * self.trained as f64;
         let others = (devices - 1) as f64 / devices as f64;
         let weights = if self.sharded { gradients } else { 0.0 };
-        // Each device's weights take as many times as long as their tree has levels.
+        // The weights of each device are sent once per level of their tree.
         let levels = f64::from(devices.next_power_of_two().ilog2());
         let sent = others * (2.0 * gradients + weights);
         let link = if devices > rates.in_machine { rates.between } else { rates.within };
@@ -189,7 +189,7 @@ impl DevicePlan {
         self.product_seconds + self.exchange_seconds
     }
 
-    /// Bytes on each device, of all kinds together.
+    /// Bytes on each device in total.
     pub fn memory_bytes(&self) -> f64 {
         self.memory.iter().sum()
     }

@@ -1,7 +1,7 @@
 //! Tables of results: numbers of several recipes' runs, kept as a small file and shown on a page.
 //!
-//! [`Results`] keeps every seed's number. It is the whole truth of a table: the HTML page and the
-//! Markdown table are made of it alone.
+//! [`Results`] keeps every seed's number. The HTML page and the Markdown table are generated from
+//! it alone.
 
 mod runs;
 
@@ -46,9 +46,9 @@ pub struct Results {
 pub struct ResultsRow {
     /// Its name.
     pub name: String,
-    /// By column, one number per seed; none if nothing can be, or has yet been, measured.
+    /// Per column, one number per seed; empty if nothing can be, or has yet been, measured.
     pub numbers: Vec<Vec<f64>>,
-    /// Where its runs were made; none while they are not, and where another row's are shown.
+    /// Where its runs were made; `None` before they are made, and if another row's runs are shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<Made>,
 }
@@ -61,7 +61,7 @@ pub struct Made {
     pub minutes: f64,
     /// Processor or device, threads and precision.
     pub machine: String,
-    /// What was laid over the recipes, `key=value` each.
+    /// Overrides of the recipes, `key=value` each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<String>,
     /// Version of Bauta.
@@ -73,7 +73,7 @@ pub struct Made {
 }
 
 impl Results {
-    /// The table without any number.
+    /// The table without numbers.
     pub fn empty(table: &ResultTable) -> Self {
         let columns: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
         let numbers = vec![Vec::new(); columns.len()];
@@ -92,7 +92,7 @@ impl Results {
         }
     }
 
-    /// Takes over the rows that `earlier` has numbers of, if it has the same rows, columns and seeds.
+    /// Copies the rows for which `earlier` has numbers, if it has the same rows, columns and seeds.
     #[must_use]
     pub fn with_rows_of(mut self, earlier: Self) -> Self {
         let names = |rows: &[ResultsRow]| -> Vec<String> {
@@ -142,7 +142,7 @@ impl Results {
         write_whole(path, &text).map_err(ReportError::write(path))
     }
 
-    /// The table in Markdown, under a heading, with what it was made by.
+    /// The table in Markdown, under a heading, with the machine and program of its runs.
     pub fn markdown(&self) -> String {
         let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
         let mut out = format!("### `{}`\n\n{}\n\n|", self.title(), self.summary);
@@ -195,7 +195,8 @@ impl Results {
         format!("{}{form}", self.table)
     }
 
-    /// A sentence for what made each row, those with the same machine, settings and commit together.
+    /// A sentence on how the rows were made; rows with the same machine, settings and commit share
+    /// one.
     fn made_by(&self) -> String {
         let mut groups: Vec<(Made, Vec<&str>)> = Vec::new();
         for row in &self.rows {
@@ -226,7 +227,7 @@ impl Results {
 }
 
 impl ResultsRow {
-    /// Whether it has no number.
+    /// Whether it has no numbers.
     pub fn is_empty(&self) -> bool {
         self.numbers.iter().all(Vec::is_empty)
     }
@@ -252,7 +253,7 @@ impl Made {
     }
 }
 
-/// Mean and deviation, or a dash.
+/// Mean and standard deviation, or a dash.
 fn shown(numbers: &[f64]) -> String {
     Spread::of(numbers).map_or_else(|| "–".to_owned(), |found| spread(&found))
 }

@@ -1,10 +1,10 @@
-//! Features in the plane, one dot an image, coloured by class, as SVG.
+//! Features in the plane as SVG, one dot per image, coloured by class.
 
 use plotters::prelude::*;
 
 use crate::ReportError;
 
-/// Ten colours that are told apart; more classes repeat them.
+/// Ten colours that are easy to tell apart; further classes repeat them.
 const COLOURS: [RGBColor; 10] = [
     RGBColor(31, 119, 180),
     RGBColor(255, 127, 14),
@@ -20,8 +20,8 @@ const COLOURS: [RGBColor; 10] = [
 
 /// Draws features projected on two components, with a legend of the classes.
 ///
-/// `points` are the images' places, `labels` their classes by place in `classes`, and `explained`
-/// the share of the variance on each component, in [0, 1].
+/// `points` are the images' positions, `labels` the indices of their classes in `classes`, and
+/// `explained` the share of the variance on each component, in [0, 1].
 ///
 /// # Errors
 /// [`ReportError::Draw`].
@@ -62,7 +62,7 @@ fn draw(
             chart.draw_series(
                 members.map(|(&point, _)| Circle::new(point, 2, colour.mix(0.6).filled())),
             )?;
-            // More names than fit beside the plot would hide it.
+            // More names than fit next to the plot would hide it.
             if classes.len() <= 20 {
                 let (x, y) = (736, 16 + 20 * class as i32);
                 root.draw(&Circle::new((x, y), 4, colour.filled()))?;

@@ -1,7 +1,7 @@
-//! Sections: pieces of a report as data, handed over by a system and kept in `sections.json`.
+//! Sections: pieces of a report as data, provided by a system and kept in `sections.json`.
 //!
-//! So the page can be written anew from the run's folder at any time, and an accuracy matrix
-//! or an evolution's progress needs no new code here.
+//! The page can therefore be rewritten from the run's folder at any time, and an accuracy matrix or
+//! an evolution's progress needs no new code here.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -17,30 +17,30 @@ use crate::ReportError;
 pub struct Section {
     /// The heading.
     pub title: String,
-    /// What stands under it, in order.
+    /// Its contents, in order.
     pub body: Vec<Body>,
 }
 
-/// One thing in a section.
+/// One item of a section.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Body {
-    /// Prose; an empty line begins a new paragraph.
+    /// Prose; an empty line starts a new paragraph.
     Text(String),
     /// A table. Missing cells at the end of a row stay empty.
     Table {
         /// The columns' headings.
         head: Vec<String>,
-        /// The rows, each a cell a column.
+        /// The rows, each with one cell per column.
         rows: Vec<Vec<TableCell>>,
         /// What it shows; may be empty.
         caption: String,
     },
-    /// Curves in one drawing, with a legend where there are several.
+    /// Curves in one drawing, with a legend if there are several.
     Curves {
-        /// What is on the horizontal axis, with its unit.
+        /// Label of the horizontal axis, with its unit.
         x: String,
-        /// What is on the vertical axis, with its unit.
+        /// Label of the vertical axis, with its unit.
         y: String,
         /// The curves.
         series: Vec<Series>,
@@ -53,7 +53,7 @@ pub enum Body {
         rows: Vec<String>,
         /// The columns' names.
         columns: Vec<String>,
-        /// The numbers, row by row; none where there is nothing to show.
+        /// The numbers, row by row; `None` where there is nothing to show.
         values: Vec<Vec<Option<f64>>>,
         /// What rows, columns and numbers are; may be empty.
         caption: String,
@@ -118,7 +118,7 @@ impl<T: Into<Self>> From<Option<T>> for TableCell {
     }
 }
 
-/// JSON has no number that is not finite; such a coordinate was written as `null`.
+/// JSON has no numbers that are not finite; such a coordinate was written as `null`.
 fn points<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(f64, f64)>, D::Error> {
     let points = Vec::<(Option<f64>, Option<f64>)>::deserialize(deserializer)?;
     let finite = |(x, y): (Option<f64>, Option<f64>)| x.zip(y);

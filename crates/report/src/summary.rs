@@ -39,14 +39,15 @@ pub struct Summary {
     pub eval: BTreeMap<String, f64>,
     /// The same metrics of baselines, by `raw_pixels.` and `random_init.`.
     pub baseline: BTreeMap<String, f64>,
-    /// How the metrics were measured, a sentence an entry: features, protocols and their settings.
+    /// How the metrics were measured, one sentence per entry: features, protocols and their
+    /// settings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub protocols: Vec<String>,
     /// Seconds spent on evaluating model and baselines.
     pub eval_seconds: f64,
 }
 
-/// The weights that a run was taught by.
+/// The weights of a run's teacher.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TeacherWeights {
     /// The model folder or file.
@@ -56,7 +57,7 @@ pub struct TeacherWeights {
 }
 
 impl TeacherWeights {
-    /// Those at a path: a model folder's, or a file.
+    /// The weights at a path: those of a model folder, or a file.
     ///
     /// # Errors
     /// [`ReportError::Read`] when they cannot be read.
@@ -77,16 +78,16 @@ pub struct Training {
     pub samples: u64,
     /// Seconds of training, without checkpoints.
     pub seconds: f64,
-    /// Samples a second.
+    /// Samples per second.
     pub samples_per_second: f64,
     /// Of `seconds`, those spent waiting for data.
     pub data_seconds: f64,
     /// Samples left out because they could not be read, counted each time.
     #[serde(alias = "skipped_images")]
     pub skipped_samples: u64,
-    /// Loss of the first step; none if no step was made.
+    /// Loss of the first step; `None` if no step was made.
     pub first_loss: Option<f64>,
-    /// Mean loss of the last log window; none if no step was made.
+    /// Mean loss of the last log window; `None` if no step was made.
     pub final_loss: Option<f64>,
     /// Number of trained and fixed parameters.
     pub parameters: usize,
@@ -143,7 +144,7 @@ impl Summary {
     /// Reads a summary.
     ///
     /// # Errors
-    /// [`ReportError::Read`] when the file is missing, [`ReportError::Unusable`] when it is no
+    /// [`ReportError::Read`] when the file is missing, [`ReportError::Unusable`] when it is not a
     /// summary.
     pub fn read(path: &Path) -> Result<Self, ReportError> {
         let text = fs::read(path).map_err(ReportError::read(path))?;

@@ -3,7 +3,7 @@
 use crate::summary::Summary;
 use crate::verdict::verdict;
 
-/// Columns of a terminal that text is broken for.
+/// Width of a terminal, in columns, at which text is wrapped.
 const COLUMNS: usize = 80;
 
 /// The training in one line; if anything was measured, the metrics against their baselines, and a
@@ -44,7 +44,7 @@ pub fn table(summary: &Summary) -> String {
     text
 }
 
-/// A sentence in lines of a terminal.
+/// A sentence, wrapped for a terminal.
 fn broken(text: &str) -> String {
     let mut column = 0;
     text.split(' ').fold(String::new(), |mut lines, word| {
@@ -62,7 +62,7 @@ fn broken(text: &str) -> String {
     })
 }
 
-/// The prefixes of the baselines' names, in their order: `random_init`, `raw_pixels`.
+/// The prefixes of the baselines' names, in order: `random_init`, `raw_pixels`.
 pub(crate) fn baseline_names(summary: &Summary) -> Vec<&str> {
     let mut names: Vec<&str> =
         summary.baseline.keys().filter_map(|name| name.split_once('.')).map(|(p, _)| p).collect();

@@ -1,4 +1,4 @@
-//! Event files for TensorBoard, beside `metrics.jsonl`.
+//! Event files for TensorBoard, next to `metrics.jsonl`.
 
 mod event;
 mod framing;
@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use self::event::What;
 use crate::{Record, ReportError};
 
-/// TensorBoard reads the files of a folder that hold this, in the order of their names.
+/// TensorBoard reads the files of a folder whose names contain this, in the order of their names.
 const PREFIX: &str = "events.out.tfevents.";
 
 /// Writes a run's metrics and pictures into an event file, which `tensorboard --logdir` follows.
@@ -41,13 +41,13 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// Opens a new event file in a run's folder, to go on after `step`; later events of the
-    /// run's former lives are dropped, and with `step` 0 all of them.
+    /// Opens a new event file in a run's folder, to continue after `step`; later events of earlier
+    /// starts of the run are dropped, and with `step` 0 all of them.
     ///
-    /// Former files are cut before their first later event, since TensorBoard's default reader
-    /// drops a former step only once its tag is written again at the same step or an earlier
-    /// one. A TensorBoard that has read them already is told by the new file's first events.
-    /// `clock` tells the time of the file's name and of each event: [`SystemTime::now`].
+    /// Earlier files are truncated before their first later event, since TensorBoard's default
+    /// reader drops an earlier step only once its tag is written again at the same step or an
+    /// earlier one. A TensorBoard that has already read them learns of it from the new file's first
+    /// events. `clock` gives the time of the file's name and of each event: [`SystemTime::now`].
     ///
     /// # Errors
     /// [`ReportError::Read`] and [`ReportError::Write`] when the folder or a file of it cannot be
@@ -64,7 +64,7 @@ impl EventLog {
                 step => cut(path, step)?,
             }
         }
-        // The name must be the last, whatever the clock says and however soon this life begins.
+        // The name must be the last, whatever the clock says and however soon the run is restarted.
         let after = former.iter().map(|(_, seconds)| seconds.saturating_add(1)).max();
         let seconds = (since_1970(clock) as u64).max(after.unwrap_or(0));
         let name = format!("{PREFIX}{seconds:010}.{}.{}.0", host(), process::id());
@@ -100,8 +100,8 @@ impl EventLog {
         self.scalars(record.step, &scalars)
     }
 
-    /// Writes values at a step by their tags, such as `eval/knn_top1`; TensorBoard shows tags of
-    /// one beginning together. Values are rounded to `f32`.
+    /// Writes values at a step by their tags, such as `eval/knn_top1`; TensorBoard groups tags by
+    /// their first part. Values are rounded to `f32`.
     ///
     /// # Errors
     /// [`ReportError::Write`] when the disk is full, for example.
@@ -133,7 +133,7 @@ impl EventLog {
     fn write(&mut self, step: u64, what: What<'_>) -> Result<(), ReportError> {
         let record = framing::frame(&event::encode(since_1970(self.clock), step, what));
         if let Err(error) = self.file.write_all(&record) {
-            // Nothing behind half a record could be read. The first error is the one to report.
+            // Nothing after a partial record could be read. The first error is the one to report.
             let _ = self.file.set_len(self.length);
             return Err(ReportError::write(&self.path)(error));
         }

@@ -1,5 +1,5 @@
-//! How fast a recipe trains: the times of its steps, compared with the machine's peak of matrix
-//! products.
+//! The speed at which a recipe trains: the times of its steps, compared with the machine's peak of
+//! matrix products.
 
 use std::fmt;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub struct Throughput {
     pub threads: usize,
     /// Arithmetic of matrix products.
     pub precision: String,
-    /// Samples in a step.
+    /// Samples per step.
     pub samples_per_step: usize,
     /// Steps made before the clock started.
     pub warm_up_steps: u64,
@@ -38,11 +38,11 @@ pub struct Throughput {
     pub data_share: f64,
     /// Matrix-product operations of one sample's forward and backward pass.
     pub flops_per_sample: u64,
-    /// Matrix-product operations a second, in the median step.
+    /// Matrix-product operations per second, in the median step.
     pub flops_per_second: f64,
-    /// The same of large square products in single precision.
+    /// The same for large square products in single precision.
     pub peak_fp32: f64,
-    /// The same of large square products in bfloat16.
+    /// The same for large square products in bfloat16.
     pub peak_bf16: f64,
     /// `flops_per_second` over the peak of the recipe's precision.
     pub peak_share: f64,
@@ -53,8 +53,8 @@ pub struct Throughput {
 }
 
 impl Throughput {
-    /// Side of the square matrices whose product gives the peak, and how often it is taken: a
-    /// GPU does small ones faster than they can be asked for.
+    /// Side of the square matrices whose product gives the peak, and the number of repetitions: a
+    /// GPU finishes small products faster than they can be launched.
     pub fn peak_products(on_gpu: bool) -> (u32, u32) {
         if on_gpu { (8192, 10) } else { (2048, 5) }
     }
@@ -125,7 +125,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of some values.
+    /// The distribution of the values.
     ///
     /// # Panics
     /// When there are none.

@@ -1,4 +1,4 @@
-//! Whether training was of use, in words.
+//! Whether training helped, in words.
 
 use crate::summary::Summary;
 use crate::table::baseline;
@@ -6,11 +6,11 @@ use crate::table::baseline;
 /// Metrics that tell a trained network from an untrained one, the most telling first.
 const TELLING: [&str; 2] = ["linear_top1", "knn_top1"];
 
-/// The least difference that is one: a point of accuracy.
+/// The smallest difference that counts: one point of accuracy.
 const POINT: f64 = 0.01;
 
-/// A sentence if the trained network is no better than the untrained one; none if it is better, or
-/// if not both were measured.
+/// A sentence if the trained network is no better than the untrained one; `None` if it is better,
+/// or if not both were measured.
 pub fn verdict(summary: &Summary) -> Option<String> {
     let known = |metric: &&'static str| {
         let trained = *summary.eval.get(*metric)?;

@@ -31,12 +31,12 @@ impl Case {
         self.scratch.path().join(name)
     }
 
-    /// Sweeps with a program of this name; its runs write what a run writes.
+    /// Sweeps with a program of this name; its runs write the files of a run.
     fn sweep(&self, program: &str) -> Result<Vec<Summary>, ReportError> {
         self.sweep_until(program, usize::MAX)
     }
 
-    /// The same, interrupted after so many new runs.
+    /// The same, interrupted after `runs` new runs.
     fn sweep_until(&self, program: &str, runs: usize) -> Result<Vec<Summary>, ReportError> {
         self.made.borrow_mut().clear();
         self.told.borrow_mut().clear();
@@ -105,7 +105,7 @@ fn runs_of_another_program_or_setting_are_put_aside_and_made_again() {
     assert!(case.path("earlier/0.25-seed0.1/summary.json").is_file());
     assert!(case.path("earlier/0.25-seed0.2/summary.json").is_file());
 
-    // Another setting of one run, a run without a maker, one on other threads.
+    // One run with another setting, one without a fingerprint, one on other threads.
     let path = case.path("0.25-seed0/recipe.toml");
     let recipe = fs::read_to_string(&path).unwrap().replace("epochs = 2", "epochs = 3");
     fs::write(&path, recipe).unwrap();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bauta_report::compare::{Comparison, page};
 
-/// What a run's folder holds, less what is the same in every recipe.
+/// A run's recipe, reduced to the keys that matter here.
 const RECIPE: &str = r#"
 system = "mae"
 seed = 0

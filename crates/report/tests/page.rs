@@ -116,7 +116,7 @@ fn an_older_runs_folder_gives_a_page_with_its_pictures() {
         "where the last block's class token looks",
         "on their two principal components",
         "data:image/svg+xml;base64,",
-        // The best of each row, but no mean squared error is the best.
+        // The best of each row, but never of a mean squared error.
         "<tr><td>knn_top1</td><td>0.3750</td><td>–</td><td class=\"best\">0.4375</td></tr>",
         "<tr><td>linear_top1</td><td class=\"best\">0.5000</td><td>0.2500</td><td>–</td></tr>",
         "<tr><td>pixel_mse</td><td>0.1250</td><td>–</td><td>–</td></tr>",
@@ -139,7 +139,7 @@ fn the_share_of_the_peak_is_the_mean_over_the_time() {
         peak_share,
         ..Record::default()
     };
-    // 10 s that nothing is known of, 30 s at 0.2, 10 s at 0.6.
+    // 10 s with an unknown share, 30 s at 0.2, 10 s at 0.6.
     let records = [record(10, 1.0, None), record(40, 1.0, Some(0.2)), record(60, 0.5, Some(0.6))];
     let path = scratch.path().join("metrics.jsonl");
     fs::remove_file(&path).unwrap();
@@ -195,7 +195,7 @@ fn sections_read_as_they_were_written() {
     Section::write_all(&sections(), scratch.path()).unwrap();
     assert_eq!(Section::read_all(scratch.path()).unwrap(), sections());
 
-    // JSON holds no number that is not finite: such a one becomes a gap.
+    // JSON has no numbers that are not finite: these become gaps.
     let mut gaps = sections();
     gaps[0].body = vec![
         Body::Table {

@@ -1,4 +1,4 @@
-//! Event files, read back by a reader of this test's own and held against TensorBoard's bytes.
+//! Event files, read back by this test's own reader and compared with TensorBoard's bytes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -217,7 +217,7 @@ fn a_resumed_run_writes_a_later_file_and_drops_later_steps() {
     let third = life(100, earlier, &[200]);
     assert_eq!(third[..2], second, "the new file is the last, though the clock was set back");
     assert_eq!(steps(folder.path()), [1, 50, 100, 200]);
-    // What a TensorBoard that has read the former files purges by: SessionLog START.
+    // A TensorBoard that has read the earlier files purges by this event: SessionLog START.
     let newest = fs::read(&third[2]).unwrap();
     let start = fields(payloads(&newest).0[1]);
     assert_eq!(start[1..], [(2, Field::Number(101)), (7, Field::Bytes(&[8, 1]))]);

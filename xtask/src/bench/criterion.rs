@@ -15,7 +15,7 @@ use crate::libtorch::Search;
 use crate::rules::Graph;
 use crate::workspace::{self, Workspace};
 
-/// Runs all benches or the one named; with `json`, gathers what they measured.
+/// Runs all benches or the one named; with `json`, gathers their estimates in that file.
 pub fn bench(workspace: &Workspace, name: Option<&str>, json: Option<&Path>) -> Result<()> {
     let metadata = workspace.metadata()?;
     let graph = Graph::new(&metadata)?;
@@ -48,7 +48,7 @@ pub fn bench(workspace: &Workspace, name: Option<&str>, json: Option<&Path>) -> 
     Ok(())
 }
 
-/// One measurement, times in nanoseconds an iteration.
+/// One measurement, times in nanoseconds per iteration.
 #[derive(Debug, PartialEq, Serialize)]
 struct Measurement {
     name: String,
@@ -59,7 +59,7 @@ struct Measurement {
     std_dev: f64,
 }
 
-/// What criterion writes in `new/estimates.json`.
+/// The contents of criterion's `new/estimates.json`.
 #[derive(Deserialize)]
 struct Estimates {
     mean: Estimate,
@@ -79,7 +79,7 @@ struct Interval {
     upper_bound: f64,
 }
 
-/// What criterion writes in `new/benchmark.json`.
+/// The contents of criterion's `new/benchmark.json`.
 #[derive(Deserialize)]
 struct Benchmark {
     full_id: String,

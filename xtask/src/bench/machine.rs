@@ -1,4 +1,4 @@
-//! What a record was measured on.
+//! The machine and versions that a record was measured with.
 
 use std::fmt;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::workspace::Workspace;
 pub struct Machine {
     /// Universal time, to the minute.
     pub date: String,
-    /// The commit, with `+changes` where the tree differs from it.
+    /// The commit, with `+changes` if the tree differs from it.
     pub commit: String,
     pub version: &'static str,
     pub rustc: String,
@@ -28,7 +28,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Reads what this machine and this tree are.
+    /// Reads the properties of this machine and this tree.
     pub fn read(workspace: &Workspace, libtorch: &Path) -> Result<Self> {
         let git = |arguments: &[&str]| {
             ask(Command::new("git").current_dir(&workspace.root).args(arguments))
@@ -63,7 +63,7 @@ pub fn processor() -> String {
     cpu(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
 }
 
-/// The model's name and what its vector units can do.
+/// The model's name and its vector extensions.
 fn cpu(info: &str) -> String {
     let field = |name: &str| {
         let line = info.lines().find(|line| line.starts_with(name))?;

@@ -1,8 +1,8 @@
-//! `bench peers`: Bauta against PyTorch, turn and turn about in one call.
+//! `bench peers`: Bauta against PyTorch, alternately in one call.
 //!
-//! Every measurement is a process of its own. Within a round ours and theirs
-//! follow each other, and rounds follow each other, so that whatever else the
-//! machine does meets both sides alike. Both get the same threads and files.
+//! Every measurement is a process of its own. Within a round, our side and theirs take turns, and
+//! rounds follow each other, so that other load on the machine affects both sides alike. Both get
+//! the same threads and files.
 
 mod cases;
 mod profile;
@@ -41,13 +41,13 @@ pub struct Arguments {
     /// One of PyTorch's ways, such as eager; all of a case's if none is named
     #[arg(long = "way", value_name = "NAME")]
     ways: Vec<String>,
-    /// How often each side has its turn
+    /// Number of turns of each side
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Steps to time in each turn, after a few to warm up
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
-    /// Write every sample and what it was measured on to a JSON file
+    /// Write every sample, and the machine and versions, to a JSON file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Afterwards run each way of a case once more under perf, and show where its time goes
@@ -100,7 +100,7 @@ fn asked(names: &[String], name: &str) -> bool {
     names.is_empty() || names.iter().any(|asked| asked == name)
 }
 
-/// Names, each once, as a sentence has them.
+/// Names, each once, separated by commas.
 fn list(names: Vec<impl Ord + AsRef<str>>) -> String {
     let names: BTreeSet<_> = names.into_iter().collect();
     names.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ")
@@ -114,7 +114,7 @@ fn compare(
     if let Some(name) = case.data {
         data::fetch(name)?;
     }
-    // Both programs and what torch.compile makes find everything here; it is removed at the end.
+    // The files of both programs and of torch.compile; the folder is removed at the end.
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
     let shared = scratch.path();
     let mut prepare = sides.ours.command("prepare");
@@ -160,7 +160,7 @@ impl Sides {
             self.ours.command("measure")
         } else {
             let mut command = Command::new(&self.python);
-            // Nothing of Python's is left in the repository, and nothing of the user's gets in.
+            // -B leaves no bytecode in the repository, and -s ignores the user's own packages.
             command.arg("-Bs").arg(&self.program).arg("measure");
             command
         };
@@ -172,7 +172,7 @@ impl Sides {
         for pool in ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"] {
             command.env(pool, &threads);
         }
-        // As our programs do on their own: freed memory is kept for the next step.
+        // As in our own programs: freed memory is kept for the next step.
         command.env("MALLOC_MMAP_THRESHOLD_", (32 << 20).to_string());
         command.env("MALLOC_TRIM_THRESHOLD_", i32::MAX.to_string());
         command.args(["--threads", &threads]);
@@ -187,7 +187,7 @@ fn measurement(command: &mut Command) -> Result<Measurement> {
     serde_json::from_str(line).with_context(|| format!("no measurement: {line:?}"))
 }
 
-/// What a program prints; what it complains of only if it fails.
+/// The output of a program, which must succeed; its error messages are shown only if it fails.
 fn output(command: &mut Command) -> Result<String> {
     let program = Path::new(command.get_program()).display().to_string();
     let output = command.output().with_context(|| format!("cannot start {program}"))?;

@@ -28,7 +28,7 @@ pub struct Arguments {
     json: Option<PathBuf>,
 }
 
-/// Does whatever set-up is missing, then times.
+/// Does any missing set-up, then times the steps.
 pub fn throughput(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     let path = bauta_recipe::find(&workspace.recipes(), &arguments.recipe)?;
     let layers = Layers { quick: false, set: arguments.set.clone() };

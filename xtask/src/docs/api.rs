@@ -11,7 +11,7 @@ use crate::cargo::{cargo, complete};
 use crate::libtorch::Search;
 use crate::workspace::{Workspace, members};
 
-/// Builds the documentation and gives its front page, which cargo makes none of.
+/// Builds the documentation and returns its front page, which cargo does not generate.
 pub fn build(workspace: &Workspace) -> Result<PathBuf> {
     Search::new(workspace)?.find_or_fetch()?;
     complete(cargo(workspace, "doc").args(["--quiet", "--workspace", "--no-deps"]))?;
@@ -22,7 +22,7 @@ pub fn build(workspace: &Workspace) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// A line for each library, with what its manifest says of it.
+/// A line for each library, with the description in its manifest.
 fn front_page(metadata: &Metadata) -> String {
     let mut page =
         "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>Bauta: the \

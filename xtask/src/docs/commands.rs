@@ -1,5 +1,5 @@
-//! The commands that the book tells its readers to type, so that tests can hold them against
-//! what the programs understand.
+//! The commands that the book tells its readers to type, so that tests can check that the programs
+//! understand them.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ pub struct Documented {
     pub place: String,
     /// The words after `cargo xtask`.
     pub words: Vec<String>,
-    /// Whether it stands in a block of its own, to be typed as it is.
+    /// Whether it stands in a block of its own, to be typed verbatim.
     pub whole: bool,
 }
 
@@ -77,7 +77,7 @@ fn of_page(page: &str, text: &str) -> Vec<Documented> {
     found
 }
 
-/// The words of a command line as a shell makes them, without its comment and what is optional.
+/// The words of a command line as a shell splits them, without its comment and optional parts.
 fn words(command: &str) -> Vec<String> {
     let (mut words, mut word) = (Vec::new(), None::<String>);
     let (mut quote, mut optional) = (None, 0_usize);

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use walkdir::WalkDir;
 
-/// Where settings are declared; what is declared twice is the later folder's.
+/// Where settings are declared; of a struct declared twice, the later folder's counts.
 const FOLDERS: [&str; 2] = ["crates/datasets/src", "crates/recipe/src"];
 
 /// A field of a struct.
@@ -25,7 +25,7 @@ pub struct Field {
 pub struct Structs(BTreeMap<String, Vec<Field>>);
 
 impl Structs {
-    /// Reads every struct that settings may be made of.
+    /// Reads every struct that settings can consist of.
     pub fn read(root: &Path) -> Result<Self> {
         let mut structs = Self(BTreeMap::new());
         for folder in FOLDERS {

@@ -1,4 +1,4 @@
-//! *Every key*: what the recipe types say of each, with the comments beside the fields.
+//! *Every key*, from the recipe types and the comments of their fields.
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -11,7 +11,7 @@ use strum::VariantArray;
 use super::fields::{Field, Structs};
 use super::page::{Row, tables};
 
-/// The struct of what every recipe has beside its system's settings.
+/// The struct of the keys that every recipe has in addition to its system's settings.
 const COMMON: &str = "Common";
 
 /// Units of keys that have no limit, by the key's last part.
@@ -120,7 +120,8 @@ fn row(structs: &Structs, names: &[&str], described: KeyDescription) -> Result<R
     })
 }
 
-/// What a key takes; the field's type says what a list is made of, and which texts are paths.
+/// The kind of value that a key takes; the field's type determines the elements of a list, and
+/// which texts are paths.
 fn in_words(takes: String, types: &[String]) -> String {
     let has = |word: &str| types.iter().any(|part| part == word);
     let element = match () {

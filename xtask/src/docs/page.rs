@@ -28,7 +28,7 @@ impl Row {
     }
 }
 
-/// The rows by table, in the order in which tables come first.
+/// The rows by table, in the order in which the tables first appear.
 pub fn tables(rows: &[Row]) -> String {
     let mut names: Vec<&str> = Vec::new();
     for row in rows {
@@ -60,7 +60,7 @@ fn line(row: &Row, with_systems: bool) -> String {
     format!("| `{key}` | {takes}{most} | {unit} | {default} |{systems} {text} |\n")
 }
 
-/// 65536 as `65,536`.
+/// Formats 65536 as `65,536`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let groups = digits.as_bytes().rchunks(3).rev();

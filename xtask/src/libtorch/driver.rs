@@ -1,4 +1,4 @@
-//! Whether this machine has an NVIDIA driver, and so wants CUDA's libraries.
+//! Whether this machine has an NVIDIA driver, and so needs CUDA's libraries.
 
 use std::fs;
 use std::process::Command;

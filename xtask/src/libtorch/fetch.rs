@@ -1,4 +1,4 @@
-//! Fetching libtorch as Python wheels with pip, into a folder that appears whole.
+//! Fetches libtorch as Python wheels with pip, into a folder that appears only once complete.
 
 use std::fs;
 use std::path::Path;
@@ -22,8 +22,8 @@ const PIP: Pip = Pip { what: "libtorch", instead: "set LIBTORCH to a libtorch 2.
 
 /// Fills `target` (which then holds `torch` and `nvidia`) from the PyPI wheels.
 ///
-/// Works in `TARGET.partial`, which whoever holds the lock beside it may
-/// remove, and renames at the end: a tree at `target` is whole.
+/// Works in `TARGET.partial`, which whoever holds the lock next to it can remove, and renames it at
+/// the end, so that a tree at `target` is complete.
 pub fn fetch(target: &Path, cuda: bool) -> Result<()> {
     if !cfg!(target_os = "linux") {
         bail!("libtorch is fetched on Linux only; elsewhere set LIBTORCH to a libtorch {VERSION}");

@@ -1,4 +1,4 @@
-//! What a libtorch folder must hold, and which version it is.
+//! The required contents of a libtorch folder, and its version.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +11,9 @@ pub const VERSION: &str = "2.11.0";
 const PARTS: [&str; 4] =
     ["lib/libtorch_cpu.so", "lib/libc10.so", "lib/libtorch.so", "include/torch"];
 
-/// Checks that `folder` holds a whole libtorch of the right version.
+/// Checks that `folder` holds a complete libtorch of the right version.
 ///
-/// Takes both layouts: the `torch` folder of a Python wheel, and libtorch's own
-/// archive.
+/// Accepts both layouts: the `torch` folder of a Python wheel, and libtorch's own archive.
 pub fn verify(folder: &Path) -> Result<()> {
     for part in PARTS {
         if !folder.join(part).exists() {
@@ -30,7 +29,8 @@ pub fn verify(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// `2.11.0+cu130`, from libtorch's `build-version` or the wheel's `version.py`.
+/// The version, such as `2.11.0+cu130`, from libtorch's `build-version` or the wheel's
+/// `version.py`.
 pub fn version(folder: &Path) -> Option<String> {
     if let Ok(text) = fs::read_to_string(folder.join("build-version")) {
         return Some(text.trim().to_owned());

@@ -1,4 +1,4 @@
-//! Where to look for libtorch, in which order.
+//! Where to look for libtorch, and in which order.
 
 use std::env;
 use std::ffi::OsString;
@@ -16,11 +16,11 @@ use crate::workspace::{self, Workspace};
 pub struct Libtorch {
     /// The folder with `lib` and `include`.
     pub folder: PathBuf,
-    /// How it was found, as one would say it.
+    /// How it was found, in words.
     pub origin: &'static str,
 }
 
-/// What decides where libtorch comes from.
+/// The inputs that determine where libtorch comes from.
 pub struct Search {
     /// `LIBTORCH`, if the user set it.
     pub user: Option<PathBuf>,
@@ -30,7 +30,7 @@ pub struct Search {
     pub link: PathBuf,
     /// The project's cache folder.
     pub cache: PathBuf,
-    /// Whether CUDA's libraries are wanted.
+    /// Whether CUDA's libraries are needed.
     pub cuda: bool,
 }
 
@@ -38,7 +38,7 @@ impl Search {
     /// Reads the environment.
     pub fn new(workspace: &Workspace) -> Result<Self> {
         let link = workspace.libtorch_link();
-        // Cargo hands its configured default, our own link, to what it runs.
+        // Cargo passes its configured default, our own link, to the programs that it runs.
         let user = env::var_os("LIBTORCH").filter(|value| !value.is_empty()).map(PathBuf::from);
         Ok(Self {
             user: user.filter(|folder| *folder != link),
@@ -51,7 +51,7 @@ impl Search {
         })
     }
 
-    /// Finds a libtorch that is there already. A user's own that does not do is an error.
+    /// Finds an existing libtorch. An unusable one that the user named is an error.
     pub fn find(&self) -> Result<Option<Libtorch>> {
         if let Some(folder) = &self.user {
             let folder = std::path::absolute(folder)?;

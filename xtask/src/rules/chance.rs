@@ -1,5 +1,5 @@
-//! All chance comes from keyed streams, in tests, benches and examples too: libtorch's
-//! generator is shared by the threads of a process, so what it gives depends on who drew before.
+//! All random numbers come from keyed streams, in tests, benches and examples too: libtorch's
+//! generator is shared by the threads of a process, so its output depends on who drew before.
 
 use super::tokens::{self, Token};
 use super::{Source, Violation};

@@ -1,4 +1,4 @@
-//! Which package depends on which, and who must not reach libtorch.
+//! The dependencies between packages, and the packages that must not depend on libtorch.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -68,7 +68,7 @@ impl Graph {
         self.members.get(member).cloned().unwrap_or_default().join("Cargo.toml")
     }
 
-    /// A shortest way from one package to another.
+    /// A shortest path from one package to another.
     fn chain<'a>(&'a self, from: &'a str, to: &str) -> Option<Vec<&'a str>> {
         let mut seen = BTreeSet::from([from]);
         let mut queue = VecDeque::from([vec![from]]);

@@ -22,7 +22,7 @@ const LAYERS: [&[&str]; 7] = [
     &["bauta-benches", "xtask"],
 ];
 
-/// What a package may use of its own layer, and why.
+/// Dependencies that are allowed within a layer, and why.
 const WITHIN_A_LAYER: [(&str, &str, &str); 5] = [
     ("bauta-brep", "bauta-backbones", "its networks keep their parameters as all others do"),
     ("bauta-multilabel", "bauta-backbones", "its networks' weights are named and drawn as all are"),

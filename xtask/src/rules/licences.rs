@@ -1,4 +1,4 @@
-//! What the workspace may depend on: licences of `deny.toml`, and packages of the registry alone.
+//! Allowed dependencies: licences of `deny.toml`, and packages of the registry alone.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -58,7 +58,7 @@ fn allows(expression: &str, allowed: &BTreeSet<String>) -> bool {
 
 type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
 
-/// `A OR B`; none where it is not an expression.
+/// Parses `A OR B`; `None` if it is not an expression.
 fn any(words: &mut Words<'_>, allowed: &BTreeSet<String>) -> Option<bool> {
     let mut satisfied = all(words, allowed)?;
     while words.next_if_eq(&"OR").is_some() {
@@ -67,7 +67,7 @@ fn any(words: &mut Words<'_>, allowed: &BTreeSet<String>) -> Option<bool> {
     Some(satisfied)
 }
 
-/// `A AND B`.
+/// Parses `A AND B`.
 fn all(words: &mut Words<'_>, allowed: &BTreeSet<String>) -> Option<bool> {
     let mut satisfied = one(words, allowed)?;
     while words.next_if_eq(&"AND").is_some() {
@@ -76,7 +76,7 @@ fn all(words: &mut Words<'_>, allowed: &BTreeSet<String>) -> Option<bool> {
     Some(satisfied)
 }
 
-/// `(A)`, `A` or `A WITH exception`.
+/// Parses `(A)`, `A` or `A WITH exception`.
 fn one(words: &mut Words<'_>, allowed: &BTreeSet<String>) -> Option<bool> {
     if words.next_if_eq(&"(").is_some() {
         let satisfied = any(words, allowed)?;

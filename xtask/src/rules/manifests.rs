@@ -1,11 +1,11 @@
-//! What a published package says of itself.
+//! The manifests of published packages.
 
 use cargo_metadata::{Metadata, Package};
 
 use super::Violation;
 use crate::workspace::members;
 
-/// Checks the manifest of every package of the workspace that others may depend on.
+/// Checks the manifest of every package of the workspace that can be published.
 pub fn check(metadata: &Metadata) -> Vec<Violation> {
     let published = |package: &&Package| package.publish.as_ref().is_none_or(|to| !to.is_empty());
     let mut violations = Vec::new();

@@ -2,10 +2,10 @@
 
 use super::{Source, Violation};
 
-/// Names that say nothing of what is inside.
+/// Names that say nothing about the contents.
 const EMPTY_NAMES: [&str; 7] = ["util", "utils", "common", "helper", "helpers", "misc", "base"];
 
-/// A source file has fewer lines.
+/// Source files have fewer lines than this.
 const LINES: usize = 400;
 
 /// A system's file has at most this many: it must read like the paper's algorithm.

@@ -1,4 +1,4 @@
-//! A source as its words and signs with their lines, with its tests or without.
+//! A source as its words and signs with their lines, with or without its tests.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 

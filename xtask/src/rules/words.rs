@@ -1,4 +1,4 @@
-//! Rules 3, 4 and 5: words that must not stand in certain crates.
+//! Rules 3, 4 and 5: words that must not occur in certain crates.
 
 use std::path::Path;
 
@@ -37,18 +37,18 @@ const TENSOR_METHODS: [&str; 28] = [
     "var_dim",
 ];
 
-/// Functions of `Tensor` that bring numbers in and compute nothing; any other is mathematics.
+/// Functions of `Tensor` that compute nothing; any other is mathematics.
 const TENSOR_FUNCTIONS: [&str; 3] = ["from_slice", "shallow_clone", "try_from"];
 
 /// Crates whose models take masks, noise and time as arguments.
 const MODEL_CRATES: [&str; 6] =
     ["backbones", "targets", "multimodal", "siamese", "supermask", "brep"];
 
-/// What a model must not reach for.
+/// Paths that a model must not use.
 const WORLD: [&str; 7] =
     ["MaskPlan::draw", "RandomStream", "StreamKey", "std::env", "std::fs", "std::time", "Instant"];
 
-/// Files of model crates that may, by the beginning of a part of their path.
+/// Exceptions, by the beginning of a part of a file's path: the allowed words and the reason.
 const EXCEPTIONS: [(&str, &[&str], &str); 4] = [
     ("checkpoint", &["std::fs"], "reads and writes a model's folder"),
     ("parameters", &["RandomStream", "StreamKey"], "draws initial weights from the run's seed"),
@@ -78,12 +78,12 @@ pub fn check(source: &Source) -> Vec<Violation> {
     violations
 }
 
-/// `tests.rs` and what lies in a folder `tests` is compiled for tests only.
+/// `tests.rs` and files in a folder `tests` are compiled for tests only.
 fn is_test_file(path: &Path) -> bool {
     path.iter().any(|part| part == "tests" || part == "tests.rs")
 }
 
-/// What lies in `src/bin` is a program, which talks to people.
+/// Files in `src/bin` are programs, which print to the terminal.
 fn is_program(path: &Path) -> bool {
     path.iter().any(|part| part == "bin")
 }
@@ -147,7 +147,8 @@ fn matches(tokens: &[Token], pattern: &[&str]) -> bool {
     tokens.len() >= pattern.len() && tokens.iter().zip(pattern).all(|(t, p)| t.text == *p)
 }
 
-/// Every path with its line, `use` trees written out: `use std::{fs, io}` is `std::fs` and `std::io`.
+/// Every path with its line; `use` trees are expanded: `use std::{fs, io}` gives `std::fs` and
+/// `std::io`.
 fn paths(tokens: &[Token]) -> Vec<(usize, String)> {
     let mut paths = Vec::new();
     let mut index = 0;
@@ -157,7 +158,7 @@ fn paths(tokens: &[Token]) -> Vec<(usize, String)> {
     paths
 }
 
-/// Reads the path or tree that begins at `index`; returns where it ends.
+/// Reads the path or tree that starts at `index`; returns where it ends.
 fn path_at(
     tokens: &[Token],
     mut index: usize,

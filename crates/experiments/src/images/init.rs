@@ -14,8 +14,8 @@ use crate::run::Run;
 const TITLE: &str = "Starting weights";
 
 impl Run<'_> {
-    /// Has `begin` take over the weights of the folder `init`, where there is one and `phase` has
-    /// not begun: a phase that goes on has its checkpoint's. What was loaded and what was not is
+    /// Loads the weights of the folder `init` with `begin`, if a folder is given and `phase` has
+    /// not begun; a resumed phase has those of its checkpoint. What was and was not loaded is
     /// logged and shown in the report.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl Run<'_> {
 }
 
 impl<E: ImageEncoder> Student<E> {
-    /// Takes over a folder's weights, of decoder and heads too.
+    /// Loads a folder's weights, including those of decoder and heads.
     ///
     /// # Errors
     /// When the folder cannot be read, or its encoder is of another kind or size.
@@ -57,7 +57,7 @@ impl<E: ImageEncoder> Student<E> {
     }
 }
 
-/// A size that differs, by the key that says it.
+/// A size that differs, with the key that sets it.
 fn in_keys(difference: &SizeDifference) -> String {
     let SizeDifference { size, folder, network } = *difference;
     match size {

@@ -12,8 +12,8 @@ use super::Images;
 use crate::run::{Run, RunPhase};
 
 impl Run<'_> {
-    /// Trains a phase as [`Run::train`] does, and measures every `eval.every` epochs what
-    /// the objective's features of images are with the weights as they are then.
+    /// Trains a phase as [`Run::train`] does, and every `eval.every` epochs measures the
+    /// objective's features of images with the current weights.
     ///
     /// # Errors
     /// As [`Run::train`], and when there are fewer training images than neighbours.

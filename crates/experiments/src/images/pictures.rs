@@ -15,15 +15,15 @@ use tch::Tensor;
 use super::{Features, Images, Student};
 use crate::run::Run;
 
-/// Test images among which neighbours are sought and whose features are projected.
+/// Number of test images among which neighbours are sought and whose features are projected.
 const CROWD: usize = 2000;
 
-/// What a system predicts of u8 pixels [B, C, H, W] under a mask: pictures [B, C, H, W] in [0, 1].
+/// Predicts pictures [B, C, H, W] in [0, 1] from u8 pixels [B, C, H, W] under a mask.
 pub type Predict<'a> = &'a dyn Fn(&Tensor, &TokenIndices) -> Result<Tensor>;
 
 impl Images {
-    /// The first test images that the pictures show, with their masks of epoch 0, the same
-    /// for every run of one seed; none where the recipe wants no pictures.
+    /// The first test images that the pictures show, with their masks of epoch 0, the same for
+    /// every run of one seed; `None` if the recipe asks for no pictures.
     ///
     /// # Errors
     /// When images cannot be read, or the strategy cannot mask them.
@@ -49,11 +49,11 @@ impl Images {
 }
 
 impl Run<'_> {
-    /// Draws `reconstructions.png`: what a system predicts of the first test images' hidden
-    /// patches.
+    /// Draws `reconstructions.png`: a system's predictions of the masked patches of the first test
+    /// images.
     ///
     /// # Errors
-    /// When images cannot be read or a picture not be written.
+    /// When images cannot be read or a picture cannot be written.
     pub fn reconstruct<E: ImageEncoder>(
         &mut self,
         images: &Images,
@@ -86,8 +86,8 @@ impl Run<'_> {
         self.neighbours(images, &student.represent())
     }
 
-    /// Draws `neighbours.png` and, where images have labels, `projection.svg`: what features
-    /// find alike among the first test images.
+    /// Draws `neighbours.png`, the first test images with those that are nearest by features, and,
+    /// if images have labels, `projection.svg`.
     ///
     /// # Errors
     /// As [`Self::reconstruct`].
@@ -114,7 +114,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Writes a picture, shows it in the report and, as PNG, to who watches the run.
+    /// Writes a picture, and shows it in the report and, as PNG, in TensorBoard.
     ///
     /// # Errors
     /// When it cannot be written.

@@ -24,7 +24,7 @@ impl Run<'_> {
         let mut images = Images::open(data, eval, sizes, self.seed, self.device, self.stop)?;
         images.loader.share = self.share();
         if images.loader.share.rank > 0 {
-            // Rank 0 alone draws.
+            // Only rank 0 draws pictures.
             images.eval.pictures.count = 0;
         }
         let (splits, LoaderConfig { height, width, .. }) = (&images.splits, &images.loader);
@@ -42,7 +42,7 @@ impl Run<'_> {
 
     /// Measures the features of `trained` and the baselines: raw pixels, the same network
     /// `untrained`, and `others` by their names; then fine-tunes, if the recipe says so. Unlabelled
-    /// images give no metrics. All ranks make features; then the runs of all but rank 0 end.
+    /// images give no metrics. All ranks compute features; then the runs of all but rank 0 end.
     ///
     /// # Errors
     /// When images cannot be read, a protocol does not suit them, or the run ends here.
@@ -88,7 +88,7 @@ impl Run<'_> {
     }
 }
 
-/// What the numbers are, in words.
+/// How the numbers were measured, in words.
 fn explanation(images: &Images) -> Result<Vec<String>> {
     let eval = &images.eval;
     let mut lines = vec![format!("Features: {}, of whole images.", images.features)];

@@ -18,11 +18,11 @@ use crate::settings;
 
 /// An encoder that learns from masked images and computes features of whole ones.
 pub struct Student<E> {
-    /// What is trained; decoders and heads add theirs.
+    /// The trained parameters; decoders and heads add theirs.
     pub parameters: Parameters,
     /// The encoder.
     pub encoder: E,
-    /// How tokens are hidden in the last epoch of training, and whenever it is shown.
+    /// The mask strategy of the last epoch of training, which pictures use too.
     pub strategy: Arc<dyn MaskStrategy>,
     strategies: Arc<[Arc<dyn MaskStrategy>]>,
     normalization: ImageNormalization,
@@ -32,7 +32,7 @@ pub struct Student<E> {
 }
 
 impl<E: ImageEncoder> Student<E> {
-    /// Builds an encoder on `parameters`, for these images, and what hides their tokens.
+    /// Builds an encoder on `parameters`, for these images, with the strategies that mask tokens.
     ///
     /// # Errors
     /// When the sizes do not fit together.
@@ -71,12 +71,12 @@ impl<E: ImageEncoder> Student<E> {
         self.normalization.to_pixels(images)
     }
 
-    /// What is drawn of pixels [B, C, H, W]: u8 of one channel or three.
+    /// Pixels [B, C, H, W] as they are drawn: u8 of one channel or three.
     pub fn drawn(&self, pixels: &Tensor) -> Tensor {
         self.normalization.drawn(pixels)
     }
 
-    /// How pictures are made ready for its models' folders.
+    /// How pictures are preprocessed for its model folders.
     pub fn preprocessing(&self) -> Option<Preprocessing> {
         Some(self.preprocessing.clone())
     }
@@ -94,8 +94,8 @@ impl<E: ImageEncoder> Student<E> {
         }
     }
 
-    /// The plan of one sample in the middle of training, for what depends on the number of
-    /// hidden tokens alone.
+    /// The plan of one sample in the middle of training, for quantities that depend on the number
+    /// of masked tokens alone.
     ///
     /// # Errors
     /// When the strategy cannot mask this grid.
@@ -116,8 +116,8 @@ impl<E: ImageEncoder> Student<E> {
         Box::new(|pixels| self.features(pixels))
     }
 
-    /// Where the encoder's last block looks on u8 pixels [B, C, H, W], [B, heads, 1 + L, 1 + L],
-    /// the class token first; and the features of the patches, [B, L, D].
+    /// Attention weights of the encoder's last block on u8 pixels [B, C, H, W]:
+    /// [B, heads, 1 + L, 1 + L], the class token first; and the features of the patches, [B, L, D].
     ///
     /// # Errors
     /// When the images are of another size.
@@ -129,7 +129,7 @@ impl<E: ImageEncoder> Student<E> {
 }
 
 impl Student<VisionTransformer> {
-    /// A vision transformer that sees visible tokens alone, as MAE's. Draw 0 of its initial
+    /// A vision transformer that encodes the visible tokens alone, as in MAE. Draw 0 of its initial
     /// weights is that of all other networks of the run.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ impl Student<VisionTransformer> {
         Self::new(images, mask, parameters, |scope| VisionTransformer::new(scope, &config))
     }
 
-    /// Adds the decoder of a recipe's table, which predicts `outputs` values of each token.
+    /// Adds the decoder of a recipe's table, which predicts `outputs` values per token.
     ///
     /// # Errors
     /// When the sizes do not fit together.
@@ -155,9 +155,9 @@ impl Student<VisionTransformer> {
         MaeDecoderConfig::new(dim, table.dim, table.depth, table.heads, outputs)
     }
 
-    /// Says what an MAE's decoder predicts of u8 pixels [B, C, H, W]: pictures [B, C, H, W] in
-    /// [0, 1], in which only the masked tokens mean something; an error when images or indices
-    /// are of another size.
+    /// A function from u8 pixels [B, C, H, W] to an MAE decoder's predictions: pictures
+    /// [B, C, H, W] in [0, 1], in which only the masked tokens are meaningful; an error when images
+    /// or indices are of another size.
     pub fn predictor(
         &self,
         decoder: &MaeDecoder,

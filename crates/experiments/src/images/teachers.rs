@@ -1,5 +1,5 @@
-//! The networks that teach, as a recipe's `teacher` table names them (MaskDistill's unified
-//! view, arXiv 2210.10615 §2).
+//! Teachers, as a recipe's `teacher` table names them (MaskDistill's unified view,
+//! arXiv 2210.10615 §2).
 
 use std::path::Path;
 
@@ -14,15 +14,15 @@ use bauta_masking::Grid;
 use bauta_recipe::{Teacher as Table, TeacherKind, Vit};
 use bauta_targets::{ConvolutionalTeacher, EncoderTeacher, PixelTeacher, Teacher};
 
-/// What a teacher is made of.
+/// What teachers are built from.
 pub struct Teachers<'a> {
-    /// The images that are seen.
+    /// The images that the teacher sees.
     pub images: &'a Images,
-    /// What the recipe says.
+    /// The recipe's table.
     pub table: &'a Table,
-    /// The student's sizes, whose random start may teach.
+    /// The student's sizes, for a teacher with its initial weights.
     pub model: &'a Vit,
-    /// The weights that teach, where there are any: a model folder or a file.
+    /// The teacher's weights, if there are any: a model folder or a file.
     pub weights: Option<&'a Path>,
 }
 
@@ -30,7 +30,7 @@ impl Teachers<'_> {
     /// The teacher that the recipe names, whose tokens are those of the student's grid.
     ///
     /// # Errors
-    /// When the teacher is not there, or its tokens cannot be those of the student.
+    /// When the teacher is missing, or its tokens cannot be those of the student.
     pub fn named(&self, grid: Grid) -> Result<Box<dyn Teacher>> {
         Ok(match self.table.kind {
             TeacherKind::Pixels => {
@@ -43,7 +43,7 @@ impl Teachers<'_> {
         })
     }
 
-    /// The student's own initial encoder: parameters start by seed and name (dBOT §3.1).
+    /// The student's own initial encoder: parameters are initialised by seed and name (dBOT §3.1).
     fn random(&self, grid: Grid) -> Result<EncoderTeacher> {
         let config = self.images.vit_config(self.model);
         let config = VitConfig { depth: self.table.depth.unwrap_or(config.depth), ..config };

@@ -1,4 +1,4 @@
-//! The phases of a run: what a recipe's `train` table makes of them, and how they are trained.
+//! The phases of a run: how a recipe's `train` table defines them, and how they are trained.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -18,17 +18,17 @@ use super::progress::say;
 use super::{Aim, Ended, Launch, Run, RunEnd, TrainingProgress};
 use crate::settings::{precision, train_config};
 
-/// A phase of a run, and what its steps cost.
+/// A phase of a run, and the cost of its steps.
 #[derive(Clone, Debug)]
 pub struct RunPhase {
     pub(crate) phase: Phase,
     cost: StepCost,
-    /// How many phases of the run are like this one.
+    /// Number of phases of the run that are like this one.
     count: u32,
 }
 
 impl RunPhase {
-    /// A phase trained as a `train` table says, on so many inputs per epoch.
+    /// A phase trained as a `train` table says, on the given number of inputs per epoch.
     pub fn new(name: &str, train: &Train, inputs_per_epoch: u64) -> Self {
         let config = train_config(train, inputs_per_epoch);
         Self { phase: Phase::new(name, config), cost: StepCost::default(), count: 1 }
@@ -39,17 +39,18 @@ impl RunPhase {
         &self.phase.name
     }
 
-    /// The same, with the cost of one sample's step; a teacher's counts only where it is said to.
+    /// The same, with the cost of one sample's step, which includes that of a teacher only if
+    /// added.
     pub fn costing(self, cost: StepCost) -> Self {
         Self { cost, ..self }
     }
 
-    /// The same, as one of so many phases that are alike.
+    /// The same, as one of `count` phases that are alike.
     pub fn one_of(self, count: u32) -> Self {
         Self { count, ..self }
     }
 
-    /// The same, beginning as `start` says.
+    /// The same, starting as `start` says.
     pub fn starting(mut self, start: Start) -> Self {
         self.phase.start = start;
         self
@@ -61,7 +62,7 @@ impl RunPhase {
         self
     }
 
-    /// The same, measured every so many epochs while it trains; never for 0.
+    /// The same, measured every `epochs` epochs while it trains; never for 0.
     pub fn measured_every(mut self, epochs: u32) -> Self {
         let config = &mut self.phase.config;
         config.measure_every = u64::from(epochs) * config.steps_per_epoch;
@@ -80,11 +81,10 @@ impl<'a> Run<'a> {
         RunPhase::new(name, &self.train, inputs_per_epoch)
     }
 
-    /// Trains a phase to its end, or loads what it ended with.
+    /// Trains a phase to its end, or loads its result.
     ///
     /// # Errors
-    /// Whatever keeps the run from going on, and when it ends here: `stop` is set, or it was
-    /// to be timed.
+    /// Any error of training, and when the run ends here: `stop` is set, or it was to be timed.
     pub fn train<O: Objective>(
         &mut self,
         phase: &RunPhase,
@@ -94,7 +94,7 @@ impl<'a> Run<'a> {
         self.train_measured(phase, objective, inputs, |_| Err(EvalError::Stopped))
     }
 
-    /// The same, measured by `measure` where the phase is to be.
+    /// The same, measured by `measure` if the phase asks for it.
     ///
     /// # Errors
     /// As [`Self::train`].
@@ -117,7 +117,7 @@ impl<'a> Run<'a> {
         }
         self.parameters = objective.parameters().count();
         self.trainer()?;
-        // What a section says of the start outlives a kill.
+        // Sections about the start of training must outlive a killed run.
         let leads = self.launch.ranks.leads();
         if leads && !self.sections.is_empty() {
             Section::write_all(&self.sections, self.folder())?;
@@ -166,7 +166,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Says what begins, with what it is trained on, or where it goes on.
+    /// Prints which phase starts and on what data, or where it continues.
     fn open(&self, phase: &RunPhase) {
         let Some(made) = self.trainer.as_ref().map(Trainer::progress) else { return };
         let (name, steps) = (&phase.phase.name, phase.phase.config.schedule.steps);
@@ -184,12 +184,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Operations a second that matrix products of the run's precision reach here.
+    /// Operations per second that matrix products of the run's precision reach here.
     fn peak(&self) -> f64 {
         remembered_peak(precision(self.train.precision).kind(), self.device)
     }
 
-    /// Shows a picture, as PNG, to who watches the run in TensorBoard.
+    /// Adds a picture, as PNG, to the event file for TensorBoard.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -200,7 +200,7 @@ impl<'a> Run<'a> {
         Ok(events.image(trainer.progress().step, &format!("pictures/{name}"), png)?)
     }
 
-    /// Whether a phase of this name is over, in this life of the run or a former one.
+    /// Whether a phase of this name is over, in this process or before the run was resumed.
     ///
     /// # Errors
     /// When the checkpoints cannot be read.
@@ -208,7 +208,7 @@ impl<'a> Run<'a> {
         Ok(self.has_begun() && self.trainer()?.is_over(phase))
     }
 
-    /// Where a phase of this name stands, in this life of the run or a former one.
+    /// The state of a phase of this name, in this process or before the run was resumed.
     ///
     /// # Errors
     /// When the checkpoints cannot be read.
@@ -216,7 +216,7 @@ impl<'a> Run<'a> {
         if self.has_begun() { Ok(self.trainer()?.standing(phase)) } else { Ok(Standing::Ahead) }
     }
 
-    /// A run that begins has no folder yet, and needs none to say where its phases stand.
+    /// A new run has no folder yet, and needs none to know the state of its phases.
     fn has_begun(&self) -> bool {
         self.trainer.is_some() || self.begun
     }
@@ -231,7 +231,7 @@ impl<'a> Run<'a> {
         self.folder().join("checkpoints/last")
     }
 
-    /// The run's training; makes the folder if it is not there.
+    /// The run's training; creates the folder if it does not exist.
     fn trainer(&mut self) -> Result<&mut Trainer<'a>> {
         if self.trainer.is_none() {
             let Launch { ranks, resume, .. } = self.launch;

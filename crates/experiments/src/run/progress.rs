@@ -9,8 +9,8 @@ use bauta_report::Record;
 use bauta_train::Event;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
-/// Whether this process shows runs in passing only: bars go when they end, and
-/// logs get no lines. Whoever makes many runs says it once, and reports them itself.
+/// Whether this process shows runs in passing only: bars disappear when they end, and logs get no
+/// lines. A command that makes many runs sets it once, and reports them itself.
 static IN_PASSING: AtomicBool = AtomicBool::new(false);
 
 /// From now on, shows runs in passing only.
@@ -22,7 +22,7 @@ fn in_passing() -> bool {
     IN_PASSING.load(Ordering::Relaxed)
 }
 
-/// Says a line, unless it is empty or runs are shown in passing only.
+/// Prints a line, unless it is empty or runs are shown in passing only.
 pub(super) fn say(line: &str) {
     if !line.is_empty() && !in_passing() {
         eprintln!("{line}");
@@ -31,8 +31,8 @@ pub(super) fn say(line: &str) {
 
 /// A progress line: steps, loss, samples per second, share of time waiting for data, time left.
 ///
-/// Where standard error is not a terminal, a line is printed every half minute
-/// instead, so that logs stay readable.
+/// If standard error is not a terminal, a line is printed every half minute instead, so that logs
+/// stay readable.
 pub struct TrainingProgress {
     what: String,
     steps: u64,
@@ -75,7 +75,7 @@ impl TrainingProgress {
         });
     }
 
-    /// Ends the line: it stays where all steps were made, and goes where they were not.
+    /// Ends the line: it stays if all steps were made, and disappears otherwise.
     pub fn finish(self) {
         match self.bar {
             Some(bar) if !in_passing() && bar.position() >= self.steps => bar.finish(),
@@ -86,7 +86,7 @@ impl TrainingProgress {
 
     fn bar(&mut self, step: u64) -> &ProgressBar {
         self.bar.get_or_insert_with(|| {
-            // The message takes what is left of the line, and no more.
+            // The message is cut to the rest of the line.
             let style = ProgressStyle::with_template("{prefix} {bar:12} {pos}/{len}  {wide_msg}")
                 .expect("the template is valid");
             let bar = ProgressBar::new(self.steps).with_style(style).with_position(step);
@@ -97,7 +97,7 @@ impl TrainingProgress {
     }
 }
 
-/// Shows the parts of a measurement, a spinner with a name for each, and ends it on demand.
+/// Shows the parts of a measurement, each as a spinner with a name, and ends it on demand.
 pub struct Console<'a> {
     stop: &'a AtomicBool,
     part: RefCell<Option<ProgressBar>>,

@@ -12,13 +12,13 @@ use sha2::{Digest, Sha256};
 use super::{Aim, Folders, Launch, Run, RunEnd, choose_threads};
 
 impl Run<'_> {
-    /// The weights of the teacher that a recipe's table names; none of one that has none.
+    /// The weights of the teacher that a recipe's table names; `None` for a kind without any.
     ///
-    /// A teacher of kind `recipe` is trained, or trained on, where it is not there yet. It is
-    /// kept by Bauta's version and all its settings, so it is trained once for all runs.
+    /// A teacher of kind `recipe` is trained, or its training is resumed, if it is not finished
+    /// yet. It is kept by Bauta's version and all its settings, so it is trained once for all runs.
     ///
     /// # Errors
-    /// When the teacher is not there or cannot be trained; the message says what to do.
+    /// When the teacher is missing or cannot be trained; the message says what to do.
     pub fn teacher(&mut self, table: &Teacher) -> Result<Option<PathBuf>> {
         let path = match table.kind {
             TeacherKind::Pixels | TeacherKind::Random => return Ok(None),
@@ -32,7 +32,7 @@ impl Run<'_> {
         Ok(Some(path))
     }
 
-    /// Trains the recipe that the table names, unless it has been.
+    /// Trains the recipe that the table names, unless this has already been done.
     fn trained(&self, table: &Teacher) -> Result<PathBuf> {
         let Folders { recipes, teachers, .. } = self.launch.folders;
         let name = table.recipe.as_deref().and_then(|name| Path::new(name).file_stem());
@@ -57,7 +57,7 @@ impl Run<'_> {
         let launch =
             Launch { name: &name, folders: &folders, aim: Aim::Teach, resume: true, ..self.launch };
         let end = (self.launch.launch)(recipe, &launch)?;
-        // The teacher may have had its own number.
+        // The teacher may have used another number of threads.
         choose_threads(self.threads);
         if let RunEnd::Stopped(_) = end {
             bail!(
@@ -80,7 +80,7 @@ fn folder(table: &Teacher) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Twelve digits that differ where version or settings do.
+/// Twelve hexadecimal digits that identify version and settings.
 pub(crate) fn digest(recipe: &Recipe) -> Result<String> {
     let text = format!("{}\n{}", env!("CARGO_PKG_VERSION"), recipe.to_toml()?);
     Ok(Sha256::digest(text).iter().take(6).map(|byte| format!("{byte:02x}")).collect())

@@ -37,7 +37,7 @@ pub struct Brep {
     config: Config,
 }
 
-/// What a model's `config.json` says.
+/// The contents of a model's `config.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Config {
     model_type: String,
@@ -91,7 +91,7 @@ impl System for Brep {
 }
 
 impl Brep {
-    /// Builds both networks as a recipe has them.
+    /// Builds both networks as a recipe describes them.
     pub fn new(settings: &Settings, seed: u64, device: Device) -> Self {
         let decoder = DecoderConfig {
             dim: settings.decoder.dim as i64,
@@ -117,7 +117,7 @@ impl Brep {
     /// Reads a model folder, on the CPU.
     ///
     /// # Errors
-    /// When it is none of this system's.
+    /// When the folder is not one of this system.
     fn read(folder: &std::path::Path) -> Result<Self> {
         let path = folder.join("config.json");
         let text = std::fs::read_to_string(&path)
@@ -131,7 +131,7 @@ impl Brep {
     }
 }
 
-/// What `config.json` calls the model.
+/// The model type in `config.json`.
 const MODEL: &str = "brep";
 
 /// The sizes of a recipe's encoder.

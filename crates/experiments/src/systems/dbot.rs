@@ -1,9 +1,9 @@
 //! Exploring Target Representations for Masked Autoencoders (Liu et al., arXiv 2209.03917).
 //!
-//! A masked autoencoder predicts what a frozen teacher makes of the whole image. The first
-//! teacher may be anything, even a copy of the student's own random start; after each
-//! stage the student becomes the teacher, and a new student begins. Equations and
-//! deviations: `docs/systems/dbot.md`.
+//! A masked autoencoder predicts a frozen teacher's features of the whole image. The first teacher
+//! may be anything, even a copy of the student's own random initialisation; after each stage the
+//! student becomes the teacher, and a new student starts. Equations and deviations:
+//! `docs/systems/dbot.md`.
 
 #[cfg(test)]
 mod tests;
@@ -110,7 +110,7 @@ impl DBot {
     ) -> Result<()> {
         let cost = self.student.step_cost(self.decoder.config())?;
         let name = format!("stage-{}", stage + 1);
-        // Where random weights would stand at the beginning of a stage, these do.
+        // These weights replace the random ones at the start of a stage.
         run.start_from(settings.model.init.as_deref(), &name, |init| self.student.begin(init))?;
         let phase = run.phase(&name, images.batches_per_epoch());
         let Stages { count, reset_optimizer, .. } = settings.stages;
@@ -123,7 +123,7 @@ impl DBot {
         let (rate, depth) = (settings.model.drop_path, settings.decoder.depth);
         let begun = u64::from(stage) * u64::from(run.train.epochs);
         let masking = self.student.masking().dropping(rate, depth).from_epoch(begun);
-        // A later stage goes on with the epochs of the one before: other crops, other masks.
+        // A later stage continues the epochs of the previous one: other crops, other masks.
         let first = u64::from(stage) * phase.inputs();
         let mut inputs = images.inputs(Vec::new(), masking.prepare())?;
         let inputs = |steps: Range<u64>| inputs(first + steps.start..first + steps.end);
@@ -140,7 +140,7 @@ impl DBot {
         stage: u32,
         teacher: Option<&Path>,
     ) -> Result<Self> {
-        // Each stage draws its student anew; the first one's start is the random teacher.
+        // Each stage draws a new student; the random teacher has the initial weights of the first.
         let model = settings.model.vit();
         let mut student = Student::vit(images, &model, &settings.mask, u64::from(stage))?;
         let teachers =

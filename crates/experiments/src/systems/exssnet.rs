@@ -1,10 +1,10 @@
 //! Exclusive Supermask Subnetwork Training for Continual Learning
 //! (Yadav and Bansal, arXiv 2210.10209).
 //!
-//! One network for all tasks, and for each task a mask: learn scores whose largest make the
-//! mask (phase A); then train the weights that it keeps and no earlier mask does (phase B).
-//! What earlier tasks compute never changes. Baselines are the same loop without one or the
-//! other. Steps and deviations: `docs/systems/exssnet.md`.
+//! One network for all tasks, and for each task a mask: learn scores, the largest of which make the
+//! mask (phase A); then train the weights that it keeps and no earlier mask does (phase B). The
+//! outputs of earlier tasks never change. Baselines are the same loop without one or the other.
+//! Steps and deviations: `docs/systems/exssnet.md`.
 
 mod images;
 mod report;
@@ -34,11 +34,11 @@ use crate::run::{Run, System};
 /// One method on the stream of tasks.
 pub struct ExSsNet {
     learner: Learner,
-    /// Of EWC, what is held.
+    /// With EWC: the weights that are held, and how strongly.
     elastic: Option<Elastic>,
     method: Method,
     stream: Rc<Stream>,
-    /// The tasks that are learnt at present.
+    /// The tasks that are learnt currently.
     turn: Range<usize>,
     steps_per_epoch: u64,
     results: Results,
@@ -120,8 +120,8 @@ impl System for ExSsNet {
 }
 
 impl ExSsNet {
-    /// Learns all tasks, each in the phases of the method. What is over when a run resumes comes
-    /// with the state of a later phase.
+    /// Learns all tasks, each in the phases of the method. Phases that were over before the run was
+    /// resumed are restored with the state of a later phase.
     fn learn(&mut self, settings: &Settings, run: &mut Run<'_>) -> Result<()> {
         for turn in self.method.turns(self.stream.tasks.len()) {
             let batches = self.stream.batches_per_epoch(&turn);
@@ -134,7 +134,7 @@ impl ExSsNet {
             let is_new = standing(run, 0)? == Standing::Ahead;
             (self.turn, self.steps_per_epoch) = (turn.clone(), batches);
             self.begin(settings, is_new)?;
-            // A later phase goes on with the epochs of the one before.
+            // A later phase continues the epochs of the previous one.
             let mut first = 0;
             for (phase, stage) in &phases {
                 match stage {

@@ -1,10 +1,10 @@
 //! i-MAE: Are Latent Representations in Masked Autoencoders Linearly Separable?
 //! (Zhang and Shen, arXiv 2210.11470).
 //!
-//! Mix two images; hide most patches of the mixture; encode the visible ones; take the
-//! latent apart with one linear head per image; decode each with the same decoder; hold
-//! each latent against what a frozen masked autoencoder makes of that image alone.
-//! Equations and deviations: `docs/systems/i-mae.md`.
+//! Mix two images; mask most patches of the mixture; encode the visible ones; disentangle the
+//! latent with one linear head per image; decode each with the same decoder; compare each latent
+//! with a frozen masked autoencoder's latent of that image alone. Equations and deviations:
+//! `docs/systems/i-mae.md`.
 
 mod measures;
 mod mixed;
@@ -121,7 +121,7 @@ impl System for IMae {
 }
 
 impl IMae {
-    /// Builds encoder, heads and decoder, at the teacher's weights or at random ones.
+    /// Builds encoder, heads and decoder, with the teacher's weights or random ones.
     fn new(
         settings: &Settings,
         images: &Images,

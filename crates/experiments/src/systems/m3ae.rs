@@ -1,10 +1,10 @@
 //! Multimodal Masked Autoencoders Learn Transferable Representations (Geng et al.,
 //! arXiv 2205.14204).
 //!
-//! An image's patches and its caption's words are one sequence; hide most of both; encode
-//! what is visible; append mask vectors and decode; predict the hidden patches' pixels and
-//! the hidden words. Halves of pairs go through the same weights alone. Equations and
-//! deviations: `docs/systems/m3ae.md`.
+//! An image's patches and its caption's words are one sequence; mask most of both; encode what is
+//! visible; append mask vectors and decode; predict the masked patches' pixels and the masked
+//! words. Images and captions alone go through the same weights. Equations and deviations:
+//! `docs/systems/m3ae.md`.
 
 mod batches;
 mod features;
@@ -124,7 +124,7 @@ impl M3ae {
         Ok(patchify(images, self.network.config().grid)?)
     }
 
-    /// What stands for whole images: u8 pixels [B, C, H, W] to features [B, D].
+    /// The features [B, D] of whole images, u8 pixels [B, C, H, W].
     fn represent(&self) -> Features<'_> {
         Box::new(|pixels| {
             let patches = self.patches(&self.normalization.normalize(pixels))?;
@@ -134,7 +134,7 @@ impl M3ae {
         })
     }
 
-    /// What one pair's share of a step costs, with a caption of mean length.
+    /// The cost of one pair's share of a step, with a caption of mean length.
     fn step_cost(&self, pairs: &Pairs) -> Result<StepCost> {
         let (patches, [seen, hidden]) = (pairs.visible_patches()?, pairs.mean_words());
         Ok(self.network.config().step_cost(patches, seen, hidden))

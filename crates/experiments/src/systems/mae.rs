@@ -1,8 +1,8 @@
 //! Masked Autoencoders Are Scalable Vision Learners (He et al., arXiv 2111.06377).
 //!
-//! Cut the image into patches; hide most of them at random; encode the visible
-//! ones; append mask tokens and decode; predict the hidden patches' pixels.
-//! Equations and deviations: `docs/systems/mae.md`.
+//! Cut the image into patches; mask most of them at random; encode the visible ones; append mask
+//! tokens and decode; predict the masked patches' pixels. Equations and deviations:
+//! `docs/systems/mae.md`.
 
 use anyhow::Result;
 use bauta_backbones::{

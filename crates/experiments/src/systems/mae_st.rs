@@ -1,9 +1,9 @@
 //! Masked Autoencoders As Spatiotemporal Learners (Feichtenhofer et al., arXiv 2205.09113).
 //!
-//! Cut a clip into spacetime patches; hide nine tenths of them with no regard to space or
-//! time; encode the visible ones; append mask tokens and decode; predict one time slice of
-//! each hidden patch. Several clips are cut from each video that is read. Equations and
-//! deviations: `docs/systems/mae-st.md`.
+//! Cut a clip into spacetime patches; mask nine tenths of them regardless of space and time; encode
+//! the visible ones; append mask tokens and decode; predict one time slice of each masked patch.
+//! Several clips are cut from each video that is read. Equations and deviations:
+//! `docs/systems/mae-st.md`.
 
 mod clips;
 pub mod folder;
@@ -97,7 +97,7 @@ impl MaeSt {
         Ok(Self { parameters, encoder, decoder, target, normalization, config })
     }
 
-    /// What one video's share of a step costs: all its clips.
+    /// The cost of one video's share of a step: of all its clips.
     fn step_cost(&self, clips: &Clips) -> Result<StepCost> {
         let plan = clips.sample_plan()?;
         let (visible, masked) = (plan.visible_count(), plan.masked_count());

@@ -1,8 +1,8 @@
 //! A Unified View of Masked Image Modeling (Peng et al., arXiv 2210.10615): MaskDistill.
 //!
-//! A student that sees every position, masked patches as one learned token, predicts the
-//! normalised features that a teacher gives of the whole image; a linear layer is all
-//! there is above it. Equations and deviations: `docs/systems/maskdistill.md`.
+//! A student that sees every position, masked patches as one learned token, predicts a teacher's
+//! normalised features of the whole image; its only head is a linear layer. Equations and
+//! deviations: `docs/systems/maskdistill.md`.
 
 use std::path::Path;
 

@@ -1,10 +1,9 @@
 //! MixMask: Revisiting Masking Strategy for Siamese ConvNets (Vishniakov, Xing and Shen,
 //! arXiv 2210.11456).
 //!
-//! Two views of an image are to be close. Mask some cells of the first view, and fill them with
-//! the same cells of another image of the batch; the mixed image is to be close to the second
-//! views of both of its sources, to each by its share. Equations and deviations:
-//! `docs/systems/mixmask.md`.
+//! Two views of an image should be close. Mask some cells of the first view, and fill them with the
+//! same cells of another image of the batch; the mixed image should be close to the second views of
+//! both of its sources, to each by its share. Equations and deviations: `docs/systems/mixmask.md`.
 
 mod pictures;
 mod settings;
@@ -29,7 +28,7 @@ pub struct MixMask {
     network: Siamese,
     normalization: ImageNormalization,
     preprocessing: Preprocessing,
-    /// The weight of the own image's term, where it is not the fraction of its pixels.
+    /// The weight of the own image's term, if it is not the fraction of its pixels.
     own_weight: Option<f64>,
 }
 
@@ -61,7 +60,7 @@ impl Objective for MixMask {
             } else {
                 parts.push(("erased", 1.0, distance(&mixed)));
             }
-            // Of weight 0: it is logged, and changes nothing.
+            // With weight 0 it is logged, and changes nothing.
             parts.push(("lambda", 0.0, network.scalar(fill.own)));
         }
         if let Some(plan) = &input.unmix {

@@ -1,11 +1,11 @@
 //! Learning to Learn and Predict: A Meta-Learning Approach for Multi-Label Classification
 //! (Wu, Xiong and Wang, EMNLP-IJCNLP 2019, arXiv 1909.04176).
 //!
-//! A classifier gives every label a probability. Its loss weighs the labels by a *training
-//! policy*, its decisions compare each probability with the threshold of a *prediction policy*.
-//! Both come from a recurrent meta-learner, which sees what they were a step ago, and is rewarded
-//! for what the classifier then makes of held-out documents. It learns on classifiers that are
-//! thrown away, one an episode; then it directs the training of the final one, and is not trained.
+//! A classifier gives every label a probability. Its loss weighs the labels by a *training policy*,
+//! its decisions compare each probability with the threshold of a *prediction policy*. Both come
+//! from a recurrent meta-learner, which sees their values of the previous step, and is rewarded for
+//! the classifier's results on held-out documents. It learns on classifiers that are discarded, one
+//! per episode; then it directs the training of the final one, without learning.
 
 mod documents;
 mod episode;
@@ -36,7 +36,7 @@ pub struct Multilabel {
     learner: MetaLearner,
     mode: Mode,
     config: serde_json::Value,
-    /// Between a step's loss and its reward.
+    /// The action between a step's loss and its reward.
     acted: Option<(Action, Option<Labelled>)>,
 }
 
@@ -46,7 +46,7 @@ enum Mode {
     Learn,
     /// From the policies' means.
     Apply,
-    /// They are these, `[N]`.
+    /// From these weights, `[N]`.
     Given(Tensor),
 }
 
@@ -64,7 +64,7 @@ impl Objective for Multilabel {
         Ok(loss.into())
     }
 
-    /// The reward: what the classifier makes of held-out documents, now that it has been trained
+    /// The reward: the classifier's results on held-out documents, now that it has been trained
     /// with the action's weights.
     fn after_step(&mut self, step: u64) -> Result<(), ObjectiveError> {
         match self.acted.take() {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Ten classes of 8 × 8 pixels: a bright bar whose place is the class, in MNIST's files.
+/// Writes ten classes of 8 × 8 pixels: a bright bar whose place is the class, in MNIST's files.
 pub fn write_digits(folder: &Path) {
     for (stem, count) in [("train", 400_u32), ("t10k", 100)] {
         let (mut images, mut labels) = (vec![0, 0, 8, 3], vec![0, 0, 8, 1]);
@@ -24,7 +24,7 @@ pub fn write_digits(folder: &Path) {
     }
 }
 
-/// Overrides that make any recipe of images one of these digits.
+/// Overrides that shrink any recipe for images to a miniature on these digits.
 #[allow(dead_code, reason = "some tests write the digits alone")]
 pub const SMALL: [&str; 16] = [
     "data.name=mnist",
@@ -45,11 +45,11 @@ pub const SMALL: [&str; 16] = [
     "eval.pictures.count=0",
 ];
 
-/// The same of recipes with a decoder.
+/// The same for recipes with a decoder.
 #[allow(dead_code, reason = "some tests write the digits alone")]
 pub const DECODER: [&str; 2] = ["decoder.dim=8", "decoder.heads=2"];
 
-/// A miniature of two views of digits.
+/// The same for recipes of two views.
 #[allow(dead_code, reason = "some tests write the digits alone")]
 pub const VIEWS: [&str; 19] = [
     "data.name=mnist",
@@ -73,13 +73,13 @@ pub const VIEWS: [&str; 19] = [
     "eval.pictures.count=0",
 ];
 
-/// Overrides as a command line has them.
+/// Overrides as words of a command line.
 #[allow(dead_code, reason = "some tests write the digits alone")]
 pub fn words(set: &[&str]) -> Vec<String> {
     set.iter().map(|&text| text.to_owned()).collect()
 }
 
-/// A folder with the digits in `data`, for runs beside it.
+/// A folder with the digits in `data`, and room for runs next to it.
 #[allow(dead_code, reason = "some tests write the digits alone")]
 pub struct Place(tempfile::TempDir);
 
@@ -93,7 +93,7 @@ impl Place {
         place
     }
 
-    /// The path of something in it.
+    /// The path of an entry in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }

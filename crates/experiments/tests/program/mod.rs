@@ -17,18 +17,18 @@ pub fn run(recipe: &str, set: impl IntoIterator<Item = String>, out: &Path) -> C
     command
 }
 
-/// Starts it.
+/// Starts the command.
 pub fn start(command: &mut Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// A port that nobody uses at present.
+/// A port that is free at present.
 #[allow(dead_code, reason = "some tests start one process")]
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Starts it as one of several processes.
+/// Starts the command as one of several processes.
 #[allow(dead_code, reason = "some tests start one process")]
 pub fn start_rank(mut command: Command, [rank, count]: [usize; 2], port: u16) -> Child {
     let set = [("RANK", rank), ("WORLD_SIZE", count), ("LOCAL_RANK", rank)];
@@ -37,7 +37,7 @@ pub fn start_rank(mut command: Command, [rank, count]: [usize; 2], port: u16) ->
     start(&mut command)
 }
 
-/// What a process that must fail says.
+/// The messages of a process that must fail.
 #[allow(dead_code, reason = "some tests start what goes well")]
 pub fn failure(child: Child) -> String {
     let output = child.wait_with_output().unwrap();
@@ -45,7 +45,7 @@ pub fn failure(child: Child) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Waits for its end, which must be a good one.
+/// Waits for the process to end, which must succeed.
 pub fn finish(child: Child) {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -79,7 +79,7 @@ fn kill_when(mut child: Child, come: impl Fn() -> bool, what: &str) {
     child.wait().unwrap();
 }
 
-/// Holds files of two runs against each other, byte by byte.
+/// Compares files of two runs, byte by byte.
 #[allow(dead_code, reason = "some tests compare by hand")]
 pub fn same_files(one: &Path, other: &Path, files: &[&str]) {
     for file in files {

@@ -1,4 +1,4 @@
-//! What can be wrong with a claim.
+//! Errors of claims.
 
 use std::io;
 use std::path::PathBuf;
@@ -35,10 +35,10 @@ pub enum ClaimError {
         /// Every known name.
         known: Vec<String>,
     },
-    /// A key of the claim.
+    /// An invalid key of the claim.
     #[error(transparent)]
     Key(#[from] SettingsError),
-    /// The recipe that it varies.
+    /// An error of the recipe that the claim varies.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
 }

@@ -1,4 +1,4 @@
-//! Reading a claim's file: what has fixed keys through serde, the rest by hand.
+//! Reads a claim's file: fixed keys through serde, the others by hand.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -114,7 +114,7 @@ struct Holds {
     than_metric: Option<String>,
 }
 
-/// Text, or a value as it is written: 0.75 and "0.75" are the same label.
+/// A label, given as text or as a value: 0.75 and "0.75" are the same label.
 pub(super) struct Label(pub(super) String);
 
 impl<'de> Deserialize<'de> for Label {
@@ -143,10 +143,10 @@ impl<'de> Deserialize<'de> for Label {
     }
 }
 
-/// Reads and checks the whole claim, in all its sizes, and gives it in this one.
+/// Reads and checks the claim at every size, and returns it at `size`.
 pub(super) fn read(text: &str, path: &Path, size: Size) -> Result<Claim, SettingsError> {
     let mut document = Node::parse(text, path)?;
-    // Parts whose keys are not fixed are taken out, and the rest must be known.
+    // Entries whose keys are not fixed are taken out, and all other keys must be known.
     let set = take_entries(&mut document, "set")?;
     let values = entry_mut(&mut document, "axis").and_then(|axis| axis.remove("values"));
     let numbers = entry_mut(&mut document, "paper").and_then(|paper| paper.remove("values"));
@@ -263,7 +263,7 @@ fn relations(
     holds.into_iter().zip(places).map(relation).collect()
 }
 
-/// Checks that relations speak of settings that are run, and of two of them.
+/// Checks that relations name settings that are run, and compare two different values.
 fn check_relations(
     holds: &[Relation],
     places: &[Place],

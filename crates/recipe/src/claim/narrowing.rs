@@ -1,4 +1,4 @@
-//! That settings come to lie closer together: from one metric to another of the same runs.
+//! Narrowings: settings that lie closer together in one metric than in another of the same runs.
 
 use std::fmt;
 
@@ -8,25 +8,25 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Narrowing {
-    /// Where the settings lie close, such as `linear_top1`.
+    /// The metric in which the settings lie close, such as `linear_top1`.
     pub metric: String,
-    /// Where they lie further apart, such as `stage_1.linear_top1`.
+    /// The metric in which they lie further apart, such as `stage_1.linear_top1`.
     pub than_metric: String,
 }
 
 /// Whether a narrowing held; shown as a sentence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NarrowingVerdict {
-    /// What was wanted.
+    /// The narrowing that was judged.
     pub narrowing: Narrowing,
-    /// Best mean over seeds less the worst, of [`Narrowing::metric`].
+    /// The best mean over seeds minus the worst, of [`Narrowing::metric`].
     pub range: f64,
-    /// The same of [`Narrowing::than_metric`].
+    /// The same for [`Narrowing::than_metric`].
     pub than_range: f64,
 }
 
 impl Narrowing {
-    /// Judges by the settings' means over seeds of both metrics; none without a setting.
+    /// Judges by each setting's mean over seeds in both metrics; `None` without settings.
     pub fn judge(&self, means: &[f64], than_means: &[f64]) -> Option<NarrowingVerdict> {
         let range = |values: &[f64]| {
             let best = values.iter().copied().reduce(f64::max)?;
@@ -38,7 +38,7 @@ impl Narrowing {
 }
 
 impl NarrowingVerdict {
-    /// Whether the range is smaller; one that is no number never is.
+    /// Whether the range is smaller; NaN never is.
     pub fn held(&self) -> bool {
         self.range < self.than_range
     }

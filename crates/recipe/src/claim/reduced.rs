@@ -12,17 +12,18 @@ use crate::reading::{Place, SettingsError};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Size {
-    /// As the claim is meant.
+    /// The claim as written.
     #[default]
     Full,
-    /// By its table `[small]`: the least at which training tells; minutes to half an hour.
+    /// With its `[small]` table: the smallest size at which training makes a difference; minutes to
+    /// half an hour.
     Small,
-    /// By its table `[quick]`: whether the experiment runs; a few minutes.
+    /// With its `[quick]` table, to see whether the experiment runs; a few minutes.
     Quick,
 }
 
 impl Size {
-    /// What two flags of a command ask for.
+    /// The size that a command's two flags ask for.
     pub fn of(quick: bool, small: bool) -> Self {
         match (quick, small) {
             (true, _) => Self::Quick,
@@ -31,7 +32,7 @@ impl Size {
         }
     }
 
-    /// The table of a claim's file, which is also the flag of a command; none of the full size.
+    /// Name of the table in the claim's file and of the command's flag; `None` for the full size.
     pub fn table(self) -> Option<&'static str> {
         match self {
             Self::Full => None,
@@ -40,12 +41,12 @@ impl Size {
         }
     }
 
-    /// What the runs of a claim of this name are filed under: `NAME`, `NAME-small`, `NAME-quick`.
+    /// Name under which the runs of a claim are stored: `NAME`, `NAME-small`, `NAME-quick`.
     pub fn file_name(self, claim: &str) -> String {
         self.table().map_or_else(|| claim.to_owned(), |table| format!("{claim}-{table}"))
     }
 
-    /// The claim's name and the size, of what [`Size::file_name`] made.
+    /// Splits a name from [`Size::file_name`] into the claim's name and the size.
     pub fn of_file_name(name: &str) -> (&str, Self) {
         let sizes = [Self::Small, Self::Quick];
         let found = sizes.into_iter().find_map(|size| {
@@ -68,7 +69,7 @@ pub(super) struct Reduction {
     settings: Option<Vec<Label>>,
 }
 
-/// The part whose keys are not: values of the axis, and keys of the recipe.
+/// The part of a reduced form whose keys are free: values of the axis, and keys of the recipe.
 #[derive(Default)]
 pub(super) struct Open {
     values: Option<Node>,
@@ -76,7 +77,7 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// Takes it out of a table of the claim.
+    /// Takes this part out of a table of the claim.
     pub(super) fn take(document: &mut Node, table: &str) -> Result<Self, SettingsError> {
         let Some(node) = entry_mut(document, table) else { return Ok(Self::default()) };
         Ok(Self { values: node.remove("values"), set: take_entries(node, "set")? })
@@ -84,7 +85,7 @@ impl Open {
 }
 
 impl Claim {
-    /// Lays a reduced form, which stands at `place`, over the claim.
+    /// Lays a reduced form, written at `place`, over the claim.
     pub(super) fn reduced(
         mut self,
         size: Size,

@@ -1,7 +1,7 @@
-//! A table of results: recipes as rows, what they are measured by as columns, each over seeds.
+//! Tables of results: recipes as rows, measures as columns, each over several seeds.
 //!
-//! A row's runs are those of a [`Claim`] with one setting and no relation, so that they are made,
-//! resumed and checked as a claim's are. Other rows show another number of the same runs: a
+//! A row's runs are those of a [`Claim`] with one setting and no relation, so they are made,
+//! resumed and checked like a claim's. Other rows show another number of the same runs: a
 //! baseline's, or another metric.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use crate::reading::document::{Node, Value};
 use crate::reading::{Layers, Place, SettingsError, read as read_typed, read_text};
 use crate::recipe::Recipe;
 
-/// The baseline that is the same network untrained; where it is fine-tuned, from scratch.
+/// The untrained baseline: the same network with random weights, or fine-tuned from scratch.
 pub const UNTRAINED: &str = "random_init";
 
 /// The keys of a table's file, for suggestions.
@@ -44,7 +44,7 @@ const KEYS: [&str; 19] = [
     "quick.finetune",
 ];
 
-/// A table of results to be made.
+/// A table of results, with the runs that it needs.
 #[derive(Clone, Debug)]
 pub struct ResultTable {
     /// The file's name without its ending.
@@ -57,7 +57,7 @@ pub struct ResultTable {
     pub quick: bool,
     /// Seeds of each row.
     pub seeds: Vec<u64>,
-    /// What the rows are measured by.
+    /// The columns.
     pub columns: Vec<ResultColumn>,
     /// The rows.
     pub rows: Vec<ResultRow>,
@@ -75,7 +75,7 @@ pub struct ResultColumn {
 /// Where the numbers of a column come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Measure {
-    /// This metric of a run's `summary.json`, or one of its training.
+    /// The metric of this name in a run's `summary.json`, of its evaluation or its training.
     Metric(String),
     /// The metric that each row names.
     Own,
@@ -88,34 +88,35 @@ pub enum Measure {
 pub struct ResultRow {
     /// Its name.
     pub name: String,
-    /// The runs that its numbers are of.
+    /// The runs that its numbers come from.
     pub origin: Origin,
-    /// What [`Measure::Own`] shows: a name in `summary.json`.
+    /// The metric that [`Measure::Own`] shows, by its name in `summary.json`.
     pub metric: String,
     /// Whether its network can be fine-tuned.
     pub finetune: bool,
-    /// What this row's runs call a column's metric, where they call it otherwise.
+    /// This row's names for the columns' metrics, where they differ.
     metrics: BTreeMap<String, String>,
 }
 
-/// The runs that a row's numbers are of.
+/// The runs that a row's numbers come from.
 #[derive(Clone, Debug)]
 pub enum Origin {
-    /// Its own.
+    /// The row's own runs.
     Runs(Box<Claim>),
-    /// Those of an earlier row.
+    /// The runs of an earlier row.
     Row {
-        /// Its place among the rows.
+        /// Index of that row.
         place: usize,
-        /// The prefix of a baseline's metrics, such as `random_init`; none for the trained network.
+        /// The prefix of a baseline's metrics, such as `random_init`; `None` for the trained
+        /// network.
         baseline: Option<String>,
     },
 }
 
-/// What is laid over a table's file.
+/// The layers over a table's file.
 #[derive(Clone, Debug, Default)]
 pub struct TableLayers {
-    /// Take every recipe's reduced form, and the table's.
+    /// Use the reduced form of every recipe and of the table.
     pub quick: bool,
     /// Overrides of every recipe, `key=value` each.
     pub set: Vec<String>,
@@ -177,7 +178,7 @@ impl ResultTable {
     /// Reads the table at `path`, whose recipes lie in the folder `recipes`.
     ///
     /// # Errors
-    /// [`ClaimError`], which names the key, its file and line, and what would do.
+    /// [`ClaimError`], which names the key, its file and line, and what is accepted.
     pub fn load(path: &Path, recipes: &Path, layers: &TableLayers) -> Result<Self, ClaimError> {
         let text =
             read_text(path).map_err(|source| ClaimError::Read { path: path.to_owned(), source })?;
@@ -270,7 +271,7 @@ impl ResultTable {
         }
     }
 
-    /// The claim that makes a row's runs.
+    /// The claim to which a row's runs belong.
     #[expect(clippy::too_many_arguments, reason = "what a row's file says, part by part")]
     fn claim_of(
         &self,
@@ -326,10 +327,10 @@ impl ResultTable {
         Ok(())
     }
 
-    /// The claim whose runs a row's numbers are of.
+    /// The claim whose runs give a row its numbers.
     ///
     /// # Panics
-    /// When there is no row at this place.
+    /// When there is no row at this index.
     pub fn claim(&self, row: usize) -> &Claim {
         match &self.rows[row].origin {
             Origin::Runs(claim) => claim,
@@ -337,27 +338,27 @@ impl ResultTable {
         }
     }
 
-    /// The runs that a row's numbers are of, seed by seed.
+    /// The runs that give a row its numbers, seed by seed.
     ///
     /// # Errors
-    /// [`ClaimError`] when the row makes no valid recipe.
+    /// [`ClaimError`] when the row gives an invalid recipe.
     ///
     /// # Panics
-    /// When there is no row at this place.
+    /// When there is no row at this index.
     pub fn cells(&self, row: usize, recipes: &Path) -> Result<Vec<Cell>, ClaimError> {
         self.claim(row).cells(recipes)
     }
 }
 
 impl ResultColumn {
-    /// Name of the folder of its fine-tuning within a run's.
+    /// Name of the column's fine-tuning folder inside a run's folder.
     pub fn folder(&self) -> String {
         format!("finetune-{}", file_name(&self.name))
     }
 }
 
 impl ResultRow {
-    /// What the summary of this row's runs calls a column's number; none for a fine-tuning.
+    /// Name of a column's metric in the summary of this row's runs; `None` for a fine-tuning.
     pub fn metric_of(&self, measure: &Measure) -> Option<String> {
         let metric = match measure {
             Measure::Metric(metric) => self.metrics.get(metric).unwrap_or(metric),

@@ -1,11 +1,11 @@
-//! The settings that a claim compares, and the recipe keys they are made of.
+//! The settings that a claim compares, and the recipe keys that they set.
 
 use super::{Entry, Setting};
 use crate::reading::document::{Node, Value};
 use crate::reading::{Place, SettingsError, nearest};
 use crate::recipe::known_keys;
 
-/// The most settings, and the most seeds, of a claim.
+/// Maximum number of settings, and of seeds, of a claim.
 const MOST_SETTINGS: usize = 1000;
 
 /// The values of an axis as settings.
@@ -41,7 +41,7 @@ pub(super) fn axis_settings(
     Ok(settings)
 }
 
-/// The `set` of each `[[setting]]`, in their order.
+/// The `set` of each `[[setting]]`, in order.
 pub(super) fn named_sets(document: &mut Node) -> Result<Vec<Vec<Entry>>, SettingsError> {
     match entry_mut(document, "setting").map(|node| &mut node.value) {
         Some(Value::Array(nodes)) => {
@@ -51,7 +51,7 @@ pub(super) fn named_sets(document: &mut Node) -> Result<Vec<Vec<Entry>>, Setting
     }
 }
 
-/// Takes a table of recipe keys out, nested or dotted, and checks that they exist.
+/// Takes out a table of recipe keys, nested or dotted, and checks that each key exists.
 pub(super) fn take_entries(node: &mut Node, key: &str) -> Result<Vec<Entry>, SettingsError> {
     let Some(table) = node.remove(key) else { return Ok(Vec::new()) };
     if !matches!(table.value, Value::Table(_)) {
@@ -77,7 +77,7 @@ fn flatten(prefix: &str, node: Node, entries: &mut Vec<Entry>) {
     }
 }
 
-/// A key that a claim may vary: any of a recipe but the seed.
+/// Checks that a claim can vary a key: any of a recipe but the seed.
 pub(super) fn check_key(key: &str, place: &Place) -> Result<(), SettingsError> {
     if key == "seed" {
         return Err(invalid(
@@ -106,7 +106,7 @@ pub(super) fn check_labels(settings: &[Setting], place: &Place) -> Result<(), Se
     Ok(())
 }
 
-/// Each is a run, and is looked for among the others.
+/// Checks the number of settings or seeds: each is a run, and is compared with all others.
 pub(super) fn check_number(what: &str, number: usize, place: &Place) -> Result<(), SettingsError> {
     if number <= MOST_SETTINGS {
         return Ok(());

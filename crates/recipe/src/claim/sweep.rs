@@ -1,4 +1,4 @@
-//! A sweep: settings of a recipe compared at a user's wish, on images that no test is made of.
+//! Sweeps: settings of a recipe that a user compares, without looking at the test split.
 
 use std::cmp::Ordering;
 use std::fmt::Write;
@@ -15,19 +15,19 @@ use crate::recipe::Recipe;
 use crate::system_settings::RecipeSettings;
 use crate::systems::Settings;
 
-/// The key of a part of the training images that is measured on instead of the test split.
+/// The key that holds out part of the training images, to measure on instead of the test split.
 const VALIDATION: &str = "data.validation";
 
-/// The part of the training images that settings are chosen by.
+/// The fraction of the training images on which settings are compared.
 const HELD_OUT: f64 = 0.1;
 
-/// Which end of a metric is wanted.
+/// Whether the greatest or the least value of a metric is best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Best {
-    /// The greatest, as of an accuracy.
+    /// The greatest, as for an accuracy.
     Greatest,
-    /// The least, as of an error or a loss.
+    /// The least, as for an error or a loss.
     Least,
 }
 
@@ -48,28 +48,28 @@ pub struct Sweep<'a> {
     pub recipe: &'a str,
     /// The folder of the recipes.
     pub recipes: &'a Path,
-    /// What is laid over it in every run.
+    /// The layers over the recipe in every run.
     pub layers: &'a Layers,
-    /// What is varied, `key=a,b,c` each; every combination is a setting.
+    /// The keys to vary, `key=a,b,c` each; every combination is a setting.
     pub axes: &'a [String],
     /// Seeds that each setting is run with.
     pub seeds: &'a [u64],
     /// The metric by which the best setting is found, the recipe's own if `None`.
     pub metric: Option<&'a str>,
-    /// Which end of it is wanted.
+    /// Whether its greatest or its least value is best.
     pub best: Best,
 }
 
 impl Sweep<'_> {
-    /// The claim that makes these runs and finds the best setting.
+    /// The claim that plans these runs and finds the best setting.
     ///
-    /// A tenth of the training images is held out and measured on, in place of the test split, for
-    /// systems whose data have such a part (`data.validation`) unless the layers say otherwise;
-    /// [`Claim::is_validated`] tells.
+    /// If the system has the key `data.validation`, a tenth of the training images is held out and
+    /// measured on in place of the test split, unless the layers say otherwise; see
+    /// [`Claim::is_validated`].
     ///
     /// # Errors
-    /// [`ClaimError`] when the recipe cannot be read, an axis is not `key=a,b,c`, a key is
-    /// unknown or varied twice, or a value stands twice.
+    /// [`ClaimError`] when the recipe cannot be read, an axis is not `key=a,b,c`, a key is unknown
+    /// or varied twice, or a value is repeated.
     pub fn claim(&self, name: &str) -> Result<Claim, ClaimError> {
         let Self { recipe: wanted, recipes, layers, axes, seeds, metric, best } = *self;
         let path = crate::find(recipes, wanted)?;
@@ -111,8 +111,8 @@ impl Claim {
         self.set.iter().any(|entry| entry.key == VALIDATION)
     }
 
-    /// Writes a claim without a paper's numbers or relations, as a [`Sweep`] makes it;
-    /// [`Claim::parse`] reads it back.
+    /// Writes a claim that has neither a paper's numbers nor relations, such as that of a
+    /// [`Sweep`]; [`Claim::parse`] reads it back.
     pub fn to_toml(&self) -> String {
         let text = |text: &str| toml::Value::from(text).to_string();
         let mut out = String::new();
@@ -161,7 +161,7 @@ impl Claim {
     }
 }
 
-/// Lays the reduced form of the recipe at `path`, if it is wanted, and overrides over `set`.
+/// Lays the reduced form of the recipe at `path`, if requested, and the overrides over `set`.
 pub(super) fn lay_over(
     set: &mut Vec<Entry>,
     path: &Path,
@@ -182,14 +182,14 @@ pub(super) fn lay_over(
         over.push(Entry { key, node });
     }
     for entry in over {
-        // What is laid over later counts.
+        // A later layer replaces an earlier one.
         set.retain(|earlier| earlier.key != entry.key);
         set.push(entry);
     }
     Ok(())
 }
 
-/// `key=a,b,c`
+/// Parses `key=a,b,c`.
 fn read_axis(axis: &str) -> Result<(String, Vec<Setting>), SettingsError> {
     let place = Place::File(Path::new(&format!("--axis {axis}")).into());
     let Some((key, values)) = axis.split_once('=') else {

@@ -1,19 +1,19 @@
-//! What runs say about a relation: means over seeds, their deviation, a verdict.
+//! Verdicts on relations: means and standard deviations over seeds, judged.
 
 use std::fmt;
 
-/// That one setting must be better than another; greater is better.
+/// A relation: one setting must be better than another, where greater is better.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Relation {
     /// Label of the setting that must be better.
     pub better: String,
-    /// Label of the setting it is held against.
+    /// Label of the setting that it is compared with.
     pub than: String,
-    /// By how much.
+    /// How much better it must be.
     pub margin: Margin,
-    /// In which metric.
+    /// The metric of `better`.
     pub metric: String,
-    /// The metric of `than`, such as a baseline's of the same runs; mostly the same.
+    /// The metric of `than`: mostly the same, or another of the same runs, such as a baseline's.
     pub than_metric: String,
 }
 
@@ -26,19 +26,19 @@ pub enum Margin {
     Times(f64),
 }
 
-/// Mean and deviation of a metric over seeds.
+/// Mean and standard deviation of a metric over seeds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     /// The mean.
     pub mean: f64,
-    /// The sample's standard deviation (divided by n − 1); a single value has none.
+    /// The sample standard deviation (divided by n − 1); `None` for a single value.
     pub deviation: Option<f64>,
-    /// How many values.
+    /// Number of values.
     pub count: usize,
 }
 
 impl Spread {
-    /// Of some values; of none there is no mean.
+    /// Mean and deviation of the values; `None` if there are none.
     pub fn of(values: &[f64]) -> Option<Self> {
         let count = values.len();
         let mean = values.iter().sum::<f64>() / count as f64;
@@ -57,15 +57,15 @@ pub struct Verdict {
     pub held: bool,
     /// Difference or quotient of the two settings, seed by seed.
     pub found: Spread,
-    /// Seeds in which it held, taken alone.
+    /// Number of seeds for which it held, each taken alone.
     pub seeds: usize,
 }
 
-/// Rounding of a difference of fractions must not decide.
+/// Tolerance, so that the rounding of a difference of fractions does not decide.
 const SLACK: f64 = 1e-9;
 
 impl Relation {
-    /// Judges the relation by values of its two settings, paired by seed; none without a pair.
+    /// Judges the relation by values of its two settings, paired by seed; `None` without a pair.
     ///
     /// Values that are not finite never satisfy it.
     pub fn judge(&self, better: &[f64], than: &[f64]) -> Option<Verdict> {
@@ -91,7 +91,7 @@ impl fmt::Display for Verdict {
             Some(deviation) => format!(" ± {deviation:.digits$}"),
             None => String::new(),
         };
-        // A setting against itself is one metric of it against another.
+        // A setting that is compared with itself is compared in two different metrics.
         let own = better == than;
         let [left, right] = if own {
             [format!("{better}: {metric}"), than_metric.clone()]
@@ -129,7 +129,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Fractions with four digits, speeds without any.
+/// Formats fractions with four decimals, and larger numbers such as speeds with none.
 fn shown(value: f64) -> String {
     if value.abs() < 10.0 { format!("{value:.4}") } else { format!("{value:.0}") }
 }

@@ -1,4 +1,4 @@
-//! The settings of the commands that measure and fine-tune a transformer of video.
+//! The settings of the commands that evaluate and fine-tune a video transformer.
 
 use std::path::PathBuf;
 
@@ -53,24 +53,24 @@ impl From<NamedData> for &'static str {
     }
 }
 
-/// Labelled videos, as dotted keys of a command say it; keys mean what they mean in a recipe.
+/// Labelled videos, given by dotted keys of a command, with the same meaning as in a recipe.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LabelledClips {
-    /// The folder of the videos, or of the digits that move; their cache where it is not given.
+    /// The folder of the videos, or of the moving digits; their cache if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
     /// Use only this many training videos, evenly spread over the split.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// The fraction held out to measure on where a folder has no test split, in (0, 1).
+    /// The fraction held out for evaluation if a folder has no test split, in (0, 1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holdout: Option<f64>,
-    /// Which of the videos' labels is meant, such as `direction`; the only one, or each, where
-    /// it is not given.
+    /// Which of the videos' labels to use, such as `direction`; if not given, the only one, or
+    /// each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Which frames a clip has, of as many as the model takes.
+    /// Which frames a clip has; the model determines how many.
     pub clip: ClipWindow,
     /// With `moving-mnist`: what the videos look like.
     pub moving: MovingMnistOptions,
@@ -78,20 +78,20 @@ pub struct LabelledClips {
     pub pans: PanOptions,
     /// With videos in files, or folders of frames: how they are read.
     pub videos: VideoOptions,
-    /// What happens when a video cannot be decoded.
+    /// What to do with a video that cannot be decoded.
     pub on_error: OnError,
 }
 
-/// Which frames a clip has; how many is the model's.
+/// Which frames a clip has; the model determines how many.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClipWindow {
-    /// Every how many-th frame is taken; 4 where it is not given, and 1 of generated videos.
+    /// Take every τ-th frame; if not given, every 4th, and every frame of generated videos.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stride: Option<usize>,
-    /// Frames a second at which `stride` counts.
+    /// Frames per second at which `stride` counts.
     pub rate: f64,
-    /// What becomes of a clip that is longer than its video.
+    /// What to do with a clip that is longer than its video.
     pub short: ShortVideo,
 }
 
@@ -103,7 +103,7 @@ impl Default for ClipWindow {
 }
 
 impl LabelledClips {
-    /// Which frames a clip of these videos has, of so many.
+    /// How clips of `frames` frames are sampled from these videos.
     pub fn sampling(&self, videos: ClipDataset, frames: usize) -> ClipSampling {
         let ClipWindow { stride, rate, short } = self.clip.clone();
         let usual = match videos {
@@ -133,7 +133,7 @@ impl LabelledClips {
     }
 }
 
-/// What the command that evaluates a transformer of video can be told by dotted keys.
+/// The settings, as dotted keys, of the command that evaluates a video transformer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClipEvaluateSettings {
@@ -154,13 +154,13 @@ impl ClipEvaluateSettings {
     /// Reads overrides, `key=value`, over the defaults.
     ///
     /// # Errors
-    /// [`SettingsError`], which names the override and what would do.
+    /// [`SettingsError`], which names the override and what is accepted.
     pub fn parse(set: &[String]) -> Result<Self, SettingsError> {
         overrides("the settings of evaluation", set)
     }
 }
 
-/// What the command that fine-tunes a transformer of video can be told by dotted keys.
+/// The settings, as dotted keys, of the command that fine-tunes a video transformer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClipFineTuneSettings {
@@ -168,7 +168,7 @@ pub struct ClipFineTuneSettings {
     pub seed: u64,
     /// The videos.
     pub data: LabelledClips,
-    /// Where and how it is computed.
+    /// Device, number format and bookkeeping.
     pub train: FineTuneMachine,
     /// The protocol.
     pub eval: ClipFineTuneProtocol,
@@ -182,7 +182,7 @@ pub struct ClipFineTuneProtocol {
     pub finetune: FineTune,
     /// Clips that are cut from each video in a step (repeated sampling).
     pub repeats: usize,
-    /// How training clips are varied; so that labels stay true where it is not given.
+    /// Augmentation of training clips; if not given, one that keeps the labels true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augment: Option<ClipAugment>,
     /// Views of each test video, over which the classes' probabilities are averaged.
@@ -221,7 +221,7 @@ impl ClipFineTuneSettings {
     /// Reads overrides, `key=value`, over the defaults.
     ///
     /// # Errors
-    /// [`SettingsError`], which names the override and what would do.
+    /// [`SettingsError`], which names the override and what is accepted.
     pub fn parse(set: &[String]) -> Result<Self, SettingsError> {
         overrides("the settings of fine-tuning on videos", set)
     }

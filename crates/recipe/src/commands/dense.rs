@@ -10,8 +10,8 @@ use crate::reading::{
 };
 use crate::tables::limits::{check_batch, count, within_limit};
 
-/// What the commands for dense tasks can be told by dotted keys; the defaults suit two CPU
-/// cores and a small model.
+/// The settings of the commands for dense tasks, as dotted keys; the defaults suit two CPU cores
+/// and a small model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DenseSettings {
@@ -19,7 +19,7 @@ pub struct DenseSettings {
     pub seed: u64,
     /// The images.
     pub data: DenseData,
-    /// What is trained on the encoder.
+    /// The head that is trained on the encoder.
     pub head: DenseHead,
     /// Optimiser, schedule and bookkeeping.
     pub train: DenseTrain,
@@ -59,9 +59,9 @@ pub struct DenseHead {
 pub struct DenseTrain {
     /// Optimiser steps.
     pub steps: u64,
-    /// Images in a step.
+    /// Images per step.
     pub batch_size: usize,
-    /// Learning rate at 256 images a step; if not given, it depends on whether the encoder is
+    /// Learning rate at 256 images per step; if not given, it depends on whether the encoder is
     /// frozen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base_lr: Option<f64>,
@@ -144,7 +144,7 @@ impl DenseSettings {
     /// ```
     ///
     /// # Errors
-    /// [`SettingsError`], which names the override and what would do.
+    /// [`SettingsError`], which names the override and what is accepted.
     pub fn parse(set: &[String]) -> Result<Self, SettingsError> {
         overrides("the settings of dense tasks", set)
     }

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use crate::reading::{Checked, SettingsError, Violation, overrides, proper_fraction};
 use crate::tables::{Eval, Protocol};
 
-/// What the command that evaluates a model on images can be told by dotted keys, which mean
-/// what they mean in a recipe.
+/// The settings of the command that evaluates a model on images, as dotted keys with the same
+/// meaning as in a recipe.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvaluateSettings {
@@ -40,7 +40,7 @@ impl EvaluateSettings {
     /// Reads overrides, `key=value`, over the defaults.
     ///
     /// # Errors
-    /// [`SettingsError`], which names the override and what would do.
+    /// [`SettingsError`], which names the override and what is accepted.
     pub fn parse(set: &[String]) -> Result<Self, SettingsError> {
         overrides("evaluation", set)
     }

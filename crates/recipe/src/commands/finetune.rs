@@ -12,8 +12,8 @@ use crate::tables::images::check_augment;
 use crate::tables::limits::{check_batch, within_limit};
 use crate::tables::{Device, FineTune, ImageSize, Precision};
 
-/// What the command that fine-tunes a model folder can be told by dotted keys, which
-/// mean what they mean in a recipe.
+/// The settings of the command that fine-tunes a model folder, as dotted keys with the same meaning
+/// as in a recipe.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FineTuneSettings {
@@ -21,7 +21,7 @@ pub struct FineTuneSettings {
     pub seed: u64,
     /// The images.
     pub data: FineTuneData,
-    /// Where and how it is computed.
+    /// Device, number format and bookkeeping.
     pub train: FineTuneMachine,
     /// The protocol.
     pub eval: FineTuneProtocol,
@@ -46,7 +46,7 @@ pub struct FineTuneData {
     pub image_size: Option<ImageSize>,
     /// What to do with an image that cannot be decoded.
     pub on_error: OnError,
-    /// How training images are varied; by the data set where it is not given.
+    /// Augmentation of training images; if not given, it depends on the data set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augment: Option<Augment>,
 }
@@ -93,7 +93,8 @@ impl Checked for FineTuneSettings {
             check_batch("eval.finetune.batch_size", batch, size.height(), size.width())?;
         }
         if let Some(augment) = augment {
-            // Where the size is the model's, any shift that some image has room for will do.
+            // If the model determines the size, any shift that fits images of some size is
+            // accepted.
             let size = image_size.unwrap_or(ImageSize::Square(usize::from(u16::MAX)));
             check_augment(augment, size)?;
         }
@@ -117,7 +118,7 @@ impl FineTuneSettings {
     /// ```
     ///
     /// # Errors
-    /// [`SettingsError`], which names the override and what would do.
+    /// [`SettingsError`], which names the override and what is accepted.
     pub fn parse(set: &[String]) -> Result<Self, SettingsError> {
         overrides("the settings of fine-tuning", set)
     }

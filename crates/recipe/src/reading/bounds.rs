@@ -24,7 +24,7 @@ const MOST_MESSAGE: usize = 1000;
 /// The text of a regular file of at most [`MOST_FILE`] bytes.
 ///
 /// # Errors
-/// What opening and reading say; pipes, devices and folders are not opened.
+/// Errors of opening and reading; pipes, devices and folders are refused without opening them.
 pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     if !fs::metadata(path)?.is_file() {
         return Err(Error::other("it is not a regular file"));
@@ -42,7 +42,7 @@ pub(crate) fn shown(name: &str) -> Cow<'_, str> {
     beginning(name, MOST_NAME)
 }
 
-/// A message, which may repeat what a file says, at a length that can be read.
+/// A message, which may quote a file, cut to a readable length.
 pub(crate) fn shown_message(message: &str) -> Cow<'_, str> {
     beginning(message, MOST_MESSAGE)
 }

@@ -10,21 +10,21 @@ pub struct Violation {
     /// The dotted keys involved, the one most likely at fault first: the error names
     /// the place of one that is written.
     pub keys: Vec<String>,
-    /// Names key, value and what would do.
+    /// Names the key, its value and what is accepted.
     pub message: String,
-    /// Whether it is a value that a recipe's file may leave to each run, such as the folder
-    /// that somebody's own pictures lie in.
+    /// Whether a recipe's file may leave the value to each run, such as the folder of a user's own
+    /// pictures.
     pub left_open: bool,
 }
 
 impl Violation {
-    /// Of some keys.
+    /// A violation of the given keys.
     pub fn new(keys: &[&str], message: impl Into<String>) -> Self {
         let keys = keys.iter().map(|&key| key.to_owned()).collect();
         Self { keys, message: message.into(), left_open: false }
     }
 
-    /// The same of a value that a recipe's file may leave to each run.
+    /// The same violation, for a value that a recipe's file may leave to each run.
     #[must_use]
     pub fn left_open(self) -> Self {
         Self { left_open: true, ..self }
@@ -60,7 +60,7 @@ pub fn at_least_one(key: &str, value: usize) -> Result<(), Violation> {
     must_be(value > 0, key, value, "at least 1")
 }
 
-/// Checks a part of a whole that leaves a rest, such as a held-out one.
+/// Checks a fraction strictly between 0 and 1, such as a held-out part.
 ///
 /// # Errors
 /// A [`Violation`] unless it is in (0, 1).
@@ -68,7 +68,7 @@ pub fn proper_fraction(key: &str, value: f64) -> Result<(), Violation> {
     must_be(value > 0.0 && value < 1.0, key, value, "in (0, 1)")
 }
 
-/// Checks a number.
+/// Checks a positive number.
 ///
 /// # Errors
 /// A [`Violation`] unless it is finite and above 0.
@@ -76,7 +76,7 @@ pub fn positive(key: &str, value: f64) -> Result<(), Violation> {
     must_be(value.is_finite() && value > 0.0, key, value, "a finite number above 0")
 }
 
-/// Checks a number.
+/// Checks a non-negative number.
 ///
 /// # Errors
 /// A [`Violation`] unless it is finite and at least 0.
@@ -84,7 +84,7 @@ pub fn non_negative(key: &str, value: f64) -> Result<(), Violation> {
     must_be(value.is_finite() && value >= 0.0, key, value, "a finite number of at least 0")
 }
 
-/// Checks a probability, a share or the like.
+/// Checks a probability or another fraction.
 ///
 /// # Errors
 /// A [`Violation`] unless it is in [0, 1].
@@ -113,7 +113,7 @@ pub fn must_be(
     ensure(holds, &[key], || format!("{key} is {}; it must be {rule}", brief(value)))
 }
 
-/// A value, where it has many digits as a power of ten.
+/// Formats a value, as a power of ten if it has many digits.
 fn brief(value: impl std::fmt::Display) -> String {
     let text = value.to_string();
     match text.parse::<f64>() {

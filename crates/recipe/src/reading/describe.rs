@@ -1,4 +1,4 @@
-//! What a type of settings says of each of its keys, for the page that lists them all.
+//! Describes every key of a type of settings, for the page that lists them all.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,7 +16,8 @@ pub struct KeyDescription {
     pub takes: String,
     /// Whether it must be given.
     pub required: bool,
-    /// Its value where it is not given, as TOML writes it; none where that is no value.
+    /// Its default, as TOML writes it; `None` if it has none, or the default is to leave the key
+    /// out.
     pub default: Option<String>,
 }
 

@@ -20,7 +20,7 @@ pub struct Node {
     pub(crate) place: Place,
 }
 
-/// A TOML value. Dates are taken as the text they are written in.
+/// A TOML value. Dates are read as the text that stands in the file.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     String(String),
@@ -98,8 +98,8 @@ impl Node {
         }
     }
 
-    /// The place to name for values that do not go together: an override, which
-    /// the user has just typed, before the first of the keys that is written.
+    /// The place to name for conflicting values: that of an override, which the user has just
+    /// typed, or else of the first key that is written.
     pub(crate) fn place_of_any<K: AsRef<str>>(&self, keys: &[K]) -> &Place {
         let places: Vec<&Place> =
             keys.iter().filter_map(|key| self.place_of(key.as_ref())).collect();
@@ -204,7 +204,7 @@ fn convert(
     Ok(Node { value, place })
 }
 
-/// An entry stands where its key stands: also that of a table made by a dotted header.
+/// An entry has the place of its key, even a table from a dotted header.
 fn convert_table(table: DeTable<'_>, at: &dyn Fn(usize) -> Place) -> Result<Value, SettingsError> {
     let mut entries = BTreeMap::new();
     for (key, value) in table {

@@ -1,4 +1,4 @@
-//! What can be wrong with settings, said in one or two lines.
+//! Errors of settings, each message one or two lines long.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use super::bounds::{shown, shown_message};
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Place {
-    /// A file as a whole, or the name of settings that have none: the key is missing or has its default.
+    /// A file as a whole, or the name of settings that have none: the key is missing or has its
+    /// default.
     #[error("{}", .0.display())]
     File(Arc<Path>),
     /// A line of a file, counted from 1.
@@ -28,8 +29,8 @@ pub enum Place {
 }
 
 impl Place {
-    /// Whether what stands here was laid over what stands there: an override over a file,
-    /// or one file over another.
+    /// Whether a value at this place was laid over one at `other`: an override over a file, or one
+    /// file over another.
     pub(crate) fn lies_over(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Override(_), Self::Override(_)) => false,
@@ -55,10 +56,10 @@ pub enum SettingsError {
     /// An override that is not `key=value`.
     #[error("--set {}: expected key=value, such as train.epochs=2", shown(.0))]
     Assignment(String),
-    /// The reduced setting of a file that has none.
+    /// A reduced form asked of a file that has none.
     #[error("{}: --quick needs a [quick] table, and this file has none", .0.display())]
     NoQuick(PathBuf),
-    /// A key that nothing reads.
+    /// An unknown key.
     #[error("{place}: unknown key {}{}", shown(key), did_you_mean(nearest))]
     UnknownKey {
         /// Where it was written.
@@ -112,13 +113,13 @@ pub enum SettingsError {
     Invalid {
         /// Where the offending value was written.
         place: Place,
-        /// Names the key, its value and what would do.
+        /// Names the key, its value and what is accepted.
         message: String,
     },
 }
 
 impl SettingsError {
-    /// One error for both where each says that something is missing in the same place; else
+    /// Merges two errors that both report something missing in the same place; otherwise returns
     /// the first.
     pub(crate) fn with(self, other: Self) -> Self {
         match (self, other) {
@@ -159,7 +160,7 @@ pub(crate) fn did_you_mean(nearest: &Option<String>) -> String {
     nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {name}?"))
 }
 
-/// An override shows its own key; repeating it would say it twice.
+/// Nothing for an override of this key, which already shows it; otherwise the key and a colon.
 fn key_unless_shown(place: &Place, key: &str) -> String {
     match place {
         Place::Override(text) if text.split('=').next().is_some_and(|k| k.trim() == key) => {

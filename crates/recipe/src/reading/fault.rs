@@ -1,4 +1,4 @@
-//! What serde finds wrong on its way, until key and place are known.
+//! Errors of serde on their way up, until key and place are known.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::error::{Place, SettingsError};
 use super::keys::{dotted, is_table, tables_of};
 use super::nearest::nearest;
 
-/// What serde found wrong, before the key and the place are known.
+/// What serde found wrong, without the key and the place.
 #[derive(Debug)]
 pub(super) enum Problem {
     UnknownKey,
@@ -38,14 +38,14 @@ impl Fault {
         self
     }
 
-    /// Gives it the place of the array or table that holds the value, unless it has one.
+    /// Sets the place of the array or table that holds the value, unless a place is set.
     pub(super) fn placed(mut self, place: &Place) -> Self {
         self.place.get_or_insert_with(|| place.clone());
         self
     }
 
-    /// The error to show, given the whole document's place, every known key, and what a
-    /// table that lacks a key lacks altogether.
+    /// The error to show, given the whole document's place and every known key; `lacking` lists all
+    /// the keys that a table lacks.
     pub(super) fn into_error(
         self,
         document: &Place,
@@ -133,7 +133,7 @@ impl Error for Fault {
     }
 }
 
-/// Says in words what serde says in Rust's types.
+/// Puts into words what serde expresses as Rust types.
 fn plain(expected: &dyn Expected, range: &str) -> String {
     match expected.to_string().as_str() {
         "u64" | "usize" => format!("an integer{range}"),

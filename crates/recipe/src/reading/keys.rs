@@ -1,16 +1,15 @@
 //! Every key that a type of settings knows, read off the type itself.
 //!
-//! A deserializer that answers each question with a harmless value and writes
-//! down the field names it is asked for: a field added to a type is known
-//! here, and can be suggested, without a second list. Left without an answer, a key
-//! shows whether it is required, and what stands in its place if it is not.
+//! A deserializer answers each request with a harmless value and records the field names it is
+//! asked for, so a field added to a type is known here, and can be suggested, without a second
+//! list. A key that gets no answer shows whether it is required, and its default if it is not.
 
 use serde::Deserialize;
 use serde::de::value::{MapDeserializer, StrDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// The error of a question that has no harmless answer.
+/// The error for a request that has no harmless answer.
 type NoAnswer = serde::de::value::Error;
 
 /// A key with the kind of value that its type asks for.
@@ -35,28 +34,28 @@ pub(super) enum Kind {
 
 /// Every dotted key of a type, in the order of its fields, each after the dotted `prefix`.
 ///
-/// Fields after one that takes none of the tracer's answers are left out; they are
-/// read as any other, but not suggested.
+/// Fields after one that accepts none of the tracer's answers are left out; they are read like any
+/// other, but not suggested.
 pub(crate) fn keys_of<T: Deserialize<'static>>(prefix: &str) -> Vec<String> {
     traced::<T>(prefix).into_iter().map(|traced| traced.key).collect()
 }
 
-/// The same with the kinds of their values.
+/// The same keys, with the kinds of their values.
 pub(super) fn traced<T: Deserialize<'static>>(prefix: &str) -> Vec<Traced> {
     let mut keys = Vec::new();
     let _ = T::deserialize(Tracer { path: prefix.to_owned(), without: "", keys: &mut keys });
     keys
 }
 
-/// The type with harmless values for all keys but one, which has its default; none where that
-/// key has no default.
+/// A value of the type with harmless values for all keys but one, which has its default; `None` if
+/// that key has no default.
 pub(super) fn without<T: Deserialize<'static>>(key: &str) -> Option<T> {
     let mut keys = Vec::new();
     T::deserialize(Tracer { path: String::new(), without: key, keys: &mut keys }).ok()
 }
 
-/// The keys and tables that must stand in a table of the type, by their dotted names; the
-/// table `""` is the whole.
+/// The keys and tables that a table of the type must have, by their dotted names; the table `""` is
+/// the whole.
 pub(super) fn required_in<T: Deserialize<'static>>(table: &str) -> Vec<String> {
     if without::<T>("").is_none() {
         return Vec::new(); // The type takes no harmless values: nothing can be told from them.
@@ -105,7 +104,7 @@ impl Tracer<'_> {
     }
 }
 
-/// Answers 1 to a question for a number of some type.
+/// Answers 1 to a request for a number of some type.
 macro_rules! numbers {
     ($($deserialize:ident => $kind:ident,)*) => {
         $(fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NoAnswer> {

@@ -11,7 +11,7 @@ use super::keys::keys_of;
 use super::typed::read;
 use crate::paths;
 
-/// What is laid over a file.
+/// The layers over a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layers {
     /// Lay the file's own `[quick]` table over it.
@@ -51,7 +51,7 @@ impl Layers {
 /// `what` names them where no override is at fault, as in "the settings of fine-tuning".
 ///
 /// # Errors
-/// [`SettingsError`], which names the override and what would do.
+/// [`SettingsError`], which names the override and what is accepted.
 pub fn overrides<T: DeserializeOwned + Checked>(
     what: &str,
     set: &[String],
@@ -64,7 +64,7 @@ pub fn overrides<T: DeserializeOwned + Checked>(
     Ok(settings)
 }
 
-/// A violation at the place of the keys that it names.
+/// The error for a violation, at the place of the keys that it names.
 pub(crate) fn at_place(violation: Violation, document: &Node) -> SettingsError {
     let place = document.place_of_any(&violation.keys).clone();
     SettingsError::Invalid { place, message: violation.message }

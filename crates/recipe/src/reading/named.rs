@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::bounds::shown;
 use super::nearest;
 
-/// A name that nothing has.
+/// An unknown name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("no {what} named {}; {}Known: {}", shown(name), meant(*nearest), known.join(", "))]
 pub struct UnknownName {
@@ -16,10 +16,10 @@ pub struct UnknownName {
     known: Vec<&'static str>,
 }
 
-/// What has this name; for what a command line names.
+/// The value of this name, which a command line gives.
 ///
 /// # Errors
-/// With the nearest of the known names, and all of them.
+/// [`UnknownName`], with the nearest of the known names, and all of them.
 ///
 /// ```
 /// use bauta_recipe::{Protocol, named};

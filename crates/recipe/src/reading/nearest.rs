@@ -2,8 +2,8 @@
 
 use super::bounds::MOST_KEY;
 
-/// What other programs of the field call a key or a value, and what it is called here; a
-/// part of a dotted key, or a whole one. Of several meanings, the first that is known counts.
+/// Names that other programs of the field use for a key, a part of one, or a value, with the names
+/// used here. If there are several, the first that is known counts.
 const SYNONYMS: &[(&str, &[&str])] = &[
     ("accum_iter", &["accumulate"]),
     ("accumulation_steps", &["accumulate"]),
@@ -87,11 +87,10 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("workers", &["threads"]),
 ];
 
-/// The candidate most like `name`; of equals the first, and none for a name longer than any.
+/// The candidate most like `name`, the first of equals; `None` for a name longer than any key.
 ///
-/// A dotted key is compared as a whole and by its last part, so that `epochs`
-/// finds `train.epochs`. What other programs of the field call a thing (`lr`, `gpu`) finds
-/// the name that it has here.
+/// A dotted key is compared as a whole and by its last part, so that `epochs` finds `train.epochs`.
+/// A name that other programs of the field use (`lr`, `gpu`) finds the name used here.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > MOST_KEY {
         return None;
@@ -112,7 +111,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     best.map(|(_, candidate)| candidate)
 }
 
-/// The candidate that the name's last part is another word for, if possible in the same table.
+/// The candidate of which the name's last part is a synonym, if possible in the same table.
 fn synonym<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let name = name.to_lowercase().replace('-', "_");
     let (_, meanings) = SYNONYMS.iter().find(|(other, _)| *other == last_part(&name))?;
@@ -165,7 +164,7 @@ mod tests {
             assert_eq!(nearest(typed, keys), Some(meant), "{typed}");
         }
         assert_eq!(nearest("gpu", ["auto", "cpu", "cuda"]), Some("cuda"));
-        // Where nothing of that meaning is known, likeness decides.
+        // Without a known synonym, similarity decides.
         assert_eq!(nearest("lr", ["lars", "sgd"]), Some("lars"));
     }
 

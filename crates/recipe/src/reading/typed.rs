@@ -1,7 +1,7 @@
 //! From the tree of values to the types of settings.
 //!
-//! A serde deserializer of its own, because only here are the dotted key, the
-//! place of each value and the names that the types know all at hand.
+//! This needs its own serde deserializer, because only here are the dotted key, the place of each
+//! value and the names that the types know all available.
 
 use std::collections::btree_map;
 use std::fmt;
@@ -18,7 +18,7 @@ use super::error::SettingsError;
 use super::fault::{Fault, Problem, show};
 use super::keys::required_in;
 
-/// Reads a type off a tree; of an unknown key the nearest of `known_keys` is named.
+/// Reads a type off a tree; the error for an unknown key names the nearest of `known_keys`.
 pub(crate) fn read<T: DeserializeOwned>(
     document: &Node,
     known_keys: &[String],

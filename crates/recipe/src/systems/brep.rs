@@ -16,7 +16,7 @@ use crate::system_settings::SystemSettings;
 use crate::tables::limits::{count, within_limit};
 use crate::tables::{Pictures, Train};
 
-/// What a recipe of system `brep` says.
+/// Settings of a recipe of system `brep`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Brep {
@@ -26,7 +26,7 @@ pub struct Brep {
     pub model: FaceModel,
     /// The network from codes to surfaces and trims.
     pub decoder: FieldDecoder,
-    /// What must be predicted.
+    /// The prediction target.
     #[serde(default)]
     pub target: Field,
     /// What is measured at the end.
@@ -50,8 +50,8 @@ pub struct PartData {
     /// With `generated`: parts to test on.
     #[serde(default = "defaults::test")]
     pub test: usize,
-    /// For files without a `test` folder beside `train`: the fraction of parts to test on, in (0,
-    /// 1), chosen by their names.
+    /// For files without a `test` folder next to `train`: the fraction of parts to test on, in
+    /// (0, 1), chosen by their names.
     #[serde(default = "defaults::holdout")]
     pub holdout: f64,
     /// Which parts `holdout` must keep together.
@@ -92,8 +92,8 @@ pub enum SplitBy {
     /// The name of the file.
     #[default]
     Name,
-    /// The name up to its first digit: sizes of one design. Of each family whole designs are
-    /// held out, up to the fraction.
+    /// The name up to its first digit: sizes of one design. Whole designs of each family are held
+    /// out, up to the fraction.
     BaseName,
 }
 
@@ -101,7 +101,7 @@ pub enum SplitBy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaceModel {
-    /// How codes are made.
+    /// How codes are computed.
     #[serde(default)]
     pub encoder: FaceEncoder,
     /// Width of a code, D.
@@ -136,13 +136,13 @@ pub struct FieldDecoder {
     pub depth: usize,
 }
 
-/// What must be predicted.
+/// The prediction target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Field {
     /// The channels.
     pub kind: Channels,
-    /// Points of each face in a step.
+    /// Points per face in a step.
     pub points: usize,
 }
 
@@ -152,7 +152,7 @@ impl Default for Field {
     }
 }
 
-/// What a code must tell, by the names that recipes use.
+/// What the decoder predicts from a code, by the names that recipes use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -227,27 +227,27 @@ mod defaults {
     }
 }
 
-/// Parts that are generated where a recipe does not say how many.
+/// Number of generated parts where a recipe gives none.
 const GENERATED: usize = 600;
 
-/// The most parts that are generated, points of a face, and heads.
+/// Maximum numbers of generated parts, points per face, and heads.
 const MOST_PARTS: usize = 1_000_000;
 const MOST_POINTS: usize = 100_000;
 const MOST_HEADS: usize = 1024;
 
-/// Checks a count against its greatest value.
+/// Checks that a count is from 1 to `most`.
 fn bounded(key: &str, value: usize, most: usize) -> Result<(), Violation> {
     at_least_one(key, value)?;
     must_be(value <= most, key, value, &format!("at most {most}"))
 }
 
 impl PartData {
-    /// How many parts are generated to train on.
+    /// Number of parts that are generated to train on.
     pub fn generated(&self) -> usize {
         self.limit.unwrap_or(GENERATED)
     }
 
-    /// The package that holds the parts, where one does and no folder is given.
+    /// The package that holds the parts, if there is one and no folder is given.
     pub fn package(&self) -> Option<&'static Package> {
         let fetched = match self.name {
             PartSource::OcctMisc | PartSource::Kicad => self.root.is_none(),
@@ -257,7 +257,7 @@ impl PartData {
         PACKAGES.iter().find(|package| fetched && package.name == name)
     }
 
-    /// The folder in the data cache of what was prepared of the package.
+    /// The folder of the package's prepared parts in the data cache.
     pub fn cached(&self) -> Option<String> {
         self.package().map(|package| format!("{}-parts", package.name))
     }

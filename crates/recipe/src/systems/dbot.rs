@@ -1,4 +1,4 @@
-//! dBOT: features of a teacher that is the student of the stage before (arXiv 2209.03917).
+//! dBOT: features of a teacher, which is the student of the previous stage (arXiv 2209.03917).
 
 use bauta_masking::{Grid, MaskError};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::tables::{
     Data, Decoder, DroppingVit, Eval, FeatureTarget, Mask, Stages, Teacher, Train,
 };
 
-/// What a recipe of system `dbot` says.
+/// Settings of a recipe of system `dbot`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DBot {
@@ -20,11 +20,11 @@ pub struct DBot {
     pub model: DroppingVit,
     /// The network that predicts masked patches.
     pub decoder: Decoder,
-    /// Which tokens are hidden.
+    /// Which tokens are masked.
     pub mask: Mask,
     /// The network whose features are predicted in the first stage.
     pub teacher: Teacher,
-    /// What must be predicted.
+    /// The prediction target.
     pub target: FeatureTarget,
     /// Stages of bootstrapping.
     pub stages: Stages,

@@ -1,5 +1,4 @@
-//! ELo: searched weights of self-supervised losses on clips that are seen and heard
-//! (arXiv 2002.12177).
+//! ELo: a search for weights of self-supervised losses on clips with sound (arXiv 2002.12177).
 
 mod modality;
 mod weights;
@@ -22,7 +21,7 @@ use crate::tables::images::check_root;
 use crate::tables::limits::{check_batch, count};
 use crate::tables::{Eval, Linear, Protocol, Train};
 
-/// What a recipe of system `elo` says.
+/// Settings of a recipe of system `elo`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Elo {
@@ -33,7 +32,7 @@ pub struct Elo {
     /// How the weights are searched.
     #[serde(default)]
     pub search: SearchTable,
-    /// Weights that are given, in [0, 1], by task and modality; those that are not are searched.
+    /// Fixed weights, in [0, 1], by task and modality; those that are not given are searched.
     #[serde(default)]
     pub lambda: TaskWeights,
     /// What is measured at the end.
@@ -83,12 +82,12 @@ pub enum SoundingClipSource {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClipNetworks {
-    /// The networks of frames.
+    /// The kind of network for frames.
     #[serde(default)]
     pub network: ClipNetwork,
     /// Width of an embedding, D: a multiple of 4, for `r2plus1d-50` of 32 (the paper's is 2048).
     pub dim: usize,
-    /// Frames of a clip that follow those that the networks see, and must be predicted.
+    /// Number of frames to predict, which follow those that the networks see.
     #[serde(default = "defaults::future")]
     pub future: usize,
     /// The modalities that have a network: `rgb` always, and any of `grey`, `flow` (optical flow)
@@ -97,7 +96,7 @@ pub struct ClipNetworks {
     pub modalities: Vec<ClipModality>,
 }
 
-/// Networks of frames, by the names that recipes use.
+/// Networks for frames, by the names that recipes use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
 pub enum ClipNetwork {
     /// A stem and three stages of one block each, for clips of about 8 frames of 32 × 32 pixels.
@@ -111,34 +110,34 @@ pub enum ClipNetwork {
     Fifty,
 }
 
-/// Who proposes weights, by the names that recipes use, in the order of the documentation.
+/// Methods that propose weights, by the names that recipes use, in the order of the documentation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum WeightSearch {
-    /// A normal distribution that adapts.
+    /// CMA-ES: samples of a normal distribution that adapts.
     #[default]
     CmaEs,
-    /// Children of the best of small samples.
+    /// Children of the best of small samples of the population.
     Tournament,
     /// Zero and one on as many weights as the budget allows.
     Grid,
     /// Uniform weights.
     Random,
-    /// Nobody: what `lambda` does not give is 1.
+    /// No search: weights that `lambda` does not give are 1.
     None,
 }
 
-/// How the weights are searched: each candidate trains networks for a while, which are judged by
-/// how well the sizes of their clusters follow Zipf's law.
+/// How the weights are searched: each candidate trains networks for a while, and is judged by how
+/// well the sizes of their clusters follow Zipf's law.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SearchTable {
     /// The method that proposes weights.
     pub method: WeightSearch,
-    /// Generations.
+    /// Number of generations.
     pub generations: u32,
-    /// New candidates of a generation, at least 2.
+    /// New candidates per generation, at least 2.
     pub population: usize,
     /// With `cma-es`: the first step size, in (0, 1].
     pub step: f64,
@@ -190,7 +189,7 @@ impl Default for EloEval {
 }
 
 impl EloEval {
-    /// The protocol as the table of images has it.
+    /// The protocol as the `eval` table of images.
     pub fn as_eval(&self) -> Eval {
         let protocols = vec![Protocol::Linear];
         Eval { protocols, linear: self.linear.clone(), ..Eval::default() }
@@ -212,17 +211,17 @@ mod defaults {
     }
 }
 
-/// A weight of a task below this counts as none, and the task costs nothing.
+/// A task with a weight below this is left out of the training.
 pub const LEAST_WEIGHT: f64 = 0.01;
 
-/// The most clips of a split, which lie in memory.
+/// Maximum number of clips in a split, which are kept in memory.
 const MOST_CLIPS: usize = 100_000;
 
-/// The most evaluations and steps of a search.
+/// Maximum number of evaluations, and of steps, of a search.
 const MOST: u64 = 1_000_000;
 
 impl ClipNetworks {
-    /// Whether there are networks of all modalities that a task is of, by the task's name.
+    /// Whether every modality in the name of a task has a network.
     pub fn has(&self, task: &str) -> bool {
         let missing = ClipModality::all().into_iter().filter(|one| !self.modalities.contains(one));
         missing.into_iter().all(|modality| {
@@ -233,7 +232,7 @@ impl ClipNetworks {
 }
 
 impl SoundingData {
-    /// The package that holds the stamps, where they are wanted and no folder is given.
+    /// The package that holds the stamps, if they are used and no folder is given.
     pub fn package(&self) -> Option<&'static Package> {
         let fetched = self.root.is_none() && self.name == SoundingClipSource::MovingStamps;
         PACKAGES.iter().find(|package| fetched && package.name == "tuxpaint-stamps")
@@ -247,7 +246,7 @@ impl SoundingData {
         }
     }
 
-    /// Checks the options of the source that is named, under its own keys.
+    /// Checks the options of the named source, under its own keys.
     fn check_source(&self) -> Result<(), Violation> {
         let [frames, size] = self.frames_and_size();
         let (in_frames, in_size) = match self.name {

@@ -1,4 +1,4 @@
-//! ExSSNeT: a mask a task over shared weights, of which each task trains its own
+//! ExSSNeT: one mask per task over shared weights, of which each task trains its own
 //! (arXiv 2210.10209).
 
 mod tables;
@@ -17,17 +17,17 @@ use crate::reading::{Violation, ensure};
 use crate::system_settings::SystemSettings;
 use crate::tables::{Data, Train};
 
-/// What a recipe of system `exssnet` says.
+/// Settings of a recipe of system `exssnet`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExSsNet {
     /// The images, unless `texts` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Data>,
-    /// The documents of tasks of texts.
+    /// The documents, for text tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub texts: Option<TaskTexts>,
-    /// The tasks that are made of them.
+    /// The tasks.
     pub tasks: Tasks,
     /// The network that all tasks share.
     pub model: TaskNetwork,
@@ -48,7 +48,7 @@ impl ExSsNet {
         baselines.chain([own]).collect()
     }
 
-    /// Tasks of texts have documents and the network for them, tasks of images have images.
+    /// Text tasks have documents and the network for them, image tasks have images.
     fn check_medium(&self) -> Result<(), Violation> {
         let (origin, network) = (self.tasks.origin, self.model.network);
         let of_texts = origin == TaskOrigin::Texts;

@@ -1,4 +1,4 @@
-//! i-MAE: two images from their mixture, and their latents from a masked autoencoder
+//! i-MAE: two images from their mixture, with latents distilled from a masked autoencoder
 //! (arXiv 2210.11470).
 
 use bauta_masking::{Grid, MaskError};
@@ -11,7 +11,7 @@ use crate::tables::{
     Data, Decoder, Eval, Mask, Mixture, MixtureInit, PixelTarget, Teacher, TeacherKind, Train, Vit,
 };
 
-/// What a recipe of system `i-mae` says.
+/// Settings of a recipe of system `i-mae`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IMae {
@@ -21,12 +21,12 @@ pub struct IMae {
     pub model: Vit,
     /// The network that predicts masked patches.
     pub decoder: Decoder,
-    /// Which tokens are hidden.
+    /// Which tokens are masked.
     pub mask: Mask,
-    /// What must be predicted.
+    /// The prediction target.
     pub target: PixelTarget,
-    /// The masked autoencoder whose latents are distilled and whose weights training goes
-    /// on from; none where the mixture needs none.
+    /// The masked autoencoder whose latents are distilled and whose weights training starts from;
+    /// `None` if the mixture needs no teacher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<Teacher>,
     /// The mixtures.
@@ -45,7 +45,7 @@ impl IMae {
         self.data.grid(self.model.patch_size)
     }
 
-    /// The teacher is a masked autoencoder, and may be missing where nothing needs it.
+    /// The teacher is a masked autoencoder, and can be missing if nothing needs it.
     fn check_teacher(&self) -> Result<(), Violation> {
         let Some(teacher) = &self.teacher else {
             return ensure(!self.mixture.needs_teacher(), &["mixture", "system"], || {
@@ -68,7 +68,7 @@ impl IMae {
         teacher.check()
     }
 
-    /// Training starts from one model's weights.
+    /// Training starts from the weights of one model only.
     fn check_start(&self) -> Result<(), Violation> {
         let twice = self.model.init.is_some() && self.mixture.init == MixtureInit::Teacher;
         ensure(!twice, &["model.init", "mixture.init"], || {

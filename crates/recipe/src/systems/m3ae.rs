@@ -11,19 +11,19 @@ use crate::reading::{Violation, ensure};
 use crate::system_settings::SystemSettings;
 use crate::tables::{Decoder, Train};
 
-/// What a recipe of system `m3ae` says.
+/// Settings of a recipe of system `m3ae`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct M3ae {
     /// The images and their captions.
     pub data: PairData,
-    /// The encoder of what is visible of both.
+    /// The encoder of the visible patches and words.
     pub model: PairVit,
-    /// The network that predicts the rest.
+    /// The network that predicts the masked ones.
     pub decoder: Decoder,
-    /// Which patches and words are hidden.
+    /// Which patches and words are masked.
     pub mask: PairMask,
-    /// What must be predicted.
+    /// The prediction target.
     #[serde(default)]
     pub target: PairTarget,
     /// What is measured at the end.

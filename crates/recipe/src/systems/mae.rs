@@ -8,7 +8,7 @@ use crate::reading::Violation;
 use crate::system_settings::SystemSettings;
 use crate::tables::{Data, Decoder, Eval, Mask, PixelTarget, Train, Vit};
 
-/// What a recipe of system `mae` says.
+/// Settings of a recipe of system `mae`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mae {
@@ -18,9 +18,9 @@ pub struct Mae {
     pub model: Vit,
     /// The network that predicts masked patches.
     pub decoder: Decoder,
-    /// Which tokens are hidden.
+    /// Which tokens are masked.
     pub mask: Mask,
-    /// What must be predicted.
+    /// The prediction target.
     pub target: PixelTarget,
     /// What is measured at the end.
     #[serde(default)]

@@ -8,7 +8,7 @@ use crate::reading::Violation;
 use crate::system_settings::SystemSettings;
 use crate::tables::{ClipData, ClipEval, FrameTarget, Mask, Train, VideoDecoder, VideoVit};
 
-/// What a recipe of system `mae-st` says.
+/// Settings of a recipe of system `mae-st`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaeSt {
@@ -18,9 +18,9 @@ pub struct MaeSt {
     pub model: VideoVit,
     /// The network that predicts masked patches.
     pub decoder: VideoDecoder,
-    /// Which tokens are hidden.
+    /// Which tokens are masked.
     pub mask: Mask,
-    /// What must be predicted.
+    /// The prediction target.
     pub target: FrameTarget,
     /// What is measured at the end.
     #[serde(default)]

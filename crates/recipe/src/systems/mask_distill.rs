@@ -9,19 +9,19 @@ use crate::reading::Violation;
 use crate::system_settings::SystemSettings;
 use crate::tables::{Beit, Data, Eval, FeatureTarget, Mask, Teacher, Train};
 
-/// What a recipe of system `maskdistill` says.
+/// Settings of a recipe of system `maskdistill`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaskDistill {
     /// The images.
     pub data: Data,
-    /// The encoder, in which mask tokens stand for what is hidden.
+    /// The encoder, in which mask tokens replace masked patches.
     pub model: Beit,
-    /// Which tokens are hidden.
+    /// Which tokens are masked.
     pub mask: Mask,
     /// The network whose features are predicted.
     pub teacher: Teacher,
-    /// What must be predicted.
+    /// The prediction target.
     pub target: FeatureTarget,
     /// What is measured at the end.
     #[serde(default)]

@@ -13,7 +13,7 @@ use crate::system_settings::SystemSettings;
 use crate::tables::limits::{count, within_limit};
 use crate::tables::{Data, Eval, Train};
 
-/// What a recipe of system `mixmask` says.
+/// Settings of a recipe of system `mixmask`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MixMask {
@@ -23,7 +23,7 @@ pub struct MixMask {
     pub model: ResidualNetwork,
     /// How views are compared.
     pub siamese: SiameseTable,
-    /// Which cells of a view are masked, and what they show; without it views stay whole.
+    /// Which cells of a view are masked, and what they show; without it, views are not masked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask: Option<FillTable>,
     /// What is measured at the end.
@@ -83,7 +83,7 @@ pub struct SiameseTable {
     pub dim: usize,
     /// Width of the projector's hidden layers; with base `moco`, 0 is a single linear layer.
     pub hidden: usize,
-    /// With base `moco`: keys of earlier steps, a multiple of a step's.
+    /// With base `moco`: number of keys kept from earlier steps, a multiple of those per step.
     pub queue: usize,
     /// With base `moco` or `byol`: momentum of the momentum encoder per step.
     pub momentum: f64,
@@ -93,7 +93,7 @@ pub struct SiameseTable {
     pub splits: usize,
     /// Whether each view is compared with the other, instead of only the first with the second.
     pub symmetric: bool,
-    /// Whether images are mixed by Un-Mix as well: blended, or a box pasted.
+    /// Whether images are also mixed by Un-Mix: blended, or with a box pasted.
     pub unmix: bool,
 }
 
@@ -171,12 +171,12 @@ mod defaults {
 }
 
 impl FillTable {
-    /// What draws the masks of images of this height and width.
+    /// Builds the generator of masks for images of this height and width.
     ///
     /// # Errors
     /// As [`Filler::new`].
     pub fn build(&self, image: [usize; 2]) -> Result<Filler, MaskError> {
-        // A recipe says what is masked, as of every mask; a fill what is left.
+        // A recipe gives the masked fraction, as for every mask; `Filler` takes the visible one.
         Filler::new(self.strategy, Grid::image(self.grid, self.grid)?, image, 1.0 - self.ratio)
     }
 

@@ -7,7 +7,7 @@ use crate::reading::{Violation, ensure, must_be};
 use crate::system_settings::SystemSettings;
 use crate::tables::{Documents, PolicyTable, TextClassifier, Train};
 
-/// What a recipe of system `multilabel` says.
+/// Settings of a recipe of system `multilabel`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Multilabel {
@@ -24,7 +24,7 @@ pub struct Multilabel {
     pub eval: LabelEval,
 }
 
-/// What is measured of decisions on labels.
+/// Measurements of the decisions on labels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LabelEval {

@@ -6,7 +6,7 @@ use crate::reading::{Violation, non_negative};
 
 /// Provenance: shown by `cargo xtask list` and at the head of the report.
 ///
-/// Every key may be left out of a recipe of one's own; those of this workspace have them all.
+/// A user's own recipe can leave out any key; the recipes of this workspace have them all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct About {

@@ -58,7 +58,7 @@ impl Default for ClipEval {
 }
 
 impl ClipEval {
-    /// The protocols as the table of images has them, which has more keys.
+    /// The protocols as the `eval` table of images, which has more keys.
     pub fn as_eval(&self) -> Eval {
         let Self { protocols, limit, baselines, views: _, knn, linear, pictures } = self.clone();
         Eval { protocols, limit, baselines, knn, linear, pictures, ..Eval::default() }

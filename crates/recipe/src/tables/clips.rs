@@ -40,7 +40,7 @@ pub struct ClipData {
     /// Which frames a clip has.
     #[serde(default)]
     pub clip: ClipSampling,
-    /// Augmentation of training clips; without it, that which keeps the labels of these videos
+    /// Augmentation of training clips; if not given, one that keeps the labels of these videos
     /// true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub augment: Option<ClipAugment>,
@@ -83,7 +83,7 @@ impl ClipData {
         }
     }
 
-    /// What must be fetched, unless it lies in a folder of the user's.
+    /// The data to fetch, unless they lie in a folder of the user's.
     pub fn needs(&self) -> Vec<DataNeed> {
         let name = self.name.into();
         let need = |package| DataNeed { name, package };
@@ -103,8 +103,7 @@ impl ClipData {
     /// Checks what types cannot say.
     ///
     /// # Errors
-    /// [`Violation`] for sizes that cannot be, videos without a folder, or too few of them for
-    /// a step.
+    /// [`Violation`] for impossible sizes, videos without a folder, or too few of them for a step.
     pub fn check(&self, train: &Train) -> Result<(), Violation> {
         self.holdout.map_or(Ok(()), |part| proper_fraction("data.holdout", part))?;
         self.image_size.check("data.image_size")?;

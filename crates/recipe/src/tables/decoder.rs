@@ -22,7 +22,7 @@ impl Decoder {
     /// Checks what types cannot say.
     ///
     /// # Errors
-    /// [`Violation`] for sizes that make no transformer with 2-D sin-cos positions.
+    /// [`Violation`] for sizes that do not fit a transformer with 2-D sin-cos positions.
     pub fn check(&self) -> Result<(), Violation> {
         count("decoder.depth", self.depth)?;
         check_sin_cos("decoder.dim", self.dim)?;

@@ -27,27 +27,27 @@ pub struct Documents {
     /// in (0, 1); none of them is trained on.
     #[serde(default = "defaults::meta")]
     pub meta: f64,
-    /// Fewest training documents of a label that is learnt.
+    /// Minimum number of training documents of a label that is learnt.
     #[serde(default = "defaults::one")]
     pub min_train: usize,
-    /// Fewest test documents of a label that is learnt.
+    /// Minimum number of test documents of a label that is learnt.
     #[serde(default = "defaults::one")]
     pub min_test: usize,
     /// Keep documents without labels, as negatives of all labels.
     #[serde(default)]
     pub keep_unlabelled: bool,
-    /// Size of the tree that corpus `tree` is made of.
+    /// Size of the tree from which corpus `tree` is generated.
     #[serde(default)]
     pub tree: Tree,
 }
 
-/// Size of a made tree of labels.
+/// Size of a generated tree of labels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tree {
-    /// Labels.
+    /// Number of labels.
     pub labels: usize,
-    /// Children of a label.
+    /// Children per label.
     pub branching: usize,
     /// Documents, the last fifth of them to test on.
     pub documents: usize,
@@ -85,7 +85,7 @@ impl Documents {
         }
     }
 
-    /// What must be fetched: the corpus, unless it is made or lies in a folder of the user's.
+    /// The data to fetch: the corpus, unless it is generated or lies in a folder of the user's.
     pub fn need(&self) -> DataNeed {
         let package = if self.root.is_none() { self.name.package() } else { None };
         DataNeed { name: self.name.into(), package }

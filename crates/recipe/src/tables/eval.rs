@@ -22,7 +22,7 @@ pub struct Eval {
     pub features: Pooling,
     /// Epochs between measurements of the features during training: accuracy of the nearest
     /// neighbours (of up to 5000 training images, on up to 2000 test images), effective rank, norm
-    /// and deviation; 0 measures only at the end. It does not affect training.
+    /// and standard deviation; 0 measures only at the end. It does not affect training.
     #[serde(skip_serializing_if = "is_zero")]
     pub every: u32,
     /// Measure with only this many training images (the first that are trained on).
@@ -68,7 +68,7 @@ impl Default for Eval {
     }
 }
 
-/// Megabytes of features that are kept in memory where nothing is said.
+/// Megabytes of features that are kept in memory by default.
 const IN_MEMORY: usize = 1000;
 
 fn is_zero(number: &u32) -> bool {
@@ -85,7 +85,7 @@ impl Eval {
         self.features_in_memory as u64 * 1_000_000
     }
 
-    /// Those of some overrides that set a table of a protocol that is not run, and the protocol.
+    /// The overrides in `set` that set the table of a protocol that is not run, with that protocol.
     pub fn without_effect<'a>(
         &self,
         set: &'a [String],
@@ -94,7 +94,7 @@ impl Eval {
         set.iter().filter_map(move |set| {
             let table = set.trim().strip_prefix("eval.")?.split_once('.')?.0;
             let protocol: Protocol = table.replace('_', "-").parse().ok()?;
-            // A probe on a part of the labels is made as the linear probe is.
+            // A probe on part of the labels also uses the settings of the linear probe.
             let read = runs(protocol) || (protocol == Protocol::Linear && runs(Protocol::Semi));
             (!read).then_some((set.as_str(), protocol))
         })
@@ -192,7 +192,7 @@ pub struct Linear {
     pub epochs: u32,
     /// Features in one step.
     pub batch_size: usize,
-    /// Learning rate at 256 features a step.
+    /// Learning rate at 256 features per step.
     pub base_lr: f64,
     /// Length of the linear warm-up, in epochs.
     pub warmup_epochs: f64,
@@ -213,7 +213,7 @@ impl Default for Linear {
     }
 }
 
-/// How a linear probe steps; momentum is 0.9 in both.
+/// Optimisers of a linear probe; momentum is 0.9 in both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -221,7 +221,7 @@ pub enum ProbeOptimizer {
     /// Plain gradient descent.
     #[default]
     Sgd,
-    /// LARS with trust coefficient 0.001, as MAE's reference.
+    /// LARS with trust coefficient 0.001, as in MAE's reference code.
     Lars,
 }
 

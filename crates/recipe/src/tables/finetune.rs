@@ -16,9 +16,9 @@ use crate::reading::{Violation, below_one, fraction, must_be, non_negative, posi
 pub struct FineTune {
     /// Passes over the labelled images.
     pub epochs: u32,
-    /// Images in a step.
+    /// Images per step.
     pub batch_size: usize,
-    /// Learning rate of the head at 256 images a step.
+    /// Learning rate of the head at 256 images per step.
     pub base_lr: f64,
     /// Learning rate at the end of the cosine, before layer scales.
     pub min_lr: f64,

@@ -23,12 +23,12 @@ pub struct Data {
     /// Train on only the first this many images of the training split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// The fraction held out for evaluation if your own folder or shards have no test split, in (0,
-    /// 1); chosen by path, the same in every run.
+    /// The fraction held out for evaluation if your own folder or shards have no test split, in
+    /// (0, 1); chosen by path, the same in every run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holdout: Option<f64>,
-    /// Measure on this fraction of the training images instead of on the test split, in (0, 1):
-    /// to choose settings by. They are not trained on, and are the same in every run.
+    /// To choose settings by: measure on this fraction of the training images, in (0, 1), instead
+    /// of the test split. They are not trained on, and are the same in every run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<f64>,
     /// Channels of your own pictures.
@@ -110,7 +110,7 @@ impl Data {
         Grid::of_image(self.image_size.height(), self.image_size.width(), patch_size)
     }
 
-    /// What must be fetched: the data set, unless it lies in a folder of the user's.
+    /// The data to fetch: the data set, unless it lies in a folder of the user's.
     pub fn need(&self) -> DataNeed {
         let package = if self.root.is_none() { self.name.package() } else { None };
         DataNeed { name: self.name.into(), package }
@@ -119,8 +119,8 @@ impl Data {
     /// Checks what types cannot say.
     ///
     /// # Errors
-    /// [`Violation`] for sizes or an augmentation that cannot be, a data set without a
-    /// folder, or images that do not fill a step.
+    /// [`Violation`] for impossible sizes or augmentations, a data set without a folder, or images
+    /// that do not fill a step.
     pub fn check(&self, train: &Train) -> Result<(), Violation> {
         let parts = [("data.holdout", self.holdout), ("data.validation", self.validation)];
         for (key, part) in parts {
@@ -147,7 +147,7 @@ impl Data {
     }
 }
 
-/// Data that are not fetched lie in a folder of the user's.
+/// Checks that data that are not fetched have a folder of the user's.
 pub(crate) fn check_root(root: Option<&Path>, fetched: bool, name: &str) -> Result<(), Violation> {
     ensure(root.is_some() || fetched, &["data.root", "data.name"], || {
         format!(
@@ -174,9 +174,9 @@ pub(crate) fn check_one_step(
     })
 }
 
-/// Checks a `data.augment` table for images of a size.
+/// Checks a `data.augment` table for images of the given size.
 pub(crate) fn check_augment(augment: &Augment, size: ImageSize) -> Result<(), Violation> {
-    // The channels are the data set's own; the settings do not depend on them.
+    // The data set determines the channels; the settings do not depend on them.
     augment.check(3, size.height(), size.width()).map_err(|error| match error {
         DataError::Setting { key, value, rule } => {
             let key = match key {

@@ -1,20 +1,20 @@
-//! What numbers count, and how large they may be: values beyond are mistakes, and would
-//! otherwise abort the program for memory or never end.
+//! Units and limits of numbers: greater values are mistakes, and would otherwise exhaust memory or
+//! never end.
 
 use crate::reading::{Violation, at_least_one, ensure, must_be};
 
-/// What a key counts, and its greatest value.
+/// The unit and the greatest value of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// The dotted key.
     pub key: &'static str,
     /// The greatest value that it takes.
     pub most: u64,
-    /// The unit, in the plural; empty where it is a plain number.
+    /// The unit, in the plural; empty for a plain number.
     pub unit: &'static str,
 }
 
-/// The limit of a key that has one.
+/// The limit of a key, if it has one.
 ///
 /// ```
 /// let limit = bauta_recipe::limit("train.batch_size").unwrap();
@@ -82,13 +82,13 @@ pub const LIMITS: &[Limit] = &[
     most("eval.finetune.blocks", 1000, "blocks"),
 ];
 
-/// The most pixels of one forward pass: 65,536 images of 256 × 256.
+/// Maximum number of pixels of one forward pass: 65,536 images of 256 × 256.
 const MOST_PIXELS: usize = 1 << 32;
 
-/// The most weights in the blocks of one network.
+/// Maximum number of weights in the blocks of one network.
 const MOST_WEIGHTS: f64 = 1e10;
 
-/// The most tokens of an image: 256 × 256.
+/// Maximum number of tokens of an image: 256 × 256.
 pub(crate) const MOST_TOKENS: usize = 1 << 16;
 
 /// Checks a count: at least 1, and within its limit.
@@ -104,7 +104,7 @@ pub(crate) fn within_limit(key: &str, value: f64) -> Result<(), Violation> {
     must_be(value <= most as f64, key, value, &format!("at most {most}{unit}"))
 }
 
-/// Checks that one forward pass of the images is no absurd amount of memory.
+/// Checks that one forward pass of the images needs a reasonable amount of memory.
 pub(crate) fn check_batch(
     key: &str,
     images: usize,
@@ -120,8 +120,8 @@ pub(crate) fn check_batch(
     })
 }
 
-/// Checks that a transformer's blocks, 4 D² weights of attention and 2 D² · `mlp_ratio` of
-/// the perceptron each, are no absurd amount of memory.
+/// Checks that a transformer's blocks, each with 4 D² weights of attention and 2 D² · `mlp_ratio`
+/// of the perceptron, need a reasonable amount of memory.
 pub(crate) fn check_weights(
     table: &str,
     dim: usize,

@@ -9,14 +9,14 @@ use super::images::Data;
 use super::limits::{MOST_TOKENS, count};
 use crate::reading::{Violation, ensure};
 
-/// Which tokens are hidden.
+/// Which tokens are masked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mask {
-    /// How the hidden tokens are chosen.
+    /// How the masked tokens are chosen.
     #[serde(default)]
     pub strategy: Strategy,
-    /// The fraction of tokens that is hidden, in (0, 1).
+    /// The fraction of tokens that is masked, in (0, 1).
     pub ratio: f64,
     /// The fraction at the end of a phase, in (0, 1): it changes linearly from `mask.ratio` in the
     /// first epoch to this in the last. If not given, the fraction is constant.
@@ -28,8 +28,8 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// The fraction in an epoch of a phase of so many epochs, both counted from 0; that of the
-    /// last epoch from there on.
+    /// The fraction in epoch `epoch`, counted from 0, of a phase of `epochs` epochs; it stays at
+    /// that of the last epoch from there on.
     pub fn ratio_in(&self, epoch: u64, epochs: u32) -> f64 {
         let last = u64::from(epochs.max(1)) - 1;
         match self.ratio_end {
@@ -39,7 +39,7 @@ impl Mask {
         }
     }
 
-    /// The fraction that the model was trained with last.
+    /// The fraction that was used last in training.
     pub fn last_ratio(&self) -> f64 {
         self.ratio_end.unwrap_or(self.ratio)
     }
@@ -52,7 +52,7 @@ impl Mask {
         self.build_at(self.ratio, grid)
     }
 
-    /// Builds the strategy of each epoch of a phase; a single one where the fraction stays.
+    /// Builds the strategy of each epoch of a phase; a single one if the fraction is constant.
     ///
     /// # Errors
     /// [`MaskError`] when a ratio cannot be met on this grid.
@@ -78,8 +78,8 @@ impl Mask {
     /// Checks that images of `data` can be cut into patches and masked.
     ///
     /// # Errors
-    /// [`Violation`] for a patch that does not divide the image, a ratio that the grid
-    /// cannot meet, or a block for another strategy.
+    /// [`Violation`] for a patch that does not divide the image, a ratio that the grid cannot meet,
+    /// or a block size with another strategy.
     pub fn check(&self, data: &Data, patch_size: usize) -> Result<(), Violation> {
         let grid = data.grid(patch_size).map_err(|error| {
             let message = format!("{error}; change model.patch_size or data.image_size");
@@ -88,8 +88,8 @@ impl Mask {
         self.check_on(grid, &["model.patch_size", "data.image_size"])
     }
 
-    /// Checks that inputs cut into this grid can be masked; `keys` are those that a grid
-    /// comes from.
+    /// Checks that inputs cut into this grid can be masked; `keys` are those that determine the
+    /// grid.
     ///
     /// # Errors
     /// As [`Self::check`].
@@ -103,7 +103,7 @@ impl Mask {
             )
         })?;
         self.build(grid).map_err(|error| {
-            // It begins with the name of its argument, the ratio.
+            // The message starts with the name of its argument, the ratio.
             let keys = [&["mask.ratio"], keys].concat();
             Violation::new(&keys, format!("mask.{error}"))
         })?;
@@ -121,7 +121,7 @@ impl Mask {
         })
     }
 
-    /// Checks the last fraction; those between need no check where both ends are met.
+    /// Checks the last fraction; if the grid can meet both ends, it can meet those between.
     fn check_end(&self, end: f64, grid: Grid) -> Result<(), Violation> {
         let fixed = self.strategy == Strategy::Grid && end != self.ratio;
         ensure(!fixed, &["mask.ratio_end", "mask.strategy"], || {

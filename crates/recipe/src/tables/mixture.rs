@@ -5,7 +5,7 @@ use strum::Display;
 
 use crate::reading::{Violation, fraction, non_negative};
 
-/// Two images in one input, and what is learnt of each (i-MAE §3).
+/// Two images in one input, and what is learnt from each (i-MAE §3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mixture {
@@ -19,7 +19,7 @@ pub struct Mixture {
     /// partners are drawn from all images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub same_class: Option<f64>,
-    /// Weight of the latent distillation; with 0 it needs no teacher.
+    /// Weight of the latent distillation, which needs no teacher if this is 0.
     pub latent_weight: f64,
     /// What the teacher sees.
     pub teacher_input: TeacherInput,
@@ -45,7 +45,7 @@ impl Default for Mixture {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Branches {
-    /// The subordinate one, of the smaller share.
+    /// The subordinate one, with the smaller share.
     Single,
     /// Both.
     #[default]
@@ -69,16 +69,16 @@ pub enum TeacherInput {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum MixtureInit {
-    /// The teacher's, each disentangling head a copy of its `decoder_embed`: continued
+    /// The teacher's, with each disentangling head a copy of its `decoder_embed`: continued
     /// pre-training, as in the released code.
     #[default]
     Teacher,
-    /// Random ones.
+    /// Random weights.
     Random,
 }
 
 impl Mixture {
-    /// Whether a teacher is needed: for the weights to begin with or for latents to distil.
+    /// Whether a teacher is needed, for initial weights or for latents to distil.
     pub fn needs_teacher(&self) -> bool {
         self.latent_weight > 0.0 || self.init == MixtureInit::Teacher
     }

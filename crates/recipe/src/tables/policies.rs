@@ -1,4 +1,4 @@
-//! The `policies` table: what is learnt besides the classifier, and how.
+//! The `policies` table: what is learnt in addition to the classifier, and how.
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
@@ -53,7 +53,8 @@ pub enum PolicyReward {
     /// Each label for the F1 that its own threshold gains over the policy's mean.
     #[default]
     CounterfactualF1,
-    /// The margin between probability and threshold, as the paper is remembered: it runs away.
+    /// The margin between probability and threshold, as recalled from the paper: thresholds
+    /// diverge.
     ProbabilityMargin,
     /// All labels for the micro-F1 of a batch: it gains next to nothing.
     ScalarF1,
@@ -77,7 +78,7 @@ pub struct PolicyTable {
     pub range: f64,
     /// Steps between updates of the meta-learner.
     pub window: usize,
-    /// Held-out documents of a reward.
+    /// Number of held-out documents per reward.
     pub batch_size: usize,
     /// The meta-learner's learning rate.
     pub lr: f64,
@@ -85,7 +86,7 @@ pub struct PolicyTable {
     pub shrinkage: f64,
     /// Discount per step of the reward at a window's end; in [0, 1].
     pub discount: f64,
-    /// Weight of a label's own F1 beside micro-F1.
+    /// Weight of a label's own F1 relative to micro-F1.
     pub eta: f64,
     /// Shrink thresholds of labels with few held-out documents towards the best common one.
     pub guard: bool,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-/// From the tokens of the final layer norm to one feature of the image; by the names that
+/// How the tokens of the final layer norm become one feature of the image, by the names that
 /// recipes use, in the order of the documentation.
 #[derive(
     Clone,
@@ -30,7 +30,7 @@ pub enum Pooling {
 }
 
 impl Pooling {
-    /// What it is, in words.
+    /// The pooling, in words.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Mean => "mean of the patch tokens",

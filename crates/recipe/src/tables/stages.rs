@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::count;
 use crate::reading::Violation;
 
-/// Stages of training: each begins with a new student, taught by the one before (dBOT §3).
+/// Stages of training: each trains a new student, taught by the previous one (dBOT §3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stages {

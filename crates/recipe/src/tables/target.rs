@@ -67,7 +67,7 @@ pub struct Comparison {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Normalization {
-    /// As they are.
+    /// No normalisation.
     None,
     /// Mean 0 and unbiased variance 1, eps 1e-6 in the root (dBOT; MAE's pixels).
     Standardize,

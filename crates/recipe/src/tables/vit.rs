@@ -79,7 +79,7 @@ pub struct Beit {
     /// Initial factor of every residual branch (LayerScale); none if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer_scale: Option<f64>,
-    /// Whether tokens carry learned positions beside the relative biases.
+    /// Whether tokens carry learned positions in addition to the relative biases.
     #[serde(default)]
     pub absolute_positions: bool,
 }
@@ -92,7 +92,7 @@ impl Vit {
     /// Checks what types cannot say.
     ///
     /// # Errors
-    /// [`Violation`] for sizes that make no transformer with 2-D sin-cos positions.
+    /// [`Violation`] for sizes that do not fit a transformer with 2-D sin-cos positions.
     pub fn check(&self) -> Result<(), Violation> {
         check_blocks(self.patch_size, self.dim, self.depth, self.mlp_ratio)?;
         check_sin_cos("model.dim", self.dim)?;
@@ -101,7 +101,7 @@ impl Vit {
 }
 
 impl DroppingVit {
-    /// The same without what it skips.
+    /// The same transformer without stochastic depth.
     pub fn vit(&self) -> Vit {
         let Self { patch_size, dim, depth, heads, mlp_ratio, .. } = *self;
         Vit { patch_size, dim, depth, heads, mlp_ratio, init: self.init.clone() }
@@ -127,8 +127,8 @@ impl Beit {
     /// Checks what types cannot say.
     ///
     /// # Errors
-    /// [`Violation`] for sizes, a rate or a scale that make no transformer; the width need
-    /// only be a multiple of the heads.
+    /// [`Violation`] for sizes, a rate or a scale that do not fit a transformer; the width only
+    /// needs to be a multiple of the heads.
     pub fn check(&self) -> Result<(), Violation> {
         check_blocks(self.patch_size, self.dim, self.depth, self.mlp_ratio)?;
         check_heads("model.heads", self.heads, "model.dim", self.dim)?;
@@ -154,14 +154,14 @@ pub(super) fn check_blocks(
     check_weights("model", dim, depth, mlp_ratio)
 }
 
-/// Sine and cosine of two coordinates share the width equally.
+/// Checks that sines and cosines of two coordinates can share the width equally.
 pub(super) fn check_sin_cos(key: &str, dim: usize) -> Result<(), Violation> {
     count(key, dim)?;
     let rule = "a multiple of 4, which 2-D sin-cos positions need";
     must_be(dim.is_multiple_of(4), key, dim, rule)
 }
 
-/// Heads share the width equally.
+/// Checks that the heads can share the width equally.
 pub(super) fn check_heads(
     heads_key: &str,
     heads: usize,

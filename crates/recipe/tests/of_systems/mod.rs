@@ -12,7 +12,7 @@ normalization = "standardize"
 loss = "smooth-l1"
 "#;
 
-/// A recipe of tasks has few tables of the valid one's.
+/// A recipe of tasks shares few tables with the valid one.
 fn exssnet() -> String {
     let (head, _) = valid::RECIPE.split_once("[model]").unwrap();
     let (_, train) = valid::RECIPE.split_once("[train]").unwrap();

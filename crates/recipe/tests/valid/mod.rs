@@ -1,6 +1,6 @@
 //! The recipe that the tests start from.
 
-/// Valid, with most keys written; line numbers are counted on by the tests.
+/// Valid, with most keys written; the tests count on its line numbers.
 pub const RECIPE: &str = r#"system = "mae"
 seed = 7
 [about]

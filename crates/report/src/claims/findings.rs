@@ -1,4 +1,4 @@
-//! A claim's results: means and deviations by setting, and verdicts.
+//! A claim's results: means and standard deviations by setting, and verdicts.
 
 use std::fmt;
 
@@ -13,11 +13,11 @@ use crate::summary::Summary;
 pub struct Findings {
     /// The heading of the settings: the varied key, or `setting`.
     pub axis: String,
-    /// The columns of ours; the claim's own metric first.
+    /// The metrics of our columns; the claim's own first.
     pub metrics: Vec<String>,
-    /// What the paper's numbers are.
+    /// A description of the paper's numbers.
     pub paper: Option<String>,
-    /// One row a setting.
+    /// One row per setting.
     pub rows: Vec<Row>,
     /// One judgement per relation, then one per narrowing.
     pub judgements: Vec<Judgement>,
@@ -38,23 +38,23 @@ pub struct Judgement {
     pub sentence: String,
 }
 
-/// One setting.
+/// The row of one setting.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// Its label.
     pub label: String,
-    /// Its place on the axis.
+    /// Its value on the axis.
     pub number: Option<f64>,
     /// The paper's number.
     pub paper: Option<f64>,
-    /// Ours, by column.
+    /// Our numbers, by column.
     pub ours: Vec<Spread>,
 }
 
-/// A number of a summary by its name: an evaluation's metric, a baseline's, or one of the training.
+/// A metric of a summary by its name: of the evaluation, of a baseline or of the training.
 ///
 /// # Errors
-/// [`ReportError::NoMetric`] with the names that there are.
+/// [`ReportError::NoMetric`] with the known names.
 pub fn metric(summary: &Summary, name: &str) -> Result<f64, ReportError> {
     let train = &summary.train;
     let training = [
@@ -74,7 +74,7 @@ pub fn metric(summary: &Summary, name: &str) -> Result<f64, ReportError> {
 }
 
 impl Findings {
-    /// Gathers the summaries of all cells, in their order.
+    /// Gathers the summaries of all cells, in order.
     ///
     /// # Errors
     /// When a run lacks a metric of the claim.
@@ -93,7 +93,7 @@ impl Findings {
             }
         }
         let runs = || cells.iter().zip(summaries);
-        // By seed, so that two settings' values are pairs.
+        // In the order of the seeds, so that the values of two settings are pairs.
         let values = |setting: usize, name: &str| -> Result<Vec<f64>, ReportError> {
             let own = runs().filter(|(cell, _)| cell.setting == setting);
             own.map(|(cell, summary)| metric(summary, name).map_err(|error| error.of(&cell.name)))
@@ -179,7 +179,7 @@ impl Findings {
         }
     }
 
-    /// How long it took.
+    /// The time that the runs and this call took, in words.
     pub fn time(&self) -> String {
         let minutes = |seconds: f64| {
             if seconds < 90.0 {
@@ -250,7 +250,7 @@ fn best(end: Best, axis: &str, metric: &str, rows: &[Row]) -> Option<String> {
     Some(format!("Best by {metric}: {axis} {label} with {number}{ahead}."))
 }
 
-/// What `a ± b` means.
+/// An explanation of `a ± b`.
 pub(crate) fn over(seeds: usize) -> String {
     match seeds {
         1 => "one seed, so no deviation".to_owned(),
@@ -258,7 +258,7 @@ pub(crate) fn over(seeds: usize) -> String {
     }
 }
 
-/// `0.4812 ± 0.0034`
+/// Formats mean and deviation, as in `0.4812 ± 0.0034`.
 pub(crate) fn spread(spread: &Spread) -> String {
     match spread.deviation {
         Some(deviation) if spread.mean.abs() >= 10.0 => {

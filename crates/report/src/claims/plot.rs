@@ -11,20 +11,20 @@ const OURS: RGBColor = RGBColor(9, 105, 218);
 const PAPER: RGBColor = RGBColor(188, 76, 0);
 const SIZE: (u32, u32) = (860, 420);
 
-/// A point with its deviation, 0 where one seed has none.
+/// A point with its standard deviation, 0 for a single seed.
 struct Point {
     x: f64,
     y: f64,
     deviation: f64,
 }
 
-/// Empty part at both ends of our axis, over the values' range; the paper's axis
-/// has more, so that two curves of one shape do not cover each other.
+/// Margins at both ends of our axis and of the paper's, relative to the values' range; they differ
+/// so that two curves of the same shape do not cover each other.
 const ROOM: (f64, f64) = (0.12, 0.3);
 
-/// Draws column `column` of the findings; the paper's numbers beside it where `paper`.
+/// Draws column `column` of the findings, with the paper's numbers next to it if `paper`.
 ///
-/// Numbers lie at their place on the axis, names side by side.
+/// Numeric settings lie at their values on the axis, named ones side by side.
 ///
 /// # Errors
 /// When drawing fails, and when a mean is not finite.
@@ -145,7 +145,7 @@ fn draw(
     Ok(svg)
 }
 
-/// The values with some room at both ends.
+/// The values' range, with some room at both ends.
 fn range(values: impl Iterator<Item = f64>, room: f64) -> std::ops::Range<f64> {
     let (low, high) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));

@@ -27,7 +27,7 @@ pub struct Record {
     pub sentences: Vec<String>,
     /// The metric that is compared.
     pub metric: String,
-    /// The mean over seeds, with its deviation, by setting: label and number.
+    /// Label of each setting, and mean over seeds with its standard deviation.
     pub settings: Vec<(String, String)>,
     /// Seeds of each setting.
     pub seeds: usize,
@@ -43,7 +43,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// The results of a claim's finished runs, made on a processor of this name.
+    /// The results of a claim's finished runs, computed on a processor of this name.
     ///
     /// # Errors
     /// When a run lacks a metric.
@@ -75,7 +75,7 @@ impl Record {
     /// Reads a record.
     ///
     /// # Errors
-    /// When the file cannot be read or holds no record.
+    /// When the file cannot be read or is not a record.
     pub fn read(path: &Path) -> Result<Self, ReportError> {
         let text =
             fs::read(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
@@ -124,7 +124,7 @@ pub fn finished(cells: &[Cell], folder: &Path) -> Result<Vec<Summary>, ReportErr
     cells.iter().map(summary).collect()
 }
 
-/// The table of verdicts, in Markdown: one row for each record, in their order.
+/// The table of verdicts, in Markdown: one row for each record, in order.
 pub fn table(records: &[Record]) -> String {
     let mut out =
         "| claim | verdict | numbers | seeds | minutes | machine |\n|---|---|---|---|---|---|\n"
@@ -133,7 +133,7 @@ pub fn table(records: &[Record]) -> String {
         let form = record.size.table().map_or_else(String::new, |size| format!(" `--{size}`"));
         let verdict = if record.held { "held" } else { "**did not hold**" };
         let mut words = match &record.sentences[..] {
-            // The verdict has said it.
+            // The verdict already says whether it held.
             [only] => only.split_once(": ").map_or(only.as_str(), |(_, rest)| rest).to_owned(),
             several => several.join("; "),
         };

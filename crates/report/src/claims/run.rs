@@ -27,7 +27,7 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// That of a run which this process would make on a device, with this many threads.
+    /// The fingerprint of a run that this process would make on `device` with this many threads.
     ///
     /// # Errors
     /// [`ReportError::NoProgram`] and [`ReportError::Read`] when the program cannot be read.
@@ -60,11 +60,11 @@ pub(super) enum State {
     Begun,
     /// It is finished.
     Finished(Box<Summary>),
-    /// It is another's, for this reason.
+    /// It is a different run, for this reason.
     Foreign(String),
 }
 
-/// Looks at a run's folder.
+/// Reads the state of a run's folder.
 pub(super) fn state(folder: &Path, cell: &Cell, fingerprint: &Fingerprint) -> State {
     match fs::read_dir(folder) {
         Ok(mut entries) => {
@@ -107,7 +107,7 @@ fn difference(found: &Fingerprint, wanted: &Fingerprint) -> String {
     )
 }
 
-/// Makes the run's folder and says whose it is.
+/// Creates the run's folder and writes its fingerprint.
 pub(super) fn begin(folder: &Path, fingerprint: &Fingerprint) -> Result<(), ReportError> {
     let text = serde_json::to_vec_pretty(fingerprint).expect("names and numbers have a JSON form");
     fs::create_dir_all(folder)
@@ -115,7 +115,7 @@ pub(super) fn begin(folder: &Path, fingerprint: &Fingerprint) -> Result<(), Repo
         .map_err(ReportError::write(folder))
 }
 
-/// Makes the folder of a claim's runs or checks that it is one, writes the text of the claim into
+/// Creates the folder of a claim's runs or checks that it is one, writes the text of the claim into
 /// it and locks it against other processes.
 ///
 /// # Errors
@@ -139,7 +139,7 @@ pub fn claim_folder(folder: &Path, claim: &[u8]) -> Result<FolderLock, ReportErr
     lock.ok_or_else(|| refuse("another process makes this claim's runs there"))
 }
 
-/// Moves the folder of a run to the first free place in the claim's `earlier`.
+/// Moves the folder of a run to the first free name in the claim's `earlier`.
 pub(super) fn put_aside(claim: &Path, run: &str) -> Result<PathBuf, ReportError> {
     let (folder, earlier) = (claim.join(run), claim.join("earlier"));
     let mut places = (1_u64..).map(|number| earlier.join(format!("{run}.{number}")));

@@ -12,15 +12,15 @@ use crate::ReportError;
 use crate::number::short;
 use crate::summary::Summary;
 
-/// Makes those of a claim's runs that are not there yet, each in the folder of its name below
-/// `folder`, and `tell`s a line for each.
+/// Makes the missing runs of a claim, each in the folder of its name below `folder`, and passes a
+/// line about each to `tell`.
 ///
-/// A run that is finished is not made again, one that was interrupted goes on where it stopped,
-/// and one of another `fingerprint` or other settings is put aside in `earlier`.
+/// A finished run is not repeated, an interrupted one is resumed, and one with another
+/// `fingerprint` or other settings is moved to `earlier`.
 ///
 /// # Errors
-/// Those of `fingerprint`; those of `make` with the run's name, and runs that are finished
-/// stand; [`ReportError::Write`] and [`ReportError::Move`] when a folder cannot be changed.
+/// Errors of `fingerprint`; errors of `make`, with the run's name, where the finished runs are
+/// kept; [`ReportError::Write`] and [`ReportError::Move`] when a folder cannot be changed.
 pub fn sweep<E: Into<Box<dyn Error + Send + Sync>>>(
     claim: &Claim,
     cells: &[Cell],
@@ -56,7 +56,7 @@ pub fn sweep<E: Into<Box<dyn Error + Send + Sync>>>(
     Ok(summaries)
 }
 
-/// `[2/8] mask.ratio 0.5, seed 0: linear_top1 0.4812, 1834 images/s (43 s)`
+/// A line such as `[2/8] mask.ratio 0.5, seed 0: linear_top1 0.4812, 1834 images/s (43 s)`.
 fn line(
     claim: &Claim,
     cells: &[Cell],

@@ -1,4 +1,4 @@
-//! One self-contained page that sets runs side by side.
+//! One self-contained page that compares runs.
 
 use maud::{Markup, html};
 
@@ -8,7 +8,7 @@ use crate::html::{self, figure, or_dash};
 use crate::number::shown;
 use crate::{Record, ReportError};
 
-/// A quantity of a record, and what it is called.
+/// A quantity of a record, with its caption.
 type Quantity = (fn(&Record) -> f64, &'static str);
 
 const QUANTITIES: [Quantity; 4] = [
@@ -67,7 +67,7 @@ fn header(first: &str, names: &[String]) -> Markup {
     }
 }
 
-/// One quantity of all runs that have a log, over the passes through the data.
+/// One quantity of all runs that have a log, plotted over epochs.
 fn draw(
     comparison: &Comparison,
     quantity: fn(&Record) -> f64,
@@ -82,7 +82,7 @@ fn draw(
     Chart { x, y, curves: curves.collect(), bands: Vec::new(), from_zero: true }.draw()
 }
 
-/// A piece a phase, one after another: each phase counts its epochs from 0.
+/// One piece per phase, one after another: each phase counts its epochs from 0.
 fn pieces(log: &[Record], quantity: fn(&Record) -> f64) -> Vec<Vec<(f64, f64)>> {
     let mut begin = 0.0;
     let mut pieces = Vec::new();

@@ -8,12 +8,12 @@ use crate::chart::{Chart, Curve};
 use crate::html::figure;
 use crate::{Record, ReportError};
 
-/// A quantity of a record, where it has it, and what it is called.
+/// A quantity of a record, if it has one, with its name.
 type Quantity = (fn(&Record) -> Option<f64>, &'static str);
 
 const LOSS: Quantity = (|r| Some(r.loss), "Loss, mean over each log window");
 
-/// What the loss must fall below, where it is known.
+/// Reference losses, where known: the loss must fall below them.
 const REFERENCES: [Quantity; 2] = [
     (|r| r.mean_loss, "predicting the mean of the targets"),
     (|r| r.uninformed_loss, "uninformed: the same prediction for all samples"),
@@ -32,8 +32,8 @@ const OTHERS: [Quantity; 10] = [
     (|r| r.peak_share, "Share of the processor's measured peak"),
 ];
 
-/// Draws the loss beside what it must fall below, its parts, what was measured of the
-/// features, learning rate, norms, speed and share of the peak.
+/// Draws the loss with its references, its parts, the measurements of the features, learning rate,
+/// norms, speed and share of the peak.
 ///
 /// A log with fewer than two records gives no curves.
 ///
@@ -81,7 +81,7 @@ pub fn draw(records: &[Record]) -> Result<Vec<Markup>, ReportError> {
     Ok(drawn)
 }
 
-/// One quantity, broken off where a phase ends.
+/// The curve of one quantity, with a gap where a phase ends.
 fn curve(
     colour: usize,
     name: &str,
@@ -99,7 +99,7 @@ fn bands(phases: &[&[Record]]) -> Vec<(f64, f64)> {
     begins.zip(ends.iter().copied()).collect()
 }
 
-/// What the shading means, in the caption.
+/// An explanation of the shading, for the caption.
 fn shaded(phases: &[&[Record]]) -> String {
     if phases.len() < 2 {
         return String::new();
@@ -123,7 +123,7 @@ mod tests {
         draw(records).unwrap().into_iter().map(Markup::into_string).collect()
     }
 
-    /// Pieces of curves of the first colour; axes are lines of other colours.
+    /// Number of pieces of curves in the first colour; axes are lines of other colours.
     fn pieces(chart: &str) -> usize {
         chart.matches(r##"stroke="#0072B2""##).count()
     }

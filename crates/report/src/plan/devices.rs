@@ -12,30 +12,30 @@ pub enum DeviceKind {
     H200,
     /// NVIDIA A100 SXM4 with 80 GB, eight to a machine.
     A100,
-    /// A machine like this one, one process on each, on an Ethernet of 10 Gbit/s.
+    /// Machines like this one, with one process on each, connected by 10 Gbit/s Ethernet.
     Cpu,
 }
 
 /// Capabilities of a kind of device.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
-    /// Operations a second of matrix products in fp32, which Bauta does not round to TF32, and
-    /// in bf16, of dense matrices; none of one that must be measured.
+    /// Operations per second of dense matrix products in fp32, which Bauta does not round to TF32,
+    /// and in bf16; `None` for a kind that must be measured.
     pub peaks: Option<[f64; 2]>,
-    /// Bytes of its memory, where all of the kind have the same.
+    /// Bytes of its memory, if all devices of the kind have the same.
     pub memory: Option<f64>,
-    /// Bytes a second that it sends to another device of its machine.
+    /// Bytes per second that it sends to another device of its machine.
     pub within: f64,
-    /// Bytes a second that it sends to a device of another machine, by an adapter of its own.
+    /// Bytes per second that it sends to a device of another machine, through its own adapter.
     pub between: f64,
     /// Devices in a machine.
     pub in_machine: u64,
-    /// The share of the peak that training is taken to reach, if nothing else is given.
+    /// The share of the peak that training is assumed to reach, if nothing else is given.
     pub utilization: f64,
 }
 
 impl DeviceKind {
-    /// All of them, in the order of the documentation.
+    /// All kinds, in the order of the documentation.
     pub const ALL: [Self; 4] = [Self::H100, Self::H200, Self::A100, Self::Cpu];
 
     /// The name that a command takes.
@@ -48,7 +48,7 @@ impl DeviceKind {
         }
     }
 
-    /// What it can do.
+    /// The capabilities of this kind.
     pub fn rates(self) -> Rates {
         // Products: datasheets of the H100 (SXM), H200 (SXM) and A100 80GB (SXM), without
         // sparsity: FP32, and BFLOAT16 Tensor Core. NVLink: half of the two-way rates of 900 and

@@ -1,8 +1,8 @@
-//! Plans against numbers made by hand.
+//! Plans against numbers computed by hand.
 
 use super::*;
 
-/// A million trained parameters under AdamW, 64 samples of a GFLOP.
+/// A million trained parameters under AdamW, 64 samples of one GFLOP each.
 fn sizes() -> StepSizes {
     StepSizes {
         recipe: "r".to_owned(),
@@ -54,7 +54,7 @@ fn several_share_the_batch_and_exchange_gradients_around_a_ring() {
     assert!(close(two.sent, 4e6) && close(eight.sent, 7e6));
     assert!(close(eight.exchange_seconds, 7e6 / 1.25e9));
     assert!(close(eight.scaling, 1.0 / (8.0 * (0.125 + 0.0056))));
-    // Gradients are sent where they lie.
+    // Gradients are exchanged in place.
     assert_eq!(two.memory[1], 4e6);
 }
 

@@ -1,7 +1,7 @@
-//! The runs of a table of results: each row's by the program's `reproduce`, then each fine-tuning
-//! by its `finetune`.
+//! Makes the runs of a table of results: each row's with the program's `reproduce`, then each
+//! fine-tuning with its `finetune`.
 //!
-//! What is finished is not made again, and what was interrupted goes on.
+//! Finished runs are not repeated, and interrupted ones are resumed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,28 +25,28 @@ pub struct TableRuns<'a> {
     pub out: &'a Path,
     /// The folder of the recipes.
     pub recipes: &'a Path,
-    /// A call of one of the program's subcommands.
+    /// Builds a call of one of the program's subcommands.
     pub call: &'a dyn Fn(&str) -> Command,
-    /// Hears of each fine-tuning, in a line.
+    /// Receives a line about each fine-tuning.
     pub told: &'a dyn Fn(&str),
 }
 
 /// The numbers of a row, and their cost.
 #[derive(Clone, Debug)]
 pub struct RowNumbers {
-    /// By column, a number a seed.
+    /// Per column, one number per seed.
     pub numbers: Vec<Vec<f64>>,
-    /// Of the row's own runs; none where another row's are shown.
+    /// The summaries of the row's own runs; empty if another row's runs are shown.
     pub summaries: Vec<Summary>,
     /// Seconds of training, evaluation and fine-tuning, without those of another row's runs.
     pub seconds: f64,
 }
 
 impl TableRuns<'_> {
-    /// Makes what is missing of the row at this place.
+    /// Makes the missing runs of the row at this index.
     ///
     /// # Errors
-    /// When a file cannot be written or read, and [`ReportError::Row`] of a row whose program
+    /// When a file cannot be written or read, and [`ReportError::Row`] for a row whose program
     /// fails; its own messages say why.
     pub fn make(&self, place: usize) -> Result<(), ReportError> {
         let row = &self.table.rows[place];
@@ -72,7 +72,7 @@ impl TableRuns<'_> {
         Ok(())
     }
 
-    /// The numbers of the row at this place, whose runs are all finished.
+    /// The numbers of the row at this index, whose runs are all finished.
     ///
     /// # Errors
     /// When a run is missing, unfinished, of other settings, or has no such metric.
@@ -104,12 +104,12 @@ impl TableRuns<'_> {
         Ok(RowNumbers { numbers, summaries: if own { summaries } else { Vec::new() }, seconds })
     }
 
-    /// The folder of the runs that a row's numbers are of.
+    /// The folder of the runs that give a row its numbers.
     fn folder(&self, place: usize) -> PathBuf {
         self.out.join(&self.table.claim(place).name)
     }
 
-    /// The fine-tuning that a column asks for of one of a row's runs.
+    /// The fine-tuning of one of a row's runs that a column asks for.
     fn tuning(
         &self,
         place: usize,
@@ -126,7 +126,7 @@ impl TableRuns<'_> {
         let data = |key: &str| settings["data"][key].as_str().map(str::to_owned);
         let nameless = || row_error(row, "its data set has no name, so nothing can be fine-tuned");
         let named = data("name").ok_or_else(nameless)?;
-        // What is set in the column counts more.
+        // The settings of the column take precedence.
         let mut settings = vec![format!("seed={}", cell.seed)];
         settings.extend(data("root").map(|root| format!("data.root={root}")));
         settings.push(format!("train.threads={}", cell.recipe.train.threads));
@@ -161,7 +161,7 @@ impl TableRuns<'_> {
 
     /// Runs a command to its end; its own messages say what went wrong.
     fn complete(&self, mut command: Command, row: &ResultRow) -> Result<(), ReportError> {
-        // Its table of one row is no news.
+        // The table of a single row that it prints is of no interest here.
         let status = command.stdout(Stdio::null()).status();
         let program = Path::new(command.get_program()).display();
         let status =
@@ -193,7 +193,7 @@ impl Tuning {
         command
     }
 
-    /// Whether it was made with these settings; the program refuses to go on with others.
+    /// Whether it is finished with these settings; the program refuses to resume with others.
     fn is_finished(&self) -> Result<bool, ReportError> {
         if !self.file().is_file() {
             return Ok(false);
@@ -225,7 +225,7 @@ impl Tuning {
     }
 }
 
-/// A metric of all summaries; none where a baseline has no such number.
+/// A metric of all summaries; empty if a baseline does not have it.
 fn of_summaries(
     name: &str,
     summaries: &[Summary],

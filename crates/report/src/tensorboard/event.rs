@@ -57,7 +57,7 @@ pub fn encode(wall_time: f64, step: u64, what: What<'_>) -> Vec<u8> {
     event
 }
 
-/// The step of an event that [`encode`] made: it follows the time, unless it is 0.
+/// The step of an event from [`encode`]: it follows the time, unless it is 0.
 pub fn step(event: &[u8]) -> u64 {
     match event.get(9..) {
         Some([first, rest @ ..]) if *first == 2 << 3 | VARINT => {
@@ -92,7 +92,7 @@ fn bytes(message: &mut Vec<u8>, field: u8, value: &[u8]) {
     message.extend(value);
 }
 
-/// Seven bits a byte, the lowest first; the highest bit says that more follow.
+/// Seven bits per byte, the lowest first; the highest bit says that more bytes follow.
 fn varint(message: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         message.push(value as u8 | 0x80);

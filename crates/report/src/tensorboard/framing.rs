@@ -33,7 +33,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, step)
 }
 
-/// The checksum as a record holds it, so that a checksum over checksums stays a good one.
+/// The checksum as a record holds it: masked, so that checksums of data with checksums are safe.
 fn masked(bytes: &[u8]) -> [u8; 4] {
     crc32c(bytes).rotate_right(15).wrapping_add(0xA282_EAD8).to_le_bytes()
 }
@@ -49,8 +49,8 @@ pub fn framed_len(payload: &[u8]) -> usize {
     HEAD + payload.len() + TAIL
 }
 
-/// The payloads of a file's records, up to the first that is cut short or damaged: no reader
-/// gets beyond it.
+/// The payloads of a file's records, up to the first that is cut short or damaged: no reader gets
+/// beyond it.
 pub fn payloads(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (head, rest) = bytes.split_at_checked(HEAD)?;

@@ -1,4 +1,4 @@
-//! A claim of two settings and two seeds, and what its runs may have come to.
+//! A claim of two settings and two seeds, with possible results of its runs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -33,7 +33,7 @@ metric = "samples_per_second"
 [quick]
 "#;
 
-/// A claim and its runs to be, whose recipe is the workspace's own.
+/// A claim and its planned runs, with the workspace's own recipe.
 pub fn parse(claim: &str) -> (Claim, Vec<Cell>) {
     let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments/recipes");
     let claim = Claim::parse(claim, Path::new("c.toml"), Size::Full).expect("a valid claim");

@@ -1,4 +1,4 @@
-//! What is compared: the cases, their variants and the ways to do each in PyTorch.
+//! The cases that are compared, their variants and the ways to do each in PyTorch.
 
 use bauta_datasets::DatasetName;
 
@@ -12,9 +12,9 @@ pub struct Case {
     pub name: &'static str,
     /// What one timed call does.
     pub about: &'static str,
-    /// The data set that it wants.
+    /// The data set that it needs.
     pub data: Option<DatasetName>,
-    /// Its variants, in the words of both programs; none where they differ in threads only.
+    /// Its variants, in the words of both programs; empty if they differ in threads only.
     variants: &'static [&'static str],
     /// PyTorch's ways.
     theirs: &'static [&'static str],
@@ -94,7 +94,7 @@ pub const CASES: [Case; 10] = [
     },
 ];
 
-/// What is measured of a case at a time.
+/// One variant of a case; variants are measured one after the other.
 #[derive(Debug, PartialEq)]
 pub struct Variant {
     /// Its name.

@@ -1,4 +1,4 @@
-//! Where the time of a turn goes: samples of the processors that `perf` takes.
+//! Where the time of a turn goes, from `perf`'s samples of the processors.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use super::output;
 
-/// Samples a second of each processor.
+/// Samples per second of each processor.
 const RATE: &str = "997";
 
-/// The end of a turn, in which all of it is steps: what is loaded and compiled lies before.
+/// The end of a turn, which consists of steps alone: loading and compiling come before it.
 const STEADY: &str = "60%-100%";
 
-/// Functions that are named.
+/// Number of functions that are listed.
 const NAMED: usize = 25;
 
 /// Where the time of one way of one variant goes.
@@ -37,7 +37,7 @@ pub struct Function {
     pub name: String,
 }
 
-/// Fails where `perf` is missing or may not take samples.
+/// Fails if `perf` is missing or not permitted to take samples.
 pub fn check() -> Result<()> {
     let mut command = Command::new("perf");
     command.args(["stat", "-e", "cpu-clock", "true"]).stdout(Stdio::null()).stderr(Stdio::null());
@@ -87,7 +87,7 @@ fn functions(report: &str) -> Result<Vec<Function>> {
         let share = fields.next()?.strip_suffix('%')?.parse::<f64>().ok()? / 100.0;
         let library = fields.next()?.rsplit('/').next()?.to_owned();
         let symbol = fields.next()?;
-        // `[.]` and `[k]` tell the user's functions from the kernel's.
+        // `[.]` and `[k]` distinguish the user's functions from the kernel's.
         let name = symbol.split_once("] ").map_or(symbol, |(_, name)| name).to_owned();
         Some(Function { share, library, name })
     };
@@ -97,7 +97,7 @@ fn functions(report: &str) -> Result<Vec<Function>> {
         .collect()
 }
 
-/// What a processor does in a function.
+/// The kind of work that a processor does in a function.
 fn kind(library: &str, name: &str) -> &'static str {
     let has = |part: &str| name.contains(part);
     if library.contains("kernel") {

@@ -1,4 +1,4 @@
-//! What was measured, as a table for people and as JSON with every sample.
+//! The measurements, as a table for readers and as JSON with every sample.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,21 +12,21 @@ use super::profile::Profile;
 use crate::bench::machine::Machine;
 use crate::bench::write_json;
 
-/// What a side prints.
+/// The output of a side.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measurement {
     /// Seconds of each timed call.
     seconds: Vec<f64>,
-    /// What a call works through, and how many of them.
+    /// The unit of a call's work, and the number of units.
     unit: String,
     items: f64,
-    /// Loss of the first and of the last timed step, where there are any.
+    /// Loss of the first and of the last timed step, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     losses: Option<[f64; 2]>,
     /// Operations of the matrix products of a training step; our side counts them.
     #[serde(skip_serializing_if = "Option::is_none")]
     operations: Option<f64>,
-    /// Operations a second of large products of the same precision, measured by our side.
+    /// Operations per second of large products of the same precision, measured by our side.
     #[serde(skip_serializing_if = "Option::is_none")]
     peak: Option<f64>,
     /// Versions of PyTorch's side.
@@ -49,14 +49,14 @@ pub struct Sample {
 #[derive(Default, Serialize)]
 pub struct Record {
     pub machine: Machine,
-    /// Of PyTorch's side.
+    /// Versions of PyTorch's side.
     pub versions: BTreeMap<String, String>,
     pub rounds: u32,
     pub steps: u32,
     pub cases: Vec<CaseRecord>,
 }
 
-/// One case: what came of it, and of what.
+/// The results of one case, with the samples that they come from.
 #[derive(Serialize)]
 pub struct CaseRecord {
     name: &'static str,
@@ -81,7 +81,7 @@ struct Figures {
     /// Mean over the rounds of the losses of the first and of the last timed step.
     #[serde(skip_serializing_if = "Option::is_none")]
     losses: Option<[f64; 2]>,
-    /// Its median seconds over ours: above 1, ours is the faster one.
+    /// Its median seconds over ours: above 1, ours is faster.
     over_ours: f64,
     /// The operations that the step needs over its median seconds, as a share of the greatest peak
     /// that was measured.
@@ -100,7 +100,7 @@ impl Record {
         self.cases.push(CaseRecord { name, about, results, samples, profiles });
     }
 
-    /// Writes the record, whole or not at all.
+    /// Writes the record, atomically.
     pub fn write(&self, file: &Path) -> Result<()> {
         write_json(file, self)
     }
@@ -150,7 +150,7 @@ fn spread(measurements: &[&Measurement]) -> [f64; 3] {
     [sorted[0], median, sorted[last]]
 }
 
-/// One line a way, with its time over ours.
+/// One line per way, with its time over ours.
 pub fn table(case: &Case, samples: &[Sample]) -> String {
     let mut text = format!("{}: {}\n", case.name, case.about);
     let _ = writeln!(
@@ -190,7 +190,7 @@ pub fn table(case: &Case, samples: &[Sample]) -> String {
     text
 }
 
-/// Where the time of each way goes, the kinds with at least a hundredth of it.
+/// Where the time of each way goes: the kinds of work with at least a hundredth of it.
 pub fn shares(profiles: &[Profile]) -> String {
     let mut text = String::new();
     for Profile { variant, way, kinds, .. } in profiles {
@@ -202,7 +202,7 @@ pub fn shares(profiles: &[Profile]) -> String {
     text
 }
 
-/// `1.234 s`, `12.3 ms`, `456 µs`.
+/// Formats a duration: `1.234 s`, `12.3 ms`, `456 µs`.
 fn duration(seconds: f64) -> String {
     match seconds {
         ..1e-3 => format!("{:.0} µs", seconds * 1e6),
@@ -211,7 +211,7 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-/// `97.3`, `12345`, `1.86e9`.
+/// Formats a number: `97.3`, `12345`, `1.86e9`.
 fn rounded(number: f64) -> String {
     match number {
         ..1e3 => format!("{number:.1}"),

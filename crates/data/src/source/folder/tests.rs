@@ -114,7 +114,12 @@ fn every_layout_is_understood_and_what_could_surprise_is_said() {
             "",
         ),
         (&["Training/1.png", "testing/2.png"], "Training/1.png=", "testing/2.png=", ""),
-        (&["train/1.png", "val/notes.txt"], "train/1.png=", "none", "without pictures, and left out: val/"),
+        (
+            &["train/1.png", "val/notes.txt"],
+            "train/1.png=",
+            "none",
+            "without pictures, and left out: val/",
+        ),
         (&["train_x/1.png", "cat/2.png"], "cat/2.png=cat train_x/1.png=train_x", "none", ""),
         (
             &["train/1.png", "val/2.png", "test/3.png"],

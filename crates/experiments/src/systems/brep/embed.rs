@@ -1,4 +1,4 @@
-//! Codes of the faces of prepared parts, by a model folder of this system.
+//! Codes of the faces of prepared parts, computed by a model folder of this system.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,13 +20,14 @@ pub fn is_brep(folder: &Path) -> bool {
     config.is_some_and(|config| config["model_type"] == MODEL)
 }
 
-/// Writes codes of all faces of a folder of prepared parts: `features` [N, D], with the number
-/// of its part and its number there of each face in `parts` and `faces` `[N]`. The file's metadata
-/// list the parts' files, in the order of their paths, as JSON under `files`. Gives N and D.
+/// Writes codes of all faces of a folder of prepared parts: `features` [N, D], with the index of
+/// each face's part in `parts` `[N]` and the face's index in that part in `faces` `[N]`. The file's
+/// metadata list the parts' files, in the order of their paths, as JSON under `files`. Returns N
+/// and D.
 ///
 /// # Errors
 /// When another format or a class token is asked for, model or parts cannot be read, or the file
-/// not be written.
+/// cannot be written.
 pub fn embed(
     model: &Path,
     input: &Path,

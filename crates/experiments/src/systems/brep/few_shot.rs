@@ -1,5 +1,5 @@
-//! Classes of faces, or families of parts, from a few labelled parts: a head on frozen codes,
-//! on those of frozen random encoders, and a head that is trained together with an encoder from
+//! Classes of faces, or families of parts, from a few labelled parts: a head on frozen codes, a
+//! head on the codes of frozen random encoders, and a head trained together with an encoder from
 //! scratch, all on the same labelled parts.
 
 mod head;
@@ -25,7 +25,7 @@ enum Task {
     Classification,
 }
 
-/// What is compared, in the order of [`learners`].
+/// The variants that are compared, in the order of [`learners`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Variant {
     Trained,
@@ -47,8 +47,8 @@ fn learners(eval: &FaceEval) -> Vec<Learner> {
 }
 
 impl Brep {
-    /// Measures heads on few labelled parts; gives the classes of the test faces by the first
-    /// head on trained codes, where there are labels.
+    /// Measures heads on few labelled parts; returns the classes of the test faces by the first
+    /// head on trained codes, if there are labels.
     pub(super) fn few_shot(
         &self,
         settings: &Settings,
@@ -124,7 +124,7 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Trains a head on the parts of a draw and asks it about the test parts.
+    /// Trains a head on the parts of a draw and applies it to the test parts.
     fn learn(&self, variant: Variant, seed: u64, draw: &LabelledDraw) -> Result<Answers> {
         let device = self.brep.parameters.device();
         let eval = &self.settings.eval;
@@ -144,7 +144,7 @@ impl Bench<'_> {
                 Head::Parts(PartClassifier::new(parameters.root().sub("head"), config.dim, classes))
             }
         };
-        // A head has the same start in each variant, and so have both fresh encoders.
+        // The head has the same initial weights in each variant, and so do both fresh encoders.
         let own = FaceEncoder::new(parameters.root().sub("encoder"), &config);
         let scratch = variant == Variant::Scratch;
         parameters.train_only(|name| scratch || name.starts_with("head."));

@@ -14,8 +14,8 @@ use super::parts::CadParts;
 use crate::run::Run;
 
 impl Brep {
-    /// Measures the decoder on all targets of the test parts, against the network untrained and
-    /// the mean of all targets.
+    /// Measures the decoder on all targets of the test parts, against the untrained network and the
+    /// mean of all targets.
     pub(super) fn reconstruction(
         &self,
         settings: &Settings,

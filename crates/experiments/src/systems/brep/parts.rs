@@ -15,10 +15,10 @@ use bauta_streams::{Purpose, StreamKey};
 
 use crate::run::Run;
 
-/// Inputs that are made ahead of the step.
+/// Number of inputs that are prepared ahead of the step.
 const QUEUE: usize = 4;
 
-/// The parts to train on and to test on, and how they make batches.
+/// The parts to train on and to test on, and how batches are built from them.
 pub(super) struct CadParts {
     pub splits: PartSplits,
     train: Arc<PartStore>,
@@ -28,10 +28,10 @@ pub(super) struct CadParts {
 }
 
 impl CadParts {
-    /// Makes or opens the parts of a recipe.
+    /// Generates or opens the parts of a recipe.
     ///
     /// # Errors
-    /// When a folder is none of prepared parts, or there are fewer parts than a batch has.
+    /// When a folder does not hold prepared parts, or there are fewer parts than a batch has.
     pub fn open(settings: &Settings, run: &Run<'_>) -> Result<Self> {
         let data = &settings.data;
         let splits = match data.name {
@@ -69,7 +69,7 @@ impl CadParts {
         (self.train.len() / self.batch_size) as u64
     }
 
-    /// Training batches with so many targets of each face.
+    /// Training batches with the given number of targets per face.
     ///
     /// # Errors
     /// When threads cannot be started.
@@ -97,7 +97,7 @@ impl CadParts {
     }
 }
 
-/// Which parts a step has.
+/// The order of parts: which ones a step has.
 #[derive(Clone)]
 struct Order {
     train: Arc<PartStore>,

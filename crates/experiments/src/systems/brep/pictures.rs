@@ -12,11 +12,11 @@ use super::Brep;
 use super::parts::CadParts;
 use crate::run::Run;
 
-/// Pixels of a picture's side, and points of a face's lattice.
+/// Side of a picture in pixels, and side of a face's lattice in points.
 const SIZE: usize = 224;
 const SIDE: usize = 40;
 
-/// One colour a class, again from the first after the last.
+/// One colour per class; further classes repeat them.
 const COLORS: [[u8; 3]; 10] = [
     [176, 176, 176],
     [31, 119, 180],
@@ -31,8 +31,8 @@ const COLORS: [[u8; 3]; 10] = [
 ];
 
 impl Brep {
-    /// Draws the first test parts, beside what the codes make of them; `classes` are those that
-    /// a head gave to all test faces, in order.
+    /// Draws the first test parts, next to what their codes decode to; `classes` are those that a
+    /// head predicts for all test faces, in order.
     pub(super) fn show(
         &self,
         settings: &Settings,
@@ -104,11 +104,11 @@ impl Brep {
     }
 }
 
-/// Words for the colours.
+/// Names of the colours.
 const NAMES: [&str; 10] =
     ["grey", "blue", "orange", "green", "red", "purple", "olive", "cyan", "pink", "brown"];
 
-/// The faces of a part as they are.
+/// The true faces of a part.
 fn surfaces(part: &Part) -> Vec<Patch> {
     let face = |face: usize| patch(lattice(SIDE).map(|at| part.look_up(face, at)).collect());
     (0..part.faces.len()).map(face).collect()
@@ -128,7 +128,7 @@ fn colored(patches: &[Patch], labels: &[i64]) -> Vec<u8> {
     shade(&patches.iter().zip(labels).map(color).collect::<Vec<_>>(), SIZE)
 }
 
-/// The number of a face's kind of surface.
+/// The index of a face's kind of surface.
 fn kind(part: &Part, face: usize) -> i64 {
     part.faces[face][..5].iter().position(|&one| one == 1.0).unwrap_or(5) as i64
 }

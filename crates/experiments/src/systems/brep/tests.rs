@@ -1,4 +1,4 @@
-//! The system on few generated parts: what one step learns from, and what codes are worth.
+//! The system on few generated parts: what one step learns from, and the quality of codes.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -25,7 +25,7 @@ fn settings(set: &[&str]) -> Settings {
     Recipe::<Settings>::parse(text, path, &layers).unwrap().settings
 }
 
-/// Trains on all targets of one part in each step; gives the loss, and the fraction of points
+/// Trains on all targets of one part in each step; returns the loss, and the fraction of points
 /// spread evenly over the unit squares that are decoded on the right side of the trim.
 fn overfit(brep: &mut Brep, [part, even]: [&Part; 2], steps: u64) -> (f64, f64) {
     let batch = || Ok(SampledBatch::of(&[part], &part.targets));
@@ -50,7 +50,7 @@ fn overfit(brep: &mut Brep, [part, even]: [&Part; 2], steps: u64) -> (f64, f64) 
     (loss, sign.iter().sum::<f64>() / sign.len() as f64)
 }
 
-/// Sheet, check 1: one part is learnt by heart.
+/// Sheet, check 1: one part is memorised.
 #[test]
 fn one_part_is_overfitted() {
     let sampling = Sampling { candidates: 400, kept: 60, near: 0.4 };
@@ -62,7 +62,7 @@ fn one_part_is_overfitted() {
     assert!(loss < 1e-3 && sign > 0.95, "loss {loss}, sign accuracy {sign}");
 }
 
-/// Parts as `embed` reads them, and a model that was never trained.
+/// Prepared parts as `embed` reads them, and a model that was never trained.
 fn folder_of_parts() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let sampling = Sampling { candidates: 60, kept: 20, near: 0.4 };
@@ -99,7 +99,7 @@ fn embedding_writes_a_row_of_each_face() {
     }
 }
 
-/// Sheet, check 5: labels that say nothing of their faces teach nothing but how often they are.
+/// Sheet, check 5: labels that are unrelated to their faces teach only how frequent they are.
 #[test]
 fn shuffled_labels_are_worth_the_majority_share() {
     let sampling = Sampling { candidates: 60, kept: 20, near: 0.4 };

@@ -1,4 +1,4 @@
-//! Beginnings of stages: who shares weights with whom, and who does not.
+//! The start of stages: which networks share weights, and which do not.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -93,7 +93,7 @@ fn a_new_student_shares_nothing_with_its_teacher_which_is_the_old_one() {
     let scratch = tempfile::tempdir().unwrap();
     let settings = settings(&[]);
     let old = stage(&settings, 0, None);
-    // A trained student is another than the one that began.
+    // A trained student is different from the initial one.
     tch::no_grad(|| {
         for parameter in old.parameters().trainable() {
             let _ = parameter.tensor.shallow_clone().g_add_scalar_(0.01);
@@ -112,7 +112,7 @@ fn a_new_student_shares_nothing_with_its_teacher_which_is_the_old_one() {
     let own = old.student.encoder.encode(&images, Encode::whole().without_norm()).unwrap();
     assert!(largest(&(taught - own)) < 1e-6);
 
-    // A step leaves the teacher's file, and what it teaches, as they were.
+    // A step leaves the teacher's file and its features unchanged.
     let wanted = new.target.teacher().features(pixels).unwrap();
     new.loss(&input).unwrap().total().backward();
     assert_eq!(new.target.teacher().features(pixels).unwrap(), wanted);
@@ -131,7 +131,7 @@ fn only_hidden_patches_and_the_class_token_are_learnt_from() {
     assert!(largest(&gradient("cls_token")) > 0.0);
     assert!(largest(&gradient("decoder_pred.weight")) > 0.0);
 
-    // The same batch with branches that samples skip, where the recipe wants it.
+    // The same batch with stochastic depth, if the recipe asks for it.
     let dropping = input(&settings(&["model.drop_path=0.5"]));
     let other = system.loss(&dropping).unwrap().total().shallow_clone();
     assert!(largest(&(other - loss)) > 1e-6);

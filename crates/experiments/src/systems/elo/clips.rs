@@ -1,4 +1,4 @@
-//! The clips of a run, made once and kept in memory.
+//! The clips of a run, prepared once and kept in memory.
 
 use std::ops::Range;
 use std::path::Path;
@@ -20,10 +20,10 @@ use super::drawing::{Drawing, Part};
 use super::maker::Maker;
 use crate::run::Run;
 
-/// Inputs made ahead of the step.
+/// Number of inputs prepared ahead of the step.
 const QUEUE: usize = 8;
 
-/// The clips of a run and how inputs are made of them.
+/// The clips of a run, and how inputs are built from them.
 pub(super) struct Clips {
     maker: Arc<Maker>,
     prefetcher: Prefetcher,
@@ -33,7 +33,7 @@ pub(super) struct Clips {
 }
 
 impl Clips {
-    /// Makes the clips of a recipe.
+    /// Prepares the clips of a recipe.
     pub(super) fn open(settings: &Settings, run: &Run<'_>) -> Result<Self> {
         let share = run.share();
         share.check(run.train.batch_size)?;
@@ -120,7 +120,7 @@ impl Clips {
         &self.classes
     }
 
-    /// Whether labels tell clips apart.
+    /// Whether the clips have at least two classes.
     pub(super) fn are_labelled(&self) -> bool {
         self.classes.len() >= 2
     }
@@ -137,12 +137,12 @@ impl Clips {
         &self.maker.test
     }
 
-    /// u8 pixels of some clips of a part, by their places.
+    /// u8 pixels of some clips of a part, by index.
     pub(super) fn pixels(&self, part: &Part, chosen: Range<usize>) -> Tensor {
         self.maker.pixels(part, &chosen.collect::<Vec<_>>()).to_device(self.device)
     }
 
-    /// What is trained on, in a line.
+    /// The training data, in one line.
     pub(super) fn in_words(&self) -> String {
         let parts = [self.train(), self.held_out(), self.test()];
         let [train, held_out, test] = parts.map(|part| part.labels.len());
@@ -180,7 +180,7 @@ impl Clips {
     }
 }
 
-/// Where the clips of a recipe come from, `heard` or only seen.
+/// The source of a recipe's clips, with sound if `heard`.
 fn source(settings: &Settings, cache: &Path, heard: bool) -> Result<Arc<dyn SoundingSource>> {
     let (data, ffmpeg) = (&settings.data, Ffmpeg::find(cache)?);
     Ok(match data.name {

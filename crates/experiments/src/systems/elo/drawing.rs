@@ -1,4 +1,4 @@
-//! Clips as networks see and hear them, made once.
+//! Clips as inputs of networks, computed once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,17 +13,17 @@ use bauta_data::{Cancel, DataError, Prefetcher, Prepared};
 pub(super) struct Part {
     /// [N, 3, T + F, H, W].
     pub(super) pixels: Vec<u8>,
-    /// Of clips to train on where there is a network of it, in thousandths of a pixel:
+    /// For training clips, if there is a network for flow, in thousandths of a pixel:
     /// [N, 2, T + F − 1, H, W].
     pub(super) flow: Vec<i16>,
     /// [N, C, bands, windows].
     pub(super) sound: Vec<f32>,
     pub(super) labels: Vec<i64>,
-    /// Clips that were left out because nothing is heard in them.
+    /// Number of clips that were left out because they are silent.
     pub(super) silent: u64,
 }
 
-/// How clips become what networks see and hear.
+/// How clips become inputs of networks.
 #[derive(Clone)]
 pub(super) struct Drawing {
     pub(super) source: Arc<dyn SoundingSource>,
@@ -36,7 +36,7 @@ impl Drawing {
         [2, self.mel.config().bands, self.mel.frames(self.source.samples())]
     }
 
-    /// Makes the first clips of a split, those in which something is heard.
+    /// Prepares the first clips of a split that are not silent.
     pub(super) fn part(
         &self,
         split: SoundingSplit,
@@ -82,7 +82,7 @@ impl Drawing {
 }
 
 impl Part {
-    /// Mean and deviation of the spectrograms; whatever, where there are none.
+    /// Mean and standard deviation of the spectrograms; meaningless if there are none.
     pub(super) fn moments(&self) -> [f64; 2] {
         let count = self.sound.len().max(1) as f64;
         let mean = self.sound.iter().map(|x| f64::from(*x)).sum::<f64>() / count;
@@ -90,7 +90,7 @@ impl Part {
         [mean, (squares / count).sqrt().max(1e-6)]
     }
 
-    /// Brings the spectrograms to mean 0 and deviation 1, given their moments.
+    /// Scales the spectrograms to mean 0 and standard deviation 1, given their moments.
     pub(super) fn scale(&mut self, [mean, deviation]: [f64; 2]) {
         self.sound.iter_mut().for_each(|x| *x = ((f64::from(*x) - mean) / deviation) as f32);
     }

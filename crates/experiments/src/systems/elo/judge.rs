@@ -1,4 +1,4 @@
-//! What an RGB network makes of clips, and how that is judged without labels.
+//! The RGB network's embeddings of clips, and how they are judged without labels.
 
 use anyhow::Result;
 use bauta_backbones::SpacetimeConv;
@@ -16,7 +16,7 @@ const BATCH: usize = 100;
 /// Embeddings and labels of the clips of a part.
 ///
 /// # Errors
-/// [`EvalError::NotFinite`] of networks that have diverged.
+/// [`EvalError::NotFinite`] for networks that have diverged.
 pub(super) fn embed(
     network: &SpacetimeConv,
     clips: &Clips,
@@ -32,8 +32,8 @@ pub(super) fn embed(
     })
 }
 
-/// A candidate's fitness and, where clips have labels, the purity of its clusters: the share of
-/// clips that are of their cluster's most frequent class. The search does not see labels. None of
+/// A candidate's fitness and, if clips have labels, the purity of its clusters: the share of clips
+/// that are of their cluster's most frequent class. The search does not see labels. `None` for
 /// networks that have diverged.
 pub(super) fn judge(
     network: &SpacetimeConv,

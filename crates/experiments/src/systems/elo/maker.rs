@@ -1,4 +1,4 @@
-//! The inputs of a run's steps, of the clips in memory.
+//! The inputs of a run's steps, built from the clips in memory.
 
 use bauta_data::Share;
 use bauta_data::video::FrameOrder;
@@ -8,7 +8,7 @@ use tch::Tensor;
 
 use super::drawing::Part;
 
-/// Makes inputs; everything in it is a function of the run's seed and the step.
+/// Builds inputs; everything in it is a function of the run's seed and the step.
 pub(super) struct Maker {
     pub train: Part,
     pub held_out: Part,
@@ -16,7 +16,7 @@ pub(super) struct Maker {
     pub sizes: PretextConfig,
     pub seed: u64,
     pub batch: usize,
-    /// The part of each batch that this process makes.
+    /// The part of each batch that this process computes.
     pub share: Share,
 }
 
@@ -26,7 +26,7 @@ impl Maker {
         StreamKey { seed: self.seed, purpose, epoch, sample }.stream()
     }
 
-    /// The input of a step. Rounds have orders of their own.
+    /// The input of a step. Each round has its own order.
     pub fn step(&self, step: u64, round: u64) -> SoundingClips {
         let count = self.train.labels.len();
         let per_epoch = (count / self.batch) as u64;
@@ -54,7 +54,7 @@ impl Maker {
         }
     }
 
-    /// u8 pixels of some clips of a part, by their places.
+    /// u8 pixels of some clips of a part, by index.
     pub fn pixels(&self, part: &Part, chosen: &[usize]) -> Tensor {
         let PretextConfig { frames, future, size, .. } = self.sizes;
         let sides = [3, frames + future, size, size];

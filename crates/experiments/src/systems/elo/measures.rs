@@ -15,7 +15,7 @@ use crate::settings::evaluators;
 /// The folder of a run that holds the RGB network alone.
 const KEPT: &str = "rgb";
 
-/// What is measured, where clips have labels.
+/// The protocols, if clips have labels.
 fn protocols(clips: &Clips, settings: &Settings) -> Result<Vec<Box<dyn Evaluator>>> {
     if !clips.are_labelled() {
         return Ok(Vec::new());
@@ -37,7 +37,7 @@ pub(super) fn check(clips: &Clips, settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// Exports and measures what was trained, the baselines, and what the search made of them.
+/// Exports the trained network; measures it, the baselines and the search.
 pub(super) fn measure(
     last: &Elo,
     equal: Option<&Elo>,
@@ -84,7 +84,7 @@ pub(super) fn measure(
     Ok(scores)
 }
 
-/// How far the clusters of the held-out clips are from Zipf's law: what the search judges by.
+/// The divergence of the held-out clips' clusters from Zipf's law: the criterion of the search.
 fn divergence(
     network: &SpacetimeConv,
     clips: &Clips,

@@ -1,5 +1,5 @@
-//! The search of weights: each candidate is a phase, and the costs so far lie in `search.json`.
-//! Of several processes the first judges and searches, and hands on what it found.
+//! The search of weights: each candidate is a phase, and the costs so far are in `search.json`.
+//! With several processes, the first judges and searches, and sends the result to the others.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,21 +15,21 @@ use super::clips::Clips;
 use super::{Elo, judge};
 use crate::run::{Run, RunPhase};
 
-/// What was found, and how.
+/// The weights found, and the search for them.
 pub(super) struct Searched {
     /// The weight of each task.
     pub(super) weights: Vec<f64>,
     /// Names of the weights that were searched, in the order of a point.
     pub(super) names: Vec<&'static str>,
-    /// The search with its history; none where nothing was searched.
+    /// The search with its history; `None` if nothing was searched.
     pub(super) told: Option<Told>,
 }
 
-/// The search and what became of each candidate: what `search.json` holds.
+/// The search and the results of its candidates: the contents of `search.json`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Told {
     pub(super) search: Search,
-    /// The candidates of the generations told, and those of the present one so far.
+    /// The candidates of the finished generations, and those of the current one so far.
     pub(super) candidates: Vec<Judged>,
 }
 
@@ -37,15 +37,15 @@ pub(super) struct Told {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Judged {
     pub(super) generation: u32,
-    /// Nothing of one that diverged, collapsed, or had no task.
+    /// `None` for one that diverged, collapsed, or had no task.
     pub(super) cost: Option<f64>,
-    /// The share of clips that are of their cluster's most frequent class, where they have labels.
+    /// The share of clips that are of their cluster's most frequent class, if they have labels.
     pub(super) purity: Option<f64>,
     /// Sizes of its clusters, from the largest.
     pub(super) sizes: Vec<f64>,
 }
 
-/// The weights of a recipe, searched where it does not give them.
+/// The weights of a recipe; those that it does not give are searched.
 pub(super) fn search(settings: &Settings, clips: &Clips, run: &mut Run<'_>) -> Result<Searched> {
     let tasks = clips.task_names();
     let given: Vec<Option<f64>> = {
@@ -132,7 +132,7 @@ fn path(run: &Run<'_>) -> PathBuf {
     run.folder().join("search.json")
 }
 
-/// Writes the search down, where this process is the one that writes.
+/// Writes the search to its file, if this process is the one that writes.
 fn keep(told: &Told, run: &Run<'_>) -> Result<()> {
     if !run.ranks().leads() {
         return Ok(());
@@ -143,8 +143,8 @@ fn keep(told: &Told, run: &Run<'_>) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Trains networks with a candidate's weights, and has the first process judge them. Those of one generation have the
-/// same initial weights and batches.
+/// Trains networks with a candidate's weights, and has the first process judge them. The networks
+/// of one generation have the same initial weights and batches.
 fn evaluate(
     settings: &Settings,
     clips: &Clips,

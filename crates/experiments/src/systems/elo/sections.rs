@@ -1,4 +1,4 @@
-//! What the report shows: weights and fitness over the generations, clusters, clips.
+//! The sections of the report: weights and fitness over the generations, clusters, clips.
 
 use anyhow::Result;
 use bauta_eval::{Exhibit, PictureLayout, film_strips};
@@ -11,10 +11,10 @@ use super::search::{Searched, Told};
 use super::{Elo, judge};
 use crate::run::Run;
 
-/// Clips that are shown.
+/// Number of clips that are shown.
 const SHOWN: usize = 8;
 
-/// Weights that are drawn in one chart.
+/// Number of weights that are drawn in one chart.
 const DRAWN: usize = 7;
 
 /// Adds the sections and pictures to the report.
@@ -66,7 +66,7 @@ fn weights(found: &Searched, tasks: &[&'static str]) -> Body {
     }
 }
 
-/// Where the search stood after each generation, a few weights a chart.
+/// The state of the search after each generation, a few weights per chart.
 fn courses(found: &Searched, told: &Told) -> Vec<Body> {
     let names: Vec<(usize, &str)> = found.names.iter().copied().enumerate().collect();
     let chart = |names: &[(usize, &str)]| {
@@ -120,7 +120,7 @@ fn fitness(told: &Told) -> Body {
     }
 }
 
-/// Sizes of the clusters of held-out clips beside Zipf's law.
+/// Sizes of the clusters of held-out clips next to Zipf's law.
 fn clusters(sizes: &[f64], settings: &Settings) -> Body {
     let law = zipf_prior(sizes.len(), settings.search.exponent);
     let series = |name: &str, shares: &[f64]| Series {
@@ -136,14 +136,13 @@ fn clusters(sizes: &[f64], settings: &Settings) -> Body {
     }
 }
 
-/// Rank correlation over the candidates of fitness and purity of their clusters, where clips have
-/// labels.
+/// Rank correlation of fitness and cluster purity over the candidates, if clips have labels.
 pub(super) fn fitness_rank_correlation(told: &Told) -> Option<f64> {
     rank_correlation(&ranked(told))
 }
 
-/// What the rank correlation of one in twenty random orders of as many candidates exceeds: 1.645
-/// deviations, which are 1 / √(N − 1).
+/// The rank correlation that one in twenty random orders of as many candidates exceeds: 1.645
+/// standard deviations, which are 1 / √(N − 1).
 pub(super) fn chance_of_rank_correlation(told: &Told) -> Option<f64> {
     let candidates = ranked(told).len();
     (candidates >= 3).then(|| (1.645 / (candidates as f64 - 1.0).sqrt()).min(1.0))

@@ -1,4 +1,4 @@
-//! Tasks of images: what a recipe makes of labelled data sets.
+//! Image tasks, built from labelled data sets.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,7 +14,7 @@ use tch::Tensor;
 use super::stream::{Feed, Samples, Task};
 use crate::run::{Run, Splits};
 
-/// The tasks, the shape of every image, and how batches are made.
+/// The tasks, the shape of every image, and how batches are built.
 pub(super) fn open(
     data: &Data,
     settings: &Settings,
@@ -66,7 +66,7 @@ pub(super) fn open(
     Ok((opened, shape, feed))
 }
 
-/// Makes the tasks that a recipe names.
+/// Builds the tasks that a recipe names.
 fn tasks(data: &Data, settings: &Settings, seed: u64, stop: &AtomicBool) -> Result<TaskStream> {
     let table = &settings.tasks;
     if table.origin == TaskOrigin::Folders {

@@ -1,4 +1,4 @@
-//! What a run says at its end: scores, sections of the report, the packed subnetworks.
+//! The results of a run: scores, sections of the report, the packed subnetworks.
 
 use anyhow::{Context, Result};
 use bauta_eval::{AccuracyMatrix, Metrics, Scores};
@@ -11,10 +11,10 @@ use super::settings::Method;
 use super::stream::Stream;
 use crate::run::Run;
 
-/// Curves in one drawing.
+/// Maximum number of curves in one drawing.
 const CURVES: usize = 8;
 
-/// Writes sections and packed subnetworks, and gives the scores.
+/// Writes sections and packed subnetworks, and returns the scores.
 pub(super) fn write(
     settings: &Settings,
     run: &mut Run<'_>,

@@ -1,4 +1,4 @@
-//! What was measured so far, of all methods; it is part of the run's state, because a method's
+//! Measurements so far, of all methods; they are part of the run's state, because a method's
 //! network is gone when the next one learns.
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,7 +9,7 @@ use tch::Tensor;
 /// Test accuracies and validation curves by method.
 #[derive(Debug, Default)]
 pub(super) struct Results {
-    /// By method; the cells of the matrix [T · T], below 0 where nothing was measured.
+    /// By method; the cells of the matrix [T · T], below 0 where there is no measurement.
     tested: BTreeMap<String, Vec<f64>>,
     /// By method and task: the accuracy after each epoch, on the device.
     curves: BTreeMap<(String, usize), Tensor>,
@@ -64,7 +64,7 @@ impl Results {
         tested.chain(curves).collect()
     }
 
-    /// Takes what is its own of a saved state; gives the rest.
+    /// Loads its own part of a saved state; returns the rest.
     pub(super) fn load_state(
         &mut self,
         saved: &HashMap<String, Tensor>,

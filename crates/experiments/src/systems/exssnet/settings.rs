@@ -1,4 +1,4 @@
-//! What a recipe says, as the libraries' types; and what each method does with it.
+//! A recipe's settings as the libraries' types, and what each method does with them.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::run::RunPhase;
 /// A way to learn the tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
-    /// A mask a task, then weights; none for SupSup.
+    /// One mask per task, then weights; `None` for SupSup, which trains no weights.
     Masked(Option<Editing>),
     /// The whole network, task by task; with a penalty in EWC.
     Plain {
@@ -73,7 +73,7 @@ impl Method {
         }
     }
 
-    /// The phases of a turn: as many epochs whatever the method.
+    /// The phases of a turn: the same number of epochs for every method.
     pub(super) fn phases(
         self,
         settings: &Settings,
@@ -104,7 +104,7 @@ impl Method {
         }
     }
 
-    /// Which earlier tasks lend scores; to no method but those of masks.
+    /// Which earlier tasks provide initial scores; `None` for methods without masks.
     pub(super) fn transfer(self, settings: &Settings) -> Option<Transfer> {
         let rule = settings.learning.transfer.filter(|_| matches!(self, Self::Masked(_)))?;
         Some(match rule {
@@ -129,7 +129,7 @@ pub(super) fn learner(
         }
         Network::ResNet18 => BareConfig::ResNet18 { channels, width: table.width },
         Network::ResNet50 => BareConfig::ResNet50 { channels },
-        // Of a text, the width of a token's features stands where an image's width does.
+        // For texts, the width of a token's features replaces an image's width.
         Network::TextCnn => {
             BareConfig::TextCnn { dim: width, filters: table.filters, lengths: vec![3, 4, 5] }
         }
@@ -146,7 +146,7 @@ pub(super) fn learner(
     Ok(LearnerConfig {
         network,
         classes: stream.classes,
-        // The task is known, so the whole network may have a head a task.
+        // The task is known, so the whole network can have one head per task.
         heads: (!masked).then_some(stream.tasks.len()),
         density,
         start,

@@ -21,13 +21,13 @@ use crate::run::Run;
 pub struct TaskBatch {
     /// The task, from 0.
     pub task: usize,
-    /// u8 pixels [B, C, H, W]; of documents, their places among the task's, i64 `[B]`.
+    /// u8 pixels [B, C, H, W]; for documents, their indices in the task, i64 `[B]`.
     pub inputs: Tensor,
     /// Labels i64 [B].
     pub labels: Tensor,
 }
 
-/// What a task is trained on.
+/// The training samples of a task.
 pub(super) enum Samples {
     Images {
         source: Arc<dyn Source>,
@@ -50,7 +50,7 @@ pub(super) struct Task {
     pub(super) test: [Tensor; 2],
 }
 
-/// How batches of training samples are made.
+/// How batches of training samples are built.
 pub(super) enum Feed {
     Images { loader: LoaderConfig, augment: Augment },
     Texts(Batches),
@@ -62,9 +62,9 @@ pub(super) type BatchesOfSteps = Box<dyn FnMut(Range<u64>) -> Inputs<TaskBatch>>
 /// All tasks.
 pub(super) struct Stream {
     pub(super) tasks: Vec<Task>,
-    /// Classes of the task that has most, c.
+    /// Largest number of classes of a task, c.
     pub(super) classes: usize,
-    /// Channels, height and width of every image; of texts 1, tokens and a token's width.
+    /// Channels, height and width of every image; for texts 1, tokens and a token's width.
     pub(super) shape: [usize; 3],
     feed: Feed,
     batch: usize,
@@ -72,10 +72,10 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Opens the data, makes the tasks of them, and reads what is measured on.
+    /// Opens the data, builds the tasks from them, and reads the validation and test samples.
     ///
     /// # Errors
-    /// When the data are not there or cannot be made these tasks.
+    /// When the data are missing or these tasks cannot be built from them.
     pub(super) fn open(settings: &Settings, run: &mut Run<'_>) -> Result<Self> {
         let (tasks, shape, feed) = match (&settings.texts, &settings.data) {
             (Some(table), _) => {
@@ -95,7 +95,7 @@ impl Stream {
         self.tasks[turn.clone()].iter().map(|task| (task.len() / self.batch) as u64).sum()
     }
 
-    /// Training batches of some tasks, in turn where there are several.
+    /// Training batches of some tasks, in turn if there are several.
     ///
     /// # Errors
     /// When the loaders' threads cannot be started.

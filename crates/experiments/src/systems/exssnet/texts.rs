@@ -1,4 +1,4 @@
-//! Tasks of texts: documents as a frozen encoder's features of their tokens.
+//! Text tasks: documents as a frozen encoder's features of their tokens.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use tch::{Device, Tensor};
 use super::stream::{Samples, Task, TaskBatch};
 use crate::run::Run;
 
-/// Inputs made ahead of the step: places of documents, which take no room.
+/// Number of inputs prepared ahead of the step: indices of documents, which need little memory.
 const QUEUE: usize = 8;
 
-/// The tasks, the width of a token's features, and what they are in a line.
+/// The tasks, the width of a token's features, and a description in one line.
 pub(super) fn open(
     table: &TaskTexts,
     settings: &Settings,
@@ -73,8 +73,8 @@ fn documents(table: &TaskTexts, settings: &Settings) -> Result<Vec<TextTask>> {
     table.names.iter().map(open).collect()
 }
 
-/// Batches of the documents of some tasks in turn: the places of documents, chosen on the
-/// loader's threads, and their labels.
+/// Batches of the documents of some tasks in turn: the indices of documents, chosen on the loader's
+/// threads, and their labels.
 pub(super) struct Batches {
     prefetcher: Prefetcher,
     seed: u64,
@@ -91,7 +91,7 @@ impl Batches {
         Ok(Self { prefetcher, seed: run.seed, batch, share, device: run.device })
     }
 
-    /// Of the tasks from `first` on, whose documents have these labels.
+    /// Batches of the tasks from `first` on, whose documents have these labels.
     pub(super) fn of(
         &self,
         first: usize,

@@ -1,4 +1,4 @@
-//! The turns of a method: how each begins and ends.
+//! The turns of a method: how each starts and ends.
 
 use std::rc::Rc;
 
@@ -29,7 +29,7 @@ impl ExSsNet {
         Ok(Self { learner, elastic, method, stream, turn, steps_per_epoch, results })
     }
 
-    /// Begins a turn; one that `is_new` in this run may borrow scores.
+    /// Begins a turn; one that `is_new` in this run can start from earlier scores.
     pub(super) fn begin(&mut self, settings: &Settings, is_new: bool) -> Result<()> {
         let task = self.turn.start;
         match self.method {
@@ -55,7 +55,7 @@ impl ExSsNet {
             let [images, labels] = self.stream.looked_at(first, settings.learning.samples)?;
             elastic.hold(&self.learner, first, [&images, &labels])?;
         }
-        // Of a network a task only its own is there.
+        // With one network per task, only that of the current task exists.
         let tested = if self.method == Method::Individual { first..=last } else { 0..=last };
         for task in tested {
             let accuracy = self.stream.test(&self.learner, task)?;

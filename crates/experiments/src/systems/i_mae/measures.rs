@@ -1,5 +1,5 @@
-//! What i-MAE is measured by besides its features: linear separability of mixtures, by the
-//! subordinate image's share, the reconstruction of both images, and what a step costs.
+//! Measurements of i-MAE beyond its features: linear separability of mixtures, by the subordinate
+//! image's share, the reconstruction of both images, and the cost of a step.
 
 use anyhow::Result;
 use bauta_backbones::{Encode, StepCost, TokenIndices, VisionTransformer, patch_tokens};
@@ -15,11 +15,11 @@ use super::teacher::FrozenAutoencoder;
 use crate::images::{Images, Student};
 use crate::run::{Console, Run};
 
-/// What is made of u8 pixels or mixtures of them under a mask: tokens [B, V, D].
+/// Computes tokens [B, V, D] of u8 pixels, or of mixtures of them, under a mask.
 type Tokens<'a> = &'a dyn Fn(&Tensor, &TokenIndices) -> Result<Tensor>;
 
-/// Measures a trained system; the baselines are raw pixels, the network at random weights,
-/// the teacher and the analytic anchor. Unlabelled images can be measured, too.
+/// Measures a trained system; the baselines are raw pixels, the network with random weights, the
+/// teacher and the analytic anchor. Unlabelled images can be measured, too.
 pub(super) fn measure(
     system: &IMae,
     untrained: &IMae,
@@ -59,12 +59,12 @@ pub(super) fn measure(
 }
 
 impl IMae {
-    /// The teacher, where it is learnt from.
+    /// The teacher, if its latents are distilled.
     pub(super) fn distilled(&self) -> Option<&FrozenAutoencoder> {
         self.teacher.as_ref().filter(|_| self.latent_weight > 0.0)
     }
 
-    /// What one sample's step costs; each source that the teacher sees counts.
+    /// The cost of one sample's step; each source that the teacher sees counts.
     pub(super) fn step_cost(&self) -> Result<StepCost> {
         let plan = self.student.sample_plan()?;
         let (visible, masked) = (plan.visible_count(), plan.masked_count());
@@ -79,8 +79,8 @@ impl IMae {
     }
 }
 
-/// What an encoder makes of images as the student sees them. Pixels have no class token, so
-/// no encoder is measured on its own.
+/// An encoder's tokens of images as the student sees them, without the class token, which pixels do
+/// not have either.
 fn tokens<'a>(
     student: &'a Student<VisionTransformer>,
     encoder: &'a VisionTransformer,
@@ -91,7 +91,7 @@ fn tokens<'a>(
     }
 }
 
-/// The loss of each branch on held-out pairs, by the subordinate image's share; and, of two
+/// The loss of each branch on held-out pairs, by the subordinate image's share; and, with two
 /// branches, how alike their latents are.
 fn reconstruction(system: &IMae, pairs: &MixturePairs) -> Result<Metrics> {
     let _no_grad = tch::no_grad_guard();

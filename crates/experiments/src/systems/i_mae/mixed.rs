@@ -10,7 +10,7 @@ use crate::images::{MaskedImages, Masking};
 /// Masked images, the images that they are mixed with, and the share of the first.
 #[derive(Debug)]
 pub struct MixedImages {
-    /// The first images, and which tokens of the mixtures are hidden.
+    /// The first images, and which tokens of the mixtures are masked.
     pub masked: MaskedImages,
     /// u8 pixels [B, C, H, W] of the second images.
     pub partners: Tensor,
@@ -21,14 +21,14 @@ pub struct MixedImages {
 /// How batches that were read with their partners become [`MixedImages`].
 #[derive(Clone)]
 pub struct Mixing {
-    /// How tokens are hidden.
+    /// How tokens are masked.
     pub masking: Masking,
-    /// λ of every mixture; drawn from U(0, 1), one for a batch, where it is not given.
+    /// λ of every mixture; drawn from U(0, 1), one per batch, if not given.
     pub lambda: Option<f64>,
 }
 
 impl Mixing {
-    /// Draws batches, for a loader's threads.
+    /// Prepares batches, on a loader's threads.
     pub fn prepare(self) -> impl Fn(Batch) -> MixedImages + Clone + Send + Sync {
         move |batch| MixedImages {
             lambda: self.lambda.unwrap_or_else(|| draw_lambda(self.masking.seed, batch.step)),

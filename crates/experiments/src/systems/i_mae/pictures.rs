@@ -1,4 +1,4 @@
-//! What i-MAE makes of mixtures: latents, predictions, pictures.
+//! Latents, predictions and pictures of mixtures.
 
 use anyhow::Result;
 use bauta_backbones::{Encode, TokenIndices};
@@ -14,7 +14,7 @@ use crate::run::Run;
 const SHOWN: f64 = 0.3;
 
 impl IMae {
-    /// Latents [B, 1 + V, Dd] of the branches, of normalised mixtures [B, C, H, W].
+    /// Latents [B, 1 + V, Dd] of the branches, for normalised mixtures [B, C, H, W].
     pub(super) fn disentangle(
         &self,
         mixture: &Tensor,
@@ -24,8 +24,8 @@ impl IMae {
         Ok(self.decoder.disentangle(&latent))
     }
 
-    /// Pictures [B, C, H, W] in [0, 1] of what each branch predicts of a mixture λ of
-    /// normalised images, whose true patches' statistics standardised predictions take.
+    /// Pictures [B, C, H, W] in [0, 1] of each branch's prediction for a mixture λ of normalised
+    /// images; standardised predictions take the statistics of the true patches.
     fn predict(
         &self,
         [first, second]: [&Tensor; 2],
@@ -41,8 +41,8 @@ impl IMae {
         branches.map(picture).collect()
     }
 
-    /// What is predicted of u8 pixels [B, C, H, W] that are mixed with nothing, by the branch
-    /// of the dominant image, or the only one.
+    /// Predictions for u8 pixels [B, C, H, W] that are not mixed, by the branch of the dominant
+    /// image, or the only one.
     pub(super) fn predict_pure(&self, pixels: &Tensor, indices: &TokenIndices) -> Result<Tensor> {
         let images = self.student.normalize(pixels);
         let mut predicted = self.predict([&images; 2], 1.0, indices)?;
@@ -50,8 +50,8 @@ impl IMae {
     }
 }
 
-/// Draws `mixtures.png`: each of the first test images mixed with the next, and what becomes
-/// of both.
+/// Draws `mixtures.png`: each of the first test images mixed with the next, and the predictions of
+/// both.
 pub(super) fn mixtures(system: &IMae, images: &Images, run: &mut Run<'_>) -> Result<()> {
     let student = &system.student;
     let Some((pixels, indices)) = images.shown(student)? else { return Ok(()) };

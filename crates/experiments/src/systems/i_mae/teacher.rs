@@ -1,4 +1,4 @@
-//! i-MAE's teacher: a masked autoencoder that is trained already, and stays as it is.
+//! i-MAE's teacher: a masked autoencoder that is already trained, and stays frozen.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use bauta_backbones::{
 };
 use tch::{Device, Tensor};
 
-/// A frozen masked autoencoder, of which encoder and `decoder_embed` teach.
+/// A frozen masked autoencoder, whose encoder and `decoder_embed` teach.
 pub(super) struct FrozenAutoencoder {
     path: PathBuf,
     norm_pix_loss: bool,
@@ -19,7 +19,7 @@ pub(super) struct FrozenAutoencoder {
 }
 
 impl FrozenAutoencoder {
-    /// Reads the model folder at `path`; nothing in it will ever have a gradient.
+    /// Reads the model folder at `path`; none of its weights ever has a gradient.
     pub(super) fn open(path: &Path, device: Device) -> Result<Self> {
         let read = || -> Result<_, ModelError> {
             let folder = ModelFolder::read(path)?;
@@ -35,8 +35,8 @@ impl FrozenAutoencoder {
         Ok(Self { path: path.to_owned(), norm_pix_loss, parameters, encoder, decoder })
     }
 
-    /// Refuses a teacher whose patches are not the student's or, where its latents are
-    /// learnt from, are of another width than those of the student's decoder.
+    /// Refuses a teacher whose patches are not the student's or, if its latents are distilled,
+    /// whose latents are of another width than those of the student's decoder.
     pub(super) fn check(
         &self,
         student: &VisionTransformer,
@@ -69,7 +69,7 @@ impl FrozenAutoencoder {
         Ok(())
     }
 
-    /// Begins a student with the teacher's weights; each of its heads is a copy of the
+    /// Initialises a student with the teacher's weights; each of its heads is a copy of the
     /// teacher's `decoder_embed`.
     pub(super) fn begin(&self, student: &Parameters, config: &VitMaeConfig) -> Result<()> {
         let path = self.path.display();
@@ -91,8 +91,8 @@ impl FrozenAutoencoder {
         })
     }
 
-    /// What the teacher makes of each of some normalised images [B, C, H, W] under the
-    /// student's mask: as many latents [B, 1 + V, Dd], class token included.
+    /// The teacher's latents [B, 1 + V, Dd], class token included, of each of some normalised
+    /// images [B, C, H, W] under the student's mask.
     pub(super) fn latents(
         &self,
         images: &[&Tensor],
@@ -104,7 +104,7 @@ impl FrozenAutoencoder {
         tch::no_grad(|| images.iter().map(latent).collect())
     }
 
-    /// The same of one image, as the target of all `branches` (the released code).
+    /// The latent of one image, as the target of all `branches` (the released code).
     pub(super) fn latent_for_all(
         &self,
         image: &Tensor,
@@ -115,7 +115,7 @@ impl FrozenAutoencoder {
         Ok((0..branches).map(|_| latents[0].shallow_clone()).collect())
     }
 
-    /// What one image's latent costs.
+    /// The cost of one image's latent.
     pub(super) fn step_cost(&self, visible: usize) -> StepCost {
         let encoder = self.encoder.config().step_cost(visible);
         (encoder + self.decoder.config().embed_cost(visible)).frozen()

@@ -1,4 +1,4 @@
-//! The system on a small recipe: its teacher, its beginnings, its shares and its refusals.
+//! The system on a small recipe: its teacher, its initial weights, its shares and its refusals.
 
 mod fit;
 
@@ -97,7 +97,7 @@ fn build(set: &[&str], labelled: bool, teacher: Option<&Path>) -> Result<IMae> {
     IMae::new(&recipe.settings, &images, teacher, recipe.settings.mixture.init)
 }
 
-/// Writes a model folder as a run's checkpoint is one.
+/// Writes a model folder like a run's checkpoint.
 fn save(system: &impl Objective, folder: &Path) -> PathBuf {
     std::fs::create_dir_all(folder).unwrap();
     system.parameters().save(&folder.join("model.safetensors")).unwrap();
@@ -133,7 +133,7 @@ fn inputs(set: &[&str], batch_size: usize, steps: std::ops::Range<u64>) -> Vec<M
     feed(steps).map(Result::unwrap).collect()
 }
 
-/// Trains a few steps of the recipe and gives their losses.
+/// Trains a few steps of the recipe and returns their losses.
 fn train(system: &mut IMae, set: &[&str], steps: u64) -> Vec<f64> {
     let recipe = recipe::<Settings>(set);
     let images = images(&recipe, true);
@@ -173,15 +173,15 @@ fn a_student_begins_as_its_teacher_which_stays_as_it_is() {
     let after = weights(system.parameters());
     let moved = |name: &str| after[name] != start[name];
     assert!(moved("blocks.0.attn.qkv.weight") && moved("decoder_embed1.weight"));
-    // The heads go apart: one is always the subordinate image's.
+    // The heads diverge: one is always the subordinate image's.
     assert_ne!(after["decoder_embed1.weight"], after["decoder_embed2.weight"]);
 
-    // What it leaves is a model folder whose encoder can be used, and nothing else.
+    // It leaves a model folder of which only the encoder can be used.
     let folder = ModelFolder::read(&save(&system, &scratch.path().join("student"))).unwrap();
     assert!(folder.image_encoder(Device::Cpu, None).is_ok());
     let refused = folder.masked_autoencoder(Device::Cpu).unwrap_err().to_string();
     assert!(refused.contains("2 mixed images") && refused.contains("encoder"), "{refused}");
-    // Of a single branch it is a masked autoencoder's.
+    // With a single branch, the folder is that of a masked autoencoder.
     let set = ["mixture.branches=single"];
     let single = build(&set, true, Some(&teacher)).unwrap();
     let folder = ModelFolder::read(&save(&single, &scratch.path().join("single"))).unwrap();
@@ -219,7 +219,7 @@ fn shares_depend_on_seed_and_step_alone() {
     assert_eq!(found, shares(&[], 15, 0..6), "whatever the batch size");
     assert_eq!(shares(&[], 4, 3..6), found[3..], "after a resume");
     assert_ne!(shares(&["seed=1"], 4, 0..6), found, "of another seed");
-    // U(0, 1): mean 1/2 with a deviation of 0.29 / √600.
+    // U(0, 1): mean 1/2 with a standard deviation of 0.29 / √600.
     let mean = shares(&[], 1, 0..600).iter().sum::<f64>() / 600.0;
     assert!((mean - 0.5).abs() < 0.04, "{mean}");
 

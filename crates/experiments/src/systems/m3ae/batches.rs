@@ -1,4 +1,4 @@
-//! Batches of pairs with what is hidden, made on the loader's threads.
+//! Batches of pairs with their masks, built on the loader's threads.
 
 use std::sync::Arc;
 
@@ -14,20 +14,20 @@ use tch::{Device, Tensor};
 /// Pairs, images and texts of one step, on the device.
 #[derive(Debug)]
 pub struct PairBatch {
-    /// Samples that have the same halves.
+    /// Samples with the same halves, group by group.
     pub(super) groups: Vec<Group>,
-    /// Samples that have an image.
+    /// Number of samples that have an image.
     pub(super) images: usize,
-    /// All samples.
+    /// Number of all samples.
     pub(super) samples: usize,
 }
 
 /// Samples that have an image, a text or both.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// u8 pixels [B, C, H, W], and which patches are hidden.
+    /// u8 pixels [B, C, H, W], and which patches are masked.
     pub image: Option<(Tensor, TokenIndices)>,
-    /// Ids [B, T], and which words are hidden.
+    /// Ids [B, T], and which words are masked.
     pub text: Option<(Tensor, WordIndices)>,
 }
 
@@ -44,7 +44,7 @@ impl PairBatch {
     }
 }
 
-/// Captions as ids [B, T], and where they have words.
+/// Captions as ids [B, T], and which positions hold words.
 pub(super) fn table(captions: &[&Encoded]) -> (Tensor, Vec<bool>) {
     let ids: Vec<i64> =
         captions.iter().flat_map(|caption| caption.ids.iter().map(|&id| i64::from(id))).collect();
@@ -55,7 +55,7 @@ pub(super) fn table(captions: &[&Encoded]) -> (Tensor, Vec<bool>) {
     (Tensor::from_slice(&ids).view([captions.len() as i64, -1]), eligible)
 }
 
-/// Makes batches on the loader's threads, from each sample's own streams.
+/// Builds batches on the loader's threads, from each sample's own streams.
 #[derive(Clone)]
 pub(super) struct Maker {
     pub captions: Arc<[Encoded]>,
@@ -69,7 +69,7 @@ pub(super) struct Maker {
     pub device: Device,
 }
 
-/// Captions without image are numbered from here on.
+/// Captions without an image are numbered from here on.
 const TEXTS: u64 = 1 << 63;
 
 impl Maker {
@@ -91,7 +91,7 @@ impl Maker {
                 pairs.push(row);
             }
         }
-        // As many captions without image as there are of them to an image.
+        // As many captions without an image, in proportion, as there are in the data.
         let count = (batch.indices.len() * self.texts.len()).div_ceil(self.captions.len().max(1));
         let mut stream = key("unpaired text", batch.step);
         texts.extend((0..count).map(|_| {

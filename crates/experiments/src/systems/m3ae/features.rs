@@ -1,5 +1,5 @@
-//! What features are worth: of captions alone, of pairs, and whether images of unknown classes
-//! are told from those of known ones.
+//! Quality of the features: of captions alone, of pairs, and whether images of unknown classes can
+//! be told from those of known ones.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use super::pairs::Pairs;
 use crate::run::Run;
 use crate::settings::evaluators;
 
-/// What is encoded of pairs.
+/// The halves of pairs that are encoded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Halves {
     Image,
@@ -29,8 +29,8 @@ enum Halves {
     Both,
 }
 
-/// Measures features of the trained system and of the same untrained, where images have classes;
-/// those of images alone by `Run::probe`.
+/// Measures features of the trained system and of the same untrained, if images have classes;
+/// `Run::probe` measures those of images alone.
 pub(super) fn measure(
     trained: &M3ae,
     untrained: &M3ae,

@@ -1,5 +1,5 @@
-//! What is learnt: words predicted with an image and without, captions found for images and
-//! images for captions, and what the features are worth.
+//! Measurements: words predicted with an image and without, retrieval of captions for images and of
+//! images for captions, and the quality of the features.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -20,10 +20,10 @@ use crate::run::Run;
 
 /// Pairs in one forward pass.
 pub(super) const CHUNK: usize = 50;
-/// Ranks among which one's own is sought.
+/// Values of k for the recall at k of retrieval.
 const KS: [usize; 3] = [1, 5, 10];
 
-/// Measures the trained system and the same untrained.
+/// Measures the trained system and the same system untrained.
 pub(super) fn measure(
     trained: &M3ae,
     untrained: &M3ae,
@@ -62,7 +62,7 @@ pub(super) fn measure(
     Ok(scores)
 }
 
-/// Puts a word before the metric's own name, behind that of a baseline.
+/// Puts a word before the metric's own name, after that of a baseline.
 pub(super) fn named(word: &str, scores: Scores) -> Scores {
     let within = |(name, value): (String, f64)| match name.split_once('.') {
         Some((baseline, metric)) => (format!("{baseline}.{word}_{metric}"), value),
@@ -75,7 +75,7 @@ pub(super) fn named(word: &str, scores: Scores) -> Scores {
 }
 
 impl Pairs {
-    /// u8 pixels [N, C, H, W] of some test images, which begin a batch.
+    /// u8 pixels [N, C, H, W] of some test images, the first of which starts a batch.
     pub(super) fn test_pixels(&self, tests: Range<usize>) -> Result<Tensor> {
         let config = LoaderConfig { batch_size: CHUNK, ..self.images.loader.clone() };
         let loader = Loader::for_evaluation(Arc::clone(&self.images.splits.test), config)?;
@@ -87,7 +87,7 @@ impl Pairs {
 }
 
 impl M3ae {
-    /// Logits of the hidden words, with an image or without, and their ids.
+    /// Logits of the masked words, with an image or without, and their ids.
     pub(super) fn hidden_words(
         &self,
         pixels: Option<&Tensor>,
@@ -105,7 +105,7 @@ impl M3ae {
         Ok([self.network.words(&hidden), words.hidden_ids(ids)])
     }
 
-    /// How many hidden words are predicted rightly.
+    /// The accuracy of the predictions of masked words.
     fn of_words(&self, pairs: &Pairs, pixels: &Tensor) -> Result<Metrics> {
         let count = pixels.size()[0] as usize;
         let other = pixels.roll([1], [0]);
@@ -144,7 +144,7 @@ impl M3ae {
             .map(|caption| caption.ids[..caption.used].iter().map(|&id| id.into()).collect())
             .collect();
         let captions: Vec<&[i64]> = captions.iter().map(Vec::as_slice).collect();
-        // Pairs of one caption are of one group.
+        // Pairs with the same caption form a group.
         let mut numbers: HashMap<&[i64], usize> = HashMap::new();
         let mut distinct: Vec<&[i64]> = Vec::new();
         let groups: Vec<usize> = captions

@@ -1,4 +1,4 @@
-//! The pairs of a run, and batches of them with what is hidden.
+//! The pairs of a run, and batches of them with their masks.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::batches::{Maker, PairBatch, table};
 use crate::images::Images;
 use crate::run::{Run, Splits};
 
-/// The pairs of a run, images and captions apart.
+/// The pairs of a run, with images and captions separate.
 pub(super) struct Pairs {
     /// The images of both splits.
     pub images: Images,
@@ -31,7 +31,7 @@ impl Pairs {
     /// Opens the pairs and the vocabulary of a recipe.
     ///
     /// # Errors
-    /// When one of them is not there or not whole.
+    /// When one of them is missing or incomplete.
     pub(super) fn open(settings: &Settings, run: &mut Run<'_>) -> Result<Self> {
         let data = &settings.data;
         let root = match (&data.root, data.name.package()) {
@@ -127,13 +127,13 @@ impl Pairs {
         &self.maker.captions
     }
 
-    /// Patches of an image that are seen.
+    /// Number of visible patches of an image.
     pub(super) fn visible_patches(&self) -> Result<usize> {
         let plan = MaskPlan::draw(&*self.maker.strategy, self.maker.seed, 0, &[0])?;
         Ok(plan.visible_count())
     }
 
-    /// Words of a caption of mean length that are seen, and that are hidden.
+    /// Numbers of visible and of masked words of a caption of mean length.
     pub(super) fn mean_words(&self) -> [usize; 2] {
         let captions = &self.maker.captions;
         let sum: usize = captions.iter().map(|caption| caption.used).sum();
@@ -142,14 +142,14 @@ impl Pairs {
         [seen, mean - seen]
     }
 
-    /// The plan of test images in a draw, keyed by their numbers.
+    /// The plan of test images in a draw, keyed by their indices.
     pub(super) fn patches_of(&self, tests: Range<usize>, draw: u64) -> Result<TokenIndices> {
         let samples: Vec<u64> = tests.map(|number| number as u64).collect();
         let plan = MaskPlan::draw(&*self.maker.strategy, self.maker.seed, draw, &samples)?;
         Ok(TokenIndices::new(&plan, self.images.device))
     }
 
-    /// The captions of some test pairs, ids [B, T], with the words that a draw hides of each.
+    /// The captions of some test pairs, ids [B, T], with the words that a draw masks in each.
     pub(super) fn words_of(&self, tests: Range<usize>, draw: u64) -> Result<(Tensor, WordPlan)> {
         let captions: Vec<&Encoded> = self.test[tests.clone()].iter().collect();
         let samples: Vec<u64> = tests.map(|number| number as u64).collect();
@@ -160,7 +160,7 @@ impl Pairs {
     }
 }
 
-/// Refuses a vocabulary that does not know half of what the captions say.
+/// Refuses a vocabulary that lacks more than half of the captions' word pieces.
 fn known(pieces: &WordPieces, captions: &[Encoded]) -> Result<()> {
     let unknown = ["[UNK]", "<unk>"].into_iter().find_map(|piece| pieces.id(piece));
     let ids = || captions.iter().flat_map(|caption| &caption.ids[..caption.used]);

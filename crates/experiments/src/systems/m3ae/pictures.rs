@@ -1,4 +1,4 @@
-//! Pictures of hidden and predicted patches, and the captions that go with them.
+//! Pictures of masked and predicted patches, and the captions that go with them.
 
 use anyhow::Result;
 use bauta_data::text::{Encoded, WordPieces};
@@ -11,8 +11,8 @@ use super::M3ae;
 use super::pairs::Pairs;
 use crate::run::Run;
 
-/// Draws `reconstructions.png` of the first test images, and says what is predicted of the
-/// words of their captions.
+/// Draws `reconstructions.png` of the first test images, and shows the predicted words of their
+/// captions.
 pub(super) fn show(m3ae: &M3ae, pairs: &Pairs, run: &mut Run<'_>) -> Result<()> {
     run.measures()?;
     let count = m3ae.settings.eval.pictures.count.min(pairs.test.len());
@@ -34,7 +34,7 @@ pub(super) fn show(m3ae: &M3ae, pairs: &Pairs, run: &mut Run<'_>) -> Result<()> 
     Ok(())
 }
 
-/// The captions of the same images with hidden words, and what is predicted in their places.
+/// The captions of the same images with masked words, and the predictions in their places.
 fn words(m3ae: &M3ae, pairs: &Pairs, pixels: &Tensor) -> Result<Section> {
     let count = pixels.size()[0] as usize;
     let (ids, plan) = pairs.words_of(0..count, 0)?;

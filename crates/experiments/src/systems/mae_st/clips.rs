@@ -17,11 +17,11 @@ use bauta_masking::{MaskPlan, MaskStrategy};
 use bauta_recipe::{ClipEval, MaeSt as Settings, Train};
 use tch::{Device, Tensor};
 
-/// Batches of clips that are made ahead at most: one video costs many times as much to decode as
-/// another, which a short queue does not even out.
+/// Maximum number of batches of clips that are prepared ahead: one video can cost many times as
+/// much to decode as another, which a short queue does not even out.
 const AHEAD: usize = 16;
 
-/// Bytes of pixels that they may take, where that is more than the usual queue.
+/// Bytes of pixels that they can take, if that allows more than the usual queue.
 const BYTES_AHEAD: usize = 256 << 20;
 
 /// The videos of a run: both splits, and how clips are cut from them.
@@ -40,17 +40,17 @@ pub struct Clips {
     pub eval: ClipEval,
     /// Device of the tensors.
     pub device: Device,
-    /// How tokens are hidden in each epoch, the last from there on.
+    /// The mask strategy of each epoch, the last one from there on.
     strategies: Vec<Arc<dyn MaskStrategy>>,
     augment: ClipAugment,
 }
 
-/// Clips with the tokens that are hidden, on the device.
+/// Clips with their masked tokens, on the device.
 #[derive(Debug)]
 pub struct MaskedClips {
     /// u8 pixels [N, C, T, H, W].
     pub pixels: Tensor,
-    /// Which of their tokens are hidden.
+    /// Which of their tokens are masked.
     pub indices: TokenIndices,
 }
 
@@ -58,7 +58,7 @@ impl Clips {
     /// Opens the videos of a recipe.
     ///
     /// # Errors
-    /// When they are not there or not whole.
+    /// When they are missing or incomplete.
     pub fn open(
         settings: &Settings,
         train: &Train,
@@ -98,7 +98,7 @@ impl Clips {
         (self.train.len() / self.loader.batch_size) as u64
     }
 
-    /// Training clips, before any is hidden.
+    /// Training clips, before masking.
     ///
     /// # Errors
     /// When there are fewer videos than a batch holds, or a setting is out of its range.
@@ -122,8 +122,8 @@ impl Clips {
         self.masks_by(&self.strategies)
     }
 
-    /// The first test videos' clips with masks of epoch 0, or training videos' where none are
-    /// held out; none where the recipe wants no pictures.
+    /// The first test videos' clips with masks of epoch 0, or training videos' if none are held
+    /// out; `None` if the recipe asks for no pictures.
     ///
     /// # Errors
     /// When videos cannot be read.
@@ -152,7 +152,7 @@ impl Clips {
         let strategies = strategies.to_vec();
         let (seed, device) = (self.loader.seed, self.device);
         move |batch: ClipBatch| {
-            // A clip's number is its own, so the repeats of a video have masks of their own.
+            // Each clip has its own number, so the repeats of a video have different masks.
             let strategy = &strategies[(batch.epoch as usize).min(strategies.len() - 1)];
             let plan = MaskPlan::draw(&**strategy, seed, batch.epoch, &batch.samples)
                 .expect("recipes name strategies that mask a fixed number of tokens");
@@ -167,7 +167,7 @@ impl Clips {
 /// The folders of a data set of videos: the user's, or those in the cache.
 ///
 /// # Errors
-/// When they are not whole in the cache, or the user must name one.
+/// When they are incomplete in the cache, or the user must name one.
 pub(super) fn folders(
     name: ClipDataset,
     root: Option<&Path>,

@@ -1,5 +1,5 @@
-//! The commands that measure and fine-tune a folder of a model of video, MAE-ST's or another's,
-//! without the recipe that made it.
+//! The commands that measure and fine-tune a video model's folder, MAE-ST's or another's, without
+//! the recipe that trained it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -165,13 +165,13 @@ fn views(ViewCounts { clips, crops }: ViewCounts) -> Views {
     Views { clips, crops }
 }
 
-/// The place of a label set.
+/// The index of a label set.
 fn place(videos: &dyn ClipSource, name: &str) -> Result<usize> {
     let found = videos.label_sets().iter().position(|set| set.name == name);
     found.with_context(|| format!("data.label is \"{name}\"; {}", known(videos)))
 }
 
-/// The place of the only set of labels that tells classes apart.
+/// The index of the only set of labels that tells classes apart.
 fn only_set(videos: &dyn ClipSource) -> Result<usize> {
     let sets = videos.label_sets().iter().enumerate();
     let places: Vec<usize> =

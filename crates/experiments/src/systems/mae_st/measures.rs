@@ -1,4 +1,4 @@
-//! What features of clips are worth, on each label of the test videos.
+//! Quality of the features of clips, for each label of the test videos.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ impl Clips {
         }
     }
 
-    /// What is measured, where videos are held out and have labels.
+    /// The protocols, if videos are held out and have labels.
     fn protocols<'a>(&self, console: &'a Console<'a>) -> Result<Option<ClipProtocols<'a>>> {
         let Some(test) = &self.test else { return Ok(None) };
         let views = Views { clips: self.eval.views.clips, crops: self.eval.views.crops };
@@ -49,7 +49,7 @@ impl Clips {
     }
 }
 
-/// Measures what a trained system makes of clips, and the baselines: raw pixels, and the same
+/// Measures a trained system's features of clips, and the baselines: raw pixels, and the same
 /// network untrained.
 pub(super) fn probe(
     trained: &MaeSt,

@@ -1,4 +1,4 @@
-//! Pictures of hidden and predicted clips.
+//! Pictures of masked and predicted clips.
 
 use anyhow::Result;
 use bauta_backbones::Encode;
@@ -10,7 +10,7 @@ use crate::run::Run;
 /// Milliseconds that a frame of the moving picture is shown for.
 const DELAY: u16 = 250;
 
-/// Draws `reconstructions.png`, all frames of some test clips, and `moving.png`, which moves.
+/// Draws `reconstructions.png`, all frames of some test clips, and `moving.png`, an animation.
 pub(super) fn reconstruct(mae: &MaeSt, clips: &Clips, run: &mut Run<'_>) -> Result<()> {
     run.measures()?;
     let Some(shown) = clips.shown()? else { return Ok(()) };
@@ -27,7 +27,7 @@ pub(super) fn reconstruct(mae: &MaeSt, clips: &Clips, run: &mut Run<'_>) -> Resu
 }
 
 impl MaeSt {
-    /// What is predicted of clips under their masks.
+    /// Predictions for clips under their masks.
     fn predict(&self, input: &MaskedClips) -> Result<ClipReconstructions> {
         let (pixels, indices) = (&input.pixels, &input.indices);
         let clips = self.normalization.normalize(pixels);

@@ -1,4 +1,4 @@
-//! What a recipe says of the networks, as the libraries' own sizes.
+//! Sizes of the networks that a recipe describes, as the libraries' own types.
 
 use anyhow::Result;
 use bauta_backbones::{
@@ -9,7 +9,7 @@ use bauta_recipe::{ClassToken, MaeSt as Settings, PredictedFrames, SpacetimePosi
 
 use super::Clips;
 
-/// Describes the networks of a recipe on these clips.
+/// The networks of a recipe on these clips.
 pub(super) fn config(settings: &Settings, clips: &Clips) -> Result<VideoModelConfig> {
     let (model, table) = (&settings.model, &settings.decoder);
     let statistics = clips.train.statistics();

@@ -10,7 +10,7 @@ use super::views::Viewing;
 use crate::images::Images;
 use crate::run::Run;
 
-/// Draws the first test images masked as in a step of training, where a recipe masks them.
+/// Draws the first test images masked as in a step of training, if a recipe masks them.
 pub(super) fn fills(viewing: &Viewing, images: &Images, run: &mut Run<'_>) -> Result<()> {
     run.measures_together()?;
     let count = images.eval.pictures.count.min(images.splits.test.len());

@@ -1,4 +1,4 @@
-//! What a recipe says, as the network's and the masks' own types.
+//! A recipe's settings, as the network's and the masks' own types.
 
 use anyhow::Result;
 use bauta_backbones::{ResNetConfig, ResNetDepth, Stem, StepCost};
@@ -8,7 +8,7 @@ use bauta_siamese::{Method, SiameseConfig};
 use super::views::{Masking, Viewing};
 use crate::images::Images;
 
-/// The network of a recipe, for images of so many channels.
+/// The network of a recipe, for images with `channels` channels.
 pub(super) fn network(settings: &Settings, channels: usize) -> SiameseConfig {
     let encoder = ResNetConfig {
         depth: match settings.model.network {
@@ -32,12 +32,12 @@ pub(super) fn network(settings: &Settings, channels: usize) -> SiameseConfig {
     SiameseConfig { method, encoder, dim, hidden, queue, momentum, temperature, splits, symmetric }
 }
 
-/// The encoder's passes of a step: those that learn, and those that give keys.
+/// The cost of the encoder's passes of a step: those that learn, and those that give keys.
 pub(super) fn step_cost(config: &SiameseConfig, settings: &Settings, images: &Images) -> StepCost {
     let one = config.encoder.step_cost(images.loader.height, images.loader.width);
     let (views, momentum) = (1 + usize::from(config.symmetric), config.method.has_momentum());
     let mixed = usize::from(settings.mask.is_some()) + usize::from(settings.siamese.unmix);
-    // SimSiam's key is what it saw of the other view, where it learns from both.
+    // SimSiam's key is its output for the other view, if it learns from both.
     let keys = if momentum || !config.symmetric { views } else { 0 };
     one.times(views + mixed) + one.frozen().times(keys)
 }

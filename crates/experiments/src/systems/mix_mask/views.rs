@@ -9,7 +9,7 @@ use bauta_siamese::{FillTensors, Shuffle};
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 use tch::{Device, Tensor};
 
-/// What is read beside each image.
+/// The second view, which is read next to each image.
 pub const SECOND_VIEW: Read = Read::Again(Purpose::named("second view"));
 
 /// Two views of a batch, and how its first views are masked and mixed.
@@ -19,9 +19,9 @@ pub struct Views {
     pub(super) pixels: [Tensor; 2],
     /// The order in which keys are encoded.
     pub(super) shuffle: Shuffle,
-    /// The mask, and what masked cells show; none where views stay whole.
+    /// The mask, and what masked cells show; `None` if views are not masked.
     pub(super) fill: Option<(FillTensors, Shown)>,
-    /// How images are blended or pasted, where they are.
+    /// How images are blended or pasted, if they are.
     pub(super) unmix: Option<UnMix>,
 }
 
@@ -54,12 +54,12 @@ pub struct Viewing {
 }
 
 impl Viewing {
-    /// Draws batches, for a loader's threads.
+    /// Prepares batches, on a loader's threads.
     pub fn prepare(self) -> impl Fn(Batch) -> Views + Clone + Send + Sync {
         move |batch| self.draw(&batch)
     }
 
-    /// One mask, one order and one mixture a step, each from a stream of its own.
+    /// One mask, one order and one mixture per step, each from its own stream.
     fn draw(&self, batch: &Batch) -> Views {
         let (samples, step) = (batch.indices.len(), batch.step);
         let pixels = [&batch.pixels, &batch.reads[0].pixels];
@@ -104,7 +104,7 @@ impl Viewing {
 }
 
 impl Shown {
-    /// Normalised images [B, C, H, W] with their masked pixels so.
+    /// Normalised images [B, C, H, W] with their masked pixels replaced.
     pub(super) fn apply(&self, fill: &FillTensors, images: &Tensor) -> Tensor {
         match self {
             Self::Partner => fill.mix(images),

@@ -19,15 +19,15 @@ use tch::Device;
 use super::inputs::{Encoded, Maker, Reading, Step};
 use crate::run::Run;
 
-/// Inputs made ahead of the step.
+/// Number of inputs prepared ahead of the step.
 const QUEUE: usize = 8;
 
 /// A corpus and its documents as a classifier reads them.
 pub(super) struct Texts {
     pub(super) corpus: Corpus,
-    /// Of the corpus that is made.
+    /// The tree of labels of a generated corpus.
     pub(super) tree: Option<LabelTree>,
-    /// Width of a frozen encoder's features, where they are read.
+    /// Width of a frozen encoder's features, if they are used.
     pub(super) width: Option<usize>,
     maker: Arc<Maker>,
     prefetcher: Prefetcher,
@@ -82,12 +82,12 @@ impl Texts {
         Ok(Self { corpus, tree, width, maker, prefetcher, device })
     }
 
-    /// Fresh parameters of an episode's classifier.
+    /// New parameters of an episode's classifier.
     pub(super) fn parameters(&self, episode: u32) -> Parameters {
         Parameters::drawn(self.maker.seed, u64::from(episode), self.device)
     }
 
-    /// What is trained on and what was left out, in a line.
+    /// The training data and what was left out, in one line.
     pub(super) fn in_words(&self) -> String {
         let Corpus { train, meta, test, labels, left_out } = &self.corpus;
         format!(
@@ -139,7 +139,7 @@ impl Texts {
     }
 }
 
-/// The parts that documents are of, in the order of `Maker`'s.
+/// The documents of each part, in the order of `Maker`'s.
 type Parts = [Vec<Encoded>; 3];
 
 fn of_parts(corpus: &Corpus) -> [&[Document]; 3] {

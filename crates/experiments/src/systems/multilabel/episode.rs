@@ -1,4 +1,4 @@
-//! One classifier of a run: made anew, trained for an episode, or loaded from a finished one.
+//! One classifier of a run: built anew, trained for an episode, or loaded from a finished one.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use super::{Mode, Multilabel};
 use crate::run::{Run, RunPhase};
 
 impl Multilabel {
-    /// A new classifier, the one of this episode, and a meta-learner that has learnt nothing.
+    /// A new classifier for this episode, and an untrained meta-learner.
     ///
     /// # Errors
-    /// When a size cannot be.
+    /// When a size is out of range.
     pub(super) fn new(
         settings: &Settings,
         texts: &Texts,
@@ -36,7 +36,7 @@ impl Multilabel {
         Ok(Self { parameters, classifier, learner, mode, config, acted: None })
     }
 
-    /// Trains a phase, or loads what it left when it was over before.
+    /// Trains a phase, or loads its result if it was over before.
     pub(super) fn train(
         &mut self,
         phase: &RunPhase,

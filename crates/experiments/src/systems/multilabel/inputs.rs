@@ -1,4 +1,4 @@
-//! The inputs of a run's steps, made of documents on the loader's threads.
+//! The inputs of a run's steps, built from documents on the loader's threads.
 
 use bauta_data::Share;
 use bauta_libtorch::{normal, uniform};
@@ -13,13 +13,13 @@ pub(super) struct Labelled {
     pub(super) truth: Tensor,
 }
 
-/// The host's part of a step.
+/// The inputs of a step, on the host.
 pub struct Step {
     pub(super) train: Labelled,
-    /// What dropout keeps of the hidden layer, [B, width].
+    /// The dropout mask of the hidden layer, [B, width].
     pub(super) keep: Tensor,
     pub(super) noise: Noise,
-    /// Held-out documents, where policies are learnt.
+    /// Held-out documents, if policies are learnt.
     pub(super) reward: Option<Labelled>,
 }
 
@@ -30,7 +30,7 @@ impl Labelled {
 }
 
 impl Step {
-    /// The same on a device.
+    /// The same documents on a device.
     pub(super) fn to_device(&self, device: Device) -> Self {
         Self {
             train: self.train.to_device(device),
@@ -44,14 +44,14 @@ impl Step {
     }
 }
 
-/// A document as ids of words, with weights where it is a bag; or as features, which are `weights`.
+/// A document as ids of words, with weights if it is a bag; or as features, in `weights`.
 pub(super) struct Encoded {
     pub(super) ids: Vec<i64>,
     pub(super) weights: Vec<f32>,
     pub(super) labels: Vec<u32>,
 }
 
-/// What a document is to the classifier.
+/// The form in which the classifier reads a document.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
     Bag,
@@ -59,7 +59,7 @@ pub(super) enum Reading {
     Features,
 }
 
-/// Makes inputs; everything in it is a function of the run's seed and the step.
+/// Builds inputs; everything in it is a function of the run's seed and the step.
 pub(super) struct Maker {
     pub(super) train: Vec<Encoded>,
     pub(super) meta: Vec<Encoded>,
@@ -68,7 +68,7 @@ pub(super) struct Maker {
     pub(super) reading: Reading,
     pub(super) seed: u64,
     pub(super) batch: usize,
-    /// The part of each batch that this process makes.
+    /// The part of each batch that this process computes.
     pub(super) share: Share,
     pub(super) reward_batch: usize,
     pub(super) epochs: u64,
@@ -82,10 +82,10 @@ impl Maker {
     }
 
     /// The input of a step of an episode: this process's documents, and the noise and the reward's
-    /// documents that all processes have.
+    /// documents, which are the same for all processes.
     pub(super) fn step(&self, step: u64, episode: u64, width: i64, learns: bool) -> Step {
         let per_epoch = (self.train.len() / self.batch) as u64;
-        // A later episode goes on with the epochs of the one before.
+        // A later episode continues the epochs of the previous one.
         let (epoch, place) = (episode * self.epochs + step / per_epoch, step % per_epoch);
         let mut order: Vec<usize> = (0..self.train.len()).collect();
         self.stream("document order", epoch, 0).shuffle(&mut order);

@@ -1,4 +1,4 @@
-//! What decisions are worth: the policies', and those of baselines by the same classifier.
+//! Quality of the decisions: the policies', and those of baselines by the same classifier.
 
 use anyhow::Result;
 use bauta_eval::{Metrics, Scores};
@@ -16,7 +16,8 @@ use super::documents::{Part, Texts};
 use super::sections::{self, Findings};
 use crate::run::Run;
 
-/// Labels with so many training documents have their thresholds held against the known best ones.
+/// Minimum number of training documents of the labels whose thresholds are compared with the known
+/// best ones.
 const MANY: usize = 200;
 
 /// A part of the corpus: probabilities and truth, both [D, N].
@@ -25,7 +26,7 @@ pub(super) struct Measured {
     pub(super) truth: Array2<bool>,
 }
 
-/// One way of deciding.
+/// The decisions of one method.
 pub(super) struct Decided {
     pub(super) name: &'static str,
     pub(super) decisions: Array2<bool>,
@@ -103,7 +104,7 @@ pub(super) fn measure(
 }
 
 impl Multilabel {
-    /// What the classifier makes of a part of the corpus.
+    /// The classifier's outputs for a part of the corpus.
     fn measured(&self, texts: &Texts, part: Part) -> Measured {
         let (words, labels) = texts.part(part);
         let scores: Vec<Array2<f32>> =
@@ -117,7 +118,7 @@ impl Multilabel {
         Measured { scores, truth }
     }
 
-    /// The thresholds of the last step's policy, guarded by the meta part if so wished.
+    /// The thresholds of the last step's policy, guarded by the meta part if `guard` is set.
     fn thresholds(&self, meta: &Measured, guard: bool) -> Vec<f32> {
         let own = host(self.learner.thresholds());
         if !guard || !self.learner.config().policies.prediction {
@@ -128,7 +129,7 @@ impl Multilabel {
     }
 }
 
-/// A row of numbers, read from the device.
+/// A row of numbers, copied from the device.
 pub(super) fn host(tensor: &Tensor) -> Vec<f32> {
     Vec::try_from(&tensor.to_device(tch::Device::Cpu)).expect("a vector of single precision")
 }
@@ -161,8 +162,8 @@ fn thresholds(own: &[f32], global: f32) -> Metrics {
     Metrics::from_iter([("mean_threshold", mean), ("tuned_global_threshold", f64::from(global))])
 }
 
-/// Of a made corpus: how far thresholds are from the known best ones, and whether parents are found
-/// as often as children.
+/// For a generated corpus: how far thresholds are from the known best ones, and whether parents are
+/// found as often as children.
 fn against_the_tree(
     own: &[f32],
     test: &Measured,

@@ -1,4 +1,4 @@
-//! What the report shows of labels, policies and documents.
+//! The sections of the report on labels, policies and documents.
 
 use bauta_multilabel::{LabelCounts, PrecisionRecall, label_counts};
 use bauta_recipe::Multilabel as Settings;
@@ -9,14 +9,14 @@ use super::documents::Texts;
 use super::measures::{Decided, Measured, host};
 use crate::run::Run;
 
-/// Labels whose thresholds and weights are drawn, from the most to the least frequent.
+/// Number of labels whose thresholds and weights are drawn, from the most to the least frequent.
 const DRAWN: usize = 6;
-/// Characters of a document that are shown.
+/// Number of characters of a document that are shown.
 const BEGINNING: usize = 160;
-/// Points of a curve that are drawn.
+/// Number of points of a curve that are drawn.
 const POINTS: usize = 150;
 
-/// What was measured.
+/// The measurements.
 pub(super) struct Findings<'a> {
     pub(super) texts: &'a Texts,
     pub(super) test: &'a Measured,
@@ -43,7 +43,7 @@ fn section(title: &str, body: Vec<Body>) -> Section {
     Section { title: title.to_owned(), body }
 }
 
-/// The share of training documents of each label, as counts.
+/// The number of training documents of each label.
 fn trained(texts: &Texts) -> Vec<f64> {
     let documents = texts.corpus.train.len() as f64;
     texts.corpus.prevalence().iter().map(|share| (share * documents).round()).collect()
@@ -129,7 +129,7 @@ fn rows(tensor: &tch::Tensor) -> Vec<Vec<f32>> {
     (0..tensor.size()[0]).map(|row| host(&tensor.get(row))).collect()
 }
 
-/// Thresholds and weights of some labels over the steps of a training.
+/// Thresholds and weights of some labels over the steps of training.
 fn course(findings: &Findings<'_>, system: &Multilabel, when: &str) -> Vec<Body> {
     let names = &findings.texts.corpus.labels;
     let count = names.len().min(DRAWN);
@@ -169,7 +169,7 @@ fn course(findings: &Findings<'_>, system: &Multilabel, when: &str) -> Vec<Body>
     .collect()
 }
 
-/// What the corpus is and what was left out of it.
+/// A description of the corpus and of what was left out of it.
 fn corpus(texts: &Texts) -> Body {
     let (corpus, left_out) = (&texts.corpus, &texts.corpus.left_out);
     let rare = match left_out.rare_labels.len() {

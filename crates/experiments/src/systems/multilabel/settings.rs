@@ -1,10 +1,10 @@
-//! What a recipe says of classifier and policies, as the library's own types.
+//! A recipe's classifier and policies, as the library's own types.
 
 use bauta_multilabel::{Architecture, ClassifierConfig, MetaConfig, Policies, Reward};
 use bauta_recipe::{ClassifierKind, LearntPolicies, PolicyReward, PolicyTable, TextClassifier};
 
 /// The classifier of a `model` table, for labels of this prevalence; `width` is that of a frozen
-/// encoder's features, where they are read.
+/// encoder's features, if they are used.
 pub(super) fn classifier_config(
     model: &TextClassifier,
     width: Option<usize>,

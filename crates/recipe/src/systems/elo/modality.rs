@@ -1,11 +1,11 @@
-//! What of a clip there are networks of.
+//! The modalities of a clip.
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr};
 
 use crate::reading::{Violation, ensure};
 
-/// What a network sees or hears of a clip, by the names that recipes use.
+/// What a network receives of a clip, by the names that recipes use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]

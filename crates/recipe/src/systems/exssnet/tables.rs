@@ -1,4 +1,4 @@
-//! The tables of ExSSNeT's own: the stream of tasks, the network, the masks, the method.
+//! Tables specific to ExSSNeT: the stream of tasks, the network, the masks, the method.
 
 use bauta_datasets::DatasetName;
 use serde::{Deserialize, Serialize};
@@ -16,10 +16,10 @@ use crate::tables::Train;
 pub struct Tasks {
     /// How the data become tasks.
     pub origin: TaskOrigin,
-    /// With origin `permuted` or `rotated`: how many tasks.
+    /// With origin `permuted` or `rotated`: number of tasks.
     #[serde(default = "defaults::count")]
     pub count: usize,
-    /// With origin `split`: classes of a task.
+    /// With origin `split`: classes per task.
     #[serde(default = "defaults::classes")]
     pub classes: usize,
     /// With origin `data-sets`: the data sets that follow `data.name`.
@@ -31,20 +31,20 @@ pub struct Tasks {
     pub validation: f64,
 }
 
-/// Ways to make tasks, by the names that recipes use.
+/// Ways to turn data into tasks, by the names that recipes use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum TaskOrigin {
-    /// The same images, their pixels in an order of each task.
+    /// The same images, with the pixels in a different order in each task.
     Permuted,
     /// The same images, turned further in each task, up to 180°.
     Rotated,
-    /// Some of the classes a task, in their order.
+    /// Some of the classes per task, in their order.
     Split,
-    /// A data set a task.
+    /// One data set per task.
     DataSets,
-    /// A folder of your own a task, in the order of their numbers or names.
+    /// One folder of your own per task, in the order of their numbers or names.
     Folders,
     /// The documents of `texts`.
     Texts,
@@ -65,7 +65,7 @@ pub struct TaskNetwork {
     /// With network `text-cnn`: filters of each of three lengths.
     #[serde(default = "defaults::filters")]
     pub filters: usize,
-    /// How weights start.
+    /// How weights are initialised.
     #[serde(default)]
     pub start: WeightStart,
 }
@@ -87,17 +87,17 @@ pub enum Network {
     TextCnn,
 }
 
-/// How weights start, by the names that recipes use.
+/// Initialisations of weights, by the names that recipes use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum WeightStart {
-    /// √(2 / fan in), the sign drawn.
+    /// √(2 / fan in), with a random sign.
     #[default]
     SignedConstant,
     /// √(2 / fan in), all positive.
     UnsignedConstant,
-    /// Normal with deviation √(2 / fan in).
+    /// Normal with standard deviation √(2 / fan in).
     KaimingNormal,
     /// Uniform in ± √(6 / fan in).
     KaimingUniform,
@@ -120,25 +120,25 @@ pub struct Continual {
     /// The method of the run.
     #[serde(default)]
     pub method: ContinualMethod,
-    /// Of `exssnet` and `ssnet`: epochs of `train.epochs` that train weights, after those that
-    /// train the mask.
+    /// With method `exssnet` or `ssnet`: epochs of `train.epochs` that train weights, after those
+    /// that train the mask.
     pub weight_epochs: u32,
-    /// Learning rate of weights at 256 images a step; `train.base_lr` is that of scores.
+    /// Learning rate of weights at 256 images per step; `train.base_lr` is that of scores.
     pub weight_lr: f64,
-    /// Learning rate of methods without masks, which train all weights, at 256 images a step.
+    /// Learning rate of methods without masks, which train all weights, at 256 images per step.
     #[serde(default = "defaults::plain_lr")]
     pub plain_lr: f64,
     /// Which earlier tasks provide the initial scores of a new one; if not given, scores start at
     /// random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer: Option<Transfer>,
-    /// With `transfer`: neighbours that vote.
+    /// With `transfer`: number of neighbours that vote.
     #[serde(default = "defaults::neighbours")]
     pub neighbours: usize,
-    /// With `transfer` and of `ewc`: number of training images used.
+    /// With `transfer` or method `ewc`: number of training images used.
     #[serde(default = "defaults::samples")]
     pub samples: usize,
-    /// Of `ewc`: weight of the penalty.
+    /// With method `ewc`: weight of the penalty.
     #[serde(default = "defaults::elastic")]
     pub elastic: f64,
 }
@@ -148,24 +148,24 @@ pub struct Continual {
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum ContinualMethod {
-    /// A mask a task, then the weights that no earlier mask keeps.
+    /// One mask per task, then the weights that no earlier mask keeps.
     #[default]
     ExSsNet,
-    /// A mask a task, then all weights that it keeps.
+    /// One mask per task, then all weights that it keeps.
     SsNet,
-    /// A mask a task over weights that stay as they were drawn.
+    /// One mask per task, over weights that stay as they were initialised.
     SupSup,
-    /// The whole network, one task after another, with a head a task.
+    /// The whole network, one task after another, with one head per task.
     FineTune,
     /// The same with a penalty on weights that mattered before.
     Ewc,
-    /// A network a task.
+    /// One network per task.
     Individual,
-    /// The whole network, all tasks at once, with a head a task.
+    /// The whole network, all tasks at once, with one head per task.
     Joint,
 }
 
-/// Which earlier tasks lend their scores, by the names that recipes use.
+/// Which earlier tasks provide initial scores, by the names that recipes use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
@@ -252,7 +252,7 @@ impl TaskNetwork {
     /// Checks what types cannot say.
     ///
     /// # Errors
-    /// [`Violation`] for a side that cannot be.
+    /// [`Violation`] for a width out of range.
     pub fn check(&self) -> Result<(), Violation> {
         let side = |side: usize| (1..=65_536).contains(&side);
         each_must_be("model.hidden", &self.hidden, side, "in 1..=65536")?;
@@ -265,7 +265,7 @@ impl Supermask {
     /// Checks what types cannot say.
     ///
     /// # Errors
-    /// [`Violation`] for a density that is none.
+    /// [`Violation`] for a density outside (0, 1].
     pub fn check(&self) -> Result<(), Violation> {
         let within = self.density > 0.0 && self.density <= 1.0;
         must_be(within, "mask.density", self.density, "in (0, 1]")
@@ -273,7 +273,7 @@ impl Supermask {
 }
 
 impl Continual {
-    /// Checks what types cannot say, and that nothing changes what earlier tasks use.
+    /// Checks what types cannot say, and that training leaves the weights of earlier tasks alone.
     ///
     /// # Errors
     /// [`Violation`] for the first value that makes no sense.
@@ -312,7 +312,7 @@ impl TaskEval {
     /// Checks what types cannot say.
     ///
     /// # Errors
-    /// [`Violation`] for no images, or a method twice.
+    /// [`Violation`] for a limit of 0, or a repeated method.
     pub fn check(&self) -> Result<(), Violation> {
         if let Some(limit) = self.limit {
             at_least_one("eval.limit", limit)?;

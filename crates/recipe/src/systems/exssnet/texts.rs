@@ -1,4 +1,4 @@
-//! The `texts` table: documents of one class each, a data set or a folder a task.
+//! The `texts` table: documents of one class each, one data set or folder per task.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::data_need::DataNeed;
 use crate::reading::{Violation, at_least_one, ensure, must_be, no_repeats, proper_fraction};
 
-/// The documents of tasks of texts, and the frozen encoder that reads them.
+/// The documents of text tasks, and the frozen encoder that reads them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskTexts {
@@ -22,7 +22,7 @@ pub struct TaskTexts {
     /// Train on this many documents of each task, including those held out for validation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// The fraction held out for testing where the documents have no test part, in (0, 1).
+    /// The fraction held out for testing if the documents have no test part, in (0, 1).
     #[serde(default = "defaults::holdout")]
     pub holdout: f64,
     /// Word pieces of a document that are read, in 8..=512.

@@ -99,8 +99,7 @@ impl PairData {
     /// Checks what types cannot say.
     ///
     /// # Errors
-    /// [`Violation`] for sizes, fractions or an augmentation that cannot be, or pairs without a
-    /// folder.
+    /// [`Violation`] for impossible sizes, fractions or augmentations, or pairs without a folder.
     pub fn check(&self, train: &Train) -> Result<(), Violation> {
         proper_fraction("data.holdout", self.holdout)?;
         for (key, share) in
@@ -157,16 +156,16 @@ impl PairVit {
     }
 }
 
-/// Which patches and words are hidden.
+/// Which patches and words are masked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PairMask {
-    /// How the hidden patches are chosen.
+    /// How the masked patches are chosen.
     #[serde(default)]
     pub strategy: Strategy,
-    /// The fraction of patches that is hidden, in (0, 1).
+    /// The fraction of patches that is masked, in (0, 1).
     pub ratio: f64,
-    /// The fraction of words that is hidden, in (0, 1); of n words, ⌊n · (1 − this)⌋ are seen.
+    /// The fraction of words that is masked, in (0, 1); of n words, ⌊n · (1 − this)⌋ are visible.
     #[serde(default = "defaults::three_quarters")]
     pub text_ratio: f64,
     /// Whether each sample has its own mask over its words (`sample`), or all samples of a batch
@@ -176,7 +175,7 @@ pub struct PairMask {
 }
 
 impl PairMask {
-    /// The part that is about patches.
+    /// The mask of the patches.
     pub fn patches(&self) -> Mask {
         let Self { strategy, ratio, .. } = *self;
         Mask { strategy, ratio, ratio_end: None, min_block: None }
@@ -191,7 +190,7 @@ impl PairMask {
     }
 }
 
-/// What must be predicted, and how much each part counts.
+/// The prediction targets, and the weights of their losses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PairTarget {
@@ -210,7 +209,7 @@ impl Default for PairTarget {
 }
 
 impl PairTarget {
-    /// The part that is about patches.
+    /// The target of the patches.
     pub fn pixels(&self) -> PixelTarget {
         PixelTarget { kind: self.kind }
     }
@@ -227,7 +226,7 @@ impl PairTarget {
     }
 }
 
-/// What is measured of images and words.
+/// Measurements on images and words.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PairEval {
@@ -270,7 +269,7 @@ impl Default for PairEval {
 }
 
 impl PairEval {
-    /// The part that is about the features of images.
+    /// The protocols on the features of images.
     pub fn as_eval(&self) -> Eval {
         Eval {
             protocols: self.protocols.clone(),

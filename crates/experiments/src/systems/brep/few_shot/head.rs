@@ -21,7 +21,7 @@ pub(super) struct Labelled {
     pub labels: Tensor,
 }
 
-/// A head, and an encoder where that is trained too, on labelled parts.
+/// A head, and an encoder if that is trained too, on labelled parts.
 pub(super) struct Fit<'a> {
     pub parameters: Parameters,
     pub encoder: FaceEncoder,
@@ -51,7 +51,7 @@ impl Head {
 impl Objective for Fit<'_> {
     type Input = ();
 
-    /// All labelled parts in each step; of more than a chunk, one chunk after the other.
+    /// Uses all labelled parts in each step, or one chunk after the other if there are several.
     fn loss(&mut self, (): &()) -> Result<Loss, ObjectiveError> {
         let place = self.step % self.data.len();
         self.step += 1;
@@ -74,7 +74,7 @@ impl Objective for Fit<'_> {
     }
 }
 
-/// Parts of these numbers, some at a time.
+/// The parts with these indices, in chunks.
 pub(super) fn labelled(
     store: &PartStore,
     numbers: impl IntoIterator<Item = usize>,

@@ -1,4 +1,4 @@
-//! Who begins with whose weights, and what does not fit together.
+//! Which networks start from which weights, and what does not fit together.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn without_distillation_and_at_random_weights_nobody_teaches() {
     let set = ["mixture.latent_weight=0", "mixture.init=random"];
     let mut system = build(&set, true, None).unwrap();
     assert!(system.teacher.is_none() && train(&mut system, &set, 2)[1].is_finite());
-    // The baseline at random weights is random though training begins with the teacher's.
+    // The baseline has random weights although training starts from the teacher's.
     let (_scratch, teacher) = scratch_with_teacher(&[]);
     let recipe = recipe::<Settings>(&[]);
     let images = images(&recipe, true);
@@ -40,7 +40,7 @@ fn teachers_and_data_that_do_not_fit_are_refused_with_what_to_do() {
         let message = refuse(set, labelled, &teacher);
         assert!(message.contains(words), "{set:?}: {message}");
     }
-    // Another width does not matter where its latents are not learnt from.
+    // Another width does not matter if the teacher's latents are not distilled.
     let set = ["mixture.init=random", "mixture.latent_weight=0", "decoder.dim=16"];
     assert!(build(&set, true, Some(&teacher)).is_ok());
     let folder = ModelFolder::read(&teacher).unwrap().into_encoder().unwrap();
