@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 fn main() {
     println!("cargo:rerun-if-changed=shim");
-    // torch-sys tells where its libraries are; the headers lie beside them.
+    // torch-sys reports where its libraries are; the headers are next to them.
     let lib = std::env::var_os("DEP_TCH_LIBTORCH_LIB")
         .map(PathBuf::from)
         .expect("torch-sys sets DEP_TCH_LIBTORCH_LIB for its dependents");
@@ -36,8 +36,8 @@ fn main() {
         .compile("bauta_libtorch");
 }
 
-/// GNU's OpenMP runtime that libtorch brings along: two runtimes in one program would each keep
-/// threads of their own.
+/// Name of the GNU OpenMP runtime that libtorch ships: two runtimes in one program would each
+/// keep their own threads.
 fn openmp(lib: &Path) -> Option<String> {
     let names =
         fs::read_dir(lib).ok()?.filter_map(|file| file.ok()?.file_name().into_string().ok());

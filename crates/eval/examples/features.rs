@@ -1,5 +1,5 @@
-//! Features of pictures by a model of Hugging Face's (a ViT, ViT-MAE, BEiT or CLIP folder), and
-//! which pictures are the most alike: `features MODEL_FOLDER PICTURES`.
+//! Features of images from a Hugging Face model (a ViT, ViT-MAE, BEiT or CLIP folder), and the most
+//! similar image to each: `features MODEL_FOLDER PICTURES`.
 
 #![allow(clippy::print_stdout, reason = "an example is a program")]
 

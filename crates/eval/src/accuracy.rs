@@ -1,4 +1,4 @@
-//! The share of right answers, counted on the device and read once.
+//! The share of correct answers, counted on the device and read once.
 
 use tch::{Device, Kind, Tensor};
 
@@ -21,13 +21,13 @@ pub struct Accuracy {
 }
 
 impl Accuracy {
-    /// Counts an answer as right when the label is among the `k` largest logits.
+    /// Counts an answer as correct when the label is among the `k` largest logits.
     pub fn new(k: usize, device: Device) -> Self {
         let right = Tensor::zeros([] as [i64; 0], (Kind::Int64, device));
         Self { k: k as i64, right, samples: 0 }
     }
 
-    /// Adds logits [B, classes] with labels \[B\] (i64) of any device.
+    /// Adds logits [B, classes] with labels \[B\] (i64) on any device.
     ///
     /// # Panics
     /// When the shapes do not agree or there are fewer than k classes.

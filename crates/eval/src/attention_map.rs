@@ -1,5 +1,5 @@
-//! Where an encoder looks and what it tells apart: attention as heat over the image, and
-//! features of patches as colours.
+//! Attention weights of an encoder as a heat map over the image, and features of patches as
+//! colours.
 
 use bauta_masking::Grid;
 use tch::{Kind, Tensor};
@@ -8,7 +8,7 @@ use crate::encoded::check_finite;
 use crate::picture::{enlarge, unit_values};
 use crate::{EvalError, Picture, PictureLayout, Projection};
 
-/// Colours of heat from 0 to 1, equally spaced: dark blue over red to yellow.
+/// Colours of heat from 0 to 1, equally spaced: dark blue through red to yellow.
 const HEAT: [[f32; 3]; 5] = [
     [0.05, 0.03, 0.30],
     [0.45, 0.05, 0.50],
@@ -17,13 +17,13 @@ const HEAT: [[f32; 3]; 5] = [
     [0.99, 0.95, 0.60],
 ];
 
-/// How much of the heat covers the grey image.
+/// Opacity of the heat over the grey image.
 const COVER: f64 = 0.65;
 
-/// Deviations from the mean at which a colour is full or gone.
+/// Standard deviations from the mean at which a colour is at its maximum or at 0.
 const SPREAD: f64 = 2.0;
 
-/// The class token's attention to the patches, over the images, and features beside it.
+/// The class token's attention to the patches, drawn over the images, with features next to it.
 #[derive(Debug)]
 pub struct AttentionMaps {
     original: Tensor,
@@ -38,11 +38,12 @@ impl AttentionMaps {
     /// Takes images as u8 pixels [N, C, H, W] and the last block's attention
     /// [N, heads, 1 + L, 1 + L], the class token first.
     ///
-    /// The heads' mean is spread to [0, 1] image by image and enlarged bilinearly.
+    /// The heads' mean is scaled to [0, 1] image by image and enlarged bilinearly.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] when they do not fit together or the grid,
-    /// [`EvalError::Kind`] unless the images are u8, [`EvalError::NotFinite`] for attention that is not finite.
+    /// [`EvalError::Shape`] when images, attention and grid do not fit together,
+    /// [`EvalError::Kind`] unless the images are u8, [`EvalError::NotFinite`] for attention that is
+    /// not finite.
     pub fn new(original: &Tensor, attention: &Tensor, grid: Grid) -> Result<Self, EvalError> {
         let found = original.size();
         let [count, 1 | 3, height, width] = found[..] else {
@@ -72,14 +73,14 @@ impl AttentionMaps {
     /// Adds a panel with the features of the patches [N, L, D] as colours: over all images
     /// together, the first three principal components are red, green and blue.
     ///
-    /// Of several images the mean at each place is taken off first: features say where a patch
-    /// is, too, and that is the same in all of them.
+    /// With several images, the mean at each position is subtracted first, because features also
+    /// encode a patch's position, which is the same in all images.
     ///
-    /// A colour runs over two deviations of its component to either side of the mean; the
+    /// A colour spans two standard deviations of its component on either side of the mean; the
     /// components' signs are [`Projection`]'s.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] when they do not fit the images and the grid or D is below 3,
+    /// [`EvalError::Shape`] when the features do not fit the images and the grid or D is below 3,
     /// [`EvalError::NotFinite`] for features that are not finite.
     pub fn with_features(self, patches: &Tensor) -> Result<Self, EvalError> {
         let [count, _, height, width] = self.original.size()[..] else {
@@ -98,7 +99,7 @@ impl AttentionMaps {
         let points = Projection::new(&patches.flatten(0, 1), 3)?.points;
         let points = points.to_device(self.original.device());
         let deviation = points.square().mean_dim([0].as_slice(), true, Kind::Float).sqrt();
-        // A component that holds rounding alone stays in the middle.
+        // A component of rounding errors alone stays in the middle.
         let least = deviation.amax([1].as_slice(), true) * 1e-3 + 1e-12;
         let scale = deviation.maximum(&least) * (2.0 * SPREAD);
         let colours = (points / scale + 0.5).clamp(0.0, 1.0);
@@ -108,7 +109,7 @@ impl AttentionMaps {
         Ok(Self { features: Some(features), ..self })
     }
 
-    /// Paints each image beside the heat over its grey form, and the features after that.
+    /// Paints each image, then the heat over its grey version, then the features.
     pub fn paint(&self, layout: &PictureLayout) -> Picture {
         let size = self.original.size();
         let original = self.original.expand([size[0], 3, size[2], size[3]], false);
@@ -145,7 +146,7 @@ mod tests {
     fn heat_goes_where_the_class_token_looks() {
         let grid = Grid::image(2, 2).unwrap();
         let attention = Tensor::zeros([1, 1, 5, 5], CPU);
-        // The class token looks at the last patch.
+        // The class token attends to the last patch.
         let _ = attention.get(0).get(0).get(0).get(4).fill_(1.0);
         let images = Tensor::full([1, 1, 4, 4], 128, (Kind::Uint8, Device::Cpu));
         let maps = AttentionMaps::new(&images, &attention, grid).unwrap();
@@ -163,12 +164,12 @@ mod tests {
         let grid = Grid::image(2, 2).unwrap();
         let images = Tensor::full([2, 3, 4, 4], 128, (Kind::Uint8, Device::Cpu));
         let attention = Tensor::full([2, 1, 5, 5], 0.2, CPU);
-        // Two kinds of patches: the first of one image and the last of the other against the rest.
+        // Two kinds of patches: the first of one image and the last of the other, and the rest.
         let kinds = Tensor::from_slice(&[1_i64, 0, 0, 0, 0, 0, 0, 1]).view([2, 4, 1]);
         let (one, other) = ([4.0_f32, 1.0, 0.0, 0.0], [0.0_f32, 0.0, 0.0, 2.0]);
         let patches =
             Tensor::from_slice(&one).where_self(&kinds.ne(0), &Tensor::from_slice(&other));
-        // What every image has at a place does not matter.
+        // An offset that is the same in every image does not matter.
         let places = Tensor::arange(16, CPU).view([1, 4, 4]) * 3.0;
         let maps = AttentionMaps::new(&images, &attention, grid).unwrap();
         let colours = maps.with_features(&(patches + places)).unwrap().features.unwrap();

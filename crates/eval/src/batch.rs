@@ -1,4 +1,4 @@
-//! A host batch as tensors.
+//! Host batches as tensors.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ pub use bauta_train::host_tensor;
 use tch::{Kind, Tensor};
 
 /// All images of a source in order, u8 [N, C, H, W], and their labels i64 `[N]`, on the host.
-/// Images without a label have none, and N is 0 of them.
+/// For a source without labels, the labels are empty.
 ///
 /// # Errors
 /// When an image cannot be read and `config` does not skip it.
@@ -31,17 +31,17 @@ pub fn whole_source(
     Ok([Tensor::cat(&pixels, 0), Tensor::cat(&labels, 0)])
 }
 
-/// A curve of doubles with one more point, a scalar of any kind, without waiting for the device.
+/// Appends a point, a scalar of any kind, to a curve of doubles, without waiting for the device.
 pub fn appended(curve: Option<&Tensor>, point: &Tensor) -> Tensor {
     let point = point.detach().to_kind(Kind::Double).view([1]);
     curve.map_or_else(|| point.copy(), |curve| Tensor::cat(&[curve, &point], 0))
 }
 
-/// The images at these places of a batch [B, ..], in this order; the batch itself where they
-/// are all of it.
+/// The images at the indices `rows` of a batch [B, ..], in their order; the batch itself if the
+/// indices are all of it in order.
 ///
 /// # Panics
-/// When a place is beyond the batch.
+/// When an index is outside the batch.
 pub fn rows_of(images: &Tensor, rows: &[usize]) -> Tensor {
     if rows.iter().copied().eq(0..images.size()[0] as usize) {
         return images.shallow_clone();

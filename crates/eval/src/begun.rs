@@ -1,4 +1,4 @@
-//! The settings a folder's work was started with, so that it continues with the same.
+//! The settings that the work in a folder was started with, so that it continues with the same.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{EvalError, TrainingRun};
 
-/// Refuses a folder that holds a training's checkpoints or its `result` already.
+/// Refuses a folder that already holds the checkpoints of a training or its `result`.
 ///
 /// # Errors
 /// [`EvalError::Unsuitable`], which names the folder.

@@ -1,5 +1,5 @@
-//! A masked model's clips: original, visible patches, and the prediction with the visible patches
-//! pasted over it, as a sheet of all frames and as a moving picture.
+//! Reconstructions of clips by a masked model: original, visible patches, and the prediction with
+//! the visible patches pasted over it, as a sheet of all frames and as an animation.
 
 use tch::{Kind, Tensor};
 
@@ -7,10 +7,10 @@ use crate::encoded::check_finite;
 use crate::picture::unit_values;
 use crate::{EvalError, Picture, PictureLayout};
 
-/// Brightness of a hidden patch.
+/// Brightness of a masked patch.
 const HIDDEN: f64 = 0.5;
 
-/// Predicted frames of clips, what was predicted of them, and what was hidden.
+/// The predicted frames of clips: originals, visible patches and predictions.
 #[derive(Debug)]
 pub struct ClipReconstructions {
     /// Original, masked and pasted, [N, 3, C, F, H, W].
@@ -18,8 +18,8 @@ pub struct ClipReconstructions {
 }
 
 impl ClipReconstructions {
-    /// Takes the predicted frames of clips as u8 pixels and predictions in [0, 1], both
-    /// [N, C, F, H, W] with one or three channels, and masks [N, 1, F, H, W] (1 is hidden).
+    /// Takes the original frames of clips as u8 pixels and their predictions in [0, 1], both
+    /// [N, C, F, H, W] with one or three channels, and masks [N, 1, F, H, W] (1 is masked).
     ///
     /// # Errors
     /// [`EvalError::Shape`] when the shapes disagree or there is no frame;
@@ -52,7 +52,7 @@ impl ClipReconstructions {
         Ok(Self { panels: Tensor::stack(&[original, masked, pasted], 1) })
     }
 
-    /// A sheet: three rows for each clip (original, masked, reconstruction), a column for each
+    /// A sheet with three rows per clip (original, masked, reconstruction) and one column per
     /// frame.
     pub fn sheet(&self, min_height: usize) -> Picture {
         let [n, rows, c, f, h, w] = self.sides();
@@ -60,7 +60,7 @@ impl ClipReconstructions {
         PictureLayout { columns: 1, min_height, gap: 2 }.paint(&frames)
     }
 
-    /// One picture a frame: a triple of original, masked and reconstruction for each clip.
+    /// One picture per frame: a triple of original, masked and reconstruction for each clip.
     pub fn frames(&self, min_height: usize) -> Vec<Picture> {
         let layout = PictureLayout { columns: 2, min_height, gap: 2 };
         (0..self.sides()[3]).map(|frame| layout.paint(&self.panels.select(3, frame))).collect()

@@ -1,5 +1,5 @@
-//! Quality of features of clips: protocols on each label of the test videos, as
-//! [`Protocols`](crate::Protocols) measure those of images.
+//! Quality of clip features: protocols on each label set of the test videos, as
+//! [`Protocols`](crate::Protocols) measure image features.
 
 use std::sync::Arc;
 
@@ -23,12 +23,11 @@ pub struct ClipProtocols<'a> {
     pub label: Option<usize>,
     /// Maximum number of training videos; the first are taken.
     pub limit: Option<usize>,
-    /// Which frames a clip has.
+    /// How the frames of a clip are chosen.
     pub sampling: ClipSampling,
     /// The views of each video, over which features are averaged.
     pub views: Views,
-    /// Size of the frames, videos of a batch, threads; its seed is that of whatever an
-    /// evaluator draws.
+    /// Size of the frames, videos per batch, threads; its seed is also that of the evaluators.
     pub loader: LoaderConfig,
     /// The device for features and measurements.
     pub device: Device,
@@ -43,10 +42,10 @@ struct Encoded {
 }
 
 impl ClipProtocols<'_> {
-    /// Refuses videos that some evaluator cannot learn from, before anything is trained.
+    /// Refuses videos that an evaluator cannot learn from, before anything is trained.
     ///
     /// # Errors
-    /// The evaluator's own, with its name and that of the labels.
+    /// The evaluator's own error, with its name and that of the label set.
     pub fn check(&self) -> Result<(), EvalError> {
         let train = &self.sources[0];
         let videos = train.len().min(self.limit.unwrap_or(usize::MAX));
@@ -72,7 +71,7 @@ impl ClipProtocols<'_> {
     }
 
     /// Measures the features [N, D] that `encode` computes from u8 clips [N, C, T, H, W]. A
-    /// metric's name begins with that of its labels, as `direction_knn_top1`.
+    /// metric's name starts with that of its label set, as in `direction_knn_top1`.
     ///
     /// # Errors
     /// When videos cannot be read or encoded, features are not finite, or the watch ends it.
@@ -84,7 +83,7 @@ impl ClipProtocols<'_> {
         Ok(self.measurements(name, encode)?.into_iter().collect())
     }
 
-    /// The same, each number with everything it depends on.
+    /// Like [`Self::measure`], but each number comes with everything it depends on.
     ///
     /// # Errors
     /// As [`Self::measure`].
@@ -125,7 +124,7 @@ impl ClipProtocols<'_> {
         Ok(measurements)
     }
 
-    /// Measures the pixels themselves, [N, C · T · H · W]: the first of all baselines.
+    /// Measures the pixels themselves, [N, C · T · H · W]: the simplest baseline.
     ///
     /// # Errors
     /// As [`Self::measure`].
@@ -133,7 +132,7 @@ impl ClipProtocols<'_> {
         Ok(self.raw_pixel_measurements()?.into_iter().collect())
     }
 
-    /// The same, each number with everything it depends on.
+    /// Like [`Self::measure_raw_pixels`], but each number comes with everything it depends on.
     ///
     /// # Errors
     /// As [`Self::measure`].
@@ -175,7 +174,7 @@ impl ClipProtocols<'_> {
                 let what = "encoded clips";
                 return Err(EvalError::Shape { what, found: found.size(), expected });
             }
-            // The views of a video lie together; their mean stands for it.
+            // The views of a video are consecutive; their mean represents it.
             let views = found.view([-1, per_video as i64, width]);
             features.push(views.mean_dim([1_i64].as_slice(), false, Kind::Float));
             labels.iter_mut().zip(of_batch).for_each(|(all, new)| all.extend(new));

@@ -1,4 +1,4 @@
-//! How well tasks that are learnt one after another are known at the end.
+//! Continual learning: accuracy, forgetting and transfer over tasks learnt one after another.
 
 use crate::Metrics;
 
@@ -17,7 +17,7 @@ use crate::Metrics;
 pub struct AccuracyMatrix(Vec<Vec<Option<f64>>>);
 
 impl AccuracyMatrix {
-    /// Without a measurement, of so many tasks.
+    /// A matrix of `tasks` tasks without measurements.
     pub fn new(tasks: usize) -> Self {
         Self(vec![vec![None; tasks]; tasks])
     }
@@ -35,8 +35,8 @@ impl AccuracyMatrix {
         &self.0
     }
 
-    /// Mean over the tasks of the accuracy after the last; of tasks that were then no longer
-    /// measured, their last one.
+    /// Mean over the tasks of the accuracy after the last task; a task that was no longer measured
+    /// then counts with its last accuracy.
     pub fn average_accuracy(&self) -> Option<f64> {
         let last = |task: usize| self.0.iter().rev().find_map(|row| row[task]);
         mean((0..self.0.len()).map(last))
@@ -55,13 +55,13 @@ impl AccuracyMatrix {
     }
 
     /// Mean over all tasks but the last of the accuracy at the end minus that right after the task
-    /// (Lopez-Paz and Ranzato, arXiv 1706.08840): below 0 where it was forgotten.
+    /// (Lopez-Paz and Ranzato, arXiv 1706.08840): below 0 where tasks were forgotten.
     pub fn backward_transfer(&self) -> Option<f64> {
         let (end, before) = self.0.split_last()?;
         mean((0..before.len()).map(|task| Some(end[task]? - before[task][task]?)))
     }
 
-    /// All three by their names; those that were not measured are missing.
+    /// All three metrics by name; those that were not measured are missing.
     pub fn metrics(&self) -> Metrics {
         let named = [
             ("average_accuracy", self.average_accuracy()),

@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 use crate::EvalError;
 use crate::feature_store::{FeatureStore, Rows};
 
-/// Features that are worked on at once: 16 Mi numbers, 64 MiB.
+/// Numbers of features that are processed at once: 16 Mi numbers, 64 MiB.
 const BLOCK: i64 = 1 << 24;
 
 /// Features [N, D] and labels \[N\] of one split.
@@ -50,13 +50,13 @@ impl EncodedSplit {
 
     /// Encodes a split, batch by batch, without gradients.
     ///
-    /// Each batch is images [B, …] with B labels. The images go to `device`;
-    /// `encode` makes [B, D] of them, and its result stays where it is. The order
+    /// Each batch has images [B, …] with B labels. The images are moved to `device`;
+    /// `encode` maps them to [B, D], and its result stays on its device. The order
     /// of the samples is that of the batches.
     ///
     /// # Errors
     /// The first error of `batches`; [`EvalError::Shape`] when `encode` returns
-    /// something else than [B, D] with the D of the first batch, or when there is
+    /// anything other than [B, D] with the D of the first batch, or when there is
     /// no batch; and the errors of [`Self::new`].
     pub fn encode<E: From<EvalError>>(
         batches: impl IntoIterator<Item = Result<(Tensor, Vec<i64>), E>>,
@@ -105,7 +105,7 @@ impl EncodedSplit {
 
 /// A training and a test split over the same classes.
 ///
-/// A class may be missing from either split; its test samples then count as wrong.
+/// A class can be missing from either split; its test samples then count as wrong.
 #[derive(Debug)]
 pub struct EncodedData {
     train: EncodedSplit,
@@ -114,7 +114,7 @@ pub struct EncodedData {
 }
 
 impl EncodedData {
-    /// Joins two splits whose labels lie in 0..`classes`.
+    /// Combines two splits whose labels lie in 0..`classes`.
     ///
     /// # Errors
     /// [`EvalError::Setting`] unless there are two classes or more;
@@ -160,10 +160,10 @@ impl EncodedData {
         counts
     }
 
-    /// The same test split, and of the training split the samples with these indices.
+    /// The same test split, with only the training samples at these indices.
     ///
     /// # Panics
-    /// When there is no index, or one beyond the training split.
+    /// When there is no index, or one outside the training split.
     pub fn with_training_part(&self, indices: &[usize]) -> Self {
         assert!(!indices.is_empty(), "a part of a training split has samples");
         let indices: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
@@ -180,7 +180,7 @@ impl EncodedData {
 
     /// Shifts and scales each feature to mean 0 and variance 1 over the training split.
     ///
-    /// The test split is changed by the same amounts. A feature that is constant
+    /// The test split is shifted and scaled by the same amounts. A feature that is constant
     /// over the training split becomes 0 everywhere.
     pub fn standardized(&self) -> Self {
         let standard = Standardization::over(&self.train.features);
@@ -192,18 +192,18 @@ impl EncodedData {
     }
 }
 
-/// What brings each feature to mean 0 and variance 1 over some samples.
+/// The shift and scale that bring each feature to mean 0 and variance 1 over some samples.
 pub(crate) struct Standardization {
     mean: Tensor,
     scale: Tensor,
 }
 
 impl Standardization {
-    /// Takes both over features [N, D], a block at a time.
+    /// Computes both over features [N, D], one block at a time.
     pub(crate) fn over(features: &Tensor) -> Self {
         let (mean, variance) = moments(features, block_rows(features));
         let deviation = variance.sqrt();
-        // Rounding leaves a constant column a deviation of about 1e-7 of its value.
+        // Rounding gives a constant column a standard deviation of about 1e-7 of its value.
         let varies = deviation.greater_tensor(&(mean.abs() * 1e-6));
         let scale =
             varies.to_kind(Kind::Float) / deviation.where_self(&varies, &deviation.ones_like());
@@ -216,13 +216,13 @@ impl Standardization {
     }
 }
 
-/// Samples of features [N, D] that are worked on at once.
+/// Number of samples of features [N, D] that are processed at once.
 pub(crate) fn block_rows(features: &Tensor) -> i64 {
     let size = features.size();
     (BLOCK / size[1].max(1)).clamp(1, size[0].max(1))
 }
 
-/// Mean and variance of each feature over samples [N, D], joined from blocks of so many rows
+/// Mean and variance of each feature over samples [N, D], combined from blocks of `rows` rows
 /// (Chan, Golub and LeVeque's update).
 fn moments(features: &Tensor, rows: i64) -> (Tensor, Tensor) {
     let of = |block: &Tensor| {
@@ -251,7 +251,7 @@ fn moments(features: &Tensor, rows: i64) -> (Tensor, Tensor) {
     (mean.to_kind(Kind::Float), variance.to_kind(Kind::Float))
 }
 
-/// Encodes batches into `rows`, without gradients; gives their labels.
+/// Encodes batches into `rows`, without gradients; returns their labels.
 pub(crate) fn encode_into<E: From<EvalError>>(
     rows: &mut Rows<'_>,
     batches: impl IntoIterator<Item = Result<(Tensor, Vec<i64>), E>>,
@@ -274,7 +274,7 @@ pub(crate) fn encode_into<E: From<EvalError>>(
     Ok(labels)
 }
 
-/// What an encoder says of whole images: u8 pixels [B, C, H, W] to features [B, D].
+/// An encoder's features [B, D] of whole images, u8 pixels [B, C, H, W].
 ///
 /// # Errors
 /// [`ModelError::Shape`] when the images are of another size.
@@ -302,12 +302,12 @@ pub fn join_batches<E: From<EvalError>>(
     Ok(Tensor::cat(&batches, 0))
 }
 
-/// Refuses NaN and infinity; one read from the device, or one a block of features.
+/// Refuses NaN and infinity, with one read from the device, or one per block of features.
 pub(crate) fn check_finite(what: &'static str, tensor: &Tensor) -> Result<(), EvalError> {
     let total = tensor.numel() as i64;
     let of = |block: &Tensor| block.isfinite().sum(Kind::Int64).int64_value(&[]);
     let finite = match tensor.dim() {
-        // What says it of a number takes more than the number.
+        // Testing a number takes more memory than the number itself.
         2 => tensor.split((block_rows(tensor) / 16).max(1), 0).iter().map(of).sum(),
         _ => of(tensor),
     };

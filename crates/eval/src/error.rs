@@ -15,7 +15,7 @@ pub enum EvalError {
         what: &'static str,
         /// Its shape.
         found: Vec<i64>,
-        /// The shape that is wanted, in words.
+        /// A description of the expected shape.
         expected: String,
     },
     /// A tensor of the wrong kind.
@@ -25,7 +25,7 @@ pub enum EvalError {
         what: &'static str,
         /// Its kind.
         found: tch::Kind,
-        /// The kinds that are wanted.
+        /// The expected kinds.
         expected: &'static str,
     },
     /// NaN or infinity where numbers are needed.
@@ -33,9 +33,9 @@ pub enum EvalError {
     NotFinite {
         /// Which tensor.
         what: &'static str,
-        /// How many.
+        /// Number of such values.
         count: i64,
-        /// Of how many.
+        /// Number of values in all.
         total: i64,
     },
     /// A label that names no class.
@@ -58,7 +58,7 @@ pub enum EvalError {
         /// Training features.
         references: i64,
     },
-    /// A class with too few training samples for a part with this many of each.
+    /// A class with too few training samples for a subset with `wanted` of each class.
     #[error(
         "class {class} has {found} training sample{}, {wanted} {} needed of each class",
         if *found == 1 { "" } else { "s" },
@@ -69,7 +69,7 @@ pub enum EvalError {
         class: usize,
         /// Its training samples.
         found: usize,
-        /// Those that are wanted.
+        /// The number of samples needed.
         wanted: usize,
     },
     /// A setting outside its range.
@@ -79,18 +79,18 @@ pub enum EvalError {
         name: &'static str,
         /// The value given.
         value: f64,
-        /// Its range, in words.
+        /// A description of its range.
         expected: &'static str,
     },
     /// Another error, with its context.
     #[error("{place}: {source}")]
     At {
-        /// What was measured, or by what.
+        /// The measurement or protocol that failed.
         place: String,
         /// What went wrong.
         source: Box<Self>,
     },
-    /// The caller's own function from pixels to features.
+    /// An error of the caller's function from pixels to features.
     #[error(transparent)]
     Encoder(Box<dyn std::error::Error + Send + Sync>),
     /// Images cannot be read.
@@ -105,7 +105,7 @@ pub enum EvalError {
     /// Mixtures that do not fit together.
     #[error(transparent)]
     Target(#[from] bauta_targets::TargetError),
-    /// Training that cannot start or go on.
+    /// Training that cannot start or continue.
     #[error(transparent)]
     Train(Box<bauta_train::TrainError>),
     /// Processes that measure together.
@@ -126,12 +126,12 @@ pub enum EvalError {
     /// A picture that cannot be encoded.
     #[error("cannot encode {path}: {source}")]
     Encode {
-        /// Where it was to go.
+        /// The file to write.
         path: PathBuf,
         /// Why not.
         source: image::ImageError,
     },
-    /// A folder in which a training was begun by other settings.
+    /// A folder in which a training was begun with other settings.
     #[error(
         "{folder} was begun with other settings ({settings}); resume with the same arguments, \
          or name another folder"
@@ -139,7 +139,7 @@ pub enum EvalError {
     Begun {
         /// The folder.
         folder: PathBuf,
-        /// The file that says by which.
+        /// The file with those settings.
         settings: PathBuf,
     },
     /// A file that cannot be read.

@@ -9,14 +9,14 @@ pub trait Evaluator {
     /// The name that recipes and logs use, such as `knn`.
     fn name(&self) -> &str;
 
-    /// The settings that its numbers depend on, in words.
+    /// A description of the settings that its numbers depend on.
     fn settings(&self) -> String;
 
-    /// Labelled training samples that a number learns from, given how many each
-    /// class has.
+    /// Number of labelled training samples that a metric is based on, given the
+    /// number in each class.
     ///
     /// # Errors
-    /// [`EvalError`] when they are too few, so that it is known before anything
+    /// [`EvalError`] when there are too few, so that this is known before anything
     /// is encoded.
     fn labelled(&self, counts: &[usize]) -> Result<usize, EvalError> {
         Ok(counts.iter().sum())
@@ -24,7 +24,7 @@ pub trait Evaluator {
 
     /// Runs the protocol: learns from the training split, measures on the test split.
     ///
-    /// Whatever is random comes from streams keyed by `seed`.
+    /// All random numbers come from streams keyed by `seed`.
     ///
     /// # Errors
     /// [`EvalError`] when the settings do not suit these features.
@@ -32,10 +32,11 @@ pub trait Evaluator {
         self.evaluate_until(features, seed, &AtomicBool::new(false))
     }
 
-    /// The same, ended early once `stop` is set, which should be read a few times a second.
+    /// Like [`Self::evaluate`], but ends early once `stop` is set, which should be read a few times
+    /// per second.
     ///
     /// # Errors
-    /// [`EvalError::Stopped`] then, and those of [`Self::evaluate`].
+    /// [`EvalError::Stopped`] when ended early, and those of [`Self::evaluate`].
     fn evaluate_until(
         &self,
         features: &EncodedData,

@@ -9,7 +9,7 @@ use crate::{
     nearest,
 };
 
-/// Neighbours shown of each image, and images shown.
+/// Neighbours shown for each image, and images shown.
 const NEIGHBOURS: usize = 7;
 const QUERIES: usize = 12;
 
@@ -37,7 +37,7 @@ impl Exhibit {
         Ok(Self { file, bytes: picture.png(file.as_ref())?, caption: caption.into() })
     }
 
-    /// Pictures of one size as an animated PNG, each shown for this many milliseconds.
+    /// Pictures of one size as an animated PNG, each shown for `delay` milliseconds.
     ///
     /// # Errors
     /// As [`Picture::write_moving`].
@@ -75,7 +75,7 @@ impl Exhibit {
     /// [`AttentionMaps::with_features`].
     ///
     /// # Errors
-    /// As these.
+    /// As these two functions.
     pub fn attention(
         pixels: &Tensor,
         attention: &Tensor,
@@ -93,8 +93,8 @@ impl Exhibit {
         )
     }
 
-    /// `neighbours.png`: of u8 pixels [N, C, H, W] the first ones, each followed by those with the
-    /// most similar features [N, D]; nothing if there are too few.
+    /// `neighbours.png`: the first of the images, u8 pixels [N, C, H, W], each followed by those
+    /// with the most similar features [N, D]; `None` if there are too few images.
     ///
     /// # Errors
     /// As [`nearest`] and [`contact_sheet`].
@@ -113,8 +113,8 @@ impl Exhibit {
         Self::new("neighbours.png", &sheet, caption).map(Some)
     }
 
-    /// `projection.svg`: features [N, D] on their two principal components, by the class that
-    /// each label names by its place; nothing of less than two samples.
+    /// `projection.svg`: features [N, D] on their first two principal components, coloured by
+    /// class, where labels are indices of `classes`; `None` for fewer than two samples.
     ///
     /// # Errors
     /// As [`Projection::new`], and when it cannot be drawn.

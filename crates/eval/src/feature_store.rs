@@ -1,10 +1,10 @@
-//! Which process makes a split's features, and where they are kept while they are measured.
+//! Computing a split's features with several processes, and storing them while they are measured.
 //!
-//! Several processes encode a split together, each consecutive batches of it. Rank 0 gets them in
-//! the split's order over the connections that training uses: these name a rank that fails, and
-//! ask nothing of the file system. Features that take more than a limit lie in a file which is
-//! mapped to memory: the system reads what is asked for and forgets it where memory is short. The
-//! file loses its name once it is mapped, so it is gone with the last use of the features.
+//! Several processes encode a split together, each a range of consecutive batches. Rank 0 gets them
+//! in the split's order over the connections of training, which report a rank that fails and do not
+//! need a shared file system. Features that take more than a limit are stored in a memory-mapped
+//! file: the system reads pages on demand and drops them when memory is short. The file is unlinked
+//! once it is mapped, so it disappears with the last use of the features.
 
 use std::io::Write;
 use std::ops::Range;
@@ -17,10 +17,10 @@ use tempfile::NamedTempFile;
 
 use crate::{EncodedSplit, EvalError};
 
-/// Rows that are handed on at once.
+/// Rows that are sent at once.
 const HANDED_ON: usize = 4096;
 
-/// Which process makes a split's features, and where they are kept.
+/// The processes that compute a split's features, and where they are stored.
 #[derive(Clone, Debug)]
 pub struct FeatureStore {
     ranks: Ranks,
@@ -29,36 +29,36 @@ pub struct FeatureStore {
 }
 
 impl Default for FeatureStore {
-    /// One process, which keeps all in memory.
+    /// One process, which keeps all features in memory.
     fn default() -> Self {
         Self::new(u64::MAX, PathBuf::new())
     }
 }
 
 impl FeatureStore {
-    /// Keeps a split's features in memory, or, above `in_memory` bytes, in a file in `folder`,
-    /// which ends in `.partial` until it is unlinked.
+    /// Keeps a split's features in memory or, above `in_memory` bytes, in a file in `folder`, whose
+    /// name ends in `.partial` until it is unlinked.
     pub fn new(in_memory: u64, folder: impl Into<PathBuf>) -> Self {
         Self { ranks: Ranks::alone(), in_memory, folder: folder.into() }
     }
 
-    /// The same, made by several processes, all of which measure the same in the same order; rank 0
-    /// alone has the features in the end.
+    /// Lets several processes compute the features; all must measure the same in the same order,
+    /// and only rank 0 has the features in the end.
     pub fn among(self, ranks: &Ranks) -> Self {
         Self { ranks: ranks.clone(), ..self }
     }
 
-    /// The batches of so many that this process encodes.
+    /// The range of `all` batches that this process encodes.
     pub(crate) fn batches(&self, all: u64) -> Range<u64> {
         consecutive(self.ranks.share(), all)
     }
 
-    /// A place for rows.
+    /// An empty list of rows.
     pub(crate) fn rows(&self) -> Rows<'_> {
         Rows { store: self, width: 0, samples: 0, held: Vec::new(), file: None }
     }
 
-    /// Brings what all ranks have made to rank 0, in their order; nothing stays on the others.
+    /// Gathers the rows and labels of all ranks on rank 0, in order; `None` on the others.
     pub(crate) fn gather<'a>(
         &'a self,
         mut rows: Rows<'a>,
@@ -75,7 +75,7 @@ impl FeatureStore {
                 let mine = own.as_ref().filter(|_| owner == rank && begin < labels.len());
                 let mine = mine.map(|own| {
                     let end = labels.len().min(begin + HANDED_ON);
-                    // Exact in single precision: a class's number is below 2²⁴.
+                    // Exact in single precision, since class numbers are below 2²⁴.
                     let labels = Tensor::from_slice(&labels[begin..end]).to_kind(Kind::Float);
                     let rows = own.narrow(0, begin as i64, (end - begin) as i64);
                     Tensor::cat(&[rows, labels.unsqueeze(1)], 1)
@@ -102,7 +102,7 @@ impl FeatureStore {
         Ok(Some(EncodedSplit::new(rows.finish()?, Tensor::from_slice(&labels))?))
     }
 
-    /// What `owner` has, on all ranks.
+    /// The tensor of `owner`, on all ranks.
     fn told(
         &self,
         owner: usize,
@@ -117,13 +117,13 @@ impl FeatureStore {
     }
 }
 
-/// An equal part of so many things, consecutive, as far as they go.
+/// This rank's part of 0..`all`: consecutive, and equal up to rounding.
 fn consecutive(Share { rank, of }: Share, all: u64) -> Range<u64> {
     let begin = |rank: usize| all * rank as u64 / of as u64;
     begin(rank)..begin(rank + 1)
 }
 
-/// Features [N, D] in single precision as they are made, some rows after the other.
+/// Features [N, D] in single precision, collected block by block.
 #[derive(Debug)]
 pub(crate) struct Rows<'a> {
     store: &'a FeatureStore,
@@ -134,7 +134,7 @@ pub(crate) struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Adds rows [B, D] of the width of those before.
+    /// Adds rows [B, D] of the same width as earlier rows.
     ///
     /// # Errors
     /// [`EvalError::Write`] when the file cannot be written.
@@ -148,12 +148,12 @@ impl Rows<'_> {
         }
     }
 
-    /// Bytes that are not in the file.
+    /// Bytes that are held in memory.
     fn held_bytes(&self) -> u64 {
         self.held.iter().map(|rows| (rows.numel() * size_of::<f32>()) as u64).sum()
     }
 
-    /// Moves what is held to the file.
+    /// Moves the rows held in memory to the file.
     fn write_held(&mut self) -> Result<(), EvalError> {
         let refuse = |source| EvalError::Write { path: self.store.folder.clone(), source };
         if self.file.is_none() {
@@ -169,10 +169,10 @@ impl Rows<'_> {
         Ok(())
     }
 
-    /// All rows, [N, D]: those of a file on the CPU.
+    /// All rows, [N, D]; on the CPU if they are in a file.
     ///
     /// # Errors
-    /// [`EvalError::Shape`] when there are none, and those of the file.
+    /// [`EvalError::Shape`] when there are none, and errors of the file.
     pub(crate) fn finish(self) -> Result<Tensor, EvalError> {
         if self.samples == 0 {
             let (found, expected) = (vec![0], "at least one batch".to_owned());
@@ -184,7 +184,7 @@ impl Rows<'_> {
             EvalError::Read { path: file.path().to_owned(), source }
         };
         let path = file.path().to_str().ok_or_else(|| refuse("its path is not UTF-8".into()))?;
-        // Shared, so that the system counts it as no memory of the process. Nobody writes to it.
+        // Shared, so that the system does not count it as memory of the process. It is not written.
         let (numbers, options) = (self.samples * self.width, (Kind::Float, Device::Cpu));
         let mapped = Tensor::f_from_file(path, true, numbers, options)
             .map_err(|error| refuse(error.to_string()))?;

@@ -1,7 +1,7 @@
 //! Learning from few labelled samples: learners compared on the same draws.
 //!
-//! A draw is the beginning of one shuffling of the pool, so the samples of a smaller size are
-//! among those of a larger one, and all learners of a draw see the same.
+//! A draw is a prefix of one permutation of the pool, so the samples of a smaller size are
+//! among those of a larger one, and all learners of a draw see the same samples.
 
 use bauta_report::{Body, Section, Series, TableCell};
 use bauta_streams::{Purpose, StreamKey};
@@ -14,12 +14,12 @@ use crate::{EvalError, Metrics, Scores};
 pub struct LabelledDraw {
     /// The number of the draw; a learner's own random choices should depend on it.
     pub number: u64,
-    /// Samples of the pool, no two the same.
+    /// Distinct samples of the pool.
     pub samples: Vec<usize>,
 }
 
 impl LabelledDraw {
-    /// Draws `size` of `pool` samples, or all where there are no more.
+    /// Draws `size` of `pool` samples, or all if there are fewer.
     pub fn new(seed: u64, number: u64, pool: usize, size: usize) -> Self {
         let key = StreamKey { seed, purpose: Purpose::EVALUATE, epoch: number, sample: 0 };
         let mut samples: Vec<usize> = (0..pool).collect();
@@ -29,17 +29,17 @@ impl LabelledDraw {
     }
 }
 
-/// Classes that a learner gave, and the true ones, of all test samples.
+/// A learner's predicted classes and the true classes of all test samples.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answers {
-    /// What it gave.
+    /// The predicted classes.
     pub predicted: Vec<i64>,
-    /// What is true.
+    /// The true classes.
     pub labels: Vec<i64>,
 }
 
 impl Answers {
-    /// The share of right answers, in [0, 1].
+    /// The share of correct answers, in [0, 1].
     pub fn top1(&self) -> f64 {
         let right = self.predicted.iter().zip(&self.labels).filter(|(one, other)| one == other);
         right.count() as f64 / self.labels.len().max(1) as f64
@@ -53,7 +53,8 @@ impl Answers {
         most.unwrap_or(0) as f64 / labels.len().max(1) as f64
     }
 
-    /// The share of each true class, a row, that gets each class, a column; none without samples.
+    /// The share of each true class (row) that is predicted as each class (column); `None` in rows
+    /// without samples.
     fn shares(&self, classes: usize) -> Vec<Vec<Option<f64>>> {
         let mut counts = vec![vec![0.0; classes]; classes];
         for (&predicted, &label) in self.predicted.iter().zip(&self.labels) {
@@ -67,12 +68,12 @@ impl Answers {
     }
 }
 
-/// A learner from labelled samples.
+/// A learner that is compared on labelled samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Learner {
-    /// Its name, that of a baseline for all but the first.
+    /// Its name; for all but the first learner, the name of a baseline.
     pub name: &'static str,
-    /// The most labelled samples that it is asked to learn from.
+    /// Maximum number of labelled samples that it learns from.
     pub most: usize,
 }
 
@@ -86,11 +87,11 @@ pub struct FewLabels<'a> {
     pub classes: &'a [String],
     /// The samples' name, in the plural.
     pub samples: &'a str,
-    /// Labelled samples; sizes above the pool are left out.
+    /// Numbers of labelled samples; those above the pool are left out.
     pub sizes: &'a [usize],
-    /// How many of them can be drawn.
+    /// Number of samples in the pool.
     pub pool: usize,
-    /// Draws of each size, at least one.
+    /// Number of draws of each size, at least one.
     pub draws: u64,
     /// Seed of the draws.
     pub seed: u64,
@@ -101,8 +102,8 @@ pub struct FewLabels<'a> {
 /// The result of a comparison.
 #[derive(Debug, Default)]
 pub struct FewLabelled {
-    /// Mean and deviation over the draws of the first learner, of the others by their names, and
-    /// the share of the most frequent class as baseline `majority`.
+    /// Mean and standard deviation over the draws: the first learner's as scores, the others' as
+    /// baselines; and the share of the most frequent class as baseline `majority`.
     pub scores: Scores,
     /// A table of all draws, curves if there are several sizes, and a confusion matrix.
     pub section: Option<Section>,
@@ -111,7 +112,7 @@ pub struct FewLabelled {
 }
 
 impl FewLabels<'_> {
-    /// Lets learners, by their places, learn from each draw and answer for all test samples.
+    /// Calls `learn` with the index of each learner and each draw; it predicts all test samples.
     ///
     /// # Errors
     /// Those of `learn`.
@@ -200,7 +201,7 @@ impl FewLabels<'_> {
     }
 }
 
-/// Mean and deviation, of all draws there are.
+/// Mean and population standard deviation.
 fn mean_and_deviation(values: &[f64]) -> [f64; 2] {
     let count = values.len().max(1) as f64;
     let mean = values.iter().sum::<f64>() / count;
@@ -208,10 +209,10 @@ fn mean_and_deviation(values: &[f64]) -> [f64; 2] {
     [mean, (squares / count).sqrt()]
 }
 
-/// How a head is trained on few labelled samples: a number of steps of Adam at one rate.
+/// How a head is trained on few labelled samples: steps of Adam at a constant learning rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HeadTraining {
-    /// Steps.
+    /// Number of steps.
     pub steps: u64,
     /// Learning rate.
     pub lr: f64,
@@ -221,8 +222,8 @@ impl HeadTraining {
     /// Trains an objective that holds its own data.
     ///
     /// # Errors
-    /// [`EvalError::Train`] when a step fails, [`EvalError::Unsuitable`] when the loss is not
-    /// finite in the end.
+    /// [`EvalError::Train`] when a step fails, [`EvalError::Unsuitable`] when the final loss is
+    /// not finite.
     pub fn train(&self, head: &mut impl Objective<Input = ()>) -> Result<(), EvalError> {
         let config = TrainConfig {
             optimizer: OptimizerConfig::adam((0.9, 0.999), 0.0),
@@ -256,7 +257,7 @@ mod tests {
     const LEARNERS: [Learner; 2] =
         [Learner { name: "trained", most: 100 }, Learner { name: "scratch", most: 4 }];
 
-    /// The learner in place 0 knows the first `samples` of four answers, that in place 1 none.
+    /// Learner 0 knows one answer per sample plus the draw's number; learner 1 knows none.
     fn compared(sizes: &[usize]) -> FewLabelled {
         let classes = ["a", "b"].map(str::to_owned);
         let few = FewLabels {
@@ -278,7 +279,7 @@ mod tests {
         few.compare(learn).unwrap()
     }
 
-    /// B-Rep sheet, invariant 11: smaller sizes are the beginning of larger ones, and a draw is one list of all samples.
+    /// Smaller draws are prefixes of larger ones, and a draw is one permutation of all samples.
     #[test]
     fn samples_are_nested_within_a_draw() {
         let draw = |number, size| LabelledDraw::new(3, number, 100, size).samples;
@@ -294,7 +295,7 @@ mod tests {
     #[test]
     fn means_and_deviations_are_over_the_draws() {
         let FewLabelled { scores, first, section } = compared(&[1, 2, 5, 50]);
-        // One labelled stone: 1 and 2 of 4 right.
+        // With one labelled stone, 1 and 2 of 4 answers are right in the two draws.
         assert_eq!(scores.eval.get("colour_top1_1"), Some(0.375));
         assert_eq!(scores.eval.get("colour_top1_1_deviation"), Some(0.125));
         assert_eq!(scores.eval.get("colour_top1_2"), Some(0.625));
@@ -322,7 +323,7 @@ mod tests {
         assert!(section.is_none());
     }
 
-    /// Half the square of a number.
+    /// An objective whose loss is half the square of a number.
     struct Square(Parameters, Tensor);
 
     impl Objective for Square {
@@ -356,7 +357,7 @@ mod tests {
         let training = HeadTraining { steps: 3, lr: 0.1 };
         let mut head = square(1.0);
         training.train(&mut head).unwrap();
-        // Adam's steps are about as long as its rate while the gradient keeps its sign.
+        // Adam's steps are about as long as its learning rate while the gradient keeps its sign.
         let left = head.1.double_value(&[0]);
         assert!((left - 0.7).abs() < 0.01, "{left}");
         let error = training.train(&mut square(f32::NAN)).unwrap_err().to_string();

@@ -2,12 +2,12 @@
 //!
 //! One-hot labels are regressed on standardised features in closed form, so there
 //! is no schedule to tune. With the centred shots X = U S Vᵀ, centred labels Y and
-//! strength λ the weights are W = V S/(S² + λ) Uᵀ Y, and the prediction for shot i
-//! had it been left out follows without fitting anew: its residual is the fitted
-//! one over 1 − hᵢ, with h the diagonal of U S²/(S² + λ) Uᵀ + 1/n. The λ of least
-//! squared residual over all shots is taken; the test split has no say.
+//! strength λ the weights are W = V S/(S² + λ) Uᵀ Y. The leave-one-out prediction
+//! for shot i follows without another fit: its residual is the fitted one divided
+//! by 1 − hᵢ, where h is the diagonal of U S²/(S² + λ) Uᵀ + 1/n. The λ with the
+//! least squared residual over all shots is chosen, without the test split.
 //!
-//! The features are standardised by the whole training split: that uses images
+//! The features are standardised over the whole training split: that uses images
 //! beyond the shots, but none of their labels.
 
 use std::sync::atomic::AtomicBool;
@@ -19,10 +19,10 @@ use crate::subset::{class_balanced, enough};
 use crate::watch::go_on;
 use crate::{EncodedData, EvalError, Evaluator, Metrics};
 
-/// Strengths λ that are tried, over the number of features.
+/// Candidate strengths λ, divided by the number of features.
 const LADDER: [f64; 7] = [1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3];
 
-/// Classifies by ridge regression on `shots` training samples of each class.
+/// Classifies by ridge regression on a few training samples of each class.
 ///
 /// With 5 shots the metrics are `few_shot_5_top1`, the mean over the draws, and
 /// `few_shot_5_top1_std`, their standard deviation, where there are two draws or more.
@@ -51,7 +51,7 @@ impl FewShotRidge {
     /// `features` should be [standardised](EncodedData::standardized).
     ///
     /// # Panics
-    /// When there are fewer than two shots, or an index beyond the training split.
+    /// When there are fewer than two shots, or an index outside the training split.
     pub fn predict(features: &EncodedData, shots: &[usize]) -> Tensor {
         assert!(shots.len() > 1, "{} shots; two classes have at least two", shots.len());
         tch::no_grad(|| {
@@ -59,7 +59,7 @@ impl FewShotRidge {
         })
     }
 
-    /// The same of features that `standardize` makes ready, a block at a time.
+    /// Like [`Self::predict`], for features that `standardize` standardises one block at a time.
     fn predict_by(
         standardize: &dyn Fn(&Tensor) -> Tensor,
         features: &EncodedData,
@@ -95,7 +95,7 @@ impl Evaluator for FewShotRidge {
     }
 
     /// # Errors
-    /// [`EvalError::TooFew`] when a class has fewer than this many training samples.
+    /// [`EvalError::TooFew`] when a class has fewer training samples than shots.
     fn evaluate_until(
         &self,
         features: &EncodedData,

@@ -5,8 +5,8 @@ use tch::{Kind, Tensor};
 use crate::picture::unit_values;
 use crate::{EvalError, Picture, PictureLayout};
 
-/// Paints a group for each image: itself, its partner, the mask (white is its own), and the
-/// mixed image.
+/// Paints a group of panels for each image: the image, its partner, the mask (white marks the
+/// image's own pixels), and the mixed image.
 ///
 /// `pixels` and `partners` are u8 [N, C, H, W], `masked` is bool [1, 1, H, W], `mixed`
 /// [N, C, H, W] in [0, 1].
@@ -50,7 +50,7 @@ mod tests {
         let layout = PictureLayout { columns: 1, min_height: 3, gap: 1 };
         let sheet = fill_sheet([&pixels; 2], &masked, &mixed, &layout).unwrap();
         assert_eq!(sheet.dimensions(), (4 * 5 + 3, 2 * 5 + 2));
-        // Nothing is masked, so all is white.
+        // Nothing is masked, so all pixels are white.
         assert!(sheet.image().pixels().all(|pixel| pixel.0 == [255; 3]));
         let narrow = masked.narrow(3, 0, 3);
         let refused = fill_sheet([&pixels; 2], &narrow, &mixed, &layout).unwrap_err();

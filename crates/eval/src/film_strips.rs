@@ -1,14 +1,14 @@
-//! Clips frame by frame.
+//! Sheets of clips, frame by frame.
 
 use tch::Tensor;
 
 use crate::picture::unit_values;
 use crate::{EvalError, Picture, PictureLayout};
 
-/// A sheet of u8 clips [N, C, T, H, W], the frames of each side by side.
+/// A sheet of u8 clips [N, C, T, H, W], with the frames of each clip side by side.
 ///
 /// # Errors
-/// [`EvalError::Shape`] when they are no clips of 1 or 3 channels, [`EvalError::Kind`] unless
+/// [`EvalError::Shape`] unless `clips` are clips with 1 or 3 channels, [`EvalError::Kind`] unless
 /// they are u8.
 pub fn film_strips(clips: &Tensor, layout: &PictureLayout) -> Result<Picture, EvalError> {
     let found = clips.size();

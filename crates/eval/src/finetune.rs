@@ -1,8 +1,8 @@
 //! Fine-tuning: a pre-trained encoder, or its last blocks, trained on labels, against the same
 //! network from scratch.
 //!
-//! The test images are looked at once, at the end. Whoever chooses a setting does so
-//! on images held out of the training split.
+//! The test images are used once, at the end. Settings should be chosen on images held
+//! out of the training split.
 
 mod classification;
 mod clips;

@@ -1,5 +1,5 @@
-//! Outputs and quality of any model folder, ours or Hugging Face's, without the recipe that made
-//! it.
+//! Outputs and quality of any model folder, ours or Hugging Face's, without the recipe it was
+//! trained with.
 
 mod clip_evaluation;
 mod embed;

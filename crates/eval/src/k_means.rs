@@ -8,8 +8,8 @@ use tch::{Kind, Tensor};
 use crate::watch::go_on;
 use crate::{EncodedData, EvalError, Evaluator, Metrics};
 
-/// Clusters the training samples into as many clusters as there are classes, gives each the class
-/// of most of its samples, and test samples that of the nearest centroid; metric `kmeans_top1`.
+/// Clusters the training samples into as many clusters as classes, labels each cluster with its
+/// majority class, and test samples with that of the nearest centroid; metric `kmeans_top1`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KMeansEvaluator;
 
@@ -59,10 +59,10 @@ impl Evaluator for KMeansEvaluator {
 /// Features [N, D] as points on the host.
 ///
 /// # Errors
-/// [`EvolveError`] when there are none, or one is not finite.
+/// [`EvolveError`] when there are no features, or one is not finite.
 ///
 /// # Panics
-/// When the tensor has other than two dimensions.
+/// Unless the tensor has two dimensions.
 pub fn host_points(features: &Tensor) -> Result<Points, EvolveError> {
     let size = features.size();
     assert_eq!(size.len(), 2, "features are [N, D], these are {size:?}");

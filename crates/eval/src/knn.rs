@@ -1,7 +1,7 @@
 //! Weighted k-nearest neighbours (Wu et al. 2018, §3.4; DINO's protocol).
 //!
-//! Features are standardised by the training split, then compared by cosine.
-//! Without standardising, the few features of largest scale decide alone and the
+//! Features are standardised over the training split, then compared by cosine.
+//! Without standardisation, the few features of largest scale dominate and the
 //! accuracy of MAE features collapses.
 
 use std::sync::atomic::AtomicBool;
@@ -24,7 +24,7 @@ pub struct KnnEvaluator {
 }
 
 impl KnnEvaluator {
-    /// Lets `k` neighbours vote; the usual `temperature` is 0.07.
+    /// An evaluator with `k` neighbours; the usual `temperature` is 0.07.
     ///
     /// # Errors
     /// [`EvalError::Setting`] unless `k` ≥ 1 and `temperature` is positive and finite.
@@ -57,7 +57,7 @@ impl KnnEvaluator {
         self.predict_by(features, block_rows(features.train().features()), stop)
     }
 
-    /// Compares with so many training samples at once, and keeps the nearest of those before.
+    /// Compares with `rows` training samples at a time and keeps the nearest of all so far.
     fn predict_by(
         &self,
         features: &EncodedData,
@@ -94,7 +94,7 @@ impl KnnEvaluator {
     /// The class \[B\] with the largest vote.
     fn vote(&self, found: &Nearest, train: &EncodedSplit, classes: i64) -> Tensor {
         let Nearest { similarities: nearest, indices } = found;
-        // Against overflow at small temperatures; a common factor changes no vote.
+        // Subtracting the largest prevents overflow; a common factor does not change the vote.
         let weights = ((nearest - nearest.narrow(1, 0, 1)) / self.temperature).exp();
         let labels = train.labels().index_select(0, &indices.view([-1])).view_as(indices);
         let votes = Tensor::zeros([nearest.size()[0], classes], (Kind::Float, nearest.device()));
@@ -130,15 +130,15 @@ impl Evaluator for KnnEvaluator {
     }
 }
 
-/// The most similar training samples of B samples, [B, K] each.
+/// The training samples most similar to each of B samples, [B, K] each.
 struct Nearest {
     similarities: Tensor,
     indices: Tensor,
 }
 
 impl Nearest {
-    /// The `k` most similar of N training samples from number `begin` on, by similarities [B, N],
-    /// and of those found before.
+    /// The `k` most similar of N training samples, numbered from `begin`, by similarities [B, N],
+    /// and of those found `before`.
     fn of(similarities: &Tensor, begin: i64, before: Option<Self>, k: i64) -> Self {
         let most =
             |similarities: &Tensor| similarities.topk(k.min(similarities.size()[1]), 1, true, true);

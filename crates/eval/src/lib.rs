@@ -1,9 +1,9 @@
 //! Evaluation of frozen features, and pictures of a model's reconstructions.
 //!
-//! An encoder is run once over the official splits ([`EncodedSplit::encode`]); the
-//! resulting [`EncodedData`] are all that an [`Evaluator`] sees. So the encoder, raw
-//! pixels and an untrained encoder are measured by the same code, and their
-//! [`Metrics`] differ by a prefix only.
+//! An encoder is run once over the official splits ([`EncodedSplit::encode`]); an
+//! [`Evaluator`] gets only the resulting [`EncodedData`]. So the encoder, raw
+//! pixels and an untrained encoder are measured by the same code, and the names of
+//! their [`Metrics`] differ only by a prefix.
 //!
 //! Evaluators draw from their own random streams, never from libtorch's global
 //! generator: evaluating in the middle of training does not change the training.
@@ -12,7 +12,7 @@
 //! use bauta_eval::{EncodedData, EncodedSplit, Evaluator, KnnEvaluator, LinearProbe, Metrics};
 //! use tch::Tensor;
 //!
-//! // Two classes that the first feature tells apart.
+//! // Two classes that are separated by the first feature.
 //! let points = |n: i64| {
 //!     let labels = Tensor::arange(n, (tch::Kind::Int64, tch::Device::Cpu)).remainder(2);
 //!     let side = labels.to_kind(tch::Kind::Float) * 2.0 - 1.0;

@@ -2,15 +2,15 @@
 //! one linear layer, trained on frozen features.
 //!
 //! The loss is softmax cross-entropy of a linear layer, so the gradient is written
-//! down instead of recorded: with p = softmax(x Wᵀ + b) and one-hot labels y,
-//! ∂W = (p − y)ᵀ x / B and ∂b = Σ (p − y) / B. The batch norm in front has no
-//! parameters, and nothing flows into the features.
+//! out instead of recorded: with p = softmax(x Wᵀ + b) and one-hot labels y,
+//! ∂W = (p − y)ᵀ x / B and ∂b = Σ (p − y) / B. The batch norm before the layer has
+//! no parameters, and the features get no gradient.
 //!
-//! One learning rate cannot do justice to an encoder's hundred features and to
-//! the three thousand strongly correlated ones of raw pixels: on CIFAR-10, pixels
+//! No single learning rate suits both the hundred features of an encoder and the
+//! three thousand strongly correlated ones of raw pixels: on CIFAR-10, pixels
 //! reach 0.41 at 0.003 and 0.31 at 0.3, an untrained convolution 0.41 and 0.49.
-//! So several heads train side by side at a ladder of rates, on nine tenths of the
-//! training split, and the last tenth says which one is measured. The paper tunes
+//! So several heads train in parallel at different rates, on nine tenths of the
+//! training split, and the last tenth decides which one is measured. The paper tunes
 //! its rate by hand and trains on the whole split.
 
 use std::f64::consts::PI;
@@ -26,48 +26,48 @@ use crate::{EncodedData, EncodedSplit, EvalError, Evaluator, Metrics};
 const NORM_EPS: f64 = 1e-6;
 const NORM_MOMENTUM: f64 = 0.1;
 const HEAD_STD: f64 = 0.01;
-/// Learning rates of the heads under plain gradient descent, over `base_lr`.
+/// Learning rates of the heads under plain gradient descent, as factors of `base_lr`.
 const LADDER: [f64; 5] = [1.0, 0.3, 0.1, 0.03, 0.01];
-/// The same under LARS: upwards, because the paper's rate of 0.1 is at 256 samples
-/// a step for steps of 16,384, where it makes 6.4.
+/// The factors under LARS: 1 and above, because the paper's base rate of 0.1 per 256
+/// samples is a rate of 6.4 at its batch size of 16,384.
 const LARS_LADDER: [f64; 5] = [100.0, 30.0, 10.0, 3.0, 1.0];
-/// One in this many training samples is held out to choose among the heads.
+/// One of this many training samples is held out to choose among the heads.
 const HELD_OUT: i64 = 10;
 /// Samples classified at once.
 const CHUNK: i64 = 4096;
 
-/// How the head steps; momentum is 0.9 in both.
+/// The head's update rule; momentum is 0.9 in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 #[strum(serialize_all = "UPPERCASE")]
 pub enum ProbeOptimizer {
     /// Plain gradient descent.
     Sgd,
-    /// LARS with trust coefficient 0.001, as the reference.
+    /// LARS with trust coefficient 0.001, as in the reference.
     Lars,
 }
 
 /// Trains a linear classifier on the training features; metrics `linear_top1`
 /// and, with more than five classes, `linear_top5`.
 ///
-/// Each epoch visits the samples in an order of its own, in batches of
-/// `batch_size` (the rest of fewer is left out, as the reference leaves it). Under
-/// plain gradient descent the largest learning rate is `base_lr · batch / 256` and
-/// the smallest a hundredth of it; under LARS it is the smallest, and the largest a
-/// hundred times of it. All are warmed up linearly from 0 and then lowered to 0
-/// along a half cosine.
+/// Each epoch visits the samples in its own order, in batches of `batch_size` (an
+/// incomplete last batch is left out, as in the reference). Under plain gradient
+/// descent the largest learning rate is `base_lr · batch / 256` and the smallest a
+/// hundredth of it; under LARS that is the smallest, and the largest is a hundred
+/// times that. All are warmed up linearly from 0 and then lowered to 0 along half a
+/// cosine.
 #[derive(Clone, Debug)]
 pub struct LinearProbe {
     /// Passes over the training features.
     pub epochs: u32,
     /// Features in one step.
     pub batch_size: usize,
-    /// Learning rate at 256 features a step: the largest tried, under LARS the smallest.
+    /// Learning rate at 256 features per step: the largest tried, under LARS the smallest.
     pub base_lr: f64,
     /// Length of the linear warm-up, in epochs.
     pub warmup_epochs: f64,
-    /// Pull of the weights towards zero.
+    /// Weight decay.
     pub weight_decay: f64,
-    /// How the head steps.
+    /// The head's update rule.
     pub optimizer: ProbeOptimizer,
 }
 
@@ -142,7 +142,7 @@ impl LinearProbe {
         }
     }
 
-    /// The learning rate at a fractional epoch and 256 features a step.
+    /// The learning rate at a fractional epoch and 256 features per step.
     fn learning_rate(&self, epoch: f64) -> f64 {
         if epoch < self.warmup_epochs {
             return self.base_lr * epoch / self.warmup_epochs;
@@ -176,7 +176,7 @@ impl Evaluator for LinearProbe {
         stop: &AtomicBool,
     ) -> Result<Metrics, EvalError> {
         self.validate()?;
-        // Two to normalise a batch by, one to choose a head by.
+        // Two samples to normalise a batch, one to choose a head.
         let samples = features.train().samples();
         if samples < 3 {
             let (name, expected) = ("number of training features", "at least 3");
@@ -194,7 +194,7 @@ impl Evaluator for LinearProbe {
     }
 }
 
-/// Heads at every rate of the ladder, behind one batch norm.
+/// Heads at every rate of the ladder, after one batch norm.
 struct Heads {
     norm: Norm,
     weight: Parameter,
@@ -203,7 +203,7 @@ struct Heads {
 }
 
 impl Heads {
-    /// Equal heads: weights normal with deviation 0.01, biases 0.
+    /// Equal heads: normal weights with standard deviation 0.01, biases 0.
     fn new(train: &EncodedSplit, classes: i64, ladder: &[f64], seed: u64) -> Self {
         let (width, options) = (train.width(), (Kind::Float, train.features().device()));
         let mut stream = Draw::Head.stream(seed, 0);
@@ -219,7 +219,7 @@ impl Heads {
         }
     }
 
-    /// One step on the samples with these indices \[B\].
+    /// One step on the samples at `indices` \[B\].
     fn step(
         &mut self,
         train: &EncodedSplit,
@@ -244,7 +244,8 @@ impl Heads {
         logits.view([-1, bias.size()[0], bias.size()[1]])
     }
 
-    /// The head that classifies most of these samples right; of equals the fastest.
+    /// The head that classifies most samples at `indices` correctly; among equals, the one with the
+    /// largest learning rate.
     fn best(self, split: &EncodedSplit, indices: &[i64]) -> Head {
         let indices = Tensor::from_slice(indices).to_device(split.features().device());
         let correct = indices.split(CHUNK, 0).into_iter().map(|indices| {
@@ -296,8 +297,8 @@ impl Norm {
         Self { mean: Tensor::zeros([width], options), variance: Tensor::ones([width], options) }
     }
 
-    /// Normalises [B, D] by the batch's statistics, which also move the running
-    /// ones, or else by the running statistics.
+    /// Normalises [B, D] by the batch's statistics in training, which also update the
+    /// running ones, and otherwise by the running statistics.
     fn apply(&self, features: &Tensor, training: bool) -> Tensor {
         let (mean, variance) = (Some(&self.mean), Some(&self.variance));
         let none = None::<&Tensor>;
@@ -305,7 +306,7 @@ impl Norm {
     }
 }
 
-/// What the probe draws; each has streams of its own.
+/// Random choices of the probe; each has its own streams.
 #[derive(Clone, Copy)]
 enum Draw {
     Order,

@@ -1,4 +1,4 @@
-//! The machine in commands' and reports' words.
+//! Names of devices in commands and reports, and the number of threads.
 
 use std::num::NonZero;
 use std::str::FromStr;
@@ -22,7 +22,7 @@ pub enum DeviceChoice {
     Auto,
     /// The CPU.
     Cpu,
-    /// A CUDA device, by its number.
+    /// The CUDA device with this number.
     Cuda(usize),
 }
 
@@ -49,7 +49,7 @@ impl DeviceChoice {
     /// The device.
     ///
     /// # Errors
-    /// [`EvalError::Unsuitable`] when a CUDA device is named that is not there.
+    /// [`EvalError::Unsuitable`] when the named CUDA device does not exist.
     pub fn choose(self) -> Result<Device, EvalError> {
         if self == Self::Cpu {
             return Ok(Device::Cpu);
@@ -72,8 +72,8 @@ impl DeviceChoice {
     }
 }
 
-/// Sets libtorch's threads, every core for 0; they affect a run's result (sums are split by
-/// thread). To be called by programs, not libraries.
+/// Sets the number of libtorch's threads, 0 for every core, and returns it. It affects a run's
+/// result (sums are split by thread). To be called by programs, not libraries.
 pub fn choose_threads(wanted: usize) -> usize {
     let threads = match wanted {
         0 => std::thread::available_parallelism().map_or(1, NonZero::get),

@@ -1,11 +1,11 @@
-//! Numbers by name, and a run's numbers against its baselines'.
+//! Metrics by name, and a run's metrics next to its baselines'.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::IntoIter;
 
 use serde::Serialize;
 
-/// Numbers by name, in the order of their names; fractions lie in [0, 1].
+/// Metrics in the order of their names; fractions are in [0, 1].
 ///
 /// ```
 /// use bauta_eval::Metrics;
@@ -17,12 +17,12 @@ use serde::Serialize;
 pub struct Metrics(BTreeMap<String, f64>);
 
 impl Metrics {
-    /// Starts without metrics.
+    /// An empty set of metrics.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The metric of this name.
+    /// The metric called `name`.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.0.get(name).copied()
     }
@@ -32,7 +32,7 @@ impl Metrics {
         self.0.iter().map(|(name, &value)| (name.as_str(), value))
     }
 
-    /// Puts `prefix` and a dot before every name, as baselines are named.
+    /// Puts `prefix` and a dot before every name, as in the names of baselines.
     pub fn prefixed(self, prefix: &str) -> Self {
         self.0.into_iter().map(|(name, value)| (format!("{prefix}.{name}"), value)).collect()
     }
@@ -59,9 +59,9 @@ impl IntoIterator for Metrics {
     }
 }
 
-/// A run's numbers, and their baselines.
+/// A run's metrics, and their baselines.
 ///
-/// Both sides share their names, less the prefix that says which baseline it is.
+/// Both have the same names, apart from the prefix that names the baseline.
 ///
 /// ```
 /// use bauta_eval::{Metrics, Scores};
@@ -73,25 +73,25 @@ impl IntoIterator for Metrics {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Scores {
-    /// Of what was trained, by the metric's name.
+    /// Metrics of the trained model, by name.
     pub eval: Metrics,
-    /// Of the baselines: a baseline's name, a dot and the metric's name.
+    /// Metrics of the baselines, named by the baseline, a dot and the metric.
     pub baseline: Metrics,
 }
 
 impl Scores {
-    /// Adds other numbers to these; of two by one name the later stays.
+    /// Adds other metrics; of two with the same name the later is kept.
     pub fn extend(&mut self, other: Self) {
         self.eval.extend(other.eval);
         self.baseline.extend(other.baseline);
     }
 
-    /// Adds the numbers of a baseline.
+    /// Adds the metrics of a baseline.
     pub fn extend_baseline(&mut self, name: &str, metrics: Metrics) {
         self.baseline.extend(metrics.prefixed(name));
     }
 
-    /// Puts `prefix` and a dot before every metric's name, behind that of a baseline.
+    /// Puts `prefix` and a dot before every metric's name, after the name of a baseline.
     pub fn prefixed(self, prefix: &str) -> Self {
         let within = |(name, value): (String, f64)| match name.split_once('.') {
             Some((baseline, metric)) => (format!("{baseline}.{prefix}.{metric}"), value),

@@ -7,12 +7,12 @@ use tch::Tensor;
 use crate::picture::unit_values;
 use crate::{EvalError, Picture, PictureLayout, Reconstructions};
 
-/// Paints a group for each mixture: what the encoder saw of it, the mixture itself, then each
-/// branch's true image and its reconstruction, whose visible patches are the true image's.
+/// Paints a group for each mixture: its visible patches, the whole mixture, then each branch's
+/// true image and its reconstruction, whose visible patches are the true image's.
 ///
 /// `sources` are u8 pixels [N, C, H, W] of the two images of each mixture, the first with
-/// `share`. `predicted` holds what the branches predict, subordinate before dominant, in
-/// [0, 1]; of one branch the subordinate image alone. Masks are [N, L] (1 is masked) over `grid`.
+/// `share`. `predicted` holds the branches' predictions in [0, 1], subordinate before dominant;
+/// a single branch predicts the subordinate image. Masks are [N, L] (1 is masked) over `grid`.
 ///
 /// # Errors
 /// As [`Reconstructions::new`], and [`EvalError::Target`] when the sources differ in shape.

@@ -1,23 +1,24 @@
 //! Gradient descent with momentum, with or without LARS trust ratios, for several
-//! heads side by side.
+//! heads in parallel.
 //!
-//! LARS as MAE's linear probe uses it (You et al. 2017): a matrix steps by a
+//! LARS as in MAE's linear probe (You et al. 2017): a matrix steps by a
 //! fixed fraction of its own norm, whatever the scale of its gradient.
 
 use tch::{Kind, Tensor};
 
-/// What stays the same from step to step.
+/// Settings that are the same in every step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Momentum {
-    /// Share of the last step's direction that is kept.
+    /// Share of the previous direction that is kept.
     pub momentum: f64,
-    /// Pull of matrices towards zero; vectors have none.
+    /// Weight decay of matrices; vectors have none.
     pub weight_decay: f64,
-    /// LARS: step length over norm of matrices at learning rate 1; vectors have none.
+    /// LARS: ratio of the step's length to the norm of a matrix at learning rate 1; `None` for
+    /// plain momentum. Vectors are not scaled.
     pub trust: Option<f64>,
 }
 
-/// The same parameter of R independent heads [R, …], with its running direction.
+/// The same parameter of R independent heads [R, …], with its momentum.
 #[derive(Debug)]
 pub(crate) struct Parameter {
     pub value: Tensor,
@@ -26,8 +27,8 @@ pub(crate) struct Parameter {
 }
 
 impl Parameter {
-    /// Starts at `value` and at rest. Each head steps at the learning rate times its
-    /// own of the `rates`.
+    /// Starts at `value` without momentum. Each head steps at the learning rate times its
+    /// entry in `rates`.
     pub fn new(value: Tensor, rates: &[f64]) -> Self {
         let mut shape = vec![1; value.dim()];
         shape[0] = rates.len() as i64;
@@ -35,10 +36,11 @@ impl Parameter {
         Self { direction: value.zeros_like(), rates: rates.view(shape.as_slice()), value }
     }
 
-    /// Takes one step against `gradient` (shape of the value); reads nothing back.
+    /// Takes one step against `gradient`, which has the shape of the value, without waiting for the
+    /// device.
     pub fn step(&mut self, gradient: Tensor, learning_rate: f64, rule: &Momentum) {
         let mut gradient = gradient;
-        // A head's own part has one dimension less.
+        // The first dimension is that of the heads, so a matrix has three.
         if self.value.dim() > 2 {
             if rule.weight_decay != 0.0 {
                 gradient += &self.value * rule.weight_decay;
@@ -86,7 +88,7 @@ mod tests {
         weight.step(gradient(), 2.0, &rule);
         close(&weight.value, &[3.0 - 2.0 * 0.005, 4.0]);
 
-        // p = [2.99, 4]: g + wd·p = [0.799, 0], so a step of trust · |p| and 0.9 of the last.
+        // p = [2.99, 4]: g + wd·p = [0.799, 0], so the step is trust · |p| plus 0.9 of the last.
         let step = 0.001 * (2.99_f64.powi(2) + 16.0).sqrt() + 0.9 * 0.005;
         weight.step(gradient(), 2.0, &rule);
         close(&weight.value, &[2.99 - 2.0 * step, 4.0]);

@@ -5,13 +5,13 @@ use tch::{Kind, Tensor};
 use crate::picture::unit_values;
 use crate::{EvalError, Picture, PictureLayout};
 
-/// The `k` nearest of all other samples for the first `queries` samples: indices [queries, k].
+/// The `k` nearest neighbours among all samples of each of the first `queries` samples: indices
+/// [queries, k], nearest first.
 ///
-/// Features [N, D] are standardised, then compared by cosine, as [`crate::KnnEvaluator`] does;
-/// the nearest comes first.
+/// Features [N, D] are standardised, then compared by cosine, as in [`crate::KnnEvaluator`].
 ///
 /// # Errors
-/// [`EvalError::Shape`] unless N > `queries` ≥ 1 and N > `k` ≥ 1.
+/// [`EvalError::Shape`] unless N ≥ `queries` ≥ 1 and N > `k` ≥ 1.
 pub fn nearest(features: &Tensor, queries: usize, k: usize) -> Result<Tensor, EvalError> {
     let found = features.size();
     let (queries, k) = (queries as i64, k as i64);
@@ -32,10 +32,11 @@ pub fn nearest(features: &Tensor, queries: usize, k: usize) -> Result<Tensor, Ev
 
 /// A sheet of the first images, each followed by its neighbours.
 ///
-/// Takes images as u8 pixels [N, C, H, W] and indices [queries, k] of [`nearest`].
+/// Takes images as u8 pixels [N, C, H, W] and indices [queries, k] from [`nearest`].
 ///
 /// # Errors
-/// [`EvalError::Shape`] when the images are no pictures, [`EvalError::Kind`] unless they are u8.
+/// [`EvalError::Shape`] unless the images have 1 or 3 channels, [`EvalError::Kind`] unless they are
+/// u8.
 pub fn contact_sheet(
     images: &Tensor,
     neighbours: &Tensor,

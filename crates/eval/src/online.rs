@@ -1,12 +1,12 @@
-//! Features while a network trains: the accuracy of nearest neighbours, and signs of collapse.
+//! Quality of the features during training: k-NN accuracy, and signs of collapse.
 //!
-//! Nearest neighbours are the field's usual watch (solo-learn's and lightly's online k-NN): of
-//! training images, asked about images of the test split. Whoever chooses settings by the curve
-//! should hold out a part of the training images for it.
+//! Online k-NN is the usual monitor (as in solo-learn and lightly): the neighbours are training
+//! images, the queries images of the test split. To choose settings by its curve, hold out a part
+//! of the training images for the queries.
 //!
-//! A network collapses when it says the same of all images. Its loss need not show that where
-//! it learns from its own features; their effective rank does (RankMe, Garrido et al.,
-//! arXiv 2210.02885 §3).
+//! A network collapses when its output is the same for all images. If it learns from its own
+//! features, its loss does not necessarily show that; their effective rank does (RankMe, Garrido
+//! et al., arXiv 2210.02885 §3).
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tch::{Device, Kind, Tensor};
 use crate::protocols::{EncodeError, Encoding};
 use crate::{EncodedData, EncodedSplit, EvalError, Evaluator, FeatureStore, KnnEvaluator};
 
-/// Training images that are the neighbours, and images that are asked about, at most.
+/// Maximum numbers of training images among which neighbours are sought, and of queries.
 const IMAGES: [usize; 2] = [5000, 2000];
 
 /// Below this effective rank features have collapsed to a few directions.
@@ -28,9 +28,9 @@ const FEW: f64 = 4.0;
 /// Added to each singular value's share (RankMe's ε).
 const EPS: f64 = 1e-7;
 
-/// Measurements of a network during training, on evenly spread parts of its images.
+/// Measurements of a network during training, on evenly spaced subsets of its images.
 pub struct OnlineEvaluation<'a> {
-    /// Nearest neighbours and the images among which they are sought, where there are labels.
+    /// The k-NN evaluator and the images among which neighbours are sought, if there are labels.
     knn: Option<(KnnEvaluator, Arc<dyn Source>)>,
     asked: Arc<dyn Source>,
     loader: LoaderConfig,
@@ -38,25 +38,26 @@ pub struct OnlineEvaluation<'a> {
     stop: &'a AtomicBool,
 }
 
-/// What was measured.
+/// The results of one measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OnlineMetrics {
-    /// Accuracy of the nearest neighbours; none if the images have no labels.
+    /// Accuracy of nearest neighbours; `None` if the images have no labels.
     pub knn_top1: Option<f64>,
     /// Effective rank of the features, in [1, D] ([`effective_rank`]).
     pub rank: f64,
-    /// Mean of the features' Euclidean norms.
+    /// Mean Euclidean norm of the feature vectors.
     pub norm: f64,
-    /// Standard deviation over the images, mean of the features.
+    /// Standard deviation over the images, averaged over the features.
     pub std: f64,
     /// Number of features, D.
     pub features: i64,
 }
 
 impl<'a> OnlineEvaluation<'a> {
-    /// Asks about images of the second of two sources; with `knn`, the neighbours are images
-    /// of the first, and both have labels. Images are read as the loader says, in batches of
-    /// its size; `stop` ends a measurement early.
+    /// Queries are images of the second source; with `knn`, the neighbours are images of the first,
+    /// and both have labels.
+    ///
+    /// Images are read with the settings of `loader`; `stop` ends a measurement early.
     pub fn new(
         [train, test]: [&Arc<dyn Source>; 2],
         knn: Option<KnnEvaluator>,
@@ -70,7 +71,7 @@ impl<'a> OnlineEvaluation<'a> {
 
     /// Measures the current features [B, D] that `encode` computes from u8 pixels [B, C, H, W].
     ///
-    /// Nothing here draws a random number, so the training goes on as if it were not measured.
+    /// No random numbers are drawn here, so measuring does not change the training.
     ///
     /// # Errors
     /// [`EvalError::Stopped`] once `stop` is set; when images cannot be read or encoded, or
@@ -118,7 +119,7 @@ impl fmt::Display for OnlineMetrics {
 }
 
 impl OnlineMetrics {
-    /// Their values in a training record.
+    /// The metrics as part of a training record.
     pub fn record(&self) -> FeatureRecord {
         FeatureRecord {
             knn_top1: self.knn_top1,
@@ -134,16 +135,19 @@ impl OnlineMetrics {
     }
 }
 
-/// The effective rank of features [N, D] about their mean: exp of the entropy of their singular
-/// values' shares, in [1, min(N, D)] (RankMe's equation 2, Roy and Vetterli's effective rank).
+/// The effective rank of centred features [N, D]: exp of the entropy of their normalised singular
+/// values, in [1, min(N, D)] (RankMe's equation 2, Roy and Vetterli's effective rank).
 ///
-/// RankMe leaves the mean in; behind a layer norm it is most of every feature's length, and the
-/// rank would be near 1 whatever the images.
+/// RankMe does not subtract the mean; after a layer norm it dominates every feature vector, and the
+/// rank would be near 1 for any images.
 ///
 /// ```
 /// use tch::{Device, Kind, Tensor};
-/// // Four directions of equal length, and one.
-/// let spread = Tensor::cat(&[Tensor::eye(4, (Kind::Float, Device::Cpu)), -Tensor::eye(4, (Kind::Float, Device::Cpu))], 0);
+/// // Features along four directions of equal length, and along one.
+/// let spread = Tensor::cat(&[
+///     Tensor::eye(4, (Kind::Float, Device::Cpu)),
+///     -Tensor::eye(4, (Kind::Float, Device::Cpu)),
+/// ], 0);
 /// assert!((bauta_eval::effective_rank(&spread) - 4.0).abs() < 1e-3);
 /// let line = Tensor::arange(8, (Kind::Float, Device::Cpu)).unsqueeze(1).repeat([1, 4]);
 /// assert!((bauta_eval::effective_rank(&line) - 1.0).abs() < 1e-3);
@@ -157,7 +161,7 @@ pub fn effective_rank(features: &Tensor) -> f64 {
     entropy.exp().double_value(&[]).max(1.0)
 }
 
-/// At most so many images, evenly spread over a source.
+/// At most `most` images, evenly spaced over a source.
 fn spread(source: &Arc<dyn Source>, most: usize) -> Arc<dyn Source> {
     let (len, count) = (source.len(), source.len().min(most));
     let indices = (0..count).map(|at| at * len / count).collect();

@@ -6,7 +6,7 @@ use bauta_backbones::Beginning;
 use bauta_data::{Source, TestOrigin};
 use bauta_report::{Body, Section};
 
-/// Which images are trained on and which measured on, or why none are.
+/// A sentence on which images are trained on and which measured on, or why none are.
 pub fn describe_splits(train: &dyn Source, test: &dyn Source, origin: TestOrigin) -> String {
     let held = test.len();
     let measured = match origin {

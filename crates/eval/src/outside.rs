@@ -1,9 +1,9 @@
 //! Detection of images of unlabelled classes (M3AE, figure 6).
 //!
 //! The paper scores CIFAR-100 against CIFAR-10 with two detectors on frozen features: the
-//! Mahalanobis distance to the nearest class (Lee et al. 2018), and the greatest probability of
-//! a linear classifier (Hendrycks and Gimpel 2017). Here the strangers are of the same data:
-//! every second class is known, and the labels of the others are never learnt from.
+//! Mahalanobis distance to the nearest class (Lee et al. 2018), and the maximum softmax
+//! probability of a linear classifier (Hendrycks and Gimpel 2017). Here the outliers are from the
+//! same data: every second class is known, and the others are not learnt from.
 
 use std::sync::atomic::AtomicBool;
 
@@ -11,11 +11,11 @@ use tch::{Kind, Tensor};
 
 use crate::{EncodedData, EncodedSplit, EvalError, Evaluator, LinearProbe, Metrics};
 
-/// Strength of the ridge on the covariance of standardised features.
+/// Ridge added to the covariance of standardised features.
 const RIDGE: f64 = 1e-2;
 
-/// The probability that a value of `inside` is greater than one of `outside`, where equals
-/// count half: the area under the curve of true against false positives.
+/// The area under the ROC curve: the probability that a value of `inside` is greater than one of
+/// `outside`, where ties count half; `None` if either is empty.
 ///
 /// ```
 /// use bauta_eval::auroc;
@@ -38,11 +38,11 @@ pub fn auroc(inside: &[f64], outside: &[f64]) -> Option<f64> {
     (pairs > 0.0).then(|| beaten / pairs)
 }
 
-/// Distinguishes test samples of the classes 0, 2, 4 … from the others, having learnt only the
+/// Distinguishes test samples of the classes 0, 2, 4 … from the others after learning only the
 /// former; metrics `outside_mahalanobis_auroc` and `outside_softmax_auroc`.
 #[derive(Clone, Debug, Default)]
 pub struct Outside {
-    /// The classifier of the second.
+    /// The classifier of the softmax detector.
     pub probe: LinearProbe,
 }
 
@@ -61,8 +61,8 @@ impl Evaluator for Outside {
     }
 
     /// # Errors
-    /// [`EvalError::Setting`] when fewer than two known classes or no stranger are there, and
-    /// as the probe.
+    /// [`EvalError::Setting`] when there are too few training samples of known classes or no other
+    /// class, and the probe's errors.
     fn evaluate_until(
         &self,
         features: &EncodedData,
@@ -131,14 +131,14 @@ fn nearest(learnt: &EncodedData, features: &Tensor) -> Tensor {
     let apart = &rows - means.index_select(0, train.labels());
     let eye = Tensor::eye(train.width(), (Kind::Double, rows.device()));
     let covariance = apart.transpose(0, 1).matmul(&apart) / train.samples() as f64 + eye * RIDGE;
-    // With covariance = L Lᵀ, distances are those of L⁻¹ x.
+    // With covariance = L Lᵀ, these are the Euclidean distances of L⁻¹ x.
     let root = covariance.linalg_cholesky(false);
     let whiten = |x: &Tensor| {
         let columns = x.transpose(0, 1);
         root.linalg_solve_triangular(&columns, false, true, false).transpose(0, 1)
     };
     let squares = Tensor::cdist(&whiten(&features.to_kind(Kind::Double)), &whiten(&means), 2.0, 2);
-    // A class without training samples is near nothing.
+    // A class without training samples is infinitely far away.
     let absent = counts.eq(0.0).unsqueeze(0);
     squares.square().masked_fill(&absent, f64::INFINITY).amin([1].as_slice(), false)
 }
@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    /// Clouds around one corner a class.
+    /// Clouds around one corner per class.
     fn clouds(samples: i64, seed: u64, spread: f64) -> EncodedSplit {
         let classes = 4;
         let key = StreamKey { seed, purpose: Purpose::named("clouds"), epoch: 0, sample: 0 };

@@ -1,8 +1,8 @@
-//! Linear separability of mixtures, run on a data set's pairs for any encoder.
+//! Linear separability of mixtures, measured on pairs of a data set for any encoder.
 //!
 //! Held-in pairs come from the training split, held-out ones from the test split. A pair's
-//! second image is drawn from all others, whatever a model was trained with, so that runs
-//! that draw partners by class are measured by the same pairs.
+//! second image is drawn from all others, however partners are drawn in training, so that runs
+//! that draw partners by class are measured on the same pairs.
 
 use std::sync::Arc;
 
@@ -22,15 +22,15 @@ use crate::{
 /// Shares of the subordinate image that are measured.
 pub const SHARES: [f64; 5] = [0.1, 0.2, 0.3, 0.4, 0.5];
 
-/// Pairs that the linear map is fitted on, and pairs that judge it.
+/// Numbers of pairs that the linear map is fitted on and evaluated on.
 const PAIRS: [usize; 2] = [2000, 1000];
 
 /// Pairs of images and the masks of their mixtures.
 #[derive(Debug)]
 pub struct MixturePairs {
-    /// Those that a map is fitted on.
+    /// The pairs that a map is fitted on.
     pub held_in: Vec<MixturePair>,
-    /// Those that judge it.
+    /// The pairs that it is evaluated on.
     pub held_out: Vec<MixturePair>,
 }
 
@@ -39,16 +39,16 @@ pub struct MixturePairs {
 pub struct MixturePair {
     /// u8 pixels [B, C, H, W] of the subordinate and of the dominant images.
     pub sources: [Tensor; 2],
-    /// Which of the mixture's tokens are hidden.
+    /// Which of the mixture's tokens are masked.
     pub plan: MaskPlan,
 }
 
 impl MixturePairs {
-    /// Reads pairs of the training and the test images, cut as the loader says and masked by
-    /// `strategy`; the loader's seed is that of partners and masks.
+    /// Reads pairs of training and test images, cropped with the settings of `loader` and masked
+    /// by `strategy`; the loader's seed is also that of partners and masks.
     ///
     /// # Errors
-    /// When a split has fewer than two images, one cannot be read, or the strategy hides
+    /// When a split has fewer than two images, one cannot be read, or the strategy masks
     /// different numbers of tokens.
     pub fn read(
         [train, test]: [&Arc<dyn Source>; 2],
@@ -60,11 +60,11 @@ impl MixturePairs {
         Ok(Self { held_in: held_in?, held_out: held_out? })
     }
 
-    /// Measures what `encode` makes of u8 pixels or mixtures of them [B, C, H, W] under a
-    /// mask: tokens [B, V, D] of the visible patches.
+    /// Measures the tokens [B, V, D] of visible patches that `encode` computes from u8 pixels, or
+    /// mixtures of them, [B, C, H, W] under a mask.
     ///
-    /// Gives `separability_subordinate_r2`, `separability_dominant_r2` and the same with
-    /// `mse`, means over [`SHARES`], and each R² at each share, as in
+    /// Returns `separability_subordinate_r2`, `separability_dominant_r2` and the same with
+    /// `mse`, means over [`SHARES`], and R² at each share, as in
     /// `separability_subordinate_r2_at_0.3`.
     ///
     /// # Errors
@@ -121,7 +121,7 @@ fn read(
     read.map(|pair| pair?).collect()
 }
 
-/// Gives the tokens of each batch of pairs, mixed by each share, to `take`, with the place of
+/// Passes the tokens of each batch of pairs, mixed by each share, to `take`, with the index of
 /// the share and the number of positions.
 fn each(
     pairs: &[MixturePair],
@@ -134,7 +134,7 @@ fn each(
         go_on(watch.stop())?;
         let indices = TokenIndices::new(plan, device);
         let encode = |pixels: &Tensor| encode(pixels, &indices).map_err(EvalError::Encoder);
-        // Mixing before normalisation is mixing after it: both are affine.
+        // Mixing before normalisation equals mixing after it, since both are affine.
         let [subordinate, dominant] = sources.each_ref().map(|pixels| pixels.to_kind(Kind::Float));
         let alone = [encode(&subordinate)?, encode(&dominant)?];
         for (place, share) in SHARES.into_iter().enumerate() {
@@ -147,8 +147,8 @@ fn each(
     Ok(())
 }
 
-/// The R² of mixtures of independent latents of equal variance, under the names that
-/// [`MixturePairs::separability`] gives.
+/// The R² of mixtures of independent latents of equal variance, under the names of
+/// [`MixturePairs::separability`].
 pub fn separability_anchors() -> Metrics {
     let found = SHARES.map(|share| {
         [share, 1.0 - share].map(|share| {

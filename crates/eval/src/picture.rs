@@ -1,4 +1,4 @@
-//! Panels of images laid out on one sheet, and the sheet as a PNG file.
+//! Panels of images on one sheet, and the sheet as a PNG file.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -54,7 +54,7 @@ impl PictureLayout {
     }
 }
 
-/// u8 pixels as f32 in [0, 1]: the values of the bytes over 255.
+/// u8 pixels as f32 in [0, 1]: the bytes divided by 255.
 ///
 /// # Errors
 /// [`EvalError::Kind`] for any other kind.
@@ -76,7 +76,7 @@ pub(crate) fn enlarge(images: &Tensor, rows: i64, columns: i64) -> Tensor {
 pub struct Picture(RgbImage);
 
 impl Picture {
-    /// Takes pixels [C, H, W], u8, C 1 (grey) or 3.
+    /// Takes u8 pixels [C, H, W] with C = 1 (greyscale) or 3.
     fn new(pixels: &Tensor) -> Self {
         let [_, height, width] = pixels.size()[..] else {
             unreachable!("a picture has three dimensions")
@@ -98,7 +98,7 @@ impl Picture {
         &self.0
     }
 
-    /// The bytes of a PNG file, which errors name by `path`.
+    /// The bytes of a PNG file; errors name it as `path`.
     ///
     /// # Errors
     /// [`EvalError::Encode`] when the picture is too large for PNG.
@@ -110,7 +110,7 @@ impl Picture {
         Ok(png.into_inner())
     }
 
-    /// Writes a PNG file, whole or not at all: beside it first, then renamed.
+    /// Writes a PNG file atomically: to a temporary file first, which is then renamed.
     ///
     /// # Errors
     /// [`EvalError::Write`] when the folder cannot be written,
@@ -120,20 +120,21 @@ impl Picture {
             .map_err(|source| EvalError::Write { path: path.into(), source })
     }
 
-    /// Writes pictures of one size as a looping animated PNG, each shown for this many
+    /// Writes pictures of one size as a looping animated PNG, each shown for `delay`
     /// milliseconds, the last four times as long.
     ///
     /// # Errors
-    /// As [`Self::write_png`], and [`EvalError::Unsuitable`] without a picture.
+    /// [`EvalError::Write`] when the folder cannot be written, and [`EvalError::Unsuitable`] when
+    /// there is no picture or the pictures cannot be encoded.
     pub fn write_moving(frames: &[Self], delay: u16, path: &Path) -> Result<(), EvalError> {
         let bytes = Self::moving_png(frames, delay, path)?;
         write_whole(path, &bytes).map_err(|source| EvalError::Write { path: path.into(), source })
     }
 
-    /// The bytes of such a file, which errors name by `path`.
+    /// The bytes of an animated PNG; errors name it as `path`.
     ///
     /// # Errors
-    /// As [`Self::write_moving`].
+    /// [`EvalError::Unsuitable`], as [`Self::write_moving`].
     pub(crate) fn moving_png(
         frames: &[Self],
         delay: u16,

@@ -1,4 +1,4 @@
-//! Features on the few directions in which they vary most: their principal components.
+//! Projection of features on their first principal components.
 
 use tch::{Kind, Tensor};
 
@@ -7,9 +7,9 @@ use crate::EvalError;
 /// Features projected on the directions in which they vary most.
 #[derive(Debug)]
 pub struct Projection {
-    /// Coordinates [N, K], f32, each column of mean zero; the first varies most.
+    /// Coordinates [N, K], f32, with columns of mean zero; the first varies most.
     pub points: Tensor,
-    /// The fraction of the features' variance that each of the K directions holds.
+    /// The fraction of the features' variance that each of the K directions explains.
     pub explained: Vec<f64>,
 }
 
@@ -29,7 +29,7 @@ impl Projection {
         let features = features.detach().to_kind(Kind::Double);
         let centred = &features - features.mean_dim([0].as_slice(), true, None);
         let covariance = centred.transpose(0, 1).matmul(&centred);
-        // Ascending eigenvalues: the last are wanted, the greatest first.
+        // Eigenvalues ascend: the last are wanted, largest first.
         let (values, vectors) = covariance.linalg_eigh("L");
         let first = vectors.narrow(1, found[1] - components, components).flip([1]);
         let largest = first.gather(0, &first.abs().argmax(0, true), false);

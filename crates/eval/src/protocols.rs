@@ -1,8 +1,8 @@
 //! Quality of features: protocols on the test split.
 //!
-//! Whatever is measured is a name and a function from pixels to features. So a
-//! run's trained model, a model folder and the baselines (the pixels themselves,
-//! the same network at its initial weights) go through the same code.
+//! The measured features are given by a name and a function from pixels to features.
+//! So a run's trained model, a model folder and the baselines (the pixels themselves,
+//! the same network at its initial weights) are measured by the same code.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -16,28 +16,28 @@ use crate::encoded::encode_into;
 use crate::watch::go_on;
 use crate::{EncodedData, EncodedSplit, EvalError, Evaluator, FeatureStore, Metrics, Watch};
 
-/// The error of a caller's function.
+/// The error of a caller's function from pixels to features.
 pub type EncodeError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Images in one forward pass of a frozen encoder.
+/// Number of images in one forward pass of a frozen encoder.
 pub const EVALUATION_BATCH: usize = 500;
 
-/// One number and all that it depends on.
+/// One number and everything it depends on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measurement {
     /// The protocol's name.
     pub protocol: String,
-    /// The settings that it depends on, in words.
+    /// A description of the settings that it depends on.
     pub settings: String,
     /// The metric's name.
     pub metric: String,
     /// Its value.
     pub value: f64,
-    /// Labelled training images that it learnt from.
+    /// Number of labelled training images that the protocol learnt from.
     pub training_images: usize,
-    /// Images that it was measured on.
+    /// Number of images that it was measured on.
     pub test_images: i64,
-    /// The split that they are.
+    /// The split of these images.
     pub split: &'static str,
     /// Seed of all random choices.
     pub seed: u64,
@@ -61,11 +61,11 @@ pub struct Protocols<'a> {
 }
 
 impl<'a> Protocols<'a> {
-    /// Learns from the first of two sources and is measured on the second, by each of the
-    /// evaluators in turn.
+    /// Protocols that learn from the first source and are measured on the second, with each of
+    /// the evaluators in turn.
     ///
-    /// Images are cut to the loader's size and batches, and its seed is that of whatever
-    /// an evaluator draws; what it says of order has no effect.
+    /// The loader's settings give the size of images and batches and the seed of the evaluators;
+    /// its order has no effect.
     ///
     /// # Errors
     /// As [`check_suitable`].
@@ -82,8 +82,7 @@ impl<'a> Protocols<'a> {
         Ok(Self { evaluators, train, test, loader, device, watch, store })
     }
 
-    /// The same with features made and kept as `store` says; all in memory by this process, if it
-    /// is not given.
+    /// Computes and keeps features as `store` says; by default, this process keeps all in memory.
     pub fn storing(self, store: FeatureStore) -> Self {
         Self { store, ..self }
     }
@@ -99,7 +98,7 @@ impl<'a> Protocols<'a> {
         name: &str,
         encode: &dyn Fn(&Tensor) -> Result<Tensor, EncodeError>,
     ) -> Result<Vec<Measurement>, EvalError> {
-        // Features of all images take memory that nothing would be learnt from.
+        // Without evaluators, no features are needed.
         if self.evaluators.is_empty() {
             return Ok(Vec::new());
         }
@@ -128,7 +127,7 @@ impl<'a> Protocols<'a> {
         Ok(found)
     }
 
-    /// Measures the pixels themselves, [B, C · H · W]: the first of all baselines.
+    /// Measures the pixels themselves, [B, C · H · W]: the simplest baseline.
     ///
     /// # Errors
     /// As [`Self::measure`].
@@ -152,7 +151,7 @@ impl<'a> Protocols<'a> {
     }
 }
 
-/// How the features of a split are made.
+/// How the features of a split are computed.
 pub(crate) struct Encoding<'a> {
     pub(crate) loader: &'a LoaderConfig,
     pub(crate) device: Device,
@@ -161,8 +160,8 @@ pub(crate) struct Encoding<'a> {
 }
 
 impl Encoding<'_> {
-    /// Encodes a source in its own order, from centre crops; images of no class count as of the
-    /// first where they need not be `labelled`. Of several processes rank 0 alone gets them.
+    /// Encodes a source in its own order, from centre crops; images without a class count as class
+    /// 0 if they need not be `labelled`. With several processes, only rank 0 gets the features.
     pub(crate) fn split(
         &self,
         source: &Arc<dyn Source>,
@@ -188,10 +187,10 @@ impl Encoding<'_> {
 }
 
 /// Refuses evaluators that need more labels than the training images have, before anything
-/// is trained or encoded for hours.
+/// is trained or encoded.
 ///
 /// # Errors
-/// The evaluator's own, with its name and that of the class that lacks images.
+/// The evaluator's own error, with its name and that of the class that lacks images.
 pub fn check_suitable(
     evaluators: &[Box<dyn Evaluator>],
     train: &dyn Source,
@@ -209,10 +208,10 @@ pub fn check_suitable(
     Ok(())
 }
 
-/// Refuses training and test images that no protocol can learn from and be measured on: each
-/// needs labels of two classes or more, and images of all of them in both splits.
+/// Refuses training and test images that no protocol can use: each protocol needs labels of two
+/// classes or more, and images of all classes in both splits.
 ///
-/// `limits` are those under which the images were taken.
+/// `limits` are the limits on the number of images of each split.
 ///
 /// # Errors
 /// [`EvalError::Unsuitable`], which says what to do about the images of `data`.
@@ -251,7 +250,7 @@ pub fn check_labels(
     Ok(())
 }
 
-/// Warns of classes of which the training or the test images have none.
+/// Warns of classes without training or without test images.
 pub fn warn_of_missing_classes(train: &dyn Source, test: &dyn Source) {
     for (split, source) in [("training", train), ("test", test)] {
         let missing = missing_classes(source);
@@ -261,13 +260,13 @@ pub fn warn_of_missing_classes(train: &dyn Source, test: &dyn Source) {
     }
 }
 
-/// The names of the classes of which a source has no image.
+/// The names of the classes without images in a source.
 pub fn missing_classes(source: &dyn Source) -> Vec<&str> {
     let counts = counts(source).into_iter();
     counts.zip(source.classes()).filter(|(n, _)| *n == 0).map(|(_, name)| name.as_str()).collect()
 }
 
-/// Images of each class.
+/// Number of images of each class.
 fn counts(source: &dyn Source) -> Vec<usize> {
     let mut counts = vec![0; source.classes().len()];
     for label in (0..source.len()).filter_map(|index| source.label(index)) {

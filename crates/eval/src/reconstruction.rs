@@ -1,8 +1,8 @@
-//! A masked model's images (MAE figure 2): original, visible patches, and the prediction with the
-//! visible patches pasted over it.
+//! Reconstructions of a masked model (MAE figure 2): original, visible patches, and the prediction
+//! with the visible patches pasted over it.
 //!
-//! No loss reaches the predictions of visible patches, so they mean nothing and
-//! are never shown.
+//! Predictions of visible patches do not enter the loss, so they are meaningless and
+//! never shown.
 
 use bauta_masking::Grid;
 use tch::{Kind, Tensor};
@@ -11,10 +11,10 @@ use crate::encoded::check_finite;
 use crate::picture::{enlarge, unit_values};
 use crate::{EvalError, Picture, PictureLayout};
 
-/// Brightness of a hidden patch.
+/// Brightness of a masked patch.
 const HIDDEN: f64 = 0.5;
 
-/// Images, their predictions and the masks between them.
+/// Images, their predictions and their masks.
 #[derive(Debug)]
 pub struct Reconstructions {
     original: Tensor,
@@ -42,7 +42,7 @@ impl Reconstructions {
         Self::of_values(&unit_values("original images", original)?, predicted, mask, grid)
     }
 
-    /// The same of originals that are no bytes any more, in [0, 1].
+    /// Like [`Self::new`], for originals with values in [0, 1].
     pub(crate) fn of_values(
         original: &Tensor,
         predicted: &Tensor,
@@ -79,7 +79,7 @@ impl Reconstructions {
         })
     }
 
-    /// The originals with grey where patches were hidden, [N, C, H, W].
+    /// The originals with grey in place of masked patches, [N, C, H, W].
     pub fn masked(&self) -> Tensor {
         self.original.masked_fill(&self.hidden, HIDDEN)
     }

@@ -1,14 +1,15 @@
-//! Finding the one that belongs to another: recall among the best, and hits of predictions.
+//! Retrieval of matching items: recall at k, and the number of correct predictions.
 
 use tch::{Kind, Tensor};
 
 use crate::EvalError;
 
-/// The fraction of rows whose own column is among the `k` of the highest scores, for each k.
+/// Recall at each k of `ks`: the fraction of rows with a matching column among the k highest
+/// scores.
 ///
-/// `scores` are [N, M]; a column is a row's own where both are of one group, so that twins
-/// (images of one caption) count alike. Of a row's own columns the best counts, and its rank
-/// is one more than the number of strange columns that score no less.
+/// `scores` are [N, M]; a row matches the columns of its own group, so that items with the same
+/// partner (images of one caption) are equivalent. A row's best matching column counts, and its
+/// rank is one more than the number of other columns that score no less.
 ///
 /// # Errors
 /// [`EvalError::Shape`] unless there is a group for each row and each column, and
@@ -18,7 +19,7 @@ use crate::EvalError;
 /// use bauta_eval::recalls;
 /// use tch::Tensor;
 /// let scores = Tensor::from_slice(&[0.9_f32, 0.1, 0.5, 0.8, 0.3, 0.6]).view([2, 3]);
-/// // The second row's own is the third column, which only the first column beats.
+/// // The second row matches the third column, which only the first column beats.
 /// assert_eq!(recalls(&scores, &[0, 2], &[0, 1, 2], &[1, 2])?, [0.5, 1.0]);
 /// # Ok::<(), bauta_eval::EvalError>(())
 /// ```
@@ -49,7 +50,7 @@ pub fn recalls(
     Ok(ks.iter().map(share).collect())
 }
 
-/// How many of N predictions are right: logits [N, C] against i64 \[N\]; one read of the device.
+/// Number of correct predictions: logits [N, C] against i64 \[N\]; reads the device once.
 pub fn top1(logits: &Tensor, wanted: &Tensor) -> i64 {
     logits.argmax(-1, false).eq_tensor(wanted).sum(Kind::Int64).int64_value(&[])
 }

@@ -1,8 +1,8 @@
-//! Random streams of tests.
+//! Random streams for tests.
 
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 
-/// The stream of a test, by a name of its own.
+/// The random stream called `name`.
 pub(crate) fn stream(name: &str) -> RandomStream {
     StreamKey { seed: 0, purpose: Purpose::named(name), epoch: 0, sample: 0 }.stream()
 }

@@ -9,12 +9,11 @@ use crate::{EncodedData, EvalError, Evaluator, LinearProbe, Metrics};
 /// the metrics are `linear_1pct_top1` and, with more than five classes,
 /// `linear_1pct_top5`.
 ///
-/// Which samples those are follows from labels and seed
-/// ([`class_balanced`]). The learning rate is chosen on a tenth of the part:
-/// no label beyond it is used.
+/// The samples of the part are determined by labels and seed ([`class_balanced`]).
+/// The learning rate is chosen on a tenth of the part; no other labels are used.
 #[derive(Clone, Debug)]
 pub struct SemiSupervised {
-    /// Per cent of the training split, in (0, 100].
+    /// Percentage of the training split, in (0, 100].
     pub percent: f64,
     /// How the probe is trained.
     pub probe: LinearProbe,

@@ -1,15 +1,15 @@
-//! Linear separability: how much of each source a linear map finds in a mixture's tokens.
+//! Linear separability: how much of each source a linear map recovers from a mixture's tokens.
 //!
-//! Of pairs of images, an encoder gives tokens u of the mixture and v of each source alone,
-//! at the same positions. Ridge least squares on held-in pairs fits v ≈ A u + c, one A for
-//! all tokens and one c a position; held-out pairs say how much of v it explains (i-MAE §3.3,
-//! whose exact definition is not published). The intercepts keep what a position alone tells,
-//! which every encoder's tokens carry, out of the number: R² is of what differs from image
-//! to image.
+//! For a pair of images, an encoder computes tokens u of the mixture and v of each source alone,
+//! at the same positions. Ridge regression on held-in pairs fits v ≈ A u + c, with one A for all
+//! tokens and one c per position; held-out pairs measure how much of v it explains (i-MAE §3.3,
+//! whose exact definition is not published). The intercepts absorb what depends only on the
+//! position, which every encoder's tokens contain, so that R² measures what differs between
+//! images.
 //!
-//! Had the latent of a mixture been the same mixture of two independent latents of equal
-//! variance, R² would be [`mixture_anchor`]; clearly above is what "separable" means. Pixels
-//! themselves sit on it.
+//! If the latent of a mixture were the same mixture of two independent latents of equal
+//! variance, R² would be [`mixture_anchor`]; "separable" means clearly above it. Raw pixels lie
+//! on it.
 //!
 //! Only sums over tokens are kept, in double precision: D² numbers, whatever the number of
 //! pairs.
@@ -19,7 +19,7 @@ use tch::{Device, Kind, Tensor};
 use crate::EvalError;
 use crate::encoded::check_finite;
 
-/// Strength of the ridge, over the mean variance of an input.
+/// Strength of the ridge, relative to the mean variance of an input.
 const RIDGE: f64 = 1e-4;
 
 /// The R² of a mixture of independent latents of equal variance, for the one whose share is
@@ -38,12 +38,12 @@ pub fn mean_cosine(a: &Tensor, b: &Tensor) -> f64 {
     Tensor::cosine_similarity(a, b, -1, 1e-8).mean(Kind::Double).double_value(&[])
 }
 
-/// Tokens of some pairs of images.
+/// Tokens of a batch of image pairs.
 #[derive(Debug)]
 pub struct PairTokens<'a> {
-    /// Of the mixtures, [B, V, D].
+    /// Tokens of the mixtures, [B, V, D].
     pub mixed: &'a Tensor,
-    /// Of the sources alone, [B, V, D] each: subordinate, dominant.
+    /// Tokens of the sources alone, [B, V, D] each: subordinate, dominant.
     pub sources: [&'a Tensor; 2],
     /// The position of each token in its image, [B, V] in 0..L.
     pub positions: &'a Tensor,
@@ -52,9 +52,9 @@ pub struct PairTokens<'a> {
 /// The quality of a linear map from a mixture to one source, on held-out pairs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Separation {
-    /// Mean squared error of a value.
+    /// Mean squared error per value.
     pub mse: f64,
-    /// The part of the variance about each position's held-in mean that is explained; at
+    /// The explained share of the variance around each position's held-in mean; at
     /// most 1, and below 0 for a map that is worse than that mean.
     pub r2: f64,
 }
@@ -74,7 +74,7 @@ pub struct Separability {
 }
 
 impl Separability {
-    /// Starts without tokens, for those of `width` values at `positions` places.
+    /// Starts without tokens, for tokens of `width` values at `positions` positions.
     pub fn new(width: usize, positions: usize, device: Device) -> Self {
         let (width, positions) = (width as i64, positions as i64);
         let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Double, device));
@@ -105,7 +105,7 @@ impl Separability {
         Ok(())
     }
 
-    /// Solves for the map of least squares, with a slight ridge on A.
+    /// Solves for the least-squares map, with a small ridge on A.
     ///
     /// # Errors
     /// [`EvalError::Shape`] when there were no tokens.
@@ -116,13 +116,13 @@ impl Separability {
         }
         let counts = self.counts.clamp_min(1.0).unsqueeze(1);
         let (input_means, output_means) = (&self.input_sums / &counts, &self.output_sums / &counts);
-        // Least squares with intercepts is least squares of what is centred.
+        // Least squares with intercepts equals least squares of centred values.
         let along = input_means.transpose(0, 1);
         let inputs = &self.inputs - along.matmul(&self.input_sums);
         let products = &self.products - along.matmul(&self.output_sums);
         let mean_variance = inputs.trace() / self.width as f64;
         let eye = Tensor::eye(self.width, (Kind::Double, inputs.device()));
-        // Never 0, so that inputs without any variance give a map of zeros.
+        // The ridge is never 0, so that inputs without variance give a map of zeros.
         let ridged = inputs + eye * (mean_variance * RIDGE + f64::MIN_POSITIVE.sqrt());
         let weight = Tensor::linalg_solve(&ridged, &products, true);
         let errors = [(); 2].map(|()| products.new_zeros([2], (Kind::Double, products.device())));
@@ -136,7 +136,7 @@ impl Separability {
         })
     }
 
-    /// Checks tokens and lays them out as rows: u [N, D], v [N, 2D], positions \[N\].
+    /// Checks tokens and flattens them to rows: u [N, D], v [N, 2D], positions \[N\].
     fn rows(&self, tokens: &PairTokens<'_>) -> Result<(Tensor, Tensor, Tensor), EvalError> {
         let PairTokens { mixed, sources, positions } = tokens;
         let at = positions.size();
@@ -163,15 +163,15 @@ impl Separability {
 #[derive(Debug)]
 pub struct Separator {
     sums: Separability,
-    /// A of both sources, [D, 2D].
+    /// A for both sources, [D, 2D].
     weight: Tensor,
-    /// c of both sources, [L, 2D].
+    /// c for both sources, [L, 2D].
     offsets: Tensor,
     /// Held-in means of the sources, [L, 2D].
     means: Tensor,
-    /// Of subordinate and dominant, \[2\]: squared errors of the map, and of the means.
+    /// Squared errors of the map, and of the means, for subordinate and dominant, \[2\] each.
     errors: [Tensor; 2],
-    /// Values of one source that were judged.
+    /// Number of evaluated values of one source.
     values: f64,
 }
 
@@ -196,7 +196,7 @@ impl Separator {
     /// The results for the subordinate and the dominant source.
     ///
     /// # Panics
-    /// When no pair was judged.
+    /// When no pair was evaluated.
     pub fn found(&self) -> [Separation; 2] {
         assert!(self.values > 0.0, "no held-out pair was judged");
         [0, 1].map(|source| {
@@ -215,14 +215,14 @@ mod tests {
 
     const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-    /// Positions of 8 tokens out of 16.
+    /// Positions of 8 of 16 tokens.
     fn positions(pairs: i64) -> Tensor {
         (Tensor::arange(pairs, (Kind::Int64, Device::Cpu)).unsqueeze(1)
             + Tensor::arange_start_step(0, 16, 2, (Kind::Int64, Device::Cpu)))
         .remainder(16)
     }
 
-    /// Fits and judges tokens that `make` makes of mixtures and sources, in batches.
+    /// Fits and evaluates tokens that `encode` computes from mixtures and sources, in batches.
     fn separate(
         width: usize,
         lambda: f64,
@@ -254,14 +254,14 @@ mod tests {
             let [s, m] = separate(12, lambda, |x, _| x.shallow_clone());
             assert!((s.r2 - mixture_anchor(lambda)).abs() < 0.02, "{lambda}: {s:?}");
             assert!((m.r2 - mixture_anchor(1.0 - lambda)).abs() < 0.02, "{lambda}: {m:?}");
-            // Values of variance 1.
+            // The values have variance 1.
             assert!((s.mse + s.r2 - 1.0).abs() < 0.02);
         }
     }
 
     #[test]
     fn what_a_position_tells_is_no_separability() {
-        // A strong code of the position, the same for every image, changes nothing.
+        // A strong position code that is the same for every image changes nothing.
         let code = normal(&[16, 12], 1.0, &mut stream("code")) * 5.0;
         let with_code = |x: &Tensor, positions: &Tensor| {
             x + code.index_select(0, &positions.flatten(0, -1)).view([250, 8, 12])
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn separable_tokens_are_found_so() {
-        // Each source keeps to its own half of a mixture's values, until they are turned.
+        // Each source has its own half of a mixture's values, which are then rotated.
         let positions = positions(200);
         let halves = |s: &Tensor, m: &Tensor| Tensor::cat(&[s, m], 2);
         let mut stream = stream("separable");

@@ -1,4 +1,4 @@
-//! The two splits of a data set of images, opened.
+//! Opening the two splits of an image data set.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,26 +10,27 @@ use bauta_data::{
 
 use crate::{EvalError, describe_splits};
 
-/// The training images, and those to measure on.
+/// The training images, and the images to measure on.
 pub struct Splits {
-    /// What is trained on: the training split, up to a limit.
+    /// The images to train on: the training split, up to a limit.
     pub train: Arc<dyn Source>,
-    /// What is tested on: the whole test split of a recipe. Where there is none, the training
-    /// images, to be shown and not to be measured on.
+    /// The images to measure on: the test split, up to a limit. If there is none, the training
+    /// images, which are to be displayed but not measured on.
     pub test: Arc<dyn Source>,
-    /// The origin of the test part.
+    /// The origin of the test images.
     pub origin: TestOrigin,
     /// Notes on how the folder was interpreted, one sentence each.
     pub notes: Vec<String>,
 }
 
 impl Splits {
-    /// Opens both splits of a data set that lies in `root` or else in the cache, unless `stop` is
-    /// set before it is done, and keeps the first images of each up to its limit. Images without
-    /// labels need no test split, because nothing is measured on them.
+    /// Opens both splits of a data set in `root`, or else in the cache, and keeps the first images
+    /// of each up to its limit; setting `stop` ends it early.
+    ///
+    /// Images without labels need no test split, because nothing is measured on them.
     ///
     /// # Errors
-    /// When the data set is not there or not whole, its splits do not agree, or no test image can
+    /// When the data set is missing or incomplete, its splits do not agree, or no test image can
     /// be decoded; the message says what to do.
     pub fn of(
         name: DatasetName,
@@ -44,7 +45,7 @@ impl Splits {
         let (train, origin) = (limited(opened.train, train), opened.origin);
         let test = match opened.test {
             Some(images) => limited(images, test),
-            // Says what the folder lacks.
+            // The error says what the folder lacks.
             None if train.classes().len() >= 2 => bauta_data::open(name, Split::Test, &root)?,
             None => Arc::clone(&train),
         };
@@ -52,23 +53,23 @@ impl Splits {
         Ok(Self { train, test, origin, notes: opened.notes })
     }
 
-    /// Whether there are test images that nothing was trained on.
+    /// Whether there are test images that are not trained on.
     pub fn held_out(&self) -> bool {
         self.origin != TestOrigin::None
     }
 
-    /// Where they come from and how the folder was understood, in words.
+    /// Sentences on the origin of the splits and on how the folder was interpreted.
     pub fn describe(&self) -> Vec<String> {
         let origin = describe_splits(&*self.train, &*self.test, self.origin);
         [origin].into_iter().chain(self.notes.iter().map(|note| format!("{note}."))).collect()
     }
 
-    /// Whether the images are of two classes at least.
+    /// Whether the images have at least two classes.
     pub fn are_labelled(&self) -> bool {
         self.train.classes().len() >= 2
     }
 
-    /// The same splits with at most this many of the training images, the first.
+    /// The same splits with only the first `train` training images.
     pub fn limited(&self, train: Option<usize>) -> Self {
         let (all, test) = (Arc::clone(&self.train), Arc::clone(&self.test));
         let notes = self.notes.clone();
@@ -76,7 +77,7 @@ impl Splits {
     }
 }
 
-/// Refuses images of which none can be decoded: what is trained could not be measured.
+/// Refuses test images of which none can be decoded, so that nothing could be measured.
 fn check_readable(test: &Arc<dyn Source>) -> Result<(), EvalError> {
     let config = LoaderConfig { threads: 1, ..LoaderConfig::new(1, 8, 8) };
     let loader = Loader::for_evaluation(Arc::clone(test), config)?;
@@ -99,7 +100,7 @@ fn limited(source: Arc<dyn Source>, limit: Option<usize>) -> Arc<dyn Source> {
 /// The folder of a fetched data set in the cache.
 ///
 /// # Errors
-/// When it is not there, or has no place in the cache.
+/// When it has not been fetched, or is a data set that cannot be fetched.
 pub fn cached(name: DatasetName) -> Result<PathBuf, EvalError> {
     let package = name.package().ok_or_else(|| {
         EvalError::Unsuitable(format!("{name} needs a root, the folder that it lies in"))

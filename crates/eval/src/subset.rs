@@ -1,9 +1,9 @@
 //! Class-balanced parts of a training split, for learning from few labels.
 //!
-//! Who uses 1 % of the labels must say which. Here the list follows from the
-//! labels and the seed alone: each class has an order of its own, and a part
-//! takes the first of each. So parts of one seed lie within each other: the 1 %
-//! are among the 10 %.
+//! Results on 1 % of the labels depend on which labels those are. Here the list is
+//! determined by the labels and the seed alone: each class has its own order, and a
+//! part takes the first samples of each. So parts with the same seed are nested: the
+//! 1 % are among the 10 %.
 
 use bauta_streams::{Purpose, StreamKey};
 
@@ -54,14 +54,14 @@ pub fn class_balanced(
     Ok(chosen)
 }
 
-/// Samples of each class in a class-balanced part of `percent` % of this many
-/// samples: a whole number, at least one.
+/// Number of samples of each class in a class-balanced part of `percent` % of
+/// `samples` samples, at least one.
 pub fn per_class(samples: usize, classes: usize, percent: f64) -> usize {
     ((samples as f64 * percent / 100.0 / classes as f64).round() as usize).max(1)
 }
 
-/// Refuses training splits without `per_class` samples of each class, given
-/// their number by class.
+/// Refuses training splits with fewer than `per_class` samples of a class, given
+/// the number of samples of each class.
 pub(crate) fn enough(counts: &[usize], per_class: usize) -> Result<(), EvalError> {
     match counts.iter().position(|&found| found < per_class) {
         Some(class) => Err(EvalError::TooFew { class, found: counts[class], wanted: per_class }),
@@ -73,7 +73,7 @@ pub(crate) fn enough(counts: &[usize], per_class: usize) -> Result<(), EvalError
 mod tests {
     use super::*;
 
-    /// Seven classes of unequal size, in no order.
+    /// Seven classes of unequal size, unordered.
     fn labels() -> Vec<i64> {
         (0..2000).map(|i: i64| i * 7919 % 101 % 11 % 7).collect()
     }

@@ -14,31 +14,31 @@ use tch::{Device, Kind, Tensor};
 use crate::EvalError;
 use crate::watch::go_on;
 
-/// Documents of one pass.
+/// Number of documents in one forward pass.
 const BATCH: usize = 32;
 
 /// The requested features of each document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display)]
 #[strum(serialize_all = "kebab-case")]
 pub enum TextFeatures {
-    /// The last hidden state of each token, f16 [N, T, D], zero where there is none.
+    /// The last hidden state of each token, f16 [N, T, D], zero at padding.
     Tokens,
-    /// Its mean over the tokens, f32 [N, D].
+    /// The mean of the last hidden state over the tokens, f32 [N, D].
     Mean,
 }
 
-/// Features f32 of the documents at these places, i64 `[B]`, out of those of all, of any kind.
+/// Features, f32, of the documents at the indices `places`, i64 `[B]`, from features of any kind.
 pub fn chosen_features(all: &Tensor, places: &Tensor) -> Tensor {
     all.index_select(0, places).to_kind(Kind::Float)
 }
 
-/// A frozen encoder with the word pieces that it reads.
+/// A frozen text encoder with its vocabulary of word pieces.
 #[derive(Debug)]
 pub struct TextEncoder {
     pieces: WordPieces,
     encoder: BertEncoder,
     device: Device,
-    /// Of all its files.
+    /// Hash of all its files.
     hash: Vec<u8>,
 }
 
@@ -84,9 +84,11 @@ impl TextEncoder {
         self.encoder.config().hidden_size
     }
 
-    /// The features of documents of which `length` tokens are read, those around the text
-    /// included; on the CPU. They are read from `folder` where they were computed before, and
-    /// left there otherwise, in a file whose name is a hash of all that they depend on.
+    /// The features of documents, cut to `length` tokens including the special tokens around the
+    /// text; on the CPU.
+    ///
+    /// They are read from `folder` if they were computed before, and otherwise stored there, in a
+    /// file whose name contains a hash of everything they depend on.
     ///
     /// # Errors
     /// When `length` does not fit the encoder, a file cannot be read or written, or `stop` is
@@ -112,7 +114,7 @@ impl TextEncoder {
         Ok(features)
     }
 
-    /// The same, computed.
+    /// Like [`Self::kept`], but always computes the features.
     ///
     /// # Errors
     /// As [`Self::kept`].
@@ -130,7 +132,7 @@ impl TextEncoder {
             )));
         }
         let encoded = self.pieces.encode_all(texts, length, Ends::Special)?;
-        // Documents of like lengths together: little of a pass is padding.
+        // Documents of similar length are batched together, so that there is little padding.
         let mut order: Vec<usize> = (0..encoded.len()).collect();
         order.sort_by_key(|&place| encoded[place].used);
         let width = self.width() as i64;
@@ -157,7 +159,7 @@ impl TextEncoder {
         Ok(all)
     }
 
-    /// One pass of documents, cut to the longest of them.
+    /// One forward pass of documents, padded to the longest of them.
     fn pass(&self, wanted: TextFeatures, documents: &[&Encoded]) -> Result<Tensor, EvalError> {
         let longest = documents.iter().map(|document| document.used).max().unwrap_or(1);
         let ids = documents.iter().flat_map(|document| &document.ids[..longest]);
@@ -193,7 +195,7 @@ impl TextEncoder {
     }
 }
 
-/// The tensor in a file.
+/// The name of the tensor in a file.
 const NAME: &str = "features";
 
 #[cfg(test)]
@@ -234,7 +236,7 @@ mod tests {
             let off = (all.get(place as i64) - alone).abs().max().double_value(&[]);
             assert!(off < 2e-3, "{text}: {off}");
         }
-        // [CLS] a [SEP], then nothing.
+        // [CLS] a [SEP], then padding.
         assert_eq!(all.get(1).narrow(0, 3, 7).abs().max().double_value(&[]), 0.0);
         assert!(all.get(1).narrow(0, 2, 1).abs().max().double_value(&[]) > 0.0);
         let mean = encoder.features(TextFeatures::Mean, &texts, 10, &stop(false)).unwrap();
@@ -248,7 +250,7 @@ mod tests {
         let stopped = kept(&texts, 10, &stop(true)).unwrap_err();
         assert!(matches!(stopped, EvalError::Stopped));
         let first = kept(&texts, 10, &stop(false)).unwrap();
-        // Read, so that nothing can stop it.
+        // The features are read, so stopping has no effect.
         assert_eq!(kept(&texts, 10, &stop(true)).unwrap(), first);
         for (texts, length) in [(&texts[1..], 10), (&texts[..], 9)] {
             assert!(kept(texts, length, &stop(true)).is_err());

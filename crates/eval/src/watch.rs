@@ -1,4 +1,4 @@
-//! Observers of a long measurement, which may stop it.
+//! Observers of a long measurement, which can stop it.
 
 use std::ops::Range;
 use std::path::Path;
@@ -11,15 +11,15 @@ use crate::EvalError;
 
 /// Receives a measurement's progress, and can stop it.
 ///
-/// A flag alone is a watch, too: it shows nothing.
+/// An [`AtomicBool`] alone is also a watch, which shows nothing.
 pub trait Watch {
-    /// Set to end it early.
+    /// A flag that is set to end the measurement early.
     fn stop(&self) -> &AtomicBool;
 
-    /// A part begins that takes a while, such as `features of 500 images: trained`.
+    /// Called when a long part begins, such as `features of 500 images: trained`.
     fn begin(&self, what: &str);
 
-    /// Training, of `steps` optimiser steps in all, came to `event`.
+    /// Called at each event of a training of `steps` optimiser steps in all.
     fn training(&self, event: &Event<'_>, steps: u64);
 }
 
@@ -33,7 +33,7 @@ impl Watch for AtomicBool {
     fn training(&self, _event: &Event<'_>, _steps: u64) {}
 }
 
-/// Refuses to go on once `stop` is set.
+/// Returns an error once `stop` is set.
 pub(crate) fn go_on(stop: &AtomicBool) -> Result<(), EvalError> {
     match stop.load(Ordering::Relaxed) {
         true => Err(EvalError::Stopped),
@@ -41,28 +41,28 @@ pub(crate) fn go_on(stop: &AtomicBool) -> Result<(), EvalError> {
     }
 }
 
-/// Folder, frequency and observer of a training protocol's metrics and checkpoints.
+/// Folder, intervals and observer of a training protocol's metrics and checkpoints.
 #[derive(Clone, Copy)]
 pub struct TrainingRun<'a> {
-    /// The folder; made if it is not there.
+    /// The folder, which is created if it does not exist.
     pub folder: &'a Path,
     /// Continue from the folder's last checkpoint, if there is one.
     pub resume: bool,
-    /// Write a checkpoint every this many steps; 0 only at the end, and when stopped.
+    /// Write a checkpoint every this many steps; with 0, only at the end and when stopped.
     pub checkpoint_every: u64,
     /// Write metrics every this many steps, at least 1.
     pub log_every: u64,
-    /// Receives the progress; may stop it, which writes a checkpoint.
+    /// The observer, which can stop the training; a checkpoint is then written.
     pub watch: &'a dyn Watch,
 }
 
 impl<'a> TrainingRun<'a> {
-    /// A run that begins in this folder, with a checkpoint at its end and metrics every 50 steps.
+    /// A new run in `folder`, with a checkpoint at its end and metrics every 50 steps.
     pub fn new(folder: &'a Path, watch: &'a dyn Watch) -> Self {
         Self { folder, resume: false, checkpoint_every: 0, log_every: 50, watch }
     }
 
-    /// Trains an objective as the only phase of the run: its progress in the end.
+    /// Trains an objective as the only phase of the run and returns the final progress.
     ///
     /// # Errors
     /// [`EvalError::TrainingStopped`] when the watch ends it, and those of [`Trainer::fit`].

@@ -1,5 +1,5 @@
-//! Protocols on clips: a feature of motion tells directions apart, views are averaged, and
-//! each label has metrics of its own.
+//! Protocols on clips: a motion feature distinguishes directions, views are averaged, and
+//! each label set has its own metrics.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -50,8 +50,8 @@ fn protocols(views: Views, watch: &AtomicBool) -> ClipProtocols<'_> {
     }
 }
 
-/// How the first frame correlates with the last, moved by up to three pixels each way:
-/// [N, 49]. At a pixel a frame the last is three pixels on.
+/// Correlations of the first frame, moved by up to three pixels each way, with the last:
+/// [N, 49]. At one pixel per frame the last is three pixels on.
 fn motion(clips: &Tensor) -> Result<Tensor, EncodeError> {
     let frames = clips.to_kind(Kind::Float).select(1, 0) / 255.0;
     let (first, last) = (frames.select(1, 0), frames.select(1, 3));
@@ -71,7 +71,7 @@ fn a_feature_of_motion_tells_directions_and_not_digits() {
     let found = protocols.measure("motion", &motion).unwrap();
     let direction = found.get("direction_knn_top1").unwrap();
     assert!(direction > 0.8, "{direction}");
-    // Both digits are the same square, and there is one speed, which tells nothing.
+    // Both digits are the same square, and there is only one speed.
     let digit = found.get("digit_knn_top1").unwrap();
     assert!(digit < 0.8, "{digit}");
     assert_eq!(found.get("speed_knn_top1"), None);
@@ -79,7 +79,7 @@ fn a_feature_of_motion_tells_directions_and_not_digits() {
     assert!(pixels.get("direction_knn_top1").unwrap() < direction);
 }
 
-/// Each view of these videos tells the direction, and so does their mean.
+/// Each view of these videos shows the direction, and so does their mean.
 #[test]
 fn features_are_averaged_over_views() {
     let go_on = AtomicBool::new(false);
@@ -87,7 +87,7 @@ fn features_are_averaged_over_views() {
     let several = protocols(views, &go_on).measure("motion", &motion).unwrap();
     let direction = several.get("direction_knn_top1").unwrap();
     assert!(direction > 0.8, "{direction}");
-    // Views that cancel out in the mean leave nothing to tell by.
+    // Views that cancel out in the mean leave no information.
     let cancelling = |clips: &Tensor| -> Result<Tensor, EncodeError> {
         let videos = clips.size()[0] / 3;
         let signs = Tensor::from_slice(&[1.0_f32, -1.0, 0.0]).repeat([videos]).unsqueeze(1);
@@ -97,7 +97,7 @@ fn features_are_averaged_over_views() {
     assert!(nothing.get("direction_knn_top1").unwrap() < 0.5);
 }
 
-/// The number of each clip's first view, of videos with three.
+/// For each clip, the index of the first of its video's three views.
 fn first_views(videos: i64) -> Tensor {
     Tensor::arange(videos, (Kind::Int64, Device::Cpu)).repeat_interleave_self_int(3, 0, None) * 3
 }

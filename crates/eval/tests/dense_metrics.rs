@@ -44,7 +44,7 @@ fn mean_iou_equals_scikit_learns() {
         let mut matrix =
             ConfusionMatrix::new(classes, fixture["ignored"].as_i64(), Device::Cpu).unwrap();
         let (truth, predicted) = (labels(case, "truth"), labels(case, "predicted"));
-        // Image by image: the matrix gathers.
+        // Counts add up image by image.
         for image in 0..truth.size()[0] {
             matrix.add(&truth.get(image), &predicted.get(image)).unwrap();
         }
@@ -58,12 +58,12 @@ fn mean_iou_equals_scikit_learns() {
     }
 }
 
-/// The rows of an image: its category, from 0, the box, and what else there is.
+/// The rows of an image: the category, from 0, the box, and the remaining columns.
 fn rows(case: &Value, name: &str, image: u64) -> Vec<(usize, [f64; 4], Vec<f64>)> {
     let rows = case[name].as_array().unwrap().iter().filter(|row| row[0] == image);
     rows.map(|row| {
         let row: Vec<f64> = numbers(row).into_iter().map(Option::unwrap).collect();
-        // Categories are numbered from 1, as COCO's are.
+        // Categories are numbered from 1, as in COCO.
         (row[1] as usize - 1, std::array::from_fn(|i| row[2 + i]), row[6..].to_vec())
     })
     .collect()
@@ -125,7 +125,7 @@ fn one_box_found_exactly_is_perfect_and_a_second_time_wrong() {
     check("perfect", &[perfect.ap, perfect.ar1], &[Some(1.0), Some(1.0)]);
     assert_eq!(perfect.ap_by_class[1], None, "a class without true boxes");
 
-    // The wrong one comes first: precision ½ at every recall.
+    // The wrong detection comes first: precision ½ at every recall.
     let first = Detection { score: 0.9, bbox: [100.0, 10.0, 40.0, 40.0], ..FOUND };
     check("half", &[score(&[TRUTH], &[FOUND, first]).ap], &[Some(0.5)]);
     check("nothing", &[score(&[TRUTH], &[]).ap], &[Some(0.0)]);

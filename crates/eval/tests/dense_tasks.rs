@@ -1,4 +1,4 @@
-//! Segmentation and detection on generated scenes: learnt, stopped, killed and taken up again.
+//! Segmentation and detection on generated scenes: learnt, stopped, killed and resumed.
 
 #![expect(clippy::unwrap_used, reason = "a test's preparations may panic")]
 
@@ -23,7 +23,7 @@ use interruption::{CopyAt, StopAt, weights};
 use residual::residual;
 use tch::Device;
 
-/// Photos of 16 × 16 pixels, each with one bright square of 8, of two classes by colour.
+/// Images of 16 × 16 pixels, each with one bright 8 × 8 square, in two classes by colour.
 struct Squares {
     len: usize,
     pixels: Vec<String>,

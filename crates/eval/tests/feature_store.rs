@@ -1,5 +1,5 @@
-//! Features in a file and features of several processes: the bits and scores of one that keeps
-//! them in memory.
+//! Features in a file, or from several processes, have the bits and scores of one process that
+//! keeps them in memory.
 
 #![expect(clippy::unwrap_used, reason = "a test's preparations may panic")]
 
@@ -21,7 +21,7 @@ use bauta_train::{Ranks, Variables};
 use digits::digits;
 use tch::{Device, Kind, Tensor};
 
-/// Keeps the features that it is shown.
+/// Keeps the features that it gets.
 #[derive(Default)]
 struct Shown(RefCell<Vec<Vec<f32>>>);
 
@@ -49,14 +49,14 @@ impl Evaluator for &Shown {
     }
 }
 
-/// 64 features of an image that tell the digits apart, but not well.
+/// 64 features of an image that distinguish the digits, but not well.
 fn encode(pixels: &Tensor) -> Result<Tensor, EncodeError> {
     let places = Tensor::arange(64 * 64, (Kind::Float, Device::Cpu));
     let weights = (places * 0.7).sin().view([64, 64]);
     Ok((pixels.to_kind(Kind::Float).flatten(1, -1) / 99.0).matmul(&weights).sin())
 }
 
-/// What is measured of the digits, and the features that are.
+/// The measurements on the digits, and the features they were made on.
 fn measured(
     store: FeatureStore,
     encode: &dyn Fn(&Tensor) -> Result<Tensor, EncodeError>,
@@ -86,7 +86,7 @@ fn features_in_a_file_are_those_in_memory_and_so_are_the_scores() {
     let folder = tempfile::tempdir().unwrap();
     let in_memory = measured(FeatureStore::default(), &encode).unwrap();
     assert!(in_memory.0.iter().any(|m| m.value > 0.2 && m.value < 1.0), "{:?}", in_memory.0);
-    // None of them in memory, a part of the training split, the test split alone.
+    // In memory: no features, a part of the training split, only the test split.
     for bytes in [0, 20_000, 30_000] {
         let store = FeatureStore::new(bytes, folder.path());
         let seen = RefCell::new(0);
@@ -141,7 +141,7 @@ fn features_of_several_ranks_are_those_of_one_and_so_are_the_scores() {
             };
             let store = FeatureStore::new(bytes, folder).among(&ranks);
             let found = measured(store, &counted).unwrap();
-            // Rank 0 serves what the others may still need.
+            // Rank 0 serves the store, which other ranks can still need.
             ranks.any(false).unwrap();
             (found, made.take())
         };

@@ -1,4 +1,4 @@
-//! Fine-tuning of a small encoder on generated digits: stopped, killed and taken up again.
+//! Fine-tuning of a small encoder on generated digits: stopped, killed and resumed.
 
 #![expect(clippy::unwrap_used, reason = "a test's preparations may panic")]
 
@@ -27,7 +27,7 @@ use interruption::{CopyAt, StopAt, weights};
 use residual::residual;
 use tch::Device;
 
-/// An encoder as it starts.
+/// An untrained encoder.
 fn folder() -> FeatureModel {
     let config = VitConfig { channels: 1, ..VitConfig::new(8, 2, 32, 2, 4) };
     let mut parameters = Parameters::new(3, Device::Cpu);
@@ -38,7 +38,7 @@ fn folder() -> FeatureModel {
     ModelFolder::new("model".into(), config, tensors).into()
 }
 
-/// Three epochs of ten steps, with all that chance can add.
+/// Three epochs of ten steps, with every kind of random choice.
 fn task(folder: &FeatureModel) -> FineTuneTask<'_> {
     tch::set_num_threads(1);
     let statistics = Statistics::MNIST;
@@ -56,7 +56,7 @@ fn task(folder: &FeatureModel) -> FineTuneTask<'_> {
         },
         normalization: ImageNormalization::new(&statistics.mean, &statistics.std, Device::Cpu)
             .unwrap(),
-        // A bar that is shifted or mirrored is another class.
+        // A shifted or mirrored bar is another class.
         augment: Augment { crop: Crop::None, flip: false, ..Augment::default() },
         image_size: None,
         on_error: OnError::Stop,
@@ -85,7 +85,7 @@ fn run(
 fn stopped_or_killed_it_ends_with_the_same_bits() {
     let place = tempfile::tempdir().unwrap();
     let [whole, stopped, killed] = ["whole", "stopped", "killed"].map(|n| place.path().join(n));
-    // What lies there when the first epoch's checkpoint is written is what a kill leaves.
+    // The folder when the first epoch's checkpoint is written is what a kill leaves.
     let copying = CopyAt::first_checkpoint(&whole, &killed);
     let found = run(&whole, false, &copying, |_| {}).unwrap();
     assert_eq!((found.steps, found.train_images, found.test_images), (30, 200, 100));
@@ -101,7 +101,7 @@ fn stopped_or_killed_it_ends_with_the_same_bits() {
         assert_eq!((&resumed.metrics, resumed.steps), (&found.metrics, 30));
         assert_eq!(resumed.first_loss, found.first_loss);
     }
-    // What is over is measured again, not trained again.
+    // A finished run is measured again, not trained again.
     let counting = StopAt::step(1);
     let again = run(&whole, true, &counting, |_| {}).unwrap();
     assert_eq!(again.metrics, found.metrics);
@@ -175,7 +175,7 @@ fn a_step_takes_all_labelled_images_where_there_are_fewer_than_a_batch() {
     let few = |task: &mut FineTuneTask<'_>| (task.config.batch_size, task.config.epochs) = (201, 2);
     let tuned = run(place.path(), false, &on, few).unwrap();
     assert_eq!((tuned.steps, tuned.train_images, tuned.batch_size), (2, 200, 200));
-    // The checkpoint says how its pictures are made ready, with the statistics of the task.
+    // The checkpoint describes its preprocessing, with the statistics of the task.
     let model = ModelFolder::read(&place.path().join("checkpoints/last")).unwrap();
     let said = model.preprocessing().expect("it is written").statistics(1).unwrap();
     assert_eq!(said.mean[..], Statistics::MNIST.mean[..]);
@@ -213,7 +213,7 @@ fn a_residual_network_is_fine_tuned_resumed_and_kept_with_its_classifier() {
 
     let kept = ResNetFolder::read(&whole.join("checkpoints/last")).unwrap();
     assert_eq!(kept.classes(), Some(10));
-    // Of the last stage alone, the weights of those before it stay.
+    // If only the last stage is trained, the weights of earlier stages do not change.
     tuning(&last, false, &on, Some(1)).unwrap();
     let read = |folder: &Path| read_tensors(&folder.join("model.safetensors")).unwrap();
     let before = read(&place.path().join("model"));

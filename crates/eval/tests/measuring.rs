@@ -75,7 +75,7 @@ fn features_are_measured_while_they_change() {
     assert_eq!(online(None).measure(&means).unwrap(), OnlineMetrics { knn_top1: None, ..found });
     assert!(found.to_string().starts_with("knn_top1 1.000, feature rank "), "{found}");
 
-    // The same of every image but for one direction.
+    // Images differ in one direction only.
     let line = |pixels: &Tensor| Ok(means(pixels)?.narrow(1, 0, 1).repeat([1, 20]) + 3.0);
     let collapsed = online(knn()).measure(&line).unwrap();
     assert!(collapsed.collapsed() && collapsed.rank < 1.01, "{collapsed:?}");
@@ -91,7 +91,7 @@ fn protocols_end_within_their_work_once_they_are_told() {
         EncodedSplit::new(labels.to_kind(Kind::Float).unsqueeze(1).repeat([1, 3]), labels).unwrap()
     };
     let data = EncodedData::new(points(60), points(20), 2).unwrap();
-    // Longer than anybody waits.
+    // This would take far too long.
     let probe = LinearProbe { epochs: u32::MAX, batch_size: 10, ..LinearProbe::default() };
     let semi = SemiSupervised { percent: 50.0, probe: probe.clone() };
     let knn = KnnEvaluator::new(5, 0.07).unwrap();
@@ -123,7 +123,7 @@ fn what_fails_says_whose_features_they_were() {
     assert!(failed.starts_with("mine: features: "), "{failed}");
 }
 
-/// Stops at a word, and keeps what it was told.
+/// Stops at a part whose name contains a word, and keeps the names of all parts.
 struct StopAt(AtomicBool, &'static str, Mutex<Vec<String>>);
 
 impl Watch for StopAt {

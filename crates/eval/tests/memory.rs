@@ -1,4 +1,4 @@
-//! How much memory features in a file take while they are made and measured.
+//! Memory use of features in a file while they are computed and measured.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test's preparations may panic")]
@@ -17,21 +17,21 @@ use bauta_eval::{
 use digits::digits;
 use tch::{Device, Kind, Tensor};
 
-/// Images, and features of each: 160 MB.
+/// Number of images, and of features per image: 160 MB.
 const SAMPLES: u32 = 40_000;
 const WIDTH: i64 = 1_000;
 
-/// Bytes of memory that no file stands for.
+/// Bytes of memory that are not backed by a file.
 fn anonymous() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
     1024 * line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
 }
 
-/// The most memory since it was last taken.
+/// Maximum memory since it was last read.
 static PEAK: AtomicU64 = AtomicU64::new(0);
 
-/// Takes the most memory before and while an evaluator measures.
+/// Reads the maximum memory before and while an evaluator measures.
 struct Peak(&'static str, Box<dyn Evaluator>);
 
 impl Evaluator for Peak {
@@ -91,7 +91,7 @@ fn neither_encoding_nor_measuring_holds_the_features() {
         found
     });
     let grown = |found: &Metrics, name: &str| (found.get(name).unwrap() - before as f64) / bytes;
-    // Made in memory, they are there twice for a moment.
+    // Features computed in memory are there twice for a moment.
     assert!(grown(&memory, "linear_before") > 1.0, "{memory:?}");
     assert!(grown(&file, "linear_before") < 0.4, "{file:?} from {before}");
     assert!(grown(&file, "linear_peak") < 0.4, "{file:?} from {before}");

@@ -62,7 +62,7 @@ fn the_file_is_a_whole_png_and_nothing_else_stays() {
     let nowhere = folder.path().join("missing/reconstructions.png");
     let refused = picture.write_png(&nowhere).unwrap_err();
     assert!(matches!(refused, EvalError::Write { .. }), "{refused}");
-    // A folder in the way: the rename fails and the part is removed.
+    // A folder in the way: the rename fails and the temporary file is removed.
     let occupied = folder.path().join("occupied");
     std::fs::create_dir(&occupied).unwrap();
     assert!(picture.write_png(&occupied).is_err());
@@ -125,8 +125,8 @@ fn a_mixture_stands_before_what_became_of_its_images() {
         mixture_sheet(sources, share, predicted, &mask, grid, &LAYOUT).unwrap()
     };
     let both = paint(0.25, &predicted);
-    // Panels of 8 pixels, 9 apart: what was seen, the mixture, and of each image, the
-    // subordinate first, the truth and what was made of its hidden patches.
+    // Panels of 8 pixels, 9 apart: the visible patches, the mixture, and for each image,
+    // subordinate first, the true image and its reconstruction.
     let row = |picture: &bauta_eval::Picture| {
         [0, 1, 2, 3, 4, 5].map(|panel| picture.image().get_pixel(2 + 9 * panel + 5, 2 + 5).0[0])
     };

@@ -1,4 +1,4 @@
-//! The protocols on features whose answer is known.
+//! The protocols on features with known answers.
 
 #![expect(clippy::unwrap_used, reason = "a test's preparations may panic")]
 
@@ -20,7 +20,7 @@ fn noise(stream: &mut RandomStream, shape: [i64; 2]) -> Tensor {
     Tensor::from_slice(&values).view(shape)
 }
 
-/// Clusters around one centre a class; `spread` is the noise over the centres' size.
+/// Clusters around one centre per class; `spread` is the noise relative to the centres' size.
 fn clusters(spread: f64, classes: usize, samples: [i64; 2], width: i64) -> EncodedData {
     let mut stream = stream("clusters");
     let centres = noise(&mut stream, [classes as i64, width]);
@@ -72,7 +72,7 @@ fn separable_clusters_are_told_apart() {
 #[test]
 fn shuffled_labels_teach_nothing() {
     let features = shuffled(&clusters(0.2, 8, [1000, 1000], 16));
-    // Clusters answer as one, so chance spreads widely: 8 guesses of 8 classes.
+    // Each cluster gets one answer, so chance varies widely: 8 guesses of 8 classes.
     let knn = KnnEvaluator::new(200, 10.0).unwrap().evaluate(&features, 0).unwrap();
     assert!(knn.get("knn_top1").unwrap() < 0.5, "{knn:?}");
     let wide = shuffled(&clusters(5.0, 4, [1000, 1000], 16));

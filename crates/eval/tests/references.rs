@@ -1,5 +1,5 @@
-//! The protocols against scikit-learn and brute force, on features that no line
-//! separates; `fixtures/linear_probe.py` made them.
+//! The protocols against scikit-learn and brute force, on features that are not
+//! linearly separable; `fixtures/linear_probe.py` generates them.
 
 #![expect(clippy::unwrap_used, reason = "a test's preparations may panic")]
 
@@ -80,7 +80,7 @@ fn more_labels_help() {
     assert!(few > 0.25 && all > few + 0.1, "{few}, {all}");
 }
 
-/// Were the learning rate chosen on the test split, each of these would choose its own.
+/// If a learning rate were chosen on the test split, each labelling would choose its own.
 #[test]
 fn no_protocol_looks_at_the_labels_of_the_test_split() {
     let features = features(&fixture());
@@ -96,7 +96,7 @@ fn no_protocol_looks_at_the_labels_of_the_test_split() {
     let ridge = FewShotRidge::new(3, 1).unwrap();
     let semi = SemiSupervised { percent: 10.0, probe: probe.clone() };
     for evaluator in [&probe as &dyn Evaluator, &knn, &ridge, &semi] {
-        // Of the five labellings of a sample each guess is right under one.
+        // Each guess is right under exactly one of the five labellings.
         let sum: f64 = (0..CLASSES as i64)
             .map(|shift| {
                 let metrics = evaluator.evaluate(&relabelled(shift), 0).unwrap();

@@ -1,4 +1,4 @@
-//! The shim's kernels against those that libtorch takes by itself, forward and backward.
+//! The shim's kernels against those that libtorch chooses by itself, forward and backward.
 
 use std::hint::black_box;
 
@@ -7,7 +7,7 @@ use bauta_streams::{Purpose, StreamKey};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tch::{Kind, Tensor};
 
-/// Standard normal numbers of this shape.
+/// A tensor of standard normal numbers.
 fn numbers(name: &str, shape: &[i64]) -> Tensor {
     let key = StreamKey { seed: 0, purpose: Purpose::named(name), epoch: 0, sample: 0 };
     normal(shape, 1.0, &mut key.stream())

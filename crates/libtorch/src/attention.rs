@@ -11,9 +11,9 @@ use crate::{LibtorchError, ffi};
 /// [1, H, N, N], rounded to the kind of number of `qkv`, is added to them.
 ///
 /// Wraps `at::scaled_dot_product_attention`, except for up to 512 tokens on the CPU
-/// in bfloat16 or with a bias: there some samples of a head at a time go through batched
+/// in bfloat16 or with a bias: there groups of samples, one head at a time, go through batched
 /// matrix products (`at::bmm`) around `at::softmax`, which is two to five times as
-/// fast (bench `kernels`). That path, too, keeps no [N, N] matrix of a sample for
+/// fast (bench `kernels`). That path also keeps no [N, N] matrix of a sample for
 /// the backward pass; it can be differentiated once.
 ///
 /// # Errors
@@ -22,7 +22,7 @@ use crate::{LibtorchError, ffi};
 pub fn attention(qkv: &Tensor, heads: i64, bias: Option<&Tensor>) -> Result<Tensor, LibtorchError> {
     let mut result = std::ptr::null_mut();
     // SAFETY: the arguments are live tensors or null; on success the shim has written an
-    // owned tensor pointer, which is taken over once.
+    // owned tensor pointer, whose ownership is taken once.
     unsafe {
         let bias = bias.map_or(std::ptr::null(), Tensor::as_ptr);
         ffi::check(ffi::bauta_attention(qkv.as_ptr(), heads, bias, &raw mut result))?;
@@ -39,7 +39,7 @@ mod tests {
 
     const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-    /// libtorch's own.
+    /// libtorch's own attention.
     fn libtorchs(qkv: &Tensor, heads: i64, bias: Option<&Tensor>) -> Tensor {
         let (batch, tokens, width) = qkv.size3().unwrap();
         let dim = width / 3;
@@ -56,7 +56,7 @@ mod tests {
         Tensor::run_backward(&[sum], inputs, false, false)
     }
 
-    /// The largest difference as a share of the largest value; what should be 0 must be.
+    /// The largest difference as a share of the largest value; values that should be 0 must be 0.
     fn off(found: &Tensor, wanted: &Tensor) -> f64 {
         let largest = |x: &Tensor| x.abs().max().double_value(&[]);
         largest(&(found.to_kind(Kind::Float) - wanted)) / largest(wanted).max(f64::MIN_POSITIVE)

@@ -11,9 +11,9 @@ use crate::{LibtorchError, ffi};
 ///
 /// Wraps `at::autocast::set_autocast_enabled` and `set_autocast_dtype` of the
 /// device type, as Python's `torch.autocast(device, torch.bfloat16)` does:
-/// parameters stay in single precision, each is cast once per outermost guard,
-/// reductions and losses keep their operand's precision. The backward pass runs
-/// outside the guard.
+/// parameters stay in single precision and are cast once per outermost guard;
+/// reductions and losses keep the precision of their operands. The backward pass
+/// runs outside the guard.
 #[must_use = "autocast ends when the guard is dropped"]
 #[derive(Debug)]
 pub struct Autocast {
@@ -24,9 +24,9 @@ pub struct Autocast {
     not_send: PhantomData<*const ()>,
 }
 
-/// Whether a device multiplies bfloat16 natively: CUDA does, and CPUs with such instructions.
+/// Whether a device multiplies bfloat16 natively: CUDA does, and CPUs with bfloat16 instructions.
 ///
-/// Other CPUs widen every number first, and are several times slower than in single precision.
+/// Other CPUs widen every number first and are several times slower than in single precision.
 pub fn multiplies_bf16(device: Device) -> bool {
     #[cfg(target_arch = "x86_64")]
     let cpu = std::arch::is_x86_feature_detected!("avx512bf16");

@@ -18,7 +18,7 @@ thread_local! {
     static ON: Cell<bool> = const { Cell::new(false) };
 }
 
-/// While alive, networks on this thread checkpoint what they can.
+/// While alive, networks on this thread checkpoint the functions that they can.
 ///
 /// It changes nothing by itself: a network asks [`Checkpointing::is_on`] and calls
 /// [`checkpoint`]. The backward pass runs outside the guard.
@@ -26,7 +26,7 @@ thread_local! {
 #[derive(Debug)]
 pub struct Checkpointing {
     was_on: bool,
-    // It is a property of the thread.
+    // Checkpointing is a property of the thread.
     not_send: PhantomData<*const ()>,
 }
 
@@ -48,18 +48,18 @@ impl Drop for Checkpointing {
     }
 }
 
-/// What a checkpointed function is behind its pointer.
+/// The type of a checkpointed function behind its pointer.
 type Function = Box<dyn Fn(&[Tensor]) -> Tensor + Send>;
 
-/// Applies `function` to `inputs` and keeps only these: the backward pass applies it again, under
-/// the current autocast.
+/// Applies `function` to `inputs` and keeps only the inputs: the backward pass applies it again,
+/// under the autocast of this call.
 ///
-/// `parameters` are the tensors besides the inputs that `function` reads and whose gradients
+/// `parameters` are the tensors other than the inputs that `function` reads and whose gradients
 /// are wanted; others get none. The second time it gets copies of the inputs without their
-/// history, maybe on another thread. Given the same tensors it must compute the same: random
-/// numbers are tensors that it holds. Its result can be differentiated once.
+/// history, possibly on another thread. It must compute the same from the same tensors, so its
+/// random numbers must be tensors that it holds. Its result can be differentiated once.
 ///
-/// As Python's `torch.utils.checkpoint`, but the gradients may be asked for
+/// As Python's `torch.utils.checkpoint`, but the gradients can also be requested
 /// (`Tensor::run_backward`).
 ///
 /// # Errors
@@ -73,9 +73,10 @@ pub fn checkpoint(
     let inputs: Vec<*const C_tensor> = inputs.iter().map(|input| input.as_ptr()).collect();
     let parameters = ffi::pointers(parameters);
     let mut result = null_mut();
-    // SAFETY: the tensors live until the call returns. The shim takes the closure over, calls it
-    // from one thread at a time and drops it once; it is `Send` and `'static`, so it may be kept
-    // in the graph and called by another thread. On success the shim has written an owned tensor.
+    // SAFETY: the tensors live until the call returns. The shim takes ownership of the closure,
+    // calls it from one thread at a time and drops it once; it is `Send` and `'static`, so it can
+    // be kept in the graph and called by another thread. On success the shim has written an owned
+    // tensor.
     unsafe {
         ffi::check(ffi::bauta_checkpoint(
             inputs.as_ptr(),
@@ -101,19 +102,19 @@ unsafe extern "C" fn call(
     let (function, inputs) =
         unsafe { (&*function.cast::<Function>(), std::slice::from_raw_parts(inputs, count)) };
     let apply = || {
-        // SAFETY: the shim's tensor lives until the call returns; this makes another handle of it.
+        // SAFETY: the shim's tensor lives until the call returns; this makes another handle to it.
         let share = |&input: &*const C_tensor| unsafe { Tensor::clone_from_ptr(input.cast_mut()) };
         let inputs: Vec<Tensor> = inputs.iter().map(share).collect();
         function(&inputs)
     };
     match catch_unwind(AssertUnwindSafe(apply)) {
-        // The shim takes the pointer over.
+        // The shim takes ownership of the pointer.
         Ok(made) => ManuallyDrop::new(made).as_mut_ptr(),
         Err(_) => null_mut(),
     }
 }
 
-/// Drops a function that `checkpoint` has handed over.
+/// Drops a function that `checkpoint` has passed to the shim.
 unsafe extern "C" fn drop_function(function: *mut c_void) {
     // SAFETY: the pointer is that of `checkpoint`, and the shim drops it once.
     drop(unsafe { Box::from_raw(function.cast::<Function>()) });
@@ -137,7 +138,7 @@ mod tests {
 
     fn layer(x: &Tensor, w: &Tensor) -> Tensor {
         let y = x.matmul(w);
-        // Its input is read twice, so that gradients are added.
+        // The input is read twice, so that gradients are added.
         x + y.tanh() * &y
     }
 
@@ -172,7 +173,7 @@ mod tests {
         let at = |checkpointed| {
             let guard = Autocast::bf16(Device::Cpu).unwrap();
             let (inputs, loss) = case(checkpointed);
-            // The same weight beside the checkpointed function, cast with its gradient.
+            // The same weight outside the checkpointed function, cast with its gradient.
             let beside = normal("y", &[3, 4]).matmul(&inputs[1]).to_kind(Kind::Float);
             let loss = loss.to_kind(Kind::Float) + beside.sum(Kind::Float);
             drop(guard);
@@ -181,7 +182,8 @@ mod tests {
         let ((found, same), (wanted, loss)) = (at(true), at(false));
         assert_eq!(same, loss);
         for (found, wanted) in found.iter().zip(wanted) {
-            // One cast serves all three products there, and its gradients are added in bfloat16.
+            // Without checkpointing, one cast serves all three products, and its gradients are
+            // added in bfloat16.
             let off = (found - &wanted).abs().max().double_value(&[]);
             assert!(off < 0.02 * wanted.abs().max().double_value(&[]), "off by {off}");
         }

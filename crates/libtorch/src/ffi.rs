@@ -9,7 +9,7 @@ use crate::LibtorchError;
 
 pub(crate) type TensorList = *const *const C_tensor;
 
-/// A function of tensors behind a closure; gives an owned tensor, or null when it panicked.
+/// Calls a closure on tensors; returns an owned tensor, or null when the closure panicked.
 pub(crate) type Forward = unsafe extern "C" fn(*mut c_void, TensorList, usize) -> *mut C_tensor;
 
 unsafe extern "C" {
@@ -172,7 +172,7 @@ pub(crate) fn check(message: *mut c_char) -> Result<(), LibtorchError> {
     Err(LibtorchError::Call(first))
 }
 
-/// The pointers of some tensors, valid while the tensors are.
+/// Pointers to tensors, valid while the tensors live.
 pub(crate) fn pointers(tensors: &[Tensor]) -> Vec<*const C_tensor> {
     tensors.iter().map(Tensor::as_ptr).collect()
 }

@@ -8,12 +8,12 @@ use crate::{LibtorchError, ffi};
 /// (`at::_foreach_norm`, then the norm of the norms).
 ///
 /// # Errors
-/// [`LibtorchError::Call`] with libtorch's message, such as for an empty list.
+/// [`LibtorchError::Call`] with libtorch's message, for example for an empty list.
 pub fn global_norm(tensors: &[Tensor]) -> Result<Tensor, LibtorchError> {
     let list = ffi::pointers(tensors);
     let mut norm = std::ptr::null_mut();
     // SAFETY: the list holds live tensors; on success the shim has written an
-    // owned tensor pointer, which is taken over once.
+    // owned tensor pointer, whose ownership is taken once.
     unsafe {
         ffi::check(ffi::bauta_foreach_norm(list.as_ptr(), list.len(), &raw mut norm))?;
         Ok(Tensor::from_ptr(norm))
@@ -33,7 +33,7 @@ pub fn scale_all(tensors: &[Tensor], factor: &Tensor) -> Result<(), LibtorchErro
 /// Moves every start by `weight` towards its end, in place (`at::_foreach_lerp_`).
 ///
 /// # Errors
-/// [`LibtorchError::Call`] with libtorch's message, such as for unequal shapes.
+/// [`LibtorchError::Call`] with libtorch's message, for example for unequal shapes.
 ///
 /// # Panics
 /// When the lists differ in length.

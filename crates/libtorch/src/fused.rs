@@ -1,7 +1,7 @@
 //! Fused optimiser steps: one kernel call for all parameters of a group.
 //!
-//! Where `found_inf` (an f32 scalar on the device) is 1, a step changes nothing: so one with a
-//! loss that is not finite is skipped without asking the host.
+//! If `found_inf` (an f32 scalar on the device) is 1, a step changes no parameters or moments, so
+//! that a step whose loss is not finite is skipped without waiting for the host.
 
 use std::ffi::c_int;
 
@@ -18,8 +18,8 @@ pub struct AdamStep {
     pub beta1: f64,
     /// Decay rate of the second moment.
     pub beta2: f64,
-    /// Weight decay: AdamW multiplies it by `lr` and takes it from the weights, Adam adds it,
-    /// times the weights, to the gradient.
+    /// Weight decay: AdamW subtracts it, times `lr` and the weights, from the weights; Adam adds
+    /// it, times the weights, to the gradient.
     pub weight_decay: f64,
     /// Added to the root of the second moment.
     pub eps: f64,
@@ -36,7 +36,7 @@ pub struct AdamTensors<'a> {
     pub exp_avgs: &'a [Tensor],
     /// Second moments, overwritten.
     pub exp_avg_sqs: &'a [Tensor],
-    /// Count of the steps made before (f32 scalar), raised by one, even for empty lists.
+    /// Number of steps made before (f32 scalar), always raised by one, even for empty lists.
     pub step: &'a Tensor,
 }
 
@@ -79,7 +79,7 @@ fn adam(
     let count = tensors.parameters.len();
     let lists = [tensors.parameters, tensors.gradients, tensors.exp_avgs, tensors.exp_avg_sqs];
     assert!(lists.iter().all(|list| list.len() == count), "the lists must run parallel");
-    // The kernel only reads the count; PyTorch's front end raises it first, too.
+    // The kernel only reads the count; PyTorch's front end also raises it first.
     let _ = tensors.step.shallow_clone().g_add_scalar_(1.0);
     if count == 0 {
         return Ok(());
@@ -112,7 +112,7 @@ fn adam(
 pub struct SgdStep {
     /// Learning rate of this step.
     pub lr: f64,
-    /// Momentum; 0 for descent without it.
+    /// Momentum; 0 for plain descent.
     pub momentum: f64,
     /// Step along gradient + momentum · buffer instead of along the buffer.
     pub nesterov: bool,
@@ -127,7 +127,7 @@ pub struct SgdTensors<'a> {
     pub parameters: &'a [Tensor],
     /// Their gradients.
     pub gradients: &'a [Tensor],
-    /// Momentum buffers, zero before the first step, overwritten; none without momentum.
+    /// Momentum buffers, zero before the first step, overwritten; empty without momentum.
     pub buffers: &'a [Tensor],
 }
 
@@ -191,8 +191,8 @@ mod tests {
         rows.map(|row| Tensor::from_slice(&row.map(|x| x as f32)))
     }
 
-    /// Calls `step` with the numbers 1 to 3, the parameters and growing gradients, and
-    /// compares with `by_hand`, which changes one weight by its gradient and place.
+    /// Calls `step` three times with the parameters and growing gradients, and compares with
+    /// `by_hand`, which changes one weight given the step's number, its gradient and its index.
     fn check(
         mut step: impl FnMut(&[Tensor], &[Tensor]),
         mut by_hand: impl FnMut(i32, &mut f64, f64, (usize, usize)),

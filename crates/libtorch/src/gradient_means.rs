@@ -1,4 +1,4 @@
-//! Means of gradients over all processes, sent during the backward pass.
+//! Averages of gradients over all processes, exchanged during the backward pass.
 
 use std::ffi::c_void;
 use std::fmt;
@@ -13,10 +13,10 @@ use crate::{LibtorchError, ProcessGroup, ffi};
 ///
 /// It has a hook at each parameter (`at::Tensor::register_hook`) until it is dropped. Between
 /// [`Self::begin`] and [`Self::finish`] a backward pass on this thread
-/// (`Tensor::run_backward` with these parameters) puts each gradient into its bucket, and what
-/// the pass gives for a parameter is its place there, whose numbers change until
-/// [`Self::finish`]. Otherwise passes are as without it. A pass within the pass, such as that of
-/// [`checkpoint`](crate::checkpoint), is left alone.
+/// (`Tensor::run_backward` with these parameters) puts each gradient into its bucket, and the
+/// gradient that the pass returns is a view of the bucket, whose values change until
+/// [`Self::finish`]. Other passes run as without it. A pass within the pass, such as that of
+/// [`checkpoint`](crate::checkpoint), is not affected.
 pub struct GradientMeans {
     means: *mut c_void,
     parameters: usize,
@@ -24,21 +24,23 @@ pub struct GradientMeans {
 
 impl GradientMeans {
     /// Watches parameters in single precision on the CPU, in the order in which their gradients
-    /// should be sent. Buckets are consecutive; `ends` says where each ends in the list. All
-    /// processes must give parameters of the same sizes and the same ends.
+    /// should be sent.
+    ///
+    /// Buckets are consecutive; `ends` says where each ends in the list. All processes must pass
+    /// parameters of the same sizes and the same ends.
     ///
     /// # Errors
     /// [`LibtorchError::Call`] for a parameter that takes no gradient.
     ///
     /// # Panics
-    /// When the ends do not rise to the number of parameters.
+    /// When the ends do not ascend to the number of parameters.
     pub fn watch(parameters: &[Tensor], ends: &[usize]) -> Result<Self, LibtorchError> {
         let rise = ends.windows(2).all(|pair| pair[0] <= pair[1]);
         let last = ends.last().copied().unwrap_or(0);
         assert!(rise && last == parameters.len(), "buckets hold each parameter once");
         let (list, mut means) = (ffi::pointers(parameters), null_mut());
-        // SAFETY: both lists live through the call, which keeps shares of the tensors; on success
-        // the shim has written a pointer that is closed once, on drop.
+        // SAFETY: both lists live through the call, which keeps references to the tensors; on
+        // success the shim has written a pointer that is closed once, on drop.
         ffi::check(unsafe {
             let (list, ends, buckets) = (list.as_ptr(), ends.as_ptr(), ends.len());
             ffi::bauta_means_open(list, parameters.len(), ends, buckets, &raw mut means)
@@ -46,35 +48,37 @@ impl GradientMeans {
         Ok(Self { means, parameters: parameters.len() })
     }
 
-    /// Makes ready for the next backward pass; `before` holds gradients of each parameter to add
-    /// to those of the pass, or nothing. All processes must call it, and begin what else they
-    /// begin until [`Self::finish`] before the pass.
+    /// Prepares for the next backward pass; `before` holds a gradient of each parameter to add
+    /// to that of the pass, or is empty.
+    ///
+    /// All processes must call it; other exchanges until [`Self::finish`] must begin before the
+    /// pass.
     ///
     /// # Errors
-    /// [`LibtorchError::Call`], libtorch's refusal.
+    /// [`LibtorchError::Call`] with libtorch's message.
     ///
     /// # Panics
     /// When `before` has another length.
     pub fn begin(&self, group: &ProcessGroup, before: &[Tensor]) -> Result<(), LibtorchError> {
         assert!(before.is_empty() || before.len() == self.parameters, "one per parameter, or none");
         let list = ffi::pointers(before);
-        // SAFETY: both are open and the list lives through the call, which keeps shares of group
-        // and tensors until `finish`.
+        // SAFETY: both are open and the list lives through the call, which keeps references to the
+        // group and the tensors until `finish`.
         ffi::check(unsafe {
             ffi::bauta_means_begin(self.means, group.as_ptr(), list.as_ptr(), list.len())
         })
     }
 
-    /// Sends what the pass has not sent, with zeros for what it gave no gradient, and waits for
-    /// all. The means are contiguous and have the same bits on each process.
+    /// Sends the buckets that the pass has not sent, with zeros for parameters without a gradient,
+    /// and waits for all. The means are contiguous and have the same bits on each process.
     ///
     /// # Errors
-    /// [`LibtorchError::Call`] when a process is gone, or does not come as far in time. Nothing
-    /// is under way then.
+    /// [`LibtorchError::Call`] when a process is gone, or does not get here in time. No exchange
+    /// is pending then.
     pub fn finish(&self) -> Result<Vec<Tensor>, LibtorchError> {
         let mut results = vec![null_mut(); self.parameters];
-        // SAFETY: it is open, and there is room for a pointer a parameter; on success each is an
-        // owned tensor, taken once.
+        // SAFETY: it is open, and there is room for one pointer per parameter; on success each is
+        // an owned tensor, taken once.
         unsafe {
             ffi::check(ffi::bauta_means_finish(self.means, results.as_mut_ptr()))?;
             Ok(results.into_iter().map(|mean| Tensor::from_ptr(mean)).collect())
@@ -84,7 +88,7 @@ impl GradientMeans {
 
 impl Drop for GradientMeans {
     fn drop(&mut self) {
-        // SAFETY: it was opened, and is closed here alone; the hooks go with it.
+        // SAFETY: it was opened, and is closed only here; this removes the hooks.
         unsafe { ffi::bauta_means_close(self.means) }
     }
 }
@@ -109,14 +113,14 @@ mod tests {
     use crate::process_group::tests::{TIMEOUT, free_port, member};
     use crate::tests::normal;
 
-    /// Weights of layers, the last first, before them one that is never used; that of the last
-    /// layer rank 1 does not use in step 0.
+    /// An unused weight, then the weights of the layers, last layer first; rank 1 does not use the
+    /// last layer in step 0.
     fn weights() -> Vec<Tensor> {
         let named = ["unused", "c", "b", "a"].map(|name| normal(name, &[4, 4]));
         named.into_iter().map(|weight| weight.set_requires_grad(true)).collect()
     }
 
-    /// A loss of a rank, one of whose layers is checkpointed and used twice.
+    /// The loss of a rank, in which one layer is checkpointed and its weight used twice.
     fn loss(weights: &[Tensor], rank: usize, step: usize) -> Tensor {
         let x = normal(&format!("x {rank} {step}"), &[5, 4]);
         let (held, kept) = (weights[3].shallow_clone(), [weights[3].shallow_clone()]);
@@ -133,7 +137,7 @@ mod tests {
         found.map(|(own, w)| if own.defined() { own } else { w.zeros_like() }).collect()
     }
 
-    /// What the means must be, of all ranks by one.
+    /// The expected means over both ranks, computed in one process.
     fn wanted(step: usize, with: usize) -> Vec<Tensor> {
         let weights = weights();
         let of_rank = |rank: usize| {
@@ -163,7 +167,7 @@ mod tests {
                     assert!(!given[0].defined() && given[3].defined());
                     assert_eq!(means.finish().unwrap(), wanted(step, 0), "{ends:?}, step {step}");
                 }
-                // What it does not watch for is as ever, and so is what was accumulated before.
+                // Earlier gradients are added, and passes that are not watched are unchanged.
                 let before = gradients(&loss(&weights, rank, 9), &weights);
                 means.begin(&group, &before).unwrap();
                 gradients(&loss(&weights, rank, 1), &weights);
@@ -177,7 +181,7 @@ mod tests {
         ranks.into_iter().for_each(|rank| rank.join().unwrap());
     }
 
-    /// Rank 0 does not end its pass before rank 1 has the sum of the first bucket.
+    /// Rank 0 does not finish its pass before rank 1 has the sum of the first bucket.
     #[test]
     fn a_bucket_is_sent_while_the_pass_goes_on() {
         let port = free_port();

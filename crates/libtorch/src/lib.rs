@@ -2,10 +2,10 @@
 //!
 //! A thin C++ shim, compiled against the headers of the libtorch that `tch`
 //! links: the fused steps of AdamW, Adam and SGD, multi-tensor norms and averages,
-//! bfloat16 autocast on CPU and CUDA, gradient checkpointing, sums over processes, also while the
-//! backward pass goes on, and loading the CUDA backend at run time.
-//! Each item names the libtorch function it wraps. Beside it stand the tensors of
-//! random numbers that no global generator draws: [`normal`], [`uniform`], [`integers`].
+//! bfloat16 autocast on CPU and CUDA, gradient checkpointing, sums over processes (also during the
+//! backward pass), and loading the CUDA backend at run time.
+//! Each item names the libtorch function it wraps. In addition, [`normal`], [`uniform`] and
+//! [`integers`] draw tensors of random numbers without a global generator.
 //!
 //! ```
 //! use bauta_libtorch::{Autocast, global_norm};

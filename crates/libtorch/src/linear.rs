@@ -4,19 +4,19 @@ use tch::Tensor;
 
 use crate::{LibtorchError, ffi};
 
-/// `x · weightᵀ + bias` for x `[..., in]`, weight `[out, in]` and bias `[out]`, giving `[..., out]`.
+/// `x · weightᵀ + bias`, `[..., out]`, for x `[..., in]`, weight `[out, in]` and bias `[out]`.
 ///
 /// Wraps `at::linear`, except in single precision on the CPU: there forward and
 /// backward products run in oneDNN (`mkldnn::_linear_pointwise`), which is
-/// about twice as fast as the BLAS that libtorch takes by itself on processors
+/// about twice as fast as the BLAS that libtorch chooses by itself on processors
 /// that are not Intel's. That path can be differentiated once.
 ///
 /// # Errors
-/// [`LibtorchError::Call`] with libtorch's message, such as for shapes that do not fit.
+/// [`LibtorchError::Call`] with libtorch's message, for example for shapes that do not fit.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, LibtorchError> {
     let mut result = std::ptr::null_mut();
     // SAFETY: the arguments are live tensors or null; on success the shim has
-    // written an owned tensor pointer, which is taken over once.
+    // written an owned tensor pointer, whose ownership is taken once.
     unsafe {
         ffi::check(ffi::bauta_linear(
             x.as_ptr(),

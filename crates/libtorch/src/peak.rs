@@ -1,4 +1,4 @@
-//! The machine's peak of matrix products, the reference for a step's speed.
+//! The machine's peak speed of matrix products, the reference for a step's speed.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -7,18 +7,18 @@ use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::linear;
 
-/// Measures the operations a second of square matrix products, with the present threads.
+/// Measures the operations per second of square matrix products, with the current threads.
 ///
 /// Multiplies `size × size` matrices of `kind` once to warm up, then `rounds` times, and
-/// gives the fastest. A product counts 2 · `size`³ operations. The product is a linear
-/// layer's, so that it is made by the fastest of libtorch's kernels ([`linear`]).
+/// returns the fastest. A product counts 2 · `size`³ operations. It is computed as a linear
+/// layer ([`linear`]), and so by the fastest of libtorch's kernels.
 ///
 /// # Panics
 /// When `size` or `rounds` is 0.
 pub fn matmul_peak(size: u32, kind: Kind, device: Device, rounds: u32) -> f64 {
     assert!(size > 0 && rounds > 0, "{rounds} products of {size} × {size} matrices");
     let sides = [i64::from(size); 2];
-    // Values do not matter to the speed, as long as none is denormal.
+    // Values do not affect the speed, as long as none is denormal.
     let matrix = Tensor::linspace(-1.0, 1.0, sides[0] * sides[1], (Kind::Float, device));
     let [a, b] = [0, 1].map(|_| matrix.view(sides).to_kind(kind));
     let product = || linear(&a, &b, None).expect("square matrices fit");
@@ -34,12 +34,12 @@ pub fn matmul_peak(size: u32, kind: Kind, device: Device, rounds: u32) -> f64 {
     2.0 * f64::from(size).powi(3) / fastest
 }
 
-/// Operations a second of large matrix products of a kind, with the present threads: measured
-/// in a moment by [`matmul_peak`] when it is first asked for, then remembered in this process.
+/// Operations per second of large matrix products of a kind, with the current threads: measured
+/// briefly by [`matmul_peak`] at the first call, then remembered in this process.
 ///
-/// A machine that does other work meanwhile gives less than it could.
+/// The value is too low if the machine does other work meanwhile.
 pub fn remembered_peak(kind: Kind, device: Device) -> f64 {
-    /// Kind, device and threads, and the operations a second.
+    /// Kind, device and threads, and the operations per second.
     type Measured = ((Kind, Device, i32), f64);
     static MEASURED: Mutex<Vec<Measured>> = Mutex::new(Vec::new());
     let mut measured = MEASURED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,7 +53,7 @@ pub fn remembered_peak(kind: Kind, device: Device) -> f64 {
     peak
 }
 
-/// Waits until a device has finished all its work; the CPU always has.
+/// Waits until a device has finished all its work; does nothing for the CPU.
 pub fn synchronize(device: Device) {
     if let Device::Cuda(index) = device {
         Cuda::synchronize(index as i64);

@@ -8,15 +8,15 @@ use tch::Tensor;
 
 use crate::{LibtorchError, ffi};
 
-/// A store of keys and values on one process, which all reach over TCP (`c10d::TCPStore`).
+/// A key-value store on one process, which all processes reach over TCP (`c10d::TCPStore`).
 pub struct Store(*mut c_void);
 
 impl Store {
-    /// Opens the store at `host:port`; one process alone serves it. Keys are apart from those
-    /// with another prefix.
+    /// Opens the store at `host:port`; exactly one process serves it. Keys with different prefixes
+    /// are separate.
     ///
     /// # Errors
-    /// [`LibtorchError::Call`] when the port is in use, or the store is not there in time.
+    /// [`LibtorchError::Call`] when the port is in use, or the store is not reached in time.
     ///
     /// # Panics
     /// When a text holds a zero byte, here and below.
@@ -49,7 +49,7 @@ impl Store {
         ffi::check(unsafe { ffi::bauta_store_set(self.0, key.as_ptr(), value.as_ptr()) })
     }
 
-    /// Waits until somebody has set a key, and reads it.
+    /// Waits until a process has set a key, and reads it.
     ///
     /// # Errors
     /// [`LibtorchError::Call`] when it is not set in time, or the store does not answer.
@@ -69,7 +69,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // SAFETY: it was opened, and is closed here alone.
+        // SAFETY: it was opened, and is closed only here.
         unsafe { ffi::bauta_store_close(self.0) }
     }
 }
@@ -87,7 +87,7 @@ impl ProcessGroup {
     /// Connects this process, number `rank` of `size`, with the others; all must call it.
     ///
     /// # Errors
-    /// [`LibtorchError::Call`] when one does not come in time.
+    /// [`LibtorchError::Call`] when a process does not connect in time.
     pub fn open(
         store: &Store,
         rank: usize,
@@ -96,17 +96,17 @@ impl ProcessGroup {
     ) -> Result<Self, LibtorchError> {
         let mut group = std::ptr::null_mut();
         let (rank, size, timeout) = (rank as c_int, size as c_int, millis(timeout));
-        // SAFETY: the store is open, and the group keeps a share of it; on success the shim has
+        // SAFETY: the store is open, and the group keeps a reference to it; on success the shim has
         // written a pointer that is closed once, on drop.
         ffi::check(unsafe { ffi::bauta_group_open(store.0, rank, size, timeout, &raw mut group) })?;
         Ok(Self(group))
     }
 
     /// Sums each of some contiguous tensors on the CPU over all processes, in place. All must
-    /// call it with as many tensors of the same sizes; all get the same bits.
+    /// call it with equally many tensors of the same sizes; all get the same bits.
     ///
     /// # Errors
-    /// [`LibtorchError::Call`] when one of them is gone, or does not call it in time.
+    /// [`LibtorchError::Call`] when a process is gone, or does not call it in time.
     pub fn sum(&self, tensors: &[Tensor]) -> Result<(), LibtorchError> {
         let list = ffi::pointers(tensors);
         // SAFETY: the group is open and the list holds live tensors through the call, which
@@ -114,21 +114,21 @@ impl ProcessGroup {
         ffi::check(unsafe { ffi::bauta_group_sum(self.0, list.as_ptr(), list.len()) })
     }
 
-    /// Begins to sum a contiguous tensor on the CPU over all processes; what else is begun until
-    /// [`Sum::wait`], all must begin in the same order.
+    /// Begins to sum a contiguous tensor on the CPU over all processes. All must begin this and
+    /// other exchanges in the same order.
     ///
     /// # Errors
     /// [`LibtorchError::Call`] when the connections are broken.
     pub fn begin_sum(&self, tensor: Tensor) -> Result<Sum, LibtorchError> {
         let mut sum = std::ptr::null_mut();
-        // SAFETY: the group is open and the tensor lives through the call; libtorch keeps a share
-        // of both until the sum is made. On success the shim has written a pointer that is closed
-        // once, on drop.
+        // SAFETY: the group is open and the tensor lives through the call; libtorch keeps
+        // references to both until the sum is complete. On success the shim has written a pointer
+        // that is closed once, on drop.
         ffi::check(unsafe { ffi::bauta_group_begin_sum(self.0, tensor.as_ptr(), &raw mut sum) })?;
         Ok(Sum { work: sum, tensor })
     }
 
-    /// The group behind its pointer, for calls that keep a share of it.
+    /// The pointer to the group, for calls that keep a reference to it.
     pub(crate) fn as_ptr(&self) -> *const c_void {
         self.0
     }
@@ -137,7 +137,7 @@ impl ProcessGroup {
     /// a tensor of the same size and kind.
     ///
     /// # Errors
-    /// [`LibtorchError::Call`] when one of them is gone, or does not call it in time.
+    /// [`LibtorchError::Call`] when a process is gone, or does not call it in time.
     pub fn broadcast(&self, tensor: &Tensor, root: usize) -> Result<(), LibtorchError> {
         // SAFETY: the group is open and the tensor lives through the call, which returns when it
         // has been written.
@@ -147,7 +147,7 @@ impl ProcessGroup {
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
-        // SAFETY: it was opened, and is closed here alone.
+        // SAFETY: it was opened, and is closed only here.
         unsafe { ffi::bauta_group_close(self.0) }
     }
 }
@@ -170,7 +170,7 @@ impl Sum {
     /// # Errors
     /// [`LibtorchError::Call`] when a process is gone, or does not begin its part in time.
     pub fn wait(self) -> Result<Tensor, LibtorchError> {
-        // SAFETY: the sum was begun, and is closed on drop alone.
+        // SAFETY: the sum was begun, and is closed only on drop.
         ffi::check(unsafe { ffi::bauta_sum_wait(self.work) })?;
         Ok(self.tensor.shallow_clone())
     }
@@ -178,7 +178,7 @@ impl Sum {
 
 impl Drop for Sum {
     fn drop(&mut self) {
-        // SAFETY: it was begun, and is closed here alone.
+        // SAFETY: it was begun, and is closed only here.
         unsafe { ffi::bauta_sum_close(self.work) }
     }
 }
@@ -205,7 +205,7 @@ pub(crate) mod tests {
 
     pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
-    /// A port that nobody uses at present.
+    /// A port that is not in use.
     pub(crate) fn free_port() -> u16 {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
@@ -215,7 +215,7 @@ pub(crate) mod tests {
         Store::open("127.0.0.1", port, serves, TIMEOUT, "test")
     }
 
-    /// One of two that are connected, and what ends it when the other one is as far.
+    /// One of two connected processes, and a function that waits for the end of the other one.
     pub(crate) fn member(port: u16, rank: usize) -> (ProcessGroup, impl FnOnce()) {
         let store = open(port, rank == 0).unwrap();
         let group = ProcessGroup::open(&store, rank, 2, TIMEOUT).unwrap();

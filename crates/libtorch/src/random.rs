@@ -1,13 +1,13 @@
 //! Tensors of random numbers from a keyed stream, in place of libtorch's global generator.
 //!
-//! That generator is shared by all threads of a process, so what it gives depends on who drew
-//! before. A [`RandomStream`] gives the same numbers for the same key. Elements are drawn row
-//! by row, each from the stream's double precision.
+//! That generator is shared by all threads of a process, so its numbers depend on earlier draws
+//! anywhere. A [`RandomStream`] gives the same numbers for the same key. Elements are drawn row
+//! by row, each in the stream's double precision.
 
 use bauta_streams::RandomStream;
 use tch::Tensor;
 
-/// Normal numbers with mean 0 and this standard deviation: f32 of `shape`, on the CPU.
+/// Normal numbers with mean 0 and the given standard deviation: f32 of `shape`, on the CPU.
 ///
 /// ```
 /// use bauta_libtorch::normal;
@@ -24,8 +24,8 @@ pub fn normal(shape: &[i64], deviation: f64, stream: &mut RandomStream) -> Tenso
     fill(shape, || (deviation * stream.normal()) as f32)
 }
 
-/// Numbers uniform from `low` to `high`: f32 of `shape`, on the CPU. `low` is among them;
-/// `high` only where a number just below it rounds to it.
+/// Numbers uniform in [`low`, `high`): f32 of `shape`, on the CPU. A number just below `high` can
+/// round to it.
 ///
 /// # Panics
 /// When a side is negative.

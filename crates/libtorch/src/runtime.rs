@@ -8,9 +8,9 @@ use crate::{LibtorchError, ffi};
 
 /// Loads libtorch's CUDA backend if it is installed; returns whether it is.
 ///
-/// Programs link only the CPU libraries, so one binary serves both kinds of
-/// machine. This opens `libtorch_cuda.so` with global symbols, which registers
-/// the backend. Call it before anything asks for CUDA, because libtorch
+/// Programs link only the CPU libraries, so one binary serves machines with and
+/// without CUDA. This opens `libtorch_cuda.so` with global symbols, which registers
+/// the backend. Call it before any query for CUDA, because libtorch
 /// remembers the first answer. Loading happens once.
 pub fn load_cuda() -> bool {
     static LOADED: OnceLock<bool> = OnceLock::new();
@@ -32,27 +32,27 @@ pub fn load_cuda() -> bool {
 /// Makes the process keep the memory that it frees, for the next step's tensors.
 ///
 /// Wraps glibc's `mallopt`: blocks of up to 32 MiB come from the heap
-/// (`M_MMAP_THRESHOLD`), and the heap is not cut back (`M_TRIM_THRESHOLD`). Else
-/// every step gives its tensors' pages back to the system and gets them again,
-/// zeroed, one fault at a time. A program calls it at its start; elsewhere than
-/// on glibc it does nothing.
+/// (`M_MMAP_THRESHOLD`), and the heap is not trimmed (`M_TRIM_THRESHOLD`). Otherwise
+/// every step returns its tensors' pages to the system and gets them back
+/// zeroed, one page fault at a time. Call it at the start of a program; without
+/// glibc it does nothing.
 pub fn keep_freed_memory() {
     // SAFETY: plain values.
     unsafe { ffi::bauta_keep_freed_memory() }
 }
 
-/// The same function, computing on the calling thread alone, whatever number of threads the
-/// process has given libtorch; other threads keep theirs.
+/// Wraps a function so that it computes on the calling thread alone, whatever number of threads
+/// libtorch has in the process; other threads keep theirs.
 ///
-/// For what makes inputs beside the training step, on threads of its own: libtorch would start
-/// a team of threads for each of them, which then waits, spinning, on the cores of the step.
+/// For functions that prepare inputs on their own threads during the training step: libtorch would
+/// start a team of threads for each of them, which then waits, spinning, on the step's cores.
 pub fn on_one_thread<A, T>(make: impl Fn(A) -> T) -> impl Fn(A) -> T {
     thread_local! {
         static DONE: Cell<bool> = const { Cell::new(false) };
     }
     move |argument| {
         if !DONE.replace(true) {
-            // SAFETY: it takes and gives nothing.
+            // SAFETY: it takes and returns nothing.
             unsafe { ffi::bauta_one_thread_here() }
         }
         make(argument)

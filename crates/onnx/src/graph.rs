@@ -10,9 +10,9 @@ use crate::proto::{
 
 /// Opset 17 is the first with layer normalisation.
 const OPSET: i64 = 17;
-/// The version of the file format that came with it.
+/// The version of the file format that came with this opset.
 const IR_VERSION: i64 = 8;
-/// The format's own limit of a file.
+/// The format's own limit for the size of a file.
 const MOST_BYTES: usize = (1 << 31) - 1;
 
 /// A graph that cannot be written.
@@ -25,55 +25,55 @@ pub enum OnnxError {
          smaller one, or its model folder"
     )]
     TooLarge {
-        /// What it takes.
+        /// Its size.
         bytes: usize,
     },
 }
 
-/// What a node reads and puts out.
+/// An input or output of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value(pub(crate) String);
 
 /// One side of an input or output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dim<'a> {
-    /// Always this long.
+    /// Fixed length.
     Of(usize),
-    /// As long as the caller wants, by this name.
+    /// Any length, under this name.
     Named(&'a str),
 }
 
-/// A network in the making.
+/// A network under construction.
 #[derive(Clone, Debug)]
 pub struct Graph {
     graph: GraphMessage,
 }
 
 impl Graph {
-    /// An empty graph of this name.
+    /// An empty graph called `name`.
     pub fn new(name: &str) -> Self {
         Self { graph: GraphMessage { name: name.to_owned(), ..GraphMessage::default() } }
     }
 
-    /// Adds an input of single precision.
+    /// Adds an input in single precision.
     pub fn input(&mut self, name: &str, shape: &[Dim<'_>]) -> Value {
         self.graph.input.push(described(name, shape));
         Value(name.to_owned())
     }
 
-    /// Makes a value an output of this name and shape, single precision.
+    /// Makes a value an output with the given name and shape, in single precision.
     pub fn output(&mut self, name: &str, value: &Value, shape: &[Dim<'_>]) {
         self.push("Identity", &[value], Vec::new(), name.to_owned());
         self.graph.output.push(described(name, shape));
     }
 
-    /// Adds a tensor of single precision that is part of the file, row by row.
+    /// Adds a tensor in single precision that is stored in the file; `values` are row by row.
     pub fn weight(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Value {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.initializer(name.to_owned(), shape, FLOAT, bytes)
     }
 
-    /// Adds one number.
+    /// Adds a scalar constant.
     pub fn scalar(&mut self, value: f32) -> Value {
         let name = self.fresh("scalar");
         self.initializer(name, &[], FLOAT, value.to_le_bytes().to_vec())
@@ -86,12 +86,12 @@ impl Graph {
         self.initializer(name, &[values.len()], INT64, bytes)
     }
 
-    /// Adds a node of one input.
+    /// Adds a node with one input.
     pub fn unary(&mut self, op: &str, x: &Value) -> Value {
         self.node(op, &[x], Vec::new())
     }
 
-    /// Adds a node of two inputs.
+    /// Adds a node with two inputs.
     pub fn binary(&mut self, op: &str, x: &Value, y: &Value) -> Value {
         self.node(op, &[x, y], Vec::new())
     }
@@ -108,7 +108,7 @@ impl Graph {
         Value(name)
     }
 
-    /// The file, with words about the network.
+    /// The bytes of the file, with `about` as its metadata.
     ///
     /// # Errors
     /// [`OnnxError::TooLarge`] for a network of 2 GiB or more.
@@ -128,8 +128,10 @@ impl Graph {
         }
     }
 
-    /// Every node in words, a line each: what it puts out, its kind, inputs and attributes. Two
-    /// networks of one structure have the same lines, whatever their weights are.
+    /// Every weight and node as a line of text: a weight's name and shape; a node's outputs, kind,
+    /// inputs and attributes.
+    ///
+    /// Networks of the same structure have the same lines, whatever their weights.
     pub fn structure(&self) -> Vec<String> {
         let of_node = |node: &Node| {
             let attribute = |attribute: &AttributeMessage| {
@@ -169,7 +171,7 @@ impl Graph {
         Value(name)
     }
 
-    /// A name that nothing else has.
+    /// An unused name.
     fn fresh(&self, what: &str) -> String {
         format!("{what}.{}", self.graph.node.len() + self.graph.initializer.len())
     }

@@ -5,9 +5,9 @@ use crate::graph::{Graph, Value, float, int, ints};
 /// How a GELU is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gelu {
-    /// x · Φ(x), by the error function.
+    /// x · Φ(x), with the error function.
     Exact,
-    /// By the tanh approximation.
+    /// The tanh approximation.
     Tanh,
     /// x · σ(1.702 x).
     Quick,
@@ -25,7 +25,7 @@ pub struct Attention<'a> {
 }
 
 impl Graph {
-    /// `x · Wᵀ + b` of [..., in], with W [out, in] and b `[out]`.
+    /// `x · Wᵀ + b` for x [..., in], W [out, in] and b `[out]`.
     pub fn linear(&mut self, x: &Value, weight: &Value, bias: Option<&Value>) -> Value {
         let weight = self.transpose(weight, &[1, 0]);
         let y = self.binary("MatMul", x, &weight);
@@ -35,7 +35,7 @@ impl Graph {
         }
     }
 
-    /// Normalises the last side to mean 0 and variance 1, then scales and shifts.
+    /// Normalises the last dimension to mean 0 and variance 1, then scales and shifts.
     pub fn layer_norm(&mut self, x: &Value, weight: &Value, bias: &Value, eps: f64) -> Value {
         let attributes = vec![int("axis", -1), float("epsilon", eps as f32)];
         self.node("LayerNormalization", &[x, weight, bias], attributes)
@@ -106,28 +106,28 @@ impl Graph {
         self.binary("Reshape", &seen, &shape)
     }
 
-    /// The sides in another order.
+    /// Permutes the dimensions.
     pub fn transpose(&mut self, x: &Value, order: &[i64]) -> Value {
         self.node("Transpose", &[x], vec![ints("perm", order)])
     }
 
-    /// Values one after another along a side.
+    /// Concatenates values along a dimension.
     pub fn concat(&mut self, parts: &[&Value], axis: i64) -> Value {
         self.node("Concat", parts, vec![int("axis", axis)])
     }
 
-    /// The rows `from..to` of side 1 of [B, N, D].
+    /// The rows `from..to` of dimension 1 of [B, N, D].
     pub fn rows(&mut self, x: &Value, from: i64, to: i64) -> Value {
         let [from, to, axis] = [from, to, 1].map(|number| self.integers(&[number]));
         self.node("Slice", &[x, &from, &to, &axis], Vec::new())
     }
 
-    /// The mean over sides, which are dropped.
+    /// The mean over dimensions, which are dropped.
     pub fn mean(&mut self, x: &Value, axes: &[i64]) -> Value {
         self.node("ReduceMean", &[x], vec![ints("axes", axes), int("keepdims", 0)])
     }
 
-    /// A token [1, 1, D] for each of the batch of `like`: [B, 1, D].
+    /// Repeats a token [1, 1, D] for each sample in the batch of `like`: [B, 1, D].
     pub fn token_for_each(&mut self, token: &Value, dim: usize, like: &Value) -> Value {
         let shape = self.unary("Shape", like);
         let first = self.integers(&[0]);
@@ -138,7 +138,7 @@ impl Graph {
     }
 
     /// A convolution of [B, in, H, W] with filters [out, in, h, w], or of [B, in, T, H, W] with
-    /// filters [out, in, t, h, w]; a stride for each side.
+    /// filters [out, in, t, h, w]; `strides` has one entry per side.
     pub fn conv(
         &mut self,
         x: &Value,
@@ -161,14 +161,14 @@ impl Graph {
         self.transpose(&flat, &[0, 2, 1])
     }
 
-    /// Batch normalisation of [B, C, ...] by scale, shift, mean and variance, `[C]` each.
+    /// Batch normalisation of [B, C, ...] with scale, shift, mean and variance, `[C]` each.
     pub fn batch_norm(&mut self, x: &Value, of: [&Value; 4], eps: f64) -> Value {
         let [scale, shift, mean, variance] = of;
         let inputs = [x, scale, shift, mean, variance];
         self.node("BatchNormalization", &inputs, vec![float("epsilon", eps as f32)])
     }
 
-    /// The greatest of each window of [B, C, H, W].
+    /// The maximum of each window of [B, C, H, W].
     pub fn max_pool(&mut self, x: &Value, side: i64, stride: i64, padding: i64) -> Value {
         let attributes = vec![
             ints("kernel_shape", &[side; 2]),

@@ -1,8 +1,8 @@
 //! Networks as ONNX files (opset 17), written node by node.
 //!
-//! A [`Graph`] has inputs, weights and nodes; what a node puts out is a [`Value`] that other nodes
-//! read. Layers of transformers and residual networks are methods of it. No value is computed
-//! here, and shapes are not checked: a runtime does both when it loads the file.
+//! A [`Graph`] has inputs, weights and nodes; the output of a node is a [`Value`] that other nodes
+//! read. Layers of transformers and residual networks are methods of the graph. Values are not
+//! computed here, and shapes are not checked: a runtime does both when it loads the file.
 //!
 //! ```
 //! use bauta_onnx::{Dim, Graph};

@@ -1,10 +1,10 @@
-//! The messages of an ONNX file: those fields of the format that are written here.
+//! The messages of an ONNX file, with the fields of the format that this crate writes.
 
 use prost::Message;
 
-/// Elements of single precision.
+/// Elements in single precision.
 pub(crate) const FLOAT: i32 = 1;
-/// Elements that are whole numbers of 64 bits.
+/// 64-bit integer elements.
 pub(crate) const INT64: i32 = 7;
 
 #[derive(Clone, PartialEq, Message)]

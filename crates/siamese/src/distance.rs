@@ -1,21 +1,21 @@
-//! Distances of queries from keys, and of mixed queries from the keys of both of their sources.
+//! Distances of queries from keys, and of mixed queries from the keys of both their sources.
 
 use tch::Tensor;
 
-/// Added to norms before they divide.
+/// Lower bound of the norms that rows are divided by.
 const EPS: f64 = 1e-12;
 
-/// A distance of queries [N, C] from keys [N, C], row by row, as a mean.
+/// The mean distance of queries [N, C] from keys [N, C], row by row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Distance {
-    /// Cross-entropy of identifying the own key among a queue ([`info_nce`]).
+    /// Cross-entropy of identifying a query's own key among a queue ([`info_nce`]).
     InfoNce {
         /// Temperature T, above 0.
         temperature: f64,
     },
     /// Negative cosine, in [-1, 1] (SimSiam, equation 1).
     Cosine,
-    /// Squared distance of the directions, 2 − 2 cos (BYOL, equation 2).
+    /// Squared distance of the unit vectors, 2 − 2 cos (BYOL, equation 2).
     Direction,
 }
 
@@ -40,21 +40,24 @@ impl Distance {
     }
 }
 
-/// Rows [N, C] at the length 1; a row of zeros stays.
+/// Scales rows [N, C] to length 1; a row of zeros stays zero.
 pub fn unit(rows: &Tensor) -> Tensor {
-    // libtorch's norm has a gradient at 0, its square root has not.
+    // libtorch's norm has a finite gradient at 0, its square root does not.
     rows / rows.norm_scalaropt_dim(2, [1], true).clamp_min(EPS)
 }
 
-/// Mean cross-entropy of each query's own key among it and the queue, MoCo's loss:
-/// logits `[q · k, q · queue] / T`, the first of them right.
+/// MoCo's loss: mean cross-entropy of identifying each query's own key among it and the queue, with
+/// logits `[q · k, q · queue] / T`, the first of which is the correct class.
 ///
 /// Queries and keys are [N, C], the queue [C, K]; all are unit vectors.
 ///
 /// ```
 /// use bauta_siamese::info_nce;
 /// use tch::Tensor;
-/// let (query, queue) = (Tensor::from_slice(&[1.0, 0.0]).view([1, 2]), Tensor::eye(2, tch::kind::DOUBLE_CPU));
+/// let (query, queue) = (
+///     Tensor::from_slice(&[1.0, 0.0]).view([1, 2]),
+///     Tensor::eye(2, tch::kind::DOUBLE_CPU),
+/// );
 /// // Three logits, 1, 1 and 0: ln(1 + 1 + e⁻¹).
 /// let loss = info_nce(&query, &query, &queue, 1.0).double_value(&[]);
 /// assert!((loss - 2.367879441_f64.ln()).abs() < 1e-9);
@@ -65,11 +68,11 @@ pub fn info_nce(queries: &Tensor, keys: &Tensor, queue: &Tensor, temperature: f6
     (logits.logsumexp(&[1_i64][..], false) - logits.select(1, 0)).mean(queries.kind())
 }
 
-/// The distances of mixed queries [N, C] from what belongs to their own images and to those
-/// whose partners fill them: the soft distance is λ of the first and 1 − λ of the second.
+/// The distances of mixed queries [N, C] from the keys of their own images and from those of the
+/// partners that fill them: the soft distance is λ times the first plus 1 − λ times the second.
 ///
 /// `partner_of` `[N]` says, for each image, which mixed image it fills
-/// ([`bauta_masking::Fill::partner_of`]), so row i of the second is held against image i as well.
+/// ([`bauta_masking::Fill::partner_of`]), so row i of both is compared with the key of image i.
 pub fn soft_distance(
     distance: impl Fn(&Tensor) -> Tensor,
     mixed: &Tensor,

@@ -1,4 +1,4 @@
-//! Fills on the device, and images that are filled.
+//! Fills on the device, and the images they mix.
 
 use bauta_masking::Fill;
 use tch::{Device, Tensor};
@@ -30,7 +30,7 @@ impl FillTensors {
         }
     }
 
-    /// Images [B, C, H, W] whose masked pixels are their partners'.
+    /// Replaces the masked pixels of images [B, C, H, W] with their partners'.
     pub fn mix(&self, images: &Tensor) -> Tensor {
         self.fill(images, &self.partner(images))
     }
@@ -40,12 +40,14 @@ impl FillTensors {
         images.index_select(0, &self.partners)
     }
 
-    /// Images [B, C, H, W] whose masked pixels are those of `others` [B, C, H, W]: noise, say.
+    /// Replaces the masked pixels of images [B, C, H, W] with those of `others` [B, C, H, W], such
+    /// as noise.
     pub fn fill(&self, images: &Tensor, others: &Tensor) -> Tensor {
         others.where_self(&self.masked, images)
     }
 
-    /// Images [B, C, H, W] whose masked pixels are this: 0 is the mean of normalised images.
+    /// Sets the masked pixels of images [B, C, H, W] to `value`; 0 is the mean of normalised
+    /// images.
     pub fn erase(&self, images: &Tensor, value: f64) -> Tensor {
         images.masked_fill(&self.masked, value)
     }

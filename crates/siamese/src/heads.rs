@@ -1,5 +1,5 @@
-//! Projectors and predictors: linear layers, batch normalisations and ReLU in a row, named by
-//! their places as torch's `Sequential` names them.
+//! Projectors and predictors: sequences of linear layers, batch normalisations and ReLU, named by
+//! their index as in torch's `Sequential`.
 
 use bauta_backbones::{BatchNorm, Init, Linear, Moments, Scope};
 use tch::Tensor;
@@ -7,14 +7,14 @@ use tch::Tensor;
 /// The layers of a head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Part {
-    /// A linear layer with this many outputs, with or without a bias.
+    /// A linear layer with the given number of outputs, with or without a bias.
     Linear(usize, bool),
-    /// With scale and shift or without.
+    /// A batch normalisation, with or without scale and shift.
     Norm(bool),
     Relu,
 }
 
-/// A head of several layers, or of one that bears the head's own name.
+/// A head of several layers, or of a single layer that has the head's own name.
 #[derive(Debug)]
 pub(crate) struct Head(Vec<Layer>);
 
@@ -33,7 +33,7 @@ impl Head {
             let scope = if parts.len() == 1 { scope.again() } else { scope.sub(place) };
             layers.push(match part {
                 Part::Linear(outputs, bias) => {
-                    // torch's own start.
+                    // torch's default initialisation.
                     let init = Init::Uniform(1.0 / (width as f64).sqrt());
                     let layer = Linear::starting(scope, width, outputs, init, bias);
                     width = outputs;

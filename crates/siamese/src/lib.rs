@@ -1,13 +1,13 @@
 //! Siamese networks: two views of an image should be close, and mixed images close to both of their
 //! sources.
 //!
-//! A [`Siamese`] is one of three methods, [`Method`]: MoCo v2 (arXiv 2003.04297), SimSiam
-//! (arXiv 2011.10566) or BYOL (arXiv 2006.07733). It tells queries, which learn, from keys,
-//! which do not, and measures the [`Distance`] of one from the other. MixMask (arXiv
-//! 2210.11456) mixes the image that is asked about and holds it against the keys of both of its
-//! sources, by their shares: [`soft_distance`], for whatever distance. Masks are drawn
-//! elsewhere (`bauta_masking::Fill`) and come as [`FillTensors`]; [`unmix`] blends images or
-//! pastes a box (arXiv 2003.05438).
+//! A [`Siamese`] network uses one of three methods, [`Method`]: MoCo v2 (arXiv 2003.04297), SimSiam
+//! (arXiv 2011.10566) or BYOL (arXiv 2006.07733). It computes queries, which are trained, and keys,
+//! which get no gradient, and measures the [`Distance`] between them. MixMask (arXiv 2210.11456)
+//! mixes the query's image and compares it with the keys of both its sources, weighted by their
+//! shares: [`soft_distance`], for any distance. Masks are drawn elsewhere
+//! (`bauta_masking::Fill`) and passed as [`FillTensors`]; [`unmix`] blends images or pastes a box
+//! (arXiv 2003.05438).
 //!
 //! ```
 //! use bauta_masking::{FillStrategy, Filler, Grid, Partners};
@@ -22,7 +22,7 @@
 //!
 //! let images = Tensor::arange(2 * 3 * 64, (Kind::Float, Device::Cpu)).view([2, 3, 8, 8]);
 //! let mixed = fill.mix(&images);
-//! // Any network and any distance will do; here an image is its own representation.
+//! // Any network and any distance can be used; here an image is its own representation.
 //! let (queries, keys) = (mixed.flatten(1, -1), images.flatten(1, -1));
 //! let distance = |queries: &Tensor| Distance::Cosine.of(queries, &keys, None);
 //! let [own, partner] = soft_distance(distance, &queries, &fill.partner_of);

@@ -1,4 +1,4 @@
-//! The methods that views are compared by, and their sizes.
+//! The methods of comparing views, and their sizes.
 
 use bauta_backbones::ResNetConfig;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use strum::{Display, IntoStaticStr, VariantArray};
 use crate::heads::Part;
 use crate::{Distance, SiameseError};
 
-/// How a siamese network avoids collapse, by the names that recipes use.
+/// How a siamese network avoids collapse, under the names that recipes use.
 #[derive(
     Clone,
     Copy,
@@ -24,12 +24,12 @@ use crate::{Distance, SiameseError};
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Method {
-    /// MoCo v2: the key among a queue of others', keys by a momentum encoder.
+    /// MoCo v2: the key is identified among a queue of others; a momentum encoder computes keys.
     #[default]
     Moco,
     /// SimSiam: a predictor, and no gradient through the other view.
     Simsiam,
-    /// BYOL: a predictor, and the other view by a momentum encoder.
+    /// BYOL: a predictor; a momentum encoder computes the other view.
     Byol,
 }
 
@@ -40,7 +40,7 @@ impl Method {
     }
 }
 
-/// The parts of a siamese network.
+/// Parts and sizes of a siamese network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SiameseConfig {
     /// The method.
@@ -49,7 +49,7 @@ pub struct SiameseConfig {
     pub encoder: ResNetConfig,
     /// Width of the compared vectors, C.
     pub dim: usize,
-    /// Width of the projector's hidden layers; 0 of MoCo's is a single linear layer.
+    /// Width of the projector's hidden layers; for MoCo, 0 gives a single linear layer.
     pub hidden: usize,
     /// Keys in MoCo's queue, K.
     pub queue: usize,
@@ -57,7 +57,7 @@ pub struct SiameseConfig {
     pub momentum: f64,
     /// Temperature T of MoCo's logits, above 0.
     pub temperature: f64,
-    /// Number of parts that batch norms normalise separately.
+    /// Number of parts of a batch that batch norms normalise separately.
     pub splits: usize,
     /// Whether each view is compared with the other, instead of only the first with the second.
     pub symmetric: bool,
@@ -73,7 +73,7 @@ impl SiameseConfig {
         }
     }
 
-    /// The weight of each of two directions: SimSiam's loss is their mean, others' their sum.
+    /// The weight of each of the two directions: SimSiam averages them, other methods add them.
     pub fn weight(&self) -> f64 {
         if self.method == Method::Simsiam && self.symmetric { 0.5 } else { 1.0 }
     }
@@ -81,7 +81,7 @@ impl SiameseConfig {
     /// Checks the sizes.
     ///
     /// # Errors
-    /// [`SiameseError::Config`] for the first that makes no sense.
+    /// [`SiameseError::Config`] for the first invalid size.
     pub fn check(&self) -> Result<(), SiameseError> {
         let Self { method, dim, hidden, queue, momentum, temperature, splits, .. } = *self;
         let refuse = |text: String| Err(SiameseError::Config(text));
@@ -122,11 +122,11 @@ impl SiameseConfig {
         }
     }
 
-    /// None of a method that predicts nothing.
+    /// The predictor's layers; `None` for a method without a predictor.
     pub(crate) fn predictor(&self) -> Option<Vec<Part>> {
         match self.method {
             Method::Moco => None,
-            // A quarter, as in the paper.
+            // A quarter of the width, as in the paper.
             Method::Simsiam => Some(self.two_layers((self.dim / 4).max(1))),
             Method::Byol => Some(self.two_layers(self.hidden)),
         }

@@ -1,4 +1,4 @@
-//! An encoder whose weights follow another's.
+//! A momentum encoder, whose weights follow another encoder's.
 
 use std::collections::HashMap;
 
@@ -8,11 +8,11 @@ use tch::Tensor;
 
 use crate::network::Tower;
 
-/// What its state's names begin with, as in MoCo's files.
+/// Prefix of the names of its state, as in MoCo's files.
 const PREFIX: &str = "encoder_k.";
 
-/// `follower ← m · follower + (1 − m) · leader`, of weights alone: the moments of its batch
-/// norms are those of what it has seen itself.
+/// `follower ← m · follower + (1 − m) · leader`, for weights alone: the moments of its batch
+/// norms are those of its own inputs.
 #[derive(Debug)]
 pub(crate) struct Momentum {
     pub(crate) tower: Tower,
@@ -23,7 +23,7 @@ pub(crate) struct Momentum {
 }
 
 impl Momentum {
-    /// Follows the parameters of the same names among `leader`'s, from where they are now.
+    /// Follows the parameters of `leader` with the same names, starting from their current values.
     pub(crate) fn new(
         leader: &Parameters,
         mut parameters: Parameters,
@@ -44,7 +44,7 @@ impl Momentum {
         momentum
     }
 
-    /// Goes to where the leader is, with its moments.
+    /// Copies the leader's weights and moments.
     pub(crate) fn begin(&self, leader: &Parameters) {
         tch::no_grad(|| {
             for own in &self.parameters {
@@ -54,7 +54,7 @@ impl Momentum {
         });
     }
 
-    /// Moves towards the leader.
+    /// Moves the weights towards the leader's.
     pub(crate) fn follow(&self) -> Result<(), LibtorchError> {
         lerp_all(&self.followers, &self.leaders, 1.0 - self.kept)
     }

@@ -29,7 +29,7 @@ impl Tower {
     fn project(&self, images: &Tensor, moments: Moments) -> Result<Tensor, SiameseError> {
         let samples = images.size().first().copied().unwrap_or_default();
         if let Moments::Batch { splits } = moments {
-            // As batch norms do: what cannot be divided is one part.
+            // As in batch norms, a batch that cannot be divided evenly is one part.
             let parts = if samples % splits as i64 == 0 { splits as i64 } else { 1 };
             if samples < 2 * parts {
                 return Err(SiameseError::Config(format!(
@@ -39,7 +39,7 @@ impl Tower {
             }
         }
         let features = self.encoder.forward(images, moments)?;
-        // Autocast leaves features in less than single precision.
+        // Under autocast, features have less than single precision.
         let projected = self.projector.forward(&features, moments);
         Ok(match projected.kind() {
             Kind::BFloat16 | Kind::Half => projected.to_kind(Kind::Float),
@@ -48,8 +48,8 @@ impl Tower {
     }
 }
 
-/// An order in which a batch is encoded and put back, so that batch norms do not see a key
-/// among those that its query was normalised with.
+/// An order in which a batch is encoded and then restored, so that batch norms do not normalise a
+/// key with the same images as its query.
 #[derive(Debug)]
 pub struct Shuffle {
     order: Tensor,
@@ -57,7 +57,7 @@ pub struct Shuffle {
 }
 
 impl Shuffle {
-    /// Which image is encoded in each place, i64 `[B]`.
+    /// The image that is encoded at each index, i64 `[B]`.
     pub fn order(&self) -> &Tensor {
         &self.order
     }
@@ -65,7 +65,7 @@ impl Shuffle {
     /// Takes a permutation of a batch.
     ///
     /// # Panics
-    /// When an index is not of the batch.
+    /// When an index is outside the batch.
     pub fn new(order: &[i64], device: Device) -> Self {
         let mut back = vec![0_i64; order.len()];
         order.iter().zip(0..).for_each(|(&from, place)| back[from as usize] = place);
@@ -92,16 +92,16 @@ pub struct Siamese {
     predictor: Option<Head>,
     momentum: Option<Momentum>,
     queue: Option<Queue>,
-    /// Keys of the step that is being made.
+    /// Keys of the current step.
     fresh: Vec<Tensor>,
 }
 
 impl Siamese {
-    /// Builds the network at the initial weights of a seed; the momentum encoder begins with
-    /// the same, and the queue with random directions.
+    /// Builds the network with the initial weights of a seed; the momentum encoder starts from
+    /// the same weights, and the queue from random unit vectors.
     ///
     /// # Errors
-    /// As [`SiameseConfig::check`], and the encoder's refusal.
+    /// As [`SiameseConfig::check`], and when the encoder refuses its configuration.
     pub fn new(config: SiameseConfig, seed: u64, device: Device) -> Result<Self, SiameseError> {
         config.check()?;
         let mut parameters = Parameters::new(seed, device);
@@ -124,12 +124,12 @@ impl Siamese {
         Ok(Self { config, parameters, tower, predictor, momentum, queue, fresh: Vec::new() })
     }
 
-    /// Takes over a folder's weights where names and shapes are the same, of the head too; the
-    /// momentum encoder begins with the same. The queue stays as it is.
+    /// Loads a folder's weights where names and shapes are the same, including the head's; the
+    /// momentum encoder starts from the same weights. The queue stays as it is.
     ///
     /// # Errors
-    /// [`ModelError::Format`] when the folder's encoder is another network; nothing has been
-    /// changed then.
+    /// [`ModelError::Format`] when the folder's encoder is another network; nothing is changed
+    /// then.
     pub fn begin(&mut self, folder: &ResNetFolder) -> Result<Beginning, ModelError> {
         let begun = folder.begin(&self.config.encoder, &self.parameters)?;
         if let Some(momentum) = &self.momentum {
@@ -138,23 +138,23 @@ impl Siamese {
         Ok(begun)
     }
 
-    /// What it was made of.
+    /// The configuration it was built with.
     pub fn config(&self) -> &SiameseConfig {
         &self.config
     }
 
-    /// What is trained, with the moments of its batch norms: the encoder under torchvision's
+    /// The trained parameters, with the moments of batch norms: the encoder under torchvision's
     /// names, the projector `fc`, the predictor `predictor`.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// MoCo's queue.
+    /// MoCo's queue; `None` for other methods.
     pub fn queue(&self) -> Option<&Queue> {
         self.queue.as_ref()
     }
 
-    /// Features [B, D] of whole normalised images, by the running moments.
+    /// Features [B, D] of whole normalised images, computed with the running moments.
     ///
     /// # Errors
     /// When the images are of another shape.
@@ -162,7 +162,7 @@ impl Siamese {
         Ok(self.tower.encoder.forward(images, Moments::Running)?)
     }
 
-    /// Queries of normalised images [B, C, H, W]: a pass with gradient.
+    /// Queries of normalised images [B, C, H, W], with gradients.
     ///
     /// # Errors
     /// As [`Self::features`].
@@ -176,8 +176,10 @@ impl Siamese {
         Ok(Seen { query, projection })
     }
 
-    /// Keys [B, C] of normalised images: no gradient reaches them. With a momentum encoder they
-    /// are its own, encoded in the order of `shuffle`; else what was `seen` of the same images.
+    /// Keys [B, C] of normalised images, without gradients.
+    ///
+    /// A momentum encoder computes them in the order of `shuffle`; without one they are the
+    /// projections in `seen`, of the same images, or are computed if it is `None`.
     ///
     /// # Errors
     /// As [`Self::features`].
@@ -199,7 +201,7 @@ impl Siamese {
         Ok(if self.queue.is_some() { unit(&keys) } else { keys })
     }
 
-    /// The distance of queries [B, C] from each of `keys`, added up by the method's weight.
+    /// The sum of the distances of queries [B, C] from each of `keys`, times the method's weight.
     ///
     /// # Panics
     /// When there are no keys.
@@ -213,29 +215,29 @@ impl Siamese {
         }
     }
 
-    /// What so many distances from one key cost where all keys are the same, by which a loss
-    /// without information is told, a scalar: ln(1 + K) each; none of methods without a queue.
+    /// The loss of a network with the same output for all images, for the given number of
+    /// distances: ln(1 + K) each, a scalar; `None` for methods without a queue.
     pub fn uninformed(&self, distances: f64) -> Option<Tensor> {
         let one = self.queue.as_ref().map(|queue| (1.0 + queue.keys().size()[1] as f64).ln());
         one.map(|one| self.scalar(one * distances))
     }
 
-    /// A number as a scalar where the network is.
+    /// A number as a scalar tensor on the network's device.
     pub fn scalar(&self, value: f64) -> Tensor {
         Tensor::from(value as f32).to_device(self.parameters.device())
     }
 
-    /// Remembers a step's keys, which enter the queue when the step is made.
+    /// Keeps a step's keys, which enter the queue in [`Self::after_step`].
     pub fn remember(&mut self, keys: &[&Tensor]) {
         if self.queue.is_some() {
             self.fresh = keys.iter().map(|keys| keys.detach()).collect();
         }
     }
 
-    /// Follows a step: the momentum encoder moves, and the step's keys enter the queue.
+    /// Runs after a step: the momentum encoder moves, and the step's keys enter the queue.
     ///
     /// # Errors
-    /// libtorch's refusal.
+    /// When libtorch refuses a call.
     pub fn after_step(&mut self) -> Result<(), SiameseError> {
         if let Some(momentum) = &self.momentum {
             momentum.follow()?;
@@ -247,16 +249,16 @@ impl Siamese {
         Ok(())
     }
 
-    /// Momentum encoder and queue, under MoCo's names.
+    /// The momentum encoder and the queue, under MoCo's names.
     pub fn state(&self) -> Vec<(String, Tensor)> {
         let momentum = self.momentum.iter().flat_map(Momentum::state);
         momentum.chain(self.queue.iter().flat_map(Queue::state)).collect()
     }
 
-    /// Goes on from a saved [`Self::state`].
+    /// Continues from a saved [`Self::state`].
     ///
     /// # Errors
-    /// The names and shapes that do not agree, as of another method's state.
+    /// The names and shapes that do not agree, for example in another method's state.
     pub fn load_state(&mut self, saved: &HashMap<String, Tensor>) -> Result<(), Mismatch> {
         let known: Vec<String> = self.state().into_iter().map(|(name, _)| name).collect();
         let mut unexpected: Vec<String> =

@@ -7,20 +7,20 @@ use tch::{Kind, Tensor};
 
 use crate::unit;
 
-/// K keys of C values, the oldest of which are overwritten first.
+/// K keys of C values; the oldest are overwritten first.
 #[derive(Debug)]
 pub struct Queue {
-    /// [C, K], columns of the length 1.
+    /// [C, K], columns of length 1.
     keys: Tensor,
-    /// Where the next key goes.
+    /// Column of the next key.
     place: i64,
 }
 
 impl Queue {
-    /// Begins with the directions of these columns [C, K].
+    /// Starts with `columns` [C, K], scaled to length 1.
     ///
     /// # Panics
-    /// When it would hold nothing.
+    /// When the queue would be empty.
     pub fn new(columns: &Tensor) -> Self {
         let size = columns.size();
         assert!(size.len() == 2 && !size.contains(&0), "a queue of {size:?} values");
@@ -33,12 +33,12 @@ impl Queue {
         &self.keys
     }
 
-    /// Where the next key goes, in 0..K.
+    /// Column of the next key, in 0..K.
     pub fn place(&self) -> usize {
         self.place as usize
     }
 
-    /// Overwrites the oldest keys with these, [N, C] with N at most K.
+    /// Overwrites the oldest keys with `keys`, [N, C] with N at most K.
     ///
     /// # Panics
     /// When there are more than K.
@@ -56,7 +56,7 @@ impl Queue {
         self.place = (self.place + count) % length;
     }
 
-    /// Its state under MoCo's names: `queue` and `queue_ptr`.
+    /// The state under MoCo's names: `queue` and `queue_ptr`.
     pub(crate) fn state(&self) -> Vec<(String, Tensor)> {
         let place = Tensor::from_slice(&[self.place]);
         vec![("queue".to_owned(), self.keys.shallow_clone()), ("queue_ptr".to_owned(), place)]

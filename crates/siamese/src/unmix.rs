@@ -3,7 +3,7 @@
 use bauta_masking::UnMix;
 use tch::{Device, Kind, Tensor};
 
-/// Images [B, C, H, W], each mixed with that of the batch from back to front.
+/// Mixes images [B, C, H, W] with those of the reversed batch.
 ///
 /// # Panics
 /// When a box lies outside of the images.
@@ -23,7 +23,7 @@ pub fn unmix(plan: &UnMix, images: &Tensor) -> Tensor {
     }
 }
 
-/// Which mixed image each image of a batch of `samples` is in, i64 `[B]`.
+/// The mixed image that each image of a batch of `samples` is the partner in, i64 `[B]`.
 pub fn unmix_partner_of(samples: i64, device: Device) -> Tensor {
     Tensor::arange(samples, (Kind::Int64, device)).flip([0])
 }

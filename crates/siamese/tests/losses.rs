@@ -1,4 +1,4 @@
-//! The golden losses of the reference sheet, and the identities of mixed losses.
+//! Golden values of the reference's losses, and identities of mixed losses.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 

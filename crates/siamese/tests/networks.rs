@@ -1,5 +1,4 @@
-//! What holds of the networks: who follows whom, where gradients go, what is saved, and that
-//! they learn.
+//! Properties of the networks: momentum, where gradients flow, saved state, and that they learn.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -49,7 +48,7 @@ const ALL: [Method; 3] = [Method::Moco, Method::Simsiam, Method::Byol];
 
 #[test]
 fn names_and_counts_are_the_published_ones() {
-    // The released ImageNet model's encoder with its head (sheet §3).
+    // The released ImageNet model's encoder with its head.
     let encoder =
         ResNetConfig { depth: ResNetDepth::Fifty, stem: Stem::Large, width: 64, channels: 3 };
     let (dim, hidden, queue) = (128, 2048, 64);
@@ -123,7 +122,7 @@ fn clean_keys_enter_the_queue_when_the_step_is_made() {
         assert_eq!(queue.place(), (step as usize + 1) * 6 % 24);
         assert_eq!(queue.keys().narrow(1, step as i64 * 6, 6), keys.tr());
     }
-    // Four steps of six: no random column is left, and all have the length 1.
+    // After four steps of six keys no random column is left, and all have length 1.
     let queue = siamese.queue().unwrap().keys();
     assert!((queue - before).abs().amax([0_i64].as_slice(), false).min().double_value(&[]) > 0.0);
     let lengths = queue.norm_scalaropt_dim(2, [0], false);
@@ -134,12 +133,12 @@ fn clean_keys_enter_the_queue_when_the_step_is_made() {
 fn an_order_is_put_back() {
     let siamese = build(SiameseConfig { splits: 1, ..config(Method::Byol) });
     let images = images("y", 6);
-    // In one part, the order of a batch does not matter to its norms.
+    // With one part, batch norms do not depend on the order of the batch.
     let [one, other] = [0, 1].map(|step| siamese.keys(&images, None, &shuffle(6, step)).unwrap());
     assert!((one - other).abs().max().double_value(&[]) < 1e-4);
 }
 
-/// One plain step of descent on the mixed loss.
+/// One step of plain gradient descent on the mixed loss.
 fn step(siamese: &mut Siamese, x: &Tensor, y: &Tensor, rate: f64, number: u64) -> [f64; 2] {
     let count = x.size()[0] as usize;
     let filler = Filler::new(FillStrategy::Block, Grid::image(4, 4).unwrap(), [8, 8], 0.5).unwrap();
@@ -210,7 +209,7 @@ fn a_saved_state_goes_on_to_the_same_bits() {
         assert_eq!(weights(&whole), weights(&resumed), "{method}");
         assert_eq!(copy(whole.state()), copy(resumed.state()), "{method}");
     }
-    // Another method's state is refused in words.
+    // Another method's state is refused, with the names that do not fit.
     let moco: HashMap<String, Tensor> = build(config(Method::Moco)).state().into_iter().collect();
     let refused = build(config(Method::Simsiam)).load_state(&moco).unwrap_err();
     assert!(refused.unexpected.contains(&"queue".to_owned()), "{refused}");

@@ -8,10 +8,10 @@ use tch::{Device, Tensor};
 use crate::pixels::{standardised, statistics};
 use crate::{FeatureLoss, TargetError};
 
-/// The frames that are predicted: `count` of a clip of `frames`, from 0, ascending.
+/// Indices of the frames to predict: `count` of a clip's `frames`, ascending from 0.
 ///
-/// [`TargetFrames::Linspace`] truncates equal distances from the first to the last frame in
-/// whole numbers; the reference does so in single precision.
+/// [`TargetFrames::Linspace`] spaces them evenly from the first frame to the last and truncates
+/// in integer arithmetic; the reference truncates in single precision.
 ///
 /// # Panics
 /// When `count` is 0 or above `frames`.
@@ -36,7 +36,7 @@ pub fn target_frames(which: TargetFrames, frames: usize, count: usize) -> Vec<us
 /// [`Grid`]; within a token the order is (frame, row, column, channel), channel fastest.
 ///
 /// # Errors
-/// [`TargetError::Shape`] unless the frames are those of whole tokens.
+/// [`TargetError::Shape`] unless the frames divide into whole tokens.
 pub fn patchify_clip(frames: &Tensor, grid: Grid) -> Result<Tensor, TargetError> {
     let [t, h, w] = [grid.time(), grid.height(), grid.width()].map(|side| side as i64);
     let size = frames.size();
@@ -95,11 +95,11 @@ pub struct ClipTarget {
 }
 
 impl ClipTarget {
-    /// Predicts the `chosen` frames of each clip, u of them a step of time; standardised
-    /// within each token by its mean and *unbiased* variance, or raw.
+    /// Predicts the `chosen` frames of each clip, u per time step: raw or, with `normalize`,
+    /// standardised within each token by its mean and *unbiased* variance.
     ///
     /// # Errors
-    /// [`TargetError::Frames`] unless the chosen frames divide over the steps of `grid`.
+    /// [`TargetError::Frames`] unless the chosen frames divide evenly over the steps of `grid`.
     pub fn new(
         grid: Grid,
         channels: usize,
@@ -146,7 +146,7 @@ impl ClipTarget {
         Ok(if self.normalize { standardised(masked) } else { masked })
     }
 
-    /// The loss of a prediction of them [B, M, P], a scalar in single precision.
+    /// The loss of a prediction of these targets [B, M, P], a scalar in single precision.
     ///
     /// # Errors
     /// [`TargetError::Shape`] when prediction and target differ in shape.
@@ -156,8 +156,9 @@ impl ClipTarget {
     }
 
     /// Turns predictions of all tokens [B, L, P] into the chosen frames [B, C, T'·u, H, W].
-    /// Standardised ones are brought back with each token's true mean and deviation, taken
-    /// from `clips`: for pictures, not for scores.
+    ///
+    /// Standardised predictions are rescaled with each token's true mean and standard deviation,
+    /// taken from `clips`: the result is for display, not for scores.
     ///
     /// # Errors
     /// [`TargetError::Shape`] when clips or predictions do not fit the grid.
@@ -217,7 +218,7 @@ mod tests {
         assert!((loss - 767.0 / 768.0).abs() < 1e-4, "{loss}");
     }
 
-    /// The sheet's invariant 6: with one frame a token, other frames of it are no target.
+    /// With one frame per token, the token's other frames do not affect the targets.
     #[test]
     fn frames_that_are_not_chosen_are_no_target() {
         let target = target(&[0, 3], true);
@@ -292,7 +293,7 @@ mod tests {
             prop_assert_eq!(unpatchify_clip(&tokens, grid, c, u).unwrap(), clips);
         }
 
-        /// The sheet's invariant 2.
+        /// Predicted frames ascend from the first; under `Linspace` they end at the last.
         #[test]
         fn chosen_frames_ascend_from_the_first(steps in 2_usize..20, t in 1_usize..5, u in 1_usize..3) {
             let frames = steps * t;

@@ -14,7 +14,7 @@ pub struct FeatureTarget {
 }
 
 impl FeatureTarget {
-    /// Combines the three slots.
+    /// Combines a teacher, a normalisation and a loss.
     pub fn new(teacher: Box<dyn Teacher>, normalization: Normalization, loss: FeatureLoss) -> Self {
         Self { teacher, normalization, loss }
     }
@@ -42,12 +42,12 @@ impl FeatureTarget {
 
     /// The loss of predictions of the targets of [`Self::masked`], a scalar in single precision.
     ///
-    /// Predictions may be of the class token and the masked tokens, [B, 1 + M, Dt], or of
-    /// the masked ones alone, [B, M, Dt]. The class token counts where it is predicted and
-    /// the teacher has one; else its row is left out on the side that has it.
+    /// Predictions can cover the class token and the masked tokens, [B, 1 + M, Dt], or the masked
+    /// tokens alone, [B, M, Dt]. The class token enters the loss only if it is predicted and the
+    /// teacher has one; otherwise the side that has it drops its row.
     ///
     /// # Errors
-    /// [`TargetError::Shape`] when prediction and target are of other shapes.
+    /// [`TargetError::Shape`] when the shapes of prediction and target do not match.
     pub fn loss(&self, prediction: &Tensor, target: &Tensor) -> Result<Tensor, TargetError> {
         let (predicted, wanted) = (rows(prediction), rows(target));
         if self.teacher.has_class_token() && wanted == predicted + 1 {
@@ -59,8 +59,8 @@ impl FeatureTarget {
         }
     }
 
-    /// [`Self::loss`] of predicting the mean of the target's tokens everywhere, computed later: the
-    /// loss of a network that has learnt nothing but a bias.
+    /// Returns a closure that computes [`Self::loss`] of predicting the mean of the target's tokens
+    /// everywhere: the loss of a network that has learnt nothing but a bias.
     pub fn of_mean(
         &self,
         prediction: &Tensor,

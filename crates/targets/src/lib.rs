@@ -1,9 +1,9 @@
-//! What a masked model predicts, and the loss on the masked positions.
+//! Prediction targets of masked models, and the loss on the masked positions.
 //!
-//! A target makes the values to predict from the whole image (`masked`) and compares
-//! predictions with them (`loss`): pixels with [`PixelTarget`] or, of clips, [`ClipTarget`], a teacher's features with
-//! [`FeatureTarget`]. Visible positions never enter: their gradient is exactly zero,
-//! because they are left out before the loss.
+//! A target computes the values to predict from the whole image (`masked`) and compares
+//! predictions with them (`loss`): [`PixelTarget`] for pixels of images, [`ClipTarget`] for
+//! pixels of clips, [`FeatureTarget`] for a teacher's features. Visible positions are left out
+//! before the loss, so their gradient is exactly zero.
 //!
 //! ```
 //! use bauta_backbones::TokenIndices;

@@ -5,7 +5,7 @@ use tch::{Kind, Reduction, Tensor};
 
 use crate::TargetError;
 
-/// A loss on the features of tokens; the mean over everything it is given.
+/// A loss on the features of tokens, averaged over everything it is given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FeatureLoss {
     /// Mean squared error.
@@ -19,11 +19,11 @@ pub enum FeatureLoss {
     Cosine,
 }
 
-/// Shortest length that a cosine divides by.
+/// Lower bound of the lengths that a cosine divides by.
 const COSINE_EPS: f64 = 1e-6;
 
 impl FeatureLoss {
-    /// The loss of predictions of tokens, both [B, N, D]: a scalar in single precision.
+    /// The loss of predictions against targets, both [B, N, D]: a scalar in single precision.
     ///
     /// # Errors
     /// [`TargetError::Shape`] when prediction and target differ in shape.
@@ -91,12 +91,12 @@ mod tests {
         close(smooth(1.0).of_mean(&target), 0.25);
         let shifted = FeatureLoss::Mse.of_mean(&(normal("a", &[3, 5, 7]) + 4.0));
         close(shifted - FeatureLoss::Mse.of_mean(&normal("a", &[3, 5, 7])), 0.0);
-        // Opposite directions have a mean of no direction.
+        // The mean of opposite directions is zero.
         let opposite = Tensor::from_slice(&[1.0_f32, 0.0, -1.0, 0.0]).view([1, 2, 2]);
         close(FeatureLoss::Cosine.of_mean(&opposite), 1.0);
     }
 
-    /// What predicting zero costs where targets are standard normal: where a run begins.
+    /// The loss of predicting zero for standard normal targets, as at the start of a run.
     #[test]
     fn the_zero_predictor_costs_what_integrals_say() {
         let targets = normal("targets", &[4, 500, 500]);
@@ -104,7 +104,7 @@ mod tests {
         for (loss, wanted) in
             [(smooth(1.0), 0.424_66), (smooth(2.0), 0.247_12), (FeatureLoss::Mse, 1.0)]
         {
-            // The deviation of a mean of a million draws is at most 0.0015.
+            // The standard deviation of a mean of a million draws is at most 0.0015.
             let found = loss.of(&zero, &targets).unwrap().double_value(&[]);
             assert!((found - wanted).abs() < 0.008, "{loss:?}: {found}");
         }

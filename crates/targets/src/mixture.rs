@@ -1,8 +1,8 @@
 //! Mixtures of two images and the losses that separate them (i-MAE §3).
 //!
-//! A mixture is x = λ·x₁ + (1 − λ)·x₂ of normalised images. The image of the smaller
-//! share is *subordinate*, the other *dominant*; the first branch always answers for
-//! the subordinate one, whichever image that is.
+//! A mixture is x = λ·x₁ + (1 − λ)·x₂ of normalised images. The image with the smaller
+//! share is *subordinate*, the other *dominant*; the first branch always predicts the
+//! subordinate one, whichever image that is.
 
 use bauta_backbones::TokenIndices;
 use tch::Tensor;
@@ -11,8 +11,8 @@ use crate::{FeatureLoss, PixelTarget, TargetError};
 
 /// Mixes images of one shape: λ·`first` + (1 − λ)·`second`, with λ in [0, 1].
 ///
-/// u8 pixels are mixed, too, and give f32 in [0, 255]; since normalisation is affine, it
-/// does not matter whether it comes before or after.
+/// Mixtures of u8 pixels are f32 in [0, 255]; since normalisation is affine, it can be applied
+/// before or after mixing.
 ///
 /// # Errors
 /// [`TargetError::Shape`] when the shapes differ.
@@ -34,7 +34,7 @@ pub fn next_in_batch(images: &Tensor) -> Tensor {
     images.roll([-1], [0])
 }
 
-/// Puts two things in the order (subordinate, dominant), where the first's share is λ.
+/// Orders two values as [subordinate, dominant], where λ is the share of the first.
 ///
 /// With λ = 0.5 the first is subordinate, as in the released code.
 ///
@@ -68,8 +68,8 @@ pub fn image_losses<'a>(
 
 /// The two-way image loss: the sum of [`image_losses`], a scalar.
 ///
-/// With pixels as they are it is the reference's Σ mask · (e₁² + e₂²) / Σ mask; a single
-/// branch is a sum of one.
+/// With raw pixels this is the reference's Σ mask · (e₁² + e₂²) / Σ mask; with a single branch
+/// it is that branch's loss.
 ///
 /// # Errors
 /// As [`image_losses`], and [`TargetError::NoBranch`] without a prediction.
@@ -82,8 +82,8 @@ pub fn two_way_loss<'a>(
     sum(image_losses(target, predictions, sources, indices)?)
 }
 
-/// The two-way image loss of predicting the mean of all patches of each source, computed later: a
-/// scalar, or the error of a source that does not fit.
+/// Returns a closure that computes the two-way image loss of predicting the mean of all patches of
+/// each source: a scalar, or the error of a source that does not fit.
 pub fn two_way_loss_of_mean(
     target: &PixelTarget,
     sources: &[&Tensor],

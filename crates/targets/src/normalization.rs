@@ -3,7 +3,7 @@
 
 use tch::{Kind, Tensor};
 
-/// Added to variances, inside the root.
+/// Added to variances, inside the root; lower bound of lengths.
 const EPS: f64 = 1e-6;
 
 /// Normalises each token's features separately.
@@ -11,7 +11,7 @@ const EPS: f64 = 1e-6;
 pub enum Normalization {
     /// Leaves them as they are.
     None,
-    /// Standardises them to mean 0 and *unbiased* variance 1, as dBOT does, and MAE with pixels.
+    /// Standardises them to mean 0 and *unbiased* variance 1, as dBOT does and as MAE does pixels.
     Standardize,
     /// Standardises them to mean 0 and *biased* variance 1: layer norm without affine parameters.
     LayerNorm,
@@ -22,8 +22,8 @@ pub enum Normalization {
 impl Normalization {
     /// Normalises the last dimension of features `[..., D]`, in single precision.
     ///
-    /// A token whose features are all equal becomes zero in the middle two, and one of
-    /// zeros stays zero under [`Self::L2`].
+    /// [`Self::Standardize`] and [`Self::LayerNorm`] turn a token whose features are all equal
+    /// into zeros; under [`Self::L2`] a token of zeros stays zero.
     pub fn apply(self, features: &Tensor) -> Tensor {
         let features = features.to_kind(Kind::Float);
         match self {

@@ -44,7 +44,7 @@ pub fn patchify(images: &Tensor, grid: Grid) -> Result<Tensor, TargetError> {
 /// Puts patches [B, h·w, p·p·C] back together as images [B, C, h·p, w·p].
 ///
 /// # Errors
-/// [`TargetError::Shape`] unless the patches are those of square patches on `grid`.
+/// [`TargetError::Shape`] unless the rows are square patches on `grid`.
 pub fn unpatchify(patches: &Tensor, grid: Grid, channels: usize) -> Result<Tensor, TargetError> {
     let (h, w, channels) = (grid.height() as i64, grid.width() as i64, channels as i64);
     let size = patches.size();

@@ -18,7 +18,7 @@ pub struct PixelTarget {
 }
 
 impl PixelTarget {
-    /// Predicts the pixels of the (normalised) image as they are.
+    /// Predicts the pixels of the (normalised) image without standardising them per patch.
     pub fn raw(grid: Grid, channels: usize) -> Self {
         Self { grid, channels, normalize: false }
     }
@@ -44,8 +44,8 @@ impl PixelTarget {
 
     /// Turns predictions of all patches, [B, L, P] in image order, into images [B, C, H, W].
     ///
-    /// Standardised predictions are brought back with each patch's true mean and
-    /// deviation, taken from `images`; so this is for pictures, not for scores.
+    /// Standardised predictions are rescaled with each patch's true mean and standard
+    /// deviation, taken from `images`: the result is for display, not for scores.
     ///
     /// # Errors
     /// [`TargetError::Shape`] when images or predictions do not fit the grid.
@@ -66,7 +66,7 @@ impl PixelTarget {
         Ok(self.normalized_patches(indices.gather_masked(&patches)))
     }
 
-    /// The loss of a prediction of them [B, M, P], a scalar in single precision.
+    /// The loss of a prediction of these targets [B, M, P], a scalar in single precision.
     ///
     /// # Errors
     /// [`TargetError::Shape`] when prediction and target differ in shape.
@@ -76,8 +76,8 @@ impl PixelTarget {
         FeatureLoss::Mse.of(prediction, target)
     }
 
-    /// The loss of predicting the mean of all patches of a target [B, M, P], computed later: the
-    /// loss must fall below it before anything is learnt about an image.
+    /// Returns a closure that computes the loss of predicting the mean of all patches of a target
+    /// [B, M, P]: the loss must fall below it before anything is learnt about an image.
     pub fn of_mean(&self, target: Tensor) -> impl FnOnce() -> Result<Tensor, TargetError> + use<> {
         move || Ok(FeatureLoss::Mse.of_mean(&target))
     }
@@ -87,7 +87,7 @@ impl PixelTarget {
     }
 }
 
-/// Patches standardised by their own mean and deviation.
+/// Patches standardised by their own mean and standard deviation.
 pub(crate) fn standardised(patches: Tensor) -> Tensor {
     let (mean, deviation) = statistics(&patches);
     (patches - mean) / deviation
@@ -215,7 +215,7 @@ mod tests {
             prop_assert!(largest(&plain.mean_dim([2].as_slice(), false, None)) < 1e-5);
             let changed = target.all(&(&images * gain + offset)).unwrap();
             prop_assert!(largest(&(changed - plain)) < 1e-4);
-            // A flat patch has nothing to predict.
+            // The targets of a flat patch are zero.
             let flat = target.all(&(images.zeros_like() + offset)).unwrap();
             prop_assert_eq!(largest(&flat), 0.0);
         }

@@ -1,10 +1,11 @@
-//! Self-supervised tasks on clips with pictures and sound, and distillation between their networks
-//! (ELo, arXiv 2002.12177, section 3.1).
+//! Self-supervised tasks on clips with frames and sound, and distillation between the networks of
+//! their modalities (ELo, arXiv 2002.12177, section 3.1).
 //!
-//! Each modality has a network of its own: colour, which is always there, and grey, optical flow
-//! and sound where they are wanted. [`TASKS`] lists what can be asked of them, each by a name such
-//! as `shuffle.rgb`; [`Pretext::losses`] takes the losses of those that are wanted, and makes no
-//! pass that none of them needs. Which clips are shuffled, reversed or mismatched is an argument.
+//! Each modality has its own network: RGB always, and greyscale, optical flow and sound where they
+//! are configured. [`TASKS`] lists the tasks, each with a name such as `shuffle.rgb`;
+//! [`Pretext::losses`] computes the losses of the wanted tasks and skips forward passes that none
+//! of them needs. The caller chooses which clips are shuffled or reversed; a mismatched pair takes
+//! its second input from the next clip of the batch.
 
 mod heads;
 mod inputs;
@@ -27,7 +28,7 @@ pub use self::task::{Modality, Site, TASKS, Task};
 /// Margin in squared distance between positives and negatives of the joint embedding.
 const MARGIN: f64 = 0.5;
 
-/// Shares of red, green and blue in grey (ITU-R BT.601).
+/// Weights of red, green and blue in greyscale (ITU-R BT.601).
 const GREY: [f32; 3] = [0.299, 0.587, 0.114];
 
 /// The networks of all modalities and the heads of all tasks.
@@ -43,11 +44,11 @@ pub struct Pretext {
 }
 
 impl Pretext {
-    /// Adds the networks `rgb`, `grey`, `flow` and `sound` of the chosen modalities, and
+    /// Adds the networks `rgb`, `grey`, `flow` and `sound` of the chosen modalities, and the heads
     /// `heads.TASK`.
     ///
     /// # Errors
-    /// [`ModelError::Config`] when a size cannot be.
+    /// [`ModelError::Config`] when a size is invalid.
     pub fn new(mut scope: Scope<'_>, config: PretextConfig) -> Result<Self, ModelError> {
         config.check()?;
         let mut frames = |name: &str, channels: usize| {
@@ -56,7 +57,7 @@ impl Pretext {
         let rgb = frames("rgb", 3)?;
         let grey = config.grey.then(|| frames("grey", 1)).transpose()?;
         let flow = config.flow.then(|| frames("flow", 2)).transpose()?;
-        // Its features are as wide as the others'.
+        // The sound network's features are as wide as the others'.
         let width = rgb.config().features() / 4;
         let sound = config
             .sound
@@ -71,19 +72,19 @@ impl Pretext {
         &self.tasks
     }
 
-    /// The network that is kept in the end.
+    /// The RGB network, which is kept after training.
     pub fn rgb(&self) -> &SpacetimeConv {
         &self.rgb
     }
 
-    /// The losses of the tasks that `wanted` names, in the order of [`Self::tasks`]; none of the
-    /// others. The running moments of the networks follow each pass.
+    /// The losses of the `wanted` tasks, in the order of [`Self::tasks`], and `None` for others.
+    /// Each forward pass updates the running moments of its network.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the clips are of another shape.
     ///
     /// # Panics
-    /// Unless `wanted` has an entry a task.
+    /// Unless `wanted` has one entry per task.
     pub fn losses(
         &self,
         clips: &SoundingClips,
@@ -95,7 +96,7 @@ impl Pretext {
         taken.map(|(task, wanted)| wanted.then(|| pass.loss(*task)).transpose()).collect()
     }
 
-    /// Embeddings [B, D] of u8 pixels [B, 3, T or more, H, W] by the colour network alone, with its
+    /// Embeddings [B, D] of u8 pixels [B, 3, T or more, H, W] by the RGB network alone, with its
     /// running moments.
     ///
     /// # Errors
@@ -115,7 +116,7 @@ fn to_unit(pixels: &Tensor) -> Tensor {
     pixels.to_kind(Kind::Float) / 127.5 - 1.0
 }
 
-/// What one step's tasks share: frames, and the passes that were made.
+/// State that the tasks of one step share: frames, and the forward passes made so far.
 struct Pass<'a> {
     networks: &'a Pretext,
     clips: &'a SoundingClips,
@@ -157,7 +158,7 @@ impl<'a> Pass<'a> {
         })
     }
 
-    /// What the networks see or hear of a modality.
+    /// The input of a modality's network.
     fn seen(&self, modality: Modality) -> Tensor {
         let first = |x: &Tensor| x.narrow(2, 0, self.networks.config.frames as i64);
         match modality {
@@ -170,7 +171,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// What follows on what the networks see.
+    /// The frames or fields that follow the input of a modality's network.
     fn future(&self, modality: Modality) -> Tensor {
         let PretextConfig { frames, future, .. } = self.networks.config;
         let last = |x: &Tensor| x.narrow(2, frames as i64, future as i64);
@@ -193,7 +194,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The pass over the clips as they are, made once.
+    /// Features of the unmodified clips, computed once.
     fn features(&self, modality: Modality) -> Result<&ClipFeatures, ModelError> {
         let cell = &self.features[modality as usize];
         if cell.get().is_none() {
@@ -252,7 +253,7 @@ impl<'a> Pass<'a> {
                     Site::BeforeLast => features.before_last.shallow_clone(),
                     Site::Embedding => features.embedding.shallow_clone(),
                 };
-                // Knowledge flows into the RGB network alone.
+                // Only the RGB network is trained by distillation.
                 let teacher = normalized(&at(self.features(from)?).detach());
                 let own = student.forward(&at(self.features(Modality::Rgb)?));
                 Ok(normalized(&own).mse_loss(&teacher, Reduction::Mean))
@@ -272,7 +273,7 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// The next clip's in the place of each.
+/// The rows of a batch moved up by one, so that each clip is paired with the next one's row.
 fn next(x: &Tensor) -> Tensor {
     x.roll([1_i64], [0_i64])
 }
@@ -293,7 +294,7 @@ fn squared_distance(a: &Tensor, b: &Tensor) -> Tensor {
     (a - b).square().sum_dim_intlist(&[1_i64][..], false, Kind::Float)
 }
 
-/// Rows of mean 0 and deviation 1, so that sites are comparable.
+/// Rows standardised to mean 0 and standard deviation 1, so that sites are comparable.
 fn normalized(x: &Tensor) -> Tensor {
     let width = *x.size().last().expect("features have a width");
     x.layer_norm([width], None::<Tensor>, None::<Tensor>, 1e-5, false)

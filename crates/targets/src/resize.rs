@@ -1,4 +1,4 @@
-//! Images at a teacher's size.
+//! Resizing of images to a teacher's size.
 
 use tch::Tensor;
 

@@ -1,8 +1,8 @@
 //! Teachers: the features of a whole image (the slot T of MaskDistill's unified view, arXiv
 //! 2210.10615 §2).
 //!
-//! A teacher is frozen and runs without gradient, once a step, on images without a mask.
-//! Each normalises images as it was trained to.
+//! A teacher is frozen and runs without gradients, once per step, on unmasked images.
+//! Each teacher normalises images as in its own training.
 
 mod convolutional;
 mod encoder;
@@ -17,12 +17,12 @@ pub use pixels::PixelTeacher;
 
 use crate::TargetError;
 
-/// A frozen network, or none, that maps whole images to features of tokens.
+/// Maps whole images to features of tokens, with or without a frozen network.
 pub trait Teacher {
-    /// The grid of the tokens; that of the student.
+    /// The grid of the tokens, which is the student's.
     fn grid(&self) -> Grid;
 
-    /// Features of a token, Dt.
+    /// Number of features per token, Dt.
     fn dim(&self) -> usize;
 
     /// Whether the features of a class token come before those of the patches.

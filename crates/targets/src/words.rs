@@ -1,11 +1,11 @@
-//! Masked words as targets: cross-entropy of the vocabulary (M3AE §3).
+//! Masked words as targets: cross-entropy over the vocabulary (M3AE §3).
 
 use tch::{Device, Kind, Tensor};
 
 use crate::TargetError;
 
 /// The loss of logits [N, vocabulary] of N masked words against their ids i64 \[N\]: the sum of
-/// each word's cross-entropy times its share \[N\], a scalar in single precision; 0 of no words.
+/// each word's cross-entropy times its share \[N\], a scalar in single precision; 0 for no words.
 ///
 /// With shares 1 / (masked words of the text · texts) this is the mean over the texts of each
 /// text's mean, in which texts without a masked word count as 0.
@@ -23,7 +23,7 @@ pub fn word_loss(logits: &Tensor, ids: &Tensor, shares: &Tensor) -> Result<Tenso
     Ok(-(of_words * shares).sum(Kind::Float))
 }
 
-/// The sum of the losses of a batch's groups, scalars; 0 of none, on `device`.
+/// The sum of the scalar losses of a batch's groups, on `device`; 0 if there are none.
 pub fn sum_of(losses: &[Tensor], device: Device) -> Tensor {
     let zero = Tensor::zeros([0_i64; 0], (Kind::Float, device));
     losses.iter().fold(zero, |sum, loss| sum + loss)
@@ -40,7 +40,7 @@ mod tests {
         fn uniform_logits_cost_the_logarithm_of_the_vocabulary(
             hidden in proptest::collection::vec(1_usize..7, 1..5), vocabulary in 2_i64..40_000,
         ) {
-            // So many hidden words of each text.
+            // `hidden` holds the number of masked words of each text.
             let shares: Vec<f32> = hidden
                 .iter()
                 .flat_map(|&count| std::iter::repeat_n(1.0 / count as f32, count))

@@ -1,5 +1,5 @@
-//! The MAE-ST sheet's invariants 1 and 7 on whole batches: visible tokens have no part in the loss,
-//! and a batch of videos with repeats has the loss of its clips.
+//! Properties of MAE-ST's loss on whole batches: visible tokens do not enter it, and the loss of a
+//! batch of videos with repeats is the mean over its clips.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -29,7 +29,7 @@ fn the_loss_of_a_batch_is_the_mean_of_the_losses_of_its_clips() {
     let single = |i: i64| loss_of(&clips.narrow(0, i, 1), &prediction.narrow(0, i, 1), &[i as u64]);
     let mean = (0..6).map(single).sum::<f64>() / 6.0;
     assert!((whole - mean).abs() < 1e-6 * whole, "{whole} and {mean}");
-    // Each repeat has a mask of its own, so no two clips cost the same by it.
+    // Each repeat has its own mask, so the same clip has another loss in each.
     let same = clips.narrow(0, 0, 1).expand([6, -1, -1, -1, -1], false);
     let one = prediction.narrow(0, 0, 1);
     let losses: Vec<f64> =

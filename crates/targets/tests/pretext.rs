@@ -1,4 +1,4 @@
-//! Losses one by one, gradients and where they do not go, names, scales.
+//! Single losses, gradients and where they do not flow, names, scales.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -82,7 +82,7 @@ fn each_task_reaches_its_own_networks_and_its_own_head() {
             Task::Align(_, other) | Task::Embed(_, other) => {
                 vec!["rgb.", NETWORKS[other as usize]]
             }
-            // Nothing flows back into the network that is distilled from.
+            // No gradient flows into the network that is distilled from.
             Task::Distill(..) => vec!["rgb."],
         };
         for network in NETWORKS {
@@ -107,7 +107,7 @@ fn a_task_alone_costs_what_it_costs_among_all() {
     assert!(none.iter().all(Option::is_none));
 }
 
-/// What one task gives back to each trainable parameter; zeros where it does not reach.
+/// The gradient of a loss for each trainable parameter; zeros where the loss does not depend on it.
 fn gradients(parameters: &Parameters, loss: &Tensor) -> Vec<Tensor> {
     loss.backward();
     let gradient = |parameter: &Tensor| {
@@ -124,8 +124,8 @@ fn gradients(parameters: &Parameters, loss: &Tensor) -> Vec<Tensor> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(6))]
 
-    /// A weighted sum has the weighted sum of the tasks' gradients, and none of those whose
-    /// weight is 0.
+    /// The gradient of a weighted sum of losses is the weighted sum of their gradients, without
+    /// those of weight 0.
     #[test]
     fn loss_and_gradients_are_linear_in_the_weights(
         weights in prop::collection::vec(prop_oneof![Just(0.0_f64), 0.01_f64..1.0], TASKS.len()),
@@ -202,7 +202,7 @@ fn a_flow_backwards_is_turned_round_and_the_last_field_is_seen_twice() {
     let turned = Tensor::cat(&[-seen.flip([2_i64]), fields.narrow(2, 3, 2)], 2);
     assert_eq!(loss(&fields, &back), loss(&turned, &own));
     assert_ne!(loss(&fields, &back), loss(&fields, &own));
-    // What follows is not seen.
+    // Later fields are not seen.
     let other = Tensor::cat(&[seen, fields.narrow(2, 3, 2).zeros_like()], 2);
     assert_eq!(loss(&fields, &own), loss(&other, &own));
 }
@@ -233,7 +233,7 @@ fn modalities_that_are_left_out_have_no_network_and_no_task() {
     }
 }
 
-/// Every head fits features of another width and strides.
+/// Every head also fits features of another width and other strides.
 #[test]
 fn networks_of_fifty_layers_have_all_tasks() {
     let config = PretextConfig { network: FrameNetwork::Fifty, width: 1, ..CONFIG };
@@ -254,7 +254,7 @@ fn names_differ_and_say_task_and_modality() {
     assert!(names.contains(&"shuffle.rgb"));
 }
 
-/// What is exported is read back without any other branch.
+/// The exported network can be read back without the other branches.
 #[test]
 fn the_network_of_colour_gives_the_same_without_the_others() {
     let (parameters, pretext) = built();
@@ -270,7 +270,7 @@ fn the_network_of_colour_gives_the_same_without_the_others() {
     let pixels = clips().pixels;
     let found = Pretext::embed(&network, &pixels, CONFIG.frames).unwrap();
     assert_eq!(found, Pretext::embed(pretext.rgb(), &pixels, CONFIG.frames).unwrap());
-    // Clips that are normalised as the folder says are the same to rounding.
+    // Clips normalised with the folder's statistics give the same embeddings up to rounding.
     let seen = pixels.narrow(2, 0, CONFIG.frames as i64);
     let [mean, deviation] = [&config.image_mean, &config.image_std];
     let normalization = ImageNormalization::new(mean, deviation, Device::Cpu).unwrap();
@@ -315,7 +315,7 @@ fn losses_are_divided_by_their_mean_over_the_first_steps() {
     other.load_state(&saved).unwrap();
     let again = other.scale(vec![Some(Tensor::from(3.0_f32)), None]);
     assert_eq!(again[0].as_ref().unwrap().double_value(&[]), 3.0);
-    // A step that was given up does not count.
+    // An abandoned step does not count.
     assert_eq!(other.state()[0].1, saved["scale"]);
     assert!(RunningScale::new(3, 2, Device::Cpu).load_state(&saved).is_err());
 }

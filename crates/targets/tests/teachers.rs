@@ -1,4 +1,4 @@
-//! What must hold of teachers and their targets, whatever network teaches.
+//! Properties of teachers and their targets that hold for any network.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -52,7 +52,7 @@ fn distance(a: &Tensor, b: &Tensor) -> f64 {
     (a - b).abs().max().double_value(&[])
 }
 
-/// The unified view's check: MAE put together from slots is MAE, bit for bit.
+/// MAE assembled from the slots of MaskDistill's unified view equals MAE, bit for bit.
 #[test]
 fn pixels_standardised_under_squares_are_maes_target() {
     let config = config();
@@ -112,8 +112,8 @@ fn targets_are_the_normalised_features_of_masked_tokens_and_the_class() {
     assert_eq!(patch_tokens(&found), masked);
 }
 
-/// The class token is judged where both sides have it; else the masked tokens alone are, bit
-/// for bit as if the other side had never had it.
+/// The class token enters the loss where both sides have it; otherwise the loss is that of the
+/// masked tokens alone, bit for bit.
 #[test]
 fn a_class_token_on_one_side_alone_is_left_out() {
     let config = config();
@@ -159,7 +159,7 @@ fn nothing_flows_into_a_teacher() {
     assert!(!wanted.requires_grad());
     let prediction = Tensor::zeros_like(&wanted).set_requires_grad(true);
     target.loss(&prediction, &wanted).unwrap().backward();
-    // Every row is learnt from, the class token's, which is the first, too.
+    // Every row has a gradient, including the class token's, which is the first.
     let slopes = prediction.grad().abs().amax([0, 2].as_slice(), false);
     assert!(slopes.min().double_value(&[]) > 0.0);
     for (parameter, before) in parameters.iter().zip(before) {
@@ -168,7 +168,8 @@ fn nothing_flows_into_a_teacher() {
     }
 }
 
-/// dBOT's published teacher of ViT-L and ViT-H has no block: a patch says nothing of others.
+/// dBOT's published teacher of ViT-L and ViT-H has no blocks: each patch's features depend on it
+/// alone.
 #[test]
 fn a_teacher_without_blocks_sees_each_patch_alone() {
     let teacher = teacher(&VitConfig { depth: 0, ..config() }, false);

@@ -1,7 +1,7 @@
-//! An objective and inputs of one's own: a small network learns to clean noisy waves.
+//! A custom objective with custom inputs: a small network learns to denoise waves.
 //!
-//! `own_objective FOLDER [DIE_AT]` trains in FOLDER. Started again, it goes on from the last
-//! checkpoint: killed or not (DIE_AT kills it at that step), the weights end as the same bytes.
+//! `own_objective FOLDER [DIE_AT]` trains in FOLDER. Started again, it resumes from the last
+//! checkpoint: the final weights are the same bytes whether or not DIE_AT ended it at that step.
 
 use std::{env, error::Error, path::Path, process::exit, sync::atomic::AtomicBool};
 

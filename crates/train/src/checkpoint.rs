@@ -1,13 +1,13 @@
-//! What one checkpoint holds.
+//! The files of one checkpoint.
 //!
 //! | file | |
 //! |---|---|
-//! | `model.safetensors` | the model: the averages of its weights where the phase keeps them |
-//! | `training.safetensors` | with averages, the weights that are trained |
+//! | `model.safetensors` | the model; its averaged weights where the phase keeps averages |
+//! | `training.safetensors` | with averages, the weights being trained |
 //! | `optimizer.safetensors` | moments and counts |
 //! | `state.safetensors` | the objective's own state, where it has any |
 //! | `config.json` | the model's configuration |
-//! | `preprocessor_config.json` | how pictures are made ready for it, where it sees any |
+//! | `preprocessor_config.json` | preprocessing of the model's images, where it takes images |
 //! | `state.json` | [`Progress`] |
 
 use std::collections::HashMap;
@@ -41,7 +41,7 @@ pub(crate) fn write<O: Objective>(
             let averages: HashMap<_, _> = ema.state().collect();
             let averaged = parameters.iter().map(|parameter| {
                 let name = parameter.name.as_str();
-                // What is not trained has no average.
+                // Parameters that are not trained have no average.
                 (name, averages.get(name).copied().unwrap_or(&parameter.tensor))
             });
             write_tensors(&folder.join(MODEL), averaged)?;

@@ -1,9 +1,9 @@
-//! The `checkpoints` folder of a run: `step-N/`, `last`, a link to the newest, and what
-//! finished phases keep.
+//! The `checkpoints` folder of a run: the folders `step-N/`, the link `last` to the newest one, and
+//! the models that finished phases keep.
 //!
-//! A checkpoint is written to a folder beside, flushed and renamed; then a phase that ends
-//! leaves what it keeps, and then `last` is replaced in one rename. So at every instant `last`
-//! names a whole checkpoint, and where that says that a phase is over, what it keeps is there.
+//! A checkpoint is written to a temporary folder, flushed and renamed; then a phase that ends
+//! copies the model it keeps, and then `last` is replaced in one rename. So `last` names a complete
+//! checkpoint at every instant, and if that checkpoint ends a phase, the kept model exists.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ impl Checkpoints {
         self.folder.join(phase)
     }
 
-    /// Prepares a new start of the run: existing checkpoints are no longer the last.
+    /// Prepares a new start of the run by removing the link to the newest checkpoint.
     pub(crate) fn forget(&self) -> Result<(), TrainError> {
         if !self.folder.is_dir() {
             return Ok(());
@@ -54,10 +54,10 @@ impl Checkpoints {
         flush(&self.folder)
     }
 
-    /// Makes a checkpoint of the files that `write` puts into a folder, and the last one of it;
-    /// with `keep`, the model stays as `checkpoints/KEEP`, too.
+    /// Saves the files that `write` puts into a folder as a checkpoint and points `last` to it;
+    /// with `keep`, also copies the model to `checkpoints/KEEP`.
     ///
-    /// Where this fails, the former `last` stands.
+    /// If writing the checkpoint or the copy fails, `last` stays as it was.
     pub(crate) fn save(
         &self,
         step: u64,
@@ -116,7 +116,7 @@ impl Checkpoints {
             }
             match name.strip_prefix("step-").map(str::parse::<u64>) {
                 Some(Ok(found)) if found <= step => steps.push(found),
-                // Later steps belong to a former life of the run.
+                // Later steps belong to an earlier start of the run.
                 Some(Ok(_)) => remove(&entry.path())?,
                 _ => {}
             }
@@ -129,7 +129,7 @@ impl Checkpoints {
     }
 }
 
-/// Makes a folder of the files that `write` puts into it: beside it, flushed, renamed.
+/// Makes a folder: `write` fills a temporary one, which is flushed and renamed.
 fn make_folder(
     whole: &Path,
     write: impl FnOnce(&Path) -> Result<(), TrainError>,
@@ -149,7 +149,7 @@ fn make_folder(
     made
 }
 
-/// Flushes what a folder lists to the disk.
+/// Flushes the entries of a folder to disk.
 fn flush(folder: &Path) -> Result<(), TrainError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(TrainError::io(folder))
 }

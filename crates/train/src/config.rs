@@ -39,29 +39,29 @@ pub struct TrainConfig {
     pub optimizer: OptimizerConfig,
     /// Clip the gradient's global norm to this.
     pub clip_grad: Option<f64>,
-    /// Decay of an average of the weights; it, not the weights, is what is saved as the model.
+    /// Decay of a moving average of the weights, which is saved as the model in their place.
     pub ema: Option<f64>,
     /// Arithmetic of the forward pass.
     pub precision: Precision,
     /// Recompute transformer blocks in the backward pass instead of keeping their values
     /// ([`bauta_libtorch::Checkpointing`]).
     pub checkpoint_blocks: bool,
-    /// With several ranks, each keeps the optimiser's state of a share of the parameters
-    /// ([`crate::Optimizer::of_share`]); the weights are the same, bit by bit.
+    /// With several ranks, each keeps the optimiser's state for a share of the parameters
+    /// ([`crate::Optimizer::of_share`]); the weights are the same, bit for bit.
     pub shard_optimizer: bool,
-    /// Write a checkpoint every this many steps of the phase; 0 only at its end.
+    /// Write a checkpoint every this many steps of the phase; with 0, only at its end.
     pub checkpoint_every: u64,
-    /// Read losses and write metrics every this many steps of the phase, besides its first and
-    /// those with a checkpoint; 0 only there.
+    /// Read losses and write metrics every this many steps of the phase, as well as at its first
+    /// step and at checkpoints; with 0, only there.
     pub log_every: u64,
-    /// Let observers measure the objective every this many steps of the phase, and at its end, with
-    /// a record written there; 0 never. Their time does not count as training time.
+    /// Let observers measure the objective, and write a record, every this many steps of the phase
+    /// and at its end; with 0, never. Their time does not count as training time.
     pub measure_every: u64,
 }
 
 impl TrainConfig {
-    /// AdamW with MAE's settings in single precision, without clipping or averaging; a record
-    /// every 50 steps, a checkpoint at the end, the whole schedule one epoch.
+    /// AdamW with MAE's settings in single precision, without clipping or averaging, with a record
+    /// every 50 steps, a checkpoint at the end and the whole schedule as one epoch.
     pub fn new(schedule: Schedule, batch_size: usize) -> Self {
         Self {
             steps_per_epoch: schedule.steps,

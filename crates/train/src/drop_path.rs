@@ -1,4 +1,4 @@
-//! Which samples skip which branches: the host's part of stochastic depth.
+//! The host's part of stochastic depth: which samples skip which branches.
 
 use bauta_backbones::DropPath;
 use bauta_streams::{Purpose, StreamKey};
@@ -8,7 +8,7 @@ pub const DROP_PATH: Purpose = Purpose::named("drop path");
 
 /// Draws the factors [depth, 2, B] of [`DropPath`] for the samples with these indices.
 ///
-/// Each sample has a stream of its own for each `purpose`, so that its depth does not
+/// Each sample has its own random stream for each `purpose`, so that its draws do not
 /// depend on its batch. `rate` is that of the last block.
 pub fn draw_drop_path(
     purpose: Purpose,
@@ -25,7 +25,7 @@ pub fn draw_drop_path(
         let mut stream = StreamKey { seed, purpose, epoch, sample }.stream();
         for (block, &rate) in rates.iter().enumerate() {
             for branch in 0..2 {
-                // Drawn for every block, so that a rate of 0 moves no other draw.
+                // Drawn for every block, so that a rate of 0 does not shift other draws.
                 let kept = stream.uniform_in(0.0, 1.0) >= rate;
                 factors[(2 * block + branch) * batch + place] =
                     if kept { (1.0 / (1.0 - rate)) as f32 } else { 0.0 };

@@ -16,7 +16,7 @@ pub struct Ema {
 }
 
 impl Ema {
-    /// Starts the average at the present weights.
+    /// Starts the average at the current weights.
     pub fn new(parameters: &Parameters, decay: f64) -> Self {
         let members: Vec<_> = parameters.trainable().collect();
         Self {
@@ -27,15 +27,15 @@ impl Ema {
         }
     }
 
-    /// Moves the average towards the present weights.
+    /// Moves the average towards the current weights.
     ///
     /// # Errors
-    /// libtorch's refusal.
+    /// When libtorch refuses the call.
     pub fn update(&mut self) -> Result<(), LibtorchError> {
         lerp_all(&self.averages, &self.weights, 1.0 - self.decay)
     }
 
-    /// The averages by their parameters' names.
+    /// The averages with the names of their parameters.
     pub fn state(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.names.iter().map(String::as_str).zip(&self.averages)
     }
@@ -43,7 +43,7 @@ impl Ema {
     /// Overwrites the averages with saved ones.
     ///
     /// # Errors
-    /// The names that are missing; then nothing has been changed.
+    /// The names that are missing; no average is changed then.
     pub fn load_state(&mut self, saved: &HashMap<String, Tensor>) -> Result<(), Mismatch> {
         let missing: Vec<String> =
             self.names.iter().filter(|name| !saved.contains_key(*name)).cloned().collect();

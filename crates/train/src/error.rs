@@ -33,7 +33,7 @@ pub enum TrainError {
         key: &'static str,
         /// The value given.
         value: String,
-        /// What values it can have.
+        /// The values it can have.
         rule: &'static str,
     },
     /// The data ended before the schedule.
@@ -44,7 +44,7 @@ pub enum TrainError {
         /// Steps of the phase.
         steps: u64,
     },
-    /// Stopped between two inputs of one step, which changed nothing.
+    /// Stopped between two inputs of one step; the step changed nothing.
     #[error("stopped within step {step} of the phase, before its end")]
     StoppedWithin {
         /// The step, counted from 0.

@@ -1,12 +1,12 @@
-//! The gradients of a step by name, for objectives that change them before it is made.
+//! The gradients of a step by name, for objectives that change them before the optimiser's step.
 
 use tch::Tensor;
 
 /// The gradients of the trained parameters, before norm, clip and step.
 ///
-/// They are the means over the inputs of the step. What is written into them is what the
-/// optimiser sees; shapes and layout must stay, so change them in place. A parameter that the
-/// loss does not depend on has a gradient of zeros.
+/// They are the means over the inputs of the step. The optimiser sees the values written into
+/// them; shapes and layout must stay, so change them in place. A parameter that the loss does not
+/// depend on has a gradient of zeros.
 #[derive(Debug)]
 pub struct Gradients<'a> {
     names: &'a [String],

@@ -2,7 +2,7 @@
 //!
 //! Pre-training has two groups: decayed or not. Fine-tuning has two for each
 //! layer, whose learning rates fall geometrically towards the input, so that
-//! what pre-training made general changes least (BEiT; MAE, fine-tuning).
+//! the general features of early layers change least (BEiT; MAE, fine-tuning).
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use bauta_backbones::{Parameter, Parameters};
 
 use crate::OptimizerConfig;
 
-/// Layer-wise decay of a vision transformer's learning rate, a plain one's or BEiT's.
+/// Layer-wise decay of a network's learning rate: a plain ViT, a BEiT or a residual network.
 ///
 /// ```
 /// use bauta_train::LayerDecay;
@@ -28,10 +28,12 @@ pub struct LayerDecay {
 }
 
 impl LayerDecay {
-    /// The layer of a parameter: 0 for embeddings, i + 1 for block i, and one more
-    /// than the blocks for what stands above them and for a table of position biases that
-    /// all blocks share; a table of one block is in that block. A residual network's blocks are
-    /// its stages, and its embeddings the layers before them.
+    /// The layer of a parameter: 0 for embeddings, i + 1 for block i, and depth + 1 for layers
+    /// above the blocks.
+    ///
+    /// A table of position biases that all blocks share has depth + 1 too; a block's own table
+    /// belongs to that block. A residual network's blocks are its stages, and its embeddings are
+    /// the layers before them.
     pub fn layer_of(&self, name: &str) -> usize {
         let embeddings =
             ["cls_token", "mask_token", "pos_embed", "patch_embed.", "conv1.", "bn1.", "stem."];
@@ -55,7 +57,7 @@ impl LayerDecay {
     }
 }
 
-/// Whether weight decay applies: not to vectors and scalars, not to biases, not to positions.
+/// Whether weight decay applies: not to vectors, scalars, biases or position embeddings.
 ///
 /// Class and mask tokens are decayed, as in the reference's pre-training (their
 /// tensors have three dimensions and its skip list is empty), and so are tables of position
@@ -65,7 +67,7 @@ pub fn is_decayed(parameter: &Parameter) -> bool {
     parameter.tensor.dim() > 1 && !name.ends_with(".bias") && name != "pos_embed"
 }
 
-/// The same in fine-tuning, where the reference's skip list holds the class token too.
+/// Like [`is_decayed`], for fine-tuning, where the reference's skip list also has the class token.
 fn is_decayed_in_finetuning(parameter: &Parameter) -> bool {
     is_decayed(parameter) && parameter.name != "cls_token"
 }
@@ -172,7 +174,7 @@ mod tests {
             assert_eq!(groups[spared].lr_scale, [0.25, 0.5][block]);
         }
         assert!(is_in(1, "cls_token") && is_in(6, "head.weight") && is_in(7, "fc_norm.weight"));
-        // Names of pre-training, as BEiT's code has them.
+        // Names from pre-training, as in BEiT's code.
         assert_eq!(layers.layer_of("rel_pos_bias.relative_position_bias_table"), 3);
         assert_eq!(layers.layer_of("mask_token"), 0);
     }

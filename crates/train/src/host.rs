@@ -4,7 +4,7 @@ use bauta_data::Pixels;
 use ndarray::{Array, Dimension};
 use tch::Tensor;
 
-/// What [`host_tensor`] takes: numbers of a batch.
+/// An array of a batch's numbers that [`host_tensor`] can convert.
 pub trait HostArray {
     /// The same numbers as a tensor of their shape and type.
     fn tensor(&self) -> Tensor;
@@ -29,7 +29,7 @@ impl HostArray for Pixels {
 }
 
 /// Numbers of a batch, pixels [B, C, H, W] or labels [B, H, W], as a tensor of the same shape
-/// on the host: u8 of bytes, f32 of other pixels.
+/// on the host: u8 for bytes, f32 for other pixels.
 ///
 /// ```
 /// let pixels = ndarray::Array4::<u8>::from_elem((2, 3, 4, 5), 7);

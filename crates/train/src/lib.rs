@@ -1,12 +1,12 @@
 //! Training: phases, step loop, optimisers, schedules, precision, exact resume, metrics.
 //!
 //! An [`Objective`] turns an input into a [`Loss`] with named parts; inputs are of any type that
-//! a [`Prefetcher`](bauta_data::Prefetcher) or a loader makes. A [`Trainer`] takes an objective
+//! a [`Prefetcher`](bauta_data::Prefetcher) or a loader produces. A [`Trainer`] takes an objective
 //! and a feed of its inputs through the [`Phase`]s of a run, and leaves a run folder with
-//! metrics and checkpoints. A run that is interrupted at any instant goes on from its last
-//! checkpoint and ends, on the CPU with the same number of threads, with bit-identical weights.
+//! metrics and checkpoints. A run that is interrupted at any instant resumes from its last
+//! checkpoint; on the CPU with the same number of threads, its final weights are bit-identical.
 //!
-//! `examples/own_objective.rs` trains an objective on inputs of its own in fifty lines.
+//! `examples/own_objective.rs` trains a custom objective on custom inputs in fifty lines.
 
 mod checkpoint;
 mod checkpoints;
@@ -53,5 +53,5 @@ pub use sizes::step_sizes;
 pub use step::{Readings, StepMaker};
 pub use timing::{StepTimes, WARM_UP, time_steps};
 pub use trainer::{Event, Standing, Trainer};
-// Part of this crate's interface (`Objective::config`), so that its users need no version of their own.
+// Part of this crate's interface (`Objective::config`), re-exported so that users get this version.
 pub use serde_json;

@@ -8,8 +8,8 @@ use crate::ObjectiveError;
 
 /// A scalar loss and, if it is a sum, its parts by name.
 ///
-/// Nothing here waits for the device: parts are gathered there, like the loss itself, and read
-/// at log steps. They reach `metrics.jsonl` as they are, before their weights.
+/// Nothing here waits for the device: parts stay there, like the loss itself, and are read
+/// at log steps. They are written to `metrics.jsonl` before weighting.
 ///
 /// ```
 /// use bauta_train::Loss;
@@ -73,9 +73,10 @@ impl Loss {
         Self { total: total.expect("a sum has at least one part"), parts: named, reference: None }
     }
 
-    /// The same with the loss of predicting the mean of all targets of the step, the best of a
-    /// network that has learnt nothing but a bias, as reference. It is computed only at log steps,
-    /// without gradients, and must not wait for the device.
+    /// Adds a reference: the loss of predicting the mean of all targets of the step, the best of a
+    /// network that has learnt nothing but a bias.
+    ///
+    /// It is computed only at log steps, without gradients, and must not wait for the device.
     pub fn beside<E: Into<ObjectiveError> + 'static>(
         self,
         of_mean: impl FnOnce() -> Result<Tensor, E> + 'static,
@@ -84,16 +85,16 @@ impl Loss {
         Self { reference: Some((Reference::Mean, taken)), ..self }
     }
 
-    /// The same with the loss of a network with the same output for all samples, if it is known.
+    /// Adds as reference the loss of a network with the same output for all samples, if known.
     pub fn beside_uninformed(self, uninformed: Option<Tensor>) -> Self {
         let taken = uninformed.map(|loss| (Reference::Uninformed, Box::new(|| Ok(loss)) as Taken));
         Self { reference: taken.or(self.reference), ..self }
     }
 
-    /// Computes the reference, a scalar; none if the objective has none.
+    /// Computes the reference, a scalar; `None` if there is none or it was computed before.
     ///
     /// # Errors
-    /// Whatever keeps it from being taken.
+    /// The error of computing it.
     pub fn reference(&mut self) -> Result<Option<(Reference, Tensor)>, ObjectiveError> {
         let taken = self.reference.take();
         taken.map(|(reference, taken)| Ok((reference, tch::no_grad(taken)?))).transpose()
@@ -104,7 +105,7 @@ impl Loss {
         &self.total
     }
 
-    /// The parts by name, without gradient and before weighting; none if the loss is not a sum.
+    /// The parts by name, without gradient and before weighting; empty if the loss is not a sum.
     pub fn parts(&self) -> &[(&'static str, Tensor)] {
         &self.parts
     }

@@ -1,4 +1,4 @@
-//! Batches of images with their masks: what most systems train on.
+//! Batches of images with their masks, the input of most systems.
 
 use std::sync::Arc;
 
@@ -10,31 +10,32 @@ use tch::{Device, Tensor};
 
 use crate::{DROP_PATH, draw_drop_path, host_tensor};
 
-/// Images with the tokens that are hidden and the branches that are skipped, on the device.
+/// Images with their masked tokens and skipped branches, on the device.
 #[derive(Debug)]
 pub struct MaskedImages {
     /// u8 pixels [B, C, H, W].
     pub pixels: Tensor,
-    /// Which of their tokens are hidden.
+    /// Which of their tokens are masked.
     pub indices: TokenIndices,
-    /// Branches of the encoder that samples skip; none if nothing is skipped.
+    /// Branches of the encoder that samples skip; `None` if nothing is skipped.
     pub drop_path: Option<DropPath>,
-    /// The same of the decoder.
+    /// Branches of the decoder that samples skip, likewise.
     pub decoder_drop_path: Option<DropPath>,
 }
 
-/// How batches become [`MaskedImages`], on the loader's threads: from each sample's own streams.
+/// How batches become [`MaskedImages`] on the loader's threads, with draws from each sample's
+/// own random streams.
 #[derive(Clone)]
 pub struct Masking {
-    /// How tokens are hidden in each epoch, the last of them from there on.
+    /// The masking strategy of each epoch; the last one serves all later epochs too.
     pub strategies: Arc<[Arc<dyn MaskStrategy>]>,
-    /// The epoch of the first of them.
+    /// The epoch of the first strategy.
     pub first_epoch: u64,
     /// Seed of the run.
     pub seed: u64,
     /// The device of the tensors.
     pub device: Device,
-    /// Rate at which samples skip the last block's branches; less below it.
+    /// Rate at which samples skip the last block's branches; lower blocks have lower rates.
     pub drop_path: f64,
     /// Blocks of the encoder.
     pub depth: usize,
@@ -43,17 +44,17 @@ pub struct Masking {
 }
 
 impl Masking {
-    /// Skips branches at this rate, in a decoder of this many blocks too.
+    /// Skips branches at the given rate, also in a decoder of `decoder_depth` blocks.
     pub fn dropping(self, rate: f64, decoder_depth: usize) -> Self {
         Self { drop_path: rate, decoder_depth, ..self }
     }
 
-    /// Begins with the first strategy in an epoch.
+    /// Starts with the first strategy in epoch `first_epoch`.
     pub fn from_epoch(self, first_epoch: u64) -> Self {
         Self { first_epoch, ..self }
     }
 
-    /// Draws batches, for a loader's threads.
+    /// Returns [`Self::draw`] as a closure for a loader's threads.
     pub fn prepare(self) -> impl Fn(Batch) -> MaskedImages + Clone + Send + Sync {
         move |batch| self.draw(&batch)
     }
@@ -61,7 +62,7 @@ impl Masking {
     /// Draws masks and skipped branches of a batch.
     ///
     /// # Panics
-    /// When the strategy masks different numbers in the samples of one batch;
+    /// When the strategy masks different numbers of tokens in the samples of one batch;
     /// the strategies that recipes can name do not.
     pub fn draw(&self, batch: &Batch) -> MaskedImages {
         let (last, since) =

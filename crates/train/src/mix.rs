@@ -1,9 +1,9 @@
 //! Mixup (Zhang et al., arXiv 1710.09412) and CutMix (Yun et al., arXiv 1905.04899).
 //!
-//! A batch is mixed with itself, last image first: blended, or a rectangle of each
-//! image replaced by its partner's. One λ, the part of an image that is its own,
-//! serves the whole batch (timm's batch mode). What is drawn is plain numbers, made
-//! on the host; the tensors follow.
+//! A batch is mixed with itself in reverse order: blended, or a rectangle of each
+//! image replaced by its partner's. One λ, the share of an image that is its own,
+//! serves the whole batch (timm's batch mode). The draws are plain numbers on the
+//! host; tensors are mixed afterwards.
 
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 use tch::{Kind, Tensor};
@@ -11,10 +11,10 @@ use tch::{Kind, Tensor};
 /// How batches are mixed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MixConfig {
-    /// λ of a blend is drawn from Beta(this, this); 0 blends no batch.
+    /// λ of a blend is drawn from Beta(`mixup`, `mixup`); with 0, no batch is blended.
     pub mixup: f64,
-    /// λ of a replaced rectangle, likewise; 0 replaces in no batch. With both, every
-    /// second batch, at random, is blended.
+    /// λ of a replaced rectangle, likewise; with 0, none is replaced. If both are above 0, each
+    /// batch is blended with probability ½ and cut otherwise.
     pub cutmix: f64,
 }
 
@@ -25,11 +25,11 @@ pub enum Mix {
     None,
     /// λ · image + (1 − λ) · partner.
     Blend(f64),
-    /// A rectangle is the partner's.
+    /// A rectangle is replaced by the partner's.
     Paste {
-        /// First row and the one behind the last.
+        /// First row and the one after the last.
         rows: [usize; 2],
-        /// First column and the one behind the last.
+        /// First column and the one after the last.
         columns: [usize; 2],
         /// The part of the area that is the image's own.
         own: f64,
@@ -56,8 +56,8 @@ impl MixConfig {
 }
 
 impl Mix {
-    /// A rectangle of √(1 − λ) of each side about a uniform centre, clipped to the image;
-    /// what is left of the image's own area is what counts.
+    /// A rectangle of √(1 − λ) of each side around a uniform centre, clipped to the image;
+    /// `own` is computed from the clipped rectangle.
     fn paste(lambda: f64, height: usize, width: usize, stream: &mut RandomStream) -> Self {
         let ratio = (1.0 - lambda).sqrt();
         let mut range = |side: usize| {
@@ -98,11 +98,11 @@ impl Mix {
         }
     }
 
-    /// The classifier's targets for the mixed images: of labels \[B\] (i64) the targets [B,
-    /// classes], whose rows sum to 1.
+    /// The classifier's targets [B, classes] for the mixed images, from labels \[B\] (i64); rows
+    /// sum to 1.
     ///
-    /// The label of an image that is all its own has 1 − s + s / C with `smoothing` s,
-    /// every other class s / C.
+    /// With `smoothing` s, the label of an unmixed image has the target 1 − s + s / C and every
+    /// other class s / C.
     pub fn targets(&self, labels: &Tensor, classes: usize, smoothing: f64) -> Tensor {
         let off = smoothing / classes as f64;
         let one_hot =
@@ -122,7 +122,7 @@ pub fn soft_cross_entropy(logits: &Tensor, targets: &Tensor) -> Tensor {
     -(log * targets).sum(Kind::Float) / targets.size()[0] as f64
 }
 
-/// Draws from Beta(a, a), as one of two Gamma(a) over their sum.
+/// Draws from Beta(a, a), as one of two draws from Gamma(a) divided by their sum.
 fn beta(a: f64, stream: &mut RandomStream) -> f64 {
     let (x, y) = (gamma(a, stream), gamma(a, stream));
     // Both vanish only for shapes so small that λ is 0 or 1 anyway.

@@ -12,20 +12,20 @@ pub type ObjectiveError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The objective of a training run.
 ///
-/// An input is made on the host, ahead of its step, by other threads: a batch with its mask
-/// plan, say. The loss is taken on the device. A step calls, in this order: [`loss`](Self::loss)
-/// for each of its inputs, [`adjust_gradients`](Self::adjust_gradients), and, when the
-/// optimiser has changed the parameters, [`after_step`](Self::after_step). None of them should
-/// wait for the device.
+/// An input, such as a batch with its mask plan, is prepared on the host by other threads, ahead
+/// of its step. The loss is computed on the device. A step calls, in this order:
+/// [`loss`](Self::loss) for each of its inputs, [`adjust_gradients`](Self::adjust_gradients), and,
+/// when the optimiser has changed the parameters, [`after_step`](Self::after_step). None of them
+/// should wait for the device.
 pub trait Objective {
     /// The host's part of a step.
     type Input: Send + 'static;
 
-    /// Computes the loss of one input. A step may be aborted between its inputs, so what
-    /// [`state`](Self::state) saves changes in [`after_step`](Self::after_step) alone.
+    /// Computes the loss of one input. A step can be aborted between its inputs, so only
+    /// [`after_step`](Self::after_step) may change what [`state`](Self::state) saves.
     ///
     /// # Errors
-    /// Whatever keeps the step from being made.
+    /// Any error that prevents the step.
     fn loss(&mut self, input: &Self::Input) -> Result<Loss, ObjectiveError>;
 
     /// The parameters to train.
@@ -34,8 +34,8 @@ pub trait Objective {
     /// The model's `config.json`, which makes a checkpoint a model folder.
     fn config(&self) -> serde_json::Value;
 
-    /// How pictures are preprocessed for the model, stored beside its `config.json`; nothing for a
-    /// model without pictures.
+    /// How images are preprocessed for the model, stored next to its `config.json`; `None` for a
+    /// model that takes no images.
     fn preprocessing(&self) -> Option<Preprocessing> {
         None
     }
@@ -43,26 +43,26 @@ pub trait Objective {
     /// An input as named tensors, saved when its loss is not finite.
     fn tensors(&self, input: &Self::Input) -> Vec<(&'static str, Tensor)>;
 
-    /// Changes the gradients of a step, before their norm is computed and clipped: masks of a
-    /// subnetwork, means over devices.
+    /// Changes the gradients of a step before their norm is computed and clipped, for example to
+    /// mask those outside a subnetwork or to average over devices.
     ///
     /// # Errors
-    /// Whatever keeps the step from being made.
+    /// Any error that prevents the step.
     fn adjust_gradients(&mut self, _gradients: &mut Gradients<'_>) -> Result<(), ObjectiveError> {
         Ok(())
     }
 
-    /// Runs after a step: momentum encoders, queues. `step` counts the steps made in this phase
-    /// before it, as the schedule does. No gradient is recorded in here.
+    /// Runs after a step, to update momentum encoders or queues. `step` counts the steps made in
+    /// this phase before it, as the schedule does. No gradients are recorded in it.
     ///
     /// # Errors
-    /// Whatever keeps the run from going on.
+    /// Any error that must end the run.
     fn after_step(&mut self, _step: u64) -> Result<(), ObjectiveError> {
         Ok(())
     }
 
-    /// The objective's state besides its parameters, by name: queues, a momentum encoder's weights,
-    /// counts. It is saved with each checkpoint.
+    /// The objective's state other than its parameters, by name, such as queues, a momentum
+    /// encoder's weights or counts. It is saved with each checkpoint.
     fn state(&self) -> Vec<(String, Tensor)> {
         Vec::new()
     }

@@ -33,13 +33,13 @@ pub enum Rule {
     Sgd {
         /// Momentum, in [0, 1); 0 keeps no state.
         momentum: f64,
-        /// Nesterov's step, which looks ahead along the direction; with a momentum above 0.
+        /// Nesterov momentum, which looks ahead along the step; needs a momentum above 0.
         nesterov: bool,
     },
 }
 
 impl Rule {
-    /// Its state per parameter, in the parameter's shape.
+    /// Names of the state tensors of a parameter, which have its shape.
     fn moments(self) -> &'static [&'static str] {
         match self {
             Self::AdamW { .. } | Self::Adam { .. } => &["exp_avg", "exp_avg_sq"],
@@ -61,7 +61,7 @@ pub struct OptimizerConfig {
 }
 
 impl Default for OptimizerConfig {
-    /// AdamW as MAE pre-trains with.
+    /// AdamW with the settings of MAE's pre-training.
     fn default() -> Self {
         Self::adamw((0.9, 0.95), 0.05)
     }
@@ -78,7 +78,7 @@ impl OptimizerConfig {
         Self { rule: Rule::Adam { betas, eps: 1e-8 }, weight_decay, layer_decay: None }
     }
 
-    /// Stochastic gradient descent, without Nesterov's look ahead.
+    /// Stochastic gradient descent without Nesterov momentum.
     pub fn sgd(momentum: f64, weight_decay: f64) -> Self {
         let rule = Rule::Sgd { momentum, nesterov: false };
         Self { rule, weight_decay, layer_decay: None }
@@ -92,14 +92,14 @@ struct Group {
     weight_decay: f64,
     names: Vec<String>,
     parameters: Vec<Tensor>,
-    /// The rank that steps each of them.
+    /// The rank that updates each parameter.
     owners: Vec<usize>,
-    /// The places of those that this process steps, rising.
+    /// The indices of the parameters that this process updates, ascending.
     own: Vec<usize>,
     state: State,
 }
 
-/// What a rule keeps from step to step; the lists run parallel to a group's own places.
+/// What a rule keeps from step to step; the lists run parallel to a group's `own` indices.
 #[derive(Debug)]
 enum State {
     Adam { step: Tensor, exp_avgs: Vec<Tensor>, exp_avg_sqs: Vec<Tensor> },
@@ -123,15 +123,17 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// Creates a state of zeros for the trainable parameters, in the groups that
-    /// [`ParameterGroup::divide`] makes.
+    /// Creates a state of zeros for the trainable parameters, in the groups of
+    /// [`ParameterGroup::divide`].
     pub fn new(parameters: &Parameters, config: OptimizerConfig) -> Self {
         Self::of_share(parameters, config, Share::WHOLE)
     }
 
-    /// The same for one of several ranks, which updates a share of the parameters and keeps only
-    /// the state of that share: the first stage of ZeRO (Rajbhandari et al., arXiv 1910.02054,
-    /// §5.1). A parameter belongs to one rank as a whole.
+    /// Like [`Self::new`], for one of several ranks, which updates a share of the parameters and
+    /// keeps only the state of that share.
+    ///
+    /// This is the first stage of ZeRO (Rajbhandari et al., arXiv 1910.02054, §5.1). Each parameter
+    /// belongs to one rank as a whole.
     pub fn of_share(parameters: &Parameters, config: OptimizerConfig, share: Share) -> Self {
         let OptimizerConfig { rule, .. } = config;
         let groups = ParameterGroup::divide(parameters, &config);
@@ -158,13 +160,13 @@ impl Optimizer {
         self.groups.iter().flat_map(|group| &group.names).cloned().collect()
     }
 
-    /// Makes one step, or its share of it, with all gradients in the order of
+    /// Makes one step, or this rank's share of it, with all gradients in the order of
     /// [`Self::parameters`].
     ///
-    /// Where `found_inf` (f32 scalar) is 1, nothing changes.
+    /// If `found_inf` (f32 scalar) is 1, no parameter or moment changes.
     ///
     /// # Errors
-    /// libtorch's refusal, such as for a gradient of another shape.
+    /// When libtorch refuses the call, for example for a gradient of another shape.
     ///
     /// # Panics
     /// When the number of gradients is not the number of parameters.
@@ -202,7 +204,7 @@ impl Optimizer {
         listed.map(|(&owner, parameter)| (owner, parameter.size())).collect()
     }
 
-    /// The state of all parameters on rank 0, its own on any other rank; all must call it.
+    /// The state of all parameters on rank 0, and a rank's own state elsewhere; all must call it.
     pub(crate) fn gathered_state(
         &self,
         ranks: &Ranks,
@@ -232,7 +234,7 @@ impl Optimizer {
         entries.filter_map(|Entry { name, kept, .. }| Some((name, kept?))).collect()
     }
 
-    /// All state, wherever it is kept.
+    /// All state tensors, including those that other ranks keep.
     fn entries(&self) -> Vec<Entry<'_>> {
         let mut entries = Vec::new();
         for (i, group) in self.groups.iter().enumerate() {
@@ -259,7 +261,7 @@ impl Optimizer {
     /// Overwrites the state with a saved one of all parameters.
     ///
     /// # Errors
-    /// The names or shapes that do not agree; then nothing has been changed.
+    /// The names or shapes that do not agree; nothing is changed then.
     pub fn load_state(&mut self, saved: &HashMap<String, Tensor>) -> Result<(), Mismatch> {
         let state = self.entries();
         let mut mismatch = Mismatch::default();

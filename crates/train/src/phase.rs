@@ -1,4 +1,4 @@
-//! Phases: a run's training is a list of them.
+//! The phases that a run's training consists of.
 
 use bauta_backbones::Parameters;
 
@@ -23,9 +23,9 @@ pub enum Start {
     /// The objective as it is, and a new optimiser.
     #[default]
     Fresh,
-    /// The objective as it is, and the optimiser's state at the end of the former phase.
+    /// The objective as it is, and the optimiser's state at the end of the previous phase.
     WithMoments,
-    /// The weights and the objective's own state at the end of the former phase, and a new
+    /// The weights and the objective's own state at the end of the previous phase, and a new
     /// optimiser.
     Continue,
 }

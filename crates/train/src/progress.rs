@@ -11,13 +11,13 @@ use crate::TrainError;
 /// A run's progress over all its phases and restarts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// The phase that is trained, or was trained last; empty before the first.
+    /// The phase being trained, or trained last; empty before the first.
     pub phase: String,
-    /// Optimiser steps made in it.
+    /// Optimiser steps made in this phase.
     pub phase_step: u64,
-    /// Optimiser steps that it takes.
+    /// Optimiser steps of this phase in all.
     pub phase_steps: u64,
-    /// The phases before it, in their order.
+    /// The phases before this one, in order.
     pub finished: Vec<String>,
     /// Optimiser steps made in all phases.
     pub step: u64,
@@ -25,7 +25,7 @@ pub struct Progress {
     pub samples: u64,
     /// Seconds spent on them.
     pub seconds: f64,
-    /// Of these, seconds that steps waited for data.
+    /// The part of these seconds that steps waited for data.
     pub data_seconds: f64,
     /// Samples left out because they could not be read.
     pub skipped: u64,
@@ -36,7 +36,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The summary of the training of a network with this many parameters.
+    /// The summary of the training of a network with `parameters` parameters.
     pub fn training(&self, parameters: usize) -> Training {
         Training {
             steps: self.step,
@@ -75,7 +75,7 @@ impl Progress {
         self.finished.iter().any(|name| name == phase)
     }
 
-    /// Ends the present phase, if there is one, and begins another of so many steps.
+    /// Ends the current phase, if there is one, and begins another with `steps` steps.
     pub(crate) fn begin(&mut self, phase: &str, steps: u64) {
         let former = std::mem::replace(&mut self.phase, phase.to_owned());
         if !former.is_empty() {

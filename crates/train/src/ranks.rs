@@ -2,9 +2,9 @@
 //!
 //! Each process, a rank, takes its share of every batch; gradients are averaged, so that all make
 //! the same step, or each its share of it ([`crate::Optimizer::of_share`]). They are averaged in
-//! buckets, each of which is sent as soon as backward has made its gradients, and Gloo's threads
-//! sum it while backward goes on ([`bauta_libtorch::GradientMeans`]). Of a step of several inputs
-//! the last backward sends. Rank 0 alone writes.
+//! buckets: each is sent as soon as the backward pass has computed its gradients, and Gloo's
+//! threads sum it while the pass goes on ([`bauta_libtorch::GradientMeans`]). In a step of several
+//! inputs, gradients are sent during the last backward pass. Only rank 0 writes.
 
 mod averaging;
 mod said;
@@ -26,7 +26,7 @@ pub use self::variables::Variables;
 /// Numbers that are sent at once: 25 MiB, as in PyTorch's `DistributedDataParallel`.
 const BUCKET: usize = 25 * 1024 * 1024 / size_of::<f32>();
 
-/// How long those that are left after a failure wait to hear of each other.
+/// How long the remaining ranks wait to hear from each other after a failure.
 const ROLL_CALL: Duration = Duration::from_secs(10);
 
 /// Errors of several processes.
@@ -52,7 +52,7 @@ pub enum RanksError {
         rank: usize,
         /// Host and port.
         address: String,
-        /// libtorch's words.
+        /// libtorch's message.
         reason: String,
     },
     /// Ranks that did not connect in time.
@@ -65,7 +65,7 @@ pub enum RanksError {
         missing: String,
         /// How long they were waited for.
         seconds: u64,
-        /// How many ranks there must be.
+        /// The number of ranks in the run.
         count: usize,
     },
     /// Ranks that were started differently from rank 0.
@@ -85,7 +85,7 @@ pub enum RanksError {
     Gone {
         /// Their numbers.
         missing: String,
-        /// libtorch's words.
+        /// libtorch's message.
         reason: String,
     },
     /// All ranks answer, but cannot exchange data.
@@ -104,10 +104,10 @@ pub struct Ranks {
 #[derive(Debug)]
 struct Group {
     store: Store,
-    /// None once a collective has failed.
+    /// `None` once a collective has failed.
     connections: RefCell<Option<ProcessGroup>>,
-    /// What is handed on lies here: memory that came and went with each call would leave the heap
-    /// in pieces.
+    /// Buffer of [`Ranks::hand_on`], kept because allocating it in each call would fragment the
+    /// heap.
     buffer: RefCell<Tensor>,
 }
 
@@ -117,11 +117,11 @@ impl Ranks {
         Self { share: Share::WHOLE, threads: 0, group: None }
     }
 
-    /// Connects with the other processes: `digest` is a text that differs if anything differs that
-    /// must be the same for all.
+    /// Connects with the other processes; `digest` is a text that differs if anything differs that
+    /// must be the same for all ranks.
     ///
     /// # Errors
-    /// When a rank does not come, was started for something else, or cannot be reached.
+    /// When a rank does not connect in time, was started differently, or cannot be reached.
     pub fn meet(variables: &Variables, digest: &str) -> Result<Self, RanksError> {
         let Variables { rank, count, ref host, port, serves, ref attempt, timeout, threads } =
             *variables;
@@ -146,7 +146,7 @@ impl Ranks {
         }
         let differ = numbers((0..count).filter(|&rank| digests[rank] != digests[0]));
         if !differ.is_empty() {
-            // Rank 0 serves what the others have still to read.
+            // Rank 0 serves the store, so it waits until the others have read it.
             let _ = store.set(&format!("read/{rank}"), "");
             (0..count).for_each(|rank| drop(store.get(&format!("read/{rank}"), ROLL_CALL)));
             return Err(RanksError::Differ(differ));
@@ -163,25 +163,25 @@ impl Ranks {
         self.share
     }
 
-    /// How many there are.
+    /// The number of ranks.
     pub fn count(&self) -> usize {
         self.share.of
     }
 
-    /// Whether this is rank 0, which writes, shows and measures.
+    /// Whether this is rank 0, which alone writes, displays and measures.
     pub fn leads(&self) -> bool {
         self.share.rank == 0
     }
 
-    /// The threads of this rank if a run is to use every core; 0 for all of them.
+    /// The number of threads of this rank if the run is to use every core; 0 for all cores.
     pub fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Checks that this many ranks can train on a device.
+    /// Checks that this number of ranks can train on a device.
     ///
     /// # Errors
-    /// [`RanksError::Device`] for several that are not on the CPU.
+    /// [`RanksError::Device`] for several ranks on another device than the CPU.
     pub fn check_device(&self, device: Device) -> Result<(), RanksError> {
         match self.count() == 1 || device == Device::Cpu {
             true => Ok(()),
@@ -189,10 +189,10 @@ impl Ranks {
         }
     }
 
-    /// Waits for all ranks; returns whether one of them says so.
+    /// Waits for all ranks; returns whether `flag` is set on any of them.
     ///
     /// # Errors
-    /// When one of them does not come.
+    /// When a rank is gone, or does not call it in time.
     pub fn any(&self, flag: bool) -> Result<bool, RanksError> {
         if self.group.is_none() {
             return Ok(flag);
@@ -229,15 +229,15 @@ impl Ranks {
     /// Broadcasts tensors in single precision on the CPU from the ranks that own them to all
     /// others.
     ///
-    /// `listed` says the owner and the shape of each, the same on all ranks; all must call it.
-    /// `own` gives one of this rank's by its place in the list, and `receive` takes one of
-    /// another's, and must copy what is to last. Of one process nothing is handed on.
+    /// `listed` gives the owner and the shape of each tensor, the same on all ranks; all must call
+    /// it. `own` returns a tensor of this rank by its index in the list, and `receive` gets one of
+    /// another rank and must copy it to keep it. With a single process nothing is sent.
     ///
     /// # Errors
     /// When a rank is gone, or does not call it in time.
     ///
     /// # Panics
-    /// When `own` gives a tensor of another shape than the listed one.
+    /// When `own` returns a tensor of another shape than the listed one.
     pub fn hand_on(
         &self,
         listed: &[(usize, Vec<i64>)],
@@ -276,7 +276,7 @@ impl Ranks {
         Ok(())
     }
 
-    /// Makes calls that all ranks make; none of a process that is alone.
+    /// Makes calls that all ranks make; a single process makes none.
     fn call<T>(
         &self,
         collective: impl FnOnce(&ProcessGroup) -> Result<T, LibtorchError>,
@@ -289,12 +289,12 @@ impl Ranks {
             },
             None => LibtorchError::Call("a collective failed before".to_owned()),
         };
-        // Closed connections tell those that still wait for this rank.
+        // Closed connections tell the ranks that still wait for this one.
         drop(group.connections.take());
         Err(self.who_is_gone(&group.store, failed))
     }
 
-    /// Calls the roll of those that are left.
+    /// Finds out which ranks still answer after a failed call.
     fn who_is_gone(&self, store: &Store, failed: LibtorchError) -> RanksError {
         let key = |rank| format!("left/{rank}");
         let end = Instant::now() + ROLL_CALL;
@@ -311,7 +311,7 @@ impl Ranks {
 }
 
 impl Group {
-    /// The first numbers of the buffer, which grows to hold them.
+    /// The first `numbers` numbers of the buffer, which grows to hold them.
     fn buffer(&self, numbers: usize) -> Tensor {
         let mut buffer = self.buffer.borrow_mut();
         if buffer.numel() < numbers {
@@ -321,8 +321,8 @@ impl Group {
     }
 }
 
-/// Divides a list by the sizes of its members into ranges that are sent at once: up to a bucket, or
-/// one member that is larger.
+/// Divides a list of tensors with these sizes into ranges that are sent at once: each up to the
+/// size of a bucket, or one tensor that is larger.
 fn buckets(sizes: &[usize]) -> Vec<Range<usize>> {
     let (mut ranges, mut begin) = (Vec::new(), 0);
     while begin < sizes.len() {
@@ -337,7 +337,7 @@ fn buckets(sizes: &[usize]) -> Vec<Range<usize>> {
     ranges
 }
 
-/// Numbers as a sentence has them.
+/// Rank numbers as a list for a message.
 fn numbers(ranks: impl Iterator<Item = usize>) -> String {
     ranks.map(|rank| rank.to_string()).collect::<Vec<_>>().join(", ")
 }

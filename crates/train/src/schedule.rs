@@ -35,11 +35,11 @@ pub enum Shape {
     },
     /// Stays at `lr`.
     Constant,
-    /// Is multiplied by `factor` at each milestone.
+    /// Multiplied by `factor` at each milestone.
     Steps {
-        /// The steps, counted from 0, at which it falls.
+        /// The steps, counted from 0, at which the learning rate is multiplied.
         milestones: Vec<u64>,
-        /// What it is multiplied by.
+        /// The factor.
         factor: f64,
     },
 }
@@ -92,7 +92,7 @@ mod tests {
     fn equals_the_reference_numbers() {
         // The paper's headline run: base 1.5e-4 at batch 4096.
         assert!((Schedule::scaled_lr(1.5e-4, 4096) - 2.4e-3).abs() < 1e-18);
-        // 1,000 steps an epoch, 40 epochs of warm-up, 800 epochs.
+        // 1,000 steps per epoch, 40 epochs of warm-up, 800 epochs.
         let s = Schedule::cosine(2.4e-3, 0.0, 40e3, 800_000);
         assert_eq!(s.at(20_000), 1.2e-3);
         assert!((s.at(420_000) - 1.2e-3).abs() < 1e-12);

@@ -1,9 +1,9 @@
 //! The assignment of parameters, and their moments, to ranks.
 
-/// Divides parameters of these sizes over ranks: the largest first, each to the rank with the least
-/// so far (the first of equals). Returns the rank of each.
+/// Divides parameters of these sizes over ranks, largest first, each to the rank with the smallest
+/// load so far (the first of equals). Returns the rank of each parameter.
 ///
-/// Ranks differ by the size of one parameter at most.
+/// The loads of two ranks differ by at most the size of one parameter.
 pub(crate) fn owners(sizes: &[usize], ranks: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by_key(|&place| std::cmp::Reverse(sizes[place]));

@@ -1,12 +1,12 @@
-//! Sizes of a phase's steps, known before the first.
+//! Sizes of a phase's steps, known before the first step.
 
 use bauta_backbones::StepCost;
 use bauta_report::plan::StepSizes;
 
 use crate::{Objective, Phase, Precision, Rule, TrainConfig};
 
-/// Counts what training `objective` in `phase` computes and holds, where one sample's step costs
-/// `cost`; nothing is known of a recipe, nor of this machine's peak.
+/// Counts the operations and stored numbers of training `objective` in `phase`, where a step costs
+/// `cost` per sample; fields about the recipe and this machine's peak keep their defaults.
 pub fn step_sizes<O: Objective>(phase: &Phase, objective: &O, cost: StepCost) -> StepSizes {
     let TrainConfig { schedule, batch_size, accumulate, optimizer, .. } = &phase.config;
     let parameters = objective.parameters();

@@ -1,8 +1,8 @@
 //! One optimiser step: forward, backward, hooks, clip, optimiser, average.
 //!
-//! A step reads nothing back from the device; losses and norms gather there
-//! until somebody reads them. A step whose loss or gradient is not finite
-//! changes no weight, nor does any after it.
+//! A step reads nothing back from the device; losses and norms stay there
+//! until they are read. A step whose loss or gradient is not finite
+//! changes no weights, nor does any later step.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,8 +20,8 @@ use crate::{
 
 /// Makes optimiser steps and keeps their losses and norms on the device.
 ///
-/// [`Trainer::fit`](crate::Trainer::fit) drives it through a phase; whoever times a step drives
-/// it alone.
+/// [`Trainer::fit`](crate::Trainer::fit) drives it through a phase; code that times steps drives
+/// it directly.
 pub struct StepMaker<'a, O> {
     objective: &'a mut O,
     config: &'a TrainConfig,
@@ -29,7 +29,7 @@ pub struct StepMaker<'a, O> {
     ema: Option<Ema>,
     parameters: Vec<Tensor>,
     names: Vec<String>,
-    /// 1 from the first step on whose loss or gradient is not finite.
+    /// 1 once the loss or gradient of a step was not finite.
     found_inf: Tensor,
     losses: Vec<Tensor>,
     norms: Vec<Tensor>,
@@ -37,15 +37,15 @@ pub struct StepMaker<'a, O> {
     at_log_step: Option<AtLogStep>,
     stop: Option<&'a AtomicBool>,
     ranks: Ranks,
-    /// Of several ranks.
+    /// Averages gradients over several ranks; `None` for a single process.
     averaging: Option<Averaging>,
     /// Whether one of several ranks wanted to stop when the last step was made.
     stopping: bool,
 }
 
-/// Values of only the last step, if it was a log step.
+/// Values that are kept for the last step alone, if it was a log step.
 struct AtLogStep {
-    /// Norms of the parameters and of what the step changed of them.
+    /// Norms of the parameters and of their change in the step.
     norms: [Tensor; 2],
     reference: Option<Known>,
 }
@@ -57,7 +57,7 @@ pub struct Readings {
     pub losses: Vec<f64>,
     /// The gradient's norm in each step, before clipping.
     pub norms: Vec<f64>,
-    /// The loss's parts by name: means over the steps that have them.
+    /// The parts of the loss by name: means over the inputs that have them.
     pub parts: BTreeMap<String, f64>,
     /// Norm of the parameters after the last step, if it was a log step.
     pub parameter_norm: Option<f64>,
@@ -73,7 +73,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         Self::among(objective, config, &Ranks::alone())
     }
 
-    /// The same for one of several ranks, which make each step together.
+    /// Like [`Self::new`], for one of several ranks, which make each step together.
     pub(crate) fn among(objective: &'a mut O, config: &'a TrainConfig, ranks: &Ranks) -> Self {
         let all = objective.parameters();
         let share = if config.shard_optimizer { ranks.share() } else { Share::WHOLE };
@@ -99,14 +99,14 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         }
     }
 
-    /// The same, leaving a step of several inputs between two of them once `stop` is set; of
-    /// several ranks none leaves a step that another makes.
+    /// Abandons a step of several inputs between two of them once `stop` is set; with several
+    /// ranks, no rank abandons a step that another makes.
     pub(crate) fn until(self, stop: &'a AtomicBool) -> Self {
         Self { stop: Some(stop), ..self }
     }
 
-    /// Whether this process is to stop, or, of several ranks, whether one of them was when the
-    /// last step was made, as all of them know.
+    /// Whether this process is to stop; with several ranks, whether any of them was to stop when
+    /// the last step was made, which all of them know.
     pub(crate) fn is_stopping(&self) -> bool {
         let wanted = self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
         if self.ranks.count() > 1 { self.stopping } else { wanted }
@@ -116,8 +116,8 @@ impl<'a, O: Objective> StepMaker<'a, O> {
     /// waiting for the device.
     ///
     /// # Errors
-    /// [`TrainError::DataEnded`] when the inputs end, and whatever input, objective
-    /// or optimiser run into.
+    /// [`TrainError::DataEnded`] when the inputs end, and any error of the inputs, the objective
+    /// or the optimiser.
     pub fn make(
         &mut self,
         inputs: &mut impl Iterator<Item = Result<O::Input, DataError>>,
@@ -155,7 +155,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
     /// The values of the steps since the last read; waits for the device once.
     ///
     /// # Panics
-    /// When no step was made since.
+    /// When no step was made since then.
     pub fn read(&mut self) -> Readings {
         let (steps, parts) = (self.losses.len(), std::mem::take(&mut self.parts));
         let last = self.at_log_step.take();
@@ -185,7 +185,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         Readings { losses, norms, parts, parameter_norm, update_norm, reference }
     }
 
-    /// Norms of the parameters and of the way that they went since `before`.
+    /// Norms of the parameters and of their change since `before`.
     fn norms_since(&self, mut before: Vec<Tensor>) -> Result<[Tensor; 2], LibtorchError> {
         for (before, now) in before.iter_mut().zip(&self.parameters) {
             let _ = before.g_sub_(now);
@@ -209,7 +209,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         checkpoint::load(folder, self.objective, &mut self.optimizer, self.ema.as_mut())
     }
 
-    /// Takes over the optimiser's state of a checkpoint.
+    /// Loads the optimiser's state from a checkpoint.
     pub(crate) fn load_optimizer(&mut self, folder: &Path) -> Result<(), TrainError> {
         checkpoint::load_optimizer(folder, &mut self.optimizer)
     }
@@ -230,15 +230,15 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         checkpoint::write(folder, self.objective, optimizer, self.ema.as_ref(), progress)
     }
 
-    /// Replaces the objective's weights by their averages, if there are any.
+    /// Replaces the objective's weights with their averages, if there are any.
     pub(crate) fn finish(self) {
         if let Some(ema) = &self.ema {
             ema.apply();
         }
     }
 
-    /// The mean loss of the next `accumulate` inputs and its gradients, of all ranks together; where
-    /// it is `logged`, what the loss of the last of them must fall below.
+    /// The mean loss of the next `accumulate` inputs and its gradients, over all ranks; if the step
+    /// is `logged`, also the reference for the loss of the last input.
     fn gradients(
         &mut self,
         inputs: &mut impl Iterator<Item = Result<O::Input, DataError>>,
@@ -280,7 +280,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
             }
             let new = backward(&loss, &self.parameters)?.into_iter().zip(&self.parameters);
             let new = new.map(|(gradient, parameter)| {
-                // A parameter that the loss does not depend on has none.
+                // A parameter that the loss does not depend on has no gradient.
                 if gradient.defined() { gradient.contiguous() } else { parameter.zeros_like() }
             });
             if gradients.is_empty() {
@@ -294,9 +294,11 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         Ok((total.expect("a step has at least one input"), reference, gradients))
     }
 
-    /// Goes backward from the loss of a step's last input and gives means over the ranks: of the
-    /// gradients, and of what the step has made of its `own`. The parts, which begin at `parts`,
-    /// become means too, and the ranks agree on whether to stop.
+    /// Runs the backward pass of a step's last input and returns means over the ranks: of the
+    /// gradients, of the step's `own` loss and of its reference.
+    ///
+    /// The parts of the loss, from index `parts` on, become means too, and the ranks agree on
+    /// whether to stop.
     fn averaged(
         &mut self,
         loss: &Tensor,
@@ -331,13 +333,13 @@ impl<'a, O: Objective> StepMaker<'a, O> {
     }
 }
 
-/// A loss that is known without learning, and what it is of.
+/// A reference of the loss: its kind and its value.
 type Known = (Reference, Tensor);
 
-/// A loss, its reference where it is known, and gradients.
+/// A loss, its reference if it is known, and gradients.
 type Made = (Tensor, Option<Known>, Vec<Tensor>);
 
-/// The gradients of a loss; not defined where it does not depend on the parameter.
+/// The gradients of a loss; undefined for parameters that it does not depend on.
 fn backward(loss: &Tensor, parameters: &[Tensor]) -> Result<Vec<Tensor>, LibtorchError> {
     Tensor::f_run_backward(&[loss], parameters, false, false)
         .map_err(|error| LibtorchError::Call(first_line(&error.to_string())))

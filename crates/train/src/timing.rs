@@ -1,4 +1,4 @@
-//! The steps of a phase, timed.
+//! Timing of a phase's steps.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -11,12 +11,12 @@ use crate::{Objective, StepMaker, TrainConfig, TrainError};
 /// Steps made before the clock starts: libtorch's caches fill, the loader's queue empties.
 pub const WARM_UP: u64 = 5;
 
-/// The time of a phase's steps.
+/// The times of a phase's steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepTimes {
     /// Seconds of each timed step.
     pub step_seconds: Vec<f64>,
-    /// Of these, seconds that the step waited for data.
+    /// The part of these seconds that each step waited for data.
     pub data_seconds: Vec<f64>,
     /// Samples in a step.
     pub samples_per_step: usize,
@@ -26,11 +26,11 @@ pub struct StepTimes {
     pub last_loss: f64,
 }
 
-/// Trains for [`WARM_UP`] steps and then for `steps` timed ones; keeps nothing.
+/// Trains for [`WARM_UP`] steps and then for `steps` timed ones; saves nothing.
 ///
 /// A step's time runs from asking for its input to the moment the device has updated the
-/// weights. On the CPU every call returns when it is done; a GPU is waited for at the end of
-/// each step, and nowhere else.
+/// weights. On the CPU every call is synchronous; a GPU is waited for at the end of each
+/// step, and nowhere else.
 ///
 /// # Errors
 /// As [`StepMaker::make`].

@@ -1,6 +1,6 @@
 //! The training loop, over the phases of a run.
 //!
-//! A phase starts fresh, or goes on from the run's last checkpoint. Losses and norms are read
+//! A phase starts fresh, or continues from the run's last checkpoint. Losses and norms are read
 //! from the device every `log_every` steps; the first that is not finite stops the run.
 
 use std::fs;
@@ -21,27 +21,27 @@ use crate::{End, Objective, Phase, Progress, Ranks, Start, StepMaker, TrainError
 /// Events of the training loop.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A step was made; not yet read from the device.
+    /// A step was made; its values have not been read from the device yet.
     Step {
         /// Steps made so far, in all phases.
         step: u64,
     },
-    /// Metrics were read and are written next, with what an observer adds to them.
+    /// Metrics were read and are written next, with any values that an observer adds.
     Record(&'a mut Record),
     /// A checkpoint was written.
     Checkpoint(&'a Path),
 }
 
-/// A run's training: its folder, finished phases, and how it stops.
+/// A run's training: its folder, its progress, and how it stops.
 ///
-/// A run calls [`fit`](Self::fit) for each of its phases, in the same order in any life of the
-/// run. What is over is not trained again; a run that is interrupted at any instant goes on
+/// A run calls [`fit`](Self::fit) for each of its phases, in the same order at each start of the
+/// run. A finished phase is not trained again; a run that is interrupted at any instant resumes
 /// from its last checkpoint.
 #[derive(Debug)]
 pub struct Trainer<'a> {
     run_folder: PathBuf,
     checkpoints: Checkpoints,
-    /// What rank 0 writes beside checkpoints; other ranks read alone.
+    /// Files other than checkpoints that rank 0 writes; other ranks only read.
     written: Option<Written>,
     progress: Progress,
     stop: &'a AtomicBool,
@@ -59,7 +59,7 @@ struct Written {
 pub enum Standing {
     /// A later phase has begun; this one is over.
     Earlier,
-    /// It is the present one: on the way, or over.
+    /// It is the current phase, unfinished or finished.
     Present,
     /// It has not begun.
     Ahead,
@@ -68,27 +68,29 @@ pub enum Standing {
 impl<'a> Trainer<'a> {
     /// Opens a run's folder, creating it if necessary.
     ///
-    /// The folder is held against other processes while this lives, and what killed ones left
-    /// half-written in it is removed. With `resume`, goes on from its last checkpoint, if there is one; without, the run
-    /// begins anew, and the metrics and the last checkpoint of a former life are dropped. When
-    /// `stop` is set, the present step is finished and a checkpoint written.
+    /// The folder is locked against other processes while the trainer lives, and half-written files
+    /// of killed processes are removed. With `resume`, the run continues from its last checkpoint,
+    /// if there is one; without, it starts anew, and the metrics and the last checkpoint of an
+    /// earlier start are dropped. When `stop` is set, the current step is finished and a
+    /// checkpoint written.
     ///
     /// # Errors
     /// [`TrainError::Busy`] when another process trains in the folder, [`TrainError::Io`] when
-    /// it cannot be used, [`TrainError::Checkpoint`] when its
-    /// last checkpoint does not say where the run stands.
+    /// it cannot be used, [`TrainError::Checkpoint`] when the progress in its last checkpoint
+    /// cannot be read.
     pub fn open(run_folder: &Path, resume: bool, stop: &'a AtomicBool) -> Result<Self, TrainError> {
         Self::open_among(run_folder, resume, stop, &Ranks::alone())
     }
 
-    /// The same in one of several processes, which all call it, and then fit the same phases.
+    /// Like [`Self::open`], in one of several processes, which all call it and then fit the same
+    /// phases.
     ///
-    /// Rank 0 alone writes, and calls observers, for whom the others wait; all read the same
-    /// folder. When `stop` is set on one of them, all finish the present step. A run that some
-    /// ranks began goes on with any number of them.
+    /// Only rank 0 writes and calls observers, for which the others wait; all read the same
+    /// folder. When `stop` is set on one rank, all finish the current step. A run can be resumed
+    /// with any number of ranks.
     ///
     /// # Errors
-    /// As [`Self::open`], and [`TrainError::Ranks`] when another rank does not come.
+    /// As [`Self::open`], and [`TrainError::Ranks`] when another rank does not respond.
     pub fn open_among(
         run_folder: &Path,
         resume: bool,
@@ -100,7 +102,7 @@ impl<'a> Trainer<'a> {
             true => Some(Self::take(run_folder, resume, &checkpoints)?),
             false => None,
         };
-        // Rank 0 has cleared up.
+        // Now rank 0 has cleaned up the folder.
         ranks.any(false)?;
         let progress = read_progress(&checkpoints)?;
         let write = |lock| -> Result<Written, TrainError> {
@@ -111,7 +113,7 @@ impl<'a> Trainer<'a> {
         Ok(Self { run_folder: run_folder.into(), checkpoints, written, progress, stop, ranks })
     }
 
-    /// Makes a run's folder and clears it up.
+    /// Creates and locks a run's folder and cleans it up.
     fn take(
         run_folder: &Path,
         resume: bool,
@@ -131,7 +133,7 @@ impl<'a> Trainer<'a> {
         Ok(lock)
     }
 
-    /// Whether a phase is finished and its kept model exists.
+    /// Whether a phase is finished.
     pub fn is_over(&self, phase: &str) -> bool {
         self.progress.is_over(phase)
     }
@@ -150,7 +152,7 @@ impl<'a> Trainer<'a> {
         self.checkpoints.kept(phase)
     }
 
-    /// The run's last checkpoint, `checkpoints/last`; there is none before the first.
+    /// The run's last checkpoint, `checkpoints/last`, which exists once one was written.
     pub fn last(&self) -> PathBuf {
         self.checkpoints.last()
     }
@@ -162,12 +164,12 @@ impl<'a> Trainer<'a> {
 
     /// Trains `objective` to the end of a phase, or until the run is stopped.
     ///
-    /// `feed` gives the inputs of a range of input steps of the phase (`accumulate` of them an
-    /// optimiser step), the same for the same step in any life of the run. With `ema`, the
+    /// `feed` returns the inputs of a range of input steps of the phase (`accumulate` of them per
+    /// optimiser step), the same for the same step at each start of the run. With `ema`, the
     /// averages are the objective's weights at the end.
     ///
     /// # Errors
-    /// Whatever keeps the phase from beginning or going on; the last checkpoint stands then.
+    /// Any error that prevents the phase from starting or continuing; the last checkpoint is kept.
     pub fn fit<O: Objective>(
         &mut self,
         phase: &Phase,
@@ -178,8 +180,8 @@ impl<'a> Trainer<'a> {
         self.fit_measured(phase, objective, feed, |event, _| observe(event))
     }
 
-    /// The same with the objective for the observer, who may measure it at records where
-    /// [`TrainConfig::measures`](crate::TrainConfig::measures) says so.
+    /// Like [`Self::fit`], but passes the objective to the observer, which can measure it at
+    /// records where [`TrainConfig::measures`](crate::TrainConfig::measures) is true.
     ///
     /// # Errors
     /// As [`Self::fit`].
@@ -191,9 +193,9 @@ impl<'a> Trainer<'a> {
         observe: impl FnMut(Event<'_>, &O),
     ) -> Result<End, TrainError> {
         phase.check(objective.parameters())?;
-        // No rank reads before rank 0 has written what came before.
+        // No rank reads before rank 0 has written the previous phase.
         self.ranks.any(false)?;
-        // What counts is on the disk.
+        // The progress on disk is the one that counts.
         self.progress = read_progress(&self.checkpoints)?;
         let last = self.checkpoints.last();
         let steps = phase.config.schedule.steps;
@@ -227,19 +229,19 @@ impl<'a> Trainer<'a> {
         };
         let end = self.train(phase, maker.until(self.stop), feed, observe);
         if !self.ranks.leads() && matches!(end, Ok(End::Finished)) {
-            // Statistics of batches are a rank's own; from here on all have those of rank 0.
+            // Each rank has its own batch statistics; from here on all have those of rank 0.
             checkpoint::load_model(&last, objective)?;
         }
         if end.is_err()
             && let Ok(kept) = read_progress(&self.checkpoints)
         {
-            // What an error left here counts for nobody who goes on with another phase.
+            // Steps lost by the error do not count if the caller continues with another phase.
             self.progress = kept;
         }
         end
     }
 
-    /// Where a phase stands, and whether it may begin.
+    /// Where a phase stands; an error if it cannot begin.
     fn may_begin(&self, phase: &Phase) -> Result<Standing, TrainError> {
         let Progress { phase: present, phase_step, phase_steps, .. } = &self.progress;
         let standing = self.standing(&phase.name);
@@ -288,7 +290,7 @@ impl<'a> Trainer<'a> {
         while self.progress.phase_step < steps && !stopped {
             let lr = config.schedule.at(self.progress.phase_step);
             match maker.make(&mut inputs, lr, self.progress.phase_step) {
-                // What was begun is made anew when the run goes on.
+                // The unfinished step is made anew when the run resumes.
                 Err(TrainError::StoppedWithin { .. }) if self.progress.phase_step == 0 => break,
                 Err(TrainError::StoppedWithin { .. }) => {}
                 made => {
@@ -352,13 +354,13 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Where the run stands on the disk.
+/// The run's progress on disk.
 fn read_progress(checkpoints: &Checkpoints) -> Result<Progress, TrainError> {
     checkpoints.newest().map_or_else(|| Ok(Progress::default()), |last| Progress::read(&last))
 }
 
 impl Readings {
-    /// The place of the first step whose loss or gradient is not finite.
+    /// The index of the first step whose loss or gradient is not finite.
     fn first_not_finite(&self) -> Option<usize> {
         (0..self.losses.len()).find(|&i| !(self.losses[i] + self.norms[i]).is_finite())
     }

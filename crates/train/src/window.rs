@@ -1,4 +1,4 @@
-//! From one log step to the next: time and means for a record.
+//! The window between two log steps: times and means for a record.
 
 use std::time::{Duration, Instant};
 

@@ -1,10 +1,10 @@
 //! Average precision of boxes, as COCO defines it (cocodataset.org, "Detection
 //! evaluation").
 //!
-//! A detection counts when its IoU with an unclaimed true box of its class reaches
+//! A detection is correct when its IoU with an unclaimed true box of its class reaches
 //! the threshold; precision is read at 101 recalls and averaged over them, over
 //! ten thresholds and over classes. The order of ties, crowds and areas follow
-//! `pycocotools.cocoeval`, to the last digit that its floats give.
+//! `pycocotools.cocoeval`, to the last digit of its floats.
 
 mod matching;
 
@@ -15,7 +15,7 @@ use crate::{EvalError, Metrics};
 
 /// Number of recalls at which precision is read: 0, 0.01 … 1.
 const RECALLS: usize = 101;
-/// Detections of an image and class that count.
+/// Limits of the number of detections per image and class.
 const LIMITS: [usize; 3] = [1, 10, 100];
 /// All, small, medium and large: areas from and to, both included.
 const AREAS: [[f64; 2]; 4] =
@@ -23,12 +23,12 @@ const AREAS: [[f64; 2]; 4] =
 
 /// Gathers images, then scores all their detections at once.
 ///
-/// Images are told apart by the call that adds them; of equal scores, those of
+/// Each call of [`Self::add`] adds one image; among equal scores, those of
 /// earlier images and then earlier detections come first.
 #[derive(Debug)]
 pub struct AveragePrecision {
     classes: usize,
-    /// By class, by area: what each image's matching gave.
+    /// The matching of each image, by class and range of areas.
     matched: Vec<[Vec<Matched>; AREAS.len()]>,
 }
 
@@ -137,39 +137,39 @@ fn check(
     Ok(())
 }
 
-/// The twelve numbers of COCO's table, each none if there is no true box to find.
+/// The twelve numbers of COCO's table, each `None` if there is no true box to find.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DetectionScores {
     /// Mean precision over thresholds, recalls and classes: COCO's main figure.
     pub ap: Option<f64>,
-    /// The same at IoU 0.5.
+    /// Mean precision at IoU 0.5.
     pub ap50: Option<f64>,
-    /// The same at IoU 0.75.
+    /// Mean precision at IoU 0.75.
     pub ap75: Option<f64>,
-    /// Of objects up to 32² pixels.
+    /// Mean precision for objects up to 32² pixels.
     pub ap_small: Option<f64>,
-    /// Of objects of 32² to 96² pixels.
+    /// Mean precision for objects of 32² to 96² pixels.
     pub ap_medium: Option<f64>,
-    /// Of objects from 96² pixels on.
+    /// Mean precision for objects from 96² pixels on.
     pub ap_large: Option<f64>,
-    /// Mean recall with one detection an image and class.
+    /// Mean recall with one detection per image and class.
     pub ar1: Option<f64>,
-    /// With ten.
+    /// Mean recall with ten detections.
     pub ar10: Option<f64>,
-    /// With a hundred.
+    /// Mean recall with a hundred detections.
     pub ar100: Option<f64>,
-    /// With a hundred, of small objects.
+    /// Mean recall with a hundred detections for small objects.
     pub ar_small: Option<f64>,
-    /// Of medium ones.
+    /// Mean recall with a hundred detections for medium objects.
     pub ar_medium: Option<f64>,
-    /// Of large ones.
+    /// Mean recall with a hundred detections for large objects.
     pub ar_large: Option<f64>,
     /// Mean precision of each class.
     pub ap_by_class: Vec<Option<f64>>,
 }
 
 impl DetectionScores {
-    /// The table under its names, `box_ap`, `box_ap50` …, less what is not defined.
+    /// The table under its names, `box_ap`, `box_ap50` …, without undefined values.
     pub fn metrics(&self) -> Metrics {
         [
             ("box_ap", self.ap),
@@ -191,7 +191,7 @@ impl DetectionScores {
     }
 }
 
-/// A class's precision against recall, at one threshold.
+/// The precision-recall curve of a class at one threshold.
 struct Curve {
     /// Mean over the 101 recalls.
     precision: f64,
@@ -217,8 +217,8 @@ impl Curve {
     }
 }
 
-/// Precision at the 101 recalls, averaged; from the best detection to the worst, whether
-/// each is right, wrong, or counts neither way.
+/// Mean precision at the 101 recalls; `outcomes` says, from the highest score to the lowest,
+/// whether each detection is right, wrong, or does not count.
 fn mean_precision(outcomes: impl Iterator<Item = Option<bool>>, wanted: usize) -> f64 {
     let (mut right, mut wrong) = (0.0_f64, 0.0_f64);
     let (mut recall, mut precision) = (Vec::new(), Vec::new());
@@ -242,7 +242,7 @@ fn mean_precision(outcomes: impl Iterator<Item = Option<bool>>, wanted: usize) -
     (0..RECALLS).map(at).sum::<f64>() / RECALLS as f64
 }
 
-/// The recall at each threshold with this many detections an image; none where
+/// The recall at each threshold with at most `limit` detections per image; empty where
 /// there is nothing to find.
 fn recalls(images: &[Matched], limit: usize) -> Vec<f64> {
     let wanted: usize = images.iter().map(|image| image.wanted).sum();

@@ -1,4 +1,4 @@
-//! Boxes around objects: training of a head, and COCO's average precision on the test split.
+//! Object detection: training of a head, and COCO's average precision on the test split.
 
 use bauta_backbones::{ImageEncoder, ImageNormalization, ModelError, Parameters};
 use bauta_data::dense::{DenseBatch, Object};
@@ -15,13 +15,13 @@ use crate::batch::host_tensor;
 use crate::watch::go_on;
 use crate::{EvalError, PictureLayout, TrainingRun};
 
-/// Test images on the picture.
+/// Number of test images on the picture.
 const SHOWN: usize = 12;
-/// Detections on the picture are at least so sure.
+/// Lowest score of detections on the picture.
 const SHOWN_SCORE: f64 = 0.3;
 
 impl DenseTask<'_> {
-    /// Trains a detection head of this width, as the phase `detect` of a run, and measures it
+    /// Trains a detection head of the given width, as the phase `detect` of a run, and measures it
     /// once: `box_ap`, `box_ap50` and COCO's other numbers.
     ///
     /// # Errors
@@ -95,7 +95,8 @@ impl Boxed {
         Self { pixels: host_tensor(&batch.pixels), objects: objects.collect() }
     }
 
-    /// What is learnt of the first images: crowds are no single objects.
+    /// The boxes to learn in the first `images` images, without crowds, which are not single
+    /// objects.
     fn boxes(&self, images: usize, device: Device) -> BoxBatch {
         let single = |objects: &Vec<TruthBox>| {
             let single = objects.iter().filter(|object| !object.crowd);
@@ -105,7 +106,7 @@ impl Boxed {
         BoxBatch::new(&boxes, device)
     }
 
-    /// Paints the first images with their true boxes, and with the surest that were found.
+    /// Paints the first images with their true boxes and with the detections of high score.
     fn paint(&self, found: &[Vec<Detection>]) -> Result<crate::Picture, EvalError> {
         let shown = SHOWN.min(found.len());
         let sure = |all: &Vec<Detection>| -> Vec<Detection> {

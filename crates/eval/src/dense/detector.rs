@@ -1,8 +1,8 @@
 //! An anchor-free detection head on the tokens of an encoder (FCOS, Tian et al. 2019).
 //!
-//! Every token predicts scores of the classes, how far the four sides of its object's
-//! box are from the token's middle, and how central it lies in the box. Deviations
-//! from FCOS: one level, the token grid, so a location learns boxes of any size.
+//! Every token predicts scores of the classes, the distances from the token's centre to the
+//! four sides of its object's box, and how central it lies in the box. Unlike FCOS, there
+//! is one level, the token grid, so a location learns boxes of any size.
 
 mod boxes;
 mod loss;
@@ -45,18 +45,18 @@ pub struct DetectionHead {
     class_tower: Vec<ConvNorm>,
     box_tower: Vec<ConvNorm>,
     classes: Convolution,
-    /// The prior of rare objects, by class.
+    /// Bias of the class scores, which starts at the prior of rare objects.
     class_bias: Tensor,
     distances: Convolution,
     centreness: Convolution,
-    /// Middles of the locations in pixels, x and y, [N, 2].
+    /// Centres of the locations in pixels, x and y, [N, 2].
     locations: Tensor,
     grid: [i64; 2],
     stride: f64,
 }
 
 impl DetectionHead {
-    /// Adds the parameters of a head `width` wide for this many classes.
+    /// Adds the parameters of a head of the given width for `classes` classes.
     ///
     /// # Errors
     /// [`ModelError::Config`] for a width that is not a multiple of 8.
@@ -71,7 +71,7 @@ impl DetectionHead {
             return Err(ModelError::Config(message));
         }
         let (rows, columns) = (encoder.grid().height(), encoder.grid().width());
-        // Of a patch, or of what a place of a residual network's map stands for.
+        // Side of a patch, or of the pixels under one cell of a residual network's map.
         let side = encoder.image_size()[0].div_ceil(rows) as f32;
         let middles: Vec<f32> = (0..rows * columns)
             .flat_map(|at| [at % columns, at / columns].map(|place| (place as f32 + 0.5) * side))
@@ -100,7 +100,7 @@ impl DetectionHead {
         })
     }
 
-    /// Predicts at every location from tokens [B, 1 + L, D].
+    /// Predictions at every location, from tokens [B, 1 + L, D].
     pub fn forward(&self, tokens: &Tensor) -> Predictions {
         let map = on_grid(&self.project.forward(&patch_tokens(tokens)), self.grid);
         let climb = |tower: &[ConvNorm]| {
@@ -110,20 +110,20 @@ impl DetectionHead {
         let rows = |map: Tensor| map.flatten(2, 3).transpose(1, 2);
         Predictions {
             classes: rows(self.classes.forward(&of_class) + &self.class_bias),
-            // exp gives positive distances; clamped against overflow of early steps.
+            // exp gives positive distances; the clamp prevents overflow in early steps.
             distances: rows(self.distances.forward(&of_box)).clamp_max(6.0).exp() * self.stride,
             centreness: rows(self.centreness.forward(&of_box)).squeeze_dim(2),
         }
     }
 
     /// Focal loss of the classes, GIoU loss of the boxes and cross-entropy of the
-    /// centreness, each over the locations that have an object.
+    /// centreness, each normalised over the locations that have an object.
     pub fn loss(&self, predicted: &Predictions, truth: &BoxBatch) -> DetectionLoss {
         let assigned = Assigned::new(&self.locations, truth, 1.5 * self.stride);
         DetectionLoss::new(predicted, &assigned, &self.locations)
     }
 
-    /// Turns predictions into each image's detections, the surest first, within
+    /// Turns predictions into each image's detections, highest score first, within
     /// images of `size` (height, width).
     pub fn decode(
         &self,
@@ -144,7 +144,7 @@ impl DetectionHead {
         let limit = Tensor::from_slice(&limit).to_device(boxes.device());
         let boxes = boxes.clamp_min(0.0).minimum(&limit);
 
-        // Of one class and too much alike.
+        // Boxes of one class that overlap too much.
         let rivals = overlaps(&boxes)
             .greater(decoding.overlap)
             .logical_and(&class.unsqueeze(1).eq_tensor(&class.unsqueeze(2)));

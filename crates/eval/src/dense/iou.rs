@@ -1,7 +1,7 @@
 //! Mean intersection over union, from a confusion matrix over all pixels.
 //!
-//! The matrix gathers over the whole split before anything is divided, as in
-//! PASCAL VOC and ADE20K; means over images would weigh small objects otherwise.
+//! Counts are added over the whole split before they are divided, as in
+//! PASCAL VOC and ADE20K; means over images would weight small objects differently.
 
 use tch::{Device, Kind, Tensor};
 
@@ -29,7 +29,7 @@ pub struct ConfusionMatrix {
 }
 
 impl ConfusionMatrix {
-    /// Starts without pixels. Pixels whose true label is `ignored` are left out.
+    /// An empty matrix. Pixels whose true label is `ignored` are left out.
     ///
     /// # Errors
     /// [`EvalError::Setting`] unless there are two classes or more, or when
@@ -98,7 +98,7 @@ impl ConfusionMatrix {
         counts.chunks_exact(self.classes as usize).map(<[i64]>::to_vec).collect()
     }
 
-    /// Intersection over union of each class; none for a class that occurs in neither labels nor
+    /// Intersection over union of each class; `None` for a class that occurs in neither labels nor
     /// predictions.
     pub fn ious(&self) -> Vec<Option<f64>> {
         let counts = self.counts();
@@ -113,15 +113,15 @@ impl ConfusionMatrix {
             .collect()
     }
 
-    /// The mean over the classes that have an IoU; none before any pixel.
+    /// The mean over the classes that have an IoU; `None` before any pixel.
     ///
-    /// A class that is predicted but never true counts, with an IoU of 0.
+    /// A class that is predicted but never true counts with an IoU of 0.
     pub fn mean_iou(&self) -> Option<f64> {
         let ious: Vec<f64> = self.ious().into_iter().flatten().collect();
         (!ious.is_empty()).then(|| ious.iter().sum::<f64>() / ious.len() as f64)
     }
 
-    /// The share of pixels whose class is predicted; none before any pixel.
+    /// The share of pixels whose class is predicted correctly; `None` before any pixel.
     pub fn pixel_accuracy(&self) -> Option<f64> {
         let counts = self.counts();
         let all: i64 = counts.iter().flatten().sum();

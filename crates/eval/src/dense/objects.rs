@@ -1,4 +1,4 @@
-//! Objects of an image, as they are and as a detector sees them.
+//! Objects of an image: true boxes and detections.
 
 /// A true box.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -7,10 +7,10 @@ pub struct TruthBox {
     pub class: usize,
     /// Left, top, width and height in pixels.
     pub bbox: [f64; 4],
-    /// Area in pixels, of the object's mask where there is one; it decides on
-    /// small, medium and large.
+    /// Area in pixels, of the object's mask where there is one; it decides whether the object is
+    /// small, medium or large.
     pub area: f64,
-    /// Whether it marks a crowd: detections within it count neither way.
+    /// Whether it marks a crowd: detections within it do not count.
     pub crowd: bool,
 }
 
@@ -21,6 +21,6 @@ pub struct Detection {
     pub class: usize,
     /// Left, top, width and height in pixels.
     pub bbox: [f64; 4],
-    /// How sure the detector is; only the order matters.
+    /// Confidence of the detector; only the order matters.
     pub score: f64,
 }

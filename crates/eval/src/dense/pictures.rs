@@ -1,4 +1,4 @@
-//! Predictions of dense tasks next to the truth, as panels of a sheet.
+//! Predictions of dense tasks next to the true labels, as panels of a sheet.
 
 use tch::{Device, Kind, Tensor};
 
@@ -10,7 +10,7 @@ use crate::{EvalError, Picture, PictureLayout};
 /// Paints each image, its true classes and its predicted ones side by side.
 ///
 /// Images are u8 pixels [N, 3, H, W], labels [N, H, W] of an integer kind. Class 0 is black,
-/// the others have colours of their own; labels of 255 are grey.
+/// each other class has its own colour, and labels of 255 are grey.
 ///
 /// # Errors
 /// [`EvalError::Shape`] when sizes disagree or there is no image, [`EvalError::Kind`] unless
@@ -73,7 +73,7 @@ pub fn paint_boxes(
             }
         }
         let panel = with_found.get(image);
-        // The surest is drawn last.
+        // The detection with the highest score is drawn last.
         for Detection { class, bbox: [left, top, width, height], .. } in
             predicted[image as usize].iter().rev()
         {

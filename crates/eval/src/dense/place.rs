@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::EvalError;
 use crate::begun::check_unused;
 
-/// Parts of a model's path that tell no two models apart.
+/// Parts of a model's path that do not distinguish models.
 const SAID_OF_ALL: [&str; 3] = ["runs", "checkpoints", "last"];
 
 /// The folder of a task on a model: `named` if given, otherwise one in `runs` named by the model's
@@ -20,7 +20,7 @@ const SAID_OF_ALL: [&str; 3] = ["runs", "checkpoints", "last"];
 /// ```
 ///
 /// # Errors
-/// [`EvalError::Unsuitable`] where it holds a result already and is not taken up again (`resume`).
+/// [`EvalError::Unsuitable`] when the folder already holds a result and `resume` is not set.
 pub fn output_folder(
     named: Option<&Path>,
     task: &str,

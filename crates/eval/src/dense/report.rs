@@ -10,10 +10,10 @@ use super::task::{DenseScores, DenseTask};
 use crate::json::write_json;
 use crate::{EvalError, Metrics};
 
-/// Classes that are printed; the file has all.
+/// Maximum number of classes that are printed; the file has all.
 const PRINTED: usize = 20;
 
-/// A report for people and programs.
+/// A report that is printed and written as JSON.
 #[derive(Clone, Debug, Serialize)]
 pub struct DenseReport {
     task: &'static str,
@@ -40,7 +40,7 @@ struct Training {
     batch_size: usize,
     final_loss: f64,
     seconds: f64,
-    /// Images left out, counted each time.
+    /// Number of times that an image was left out.
     skipped_samples: u64,
 }
 
@@ -52,7 +52,7 @@ struct Testing {
 }
 
 impl DenseReport {
-    /// Reports the `found` of a task by this name; model, head and data in words.
+    /// Reports the result `found` of a task called `name`; `head` and `data` describe these.
     pub fn new(
         name: &'static str,
         task: &DenseTask<'_>,

@@ -1,4 +1,4 @@
-//! A class for every pixel: training of a head, and the mean IoU on the test split.
+//! Semantic segmentation: training of a head, and the mean IoU on the test split.
 
 use bauta_backbones::{ImageEncoder, ImageNormalization, ModelError, Parameters};
 use bauta_data::dense::{DenseBatch, IGNORED};
@@ -14,7 +14,7 @@ use crate::batch::host_tensor;
 use crate::watch::go_on;
 use crate::{EvalError, PictureLayout, TrainingRun};
 
-/// Test images on the picture.
+/// Number of test images on the picture.
 const SHOWN: i64 = 12;
 
 impl DenseTask<'_> {
@@ -23,7 +23,7 @@ impl DenseTask<'_> {
     ///
     /// # Errors
     /// When model, head and images do not fit each other, an image cannot be read, or the
-    /// watch ends it ([`EvalError::TrainingStopped`] with a checkpoint to go on from).
+    /// watch ends it ([`EvalError::TrainingStopped`] with a checkpoint to resume from).
     pub fn segment(
         &self,
         kind: SegmentationKind,

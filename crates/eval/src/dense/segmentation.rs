@@ -1,13 +1,13 @@
-//! Heads that give every pixel a class, on the tokens of an encoder.
+//! Heads that predict a class for every pixel from the tokens of an encoder.
 //!
 //! [`SegmentationHead::Linear`] maps each token to class scores and enlarges them to
-//! pixels: what frozen features know of places. [`SegmentationHead::UperNet`] builds a
-//! feature pyramid of four depths first (Xiao et al. 2018): the stages of a residual network,
-//! or blocks of a plain ViT, brought to four scales as BEiT's and MAE's ADE20K experiments
-//! have it.
+//! pixels: a probe of the spatial information in frozen features.
+//! [`SegmentationHead::UperNet`] builds a feature pyramid of four depths first (Xiao et
+//! al. 2018): the stages of a residual network, or blocks of a plain ViT, resized to four
+//! scales as in BEiT's and MAE's ADE20K experiments.
 //!
-//! Deviations from the published head: group norm instead of batch norm, so that
-//! small batches do and no statistics are kept; no auxiliary head.
+//! Deviations from the published head: group norm instead of batch norm, which works
+//! with small batches and keeps no statistics; no auxiliary head.
 
 use bauta_backbones::{Encode, ImageEncoder, Linear, ModelError, Scope, patch_tokens};
 use bauta_masking::Grid;
@@ -15,12 +15,12 @@ use tch::{Kind, Reduction, Tensor};
 
 use super::convolution::{ConvNorm, Convolution, Enlarging, bilinear};
 
-/// Which head.
+/// The kind of head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SegmentationKind {
     /// One linear layer on the final tokens.
     Linear,
-    /// A small UPerNet of this width.
+    /// A small UPerNet.
     UperNet {
         /// Channels of the pyramid, a multiple of 8.
         width: usize,
@@ -37,7 +37,7 @@ pub enum SegmentationHead {
 }
 
 impl SegmentationHead {
-    /// Adds the head's parameters for `encoder`'s tokens and this many classes.
+    /// Adds the head's parameters for `encoder`'s tokens and `classes` classes.
     ///
     /// # Errors
     /// [`ModelError::Config`] for a width that is not a multiple of 8, or a pyramid on
@@ -59,7 +59,7 @@ impl SegmentationHead {
         })
     }
 
-    /// The tokens that the head reads, of normalised images [B, C, H, W] seen as `how` says.
+    /// The tokens that the head reads, of normalised images [B, C, H, W] encoded as `how` says.
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the images are of another size.
@@ -97,7 +97,7 @@ impl SegmentationHead {
 }
 
 /// The mean cross-entropy of scores [B, K, H, W] over the pixels whose label [B, H, W]
-/// (i64) is not `ignored`; 0 where all are.
+/// (i64) is not `ignored`; 0 if all are ignored.
 pub fn segmentation_loss(scores: &Tensor, labels: &Tensor, ignored: i64) -> Tensor {
     let none = None::<&Tensor>;
     let sum = scores.cross_entropy_loss(labels, none, Reduction::Sum, ignored, 0.0);
@@ -127,8 +127,8 @@ const POOLED: [i64; 4] = [1, 2, 3, 6];
 /// A feature pyramid with pyramid pooling on its coarsest level.
 #[derive(Debug)]
 pub struct UperNet {
-    /// What brings the depths of a transformer to four scales; the stages of a residual network
-    /// are of four scales.
+    /// Resizes the depths of a transformer to four scales; `None` for the stages of a residual
+    /// network, which have four scales.
     rescale: Option<Rescale>,
     laterals: Vec<ConvNorm>,
     pooled: Vec<ConvNorm>,
@@ -138,7 +138,7 @@ pub struct UperNet {
     classifier: Convolution,
 }
 
-/// From the tokens' resolution to four times, two times and half of it.
+/// Resizes maps from the tokens' resolution to four times, two times and half of it.
 #[derive(Debug)]
 struct Rescale {
     finest: [Enlarging; 2],
@@ -202,7 +202,7 @@ impl UperNet {
         })
     }
 
-    /// Maps [B, D, h, w] of four depths to scores [B, K, H, W] on the finest scale.
+    /// Converts maps [B, D, h, w] of four depths to scores [B, K, H, W] on the finest scale.
     fn forward(&self, maps: &[Tensor]) -> Tensor {
         let maps: [&Tensor; 4] = std::array::from_fn(|depth| &maps[depth]);
         let [finer @ .., coarsest] = match &self.rescale {
@@ -223,7 +223,7 @@ impl UperNet {
         self.classifier.forward(&self.fuse.forward(&Tensor::cat(&all, 1)))
     }
 
-    /// Joins a map with what it is on average over coarse grids.
+    /// Joins a map with its averages over coarse grids.
     fn pool(&self, map: &Tensor) -> Tensor {
         let size = sides(map);
         let pooled = POOLED.iter().zip(&self.pooled).map(|(&side, conv)| {
@@ -280,7 +280,7 @@ mod tests {
             &(0..2 * 3 * 16 * 24).map(|i| ((i * 37 % 101) as f32) / 50.0 - 1.0).collect::<Vec<_>>(),
         )
         .view([2, 3, 16, 24]);
-        // Left, right and an ignored row.
+        // Two classes, left and right, and an ignored row.
         let labels = Tensor::zeros([2, 16, 24], (Kind::Int64, Device::Cpu));
         let _ = labels.narrow(2, 12, 12).fill_(2);
         let _ = labels.narrow(1, 0, 1).fill_(255);
@@ -360,8 +360,8 @@ mod tests {
         let tokens = normal(&[1, 1 + 24, 16], 1.0, &mut stream("tokens"));
         let scores = head.forward(&encoder, &[tokens.shallow_clone()]);
         let SegmentationHead::Linear(layer) = &head else { unreachable!() };
-        // Row 2, column 3 of the grid: the four pixels in the middle of its patch lie an
-        // eighth of a patch from its centre, so each side's neighbour has a sixteenth.
+        // Row 2, column 3 of the grid: the four pixels in the middle of its patch are an
+        // eighth of a patch from its centre, so each neighbour has a weight of a sixteenth.
         let middle = scores.narrow(2, 2 * 4 + 1, 2).narrow(3, 3 * 4 + 1, 2);
         let middle = middle.mean_dim([0_i64, 2, 3].as_slice(), false, None);
         let shares = [(-1, 0.0625), (0, 0.875), (1, 0.0625)];

@@ -19,25 +19,25 @@ use crate::{EvalError, Metrics, Picture, TrainingRun};
 pub struct DenseConfig {
     /// Optimiser steps, at least 1.
     pub steps: u64,
-    /// Images in a step, at least 1.
+    /// Images per step, at least 1.
     pub batch_size: usize,
-    /// Learning rate at 256 images a step; warmed up over a tenth of the steps, then lowered
+    /// Learning rate at 256 images per step; warmed up over a tenth of the steps, then lowered
     /// to 0 along half a cosine.
     pub base_lr: f64,
     /// Decoupled weight decay of matrices.
     pub weight_decay: f64,
 }
 
-/// A dense task on a model folder, everything resolved.
+/// A dense task on a model folder, with everything it needs.
 ///
 /// The head is trained on the training split, alone or together with the encoder, and
 /// measured once on the test split.
 pub struct DenseTask<'a> {
-    /// The model, of three channels.
+    /// The model, with three channels.
     pub folder: &'a FeatureModel,
     /// Train only the head, on the frozen encoder's tokens.
     pub frozen: bool,
-    /// Start from random weights of the model's sizes, as a baseline.
+    /// Start from random weights in the model's architecture, as a baseline.
     pub random_init: bool,
     /// How the head is trained.
     pub config: DenseConfig,
@@ -49,7 +49,7 @@ pub struct DenseTask<'a> {
     pub train: Arc<dyn DenseSource>,
     /// Images to measure on.
     pub test: Arc<dyn DenseSource>,
-    /// Seed of head and order.
+    /// Seed of the head's weights and the order of images.
     pub seed: u64,
     /// Device of the tensors.
     pub device: Device,
@@ -67,15 +67,15 @@ pub struct DenseTask<'a> {
 pub struct DenseScores {
     /// The metrics.
     pub metrics: Metrics,
-    /// A number for each class, where it is defined.
+    /// The metric of each class, where it is defined.
     pub by_class: Vec<(String, Option<f64>)>,
-    /// Predictions next to the truth.
+    /// Predictions next to the true labels.
     pub picture: Picture,
     /// Mean loss of the last steps.
     pub final_loss: f64,
     /// Seconds of training.
     pub seconds: f64,
-    /// Images left out of training because they cannot be decoded, counted each time.
+    /// Number of times that training left out an image because it cannot be decoded.
     pub skipped: u64,
     /// Test images left out for the same reason.
     pub test_skipped: u64,
@@ -84,25 +84,25 @@ pub struct DenseScores {
 /// An encoder and the parameters that will be trained with its head.
 pub(super) struct Ready {
     pub(super) encoder: Box<dyn ImageEncoder>,
-    /// What is trained: those of the encoder unless it is frozen; the head adds its own.
+    /// The trained parameters: the encoder's unless it is frozen; the head adds its own.
     pub(super) parameters: Parameters,
-    /// How the encoder is asked in training.
+    /// How the encoder runs in training.
     pub(super) pass: Pass,
     /// The encoder's own parameters where it is frozen, kept unchanged.
     _frozen: Option<Parameters>,
 }
 
-/// How an encoder is asked for a head's tokens.
+/// How an encoder computes a head's tokens.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pass {
-    /// In training, with gradients and by the batch's own moments.
+    /// In training, with gradients and the batch's own moments.
     Trained,
     /// For training only the head, and for measuring: the encoder does not change.
     Kept,
 }
 
 impl Pass {
-    /// What `see` makes of the question.
+    /// Calls `see` with the settings of this pass.
     pub(super) fn ask<T>(
         self,
         see: impl FnOnce(Encode<'static>) -> Result<T, ModelError>,
@@ -116,7 +116,7 @@ impl Pass {
 }
 
 impl DenseTask<'_> {
-    /// Sets the folder's encoder up for images of the task's size.
+    /// Builds the folder's encoder for images of the task's size.
     pub(super) fn ready(&self) -> Result<Ready, EvalError> {
         let tunable = self.folder.tunable();
         let folder = tunable.as_ref().unwrap_or(self.folder);
@@ -144,7 +144,7 @@ impl DenseTask<'_> {
     }
 
     /// Trains an objective, as the phase `name` of a run, on shuffled batches. The run's folder
-    /// is made when all that can be refused has been.
+    /// is made only after all checks.
     pub(super) fn train<O: Objective>(
         &self,
         name: &str,
@@ -176,7 +176,7 @@ impl DenseTask<'_> {
         Ok(loader.batches(0..loader.steps_per_epoch(), prepare))
     }
 
-    /// What is left where no test image can be decoded.
+    /// The error when no test image can be decoded.
     pub(super) fn none_measured(&self) -> EvalError {
         EvalError::Unsuitable(format!(
             "none of the {} test images can be decoded; the warnings name them",

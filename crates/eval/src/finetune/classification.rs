@@ -2,7 +2,7 @@
 //!
 //! He et al., arXiv 2111.06377, A.1 "End-to-end fine-tuning": the encoder without its
 //! decoder, a norm and a linear layer on the mean of its patch tokens; samples skip
-//! branches, images are mixed with their batch, labels smoothed.
+//! branches, images are mixed within their batch, labels are smoothed.
 
 use bauta_backbones::{
     DropPath, Encode, EncoderWithHead, Framing, ImageNormalization, ModelError, Moments,
@@ -21,17 +21,17 @@ use crate::batch::host_tensor;
 /// A batch of labelled images with its random choices.
 #[derive(Debug)]
 pub struct MixedBatch {
-    /// u8 pixels [B, C, H, W], or of clips [N, C, T, H, W].
+    /// u8 pixels of images [B, C, H, W] or of clips [N, C, T, H, W].
     pub(super) pixels: Tensor,
-    /// Classes, i64, one a sample.
+    /// Classes, i64, one per sample.
     pub(super) labels: Tensor,
-    /// How samples are mixed with their batch.
+    /// How samples are mixed within their batch.
     pub(super) mix: Mix,
-    /// Factors of the skipped and kept branches; empty where none is skipped.
+    /// Factors of the skipped and kept branches; empty if none is skipped.
     pub(super) branches: Vec<f32>,
 }
 
-/// How a batch becomes a [`MixedBatch`], on the loader's threads.
+/// Turns a batch into a [`MixedBatch`], on the loader's threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Mixer {
     /// Seed of the run.
@@ -45,7 +45,7 @@ pub struct Mixer {
 }
 
 impl Mixer {
-    /// Draws a batch's random choices, from streams of the step and of the samples.
+    /// Draws a batch's random choices from streams of the step and of the samples.
     pub fn draw(&self, batch: Batch) -> MixedBatch {
         let (_, _, height, width) = batch.pixels.dim();
         let labels = batch.labels.as_ref().expect("sources with classes label every image");
@@ -53,7 +53,7 @@ impl Mixer {
         self.mixed(host_tensor(&batch.pixels), labels, place, &batch.indices, [height, width])
     }
 
-    /// The same for samples of these numbers, in this step and epoch.
+    /// Like [`Self::draw`], for the samples with these numbers in the given step and epoch.
     pub(super) fn mixed(
         &self,
         pixels: Tensor,
@@ -86,8 +86,8 @@ pub struct Classification<'a> {
 }
 
 impl<'a> Classification<'a> {
-    /// Trains a model with a classifier, `described` by its `config.json`, whose learning
-    /// rates fall as `layers` says; only the last blocks, where `config` names them.
+    /// Trains a model with a classifier, `described` by its `config.json`, with the learning rates
+    /// of `layers`; only its last blocks if `config` says so.
     pub fn new(
         (mut parameters, model): (Parameters, EncoderWithHead),
         described: serde_json::Value,
@@ -113,7 +113,7 @@ impl<'a> Classification<'a> {
         }
     }
 
-    /// How learning rates fall towards the input.
+    /// The layer-wise decay of the learning rate.
     pub fn layers(&self) -> LayerDecay {
         self.layers
     }
@@ -123,7 +123,7 @@ impl<'a> Classification<'a> {
         self.model.encoder().image_size()
     }
 
-    /// Scores of the classes, of u8 pixels [B, C, H, W].
+    /// Class scores for u8 pixels [B, C, H, W].
     ///
     /// # Errors
     /// When the images are of another size.

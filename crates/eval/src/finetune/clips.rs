@@ -1,7 +1,7 @@
-//! Fine-tuning of an encoder of clips on labelled videos (MAE-ST, arXiv 2205.09113, A.1):
-//! clips in, soft cross-entropy out; measured on several views of each test video.
+//! Fine-tuning of a clip encoder on labelled videos (MAE-ST, arXiv 2205.09113, A.1): clips in,
+//! soft cross-entropy out; measured on several views of each test video.
 //!
-//! What stands for a clip is the mean of a transformer's patch tokens under the pre-trained norm,
+//! The feature of a clip is the mean of a transformer's patch tokens after the pre-trained norm,
 //! as in the authors' code, or of a residual network's last map; there is no dropout before the
 //! classifier.
 
@@ -28,10 +28,10 @@ use crate::folder::check_clip_channels;
 use crate::watch::go_on;
 use crate::{Accuracy, EvalError, Metrics, TrainingRun, Watch, class_balanced, per_class};
 
-/// Clips in one forward pass of measuring.
+/// Number of clips in one forward pass while measuring.
 const CLIPS: usize = 64;
 
-/// One fine-tuning on videos, everything resolved.
+/// One fine-tuning on videos, with everything it needs.
 pub struct ClipFineTuneTask<'a> {
     /// The model.
     pub folder: &'a ClipFolder,
@@ -45,19 +45,19 @@ pub struct ClipFineTuneTask<'a> {
     pub train: Arc<dyn ClipSource>,
     /// Labelled videos to measure on.
     pub test: Arc<dyn ClipSource>,
-    /// The place of the label set that is learnt.
+    /// Index of the label set to learn.
     pub label: usize,
-    /// Which frames a clip has; their number is the model's.
+    /// How the frames of a clip are chosen; their number is the model's.
     pub sampling: ClipSampling,
-    /// How training clips are varied.
+    /// How training clips are augmented.
     pub augment: ClipAugment,
     /// Clips cut from each video in a step, at least 1.
     pub repeats: usize,
-    /// The views of each test video, over which the classes' probabilities are averaged.
+    /// The views of each test video, over which class probabilities are averaged.
     pub views: Views,
     /// What to do with a video that cannot be decoded.
     pub on_error: OnError,
-    /// Seed of order, clips, head and list of labels.
+    /// Seed of the order, the clips, the head and the choice of labels.
     pub seed: u64,
     /// Device of the tensors.
     pub device: Device,
@@ -72,11 +72,11 @@ impl ClipFineTuneTask<'_> {
     ///
     /// The folder gets `metrics.jsonl` and, at least at the end, a checkpoint that is a model
     /// folder with a classifier. The metrics are `finetune_top1` and, with more than five
-    /// classes, `finetune_top5`, behind `from_scratch.` where it is so.
+    /// classes, `finetune_top5`, prefixed with `from_scratch.` when trained from scratch.
     ///
     /// # Errors
     /// When model, videos and settings do not fit each other, a video cannot be read, or the
-    /// watch ends it ([`EvalError::TrainingStopped`] with a checkpoint to go on from).
+    /// watch ends it ([`EvalError::TrainingStopped`] with a checkpoint to resume from).
     pub fn run(&self, run: TrainingRun<'_>) -> Result<FineTuned, EvalError> {
         let Self { folder, config, seed, views, .. } = self;
         check_clip_channels(folder, self.model, &*self.train)?;
@@ -142,8 +142,8 @@ impl ClipFineTuneTask<'_> {
         })
     }
 
-    /// A classifier on the folder's encoder, or on the same encoder at its initial weights;
-    /// layers then learn at one rate, as nothing in them is worth keeping.
+    /// A classifier on the folder's encoder, or on the same encoder at its initial weights, whose
+    /// layers then share one learning rate, as there are no pre-trained weights to preserve.
     fn objective(&self, classes: usize) -> Result<ClipClassification, EvalError> {
         let Self { folder, config, seed, device, .. } = self;
         let (mut parameters, encoder, head) =
@@ -163,7 +163,7 @@ impl ClipFineTuneTask<'_> {
         let decay = if self.from_scratch { 1.0 } else { config.layer_decay };
         let layers = LayerDecay { decay, depth };
         let last = config.blocks.unwrap_or(depth + 1);
-        // Positions that are not learned stay so.
+        // Fixed position embeddings stay fixed.
         let fixed: Vec<String> = parameters
             .iter()
             .filter(|parameter| !parameter.trainable)
@@ -185,7 +185,7 @@ impl ClipFineTuneTask<'_> {
         })
     }
 
-    /// Top-1 and, with more than five classes, top-5 accuracy of the mean over the views.
+    /// Top-1 and, with more than five classes, top-5 accuracy of the mean over views.
     fn measure(
         &self,
         objective: &ClipClassification,
@@ -216,7 +216,7 @@ impl ClipFineTuneTask<'_> {
     }
 }
 
-/// The classes' mean probabilities over the views of each video, which lie together: logits
+/// Mean class probabilities over the views of each video, which are consecutive: logits
 /// [B · V, classes] to [B, classes].
 pub(crate) fn mean_over_views(logits: &Tensor, views: usize) -> Tensor {
     let probabilities = logits.softmax(-1, Kind::Float);
@@ -224,7 +224,7 @@ pub(crate) fn mean_over_views(logits: &Tensor, views: usize) -> Tensor {
     probabilities.view([-1, views as i64, classes]).mean_dim([1_i64].as_slice(), false, None)
 }
 
-/// Divides labelled videos: a class-balanced part of this size, and the rest.
+/// Divides labelled videos into a class-balanced fraction `part` and the rest.
 ///
 /// # Errors
 /// [`EvalError::TooFew`] when a class has too few videos.
@@ -244,7 +244,7 @@ pub fn balanced(
     Ok([of(chosen), of(rest)])
 }
 
-/// The clips of a step with the label of their video each, and what chance adds to them.
+/// The clips of a step, each with the label of its video, and their random choices.
 fn mixed(mixer: Mixer, label: usize, batch: &ClipBatch) -> MixedBatch {
     let (_, _, _, height, width) = batch.pixels.dim();
     let labels = batch.labels[label].iter();
@@ -254,7 +254,7 @@ fn mixed(mixer: Mixer, label: usize, batch: &ClipBatch) -> MixedBatch {
     mixer.mixed(host_tensor(&batch.pixels), &labels, place, &batch.samples, [height, width])
 }
 
-/// An encoder of clips and its new classifier, in training.
+/// A clip encoder and its new classifier, in training.
 struct ClipClassification {
     parameters: Parameters,
     encoder: ClipEncoder,
@@ -267,7 +267,7 @@ struct ClipClassification {
 }
 
 impl ClipClassification {
-    /// Scores of the classes, of u8 clips [N, C, T, H, W].
+    /// Class scores for u8 clips [N, C, T, H, W].
     fn logits(&self, pixels: &Tensor) -> Result<Tensor, ModelError> {
         self.scores(&self.normalization.normalize(pixels), Moments::Running, None)
     }
@@ -289,7 +289,7 @@ impl Objective for ClipClassification {
         let MixedBatch { pixels, labels, mix, branches } = input;
         let device = self.parameters.device();
         let clips = self.normalization.normalize(pixels);
-        // One rectangle in all frames: frames and channels are mixed alike.
+        // All frames and channels are mixed alike, with one rectangle in all frames.
         let clips = mix.images(&clips.flatten(1, 2)).view_as(&clips);
         let targets = mix.targets(&labels.to_device(device), self.classes, self.smoothing);
         let drop = (!branches.is_empty())
@@ -319,7 +319,7 @@ mod tests {
     use super::*;
     use crate::seeded::stream;
 
-    /// The sheet's invariant 9.
+    /// One view gives the plain softmax; several views can be in any order.
     #[test]
     fn one_view_is_the_plain_forward_and_the_order_of_views_does_not_matter() {
         let logits = normal(&[6, 4], 1.0, &mut stream("logits"));

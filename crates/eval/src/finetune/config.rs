@@ -1,18 +1,18 @@
-//! How encoder and classifier are trained.
+//! How the encoder and the classifier are trained.
 
 use bauta_backbones::Pooling;
 use bauta_train::MixConfig;
 
 /// Settings of fine-tuning.
 ///
-/// The defaults are for small images and encoders on a CPU, and a short run.
+/// The defaults suit small images, small encoders and a short run on a CPU.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FineTuneConfig {
     /// Passes over the labelled images, at least 1.
     pub epochs: u32,
-    /// Images in a step, at least 1; all labelled ones where there are fewer.
+    /// Images per step, at least 1; all labelled ones if there are fewer.
     pub batch_size: usize,
-    /// Learning rate of the head at 256 images a step.
+    /// Learning rate of the head at 256 images per step.
     pub base_lr: f64,
     /// Learning rate at the end of the cosine, before layer scales.
     pub min_lr: f64,
@@ -22,9 +22,9 @@ pub struct FineTuneConfig {
     pub weight_decay: f64,
     /// Learning rate of a layer over that of the layer above it, in (0, 1]; 1 from scratch.
     pub layer_decay: f64,
-    /// Rate at which samples skip the last block's branches, in [0, 1); less below it.
+    /// Rate at which samples skip the last block's branches, in [0, 1); lower in lower blocks.
     pub drop_path: f64,
-    /// How images are mixed with their batch.
+    /// How images are mixed within their batch.
     pub mix: MixConfig,
     /// Label smoothing, in [0, 1).
     pub smoothing: f64,
@@ -32,10 +32,10 @@ pub struct FineTuneConfig {
     pub erasing: f64,
     /// Magnitude of RandAugment, 0 to 10; 0 leaves it out.
     pub randaugment: f64,
-    /// What the classifier reads: the mean of the patch tokens under its own norm, or the class
+    /// Input of the classifier: the mean of the patch tokens under its own norm, or the class
     /// token after the final norm.
     pub pooling: Pooling,
-    /// Train only this many of the last blocks and the head; if not given, all blocks and the
+    /// Train only this number of last blocks and the head; if not given, all blocks and the
     /// embeddings.
     pub blocks: Option<usize>,
     /// Fraction of the training images whose labels are used, in (0, 1], equally many of
@@ -66,7 +66,7 @@ impl Default for FineTuneConfig {
 }
 
 impl FineTuneConfig {
-    /// `finetune`, and what of blocks and labels is trained on: `finetune_last2_10pct`.
+    /// `finetune` with the trained blocks and labels, such as `finetune_last2_10pct`.
     pub(super) fn name(&self) -> String {
         let mut name = "finetune".to_owned();
         if let Some(blocks) = self.blocks {

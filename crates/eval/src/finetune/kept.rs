@@ -11,14 +11,14 @@ use super::task::FineTuned;
 use crate::begun::check_unused;
 use crate::{EvalError, TrainingRun, Watch};
 
-/// A folder that is kept, or a temporary one.
+/// An output folder that is kept, or a temporary one.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept<'a> {
     /// The folder that is kept, if any.
     pub folder: Option<&'a Path>,
-    /// Go on from its last checkpoint.
+    /// Resume from its last checkpoint.
     pub resume: bool,
-    /// Steps between checkpoints; 0 writes one only at the end.
+    /// Steps between checkpoints; with 0, one is written only at the end.
     pub checkpoint_every: u64,
     /// Steps between lines of metrics, at least 1.
     pub log_every: u64,
@@ -36,7 +36,7 @@ impl Kept<'_> {
         }
     }
 
-    /// Trains what is begun with these settings.
+    /// Writes the settings to the folder and trains in it.
     ///
     /// # Errors
     /// As [`TrainingRun::begin`], and those of `train`.
@@ -72,11 +72,11 @@ impl Kept<'_> {
     }
 }
 
-/// Removes the folder of what was refused before its first step: one that holds its settings alone.
+/// Removes the folder of a training refused before its first step if it holds only its settings.
 fn forget_settings(folder: &Path) {
     let alone = fs::read_dir(folder).is_ok_and(|entries| entries.count() == 1);
     if alone && fs::remove_file(folder.join("settings.json")).is_ok() {
-        // One that somebody else writes into stays.
+        // A folder that another process writes into is kept.
         let _ = fs::remove_dir(folder);
     }
 }

@@ -11,7 +11,7 @@ use crate::EvalError;
 use crate::json::write_json;
 use crate::machine::device_name;
 
-/// A report for people and programs; `S` is everything that could be set.
+/// A report that is printed and written as JSON; `S` holds all settings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FineTuneReport<S> {
     /// Always `finetune`.
@@ -30,20 +30,20 @@ pub struct FineTuneReport<S> {
     pub device: String,
     /// Threads of libtorch and of the loader.
     pub threads: usize,
-    /// Everything that could be set.
+    /// All settings.
     pub settings: S,
     /// The figures.
     #[serde(flatten)]
     pub figures: FineTuned,
     #[serde(skip)]
     seed: u64,
-    /// What the data set has.
+    /// What the samples of the data set are called.
     #[serde(skip)]
     samples: &'static str,
 }
 
 impl<S: Serialize> FineTuneReport<S> {
-    /// Reports the `figures` of a task on a model folder, measured on this split of the data.
+    /// Reports the `figures` of a task on a model folder, measured on `split` of `data`.
     pub fn new(
         task: &FineTuneTask<'_>,
         figures: FineTuned,
@@ -67,7 +67,7 @@ impl<S: Serialize> FineTuneReport<S> {
         }
     }
 
-    /// The same of a task on videos.
+    /// Like [`Self::new`], for a task on videos.
     pub fn of_clips(
         task: &ClipFineTuneTask<'_>,
         figures: FineTuned,

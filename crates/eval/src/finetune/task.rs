@@ -1,4 +1,4 @@
-//! A fine-tuning from a model folder and labelled images to its figures.
+//! A fine-tuning task on a model folder and labelled images, and its figures.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,7 +20,7 @@ use crate::{
     warn_of_missing_classes,
 };
 
-/// One fine-tuning, everything resolved.
+/// One fine-tuning, with everything it needs.
 pub struct FineTuneTask<'a> {
     /// The model.
     pub folder: &'a FeatureModel,
@@ -30,7 +30,7 @@ pub struct FineTuneTask<'a> {
     pub config: FineTuneConfig,
     /// How the model's images are normalised.
     pub normalization: ImageNormalization,
-    /// How training images are varied, besides RandAugment and erasing.
+    /// How training images are augmented, apart from RandAugment and erasing.
     pub augment: Augment,
     /// Height and width of the images; the model's own if not given.
     pub image_size: Option<[usize; 2]>,
@@ -40,7 +40,7 @@ pub struct FineTuneTask<'a> {
     pub train: Arc<dyn Source>,
     /// Labelled images to measure on.
     pub test: Arc<dyn Source>,
-    /// Seed of order, augmentation, head and list of labels.
+    /// Seed of the order, the augmentation, the head and the choice of labels.
     pub seed: u64,
     /// Device of the tensors.
     pub device: Device,
@@ -61,7 +61,7 @@ pub struct FineTuned {
     pub test_images: usize,
     /// Scalars that were trained.
     pub trained_parameters: usize,
-    /// Labelled images in a step: fewer than requested if there are no more.
+    /// Labelled images per step: fewer than requested if there are no more.
     pub batch_size: usize,
     /// Optimiser steps.
     pub steps: u64,
@@ -80,11 +80,11 @@ impl FineTuneTask<'_> {
     ///
     /// The folder gets `metrics.jsonl` and, at least at the end, a checkpoint that is a model
     /// folder with a classifier. The metrics are `finetune_top1` and, with more than
-    /// five classes, `finetune_top5`, behind `from_scratch.` where it is so.
+    /// five classes, `finetune_top5`, prefixed with `from_scratch.` when trained from scratch.
     ///
     /// # Errors
     /// When model, images and settings do not fit each other, an image cannot be read, or
-    /// the watch ends it ([`EvalError::TrainingStopped`] with a checkpoint to go on from).
+    /// the watch ends it ([`EvalError::TrainingStopped`] with a checkpoint to resume from).
     pub fn run(&self, run: TrainingRun<'_>) -> Result<FineTuned, EvalError> {
         let Self { config, seed, device, .. } = self;
         let classes = self.train.classes().len();
@@ -166,9 +166,10 @@ impl FineTuneTask<'_> {
         Ok(Scores { eval: tune(false, "finetune")?, baseline: tune(true, "from-scratch")? })
     }
 
-    /// A classifier on the folder's encoder, or on the same encoder at its initial weights;
-    /// layers then learn at one rate, as nothing in them is worth keeping. The layers of a residual
-    /// network are its stages.
+    /// A classifier on the folder's encoder, or on the same encoder at its initial weights.
+    ///
+    /// In the latter case, layers share one learning rate, as there are no pre-trained weights to
+    /// preserve. The layers of a residual network are its stages.
     fn objective(&self, classes: usize) -> Result<Classification<'_>, EvalError> {
         let Self { folder, config, image_size, seed, from_scratch, device, .. } = self;
         let head = (classes, config.pooling);
@@ -205,7 +206,7 @@ impl FineTuneTask<'_> {
     }
 }
 
-/// How a fine-tuning trains, of steps of so many samples.
+/// The training settings of a fine-tuning with `samples` samples per step.
 pub(super) fn train_config(
     config: &FineTuneConfig,
     precision: Precision,

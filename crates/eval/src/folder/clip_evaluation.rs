@@ -1,4 +1,4 @@
-//! The protocols on the folder of an encoder of clips.
+//! The protocols on a model folder with a clip encoder.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +13,7 @@ use super::evaluation::{EvaluationReport, Row, TOKENS};
 use crate::machine::device_name;
 use crate::{ClipProtocols, EncodeError, EvalError, Evaluator, Measurement, Watch};
 
-/// Protocols on the features that an encoder of clips has of labelled videos, everything
-/// resolved.
+/// Protocols on a clip encoder's features of labelled videos, with everything they need.
 pub struct ClipFolderEvaluation<'a> {
     /// The model folder, read.
     pub folder: &'a ClipFolder,
@@ -30,13 +29,13 @@ pub struct ClipFolderEvaluation<'a> {
     pub label: Option<usize>,
     /// The protocols.
     pub evaluators: Vec<Box<dyn Evaluator>>,
-    /// Which frames a clip has; their number is the model's.
+    /// How the frames of a clip are chosen; their number is the model's.
     pub sampling: ClipSampling,
     /// The views of each video, over which features are averaged.
     pub views: Views,
     /// What to do with a video that cannot be decoded.
     pub on_error: OnError,
-    /// Measure the pixels themselves and the same network at random weights too.
+    /// Also measure the pixels themselves and the same network at random weights.
     pub baselines: bool,
     /// Seed of the protocols' random choices and of the baseline's random weights.
     pub seed: u64,
@@ -117,10 +116,10 @@ impl ClipFolderEvaluation<'_> {
     }
 }
 
-/// Refuses videos of other channels than the model takes.
+/// Refuses videos whose number of channels differs from the model's.
 ///
 /// # Errors
-/// [`EvalError::Unsuitable`], which names both.
+/// [`EvalError::Unsuitable`] with both numbers.
 pub(crate) fn check_clip_channels(
     folder: &ClipFolder,
     model: &Path,

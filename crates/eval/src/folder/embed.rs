@@ -19,7 +19,7 @@ use crate::encoded::{image_features, join_batches};
 /// Images in one pass.
 const BATCH: usize = 64;
 
-/// What to embed, the model, and the output.
+/// The images to embed, the model, and the output.
 #[derive(Clone, Debug)]
 pub struct Embed {
     /// The model folder.
@@ -28,7 +28,7 @@ pub struct Embed {
     pub root: PathBuf,
     /// The file of the features.
     pub out: PathBuf,
-    /// The feature of an image.
+    /// How an image's tokens are pooled into its feature.
     pub pooling: Pooling,
     /// The file's format.
     pub format: FeatureFormat,
@@ -40,18 +40,18 @@ pub struct Embed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum FeatureFormat {
-    /// `features` [N, D], f32; the metadata list the paths as JSON under `files`.
+    /// `features` [N, D], f32; the metadata lists the paths as JSON under `files`.
     Safetensors,
-    /// NumPy's array [N, D], f32; the paths are in a text file beside it, one per line.
+    /// NumPy array [N, D], f32; the paths are in a text file next to it, one per line.
     Npy,
 }
 
 impl FeatureFormat {
-    /// The format that is asked for, or else the one that the file's name ends in; safetensors
-    /// where it ends in neither.
+    /// The requested format, or else the one of the file's extension; safetensors if it has
+    /// neither extension.
     ///
     /// # Errors
-    /// When the file's name ends in the other format than the one asked for.
+    /// When the file's extension is that of another format than the requested one.
     pub fn of(asked: Option<Self>, file: &Path) -> Result<Self, EvalError> {
         let end = file.extension().and_then(|end| end.to_str());
         let named = end.and_then(|end| end.parse::<Self>().ok());
@@ -70,11 +70,11 @@ impl Embed {
     /// Writes features [N, D], f32, in the order of the paths. Returns N, D, and a description of
     /// the features.
     ///
-    /// A picture is resized and cut as the model folder's preprocessing says; where that says
-    /// nothing, the largest part that has the model's ratio is resized bicubically.
+    /// Images are resized and cropped as in the model folder's preprocessing; without one, the
+    /// largest part that has the model's ratio is resized bicubically.
     ///
     /// # Errors
-    /// When model or images cannot be read or a file not be written.
+    /// When the model or images cannot be read or a file cannot be written.
     pub fn run(&self) -> Result<([i64; 2], &'static str), EvalError> {
         let Self { model, root, out, pooling, format, device } = self;
         let folder = FeatureModel::read(model)?;

@@ -18,22 +18,22 @@ use crate::json::write_json;
 use crate::machine::device_name;
 use crate::{EVALUATION_BATCH, EvalError, Evaluator, FeatureStore, Measurement, Protocols, Watch};
 
-/// The longest side of an image.
+/// Maximum side of an image.
 const LONGEST_SIDE: usize = 8192;
-/// The most tokens of an image: 256 × 256.
+/// Maximum number of tokens of an image: 256 × 256.
 const MOST_TOKENS: usize = 1 << 16;
-/// Tokens in one forward pass: fewer images where they have many.
+/// Maximum number of tokens in one forward pass: images with many tokens have smaller batches.
 pub(super) const TOKENS: usize = 64 * EVALUATION_BATCH;
-/// What an image counts for in a residual network, whose first maps are large.
+/// Tokens that an image counts for in a residual network, whose first maps are large.
 const RESIDUAL: usize = 196;
 
-/// Protocols on the features of a model folder, everything resolved.
+/// Protocols on the features of a model folder, with everything they need.
 pub struct FolderEvaluation<'a> {
     /// The model folder, read.
     pub folder: &'a FeatureModel,
     /// Its location.
     pub model: &'a Path,
-    /// The data that the images are of.
+    /// The data set of the images.
     pub data: DatasetName,
     /// Labelled images to learn from.
     pub train: Arc<dyn Source>,
@@ -41,13 +41,15 @@ pub struct FolderEvaluation<'a> {
     pub test: Arc<dyn Source>,
     /// The protocols.
     pub evaluators: Vec<Box<dyn Evaluator>>,
-    /// The feature of an image.
+    /// How an image's tokens are pooled into its feature.
     pub pooling: Pooling,
-    /// Height and width that images are brought to; if not given, that of the model where its
-    /// folder says how pictures are resized, else the data's own, where all images have one and
-    /// it is whole patches, else that of the model.
+    /// Height and width that images are resized to.
+    ///
+    /// If not given: the model's size if its folder says how images are resized; otherwise the size
+    /// of the data's images if they share one that divides into whole patches; otherwise the
+    /// model's size.
     pub image_size: Option<[usize; 2]>,
-    /// Measure the pixels themselves and the same network at random weights too.
+    /// Also measure the pixels themselves and the same network at random weights.
     pub baselines: bool,
     /// Seed of the protocols' random choices and of the baseline's random weights.
     pub seed: u64,
@@ -55,20 +57,20 @@ pub struct FolderEvaluation<'a> {
     pub device: Device,
     /// Threads of libtorch and of the loader.
     pub threads: usize,
-    /// Where features are kept while they are measured.
+    /// Where features are stored while they are measured.
     pub store: FeatureStore,
 }
 
-/// The results, and their data.
+/// The results, with everything they depend on.
 #[derive(Clone, Debug, Serialize)]
 pub struct EvaluationReport {
     pub(super) model: PathBuf,
     pub(super) data: &'static str,
-    /// Of videos, the clips that are taken of each, in words.
+    /// For videos, a description of the views of each video.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) views: Option<String>,
     pub(super) image_size: [usize; 2],
-    /// The size that the model's positions are made for.
+    /// The image size of the model's position embeddings.
     pub(super) model_image_size: [usize; 2],
     #[serde(skip)]
     pub(super) interpolated: bool,
@@ -82,7 +84,7 @@ pub struct EvaluationReport {
     pub(super) results: Vec<Row>,
 }
 
-/// One number, and whose it is.
+/// One number, and the features it was measured on.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Row {
     /// `model`, `raw_pixels` or `random_init`.
@@ -169,7 +171,7 @@ impl FolderEvaluation<'_> {
     }
 }
 
-/// Refuses images of an absurd size before anything is allocated.
+/// Refuses images of unreasonable size before anything is allocated.
 fn check_size([height, width]: [usize; 2], patch: [usize; 2]) -> Result<(), EvalError> {
     let sides = 1..=LONGEST_SIDE;
     let message = if !sides.contains(&height) || !sides.contains(&width) {
@@ -182,7 +184,7 @@ fn check_size([height, width]: [usize; 2], patch: [usize; 2]) -> Result<(), Eval
     Err(EvalError::Unsuitable(format!("image_size is {height} × {width}; {message}")))
 }
 
-/// The size that images are brought to where nobody says it.
+/// The size that images are resized to if none is given.
 fn own_size(
     data: DatasetName,
     images: &dyn Source,
@@ -216,7 +218,7 @@ impl EvaluationReport {
     }
 }
 
-/// A table for the terminal: what all numbers share, then one line a number.
+/// A table for the terminal: what all numbers share, then one line per number.
 impl fmt::Display for EvaluationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [height, width] = self.image_size;

@@ -1,5 +1,4 @@
-//! A folder of an encoder of images, whichever network it holds: what protocols measure, and
-//! what is fine-tuned.
+//! A model folder with an image encoder of any architecture, to be measured or fine-tuned.
 
 use std::path::Path;
 
@@ -12,7 +11,7 @@ use tch::Device;
 
 use crate::EvalError;
 
-/// An encoder and the parameters that it is made of.
+/// An encoder and its parameters.
 type Built = (Parameters, Box<dyn ImageEncoder>);
 
 /// A model folder whose features of whole images can be measured.
@@ -50,8 +49,8 @@ impl FeatureModel {
         }
     }
 
-    /// Height and width of the images in pixels: of a residual network, which takes any, as
-    /// [`ResNetFolder::image_size`] says.
+    /// Height and width of the images in pixels; for a residual network, which takes any size,
+    /// [`ResNetFolder::image_size`].
     pub fn image_size(&self) -> [usize; 2] {
         match self {
             Self::Transformer(folder) => folder.config().image_size(),
@@ -59,7 +58,7 @@ impl FeatureModel {
         }
     }
 
-    /// What the sides of an image must be multiples of.
+    /// Numbers that the height and width of an image must be multiples of.
     pub(super) fn multiple_of(&self) -> [usize; 2] {
         match self {
             Self::Transformer(folder) => folder.config().patch_size(),
@@ -67,12 +66,12 @@ impl FeatureModel {
         }
     }
 
-    /// Whether images of another size take positions between those that were learnt.
+    /// Whether position embeddings are interpolated for images of another size.
     pub(super) fn has_positions(&self) -> bool {
         matches!(self, Self::Transformer(_))
     }
 
-    /// How pictures are preprocessed for it, if its folder says so.
+    /// The preprocessing of images, if the folder has one.
     pub fn preprocessing(&self) -> Option<&Preprocessing> {
         match self {
             Self::Transformer(folder) => folder.preprocessing(),
@@ -80,7 +79,7 @@ impl FeatureModel {
         }
     }
 
-    /// What stands for an image, in words.
+    /// A description of the feature of an image.
     ///
     /// # Errors
     /// [`EvalError::Unsuitable`] for the class token of a residual network.
@@ -95,8 +94,8 @@ impl FeatureModel {
         }
     }
 
-    /// Builds the encoder with the folder's weights, for images of [height, width] where they
-    /// are given.
+    /// Builds the encoder with the folder's weights, for images of the given [height, width] or the
+    /// model's own.
     ///
     /// # Errors
     /// As [`ModelFolder::image_encoder`] and [`ResNetFolder::image_encoder`].
@@ -111,7 +110,7 @@ impl FeatureModel {
         }
     }
 
-    /// The same with every weight as it starts from `seed`.
+    /// Builds the same encoder with initial weights drawn from `seed`.
     ///
     /// # Errors
     /// As [`Self::encoder`].
@@ -127,8 +126,8 @@ impl FeatureModel {
         }
     }
 
-    /// Makes a BEiT ready for training on whole images ([`ModelFolder::tunable`]); none of
-    /// another network, which is so already.
+    /// The folder prepared for training on whole images ([`ModelFolder::tunable`]); `None` for a
+    /// residual network, which needs no preparation.
     pub(crate) fn tunable(&self) -> Option<Self> {
         match self {
             Self::Transformer(folder) => Some(folder.tunable().into()),
@@ -136,8 +135,8 @@ impl FeatureModel {
         }
     }
 
-    /// The encoder under a new classifier of so many classes on what stands for an image, and
-    /// its `config.json`; with the folder's weights or, `from_scratch`, without.
+    /// The encoder with a new classifier of `classes` classes on the pooled feature, and its
+    /// `config.json`; with the folder's weights or, `from_scratch`, without.
     ///
     /// # Errors
     /// As [`ModelFolder::classifier`], [`ResNetFolder::classifier`] and [`Self::describe`].

@@ -25,7 +25,7 @@ pub struct Forward {
     pub model: PathBuf,
     /// Safetensors with the model's inputs.
     pub input: PathBuf,
-    /// Where its outputs go, as safetensors.
+    /// The file of the outputs, as safetensors.
     pub out: PathBuf,
     /// Device of the tensors.
     pub device: Device,
@@ -34,7 +34,7 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// On the CPU in single precision.
+    /// A forward pass on the CPU in single precision.
     pub fn new(model: &Path, input: &Path, out: &Path) -> Self {
         let [model, input, out] = [model, input, out].map(Path::to_owned);
         Self { model, input, out, device: Device::Cpu, precision: Precision::Fp32 }
@@ -42,20 +42,20 @@ impl Forward {
 
     /// Runs a model folder on the input tensors and writes the output file.
     ///
-    /// the input holds `pixel_values` [N, C, H, W] and, for a masked autoencoder,
-    /// `noise` [N, L]; small noise is kept. the output file gets, of a masked autoencoder,
-    /// `loss`, `logits` [N, L, P], `mask` [N, L] (1 is masked), `ids_restore` [N, L]
-    /// and `last_hidden_state` [N, 1 + V, D] of the visible tokens; of a plain ViT,
+    /// The input holds `pixel_values` [N, C, H, W]. For a masked autoencoder it also holds
+    /// `noise` [N, L], of which the tokens with the smallest values stay visible, and the outputs
+    /// are `loss`, `logits` [N, L, P], `mask` [N, L] (1 is masked), `ids_restore` [N, L] and
+    /// `last_hidden_state` [N, 1 + V, D] of the visible tokens. The outputs of a plain ViT are
     /// `last_hidden_state` [N, 1 + L, D] and its head's `logits` or `pooler_output`.
     ///
-    /// A BEiT takes `bool_masked_pos` [N, L] too, as many in each sample, if patches are to be
-    /// masked; it gives `last_hidden_state` [N, 1 + L, D], which the final norm has passed
-    /// unless the description says `use_mean_pooling`, and the head's `logits` [N, L, outputs]
-    /// of all patches; under a classifier it is used as a plain ViT is. A CLIP tower gives
-    /// `last_hidden_state` of the last block,
-    /// `pooler_output` [N, D], its class token after the norm, and `image_embeds` projected. A
-    /// residual network gives `last_hidden_state` [N, D, H', W'], its last feature map,
-    /// `pooler_output` [N, D, 1, 1], the mean over its places, and its classifier's `logits`.
+    /// To mask patches of a BEiT, the input also holds `bool_masked_pos` [N, L], with equally many
+    /// masked patches in each sample. Its outputs are `last_hidden_state` [N, 1 + L, D], after the
+    /// final norm unless the configuration sets `use_mean_pooling`, and the head's `logits`
+    /// [N, L, outputs] of all patches; a BEiT with a classifier runs like a plain ViT. The outputs
+    /// of a CLIP tower are `last_hidden_state` of the last block, `pooler_output` [N, D], the class
+    /// token after the norm, and its projection `image_embeds`. Those of a residual network are
+    /// `last_hidden_state` [N, D, H', W'], its last feature map, `pooler_output` [N, D, 1, 1], the
+    /// mean of that map, and its classifier's `logits`.
     ///
     /// # Errors
     /// When a file or a shape does not fit; nothing is written then.
@@ -82,14 +82,14 @@ impl Forward {
     }
 }
 
-/// Whether an error names a file of the model, and so is no fault of the input.
+/// Whether an error names a file of the model, so that the input is not at fault.
 fn is_of_file(error: &EvalError) -> bool {
     let EvalError::Model(error) = error else { return false };
     use ModelError::{Format, Io, Mismatch};
     matches!(**error, Io { .. } | Format { .. } | Mismatch { .. })
 }
 
-/// On the CPU, floats as f32.
+/// The tensor on the CPU, floats as f32.
 fn to_host(tensor: &Tensor) -> Tensor {
     let host = tensor.to_device(Device::Cpu);
     if host.is_floating_point() { host.to_kind(Kind::Float) } else { host }
@@ -227,7 +227,7 @@ fn residual(
     Ok(logits.into_iter().chain([("last_hidden_state", map), ("pooler_output", pooled)]).collect())
 }
 
-/// The target that a masked autoencoder's description names.
+/// The pixel target of a masked autoencoder's configuration.
 pub fn pixel_target(config: &VitMaeConfig, grid: Grid) -> PixelTarget {
     if config.norm_pix_loss {
         PixelTarget::normalized(grid, config.sizes.num_channels)
@@ -236,7 +236,7 @@ pub fn pixel_target(config: &VitMaeConfig, grid: Grid) -> PixelTarget {
     }
 }
 
-/// The plan that the input's noise [N, L] makes.
+/// The mask plan of the input's noise [N, L].
 fn plan(
     inputs: &HashMap<String, Tensor>,
     grid: Grid,

@@ -1,4 +1,4 @@
-//! Images as a model folder requires them.
+//! Reading and normalising images as a model folder requires.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,12 +26,12 @@ pub enum NormalizedBy {
     Data,
 }
 
-/// How a model's images are normalised: as its folder's `preprocessor_config.json` says, or
-/// else by the images' own statistics.
+/// How a model's images are normalised: by its folder's `preprocessor_config.json`, or without
+/// one by the images' own statistics.
 ///
 /// # Errors
-/// When the file says nothing of it, when the images hold other samples than the model's, or
-/// a deviation is not positive; the message says whose.
+/// When the file has no normalisation, when the images hold other samples than the model's, or a
+/// standard deviation is not positive; the message names the source.
 pub fn normalization(
     model: &Path,
     own: &Statistics,
@@ -65,10 +65,10 @@ pub fn normalization(
     Ok((found?, NormalizedBy::Folder))
 }
 
-/// How images are normalised by their own statistics.
+/// The normalisation of images by their own statistics.
 ///
 /// # Errors
-/// When a deviation is not positive.
+/// When a standard deviation is not positive.
 pub fn data_normalization(
     own: &Statistics,
     samples: SampleType,
@@ -81,7 +81,7 @@ pub fn data_normalization(
     })
 }
 
-/// Refuses images that hold other samples than a model's, with both types.
+/// Refuses images that hold other samples than a model's, with both types in the error.
 fn check_samples(wanted: &ImageNormalization, found: SampleType) -> Result<(), EvalError> {
     let wanted = wanted.samples().kind;
     if wanted == kind(found) {
@@ -93,11 +93,11 @@ fn check_samples(wanted: &ImageNormalization, found: SampleType) -> Result<(), E
     )))
 }
 
-/// How a user's own images are opened for a model of so many channels: of the samples that its
-/// folder names, with a fraction held out where they have no test split.
+/// How a user's images are opened for a model with `channels` channels: with the sample type of its
+/// folder, and the fraction `holdout` held out if they have no test split.
 ///
 /// # Errors
-/// When the folder's words are none.
+/// When the sample type in the folder's preprocessing is invalid.
 pub fn open_options(
     said: Option<&Preprocessing>,
     channels: usize,
@@ -152,9 +152,11 @@ pub fn check_channels(
     Err(EvalError::Unsuitable(message))
 }
 
-/// How evaluation brings the pictures of a source to `size`, height and width: the middle of
-/// their shorter side, or all of those that have the size already. Nothing where that has no
-/// words, as of rectangles, which take another part of a picture by its ratio.
+/// How evaluation brings images of a source to `size`, [height, width]: by a centre crop after
+/// resizing the shorter side, or as they are if they have that size.
+///
+/// `None` for other rectangles, whose crop depends on the ratio of each image and cannot be
+/// described.
 pub fn framing(source: &dyn Source, size: [usize; 2]) -> Option<Framing> {
     let own = source.size(0).ok();
     let (resize, crop) = match size {
@@ -162,13 +164,13 @@ pub fn framing(source: &dyn Source, size: [usize; 2]) -> Option<Framing> {
         [height, width] if height == width => (Resize::ShorterSide(height * 8 / 7), Some(size)),
         _ => return None,
     };
-    // Evaluation cuts as torchvision does.
+    // Evaluation crops as torchvision does.
     let rounding = CropRounding::HalfEven;
     Some(Framing { resize, crop, rounding, filter: Some(Filter::Bicubic) })
 }
 
-/// Every image below a user's folder, whatever its subfolders are called; of the channels and
-/// samples that a model takes.
+/// Every image below a user's folder, whatever its subfolders are called, decoded to the channels
+/// and samples that a model takes.
 pub(super) fn open(input: &Path, folder: &FeatureModel) -> Result<Arc<dyn Source>, EvalError> {
     let channels = folder.channels();
     let source: Arc<dyn Source> =
@@ -181,7 +183,7 @@ pub(super) fn open(input: &Path, folder: &FeatureModel) -> Result<Arc<dyn Source
     Ok(source)
 }
 
-/// How a user's images are read: each of them, or an error.
+/// How a user's images are read: an image that cannot be read is an error.
 pub(super) fn loader_config(batch_size: usize, [height, width]: [usize; 2]) -> LoaderConfig {
     LoaderConfig { on_error: OnError::Stop, ..LoaderConfig::new(batch_size, height, width) }
 }

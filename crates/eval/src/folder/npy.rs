@@ -1,4 +1,4 @@
-//! NumPy's file format, version 1.0: a header in ASCII and the values.
+//! NumPy's file format, version 1.0: an ASCII header and the values.
 
 use tch::{Kind, Tensor};
 
@@ -7,7 +7,7 @@ pub(super) fn bytes(tensor: &Tensor) -> Vec<u8> {
     let [rows, columns] = tensor.size()[..] else { unreachable!("features are [N, D]") };
     let shape = format!("({rows}, {columns})");
     let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
-    // The values begin at a multiple of 64 bytes; before the header stand 10, after it a newline.
+    // The values start at a multiple of 64 bytes; 10 bytes precede the header, a newline ends it.
     let length = (header.len() + 11).next_multiple_of(64) - 10;
     let values = tensor.to_kind(Kind::Float).contiguous().view([-1]);
     let values = Vec::<f32>::try_from(values).expect("a flat tensor of f32");
@@ -22,7 +22,7 @@ pub(super) fn bytes(tensor: &Tensor) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// Of `numpy.save` of `arange(6, dtype=float32).reshape(2, 3)`.
+    /// The bytes that `numpy.save` writes for `arange(6, dtype=float32).reshape(2, 3)`.
     #[test]
     fn the_bytes_are_numpys() {
         let found = bytes(&Tensor::arange(6, (Kind::Float, tch::Device::Cpu)).view([2, 3]));

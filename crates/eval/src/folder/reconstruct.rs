@@ -23,25 +23,26 @@ use crate::{EvalError, Exhibit};
 pub struct Reconstruct {
     /// The model folder.
     pub model: PathBuf,
-    /// A folder of images; of a model of video, a file of video.
+    /// A folder of images; for a video model, a video file.
     pub root: PathBuf,
     /// The folder of the pictures.
     pub out: PathBuf,
-    /// The fraction of tokens that is hidden; the model's own if not given.
+    /// The fraction of tokens that is masked; the model's own if not given.
     pub ratio: Option<f64>,
     /// Seed of the masks.
     pub seed: u64,
-    /// At most this many images, the first by their paths; of a video, at most six clips.
+    /// Maximum number of images, the first by path; for a video, of clips, at most six.
     pub count: usize,
     /// Device of the tensors.
     pub device: Device,
 }
 
 impl Reconstruct {
-    /// Draws, for a folder of images, `reconstructions.png` (original, what the encoder saw,
+    /// Draws the reconstructions and returns a description of what it wrote.
+    ///
+    /// For a folder of images these are `reconstructions.png` (original, visible patches,
     /// prediction) and `attention.png` (original, attention, features of the patches as
     /// colours); for a video, which `ffmpeg` decodes, `reconstructions.png` and `moving.png`.
-    /// Says what it wrote.
     ///
     /// # Errors
     /// When the model has no decoder, or a file cannot be read or written.

@@ -1,22 +1,22 @@
-//! How a model folder has its pictures resized and cut, in the loader's words.
+//! Translation of a model folder's resizing and cropping into the loader's settings.
 
 use bauta_backbones::{self as backbones, ModelFolder, Preprocessing};
 use bauta_data::{Filter, Framing, Middle, Resize};
 
 use crate::EvalError;
 
-/// A side is resized to at most this many times that of the output: more would take memory for
-/// what is cut off.
+/// Maximum ratio of a resized side to the output's side: more would use memory for pixels that are
+/// cropped.
 const LARGEST: usize = 16;
 
-/// How a folder frames its pictures for inputs of `size` [height, width] in pixels; nothing if it
-/// does not say.
+/// How a folder resizes and crops images for inputs of `size` [height, width] in pixels; `None` if
+/// it does not say.
 ///
-/// Where `size` is not what the folder's framing gives and `scaled` is set, its sizes are
-/// multiplied, so that the same part of a picture is seen at another resolution.
+/// If `size` is not the output size of the folder's framing and `scaled` is set, its sizes are
+/// scaled, so that the same part of an image is used at another resolution.
 ///
 /// # Errors
-/// [`EvalError::Model`] for words that cannot be obeyed, [`EvalError::Unsuitable`] where the
+/// [`EvalError::Model`] for settings that are not supported, [`EvalError::Unsuitable`] when the
 /// sizes disagree.
 pub fn said_framing(
     folder: &ModelFolder,
@@ -26,7 +26,7 @@ pub fn said_framing(
     framing_of(folder.preprocessing(), size, scaled)
 }
 
-/// The same of what a folder says.
+/// Like [`said_framing`], for the preprocessing of a folder.
 pub(super) fn framing_of(
     said: Option<&Preprocessing>,
     size: [usize; 2],
@@ -47,7 +47,7 @@ pub(super) fn framing_of(
             )));
         }
         Some(output) => [output, size],
-        // Pictures keep their own size, which each of them is held against.
+        // Images keep their own size, against which each is checked.
         None => [size, size],
     };
     let scale = |[down, right]: [usize; 2]| {

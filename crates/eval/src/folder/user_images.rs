@@ -1,4 +1,4 @@
-//! A user's own images, read one by one for a model.
+//! A user's images, read as a model's input.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,25 +12,25 @@ use super::images::{loader_config, normalization, open};
 use super::said_framing::framing_of;
 use crate::EvalError;
 
-/// A folder of images, and how they become a model's input.
+/// A folder of images, and their preprocessing for a model.
 pub(super) struct UserImages {
     /// Every image below the folder, whatever its subfolders are called.
     pub source: Arc<dyn Source>,
-    /// From their pixels to the model's input.
+    /// The normalisation of their pixels for the model.
     pub normalization: ImageNormalization,
     framing: Framing,
     size: [usize; 2],
 }
 
 impl UserImages {
-    /// Opens a folder of images for the model in `folder`, which lies in `model` and takes
+    /// Opens the images below `root` for the model folder `folder`, located at `model`, which takes
     /// images of `size` [height, width].
     ///
-    /// Pictures are framed as the folder says; where it says nothing, the largest part of a
-    /// picture that has the model's ratio is resized bicubically.
+    /// Images are resized and cropped as the folder says; if it does not say, the largest part of
+    /// an image that has the model's ratio is resized bicubically.
     ///
     /// # Errors
-    /// When images cannot be found, have other channels, or the folder's words do not suit them.
+    /// When images cannot be found, have other channels, or do not suit the folder's preprocessing.
     pub fn open(
         folder: &FeatureModel,
         model: &Path,
@@ -47,10 +47,10 @@ impl UserImages {
         Ok(Self { source, normalization, framing, size })
     }
 
-    /// Reads them in their order, in batches; each must be readable.
+    /// Reads the images in order, in batches; an image that cannot be read is an error.
     ///
     /// # Errors
-    /// When there are none.
+    /// When there are no images.
     pub fn loader(&self, batch_size: usize) -> Result<Loader, EvalError> {
         let framing = Some(self.framing);
         let config = LoaderConfig { framing, ..loader_config(batch_size, self.size) };

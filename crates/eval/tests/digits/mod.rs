@@ -1,10 +1,10 @@
-//! Generated digits: ten classes that a bright bar tells apart.
+//! Generated digits: ten classes that are distinguished by a bright bar.
 
 use std::sync::Arc;
 
 use bauta_data::{InMemory, Source, Statistics};
 
-/// So many images of 8 × 8 grey pixels: the bar's place is the class, the classes in turn.
+/// `count` greyscale images of 8 × 8 pixels, classes in turn; the bar's position is the class.
 pub fn digits(count: u32) -> Arc<dyn Source> {
     let mut pixels = Vec::new();
     for image in 0..count {

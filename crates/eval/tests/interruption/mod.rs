@@ -1,4 +1,4 @@
-//! Watches that end a training, or keep what a kill at that instant would leave.
+//! Watches that end a training, or keep what a kill would leave.
 
 #![allow(dead_code, reason = "each test uses its part")]
 
@@ -19,7 +19,7 @@ pub fn weights(folder: &Path) -> Vec<u8> {
 pub struct StopAt(AtomicBool, u64);
 
 impl StopAt {
-    /// After so many steps.
+    /// Stops after `step` steps.
     pub fn step(step: u64) -> Self {
         Self(AtomicBool::new(false), step)
     }
@@ -47,7 +47,7 @@ pub struct CopyAt {
 }
 
 impl CopyAt {
-    /// From the run's folder to another.
+    /// Copies the run's folder `from` to `to`.
     pub fn first_checkpoint(from: &Path, to: &Path) -> Self {
         Self { stop: AtomicBool::new(false), from: from.into(), to: to.into() }
     }

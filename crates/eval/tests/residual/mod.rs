@@ -1,4 +1,4 @@
-//! A narrow residual network for images of 32 pixels and less, as it starts, in a folder.
+//! The folder of an untrained narrow residual network for images of at most 32 pixels.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use bauta_backbones::{Parameters, ResNet, ResNetConfig, ResNetDepth, Stem};
 use bauta_eval::folder::FeatureModel;
 use tch::Device;
 
-/// Writes it and reads it.
+/// Writes the folder and reads it.
 pub fn residual(folder: &Path, channels: usize) -> FeatureModel {
     let mut parameters = Parameters::new(3, Device::Cpu);
     let config =

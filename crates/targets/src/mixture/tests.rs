@@ -1,4 +1,4 @@
-//! What holds of mixtures and their losses whatever the weights, and a small overfit.
+//! Properties of mixtures and their losses for any weights, and a small overfit.
 
 use bauta_backbones::{
     DisentanglingDecoder, Encode, MaeDecoder, MaeDecoderConfig, Parameters, VisionTransformer,
@@ -22,7 +22,7 @@ fn plan(samples: usize, tokens: usize, ratio: f64, seed: usize) -> TokenIndices 
     TokenIndices::new(&MaskPlan::from_noise(&noise, samples, ratio).unwrap(), Device::Cpu)
 }
 
-/// A small i-MAE of both branches, and the masked autoencoder whose weights it began with.
+/// A small i-MAE with both branches.
 struct Case {
     encoder: VisionTransformer,
     decoder: DisentanglingDecoder,
@@ -41,8 +41,8 @@ impl Case {
         Self { encoder, decoder, parameters, target: PixelTarget::raw(grid, 3) }
     }
 
-    /// Both heads' losses and the sum of both parts, with latent targets that depend on the
-    /// source images alone.
+    /// The sum of the two-way image loss and the latent loss, with latent targets that depend on
+    /// the source images alone.
     fn loss(&self, first: &Tensor, second: &Tensor, lambda: f64, indices: &TokenIndices) -> Tensor {
         let sources = by_weight(first, second, lambda);
         let mixture = mix(first, second, lambda).unwrap();
@@ -73,7 +73,7 @@ proptest! {
 
     #[test]
     fn swapping_the_images_and_their_shares_changes_nothing(
-        // Eighths, whose complements are exact; one half has no swapped twin.
+        // Eighths have exact complements; one half is a tie.
         eighths in (0_u8..9).prop_filter("a tie", |&eighths| eighths != 4), seed in 0_usize..100,
     ) {
         let lambda = f64::from(eighths) / 8.0;
@@ -129,7 +129,7 @@ fn at_the_ends_a_mixture_is_one_of_its_images() {
     assert!(mix(&first, &second.narrow(0, 0, 1), 0.5).is_err());
 }
 
-/// Sheet of the reference: one set of weights in MAE and in a single branch with λ = 1.
+/// With λ = 1, a single branch with MAE's weights predicts the same as MAE.
 #[test]
 fn a_pure_image_goes_through_as_through_a_masked_autoencoder() {
     let config = VitConfig::new(16, 4, 16, 2, 4);
@@ -168,7 +168,7 @@ fn visible_patches_have_no_gradient_and_the_class_token_is_in_the_latent_loss_al
         let gradient = predicted.grad().abs().sum_dim_intlist([2].as_slice(), false, None);
         assert_eq!(gradient.gt(0.0).to_kind(Kind::Float), indices.mask());
     }
-    // Predictions are of patches: no class token among them. The latents' is judged.
+    // Predictions have no class token; the latents' class token enters the latent loss.
     assert_eq!(masked[0].size(), [2, 8, 12]);
     let latent = normal("latent", &[2, 9, 8]).set_requires_grad(true);
     let taught = latent.detach() + 1.0;
@@ -211,7 +211,7 @@ fn pixels_are_mixed_as_their_numbers_are() {
     assert_eq!((next.get(0), next.get(1)), (pixels[0].get(1), pixels[0].get(0)));
 }
 
-/// Adam without decay, as small as it comes.
+/// A minimal Adam without weight decay.
 struct Adam {
     parameters: Vec<Tensor>,
     moments: Vec<[Tensor; 2]>,
@@ -231,7 +231,7 @@ impl Adam {
         for ((parameter, gradient), [mean, square]) in
             self.parameters.iter_mut().zip(&gradients).zip(&mut self.moments)
         {
-            // The second of two tied heads is in no loss.
+            // The second of two tied heads does not enter the loss.
             if gradient.defined() {
                 *mean = &*mean * 0.9 + gradient * 0.1;
                 *square = &*square * 0.99 + gradient.square() * 0.01;
@@ -241,12 +241,12 @@ impl Adam {
     }
 }
 
-/// Eight pairs, λ = 0.3, half of the tokens hidden: both branches learn their images, and
-/// tied heads cannot, since the best that one prediction can do for two images is their mean.
+/// With eight pairs, λ = 0.3 and half of the tokens masked, two branches learn their images;
+/// tied heads cannot, because the best single prediction for two images is their mean.
 #[test]
 fn two_heads_overfit_what_one_cannot() {
     const STEPS: usize = 600;
-    // Threads would wait for each other longer than such products take.
+    // For products this small, synchronising threads takes longer than computing.
     tch::set_num_threads(1);
     let plain = |case: &Case, indices: &TokenIndices, images: &Tensor| {
         // The loss of predicting each image's mean colour.
@@ -259,7 +259,7 @@ fn two_heads_overfit_what_one_cannot() {
     };
     let train = |tied: bool| {
         let case = Case::new(16, 4, 48);
-        // Smooth images, so that what is hidden can be told from what is seen.
+        // Smooth images, so that masked patches can be predicted from visible ones.
         let wave = |phase: f64| {
             let axis = Tensor::arange(16, CPU) * 0.4 + phase;
             let image = axis.sin().unsqueeze(0) * (axis * 0.7).cos().unsqueeze(1);

@@ -25,18 +25,18 @@ pub(super) enum Head {
     Student(Student),
 }
 
-/// Whether two embeddings belong together: a perceptron of both.
+/// A perceptron that scores whether two embeddings belong to one clip.
 #[derive(Debug)]
 pub(super) struct Matching {
     hidden: Linear,
     score: Linear,
 }
 
-/// Two embeddings in one space, of length 1.
+/// Projections of two embeddings into one space, scaled to length 1.
 #[derive(Debug)]
 pub(super) struct Joint([Linear; 2]);
 
-/// The student's features in the width of the teacher's.
+/// A projection of the student's features to the teacher's width, where the widths differ.
 #[derive(Debug)]
 pub(super) struct Student(Option<Linear>);
 
@@ -111,7 +111,7 @@ impl Matching {
 }
 
 impl Joint {
-    /// Both, [B, 128].
+    /// Both embeddings in the joint space, [B, 128].
     pub(super) fn forward(&self, one: &Tensor, other: &Tensor) -> [Tensor; 2] {
         let unit = |x: Tensor| {
             let length = x.square().sum_dim_intlist(&[1_i64][..], true, Kind::Float);
@@ -123,7 +123,7 @@ impl Joint {
 }
 
 impl Student {
-    /// [B, D] to the teacher's width.
+    /// Maps features [B, D] to the teacher's width.
     pub(super) fn forward(&self, x: &Tensor) -> Tensor {
         self.0.as_ref().map_or_else(|| x.shallow_clone(), |projection| projection.forward(x))
     }

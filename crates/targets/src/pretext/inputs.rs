@@ -5,10 +5,10 @@ use tch::{Device, Kind, Tensor};
 
 use super::{Modality, TASKS, Task};
 
-/// The flow in pixels that is clipped to and scaled to 1.
+/// Flow is clipped to this many pixels and scaled so that they become 1.
 const FLOW_LIMIT: f64 = 20.0;
 
-/// Thousandths of a pixel, in which a flow is counted.
+/// Units of stored flow in one pixel.
 const A_PIXEL: f64 = 1000.0;
 
 /// The networks that process the frames of a clip.
@@ -26,19 +26,19 @@ pub enum FrameNetwork {
 pub struct PretextConfig {
     /// The networks of frames.
     pub network: FrameNetwork,
-    /// Channels after their stems; features have [`FrameNetwork::factor`] times as many.
+    /// Channels after the networks' stems; features have [`FrameNetwork::factor`] times as many.
     pub width: usize,
-    /// Frames that the networks see, T, at least 2.
+    /// Number of input frames, T, at least 2.
     pub frames: usize,
-    /// Further frames of a clip, which are predicted from them, F, at least 1 and at most T.
+    /// Number of future frames to predict, F, at least 1 and at most T.
     pub future: usize,
     /// Height and width of the frames.
     pub size: usize,
-    /// Whether there is a network of grey.
+    /// Whether there is a network for greyscale frames.
     pub grey: bool,
-    /// Whether there is a network of optical flow.
+    /// Whether there is a network for optical flow.
     pub flow: bool,
-    /// Channels, bands and windows of a spectrogram, where there is a network of sound.
+    /// Channels, bands and windows of a spectrogram, where there is a network for sound.
     pub sound: Option<[usize; 3]>,
 }
 
@@ -48,10 +48,10 @@ pub struct SoundingClips {
     /// u8 pixels [B, 3, T + F, H, W].
     pub pixels: Tensor,
     /// Optical flow from each frame to the next in thousandths of a pixel, to the right and
-    /// downwards, i16 [B, 2, T + F − 1, H, W]; where there is a network of it.
+    /// downwards, i16 [B, 2, T + F − 1, H, W]; where there is a network for optical flow.
     pub flow: Option<Tensor>,
-    /// Spectrograms of about mean 0 and deviation 1, f32 [B, C, bands, windows]; where there is a
-    /// network of sound.
+    /// Spectrograms of about mean 0 and standard deviation 1, f32 [B, C, bands, windows]; where
+    /// there is a network for sound.
     pub sound: Option<Tensor>,
     /// Frames out of order, in half of the clips.
     pub shuffled: Reordered,
@@ -59,17 +59,17 @@ pub struct SoundingClips {
     pub reversed: Reordered,
 }
 
-/// An order of the seen frames of each clip.
+/// An order of the input frames of each clip.
 #[derive(Debug)]
 pub struct Reordered {
     /// The frame at each place, i64 [B, T].
     pub order: Tensor,
-    /// 1 where that is not their own order, f32 \[B\].
+    /// 1 where it is not the original order, f32 \[B\].
     pub label: Tensor,
 }
 
 impl SoundingClips {
-    /// The same on a device.
+    /// The same clips on `device`.
     pub fn to_device(&self, device: Device) -> Self {
         let Self { pixels, flow, sound, shuffled, reversed } = self;
         let moved = |x: &Option<Tensor>| x.as_ref().map(|x| x.to_device(device));
@@ -90,7 +90,7 @@ impl Reordered {
 }
 
 impl FrameNetwork {
-    /// How many times the width features have.
+    /// Number of features divided by [`PretextConfig::width`].
     pub fn factor(self) -> usize {
         match self {
             Self::Tiny => 4,
@@ -100,7 +100,7 @@ impl FrameNetwork {
 }
 
 impl PretextConfig {
-    /// A network of frames of this many channels.
+    /// Sizes of a network for frames with `channels` channels.
     pub(super) fn of_frames(&self, channels: usize) -> SpacetimeConvConfig {
         match self.network {
             FrameNetwork::Tiny => SpacetimeConvConfig::tiny(channels, self.width),
@@ -164,14 +164,14 @@ pub(super) fn sides(clips: &Tensor) -> [i64; 3] {
     [size[2], size[3], size[4]]
 }
 
-/// Frames [B, C, T, H, W] in an order [B, T] of each clip's own.
+/// Reorders frames [B, C, T, H, W], each clip by its own row of `order` [B, T].
 pub fn reorder(clips: &Tensor, order: &Tensor) -> Tensor {
     let size = clips.size();
     let places = order.view([size[0], 1, size[2], 1, 1]).expand_as(clips);
     clips.gather(2, &places, false)
 }
 
-/// The flow between all frames of clips, in [−1, 1], and how many frames are seen.
+/// The flow between all frames of clips, in [−1, 1], and the number of input frames.
 #[derive(Debug)]
 pub(super) struct SeenFlow {
     /// [B, 2, T + F − 1, H, W].
@@ -186,19 +186,19 @@ impl SeenFlow {
         Self { fields, frames }
     }
 
-    /// The flow between the frames that are seen, the last field twice: [B, 2, T, H, W].
+    /// The flow between the input frames, with the last field repeated: [B, 2, T, H, W].
     pub(super) fn seen(&self) -> Tensor {
         last_twice(&self.fields.narrow(2, 0, self.frames - 1))
     }
 
-    /// The flow from the last frame that is seen to the end, [B, 2, F, H, W].
+    /// The flow from the last input frame to the end of the clip, [B, 2, F, H, W].
     pub(super) fn future(&self) -> Tensor {
         let all = self.fields.size()[2];
         self.fields.narrow(2, self.frames - 1, all - self.frames + 1)
     }
 
-    /// What would be seen if frames ran in an order [B, T] that is their own or its reverse: the
-    /// fields backwards and turned round.
+    /// The flow between the input frames in an order [B, T] that is the original or its reverse:
+    /// the reverse has negated fields in reverse order.
     pub(super) fn of_reversed(&self, order: &Tensor) -> Tensor {
         let fields = self.fields.narrow(2, 0, self.frames - 1);
         let (from, to) = (order.narrow(1, 0, self.frames - 1), order.narrow(1, 1, self.frames - 1));
@@ -208,7 +208,7 @@ impl SeenFlow {
     }
 }
 
-/// With the last of [B, C, T, H, W] once more.
+/// Repeats the last time step of [B, C, T, H, W].
 fn last_twice(fields: &Tensor) -> Tensor {
     let last = fields.narrow(2, fields.size()[2] - 1, 1);
     Tensor::cat(&[fields, &last], 2)

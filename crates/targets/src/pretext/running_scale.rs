@@ -9,15 +9,15 @@ use tch::{Device, Kind, Tensor};
 /// Lower bound of a mean.
 const LEAST: f64 = 1e-6;
 
-/// Divides each of some losses by its mean over the first steps in which it was taken, without a
-/// gradient, so that a weight means how much a loss matters, whatever its unit.
+/// Divides each loss by its mean over the first steps in which it was computed, without a gradient
+/// through the mean, so that the weights of losses are comparable whatever their units.
 #[derive(Debug)]
 pub struct RunningScale {
     /// Sums and counts of the losses, f64 [2, N].
     taken: Tensor,
-    /// Steps that are counted.
+    /// Number of steps that the means are taken over.
     steps: f64,
-    /// Between a step's losses and its end, f64 [2, N].
+    /// `taken` with the losses of the current step, until that step is counted, f64 [2, N].
     pending: Option<Tensor>,
 }
 
@@ -28,21 +28,21 @@ impl RunningScale {
         Self { taken, steps: f64::from(steps.max(1)), pending: None }
     }
 
-    /// Scales the losses of a step; missing ones stay missing. The step counts once
-    /// [`Self::after_step`] says that it was made.
+    /// Scales the losses of a step; missing ones stay missing. The step counts towards the means
+    /// once [`Self::after_step`] is called.
     ///
     /// # Panics
-    /// When there are more or fewer losses than there should be.
+    /// When the number of losses is not that given to [`Self::new`].
     pub fn scale(&mut self, losses: Vec<Option<Tensor>>) -> Vec<Option<Tensor>> {
         let scaled = self.scale_by(losses, Ok::<_, Infallible>);
         scaled.unwrap_or_else(|never| match never {})
     }
 
-    /// The same of a part of a batch: `whole` makes the losses of the whole batch from those of the
-    /// part, f64 `[N]`, in which a missing loss is 0.
+    /// Scales the losses of a part of a batch: `whole` computes the losses of the whole batch from
+    /// those of the part, f64 `[N]`, in which a missing loss is 0.
     ///
     /// # Errors
-    /// What `whole` runs into.
+    /// The error of `whole`.
     ///
     /// # Panics
     /// As [`Self::scale`].
@@ -75,8 +75,7 @@ impl RunningScale {
         Ok(scaled.map(|(place, loss)| loss.map(|loss| loss / mean(place))).collect())
     }
 
-    /// Whether the mean of one of the losses that are `wanted` is still being measured; waits for
-    /// the device.
+    /// Whether the mean of any `wanted` loss is still being measured; waits for the device.
     pub fn measures(&self, wanted: &[bool]) -> bool {
         let counts = Vec::<f64>::try_from(self.taken.get(1)).expect("a vector of doubles");
         counts.iter().zip(wanted).any(|(count, wanted)| *wanted && *count < self.steps)
@@ -89,7 +88,7 @@ impl RunningScale {
         }
     }
 
-    /// What is saved: `scale`, f64 [2, N].
+    /// The state to save: `scale`, f64 [2, N].
     pub fn state(&self) -> Vec<(String, Tensor)> {
         vec![("scale".to_owned(), self.taken.shallow_clone())]
     }
@@ -97,7 +96,7 @@ impl RunningScale {
     /// Continues from a saved state.
     ///
     /// # Errors
-    /// When it is not there, of another shape, or there is more.
+    /// When `scale` is missing or has another shape, or when there are other tensors.
     pub fn load_state(&mut self, saved: &HashMap<String, Tensor>) -> Result<(), Mismatch> {
         let mut mismatch = Mismatch::default();
         match saved.get("scale") {

@@ -3,9 +3,9 @@
 /// The input modality of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Modality {
-    /// Frames in colour.
+    /// RGB frames.
     Rgb,
-    /// Frames in grey.
+    /// Greyscale frames.
     Grey,
     /// Optical flow between frames.
     Flow,
@@ -22,7 +22,7 @@ pub enum Site {
     Embedding,
 }
 
-/// A task on clips, or a distillation into the colour network.
+/// A task on clips, or a distillation into the RGB network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Reconstruct the input; mean squared error.
@@ -37,17 +37,17 @@ pub enum Task {
     Transfer(Modality, Modality),
     /// Classify whether two inputs belong to one clip; binary cross-entropy.
     Align(Modality, Modality),
-    /// Embed two inputs of one clip nearer than two of different clips; a margin of squared
+    /// Embed two inputs of one clip nearer than inputs of different clips; a margin loss on squared
     /// distances.
     Embed(Modality, Modality),
-    /// Predict the features of the modality's network from those of the RGB network; mean
-    /// squared error of normalised features, without a gradient into the former.
+    /// Predict the features of the modality's network from those of the RGB network; mean squared
+    /// error of normalised features, without a gradient into the modality's network.
     Distill(Modality, Site),
 }
 
 use Modality::{Flow, Grey, Rgb, Sound};
 
-/// All tasks, in the order of a vector of weights.
+/// All tasks, in the order of the vector of their weights.
 pub const TASKS: [Task; 29] = [
     Task::Reconstruct(Rgb),
     Task::Reconstruct(Grey),
@@ -81,7 +81,7 @@ pub const TASKS: [Task; 29] = [
 ];
 
 impl Task {
-    /// The modalities whose networks or inputs it needs.
+    /// The modalities whose networks or inputs the task needs.
     pub fn modalities(self) -> [Modality; 2] {
         match self {
             Self::Reconstruct(of) | Self::Future(of) | Self::Shuffle(of) | Self::Reverse(of) => {
@@ -94,10 +94,10 @@ impl Task {
         }
     }
 
-    /// Its name, such as `shuffle.rgb`.
+    /// The task's name, such as `shuffle.rgb`.
     ///
     /// # Panics
-    /// When it is not of [`TASKS`].
+    /// When the task is not in [`TASKS`].
     pub fn name(self) -> &'static str {
         match self {
             Self::Reconstruct(Rgb) => "reconstruct.rgb",

@@ -18,11 +18,11 @@ pub struct ConvolutionalTeacher {
 }
 
 impl ConvolutionalTeacher {
-    /// Takes the network and its device, the map that is predicted, the size [height, width] of the images
-    /// that it sees, and the student's grid, to which the map is resampled.
+    /// Takes the network and its device, the stride of the predicted map, the size [height, width]
+    /// of the network's images, and the student's grid, to which the map is resampled.
     ///
     /// # Errors
-    /// [`TargetError::ImageSize`] when the images are smaller than one place of the map.
+    /// [`TargetError::ImageSize`] when the images are smaller than one cell of the map.
     pub fn new(
         network: EfficientNetLite0,
         device: Device,
@@ -52,7 +52,7 @@ impl Teacher for ConvolutionalTeacher {
         false
     }
 
-    /// Bilinear between the centres of the map's places; nothing is sharpened.
+    /// Interpolates the map bilinearly between the centres of its cells.
     fn features(&self, pixels: &Tensor) -> Result<Tensor, TargetError> {
         let _no_grad = tch::no_grad_guard();
         let size = pixels.size();

@@ -1,4 +1,4 @@
-//! Transformers as teachers: random ones, our own, imported ones, a former student.
+//! Transformers as teachers: random, trained here, imported, or a former student.
 
 use bauta_backbones::{Encode, ImageEncoder, ImageNormalization};
 use bauta_masking::Grid;
@@ -21,7 +21,7 @@ impl EncoderTeacher {
     ///
     /// # Errors
     /// [`TargetError::Grid`] when its tokens do not lie on the student's `grid`,
-    /// [`TargetError::Channels`] when its images have other channels.
+    /// [`TargetError::Channels`] when encoder and normalisation differ in channels.
     pub fn new(
         encoder: Box<dyn ImageEncoder>,
         normalization: ImageNormalization,

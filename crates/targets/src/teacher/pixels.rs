@@ -1,4 +1,4 @@
-//! No teacher: pixels themselves.
+//! Pixels in place of a teacher's features.
 
 use bauta_backbones::ImageNormalization;
 use bauta_masking::Grid;
@@ -16,7 +16,7 @@ pub struct PixelTeacher {
 }
 
 impl PixelTeacher {
-    /// Cuts images, normalised like this, into the patches of a grid.
+    /// Cuts images, normalised by `normalization`, into the patches of `grid`.
     pub fn new(grid: Grid, patch_size: usize, normalization: ImageNormalization) -> Self {
         Self { grid, patch_size, normalization }
     }

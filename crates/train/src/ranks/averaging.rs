@@ -1,25 +1,25 @@
-//! Means over the ranks of a step's gradients, sent during the backward pass.
+//! Averages of a step's gradients over the ranks, exchanged during the backward pass.
 
 use bauta_libtorch::{GradientMeans, LibtorchError, Sum};
 use tch::Tensor;
 
 use super::{Ranks, RanksError, buckets};
 
-/// The averages of one step after the other.
+/// Averages gradients over the ranks, step after step.
 ///
-/// Gradients are sent in buckets, those of the last parameters first, as backward comes to them.
-/// A bucket waits for those before it, so that all ranks make the same calls, and is sent at the
-/// end of backward where one of its parameters got no gradient.
+/// Gradients are sent in buckets, those of the last parameters first, as the backward pass reaches
+/// them. A bucket waits for those before it, so that all ranks make the same calls, and is sent at
+/// the end of the backward pass if one of its parameters got no gradient.
 #[derive(Debug)]
 pub(crate) struct Averaging {
     ranks: Ranks,
     means: GradientMeans,
-    /// The sum of the numbers that go with the gradients, and how many.
+    /// The pending sum of the numbers that are sent with the gradients.
     told: Option<Sum>,
 }
 
 impl Averaging {
-    /// Of the gradients of these parameters; none for a process that is alone.
+    /// Averages the gradients of `parameters`; `None` for a single process.
     ///
     /// # Errors
     /// [`LibtorchError::Call`] for a parameter that takes no gradient.
@@ -34,8 +34,8 @@ impl Averaging {
         Ok(Some(Self { ranks: ranks.clone(), means, told: None }))
     }
 
-    /// Sends some numbers, scalars in single precision on the CPU, and makes ready for the backward
-    /// pass that comes next; `before` are the gradients of the step's inputs before it, or none.
+    /// Sends some numbers, scalars in single precision on the CPU, and prepares for the next
+    /// backward pass; `before` holds the gradients of the step's earlier inputs, or is empty.
     pub(crate) fn begin(
         &mut self,
         numbers: &[Tensor],
@@ -55,7 +55,7 @@ impl Averaging {
     pub(crate) fn finish(&mut self) -> Result<(Vec<Tensor>, Vec<Tensor>), RanksError> {
         let Self { ranks, means, told } = self;
         let made = ranks.call(|_| {
-            // Whatever comes of the numbers, nothing is under way afterwards.
+            // Both are waited for, so that no exchange is pending even after an error.
             let (told, gradients) = (told.take().map(Sum::wait), means.finish());
             Ok((told.transpose()?, gradients?))
         });

@@ -1,16 +1,17 @@
-//! Small exchanges between all ranks: a mean of numbers, and a text of rank 0.
+//! Small exchanges between all ranks: a mean of numbers, and a text from rank 0.
 
 use tch::{Kind, Tensor};
 
 use super::{Ranks, RanksError};
 
-/// Half of a length: single precision holds whole numbers exactly below 2²⁴.
+/// Base in which a length is sent as two numbers: single precision is exact only up to 2²⁴.
 const HALF: usize = 1 << 16;
 
 impl Ranks {
-    /// The mean over all ranks of a tensor on the CPU, taken in single precision, in its own kind:
-    /// the same bits on each rank. All must call it with tensors of one size; a single process gets
-    /// its own back.
+    /// The mean over all ranks of a tensor on the CPU, computed in single precision and returned in
+    /// the tensor's kind, with the same bits on each rank.
+    ///
+    /// All must call it with tensors of one size; a single process gets its own back.
     ///
     /// # Errors
     /// When a rank is gone, or does not call it in time.

@@ -4,40 +4,40 @@ use std::time::Duration;
 
 use super::RanksError;
 
-/// Default seconds that a rank waits for the others: rank 0 may be writing a checkpoint or
-/// measuring meanwhile.
+/// Default number of seconds that a rank waits for the others: rank 0 can be writing a checkpoint
+/// or measuring meanwhile.
 const TIMEOUT: u64 = 1800;
 
 /// A process's rank among those started with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variables {
-    /// Its number, from 0: `RANK`, or `SLURM_PROCID`.
+    /// The number of this process, from 0: `RANK`, or `SLURM_PROCID`.
     pub rank: usize,
-    /// How many there are: `WORLD_SIZE`, or `SLURM_NTASKS`.
+    /// The number of processes: `WORLD_SIZE`, or `SLURM_NTASKS`.
     pub count: usize,
-    /// Where they meet: `MASTER_ADDR`.
+    /// The host of the rendezvous: `MASTER_ADDR`.
     pub host: String,
-    /// Its port: `MASTER_PORT`.
+    /// The port of the rendezvous: `MASTER_PORT`.
     pub port: u16,
     /// Whether this process serves the rendezvous: rank 0, unless torchrun does.
     pub serves: bool,
-    /// Keeps one start of the processes from meeting a former one at the same rendezvous.
+    /// Keeps one start of the processes apart from an earlier one at the same rendezvous.
     pub attempt: String,
     /// How long to wait for the others, here and in each step: `BAUTA_RANKS_TIMEOUT`, in seconds.
     pub timeout: Duration,
-    /// Threads of this process if a run is to use every core: its share of the machine's, by
-    /// `LOCAL_WORLD_SIZE`; 0 for every core.
+    /// Number of threads of this process if the run is to use every core: its share of the
+    /// machine's cores, by `LOCAL_WORLD_SIZE`; 0 for all cores.
     pub threads: usize,
 }
 
 impl Variables {
-    /// Reads them with `get`; none if the process was started alone.
+    /// Reads the variables with `get`; `None` if the process was started alone.
     ///
     /// torchrun sets `RANK`, `WORLD_SIZE`, `LOCAL_RANK`, `MASTER_ADDR` and `MASTER_PORT`. Under
     /// srun, where a job script sets the last two, rank and count are SLURM's own.
     ///
     /// # Errors
-    /// [`RanksError::Variables`] that are missing, no numbers, or contradict each other.
+    /// [`RanksError::Variables`] when variables are missing, not numbers, or contradictory.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, RanksError> {
         let asked = ["RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"];
         if asked.iter().all(|name| get(name).is_none()) {

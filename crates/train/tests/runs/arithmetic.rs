@@ -1,4 +1,4 @@
-//! What a step computes: the plain loop's bits, unions of inputs, averages, every optimiser.
+//! Arithmetic of a step: bits of a plain loop, accumulation, averages, every optimiser.
 
 use bauta_backbones::checkpoint::read_tensors;
 use bauta_libtorch::{AdamStep, AdamTensors, fused_adamw, global_norm, lerp_all, scale_all};
@@ -8,10 +8,10 @@ use tch::{Kind, Tensor};
 
 use super::toy::{Autoencoder, assert_same, config, last, loader, pixels, run};
 
-/// The loop written out, for what the toy's configuration says.
+/// The training loop written out, for the settings of the toy's configuration.
 fn by_hand(config: &TrainConfig) -> (Autoencoder, Vec<Tensor>) {
     let model = Autoencoder::new(1);
-    // Decayed parameters come first, as the optimiser divides them.
+    // Decayed parameters come first, as in the optimiser's groups.
     let parameters = [model.weight.shallow_clone(), model.bias.shallow_clone()];
     assert!(is_decayed(model.parameters.get("layer.weight").unwrap()));
     let averages = parameters.each_ref().map(|p| p.detach().copy());
@@ -66,7 +66,7 @@ fn training_gives_the_bits_of_the_plain_loop() {
         let saved = read("training.safetensors");
         assert_eq!(saved["layer.weight"], plain.weight.detach());
         assert_eq!(saved["layer.bias"], plain.bias.detach());
-        // What is evaluated, exported and learnt from are the averages.
+        // The averages are what is evaluated, exported and trained further.
         assert_eq!(read("model.safetensors")["layer.weight"], averages[0]);
         assert_eq!(trained.weight.detach(), averages[0]);
         assert_ne!(averages[0], plain.weight.detach());
@@ -98,7 +98,7 @@ fn accumulated_inputs_make_the_step_of_their_union() {
     assert!(difference < 1e-6, "{difference}");
 }
 
-/// Rules whose states differ in kind.
+/// Update rules with different kinds of state.
 pub fn optimizers() -> Vec<(&'static str, OptimizerConfig)> {
     let nesterov = Rule::Sgd { momentum: 0.9, nesterov: true };
     vec![

@@ -1,4 +1,4 @@
-//! The committed example, run as a user would: killed, and started again.
+//! The committed example, run as a user would run it: killed, and started again.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! A run that is killed at any instant ends with the bytes of one that was not.
+//! A run that is killed at any instant ends with the same bytes as an uninterrupted one.
 
 use std::cell::Cell;
 use std::fs;
@@ -32,7 +32,7 @@ fn a_stopped_run_ends_with_the_same_bytes() {
     assert_eq!(steps(broken.path()), [1, 4, 5, 7, 8, 10, 12, 15, 16, 18]);
 }
 
-/// Phases with short ways between checkpoints; the first keeps averages.
+/// Phases with a checkpoint every two steps; the first keeps averages.
 fn short(start: Start) -> [Phase; 2] {
     phases(start).map(|phase| {
         let ema = (phase.name == "first").then_some(0.5);
@@ -40,8 +40,8 @@ fn short(start: Start) -> [Phase; 2] {
     })
 }
 
-/// Trains without interruption, and copies the folder at each event; gives the copies, those of
-/// step N (before its checkpoint) under `N`, those of its checkpoint under `N-saved`.
+/// Trains without interruption and copies the folder at each event; returns the copies, that of
+/// step N (before its checkpoint) as `N`, that of its checkpoint as `N-saved`.
 fn snapshots(start: Start, whole: &Path, copies: &Path) -> Vec<PathBuf> {
     let step = Cell::new(0);
     let mut made = Vec::new();
@@ -153,7 +153,7 @@ fn an_error_leaves_a_trainer_that_goes_on_from_the_disk() {
     let mut trainer = bauta_train::Trainer::open(broken.path(), false, &stop).unwrap();
     let phase = Phase::new("main", config(18));
     let loader = super::toy::loader(16);
-    // The data end too early, two steps after a checkpoint.
+    // The data ends too early, two steps after a checkpoint.
     let short = |steps: std::ops::Range<u64>| loader.batches(steps.start..7, |batch| batch);
     let error = trainer.fit(&phase, &mut Autoencoder::new(1), short, |_| ()).unwrap_err();
     assert_eq!(error.to_string(), "the data ended at step 7 of 18");

@@ -1,4 +1,4 @@
-//! What objectives may do: named parts, hooks, state and inputs of their own.
+//! Custom objectives: named parts, hooks, own state and own inputs.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use tch::{Device, Tensor};
 
 use super::toy::{assert_same, config};
 
-/// Numbers with their step, made by nobody's loader.
+/// Numbers with their step, an input that does not come from a loader.
 struct Numbers {
     step: u64,
     values: Vec<f32>,
@@ -30,7 +30,7 @@ fn numbers(steps: std::ops::Range<u64>) -> Inputs<Numbers> {
     })
 }
 
-/// A weight that a follower averages, and that is drawn to it and to the numbers.
+/// A weight with a moving average, whose losses pull it towards the average and the numbers.
 struct Followed {
     parameters: Parameters,
     weight: Tensor,
@@ -132,7 +132,7 @@ fn hooks_are_called_once_a_step_and_in_their_order() {
     let wanted = ["loss 0", "loss 1", "adjust weight, spare", "after 0", "loss 2", "loss 3"];
     assert_eq!(objective.calls[..6], wanted);
     assert_eq!(objective.calls[6..], ["adjust weight, spare", "after 1"]);
-    // What the hook took from the gradients did not change, and the norm does not count it.
+    // Parameters whose gradients the hook zeroed did not change.
     assert_eq!(objective.spare, spare);
     let moved = (&objective.weight - before).abs();
     assert_eq!(moved.narrow(0, 4, 4).max().double_value(&[]), 0.0);
@@ -178,7 +178,7 @@ fn own_state_is_saved_and_resumed() {
     let state = whole.path().join("checkpoints/last/state.safetensors");
     assert_eq!(read_tensors(&state).unwrap()["follower"], objective.follower);
 
-    // A phase that is over gives its objective the state back, too.
+    // A finished phase also restores its objective's state.
     let mut again = Followed::new();
     assert_eq!(train(&mut again, whole.path(), true, u64::MAX).unwrap(), End::Finished);
     assert_eq!(again.follower, objective.follower);

@@ -1,4 +1,4 @@
-//! Runs of several phases: what each begins with, what it leaves, how steps are counted.
+//! Runs of several phases: how each starts, what it saves, how steps are counted.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +10,14 @@ use bauta_train::{
 
 use super::toy::{Autoencoder, config, last, loader};
 
-/// Two phases of six steps; the second begins with `start`, the first is kept.
+/// Two phases of six steps; the model of the first is kept, and the second starts with `start`.
 pub fn phases(start: Start) -> [Phase; 2] {
     let config = TrainConfig { ema: None, log_every: 1, ..config(6) };
     let first = Phase { keep: true, ..Phase::new("first", config.clone()) };
     [first, Phase { start, ..Phase::new("second", config) }]
 }
 
-/// Trains the phases with an objective each, and tells `observe` of every event.
+/// Trains the phases with one objective per phase, and passes every event to `observe`.
 pub fn run_phases(
     phases: &[Phase],
     folder: &Path,
@@ -148,7 +148,7 @@ fn a_run_that_begins_anew_forgets_its_former_life() {
     run_phases(&phases(Start::Fresh), folder.path(), false, |_, _| ()).unwrap();
     let stop = AtomicBool::new(false);
     drop(Trainer::open(folder.path(), false, &stop).unwrap());
-    // Killed before its first checkpoint, it begins anew again.
+    // Killed before its first checkpoint, the run starts anew again.
     let trainer = Trainer::open(folder.path(), true, &stop).unwrap();
     assert_eq!(trainer.progress(), &Progress::default());
     assert!(!trainer.is_over("first"));

@@ -1,4 +1,4 @@
-//! What stops a run, and in which words.
+//! Errors that stop a run, and their messages.
 
 use std::fs;
 
@@ -48,7 +48,7 @@ fn a_divergence_is_named_by_the_runs_step_and_its_own_phases_inputs() {
     let wanted = loader.batches(2..3, |batch| batch).next().unwrap().unwrap();
     assert_eq!(read_tensors(batch).unwrap()["0.pixels"], super::toy::pixels(&wanted));
 
-    // What was not kept of it counts for nothing, and another phase may follow.
+    // Its unsaved steps do not count, and another phase can follow.
     let kept = trainer.progress();
     assert_eq!((kept.phase.as_str(), kept.step), ("a", 6));
     trainer.fit(&Phase::new("c", config(6)), &mut Autoencoder::new(2), feed, |_| ()).unwrap();
@@ -164,7 +164,7 @@ fn settings_out_of_range_are_named() {
     assert!(error.to_string().contains("no parameter to train"), "{error}");
 }
 
-/// An objective whose loss is made by a function.
+/// An objective whose loss is computed by a function.
 struct Odd(Autoencoder, fn(&Autoencoder) -> Result<Loss, ObjectiveError>);
 
 impl Objective for Odd {

@@ -1,4 +1,4 @@
-//! Two ranks that divide the optimiser's state: the bits of two that do not, in any number of lives.
+//! Two ranks with a sharded optimiser give the bits of two without, also when interrupted.
 
 use std::collections::HashMap;
 use std::net::TcpListener;
@@ -52,7 +52,7 @@ fn two(
             _ => {}
         });
         let weights = [&toy.weight, &toy.bias].map(|weight| weight.detach().view([-1]));
-        // Rank 0 serves what the other may still need.
+        // Rank 0 serves the store, which the other rank can still need.
         let _ = ranks.any(false);
         (end, Vec::try_from(Tensor::cat(&weights, 0)).unwrap())
     };
@@ -81,7 +81,7 @@ fn divided(config: &TrainConfig) -> TrainConfig {
 fn divided_state_gives_the_bits_of_whole_state_and_the_same_checkpoint() {
     for (name, optimizer) in optimizers() {
         let (whole, shared) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        // Clips the gradient and averages the weights.
+        // The toy's configuration clips the gradient and averages the weights.
         let config = TrainConfig { optimizer, ..config(20) };
         let weights = trained(&config, whole.path(), false, None);
         assert_eq!(trained(&divided(&config), shared.path(), false, None), weights, "{name}");
@@ -129,7 +129,7 @@ fn what_some_ranks_began_others_end_with_the_same_bits() {
         let two = resumed("two", begun.path(), &|folder| by_two(&config, folder));
         assert_same(&two.path().join("two"), whole.path(), "two ranks, stopped and resumed");
     }
-    // One process has other bits than two: it is held against one that goes on with two's.
+    // One process computes other bits than two, so single-process resumptions are compared.
     let one = resumed("one", begun.path(), &|folder| alone(&config, folder));
     let other = resumed("one", begun.path(), &|folder| alone(&divided(&config), folder));
     assert_same(&one.path().join("one"), &other.path().join("one"), "one process with the key");

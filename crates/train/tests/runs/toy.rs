@@ -12,7 +12,7 @@ use bauta_train::{
 };
 use tch::{Device, Kind, Tensor};
 
-/// A one-layer autoencoder of 4 × 4 grey images, which may diverge on demand.
+/// A one-layer autoencoder of 4 × 4 greyscale images; its loss diverges in step `poison`.
 pub struct Autoencoder {
     pub parameters: Parameters,
     pub weight: Tensor,
@@ -71,7 +71,7 @@ pub fn loader_of(batch_size: usize, share: Share) -> Loader {
     Loader::new(Arc::new(source), augment, config).unwrap()
 }
 
-/// Clips and averages; a checkpoint every five steps, a record every four.
+/// Settings with clipping and averaging, a checkpoint every five steps and a record every four.
 pub fn config(steps: u64) -> TrainConfig {
     TrainConfig {
         steps_per_epoch: 6,
@@ -108,7 +108,7 @@ pub fn last(folder: &Path, file: &str) -> Vec<u8> {
     fs::read(folder.join("checkpoints/last").join(file)).unwrap()
 }
 
-/// The model, optimiser and states that a run left, and what its phases keep.
+/// Files that a run left: the model, optimiser and state, and the models that phases keep.
 pub fn left(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder.join("checkpoints")).unwrap() {
@@ -120,7 +120,7 @@ pub fn left(folder: &Path) -> Vec<(String, Vec<u8>)> {
         for file in fs::read_dir(&path).unwrap() {
             let file = file.unwrap().path();
             let part = file.file_name().unwrap().to_str().unwrap().to_owned();
-            // Seconds differ.
+            // Its seconds differ between runs.
             if part != "state.json" {
                 files.push((format!("{name}/{part}"), fs::read(&file).unwrap()));
             }

@@ -1,4 +1,4 @@
-//! What is watched of a training, and that it changes nothing.
+//! Records and observers of a run, which do not change its training.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +13,8 @@ use tch::Tensor;
 
 use super::toy::{Autoencoder, assert_same, config, loader, pixels, run};
 
-/// An autoencoder that knows what predicting the mean costs, and may be told to stop within a
-/// step.
+/// An autoencoder with the loss of predicting the mean as reference, which can set a stop flag
+/// within a step.
 struct Compared<'a> {
     inner: Autoencoder,
     stop: Option<(u64, &'a AtomicBool)>,
@@ -77,7 +77,7 @@ fn log_steps_know_the_norms_and_the_loss_of_the_mean() {
         assert_eq!(record.mean_loss.is_some(), is_log_step, "{record:?}");
         assert_eq!(record.update_norm.is_some(), is_log_step, "{record:?}");
     }
-    // Plain descent goes as far as the gradient says.
+    // The update of plain gradient descent is the learning rate times the gradient.
     let first = &log[0];
     let gap = first.update_norm.unwrap() - lr * first.grad_norm;
     assert!(gap.abs() < 1e-6 * first.grad_norm, "{first:?}");
@@ -130,11 +130,11 @@ fn a_step_is_left_between_its_inputs_and_made_anew() {
         let feed = |steps| loader(config.batch_size).batches(steps, |batch| batch);
         trainer.fit(&Phase::new("main", config.clone()), objective, feed, |_| ()).unwrap()
     };
-    // The first step is left after one of its inputs: nothing is kept.
+    // The first step is abandoned after one of its inputs: nothing is saved.
     let mut objective = Compared::new(Some((1, &stop)));
     assert_eq!(train(&mut objective, false), End::Stopped { step: 0 });
     assert!(!broken.path().join("checkpoints/last").exists());
-    // Step 2 is left after two of its inputs: the two steps before it are kept.
+    // Step 2 is abandoned after two of its inputs: the two steps before it are saved.
     stop.store(false, Ordering::Relaxed);
     let mut objective = Compared::new(Some((8, &stop)));
     assert_eq!(train(&mut objective, true), End::Stopped { step: 2 });

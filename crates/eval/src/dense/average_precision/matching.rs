@@ -1,8 +1,8 @@
 //! Matching of one image's detections to the true boxes of their class.
 //!
-//! Greedy, the surest detection first; each takes the free box that it overlaps
+//! Matching is greedy, highest score first; each detection takes the free box that it overlaps
 //! most. A box that does not count (a crowd, or of another size) is taken only
-//! where no box that counts will do, and a crowd can be taken again and again.
+//! if no box that counts matches, and a crowd can be taken repeatedly.
 
 use crate::dense::objects::{Detection, TruthBox};
 
@@ -17,9 +17,9 @@ fn threshold(i: usize) -> f64 {
 /// The matching of one image, class and range of areas.
 #[derive(Debug)]
 pub(super) struct Matched {
-    /// Of the detections, highest first.
+    /// Scores of the detections, highest first.
     pub(super) scores: Vec<f64>,
-    /// By threshold: whether each detection is right; none where it counts neither way.
+    /// By threshold, whether each detection is right; `None` where it does not count.
     pub(super) found: [Vec<Option<bool>>; THRESHOLDS],
     /// Number of true boxes that are to be found.
     pub(super) wanted: usize,
@@ -33,7 +33,7 @@ pub(super) fn match_image(
 ) -> Matched {
     let within = |area: f64| (range[0]..=range[1]).contains(&area);
     let counts = |truth: &TruthBox| !truth.crowd && within(truth.area);
-    // Those that count come first; the order is stable otherwise.
+    // Boxes that count come first; the order is stable otherwise.
     let mut truths = truths.to_vec();
     truths.sort_by_key(|truth| !counts(truth));
     let wanted = truths.iter().filter(|truth| counts(truth)).count();
@@ -44,7 +44,7 @@ pub(super) fn match_image(
     let found = std::array::from_fn(|t| {
         let mut taken = vec![false; truths.len()];
         let claims = overlaps.iter().zip(detections).map(|(overlaps, detection)| {
-            // Full overlap may come out a hair below 1.
+            // Rounding can make a full overlap slightly smaller than 1.
             let mut best = threshold(t).min(1.0 - 1e-10);
             let mut claimed = None;
             for (place, &overlap) in overlaps.iter().enumerate() {
@@ -71,7 +71,7 @@ pub(super) fn match_image(
     Matched { scores: detections.iter().map(|found| found.score).collect(), found, wanted }
 }
 
-/// Intersection over union; of a crowd, over the detection's own area.
+/// Intersection over union; for a crowd, intersection over the detection's area.
 fn overlap(found: &[f64; 4], truth: &TruthBox) -> f64 {
     let side = |axis: usize| {
         let end = (found[axis] + found[axis + 2]).min(truth.bbox[axis] + truth.bbox[axis + 2]);

@@ -47,14 +47,14 @@ pub(super) fn areas(boxes: &Tensor) -> Tensor {
     sides.select(-1, 0) * sides.select(-1, 1)
 }
 
-/// Area that boxes [..., 4] have in common, one with one (shapes broadcast).
+/// Area that pairs of boxes [..., 4] have in common (shapes broadcast).
 pub(super) fn common(a: &Tensor, b: &Tensor) -> Tensor {
     let start = a.narrow(-1, 0, 2).maximum(&b.narrow(-1, 0, 2));
     let end = a.narrow(-1, 2, 2).minimum(&b.narrow(-1, 2, 2));
     areas(&Tensor::cat(&[start, end], -1))
 }
 
-/// Intersection over union of each box of an image with each other, [B, N, N] of [B, N, 4].
+/// Intersection over union of all pairs of an image's boxes [B, N, 4]: [B, N, N].
 pub(super) fn overlaps(boxes: &Tensor) -> Tensor {
     let both = common(&boxes.unsqueeze(2), &boxes.unsqueeze(1));
     let areas = areas(boxes);
@@ -64,11 +64,11 @@ pub(super) fn overlaps(boxes: &Tensor) -> Tensor {
 
 /// Which of N boxes, sorted by descending score, greedy suppression removes, [B, N] (bool).
 ///
-/// `rivals` [B, N, N] (bool, symmetric) says which cannot stay both; a box that is
-/// no `candidate` [B, N] (bool) suppresses none. A box is left out when an earlier one that stays is
-/// its rival. That rule has exactly one solution; applying it to all boxes at
-/// once, again and again, settles at least one more of them each time, so it comes
-/// to the result of going through them one by one, most often after a few rounds.
+/// `rivals` [B, N, N] (bool, symmetric) says which pairs cannot both stay; a box that is
+/// not a `candidate` [B, N] (bool) suppresses none. A box is removed when an earlier box that
+/// stays is its rival. That rule has exactly one solution; applying it repeatedly to all boxes
+/// at once settles at least one more box each time, so it reaches the result of going through
+/// them one by one, usually after a few rounds.
 pub fn suppressed(rivals: &Tensor, candidate: &Tensor) -> Tensor {
     // [B, i, j]: i comes before j and would suppress it.
     let before = rivals.to_kind(Kind::Float).triu(1);

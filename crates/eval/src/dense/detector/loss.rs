@@ -5,11 +5,11 @@ use tch::{Kind, Reduction, Tensor};
 use super::boxes::{BoxBatch, areas, common, corners};
 use super::predictions::Predictions;
 
-/// Weight of objects against background, and of hard against easy (Lin et al. 2017).
+/// Weight of objects against background, and focus on hard examples (Lin et al. 2017).
 const ALPHA: f64 = 0.25;
 const GAMMA: f64 = 2.0;
 
-/// What each location is to predict.
+/// The target of each location.
 pub(super) struct Assigned {
     /// Class of its object, [B, N]; -1 for background.
     pub(super) classes: Tensor,
@@ -20,8 +20,8 @@ pub(super) struct Assigned {
 }
 
 impl Assigned {
-    /// A location learns the smallest box that it lies in, if it is no further than
-    /// `radius` from that box's middle in either direction.
+    /// A location learns the smallest of the boxes that contain it and whose centre is no
+    /// further than `radius` away in either direction.
     pub(super) fn new(locations: &Tensor, truth: &BoxBatch, radius: f64) -> Self {
         // [B, N, M, 2]: from each location to each box.
         let (batch, boxes) = truth.classes.size2().expect("classes are [B, M]");
@@ -73,7 +73,7 @@ impl DetectionLoss {
         let object = wanted.classes.greater_equal(0).to_kind(Kind::Float);
         let objects = object.sum(Kind::Float).clamp_min(1.0);
         let classes = predicted.classes.size()[2];
-        // Background is one class more, whose column is dropped.
+        // Background is an additional class, whose column is dropped.
         let labels = wanted.classes.remainder(classes + 1).one_hot(classes + 1);
         let labels = labels.narrow(2, 0, classes).to_kind(Kind::Float);
 
@@ -94,13 +94,13 @@ impl DetectionLoss {
         }
     }
 
-    /// Their sum.
+    /// The sum of the three parts.
     pub fn total(&self) -> Tensor {
         &self.classes + &self.boxes + &self.centreness
     }
 }
 
-/// Sum of the focal loss of scores before the sigmoid against labels 0 and 1.
+/// Sum of the focal loss of scores (before the sigmoid) against labels 0 and 1.
 fn focal(scores: &Tensor, labels: &Tensor) -> Tensor {
     let none = None::<&Tensor>;
     let entropy = scores.binary_cross_entropy_with_logits(labels, none, none, Reduction::None);
@@ -110,8 +110,8 @@ fn focal(scores: &Tensor, labels: &Tensor) -> Tensor {
     (entropy * weight * missed.pow_tensor_scalar(GAMMA)).sum(Kind::Float)
 }
 
-/// GIoU of boxes [..., 4], one with one: IoU less the share of the smallest box around
-/// both that belongs to neither.
+/// GIoU of pairs of boxes [..., 4]: IoU minus the share of the smallest box around both that
+/// belongs to neither.
 fn generalized_overlap(a: &Tensor, b: &Tensor) -> Tensor {
     let both = common(a, b);
     let all = areas(a) + areas(b) - &both;

@@ -1,4 +1,4 @@
-//! Suppression against going one by one, assignment by hand, and learning two boxes.
+//! Suppression against a sequential loop, assignment worked by hand, and learning two boxes.
 
 use bauta_backbones::{Encode, Parameters, VisionTransformer, VitConfig};
 use tch::Device;
@@ -15,7 +15,7 @@ fn flags(values: &[bool]) -> Tensor {
 fn suppression_equals_going_through_the_boxes_one_by_one() {
     let count = 12;
     for seed in 0..20 {
-        // A symmetric matrix of rivals, and some that are no candidates.
+        // A symmetric matrix of rivals, and some boxes that are not candidates.
         let bit = |i: usize, j: usize| {
             let (a, b) = (i.min(j), i.max(j));
             (a * 31 + b * 17 + seed * 13) * 2_654_435_761 % 97 < 30
@@ -29,7 +29,7 @@ fn suppression_equals_going_through_the_boxes_one_by_one() {
         let rivals = Tensor::from_slice(&rivals).view([1, count as i64, count as i64]);
         assert_eq!(suppressed(&rivals, &flags(&candidate)), flags(&out), "{seed}");
     }
-    // A chain: each suppresses the next, so every second stays.
+    // A chain: each box suppresses the next, so every second one stays.
     let chain = Tensor::ones([50, 50], FLOAT).triu(1).tril(1).unsqueeze(0).greater(0.0);
     let out = suppressed(&chain, &flags(&[true; 50]));
     assert_eq!(out, flags(&std::array::from_fn::<bool, 50, _>(|i| i % 2 == 1)));
@@ -37,7 +37,7 @@ fn suppression_equals_going_through_the_boxes_one_by_one() {
 
 #[test]
 fn a_location_learns_the_smallest_box_near_whose_middle_it_lies() {
-    // Middles of a 4 × 4 grid of patches of 4 pixels: 2, 6, 10, 14.
+    // Centres of a 4 × 4 grid of patches of 4 pixels: 2, 6, 10, 14.
     let middles: Vec<f32> =
         (0..16).flat_map(|at| [at % 4, at / 4].map(|p| p as f32 * 4.0 + 2.0)).collect();
     let locations = Tensor::from_slice(&middles).view([-1, 2]);
@@ -52,7 +52,7 @@ fn a_location_learns_the_smallest_box_near_whose_middle_it_lies() {
         wanted[inner] = 5;
     }
     wanted[5] = 3;
-    // Those on the rim lie 6 pixels from the large box's middle, no further than the radius.
+    // Those on the rim are 6 pixels from the large box's centre, no further than the radius.
     for rim in [0, 1, 2, 3, 4, 7, 8, 11, 12, 13, 14, 15] {
         wanted[rim] = 5;
     }

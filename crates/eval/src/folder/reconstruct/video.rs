@@ -1,4 +1,4 @@
-//! A video masked autoencoder's reconstructions of clips of a user's own file.
+//! A video masked autoencoder's reconstructions of clips from a user's video file.
 
 use std::fs;
 use std::sync::Arc;
@@ -16,15 +16,17 @@ use super::Reconstruct;
 use crate::batch::host_tensor;
 use crate::{ClipReconstructions, EvalError, Picture};
 
-/// Most clips of a video that are shown.
+/// Maximum number of clips of a video that are shown.
 const MOST_CLIPS: usize = 6;
 
-/// Milliseconds that a frame of the moving picture is shown for.
+/// Milliseconds that each frame of the animation is shown.
 const DELAY: u16 = 250;
 
 /// Draws `reconstructions.png`, all predicted frames of clips spread evenly over the video,
-/// and `moving.png`. A clip spans so many seconds as MAE-ST's: every fourth frame of 30 a
-/// second. For a model of grey frames, the channels are averaged.
+/// and `moving.png`.
+///
+/// A clip spans as many seconds as MAE-ST's: every fourth frame at 30 frames per second. For a
+/// model of greyscale frames, the channels are averaged.
 pub(super) fn reconstruct(
     options: &Reconstruct,
     ffmpeg: &dyn Fn() -> Result<Ffmpeg, DataError>,
