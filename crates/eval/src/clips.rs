@@ -108,7 +108,7 @@ impl ClipProtocols<'_> {
                 go_on(self.watch.stop())?;
                 self.watch.begin(&format!("{} of {}: {name}", evaluator.name(), set.name));
                 let training_images = evaluator.labelled(&data.training_counts())?;
-                let found = evaluator.evaluate(&data, self.loader.seed)?;
+                let found = evaluator.evaluate_until(&data, self.loader.seed, self.watch.stop())?;
                 measurements.extend(found.into_iter().map(|(metric, value)| Measurement {
                     protocol: evaluator.name().to_owned(),
                     settings: evaluator.settings(),

@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bauta_data::video::{ClipSampling, ClipSource, MovingMnist, MovingMnistOptions, Views, Walls};
 use bauta_data::{InMemory, LoaderConfig, Split, Statistics};
-use bauta_eval::{ClipProtocols, EncodeError, EvalError, KnnEvaluator};
+use bauta_eval::{
+    ClipProtocols, EncodeError, EncodedData, EvalError, Evaluator, KnnEvaluator, Metrics,
+};
 use tch::{Device, Kind, Tensor};
 
 const SIDE: usize = 12;
@@ -115,4 +117,38 @@ fn what_cannot_be_measured_is_refused() {
     assert!(
         matches!(refused, EvalError::At { source, .. } if matches!(*source, EvalError::Stopped))
     );
+}
+
+/// Set by a user while [`Interrupted`] runs.
+static INTERRUPT: AtomicBool = AtomicBool::new(false);
+
+/// A protocol that is interrupted while it runs.
+struct Interrupted;
+
+impl Evaluator for Interrupted {
+    fn name(&self) -> &str {
+        "interrupted"
+    }
+
+    fn settings(&self) -> String {
+        String::new()
+    }
+
+    fn evaluate_until(
+        &self,
+        _features: &EncodedData,
+        _seed: u64,
+        stop: &AtomicBool,
+    ) -> Result<Metrics, EvalError> {
+        INTERRUPT.store(true, Ordering::Relaxed);
+        if stop.load(Ordering::Relaxed) { Err(EvalError::Stopped) } else { Ok(Metrics::new()) }
+    }
+}
+
+#[test]
+fn a_protocol_is_told_to_stop_while_it_runs() {
+    let mut protocols = protocols(Views::ONE, &INTERRUPT);
+    protocols.evaluators = vec![Box::new(Interrupted)];
+    let ended = protocols.measure("motion", &motion).unwrap_err();
+    assert!(matches!(ended, EvalError::Stopped), "{ended}");
 }

@@ -67,12 +67,13 @@ pub(super) fn measure(
     if classes > 2 {
         measured.push(("category", Halves::Image, vec![Box::new(outside)]));
     }
+    let stop = run.stop;
     for (word, halves, evaluators) in measured {
         let found = |system: &M3ae| -> Result<Scores> {
             let data = system.encoded(pairs, halves)?;
             let mut found = Metrics::new();
             for evaluator in &evaluators {
-                found.extend(evaluator.evaluate(&data, pairs.images.loader.seed)?);
+                found.extend(evaluator.evaluate_until(&data, pairs.images.loader.seed, stop)?);
             }
             Ok(named(word, Scores::from(found)))
         };
