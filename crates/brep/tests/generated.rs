@@ -89,7 +89,7 @@ proptest! {
         }
     }
 
-    /// Sheet, invariant 10: for planar faces, the inside fraction of the parameter box equals the
+    /// For planar faces, the inside fraction of the parameter box equals the
     /// area by Green's formula from the solid's edges.
     #[test]
     fn inside_shares_are_areas(number in 0_u64..500) {
@@ -114,7 +114,7 @@ proptest! {
         }
     }
 
-    /// Sheet, invariants 2 and 4: a moved and scaled part has the same features and targets, and
+    /// A moved and scaled part has the same features and targets, and
     /// the surface described by the features contains the targets' points.
     #[test]
     fn targets_lie_on_the_surfaces_of_the_features(number in 0_u64..500, scale in 0.01..50.0_f64) {
@@ -142,7 +142,7 @@ proptest! {
         prop_assert!(coordinates.fold(0.0_f32, |most, x| most.max(x.abs())) < 1.0 + 1e-6);
     }
 
-    /// Sheet, invariant 2: fitting a fitted part changes nothing.
+    /// Fitting a fitted part changes nothing.
     #[test]
     fn fitting_twice_is_fitting_once(number in 0_u64..500) {
         let once = solid(number).graph.fitted().unwrap();
@@ -174,7 +174,7 @@ proptest! {
         prop_assert!(labels.contains(&(Feature::Stock as u32)));
     }
 
-    /// Sheet, invariant 5.
+    /// The nearest point on the other side overestimates the distance to the boundary.
     #[test]
     fn nearest_opposite_points_are_no_nearer_than_the_boundary(number in 0_u64..100) {
         let Solid { trims, .. } = solid(number);
@@ -228,7 +228,7 @@ fn a_hole_through_a_block_is_one_handle_and_every_class_occurs() {
     assert!((2000..5000).contains(&faces), "{faces} faces");
 }
 
-/// Sheet, invariant 6.
+/// On a cylinder, the signed distance depends on u unless the face goes all the way around.
 #[test]
 fn only_full_turns_do_not_depend_on_u() {
     let (mut full, mut part) = (0, 0);
@@ -249,7 +249,7 @@ fn only_full_turns_do_not_depend_on_u() {
     assert!(full > 10 && part > 10, "{full} full, {part} not");
 }
 
-/// Sheet, invariant 2, its end: a turned part has turned features, and so others.
+/// A turned part has turned features: they are not invariant to rotation.
 #[test]
 fn turning_a_part_turns_its_features() {
     for number in 0..50 {
@@ -271,7 +271,7 @@ fn turning_a_part_turns_its_features() {
     }
 }
 
-/// Sheet, invariant 3.
+/// The canonical form of a surface or curve describes the same points.
 #[test]
 fn canonical_places_do_not_move_points() {
     for number in 0..50 {
@@ -296,7 +296,7 @@ fn canonical_places_do_not_move_points() {
     }
 }
 
-/// Sheet, invariant 8, for the targets of edges.
+/// An edge's points do not depend on the direction of its curve.
 #[test]
 fn an_edge_swapped_with_its_flag_has_the_same_points() {
     for edge in solid(1).graph.edges {

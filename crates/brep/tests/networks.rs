@@ -72,7 +72,7 @@ fn arbitrary_renaming(part: Part) -> impl Strategy<Value = (Part, Part, Vec<u32>
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Sheet, invariant 1.
+    /// Codes are equivariant to permutations of the faces, and invariant to those of everything else.
     #[test]
     fn codes_follow_their_faces(
         (part, other, faces) in (0_u64..300).prop_flat_map(|number| arbitrary_renaming(part(number))),
@@ -100,7 +100,7 @@ proptest! {
         }
     }
 
-    /// Sheet, invariant 7.
+    /// Attention weights of one destination sum to 1.
     #[test]
     fn weights_of_one_destination_sum_to_one(number in 0_u64..300) {
         let mut parameters = Parameters::new(3, Device::Cpu);
@@ -172,7 +172,7 @@ fn max_relative_convolution_by_hand() {
     }
 }
 
-/// Sheet, invariant 9.
+/// The decoder equals a plain perceptron with the weights of its weight normalisation.
 #[test]
 fn a_decoder_is_a_plain_perceptron_on_the_normalised_weights() {
     let mut parameters = Parameters::new(2, Device::Cpu);

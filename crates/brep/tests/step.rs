@@ -93,7 +93,7 @@ fn lone(surface: Surface, high: DVec2) -> Solid {
     Solid { graph, trims: vec![Trim::Everything], labels: vec![0] }
 }
 
-/// Sheet, invariant 10.
+/// Generated parts that are written as STEP and read back have the same labels and features.
 #[test]
 fn generated_parts_come_back_with_their_labels_and_features() {
     let place = Place::new();

@@ -64,7 +64,7 @@ fn the_values_of_the_law() {
     }
 }
 
-/// Section 9.1 of the sheet: the better classes with Zipf's sizes are separated, the lower the
+/// The better classes with Zipf's sizes are separated, the lower the
 /// divergence; separated classes of equal sizes have a higher one.
 #[test]
 fn the_fitness_rises_with_the_separation_of_zipf_sized_classes() {

@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// Sheet, invariant 7: the gradient of log π with respect to μ is (a − μ) / σ², weighed by the
+    /// The gradient of log π with respect to μ is (a − μ) / σ², weighed by the
     /// credit, and its mean over actions is 0.
     #[test]
     fn the_score_is_the_noise_over_the_variance() {

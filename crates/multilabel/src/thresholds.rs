@@ -102,7 +102,6 @@ mod tests {
             }
         }
 
-        /// Invariant 4.
         #[test]
         fn raising_a_threshold_adds_nothing_and_touches_no_other_label(
             scores in prop::collection::vec(0.0_f32..1.0, 4 * 30),

@@ -1,4 +1,4 @@
-//! Metrics compared with scikit-learn, and their properties for any decisions (sheet §8, 8).
+//! Metrics compared with scikit-learn, and their properties for any decisions.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 

@@ -1,4 +1,4 @@
-//! Properties of policies, rewards and the meta-learner for any numbers (sheet §8).
+//! Properties of policies, rewards and the meta-learner for any numbers.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -68,7 +68,7 @@ fn truth(labels: usize) -> Tensor {
     Tensor::from_slice(&bits).view([4, labels as i64])
 }
 
-/// Invariant 1.
+/// With untrained policies and no noise, training is the plain baseline's.
 #[test]
 fn untrained_and_without_noise_it_is_the_plain_baseline_bit_for_bit() {
     let (_, mut learner) = learner(&MetaConfig::new(5, 10));
@@ -88,7 +88,6 @@ fn untrained_and_without_noise_it_is_the_plain_baseline_bit_for_bit() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Invariant 2.
     #[test]
     fn weights_are_bounded_with_mean_one_and_thresholds_within_zero_and_one(
         logits in prop::collection::vec(-8.0_f32..8.0, 1..30), range in 0.0..0.95,
@@ -102,7 +101,7 @@ proptest! {
         prop_assert!(values(&thresholds_of(&logits)).iter().all(|&q| q > 0.0 && q < 1.0));
     }
 
-    /// Invariant 3: weight j scales the gradient of output row j only.
+    /// Weight j scales the gradient of output row j only.
     #[test]
     fn a_weight_scales_its_own_row_alone(label in 0_usize..5, weight in 0.25_f32..4.0) {
         let (parameters, classifier, words) = classifier(5);
@@ -126,7 +125,7 @@ proptest! {
         prop_assert!((loss(weight) - f64::from(weight) * loss(1.0)).abs() < 1e-5);
     }
 
-    /// Invariant 5.
+    /// The counterfactual gain of a label equals the difference in F1, computed from counts.
     #[test]
     fn the_counterfactual_gain_is_what_the_counts_say(
         sample in 0_u64..1000, labels in 1_i64..6, eta in 0.0..1.0,
@@ -166,7 +165,7 @@ proptest! {
         }
     }
 
-    /// Invariant 6: for any outputs, the margin is monotonic in the threshold.
+    /// For any outputs, the margin is monotonic in the threshold.
     #[test]
     fn the_probability_margin_is_monotone_in_the_threshold(sample in 0_u64..1000) {
         let [outputs, truth] = calibrated(64, 3, sample);
@@ -183,7 +182,7 @@ proptest! {
     }
 }
 
-/// Invariant 9.
+/// The classifier's loss does not reach the meta-learner's parameters, nor the reverse.
 #[test]
 fn no_loss_reaches_the_other_ones_parameters() {
     let config = MetaConfig { window: 2, ..MetaConfig::new(5, 4) };
@@ -204,7 +203,7 @@ fn no_loss_reaches_the_other_ones_parameters() {
     assert_eq!(before, after);
 }
 
-/// Invariant 10, on exactly calibrated outputs; and section 4.1 of the sheet: the learner finds it.
+/// Holds on exactly calibrated outputs; the learner finds it.
 #[test]
 fn the_best_threshold_of_calibrated_scores_is_half_the_best_f1() {
     let [outputs, truth] = calibrated(200_000, 1, 9);
@@ -273,7 +272,7 @@ fn rewards_that_degenerate_do_so_and_the_default_does_not() {
     assert!(scalar - half < 0.5 * (own - half), "{scalar} {own} {half}");
 }
 
-/// Invariant 11: the same noise gives the same run, even when it is resumed in the middle of a
+/// The same noise gives the same run, even when it is resumed in the middle of a
 /// window.
 #[test]
 fn an_episode_goes_on_bit_for_bit() {

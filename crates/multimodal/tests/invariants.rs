@@ -1,4 +1,4 @@
-//! Properties that hold for any input (sheet of M3AE, section 8).
+//! Properties that hold for any input.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 

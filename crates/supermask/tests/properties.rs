@@ -1,4 +1,4 @@
-//! Properties of a learner for any density, tasks and steps (sheet §8).
+//! Properties of a learner for any density, tasks and steps.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 

@@ -91,7 +91,7 @@ fn parameters_start_as_the_reference_has_them() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// The sheet's invariant 3: space and time do not mix, and rows are not swapped.
+    /// Space and time do not mix, and rows are not swapped.
     #[test]
     fn separable_positions_are_a_sum_of_space_and_time(
         (time, height, width) in (1_usize..5, 1_usize..5, 1_usize..5),
@@ -115,7 +115,7 @@ proptest! {
         }
     }
 
-    /// The sheet's invariant 8.
+    /// Deflating an inflated kernel and position table gives the original.
     #[test]
     fn deflation_undoes_inflation(frames in 1_usize..5, side in 1_usize..4) {
         let kernel = normal("kernel", &[6, 3, 4, 4]);
@@ -201,7 +201,7 @@ fn predictions_depend_on_visible_pixels_alone() {
     assert!(distance(&case.predict(&changed, &case.indices), &before) > 1e-3);
 }
 
-/// The sheet's invariant 4: without temporal positions, a static clip's time steps are
+/// Without temporal positions, a static clip's time steps are
 /// interchangeable.
 #[test]
 fn steps_of_a_static_clip_may_change_places_where_time_has_no_position() {
@@ -255,7 +255,7 @@ fn clips_of_other_sizes_are_refused_in_words() {
     assert!(matches!(refused, Err(ModelError::Geometry(_))));
 }
 
-/// The sheet's table: 597 to 598 billion multiply-add operations for ViT-L.
+/// MAE-ST's published cost: 597 to 598 billion multiply-add operations for ViT-L.
 #[test]
 fn vit_l_costs_what_is_published() {
     let config = VideoConfig::new(16, 2, VitConfig::large(224, 16));

@@ -50,7 +50,7 @@ fn overfit(brep: &mut Brep, [part, even]: [&Part; 2], steps: u64) -> (f64, f64) 
     (loss, sign.iter().sum::<f64>() / sign.len() as f64)
 }
 
-/// Sheet, check 1: one part is memorised.
+/// One part is memorised.
 #[test]
 fn one_part_is_overfitted() {
     let sampling = Sampling { candidates: 400, kept: 60, near: 0.4 };
@@ -99,7 +99,7 @@ fn embedding_writes_a_row_of_each_face() {
     }
 }
 
-/// Sheet, check 5: labels that are unrelated to their faces teach only how frequent they are.
+/// Labels that are unrelated to their faces teach only how frequent they are.
 #[test]
 fn shuffled_labels_are_worth_the_majority_share() {
     let sampling = Sampling { candidates: 60, kept: 20, near: 0.4 };
