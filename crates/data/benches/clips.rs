@@ -1,13 +1,13 @@
-//! Clips and frames a second: generators, and videos against PyAV in the same run.
+//! Clips and frames per second: generators, and videos compared with PyAV in the same run.
 //!
-//! PyAV is asked where `BAUTA_PEER_PYTHON` names a Python that has it (`pip install av numpy`).
-//! Both give every frame as RGB at its own size (`whole`), the sixteen of a clip of 64 frames
-//! from somewhere in the video (`clips`), or those of four such clips from one pass, as a step
-//! with repeated sampling takes them (`repeats`); both read two videos at once. Beside what is
-//! done in a second stands what is done in a second of the processors, which other programs
-//! disturb less. Both sides keep freed memory, as the `bauta` program does.
+//! PyAV is measured if `BAUTA_PEER_PYTHON` names a Python that has it (`pip install av numpy`).
+//! Both read, as RGB at its own size, every frame (`whole`), the sixteen frames of a clip that
+//! spans 64 frames of the video (`clips`), or those of four such clips in one pass, as a step with
+//! repeated sampling needs them (`repeats`); both read two videos at once. Rates are given per
+//! second of wall-clock time and per second of processor time, which other programs disturb less.
+//! Both sides keep freed memory, as the `bauta` program does.
 
-// A table is what this program is for.
+// This program prints a table.
 #![allow(clippy::print_stdout)]
 
 use std::path::{Path, PathBuf};
@@ -24,14 +24,14 @@ use bauta_data::{
 };
 use bauta_streams::{Purpose, StreamKey};
 
-/// Videos are read this often, each time from another place.
+/// Number of reads of a video, each from a different position.
 const TIMES: u64 = 24;
-/// How many at once.
+/// Number of videos read at once.
 const WORKERS: usize = 2;
-/// Ticks of the processors' time in a second, as `/proc` has it on every common Linux.
+/// Ticks per second of processor time in `/proc`, as on every common Linux.
 const TICKS: f64 = 100.0;
 
-/// Settings of glibc by which a program keeps what it frees; they are read when it starts.
+/// Settings of glibc that make a program keep freed memory; they are read when it starts.
 const KEPT: [(&str, &str); 2] =
     [("MALLOC_MMAP_THRESHOLD_", "33554432"), ("MALLOC_TRIM_THRESHOLD_", "2147483647")];
 
@@ -68,24 +68,24 @@ fn main() {
     }
 }
 
-/// Clips of sixteen frames a second, through the loader.
+/// Measures clips per second, each of sixteen frames, through the loader.
 fn generated(name: &str, source: impl ClipSource + 'static, size: usize) {
     let sampling = ClipSampling { frames: 16, stride: 1, ..ClipSampling::default() };
     let config = LoaderConfig { threads: WORKERS, ..LoaderConfig::new(64, size, size) };
     let loader = ClipLoader::new(Arc::new(source), sampling, ClipAugment::none(), 1, config)
         .expect("the settings are good");
     let mut batches = loader.batches(0..20, |batch| batch.pixels.dim().0);
-    // The first one finds nothing in memory.
+    // The first batch finds nothing in memory.
     batches.next();
     let watch = Watch::start();
     let clips: usize = batches.map(|clips| clips.expect("it is drawn")).sum();
     println!("{name}: clips {}", watch.stop(clips as f64));
 }
 
-/// Times what goes on: by the clock, and by the processors.
+/// A stopwatch for wall-clock time and processor time.
 struct Watch(Instant, f64);
 
-/// How much was done in a second of either.
+/// Items per second of each kind of time.
 struct Speed {
     clock: f64,
     processors: f64,
@@ -109,16 +109,16 @@ impl std::fmt::Display for Speed {
     }
 }
 
-/// Seconds of the processors that this program has had, and those that it has waited for.
+/// Processor seconds of this program and of the child processes that it has waited for.
 fn processors() -> f64 {
     let about = std::fs::read_to_string("/proc/self/stat").expect("this is Linux");
-    // The name, in brackets, may hold anything.
+    // The name, in brackets, can contain anything.
     let (_, fields) = about.rsplit_once(')').expect("it has a name");
     let fields = fields.split_whitespace().skip(11).take(4);
     fields.map(|ticks| ticks.parse::<f64>().expect("a number")).sum::<f64>() / TICKS
 }
 
-/// Where the clips begin: the same for both.
+/// Start frames of the clips, the same for both.
 fn starts(frames: u64) -> Vec<u64> {
     let key = StreamKey { seed: 0, purpose: Purpose::named("bench"), epoch: 0, sample: 0 };
     let mut stream = key.stream();
@@ -155,7 +155,7 @@ fn against_pyav(path: &Path, ffmpeg: &Ffmpeg) {
     }
 }
 
-/// Reads these frames, several at once; `decoded` frames must be decoded for them.
+/// Reads these frames, several clips at once; for them `decoded` frames must be decoded.
 fn read(source: &Arc<dyn ClipSource>, wanted: Vec<Vec<u64>>, decoded: f64) -> Speed {
     let prefetcher = Prefetcher::new(WORKERS, WORKERS).expect("threads start");
     let (source, steps) = (Arc::clone(source), wanted.len() as u64);
@@ -168,7 +168,7 @@ fn read(source: &Arc<dyn ClipSource>, wanted: Vec<Vec<u64>>, decoded: f64) -> Sp
     watch.stop(decoded)
 }
 
-/// The same of PyAV, where there is one.
+/// The same for PyAV, if it is available.
 fn pyav(path: &Path, what: &str, starts: &[u64]) -> Option<Speed> {
     let python = std::env::var_os("BAUTA_PEER_PYTHON")?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/pyav.py");

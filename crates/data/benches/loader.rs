@@ -1,4 +1,4 @@
-//! Images a second through the loader: small images in memory, and photos from files.
+//! Images per second through the loader: small images in memory, and photos from files.
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
-//! Two views a second of one core: random resized crops with MoCo v2's changes of colour, of
-//! images of CIFAR's size and of photos already in memory. `cargo xtask bench peers --case views` holds
-//! them against torchvision's.
+//! Views per second on one core, two of each image: random resized crops with MoCo v2's colour
+//! changes, of images of CIFAR's size and of photos already in memory.
+//!
+//! `cargo xtask bench peers --case views` compares them with torchvision's.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! A source of one's own: pictures that are computed, read by the loader like any others.
+//! A custom source: computed pictures, which the loader reads like any others.
 
 #![allow(clippy::print_stdout, reason = "an example is a program")]
 

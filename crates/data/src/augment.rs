@@ -1,4 +1,4 @@
-//! From an image of any size to the planes that a model sees.
+//! Augmentation: turns an image of any size into the planes that a model sees.
 //!
 //! An augmentation crops, resizes with Pillow's antialiased bicubic, flips, changes
 //! colours, applies RandAugment and erases, in that order, driven by one random stream.
@@ -28,15 +28,15 @@ use crate::image::Image;
 use crate::sample::Sample;
 use crate::source::Statistics;
 
-/// A centre crop resizes an image of which one side is more than so many times
-/// the other only in its middle, so that no hostile ratio asks for gigabytes.
+/// Greatest ratio of an image's sides that a centre crop resizes as a whole. Of a longer image only
+/// the middle is resized, so that an extreme ratio cannot demand gigabytes.
 const LONGEST: usize = 8;
 
 /// An [`Augment`] whose settings have been checked, for one size of output.
 #[derive(Clone, Debug)]
 pub struct Augmenter {
     augment: Augment,
-    /// How images are brought to the output's size, in the crop's place.
+    /// How images are brought to the output's size, instead of the crop.
     framing: Option<Framing>,
     channels: usize,
     height: usize,
@@ -45,7 +45,8 @@ pub struct Augmenter {
 }
 
 impl Augmenter {
-    /// Makes the augmentation for images of `channels` and outputs of `height × width`.
+    /// Creates the augmentation for images with `channels` channels and outputs of `height × width`
+    /// pixels.
     ///
     /// # Errors
     /// As [`Augment::check`].
@@ -64,11 +65,11 @@ impl Augmenter {
         Ok(Self { augment: augment.clone(), framing: None, channels, height, width, statistics })
     }
 
-    /// Fills with the mean and the noise of these data what is moved in from outside or
-    /// erased.
+    /// Uses these statistics to fill pixels: with the mean where they are moved in from outside,
+    /// with noise where they are erased.
     ///
     /// # Panics
-    /// When they are of other channels.
+    /// When their number of channels differs.
     pub fn for_data(self, statistics: Statistics) -> Self {
         assert_eq!(statistics.mean.len(), self.channels, "statistics of other channels");
         Self { statistics, ..self }
@@ -79,10 +80,10 @@ impl Augmenter {
         Self { framing: Some(framing), ..self }
     }
 
-    /// Refuses an image if framing does not give the output's size.
+    /// Checks that framing gives an image the output's size.
     ///
     /// # Errors
-    /// What is wrong, with all sizes.
+    /// When it does not; the message gives all sizes.
     pub fn check<S: Sample>(&self, image: &Image<'_, S>) -> Result<(), String> {
         let Some(framing) = self.framing else { return Ok(()) };
         let [height, width] = framing.place(Region::whole(image.height(), image.width())).1;
@@ -153,7 +154,7 @@ impl Augmenter {
         });
     }
 
-    /// Changes colours and moves pixels of the cropped image, where that is asked for.
+    /// Applies the colour changes, RandAugment and erasing that are switched on.
     fn alter(&self, image: &mut Planes<'_>, stream: &mut RandomStream, scratch: &mut Vec<u8>) {
         let Self { augment: Augment { colours, randaugment, erasing, .. }, statistics, .. } = self;
         if let Some(colours) = colours {
@@ -171,7 +172,7 @@ impl Augmenter {
         }
     }
 
-    /// Brings the crop's part of the image to the size of the output.
+    /// Resizes the cropped part of the image to the size of the output.
     fn resize<'a, S: Sample>(
         &self,
         image: &Image<'_, S>,
@@ -210,7 +211,7 @@ impl Augmenter {
         }
     }
 
-    /// How far the output is moved against the resized image, down and right.
+    /// The shift of the output relative to the resized image, down and right.
     fn shift(&self, stream: &mut RandomStream) -> [isize; 2] {
         if self.augment.crop != Crop::Shift {
             return [0, 0];
@@ -234,7 +235,7 @@ fn fill(places: &mut Vec<usize>, count: usize, place: impl Fn(usize) -> usize) {
     places.extend((0..count).map(place));
 }
 
-/// Mirrors a place beyond the border back into 0..`size`, the border not repeated.
+/// Reflects a position beyond the border back into 0..`size`, without repeating the border.
 fn reflect(place: isize, size: usize) -> usize {
     let place = place.unsigned_abs();
     if place < size { place } else { 2 * (size - 1) - place }

@@ -1,8 +1,7 @@
 //! Images whose pixels are labelled, or whose objects have boxes.
 //!
-//! A [`DenseSource`] gives an image together with what is to be predicted of it:
-//! a class for every pixel ([`LabelMap`]), objects with boxes and masks
-//! ([`Object`]), or both.
+//! A [`DenseSource`] gives an image together with the targets to predict: a class for every pixel
+//! ([`LabelMap`]), objects with boxes and masks ([`Object`]), or both.
 
 mod ade20k;
 mod batches;
@@ -27,7 +26,7 @@ use crate::image::Image;
 use crate::source::Statistics;
 use crate::splits::check_classes;
 
-/// The label of pixels that neither teach nor count.
+/// The label of pixels that are ignored in training and evaluation.
 pub const IGNORED: u8 = 255;
 
 /// The class of every pixel, row by row; [`IGNORED`] where there is none.
@@ -48,7 +47,7 @@ pub struct Object {
     pub class: u32,
     /// Left, top, width and height in pixels.
     pub bbox: [f64; 4],
-    /// Area in pixels, of its mask where the source knows one.
+    /// Area in pixels, that of its mask if the source has one.
     pub area: f64,
     /// Whether it is a crowd of objects that are not annotated separately.
     pub crowd: bool,
@@ -56,7 +55,7 @@ pub struct Object {
     pub mask: Option<ObjectMask>,
 }
 
-/// An image and what is known of it.
+/// An image and its annotations.
 #[derive(Clone, Debug)]
 pub struct DenseSample {
     /// The image.
@@ -74,7 +73,7 @@ pub trait DenseSource: Send + Sync {
     /// Number of images.
     fn len(&self) -> usize;
 
-    /// Whether there are none.
+    /// Whether there are no images.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -91,20 +90,22 @@ pub trait DenseSource: Send + Sync {
     /// When a file cannot be read or decoded, or image and labels differ in size.
     fn sample(&self, index: usize) -> Result<DenseSample, DataError>;
 
-    /// Looks at an image's files without decoding the picture: whether anything in it is
-    /// labelled. Of scenes that are generated everything is.
+    /// Checks an image's files without decoding the picture, and returns whether anything in it is
+    /// labelled.
+    ///
+    /// In generated scenes, everything is.
     ///
     /// # Errors
-    /// [`DataError::Image`] where a file is damaged, which may be done without; another error
-    /// where one is not there or not what it must be. What only a decoder finds is not seen.
+    /// [`DataError::Image`] when a file is damaged, so that the image can be skipped; another error
+    /// when a file is missing or invalid. Damage that only a decoder would find is not noticed.
     fn look(&self, _index: usize) -> Result<bool, DataError> {
         Ok(true)
     }
 
-    /// Says which image that is, for messages.
+    /// Describes an image for messages.
     fn describe(&self, index: usize) -> String;
 
-    /// Mean and deviation of the channels, to normalise with.
+    /// Mean and standard deviation of the channels, for normalisation.
     fn statistics(&self) -> Statistics;
 }
 

@@ -1,10 +1,9 @@
 //! Images in memory, and decoding into them.
 //!
-//! Every file becomes eight-bit RGB, or grey where that is asked for: grey is repeated, colours
-//! are weighted as Pillow's `L` does, sixteen bits are rounded to eight, and
-//! transparency is composited on white. EXIF orientation is not applied, as in the
-//! loaders that published numbers come from. A damaged file is an error, in every
-//! format alike.
+//! Every file becomes eight-bit RGB, or grey on request: grey is repeated, colours are weighted as
+//! by Pillow's `L`, sixteen bits are rounded to eight, and transparency is composited on white.
+//! EXIF orientation is not applied, as in the loaders behind published results. A damaged file is
+//! an error in every format.
 
 mod damage;
 mod header;
@@ -22,7 +21,7 @@ use bauta_datasets::{Channels, Decoding};
 pub(crate) use self::header::claimed_size;
 use crate::sample::Sample;
 
-/// An image of samples, bytes unless said otherwise, in the order row, column, channel.
+/// An image of samples, bytes by default, in the order row, column, channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image<'a, S: Sample = u8> {
     height: usize,
@@ -58,7 +57,7 @@ impl<'a, S: Sample> Image<'a, S> {
         self.width
     }
 
-    /// Samples a pixel.
+    /// Samples per pixel.
     pub fn channels(&self) -> usize {
         self.channels
     }
@@ -70,17 +69,18 @@ impl<'a, S: Sample> Image<'a, S> {
 }
 
 impl Image<'static> {
-    /// Decodes a JPEG, PNG or WebP file to RGB; the contents decide which it is.
+    /// Decodes a JPEG, PNG or WebP file to RGB; the format is detected from the contents.
     ///
     /// # Errors
-    /// The decoder's words, when the file is cut off, corrupt as far as its format lets one
-    /// notice (a PNG has checksums, a JPEG's codes must come out even, a lossy WebP may hold
+    /// The decoder's message, when the file is truncated, corrupt as far as its format lets one
+    /// notice (a PNG has checksums, a JPEG's codes must come out even, a lossy WebP can hold
     /// anything), of another format, or claims more than [`Decoding::MAX_PIXELS`] pixels.
     pub fn decode(file: &[u8]) -> Result<Self, String> {
         Self::decode_with(file, Decoding::default())
     }
 
-    /// Decodes a JPEG, PNG or WebP file as `decoding` says; the contents decide which it is.
+    /// Decodes a JPEG, PNG or WebP file as `decoding` says; the format is detected from the
+    /// contents.
     ///
     /// # Errors
     /// As [`Self::decode`], with the limit of `decoding`.
@@ -88,8 +88,8 @@ impl Image<'static> {
         Self::decode_known(file, decoding, false)
     }
 
-    /// The same; the coded data of a JPEG that is `known` to be whole are decoded and not gone
-    /// through.
+    /// The same; the coded data of a JPEG that is `known` to be intact are decoded without being
+    /// checked first.
     fn decode_known(file: &[u8], decoding: Decoding, known: bool) -> Result<Self, String> {
         let decoded = dynamic(file, decoding, known)?;
         let (height, width) = (decoded.height() as usize, decoded.width() as usize);
@@ -109,20 +109,20 @@ impl Image<'static> {
     }
 }
 
-/// Decodes a file with the samples that it has.
+/// Decodes a file with its own kind of samples.
 fn dynamic(file: &[u8], decoding: Decoding, known: bool) -> Result<DynamicImage, String> {
     let format = ::image::guess_format(file);
     let format = format.map_err(|_| "it is not a JPEG, PNG or WebP file".to_owned())?;
     let decoded = match format {
         ImageFormat::Jpeg => {
-            // Its size stands in the header, so what is cut off need not be decoded.
+            // The end can be checked before the size, so that a truncated file is not decoded.
             damage::check_end(file, format)?;
             jpeg::decode(file, decoding, known)?
         }
         _ => {
             let mut reader = ImageReader::with_format(Cursor::new(file), format);
             let mut limits = Limits::no_limits();
-            // Eight bytes a pixel are what sixteen bits of four channels take.
+            // Eight bytes per pixel: four channels of sixteen bits.
             limits.max_alloc = Some(decoding.max_pixels.saturating_mul(8).max(1 << 26));
             reader.limits(limits);
             let decoder = reader.into_decoder().map_err(|error| refused(&error, decoding))?;
@@ -138,7 +138,7 @@ fn dynamic(file: &[u8], decoding: Decoding, known: bool) -> Result<DynamicImage,
     Ok(decoded)
 }
 
-/// What a decoder of PNG or WebP says of a file's header.
+/// The message for a header that the decoder of PNG or WebP refuses.
 fn refused(error: &ImageError, decoding: Decoding) -> String {
     match error {
         ImageError::Limits(_) => {
@@ -159,7 +159,7 @@ fn composite_on_white(rgba: &[u8]) -> Vec<u8> {
     rgb
 }
 
-/// Weighs RGB to grey with Pillow's sixteen-bit factors.
+/// Converts RGB to grey with Pillow's sixteen-bit weights.
 fn luma(rgb: &[u8]) -> Vec<u8> {
     let (pixels, _) = rgb.as_chunks::<3>();
     let weigh = |&[red, green, blue]: &[u8; 3]| {

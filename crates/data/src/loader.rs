@@ -1,9 +1,9 @@
 //! Batches of augmented images, prepared ahead of the consumer.
 //!
-//! What a batch holds is a pure function of the seed and the global step: the
-//! order of an epoch comes from (seed, epoch), an image's augmentation from
-//! (seed, epoch, its index). So batches are the same for any number of
-//! threads, any length of the queue, and when a run starts in the middle.
+//! The contents of a batch are a pure function of the seed and the global step: the order of an
+//! epoch comes from (seed, epoch), an image's augmentation from (seed, epoch, its index). Batches
+//! are therefore the same for any number of threads, any length of the queue, and when a run starts
+//! in the middle.
 
 mod assemble;
 mod config;
@@ -40,13 +40,13 @@ pub struct Batch {
     pub labels: Option<Vec<i64>>,
     /// The epoch, from 0.
     pub epoch: u64,
-    /// The global step, from 0: steps are counted on over epochs.
+    /// The global step, from 0, counted across epochs.
     pub step: u64,
     /// Additional images read for each image, one entry per [`Read`], in their order.
     pub reads: Vec<ReadImages>,
 }
 
-/// A source, an augmentation and the threads that make batches of them.
+/// A source, an augmentation and the threads that build batches from them.
 pub struct Loader {
     itinerary: Arc<Itinerary>,
     assembler: Arc<Assembler>,
@@ -82,8 +82,9 @@ impl Loader {
         })
     }
 
-    /// Goes through a source in order and without chance: centre crops, or as
-    /// `config` frames images, the last batch as short as it comes.
+    /// Prepares to load a source for evaluation, in order and without randomness.
+    ///
+    /// Images are centre-cropped, or framed as `config` says; the last batch can be shorter.
     ///
     /// # Errors
     /// As [`Loader::new`].
@@ -99,7 +100,7 @@ impl Loader {
     /// Reads more images for each image of a batch, into [`Batch::reads`].
     ///
     /// # Panics
-    /// When a partner is drawn from a source of another length.
+    /// When a partner is drawn from a source of a different length.
     pub fn reading(self, reads: Vec<Read>) -> Self {
         self.assembler.check(&reads);
         Self { reads: reads.into(), ..self }
@@ -113,11 +114,11 @@ impl Loader {
         self.itinerary.steps_per_epoch()
     }
 
-    /// Makes the batches of the given global steps, in order, across epochs.
+    /// Builds the batches of the given global steps, in order, across epochs.
     ///
-    /// Where no image of a step can be read and [`OnError::Skip`](crate::OnError::Skip) holds, a shuffled step
-    /// takes the images of the next step of its epoch that has any, so every step has its
-    /// batch and stays a function of seed and step; a sequential one is left out. Where an
+    /// If no image of a step can be read and [`OnError::Skip`](crate::OnError::Skip) is set, a
+    /// shuffled step takes the images of the next step of its epoch that has any, so every step has
+    /// its batch, which stays a function of seed and step; a sequential step is left out. If an
     /// epoch has no image that can be read, the batches end with [`DataError::NoImages`].
     ///
     /// `prepare` turns each batch into what the consumer wants (mask plans are
@@ -130,10 +131,10 @@ impl Loader {
         Self::interleaved(std::slice::from_ref(self), steps, move |_, batch| prepare(batch))
     }
 
-    /// The first batch of an epoch in which an image can be read, nothing where none can.
+    /// The first batch of an epoch that has a readable image; `None` if there is none.
     ///
     /// # Errors
-    /// As [`Self::batches`], but for [`DataError::NoImages`].
+    /// As [`Self::batches`], except [`DataError::NoImages`].
     pub fn first(&self) -> Result<Option<Batch>, DataError> {
         for step in 0..self.steps_per_epoch() {
             match self.batches(step..step + 1, |batch| batch).next() {
@@ -144,10 +145,11 @@ impl Loader {
         Ok(None)
     }
 
-    /// Makes batches of several loaders in turn, as [`Self::batches`] does of one: step s is
-    /// step ⌊s / n⌋ of loader s mod n. The first one's threads make them all.
+    /// Builds batches of several loaders in turn, as [`Self::batches`] does for one: step s is step
+    /// ⌊s / n⌋ of loader s mod n.
     ///
-    /// `prepare` gets the number of the loader with each batch.
+    /// The threads of the first loader build them all. `prepare` gets the number of the loader with
+    /// each batch.
     ///
     /// # Panics
     /// When there is no loader.

@@ -1,9 +1,10 @@
 //! Images with captions: from files to two splits that share no caption.
 //!
-//! [`open_pairs`] opens Tux Paint's stamps, emoji with their names, CIFAR-10 with captions made
-//! of its classes, or a folder of the user's: pictures beside `.txt` files, tar files in the
-//! WebDataset convention, or Parquet files in Hugging Face's layout. What lacks its other half is
-//! counted, named, and trained on alone or left out, as [`Unpaired`] says.
+//! [`open_pairs`] opens Tux Paint's stamps, emoji with their names, CIFAR-10 with captions
+//! generated from its classes, or a user's folder: pictures next to `.txt` files, tar files in the
+//! WebDataset convention, or Parquet files in Hugging Face's layout. Pictures without captions and
+//! captions without pictures are counted, named, and trained on alone or left out, as [`Unpaired`]
+//! says.
 
 mod emoji;
 mod files;
@@ -54,9 +55,9 @@ impl Captioned {
     }
 }
 
-/// Pairs to train on, and pairs to evaluate on, none of whose captions is trained on.
+/// Pairs to train on, and pairs to evaluate on; no caption of the latter is trained on.
 pub struct PairSplits {
-    /// What is trained on, halves of pairs included.
+    /// The training part, including pictures and captions without a counterpart.
     pub train: Captioned,
     /// The evaluation part: complete pairs only.
     pub test: Captioned,
@@ -66,10 +67,10 @@ pub struct PairSplits {
     pub notes: Vec<String>,
 }
 
-/// Opens the pairs that lie in the folder `root`.
+/// Opens the pairs in the folder `root`.
 ///
-/// Pictures of Parquet files are copied to an unnamed file in the folder `scratch`, which goes
-/// with the pairs.
+/// Pictures of Parquet files are copied to an unnamed file in the folder `scratch`, which is
+/// deleted with the pairs.
 ///
 /// # Errors
 /// When the folder does not hold them, a caption is not UTF-8, or too few pairs are left.
@@ -92,7 +93,7 @@ pub fn open_pairs(
     Ok(PairSplits { train: train.limited(options.limit), test, origin, notes })
 }
 
-/// Reads a folder of the user's as what lies in it: pictures, tar files or Parquet files.
+/// Reads a user's folder according to its contents: pictures, tar files or Parquet files.
 fn pairs_of(root: &Path, scratch: &Path, decoding: Decoding) -> Result<Listing, DataError> {
     let kinds = [
         ("pictures", any_below(root, is_picture)),

@@ -19,7 +19,7 @@ pub struct PartnerSampler {
     by_class: Option<ByClass>,
 }
 
-/// How often a partner is of the image's own class, and who is of which.
+/// The probability that a partner is of the image's own class, and the images of each class.
 #[derive(Clone, Debug)]
 struct ByClass {
     rate: f64,
@@ -27,16 +27,16 @@ struct ByClass {
     labels: Vec<u32>,
     /// All images, class by class, ascending within each.
     members: Vec<u64>,
-    /// Where each class begins in `members`, and the end of the last.
+    /// Start of each class in `members`, and the end of the last.
     starts: Vec<usize>,
 }
 
 impl PartnerSampler {
-    /// Draws from the images of `source`, uniformly from all others or, with `same_class`,
-    /// of the image's own class with that probability and else of the other classes.
+    /// Draws partners from the images of `source`: uniformly from all others or, with `same_class`,
+    /// from the image's own class with that probability and otherwise from the other classes.
     ///
-    /// An image that is alone in its class gets a partner of another, and where there is one
-    /// class only, every partner is of it.
+    /// An image that is alone in its class gets a partner of another; if there is only one class,
+    /// every partner is of it.
     ///
     /// # Errors
     /// [`DataError::Setting`] when the source has fewer than two images, when `same_class`
@@ -103,7 +103,7 @@ impl ByClass {
         let class = self.labels[index as usize] as usize;
         let (start, end) = (self.starts[class], self.starts[class + 1]);
         let (own, others) = ((end - start) as u64 - 1, (self.members.len() - end + start) as u64);
-        // Drawn in any case, so that what follows does not depend on who else there is.
+        // Drawn in any case, so that later draws do not depend on the sizes of the classes.
         let wants_own = stream.uniform_in(0.0, 1.0) < self.rate;
         let place = if others == 0 || (wants_own && own > 0) {
             let siblings = &self.members[start..end];
@@ -116,7 +116,7 @@ impl ByClass {
     }
 }
 
-/// The `drawn`-th number when `count` of them, from `first` on, are left out.
+/// The `drawn`-th number, if `count` of them from `first` on are left out.
 fn skipping(drawn: u64, first: u64, count: u64) -> u64 {
     if drawn < first { drawn } else { drawn + count }
 }
@@ -197,7 +197,7 @@ mod tests {
                 Some(_) => [1000, 3000, 0, 3000, 1000],
             };
             for (found, wanted) in counts.iter().zip(wanted) {
-                // The deviation of 3,000 of 8,000 is 43.
+                // A count of 3,000 in 8,000 draws has the standard deviation 43.
                 assert!((found - wanted).abs() < 150, "{counts:?}");
             }
         }
@@ -278,8 +278,8 @@ mod tests {
                 assert_eq!(row.iter().copied().collect::<Vec<u8>>(), wanted.pixels());
             }
         }
-        // Random crops: each read of an image has a stream of its own, and is the same
-        // in whatever batch the image is.
+        // Random crops: each read of an image has its own stream, and is the same whatever batch
+        // the image is in.
         let purpose = Purpose::named("second view");
         let reads = || vec![Read::Again(purpose), partner().remove(0), Read::Again(purpose)];
         let random = |config| {

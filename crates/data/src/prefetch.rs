@@ -1,8 +1,8 @@
 //! Inputs of any medium, prepared ahead of their consumer by a pool of threads.
 //!
-//! There is no thread that feeds the workers. The iterator itself hands out
-//! the next step whenever it takes a finished input, so that exactly `queue`
-//! inputs are under way or waiting, and nothing ever blocks but the consumer.
+//! No thread feeds the workers. The iterator itself hands out the next step whenever it takes a
+//! finished input, so that exactly `queue` inputs are in progress or waiting, and only the consumer
+//! ever blocks.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -18,10 +18,9 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// A pool of threads that prepares inputs ahead of their consumer.
 ///
-/// It knows nothing of what it makes: a closure turns the number of a step into an input.
-/// Where that depends on its argument alone, the inputs are the same for any number of
-/// threads, any length of the queue, and when a run is taken up in the middle. A clone
-/// shares the threads.
+/// It is independent of the kind of input: a closure turns the number of a step into an input. If
+/// the closure depends on its argument alone, the inputs are the same for any number of threads,
+/// any length of the queue, and when a run is resumed. Clones share the threads.
 ///
 /// ```
 /// use bauta_data::{Prefetcher, Prepared};
@@ -40,8 +39,8 @@ pub struct Prefetcher {
 /// One input, and how many samples are missing from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prepared<T> {
-    /// The input; `None` where every sample of the step is missing, and the consumer gets
-    /// the next step's input in its place.
+    /// The input; `None` if every sample of the step is missing, so that the consumer gets the next
+    /// step's input instead.
     pub input: Option<T>,
     /// Samples that were left out because they could not be read.
     pub skipped: u64,
@@ -54,10 +53,10 @@ impl<T> Prepared<T> {
     }
 }
 
-/// Tells the maker of an input that it is no longer needed.
+/// Signals to the producer of an input that it is no longer needed.
 ///
-/// A closure whose input takes long looks at it now and then, and may give up with any
-/// input or error: it reaches nobody.
+/// A closure whose input takes long checks this from time to time, and can then return any input or
+/// error: nobody receives it.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
@@ -73,8 +72,8 @@ impl Cancel {
 }
 
 impl Prefetcher {
-    /// Starts `threads` threads (0: one a core), which keep `queue` inputs, at least 1,
-    /// under way or waiting.
+    /// Starts `threads` threads (0: one per core), which keep `queue` inputs, at least 1, in
+    /// progress or waiting.
     ///
     /// # Errors
     /// [`DataError::Setting`] when `queue` is 0 or the threads cannot be started.
@@ -90,11 +89,11 @@ impl Prefetcher {
         Ok(Self { pool: Arc::new(pool), queue })
     }
 
-    /// Makes the inputs of some steps, in order.
+    /// Prepares the inputs of the given steps, in order.
     ///
-    /// `make` gets the number of a step and runs on the pool, for several steps at once;
-    /// parallel iterators of `rayon` within it use the pool's threads. A panic in it
-    /// reaches whoever takes the input.
+    /// `make` gets the number of a step and runs on the pool, for several steps at once; parallel
+    /// iterators of `rayon` within it use the pool's threads. A panic in it propagates to the
+    /// consumer that takes the input.
     pub fn inputs<T, F>(&self, steps: Range<u64>, make: F) -> Inputs<T>
     where
         T: Send + 'static,
@@ -123,8 +122,8 @@ type Make<T> = dyn Fn(u64, &Cancel) -> Result<Prepared<T>, DataError> + Send + S
 
 /// Inputs in the order of their steps.
 ///
-/// Ends after the last step or the first error. A step of which every sample is missing
-/// gives none. Dropping it cancels what is under way, and does not wait for it.
+/// Ends after the last step or the first error. A step with every sample missing yields no input.
+/// Dropping the iterator cancels the inputs in progress, without waiting for them.
 pub struct Inputs<T> {
     pool: Arc<ThreadPool>,
     make: Arc<Make<T>>,
@@ -136,14 +135,14 @@ pub struct Inputs<T> {
 }
 
 impl<T: Send + 'static> Inputs<T> {
-    /// Gives the next step, if there is one, to the workers.
+    /// Hands the next step, if there is one, to the workers.
     fn hand_out(&mut self) {
         let Some(step) = self.upcoming.next() else { return };
         let (sender, receiver) = bounded(1);
         self.under_way.push_back(receiver);
         let (make, cancel) = (Arc::clone(&self.make), self.cancel.clone());
         self.pool.spawn(move || {
-            // Nobody will ask for an input that was given up.
+            // Nobody will ask for an input that was cancelled.
             if cancel.is_set() {
                 return;
             }
@@ -210,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    /// Waits until one thread has done all that was handed out before.
+    /// Waits until the only thread has done everything that was handed out before.
     fn settle(prefetcher: &Prefetcher) {
         // The only thread takes its jobs in the order in which they came.
         assert_eq!(prefetcher.pool.current_num_threads(), 1);
@@ -250,7 +249,8 @@ mod tests {
         drop(inputs);
         go_on.send(()).unwrap();
         settle(&prefetcher);
-        // The one under way was told; those behind it never began, and let go of the closure.
+        // The one in progress was cancelled; those after it never started, and released the
+        // closure.
         assert_eq!(answers.iter().collect::<Vec<bool>>(), [true]);
     }
 

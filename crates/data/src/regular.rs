@@ -1,7 +1,7 @@
-//! Opening files, and nothing but files.
+//! Opening files, but only regular ones.
 //!
-//! A named pipe among pictures would block its reader for ever, and a link to a device
-//! can be read without end. So what is no regular file, links followed, is never opened.
+//! A named pipe among pictures would block its reader forever, and a link to a device can be read
+//! without end. Therefore anything that is not a regular file, links followed, is never opened.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -25,7 +25,7 @@ pub(crate) fn open(path: &Path) -> Result<File, DataError> {
     File::open(path).map_err(DataError::io(path))
 }
 
-/// Reads a regular file whole.
+/// Reads the whole of a regular file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     let mut bytes = Vec::new();
     open(path)?.read_to_end(&mut bytes).map_err(DataError::io(path))?;
@@ -38,7 +38,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Makes a named pipe; `mkfifo` is POSIX's.
+    /// Creates a named pipe; `mkfifo` is part of POSIX.
     pub(crate) fn make_pipe(path: &Path) {
         assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
     }

@@ -1,8 +1,8 @@
-//! The numbers that images are made of: bytes, or values in their own units.
+//! The samples of images: bytes, or values in their own units.
 //!
-//! Pictures are bytes, from the file to the batch. Arrays and pictures of sixteen bits may
-//! hold more than 256 levels; these become f32, which holds every u16 exactly, and are never
-//! scaled or rounded. What works on both is generic over [`Sample`] and compiled for each.
+//! Pictures are bytes, from the file to the batch. Arrays and pictures of sixteen bits can hold
+//! more than 256 levels; these become f32, which represents every u16 exactly, and are never scaled
+//! or rounded. Code for both is generic over [`Sample`] and compiled for each.
 
 use std::cell::RefCell;
 use std::fmt::Debug;
@@ -16,7 +16,7 @@ use crate::augment::Scratch;
 use crate::image::Image;
 use crate::source::Source;
 
-/// A number of an image in memory: `u8`, or `f32` for values that a byte does not hold.
+/// A number of an image in memory: `u8`, or `f32` for values that do not fit a byte.
 pub trait Sample: machine::Machine {}
 
 impl Sample for u8 {}
@@ -25,9 +25,9 @@ impl Sample for f32 {}
 /// The samples of a batch, \[B, C, H, W\].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pixels {
-    /// Of images of [`SampleType::Uint8`](crate::SampleType::Uint8).
+    /// Those of [`SampleType::Uint8`](crate::SampleType::Uint8) images.
     Bytes(Array4<u8>),
-    /// Of all others, in their own units.
+    /// Those of all other images, in their own units.
     Values(Array4<f32>),
 }
 
@@ -40,7 +40,7 @@ impl Pixels {
         }
     }
 
-    /// The samples where they are bytes.
+    /// The samples, if they are bytes.
     pub fn bytes(&self) -> Option<&Array4<u8>> {
         match self {
             Self::Bytes(samples) => Some(samples),
@@ -48,7 +48,7 @@ impl Pixels {
         }
     }
 
-    /// The samples where they are values in their own units.
+    /// The samples, if they are values in their own units.
     pub fn values(&self) -> Option<&Array4<f32>> {
         match self {
             Self::Bytes(_) => None,
@@ -57,13 +57,13 @@ impl Pixels {
     }
 }
 
-/// What the crate needs of a sample, which is nobody else's business.
+/// The crate's own requirements of a sample.
 pub(crate) mod machine {
     use super::*;
 
-    /// Behind [`Sample`], which so cannot be implemented for other types.
+    /// A supertrait of [`Sample`], which prevents implementations for other types.
     pub trait Machine: Copy + Debug + Default + PartialEq + Send + Sync + 'static {
-        /// A pixel of one channel, as the resizing library has it.
+        /// A pixel of one channel, in the resizing library.
         type One: PixelTrait;
         /// A pixel of two channels.
         type Two: PixelTrait;
@@ -72,24 +72,24 @@ pub(crate) mod machine {
         /// A pixel of four channels.
         type Four: PixelTrait;
 
-        /// The bytes that samples lie in.
+        /// The samples as bytes.
         fn as_bytes(samples: &[Self]) -> &[u8];
 
-        /// The same, to be changed.
+        /// The samples as mutable bytes.
         fn as_bytes_mut(samples: &mut [Self]) -> &mut [u8];
 
-        /// The samples to operations on the colours of bytes; none where they are values.
+        /// The samples for colour operations on bytes; `None` for values.
         fn colours(samples: &mut [Self]) -> Option<&mut [u8]>;
 
-        /// Reads an image of a source of such samples.
+        /// Reads an image from a source of such samples.
         fn read(source: &dyn Source, index: usize) -> Result<Image<'_, Self>, DataError>
         where
             Self: Sample;
 
-        /// Samples of a batch.
+        /// Wraps the samples of a batch.
         fn pixels(samples: Array4<Self>) -> Pixels;
 
-        /// Lends the buffers that a thread keeps from one image to the next.
+        /// Lends the buffers that a thread keeps between images.
         fn with_scratch<T>(work: impl FnOnce(&mut Scratch<Self>) -> T) -> T
         where
             Self: Sample;

@@ -1,6 +1,7 @@
-//! Sound as networks see it: log-mel spectrograms of waves.
+//! Sound as input for networks: log-mel spectrograms of waveforms.
 //!
-//! Waves come from files by [`Ffmpeg::sound`](crate::video::Ffmpeg::sound), or from a generator.
+//! Waveforms come from files by [`Ffmpeg::sound`](crate::video::Ffmpeg::sound), or from a
+//! generator.
 
 mod mel;
 

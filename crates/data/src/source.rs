@@ -1,7 +1,7 @@
 //! Sources of images: anything with a length, labels and random access.
 //!
-//! A source must not know who reads it. It is shared between threads, has no
-//! order of its own to remember, and answers the same to the same index.
+//! A source does not depend on its readers. It is shared between threads, keeps no position, and
+//! always returns the same image for an index.
 
 pub(crate) mod cifar10;
 pub(crate) mod folder;
@@ -41,7 +41,7 @@ pub trait Source: Send + Sync {
     /// Number of images.
     fn len(&self) -> usize;
 
-    /// Whether there are none.
+    /// Whether there are no images.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -55,28 +55,28 @@ pub trait Source: Send + Sync {
     /// Class of an image, an index into `classes`; `None` for all images of an unlabelled source.
     fn label(&self, index: usize) -> Option<u32>;
 
-    /// What the samples of every image are; bytes unless said otherwise.
+    /// The type of the samples of every image; bytes by default.
     fn sample_type(&self) -> SampleType {
         SampleType::Uint8
     }
 
-    /// Reads an image of bytes, borrowing its samples where they lie in memory.
+    /// Reads an image of bytes, borrowing its samples if they are in memory.
     ///
     /// # Errors
-    /// When the file cannot be read or decoded, and where [`Self::sample_type`] is another:
-    /// samples are never converted.
+    /// When the file cannot be read or decoded, or [`Self::sample_type`] is another: samples are
+    /// never converted.
     fn image(&self, index: usize) -> Result<Image<'_>, DataError>;
 
-    /// Reads an image of samples that are no bytes, in their own units.
+    /// Reads an image of samples that are not bytes, in their own units.
     ///
     /// # Errors
-    /// When the file cannot be read or decoded, and where the samples are bytes.
+    /// When the file cannot be read or decoded, or the samples are bytes.
     fn values(&self, index: usize) -> Result<Image<'_, f32>, DataError> {
         let rule = format!("the samples of {} are read as bytes", self.describe(index));
         Err(self.sample_type().refuse(&rule))
     }
 
-    /// Height and width of an image, which is read for it.
+    /// Height and width of an image, which is read for this.
     ///
     /// # Errors
     /// As [`Self::image`] and [`Self::values`].
@@ -93,10 +93,10 @@ pub trait Source: Send + Sync {
         })
     }
 
-    /// Says which image that is, for messages: a path, or `cifar10 train #17`.
+    /// Describes an image for messages: a path, or `cifar10 train #17`.
     fn describe(&self, index: usize) -> String;
 
-    /// Mean and deviation of the channels, to normalise with: of bytes scaled to [0, 1], of
-    /// other samples in their own units.
+    /// Mean and standard deviation of the channels, for normalisation: of bytes scaled to [0, 1],
+    /// of other samples in their own units.
     fn statistics(&self) -> Statistics;
 }

@@ -1,7 +1,7 @@
 //! The two splits of a data set, opened together so that they agree.
 //!
-//! Labels of both are numbered by the training split's classes, joined by name. What
-//! cannot be joined is refused here, before anything trains.
+//! Labels of both are numbered by the training split's classes, matched by name. Splits that do not
+//! match are refused here, before anything trains.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::source::holdout::hold_out;
 use crate::source::layout::several;
 use crate::source::{Folder, Shards, Source, Statistics, cifar10, folder, mnist, shards};
 
-/// Images that are measured where a data set's statistics are not known.
+/// Number of images that are measured if a data set's statistics are not known.
 const MEASURED: usize = 10_000;
 
 /// The origin of the images to evaluate on.
@@ -23,10 +23,10 @@ pub enum TestOrigin {
     Own,
     /// This fraction of its images is held out, by the hash of their paths.
     HeldOut(f64),
-    /// This fraction of its captions is held out, by the hash of what they say.
+    /// This fraction of its captions is held out, by the hash of their words.
     ByCaption(f64),
-    /// This fraction of the training images, by the hash of their indices; the test split is
-    /// not looked at.
+    /// This fraction of the training images, by the hash of their indices; the test split is not
+    /// used.
     Validation(f64),
     /// There are none.
     None,
@@ -36,8 +36,8 @@ pub enum TestOrigin {
 pub struct Splits {
     /// The images to train on.
     pub train: Arc<dyn Source>,
-    /// The images to evaluate on, none of which is trained on; `None` where the data set
-    /// has no test split and nothing is held out.
+    /// The images to evaluate on, none of which is trained on; `None` if the data set has no test
+    /// split and nothing is held out.
     pub test: Option<Arc<dyn Source>>,
     /// The origin of the test part.
     pub origin: TestOrigin,
@@ -46,10 +46,10 @@ pub struct Splits {
 }
 
 impl Splits {
-    /// Normalises both splits by these statistics.
+    /// Uses these statistics to normalise both splits.
     ///
     /// # Panics
-    /// When they are of other channels.
+    /// When their number of channels differs.
     pub fn normalised_by(self, statistics: &Statistics) -> Self {
         let view = |source: Arc<dyn Source>| -> Arc<dyn Source> {
             Arc::new(crate::source::Normalised::new(source, statistics.clone()))
@@ -57,7 +57,7 @@ impl Splits {
         Self { train: view(self.train), test: self.test.map(view), ..self }
     }
 
-    /// Measures on a part of the training images, which is no longer trained on.
+    /// Evaluates on a part of the training images, which is no longer trained on.
     fn validated(self, fraction: f64) -> Result<Self, DataError> {
         let [train, test] = hold_out(self.train, |index| index.to_le_bytes().to_vec(), fraction)?;
         let (train, test) = (of_any(train), Some(of_any(test)));
@@ -65,10 +65,10 @@ impl Splits {
     }
 }
 
-/// Opens the splits of the data set that lies in the folder `root`.
+/// Opens the splits of the data set in the folder `root`.
 ///
-/// A [`DatasetName::Folder`] has no test split where it has no `val`, `test` or the like;
-/// then `options` may hold out a part.
+/// A [`DatasetName::Folder`] without `val`, `test` or the like has no test split; `options` can
+/// then hold out a part.
 ///
 /// # Errors
 /// When the folder does not hold the data set, when a file of it is malformed, when the
@@ -81,7 +81,7 @@ pub fn open_splits(
     open_splits_until(name, root, options, &AtomicBool::new(false))
 }
 
-/// The same, given up soon after `stop` is set.
+/// Like [`open_splits`], but stops soon after `stop` is set.
 ///
 /// # Errors
 /// As [`open_splits`], and [`DataError::Stopped`].
@@ -127,7 +127,7 @@ pub fn open_splits_until(
             divided(train, test.map(of_any), move |index| paths.relative(index), holdout, notes)
         }
         DatasetName::Cifar10 | DatasetName::Mnist | DatasetName::FashionMnist => {
-            // Side by side: whole files are decoded, and there are few of them.
+            // In parallel: whole files are decoded, and there are few of them.
             let (train, test) = rayon::join(
                 || official(name, Split::Train, root),
                 || official(name, Split::Test, root),
@@ -141,11 +141,11 @@ pub fn open_splits_until(
     }
 }
 
-/// Opens one split of the data set that lies in the folder `root`.
+/// Opens one split of the data set in the folder `root`.
 ///
-/// `root` is what [`fetch`](crate::fetch) returned, or the user's own copy in
-/// the data set's canonical layout; which of the two is found out by looking. The labels
-/// of a test split are numbered by the training split's classes.
+/// `root` is what [`fetch`](crate::fetch) returned, or the user's own copy in the data set's
+/// canonical layout; which of the two is detected. The labels of a test split are numbered by the
+/// training split's classes.
 ///
 /// # Errors
 /// When the folder does not hold the data set, or a file of it is malformed.
@@ -158,7 +158,7 @@ pub fn open(name: DatasetName, split: Split, root: &Path) -> Result<Arc<dyn Sour
                 _ => folder::PICTURES.no_test(root),
             })
         }
-        // What is trained on alone need not agree with anything.
+        // A training split alone need not match anything.
         (DatasetName::Folder, Split::Train) => Ok(Arc::new(Folder::open(split, root)?)),
         (DatasetName::Shards, Split::Train) => Ok(Arc::new(Shards::open(split, root)?)),
         _ => official(name, split, root),
@@ -179,7 +179,7 @@ fn of_any<S: Source + 'static>(source: S) -> Arc<dyn Source> {
     Arc::new(source)
 }
 
-/// Holds out a part where there is no test split and that is wanted.
+/// Holds out a part if there is no test split and `holdout` is set.
 fn divided(
     train: Arc<dyn Source>,
     test: Option<Arc<dyn Source>>,
@@ -198,11 +198,11 @@ fn divided(
     })
 }
 
-/// Refuses two sources, of whatever origin, whose labels do not mean the same.
+/// Refuses two sources, of whatever origin, whose labels have different meanings.
 ///
 /// # Errors
-/// [`DataError::Setting`] when they differ in channels, when one has labels and the other
-/// none, or when their classes are not the same in the same order.
+/// [`DataError::Setting`] when they differ in channels or sample type, when one has labels and the
+/// other none, or when their classes are not the same in the same order.
 pub fn check_splits(train: &dyn Source, test: &dyn Source) -> Result<(), DataError> {
     let refuse = |value: String, rule: String| Err(DataError::setting("test", value, rule));
     let (wanted, found) = (train.channels(), test.channels());

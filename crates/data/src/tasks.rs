@@ -1,9 +1,9 @@
 //! Streams of classification tasks, for continual learning.
 //!
-//! A task is images to train on, some of them held out for choosing among what training
-//! passes through, and images to test on. Labels are each task's own, from 0. Tasks are made
-//! of one labelled data set (its pixels permuted, its pictures rotated, its classes divided),
-//! of several, or of a folder a task.
+//! A task has images to train on, some of which can be held out to choose among the states of
+//! training, and images to test on. Labels are each task's own, from 0. Tasks are derived from one
+//! labelled data set (its pixels permuted, its pictures rotated, its classes divided), from
+//! several, or from one folder per task.
 
 pub(crate) mod folders;
 #[cfg(test)]
@@ -45,7 +45,7 @@ pub struct TaskStream {
 }
 
 impl TaskStream {
-    /// The same images under another fixed order of their pixels in each task; the first
+    /// The same images with another fixed permutation of their pixels in each task; the first task
     /// has them as they are.
     ///
     /// # Errors
@@ -101,10 +101,11 @@ impl TaskStream {
         Self::of(tasks.collect())
     }
 
-    /// One data set per task; grey images become colour if others are.
+    /// One data set per task; grey images become RGB if others are.
     ///
     /// # Errors
-    /// When there is none, one has no labels, or images have other channels than 1 and 3.
+    /// When there is none, one has fewer than two classes, or one that is not grey has fewer
+    /// channels than another.
     pub fn of_sets(sets: Vec<(String, Both)>) -> Result<Self, DataError> {
         let channels = |both: &Both| both[0].channels();
         let most = sets.iter().map(|(_, both)| channels(both)).max().unwrap_or(1);
@@ -133,7 +134,7 @@ impl TaskStream {
     /// of [`DatasetName::Folder`].
     ///
     /// # Errors
-    /// When there are none, their numbers have a gap, one is no data set with labels, or has no
+    /// When there are none, their numbers have a gap, one is not a labelled data set, or has no
     /// test images and `options` hold none out.
     pub fn of_folders(root: &Path, options: &OpenOptions) -> Result<Self, DataError> {
         let folders = task_folders(root, "its classes as folders")?;
@@ -151,8 +152,8 @@ impl TaskStream {
         Self::of_sets(sets)
     }
 
-    /// Holds this fraction of each task's training images out, the same ones in every run of
-    /// the seed.
+    /// Holds out this fraction of each task's training images, the same ones in every run with the
+    /// seed.
     ///
     /// # Errors
     /// When the fraction is outside (0, 1) or leaves a task without images on one side.
@@ -183,7 +184,7 @@ impl TaskStream {
         Ok(Self { tasks })
     }
 
-    /// Classes of the task that has most.
+    /// Largest number of classes in a task.
     pub fn classes(&self) -> usize {
         self.tasks.iter().map(|task| task.train.classes().len()).max().unwrap_or(0)
     }

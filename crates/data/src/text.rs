@@ -1,9 +1,9 @@
-//! Documents with labels: from files to numbers that a text classifier reads.
+//! Documents with labels: from files to the numbers that a text classifier reads.
 //!
-//! [`open_corpus`] reads documents in the layout that it finds (see [`CorpusName`] and
-//! [`read_folder`]), removes what would mislead ([`LeftOut`] counts it), chooses the labels that occur
-//! often enough, and divides the documents into those to train on, a *meta* part that is held out
-//! of them, and those to test on. A [`Vectorizer`] turns text into hashed words with tf-idf weights.
+//! [`open_corpus`] reads documents in the layout that it detects (see [`CorpusName`] and
+//! [`read_folder`]), removes those that would mislead ([`LeftOut`] counts them), keeps the labels
+//! that occur often enough, and divides the documents into a training part, a *meta* part held out
+//! of it, and a test part. A [`Vectorizer`] turns text into hashed words with tf-idf weights.
 //!
 //! ```
 //! use bauta_data::text::{Corpus, CorpusOptions, RawDocument, Vectorizer};
@@ -62,11 +62,11 @@ pub use tree::LabelTree;
 pub use vectorizer::{Bag, Vectorizer};
 pub use word_pieces::{Encoded, Ends, WordPieces};
 
-/// Opens the corpus that lies in `root`; the layout is detected.
+/// Opens the corpus in `root`; the layout is detected.
 ///
 /// # Errors
-/// When the files hold no documents, a file is malformed (the error names it and the line), or
-/// what is left is not enough to learn from.
+/// When the files hold no documents, a file is malformed (the error names it and the line), or too
+/// little is left to learn from.
 pub fn open_corpus(root: &Path, options: &CorpusOptions) -> Result<Corpus, DataError> {
     Corpus::build(read_folder(root)?, options)
 }

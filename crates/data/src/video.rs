@@ -1,10 +1,10 @@
 //! Clips of videos, from files or generators to batches of bytes \[N, C, T, H, W\].
 //!
-//! A [`ClipSource`] has videos with labels and reads any frames of any of them. A
-//! [`ClipSampling`] says which frames a clip has (MAE-ST, arXiv 2205.09113, A.1), a
-//! [`ClipAugment`] which part of them is seen. A [`ClipLoader`] cuts several clips from each
-//! video that it reads, so that a video is decoded once for all of them (repeated sampling,
-//! section 3.2), and hands out [`ClipBatch`]es that are a pure function of seed and step.
+//! A [`ClipSource`] has videos with labels and reads any frames of any of them. A [`ClipSampling`]
+//! says which frames a clip has (MAE-ST, arXiv 2205.09113, A.1), a [`ClipAugment`] which part of
+//! them is shown. A [`ClipLoader`] cuts several clips from each video that it reads, so that a
+//! video is decoded once for all of them (repeated sampling, section 3.2), and yields
+//! [`ClipBatch`]es that are a pure function of seed and step.
 
 mod augment;
 mod ffmpeg;
@@ -71,14 +71,13 @@ impl LabelSet {
 
 /// A finite collection of videos with random access.
 ///
-/// Indices run from 0 to `len() - 1`; the methods that take one panic beyond. It is shared
-/// between threads, has no order of its own to remember, and answers the same to the same
-/// index.
+/// Indices run from 0 to `len() - 1`; the methods that take one panic beyond. A source is shared
+/// between threads, keeps no position, and always returns the same for an index.
 pub trait ClipSource: Send + Sync {
     /// Number of videos.
     fn len(&self) -> usize;
 
-    /// Whether there are none.
+    /// Whether there are no videos.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -86,22 +85,22 @@ pub trait ClipSource: Send + Sync {
     /// Channels of every frame, at least 1.
     fn channels(&self) -> usize;
 
-    /// What is known of every video; empty where there are no labels.
+    /// The label sets of the videos; empty if there are no labels.
     fn label_sets(&self) -> &[LabelSet];
 
     /// The label of a video in one of the [sets](Self::label_sets), an index into its classes.
     fn label(&self, index: usize, set: usize) -> u32;
 
-    /// How many frames a video has, and how many a second.
+    /// Number of frames of a video, and its frame rate.
     ///
     /// # Errors
     /// When the video cannot be read.
     fn timeline(&self, index: usize) -> Result<Timeline, DataError>;
 
-    /// Reads the frames at the places `wanted` of the timeline, which rise strictly: one
-    /// image each, all of one size.
+    /// Reads the frames at the positions `wanted` of the timeline, which are strictly ascending:
+    /// one image each, all of one size.
     ///
-    /// Soon after `cancel` is set it gives up, with any error.
+    /// Gives up with any error soon after `cancel` is set.
     ///
     /// # Errors
     /// When the video cannot be read or decoded, or has no such frame.
@@ -112,9 +111,9 @@ pub trait ClipSource: Send + Sync {
         cancel: &Cancel,
     ) -> Result<Vec<Image<'_>>, DataError>;
 
-    /// Says which video that is, for messages: a path, or `moving-mnist train #17`.
+    /// Describes a video for messages: a path, or `moving-mnist train #17`.
     fn describe(&self, index: usize) -> String;
 
-    /// Mean and deviation of the channels, to normalise with.
+    /// Mean and standard deviation of the channels, for normalisation.
     fn statistics(&self) -> Statistics;
 }

@@ -1,6 +1,6 @@
-//! The published figures of the real data sets, where the cache holds them.
+//! The published numbers of the real data sets, if the cache holds them.
 //!
-//! Without its data a test is reported as ignored, with the command that brings them.
+//! Without its data a test is reported as ignored, with the command that fetches them.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -66,7 +66,7 @@ fn trial(name: &str, package: &Package, test: fn(&Path)) -> Trial {
             test(&folder);
             Ok(())
         }),
-        // Fails where ignored tests are asked for.
+        // Fails if ignored tests are asked for.
         None => Trial::test(format!("{name}, without data: {fetch}"), move || {
             Err(format!("its data are not in the cache; {fetch}").into())
         })
@@ -100,7 +100,7 @@ fn check_counts(splits: &[Arc<dyn Source>; 2], balanced: bool) {
     }
 }
 
-/// Checks the constants that images are normalised with against the images.
+/// Checks the constants for normalisation against the images.
 fn check_statistics(source: &dyn Source) {
     let channels = source.channels();
     let (mut sum, mut squares, mut count) = (vec![0_u64; channels], vec![0_u64; channels], 0_u64);
@@ -203,7 +203,7 @@ fn bert_ids_are_those_of_the_python_package(folder: &Path) {
     }
 }
 
-/// Opens pairs, reads every picture, and checks how many pairs and categories there are.
+/// Opens pairs, reads every picture, and checks the numbers of pairs and categories.
 fn check_pairs(name: PairName, folder: &Path, pairs: usize, classes: usize) {
     let scratch = std::env::temp_dir();
     let found = open_pairs(name, folder, &scratch, &PairOptions::default()).unwrap();

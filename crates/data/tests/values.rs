@@ -87,7 +87,7 @@ fn mirrors_crops_and_partners_are_the_same_on_any_number_of_threads() {
     let one = of(1);
     assert_eq!(one, of(3));
     assert_ne!(one[0].pixels, one[0].reads[0].pixels);
-    // A bicubic's overshoot apart, what comes out lies within the picture.
+    // Apart from the overshoot of bicubic resizing, the output lies within the picture.
     for batch in &one {
         for (image, &file) in batch.pixels.values().unwrap().outer_iter().zip(&batch.indices) {
             let (least, most) = (value(file as usize, 0), value(file as usize, 209));
@@ -148,7 +148,7 @@ fn nothing_is_converted_in_silence() {
     for name in [DatasetName::Shards, DatasetName::Mnist] {
         assert!(open(name, SampleType::Uint16).unwrap().contains("read as uint8"));
     }
-    // One that differs from the first is an error of its own.
+    // An array that differs from the first is refused.
     let bytes = [&b"\x93NUMPY\x01\0"[..], &(72_u16).to_le_bytes()].concat();
     let header = "{'descr': '<u2', 'fortran_order': False, 'shape': (6, 7, 5), }";
     let values = [0; 6 * 7 * 5 * 2];

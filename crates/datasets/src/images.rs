@@ -55,7 +55,7 @@ impl DatasetName {
     }
 }
 
-/// Which of a data set's official parts.
+/// An official split of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -72,7 +72,7 @@ pub struct OpenOptions {
     /// The fraction to hold out for evaluation if a user's folder has no test split, in (0, 1); no
     /// effect if it has one. The choice depends only on the images' paths below the root.
     pub holdout: Option<f64>,
-    /// The fraction of the training images to measure on instead of the test split, in (0, 1), so
+    /// The fraction of the training images to evaluate on instead of the test split, in (0, 1), so
     /// that settings can be chosen without using it. The choice depends only on the images'
     /// indices.
     pub validation: Option<f64>,
@@ -118,7 +118,7 @@ pub enum Channels {
 }
 
 impl Channels {
-    /// How many there are.
+    /// Number of channels.
     pub fn count(self) -> usize {
         match self {
             Self::Rgb => 3,
@@ -141,13 +141,13 @@ pub struct Decoding {
 
 impl Decoding {
     /// The default maximum number of pixels of a file: about 179 million, which is also Pillow's
-    /// limit. They take half a gigabyte.
+    /// limit. In RGB they take half a gigabyte.
     pub const MAX_PIXELS: u64 = 178_956_970;
 
     /// Refuses a picture whose header declares too many pixels.
     ///
     /// # Errors
-    /// The size and the limit.
+    /// When there are too many; the message gives the size and the limit.
     pub fn check_size(self, width: u64, height: u64) -> Result<(), String> {
         let most = self.max_pixels;
         if width.saturating_mul(height) <= most {

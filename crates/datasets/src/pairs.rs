@@ -29,7 +29,7 @@ pub enum PairName {
     Emoji,
     /// CIFAR-10, each image with a sentence that names its class.
     Cifar10,
-    /// A folder of pictures, each beside a `.txt` file of the same name with its caption; of tar
+    /// A folder of pictures, each next to a `.txt` file of the same name with its caption; of tar
     /// files of both; or of Parquet files with `image.bytes` and `caption`.
     Pairs,
 }
@@ -46,14 +46,14 @@ impl PairName {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Unpaired {
-    /// It is trained on alone.
+    /// They are trained on alone.
     #[default]
     Train,
-    /// It is left out.
+    /// They are left out.
     Skip,
 }
 
-/// How pairs are opened.
+/// Options for opening pairs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PairOptions {
     /// The fraction of captions held out for evaluation, in (0, 1), chosen by caption; no effect on
@@ -61,9 +61,9 @@ pub struct PairOptions {
     pub holdout: f64,
     /// Train on only this many images, spread as evenly over the classes as possible.
     pub limit: Option<usize>,
-    /// How halves of pairs are handled.
+    /// How unpaired pictures and captions are handled.
     pub unpaired: Unpaired,
-    /// How pictures' files are read.
+    /// How picture files are read.
     pub decoding: Decoding,
 }
 

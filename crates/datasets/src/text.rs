@@ -40,25 +40,25 @@ impl CorpusName {
     }
 }
 
-/// How documents become a corpus.
+/// Options for building a corpus from documents.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CorpusOptions {
-    /// Fewest training documents (meta part included) that a label must have to be learnt.
+    /// Minimum number of training documents (meta part included) of a label that is learnt.
     pub min_train: usize,
-    /// Fewest test documents that it must have.
+    /// Minimum number of test documents of a label that is learnt.
     pub min_test: usize,
-    /// The fraction held out for testing if the source has no parts, in (0, 1).
+    /// The fraction held out for testing if the source has no official split, in (0, 1).
     pub holdout: f64,
     /// The fraction of the training documents that becomes the meta part, in (0, 1).
     pub meta: f64,
-    /// Maximum number of training documents; the first are taken.
+    /// Maximum number of training documents; the first ones are kept.
     pub limit: Option<usize>,
-    /// Keep documents without any of the labels, as negatives of all.
+    /// Keep documents without any of the labels, as negatives for all of them.
     pub keep_unlabelled: bool,
 }
 
 impl Default for CorpusOptions {
-    /// Every label that occurs in training and test, a fifth as test, a tenth as meta part.
+    /// Every label that occurs in training and test, a fifth for testing, a tenth as meta part.
     fn default() -> Self {
         Self {
             min_train: 1,
@@ -71,12 +71,12 @@ impl Default for CorpusOptions {
     }
 }
 
-/// Sizes of a tree.
+/// Size and seed of a generated tree of labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeOptions {
     /// Labels, at least 2.
     pub labels: usize,
-    /// Children of a label.
+    /// Number of children of a label.
     pub branching: usize,
     /// Documents, the last fifth of them test documents.
     pub documents: usize,
@@ -90,7 +90,7 @@ impl Default for TreeOptions {
     }
 }
 
-/// A data set of documents of one class each, by the name that recipes use.
+/// A data set of documents with one class each, by the name that recipes use.
 #[derive(
     Clone,
     Copy,
@@ -132,10 +132,10 @@ impl TextDataset {
     }
 }
 
-/// How documents become a task.
+/// Options for building a classification task from documents.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextTaskOptions {
-    /// The fraction held out for testing if the source has no parts, in (0, 1).
+    /// The fraction held out for testing if the source has no official split, in (0, 1).
     pub holdout: f64,
     /// The fraction of the training documents held out for validation, in (0, 1).
     pub validation: f64,

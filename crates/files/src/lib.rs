@@ -1,8 +1,8 @@
-//! Files and folders that are whole or not there.
+//! Atomic writes: files and folders that appear whole or not at all.
 //!
-//! Whatever a run leaves may be read by another process at any instant, and must survive
-//! a crash of the machine. So it is written under a name beside its own, flushed to the
-//! disk, and renamed, and the rename is flushed too.
+//! Another process can read the output of a run at any time, and the output must survive a crash of
+//! the machine. Each file is therefore written under a temporary name in the same folder, flushed
+//! to disk and renamed, and the rename is flushed as well.
 //!
 //! ```
 //! let folder = tempfile::tempdir()?;
@@ -19,11 +19,12 @@ use std::path::{Path, PathBuf};
 
 /// Writes a file atomically.
 ///
-/// What a killed process has left under the [`partial`] name is removed first. A link of
-/// that name is removed as well, and never followed.
+/// A file that a killed process has left under the [`partial`] name is removed first. A link of
+/// that name is removed as well, never followed.
 ///
 /// # Errors
-/// The first failure; the file's former content, if any, is untouched then.
+/// The first failure; the file then keeps its previous content, unless only flushing the rename
+/// failed.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let partial = partial(path);
     let written = create_fresh(&partial)
@@ -36,11 +37,11 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Checks that [`write_whole`] can write a file, before what it will hold is computed; nothing
-/// stays behind.
+/// Checks that [`write_whole`] can write a file, before its content is computed; leaves nothing
+/// behind.
 ///
 /// # Errors
-/// When a folder lies there, or its own folder is missing or cannot be written to.
+/// When `path` is a folder, or its parent folder is missing or not writable.
 pub fn check_writable(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "a folder lies there"));
@@ -50,26 +51,26 @@ pub fn check_writable(path: &Path) -> io::Result<()> {
     fs::remove_file(&partial)
 }
 
-/// Makes an empty file that was not there, in the place of what may lie there.
+/// Creates an empty file, replacing any file or link of that name.
 ///
 /// # Errors
-/// When a folder lies there, or the file cannot be made.
+/// When `path` is a folder, or the file cannot be created.
 pub fn create_fresh(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // Fails where something has taken the name meanwhile, and follows no link.
+    // Fails if the name has been taken in the meantime, and follows no link.
     File::create_new(path)
 }
 
-/// Removes what killed processes have left directly in a folder: files and folders whose
-/// names end like a [`partial`] one's. Says how many there were.
+/// Removes the leftovers of killed processes directly in a folder, and returns their number.
 ///
-/// Only whoever alone writes into the folder may do that.
+/// These are the files and folders whose names end like a [`partial`] name. Call this only if
+/// nobody else writes into the folder.
 ///
 /// # Errors
-/// When the folder cannot be read or an entry not be removed.
+/// When the folder cannot be read or an entry cannot be removed.
 pub fn remove_partials(folder: &Path) -> io::Result<usize> {
     let mut removed = 0;
     for entry in fs::read_dir(folder)? {
@@ -88,19 +89,19 @@ pub fn remove_partials(folder: &Path) -> io::Result<usize> {
     Ok(removed)
 }
 
-/// A folder that one process holds against others while this lives, by its file `.lock`.
+/// An exclusive lock on a folder, held through its file `.lock` as long as this value lives.
 ///
-/// The file stays behind, and a killed process holds nothing.
+/// The file stays behind; the lock of a killed process is released.
 #[derive(Debug)]
 pub struct FolderLock {
     _file: File,
 }
 
 impl FolderLock {
-    /// Takes a folder; nothing where another process, or a part of this one, holds it.
+    /// Locks a folder; `None` if another process, or another part of this one, holds it.
     ///
     /// # Errors
-    /// When the file cannot be made.
+    /// When the file cannot be created.
     pub fn take(folder: &Path) -> io::Result<Option<Self>> {
         let file = File::create(folder.join(".lock"))?;
         match file.try_lock() {
@@ -110,18 +111,20 @@ impl FolderLock {
         }
     }
 
-    /// Whether somebody holds a folder.
+    /// Whether a folder is locked.
     pub fn is_held(folder: &Path) -> bool {
         let file = File::open(folder.join(".lock"));
         file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 }
 
-/// Waits until nobody else holds `path` by the file of that name and `.lock` beside it, in a folder
-/// that is made if need be, and holds it while the file is open.
+/// Locks `path` through the file of that name plus `.lock` next to it, waiting while others hold
+/// it.
+///
+/// The parent folder is created if necessary. The lock is held while the returned file is open.
 ///
 /// # Errors
-/// When the folder or the file cannot be made.
+/// When the folder or the file cannot be created.
 pub fn wait_for(path: &Path) -> io::Result<File> {
     fs::create_dir_all(folder_of(path))?;
     let mut lock = path.as_os_str().to_owned();
@@ -131,7 +134,7 @@ pub fn wait_for(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Renames a file or folder that is written and flushed, and flushes the rename.
+/// Renames a file or folder that is already written and flushed, and flushes the rename.
 ///
 /// # Errors
 /// As [`fs::rename`], and when the folder cannot be flushed.
@@ -141,14 +144,14 @@ pub fn rename_whole(from: &Path, to: &Path) -> io::Result<()> {
     File::open(folder_of(to))?.sync_all()
 }
 
-/// The name beside `path` under which it is written: `summary.json.partial`.
+/// The temporary name of `path` in the same folder: `summary.json.partial`.
 pub fn partial(path: &Path) -> PathBuf {
     let mut name: OsString = path.file_name().unwrap_or_default().to_owned();
     name.push(PARTIAL);
     folder_of(path).join(name)
 }
 
-/// How the names of unfinished files and folders end.
+/// Suffix of the names of unfinished files and folders.
 const PARTIAL: &str = ".partial";
 
 fn folder_of(path: &Path) -> &Path {
@@ -209,7 +212,7 @@ mod tests {
         assert_eq!(remove_partials(folder.path()).expect("a readable folder"), 3);
         assert_eq!(fs::read(at("kept/y")).expect("still there"), b"text");
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2);
-        // A write takes the place of one that was killed.
+        // A new write replaces the leftover of one that was killed.
         fs::write(partial(&at("a.json")), "half").expect("a writable folder");
         write_whole(&at("a.json"), b"whole").expect("a writable folder");
         assert_eq!(fs::read(at("a.json")).expect("it was written"), b"whole");
@@ -231,7 +234,7 @@ mod tests {
     #[test]
     fn a_failure_leaves_the_former_content_and_no_partial_file() {
         let folder = tempfile::tempdir().expect("a folder");
-        // A folder of the name stands in the way of the rename.
+        // A folder of that name makes the rename fail.
         let path = folder.path().join("taken");
         fs::create_dir(&path).expect("a writable folder");
         fs::write(path.join("inside"), b"kept").expect("a writable folder");

@@ -1,5 +1,5 @@
-//! Fills a second: the mask of a step on 8 × 8 cells of 224 × 224 pixels, and the partners of a
-//! batch of 256, by each strategy.
+//! Fills per second: the mask of a step, 8 × 8 cells on 224 × 224 pixels, and the partners of a
+//! batch of 256, for each strategy.
 
 use bauta_masking::{FillStrategy, Filler, Grid, Partners};
 use bauta_streams::{Purpose, StreamKey};

@@ -1,6 +1,5 @@
-//! Plans a second: a batch of 256 samples of an image (196 tokens) and of a clip
-//! (8 × 14 × 14 = 1,568 tokens), by each strategy and by the
-//! reference's argsort of noise.
+//! Plans per second: a batch of 256 samples of an image (196 tokens) and of a clip (8 × 14 × 14 =
+//! 1,568 tokens), for each strategy and for the reference's argsort of noise.
 
 use bauta_masking::{Grid, MaskPlan, Strategy};
 

@@ -1,8 +1,8 @@
-//! Draws the masks of a clip by every strategy: `cargo run -p bauta-masking --example
-//! clip_masks -- docs/systems/mae-st-masks.png`.
+//! Draws the masks of a clip with every strategy:
+//! `cargo run -p bauta-masking --example clip_masks -- docs/systems/mae-st-masks.png`.
 //!
-//! One row a strategy, in the order of [`ROWS`], at the ratios of MAE-ST's table 2a; the
-//! eight steps of time side by side, each of 14 × 14 tokens. Visible tokens are light.
+//! One row per strategy, in the order of [`ROWS`], at the ratios of MAE-ST's table 2a; the eight
+//! time steps, each of 14 × 14 tokens, are side by side. Visible tokens are light.
 
 use std::error::Error;
 use std::fs::File;
@@ -19,7 +19,7 @@ const ROWS: [(Strategy, f64); 5] = [
     (Strategy::Grid, 0.75),
 ];
 
-/// Pixels of a token's side, and between steps and rows.
+/// Side of a token, and gap between steps and between rows, in pixels.
 const TOKEN: usize = 6;
 const GAP: usize = 8;
 

@@ -1,4 +1,4 @@
-//! Every strategy's mask of one image, as text: no tensor library is linked.
+//! Prints every strategy's mask of one image as text; no tensor library is linked.
 //!
 //! `cargo run -p bauta-masking --example masks`
 

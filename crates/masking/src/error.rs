@@ -54,7 +54,7 @@ pub enum MaskError {
         /// Tokens per sample, L.
         tokens: usize,
     },
-    /// Masks of one batch that hide different numbers of tokens.
+    /// Masks of one batch with different numbers of masked tokens.
     #[error(
         "sample {sample} masks {found} tokens and sample 0 masks {expected}; all samples of a \
          batch must mask the same number: use a strategy with an exact count"
@@ -64,10 +64,10 @@ pub enum MaskError {
         sample: usize,
         /// Its number of masked tokens.
         found: usize,
-        /// That of sample 0.
+        /// Number of masked tokens of sample 0.
         expected: usize,
     },
-    /// A grid strategy whose ratio no square cell gives.
+    /// A ratio of the grid strategy that no square cell yields.
     #[error(
         "ratio {ratio} fits no regular grid on {height} × {width} tokens; {}",
         possible_ratios(possible)

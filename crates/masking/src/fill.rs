@@ -14,7 +14,7 @@ use bauta_streams::RandomStream;
 
 mod cells;
 
-/// How the own cells are chosen, by the names that recipes use.
+/// Strategies for choosing the own cells, by the names that recipes use.
 #[derive(
     Clone,
     Copy,
@@ -33,7 +33,7 @@ mod cells;
 #[strum(serialize_all = "kebab-case")]
 pub enum FillStrategy {
     /// Rectangles that keep their own pixels, at most ⌊own · cells⌋ cells and at least one: the
-    /// released generator with its smallest area and its sides limited to what fits.
+    /// released generator, with its smallest area and its sides limited to what fits.
     #[default]
     Block,
     /// Each cell independently, drawn again while all or none keep their own pixels. The released
@@ -83,8 +83,8 @@ impl Filler {
     /// `own` keeps the image's own pixels.
     ///
     /// # Errors
-    /// [`MaskError::FillGrid`] when the grid is finer than the image or of more than one step
-    /// of time, [`MaskError::Own`] unless 0 < `own` < 1, and [`MaskError::Degenerate`] when
+    /// [`MaskError::FillGrid`] when the grid is finer than the image or has more than one time
+    /// step, [`MaskError::Own`] unless 0 < `own` < 1, and [`MaskError::Degenerate`] when
     /// [`FillStrategy::Block`] would leave no cell or every cell own.
     pub fn new(
         strategy: FillStrategy,
@@ -104,7 +104,7 @@ impl Filler {
         let (tokens, most) = (grid.tokens(), filler.most_own());
         let degenerate = match strategy {
             FillStrategy::Block => most == 0 || most == tokens,
-            // A draw of several cells is never always all or none.
+            // With at least two cells, some draws have own and masked cells.
             FillStrategy::Discrete => tokens < 2,
             FillStrategy::ReleasedBlock => false,
         };
@@ -154,13 +154,13 @@ impl Filler {
         Fill::new(self.grid, masked, self.image, partners)
     }
 
-    /// ⌊own · cells⌋, as the released code counts.
+    /// The maximum number of own cells, ⌊own · cells⌋, as in the released code.
     fn most_own(&self) -> usize {
         (self.own * self.grid.tokens() as f64) as usize
     }
 }
 
-/// One step's mask, and the partner of each image of its batch.
+/// The mask of one step, and the partner of each image of its batch.
 ///
 /// ```
 /// use bauta_masking::{Fill, Grid};
@@ -185,11 +185,11 @@ pub struct Fill {
 }
 
 impl Fill {
-    /// Takes the mask of a grid's cells (`true` is masked), the image's [height, width] in
-    /// pixels, and each image's partner in the batch.
+    /// Creates a fill from the mask of a grid's cells (`true` is masked), the image's
+    /// [height, width] in pixels, and each image's partner in the batch.
     ///
     /// # Panics
-    /// When there are other than a grid's cells, or the partners are no permutation.
+    /// When the number of cells is not the grid's, or the partners are not a permutation.
     pub fn new(grid: Grid, cells: Vec<bool>, image: [usize; 2], partners: Vec<i64>) -> Self {
         assert_eq!(cells.len(), grid.tokens(), "one value per cell");
         let mut partner_of = vec![-1; partners.len()];
@@ -224,7 +224,7 @@ impl Fill {
         &self.cells
     }
 
-    /// The mask of the pixels, row by row, by the nearest cell; `true` is masked.
+    /// The mask of the pixels, row by row: each pixel has the value of its cell; `true` is masked.
     pub fn pixels(&self) -> &[bool] {
         &self.pixels
     }
@@ -244,7 +244,7 @@ impl Fill {
         &self.partner_of
     }
 
-    /// The same with the masked cells own and the own ones masked.
+    /// The same fill with own and masked cells swapped.
     #[must_use]
     pub fn complement(&self) -> Self {
         let not = |mask: &[bool]| mask.iter().map(|masked| !masked).collect();

@@ -1,11 +1,10 @@
-//! Which tokens a masked model sees.
+//! Masks: which tokens a masked model sees.
 //!
-//! A [`Grid`] says how an image or clip is cut into tokens, a [`MaskStrategy`]
-//! draws one sample's mask from its own [`RandomStream`](bauta_streams::RandomStream), and a [`MaskPlan`]
-//! holds the masks of a batch in the forms a model gathers with. Masks are made
-//! on the host and handed to the model; no model of this project samples one.
-//! A [`Fill`] says which cells of an image another image fills, and which image.
-//! `true` and 1 mean *masked* everywhere.
+//! A [`Grid`] says how an image or clip is cut into tokens, a [`MaskStrategy`] draws one sample's
+//! mask from its own [`RandomStream`](bauta_streams::RandomStream), and a [`MaskPlan`] holds the
+//! masks of a batch as the index lists that a model gathers with. Masks are drawn on the host and
+//! passed to the model; no model of this project samples one. A [`Fill`] says which cells of an
+//! image are filled from another image, and from which one. `true` and 1 mean *masked* everywhere.
 //!
 //! ```
 //! use bauta_masking::{Grid, MaskPlan, Strategy};

@@ -1,8 +1,7 @@
 //! The mask of a whole batch, in the three forms used for gathering.
 //!
-//! MAE §3, "Simple implementation": shuffle, keep the first tokens, encode,
-//! append mask tokens, un-shuffle. A plan is that shuffle, made on the host
-//! and handed to the model as an argument.
+//! MAE §3, "Simple implementation": shuffle, keep the first tokens, encode, append mask tokens,
+//! un-shuffle. A plan is that shuffle, computed on the host and passed to the model as an argument.
 
 use rayon::prelude::*;
 
@@ -74,8 +73,8 @@ impl MaskPlan {
             let key = StreamKey { seed, purpose: Purpose::MASK, epoch, sample };
             strategy.draw(&mut key.stream(), mask);
         };
-        // The first mask says how many are masked in all, so that each of the
-        // others goes straight to its place.
+        // The first mask gives the number of masked tokens of all, so that each of the others can
+        // be written directly to its place.
         let mut first = vec![false; if samples.is_empty() { 0 } else { tokens }];
         samples.first().iter().for_each(|&&sample| draw(sample, &mut first));
         let [visible, expected] = counts(&first, tokens)?;
@@ -97,10 +96,10 @@ impl MaskPlan {
         }
     }
 
-    /// Makes a plan of masks [B, L] (`true` is masked), row after row.
+    /// Builds a plan from masks [B, L] (`true` is masked), row by row.
     ///
     /// # Errors
-    /// [`MaskError::NoiseLength`] when `masks` is not whole rows of `tokens`;
+    /// [`MaskError::NoiseLength`] when the length of `masks` is not a multiple of `tokens`;
     /// [`MaskError::UnequalCounts`] and [`MaskError::Degenerate`] as [`Self::draw`].
     pub fn from_masks(masks: &[bool], tokens: usize) -> Result<Self, MaskError> {
         if tokens == 0 || !masks.len().is_multiple_of(tokens) {
@@ -124,7 +123,7 @@ impl MaskPlan {
         Ok(plan)
     }
 
-    /// Makes the same plan as the reference from uniform noise [B, L].
+    /// Builds the same plan as the reference from uniform noise [B, L].
     ///
     /// Tokens are ordered by ascending noise, ties by index and NaN last, as
     /// `torch.argsort(stable=True)` orders them; the first ⌊L · (1 − `ratio`)⌋
@@ -229,7 +228,7 @@ struct RowMut<'a> {
 }
 
 impl RowMut<'_> {
-    /// Takes a mask with as many masked tokens as the row has place for; `order` is scratch.
+    /// Writes a mask with as many masked tokens as the row has room for; `order` is scratch space.
     fn write_mask(&mut self, mask: &[bool], order: &mut [i64]) {
         let visible = self.visible.len();
         let mut v = 0;
@@ -242,7 +241,7 @@ impl RowMut<'_> {
         self.write(order);
     }
 
-    /// Takes a permutation of the tokens whose first V are the visible ones.
+    /// Writes a permutation of the tokens whose first V are the visible ones.
     fn write(&mut self, order: &[i64]) {
         let (visible, masked) = order.split_at(self.visible.len());
         self.visible.copy_from_slice(visible);
@@ -258,7 +257,7 @@ fn masked(mask: &[bool]) -> usize {
     mask.iter().map(|&masked| usize::from(masked)).sum()
 }
 
-/// Visible and masked tokens of a batch's first mask; none of an empty batch are masked.
+/// Numbers of visible and masked tokens of a batch's first mask; in an empty batch none are masked.
 fn counts(first: &[bool], tokens: usize) -> Result<[usize; 2], MaskError> {
     let masked = masked(first);
     let visible = tokens - masked;

@@ -1,6 +1,6 @@
-//! Strategies: from a grid and one sample's random stream to one mask.
+//! Masking strategies: each draws one mask from a grid and a sample's random stream.
 //!
-//! A new strategy is one file beside the others and one variant of [`Strategy`].
+//! A new strategy needs one file next to the others and one variant of [`Strategy`].
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};

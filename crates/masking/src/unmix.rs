@@ -13,11 +13,11 @@ pub enum UnMix {
         /// Weight λ of the own image, in [0, 1].
         own: f64,
     },
-    /// A box of the partner in the own image.
+    /// A box of the partner pasted into the own image.
     Box {
-        /// Its rows of pixels.
+        /// Pixel rows of the box.
         rows: Range<usize>,
-        /// Its columns of pixels.
+        /// Pixel columns of the box.
         columns: Range<usize>,
         /// λ: the remaining fraction of the own image, in [0, 1].
         own: f64,
@@ -26,8 +26,10 @@ pub enum UnMix {
 
 impl UnMix {
     /// Draws λ uniformly (Beta(1, 1)), and whether images are blended or boxes pasted, each in half
-    /// of the steps. A box's sides are √(1 − λ) of the image's, its centre is uniform, and it is
-    /// clipped to the image; λ is the remaining fraction. `image` is [height, width].
+    /// of the steps.
+    ///
+    /// A box's sides are √(1 − λ) of the image's and its centre is uniform; it is clipped to the
+    /// image, and λ becomes the remaining fraction. `image` is [height, width].
     pub fn draw(image: [usize; 2], stream: &mut RandomStream) -> Self {
         let own = stream.uniform_in(0.0, 1.0);
         if stream.uniform() < 0.5 {
@@ -44,7 +46,7 @@ impl UnMix {
         Self::Box { rows, columns, own }
     }
 
-    /// λ: the share of the own image.
+    /// λ: the fraction of the own image.
     pub fn own(&self) -> f64 {
         match self {
             Self::Blend { own } | Self::Box { own, .. } => *own,
@@ -77,7 +79,7 @@ mod tests {
             sum += mixing.own();
         }
         assert!((900..1100).contains(&blends), "{blends}");
-        // Boxes are cut off at the border, so more of the own image is left.
+        // Boxes are clipped at the border, so more of the own image is left.
         assert!((0.5..0.65).contains(&(sum / 2000.0)), "{sum}");
     }
 }

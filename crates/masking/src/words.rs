@@ -1,8 +1,8 @@
 //! Masks over sequences of unequal length (M3AE §3): padding is neither visible nor masked.
 //!
-//! A text has T places, of which the first few hold words and the rest padding. Only the
-//! *eligible* places are hidden, shown and counted. Samples of one batch then see different
-//! numbers of words, so a plan has as many slots as the sample that sees the most.
+//! A text has T places, of which the first few hold words and the rest padding. Only the *eligible*
+//! places, those with words, are masked, visible and counted. Samples of one batch then have
+//! different numbers of visible words, so a plan has as many slots as the sample with the most.
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
@@ -27,15 +27,15 @@ use bauta_streams::{Purpose, RandomStream, StreamKey};
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum MaskScope {
-    /// Each sample has its own, drawn among its eligible places.
+    /// Each sample has its own mask, drawn over its eligible places.
     #[default]
     Sample,
-    /// All samples have the same, drawn among all places (M3AE's released code): how many
-    /// eligible places of a sample stay visible is then a matter of chance.
+    /// All samples share one mask, drawn over all places (M3AE's released code); how many eligible
+    /// places of a sample stay visible is then a matter of chance.
     Batch,
 }
 
-/// Hides a fraction of the eligible places of a sequence, every choice equally likely.
+/// Masks a fraction of the eligible places of a sequence, every choice equally likely.
 ///
 /// ```
 /// use bauta_masking::WordMask;
@@ -55,8 +55,8 @@ pub struct WordMask {
 }
 
 impl WordMask {
-    /// Of n eligible places, ⌊n · (1 − `ratio`)⌋ stay visible, in double precision; of a short
-    /// text that may be none.
+    /// Keeps ⌊n · (1 − `ratio`)⌋ of n eligible places visible, in double precision; in a short text
+    /// this can be none.
     ///
     /// # Errors
     /// [`MaskError::Ratio`] unless 0 < `ratio` < 1.
@@ -67,12 +67,12 @@ impl WordMask {
         Ok(Self { ratio })
     }
 
-    /// How many of so many places stay visible.
+    /// Number of visible places among `places` eligible ones.
     pub fn visible_count(self, places: usize) -> usize {
         (places as f64 * (1.0 - self.ratio)) as usize
     }
 
-    /// Overwrites `mask`: `true` is masked, and never where a place is not eligible.
+    /// Overwrites `mask`: `true` is masked; a place that is not eligible never is.
     pub fn draw(self, eligible: &[bool], stream: &mut RandomStream, mask: &mut [bool]) {
         let mut places: Vec<usize> = (0..eligible.len()).filter(|&place| eligible[place]).collect();
         stream.shuffle(&mut places);
@@ -85,9 +85,9 @@ impl WordMask {
 
 /// Which words of each text of a batch are visible and which are masked.
 ///
-/// With B texts of T places, the visible words of a text stand in its first slots, of which
-/// there are V ≥ 1, as many as any text of the batch needs; slots beyond are empty. `restore`
-/// says in which slot a place stands, or V where it stands in none.
+/// With B texts of T places, every text has V ≥ 1 slots, as many as the one with the most visible
+/// words needs. The visible words of a text stand in its first slots; the remaining slots are
+/// empty. `restore` gives the slot of each place, or V for a place without one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WordPlan {
     tokens: usize,
@@ -100,13 +100,13 @@ pub struct WordPlan {
 }
 
 impl WordPlan {
-    /// Draws the plan of texts, `eligible` being [B, T] row by row.
+    /// Draws the plan of a batch of texts; `eligible` is [B, T], row by row.
     ///
     /// Each sample uses the stream ("word mask", `seed`, `epoch`, its index); with
-    /// [`MaskScope::Batch`] all use that of the first.
+    /// [`MaskScope::Batch`] all samples use the stream of the first.
     ///
     /// # Errors
-    /// [`MaskError::NoiseLength`] when `eligible` is not a row for each sample.
+    /// [`MaskError::NoiseLength`] when `eligible` does not have one row per sample.
     pub fn draw(
         mask: WordMask,
         scope: MaskScope,
@@ -133,9 +133,11 @@ impl WordPlan {
         Self::from_masks(&masks, eligible, samples.len())
     }
 
-    /// Makes the plan that M3AE's released code makes of uniform noise \[T\], one for the whole
-    /// batch: places by ascending noise, the first ⌊T · (1 − ratio)⌋ visible *in that order*,
-    /// padding or not.
+    /// Builds the plan that M3AE's released code derives from uniform noise \[T\], one for the
+    /// whole batch.
+    ///
+    /// Places are ordered by ascending noise, and the first ⌊T · (1 − ratio)⌋ are visible *in that
+    /// order*, padding or not.
     ///
     /// # Errors
     /// [`MaskError::NoiseLength`] when the lengths disagree.
@@ -155,8 +157,8 @@ impl WordPlan {
         Ok(Self::of_orders(&vec![order; samples], eligible, tokens))
     }
 
-    /// Makes a plan of masks [B, T] (`true` is masked) over texts whose eligible places are
-    /// [B, T] as well; visible places ascend.
+    /// Builds a plan from masks [B, T] (`true` is masked) and eligible places [B, T]; visible
+    /// places ascend.
     ///
     /// # Errors
     /// [`MaskError::NoiseLength`] when they are not `samples` rows of one length.
@@ -177,7 +179,7 @@ impl WordPlan {
         Ok(Self::of_orders(&orders, eligible, tokens))
     }
 
-    /// The plan that hides nothing, of texts whose eligible places are [B, T].
+    /// The plan that masks nothing, for texts whose eligible places are [B, T].
     ///
     /// # Errors
     /// [`MaskError::NoiseLength`] when they are not `samples` rows of one length.
@@ -186,7 +188,7 @@ impl WordPlan {
         Ok(Self::of_orders(&vec![(0..tokens).collect(); samples], eligible, tokens))
     }
 
-    /// Takes the places that stand in the slots of each sample, in their order.
+    /// Builds the plan from the places in the slots of each sample, in order.
     fn of_orders(orders: &[Vec<usize>], eligible: &[bool], tokens: usize) -> Self {
         let slots = orders.iter().map(Vec::len).max().unwrap_or(0).max(1);
         let samples = orders.len();
@@ -215,12 +217,12 @@ impl WordPlan {
         self.visible.len() / self.slots
     }
 
-    /// Places of a text, T.
+    /// Number of places per text, T.
     pub fn tokens(&self) -> usize {
         self.tokens
     }
 
-    /// Slots of visible words, V.
+    /// Number of slots for visible words, V.
     pub fn slots(&self) -> usize {
         self.slots
     }
@@ -235,7 +237,7 @@ impl WordPlan {
         &self.filled
     }
 
-    /// The slot of each place, V where it stands in none, [B, T].
+    /// The slot of each place, V for a place without one, [B, T].
     pub fn restore(&self) -> &[i64] {
         &self.restore
     }
@@ -250,8 +252,8 @@ impl WordPlan {
         &self.eligible
     }
 
-    /// The masked places of all texts as indices of [B · T] rows, and the share that each has
-    /// in the mean over its own text: the shares of a text with masked words sum to 1.
+    /// The masked places of all texts as indices of [B · T] rows, and the weight of each in the
+    /// mean over its own text; the weights of a text with masked words sum to 1.
     pub fn hidden(&self) -> (Vec<i64>, Vec<f32>) {
         let (mut rows, mut shares) = (Vec::new(), Vec::new());
         for (sample, masked) in self.masked.chunks_exact(self.tokens.max(1)).enumerate() {

@@ -1,5 +1,5 @@
-//! What holds for masks of clips: the MAE-ST sheet's invariant 5 and its counts, and that
-//! an image is a clip of one step.
+//! Properties of masks of clips: the MAE-ST sheet's invariant 5 and its counts, and that an image
+//! is a clip of one step.
 
 use bauta_masking::{Grid, MaskError, MaskPlan, Strategy, visible_count};
 use proptest::prelude::*;

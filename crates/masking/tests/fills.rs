@@ -1,4 +1,4 @@
-//! What holds for every fill, and the statistics of the released generators (sheet §2.1).
+//! Properties of every fill, and the statistics of the released generators (sheet §2.1).
 
 use bauta_masking::{Fill, FillStrategy, Filler, Grid, MaskError, Partners};
 use bauta_streams::{Purpose, RandomStream, StreamKey};
@@ -17,7 +17,7 @@ fn draws(filler: &Filler, count: u64) -> Vec<Fill> {
     (0..count).map(|sample| filler.draw(Partners::Reversal, 4, &mut stream(sample))).collect()
 }
 
-/// Mean and deviation of λ, and the share of draws without an own cell.
+/// Mean and standard deviation of λ, and the fraction of draws without an own cell.
 fn statistics(strategy: FillStrategy, side: usize, own: f64) -> [f64; 3] {
     let own: Vec<f64> = draws(&filler(strategy, side, own), 3000).iter().map(Fill::own).collect();
     let mean = own.iter().sum::<f64>() / 3000.0;
@@ -27,7 +27,7 @@ fn statistics(strategy: FillStrategy, side: usize, own: f64) -> [f64; 3] {
 
 #[test]
 fn the_released_generators_statistics_are_those_of_the_sheet() {
-    // Grid side, own, mean of λ, and the share of draws without an own cell.
+    // Grid side, own, mean of λ, and the fraction of draws without an own cell.
     let blocks = [
         (2, 0.25, 0.179, 0.28),
         (2, 0.5, 0.023, 0.94),
@@ -86,7 +86,7 @@ proptest! {
         let grid = Grid::image(rows, columns).unwrap();
         let filler = match Filler::new(strategy, grid, [height, width], own) {
             Ok(filler) => filler,
-            // A grid of so few cells that a part of them is none.
+            // A grid with so few cells that the fraction of own ones rounds to none.
             Err(error) => {
                 prop_assert!(matches!(error, MaskError::Degenerate { .. }), "{}", error);
                 return Ok(());
@@ -99,7 +99,7 @@ proptest! {
             let kept = fill.cells().iter().filter(|&&masked| !masked).count();
             prop_assert!(kept as f64 <= own * grid.tokens() as f64);
         }
-        // Every pixel is its cell's.
+        // Every pixel has the value of its cell.
         for (place, &masked) in fill.pixels().iter().enumerate() {
             let (y, x) = (place / width, place % width);
             let cell = y * rows / height * columns + x * columns / width;
@@ -151,7 +151,7 @@ fn what_cannot_be_filled_is_refused_by_its_name() {
     assert!(Filler::new(FillStrategy::Discrete, clip, [8, 8], 0.5).is_err());
 }
 
-/// Runs are resumed with these.
+/// Recorded runs resume with these.
 #[test]
 fn golden_fills_never_change() {
     let shown = |strategy, side| {

@@ -1,5 +1,5 @@
-//! What holds for every mask: the invariants 1, 2 and 12 of the MAE sheet, the
-//! reference's numbers, and independence of threads and batches.
+//! Properties of every mask: the invariants 1, 2 and 12 of the MAE sheet, the reference's numbers,
+//! and independence of threads and batches.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
 use strum::VariantArray;
 
-/// A plan's own promises, and that un-shuffling undoes shuffling.
+/// Checks what a plan promises, and that un-shuffling undoes shuffling.
 fn check(plan: &MaskPlan) {
     let (tokens, visible) = (plan.tokens(), plan.visible_count());
     assert_eq!(visible + plan.masked_count(), tokens);
@@ -33,8 +33,8 @@ fn check(plan: &MaskPlan) {
     }
 }
 
-/// A plan masks what the ratio says: to the token, or, on a regular grid, whose ratio may be
-/// given rounded, to that rounding.
+/// Checks that a plan masks what the ratio says: exactly, or, on a regular grid, whose ratio can be
+/// given rounded, within that rounding.
 fn check_count(plan: &MaskPlan, name: Strategy, grid: Grid, ratio: f64) {
     let places = grid.step().tokens();
     let visible = match name {
@@ -62,15 +62,15 @@ fn order(plan: &MaskPlan, sample: usize) -> Vec<i64> {
     order
 }
 
-/// A strategy on a grid of an image or a clip, of up to 6 × 18 × 18 tokens, at a ratio that
-/// it can meet: the drawn one, or one of those that few grids refuse.
+/// A strategy on a grid of an image or a clip, of up to 6 × 18 × 18 tokens, with a ratio that it
+/// can meet: the drawn one, or one that few grids refuse.
 fn arbitrary_strategy() -> impl Generator<Value = (Strategy, Grid, f64)> {
     let time = prop_oneof![Just(1_usize), 2_usize..=6];
     let sides = (time, 1_usize..=9, 1_usize..=9, 0.01_f64..0.99);
     let any = prop::sample::select(Strategy::VARIANTS.to_vec());
     (any, sides).prop_filter_map("the ratio leaves a token on each side", |(name, sides)| {
         let (time, height, width, ratio) = sides;
-        // The last is for strategies that need time.
+        // The last is for strategies that need several time steps.
         let grids = [(time, height, width), (time, 2 * height, 2 * width), (4, height, width)];
         let grids = grids.map(|(time, height, width)| {
             Grid::new(time, height, width).expect("sides of one token at least")
@@ -201,7 +201,7 @@ fn the_worked_example_comes_out() {
         assert_eq!(plan.restore(), [7, 0, 4, 2, 5, 1, 6, 3]);
         assert_eq!(plan.mask(), mask, "ratio {ratio}");
     }
-    // The reference goes on with K = 0 and divides by nothing later.
+    // The reference continues with K = 0, without a division by zero.
     let nothing_seen = MaskPlan::from_noise(&noise, 1, 0.9).unwrap_err();
     let degenerate = MaskError::Degenerate { ratio: 0.9, tokens: 8, visible: 0, masked: 8 };
     assert_eq!(nothing_seen, degenerate);
@@ -256,7 +256,7 @@ fn threads_do_not_matter() {
 
 #[test]
 fn seed_epoch_and_sample_each_change_the_stream_that_a_mask_is_drawn_from() {
-    // A strategy with many masks shows the streams apart.
+    // With a strategy that has many masks, equal streams would show.
     let strategy = Strategy::Random.build(Grid::image(14, 14).unwrap(), 0.75).unwrap();
     let distinct = |seeds: u64, epochs: u64, samples: u64| {
         let mut masks = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! What holds for every mask over sequences of unequal length.
+//! Properties of every mask over sequences of unequal length.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 

@@ -1,4 +1,5 @@
-//! The order of an epoch: the same on any machine, in any process, asked for in any order.
+//! Prints the order of some epochs: the same on any machine, in any process and in any order of
+//! calls.
 
 #![allow(clippy::print_stdout, reason = "an example is a program")]
 

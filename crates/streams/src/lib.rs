@@ -7,7 +7,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-/// What random numbers are for. Streams of different purposes are independent.
+/// The purpose of random numbers. Streams of different purposes are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Purpose(u64);
 
@@ -18,7 +18,7 @@ impl Purpose {
     pub const AUGMENT: Self = Self::named("augment");
     /// In which order an epoch visits the samples.
     pub const SHUFFLE: Self = Self::named("shuffle");
-    /// How parameters start.
+    /// Initial values of parameters.
     pub const INIT: Self = Self::named("init");
     /// What an evaluation protocol draws (order, splits, heads).
     pub const EVALUATE: Self = Self::named("evaluate");
@@ -133,7 +133,7 @@ mod tests {
         StreamKey { seed, purpose, epoch, sample }
     }
 
-    /// Every mask, crop and split of every recorded run hangs on these numbers.
+    /// Every mask, crop and split of every recorded run depends on these numbers.
     #[test]
     fn golden_values_never_change() {
         let mut stream = key(7, Purpose::MASK, 3, 41).stream();

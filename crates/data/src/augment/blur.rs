@@ -1,9 +1,12 @@
-//! Gaussian blur as torchvision's `gaussian_blur`: a kernel of given side, the border reflected.
+//! Gaussian blur as torchvision's `gaussian_blur`: a kernel of a given side, with reflected
+//! borders.
 
 use super::operations::Planes;
 
-/// Blurs each channel by a Gaussian of deviation `sigma` pixels, cut to `side` pixels, which are
-/// odd; an image with a side that the kernel would reflect twice stays as it is.
+/// Blurs each channel with a Gaussian of standard deviation `sigma` pixels, cut to `side` pixels,
+/// an odd number.
+///
+/// An image with a side that the kernel would reflect twice stays as it is.
 pub(super) fn gaussian_blur(
     image: &mut Planes<'_>,
     side: usize,
@@ -49,7 +52,7 @@ pub(super) fn gaussian_blur(
     }
 }
 
-/// The place in 0..`size` that a place of the padded row shows, the border not repeated.
+/// The position in 0..`size` of a sample of the padded row, the border not being repeated.
 fn mirrored(padded: usize, half: usize, size: usize) -> usize {
     let place = padded.abs_diff(half);
     if padded >= half && place >= size { 2 * (size - 1) - place } else { place }

@@ -1,5 +1,5 @@
-//! Changes of colour and sharpness that views of one image differ by: torchvision's
-//! `ColorJitter`, `RandomGrayscale`, `GaussianBlur` and `RandomSolarize`, in MoCo v2's order.
+//! Changes of colour and sharpness between views of one image: torchvision's `ColorJitter`,
+//! `RandomGrayscale`, `GaussianBlur` and `RandomSolarize`, in MoCo v2's order.
 
 use bauta_datasets::Colours;
 use bauta_streams::RandomStream;
@@ -7,10 +7,10 @@ use bauta_streams::RandomStream;
 use super::blur::gaussian_blur;
 use super::operations::Planes;
 
-/// Samples of at least this are inverted by solarising.
+/// Solarising inverts samples of at least this value.
 const SOLARIZED: u32 = 128;
 
-/// Changes an image as the stream draws it.
+/// Applies randomly drawn changes to an image.
 pub(super) fn apply(
     colours: &Colours,
     image: &mut Planes<'_>,
@@ -53,14 +53,14 @@ fn jitter(colours: &Colours, image: &mut Planes<'_>, stream: &mut RandomStream) 
 }
 
 impl Planes<'_> {
-    /// Every channel the pixel's luma (`ImageOps.grayscale`).
+    /// Sets every channel to the pixel's luma (`ImageOps.grayscale`).
     pub(super) fn grey_out(&mut self) {
-        // Blending nothing of the image with its grey one.
+        // A blend of the grey image with nothing of the original.
         self.color(0.0);
     }
 
-    /// Turns each pixel's hue by a part of the circle in [-0.5, 0.5], in Pillow's eight-bit HSV
-    /// as torchvision does; a grey image stays as it is.
+    /// Shifts each pixel's hue by a fraction of the circle in [-0.5, 0.5], in Pillow's eight-bit
+    /// HSV as torchvision does; a grey image stays as it is.
     pub(super) fn turn_hue(&mut self, turn: f64) {
         if self.channels != 3 {
             return;
@@ -96,7 +96,7 @@ fn to_hsv([red, green, blue]: [u8; 3]) -> [u8; 3] {
     [(f64::from(hue) * 255.0) as u8, (f64::from(saturation) * 255.0) as u8, most]
 }
 
-/// The way back.
+/// The inverse of [`to_hsv`].
 fn from_hsv([hue, saturation, value]: [u8; 3]) -> [u8; 3] {
     if saturation == 0 {
         return [value; 3];

@@ -1,20 +1,20 @@
-//! Random erasing (Zhong et al., arXiv 1708.04896), each pixel by noise of its own.
+//! Random erasing (Zhong et al., arXiv 1708.04896), with separate noise for each pixel.
 //!
-//! timm erases normalised images with standard normal numbers. Here pixels are
-//! bytes, so the noise has the data set's mean and deviation and is cut to a
-//! byte's range: two deviations, about, for photos.
+//! timm erases normalised images with standard normal numbers. Here pixels are bytes, so the noise
+//! has the data set's mean and standard deviation and is clipped to a byte's range: about two
+//! standard deviations for photos.
 
 use bauta_streams::RandomStream;
 
 use super::operations::Planes;
 use crate::source::Statistics;
 
-/// Least and greatest part of the image's area.
+/// Least and greatest fraction of the image's area.
 const AREA: [f64; 2] = [0.02, 1.0 / 3.0];
 /// Least and greatest height over width.
 const RATIO: [f64; 2] = [0.3, 1.0 / 0.3];
 
-/// Erases one rectangle, with this probability.
+/// Erases one rectangle with the given probability.
 pub(super) fn erase(
     image: &mut Planes<'_>,
     probability: f64,
@@ -39,7 +39,7 @@ pub(super) fn erase(
             let [mean, std] = [&statistics.mean, &statistics.std].map(|m| f64::from(m[channel]));
             for row in plane.chunks_exact_mut(width).skip(top).take(tall) {
                 for sample in &mut row[left..left + wide] {
-                    // The cast cuts off what is out of range.
+                    // The cast clips values that are out of range.
                     *sample = (255.0 * (mean + std * stream.normal())).round() as u8;
                 }
             }
@@ -67,7 +67,7 @@ mod tests {
         let mut count = 0;
         for sample in 0..400 {
             let pixels = erased(0.25, sample);
-            // The byte 1 occurs in the noise now and then; a border of it does not.
+            // The byte 1 occurs in the noise now and then, but not along a whole border.
             let changed = |y: usize, x: usize| pixels[y * 32 + x] != 1;
             let rows: Vec<usize> = (0..32).filter(|&y| (0..32).any(|x| changed(y, x))).collect();
             let columns: Vec<usize> = (0..32).filter(|&x| (0..32).any(|y| changed(y, x))).collect();

@@ -3,7 +3,7 @@
 use super::LONGEST;
 use super::region::Region;
 
-/// How every picture is deterministically brought to one height and width.
+/// How every picture is brought to one height and width, deterministically.
 ///
 /// ```
 /// use bauta_data::{Filter, Framing, Middle, Resize};
@@ -18,22 +18,22 @@ pub struct Framing {
     pub resize: Resize,
     /// How pixels are interpolated.
     pub filter: Filter,
-    /// Where the output begins, if it is the middle of the resized picture; else it must be all
-    /// of it.
+    /// Where the output starts, if it is the middle of the resized picture; otherwise it must be
+    /// the whole resized picture.
     pub crop: Option<Middle>,
 }
 
 /// Where the centre crop starts when an odd number of pixels remains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Middle {
-    /// At half of them, rounded down, as users of Pillow and Hugging Face's processors cut.
+    /// At half of them, rounded down, as in common Pillow code and Hugging Face's processors.
     Down,
-    /// At half of them, rounded to even, as torchvision and timm cut.
+    /// At half of them, rounded to even, as in torchvision and timm.
     HalfEven,
 }
 
 impl Middle {
-    /// Where a part of size `inner` begins within `outer`, which is not smaller.
+    /// Where a part of size `inner` starts within `outer`, which is not smaller.
     pub(crate) fn begin(self, outer: usize, inner: usize) -> usize {
         let over = outer - inner;
         match self {
@@ -43,19 +43,19 @@ impl Middle {
     }
 }
 
-/// To which size a picture is resized: heights and widths in pixels.
+/// The size to which a picture is resized: heights and widths in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resize {
-    /// It keeps its own.
+    /// The picture keeps its size.
     No,
     /// To this size, without regard to its ratio.
     To([usize; 2]),
-    /// To the least size that covers this one, with its ratio. With equal sides it is the
-    /// shorter side that is resized to them.
+    /// To the smallest size that covers this one and keeps the picture's ratio. If both sides are
+    /// equal, the shorter side is resized to them.
     Covering([usize; 2]),
 }
 
-/// How pixels are interpolated: Pillow's filters, which widen when they shrink a picture.
+/// How pixels are interpolated: Pillow's filters, which widen when a picture shrinks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is Pillow's filter of its name")]
 pub enum Filter {
@@ -69,15 +69,17 @@ pub enum Filter {
 }
 
 impl Framing {
-    /// The largest part of a picture that has the output's ratio, resized to it: the output
-    /// is covered with the picture's own ratio, and no more is cut off than that takes.
+    /// Takes the largest central part of a picture that has the output's ratio, resized to the
+    /// output.
+    ///
+    /// The picture keeps its own ratio, and no more is cut off than necessary.
     pub fn covering(output: [usize; 2]) -> Self {
         let (resize, filter) = (Resize::Covering(output), Filter::default());
         Self { resize, filter, crop: Some(Middle::Down) }
     }
 
-    /// Height and width of a picture of this height and width after the resizing; a side of
-    /// Pillow's and torchvision's, rounded down.
+    /// The [height, width] of a picture after resizing, from those before; rounded down, as in
+    /// Pillow and torchvision.
     ///
     /// # Panics
     /// When a side of the picture is 0.
@@ -95,7 +97,7 @@ impl Framing {
     /// The part of a picture that is resized, and its size after that.
     pub(super) fn place(&self, whole: Region) -> (Region, [usize; 2]) {
         let part = match self.resize {
-            // Of a picture that is many times longer than wide the ends are cut off first.
+            // The ends of a picture that is many times longer than wide are cut off first.
             Resize::Covering(_) => whole.no_longer_than(LONGEST),
             Resize::No | Resize::To(_) => whole,
         };

@@ -1,7 +1,7 @@
 //! The operations of RandAugment on colours, as Pillow computes them.
 //!
-//! Images are planes, \[channels, height, width\]. All but equalising and the
-//! geometry of `warp` work in place, value by value, from what the whole image says.
+//! Images are planes, \[channels, height, width\]. All but sharpening and the geometry of `warp`
+//! change each pixel on its own, some of them with statistics of the whole image.
 
 /// An image in planes.
 pub(super) struct Planes<'a> {
@@ -46,7 +46,7 @@ impl Planes<'_> {
             plane.iter().for_each(|&sample| histogram[usize::from(sample)] += 1);
             let mut used = histogram.iter().filter(|&&count| count > 0);
             let last = *used.next_back().unwrap_or(&0);
-            // `next_back` has taken one away: a second level is left, or none.
+            // `next_back` has taken the last level; there is a second one, or nothing to equalise.
             if used.next().is_none() {
                 continue;
             }
@@ -64,7 +64,7 @@ impl Planes<'_> {
         }
     }
 
-    /// 255 − sample.
+    /// Inverts every sample: 255 − sample.
     pub(super) fn invert(&mut self) {
         self.look_up(|sample| 255 - sample);
     }
@@ -75,25 +75,25 @@ impl Planes<'_> {
         self.look_up(|sample| sample & mask);
     }
 
-    /// Inverts what is at least `threshold`.
+    /// Inverts samples of at least `threshold`.
     pub(super) fn solarize(&mut self, threshold: u32) {
         self.look_up(|sample| if u32::from(sample) < threshold { sample } else { 255 - sample });
     }
 
-    /// Brightens what is less than 128.
+    /// Brightens samples below 128.
     pub(super) fn solarize_add(&mut self, add: u8) {
         self.look_up(|sample| if sample < 128 { sample.saturating_add(add) } else { sample });
     }
 
-    /// Moves every sample from `degenerate` through itself: 0 is the degenerate image, 1
-    /// this one (`Image.blend`, in single precision, cut to bytes).
+    /// Interpolates or extrapolates a sample: factor 0 gives the degenerate image, 1 this one
+    /// (`Image.blend`, in single precision, clipped to bytes).
     fn blend(sample: &mut u8, degenerate: u8, factor: f32) {
         let (from, to) = (f32::from(degenerate), f32::from(*sample));
-        // The cast cuts off the fraction, and what is out of range.
+        // The cast truncates, and clips values that are out of range.
         *sample = (from + factor * (to - from)) as u8;
     }
 
-    /// Away from or towards black (`ImageEnhance.Brightness`).
+    /// Blends away from or towards black (`ImageEnhance.Brightness`).
     pub(super) fn brightness(&mut self, factor: f32) {
         self.look_up(|mut sample| {
             Self::blend(&mut sample, 0, factor);
@@ -101,7 +101,7 @@ impl Planes<'_> {
         });
     }
 
-    /// Away from or towards the mean grey (`ImageEnhance.Contrast`).
+    /// Blends away from or towards the mean grey (`ImageEnhance.Contrast`).
     pub(super) fn contrast(&mut self, factor: f32) {
         let area = self.height * self.width;
         let sum: u64 = (0..area).map(|place| u64::from(self.grey(place))).sum();
@@ -112,7 +112,7 @@ impl Planes<'_> {
         });
     }
 
-    /// Away from or towards grey (`ImageEnhance.Color`); a grey image stays as it is.
+    /// Blends away from or towards grey (`ImageEnhance.Color`); a grey image stays as it is.
     pub(super) fn color(&mut self, factor: f32) {
         let area = self.height * self.width;
         if self.channels != 3 {
@@ -136,7 +136,7 @@ impl Planes<'_> {
         }
     }
 
-    /// Away from or towards a smoothed image (`ImageEnhance.Sharpness`): (1, 1, 1; 1, 5, 1;
+    /// Blends away from or towards a smoothed image (`ImageEnhance.Sharpness`): (1, 1, 1; 1, 5, 1;
     /// 1, 1, 1) / 13, the border left as it is.
     pub(super) fn sharpness(&mut self, factor: f32, scratch: &mut Vec<u8>) {
         let (height, width) = (self.height, self.width);

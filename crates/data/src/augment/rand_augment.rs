@@ -1,8 +1,8 @@
 //! RandAugment (Cubuk et al., arXiv 1909.13719) as timm's `rand-mM-mstd0.5-inc1`.
 //!
-//! Two of fifteen operations are drawn, with replacement; each is applied with
-//! probability ½, at a magnitude normal about M with deviation ½, cut to 0..10.
-//! "Increasing" means that every operation changes more the greater the magnitude.
+//! Two of fifteen operations are drawn, with replacement; each is applied with probability ½, at a
+//! magnitude that is normal about M with standard deviation ½, clipped to 0..10. "Increasing" means
+//! that every operation has a stronger effect at a greater magnitude.
 
 use bauta_streams::RandomStream;
 use strum::VariantArray;
@@ -12,12 +12,12 @@ use super::warp::rotation;
 
 /// Operations drawn for an image.
 const DRAWN: usize = 2;
-/// Deviation of the magnitude.
+/// Standard deviation of the magnitude.
 const DEVIATION: f64 = 0.5;
 /// The greatest magnitude.
 const GREATEST: f64 = 10.0;
 
-/// The operations; a draw is a place among them, so their order must stay.
+/// The operations. A draw is an index into them, so their order must not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 enum Operation {
     AutoContrast,
@@ -72,7 +72,7 @@ impl Operation {
     }
 }
 
-/// Augments an image; what is moved in from outside is `fill`, one value a channel.
+/// Augments an image; pixels moved in from outside become `fill`, one value per channel.
 pub(super) fn rand_augment(
     image: &mut Planes<'_>,
     magnitude: f64,

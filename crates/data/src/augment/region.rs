@@ -1,4 +1,4 @@
-//! Which rectangle of an image a random resized crop takes.
+//! The rectangle of an image that a random resized crop takes.
 
 use bauta_streams::RandomStream;
 
@@ -17,7 +17,7 @@ impl Region {
         Self { top: 0, left: 0, height, width }
     }
 
-    /// Its middle, no side longer than `most` times the other.
+    /// Its middle, with no side longer than `most` times the other.
     pub(crate) fn no_longer_than(self, most: usize) -> Self {
         let height = self.height.min(most * self.width);
         let width = self.width.min(most * self.height);
@@ -27,9 +27,8 @@ impl Region {
 
     /// Draws a rectangle as torchvision's `RandomResizedCrop` does.
     ///
-    /// The area is uniform, the ratio log-uniform; what does not fit is drawn
-    /// again, and after ten failures it is the largest central rectangle whose
-    /// ratio is allowed.
+    /// The area is uniform, the ratio log-uniform. A rectangle that does not fit is drawn again;
+    /// after ten failures the result is the largest central rectangle whose ratio is allowed.
     pub(crate) fn random(
         whole: Self,
         scale: [f64; 2],
@@ -55,7 +54,7 @@ impl Region {
         Self { top, left, height, width }
     }
 
-    /// Draws a rectangle once and cuts its sides to the image's.
+    /// Draws a rectangle once and clips its sides to the image's.
     pub(crate) fn random_clamped(
         whole: Self,
         scale: [f64; 2],
@@ -66,7 +65,7 @@ impl Region {
         whole.place(height.clamp(1, whole.height), width.clamp(1, whole.width), stream)
     }
 
-    /// Puts a rectangle of the given sides at a uniform place within this one.
+    /// Puts a rectangle of the given sides at a uniform position within this one.
     fn place(self, height: usize, width: usize, stream: &mut RandomStream) -> Self {
         let top = stream.below((self.height - height + 1) as u64) as usize;
         let left = stream.below((self.width - width + 1) as u64) as usize;
@@ -136,7 +135,7 @@ mod tests {
 
     #[test]
     fn what_never_fits_falls_back_to_the_middle() {
-        // Ratio 10 cannot hold 90 % of the area at a ratio of at most 4/3.
+        // An image of ratio 10 cannot hold 90 % of its area at a ratio of at most 4/3.
         let (scale, ratio) = ([0.9, 1.0], [0.75, 4.0 / 3.0]);
         let region = Region::random(Region::whole(10, 100), scale, ratio, &mut stream(0));
         assert_eq!(region, Region { top: 0, left: 43, height: 10, width: 13 });

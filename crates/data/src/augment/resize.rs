@@ -1,9 +1,9 @@
-//! Antialiased resizing of a part of an image, bicubic unless another filter is asked for.
+//! Antialiased resizing of a part of an image, bicubic by default.
 //!
-//! Bytes are rounded and cut to their range, values are neither: a bicubic's overshoot stays.
-//! The filters are Pillow's, bicubic Keys' cubic with a = -0.5, widened by the scale
-//! when shrinking. Samples differ from Pillow's by at most one level, as the
-//! two passes come in the other order.
+//! Bytes are rounded and clipped to their range; floating-point values are neither, so the
+//! overshoot of a bicubic filter stays. The filters are Pillow's (bicubic is Keys' cubic with
+//! a = -0.5), widened by the scale when shrinking. Samples differ from Pillow's by at most one
+//! level, because the two passes come in the other order.
 
 use fast_image_resize as fr;
 use fr::images::{TypedCroppedImage, TypedImage, TypedImageRef};
@@ -13,7 +13,7 @@ use super::region::Region;
 use crate::image::Image;
 use crate::sample::Sample;
 
-/// A resizer with the buffers that it keeps between images; bicubic unless told otherwise.
+/// A resizer that keeps its buffers between images; bicubic by default.
 #[derive(Default)]
 pub(crate) struct Resizer<S = u8> {
     resizer: fr::Resizer,
@@ -22,7 +22,7 @@ pub(crate) struct Resizer<S = u8> {
 }
 
 impl Resizer {
-    /// A resizer whose filter is a triangle, widened when shrinking as well.
+    /// A resizer with a triangle filter, which is widened when shrinking as well.
     pub(crate) fn bilinear() -> Self {
         Self { filter: Filter::Bilinear, ..Self::default() }
     }
@@ -34,7 +34,7 @@ impl<S: Sample> Resizer<S> {
         self.filter = filter;
     }
 
-    /// Cuts a region out of an image and resizes it: the filter does not see beyond.
+    /// Cuts a region out of an image and resizes it; the filter does not read beyond it.
     pub(crate) fn resize(
         &mut self,
         image: &Image<'_, S>,
@@ -146,7 +146,7 @@ impl<S: Sample> Resizer<S> {
     }
 }
 
-/// The library's algorithm that does what Pillow's filter does.
+/// The library's algorithm that is equivalent to Pillow's filter.
 fn algorithm(filter: Filter) -> fr::ResizeAlg {
     fr::ResizeAlg::Convolution(match filter {
         Filter::Nearest => return fr::ResizeAlg::Nearest,
@@ -174,7 +174,7 @@ mod tests {
         assert!(furthest <= Some(1), "{:?}\n{pillow:?}", resized);
     }
 
-    // The figures are Pillow 13.0's, of `Image.crop`, then `Image.resize(…, BICUBIC)`.
+    // Values from Pillow 13.0: `Image.crop`, then `Image.resize(…, BICUBIC)`.
 
     #[test]
     fn shrinking_equals_pillow() {
@@ -205,7 +205,7 @@ mod tests {
         );
     }
 
-    /// Pillow resized all to 8 × 10, then cropped 7 × 7.
+    /// Values from Pillow: all resized to 8 × 10, then cropped to 7 × 7.
     #[test]
     fn the_middle_equals_pillows_resize_then_crop() {
         check(
@@ -263,7 +263,7 @@ mod tests {
         let values = picture().pixels().iter().map(|&b| f32::from(b) * 1e3 - 7.5e4).collect();
         let values: Vec<f32> = values;
         let grey = Image::new(24, 30, 1, values.clone());
-        // And with more channels, which are resized together or one by one.
+        // The same with more channels, which are resized together or one by one.
         let repeated = |count: usize| {
             let all = values.iter().flat_map(|&v| (0..count).map(move |c| v + c as f32 * 1e3));
             Image::new(24, 30, count, all.collect::<Vec<f32>>())

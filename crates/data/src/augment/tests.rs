@@ -1,4 +1,4 @@
-//! Properties of whole augmentations, and figures of the Python libraries.
+//! Properties of whole augmentations, and values from the Python libraries.
 
 use bauta_streams::{Purpose, StreamKey};
 use proptest::prelude::*;
@@ -83,7 +83,7 @@ fn an_image_of_the_right_size_is_taken_as_it_is() {
     }
 }
 
-/// Here a window of the resizing library would begin on a zero of its filter.
+/// Here a window of the resizing library would start on a zero of its filter.
 #[test]
 fn a_centre_crop_may_enlarge() {
     let augment = Augment::evaluation();
@@ -166,7 +166,7 @@ fn framed(framing: Framing, image: &Image<'_>, height: usize, width: usize) -> V
     out
 }
 
-/// Pillow's `resize((10, 8), BILINEAR)`, then `crop((1, 0, 8, 7))`.
+/// Values from Pillow: `resize((10, 8), BILINEAR)`, then `crop((1, 0, 8, 7))`.
 #[test]
 fn a_framed_image_is_resized_by_its_shorter_side_and_cut_rounded_down() {
     let (resize, filter) = (Resize::Covering([8, 8]), Filter::Bilinear);
@@ -181,8 +181,8 @@ fn a_framed_image_is_resized_by_its_shorter_side_and_cut_rounded_down() {
     assert!(furthest <= Some(1), "{found:?}");
 }
 
-/// Of 3 pixels left over, Pillow's users leave 1 at the beginning and torchvision 2; of 1 or 5, both
-/// leave the same.
+/// With 3 pixels left over, common Pillow code starts at 1 and torchvision at 2; with 1 or 5 left
+/// over, both start at the same pixel.
 #[test]
 fn the_middle_begins_where_the_framing_says() {
     let image = picture(9, 13, 1);
@@ -207,7 +207,7 @@ fn a_framing_treats_the_outputs_own_size_as_any_other() {
     assert_eq!(framing(Resize::Covering([8, 8])).resized([12, 9]), [10, 8]);
     assert_eq!(framing(Resize::Covering([4, 8])).resized([9, 12]), [6, 8]);
     assert_eq!(framing(Resize::To([4, 8])).resized([9, 12]), [4, 8]);
-    // Kept as it is, and the middle cut out.
+    // The size is kept, and the middle cut out.
     let found = framed(framing(Resize::No), &image, 3, 3);
     let row = |y: usize| planes(&image)[(3 + y) * 12 + 4..][..3].to_vec();
     assert_eq!(found[..9], [row(0), row(1), row(2)].concat());

@@ -2,7 +2,7 @@
 
 use super::operations::Planes;
 
-/// Where a pixel comes from: x' = a·x + b·y + c and y' = d·x + e·y + f, of the pixels' centres.
+/// Source of a pixel: x' = a·x + b·y + c and y' = d·x + e·y + f, in terms of the pixels' centres.
 pub(super) type Affine = [f64; 6];
 
 /// Rotation about the image's centre, counter-clockwise, in degrees.
@@ -13,8 +13,8 @@ pub(super) fn rotation(degrees: f64, height: usize, width: usize) -> Affine {
 }
 
 impl Planes<'_> {
-    /// Moves pixels with bicubic interpolation; what comes from outside is `fill`, one
-    /// value a channel.
+    /// Moves pixels with bicubic interpolation; pixels from outside become `fill`, one value per
+    /// channel.
     pub(super) fn warp(&mut self, affine: Affine, fill: &[u8], scratch: &mut Vec<u8>) {
         let [a, b, c, d, e, f] = affine;
         let (height, width) = (self.height, self.width);
@@ -39,7 +39,7 @@ impl Planes<'_> {
     }
 }
 
-/// The cubic convolution of Keys with a = −1, the border repeated.
+/// The cubic convolution of Keys with a = −1, with the border repeated.
 fn bicubic(plane: &[u8], [height, width]: [usize; 2], y: f64, x: f64) -> u8 {
     let (top, left) = (y.floor(), x.floor());
     let clip = |place: f64, side: usize| place.clamp(0.0, side as f64 - 1.0) as usize;
@@ -48,7 +48,7 @@ fn bicubic(plane: &[u8], [height, width]: [usize; 2], y: f64, x: f64) -> u8 {
         let row = clip(top + i as f64 - 1.0, height) * width;
         cubic(columns.map(|column| f64::from(plane[row + column])), x - left)
     });
-    // The cast cuts off what is out of range.
+    // The cast clips values that are out of range.
     cubic(rows, y - top) as u8
 }
 

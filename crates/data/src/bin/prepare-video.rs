@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes the shards and says what they hold.
+/// Writes the shards and reports what they hold.
 fn write(arguments: &Arguments) -> Result<String, Box<dyn std::error::Error>> {
     let Arguments { dir, out, short_side, quality, per_shard } = arguments;
     let ffmpeg = Ffmpeg::find(&cache_root()?)?;

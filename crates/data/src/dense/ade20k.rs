@@ -1,8 +1,8 @@
-//! ADE20K's scene parsing benchmark, or any folder of its form (Zhou et al. 2017).
+//! ADE20K's scene parsing benchmark, or any folder in its layout (Zhou et al. 2017).
 //!
 //! `images/{training,validation}/*.jpg` and, under the same names,
-//! `annotations/{training,validation}/*.png` of a number for each pixel, as a grey level or
-//! a place in a palette: 0 and 255 are not labelled, 1 … 150 are the classes.
+//! `annotations/{training,validation}/*.png` with a number for each pixel, as a grey level or a
+//! palette index: 0 and 255 are not labelled, 1 … 150 are the classes.
 
 use std::collections::HashSet;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::regular;
 use crate::source::Statistics;
 use crate::source::listing::{entries, is_picture};
 
-/// Classes of the benchmark.
+/// Number of classes of the benchmark.
 const CLASSES: usize = 150;
 
 /// Photos with a class for every pixel, in the order of their names.
@@ -32,9 +32,8 @@ pub struct Ade20k {
 impl Ade20k {
     /// Lists the images and annotations of a split below `root`.
     ///
-    /// Class k of the files (from 1) becomes k - 1, and 0 and 255 become [`IGNORED`]. Classes bear
-    /// the names of `objectInfo150.txt` where that lies in `root`, and their
-    /// numbers otherwise.
+    /// Class k of the files (from 1) becomes k - 1, and 0 and 255 become [`IGNORED`]. Classes have
+    /// the names in `objectInfo150.txt` if `root` holds that file, and their numbers otherwise.
     ///
     /// # Errors
     /// When folders or images are missing, an image has no annotation, or an annotation no image.
@@ -138,7 +137,7 @@ pub(super) fn decode(path: &Path, decoding: Decoding) -> Result<Image<'static>, 
         .map_err(|problem| DataError::Image { image: path.display().to_string(), problem })
 }
 
-/// Reads an annotation: a grey level or a place in a palette for each pixel, of up to 8 bits.
+/// Reads an annotation: a grey level or a palette index for each pixel, of up to 8 bits.
 fn read_labels(path: &Path, size: [usize; 2]) -> Result<LabelMap, DataError> {
     let file = regular::read(path)?;
     let refuse = |problem: String| DataError::malformed(path, problem);
@@ -147,7 +146,7 @@ fn read_labels(path: &Path, size: [usize; 2]) -> Result<LabelMap, DataError> {
         problem: error.to_string(),
     };
     let mut decoder = png::Decoder::new(Cursor::new(&file));
-    // Levels as they are stored: as brightness, those of fewer bits would be stretched.
+    // Levels as they are stored: as brightness, those with fewer bits would be stretched.
     decoder.set_transformations(png::Transformations::IDENTITY);
     let mut reader = decoder.read_info().map_err(damaged)?;
     let about = reader.info();
@@ -175,7 +174,7 @@ fn read_labels(path: &Path, size: [usize; 2]) -> Result<LabelMap, DataError> {
             if usize::from(level) > CLASSES && level != IGNORED {
                 return Err(refuse(format!("label {level}, but there are {CLASSES} classes")));
             }
-            // 0 wraps to what is ignored, as 255 is.
+            // 0 wraps to 255, which is ignored.
             labels.push(if level == IGNORED { IGNORED } else { level.wrapping_sub(1) });
         }
     }

@@ -27,11 +27,11 @@ pub struct DenseBatch {
     pub objects: Vec<Vec<Object>>,
 }
 
-/// A source and the threads that make batches of it.
+/// A source and the threads that build batches from it.
 ///
-/// What a batch holds is a pure function of the seed and the global step, in the same order as
-/// with [`Loader`](crate::Loader). Images are resized, without keeping their proportions:
-/// bicubic pixels, nearest labels.
+/// The contents of a batch are a pure function of the seed and the global step, in the same order
+/// as with [`Loader`](crate::Loader). Images are resized regardless of their aspect ratio: pixels
+/// with bicubic interpolation, labels with the nearest one.
 pub struct DenseLoader {
     itinerary: Arc<Itinerary>,
     assembler: Arc<Assembler>,
@@ -66,8 +66,10 @@ impl DenseLoader {
         self.itinerary.steps_per_epoch()
     }
 
-    /// Makes the batches of the given global steps, in order, across epochs. A step of which no
-    /// image can be read is treated as [`Loader::batches`](crate::Loader::batches) does.
+    /// Builds the batches of the given global steps, in order, across epochs.
+    ///
+    /// A step none of whose images can be read is handled as in
+    /// [`Loader::batches`](crate::Loader::batches).
     ///
     /// `prepare` turns each batch into what the consumer wants; it runs on the loader's
     /// threads, for several batches at once.
@@ -79,11 +81,11 @@ impl DenseLoader {
         let (itinerary, assembler) = (Arc::clone(&self.itinerary), Arc::clone(&self.assembler));
         self.prefetcher.inputs(steps, move |step, cancel| {
             let mut skipped = None;
-            // What was cancelled has no images either, and need not be tried again.
+            // A cancelled step has no images either, and need not be tried again.
             for visited in itinerary.substitutes(step).take_while(|_| !cancel.is_set()) {
                 let (_, indices) = itinerary.visit(visited);
                 let Prepared { input, skipped: missing } = assembler.assemble(indices, cancel)?;
-                // Those missing from another step's batch are counted there.
+                // Images missing from another step's batch are counted there.
                 let skipped = *skipped.get_or_insert(missing);
                 if let Some(batch) = input {
                     return Ok(Prepared { input: Some(prepare(batch)), skipped });
@@ -94,7 +96,7 @@ impl DenseLoader {
     }
 }
 
-/// Everything that a batch is made of, shared by the threads.
+/// Everything that is needed to build a batch, shared by the threads.
 struct Assembler {
     source: Arc<dyn DenseSource>,
     height: usize,
@@ -157,7 +159,7 @@ impl Assembler {
     }
 }
 
-/// Brings a sample to another size, without its objects' masks.
+/// Resizes a sample, and drops its objects' masks.
 fn resized(sample: DenseSample, height: usize, width: usize) -> DenseSample {
     let DenseSample { image, labels, mut objects } = sample;
     for object in &mut objects {
@@ -179,7 +181,7 @@ fn resized(sample: DenseSample, height: usize, width: usize) -> DenseSample {
     DenseSample { image, labels: labels.map(|map| nearest(&map, height, width)), objects }
 }
 
-/// The label at each new pixel's middle.
+/// The label at the centre of each new pixel.
 fn nearest(map: &LabelMap, height: usize, width: usize) -> LabelMap {
     let middle = |at: usize, from: usize, to: usize| (2 * at + 1) * from / (2 * to);
     let mut labels = Vec::with_capacity(height * width);
@@ -308,7 +310,7 @@ mod tests {
             assert_eq!(u64::from(batch.pixels[[place, 0, 0, 0]]), index);
             assert_eq!(u64::from(batch.labels[[place, 1, 2]]), index);
         }
-        // Alone in its batch, it leaves a hole in an evaluation.
+        // Alone in its batch, it leaves a gap in an evaluation.
         let config = LoaderConfig { order: Order::Sequential, ..LoaderConfig::new(1, 2, 3) };
         let alone = DenseLoader::new(Arc::new(Numbered(DAMAGED + 3)), config).unwrap();
         let index = DAMAGED as u64;

@@ -1,8 +1,8 @@
-//! COCO's instances, or any folder of their form (Lin et al. 2014).
+//! COCO's instance annotations, or any folder in their layout (Lin et al. 2014).
 //!
-//! `annotations/instances_NAME.json` beside the images in `NAME/`, `images/NAME/` or
-//! `images/`, where NAME begins with `train` or `val`, as in `train2017`; or at their file names
-//! below the root, as where these begin with `train2017/`.
+//! `annotations/instances_NAME.json` next to the images in `NAME/`, `images/NAME/` or `images/`,
+//! where NAME starts with `train` or `val`, as in `train2017`. Images can also lie at their file
+//! names below the root, as when these start with `train2017/`.
 
 mod categories;
 mod document;
@@ -28,7 +28,7 @@ const LONGEST: usize = 1 << 15;
 #[derive(Debug)]
 pub struct Coco {
     annotations: PathBuf,
-    /// Where the images may lie, by their file names; the likeliest first.
+    /// Folders in which the images are looked for by file name; the likeliest first.
     folders: [PathBuf; 3],
     images: Vec<(ImageEntry, Vec<Annotation>)>,
     categories: Categories,
@@ -39,13 +39,13 @@ pub struct Coco {
 impl Coco {
     /// Reads the annotations of both splits below `root`, training first.
     ///
-    /// Classes are those of the training file, numbered from 0 in the order of its own
-    /// numbers; the other file's categories are joined to them by name, and by number
-    /// where several bear one name. No picture may claim more than `max_pixels` pixels.
+    /// Classes are those of the training file, numbered from 0 in the order of its category
+    /// numbers; the other file's categories are matched to them by name, and also by number if
+    /// several have the same name. No picture may claim more than `max_pixels` pixels.
     ///
     /// # Errors
-    /// As [`Self::open`], and when annotations to evaluate on have categories that the
-    /// training file does not know.
+    /// As [`Self::open`], and when annotations of the test split have categories that the training
+    /// file does not have.
     pub fn open_splits(root: &Path, max_pixels: u64) -> Result<[Self; 2], DataError> {
         let decoding = Decoding { max_pixels, ..Decoding::default() };
         let [train, mut test] = [Split::Train, Split::Test].map(|split| Self::open(split, root));
@@ -57,7 +57,7 @@ impl Coco {
         Ok([train, test?])
     }
 
-    /// Takes the classes of the training annotations.
+    /// Adopts the classes of the training annotations.
     fn join(&mut self, train: &Categories) -> Result<(), DataError> {
         let annotations = self.images.iter().flat_map(|(_, annotations)| annotations);
         let used: BTreeSet<u64> = annotations.map(|annotation| annotation.category_id).collect();
@@ -68,11 +68,11 @@ impl Coco {
         Ok(())
     }
 
-    /// Reads the annotations of one split below `root`, by its own numbering of classes:
-    /// [`Self::open_splits`] joins two.
+    /// Reads the annotations of one split below `root`, with its own numbering of classes.
     ///
-    /// Classes are numbered from 0 in the order of the file's own numbers. Images
-    /// without objects are kept; objects without width or height are left out.
+    /// [`Self::open_splits`] reads two splits with a common numbering. Here classes are numbered
+    /// from 0 in the order of the file's category numbers. Images without objects are kept; objects
+    /// without width or height are left out.
     ///
     /// # Errors
     /// When the folder lacks the file or the images, there are several files for the
@@ -101,7 +101,7 @@ impl Coco {
         &self.annotations
     }
 
-    /// The file of an image.
+    /// The path of an image's file.
     fn picture(&self, entry: &ImageEntry) -> Result<PathBuf, DataError> {
         let mut candidates = self.folders.iter().map(|folder| folder.join(&entry.file_name));
         candidates.find(|path| path.exists()).ok_or_else(|| DataError::Absent {
@@ -115,7 +115,7 @@ impl Coco {
         })
     }
 
-    /// Refuses an image of another size than the annotations say.
+    /// Refuses an image whose size differs from that in the annotations.
     fn check_size(&self, entry: &ImageEntry, found: [usize; 2]) -> Result<(), DataError> {
         let ImageEntry { id, height, width, .. } = entry;
         let [high, wide] = found;
@@ -126,7 +126,7 @@ impl Coco {
         Err(DataError::malformed(&self.annotations, problem))
     }
 
-    /// Says in which annotation what is wrong.
+    /// The error for a problem with an annotation.
     fn wrong(&self, annotation: &Annotation, problem: &str) -> DataError {
         let problem = format!("annotation {}: {problem}", annotation.id);
         DataError::malformed(&self.annotations, problem)
@@ -194,7 +194,7 @@ impl DenseSource for Coco {
     }
 }
 
-/// The annotations of a split and the name that its images' folder has too.
+/// The annotation file of a split, and its name, which is also that of the images' folder.
 fn find(split: Split, root: &Path) -> Result<(PathBuf, String), DataError> {
     let start = match split {
         Split::Train => "train",
@@ -225,11 +225,11 @@ fn find(split: Split, root: &Path) -> Result<(PathBuf, String), DataError> {
 
 type Indexed = (Vec<(ImageEntry, Vec<Annotation>)>, Categories, Vec<String>);
 
-/// Pixels by which a box may reach beyond its image without a word: sides are rounded.
+/// Pixels by which a box may reach beyond its image without a warning, because sides are rounded.
 const OVERHANG: f64 = 1.0;
 
-/// Checks every entry and brings annotations to their images; also says which boxes have no width
-/// or height, or reach beyond their image.
+/// Checks every entry and assigns annotations to their images; also returns notes on boxes that
+/// have no width or height, or reach beyond their image.
 fn index(document: Document) -> Result<Indexed, String> {
     let categories = Categories::of(document.categories)?;
 

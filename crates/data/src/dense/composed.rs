@@ -1,9 +1,8 @@
 //! Composed scenes: real digits pasted on real photos, with exact masks and boxes.
 //!
-//! Nobody took these pictures. Digits (MNIST's) in random colours and sizes stand on
-//! backgrounds (CIFAR-10's, enlarged), so every pixel's class and every box is
-//! known exactly. Numbers measured on them compare models with each other here,
-//! and with nothing published.
+//! The scenes are synthetic. Digits (MNIST's) in random colours and sizes stand on backgrounds
+//! (CIFAR-10's, enlarged), so every pixel's class and every box is known exactly. Results on them
+//! compare models of this project with each other, not with published numbers.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -17,17 +16,17 @@ use crate::augment::resize::Resizer;
 use crate::image::Image;
 use crate::source::{Source, Statistics};
 
-/// Where a digit's ink begins: half of its darkest.
+/// Minimum opacity of a digit's ink: half of the maximum.
 const INK: u8 = 128;
-/// Attempts to find a place that hides no other digit.
+/// Attempts to find a position where a digit hides no other.
 const ATTEMPTS: usize = 20;
-/// A box may cover this share of the smaller of two.
+/// Maximum overlap of two digits' squares, as a fraction of the smaller one.
 const OVERLAP: f64 = 0.2;
 
 /// Settings of composed scenes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ComposedConfig {
-    /// Run seed; another seed is other scenes.
+    /// Seed of the run; another seed gives other scenes.
     pub seed: u64,
     /// Number of scenes.
     pub len: usize,
@@ -40,7 +39,7 @@ pub struct ComposedConfig {
 }
 
 impl ComposedConfig {
-    /// One to four digits, of a quarter to half of the image's side.
+    /// One to four digits, with sides of a quarter to half of the image's.
     pub fn new(seed: u64, len: usize, size: usize) -> Self {
         Self { seed, len, size, objects: 1..=4, digit: (size / 4).max(1)..=(size / 2).max(1) }
     }
@@ -59,11 +58,11 @@ pub struct ComposedDigits {
 }
 
 impl ComposedDigits {
-    /// Takes labelled grey `digits` and `backgrounds` in colour.
+    /// Creates scenes from labelled grey `digits` and RGB `backgrounds`.
     ///
     /// # Errors
-    /// When one of them is empty or of other channels, digits have no labels, or a
-    /// range of the configuration is empty or larger than the image.
+    /// When one of them is empty or has other channels, digits have no labels, or a range of the
+    /// configuration is empty or larger than the image.
     pub fn new(
         digits: Arc<dyn Source>,
         backgrounds: Arc<dyn Source>,
@@ -124,7 +123,7 @@ impl DenseSource for ComposedDigits {
         let whole = Region::whole(background.height(), background.width());
         let mut pixels = resizer.resize(&background, whole, size, size).to_vec();
 
-        // By pixel: 0, or one more than the digit that lies on top.
+        // For each pixel: 0, or one more than the index of the digit on top.
         let mut owners = vec![0_usize; size * size];
         let mut classes = Vec::new();
         let mut taken: Vec<[usize; 3]> = Vec::new();
@@ -132,7 +131,7 @@ impl DenseSource for ComposedDigits {
             let digit = draw(stream, self.digits.len());
             let side = between(stream, &self.config.digit);
             let colour: [f64; 3] = std::array::from_fn(|_| stream.uniform_in(0.0, 255.0));
-            // A free place, if one of so many is.
+            // A free position, if one of the attempts finds any.
             let place = (0..ATTEMPTS)
                 .map(|_| [draw(stream, size - side + 1), draw(stream, size - side + 1), side])
                 .find(|place| taken.iter().all(|other| covered(place, other) <= OVERLAP));
@@ -180,14 +179,15 @@ fn between(stream: &mut RandomStream, range: &RangeInclusive<usize>) -> usize {
     range.start() + draw(stream, range.end() - range.start() + 1)
 }
 
-/// The share of the smaller of two squares (top, left, side) that both have.
+/// Overlap of two squares (top, left, side), as a fraction of the smaller one.
 fn covered(a: &[usize; 3], b: &[usize; 3]) -> f64 {
     let common =
         |axis: usize| (a[axis] + a[2]).min(b[axis] + b[2]).saturating_sub(a[axis].max(b[axis]));
     (common(0) * common(1)) as f64 / (a[2].min(b[2]).pow(2)) as f64
 }
 
-/// Blends a digit's ink into the scene and owns the pixels that are mostly ink.
+/// Blends a digit's ink into the scene, and marks the digit as owner of the pixels that are mostly
+/// ink.
 fn paste(
     ink: &[u8],
     [top, left, side]: [usize; 3],
@@ -216,7 +216,7 @@ mod tests {
     use super::*;
     use crate::source::InMemory;
 
-    /// Ten classes of digits, whole squares of ink in the middle of their image.
+    /// Ten classes of digits, each a solid square of ink in the middle of its image.
     fn digits() -> Arc<dyn Source> {
         let square =
             |i: usize| if (2..6).contains(&(i / 8)) && (2..6).contains(&(i % 8)) { 255 } else { 0 };

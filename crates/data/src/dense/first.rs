@@ -14,7 +14,7 @@ pub struct FirstScenes {
 }
 
 impl FirstScenes {
-    /// Keeps the first `limit` images, or all where there are fewer.
+    /// Keeps the first `limit` images, or all if there are fewer.
     pub fn new(source: Arc<dyn DenseSource>, limit: usize) -> Self {
         let len = limit.min(source.len());
         Self { source, len }

@@ -5,11 +5,11 @@ use rayon::prelude::*;
 
 use super::DenseSource;
 
-/// Looks at every image of a source: whether anything in any of them is labelled.
+/// Checks every image of a source, and returns whether anything in any of them is labelled.
 ///
 /// # Errors
-/// That of the first image whose files are not there or not what they must be. Damaged ones are
-/// left to the loader where they may be skipped, unless all others are unlabelled.
+/// The error of the first image whose files are missing or invalid. Damaged images are left to the
+/// loader if it can skip them, unless all others are unlabelled.
 pub(super) fn any_labelled(source: &dyn DenseSource, on_error: OnError) -> Result<bool, DataError> {
     let looked: Vec<_> = (0..source.len()).into_par_iter().map(|at| source.look(at)).collect();
     let (mut labelled, mut damaged) = (false, None);

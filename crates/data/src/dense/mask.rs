@@ -1,9 +1,9 @@
-//! Which pixels belong to an object, as lengths of runs.
+//! Masks of objects, as run lengths.
 
-/// Which pixels belong to an object.
+/// The pixels that belong to an object.
 ///
-/// Held as COCO holds them: lengths of runs down the columns, from left to right, which
-/// begin with pixels outside. So a scene of many large masks takes little memory.
+/// Stored as in COCO: as lengths of runs down the columns, from left to right, which start with
+/// pixels outside the object. A scene of many large masks therefore takes little memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectMask {
     height: usize,
@@ -13,7 +13,7 @@ pub struct ObjectMask {
 }
 
 impl ObjectMask {
-    /// Takes `height · width` pixels, row by row.
+    /// Creates a mask from `height · width` pixels, row by row.
     ///
     /// # Panics
     /// When there are more or fewer.
@@ -23,7 +23,7 @@ impl ObjectMask {
         Self::of_columns(height, width, down)
     }
 
-    /// Takes the pixels down the columns, from left to right.
+    /// Creates a mask from the pixels down the columns, from left to right.
     pub(super) fn of_columns(
         height: usize,
         width: usize,
@@ -40,12 +40,12 @@ impl ObjectMask {
         Self { height, width, runs }
     }
 
-    /// Takes the lengths of runs, whose sum is `height · width`.
+    /// Creates a mask from the lengths of runs, whose sum is `height · width`.
     pub(super) fn of_runs(height: usize, width: usize, lengths: Vec<usize>) -> Self {
         debug_assert_eq!(lengths.iter().sum::<usize>(), height * width);
         let mut runs: Vec<usize> = vec![0];
         for (place, length) in lengths.into_iter().enumerate().filter(|(_, length)| *length > 0) {
-            // A run of nothing joins those before and after it.
+            // An empty run merges those before and after it.
             if place % 2 == (runs.len() - 1) % 2 {
                 *runs.last_mut().expect("there is a first run") += length;
             } else {
@@ -81,8 +81,8 @@ impl ObjectMask {
         self.runs.iter().skip(1).step_by(2).sum()
     }
 
-    /// The smallest box around the object: left, top, width and height; none for
-    /// an object without pixels.
+    /// The smallest box around the object: left, top, width and height; `None` for an object
+    /// without pixels.
     pub fn bounds(&self) -> Option<[f64; 4]> {
         let mut bounds: Option<[usize; 4]> = None;
         for (start, end) in self.inside() {
@@ -100,7 +100,7 @@ impl ObjectMask {
         Some([left, top, right - left + 1, bottom - top + 1].map(|side| side as f64))
     }
 
-    /// Where the runs inside begin and end, counted down the columns.
+    /// Start and end of each run inside the object, counted down the columns.
     fn inside(&self) -> impl Iterator<Item = (usize, usize)> {
         let mut place = 0;
         self.runs.iter().enumerate().filter_map(move |(at, &run)| {
@@ -137,7 +137,7 @@ mod tests {
                 _ => None,
             };
             prop_assert_eq!(mask.bounds(), bounds);
-            // Runs of nothing, wherever they stand, change nothing.
+            // Empty runs, wherever they stand, change nothing.
             let mut lengths = mask.runs.clone();
             for gap in gaps {
                 let at = gap % (lengths.len() + 1);

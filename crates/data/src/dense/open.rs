@@ -13,19 +13,20 @@ use crate::open;
 
 /// The training and test images of a dense task.
 pub struct DenseSplits {
-    /// What heads are trained on.
+    /// The images that heads are trained on.
     pub train: Arc<dyn DenseSource>,
-    /// What they are measured on.
+    /// The images that they are evaluated on.
     pub test: Arc<dyn DenseSource>,
 }
 
 impl DenseSplits {
-    /// Scenes of MNIST's digits on CIFAR-10's photos, each split's of its own: as `config`
-    /// says of the training split, and `test` scenes to measure on. The two data sets lie in
-    /// the folders that `folder` says.
+    /// Scenes of MNIST's digits on CIFAR-10's photos, each split from the same split of both.
+    ///
+    /// `config` describes the training split; `test` is the number of test scenes. `folder` returns
+    /// the folder of a data set.
     ///
     /// # Errors
-    /// When one of them is not there or not whole, or a scene is too small for its digits.
+    /// When a data set is missing or incomplete, or a scene is too small for its digits.
     pub fn composed<E: From<DataError>>(
         config: &ComposedConfig,
         test: usize,
@@ -40,13 +41,13 @@ impl DenseSplits {
         Ok(Self { train: compose(Split::Train, config.len)?, test: compose(Split::Test, test)? })
     }
 
-    /// A folder of ADE20K's form, and the first images of each split up to its limit. Headers of
-    /// these images are read, and their annotations decoded.
+    /// A folder in ADE20K's layout, with the first images of each split up to its limit.
+    ///
+    /// The headers of these images are read, and their annotations decoded.
     ///
     /// # Errors
-    /// When the folder is not whole, its splits do not agree, a split has no label, or an image
-    /// or annotation is not what it must be. Damaged ones are errors where `on_error` is
-    /// [`OnError::Stop`].
+    /// When the folder is incomplete, its splits do not agree, a split has no label, or an image or
+    /// annotation is invalid. Damaged ones are errors if `on_error` is [`OnError::Stop`].
     pub fn ade20k(root: &Path, limits: [usize; 2], on_error: OnError) -> Result<Self, DataError> {
         let open = |split| Ade20k::open(split, root);
         let [train, test] = [open(Split::Train)?, open(Split::Test)?];
@@ -55,7 +56,7 @@ impl DenseSplits {
         Self::limited([Arc::new(train), Arc::new(test)], limits, on_error, labels, wanted)
     }
 
-    /// A folder of COCO's form, likewise; no picture may claim more than `max_pixels` pixels.
+    /// The same for a folder in COCO's layout; no picture may claim more than `max_pixels` pixels.
     ///
     /// # Errors
     /// As [`Self::ade20k`].
@@ -71,8 +72,8 @@ impl DenseSplits {
         Self::limited([Arc::new(train), Arc::new(test)], limits, on_error, labels, wanted)
     }
 
-    /// Keeps the first images, all of which are looked at. `labels` are the files or folders
-    /// that must have a `wanted` label.
+    /// Keeps the first images, and checks all of them. `labels` are the files or folders that must
+    /// have a `wanted` label.
     fn limited(
         [train, test]: [Arc<dyn DenseSource>; 2],
         limits: [usize; 2],

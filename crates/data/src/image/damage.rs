@@ -1,15 +1,15 @@
-//! Whether a picture's file is complete.
+//! Detection of truncated picture files.
 //!
-//! Decoders show what they have of a picture that breaks off, which is right for a viewer
-//! and wrong for training data. Each format says where it ends: JPEG with an
-//! end-of-image marker, PNG with an `IEND` chunk, WebP with a length in its header.
+//! Decoders show what they have of a truncated picture, which is right for a viewer and wrong for
+//! training data. Each format marks its end: JPEG with an end-of-image marker, PNG with an `IEND`
+//! chunk, WebP with a length in its header.
 
 use image::ImageFormat;
 
-/// Refuses a file that stops before its format's end; what follows the end is no matter.
+/// Refuses a file that stops before its format's end; data after the end are ignored.
 ///
 /// # Errors
-/// What is missing, in words.
+/// A description of what is missing.
 pub(super) fn check_end(file: &[u8], format: ImageFormat) -> Result<(), String> {
     let whole = match format {
         ImageFormat::Jpeg => jpeg_ends(file),
@@ -30,7 +30,7 @@ fn jpeg_ends(file: &[u8]) -> bool {
     const STANDALONE: [u8; 10] = [0x01, 0xd0, 0xd1, 0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7, 0xd8];
     let mut at = 0;
     loop {
-        // Coded data, and whatever else lies between segments, has no marker but 0xff 0x00.
+        // Coded data and anything else between segments have no marker but 0xff 0x00.
         let Some(next) = file[at..].iter().position(|&byte| byte == 0xff) else { return false };
         at += next + 1;
         match file.get(at) {

@@ -9,11 +9,11 @@ use image::{ImageFormat, ImageReader};
 use super::{jpeg, refused};
 use crate::regular;
 
-/// Height and width that a picture's header claims; nothing is decoded.
+/// Height and width according to a picture's header; nothing is decoded.
 ///
 /// # Errors
-/// [`DataError::Image`] where the header is damaged or claims more than `decoding` allows, and
-/// [`DataError::Io`] where there is no file.
+/// [`DataError::Image`] when the header is damaged or claims more than `decoding` allows, and
+/// [`DataError::Io`] when there is no file.
 pub(crate) fn claimed_size(path: &Path, decoding: Decoding) -> Result<[usize; 2], DataError> {
     let damaged = |problem: String| DataError::Image { image: path.display().to_string(), problem };
     let reader = ImageReader::new(BufReader::new(regular::open(path)?));

@@ -1,6 +1,6 @@
-//! JPEG files, decoded by the decoder of the `image` crate with its strictness turned on.
+//! JPEG files, decoded by the decoder of the `image` crate in strict mode.
 //!
-//! `image` has it go on after damage, and fills what is missing with grey.
+//! `image` itself lets it continue after damage, and fills the missing part with grey.
 
 mod bits;
 mod coded;
@@ -15,7 +15,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::Decoding;
 
-/// How files are decoded.
+/// Options of the decoder.
 fn strict() -> DecoderOptions {
     DecoderOptions::default()
         .set_strict_mode(true)
@@ -23,15 +23,16 @@ fn strict() -> DecoderOptions {
         .set_max_height(usize::MAX)
 }
 
-/// Width and height by the header, with the decoder's words where that is damaged.
+/// Width and height according to the header, or the decoder's message if that is damaged.
 pub(super) fn claimed_size(file: impl BufRead + Seek) -> Result<(usize, usize), String> {
     let mut decoder = JpegDecoder::new_with_options(file, strict());
     decoder.decode_headers().map_err(|error| error.to_string())?;
     decoder.dimensions().ok_or_else(|| "it has no size".to_owned())
 }
 
-/// Decodes a JPEG to grey where it is grey, and to RGB otherwise; one that is `known` to be whole
-/// without going through its coded data first.
+/// Decodes a JPEG to grey if it is grey, and to RGB otherwise.
+///
+/// The coded data are checked first, unless the file is `known` to be intact.
 pub(super) fn decode(file: &[u8], decoding: Decoding, known: bool) -> Result<DynamicImage, String> {
     let options = strict();
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(file), options);

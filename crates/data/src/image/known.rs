@@ -1,8 +1,8 @@
-//! Which pictures of a source have been decoded before.
+//! Records which pictures of a source have been decoded before.
 //!
-//! To go through a JPEG's coded data takes as long as its decoder does. It is done when a picture
-//! is first read; one that was whole then is only decoded from there on. One that was damaged
-//! is gone through whenever it is read.
+//! Checking a JPEG's coded data takes as long as decoding it. It is done when a picture is first
+//! read; if the picture was intact then, it is only decoded from then on. A damaged picture is
+//! checked whenever it is read.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,12 +10,12 @@ use bauta_datasets::Decoding;
 
 use super::Image;
 
-/// A mark for each picture that was decoded and found whole.
+/// A mark for each picture that was decoded and found intact.
 #[derive(Debug)]
 pub(crate) struct Known(Box<[AtomicBool]>);
 
 impl Known {
-    /// No mark on any of so many pictures.
+    /// No marks yet, for the given number of pictures.
     pub(crate) fn none(pictures: usize) -> Self {
         Self((0..pictures).map(|_| AtomicBool::new(false)).collect())
     }
@@ -23,14 +23,14 @@ impl Known {
     /// Decodes the file of picture `index`.
     ///
     /// # Errors
-    /// As [`Image::decode_with`]; of a file that was whole before, what its decoder notices.
+    /// As [`Image::decode_with`]; for a file that was intact before, only what its decoder notices.
     pub(crate) fn decode(
         &self,
         index: usize,
         file: &[u8],
         decoding: Decoding,
     ) -> Result<Image<'static>, String> {
-        // Threads need not agree: a picture is gone through twice at worst.
+        // Threads need not agree: at worst a picture is checked twice.
         let known = &self.0[index];
         let image = Image::decode_known(file, decoding, known.load(Ordering::Relaxed))?;
         known.store(true, Ordering::Relaxed);
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn a_damaged_picture_stays_one_however_often_it_is_read() {
         for (name, file) in formats().into_iter().filter(|(name, _)| name.contains("jpeg")) {
-            // Decoders pass over it; only who goes through the data notices.
+            // Decoders ignore it; only the check of the coded data notices it.
             let more =
                 [&file[..file.len() - 2], &[0x12, 0x34, 0x56, 0x78, 0x9a, 0xff, 0xd9]].concat();
             assert!(Image::decode_known(&more, Decoding::default(), true).is_ok(), "{name}");
@@ -65,7 +65,7 @@ mod tests {
             for _ in 0..2 {
                 assert!(known.decode(0, &more, Decoding::default()).is_err(), "{name}");
             }
-            // A file that is cut off is noticed even where it was whole before.
+            // A truncated file is noticed even if it was intact before.
             assert!(known.decode(0, &file, Decoding::default()).is_ok(), "{name}");
             let cut = &file[..file.len() / 2];
             assert!(known.decode(0, cut, Decoding::default()).is_err(), "{name}");

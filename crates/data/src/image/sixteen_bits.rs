@@ -1,4 +1,4 @@
-//! Pictures with sixteen bits per sample, with all of their levels.
+//! Pictures with sixteen bits per sample, at full precision.
 
 use std::sync::Once;
 
@@ -7,8 +7,9 @@ use ::image::DynamicImage;
 use super::{Channels, Decoding, Image, dynamic};
 
 impl Image<'static, f32> {
-    /// Decodes a PNG file of sixteen bits a sample, 0 to 65535; grey becomes three equal
-    /// channels, or colours grey, as `decoding` says, and nothing is rounded.
+    /// Decodes a PNG file of sixteen bits per sample, 0 to 65535, without rounding.
+    ///
+    /// Grey becomes three equal channels, or colours grey, as `decoding` says.
     ///
     /// # Errors
     /// As [`Image::decode_with`], and for files of fewer bits or with transparency.
@@ -44,7 +45,7 @@ impl Image<'static, f32> {
     }
 }
 
-/// Whether it has been said that a source's pictures of sixteen bits are rounded to eight.
+/// Whether a warning has been given that a source's pictures of sixteen bits are rounded to eight.
 #[derive(Debug)]
 pub(crate) struct Rounding(Once);
 
@@ -55,7 +56,7 @@ impl Default for Rounding {
 }
 
 impl Rounding {
-    /// Says so of the first such file that is decoded to bytes.
+    /// Warns about the first such file that is decoded to bytes.
     pub(crate) fn tell(&self, file: &[u8], sample: impl FnOnce() -> String) {
         if has_sixteen_bits(file) {
             self.0.call_once(|| {
@@ -69,7 +70,7 @@ impl Rounding {
     }
 }
 
-/// Whether a file is a PNG of sixteen bits a sample, by its header.
+/// Whether a file is a PNG of sixteen bits per sample, according to its header.
 fn has_sixteen_bits(header: &[u8]) -> bool {
     header.starts_with(b"\x89PNG\r\n\x1a\n") && header.get(24) == Some(&16)
 }

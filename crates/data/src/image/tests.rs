@@ -1,4 +1,4 @@
-//! What files become, and which are refused.
+//! Decoding of files of every kind, and errors for damaged ones.
 
 use std::io::Cursor;
 
@@ -47,7 +47,7 @@ fn jpeg_and_webp_decode() {
     }
 }
 
-/// Every kind of file that the decoders tell apart, with what must not change: its name.
+/// A file of every kind that the decoders distinguish, with its name.
 pub(crate) fn formats() -> Vec<(&'static str, Vec<u8>)> {
     let picture = gradient(40, 56, 3);
     let grey = DynamicImage::ImageLuma8(picture.to_luma8());
@@ -77,13 +77,13 @@ fn a_file_that_is_cut_anywhere_is_an_error() {
         for length in 0..file.len() {
             assert!(Image::decode(&file[..length]).is_err(), "{name}, {length} of {}", file.len());
         }
-        // What follows the end of a picture is no matter.
+        // Data after the end of a picture are ignored.
         let longer = [&file[..], b"appended"].concat();
         assert_eq!(Image::decode(&longer), Image::decode(&file), "{name}");
     }
 }
 
-/// Where a JPEG's first coded data begin.
+/// The start of a JPEG's first coded data.
 fn coded_data(file: &[u8]) -> usize {
     file.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap() + 14
 }
@@ -91,7 +91,7 @@ fn coded_data(file: &[u8]) -> usize {
 #[test]
 fn coded_data_that_break_off_before_the_end_marker_are_an_error() {
     for (name, file) in formats().into_iter().filter(|(name, _)| name.contains("jpeg")) {
-        // Of a progressive picture, what ends with a scan is a picture, too.
+        // A progressive picture that ends after any of its scans is a picture, too.
         let scans = file.windows(2).filter(|pair| *pair == [0xff, 0xda]).count();
         let decoded = (coded_data(&file)..file.len() - 4).filter(|&length| {
             let closed = [&file[..length], &[0xff, 0xd9]].concat();
@@ -99,7 +99,7 @@ fn coded_data_that_break_off_before_the_end_marker_are_an_error() {
         });
         let most = if scans == 1 { 0 } else { 8 * scans };
         assert!(decoded.count() <= most, "{name}");
-        // Nor may there be more than the pixels take, but for zeros that fill up.
+        // Nor may there be more coded data than the pixels need, except for padding zeros.
         let more =
             |bytes: &[u8]| Image::decode(&[&file[..file.len() - 2], bytes, &[0xff, 0xd9]].concat());
         assert!(more(&[0x12, 0x34, 0x56, 0x78, 0x9a]).is_err(), "{name}");
@@ -111,7 +111,7 @@ fn coded_data_that_break_off_before_the_end_marker_are_an_error() {
 fn a_stretch_of_damage_is_an_error_in_most_places() {
     let key = StreamKey { seed: 0, purpose: Purpose::named("damage"), epoch: 0, sample: 0 };
     let stream = &mut key.stream();
-    // The bool coder of lossy WebP takes anything for a picture.
+    // The bool coder of lossy WebP accepts anything as a picture.
     for (name, file) in formats().into_iter().filter(|(name, _)| *name != "lossy webp") {
         let whole = Image::decode(&file).unwrap();
         let start = if name.contains("jpeg") { coded_data(&file) } else { 40 };
@@ -164,7 +164,7 @@ fn hostile_files_are_errors() {
     let whole = encode(&gradient(16, 16, 0), ImageFormat::Png);
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 0x55;
-    // The header of a PNG of 65535 × 65535 pixels, with nothing behind it.
+    // The header of a PNG of 65535 × 65535 pixels, with nothing after it.
     let mut vast = whole[..33].to_vec();
     vast[16..24].copy_from_slice(&[0, 0, 255, 255, 0, 0, 255, 255]);
     for file in [&[][..], b"not an image", &whole[..whole.len() / 2], &flipped, &vast] {

@@ -14,10 +14,10 @@ use crate::prefetch::Cancel;
 use crate::sample::{Pixels, Sample};
 use crate::source::Source;
 
-/// How an image is augmented where it is another's partner.
+/// Purpose of the stream that augments an image as another's partner.
 const PARTNER_AUGMENT: Purpose = Purpose::named("partner augment");
 
-/// Everything that a batch is made of, shared by the threads.
+/// Everything that is needed to build a batch, shared by the threads.
 pub(super) struct Assembler {
     source: Arc<dyn Source>,
     augmenter: Augmenter,
@@ -37,7 +37,7 @@ impl Assembler {
         Self { source, augmenter, height, width, seed, unreadable: Unreadable::new(on_error) }
     }
 
-    /// Panics unless every read is of this source.
+    /// Panics unless every partner is drawn from this source.
     pub(super) fn check(&self, reads: &[Read]) {
         for read in reads {
             if let Read::Partner(sampler) = read {
@@ -47,9 +47,9 @@ impl Assembler {
         }
     }
 
-    /// Makes a batch, if one of its images can be read; also says how many were left out.
+    /// Builds a batch, if one of its images can be read; also returns how many were left out.
     ///
-    /// Gives up with an arbitrary batch soon after `cancel` is set.
+    /// Returns early with an arbitrary batch once `cancel` is set.
     pub(super) fn assemble(
         &self,
         step: u64,
@@ -91,7 +91,7 @@ impl Assembler {
 
     /// Reads another image for each image of a batch.
     ///
-    /// One that cannot be decoded is reported, and the batch's own image stands in its place.
+    /// One that cannot be decoded is reported, and the batch's own image takes its place.
     pub(super) fn read_beside(
         &self,
         batch: &Batch,
@@ -122,14 +122,14 @@ impl Assembler {
         let places = indices.iter().copied().zip(batch.indices.iter().copied());
         let failed = self.fill(&mut pixels, places, purpose, batch.epoch, cancel)?;
         for (place, _) in failed.iter().enumerate().filter(|&(_, &failed)| failed) {
-            // A source refuses before anything is written, so the own image still stands.
+            // A source fails before anything is written, so the own image is still there.
             indices[place] = batch.indices[place];
         }
         Ok(ReadImages { pixels: self.stacked(pixels, indices.len()), indices })
     }
 
     /// Fills one chunk of pixels for each pair of an image's index and that of the image whose
-    /// stream augments it; says which could not be read.
+    /// stream augments it; returns which could not be read.
     fn fill<S: Sample>(
         &self,
         pixels: &mut [S],
@@ -174,7 +174,7 @@ impl Assembler {
     }
 }
 
-/// Removes the groups of `size` items that are marked.
+/// Removes the marked groups of `size` items.
 fn leave_out<T: Copy>(items: &mut Vec<T>, size: usize, marked: &[bool]) {
     let mut kept = 0;
     for group in (0..marked.len()).filter(|&group| !marked[group]) {

@@ -24,14 +24,14 @@ pub struct LoaderConfig {
     pub order: Order,
     /// What to do with an image that cannot be decoded.
     pub on_error: OnError,
-    /// How images are brought to height and width, in the place of the augmentation's crop.
+    /// How images are brought to height and width, instead of the augmentation's crop.
     pub framing: Option<Framing>,
-    /// The part of each batch of a shuffled order that this process makes.
+    /// The part of each batch of a shuffled order that this process prepares.
     pub share: Share,
 }
 
 impl LoaderConfig {
-    /// Shuffled batches of `batch_size` images of `height × width`, with seed 0,
+    /// Shuffled batches of `batch_size` images of `height × width` pixels, with seed 0, threads for
     /// every core, four batches ahead, corrupt images skipped, no framing, whole batches.
     pub fn new(batch_size: usize, height: usize, width: usize) -> Self {
         let (order, on_error) = (Order::Shuffled, OnError::Skip);
@@ -39,7 +39,7 @@ impl LoaderConfig {
         Self { batch_size, height, width, seed, threads, queue, order, on_error, framing, share }
     }
 
-    /// Checks that a source of so many samples, images or videos, gives a batch.
+    /// Checks that a source of `samples` samples, which are images or videos, fills a batch.
     pub(crate) fn check(&self, samples: usize, called: &str) -> Result<(), DataError> {
         if self.batch_size == 0 {
             return Err(DataError::setting("batch_size", 0, "must be at least 1"));

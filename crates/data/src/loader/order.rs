@@ -1,4 +1,4 @@
-//! Which images a global step holds.
+//! The images of a global step.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,13 +40,13 @@ pub(crate) struct Itinerary {
     batch_size: usize,
     seed: u64,
     share: Share,
-    /// Epochs and their permutations, the newest last: at the border of two epochs batches
-    /// of both are made at once.
+    /// Epochs and their permutations, the newest last: around the boundary of two epochs, batches
+    /// of both are prepared at once.
     permutations: Mutex<VecDeque<(u64, Arc<[u64]>)>>,
 }
 
 impl Itinerary {
-    /// Cuts so many samples as `config` says.
+    /// Divides `samples` samples as `config` says.
     pub(crate) fn new(config: &LoaderConfig, samples: usize) -> Self {
         let LoaderConfig { order, batch_size, seed, share, .. } = *config;
         Self { order, samples, batch_size, seed, share, permutations: Mutex::default() }
@@ -57,8 +57,10 @@ impl Itinerary {
         self.order.steps(self.samples, self.batch_size)
     }
 
-    /// The epoch of a global step, and the indices of its images: of a shuffled order, those of
-    /// this process's share. A sequential one is an evaluation's, which one process makes whole.
+    /// The epoch of a global step, and the indices of its images.
+    ///
+    /// In a shuffled order these are this process's share. A sequential order is an evaluation's,
+    /// which one process runs as a whole.
     pub(crate) fn visit(&self, step: u64) -> (u64, Vec<u64>) {
         let steps = self.steps_per_epoch();
         let (epoch, position) = (step / steps, (step % steps) as usize);
@@ -71,9 +73,10 @@ impl Itinerary {
         (epoch, indices)
     }
 
-    /// The steps whose images serve for `step` when none of its own can be read, in the order
-    /// in which they are tried: its own, then, of a shuffled epoch, the epoch's others as they
-    /// follow. An evaluation goes on without the step, so that no image counts twice.
+    /// The steps whose images are tried for `step`, in order: its own, then, in a shuffled epoch,
+    /// the epoch's others from there on.
+    ///
+    /// An evaluation continues without the step, so that no image counts twice.
     pub(crate) fn substitutes(&self, step: u64) -> impl Iterator<Item = u64> + use<> {
         let steps = self.steps_per_epoch();
         let tried = if self.order == Order::Shuffled { steps } else { 1 };
@@ -81,10 +84,10 @@ impl Itinerary {
         (0..tried).map(move |further| epoch * steps + (position + further) % steps)
     }
 
-    /// What becomes of a step when none of its [substitutes](Self::substitutes) can be read.
+    /// The outcome of a step when none of its [substitutes](Self::substitutes) can be read.
     ///
     /// # Errors
-    /// [`DataError::NoImages`] where that were all images of the epoch.
+    /// [`DataError::NoImages`] when these were all images of the epoch.
     pub(crate) fn gone_without<T>(
         &self,
         step: u64,
@@ -96,9 +99,9 @@ impl Itinerary {
         }
     }
 
-    /// The permutation of an epoch. Whoever needs it while another thread makes it waits for it.
+    /// The permutation of an epoch. A thread that needs it while another computes it waits.
     fn permutation(&self, epoch: u64) -> Arc<[u64]> {
-        // What is pushed is whole, even if a thread panicked while it held the lock.
+        // What is pushed is complete, even if a thread panicked while it held the lock.
         let mut known = self.permutations.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, permutation)) = known.iter().find(|(of, _)| *of == epoch) {
             return Arc::clone(permutation);

@@ -9,8 +9,8 @@ use crate::sample::Pixels;
 
 /// Another image that is read for each image of a batch.
 ///
-/// It is augmented by a stream of its own, keyed by the batch's image, so it is the same in
-/// whatever batch the image is, and varies from epoch to epoch.
+/// It is augmented by a separate stream, keyed by the batch's image, so it is the same whatever
+/// batch the image is in, and varies from epoch to epoch.
 #[derive(Clone, Debug)]
 pub enum Read {
     /// The same image again, augmented by the stream of this purpose: a second view.
@@ -25,8 +25,9 @@ pub enum Read {
 pub struct ReadImages {
     /// The images, \[B, C, H, W\].
     pub pixels: Pixels,
-    /// Their indices in the source, B. Where one could not be decoded and
-    /// [`OnError::Skip`](crate::OnError::Skip) holds, the batch's own image stands in its place,
-    /// as it is in the batch.
+    /// Their indices in the source, B.
+    ///
+    /// If one could not be decoded and [`OnError::Skip`](crate::OnError::Skip) is set, the batch's
+    /// own image takes its place, as it is in the batch.
     pub indices: Vec<u64>,
 }

@@ -2,11 +2,11 @@
 
 use bauta_datasets::DataError;
 
-/// One of several processes that train together, and their number.
+/// The share of one of several processes that train together.
 ///
-/// Each makes an equal, consecutive part of every batch of a shuffled order. Together they make
-/// the very samples that one process makes, augmented and masked alike, because these are drawn
-/// by a sample's index and not by its place.
+/// Each prepares an equal, consecutive part of every batch of a shuffled order. Together they
+/// produce exactly the samples of a single process, augmented and masked alike, because these are
+/// drawn by a sample's index and not by its position.
 ///
 /// ```
 /// use bauta_data::Share;
@@ -18,24 +18,24 @@ use bauta_datasets::DataError;
 pub struct Share {
     /// The process's number, from 0.
     pub rank: usize,
-    /// How many processes there are.
+    /// Number of processes.
     pub of: usize,
 }
 
 impl Share {
-    /// That of a single process.
+    /// The share of a single process.
     pub const WHOLE: Self = Self { rank: 0, of: 1 };
 
-    /// Its part of a batch, whose size [`check`](Self::check) has let pass.
+    /// Its part of a batch, whose size has passed [`check`](Self::check).
     pub fn part<T>(self, batch: &[T]) -> &[T] {
         let size = batch.len() / self.of;
         &batch[self.rank * size..][..size]
     }
 
-    /// Checks that a batch has equal parts.
+    /// Checks that a batch can be divided into equal parts.
     ///
     /// # Errors
-    /// [`DataError::Setting`] of `batch_size` where it has not.
+    /// [`DataError::Setting`] for `batch_size` if it cannot.
     pub fn check(self, batch_size: usize) -> Result<(), DataError> {
         match batch_size.is_multiple_of(self.of) {
             true => Ok(()),

@@ -1,4 +1,4 @@
-//! Batches are a pure function of seed and step, and corrupt images do as told.
+//! Batches are a pure function of seed and step, and corrupt images are skipped or stop them.
 
 use bauta_datasets::OnError;
 use crossbeam_channel::bounded;
@@ -18,7 +18,7 @@ fn source(samples: usize) -> Arc<dyn Source> {
     Arc::new(InMemory::new("test", shape, pixels, labels, classes, Statistics::CIFAR10).unwrap())
 }
 
-/// Unlabelled images, those with the given indices corrupt; tells whoever listens of each read.
+/// Unlabelled images, those with the given indices corrupt; reports each read to a listener.
 struct Faulty {
     samples: usize,
     corrupt: Vec<usize>,
@@ -240,7 +240,7 @@ proptest! {
             (loader.batches(steps, |batch| batch).collect::<Result<Vec<Batch>, _>>(), each)
         };
         let (whole, each) = load(1, 0..12);
-        // Only where an image is dropped at an epoch's end can none of it be readable.
+        // An epoch can lack readable images only if an image is dropped at its end.
         if let Ok(whole) = whole {
             prop_assert_eq!(whole.iter().map(|b| b.step).collect::<Vec<_>>(), (0..12).collect::<Vec<_>>());
             for batch in &whole {
@@ -303,7 +303,7 @@ fn dropping_the_batches_stops_the_work() {
     // Dropped while the first of 4,000 images is read.
     drop(batches);
     go_on.send(()).unwrap();
-    // The only thread gets to this when it has done, or given up, what came before.
+    // The only thread gets to this once it has finished, or given up, the earlier work.
     let mut after = loader.prefetcher.inputs(0..1, |_, _| Ok(Prepared::whole(())));
     after.next().unwrap().unwrap();
     assert_eq!(has_read.len(), 0, "images that nobody wanted were read");

@@ -17,10 +17,10 @@ impl Unreadable {
         Self { on_error, reported: Mutex::default() }
     }
 
-    /// Says which of the samples with these indices failed and are to be done without.
+    /// Returns which of the samples with these indices failed and are to be left out.
     ///
     /// # Errors
-    /// The first failure, where failures stop the batches.
+    /// The first failure, if failures stop the batches.
     pub(crate) fn judge(
         &self,
         failures: Vec<Option<DataError>>,
@@ -33,7 +33,7 @@ impl Unreadable {
                 (None, _) => {}
                 (Some(error), OnError::Stop) => return Err(error),
                 (Some(error), OnError::Skip) => {
-                    // A set of numbers is whole even if a thread panicked while it held the lock.
+                    // A set of numbers is valid even if a thread panicked while it held the lock.
                     let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
                     if reported.insert(index) {
                         let sample = describe(index as usize);

@@ -1,4 +1,4 @@
-//! Twemoji with their names: `emoji.json` beside the pictures of 64 × 64 pixels.
+//! Twemoji with their names: `emoji.json` next to the pictures of 64 × 64 pixels.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::files::PairFiles;
 use super::listing::{Listing, plain};
 use crate::regular;
 
-/// An entry of `emoji.json`, of which the rest is of no matter here.
+/// An entry of `emoji.json`, with the fields that are used here.
 #[derive(Deserialize)]
 struct Entry {
     name: String,
@@ -20,7 +20,7 @@ struct Entry {
     has_img_twitter: bool,
 }
 
-/// Every emoji once, in its default tone of skin, with its name in lower case; classes are the
+/// Every emoji once, in its default skin tone, with its name in lower case; classes are the
 /// categories. The five patches of skin tones (category Component) are left out.
 pub(super) fn open(root: &Path, decoding: Decoding) -> Result<Listing, DataError> {
     let path = root.join("emoji.json");

@@ -1,4 +1,4 @@
-//! Pictures beside `.txt` files, in a folder of the user's or in Tux Paint's.
+//! Pictures next to `.txt` files, in a user's folder or in Tux Paint's.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -13,8 +13,8 @@ use crate::regular;
 use crate::source::listing::{files_below, has_extension, is_picture, shown};
 use crate::source::{Source, Statistics};
 
-/// Tux Paint's stamps that are PNG files with a caption, without mirror images; categories
-/// are the folders. Captions of stamps that are SVG drawings alone are left out.
+/// Tux Paint's stamps that are PNG files with a caption, without mirror images; categories are the
+/// folders. Captions of stamps that exist only as SVG drawings are left out.
 pub(super) fn stamps(root: &Path, decoding: Decoding) -> Result<Listing, DataError> {
     let first_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
     let is_stamp = |path: &Path| {
@@ -28,7 +28,7 @@ pub(super) fn stamps(root: &Path, decoding: Decoding) -> Result<Listing, DataErr
     Ok(Listing { blind: Vec::new(), ..listing })
 }
 
-/// Every picture below a folder; its subfolders are classes where all pictures lie in
+/// Every picture below a folder; its subfolders are classes if they hold all pictures and there are
 /// two of them or more.
 pub(super) fn folder(root: &Path, decoding: Decoding) -> Result<Listing, DataError> {
     let files = |paths| PairFiles::by_folder(root, paths, decoding);
@@ -90,7 +90,7 @@ fn read(
     Ok(Listing { images, captions, mute, blind, notes })
 }
 
-/// Pictures in files, whole or set in the middle of a white square.
+/// Pictures in files, as they are or centred on a white square.
 pub(super) struct PairFiles {
     pub paths: Vec<PathBuf>,
     pub labels: Option<Vec<u32>>,
@@ -152,7 +152,7 @@ impl Source for PairFiles {
     }
 }
 
-/// Sets an image in the middle of a white square of its longer side.
+/// Centres an image on a white square of its longer side.
 pub(super) fn squared(image: Image<'static>) -> Image<'static> {
     let (height, width, channels) = (image.height(), image.width(), image.channels());
     let side = height.max(width);

@@ -1,4 +1,4 @@
-//! Pictures and captions as they were found: what belongs together, and what does not.
+//! Pictures and captions as they were found: those that belong together, and the others.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use crate::source::Source;
 pub(super) struct Listing {
     /// The pictures.
     pub images: Arc<dyn Source>,
-    /// Of each picture; empty where there is none.
+    /// The caption of each picture; empty if it has none.
     pub captions: Vec<String>,
     /// Names of the pictures without a caption, or with an empty one.
     pub mute: Vec<String>,
-    /// Captions without a picture, behind their names.
+    /// Captions without a picture, each after its name.
     pub blind: Vec<(String, String)>,
     /// Further notes, one sentence each.
     pub notes: Vec<String>,
 }
 
 impl Listing {
-    /// What was found besides pairs, a sentence each; `root` is what was read.
+    /// Notes on everything but the pairs, one sentence each; `root` is the folder that was read.
     pub(super) fn notes(&self, root: &str, unpaired: Unpaired) -> Vec<String> {
         let fate = |alone: &str| match unpaired {
             Unpaired::Train => format!("trained on as {alone} only"),
@@ -72,11 +72,11 @@ pub(super) fn first_of(names: &[String]) -> String {
     named.join(", ")
 }
 
-/// The caption in the bytes of a text, without a byte order mark and with single spaces;
-/// `part` of the text is it.
+/// The caption in the bytes of a text, without a byte order mark and with single spaces; `part`
+/// extracts it from the text.
 ///
 /// # Errors
-/// What is wrong with it, in words: where it stops being UTF-8.
+/// A description of what is wrong with it: where it stops being UTF-8.
 pub(super) fn caption_in(bytes: Vec<u8>, part: impl Fn(&str) -> String) -> Result<String, String> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();

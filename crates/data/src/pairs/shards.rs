@@ -1,5 +1,5 @@
-//! Tar files of pictures and captions, in the WebDataset convention: `KEY.jpg` beside `KEY.txt`
-//! or `KEY.json`.
+//! Tar files of pictures and captions, in the WebDataset convention: `KEY.jpg` next to `KEY.txt` or
+//! `KEY.json`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,11 +10,12 @@ use serde_json::Value;
 use super::listing::{Listing, caption_in, plain};
 use crate::source::Shards;
 
-/// Keys of a `KEY.json` that hold a caption; the first that is there counts.
+/// Keys of a `KEY.json` that hold a caption; the first one present is used.
 const KEYS: [&str; 2] = ["caption", "text"];
 
-/// Every sample of the tar files below a folder; a caption is its `KEY.txt`, without that the
-/// value of `caption` or `text` in its `KEY.json`. Classes are those of `KEY.cls`.
+/// Every sample of the tar files below a folder, with the classes of `KEY.cls`.
+///
+/// A caption is its `KEY.txt` or, without that, the value of `caption` or `text` in its `KEY.json`.
 pub(super) fn open(root: &Path, decoding: Decoding) -> Result<Listing, DataError> {
     let mut notes = Vec::new();
     let (shards, alone) = Shards::with_captions(root, decoding, &mut notes)?;

@@ -1,4 +1,4 @@
-//! The held-out pairs: by their captions, so that pictures of one caption stay together.
+//! Held-out pairs, chosen by their captions, so that pictures of one caption stay together.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,14 @@ use bauta_datasets::DataError;
 use super::Captioned;
 use crate::source::holdout::place;
 
-/// Divides pairs into those trained on and those held out; halves of pairs are trained on.
+/// Divides pairs into those trained on and those held out; incomplete pairs are trained on.
 ///
-/// Whether a pair is held out depends on its caption and the fraction alone, except that of
-/// few captions at least one is held out and one is not.
+/// Whether a pair is held out depends only on its caption and the fraction, except that at least
+/// one caption is held out and at least one is not.
 ///
 /// # Errors
-/// [`DataError::Setting`] when the fraction is outside (0, 1), or there are not two captions.
+/// [`DataError::Setting`] when the fraction is outside (0, 1), or there are fewer than two
+/// captions.
 pub(super) fn divided(all: &Captioned, fraction: f64) -> Result<(Captioned, Captioned), DataError> {
     let refuse = |rule: String| Err(DataError::setting("holdout", fraction, rule));
     if !(fraction > 0.0 && fraction < 1.0) {
@@ -43,7 +44,7 @@ pub(super) fn divided(all: &Captioned, fraction: f64) -> Result<(Captioned, Capt
     Ok((all.at(&train), Captioned { texts: Vec::new(), ..all.at(&test) }))
 }
 
-/// A caption without what does not change what is said: case, marks and spaces.
+/// A caption without case, punctuation and spacing, which do not change its meaning.
 fn spoken(caption: &str) -> String {
     let words = caption.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     words.map(str::to_lowercase).collect::<Vec<_>>().join(" ")

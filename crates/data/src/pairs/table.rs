@@ -1,8 +1,8 @@
-//! Parquet files in Hugging Face's layout: a column `image.bytes` with pictures' files, and one
+//! Parquet files in Hugging Face's layout: a column `image.bytes` with picture files, and a column
 //! `caption`.
 //!
-//! A Parquet file gives a picture only with all of its page, so the pictures are copied once, as
-//! they are, to a file without a name that goes when its reader does.
+//! A picture in a Parquet file can only be read with its whole page, so the pictures are copied
+//! once, unchanged, to an unnamed file that is deleted with its reader.
 
 use std::fs::File;
 use std::io::Write;
@@ -22,9 +22,9 @@ use crate::regular;
 use crate::source::listing::{files_below, has_extension, shown};
 use crate::source::{Source, Statistics};
 
-/// Where pictures lie.
+/// Columns of pictures.
 const PICTURES: [&str; 1] = ["image.bytes"];
-/// Where captions lie; the first that is there counts.
+/// Columns of captions; the first one present is used.
 const CAPTIONS: [&str; 2] = ["caption", "text"];
 /// Rows that are read at once.
 const ROWS: usize = 64;
@@ -33,8 +33,8 @@ pub(super) fn is_table(path: &Path) -> bool {
     has_extension(path, &["parquet"])
 }
 
-/// Every row of the Parquet files below a folder. Pictures are copied to a file in `scratch`,
-/// which is made where there is none.
+/// Every row of the Parquet files below a folder. Pictures are copied to a file in `scratch`, which
+/// is created if necessary.
 pub(super) fn open(root: &Path, scratch: &Path, decoding: Decoding) -> Result<Listing, DataError> {
     let listed = files_below(root, is_table)?;
     if let Some(special) = listed.special.first() {
@@ -103,7 +103,7 @@ pub(super) fn open(root: &Path, scratch: &Path, decoding: Decoding) -> Result<Li
     Ok(Listing { images, captions, mute, blind, notes: Vec::new() })
 }
 
-/// What ended the reading of a column.
+/// The reason why reading a column ended.
 enum Ended {
     Reading(ParquetError),
     Taking(DataError),
@@ -118,7 +118,7 @@ impl Ended {
     }
 }
 
-/// What a reader's error says to a user.
+/// The message to a user for a reader's error.
 fn said(error: &ParquetError) -> String {
     let text = error.to_string();
     match text.contains("Disabled feature") {
@@ -130,7 +130,7 @@ fn said(error: &ParquetError) -> String {
     }
 }
 
-/// The number of the first of these columns that is there.
+/// The index of the first of these columns that exists.
 fn column(reader: &SerializedFileReader<File>, names: &[&str]) -> Result<usize, String> {
     let schema = reader.metadata().file_metadata().schema_descr();
     let found: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
@@ -146,7 +146,7 @@ fn column(reader: &SerializedFileReader<File>, names: &[&str]) -> Result<usize, 
     Ok(place)
 }
 
-/// Hands over what stands in each row of a column, in order; `None` for a null.
+/// Passes the value of each row of a column to `take`, in order; `None` for a null.
 fn each(
     group: &dyn RowGroupReader,
     column: usize,
@@ -180,14 +180,14 @@ fn each(
     Ok(())
 }
 
-/// Pictures' files, one behind the other in one file.
+/// Picture files, one after the other in one file.
 struct Copies {
     file: File,
     copies: Vec<Copied>,
     decoding: Decoding,
 }
 
-/// A picture's file: where it came from, and its first byte and length.
+/// A picture's file: its origin, and its first byte and length in the copy.
 struct Copied {
     name: String,
     place: (u64, u64),

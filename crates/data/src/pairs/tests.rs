@@ -16,7 +16,7 @@ pub(super) fn opened(
     open_pairs(name, root, &std::env::temp_dir(), options)
 }
 
-/// What refuses a folder of the user's.
+/// The error that refuses a user's folder.
 pub(super) fn refusal(root: &Path) -> String {
     opened(PairName::Pairs, root, &PairOptions::default()).err().unwrap().to_string()
 }

@@ -1,6 +1,7 @@
-//! Log-mel spectrograms, as `torchaudio.transforms.MelSpectrogram` with `center=False` makes
-//! them: a periodic Hann window, power, triangles of HTK's mel scale without normalisation, and
-//! log(x + 1e-6).
+//! Log-mel spectrograms, as computed by `torchaudio.transforms.MelSpectrogram` with `center=False`.
+//!
+//! The settings are a periodic Hann window, power, triangular filters on HTK's mel scale without
+//! normalisation, and log(x + 1e-6).
 
 use std::f64::consts::TAU;
 use std::ops::Range;
@@ -9,17 +10,17 @@ use std::sync::Arc;
 use bauta_datasets::DataError;
 use realfft::{RealFftPlanner, RealToComplex};
 
-/// What is added before the logarithm.
+/// Added before the logarithm.
 const FLOOR: f64 = 1e-6;
 
-/// The shape of a spectrogram.
+/// Settings of a spectrogram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogMelConfig {
-    /// Samples a second.
+    /// Samples per second.
     pub rate: u32,
     /// Samples of a window, at least 2.
     pub window: usize,
-    /// Samples from a window to the next, at least 1.
+    /// Samples from one window to the next, at least 1.
     pub hop: usize,
     /// Mel bands from 0 to half the rate, at least 1.
     pub bands: usize,
@@ -32,14 +33,14 @@ impl Default for LogMelConfig {
     }
 }
 
-/// Makes log-mel spectrograms.
+/// Computes log-mel spectrograms.
 #[derive(Clone)]
 pub struct LogMel {
     config: LogMelConfig,
     window: Vec<f32>,
     /// [bands, window / 2 + 1].
     bank: Vec<f32>,
-    /// Where each band has weights that are not zero.
+    /// The range of each band's nonzero weights.
     reach: Vec<Range<usize>>,
     transform: Arc<dyn RealToComplex<f32>>,
 }
@@ -77,12 +78,12 @@ impl LogMel {
         })
     }
 
-    /// What it was made of.
+    /// Its settings.
     pub fn config(&self) -> &LogMelConfig {
         &self.config
     }
 
-    /// Windows that lie in a wave of so many samples.
+    /// Number of windows in a wave of `samples` samples.
     pub fn frames(&self, samples: usize) -> usize {
         let LogMelConfig { window, hop, .. } = self.config;
         if samples < window { 0 } else { (samples - window) / hop + 1 }
@@ -93,8 +94,8 @@ impl LogMel {
         &self.bank
     }
 
-    /// The spectrogram [bands, frames] of a wave, row by row; empty where the wave is shorter
-    /// than a window.
+    /// The spectrogram [bands, frames] of a wave, row by row; empty if the wave is shorter than a
+    /// window.
     pub fn spectrogram(&self, wave: &[f32]) -> Vec<f32> {
         let LogMelConfig { window, hop, bands, .. } = self.config;
         let (frames, bins) = (self.frames(wave.len()), window / 2 + 1);
@@ -118,7 +119,7 @@ impl LogMel {
     }
 }
 
-/// Frequencies in Hz as mels by HTK's formula, and back.
+/// Converts Hz to mels with HTK's formula; [`to_hertz`] is the inverse.
 fn to_mel(hertz: f64) -> f64 {
     2595.0 * (1.0 + hertz / 700.0).log10()
 }
@@ -200,7 +201,7 @@ mod tests {
         assert!(LogMel::new(LogMelConfig { hop: 0, ..LogMelConfig::default() }).is_err());
     }
 
-    /// `tests/fixtures/log-mel/make.py` says how torchaudio made the numbers.
+    /// The numbers are torchaudio's, computed by `tests/fixtures/log-mel/make.py`.
     #[test]
     fn torchaudio_makes_the_same_of_a_wave() {
         let numbers = include_str!("../../tests/fixtures/log-mel/torchaudio.txt");

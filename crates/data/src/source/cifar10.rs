@@ -47,7 +47,7 @@ pub fn open(split: Split, root: &Path) -> Result<InMemory, DataError> {
     let (pixels, labels) = if let Some(folder) = binary {
         read_binary(&files(&folder, "bin"))?
     } else if root.join(format!("{first}.png")).is_file() {
-        // The package spells it so.
+        // The package's own spelling.
         read_pictures(&files(root, "png"), &root.join(format!("{split}_lables.json")))?
     } else {
         return Err(DataError::Absent {
@@ -63,8 +63,7 @@ pub fn open(split: Split, root: &Path) -> Result<InMemory, DataError> {
 
 /// Writes images in the layout of the original binary release, 3073 bytes each.
 ///
-/// Ten thousand images of a split in order make one original batch file,
-/// equal to it byte for byte.
+/// Ten thousand consecutive images of a split reproduce one original batch file, byte for byte.
 ///
 /// # Panics
 /// When `images` reaches beyond the source, or its images are not 32 × 32 × 3.
@@ -106,7 +105,8 @@ fn picture_decoder(path: &Path) -> Result<PngDecoder<BufReader<File>>, DataError
     let file = BufReader::new(File::open(path).map_err(DataError::io(path))?);
     let decoder = PngDecoder::new(file).map_err(|error| DataError::malformed(path, error))?;
     let (width, height) = decoder.dimensions();
-    // The largest batch has 10,000 rows; a header cannot make us take more than 10 × that.
+    // The largest batch has 10,000 rows; a header cannot demand memory for more than ten times
+    // that.
     if width as usize != PLANE || height > 100_000 || decoder.color_type() != ColorType::Rgb8 {
         let problem =
             format!("{width} × {height} {:?}, expected 1024 × N Rgb8", decoder.color_type());
@@ -160,7 +160,7 @@ mod tests {
 
     use super::*;
 
-    /// The npm package's files, with three images a batch.
+    /// Writes the npm package's files, with three images per batch.
     fn write_pictures(root: &Path) {
         for (seed, batch) in
             (1_u8..=5).map(|i| (i, format!("data_batch_{i}"))).chain([(9, "test_batch".to_owned())])

@@ -20,7 +20,7 @@ use crate::image::sixteen_bits::Rounding;
 use crate::regular;
 use crate::source::{Source, Statistics};
 
-/// Pictures, and what a folder of them looks like.
+/// The kind of pictures, and the layout of a folder of them.
 pub(crate) const PICTURES: Kind = Kind {
     wanted: is_picture,
     called: "pictures",
@@ -42,7 +42,7 @@ pub struct Folder {
     decoding: Decoding,
     /// Channels of every picture.
     channels: usize,
-    /// What the samples of every picture are.
+    /// Type of the samples of every picture.
     sample_type: SampleType,
     statistics: Statistics,
     rounding: Arc<Rounding>,
@@ -71,7 +71,7 @@ impl Folder {
 
     /// Lists every picture below a folder, whatever its subfolders are called.
     ///
-    /// The pictures have no labels; [`Source::describe`] says where each lies.
+    /// The pictures have no labels; [`Source::describe`] gives the path of each.
     ///
     /// # Errors
     /// When there are none, or a folder or link below cannot be read.
@@ -84,7 +84,7 @@ impl Folder {
         Self::of(listed, decoding)
     }
 
-    /// Lists both splits, the second where there is one.
+    /// Lists both splits, the second if there is one.
     pub(crate) fn splits(
         root: &Path,
         decoding: Decoding,
@@ -118,7 +118,7 @@ impl Folder {
             }
             (decoding.channels.count(), wanted)
         };
-        // Values of unknown units have none until they are measured.
+        // Values in unknown units have no statistics until these are measured.
         let statistics = match is_array(first) || sample_type != SampleType::Uint8 {
             true => Statistics::neutral(channels),
             false => Statistics::of_photos(decoding.channels),
@@ -129,7 +129,7 @@ impl Folder {
         Ok(opened)
     }
 
-    /// Refuses arrays whose headers are unlike the first one's. A damaged one is an error when it
+    /// Refuses arrays whose headers differ from the first one's. A damaged one is an error when it
     /// is read.
     fn check_alike(&self, paths: &[PathBuf]) -> Result<(), DataError> {
         let unlike: Vec<(&PathBuf, String)> = paths
@@ -147,7 +147,7 @@ impl Folder {
         }
     }
 
-    /// A picture's path below the root, the same wherever the root lies.
+    /// A picture's path below the root, independent of where the root is.
     pub(crate) fn relative(&self, index: usize) -> &OsStr {
         self.listed.relative(index)
     }
@@ -166,7 +166,7 @@ impl Folder {
         }
     }
 
-    /// In what an array of these channels and samples differs from the first.
+    /// How an array of these channels and samples differs from the first, if it does.
     fn unlike_first(&self, (channels, found): (usize, SampleType)) -> Option<String> {
         let wanted = self.channels;
         if channels != wanted {
@@ -178,13 +178,13 @@ impl Folder {
             .then(|| format!("it holds {found}, but {} holds {wanted}", self.describe(0)))
     }
 
-    /// Normalises by these statistics.
+    /// Uses these statistics for normalisation.
     pub(crate) fn with_statistics(self, statistics: Statistics) -> Self {
         Self { statistics, ..self }
     }
 }
 
-/// Pictures where there are any, and arrays otherwise.
+/// The kind of files below a folder: pictures if there are any, arrays otherwise.
 fn kind_below(root: &Path) -> Result<Kind, DataError> {
     super::listing::entries(root)?;
     let has = |kind: &Kind| any_below(root, kind.wanted);

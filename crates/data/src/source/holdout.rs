@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Source, Subset};
 
-/// Divides a source into what is trained on and what is held out, as [`divide`] does.
+/// Divides a source into a training part and a held-out part, as [`divide`] does.
 pub(crate) fn hold_out(
     source: Arc<dyn Source>,
     key: impl Fn(usize) -> Vec<u8>,
@@ -17,11 +17,11 @@ pub(crate) fn hold_out(
     Ok(parts.map(|indices| Subset::new(Arc::clone(&source), indices)))
 }
 
-/// Divides so many samples into those trained on and those held out: the indices of both.
+/// Divides `count` samples into a training part and a held-out part; returns the indices of both.
 ///
-/// Whether a sample is held out depends on its `key` (its path below the data's root) and
-/// `fraction` alone: it stays so when other samples come or go or the folder moves, and
-/// what a smaller fraction holds out lies within what a larger one does.
+/// Whether a sample is held out depends only on its `key` (its path below the data's root) and
+/// `fraction`: it stays so when other samples come or go or the folder moves, and a smaller
+/// fraction holds out a subset of what a larger one does.
 ///
 /// # Errors
 /// [`DataError::Setting`] when the fraction is outside (0, 1), when it holds out nothing,
@@ -58,11 +58,11 @@ pub(crate) fn divide(
     Ok([kept, held])
 }
 
-/// Where a key falls in [0, 1).
+/// The position of a key's hash in [0, 1).
 pub(crate) fn place(key: &[u8]) -> f64 {
     let digest = Sha256::digest(key);
     let first = digest.iter().take(8).fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
-    // 53 bits, which a float holds exactly.
+    // 53 bits, which an f64 holds exactly.
     (first >> 11) as f64 / (1_u64 << 53) as f64
 }
 
@@ -94,13 +94,13 @@ mod tests {
             let mut all = [kept.indices(), held.indices()].concat();
             all.sort_unstable();
             prop_assert_eq!(all, (0..count).collect::<Vec<_>>());
-            // Images that come later move none of those that were there.
+            // Images that are added later do not move the earlier ones.
             let [_, later] = hold_out(source(count + more, 1), key, fraction).unwrap();
             let old = later.indices().iter().filter(|&&index| index < count);
             prop_assert!(old.eq(held.indices()));
             let [_, wide] = hold_out(source(count, 1), key, fraction + wider).unwrap();
             prop_assert!(held.indices().iter().all(|index| wide.indices().contains(index)));
-            // Five deviations of a binomial.
+            // Five standard deviations of a binomial.
             let off = (held.indices().len() as f64 - fraction * count as f64).abs();
             prop_assert!(off < 5.0 * (fraction * (1.0 - fraction) * count as f64).sqrt());
         }
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_same_paths_are_held_out_for_ever() {
-        // What Python's hashlib says of the same keys.
+        // Values from Python's hashlib for the same keys.
         let held: Vec<usize> = (0..20).filter(|&index| place(&key(index)) < 0.2).collect();
         assert_eq!(held, [2, 5, 11, 15, 19]);
     }

@@ -1,7 +1,7 @@
 //! The IDX format of the MNIST family: bytes with a header of big-endian sizes.
 //!
-//! A file is `0 0 8 R`, then R sizes of 32 bits, then exactly their product of
-//! bytes; 8 says *unsigned byte*. A `.gz` file holds the same, compressed.
+//! A file is `0 0 8 R`, then R sizes of 32 bits, then exactly as many bytes as their product; 8
+//! stands for *unsigned byte*. A `.gz` file holds the same, compressed.
 
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -20,10 +20,10 @@ pub(crate) struct Idx<const RANK: usize> {
     pub(crate) values: Vec<u8>,
 }
 
-/// Reads a file, decompressing it where its name ends in `.gz`.
+/// Reads a file, decompressing it if its name ends in `.gz`.
 ///
-/// Takes no more memory than the file has bytes, whatever its header claims, and unpacks
-/// nothing behind a header that `accept` refuses in words.
+/// Takes no more memory than the contents need, whatever the header claims, and unpacks nothing
+/// after a header that `accept` refuses with a message.
 pub(crate) fn read<const RANK: usize>(
     path: &Path,
     accept: impl Fn([usize; RANK]) -> Result<(), String>,

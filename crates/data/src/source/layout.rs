@@ -5,9 +5,8 @@
 //! ROOT/train/…  ROOT/val/…      or `training`; `valid`, `validation`, `test`, `testing`
 //! ```
 //!
-//! A class may be called `train` or `test`, too. What is taken is never decided in silence:
-//! where pictures would be left out, that is refused or noted, and a folder that can be read in
-//! two ways is refused.
+//! A class can be called `train` or `test`, too. The choice is never silent: if pictures would be
+//! left out, that is refused or noted, and a folder that can be read in two ways is refused.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -17,10 +16,10 @@ use bauta_datasets::DataError;
 use super::listing::{any_below, entries, shown};
 use crate::regular::is_regular;
 
-/// Names of a training split's folder, the first that is there.
+/// Names of a training split's folder, of which only one may exist.
 pub(super) const TRAIN: [&str; 2] = ["train", "training"];
 
-/// Names of a test split's folder, the first that is there.
+/// Names of a test split's folder; the first that exists is used.
 pub(super) const TEST: [&str; 5] = ["val", "valid", "validation", "test", "testing"];
 
 /// How a folder is divided.
@@ -32,18 +31,18 @@ pub(crate) enum Layout {
     Splits { train: Option<PathBuf>, test: Option<PathBuf> },
 }
 
-/// What a [`Layout`] is of: pictures, videos or shards.
+/// The kind of files in a [`Layout`]: pictures, videos or shards.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
     /// Whether a file is of the kind, by its name.
     pub(crate) wanted: fn(&Path) -> bool,
-    /// What they are called.
+    /// Their name in messages.
     pub(crate) called: &'static str,
-    /// What is missing where there are none.
+    /// What is reported as missing if there are none.
     pub(crate) missing: &'static str,
-    /// How a folder of them looks.
+    /// The expected layout of a folder of them.
     pub(crate) layout: &'static str,
-    /// Whether a sample is a folder of such files, and not each of them.
+    /// Whether a sample is a folder of such files, rather than each of them.
     pub(crate) folders: bool,
 }
 
@@ -53,7 +52,7 @@ impl Kind {
         (self.wanted)(Path::new("a.png"))
     }
 
-    /// Says that a folder holds none of them.
+    /// The error that a folder holds none of them.
     pub(crate) fn nothing(self, folder: &Path) -> DataError {
         DataError::Absent {
             path: folder.to_path_buf(),
@@ -62,7 +61,7 @@ impl Kind {
         }
     }
 
-    /// Says that there is nothing to evaluate on.
+    /// The error that there is nothing to evaluate on.
     pub(crate) fn no_test(self, root: &Path) -> DataError {
         DataError::Absent {
             path: root.to_path_buf(),
@@ -71,7 +70,7 @@ impl Kind {
         }
     }
 
-    /// Says that there is nothing to train on beside a test split.
+    /// The error that there is nothing to train on besides a test split.
     pub(crate) fn no_train(self, root: &Path, test: Option<&PathBuf>) -> DataError {
         DataError::Absent {
             path: root.to_path_buf(),
@@ -81,11 +80,11 @@ impl Kind {
     }
 }
 
-/// Finds out how a folder is divided, and adds what the user should know to `notes`.
+/// Determines how a folder is divided, and adds what the user should know to `notes`.
 ///
 /// # Errors
-/// When it is no folder, or when subfolders named for splits stand beside others with
-/// files of the kind.
+/// When it is not a folder, or subfolders named for splits lie next to others with files of the
+/// kind.
 pub(crate) fn layout(
     root: &Path,
     kind: Kind,
@@ -149,8 +148,7 @@ pub(crate) fn layout(
     Err(DataError::malformed(root, problem))
 }
 
-/// Takes the training split and the first of the names for the test split, and says what is left
-/// out.
+/// Selects the training split and the first match for the test split, and notes what is left out.
 ///
 /// # Errors
 /// When two folders could be the training split, or both splits are one folder.
@@ -196,7 +194,7 @@ fn divided(
     Ok(Layout::Splits { train, test })
 }
 
-/// Refuses a folder whose only subfolder holds splits: they would become one set.
+/// Refuses a folder whose only subfolder holds splits, which would become one set.
 fn within(root: &Path, kind: Kind, others: &[PathBuf], loose: usize) -> Result<(), DataError> {
     let ([only], 0) = (others, loose) else { return Ok(()) };
     let has = |names: &[&str]| {
@@ -212,8 +210,8 @@ fn within(root: &Path, kind: Kind, others: &[PathBuf], loose: usize) -> Result<(
     Ok(())
 }
 
-/// Refuses subfolders with names of both splits in other words, as `train2017/` and `val2017/`:
-/// they would become two classes.
+/// Refuses subfolders whose names contain those of both splits, such as `train2017/` and
+/// `val2017/`, which would become two classes.
 fn check_names(root: &Path, folders: &[PathBuf]) -> Result<(), DataError> {
     let names: Vec<String> = folders.iter().map(|path| name(path)).collect();
     match of_both_splits(&names) {
@@ -228,8 +226,8 @@ fn check_names(root: &Path, folders: &[PathBuf]) -> Result<(), DataError> {
     }
 }
 
-/// Two names of which one contains the word of a training split and the other that of a test
-/// split, as `train-000` and `imagenet_val2012`.
+/// Two names, one of which contains the word of a training split and the other that of a test
+/// split, such as `train-000` and `imagenet_val2012`.
 pub(super) fn of_both_splits(names: &[String]) -> Option<(&String, &String)> {
     let of = |splits: &[&str]| {
         names.iter().find(|name| {
@@ -245,13 +243,13 @@ fn is_split(path: &Path) -> bool {
     place(path, &TRAIN).or(place(path, &TEST)).is_some()
 }
 
-/// Which of some names a path's last part is, in any case.
+/// The index among `names` of a path's last part, ignoring case.
 fn place(path: &Path, names: &[&str]) -> Option<usize> {
     let name = path.file_name().and_then(OsStr::to_str)?;
     names.iter().position(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// Whether a folder's name begins like a split's, as `train_images` or `val2017`.
+/// Whether a folder's name starts like a split's, as `train_images` or `val2017`.
 fn resembles_split(path: &Path) -> bool {
     let name = name(path).to_lowercase();
     ["train", "val", "test"].iter().any(|start| name.starts_with(start))
@@ -276,7 +274,7 @@ pub(crate) fn list<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> String {
     several(&names)
 }
 
-/// The first of some names, and how many more there are.
+/// The first few names, and the number of others.
 pub(crate) fn several<S: AsRef<str>>(names: &[S]) -> String {
     const SHOWN: usize = 5;
     let first: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();

@@ -1,8 +1,8 @@
-//! Files, or folders of files, with the classes of the folders that they lie in.
+//! Files, or folders of files, with the classes of the folders that contain them.
 //!
-//! What lies in subfolders is labelled by the subfolder's name; what lies directly in the
-//! folder, or in one subfolder only, has no labels. The classes of a test split are the
-//! training split's, by name.
+//! Samples in subfolders are labelled by the subfolder's name; samples directly in the folder, or
+//! in one subfolder only, have no labels. The classes of a test split are the training split's,
+//! matched by name.
 
 mod part;
 
@@ -23,12 +23,12 @@ pub(crate) struct Listed {
     labels: Option<Vec<u32>>,
     /// Names of the classes' folders, in their order.
     folders: Vec<OsString>,
-    /// The same for people.
+    /// The same names for display.
     classes: Vec<String>,
 }
 
 impl Listed {
-    /// Lists both splits, the second where there is one.
+    /// Lists both splits, the second if there is one.
     pub(crate) fn splits(
         root: &Path,
         kind: Kind,
@@ -40,7 +40,7 @@ impl Listed {
         Ok((train, Some(test)))
     }
 
-    /// Lists the training split; also says where the test split lies, if anywhere.
+    /// Lists the training split; also returns the folder of the test split, if there is one.
     pub(crate) fn training(
         root: &Path,
         kind: Kind,
@@ -68,7 +68,7 @@ impl Listed {
         Ok(Self::unlabelled(root, files.paths))
     }
 
-    /// Takes samples that are known, without classes.
+    /// Wraps known samples, without classes.
     pub(crate) fn unlabelled(root: &Path, paths: Vec<PathBuf>) -> Self {
         let (labels, folders, classes) = (None, Vec::new(), Vec::new());
         Self { root: root.to_path_buf(), paths, labels, folders, classes }
@@ -85,7 +85,7 @@ impl Listed {
         Self { labels: Some(labels), folders, classes, ..plain }
     }
 
-    /// Lists the test split to this training split: its classes are this one's, by name.
+    /// Lists the test split of this training split, whose classes it shares by name.
     fn joined(
         &self,
         folder: &Path,
@@ -134,22 +134,22 @@ impl Listed {
         Ok(Self { paths, labels: Some(labels), ..self.clone() })
     }
 
-    /// Where the samples lie.
+    /// Paths of the samples.
     pub(crate) fn paths(&self) -> &[PathBuf] {
         &self.paths
     }
 
-    /// Names of the classes; empty where there are none.
+    /// Names of the classes; empty if there are none.
     pub(crate) fn classes(&self) -> &[String] {
         &self.classes
     }
 
-    /// The class of a sample, where there are classes.
+    /// The class of a sample, if there are classes.
     pub(crate) fn label(&self, index: usize) -> Option<u32> {
         self.labels.as_ref().map(|labels| labels[index])
     }
 
-    /// A sample's path below the root, the same wherever the root lies.
+    /// A sample's path below the root, independent of where the root is.
     pub(crate) fn relative(&self, index: usize) -> &OsStr {
         let path = &self.paths[index];
         path.strip_prefix(&self.root).unwrap_or(path).as_os_str()

@@ -1,4 +1,4 @@
-//! What a user's folder of pictures or shards holds.
+//! The contents of a user's folder of pictures or shards.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bauta_datasets::DataError;
 use walkdir::WalkDir;
 
-/// Lists what lies directly in a folder, by name, without hidden entries.
+/// Lists the entries directly in a folder, sorted by name, without hidden ones.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     if folder.is_file() {
         return Err(DataError::malformed(folder, "is a file; name the folder that it lies in"));
@@ -23,11 +23,11 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
 /// Files of the wanted kind at any depth below a folder.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
-    /// By path, folders and files of one folder in the order of their names.
+    /// Sorted by path, folders and files of one folder in the order of their names.
     pub(crate) paths: Vec<PathBuf>,
-    /// What has a wanted name and is a pipe, socket or device.
+    /// Pipes, sockets and devices with a wanted name.
     pub(crate) special: Vec<PathBuf>,
-    /// Pictures of formats that are not read, and arrays where pictures are.
+    /// Pictures of formats that are not read, and arrays among pictures.
     pub(crate) foreign: Vec<PathBuf>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Files {
 /// entries left out.
 ///
 /// # Errors
-/// When a folder cannot be read or a link leads nowhere or round in a circle.
+/// When a folder cannot be read, or a link is broken or circular.
 pub(crate) fn files_below(
     folder: &Path,
     wanted: impl Fn(&Path) -> bool,
@@ -66,7 +66,7 @@ fn walk(folder: &Path) -> impl Iterator<Item = walkdir::Result<walkdir::DirEntry
         .follow_links(true)
         .sort_by_file_name()
         .into_iter()
-        // The folder itself may be named in any way.
+        // The folder itself can have any name.
         .filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.path()))
 }
 
@@ -83,40 +83,40 @@ fn unreadable(folder: &Path, error: &walkdir::Error) -> DataError {
     DataError::malformed(path, problem)
 }
 
-/// Whether an entry is no part of the data: its name begins with a dot, or is that of a folder
-/// in which macOS keeps what zip files cannot hold, or a Synology its thumbnails.
+/// Whether an entry is not part of the data: its name starts with a dot, or is that of a folder in
+/// which macOS keeps what zip files cannot hold, or a Synology its thumbnails.
 pub(super) fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(is_hidden_name)
 }
 
-/// The same of a name.
+/// The same for a name.
 pub(super) fn is_hidden_name(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX" || name == "@eaDir"
 }
 
-/// How pictures are called that are not read.
+/// Extensions of pictures that are not read, and of arrays.
 const FOREIGN: [&str; 10] =
     ["avif", "bmp", "gif", "heic", "heif", "jp2", "npy", "ppm", "tif", "tiff"];
 
-/// Whether a name ends like that of a picture of a format that is not read, or of an array.
+/// Whether a path has the extension of a picture format that is not read, or of an array.
 pub(crate) fn is_foreign(path: &Path) -> bool {
     has_extension(path, &FOREIGN)
 }
 
-/// Whether a name ends like that of a JPEG, PNG or WebP file.
+/// Whether a path has the extension of a JPEG, PNG or WebP file.
 pub(crate) fn is_picture(path: &Path) -> bool {
     has_extension(path, &["jpg", "jpeg", "png", "webp"])
 }
 
-/// Whether a name ends in one of these, in any case.
+/// Whether a path has one of these extensions, ignoring case.
 pub(crate) fn has_extension(path: &Path, known: &[&str]) -> bool {
     path.extension()
         .and_then(OsStr::to_str)
         .is_some_and(|extension| known.iter().any(|known| extension.eq_ignore_ascii_case(known)))
 }
 
-/// A name for people: bytes that are no UTF-8 stand as `\xE9`, so that two names that
-/// differ are told apart.
+/// A name for display: bytes that are not UTF-8 appear as `\xE9`, so that different names can be
+/// told apart.
 pub(crate) fn shown(name: &OsStr) -> String {
     let mut text = String::new();
     for chunk in name.as_encoded_bytes().utf8_chunks() {

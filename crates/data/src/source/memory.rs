@@ -17,13 +17,13 @@ pub struct InMemory {
 }
 
 impl InMemory {
-    /// Takes N images of `shape` (height, width, channels) and their N labels.
+    /// Wraps N images of `shape` (height, width, channels) and their N labels.
     ///
-    /// `title` begins the description of every image, as in `cifar10 train`.
+    /// The description of every image starts with `title`, as in `cifar10 train`.
     ///
     /// # Errors
-    /// When the buffer is not N images long, a label names no class, or there
-    /// are no channels.
+    /// When the buffer does not hold N images, a label has no class, a side or the number of
+    /// channels is 0, or the statistics have a different number of channels.
     pub fn new(
         title: impl Into<String>,
         shape: [usize; 3],

@@ -1,4 +1,4 @@
-//! MNIST and its drop-in Fashion-MNIST: two IDX files a split.
+//! MNIST and its drop-in Fashion-MNIST: two IDX files per split.
 
 use std::path::{Path, PathBuf};
 
@@ -19,10 +19,10 @@ const GARMENTS: [&str; 10] = [
     "ankle-boot",
 ];
 
-/// More labels than any data set of the family has: EMNIST's largest part has 814,255.
+/// Maximum number of labels; the largest part of the family, EMNIST's, has 814,255.
 const MOST_LABELS: usize = 1 << 20;
 
-/// The family's images have 28 pixels a side.
+/// Maximum side of an image in pixels; the family's images have 28.
 const LONGEST_SIDE: usize = 64;
 
 /// Opens MNIST in `root`: `{train,t10k}-{images-idx3,labels-idx1}-ubyte`, plain or `.gz`.
@@ -31,7 +31,7 @@ pub(crate) fn open(split: Split, root: &Path) -> Result<InMemory, DataError> {
     read("mnist", classes, Statistics::MNIST, split, root)
 }
 
-/// Opens Fashion-MNIST in `root`, under the same names of files.
+/// Opens Fashion-MNIST in `root`, under the same file names.
 pub(crate) fn open_fashion(split: Split, root: &Path) -> Result<InMemory, DataError> {
     let classes = GARMENTS.map(str::to_owned).to_vec();
     read("fashion-mnist", classes, Statistics::FASHION_MNIST, split, root)

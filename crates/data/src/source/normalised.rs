@@ -1,4 +1,4 @@
-//! A source's images, to be normalised by other statistics.
+//! A source's images, with other statistics for normalisation.
 
 use std::sync::Arc;
 
@@ -7,18 +7,17 @@ use bauta_datasets::{DataError, SampleType};
 use crate::image::Image;
 use crate::source::{Source, Statistics};
 
-/// A view of a source that gives other statistics, as those that were
-/// [measured](Statistics::measure).
+/// A view of a source with other statistics, such as [measured](Statistics::measure) ones.
 pub struct Normalised {
     source: Arc<dyn Source>,
     statistics: Statistics,
 }
 
 impl Normalised {
-    /// Gives `statistics` for the images of `source`.
+    /// Uses `statistics` for the images of `source`.
     ///
     /// # Panics
-    /// When they are of other channels.
+    /// When their number of channels differs.
     pub fn new(source: Arc<dyn Source>, statistics: Statistics) -> Self {
         let channels = [statistics.mean.len(), statistics.std.len()];
         assert_eq!(channels, [source.channels(); 2], "statistics of other channels");

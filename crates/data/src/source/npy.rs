@@ -1,4 +1,4 @@
-//! Arrays of NumPy's `.npy` format as pictures of any number of channels.
+//! Arrays in NumPy's `.npy` format as pictures of any number of channels.
 //!
 //! A file is `\x93NUMPY`, a version, the length of a header and the header, which is a
 //! Python dictionary of `descr`, `fortran_order` and `shape`; then the values, last axis
@@ -14,26 +14,26 @@ use crate::image::Image;
 use crate::regular;
 use crate::sample::Sample;
 
-/// Types of values that are read: bytes, and wider ones in either order of bytes.
+/// Types of values that are read: bytes, and wider ones in either byte order.
 const TYPES: [&str; 9] = ["|u1", "<u1", ">u1", "u1", "|b1", "<u2", ">u2", "<f4", ">f4"];
 
-/// Bytes in which the header of an array of pictures ends; NumPy pads it to 128.
+/// Bytes within which the header of an array of pictures must end; NumPy pads it to 128.
 const LONGEST_HEADER: u64 = 4096;
 
-/// Most channels of a picture.
+/// Maximum number of channels of a picture.
 const MAX_CHANNELS: usize = 1024;
 
 /// A picture with the samples that its file holds.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Array {
-    /// Of `uint8`.
+    /// Of `uint8` or `bool`.
     Bytes(Image<'static>),
     /// Of this type, in its own units.
     Values(SampleType, Image<'static, f32>),
 }
 
 impl Array {
-    /// What its samples are.
+    /// Type of its samples.
     pub(crate) fn sample_type(&self) -> SampleType {
         match self {
             Self::Bytes(_) => SampleType::Uint8,
@@ -41,7 +41,7 @@ impl Array {
         }
     }
 
-    /// Its channels.
+    /// Number of its channels.
     pub(crate) fn channels(&self) -> usize {
         match self {
             Self::Bytes(image) => image.channels(),
@@ -53,7 +53,7 @@ impl Array {
 /// Reads a picture.
 ///
 /// # Errors
-/// When the file is no such array, is cut off, holds values that are not finite, or claims
+/// When the file is not such an array, is truncated, holds values that are not finite, or claims
 /// more than `max_pixels` pixels.
 pub(crate) fn read(path: &Path, max_pixels: u64) -> Result<Array, DataError> {
     let file = regular::read(path)?;
@@ -61,8 +61,8 @@ pub(crate) fn read(path: &Path, max_pixels: u64) -> Result<Array, DataError> {
         .map_err(|problem| DataError::Image { image: path.display().to_string(), problem })
 }
 
-/// Channels and samples of a picture, as its header gives them; nothing for one that is damaged
-/// or of another type.
+/// Channels and sample type of a picture, according to its header; `None` if it is damaged or of
+/// another type.
 pub(crate) fn claimed(path: &Path) -> Option<(usize, SampleType)> {
     let mut start = Vec::new();
     regular::open(path).ok()?.take(LONGEST_HEADER).read_to_end(&mut start).ok()?;
@@ -108,7 +108,7 @@ fn parse(file: &[u8], max_pixels: u64) -> Result<Array, String> {
     }
 }
 
-/// Channels, height and width, as the header gives them.
+/// Channels, height and width, according to the header.
 fn shape(header: &str, max_pixels: u64) -> Result<[usize; 3], String> {
     let shape = entry(header, "shape")?;
     let sizes = shape.trim_matches(['(', ')']).split(',').map(str::trim);
@@ -136,7 +136,7 @@ fn shape(header: &str, max_pixels: u64) -> Result<[usize; 3], String> {
     Ok([channels, height, width])
 }
 
-/// Which axis varies fastest in a file.
+/// The axis that varies fastest in a file.
 #[derive(Clone, Copy)]
 enum Order {
     /// The last one.
@@ -153,7 +153,7 @@ fn order(header: &str) -> Result<Order, String> {
     }
 }
 
-/// The samples of each pixel together, of values [C, H, W].
+/// Interleaves values [C, H, W], so that the samples of each pixel are adjacent.
 fn numbers<S: Sample, const BYTES: usize>(
     values: &[u8],
     [channels, height, width]: [usize; 3],
@@ -189,7 +189,7 @@ fn numbers<S: Sample, const BYTES: usize>(
     Ok(Image::new(height, width, channels, samples))
 }
 
-/// The header and the values.
+/// Splits a file into header and values.
 fn divide(file: &[u8]) -> Option<(&str, &[u8])> {
     let rest = file.strip_prefix(b"\x93NUMPY")?;
     let (version, rest) = rest.split_at_checked(2)?;
@@ -208,7 +208,7 @@ fn divide(file: &[u8]) -> Option<(&str, &[u8])> {
     Some((str::from_utf8(header).ok()?, values))
 }
 
-/// The text of a dictionary's value, up to the comma or brace behind it.
+/// The text of a dictionary's value, up to the comma or brace after it.
 fn entry<'a>(header: &'a str, key: &str) -> Result<&'a str, String> {
     let missing = || format!("its header has no {key}");
     let (_, rest) = header.split_once(&format!("'{key}'")).ok_or_else(missing)?;

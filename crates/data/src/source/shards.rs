@@ -1,8 +1,8 @@
 //! Tar files of pictures and labels, in the WebDataset convention.
 //!
-//! Entries whose paths agree up to the first dot of the last part are one
-//! sample: `0017.jpg` is its picture, `0017.cls` its class as decimal digits.
-//! The headers are read once; after that any picture is one read away.
+//! Entries whose paths agree up to the first dot of the last part are one sample: `0017.jpg` is its
+//! picture, `0017.cls` its class as decimal digits. The headers are read once; after that, any
+//! picture takes a single read.
 
 mod captions;
 mod index;
@@ -26,7 +26,7 @@ use crate::image::sixteen_bits::Rounding;
 use crate::regular;
 use crate::source::{Source, Statistics};
 
-/// Tar files, and what a folder of them looks like.
+/// The kind of tar files, and the layout of a folder of them.
 pub(crate) const SHARDS: Kind = Kind {
     wanted: is_shard,
     called: "tar files",
@@ -40,20 +40,20 @@ pub(crate) fn is_shard(path: &Path) -> bool {
     has_extension(path, &["tar"])
 }
 
-/// Whether a tar file is compressed, by its name.
+/// Whether a tar file is compressed, according to its name.
 fn is_packed(path: &Path) -> bool {
     let inner = path.file_stem().map(Path::new);
     has_extension(path, &["tgz", "txz", "tzst", "tbz2"])
         || has_extension(path, &["gz", "xz", "zst", "bz2"]) && inner.is_some_and(is_shard)
 }
 
-/// Files that are kept open; a process may commonly have 1024.
+/// Maximum number of files kept open; a process can commonly have 1024.
 const OPEN: usize = 512;
 
-/// Class numbers beyond this are taken for damage: class names are made for each.
+/// Class numbers from here on are taken for damage, because each class gets a name.
 const MAX_CLASSES: u32 = 1 << 20;
 
-/// So many classes are believed of any file, and so many times the classes that occur.
+/// Accepted number of classes: this many in any case, or this many times those that occur.
 const BELIEVED: (usize, usize) = (1000, 100);
 
 /// Pictures inside tar files, in the order of the files' names and of their entries.
@@ -69,7 +69,7 @@ pub struct Shards {
     known: Known,
 }
 
-/// Captions without a picture: number of the shard, key and place.
+/// Captions without a picture: number of the shard, key and position.
 type Alone = Vec<(usize, String, Caption)>;
 
 /// A tar file, opened when it is first read.
@@ -80,7 +80,7 @@ struct Shard {
 }
 
 impl Shards {
-    /// Indexes the `*.tar` files of one split, decoded to RGB.
+    /// Indexes the `*.tar` files of one split, whose pictures are decoded to RGB.
     ///
     /// Classes are named by their numbers, and are those of the training split.
     ///
@@ -98,7 +98,7 @@ impl Shards {
         }
     }
 
-    /// Indexes both splits, the second where there is one.
+    /// Indexes both splits, the second if there is one.
     pub(crate) fn splits(
         root: &Path,
         decoding: Decoding,
@@ -112,7 +112,7 @@ impl Shards {
         Ok((train, Some(test)))
     }
 
-    /// Indexes the training split; also says where the test split lies, if anywhere.
+    /// Indexes the training split; also returns the folder of the test split, if there is one.
     fn training(
         root: &Path,
         decoding: Decoding,
@@ -143,7 +143,8 @@ impl Shards {
         Ok(shards)
     }
 
-    /// The same; with captions also those that have no picture, behind their shard's number.
+    /// Like [`Self::read`]; with captions, also returns those without a picture, with their shard's
+    /// number.
     fn of(
         root: &Path,
         folder: &Path,
@@ -217,7 +218,7 @@ impl Shards {
         Ok((Self { root, shards, samples, classes, decoding, rounding, known }, alone))
     }
 
-    /// Makes the test split to this training split: its classes are this one's.
+    /// Gives the test split of this training split the classes of the latter.
     fn joined(&self, test: Self, folder: &Path) -> Result<Self, DataError> {
         let refuse = |problem: String| Err(DataError::malformed(folder, problem));
         match (self.classes.is_empty(), test.classes.is_empty()) {
@@ -250,7 +251,7 @@ impl Shards {
         }
     }
 
-    /// Reads so many bytes of a shard from `offset` on.
+    /// Reads `size` bytes of a shard from `offset` on.
     fn bytes(&self, shard: usize, offset: u64, size: u64) -> Result<Vec<u8>, DataError> {
         let Shard { path, file } = &self.shards[shard];
         let mut bytes = vec![0; size as usize];
@@ -259,7 +260,7 @@ impl Shards {
             Some(file) => file,
             None => {
                 opened = regular::open(path)?;
-                // Another thread may have been faster; then this one's is closed again.
+                // Another thread may have been faster; then this one's file is closed again.
                 if shard < OPEN { file.get_or_init(|| opened) } else { &opened }
             }
         };
@@ -267,7 +268,7 @@ impl Shards {
         Ok(bytes)
     }
 
-    /// What a sample is called below the root, the same wherever the root lies.
+    /// A sample's name below the root, independent of where the root is.
     pub(crate) fn relative(&self, index: usize) -> Vec<u8> {
         let (shard, sample) = &self.samples[index];
         let path = &self.shards[*shard].path;
@@ -294,8 +295,8 @@ fn classes(samples: &[(usize, Sample)]) -> Result<Vec<String>, String> {
     Ok((0..=most).map(|class| class.to_string()).collect())
 }
 
-/// Refuses a folder whose tar files are of several splits by their names, as `train-000.tar` beside
-/// `val-000.tar`: they would become one set.
+/// Refuses a folder whose tar files belong to both splits by name, such as `train-000.tar` and
+/// `val-000.tar`, which would become one set.
 fn check_names(root: &Path) -> Result<(), DataError> {
     let tars = entries(root)?.into_iter().filter(|path| is_shard(path));
     let names: Vec<String> = tars.map(|path| shown(path.file_name().unwrap_or_default())).collect();

@@ -14,21 +14,21 @@ use crate::image::Image;
 use crate::sample::Sample;
 use crate::source::{Source, Statistics};
 
-/// A view of a source whose pictures have a shorter side of at most so many pixels.
+/// A view of a source whose pictures have a limited shorter side.
 ///
-/// A larger one is decoded and shrunk, antialiased and with its ratio, when it is first
-/// read, and then kept in a file without a name, which goes when the view does. A picture
-/// that cannot be decoded is an error each time.
+/// A larger picture is decoded and shrunk, antialiased and with its ratio, when it is first read,
+/// and then kept in an unnamed file, which is deleted with the view. A picture that cannot be
+/// decoded is an error each time.
 pub struct Shrunk {
     source: Arc<dyn Source>,
     side: usize,
     file: File,
-    /// Where the next picture goes.
+    /// Offset of the next picture.
     end: AtomicU64,
     kept: Vec<OnceLock<Kept>>,
 }
 
-/// Where a picture lies in the file.
+/// Position of a picture in the file.
 #[derive(Clone, Copy)]
 struct Kept {
     offset: u64,
@@ -37,11 +37,11 @@ struct Kept {
 }
 
 impl Shrunk {
-    /// Shrinks to shorter sides of `side` pixels, and keeps what was shrunk in `folder`, which
-    /// is made where there is none.
+    /// Shrinks to shorter sides of `side` pixels, and keeps the shrunk pictures in `folder`, which
+    /// is created if necessary.
     ///
     /// # Errors
-    /// [`DataError::Setting`] when `side` is 0, [`DataError::Io`] when no file can be made.
+    /// [`DataError::Setting`] when `side` is 0, [`DataError::Io`] when no file can be created.
     pub fn new(source: Arc<dyn Source>, side: usize, folder: &Path) -> Result<Self, DataError> {
         if side == 0 {
             return Err(DataError::setting("side", side, "must be at least 1"));
@@ -52,14 +52,14 @@ impl Shrunk {
         Ok(Self { source, side, file, end: AtomicU64::new(0), kept })
     }
 
-    /// The size of a picture of `height` by `width`; none where it stays as it is.
+    /// The size to which a picture of `height` by `width` is shrunk; `None` if it stays as it is.
     fn size(&self, height: usize, width: usize) -> Option<[usize; 2]> {
         let shorter = height.min(width);
         let scaled = |side: usize| (side * self.side).div_ceil(shorter);
         (shorter > self.side).then(|| [scaled(height), scaled(width)])
     }
 
-    /// Keeps a shrunk picture. Where the disk is full, it is shrunk anew each time.
+    /// Keeps a shrunk picture. If the disk is full, it is shrunk anew each time.
     fn keep<S: Sample>(&self, index: usize, [height, width]: [usize; 2], pixels: &[S]) {
         let pixels = S::as_bytes(pixels);
         let offset = self.end.fetch_add(pixels.len() as u64, Ordering::Relaxed);
@@ -69,7 +69,7 @@ impl Shrunk {
         }
     }
 
-    /// Reads a picture, shrunk where it is larger.
+    /// Reads a picture, shrunk if it is larger.
     fn read<S: Sample>(&self, index: usize) -> Result<Image<'_, S>, DataError> {
         let channels = self.source.channels();
         if let Some(&Kept { offset, height, width }) = self.kept[index].get() {
@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// Pictures of one size, which counts how often one is decoded; the third is damaged.
+    /// Pictures of one size, with a count of how often one is decoded; the third is damaged.
     struct Counting {
         size: [usize; 2],
         decoded: AtomicUsize,
@@ -204,7 +204,7 @@ mod tests {
                 });
             }
         });
-        // Threads that met on picture 0 may have decoded it each.
+        // Threads that met on picture 0 may each have decoded it.
         assert!(counting.decoded.load(Ordering::Relaxed) <= 4);
     }
 

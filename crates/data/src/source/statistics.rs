@@ -19,7 +19,7 @@ pub struct Statistics {
     pub mean: Cow<'static, [f32]>,
     /// Standard deviation of each channel.
     pub std: Cow<'static, [f32]>,
-    /// Least and greatest value that a sample can have; of floats, that one had.
+    /// Least and greatest value that a sample can have; for floats, those that occurred.
     pub range: [f32; 2],
 }
 
@@ -32,12 +32,12 @@ impl Statistics {
     pub const MNIST: Self = Self::of(&[0.1307], &[0.3081]);
     /// Fashion-MNIST's training images.
     pub const FASHION_MNIST: Self = Self::of(&[0.2860], &[0.3530]);
-    /// ImageNet's, the custom for photos of any origin.
+    /// ImageNet's training images; customary for photos of any origin.
     pub const IMAGENET: Self = Self::of(&[0.485, 0.456, 0.406], &[0.229, 0.224, 0.225]);
-    /// ImageNet's colours weighted to grey.
+    /// ImageNet's statistics, converted to grey.
     pub const IMAGENET_GREY: Self = Self::of(&[0.459], &[0.226]);
 
-    /// The custom of MAE-ST for videos.
+    /// MAE-ST's values for videos.
     pub const VIDEO: Self = Self::of(&[0.45; 3], &[0.225; 3]);
 
     const fn of(mean: &'static [f32], std: &'static [f32]) -> Self {
@@ -52,7 +52,7 @@ impl Statistics {
         }
     }
 
-    /// Half of everything, for channels of which nothing is known: mean and deviation 0.5.
+    /// Mean and standard deviation 0.5, for channels of which nothing is known.
     pub(crate) fn neutral(channels: usize) -> Self {
         let half = || Cow::Owned(vec![0.5; channels]);
         Self { mean: half(), std: half(), range: Self::BYTES }
@@ -60,9 +60,9 @@ impl Statistics {
 
     /// Measures up to `limit` images, evenly spread over the source, on all cores.
     ///
-    /// Every pixel counts alike, so a large image counts more than a small one. Images
-    /// that cannot be decoded are left out. The result is the same for any number of
-    /// threads. A channel that never varies gets the deviation 1.
+    /// Every pixel counts equally, so a large image counts more than a small one. Images that
+    /// cannot be decoded are left out. The result is the same for any number of threads. A channel
+    /// that never varies gets the standard deviation 1.
     ///
     /// # Errors
     /// The first image's error, when none can be decoded.
@@ -73,7 +73,7 @@ impl Statistics {
         Self::measure_until(source, limit, &AtomicBool::new(false))
     }
 
-    /// The same, given up soon after `stop` is set.
+    /// Like [`Self::measure`], but stops soon after `stop` is set.
     ///
     /// # Errors
     /// As [`Self::measure`], and [`DataError::Stopped`].
@@ -85,7 +85,7 @@ impl Statistics {
         let count = source.len().min(limit);
         assert!(count > 0, "statistics of no images");
         let place = |at: usize| (at as u128 * source.len() as u128 / count as u128) as usize;
-        // In their order, whichever thread is the first: sums of floats depend on it.
+        // In the order of the images, whichever thread is first: sums of floats depend on it.
         let measured: Vec<Result<Sums, DataError>> = (0..count)
             .into_par_iter()
             .map(|at| match stop.load(Ordering::Relaxed) {
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!((&flat.mean[..], &flat.std[..]), (&[7.0 / 255.0, 1.0][..], &[1.0, 1.0][..]));
     }
 
-    /// One value a file, of a type of more than eight bits.
+    /// One value per file, of a type of more than eight bits.
     fn values(descr: &str, files: &[Vec<u8>]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (number, file) in files.iter().enumerate() {

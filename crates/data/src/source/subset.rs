@@ -1,4 +1,4 @@
-//! Some images of a source: a part with labels, or one held out.
+//! Some images of a source: a labelled part, or a held-out one.
 
 use std::sync::Arc;
 
@@ -25,11 +25,11 @@ impl Subset {
         Self { source, indices }
     }
 
-    /// Divides a labelled source class by class: `fraction` of the images, equally many
-    /// of each class as far as they go, and the rest. Both lists rise.
+    /// Divides a labelled source into `fraction` of the images, equally many of each class as far
+    /// as they suffice, and the rest.
     ///
-    /// The list is fixed by the seed, and that of a smaller fraction lies within that of
-    /// a larger one.
+    /// Both lists ascend. The choice is fixed by the seed, and that of a smaller fraction is a
+    /// subset of that of a larger one.
     ///
     /// # Errors
     /// [`DataError::Setting`] when the fraction is outside (0, 1), and when a class has
@@ -71,8 +71,10 @@ impl Subset {
         }))
     }
 
-    /// Keeps at most `limit` images, as evenly over the classes as they go: the first of
-    /// each class, then the second, and so on. Of a source without labels, the first.
+    /// Keeps at most `limit` images, spread as evenly over the classes as possible.
+    ///
+    /// These are the first of each class, then the second, and so on; without labels, the first
+    /// images.
     pub fn spread(source: Arc<dyn Source>, limit: usize) -> Self {
         let mut seen = vec![0_usize; source.classes().len()];
         let rank = |index: usize| match source.label(index) {
@@ -140,7 +142,7 @@ mod tests {
     use super::*;
     use crate::source::InMemory;
 
-    /// So many grey pixels, each of class i mod `classes`.
+    /// `count` grey pixels, pixel i of class i mod `classes`.
     fn source(count: usize, classes: u8, named: u8) -> Arc<dyn Source> {
         let names = (0..named).map(|class| class.to_string()).collect();
         let labels = (0..count).map(|i| (i % usize::from(classes)) as u8).collect();

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use bauta_datasets::DataError;
 
-/// The folders in `root`, hidden ones aside, in the order of their names. Where all names have a
-/// number after the same beginning (`task-1`, `task-2 animals`), the numbers are the order: 10
-/// comes after 9.
+/// The folders in `root`, except hidden ones, in the order of their names.
+///
+/// If all names have a number after the same prefix (`task-1`, `task-2 animals`), they are in the
+/// order of the numbers: 10 comes after 9.
 ///
 /// # Errors
-/// [`DataError::Absent`] when there are none (`inside` says what is in one), and
-/// [`DataError::Malformed`] for numbers from 0 or 1 on that skip one or have one twice.
+/// [`DataError::Absent`] when there are none (`inside` describes the contents of one), and
+/// [`DataError::Malformed`] for numbers that start from 0 or 1 and have a gap or a duplicate.
 pub(crate) fn task_folders(root: &Path, inside: &str) -> Result<Vec<PathBuf>, DataError> {
     let mut folders = folders_of(root)?;
     if folders.is_empty() {
@@ -47,7 +48,7 @@ pub(crate) fn task_folders(root: &Path, inside: &str) -> Result<Vec<PathBuf>, Da
     Ok(folders)
 }
 
-/// The folders of a folder by name, hidden ones aside.
+/// The folders in a folder by name, except hidden ones.
 pub(crate) fn folders_of(root: &Path) -> Result<Vec<PathBuf>, DataError> {
     let entries = fs::read_dir(root).map_err(DataError::io(root))?;
     let mut folders = Vec::new();
@@ -62,7 +63,7 @@ pub(crate) fn folders_of(root: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(folders)
 }
 
-/// What stands before the first number of a folder's name, and the number.
+/// The text before the first number in a folder's name, and the number.
 fn number(path: &Path) -> Option<(String, u64)> {
     let name = path.file_name()?.to_str()?;
     let begin = name.find(|c: char| c.is_ascii_digit())?;
@@ -92,7 +93,7 @@ mod tests {
         assert_eq!(order(&["10", "9", "8", "7", "6", "5", "4", "3", "2", "1"]).unwrap()[9], "10");
         let mixed = ["task-1 cats", "task-0", "task-2"];
         assert_eq!(order(&mixed), names(&["task-0", "task-1 cats", "task-2"]));
-        // Years, and numbers after other beginnings, are names.
+        // Years can have gaps; numbers after different prefixes are parts of names.
         assert_eq!(order(&["2021", "2019"]), names(&["2019", "2021"]));
         assert_eq!(order(&["b 1", "a 3"]), names(&["a 3", "b 1"]));
         assert!(

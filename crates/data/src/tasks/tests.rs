@@ -6,7 +6,7 @@ use std::fs;
 use super::*;
 use crate::source::{InMemory, Statistics};
 
-/// So many images of 3 × 2 pixels in so many classes; the value tells image and place.
+/// `count` images of 3 × 2 pixels in `classes` classes; the value tells image and position.
 fn source(count: usize, classes: usize, channels: usize) -> Arc<dyn Source> {
     let size = 6 * channels;
     let pixels = (0..count * size).map(|i| (i % 256) as u8).collect();
@@ -123,7 +123,7 @@ fn streams_that_are_none_are_refused() {
     let error = refused(TaskStream::of_folders(folder.path(), &OpenOptions::default()));
     assert!(error.contains("holds no folders"), "{error}");
 
-    // A folder a task, but one has no test images.
+    // One folder per task, but one has no test images.
     for (task, split, class) in [
         ("1 animals", "train", "cat"),
         ("1 animals", "train", "dog"),
@@ -147,7 +147,7 @@ fn streams_that_are_none_are_refused() {
     assert_eq!((names, stream.classes()), (vec!["1 animals", "2 things"], 2));
     assert_eq!(stream.tasks[0].train.len() + stream.tasks[0].test.len(), 12);
 
-    // Images of another size than those whose pixels are permuted.
+    // Images of a different size from those whose pixels are permuted.
     let odd: Arc<dyn Source> = Arc::new(
         InMemory::new(
             "odd",

@@ -1,4 +1,4 @@
-//! A source as one task sees it.
+//! A source as seen by one task.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,27 +8,27 @@ use bauta_datasets::{DataError, SampleType};
 use crate::image::Image;
 use crate::source::{Source, Statistics};
 
-/// What a task does to each image.
+/// The change that a task makes to each image.
 #[derive(Clone)]
 pub(super) enum Change {
     Nothing,
-    /// Pixel i becomes the pixel at `order[i]`, of images of one size.
+    /// Pixel i becomes the pixel at `order[i]`, for images of one size.
     Permuted {
         order: Arc<[usize]>,
         height: usize,
         width: usize,
     },
-    /// Turned about its middle by so many radians against the clock, black outside.
+    /// Rotated about the centre by this many radians, anticlockwise, with black outside.
     Rotated(f64),
-    /// Grey in so many channels.
+    /// Grey, repeated in this many channels.
     Repeated(usize),
 }
 
-/// Some images of a source, changed, with labels of their own.
+/// Some images of a source, changed, with their own labels.
 pub(super) struct TaskView {
     source: Arc<dyn Source>,
     indices: Option<Vec<usize>>,
-    /// Where a source's label stands among the task's own; none where all are kept.
+    /// The task's own label for each of the source's; `None` if all are kept.
     local: Option<Vec<u32>>,
     classes: Vec<String>,
     change: Change,
@@ -77,7 +77,7 @@ impl Source for TaskView {
         }
     }
 
-    // Of other samples than bytes no task can be made; whoever opens them asks.
+    // Tasks can only be derived from bytes; the caller checks this.
     fn sample_type(&self) -> SampleType {
         self.source.sample_type()
     }
@@ -134,7 +134,7 @@ impl Source for TaskView {
     }
 }
 
-/// Bilinear between the four nearest pixels.
+/// Rotates with bilinear interpolation between the four nearest pixels.
 fn rotate(image: &Image<'_>, angle: f64) -> Vec<u8> {
     let (height, width, channels) = (image.height(), image.width(), image.channels());
     if angle == 0.0 {

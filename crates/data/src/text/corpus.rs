@@ -1,4 +1,4 @@
-//! A corpus: documents of three parts, and the labels that are learnt.
+//! A corpus: documents in three parts, and the labels that are learnt.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -17,7 +17,7 @@ pub struct LeftOut {
     pub without_label: usize,
     /// Training documents with the same text as a test document, ignoring letter case and spaces.
     pub duplicates: usize,
-    /// Labels that occur too seldom in one of the parts, in the order of their names.
+    /// Labels that occur too rarely in one of the parts, in the order of their names.
     pub rare_labels: Vec<String>,
 }
 
@@ -30,21 +30,21 @@ pub struct Corpus {
     pub train: Vec<Document>,
     /// Held out of the training documents, by the hash of their groups.
     pub meta: Vec<Document>,
-    /// What is tested on; nothing of it is in the other parts.
+    /// The test part; none of its texts is in the other parts.
     pub test: Vec<Document>,
     /// Counts of what was left out.
     pub left_out: LeftOut,
 }
 
 impl Corpus {
-    /// Makes a corpus of documents.
+    /// Builds a corpus from documents.
     ///
-    /// Which documents are held out depends on their groups (or texts) alone: it is the same in
+    /// Which documents are held out depends only on their groups (or texts): it is the same in
     /// every run, and stays so when others come or go.
     ///
     /// # Errors
     /// [`DataError::Setting`] for fractions outside (0, 1), and [`DataError::Input`] when no label
-    /// or a single one that every document bears is left, or a part is empty.
+    /// is left, every document has every label, or a part is empty.
     pub fn build(raw: Vec<RawDocument>, options: &CorpusOptions) -> Result<Self, DataError> {
         for (key, value) in [("holdout", options.holdout), ("meta", options.meta)] {
             if !(value > 0.0 && value < 1.0) {
@@ -107,7 +107,7 @@ impl Corpus {
         Ok(corpus)
     }
 
-    /// The share of the training documents, without the meta part, that have each label.
+    /// The fraction of the training documents, without the meta part, that have each label.
     pub fn prevalence(&self) -> Vec<f64> {
         let mut counts = vec![0.0; self.labels.len()];
         for &label in self.train.iter().flat_map(|document| &document.labels) {
@@ -148,7 +148,7 @@ impl Corpus {
     }
 }
 
-/// The labels that occur often enough in both parts; the others are put down as left out.
+/// The labels that occur often enough in both parts; the others are recorded as left out.
 fn frequent(
     train: &[RawDocument],
     test: &[RawDocument],
@@ -168,17 +168,17 @@ fn frequent(
     let (mut kept, rare): (Vec<_>, Vec<_>) =
         counts.into_iter().partition(|(_, found)| found[0] >= wanted[0] && found[1] >= wanted[1]);
     left_out.rare_labels = rare.into_iter().map(|(name, _)| name.to_owned()).collect();
-    // Of equals, those earlier by name come first: the sort is stable.
+    // Equally frequent labels stay in the order of their names: the sort is stable.
     kept.sort_by_key(|(_, found)| std::cmp::Reverse(found[0]));
     kept.into_iter().map(|(name, _)| name.to_owned()).collect()
 }
 
-/// A text without what two copies of it may differ in.
+/// A text without letter case and spacing, in which two copies of it can differ.
 pub(super) fn folded(text: &str) -> String {
     text.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" ")
 }
 
-/// What decides about a document, for one purpose.
+/// The key that decides about a document, for one purpose.
 pub(super) fn key(purpose: &str, document: &RawDocument) -> Vec<u8> {
     let own = || folded(&document.text);
     format!("{purpose}\n{}", document.group.clone().unwrap_or_else(own)).into_bytes()
@@ -256,7 +256,7 @@ mod tests {
         assert!(build(one.clone(), &strict).contains("no label has 500 training"));
         let bad = CorpusOptions { meta: 1.0, ..usual.clone() };
         assert!(build(one.clone(), &bad).contains("meta = 1: must be in (0, 1)"));
-        // With negatives, one label is a task.
+        // With negatives, a single label can be learnt.
         let both = [one, many(100, "b", &[], None)].concat();
         let keeping = CorpusOptions { keep_unlabelled: true, ..usual };
         assert_eq!(Corpus::build(both, &keeping).unwrap().labels, ["only"]);

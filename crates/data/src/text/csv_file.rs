@@ -9,7 +9,7 @@ use super::folder::part_named;
 use super::label_list::LabelList;
 use crate::regular;
 
-/// Reads a file's documents; `part` is that of rows that name none.
+/// Reads a file's documents; `part` applies to rows that name none.
 pub(super) fn read(
     file: &Path,
     part: Option<Split>,
@@ -62,8 +62,8 @@ pub(super) fn read(
     }
 }
 
-/// What is wrong with a file's last row where it goes on over lines in a quote without an end: the
-/// reader takes all that follows an open quote for one cell.
+/// The error for a row whose quote is never closed: the reader takes everything after an open quote
+/// for one cell.
 fn never_closed(file: &Path, bytes: &[u8], last: &csv::Position) -> Option<DataError> {
     let row = &bytes[(last.byte() as usize).min(bytes.len())..];
     let quotes = row.iter().filter(|&&byte| byte == b'"').count();
@@ -72,7 +72,7 @@ fn never_closed(file: &Path, bytes: &[u8], last: &csv::Position) -> Option<DataE
     is_open.then(|| DataError::malformed(file, problem))
 }
 
-/// What the reader says of a broken row, with its line.
+/// The error for a broken row, with its line.
 fn broken(file: &Path, error: &csv::Error) -> DataError {
     let line = error.position().map_or(1, csv::Position::line);
     let problem = match error.kind() {

@@ -1,4 +1,4 @@
-//! A document: as it is read, with the names of its labels, and as it is learnt from.
+//! Documents: as they are read, with the names of their labels, and as a corpus holds them.
 
 use bauta_datasets::Split;
 
@@ -9,10 +9,10 @@ pub struct RawDocument {
     pub text: String,
     /// The names of its labels, in any order.
     pub labels: Vec<String>,
-    /// The part that its source puts it in; `None` where the source has no parts.
+    /// The part that its source puts it in; `None` if the source has no parts.
     pub part: Option<Split>,
-    /// What it must stay together with: documents of one group are never divided between
-    /// training and test. `None`: its text.
+    /// Its group: documents of one group are never divided between training and test. If `None`,
+    /// its text is its group.
     pub group: Option<String>,
 }
 
@@ -21,6 +21,6 @@ pub struct RawDocument {
 pub struct Document {
     /// Its text.
     pub text: String,
-    /// The numbers of its labels, rising.
+    /// The numbers of its labels, ascending.
     pub labels: Vec<u32>,
 }

@@ -1,10 +1,10 @@
 //! Fine-grained entity typing: mentions in sentences, with types that are paths such as
 //! `/person/artist`.
 //!
-//! The files of FIGER, OntoNotes and BBN as they are passed around have a sentence a line, with
-//! `tokens` and `mentions` of `start`, `end` (exclusive) and `labels`; ultra-fine typing has a
-//! mention a line. Either way a mention becomes a document: the words around it as they are,
-//! and its own words once more with `m_` before them, so that a bag of words tells them apart.
+//! The common files of FIGER, OntoNotes and BBN have one sentence per line, with `tokens` and
+//! `mentions` of `start`, `end` (exclusive) and `labels`; ultra-fine typing has one mention per
+//! line. Either way, each mention becomes a document: its sentence as it is, and its own words once
+//! more with the prefix `m_`, so that a bag of words can tell them apart.
 
 use bauta_datasets::Split;
 use serde::Deserialize;
@@ -37,7 +37,7 @@ pub(super) struct Mention {
 }
 
 impl Sentence {
-    /// A document a mention; those of a sentence stay together.
+    /// One document per mention; those of a sentence stay together.
     pub(super) fn documents(self, part: Option<Split>) -> Result<Vec<RawDocument>, String> {
         let group = self.tokens.join(" ");
         let document = |span: Span| {

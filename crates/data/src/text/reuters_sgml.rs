@@ -1,4 +1,4 @@
-//! Reuters-21578's own files: stories in SGML, by the ModApte split.
+//! Reuters-21578's own files: stories in SGML, with the ModApte split.
 //!
 //! A small reader of exactly these files: elements do not nest within themselves, and `TEXT`
 //! holds `TITLE` and `BODY`. Stories with `TOPICS="YES"` whose `LEWISSPLIT` is `TRAIN` or `TEST`
@@ -66,7 +66,7 @@ fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
     Some(&value[..value.find('"')?])
 }
 
-/// What stands in the first element of a name.
+/// The contents of the first element with this name.
 fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let start = text.find(&format!("<{name}>"))? + name.len() + 2;
     let inner = &text[start..];

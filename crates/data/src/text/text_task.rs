@@ -1,7 +1,7 @@
-//! Documents of one class each: a task of text classification.
+//! Documents with one class each: a task of text classification.
 //!
-//! A task has documents to train on, a part held out of them to choose by, and documents to
-//! test on. Copies are removed before anything is divided, so none stands in two parts.
+//! A task has documents to train on, a part of them held out for validation, and documents to test
+//! on. Copies are removed before anything is divided, so none is in two parts.
 
 mod readers;
 #[cfg(test)]
@@ -47,15 +47,16 @@ pub struct TextTask {
 }
 
 impl TextTask {
-    /// Makes a task of documents that have one label each.
+    /// Builds a task from documents that have one label each.
     ///
-    /// Where a document goes depends on its text alone, and so does the order of each part, which
-    /// has nothing to do with that of the source: the first so many are a fair sample.
+    /// Unless the source has parts, the part of a document depends only on its text. So does the
+    /// order of each part, which is independent of the source's: the first documents are a fair
+    /// sample.
     ///
     /// # Errors
     /// [`DataError::Setting`] for a fraction outside (0, 1) and a count of 0, and
-    /// [`DataError::Input`] for a document with another number of labels than one, fewer than two
-    /// classes, a class that is tested and never trained, or an empty part.
+    /// [`DataError::Input`] for a document without exactly one label, fewer than two classes, a
+    /// class that is tested but never trained, or an empty part.
     pub fn build(
         name: &str,
         raw: Vec<RawDocument>,
@@ -81,7 +82,7 @@ impl TextTask {
         let mut raw = raw;
         raw.retain(|document| !document.text.trim().is_empty());
         let without_text = read - raw.len();
-        // Test documents first: of two copies the one that is trained on goes.
+        // Test documents first: of two copies, the one in training is removed.
         raw.sort_by_key(|document| document.part != Some(Split::Test));
         let (read, mut known) = (raw.len(), HashSet::new());
         raw.retain(|document| known.insert(folded(&document.text)));
@@ -135,7 +136,7 @@ impl TextTask {
         Ok(Self { name, classes, train, validation, test, without_text, duplicates })
     }
 
-    /// Opens a data set whose files lie in `root`.
+    /// Opens a data set whose files are in `root`.
     ///
     /// # Errors
     /// When a file is missing or malformed, and as [`Self::build`].
@@ -147,12 +148,15 @@ impl TextTask {
         Self::build(dataset.into(), readers::read(dataset, root)?, options)
     }
 
-    /// Opens a folder a task, in the order of their numbers or names. A task's folder has a folder of `.txt`
-    /// files a class, maybe within `train` and `test`; or files that
-    /// [`read_folder`](super::read_folder) reads, with one label a document.
+    /// Opens one folder per task, in the order of their numbers or names.
+    ///
+    /// A task's folder has one folder of `.txt` files per class, optionally within `train` and
+    /// `test`; or files that [`read_folder`](super::read_folder) reads, with one label per
+    /// document.
     ///
     /// # Errors
-    /// When there are no folders, their numbers have a gap, one holds no documents, and as [`Self::build`].
+    /// When there are no folders, their numbers have a gap, one holds no documents, and as
+    /// [`Self::build`].
     pub fn of_folders(root: &Path, options: &TextTaskOptions) -> Result<Vec<Self>, DataError> {
         let folders = task_folders(root, "a folder of .txt files for each class")?;
         let open = |folder: &PathBuf| {
@@ -163,7 +167,7 @@ impl TextTask {
     }
 }
 
-/// The documents in an order that their texts decide, at most so many.
+/// At most `limit` of the documents, in an order determined by their texts.
 fn in_fair_order(mut documents: Vec<RawDocument>, limit: Option<usize>) -> Vec<RawDocument> {
     documents.sort_by_cached_key(|document| place(&key("order", document)).to_bits());
     documents.truncate(limit.unwrap_or(usize::MAX));

@@ -1,12 +1,13 @@
-//! Words of a text: maximal runs of letters, digits and `_`, at least two characters, in lower case.
+//! Words of a text: maximal runs of letters, digits and `_`, at least two characters, in lower
+//! case.
 //!
-//! That is scikit-learn's default (`(?u)\b\w\w+\b`), without a dictionary: a word is known by the
-//! hash of its bytes.
+//! This is scikit-learn's default (`(?u)\b\w\w+\b`), without a dictionary: a word is identified by
+//! the hash of its bytes.
 
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0000_0100_0000_01b3;
 
-/// The hash (FNV-1a, mixed) of a word that is in lower case already.
+/// The hash (FNV-1a, mixed) of a word that is already in lower case.
 pub fn word_hash(word: &str) -> u64 {
     mixed(word.bytes().fold(OFFSET, step))
 }
@@ -15,8 +16,8 @@ fn step(hash: u64, byte: u8) -> u64 {
     (hash ^ u64::from(byte)).wrapping_mul(PRIME)
 }
 
-/// Spreads the hash over all bits (the finaliser of MurmurHash3), so that any of them may number
-/// a bucket.
+/// Spreads the hash over all bits (the finaliser of MurmurHash3), so that any of them can select a
+/// bucket.
 fn mixed(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);

@@ -1,10 +1,10 @@
 //! Generated documents: labels on a tree, and words with known probabilities given the labels.
 //!
-//! A child is borne only by documents that bear its parent. Given the labels, every label has a
-//! fixed number of slots, each of which holds one of its words with a chance that depends on whether
-//! the label is borne. So the posterior of every label is known exactly (two passes over the
-//! tree), and with it the best F1 and the threshold that reaches it, which is half of that F1
-//! (Lipton, Elkan and Naryanaswamy, arXiv 1402.1892).
+//! A document has a child label only if it has the parent. Given the labels, every label has a
+//! fixed number of slots, each of which holds one of its words with a probability that depends on
+//! whether the document has the label. The posterior of every label is therefore known exactly (two
+//! passes over the tree), and with it the best F1 and the threshold that reaches it, which is half
+//! of that F1 (Lipton, Elkan and Naryanaswamy, arXiv 1402.1892).
 
 use bauta_datasets::text::TreeOptions;
 use bauta_datasets::{DataError, Split};
@@ -12,13 +12,14 @@ use bauta_streams::{Purpose, RandomStream, StreamKey};
 
 use super::document::RawDocument;
 
-/// Slots a label.
+/// Slots per label.
 const SLOTS: usize = 6;
-/// The chance that a slot holds a word of its label where the document does not bear it, or does.
+/// Probability that a slot holds a word of its label, if the document does not have it and if it
+/// does.
 const CHANCES: [f64; 2] = [0.04, 0.4];
-/// Different words a label.
+/// Number of distinct words per label.
 const WORDS: u64 = 5;
-/// Words a document that tell nothing, and how many different ones there are.
+/// Uninformative words per document, and the number of distinct ones.
 const NOISE: (usize, u64) = (12, 200);
 
 /// A tree of labels from which documents are drawn.
@@ -27,12 +28,12 @@ pub struct LabelTree {
     options: TreeOptions,
     names: Vec<String>,
     parents: Vec<Option<usize>>,
-    /// The chance of a label where its parent is borne; of a root, always.
+    /// The probability of a label given its parent; for a root, unconditional.
     chances: Vec<f64>,
 }
 
 impl LabelTree {
-    /// Draws the chances of a tree.
+    /// Draws the probabilities of a tree.
     ///
     /// # Errors
     /// [`DataError::Setting`] for fewer than 2 labels or 10 documents, or no branching.
@@ -57,7 +58,7 @@ impl LabelTree {
             });
             chances.push(match parent {
                 Some(_) => stream.uniform_in(0.25, 0.6),
-                // Zipf: the roots' prevalences fall as their ranks rise.
+                // Zipf: the roots' prevalences fall with their rank.
                 None => 0.5 / (1.0 + label as f64).powf(0.7),
             });
             parents.push(parent);
@@ -65,12 +66,12 @@ impl LabelTree {
         Ok(Self { options, names, parents, chances })
     }
 
-    /// The labels' names: a child's begins with its parent's and `/`.
+    /// The labels' names: a child's starts with its parent's and `/`.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The documents, each drawn from a stream of its own.
+    /// The documents, each drawn from its own stream.
     pub fn documents(&self) -> Vec<RawDocument> {
         let count = self.options.documents;
         let document = |number: usize| {
@@ -93,12 +94,12 @@ impl LabelTree {
         (0..count).map(document).collect()
     }
 
-    /// The exact posteriors of a document's labels, by its number.
+    /// The exact posteriors of the labels of document `number`.
     pub fn posteriors(&self, number: usize) -> Vec<f64> {
         self.infer(&self.draw(number).1)
     }
 
-    /// For each label the best threshold on its exact posteriors, which is half of the best
+    /// For each label, the best threshold on its exact posteriors, which is half of the best
     /// expected F1 over all documents, and that F1.
     pub fn best_thresholds(&self) -> Vec<(f64, f64)> {
         let all: Vec<Vec<f64>> =
@@ -117,7 +118,7 @@ impl LabelTree {
         (0..self.names.len()).map(best).collect()
     }
 
-    /// Labels, and words of each label, of a document; and its stream, for the rest.
+    /// A document's labels, its number of words of each label, and its stream for further draws.
     fn draw(&self, number: usize) -> (Vec<bool>, Vec<usize>, RandomStream) {
         let mut stream = stream(self.options.seed, "tree document", number as u64);
         let mut borne: Vec<bool> = Vec::new();
@@ -133,14 +134,16 @@ impl LabelTree {
         (borne, counts, stream)
     }
 
-    /// Belief propagation on the tree: what the subtrees say, upwards, then the rest, downwards.
+    /// Belief propagation on the tree: messages of the subtrees upwards, then of the rest
+    /// downwards.
     fn infer(&self, counts: &[usize]) -> Vec<f64> {
         let labels = counts.len();
         let likelihood = |count: usize| {
             CHANCES.map(|p| p.powi(count as i32) * (1.0 - p).powi((SLOTS - count) as i32))
         };
         let mut below: Vec<[f64; 2]> = counts.iter().map(|&count| likelihood(count)).collect();
-        // What a label's subtree says to its parent, where the parent is not borne, and is.
+        // The message of a label's subtree to its parent, if the parent is absent and if it is
+        // present.
         let mut messages = vec![[1.0; 2]; labels];
         for label in (0..labels).rev() {
             let (chance, [absent, present]) = (self.chances[label], below[label]);
@@ -186,7 +189,7 @@ mod tests {
         LabelTree::new(options).unwrap()
     }
 
-    /// The posterior by summing over all assignments.
+    /// The posterior, by summing over all assignments.
     fn by_hand(tree: &LabelTree, counts: &[usize]) -> Vec<f64> {
         let labels = counts.len();
         let (mut sums, mut total) = (vec![0.0; labels], 0.0);

@@ -1,22 +1,22 @@
 //! Text as hashed words with tf-idf weights.
 //!
-//! There is no vocabulary to build or keep: a word's id is its hash, modulo the number of ids,
-//! so words may share one. Id 0 is no word's; sequences are padded with it.
+//! There is no vocabulary to build or keep: a word's id is its hash, scaled to the number of ids,
+//! so words can share one. Id 0 is not a word's; sequences are padded with it.
 
 use bauta_datasets::DataError;
 use rayon::prelude::*;
 
 use super::tokens::for_each_word;
 
-/// How many ids a vectorizer may have.
+/// Maximum number of ids of a vectorizer.
 const MOST_IDS: usize = 1 << 24;
 
 /// The words of a document, each once.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bag {
-    /// Ids of the words, rising.
+    /// Ids of the words, ascending.
     pub ids: Vec<u32>,
-    /// How often each occurs, divided by the number of words: they sum to 1.
+    /// The count of each, divided by the number of words: they sum to 1.
     pub shares: Vec<f32>,
     /// Their tf-idf weights; the sum of squares is 1.
     pub tf_idf: Vec<f32>,
@@ -33,7 +33,7 @@ pub struct Vectorizer {
 }
 
 impl Vectorizer {
-    /// Counts in how many of the `texts` each word occurs; ids are below `ids`.
+    /// Counts the `texts` that each word occurs in; ids are below `ids`.
     ///
     /// # Errors
     /// [`DataError::Setting`] when `ids` is below 2 or above 2²⁴, or there is no text.
@@ -115,7 +115,7 @@ impl Vectorizer {
     }
 }
 
-/// Uniform over 1..ids.
+/// Maps a hash uniformly to 1..`ids`.
 fn id_of(hash: u64, ids: usize) -> u32 {
     (1 + ((u128::from(hash) * (ids as u128 - 1)) >> 64)) as u32
 }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::text::word_hash;
 
-    /// What scikit-learn 1.9.1 gives for three documents; `tests/fixtures/tfidf.py` made it.
+    /// Values of scikit-learn 1.9.1 for three documents, computed by `tests/fixtures/tfidf.py`.
     #[test]
     fn weights_are_those_of_scikit_learn() {
         let fixture: serde_json::Value =

@@ -1,7 +1,7 @@
-//! Text as the ids of word pieces, by any `tokenizer.json` or a BERT vocabulary.
+//! Text as the ids of word pieces, with any `tokenizer.json` or a BERT vocabulary.
 //!
-//! A thin layer over Hugging Face's `tokenizers`: it finds the tokens that models need by
-//! name (padding, mask), encodes to a fixed length, and says which file an error is about.
+//! A thin layer over Hugging Face's `tokenizers`: it finds the tokens that models need by name
+//! (padding, mask), encodes to a fixed length, and names the file that an error is about.
 //!
 //! ```
 //! use bauta_data::text::{Ends, WordPieces};
@@ -28,7 +28,7 @@ use tokenizers::{Encoding, Tokenizer, TruncationDirection};
 pub enum Ends {
     /// Only the text's own pieces.
     Bare,
-    /// As the tokenizer's own post-processor has it: `[CLS] text [SEP]` for BERT.
+    /// As the tokenizer's own post-processor adds them: `[CLS] text [SEP]` for BERT.
     Special,
 }
 
@@ -37,9 +37,9 @@ pub enum Ends {
 pub struct Encoded {
     /// The ids; those from `used` on are the padding token's.
     pub ids: Vec<u32>,
-    /// How many are not padding.
+    /// Number of ids that are not padding.
     pub used: usize,
-    /// How many pieces did not fit and were left out.
+    /// Number of pieces that did not fit and were left out.
     pub cut: usize,
 }
 
@@ -53,10 +53,10 @@ pub struct WordPieces {
 }
 
 impl WordPieces {
-    /// Opens a `tokenizer.json`, a vocabulary `*.txt` of one piece a line (read by the rules of
+    /// Opens a `tokenizer.json`, a vocabulary `*.txt` with one piece per line (read by the rules of
     /// bert-base-uncased), or a folder that holds `tokenizer.json` or `vocab.txt`.
     ///
-    /// Truncation and padding that the file may state are not used: lengths are arguments.
+    /// The file's own settings for truncation and padding are not used: lengths are arguments.
     ///
     /// # Errors
     /// When the file is absent or malformed, or has no token for padding (`[PAD]`, `<pad>`, or
@@ -89,7 +89,7 @@ impl WordPieces {
         &self.path
     }
 
-    /// How many ids there are: one more than the largest.
+    /// Number of ids: one more than the largest.
     pub fn size(&self) -> usize {
         let vocabulary = self.tokenizer.get_vocab(true);
         vocabulary.values().max().map_or(0, |&id| id as usize + 1)
@@ -100,7 +100,7 @@ impl WordPieces {
         self.pad
     }
 
-    /// The id of the token that stands for a masked piece, where the vocabulary has one.
+    /// The id of the token that stands for a masked piece, if the vocabulary has one.
     pub fn mask_id(&self) -> Option<u32> {
         self.mask
     }
@@ -115,16 +115,16 @@ impl WordPieces {
         self.tokenizer.id_to_token(id)
     }
 
-    /// Encodes a text to exactly `length` ids: what is longer is cut at its end (with
-    /// [`Ends::Special`] the tokens around it stay), what is shorter is padded at its end.
+    /// Encodes a text to exactly `length` ids: a longer one is cut at its end (with
+    /// [`Ends::Special`] the tokens around it stay), a shorter one is padded at its end.
     ///
     /// # Errors
-    /// When `length` leaves no place beside the tokens around a text, or the tokenizer fails.
+    /// When `length` leaves no room besides the tokens around a text, or the tokenizer fails.
     pub fn encode(&self, text: &str, length: usize, ends: Ends) -> Result<Encoded, DataError> {
         self.encode_all(&[text], length, ends).map(|mut encoded| encoded.remove(0))
     }
 
-    /// [`encode`](Self::encode) of many texts, on rayon's threads; in their order.
+    /// Like [`encode`](Self::encode) for many texts, in order, on rayon's threads.
     ///
     /// # Errors
     /// As `encode`.
@@ -158,7 +158,7 @@ impl WordPieces {
     }
 }
 
-/// The file that a path means.
+/// The file that a path refers to.
 fn file_of(path: &Path) -> Result<PathBuf, DataError> {
     if !path.is_dir() {
         return Ok(path.to_path_buf());
@@ -171,7 +171,7 @@ fn file_of(path: &Path) -> Result<PathBuf, DataError> {
     })
 }
 
-/// The tokenizer of bert-base-uncased with the pieces of a `vocab.txt`, one a line.
+/// The tokenizer of bert-base-uncased with the pieces of a `vocab.txt`, one per line.
 fn bert_uncased(text: &str) -> Result<Tokenizer, String> {
     let vocabulary = places_of(text)?;
     let id = |name: &str| vocabulary.get(name).ok_or_else(|| format!("has no piece {name}"));
@@ -205,7 +205,7 @@ fn bert_uncased(text: &str) -> Result<Tokenizer, String> {
     rules.to_string().parse().map_err(|error: tokenizers::Error| error.to_string())
 }
 
-/// Pieces with their places; refuses those that stand twice or are empty.
+/// Pieces with their positions; refuses pieces that are repeated or empty.
 fn places_of(text: &str) -> Result<HashMap<&str, usize>, String> {
     let mut places = HashMap::new();
     for (place, piece) in text.lines().enumerate() {

@@ -1,4 +1,4 @@
-//! Which part of a video's frames a clip shows: one part, and one mirroring, for all of them.
+//! The part of a video's frames that a clip shows: one part and one mirroring for all frames.
 
 use std::cell::RefCell;
 
@@ -9,8 +9,8 @@ use crate::augment::region::Region;
 use crate::augment::resize::Resizer;
 use crate::image::Image;
 
-/// Frames of which one side is more than so many times the other are cut to their middle
-/// before they are covered, so that no hostile ratio asks for gigabytes.
+/// Frames with one side more than this many times the other are cut to their middle before they are
+/// covered, so that an extreme ratio cannot demand gigabytes.
 const LONGEST: usize = 8;
 
 /// The part of its frames that a clip shows.
@@ -20,13 +20,13 @@ pub(super) struct Cut {
     pub(super) mirrored: bool,
 }
 
-/// Where a clip's part lies.
+/// Position of a clip's part.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Part {
-    /// This rectangle, brought to the size of the clip.
+    /// This rectangle, resized to the size of the clip.
     Stretched(Region),
-    /// The frame is resized to cover the clip; of `places` spread evenly over what is left
-    /// over, from the left or top, this one. One alone is the middle.
+    /// The frame is resized to cover the clip, and crop `place` of `places` is taken. The crops are
+    /// spread evenly from the left or top; a single one is in the middle.
     Covering { place: usize, places: usize },
 }
 
@@ -101,7 +101,7 @@ pub(super) fn cut_frame(
     });
 }
 
-/// Resizes a frame so that it covers a size, and takes one of the places along it.
+/// Resizes a frame so that it covers a size, and takes one of the crops along it.
 fn covered<'a>(
     resizer: &'a mut Resizer,
     frame: &Image<'_>,
@@ -124,7 +124,8 @@ fn covered<'a>(
     resizer.resize_window(frame, part, full, [top, left], [height, width])
 }
 
-/// Makes a frame so small that its shorter side is `short_side`, unless it is 0 or no longer.
+/// Shrinks a frame to the shorter side `short_side`, unless that is 0 or its shorter side is no
+/// longer.
 pub(super) fn shrunk(frame: Image<'_>, short_side: usize) -> Image<'_> {
     let (height, width) = (frame.height(), frame.width());
     if short_side == 0 || height.min(width) <= short_side {
@@ -152,7 +153,7 @@ mod tests {
         StreamKey { seed: 1, purpose: Purpose::AUGMENT, epoch: 0, sample }.stream()
     }
 
-    /// A frame of two channels whose samples tell where they are.
+    /// A frame of two channels whose samples tell their position.
     fn frame(height: usize, width: usize) -> Image<'static> {
         let pixels = (0..height * width)
             .flat_map(|i| [i as u8, 200_u8.wrapping_sub(i as u8)])
@@ -185,7 +186,7 @@ mod tests {
         };
         assert_eq!([places(0, 3), places(1, 3), places(2, 3)], [[0, 1], [3, 4], [5, 6]]);
         assert_eq!(places(0, 1), [3, 4]);
-        // A tall frame is gone through from the top.
+        // The crops of a tall frame go from the top down.
         let tall = frame(6, 2);
         let low = cut(Part::Covering { place: 2, places: 3 }, false, [2, 2], &tall);
         assert_eq!(low[4..8], [8, 9, 10, 11]);

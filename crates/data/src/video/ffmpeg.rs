@@ -1,8 +1,8 @@
-//! An ffmpeg program: how it is run and ended.
+//! Running and ending an ffmpeg program.
 //!
-//! It is run once for each look into a file. What it writes is taken as it comes, so no more
-//! than a few frames of it wait in memory; and it is killed and waited for when nobody wants
-//! the rest, when it gives nothing for a minute, or when it writes what cannot be read.
+//! It is run once for each access to a file. Its output is consumed as it arrives, so only a few
+//! frames of it wait in memory. It is killed and waited for when nobody wants the rest, when it
+//! produces no output for a minute, or when its output cannot be read.
 
 mod decode;
 mod log;
@@ -22,7 +22,7 @@ pub(super) use self::decode::{Decode, decode};
 pub use self::probe::VideoInfo;
 use crate::prefetch::Cancel;
 
-/// An ffmpeg program that was found and answers.
+/// An ffmpeg program that was found and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ffmpeg {
     program: PathBuf,
@@ -37,27 +37,27 @@ impl Ffmpeg {
         Ok(Self { program: find_ffmpeg(cache)? })
     }
 
-    /// Takes a program that is known.
+    /// Uses a known program.
     ///
     /// # Errors
-    /// [`DataError::ClientFailed`] when it cannot be run or is no ffmpeg.
+    /// [`DataError::ClientFailed`] when it cannot be run or is not ffmpeg.
     pub fn at(program: impl Into<PathBuf>) -> Result<Self, DataError> {
         let program = program.into();
         check_ffmpeg(&program)?;
         Ok(Self { program })
     }
 
-    /// Where the program lies.
+    /// Path of the program.
     pub fn program(&self) -> &Path {
         &self.program
     }
 
     /// Probes a file: its frames and their times, its size, and whether it has sound.
     ///
-    /// The whole file is read, and nothing decoded.
+    /// The whole file is read, but nothing is decoded.
     ///
     /// # Errors
-    /// [`DataError::Video`] when it is no video, has no frames, or is cut off.
+    /// [`DataError::Video`] when it is not a video, has no frames, or is truncated.
     pub fn probe(&self, path: &Path) -> Result<VideoInfo, DataError> {
         self.probe_until(path, &Cancel::default())
     }
@@ -67,17 +67,17 @@ impl Ffmpeg {
             .map_err(|problem| DataError::Video { video: path.display().to_string(), problem })
     }
 
-    /// The beginning of a command that reads a file: no questions, no colours, and each
-    /// message with its level; pictures alone are taken.
+    /// The start of a command that reads a file: no questions, no colours, and each message with
+    /// its level; only pictures are read.
     fn reading(&self, path: &Path, before: &[String]) -> Command {
         let mut command = self.opening(path, before);
         command.args(["-an", "-sn", "-dn"]);
         command
     }
 
-    /// The same, with whatever streams the file has.
+    /// The same, with all streams of the file.
     fn opening(&self, path: &Path, before: &[String]) -> Command {
-        // A path may look like an option or an address; a playlist may name addresses.
+        // A path can look like an option or an address; a playlist can name addresses.
         let mut file = OsString::from("file:");
         file.push(path);
         let mut command = Command::new(&self.program);

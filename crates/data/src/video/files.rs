@@ -15,7 +15,7 @@ use crate::source::layout::Kind;
 use crate::source::listed::Listed;
 use crate::source::listing::{has_extension, shown};
 
-/// Video files, and what a folder of them looks like.
+/// The kind of video files, and the layout of a folder of them.
 pub(super) const VIDEOS: Kind = Kind {
     wanted: is_video,
     called: "videos",
@@ -25,14 +25,14 @@ pub(super) const VIDEOS: Kind = Kind {
     folders: false,
 };
 
-/// How video files are called.
+/// Extensions of video files.
 const EXTENSIONS: [&str; 20] = [
     "3g2", "3gp", "asf", "avi", "flv", "gif", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg",
     "mts", "mxf", "ogv", "ts", "vob", "webm", "wmv",
 ];
 
-/// Clips so many frames apart are decoded by a program each: to start one and to decode from a
-/// key frame takes less than to decode what lies between.
+/// Clips more than this many frames apart are decoded by one program each: starting one and
+/// decoding from a key frame takes less time than decoding the frames between them.
 const APART: u64 = 300;
 
 fn is_video(path: &Path) -> bool {
@@ -49,9 +49,9 @@ pub(super) fn class_set(classes: &[String]) -> Vec<LabelSet> {
 
 /// Videos in files, in the order of their paths.
 ///
-/// A file is looked into when it is first read, and only the frames that are wanted are
-/// decoded and brought over, from as near before them as the file allows. The file's own
-/// rotation is applied; its pixels are taken as square.
+/// A file is probed when it is first read, and only the wanted frames are transferred, decoded from
+/// as close before them as the file allows. The file's own rotation is applied; its pixels are
+/// taken as square.
 #[derive(Debug)]
 pub struct VideoFiles {
     listed: Listed,
@@ -62,7 +62,7 @@ pub struct VideoFiles {
 }
 
 impl VideoFiles {
-    /// Takes these files, without classes.
+    /// Wraps these files, without classes.
     ///
     /// # Errors
     /// [`DataError::Setting`] when an option is out of its range.
@@ -74,7 +74,7 @@ impl VideoFiles {
         Self::of(Listed::unlabelled(Path::new(""), paths), ffmpeg, options)
     }
 
-    /// Lists both splits of a folder, the second where there is one.
+    /// Lists both splits of a folder, the second if there is one.
     pub(super) fn splits(
         root: &Path,
         ffmpeg: &Ffmpeg,
@@ -101,10 +101,10 @@ impl VideoFiles {
         &self.listed
     }
 
-    /// What is known of a video before it is decoded.
+    /// Properties of a video, known before it is decoded.
     ///
     /// # Errors
-    /// [`DataError::Video`] when it is no video, has no frames, or is cut off.
+    /// [`DataError::Video`] when it is not a video, has no frames, or is truncated.
     pub fn info(&self, index: usize) -> Result<&VideoInfo, DataError> {
         self.info_until(index, &Cancel::default())
     }
@@ -117,8 +117,8 @@ impl VideoFiles {
         Ok(self.infos[index].get_or_init(|| info))
     }
 
-    /// Decodes frames of these numbers, which rise strictly, and gives each to `take` as it
-    /// comes.
+    /// Decodes the frames with these numbers, which are strictly ascending, and passes each to
+    /// `take` as it arrives.
     pub(super) fn each_frame(
         &self,
         index: usize,
@@ -174,7 +174,7 @@ impl ClipSource for VideoFiles {
         let mut decoded = numbers.clone();
         decoded.dedup();
         let mut frames = Vec::with_capacity(decoded.len());
-        // What cannot be sought in is decoded from its beginning each time.
+        // A file without such an index is decoded from its beginning each time.
         let apart = if info.seekable() { APART } else { u64::MAX };
         for part in decoded.chunk_by(|before, after| after - before <= apart) {
             let before = frames.len();
@@ -193,7 +193,7 @@ impl ClipSource for VideoFiles {
         if decoded.len() == numbers.len() {
             return Ok(frames);
         }
-        // A frame of a video of variable rate may stand at several places.
+        // A frame of a video of variable rate can be at several positions.
         let of = |number| decoded.binary_search(number).expect("every number was decoded");
         Ok(numbers.iter().map(|number| frames[of(number)].clone()).collect())
     }

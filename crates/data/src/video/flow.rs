@@ -1,8 +1,9 @@
 //! Optical flow: each pixel's displacement from one frame to the next.
 //!
 //! TV-L1 (Zach, Pock and Bischof, DAGM 2007), by the scheme of Sánchez, Meinhardt-Llopis and
-//! Facciolo (IPOL 2013) with the median filter and the settings of OpenCV's
-//! `DualTVL1OpticalFlow`, to which it is held. One thread, and always the same bits.
+//! Facciolo (IPOL 2013) with the median filter and the settings of OpenCV's `DualTVL1OpticalFlow`,
+//! with which it is compared in tests. It uses one thread, and its results are bitwise
+//! reproducible.
 
 mod clips;
 mod plane;
@@ -14,7 +15,7 @@ use bauta_datasets::DataError;
 use self::plane::Plane;
 use self::scale::refine;
 
-/// Shortest side of a picture of the pyramid, in pixels.
+/// Minimum side of a picture of the pyramid, in pixels.
 const SHORTEST: usize = 16;
 
 /// Settings of the flow; the defaults are OpenCV's.
@@ -22,19 +23,19 @@ const SHORTEST: usize = 16;
 pub struct TvL1Config {
     /// Step of the dual variables, τ, above 0 and at most 0.25.
     pub time_step: f32,
-    /// How much brightness that changes weighs against fields that are not smooth, λ, above 0.
+    /// Weight of constant brightness against smoothness, λ, above 0.
     pub attachment: f32,
-    /// How tightly both halves of the problem hold together, θ, above 0.
+    /// Tightness of the coupling between both terms, θ, above 0.
     pub tightness: f32,
-    /// Pictures of the pyramid, at least 1; fewer where the next had a side below 16 pixels.
+    /// Number of pictures in the pyramid, at least 1; fewer if the next had a side below 16 pixels.
     pub scales: usize,
-    /// Size of a picture of the pyramid to that of the one below, in \[0.1, 0.9\].
+    /// Size of a picture of the pyramid relative to the one below, in \[0.1, 0.9\].
     pub scale_step: f64,
-    /// Times that the second frame is warped in a picture of the pyramid, at least 1.
+    /// Number of times that the second frame is warped per picture of the pyramid, at least 1.
     pub warps: usize,
-    /// Median filters after a warp, and at most so many steps after each, both at least 1.
+    /// Median filters per warp, and maximum number of steps after each, both at least 1.
     pub iterations: [usize; 2],
-    /// Mean change of a step in pixels below which a warp is done, at least 0.
+    /// Root mean square change of a step in pixels below which a warp is done, at least 0.
     pub epsilon: f32,
 }
 
@@ -53,7 +54,7 @@ impl Default for TvL1Config {
     }
 }
 
-/// Measures optical flow.
+/// Computes optical flow.
 #[derive(Clone, Debug)]
 pub struct TvL1 {
     config: TvL1Config,
@@ -98,7 +99,8 @@ impl TvL1 {
     /// downwards. Frames are \[H, W\] row by row, each side in \[8, 4096\].
     ///
     /// # Errors
-    /// [`DataError::Setting`] when a side is out of its range, or a frame has not as many pixels.
+    /// [`DataError::Setting`] when a side is out of its range, or a frame has a different number of
+    /// pixels.
     pub fn between(
         &self,
         before: &[u8],

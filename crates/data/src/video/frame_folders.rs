@@ -1,4 +1,4 @@
-//! Videos as folders of numbered pictures, one folder a video.
+//! Videos as folders of numbered pictures, one folder per video.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -17,7 +17,7 @@ use crate::source::layout::Kind;
 use crate::source::listed::Listed;
 use crate::source::listing::{entries, is_picture, shown};
 
-/// Folders of frames, and what a folder of them looks like.
+/// The kind of folders of frames, and the layout of a folder of them.
 const FRAME_FOLDERS: Kind = Kind {
     wanted: is_picture,
     called: "folders of frames",
@@ -38,7 +38,7 @@ pub struct FrameFolders {
 }
 
 impl FrameFolders {
-    /// Lists both splits, the second where there is one.
+    /// Lists both splits, the second if there is one.
     pub(super) fn splits(
         root: &Path,
         options: &VideoOptions,
@@ -58,7 +58,7 @@ impl FrameFolders {
         &self.listed
     }
 
-    /// The files of a video's frames, in their order.
+    /// The files of a video's frames, in order.
     fn files(&self, index: usize) -> Result<&[PathBuf], DataError> {
         if let Some(files) = self.frames[index].get() {
             return Ok(files);
@@ -75,11 +75,10 @@ impl FrameFolders {
     }
 }
 
-/// Orders frames by the numbers in which their names end, where all have one, and otherwise
-/// by name.
+/// Orders frames by the numbers at the end of their names, if all have one, and otherwise by name.
 ///
 /// # Errors
-/// When numbers are missing or come twice.
+/// When numbers are missing or repeated.
 fn in_order(files: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
     let numbered: Option<Vec<(u64, PathBuf)>> =
         files.iter().map(|path| Some((number(path)?, path.clone()))).collect();
@@ -99,7 +98,7 @@ fn in_order(files: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
     Ok(numbered.into_iter().map(|(_, path)| path).collect())
 }
 
-/// The number in which a file's name ends.
+/// The number at the end of a file's name.
 fn number(path: &Path) -> Option<u64> {
     let stem = path.file_stem()?.to_str()?;
     let digits = stem.len() - stem.trim_end_matches(|c: char| c.is_ascii_digit()).len();

@@ -2,18 +2,17 @@
 
 use bauta_streams::RandomStream;
 
-/// An order of a clip's frames, and whether it is another than their own.
+/// An order of a clip's frames, and whether it differs from their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrameOrder {
-    /// The frame at each place, from 0.
+    /// The frame at each position, from 0.
     pub frames: Vec<i64>,
     /// Whether it was changed: with probability 1/2.
     pub changed: bool,
 }
 
 impl FrameOrder {
-    /// Draws an order that is changed by shuffling; one that is called changed is never the frames'
-    /// own.
+    /// Draws an order that is changed by shuffling; a changed order is never the frames' own.
     ///
     /// # Panics
     /// When there are fewer than two frames, which have one order.
@@ -54,8 +53,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Each order holds every frame once, is the frames' own or the other as its label says, and
-        /// is a function of the stream.
+        /// Each order holds every frame once, is changed exactly if its label says so, and is a
+        /// function of the stream.
         #[test]
         fn a_label_says_whether_the_order_is_changed(seed: u64, count in 2_usize..9) {
             let stream = |sample| {

@@ -1,12 +1,12 @@
-//! Videos as JPEGs in tar files, so that training reads and never decodes a video.
+//! Videos as JPEGs in tar files, so that training never decodes a video.
 //!
 //! ```text
 //! train/00000.tar   000000/000000.jpg … 000000/000249.jpg, 000000/video.json, 000001/…
 //! val/00000.tar     the same, where the data set has a test split
 //! ```
 //!
-//! `video.json` ends a video: its path below the folder that it came from, its class where
-//! there are classes, how many frames it has, and how many a second.
+//! `video.json` ends a video. It holds the video's path below its original folder, its class if
+//! there are classes, its number of frames, and its frame rate.
 
 mod index;
 mod prepare;
@@ -44,10 +44,10 @@ const FRAME_SHARDS: Kind = Kind {
     folders: false,
 };
 
-/// Files that are kept open; a process may commonly have 1024.
+/// Maximum number of files kept open; a process can commonly have 1024.
 const OPEN: usize = 512;
 
-/// What ends a video in a shard.
+/// The description that ends a video in a shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct About {
     path: String,
@@ -74,7 +74,7 @@ struct Shard {
 }
 
 impl FrameShards {
-    /// Indexes both splits, the second where there is one.
+    /// Indexes both splits, the second if there is one.
     pub(super) fn splits(
         root: &Path,
         options: &VideoOptions,
@@ -141,12 +141,12 @@ impl FrameShards {
         Ok(Self { shards, videos, sets: class_set(&classes), options: options.clone() })
     }
 
-    /// A video's path below the folder that it came from.
+    /// A video's path below its original folder.
     pub(super) fn relative(&self, index: usize) -> Vec<u8> {
         self.videos[index].1.about.path.clone().into_bytes()
     }
 
-    /// Reads bytes of a shard.
+    /// Reads `size` bytes of a shard from `offset` on.
     fn bytes(&self, shard: usize, offset: u64, size: u64) -> Result<Vec<u8>, DataError> {
         let Shard { path, file } = &self.shards[shard];
         let mut bytes = vec![0; size as usize];

@@ -1,7 +1,8 @@
 //! Batches of clips, several cut from each video that is read.
 //!
-//! Where a clip lies comes from (seed, epoch, index · R + its number), so batches are the same
-//! for any number of threads, any length of the queue, and when a run starts in the middle.
+//! The position of a clip is a function of (seed, epoch, index · R + its number), so batches are
+//! the same for any number of threads, any length of the queue, and when a run starts in the
+//! middle.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::{ClipAugment, ClipSampling, ClipSource, Timeline};
 use crate::loader::{Itinerary, LoaderConfig, Order, Unreadable};
 use crate::prefetch::{Cancel, Inputs, Prefetcher, Prepared};
 
-/// Which frames a clip has.
+/// Purpose of the stream that chooses a clip's frames.
 const WINDOW: Purpose = Purpose::named("clip window");
 
 /// The clips that an evaluation takes of each video.
@@ -29,7 +30,7 @@ pub struct Views {
 }
 
 impl Views {
-    /// One clip of the middle frames, and of them the middle.
+    /// One clip of the middle frames, and of these the centre crop.
     pub const ONE: Self = Self { clips: 1, crops: 1 };
     /// Three crops of seven clips, the paper's protocol for Kinetics.
     pub const KINETICS: Self = Self { clips: 7, crops: 3 };
@@ -42,16 +43,16 @@ impl Views {
 
 /// Clips of one step, on the host.
 ///
-/// With B videos and V clips of each (repeats or views) there are N = B · V clips; the clips
-/// of a video lie together. View k · S + s is crop s of clip k.
+/// With B videos and V clips of each (repeats or views) there are N = B · V clips; the clips of a
+/// video are adjacent. View k · S + s is crop s of clip k.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClipBatch {
     /// The clips, \[N, C, T, H, W\].
     pub pixels: Array5<u8>,
     /// Indices of the videos in the source, B.
     pub indices: Vec<u64>,
-    /// Numbers of the clips, N: `index · V + number within the video`. They key the streams of
-    /// whatever is drawn for each clip, such as its mask.
+    /// Numbers of the clips, N: `index · V + number within the video`. They are the keys of the
+    /// streams for anything drawn per clip, such as its mask.
     pub samples: Vec<u64>,
     /// Labels of the videos, B in each of the source's label sets.
     pub labels: Vec<Vec<i64>>,
@@ -59,11 +60,11 @@ pub struct ClipBatch {
     pub per_video: usize,
     /// The epoch, from 0.
     pub epoch: u64,
-    /// The global step, from 0: steps are counted on over epochs.
+    /// The global step, from 0, counted across epochs.
     pub step: u64,
 }
 
-/// A source, a way to cut clips, and the threads that make batches of them.
+/// A source, a way to cut clips, and the threads that build batches from them.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -118,7 +119,7 @@ impl ClipLoader {
         Self::cutting(source, sampling, Cutting::Random { augment, repeats }, config)
     }
 
-    /// Goes through a source in order and without chance, the last batch as short as it comes.
+    /// Prepares to load a source in order and without randomness; the last batch can be shorter.
     ///
     /// # Errors
     /// As [`ClipLoader::new`].
@@ -171,8 +172,10 @@ impl ClipLoader {
         self.assembler.cutting.per_video()
     }
 
-    /// Makes the batches of the given global steps, in order, across epochs. A step of which no
-    /// video can be read is treated as [`Loader::batches`](crate::Loader::batches) does.
+    /// Builds the batches of the given global steps, in order, across epochs.
+    ///
+    /// A step none of whose videos can be read is handled as in
+    /// [`Loader::batches`](crate::Loader::batches).
     ///
     /// `prepare` turns each batch into what the consumer wants; it runs on the loader's
     /// threads, for several batches at once.
@@ -184,7 +187,7 @@ impl ClipLoader {
         let (itinerary, assembler) = (Arc::clone(&self.itinerary), Arc::clone(&self.assembler));
         self.prefetcher.inputs(steps, move |step, cancel| {
             let mut skipped = None;
-            // What was cancelled has no clips either, and need not be tried again.
+            // A cancelled step has no clips either, and need not be tried again.
             for visited in itinerary.substitutes(step).take_while(|_| !cancel.is_set()) {
                 let (epoch, indices) = itinerary.visit(visited);
                 let Prepared { input, skipped: missing } =
@@ -216,7 +219,7 @@ impl Cutting {
     }
 }
 
-/// Everything that a batch is made of, shared by the threads.
+/// Everything that is needed to build a batch, shared by the threads.
 struct Assembler {
     source: Arc<dyn ClipSource>,
     sampling: ClipSampling,
@@ -249,7 +252,7 @@ impl Assembler {
             })
             .collect();
         if cancel.is_set() {
-            // Nobody gets what is returned, and nothing is wrong with the videos.
+            // Nobody receives what is returned, and nothing is wrong with the videos.
             return Ok(Prepared { input: None, skipped: 0 });
         }
         let failed =
@@ -329,7 +332,7 @@ impl Assembler {
         DataError::Video { video: self.source.describe(video), problem }
     }
 
-    /// The frames of one of a video's clips.
+    /// The frame positions of one of a video's clips.
     fn places(
         &self,
         timeline: Timeline,

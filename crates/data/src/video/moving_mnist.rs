@@ -1,9 +1,9 @@
 //! Moving MNIST: digits that fly over a black frame, drawn when they are read.
 //!
-//! The idea is that of Srivastava et al. (arXiv 1502.04681, section 4.1): digits of 28 × 28
-//! pixels move in frames of 64 × 64 with constant velocity and bounce off the walls; where
-//! they overlap, the brighter sample counts. Here a video is a pure function of (seed, split,
-//! index), and what it shows is known: which digits, and where and how fast each flies.
+//! The idea is that of Srivastava et al. (arXiv 1502.04681, section 4.1): digits of 28 × 28 pixels
+//! move in frames of 64 × 64 with constant velocity and bounce off the walls; where they overlap,
+//! the brighter sample is shown. Here a video is a pure function of (seed, split, index), and its
+//! contents are known: the digits, and the direction and speed of each.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::image::Image;
 use crate::prefetch::Cancel;
 use crate::source::{Source, Statistics, mnist};
 
-/// Frames a second, the rate at which a sampling's stride counts unless told otherwise.
+/// Frames per second; by default, the rate to which a sampling's stride refers.
 const RATE: f64 = 30.0;
 
 /// Directions of flight, as the names of their classes: 45 degrees apart, clockwise on the
@@ -28,7 +28,7 @@ const RATE: f64 = 30.0;
 const DIRECTIONS: [&str; 8] =
     ["right", "right-down", "down", "left-down", "left", "left-up", "up", "right-up"];
 
-/// Videos of moving digits, or of whatever else a source of grey images holds.
+/// Videos of moving digits, or of the images of any other grey source.
 ///
 /// With one digit the label sets are `digit`, `direction` and `speed`. With two they are
 /// `digits` (the pair, the lower class first), `direction` (of the lower one),
@@ -42,7 +42,7 @@ pub struct MovingMnist {
 }
 
 impl MovingMnist {
-    /// Opens the digits of MNIST in `root`, those of its training split or of its test split.
+    /// Opens the digits of MNIST in `root`, from its training split or its test split.
     ///
     /// # Errors
     /// When the folder does not hold MNIST, and as [`Self::new`].
@@ -54,7 +54,7 @@ impl MovingMnist {
         Self::new(Arc::new(mnist::open(split, root)?), split, options)
     }
 
-    /// Moves the images of a source. Videos of the two splits differ, even of the same images.
+    /// Moves the images of a source. Videos of the two splits differ, even with the same images.
     ///
     /// The statistics are measured on some of the videos.
     ///
@@ -97,7 +97,7 @@ impl MovingMnist {
         Ok(Self { statistics, ..source })
     }
 
-    /// Normalises by these statistics: those of the training videos.
+    /// Uses these statistics for normalisation: those of the training videos.
     pub fn with_statistics(self, statistics: Statistics) -> Self {
         Self { statistics, ..self }
     }
@@ -118,7 +118,7 @@ impl MovingMnist {
         let mut pixels = vec![0_u8; size * size];
         for (flyer, digit) in flyers {
             let [x, y] = flyer.place(frame, speed, &self.options);
-            // What goes over the border comes in on the other side.
+            // The part beyond the border appears on the other side.
             let inside = side.min(size - x);
             for (row, samples) in digit.chunks_exact(side).enumerate() {
                 let line = &mut pixels[(y + row) % size * size..][..size];
@@ -133,9 +133,9 @@ impl MovingMnist {
     }
 }
 
-/// What a video shows.
+/// The contents of a video.
 struct Scene {
-    /// The lower class first.
+    /// The digits, the lower class first.
     flyers: Vec<Flyer>,
     /// The class of the speed.
     speed: usize,
@@ -157,23 +157,23 @@ impl Scene {
                 Flyer { image, class, direction, start }
             })
             .collect();
-        // Of two alike the order of drawing holds.
+        // Two of the same class stay in the order of drawing.
         flyers.sort_by_key(|flyer| flyer.class);
         Self { flyers, speed }
     }
 }
 
-/// A digit and its way.
+/// A digit and its path.
 struct Flyer {
     image: usize,
     class: u32,
     direction: usize,
-    /// Its left upper corner in the first frame, x and y.
+    /// Its upper left corner in the first frame, x and y.
     start: [f64; 2],
 }
 
 impl Flyer {
-    /// Its left upper corner in a frame, x and y, in whole pixels.
+    /// Its upper left corner in a frame, x and y, in whole pixels.
     fn place(&self, frame: u64, speed: f64, options: &MovingMnistOptions) -> [usize; 2] {
         let angle = self.direction as f64 * std::f64::consts::FRAC_PI_4;
         let way = [angle.cos(), angle.sin()].map(|part| part * speed * frame as f64);
@@ -188,7 +188,7 @@ impl Flyer {
     }
 }
 
-/// Folds a place on a line into 0 to `room`, as a ball between two walls goes.
+/// Folds a position on a line into 0 to `room`, like a ball between two walls.
 fn bounced(place: f64, room: f64) -> f64 {
     if room <= 0.0 {
         return 0.0;
@@ -218,7 +218,7 @@ impl ClipSource for MovingMnist {
         let label = match (&*self.sets[set].name, &flyers[..]) {
             ("digit", [one]) => one.class as usize,
             ("digits", [low, high]) => {
-                // Pairs are counted row by row: those that begin with a lower class come before.
+                // Pairs are numbered row by row: those that start with a lower class come first.
                 let (low, high) = (low.class as usize, high.class as usize);
                 let classes = self.digits.classes().len();
                 (0..low).map(|lower| classes - lower).sum::<usize>() + high - low

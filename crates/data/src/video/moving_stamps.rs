@@ -1,11 +1,11 @@
 //! Tux Paint's stamps crossing a frame, with their sounds.
 //!
-//! Each of the stamps with a sound of its own (an animal's call, an instrument) goes in one of
-//! four directions. What it does is heard: the sound is loudest where the stamp is in the middle
-//! of the frame, and goes from one ear to the other as the stamp goes from side to side. A clip's
-//! class is its stamp and its direction, and the sizes of the classes follow Zipf's law, as those
-//! of activities in videos do (ELo, arXiv 2002.12177). A clip is a pure function of the seed, the
-//! split and the index.
+//! Each of the stamps that have a sound (an animal's call, an instrument) moves in one of four
+//! directions. Its motion is heard: the sound is loudest when the stamp is in the middle of the
+//! frame, and moves from one ear to the other as the stamp moves from side to side. A clip's class
+//! is its stamp and its direction, and the sizes of the classes follow Zipf's law, like those of
+//! activities in videos (ELo, arXiv 2002.12177). A clip is a pure function of the seed, the split
+//! and the index.
 
 mod scene;
 mod stamp;
@@ -31,14 +31,15 @@ pub struct MovingStamps {
     stamps: Vec<Stamp>,
     options: MovingStampsOptions,
     classes: Vec<String>,
-    /// The share of each class.
+    /// The fraction of clips of each class.
     shares: Vec<f64>,
 }
 
 impl MovingStamps {
-    /// Finds the stamps below `root` that are a PNG file beside a sound of the same name, and
-    /// reads as many of them as are wanted, drawn by the seed. Those whose sound is silent or
-    /// shorter than a tenth of a second are passed over.
+    /// Finds the stamps below `root` that are a PNG file next to a sound of the same name, and
+    /// reads as many of them as are wanted, drawn by the seed.
+    ///
+    /// Those whose sound is silent or shorter than a tenth of a second are skipped.
     ///
     /// # Errors
     /// When there are too few, one cannot be decoded, or an option is out of its range.
@@ -56,7 +57,7 @@ impl MovingStamps {
             .collect();
         let law: Vec<f64> = (1..=classes.len()).map(|rank| (rank as f64).powf(-exponent)).collect();
         let total: f64 = law.iter().sum();
-        // Which class is how frequent says nothing of its stamp or direction.
+        // The frequency of a class is independent of its stamp and direction.
         let mut order: Vec<usize> = (0..classes.len()).collect();
         key(seed, "sizes of classes of stamps", 0).stream().shuffle(&mut order);
         let mut shares = vec![0.0; classes.len()];
@@ -64,17 +65,17 @@ impl MovingStamps {
         Ok(Self { stamps, options: options.clone(), classes, shares })
     }
 
-    /// The share of each class, which sum to 1.
+    /// The fraction of clips of each class; the fractions sum to 1.
     pub fn shares(&self) -> &[f64] {
         &self.shares
     }
 
-    /// Their settings.
+    /// The settings of the clips.
     pub fn options(&self) -> &MovingStampsOptions {
         &self.options
     }
 
-    /// Draws a clip; there is always something to be heard.
+    /// Draws a clip; its sound is always audible.
     fn draw(&self, split: SoundingSplit, index: u64) -> SoundingClip {
         let purpose = match split {
             SoundingSplit::Train => "moving stamps to train on",
@@ -101,7 +102,7 @@ impl MovingStamps {
 }
 
 impl SoundingSource for MovingStamps {
-    /// Each is a stamp's and a direction's.
+    /// Each class is a stamp and a direction.
     fn classes(&self) -> &[String] {
         &self.classes
     }
@@ -114,7 +115,7 @@ impl SoundingSource for MovingStamps {
         self.options.size
     }
 
-    /// Those of a second.
+    /// The samples of one second.
     fn samples(&self) -> usize {
         RATE as usize
     }

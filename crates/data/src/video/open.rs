@@ -1,4 +1,4 @@
-//! How each video data set is opened.
+//! Opening of the video data sets.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,8 +18,7 @@ use crate::video::files::VIDEOS;
 pub struct ClipSplits {
     /// The videos to train on.
     pub train: Arc<dyn ClipSource>,
-    /// The videos to evaluate on; `None` where the data set has no test split and nothing is
-    /// held out.
+    /// The videos to evaluate on; `None` if the data set has no test split and nothing is held out.
     pub test: Option<Arc<dyn ClipSource>>,
     /// The origin of the test part.
     pub origin: TestOrigin,
@@ -27,12 +26,12 @@ pub struct ClipSplits {
     pub notes: Vec<String>,
 }
 
-/// Opens the splits of the data set that lies in the folders `roots`: those of its
-/// [packages](ClipDataset::packages), or a folder of the user's.
+/// Opens the splits of the data set in the folders `roots`: those of its
+/// [packages](ClipDataset::packages), or a user's folder.
 ///
-/// `ffmpeg` is asked for the program where the data set [needs](ClipDataset::needs_ffmpeg) it.
-/// Camera motions of a folder without a test split are shown over pictures of their own only
-/// where some are held out.
+/// `ffmpeg` is called for the program if the data set [needs](ClipDataset::needs_ffmpeg) it. If the
+/// pictures for camera motions have no test split, the test videos have their own pictures only if
+/// some are held out.
 ///
 /// # Errors
 /// When a folder does not hold the data set, the splits do not agree on their classes, an
@@ -103,7 +102,7 @@ fn of_any<S: ClipSource + 'static>(source: S) -> Arc<dyn ClipSource> {
     Arc::new(source)
 }
 
-/// The videos of several folders as one, named by their paths below what the folders share.
+/// The videos of several folders as one list, named by their paths below the common parent folder.
 fn gathered(roots: &[PathBuf], notes: &mut Vec<String>) -> Result<Listed, DataError> {
     let mut paths = Vec::new();
     for root in roots {
@@ -120,7 +119,7 @@ fn gathered(roots: &[PathBuf], notes: &mut Vec<String>) -> Result<Listed, DataEr
     Ok(Listed::unlabelled(shared, paths))
 }
 
-/// Holds out a part where there is no test split and that is wanted.
+/// Holds out a part if there is no test split and `holdout` is set.
 fn divided(
     train: Arc<dyn ClipSource>,
     test: Option<Arc<dyn ClipSource>>,

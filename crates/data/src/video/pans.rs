@@ -1,7 +1,7 @@
 //! A camera that moves over real pictures, drawn when it is read.
 //!
 //! A video shows a part of one picture: the camera pans in one of eight directions, zooms, or
-//! turns. What it does is the label, which no single frame tells.
+//! turns. Its motion is the label, which no single frame reveals.
 
 use std::sync::{Arc, OnceLock};
 
@@ -18,10 +18,10 @@ use crate::image::Image;
 use crate::prefetch::Cancel;
 use crate::source::{Source, Statistics};
 
-/// Frames a second, the rate at which a sampling's stride counts unless told otherwise.
+/// Frames per second; by default, the rate to which a sampling's stride refers.
 const RATE: f64 = 30.0;
 
-/// Side of what the camera moves over, in sides of a frame.
+/// Side of the area that the camera moves over, in sides of a frame.
 const TABLE: usize = 2;
 
 /// The camera's motions, as the names of their classes: eight pans, each 45 degrees on from
@@ -41,15 +41,15 @@ const MOTIONS: [&str; 12] = [
     "turn-anticlockwise",
 ];
 
-/// Pictures are kept in memory, shrunk, where a source has no more than this.
+/// The pictures of a source with at most this many are kept in memory, shrunk.
 const KEPT: usize = 64;
 
 /// Videos of a camera that moves over the pictures of a source.
 ///
-/// The label sets are `motion`, and `class` where the pictures have classes.
+/// The label sets are `motion`, and `class` if the pictures have classes.
 pub struct CameraPans {
     pictures: Arc<dyn Source>,
-    /// Those that were read, where there are few.
+    /// The pictures that have been read, if there are few.
     kept: Vec<OnceLock<Image<'static>>>,
     split: Split,
     options: PanOptions,
@@ -58,7 +58,7 @@ pub struct CameraPans {
 }
 
 impl CameraPans {
-    /// Moves over the pictures of a source. Videos of the two splits differ, even of the same
+    /// Moves over the pictures of a source. Videos of the two splits differ, even with the same
     /// pictures.
     ///
     /// The statistics are measured on some of the videos.
@@ -87,7 +87,7 @@ impl CameraPans {
         Ok(Self { statistics, ..source })
     }
 
-    /// Normalises by these statistics: those of the training videos.
+    /// Uses these statistics for normalisation: those of the training videos.
     pub fn with_statistics(self, statistics: Statistics) -> Self {
         Self { statistics, ..self }
     }
@@ -110,7 +110,7 @@ impl CameraPans {
         }
     }
 
-    /// Cuts a square out of a picture and brings it to the size that the camera moves over.
+    /// Cuts a square out of a picture and resizes it to the area that the camera moves over.
     fn table(&self, scene: &Scene) -> Result<Image<'static>, DataError> {
         let side = TABLE * self.options.size;
         let cut = |picture: &Image<'_>| {
@@ -129,14 +129,14 @@ impl CameraPans {
         if let Some(picture) = place.get() {
             return Ok(cut(picture));
         }
-        // Twice the size at which the smallest square is seen.
+        // Twice the resolution that the smallest square needs.
         let picture = shrunk(self.pictures.image(scene.picture)?, 4 * side);
         let (height, width, channels) = (picture.height(), picture.width(), picture.channels());
         let picture = Image::new(height, width, channels, picture.pixels().to_vec());
         Ok(cut(place.get_or_init(|| picture)))
     }
 
-    /// What the camera sees of the table at one moment.
+    /// The camera's view of the table at one moment.
     fn render(&self, table: &Image<'_>, scene: &Scene, frame: u64) -> Image<'static> {
         let (size, channels) = (self.options.size, table.channels());
         let progress = frame as f64 / (self.options.frames - 1) as f64;
@@ -178,22 +178,22 @@ impl CameraPans {
     }
 }
 
-/// What a video shows.
+/// The contents of a video.
 struct Scene {
     picture: usize,
     motion: usize,
-    /// Side of the square that is cut out, in the picture's shorter side.
+    /// Side of the square that is cut out, as a fraction of the picture's shorter side.
     side: f64,
-    /// Where that lies, down and along what is left over.
+    /// Its position, as fractions of the remaining height and width.
     place: [f64; 2],
-    /// How far the camera moves, of what it could.
+    /// Extent of the motion, as a fraction of its maximum.
     strength: f64,
-    /// Where it begins, of what its way leaves over.
+    /// Start of the motion, as a fraction of the room that it leaves.
     start: f64,
 }
 
-/// Where the camera stands: its centre from the table's in sides of a frame, x and y, how much
-/// of the table a pixel covers, and by how much it is turned, in radians.
+/// Position of the camera: its centre relative to the table's, in sides of a frame, x and y; the
+/// side of the table that a pixel covers; and its rotation, in radians.
 struct View {
     centre: [f64; 2],
     scale: f64,
@@ -207,11 +207,11 @@ impl Scene {
         match self.motion {
             pan @ 0..8 => {
                 let angle = pan as f64 * std::f64::consts::FRAC_PI_4;
-                // The centre has one side of a frame to go in each direction.
+                // The centre can move by one side of a frame along each axis.
                 let way = (progress - 0.5) * self.strength;
                 let aside = (self.start - 0.5) * (1.0 - self.strength);
                 let along = way + aside;
-                // A diagonal is as long in each direction as a straight way.
+                // A diagonal motion is as long along each axis as a straight one.
                 let part = |part: f64| if part.abs() < 1e-9 { 0.0 } else { part.signum() };
                 let [x, y] = [part(angle.cos()), part(angle.sin())];
                 View { centre: [x * along, y * along], ..still }
@@ -222,7 +222,7 @@ impl Scene {
                 View { scale: most.powf(1.0 - closer), ..still }
             }
             turn => {
-                // The camera's own turn is seen as the opposite one.
+                // A turn of the camera appears as the opposite turn of the picture.
                 let sense = if turn == 10 { -1.0 } else { 1.0 };
                 let most = std::f64::consts::FRAC_PI_2 * self.strength;
                 let first = self.start * std::f64::consts::TAU;

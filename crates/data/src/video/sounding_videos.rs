@@ -1,9 +1,9 @@
-//! Clips of a user's own videos, seen and heard.
+//! Clips of a user's own videos, with sound.
 //!
-//! A clip begins at a random moment of a video, and what is heard is what sounds then. Where the
-//! sound ends before the clip does, the rest is silence. A clip of which less than half sounds, or
-//! whose sound is silent, is none: sound that says nothing would teach networks to tell it apart by
-//! that (ELo, arXiv 2002.12177, trains on what is seen and heard together).
+//! A clip starts at a random moment of a video, with the sound of that moment. If the sound ends
+//! before the clip does, the rest is silence. Clips with sound for less than half of their length,
+//! or with silent sound, are not used: networks would learn to recognise them by their silence
+//! (ELo, arXiv 2002.12177, trains on pictures and sound together).
 
 use std::path::Path;
 
@@ -24,8 +24,8 @@ pub struct SoundingVideos {
     train: VideoFiles,
     /// The folder's own test split.
     test: Option<VideoFiles>,
-    /// Places of the videos of each split, in the order of [`SoundingSplit`]; the last are in
-    /// `test` where that is.
+    /// Indices of the videos of each split, in the order of [`SoundingSplit`]; the last are in
+    /// `test` if there is one.
     places: [Vec<usize>; 3],
     ffmpeg: Ffmpeg,
     sampling: ClipSampling,
@@ -34,8 +34,10 @@ pub struct SoundingVideos {
 }
 
 impl SoundingVideos {
-    /// Lists the videos of a folder in any layout of `docs/your-own-videos.md`. With `heard`, what
-    /// sounds is decoded too. Sentences on how the folder was understood are added to `notes`.
+    /// Lists the videos of a folder in any layout of `docs/your-own-videos.md`.
+    ///
+    /// With `heard`, the sound is decoded too. Notes on how the folder was interpreted are added to
+    /// `notes`, one sentence each.
     ///
     /// # Errors
     /// When it holds no videos, too few to hold some out, or an option is out of its range.
@@ -51,7 +53,7 @@ impl SoundingVideos {
         let reading = VideoOptions { short_side: size, ..VideoOptions::default() };
         let (train, test) = VideoFiles::splits(root, ffmpeg, &reading, notes)?;
         let classes = train.listed().classes();
-        // What is held out is told by its path alone, for either purpose apart.
+        // Videos are held out by their path alone, separately for each purpose.
         let hold_out = |of: &[usize], purpose: &str| -> Result<[Vec<usize>; 2], DataError> {
             let label = |at: usize| train.listed().label(of[at]);
             let key = |at: usize| {
@@ -84,7 +86,7 @@ impl SoundingVideos {
         })
     }
 
-    /// The videos of a split, and their places among them.
+    /// The source of a split's videos, and their indices in it.
     fn videos(&self, split: SoundingSplit) -> (&VideoFiles, &[usize]) {
         let places: &[usize] = &self.places[split as usize];
         match (&self.test, split) {
@@ -93,7 +95,7 @@ impl SoundingVideos {
         }
     }
 
-    /// What is heard in a clip that begins at a second of a video; none where that is too little.
+    /// The sound of a clip that starts at a second of a video; `None` if there is too little.
     fn sound(
         &self,
         path: &Path,
@@ -157,7 +159,7 @@ impl SoundingSource for SoundingVideos {
         };
         let Some(sound) = sound else { return Ok(None) };
         let (frames, size) = (wanted.len(), self.options.size);
-        // A video of few frames a second shows some for longer.
+        // A video with a low frame rate shows some frames for longer.
         let mut decoded = wanted.clone();
         decoded.dedup();
         let images = videos.frames(video, &decoded, cancel)?;

@@ -60,7 +60,7 @@ pub fn seeking_is_exact(ffmpeg: &Ffmpeg) {
 pub fn distant_clips(ffmpeg: &Ffmpeg) {
     let made = Made::new(ffmpeg);
     let x264 = "-c:v libx264 -preset ultrafast -bf 3 -b_strategy 0 -pix_fmt yuv420p -g 40";
-    // The second cannot be sought in, and is decoded from its beginning.
+    // The second does not allow seeking, and is decoded from its beginning.
     for name in ["long.mp4", "long.ts"] {
         let path = made.video(name, "testsrc2=s=48x32:r=25:d=30", "", x264);
         let whole = decoded_whole(ffmpeg, &path);

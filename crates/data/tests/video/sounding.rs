@@ -1,4 +1,4 @@
-//! Clips of a user's own videos, seen and heard.
+//! Clips of a user's own videos, with sound.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ use bauta_data::video::{
 
 use super::made::Made;
 
-/// H.264 and AAC, as most files of people have.
+/// H.264 and AAC, as in most users' files.
 const ENCODER: &str = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac -b:a 64k";
 
 const SPLITS: [SoundingSplit; 3] =
@@ -43,7 +43,7 @@ fn crossings(wave: &[f32]) -> usize {
     wave.windows(2).filter(|pair| pair[0] < 0.0 && pair[1] >= 0.0).count()
 }
 
-/// Each video has a brightness and a tone of its own.
+/// Each video has its own brightness and tone.
 pub fn splits_share_no_video_and_sound_is_that_of_the_clip(ffmpeg: &Ffmpeg) {
     let made = Made::new(ffmpeg);
     for video in 0..12 {
@@ -77,7 +77,7 @@ pub fn splits_share_no_video_and_sound_is_that_of_the_clip(ffmpeg: &Ffmpeg) {
     assert_eq!(clip(&source, SoundingSplit::Train, 3), again);
 }
 
-/// After a second and a half it grows bright and sounds.
+/// After a second and a half the video becomes bright and sounds.
 pub fn what_is_heard_is_what_sounds_then(ffmpeg: &Ffmpeg) {
     let pictures = "color=c=black:s=32x32:r=20:d=3,drawbox=color=white:t=fill:enable='gte(t,1.5)'";
     let sound = "aevalsrc='0.5*sin(2*PI*500*t)*gte(t,1.5)':s=16000:d=3";
@@ -85,7 +85,7 @@ pub fn what_is_heard_is_what_sounds_then(ffmpeg: &Ffmpeg) {
     let source = open(&made, ffmpeg, true);
     let mut within = 0;
     for index in 0..24 {
-        // Before that there is nothing to be heard, and no clip.
+        // Before that nothing can be heard, and there is no clip.
         let Some(found) = clip(&source, SoundingSplit::Train, index) else { continue };
         let frame = found.frames.chunks_exact(16 * 16 * 3).position(|frame| frame[0] > 128);
         let sample = found.sound[0].iter().position(|sample| sample.abs() > 0.1);

@@ -1,9 +1,9 @@
-//! Stamps that cannot move and sound.
+//! Stamps that are refused.
 
 use bauta_data::video::{Ffmpeg, MovingStamps, MovingStampsOptions};
 use image::{Rgba, RgbaImage};
 
-/// Options are refused before anything is read, and files that are silent or no sound.
+/// Options are refused before anything is read, as are files that are silent or not a sound.
 pub fn refused_stamps(ffmpeg: &Ffmpeg) {
     let folder = tempfile::tempdir().unwrap();
     let refused = |options: MovingStampsOptions| {
@@ -19,7 +19,7 @@ pub fn refused_stamps(ffmpeg: &Ffmpeg) {
     );
     assert!(refused(usual.clone()).contains("holds no 5 stamps with a sound"));
 
-    // A silent sound, and a file that is no sound.
+    // A silent sound, and a file that is not a sound.
     let picture = RgbaImage::from_pixel(8, 8, Rgba([9, 9, 9, 255]));
     picture.save(folder.path().join("mute.png")).unwrap();
     let mut silence = b"RIFF\xa4\x3e\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\x80\x3e\0\0".to_vec();

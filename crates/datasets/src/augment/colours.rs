@@ -1,4 +1,4 @@
-//! Settings of changes of colour and sharpness, as views of contrastive learning have.
+//! Settings for changes of colour and sharpness, as for the views of contrastive learning.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub struct Colours {
     pub grey: f64,
     /// Probability of a Gaussian blur, whose kernel is a tenth of the image's shorter side.
     pub blur: f64,
-    /// Least and greatest deviation of the blur in pixels.
+    /// Least and greatest standard deviation of the blur in pixels.
     pub sigma: [f64; 2],
     /// Probability of inverting bright pixels (solarising).
     pub solarize: f64,

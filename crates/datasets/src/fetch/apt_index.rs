@@ -1,9 +1,9 @@
-//! Documents from Debian's package index, by apt's own client: descriptions with their tags.
+//! Documents from Debian's package index, fetched with apt: descriptions with their tags.
 //!
-//! `apt-get update` brings the index and the English descriptions of whatever Debian the machine
-//! is, into a folder of its own. A package with enough tags becomes a document: its description,
-//! its tags (`facet::tag`), and its source package as the group, because packages of one source
-//! describe each other.
+//! `apt-get update` downloads the index and the English descriptions of the machine's own Debian
+//! release into a separate folder. A package with enough tags becomes a document: its description,
+//! its tags (`facet::tag`), and its source package as the group, because packages built from one
+//! source have similar descriptions.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -16,10 +16,10 @@ use serde_json::json;
 
 use crate::error::DataError;
 
-/// Fewest tags of a document: libraries have a few automatic ones.
+/// Minimum number of tags of a document: libraries have a few automatic ones.
 const FEWEST_TAGS: usize = 5;
 
-/// The file of documents.
+/// Name of the file of documents.
 const DOCUMENTS: &str = "debtags.jsonl";
 
 /// The command that fills the folder `lists` below `folder`.
@@ -40,7 +40,7 @@ pub(super) fn update(folder: &Path) -> Result<Command, DataError> {
     Ok(command)
 }
 
-/// Packs the documents of the lists into an archive such as npm's.
+/// Packs the documents of the lists into an archive like npm's.
 pub(super) fn pack(folder: &Path) -> Result<PathBuf, DataError> {
     let documents = documents(&folder.join("lists"))?;
     let path = folder.join("index.tgz");
@@ -60,7 +60,7 @@ pub(super) fn pack(folder: &Path) -> Result<PathBuf, DataError> {
 /// Fields of a paragraph, continuation lines joined.
 type Fields = BTreeMap<String, String>;
 
-/// All documents, an object a line, sorted by package.
+/// All documents, one JSON object per line, sorted by package.
 fn documents(lists: &Path) -> Result<String, DataError> {
     let mut descriptions: BTreeMap<String, String> = BTreeMap::new();
     let mut packages: BTreeMap<String, Fields> = BTreeMap::new();

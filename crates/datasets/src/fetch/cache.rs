@@ -21,7 +21,7 @@ const MARKER: &str = ".complete";
 /// Finds the cache's root: `BAUTA_DATA`, or `bauta/data` in the user's cache folder.
 ///
 /// On Linux the latter is `$XDG_CACHE_HOME/bauta/data` or `~/.cache/bauta/data`.
-/// Only binaries and tests should ask the environment; a library is told.
+/// Only binaries and tests should read the environment; libraries take the path as an argument.
 ///
 /// # Errors
 /// When `BAUTA_DATA` is not set and the user has no home folder.
@@ -39,7 +39,7 @@ pub fn cache_root() -> Result<PathBuf, DataError> {
 
 /// Finds a data set that was fetched before and is complete.
 ///
-/// Cheap: compares the files' sizes with those noted when they were verified.
+/// This is cheap: it compares the files' sizes with those recorded when they were verified.
 pub fn locate(package: &Package, root: &Path) -> Option<PathBuf> {
     let folder = root.join(package.name);
     let marker = fs::read_to_string(folder.join(MARKER)).ok()?;
@@ -52,10 +52,10 @@ pub fn locate(package: &Package, root: &Path) -> Option<PathBuf> {
     (same && whole).then_some(folder)
 }
 
-/// The same for a required data set.
+/// Like [`locate`], for a data set that is required.
 ///
 /// # Errors
-/// [`DataError::Absent`] when it is not there or not whole; the message says how to fetch it.
+/// [`DataError::Absent`] when it is missing or incomplete; the message says how to fetch it.
 pub fn fetched(package: &Package, root: &Path) -> Result<PathBuf, DataError> {
     let name = package.name;
     locate(package, root).ok_or_else(|| DataError::Absent {
@@ -73,7 +73,7 @@ pub(super) struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// Takes the lock, and removes what an interrupted fetch has left.
+    /// Takes the lock, and removes the leftovers of an interrupted fetch.
     pub(super) fn lock(
         package: &'a Package,
         root: &'a Path,
@@ -95,12 +95,12 @@ impl<'a> Place<'a> {
         Ok(place)
     }
 
-    /// Makes the empty folder that the client downloads into.
+    /// Creates the empty folder that the client downloads into.
     pub(super) fn downloads(&self) -> Result<PathBuf, DataError> {
         self.fresh("download")
     }
 
-    /// Makes the empty folder that the archive is unpacked into.
+    /// Creates the empty folder that the archive is unpacked into.
     pub(super) fn unpacked(&self) -> Result<PathBuf, DataError> {
         self.fresh("unpacked")
     }
@@ -121,7 +121,7 @@ impl<'a> Place<'a> {
             .and_then(|mut file| file.write_all(marker.as_bytes()).and_then(|()| file.sync_all()))
             .map_err(DataError::io(&path))?;
         let folder = self.root.join(self.package.name);
-        // What lies there is not whole, or of another version: `locate` said so.
+        // Any folder there is incomplete or of another version: `locate` did not find it.
         remove(&folder)?;
         fs::rename(unpacked, &folder).map_err(DataError::io(&folder))?;
         Ok(folder)
@@ -146,7 +146,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Removes a folder with all it holds, if it exists.
+/// Removes a folder and its contents, if it exists.
 fn remove(folder: &Path) -> Result<(), DataError> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

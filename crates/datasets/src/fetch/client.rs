@@ -1,7 +1,7 @@
 //! Runs a registry's client program in an empty folder and watches the archive grow.
 //!
-//! Caches and temporary files of the clients are kept in that folder too, so
-//! nothing is written elsewhere and the growing file can be seen.
+//! Caches and temporary files of the clients are kept in that folder too, so that nothing is
+//! written elsewhere and the growing file can be watched.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,7 +17,7 @@ use super::apt_index;
 use super::origin::{Package, Registry};
 use crate::error::DataError;
 
-/// How often the download folder is looked at.
+/// Interval at which the download folder is polled.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Downloads a package's archive into an empty folder and returns its path.
@@ -93,7 +93,7 @@ fn apt(package: &Package) -> Command {
 
 const STDERR: &str = "client.stderr";
 
-/// Runs a command to its end, calling `look` from time to time.
+/// Runs a command to completion, calling `look` from time to time.
 fn run(
     command: &mut Command,
     folder: &Path,
@@ -113,7 +113,7 @@ fn run(
     }
 }
 
-/// Says which program is missing, or why it cannot be started.
+/// The error that names the missing program, or says why it cannot be started.
 pub(super) fn spawn_error(command: &Command, install: &str, error: io::Error) -> DataError {
     let program = command.get_program().to_string_lossy().into_owned();
     match error.kind() {
@@ -129,13 +129,14 @@ fn command_line(command: &Command) -> String {
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-/// The size of the largest file below a folder: the archive, wherever the client keeps it for now.
+/// The size of the largest file below a folder: the archive, wherever the client keeps it so far.
 fn largest_file(folder: &Path) -> u64 {
     let files = WalkDir::new(folder).into_iter().filter_map(Result::ok);
     files.filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).max().unwrap_or(0)
 }
 
-/// What went wrong, by a client's messages: the last line, after npm's code where there is one.
+/// The reason for a failure, from a client's messages: the last line, after npm's error code if
+/// there is one.
 fn reason(path: &Path) -> String {
     let text = fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

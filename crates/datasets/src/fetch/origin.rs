@@ -11,7 +11,7 @@ pub enum Registry {
     PyPi,
     /// Debian; the archive is a .deb.
     Debian,
-    /// The package index of the machine's Debian release; we pack the wanted parts.
+    /// The package index of the machine's Debian release; the wanted parts are packed locally.
     DebianIndex,
 }
 
@@ -37,16 +37,16 @@ pub enum Proof {
         /// Files that must be there.
         files: &'static [&'static str],
     },
-    /// Each file's name and checksum, if every release of a distribution packs the same files into
-    /// a different archive.
+    /// Each file's name and checksum, for files that every release of a distribution packs into a
+    /// different archive.
     Files(&'static [(&'static str, &'static str)]),
     /// Files that must be there, whose contents change with every release of a distribution; its
-    /// own client has checked the signatures of what they are made of.
+    /// own client has verified the signatures of their sources.
     Signed(&'static [&'static str]),
 }
 
 impl Proof {
-    /// The files that must be there, with their checksums where those decide.
+    /// The files that must be there, with their checksums if files are verified one by one.
     pub(crate) fn files(&self) -> Vec<(&'static str, Option<&'static str>)> {
         match *self {
             Self::Archive { files, .. } | Self::Signed(files) => {
@@ -57,12 +57,12 @@ impl Proof {
     }
 }
 
-/// Some of the files of a package's folder.
+/// A selection of the files in a package's folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Selection {
     /// The folders in it.
     pub folders: &'static [&'static str],
-    /// How the names of the files end.
+    /// Suffix of the file names.
     pub ending: &'static str,
 }
 

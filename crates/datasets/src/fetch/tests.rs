@@ -1,4 +1,4 @@
-//! Archives made by hand, honest and hostile; nothing here touches a network.
+//! Tests with archives built by hand, valid and malicious; none of them uses the network.
 
 use std::io::{Cursor, Write};
 
@@ -12,7 +12,7 @@ fn sha256(bytes: &[u8]) -> &'static str {
     sum.leak()
 }
 
-/// A row for an archive that holds `a.bin` and, below, `deep/b.bin`.
+/// A table row for an archive that holds `a.bin` and, in a folder, `deep/b.bin`.
 fn row(registry: Registry, archive: &[u8]) -> Package {
     Package {
         name: "sample",
@@ -34,7 +34,7 @@ const HONEST: [(&str, &[u8]); 3] = [
     ("elsewhere/c.bin", b"not wanted"),
 ];
 
-/// Writes a gzipped tar file; names are put in raw, so that they may be hostile.
+/// Writes a gzipped tar file; names are written unchecked, so that they can be malicious.
 fn tgz(files: &[(&str, &[u8])], links: &[(&str, &str)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     let header = |name: &str, size: usize, kind| {
@@ -68,7 +68,7 @@ fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-/// Installs an archive as if a client had just brought it.
+/// Installs an archive as if a client had just downloaded it.
 fn install_bytes(package: &Package, archive: &[u8], root: &Path) -> Result<PathBuf, DataError> {
     let place = cache::Place::lock(package, root, &mut || {})?;
     let path = place.downloads()?.join("archive");
@@ -76,7 +76,7 @@ fn install_bytes(package: &Package, archive: &[u8], root: &Path) -> Result<PathB
     install(package, &path, &place, &mut |_| {})
 }
 
-/// The names that lie in a cache, but for the lock.
+/// Names of the entries of a cache, except the lock.
 fn names(root: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(root)
         .unwrap()
@@ -122,7 +122,7 @@ fn damage_and_other_versions_are_noticed_and_replaced() {
     assert_eq!(locate(&package, root.path()), None, "no marker");
 }
 
-/// A .deb whose data holds `files`, made by Debian's own program.
+/// A .deb that contains `files`, built by Debian's own program.
 fn deb(files: &[(&str, &[u8])]) -> Option<Vec<u8>> {
     let root = tempfile::tempdir().unwrap();
     let at = |name: &str| root.path().join("tree").join(name);
@@ -222,7 +222,7 @@ fn an_interrupted_fetch_is_swept_up_and_a_second_process_waits() {
     fs::create_dir_all(&leftover).unwrap();
     fs::write(leftover.join("a.bin"), b"fir").unwrap();
 
-    // The lock belongs to the open file, so another thread stands for another process.
+    // The lock belongs to the open file, so another thread can stand in for another process.
     let place = cache::Place::lock(&package, root.path(), &mut || {}).unwrap();
     let (sender, receiver) = crossbeam_channel::bounded(1);
     std::thread::scope(|scope| {

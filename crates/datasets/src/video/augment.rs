@@ -19,8 +19,7 @@ pub enum ClipCrop {
 
 /// How clips are augmented; the default is MAE-ST's pre-training.
 ///
-/// Mirroring changes what a label of direction means: a source with such labels wants
-/// `flip: false`.
+/// Mirroring changes the meaning of direction labels: a source that has them needs `flip: false`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClipAugment {
@@ -30,7 +29,7 @@ pub struct ClipAugment {
     pub scale: [f64; 2],
     /// Least and greatest width over height of a random resized crop, above 0.
     pub ratio: [f64; 2],
-    /// Whether to mirror every second clip, at random, left to right.
+    /// Whether to mirror each clip left to right with probability 0.5.
     pub flip: bool,
 }
 

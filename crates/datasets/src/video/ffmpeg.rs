@@ -1,4 +1,4 @@
-//! Where an ffmpeg program is found.
+//! Locates an ffmpeg program.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::error::DataError;
 use crate::fetch::{PACKAGES, Package, locate};
 
-/// The package that brings an ffmpeg program.
+/// The package that contains an ffmpeg program.
 pub fn ffmpeg_package() -> &'static Package {
     PACKAGES.iter().find(|package| package.name == "ffmpeg").expect("it is in the table")
 }
@@ -15,11 +15,12 @@ pub fn ffmpeg_package() -> &'static Package {
 /// Finds an ffmpeg program: `BAUTA_FFMPEG` if that is set, otherwise `ffmpeg` on the `PATH`,
 /// otherwise the one fetched into the folder `cache`.
 ///
-/// Only binaries and tests should ask the environment; a library is told the program's path.
+/// Only binaries and tests should read the environment; libraries take the program's path as an
+/// argument.
 ///
 /// # Errors
-/// [`DataError::ClientMissing`] when there is none, [`DataError::ClientFailed`] when what
-/// `BAUTA_FFMPEG` names is none.
+/// [`DataError::ClientMissing`] when there is none, [`DataError::ClientFailed`] when `BAUTA_FFMPEG`
+/// names a program that is not ffmpeg.
 pub fn find_ffmpeg(cache: &Path) -> Result<PathBuf, DataError> {
     let named = std::env::var_os("BAUTA_FFMPEG").filter(|named| !named.is_empty());
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -35,7 +36,7 @@ fn among(named: Option<OsString>, path: &OsStr, cache: &Path) -> Result<PathBuf,
     let on_path = std::env::split_paths(path).map(|folder| folder.join(&name));
     let package = ffmpeg_package();
     let fetched = locate(package, cache).map(|folder| folder.join(package.proof.files()[0].0));
-    // One on the path that does not answer need not be the last word.
+    // If one on the path does not answer, the next is tried.
     let mut found = on_path.filter(|program| program.is_file()).chain(fetched);
     found.find(|program| check_ffmpeg(program).is_ok()).ok_or_else(|| DataError::ClientMissing {
         client: "ffmpeg".to_owned(),
@@ -48,7 +49,7 @@ fn among(named: Option<OsString>, path: &OsStr, cache: &Path) -> Result<PathBuf,
 /// Runs a program to check that it is ffmpeg.
 ///
 /// # Errors
-/// [`DataError::ClientFailed`] when it cannot be run or is no ffmpeg.
+/// [`DataError::ClientFailed`] when it cannot be run or is not ffmpeg.
 pub fn check_ffmpeg(program: &Path) -> Result<(), DataError> {
     let mut command = Command::new(program);
     command.arg("-version").stdin(Stdio::null()).stderr(Stdio::null());
@@ -69,10 +70,10 @@ mod tests {
 
     use super::*;
 
-    /// Writes a program that says that it is ffmpeg.
+    /// Writes a program that identifies itself as ffmpeg.
     ///
-    /// Another process writes it: one that forks while a script is open for writing here would
-    /// make it impossible to run.
+    /// Another process writes it: if a thread of this one forked while the script was open for
+    /// writing, the script could not be run.
     fn program(folder: &Path) -> PathBuf {
         let path = folder.join("ffmpeg");
         let script = "printf '#!/bin/sh\\necho ffmpeg version 0\\n' > \"$0\" && chmod +x \"$0\"";
@@ -97,12 +98,12 @@ mod tests {
         assert_eq!(find(None, &path).unwrap(), on_path.join("ffmpeg"));
         let error = find(None, wrong.as_os_str()).unwrap_err().to_string();
         assert!(error.contains("ffmpeg is not installed; run `cargo xtask data fetch ffmpeg`"));
-        // What is named must be it: nothing else is taken in its place.
+        // A named program must be ffmpeg; nothing else is used in its place.
         let error = find(Some(&wrong.join("ffmpeg")), &path).unwrap_err().to_string();
         assert!(error.contains("ffmpeg -version` failed"), "{error}");
         let error = find(Some(Path::new("/bin/true")), &path).unwrap_err().to_string();
         assert!(error.contains("does not identify itself as ffmpeg"), "{error}");
-        // The fetched one comes last.
+        // The fetched program comes last.
         let package = ffmpeg_package();
         let place = cache.path().join(package.name);
         fs::create_dir(&place).unwrap();

@@ -1,11 +1,11 @@
-//! How videos in files are read.
+//! Options for reading videos from files.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 use crate::images::Decoding;
 
-/// How videos are read.
+/// Options for reading videos.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VideoOptions {
@@ -14,13 +14,13 @@ pub struct VideoOptions {
     pub short_side: usize,
     /// Maximum number of pixels of a frame.
     pub max_pixels: u64,
-    /// Frames a second of folders of frames, above 0.
+    /// Frames per second of folders of frames, above 0.
     pub frame_rate: f64,
 }
 
 impl Default for VideoOptions {
     fn default() -> Self {
-        // The sets that papers report on are kept at 256.
+        // The copies of data sets that papers report on have a shorter side of 256 pixels.
         Self { short_side: 256, max_pixels: Decoding::MAX_PIXELS, frame_rate: 30.0 }
     }
 }

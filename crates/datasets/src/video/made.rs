@@ -8,10 +8,10 @@ use crate::error::DataError;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Walls {
-    /// It bounces off; its label is the direction in which it sets out.
+    /// It bounces off; its label is its initial direction.
     #[default]
     Bounce,
-    /// It leaves the frame and comes in on the other side; its direction never changes.
+    /// It leaves the frame and enters on the other side; its direction never changes.
     Wrap,
 }
 
@@ -148,7 +148,7 @@ pub struct MovingStampsOptions {
     pub size: usize,
     /// Frames of a clip of one second, at least 2.
     pub frames: usize,
-    /// Exponent of the law that the sizes of the classes follow, at least 0; 0 for equal sizes.
+    /// Exponent of the power law of the class sizes, at least 0; 0 for equal sizes.
     pub exponent: f64,
     /// Seed of the clips, separate from that of the run.
     pub seed: u64,

@@ -1,21 +1,21 @@
-//! Which frames of a video a clip has.
+//! Choice of the frames of a video that make up a clip.
 //!
-//! The rule is that of the official code of MAE-ST (arXiv 2205.09113): a clip of T frames
-//! with stride τ at r frames a second spans `T · τ / r · fps` frames of the video, and its
-//! frames are spread evenly over them, both ends included. So `16x4` at 30 frames a second
-//! takes the same seconds of every video, whatever its rate.
+//! The rule is that of the official code of MAE-ST (arXiv 2205.09113): a clip of T frames with
+//! stride τ at r frames per second spans `T · τ / r · fps` frames of the video, and its frames are
+//! spread evenly over them, both ends included. `16x4` at 30 frames per second therefore takes the
+//! same seconds of every video, whatever its frame rate.
 
 use bauta_streams::RandomStream;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 
-/// The number of a video's frames, and its frame rate.
+/// Number of frames of a video, and its frame rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Timeline {
     /// Number of frames, at least 1.
     pub frames: u64,
-    /// Frames a second, above 0.
+    /// Frames per second, above 0.
     pub rate: f64,
 }
 
@@ -26,21 +26,21 @@ pub enum ShortVideo {
     /// The last frame is held to the end, as in the official code.
     #[default]
     Hold,
-    /// The video begins again.
+    /// The video starts again.
     Loop,
-    /// The video cannot be read: an error, or skipped and counted.
+    /// The video counts as unreadable: an error, or skipped and counted.
     Refuse,
 }
 
-/// Which frames a clip has.
+/// How the frames of a clip are chosen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClipSampling {
     /// Frames of a clip, T, at least 1.
     pub frames: usize,
-    /// Take every τ-th frame, at least 1, of a video at `rate` frames per second.
+    /// Stride τ, at least 1: every τ-th frame of a video at `rate` frames per second is taken.
     pub stride: usize,
-    /// Frames a second at which `stride` counts, r, above 0.
+    /// Frame rate r to which `stride` refers, in frames per second, above 0.
     pub rate: f64,
     /// How a clip longer than its video is handled.
     pub short: ShortVideo,
@@ -74,12 +74,13 @@ impl ClipSampling {
         (self.frames * self.stride) as f64 / self.rate * timeline.rate
     }
 
-    /// Draws a clip: its T positions in the video, which never decrease.
+    /// Draws the T frame positions of a clip, which never decrease unless a short video loops.
     ///
-    /// It begins uniformly in `[0, max(frames − span, 0)]`.
+    /// The start is uniform in `[0, max(frames − span, 0)]`.
     ///
     /// # Errors
-    /// What is wrong, where the video is too short and [`ShortVideo::Refuse`] holds.
+    /// When the video is too short and [`ShortVideo::Refuse`] is set; the message gives the
+    /// lengths.
     pub fn random(
         &self,
         timeline: Timeline,
@@ -89,9 +90,9 @@ impl ClipSampling {
         Ok(self.places(timeline, start))
     }
 
-    /// The places of clip number `clip` of `clips`, spread evenly over the video.
+    /// The frame positions of clip number `clip` of `clips`, spread evenly over the video.
     ///
-    /// Clip k of K begins at `k · ⌊room / (K − 1)⌋`; a single one lies in the middle.
+    /// Clip k of K starts at `k · ⌊room / (K − 1)⌋`; a single one lies in the middle.
     ///
     /// # Errors
     /// As [`Self::random`].
@@ -109,11 +110,11 @@ impl ClipSampling {
         Ok(self.places(timeline, start))
     }
 
-    /// By how much the video is longer than a clip.
+    /// Number of frames by which the video is longer than a clip.
     fn room(&self, timeline: Timeline) -> Result<f64, String> {
         let Self { frames, stride, rate, short } = self;
         let (span, length) = (self.span(timeline), timeline.frames as f64);
-        // A span of 16 frames may come out as a little more.
+        // Rounding can make a span of 16 frames a little longer.
         if *short == ShortVideo::Refuse && span > length + 1e-6 {
             return Err(format!(
                 "its {} frames at {:.2} per second are too short for a clip of {frames} × {stride} \
@@ -135,7 +136,7 @@ impl ClipSampling {
     }
 }
 
-/// PyTorch's `linspace` in its own precision: the later half is counted back from the end.
+/// PyTorch's `linspace` in single precision; as there, the second half counts back from the end.
 fn linspace(start: f32, end: f32, count: usize) -> impl Iterator<Item = f32> {
     let step = if count > 1 { (end - start) / (count - 1) as f32 } else { 0.0 };
     (0..count).map(move |at| {
@@ -164,11 +165,11 @@ mod tests {
 
     #[test]
     fn sixteen_by_four_is_what_the_official_code_takes() {
-        // 64 frames at 30 a second: linspace(0, 63, 16), truncated.
+        // 64 frames at 30 per second: linspace(0, 63, 16), truncated.
         let at = |rate| Timeline { frames: 64, rate };
         let every = [0, 4, 8, 12, 16, 21, 25, 29, 33, 37, 42, 46, 50, 54, 58, 63];
         assert_eq!(sampling(16, 4).spread(at(30.0), 0, 1).unwrap(), every);
-        // At 15 frames a second the same seconds are half as many frames.
+        // At 15 frames per second the same seconds are half as many frames.
         let half = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 31];
         let slow = sampling(16, 4).spread(Timeline { frames: 32, rate: 15.0 }, 0, 1).unwrap();
         assert_eq!(slow, half);
@@ -196,7 +197,7 @@ mod tests {
         assert_eq!(clip(ShortVideo::Loop).unwrap(), [0, 1, 2, 3, 4, 0, 1, 2]);
         let error = clip(ShortVideo::Refuse).unwrap_err();
         assert!(error.contains("5 frames") && error.contains("spans 8.0"), "{error}");
-        // One that is just long enough is not refused for a rounding error.
+        // A video that is just long enough is not refused because of a rounding error.
         let exact = Timeline { frames: 16, rate: 29.97 };
         let refuse = ClipSampling { rate: 29.97, short: ShortVideo::Refuse, ..sampling(16, 1) };
         assert!(refuse.random(exact, &mut stream(0)).is_ok());
@@ -222,7 +223,8 @@ mod tests {
             let clip = sampling.random(video, &mut stream(sample)).unwrap();
             prop_assert_eq!(clip.len(), length);
             prop_assert!(clip.is_sorted() && clip.iter().all(|&place| place < frames));
-            // It spans what it should, where the video is long enough, to a frame's rounding.
+            // If the video is long enough, the clip spans what it should, up to rounding to whole
+            // frames.
             let span = sampling.span(video);
             if span <= frames as f64 && span >= 1.0 && length > 1 {
                 let spanned = (clip[length - 1] - clip[0]) as f64;

@@ -15,8 +15,8 @@ pub struct SoundingVideoOptions {
     pub frames: usize,
     /// Seconds that a clip lasts, in [0.1, 60].
     pub seconds: f64,
-    /// The fraction of the videos held out for validation, in (0, 1); as many again are measured on
-    /// if the folder has no test split.
+    /// The fraction of the videos held out for validation, in (0, 1); the same number is held out
+    /// for testing if the folder has no test split.
     pub holdout: f64,
     /// Seed of the clips' start times, separate from that of the run.
     pub seed: u64,
@@ -29,7 +29,7 @@ impl Default for SoundingVideoOptions {
 }
 
 impl SoundingVideoOptions {
-    /// Checks the settings, but for `holdout`, which a folder's size bounds.
+    /// Checks the settings except `holdout`, whose limit depends on the size of the folder.
     ///
     /// # Errors
     /// [`DataError::Setting`], which names the one that is out of its range.

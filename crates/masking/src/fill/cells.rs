@@ -10,17 +10,17 @@ const MAX_ASPECT: f64 = 1.0 / 0.3;
 /// Consecutive rectangles that do not fit before drawing stops.
 const PATIENCE: usize = 10;
 
-/// Marks each cell with this probability.
+/// Marks each cell with probability `own`.
 pub(super) fn discrete(own: f64, stream: &mut RandomStream, cells: &mut [bool]) {
     cells.fill_with(|| stream.uniform_in(0.0, 1.0) < own);
 }
 
-/// Marks rectangles of cells, `most` of them in all, or fewer once ten in a row did not fit.
+/// Marks rectangles with `most` cells in all, or with fewer once ten in a row did not fit.
 ///
-/// An area is uniform between 4 and what is missing, an aspect ratio log-uniform in [0.3, 1 /
-/// 0.3]; both sides are shorter than the grid's. The released code draws between 4 and what is
-/// missing even where that is less than 4, and rejects rectangles that are too long; `fitting`
-/// cuts both, so that no grid is too small for a rectangle.
+/// The area of a rectangle is uniform between 4 and the number of cells still missing, and its
+/// aspect ratio log-uniform in [0.3, 1 / 0.3]; both sides are shorter than the grid's. The released
+/// code draws between 4 and the missing number even if that is less than 4, and rejects rectangles
+/// that are too long; `fitting` limits both, so that no grid is too small for a rectangle.
 pub(super) fn rectangles(
     grid: Grid,
     most: usize,

@@ -1,6 +1,7 @@
-//! Block-wise masking (BEiT §2.3, algorithm 1; ablated in MAE §4.1): rectangles
-//! of random size and shape, laid one over another until enough is hidden. In a clip they
-//! are boxes that last for some steps of time (MAE-ST, table 2a); an image is one step.
+//! Block-wise masking (BEiT §2.3, algorithm 1; ablated in MAE §4.1): rectangles of random size and
+//! shape, laid over one another until enough tokens are masked.
+//!
+//! In a clip they are boxes that span several time steps (MAE-ST, table 2a); an image has one step.
 
 use super::MaskStrategy;
 use crate::{Grid, MaskError, visible_count};
@@ -10,23 +11,23 @@ use bauta_streams::RandomStream;
 const MIN_AREA: usize = 16;
 /// Height over width of a block lies in [1 / `MAX_ASPECT`, `MAX_ASPECT`].
 const MAX_ASPECT: f64 = 1.0 / 0.3;
-/// Blocks in a row that do not fit before [`BlockMask::at_most`] gives up, and draws of a
-/// block's sides before they are cut.
+/// Consecutive blocks that do not fit before [`BlockMask::at_most`] gives up, and draws of a
+/// block's sides before they are clipped.
 const PATIENCE: usize = 10;
-/// Boxes in a row that do not fit into a clip before the rest is hidden by the smallest.
+/// Consecutive boxes that do not fit into a clip before the smallest boxes mask the rest.
 const BOXES: usize = 100;
 
 /// Masks rectangles of tokens.
 ///
-/// A block's area is uniform between 16, or [another number](Self::with_min_area), and the
-/// number of tokens still to be masked, its aspect ratio log-uniform between 0.3 and
-/// 1 / 0.3, its place uniform. It is laid if it masks something new and not too much.
-/// Its sides are shorter than the grid's: what is longer is drawn again, as in BEiT's
-/// code, and after ten draws cut.
+/// A block's area is uniform between 16, or [another number](Self::with_min_area), and the number
+/// of tokens still to be masked, its aspect ratio is log-uniform between 0.3 and 1 / 0.3, and its
+/// position is uniform. It is used if it masks something new and not too much. Its sides are
+/// shorter than the grid's: longer ones are drawn again, as in BEiT's code, and clipped after ten
+/// draws.
 ///
-/// In a clip a box's area is at most a whole step's, and it lasts for a uniform number of
-/// steps. Once a hundred boxes in a row did not fit, single tokens make up the count, which
-/// the code of MAE-ST's authors would miss by them.
+/// In a clip, a box has at most the area of a whole step and spans a uniform number of steps. Once
+/// a hundred boxes in a row did not fit, boxes of one or two tokens complete the count; the code of
+/// MAE-ST's authors falls short of it by these.
 #[derive(Clone, Debug)]
 pub struct BlockMask {
     grid: Grid,
@@ -36,8 +37,8 @@ pub struct BlockMask {
 }
 
 impl BlockMask {
-    /// Masks exactly L − ⌊L · (1 − `ratio`)⌋ tokens. In a clip the smallest area is a fifth
-    /// of a step's tokens, as in the code of MAE-ST's authors.
+    /// Masks exactly L − ⌊L · (1 − `ratio`)⌋ tokens. In a clip the smallest area is a fifth of a
+    /// step's tokens, as in the code of MAE-ST's authors.
     ///
     /// # Errors
     /// As [`visible_count`].
@@ -48,14 +49,18 @@ impl BlockMask {
         Ok(Self { grid, masked, min_area, patience: None })
     }
 
-    /// The same with blocks of at least this many tokens in a step of time; an exact count may
-    /// end on smaller ones. BEiT's 16 are a twelfth of its 196 tokens and a quarter of an 8 × 8 grid's.
+    /// The same strategy with blocks of at least `tokens` tokens per time step; the last ones can
+    /// be smaller, to reach an exact count.
+    ///
+    /// BEiT's 16 is a twelfth of its 196 tokens and a quarter of an 8 × 8 grid's.
     pub fn with_min_area(self, tokens: usize) -> Self {
         Self { min_area: tokens.max(1), ..self }
     }
 
-    /// Masks at most as many tokens as [`Self::new`], like the paper's code: no area under 16 is
-    /// drawn, and it stops once ten consecutive blocks did not fit.
+    /// Masks at most as many tokens as [`Self::new`], like the paper's code, which stops once ten
+    /// consecutive blocks did not fit.
+    ///
+    /// The smallest area stays the same even if fewer tokens are missing.
     ///
     /// Counts differ between samples, so [`crate::MaskPlan::draw`] refuses it
     /// for most batches; it is for models that see every position.
@@ -86,7 +91,7 @@ impl BlockMask {
         let [height, width] = [0, 1].map(|side| sides[side].clamp(1, longest[side]));
         let top = stream.below((self.grid.height() - height + 1) as u64) as usize;
         let left = stream.below((self.grid.width() - width + 1) as u64) as usize;
-        // An image's only step is not drawn: its masks stay those that recorded runs had.
+        // An image's single step is not drawn, so that its masks stay those of recorded runs.
         let (start, steps) = match self.grid.time() {
             1 => (0, 1),
             time => {
@@ -107,8 +112,8 @@ impl MaskStrategy for BlockMask {
         mask.fill(false);
         let mut missing = self.masked;
         let mut misses = 0;
-        // Without patience this ends: a block never needs to be larger than what
-        // is missing, and each visible token has its chance to be under one.
+        // Without a limit on misses this still ends: a block need not be larger than the number of
+        // missing tokens, and every visible token can be covered by one.
         while missing > 0 && self.patience.is_none_or(|patience| misses < patience) {
             let given_up = self.grid.time() > 1 && misses >= BOXES;
             let block = self.sample_block(stream, if given_up { 1 } else { missing });

@@ -1,10 +1,10 @@
-//! Frame masking (MAE-ST, table 2a, "time-only"): whole steps of time are hidden.
+//! Frame masking (MAE-ST, table 2a, "time-only"): whole time steps are masked.
 
 use super::{MaskStrategy, RandomMask};
 use crate::{Grid, MaskError, visible_count};
 use bauta_streams::RandomStream;
 
-/// Masks whole steps of time, any set of them being equally likely.
+/// Masks whole time steps, every set of them being equally likely.
 ///
 /// ```
 /// use bauta_masking::{FrameMask, Grid, MaskPlan};
@@ -28,8 +28,8 @@ impl FrameMask {
     /// Masks all but ⌊T · (1 − `ratio`)⌋ of the T steps.
     ///
     /// # Errors
-    /// [`MaskError::Ratio`] unless 0 < `ratio` < 1; [`MaskError::Steps`] when no step would
-    /// be visible or none masked, so always for an image.
+    /// [`MaskError::Ratio`] unless 0 < `ratio` < 1; [`MaskError::Steps`] when no step would be
+    /// visible or none masked, which is always the case for an image.
     pub fn new(grid: Grid, ratio: f64) -> Result<Self, MaskError> {
         let steps = grid.time();
         visible_count(steps, ratio).map_err(|error| match error {

@@ -10,8 +10,8 @@ const TOLERANCE: f64 = 5e-4;
 
 /// Masks all but one token of each s × s cell, so the ratio is 1 − 1 / s².
 ///
-/// Cells of 2 × 2 give the paper's 0.75. The place within the cell is drawn for
-/// each sample, so that over an epoch every token is seen.
+/// Cells of 2 × 2 give the paper's 0.75. The position within the cell is drawn for each sample, so
+/// that every token is visible in some samples.
 ///
 /// ```
 /// use bauta_masking::{Grid, GridMask};
@@ -41,7 +41,7 @@ impl GridMask {
             return Err(MaskError::Ratio(ratio));
         }
         let (height, width) = (grid.height(), grid.width());
-        // Only cells that tile the grid leave every sample the same count.
+        // Only cells that tile the grid give every sample the same count.
         let tiles = |cell: &usize| height.is_multiple_of(*cell) && width.is_multiple_of(*cell);
         let cells = || (2..=height.min(width)).filter(tiles);
         cells()
@@ -65,7 +65,7 @@ impl MaskStrategy for GridMask {
         let mut offset = || stream.below(self.cell as u64) as usize;
         let (row, column) = (offset(), offset());
         mask.fill(true);
-        // Cells tile a step's rows, so the rows of all steps are one sequence of them.
+        // Cells tile the rows of a step, so the rows of all steps can be treated as one sequence.
         for tokens in mask.chunks_exact_mut(self.grid.width()).skip(row).step_by(self.cell) {
             tokens.iter_mut().skip(column).step_by(self.cell).for_each(|masked| *masked = false);
         }

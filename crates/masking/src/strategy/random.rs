@@ -38,8 +38,8 @@ impl MaskStrategy for RandomMask {
     }
 
     fn draw(&self, stream: &mut RandomStream, mask: &mut [bool]) {
-        // Floyd's sampling: one number for each token of the smaller side, and
-        // the mask itself is the only memory.
+        // Floyd's sampling: one random number per token of the smaller set, with the mask itself as
+        // the only memory.
         let masked = mask.len() - self.visible;
         let picks_are_masked = masked < self.visible;
         mask.fill(!picks_are_masked);

@@ -1,15 +1,15 @@
-//! Tube masking (MAE-ST, table 2a, "space-only"): a position is hidden for the whole clip or not at
+//! Tube masking (MAE-ST, table 2a, "space-only"): a position is masked for the whole clip or not at
 //! all.
 
 use super::{MaskStrategy, RandomMask};
 use crate::{Grid, MaskError};
 use bauta_streams::RandomStream;
 
-/// Masks the same tokens in every step of time, any set of places being equally likely.
+/// Masks the same tokens in every time step, every set of positions being equally likely.
 ///
-/// ⌊S · (1 − r)⌋ of the S places of a step stay visible, so that whole tubes do: at ratio
-/// 0.9 of 14 × 14 places 19. The code of MAE-ST's authors orders tied noise over all tokens
-/// instead, and cuts the last tube where the sort happens to place it. Of an image it is
+/// ⌊S · (1 − r)⌋ of the S positions of a step stay visible, so that only whole tubes do: 19 of
+/// 14 × 14 positions at ratio 0.9. The code of MAE-ST's authors instead orders tied noise over all
+/// tokens, and cuts the last tube wherever the sort happens to place it. For an image this is
 /// [`RandomMask`].
 ///
 /// ```
@@ -26,10 +26,10 @@ pub struct TubeMask {
 }
 
 impl TubeMask {
-    /// Masks all but ⌊S · (1 − `ratio`)⌋ places.
+    /// Masks all but ⌊S · (1 − `ratio`)⌋ positions.
     ///
     /// # Errors
-    /// As [`crate::visible_count`], of one step's tokens.
+    /// As [`crate::visible_count`], for the tokens of one step.
     pub fn new(grid: Grid, ratio: f64) -> Result<Self, MaskError> {
         Ok(Self { grid, step: RandomMask::new(grid.step(), ratio)? })
     }

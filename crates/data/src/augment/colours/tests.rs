@@ -10,7 +10,7 @@ use crate::{Augmenter, Image};
 const HEIGHT: usize = 9;
 const WIDTH: usize = 11;
 
-/// Rows of RGB pixels, as the fixture's.
+/// Rows of RGB pixels, like the fixture's.
 fn picture() -> Vec<u8> {
     (0..HEIGHT * WIDTH * 3).map(|i| (i * 37 % 251) as u8 ^ (i / 7) as u8).collect()
 }
@@ -47,7 +47,7 @@ fn operations_equal_torchvisions() {
             case["planes"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u8).collect();
         let off: Vec<u8> =
             pixels.iter().zip(&wanted).map(|(found, wanted)| found.abs_diff(*wanted)).collect();
-        // A blur's sums are added up in another order: a tie may round the other way.
+        // A blur adds its terms in another order, so a tie can round the other way.
         let most = u8::from(name.starts_with("blur"));
         let changed = off.iter().filter(|&&off| off > 0).count();
         assert!(
@@ -86,7 +86,7 @@ fn probabilities_are_those_that_were_asked_for() {
         (Colours::default(), 1.0 - 0.2 * 0.8 * 0.5),
     ] {
         let changed = (0..1000).filter(|&sample| view(&colours, sample) != own).count() as f64;
-        // Four deviations, and blurs that are too weak to be seen.
+        // Four standard deviations, and blurs that are too weak to change a byte.
         assert!((changed / 1000.0 - wanted).abs() < 0.065, "{colours:?}: {changed}");
     }
     // The same stream gives the same view, others differ.

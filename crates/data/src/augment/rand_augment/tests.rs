@@ -1,4 +1,4 @@
-//! RandAugment against figures of timm 1.0.31 on Pillow 13.0.0.
+//! RandAugment against values from timm 1.0.31 on Pillow 13.0.0.
 
 use bauta_streams::{Purpose, StreamKey};
 
@@ -147,7 +147,7 @@ fn about_a_quarter_of_the_images_stay_as_they_are() {
         rand_augment(&mut image, 9.0, &[0; 3], &mut stream(sample), &mut Vec::new());
         same += usize::from(after == before);
     }
-    // Both operations are left out in 1 of 4; a few leave this small image as it is.
+    // Both operations are left out in 1 of 4 draws; a few leave this small image as it is.
     assert!((80..160).contains(&same), "{same} of 400");
 }
 

@@ -1,4 +1,4 @@
-//! Categories of annotation files, and those of two files joined by name.
+//! Categories of annotation files, and matching those of two files by name.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,9 @@ pub(super) struct Category {
 /// The class of each category number of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Categories {
-    /// In the order of their numbers in the training file; a class is a place here.
+    /// In the order of their numbers in the training file; a class is an index into this.
     classes: Vec<Category>,
-    /// By the file's own number.
+    /// The class of each category number of the file.
     by_number: BTreeMap<u64, usize>,
 }
 
@@ -34,7 +34,7 @@ impl Categories {
         Ok(Self { classes: categories, by_number })
     }
 
-    /// The class of a category's number.
+    /// The class of a category number.
     pub(super) fn class(&self, number: u64) -> Option<usize> {
         self.by_number.get(&number).copied()
     }
@@ -44,9 +44,10 @@ impl Categories {
         self.classes.iter().map(|category| category.name.clone()).collect()
     }
 
-    /// Gives the categories of another file the classes of these: those of the same name,
-    /// and where several bear one name, of the same number as well. Categories that no
-    /// annotation uses (as `used` says) need not be known.
+    /// Maps the categories of another file to these classes, by name, and also by number if several
+    /// have the same name.
+    ///
+    /// Categories that no annotation uses (according to `used`) need not be known.
     pub(super) fn joined(&self, other: &Self, used: impl Fn(u64) -> bool) -> Result<Self, String> {
         let mut by_number = BTreeMap::new();
         let (mut strange, mut unclear) = (Vec::new(), Vec::new());
@@ -98,7 +99,8 @@ mod tests {
     fn categories_are_joined_by_name_and_then_by_number() {
         let train = categories(&[(7, "cup"), (3, "cat"), (9, "cup"), (12, "dog")]);
         assert_eq!(train.names(), ["cat", "cup", "cup", "dog"]);
-        // Another order, other numbers, fewer, and more that nothing uses.
+        // A different order, different numbers, fewer categories, and additional ones that nothing
+        // uses.
         for (other, classes) in [
             (&[(12, "dog"), (9, "cup"), (3, "cat"), (7, "cup")][..], &[3, 2, 0, 1][..]),
             (&[(1, "dog"), (2, "cat")], &[3, 0]),

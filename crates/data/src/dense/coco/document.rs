@@ -1,4 +1,4 @@
-//! Annotation files as they are written.
+//! The contents of annotation files.
 
 use std::fmt;
 use std::io::BufReader;
@@ -47,7 +47,7 @@ impl Document {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it cannot be read or is malformed: the message has the place and the key, such as
+    /// When it cannot be read or is malformed: the message names the position and the key, such as
     /// `annotations[3].bbox`.
     pub(super) fn read(path: &Path) -> Result<Self, DataError> {
         let file = BufReader::new(regular::open(path)?);

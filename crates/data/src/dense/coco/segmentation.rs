@@ -1,8 +1,8 @@
-//! COCO's two ways of writing a mask: polygons, and lengths of runs.
+//! COCO's two encodings of a mask: polygons and run lengths.
 //!
-//! Runs go down the columns, from left to right, and begin with pixels outside.
-//! Polygons are filled exactly as COCO's own mask program fills them, whose
-//! edges run between pixels of a grid five times as fine.
+//! Runs go down the columns, from left to right, and start with pixels outside the object. Polygons
+//! are filled exactly as by COCO's own mask code, which draws their edges on a grid five times as
+//! fine.
 
 use serde::Deserialize;
 
@@ -12,9 +12,9 @@ use crate::dense::ObjectMask;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Segmentation {
-    /// Polygons x, y, x, y …; the object is inside any of them.
+    /// Polygons x, y, x, y …; the object is their union.
     Polygons(Vec<Vec<f64>>),
-    /// Runs, of a crowd as a rule.
+    /// Run lengths, usually of a crowd.
     Runs {
         counts: Counts,
         /// Height and width.
@@ -30,15 +30,15 @@ pub(super) enum Counts {
     Compressed(String),
 }
 
-/// A coordinate may lie outside of its image by so many times the longer side.
+/// Coordinates may lie between −`OUTSIDE` and 2 · `OUTSIDE` times the longer side of the image.
 const OUTSIDE: f64 = 2.0;
 
 impl Segmentation {
-    /// Makes the mask of an image of this size; none where no polygon has an area, as of
-    /// annotations that are boxes only.
+    /// Builds the mask of an image of this size; `None` if no polygon has an area, as in
+    /// annotations with boxes only.
     ///
     /// # Errors
-    /// What is wrong with polygons or runs, in words.
+    /// A description of what is wrong with the polygons or runs.
     pub(super) fn mask(&self, height: usize, width: usize) -> Result<Option<ObjectMask>, String> {
         match self {
             Self::Polygons(polygons) => {
@@ -52,7 +52,7 @@ impl Segmentation {
         }
     }
 
-    /// Finds what is wrong without filling polygons.
+    /// Checks for errors without filling polygons.
     ///
     /// # Errors
     /// As [`Self::mask`].
@@ -95,9 +95,10 @@ fn unroll(runs: impl Iterator<Item = u64>, pixels: usize) -> Result<Vec<usize>, 
     Ok(lengths)
 }
 
-/// Reads COCO's compressed runs: each number in digits of five bits, lowest first, a
-/// sixth bit saying that more follow; from the third on, as a difference to the
-/// last but one.
+/// Reads COCO's compressed runs.
+///
+/// Each number is written in digits of five bits, lowest first, with a sixth bit that says whether
+/// more follow; from the fourth number on, it is the difference from the last but one.
 fn decompress(text: &str) -> Result<Vec<u64>, String> {
     let mut runs: Vec<i64> = Vec::new();
     let mut bytes = text.bytes();
@@ -133,17 +134,17 @@ fn decompress(text: &str) -> Result<Vec<u64>, String> {
 /// Steps of the finer grid in a pixel.
 const FINE: f64 = 5.0;
 
-/// Steps that a border may take whatever the size of its image.
+/// Border steps that are allowed whatever the size of the image.
 const SHORT: f64 = 1e5;
 
-/// Whether a polygon has an area: fewer than three corners have none.
+/// Whether a polygon has an area, that is, at least three corners.
 fn has_area(polygon: &[f64]) -> bool {
     polygon.len() >= 6
 }
 
 /// Refuses coordinates that are odd in number or far outside, and borders too long to fill.
 fn check_polygons(polygons: &[Vec<f64>], height: usize, width: usize) -> Result<(), String> {
-    // A border that goes through each point of the finer grid once is as long as can be.
+    // The longest useful border passes each point of the finer grid once.
     let mut steps = FINE * FINE * (height * width) as f64 + SHORT;
     for polygon in polygons {
         if !polygon.len().is_multiple_of(2) {
@@ -168,7 +169,7 @@ fn check_polygons(polygons: &[Vec<f64>], height: usize, width: usize) -> Result<
     Ok(())
 }
 
-/// Makes the union of some polygons, which were checked.
+/// The union of some polygons, which have been checked.
 fn fill_all(polygons: &[Vec<f64>], height: usize, width: usize) -> Option<ObjectMask> {
     let mut inside: Option<Vec<bool>> = None;
     for polygon in polygons.iter().filter(|polygon| has_area(polygon)) {
@@ -178,8 +179,7 @@ fn fill_all(polygons: &[Vec<f64>], height: usize, width: usize) -> Option<Object
     inside.map(|inside| ObjectMask::of_columns(height, width, inside.into_iter()))
 }
 
-/// The corners on the finer grid. Truncation is C's, which is what the published masks were
-/// made with.
+/// The corners on the finer grid, truncated as in C, with which the published masks were computed.
 fn corners(polygon: &[f64]) -> impl Iterator<Item = [i64; 2]> + Clone {
     let fine = |at: f64| (FINE * at + 0.5) as i64;
     polygon.chunks_exact(2).map(move |at| [fine(at[0]), fine(at[1])])
@@ -198,9 +198,9 @@ fn border(polygon: &[f64]) -> f64 {
     edges(polygon).map(|edge| length(edge) as f64).sum()
 }
 
-/// Adds a polygon's pixels; they are counted down the columns.
+/// Adds a polygon's pixels to `inside`, which runs down the columns.
 fn fill(polygon: &[f64], height: usize, width: usize, inside: &mut [bool]) {
-    // Each place where the border crosses a column's middle turns inside and outside over.
+    // Each crossing of the border with a column's centre line toggles between inside and outside.
     let mut turns = vec![false; height * width + 1];
     let mut before: Option<[i64; 2]> = None;
     for (from, to) in edges(polygon) {
@@ -219,7 +219,7 @@ fn fill(polygon: &[f64], height: usize, width: usize, inside: &mut [bool]) {
     }
 }
 
-/// Where a step of the border crosses a column's middle, counted down the columns.
+/// Where a step of the border crosses a column's centre line, counted down the columns.
 fn crossing(
     [before, y_before]: [i64; 2],
     [here, y_here]: [i64; 2],
@@ -239,9 +239,9 @@ fn crossing(
     Some(column as usize * height + row as usize)
 }
 
-/// Visits the points of an edge, both ends included, in their order along it.
+/// Visits the points of an edge in order, both ends included.
 fn walk(from: [i64; 2], to: [i64; 2], mut visit: impl FnMut([i64; 2])) {
-    // The axis along which it is longer advances by one; the other one is rounded.
+    // The longer axis advances by one; the other coordinate is rounded.
     let along = usize::from((to[0] - from[0]).abs() < (to[1] - from[1]).abs());
     let backwards = from[along] > to[along];
     let (start, end) = if backwards { (to, from) } else { (from, to) };
@@ -313,7 +313,7 @@ mod tests {
             let error = zigzag(corners, side).mask(height, width).unwrap_err();
             assert!(error.contains("outline is too long"), "{error}");
         }
-        // What people draw is far from that.
+        // Outlines drawn by people are far from the limit.
         assert!(zigzag(400, [56.0, 40.0]).mask(40, 56).is_ok());
         let many = vec![vec![0.0, 0.0, 56.0, 0.0, 0.0, 40.0]; 300_000];
         assert!(Segmentation::Polygons(many).mask(40, 56).is_err(), "all polygons share the limit");

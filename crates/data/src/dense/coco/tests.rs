@@ -1,4 +1,4 @@
-//! COCO folders that the tests write themselves, and masks against pycocotools.
+//! COCO folders written by the tests, and masks compared with pycocotools.
 
 use std::fs;
 
@@ -172,7 +172,7 @@ fn splits_have_the_training_categories_however_the_other_file_numbers_them() {
     let mut swapped = document();
     swapped["categories"] = json!([{"id": 7, "name": "cup"}, {"id": 44, "name": "train"}]);
     assert_eq!(classes(&swapped).unwrap(), [0, 1, 1]);
-    // More than training's, which nothing uses.
+    // Additional categories, which nothing uses.
     let mut more = document();
     let list = more["categories"].as_array_mut().unwrap();
     list.insert(0, json!({"id": 1, "name": "emu"}));
@@ -180,7 +180,7 @@ fn splits_have_the_training_categories_however_the_other_file_numbers_them() {
     more["annotations"][0]["category_id"] = json!(1);
     let error = classes(&more).unwrap_err();
     assert!(error.contains("instances_val2017") && error.contains("`emu`"), "{error}");
-    // Fewer than training's.
+    // Fewer than in the training file.
     let mut fewer = document();
     fewer["categories"] = json!([{"id": 44, "name": "cup"}]);
     fewer["annotations"].as_array_mut().unwrap().truncate(1);

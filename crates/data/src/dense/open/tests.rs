@@ -1,4 +1,4 @@
-//! What is refused when both splits are opened, on folders that the tests write themselves.
+//! Errors on opening both splits, in folders written by the tests.
 
 use std::fs;
 
@@ -88,7 +88,7 @@ fn damaged_files_stop_the_opening_or_are_left_to_be_skipped() {
         let splits = open_ade20k(&root, OnError::Skip).unwrap();
         let split = if path.contains("training") { splits.train } else { splits.test };
         assert!(matches!(split.sample(1), Err(DataError::Image { .. })));
-        // With no other image there is nothing to do without it.
+        // With the other image damaged as well, opening fails.
         let other = path.replace("b.", "a.");
         write(&root, &other, &whole[..kept]);
         let error = open_ade20k(&root, OnError::Skip).err().unwrap();

@@ -1,6 +1,6 @@
 //! Bits of a JPEG's coded data, and the Huffman codes in them (ITU-T T.81, annexes C and F).
 
-/// Codes of up to so many bits are looked up at once.
+/// Codes of up to this many bits are found by one table lookup.
 const FAST: u32 = 9;
 
 /// Reads bits up to the next marker.
@@ -9,9 +9,9 @@ pub(super) struct Bits<'a> {
     /// The next byte to take.
     at: usize,
     buffer: u64,
-    /// How many bits of the buffer are left; the newest are the lowest.
+    /// Number of unread bits in the buffer; the newest are the lowest.
     left: u32,
-    /// How many of them lie behind the end of the data.
+    /// Number of these bits that lie beyond the end of the data.
     beyond: u32,
 }
 
@@ -20,7 +20,7 @@ impl<'a> Bits<'a> {
         Self { file, at, buffer: 0, left: 0, beyond: 0 }
     }
 
-    /// Brings at least 32 bits in; zeros where a marker or the file's end is reached.
+    /// Fills the buffer with at least 32 bits, with zeros after a marker or the file's end.
     fn refill(&mut self) {
         let four = self.file.get(self.at..).and_then(|rest| rest.first_chunk::<4>());
         if let Some(four) = four.map(|four| u32::from_be_bytes(*four))
@@ -68,7 +68,7 @@ impl<'a> Bits<'a> {
         bits
     }
 
-    /// Reads a number of so many bits, of which the lower half are negative.
+    /// Reads a number of `size` bits, the lower half of whose values are negative.
     pub(super) fn number(&mut self, size: u32) -> i32 {
         if size == 0 {
             return 0;
@@ -94,12 +94,12 @@ impl<'a> Bits<'a> {
         Ok(value)
     }
 
-    /// Goes to the marker that ends this piece of coded data; says where it is.
+    /// Finds the marker that ends this piece of coded data, and returns its position.
     pub(super) fn end(self) -> Result<usize, String> {
         if self.beyond > self.left {
             return Err("its coded data ends early".to_owned());
         }
-        // What was read ahead, without the bits that fill up the last byte.
+        // The bytes read ahead, without the bits that pad the last byte.
         let whole = (self.left - self.beyond) / 8;
         let unread = self.buffer & ((1_u128 << self.left) - 1) as u64;
         let mut padding = (0..whole).all(|i| {
@@ -110,7 +110,7 @@ impl<'a> Bits<'a> {
         loop {
             match (self.file.get(at), self.file.get(at + 1)) {
                 (Some(0xff), Some(0)) => at += 2,
-                // Bytes of ones may stand before any marker.
+                // Fill bytes of 0xff can precede any marker.
                 (Some(0xff), Some(0xff)) => at += 1,
                 (Some(0xff), Some(_)) => break,
                 (Some(byte), _) => {
@@ -126,7 +126,7 @@ impl<'a> Bits<'a> {
 
 /// Whether one of four bytes is 0xff.
 fn holds_ones(four: u32) -> bool {
-    // The usual test for a byte of zeros, of the complement.
+    // The usual test for a zero byte, applied to the complement.
     let zeros = !four;
     zeros.wrapping_sub(0x0101_0101) & !zeros & 0x8080_8080 != 0
 }
@@ -134,15 +134,16 @@ fn holds_ones(four: u32) -> bool {
 /// A Huffman code.
 #[derive(Clone)]
 pub(super) struct Codes {
-    /// By the next bits, the value and the length of its code; 0 where that is longer.
+    /// For each value of the next bits, the decoded value and the length of its code; 0 if that is
+    /// longer.
     fast: Vec<(u8, u8)>,
-    /// Of each length, the first code, its place in `values`, and how many there are.
+    /// For each length, the first code, its index in `values`, and the number of codes.
     lengths: [(u32, usize, u32); 17],
     values: Vec<u8>,
 }
 
 impl Codes {
-    /// Takes the numbers of codes of 1 to 16 bits, and their values.
+    /// Builds a code from the numbers of codes of 1 to 16 bits, and their values.
     pub(super) fn new(counts: &[u8; 16], values: &[u8]) -> Option<Self> {
         let mut lengths = [(0, 0, 0); 17];
         let mut fast = vec![(0, 0); 1 << FAST];
@@ -166,7 +167,7 @@ impl Codes {
         Some(Self { fast, lengths, values: values[..place].to_vec() })
     }
 
-    /// The value whose code the next 16 bits begin with, and its length.
+    /// The value whose code the next 16 bits start with, and its length.
     fn find(&self, next: u32) -> Option<(u8, u32)> {
         (1..=16_u32).find_map(|length| {
             let (first, place, count) = self.lengths[length as usize];

@@ -1,19 +1,19 @@
-//! Whether a JPEG's coded data exactly covers its pixels.
+//! Checks that a JPEG's coded data exactly cover its pixels.
 //!
-//! The codes are read as a decoder reads them, without making pixels (ITU-T T.81, annexes
-//! F and G). Damage shows as a code or number that cannot be, or in that the data end
-//! before the last block or after it. What changes numbers only cannot be noticed.
+//! The codes are read as by a decoder, without computing pixels (ITU-T T.81, annexes F and G).
+//! Damage shows as an invalid code or number, or as data that end before the last block or after
+//! it. Damage that only changes numbers cannot be noticed.
 
 use super::bits::{Bits, Codes};
 
 /// Coefficients in a block.
 const BLOCK: usize = 64;
 
-/// Sizes in bits of the numbers that eight-bit pixels lead to, with one to spare.
+/// Maximum sizes in bits of the numbers in eight-bit pictures, with one to spare.
 const DC_SIZE: u8 = 12;
 const AC_SIZE: u8 = 11;
 
-/// How far the mean of a block goes, in the finest steps.
+/// Greatest magnitude of a block's mean, in the finest steps.
 const DC_MOST: i32 = 4096;
 
 /// A component of the picture.
@@ -25,7 +25,7 @@ struct Component {
     blocks: [usize; 2],
     /// Blocks across, up to the last unit's end.
     stride: usize,
-    /// Which coefficients of each block are known not to be 0, of a progressive picture.
+    /// For a progressive picture, the coefficients of each block that are known not to be 0.
     known: Vec<u64>,
 }
 
@@ -37,15 +37,15 @@ struct Frame {
     components: Vec<Component>,
 }
 
-/// What a scan brings.
+/// A scan's header.
 struct Scan {
-    /// Places of its components, and the numbers of their codes.
+    /// Indices of its components, and the numbers of their codes.
     parts: Vec<(usize, usize, usize)>,
     /// First and last coefficient.
     band: [usize; 2],
-    /// Whether it adds a bit to numbers that are known.
+    /// Whether it adds a bit to known numbers.
     refines: bool,
-    /// The bit that its numbers end with.
+    /// The lowest bit of its numbers.
     shift: u32,
 }
 
@@ -56,10 +56,10 @@ struct Reader {
     frame: Option<Frame>,
 }
 
-/// Checks the coded data of a file; of a kind that is not known here, nothing.
+/// Checks the coded data of a file; kinds of coding that are not supported here pass unchecked.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// A description of what is wrong.
 pub(super) fn check(file: &[u8]) -> Result<(), String> {
     let mut reader = Reader::default();
     let mut at = 2;
@@ -96,7 +96,7 @@ pub(super) fn check(file: &[u8]) -> Result<(), String> {
     Err("it has no end-of-image marker".to_owned())
 }
 
-/// Reads a frame's header; none of other than eight bits, or of a size to be told later.
+/// Reads a frame's header; `None` if it has other than eight bits, or no size yet.
 fn frame(segment: &[u8], progressive: bool) -> Option<Frame> {
     let [bits, h1, h0, w1, w0, count, parts @ ..] = segment else { return None };
     let [height, width] =
@@ -136,7 +136,8 @@ impl Reader {
         Some(())
     }
 
-    /// Reads a scan's coded data; says where it ends, or nothing where that is not known here.
+    /// Reads a scan's coded data and returns its end, or `None` if the coding is not supported
+    /// here.
     fn scan(&mut self, file: &[u8], at: usize, segment: &[u8]) -> Result<Option<usize>, String> {
         let Self { codes, restart, frame: Some(frame) } = self else { return Ok(None) };
         let Some(scan) = scan(segment, frame) else { return Ok(None) };
@@ -207,7 +208,7 @@ struct Piece<'a> {
     bits: Bits<'a>,
     /// The last mean of each component of the scan.
     means: [i32; 4],
-    /// Blocks that have no more coefficients in this scan.
+    /// Number of following blocks that have no more coefficients in this scan.
     empty: u32,
 }
 
@@ -229,7 +230,7 @@ impl<'a> Piece<'a> {
         if self.means[number].abs() << shift > DC_MOST { Err(impossible()) } else { Ok(()) }
     }
 
-    /// A block of all coefficients.
+    /// Reads a block with all its coefficients.
     fn sequential(
         &mut self,
         number: usize,
@@ -258,7 +259,7 @@ impl<'a> Piece<'a> {
         if at > BLOCK { Err(impossible()) } else { Ok(()) }
     }
 
-    /// A block's part in a progressive scan.
+    /// Reads a block's part of a progressive scan.
     fn progressive(
         &mut self,
         scan: &Scan,
@@ -331,13 +332,13 @@ impl<'a> Piece<'a> {
                     self.empty = (1 << zeros) + self.bits.take(zeros as u32);
                     break;
                 }
-                // The sign of a number that is new.
+                // The sign of a new number.
                 (_, 1) => {
                     self.bits.take(1);
                 }
                 _ => return Err(impossible()),
             }
-            // Numbers that are known get a bit on the way over so many zeros.
+            // Known numbers get another bit each while `zeros` zeros are skipped.
             while at <= last {
                 if *known >> at & 1 == 1 {
                     self.bits.take(1);

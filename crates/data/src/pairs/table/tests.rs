@@ -6,7 +6,7 @@ use std::path::Path;
 use super::super::tests::{captions, opened, refusal};
 use super::super::{PairName, PairOptions, Unpaired};
 
-/// A folder of these files of `tests/fixtures/pairs`.
+/// A folder with these files of `tests/fixtures/pairs`.
 fn folder(names: &[&str]) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pairs");
@@ -27,7 +27,7 @@ fn rows_are_pairs_and_halves_of_pairs() {
     let notes = found.notes.join("\n");
     assert!(notes.contains("1 pictures have no caption (snappy.parquet row 3)"), "{notes}");
     assert!(notes.contains("(snappy.parquet row 5, snappy.parquet row 6)"), "{notes}");
-    // The fixture's pictures are as red as their row's number.
+    // The red value of each picture in the fixture is the number of its row.
     for part in [&found.train, &found.test] {
         for (index, caption) in part.captions.iter().enumerate() {
             let row = ["a red house", "a blue boat", "a dog", "", "a cat", "", "", "ein Süßes"];
@@ -67,7 +67,7 @@ fn what_is_no_table_of_pairs_is_refused_by_name() {
         let said = refusal(folder(&[name]).path());
         assert!(said.contains(problem), "{name}: {said}");
     }
-    // Cut off at every place, it is refused or, where only the end of the data is lost, read.
+    // Truncated at any length, it is refused.
     let root = folder(&["snappy.parquet"]);
     let path = root.path().join("snappy.parquet");
     let whole = fs::read(&path).unwrap();

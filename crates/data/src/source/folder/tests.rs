@@ -1,4 +1,4 @@
-//! Folders as people have them.
+//! Folders as users have them.
 
 mod arrays;
 
@@ -41,7 +41,7 @@ fn class_folders_are_sorted_and_splits_agree() {
         let image = train.image(index).unwrap();
         assert_eq!((image.height(), image.width(), image.channels()), (8, 6, 3));
     }
-    // One class only, yet the training split's number.
+    // Only one class, with its number in the training split.
     let val = Folder::open(Split::Test, root.path()).unwrap();
     assert_eq!((val.len(), val.label(0)), (1, Some(1)));
 
@@ -83,7 +83,7 @@ fn tree(paths: &[&str]) -> tempfile::TempDir {
     root
 }
 
-/// What is opened of a folder: names and classes of both splits, and the notes.
+/// Opens a folder: names and classes of both splits, and the notes.
 fn opened(root: &tempfile::TempDir) -> Result<[String; 3], String> {
     let of = |source: &dyn Source| -> String {
         let name = |index| {
@@ -127,7 +127,7 @@ fn every_layout_is_understood_and_what_could_surprise_is_said() {
             "val/2.png=",
             "in test/ are left out",
         ),
-        // Classes that are called like splits.
+        // Classes named like splits.
         (
             &["bus/1.png", "car/2.png", "train/3.png"],
             "bus/1.png=bus car/2.png=car train/3.png=train",
@@ -140,7 +140,7 @@ fn every_layout_is_understood_and_what_could_surprise_is_said() {
             "none",
             "test/ is one of them, not a split",
         ),
-        // A word that another file carries is no reason to leave a picture out.
+        // A file of another kind is no reason to leave a picture out.
         (
             &["x/1.png", "y/2.png", "train/notes.txt"],
             "x/1.png=x y/2.png=y",
@@ -314,7 +314,7 @@ fn pipes_and_devices_are_never_opened() {
     let [train, _, notes] = opened(&root).unwrap();
     assert_eq!(train, "x/1.png=x y/2.png=y");
     assert!(notes.contains("pipe.png") && notes.contains("zeros.png"), "{notes}");
-    // Alone they make no folder of pictures.
+    // Pipes alone are not a folder of pictures.
     let root = tempfile::tempdir().unwrap();
     make_pipe(&root.path().join("a.png"));
     assert!(opened(&root).unwrap_err().contains("holds no JPEG"));
@@ -340,13 +340,13 @@ fn a_part_is_held_out_where_there_is_no_test_split() {
     };
     let (first, trained) = held(root.path());
     assert_eq!(first.len() + trained, 60);
-    // The same in a copy elsewhere, and after other pictures came.
+    // The same in a copy elsewhere, and after other pictures are added.
     let moved = tree(&paths.iter().map(String::as_str).collect::<Vec<_>>());
     write(moved.path().join("y/new.png"), ImageFormat::Png);
     let (mut second, _) = held(moved.path());
     second.retain(|path| !path.ends_with("new.png"));
     assert_eq!(first, second);
-    // A split of its own comes first.
+    // The folder's own split takes precedence.
     let root = tree(&["train/1.png", "val/2.png"]);
     let splits = open_splits(DatasetName::Folder, root.path(), &options).unwrap();
     assert_eq!((splits.origin, splits.test.unwrap().len()), (TestOrigin::Own, 1));

@@ -1,4 +1,4 @@
-//! The samples of one split, as they lie in its folder.
+//! The samples of one split, by subfolder.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,7 +9,7 @@ use bauta_datasets::DataError;
 use crate::source::layout::{Kind, list, several};
 use crate::source::listing::{Files, entries, files_below, has_extension, shown};
 
-/// Samples by the subfolder of the split that they lie in, at whatever depth.
+/// Samples by the direct subfolder of the split that contains them, at any depth.
 pub(super) struct Part {
     pub(super) folder: PathBuf,
     pub(super) loose: Vec<PathBuf>,
@@ -17,7 +17,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Lists what lies in the folder of a split.
+    /// Lists the samples in the folder of a split.
     pub(super) fn read(
         folder: &Path,
         kind: Kind,
@@ -28,7 +28,7 @@ impl Part {
         let (mut loose, mut by_class) = (Vec::new(), BTreeMap::<OsString, Vec<PathBuf>>::new());
         let mut paths = files.paths;
         if kind.folders {
-            // Files come folder by folder.
+            // Files are listed folder by folder.
             for path in &mut paths {
                 path.pop();
             }
@@ -58,7 +58,7 @@ impl Part {
         Ok(Self { folder: folder.to_path_buf(), loose, by_class })
     }
 
-    /// The classes of a training split, where it has two at least.
+    /// The classes of a training split, if it has at least two.
     pub(super) fn classes(&self, kind: Kind, notes: &mut Vec<String>) -> Option<Vec<OsString>> {
         let (folder, called) = (self.folder.display(), kind.called);
         match (self.loose.len(), self.by_class.len()) {
@@ -82,7 +82,7 @@ impl Part {
     }
 }
 
-/// Says which files of a folder are left out although they look like data.
+/// Notes which files of a folder are left out although they look like data.
 ///
 /// # Errors
 /// When a folder taken for one of pictures holds more arrays than pictures.
@@ -129,7 +129,7 @@ pub(super) fn note_left_out(
     Ok(())
 }
 
-/// Refuses two classes that are one folder, by a link: each sample would be of both.
+/// Refuses two classes that are one folder, through a link: each sample would be in both.
 fn check_aliases(
     folder: &Path,
     by_class: &BTreeMap<OsString, Vec<PathBuf>>,

@@ -8,15 +8,15 @@ use bauta_datasets::{DataError, Decoding};
 use super::index::Caption;
 use super::{Shards, shown};
 
-/// Bytes that a caption's file may have.
+/// Maximum length of a caption's file in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// A caption's file: its name, for people, and what is in it.
+/// A caption's file: its name, for display, and its contents.
 type Text = (String, Vec<u8>);
 
 impl Shards {
-    /// Indexes all tar files below a folder with their captions; also gives the captions that
-    /// have no picture.
+    /// Indexes all tar files below a folder with their captions; also returns the captions without
+    /// a picture.
     ///
     /// # Errors
     /// As [`open_splits`](crate::open_splits).

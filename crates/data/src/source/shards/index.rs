@@ -1,4 +1,4 @@
-//! Where the pictures and labels of a tar file lie, from its headers alone.
+//! Positions of the pictures and labels in a tar file, from its headers alone.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -11,36 +11,36 @@ use tar::EntryType;
 
 use crate::source::listing::{has_extension, is_foreign, is_hidden_name, is_picture, shown};
 
-/// Bytes that a label's file may have.
+/// Maximum number of bytes read of a label's file.
 const LABEL: u64 = 16;
 
-/// Bytes behind the end of an archive that are looked at; programs pad with 20 blocks at most.
+/// Bytes checked after the end of an archive; programs pad with 20 blocks at most.
 const PADDING: u64 = 1 << 20;
 
-/// Links from one name to the next before they are taken for a circle.
+/// Number of links that are followed before they are taken for a circle.
 const HOPS: usize = 16;
 
 /// A picture in a tar file.
 #[derive(Debug)]
 pub(super) struct Sample {
-    /// Its entry's name, for people.
+    /// Its entry's name, for display.
     pub(super) name: String,
-    /// Where its file begins, in bytes.
+    /// Offset of its file in bytes.
     pub(super) offset: u64,
     /// Length of its file in bytes.
     pub(super) size: u64,
-    /// Its class, where there is a `.cls`.
+    /// Its class, if there is a `.cls`.
     pub(super) label: Option<u32>,
-    /// How many more pictures the sample has, under longer names.
+    /// Number of further pictures of the sample, under longer names.
     pub(super) beside: usize,
-    /// Its caption, where captions are wanted and there is one.
+    /// Its caption, if captions are wanted and there is one.
     pub(super) caption: Option<Caption>,
 }
 
-/// Where a caption lies: `KEY.txt`, or `KEY.json` without that.
+/// Position of a caption: of `KEY.txt` or, without that, of `KEY.json`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caption {
-    /// Where its file begins, in bytes.
+    /// Offset of its file in bytes.
     pub(super) offset: u64,
     /// Length of its file in bytes.
     pub(super) size: u64,
@@ -48,12 +48,12 @@ pub(super) struct Caption {
     pub(super) json: bool,
 }
 
-/// What a tar file holds.
+/// The contents of a tar file.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     /// Its pictures.
     pub(super) samples: Vec<Sample>,
-    /// Captions of keys without a picture, behind their keys.
+    /// Captions of keys without a picture, each after its key.
     pub(super) alone: Vec<(String, Caption)>,
     /// Names of pictures of formats that are not read.
     pub(super) foreign: Vec<String>,
@@ -61,22 +61,22 @@ pub(super) struct Index {
     pub(super) bare: Vec<String>,
 }
 
-/// Bytes of an archive.
+/// Offset and length in an archive.
 type Place = (u64, u64);
 
 /// Entries of an archive by name: files, and links to other names.
 #[derive(Default)]
 struct Entries {
-    /// In the order of the archive, what is a picture, a label or a wanted caption.
+    /// Pictures, labels and wanted captions, in the order of the archive.
     wanted: Vec<(Vec<u8>, EntryType)>,
     files: HashMap<Vec<u8>, Place>,
-    /// Targets, and whether they are reckoned from the link's own folder.
+    /// Targets, and whether they are relative to the link's own folder.
     links: HashMap<Vec<u8>, (Vec<u8>, bool)>,
     /// Pictures of formats that are not read.
     foreign: Vec<Vec<u8>>,
 }
 
-/// Fields of one sample: names and places of its pictures, and its label.
+/// Fields of one sample: names and positions of its pictures, and its label.
 #[derive(Default)]
 struct Fields {
     picture: Option<(Vec<u8>, Place)>,
@@ -85,10 +85,10 @@ struct Fields {
     caption: Option<Caption>,
 }
 
-/// Reads a tar file's headers and labels, and where captions lie, if they are wanted.
+/// Reads a tar file's headers and labels, and the positions of captions if they are wanted.
 ///
 /// # Errors
-/// What is wrong with the archive, in words.
+/// A description of what is wrong with the archive.
 pub(super) fn index(file: File, captions: bool) -> Result<Index, String> {
     let entries = Entries::read(&file, captions)?;
     let mut samples = BTreeMap::<Vec<u8>, Fields>::new();
@@ -98,7 +98,7 @@ pub(super) fn index(file: File, captions: bool) -> Result<Index, String> {
         let (key, field) = divide(name);
         let fields = samples.entry(key.to_vec()).or_default();
         if is_label(name) {
-            // Other labels than the sample's own are of no use here.
+            // Only the sample's own label is used here.
             if field.eq_ignore_ascii_case(b"cls") {
                 let label = label(&file, place).map_err(|what| format!("{} {what}", text(name)))?;
                 if fields.label.replace(label).is_some() {
@@ -124,7 +124,7 @@ pub(super) fn index(file: File, captions: bool) -> Result<Index, String> {
     }
     let mut found = Index::default();
     for key in order {
-        // Each sample stands where its first picture does.
+        // Samples are in the order of their first pictures.
         let Some(Fields { picture, mut longer, label, caption }) = samples.remove(&key) else {
             continue;
         };
@@ -161,7 +161,7 @@ impl Entries {
         let mut archive = tar::Archive::new(file);
         let (mut found, mut end) = (Self::default(), 0);
         for entry in archive.entries_with_seek().map_err(|error| error.to_string())? {
-            // What the reader says quotes the damaged bytes.
+            // The reader's own message would quote the damaged bytes.
             let entry = entry.map_err(|_| match end {
                 0 => "it is not a tar file".to_owned(),
                 _ => format!("the header behind byte {end} is damaged; copy the file again"),
@@ -195,11 +195,11 @@ impl Entries {
         Ok(found)
     }
 
-    /// Where an entry's bytes lie, over links.
+    /// The position of an entry's bytes, following links.
     fn resolve(&self, name: &[u8], kind: EntryType) -> Result<Place, String> {
         let mut at = name.to_vec();
         for _ in 0..HOPS {
-            // A name may be there twice, as a file and, later, as a link to another.
+            // A name can occur twice, as a file and, later, as a link to another.
             let link = self.links.get(&at);
             match (self.files.get(&at), link) {
                 (Some(&place), None) => return Ok(place),
@@ -226,7 +226,7 @@ impl Entries {
     }
 }
 
-/// Refuses a file that begins as compressed ones do.
+/// Refuses a file that starts like a compressed one.
 fn check_start(mut file: &File) -> Result<(), String> {
     const COMPRESSED: [(&[u8], &str); 4] = [
         (b"\x1F\x8B", "gunzip"),
@@ -245,8 +245,9 @@ fn check_start(mut file: &File) -> Result<(), String> {
     }
 }
 
-/// Refuses an archive without the block of zeros that ends it: it was cut off between entries.
-/// What follows the end must be zeros too: two archives that were joined would be read as one.
+/// Refuses an archive without the block of zeros that ends it, which was truncated between entries.
+///
+/// Data after the end must be zeros too: two archives that were joined would be read as one.
 fn check_end(mut file: &File, end: u64, length: u64) -> Result<(), String> {
     let mut block = [1; 512];
     let start = end.next_multiple_of(512);
@@ -282,7 +283,7 @@ fn label(mut file: &File, (offset, size): Place) -> Result<u32, String> {
     })
 }
 
-/// A name without `./` and with `..` taken back.
+/// A name without `./`, and with `..` resolved.
 fn plain(name: &[u8]) -> Vec<u8> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in name.split(|&byte| byte == b'/') {
@@ -297,7 +298,7 @@ fn plain(name: &[u8]) -> Vec<u8> {
     parts.join(&b'/')
 }
 
-/// Whether a part of a name is hidden: those of macOS are, which hold no pictures.
+/// Whether a part of a name is hidden, like those of macOS, which hold no pictures.
 fn is_hidden(name: &[u8]) -> bool {
     name.split(|&byte| byte == b'/')
         .any(|part| part != b".." && is_hidden_name(OsStr::from_bytes(part)))

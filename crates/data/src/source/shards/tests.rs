@@ -1,4 +1,4 @@
-//! Tar files as people have them, honest and hostile.
+//! Tar files as users have them, valid and malicious.
 
 use std::fs;
 
@@ -91,7 +91,7 @@ fn samples_that_are_left_out_are_told() {
     assert!(notes.contains("1 samples with a KEY.cls have no picture and are left out (2)"));
 }
 
-/// An archive's entry that is no plain file.
+/// An archive's entry that is not a plain file.
 fn entry(name: &str, kind: tar::EntryType, target: &str) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
@@ -133,7 +133,7 @@ fn links_within_an_archive_are_followed_and_others_refused() {
         (Link, "./d/0.png", 1),
         (Symlink, "0.png", 1),
         (Symlink, "../d/0.png", 1),
-        // What comes later in the archive is there as well.
+        // A target that comes later in the archive is found as well.
         (Symlink, "2.png", 3),
     ] {
         let (_root, shards) = opened(kind, target).unwrap();
@@ -238,7 +238,7 @@ fn labels_of_both_splits_are_the_same_classes() {
     }
     let error = splits(&[png("0.png", 1)], &[png("0.png", 1), cls("0.cls", 0)]).err().unwrap();
     assert!(error.contains("training pictures have none"), "{error}");
-    // A class that no training picture is of, though its number is lower than others.
+    // A class without training pictures, although its number is lower than others.
     let gap = [png("0.png", 0), cls("0.cls", 0), png("1.png", 0), cls("1.cls", 2)];
     assert!(splits(&gap, &[png("0.png", 1), cls("0.cls", 1)]).is_err());
 }
@@ -272,7 +272,7 @@ fn an_archive_that_ends_between_two_samples_is_cut_off() {
     for length in (0..whole.len() - 512).step_by(512) {
         assert!(open(&[("s.tar", whole[..length].to_vec())]).is_err(), "{length}");
     }
-    // One block of zeros is the least that ends an archive.
+    // One block of zeros is enough to end an archive.
     assert!(open(&[("s.tar", whole[..whole.len() - 512].to_vec())]).is_ok());
 }
 
@@ -291,7 +291,7 @@ fn what_is_wrong_with_labels_and_names_is_said() {
             assert!(error.contains(word), "{error}");
         }
     }
-    // A thousand classes are nothing special, however few of them occur.
+    // A thousand classes are accepted, however few of them occur.
     assert!(open(&[("s.tar", tar(&[png("1.png", 0), cls("1.cls", 999)]))]).is_ok());
 }
 

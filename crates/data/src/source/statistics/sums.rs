@@ -6,12 +6,12 @@ use super::Statistics;
 use crate::image::Image;
 use crate::source::Source;
 
-/// What is kept of the images that were seen.
+/// Sums over the images that have been read.
 pub(super) enum Sums {
-    /// Of bytes: exact integers, which may be added in any order.
+    /// Of bytes: exact integers, which can be added in any order.
     Bytes {
         pixels: u64,
-        /// Of each channel, of the samples and of their squares.
+        /// For each channel, the sums of the samples and of their squares.
         channels: Vec<[u64; 2]>,
     },
     /// Of other samples: added in the order of the images, as sums of floats depend on it.
@@ -64,7 +64,7 @@ impl Sums {
         Self::Values { pixels, channels, range }
     }
 
-    /// Adds those of images that come later.
+    /// Adds the sums of later images.
     pub(super) fn with(self, other: Self) -> Self {
         match (self, other) {
             (Self::Bytes { pixels, mut channels }, Self::Bytes { pixels: more, channels: add }) => {
@@ -90,8 +90,8 @@ impl Sums {
         }
     }
 
-    /// Means and deviations of the channels; 1 in the place of a deviation by which nothing
-    /// can be divided.
+    /// Means and standard deviations of the channels, with 1 in place of a standard deviation that
+    /// is too small to divide by.
     pub(super) fn statistics(self, samples: SampleType) -> Statistics {
         let (mut mean, mut std) = (Vec::new(), Vec::new());
         let range = match self {

@@ -1,4 +1,4 @@
-//! Every layout on files made here, and what each says of broken ones.
+//! Every layout, with files written here, and the errors for broken ones.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The files of the data sets of [`TextDataset`], and folders of a user's own.
+//! The files of the data sets of [`TextDataset`], and users' own folders.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::tasks::folders::folders_of;
 use crate::text::document::RawDocument;
 use crate::text::folder::read_folder;
 
-/// The eight most frequent topics of the stories that bear one alone.
+/// The eight most frequent topics of the stories with a single topic.
 const EIGHT: [&str; 8] = ["acq", "crude", "earn", "interest", "money-fx", "ship", "sugar", "trade"];
 
 /// Reads a data set.
@@ -35,7 +35,7 @@ pub(super) fn read(dataset: TextDataset, root: &Path) -> Result<Vec<RawDocument>
     }
 }
 
-/// Reads a task's folder of a user's own.
+/// Reads a user's own folder of a task.
 pub(super) fn read_own(folder: &Path) -> Result<Vec<RawDocument>, DataError> {
     let [train, test] = ["train", "test"].map(|part| folder.join(part));
     if train.is_dir() && test.is_dir() {
@@ -49,7 +49,8 @@ pub(super) fn read_own(folder: &Path) -> Result<Vec<RawDocument>, DataError> {
     }
 }
 
-/// A folder of `.txt` files a class; `class` names it by its folder's name.
+/// Reads one folder of `.txt` files per class; `class` turns a folder's name into that of its
+/// class.
 fn class_folders(
     root: &Path,
     part: Option<Split>,
@@ -83,7 +84,7 @@ fn class_folders(
     Ok(documents)
 }
 
-/// UTF-8, or ISO-8859-1 where it is not that.
+/// Decodes UTF-8, or ISO-8859-1 if it is not valid UTF-8.
 fn decoded(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes)
         .unwrap_or_else(|error| error.as_bytes().iter().map(|&byte| char::from(byte)).collect())
@@ -108,13 +109,14 @@ fn reviews(file: &Path) -> Result<Vec<RawDocument>, DataError> {
     Ok(reviews.into_iter().map(document).collect())
 }
 
-/// An e-mail without its headers, whose relays and dates would tell, and without HTML's tags.
+/// An e-mail without HTML tags, and without its headers, whose relays and dates would reveal the
+/// class.
 fn body(mail: &str) -> String {
     let end = mail.find("\n\n").or_else(|| mail.find("\r\n\r\n"));
     without_tags(end.map_or("", |end| &mail[end..]))
 }
 
-/// A text without what stands in angle brackets that a letter, `/` or `!` follows.
+/// A text without tags: an angle bracket before a letter, `/` or `!`, up to the closing one.
 fn without_tags(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! Parts, classes and copies of tasks, and the readers on files that the tests write.
+//! Parts, classes and copies of tasks, and the readers on files written by the tests.
 
 use std::fs;
 
@@ -39,7 +39,7 @@ fn copies_go_before_anything_is_divided_and_parts_are_apart() {
     assert!(train.is_disjoint(&held) && train.is_disjoint(&test) && held.is_disjoint(&test));
     assert!((90..150).contains(&test.len()) && (25..75).contains(&held.len()));
 
-    // The first so many are a fair sample, whatever the order of the source.
+    // The first documents are a fair sample, whatever the order of the source.
     let options = TextTaskOptions { limit: Some(100), test_limit: Some(40), ..Default::default() };
     let few = TextTask::build("mine", raw.clone(), &options).unwrap();
     assert_eq!((few.train.len() + few.validation.len(), few.test.len()), (100, 40));

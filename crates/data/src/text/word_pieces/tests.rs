@@ -1,4 +1,5 @@
-//! Held to the Python package `tokenizers` on texts of `tests/fixtures/word_pieces/cases.py`.
+//! Comparison with the Python package `tokenizers` on texts of
+//! `tests/fixtures/word_pieces/cases.py`.
 
 use super::*;
 

@@ -1,9 +1,9 @@
-//! Frames of a video, decoded from as near before the first one as the file allows.
+//! Frames of a video, decoded from as close before the first one as the file allows.
 //!
-//! ffmpeg is told to begin half-way between the frame before and the first one wanted, to
-//! choose the wanted ones by their number, and to say of each when it is shown. Where that is
-//! not what the packets promised, the caller decodes again from the beginning, as is always
-//! done in containers without an index.
+//! ffmpeg is told to start half-way between the first wanted frame and the one before, to select
+//! the wanted ones by number, and to report when each is shown. If that is not what the packets
+//! promised, the caller decodes again from the beginning, as is always done in containers without
+//! an index.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use super::{Ffmpeg, VideoInfo};
 use crate::image::Image;
 use crate::prefetch::Cancel;
 
-/// Runs of neighbouring frames that are named in one command, for its length is limited.
+/// Maximum number of runs of neighbouring frames in one command, whose length is limited.
 const RUNS: usize = 1000;
 
 /// How a video's frames are decoded.
@@ -21,18 +21,18 @@ const RUNS: usize = 1000;
 pub(in crate::video) struct Decode<'a> {
     pub(in crate::video) path: &'a Path,
     pub(in crate::video) info: &'a VideoInfo,
-    /// Frames of a longer shorter side are made so small; 0 leaves all as they are.
+    /// Frames whose shorter side is longer are shrunk to it; 0 leaves all as they are.
     pub(in crate::video) short_side: usize,
-    /// Most pixels that a frame may have when it arrives.
+    /// Maximum number of pixels of a frame as it arrives.
     pub(in crate::video) max_pixels: u64,
-    /// Whether to begin near the first frame, which may come out wrong.
+    /// Whether to start near the first frame, which can give wrong frames.
     pub(in crate::video) seek: bool,
 }
 
-/// Decodes the frames of these numbers, which rise strictly, and gives each to `take`.
+/// Decodes the frames with these numbers, which are strictly ascending, and passes each to `take`.
 ///
-/// Says whether their times are those of the packets; from the beginning on a decoder's own
-/// order is believed.
+/// Returns whether their times are those of the packets; from the beginning on, the decoder's own
+/// order is trusted.
 pub(in crate::video) fn decode(
     ffmpeg: &Ffmpeg,
     how: Decode<'_>,
@@ -50,13 +50,13 @@ pub(in crate::video) fn decode(
     let threads = ["-threads".to_owned(), "1".to_owned()];
     let mut command = ffmpeg.reading(path, &[&threads[..], &before[..]].concat());
     let runs = runs(wanted);
-    // What lies between too many runs is decoded, and dropped here.
+    // Frames between too many runs are decoded as well, and dropped here.
     let runs = if runs.len() <= RUNS { runs } else { vec![[first, last]] };
     let mut sent = runs.iter().flat_map(|&[from, to]| from..=to);
     let count: u64 = runs.iter().map(|[from, to]| to - from + 1).sum();
     command
         .args(["-vf", &filters(&runs, skipped, short_side)])
-        // Several videos are read at once: threads within one only wait for each other.
+        // Several videos are read at once: threads within one would only wait for each other.
         .args(["-filter_threads", "1", "-threads", "1"])
         .args(["-r", "1/1000", "-frames:v", &count.to_string()])
         .args(["-f", "image2pipe", "-c:v", "ppm", "-"]);
@@ -77,7 +77,7 @@ pub(in crate::video) fn decode(
         return Ok(start.is_none() || as_promised(&how, start, expected, &ended));
     }
     if start.is_some() {
-        // It may be that nothing is wrong but where it began.
+        // The start position may be all that is wrong.
         return Ok(false);
     }
     let missing = upcoming.next().copied().unwrap_or(last);
@@ -89,7 +89,7 @@ pub(in crate::video) fn decode(
 }
 
 impl Decode<'_> {
-    /// Where to begin, in seconds from the file's beginning; `None` for its beginning.
+    /// Start position in seconds from the file's beginning; `None` for its beginning.
     fn start(&self, first: u64) -> Option<f64> {
         let times = &self.info.times;
         let before = usize::try_from(first).ok()?.checked_sub(1)?;
@@ -98,7 +98,7 @@ impl Decode<'_> {
     }
 }
 
-/// Whether the frames were shown when the packets said.
+/// Whether the frames were shown at the times of the packets.
 fn as_promised(
     how: &Decode<'_>,
     start: Option<f64>,
@@ -106,7 +106,7 @@ fn as_promised(
     ended: &Ended,
 ) -> bool {
     let VideoInfo { times, timeline, .. } = how.info;
-    // A container may round its times to a hundredth of a second.
+    // A container can round its times to a hundredth of a second.
     let near = (0.5 / timeline.rate).min(0.02);
     let said = &ended.log.times;
     expected.enumerate().all(|(at, frame)| {
@@ -115,7 +115,7 @@ fn as_promised(
     })
 }
 
-/// Neighbouring numbers together, first and last of each run.
+/// Joins neighbouring numbers to runs, each given by its first and last.
 fn runs(wanted: &[u64]) -> Vec<[u64; 2]> {
     let mut runs: Vec<[u64; 2]> = Vec::new();
     for &frame in wanted {
@@ -127,11 +127,11 @@ fn runs(wanted: &[u64]) -> Vec<[u64; 2]> {
     runs
 }
 
-/// Chooses frames by their numbers from the first decoded one, has their times told, and
-/// shrinks them.
+/// Selects frames by their numbers from the first decoded one, reports their times, and shrinks
+/// them.
 ///
-/// Each is given a place of its own on a scale of a thousand seconds, beside which no frame is
-/// long: ffmpeg would double or drop frames for the sake of a constant rate.
+/// Each frame gets its own time on a scale of a thousand seconds, compared to which every frame is
+/// short: otherwise ffmpeg would duplicate or drop frames to keep a constant rate.
 fn filters(runs: &[[u64; 2]], skipped: u64, short_side: usize) -> String {
     let run = |&[from, to]: &[u64; 2]| match (from - skipped, to - skipped) {
         (from, to) if from == to => format!("eq(n,{from})"),

@@ -1,20 +1,20 @@
 //! Parsing of ffmpeg's standard error, with `-v level+info`.
 
-/// Lines that are kept; what a file's header gives comes first.
+/// Number of lines that are kept; those about a file's header come first.
 const KEPT: usize = 400;
 
 /// The messages of one run.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    /// The first ones, without those of the filter `showinfo`.
+    /// The first lines, without those of the filter `showinfo`.
     pub(super) lines: Vec<String>,
     /// The first error.
     pub(super) error: Option<String>,
-    /// Whether a file that was cut off was spoken of.
+    /// Whether a message says that the file is truncated.
     pub(super) cut_off: bool,
     /// The times of the frames that went through the filter `showinfo`, in seconds.
     pub(super) times: Vec<Option<f64>>,
-    /// Seconds in a unit of those times.
+    /// Seconds per unit of those times.
     unit: Option<f64>,
 }
 
@@ -48,7 +48,7 @@ impl Log {
                 Some(ones.trim().parse::<f64>().ok()? / of.trim().parse::<f64>().ok()?)
             });
         } else if let Some((_, rest)) = line.split_once(" pts:") {
-            // `pts:` comes before `pts_time:`, and may be NOPTS.
+            // `pts:` comes before `pts_time:`, and can be NOPTS.
             let ticks = rest.split_whitespace().next().and_then(|ticks| ticks.parse::<f64>().ok());
             self.times.push(ticks.zip(self.unit).map(|(ticks, unit)| ticks * unit));
         }

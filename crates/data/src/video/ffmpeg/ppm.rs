@@ -1,24 +1,24 @@
-//! Pictures in the format PPM of eight bits, one after the other.
+//! Pictures in the PPM format with eight bits, one after the other.
 
 use std::io;
 
 use crate::image::Image;
 
-/// Bytes that a header is read by; the most that belong to the picture after it.
+/// Bytes read at a time for a header; at most this many belong to the picture after it.
 const STEP: usize = 64;
 
-/// Reads pictures from whatever gives bytes.
+/// Reads pictures from a source of bytes.
 pub(super) struct Pictures<R> {
-    /// Reads into what its buffer has room for and gives the number of bytes, 0 at the end.
+    /// Reads into the spare capacity of its buffer and returns the number of bytes, 0 at the end.
     append: R,
     max_pixels: u64,
-    /// What was read of the next picture.
+    /// Bytes that have been read of the next picture.
     begun: Vec<u8>,
 }
 
 impl<R: FnMut(&mut Vec<u8>) -> io::Result<usize>> Pictures<R> {
-    /// `append` reads into what its buffer has room for and gives the number of bytes, 0 at the
-    /// end.
+    /// `append` reads into the spare capacity of its buffer and returns the number of bytes, 0 at
+    /// the end.
     pub(super) fn new(append: R, max_pixels: u64) -> Self {
         Self { append, max_pixels, begun: Vec::new() }
     }
@@ -26,7 +26,7 @@ impl<R: FnMut(&mut Vec<u8>) -> io::Result<usize>> Pictures<R> {
     /// Reads the next picture; `None` at the end.
     ///
     /// # Errors
-    /// When what comes is no picture, ends within one, or has more pixels than it may.
+    /// When the data are not a picture, end within one, or have more pixels than allowed.
     pub(super) fn next(&mut self) -> io::Result<Option<Image<'static>>> {
         let header = loop {
             if let Some(header) = self.header()? {
@@ -52,18 +52,18 @@ impl<R: FnMut(&mut Vec<u8>) -> io::Result<usize>> Pictures<R> {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
             }
         }
-        // A buffer may have got more room than was asked for.
+        // A buffer can have more room than was asked for.
         self.begun.extend_from_slice(&pixels[size..]);
         pixels.truncate(size);
         Ok(Some(Image::new(height as usize, width as usize, 3, pixels)))
     }
 
-    /// Reads `P6`, width and height, and the greatest sample, each on its line; `None` where
-    /// more must be read first.
+    /// Reads `P6`, width and height, and the greatest sample, each on its own line; `None` if more
+    /// must be read first.
     fn header(&self) -> io::Result<Option<Header>> {
         let ends = self.begun.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
         let Some((end, _)) = ends.take(3).nth(2) else {
-            // No number has so many digits.
+            // No valid header is this long.
             return if self.begun.len() < STEP {
                 Ok(None)
             } else {
@@ -89,9 +89,9 @@ impl<R: FnMut(&mut Vec<u8>) -> io::Result<usize>> Pictures<R> {
     }
 }
 
-/// What stands before a picture's samples.
+/// The header of a picture.
 struct Header {
-    /// Bytes that it takes.
+    /// Its length in bytes.
     length: usize,
     width: u64,
     height: u64,
@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives a stream in pieces of at most so many bytes.
+    /// Reads pictures from a stream that arrives in pieces of at most `piece` bytes.
     fn pictures<'a>(
         mut stream: &'a [u8],
         piece: usize,

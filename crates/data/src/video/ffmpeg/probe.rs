@@ -1,7 +1,7 @@
-//! How long, how fast and how large a video is, by its packets: nothing is decoded.
+//! Length, frame rate and size of a video, from its packets: nothing is decoded.
 //!
-//! ffmpeg copies the packets of the stream that it would show into its `framecrc` format, one
-//! line each, and says on its standard error what the file's header gives.
+//! ffmpeg copies the packets of the stream that it would show into its `framecrc` format, one line
+//! each, and describes the file's header on its standard error.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -13,41 +13,41 @@ use crate::video::Timeline;
 
 /// The timestamp of a packet that has none.
 const NONE: i64 = i64::MIN;
-/// Marks of packets: damaged, and decoded but not shown.
+/// Flags of packets: damaged, and decoded but not shown.
 const DAMAGED: u32 = 2;
 const HIDDEN: u32 = 4;
 
-/// What is known of a video file before it is decoded.
+/// Properties of a video file, known before it is decoded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VideoInfo {
-    /// How many frames it has on its timeline, and how many a second. A video of variable rate
-    /// has its mean rate, and shows at each place the frame that stands then.
+    /// Number of frames on its timeline, and frame rate. A video of variable rate has its mean
+    /// rate, and shows at each position the frame that is current then.
     pub timeline: Timeline,
-    /// Height in pixels, as shown: turned where the file says so.
+    /// Height in pixels, as shown: rotated if the file says so.
     pub height: usize,
     /// Width in pixels, as shown.
     pub width: usize,
-    /// By how many degrees the file says to turn the picture, anticlockwise.
+    /// Rotation of the picture according to the file, in degrees anticlockwise.
     pub rotation: i32,
-    /// Seconds from the beginning of the first frame to that of the last.
+    /// Seconds from the start of the first frame to that of the last.
     pub seconds: f64,
     /// Whether the file has sound.
     pub sound: bool,
-    /// When each frame is shown, in seconds from the file's beginning, rising; empty where the
-    /// file does not say.
+    /// When each frame is shown, in seconds from the file's beginning, ascending; empty if the file
+    /// does not say.
     pub(super) times: Vec<f64>,
-    /// Whether decoding can begin in the middle: a key frame is found by its time.
+    /// Whether decoding can start in the middle: a key frame is found by its time.
     indexed: bool,
-    /// The frame at each place of the timeline; `None` where they are the same.
+    /// The frame at each position of the timeline; `None` if they are the same.
     places: Option<Vec<u64>>,
 }
 
-/// Containers that are sought in by an index of key frames. In others a search ends somewhere
-/// in the stream, and what refers to frames before that comes out wrong.
+/// Containers with an index of key frames for seeking. In others a seek ends somewhere in the
+/// stream, and frames that refer to earlier ones come out wrong.
 const INDEXED: [&str; 3] = ["mov,", "matroska,", "avi,"];
 
 impl VideoInfo {
-    /// The number of the frame that stands at a place of the timeline.
+    /// The number of the frame at a position of the timeline.
     pub(in crate::video) fn frame(&self, place: u64) -> u64 {
         match &self.places {
             Some(places) => places[place as usize],
@@ -55,22 +55,22 @@ impl VideoInfo {
         }
     }
 
-    /// When the frame at a place of the timeline is shown, in seconds from the file's beginning.
+    /// When the frame at a position of the timeline is shown, in seconds from the file's beginning.
     pub(in crate::video) fn time(&self, place: u64) -> f64 {
         let frame = self.frame(place) as usize;
         self.times.get(frame).copied().unwrap_or(place as f64 / self.timeline.rate)
     }
 
-    /// Whether decoding can begin in the middle.
+    /// Whether decoding can start in the middle.
     pub(in crate::video) fn seekable(&self) -> bool {
         self.indexed && !self.times.is_empty()
     }
 
     /// Puts frames on a timeline.
     ///
-    /// Times that keep to the mean rate within half a frame give a place to each frame, and so
-    /// does a file without times. Otherwise each place has the frame whose time, rounded to
-    /// places, is the last one up to it, as ffmpeg's own conversion to a constant rate has it.
+    /// If all times are within half a frame of the mean rate, or the file has no times, each frame
+    /// has its own position. Otherwise each position has the last frame whose time, rounded to
+    /// positions, is not after it, as in ffmpeg's own conversion to a constant rate.
     fn on_timeline(mut times: Vec<f64>, count: usize, stated: f64) -> Self {
         times.sort_by(f64::total_cmp);
         let seconds = match (times.first(), times.last()) {
@@ -115,7 +115,7 @@ impl VideoInfo {
     }
 }
 
-/// Looks into a file.
+/// Probes a file.
 pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path, cancel: &Cancel) -> Result<VideoInfo, String> {
     let about = path.metadata().map_err(|error| error.to_string())?;
     if !about.is_file() {
@@ -175,7 +175,7 @@ fn understand(packets: Packets, ended: &Ended) -> Result<VideoInfo, String> {
 /// The packets of one stream.
 #[derive(Default)]
 struct Packets {
-    /// Seconds in a unit of the timestamps.
+    /// Seconds per unit of the timestamps.
     unit: f64,
     count: usize,
     /// When each is shown, and when it is decoded.
@@ -207,8 +207,8 @@ impl Packets {
         self.stamps.push([shown, decoded]);
     }
 
-    /// When the frames are shown, in seconds; old containers say only when they are decoded,
-    /// which of frames that are not reordered is the same.
+    /// When the frames are shown, in seconds. Old containers only say when they are decoded, which
+    /// is the same for frames that are not reordered.
     fn times(&self) -> Option<Vec<f64>> {
         let which = usize::from(self.stamps.iter().any(|[shown, _]| *shown == NONE));
         let known = self.unit.is_finite() && self.unit > 0.0;
@@ -222,7 +222,7 @@ impl Packets {
     }
 }
 
-/// What the header gives of the stream that is shown.
+/// Properties of the shown stream, according to the header.
 #[derive(Debug, Default, PartialEq)]
 struct Stream {
     width: usize,
@@ -232,13 +232,13 @@ struct Stream {
 }
 
 impl Stream {
-    /// Finds the stream that ffmpeg chose, unless that is the cover of a piece of music.
+    /// Finds the stream that ffmpeg chose, unless it is the cover of a piece of music.
     fn shown(lines: &[String]) -> Option<Self> {
         // `  Stream #0:1 -> #0:0 (copy)`
         let chosen = lines.iter().find_map(|line| line.split_once(" -> #0:0")?.0.split('#').nth(1));
         let chosen = format!("Stream #{}", chosen?);
         let mut lines = lines.iter().skip_while(|line| {
-            // The number may be followed by an identity and a language: `#0:0[0x1](und): Video:`.
+            // The number can be followed by an identifier and a language: `#0:0[0x1](und): Video:`.
             !line.split_once(&chosen).is_some_and(|(_, rest)| {
                 rest.starts_with([':', '[', '(']) && rest.contains(": Video: ")
             })
@@ -248,7 +248,7 @@ impl Stream {
             return None;
         }
         let mut stream = Self::default();
-        // Codecs have commas in brackets, so the fields are told by their form.
+        // Codecs have commas in brackets, so the fields are recognised by their form.
         for field in line.split(", ") {
             let mut words = field.split_whitespace();
             let (first, second) = (words.next().unwrap_or_default(), words.next());
@@ -258,7 +258,7 @@ impl Stream {
             {
                 (stream.width, stream.height) = (width, height);
             }
-            // The rate of the frames is given, or at least that of the fields.
+            // The frame rate is given, or at least the field rate.
             if second == Some("fps") || (second == Some("tbr") && stream.rate.is_none()) {
                 let (number, times) = match first.strip_suffix('k') {
                     Some(number) => (number, 1000.0),
@@ -335,7 +335,7 @@ mod tests {
         assert!(!packets.damaged);
         packets.take("0, 1024, 2048, 512, 1001, 0x0deef947, F=0x2");
         assert!(packets.damaged);
-        // Without times of showing those of decoding count.
+        // Without times of showing, the times of decoding count.
         let mut old = Packets::default();
         old.take("#tb 0: 1/10");
         old.take("0, 0, -9223372036854775808, 1, 42753, 0xf92698d8");
@@ -348,7 +348,7 @@ mod tests {
         // Frames at 0, 1, 2, 8 tenths of a second: a mean of 3 in 0.8 s.
         let info = VideoInfo::on_timeline(vec![0.8, 0.0, 0.2, 0.1], 4, 25.0);
         assert!((info.timeline.rate - 3.75).abs() < 1e-9 && info.timeline.frames == 4);
-        // Their places, rounded, are 0, 0, 1, 3.
+        // Their positions, rounded, are 0, 0, 1, 3.
         assert_eq!((0..4).map(|place| info.frame(place)).collect::<Vec<_>>(), [1, 2, 2, 3]);
         // One frame, or no times: the stated rate.
         let one = VideoInfo::on_timeline(vec![0.5], 1, 12.0);

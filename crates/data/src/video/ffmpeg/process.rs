@@ -1,8 +1,8 @@
 //! A child process whose output is read while it runs, and that does not outlive its reader.
 //!
-//! Both of its pipes are read by one thread, which looks up now and then whether anybody wants
-//! more. What is read goes straight to where it stays: frames are large, and each thread or
-//! buffer in between costs as much as decoding does.
+//! Both of its pipes are read by one thread, which checks from time to time whether more is wanted.
+//! Data are read directly into their final place: frames are large, and each thread or buffer in
+//! between costs as much as decoding does.
 
 use std::io::{self, Read};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
@@ -15,30 +15,30 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::log::Log;
 use crate::prefetch::Cancel;
 
-/// How often is looked whether anybody wants more.
+/// Interval between checks whether more is wanted.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-/// How long a program may give nothing before it is ended.
+/// How long a program may produce no output before it is killed.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a program that has closed its output may take to end.
+/// How long a program that has closed its output may take to exit.
 const ENDING: Duration = Duration::from_secs(1);
-/// Bytes that a pipe holds, as many as Linux allows without asking: a frame then takes few
-/// turns of the program and its reader.
+/// Capacity of a pipe in bytes, the most that Linux allows without privileges: a frame then takes
+/// few switches between the program and its reader.
 #[cfg(target_os = "linux")]
 const PIPE: usize = 1 << 20;
 
-/// A program that has ended, and what it said.
+/// A program that has exited, and its messages.
 pub(super) struct Ended {
     status: ExitStatus,
     pub(super) log: Log,
 }
 
 impl Ended {
-    /// Whether it says that nothing went wrong.
+    /// Whether it exited successfully.
     pub(super) fn success(&self) -> bool {
         self.status.success()
     }
 
-    /// Why it failed, in its own words where it gave any.
+    /// The reason for its failure, in its own words if it gave any.
     pub(super) fn reason(&self) -> String {
         match &self.log.error {
             Some(error) => error.clone(),
@@ -47,12 +47,12 @@ impl Ended {
     }
 }
 
-/// Runs a command and lets `read` read its output, as far as that wants.
+/// Runs a command and passes its output to `read`, which reads as much as it wants.
 ///
-/// A program whose output was not read to its end is killed.
+/// A program whose output was not read to the end is killed.
 ///
 /// # Errors
-/// When the program cannot be run, gives nothing for [`PATIENCE`], or `read` fails, or soon
+/// When the program cannot be run, produces no output for [`PATIENCE`], or `read` fails, and soon
 /// after `cancel` is set.
 pub(super) fn run(
     command: &mut Command,
@@ -72,7 +72,7 @@ pub(super) fn run(
     let mut output = Output { stdout, said, cancel, ended: false };
     let outcome = read(&mut output);
     let Output { stdout, mut said, ended, .. } = output;
-    // Whoever still writes gets to know that nobody reads.
+    // A program that is still writing learns that nobody reads.
     drop(stdout);
     let status = child.end(ended, &mut said).map_err(|error| format!("{program}: {error}"))?;
     let log = said.finish();
@@ -83,33 +83,33 @@ pub(super) fn run(
     Ok(Ended { status, log })
 }
 
-/// Says what is wrong with a program's output.
+/// The message for an error in reading a program's output.
 pub(super) fn problem(error: io::Error) -> String {
     match error.kind() {
-        // That is of the program, not of what it gave.
+        // This one is about the program, not its output.
         io::ErrorKind::Other => error.to_string(),
         _ => format!("the output of ffmpeg cannot be read: {error}"),
     }
 }
 
-/// What a running program writes on its standard output.
+/// The standard output of a running program.
 pub(super) struct Output<'a> {
     stdout: ChildStdout,
     said: Said,
     cancel: &'a Cancel,
-    /// Whether it was read to its end.
+    /// Whether it was read to the end.
     ended: bool,
 }
 
 impl Output<'_> {
-    /// Reads into what `buffer` has room for, without filling it with zeros first; gives the
+    /// Reads into the spare capacity of `buffer`, without filling it with zeros first; returns the
     /// number of bytes, 0 at the end.
     ///
     /// # Errors
     /// As [`Read::read`].
     ///
     /// # Panics
-    /// In debug builds, when `buffer` has no memory.
+    /// In debug builds, when `buffer` has no capacity.
     pub(super) fn append(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         self.wait()?;
         let read = rustix::io::read(&self.stdout, spare_capacity(buffer))?;
@@ -117,7 +117,7 @@ impl Output<'_> {
         Ok(read)
     }
 
-    /// Waits until there is something to read, or nothing more to come.
+    /// Waits until there is something to read, or the end is reached.
     fn wait(&mut self) -> io::Result<()> {
         let begun = Instant::now();
         loop {
@@ -146,8 +146,8 @@ impl Output<'_> {
 
 impl Read for Output<'_> {
     /// # Errors
-    /// When the pipe fails, the program gives nothing for too long, or soon after nobody wants
-    /// any more.
+    /// When the pipe fails, the program produces no output for too long, or soon after nobody wants
+    /// more.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.wait()?;
         let read = self.stdout.read(buffer)?;
@@ -156,11 +156,11 @@ impl Read for Output<'_> {
     }
 }
 
-/// What a running program says on its standard error.
+/// The standard error of a running program.
 struct Said {
-    /// Nothing once it has ended.
+    /// `None` once it has ended.
     stderr: Option<ChildStderr>,
-    /// The beginning of a line.
+    /// The start of a line.
     line: Vec<u8>,
     log: Log,
 }
@@ -170,7 +170,7 @@ impl Said {
         self.stderr.as_ref().map(|stderr| PollFd::new(stderr, PollFlags::IN))
     }
 
-    /// Takes what has come.
+    /// Reads what has arrived.
     fn take(&mut self) {
         let Some(stderr) = &mut self.stderr else { return };
         let mut bytes = [0; 4096];
@@ -189,7 +189,7 @@ impl Said {
         }
     }
 
-    /// Takes what comes within a time, and says whether anything did.
+    /// Reads what arrives within a time, and returns whether anything did.
     fn take_within(&mut self, time: Timespec) -> bool {
         let Some(pipe) = self.poll() else { return false };
         let mut pipes = [pipe];
@@ -200,7 +200,7 @@ impl Said {
         came
     }
 
-    /// The log, of a program that has ended.
+    /// The log of a program that has exited.
     fn finish(mut self) -> Log {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         while self.take_within(now) {}
@@ -211,7 +211,7 @@ impl Said {
     }
 }
 
-/// Waits until something has come on one of these, or the time is over.
+/// Waits until something arrives on one of these, or the time is over.
 fn wait_for(pipes: &mut [PollFd<'_>], time: Timespec) -> io::Result<()> {
     match poll(pipes, Some(&time)) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
@@ -219,16 +219,16 @@ fn wait_for(pipes: &mut [PollFd<'_>], time: Timespec) -> io::Result<()> {
     }
 }
 
-/// Whether reading gives something at once, be it the end.
+/// Whether reading returns at once, possibly with the end.
 fn has_come(pipe: &PollFd<'_>) -> bool {
     !pipe.revents().is_empty()
 }
 
-/// A program that does not outlive this.
+/// A program that does not outlive this value.
 struct Running(Child);
 
 impl Running {
-    /// Lets it end by itself where it has closed its output, and waits for it.
+    /// Lets it exit by itself if it has closed its output, and waits for it.
     fn end(&mut self, by_itself: bool, said: &mut Said) -> io::Result<ExitStatus> {
         let begun = Instant::now();
         let moment = Duration::from_millis(1);
@@ -236,7 +236,7 @@ impl Running {
             if let Some(status) = self.0.try_wait()? {
                 return Ok(status);
             }
-            // It may have more to say than its pipe holds.
+            // It can have more messages than its pipe holds.
             let nap = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
             if said.stderr.is_none() {
                 thread::sleep(moment);
@@ -244,7 +244,7 @@ impl Running {
                 said.take_within(nap);
             }
         }
-        // Fails only where it has ended meanwhile.
+        // Fails only if it has exited in the meantime.
         self.0.kill().ok();
         self.0.wait()
     }
@@ -252,7 +252,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Fails only where it has ended and was waited for.
+        // Fails only if it has exited and was waited for.
         self.0.kill().ok();
         self.0.wait().ok();
     }

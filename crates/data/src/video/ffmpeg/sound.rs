@@ -1,4 +1,4 @@
-//! The sound of a video or audio file, as one wave, or a part of it as two ears hear it.
+//! The sound of a video or audio file, mixed to one channel, or a part of it in stereo.
 
 use std::path::Path;
 
@@ -8,22 +8,22 @@ use super::Ffmpeg;
 use super::process::{problem, run};
 use crate::prefetch::Cancel;
 
-/// The most samples that are read: ten minutes at 48 kHz.
+/// Maximum number of samples that are read: ten minutes at 48 kHz.
 const MOST: usize = 48_000 * 600;
 
-/// Seconds before a part from which on it is decoded: the first packet after a jump may be lost.
+/// Seconds by which decoding starts before a part: the first packet after a jump can be lost.
 const LEAD: f64 = 0.25;
 
-/// Puts each sample where its time says, from the beginning on, with silence in the gaps.
+/// A filter that puts each sample at its time, from the beginning on, with silence in the gaps.
 const TIMED: [&str; 2] = ["-af", "aresample=async=1:first_pts=0"];
 
 impl Ffmpeg {
-    /// Decodes a file's sound, mixed to one channel and resampled to `rate` samples a second,
+    /// Decodes a file's sound, mixed to one channel and resampled to `rate` samples per second,
     /// each about in [−1, 1].
     ///
     /// # Errors
-    /// [`DataError::Video`] when the file has no sound, cannot be decoded, or sounds for longer
-    /// than ten minutes at 48 kHz.
+    /// [`DataError::Video`] when the file has no sound, cannot be decoded, or lasts longer than ten
+    /// minutes at 48 kHz.
     pub fn sound(&self, path: &Path, rate: u32) -> Result<Vec<f32>, DataError> {
         let wave = self.heard(path, [rate, 1], &[], &[], &Cancel::default())?;
         match wave.is_empty() {
@@ -32,8 +32,8 @@ impl Ffmpeg {
         }
     }
 
-    /// Decodes what sounds in the `seconds` from `start` on, at the left and the right ear: as
-    /// many samples as there are, none where the sound is over. A single channel reaches both.
+    /// Decodes the left and the right channel of the sound in the `seconds` from `start` on: as
+    /// many samples as there are, none after the sound's end. A single channel is used for both.
     ///
     /// # Errors
     /// [`DataError::Video`] when the file has no sound or cannot be decoded.
@@ -53,7 +53,7 @@ impl Ffmpeg {
         Ok([0, 1].map(|ear| wave.iter().skip(ear).step_by(2).copied().collect()))
     }
 
-    /// Decodes the sound of a part of a file, sample by sample of all channels.
+    /// Decodes the sound of a part of a file, with interleaved channels.
     fn heard(
         &self,
         path: &Path,

@@ -1,4 +1,4 @@
-//! Programs that fail in every way, played by shell scripts.
+//! Programs that fail in every way, simulated by shell scripts.
 
 use std::fs;
 use std::thread;
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-/// A program of some shell lines. `$BYTES` of them is a frame of 2 × 1 pixels; asked for
-/// packets it names five, and asked for its version it says that it is ffmpeg.
+/// A program of some shell lines, in which `frame` writes a frame of 2 × 1 pixels. Asked for
+/// packets it lists five, and asked for its version it claims to be ffmpeg.
 pub(in crate::video) fn program(folder: &Path, lines: &str) -> PathBuf {
     let path = folder.join("ffmpeg");
     let script = format!(
@@ -23,8 +23,8 @@ pub(in crate::video) fn program(folder: &Path, lines: &str) -> PathBuf {
           for i in 0 1 2 3 4; do echo \"0, $i, $i, 1, 9, 0x1\"; done; exit;;\n\
         esac\n{lines}\n"
     );
-    // Written by another process: one that forks while a script is open for writing here
-    // would make it impossible to run.
+    // Written by another process: if a thread of this one forked while the script was open for
+    // writing, the script could not be run.
     let plain = folder.join("script");
     fs::write(&plain, script).unwrap();
     let copied = Command::new("sh")
@@ -35,7 +35,7 @@ pub(in crate::video) fn program(folder: &Path, lines: &str) -> PathBuf {
     path
 }
 
-/// What becomes of frames 1 and 3 of a video, decoded by such a program.
+/// The result of decoding frames 1 and 3 of a video with such a program.
 fn decoded(lines: &str) -> (Result<bool, String>, usize, Duration) {
     let folder = tempfile::tempdir().unwrap();
     let ffmpeg = Ffmpeg::at(program(folder.path(), lines)).unwrap();
@@ -56,7 +56,7 @@ fn decoded(lines: &str) -> (Result<bool, String>, usize, Duration) {
 #[test]
 fn frames_come_and_a_program_that_goes_on_is_ended() {
     assert_eq!(decoded("frame; frame").0, Ok(true));
-    // It would go on for a minute.
+    // The program would run for a minute.
     let (result, frames, time) = decoded("frame; frame; exec sleep 60");
     assert_eq!((result, frames), (Ok(true), 2));
     assert!(time < Duration::from_secs(20), "{time:?}");

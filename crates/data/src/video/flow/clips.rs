@@ -1,4 +1,4 @@
-//! The flow of many clips, measured once and kept on disk.
+//! The flow of many clips, computed once and kept on disk.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,36 +12,38 @@ use sha2::{Digest, Sha256};
 use super::{TvL1, TvL1Config};
 use crate::prefetch::{Prefetcher, Prepared};
 
-/// Changes with whatever makes the same clips have another flow.
+/// Changes whenever the same clips would get a different flow.
 const VERSION: &str = "TV-L1, 1";
 
-/// Thousandths of a pixel, in which flows are counted.
+/// Units of a stored flow per pixel: thousandths.
 const A_PIXEL: f32 = 1000.0;
 
-/// Bytes of a digest at the end of a file.
+/// Length of the digest at the end of a file, in bytes.
 const DIGEST: usize = 32;
 
-/// Measures the flow of clips with the default settings, and keeps it in a folder by what the
-/// clips hold.
+/// Computes the flow of clips with the default settings, and keeps it in a folder under a hash of
+/// the clips.
 #[derive(Clone, Debug)]
 pub struct ClipFlow {
     folder: PathBuf,
 }
 
 impl ClipFlow {
-    /// Keeps flows in a folder, which is made when it is needed.
+    /// Keeps flows in a folder, which is created when it is needed.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into() }
     }
 
-    /// The flow from each frame to the next of clips [N, 3, T, H, W] of red, green and blue, in
-    /// thousandths of a pixel: [N, 2, T − 1, H, W], to the right and downwards, cut off at what
-    /// an `i16` holds. Measured on the threads of `prefetcher`, unless a file holds it; a folder
-    /// that cannot be written to is no error.
+    /// The flow from each frame to the next of RGB clips [N, 3, T, H, W], in thousandths of a
+    /// pixel: [N, 2, T − 1, H, W], to the right and downwards.
+    ///
+    /// Values are clipped to the range of an `i16`. The flow is computed on the threads of
+    /// `prefetcher`, unless a file holds it; a folder that cannot be written to is not an error.
     ///
     /// # Errors
-    /// [`DataError::Setting`] when the pixels are no whole number of clips, or a side is out of
-    /// the range of [`TvL1::between`]; [`DataError::Stopped`] soon after `stop` is set.
+    /// [`DataError::Setting`] when the pixels are not a whole number of clips, a clip has fewer
+    /// than two frames, or a side is out of the range of [`TvL1::between`]; [`DataError::Stopped`]
+    /// soon after `stop` is set.
     pub fn of(
         &self,
         pixels: &[u8],
@@ -117,7 +119,7 @@ fn grey(clip: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// What a file holds; none where there is none, or it is not whole.
+/// The contents of a file; `None` if there is no file, or it is damaged.
 fn read(path: &Path, values: usize) -> Option<Vec<i16>> {
     let bytes = fs::read(path).ok()?;
     let (fields, digest) = bytes.split_at_checked(2 * values)?;
@@ -131,7 +133,7 @@ fn read(path: &Path, values: usize) -> Option<Vec<i16>> {
 mod tests {
     use super::*;
 
-    /// Two clips of three frames, in which a bright square goes to the right by two pixels.
+    /// Two clips of three frames, in which a bright square moves to the right by two pixels.
     fn clips() -> Vec<u8> {
         let mut pixels = Vec::new();
         for clip in 0..2 {
@@ -165,7 +167,7 @@ mod tests {
 
         let file = fs::read_dir(place.path().join("flow")).unwrap().next().unwrap().unwrap().path();
         assert_eq!(of(&go).unwrap(), found);
-        // What a whole file says is believed; what is not whole is measured again.
+        // An intact file is trusted; the flow of a damaged one is computed again.
         let whole = fs::read(&file).unwrap();
         let mut other = vec![0; whole.len() - DIGEST];
         let digest = Sha256::digest(&other);

@@ -1,4 +1,4 @@
-//! Planes of numbers: sizes, slopes, what lies between pixels, medians.
+//! Planes of numbers: resizing, slopes, interpolation and medians.
 
 use std::array::from_fn;
 
@@ -11,7 +11,7 @@ pub(super) struct Plane {
 }
 
 impl Plane {
-    /// A plane whose number at each place is given.
+    /// A plane whose number at each position is given by `at`.
     pub(super) fn new(height: usize, width: usize, at: impl Fn(usize) -> f32) -> Self {
         Self { height, width, values: (0..height * width).map(at).collect() }
     }
@@ -32,8 +32,8 @@ impl Plane {
         &mut self.values
     }
 
-    /// Linearly between pixels, without a filter before; steps are pixels of this plane to one of
-    /// the new one.
+    /// Resizes with linear interpolation, without a filter before; `steps` are in pixels of this
+    /// plane per pixel of the new one.
     pub(super) fn resized(&self, [height, width]: [usize; 2], steps: [f64; 2]) -> Self {
         let between = |place: usize, step: f64, side: usize| -> (usize, usize, f32) {
             let at = (((place as f64 + 0.5) * step - 0.5) as f32).clamp(0.0, (side - 1) as f32);
@@ -56,7 +56,7 @@ impl Plane {
     }
 
     /// Half the difference of the neighbours to the right and left, and below and above; at the
-    /// border a pixel stands for the neighbour that it lacks.
+    /// border a pixel replaces its missing neighbour.
     pub(super) fn slopes(&self) -> [Self; 2] {
         let Self { height, width, values } = self;
         let across = Self::new(*height, *width, |at| {
@@ -72,7 +72,7 @@ impl Plane {
         [across, down]
     }
 
-    /// Each place's number that a flow leads to: cubic between pixels, 0 outside.
+    /// The number to which a flow leads from each position: cubic between pixels, 0 outside.
     pub(super) fn warped(&self, [right, down]: &[Self; 2]) -> Self {
         Self::new(self.height, self.width, |at| {
             let [x, y] = [(at % self.width) as f32, (at / self.width) as f32];
@@ -98,7 +98,7 @@ impl Plane {
         sum
     }
 
-    /// The median of the 5 × 5 pixels around each; beyond the border its own are repeated.
+    /// The median of the 5 × 5 pixels around each; the border is repeated.
     pub(super) fn median(&self) -> Self {
         let near = |place: usize, side: usize| -> [usize; 5] {
             from_fn(|offset| (place + offset).saturating_sub(2).min(side - 1))
@@ -117,8 +117,8 @@ impl Plane {
     }
 }
 
-/// Weights of four neighbours in a row, the second of which lies `t` before the place; a of the
-/// kernel is −0.75.
+/// Weights of four neighbours in a row, the second of which lies `t` before the position; the
+/// kernel's a is −0.75.
 fn cubic_weights(t: f32) -> [f32; 4] {
     const A: f32 = -0.75;
     let far = |d: f32| ((A * d - 5.0 * A) * d + 8.0 * A) * d - 4.0 * A;

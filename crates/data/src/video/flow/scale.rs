@@ -1,14 +1,14 @@
-//! One picture of the pyramid: the flow is warped, thresholded and smoothed until it stands.
+//! One picture of the pyramid: the flow is warped, thresholded and smoothed until it converges.
 
 use super::TvL1Config;
 use super::plane::Plane;
 
-/// The second frame where the flow leads, and what of its brightness the flow must explain.
+/// The second frame as warped by the flow, and the brightness that the flow must explain.
 struct Warped {
     slopes: [Plane; 2],
     /// |∇I₁|².
     steepness: Plane,
-    /// I₁ − ∇I₁ · u₀ − I₀, so that ρ(u) is this and ∇I₁ · u.
+    /// I₁ − ∇I₁ · u₀ − I₀, so that ρ(u) is this plus ∇I₁ · u.
     rest: Plane,
 }
 
@@ -27,7 +27,7 @@ impl Warped {
         Self { slopes, steepness, rest }
     }
 
-    /// The flow at a place that explains the brightness better, at most a step away.
+    /// The flow at a position that explains the brightness better, at most a step away.
     fn threshold(&self, at: usize, flow: [f32; 2], step: f32) -> [f32; 2] {
         let slope = self.slopes.each_ref().map(|slope| slope.values()[at]);
         let steepness = self.steepness.values()[at];
@@ -45,7 +45,7 @@ impl Warped {
     }
 }
 
-/// Makes a flow from the first frame to the second better.
+/// Improves a flow from the first frame to the second.
 pub(super) fn refine(frames: &[Plane; 2], flow: &mut [Plane; 2], config: &TvL1Config) {
     let (height, width) = (frames[0].height(), frames[0].width());
     let slopes = frames[1].slopes();
@@ -73,7 +73,7 @@ pub(super) fn refine(frames: &[Plane; 2], flow: &mut [Plane; 2], config: &TvL1Co
     }
 }
 
-/// A step of the flow, and the sum of its squares.
+/// Makes a step of the flow, and returns the sum of the squared changes.
 fn step(
     warped: &Warped,
     flow: &mut [Plane; 2],
@@ -102,7 +102,7 @@ fn step(
     change
 }
 
-/// A step of the dual variables of one part of the flow, by its slopes.
+/// Makes a step of the dual variables of one part of the flow, by its slopes.
 fn smooth(dual: &mut [Vec<f32>; 2], part: &Plane, step: f32) {
     let (height, width, values) = (part.height(), part.width(), part.values());
     let [across, down] = dual;

@@ -1,4 +1,4 @@
-//! Flow as OpenCV's, of known shifts, backwards, and what is refused.
+//! Flow compared with OpenCV's, of known shifts and backwards, and errors.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::*;
 
-/// `tests/fixtures/flow/make.py` says how OpenCV made these.
+/// Computed with OpenCV by `tests/fixtures/flow/make.py`.
 #[derive(Deserialize)]
 struct Pair {
     name: String,
@@ -26,7 +26,7 @@ fn measure(before: &[u8], after: &[u8], sides: [usize; 2]) -> Vec<f32> {
     TvL1::new(TvL1Config::default()).unwrap().between(before, after, sides).unwrap()
 }
 
-/// Differences at places that are so far from the border.
+/// Differences at positions at least `margin` from the border.
 fn inner([height, width]: [usize; 2], margin: usize, off: impl Fn(usize) -> f32) -> Vec<f32> {
     let whole = 0..2 * height * width;
     let within = |at: &usize| {
@@ -59,8 +59,8 @@ fn opencv_finds_the_same_flow() {
         assert_eq!(found.len(), expected.len());
         let off = inner(pair.sides, 0, |at| found[at] - expected[at]);
         let Some(shift) = pair.shift else {
-            // What goes behind the patch or comes from behind it goes nowhere: there the last
-            // bit of a float decides.
+            // Pixels that disappear behind the patch or appear from behind it have no counterpart:
+            // there the last bit of a float decides.
             let alike = off.iter().filter(|off| **off <= 0.05).count() as f32;
             let [mean, alike] = [mean(&off), alike / off.len() as f32];
             assert!(mean <= 0.03 && alike >= 0.95, "{}: {mean}, {alike} alike", pair.name);
@@ -109,7 +109,7 @@ fn what_cannot_be_measured_is_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
-    /// Frames of any content and shape have a finite flow; where nothing changes it is 0.
+    /// Frames of any content and shape have a finite flow; if nothing changes it is 0.
     #[test]
     fn any_frames_have_a_flow(
         height in 8_usize..24,

@@ -1,4 +1,4 @@
-//! Folders of frames as people have them.
+//! Folders of frames as users have them.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ fn frames_are_ordered_by_number_and_gaps_refused() {
     let gap = order(&["f10.png", "f2.png", "f1.png", "f3.png"]).unwrap_err();
     assert_eq!(gap, "frames are missing between f3.png and f10.png");
     assert_eq!(order(&["10.jpg", "8.jpg", "9.jpg"]).unwrap(), ["8.jpg", "9.jpg", "10.jpg"]);
-    // Every fifth frame is no gap.
+    // A constant step of five is not a gap.
     assert_eq!(order(&["0.jpg", "10.jpg", "5.jpg"]).unwrap(), ["0.jpg", "5.jpg", "10.jpg"]);
     assert_eq!(order(&["b.jpg", "a.jpg"]).unwrap(), ["b.jpg", "a.jpg"]);
     let twice = order(&["1.jpg", "01.jpg"]).unwrap_err();
@@ -25,7 +25,7 @@ fn frames_are_ordered_by_number_and_gaps_refused() {
     assert_eq!(order(&["only.jpg"]).unwrap(), ["only.jpg"]);
 }
 
-/// A folder of pictures, each 6 × 8 pixels but those of the name `8.png`, one row more.
+/// A folder of pictures of 6 × 8 pixels; those called `8.png` have one row more.
 fn tree(paths: &[&str]) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     for path in paths {

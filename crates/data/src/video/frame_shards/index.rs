@@ -1,4 +1,4 @@
-//! Where the frames of a shard's videos lie, from its headers and `video.json` files alone.
+//! Positions of the frames of a shard's videos, from its headers and `video.json` files alone.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -7,21 +7,21 @@ use super::About;
 
 /// The file that ends a video.
 pub(super) const ABOUT: &str = "video.json";
-/// Bytes that such a file may have.
+/// Maximum length of such a file in bytes.
 const LONGEST: u64 = 1 << 16;
 
 /// A video in a shard.
 #[derive(Debug)]
 pub(super) struct Video {
     pub(super) about: About,
-    /// Where the JPEG of each frame begins, and its length, in bytes.
+    /// Offset and length of each frame's JPEG, in bytes.
     pub(super) frames: Vec<(u64, u64)>,
 }
 
 /// Reads a shard's headers.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// A description of what is wrong with it.
 pub(super) fn index(file: File) -> Result<Vec<Video>, String> {
     let length = file.metadata().map_err(|error| error.to_string())?.len();
     let mut archive = tar::Archive::new(BufReader::new(file));
@@ -68,7 +68,7 @@ pub(super) fn index(file: File) -> Result<Vec<Video>, String> {
     Ok(videos)
 }
 
-/// How the file of a frame is called.
+/// The name of a frame's file.
 pub(super) fn frame_name(frame: u64) -> String {
     format!("{frame:06}.jpg")
 }

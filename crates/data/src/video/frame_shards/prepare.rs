@@ -16,14 +16,14 @@ use crate::image::Image;
 use crate::prefetch::Cancel;
 use crate::video::{ClipSource, Ffmpeg, VideoFiles, VideoOptions};
 
-/// How shards are written.
+/// Options for writing shards.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PrepareOptions {
     /// How the videos are read.
     pub videos: VideoOptions,
     /// Quality of the JPEGs, 1 to 100.
     pub quality: u8,
-    /// Videos in a shard, at least 1.
+    /// Videos per shard, at least 1.
     pub per_shard: usize,
 }
 
@@ -48,13 +48,13 @@ pub struct PrepareReport {
 
 /// Writes the videos of a folder as shards into the new folder `out`.
 ///
-/// The splits and classes of the folder stay what they are. Videos that cannot be read are left
-/// out. `out` is written atomically. `done` is called for each video that has been read, with how
-/// many there are; it is called from several threads.
+/// The splits and classes of the folder are kept. Videos that cannot be read are left out. `out` is
+/// written atomically. `done` is called after each video with the total number of videos; it is
+/// called from several threads.
 ///
 /// # Errors
-/// When `out` is there already or cannot be written, when an option is out of its range, when
-/// the folder holds no videos, or none that can be read.
+/// When `out` already exists or cannot be written, when an option is out of its range, when the
+/// folder holds no videos, or none that can be read.
 pub fn prepare(
     root: &Path,
     out: &Path,
@@ -76,7 +76,7 @@ pub fn prepare(
     let (train, test) = VideoFiles::splits(root, ffmpeg, &options.videos, &mut report.notes)?;
     let all = train.len() + test.as_ref().map_or(0, ClipSource::len);
     let partial = Partial(bauta_files::partial(out));
-    // What a killed process has left.
+    // Leftovers of a killed process.
     partial.remove();
     let splits = match &test {
         None => vec![(partial.0.clone(), &train)],
@@ -109,12 +109,12 @@ pub fn prepare(
     Ok(report)
 }
 
-/// A folder of work in progress, removed when the work ends in any way.
+/// A folder of work in progress, removed however the work ends.
 struct Partial(PathBuf);
 
 impl Partial {
     fn remove(&self) {
-        // Where it is not there, or was renamed, there is nothing to remove.
+        // If it is missing or was renamed, there is nothing to remove.
         fs::remove_dir_all(&self.0).ok();
     }
 }
@@ -149,7 +149,7 @@ impl Writer<'_> {
                     report.frames += frames;
                 }
                 Err(error @ DataError::Video { .. }) => {
-                    // What was written of it goes.
+                    // The part of it that was written is removed.
                     let file = archive.get_mut();
                     file.set_len(place)
                         .and_then(|()| file.seek(SeekFrom::Start(place)))
@@ -168,7 +168,7 @@ impl Writer<'_> {
         file.sync_all().map_err(DataError::io(path))
     }
 
-    /// Adds a video to a shard, frame by frame; says how many frames it has.
+    /// Adds a video to a shard, frame by frame; returns its number of frames.
     fn video(
         &self,
         archive: &mut tar::Builder<File>,

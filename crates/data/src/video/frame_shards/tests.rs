@@ -45,7 +45,7 @@ fn opened(files: &[(&str, Vec<u8>)]) -> Result<(FrameShards, Option<FrameShards>
     }
     let (train, test) = FrameShards::splits(root.path(), &VideoOptions::default(), &mut Vec::new())
         .map_err(|error| error.to_string())?;
-    // The files are opened while they are there.
+    // The files are opened while they exist.
     for source in [Some(&train), test.as_ref()].into_iter().flatten() {
         for index in 0..source.len() {
             source.frames(index, &[0], &Cancel::default()).map_err(|error| error.to_string())?;

@@ -10,7 +10,7 @@ use crate::image::Image;
 use crate::source::Statistics;
 use crate::video::{ClipCrop, LabelSet, ShortVideo};
 
-/// Videos of 6 × 8 pixels with three channels, whose samples tell video, frame and place.
+/// Videos of 6 × 8 pixels with three channels, whose samples tell video, frame and position.
 struct Counted {
     videos: usize,
     frames: u64,
@@ -211,7 +211,7 @@ fn corrupt_videos_are_left_out_with_all_their_clips_or_stop() {
         assert_eq!(batch.labels[0].len(), batch.indices.len());
         assert!(!batch.indices.contains(&0) && !batch.indices.contains(&4));
     }
-    // What is left is what it was without the corrupt ones.
+    // The remaining clips are the same as without the corrupt videos.
     let whole = collect(&load(OnError::Skip, &[]), 0..2);
     let (kept, all) = (&batches[0], &whole[0]);
     for (video, index) in kept.indices.iter().enumerate() {

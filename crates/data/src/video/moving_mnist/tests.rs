@@ -33,11 +33,11 @@ fn frames(source: &MovingMnist, index: usize) -> Vec<Image<'_>> {
     source.frames(index, &all, &Cancel::default()).unwrap()
 }
 
-/// Where the samples of a digit begin, row and column.
+/// The first row and column of a digit's samples.
 fn corner(frame: &Image<'_>, value: u8) -> Option<[i64; 2]> {
     let at: Vec<usize> = (0..24 * 24).filter(|&i| frame.pixels()[i] == value).collect();
     let (row, column) = (at.iter().map(|i| i / 24).min()?, at.iter().map(|i| i % 24).min()?);
-    // All of it is seen where nothing lies over it.
+    // A digit is wholly visible if nothing lies over it.
     (at.len() == 16).then_some([row as i64, column as i64])
 }
 
@@ -91,7 +91,7 @@ fn pairs_are_numbered_as_their_classes_are_named() {
         let shown: Vec<u8> = frames.iter().flat_map(|frame| frame.pixels()).copied().collect();
         for value in 100..110 {
             let expected = value == 100 + low || value == 100 + high;
-            // The lower of two may lie under the higher one all the time.
+            // The lower of two can lie under the higher one all the time.
             let possible = shown.contains(&value) == expected || value == 100 + low;
             assert!(possible, "{index}: {pair} {value}");
         }
@@ -105,7 +105,7 @@ fn wrapping_digits_keep_their_direction_for_ever() {
     for index in 0..10 {
         let value = 100 + source.label(index, 0) as u8;
         let frames = frames(&source, index);
-        // All 16 samples are seen in every frame, on both sides of a border where it lies there.
+        // All 16 samples are visible in every frame, on both sides of a border that they cross.
         for frame in &frames {
             assert_eq!(frame.pixels().iter().filter(|&&sample| sample == value).count(), 16);
         }
@@ -132,7 +132,7 @@ fn videos_are_a_function_of_seed_split_and_index() {
     assert_eq!(pixels(Split::Train, 0), pixels(Split::Train, 0));
     assert_ne!(pixels(Split::Train, 0), pixels(Split::Train, 1));
     assert_ne!(pixels(Split::Train, 0), pixels(Split::Test, 0));
-    // Any frame alone is what it is among all.
+    // A frame read alone is the same as among all frames.
     let source = videos(&options(2));
     let alone = source.frames(5, &[7], &Cancel::default()).unwrap();
     assert_eq!(alone[0], frames(&source, 5)[7]);

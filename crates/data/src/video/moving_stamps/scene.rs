@@ -1,21 +1,21 @@
-//! One flight of a stamp: how it is seen, and how it is heard.
+//! One flight of a stamp: its pictures and its sound.
 
 use bauta_streams::RandomStream;
 use image::imageops::{FilterType, resize};
 
 use super::stamp::Stamp;
 
-/// What is drawn for a clip. Lengths are in sides of the frame, times in clips.
+/// The random parameters of a clip. Lengths are in sides of the frame, times in clips.
 pub(super) struct Scene {
-    /// Where the stamp's middle is in the middle of the clip.
+    /// The stamp's centre in the middle of the clip.
     middle: [f64; 2],
-    /// What it goes in the whole clip.
+    /// Its displacement over the whole clip.
     way: [f64; 2],
     /// Longest side of the stamp.
     side: f64,
     /// Colours of the upper and the lower border of the background.
     ground: [[f64; 3]; 2],
-    /// Where its sound begins, as a share of it.
+    /// Start of its sound, as a fraction of the sound's length.
     beginning: f64,
 }
 
@@ -33,7 +33,7 @@ impl Scene {
         }
     }
 
-    /// Where the stamp's middle is at a time in [0, 1].
+    /// The stamp's centre at a time in [0, 1].
     fn place(&self, time: f64) -> [f64; 2] {
         [0, 1].map(|axis| self.middle[axis] + self.way[axis] * (time - 0.5))
     }
@@ -78,7 +78,7 @@ impl Scene {
         pixels
     }
 
-    /// The sound of one second at the left and the right ear.
+    /// The sound of one second for the left and the right ear.
     pub(super) fn sound(&self, stamp: &Stamp, rate: u32) -> [Vec<f32>; 2] {
         let samples = rate as usize;
         let offset = (self.beginning * stamp.wave.len() as f64) as usize;
@@ -86,10 +86,10 @@ impl Scene {
         for sample in 0..samples {
             let [x, y] = self.place(sample as f64 / (samples - 1) as f64);
             let away = ((x - 0.5).powi(2) + (y - 0.5).powi(2)) / 0.0625;
-            // One in the middle, a half at a quarter of the frame from it.
+            // 1 in the middle of the frame, one half at a quarter of its side from there.
             let loudness = 1.0 / (1.0 + away);
             let (right, left) = (x.clamp(0.0, 1.0) * std::f64::consts::FRAC_PI_2).sin_cos();
-            // A sound shorter than the clip begins again.
+            // A sound shorter than the clip starts again.
             let heard = f64::from(stamp.wave[(offset + sample) % stamp.wave.len()]) * loudness;
             ears[0].push((heard * left) as f32);
             ears[1].push((heard * right) as f32);

@@ -12,23 +12,23 @@ use crate::source::listing::{files_below, has_extension};
 use crate::video::Ffmpeg;
 use crate::video::sounding::{SILENT, loudness};
 
-/// Longest side to which pictures are made smaller.
+/// Maximum side of a picture; larger ones are shrunk to it.
 const SIDE: u32 = 128;
-/// Seconds below which a sound is passed over.
+/// Minimum length of a sound in seconds; stamps with shorter ones are skipped.
 const SHORTEST: f64 = 0.1;
 /// Root mean square to which sounds are scaled.
 const LOUDNESS: f64 = 0.1;
 
 /// A stamp.
 pub(super) struct Stamp {
-    /// Its file's name.
+    /// Name of its file, without the extension.
     pub(super) name: String,
     pub(super) picture: RgbaImage,
     /// Not empty and not silent.
     pub(super) wave: Vec<f32>,
 }
 
-/// Draws stamps of those below a folder.
+/// Draws stamps from those below a folder.
 pub(super) fn choose(
     root: &Path,
     ffmpeg: &Ffmpeg,
@@ -80,7 +80,7 @@ fn name(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The sound at a loudness that all share; none of a silent or short one.
+/// The sound at the common loudness; `None` if it is silent or too short.
 fn normalized(mut wave: Vec<f32>, rate: u32) -> Option<Vec<f32>> {
     let loudness = loudness(&wave);
     let long = wave.len() as f64 >= SHORTEST * f64::from(rate);

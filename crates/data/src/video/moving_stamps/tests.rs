@@ -1,4 +1,4 @@
-//! Stamps made of files, clips of them, and what is refused.
+//! Stamps from files, clips of them, and errors.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use image::{Rgba, RgbaImage};
 
 use super::*;
 
-/// A stamp whose picture is one colour and whose sound is a tone; nothing of silence.
+/// A stamp whose picture is one colour and whose sound is a tone without silence.
 fn stamp(name: &str, colour: [u8; 3]) -> Stamp {
     let [r, g, b] = colour;
     let picture = RgbaImage::from_pixel(20, 10, Rgba([r, g, b, 255]));
@@ -24,7 +24,7 @@ fn moving(exponent: f64) -> MovingStamps {
     MovingStamps { stamps, options, classes, shares }
 }
 
-/// Mean column and row of what is of a stamp's colour, in a frame.
+/// Mean column and row of the pixels with a stamp's colour, in a frame.
 fn middle(clip: &SoundingClip, frame: usize, colour: [u8; 3]) -> [f64; 2] {
     let pixels = &clip.frames[frame * 32 * 32 * 3..][..32 * 32 * 3];
     let places: Vec<usize> =

@@ -49,7 +49,7 @@ fn the_camera_moves_as_the_label_says() {
             8 => assert!(steep(last) < 0.8 * steep(first), "zooming in"),
             9 => assert!(steep(last) > 1.2 * steep(first), "zooming out"),
             _ => {
-                // Where red rises, as an angle on the screen.
+                // The direction in which red rises, as an angle on the screen.
                 let angle = |of: [[f64; 4]; 2]| (of[0][3] - of[0][2]).atan2(of[0][1] - of[0][0]);
                 let turned = (angle(last) - angle(first)).rem_euclid(std::f64::consts::TAU);
                 let clockwise = turned > 0.1 && turned < 2.0;
