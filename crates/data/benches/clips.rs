@@ -105,7 +105,7 @@ impl Watch {
 
 impl std::fmt::Display for Speed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.0} a second, {:.0} a processor's", self.clock, self.processors)
+        write!(f, "{:.0} per second, {:.0} per processor second", self.clock, self.processors)
     }
 }
 

@@ -269,7 +269,7 @@ fn counts(first: &[bool], tokens: usize) -> Result<[usize; 2], MaskError> {
 }
 
 /// A key that sorts like (value, index), with −0 equal to 0 and NaN last.
-fn ascending(value: f32, index: u32) -> u64 {
+pub(crate) fn ascending(value: f32, index: u32) -> u64 {
     let bits = if value.is_nan() {
         u32::MAX
     } else {

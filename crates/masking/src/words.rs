@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
 
 use crate::MaskError;
+use crate::plan::ascending;
 use bauta_streams::{Purpose, RandomStream, StreamKey};
 
 /// Which samples of a batch share a mask.
@@ -152,7 +153,7 @@ impl WordPlan {
             return Err(MaskError::NoiseLength { found: noise.len(), samples: 1, tokens });
         }
         let mut order: Vec<usize> = (0..tokens).collect();
-        order.sort_by(|&a, &b| noise[a].total_cmp(&noise[b]));
+        order.sort_unstable_by_key(|&place| ascending(noise[place], place as u32));
         order.truncate(mask.visible_count(tokens));
         Ok(Self::of_orders(&vec![order; samples], eligible, tokens))
     }

@@ -109,6 +109,11 @@ fn noise_keeps_the_lowest_in_their_order() {
     assert_eq!(plan.filled(), [true, true, true, false]);
     let masked: Vec<u8> = plan.masked().iter().map(|&masked| u8::from(masked)).collect();
     assert_eq!(masked, [1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1, 0, 0, 0]);
+    // Both zeros are equal, and a NaN of either sign comes last, as in a stable argsort.
+    let mask = WordMask::new(0.2).unwrap();
+    let noise = [-f32::NAN, 0.5, 0.0, -0.0, f32::NAN];
+    let plan = WordPlan::from_noise(mask, &noise, &[true; 5], 1).unwrap();
+    assert_eq!(plan.visible(), [2, 3, 1, 0]);
 }
 
 #[test]

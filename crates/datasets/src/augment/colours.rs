@@ -62,7 +62,7 @@ impl Colours {
         }
         let [least, most] = self.sigma;
         if !(0.0 < least && least <= most && most.is_finite()) {
-            let rule = "must be [least, greatest] deviation in pixels, above 0";
+            let rule = "must be [least, greatest] standard deviation in pixels, above 0";
             return refuse("colours.sigma", format!("{:?}", self.sigma), rule);
         }
         if ![1, 3].contains(&channels) {

@@ -32,7 +32,7 @@ impl VideoOptions {
     /// [`DataError::Setting`], which names the one that is out of its range.
     pub fn check(&self) -> Result<(), DataError> {
         if !(self.frame_rate > 0.0 && self.frame_rate.is_finite()) {
-            let rule = "must be above 0 frames a second";
+            let rule = "must be above 0 frames per second";
             return Err(DataError::setting("frame_rate", self.frame_rate, rule));
         }
         Ok(())

@@ -64,7 +64,7 @@ impl ClipSampling {
             }
         }
         if !(self.rate > 0.0 && self.rate.is_finite()) {
-            return Err(DataError::setting("rate", self.rate, "must be above 0 frames a second"));
+            return Err(DataError::setting("rate", self.rate, "must be above 0 frames per second"));
         }
         Ok(())
     }

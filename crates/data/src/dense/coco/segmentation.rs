@@ -30,7 +30,7 @@ pub(super) enum Counts {
     Compressed(String),
 }
 
-/// Coordinates may lie between −`OUTSIDE` and 2 · `OUTSIDE` times the longer side of the image.
+/// A coordinate can lie outside its image by this many times the longer side.
 const OUTSIDE: f64 = 2.0;
 
 impl Segmentation {
@@ -153,8 +153,9 @@ fn check_polygons(polygons: &[Vec<f64>], height: usize, width: usize) -> Result<
         if !has_area(polygon) {
             continue;
         }
-        let limit = height.max(width) as f64 * OUTSIDE;
-        if let Some(far) = polygon.iter().find(|at| !(-limit..=limit + limit).contains(*at)) {
+        let side = height.max(width) as f64;
+        let allowed = -OUTSIDE * side..=side + OUTSIDE * side;
+        if let Some(far) = polygon.iter().find(|at| !allowed.contains(*at)) {
             return Err(format!("a polygon reaches {far} in an image of {height} × {width}"));
         }
         steps -= border(polygon);
