@@ -158,7 +158,7 @@ impl BertEncoder {
         let size = words.size();
         let longest = self.config.max_position_embeddings;
         if size.len() != 2 || size[1] > longest as i64 || seen.size() != size {
-            let expected = format!("[B, T] of at most {longest} words, and whether each is one");
+            let expected = format!("[B, T] of at most {longest} words, and a mask of this shape");
             return Err(ModelError::Shape { what: "the text", found: size, expected });
         }
         let places = self.positions.narrow(0, 0, size[1]);

@@ -45,8 +45,8 @@ impl ImageNormalization {
         let sound = mean.iter().all(|mean| mean.is_finite()) && deviation.iter().all(usable);
         if mean.is_empty() || mean.len() != deviation.len() || !sound {
             return Err(ModelError::Config(format!(
-                "{} channel means need as many deviations above 0, at least one of each, all \
-                 finite; the means are {mean:?}, the deviations {deviation:?}",
+                "{} channel means need as many standard deviations above 0, at least one of \
+                 each, all finite; the means are {mean:?}, the standard deviations {deviation:?}",
                 mean.len()
             )));
         }
@@ -206,7 +206,8 @@ mod tests {
             (&[f32::INFINITY], &[1.0]),
         ] {
             let refused = ImageNormalization::new(mean, deviation, Device::Cpu).unwrap_err();
-            assert!(refused.to_string().contains("as many deviations above 0"), "{refused}");
+            let said = "as many standard deviations above 0";
+            assert!(refused.to_string().contains(said), "{refused}");
         }
     }
 }

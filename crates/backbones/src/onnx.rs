@@ -78,8 +78,8 @@ impl Network {
             return Self::of_video(&VideoFolder::read(from)?);
         }
         if ClipFolder::describes(from) {
-            let reason = "residual networks of video cannot be exported as ONNX; video \
-                          transformers and models of images can";
+            let reason = "video residual networks cannot be exported as ONNX; video \
+                          transformers and image models can";
             return Err(ModelError::Config(reason.to_owned()));
         }
         if ResNetFolder::describes(from) {
@@ -116,7 +116,7 @@ impl Network {
         let (mean, deviation) = (config.image_mean.clone(), config.image_std.clone());
         Ok(Self {
             graph,
-            about: format!("transformer of video{with}"),
+            about: format!("video transformer{with}"),
             statistics: Some(ChannelStatistics { mean, deviation }),
         })
     }

@@ -110,7 +110,7 @@ impl ResNet {
     pub fn new(mut scope: Scope<'_>, config: ResNetConfig) -> Result<Self, ModelError> {
         if config.width == 0 || config.channels == 0 {
             let text = format!(
-                "a residual network needs channels: width {}, channels {}",
+                "a residual network needs a width and channels of at least 1, not {} and {}",
                 config.width, config.channels
             );
             return Err(ModelError::Config(text));

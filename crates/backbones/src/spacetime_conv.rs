@@ -240,7 +240,10 @@ impl SpectrogramConv {
     /// [`ModelError::Config`] when a size is 0.
     pub fn new(mut scope: Scope<'_>, channels: usize, width: usize) -> Result<Self, ModelError> {
         if channels == 0 || width == 0 {
-            let text = format!("a network of spectrograms has {channels} channels, width {width}");
+            let text = format!(
+                "a network of spectrograms needs channels and a width of at least 1, not \
+                 {channels} and {width}"
+            );
             return Err(ModelError::Config(text));
         }
         let mut inputs = channels;

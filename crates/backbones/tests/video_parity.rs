@@ -68,7 +68,7 @@ fn both_code_bases_files_predict_what_their_code_does() {
         let scratch = tempfile::tempdir().unwrap();
         let model = scratch.path().join("model");
         let said = folder.export(&model).unwrap();
-        assert!(said.starts_with("masked autoencoder of video of"), "{said}");
+        assert!(said.starts_with("video masked autoencoder of"), "{said}");
         assert!(VideoFolder::describes(&model));
         assert_predicts(&VideoFolder::read(&model).unwrap(), case);
         let names = read_tensors(&model.join("model.safetensors")).unwrap();

@@ -67,7 +67,7 @@ impl Exhibit {
             &shown.paint(&PictureLayout::default()),
             "Images: original, what the encoder saw, reconstruction of the hidden patches (visible \
              ones pasted back; standardised predictions are brought back with each patch's true \
-             mean and deviation).",
+             mean and standard deviation).",
         )
     }
 

@@ -182,8 +182,8 @@ impl FewLabels<'_> {
         head.extend(["learner", "top-1", "deviation"].map(str::to_owned));
         head.extend((1..=self.draws).map(|draw| format!("draw {draw}")));
         let caption = format!(
-            "Accuracy on the test {0}; mean and deviation over the draws. In a draw, all learners see the \
-             same labelled {0}.",
+            "Accuracy on the test {0}; mean and standard deviation over the draws. In a draw, all \
+             learners see the same labelled {0}.",
             self.samples
         );
         Body::Table { head, rows, caption }

@@ -84,7 +84,7 @@ impl Evaluator for FewShotRidge {
 
     fn settings(&self) -> String {
         format!(
-            "ridge on {} images a class, strength by leaving one out, mean of {} draws",
+            "ridge on {} images per class, strength by leave-one-out, mean of {} draws",
             self.shots, self.draws
         )
     }

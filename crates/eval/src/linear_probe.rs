@@ -160,8 +160,8 @@ impl Evaluator for LinearProbe {
     fn settings(&self) -> String {
         let Self { epochs, batch_size, base_lr, optimizer, .. } = self;
         format!(
-            "{optimizer}, {epochs} epochs of {batch_size} a step, best of {} learning rates \
-             around base {base_lr} on a held-out tenth of train",
+            "{optimizer}, {epochs} epochs with batches of {batch_size}, best of {} learning rates \
+             around base {base_lr} on a held-out tenth of the training split",
             self.ladder().len()
         )
     }

@@ -37,7 +37,7 @@ impl FromStr for DeviceChoice {
             _ => match name.strip_prefix("cuda:").and_then(|number| number.parse().ok()) {
                 Some(number) => Self::Cuda(number),
                 None => {
-                    let message = "a device is auto, cpu, cuda or cuda:N".to_owned();
+                    let message = "the device must be auto, cpu, cuda or cuda:N".to_owned();
                     return Err(EvalError::Unsuitable(message));
                 }
             },

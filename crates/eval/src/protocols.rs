@@ -176,7 +176,7 @@ impl Encoding<'_> {
             let (pixels, labels) = batch?;
             let none = || (!labelled).then(|| vec![0; pixels.size()[0] as usize]);
             let labels = labels.or_else(none).ok_or_else(|| {
-                EvalError::Unsuitable("the images have no labels to be measured by".to_owned())
+                EvalError::Unsuitable("the images have no labels to measure features by".to_owned())
             })?;
             Ok((tch::no_grad(|| encode(&pixels)).map_err(EvalError::Encoder)?, labels))
         });

@@ -64,7 +64,7 @@ impl TextEncoder {
         let pieces = WordPieces::open(folder)?;
         if pieces.size() > sizes.vocab_size {
             return Err(EvalError::Unsuitable(format!(
-                "{} has {} pieces, the encoder beside it only {}",
+                "{} has {} word pieces, but the encoder beside it has only {}",
                 pieces.path().display(),
                 pieces.size(),
                 sizes.vocab_size
@@ -266,7 +266,8 @@ mod tests {
         let refused = || TextEncoder::open(folder.path(), Device::Cpu).unwrap_err().to_string();
         let vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nc\n";
         fs::write(folder.path().join("vocab.txt"), vocabulary).unwrap();
-        assert!(refused().contains("has 8 pieces, the encoder beside it only 7"), "{}", refused());
+        let said = "has 8 word pieces, but the encoder beside it has only 7";
+        assert!(refused().contains(said), "{}", refused());
         fs::write(folder.path().join("config.json"), "{}").unwrap();
         assert!(refused().contains("sizes of a BertModel"), "{}", refused());
         fs::remove_file(folder.path().join("config.json")).unwrap();

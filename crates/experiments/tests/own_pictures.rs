@@ -143,7 +143,7 @@ fn every_system_starts_from_weights_of_its_kind_alone() {
     digits("maskdistill-cifar10", &place, "again", &[pixels, &beit]).unwrap();
     assert_eq!(starting_weights(&place.path("again")).unwrap().body.len(), 1);
     for (recipe, more, words) in [
-        ("maskdistill-cifar10", vec![pixels, &mae], "encoder is that of a BEiT"),
+        ("maskdistill-cifar10", vec![pixels, &mae], "the network has the encoder of a BEiT"),
         ("mae-cifar10", vec![&*beit], "it holds a BEiT"),
         ("mae-cifar10", vec!["model.dim=24", &mae], "model.dim is 24 against the folder's 16"),
         ("mae-cifar10", vec!["model.depth=3", &mae], "model.depth is 3 against the folder's 2"),

@@ -92,7 +92,8 @@ impl PairConfig {
             && (vocabulary == 0 || tokens == 0)
         {
             return refuse(format!(
-                "texts of {tokens} places in a vocabulary of {vocabulary}; both must be at least 1"
+                "texts have {tokens} positions, the vocabulary {vocabulary} words; both must be at \
+                 least 1"
             ));
         }
         Ok(())

@@ -105,6 +105,6 @@ fn curves(x: &str, y: &str, series: &[Series], caption: &str) -> Result<Markup, 
         bands: Vec::new(),
         from_zero: false,
     };
-    let drawn = chart.draw()?.unwrap_or_else(|| html! { p.lead { "There is nothing to draw." } });
+    let drawn = chart.draw()?.unwrap_or_else(|| html! { p.lead { "No values to draw." } });
     Ok(figure(&drawn, caption))
 }

@@ -79,7 +79,7 @@ fn result(summary: &Summary, data: &str) -> Markup {
     html! {
         (metrics(summary))
         p.lead {
-            @if summary.eval.is_empty() { "Nothing was measured but the training. " }
+            @if summary.eval.is_empty() { "Only the training was measured. " }
             @else { "Test split" @if !data.is_empty() { " of " (data) } ". " }
             "Seed " (summary.seed) "."
             @if !summary.baseline.is_empty() { " Baselines go through the same code." }
@@ -142,7 +142,7 @@ fn training(summary: &Summary, records: &[Record]) -> Markup {
             (row("optimiser steps", &train.steps.to_string()))
             (row("samples seen", &train.samples.to_string()))
             (row("time", &format!("{:.1} min", train.seconds / 60.0)))
-            (row("samples a second", &format!("{:.0}", train.samples_per_second)))
+            (row("samples per second", &format!("{:.0}", train.samples_per_second)))
             (row("waiting for data", &share(train.data_seconds, train.seconds)))
             @if let Some(peak_share) = peak_share {
                 (row("share of the processor's peak", &share(peak_share, 1.0)))

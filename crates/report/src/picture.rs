@@ -61,7 +61,7 @@ fn caption(name: &str) -> &str {
         "reconstructions" => {
             "Test images: original, what the encoder saw, reconstruction of the hidden \
              patches (visible ones pasted back; standardised predictions are brought back \
-             with each patch's true mean and deviation)."
+             with each patch's true mean and standard deviation)."
         }
         "mixtures" => {
             "Test images, each mixed with the next by the shares 0.3 and 0.7: what the encoder \

@@ -112,7 +112,7 @@ impl Plan {
             return refuse(format!("utilization is {utilization}; it must be in (0, 1]"));
         }
         if sizes.operations == 0 {
-            return refuse("the operations of its steps are not known".to_owned());
+            return refuse("the number of operations per step is unknown".to_owned());
         }
         if devices.is_empty() {
             return refuse("devices is empty; give at least one number".to_owned());
@@ -202,7 +202,7 @@ impl fmt::Display for Plan {
         let (kind, precision) = (self.kind, if self.sizes.bf16 { "bf16" } else { "fp32" });
         let a_sample = self.sizes.operations as f64 / 1e9;
         let samples = self.sizes.batch_size * self.sizes.accumulate;
-        writeln!(f, "{recipe}, {phase}: {parameters} parameters, {a_sample:.3} GFLOP a sample")?;
+        writeln!(f, "{recipe}, {phase}: {parameters} parameters, {a_sample:.3} GFLOP per sample")?;
         writeln!(f, "{phases} × {steps} steps of {samples} samples, {precision}, on {kind}\n")?;
         let mut line = |name: &str, value: &dyn Fn(&DevicePlan) -> String| {
             write!(f, "  {name:<24}")?;
@@ -210,7 +210,7 @@ impl fmt::Display for Plan {
             writeln!(f)
         };
         line("devices", &|column| column.devices.to_string())?;
-        line("samples a device", &|column| column.samples.to_string())?;
+        line("samples per device", &|column| column.samples.to_string())?;
         line("products of a step", &|column| format!("{:.4} TFLOP", column.operations / 1e12))?;
         let held = ["weights", "gradients", "moments", "averages, own state", "kept for backward"];
         for (place, name) in held.into_iter().enumerate() {

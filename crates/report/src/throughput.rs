@@ -100,7 +100,7 @@ impl fmt::Display for Throughput {
         let share = 100.0 * self.peak_share;
         writeln!(
             f,
-            "  products       {a_sample:.3} GFLOP a sample, {a_second:.1} GFLOP/s, \
+            "  products       {a_sample:.3} GFLOP per sample, {a_second:.1} GFLOP/s, \
              {share:.1} % of the peak"
         )?;
         let (side, times) = Self::peak_products(device != "cpu");

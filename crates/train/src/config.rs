@@ -108,7 +108,8 @@ impl TrainConfig {
             return refuse("lr", self.schedule.lr.to_string(), "must be a number of 0 or more");
         }
         if let Some(limit) = self.clip_grad.filter(|&limit| limit.is_nan() || limit <= 0.0) {
-            return refuse("clip_grad", limit.to_string(), "must be above 0; give none instead");
+            let rule = "must be above 0; leave it out to train without clipping";
+            return refuse("clip_grad", limit.to_string(), rule);
         }
         if let Some(decay) = self.ema.filter(|decay| !(0.0..1.0).contains(decay)) {
             return refuse("ema", decay.to_string(), "must be in [0, 1)");

@@ -79,8 +79,8 @@ pub enum RanksError {
     Device,
     /// Ranks that ended or hang.
     #[error(
-        "rank {missing} is gone or does not answer, so this one stops; see its own last lines, \
-         then go on with the same command and --resume ({reason})"
+        "rank {missing} has ended or does not answer, so this rank stops; see the last lines of \
+         the other's output, then go on with the same command and --resume ({reason})"
     )]
     Gone {
         /// Their numbers.

@@ -36,7 +36,7 @@ pub(super) struct Entry {
 /// weights.
 fn other_file(start: &[u8; 8]) -> Option<&'static str> {
     match start {
-        b"version " => Some("a pointer of Git LFS"),
+        b"version " => Some("a Git LFS pointer"),
         [b'P', b'K', 3, 4, ..] => Some("a zip archive, as PyTorch writes"),
         _ if start.trim_ascii_start().starts_with(b"<") => Some("a web page"),
         _ => None,

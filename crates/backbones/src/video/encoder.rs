@@ -88,7 +88,7 @@ impl VideoTransformer {
                 let patches = self.patch_embed.forward_visible(clips, indices)?;
                 patches + rows_of(&positions, indices.visible())
             }
-            Seen::MaskTokens(_) => return Err(no_mask_token("a transformer of video")),
+            Seen::MaskTokens(_) => return Err(no_mask_token("a video transformer")),
         };
         let tokens = match (&self.cls_token, self.positions.class()) {
             (Some(cls), Some(position)) => {

@@ -112,7 +112,7 @@ impl Graph {
         ];
         for (what, list, from, to) in lists {
             if list.iter().any(|it| it.from as usize >= from || it.to as usize >= to) {
-                return invalid(format!("a {what} bounds something that does not exist"));
+                return invalid(format!("a {what} refers to an element that does not exist"));
             }
         }
         let lost = |face: &u32| *face as usize >= self.faces.len();
@@ -133,7 +133,8 @@ impl Graph {
         let [low, high] = self.bounds;
         let extent = (high - low).max_element();
         if !(extent > 0.0 && extent.is_finite()) {
-            return Err(BrepError::Invalid { reason: format!("its extent is {extent}") });
+            let reason = format!("its extent is {extent}; it must be above 0 and finite");
+            return Err(BrepError::Invalid { reason });
         }
         Ok(Fit { shift: -0.5 * (low + high), scale: 2.0 / extent })
     }

@@ -151,7 +151,7 @@ impl Part {
             || !named(self.face_face.as_flattened())
             || self.loop_face.len() != loops
         {
-            return invalid("an incidence names something that does not exist");
+            return invalid("an incidence refers to an element that does not exist");
         }
         if self.loops.iter().any(|&kind| usize::from(kind) >= LoopKind::COUNT) {
             return invalid("a loop has an unknown kind");

@@ -178,7 +178,7 @@ impl UperNet {
             return Err(ModelError::Config(message));
         }
         if depth < 4 {
-            let message = format!("UPerNet reads four depths; the model has {depth} blocks");
+            let message = format!("UPerNet needs at least 4 blocks; the model has {depth}");
             return Err(ModelError::Config(message));
         }
         let mut conv =

@@ -119,7 +119,9 @@ impl FolderEvaluation<'_> {
         let channels = train.channels();
         if normalization.channels() != channels {
             let found = normalization.channels();
-            let message = format!("{by} have {found} channels, the images have {channels}");
+            let message = format!(
+                "the normalisation by {by} has {found} channels, but the images have {channels}"
+            );
             return Err(EvalError::Unsuitable(message));
         }
         let sized = Some([height, width]);
@@ -248,7 +250,7 @@ impl fmt::Display for EvaluationReport {
         }
         writeln!(
             f,
-            "\ntrain: labelled training {samples} learnt from; test: {samples} of the test split"
+            "\ntrain: labelled training {samples} used; test: {samples} of the test split"
         )?;
         let mut said = Vec::new();
         for Row { measurement, .. } in &self.results {

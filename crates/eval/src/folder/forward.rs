@@ -250,7 +250,7 @@ fn plan(
     let values = noise.to_device(Device::Cpu).flatten(0, -1);
     let values = Vec::<f32>::try_from(values).expect("a flat tensor of floats");
     check(!values.iter().any(|value| value.is_nan()), || {
-        "noise has values that are no numbers (NaN), which have no order".to_owned()
+        "noise has NaN values, which cannot be ordered".to_owned()
     })?;
     let plan = MaskPlan::from_noise(&values, samples as usize, ratio)?;
     Ok(TokenIndices::new(&plan, noise.device()))

@@ -42,13 +42,13 @@ pub fn normalization(
     let Some(said) = told else {
         if found != SampleType::Uint8 {
             return Err(EvalError::Unsuitable(format!(
-                "{}: no {} gives the units of its pictures, and these images hold {found}",
+                "{}: without a {}, images must hold uint8, but these hold {found}; add the file",
                 model.display(),
                 Preprocessing::FILE
             )));
         }
         tracing::warn!(
-            "{}: no {} says how its pictures are normalised; using the data's mean {:?} and \
+            "{}: no {} says how images are normalised; using the data's mean {:?} and standard \
              deviation {:?}",
             model.display(),
             Preprocessing::FILE,

@@ -32,7 +32,7 @@ impl Run<'_> {
             sections.into_iter().find(|section| section.title == TITLE)
         } else {
             let begun = begin(init)
-                .with_context(|| format!("model.init {} cannot be started from", init.display()))?;
+                .with_context(|| format!("cannot start from model.init {}", init.display()))?;
             tracing::info!("model.init {}: {begun}", init.display());
             Some(starting_weights(TITLE, init, &begun))
         };
@@ -61,7 +61,7 @@ impl<E: ImageEncoder> Student<E> {
 fn in_keys(difference: &SizeDifference) -> String {
     let SizeDifference { size, folder, network } = *difference;
     match size {
-        "channels" => format!("the images have {network} channels, the folder's {folder}"),
+        "channels" => format!("the images have {network} channels against the folder's {folder}"),
         "mlp_dim" => format!("model.mlp_ratio gives {network} against the folder's {folder}"),
         key => format!("model.{key} is {network} against the folder's {folder}"),
     }

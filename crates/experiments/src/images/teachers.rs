@@ -85,7 +85,7 @@ impl Teachers<'_> {
         ensure!(
             self.images.splits.train.channels() == 3
                 && self.images.splits.train.sample_type() == SampleType::Uint8,
-            "EfficientNet-Lite0 takes colour images of bytes (3 channels, uint8); choose another \
+            "EfficientNet-Lite0 takes RGB images of 8 bits (3 channels, uint8); choose another \
              teacher.kind"
         );
         Ok(ConvolutionalTeacher::new(network, self.images.device, stride, size, grid)?)

@@ -178,7 +178,7 @@ impl<'a> Run<'a> {
             say(&self.trained_on);
         }
         if made.is_over(name) {
-            say(&format!("{name} is over"));
+            say(&format!("{name} is finished"));
         } else if made.phase == *name && made.phase_step > 0 {
             say(&format!("{name} continues from step {} of {steps}", made.phase_step));
         }

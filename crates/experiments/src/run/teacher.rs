@@ -50,7 +50,7 @@ impl Run<'_> {
         let lock = self.launch.ranks.leads().then(|| wait_for(&run)).transpose();
         let _lock = lock.with_context(|| format!("cannot write in {}", teachers.display()))?;
         tracing::info!(
-            "the teacher is {}; it is trained first as far as it is unfinished",
+            "the teacher is {}; if its training is not finished, it is finished first",
             run.display()
         );
         let folders = Folders { run, ..self.launch.folders.clone() };

@@ -253,7 +253,7 @@ fn best(end: Best, axis: &str, metric: &str, rows: &[Row]) -> Option<String> {
 /// An explanation of `a ± b`.
 pub(crate) fn over(seeds: usize) -> String {
     match seeds {
-        1 => "one seed, so no deviation".to_owned(),
+        1 => "one seed, so no standard deviation".to_owned(),
         seeds => format!("mean ± standard deviation over {seeds} seeds"),
     }
 }

@@ -131,12 +131,12 @@ pub fn claim_folder(folder: &Path, claim: &[u8]) -> Result<FolderLock, ReportErr
         .map_err(ReportError::write(folder))?;
     if used && !copy.is_file() {
         return Err(refuse(
-            "it is not empty and holds no claim's runs; choose another folder with --out",
+            "it is not empty and not the folder of a claim's runs; choose another with --out",
         ));
     }
     write_whole(&copy, claim).map_err(ReportError::write(folder))?;
     let lock = FolderLock::take(folder).map_err(ReportError::write(folder))?;
-    lock.ok_or_else(|| refuse("another process makes this claim's runs there"))
+    lock.ok_or_else(|| refuse("another process is running this claim there; wait until it ends"))
 }
 
 /// Moves the folder of a run to the first free name in the claim's `earlier`.

@@ -13,7 +13,7 @@ type Quantity = (fn(&Record) -> f64, &'static str);
 
 const QUANTITIES: [Quantity; 4] = [
     (|r| r.loss, "Loss; comparable only where target and mask are the same"),
-    (|r| r.samples_per_second, "Samples a second"),
+    (|r| r.samples_per_second, "Samples per second"),
     (|r| r.grad_norm, "Norm of the gradient, before clipping"),
     (|r| r.lr, "Learning rate"),
 ];

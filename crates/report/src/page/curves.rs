@@ -28,7 +28,7 @@ const OTHERS: [Quantity; 10] = [
     (|r| Some(r.grad_norm), "Norm of the gradient, before clipping"),
     (|r| r.parameter_norm, "Norm of the parameters"),
     (|r| r.update_norm, "Norm of a step's change of the parameters"),
-    (|r| Some(r.samples_per_second), "Samples a second"),
+    (|r| Some(r.samples_per_second), "Samples per second"),
     (|r| r.peak_share, "Share of the processor's measured peak"),
 ];
 

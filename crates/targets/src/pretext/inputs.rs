@@ -124,8 +124,8 @@ impl PretextConfig {
         let [_, bands, windows] = self.sound.unwrap_or([1; 3]);
         if frames < 2 || future == 0 || future > frames || size * bands * windows == 0 {
             return Err(ModelError::Config(format!(
-                "{self:?}: a clip has 2 frames or more, 1 future frame or more and no more of \
-                 these, and no side is 0"
+                "{self:?}: a clip must have at least 2 frames, at least 1 and at most as many \
+                 future frames, and no side of 0"
             )));
         }
         Ok(())

@@ -82,7 +82,10 @@ impl Variables {
             )));
         }
         if let Some(local) = optional("LOCAL_RANK")?.filter(|&local| local >= count) {
-            return Err(refuse(format!("LOCAL_RANK is {local} and {count_name} is {count}")));
+            return Err(refuse(format!(
+                "LOCAL_RANK is {local} and {count_name} is {count}; it must be below the number of \
+                 processes"
+            )));
         }
         let port = text("MASTER_PORT")?;
         let port = port.parse().ok().filter(|&port: &u16| port > 0).ok_or_else(|| {

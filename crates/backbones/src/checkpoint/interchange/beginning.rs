@@ -98,7 +98,7 @@ impl ModelFolder {
             let wanted = if wants_beit { "a BEiT" } else { "a masked autoencoder or a plain ViT" };
             let found = self.config().describe();
             return refuse(format!(
-                "it holds {found}, but the network's encoder is that of {wanted}"
+                "it holds {found}, but the network has the encoder of {wanted}"
             ));
         }
         let Some(network) = encoder.transformer() else {
@@ -333,7 +333,7 @@ mod tests {
         let encoder = BeitEncoder::new(parameters.root(), &beit).unwrap();
         let refused = folder.begin(&encoder, &parameters).unwrap_err().to_string();
         assert!(
-            refused.contains("a masked autoencoder, but the network's encoder is that of a BEiT")
+            refused.contains("a masked autoencoder, but the network has the encoder of a BEiT")
         );
         // A BEiT starts from a BEiT's weights.
         let value = |p: &crate::Parameter| (p.name.clone(), normal(&p.name, &p.tensor.size()));

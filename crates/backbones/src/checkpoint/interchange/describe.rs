@@ -196,7 +196,7 @@ pub(super) fn sides_of(
 ) -> Result<Vec<usize>, ModelError> {
     let tensor = tensors.get(name).ok_or_else(|| {
         ModelError::Config(format!(
-            "the weights contain no {name}, so they are not a ViT's; their names begin with {}",
+            "the weights contain no {name}, so they are not of a ViT; their first tensors are {}",
             first_names(tensors)
         ))
     })?;

@@ -39,7 +39,7 @@ pub(super) fn strip(
         let several = tensors.keys().filter_map(|name| self::front(name)).collect::<BTreeSet<_>>();
         let several = several.iter().map(|front| format!("`{front}`")).collect::<Vec<_>>();
         return Err(format!(
-            "it holds several models, whose names begin with {}; save only the one you want",
+            "it holds several models, with the prefixes {}; save only the one you want",
             several.join(", ")
         ));
     };
@@ -56,7 +56,7 @@ pub(super) fn strip(
         let first: Vec<&str> = elsewhere.iter().take(5).map(String::as_str).collect();
         let more = if elsewhere.len() > first.len() { ", …" } else { "" };
         tracing::warn!(
-            "{}: ignored, because outside `{front}`: {}{more} ({} tensors)",
+            "{}: ignored, because without the prefix `{front}`: {}{more} ({} tensors)",
             path.display(),
             first.join(", "),
             elsewhere.len()

@@ -201,7 +201,7 @@ impl Preprocessing {
             false => (vec![0.0; channels], vec![1.0; channels]),
         };
         if let Some(&bad) = deviation.iter().find(|&&deviation| deviation <= 0.0) {
-            return Err(format!("image_std has {bad}, but deviations must be above 0"));
+            return Err(format!("image_std has {bad}, but standard deviations must be above 0"));
         }
         // (x · factor − m) / s, in terms of x / unit; the usual factor leaves the numbers
         // unchanged.

@@ -47,8 +47,8 @@ pub(super) fn to_torchvision(
         (None, 1) => fronts.first().cloned().unwrap_or_default(),
         (None, _) => {
             let reason = format!(
-                "it holds several networks, whose names begin with {fronts:?}; save only the one \
-                 you want"
+                "it holds several networks, with the prefixes {fronts:?}; save only the one you \
+                 want"
             );
             return Err(ModelError::Format { path: path.into(), reason });
         }

@@ -67,7 +67,7 @@ pub(super) fn read(
     }
     if !READ.iter().any(|start| architecture.starts_with(start)) {
         return Err(format!(
-            "architecture \"{architecture}\" is not supported; of timm's, those are whose names \
+            "architecture \"{architecture}\" is not supported; the supported timm architectures \
              begin with {}",
             READ.join(", ")
         ));

@@ -104,7 +104,7 @@ impl VideoFolder {
     ) -> Result<(Parameters, VideoTransformer, VideoDecoder), ModelError> {
         let has_decoder = self.tensors.contains_key("decoder_embed.weight");
         let Some(decoder) = self.config.decoder()?.filter(|_| has_decoder) else {
-            let reason = "it has no decoder; this needs a masked autoencoder of video".to_owned();
+            let reason = "it has no decoder; this needs a video masked autoencoder".to_owned();
             return Err(ModelError::Format { path: self.path.clone(), reason });
         };
         let mut parameters = Parameters::new(0, device);
@@ -171,8 +171,8 @@ impl VideoFolder {
     /// `to` already holds a model. Nothing is written in these cases.
     pub fn export(&self, to: &Path) -> Result<String, ModelError> {
         let (kind, parameters) = match self.config.decoder()? {
-            Some(_) => ("masked autoencoder of video", self.autoencoder(Device::Cpu)?.0),
-            None => ("transformer of video", self.encoder(Device::Cpu)?.0),
+            Some(_) => ("video masked autoencoder", self.autoencoder(Device::Cpu)?.0),
+            None => ("video transformer", self.encoder(Device::Cpu)?.0),
         };
         if ["config.json", "model.safetensors"].iter().any(|name| to.join(name).exists()) {
             return Err(ModelError::Occupied(to.into()));

@@ -41,9 +41,9 @@ pub(super) fn read_file_with(
         Some("safetensors") => read_tensors(path)?,
         Some("pth" | "pyth" | "pt" | "bin" | "ckpt" | "tar") => read_pth(path)?,
         _ => {
-            let reason =
-                "weights end in .safetensors, .pth, .pyth, .pt, .bin, .ckpt or .pth.tar".to_owned();
-            return Err(ModelError::Format { path: path.into(), reason });
+            let reason = "a file of weights must end in .safetensors, .pth, .pyth, .pt, .bin, \
+                          .ckpt or .pth.tar";
+            return Err(ModelError::Format { path: path.into(), reason: reason.into() });
         }
     };
     names(path, tensors)
@@ -120,7 +120,7 @@ fn read_parts(
         for name in names {
             let tensor = part
                 .remove(name)
-                .ok_or_else(|| refuse(format!("{name} is not in {file}, where it should be")))?;
+                .ok_or_else(|| refuse(format!("{name} is not in {file}, but is listed there")))?;
             tensors.insert(name.to_owned(), tensor);
         }
         if let Some(name) = part.keys().min() {
@@ -147,7 +147,7 @@ fn timm_names(
         .collect();
     if !bad.is_empty() {
         bad.sort_unstable();
-        tracing::warn!("{}: not finite: {}", path.display(), bad.join(", "));
+        tracing::warn!("{}: values are NaN or infinite in {}", path.display(), bad.join(", "));
     }
     let refuse = |reason: String| ModelError::Format { path: path.into(), reason };
     let mut tensors = prefixes::strip(path, tensors).map_err(refuse)?;
@@ -182,7 +182,7 @@ fn drop_masked_modeling(path: &Path, tensors: &mut HashMap<String, Tensor>) {
     let decoder = ["decoder.0.weight", "decoder.0.bias"];
     dropped.extend(decoder.into_iter().filter(|name| tensors.remove(*name).is_some()));
     tracing::info!(
-        "{}: {} are for masked patches, which this ViT is not given; they are left out",
+        "{}: {} left out, because only masked patches need them and this ViT has none",
         path.display(),
         dropped.join(", ")
     );

@@ -28,10 +28,7 @@ fn what_often_lies_in_the_place_of_weights_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.safetensors");
     for (bytes, words) in [
-        (
-            &b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"[..],
-            "a pointer of Git LFS",
-        ),
+        (&b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"[..], "a Git LFS pointer"),
         (b"<!DOCTYPE html><html></html>", "a web page"),
         (b"\n<html>404 Not Found</html>", "a web page"),
         (b"PK\x03\x04\x00\x00\x00\x00archive/data.pkl", "a zip archive"),

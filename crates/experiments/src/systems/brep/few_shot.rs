@@ -102,7 +102,7 @@ impl Brep {
             found.section.into_iter().for_each(|section| run.section(section));
             run.explain([format!(
                 "{what}_top1_N: a head trained on N labelled parts, {} steps of Adam at {}; mean \
-                 and deviation of {} draws, the same parts for codes and baselines",
+                 and standard deviation of {} draws, the same parts for codes and baselines",
                 eval.steps, eval.lr, eval.repeats
             )]);
             if task == Task::Segmentation {

@@ -42,10 +42,10 @@ impl Brep {
         }
         run.section(table(&errors, &rows));
         run.explain([
-            "xyz_error: mean distance between decoded and true points of the surface on the test \
-             parts, which have length 2"
+            "xyz_error: mean distance between decoded and true surface points of the test parts, \
+             which are scaled to length 2"
                 .to_owned(),
-            "sign_accuracy: points decoded on the right side of the trim".to_owned(),
+            "sign_accuracy: fraction of points decoded on the correct side of the trim".to_owned(),
             "distance_error: mean absolute error of the signed distance in the unit square"
                 .to_owned(),
         ]);

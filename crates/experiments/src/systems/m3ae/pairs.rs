@@ -37,7 +37,7 @@ impl Pairs {
         let root = match (&data.root, data.name.package()) {
             (Some(root), _) => root.clone(),
             (None, Some(package)) => fetched(package, &cache_root()?)?,
-            (None, None) => bail!("data.root is missing; give it"),
+            (None, None) => bail!("data.root is missing; give it with --set data.root=DIR"),
         };
         let vocabulary = match &data.vocabulary {
             Some(path) => path.clone(),

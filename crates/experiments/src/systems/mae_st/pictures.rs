@@ -20,7 +20,7 @@ pub(super) fn reconstruct(mae: &MaeSt, clips: &Clips, run: &mut Run<'_>) -> Resu
         &shown.sheet(48),
         "Clips, three rows each: the frames that are predicted, what the encoder saw of them, \
          and the reconstruction of the hidden patches (visible ones pasted back; standardised \
-         predictions are brought back with each patch's true mean and deviation).",
+         predictions are brought back with each patch's true mean and standard deviation).",
     )?)?;
     let moving = "The same as a moving picture.";
     run.show(Exhibit::moving("moving.png", &shown.frames(96), DELAY, moving)?)

@@ -49,7 +49,7 @@ impl Texts {
         let (tree, corpus) = open(&settings.data)?;
         ensure!(
             corpus.train.len() >= batch,
-            "{} training documents fill no step of train.batch_size {batch}; take smaller batches",
+            "there are {} training documents, fewer than train.batch_size {batch}; lower it",
             corpus.train.len()
         );
         let model = &settings.model;

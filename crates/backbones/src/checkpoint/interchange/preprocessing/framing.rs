@@ -206,8 +206,8 @@ fn filter(value: &Value) -> Result<Filter, String> {
 
 fn wrong(key: &str, value: &Value) -> String {
     format!(
-        "{key} is {}, but must be a number of pixels from 1 to {LONGEST}, {{\"height\", \"width\"}} or, for size, \
-         {{\"shortest_edge\"}}",
+        "{key} is {}, but must be a number of pixels from 1 to {LONGEST}, {{\"height\", \
+         \"width\"}} or, for size, {{\"shortest_edge\"}}",
         brief(value)
     )
 }

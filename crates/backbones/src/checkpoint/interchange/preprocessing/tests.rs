@@ -79,7 +79,10 @@ fn what_fits_no_picture_is_refused_by_its_key() {
         ),
         (with("image_mean", json!([0.5])), "image_mean has values for 1 channels"),
         (with("image_std", json!([1, 1, 1, 1])), "image_std has values for 4 channels"),
-        (with("image_std", json!([1, 0, 1])), "image_std has 0, but deviations must be above 0"),
+        (
+            with("image_std", json!([1, 0, 1])),
+            "image_std has 0, but standard deviations must be above 0",
+        ),
         (with("image_std", json!(-1)), "image_std has -1"),
         (with("image_std", json!([1e-300, 1, 1])), "do not give finite numbers"),
         (with("image_mean", json!("big")), "image_mean is \"big\", but must be a list of numbers"),
