@@ -38,14 +38,14 @@ impl Comparison {
     /// For fewer than two folders, a folder named twice, and one that is not a finished run; the
     /// message says which.
     pub fn of(folders: &[PathBuf]) -> Result<Self, ReportError> {
-        let [first, _, ..] = folders else {
+        if folders.len() < 2 {
             return Err(ReportError::TooFewRuns);
-        };
+        }
         let mut runs = Vec::new();
         for folder in folders {
             runs.push(read(folder)?);
         }
-        let names = names(folders).ok_or_else(|| ReportError::SameRun(first.clone()))?;
+        let names = names(folders)?;
         let recipes: Vec<&BTreeMap<String, String>> = runs.iter().map(|run| &run.recipe).collect();
         let machines: Vec<BTreeMap<String, String>> =
             runs.iter().map(|run| machine(&run.summary)).collect();
@@ -147,12 +147,19 @@ fn numbers(summary: &Summary) -> BTreeMap<String, f64> {
     numbers
 }
 
-/// The shortest ends of the paths that are all different; `None` if two folders are the same.
-fn names(folders: &[PathBuf]) -> Option<Vec<String>> {
+/// The shortest ends of the paths that are all different.
+///
+/// # Errors
+/// [`ReportError::SameRun`] with a folder that is given twice.
+fn names(folders: &[PathBuf]) -> Result<Vec<String>, ReportError> {
     let paths: Vec<PathBuf> =
         folders.iter().map(|folder| folder.canonicalize().unwrap_or(folder.clone())).collect();
-    let longest = paths.iter().map(|path| path.components().count()).max()?;
-    (1..=longest).find_map(|parts| {
+    let mut known = BTreeSet::new();
+    if let Some(again) = paths.iter().position(|path| !known.insert(path)) {
+        return Err(ReportError::SameRun(folders[again].clone()));
+    }
+    let longest = paths.iter().map(|path| path.components().count()).max().unwrap_or(0);
+    let names = (1..=longest).find_map(|parts| {
         let end = |path: &PathBuf| {
             let skipped = path.components().count().saturating_sub(parts);
             path.components().skip(skipped).collect::<PathBuf>().display().to_string()
@@ -160,7 +167,9 @@ fn names(folders: &[PathBuf]) -> Option<Vec<String>> {
         let names: Vec<String> = paths.iter().map(end).collect();
         let different: BTreeSet<&String> = names.iter().collect();
         (different.len() == names.len()).then_some(names)
-    })
+    });
+    // Paths that are not UTF-8 can look alike even in full.
+    Ok(names.unwrap_or_else(|| paths.iter().map(|path| path.display().to_string()).collect()))
 }
 
 impl fmt::Display for Comparison {

@@ -65,7 +65,7 @@ pub enum ReportError {
     #[error("compare needs at least two runs; name their folders")]
     TooFewRuns,
     /// One run to compare with itself.
-    #[error("{} or another folder is named twice; compare different runs", .0.display())]
+    #[error("{} is named twice; compare different runs", .0.display())]
     SameRun(PathBuf),
     /// No metric of this name.
     #[error("no metric is called {name}; the metrics are {}", known.join(", "))]

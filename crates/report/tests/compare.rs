@@ -90,10 +90,11 @@ fn runs_of_the_same_name_are_told_apart_by_their_folders() {
     let scratch = tempfile::tempdir().unwrap();
     let a = run(&scratch.path().join("old/mae"), "", "0.75", 0.5);
     let b = run(&scratch.path().join("new/mae"), "", "0.75", 0.5);
-    let comparison = Comparison::of(&[a.clone(), b]).unwrap();
+    let comparison = Comparison::of(&[a.clone(), b.clone()]).unwrap();
     assert_eq!(comparison.names, ["old/mae", "new/mae"]);
     assert!(comparison.to_string().contains("the settings are the same"));
-    assert!(refusal(&[a.clone(), a]).contains("named twice"));
+    let said = format!("{} is named twice", a.display());
+    assert!(refusal(&[b, a.clone(), a]).contains(&said));
 }
 
 #[test]

@@ -99,10 +99,10 @@ pub fn prepare_folder(
     let files = step_files(&options.input)?;
     let jobs = options.jobs.max(1);
     let pool = ThreadPoolBuilder::new().num_threads(jobs).build();
-    let pool = pool.map_err(|error| BrepError::Setting {
+    let pool = pool.map_err(|_| BrepError::Setting {
         key: "jobs",
         value: options.jobs.to_string(),
-        rule: if error.to_string().is_empty() { "no threads" } else { "the threads cannot start" },
+        rule: "so many threads cannot be started; use fewer",
     })?;
     let told = |file: &PathBuf, outcome: &Outcome| {
         if let Outcome::Skipped(_) = outcome {

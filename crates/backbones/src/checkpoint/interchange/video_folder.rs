@@ -219,7 +219,7 @@ impl VideoFolder {
             let found = depth(&self.tensors, stack).map_err(refuse)?;
             if found != stated {
                 return Err(refuse(format!(
-                    "{key} is {stated}, but the weights have {found} of {stack}"
+                    "{key} is {stated}, but the weights have {found} {stack}"
                 )));
             }
         }
