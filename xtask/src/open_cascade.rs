@@ -70,7 +70,7 @@ fn needed() -> Result<Vec<String>> {
         .args(no.map(|what| format!("--no-{what}")))
         .args(PACKAGES)
         .output()
-        .context("Open CASCADE is not installed, and apt, which would fetch it, is not there either; install it")?;
+        .context("Open CASCADE is not installed, and cannot be fetched without apt; install it")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let mut names = of_the_kernel(&text);
     names.sort();

@@ -119,8 +119,8 @@ impl TaskStream {
                 }),
                 (false, own) => {
                     let rule = format!(
-                        "the number of task {name}; another task has {most}, and only grey (1) can \
-                         be repeated"
+                        "task {name} has this number, but another task has {most}; only images \
+                         with 1 channel can be converted"
                     );
                     return Err(DataError::setting("channels", own, rule));
                 }
@@ -212,7 +212,7 @@ impl TaskStream {
         for task in &tasks {
             let classes = task.train.classes().len();
             if classes < 2 {
-                let rule = format!("the number of task {}; it must be at least 2", task.name);
+                let rule = format!("task {} has too few; every task needs at least 2", task.name);
                 return Err(DataError::setting("classes", classes, rule));
             }
         }

@@ -87,7 +87,7 @@ impl Augment {
         }
         if self.colours.is_some() {
             let rule =
-                format!("they work on bytes, but these images hold {samples}; leave them out");
+                format!("colour changes need bytes, but these images hold {samples}; remove them");
             return Err(DataError::setting("colours", "{ … }", rule));
         }
         for (key, value) in [("randaugment", self.randaugment), ("erasing", self.erasing)] {

@@ -94,7 +94,7 @@ fn install(
             return Err(DataError::Absent {
                 path: archive.to_path_buf(),
                 wanted: format!("file {}{name}", package.inside),
-                remedy: "the package is not the one of the table".to_owned(),
+                remedy: "this is not the expected package".to_owned(),
             });
         }
         if let Some(sha256) = sha256 {

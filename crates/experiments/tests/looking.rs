@@ -173,7 +173,7 @@ fn a_file_that_cannot_be_written_is_refused_before_pictures_are_read() {
     // A picture that cannot be decoded would be named if it were read.
     fs::write(case.path("pictures/broken.png"), "no picture").unwrap();
     let refused = case.embed("pictures", FeatureFormat::Safetensors).unwrap_err();
-    assert!(refused.contains("a folder lies there"), "{refused}");
+    assert!(refused.contains("it is a folder, not a file"), "{refused}");
     let refused = case.embed("none/f.safetensors", FeatureFormat::Npy).unwrap_err();
     assert!(refused.contains("none/f.safetensors"), "{refused}");
     fs::rename(case.path("pictures/broken.png"), case.path("pictures/a\nb.png")).unwrap();

@@ -44,7 +44,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// When `path` is a folder, or its parent folder is missing or not writable.
 pub fn check_writable(path: &Path) -> io::Result<()> {
     if path.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "a folder lies there"));
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder, not a file"));
     }
     let partial = partial(path);
     create_fresh(&partial)?;

@@ -167,7 +167,10 @@ fn an_error_in_an_override_names_the_override() {
         ("train.log_every=0", "train.log_every is 0; it must be at least 1"),
         ("train.precision=fp16", "train.precision \"fp16\" is not known"),
         ("data.holdout=1", "data.holdout is 1; it must be in (0, 1)"),
-        ("data.shrink=16", "data.shrink is 16; it must be at least 32, the image's"),
+        (
+            "data.shrink=16",
+            "data.shrink is 16; it must be at least 32, the longer side of data.image_size",
+        ),
         ("data.shrink=9000", "data.shrink is 9000; it must be at most 8192 pixels"),
         ("data.max_pixels=0", "data.max_pixels is 0; it must be at least 1"),
         ("data.limit=0", "data.limit is 0; it must be at least 1"),

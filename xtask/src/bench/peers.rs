@@ -28,8 +28,9 @@ use crate::{data, python};
 
 /// What is compared, and for how long.
 #[derive(Args)]
-#[command(after_help = "BAUTA_PYTHON names a Python that has what benches/peers/requirements.txt \
-    names; without it, a virtual environment is made in the cache folder.")]
+#[command(after_help = "BAUTA_PYTHON names a Python with the packages in \
+    benches/peers/requirements.txt; without it, a virtual environment is created in the cache \
+    folder.")]
 pub struct Arguments {
     /// A case; all of them if none is named
     #[arg(long = "case", value_name = "NAME",
@@ -75,12 +76,12 @@ pub fn peers(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
         CASES.iter().filter(|case| asked(&arguments.cases, case.name)).collect();
     let known: Vec<&str> = chosen.iter().flat_map(|case| case.ways()).collect();
     if let Some(unknown) = arguments.ways.iter().find(|way| !known.contains(&way.as_str())) {
-        bail!("no way {unknown} in these cases, which have {}", list(known));
+        bail!("these cases have no way {unknown}; their ways are: {}", list(known));
     }
     let known: Vec<String> =
         chosen.iter().flat_map(|case| case.variants()).map(|variant| variant.name).collect();
     if let Some(unknown) = arguments.variants.iter().find(|name| !known.contains(name)) {
-        bail!("no variant {unknown} in these cases, which have {}", list(known));
+        bail!("these cases have no variant {unknown}; their variants are: {}", list(known));
     }
     println!("{}", record.machine);
     for case in chosen {

@@ -160,7 +160,7 @@ fn read_labels(path: &Path, size: [usize; 2]) -> Result<LabelMap, DataError> {
     if [height, width] != size {
         let [high, wide] = size;
         return Err(refuse(format!(
-            "{height} × {width} labels for an image of {high} × {wide} pixels"
+            "the annotation has {height} × {width} pixels, but its image has {high} × {wide}"
         )));
     }
     let row = (width * bits).div_ceil(8);
@@ -294,7 +294,7 @@ mod tests {
         let colour = encode(&gradient(4, 5, 0), ImageFormat::Png);
         for (bytes, word) in [
             (grey(5, 4, |_, _| 151), "label 151"),
-            (grey(4, 5, |_, _| 1), "5 × 4 labels for an image of 4 × 5"),
+            (grey(4, 5, |_, _| 1), "has 5 × 4 pixels, but its image has 4 × 5"),
             (colour, "grey"),
             (b"not a png".to_vec(), "a.png"),
         ] {

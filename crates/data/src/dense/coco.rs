@@ -108,7 +108,7 @@ impl Coco {
             path: self.folders[0].clone(),
             wanted: entry.file_name.clone(),
             remedy: format!(
-                "{} lists it (image {}): add the file, or remove the image there",
+                "{} lists it (image {}); add the file, or remove its entry",
                 self.annotations.display(),
                 entry.id
             ),
@@ -122,7 +122,9 @@ impl Coco {
         if found == [*height, *width] {
             return Ok(());
         }
-        let problem = format!("image {id} is {height} × {width} pixels, its file {high} × {wide}");
+        let problem = format!(
+            "image {id} is listed with {height} × {width} pixels, but its file has {high} × {wide}"
+        );
         Err(DataError::malformed(&self.annotations, problem))
     }
 
@@ -293,11 +295,15 @@ fn index(document: Document) -> Result<Indexed, String> {
 fn check_image(image: &ImageEntry) -> Result<(), String> {
     let ImageEntry { id, height, width, file_name } = image;
     if !(1..=LONGEST).contains(height) || !(1..=LONGEST).contains(width) {
-        return Err(format!("image {id} claims {height} × {width} pixels"));
+        return Err(format!(
+            "image {id} claims {height} × {width} pixels; both must be in [1, {LONGEST}]"
+        ));
     }
     let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     if file_name.is_empty() || !Path::new(file_name).components().all(inside) {
-        return Err(format!("image {id} has the file name {file_name:?}, outside its folder"));
+        return Err(format!(
+            "image {id} has the file name {file_name:?}, which is empty or outside its folder"
+        ));
     }
     Ok(())
 }
@@ -309,10 +315,13 @@ fn check_annotation(annotation: &Annotation, categories: &Categories) -> Result<
     }
     let far = |side: &f64| !(-1e6..=1e6).contains(side);
     if bbox.iter().any(far) || bbox[2] < 0.0 || bbox[3] < 0.0 {
-        return Err(format!("annotation {id} has the box {bbox:?}"));
+        return Err(format!(
+            "annotation {id} has the box {bbox:?}; its numbers must be in [-1e6, 1e6], and width \
+             and height at least 0"
+        ));
     }
-    if area.is_some_and(|area| !(0.0..=1e12).contains(&area)) {
-        return Err(format!("annotation {id} has the area {area:?}"));
+    if let Some(area) = area.filter(|area| !(0.0..=1e12).contains(area)) {
+        return Err(format!("annotation {id} has the area {area}; it must be in [0, 1e12]"));
     }
     Ok(())
 }

@@ -75,22 +75,29 @@ impl ComposedDigits {
         for (key, source, channels) in fits {
             if source.is_empty() || source.channels() != channels {
                 let value = format!("{} images, {} channels", source.len(), source.channels());
-                return refuse(key, value, &format!("images of {channels} channels are needed"));
+                let rule = format!("must be images with a channel count of {channels}");
+                return refuse(key, value, &rule);
             }
         }
         let object_classes = digits.classes().to_vec();
         if object_classes.is_empty() || object_classes.len() > 254 {
-            return refuse("digits", object_classes.len().to_string(), "1 to 254 classes");
+            return refuse(
+                "digits",
+                object_classes.len().to_string(),
+                "must have 1 to 254 classes",
+            );
         }
         let ComposedConfig { len, size, objects, digit, .. } = &config;
         if *len == 0 || !(8..=4096).contains(size) {
-            return refuse("composed", format!("{len} × {size}²"), "scenes of 8 to 4096 pixels");
+            let rule = "must be at least one scene, with sides of 8 to 4096 pixels";
+            return refuse("composed", format!("{len} × {size}²"), rule);
         }
         if objects.is_empty() || *objects.end() > 64 {
-            return refuse("objects", format!("{objects:?}"), "a range up to 64");
+            return refuse("objects", format!("{objects:?}"), "must be a range up to 64");
         }
         if digit.is_empty() || *digit.start() == 0 || digit.end() > size {
-            return refuse("digit", format!("{digit:?}"), "a range from 1 to the image's side");
+            let rule = "must be a range between 1 and the image's side";
+            return refuse("digit", format!("{digit:?}"), rule);
         }
         let background = std::iter::once("background".to_owned());
         let pixel_classes = background.chain(object_classes.iter().cloned()).collect();

@@ -88,7 +88,7 @@ impl DenseSplits {
             if !any_labelled(split, on_error)? {
                 return Err(DataError::Absent {
                     path,
-                    wanted: format!("{wanted} in the {} images that are used", split.len()),
+                    wanted: format!("{wanted} in the images that are used ({})", split.len()),
                     remedy: "name a folder whose splits both have labels".to_owned(),
                 });
             }

@@ -59,7 +59,7 @@ fn read(
     if !listed.foreign.is_empty() {
         let foreign: Vec<String> = listed.foreign.iter().map(|path| below(path)).collect();
         notes.push(format!(
-            "{} pictures of unsupported formats: {}",
+            "pictures of unsupported formats: {} ({})",
             foreign.len(),
             first_of(&foreign)
         ));

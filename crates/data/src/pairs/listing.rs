@@ -30,7 +30,7 @@ impl Listing {
             self.notes.iter().map(|note| format!("{root}: {note}")).collect();
         if !self.mute.is_empty() {
             notes.push(format!(
-                "{root}: {} pictures have no caption ({}) and are {}",
+                "{root}: pictures without a caption: {} ({}), {}",
                 self.mute.len(),
                 first_of(&self.mute),
                 fate("images")
@@ -39,7 +39,7 @@ impl Listing {
         if !self.blind.is_empty() {
             let blind: Vec<String> = self.blind.iter().map(|(name, _)| name.clone()).collect();
             notes.push(format!(
-                "{root}: {} captions have no picture ({}) and are {}",
+                "{root}: captions without a picture: {} ({}), {}",
                 blind.len(),
                 first_of(&blind),
                 fate("texts")

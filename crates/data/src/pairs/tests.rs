@@ -100,8 +100,8 @@ fn halves_of_pairs_are_counted_named_and_trained_on_or_left_out() {
     assert_eq!(found.train.captions.iter().filter(|caption| caption.is_empty()).count(), 2);
     assert!(found.test.captions.iter().all(|caption| !caption.is_empty()));
     let notes = found.notes.join("\n");
-    assert!(notes.contains("2 pictures have no caption (f.png, g.png)"), "{notes}");
-    assert!(notes.contains("1 captions have no picture (alone.txt)"), "{notes}");
+    assert!(notes.contains("pictures without a caption: 2 (f.png, g.png)"), "{notes}");
+    assert!(notes.contains("captions without a picture: 1 (alone.txt)"), "{notes}");
     assert!(notes.contains("trained on as images only"), "{notes}");
     let options = PairOptions { unpaired: Unpaired::Skip, ..options };
     let found = opened(PairName::Pairs, root.path(), &options).unwrap();

@@ -224,7 +224,7 @@ impl Source for Folder {
     fn image(&self, index: usize) -> Result<Image<'_>, DataError> {
         let path = &self.listed.paths()[index];
         if self.sample_type != SampleType::Uint8 {
-            return Err(self.sample_type.refuse("what reads them here takes bytes (uint8)"));
+            return Err(self.sample_type.refuse("images are read as uint8 here"));
         }
         if is_array(path) {
             return match self.array(index)? {

@@ -36,10 +36,12 @@ impl InMemory {
         let refuse = |problem: String| DataError::malformed(title.as_ref(), problem);
         let [height, width, channels] = shape;
         if height == 0 || width == 0 || channels == 0 {
-            return Err(refuse(format!("no images have the shape {shape:?}")));
+            return Err(refuse(format!("the images' shape {shape:?} must not contain 0")));
         }
         if statistics.mean.len() != channels || statistics.std.len() != channels {
-            return Err(refuse(format!("{channels} channels, but {statistics:?}")));
+            return Err(refuse(format!(
+                "the images have {channels} channels, but the statistics are {statistics:?}"
+            )));
         }
         if pixels.len() != labels.len() * height * width * channels {
             let (bytes, count) = (pixels.len(), labels.len());
@@ -47,7 +49,9 @@ impl InMemory {
         }
         if let Some(index) = labels.iter().position(|&label| usize::from(label) >= classes.len()) {
             let (label, count) = (labels[index], classes.len());
-            return Err(refuse(format!("image {index} has label {label} of {count} classes")));
+            return Err(refuse(format!(
+                "image {index} has label {label}, but there are {count} classes"
+            )));
         }
         Ok(Self { title, shape, pixels, labels, classes, statistics })
     }

@@ -180,7 +180,7 @@ impl Shards {
                 indexed.iter_mut().flat_map(|index| std::mem::take(&mut index.foreign)).collect(),
             ),
             (
-                "samples with a KEY.cls have no picture and",
+                "samples with a KEY.cls but no picture",
                 "pack the picture of each beside its label",
                 indexed.iter_mut().flat_map(|index| std::mem::take(&mut index.bare)).collect(),
             ),
@@ -188,7 +188,7 @@ impl Shards {
             let names: Vec<String> = left_out;
             if !names.is_empty() {
                 let (folder, count, shown) = (folder.display(), names.len(), several(&names));
-                notes.push(format!("{folder}: {count} {what} are left out ({shown}); {remedy}"));
+                notes.push(format!("{folder}: {what} are left out: {count} ({shown}); {remedy}"));
             }
         }
         let alone = indexed.iter_mut().enumerate().flat_map(|(shard, index)| {

@@ -118,7 +118,7 @@ fn streams_that_are_none_are_refused() {
     let refused = |stream: Result<TaskStream, DataError>| stream.err().unwrap().to_string();
     assert_eq!(refused(TaskStream::rotated(&both(4, 2, 1), 0)), "count = 0: must be at least 1");
     let error = refused(TaskStream::rotated(&both(4, 1, 1), 2));
-    assert_eq!(error, "classes = 1: the number of task 0°; it must be at least 2");
+    assert_eq!(error, "classes = 1: task 0° has too few; every task needs at least 2");
     let folder = tempfile::tempdir().unwrap();
     let error = refused(TaskStream::of_folders(folder.path(), &OpenOptions::default()));
     assert!(error.contains("holds no folders"), "{error}");
@@ -161,5 +161,5 @@ fn streams_that_are_none_are_refused() {
     );
     let stream = TaskStream::permuted(&[source(4, 2, 1), odd], 2, 0).unwrap();
     let error = stream.tasks[1].test.image(0).unwrap_err().to_string();
-    assert!(error.contains("it is 2 × 2, but pixels are permuted for images of 3 × 2"), "{error}");
+    assert!(error.contains("it has 2 × 2 pixels, but the permutation needs 3 × 2"), "{error}");
 }

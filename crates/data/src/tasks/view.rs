@@ -100,7 +100,7 @@ impl Source for TaskView {
             Change::Permuted { order, height: wanted_height, width: wanted_width } => {
                 if [height, width] != [*wanted_height, *wanted_width] {
                     let problem = format!(
-                        "it is {height} × {width}, but pixels are permuted for images of \
+                        "it has {height} × {width} pixels, but the permutation needs \
                          {wanted_height} × {wanted_width}"
                     );
                     return Err(DataError::Image { image: self.describe(index), problem });

@@ -77,7 +77,10 @@ fn broken(file: &Path, error: &csv::Error) -> DataError {
     let line = error.position().map_or(1, csv::Position::line);
     let problem = match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("the row has {len} cells, the header {expected_len}; quote cells with commas")
+            format!(
+                "the row has {len} cells, but the header has {expected_len}; quote cells that \
+                 contain commas"
+            )
         }
         csv::ErrorKind::Utf8 { .. } => "it is not UTF-8".to_owned(),
         _ => error.to_string(),

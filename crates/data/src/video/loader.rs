@@ -309,8 +309,8 @@ impl Assembler {
             let found = [frame.height(), frame.width(), frame.channels()];
             if found != shape || found[2] != self.source.channels() {
                 let problem = format!(
-                    "it has frames of {found:?} and {shape:?} (height, width, channels), and the \
-                     source has {} channels",
+                    "its frames have the shapes {found:?} and {shape:?} (height, width, channels); \
+                     they must have one shape, with the source's {} channels",
                     self.source.channels()
                 );
                 return Err(self.unusable(video, problem));

@@ -57,7 +57,7 @@ impl Colours {
         let [.., hue] = self.jitter;
         let sound = self.jitter.iter().all(|change| (0.0..=1.0).contains(change)) && hue <= 0.5;
         if !sound {
-            let rule = "must be three changes in [0, 1] and one of hue in [0, 0.5]";
+            let rule = "must be brightness, contrast and saturation in [0, 1], and hue in [0, 0.5]";
             return refuse("colours.jitter", format!("{:?}", self.jitter), rule);
         }
         let [least, most] = self.sigma;

@@ -60,7 +60,7 @@ pub fn fetched(package: &Package, root: &Path) -> Result<PathBuf, DataError> {
     let name = package.name;
     locate(package, root).ok_or_else(|| DataError::Absent {
         path: root.to_path_buf(),
-        wanted: format!("whole copy of {name}"),
+        wanted: format!("complete copy of {name}"),
         remedy: format!("`cargo xtask data fetch {name}` fetches it"),
     })
 }

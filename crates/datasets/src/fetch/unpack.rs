@@ -58,7 +58,7 @@ fn unpack_deb(
     let status = child.wait().map_err(DataError::io(archive))?;
     drained.map_err(DataError::io(archive))?;
     if !status.success() {
-        return Err(DataError::malformed(archive, "dpkg-deb cannot read it to its end"));
+        return Err(DataError::malformed(archive, "it is damaged: dpkg-deb cannot read all of it"));
     }
     Ok(())
 }

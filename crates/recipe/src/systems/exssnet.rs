@@ -56,15 +56,16 @@ impl ExSsNet {
         let texts = self.texts.is_some();
         ensure(of_texts == texts, &["texts", "tasks.origin"], || {
             format!(
-                "texts {} with tasks.origin \"{origin}\"; origin \"texts\", and no other, needs \
-                 that table",
+                "texts {} with tasks.origin \"{origin}\"; origin \"texts\" requires this table, \
+                 and other origins do not use it",
                 given(texts)
             )
         })?;
         let data = self.data.is_some();
         ensure(of_texts != data, &["data", "tasks.origin"], || {
             format!(
-                "data {} with tasks.origin \"{origin}\"; all origins but \"texts\" need that table",
+                "data {} with tasks.origin \"{origin}\"; origin \"texts\" does not use this \
+                 table, and all others require it",
                 given(data)
             )
         })?;
@@ -98,8 +99,8 @@ impl ExSsNet {
         let several = origin == TaskOrigin::DataSets;
         ensure(several != self.tasks.then.is_empty(), &["tasks.then", "tasks.origin"], || {
             format!(
-                "tasks.then {} with tasks.origin \"{origin}\"; origin \"data-sets\", and no \
-                 other, needs the data sets after data.name",
+                "tasks.then {} with tasks.origin \"{origin}\"; origin \"data-sets\" requires the \
+                 data sets after data.name, and other origins do not use them",
                 if self.tasks.then.is_empty() { "is missing" } else { "is given" }
             )
         })

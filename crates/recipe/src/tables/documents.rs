@@ -121,7 +121,8 @@ impl Documents {
             },
         )?;
         ensure(!made || self.root.is_none(), &["data.root"], || {
-            "data.root is given, but data.name \"tree\" is made; set data.name=documents".to_owned()
+            "data.root is given, but data.name \"tree\" needs no folder; set data.name=documents"
+                .to_owned()
         })
     }
 }

@@ -133,7 +133,8 @@ impl Data {
         size.check("data.image_size")?;
         if let Some(side) = self.shrink {
             let least = size.height().max(size.width());
-            must_be(side >= least, "data.shrink", side, &format!("at least {least}, the image's"))?;
+            let rule = format!("at least {least}, the longer side of data.image_size");
+            must_be(side >= least, "data.shrink", side, &rule)?;
             within_limit("data.shrink", side as f64)?;
         }
         if let Some(limit) = self.limit {

@@ -115,7 +115,7 @@ pub(crate) fn check_batch(
     ensure(pixels <= MOST_PIXELS, &[key, "data.image_size"], || {
         format!(
             "{key} {images} of {height} × {width} pixels is {pixels} pixels in one forward pass; \
-             it must be at most {MOST_PIXELS}: take smaller batches and train.accumulate"
+             it must be at most {MOST_PIXELS}: use smaller batches and raise train.accumulate"
         )
     })
 }

@@ -87,7 +87,7 @@ impl TextClassifier {
         must_be((1..=65_536).contains(&self.words), "model.words", self.words, "in 1..=65536")?;
         let of_features = self.kind == ClassifierKind::Features;
         ensure(of_features || self.encoder.is_none(), &["model.encoder", "model.kind"], || {
-            format!("model.encoder is given; model.kind \"{}\" reads none", self.kind)
+            format!("model.encoder is not used with model.kind \"{}\"; remove it", self.kind)
         })?;
         below_one("model.dropout", self.dropout)
     }

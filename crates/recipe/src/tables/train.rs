@@ -264,7 +264,7 @@ impl Train {
         let within = |milestone: f64| milestone > 0.0 && milestone < epochs;
         each_must_be(KEY, &self.milestones, within, "above 0 and below train.epochs")?;
         let rises = self.milestones.is_sorted_by(|one, next| one < next);
-        ensure(rises, &[KEY], || format!("{KEY} must rise from each to the next"))
+        ensure(rises, &[KEY], || format!("{KEY} must be strictly increasing"))
     }
 }
 

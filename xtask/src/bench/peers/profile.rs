@@ -44,8 +44,8 @@ pub fn check() -> Result<()> {
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => bail!(
-            "perf may not take samples here; as root: sysctl kernel.perf_event_paranoid=1, or \
-             leave --profile out"
+            "perf is not permitted to take samples; as root, run \
+             `sysctl kernel.perf_event_paranoid=1`, or leave --profile out"
         ),
         Err(_) => bail!("--profile needs perf (Debian's linux-perf), or leave it out"),
     }

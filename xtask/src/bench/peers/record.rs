@@ -161,7 +161,7 @@ pub fn table(case: &Case, samples: &[Sample]) -> String {
         "way",
         "median",
         "least to greatest",
-        "a second",
+        "per second",
         "over ours",
         "of peak"
     );

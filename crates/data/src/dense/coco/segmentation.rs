@@ -72,7 +72,9 @@ fn lengths(
     width: usize,
 ) -> Result<Vec<usize>, String> {
     if size != [height, width] {
-        return Err(format!("runs over {size:?} pixels in an image of {height} × {width}"));
+        return Err(format!(
+            "the RLE mask has size {size:?}, but the image has {height} × {width} pixels"
+        ));
     }
     match counts {
         Counts::Plain(runs) => unroll(runs.iter().copied(), height * width),
@@ -85,12 +87,13 @@ fn unroll(runs: impl Iterator<Item = u64>, pixels: usize) -> Result<Vec<usize>, 
     for run in runs {
         let length = usize::try_from(run).ok();
         let end = length.and_then(|run| place.checked_add(run)).filter(|&end| end <= pixels);
-        let end = end.ok_or_else(|| format!("runs of more than the image's {pixels} pixels"))?;
+        let end =
+            end.ok_or_else(|| format!("the RLE mask has more than the image's {pixels} pixels"))?;
         lengths.push(end - place);
         place = end;
     }
     if place != pixels {
-        return Err(format!("runs of {place} pixels in an image of {pixels}"));
+        return Err(format!("the RLE mask has {place} pixels, but the image has {pixels}"));
     }
     Ok(lengths)
 }
@@ -106,9 +109,10 @@ fn decompress(text: &str) -> Result<Vec<u64>, String> {
         let (mut value, mut shift, mut byte) = (0_i64, 0_u32, first);
         loop {
             let digit = byte.checked_sub(48).filter(|digit| *digit < 64);
-            let digit = digit.ok_or_else(|| format!("{:?} in compressed runs", byte as char))?;
+            let digit =
+                digit.ok_or_else(|| format!("the compressed RLE mask has {:?}", byte as char))?;
             if shift > 35 {
-                return Err("a run of more than 35 bits".to_owned());
+                return Err("the compressed RLE mask has a number of more than 35 bits".to_owned());
             }
             value |= i64::from(digit & 0x1f) << shift;
             shift += 5;
@@ -118,13 +122,13 @@ fn decompress(text: &str) -> Result<Vec<u64>, String> {
                 }
                 break;
             }
-            byte = bytes.next().ok_or("compressed runs end within a number")?;
+            byte = bytes.next().ok_or("the compressed RLE mask ends within a number")?;
         }
         if runs.len() > 2 {
             value += runs[runs.len() - 2];
         }
         if !(0..=1 << 40).contains(&value) {
-            return Err(format!("a run of {value} pixels"));
+            return Err(format!("the compressed RLE mask has a run of {value} pixels"));
         }
         runs.push(value);
     }
@@ -148,7 +152,10 @@ fn check_polygons(polygons: &[Vec<f64>], height: usize, width: usize) -> Result<
     let mut steps = FINE * FINE * (height * width) as f64 + SHORT;
     for polygon in polygons {
         if !polygon.len().is_multiple_of(2) {
-            return Err(format!("a polygon of {} coordinates", polygon.len()));
+            return Err(format!(
+                "a polygon has {} coordinates; it must have two per corner",
+                polygon.len()
+            ));
         }
         if !has_area(polygon) {
             continue;
@@ -156,13 +163,15 @@ fn check_polygons(polygons: &[Vec<f64>], height: usize, width: usize) -> Result<
         let side = height.max(width) as f64;
         let allowed = -OUTSIDE * side..=side + OUTSIDE * side;
         if let Some(far) = polygon.iter().find(|at| !allowed.contains(*at)) {
-            return Err(format!("a polygon reaches {far} in an image of {height} × {width}"));
+            return Err(format!(
+                "a polygon has the coordinate {far}, too far outside an image of {height} × {width}"
+            ));
         }
         steps -= border(polygon);
         if steps < 0.0 {
             return Err(format!(
-                "a polygon of {} coordinates, whose outline is too long for an image of {height} × \
-                 {width}",
+                "a polygon has {} coordinates, and its outline is too long for an image of \
+                 {height} × {width}",
                 polygon.len()
             ));
         }
@@ -328,7 +337,7 @@ mod tests {
             (r#"{"counts": [18446744073709551615, 18446744073709551615], "size": [3, 3]}"#, "more"),
             (r#"{"counts": [9], "size": [9, 1]}"#, "3 × 3"),
             (r#"{"counts": "9 ", "size": [3, 3]}"#, "' '"),
-            (r#"{"counts": "o", "size": [3, 3]}"#, "end within"),
+            (r#"{"counts": "o", "size": [3, 3]}"#, "ends within"),
             (r#"{"counts": "oooooooooooo", "size": [3, 3]}"#, "bits"),
             (r#"{"counts": "O", "size": [3, 3]}"#, "run of -1"),
             ("[[1, 1, 2, 2, 3, 3, 4]]", "7 coordinates"),

@@ -112,9 +112,17 @@ fn hostile_annotations_are_refused_by_number() {
 #[test]
 fn masks_and_sizes_that_do_not_fit_are_told_when_the_image_is_read() {
     for (pointer, value, word) in [
-        ("/annotations/0/segmentation", json!([[1, 1, 4]]), "annotation 1: a polygon of 3"),
-        ("/annotations/1/segmentation/size", json!([10, 8]), "annotation 2: runs over [10, 8]"),
-        ("/images/1/width", json!(11), "image 2 is 8 × 11 pixels, its file 8 × 10"),
+        ("/annotations/0/segmentation", json!([[1, 1, 4]]), "annotation 1: a polygon has 3"),
+        (
+            "/annotations/1/segmentation/size",
+            json!([10, 8]),
+            "annotation 2: the RLE mask has size [10, 8]",
+        ),
+        (
+            "/images/1/width",
+            json!(11),
+            "image 2 is listed with 8 × 11 pixels, but its file has 8 × 10",
+        ),
     ] {
         let mut document = document();
         *document.pointer_mut(pointer).unwrap() = value;

@@ -52,7 +52,10 @@ fn annotations_that_are_wrong_in_either_split_are_refused_at_opening() {
         (labels(|_| 151), "label 151"),
         (encode(&gradient(32, 48, 0), ImageFormat::Png), "Rgb of 8 bits"),
         (sixteen, "Grayscale of 16 bits"),
-        (encode(&gradient(48, 32, 0).grayscale(), ImageFormat::Png), "48 × 32 labels"),
+        (
+            encode(&gradient(48, 32, 0).grayscale(), ImageFormat::Png),
+            "the annotation has 48 × 32 pixels",
+        ),
     ] {
         for part in ["training", "validation"] {
             let root = ade20k();
@@ -104,7 +107,7 @@ fn splits_without_a_label_are_refused() {
         assert!(open_ade20k(&root, OnError::Skip).is_ok(), "the other one has labels");
         let used = DenseSplits::ade20k(root.path(), [1, 1], OnError::Skip).err().unwrap();
         let used = used.to_string();
-        assert!(used.contains("no labelled pixel") && used.contains("the 1 images"), "{used}");
+        assert!(used.contains("no labelled pixel") && used.contains("that are used (1)"), "{used}");
         assert!(used.contains(&format!("annotations/{part}")), "{used}");
     }
 }
@@ -146,10 +149,22 @@ fn open_coco(root: &TempDir, on_error: OnError) -> Result<DenseSplits, String> {
 fn what_annotations_claim_falsely_is_refused_at_opening() {
     let runs = |size: [u32; 2], counts: Value| json!({"size": size, "counts": counts});
     for (pointer, value, words) in [
-        ("/images/1/width", json!(96), "image 2 is 32 × 96 pixels, its file 32 × 48"),
-        ("/annotations/1/segmentation", runs([9, 9], json!([81])), "annotation 12: runs over"),
-        ("/annotations/1/segmentation", runs([32, 48], json!("1234")), "annotation 12: runs of"),
-        ("/annotations/1/segmentation", json!([[1, 2, 3]]), "annotation 12: a polygon of 3"),
+        (
+            "/images/1/width",
+            json!(96),
+            "image 2 is listed with 32 × 96 pixels, but its file has 32 × 48",
+        ),
+        (
+            "/annotations/1/segmentation",
+            runs([9, 9], json!([81])),
+            "annotation 12: the RLE mask has size",
+        ),
+        (
+            "/annotations/1/segmentation",
+            runs([32, 48], json!("1234")),
+            "annotation 12: the RLE mask has",
+        ),
+        ("/annotations/1/segmentation", json!([[1, 2, 3]]), "annotation 12: a polygon has 3"),
         ("/annotations/1/bbox", json!(["1", 1, 9, 9]), "annotations[1].bbox[0]: invalid type"),
         ("/annotations/1/image_id", json!("2"), "annotations[1].image_id: invalid type"),
         ("/annotations/1/category_id", json!("1"), "annotations[1].category_id: invalid type"),
@@ -216,7 +231,7 @@ fn splits_without_a_box_are_refused_and_crowds_are_none() {
             let error = open_coco(&coco(&changed, split), OnError::Skip).err().unwrap();
             let words = format!("instances_{split}.json holds no box");
             assert!(error.contains(&words), "{error}");
-            assert!(error.contains("the 2 images"), "{error}");
+            assert!(error.contains("that are used (2)"), "{error}");
         }
         let mut changed = document();
         changed["annotations"] = json!([]);

@@ -25,7 +25,7 @@ fn rows_are_pairs_and_halves_of_pairs() {
     assert_eq!(captions(&found), wanted);
     assert_eq!(found.train.texts, ["no picture", "a dog"]);
     let notes = found.notes.join("\n");
-    assert!(notes.contains("1 pictures have no caption (snappy.parquet row 3)"), "{notes}");
+    assert!(notes.contains("pictures without a caption: 1 (snappy.parquet row 3)"), "{notes}");
     assert!(notes.contains("(snappy.parquet row 5, snappy.parquet row 6)"), "{notes}");
     // The red value of each picture in the fixture is the number of its row.
     for part in [&found.train, &found.test] {

@@ -246,8 +246,8 @@ fn what_is_not_read_beside_pictures_is_told() {
     let mut notes = Vec::new();
     Folder::splits(root.path(), Decoding::default(), &mut notes).unwrap();
     let told = notes.join(" ");
-    assert!(told.contains("1 pictures of other formats are left out"), "{told}");
-    assert!(told.contains("1 .npy arrays beside pictures are left out"), "{told}");
+    assert!(told.contains("pictures of other formats are left out: 1 ("), "{told}");
+    assert!(told.contains(".npy arrays beside pictures are left out: 1 ("), "{told}");
     assert!(told.contains("2.npy") && told.contains("3.bmp"), "{told}");
     let root = tree(&["1.bmp", "2.tiff"]);
     let refused = Folder::all(root.path(), Decoding::default()).unwrap_err().to_string();
@@ -259,11 +259,11 @@ fn files_that_are_left_out_are_told_where_all_are_taken() {
     let root = tree(&["1.png", "2.gif"]);
     let mut notes = Vec::new();
     Listed::all(root.path(), PICTURES, &mut notes).unwrap();
-    assert!(notes[0].contains("1 pictures of other formats") && notes[0].contains("2.gif"));
+    assert!(notes[0].contains("other formats are left out: 1 (") && notes[0].contains("2.gif"));
     // One stray picture does not hide a folder of arrays.
     let root = tree(&["1.npy", "2.npy", "3.png"]);
     let refused = Folder::all(root.path(), Decoding::default()).unwrap_err().to_string();
-    assert!(refused.contains("2 .npy arrays lie beside 1 pictures"), "{refused}");
+    assert!(refused.contains("more .npy arrays (2) than pictures (1, such as "), "{refused}");
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn pictures_of_other_formats_are_left_out_and_counted() {
     }
     let [train, _, notes] = opened(&root).unwrap();
     assert_eq!(train, "x/1.png=x y/2.png=y");
-    assert!(notes.contains("2 pictures of other formats") && notes.contains("3.bmp"), "{notes}");
+    assert!(notes.contains("other formats are left out: 2") && notes.contains("3.bmp"), "{notes}");
 }
 
 #[test]

@@ -109,7 +109,7 @@ pub(super) fn note_left_out(
         && arrays.len() > files.paths.len()
     {
         let problem = format!(
-            "{} .npy arrays lie beside {} pictures ({}); give each kind a folder of its own",
+            "more .npy arrays ({}) than pictures ({}, such as {}); give each kind its own folder",
             arrays.len(),
             files.paths.len(),
             picture.display()
@@ -123,7 +123,7 @@ pub(super) fn note_left_out(
         let names: Vec<_> = left_out.iter().map(|path| path.display().to_string()).collect();
         if !names.is_empty() {
             let (count, shown) = (names.len(), several(&names));
-            notes.push(format!("{count} {what} are left out ({shown}); {remedy}"));
+            notes.push(format!("{what} are left out: {count} ({shown}); {remedy}"));
         }
     }
     Ok(())

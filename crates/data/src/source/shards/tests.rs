@@ -87,8 +87,8 @@ fn samples_that_are_left_out_are_told() {
     fs::write(root.path().join("s.tar"), tar(&files)).unwrap();
     let options = OpenOptions::default();
     let notes = open_splits(DatasetName::Shards, root.path(), &options).unwrap().notes.join("; ");
-    assert!(notes.contains("1 pictures of other formats are left out (1.gif)"), "{notes}");
-    assert!(notes.contains("1 samples with a KEY.cls have no picture and are left out (2)"));
+    assert!(notes.contains("pictures of other formats are left out: 1 (1.gif)"), "{notes}");
+    assert!(notes.contains("samples with a KEY.cls but no picture are left out: 1 (2)"));
 }
 
 /// An archive's entry that is not a plain file.

@@ -125,7 +125,7 @@ fn rcv1_joins_words_and_topics() {
 fn broken_files_name_file_and_line() {
     for (file, text, wanted) in [
         ("a.csv", "text,label\nx,y\n", "line 1: there is no column \"labels\"; found: text, label"),
-        ("a.csv", "text,labels\nx,y\na,b,c\n", "line 3: the row has 3 cells, the header 2"),
+        ("a.csv", "text,labels\nx,y\na,b,c\n", "line 3: the row has 3 cells, but the header has 2"),
         ("a.csv", "text,labels\nx,y\n\"z,y\nv,w\n", "line 3: a quote is opened and never closed"),
         ("a.csv", "text,labels\nx,y\nz,\"y\nv,w\n", "line 3: a quote is opened and never closed"),
         ("a.csv", "text,labels,split\nx,y,half\n", "line 2: split \"half\" must be train or test"),

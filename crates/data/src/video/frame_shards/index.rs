@@ -59,7 +59,7 @@ pub(super) fn index(file: File) -> Result<Vec<Video>, String> {
         } else if of == folder && file == frame_name(frames.len() as u64) {
             frames.push((offset, size));
         } else {
-            return Err(format!("`{name}` is not what comes next in a shard{again}"));
+            return Err(format!("`{name}` is out of order{again}"));
         }
     }
     if !frames.is_empty() {

@@ -63,7 +63,7 @@ pub fn prepare(
     done: &(dyn Fn(usize) + Sync),
 ) -> Result<PrepareReport, DataError> {
     if !(1..=100).contains(&options.quality) {
-        return Err(DataError::setting("quality", options.quality, "must be in 1 to 100"));
+        return Err(DataError::setting("quality", options.quality, "must be in [1, 100]"));
     }
     if options.per_shard == 0 {
         return Err(DataError::setting("per_shard", 0, "must be at least 1"));

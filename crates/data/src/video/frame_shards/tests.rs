@@ -92,7 +92,7 @@ fn what_does_not_fit_together_is_refused() {
     let message = error(&[("0.tar", short.into_inner().unwrap())]);
     assert!(message.contains("declares 2 frames") && message.contains("1 precede"));
     for (name, words) in
-        [("000000/000001.jpg", "not what comes next"), ("loose.jpg", "not a frame of a video")]
+        [("000000/000001.jpg", "is out of order"), ("loose.jpg", "not a frame of a video")]
     {
         let mut strange = tar::Builder::new(Vec::new());
         entry(&mut strange, name, &jpeg(0));

@@ -68,7 +68,7 @@ pub(super) fn choose(
             wanted: format!("{count} stamps with a sound"),
             remedy: format!(
                 "{all} PNG files lie beside an .ogg or .wav of the same name, {} of them audible; \
-                 ask for fewer stamps, or name the folder of Tux Paint's",
+                 ask for fewer stamps, or name the folder of Tux Paint's stamps",
                 stamps.len()
             ),
         });

@@ -111,7 +111,8 @@ impl PairData {
         size.check("data.image_size")?;
         if let Some(side) = self.shrink {
             let least = size.height().max(size.width());
-            must_be(side >= least, "data.shrink", side, &format!("at least {least}, the image's"))?;
+            let rule = format!("at least {least}, the longer side of data.image_size");
+            must_be(side >= least, "data.shrink", side, &rule)?;
             within_limit("data.shrink", side as f64)?;
         }
         let most = (1..=4096).contains(&self.text_length);
