@@ -216,7 +216,7 @@ impl fmt::Display for Plan {
         for (place, name) in held.into_iter().enumerate() {
             line(name, &|column| bytes(column.memory[place]))?;
         }
-        line("memory of a device", &|column| bytes(column.memory_bytes()))?;
+        line("memory per device", &|column| bytes(column.memory_bytes()))?;
         line("sent in a step", &|column| bytes(column.sent))?;
         line("time of products", &|column| milliseconds(column.product_seconds))?;
         line("time of the exchange", &|column| milliseconds(column.exchange_seconds))?;
@@ -238,7 +238,7 @@ impl fmt::Display for Plan {
         match memory {
             Some(memory) if most > memory => writeln!(
                 f,
-                "More memory than the {} of a device: train.checkpoint_blocks, a smaller \
+                "More memory than the {} per device: train.checkpoint_blocks, a smaller \
                  train.batch_size with train.accumulate, or more devices need less, and several \
                  with train.shard_optimizer still less.",
                 bytes(memory)

@@ -128,7 +128,7 @@ fn the_table_has_a_column_for_each_number_and_says_what_is_assumed() {
     assert!(!text.contains("More memory than"), "{text}");
     let large = StepSizes { kept: 500_000_000, ..sizes() };
     let text = Plan::new(large, DeviceKind::H100, None, &[1]).unwrap().to_string();
-    assert!(text.contains("More memory than the 80.00 GB of a device"), "{text}");
+    assert!(text.contains("More memory than the 80.00 GB per device"), "{text}");
 }
 
 #[test]
