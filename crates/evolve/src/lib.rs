@@ -18,8 +18,8 @@
 //!     let costs: Vec<f64> = asked.iter().map(|candidate| cost(&candidate.point)).collect();
 //!     search.tell(&costs)?;
 //! }
-//! let best = search.winner().expect("some cost was finite");
-//! assert!(best.point.iter().all(|x| (x - 0.3).abs() < 0.05));
+//! let best = search.recommended().expect("some cost was finite");
+//! assert!(best.iter().all(|x| (x - 0.3).abs() < 0.05));
 //! # Ok::<(), bauta_evolve::EvolveError>(())
 //! ```
 

@@ -139,8 +139,8 @@ enum Strategy {
 /// are drawn from streams keyed by the seed, the generation and the position in it.
 ///
 /// Costs are assumed to be noisy. The best new point of each generation is evaluated again in the
-/// next ones until it has [`SearchConfig::repeats`] costs, and the winner is chosen by the mean, so
-/// that a lucky draw does not win.
+/// next ones until it has [`SearchConfig::repeats`] costs, and the winner is chosen by their mean,
+/// so that a lucky draw does not win. CMA-ES [recommends](Self::recommended) its mean instead.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Search {
     config: SearchConfig,
@@ -229,16 +229,34 @@ impl Search {
         let points: Vec<Vec<f64>> =
             asked.into_iter().filter(|one| !one.again).map(|one| one.point).collect();
         self.judge(&points, costs, again);
-        let (centre, step) = match &self.strategy {
-            Strategy::CmaEs(distribution) => {
-                let mean = distribution.mean.iter().map(|x| x.clamp(0.0, 1.0)).collect();
-                (mean, Some(distribution.step))
-            }
-            _ => (self.winner().map(|best| best.point.clone()).unwrap_or_default(), None),
+        let step = match &self.strategy {
+            Strategy::CmaEs(distribution) => Some(distribution.step),
+            _ => None,
         };
+        let centre = self.centre();
         let costs = costs.iter().map(|cost| cost.is_finite().then_some(*cost)).collect();
         self.history.push(Generation { points, costs, repeats: again.len(), centre, step });
         Ok(())
+    }
+
+    /// The point that the search recommends; `None` if no cost has been finite.
+    ///
+    /// For CMA-ES it is the mean of the distribution, within the box: only comparisons within a
+    /// generation move it, so neither the noise of single costs nor what the candidates of a
+    /// generation share decides. For the other methods it is the [winner](Self::winner).
+    pub fn recommended(&self) -> Option<Vec<f64>> {
+        self.winner()?;
+        Some(self.centre())
+    }
+
+    /// The mean of CMA-ES within the box, otherwise the best point so far; empty if there is none.
+    fn centre(&self) -> Vec<f64> {
+        match &self.strategy {
+            Strategy::CmaEs(distribution) => {
+                distribution.mean.iter().map(|x| x.clamp(0.0, 1.0)).collect()
+            }
+            _ => self.winner().map(|best| best.point.clone()).unwrap_or_default(),
+        }
     }
 
     /// The point of the lowest mean cost among those evaluated often enough, or else most often;

@@ -97,10 +97,43 @@ fn clean_cost_found(method: Method, seed: u64) -> f64 {
             asked.iter().map(|one| noisy(&one.point, seed * 1000 + generation)).collect();
         search.tell(&costs).unwrap();
     }
-    let best = search.winner().unwrap();
-    assert!(best.costs.len() >= 3, "the winner was evaluated again");
+    assert!(search.winner().unwrap().costs.len() >= 3, "the winner was evaluated again");
+    distance(&search.recommended().unwrap())
+}
+
+/// Squared distance from the best point of [`noisy`].
+fn distance(point: &[f64]) -> f64 {
     let wanted = |i: usize| [0.0, 1.0, 0.2, 0.7][i % 4];
-    best.point.iter().enumerate().map(|(i, x)| (x - wanted(i)).powi(2)).sum()
+    point.iter().enumerate().map(|(i, x)| (x - wanted(i)).powi(2)).sum()
+}
+
+/// All points of a generation share initial weights and batches, and so a part of their costs.
+/// Means over generations of different luck rank points worse than comparisons within generations.
+#[test]
+fn costs_that_a_generation_shares_do_not_decide_what_cma_es_recommends() {
+    for seed in 0..3 {
+        let config = SearchConfig { seed, ..SearchConfig::new(Method::CmaEs, 12, 40) };
+        let mut search = Search::new(config.clone()).unwrap();
+        let mut plain = Search::new(config).unwrap();
+        while !search.is_over() {
+            let generation = u64::from(search.generation());
+            let luck = if generation == 3 { -100.0 } else { 0.0 };
+            for (search, shared) in [(&mut search, luck), (&mut plain, 0.0)] {
+                let costs: Vec<f64> = search
+                    .ask()
+                    .iter()
+                    .map(|one| noisy(&one.point, seed * 1000 + generation) + shared)
+                    .collect();
+                search.tell(&costs).unwrap();
+            }
+        }
+        let [recommended, usual] = [&search, &plain].map(|search| search.recommended().unwrap());
+        assert_eq!(recommended, usual);
+        assert!(distance(&recommended) < 0.25, "{}", distance(&recommended));
+        let winner = search.winner().unwrap();
+        assert!(winner.generation <= 3, "{}", winner.generation);
+        assert!(distance(&winner.point) > 2.0 * distance(&recommended));
+    }
 }
 
 #[test]
@@ -166,7 +199,7 @@ fn without_any_finite_cost_nothing_wins_and_nothing_moves() {
     let mut search = Search::new(SearchConfig::new(Method::CmaEs, 3, 2)).unwrap();
     let count = search.ask().len();
     search.tell(&vec![f64::INFINITY; count]).unwrap();
-    assert!(search.winner().is_none());
+    assert!(search.winner().is_none() && search.recommended().is_none());
     assert_eq!(search.history()[0].centre, [0.5; 3]);
 }
 

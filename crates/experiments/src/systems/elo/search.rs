@@ -86,11 +86,11 @@ pub(super) fn search(settings: &Settings, clips: &Clips, run: &mut Run<'_>) -> R
             Ok(told)
         })?;
     }
-    let best = told.search.winner().context(
+    let best = told.search.recommended().context(
         "no candidate of the search could be judged: each diverged, collapsed or had no task; \
          lower train.base_lr or raise search.steps",
     )?;
-    Ok(Searched { weights: all(&best.point), names, told: Some(told) })
+    Ok(Searched { weights: all(&best), names, told: Some(told) })
 }
 
 fn method(named: WeightSearch) -> Option<Method> {
