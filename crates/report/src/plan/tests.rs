@@ -110,7 +110,7 @@ fn what_cannot_be_planned_is_refused() {
     for share in [0.0, 1.5, f64::NAN] {
         assert!(refuse(sizes(), Some(share), &[1]).contains("must be in (0, 1]"));
     }
-    assert!(refuse(StepSizes { operations: 0, ..sizes() }, None, &[1]).contains("not known"));
+    assert!(refuse(StepSizes { operations: 0, ..sizes() }, None, &[1]).contains("is unknown"));
     assert!(refuse(sizes(), None, &[]).contains("devices is empty"));
 }
 
