@@ -143,7 +143,7 @@ mod tests {
             stripped(&["student.patch_embed.proj.weight", "teacher.patch_embed.proj.weight"]);
         let refused = refused.unwrap_err();
         assert!(
-            refused.contains("begin with `student.`, `teacher.`; save only the one"),
+            refused.contains("with the prefixes `student.`, `teacher.`; save only"),
             "{refused}"
         );
     }
