@@ -79,7 +79,7 @@ pub enum RanksError {
     Device,
     /// Ranks that ended or hang.
     #[error(
-        "rank {missing} has ended or does not answer, so this rank stops; see the last lines of \
+        "rank {missing} is gone or does not answer, so this rank stops; see the last lines of \
          the other's output, then go on with the same command and --resume ({reason})"
     )]
     Gone {
