@@ -206,7 +206,7 @@ fn what_does_not_fit_is_refused() {
         task.segment(kind, run).unwrap_err().to_string()
     };
     let linear = SegmentationKind::Linear;
-    assert_eq!(refuse(1, 16, linear), "the model takes 1 channel(s), but photos have 3");
+    assert_eq!(refuse(1, 16, linear), "photos have 3 channels, but the model takes 1");
     assert!(refuse(3, 18, linear).contains("patch size 4"));
     let pyramid = SegmentationKind::UperNet { width: 8 };
     assert!(refuse(3, 16, pyramid).contains("UPerNet needs at least 4 blocks; the model has 1"));

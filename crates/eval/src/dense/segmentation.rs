@@ -385,7 +385,7 @@ mod tests {
             let made = SegmentationHead::new(parameters.root(), &shallow, kind, 2);
             made.unwrap_err().to_string()
         };
-        assert!(refuse(16).contains("has 3 blocks"));
+        assert!(refuse(16).contains("the model has 3"));
         assert!(refuse(12).contains("multiple of 8"));
         assert_eq!(
             (quarters(12), quarters(4), quarters(6)),

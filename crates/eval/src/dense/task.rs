@@ -122,7 +122,7 @@ impl DenseTask<'_> {
         let folder = tunable.as_ref().unwrap_or(self.folder);
         let channels = folder.channels();
         if channels != 3 {
-            let message = format!("the model takes {channels} channel(s), but photos have 3");
+            let message = format!("photos have 3 channels, but the model takes {channels}");
             return Err(EvalError::Unsuitable(message));
         }
         let image_size = Some([self.image_size; 2]);
