@@ -13,9 +13,9 @@ const CLASS_ROWS: i64 = 3;
 
 /// The row of every pair of tokens, [1 + L, 1 + L] in row-major order: query i, key j.
 ///
-/// With dy and dx the query's position minus the key's, patches of an h × w grid have row (dy + h −
-/// 1) · (2w − 1) + dx + w − 1. Of the last three rows of the table, the first is for the class
-/// token as query, the second for it as key, the third for it with itself.
+/// With dy and dx the query's position minus the key's, patches of an h × w grid have row
+/// `(dy + h − 1) · (2w − 1) + dx + w − 1`. Of the last three rows of the table, the first is for the
+/// class token as query, the second for it as key, the third for it with itself.
 pub fn relative_position_index(grid: Grid) -> Vec<i64> {
     let (height, width) = (grid.height() as i64, grid.width() as i64);
     let class = distances(grid);
