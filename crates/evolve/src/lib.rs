@@ -36,6 +36,6 @@ mod zipf;
 pub use self::error::EvolveError;
 pub use self::kmeans::{KMeans, KMeansConfig, Majority};
 pub use self::points::Points;
-pub use self::rank_correlation::rank_correlation;
+pub use self::rank_correlation::{GroupedCorrelation, grouped_rank_correlation, rank_correlation};
 pub use self::search::{Candidate, Elite, Generation, Method, Search, SearchConfig};
 pub use self::zipf::{Fitness, ZipfFitness, kl_divergence, soft_sizes, zipf_prior};

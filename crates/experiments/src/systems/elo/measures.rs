@@ -7,7 +7,7 @@ use bauta_recipe::Elo as Settings;
 
 use super::clips::Clips;
 use super::drawing::Part;
-use super::search::Searched;
+use super::search::{Searched, Told};
 use super::{Elo, judge, sections};
 use crate::run::{Console, Run};
 use crate::settings::evaluators;
@@ -51,16 +51,15 @@ pub(super) fn measure(
     let console = Console::new(run.stop);
     let mut metrics = probe("trained", &kept, &protocols, clips, &console)?;
     metrics.extend(divergence(&kept, clips, settings)?);
+    let agreement = found.told.as_ref().and_then(Told::fitness_rank_correlation);
     if let Some(told) = &found.told {
         metrics.extend([("search_evaluations", told.search.evaluations() as f64)]);
-        metrics.extend(
-            sections::fitness_rank_correlation(told).map(|r| ("fitness_rank_correlation", r)),
-        );
-        metrics.extend(told.search.winner().map(|best| ("search_divergence", best.cost())));
+        metrics.extend(told.search.winner().map(|best| ("best_candidate_divergence", best.cost())));
+        metrics.extend(agreement.map(|of| ("fitness_rank_correlation", of.correlation)));
     }
     let mut scores = Scores::from(metrics);
-    if let Some(chance) = found.told.as_ref().and_then(sections::chance_of_rank_correlation) {
-        let chance = Metrics::from_iter([("fitness_rank_correlation", chance)]);
+    if let Some(agreement) = agreement {
+        let chance = Metrics::from_iter([("fitness_rank_correlation", agreement.chance)]);
         scores.extend_baseline("chance", chance);
     }
     if settings.eval.baselines && clips.are_labelled() {

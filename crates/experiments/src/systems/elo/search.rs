@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use bauta_evolve::{Method, Search, SearchConfig};
+use bauta_evolve::{GroupedCorrelation, Method, Search, SearchConfig, grouped_rank_correlation};
 use bauta_files::write_whole;
 use bauta_recipe::{Elo as Settings, LEAST_WEIGHT, Train, WeightSearch};
 use bauta_train::TrainError;
@@ -31,6 +31,19 @@ pub(super) struct Told {
     pub(super) search: Search,
     /// The candidates of the finished generations, and those of the current one so far.
     pub(super) candidates: Vec<Judged>,
+}
+
+impl Told {
+    /// Rank correlation of fitness and cluster purity, if clips have labels. Candidates of one
+    /// generation share initial weights and batches; costs of different generations cannot be
+    /// compared.
+    pub(super) fn fitness_rank_correlation(&self) -> Option<GroupedCorrelation> {
+        let generations = self.candidates.chunk_by(|one, next| one.generation == next.generation);
+        let pairs: Vec<Vec<(f64, f64)>> = generations
+            .map(|these| these.iter().filter_map(|one| Some((-one.cost?, one.purity?))).collect())
+            .collect();
+        grouped_rank_correlation(pairs.iter().map(Vec::as_slice))
+    }
 }
 
 /// A candidate that was trained and judged.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use bauta_eval::{Exhibit, PictureLayout, film_strips};
-use bauta_evolve::{rank_correlation, zipf_prior};
+use bauta_evolve::zipf_prior;
 use bauta_recipe::{Elo as Settings, LEAST_WEIGHT};
 use bauta_report::{Body, Section, Series, TableCell};
 
@@ -134,31 +134,4 @@ fn clusters(sizes: &[f64], settings: &Settings) -> Body {
         caption: "Soft sizes of the final network's clusters, from the largest to the smallest."
             .to_owned(),
     }
-}
-
-/// Rank correlation of fitness and cluster purity, if clips have labels: the mean over the
-/// generations, weighted by N − 1. Candidates of one generation share initial weights and batches;
-/// costs of different generations cannot be compared.
-pub(super) fn fitness_rank_correlation(told: &Told) -> Option<f64> {
-    let (sum, freedom) = ranked(told).fold((0.0, 0.0), |(sum, all), (correlation, freedom)| {
-        (sum + freedom * correlation, all + freedom)
-    });
-    (freedom > 0.0).then(|| sum / freedom)
-}
-
-/// The rank correlation that one in twenty random orders of as many candidates exceeds: 1.645
-/// standard deviations. That of one generation is 1 / √(N − 1).
-pub(super) fn chance_of_rank_correlation(told: &Told) -> Option<f64> {
-    let freedom: f64 = ranked(told).map(|(_, freedom)| freedom).sum();
-    (freedom > 0.0).then(|| (1.645 / freedom.sqrt()).min(1.0))
-}
-
-/// Rank correlation of fitness and purity within each generation, with N − 1, of generations with
-/// at least three judged candidates.
-fn ranked(told: &Told) -> impl Iterator<Item = (f64, f64)> {
-    told.candidates.chunk_by(|one, next| one.generation == next.generation).filter_map(|these| {
-        let pairs: Vec<(f64, f64)> =
-            these.iter().filter_map(|one| Some((-one.cost?, one.purity?))).collect();
-        Some((rank_correlation(&pairs)?, pairs.len() as f64 - 1.0))
-    })
 }
