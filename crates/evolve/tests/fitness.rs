@@ -167,6 +167,29 @@ proptest! {
     }
 
     #[test]
+    fn the_order_of_points_and_clusters_does_not_count(points in arbitrary_points(), seed: u64) {
+        let mut draws = stream(seed, 0);
+        let mut ordered = |points: &Points| -> (Vec<usize>, Points) {
+            let mut order: Vec<usize> = (0..points.count()).collect();
+            draws.shuffle(&mut order);
+            let values = order.iter().flat_map(|at| points.row(*at)).copied().collect();
+            (order, Points::new(values, points.dim()).unwrap())
+        };
+        let clusters = KMeans::fit(&points, &KMeansConfig::new(4, seed)).unwrap();
+        let (order, centroids) = ordered(clusters.centroids());
+        let sizes = soft_sizes(&points, clusters.centroids(), 1.0);
+        let moved = soft_sizes(&ordered(&points).1, &centroids, 1.0);
+        for (found, at) in moved.iter().zip(order) {
+            prop_assert!((found - sizes[at]).abs() < 1e-12);
+        }
+        let [one, other] = [sizes, moved].map(|mut sizes| {
+            sizes.sort_by(|a, b| b.total_cmp(a));
+            kl_divergence(&sizes, &zipf_prior(4, 1.0))
+        });
+        prop_assert!((one - other).abs() < 1e-11, "{one} {other}");
+    }
+
+    #[test]
     fn the_fitness_is_blind_to_place_scale_and_turn(
         points in arbitrary_points(), scale in 0.5_f32..4.0, shift in -1.0_f32..1.0, angle in 0.0_f32..6.3,
     ) {

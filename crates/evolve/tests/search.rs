@@ -236,4 +236,29 @@ proptest! {
             search.tell(&costs.by_ref().take(asked.len()).collect::<Vec<_>>()).unwrap();
         }
     }
+
+    /// Whatever the candidates cost, and in whichever generation the search is saved and read back.
+    #[test]
+    fn a_search_that_is_resumed_asks_for_the_same_points(
+        seed: u64,
+        method in prop::sample::select(&METHODS[..]),
+        saved_at in 0_u32..10,
+        costs in prop::collection::vec(prop::num::f64::ANY, 10 * 30),
+    ) {
+        let mut search = Search::new(SearchConfig { repeats: 3, ..config(method, 4, 10, seed) }).unwrap();
+        let mut resumed = search.clone();
+        let mut costs = costs.into_iter();
+        while !search.is_over() {
+            if search.generation() == saved_at {
+                resumed = serde_json::from_str(&serde_json::to_string(&search).unwrap()).unwrap();
+            }
+            let asked = search.ask();
+            prop_assert_eq!(&resumed.ask(), &asked);
+            let costs: Vec<f64> = costs.by_ref().take(asked.len()).collect();
+            search.tell(&costs).unwrap();
+            resumed.tell(&costs).unwrap();
+        }
+        prop_assert_eq!(search.recommended(), resumed.recommended());
+        prop_assert_eq!(search, resumed);
+    }
 }

@@ -254,30 +254,41 @@ fn names_differ_and_say_task_and_modality() {
     assert!(names.contains(&"shuffle.rgb"));
 }
 
-/// The exported network can be read back without the other branches.
-#[test]
-fn the_network_of_colour_gives_the_same_without_the_others() {
-    let (parameters, pretext) = built();
-    pretext.losses(&clips(), &[true; TASKS.len()]).unwrap();
-    let place = tempfile::tempdir().unwrap();
-    let config = SpacetimeModelConfig::new(pretext.rgb().config(), CONFIG.frames, CONFIG.size);
-    SpacetimeFolder::write(place.path(), &config, &parameters, "rgb.").unwrap();
-    let folder = SpacetimeFolder::read(place.path()).unwrap();
-    assert_eq!(folder.config(), &config);
-    let (alone, network) = folder.encoder(Device::Cpu).unwrap();
-    let own = parameters.iter().filter(|one| one.name.starts_with("rgb."));
-    assert_eq!(alone.iter().count(), own.count());
-    let pixels = clips().pixels;
-    let found = Pretext::embed(&network, &pixels, CONFIG.frames).unwrap();
-    assert_eq!(found, Pretext::embed(pretext.rgb(), &pixels, CONFIG.frames).unwrap());
-    // Clips normalised with the folder's statistics give the same embeddings up to rounding.
-    let seen = pixels.narrow(2, 0, CONFIG.frames as i64);
-    let [mean, deviation] = [&config.image_mean, &config.image_std];
-    let normalization = ImageNormalization::new(mean, deviation, Device::Cpu).unwrap();
-    let normalized = normalization.normalize(&seen);
-    let features = network.forward(&normalized, Moments::Running).unwrap().embedding;
-    let off = (features - found).abs().max().double_value(&[]);
-    assert!(off < 1e-5, "off by {off}");
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    /// Whatever the weights, the clips, and the tasks that moved the running moments.
+    #[test]
+    fn the_network_of_colour_gives_the_same_bits_without_the_others(
+        seed: u64,
+        wanted in prop::collection::vec(any::<bool>(), TASKS.len()),
+        values in prop::collection::vec(any::<u8>(), 3 * 3 * 6 * 16 * 16),
+    ) {
+        let mut parameters = Parameters::new(seed, Device::Cpu);
+        let pretext = Pretext::new(parameters.root(), CONFIG).unwrap();
+        let pixels = Tensor::from_slice(&values).view([3, 3, 6, 16, 16]);
+        let trained = SoundingClips { pixels: pixels.shallow_clone(), ..clips() };
+        pretext.losses(&trained, &wanted).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let config = SpacetimeModelConfig::new(pretext.rgb().config(), CONFIG.frames, CONFIG.size);
+        SpacetimeFolder::write(place.path(), &config, &parameters, "rgb.").unwrap();
+        let folder = SpacetimeFolder::read(place.path()).unwrap();
+        prop_assert_eq!(folder.config(), &config);
+        let (alone, network) = folder.encoder(Device::Cpu).unwrap();
+        let own = parameters.iter().filter(|one| one.name.starts_with("rgb."));
+        prop_assert_eq!(alone.iter().count(), own.count());
+        let found = Pretext::embed(&network, &pixels, CONFIG.frames).unwrap();
+        let whole = Pretext::embed(pretext.rgb(), &pixels, CONFIG.frames).unwrap();
+        prop_assert_eq!(&found, &whole);
+        // Clips normalised with the folder's statistics give the same embeddings up to rounding.
+        let seen = pixels.narrow(2, 0, CONFIG.frames as i64);
+        let [mean, deviation] = [&config.image_mean, &config.image_std];
+        let normalization = ImageNormalization::new(mean, deviation, Device::Cpu).unwrap();
+        let normalized = normalization.normalize(&seen);
+        let features = network.forward(&normalized, Moments::Running).unwrap().embedding;
+        let off = (features - found).abs().max().double_value(&[]);
+        prop_assert!(off < 1e-5, "off by {off}");
+    }
 }
 
 #[test]
