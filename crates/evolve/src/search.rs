@@ -45,7 +45,8 @@ pub struct SearchConfig {
     pub population: usize,
     /// Initial step size of CMA-ES, σ₀, in (0, 1].
     pub step: f64,
-    /// Number of evaluations after which a good point counts as reliable, at least 1.
+    /// Number of evaluations after which a good point counts as reliable, at least 1. CMA-ES, which
+    /// recommends no point of a generation, evaluates none again.
     pub repeats: u32,
     /// Seed of all draws.
     pub seed: u64,
@@ -117,8 +118,8 @@ pub struct Generation {
     pub costs: Vec<Option<f64>>,
     /// Points that were evaluated again.
     pub repeats: usize,
-    /// The position of the search afterwards: the mean of CMA-ES within the box, otherwise the best
-    /// point so far; empty if there is none.
+    /// The position of the search afterwards: the mean of CMA-ES, otherwise the best point so far;
+    /// empty if there is none.
     pub centre: Vec<f64>,
     /// Step size of CMA-ES afterwards.
     pub step: Option<f64>,
@@ -140,7 +141,8 @@ enum Strategy {
 ///
 /// Costs are assumed to be noisy. The best new point of each generation is evaluated again in the
 /// next ones until it has [`SearchConfig::repeats`] costs, and the winner is chosen by their mean,
-/// so that a lucky draw does not win. CMA-ES [recommends](Self::recommended) its mean instead.
+/// so that a lucky draw does not win. CMA-ES [recommends](Self::recommended) its mean instead, and
+/// evaluates no point again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Search {
     config: SearchConfig,
@@ -196,10 +198,7 @@ impl Search {
         if self.is_over() {
             return Vec::new();
         }
-        let fresh = self.drawn().into_iter().map(|point| {
-            let point = point.into_iter().map(|x| x.clamp(0.0, 1.0)).collect();
-            Candidate { point, again: false }
-        });
+        let fresh = self.drawn().into_iter().map(|point| Candidate { point, again: false });
         let again = self
             .doubted()
             .map(|place| Candidate { point: self.elites[place].point.clone(), again: true });
@@ -219,15 +218,15 @@ impl Search {
         if asked.len() != costs.len() {
             return Err(EvolveError::Costs { found: costs.len(), expected: asked.len() });
         }
-        let (drawn, generation, seed) = (self.drawn(), self.generation(), self.config.seed);
-        let (costs, again) = costs.split_at(drawn.len());
-        match &mut self.strategy {
-            Strategy::CmaEs(distribution) => distribution.update(&drawn, costs),
-            Strategy::Tournament(living) => living.update(&drawn, costs, seed, generation),
-            Strategy::Grid | Strategy::Random => {}
-        }
         let points: Vec<Vec<f64>> =
             asked.into_iter().filter(|one| !one.again).map(|one| one.point).collect();
+        let (generation, seed) = (self.generation(), self.config.seed);
+        let (costs, again) = costs.split_at(points.len());
+        match &mut self.strategy {
+            Strategy::CmaEs(distribution) => distribution.update(&points, costs),
+            Strategy::Tournament(living) => living.update(&points, costs, seed, generation),
+            Strategy::Grid | Strategy::Random => {}
+        }
         self.judge(&points, costs, again);
         let step = match &self.strategy {
             Strategy::CmaEs(distribution) => Some(distribution.step),
@@ -241,7 +240,7 @@ impl Search {
 
     /// The point that the search recommends; `None` if no cost has been finite.
     ///
-    /// For CMA-ES it is the mean of the distribution, within the box: only comparisons within a
+    /// For CMA-ES it is the mean of the distribution: only comparisons within a
     /// generation move it, so neither the noise of single costs nor what the candidates of a
     /// generation share decides. For the other methods it is the [winner](Self::winner).
     pub fn recommended(&self) -> Option<Vec<f64>> {
@@ -249,12 +248,10 @@ impl Search {
         Some(self.centre())
     }
 
-    /// The mean of CMA-ES within the box, otherwise the best point so far; empty if there is none.
+    /// The mean of CMA-ES, otherwise the best point so far; empty if there is none.
     fn centre(&self) -> Vec<f64> {
         match &self.strategy {
-            Strategy::CmaEs(distribution) => {
-                distribution.mean.iter().map(|x| x.clamp(0.0, 1.0)).collect()
-            }
+            Strategy::CmaEs(distribution) => distribution.mean.clone(),
             _ => self.winner().map(|best| best.point.clone()).unwrap_or_default(),
         }
     }
@@ -269,7 +266,7 @@ impl Search {
         self.elites.iter().min_by(best)
     }
 
-    /// New points as drawn by the method; those of CMA-ES can lie outside the box.
+    /// New points as drawn by the method.
     fn drawn(&self) -> Vec<Vec<f64>> {
         let SearchConfig { dimensions, population, seed, generations, .. } = self.config;
         let generation = self.generation();
@@ -295,7 +292,10 @@ impl Search {
 
     /// Elites that need more evaluations.
     fn doubted(&self) -> impl Iterator<Item = usize> {
-        let repeats = self.config.repeats as usize;
+        let repeats = match self.config.method {
+            Method::CmaEs => 1,
+            _ => self.config.repeats as usize,
+        };
         (0..self.elites.len()).filter(move |&place| self.elites[place].costs.len() < repeats)
     }
 
