@@ -57,6 +57,11 @@ pub(crate) fn write<O: Objective>(
         preprocessing.write(folder)?;
     }
     write_json(&folder.join(CONFIG), &objective.config())?;
+    write_progress(folder, progress)
+}
+
+/// Writes a checkpoint's `state.json`.
+pub(crate) fn write_progress(folder: &Path, progress: &Progress) -> Result<(), TrainError> {
     write_json(&folder.join("state.json"), progress)
 }
 

@@ -75,6 +75,15 @@ impl Progress {
         self.finished.iter().any(|name| name == phase)
     }
 
+    /// Ends the current phase where it stands, if it is this one; whether that changed anything.
+    pub(crate) fn abandon(&mut self, phase: &str) -> bool {
+        let unfinished = self.phase == phase && !self.is_over(phase);
+        if unfinished {
+            self.phase_steps = self.phase_step;
+        }
+        unfinished
+    }
+
     /// Ends the current phase, if there is one, and begins another with `steps` steps.
     pub(crate) fn begin(&mut self, phase: &str, steps: u64) {
         let former = std::mem::replace(&mut self.phase, phase.to_owned());

@@ -241,6 +241,23 @@ impl<'a> Trainer<'a> {
         end
     }
 
+    /// Ends a phase at its last checkpoint, if it has one, so that another can begin: for a phase
+    /// that cannot go on, such as one that diverged after a stop had saved a part of it.
+    ///
+    /// # Errors
+    /// When the last checkpoint cannot be read or changed, or another rank does not respond.
+    pub fn abandon(&mut self, phase: &str) -> Result<(), TrainError> {
+        self.ranks.any(false)?;
+        self.progress = read_progress(&self.checkpoints)?;
+        // All have read it before rank 0 changes it.
+        self.ranks.any(false)?;
+        if self.progress.abandon(phase) && self.ranks.leads() {
+            checkpoint::write_progress(&self.checkpoints.last(), &self.progress)?;
+        }
+        self.ranks.any(false)?;
+        Ok(())
+    }
+
     /// Where a phase stands; an error if it cannot begin.
     fn may_begin(&self, phase: &Phase) -> Result<Standing, TrainError> {
         let Progress { phase: present, phase_step, phase_steps, .. } = &self.progress;

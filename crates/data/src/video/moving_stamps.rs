@@ -19,7 +19,7 @@ use bauta_streams::{Purpose, StreamKey};
 use self::scene::Scene;
 use self::stamp::Stamp;
 use super::Ffmpeg;
-use super::sounding::{RATE, SoundingClip, SoundingSource, SoundingSplit};
+use super::sounding::{RATE, SILENT, SoundingClip, SoundingSource, SoundingSplit, loudness};
 use crate::prefetch::Cancel;
 
 /// Directions of flight, as parts of the names of classes.
@@ -75,7 +75,7 @@ impl MovingStamps {
         &self.options
     }
 
-    /// Draws a clip; its sound is always audible.
+    /// Draws a clip, which is silent if it falls into a pause of its stamp's sound.
     fn draw(&self, split: SoundingSplit, index: u64) -> SoundingClip {
         let purpose = match split {
             SoundingSplit::Train => "moving stamps to train on",
@@ -126,7 +126,9 @@ impl SoundingSource for MovingStamps {
         index: u64,
         _: &Cancel,
     ) -> Result<Option<SoundingClip>, DataError> {
-        Ok(Some(self.draw(split, index)))
+        let clip = self.draw(split, index);
+        let silent = clip.sound.iter().all(|ear| loudness(ear) < SILENT);
+        Ok((!silent).then_some(clip))
     }
 }
 

@@ -15,8 +15,8 @@ pub struct SoundingVideoOptions {
     pub frames: usize,
     /// Seconds that a clip lasts, in [0.1, 60].
     pub seconds: f64,
-    /// The fraction of the videos held out for validation, in (0, 1); the same number is held out
-    /// for testing if the folder has no test split.
+    /// The fraction of the videos held out for validation, in (0, 1). If the folder has no test
+    /// split, the same fraction of the others is held out for testing.
     pub holdout: f64,
     /// Seed of the clips' start times, separate from that of the run.
     pub seed: u64,

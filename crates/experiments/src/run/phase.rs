@@ -208,6 +208,14 @@ impl<'a> Run<'a> {
         Ok(self.has_begun() && self.trainer()?.is_over(phase))
     }
 
+    /// Ends a phase that cannot go on, so that another can begin.
+    ///
+    /// # Errors
+    /// When the last checkpoint cannot be read or changed.
+    pub fn abandon(&mut self, phase: &str) -> Result<()> {
+        Ok(self.trainer()?.abandon(phase)?)
+    }
+
     /// The state of a phase of this name, in this process or before the run was resumed.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ use bauta_backbones::checkpoint::Mismatch;
 use bauta_eval::Scores;
 use bauta_recipe::{Elo as Settings, LEAST_WEIGHT};
 use bauta_targets::pretext::{Pretext, RunningScale, SoundingClips};
-use bauta_train::{Loss, Objective, ObjectiveError, Ranks};
+use bauta_train::{Loss, Objective, ObjectiveError, Ranks, Standing};
 use tch::Tensor;
 
 use self::clips::Clips;
@@ -100,12 +100,7 @@ impl System for Elo {
         let found = search::search(settings, &clips, run)?;
         let compared = settings.eval.baselines && clips.are_labelled();
         let equal = match compared && found.weights.iter().any(|w| *w < 1.0) {
-            true => {
-                let mut equal = Self::new(settings, &clips, vec![1.0; found.weights.len()], 0)?;
-                let phase = run.phase("equal-weights", clips.steps_per_epoch()).keeping();
-                equal.train(&phase, &clips, run)?;
-                Some(equal)
-            }
+            true => Self::with_equal_weights(settings, &clips, run)?,
             false => None,
         };
         let mut last = Self::new(settings, &clips, found.weights.clone(), 0)?;
@@ -129,6 +124,32 @@ impl Elo {
         });
         let ranks = clips.ranks().clone();
         Ok(Self { parameters, networks, weights, scale, ranks, config })
+    }
+
+    /// The baseline whose weights are all 1, trained; `None` if it diverged.
+    fn with_equal_weights(
+        settings: &Settings,
+        clips: &Clips,
+        run: &mut Run<'_>,
+    ) -> Result<Option<Self>> {
+        let mut equal = Self::new(settings, clips, vec![1.0; clips.task_names().len()], 0)?;
+        let phase = run.phase("equal-weights", clips.steps_per_epoch()).keeping();
+        let is_past = run.is_over(phase.name())? || run.standing("final")? != Standing::Ahead;
+        let mut diverged = is_past && !run.kept(phase.name()).is_dir();
+        if !diverged {
+            match equal.train(&phase, clips, run) {
+                Err(error) if search::has_diverged(&error) => diverged = true,
+                done => done?,
+            }
+            if diverged {
+                run.abandon(phase.name())?;
+            }
+        }
+        if diverged {
+            run.explain(["Training with equal weights diverged, so it is no baseline.".to_owned()]);
+            return Ok(None);
+        }
+        Ok(Some(equal))
     }
 
     /// Trains a phase that is followed by others, or loads what it left when it was over before.

@@ -141,7 +141,8 @@ pub struct SearchTable {
     pub population: usize,
     /// With `cma-es`: the first step size, in (0, 1].
     pub step: f64,
-    /// Number of evaluations after which a good candidate counts as reliable.
+    /// Number of evaluations after which a good candidate counts as reliable; `cma-es` evaluates
+    /// none again.
     pub repeats: u32,
     /// Steps that a candidate trains for.
     pub steps: u64,

@@ -56,6 +56,38 @@ fn a_divergence_is_named_by_the_runs_step_and_its_own_phases_inputs() {
     assert_eq!((ended.finished.as_slice(), ended.step), (&["a".to_owned()][..], 12));
 }
 
+/// Stopped with a checkpoint, continued, diverged.
+#[test]
+fn a_phase_that_diverges_after_it_was_resumed_can_be_abandoned() {
+    let folder = tempfile::tempdir().unwrap();
+    run(&mut Autoencoder::new(1), &config(18), folder.path(), false, Some(6)).unwrap();
+    let mut poisoned = Autoencoder::new(1);
+    poisoned.poison = Some(9);
+    let stop = AtomicBool::new(false);
+    let mut trainer = Trainer::open(folder.path(), true, &stop).unwrap();
+    let loader = loader(16);
+    let feed = |steps| loader.batches(steps, |batch| batch);
+    let main = Phase::new("main", config(18));
+    let error = trainer.fit(&main, &mut poisoned, feed, |_| ()).unwrap_err();
+    assert!(matches!(error, TrainError::NonFinite { .. }), "{error}");
+    let next = Phase::new("next", config(6));
+    let mut begin = |trainer: &mut Trainer<'_>| {
+        trainer.fit(&next, &mut Autoencoder::new(2), feed, |_| ()).map(|_| ())
+    };
+    let message = begin(&mut trainer).unwrap_err().to_string();
+    assert!(message.contains("\"next\" cannot begin from it"), "{message}");
+
+    trainer.abandon("other").unwrap();
+    assert!(!trainer.is_over("main"));
+    trainer.abandon("main").unwrap();
+    drop(trainer);
+    let mut trainer = Trainer::open(folder.path(), true, &stop).unwrap();
+    assert!(trainer.is_over("main"));
+    begin(&mut trainer).unwrap();
+    let ended = trainer.progress();
+    assert_eq!((ended.finished.as_slice(), ended.step), (&["main".to_owned()][..], 12));
+}
+
 #[test]
 fn checkpoints_of_another_model_or_cut_short_are_refused() {
     let folder = tempfile::tempdir().unwrap();

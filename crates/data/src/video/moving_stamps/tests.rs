@@ -79,6 +79,32 @@ fn clips_are_their_own_and_always_the_same() {
     }
 }
 
+/// A tone of one second, then three seconds of silence.
+#[test]
+fn a_clip_within_a_pause_is_left_out() {
+    let mut source = moving(1.0);
+    for stamp in &mut source.stamps {
+        stamp.wave = (0..16_000).map(|i| (f64::from(i) * 0.3).sin() as f32).collect();
+        stamp.wave.resize(64_000, 0.0);
+    }
+    let (mut heard, mut silent) = (0, 0);
+    for index in 0..60 {
+        match source.clip(SoundingSplit::Train, index, &Cancel::default()).unwrap() {
+            Some(clip) => {
+                heard += 1;
+                assert!(clip.sound.iter().any(|ear| power(ear) > 0.0));
+            }
+            None => {
+                silent += 1;
+                let drawn = source.draw(SoundingSplit::Train, index);
+                assert!(drawn.sound.iter().all(|ear| power(ear) == 0.0));
+            }
+        }
+    }
+    // Half of the beginnings hear none of the tone.
+    assert!(heard >= 15 && silent >= 15, "{heard} heard, {silent} silent");
+}
+
 #[test]
 fn the_sizes_of_classes_follow_the_law() {
     let source = moving(1.0);

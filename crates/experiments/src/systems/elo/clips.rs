@@ -37,6 +37,14 @@ impl Clips {
     pub(super) fn open(settings: &Settings, run: &Run<'_>) -> Result<Self> {
         let share = run.share();
         share.check(run.train.batch_size)?;
+        ensure!(
+            run.train.batch_size >= 2 * share.of,
+            "train.batch_size = {}: must be at least {}, two clips for each of {} processes, to \
+             mismatch pairs",
+            run.train.batch_size,
+            2 * share.of,
+            share.of
+        );
         let (data, model) = (&settings.data, &settings.model);
         let cache = cache_root()?;
         let has = |modality| model.modalities.contains(&modality);
@@ -63,8 +71,8 @@ impl Clips {
             ensure!(
                 heard >= least,
                 "{heard} clips {what} have sound, but at least {least} are needed: {silent} are \
-                 silent or have sound for less than half of the clip; give more videos or more \
-                 clips, or leave \"sound\" out of model.modalities"
+                 silent or their sound ends before the middle; give more videos or more clips, or \
+                 leave \"sound\" out of model.modalities"
             );
         }
         let moments = train.moments();

@@ -50,11 +50,10 @@ pub(super) fn measure(
     let protocols = protocols(clips, settings)?;
     let console = Console::new(run.stop);
     let mut metrics = probe("trained", &kept, &protocols, clips, &console)?;
-    metrics.extend(divergence(&kept, clips, settings)?);
+    metrics.extend(divergence("trained", &kept, clips, settings, run)?);
     let agreement = found.told.as_ref().and_then(Told::fitness_rank_correlation);
     if let Some(told) = &found.told {
         metrics.extend([("search_evaluations", told.search.evaluations() as f64)]);
-        metrics.extend(told.search.winner().map(|best| ("best_candidate_divergence", best.cost())));
         metrics.extend(agreement.map(|of| ("fitness_rank_correlation", of.correlation)));
     }
     let mut scores = Scores::from(metrics);
@@ -68,7 +67,7 @@ pub(super) fn measure(
         for (name, other) in others {
             let Some(other) = other else { continue };
             let mut of = probe(name, other.networks.rgb(), &protocols, clips, &console)?;
-            of.extend(divergence(other.networks.rgb(), clips, settings)?);
+            of.extend(divergence(name, other.networks.rgb(), clips, settings, run)?);
             scores.extend_baseline(name, of);
         }
     }
@@ -84,13 +83,25 @@ pub(super) fn measure(
 }
 
 /// The divergence of the held-out clips' clusters from Zipf's law: the criterion of the search.
+/// `None` for embeddings that have collapsed, whose divergence looks usual.
 fn divergence(
+    name: &str,
     network: &SpacetimeConv,
     clips: &Clips,
     settings: &Settings,
+    run: &mut Run<'_>,
 ) -> Result<Option<(&'static str, f64)>> {
-    let judged = judge::judge(network, clips, &settings.search)?;
-    Ok(judged.map(|(fitness, _)| ("zipf_divergence", fitness.divergence)))
+    let Some((fitness, _)) = judge::judge(network, clips, &settings.search)? else {
+        return Ok(None);
+    };
+    if fitness.collapsed() {
+        run.explain([format!(
+            "The embeddings of the held-out clips have collapsed ({name}): no divergence from \
+             Zipf's law is given."
+        )]);
+        return Ok(None);
+    }
+    Ok(Some(("zipf_divergence", fitness.divergence)))
 }
 
 fn probe(

@@ -103,7 +103,13 @@ pub(super) fn search(settings: &Settings, clips: &Clips, run: &mut Run<'_>) -> R
         "no candidate of the search could be judged: each diverged, collapsed or had no task; \
          lower train.base_lr or raise search.steps",
     )?;
-    Ok(Searched { weights: all(&best), names, told: Some(told) })
+    let weights = all(&best);
+    ensure!(
+        weights.iter().any(|weight| *weight >= LEAST_WEIGHT),
+        "the search recommends weights below {LEAST_WEIGHT} for all tasks, so none would be \
+         trained; give one of them a weight, or search with another seed"
+    );
+    Ok(Searched { weights, names, told: Some(told) })
 }
 
 fn method(named: WeightSearch) -> Option<Method> {
@@ -156,6 +162,11 @@ fn keep(told: &Told, run: &Run<'_>) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Whether training ended because a loss or gradient was not finite.
+pub(super) fn has_diverged(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(TrainError::NonFinite { .. }))
+}
+
 /// Trains networks with a candidate's weights, and has the first process judge them. The networks
 /// of one generation have the same initial weights and batches.
 fn evaluate(
@@ -182,8 +193,11 @@ fn evaluate(
     let round = u64::from(generation) + 1;
     let mut system = Elo::new(settings, clips, weights, round)?;
     if let Err(error) = run.train(&phase, &mut system, clips.inputs(round)) {
-        let diverged = matches!(error.downcast_ref(), Some(TrainError::NonFinite { .. }));
-        return if diverged { Ok(failed) } else { Err(error) };
+        if !has_diverged(&error) {
+            return Err(error);
+        }
+        run.abandon(phase.name())?;
+        return Ok(failed);
     }
     run.by_first(|| {
         let judged = judge::judge(system.networks.rgb(), clips, &settings.search)?;
@@ -191,4 +205,20 @@ fn evaluate(
         let cost = Some(fitness.cost()).filter(|cost| cost.is_finite());
         Ok(Judged { cost, purity, sizes: fitness.sizes, ..failed })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use bauta_recipe::TaskWeights;
+    use bauta_targets::pretext::{TASKS, Task};
+
+    /// A weight under another name would be searched although the recipe gives it.
+    #[test]
+    fn each_task_has_a_weight_of_its_name() {
+        let weights = TaskWeights::default().given();
+        let weights: BTreeSet<&str> = weights.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(weights, TASKS.map(Task::name).into_iter().collect());
+    }
 }

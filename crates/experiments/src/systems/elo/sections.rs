@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use bauta_eval::{Exhibit, PictureLayout, film_strips};
-use bauta_evolve::zipf_prior;
+use bauta_evolve::{Generation, zipf_prior};
 use bauta_recipe::{Elo as Settings, LEAST_WEIGHT};
 use bauta_report::{Body, Section, Series, TableCell};
 
@@ -29,9 +29,12 @@ pub(super) fn show(
     if let Some(told) = &found.told {
         search.extend(courses(found, told));
         search.push(fitness(told));
+        search.push(generations(told));
     }
     run.section(Section { title: "Search".to_owned(), body: search });
-    if let Some((fitness, _)) = judge::judge(last.networks.rgb(), clips, &settings.search)? {
+    if let Some((fitness, _)) = judge::judge(last.networks.rgb(), clips, &settings.search)?
+        && !fitness.collapsed()
+    {
         let body = vec![clusters(&fitness.sizes, settings)];
         run.section(Section { title: "Clusters".to_owned(), body });
     }
@@ -117,6 +120,35 @@ fn fitness(told: &Told) -> Body {
              had no task.",
             told.search.evaluations()
         ),
+    }
+}
+
+/// Candidates, costs and the step size of each generation.
+fn generations(told: &Told) -> Body {
+    let row = |(at, told): (usize, &Generation)| -> Vec<TableCell> {
+        let costs: Vec<f64> = told.costs.iter().flatten().copied().collect();
+        let best = costs.iter().copied().reduce(f64::min);
+        let mean = (!costs.is_empty()).then(|| costs.iter().sum::<f64>() / costs.len() as f64);
+        let number = |value: Option<f64>| value.map_or(TableCell::Empty, TableCell::from);
+        let count = |count: usize| TableCell::from(count as f64);
+        vec![
+            count(at + 1),
+            count(told.points.len()),
+            count(told.repeats),
+            count(told.points.len() - costs.len()),
+            number(best),
+            number(mean),
+            number(told.step),
+        ]
+    };
+    let head = ["generation", "new", "again", "failed", "best", "mean", "step size"];
+    Body::Table {
+        head: head.map(str::to_owned).to_vec(),
+        rows: told.search.history().iter().enumerate().map(row).collect(),
+        caption: "Candidates of each generation: new ones, those evaluated again, new ones that \
+                  diverged, collapsed or had no task, the best and the mean divergence in nats, \
+                  and the step size of CMA-ES afterwards."
+            .to_owned(),
     }
 }
 
