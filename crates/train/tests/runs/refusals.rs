@@ -71,7 +71,7 @@ fn a_phase_that_diverges_after_it_was_resumed_can_be_abandoned() {
     let error = trainer.fit(&main, &mut poisoned, feed, |_| ()).unwrap_err();
     assert!(matches!(error, TrainError::NonFinite { .. }), "{error}");
     let next = Phase::new("next", config(6));
-    let mut begin = |trainer: &mut Trainer<'_>| {
+    let begin = |trainer: &mut Trainer<'_>| {
         trainer.fit(&next, &mut Autoencoder::new(2), feed, |_| ()).map(|_| ())
     };
     let message = begin(&mut trainer).unwrap_err().to_string();
