@@ -125,6 +125,28 @@ pub struct Generation {
     pub step: Option<f64>,
 }
 
+impl Generation {
+    /// The lowest cost of the new points; `None` if none is finite.
+    pub fn best(&self) -> Option<f64> {
+        self.finite_costs().reduce(f64::min)
+    }
+
+    /// The mean of the finite costs of the new points; `None` if there is none.
+    pub fn mean(&self) -> Option<f64> {
+        let count = self.points.len() - self.failed();
+        (count > 0).then(|| self.finite_costs().sum::<f64>() / count as f64)
+    }
+
+    /// Number of new points without a finite cost.
+    pub fn failed(&self) -> usize {
+        self.points.len() - self.finite_costs().count()
+    }
+
+    fn finite_costs(&self) -> impl Iterator<Item = f64> {
+        self.costs.iter().flatten().copied()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Strategy {

@@ -216,6 +216,19 @@ fn a_lucky_draw_does_not_win() {
 }
 
 #[test]
+fn a_generation_tells_its_best_its_mean_and_its_failures() {
+    let mut search = Search::new(config(Method::Random, 2, 2, 0)).unwrap();
+    let count = search.ask().len();
+    let costs: Vec<f64> = (0..count).map(|at| if at == 0 { f64::NAN } else { at as f64 }).collect();
+    search.tell(&costs).unwrap();
+    search.tell(&vec![f64::INFINITY; count]).unwrap();
+    let [first, second] = search.history() else { panic!("two generations were told") };
+    let mean = count as f64 / 2.0;
+    assert_eq!((first.best(), first.mean(), first.failed()), (Some(1.0), Some(mean), 1));
+    assert_eq!((second.best(), second.mean(), second.failed()), (None, None, count));
+}
+
+#[test]
 fn without_any_finite_cost_nothing_wins_and_nothing_moves() {
     let mut search = Search::new(SearchConfig::new(Method::CmaEs, 3, 2)).unwrap();
     let count = search.ask().len();

@@ -20,7 +20,7 @@ use libtest_mimic::{Arguments, Trial};
 use program::{failure, finish, free_port, kill_after, same_files, start_rank};
 
 fn main() -> ExitCode {
-    let trials: [(&str, fn()); 4] = [
+    let trials: [(&str, fn()); 5] = [
         (
             "a_run_killed_within_a_generation_ends_alike",
             a_run_killed_within_a_generation_ends_alike,
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
             "weights_that_are_given_are_not_searched_and_candidates_may_diverge",
             weights_that_are_given_are_not_searched_and_candidates_may_diverge,
         ),
+        ("equal_weights_that_diverge_are_no_baseline", equal_weights_that_diverge_are_no_baseline),
         ("videos_without_labels_are_searched_on", videos_without_labels_are_searched_on),
         (
             "two_processes_search_and_train_together_and_one_goes_on",
@@ -167,6 +168,31 @@ fn weights_that_are_given_are_not_searched_and_candidates_may_diverge() {
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("no candidate of the search could be judged"), "{said}");
+}
+
+/// At such a rate reconstruction diverges, but a classification of normalised features does not.
+fn equal_weights_that_diverge_are_no_baseline() {
+    let place = tempfile::tempdir().unwrap();
+    stamps(&place.path().join("stamps"));
+    let set = [
+        "search.method=none",
+        "lambda.others=0",
+        "lambda.shuffle.rgb=1",
+        "train.base_lr=1e9",
+        "train.weight_decay=0",
+    ];
+    finish(start(place.path(), "run", &set, false));
+    let told = |summary: Summary| {
+        assert!(summary.baseline.contains_key("random_init.linear_top1"));
+        assert!(!summary.baseline.contains_key("equal_weights.linear_top1"));
+        (summary.eval, summary.baseline)
+    };
+    let read = || Summary::read(&place.path().join("run/summary.json")).unwrap();
+    let first = told(read());
+    let report = fs::read_to_string(place.path().join("run/report.html")).unwrap();
+    assert!(report.contains("Training with equal weights diverged"));
+    finish(start(place.path(), "run", &set, true));
+    assert_eq!(told(read()), first);
 }
 
 /// Batch statistics are per rank, so a run of one process is not comparable; ranks that shard the

@@ -17,6 +17,9 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(120, 120, 120),
 ];
 
+/// Most labels along an axis.
+const MOST_LABELS: usize = 11;
+
 const SHADE: RGBColor = RGBColor(240, 243, 246);
 
 /// The colour of the curve at this index, as CSS.
@@ -80,7 +83,14 @@ impl Chart {
         let highest = points().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
         // If the values come near 0 anyway, an axis that starts there hides nothing.
         let up = range(points().map(|p| p.1), 0.05, self.from_zero || lowest <= 0.5 * highest);
-        let [digits_x, digits_y] = [&across, &up].map(digits);
+        let [mut digits_x, digits_y] = [&across, &up].map(digits);
+        let mut labels = MOST_LABELS;
+        let width = across.end - across.start;
+        if width >= 1.0 && points().all(|(x, _)| x.fract() == 0.0) {
+            // Counts, such as epochs: no labels between them.
+            labels = labels.min(width as usize + 1);
+            digits_x = digits_x.of_counts();
+        }
         let mut svg = String::new();
         {
             let root = SVGBackend::with_string(&mut svg, (860, 300)).into_drawing_area();
@@ -99,6 +109,8 @@ impl Chart {
                 .light_line_style(TRANSPARENT)
                 .bold_line_style(BLACK.mix(0.1))
                 .label_style(("sans-serif", 15))
+                .x_labels(labels)
+                .y_labels(MOST_LABELS)
                 .x_desc(&self.x)
                 .y_desc(&self.y)
                 .x_label_formatter(&|&x| digits_x.show(x))
@@ -152,11 +164,19 @@ fn digits(range: &std::ops::Range<f64>) -> Digits {
     if !(0.01..1e7).contains(&size) {
         return Digits::Exponent;
     }
-    // There are at most ten labels, at multiples of 1, 2 or 5 times a power of ten.
+    // Labels are at multiples of 1, 2 or 5 times a power of ten.
     Digits::After((-(width / 6.0).log10().floor()).clamp(0.0, 6.0) as usize)
 }
 
 impl Digits {
+    /// The same without decimals.
+    fn of_counts(self) -> Self {
+        match self {
+            Self::Exponent => Self::Exponent,
+            Self::After(_) => Self::After(0),
+        }
+    }
+
     fn show(&self, value: f64) -> String {
         match *self {
             Self::Exponent if value == 0.0 => "0".to_owned(),
@@ -207,6 +227,19 @@ mod tests {
         assert_eq!(of(&[0.5, 2.0], false), 0.5..2.0);
         assert_eq!(of(&[-1.0, 1.0], true), -1.0..1.0);
         assert_eq!(of(&[-2.0, -2.0], false), -2.2..-1.8);
+    }
+
+    #[test]
+    fn counts_have_no_labels_between_them() {
+        let drawn = |x: f64| {
+            let points: Vec<(f64, f64)> = (1..=3).map(|at| (f64::from(at) * x, 50.0)).collect();
+            chart(&points).draw().unwrap().expect("a drawing").into_string()
+        };
+        let has = |svg: &str, label: &str| svg.contains(&format!("\n{label}\n"));
+        let counts = drawn(1.0);
+        assert!(["1", "2", "3"].iter().all(|label| has(&counts, label)), "{counts}");
+        assert!(!has(&counts, "1.5") && !has(&counts, "2.0"), "{counts}");
+        assert!(has(&drawn(0.9), "1.5"));
     }
 
     #[test]

@@ -67,6 +67,13 @@ pub struct Readings {
     pub reference: Option<(Reference, f64)>,
 }
 
+impl Readings {
+    /// The index of the first step whose loss or gradient is not finite.
+    pub(crate) fn first_not_finite(&self) -> Option<usize> {
+        (0..self.losses.len()).find(|&i| !(self.losses[i] + self.norms[i]).is_finite())
+    }
+}
+
 impl<'a, O: Objective> StepMaker<'a, O> {
     /// Starts at the objective's current weights, with a new optimiser and average.
     pub fn new(objective: &'a mut O, config: &'a TrainConfig) -> Self {

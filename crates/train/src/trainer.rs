@@ -14,7 +14,6 @@ use bauta_files::{FolderLock, remove_partials};
 use bauta_report::{MetricsLog, Record};
 
 use crate::checkpoints::Checkpoints;
-use crate::step::Readings;
 use crate::window::Window;
 use crate::{End, Objective, Phase, Progress, Ranks, Start, StepMaker, TrainError, checkpoint};
 
@@ -374,13 +373,6 @@ impl<'a> Trainer<'a> {
 /// The run's progress on disk.
 fn read_progress(checkpoints: &Checkpoints) -> Result<Progress, TrainError> {
     checkpoints.newest().map_or_else(|| Ok(Progress::default()), |last| Progress::read(&last))
-}
-
-impl Readings {
-    /// The index of the first step whose loss or gradient is not finite.
-    fn first_not_finite(&self) -> Option<usize> {
-        (0..self.losses.len()).find(|&i| !(self.losses[i] + self.norms[i]).is_finite())
-    }
 }
 
 /// Saves the inputs of a step as `INPUT.NAME` tensors.

@@ -135,21 +135,20 @@ impl Elo {
         let mut equal = Self::new(settings, clips, vec![1.0; clips.task_names().len()], 0)?;
         let phase = run.phase("equal-weights", clips.steps_per_epoch()).keeping();
         let is_past = run.is_over(phase.name())? || run.standing("final")? != Standing::Ahead;
-        let mut diverged = is_past && !run.kept(phase.name()).is_dir();
-        if !diverged {
-            match equal.train(&phase, clips, run) {
-                Err(error) if search::has_diverged(&error) => diverged = true,
-                done => done?,
-            }
-            if diverged {
-                run.abandon(phase.name())?;
-            }
-        }
-        if diverged {
+        let trained = match is_past && !run.kept(phase.name()).is_dir() {
+            true => false,
+            false => match equal.train(&phase, clips, run) {
+                Err(error) if search::has_diverged(&error) => {
+                    run.abandon(phase.name())?;
+                    false
+                }
+                done => done.map(|()| true)?,
+            },
+        };
+        if !trained {
             run.explain(["Training with equal weights diverged, so it is no baseline.".to_owned()]);
-            return Ok(None);
         }
-        Ok(Some(equal))
+        Ok(trained.then_some(equal))
     }
 
     /// Trains a phase that is followed by others, or loads what it left when it was over before.

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use bauta_backbones::{SpacetimeConv, SpacetimeFolder, SpacetimeModelConfig};
 use bauta_eval::{EncodedData, Evaluator, KMeansEvaluator, Metrics, Scores, Watch};
+use bauta_evolve::Fitness;
 use bauta_recipe::Elo as Settings;
 
 use super::clips::Clips;
@@ -50,7 +51,8 @@ pub(super) fn measure(
     let protocols = protocols(clips, settings)?;
     let console = Console::new(run.stop);
     let mut metrics = probe("trained", &kept, &protocols, clips, &console)?;
-    metrics.extend(divergence("trained", &kept, clips, settings, run)?);
+    let fitness = fitness("trained", &kept, clips, settings, run)?;
+    metrics.extend(fitness.as_ref().map(divergence));
     let agreement = found.told.as_ref().and_then(Told::fitness_rank_correlation);
     if let Some(told) = &found.told {
         metrics.extend([("search_evaluations", told.search.evaluations() as f64)]);
@@ -67,7 +69,8 @@ pub(super) fn measure(
         for (name, other) in others {
             let Some(other) = other else { continue };
             let mut of = probe(name, other.networks.rgb(), &protocols, clips, &console)?;
-            of.extend(divergence(name, other.networks.rgb(), clips, settings, run)?);
+            let fitness = fitness(name, other.networks.rgb(), clips, settings, run)?;
+            of.extend(fitness.as_ref().map(divergence));
             scores.extend_baseline(name, of);
         }
     }
@@ -78,19 +81,20 @@ pub(super) fn measure(
         run.explain(["The clips have no labels: nothing is measured on them.".to_owned()]);
     }
     run.explain(protocols.iter().map(|e| format!("{}: {}", e.name(), e.settings())));
-    sections::show(last, found, clips, settings, run)?;
+    let sizes = fitness.as_ref().map(|fitness| &*fitness.sizes);
+    sections::show(found, sizes, clips, settings, run)?;
     Ok(scores)
 }
 
-/// The divergence of the held-out clips' clusters from Zipf's law: the criterion of the search.
-/// `None` for embeddings that have collapsed, whose divergence looks usual.
-fn divergence(
+/// The criterion of the search, on the held-out clips. `None` for embeddings that have collapsed,
+/// whose divergence looks usual.
+fn fitness(
     name: &str,
     network: &SpacetimeConv,
     clips: &Clips,
     settings: &Settings,
     run: &mut Run<'_>,
-) -> Result<Option<(&'static str, f64)>> {
+) -> Result<Option<Fitness>> {
     let Some((fitness, _)) = judge::judge(network, clips, &settings.search)? else {
         return Ok(None);
     };
@@ -101,7 +105,11 @@ fn divergence(
         )]);
         return Ok(None);
     }
-    Ok(Some(("zipf_divergence", fitness.divergence)))
+    Ok(Some(fitness))
+}
+
+fn divergence(fitness: &Fitness) -> (&'static str, f64) {
+    ("zipf_divergence", fitness.divergence)
 }
 
 fn probe(

@@ -8,7 +8,6 @@ use bauta_report::{Body, Section, Series, TableCell};
 
 use super::clips::Clips;
 use super::search::{Searched, Told};
-use super::{Elo, judge};
 use crate::run::Run;
 
 /// Number of clips that are shown.
@@ -17,10 +16,11 @@ const SHOWN: usize = 8;
 /// Number of weights that are drawn in one chart.
 const DRAWN: usize = 7;
 
-/// Adds the sections and pictures to the report.
+/// Adds the sections and pictures to the report; `sizes` are those of the final network's clusters,
+/// unless it has collapsed.
 pub(super) fn show(
-    last: &Elo,
     found: &Searched,
+    sizes: Option<&[f64]>,
     clips: &Clips,
     settings: &Settings,
     run: &mut Run<'_>,
@@ -32,10 +32,8 @@ pub(super) fn show(
         search.push(generations(told));
     }
     run.section(Section { title: "Search".to_owned(), body: search });
-    if let Some((fitness, _)) = judge::judge(last.networks.rgb(), clips, &settings.search)?
-        && !fitness.collapsed()
-    {
-        let body = vec![clusters(&fitness.sizes, settings)];
+    if let Some(sizes) = sizes {
+        let body = vec![clusters(sizes, settings)];
         run.section(Section { title: "Clusters".to_owned(), body });
     }
     let count = SHOWN.min(clips.test().labels.len());
@@ -96,24 +94,16 @@ fn courses(found: &Searched, told: &Told) -> Vec<Body> {
 
 /// Costs of the candidates over the generations.
 fn fitness(told: &Told) -> Body {
-    let generations = told.search.history().iter().enumerate();
-    let series = |name: &str, of: fn(&[f64]) -> f64| Series {
-        name: name.to_owned(),
-        points: generations
-            .clone()
-            .filter_map(|(at, told)| {
-                let costs: Vec<f64> = told.costs.iter().flatten().copied().collect();
-                (!costs.is_empty()).then(|| ((at + 1) as f64, of(&costs)))
-            })
-            .collect(),
+    let series = |name: &str, of: fn(&Generation) -> Option<f64>| {
+        let told = told.search.history().iter().enumerate();
+        let points = told.filter_map(|(at, told)| Some(((at + 1) as f64, of(told)?))).collect();
+        Series { name: name.to_owned(), points }
     };
-    let mean = |costs: &[f64]| costs.iter().sum::<f64>() / costs.len() as f64;
-    let least = |costs: &[f64]| costs.iter().copied().fold(f64::INFINITY, f64::min);
     let failed = told.candidates.iter().filter(|one| one.cost.is_none()).count();
     Body::Curves {
         x: "generation".to_owned(),
         y: "KL from Zipf's law in nats".to_owned(),
-        series: vec![series("mean", mean), series("best", least)],
+        series: vec![series("mean", Generation::mean), series("best", Generation::best)],
         caption: format!(
             "Divergence of the cluster sizes from Zipf's law for the new candidates of each \
              generation; lower is fitter. {} evaluations, {failed} of which diverged, collapsed or \
@@ -126,18 +116,15 @@ fn fitness(told: &Told) -> Body {
 /// Candidates, costs and the step size of each generation.
 fn generations(told: &Told) -> Body {
     let row = |(at, told): (usize, &Generation)| -> Vec<TableCell> {
-        let costs: Vec<f64> = told.costs.iter().flatten().copied().collect();
-        let best = costs.iter().copied().reduce(f64::min);
-        let mean = (!costs.is_empty()).then(|| costs.iter().sum::<f64>() / costs.len() as f64);
         let number = |value: Option<f64>| value.map_or(TableCell::Empty, TableCell::from);
         let count = |count: usize| TableCell::from(count as f64);
         vec![
             count(at + 1),
             count(told.points.len()),
             count(told.repeats),
-            count(told.points.len() - costs.len()),
-            number(best),
-            number(mean),
+            count(told.failed()),
+            number(told.best()),
+            number(told.mean()),
             number(told.step),
         ]
     };
