@@ -38,8 +38,7 @@ pub fn claims(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         bail!("say what to do: --record DIR, --table, or both");
     }
     for folder in &arguments.record {
-        let path = record(workspace, folder)?;
-        println!("recorded: {}", workspace.shown(&path).display());
+        record(workspace, folder)?;
     }
     if arguments.table {
         TABLE.write(workspace, &rows(workspace)?)?;
@@ -52,8 +51,9 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     TABLE.check(workspace, &rows(workspace)?)
 }
 
-/// Writes the record of a claim's finished runs; a remark of an earlier record stays.
-fn record(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
+/// Writes the record of a claim's finished runs; a remark of an earlier record stays if it still
+/// explains what was found.
+fn record(workspace: &Workspace, folder: &Path) -> Result<()> {
     let called = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (name, size) = Size::of_file_name(&called);
     let claim = Claim::load(&claim::find(&workspace.claims(), name)?, size).with_context(|| {
@@ -63,12 +63,18 @@ fn record(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
     let summaries = finished(&cells, folder)?;
     let path = workspace.root.join(TABLE.records).join(format!("{called}.json"));
     let mut record = Record::new(&claim, &cells, &summaries, &processor())?;
-    if path.is_file() {
-        record.remark = Record::read(&path)?.remark;
-    }
+    let dropped = if path.is_file() { record.keep_remark(Record::read(&path)?) } else { None };
     fs::create_dir_all(workspace.root.join(TABLE.records))?;
     record.write(&path)?;
-    Ok(path)
+    let shown = workspace.shown(&path);
+    println!("recorded: {}", shown.display());
+    if let Some(remark) = dropped {
+        let file = shown.display();
+        println!(
+            "the remark of the former run was dropped: write a new one in {file}; it was: {remark}"
+        );
+    }
+    Ok(())
 }
 
 /// The table of all records.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use bauta_files::write_whole;
 use bauta_recipe::claim::{Origin, ResultTable, TableLayers};
 use bauta_report::{Made, Results, RowNumbers, TableRuns};
@@ -27,6 +27,9 @@ const TABLES: Marked = Marked {
 
 /// The record of the rows that are finished, in the table's folder.
 const RECORD: &str = "table.json";
+
+/// What to do about a folder whose rows are of other seeds or columns.
+const ELSEWHERE: &str = "choose another folder with --out";
 
 /// The arguments of `table`.
 #[derive(Args)]
@@ -87,7 +90,7 @@ pub fn table(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
         return keep(workspace, &table, &out, &folder).map(|()| ExitCode::SUCCESS);
     }
     let rows = wanted(&table, &arguments.only)?;
-    let mut results = with_rows_of(Results::empty(&table), &out.join(RECORD))?;
+    let mut results = with_rows_of(Results::empty(&table), &out.join(RECORD), ELSEWHERE)?;
     let recipes = workspace.recipes();
     let own = rows.iter().filter(|&&row| matches!(table.rows[row].origin, Origin::Runs(_)));
     let cells = own.map(|&row| table.cells(row, &recipes)).collect::<Result<Vec<_>, _>>()?;
@@ -148,9 +151,14 @@ fn made(found: &RowNumbers, set: &[String], machine: &Machine) -> Option<Made> {
     })
 }
 
-/// These results, with the rows for which the file has numbers.
-fn with_rows_of(results: Results, file: &Path) -> Result<Results> {
-    Ok(if file.is_file() { results.with_rows_of(Results::read(file)?) } else { results })
+/// These results, with the rows for which the file has numbers; `remedy` says what to do if they
+/// are of other seeds or columns.
+fn with_rows_of(results: Results, file: &Path, remedy: &str) -> Result<Results> {
+    if !file.is_file() {
+        return Ok(results);
+    }
+    let taken = results.with_rows_of(Results::read(file)?);
+    taken.map_err(|differs| anyhow!("{} has {differs}; {remedy}", file.display()))
 }
 
 /// Adds the finished rows of a table to its record in the book, which keeps those recorded before,
@@ -162,11 +170,19 @@ fn keep(workspace: &Workspace, table: &ResultTable, out: &Path, name: &str) -> R
         "{} has no {RECORD}: no row is finished; finish one without --record first",
         out.display()
     );
+    let rows = with_rows_of(Results::empty(table), &finished, ELSEWHERE)?;
+    ensure!(
+        rows.rows.iter().any(|row| !row.is_empty()),
+        "{} has no finished row of the table {}, so nothing is recorded",
+        finished.display(),
+        table.name
+    );
     let folder = workspace.root.join(TABLES.records);
     fs::create_dir_all(&folder)?;
     let record = folder.join(format!("{name}.json"));
-    let results = with_rows_of(Results::empty(table), &record)?;
-    with_rows_of(results, &finished)?.write(&record)?;
+    let remedy = "remove this record if the table has changed";
+    let results = with_rows_of(Results::empty(table), &record, remedy)?;
+    results.with_rows_of(rows).map_err(Error::msg)?.write(&record)?;
     TABLES.write(workspace, &tables(workspace)?)
 }
 
@@ -236,6 +252,61 @@ mod tests {
             assert_eq!(columns, record.columns, "{name}");
         }
         check(&workspace).unwrap();
+    }
+
+    #[test]
+    fn a_record_keeps_earlier_rows_and_takes_nothing_of_other_seeds_or_names() {
+        let scratch = tempfile::tempdir().unwrap();
+        let workspace = Workspace { root: scratch.path().to_owned() };
+        let (out, [begin, end]) = (scratch.path().join("out"), TABLES.marks);
+        fs::create_dir_all(&out).unwrap();
+        fs::create_dir_all(scratch.path().join("docs")).unwrap();
+        fs::write(scratch.path().join(TABLES.page), format!("{begin}\n{end}\n")).unwrap();
+        let table = load("images-cifar10", false);
+        let record_row = |name: &str, seeds: &[u64]| {
+            let mut results = Results { seeds: seeds.to_vec(), ..Results::empty(&table) };
+            results.rows.truncate(1);
+            name.clone_into(&mut results.rows[0].name);
+            results.rows[0].numbers[0] = vec![0.5; seeds.len()];
+            results.write(&out.join(RECORD)).unwrap();
+            keep(&workspace, &table, &out, &table.name)
+        };
+        for (name, seeds, message) in [
+            ("MAE", vec![0], "has the seeds 0, not 0, 1, 2; choose another folder with --out"),
+            ("gone", vec![0, 1, 2], "has no finished row of the table images-cifar10"),
+        ] {
+            let error = record_row(name, &seeds).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+            assert!(records(&workspace).unwrap().is_empty());
+        }
+        record_row("MAE", &table.seeds).unwrap();
+        record_row("dBOT", &table.seeds).unwrap();
+        let (_, recorded) = records(&workspace).unwrap().remove(0);
+        let full = recorded.rows.iter().filter(|row| !row.is_empty());
+        assert_eq!(full.map(|row| row.name.as_str()).collect::<Vec<_>>(), ["MAE", "dBOT"]);
+        assert_eq!(recorded.rows.len(), table.rows.len());
+        check(&workspace).unwrap();
+    }
+
+    #[test]
+    fn a_folder_with_rows_of_other_seeds_is_refused_before_anything_is_made() {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join(RECORD);
+        Results::empty(&load("images-cifar10", false)).write(&file).unwrap();
+        let before = fs::read(&file).unwrap();
+        let arguments = Arguments {
+            table: "images-cifar10".to_owned(),
+            quick: false,
+            seeds: vec![0],
+            only: vec!["MAE".to_owned()],
+            set: Vec::new(),
+            out: Some(scratch.path().to_owned()),
+            record: false,
+        };
+        let error = table(&Workspace::find().unwrap(), &arguments).unwrap_err().to_string();
+        let message = "has the seeds 0, 1, 2, not 0; choose another folder with --out";
+        assert_eq!(error, format!("{} {message}", file.display()));
+        assert_eq!(fs::read(&file).unwrap(), before);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use bauta_backbones::checkpoint::{read_tensors, write_tensors};
 use bauta_backbones::{BertConfig, BertEncoder};
 use bauta_data::text::{Encoded, Ends, WordPieces};
+use bauta_files::wait_for;
 use sha2::{Digest, Sha256};
 use strum::Display;
 use tch::{Device, Kind, Tensor};
@@ -88,7 +89,8 @@ impl TextEncoder {
     /// text; on the CPU.
     ///
     /// They are read from `folder` if they were computed before, and otherwise stored there, in a
-    /// file whose name contains a hash of everything they depend on.
+    /// file whose name contains a hash of everything they depend on. Of several processes, one
+    /// computes them and the others wait for it.
     ///
     /// # Errors
     /// When `length` does not fit the encoder, a file cannot be read or written, or `stop` is
@@ -102,14 +104,22 @@ impl TextEncoder {
         stop: &AtomicBool,
     ) -> Result<Tensor, EvalError> {
         let file = folder.join(format!("{}.safetensors", self.name(wanted, texts, length)));
-        if file.is_file()
-            && let Some(found) = read_tensors(&file)?.remove(NAME)
-        {
+        let stored = || -> Result<Option<Tensor>, EvalError> {
+            match file.is_file() {
+                true => Ok(read_tensors(&file)?.remove(NAME)),
+                false => Ok(None),
+            }
+        };
+        if let Some(found) = stored()? {
+            return Ok(found);
+        }
+        // Another process may compute them already.
+        let _lock = wait_for(&file)
+            .map_err(|source| EvalError::Write { path: folder.to_owned(), source })?;
+        if let Some(found) = stored()? {
             return Ok(found);
         }
         let features = self.features(wanted, texts, length, stop)?;
-        fs::create_dir_all(folder)
-            .map_err(|source| EvalError::Write { path: folder.to_owned(), source })?;
         write_tensors(&file, [(NAME, &features)])?;
         Ok(features)
     }

@@ -41,7 +41,7 @@ pub struct SearchConfig {
     pub dimensions: usize,
     /// Number of generations, at least 1.
     pub generations: u32,
-    /// New points per generation, P, at least 2.
+    /// Points per generation, P, at least 2: new ones, and good ones that are evaluated again.
     pub population: usize,
     /// Initial step size of CMA-ES, σ₀, in (0, 1].
     pub step: f64,
@@ -163,7 +163,8 @@ enum Strategy {
 ///
 /// Costs are assumed to be noisy. The best new point of each generation is evaluated again in the
 /// next ones until it has [`SearchConfig::repeats`] costs, and the winner is chosen by their mean,
-/// so that a lucky draw does not win. CMA-ES [recommends](Self::recommended) its mean instead, and
+/// so that a lucky draw does not win. Repeated evaluations take the place of new points, so that all
+/// methods have equally many evaluations. CMA-ES [recommends](Self::recommended) its mean instead, and
 /// evaluates no point again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Search {
@@ -290,14 +291,15 @@ impl Search {
 
     /// New points as drawn by the method.
     fn drawn(&self) -> Vec<Vec<f64>> {
-        let SearchConfig { dimensions, population, seed, generations, .. } = self.config;
+        let SearchConfig { dimensions, seed, generations, .. } = self.config;
         let generation = self.generation();
+        let population = self.config.population - self.doubted().count();
         match &self.strategy {
             Strategy::CmaEs(distribution) => distribution.draw(population, seed, generation),
             Strategy::Tournament(living) => living.draw(population, dimensions, seed, generation),
             Strategy::Grid => {
-                let first = generation as usize * population;
-                let budget = generations as usize * population;
+                let first = self.history.iter().map(|told| told.points.len()).sum();
+                let budget = generations as usize * self.config.population;
                 let places = first..first + population;
                 places.map(|place| grid::point(place, dimensions, LEVELS, budget, seed)).collect()
             }
@@ -312,13 +314,15 @@ impl Search {
         }
     }
 
-    /// Elites that need more evaluations.
+    /// Elites that are evaluated again in this generation; at least one of its points is new.
     fn doubted(&self) -> impl Iterator<Item = usize> {
         let repeats = match self.config.method {
             Method::CmaEs => 1,
             _ => self.config.repeats as usize,
         };
-        (0..self.elites.len()).filter(move |&place| self.elites[place].costs.len() < repeats)
+        (0..self.elites.len())
+            .filter(move |&place| self.elites[place].costs.len() < repeats)
+            .take(self.config.population - 1)
     }
 
     /// Adds the repeated costs to the elites, and the best new point to them.

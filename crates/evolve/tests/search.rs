@@ -158,15 +158,12 @@ fn in_a_noisy_box_cma_es_comes_as_near_as_the_crate_cmaes() {
 }
 
 #[test]
-fn in_a_noisy_box_cma_es_beats_the_others_at_equal_generations() {
-    for seed in 0..3 {
-        let [own, tournament, grid, random] = METHODS.map(|method| clean_cost_found(method, seed));
-        assert!(own < 0.25, "{own}");
-        assert!(
-            own < tournament && own < grid && own < random,
-            "{own} {tournament} {grid} {random}"
-        );
-    }
+fn in_a_noisy_box_cma_es_beats_the_others_at_equal_evaluations() {
+    let found = METHODS.map(|method| (0..5).map(|seed| clean_cost_found(method, seed)).collect());
+    let [own, others @ ..]: [Vec<f64>; 4] = found;
+    assert!(own.iter().all(|distance| *distance < 0.25), "{own:?}");
+    let sum = |distances: &Vec<f64>| distances.iter().sum::<f64>();
+    assert!(others.iter().all(|other| sum(&own) < sum(other)), "{own:?}, others {others:?}");
 }
 
 #[test]
@@ -210,9 +207,9 @@ fn a_lucky_draw_does_not_win() {
     }
     let winner = search.winner().unwrap();
     assert_ne!(winner.point, search.history()[0].points[0]);
-    let evaluations: usize =
-        search.history().iter().map(|one| one.points.len() + one.repeats).sum();
-    assert_eq!(search.evaluations(), evaluations);
+    // Repeated evaluations take the place of new points.
+    assert!(search.history().iter().any(|one| one.repeats > 0));
+    assert_eq!(search.evaluations(), 6 * search.config().population);
 }
 
 #[test]

@@ -137,16 +137,15 @@ impl<'a> Launch<'a> {
     /// leaves no folder behind.
     pub fn run<S: System>(&self, recipe: &Recipe<S::Settings>) -> Result<RunEnd> {
         recipe.check_run_folder(&self.folders.run, self.resume)?;
-        let begun = self.resume && self.folders.run.exists();
-        if let Some(place) = self.folders.lost_checkpoints().filter(|_| begun && self.ranks.leads())
-        {
+        let found = self.ranks.leads() && self.resume && self.folders.run.exists();
+        if let Some(place) = self.folders.lost_checkpoints().filter(|_| found) {
             say(&format!(
                 "no checkpoint found in {}; training starts from step 0",
                 place.display()
             ));
         }
-        // A barrier: no rank creates the folder before all have looked for it.
-        self.ranks.any(false)?;
+        // All learn what rank 0 found. A barrier: no rank creates the folder before all are here.
+        let begun = self.ranks.any(found)?;
         let (device, threads) = (choose_device(recipe.train.device)?, recipe.train.threads);
         self.ranks.check_device(device)?;
         let precision = choose_precision(recipe.train.precision, device);

@@ -250,6 +250,18 @@ fn one_that_is_killed_stops_the_other_and_one_goes_on_alone() {
 }
 
 #[test]
+fn one_that_loses_rank_0_names_only_that() {
+    let place = Place::new();
+    let long = ["train.epochs=60", "train.checkpoint_every=10"];
+    let port = free_port();
+    let [rank_0, rank_1] = [0, 1]
+        .map(|rank| start_rank(command("mae-cifar10", &long, &place, "run"), [rank, 2], port));
+    program::kill_after(rank_0, &place.path("run/checkpoints/last/state.json"));
+    let said = failure(rank_1);
+    assert!(said.contains("rank 0 is gone"), "{said}");
+}
+
+#[test]
 fn ranks_that_do_not_fit_together_are_refused_and_leave_nothing() {
     let place = Place::new();
     let port = free_port();

@@ -92,23 +92,31 @@ impl Results {
         }
     }
 
-    /// Copies the rows for which `earlier` has numbers, if it has the same rows, columns and seeds.
-    #[must_use]
-    pub fn with_rows_of(mut self, earlier: Self) -> Self {
-        let names = |rows: &[ResultsRow]| -> Vec<String> {
-            rows.iter().map(|row| row.name.clone()).collect()
+    /// Copies the rows for which `earlier` has numbers, by name; rows that only `earlier` has are
+    /// left out.
+    ///
+    /// # Errors
+    /// If `earlier` is of another table, or has other columns or seeds: what it has, in words.
+    pub fn with_rows_of(mut self, earlier: Self) -> Result<Self, String> {
+        let list = |seeds: &[u64]| seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        let refuse = |what: &str, found: String, wanted: String| {
+            Err(format!("the {what} {found}, not {wanted}"))
         };
-        let alike = self.columns == earlier.columns
-            && self.seeds == earlier.seeds
-            && names(&self.rows) == names(&earlier.rows);
-        if alike {
-            for (row, found) in self.rows.iter_mut().zip(earlier.rows) {
-                if !found.is_empty() {
-                    *row = found;
-                }
+        if earlier.title() != self.title() {
+            return refuse("name", earlier.title(), self.title());
+        }
+        if earlier.columns != self.columns {
+            return refuse("columns", earlier.columns.join(" | "), self.columns.join(" | "));
+        }
+        if earlier.seeds != self.seeds {
+            return refuse("seeds", list(&earlier.seeds), list(&self.seeds));
+        }
+        for found in earlier.rows.into_iter().filter(|row| !row.is_empty()) {
+            if let Some(row) = self.rows.iter_mut().find(|row| row.name == found.name) {
+                *row = found;
             }
         }
-        self
+        Ok(self)
     }
 
     /// Reads what [`Results::write`] wrote.
@@ -182,8 +190,8 @@ impl Results {
             @if let Some(note) = &self.note { h2 { "What to know" } p { (note) } }
             p.lead {
                 "Each run has a folder beside this page, with its resolved recipe, its report, its "
-                "checkpoints and its fine-tunings. Runs of another version of the program are never "
-                "mixed in."
+                "checkpoints and its fine-tunings. The runs of a row are all made by one version of "
+                "the program; each row states its own."
             }
         };
         html::page(&self.table, &content)
@@ -259,112 +267,4 @@ fn shown(numbers: &[f64]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn results() -> Results {
-        let row = |name: &str, numbers: &[&[f64]], made: Option<Made>| ResultsRow {
-            name: name.to_owned(),
-            numbers: numbers.iter().map(|numbers| numbers.to_vec()).collect(),
-            made,
-        };
-        Results {
-            table: "images".to_owned(),
-            quick: false,
-            summary: "Two systems.".to_owned(),
-            note: Some("Half an epoch <each>.".to_owned()),
-            columns: vec!["k-NN".to_owned(), "images/s".to_owned()],
-            rows: vec![
-                row("MAE", &[&[0.5, 0.6], &[1000.0, 1100.0]], Some(made(12.4, "abc1234"))),
-                row("raw | pixels", &[&[0.4, 0.4], &[]], None),
-            ],
-            seeds: vec![0, 1],
-        }
-    }
-
-    fn made(minutes: f64, commit: &str) -> Made {
-        Made {
-            minutes,
-            machine: "a processor, 2 threads, fp32".to_owned(),
-            set: Vec::new(),
-            version: "0.1.0".to_owned(),
-            commit: commit.to_owned(),
-            date: "2026-11-29 07:00".to_owned(),
-        }
-    }
-
-    #[test]
-    fn the_markdown_has_means_deviations_and_where_they_were_made() {
-        let text = results().markdown();
-        for line in [
-            "### `images`",
-            "| | k-NN | images/s |",
-            "|---|---|---|",
-            "| MAE | 0.5500 ± 0.0707 | 1050 ± 71 |",
-            "| raw \\| pixels | 0.4000 ± 0.0000 | – |",
-            "Fractions lie in [0, 1]; mean ± standard deviation over 2 seeds. 12 minutes in all on a \
-             processor, 2 threads, fp32; Bauta 0.1.0, commit abc1234, 2026-11-29 07:00.",
-            "Half an epoch <each>.",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line:?} is not a line of\n{text}");
-        }
-    }
-
-    #[test]
-    fn the_page_shows_the_same_numbers_and_escapes_words() {
-        let page = results().page();
-        for part in ["0.5500 ± 0.0707", "raw | pixels", "Half an epoch &lt;each&gt;.", "abc1234"] {
-            assert!(page.contains(part), "{part} is not in\n{page}");
-        }
-        assert!(Results { quick: true, ..results() }.page().contains("images --quick"));
-    }
-
-    #[test]
-    fn each_row_says_what_made_it_and_rows_that_are_not_made_yet_are_named() {
-        let mut results = results();
-        let row = |name: &str, numbers: Vec<Vec<f64>>, made| ResultsRow {
-            name: name.to_owned(),
-            numbers,
-            made,
-        };
-        let numbers = || vec![vec![0.5, 0.5], vec![]];
-        results.rows.push(row("dBOT", numbers(), Some(made(7.6, "abc1234"))));
-        let set = vec!["train.threads=1".to_owned()];
-        results.rows.push(row("MoCo", numbers(), Some(Made { set, ..made(9.0, "def5678") })));
-        results.rows.push(row("MixMask", vec![vec![], vec![]], None));
-        let text = results.made_by();
-        let expected = "Fractions lie in [0, 1]; mean ± standard deviation over 2 seeds. 20 minutes for \
-            MAE, dBOT on a processor, 2 threads, fp32; Bauta 0.1.0, commit abc1234, 2026-11-29 07:00. \
-            9 minutes for MoCo on a processor, 2 threads, fp32, with train.threads=1; Bauta 0.1.0, commit \
-            def5678, 2026-11-29 07:00. Not made yet: MixMask.";
-        assert_eq!(text, expected);
-    }
-
-    #[test]
-    fn rows_made_earlier_are_taken_over_unless_the_table_has_changed() {
-        let mut empty = results();
-        for row in &mut empty.rows {
-            (row.numbers, row.made) = (vec![Vec::new(); 2], None);
-        }
-        assert_eq!(empty.clone().with_rows_of(results()), results());
-        let mut newer = results();
-        newer.rows[0].numbers[0] = vec![0.7, 0.8];
-        assert_eq!(results().with_rows_of(newer.clone()), newer);
-        assert_eq!(newer.clone().with_rows_of(empty.clone()), newer);
-        let other = Results { seeds: vec![2, 3], ..results() };
-        assert_eq!(empty.clone().with_rows_of(other), empty);
-    }
-
-    #[test]
-    fn it_is_read_back_and_a_row_that_lacks_a_number_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("images.json");
-        let mut results = results();
-        results.write(&path).unwrap();
-        assert_eq!(Results::read(&path).unwrap(), results);
-        results.rows[0].numbers[1].pop();
-        results.write(&path).unwrap();
-        let error = Results::read(&path).unwrap_err().to_string();
-        assert!(error.ends_with("row MAE does not have 2 × 2 numbers"), "{error}");
-    }
-}
+mod tests;

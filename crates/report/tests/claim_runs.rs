@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bauta_recipe::claim::{Cell, Claim};
-use bauta_report::claims::{Fingerprint, sweep};
+use bauta_report::claims::{Fingerprint, finished, sweep};
 use bauta_report::{ReportError, Summary};
 use claim::{CLAIM, parse, summary};
 
@@ -114,6 +114,27 @@ fn runs_of_another_program_or_setting_are_put_aside_and_made_again() {
     fs::write(case.path("0.25-seed1/cell.json"), other).unwrap();
     case.sweep("c").unwrap();
     assert_eq!(*case.made.borrow(), ["0.25-seed0", "0.75-seed0", "0.25-seed1"].map(str::to_owned));
+}
+
+#[test]
+fn runs_of_two_programs_or_machines_are_no_result() {
+    let case = Case::new();
+    let summaries = case.sweep("a").unwrap();
+    let found = || finished(&case.cells, case.scratch.path());
+    assert_eq!(found().unwrap(), summaries);
+    for (other, how) in [
+        (fingerprint("b", 2), "by another program"),
+        (fingerprint("a", 4), "on another device or other threads"),
+    ] {
+        let text = serde_json::to_vec(&other).unwrap();
+        fs::write(case.path("0.25-seed1/cell.json"), text).unwrap();
+        let error = found().unwrap_err().to_string();
+        let [own, first] = ["0.25-seed1", "0.25-seed0"].map(|name| case.path(name));
+        let start = format!("{}: was made {how} than {}; ", own.display(), first.display());
+        assert!(error.starts_with(&start), "{error}");
+    }
+    fs::remove_file(case.path("0.25-seed1/cell.json")).unwrap();
+    assert!(found().unwrap_err().to_string().contains("cell.json"));
 }
 
 #[test]

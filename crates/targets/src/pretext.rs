@@ -222,8 +222,11 @@ impl<'a> Pass<'a> {
             }
             (Task::Shuffle(of), Head::Score(score)) => {
                 let Reordered { order, label } = &self.clips.shuffled;
-                let x = reorder(&self.seen(of), order);
-                Ok(yes_or_no(&score.forward(&self.network(of, &x)?.embedding), label))
+                let (x, label) = match of {
+                    Modality::Flow => self.flow().of_shuffled(order),
+                    _ => (reorder(&self.seen(of), order), label.shallow_clone()),
+                };
+                Ok(yes_or_no(&score.forward(&self.network(of, &x)?.embedding), &label))
             }
             (Task::Reverse(of), Head::Score(score)) => {
                 let Reordered { order, label } = &self.clips.reversed;

@@ -4,7 +4,9 @@
 //! the same step, or each its share of it ([`crate::Optimizer::of_share`]). They are averaged in
 //! buckets: each is sent as soon as the backward pass has computed its gradients, and Gloo's
 //! threads sum it while the pass goes on ([`bauta_libtorch::GradientMeans`]). In a step of several
-//! inputs, gradients are sent during the last backward pass. Only rank 0 writes.
+//! inputs, gradients are sent during the last backward pass. Only rank 0 writes to the run folder,
+//! with two exceptions: each rank saves its part of a batch whose loss is not finite, and keeps
+//! features that exceed a limit in a temporary file.
 
 mod averaging;
 mod said;
@@ -28,6 +30,9 @@ const BUCKET: usize = 25 * 1024 * 1024 / size_of::<f32>();
 
 /// How long the remaining ranks wait to hear from each other after a failure.
 const ROLL_CALL: Duration = Duration::from_secs(10);
+
+/// How long an answer that can already be there is waited for.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// Errors of several processes.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -137,10 +142,15 @@ impl Ranks {
         let store = Store::open(host, port, serves, timeout, attempt).map_err(no_rendezvous)?;
         let key = |rank| format!("digest/{rank}");
         store.set(&key(rank), digest).map_err(no_rendezvous)?;
-        let left = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        let digests: Vec<_> = (0..count).map(|rank| store.get(&key(rank), left()).ok()).collect();
+        let digest_of = |other: usize| match other == rank {
+            true => Some(digest.to_owned()),
+            false => store.get(&key(other), left(end)).ok(),
+        };
+        let digests: Vec<_> = (0..count).map(digest_of).collect();
         let missing = numbers((0..count).filter(|&rank| digests[rank].is_none()));
         if !missing.is_empty() {
+            // If this rank's own text cannot be read either, the rendezvous is lost.
+            store.get(&key(rank), ROLL_CALL).map_err(no_rendezvous)?;
             let seconds = timeout.as_secs();
             return Err(RanksError::NeverCame { missing, seconds, count });
         }
@@ -294,18 +304,35 @@ impl Ranks {
         Err(self.who_is_gone(&group.store, failed))
     }
 
-    /// Finds out which ranks still answer after a failed call.
+    /// Finds out which of the other ranks still answer after a failed call.
     fn who_is_gone(&self, store: &Store, failed: LibtorchError) -> RanksError {
-        let key = |rank| format!("left/{rank}");
+        let own = self.share.rank;
+        let here = |rank| format!("left/{rank}");
+        let done = |rank| format!("called/{rank}");
+        let reached = store.set(&here(own), "").is_ok();
         let end = Instant::now() + ROLL_CALL;
-        let left = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        let missing = match store.set(&key(self.share.rank), "") {
-            Err(_) => "0".to_owned(),
-            Ok(()) => numbers((0..self.count()).filter(|&r| store.get(&key(r), left()).is_err())),
+        let others = (0..self.count()).filter(|&rank| rank != own && reached);
+        let (present, missing): (Vec<usize>, Vec<usize>) =
+            others.partition(|&rank| store.get(&here(rank), left(end)).is_ok());
+        // If this rank cannot read what it has just written, the store is lost: the answers are
+        // worth nothing, and rank 0, which serves the store, is gone.
+        let told = store.set(&done(own), "").and_then(|()| store.get(&done(own), ROLL_CALL));
+        let missing = match (told, own) {
+            (Ok(_), _) => missing,
+            (Err(_), 0) => Vec::new(),
+            (Err(_), _) => vec![0],
         };
+        if own == 0 {
+            // The others still need the store until they have their answers.
+            let end = Instant::now() + ROLL_CALL;
+            present.iter().for_each(|&rank| drop(store.get(&done(rank), left(end))));
+        }
         match missing.is_empty() {
             true => RanksError::Apart(failed),
-            false => RanksError::Gone { missing, reason: failed.to_string() },
+            false => {
+                let missing = numbers(missing.into_iter());
+                RanksError::Gone { missing, reason: failed.to_string() }
+            }
         }
     }
 }
@@ -335,6 +362,11 @@ fn buckets(sizes: &[usize]) -> Vec<Range<usize>> {
         begin = end;
     }
     ranges
+}
+
+/// The time until `end`, or a moment if that is over.
+fn left(end: Instant) -> Duration {
+    end.saturating_duration_since(Instant::now()).max(MOMENT)
 }
 
 /// Rank numbers as a list for a message.

@@ -27,10 +27,14 @@ pub struct NarrowingVerdict {
 
 impl Narrowing {
     /// Judges by each setting's mean over seeds in both metrics; `None` without settings.
+    ///
+    /// Means that are not finite never satisfy it.
     pub fn judge(&self, means: &[f64], than_means: &[f64]) -> Option<NarrowingVerdict> {
         let range = |values: &[f64]| {
             let best = values.iter().copied().reduce(f64::max)?;
-            Some(best - values.iter().copied().reduce(f64::min)?)
+            let range = best - values.iter().copied().reduce(f64::min)?;
+            // `max` and `min` pass over NaN.
+            Some(if values.iter().all(|value| value.is_finite()) { range } else { f64::NAN })
         };
         let (range, than_range) = (range(means)?, range(than_means)?);
         Some(NarrowingVerdict { narrowing: self.clone(), range, than_range })
@@ -73,6 +77,16 @@ mod tests {
         );
         let other = narrowing.judge(&[0.40, 0.48], &[0.50, 0.52]).unwrap();
         assert!(!other.held() && other.to_string().starts_with("did not hold: "));
+        for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            for (means, than) in [
+                ([odd, 0.50, 0.51], [0.1, 0.3, 0.5]),
+                ([0.50, 0.51, odd], [0.1, 0.3, 0.5]),
+                ([0.50, 0.51, 0.52], [0.1, odd, 0.5]),
+            ] {
+                let verdict = narrowing.judge(&means, &than).unwrap();
+                assert!(!verdict.held(), "{verdict}");
+            }
+        }
         assert!(!narrowing.judge(&[f64::NAN, f64::NAN], &[0.1, 0.2]).unwrap().held());
         assert_eq!(narrowing.judge(&[], &[]), None);
     }

@@ -137,12 +137,12 @@ pub struct SearchTable {
     pub method: WeightSearch,
     /// Number of generations.
     pub generations: u32,
-    /// New candidates per generation, at least 2.
+    /// Candidates per generation, at least 2.
     pub population: usize,
     /// With `cma-es`: the first step size, in (0, 1].
     pub step: f64,
-    /// Number of evaluations after which a good candidate counts as reliable; `cma-es` evaluates
-    /// none again.
+    /// Number of evaluations after which a good candidate counts as reliable. Evaluating one again
+    /// takes the place of a new candidate; `cma-es` evaluates none again.
     pub repeats: u32,
     /// Steps that a candidate trains for.
     pub steps: u64,

@@ -10,6 +10,7 @@ use bauta_recipe::{Layers, Recipe};
 use serde::{Deserialize, Serialize};
 
 use super::findings::{Findings, spread};
+use super::run::check_alike;
 use crate::ReportError;
 use crate::summary::Summary;
 
@@ -72,6 +73,23 @@ impl Record {
         })
     }
 
+    /// Keeps the remark of an earlier record; returns it instead if the metric or the settings are
+    /// others now, or other relations held.
+    pub fn keep_remark(&mut self, earlier: Self) -> Option<String> {
+        if self.outline() != earlier.outline() {
+            return earlier.remark;
+        }
+        self.remark = earlier.remark;
+        None
+    }
+
+    /// The metric, the labels of the settings, and which relations held.
+    fn outline(&self) -> (&str, Vec<&str>, Vec<bool>) {
+        let labels = self.settings.iter().map(|(label, _)| label.as_str()).collect();
+        let held = self.sentences.iter().map(|sentence| sentence.starts_with("held: ")).collect();
+        (self.metric.as_str(), labels, held)
+    }
+
     /// Reads a record.
     ///
     /// # Errors
@@ -96,11 +114,12 @@ impl Record {
     }
 }
 
-/// The summaries of a claim's runs below `folder`, all of which are finished.
+/// The summaries of a claim's runs below `folder`, all of which are finished and were made by the
+/// same program on the same device.
 ///
 /// # Errors
 /// [`ReportError::Unfinished`] for a run that is not, and [`ReportError::Unusable`] for one with
-/// other settings than the claim's.
+/// other settings than the claim's, or of another program or device than the others.
 pub fn finished(cells: &[Cell], folder: &Path) -> Result<Vec<Summary>, ReportError> {
     let summary = |cell: &Cell| {
         let own = folder.join(&cell.name);
@@ -121,7 +140,9 @@ pub fn finished(cells: &[Cell], folder: &Path) -> Result<Vec<Summary>, ReportErr
         }
         Summary::read(&path)
     };
-    cells.iter().map(summary).collect()
+    let summaries = cells.iter().map(summary).collect::<Result<Vec<_>, _>>()?;
+    check_alike(cells, folder)?;
+    Ok(summaries)
 }
 
 /// The table of verdicts, in Markdown: one row for each record, in order.
@@ -157,4 +178,46 @@ pub fn table(records: &[Record]) -> String {
         .expect("a string takes everything");
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        let setting = |label: &str| (label.to_owned(), "0.5000 ± 0.0100".to_owned());
+        Record {
+            claim: "mae-mask-ratio".to_owned(),
+            size: Size::Quick,
+            held: false,
+            sentences: vec!["held: a beats b".to_owned(), "did not hold: c is behind a".to_owned()],
+            metric: "linear_top1".to_owned(),
+            settings: ["a", "b", "c"].map(setting).to_vec(),
+            seeds: 2,
+            minutes: 3.0,
+            machine: "cpu, 2 threads, fp32".to_owned(),
+            version: "0.1.0".to_owned(),
+            remark: None,
+        }
+    }
+
+    #[test]
+    fn a_remark_stays_only_while_settings_and_verdicts_do() {
+        let remark = Some("c is too small".to_owned());
+        let earlier = || Record { remark: remark.clone(), ..record() };
+        let mut again = Record { minutes: 2.0, ..record() };
+        again.sentences[0] += " by 0.0100";
+        assert_eq!(again.keep_remark(earlier()), None);
+        assert_eq!(again.remark, remark);
+
+        let mut other_verdict = record();
+        other_verdict.sentences[1] = "held: c beats a".to_owned();
+        let mut other_setting = record();
+        other_setting.settings[2].0 = "d".to_owned();
+        for mut other in [other_verdict, other_setting] {
+            assert_eq!(other.keep_remark(earlier()), remark);
+            assert_eq!(other.remark, None);
+        }
+        assert_eq!(record().keep_remark(record()), None);
+    }
 }

@@ -107,6 +107,39 @@ fn difference(found: &Fingerprint, wanted: &Fingerprint) -> String {
     )
 }
 
+/// Fails unless all runs below `folder` have the same fingerprint; device and threads may differ
+/// where the claim itself varies them.
+pub(super) fn check_alike(cells: &[Cell], folder: &Path) -> Result<(), ReportError> {
+    let read = |cell: &Cell| {
+        let path = folder.join(&cell.name).join("cell.json");
+        let text = fs::read(&path).map_err(ReportError::read(&path))?;
+        serde_json::from_slice::<Fingerprint>(&text)
+            .map_err(|error| ReportError::Unusable { path, message: error.to_string() })
+    };
+    let asked = |cell: &Cell| (cell.recipe.train.device, cell.recipe.train.threads);
+    let Some((first, others)) = cells.split_first() else { return Ok(()) };
+    let wanted = read(first)?;
+    for cell in others {
+        let mut found = read(cell)?;
+        if asked(cell) != asked(first) {
+            (found.device, found.threads) = (wanted.device.clone(), wanted.threads);
+        }
+        if found != wanted {
+            let same = (&found.version, &found.program) == (&wanted.version, &wanted.program);
+            let how =
+                if same { "on another device or other threads" } else { "by another program" };
+            let message = format!(
+                "was made {how} than {}; `reproduce` with the folder {} repeats the runs that are \
+                 not its own",
+                folder.join(&first.name).display(),
+                folder.display()
+            );
+            return Err(ReportError::Unusable { path: folder.join(&cell.name), message });
+        }
+    }
+    Ok(())
+}
+
 /// Creates the run's folder and writes its fingerprint.
 pub(super) fn begin(folder: &Path, fingerprint: &Fingerprint) -> Result<(), ReportError> {
     let text = serde_json::to_vec_pretty(fingerprint).expect("names and numbers have a JSON form");

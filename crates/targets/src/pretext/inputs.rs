@@ -197,6 +197,19 @@ impl SeenFlow {
         self.fields.narrow(2, self.frames - 1, all - self.frames + 1)
     }
 
+    /// The flow fields between the input frames in another order, [B, 2, T, H, W], and 1 where it is
+    /// not their own, \[B\]. Their order is that of `order` [B, T] without the last frame, which has
+    /// no field; the field that is repeated is the last after shuffling, or the place of the
+    /// repetition would tell shuffled clips from others.
+    pub(super) fn of_shuffled(&self, order: &Tensor) -> (Tensor, Tensor) {
+        let own = Tensor::arange(self.frames - 1, (Kind::Int64, order.device()));
+        let last = order.argmax(1, true);
+        let order = order.gather(1, &(&own + own.ge_tensor(&last)), false);
+        let label = order.ne_tensor(&own).any_dim(1, false).to_kind(Kind::Float);
+        let fields = self.fields.narrow(2, 0, self.frames - 1);
+        (last_twice(&reorder(&fields, &order)), label)
+    }
+
     /// The flow between the input frames in an order [B, T] that is the original or its reverse:
     /// the reverse has negated fields in reverse order.
     pub(super) fn of_reversed(&self, order: &Tensor) -> Tensor {
@@ -212,4 +225,26 @@ impl SeenFlow {
 fn last_twice(fields: &Tensor) -> Tensor {
     let last = fields.narrow(2, fields.size()[2] - 1, 1);
     Tensor::cat(&[fields, &last], 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shuffled_flow_ends_in_two_equal_fields_too() {
+        let fields: Vec<i16> = (1..=6).map(|at| at * 1000).collect();
+        let fields =
+            Tensor::from_slice(&fields).view([1, 1, 6, 1, 1]).expand([4, 2, 6, 2, 2], false);
+        let order = [[0_i64, 1, 2, 3, 4], [4, 0, 1, 2, 3], [2, 0, 4, 3, 1], [0, 4, 2, 1, 3]];
+        let order = Tensor::from_slice(order.as_flattened()).view([4, 5]);
+        let (found, label) = SeenFlow::new(&fields, 5).of_shuffled(&order);
+        assert_eq!(found.size(), [4, 2, 5, 2, 2]);
+        let places = (found.select(1, 1).select(2, 0).select(2, 0) * 20.0 - 1.0).round();
+        // The last frame has no field: its place does not matter.
+        let wanted = [[0, 1, 2, 3, 3], [0, 1, 2, 3, 3], [2, 0, 3, 1, 1], [0, 2, 1, 3, 3]];
+        let wanted: Vec<f32> = wanted.as_flattened().iter().map(|at| *at as f32).collect();
+        assert_eq!(Vec::<f32>::try_from(places.flatten(0, -1)).unwrap(), wanted);
+        assert_eq!(Vec::<f32>::try_from(label).unwrap(), [0.0, 0.0, 1.0, 1.0]);
+    }
 }

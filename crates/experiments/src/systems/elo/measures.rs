@@ -51,7 +51,7 @@ pub(super) fn measure(
     let protocols = protocols(clips, settings)?;
     let console = Console::new(run.stop);
     let mut metrics = probe("trained", &kept, &protocols, clips, &console)?;
-    let fitness = fitness("trained", &kept, clips, settings, run)?;
+    let fitness = judged("trained", &kept, clips, settings, run)?;
     metrics.extend(fitness.as_ref().map(divergence));
     let agreement = found.told.as_ref().and_then(Told::fitness_rank_correlation);
     if let Some(told) = &found.told {
@@ -69,7 +69,7 @@ pub(super) fn measure(
         for (name, other) in others {
             let Some(other) = other else { continue };
             let mut of = probe(name, other.networks.rgb(), &protocols, clips, &console)?;
-            let fitness = fitness(name, other.networks.rgb(), clips, settings, run)?;
+            let fitness = judged(name, other.networks.rgb(), clips, settings, run)?;
             of.extend(fitness.as_ref().map(divergence));
             scores.extend_baseline(name, of);
         }
@@ -88,7 +88,7 @@ pub(super) fn measure(
 
 /// The criterion of the search, on the held-out clips. `None` for embeddings that have collapsed,
 /// whose divergence looks usual.
-fn fitness(
+fn judged(
     name: &str,
     network: &SpacetimeConv,
     clips: &Clips,

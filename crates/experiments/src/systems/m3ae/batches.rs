@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bauta_backbones::TokenIndices;
-use bauta_data::Batch;
 use bauta_data::text::Encoded;
+use bauta_data::{Batch, Share};
 use bauta_eval::{host_tensor, rows_of};
 use bauta_masking::{MaskPlan, MaskScope, MaskStrategy, WordMask, WordPlan};
 use bauta_multimodal::WordIndices;
-use bauta_streams::{Purpose, StreamKey};
+use bauta_streams::{Purpose, RandomStream, StreamKey};
 use tch::{Device, Tensor};
 
 /// Pairs, images and texts of one step, on the device.
@@ -66,11 +66,29 @@ pub(super) struct Maker {
     /// Probabilities that a pair loses its text, and its image.
     pub dropped: [f64; 2],
     pub seed: u64,
+    /// The part of each batch that this process computes.
+    pub share: Share,
     pub device: Device,
 }
 
 /// Captions without an image are numbered from here on.
 const TEXTS: u64 = 1 << 63;
+
+/// The numbers of the captions without an image that join `images` images of a process's part of a
+/// batch: as many, in proportion, as there are in the data.
+///
+/// They are drawn for the whole batch, so that all processes together have those of a single one.
+fn unpaired(
+    share: Share,
+    images: usize,
+    [captions, texts]: [usize; 2],
+    stream: &mut RandomStream,
+) -> Vec<u64> {
+    let count = (images * share.of * texts).div_ceil(captions.max(1));
+    let [begin, end] = [share.rank, share.rank + 1].map(|rank| count * rank / share.of);
+    let mut drawn: Vec<u64> = (0..end).map(|_| stream.below(texts as u64)).collect();
+    drawn.split_off(begin)
+}
 
 impl Maker {
     pub(super) fn make(&self, batch: &Batch) -> PairBatch {
@@ -91,13 +109,11 @@ impl Maker {
                 pairs.push(row);
             }
         }
-        // As many captions without an image, in proportion, as there are in the data.
-        let count = (batch.indices.len() * self.texts.len()).div_ceil(self.captions.len().max(1));
+        let counts = [self.captions.len(), self.texts.len()];
         let mut stream = key("unpaired text", batch.step);
-        texts.extend((0..count).map(|_| {
-            let number = stream.below(self.texts.len() as u64);
-            (&self.texts[number as usize], TEXTS + number)
-        }));
+        let numbers = unpaired(self.share, batch.indices.len(), counts, &mut stream);
+        let numbered = |number: u64| (&self.texts[number as usize], TEXTS + number);
+        texts.extend(numbers.into_iter().map(numbered));
         let captions = |rows: &[usize]| -> Vec<(&Encoded, u64)> {
             let samples = rows.iter().map(|&row| batch.indices[row]);
             samples.map(|sample| (&self.captions[sample as usize], sample)).collect()
@@ -134,5 +150,29 @@ impl Maker {
         let plan = WordPlan::draw(self.words, self.scope, &eligible, self.seed, epoch, &samples)
             .expect("captions have one length, and each a number");
         (ids.to_device(self.device), WordIndices::new(&plan, self.device))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_together_draw_the_captions_of_one() {
+        let purpose = Purpose::named("unpaired text");
+        let stream = || StreamKey { seed: 3, purpose, epoch: 1, sample: 7 }.stream();
+        let drawn =
+            |rank: usize, of: usize| unpaired(Share { rank, of }, 12 / of, [9, 50], &mut stream());
+        let one = drawn(0, 1);
+        let mut stream = stream();
+        let wanted: Vec<u64> = (0..67).map(|_| stream.below(50)).collect();
+        assert_eq!(one, wanted);
+        for of in [2, 3, 4] {
+            let parts: Vec<Vec<u64>> = (0..of).map(|rank| drawn(rank, of)).collect();
+            assert_eq!(parts.concat(), one);
+            assert!(parts.iter().all(|part| part.len().abs_diff(67 / of) <= 1));
+            assert_ne!(parts[0], parts[1]);
+        }
+        assert!(unpaired(Share::WHOLE, 12, [9, 0], &mut stream).is_empty());
     }
 }

@@ -105,6 +105,7 @@ impl Pairs {
             scope: settings.mask.scope,
             dropped: [data.drop_text, data.drop_image],
             seed: run.seed,
+            share: run.share(),
             device: run.device,
         };
         let (augment, eval) = (data.augment.clone(), settings.eval.as_eval());

@@ -53,6 +53,7 @@ pub fn viewing(settings: &Settings, images: &Images) -> Result<Viewing> {
     });
     Ok(Viewing {
         seed: images.loader.seed,
+        rank: images.loader.share.rank as u64,
         device: images.device,
         masking: masking.transpose()?,
         unmix: settings.siamese.unmix,

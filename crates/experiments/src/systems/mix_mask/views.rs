@@ -48,6 +48,8 @@ pub(super) struct Masking {
 #[derive(Clone)]
 pub struct Viewing {
     pub(super) seed: u64,
+    /// The number of this process among those that train, from 0.
+    pub(super) rank: u64,
     pub(super) device: Device,
     pub(super) masking: Option<Masking>,
     pub(super) unmix: bool,
@@ -90,7 +92,9 @@ impl Viewing {
             Filling::Partner => Shown::Partner,
             Filling::Mean => Shown::Mean,
             Filling::Noise => {
-                let noise = normal(&pixels.size(), 1.0, &mut self.stream("noise", step));
+                // Each process has its own noise, since it has its own images.
+                let key = StreamKey { epoch: self.rank, ..self.key("noise", step) };
+                let noise = normal(&pixels.size(), 1.0, &mut key.stream());
                 Shown::Noise(noise.to_device(self.device))
             }
         };
@@ -98,8 +102,11 @@ impl Viewing {
     }
 
     fn stream(&self, what: &str, step: u64) -> RandomStream {
-        let purpose = Purpose::named(what);
-        StreamKey { seed: self.seed, purpose, epoch: 0, sample: step }.stream()
+        self.key(what, step).stream()
+    }
+
+    fn key(&self, what: &str, step: u64) -> StreamKey {
+        StreamKey { seed: self.seed, purpose: Purpose::named(what), epoch: 0, sample: step }
     }
 }
 
