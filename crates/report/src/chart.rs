@@ -239,7 +239,7 @@ mod tests {
         let counts = drawn(1.0);
         assert!(["1", "2", "3"].iter().all(|label| has(&counts, label)), "{counts}");
         assert!(!has(&counts, "1.5") && !has(&counts, "2.0"), "{counts}");
-        assert!(has(&drawn(0.9), "1.5"));
+        assert!(has(&drawn(0.9), "1.2"));
     }
 
     #[test]
