@@ -104,6 +104,8 @@ mod tests {
             assert_eq!(claim.holds.len() + claim.narrows.len(), record.sentences.len());
             let all = record.sentences.iter().all(|sentence| sentence.starts_with("held"));
             assert_eq!(all, record.held, "{}", path.display());
+            let explained = record.held || record.remark.is_some();
+            assert!(explained, "{}: a remark must say why it did not hold", path.display());
             found += 1;
         }
         assert!(found > 0, "there are no records");
