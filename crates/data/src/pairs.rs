@@ -1,4 +1,5 @@
-//! Images with captions: from files to two splits that share no caption.
+//! Images with captions: from files to two splits that share no caption, unless captions are
+//! generated from classes.
 //!
 //! [`open_pairs`] opens Tux Paint's stamps, emoji with their names, CIFAR-10 with captions
 //! generated from its classes, or a user's folder: pictures next to `.txt` files, tar files in the
@@ -55,7 +56,8 @@ impl Captioned {
     }
 }
 
-/// Pairs to train on, and pairs to evaluate on; no caption of the latter is trained on.
+/// Pairs to train on, and pairs to evaluate on. No caption of the latter is trained on, except
+/// those of CIFAR-10, which are generated from its classes.
 pub struct PairSplits {
     /// The training part, including pictures and captions without a counterpart.
     pub train: Captioned,

@@ -21,8 +21,6 @@ pub struct ClipProtocols<'a> {
     pub sources: [Arc<dyn ClipSource>; 2],
     /// Index of the only label set to measure; all if not given.
     pub label: Option<usize>,
-    /// Maximum number of training videos; the first are taken.
-    pub limit: Option<usize>,
     /// How the frames of a clip are chosen.
     pub sampling: ClipSampling,
     /// The views of each video, over which features are averaged.
@@ -48,10 +46,9 @@ impl ClipProtocols<'_> {
     /// The evaluator's own error, with its name and that of the label set.
     pub fn check(&self) -> Result<(), EvalError> {
         let train = &self.sources[0];
-        let videos = train.len().min(self.limit.unwrap_or(usize::MAX));
         for (place, set) in self.sets() {
             let mut counts = vec![0; set.classes.len()];
-            (0..videos).for_each(|video| counts[train.label(video, place) as usize] += 1);
+            (0..train.len()).for_each(|video| counts[train.label(video, place) as usize] += 1);
             for evaluator in &self.evaluators {
                 let told = |error: EvalError| {
                     error.at(format!("protocol {} on {}", evaluator.name(), set.name))
@@ -92,11 +89,11 @@ impl ClipProtocols<'_> {
         name: &str,
         encode: &dyn Fn(&Tensor) -> Result<Tensor, EncodeError>,
     ) -> Result<Vec<Measurement>, EvalError> {
-        let split = |source: &Arc<dyn ClipSource>, limit: Option<usize>| {
-            self.encode(name, source, limit, encode).map_err(|error| error.at(name))
+        let split = |source: &Arc<dyn ClipSource>| {
+            self.encode(name, source, encode).map_err(|error| error.at(name))
         };
-        let train = split(&self.sources[0], self.limit)?;
-        let test = split(&self.sources[1], None)?;
+        let [train, test] = self.sources.each_ref().map(split);
+        let (train, test) = (train?, test?);
         let mut measurements = Vec::new();
         for (place, set) in self.sets() {
             let labelled = |split: &Encoded| {
@@ -142,15 +139,14 @@ impl ClipProtocols<'_> {
         self.measurements("raw pixels", &flat)
     }
 
-    /// Encodes the first videos of a source in its own order.
+    /// Encodes the videos of a source in its own order.
     fn encode(
         &self,
         name: &str,
         source: &Arc<dyn ClipSource>,
-        limit: Option<usize>,
         encode: &dyn Fn(&Tensor) -> Result<Tensor, EncodeError>,
     ) -> Result<Encoded, EvalError> {
-        let videos = source.len().min(limit.unwrap_or(usize::MAX));
+        let videos = source.len();
         self.watch.begin(&format!("features of {videos} videos: {name}"));
         let config = self.loader.clone();
         let loader = ClipLoader::for_evaluation(
@@ -183,10 +179,6 @@ impl ClipProtocols<'_> {
             let expected = "at least one video".to_owned();
             return Err(EvalError::Shape { what: "features", found: vec![0], expected });
         }
-        let kept = (videos as i64).min(labels.first().map_or(videos, Vec::len) as i64);
-        labels.iter_mut().for_each(|labels| labels.truncate(kept as usize));
-        let features = Tensor::cat(&features, 0);
-        let kept = kept.min(features.size()[0]);
-        Ok(Encoded { features: features.narrow(0, 0, kept), labels })
+        Ok(Encoded { features: Tensor::cat(&features, 0), labels })
     }
 }

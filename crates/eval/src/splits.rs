@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bauta_data::{
-    DatasetName, Limited, Loader, LoaderConfig, OpenOptions, Source, Split, TestOrigin,
+    DatasetName, Limited, Loader, LoaderConfig, OpenOptions, Source, Split, Subset, TestOrigin,
 };
 
 use crate::{EvalError, describe_splits};
@@ -69,11 +69,15 @@ impl Splits {
         self.train.classes().len() >= 2
     }
 
-    /// The same splits with only the first `train` training images.
+    /// The same splits with at most `train` training images, spread evenly over the classes.
     pub fn limited(&self, train: Option<usize>) -> Self {
         let (all, test) = (Arc::clone(&self.train), Arc::clone(&self.test));
         let notes = self.notes.clone();
-        Self { train: limited(all, train), test, origin: self.origin, notes }
+        let train: Arc<dyn Source> = match train {
+            Some(limit) => Arc::new(Subset::spread(all, limit)),
+            None => all,
+        };
+        Self { train, test, origin: self.origin, notes }
     }
 }
 
@@ -106,4 +110,27 @@ pub fn cached(name: DatasetName) -> Result<PathBuf, EvalError> {
         EvalError::Unsuitable(format!("{name} needs a root, the folder that it lies in"))
     })?;
     Ok(bauta_data::fetched(package, &bauta_data::cache_root()?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use bauta_data::{InMemory, Statistics};
+
+    use super::*;
+
+    /// Folders list their images class after class.
+    #[test]
+    fn fewer_images_to_train_on_are_of_all_classes() {
+        let classes = ["cat", "dog", "owl"].map(str::to_owned).to_vec();
+        let labels: Vec<u8> = (0..12).map(|at| at / 4).collect();
+        let images =
+            InMemory::new("pets", [1, 1, 1], vec![0; 12], labels, classes, Statistics::MNIST);
+        let images: Arc<dyn Source> = Arc::new(images.unwrap());
+        let (train, test) = (Arc::clone(&images), images);
+        let splits = Splits { train, test, origin: TestOrigin::Own, notes: Vec::new() };
+        let few = splits.limited(Some(6)).train;
+        let kept: Vec<Option<u32>> = (0..few.len()).map(|at| few.label(at)).collect();
+        assert_eq!(kept, [0, 0, 1, 1, 2, 2].map(Some));
+        assert_eq!(splits.limited(None).train.len(), 12);
+    }
 }

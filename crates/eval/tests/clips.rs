@@ -43,7 +43,6 @@ fn protocols(views: Views, watch: &AtomicBool) -> ClipProtocols<'_> {
         evaluators: vec![Box::new(KnnEvaluator::new(5, 0.07).unwrap())],
         sources: [videos(Split::Train), videos(Split::Test)],
         label: None,
-        limit: Some(130),
         sampling: ClipSampling { frames: 4, stride: 1, ..ClipSampling::default() },
         views,
         loader: LoaderConfig::new(32, SIDE, SIDE),

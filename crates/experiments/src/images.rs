@@ -70,7 +70,7 @@ impl Images {
         let splits = open(data, stop)?;
         if splits.are_labelled() {
             warn_of_missing_classes(&*splits.train, &*splits.test);
-            check_suitable(&evaluators(eval)?, &*splits.train)?;
+            check_suitable(&evaluators(eval)?, &*splits.limited(eval.limit).train)?;
         }
         let (size, on_error) = (data.image_size, data.on_error);
         let loader = LoaderConfig::new(batch_size, size.height(), size.width());

@@ -106,9 +106,9 @@ impl MetaLearner {
             let weight_logits = at(&means.weights, noise.map(|noise| &noise.weights));
             let threshold_logits = at(&means.thresholds, noise.map(|noise| &noise.thresholds));
             Action {
-                weights: self.weights(&weight_logits),
+                weights: self.weights_at(&weight_logits),
                 thresholds: self.thresholds_at(&threshold_logits),
-                mean_weights: self.weights(&means.weights),
+                mean_weights: self.weights_at(&means.weights),
                 mean_thresholds: self.thresholds_at(&means.thresholds),
                 weight_logits,
                 threshold_logits,
@@ -164,6 +164,11 @@ impl MetaLearner {
         }
     }
 
+    /// Weights of the mean policy in the last step, `[N]`.
+    pub fn weights(&self) -> &Tensor {
+        &self.policy[0]
+    }
+
     /// Thresholds of the mean policy in the last step, `[N]`.
     pub fn thresholds(&self) -> &Tensor {
         &self.policy[1]
@@ -191,7 +196,7 @@ impl MetaLearner {
     }
 
     /// Weights from their logits; all 1 without a training policy.
-    fn weights(&self, logits: &Tensor) -> Tensor {
+    fn weights_at(&self, logits: &Tensor) -> Tensor {
         match self.config.policies.training {
             true => weights_of(logits, self.config.range),
             false => logits.ones_like(),

@@ -37,15 +37,18 @@ impl Learner {
     ///
     /// The first 66 % of the samples (inputs [N, …], labels i64 `[N]`) are the reference set, the
     /// same for each earlier mask; the rest are classified by a vote of their `neighbours` nearest
-    /// reference samples, at most N_ref / c. Scores are copied: those of the donors do not change.
+    /// reference samples, at most N_ref / c, with the task's own number of `classes` c, at most the
+    /// network's. Chance is 1 / c. Scores are copied: those of the donors do not change.
     ///
     /// # Errors
-    /// [`SupermaskError::Setting`] when the scores of finished tasks were not kept or there are
-    /// fewer than two samples, [`SupermaskError::Model`] when the inputs are of another shape.
+    /// [`SupermaskError::Setting`] when the scores of finished tasks were not kept, the network has
+    /// fewer classes or there are fewer than two samples, [`SupermaskError::Model`] when the inputs
+    /// are of another shape.
     pub fn transfer(
         &mut self,
         rule: Transfer,
         [inputs, labels]: [&Tensor; 2],
+        classes: usize,
         neighbours: usize,
     ) -> Result<Donation, SupermaskError> {
         let refuse = |key, value: String, rule: &str| {
@@ -60,7 +63,10 @@ impl Learner {
         if split < 1 {
             return refuse("labels", format!("{count} long"), "2 long or more");
         }
-        let classes = self.config.classes;
+        let most = self.config.classes;
+        if !(1..=most).contains(&classes) {
+            return refuse("classes", classes.to_string(), &format!("in 1..={most}"));
+        }
         let k = neighbours.clamp(1, (split as usize / classes).max(1));
         let mut accuracies = Vec::with_capacity(earlier);
         for task in 0..earlier {
@@ -71,7 +77,7 @@ impl Learner {
             let features = Tensor::cat(&parts.collect::<Result<Vec<_>, _>>()?, 0);
             let part = |from, len| [features.narrow(0, from, len), labels.narrow(0, from, len)];
             let (reference, query) = (part(0, split), part(split, count - split));
-            accuracies.push(vote_accuracy(&reference, &query, k, classes));
+            accuracies.push(vote_accuracy(&reference, &query, k, most));
         }
         let donors = donors(rule, &accuracies, classes);
         self.borrow(&donors);

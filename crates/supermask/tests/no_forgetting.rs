@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use bauta_supermask::{Learner, PackedMask, Transfer, top_mask};
 use tch::Tensor;
-use training::{Loop, Moments, accuracy, answers, bits, config, learn, learner, samples};
+use training::{CLASSES, Loop, Moments, accuracy, answers, bits, config, learn, learner, samples};
 
 /// Learns four tasks; returns the outputs of each right after its turn and at the end.
 fn four_tasks(
@@ -24,7 +24,7 @@ fn four_tasks(
         learner.begin(task).unwrap();
         if let Some(rule) = transfer {
             let [images, labels] = samples(task as u64, 48);
-            learner.transfer(rule, [&images, &labels], 5).unwrap();
+            learner.transfer(rule, [&images, &labels], CLASSES, 5).unwrap();
         }
         learn(&mut learner, task as u64, how, &mut moments);
         spoil(&mut learner, task);

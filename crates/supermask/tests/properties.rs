@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use bauta_supermask::{Learner, Transfer, top_mask};
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
-use training::{Loop, Moments, answers, bits, config, learn, learner, samples};
+use training::{CLASSES, Loop, Moments, answers, bits, config, learn, learner, samples};
 
 /// The mask of each layer for the current scores.
 fn masks(learner: &Learner) -> HashMap<String, Tensor> {
@@ -60,7 +60,7 @@ proptest! {
             let mut lent = None;
             if let Some(rule) = rule {
                 let [images, labels] = samples(task as u64, 48);
-                let donation = learner.transfer(rule, [&images, &labels], 5).unwrap();
+                let donation = learner.transfer(rule, [&images, &labels], CLASSES, 5).unwrap();
                 prop_assert!(donation.donors.iter().all(|&donor| donor < task));
                 lent = (donation.donors.len() == 1).then(|| (donation.donors[0], masks(&learner)));
             }

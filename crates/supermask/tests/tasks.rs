@@ -11,7 +11,9 @@ use std::path::Path;
 use bauta_backbones::checkpoint::{read_tensors, write_tensors};
 use bauta_supermask::{Elastic, Learner, Transfer, check_labels};
 use tch::{Device, Kind, Tensor};
-use training::{Loop, Moments, accuracy, answers, bits, config, learn, learner, samples, stream};
+use training::{
+    CLASSES, Loop, Moments, accuracy, answers, bits, config, learn, learner, samples, stream,
+};
 
 fn learnt(residual: bool, tasks: u64, keep_scores: bool) -> Learner {
     let mut learner = learner(config(residual, 0.3, keep_scores));
@@ -54,7 +56,7 @@ fn a_task_shown_again_starts_where_it_was() {
         .filter(|(n, _)| n.ends_with(".scores"))
         .map(|(_, t)| bits(t))
         .collect();
-    let found = learner.transfer(Transfer::Always, [&images, &labels], 200).unwrap();
+    let found = learner.transfer(Transfer::Always, [&images, &labels], CLASSES, 200).unwrap();
     assert_eq!(found.accuracies.len(), 3);
     let best = found.accuracies.iter().copied().fold(0.0, f64::max);
     let donor = found.donors[0];
@@ -77,7 +79,7 @@ fn the_mean_of_scores_leaves_the_donors_alone() {
     learner.begin(3).unwrap();
     let [images, labels] = samples(0, 48);
     let before: HashMap<_, _> = learner.state().into_iter().map(|(n, t)| (n, t.copy())).collect();
-    let found = learner.transfer(Transfer::All, [&images, &labels], 5).unwrap();
+    let found = learner.transfer(Transfer::All, [&images, &labels], CLASSES, 5).unwrap();
     assert!(found.donors.len() > 1, "{found:?}");
     for (layer, scores) in learner.scores() {
         let lent = found.donors.iter().map(|d| before[&format!("task.{d}.{layer}.scores")].copy());
@@ -99,16 +101,32 @@ fn transfer_finds_the_task_that_is_alike() {
     // The first task's classes again: its mask separates them best.
     learner.begin(2).unwrap();
     let [images, labels] = samples(0, 200);
-    let found = learner.transfer(Transfer::Best, [&images, &labels], 15).unwrap();
+    let found = learner.transfer(Transfer::Best, [&images, &labels], CLASSES, 15).unwrap();
     assert_eq!(found.donors, [0], "{found:?}");
     // Random labels carry no information, so most draws have no donor.
     let mut lent = 0;
     for draw in 0..5 {
         let mixed = bauta_libtorch::integers(&[200], 3, &mut stream("mixed", draw));
-        let found = learner.transfer(Transfer::Best, [&images, &mixed], 15).unwrap();
+        let found = learner.transfer(Transfer::Best, [&images, &mixed], CLASSES, 15).unwrap();
         lent += usize::from(found.accuracies.iter().any(|&accuracy| accuracy > 0.45));
     }
     assert!(lent <= 1, "{lent} of 5");
+}
+
+#[test]
+fn chance_is_that_of_the_tasks_own_classes() {
+    let mut learner = learnt(false, 1, true);
+    learner.begin(1).unwrap();
+    let [images, _] = samples(0, 47);
+    // The first 31, the reference set, are of one class; so is half of the other 16.
+    let labels: Vec<i64> = (0..47).map(|i| i64::from(i >= 31 && i % 2 == 1)).collect();
+    let labels = Tensor::from_slice(&labels);
+    for (classes, donors) in [(CLASSES, vec![0]), (2, vec![])] {
+        let found = learner.transfer(Transfer::Best, [&images, &labels], classes, 5).unwrap();
+        assert_eq!((found.accuracies, found.donors), (vec![0.5], donors), "{classes}");
+    }
+    let error = learner.transfer(Transfer::Best, [&images, &labels], 4, 5).unwrap_err();
+    assert_eq!(error.to_string(), "classes is 4; it must be in 1..=3");
 }
 
 #[test]
@@ -116,7 +134,8 @@ fn scores_must_have_been_kept() {
     let mut learner = learnt(false, 1, false);
     learner.begin(1).unwrap();
     let [images, labels] = samples(0, 9);
-    let error = learner.transfer(Transfer::Best, [&images, &labels], 5).unwrap_err().to_string();
+    let error =
+        learner.transfer(Transfer::Best, [&images, &labels], CLASSES, 5).unwrap_err().to_string();
     assert_eq!(error, "keep_scores is false; it must be true where scores are lent");
 }
 

@@ -78,7 +78,8 @@ impl Sampling {
 }
 
 /// Signed distances for points of which it is only known whether they are inside: the distance to
-/// the nearest point of the other kind. If all points are of one kind, there is no boundary.
+/// the nearest point of the other kind. If all points are of one kind, no boundary is known, and
+/// they have a constant distance.
 pub fn nearest_opposite(points: &[DVec2], inside: &[bool]) -> Vec<f64> {
     let kinds = [false, true].map(|kind| Cells::of(points, |i| inside[i] == kind));
     let distance = |(point, &inside): (&DVec2, &bool)| {
@@ -86,7 +87,8 @@ pub fn nearest_opposite(points: &[DVec2], inside: &[bool]) -> Vec<f64> {
         match (distance.is_finite(), inside) {
             (true, true) => -distance,
             (true, false) => distance,
-            (false, _) => WITHOUT_BOUNDARY,
+            (false, true) => WITHOUT_BOUNDARY,
+            (false, false) => -WITHOUT_BOUNDARY,
         }
     };
     points.iter().zip(inside).map(distance).collect()

@@ -71,11 +71,19 @@ impl Subset {
         }))
     }
 
-    /// Keeps at most `limit` images, spread as evenly over the classes as possible.
+    /// Keeps at most `limit` images, spread as evenly over the classes as possible, in the source's
+    /// order.
     ///
-    /// These are the first of each class, then the second, and so on; without labels, the first
-    /// images.
+    /// These are the images of [`Self::in_turn`].
     pub fn spread(source: Arc<dyn Source>, limit: usize) -> Self {
+        let mut subset = Self::in_turn(source, limit);
+        subset.indices.sort_unstable();
+        subset
+    }
+
+    /// Keeps at most `limit` images in turn: the first of each class, then the second, and so on;
+    /// without labels, the first images.
+    pub fn in_turn(source: Arc<dyn Source>, limit: usize) -> Self {
         let mut seen = vec![0_usize; source.classes().len()];
         let rank = |index: usize| match source.label(index) {
             Some(label) => {
@@ -88,8 +96,7 @@ impl Subset {
             (0..source.len()).map(rank).enumerate().map(|(index, rank)| (rank, index)).collect();
         ranked.sort_unstable();
         ranked.truncate(limit);
-        let mut indices: Vec<usize> = ranked.into_iter().map(|(_, index)| index).collect();
-        indices.sort_unstable();
+        let indices = ranked.into_iter().map(|(_, index)| index).collect();
         Self::new(source, indices)
     }
 
@@ -175,14 +182,17 @@ mod tests {
         assert_eq!(subset.image(3).unwrap().pixels(), [tenth[3] as u8]);
     }
 
-    #[test]
-    fn a_limit_is_spread_over_the_classes() {
-        // In the order of their classes, as in a folder: 30, 2 and 8 images.
+    /// In the order of their classes, as in a folder: 30, 2 and 8 images.
+    fn sorted_by_class() -> Arc<dyn Source> {
         let labels = [vec![0; 30], vec![1; 2], vec![2; 8]].concat();
         let names = (0..3).map(|class| class.to_string()).collect();
-        let images =
-            InMemory::new("t", [1, 1, 1], vec![0; 40], labels, names, Statistics::MNIST).unwrap();
-        let images: Arc<dyn Source> = Arc::new(images);
+        let images = InMemory::new("t", [1, 1, 1], vec![0; 40], labels, names, Statistics::MNIST);
+        Arc::new(images.unwrap())
+    }
+
+    #[test]
+    fn a_limit_is_spread_over_the_classes() {
+        let images = sorted_by_class();
         for (limit, counts) in
             [(3, [1, 1, 1]), (4, [2, 1, 1]), (9, [4, 2, 3]), (20, [10, 2, 8]), (99, [30, 2, 8])]
         {
@@ -191,6 +201,17 @@ mod tests {
             assert_eq!([of(0), of(1), of(2)], counts, "{limit}");
             assert!(subset.indices().is_sorted());
         }
+    }
+
+    #[test]
+    fn classes_take_turns_as_long_as_they_last() {
+        let images = sorted_by_class();
+        let of = |limit| Subset::in_turn(Arc::clone(&images), limit).indices().to_vec();
+        assert_eq!(of(8), [0, 30, 32, 1, 31, 33, 2, 34]);
+        let mut all = of(99);
+        assert_eq!(all[..8], of(8));
+        all.sort_unstable();
+        assert_eq!(all, (0..40).collect::<Vec<_>>());
     }
 
     #[test]

@@ -65,7 +65,6 @@ impl ClipFolderEvaluation<'_> {
             evaluators: self.evaluators,
             sources: [self.train, self.test],
             label: self.label,
-            limit: None,
             sampling: self.sampling,
             views,
             loader: LoaderConfig { seed, threads, on_error: self.on_error, ..loader },

@@ -112,6 +112,7 @@ impl System for MixMask {
     type Settings = Settings;
 
     fn run(settings: &Settings, run: &mut Run<'_>) -> Result<Scores> {
+        settings::check_share(settings.siamese.splits, run.train.batch_size, run.share())?;
         let mut images = run.images(&settings.data, &settings.eval)?;
         images.features = "mean over places of the last feature map".to_owned();
         let mut system = Self::new(settings, &images)?;

@@ -64,7 +64,7 @@ impl MetaLearner {
             self.state = saved["state"].to_device(device);
             self.input = saved["input"].to_device(device);
             self.window = Window::load(saved, counts[0] as usize, device, |weights, thresholds| {
-                reading(&self.weights(weights), &self.thresholds_at(thresholds))
+                reading(&self.weights_at(weights), &self.thresholds_at(thresholds))
             });
             self.windows = counts[1] as u64;
         });

@@ -12,7 +12,7 @@ use crate::reading::Violation;
 pub struct ClipEval {
     /// The protocols to run.
     pub protocols: Vec<Protocol>,
-    /// Measure with only this many training videos (the first that are trained on).
+    /// Measure with only this many training videos, spread evenly over those that are trained on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Measure raw pixels and the untrained network too.

@@ -24,7 +24,7 @@ pub struct ClipData {
     /// cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<std::path::PathBuf>,
-    /// Train on only the first this many videos of the training split.
+    /// Train on only this many videos, spread evenly over the training split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// The fraction held out for evaluation if your own folder has no test split, in (0, 1); chosen

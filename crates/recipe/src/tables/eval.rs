@@ -25,7 +25,8 @@ pub struct Eval {
     /// and standard deviation; 0 measures only at the end. It does not affect training.
     #[serde(skip_serializing_if = "is_zero")]
     pub every: u32,
-    /// Measure with only this many training images (the first that are trained on).
+    /// Measure with only this many of the images that are trained on, spread evenly over the
+    /// classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Measure raw pixels and the untrained network too.

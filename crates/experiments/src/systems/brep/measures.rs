@@ -31,9 +31,10 @@ impl Brep {
             for face in 0..part.faces.len() {
                 let place = errors.xyz.len() + face;
                 rows.entry((0, part.surface_name(face).to_owned())).or_default().push(place);
-                if let Some(class) = part.labels.get(face) {
-                    let name = parts.splits.classes[*class as usize].clone();
-                    rows.entry((1, name)).or_default().push(place);
+                // Labels of parts without a `classes.txt` have no names.
+                let class = part.labels.get(face);
+                if let Some(name) = class.and_then(|c| parts.splits.classes.get(*c as usize)) {
+                    rows.entry((1, name.clone())).or_default().push(place);
                 }
             }
             errors.extend(self.errors(&part));

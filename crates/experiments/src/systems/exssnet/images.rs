@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 use bauta_backbones::ImageNormalization;
-use bauta_data::{Limited, LoaderConfig, SampleType, Source, TaskStream};
+use bauta_data::{LoaderConfig, SampleType, Source, Subset, TaskStream};
 use bauta_eval::{EVALUATION_BATCH, whole_source};
 use bauta_recipe::{Data, ExSsNet as Settings, TaskOrigin};
 use bauta_supermask::check_labels;
@@ -44,7 +44,7 @@ pub(super) fn open(
         );
         let validation = task.validation.context("a part of every task is held out")?;
         let test: Arc<dyn Source> = match settings.eval.limit {
-            Some(limit) => Arc::new(Limited::new(task.test, limit)),
+            Some(limit) => Arc::new(Subset::spread(task.test, limit)),
             None => task.test,
         };
         let (found, name, batch) = (task.train.len(), &task.name, run.train.batch_size);
@@ -71,7 +71,13 @@ fn tasks(data: &Data, settings: &Settings, seed: u64, stop: &AtomicBool) -> Resu
     let table = &settings.tasks;
     if table.origin == TaskOrigin::Folders {
         let root = data.root.as_deref().context("data.root is missing")?;
-        return Ok(TaskStream::of_folders(root, &data.options())?);
+        let mut stream = TaskStream::of_folders(root, &data.options())?;
+        if let Some(limit) = data.limit {
+            for task in &mut stream.tasks {
+                task.train = Arc::new(Subset::spread(Arc::clone(&task.train), limit));
+            }
+        }
+        return Ok(stream);
     }
     let both = |splits: Splits| [splits.train, splits.test];
     let own = crate::images::open(data, stop)?;

@@ -102,13 +102,21 @@ fn table(methods: &[Method], results: &Results) -> Result<Section> {
         Ok([method.name().into()].into_iter().chain(numbers).collect())
     };
     let head = ["method", "average accuracy", "forgetting", "backward transfer"];
+    let joint = match methods.contains(&Method::Joint) {
+        true => {
+            " joint takes the tasks' batches in strict turn: the same total number of steps, but \
+             equally many of each task, whatever its size."
+        }
+        false => "",
+    };
     let body = vec![Body::Table {
         head: head.map(str::to_owned).to_vec(),
         rows: methods.iter().rev().map(row).collect::<Result<_>>()?,
-        caption: "The same network, data and number of epochs per task. Forgetting: best accuracy \
-                  before the last task less that after it. Backward transfer: accuracy after the \
-                  last task less that right after the task."
-            .to_owned(),
+        caption: format!(
+            "The same network, data and number of epochs per task.{joint} Forgetting: best \
+             accuracy before the last task less that after it. Backward transfer: accuracy after \
+             the last task less that right after the task."
+        ),
     }];
     Ok(Section { title: "Against other ways to learn".to_owned(), body })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bauta_backbones::ImageNormalization;
-use bauta_data::{Augment, Batch, Inputs, Limited, Loader, LoaderConfig, Source};
+use bauta_data::{Augment, Batch, Inputs, Loader, LoaderConfig, Source, Subset};
 use bauta_eval::{EVALUATION_BATCH, chosen_features, host_tensor, whole_source};
 use bauta_libtorch::on_one_thread;
 use bauta_recipe::ExSsNet as Settings;
@@ -157,7 +157,8 @@ impl Stream {
         Ok(accuracy.double_value(&[]))
     }
 
-    /// The first training samples of a task as its network takes them, and their labels.
+    /// Some training samples of a task as its network takes them, and their labels: images of each
+    /// class in turn, and documents in their order, which mixes the classes.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -166,7 +167,7 @@ impl Stream {
         let [inputs, labels] = match (&of.samples, &self.feed) {
             (Samples::Images { source, .. }, Feed::Images { loader, .. }) => {
                 let config = LoaderConfig { batch_size: EVALUATION_BATCH, ..loader.clone() };
-                let source = Arc::new(Limited::new(Arc::clone(source), samples));
+                let source = Arc::new(Subset::in_turn(Arc::clone(source), samples));
                 whole_source(source, config)?
             }
             (Samples::Texts { features, .. }, _) => {

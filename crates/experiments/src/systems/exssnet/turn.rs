@@ -40,8 +40,9 @@ impl ExSsNet {
         self.learner.begin(task)?;
         if let Some(rule) = self.method.transfer(settings).filter(|_| is_new && task > 0) {
             let [images, labels] = self.stream.looked_at(task, settings.learning.samples)?;
+            let classes = self.stream.tasks[task].classes;
             let neighbours = settings.learning.neighbours;
-            let found = self.learner.transfer(rule, [&images, &labels], neighbours)?;
+            let found = self.learner.transfer(rule, [&images, &labels], classes, neighbours)?;
             tracing::info!("task {}: {found:?}", task + 1);
         }
         Ok(())

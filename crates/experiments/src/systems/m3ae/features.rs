@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bauta_data::text::Encoded;
-use bauta_data::{Loader, LoaderConfig, Source};
+use bauta_data::{Loader, LoaderConfig, Source, Subset};
 use bauta_eval::{
     EncodedData, EncodedSplit, Evaluator, LinearProbe, Metrics, Outside, Scores, host_tensor,
     join_batches,
@@ -88,12 +88,16 @@ pub(super) fn measure(
 impl M3ae {
     /// Features of both splits with their labels; of at most `eval.limit` training pairs.
     fn encoded(&self, pairs: &Pairs, halves: Halves) -> Result<EncodedData> {
-        let splits = pairs.images.splits.limited(self.settings.eval.limit);
-        let split = |source: &Arc<dyn Source>, captions: &[Encoded]| -> Result<EncodedSplit> {
+        let splits = &pairs.images.splits;
+        let all = Arc::clone(&splits.train);
+        let kept = Subset::spread(all, self.settings.eval.limit.unwrap_or(usize::MAX));
+        let captions: Vec<&Encoded> =
+            kept.indices().iter().map(|&index| &pairs.trained()[index]).collect();
+        let kept: Arc<dyn Source> = Arc::new(kept);
+        let split = |source: &Arc<dyn Source>, captions: &[&Encoded]| -> Result<EncodedSplit> {
             let steps = 0..source.len().div_ceil(CHUNK) as u64;
             let (features, labels) = match halves {
                 Halves::Text => {
-                    let captions: Vec<&Encoded> = captions[..source.len()].iter().collect();
                     let chunks = captions.chunks(CHUNK);
                     let features = chunks.map(|captions| self.features(None, captions, halves));
                     (join_batches(features)?, (0..source.len()).collect())
@@ -109,7 +113,7 @@ impl M3ae {
                         let (pixels, indices) = batch?;
                         let rows = indices.iter().map(|&index| index as usize);
                         let captions: Vec<&Encoded> =
-                            rows.clone().map(|index| &captions[index]).collect();
+                            rows.clone().map(|index| captions[index]).collect();
                         numbers.extend(rows);
                         self.features(Some(&pixels), &captions, halves)
                     });
@@ -120,8 +124,8 @@ impl M3ae {
             let labels: Vec<i64> = labels.into_iter().map(label).collect();
             Ok(EncodedSplit::new(features, Tensor::from_slice(&labels))?)
         };
-        let train = split(&splits.train, pairs.trained())?;
-        let test = split(&splits.test, &pairs.test)?;
+        let train = split(&kept, &captions)?;
+        let test = split(&splits.test, &pairs.test.iter().collect::<Vec<_>>())?;
         Ok(EncodedData::new(train, test, splits.train.classes().len())?)
     }
 

@@ -46,7 +46,7 @@ pub(super) fn measure(
         format!(
             "word_top1_*: word pieces of {count} test captions that are predicted correctly when \
              {} of each are hidden, in {} draws: with the patches of the image that a step sees, \
-             without an image, with those of the next pair's image, and with the whole image, of \
+             without an image, with those of another pair's image, and with the whole image, of \
              which training never sees more than a part",
             trained.settings.mask.text_ratio, eval.draws
         ),

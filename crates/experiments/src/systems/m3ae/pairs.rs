@@ -8,6 +8,7 @@ use bauta_backbones::TokenIndices;
 use bauta_data::pairs::{Captioned, PairSplits, open_pairs};
 use bauta_data::text::{Encoded, Ends, WordPieces, bert_vocabulary};
 use bauta_data::{Inputs, LoaderConfig, Source, Subset, cache_root, fetched};
+use bauta_eval::check_suitable;
 use bauta_masking::{MaskPlan, MaskScope, WordMask, WordPlan};
 use bauta_recipe::M3ae as Settings;
 use tch::Tensor;
@@ -15,6 +16,7 @@ use tch::Tensor;
 use super::batches::{Maker, PairBatch, table};
 use crate::images::Images;
 use crate::run::{Run, Splits};
+use crate::settings::evaluators;
 
 /// The pairs of a run, with images and captions separate.
 pub(super) struct Pairs {
@@ -109,6 +111,9 @@ impl Pairs {
             device: run.device,
         };
         let (augment, eval) = (data.augment.clone(), settings.eval.as_eval());
+        if splits.are_labelled() {
+            check_suitable(&evaluators(&eval)?, &*splits.limited(eval.limit).train)?;
+        }
         let images = Images::of(splits, data.shrink, loader, augment, eval, run.device)?;
         let images = Images { epochs: run.train.epochs, ..images };
         Ok(Self { images, test: tested, maker, pieces })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bauta_data::LoaderConfig;
-use bauta_data::video::Views;
+use bauta_data::video::{ClipSubset, Views};
 use bauta_eval::{ClipProtocols, EncodeError, Metrics, Scores};
 use tch::Tensor;
 
@@ -33,11 +33,15 @@ impl Clips {
         let Some(test) = &self.test else { return Ok(None) };
         let views = Views { clips: self.eval.views.clips, crops: self.eval.views.crops };
         let batch_size = (BATCH / views.count()).max(1);
+        let train = Arc::clone(&self.train);
+        let train = match self.eval.limit {
+            Some(limit) => Arc::new(ClipSubset::spread(train, limit)),
+            None => train,
+        };
         let protocols = ClipProtocols {
             evaluators: evaluators(&self.eval.as_eval())?,
-            sources: [Arc::clone(&self.train), Arc::clone(test)],
+            sources: [train, Arc::clone(test)],
             label: None,
-            limit: self.eval.limit,
             sampling: self.sampling.clone(),
             views,
             loader: LoaderConfig { batch_size, ..self.loader.clone() },

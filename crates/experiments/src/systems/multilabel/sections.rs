@@ -82,7 +82,7 @@ fn labels(findings: &Findings<'_>) -> Body {
     let trained = trained(findings.texts);
     let names = ["policies", "half", "global_threshold", "label_threshold"];
     let found: Vec<_> = names.iter().map(|name| counts(findings, name)).collect();
-    let weights = final_weights(findings.last);
+    let weights = host(findings.last.learner.weights());
     let rows = corpus.labels.iter().enumerate().map(|(label, name)| {
         let f1 = found.iter().map(|counts| counts.as_ref().map(|c| c[label].f1()).into());
         let borne = found[0].as_ref().map(|counts| counts[label].borne as f64);
@@ -102,11 +102,6 @@ fn labels(findings: &Findings<'_>) -> Body {
                   threshold for all and with one tuned for each, and the final threshold and weight."
             .to_owned(),
     }
-}
-
-fn final_weights(system: &Multilabel) -> Vec<f32> {
-    let history = rows(system.learner.history()[0]);
-    history.last().cloned().unwrap_or_else(|| vec![1.0; system.learner.config().labels])
 }
 
 /// Precision and recall over all decisions of the test documents.

@@ -182,7 +182,8 @@ pub enum Transfer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TaskEval {
-    /// Test on only the first this many test images of each task.
+    /// Test on only this many test samples of each task, images spread as evenly over the classes as
+    /// possible.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// The methods that the run is compared with, using the same code and number of epochs.

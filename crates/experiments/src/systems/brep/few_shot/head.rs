@@ -11,7 +11,7 @@ use tch::{Device, Tensor};
 
 use super::Task;
 
-/// Parts that are encoded at once.
+/// Most parts that are encoded at once.
 const CHUNK: usize = 64;
 
 /// Parts as tensors.
@@ -101,5 +101,7 @@ pub(super) fn labelled(
         };
         Ok(Labelled { graph, labels })
     };
-    numbers.chunks(CHUNK).map(chunk).collect()
+    // Chunks of nearly equal sizes, so that all parts weigh alike in training.
+    let chunks = numbers.len().div_ceil(CHUNK).max(1);
+    numbers.chunks(numbers.len().div_ceil(chunks).max(1)).map(chunk).collect()
 }
