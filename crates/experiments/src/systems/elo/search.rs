@@ -96,6 +96,7 @@ pub(super) fn search(settings: &Settings, clips: &Clips, run: &mut Run<'_>) -> R
         told = run.by_first(|| {
             told.search.tell(&costs)?;
             keep(&told, run)?;
+            tell_progress(&told.search);
             Ok(told)
         })?;
     }
@@ -110,6 +111,20 @@ pub(super) fn search(settings: &Settings, clips: &Clips, run: &mut Run<'_>) -> R
          trained; give one of them a weight, or search with another seed"
     );
     Ok(Searched { weights, names, told: Some(told) })
+}
+
+/// Logs the costs of the last generation.
+fn tell_progress(search: &Search) {
+    let Some(told) = search.history().last() else { return };
+    let costs = match told.best().zip(told.mean()) {
+        Some((best, mean)) => format!("divergence {best:.4} at best, {mean:.4} on average"),
+        None => "no candidate could be judged".to_owned(),
+    };
+    tracing::info!(
+        "generation {} of {}: {costs}",
+        search.generation(),
+        search.config().generations
+    );
 }
 
 fn method(named: WeightSearch) -> Option<Method> {
