@@ -38,13 +38,15 @@ pub fn move_earlier_aside(folder: &Path) -> Result<Option<PathBuf>> {
     if is_absent_or_empty(folder)? {
         return Ok(None);
     }
+    // Without a slash at the end, after which a suffix would name a folder within.
+    let folder: PathBuf = folder.components().collect();
     let numbered = |number: u32| {
-        let mut name = folder.as_os_str().to_owned();
+        let mut name = folder.clone().into_os_string();
         name.push(format!(".{number}"));
         PathBuf::from(name)
     };
     let aside = (1..).map(numbered).find(|path| !path.exists()).context("a number is free")?;
-    fs::rename(folder, &aside)
+    fs::rename(&folder, &aside)
         .with_context(|| format!("cannot move {} to {}", folder.display(), aside.display()))?;
     Ok(Some(aside))
 }
@@ -78,6 +80,9 @@ mod tests {
             assert_eq!(fs::read_to_string(aside.join("recipe.toml")).unwrap(), recipe);
             assert!(!folder.exists());
         }
+        write_run(&folder, "third");
+        let slash = move_earlier_aside(&folder.join("")).unwrap();
+        assert_eq!(slash, Some(scratch.path().join("mae.3")));
     }
 
     #[test]

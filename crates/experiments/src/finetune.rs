@@ -123,9 +123,9 @@ pub fn tune(
     let root = settings.data.root.as_deref();
     let wanted = folder.channels();
     let options = open_options(folder.preprocessing(), wanted, settings.data.holdout)?;
-    let splits = Splits::of(data, root, &options, [settings.data.limit, None], stop)?;
+    let splits = Splits::of(data, root, &options, [None; 2], stop)?.limited(settings.data.limit);
     let (train, test) = if validate {
-        let [held_out, rest] = Subset::balanced(&splits.train, HELD_OUT, settings.seed)?;
+        let [held_out, rest] = Subset::stratified(&splits.train, HELD_OUT, settings.seed)?;
         (Arc::new(rest) as Arc<dyn Source>, Arc::new(held_out) as Arc<dyn Source>)
     } else {
         (splits.train, splits.test)

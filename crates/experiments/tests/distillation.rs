@@ -73,9 +73,10 @@ fn each_stage_is_taught_by_the_one_before_and_measured() {
 #[test]
 fn a_run_goes_on_only_with_the_student_that_teaches() {
     let place = Place::new();
-    place.run("dbot-cifar10", &[], "dbot", false).unwrap();
+    let first = place.run("dbot-cifar10", &[], "dbot", false).unwrap();
     let finished = weights(&place.path("dbot/checkpoints/last"));
-    place.run("dbot-cifar10", &[], "dbot", true).unwrap();
+    let again = place.run("dbot-cifar10", &[], "dbot", true).unwrap();
+    assert_eq!(again.train.parameters, first.train.parameters);
     assert!(finished == weights(&place.path("dbot/checkpoints/last")));
 
     fs::remove_dir_all(place.path("dbot/checkpoints/stage-1")).unwrap();

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bauta_backbones::checkpoint::{read_tensors, write_tensors};
-use bauta_backbones::{ImportOptions, ModelFolder};
-use bauta_eval::folder::Forward;
+use bauta_backbones::{ImportOptions, ModelFolder, Naming};
+use bauta_eval::folder::{Forward, Reconstruct};
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 
@@ -101,6 +101,30 @@ fn an_encoder_alone_is_no_autoencoder() {
         tensors.retain(|name, _| !name.starts_with("decoder"));
     });
     assert_says(&case.refusal(), &["missing mask_token, ", "decoder_pred.weight"]);
+}
+
+#[test]
+fn a_teachers_features_are_not_taken_for_pixels() {
+    let case = Case::new("mae-normalized");
+    case.configure("\"norm_pix_loss\": true", "\"norm_pix_loss\": false, \"feature_size\": 192");
+    let (model, output) = (case.scratch.path(), case.path("found.safetensors"));
+    Forward::new(model, &case.path("input.safetensors"), &output).run().unwrap();
+    let found = read_tensors(&output).unwrap();
+    assert!(found.contains_key("logits") && !found.contains_key("loss"));
+
+    let (out, root) = (case.path("out"), case.path("images"));
+    let (model, device) = (model.to_owned(), Device::Cpu);
+    let drawn = Reconstruct { model, root, out, ratio: None, seed: 0, count: 1, device };
+    let refused = drawn.run(&|| panic!("there is no video")).unwrap_err().to_string();
+    assert_says(&refused, &["predicts a teacher's features, not pixels"]);
+
+    let folder = ModelFolder::read(&drawn.model).unwrap();
+    let refused = folder.export(&drawn.out, Naming::HuggingFace).unwrap_err().to_string();
+    assert_says(&refused, &["predicts a teacher's features", "its encoder alone"]);
+    assert!(!drawn.out.exists());
+    folder.export(&drawn.out, Naming::Timm).unwrap();
+    let encoder = folder.into_encoder().unwrap();
+    encoder.export(&case.path("encoder"), Naming::HuggingFace).unwrap();
 }
 
 #[test]

@@ -48,6 +48,10 @@ fn a_teacher_may_be_missing_only_where_nothing_needs_it() {
         let message = parse(&format!("{TEACHER}[mixture]\n{mixture}\n")).unwrap_err();
         assert!(message.contains(words), "{message}");
     }
+    for line in ["image_size = 32", "final_norm = true"] {
+        let message = parse(&format!("{TEACHER}{line}\n[mixture]\n")).unwrap_err();
+        assert!(message.contains("is not used with system \"i-mae\""), "{message}");
+    }
 }
 
 #[test]

@@ -302,12 +302,14 @@ impl<'a> Trainer<'a> {
         let mut inputs = feed(self.progress.phase_step * micro..steps * micro);
         let mut window = Window::open(&inputs);
 
+        let mut saved = self.progress.phase_step;
         let mut stopped = self.ranks.any(self.stop.load(Ordering::Relaxed))?;
         while self.progress.phase_step < steps && !stopped {
             let lr = config.schedule.at(self.progress.phase_step);
             match maker.make(&mut inputs, lr, self.progress.phase_step) {
-                // The unfinished step is made anew when the run resumes.
-                Err(TrainError::StoppedWithin { .. }) if self.progress.phase_step == 0 => break,
+                // The unfinished step is made anew when the run resumes; the checkpoint before it
+                // is not written twice.
+                Err(TrainError::StoppedWithin { .. }) if self.progress.phase_step == saved => break,
                 Err(TrainError::StoppedWithin { .. }) => {}
                 made => {
                     made?;
@@ -358,7 +360,7 @@ impl<'a> Trainer<'a> {
                     observe(Event::Checkpoint(&path), maker.objective());
                 }
                 self.ranks.any(false)?;
-                stopped = maker.is_stopping();
+                (saved, stopped) = (made, maker.is_stopping());
                 window = Window::open(&inputs);
             }
         }

@@ -192,6 +192,10 @@ impl ModelFolder {
                  under timm's names",
             ),
             ModelConfig::Vit(_) => Ok(names::to_hugging_face(&self.tensors, !has("head.weight"))),
+            ModelConfig::VitMae(config) if config.feature_size.is_some() => refuse(
+                "its decoder predicts a teacher's features, but Hugging Face's ViTMAE predicts \
+                 pixels; write it under timm's names, or its encoder alone",
+            ),
             ModelConfig::VitMae(_) => Ok(names::to_hugging_face(&self.tensors, false)),
             ModelConfig::Beit(config) => match config.sizes.image_size {
                 Sides::Rectangle([height, width]) if height != width => refuse(

@@ -39,6 +39,32 @@ impl Subset {
         fraction: f64,
         seed: u64,
     ) -> Result<[Self; 2], DataError> {
+        let each = fraction * source.len() as f64 / source.classes().len() as f64;
+        let each = (each.round() as usize).max(1);
+        Self::divided(source, fraction, seed, |images| each.min(images))
+    }
+
+    /// Divides a labelled source into `fraction` of each class's images, and the rest, which has at
+    /// least one of each. With classes of equal sizes it is [`Self::balanced`].
+    ///
+    /// # Errors
+    /// As [`Self::balanced`].
+    pub fn stratified(
+        source: &Arc<dyn Source>,
+        fraction: f64,
+        seed: u64,
+    ) -> Result<[Self; 2], DataError> {
+        let share = |images: usize| (fraction * images as f64).round() as usize;
+        Self::divided(source, fraction, seed, |images| share(images).min(images - 1))
+    }
+
+    /// Chooses from each class as many images as `count` says for their number.
+    fn divided(
+        source: &Arc<dyn Source>,
+        fraction: f64,
+        seed: u64,
+        count: impl Fn(usize) -> usize,
+    ) -> Result<[Self; 2], DataError> {
         let refuse =
             |value: String, rule: String| Err(DataError::Setting { key: "labels", value, rule });
         if !(fraction > 0.0 && fraction < 1.0) {
@@ -51,8 +77,6 @@ impl Subset {
                 None => return refuse(fraction.to_string(), "the images have no labels".into()),
             }
         }
-        let each = fraction * source.len() as f64 / classes.len() as f64;
-        let each = (each.round() as usize).max(1);
         let (mut chosen, mut rest) = (Vec::new(), Vec::new());
         for (class, mut indices) in classes.into_iter().enumerate() {
             if indices.is_empty() {
@@ -62,7 +86,7 @@ impl Subset {
             let purpose = Purpose::named("labels");
             let key = StreamKey { seed, purpose, epoch: 0, sample: class as u64 };
             key.stream().shuffle(&mut indices);
-            rest.extend(indices.split_off(each.min(indices.len())));
+            rest.extend(indices.split_off(count(indices.len())));
             chosen.extend(indices);
         }
         Ok([chosen, rest].map(|mut indices| {
@@ -212,6 +236,23 @@ mod tests {
         assert_eq!(all[..8], of(8));
         all.sort_unstable();
         assert_eq!(all, (0..40).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_tenth_of_each_class_is_held_out_and_none_is_lost() {
+        let images = sorted_by_class();
+        let [chosen, rest] = Subset::stratified(&images, 0.1, 0).unwrap();
+        let labels = |of: &Subset| (0..of.len()).filter_map(|i| of.label(i)).collect::<Vec<_>>();
+        assert_eq!(labels(&chosen), [0, 0, 0, 2]);
+        assert_eq!(labels(&rest), [vec![0; 27], vec![1; 2], vec![2; 7]].concat());
+        let [chosen, rest] = Subset::stratified(&images, 0.9, 0).unwrap();
+        assert_eq!((labels(&chosen).len(), labels(&rest)), (27 + 1 + 7, vec![0, 0, 0, 1, 2]));
+        let equal = source(200, 4, 4);
+        let of = |[one, other]: [Subset; 2]| [one.indices().to_vec(), other.indices().to_vec()];
+        assert_eq!(
+            of(Subset::stratified(&equal, 0.1, 3).unwrap()),
+            of(Subset::balanced(&equal, 0.1, 3).unwrap())
+        );
     }
 
     #[test]

@@ -74,6 +74,10 @@ pub(super) struct Place<'a> {
 
 impl<'a> Place<'a> {
     /// Takes the lock, and removes the leftovers of an interrupted fetch.
+    ///
+    /// # Errors
+    /// [`DataError::Malformed`] when the place holds a folder that was not fetched, such as a
+    /// user's own, which fetching would replace.
     pub(super) fn lock(
         package: &'a Package,
         root: &'a Path,
@@ -92,6 +96,16 @@ impl<'a> Place<'a> {
         }
         let place = Self { package, root, _lock: lock };
         remove(&place.partial())?;
+        let folder = place.folder();
+        let mut entries = fs::read_dir(&folder).into_iter().flatten();
+        if !folder.join(MARKER).exists() && entries.next().is_some() {
+            let problem = format!(
+                "this folder was not fetched, and {} would replace it; move it, or name another \
+                 folder for fetched data with BAUTA_DATA",
+                package.name
+            );
+            return Err(DataError::malformed(&folder, problem));
+        }
         Ok(place)
     }
 
@@ -120,11 +134,16 @@ impl<'a> Place<'a> {
         File::create(&path)
             .and_then(|mut file| file.write_all(marker.as_bytes()).and_then(|()| file.sync_all()))
             .map_err(DataError::io(&path))?;
-        let folder = self.root.join(self.package.name);
-        // Any folder there is incomplete or of another version: `locate` did not find it.
+        let folder = self.folder();
+        // Any folder there was fetched, and is damaged or of another version: `locate` did not find
+        // it.
         remove(&folder)?;
         fs::rename(unpacked, &folder).map_err(DataError::io(&folder))?;
         Ok(folder)
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.root.join(self.package.name)
     }
 
     fn partial(&self) -> PathBuf {

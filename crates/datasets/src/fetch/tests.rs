@@ -122,6 +122,21 @@ fn damage_and_other_versions_are_noticed_and_replaced() {
     assert_eq!(locate(&package, root.path()), None, "no marker");
 }
 
+#[test]
+fn a_folder_that_was_not_fetched_is_never_replaced() {
+    let archive = tgz(&HONEST, &[]);
+    let root = tempfile::tempdir().unwrap();
+    let package = row(Registry::Npm, &archive);
+    let own = root.path().join("sample");
+    fs::create_dir(&own).unwrap();
+    fs::write(own.join("thesis.txt"), "mine").unwrap();
+    let error = install_bytes(&package, &archive, root.path()).unwrap_err().to_string();
+    assert!(error.contains("sample: this folder was not fetched"), "{error}");
+    assert_eq!(fs::read_to_string(own.join("thesis.txt")).unwrap(), "mine");
+    fs::remove_file(own.join("thesis.txt")).unwrap();
+    assert_eq!(install_bytes(&package, &archive, root.path()).unwrap(), own, "an empty folder");
+}
+
 /// A .deb that contains `files`, built by Debian's own program.
 fn deb(files: &[(&str, &[u8])]) -> Option<Vec<u8>> {
     let root = tempfile::tempdir().unwrap();

@@ -45,8 +45,9 @@ impl Forward {
     /// The input holds `pixel_values` [N, C, H, W]. For a masked autoencoder it also holds
     /// `noise` [N, L], of which the tokens with the smallest values stay visible, and the outputs
     /// are `loss`, `logits` [N, L, P], `mask` [N, L] (1 is masked), `ids_restore` [N, L] and
-    /// `last_hidden_state` [N, 1 + V, D] of the visible tokens. The outputs of a plain ViT are
-    /// `last_hidden_state` [N, 1 + L, D] and its head's `logits` or `pooler_output`.
+    /// `last_hidden_state` [N, 1 + V, D] of the visible tokens; there is no `loss` if the decoder
+    /// predicts a teacher's features. The outputs of a plain ViT are `last_hidden_state`
+    /// [N, 1 + L, D] and its head's `logits` or `pooler_output`.
     ///
     /// To mask patches of a BEiT, the input also holds `bool_masked_pos` [N, L], with equally many
     /// masked patches in each sample. Its outputs are `last_hidden_state` [N, 1 + L, D], after the
@@ -120,20 +121,24 @@ fn masked_autoencoder(
     device: Device,
 ) -> Result<Outputs, EvalError> {
     let (_parameters, encoder, decoder) = folder.masked_autoencoder(device)?;
-    let target = pixel_target(config, encoder.grid());
     let images = floats(inputs, "pixel_values")?;
     let indices = plan(inputs, encoder.grid(), images.size()[0], config.mask_ratio)?;
 
     let latent = encoder.encode(&images, Encode::visible(&indices))?;
     let logits = decoder.predict_all(&latent, &indices)?;
-    let loss = target.loss(&indices.gather_masked(&logits), &target.masked(&images, &indices)?)?;
-    Ok(vec![
-        ("loss", loss),
+    let mut outputs = Vec::new();
+    if config.feature_size.is_none() {
+        let target = pixel_target(config, encoder.grid());
+        let wanted = target.masked(&images, &indices)?;
+        outputs.push(("loss", target.loss(&indices.gather_masked(&logits), &wanted)?));
+    }
+    outputs.extend([
         ("logits", logits),
         ("mask", indices.mask()),
         ("ids_restore", indices.restore().shallow_clone()),
         ("last_hidden_state", latent),
-    ])
+    ]);
+    Ok(outputs)
 }
 
 fn plain(

@@ -45,7 +45,7 @@ impl Reconstruct {
     /// colours); for a video, which `ffmpeg` decodes, `reconstructions.png` and `moving.png`.
     ///
     /// # Errors
-    /// When the model has no decoder, or a file cannot be read or written.
+    /// When the model has no decoder of pixels, or a file cannot be read or written.
     pub fn run(&self, ffmpeg: &dyn Fn() -> Result<Ffmpeg, DataError>) -> Result<String, EvalError> {
         if VideoFolder::describes(&self.model) {
             return video::reconstruct(self, ffmpeg);
@@ -65,6 +65,13 @@ impl Reconstruct {
         let ModelConfig::VitMae(config) = folder.config() else {
             return refuse(folder.config().describe());
         };
+        if config.feature_size.is_some() {
+            return Err(EvalError::Unsuitable(format!(
+                "the decoder of {} predicts a teacher's features, not pixels; a masked autoencoder \
+                 of pixels is needed",
+                model.display()
+            )));
+        }
         let (_parameters, encoder, decoder) = folder.masked_autoencoder(*device)?;
         let (grid, sizes) = (encoder.grid(), encoder.config());
         let target = pixel_target(config, grid);

@@ -38,7 +38,9 @@ impl Teachers<'_> {
                 Box::new(PixelTeacher::new(grid, self.model.patch_size, normalization))
             }
             TeacherKind::Random => Box::new(self.random(grid)?),
-            TeacherKind::Folder | TeacherKind::Recipe => Box::new(self.of_folder(grid)?),
+            TeacherKind::Folder | TeacherKind::Recipe => {
+                Box::new(self.of_folder(grid, self.table.image_size)?)
+            }
             TeacherKind::EfficientnetLite0 => Box::new(self.convolutional(grid)?),
         })
     }
@@ -54,15 +56,16 @@ impl Teachers<'_> {
         Ok(EncoderTeacher::new(encoder, normalization, self.table.final_norm, grid)?)
     }
 
-    /// The encoder of a model folder, at the image size that gives it the student's grid.
+    /// The encoder of a model folder, for square images of side `image_size`; if not given, at the
+    /// image size that gives it the student's grid.
     ///
     /// # Errors
     /// As [`Self::named`].
-    pub fn of_folder(&self, grid: Grid) -> Result<EncoderTeacher> {
+    pub fn of_folder(&self, grid: Grid, image_size: Option<usize>) -> Result<EncoderTeacher> {
         let path = self.weights.context("the teacher's folder is not known")?;
         let teacher = || format!("the teacher {}", path.display());
         let folder = ModelFolder::read(path).with_context(teacher)?;
-        let size = self.table.image_size.map(|side| [side, side]);
+        let size = image_size.map(|side| [side, side]);
         let device = self.images.device;
         let encoder = folder.frozen_encoder(device, size, grid).with_context(teacher)?;
         let train = &self.images.splits.train;

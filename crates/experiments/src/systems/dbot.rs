@@ -78,7 +78,8 @@ impl System for DBot {
             let model = if last { run.last() } else { run.kept(&name) };
             let mut dbot = Self::new(settings, &images, stage, teacher.as_deref())
                 .with_context(|| format!("stage {} of {stages}", stage + 1))?;
-            if run.is_over(&name)? {
+            // Training loads the last stage if it is over, and counts what the report says of it.
+            if !last && run.is_over(&name)? {
                 let weights = model.join("model.safetensors");
                 dbot.parameters().load(&weights).with_context(|| {
                     format!("the student of {name} is incomplete; start the run again")
@@ -147,7 +148,8 @@ impl DBot {
             Teachers { images, table: &settings.teacher, model: &model, weights: teacher };
         let teacher = match stage {
             0 => teachers.named(student.grid())?,
-            _ => Box::new(teachers.of_folder(student.grid())?),
+            // A former student; teacher.image_size is that of the first teacher.
+            _ => Box::new(teachers.of_folder(student.grid(), None)?),
         };
         let target = feature_target(teacher, &settings.target.features);
         let decoder = student.decoder(&settings.decoder, target.teacher().dim())?;

@@ -144,8 +144,7 @@ impl IMae {
             ..VitMaeConfig::new(encoder, &decoder_config, mask.last_ratio(), normalized)
         };
 
-        let teacher =
-            teacher.map(|folder| FrozenAutoencoder::open(folder, images.device)).transpose()?;
+        let teacher = teacher.map(|folder| FrozenAutoencoder::open(folder, images)).transpose()?;
         if let Some(teacher) = &teacher {
             let distilled = (mixture.latent_weight > 0.0).then_some(&decoder_config);
             teacher.check(&student.encoder, distilled)?;

@@ -34,7 +34,7 @@ pub struct FineTuneData {
     /// A folder that holds the data set; its cache if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
-    /// Use only this many training images (the first of the split).
+    /// Use only this many training images, spread evenly over the classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// The fraction held out for evaluation if a folder has no test split, in (0, 1), as in its

@@ -65,6 +65,14 @@ impl IMae {
                 )
             },
         )?;
+        for (key, given) in [
+            ("teacher.image_size", teacher.image_size.is_some()),
+            ("teacher.final_norm", teacher.final_norm),
+        ] {
+            ensure(!given, &[key, "system"], || {
+                format!("{key} is not used with system \"i-mae\"; remove it")
+            })?;
+        }
         teacher.check()
     }
 

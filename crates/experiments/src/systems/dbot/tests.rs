@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bauta_backbones::ModelFolder;
+use bauta_backbones::{ModelFolder, patch_tokens};
 use bauta_data::{Augment, InMemory, LoaderConfig, Source, Statistics};
 use bauta_files::write_whole;
 use bauta_recipe::{Eval, Layers, Recipe};
-use tch::Device;
+use bauta_targets::Normalization;
+use tch::{Device, Reduction};
 
 use super::*;
 use crate::run::Splits;
@@ -111,6 +112,9 @@ fn a_new_student_shares_nothing_with_its_teacher_which_is_the_old_one() {
     let images = old.student.normalize(pixels);
     let own = old.student.encoder.encode(&images, Encode::whole().without_norm()).unwrap();
     assert!(largest(&(taught - own)) < 1e-6);
+    // The image size of the first teacher is not that of the former student.
+    let sized = self::settings(&["teacher.image_size=16"]);
+    assert!(DBot::new(&sized, &self::images(), 1, Some(&teacher)).is_ok());
 
     // A step leaves the teacher's file and its features unchanged.
     let wanted = new.target.teacher().features(pixels).unwrap();
@@ -124,9 +128,23 @@ fn a_new_student_shares_nothing_with_its_teacher_which_is_the_old_one() {
 #[test]
 fn only_hidden_patches_and_the_class_token_are_learnt_from() {
     let mut system = stage(&settings(&[]), 0, None);
-    let loss = system.loss(&input(&settings(&[]))).unwrap().total().shallow_clone();
+    let batch = input(&settings(&[]));
+    let loss = system.loss(&batch).unwrap().total().shallow_clone();
     assert!((loss.double_value(&[]) - 0.3).abs() < 0.25, "{}", loss.double_value(&[]));
     loss.backward();
+
+    // By hand, over the row of the class token and those of the hidden patches.
+    let MaskedImages { pixels, indices, .. } = &batch;
+    let _no_grad = tch::no_grad_guard();
+    let seen = system.student.normalize(pixels);
+    let latent = system.student.encoder.encode(&seen, Encode::visible(indices)).unwrap();
+    let predicted = system.decoder.predict_masked_and_class(&latent, indices, None).unwrap();
+    let whole = system.target.teacher().features(pixels).unwrap();
+    let hidden = indices.gather_masked(&patch_tokens(&whole));
+    let rows = Tensor::cat(&[whole.narrow(1, 0, 1), hidden], 1);
+    let wanted = Normalization::Standardize.apply(&rows);
+    let by_hand = predicted.smooth_l1_loss(&wanted, Reduction::Mean, 2.0);
+    assert!(largest(&(by_hand - &loss)) < 1e-6);
     let gradient = |name: &str| system.parameters().get(name).unwrap().tensor.grad();
     assert!(largest(&gradient("cls_token")) > 0.0);
     assert!(largest(&gradient("decoder_pred.weight")) > 0.0);

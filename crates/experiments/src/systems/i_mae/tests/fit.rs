@@ -49,3 +49,33 @@ fn teachers_and_data_that_do_not_fit_are_refused_with_what_to_do() {
     let message = refuse(&[], true, &encoder);
     assert!(message.contains("no decoder"), "{message}");
 }
+
+#[test]
+fn a_teacher_sees_images_normalised_as_its_folder_says() {
+    let (_scratch, teacher) = scratch_with_teacher(&[]);
+    let set = ["mixture.init=random"];
+    let input = &inputs(&set, 4, 0..1)[0];
+    let (pixels, indices) = (&input.masked.pixels, &input.masked.indices);
+    let latent = |seen: &Tensor| {
+        let system = build(&set, true, Some(&teacher)).unwrap();
+        system.teacher.unwrap().latents(&[seen], indices).unwrap().remove(0)
+    };
+    let own = images(&recipe::<Settings>(&set), true).normalization().unwrap();
+    let (mean, deviation) = ([0.5, 0.4, 0.3], [0.1, 0.2, 0.3]);
+    let other = bauta_backbones::ImageNormalization::new(&mean, &deviation, Device::Cpu).unwrap();
+    let seen = own.normalize(pixels);
+    // Without a file, the teacher's images are those of the run.
+    let [of_own, of_other] = [latent(&seen), latent(&other.normalize(pixels))];
+    let far = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
+    assert!(far(&of_own, &of_other) > 1e-2);
+
+    own.preprocessing(None).write(&teacher).unwrap();
+    assert_eq!(latent(&seen), of_own);
+    assert!(build(&[], true, Some(&teacher)).is_ok());
+    other.preprocessing(None).write(&teacher).unwrap();
+    let off = far(&latent(&seen), &of_other);
+    assert!(off < 1e-4, "{off}");
+    // The student's images stay those of the run, so the teacher's weights do not fit them.
+    let message = format!("{:#}", build(&[], true, Some(&teacher)).err().unwrap());
+    assert!(message.contains("mixture.init=random"), "{message}");
+}
