@@ -78,10 +78,7 @@ impl Clips {
         let batch = (3 * frames * size.height() * size.width()).max(1);
         let queue = (BYTES_AHEAD / batch).clamp(loader.queue, AHEAD);
         Ok(Self {
-            train: match data.limit {
-                Some(limit) => Arc::new(ClipSubset::spread(splits.train, limit)),
-                None => splits.train,
-            },
+            train: spread(splits.train, data.limit),
             test: splits.test,
             loader: LoaderConfig { seed, threads, on_error: data.on_error, queue, ..loader },
             sampling: data.clip.clone(),
@@ -161,6 +158,14 @@ impl Clips {
                 indices: TokenIndices::new(&plan, device),
             }
         }
+    }
+}
+
+/// At most `limit` videos, spread over the source.
+pub(super) fn spread(source: Arc<dyn ClipSource>, limit: Option<usize>) -> Arc<dyn ClipSource> {
+    match limit {
+        Some(limit) => Arc::new(ClipSubset::spread(source, limit)),
+        None => source,
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail, ensure};
 use bauta_backbones::ClipFolder;
-use bauta_data::video::{ClipDataset, ClipSource, ClipSubset, Ffmpeg, Views, open_clips};
+use bauta_data::video::{ClipDataset, ClipSource, Ffmpeg, Views, open_clips};
 use bauta_eval::finetune::{ClipFineTuneTask, FineTuneReport, balanced};
 use bauta_eval::folder::{ClipFolderEvaluation, EvaluationReport};
 use bauta_recipe::{
@@ -15,7 +15,7 @@ use bauta_recipe::{
 };
 use serde_json::json;
 
-use super::clips::folders;
+use super::clips::{folders, spread};
 use crate::run::{Console, choose_device, choose_threads};
 use crate::settings::{choose_precision, evaluators, finetune_config, precision};
 use crate::stopped::stopped;
@@ -152,13 +152,6 @@ fn open(
         )
     })?;
     Ok([splits.train, test])
-}
-
-fn spread(source: Arc<dyn ClipSource>, limit: Option<usize>) -> Arc<dyn ClipSource> {
-    match limit {
-        Some(limit) => Arc::new(ClipSubset::spread(source, limit)),
-        None => source,
-    }
 }
 
 fn views(ViewCounts { clips, crops }: ViewCounts) -> Views {

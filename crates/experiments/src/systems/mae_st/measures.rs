@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bauta_data::LoaderConfig;
-use bauta_data::video::{ClipSubset, Views};
+use bauta_data::video::Views;
 use bauta_eval::{ClipProtocols, EncodeError, Metrics, Scores};
 use tch::Tensor;
 
+use super::clips::spread;
 use super::{Clips, MaeSt};
 use crate::run::{Console, Run};
 use crate::settings::evaluators;
@@ -33,11 +34,7 @@ impl Clips {
         let Some(test) = &self.test else { return Ok(None) };
         let views = Views { clips: self.eval.views.clips, crops: self.eval.views.crops };
         let batch_size = (BATCH / views.count()).max(1);
-        let train = Arc::clone(&self.train);
-        let train = match self.eval.limit {
-            Some(limit) => Arc::new(ClipSubset::spread(train, limit)),
-            None => train,
-        };
+        let train = spread(Arc::clone(&self.train), self.eval.limit);
         let protocols = ClipProtocols {
             evaluators: evaluators(&self.eval.as_eval())?,
             sources: [train, Arc::clone(test)],
