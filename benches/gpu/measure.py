@@ -7,6 +7,7 @@ with it, and none at all for the rest.
 
 import argparse
 import json
+import os
 import platform
 import random
 import shutil
@@ -64,23 +65,67 @@ class Trial:
 
 
 def machine(trial):
-    """Device, driver and versions."""
-    found = {"python": platform.python_version(), "machine": platform.machine()}
+    """The processor, the repository's commit, and versions."""
+    found = {"processor": processor(), "threads": os.cpu_count(),
+             "commit": commit(trial.bauta.root), "python": platform.python_version()}
     found["bauta"] = trial.bauta.call("--version").strip()
-    ask = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-    if shutil.which("nvidia-smi"):
-        found["gpu"] = subprocess.run(ask, capture_output=True, text=True).stdout.strip()
-    else:
-        found["gpu"] = "none"
     if trial.dry:
         found["torch"] = "left out of the dry run"
     else:
-        code = "import torch; print(torch.__version__, torch.version.cuda)"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        found["torch"] = done.stdout.strip() or "none"
-    if not trial.dry and found["gpu"] == "none":
-        raise Failed("nvidia-smi finds no GPU")
+        found["torch"] = said("import torch; print(torch.__version__, torch.version.cuda)")
+        # Without it, PyTorch's side has blocks of its own, which compute the same.
+        found["timm"] = said("import importlib.metadata as m; print(m.version('timm'))")
     return found
+
+
+def gpu(trial):
+    """The GPUs that the driver or PyTorch sees; fails where there is none."""
+    if trial.dry:
+        return {"gpu": "the CPU stands for it"}
+    ask = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(ask, capture_output=True, text=True, timeout=60)
+        if done.returncode == 0 and done.stdout.strip():
+            return {"gpu": "; ".join(done.stdout.strip().splitlines())}
+        lines = (done.stdout + done.stderr).strip().splitlines() or ["it says nothing"]
+        problem = f"nvidia-smi lists none: {lines[0]}"
+    except FileNotFoundError:
+        problem = "there is no nvidia-smi, which comes with NVIDIA's driver"
+    except subprocess.TimeoutExpired:
+        problem = "nvidia-smi does not end"
+    seen = said("import torch; print(torch.cuda.is_available() and torch.cuda.get_device_name())")
+    if seen in ("none", "False"):
+        raise Failed(f"no GPU: {problem}; PyTorch sees none either; --dry-run needs none")
+    return {"gpu": f"{seen}, by PyTorch; {problem}"}
+
+
+def processor():
+    """The processor's model."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.machine())
+
+
+def commit(root):
+    """The commit of the repository that this script is in, and whether files differ from it."""
+    try:
+        ask = ["git", "-C", str(root)]
+        quiet = {"capture_output": True, "text": True, "check": True}
+        head = subprocess.run([*ask, "rev-parse", "--short", "HEAD"], **quiet).stdout.strip()
+        # Not what is untracked, such as this record.
+        changes = subprocess.run([*ask, "status", "--porcelain", "-uno"], **quiet).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+changes" if changes else "")
+
+
+def said(code):
+    """What a line of Python prints in a process of its own, or "none" where it fails."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return (done.stdout.strip() if done.returncode == 0 else "") or "none"
 
 
 def twenty_steps(trial):
@@ -102,8 +147,6 @@ def twenty_steps(trial):
 
 def forward(trial):
     """One exact pass of a trained model on the CPU and on the GPU, fp32 and bf16."""
-    import random
-
     model = trial.scratch / "on-cpu/checkpoints/last"
     if not model.exists():
         raise Failed("there is no model: twenty steps were not made")
@@ -239,18 +282,25 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         trial = Trial(arguments, Path(scratch))
         found = record.Record(arguments.out, arguments.dry_run)
+        parts = {"twenty_steps": twenty_steps, "forward": forward, "resume": resume}
         found.part("machine", lambda: machine(trial))
-        found.part("twenty_steps", lambda: twenty_steps(trial))
-        found.part("forward", lambda: forward(trial))
-        found.part("resume", lambda: resume(trial))
-        speeds = []
-        for sizes in trial.sizes:
-            measured = found.part(f"speed {sizes['name']}", lambda: speed(trial, sizes))
-            speeds.append(measured or {"model": sizes["name"]})
-        if arguments.cifar10:
-            found.part("training", lambda: training(trial, speeds))
+        found.part("gpu", lambda: gpu(trial))
+        if found.failed:
+            # Nothing that follows could hold, and most of it takes minutes to fail.
+            speeds = [f"speed {sizes['name']}" for sizes in trial.sizes]
+            for name in [*parts, *speeds, "training"]:
+                found.left_out(name, f"{' and '.join(found.failed)} failed")
         else:
-            found.left_out("training", "no --cifar10 was given")
+            for name, part in parts.items():
+                found.part(name, lambda: part(trial))
+            speeds = []
+            for sizes in trial.sizes:
+                measured = found.part(f"speed {sizes['name']}", lambda: speed(trial, sizes))
+                speeds.append(measured or {"model": sizes["name"]})
+            if arguments.cifar10:
+                found.part("training", lambda: training(trial, speeds))
+            else:
+                found.left_out("training", "no --cifar10 was given")
         found.end(time.monotonic() - start)
     print(found.markdown())
     sys.exit(1 if found.failed else 0)

@@ -64,8 +64,8 @@ class Record:
         for name, part in self.parts.items():
             if not name.startswith("speed"):
                 continue
-            if part["state"] == "failed":
-                lines.append(f"| {name[6:]} | | failed: {part['problem']} | | | |")
+            if part["state"] != "held":
+                lines.append(f"| {name[6:]} | | {part['state']}: {part['problem']} | | | |")
             for way in part.get("ways", []):
                 figures = way.get("failed") or ""
                 rate, share, over = (way.get(key) for key in
@@ -83,6 +83,8 @@ class Record:
     @staticmethod
     def said(name, part):
         """A part's finding in words."""
+        if name == "gpu":
+            return part["gpu"]
         if name == "twenty_steps":
             worst = part["largest_relative_difference"]
             return f"losses of {part['steps']} steps on both differ by at most {worst:.1e}"

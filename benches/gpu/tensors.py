@@ -38,13 +38,15 @@ def write(path, tensors):
 
 
 def difference(found, wanted):
-    """Largest difference of two tensors as a share of the largest magnitude."""
+    """Largest difference of two tensors as a share of the largest magnitude; infinite for
+    other shapes, and where a number is not finite."""
     (shape, ours), (other_shape, theirs) = found, wanted
-    if shape != other_shape:
+    differences = [abs(a - b) for a, b in zip(ours, theirs)]
+    # `max` passes over a NaN, unless it is the first.
+    if shape != other_shape or not all(map(math.isfinite, differences)):
         return math.inf
     magnitude = max(map(abs, theirs), default=0.0) or 1.0
-    largest = max((abs(a - b) for a, b in zip(ours, theirs)), default=0.0)
-    return largest / magnitude if math.isfinite(largest) else math.inf
+    return max(differences, default=0.0) / magnitude
 
 
 def write_pictures(folder, count, side):

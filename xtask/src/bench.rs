@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::workspace::Workspace;
 
-pub use machine::{Machine, processor};
+pub use machine::{Machine, commit, processor};
 
 /// A criterion bench, or one of the larger measurements.
 #[derive(Args)]

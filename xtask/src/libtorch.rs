@@ -12,4 +12,4 @@ mod search;
 
 pub use driver::nvidia_driver;
 pub use folder::{VERSION, version};
-pub use search::Search;
+pub use search::{Libtorch, Search};

@@ -19,8 +19,9 @@ const HEADER: &str = "usr/include/opencascade/STEPControl_Reader.hxx";
 
 /// The folder like `/` that holds the kernel; `None` if the system has it.
 pub fn find_or_fetch() -> Result<Option<PathBuf>> {
-    if let Some(root) = std::env::var_os("BAUTA_OCCT") {
-        return Ok(Some(root.into()));
+    if let Some(root) = std::env::var_os("BAUTA_OCCT").filter(|root| !root.is_empty()) {
+        // The build runs in another folder.
+        return Ok(Some(std::path::absolute(root)?));
     }
     if Path::new("/").join(HEADER).exists() {
         return Ok(None);

@@ -7,10 +7,10 @@ use bauta_recipe::{Layers, Precision, Recipe};
 use bauta_report::plan::{DeviceKind, Plan, StepSizes};
 use clap::Args;
 
-use crate::data;
 use crate::libtorch::Search;
 use crate::run::Bauta;
 use crate::workspace::Workspace;
+use crate::{data, prepare_step};
 
 /// What is planned.
 #[derive(Args)]
@@ -44,7 +44,8 @@ pub fn plan(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     Plan::new(unknown, *device_kind, *utilization, devices)?;
 
     Search::new(workspace)?.find_or_fetch()?;
-    data::fetch_for(&recipe, &workspace.recipes())?;
+    data::fetch_for(&recipe, &data::folder_of(&path)?)?;
+    prepare_step::prepare_for(workspace, &recipe)?;
     let mut command = Bauta::build(workspace)?.command("sizes");
     command.arg(std::path::absolute(&path)?);
     let forced = forced(recipe.train.precision, *device_kind);

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use bauta_datasets::{cache_root, locate};
 use bauta_recipe::{PartSource, Recipe, Settings};
 
-use crate::cargo::{cargo, complete};
+use crate::cargo::{build_binary, cargo, complete};
 use crate::open_cascade;
 use crate::program::Arguments;
 use crate::run::Bauta;
@@ -54,11 +54,11 @@ pub fn prepare_for(workspace: &Workspace, recipe: &Recipe) -> Result<()> {
 /// Builds the program; it links Open CASCADE and no libtorch.
 fn build(workspace: &Workspace) -> Result<PathBuf> {
     let mut command = cargo(workspace, "build");
-    command.args(["--release", "--package", "bauta-brep", "--no-default-features"]);
-    command.args(["--features", "occt", "--bin", "prepare-step"]);
-    if let Some(root) = open_cascade::find_or_fetch()? {
-        command.env("BAUTA_OCCT", root);
-    }
-    complete(&mut command)?;
-    Ok(workspace.target_folder()?.join("release/prepare-step"))
+    command.args(["--package", "bauta-brep", "--no-default-features", "--features", "occt"]);
+    match open_cascade::find_or_fetch()? {
+        Some(root) => command.env("BAUTA_OCCT", root),
+        // An empty one would be taken for a folder.
+        None => command.env_remove("BAUTA_OCCT"),
+    };
+    build_binary(&mut command, "prepare-step")
 }

@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
-use crate::cargo::{cargo, complete};
+use crate::cargo::{build_binary, cargo};
 use crate::data::fetch_ffmpeg;
 use crate::program::Arguments;
 use crate::run::Bauta;
@@ -13,13 +13,12 @@ use crate::workspace::Workspace;
 /// Builds the program, which links no libtorch, and becomes it.
 pub fn prepare_video(workspace: &Workspace, arguments: Arguments) -> Result<ExitCode> {
     let name = "prepare-video";
-    let mut build = cargo(workspace, "build");
-    build.args(["--release", "--package", "bauta-data", "--features", name, "--bin", name]);
-    complete(&mut build)?;
+    let mut command = cargo(workspace, "build");
+    let program =
+        build_binary(command.args(["--package", "bauta-data", "--features", name]), name)?;
     if !arguments.rest.iter().any(|word| word == "--help" || word == "-h") {
         fetch_ffmpeg()?;
     }
-    let program = workspace.target_folder()?.join("release").join(name);
     let mut command = Command::new(program);
     command.args(arguments.rest);
     Bauta::become_it(command)

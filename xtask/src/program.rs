@@ -43,8 +43,11 @@ pub fn with_data(
     for name in to_fetch(&arguments.rest, otherwise) {
         data::fetch(name)?;
     }
-    let words: Vec<&str> = arguments.rest.iter().filter_map(|word| word.to_str()).collect();
-    if let Some(Ok(videos)) = value_of(&words, "--data").map(str::parse::<ClipDataset>) {
+    let words = readable(&arguments.rest);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let Some(Ok(videos)) = value_of(&words, "--data").map(str::parse::<ClipDataset>)
+        && !asks_for_help(&words)
+    {
         data::fetch_videos(videos, is_elsewhere(&words))?;
     }
     program(workspace, command, arguments)
@@ -52,8 +55,9 @@ pub fn with_data(
 
 /// Has the program draw reconstructions, after fetching ffmpeg if a video is named.
 pub fn reconstruct(workspace: &Workspace, arguments: Arguments) -> Result<ExitCode> {
-    let words: Vec<&str> = arguments.rest.iter().filter_map(|word| word.to_str()).collect();
-    if value_of(&words, "--video").is_some() {
+    let words = readable(&arguments.rest);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if value_of(&words, "--video").is_some() && !asks_for_help(&words) {
         data::fetch_ffmpeg()?;
     }
     program(workspace, "reconstruct", arguments)
@@ -62,7 +66,8 @@ pub fn reconstruct(workspace: &Workspace, arguments: Arguments) -> Result<ExitCo
 /// The data sets of `--data`, unless `--root` or `data.root` says where they lie, or help is
 /// requested.
 fn to_fetch(arguments: &[OsString], otherwise: &[DatasetName]) -> Vec<DatasetName> {
-    let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
+    let words = readable(arguments);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     if is_elsewhere(&words) {
         return Vec::new();
     }
@@ -72,13 +77,20 @@ fn to_fetch(arguments: &[OsString], otherwise: &[DatasetName]) -> Vec<DatasetNam
     }
 }
 
+/// The arguments as words, each of them: a path that is not UTF-8 is still the value of its flag.
+fn readable(arguments: &[OsString]) -> Vec<String> {
+    arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
 /// Whether a folder of the user's is named, or only help is requested.
 fn is_elsewhere(words: &[&str]) -> bool {
-    let named = words.iter().any(|word| {
-        matches!(*word, "--help" | "-h")
-            || word.trim_start_matches("--set=").starts_with("data.root=")
-    });
-    named || value_of(words, "--root").is_some()
+    let is_root = |word: &&str| word.trim_start_matches("--set=").starts_with("data.root=");
+    let named = words.iter().any(is_root) || value_of(words, "--root").is_some();
+    named || asks_for_help(words)
+}
+
+fn asks_for_help(words: &[&str]) -> bool {
+    words.iter().any(|word| matches!(*word, "--help" | "-h"))
 }
 
 /// The value of `--flag value` or `--flag=value`.
@@ -97,6 +109,8 @@ fn value_of<'a>(words: &[&'a str], flag: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
     use super::*;
 
     #[test]
@@ -115,6 +129,9 @@ mod tests {
         ] {
             assert_eq!(found(elsewhere), [], "{elsewhere}");
         }
+        let latin = OsString::from_vec(b"photos/caf\xe9".to_vec());
+        let line = ["--data", "mnist", "--root"].map(OsString::from);
+        assert_eq!(to_fetch(&[&line[..], &[latin]].concat(), &[]), [], "a path is not text");
         for unknown in ["", "--data", "--data emnist", "--database mnist"] {
             assert_eq!(found(unknown), [], "{unknown}");
         }

@@ -85,9 +85,11 @@ pub fn ask(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Whether a Python exists and still works, which requires the Python that created it.
+/// Whether a Python exists, still works, and looks for packages where they were installed: all of
+/// that requires the version of Python that created it.
 fn works(python: &Path) -> bool {
-    python.exists() && ask(Command::new(python).args(["-c", ""])).is_ok()
+    let look = "import os, sysconfig; os.listdir(sysconfig.get_path('purelib'))";
+    python.exists() && ask(Command::new(python).args(["-c", look])).is_ok()
 }
 
 /// The first 16 hexadecimal digits of the SHA-256.
@@ -118,5 +120,8 @@ mod tests {
         assert!(works(&target.join("bin/python3")));
         assert!(!scratch.path().join("python-0.partial").exists());
         assert!(!works(&scratch.path().join("python-1/bin/python3")));
+        // As after an upgrade of the system: another version has its packages elsewhere.
+        fs::rename(target.join("lib"), target.join("lib of another version")).unwrap();
+        assert!(!works(&target.join("bin/python3")));
     }
 }

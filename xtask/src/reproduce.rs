@@ -7,10 +7,10 @@ use anyhow::Result;
 use bauta_recipe::claim::{self, Cell, Claim, Size};
 use clap::Args;
 
-use crate::data;
 use crate::libtorch::Search;
 use crate::run::Bauta;
 use crate::workspace::Workspace;
+use crate::{data, prepare_step};
 
 /// The arguments of `reproduce`.
 #[derive(Args)]
@@ -67,8 +67,11 @@ pub fn make_runs(
     Bauta::become_it(command)
 }
 
-/// Fetches libtorch and the data of runs, unless they are there.
+/// Fetches libtorch and the data of runs, and prepares those that need it, unless they are there.
 pub fn set_up(workspace: &Workspace, cells: &[Cell]) -> Result<()> {
     Search::new(workspace)?.find_or_fetch()?;
-    cells.iter().try_for_each(|cell| data::fetch_for(&cell.recipe, &workspace.recipes()))
+    cells.iter().try_for_each(|cell| {
+        data::fetch_for(&cell.recipe, &workspace.recipes())?;
+        prepare_step::prepare_for(workspace, &cell.recipe)
+    })
 }

@@ -1,15 +1,16 @@
 //! `run`: any missing set-up, then the training program.
 
+use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Child, Command, ExitCode};
 
 use anyhow::{Context, Result};
 use bauta_recipe::{Layers, Recipe};
 use clap::Args;
 use toml::Value;
 
-use crate::cargo::{cargo, complete, library_path};
+use crate::cargo::{build_binary, cargo, library_path};
 use crate::libtorch::Search;
 use crate::workspace::Workspace;
 use crate::{data, prepare_step, run_folder};
@@ -69,7 +70,7 @@ pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     run_folder::check(&folder, arguments.resume)?;
 
     Search::new(workspace)?.find_or_fetch()?;
-    data::fetch_for(&recipe, path.parent().context("a recipe file lies in a folder")?)?;
+    data::fetch_for(&recipe, &data::folder_of(&path)?)?;
     prepare_step::prepare_for(workspace, &recipe)?;
     let mut command = Bauta::build(workspace)?.command("run");
     command.arg(std::path::absolute(&path)?);
@@ -103,14 +104,8 @@ impl Bauta {
     /// Builds a program of a package of the workspace.
     pub fn build_program(workspace: &Workspace, package: &str, program: &str) -> Result<Self> {
         let libtorch = Search::new(workspace)?.find_or_fetch()?.folder;
-        complete(cargo(workspace, "build").args([
-            "--release",
-            "--package",
-            package,
-            "--bin",
-            program,
-        ]))?;
-        let program = workspace.target_folder()?.join("release").join(program);
+        let program =
+            build_binary(cargo(workspace, "build").args(["--package", package]), program)?;
         Ok(Self { program, libtorch })
     }
 
@@ -122,7 +117,7 @@ impl Bauta {
     }
 
     /// Becomes the first of several training processes, after starting the others, which end with
-    /// it.
+    /// it, and at once if one of them all cannot be started.
     fn become_them(mut command: Command, count: u16) -> Result<ExitCode> {
         if count == 1 {
             return Self::become_it(command);
@@ -134,12 +129,14 @@ impl Bauta {
         for name in ["WORLD_SIZE", "LOCAL_WORLD_SIZE"] {
             command.env(name, count.to_string());
         }
-        for rank in (0..count).rev() {
+        let be = |command: &mut Command, rank: u16| {
             command.env("RANK", rank.to_string()).env("LOCAL_RANK", rank.to_string());
-            if rank > 0 {
-                command.spawn().with_context(|| format!("cannot start process {rank}"))?;
-            }
-        }
+        };
+        let _others = Others::start(count, |rank| {
+            be(&mut command, rank);
+            command.spawn()
+        })?;
+        be(&mut command, 0);
         Self::become_it(command)
     }
 
@@ -154,6 +151,31 @@ impl Bauta {
     }
 }
 
+/// The training processes but the first. While this process has not become the first, they only
+/// wait for it; dropped, they are ended.
+struct Others(Vec<Child>);
+
+impl Others {
+    /// Starts the ranks from the last to 1.
+    fn start(count: u16, mut spawn: impl FnMut(u16) -> io::Result<Child>) -> Result<Self> {
+        let mut others = Self(Vec::new());
+        for rank in (1..count).rev() {
+            let child = spawn(rank).with_context(|| format!("cannot start process {rank}"))?;
+            others.0.push(child);
+        }
+        Ok(others)
+    }
+}
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            // One that has ended already cannot be ended.
+            let _ = child.kill().and_then(|()| child.wait());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -164,6 +186,25 @@ mod tests {
     struct Line {
         #[command(flatten)]
         arguments: Arguments,
+    }
+
+    #[test]
+    fn if_one_process_cannot_be_started_the_others_do_not_wait_for_it() {
+        let mut started = Vec::new();
+        let begun = Others::start(4, |rank| {
+            if rank == 1 {
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
+            let child = Command::new("sleep").arg("600").spawn()?;
+            started.push(child.id());
+            Ok(child)
+        });
+        assert_eq!(begun.err().unwrap().to_string(), "cannot start process 1");
+        assert_eq!(started.len(), 2);
+        for id in started {
+            let place = format!("/proc/{id}");
+            assert!(!Path::new(&place).exists(), "{place} still runs");
+        }
     }
 
     #[test]

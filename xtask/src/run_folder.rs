@@ -12,12 +12,7 @@ use bauta_files::FolderLock;
 /// never touches anything else. `--resume` needs an earlier run's.
 pub fn check(folder: &Path, resume: bool) -> Result<()> {
     let earlier = folder.join("recipe.toml").is_file();
-    if FolderLock::is_held(folder) {
-        bail!(
-            "another process trains in {}; wait for its end, or choose another folder with --out",
-            folder.display()
-        );
-    }
+    refuse_held(folder)?;
     if resume && !earlier {
         bail!(
             "{} contains no run to resume; remove --resume, or give the run's folder with --out",
@@ -33,11 +28,26 @@ pub fn check(folder: &Path, resume: bool) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a folder that another process trains in.
+fn refuse_held(folder: &Path) -> Result<()> {
+    if FolderLock::is_held(folder) {
+        bail!(
+            "another process trains in {}; wait for its end, or choose another folder with --out",
+            folder.display()
+        );
+    }
+    Ok(())
+}
+
 /// Moves an earlier run's folder to the first free `FOLDER.N` and says where.
+///
+/// One in which another process has begun to train since [`check`] stays where it is, and is
+/// refused.
 pub fn move_earlier_aside(folder: &Path) -> Result<Option<PathBuf>> {
     if is_absent_or_empty(folder)? {
         return Ok(None);
     }
+    refuse_held(folder)?;
     // Without a slash at the end, after which a suffix would name a folder within.
     let folder: PathBuf = folder.components().collect();
     let numbered = |number: u32| {
@@ -102,6 +112,10 @@ mod tests {
             let error = check(&folder, resume).unwrap_err().to_string();
             assert!(error.contains("another process trains in"), "{error}");
         }
+        // It may have begun while this process built the program.
+        let error = move_earlier_aside(&folder).unwrap_err().to_string();
+        assert!(error.contains("another process trains in"), "{error}");
+        assert!(folder.join("recipe.toml").is_file());
         drop(held);
         check(&folder, false).unwrap();
         check(&folder, true).unwrap();

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use bauta_files::write_whole;
 use bauta_recipe::claim::{Origin, ResultTable, TableLayers};
-use bauta_report::{Made, Results, RowNumbers, TableRuns};
+use bauta_report::{Made, Results, RowNumbers, TableRuns, row_digest};
 use clap::Args;
 
 use crate::bench::{Machine, processor};
@@ -31,6 +31,9 @@ const RECORD: &str = "table.json";
 /// What to do about a folder whose rows are of other seeds or columns.
 const ELSEWHERE: &str = "choose another folder with --out";
 
+/// The digest of a row's settings as they are now, under overrides; `None` if they are invalid.
+type Present<'a> = &'a dyn Fn(usize, &[String]) -> Option<String>;
+
 /// The arguments of `table`.
 #[derive(Args)]
 pub struct Arguments {
@@ -42,7 +45,7 @@ pub struct Arguments {
     /// Seeds of every row, instead of the table's
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     seeds: Vec<u64>,
-    /// Make only these rows, and those that show other numbers of their runs
+    /// Make only these rows, and those that show other numbers of the same runs
     #[arg(long, value_name = "ROW")]
     only: Vec<String>,
     /// Override a key of every recipe
@@ -59,6 +62,15 @@ pub struct Arguments {
 impl Arguments {
     /// The table that is asked for.
     pub fn load(&self, workspace: &Workspace) -> Result<ResultTable> {
+        self.load_with(workspace, &self.set)
+    }
+
+    /// The digest of a row's settings under these overrides.
+    fn digest(&self, workspace: &Workspace, row: usize, set: &[String]) -> Result<String> {
+        Ok(row_digest(&self.load_with(workspace, set)?, row, &workspace.recipes())?)
+    }
+
+    fn load_with(&self, workspace: &Workspace, set: &[String]) -> Result<ResultTable> {
         let path = if self.table.ends_with(".toml") {
             PathBuf::from(&self.table)
         } else {
@@ -71,7 +83,7 @@ impl Arguments {
             );
             workspace.tables().join(format!("{}.toml", self.table))
         };
-        let (quick, set, seeds) = (self.quick, self.set.clone(), self.seeds.clone());
+        let (quick, set, seeds) = (self.quick, set.to_vec(), self.seeds.clone());
         let layers = TableLayers { quick, set, seeds };
         Ok(ResultTable::load(&path, &workspace.recipes(), &layers)?)
     }
@@ -86,11 +98,12 @@ pub fn table(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
         .out
         .clone()
         .unwrap_or_else(|| workspace.shown(&workspace.root.join("runs/tables").join(&folder)));
+    let present = |row: usize, set: &[String]| arguments.digest(workspace, row, set).ok();
     if arguments.record {
-        return keep(workspace, &table, &out, &folder).map(|()| ExitCode::SUCCESS);
+        return keep(workspace, &table, &out, &folder, &present).map(|()| ExitCode::SUCCESS);
     }
     let rows = wanted(&table, &arguments.only)?;
-    let mut results = with_rows_of(Results::empty(&table), &out.join(RECORD), ELSEWHERE)?;
+    let mut results = rows_of(&table, &out.join(RECORD), ELSEWHERE, &present)?;
     let recipes = workspace.recipes();
     let own = rows.iter().filter(|&&row| matches!(table.rows[row].origin, Origin::Runs(_)));
     let cells = own.map(|&row| table.cells(row, &recipes)).collect::<Result<Vec<_>, _>>()?;
@@ -107,9 +120,11 @@ pub fn table(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     for &row in &rows {
         runs.make(row)?;
         let found = runs.find(row)?;
-        results.rows[row].made =
-            made(&found, &arguments.set, &Machine::read(workspace, &libtorch)?);
-        results.rows[row].numbers = found.numbers;
+        clear_others(&mut results, &table, row);
+        let shown = &mut results.rows[row];
+        shown.made = made(&found, &arguments.set, &Machine::read(workspace, &libtorch)?);
+        (shown.numbers, shown.digest) = (found.numbers, Some(found.digest));
+        shown.former = false;
         results.write(&out.join(RECORD))?;
         write_whole(&page, results.page().as_bytes())
             .with_context(|| format!("cannot write {}", page.display()))?;
@@ -118,18 +133,32 @@ pub fn table(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The rows' indices: all, or those of these names and those that show other numbers of their runs.
+/// The rows' indices: all, or those of these names and those that show other numbers of the same
+/// runs.
 fn wanted(table: &ResultTable, only: &[String]) -> Result<Vec<usize>> {
     let names: Vec<&str> = table.rows.iter().map(|row| row.name.as_str()).collect();
     if let Some(unknown) = only.iter().find(|name| !names.contains(&name.as_str())) {
         bail!("no row is called {unknown}; the rows are: {}", names.join(", "));
     }
-    let named = |row: usize| only.is_empty() || only.iter().any(|name| name == names[row]);
-    let asked = |row: &usize| match table.rows[*row].origin {
-        Origin::Row { place, .. } => named(*row) || named(place),
-        Origin::Runs(_) => named(*row),
-    };
-    Ok((0..names.len()).filter(asked).collect())
+    let named = |row: &usize| only.is_empty() || only.iter().any(|name| name == names[*row]);
+    let rows = 0..names.len();
+    let owners: Vec<usize> = rows.clone().filter(named).map(|row| owner(table, row)).collect();
+    Ok(rows.filter(|&row| owners.contains(&owner(table, row))).collect())
+}
+
+/// The row whose runs give a row its numbers, mostly its own.
+fn owner(table: &ResultTable, row: usize) -> usize {
+    match table.rows[row].origin {
+        Origin::Row { place, .. } => place,
+        Origin::Runs(_) => row,
+    }
+}
+
+/// Clears the other rows that show this row's runs, until they show those that it has now.
+fn clear_others(results: &mut Results, table: &ResultTable, row: usize) {
+    for other in (row + 1..table.rows.len()).filter(|&other| owner(table, other) == row) {
+        results.rows[other].clear();
+    }
 }
 
 /// Where a row's own runs were made, and when; `None` for a row that shows another's.
@@ -151,26 +180,73 @@ fn made(found: &RowNumbers, set: &[String], machine: &Machine) -> Option<Made> {
     })
 }
 
-/// These results, with the rows for which the file has numbers; `remedy` says what to do if they
-/// are of other seeds or columns.
-fn with_rows_of(results: Results, file: &Path, remedy: &str) -> Result<Results> {
+/// The table with the rows for which the file has numbers; those that are not known to be of the
+/// present settings are marked as former. `remedy` says what to do if the file has other seeds or
+/// columns.
+fn rows_of(
+    table: &ResultTable,
+    file: &Path,
+    remedy: &str,
+    present: Present<'_>,
+) -> Result<Results> {
+    let results = Results::empty(table);
     if !file.is_file() {
         return Ok(results);
     }
     let taken = results.with_rows_of(Results::read(file)?);
-    taken.map_err(|differs| anyhow!("{} has {differs}; {remedy}", file.display()))
+    let mut results =
+        taken.map_err(|differs| anyhow!("{} has {differs}; {remedy}", file.display()))?;
+    // A row states its overrides, so rows with other ones may stand side by side.
+    let is_present = |row: usize| {
+        let made = results.rows[owner(table, row)].made.as_ref();
+        let set = made.map_or(&[][..], |made| made.set.as_slice());
+        let digest = &results.rows[row].digest;
+        digest.is_some() && *digest == present(row, set)
+    };
+    let are_present: Vec<bool> = (0..table.rows.len()).map(is_present).collect();
+    for (row, found) in results.rows.iter_mut().enumerate() {
+        let of_present = are_present[row] && are_present[owner(table, row)];
+        found.former = !found.is_empty() && !of_present;
+    }
+    Ok(results)
 }
 
-/// Adds the finished rows of a table to its record in the book, which keeps those recorded before,
-/// and writes the tables of all records.
-fn keep(workspace: &Workspace, table: &ResultTable, out: &Path, name: &str) -> Result<()> {
+/// As [`rows_of`], without the rows of former settings, which are told: they can be made again.
+fn present_rows_of(
+    table: &ResultTable,
+    file: &Path,
+    remedy: &str,
+    present: Present<'_>,
+) -> Result<Results> {
+    let mut results = rows_of(table, file, remedy, present)?;
+    for row in results.rows.iter_mut().filter(|row| row.former) {
+        eprintln!(
+            "{}: row {} is left out: the settings of the table or its recipe may have changed since \
+             it was made; make it again",
+            file.display(),
+            row.name
+        );
+        row.clear();
+    }
+    Ok(results)
+}
+
+/// Adds the finished rows of a table to its record in the book, which keeps those recorded before
+/// and says which are of former settings, and writes the tables of all records.
+fn keep(
+    workspace: &Workspace,
+    table: &ResultTable,
+    out: &Path,
+    name: &str,
+    present: Present<'_>,
+) -> Result<()> {
     let finished = out.join(RECORD);
     ensure!(
         finished.is_file(),
         "{} has no {RECORD}: no row is finished; finish one without --record first",
         out.display()
     );
-    let rows = with_rows_of(Results::empty(table), &finished, ELSEWHERE)?;
+    let rows = present_rows_of(table, &finished, ELSEWHERE, present)?;
     ensure!(
         rows.rows.iter().any(|row| !row.is_empty()),
         "{} has no finished row of the table {}, so nothing is recorded",
@@ -181,7 +257,10 @@ fn keep(workspace: &Workspace, table: &ResultTable, out: &Path, name: &str) -> R
     fs::create_dir_all(&folder)?;
     let record = folder.join(format!("{name}.json"));
     let remedy = "remove this record if the table has changed";
-    let results = with_rows_of(Results::empty(table), &record, remedy)?;
+    let mut results = rows_of(table, &record, remedy, present)?;
+    for (row, _) in rows.rows.iter().enumerate().filter(|(_, row)| !row.is_empty()) {
+        clear_others(&mut results, table, row);
+    }
     results.with_rows_of(rows).map_err(Error::msg)?.write(&record)?;
     TABLES.write(workspace, &tables(workspace)?)
 }
@@ -212,113 +291,4 @@ fn tables(workspace: &Workspace) -> Result<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(name: &str, quick: bool) -> ResultTable {
-        let workspace = Workspace::find().unwrap();
-        let path = workspace.tables().join(format!("{name}.toml"));
-        let layers = TableLayers { quick, ..TableLayers::default() };
-        ResultTable::load(&path, &workspace.recipes(), &layers).unwrap()
-    }
-
-    #[test]
-    fn every_table_of_the_workspace_plans_its_runs_in_both_sizes() {
-        let workspace = Workspace::find().unwrap();
-        let names = bauta_recipe::names(&workspace.tables()).unwrap();
-        assert!(names.len() >= 2, "{names:?}");
-        for (name, quick) in names.iter().flat_map(|name| [(name, false), (name, true)]) {
-            let table = load(name, quick);
-            for row in 0..table.rows.len() {
-                let cells = table.cells(row, &workspace.recipes()).unwrap();
-                assert_eq!(cells.len(), table.seeds.len(), "{name}");
-            }
-            assert!(quick || table.seeds.len() == 3, "{name} is over three seeds");
-        }
-    }
-
-    #[test]
-    fn the_book_has_the_tables_of_the_records_and_these_are_of_tables_that_there_are() {
-        let workspace = Workspace::find().unwrap();
-        for (name, record) in records(&workspace).unwrap() {
-            let file =
-                if record.quick { format!("{}-quick", record.table) } else { record.table.clone() };
-            assert_eq!(name, file);
-            let table = load(&record.table, record.quick);
-            let rows: Vec<&str> = table.rows.iter().map(|row| row.name.as_str()).collect();
-            let recorded: Vec<&str> = record.rows.iter().map(|row| row.name.as_str()).collect();
-            assert_eq!(rows, recorded, "{name}");
-            let columns: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
-            assert_eq!(columns, record.columns, "{name}");
-        }
-        check(&workspace).unwrap();
-    }
-
-    #[test]
-    fn a_record_keeps_earlier_rows_and_takes_nothing_of_other_seeds_or_names() {
-        let scratch = tempfile::tempdir().unwrap();
-        let workspace = Workspace { root: scratch.path().to_owned() };
-        let (out, [begin, end]) = (scratch.path().join("out"), TABLES.marks);
-        fs::create_dir_all(&out).unwrap();
-        fs::create_dir_all(scratch.path().join("docs")).unwrap();
-        fs::write(scratch.path().join(TABLES.page), format!("{begin}\n{end}\n")).unwrap();
-        let table = load("images-cifar10", false);
-        let record_row = |name: &str, seeds: &[u64]| {
-            let mut results = Results { seeds: seeds.to_vec(), ..Results::empty(&table) };
-            results.rows.truncate(1);
-            name.clone_into(&mut results.rows[0].name);
-            results.rows[0].numbers[0] = vec![0.5; seeds.len()];
-            results.write(&out.join(RECORD)).unwrap();
-            keep(&workspace, &table, &out, &table.name)
-        };
-        for (name, seeds, message) in [
-            ("MAE", vec![0], "has the seeds 0, not 0, 1, 2; choose another folder with --out"),
-            ("gone", vec![0, 1, 2], "has no finished row of the table images-cifar10"),
-        ] {
-            let error = record_row(name, &seeds).unwrap_err().to_string();
-            assert!(error.contains(message), "{error}");
-            assert!(records(&workspace).unwrap().is_empty());
-        }
-        record_row("MAE", &table.seeds).unwrap();
-        record_row("dBOT", &table.seeds).unwrap();
-        let (_, recorded) = records(&workspace).unwrap().remove(0);
-        let full = recorded.rows.iter().filter(|row| !row.is_empty());
-        assert_eq!(full.map(|row| row.name.as_str()).collect::<Vec<_>>(), ["MAE", "dBOT"]);
-        assert_eq!(recorded.rows.len(), table.rows.len());
-        check(&workspace).unwrap();
-    }
-
-    #[test]
-    fn a_folder_with_rows_of_other_seeds_is_refused_before_anything_is_made() {
-        let scratch = tempfile::tempdir().unwrap();
-        let file = scratch.path().join(RECORD);
-        Results::empty(&load("images-cifar10", false)).write(&file).unwrap();
-        let before = fs::read(&file).unwrap();
-        let arguments = Arguments {
-            table: "images-cifar10".to_owned(),
-            quick: false,
-            seeds: vec![0],
-            only: vec!["MAE".to_owned()],
-            set: Vec::new(),
-            out: Some(scratch.path().to_owned()),
-            record: false,
-        };
-        let error = table(&Workspace::find().unwrap(), &arguments).unwrap_err().to_string();
-        let message = "has the seeds 0, 1, 2, not 0; choose another folder with --out";
-        assert_eq!(error, format!("{} {message}", file.display()));
-        assert_eq!(fs::read(&file).unwrap(), before);
-    }
-
-    #[test]
-    fn rows_are_asked_for_by_their_names() {
-        let table = load("images-cifar10", false);
-        let place = |name: &str| table.rows.iter().position(|row| row.name == name).unwrap();
-        let wanted_with = |name: &str| wanted(&table, &[name.to_owned()]).unwrap();
-        assert_eq!(wanted_with("dBOT"), [place("dBOT")]);
-        assert_eq!(wanted_with("raw pixels"), [place("raw pixels")]);
-        assert_eq!(wanted_with("MAE"), [place("MAE"), place("untrained ViT"), place("raw pixels")]);
-        assert_eq!(wanted(&table, &[]).unwrap().len(), table.rows.len());
-        let error = wanted(&table, &["nothing".to_owned()]).unwrap_err().to_string();
-        assert!(error.starts_with("no row is called nothing; the rows are: MAE, "), "{error}");
-    }
-}
+mod tests;

@@ -42,22 +42,14 @@ impl Workspace {
 
     /// cargo's metadata of the workspace and of everything that it depends on.
     pub fn metadata(&self) -> Result<Metadata> {
-        MetadataCommand::new()
-            .manifest_path(self.root.join("Cargo.toml"))
-            .exec()
-            .context("cargo metadata failed")
+        self.metadata_command().exec().context("cargo metadata failed")
     }
 
-    /// The folder that cargo builds into.
-    ///
-    /// This is read without dependencies, in a tenth of the time: every command waits for it.
-    pub fn target_folder(&self) -> Result<PathBuf> {
-        let metadata = MetadataCommand::new()
-            .manifest_path(self.root.join("Cargo.toml"))
-            .no_deps()
-            .exec()
-            .context("cargo metadata failed")?;
-        Ok(metadata.target_directory.into())
+    /// cargo runs where our builds run: it takes a relative `CARGO_TARGET_DIR` from its own folder.
+    fn metadata_command(&self) -> MetadataCommand {
+        let mut command = MetadataCommand::new();
+        command.manifest_path(self.root.join("Cargo.toml")).current_dir(&self.root);
+        command
     }
 
     /// `path` as seen from the current folder, if it lies below it.
@@ -78,4 +70,18 @@ pub fn members(metadata: &Metadata) -> Vec<&Package> {
     let mut packages = metadata.workspace_packages();
     packages.sort_by(|a, b| a.name.cmp(&b.name));
     packages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cargo::cargo;
+
+    #[test]
+    fn a_relative_target_folder_is_where_builds_write() {
+        let workspace = Workspace::find().unwrap();
+        let asked = workspace.metadata_command().cargo_command();
+        assert_eq!(asked.get_current_dir(), Some(&*workspace.root));
+        assert_eq!(asked.get_current_dir(), cargo(&workspace, "build").get_current_dir());
+    }
 }

@@ -10,7 +10,7 @@ other side is the program `ours`, with the same commands.
 import argparse
 import json
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -47,9 +47,17 @@ def main():
         from steps import measure
     measurement = measure(arguments)
     packages = ["torch", "torchvision", "timm", "pillow", "numpy", "scikit-learn", "tokenizers"]
-    measurement["versions"] = {name: version(name) for name in packages}
+    measurement["versions"] = {name: installed(name) for name in packages}
     measurement["versions"]["python"] = platform.python_version()
     print(json.dumps(measurement))
+
+
+def installed(name):
+    """The version of a package, "none" for one that this case did without."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::Mismatch;
-use crate::{Activation, Init, LayerNorm, Linear, ModelError, Parameters, Scope};
+use crate::{Activation, EncoderSizes, Init, LayerNorm, Linear, ModelError, Parameters, Scope};
 
 /// Sizes of an encoder, by the keys of Hugging Face's `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,8 +49,11 @@ impl BertConfig {
             ("max_position_embeddings", self.max_position_embeddings),
             ("type_vocab_size", self.type_vocab_size),
         ];
-        if let Some((key, _)) = sizes.into_iter().find(|&(_, size)| size == 0) {
-            return Err(ModelError::Config(format!("{key} is 0; it must be at least 1")));
+        let largest = EncoderSizes::LARGEST;
+        if let Some((key, size)) = sizes.into_iter().find(|(_, size)| !(1..=largest).contains(size))
+        {
+            let text = format!("{key} is {size}; it must be at least 1 and at most {largest}");
+            return Err(ModelError::Config(text));
         }
         let (width, heads) = (self.hidden_size, self.num_attention_heads);
         if !width.is_multiple_of(heads) {
@@ -92,8 +95,12 @@ impl BertEncoder {
     /// # Errors
     /// [`ModelError::Config`] when sizes do not fit together.
     pub fn new(config: &BertConfig, seed: u64, device: Device) -> Result<Self, ModelError> {
+        Self::built(config, Parameters::new(seed, device))
+    }
+
+    /// Adds the encoder's parameters to an empty set.
+    fn built(config: &BertConfig, mut parameters: Parameters) -> Result<Self, ModelError> {
         config.check()?;
-        let mut parameters = Parameters::new(seed, device);
         let (width, eps) = (config.hidden_size, config.layer_norm_eps);
         let mut root = parameters.root();
         let mut scope = root.sub("embeddings");
@@ -116,7 +123,10 @@ impl BertEncoder {
     }
 
     /// Builds an encoder with published weights: the tensors of a `BertModel`, with or without the
-    /// prefix `bert.`; its pooler and other heads are left out.
+    /// prefix `bert.`; its pooler and other heads are left out. The weights of norms may have their
+    /// names in Google's files, `gamma` and `beta`.
+    ///
+    /// Sizes are compared with the weights before memory is allocated for the encoder.
     ///
     /// # Errors
     /// [`ModelError::Config`] when sizes do not fit together, or when tensors are missing or of
@@ -126,16 +136,35 @@ impl BertEncoder {
         tensors: &HashMap<String, Tensor>,
         device: Device,
     ) -> Result<Self, ModelError> {
-        let encoder = Self::new(config, 0, device)?;
-        let own = encoder.parameters.iter().filter_map(|parameter| {
+        let (blocks, held) = (config.num_hidden_layers, tensors.len());
+        if blocks > held {
+            return Err(ModelError::Config(format!(
+                "num_hidden_layers is {blocks}, but the weights hold only {held} tensors"
+            )));
+        }
+        let sketch = Self::built(config, Parameters::sketch())?.parameters;
+        let named = |name: &str| {
+            let first = name
+                .replace("LayerNorm.weight", "LayerNorm.gamma")
+                .replace("LayerNorm.bias", "LayerNorm.beta");
+            let prefixed = [name, &first].map(|name| format!("bert.{name}"));
+            let names = [name, &first, &prefixed[0], &prefixed[1]];
+            names.into_iter().find_map(|name| tensors.get(name))
+        };
+        let own = sketch.iter().filter_map(|parameter| {
             let name = &parameter.name;
-            let found = tensors.get(name).or_else(|| tensors.get(&format!("bert.{name}")));
-            Some((name.clone(), found?.shallow_clone()))
+            Some((name.clone(), named(name)?.shallow_clone()))
         });
+        let own: HashMap<String, Tensor> = own.collect();
         let refuse = |mismatch: Mismatch| {
             ModelError::Config(format!("the weights do not fit the encoder: {mismatch}"))
         };
-        encoder.parameters.assign(&own.collect()).map_err(refuse)?;
+        let mismatch = sketch.mismatch(&own);
+        if !mismatch.is_empty() {
+            return Err(refuse(mismatch));
+        }
+        let encoder = Self::new(config, 0, device)?;
+        encoder.parameters.assign(&own).map_err(refuse)?;
         Ok(encoder)
     }
 

@@ -48,6 +48,18 @@ pub fn write_tensors_with<'a>(
     write_whole(path, &bytes).map_err(|source| ModelError::Io { path: path.into(), source })
 }
 
+/// As [`write_tensors`], with the metadata of PyTorch's files, without which `from_pretrained` of
+/// older versions of transformers fails.
+///
+/// # Errors
+/// As [`write_tensors`].
+pub(crate) fn write_for_pytorch<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+) -> Result<(), ModelError> {
+    write_tensors_with(path, tensors, [("format".to_owned(), "pt".to_owned())].into())
+}
+
 /// Reads all tensors of a safetensors file to the CPU. The header is checked against the file's
 /// length first, and only one tensor at a time is in memory twice.
 ///

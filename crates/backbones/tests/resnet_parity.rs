@@ -190,6 +190,22 @@ fn files_that_are_not_whole_are_refused() {
     assert!(ResNetFolder::import(&other).unwrap().is_none());
 }
 
+/// Tensors without numbers can have any width.
+#[test]
+fn a_width_that_no_network_has_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("wide.safetensors");
+    let header = format!(
+        r#"{{"conv1.weight":{{"dtype":"F32","shape":[{},1,7,0],"data_offsets":[0,0]}},
+        "layer1.0.conv1.weight":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}}}"#,
+        1_u64 << 57
+    );
+    let length = (header.len() as u64).to_le_bytes();
+    std::fs::write(&path, [&length[..], header.as_bytes()].concat()).unwrap();
+    let refused = ResNetFolder::import(&path).unwrap_err().to_string();
+    assert!(refused.contains("the weights' width is 144115188075855872"), "{refused}");
+}
+
 #[test]
 fn a_file_where_a_folder_is_wanted_is_told_what_makes_one_of_it() {
     let place = tempfile::tempdir().unwrap();

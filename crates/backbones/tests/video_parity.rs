@@ -11,6 +11,7 @@ use bauta_backbones::masking::MaskPlan;
 use bauta_backbones::{
     Encode, ImportOptions, TargetFrames, TokenIndices, VideoFolder, VideoPositions,
 };
+use serde_json::{Value, json};
 use tch::{Device, Tensor};
 
 fn fixture(name: &str) -> PathBuf {
@@ -143,6 +144,55 @@ fn what_does_not_fit_is_refused_before_a_network_is_built() {
         let refused = VideoFolder::read(&model).unwrap_err().to_string();
         assert!(refused.contains(words), "{after}: {refused}");
     }
+    // Sizes of which each is possible, but libtorch cannot count the numbers of a tensor.
+    let whole: Value = serde_json::from_str(&text).unwrap();
+    let most = 1 << 20;
+    for (changes, words) in [
+        (
+            json!({
+                "num_frames": most, "tubelet_size": most, "image_size": most, "patch_size": most,
+            }),
+            "the patch embedding would have",
+        ),
+        (
+            json!({
+                "num_frames": most, "tubelet_size": 1, "image_size": most, "patch_size": 1,
+                "positions": "joint", "num_predicted_frames": most,
+            }),
+            "a table of positions would have",
+        ),
+        (
+            json!({
+                "num_frames": most, "tubelet_size": 1, "decoder_positions": "sine-cosine",
+                "num_predicted_frames": most,
+            }),
+            "position values; at most 67108864 are supported",
+        ),
+        (
+            json!({"num_predicted_frames": 1_u64 << 62}),
+            "num_predicted_frames is 4611686018427387904",
+        ),
+    ] {
+        let mut said = whole.clone();
+        for (key, value) in changes.as_object().unwrap() {
+            said[key.as_str()] = value.clone();
+        }
+        std::fs::write(&at, said.to_string()).unwrap();
+        let refused = VideoFolder::read(&model).unwrap_err().to_string();
+        assert!(refused.contains(words), "{changes}: {refused}");
+    }
+    // Tensors without numbers can have any shape.
+    let empty = |shape: Value| json!({"dtype": "F32", "shape": shape, "data_offsets": [0, 0]});
+    let header = json!({
+        "patch_embed.proj.weight": empty(json!([0, 3, 1_u64 << 40, 4, 4])),
+        "pos_embed_spatial": empty(json!([1, 12, 0])),
+        "pos_embed_temporal": empty(json!([1, 1_u64 << 40, 0])),
+    });
+    let (path, header) = (scratch.path().join("empty.safetensors"), header.to_string());
+    let length = (header.len() as u64).to_le_bytes();
+    std::fs::write(&path, [&length[..], header.as_bytes()].concat()).unwrap();
+    let refused = VideoFolder::import(&path, options()).unwrap_err().to_string();
+    assert!(refused.contains("the weights' width is 0"), "{refused}");
     let image = fixture("module.pth");
     let read = VideoFolder::import(&image, ImportOptions::default());
     assert!(!matches!(read, Ok(Some(_))));

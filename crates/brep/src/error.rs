@@ -1,7 +1,7 @@
 //! Errors of a part or its file.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The reason why a part cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -65,4 +65,12 @@ pub enum BrepError {
         /// The system's reason.
         source: io::Error,
     },
+}
+
+impl BrepError {
+    /// The error of a walk through a folder: what cannot be read is named, such as a link whose
+    /// target does not exist.
+    pub(crate) fn of_walk(folder: &Path, error: walkdir::Error) -> Self {
+        Self::Read { path: error.path().unwrap_or(folder).to_owned(), source: error.into() }
+    }
 }

@@ -5,6 +5,7 @@ mod curve;
 mod features;
 pub mod generate;
 mod graph;
+pub(crate) mod listing;
 mod part;
 pub mod picture;
 mod samples;

@@ -206,6 +206,19 @@ proptest! {
     }
 }
 
+/// What a reader would refuse for its size is not written.
+#[test]
+fn parts_too_large_to_be_read_are_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("part.part");
+    let mut part = Parts { seed: 5 }.prepared(0, &SAMPLING).unwrap();
+    // Zeros take no memory until they are written to.
+    part.targets = vec![[0.0; 6]; 12 << 20];
+    let error = part.write(&path).unwrap_err().to_string();
+    assert!(error.contains("at most 256 MiB are read; keep fewer targets"), "{error}");
+    assert!(!path.exists());
+}
+
 #[test]
 fn a_hole_through_a_block_is_one_handle_and_every_class_occurs() {
     let mut seen = [false; 8];

@@ -291,6 +291,40 @@ fn classes_that_are_not_named_are_refused() {
     assert_eq!(splits.classes.len(), 10);
 }
 
+/// A single file without labels keeps all classes from being learned, so it is named.
+#[test]
+fn files_without_labels_among_others_are_told() {
+    let place = Place::new();
+    place.write("a.step", &Parts { seed: 0 }.solid(1).to_step().unwrap());
+    let bare = place.write("bare.step", &pages(1, false));
+    let options = place.options();
+    let command = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_prepare-step"));
+        command.arg(&options.input).arg("--out").arg(&options.output).arg("--files");
+        command
+    };
+    let prepared = prepare_folder(&options, command, |_, _| {}).unwrap();
+    assert_eq!((prepared.parts(), prepared.unlabelled), (2, vec![bare.clone()]));
+    assert!(!options.output.join(CLASSES).exists());
+    fs::remove_file(bare).unwrap();
+    let prepared = prepare_folder(&options, command, |_, _| {}).unwrap();
+    assert!(prepared.unlabelled.is_empty());
+    assert!(options.output.join(CLASSES).exists());
+}
+
+/// A link to a file is the file, under the link's name.
+#[test]
+fn links_are_followed() {
+    let place = Place::new();
+    let elsewhere = place.0.path().join("elsewhere.step");
+    fs::write(&elsewhere, Parts { seed: 0 }.solid(1).to_step().unwrap()).unwrap();
+    let link = place.write("first.step", "");
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+    let outcomes = place.prepared(&place.options());
+    assert!(matches!(&outcomes[..], [(name, Outcome::Part(_))] if name == "first.step"));
+}
+
 /// A process that crashes, hangs or says nothing fails its own file and no other.
 #[test]
 fn one_file_cannot_take_the_others_along() {

@@ -138,7 +138,9 @@ impl Loader {
     pub fn first(&self) -> Result<Option<Batch>, DataError> {
         for step in 0..self.steps_per_epoch() {
             match self.batches(step..step + 1, |batch| batch).next() {
-                None | Some(Err(DataError::NoImages { .. })) => {}
+                None => {}
+                // All steps of a shuffled epoch were tried for this one.
+                Some(Err(DataError::NoImages { .. })) => return Ok(None),
                 Some(found) => return found.map(Some),
             }
         }

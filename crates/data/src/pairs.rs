@@ -88,9 +88,17 @@ pub fn open_pairs(
         PairName::Emoji => emoji::open(root, options.decoding)?,
         PairName::Pairs => pairs_of(root, scratch, options.decoding)?,
     };
-    let notes = listing.notes(&root.display().to_string(), options.unpaired);
+    let mut notes = listing.notes(&root.display().to_string(), options.unpaired);
     let all = listing.captioned(options.unpaired);
     let (train, test) = divided(&all, options.holdout)?;
+    let left_out = all.texts.len() - train.texts.len();
+    if left_out > 0 {
+        notes.push(format!(
+            "{}: {left_out} of the captions without a picture are left out, as pictures with the \
+             same caption are held out",
+            root.display()
+        ));
+    }
     let origin = TestOrigin::ByCaption(options.holdout);
     Ok(PairSplits { train: train.limited(options.limit), test, origin, notes })
 }

@@ -59,7 +59,13 @@ impl Splits {
 
     /// Evaluates on a part of the training images, which is no longer trained on.
     fn validated(self, fraction: f64) -> Result<Self, DataError> {
-        let [train, test] = hold_out(self.train, |index| index.to_le_bytes().to_vec(), fraction)?;
+        let parts = hold_out(self.train, |index| index.to_le_bytes().to_vec(), fraction);
+        let [train, test] = parts.map_err(|error| match error {
+            DataError::Setting { value, rule, .. } => {
+                DataError::Setting { key: "validation", value, rule }
+            }
+            other => other,
+        })?;
         let (train, test) = (of_any(train), Some(of_any(test)));
         Ok(Self { train, test, origin: TestOrigin::Validation(fraction), ..self })
     }
@@ -106,15 +112,11 @@ pub fn open_splits_until(
         return Err(wanted.refuse(&rule));
     }
     let decoding = Decoding { max_pixels, channels, sample_type };
-    let mut notes = Vec::new();
+    let (mut notes, mut unmeasured) = (Vec::new(), false);
     let splits = match name {
         DatasetName::Folder => {
-            let (mut train, mut test) = Folder::splits(root, decoding, &mut notes)?;
-            if train.wants_measuring() {
-                let statistics = Statistics::measure_until(&train, MEASURED, stop)?;
-                test = test.map(|test| test.with_statistics(statistics.clone()));
-                train = train.with_statistics(statistics);
-            }
+            let (train, test) = Folder::splits(root, decoding, &mut notes)?;
+            unmeasured = train.wants_measuring();
             let train = Arc::new(train);
             let paths = Arc::clone(&train);
             let key = move |index| paths.relative(index).as_encoded_bytes().to_vec();
@@ -135,10 +137,16 @@ pub fn open_splits_until(
             Ok(Splits { train: train?, test: Some(test?), origin: TestOrigin::Own, notes })
         }
     };
-    match validation {
-        Some(fraction) => splits?.validated(fraction),
-        None => splits,
+    let splits = match validation {
+        Some(fraction) => splits?.validated(fraction)?,
+        None => splits?,
+    };
+    if !unmeasured {
+        return Ok(splits);
     }
+    // Nothing of what is held out is measured.
+    let statistics = Statistics::measure_until(&*splits.train, MEASURED, stop)?;
+    Ok(splits.normalised_by(&statistics))
 }
 
 /// Opens one split of the data set in the folder `root`.
@@ -159,7 +167,14 @@ pub fn open(name: DatasetName, split: Split, root: &Path) -> Result<Arc<dyn Sour
             })
         }
         // A training split alone need not match anything.
-        (DatasetName::Folder, Split::Train) => Ok(Arc::new(Folder::open(split, root)?)),
+        (DatasetName::Folder, Split::Train) => {
+            let train = Folder::open(split, root)?;
+            if !train.wants_measuring() {
+                return Ok(Arc::new(train));
+            }
+            let statistics = Statistics::measure(&train, MEASURED)?;
+            Ok(Arc::new(train.with_statistics(statistics)))
+        }
         (DatasetName::Shards, Split::Train) => Ok(Arc::new(Shards::open(split, root)?)),
         _ => official(name, split, root),
     }

@@ -151,6 +151,11 @@ fn shapes(ffmpeg: &Ffmpeg) {
     assert_eq!((found.height(), found.width()), (17, 33));
     assert!(found.pixels() == decoded_whole(ffmpeg, &odd)[2]);
 
+    // Samples of ten bits become bytes.
+    let deep = "-c:v ffv1 -pix_fmt yuv420p10le";
+    let deep = made.video("deep.mkv", "testsrc2=s=64x48:r=10:d=1", "", deep);
+    assert!(frames(&as_they_are(ffmpeg, &deep), &[3])[0] == decoded_whole(ffmpeg, &deep)[3]);
+
     // Of several streams, the one that ffmpeg chooses is shown.
     let several = made.two_streams("several.mkv", "32x16", "64x48");
     assert_eq!(ffmpeg.probe(&several).map(|info| (info.height, info.width)).unwrap(), (48, 64));

@@ -88,7 +88,10 @@ pub enum DataError {
         reason: String,
     },
     /// A downloaded file does not have the checksum in the table of packages.
-    #[error("{file}: sha256 {found}, expected {expected}; it was removed, fetch it again")]
+    #[error(
+        "{file}: sha256 {found}, expected {expected}; it was removed; fetch it again; if the sum \
+         is the same then, the registry serves another version here, which cannot be used"
+    )]
     Checksum {
         /// Name of the file.
         file: String,

@@ -46,7 +46,7 @@ impl PairName {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Unpaired {
-    /// They are trained on alone.
+    /// They are trained on alone. A caption that is also held out with a picture is left out.
     #[default]
     Train,
     /// They are left out.

@@ -89,6 +89,12 @@ impl EncodedSplit {
         self.features.size()[1]
     }
 
+    /// The same features and labels on the CPU.
+    fn on_host(self) -> Self {
+        let host = |tensor: Tensor| tensor.to_device(Device::Cpu);
+        Self { features: host(self.features), labels: host(self.labels) }
+    }
+
     pub(crate) fn labels_on_host(&self) -> Vec<i64> {
         Vec::try_from(self.labels.contiguous()).expect("labels are one row of i64")
     }
@@ -114,7 +120,8 @@ pub struct EncodedData {
 }
 
 impl EncodedData {
-    /// Combines two splits whose labels lie in 0..`classes`.
+    /// Combines two splits whose labels lie in 0..`classes`; on the CPU if they are on different
+    /// devices.
     ///
     /// # Errors
     /// [`EvalError::Setting`] unless there are two classes or more;
@@ -130,6 +137,11 @@ impl EncodedData {
             let found = test.features.size();
             return Err(EvalError::Shape { what: "test features", found, expected });
         }
+        // Features in a file are on the CPU, also where those of the other split are not.
+        let (train, test) = match train.features.device() == test.features.device() {
+            true => (train, test),
+            false => (train.on_host(), test.on_host()),
+        };
         let classes = classes as i64;
         train.check_labels("training", classes)?;
         test.check_labels("test", classes)?;

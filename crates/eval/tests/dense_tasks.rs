@@ -16,7 +16,7 @@ use bauta_backbones::{
 };
 use bauta_data::dense::{DenseSample, DenseSource, LabelMap, Object};
 use bauta_data::{DataError, Image, OnError, Statistics};
-use bauta_eval::dense::{DenseConfig, DenseScores, DenseTask, SegmentationKind};
+use bauta_eval::dense::{DenseConfig, DenseReport, DenseScores, DenseTask, SegmentationKind};
 use bauta_eval::folder::FeatureModel;
 use bauta_eval::{EvalError, TrainingRun, Watch};
 use interruption::{CopyAt, StopAt, weights};
@@ -193,6 +193,25 @@ fn losses_have_names_in_the_log() {
         let loss = record["loss"].as_f64().unwrap();
         assert!((parts.iter().sum::<f64>() - loss).abs() < 1e-4 * loss, "{line}");
     }
+}
+
+#[test]
+fn classes_of_the_same_name_all_stay_in_the_report() {
+    let (place, on) = (tempfile::tempdir().unwrap(), AtomicBool::new(false));
+    let model = folder(3);
+    let mut task = task(&model);
+    task.config.steps = 1;
+    let mut found = task.detect(8, TrainingRun::new(place.path(), &on)).unwrap();
+    let classes = [("cup", Some(0.25)), ("dog", None), ("cup", Some(0.5))];
+    found.by_class = classes.map(|(name, value)| (name.to_owned(), value)).to_vec();
+    let report = DenseReport::new("detect", &task, &found, Path::new("model"), ["head", "data"]);
+    let text = report.to_string();
+    assert!(text.contains("by class: cup (class 0) 0.250, cup (class 2) 0.500"), "{text}");
+    let file = place.path().join("detect.json");
+    report.write(&file).unwrap();
+    let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let wanted = serde_json::json!({ "cup (class 0)": 0.25, "dog": null, "cup (class 2)": 0.5 });
+    assert_eq!(kept["by_class"], wanted);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod residual;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bauta_backbones::{
@@ -16,7 +17,7 @@ use bauta_backbones::{
     VitModelConfig,
 };
 use bauta_backbones::{Pooling, ResNetFolder, checkpoint::read_tensors};
-use bauta_data::{Augment, Crop, OnError, Statistics};
+use bauta_data::{Augment, Crop, DataError, Image, OnError, Source, Statistics};
 use bauta_eval::finetune::{FineTuneConfig, FineTuneTask, FineTuned};
 use bauta_eval::folder::FeatureModel;
 use bauta_eval::{EvalError, TrainingRun, Watch};
@@ -166,6 +167,75 @@ fn what_another_process_trains_keeps_its_settings() {
     assert_eq!(fs::read(place.path().join("settings.json")).unwrap(), settings);
     drop(held);
     begin(2).unwrap();
+}
+
+#[test]
+fn the_checkpoints_of_another_run_are_not_continued() {
+    let place = tempfile::tempdir().unwrap();
+    let on = AtomicBool::new(false);
+    let run = TrainingRun { resume: true, ..TrainingRun::new(place.path(), &on) };
+    let begin = || run.begin(&serde_json::json!({ "epochs": 1 }));
+    // A pre-training has checkpoints and a recipe, but no settings.
+    fs::create_dir_all(place.path().join("checkpoints/step-5")).unwrap();
+    let refused = begin().unwrap_err().to_string();
+    assert!(refused.contains("holds the checkpoints of another run"), "{refused}");
+    assert!(!place.path().join("settings.json").exists());
+    // An empty folder, such as a link to a larger disk, has nothing to lose.
+    fs::remove_dir(place.path().join("checkpoints/step-5")).unwrap();
+    begin().unwrap();
+    fs::create_dir(place.path().join("checkpoints/step-5")).unwrap();
+    begin().unwrap();
+}
+
+/// Digits of which one cannot be decoded.
+struct Damaged(Arc<dyn Source>);
+
+impl Source for Damaged {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn channels(&self) -> usize {
+        self.0.channels()
+    }
+
+    fn classes(&self) -> &[String] {
+        self.0.classes()
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.0.label(index)
+    }
+
+    fn image(&self, index: usize) -> Result<Image<'_>, DataError> {
+        if index == 7 {
+            let (image, problem) = (self.describe(index), "cut off".to_owned());
+            return Err(DataError::Image { image, problem });
+        }
+        self.0.image(index)
+    }
+
+    fn describe(&self, index: usize) -> String {
+        self.0.describe(index)
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.0.statistics()
+    }
+}
+
+#[test]
+fn damaged_test_images_are_not_counted_as_measured() {
+    let place = tempfile::tempdir().unwrap();
+    let on = AtomicBool::new(false);
+    let damaged = |task: &mut FineTuneTask<'_>| {
+        task.test = Arc::new(Damaged(digits(100)));
+        (task.on_error, task.config.epochs) = (OnError::Skip, 1);
+    };
+    let found = run(place.path(), false, &on, damaged).unwrap();
+    assert_eq!(found.test_images, 99);
+    let right = found.metrics.get("finetune_top1").unwrap() * 99.0;
+    assert!((right - right.round()).abs() < 1e-9, "{right} of 99");
 }
 
 #[test]

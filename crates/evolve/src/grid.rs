@@ -1,8 +1,10 @@
-//! A grid over some of the weights: exhaustive search within a budget.
+//! A grid over some of the weights, searched within a budget.
 //!
 //! With n weights of two levels, a full grid has 2ⁿ points, far beyond any budget for n = 29. So
 //! the grid covers as many randomly chosen weights as fit; the others are fixed at one half. The
-//! rest of the budget goes to random points of the full grid.
+//! rest of the budget goes to random points of the full grid. Points that are evaluated again use up
+//! a part of the budget: without repeats the grid is searched exhaustively, with repeats some of its
+//! points may not be reached.
 
 use bauta_streams::{Purpose, StreamKey};
 

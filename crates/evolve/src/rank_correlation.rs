@@ -1,7 +1,8 @@
 //! Spearman's rank correlation of two quantities (1904).
 
 /// Spearman's rank correlation of pairs, in [−1, 1]: the correlation of ranks, where equal values
-/// share their mean rank. `None` for fewer than three pairs, or if one side is constant.
+/// share their mean rank. `None` for fewer than three pairs, or if one side is constant or holds a
+/// NaN, which has no rank.
 ///
 /// ```
 /// use bauta_evolve::rank_correlation;
@@ -10,7 +11,7 @@
 /// assert_eq!(rank_correlation(&[(1.0, 5.0), (2.0, 5.0), (3.0, 5.0)]), None);
 /// ```
 pub fn rank_correlation(pairs: &[(f64, f64)]) -> Option<f64> {
-    if pairs.len() < 3 {
+    if pairs.len() < 3 || pairs.iter().any(|(one, other)| one.is_nan() || other.is_nan()) {
         return None;
     }
     let one = ranks(pairs.iter().map(|pair| pair.0));
@@ -84,6 +85,14 @@ mod tests {
         // scipy.stats.spearmanr gives 0.9486832980505138.
         let found = rank_correlation(&[(1.0, 1.0), (2.0, 2.0), (3.0, 2.0), (4.0, 9.0)]).unwrap();
         assert!((found - 0.948_683_298_050_513_8).abs() < 1e-14, "{found}");
+    }
+
+    #[test]
+    fn what_has_no_rank_has_no_correlation() {
+        for pair in [(2.0, f64::NAN), (f64::NAN, 2.0)] {
+            assert_eq!(rank_correlation(&[(1.0, 1.0), pair, (3.0, 3.0)]), None);
+        }
+        assert_eq!(rank_correlation(&[(1.0, 1.0), (2.0, 2.0), (3.0, f64::INFINITY)]), Some(1.0));
     }
 
     #[test]

@@ -274,7 +274,7 @@ impl Search {
     /// The mean of CMA-ES, otherwise the best point so far; empty if there is none.
     fn centre(&self) -> Vec<f64> {
         match &self.strategy {
-            Strategy::CmaEs(distribution) => distribution.mean.clone(),
+            Strategy::CmaEs(distribution) => distribution.centre(),
             _ => self.winner().map(|best| best.point.clone()).unwrap_or_default(),
         }
     }

@@ -137,6 +137,24 @@ fn costs_that_a_generation_shares_do_not_decide_what_cma_es_recommends() {
     }
 }
 
+/// The mean of points that all lie on the border can be rounded to the wrong side of it.
+#[test]
+fn the_position_of_a_search_lies_in_the_box_even_on_its_border() {
+    for seed in 0..6 {
+        let mut search = Search::new(config(Method::CmaEs, 3, 40, seed)).unwrap();
+        while !search.is_over() {
+            let cost = |x: &[f64]| x[0] - x[1] + (x[2] - 0.3).powi(2);
+            let costs: Vec<f64> = search.ask().iter().map(|one| cost(&one.point)).collect();
+            search.tell(&costs).unwrap();
+        }
+        let recommended = search.recommended().unwrap();
+        assert!(recommended[0] < 0.01 && recommended[1] > 0.99, "{recommended:?}");
+        for centre in search.history().iter().map(|told| &told.centre).chain([&recommended]) {
+            assert!(centre.iter().all(|x| (0.0..=1.0).contains(x)), "{centre:?}");
+        }
+    }
+}
+
 /// The crate `cmaes` has no bounds; it gets the usual penalty, which suits costs of about 1.
 #[test]
 fn in_a_noisy_box_cma_es_comes_as_near_as_the_crate_cmaes() {

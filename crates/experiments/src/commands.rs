@@ -114,7 +114,8 @@ pub enum Command {
     },
     /// Turn a foreign checkpoint into a model folder.
     Import {
-        /// A folder with config.json, or a .safetensors, .pth, .pt or .bin file.
+        /// A folder with config.json, or a .safetensors, .pth, .pyth, .pt, .bin, .ckpt or .tar
+        /// file.
         from: PathBuf,
         /// The model folder to write.
         #[arg(long, value_name = "DIR", alias = "output")]

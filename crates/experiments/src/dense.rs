@@ -16,7 +16,7 @@ use bauta_recipe::{DenseSettings, Device};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use crate::run::{Console, cached, choose_device, choose_threads};
+use crate::run::{Console, cached, choose_device, choose_threads, tell};
 use crate::settings;
 use crate::stopped::stopped;
 
@@ -165,8 +165,7 @@ fn perform(
     found.picture.write_png(&picture)?;
     let report = DenseReport::new(name, &task, &found, model, said);
     report.write(&out.join(format!("{name}.json")))?;
-    println!("{report}picture: {}", picture.display());
-    Ok(())
+    tell(format_args!("{report}picture: {}\n", picture.display()))
 }
 
 /// Opens both splits; composed scenes are `size` pixels on a side.

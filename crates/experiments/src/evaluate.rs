@@ -54,7 +54,8 @@ pub struct Arguments {
     /// Height and width that images are resized to, if not the data's own.
     #[arg(long, num_args = 2, value_names = ["HEIGHT", "WIDTH"])]
     pub image_size: Option<Vec<usize>>,
-    /// Use only N training images, spread as evenly over the classes as possible.
+    /// Use only N training images, spread as evenly over the classes as possible; takes
+    /// precedence over --set eval.limit.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit: Option<usize>,
     /// Use only N test images, spread as evenly over the classes as possible.
@@ -63,7 +64,8 @@ pub struct Arguments {
     /// Seed of the protocols' random choices and of the baseline's random weights.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Change a setting of a protocol, such as eval.linear.epochs=90.
+    /// Change a setting of a protocol, such as eval.linear.epochs=90; data.root and
+    /// data.holdout are accepted too, as --root and --holdout.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Threads of libtorch and of the loader; 0 uses every core.
@@ -93,7 +95,7 @@ pub fn evaluate(arguments: &Arguments, stop: &AtomicBool) -> Result<EvaluationRe
     };
     let EvaluateSettings { data: given, eval } = settings(arguments)?;
     let folder = FeatureModel::read(model)?;
-    let limits = [arguments.limit, arguments.limit_test];
+    let limits = [arguments.limit.or(eval.limit), arguments.limit_test];
     let options = open_options(folder.preprocessing(), folder.channels(), given.holdout)?;
     let splits = Splits::of(data, given.root.as_deref(), &options, [None, None], stop)?;
     let spread = |source: Arc<dyn Source>, limit: Option<usize>| -> Arc<dyn Source> {
@@ -131,10 +133,32 @@ fn settings(arguments: &Arguments) -> Result<EvaluateSettings> {
     if let Some(features) = arguments.features {
         eval.features = features;
     }
+    warn_of_unread(&arguments.set);
     for (set, protocol) in eval.without_effect(&arguments.set) {
         tracing::warn!("--set {set} changes nothing: the protocol {protocol} is not run");
     }
     Ok(EvaluateSettings { data, eval })
+}
+
+/// Keys of a recipe's `eval` table that this command does not read, and the reason or remedy.
+const UNREAD: [(&str, &str); 4] = [
+    ("eval.baselines", "--baselines measures them"),
+    ("eval.every", "nothing is trained"),
+    ("eval.finetune", "the command finetune does that"),
+    ("eval.pictures", "no pictures are drawn"),
+];
+
+/// Warns of overrides that the command does not read.
+pub(crate) fn warn_of_unread(set: &[String]) {
+    for set in set {
+        let is_of = |key: &str| {
+            let rest = set.trim().strip_prefix(key);
+            rest.is_some_and(|rest| rest.trim_start().starts_with(['=', '.']))
+        };
+        if let Some((_, instead)) = UNREAD.iter().find(|(key, _)| is_of(key)) {
+            tracing::warn!("--set {set} changes nothing: {instead}");
+        }
+    }
 }
 
 fn at_most_1024(text: &str) -> Result<usize> {

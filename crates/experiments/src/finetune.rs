@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::images::Images;
-use crate::run::{Console, Run, Splits, choose_device, choose_threads};
+use crate::run::{Console, Run, Splits, choose_device, choose_threads, tell};
 use crate::settings::{self, choose_precision};
 use crate::stopped::stopped;
 use crate::systems::mae_st;
@@ -83,8 +83,9 @@ pub fn finetune(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
 
 impl Arguments {
     fn tell<S: Serialize>(&self, found: &FineTuneReport<S>) -> Result<()> {
-        print!("{found}");
-        self.json.as_deref().map_or(Ok(()), |file| Ok(found.write(file)?))
+        let written = self.json.as_deref().map_or(Ok(()), |file| found.write(file));
+        tell(found)?;
+        Ok(written?)
     }
 
     /// The model folder, and the settings that the arguments give.

@@ -7,9 +7,6 @@
 //! [`finetune`] and [`dense`] work on any model folder; [`commands`] are those of the program.
 //! [`settings`] converts recipes to the libraries' own types.
 
-#![allow(clippy::print_stderr, reason = "this crate is the program; it talks to people")]
-#![allow(clippy::print_stdout, reason = "this crate is the program; it talks to people")]
-
 pub mod commands;
 pub mod dense;
 pub mod evaluate;

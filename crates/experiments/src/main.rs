@@ -1,7 +1,5 @@
 //! The `bauta` binary: runs recipes. `cargo xtask` does the set-up and calls it.
 
-#![allow(clippy::print_stderr, clippy::print_stdout, reason = "a program talks to people")]
-
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,7 +9,7 @@ use bauta_backbones::{ImportOptions, Naming, Pooling, export_model, export_onnx,
 use bauta_data::{cache_root, video::Ffmpeg};
 use bauta_eval::folder::{Embed, FeatureFormat, Forward, Reconstruct};
 use bauta_experiments::commands::{Arguments, Command, Format};
-use bauta_experiments::run::RunEnd;
+use bauta_experiments::run::{RunEnd, remark, tell};
 use bauta_experiments::start::{RunOptions, run, stop_on_signals};
 use bauta_experiments::systems::brep;
 use bauta_experiments::{dense, evaluate, finetune, reproduce, throughput};
@@ -25,6 +23,7 @@ fn main() -> ExitCode {
     keep_freed_memory();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .without_time()
         .with_target(false)
@@ -32,7 +31,7 @@ fn main() -> ExitCode {
     match execute(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", explain(&error));
+            remark(format_args!("error: {}", explain(&error)));
             ExitCode::FAILURE
         }
     }
@@ -57,9 +56,8 @@ fn execute(command: Command) -> Result<()> {
             let options = RunOptions { recipe, layers: Layers { quick, set }, out, resume };
             match run(&options, stop_on_signals()?)? {
                 RunEnd::Finished(summary) => {
-                    println!("{}", bauta_report::table(&summary));
-                    println!("report: {}", options.out.join("report.html").display());
-                    Ok(())
+                    let (table, out) = (bauta_report::table(&summary), &options.out);
+                    tell(format_args!("{table}\nreport: {}\n", out.join("report.html").display()))
                 }
                 RunEnd::Stopped(0) => anyhow::bail!("stopped before the first step was made"),
                 RunEnd::Stopped(step) => anyhow::bail!(
@@ -75,14 +73,12 @@ fn execute(command: Command) -> Result<()> {
             let precision = if bf16 { Precision::Bf16 } else { Precision::Fp32 };
             let device = device.choose()?;
             Forward { model, input, out: out.clone(), device, precision }.run()?;
-            println!("outputs: {}", out.display());
-            Ok(())
+            tell(format_args!("outputs: {}\n", out.display()))
         }
-        Command::Embed { model, root, out, format, cls, .. } if brep::is_brep(&model) => {
+        Command::Embed { model, root, out, format, cls, device } if brep::is_brep(&model) => {
             let format = FeatureFormat::of(format, &out)?;
-            let [faces, width] = brep::embed(&model, &root, &out, format, cls)?;
-            println!("{faces} faces, {width} values each, in {}", out.display());
-            Ok(())
+            let [faces, width] = brep::embed(&model, &root, &out, format, cls, device.choose()?)?;
+            tell(format_args!("{faces} faces, {width} values each, in {}\n", out.display()))
         }
         Command::Embed { model, root, out, format, cls, device } => {
             let format = FeatureFormat::of(format, &out)?;
@@ -90,20 +86,18 @@ fn execute(command: Command) -> Result<()> {
             let device = device.choose()?;
             let embed = Embed { model, root, out: out.clone(), pooling, format, device };
             let ([images, width], what) = embed.run()?;
-            println!("{images} images, {width} values each ({what}), in {}", out.display());
-            Ok(())
+            let out = out.display();
+            tell(format_args!("{images} images, {width} values each ({what}), in {out}\n"))
         }
         Command::Reconstruct { model, root, out, ratio, seed, count, device } => {
             let device = device.choose()?;
             let options = Reconstruct { model, root, out, ratio, seed, count, device };
-            println!("{}", options.run(&|| Ffmpeg::find(&cache_root()?))?);
-            Ok(())
+            tell(options.run(&|| Ffmpeg::find(&cache_root()?))? + "\n")
         }
         Command::Import { from, out, heads, decoder_heads, image_size, frames, norm_pix_loss } => {
             let image_size = image_size.map(|sides| [sides[0], sides[1]]);
             let options = ImportOptions { heads, decoder_heads, image_size, frames, norm_pix_loss };
-            println!("{}", import_model(&from, options, &out)?);
-            Ok(())
+            tell(format_args!("{}\n", import_model(&from, options, &out)?))
         }
         Command::Export { model, out, format } => {
             let said = match Format::of(format, &out)? {
@@ -112,8 +106,7 @@ fn execute(command: Command) -> Result<()> {
                 Format::Mae => export_model(&model, &out, Naming::Timm, false)?,
                 Format::Timm => export_model(&model, &out, Naming::Timm, true)?,
             };
-            println!("{said}");
-            Ok(())
+            tell(format_args!("{said}\n"))
         }
         Command::Finetune(arguments) => {
             check_result_file(arguments.json.as_deref())?;
@@ -122,18 +115,20 @@ fn execute(command: Command) -> Result<()> {
         Command::Evaluate(arguments) => {
             check_result_file(arguments.json.as_deref())?;
             let evaluated = evaluate::evaluate(&arguments, stop_on_signals()?)?;
-            print!("{evaluated}");
-            arguments.json.map_or(Ok(()), |file| Ok(evaluated.write(&file)?))
+            let written = arguments.json.map_or(Ok(()), |file| evaluated.write(&file));
+            tell(&evaluated)?;
+            Ok(written?)
         }
         Command::Sizes { recipe, set } => {
             let sizes = throughput::sizes(&recipe, &Layers { quick: false, set })?;
-            println!("{}", serde_json::to_string(&sizes)?);
-            Ok(())
+            tell(serde_json::to_string(&sizes)? + "\n")
         }
         Command::Throughput { recipe, set, steps, json } => {
+            check_result_file(json.as_deref())?;
             let measured = throughput::measure(&recipe, &Layers { quick: false, set }, steps)?;
-            print!("{measured}");
-            json.map_or(Ok(()), |file| Ok(measured.write(&file)?))
+            let written = json.map_or(Ok(()), |file| measured.write(&file));
+            tell(&measured)?;
+            Ok(written?)
         }
         Command::Reproduce(arguments) => reproduce::reproduce(&arguments, stop_on_signals()?),
         Command::Segment { arguments, head } => {

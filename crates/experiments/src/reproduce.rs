@@ -13,7 +13,9 @@ use bauta_recipe::claim::{Cell, Claim, Size};
 use bauta_report::claims::{Findings, Fingerprint, claim_folder, page, sweep};
 use bauta_train::Ranks;
 
-use crate::run::{Folders, RunEnd, choose_device, choose_threads, device_name, show_in_passing};
+use crate::run::{
+    Folders, RunEnd, choose_device, choose_threads, device_name, remark, show_in_passing, tell,
+};
 use crate::start::run_resolved;
 
 /// The arguments of `reproduce`.
@@ -68,12 +70,12 @@ pub fn reproduce(arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
         }
     };
     let start = Instant::now();
-    let summaries = sweep(&claim, &cells, out, fingerprint, make, |line| eprintln!("{line}"))?;
+    let summaries = sweep(&claim, &cells, out, fingerprint, make, |line| remark(line))?;
     let findings = Findings::new(&claim, &cells, &summaries, start.elapsed().as_secs_f64())?;
-    println!("{findings}");
     let index = out.join("index.html");
-    write_whole(&index, page(&claim, &findings, &summaries)?.as_bytes())
-        .with_context(|| format!("cannot write {}", index.display()))?;
-    println!("page: {}", index.display());
-    Ok(())
+    let written = write_whole(&index, page(&claim, &findings, &summaries)?.as_bytes())
+        .with_context(|| format!("cannot write {}", index.display()));
+    tell(format_args!("{findings}\n"))?;
+    written?;
+    tell(format_args!("page: {}\n", index.display()))
 }

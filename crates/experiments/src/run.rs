@@ -25,7 +25,7 @@ use crate::settings::choose_precision;
 
 pub use self::phase::RunPhase;
 use self::progress::say;
-pub use self::progress::{Console, TrainingProgress, show_in_passing};
+pub use self::progress::{Console, TrainingProgress, remark, show_in_passing, tell};
 pub(crate) use self::teacher::digest;
 pub use crate::settings::choose_device;
 pub use bauta_eval::{Splits, cached, choose_threads, device_name};

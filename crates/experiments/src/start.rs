@@ -1,15 +1,18 @@
 //! From a recipe's file to a finished run.
 
+use std::fs;
 use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bauta_recipe::{Layers, Recipe};
 use bauta_train::{Ranks, Variables};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, raise};
 
-use crate::run::{Aim, Folders, Launch, RunEnd, digest};
+use crate::run::{Aim, Folders, Launch, RunEnd, digest, remark, show_in_passing};
 use crate::systems::launch;
 
 /// What to run and where.
@@ -58,23 +61,43 @@ pub fn run_resolved(
     ranks: &Ranks,
 ) -> Result<RunEnd> {
     let aim = if ranks.leads() { Aim::Report } else { Aim::Assist };
+    if !ranks.leads() {
+        show_in_passing();
+    }
     launch(recipe, &Launch { name, folders, aim, resume, stop, ranks, launch })
 }
 
-/// Makes Ctrl-C and termination finish the current step instead of killing the run.
+/// Signals within this time ask for one stop: SLURM sends SIGTERM twice when it preempts a job.
+const ONE_REQUEST: Duration = Duration::from_secs(1);
+
+/// Makes Ctrl-C, termination and hangups finish the current step instead of killing the run; a
+/// signal more than a second later quits at once. Hangups that are ignored, as under nohup, stay ignored.
 ///
 /// # Errors
 /// When the handler cannot be set.
 pub fn stop_on_signals() -> Result<&'static AtomicBool> {
     static STOP: AtomicBool = AtomicBool::new(false);
+    if hangups_are_ignored() {
+        // Blocked before the handler's thread starts, they reach no thread.
+        let hangup = SigSet::from_iter([Signal::SIGHUP]);
+        hangup.thread_block().context("cannot block hangups")?;
+    }
     ctrlc::set_handler(|| {
+        static FIRST: OnceLock<Instant> = OnceLock::new();
+        let first = FIRST.get_or_init(Instant::now);
         if STOP.swap(true, Ordering::Relaxed) {
-            // The second request quits at once; the last checkpoint is complete.
-            std::process::exit(130);
+            if first.elapsed() > ONE_REQUEST {
+                // The last checkpoint is complete. Not `exit`, which takes libtorch down while
+                // other threads compute with it.
+                raise(Signal::SIGKILL).ok();
+            }
+            return;
         }
         // Overwrites the line of a progress bar, which is redrawn below.
         let (over, rest) = if stderr().is_terminal() { ("\r", "\x1b[K") } else { ("", "") };
-        eprintln!("{over}stopping; press Ctrl-C again to quit at once{rest}");
+        remark(format_args!(
+            "{over}stopping; press Ctrl-C again after a second to quit at once{rest}"
+        ));
     })
     .context("cannot listen for Ctrl-C")?;
     // Only the thread that now listens receives these signals; this one and all that it starts
@@ -85,4 +108,13 @@ pub fn stop_on_signals() -> Result<&'static AtomicBool> {
         .thread_block()
         .context("cannot block signals outside the thread that handles Ctrl-C")?;
     Ok(&STOP)
+}
+
+/// Whether the program was started with hangups ignored; known on Linux only.
+fn hangups_are_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Bit n − 1 is signal n.
+    ignored.is_some_and(|mask| mask & (1 << (Signal::SIGHUP as i32 - 1)) != 0)
 }

@@ -7,6 +7,7 @@ mod program;
 use std::fs;
 use std::path::Path;
 
+use bauta_data::pairs::{PairName, PairOptions, open_pairs};
 use bauta_report::{MetricsLog, Summary};
 use program::{finish, kill_after, run, same_files, start};
 
@@ -88,6 +89,28 @@ fn what_cannot_be_trained_on_leaves_no_folder() {
         assert!(!output.status.success() && said.contains(problem), "{set}: {said}");
         assert!(!path("out").exists(), "{set} left a folder");
     }
+}
+
+#[test]
+fn a_held_out_picture_that_cannot_be_decoded_is_left_out_with_its_caption() {
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name);
+    write_pairs(&path("data"), &path("vocab.txt"));
+    let options = PairOptions { holdout: 0.2, ..PairOptions::default() };
+    let splits = open_pairs(PairName::Pairs, &path("data"), place.path(), &options).unwrap();
+    let held_out = splits.test.images;
+    assert!(held_out.len() > 2, "{}", held_out.len());
+    fs::write(held_out.describe(1), "no picture").unwrap();
+    let own = [("data.root", path("data")), ("data.vocabulary", path("vocab.txt"))];
+    let own = own.map(|(key, path)| format!("{key}={}", path.display()));
+    let set = PAIRS.iter().map(|&text| text.to_owned()).chain(own);
+    let set = set.chain(["train.epochs=2".to_owned()]);
+    finish(start(&mut run("m3ae-stamps", set, &path("run"))));
+    let summary = Summary::read(&path("run").join("summary.json")).unwrap();
+    let measured = format!("word pieces of {} test captions", held_out.len() - 1);
+    assert!(summary.protocols.iter().any(|line| line.contains(&measured)), "{summary:?}");
+    let report = fs::read_to_string(path("run/report.html")).unwrap();
+    assert!(report.contains("predicted with the image"), "no section Words");
 }
 
 #[test]

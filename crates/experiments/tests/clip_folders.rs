@@ -223,6 +223,9 @@ fn a_label_is_chosen_of_several_and_parts_are_held_out() {
     let root = "--set data.root=HERE/digits";
     let several = place.finetune(&format!("{DIGITS} {root} {SHORT}")).unwrap_err().to_string();
     assert!(several.contains("labels digit, direction, speed; choose one"), "{several}");
+    let alone = place.finetune(&format!("{DIGITS} {root} {SHORT} --set data.label=speed"));
+    let alone = alone.unwrap_err().to_string();
+    assert!(alone.contains("two classes or more; the label speed has 1"), "{alone}");
     let label = "--set data.label=digit";
     let found = place.finetune(&format!("{DIGITS} {root} {SHORT} {label} --validate")).unwrap();
     // One video of each of ten digits is held out; more than five classes have a top 5.

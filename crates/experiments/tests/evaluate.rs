@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 
 use bauta_data::DatasetName;
@@ -120,6 +121,41 @@ fn every_protocol_measures_a_hugging_face_folder_and_its_baselines() {
 
     let again = evaluate(&arguments, &AtomicBool::new(false)).unwrap();
     assert_eq!(again.values().collect::<Vec<_>>(), found.values().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_limit_among_the_settings_is_the_limit() {
+    let data = data(20, 20, 10);
+    let training_images = |rest: &[&str]| {
+        let rest = [&["--protocol=knn", "--set=eval.limit=40"][..], rest].concat();
+        let found = evaluate(&arguments("mae-normalized", data.path(), &rest), &false.into());
+        let json = data.path().join("found.json");
+        found.unwrap().write(&json).unwrap();
+        let read: serde_json::Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+        read["results"][0]["training_images"].clone()
+    };
+    assert_eq!(training_images(&[]), 40);
+    assert_eq!(training_images(&["--limit=30"]), 30);
+}
+
+/// As in `bauta evaluate … | head -0`.
+#[test]
+fn results_are_kept_although_nobody_reads_what_is_printed() {
+    let data = data(20, 20, 10);
+    let json = data.path().join("found.json");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/mae-normalized");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bauta"));
+    command.args(["evaluate", "--data=cifar10", "--threads=1", "--device=cpu", "--protocol=knn"]);
+    command.args(["--set", "eval.baselines=true", "--set", "eval.knn.k=5"]);
+    command.arg("--model").arg(model).arg("--root").arg(data.path()).arg("--json").arg(&json);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(json.is_file(), "{said}");
+    assert_says(&said, &["--set eval.baselines=true changes nothing: --baselines measures them"]);
+    assert!(!said.contains("eval.knn"), "{said}");
 }
 
 #[test]

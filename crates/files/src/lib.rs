@@ -15,37 +15,71 @@
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Writes a file atomically.
 ///
 /// A file that a killed process has left under the [`partial`] name is removed first. A link of
-/// that name is removed as well, never followed.
+/// that name is removed as well, never followed. Of two that write a file at the same time, usually
+/// the one that began later writes it and the other gets an error; the name is checked just before
+/// the rename, so this is no substitute for a lock.
 ///
 /// # Errors
 /// The first failure; the file then keeps its previous content, unless only flushing the rename
-/// failed.
+/// failed. [`io::ErrorKind::InvalidInput`] for a device or a pipe, which a rename would replace, and
+/// [`io::ErrorKind::ResourceBusy`] when somebody else has begun to write the file meanwhile.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    refuse_special(path)?;
     let partial = partial(path);
-    let written = create_fresh(&partial)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| rename_whole(&partial, path));
-    if written.is_err() {
+    fill_and_rename(create_fresh(&partial)?, &partial, path, bytes)
+}
+
+/// Writes, flushes and renames a fresh file of the name `partial`.
+fn fill_and_rename(mut file: File, partial: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    // Whoever else writes to `path` has replaced the file; a rename would show what is unfinished.
+    if !is_named(&file, partial) {
+        let reason = "another program is writing this file; try again when it has finished";
+        return written.and(Err(io::Error::new(io::ErrorKind::ResourceBusy, reason)));
+    }
+    let written = written.and_then(|()| rename_whole(partial, path));
+    if written.is_err() && is_named(&file, partial) {
         // The first error is the one to report.
-        let _ = fs::remove_file(&partial);
+        let _ = fs::remove_file(partial);
     }
     written
+}
+
+/// Whether a name still stands for an open file.
+fn is_named(file: &File, name: &Path) -> bool {
+    let of = |found: fs::Metadata| (found.dev(), found.ino());
+    let (open, named) = (file.metadata().map(of), fs::symlink_metadata(name).map(of));
+    open.is_ok_and(|open| named.is_ok_and(|named| open == named))
+}
+
+/// Refuses devices, pipes and sockets, also behind links.
+fn refuse_special(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() && !found.is_dir() => {
+            let reason = "it is a device or a pipe; name a file";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
+        }
+        // What is missing can be written; other reasons are told by the write.
+        _ => Ok(()),
+    }
 }
 
 /// Checks that [`write_whole`] can write a file, before its content is computed; leaves nothing
 /// behind.
 ///
 /// # Errors
-/// When `path` is a folder, or its parent folder is missing or not writable.
+/// When `path` is a folder, a device or a pipe, or its parent folder is missing or not writable.
 pub fn check_writable(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder, not a file"));
     }
+    refuse_special(path)?;
     let partial = partial(path);
     create_fresh(&partial)?;
     fs::remove_file(&partial)
@@ -114,7 +148,9 @@ impl FolderLock {
     /// Whether a folder is locked.
     pub fn is_held(folder: &Path) -> bool {
         let file = File::open(folder.join(".lock"));
-        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+        // A shared lock: it does not look held to others who ask at the same time, and network
+        // file systems give no other to files that are open for reading.
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 }
 
@@ -188,6 +224,37 @@ mod tests {
     }
 
     #[test]
+    fn of_two_writers_the_later_one_writes_and_nothing_unfinished_is_shown() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.json");
+        let partial = partial(&path);
+        let first = create_fresh(&partial).expect("a writable folder");
+        let mut second = create_fresh(&partial).expect("a writable folder");
+        second.write_all(b"the seco").expect("a writable file");
+        let refused = fill_and_rename(first, &partial, &path, b"the first").expect_err("late");
+        assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy);
+        assert!(!path.exists() && partial.exists());
+        fill_and_rename(second, &partial, &path, b"nd").expect("nobody is in the way");
+        assert_eq!(fs::read(&path).expect("it was written"), b"the second");
+        assert!(!partial.exists());
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced_by_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (socket, link) = (folder.path().join("socket"), folder.path().join("link"));
+        let _open = std::os::unix::net::UnixListener::bind(&socket).expect("a writable folder");
+        std::os::unix::fs::symlink(&socket, &link).expect("a writable folder");
+        for path in [&socket, &link] {
+            for refused in [check_writable(path), write_whole(path, b"text")] {
+                assert_eq!(refused.expect_err("a socket").kind(), io::ErrorKind::InvalidInput);
+            }
+            assert!(!fs::metadata(path).expect("still there").is_file());
+        }
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2);
+    }
+
+    #[test]
     fn a_link_of_the_partial_name_is_not_followed() {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, other) = (folder.path().join("e.json"), folder.path().join("other"));
@@ -227,6 +294,11 @@ mod tests {
         assert!(FolderLock::take(folder.path()).expect("a writable folder").is_none());
         drop(first);
         assert!(!FolderLock::is_held(folder.path()));
+        // Another process is asking.
+        let asking = File::open(folder.path().join(".lock")).expect("it was made");
+        asking.try_lock_shared().expect("nobody holds it");
+        assert!(!FolderLock::is_held(folder.path()));
+        drop(asking);
         assert!(FolderLock::take(folder.path()).expect("a writable folder").is_some());
         assert!(FolderLock::take(&folder.path().join("none")).is_err());
     }

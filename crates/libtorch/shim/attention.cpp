@@ -22,6 +22,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "guarded.h"
+#include "once.h"
 
 namespace {
 
@@ -110,6 +111,7 @@ struct GroupedAttention : torch::autograd::Function<GroupedAttention> {
 
   static variable_list backward(AutogradContext *context,
                                 variable_list gradients) {
+    differentiated_once("attention on the CPU in bfloat16 or with a bias");
     const auto saved = context->get_saved_variables();
     const auto packed = saved[0], bias = saved[1];
     auto heads = context->saved_data["heads"].toInt();

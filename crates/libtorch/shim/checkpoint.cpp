@@ -15,6 +15,7 @@
 
 #include "guarded.h"
 #include "nested.h"
+#include "once.h"
 
 namespace {
 
@@ -89,6 +90,7 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
 
   static variable_list backward(AutogradContext *context,
                                 variable_list gradients) {
+    differentiated_once("a checkpointed function");
     auto closure = c10::static_intrusive_pointer_cast<Closure>(
         context->saved_data["closure"].toCapsule());
     auto tensors = context->get_saved_variables();
@@ -136,7 +138,8 @@ extern "C" char *bauta_checkpoint(const at::Tensor *const *inputs,
                                   Closure::Call call, void (*drop)(void *),
                                   at::Tensor **result) {
   return guarded([&] {
-    auto device = input_count ? inputs[0]->device().type() : at::kCPU;
+    const auto *first = input_count ? inputs[0] : parameter_count ? parameters[0] : nullptr;
+    auto device = first ? first->device().type() : at::kCPU;
     auto held = c10::make_intrusive<Closure>(closure, call, drop, device);
     variable_list tensors;
     for (size_t i = 0; i < input_count; ++i)

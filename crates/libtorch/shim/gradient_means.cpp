@@ -25,6 +25,13 @@ public:
   // Buckets are consecutive; `ends` says where each of them ends in the list of parameters.
   Means(const at::Tensor *const *list, size_t count, const size_t *ends, size_t bucket_count)
       : there(count) {
+    // Before the first hook: of an object that is not made, none may stay at a parameter.
+    for (size_t i = 0; i < count; ++i) {
+      const auto &one = *list[i];
+      TORCH_CHECK(one.requires_grad(), "parameter ", i, " takes no gradient");
+      TORCH_CHECK(one.is_cpu() && one.scalar_type() == at::kFloat, "parameter ", i, " is ",
+                  one.scalar_type(), " on ", one.device(), ", not Float on the CPU");
+    }
     for (size_t i = 0, begin = 0; i < bucket_count; begin = ends[i++]) {
       Bucket bucket{ends[i] - begin};
       for (size_t place = begin; place < ends[i]; ++place) {

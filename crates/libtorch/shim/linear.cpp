@@ -17,6 +17,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "guarded.h"
+#include "once.h"
 
 namespace {
 
@@ -95,6 +96,7 @@ struct Linear : torch::autograd::Function<Linear> {
 
   static variable_list backward(AutogradContext *context,
                                 variable_list gradients) {
+    differentiated_once("a linear layer in single precision on the CPU");
     auto saved = context->get_saved_variables();
     const auto &x = saved[0], &w = saved[1];
     auto rows = gradients[0].reshape({-1, w.size(0)}).contiguous();

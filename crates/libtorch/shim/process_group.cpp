@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include <c10/util/Exception.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
@@ -25,6 +26,14 @@ struct Store {
 struct Sum {
   c10::intrusive_ptr<c10d::Work> work;
 };
+
+// Gloo goes through memory as it lies, whatever the strides.
+std::vector<at::Tensor> only(const at::Tensor &tensor) {
+  TORCH_CHECK(tensor.is_cpu() && tensor.is_contiguous(),
+              "processes exchange contiguous tensors on the CPU, got one on ", tensor.device(),
+              " of shape ", tensor.sizes(), " with strides ", tensor.strides());
+  return {tensor};
+}
 } // namespace
 
 extern "C" {
@@ -72,7 +81,7 @@ char *bauta_group_sum(void *group, at::Tensor *const *tensors, size_t count) {
   return guarded([&] {
     auto &gloo = static_cast<Group *>(group)->gloo;
     for (size_t i = 0; i < count; ++i) {
-      std::vector<at::Tensor> one{*tensors[i]};
+      auto one = only(*tensors[i]);
       gloo->allreduce(one)->wait();
     }
   });
@@ -81,7 +90,7 @@ char *bauta_group_sum(void *group, at::Tensor *const *tensors, size_t count) {
 // Begins to sum a tensor over the ranks, in place.
 char *bauta_group_begin_sum(void *group, const at::Tensor *tensor, void **sum) {
   return guarded([&] {
-    std::vector<at::Tensor> one{*tensor};
+    auto one = only(*tensor);
     *sum = new Sum{static_cast<Group *>(group)->gloo->allreduce(one)};
   });
 }
@@ -95,7 +104,7 @@ void bauta_sum_close(void *sum) { delete static_cast<Sum *>(sum); }
 // Overwrites a tensor on all ranks with that of the rank `root`.
 char *bauta_group_broadcast(void *group, at::Tensor *tensor, int root) {
   return guarded([&] {
-    std::vector<at::Tensor> one{*tensor};
+    auto one = only(*tensor);
     c10d::BroadcastOptions options;
     options.rootRank = root;
     static_cast<Group *>(group)->gloo->broadcast(one, options)->wait();

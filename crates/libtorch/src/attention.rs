@@ -14,7 +14,8 @@ use crate::{LibtorchError, ffi};
 /// in bfloat16 or with a bias: there groups of samples, one head at a time, go through batched
 /// matrix products (`at::bmm`) around `at::softmax`, which is two to five times as
 /// fast (bench `kernels`). That path also keeps no [N, N] matrix of a sample for
-/// the backward pass; it can be differentiated once.
+/// the backward pass; it can be differentiated once, and refuses a backward pass that records a graph
+/// for second derivatives.
 ///
 /// # Errors
 /// [`LibtorchError::Call`] when 3 · `heads` does not divide the last dimension, or the bias
@@ -112,6 +113,15 @@ mod tests {
         let bias = normal("bias", &[1, 2, 5, 5]);
         attention(&qkv, 2, Some(&bias)).unwrap().sum(Kind::Float).backward();
         assert!(qkv.grad().defined() && !bias.grad().defined());
+    }
+
+    #[test]
+    fn a_second_derivative_is_refused_where_it_would_be_wrong() {
+        let qkv = normal("qkv", &[2, 5, 12]).set_requires_grad(true);
+        let bias = normal("bias", &[1, 2, 5, 5]);
+        let y = attention(&qkv, 2, Some(&bias)).unwrap().square().sum(Kind::Float);
+        let told = Tensor::f_run_backward(&[y], &[qkv], false, true).unwrap_err().to_string();
+        assert!(told.contains("differentiated once"), "{told}");
     }
 
     #[test]

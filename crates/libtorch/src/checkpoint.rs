@@ -57,7 +57,8 @@ type Function = Box<dyn Fn(&[Tensor]) -> Tensor + Send>;
 /// `parameters` are the tensors other than the inputs that `function` reads and whose gradients
 /// are wanted; others get none. The second time it gets copies of the inputs without their
 /// history, possibly on another thread. It must compute the same from the same tensors, so its
-/// random numbers must be tensors that it holds. Its result can be differentiated once.
+/// random numbers must be tensors that it holds. Its result can be differentiated once: a backward
+/// pass that records a graph for second derivatives is refused.
 ///
 /// As Python's `torch.utils.checkpoint`, but the gradients can also be requested
 /// (`Tensor::run_backward`).
@@ -98,9 +99,14 @@ unsafe extern "C" fn call(
     inputs: TensorList,
     count: usize,
 ) -> *mut C_tensor {
-    // SAFETY: the pointer is that of `checkpoint`, and the tensors live until the call returns.
-    let (function, inputs) =
-        unsafe { (&*function.cast::<Function>(), std::slice::from_raw_parts(inputs, count)) };
+    // SAFETY: the pointer is that of `checkpoint`.
+    let function = unsafe { &*function.cast::<Function>() };
+    let inputs: &[*const C_tensor] = match count {
+        // The pointer of an empty C++ list can be null.
+        0 => &[],
+        // SAFETY: there are `count` of them, and the tensors live until the call returns.
+        _ => unsafe { std::slice::from_raw_parts(inputs, count) },
+    };
     let apply = || {
         // SAFETY: the shim's tensor lives until the call returns; this makes another handle to it.
         let share = |&input: &*const C_tensor| unsafe { Tensor::clone_from_ptr(input.cast_mut()) };
@@ -220,6 +226,22 @@ mod tests {
         assert!(off < 1e-5, "off by {off}");
         let still = tch::no_grad(|| checkpoint(&[&x], &parameters, |x| x[0].shallow_clone()));
         assert!(!still.unwrap().requires_grad());
+    }
+
+    #[test]
+    fn a_function_of_parameters_alone_needs_no_input() {
+        let w = normal("w", &[3]).set_requires_grad(true);
+        let (held, parameters) = (w.shallow_clone(), [w.shallow_clone()]);
+        let y = checkpoint(&[], &parameters, move |_| held.square()).unwrap().sum(Kind::Float);
+        assert_eq!(gradients(&y, &parameters)[0], &w * 2.0);
+    }
+
+    #[test]
+    fn a_second_derivative_is_refused() {
+        let x = normal("x", &[3]).set_requires_grad(true);
+        let y = checkpoint(&[&x], &[], |x| x[0].square()).unwrap().sum(Kind::Float);
+        let told = Tensor::f_run_backward(&[y], &[x], false, true).unwrap_err().to_string();
+        assert!(told.contains("differentiated once"), "{told}");
     }
 
     #[test]

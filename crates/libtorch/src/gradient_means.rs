@@ -30,7 +30,8 @@ impl GradientMeans {
     /// parameters of the same sizes and the same ends.
     ///
     /// # Errors
-    /// [`LibtorchError::Call`] for a parameter that takes no gradient.
+    /// [`LibtorchError::Call`] for a parameter that takes no gradient, is of another kind, or is on
+    /// another device; no parameter has a hook then.
     ///
     /// # Panics
     /// When the ends do not ascend to the number of parameters.
@@ -106,7 +107,7 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::thread;
 
-    use tch::Kind;
+    use tch::{Device, Kind};
 
     use super::*;
     use crate::checkpoint;
@@ -241,8 +242,16 @@ mod tests {
     }
 
     #[test]
-    fn a_tensor_without_gradients_is_refused() {
-        let refused = GradientMeans::watch(&[normal("x", &[2])], &[1]).unwrap_err();
-        assert!(refused.to_string().contains("gradient"), "{refused}");
+    fn what_it_cannot_watch_is_refused_and_leaves_no_hook() {
+        let watched = normal("x", &[2]).set_requires_grad(true);
+        let double = Tensor::ones([2], (Kind::Double, Device::Cpu)).set_requires_grad(true);
+        for (other, told) in [(normal("y", &[2]), "1 takes no gradient"), (double, "1 is Double")] {
+            let both = [watched.shallow_clone(), other];
+            let refused = GradientMeans::watch(&both, &[2]).unwrap_err().to_string();
+            assert!(refused.contains(told), "{refused}");
+            let square = watched.square().sum(Kind::Float);
+            let found = Tensor::run_backward(&[square], &[&watched], false, false);
+            assert_eq!(found[0], &watched * 2.0);
+        }
     }
 }

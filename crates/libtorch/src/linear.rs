@@ -9,7 +9,8 @@ use crate::{LibtorchError, ffi};
 /// Wraps `at::linear`, except in single precision on the CPU: there forward and
 /// backward products run in oneDNN (`mkldnn::_linear_pointwise`), which is
 /// about twice as fast as the BLAS that libtorch chooses by itself on processors
-/// that are not Intel's. That path can be differentiated once.
+/// that are not Intel's. That path can be differentiated once: a backward pass that records a graph
+/// for second derivatives is refused there.
 ///
 /// # Errors
 /// [`LibtorchError::Call`] with libtorch's message, for example for shapes that do not fit.
@@ -89,6 +90,14 @@ mod tests {
         let w = normal("w", &[2, 3]);
         let _guard = Autocast::bf16(Device::Cpu).unwrap();
         assert_eq!(linear(&x, &w, None).unwrap().kind(), Kind::BFloat16);
+    }
+
+    #[test]
+    fn a_second_derivative_is_refused() {
+        let x = normal("x", &[4, 3]).set_requires_grad(true);
+        let y = linear(&x, &normal("w", &[2, 3]), None).unwrap().square().sum(Kind::Float);
+        let told = Tensor::f_run_backward(&[y], &[x], false, true).unwrap_err().to_string();
+        assert!(told.contains("differentiated once"), "{told}");
     }
 
     #[test]

@@ -106,7 +106,8 @@ impl ProcessGroup {
     /// call it with equally many tensors of the same sizes; all get the same bits.
     ///
     /// # Errors
-    /// [`LibtorchError::Call`] when a process is gone, or does not call it in time.
+    /// [`LibtorchError::Call`] when a process is gone, or does not call it in time, and for a
+    /// tensor that is not contiguous or not on the CPU.
     pub fn sum(&self, tensors: &[Tensor]) -> Result<(), LibtorchError> {
         let list = ffi::pointers(tensors);
         // SAFETY: the group is open and the list holds live tensors through the call, which
@@ -118,7 +119,8 @@ impl ProcessGroup {
     /// other exchanges in the same order.
     ///
     /// # Errors
-    /// [`LibtorchError::Call`] when the connections are broken.
+    /// [`LibtorchError::Call`] when the connections are broken, and for a tensor that is not
+    /// contiguous or not on the CPU.
     pub fn begin_sum(&self, tensor: Tensor) -> Result<Sum, LibtorchError> {
         let mut sum = std::ptr::null_mut();
         // SAFETY: the group is open and the tensor lives through the call; libtorch keeps
@@ -137,7 +139,8 @@ impl ProcessGroup {
     /// a tensor of the same size and kind.
     ///
     /// # Errors
-    /// [`LibtorchError::Call`] when a process is gone, or does not call it in time.
+    /// [`LibtorchError::Call`] when a process is gone, or does not call it in time, and for a
+    /// tensor that is not contiguous or not on the CPU.
     pub fn broadcast(&self, tensor: &Tensor, root: usize) -> Result<(), LibtorchError> {
         // SAFETY: the group is open and the tensor lives through the call, which returns when it
         // has been written.
@@ -252,6 +255,24 @@ pub(crate) mod tests {
         for member in members {
             assert_eq!(member.join().unwrap(), [[2.0, 3.0], [20.0, 30.0]]);
         }
+    }
+
+    #[test]
+    fn a_tensor_with_gaps_is_refused_and_left_alone() {
+        let store = open(free_port(), true).unwrap();
+        let group = ProcessGroup::open(&store, 0, 1, TIMEOUT).unwrap();
+        let whole = Tensor::from_slice(&[1.0_f32, 2.0, 3.0, 4.0]).view([2, 2]);
+        let column = || whole.narrow(1, 0, 1);
+        let refused = [
+            group.sum(&[column()]),
+            group.broadcast(&column(), 0),
+            group.begin_sum(column()).map(drop),
+        ];
+        for refused in refused {
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.contains("shape [2, 1] with strides [2, 1]"), "{refused}");
+        }
+        group.sum(&[column().contiguous()]).unwrap();
     }
 
     #[test]

@@ -16,10 +16,12 @@ impl PairAutoencoder {
     /// [N, L, P], the mean log-probability without an image, [1, C].
     ///
     /// A caption is the ids of its words, at least one and at most as many as a text has positions.
-    /// All of its words are masked, so only its length and the image are known.
+    /// All of its words are masked, so only its length and the image are known. There is at least
+    /// one caption.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] when patches or captions do not fit the model.
+    /// [`ModelError::Shape`] when patches or captions do not fit the model, [`ModelError::Config`]
+    /// when an id is not in its vocabulary.
     pub fn caption_scores(
         &self,
         patches: Option<&Tensor>,
@@ -27,12 +29,27 @@ impl PairAutoencoder {
     ) -> Result<Tensor, ModelError> {
         let places = self.config().text.map_or(0, |text| text.tokens);
         let longest = captions.iter().map(|caption| caption.len()).max().unwrap_or(0);
-        if longest > places || captions.iter().any(|caption| caption.is_empty()) {
+        if captions.is_empty()
+            || longest > places
+            || captions.iter().any(|caption| caption.is_empty())
+        {
             return Err(ModelError::Shape {
                 what: "the captions",
                 found: vec![captions.len() as i64, longest as i64],
-                expected: format!("captions of 1 to {places} words"),
+                expected: format!("at least one caption, of 1 to {places} words"),
             });
+        }
+        let known = 0..self.config().text.map_or(0, |text| text.vocabulary as i64);
+        let unknown = |(number, caption): (usize, &&[i64])| {
+            let id = caption.iter().find(|id| !known.contains(*id))?;
+            Some((number, *id))
+        };
+        if let Some((number, id)) = captions.iter().enumerate().find_map(unknown) {
+            return Err(ModelError::Config(format!(
+                "caption {number} has the word {id}, but the vocabulary has {} words; encode \
+                 captions with the model's own vocabulary",
+                known.end
+            )));
         }
         let Some(patches) = patches else { return self.scores_of(None, captions) };
         let chunks = patches.split(IMAGES, 0);

@@ -24,7 +24,8 @@ pub struct ImageTokens<'a> {
 /// Texts as ids.
 #[derive(Clone, Copy, Debug)]
 pub struct TextTokens<'a> {
-    /// Ids of all positions, i64 [B, T]; those of padding are ignored.
+    /// Ids of all positions, i64 [B, T], those of words below the vocabulary's size; those of padding
+    /// are ignored and can be any number.
     pub ids: &'a Tensor,
     /// Which positions are words, and which of these are visible.
     pub words: &'a WordIndices,

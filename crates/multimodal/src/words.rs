@@ -95,9 +95,11 @@ impl WordIndices {
         &self.visible
     }
 
-    /// Gathers the ids of the visible words, [B, T] to [B, V].
+    /// Gathers the ids of the visible words, [B, T] to [B, V]; 0 in slots without a word, since
+    /// padding can have any id, also one that is not in the vocabulary.
     pub(crate) fn visible_of(&self, ids: &Tensor) -> Tensor {
-        ids.flatten(0, -1).index_select(0, &self.visible_rows).view([self.samples, self.slots])
+        let seen = ids.flatten(0, -1).index_select(0, &self.visible_rows);
+        seen.view([self.samples, self.slots]) * &self.filled
     }
 
     /// Moves words [B, V, C] to their positions and puts `mask` \[C\] at all others, [B, T, C].

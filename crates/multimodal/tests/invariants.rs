@@ -79,6 +79,8 @@ proptest! {
         let pairs = pairs(&lengths, draw);
         let eligible = pairs.words.eligible();
         let other = pairs.ids.where_self(eligible, &(18 - &pairs.ids));
+        // Ids that are in no vocabulary, such as the -100 at which losses ignore a position.
+        let none = pairs.ids.where_scalarother(eligible, -100_i64);
         let run = |ids: &Tensor| {
             let latent = model.encode(Some(pairs.image()), Some(pairs.text(ids))).unwrap();
             let seen = latent.tokens().narrow(1, 0, 1 + pairs.images.visible_count());
@@ -86,8 +88,10 @@ proptest! {
             let texts = decoded.text().map(|text| text * eligible.unsqueeze(2).to_kind(Kind::Float));
             [Some(seen), decoded.image().map(Tensor::shallow_clone), texts]
         };
-        for (one, other) in run(&pairs.ids).iter().zip(run(&other)) {
-            prop_assert_eq!(one, &other);
+        for changed in [other, none] {
+            for (one, other) in run(&pairs.ids).iter().zip(run(&changed)) {
+                prop_assert_eq!(one, &other);
+            }
         }
     }
 
@@ -343,4 +347,23 @@ fn captions_are_scored_by_the_probability_of_their_hidden_words() {
     assert!((scores.double_value(&[1, 2]) - wanted).abs() < 1e-5);
     assert!(model.caption_scores(None, &[&[1; 9]]).is_err());
     assert!(model.caption_scores(None, &[&[]]).is_err());
+    assert!(model.caption_scores(Some(&patches), &[]).is_err());
+    for foreign in [-1, 19] {
+        let error = model.caption_scores(None, &[&[1], &[2, foreign]]).unwrap_err().to_string();
+        assert!(error.contains(&format!("caption 1 has the word {foreign},")), "{error}");
+    }
+}
+
+/// In a plan without masks, slots hold padding too, whose ids can be any number.
+#[test]
+fn padding_of_whole_texts_can_have_any_id() {
+    let (_parameters, model) = model(true);
+    let eligible: Vec<bool> = (0..2 * TOKENS).map(|place| place < TOKENS + 2).collect();
+    let plan = WordPlan::whole(&eligible, 2).unwrap();
+    let words = WordIndices::new(&plan, Device::Cpu);
+    let ids = Tensor::ones([2, TOKENS as i64], (Kind::Int64, Device::Cpu));
+    let class =
+        |ids: &Tensor| model.encode(None, Some(TextTokens { ids, words: &words })).unwrap().class();
+    let ignored = ids.where_scalarother(words.eligible(), -100_i64);
+    assert_eq!(class(&ids), class(&ignored));
 }

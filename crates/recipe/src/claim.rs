@@ -227,9 +227,17 @@ impl Claim {
         Recipe::resolve(document)
     }
 
-    /// Every key that the claim lays over the recipe in each run, with its value.
+    /// Every key that the claim lays over the recipe in each run, with the value that all runs
+    /// have; a key that a reduced form or a setting sets again is not given with the former value.
     pub fn fixed(&self) -> impl Iterator<Item = (&str, String)> {
-        self.set.iter().map(|entry| (entry.key.as_str(), settings::written(&entry.node.value)))
+        let again = move |place: usize, key: &str| {
+            let of_settings = self.settings.iter().flat_map(|setting| &setting.set);
+            self.set[place + 1..].iter().chain(of_settings).any(|later| later.key == key)
+        };
+        let entries = self.set.iter().enumerate();
+        entries
+            .filter(move |(place, entry)| !again(*place, &entry.key))
+            .map(|(_, entry)| (entry.key.as_str(), settings::written(&entry.node.value)))
     }
 }
 

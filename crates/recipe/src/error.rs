@@ -65,6 +65,18 @@ pub enum RecipeError {
         /// The folder.
         folder: PathBuf,
     },
+    /// A folder that is not a run's and holds something that a run would replace or remove.
+    #[error(
+        "{} is not the folder of a run, for it has no recipe.toml, but it holds {file}, which a \
+         run would replace; name another --out",
+        folder.display()
+    )]
+    NotOfRun {
+        /// The folder.
+        folder: PathBuf,
+        /// The name of what it holds.
+        file: String,
+    },
     /// A folder whose run was begun with another recipe.
     #[error(
         "{} was begun with another recipe ({}): {differences}; resume with the same --set and \

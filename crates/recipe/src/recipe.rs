@@ -195,6 +195,17 @@ impl<S: RecipeSettings> Recipe<S> {
         self == other || self.differing_keys(other).is_ok_and(|keys| keys.is_empty())
     }
 
+    /// The resolved recipe as TOML without the keys of [`WITHOUT_EFFECT`]: the same text for
+    /// recipes that [give the same result](Self::same_result).
+    ///
+    /// # Errors
+    /// As [`Recipe::to_toml`].
+    pub fn settings_of_result(&self) -> Result<String, RecipeError> {
+        let mut table = self.to_table()?;
+        WITHOUT_EFFECT.iter().for_each(|key| remove(&mut table, key));
+        Ok(toml::to_string(&table)?)
+    }
+
     /// The dotted keys in which the recipes differ, without those of [`WITHOUT_EFFECT`], in
     /// the order of [`Recipe::to_toml`].
     ///
@@ -260,6 +271,18 @@ pub const WITHOUT_EFFECT: [&str; 7] = [
 fn has_no_effect(key: &str) -> bool {
     let inside = |table: &str| key.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
     WITHOUT_EFFECT.iter().any(|name| key == *name || inside(name))
+}
+
+/// Takes out a dotted key, if it is there.
+fn remove(table: &mut Table, key: &str) {
+    match key.split_once('.') {
+        None => drop(table.remove(key)),
+        Some((first, rest)) => {
+            if let Some(Value::Table(inner)) = table.get_mut(first) {
+                remove(inner, rest);
+            }
+        }
+    }
 }
 
 /// Collects the dotted keys of values that differ, or that one side alone has.

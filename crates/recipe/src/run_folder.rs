@@ -1,6 +1,7 @@
 //! A run's folders: where they lie, whether a run may use them, and its recipe there.
 
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use bauta_files::write_whole;
@@ -39,17 +40,22 @@ impl Folders {
 }
 
 impl<S: SystemSettings> Recipe<S> {
-    /// Checks that this recipe can be run in a folder: it holds no run, or, with `resume`, a run of
-    /// this recipe.
+    /// Checks that this recipe can be run in a folder: it holds no run and nothing that a run would
+    /// replace or remove, or, with `resume`, a run of this recipe.
     ///
     /// # Errors
     /// [`RecipeError::Occupied`] when it holds a run and `resume` is not set,
-    /// [`RecipeError::BegunOtherwise`] when that is a run of another recipe, and the errors of
+    /// [`RecipeError::BegunOtherwise`] when that is a run of another recipe,
+    /// [`RecipeError::NotOfRun`] when it holds no run but files of the same names,
+    /// [`RecipeError::RunFolder`] when it is no folder or cannot be read, and the errors of
     /// [`Recipe::load`] when its recipe cannot be read.
     pub fn check_run_folder(&self, folder: &Path, resume: bool) -> Result<(), RecipeError> {
         let recipe = folder.join("recipe.toml");
         if !recipe.exists() {
-            return Ok(());
+            let found = in_the_way(folder)
+                .map_err(|source| RecipeError::RunFolder { folder: folder.to_owned(), source })?;
+            let folder = folder.to_owned();
+            return found.map_or(Ok(()), |file| Err(RecipeError::NotOfRun { folder, file }));
         }
         let folder = folder.to_owned();
         if !resume {
@@ -78,6 +84,32 @@ impl<S: SystemSettings> Recipe<S> {
         }
         Ok(named.join("; "))
     }
+}
+
+/// What a run replaces in its folder, besides event files and whatever is called `*.partial`.
+const REPLACED: [&str; 6] =
+    ["checkpoints", "metrics.jsonl", "pictures", "report.html", "sections.json", "summary.json"];
+
+/// The name of something in a folder, which holds no run, that a run there would replace or remove.
+fn in_the_way(folder: &Path) -> io::Result<Option<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // A run that was killed as it began may have left its recipe unfinished.
+        let partial = name.ends_with(".partial") && name != "recipe.toml.partial";
+        let events = name.starts_with("events.out.tfevents.");
+        // An empty folder, such as a link to a larger disk, has nothing to lose.
+        let empty = || fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_none());
+        if (REPLACED.contains(&name.as_str()) || events || partial) && !empty() {
+            found.push(name);
+        }
+    }
+    Ok(found.into_iter().min())
 }
 
 /// Maximum number of differing keys that a message names.

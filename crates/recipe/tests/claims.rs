@@ -112,6 +112,19 @@ fn a_claim_says_what_it_compares() {
 }
 
 #[test]
+fn what_every_run_has_is_told_once_and_as_the_runs_have_it() {
+    let quick = parse(CLAIM, true);
+    let fixed: Vec<(&str, String)> = quick.fixed().collect();
+    assert_eq!(fixed, [("decoder.depth", "2".to_owned()), ("train.epochs", "1".to_owned())]);
+    let set =
+        "[set]\n\"mask.ratio\" = 0.6\n\"train.epochs\" = 2\n[[setting]]\nname = \"random 75 %\"";
+    let text = NAMED.replace("[[setting]]\nname = \"random 75 %\"", set);
+    let named = parse(&text, false);
+    let fixed: Vec<(&str, String)> = named.fixed().collect();
+    assert_eq!(fixed, [("train.epochs", "2".to_owned())], "two settings have their own ratio");
+}
+
+#[test]
 fn cells_are_every_setting_with_every_seed_seed_by_seed() {
     let cells = parse(CLAIM, false).cells(&recipes("cells")).unwrap();
     let names: Vec<&str> = cells.iter().map(|cell| cell.name.as_str()).collect();

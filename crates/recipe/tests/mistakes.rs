@@ -273,6 +273,35 @@ fn what_differs_from_the_recipe_that_a_run_was_begun_with_is_named() {
 }
 
 #[test]
+fn a_folder_of_ones_own_is_no_runs_if_a_run_would_replace_a_part_of_it() {
+    let recipe: Recipe<Mae> =
+        Recipe::parse(valid::RECIPE, Path::new("r.toml"), &Layers::default()).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    let check = |resume| recipe.check_run_folder(folder, resume).map_err(|e| e.to_string());
+    assert_eq!(recipe.check_run_folder(&folder.join("new"), false).map_err(drop), Ok(()));
+    // What a claim and a shell put there first, and an empty folder.
+    for name in ["cell.json", "log.txt", ".lock", "recipe.toml.partial"] {
+        std::fs::write(folder.join(name), "text").unwrap();
+    }
+    std::fs::create_dir(folder.join("checkpoints")).unwrap();
+    assert_eq!((check(false), check(true)), (Ok(()), Ok(())));
+    let others = ["metrics.jsonl", "events.out.tfevents.1.host", "data.partial", "checkpoints/a"];
+    for name in others {
+        let path = folder.join(name);
+        std::fs::write(&path, "text").unwrap();
+        for resume in [false, true] {
+            let refused = check(resume).unwrap_err();
+            let held = name.split('/').next().unwrap();
+            assert!(refused.contains(&format!("it holds {held}, which")), "{refused}");
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+    let refused = recipe.check_run_folder(&folder.join("log.txt"), false).unwrap_err().to_string();
+    assert!(refused.starts_with("cannot write the run folder"), "{refused}");
+}
+
+#[test]
 fn a_begun_run_without_checkpoints_is_told_from_one_that_is_not_begun() {
     let place = tempfile::tempdir().unwrap();
     let folders = Folders::beside(Path::new("r.toml"), &place.path().join("run"));
@@ -307,6 +336,9 @@ fn resuming_asks_for_the_same_result_only() {
     let other = recipe(&free);
     assert!(own != other && own.same_result(&other));
     assert_eq!(own.differing_keys(&other).unwrap(), [""; 0]);
+    let text = |recipe: &Recipe<Mae>| recipe.settings_of_result().unwrap();
+    assert_eq!(text(&own), text(&other));
+    assert_ne!(text(&own), text(&recipe(&["train.epochs=5"])));
     let looked_at = recipe(&["eval.every=3", "eval.features_in_memory=0"]);
     assert!(own != looked_at && own.same_result(&looked_at) && looked_at.same_result(&own));
     let other = recipe(&["train.log_every=7", "train.epochs=5", "data.limit=500", "seed=1"]);

@@ -231,12 +231,30 @@ fn an_optimizer_or_a_schedule_of_choice_forgets_what_the_file_says_to_others() {
     let file = valid::RECIPE.replace("epochs = 4", "epochs = 4\nmin_lr = 1e-5");
     let constant = parse(&file, false, &["train.schedule=constant"]);
     assert_eq!((constant.train.schedule, constant.train.min_lr), (Schedule::Constant, 0.0));
+    let constant = "[quick]\n\"train.schedule\" = \"constant\"";
+    let quick = parse(&file.replace("[quick]", constant), true, &[]);
+    assert_eq!((quick.train.schedule, quick.train.min_lr), (Schedule::Constant, 0.0));
     for milestones in ["[0]", "[4]", "[2, 2]", "[3, 1]", "[nan]"] {
         let milestones = format!("train.milestones={milestones}");
         let layers = Layers::of(&["train.schedule=steps".to_owned(), milestones.clone()]);
         let error = <Recipe>::parse(valid::RECIPE, Path::new("r.toml"), &layers).unwrap_err();
         assert!(error.to_string().starts_with(&format!("--set {milestones}: ")), "{error}");
     }
+}
+
+#[test]
+fn a_reduced_form_is_held_to_its_own_choice() {
+    let quick = |lines: &str| {
+        let text = valid::RECIPE.replace("[quick]", &format!("[quick]\n{lines}"));
+        let layers = Layers { quick: true, set: Vec::new() };
+        <Recipe>::parse(&text, Path::new("r.toml"), &layers).map_err(|error| error.to_string())
+    };
+    let refused = "r.toml:36: train.decay is only used with train.schedule \"steps\"; remove it";
+    let tables = ["train = { decay = 0.5, schedule = \"constant\" }", "\"train.decay\" = 0.5"];
+    for lines in tables {
+        assert_eq!(quick(lines).unwrap_err(), refused, "{lines}");
+    }
+    assert!(quick("train = { optimizer = \"sgd\" }").is_ok(), "the file's betas are adamw's");
 }
 
 prop_compose! {

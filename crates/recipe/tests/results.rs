@@ -91,6 +91,18 @@ fn quick_is_laid_over_a_row_and_overrides_over_quick() {
     let read = Claim::parse(&text, Path::new("as_it_is.toml"), Size::Full).unwrap();
     assert_eq!(read.cells(&recipes()).unwrap(), cells, "{text}");
 
+    // The optimiser of the reduced form has no betas; the file's are those of another.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("results-quick");
+    fs::create_dir_all(&folder).unwrap();
+    let sgd = valid::RECIPE.replace("[quick]", "[quick]\n\"train.optimizer\" = \"sgd\"");
+    fs::write(folder.join("valid.toml"), sgd).unwrap();
+    let layers = TableLayers { quick: true, ..TableLayers::default() };
+    let table = ResultTable::parse(TABLE, Path::new("t.toml"), &folder, &layers).unwrap();
+    let cells = table.cells(0, &folder).unwrap();
+    let text = table.claim(0).to_toml();
+    let read = Claim::parse(&text, Path::new("as_it_is.toml"), Size::Full).unwrap();
+    assert_eq!(read.cells(&folder).unwrap(), cells, "{text}");
+
     let layers = TableLayers { seeds: vec![7, 8], ..TableLayers::default() };
     assert_eq!(parse(TABLE, &layers).unwrap().seeds, [7, 8]);
 }

@@ -85,6 +85,19 @@ fn what_is_written_is_read_back_as_the_same_runs() {
 }
 
 #[test]
+fn any_path_is_read_back() {
+    let recipes = recipes("sweep-paths");
+    // An accent of its own character, as macOS writes it, and what TOML escapes.
+    for root in ["/home/andre\u{301}", "/a \"b\" c", "/a\\b", "/a\u{200b}b", "/a'b\"c"] {
+        let set = format!("data.root={root}");
+        let claim = claim(&recipes, &["mask.ratio=0.5,0.75"], &[set.as_str()]).unwrap();
+        let text = claim.to_toml();
+        let read = Claim::parse(&text, Path::new("valid-quick.toml"), Size::Full).unwrap();
+        assert_eq!(read.cells(&recipes).unwrap(), claim.cells(&recipes).unwrap(), "{text}");
+    }
+}
+
+#[test]
 fn what_cannot_be_varied_is_refused() {
     let recipes = recipes("sweep-refused");
     let refuse = |axes: &[&str]| {

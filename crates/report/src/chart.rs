@@ -152,35 +152,39 @@ fn range(values: impl Iterator<Item = f64>, room: f64, from_zero: bool) -> std::
     low - room..high + room
 }
 
-/// The format of the numbers along an axis.
-enum Digits {
-    Exponent,
+/// The format of the numbers along an axis, each with its number of decimals.
+pub enum Digits {
+    /// With an exponent.
+    Exponent(usize),
+    /// Without one.
     After(usize),
 }
 
 /// Enough digits to tell the labels of a range apart.
-fn digits(range: &std::ops::Range<f64>) -> Digits {
+pub fn digits(range: &std::ops::Range<f64>) -> Digits {
     let (size, width) = (range.start.abs().max(range.end.abs()), range.end - range.start);
-    if !(0.01..1e7).contains(&size) {
-        return Digits::Exponent;
-    }
     // Labels are at multiples of 1, 2 or 5 times a power of ten.
-    Digits::After((-(width / 6.0).log10().floor()).clamp(0.0, 6.0) as usize)
+    let step = (width / 6.0).log10().floor();
+    if !(0.01..1e7).contains(&size) {
+        return Digits::Exponent((size.log10().floor() - step).clamp(1.0, 6.0) as usize);
+    }
+    Digits::After((-step).clamp(0.0, 6.0) as usize)
 }
 
 impl Digits {
     /// The same without decimals.
     fn of_counts(self) -> Self {
         match self {
-            Self::Exponent => Self::Exponent,
+            Self::Exponent(digits) => Self::Exponent(digits),
             Self::After(_) => Self::After(0),
         }
     }
 
-    fn show(&self, value: f64) -> String {
+    /// A label of the axis.
+    pub fn show(&self, value: f64) -> String {
         match *self {
-            Self::Exponent if value == 0.0 => "0".to_owned(),
-            Self::Exponent => format!("{value:.1e}"),
+            Self::Exponent(_) if value == 0.0 => "0".to_owned(),
+            Self::Exponent(digits) => format!("{value:.digits$e}"),
             // Not "-0".
             Self::After(digits) => format!("{:.digits$}", value + 0.0),
         }
@@ -250,6 +254,8 @@ mod tests {
             (0.0..5000.0, 1000.0, "1000"),
             (0.0..0.001, 0.0005, "5.0e-4"),
             (0.0..0.001, 0.0, "0"),
+            (0.005..0.0052, 0.00502, "5.02e-3"),
+            (1e7..1.01e7, 1.002e7, "1.002e7"),
             (0.0..0.85, 0.1, "0.1"),
             (0.0..20.0, 5.0, "5"),
         ] {

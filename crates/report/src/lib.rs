@@ -59,7 +59,7 @@ mod verdict;
 pub use error::ReportError;
 pub use metrics::{FeatureRecord, MetricsLog, Record};
 pub use page::write;
-pub use results::{Made, Results, ResultsRow, RowNumbers, TableRuns};
+pub use results::{Made, Results, ResultsRow, RowNumbers, TableRuns, row_digest};
 pub use scatter::scatter;
 pub use section::{Body, PictureFile, Section, Series, TableCell};
 pub use summary::{Summary, TeacherWeights, Training, thread_count};

@@ -35,7 +35,7 @@ pub fn write(folder: &Path) -> Result<(), ReportError> {
         h1 { (summary.recipe) }
         p.lead { (recipe.text("about", "summary")) br; (recipe.text("about", "paper")) }
         h2 { "Result" }
-        (result(&summary, recipe.text("data", "name")))
+        (result(&summary, &recipe))
         h2 { "Training" }
         (training(&summary, &records))
         @if !curves.is_empty() { h2 { "Curves" } }
@@ -73,14 +73,21 @@ impl RecipeFile {
         let value = self.table.get(section).and_then(|section| section.get(key));
         value.and_then(toml::Value::as_str).unwrap_or_default()
     }
+
+    /// The part of the data that the metrics were measured on, in words.
+    fn measured_on(&self) -> &'static str {
+        let held_out = self.table.get("data").and_then(|data| data.get("validation"));
+        if held_out.is_some() { "Held-out training images" } else { "Test split" }
+    }
 }
 
-fn result(summary: &Summary, data: &str) -> Markup {
+fn result(summary: &Summary, recipe: &RecipeFile) -> Markup {
+    let data = recipe.text("data", "name");
     html! {
         (metrics(summary))
         p.lead {
             @if summary.eval.is_empty() { "Only the training was measured. " }
-            @else { "Test split" @if !data.is_empty() { " of " (data) } ". " }
+            @else { (recipe.measured_on()) @if !data.is_empty() { " of " (data) } ". " }
             "Seed " (summary.seed) "."
             @if !summary.baseline.is_empty() { " Baselines go through the same code." }
             @for protocol in &summary.protocols { br; (protocol) }

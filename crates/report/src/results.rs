@@ -3,6 +3,7 @@
 //! [`Results`] keeps every seed's number. The HTML page and the Markdown table are generated from
 //! it alone.
 
+mod digest;
 mod runs;
 
 use std::fmt::Write;
@@ -14,6 +15,7 @@ use bauta_recipe::claim::{ResultRow, ResultTable, Spread};
 use maud::html;
 use serde::{Deserialize, Serialize};
 
+pub use self::digest::row_digest;
 pub use self::runs::{RowNumbers, TableRuns};
 use crate::ReportError;
 use crate::claims::{over, spread};
@@ -51,6 +53,17 @@ pub struct ResultsRow {
     /// Where its runs were made; `None` before they are made, and if another row's runs are shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<Made>,
+    /// A digest of the settings that its numbers depend on; `None` before it is made.
+    ///
+    /// It covers, of every run, the resolved recipe and that of its teacher, with overrides and
+    /// without the keys of [`WITHOUT_EFFECT`](bauta_recipe::WITHOUT_EFFECT); and of every column
+    /// the name of the metric in this row, or the resolved settings of the fine-tuning. It covers
+    /// neither the program nor the machine, which `made` states, nor the headings of the columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Whether the settings of its table or recipe are not known to be those it was made with.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub former: bool,
 }
 
 /// The machine and program of a row's runs.
@@ -79,7 +92,7 @@ impl Results {
         let numbers = vec![Vec::new(); columns.len()];
         let row = |row: &ResultRow| {
             let (name, numbers) = (row.name.clone(), numbers.clone());
-            ResultsRow { name, numbers, made: None }
+            ResultsRow { name, numbers, made: None, digest: None, former: false }
         };
         Self {
             table: table.name.clone(),
@@ -230,6 +243,13 @@ impl Results {
             let missing = missing.join(", ");
             write!(text, " Not made yet: {missing}.").expect("a string takes everything");
         }
+        let former: Vec<&str> =
+            self.rows.iter().filter(|row| row.former).map(|row| &*row.name).collect();
+        if !former.is_empty() {
+            let former = former.join(", ");
+            write!(text, " Settings may have changed since these were made: {former}.")
+                .expect("a string takes everything");
+        }
         text
     }
 }
@@ -238,6 +258,12 @@ impl ResultsRow {
     /// Whether it has no numbers.
     pub fn is_empty(&self) -> bool {
         self.numbers.iter().all(Vec::is_empty)
+    }
+
+    /// Takes out its numbers, as before it was made.
+    pub fn clear(&mut self) {
+        self.numbers.iter_mut().for_each(Vec::clear);
+        (self.made, self.digest, self.former) = (None, None, false);
     }
 }
 

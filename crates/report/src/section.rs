@@ -27,7 +27,7 @@ pub struct Section {
 pub enum Body {
     /// Prose; an empty line starts a new paragraph.
     Text(String),
-    /// A table. Missing cells at the end of a row stay empty.
+    /// A table. Cells that a row lacks at its end are shown as dashes.
     Table {
         /// The columns' headings.
         head: Vec<String>,

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bauta_recipe::claim::{Cell, Claim};
-use bauta_report::claims::{Fingerprint, finished, sweep};
+use bauta_report::claims::{Fingerprint, claim_folder, finished, sweep};
 use bauta_report::{ReportError, Summary};
 use claim::{CLAIM, parse, summary};
 
@@ -74,7 +74,7 @@ fn a_finished_run_is_not_made_again() {
     assert_eq!(first, second);
     assert_eq!(
         case.told.borrow()[1],
-        "[2/4] mask.ratio 0.75, seed 0: linear_top1 0.5000, 1400 images/s (finished earlier)"
+        "[2/4] mask.ratio 0.75, seed 0: linear_top1 0.5000, 1400 samples/s (finished earlier)"
     );
 }
 
@@ -114,6 +114,38 @@ fn runs_of_another_program_or_setting_are_put_aside_and_made_again() {
     fs::write(case.path("0.25-seed1/cell.json"), other).unwrap();
     case.sweep("c").unwrap();
     assert_eq!(*case.made.borrow(), ["0.25-seed0", "0.75-seed0", "0.25-seed1"].map(str::to_owned));
+}
+
+#[test]
+fn what_cannot_change_a_result_makes_no_run_again() {
+    let case = Case::new();
+    let first = case.sweep("a").unwrap();
+    let path = case.path("0.25-seed0/recipe.toml");
+    let recipe = fs::read_to_string(&path).unwrap();
+    let other = recipe.replace("log_every = 50", "log_every = 7");
+    assert_ne!(other, recipe);
+    fs::write(&path, other).unwrap();
+    assert_eq!(case.sweep("a").unwrap(), first);
+    assert_eq!(case.made.borrow().len(), 0, "{:?}", case.told);
+}
+
+#[test]
+fn the_folder_of_a_claim_that_is_running_keeps_its_claim() {
+    let case = Case::new();
+    let text = || fs::read_to_string(case.path("claim.toml")).unwrap();
+    // What a process left that was killed before it wrote the claim.
+    fs::write(case.path(".lock"), "").unwrap();
+    let lock = claim_folder(case.scratch.path(), b"first").unwrap();
+    let refused = claim_folder(case.scratch.path(), b"second").unwrap_err().to_string();
+    assert!(refused.contains("another process is running"), "{refused}");
+    assert_eq!(text(), "first");
+    drop(lock);
+    drop(claim_folder(case.scratch.path(), b"second").unwrap());
+    assert_eq!(text(), "second");
+    fs::remove_file(case.path("claim.toml")).unwrap();
+    fs::write(case.path("other"), "").unwrap();
+    let refused = claim_folder(case.scratch.path(), b"third").unwrap_err().to_string();
+    assert!(refused.contains("not empty and not the folder of a claim"), "{refused}");
 }
 
 #[test]

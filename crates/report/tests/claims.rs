@@ -102,6 +102,16 @@ fn the_page_holds_all_of_it_and_needs_nothing_else() {
 }
 
 #[test]
+fn the_papers_axis_has_labels_that_differ() {
+    let near = r#"values = { "0.25" = 0.912, "0.75" = 0.915 }"#;
+    let claim = CLAIM.replace(r#"values = { "0.75" = 73.5 }"#, near);
+    assert!(claim.contains(near));
+    let case = Case::of(&claim);
+    let page = page(&case.claim, &case.findings(), &case.summaries).unwrap();
+    assert!(page.contains("\n0.9150\n") && !page.contains("\n0.9\n"), "{page}");
+}
+
+#[test]
 fn a_metric_that_no_run_has_is_named_with_those_there_are() {
     let mut case = Case::new();
     let summary = &case.summaries[0];

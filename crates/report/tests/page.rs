@@ -129,6 +129,17 @@ fn an_older_runs_folder_gives_a_page_with_its_pictures() {
 }
 
 #[test]
+fn a_run_that_was_measured_on_held_out_images_does_not_name_the_test_split() {
+    let scratch = tempfile::tempdir().unwrap();
+    older_run(scratch.path());
+    let recipe = format!("{RECIPE}validation = 0.1\n");
+    fs::write(scratch.path().join("recipe.toml"), recipe).unwrap();
+    let page = page_of(scratch.path());
+    assert!(page.contains("Held-out training images of cifar10. Seed 3."), "{page}");
+    assert!(!page.contains("Test split"));
+}
+
+#[test]
 fn the_share_of_the_peak_is_the_mean_over_the_time() {
     let scratch = tempfile::tempdir().unwrap();
     older_run(scratch.path());

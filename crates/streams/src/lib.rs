@@ -88,7 +88,8 @@ impl RandomStream {
         (self.0.next_u32() >> 8) as f32 * (1.0 / 16_777_216.0)
     }
 
-    /// Draws a number uniform in [`low`, `high`), with 53 random bits.
+    /// Draws a number uniform in [`low`, `high`), with 53 random bits. A number just below `high` can
+    /// round to it, unless `low` is 0.
     pub fn uniform_in(&mut self, low: f64, high: f64) -> f64 {
         let unit = (self.bits() >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0);
         low + (high - low) * unit

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use bauta_backbones::checkpoint::{Mismatch, read_tensors, write_tensors_with};
+use bauta_backbones::{BareNetwork, WeightShape};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -56,7 +57,8 @@ impl Learner {
     ///
     /// # Errors
     /// [`SupermaskError::Packed`] when the files have another layout or do not match their
-    /// description, [`SupermaskError::Model`] when they cannot be read.
+    /// description, [`SupermaskError::Setting`] when that has fewer heads than tasks,
+    /// [`SupermaskError::Model`] when they cannot be read.
     pub fn import(path: &Path, device: Device) -> Result<Self, SupermaskError> {
         let beside = path.with_extension(CONFIG);
         let refuse = |reason: String| SupermaskError::Packed { path: path.into(), reason };
@@ -70,6 +72,7 @@ impl Learner {
             let found = described.format;
             return Err(refuse(format!("has layout {found}; this version reads {FORMAT}")));
         }
+        described.learner.check_tasks(described.tasks)?;
         let mut tensors = read_tensors(path)?;
         let has_all = |t: &usize| tensors.keys().any(|k| k.starts_with(&format!("task.{t}.")));
         if described.learner.density.is_some() && !(0..described.tasks).all(|task| has_all(&task)) {
@@ -78,9 +81,29 @@ impl Learner {
                 described.tasks
             )));
         }
+        let unlike = |mismatch: Mismatch| {
+            refuse(format!("does not match the network that it describes: {mismatch}"))
+        };
+        // A description can name any size: nothing is allocated before the file has it too.
+        let LearnerConfig { network, classes, heads, .. } = &described.learner;
+        let outputs = classes.saturating_mul(heads.unwrap_or(1));
+        let network = BareNetwork::new(network.clone(), outputs)?;
+        let mut mismatch = Mismatch::default();
+        for WeightShape { name, shape } in network.layers() {
+            let name = format!("{name}.weight");
+            match tensors.get(&name) {
+                None => mismatch.missing.push(name),
+                Some(found) if found.size() != *shape => {
+                    mismatch.misshaped.push((name, found.size(), shape.clone()));
+                }
+                Some(_) => {}
+            }
+        }
+        if !mismatch.is_empty() {
+            return Err(unlike(mismatch));
+        }
         let mut learner = Self::new(described.learner, 0, device)?;
         (0..described.tasks).for_each(|_| learner.expect_finished());
-        let mut mismatch = Mismatch::default();
         let weights = learner.weights.iter();
         let weights = weights.map(|(name, w)| (format!("{name}.weight"), w.shallow_clone()));
         let slots: Vec<_> = weights.chain(learner.finished_state()).collect();
@@ -88,9 +111,7 @@ impl Learner {
         mismatch.unexpected = tensors.into_keys().collect();
         mismatch.unexpected.sort();
         if !mismatch.is_empty() {
-            return Err(refuse(format!(
-                "does not match the network that it describes: {mismatch}"
-            )));
+            return Err(unlike(mismatch));
         }
         for (number, task) in learner.tasks.iter().enumerate() {
             for (name, mask) in &task.masks {

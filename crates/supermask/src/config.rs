@@ -3,7 +3,7 @@
 use bauta_backbones::BareConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::{Density, WeightStart};
+use crate::{Density, SupermaskError, WeightStart};
 
 /// A learner's settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,20 @@ pub struct LearnerConfig {
     /// Whether the scores of finished tasks are kept, for `Learner::transfer`: 4n bytes per task
     /// instead of n / 8.
     pub keep_scores: bool,
+}
+
+impl LearnerConfig {
+    /// Refuses more tasks than there are separate heads.
+    pub(crate) fn check_tasks(&self, tasks: usize) -> Result<(), SupermaskError> {
+        match self.heads {
+            Some(heads) if tasks > heads => Err(SupermaskError::Setting {
+                key: "heads",
+                value: heads.to_string(),
+                rule: format!("at least {tasks}, one for each task"),
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The weights of a mask that can change while weights are learnt.

@@ -128,12 +128,14 @@ impl Learner {
     /// the task's number, and its statistics are reset.
     ///
     /// # Errors
-    /// [`SupermaskError::Order`] when `task` is not the next one.
+    /// [`SupermaskError::Order`] when `task` is not the next one, [`SupermaskError::Setting`] when
+    /// there is no head left for it.
     pub fn begin(&mut self, task: usize) -> Result<(), SupermaskError> {
         let begun = self.tasks.len();
         if task != begun {
             return Err(SupermaskError::Order { task, begun });
         }
+        self.config.check_tasks(task + 1)?;
         self.first_live = task;
         self.push();
         self.redraw("scores", task as u64, score_start);
@@ -143,11 +145,13 @@ impl Learner {
     /// Begins `tasks` tasks at once, which are learnt together (the joint baseline).
     ///
     /// # Errors
-    /// [`SupermaskError::Order`] when a task has already begun.
+    /// [`SupermaskError::Order`] when a task has already begun, [`SupermaskError::Setting`] when
+    /// there are fewer heads.
     pub fn begin_together(&mut self, tasks: usize) -> Result<(), SupermaskError> {
         if let begun @ 1.. = self.tasks.len() {
             return Err(SupermaskError::Order { task: 0, begun });
         }
+        self.config.check_tasks(tasks)?;
         (0..tasks).for_each(|_| self.push());
         self.first_live = 0;
         Ok(())

@@ -37,6 +37,20 @@ fn tasks_come_in_their_order() {
 }
 
 #[test]
+fn each_task_needs_a_head_of_its_own() {
+    let mut config = config(false, 0.3, false);
+    (config.density, config.heads) = (None, Some(2));
+    let refused = |learner: &mut Learner, task| learner.begin(task).unwrap_err().to_string();
+    let mut learner = learner(config);
+    assert!(learner.begin_together(3).unwrap_err().to_string().starts_with("heads is 2; "));
+    learner.begin(0).unwrap();
+    learner.begin(1).unwrap();
+    let wanted = "heads is 2; it must be at least 3, one for each task";
+    assert_eq!(refused(&mut learner, 2), wanted);
+    assert_eq!(learner.begun(), 2);
+}
+
+#[test]
 fn labels_are_local() {
     let labels = |values: &[i64]| check_labels(&Tensor::from_slice(values), 3);
     labels(&[0, 2, 1]).unwrap();
@@ -230,6 +244,18 @@ fn files_of_another_network_are_refused() {
         tensors.insert("stranger".to_owned(), Tensor::from(1.0_f32));
     });
     assert!(error.contains("stranger"), "{error}");
+    // Sizes that no machine has room for, and more tasks than heads.
+    let described = fs::read_to_string(path("mlp.json")).unwrap();
+    let renamed = |from: &str, to: &str| {
+        assert!(described.contains(from), "{described}");
+        fs::write(path("mlp.json"), described.replace(from, to)).unwrap();
+        refused(&path("mlp.safetensors"))
+    };
+    let error = renamed("\"hidden\":[40,20]", "\"hidden\":[1000000000000,1000000000000]");
+    assert!(error.contains("does not match the network that it describes"), "{error}");
+    assert!(error.contains("linear.0.weight: file has [40, 64]"), "{error}");
+    let error = renamed("\"heads\":null", "\"heads\":1");
+    assert_eq!(error, "heads is 1; it must be at least 2, one for each task");
     fs::write(path("mlp.json"), "{}").unwrap();
     assert!(refused(&path("mlp.safetensors")).contains("does not describe packed subnetworks"));
     assert!(refused(&path("nothing.safetensors")).contains("nothing.json"));

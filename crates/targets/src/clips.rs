@@ -92,6 +92,8 @@ pub struct ClipTarget {
     per_token: usize,
     /// The chosen frames, [T'·u].
     frames: Tensor,
+    /// The last of them.
+    last: i64,
 }
 
 impl ClipTarget {
@@ -113,8 +115,8 @@ impl ClipTarget {
         }
         let places: Vec<i64> = chosen.iter().map(|&frame| frame as i64).collect();
         let frames = Tensor::from_slice(&places).to_device(device);
-        let per_token = chosen.len() / steps;
-        Ok(Self { grid, channels, normalize, per_token, frames })
+        let (per_token, last) = (chosen.len() / steps, places.into_iter().max().unwrap_or(0));
+        Ok(Self { grid, channels, normalize, per_token, frames, last })
     }
 
     /// Whether pixels are standardised within each token.
@@ -123,6 +125,9 @@ impl ClipTarget {
     }
 
     /// The chosen frames of clips: [B, C, T, H, W] to [B, C, T'·u, H, W].
+    ///
+    /// # Panics
+    /// When the clips have fewer frames.
     pub fn choose(&self, clips: &Tensor) -> Tensor {
         clips.index_select(2, &self.frames)
     }
@@ -132,7 +137,7 @@ impl ClipTarget {
     /// # Errors
     /// [`TargetError::Shape`] when the clips do not fit the grid.
     pub fn all(&self, clips: &Tensor) -> Result<Tensor, TargetError> {
-        let tokens = patchify_clip(&self.choose(clips), self.grid)?;
+        let tokens = self.tokens(clips)?;
         Ok(if self.normalize { standardised(tokens) } else { tokens })
     }
 
@@ -141,7 +146,7 @@ impl ClipTarget {
     /// # Errors
     /// [`TargetError::Shape`] when the clips do not fit the grid.
     pub fn masked(&self, clips: &Tensor, indices: &TokenIndices) -> Result<Tensor, TargetError> {
-        let tokens = patchify_clip(&self.choose(clips), self.grid)?;
+        let tokens = self.tokens(clips)?;
         let masked = indices.gather_masked(&tokens);
         Ok(if self.normalize { standardised(masked) } else { masked })
     }
@@ -165,12 +170,22 @@ impl ClipTarget {
     pub fn to_frames(&self, predictions: &Tensor, clips: &Tensor) -> Result<Tensor, TargetError> {
         let pixels = match self.normalize {
             true => {
-                let (mean, deviation) = statistics(&patchify_clip(&self.choose(clips), self.grid)?);
+                let (mean, deviation) = statistics(&self.tokens(clips)?);
                 predictions * deviation + mean
             }
             false => predictions.shallow_clone(),
         };
         unpatchify_clip(&pixels, self.grid, self.channels, self.per_token)
+    }
+
+    /// All tokens of the chosen frames, as they are.
+    fn tokens(&self, clips: &Tensor) -> Result<Tensor, TargetError> {
+        let size = clips.size();
+        if size.len() != 5 || size[2] <= self.last {
+            let expected = format!("clips [B, C, T, H, W] of {} or more frames", self.last + 1);
+            return Err(TargetError::Shape { found: size, expected });
+        }
+        patchify_clip(&self.choose(clips), self.grid)
     }
 
     /// A mask [B, L] at the resolution of the chosen frames: [B, 1, T'·u, H, W] for patches
@@ -275,6 +290,17 @@ mod tests {
         let clips = normal("clips", &[2, 3, 4, 8, 12]);
         assert!(patchify_clip(&clips, Grid::new(3, 2, 3).unwrap()).is_err());
         assert!(patchify_clip(&clips.select(2, 0), grid).is_err());
+        let target = target(&[0, 3], true);
+        for other in [clips.narrow(2, 0, 3), clips.select(2, 0)] {
+            for refused in [
+                target.all(&other),
+                target.masked(&other, &indices(12)),
+                target.to_frames(&target.all(&clips).unwrap(), &other),
+            ] {
+                let refused = refused.unwrap_err().to_string();
+                assert!(refused.ends_with("[B, C, T, H, W] of 4 or more frames"), "{refused}");
+            }
+        }
     }
 
     proptest! {

@@ -5,7 +5,7 @@
 //! are configured. [`TASKS`] lists the tasks, each with a name such as `shuffle.rgb`;
 //! [`Pretext::losses`] computes the losses of the wanted tasks and skips forward passes that none
 //! of them needs. The caller chooses which clips are shuffled or reversed; a mismatched pair takes
-//! its second input from the next clip of the batch.
+//! its second input from the clip before it in the batch, for the first from the last.
 
 mod heads;
 mod inputs;
@@ -106,6 +106,11 @@ impl Pretext {
         pixels: &Tensor,
         frames: usize,
     ) -> Result<Tensor, ModelError> {
+        let found = pixels.size();
+        if found.len() != 5 || found[2] < frames as i64 {
+            let expected = format!("[B, 3, {frames} or more, H, W]");
+            return Err(ModelError::Shape { what: "the clips", found, expected });
+        }
         let seen = to_unit(&pixels.narrow(2, 0, frames as i64));
         Ok(network.forward(&seen, Moments::Running)?.embedding)
     }
@@ -240,7 +245,7 @@ impl<'a> Pass<'a> {
                 let one = &self.features(one)?.embedding;
                 let other = &self.features(other)?.embedding;
                 let together = matching.forward(one, other);
-                let apart = matching.forward(one, &next(other));
+                let apart = matching.forward(one, &before(other));
                 let label = Tensor::cat(&[together.ones_like(), apart.zeros_like()], 0);
                 Ok(yes_or_no(&Tensor::cat(&[together, apart], 0), &label.squeeze_dim(1)))
             }
@@ -248,7 +253,7 @@ impl<'a> Pass<'a> {
                 let [one, other] =
                     joint.forward(&self.features(one)?.embedding, &self.features(other)?.embedding);
                 let near = squared_distance(&one, &other);
-                let far = squared_distance(&one, &next(&other));
+                let far = squared_distance(&one, &before(&other));
                 Ok((near - far + MARGIN).relu().mean(Kind::Float))
             }
             (Task::Distill(from, site), Head::Student(student)) => {
@@ -276,8 +281,9 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// The rows of a batch moved up by one, so that each clip is paired with the next one's row.
-fn next(x: &Tensor) -> Tensor {
+/// The rows of a batch moved down by one: each clip gets the row of the one before, the first that
+/// of the last.
+fn before(x: &Tensor) -> Tensor {
     x.roll([1_i64], [0_i64])
 }
 

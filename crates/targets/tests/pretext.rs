@@ -297,6 +297,9 @@ fn what_does_not_fit_is_refused() {
     let short = SoundingClips { pixels: clips().pixels.narrow(2, 0, 4), ..clips() };
     let refused = pretext.losses(&short, &only(0)).unwrap_err().to_string();
     assert_eq!(refused, "the clips is [3, 3, 4, 16, 16], the model expects [B, 3, 6, 16, 16]");
+    let refused = Pretext::embed(pretext.rgb(), &short.pixels, 5).unwrap_err().to_string();
+    let wanted = "the clips is [3, 3, 4, 16, 16], the model expects [B, 3, 5 or more, H, W]";
+    assert_eq!(refused, wanted);
     let quiet = SoundingClips { sound: None, ..clips() };
     let refused = pretext.losses(&quiet, &only(0)).unwrap_err().to_string();
     assert_eq!(refused, "the spectrograms is [], the model expects [3, 2, 16, 20]");

@@ -4,18 +4,24 @@
 //! A checkpoint is written to a temporary folder, flushed and renamed; then a phase that ends
 //! copies the model it keeps, and then `last` is replaced in one rename. So `last` names a complete
 //! checkpoint at every instant, and if that checkpoint ends a phase, the kept model exists.
+//!
+//! Tools that copy folders may skip links or put copies in their place: a run that is resumed finds
+//! its newest checkpoint again, and its next one makes `last` a link again.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use bauta_backbones::Preprocessing;
-use bauta_files::{partial, rename_whole, write_whole};
+use bauta_files::{partial, remove_partials, rename_whole, write_whole};
 
 use crate::TrainError;
 use crate::checkpoint::{CONFIG, MODEL};
 
 /// How many checkpoints stay: the newest and the one before.
 const KEPT: usize = 2;
+
+/// What `last` points to, for lack of a checkpoint, after a new start in a folder with earlier ones.
+const NONE: &str = ".none";
 
 /// The `checkpoints` folder of a run.
 #[derive(Clone, Debug)]
@@ -45,13 +51,29 @@ impl Checkpoints {
         self.folder.join(phase)
     }
 
-    /// Prepares a new start of the run by removing the link to the newest checkpoint.
+    /// Prepares a new start of the run: the checkpoints of an earlier one no longer count.
     pub(crate) fn forget(&self) -> Result<(), TrainError> {
-        if !self.folder.is_dir() {
+        match self.folder.is_dir() {
+            // Without a link, they would be taken for those of a run that has lost it.
+            true => self.point_last(NONE),
+            false => Ok(()),
+        }
+    }
+
+    /// Points `last` to the newest complete checkpoint if the link is lost or leads nowhere, but not
+    /// after [`Self::forget`].
+    pub(crate) fn recover(&self) -> Result<(), TrainError> {
+        let forgotten = fs::read_link(self.last()).is_ok_and(|to| to == Path::new(NONE));
+        if forgotten || self.newest().is_some() || !self.folder.is_dir() {
             return Ok(());
         }
-        remove(&self.last())?;
-        flush(&self.folder)
+        let whole = |step: &u64| self.step(*step).join("state.json").is_file();
+        let Some(step) = self.steps()?.into_iter().filter(whole).max() else { return Ok(()) };
+        tracing::warn!(
+            "{} is missing or leads to no checkpoint; the run goes on from step-{step}",
+            self.last().display()
+        );
+        self.point_last(&format!("step-{step}"))
     }
 
     /// Saves the files that `write` puts into a folder as a checkpoint and points `last` to it;
@@ -68,7 +90,7 @@ impl Checkpoints {
             fs::create_dir_all(&self.folder).map_err(TrainError::io(&self.folder))?;
             flush(self.folder.parent().unwrap_or(Path::new(".")))?;
         }
-        let whole = self.folder.join(format!("step-{step}"));
+        let whole = self.step(step);
         make_folder(&whole, write)?;
         if let Some(phase) = keep {
             self.keep(&whole, phase)?;
@@ -101,29 +123,42 @@ impl Checkpoints {
         let link = partial(&last);
         remove(&link)?;
         std::os::unix::fs::symlink(name, &link).map_err(TrainError::io(&link))?;
+        // A rename does not replace a folder, which stands here in a copy that followed the link.
+        if fs::symlink_metadata(&last).is_ok_and(|found| found.is_dir()) {
+            let aside = partial(&self.folder.join("copy-of-last"));
+            remove(&aside)?;
+            fs::rename(&last, &aside).map_err(TrainError::io(&last))?;
+            rename_whole(&link, &last).map_err(TrainError::io(&last))?;
+            return remove(&aside);
+        }
         rename_whole(&link, &last).map_err(TrainError::io(&last))
+    }
+
+    /// The folder of the checkpoint after this many steps of the run.
+    fn step(&self, step: u64) -> PathBuf {
+        self.folder.join(format!("step-{step}"))
+    }
+
+    /// The steps that have a folder, in no order.
+    fn steps(&self) -> Result<Vec<u64>, TrainError> {
+        let mut steps = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(TrainError::io(&self.folder))? {
+            let name = entry.map_err(TrainError::io(&self.folder))?.file_name();
+            let name = name.to_str().and_then(|name| name.strip_prefix("step-"));
+            steps.extend(name.and_then(|step| step.parse::<u64>().ok()));
+        }
+        Ok(steps)
     }
 
     /// Removes all but the newest checkpoints, and what an interruption left half-written.
     fn prune(&self, step: u64) -> Result<(), TrainError> {
-        let mut steps = Vec::new();
-        for entry in fs::read_dir(&self.folder).map_err(TrainError::io(&self.folder))? {
-            let entry = entry.map_err(TrainError::io(&self.folder))?;
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
-            if name.ends_with(".partial") {
-                remove(&entry.path())?;
-            }
-            match name.strip_prefix("step-").map(str::parse::<u64>) {
-                Some(Ok(found)) if found <= step => steps.push(found),
-                // Later steps belong to an earlier start of the run.
-                Some(Ok(_)) => remove(&entry.path())?,
-                _ => {}
-            }
-        }
+        remove_partials(&self.folder).map_err(TrainError::io(&self.folder))?;
+        // Later steps belong to an earlier start of the run.
+        let (mut steps, later): (Vec<u64>, Vec<u64>) =
+            self.steps()?.into_iter().partition(|&found| found <= step);
         steps.sort_unstable_by(|a, b| b.cmp(a));
-        for old in steps.iter().skip(KEPT) {
-            remove(&self.folder.join(format!("step-{old}")))?;
+        for old in later.iter().chain(steps.iter().skip(KEPT)) {
+            remove(&self.step(*old))?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use tch::Kind;
 
-use crate::{OptimizerConfig, Rule, Schedule, TrainError};
+use crate::{OptimizerConfig, Rule, Schedule, Shape, TrainError};
 
 /// Arithmetic of matrix products; parameters and losses stay in single precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,8 +104,23 @@ impl TrainConfig {
         if let Some((key, _)) = counts.into_iter().find(|&(_, count)| count == 0) {
             return refuse(key, "0".to_owned(), "must be at least 1");
         }
-        if !(self.schedule.lr >= 0.0 && self.schedule.lr.is_finite()) {
-            return refuse("lr", self.schedule.lr.to_string(), "must be a number of 0 or more");
+        let OptimizerConfig { rule, weight_decay, layer_decay } = self.optimizer;
+        let Schedule { lr, warmup_steps, ref shape, .. } = self.schedule;
+        let of_shape = match *shape {
+            Shape::Cosine { min_lr } => Some(("min_lr", min_lr)),
+            Shape::Constant => None,
+            Shape::Steps { factor, .. } => Some(("factor", factor)),
+        };
+        let eps = match rule {
+            Rule::AdamW { eps, .. } | Rule::Adam { eps, .. } => Some(("eps", eps)),
+            Rule::Sgd { .. } => None,
+        };
+        let decay = layer_decay.map(|layers| ("layer_decay", layers.decay));
+        let amounts = [("lr", lr), ("warmup_steps", warmup_steps), ("weight_decay", weight_decay)];
+        let wrong = |&(_, amount): &(&str, f64)| !(amount >= 0.0 && amount.is_finite());
+        let mut amounts = amounts.into_iter().chain(of_shape).chain(eps).chain(decay);
+        if let Some((key, amount)) = amounts.find(wrong) {
+            return refuse(key, amount.to_string(), "must be a number of 0 or more");
         }
         if let Some(limit) = self.clip_grad.filter(|&limit| limit.is_nan() || limit <= 0.0) {
             let rule = "must be above 0; leave it out to train without clipping";
@@ -114,7 +129,7 @@ impl TrainConfig {
         if let Some(decay) = self.ema.filter(|decay| !(0.0..1.0).contains(decay)) {
             return refuse("ema", decay.to_string(), "must be in [0, 1)");
         }
-        match self.optimizer.rule {
+        match rule {
             Rule::AdamW { betas: (a, b), .. } | Rule::Adam { betas: (a, b), .. } => {
                 if [a, b].iter().any(|beta| !(0.0..1.0).contains(beta)) {
                     return refuse("betas", format!("{a}, {b}"), "must be in [0, 1)");

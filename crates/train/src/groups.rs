@@ -40,9 +40,13 @@ impl LayerDecay {
         if embeddings.iter().any(|start| name.starts_with(start)) {
             return 0;
         }
-        let block = || name.strip_prefix("blocks.")?.split('.').next()?.parse::<usize>().ok();
-        let stage = || name.strip_prefix("layer")?.split('.').next()?.parse::<usize>().ok();
-        block().map(|block| block + 1).or_else(stage).unwrap_or(self.depth + 1)
+        numbered(name).unwrap_or(self.depth + 1)
+    }
+
+    /// Whether a parameter belongs to a block above [`Self::depth`], which then is that of another
+    /// network.
+    pub(crate) fn is_above(&self, name: &str) -> bool {
+        numbered(name).is_some_and(|layer| layer > self.depth)
     }
 
     /// The factor of a layer's learning rate: decay^(depth + 1 − layer).
@@ -57,11 +61,17 @@ impl LayerDecay {
     }
 }
 
-/// Whether weight decay applies: not to vectors, scalars, biases or position embeddings.
+/// The layer of a block's or a stage's parameter, from 1; `None` for other parameters.
+fn numbered(name: &str) -> Option<usize> {
+    let number = |start: &str| name.strip_prefix(start)?.split('.').next()?.parse::<usize>().ok();
+    number("blocks.").map(|block| block.saturating_add(1)).or_else(|| number("layer"))
+}
+
+/// Whether weight decay applies: not to vectors, scalars, biases or the positions `pos_embed`.
 ///
 /// Class and mask tokens are decayed, as in the reference's pre-training (their
-/// tensors have three dimensions and its skip list is empty), and so are tables of position
-/// biases, in BEiT's fine-tuning too.
+/// tensors have three dimensions and its skip list is empty), and so are the separate positions of
+/// clips, such as `pos_embed_spatial`, and tables of position biases, in BEiT's fine-tuning too.
 pub fn is_decayed(parameter: &Parameter) -> bool {
     let name = &parameter.name;
     parameter.tensor.dim() > 1 && !name.ends_with(".bias") && name != "pos_embed"

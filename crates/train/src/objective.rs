@@ -22,7 +22,8 @@ pub trait Objective {
     type Input: Send + 'static;
 
     /// Computes the loss of one input. A step can be aborted between its inputs, so only
-    /// [`after_step`](Self::after_step) may change what [`state`](Self::state) saves.
+    /// [`after_step`](Self::after_step) may change what [`state`](Self::state) saves. Batch norms
+    /// are an exception: with a parameter or state named `…running_mean`, no step is aborted.
     ///
     /// # Errors
     /// Any error that prevents the step.

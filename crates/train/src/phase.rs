@@ -68,6 +68,15 @@ impl Phase {
         if parameters.trainable().next().is_none() {
             return refuse("phase", "its objective has no parameter to train");
         }
+        if let Some(layers) = self.config.optimizer.layer_decay
+            && let Some(above) = parameters.trainable().find(|p| layers.is_above(&p.name))
+        {
+            return Err(TrainError::Setting {
+                key: "layer_decay",
+                value: format!("a depth of {} with the parameter {}", layers.depth, above.name),
+                rule: "must have the number of the network's blocks as depth",
+            });
+        }
         self.config.check()
     }
 }

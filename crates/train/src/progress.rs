@@ -59,7 +59,10 @@ impl Progress {
         let path = folder.join("state.json");
         let text = fs::read_to_string(&path).map_err(TrainError::io(&path))?;
         serde_json::from_str(&text).map_err(|error| TrainError::Checkpoint {
-            reason: format!("cannot read the state of training: {error}"),
+            reason: format!(
+                "cannot read the state of training: {error}; go on with the version that wrote it, \
+                 or start the run again"
+            ),
             path,
         })
     }

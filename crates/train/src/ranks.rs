@@ -94,7 +94,11 @@ pub enum RanksError {
         reason: String,
     },
     /// All ranks answer, but cannot exchange data.
-    #[error("the ranks cannot reach each other, though all have started: {0}")]
+    #[error(
+        "the ranks cannot reach each other, though all have started: {0}; on several machines, \
+         set GLOO_SOCKET_IFNAME to the name of the network interface that connects them, if their \
+         host names stand for an address such as 127.0.1.1"
+    )]
     Apart(LibtorchError),
 }
 

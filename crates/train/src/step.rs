@@ -36,6 +36,8 @@ pub struct StepMaker<'a, O> {
     parts: Vec<(&'static str, Tensor)>,
     at_log_step: Option<AtLogStep>,
     stop: Option<&'a AtomicBool>,
+    /// Whether a step can be left between its inputs.
+    abandons: bool,
     ranks: Ranks,
     /// Averages gradients over several ranks; `None` for a single process.
     averaging: Option<Averaging>,
@@ -99,6 +101,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
             parts: Vec::new(),
             at_log_step: None,
             stop: None,
+            abandons: false,
             ranks: ranks.clone(),
             averaging,
             stopping: false,
@@ -108,8 +111,15 @@ impl<'a, O: Objective> StepMaker<'a, O> {
 
     /// Abandons a step of several inputs between two of them once `stop` is set; with several
     /// ranks, no rank abandons a step that another makes.
+    ///
+    /// A network with batch norms finishes its step: each forward pass moves their running moments,
+    /// which are saved, so that the step made anew would move them twice.
     pub(crate) fn until(self, stop: &'a AtomicBool) -> Self {
-        Self { stop: Some(stop), ..self }
+        let state = self.objective.state();
+        let parameters = self.objective.parameters().iter().map(|parameter| &parameter.name);
+        let mut names = parameters.chain(state.iter().map(|(name, _)| name));
+        let abandons = self.ranks.count() == 1 && !names.any(|name| name.ends_with("running_mean"));
+        Self { stop: Some(stop), abandons, ..self }
     }
 
     /// Whether this process is to stop; with several ranks, whether any of them was to stop when
@@ -257,7 +267,7 @@ impl<'a, O: Objective> StepMaker<'a, O> {
         let (share, parts) = (1.0 / self.config.accumulate as f64, self.parts.len());
         let mut reference = None;
         for place in 0..self.config.accumulate {
-            if place > 0 && self.ranks.count() == 1 && self.is_stopping() {
+            if place > 0 && self.abandons && self.is_stopping() {
                 self.parts.truncate(parts);
                 return Err(TrainError::StoppedWithin { step });
             }

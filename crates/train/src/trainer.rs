@@ -69,8 +69,8 @@ impl<'a> Trainer<'a> {
     ///
     /// The folder is locked against other processes while the trainer lives, and half-written files
     /// of killed processes are removed. With `resume`, the run continues from its last checkpoint,
-    /// if there is one; without, it starts anew, and the metrics and the last checkpoint of an
-    /// earlier start are dropped. When `stop` is set, the current step is finished and a
+    /// if there is one; without, it starts anew: the metrics of an earlier start are dropped, and
+    /// its checkpoints no longer count. When `stop` is set, the current step is finished and a
     /// checkpoint written.
     ///
     /// # Errors
@@ -126,8 +126,9 @@ impl<'a> Trainer<'a> {
                 remove_partials(&folder).map_err(TrainError::io(&folder))?;
             }
         }
-        if !resume {
-            checkpoints.forget()?;
+        match resume {
+            true => checkpoints.recover()?,
+            false => checkpoints.forget()?,
         }
         Ok(lock)
     }

@@ -17,7 +17,7 @@ use crate::workspace::Workspace;
 pub struct Machine {
     /// Universal time, to the minute.
     pub date: String,
-    /// The commit, with `+changes` if the tree differs from it.
+    /// The commit, with `+changes` if the tree differs from it outside `docs`.
     pub commit: String,
     pub version: &'static str,
     pub rustc: String,
@@ -30,14 +30,9 @@ pub struct Machine {
 impl Machine {
     /// Reads the properties of this machine and this tree.
     pub fn read(workspace: &Workspace, libtorch: &Path) -> Result<Self> {
-        let git = |arguments: &[&str]| {
-            ask(Command::new("git").current_dir(&workspace.root).args(arguments))
-        };
-        let changed = git(&["status", "--porcelain"]).is_ok_and(|changes| !changes.is_empty());
-        let commit = git(&["rev-parse", "--short", "HEAD"]).unwrap_or_else(|_| "none".to_owned());
         Ok(Self {
             date: ask(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M"]))?,
-            commit: commit + if changed { "+changes" } else { "" },
+            commit: commit(workspace).unwrap_or_else(|| "none".to_owned()),
             version: env!("CARGO_PKG_VERSION"),
             rustc: ask(Command::new("rustc").arg("--version"))?,
             libtorch: libtorch::version(libtorch).unwrap_or_default(),
@@ -56,6 +51,19 @@ impl fmt::Display for Machine {
              {cpu}, {threads} threads"
         )
     }
+}
+
+/// The tree's commit, with `+changes` if the tree differs from it; `None` outside a repository.
+///
+/// Pages and records in `docs` change no result, and recording one must not mark the next.
+pub fn commit(workspace: &Workspace) -> Option<String> {
+    let git = |arguments: &[&str]| {
+        ask(Command::new("git").current_dir(&workspace.root).args(arguments)).ok()
+    };
+    let commit = git(&["rev-parse", "--short", "HEAD"])?;
+    let changes = git(&["status", "--porcelain", "--", ".", ":(exclude)docs"]);
+    let changed = changes.is_some_and(|changes| !changes.is_empty());
+    Some(commit + if changed { "+changes" } else { "" })
 }
 
 /// This machine's processor.
@@ -79,6 +87,26 @@ fn cpu(info: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_commit_says_whether_results_may_be_of_another_program() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path();
+        let git = |arguments: &[&str]| {
+            let who = ["-c", "user.name=a", "-c", "user.email=a", "-c", "commit.gpgsign=false"];
+            ask(Command::new("git").current_dir(root).args(who).args(arguments)).unwrap()
+        };
+        git(&["init"]);
+        git(&["commit", "--allow-empty", "--message", "first"]);
+        let workspace = Workspace { root: root.to_owned() };
+        let first = git(&["rev-parse", "--short", "HEAD"]);
+        assert_eq!(commit(&workspace).as_ref(), Some(&first));
+        fs::create_dir(root.join("docs")).unwrap();
+        fs::write(root.join("docs/record.json"), "").unwrap();
+        assert_eq!(commit(&workspace).as_ref(), Some(&first));
+        fs::write(root.join("recipe.toml"), "").unwrap();
+        assert_eq!(commit(&workspace), Some(format!("{first}+changes")));
+    }
 
     #[test]
     fn a_cpu_is_named_with_its_vector_units() {

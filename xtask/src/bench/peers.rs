@@ -18,8 +18,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use self::cases::{CASES, Case, Variant};
-use self::profile::Profile;
-use self::record::{Measurement, Record, Sample};
+use self::record::{Failure, Found, Measurement, Record, Sample};
 use super::machine;
 use crate::libtorch::Search;
 use crate::run::Bauta;
@@ -85,12 +84,14 @@ pub fn peers(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     }
     println!("{}", record.machine);
     for case in chosen {
-        let (samples, profiles) = compare(&sides, case, arguments)?;
-        print!("\n{}{}", record::table(case, &samples), record::shares(&profiles));
-        record.add(case, samples, profiles);
+        let found = compare(&sides, case, arguments)?;
+        print!("\n{}{}", record::table(case, &found), record::shares(&found.profiles));
+        record.add(case, found);
+        if let Some(file) = &arguments.json {
+            record.write(file)?;
+        }
     }
     if let Some(file) = &arguments.json {
-        record.write(file)?;
         println!("\nEvery sample is in {}", file.display());
     }
     Ok(ExitCode::SUCCESS)
@@ -107,11 +108,8 @@ fn list(names: Vec<impl Ord + AsRef<str>>) -> String {
     names.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ")
 }
 
-fn compare(
-    sides: &Sides,
-    case: &Case,
-    arguments: &Arguments,
-) -> Result<(Vec<Sample>, Vec<Profile>)> {
+/// Measures a case. One of PyTorch's ways that fails is noted and left out of the rest of its variant.
+fn compare(sides: &Sides, case: &Case, arguments: &Arguments) -> Result<Found> {
     if let Some(name) = case.data {
         data::fetch(name)?;
     }
@@ -120,7 +118,7 @@ fn compare(
     let shared = scratch.path();
     let mut prepare = sides.ours.command("prepare");
     output(prepare.arg(case.name).arg("--shared").arg(shared))?;
-    let (mut samples, mut profiles) = (Vec::new(), Vec::new());
+    let mut found = Found::default();
     let turn = |variant: &Variant, way: &'static str| {
         let mut command = sides.measure(case, variant, way);
         command.arg("--shared").arg(shared);
@@ -132,20 +130,33 @@ fn compare(
     let ways: Vec<&'static str> = ways.collect();
     let variants = case.variants().into_iter();
     for variant in variants.filter(|variant| asked(&arguments.variants, &variant.name)) {
+        let mut ways = ways.clone();
         for round in 0..arguments.rounds {
-            for &way in &ways {
+            for way in ways.clone() {
                 eprintln!("{}, {}, {way}, round {}", case.name, variant.name, round + 1);
-                let measurement = measurement(&mut turn(&variant, way))?;
-                let (variant, threads) = (variant.name.clone(), variant.threads);
-                samples.push(Sample { variant, way, round, threads, measurement });
+                let (name, threads) = (variant.name.clone(), variant.threads);
+                match measurement(&mut turn(&variant, way)) {
+                    Ok(measurement) => {
+                        let sample = Sample { variant: name, way, round, threads, measurement };
+                        found.samples.push(sample);
+                    }
+                    Err(error) if way != cases::OURS => {
+                        let message = crate::explain(&error);
+                        eprintln!("{way} is left out: {message}");
+                        found.failures.push(Failure { variant: name, way, message });
+                        ways.retain(|other| *other != way);
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
         for &way in ways.iter().filter(|_| arguments.profile) {
             eprintln!("{}, {}, {way}, profile", case.name, variant.name);
-            profiles.push(profile::profile(&turn(&variant, way), &variant.name, way, shared)?);
+            let profile = profile::profile(&turn(&variant, way), &variant.name, way, shared)?;
+            found.profiles.push(profile);
         }
     }
-    Ok((samples, profiles))
+    Ok(found)
 }
 
 /// The programs of both sides.

@@ -7,10 +7,10 @@ use anyhow::Result;
 use bauta_recipe::{Layers, Recipe};
 use clap::Args;
 
-use crate::data;
 use crate::libtorch::Search;
 use crate::run::Bauta;
 use crate::workspace::Workspace;
+use crate::{data, prepare_step};
 
 /// What is timed.
 #[derive(Args)]
@@ -34,7 +34,8 @@ pub fn throughput(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCo
     let layers = Layers { quick: false, set: arguments.set.clone() };
     let recipe: Recipe = Recipe::load(&path, &layers)?;
     Search::new(workspace)?.find_or_fetch()?;
-    data::fetch_for(&recipe, &workspace.recipes())?;
+    data::fetch_for(&recipe, &data::folder_of(&path)?)?;
+    prepare_step::prepare_for(workspace, &recipe)?;
     let mut command = Bauta::build(workspace)?.command("throughput");
     command.arg(std::path::absolute(&path)?);
     for assignment in &arguments.set {

@@ -20,7 +20,13 @@ fn hidden_states_are_those_of_transformers() {
     let case = read_tensors(&fixture("case.safetensors")).unwrap();
     let (wanted, seen) = (&case["last_hidden_state"], &case["seen"]);
     let prefixed = tensors.iter().map(|(name, t)| (format!("bert.{name}"), t.shallow_clone()));
-    for tensors in [&tensors, &prefixed.collect()] {
+    // The names of norms in `bert-base-uncased`.
+    let first = |name: &str| {
+        let name = name.replace("LayerNorm.weight", "LayerNorm.gamma");
+        format!("bert.{}", name.replace("LayerNorm.bias", "LayerNorm.beta"))
+    };
+    let first = tensors.iter().map(|(name, t)| (first(name), t.shallow_clone()));
+    for tensors in [&tensors, &prefixed.collect(), &first.collect()] {
         let encoder = BertEncoder::of_tensors(&config(), tensors, Device::Cpu).unwrap();
         let found = encoder.encode(&case["words"], seen).unwrap();
         assert_eq!(found.size(), wanted.size());
@@ -51,6 +57,13 @@ fn what_does_not_fit_is_refused() {
     };
     let odd = BertConfig { num_attention_heads: 5, ..config() };
     assert!(message(&odd, &tensors).contains("24 must be a multiple of num_attention_heads 5"));
+    // Sizes that no memory holds are compared with the weights first.
+    let wide = BertConfig { vocab_size: 1 << 20, intermediate_size: 1 << 20, ..config() };
+    assert!(message(&wide, &tensors).contains("model expects [1048576, 24]"));
+    let wide = BertConfig { vocab_size: 1 << 40, ..config() };
+    assert!(message(&wide, &tensors).contains("vocab_size is 1099511627776; it must be at least"));
+    let deep = BertConfig { num_hidden_layers: 1 << 20, ..config() };
+    assert!(message(&deep, &tensors).contains("num_hidden_layers is 1048576, but the weights"));
     let deep = BertConfig { num_hidden_layers: 3, ..config() };
     assert!(message(&deep, &tensors).contains("encoder.layer.2."));
     let _ = tensors.remove("embeddings.word_embeddings.weight");

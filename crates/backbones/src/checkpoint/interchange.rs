@@ -66,7 +66,7 @@ pub use weights::read_checkpoint;
 
 use bauta_files::write_whole;
 
-use crate::checkpoint::{regular_file, write_tensors};
+use crate::checkpoint::{regular_file, write_for_pytorch};
 use crate::{EncoderHead, EncoderWithHead, MaeDecoder, ModelError, Parameters, VisionTransformer};
 
 /// The naming scheme of a folder's tensors.
@@ -173,7 +173,7 @@ impl ModelFolder {
         fs::create_dir_all(folder).map_err(io)?;
         let tensors = renamed.as_ref().unwrap_or(&self.tensors);
         let tensors = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
-        write_tensors(&folder.join("model.safetensors"), tensors)?;
+        write_for_pytorch(&folder.join("model.safetensors"), tensors)?;
         let mut text =
             serde_json::to_vec_pretty(&self.config).expect("a configuration is plain values");
         text.push(b'\n');
@@ -196,14 +196,16 @@ impl ModelFolder {
                 "its decoder predicts a teacher's features, but Hugging Face's ViTMAE predicts \
                  pixels; write it under timm's names, or its encoder alone",
             ),
+            ModelConfig::VitMae(config) if !config.sizes.image_size.is_square() => refuse(
+                "Hugging Face's ViTMAE takes square images only; write it under timm's names, or \
+                 its encoder alone",
+            ),
             ModelConfig::VitMae(_) => Ok(names::to_hugging_face(&self.tensors, false)),
-            ModelConfig::Beit(config) => match config.sizes.image_size {
-                Sides::Rectangle([height, width]) if height != width => refuse(
-                    "Hugging Face's BEiT swaps the height and width of a grid that is not square; \
-                     write it under timm's names",
-                ),
-                _ => Ok(beit_names::to_hugging_face(&self.tensors)),
-            },
+            ModelConfig::Beit(config) if !config.sizes.image_size.is_square() => refuse(
+                "Hugging Face's BEiT swaps the height and width of a grid that is not square; \
+                 write it under timm's names",
+            ),
+            ModelConfig::Beit(_) => Ok(beit_names::to_hugging_face(&self.tensors)),
             ModelConfig::Clip(_) => refuse(
                 "a CLIP tower is not written under Hugging Face's names; write it under timm's",
             ),

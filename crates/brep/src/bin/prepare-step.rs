@@ -113,6 +113,14 @@ fn all(arguments: &Arguments) -> Done {
     for (reason, count) in prepared.reasons() {
         eprintln!("{count} × {reason}");
     }
+    if let [first, ..] = &prepared.unlabelled[..] {
+        eprintln!(
+            "{} of {parts} parts have no labels, such as that of {}: classes.txt is not written, \
+             and no classes of faces are learned; label all files, or none",
+            prepared.unlabelled.len(),
+            first.display()
+        );
+    }
     if parts == 0 {
         return Err(format!("none of the {files} files could be converted").into());
     }

@@ -20,6 +20,9 @@ pub const TARGET_WIDTH: usize = 6;
 /// Maximum size of a part's file; 20,000 faces with 500 targets each are smaller.
 const MOST_BYTES: u64 = 1 << 28;
 
+/// More bytes than the description of the arrays takes in a file.
+const HEADER_BYTES: u64 = 1 << 12;
+
 /// A part in [-1, 1]³ with all data for training; F faces, E edges, V vertices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
@@ -179,11 +182,32 @@ impl Part {
         Ok(())
     }
 
+    /// Bytes of all arrays in a file.
+    fn bytes(&self) -> u64 {
+        let floats = FACE_WIDTH * self.faces.len()
+            + EDGE_WIDTH * self.edges.len()
+            + 3 * self.vertices.len()
+            + 4 * self.domains.len()
+            + TARGET_WIDTH * self.targets.len();
+        let uses = 3 * (self.vertex_edge.len() + self.edge_loop.len());
+        let integers = uses + self.loop_face.len() + 2 * self.face_face.len() + self.labels.len();
+        (4 * (floats + integers) + self.loops.len()) as u64
+    }
+
     /// Writes the part, atomically.
     ///
     /// # Errors
-    /// [`BrepError::Write`].
+    /// [`BrepError::Invalid`] when the file would be too large to be read, [`BrepError::Write`].
     pub fn write(&self, path: &Path) -> Result<(), BrepError> {
+        if self.bytes() + HEADER_BYTES > MOST_BYTES {
+            let (megabytes, most) = (self.bytes() >> 20, MOST_BYTES >> 20);
+            let targets = self.targets_per_face();
+            let reason = format!(
+                "its file would have {megabytes} MiB, and at most {most} MiB are read; keep fewer \
+                 targets per face than {targets}"
+            );
+            return Err(BrepError::Invalid { reason });
+        }
         let floats = |numbers: &[f32]| -> Vec<u8> {
             numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
         };

@@ -3,7 +3,8 @@
 //!
 //! A folder of prepared parts contains `.part` files at any depth and, if its parts have labels,
 //! `classes.txt` with the names of the classes of faces, one per line. If there are folders `train`
-//! and `test`, these are the splits; the folder that contains a file is its family.
+//! and `test`, these are the splits; the folder that contains a file is its family, unless it is the
+//! folder of a split. Links to files and folders are followed.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,9 +13,9 @@ use std::path::{Path, PathBuf};
 
 use bauta_streams::{Purpose, StreamKey};
 use rayon::prelude::*;
-use walkdir::WalkDir;
 
 use super::generate::Parts;
+use super::listing::files_below;
 use super::{Part, Sampling};
 use crate::{BrepError, Feature};
 
@@ -95,14 +96,14 @@ impl PartSplits {
     ///
     /// # Errors
     /// [`BrepError::Read`] when the folder cannot be read, [`BrepError::Folder`] when a split has
-    /// no parts.
+    /// no parts, [`BrepError::Setting`] when all parts or none are held out.
     pub fn open(root: &Path, holdout: &Holdout, limit: Option<usize>) -> Result<Self, BrepError> {
         let classes = read_classes(root)?;
         let split = ["train", "test"].map(|split| root.join(split));
-        let [mut train, test] = if split.iter().all(|folder| folder.is_dir()) {
-            [files(&split[0])?, files(&split[1])?]
-        } else {
-            holdout.divide(files(root)?)
+        let given = split.iter().all(|folder| folder.is_dir());
+        let [mut train, test] = match given {
+            true => [files(&split[0])?, files(&split[1])?],
+            false => holdout.checked(files(root)?)?,
         };
         train.truncate(limit.unwrap_or(usize::MAX));
         for (what, list) in [("train on", &train), ("test on", &test)] {
@@ -111,13 +112,18 @@ impl PartSplits {
                 return Err(BrepError::Folder { path: root.to_owned(), reason });
             }
         }
+        // A split is no family: parts directly in it have that of the whole folder.
+        let of = |path: &PathBuf| -> String {
+            let direct = split.iter().any(|folder| path.parent() == Some(folder.as_path()));
+            family(if given && direct { &split[0] } else { path })
+        };
         let mut families: BTreeMap<String, u32> =
-            train.iter().chain(&test).map(|path| (family(path), 0)).collect();
+            train.iter().chain(&test).map(|path| (of(path), 0)).collect();
         families.values_mut().zip(0..).for_each(|(number, place)| *number = place);
         let store = |paths: Vec<PathBuf>| PartStore {
             families: match families.len() {
                 0 | 1 => Vec::new(),
-                _ => paths.iter().map(|path| families[&family(path)]).collect(),
+                _ => paths.iter().map(|path| families[&of(path)]).collect(),
             },
             parts: Held::Files(paths),
             classes: classes.len(),
@@ -200,16 +206,7 @@ fn read_classes(root: &Path) -> Result<Vec<String>, BrepError> {
 
 /// Files of parts below a folder, in the order of their paths.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, BrepError> {
-    let mut paths = Vec::new();
-    for entry in WalkDir::new(folder).sort_by_file_name() {
-        let entry = entry
-            .map_err(|error| BrepError::Read { path: folder.to_owned(), source: error.into() })?;
-        let is_part = entry.path().extension().is_some_and(|found| found == EXTENSION);
-        if is_part && entry.file_type().is_file() {
-            paths.push(entry.into_path());
-        }
-    }
-    Ok(paths)
+    files_below(folder, |path| path.extension().is_some_and(|found| found == EXTENSION))
 }
 
 fn family(path: &Path) -> String {
@@ -218,6 +215,24 @@ fn family(path: &Path) -> String {
 }
 
 impl Holdout {
+    /// As [`Self::divide`], with an error when one side of several parts is empty.
+    fn checked(&self, paths: Vec<PathBuf>) -> Result<[Vec<PathBuf>; 2], BrepError> {
+        let sides = self.divide(paths);
+        let rule = match sides.each_ref().map(Vec::is_empty) {
+            [false, true] => {
+                "holds none of the parts out for testing; hold out more, give more parts, or put \
+                 them into folders train and test"
+            }
+            [true, false] => {
+                "holds all parts out for testing; hold out fewer, give more parts, or put them \
+                 into folders train and test"
+            }
+            // Without any part, the folder is to blame.
+            _ => return Ok(sides),
+        };
+        Err(BrepError::Setting { key: "holdout", value: self.fraction.to_string(), rule })
+    }
+
     /// The parts for training and for testing, each in order.
     fn divide(&self, paths: Vec<PathBuf>) -> [Vec<PathBuf>; 2] {
         let held: BTreeSet<PathBuf> = match self.by_base_name {
@@ -310,5 +325,62 @@ mod tests {
         let [train, test] = split(false);
         let tested: BTreeSet<_> = test.iter().map(design).collect();
         assert!(train.iter().any(|path| tested.contains(&design(path))));
+    }
+
+    /// A folder with empty files of these names, which are not read until they are asked for.
+    fn folder(names: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in names {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        folder
+    }
+
+    const FIFTH: Holdout = Holdout { fraction: 0.2, by_base_name: true };
+
+    #[test]
+    fn splits_are_no_families() {
+        let flat = folder(&["train/a.part", "train/b.part", "test/c.part"]);
+        let splits = PartSplits::open(flat.path(), &FIFTH, None).unwrap();
+        assert_eq!([splits.train.len(), splits.test.len(), splits.families.len()], [2, 1, 1]);
+        let deep = folder(&["train/nut/a.part", "train/bolt/b.part", "test/nut/c.part"]);
+        let splits = PartSplits::open(deep.path(), &FIFTH, None).unwrap();
+        assert_eq!(splits.families, ["bolt", "nut"]);
+        assert_eq!([splits.train.family(1), splits.test.family(0)], [1, 1]);
+        // Without a folder test, the folder train is a family like any other.
+        let one = folder(&["train/a.part", "train/b.part", "nut/c.part", "nut/d.part"]);
+        let half = Holdout { fraction: 0.5, ..FIFTH };
+        let splits = PartSplits::open(one.path(), &half, None).unwrap();
+        assert_eq!(splits.families, ["nut", "train"]);
+    }
+
+    #[test]
+    fn too_few_parts_to_hold_any_out_are_told() {
+        let few = folder(&["a.part", "b.part"]);
+        let error = PartSplits::open(few.path(), &FIFTH, None).unwrap_err().to_string();
+        assert!(error.starts_with("holdout = 0.2: holds none of the parts out"), "{error}");
+        let none = folder(&["a.step"]);
+        let error = PartSplits::open(none.path(), &FIFTH, None).unwrap_err().to_string();
+        assert!(error.contains("it has no .part file to train on"), "{error}");
+    }
+
+    #[test]
+    fn links_are_followed() {
+        let parts = folder(&["a.part", "more/b.part"]);
+        let links = folder(&["c.part"]);
+        let link = |to: &str, name: &str| {
+            std::os::unix::fs::symlink(parts.path().join(to), links.path().join(name)).unwrap();
+        };
+        link("a.part", "a.part");
+        link("more", "more");
+        assert_eq!(PartStore::folder(links.path()).unwrap().len(), 3);
+        link("gone", "README");
+        link("gone", ".#notes.part");
+        assert_eq!(PartStore::folder(links.path()).unwrap().len(), 3);
+        link("gone", "lost.part");
+        let error = PartStore::folder(links.path()).unwrap_err().to_string();
+        assert!(error.contains("lost.part"), "{error}");
     }
 }

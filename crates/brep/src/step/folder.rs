@@ -9,17 +9,17 @@ use std::process::Command;
 use bauta_files::write_whole;
 use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
-use walkdir::WalkDir;
 
 use super::watch::Watch;
 use super::{Labels, Outcome, read};
+use crate::geometry::listing::files_below;
 use crate::geometry::{CLASSES, EXTENSION, Sampling};
 use crate::{BrepError, Feature};
 
 /// How a folder is prepared.
 #[derive(Clone, Debug)]
 pub struct PrepareOptions {
-    /// The folder of `.step`, `.stp` and `.brep` files, at any depth.
+    /// The folder of `.step`, `.stp` and `.brep` files, at any depth; links are followed.
     pub input: PathBuf,
     /// The folder to write.
     pub output: PathBuf,
@@ -40,6 +40,9 @@ pub struct PrepareOptions {
 pub struct Prepared {
     /// Each file and what became of it, in the order of their paths.
     pub files: Vec<(PathBuf, Outcome)>,
+    /// The files whose parts have no labels, if others have some; then `classes.txt` is not
+    /// written, and no classes of faces are learned from the folder.
+    pub unlabelled: Vec<PathBuf>,
 }
 
 impl PrepareOptions {
@@ -119,8 +122,8 @@ pub fn prepare_folder(
         files.par_chunks(together).map(some).collect()
     });
     let files = files.into_iter().zip(outcomes.into_iter().flatten()).collect();
-    let prepared = Prepared { files };
-    prepared.write_classes(options)?;
+    let mut prepared = Prepared { files, unlabelled: Vec::new() };
+    prepared.unlabelled = prepared.write_classes(options)?;
     Ok(prepared)
 }
 
@@ -155,18 +158,24 @@ impl Prepared {
     }
 
     /// Writes the names of the classes, if all parts have labels: those of the user's own
-    /// `classes.txt`, or the generator's names if there are enough, else numbers.
-    fn write_classes(&self, options: &PrepareOptions) -> Result<(), BrepError> {
+    /// `classes.txt`, or the generator's names if there are enough, else numbers. Returns the files
+    /// without labels if others have some.
+    fn write_classes(&self, options: &PrepareOptions) -> Result<Vec<PathBuf>, BrepError> {
         let own = options.input.join(CLASSES);
-        let mut most = None;
+        let (mut most, mut unlabelled) = (None, Vec::new());
         for (file, outcome) in &self.files {
             if let Outcome::Part(_) = outcome {
                 let part = crate::Part::read(&options.target(file))?;
-                let Some(label) = part.labels.iter().max() else { return Ok(()) };
-                most = most.max(Some(*label));
+                match part.labels.iter().max() {
+                    Some(label) => most = most.max(Some(*label)),
+                    None => unlabelled.push(file.clone()),
+                }
             }
         }
-        let Some(most) = most else { return Ok(()) };
+        let Some(most) = most else { return Ok(Vec::new()) };
+        if !unlabelled.is_empty() {
+            return Ok(unlabelled);
+        }
         let names = match fs::read_to_string(&own) {
             Ok(text) => {
                 let named = text.lines().filter(|line| !line.trim().is_empty()).count();
@@ -184,22 +193,17 @@ impl Prepared {
             Err(_) => (0..=most).map(|number| format!("class {number}\n")).collect(),
         };
         let path = options.output.join(CLASSES);
-        write_whole(&path, names.as_bytes()).map_err(|source| BrepError::Write { path, source })
+        write_whole(&path, names.as_bytes()).map_err(|source| BrepError::Write { path, source })?;
+        Ok(unlabelled)
     }
 }
 
 /// The files in a folder that the kernel can read, in the order of their paths.
 fn step_files(folder: &Path) -> Result<Vec<PathBuf>, BrepError> {
-    let mut files = Vec::new();
-    for entry in WalkDir::new(folder).sort_by_file_name() {
-        let entry = entry
-            .map_err(|error| BrepError::Read { path: folder.to_owned(), source: error.into() })?;
-        let extension = entry.path().extension().map(|it| it.to_string_lossy().to_lowercase());
-        let known = extension.is_some_and(|it| ["step", "stp", "brep"].contains(&&*it));
-        if known && entry.file_type().is_file() {
-            files.push(entry.into_path());
-        }
-    }
+    let files = files_below(folder, |path| {
+        let extension = path.extension().map(|it| it.to_string_lossy().to_lowercase());
+        extension.is_some_and(|it| ["step", "stp", "brep"].contains(&&*it))
+    })?;
     if files.is_empty() {
         let reason = "it has no .step, .stp or .brep file".to_owned();
         return Err(BrepError::StepFolder { path: folder.to_owned(), reason });

@@ -284,6 +284,20 @@ fn an_epoch_of_nothing_is_an_error() {
 }
 
 #[test]
+fn nothing_is_read_twice_to_find_that_there_is_nothing() {
+    let corrupt: Vec<usize> = (0..6).collect();
+    for order in [Order::Shuffled, Order::Sequential] {
+        let (reads, has_read) = bounded(100);
+        let mut source = Faulty::new(6, &corrupt);
+        source.read = Some(Box::new(move |index| reads.send(index).unwrap()));
+        let config = LoaderConfig { order, ..LoaderConfig::new(2, 2, 2) };
+        let loader = Loader::new(Arc::new(source), Augment::default(), config).unwrap();
+        assert_eq!(loader.first().unwrap(), None);
+        assert_eq!(has_read.len(), 6);
+    }
+}
+
+#[test]
 fn dropping_the_batches_stops_the_work() {
     let (reads, has_read) = bounded(4000);
     let (go_on, may_go_on) = bounded::<()>(1);

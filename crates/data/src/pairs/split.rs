@@ -1,13 +1,14 @@
 //! Held-out pairs, chosen by their captions, so that pictures of one caption stay together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bauta_datasets::DataError;
 
 use super::Captioned;
 use crate::source::holdout::place;
 
-/// Divides pairs into those trained on and those held out; incomplete pairs are trained on.
+/// Divides pairs into those trained on and those held out; incomplete pairs are trained on, except
+/// captions that are held out with a picture as well.
 ///
 /// Whether a pair is held out depends only on its caption and the fraction, except that at least
 /// one caption is held out and at least one is not.
@@ -41,7 +42,11 @@ pub(super) fn divided(all: &Captioned, fraction: f64) -> Result<(Captioned, Capt
     let mut test: Vec<usize> = placed.into_iter().flat_map(|(_, of)| of).collect();
     train.sort_unstable();
     test.sort_unstable();
-    Ok((all.at(&train), Captioned { texts: Vec::new(), ..all.at(&test) }))
+    let test = Captioned { texts: Vec::new(), ..all.at(&test) };
+    let held: BTreeSet<String> = test.captions.iter().map(|caption| spoken(caption)).collect();
+    let mut train = all.at(&train);
+    train.texts.retain(|text| !held.contains(&spoken(text)));
+    Ok((train, test))
 }
 
 /// A caption without case, punctuation and spacing, which do not change its meaning.

@@ -111,6 +111,22 @@ fn halves_of_pairs_are_counted_named_and_trained_on_or_left_out() {
 }
 
 #[test]
+fn a_held_out_caption_is_not_trained_on_without_a_picture() {
+    let pairs = (0..20).map(|i| (format!("{i}.png"), format!("number {i}")));
+    let alone = (0..20).map(|i| (format!("alone-{i}.txt"), format!("Number {i}!")));
+    let names: Vec<(String, String)> = pairs.chain(alone).collect();
+    let names: Vec<(&str, Option<&[u8]>)> =
+        names.iter().map(|(name, caption)| (&**name, Some(caption.as_bytes()))).collect();
+    let root = folder(&names);
+    let found = opened(PairName::Pairs, root.path(), &PairOptions::default()).unwrap();
+    let plain = |text: &String| text.to_lowercase().replace('!', "");
+    let texts: BTreeSet<String> = found.train.texts.iter().map(plain).collect();
+    assert_eq!(texts, found.train.captions.iter().cloned().collect::<BTreeSet<_>>());
+    let held = found.test.captions.len();
+    assert!(held > 0 && found.notes.iter().any(|note| note.contains(&format!(": {held} of the"))));
+}
+
+#[test]
 fn bad_folders_are_refused_by_name() {
     let error = |root: &tempfile::TempDir| refusal(root.path());
     assert!(error(&folder(&[])).contains("NAME.jpg (.png, .webp) beside NAME.txt"));

@@ -52,6 +52,9 @@ pub struct Folder {
 impl Folder {
     /// Lists the pictures of one split, decoded to RGB.
     ///
+    /// Statistics of arrays and of sixteen bits are not measured here, as [`open`](crate::open) does:
+    /// all are 0.5.
+    ///
     /// # Errors
     /// As [`open_splits`](crate::open_splits), and when there is no such split.
     pub fn open(split: Split, root: &Path) -> Result<Self, DataError> {
@@ -71,7 +74,8 @@ impl Folder {
 
     /// Lists every picture below a folder, whatever its subfolders are called.
     ///
-    /// The pictures have no labels; [`Source::describe`] gives the path of each.
+    /// The pictures have no labels; [`Source::describe`] gives the path of each. Statistics are not
+    /// measured: those of arrays and of sixteen bits are all 0.5.
     ///
     /// # Errors
     /// When there are none, or a folder or link below cannot be read.
@@ -196,7 +200,7 @@ fn kind_below(root: &Path) -> Result<Kind, DataError> {
             false => DataError::malformed(
                 root,
                 format!(
-                    "its pictures have unsupported formats ({}); convert them to PNG or JPEG",
+                    "its pictures have unsupported formats ({}); convert them to PNG or JPEG (.jpg)",
                     several(&names)
                 ),
             ),

@@ -95,8 +95,10 @@ pub(super) fn is_hidden_name(name: &OsStr) -> bool {
 }
 
 /// Extensions of pictures that are not read, and of arrays.
-const FOREIGN: [&str; 10] =
-    ["avif", "bmp", "gif", "heic", "heif", "jp2", "npy", "ppm", "tif", "tiff"];
+const FOREIGN: [&str; 16] = [
+    "avif", "bmp", "gif", "heic", "heif", "jfif", "jp2", "jpe", "jxl", "npy", "pbm", "pgm", "pnm",
+    "ppm", "tif", "tiff",
+];
 
 /// Whether a path has the extension of a picture format that is not read, or of an array.
 pub(crate) fn is_foreign(path: &Path) -> bool {

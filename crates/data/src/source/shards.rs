@@ -176,7 +176,7 @@ impl Shards {
         for (what, remedy, left_out) in [
             (
                 "pictures of other formats",
-                "convert them to PNG or JPEG",
+                "convert them to PNG or JPEG (.jpg)",
                 indexed.iter_mut().flat_map(|index| std::mem::take(&mut index.foreign)).collect(),
             ),
             (

@@ -1,9 +1,10 @@
 //! One folder per task: the folders and their order.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use bauta_datasets::DataError;
+
+use crate::source::listing::entries;
 
 /// The folders in `root`, except hidden ones, in the order of their names.
 ///
@@ -48,19 +49,9 @@ pub(crate) fn task_folders(root: &Path, inside: &str) -> Result<Vec<PathBuf>, Da
     Ok(folders)
 }
 
-/// The folders in a folder by name, except hidden ones.
+/// The folders in a folder by name, except hidden ones and those of macOS's zip files.
 pub(crate) fn folders_of(root: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let entries = fs::read_dir(root).map_err(DataError::io(root))?;
-    let mut folders = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(DataError::io(root))?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if path.is_dir() && !hidden {
-            folders.push(path);
-        }
-    }
-    folders.sort();
-    Ok(folders)
+    Ok(entries(root)?.into_iter().filter(|path| path.is_dir()).collect())
 }
 
 /// The text before the first number in a folder's name, and the number.
@@ -74,6 +65,8 @@ fn number(path: &Path) -> Option<(String, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn order(names: &[&str]) -> Result<Vec<String>, String> {
@@ -89,7 +82,7 @@ mod tests {
     #[test]
     fn numbers_are_the_order_and_leave_no_gap() {
         let names = |names: &[&str]| Ok(names.iter().map(|&name| name.to_owned()).collect());
-        assert_eq!(order(&["b", "a", ".git"]), names(&["a", "b"]));
+        assert_eq!(order(&["b", "a", ".git", "__MACOSX"]), names(&["a", "b"]));
         assert_eq!(order(&["10", "9", "8", "7", "6", "5", "4", "3", "2", "1"]).unwrap()[9], "10");
         let mixed = ["task-1 cats", "task-0", "task-2"];
         assert_eq!(order(&mixed), names(&["task-0", "task-1 cats", "task-2"]));

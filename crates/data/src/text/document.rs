@@ -24,3 +24,8 @@ pub struct Document {
     /// The numbers of its labels, ascending.
     pub labels: Vec<u32>,
 }
+
+/// A file's bytes without the byte order mark that some editors put before UTF-8.
+pub(super) fn unmarked(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}

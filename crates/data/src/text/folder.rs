@@ -7,6 +7,7 @@ use bauta_datasets::{DataError, Split};
 use super::document::RawDocument;
 use super::label_list::LabelList;
 use super::{csv_file, json_lines, rcv1, reuters_json, reuters_sgml};
+use crate::source::listing::entries;
 
 /// Reads the documents of a folder, or of one file.
 ///
@@ -20,7 +21,8 @@ use super::{csv_file, json_lines, rcv1, reuters_json, reuters_sgml};
 /// | `*.jsonl`, `*.json` | or one sentence or mention per line: entities with their types |
 ///
 /// CSV and JSON files whose names start with `train` or `test` are those parts; `dev` and `val` are
-/// training documents. `labels.txt`, with one name per line, lists the labels that can occur.
+/// training documents. Names count in any letter case, hidden files are left out. `labels.txt`,
+/// spelt so, with one name per line, lists the labels that can occur.
 ///
 /// # Errors
 /// [`DataError::Absent`] when no such file is there, [`DataError::Malformed`] with the line for a
@@ -30,14 +32,7 @@ pub fn read_folder(root: &Path) -> Result<Vec<RawDocument>, DataError> {
         let list = LabelList::of(root.parent().unwrap_or(Path::new(".")))?;
         return read_file(root, list.as_ref());
     }
-    let mut files: Vec<PathBuf> = std::fs::read_dir(root)
-        .map_err(DataError::io(root))?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(DataError::io(root))?
-        .into_iter()
-        .map(|entry| entry.path())
-        .collect();
-    files.sort();
+    let files = entries(root)?;
     let named = |wanted: fn(&str) -> bool| -> Vec<PathBuf> {
         let is = |path: &&PathBuf| wanted(&name(path)) && path.is_file();
         files.iter().filter(is).cloned().collect()
@@ -72,8 +67,9 @@ pub fn read_folder(root: &Path) -> Result<Vec<RawDocument>, DataError> {
     Ok(documents)
 }
 
+/// A file's name in lower case.
 fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase()
 }
 
 fn read_file(file: &Path, list: Option<&LabelList>) -> Result<Vec<RawDocument>, DataError> {

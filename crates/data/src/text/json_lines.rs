@@ -5,7 +5,7 @@ use std::path::Path;
 use bauta_datasets::{DataError, Split};
 use serde::Deserialize;
 
-use super::document::RawDocument;
+use super::document::{RawDocument, unmarked};
 use super::entity_typing::{Mention, Sentence};
 use super::folder::part_named;
 use super::label_list::LabelList;
@@ -36,7 +36,7 @@ pub(super) fn read(
 ) -> Result<Vec<RawDocument>, DataError> {
     let bytes = regular::read(file)?;
     let mut documents = Vec::new();
-    for (line, bytes) in (1_u64..).zip(bytes.split(|&byte| byte == b'\n')) {
+    for (line, bytes) in (1_u64..).zip(unmarked(&bytes).split(|&byte| byte == b'\n')) {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             continue;
         }

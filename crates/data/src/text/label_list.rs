@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bauta_datasets::DataError;
 
-use super::document::RawDocument;
+use super::document::{RawDocument, unmarked};
 use crate::regular;
 
 /// The labels that a folder's documents can have.
@@ -21,7 +21,8 @@ impl LabelList {
         if !path.exists() {
             return Ok(None);
         }
-        let text = String::from_utf8(regular::read(&path)?)
+        let bytes = regular::read(&path)?;
+        let text = std::str::from_utf8(unmarked(&bytes))
             .map_err(|_| DataError::malformed(&path, "it is not UTF-8"))?;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let names: BTreeSet<String> = lines.map(str::to_owned).collect();

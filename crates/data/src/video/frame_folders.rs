@@ -78,11 +78,14 @@ impl FrameFolders {
 /// Orders frames by the numbers at the end of their names, if all have one, and otherwise by name.
 ///
 /// # Errors
-/// When numbers are missing or repeated.
+/// When numbers are missing or repeated, and when one name without a number would put the others in
+/// the order of their digits.
 fn in_order(files: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
     let numbered: Option<Vec<(u64, PathBuf)>> =
         files.iter().map(|path| Some((number(path)?, path.clone()))).collect();
-    let Some(mut numbered) = numbered else { return Ok(files) };
+    let Some(mut numbered) = numbered else {
+        return disordered(&files).map_or(Ok(files), Err);
+    };
     numbered.sort();
     let name = |(_, path): &(u64, PathBuf)| path.file_name().map(shown).unwrap_or_default();
     let steps = || numbered.windows(2).map(|pair| pair[1].0 - pair[0].0);
@@ -98,11 +101,32 @@ fn in_order(files: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
     Ok(numbered.into_iter().map(|(_, path)| path).collect())
 }
 
+/// What is wrong with files in the order of their names: `f10` comes before `f2` because another
+/// name has no number.
+fn disordered(files: &[PathBuf]) -> Option<String> {
+    let other = files.iter().find(|path| number(path).is_none())?;
+    let numbered: Vec<&PathBuf> = files.iter().filter(|path| number(path).is_some()).collect();
+    let pair = numbered.windows(2).find(|pair| {
+        let [before, after] = [pair[0], pair[1]].map(|path| parts(path).map(|(name, _)| name));
+        before == after && number(pair[0]) > number(pair[1])
+    })?;
+    let [other, before, after] =
+        [other, pair[0], pair[1]].map(|path| path.file_name().map(shown).unwrap_or_default());
+    Some(format!(
+        "{other} has no number, so that the frames would be in the order of their names, {before} \
+         before {after}; move {other} away, or end all names in numbers"
+    ))
+}
+
 /// The number at the end of a file's name.
 fn number(path: &Path) -> Option<u64> {
+    parts(path)?.1.parse().ok()
+}
+
+/// A file's name without its extension, up to the digits at its end, and these.
+fn parts(path: &Path) -> Option<(&str, &str)> {
     let stem = path.file_stem()?.to_str()?;
-    let digits = stem.len() - stem.trim_end_matches(|c: char| c.is_ascii_digit()).len();
-    stem[stem.len() - digits..].parse().ok()
+    Some(stem.split_at(stem.trim_end_matches(|c: char| c.is_ascii_digit()).len()))
 }
 
 impl ClipSource for FrameFolders {

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::augment::{Cut, Part, cut_frame, draw};
 use super::{ClipAugment, ClipSampling, ClipSource, Timeline};
-use crate::loader::{Itinerary, LoaderConfig, Order, Unreadable};
+use crate::loader::{Itinerary, LoaderConfig, Order, Share, Unreadable};
 use crate::prefetch::{Cancel, Inputs, Prefetcher, Prepared};
 
 /// Purpose of the stream that chooses a clip's frames.
@@ -134,7 +134,8 @@ impl ClipLoader {
                 return Err(DataError::setting(key, 0, "must be at least 1"));
             }
         }
-        let config = LoaderConfig { order: Order::Sequential, ..config };
+        let (order, share) = (Order::Sequential, Share::WHOLE);
+        let config = LoaderConfig { order, share, ..config };
         Self::cutting(source, sampling, Cutting::Views(views), config)
     }
 

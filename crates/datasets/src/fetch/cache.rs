@@ -6,6 +6,7 @@
 //! ROOT/cifar10.partial/    work in progress; whoever holds the lock may remove it
 //! ```
 
+use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,14 +21,21 @@ const MARKER: &str = ".complete";
 
 /// Finds the cache's root: `BAUTA_DATA`, or `bauta/data` in the user's cache folder.
 ///
-/// On Linux the latter is `$XDG_CACHE_HOME/bauta/data` or `~/.cache/bauta/data`.
+/// On Linux the latter is `$XDG_CACHE_HOME/bauta/data` or `~/.cache/bauta/data`. The path is always
+/// absolute, because registries' clients run in other folders: a relative `BAUTA_DATA` starts from
+/// the current one.
 /// Only binaries and tests should read the environment; libraries take the path as an argument.
 ///
 /// # Errors
-/// When `BAUTA_DATA` is not set and the user has no home folder.
+/// When `BAUTA_DATA` is not set and the user has no home folder, or it is relative and the current
+/// folder is gone.
 pub fn cache_root() -> Result<PathBuf, DataError> {
-    if let Some(root) = std::env::var_os("BAUTA_DATA").filter(|root| !root.is_empty()) {
-        return Ok(root.into());
+    root_of(std::env::var_os("BAUTA_DATA"))
+}
+
+fn root_of(named: Option<OsString>) -> Result<PathBuf, DataError> {
+    if let Some(root) = named.filter(|root| !root.is_empty()).map(PathBuf::from) {
+        return std::path::absolute(&root).map_err(DataError::io(&root));
     }
     let user = directories::BaseDirs::new().ok_or_else(|| DataError::Setting {
         key: "BAUTA_DATA",
@@ -179,4 +187,18 @@ fn identity(package: &Package) -> String {
     let Package { registry, package, version, proof, inside, selection, .. } = package;
     let part = selection.map_or_else(String::new, |selection| format!(" {selection:?}"));
     format!("{} {package} {version} {inside}{part} {proof:?}", registry.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_root_starts_from_the_current_folder_and_an_empty_one_is_none() {
+        let current = std::env::current_dir().unwrap();
+        let root = |named: &str| root_of(Some(named.into())).unwrap();
+        assert_eq!(root("my data"), current.join("my data"));
+        assert_eq!(root("/my data"), Path::new("/my data"));
+        assert_eq!(root(""), root_of(None).unwrap());
+    }
 }

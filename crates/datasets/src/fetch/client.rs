@@ -14,7 +14,7 @@ use walkdir::WalkDir;
 
 use super::FetchEvent;
 use super::apt_index;
-use super::origin::{Package, Registry};
+use super::origin::{Package, Proof, Registry};
 use crate::error::DataError;
 
 /// Interval at which the download folder is polled.
@@ -45,11 +45,7 @@ pub(super) fn download(
         progress(FetchEvent::Downloaded { bytes: largest_file(folder), total });
     })?;
     if !status.success() {
-        let mut reason = reason(&folder.join(STDERR));
-        if matches!(package.registry, Registry::Debian | Registry::DebianIndex) {
-            reason += "; run `apt-get update` and try again";
-        }
-        return Err(DataError::ClientFailed { command: line, reason });
+        return Err(failure(package, line, reason(&folder.join(STDERR))));
     }
     if package.registry == Registry::DebianIndex {
         return apt_index::pack(folder);
@@ -85,10 +81,36 @@ fn pip(package: &Package, folder: &Path) -> Command {
     command
 }
 
+/// Another release of Debian serves another version, whose archive has another checksum: where that
+/// is what is verified, exactly this version is asked for, and refused before it is downloaded.
 fn apt(package: &Package) -> Command {
     let mut command = Command::new("apt-get");
-    command.args(["download", package.package]);
+    command.arg("download").arg(match package.proof {
+        Proof::Archive { .. } => format!("{}={}", package.package, package.version),
+        Proof::Files(_) | Proof::Signed(_) => package.package.to_owned(),
+    });
     command
+}
+
+/// The error for a client that failed for this reason, with what to do where that is known.
+fn failure(package: &Package, command: String, mut reason: String) -> DataError {
+    match (package.registry, package.proof) {
+        (Registry::PyPi, _) if reason.ends_with("No module named pip") => {
+            return DataError::ClientMissing {
+                client: "pip".to_owned(),
+                remedy: "install it for python3 (Debian: apt install python3-pip)".to_owned(),
+            };
+        }
+        (Registry::Debian, Proof::Archive { .. }) => {
+            reason += "; only the version of Debian 12 can be used: on Debian 12, run \
+                       `apt-get update` and try again";
+        }
+        (Registry::Debian | Registry::DebianIndex, _) => {
+            reason += "; run `apt-get update` and try again";
+        }
+        (Registry::Npm | Registry::PyPi, _) => {}
+    }
+    DataError::ClientFailed { command, reason }
 }
 
 const STDERR: &str = "client.stderr";
@@ -152,6 +174,30 @@ fn reason(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fetch::PACKAGES;
+
+    fn package(name: &str) -> &'static Package {
+        PACKAGES.iter().find(|package| package.name == name).unwrap()
+    }
+
+    #[test]
+    fn python_without_pip_says_what_to_install() {
+        let said = "/usr/bin/python3: No module named pip".to_owned();
+        let error = failure(package("bbc-news"), "python3 -m pip".to_owned(), said).to_string();
+        let wanted =
+            "pip is not installed; install it for python3 (Debian: apt install python3-pip)";
+        assert_eq!(error, wanted);
+    }
+
+    #[test]
+    fn a_deb_is_asked_for_by_version_if_its_own_checksum_is_known() {
+        let asked = |name| command_line(&apt(package(name)));
+        assert_eq!(asked("occt-misc"), "apt-get download occt-misc=7.6.3+dfsg1-7");
+        assert_eq!(asked("fashion-mnist"), "apt-get download dataset-fashion-mnist");
+        let failed = |name| failure(package(name), asked(name), "E: none".to_owned()).to_string();
+        assert!(failed("occt-misc").contains("E: none; only the version of Debian 12 can be used"));
+        assert!(failed("fashion-mnist").ends_with("E: none; run `apt-get update` and try again"));
+    }
 
     #[test]
     fn a_missing_client_says_what_to_install() {

@@ -27,7 +27,7 @@ pub struct DenseReport {
     seed: u64,
     eval: Metrics,
     by_class: BTreeMap<String, Option<f64>>,
-    /// The classes in their own order.
+    /// The keys of `by_class` in the order of the classes.
     #[serde(skip)]
     classes: Vec<String>,
 }
@@ -60,6 +60,8 @@ impl DenseReport {
         model: &Path,
         [head, data]: [&'static str; 2],
     ) -> Self {
+        let classes = distinct(found.by_class.iter().map(|(name, _)| name.as_str()).collect());
+        let values = found.by_class.iter().map(|(_, value)| *value);
         Self {
             task: name,
             model: model.to_path_buf(),
@@ -88,8 +90,8 @@ impl DenseReport {
             image_size: task.image_size,
             seed: task.seed,
             eval: found.metrics.clone(),
-            by_class: found.by_class.iter().cloned().collect(),
-            classes: found.by_class.iter().map(|(name, _)| name.clone()).collect(),
+            by_class: classes.iter().cloned().zip(values).collect(),
+            classes,
         }
     }
 
@@ -100,6 +102,15 @@ impl DenseReport {
     pub fn write(&self, path: &Path) -> Result<(), EvalError> {
         write_json(self, path)
     }
+}
+
+/// Names of classes; where several have the same name, each with its number, from 0.
+fn distinct(names: Vec<&str>) -> Vec<String> {
+    let named = |(class, &name): (usize, &&str)| {
+        let same = names.iter().filter(|&&other| other == name).count();
+        if same == 1 { name.to_owned() } else { format!("{name} (class {class})") }
+    };
+    names.iter().enumerate().map(named).collect()
 }
 
 /// Lines for the terminal.

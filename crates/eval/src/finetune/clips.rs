@@ -80,6 +80,14 @@ impl ClipFineTuneTask<'_> {
     pub fn run(&self, run: TrainingRun<'_>) -> Result<FineTuned, EvalError> {
         let Self { folder, config, seed, views, .. } = self;
         check_clip_channels(folder, self.model, &*self.train)?;
+        let labels = &self.train.label_sets()[self.label];
+        if labels.classes.len() < 2 {
+            return Err(EvalError::Unsuitable(format!(
+                "fine-tuning needs labelled videos of two classes or more; the label {} has {}",
+                labels.name,
+                labels.classes.len()
+            )));
+        }
         let train = match config.labels {
             part if part < 1.0 => balanced(&self.train, self.label, part, *seed)?[0].clone(),
             _ => Arc::clone(&self.train),
@@ -121,7 +129,7 @@ impl ClipFineTuneTask<'_> {
         let start = Instant::now();
         let batch_size_of_test = (CLIPS / views.count()).max(1);
         let loader_config = LoaderConfig { batch_size: batch_size_of_test, ..loader_config };
-        let metrics = self.measure(&objective, loader_config, run.watch)?;
+        let (metrics, test_images) = self.measure(&objective, loader_config, run.watch)?;
         let name = config.name();
         let metrics =
             metrics.into_iter().map(|(metric, value)| (format!("{name}_{metric}"), value));
@@ -132,7 +140,7 @@ impl ClipFineTuneTask<'_> {
             metrics,
             train_images: train.len(),
             batch_size,
-            test_images: self.test.len(),
+            test_images,
             trained_parameters: trained.map(|parameter| parameter.tensor.numel()).sum(),
             steps: progress.step,
             first_loss: progress.first_loss.unwrap_or(f64::NAN),
@@ -185,13 +193,14 @@ impl ClipFineTuneTask<'_> {
         })
     }
 
-    /// Top-1 and, with more than five classes, top-5 accuracy of the mean over views.
+    /// Top-1 and, with more than five classes, top-5 accuracy of the mean over views, and the
+    /// number of videos.
     fn measure(
         &self,
         objective: &ClipClassification,
         loader: LoaderConfig,
         watch: &dyn Watch,
-    ) -> Result<Vec<(&'static str, f64)>, EvalError> {
+    ) -> Result<(Vec<(&'static str, f64)>, usize), EvalError> {
         watch.begin(&format!("measuring on {} videos", self.test.len()));
         let mut counts = vec![("top1", Accuracy::new(1, self.device))];
         if objective.classes > 5 {
@@ -204,15 +213,18 @@ impl ClipFineTuneTask<'_> {
             let labels = batch.labels.swap_remove(label);
             (host_tensor(&batch.pixels), labels, batch.per_video)
         });
+        let mut videos = 0;
         for batch in batches {
             go_on(watch.stop())?;
             let (pixels, labels, views) = batch?;
             let scores = tch::no_grad(|| objective.logits(&pixels))?;
+            videos += labels.len();
             let labels = Tensor::from_slice(&labels);
             let scores = mean_over_views(&scores, views);
             counts.iter_mut().for_each(|(_, accuracy)| accuracy.add(&scores, &labels));
         }
-        Ok(counts.iter().map(|(name, accuracy)| (*name, accuracy.value())).collect())
+        let metrics = counts.iter().map(|(name, accuracy)| (*name, accuracy.value()));
+        Ok((metrics.collect(), videos))
     }
 }
 

@@ -55,9 +55,9 @@ pub struct FineTuneTask<'a> {
 pub struct FineTuned {
     /// By name; fractions in [0, 1].
     pub metrics: Metrics,
-    /// Labelled images trained on.
+    /// Labelled images to train on.
     pub train_images: usize,
-    /// Images measured on.
+    /// Images measured on, without those that cannot be decoded.
     pub test_images: usize,
     /// Scalars that were trained.
     pub trained_parameters: usize,
@@ -132,7 +132,8 @@ impl FineTuneTask<'_> {
 
         let start = Instant::now();
         let loader_config = LoaderConfig { batch_size: EVALUATION_BATCH, ..loader_config };
-        let metrics = measure(&objective, &self.test, loader_config, *device, run.watch)?;
+        let (metrics, test_images) =
+            measure(&objective, &self.test, loader_config, *device, run.watch)?;
         let name = config.name();
         let metrics =
             metrics.into_iter().map(|(metric, value)| (format!("{name}_{metric}"), value));
@@ -143,7 +144,7 @@ impl FineTuneTask<'_> {
             metrics,
             train_images: train.len(),
             batch_size,
-            test_images: self.test.len(),
+            test_images,
             trained_parameters: trained.map(|parameter| parameter.tensor.numel()).sum(),
             steps: progress.step,
             first_loss: progress.first_loss.unwrap_or(f64::NAN),
@@ -231,14 +232,15 @@ pub(super) fn train_config(
     }
 }
 
-/// Top-1 and, with more than five classes, top-5 accuracy on centre crops.
+/// Top-1 and, with more than five classes, top-5 accuracy on centre crops, and the number of
+/// images.
 fn measure(
     objective: &Classification<'_>,
     test: &Arc<dyn Source>,
     loader: LoaderConfig,
     device: Device,
     watch: &dyn Watch,
-) -> Result<Vec<(&'static str, f64)>, EvalError> {
+) -> Result<(Vec<(&'static str, f64)>, usize), EvalError> {
     watch.begin(&format!("measuring on {} images", test.len()));
     let mut counts = vec![("top1", Accuracy::new(1, device))];
     if test.classes().len() > 5 {
@@ -247,6 +249,7 @@ fn measure(
     let loader = Loader::for_evaluation(Arc::clone(test), loader)?;
     let batches = loader
         .batches(0..loader.steps_per_epoch(), |batch| (host_tensor(&batch.pixels), batch.labels));
+    let mut images = 0;
     for batch in batches {
         go_on(watch.stop())?;
         let (pixels, labels) = batch?;
@@ -254,8 +257,10 @@ fn measure(
             EvalError::Unsuitable("the images to measure on have no labels".to_owned())
         })?;
         let logits = tch::no_grad(|| objective.logits(&pixels))?;
+        images += labels.len();
         let labels = Tensor::from_slice(&labels);
         counts.iter_mut().for_each(|(_, accuracy)| accuracy.add(&logits, &labels));
     }
-    Ok(counts.iter().map(|(name, accuracy)| (*name, accuracy.value())).collect())
+    let metrics = counts.iter().map(|(name, accuracy)| (*name, accuracy.value()));
+    Ok((metrics.collect(), images))
 }

@@ -125,7 +125,7 @@ impl<'a> Run<'a> {
         if leads {
             self.open(phase);
         }
-        let flops = phase.cost.total() as f64;
+        let (flops, processes) = (phase.cost.total() as f64, self.launch.ranks.count());
         let peak = (leads && flops > 0.0).then(|| self.peak());
         let Some(trainer) = &mut self.trainer else { unreachable!("it was opened above") };
         let events = &mut self.events;
@@ -137,7 +137,7 @@ impl<'a> Run<'a> {
         let end = trainer.fit_measured(&phase.phase, objective, inputs, |mut event, objective| {
             if let Event::Record(record) = &mut event {
                 let reached = flops * record.samples_per_second;
-                record.peak_share = peak.map(|peak| (reached / peak).min(1.0));
+                record.peak_share = peak.map(|peak| peak_share(reached, processes, peak));
                 if config.measures(record.step - before) {
                     match measure(objective) {
                         Ok(found) => {
@@ -257,9 +257,26 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The share of the `peak` of one process, given the operations per second of all together.
+fn peak_share(reached: f64, processes: usize, peak: f64) -> f64 {
+    (reached / processes as f64 / peak).min(1.0)
+}
+
 /// The first failure is the one to report.
 fn keep_first(kept: &mut Result<()>, next: Result<()>) {
     if kept.is_ok() {
         *kept = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_share_the_operations_and_each_has_its_own_peak() {
+        assert_eq!(peak_share(30.0, 1, 100.0), 0.3);
+        assert_eq!(peak_share(120.0, 4, 100.0), 0.3);
+        assert_eq!(peak_share(120.0, 1, 100.0), 1.0);
     }
 }

@@ -1,16 +1,20 @@
 //! Terminal output during training.
 
 use std::cell::RefCell;
+use std::fmt::Display;
+use std::io::{ErrorKind, Write, stderr, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, Result};
 use bauta_eval::{OnlineMetrics, Watch};
 use bauta_report::Record;
 use bauta_train::Event;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 /// Whether this process shows runs in passing only: bars disappear when they end, and logs get no
-/// lines. A command that makes many runs sets it once, and reports them itself.
+/// lines. A command that makes many runs sets it once, and reports them itself; so does a process
+/// whose run another one reports.
 static IN_PASSING: AtomicBool = AtomicBool::new(false);
 
 /// From now on, shows runs in passing only.
@@ -25,7 +29,24 @@ fn in_passing() -> bool {
 /// Prints a line, unless it is empty or runs are shown in passing only.
 pub(super) fn say(line: &str) {
     if !line.is_empty() && !in_passing() {
-        eprintln!("{line}");
+        remark(line);
+    }
+}
+
+/// Prints a line on standard error, where a reader may have left: that ends no training.
+pub fn remark(line: impl Display) {
+    let _ = writeln!(stderr(), "{line}");
+}
+
+/// Prints results on standard output. A reader that has left, such as `head`, is no failure.
+///
+/// # Errors
+/// When standard output cannot take them for another reason, such as a full disk.
+pub fn tell(results: impl Display) -> Result<()> {
+    let mut out = stdout().lock();
+    match write!(out, "{results}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        told => told.context("cannot write to standard output"),
     }
 }
 

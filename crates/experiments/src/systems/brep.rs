@@ -114,18 +114,18 @@ impl Brep {
         Self { channels, ..self }
     }
 
-    /// Reads a model folder, on the CPU.
+    /// Reads a model folder.
     ///
     /// # Errors
     /// When the folder is not one of this system.
-    fn read(folder: &std::path::Path) -> Result<Self> {
+    fn read(folder: &std::path::Path, device: Device) -> Result<Self> {
         let path = folder.join("config.json");
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
         let config: Config = serde_json::from_str(&text).with_context(|| {
             format!("{} does not belong to a model of system brep", path.display())
         })?;
-        let brep = Self::built(config, Parameters::new(0, Device::Cpu));
+        let brep = Self::built(config, Parameters::new(0, device));
         brep.parameters.load(&folder.join("model.safetensors"))?;
         Ok(brep)
     }

@@ -146,7 +146,7 @@ pub(super) fn wrong(place: &Place, key: &str, expected: &str, found: &Value) -> 
 /// A value as TOML writes it.
 pub(super) fn written(value: &Value) -> String {
     match value {
-        Value::String(text) => format!("{text:?}"),
+        Value::String(text) => toml::Value::from(text.as_str()).to_string(),
         Value::Integer(number) => number.to_string(),
         Value::Float(number) => number.to_string(),
         Value::Boolean(value) => value.to_string(),

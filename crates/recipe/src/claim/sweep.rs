@@ -167,11 +167,12 @@ pub(super) fn lay_over(
     path: &Path,
     layers: &Layers,
 ) -> Result<(), ClaimError> {
-    let mut over = Vec::new();
+    let mut over: Vec<Entry> = Vec::new();
     if layers.quick {
         let text =
             read_text(path).map_err(|source| RecipeError::Read { path: path.into(), source })?;
-        over = take_entries(&mut Node::parse(&text, path)?, "quick")?;
+        let quick = take_entries(&mut Node::parse(&text, path)?, "quick")?.into_iter();
+        over.extend(quick.map(|Entry { key, node }| Entry { key, node: node.reduced() }));
         if over.is_empty() {
             return Err(SettingsError::NoQuick(path.into()).into());
         }

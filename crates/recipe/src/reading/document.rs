@@ -55,6 +55,22 @@ impl Node {
         Self { value: Value::Table(BTreeMap::new()), place }
     }
 
+    /// The same values as a reduced form of their file, which is laid over the rest of it.
+    pub(crate) fn reduced(self) -> Self {
+        let place = match self.place {
+            Place::Line { file, line } => Place::Reduced { file, line },
+            place => place,
+        };
+        let value = match self.value {
+            Value::Table(entries) => {
+                let entries = entries.into_iter().map(|(key, node)| (key, node.reduced()));
+                Value::Table(entries.collect())
+            }
+            value => value,
+        };
+        Self { value, place }
+    }
+
     /// Takes the entries `keys` out of a table, into one of their own.
     pub(crate) fn split_off(&mut self, keys: &[&str]) -> Self {
         let entries = keys.iter().filter_map(|&key| Some((key.to_owned(), self.remove(key)?)));

@@ -23,19 +23,31 @@ pub enum Place {
         /// The line.
         line: u32,
     },
+    /// A line, counted from 1, of a reduced form of a file, which is laid over the rest of it.
+    #[error("{}:{line}", file.display())]
+    Reduced {
+        /// The file, as it was named by the caller.
+        file: Arc<Path>,
+        /// The line.
+        line: u32,
+    },
     /// An override, as it was written: `key=value`.
     #[error("--set {}", shown(.0))]
     Override(Arc<str>),
 }
 
 impl Place {
-    /// Whether a value at this place was laid over one at `other`: an override over a file, or one
-    /// file over another.
+    /// Whether a value at this place was laid over one at `other`: an override over a file, one
+    /// file over another, or a file's reduced form over the rest of it.
     pub(crate) fn lies_over(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Override(_), Self::Override(_)) => false,
             (Self::Override(_), _) => true,
-            (Self::Line { file, .. }, Self::Line { file: other, .. }) => file != other,
+            (Self::Reduced { .. }, Self::Line { .. }) => true,
+            (
+                Self::Line { file, .. } | Self::Reduced { file, .. },
+                Self::Line { file: other, .. } | Self::Reduced { file: other, .. },
+            ) => file != other,
             _ => false,
         }
     }

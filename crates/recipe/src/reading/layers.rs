@@ -36,7 +36,8 @@ impl Layers {
         if self.quick {
             match quick {
                 Some(Node { value: Value::Table(entries), .. }) => {
-                    entries.into_iter().for_each(|(key, node)| document.set(&key, node));
+                    let entries = entries.into_iter();
+                    entries.for_each(|(key, node)| document.set(&key, node.reduced()));
                 }
                 _ => return Err(SettingsError::NoQuick(path.to_owned())),
             }

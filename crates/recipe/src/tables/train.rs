@@ -188,8 +188,8 @@ impl Train {
         keys
     }
 
-    /// Refuses keys that the optimiser or the schedule does not use, unless an override or a
-    /// claim replaced the optimiser or schedule that the file was written for.
+    /// Refuses keys that the optimiser or the schedule does not use, unless an override, a claim or
+    /// a reduced form replaced the optimiser or schedule that the file was written for.
     pub(crate) fn refuse_unread<'a>(
         &self,
         place_of: impl Fn(&str) -> Option<&'a Place>,

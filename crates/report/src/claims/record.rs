@@ -10,7 +10,7 @@ use bauta_recipe::{Layers, Recipe};
 use serde::{Deserialize, Serialize};
 
 use super::findings::{Findings, spread};
-use super::run::check_alike;
+use super::run::{check_alike, makes_the_same};
 use crate::ReportError;
 use crate::summary::Summary;
 
@@ -38,13 +38,18 @@ pub struct Record {
     pub machine: String,
     /// Version of Bauta.
     pub version: String,
+    /// The commit of the work tree when this was recorded, with `+changes` if the tree differed;
+    /// `None` if it was not in a repository, and in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// If the claim did not hold: possible reasons, and what was tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
 }
 
 impl Record {
-    /// The results of a claim's finished runs, computed on a processor of this name.
+    /// The results of a claim's finished runs, computed on a processor of this name, without a
+    /// commit.
     ///
     /// # Errors
     /// When a run lacks a metric.
@@ -69,6 +74,7 @@ impl Record {
             machine,
             version: first.map_or_else(String::new, |summary| summary.version.clone()),
             sentences: findings.judgements.into_iter().map(|judged| judged.sentence).collect(),
+            commit: None,
             remark: None,
         })
     }
@@ -128,7 +134,7 @@ pub fn finished(cells: &[Cell], folder: &Path) -> Result<Vec<Summary>, ReportErr
             return Err(ReportError::NoRun(own));
         }
         match Recipe::load(&recipe, &Layers::default()) {
-            Ok(recipe) if recipe.same_result(&cell.recipe) => {}
+            Ok(recipe) if makes_the_same(&recipe, &cell.recipe) => {}
             _ => {
                 let message = "was made with other settings than the claim has now".to_owned();
                 return Err(ReportError::Unusable { path: recipe, message });
@@ -163,6 +169,10 @@ pub fn table(records: &[Record]) -> String {
         }
         let numbers: Vec<String> =
             record.settings.iter().map(|(label, number)| format!("{label}: {number}")).collect();
+        let mut machine = record.machine.clone();
+        if let Some(commit) = &record.commit {
+            write!(machine, "; recorded at commit {commit}").expect("a string takes everything");
+        }
         let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
         writeln!(
             out,
@@ -173,7 +183,7 @@ pub fn table(records: &[Record]) -> String {
             cell(&numbers.join(", ")),
             record.seeds,
             format_args!("{:.1}", record.minutes),
-            cell(&record.machine),
+            cell(&machine),
         )
         .expect("a string takes everything");
     }
@@ -197,7 +207,24 @@ mod tests {
             minutes: 3.0,
             machine: "cpu, 2 threads, fp32".to_owned(),
             version: "0.1.0".to_owned(),
+            commit: None,
             remark: None,
+        }
+    }
+
+    #[test]
+    fn a_commit_is_kept_and_shown_where_there_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.json");
+        for (commit, shown) in [
+            (None, "| cpu, 2 threads, fp32 |\n"),
+            (Some("abc1234"), "| cpu, 2 threads, fp32; recorded at commit abc1234 |\n"),
+        ] {
+            let record = Record { commit: commit.map(str::to_owned), ..record() };
+            record.write(&path).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap().contains("commit"), commit.is_some());
+            assert_eq!(Record::read(&path).unwrap(), record);
+            assert!(table(&[record]).ends_with(shown));
         }
     }
 

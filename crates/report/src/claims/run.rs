@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::{env, fs};
+use std::{env, fs, io};
 
 use bauta_files::{FolderLock, write_whole};
 use bauta_recipe::claim::Cell;
@@ -84,7 +84,7 @@ pub(super) fn state(folder: &Path, cell: &Cell, fingerprint: &Fingerprint) -> St
     let path = folder.join("recipe.toml");
     if path.exists() {
         match Recipe::load(&path, &Layers::default()) {
-            Ok(recipe) if recipe == cell.recipe => {}
+            Ok(recipe) if makes_the_same(&recipe, &cell.recipe) => {}
             _ => return State::Foreign("was made with other settings".to_owned()),
         }
         if let Ok(summary) = Summary::read(&folder.join("summary.json")) {
@@ -92,6 +92,12 @@ pub(super) fn state(folder: &Path, cell: &Cell, fingerprint: &Fingerprint) -> St
         }
     }
     State::Begun
+}
+
+/// Whether two recipes make runs with the same summary. What changes no result can change the speed.
+pub(super) fn makes_the_same(one: &Recipe, other: &Recipe) -> bool {
+    let speed = |recipe: &Recipe| (recipe.train.checkpoint_blocks, recipe.train.shard_optimizer);
+    one.same_result(other) && speed(one) == speed(other)
 }
 
 fn difference(found: &Fingerprint, wanted: &Fingerprint) -> String {
@@ -160,16 +166,31 @@ pub fn claim_folder(folder: &Path, claim: &[u8]) -> Result<FolderLock, ReportErr
     };
     let copy = folder.join("claim.toml");
     let used = fs::create_dir_all(folder)
-        .and_then(|()| Ok(fs::read_dir(folder)?.next().is_some()))
+        .and_then(|()| holds_more_than_a_lock(folder))
         .map_err(ReportError::write(folder))?;
     if used && !copy.is_file() {
         return Err(refuse(
             "it is not empty and not the folder of a claim's runs; choose another with --out",
         ));
     }
-    write_whole(&copy, claim).map_err(ReportError::write(folder))?;
     let lock = FolderLock::take(folder).map_err(ReportError::write(folder))?;
-    lock.ok_or_else(|| refuse("another process is running this claim there; wait until it ends"))
+    let lock = lock.ok_or_else(|| {
+        refuse(
+            "another process is running a claim there; wait until it ends, or choose another --out",
+        )
+    })?;
+    write_whole(&copy, claim).map_err(ReportError::write(folder))?;
+    Ok(lock)
+}
+
+/// Whether a folder holds anything but the lock that is taken before the claim is written.
+fn holds_more_than_a_lock(folder: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        if entry?.file_name() != ".lock" {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Moves the folder of a run to the first free name in the claim's `earlier`.

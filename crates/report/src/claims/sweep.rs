@@ -56,7 +56,7 @@ pub fn sweep<E: Into<Box<dyn Error + Send + Sync>>>(
     Ok(summaries)
 }
 
-/// A line such as `[2/8] mask.ratio 0.5, seed 0: linear_top1 0.4812, 1834 images/s (43 s)`.
+/// A line such as `[2/8] mask.ratio 0.5, seed 0: linear_top1 0.4812, 1834 samples/s (43 s)`.
 fn line(
     claim: &Claim,
     cells: &[Cell],
@@ -67,7 +67,7 @@ fn line(
     let cell = &cells[place];
     let axis = claim.axis.as_ref().map_or_else(String::new, |key| format!("{key} "));
     Ok(format!(
-        "[{}/{}] {axis}{}, seed {}: {} {}, {:.0} images/s ({how})",
+        "[{}/{}] {axis}{}, seed {}: {} {}, {:.0} samples/s ({how})",
         place + 1,
         cells.len(),
         claim.settings[cell.setting].label(),

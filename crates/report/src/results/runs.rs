@@ -14,6 +14,7 @@ use bauta_recipe::claim::{
 };
 use serde_json::Value;
 
+use super::digest::row_digest;
 use crate::claims::{finished, metric};
 use crate::{ReportError, Summary};
 
@@ -40,6 +41,8 @@ pub struct RowNumbers {
     pub summaries: Vec<Summary>,
     /// Seconds of training, evaluation and fine-tuning, without those of another row's runs.
     pub seconds: f64,
+    /// The row's [`digest`](crate::ResultsRow::digest).
+    pub digest: String,
 }
 
 impl TableRuns<'_> {
@@ -101,7 +104,9 @@ impl TableRuns<'_> {
                 }
             });
         }
-        Ok(RowNumbers { numbers, summaries: if own { summaries } else { Vec::new() }, seconds })
+        let summaries = if own { summaries } else { Vec::new() };
+        let digest = row_digest(self.table, place, self.recipes)?;
+        Ok(RowNumbers { numbers, summaries, seconds, digest })
     }
 
     /// The folder of the runs that give a row its numbers.
@@ -126,9 +131,12 @@ impl TableRuns<'_> {
         let data = |key: &str| settings["data"][key].as_str().map(str::to_owned);
         let nameless = || row_error(row, "its data set has no name, so nothing can be fine-tuned");
         let named = data("name").ok_or_else(nameless)?;
+        // Without it, pictures of one's own that have no test split could not be measured on.
+        let held_out = settings["data"]["holdout"].as_f64();
         // The settings of the column take precedence.
         let mut settings = vec![format!("seed={}", cell.seed)];
         settings.extend(data("root").map(|root| format!("data.root={root}")));
+        settings.extend(held_out.map(|part| format!("data.holdout={part}")));
         settings.push(format!("train.threads={}", cell.recipe.train.threads));
         settings.push(format!("train.device={}", cell.recipe.train.device));
         settings.extend(set.iter().cloned());
@@ -244,4 +252,39 @@ fn of_summaries(
 
 fn row_error(row: &ResultRow, reason: &str) -> ReportError {
     ReportError::Row { row: row.name.clone(), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use bauta_recipe::claim::TableLayers;
+
+    use super::*;
+
+    const TABLE: &str = r#"
+summary = "pictures of one's own"
+seeds = [0]
+[[column]]
+name = "fine-tuned"
+finetune = ["eval.finetune.epochs=1"]
+[[row]]
+name = "MAE"
+recipe = "mae-cifar10"
+set = { "data.name" = "folder", "data.root" = "/pictures", "data.holdout" = 0.25 }
+"#;
+
+    #[test]
+    fn a_fine_tuning_holds_out_what_its_recipe_holds_out() {
+        let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments/recipes");
+        let layers = TableLayers::default();
+        let table = ResultTable::parse(TABLE, Path::new("own.toml"), &recipes, &layers).unwrap();
+        let (out, call, told) = (Path::new("out"), |_: &str| Command::new("none"), |_: &str| ());
+        let runs = TableRuns { table: &table, out, recipes: &recipes, call: &call, told: &told };
+        let cells = table.cells(0, &recipes).unwrap();
+        let tuning = runs.tuning(0, &table.columns[0], &cells[0]).unwrap().unwrap();
+        assert_eq!(tuning.data, "folder");
+        for setting in ["data.root=/pictures", "data.holdout=0.25", "eval.finetune.epochs=1"] {
+            assert!(tuning.settings.iter().any(|set| set == setting), "{:?}", tuning.settings);
+        }
+        assert!(FineTuneSettings::parse(&tuning.settings).is_ok());
+    }
 }

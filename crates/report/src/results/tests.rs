@@ -7,6 +7,8 @@ fn results() -> Results {
         name: name.to_owned(),
         numbers: numbers.iter().map(|numbers| numbers.to_vec()).collect(),
         made,
+        digest: None,
+        former: false,
     };
     Results {
         table: "images".to_owned(),
@@ -66,6 +68,8 @@ fn each_row_says_what_made_it_and_rows_that_are_not_made_yet_are_named() {
         name: name.to_owned(),
         numbers,
         made,
+        digest: None,
+        former: false,
     };
     let numbers = || vec![vec![0.5, 0.5], vec![]];
     results.rows.push(row("dBOT", numbers(), Some(made(7.6, "abc1234"))));
@@ -83,9 +87,8 @@ fn each_row_says_what_made_it_and_rows_that_are_not_made_yet_are_named() {
 #[test]
 fn rows_made_earlier_are_taken_over_by_name() {
     let mut empty = results();
-    for row in &mut empty.rows {
-        (row.numbers, row.made) = (vec![Vec::new(); 2], None);
-    }
+    empty.rows.iter_mut().for_each(ResultsRow::clear);
+    assert!(empty.rows.iter().all(|row| row.is_empty() && row.made.is_none()));
     assert_eq!(empty.clone().with_rows_of(results()), Ok(results()));
     let mut newer = results();
     newer.rows[0].numbers[0] = vec![0.7, 0.8];
@@ -124,6 +127,9 @@ fn it_is_read_back_and_a_row_that_lacks_a_number_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("images.json");
     let mut results = results();
+    results.write(&path).unwrap();
+    assert_eq!(Results::read(&path).unwrap(), results);
+    results.rows[0].digest = Some("0123".to_owned());
     results.write(&path).unwrap();
     assert_eq!(Results::read(&path).unwrap(), results);
     results.rows[0].numbers[1].pop();

@@ -3,9 +3,10 @@
 use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use bauta_report::MetricsLog;
-use bauta_train::{End, Event, Phase, Start, TrainConfig};
+use bauta_train::{End, Event, Phase, Start, TrainConfig, Trainer};
 
 use super::phases::{phases, run_phases};
 use super::toy::{Autoencoder, assert_same, config, copy, last, run};
@@ -30,6 +31,35 @@ fn a_stopped_run_ends_with_the_same_bytes() {
     };
     assert_eq!(steps(whole.path()), [1, 4, 5, 8, 10, 12, 15, 16, 18]);
     assert_eq!(steps(broken.path()), [1, 4, 5, 7, 8, 10, 12, 15, 16, 18]);
+}
+
+/// Copies that skip links, keep one whose folder is gone, or follow them.
+#[test]
+fn a_copied_run_goes_on_from_its_newest_checkpoint() {
+    let (whole, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let config = config(18);
+    run(&mut Autoencoder::new(1), &config, whole.path(), false, None).unwrap();
+    let stopped = place.path().join("stopped");
+    run(&mut Autoencoder::new(1), &config, &stopped, false, Some(7)).unwrap();
+    for name in ["skipped", "gone", "followed"] {
+        let folder = place.path().join(name);
+        copy(&stopped, &folder);
+        let last = folder.join("checkpoints/last");
+        fs::remove_file(&last).unwrap();
+        match name {
+            "skipped" => {}
+            "gone" => std::os::unix::fs::symlink("step-99", &last).unwrap(),
+            _ => copy(&folder.join("checkpoints/step-7"), &last),
+        }
+        let stop = AtomicBool::new(false);
+        let trainer = Trainer::open(&folder, true, &stop).unwrap();
+        assert_eq!(trainer.progress().step, 7, "{name}");
+        drop(trainer);
+        let end = run(&mut Autoencoder::new(1), &config, &folder, true, None).unwrap();
+        assert_eq!(end, End::Finished, "{name}");
+        assert_same(&folder, whole.path(), name);
+        assert_eq!(fs::read_link(&last).unwrap(), Path::new("step-18"), "{name}");
+    }
 }
 
 /// Phases with a checkpoint every two steps; the first keeps averages.

@@ -2,11 +2,12 @@
 
 use std::fs;
 
+use bauta_backbones::Init;
 use bauta_backbones::checkpoint::{read_tensors, write_tensors};
 use bauta_data::{Batch, DataError, Prefetcher, Prepared};
 use bauta_train::{
-    Loss, Objective, ObjectiveError, OptimizerConfig, Phase, Rule, Schedule, Start, TrainConfig,
-    TrainError, Trainer,
+    LayerDecay, Loss, Objective, ObjectiveError, OptimizerConfig, Phase, Rule, Schedule, Shape,
+    Start, TrainConfig, TrainError, Trainer,
 };
 use std::sync::atomic::AtomicBool;
 use tch::{Device, Kind, Tensor};
@@ -108,6 +109,10 @@ fn checkpoints_of_another_model_or_cut_short_are_refused() {
     fs::write(&model, &whole).unwrap();
     fs::write(last.join("state.json"), "{").unwrap();
     assert!(resume().to_string().contains("cannot read the state of training"));
+    fs::write(last.join("state.json"), "{\"phase\": \"main\"}").unwrap();
+    let message = resume().to_string();
+    assert!(message.contains("missing field `phase_step`"), "{message}");
+    assert!(message.contains("go on with the version that wrote it"), "{message}");
 }
 
 #[test]
@@ -173,6 +178,16 @@ fn settings_out_of_range_are_named() {
         OptimizerConfig { rule, ..OptimizerConfig::default() }
     };
     let adam = OptimizerConfig::adam((1.0, 0.9), 0.0);
+    let adamw = |weight_decay, eps| {
+        let rule = Rule::AdamW { betas: (0.9, 0.95), eps };
+        OptimizerConfig { rule, weight_decay, layer_decay: None }
+    };
+    let layers = |decay| OptimizerConfig {
+        layer_decay: Some(LayerDecay { decay, depth: 12 }),
+        ..OptimizerConfig::default()
+    };
+    let steps = Shape::Steps { milestones: vec![2], factor: f64::NAN };
+    let warm = |warmup| Schedule::cosine(0.01, 0.0, warmup, 6);
     for (config, wanted) in [
         (TrainConfig { batch_size: 0, ..config(6) }, "batch_size = 0"),
         (TrainConfig { accumulate: 0, ..config(6) }, "accumulate = 0"),
@@ -185,11 +200,39 @@ fn settings_out_of_range_are_named() {
         (TrainConfig { optimizer: adam, ..config(6) }, "betas = 1, 0.9: must be in [0, 1)"),
         (TrainConfig { optimizer: sgd(1.0, false), ..config(6) }, "momentum = 1"),
         (TrainConfig { optimizer: sgd(0.0, true), ..config(6) }, "nesterov = true"),
+        (TrainConfig { optimizer: adamw(-0.05, 1e-8), ..config(6) }, "weight_decay = -0.05: must"),
+        (TrainConfig { optimizer: adamw(0.05, f64::NAN), ..config(6) }, "eps = NaN"),
+        (TrainConfig { optimizer: layers(f64::NAN), ..config(6) }, "layer_decay = NaN"),
+        (TrainConfig { schedule: warm(-2.0), ..config(6) }, "warmup_steps = -2"),
+        (TrainConfig { schedule: warm(f64::NAN), ..config(6) }, "warmup_steps = NaN"),
+        (
+            TrainConfig { schedule: Schedule::cosine(0.01, f64::NAN, 1.0, 6), ..config(6) },
+            "min_lr = NaN",
+        ),
+        (
+            TrainConfig { schedule: Schedule { shape: steps, ..warm(0.0) }, ..config(6) },
+            "factor = NaN",
+        ),
     ] {
         let error = run(&mut Autoencoder::new(1), &config, folder.path(), false, None);
         let message = error.unwrap_err().to_string();
         assert!(message.starts_with(wanted), "{message}");
     }
+    // Layers of another network's depth, by which rates would rise above the schedule's.
+    let mut deep = Autoencoder::new(1);
+    let _ = deep.parameters.root().sub("blocks").sub(3).add("weight", &[2], Init::Constant(0.0));
+    let depth = |depth| OptimizerConfig {
+        layer_decay: Some(LayerDecay { decay: 0.5, depth }),
+        ..OptimizerConfig::default()
+    };
+    for shallow in [0, 3] {
+        let config = TrainConfig { optimizer: depth(shallow), ..config(6) };
+        let error = run(&mut deep, &config, folder.path(), false, None).unwrap_err().to_string();
+        let wanted = format!("layer_decay = a depth of {shallow} with the parameter blocks.3.");
+        assert!(error.starts_with(&wanted), "{error}");
+    }
+    let config_of_four = TrainConfig { optimizer: depth(4), ..config(6) };
+    run(&mut deep, &config_of_four, folder.path(), false, None).unwrap();
     let mut frozen = Autoencoder::new(1);
     frozen.parameters.train_only(|_| false);
     let error = run(&mut frozen, &config(6), folder.path(), false, None).unwrap_err();

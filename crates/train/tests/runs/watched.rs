@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bauta_backbones::{BatchNorm, Moments};
 use bauta_data::Batch;
 use bauta_report::{MetricsLog, Record};
 use bauta_train::{
@@ -14,16 +15,24 @@ use tch::Tensor;
 use super::toy::{Autoencoder, assert_same, config, loader, pixels, run};
 
 /// An autoencoder with the loss of predicting the mean as reference, which can set a stop flag
-/// within a step.
+/// within a step, and can have a batch norm beside it.
 struct Compared<'a> {
     inner: Autoencoder,
+    norm: Option<BatchNorm>,
     stop: Option<(u64, &'a AtomicBool)>,
     losses: u64,
 }
 
 impl<'a> Compared<'a> {
     fn new(stop: Option<(u64, &'a AtomicBool)>) -> Self {
-        Self { inner: Autoencoder::new(1), stop, losses: 0 }
+        Self { inner: Autoencoder::new(1), norm: None, stop, losses: 0 }
+    }
+
+    fn normed(stop: Option<(u64, &'a AtomicBool)>) -> Self {
+        let mut compared = Self::new(stop);
+        let norm = BatchNorm::plain(compared.inner.parameters.root().sub("norm"), 16);
+        compared.norm = Some(norm);
+        compared
     }
 }
 
@@ -36,6 +45,10 @@ impl Objective for Compared<'_> {
             stop.store(true, Ordering::Relaxed);
         }
         let pixels = pixels(batch);
+        if let Some(norm) = &self.norm {
+            // Each pass moves its running moments.
+            let _ = norm.forward(&pixels, Moments::Batch { splits: 1 });
+        }
         let of_mean = move || {
             let mean = pixels.mean_dim([0].as_slice(), true, None);
             Ok::<_, ObjectiveError>((mean - pixels).square().mean(None))
@@ -143,4 +156,24 @@ fn a_step_is_left_between_its_inputs_and_made_anew() {
     stop.store(false, Ordering::Relaxed);
     assert_eq!(train(&mut Compared::new(None), true), End::Finished);
     assert_same(broken.path(), whole.path(), "left within step 2");
+}
+
+#[test]
+fn a_step_that_moves_running_moments_is_not_left_between_its_inputs() {
+    let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let config = TrainConfig { accumulate: 3, batch_size: 4, ..config(6) };
+    let stop = AtomicBool::new(false);
+    let train = |objective: &mut Compared<'_>, folder: &std::path::Path, resume| {
+        let mut trainer = Trainer::open(folder, resume, &stop).unwrap();
+        let feed = |steps| loader(config.batch_size).batches(steps, |batch| batch);
+        trainer.fit(&Phase::new("main", config.clone()), objective, feed, |_| ()).unwrap()
+    };
+    assert_eq!(train(&mut Compared::normed(None), whole.path(), false), End::Finished);
+    // A stop is wanted after the first of the third step's inputs.
+    let mut objective = Compared::normed(Some((7, &stop)));
+    assert_eq!(train(&mut objective, broken.path(), false), End::Stopped { step: 3 });
+    assert_eq!(objective.losses, 9);
+    stop.store(false, Ordering::Relaxed);
+    assert_eq!(train(&mut Compared::normed(None), broken.path(), true), End::Finished);
+    assert_same(broken.path(), whole.path(), "stopped within step 2");
 }

@@ -45,6 +45,22 @@ pub struct Sample {
     pub measurement: Measurement,
 }
 
+/// One of PyTorch's ways that failed in a variant, which is then measured without it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failure {
+    pub variant: String,
+    pub way: &'static str,
+    pub message: String,
+}
+
+/// What was found of one case.
+#[derive(Default)]
+pub struct Found {
+    pub samples: Vec<Sample>,
+    pub profiles: Vec<Profile>,
+    pub failures: Vec<Failure>,
+}
+
 /// The whole comparison.
 #[derive(Default, Serialize)]
 pub struct Record {
@@ -65,6 +81,8 @@ pub struct CaseRecord {
     samples: Vec<Sample>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     profiles: Vec<Profile>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failures: Vec<Failure>,
 }
 
 /// All rounds of one way of one variant.
@@ -91,13 +109,14 @@ struct Figures {
 
 impl Record {
     /// Adds a case.
-    pub fn add(&mut self, case: &Case, samples: Vec<Sample>, profiles: Vec<Profile>) {
+    pub fn add(&mut self, case: &Case, found: Found) {
+        let Found { samples, profiles, failures } = found;
         for sample in &samples {
             self.versions.extend(sample.measurement.versions.clone());
         }
         let results = figures(&samples);
         let Case { name, about, .. } = *case;
-        self.cases.push(CaseRecord { name, about, results, samples, profiles });
+        self.cases.push(CaseRecord { name, about, results, samples, profiles, failures });
     }
 
     /// Writes the record, atomically.
@@ -150,8 +169,8 @@ fn spread(measurements: &[&Measurement]) -> [f64; 3] {
     [sorted[0], median, sorted[last]]
 }
 
-/// One line per way, with its time over ours.
-pub fn table(case: &Case, samples: &[Sample]) -> String {
+/// One line per way, with its time over ours, and one per way that failed.
+pub fn table(case: &Case, found: &Found) -> String {
     let mut text = format!("{}: {}\n", case.name, case.about);
     let _ = writeln!(
         text,
@@ -165,7 +184,7 @@ pub fn table(case: &Case, samples: &[Sample]) -> String {
         "over ours",
         "of peak"
     );
-    for figures in figures(samples) {
+    for figures in figures(&found.samples) {
         let spread = [figures.least_seconds, figures.greatest_seconds].map(duration).join(" to ");
         let rate = format!("{} {}", rounded(figures.items_per_second), figures.unit);
         let ratio = match figures.way {
@@ -186,6 +205,9 @@ pub fn table(case: &Case, samples: &[Sample]) -> String {
             let _ = write!(text, "  loss {first:.3} to {last:.3}");
         }
         text.push('\n');
+    }
+    for Failure { variant, way, message } in &found.failures {
+        let _ = writeln!(text, "  {variant:10} {way}: {message}");
     }
     text
 }
@@ -252,6 +274,25 @@ mod tests {
         assert_eq!((found[1].least_seconds, found[1].greatest_seconds), (3.0, 5.0));
         assert_eq!([found[0].peak_share, found[1].peak_share], [Some(0.8), Some(8.0 / 3.75 / 5.0)]);
         assert_eq!((found[0].items_per_second, found[0].losses), (64.0, Some([2.0, 0.5])));
+    }
+
+    #[test]
+    fn a_way_that_failed_is_told_beside_those_that_did_not() {
+        let (variant, message) = ("fp32".to_owned(), "python failed: no compiler".to_owned());
+        let found = Found {
+            samples: vec![sample(OURS, 0, &[1.0]), sample("eager", 0, &[2.0])],
+            failures: vec![Failure { variant, way: "compile", message }],
+            ..Found::default()
+        };
+        let case = &super::super::CASES[0];
+        let text = table(case, &found);
+        assert!(text.ends_with("  fp32       compile: python failed: no compiler\n"), "{text}");
+        assert!(text.contains("eager") && text.contains("2.00"), "{text}");
+        let mut record = Record::default();
+        record.add(case, found);
+        let record = serde_json::to_value(&record).unwrap();
+        assert_eq!(record["cases"][0]["failures"][0]["way"], "compile");
+        assert_eq!(record["cases"][0]["results"].as_array().map(Vec::len), Some(2));
     }
 
     #[test]

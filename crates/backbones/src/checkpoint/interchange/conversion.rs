@@ -27,6 +27,13 @@ impl ModelFolder {
         let tensors = read_checkpoint(from)?;
         let config = describe(&tensors, options)
             .map_err(|error| ModelError::Format { path: from.into(), reason: error.to_string() })?;
+        if let ModelConfig::Clip(_) = config {
+            tracing::warn!(
+                "{}: weights do not show the activation of a CLIP tower; it is taken to be \
+                 OpenAI's, QuickGELU; for OpenCLIP's, write \"hidden_act\": \"gelu\" in config.json",
+                from.display()
+            );
+        }
         Ok(Self::new(from.into(), config, tensors))
     }
 

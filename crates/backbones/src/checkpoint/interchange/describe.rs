@@ -14,7 +14,7 @@ use crate::{BeitConfig, ClipVisionConfig, MaeDecoderConfig, ModelError, VitConfi
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportOptions {
     /// Attention heads of the encoder; by default those of the known widths: 192, 384, 768, 1024,
-    /// 1280.
+    /// 1280. A CLIP tower has 16 at the widths 1280, 1408 and 1664, and others are 64 wide.
     pub heads: Option<usize>,
     /// Attention heads of the decoder; by default 16.
     pub decoder_heads: Option<usize>,
@@ -31,7 +31,8 @@ pub struct ImportOptions {
 /// they contain tables of position biases, a CLIP tower if they contain a norm before the blocks,
 /// else a plain ViT.
 ///
-/// The epsilon of norms is 1e-6, as in timm and MAE, or 1e-5 in a CLIP tower.
+/// The epsilon of norms is 1e-6, as in timm and MAE, or 1e-5 in a CLIP tower. The activation is
+/// GELU, or QuickGELU in a CLIP tower, as in OpenAI's; many of OpenCLIP's have GELU.
 ///
 /// # Errors
 /// [`ModelError::Config`] when a tensor that sizes are read from is missing, when shapes and
@@ -132,7 +133,8 @@ fn beit(
     Ok(BeitModelConfig { use_mask_token, ..config })
 }
 
-/// A CLIP tower; its heads are 64 wide, as in all of OpenAI's published models.
+/// A CLIP tower. In OpenAI's published models heads are 64 wide; OpenCLIP's H, g and G, of the
+/// widths 1280, 1408 and 1664, have 16.
 fn clip(
     tensors: &HashMap<String, Tensor>,
     shape: Shape,
@@ -141,7 +143,11 @@ fn clip(
 ) -> Result<ClipVisionConfig, ModelError> {
     let dim = shape.dim;
     let projection = outputs(tensors, "head.weight")?;
-    let heads = options.heads.or(dim.is_multiple_of(64).then_some(dim / 64)).ok_or_else(|| {
+    let usual = match dim {
+        1280 | 1408 | 1664 => Some(16),
+        _ => dim.is_multiple_of(64).then_some(dim / 64),
+    };
+    let heads = options.heads.or(usual).ok_or_else(|| {
         ModelError::Config(format!(
             "the width {dim} is not a multiple of 64; give the number of heads (heads)"
         ))

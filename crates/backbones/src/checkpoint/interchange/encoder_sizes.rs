@@ -29,6 +29,9 @@ pub struct EncoderSizes {
     pub layer_norm_eps: f64,
 }
 
+/// Most numbers of a tensor.
+const MOST_NUMBERS: u128 = 1 << 40;
+
 impl Default for EncoderSizes {
     /// Hugging Face's defaults for a plain ViT, a masked autoencoder and a BEiT.
     fn default() -> Self {
@@ -117,6 +120,16 @@ pub(super) fn check_size(key: &str, size: usize) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{key} is {size}, but must be at least 1 and at most {largest}"))
+}
+
+/// Refuses a tensor of these sizes that has more numbers than memory can hold, before it is
+/// described to libtorch, which cannot count them.
+pub(super) fn check_numbers(what: &str, sizes: &[usize]) -> Result<(), String> {
+    let numbers = sizes.iter().fold(1_u128, |all, &size| all.saturating_mul(size as u128));
+    if numbers <= MOST_NUMBERS {
+        return Ok(());
+    }
+    Err(format!("{what} would have {numbers} numbers; at most {MOST_NUMBERS} are supported"))
 }
 
 /// Refuses a number of heads that does not divide the width, naming both keys with the prefix

@@ -27,6 +27,10 @@ use crate::{ImageNormalization, ModelError};
 /// The file's name.
 const FILE: &str = Preprocessing::FILE;
 
+/// The file of transformers 5 for a model of images and texts, with the same keys in its
+/// `image_processor`.
+const OF_PROCESSOR: &str = "processor_config.json";
+
 /// Factor that pixels are multiplied by, unless a file gives another.
 const RESCALE_FACTOR: f64 = 1.0 / 255.0;
 
@@ -110,8 +114,9 @@ impl Preprocessing {
         Self { path: FILE.into(), keys }
     }
 
-    /// Reads a folder's `preprocessor_config.json`, or the `pretrained_cfg` of timm's
-    /// `config.json`; `None` if it has neither.
+    /// Reads a folder's `preprocessor_config.json`, or the `image_processor` of its
+    /// `processor_config.json`, or the `pretrained_cfg` of timm's `config.json`; `None` if it has
+    /// none of them.
     ///
     /// # Errors
     /// [`ModelError::Io`] and [`ModelError::Format`] when such a file exists but is not a JSON
@@ -120,6 +125,12 @@ impl Preprocessing {
         let path = folder.join(FILE);
         if path.exists() {
             let keys = object(&path)?;
+            return Ok(Some(Self { path, keys }));
+        }
+        let path = folder.join(OF_PROCESSOR);
+        if path.exists()
+            && let Some(Value::Object(keys)) = object(&path)?.remove("image_processor")
+        {
             return Ok(Some(Self { path, keys }));
         }
         let path = folder.join("config.json");

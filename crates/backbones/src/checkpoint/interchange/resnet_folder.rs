@@ -8,10 +8,11 @@ use bauta_files::write_whole;
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
+use super::encoder_sizes::check_size;
 use super::model_config::said;
 use super::resnet_names::{self, Names};
 use super::{Naming, Preprocessing, labels, weights};
-use crate::checkpoint::write_tensors;
+use crate::checkpoint::write_for_pytorch;
 use crate::{ModelError, Parameters, ResNet, ResNetConfig, ResNetDepth, Stem};
 
 /// Our own `model_type`, which a run's checkpoint has too.
@@ -105,6 +106,9 @@ impl ResNetFolder {
         let bottleneck = tensors.contains_key(BOTTLENECK);
         let depth = if bottleneck { ResNetDepth::Fifty } else { ResNetDepth::Eighteen };
         let (width, channels) = (width as usize, channels as usize);
+        for (what, size) in [("width", width), ("number of channels", channels)] {
+            check_size(&format!("the weights' {what}"), size).map_err(refuse)?;
+        }
         let config = ResNetConfig { depth, stem, width, channels };
         // Sizes are read from the weights, so the described network is not larger than they are.
         let mut sketch = Parameters::sketch();
@@ -208,7 +212,7 @@ impl ResNetFolder {
         let head = head.into_iter().map(|(name, tensor)| (name.to_owned(), tensor));
         let all = weights.chain(counts).chain(head).map(|(name, tensor)| (names(&name), tensor));
         let all: Vec<(String, &Tensor)> = all.collect();
-        write_tensors(path, all.iter().map(|(name, tensor)| (name.as_str(), *tensor)))
+        write_for_pytorch(path, all.iter().map(|(name, tensor)| (name.as_str(), *tensor)))
     }
 
     /// Our own `config.json` of this network, with or without a classifier.

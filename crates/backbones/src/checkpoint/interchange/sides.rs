@@ -36,8 +36,13 @@ impl Sides {
         }
     }
 
+    /// Whether both sides have the same length.
+    pub(super) fn is_square(self) -> bool {
+        self.height() == self.width()
+    }
+
     pub(super) fn square(self, key: &str) -> Result<usize, ModelError> {
-        if self.height() == self.width() {
+        if self.is_square() {
             return Ok(self.height());
         }
         let (height, width) = (self.height(), self.width());

@@ -8,7 +8,7 @@ use bauta_files::write_whole;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
-use super::encoder_sizes::check_size;
+use super::encoder_sizes::{check_numbers, check_size};
 use super::model_config::said;
 use super::weights;
 use crate::checkpoint::{regular_file, write_tensors};
@@ -65,6 +65,7 @@ impl SpacetimeModelConfig {
         for (key, size) in sizes.into_iter().chain(stages.iter().flat_map(of_stage)) {
             check_size(key, size)?;
         }
+        check_numbers("the stem", &[*stem_middle, *channels, *stem_side, *stem_side])?;
         if [self.image_mean.len(), self.image_std.len()] != [*channels; 2] {
             return Err(format!(
                 "image_mean and image_std need {channels} values each; they have {} and {}",
@@ -245,6 +246,16 @@ mod tests {
         let width = refused(&|said| said["network"]["width"] = json!(5));
         assert!(width.contains("stem.3.weight"), "{width}");
         assert!(refused(&|said| said["network"]["stem_side"] = json!(2)).contains("odd stem_side"));
+        // Each size is possible, but libtorch cannot count the numbers.
+        let stem = refused(&|said| {
+            let network = &mut said["network"];
+            network["channels"] = json!(9);
+            network["stem_middle"] = json!(1 << 20);
+            network["stem_side"] = json!((1 << 20) - 1);
+            said["image_mean"] = json!(vec![0.5; 9]);
+            said["image_std"] = json!(vec![0.5; 9]);
+        });
+        assert!(stem.contains("the stem would have"), "{stem}");
 
         fs::write(place.path().join("config.json"), whole.to_string()).unwrap();
         let tensor = normal("another", &[2]);

@@ -91,13 +91,22 @@ pub(super) fn read(
             _ => return Err(wrong()),
         }
     }
-    let pool = config.get("global_pool").and_then(Value::as_str);
-    let has = |name| tensors.contains_key(name);
-    if pool == Some("avg") && has("head.weight") && !has("fc_norm.weight") {
-        return Err(
-            "global_pool is \"avg\" without a norm of the mean (fc_norm), so its classifier is not \
-             supported"
-            .into());
+    let pool = config.get("global_pool").or_else(|| arguments.get("global_pool"));
+    if let Some(pool) = pool.and_then(Value::as_str)
+        && tensors.contains_key("head.weight")
+    {
+        // The supported classifiers: of the class token, and of the normalised mean.
+        let (with, supported) = match tensors.contains_key("fc_norm.weight") {
+            true => ("with", "avg"),
+            false => ("without", "token"),
+        };
+        if pool != supported {
+            return Err(format!(
+                "global_pool is \"{pool}\" {with} a norm of the pooled tokens (fc_norm), so its \
+                 classifier is not supported; to use the encoder alone, remove head.weight and \
+                 head.bias from the weights"
+            ));
+        }
     }
     if options.image_size.is_none() {
         options.image_size = pretrained(config).get("input_size").and_then(input_size);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::EncoderSizes;
-use super::encoder_sizes::{check_heads, check_size};
+use super::encoder_sizes::{check_heads, check_numbers, check_size};
 use super::model_config::parse;
 use crate::{
     DecoderClassToken, MaeDecoderConfig, ModelError, VideoConfig, VideoDecoderConfig,
@@ -218,7 +218,7 @@ impl VideoModelConfig {
     }
 
     /// Names a key with an impossible value, if there is one.
-    fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         self.sizes.check()?;
         for (key, size) in [
             ("num_frames", self.num_frames),
@@ -226,19 +226,30 @@ impl VideoModelConfig {
             ("decoder_hidden_size", self.decoder_hidden_size.max(1)),
             ("decoder_num_hidden_layers", self.decoder_num_hidden_layers),
             ("decoder_num_attention_heads", self.decoder_num_attention_heads),
+            ("num_predicted_frames", self.num_predicted_frames.max(1)),
         ] {
             check_size(key, size)?;
         }
         let encoder = self.encoder().map_err(|error| error.to_string())?;
         let grid = encoder.grid().map_err(|error| error.to_string())?;
-        let table = grid.tokens().saturating_mul(encoder.vit.dim);
-        if self.positions == VideoPositions::SineCosine && table > MOST_POSITIONS {
-            return Err(format!(
-                "{} tokens of width {} need {table} position values; at most {MOST_POSITIONS} are \
-                 supported",
-                grid.tokens(),
-                encoder.vit.dim
-            ));
+        let VitConfig { dim, channels, patch_size, .. } = encoder.vit;
+        let (tokens, width) = (grid.tokens(), self.decoder_hidden_size);
+        let predicted = self.num_predicted_frames;
+        for (what, sizes) in [
+            ("the patch embedding", &[dim, channels, self.tubelet_size, patch_size, patch_size]),
+            ("the prediction", &[width, channels, predicted, patch_size, patch_size]),
+            ("a table of positions", &[1 + tokens, dim.max(width), 1, 1, 1]),
+        ] {
+            check_numbers(what, sizes)?;
+        }
+        for (positions, width) in [(self.positions, dim), (self.decoder_positions, width)] {
+            let table = tokens.saturating_mul(width);
+            if positions == VideoPositions::SineCosine && table > MOST_POSITIONS {
+                return Err(format!(
+                    "{tokens} tokens of width {width} need {table} position values; at most \
+                     {MOST_POSITIONS} are supported"
+                ));
+            }
         }
         self.decoder().map_err(|error| error.to_string())?;
         let ratio = self.mask_ratio;

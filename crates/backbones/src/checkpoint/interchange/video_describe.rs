@@ -6,6 +6,7 @@ use tch::Tensor;
 
 use super::VideoModelConfig;
 use super::describe::{known, sides_of};
+use super::encoder_sizes::check_size;
 use super::fit::depth;
 use crate::{
     DecoderClassToken, ImportOptions, MaeDecoderConfig, ModelError, VideoConfig,
@@ -36,13 +37,28 @@ pub(super) fn describe(
         let message = format!("patches of {patch} × {across} pixels are not square");
         return Err(ModelError::Config(message));
     }
+    let [height, width] = options.image_size.map_or([None; 2], |sides| sides.map(Some));
+    for (what, size) in [
+        ("the weights' width", Some(dim)),
+        ("the weights' number of channels", Some(channels)),
+        ("the weights' frames of a patch", Some(patch_frames)),
+        ("the weights' patch size", Some(patch)),
+        ("image_size", height),
+        ("image_size", width),
+        ("frames", options.frames),
+    ] {
+        size.map_or(Ok(()), |size| check_size(what, size)).map_err(ModelError::Config)?;
+    }
+    let rows_of = |name: &str| {
+        let [_, rows, _] = known(&sides(name)?, name)?;
+        check_size(&format!("the number of rows of {name}"), rows).map_err(ModelError::Config)?;
+        Ok::<usize, ModelError>(rows)
+    };
     let (positions, frames, places) = if has("pos_embed_spatial") {
-        let [_, places, _] = known(&sides("pos_embed_spatial")?, "pos_embed_spatial")?;
-        let [_, steps, _] = known(&sides("pos_embed_temporal")?, "pos_embed_temporal")?;
+        let (places, steps) = (rows_of("pos_embed_spatial")?, rows_of("pos_embed_temporal")?);
         (VideoPositions::Separable, steps * patch_frames, places)
     } else {
-        let [_, rows, _] = known(&sides("pos_embed")?, "pos_embed")?;
-        let tokens = rows.saturating_sub(1);
+        let tokens = rows_of("pos_embed")? - 1;
         // The frame size gives the tokens per time step, and hence the number of steps.
         let per_step = options.image_size.map(|[height, width]| (height / patch) * (width / patch));
         let implied = per_step.map(|places| tokens / places.max(1) * patch_frames);
@@ -102,6 +118,9 @@ fn decoder(
     let has = |name: &str| tensors.contains_key(name);
     let [dim, _] = known(&sides_of(tensors, "decoder_embed.weight")?, "decoder_embed")?;
     let [outputs, _] = known(&sides_of(tensors, "decoder_pred.weight")?, "decoder_pred")?;
+    for (what, size) in [("decoder's width", dim), ("decoder's outputs", outputs)] {
+        check_size(&format!("the weights' {what}"), size).map_err(ModelError::Config)?;
+    }
     let depth = super::fit::depth(tensors, "decoder_blocks.").map_err(ModelError::Config)?;
     let own = has("decoder_cls_token");
     let usual = if own { 16 } else { (dim / 64).max(1) };

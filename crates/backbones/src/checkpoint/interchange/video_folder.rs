@@ -76,8 +76,10 @@ impl VideoFolder {
         if !video_describe::is_video(&tensors) {
             return Ok(None);
         }
+        let format = |reason: String| ModelError::Format { path: from.into(), reason };
         let config = video_describe::describe(&tensors, options)
-            .map_err(|error| ModelError::Format { path: from.into(), reason: error.to_string() })?;
+            .map_err(|error| format(error.to_string()))?;
+        config.check().map_err(format)?;
         let folder = Self { path: from.into(), config, tensors };
         folder.check()?;
         Ok(Some(folder))

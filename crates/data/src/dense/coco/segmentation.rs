@@ -10,7 +10,11 @@ use crate::dense::ObjectMask;
 
 /// A mask as annotation files write it.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "must be polygons, [[x, y, x, y, ...], ...], or runs, {\"counts\": ..., \"size\": \
+                 [height, width]}"
+)]
 pub(super) enum Segmentation {
     /// Polygons x, y, x, y …; the object is their union.
     Polygons(Vec<Vec<f64>>),

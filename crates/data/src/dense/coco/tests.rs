@@ -79,7 +79,7 @@ fn what_is_missing_is_named() {
 
 #[test]
 fn hostile_annotations_are_refused_by_number() {
-    let table: [(&str, Value, &str); 14] = [
+    let table: [(&str, Value, &str); 15] = [
         ("/images/0/file_name", json!("../b.png"), "../b.png"),
         ("/images/0/file_name", json!("/etc/passwd"), "/etc/passwd"),
         ("/images/0/file_name", json!(""), "image 9"),
@@ -94,6 +94,12 @@ fn hostile_annotations_are_refused_by_number() {
         ("/annotations/0/bbox", json!([0, 0, -1, 1]), "annotation 1 has the box"),
         ("/annotations/0/bbox", json!([0, 0, 1]), "length 3"),
         ("/annotations/0/iscrowd", json!(2), "annotations[0].iscrowd: invalid value: integer `2`"),
+        // One polygon without the list around it.
+        (
+            "/annotations/0/segmentation",
+            json!([1, 1, 4, 1, 4, 3]),
+            "annotations[0].segmentation: must be polygons, [[x, y, x, y, ...], ...], or runs",
+        ),
     ];
     for (pointer, value, word) in table {
         let mut document = document();

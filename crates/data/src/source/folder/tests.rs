@@ -298,12 +298,12 @@ fn links_are_followed_and_those_that_lead_nowhere_are_named() {
 #[test]
 fn pictures_of_other_formats_are_left_out_and_counted() {
     let root = tree(&["x/1.png", "y/2.png"]);
-    for name in ["x/3.bmp", "y/4.TIFF", "y/notes.txt"] {
+    for name in ["x/3.bmp", "y/4.TIFF", "y/5.pgm", "y/6.jfif", "y/notes.txt"] {
         fs::write(root.path().join(name), "x").unwrap();
     }
     let [train, _, notes] = opened(&root).unwrap();
     assert_eq!(train, "x/1.png=x y/2.png=y");
-    assert!(notes.contains("other formats are left out: 2") && notes.contains("3.bmp"), "{notes}");
+    assert!(notes.contains("other formats are left out: 4") && notes.contains("3.bmp"), "{notes}");
 }
 
 #[test]
@@ -375,4 +375,9 @@ fn settings_are_chosen_on_training_images_and_not_on_the_test_split() {
         let refused = open_splits(DatasetName::Folder, root.path(), &options).map(drop);
         assert!(refused.unwrap_err().to_string().contains("must be in (0, 1)"));
     }
+    // The setting that was given is the one that is named.
+    let options = OpenOptions { validation: Some(1e-9), ..OpenOptions::default() };
+    let refused = open_splits(DatasetName::Folder, root.path(), &options).map(drop);
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.starts_with("validation = ") && refused.contains("none would be"), "{refused}");
 }

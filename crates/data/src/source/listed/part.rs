@@ -1,6 +1,6 @@
 //! The samples of one split, by subfolder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -28,11 +28,13 @@ impl Part {
         let (mut loose, mut by_class) = (Vec::new(), BTreeMap::<OsString, Vec<PathBuf>>::new());
         let mut paths = files.paths;
         if kind.folders {
-            // Files are listed folder by folder.
             for path in &mut paths {
                 path.pop();
             }
             paths.dedup();
+            // A subfolder can be listed between two files of its folder.
+            let mut seen = HashSet::new();
+            paths.retain(|path| seen.insert(path.clone()));
         }
         for path in paths {
             let below = path.strip_prefix(folder).expect("it was found below");
@@ -117,7 +119,7 @@ pub(super) fn note_left_out(
         return Err(DataError::malformed(folder, problem));
     }
     for (left_out, what, remedy) in [
-        (foreign, "pictures of other formats", "convert them to PNG or JPEG"),
+        (foreign, "pictures of other formats", "convert them to PNG or JPEG (.jpg)"),
         (arrays, ".npy arrays beside pictures", "give them a folder of their own"),
     ] {
         let names: Vec<_> = left_out.iter().map(|path| path.display().to_string()).collect();

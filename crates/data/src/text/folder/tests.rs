@@ -176,6 +176,19 @@ fn labels_of_unknown_names_are_refused() {
 }
 
 #[test]
+fn names_count_in_any_case_hidden_files_do_not_and_marks_are_no_text() {
+    let marked = "\u{feff}{\"text\": \"a\", \"labels\": [\"x\"]}\n";
+    let found = read(&[
+        ("Test.CSV", "text,labels\nb,x\n"),
+        ("Train.jsonl", marked),
+        ("._Train.jsonl", "\u{0}\u{5}\u{16}"),
+        ("labels.txt", "\u{feff}x\n"),
+    ]);
+    let (train, test) = (Some(Split::Train), Some(Split::Test));
+    assert_eq!(found, [document("b", &["x"], test, None), document("a", &["x"], train, None)]);
+}
+
+#[test]
 fn one_file_is_a_folder_of_itself() {
     let root = folder(&[("a.csv", "text,labels\na,x\n"), ("b.csv", "broken")]);
     assert_eq!(read_folder(&root.path().join("a.csv")).unwrap().len(), 1);

@@ -1,6 +1,5 @@
 //! The files of the data sets of [`TextDataset`], and users' own folders.
 
-use std::fs;
 use std::path::Path;
 
 use bauta_datasets::{DataError, Split};
@@ -8,6 +7,7 @@ use serde::Deserialize;
 
 use super::TextDataset;
 use crate::regular;
+use crate::source::listing::{entries, has_extension};
 use crate::tasks::folders::folders_of;
 use crate::text::document::RawDocument;
 use crate::text::folder::read_folder;
@@ -49,8 +49,8 @@ pub(super) fn read_own(folder: &Path) -> Result<Vec<RawDocument>, DataError> {
     }
 }
 
-/// Reads one folder of `.txt` files per class; `class` turns a folder's name into that of its
-/// class.
+/// Reads one folder of `.txt` files per class, hidden files left out; `class` turns a folder's name
+/// into that of its class.
 fn class_folders(
     root: &Path,
     part: Option<Split>,
@@ -59,18 +59,10 @@ fn class_folders(
     let mut documents = Vec::new();
     for folder in folders_of(root)? {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        let entries = fs::read_dir(&folder).map_err(DataError::io(&folder))?;
-        let mut files = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(DataError::io(&folder))?.path();
-            if path.extension().is_some_and(|ending| ending == "txt") {
-                files.push(path);
-            }
-        }
-        files.sort();
-        for file in files {
+        for file in entries(&folder)?.iter().filter(|path| has_extension(path, &["txt"])) {
             let labels = vec![class(&name)];
-            let text = decoded(regular::read(&file)?);
+            let text =
+                decoded(regular::read(file)?).map_err(|what| DataError::malformed(file, what))?;
             documents.push(RawDocument { text, labels, part, group: None });
         }
     }
@@ -85,9 +77,15 @@ fn class_folders(
 }
 
 /// Decodes UTF-8, or ISO-8859-1 if it is not valid UTF-8.
-fn decoded(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes)
-        .unwrap_or_else(|error| error.as_bytes().iter().map(|&byte| char::from(byte)).collect())
+///
+/// # Errors
+/// What to do about UTF-16, in which every letter would become a word of its own.
+fn decoded(bytes: Vec<u8>) -> Result<String, &'static str> {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err("is UTF-16; save it as UTF-8");
+    }
+    Ok(String::from_utf8(bytes)
+        .unwrap_or_else(|error| error.as_bytes().iter().map(|&byte| char::from(byte)).collect()))
 }
 
 #[derive(Deserialize)]

@@ -99,16 +99,25 @@ fn a_folder_a_task_in_each_layout() {
     let lines = (0..80).map(|n| format!("{{\"text\": \"line {n}\", \"labels\": [\"{}\"]}}", n % 2));
     write("3/mine.jsonl".to_owned(), lines.collect::<Vec<_>>().join("\n").as_bytes());
     write(".hidden/x.txt".to_owned(), b"");
+    // What macOS leaves beside files on other disks and in zip files, and another letter case.
+    write("1/left/._0.txt".to_owned(), b"\0\x05\x16\x07");
+    write("__MACOSX/1/._left".to_owned(), b"");
+    write("1/left/40.TXT".to_owned(), b"left in capitals");
     let options = TextTaskOptions::default();
     let tasks = TextTask::of_folders(place.path(), &options).unwrap();
     let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
     assert_eq!(names, ["1", "2", "3"]);
+    let parts = [&tasks[0].train, &tasks[0].validation, &tasks[0].test];
+    assert_eq!(parts.map(|part| part.len()).iter().sum::<usize>(), 81);
     assert_eq!(tasks[1].test.len(), 20);
     assert!(tasks[1].test.iter().all(|document| document.text.contains("café")));
     assert_eq!(tasks[2].classes, ["0", "1"]);
     write("3/mine.jsonl".to_owned(), b"{\"text\": \"a\", \"labels\": [\"x\"]}\n{\"text\": 3}");
     let error = TextTask::of_folders(place.path(), &options).unwrap_err().to_string();
     assert!(error.contains("mine.jsonl: line 2"), "{error}");
+    write("1/left/wide.txt".to_owned(), b"\xff\xfew\0i\0d\0e\0");
+    let error = TextTask::of_folders(place.path(), &options).unwrap_err().to_string();
+    assert!(error.ends_with("wide.txt: is UTF-16; save it as UTF-8"), "{error}");
     let empty = tempfile::tempdir().unwrap();
     let error = TextTask::of_folders(empty.path(), &options).unwrap_err().to_string();
     assert!(error.contains("make one for each task"), "{error}");

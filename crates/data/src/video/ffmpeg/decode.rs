@@ -59,7 +59,8 @@ pub(in crate::video) fn decode(
         // Several videos are read at once: threads within one would only wait for each other.
         .args(["-filter_threads", "1", "-threads", "1"])
         .args(["-r", "1/1000", "-frames:v", &count.to_string()])
-        .args(["-f", "image2pipe", "-c:v", "ppm", "-"]);
+        // The frames of a video of ten bits would come with sixteen.
+        .args(["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"]);
     let mut upcoming = wanted.iter().peekable();
     let ended = run(&mut command, cancel, |output| {
         let mut pictures = Pictures::new(|buffer| output.append(buffer), max_pixels);

@@ -1,7 +1,8 @@
 //! Parsing of ffmpeg's standard error, with `-v level+info`.
 
-/// Number of lines that are kept; those about a file's header come first.
-const KEPT: usize = 400;
+/// Number of lines that are kept; those about a file's header come first, in which a description
+/// can have many hundreds.
+const KEPT: usize = 10_000;
 
 /// The messages of one run.
 #[derive(Debug, Default)]
@@ -27,15 +28,16 @@ impl Log {
             self.take_frame(line);
             return;
         }
-        for level in ["[error] ", "[fatal] ", "[panic] "] {
-            if let Some((_, message)) = line.split_once(level)
-                && self.error.is_none()
-            {
-                self.error = Some(message.trim().to_owned());
-            }
+        let error = ["[error] ", "[fatal] ", "[panic] "]
+            .into_iter()
+            .find_map(|level| Some(line.split_once(level)?.1.trim()));
+        if self.error.is_none() {
+            self.error = error.map(str::to_owned);
         }
         const CUT_OFF: [&str; 3] = ["partial file", "ended prematurely", "corrupt input packet"];
-        self.cut_off |= CUT_OFF.iter().any(|words| line.contains(words));
+        // Other lines hold the file's path and description, which can have any words.
+        let told = error.or_else(|| Some(line.split_once("[warning] ")?.1)).unwrap_or_default();
+        self.cut_off |= CUT_OFF.iter().any(|words| told.contains(words));
         if self.lines.len() < KEPT {
             self.lines.push(line.to_owned());
         }
@@ -74,5 +76,20 @@ mod tests {
         assert_eq!(log.error.as_deref(), Some("Invalid NAL unit size \u{fffd}"));
         assert!(log.cut_off);
         assert_eq!(log.lines.len(), 3);
+    }
+
+    #[test]
+    fn a_path_and_a_description_are_no_messages() {
+        let mut log = Log::default();
+        log.take(b"[info] Input #0, mov,mp4, from 'file:/partial files/ended prematurely.mp4':");
+        log.take(b"[info]     description     : How to mend a partial file");
+        for _ in 0..900 {
+            log.take(b"                    : and a corrupt input packet");
+        }
+        log.take(b"[info]   Stream #0:0: Video: h264, yuv420p, 64x48, 10 fps");
+        assert!(!log.cut_off && log.error.is_none());
+        assert!(log.lines.iter().any(|line| line.contains("Stream #0:0")));
+        log.take(b"[warning] file:a.ts: corrupt input packet in stream 0");
+        assert!(log.cut_off && log.error.is_none());
     }
 }

@@ -23,6 +23,13 @@ fn frames_are_ordered_by_number_and_gaps_refused() {
     let twice = order(&["1.jpg", "01.jpg"]).unwrap_err();
     assert!(twice.contains("01.jpg and 1.jpg"), "{twice}");
     assert_eq!(order(&["only.jpg"]).unwrap(), ["only.jpg"]);
+    // One name without a number leaves the order to the names.
+    let among = order(&["f1.jpg", "f10.jpg", "f2.jpg", "thumb.jpg"]).unwrap_err();
+    assert!(among.starts_with("thumb.jpg has no number"), "{among}");
+    assert!(among.contains("f10.jpg before f2.jpg"), "{among}");
+    for names in [["f01.jpg", "f02.jpg", "thumb.jpg"], ["a2.jpg", "b1.jpg", "end.jpg"]] {
+        assert_eq!(order(&names).unwrap(), names);
+    }
 }
 
 /// A folder of pictures of 6 × 8 pixels; those called `8.png` have one row more.
@@ -65,6 +72,11 @@ fn folders_are_videos_with_and_without_classes() {
     assert_eq!([0, 1, 2].map(|index| train.label(index, 0)), [0, 0, 1]);
     assert_eq!((names(&test, &root).len(), test.label(0, 0)), (1, 1));
     assert!(notes.is_empty(), "{notes:?}");
+
+    // A folder between the frames of another does not make two videos of that one.
+    let root = tree(&["v/a.png", "v/b/1.png", "v/c.png", "w/1.png"]);
+    let (train, ..) = splits(&root);
+    assert_eq!(names(&train, &root), ["v", "w", "v/b"]);
 
     // The frames of one video, directly in the folder.
     let root = tree(&["1.png", "2.png", "3.png"]);

@@ -260,3 +260,12 @@ fn settings_and_videos_that_cannot_be_used_are_refused() {
     let error = loader.batches(0..1, |batch| batch).find_map(Result::err).unwrap().to_string();
     assert!(error.contains("video-") && error.contains("7 frames"), "{error}");
 }
+
+#[test]
+fn an_evaluation_is_whole_for_any_number_of_processes() {
+    let source: Arc<dyn ClipSource> = Arc::new(Counted::new(5, 20, &[]));
+    let config = LoaderConfig { share: Share { rank: 1, of: 3 }, ..LoaderConfig::new(4, 4, 4) };
+    let loader = ClipLoader::for_evaluation(source, sampling(), Views::ONE, config).unwrap();
+    let found: Vec<_> = loader.batches(0..2, |batch| batch.indices.len()).flatten().collect();
+    assert_eq!(found, [4, 1]);
+}

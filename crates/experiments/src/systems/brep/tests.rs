@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+use std::path::Path;
+
 use bauta_backbones::Parameters;
 use bauta_brep::generate::Parts;
 use bauta_brep::model::{
@@ -83,7 +85,14 @@ fn embedding_writes_a_row_of_each_face() {
     std::fs::write(model.join("config.json"), brep.config().to_string()).unwrap();
     brep.parameters.save(&model.join("model.safetensors")).unwrap();
     assert!(is_brep(&model));
-    let embed = |format, cls| embed(&model, parts.path(), &output, format, cls);
+    // A file that cannot be written is refused before any part is read.
+    let (none, absent) = (place.path().join("none"), place.path().join("absent/codes.safetensors"));
+    let refused = embed(&model, &none, &absent, FeatureFormat::Safetensors, false, Device::Cpu);
+    let refused = format!("{:#}", refused.unwrap_err());
+    assert!(refused.contains("cannot write") && refused.contains("absent"), "{refused}");
+    let embed_in =
+        |output: &Path, format, cls| embed(&model, parts.path(), output, format, cls, Device::Cpu);
+    let embed = |format, cls| embed_in(&output, format, cls);
     let [faces, width] = embed(FeatureFormat::Safetensors, false).unwrap();
     let found = Tensor::read_safetensors(&output).unwrap();
     let named = |name: &str| &found.iter().find(|(found, _)| found == name).unwrap().1;
@@ -97,6 +106,10 @@ fn embedding_writes_a_row_of_each_face() {
         let error = refused.unwrap_err().to_string();
         assert!(error.contains("codes of faces are written as safetensors"), "{error}");
     }
+    // The ending asks for the format, not --format.
+    let named = embed_in(&place.path().join("codes.npy"), FeatureFormat::Npy, false);
+    let named = named.unwrap_err().to_string();
+    assert!(named.contains("let --out end in .safetensors"), "{named}");
 }
 
 /// Labels that are unrelated to their faces teach only how frequent they are.

@@ -2,10 +2,9 @@
 //! images for captions, and the quality of the features.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use bauta_backbones::TokenIndices;
 use bauta_data::{Loader, LoaderConfig};
 use bauta_eval::{Metrics, Scores, host_tensor, join_batches, recalls, top1};
@@ -33,13 +32,13 @@ pub(super) fn measure(
     run.measures()?;
     let _no_grad = tch::no_grad_guard();
     let eval = &trained.settings.eval;
-    let count = eval.pairs.min(pairs.test.len());
-    let pixels = pairs.test_pixels(0..count)?;
-    let mut scores = Scores::from(trained.of_words(pairs, &pixels)?);
-    scores.eval.extend(trained.of_retrieval(pairs, &pixels)?);
+    let (pixels, tests) = pairs.test_pixels(eval.pairs)?;
+    let count = tests.len();
+    let mut scores = Scores::from(trained.of_words(pairs, &pixels, &tests)?);
+    scores.eval.extend(trained.of_retrieval(pairs, &pixels, &tests)?);
     if eval.baselines {
-        let mut found = untrained.of_words(pairs, &pixels)?;
-        found.extend(untrained.of_retrieval(pairs, &pixels)?);
+        let mut found = untrained.of_words(pairs, &pixels, &tests)?;
+        found.extend(untrained.of_retrieval(pairs, &pixels, &tests)?);
         scores.extend_baseline("random_init", found);
     }
     run.explain([
@@ -75,14 +74,24 @@ pub(super) fn named(word: &str, scores: Scores) -> Scores {
 }
 
 impl Pairs {
-    /// u8 pixels [N, C, H, W] of some test images, the first of which starts a batch.
-    pub(super) fn test_pixels(&self, tests: Range<usize>) -> Result<Tensor> {
+    /// u8 pixels [N, C, H, W] of the first `count` test images, without those that cannot be
+    /// decoded, and the indices of their pairs.
+    pub(super) fn test_pixels(&self, count: usize) -> Result<(Tensor, Vec<usize>)> {
+        let count = count.min(self.test.len());
         let config = LoaderConfig { batch_size: CHUNK, ..self.images.loader.clone() };
         let loader = Loader::for_evaluation(Arc::clone(&self.images.splits.test), config)?;
-        let steps = tests.end.div_ceil(CHUNK) as u64;
-        let batches = loader.batches(0..steps, |batch| host_tensor(&batch.pixels));
-        let all: Tensor = join_batches(batches.map(|batch| -> Result<Tensor> { Ok(batch?) }))?;
-        Ok(all.narrow(0, tests.start as i64, tests.len() as i64))
+        let steps = count.div_ceil(CHUNK) as u64;
+        let batches =
+            loader.batches(0..steps, |batch| (host_tensor(&batch.pixels), batch.indices.clone()));
+        let mut tests = Vec::new();
+        let all: Tensor = join_batches(batches.map(|batch| -> Result<Tensor> {
+            let (pixels, indices) = batch?;
+            tests.extend(indices.iter().map(|&index| index as usize));
+            Ok(pixels)
+        }))?;
+        tests.retain(|&number| number < count);
+        ensure!(!tests.is_empty(), "none of the first {count} held-out images can be decoded");
+        Ok((all.narrow(0, 0, tests.len() as i64), tests))
     }
 }
 
@@ -105,17 +114,15 @@ impl M3ae {
         Ok([self.network.words(&hidden), words.hidden_ids(ids)])
     }
 
-    /// The accuracy of the predictions of masked words.
-    fn of_words(&self, pairs: &Pairs, pixels: &Tensor) -> Result<Metrics> {
-        let count = pixels.size()[0] as usize;
+    /// The accuracy of the predictions of masked words in the test pairs with these indices.
+    fn of_words(&self, pairs: &Pairs, pixels: &Tensor, tests: &[usize]) -> Result<Metrics> {
         let other = pixels.roll([1], [0]);
         let (mut hits, mut all) = ([0; 4], 0);
         for draw in 0..self.settings.eval.draws as u64 {
-            for start in (0..count).step_by(CHUNK) {
-                let tests = start..count.min(start + CHUNK);
-                let (ids, plan) = pairs.words_of(tests.clone(), draw)?;
-                let part = |of: &Tensor| of.narrow(0, start as i64, tests.len() as i64);
-                let indices = pairs.patches_of(tests.clone(), draw)?;
+            for (place, tests) in tests.chunks(CHUNK).enumerate() {
+                let (ids, plan) = pairs.words_of(tests, draw)?;
+                let part = |of: &Tensor| of.narrow(0, (place * CHUNK) as i64, tests.len() as i64);
+                let indices = pairs.patches_of(tests, draw)?;
                 let given = [
                     (Some(part(pixels)), Some(&indices)),
                     (None, None),
@@ -137,10 +144,10 @@ impl M3ae {
     }
 
     /// How often an image's own caption is found, and a caption's own image.
-    fn of_retrieval(&self, pairs: &Pairs, pixels: &Tensor) -> Result<Metrics> {
-        let count = pixels.size()[0] as usize;
-        let captions: Vec<Vec<i64>> = pairs.test[..count]
+    fn of_retrieval(&self, pairs: &Pairs, pixels: &Tensor, tests: &[usize]) -> Result<Metrics> {
+        let captions: Vec<Vec<i64>> = tests
             .iter()
+            .map(|&number| &pairs.test[number])
             .map(|caption| caption.ids[..caption.used].iter().map(|&id| id.into()).collect())
             .collect();
         let captions: Vec<&[i64]> = captions.iter().map(Vec::as_slice).collect();

@@ -148,17 +148,18 @@ impl Pairs {
         [seen, mean - seen]
     }
 
-    /// The plan of test images in a draw, keyed by their indices.
-    pub(super) fn patches_of(&self, tests: Range<usize>, draw: u64) -> Result<TokenIndices> {
-        let samples: Vec<u64> = tests.map(|number| number as u64).collect();
+    /// The plan of the test images with these indices in a draw, keyed by the indices.
+    pub(super) fn patches_of(&self, tests: &[usize], draw: u64) -> Result<TokenIndices> {
+        let samples: Vec<u64> = tests.iter().map(|&number| number as u64).collect();
         let plan = MaskPlan::draw(&*self.maker.strategy, self.maker.seed, draw, &samples)?;
         Ok(TokenIndices::new(&plan, self.images.device))
     }
 
-    /// The captions of some test pairs, ids [B, T], with the words that a draw masks in each.
-    pub(super) fn words_of(&self, tests: Range<usize>, draw: u64) -> Result<(Tensor, WordPlan)> {
-        let captions: Vec<&Encoded> = self.test[tests.clone()].iter().collect();
-        let samples: Vec<u64> = tests.map(|number| number as u64).collect();
+    /// The captions of the test pairs with these indices, ids [B, T], with the words that a draw
+    /// masks in each.
+    pub(super) fn words_of(&self, tests: &[usize], draw: u64) -> Result<(Tensor, WordPlan)> {
+        let captions: Vec<&Encoded> = tests.iter().map(|&number| &self.test[number]).collect();
+        let samples: Vec<u64> = tests.iter().map(|&number| number as u64).collect();
         let (ids, eligible) = table(&captions);
         let Maker { words, seed, .. } = self.maker;
         let plan = WordPlan::draw(words, MaskScope::Sample, &eligible, seed, draw, &samples)?;

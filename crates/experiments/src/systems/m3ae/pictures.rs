@@ -15,13 +15,13 @@ use crate::run::Run;
 /// captions.
 pub(super) fn show(m3ae: &M3ae, pairs: &Pairs, run: &mut Run<'_>) -> Result<()> {
     run.measures()?;
-    let count = m3ae.settings.eval.pictures.count.min(pairs.test.len());
+    let count = m3ae.settings.eval.pictures.count;
     if count == 0 {
         return Ok(());
     }
     let _no_grad = tch::no_grad_guard();
-    let pixels = pairs.test_pixels(0..count)?;
-    let indices = pairs.patches_of(0..count, 0)?;
+    let (pixels, tests) = pairs.test_pixels(count)?;
+    let indices = pairs.patches_of(&tests, 0)?;
     let images = m3ae.normalization.normalize(&pixels);
     let patches = m3ae.patches(&images)?;
     let image = ImageTokens { patches: &patches, indices: Some(&indices) };
@@ -30,15 +30,14 @@ pub(super) fn show(m3ae: &M3ae, pairs: &Pairs, run: &mut Run<'_>) -> Result<()> 
     let predicted = m3ae.normalization.to_pixels(&m3ae.target.to_images(&predicted, &images)?);
     let (mask, grid) = (indices.mask(), m3ae.network.config().grid);
     run.show(Exhibit::reconstructions(&pixels, &predicted, &mask, grid)?)?;
-    run.section(words(m3ae, pairs, &pixels)?);
+    run.section(words(m3ae, pairs, &pixels, &tests)?);
     Ok(())
 }
 
 /// The captions of the same images with masked words, and the predictions in their places.
-fn words(m3ae: &M3ae, pairs: &Pairs, pixels: &Tensor) -> Result<Section> {
-    let count = pixels.size()[0] as usize;
-    let (ids, plan) = pairs.words_of(0..count, 0)?;
-    let seen = pairs.patches_of(0..count, 0)?;
+fn words(m3ae: &M3ae, pairs: &Pairs, pixels: &Tensor, tests: &[usize]) -> Result<Section> {
+    let (ids, plan) = pairs.words_of(tests, 0)?;
+    let seen = pairs.patches_of(tests, 0)?;
     let predict = |pixels: Option<&Tensor>| -> Result<Vec<i64>> {
         let indices = pixels.map(|_| &seen);
         let [logits, _] = m3ae.hidden_words(pixels, indices, &ids, &plan)?;
@@ -48,7 +47,7 @@ fn words(m3ae: &M3ae, pairs: &Pairs, pixels: &Tensor) -> Result<Section> {
     let tokens = plan.tokens();
     let mut hidden = 0;
     let mut rows = Vec::new();
-    for (sample, caption) in pairs.test[..count].iter().enumerate() {
+    for (sample, caption) in tests.iter().map(|&number| &pairs.test[number]).enumerate() {
         let masked = &plan.masked()[sample * tokens..][..tokens];
         let filled = |predicted: Option<&[i64]>| {
             let mut next = hidden;

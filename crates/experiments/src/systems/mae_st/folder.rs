@@ -37,6 +37,7 @@ pub fn evaluate(
          time and space, at the model's own size"
     );
     let mut settings = ClipEvaluateSettings::parse(&arguments.set)?;
+    evaluate::warn_of_unread(&arguments.set);
     if !arguments.protocol.is_empty() {
         settings.eval.protocols = Protocol::each_once(&arguments.protocol);
     }

@@ -180,6 +180,28 @@ fn framing_that_cannot_be_is_refused() {
     }
 }
 
+/// A `CLIPProcessor` of transformers 5 writes no file of its images alone.
+#[test]
+fn the_part_of_a_processor_for_images_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = json!({"image_processor_type": "CLIPImageProcessor", "image_std": STD});
+    let write = |whole: Value| {
+        std::fs::write(folder.path().join("processor_config.json"), whole.to_string()).unwrap();
+        Preprocessing::read(folder.path())
+    };
+    let whole = json!({"image_processor": said, "processor_class": "CLIPProcessor"});
+    let read = write(whole.clone()).unwrap().unwrap();
+    assert_eq!(read, of(said));
+    assert_eq!(read.statistics(3).unwrap().deviation, STD.map(|value| value as f32));
+    // Version 4 keeps a processor's own keys there.
+    assert_eq!(write(json!({"processor_class": "CLIPProcessor"})).unwrap(), None);
+    assert!(write(json!(3)).unwrap_err().to_string().contains("processor_config.json: it holds 3"));
+    write(whole).unwrap();
+    let own = Preprocessing::new(&[0.5], &[0.5], None);
+    own.write(folder.path()).unwrap();
+    assert_eq!(Preprocessing::read(folder.path()).unwrap(), Some(own));
+}
+
 #[test]
 fn what_is_written_is_read_back() {
     let folder = tempfile::tempdir().unwrap();

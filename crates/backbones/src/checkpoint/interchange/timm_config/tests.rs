@@ -101,7 +101,42 @@ fn what_is_not_read_is_named() {
     refuse(|c| c["model_args"]["num_heads"] = json!(-1), "model_args.num_heads is -1");
     refuse(|c| c["model_args"]["img_size"] = json!(1_u64 << 40), "model_args.img_size is");
     refuse(|c| drop(c["model_args"].take()), "the width 16 does not determine the number of heads");
-    refuse(|c| c["global_pool"] = "avg".into(), "global_pool is \"avg\"");
+    // The classifier is on the class token, without `fc_norm`.
+    for pool in ["avg", "max", "avgmax", "map"] {
+        let mut config = config();
+        config["global_pool"] = pool.into();
+        let refused = read(&config).unwrap_err();
+        let words = format!("global_pool is \"{pool}\" without a norm");
+        assert!(refused.contains(&words), "{refused}");
+    }
+    let mut config = config();
+    config.as_object_mut().unwrap().remove("global_pool");
+    read(&config).unwrap();
+    config["model_args"]["global_pool"] = "avgmax".into();
+    assert!(read(&config).unwrap_err().contains("global_pool is \"avgmax\""));
+}
+
+/// timm also norms the greatest values, and their mean with the average, before the classifier.
+#[test]
+fn a_classifier_with_a_norm_of_its_own_reads_the_mean_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut parameters = Parameters::new(1, Device::Cpu);
+    let head = EncoderHead::MeanClassifier(3);
+    EncoderWithHead::vit(parameters.root(), &VitConfig::new(8, 4, 16, 2, 4), head).unwrap();
+    let named = parameters.iter().map(|p| (p.name.as_str(), &p.tensor));
+    write_tensors(&folder.path().join("model.safetensors"), named).unwrap();
+    let read = |pool: &str| {
+        let mut config = config();
+        config["global_pool"] = pool.into();
+        fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+        ModelFolder::read(folder.path()).map_err(|error| error.to_string())
+    };
+    let (_, model) = read("avg").unwrap().vit(Device::Cpu).unwrap();
+    assert_eq!(model.kind(), head);
+    for pool in ["max", "avgmax", "token"] {
+        let refused = read(pool).unwrap_err();
+        assert!(refused.contains(&format!("global_pool is \"{pool}\" with a norm")), "{refused}");
+    }
 }
 
 #[test]

@@ -9,7 +9,10 @@ use tch::{Device, Kind};
 use super::super::{ImportOptions, ModelConfig, ModelFolder, Naming, VitModelConfig, describe};
 use super::*;
 use crate::checkpoint::write_tensors;
-use crate::{Parameters, VisionTransformer, VitConfig};
+use crate::{
+    ClipVisionConfig, ClipVisual, MaeDecoderConfig, Parameters, VisionTransformer, VitConfig,
+    VitMaeConfig,
+};
 
 type Tensors = HashMap<String, Tensor>;
 
@@ -55,6 +58,49 @@ fn timms_bias_of_clips_projection_is_dropped_only_where_it_is_zero() {
     assert!(read.contains_key("head.weight") && !read.contains_key("head.bias"));
     let refused = with_bias(Tensor::ones([16], options)).unwrap_err().to_string();
     assert!(refused.contains("head.bias is not zero"), "{refused}");
+}
+
+/// The heads of timm's `vit_huge_patch14_clip_224`, `vit_giant_…` and `vit_gigantic_…`.
+#[test]
+fn a_towers_heads_are_those_of_published_towers_of_its_width() {
+    for (dim, heads) in [(768, 12), (1024, 16), (1280, 16), (1408, 16), (1664, 16)] {
+        let tower = ClipVisionConfig::new(VitConfig::new(28, 14, dim, 1, heads));
+        let mut sketch = Parameters::sketch();
+        ClipVisual::new(sketch.root(), &tower).unwrap();
+        let tensors: Tensors =
+            sketch.iter().map(|p| (p.name.clone(), p.tensor.shallow_clone())).collect();
+        let found = describe(&tensors, ImportOptions::default()).unwrap();
+        assert_eq!(found.sizes().num_attention_heads, heads, "{dim}");
+        let options = ImportOptions { heads: Some(8), ..ImportOptions::default() };
+        assert_eq!(describe(&tensors, options).unwrap().sizes().num_attention_heads, 8);
+    }
+}
+
+/// Older versions of transformers refuse a file without this metadata.
+#[test]
+fn a_file_says_that_it_is_pytorchs() {
+    let (config, tensors) = vit();
+    let config = ModelConfig::Vit(VitModelConfig::new(&config, None));
+    let folder = tempfile::tempdir().unwrap();
+    let model = ModelFolder::new("vit".into(), config, tensors);
+    model.write(folder.path(), Naming::HuggingFace).unwrap();
+    let bytes = fs::read(folder.path().join("model.safetensors")).unwrap();
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    assert_eq!(header.metadata().as_ref().unwrap()["format"], "pt");
+}
+
+/// transformers cannot build a `ViTMAEForPreTraining` for other images.
+#[test]
+fn a_masked_autoencoder_of_images_that_are_not_square_has_no_layout_of_hugging_faces() {
+    let vit = VitConfig { image_width: 12, ..VitConfig::new(8, 4, 16, 1, 2) };
+    let decoder = MaeDecoderConfig::new(16, 8, 1, 2, vit.patch_values());
+    let config = ModelConfig::VitMae(VitMaeConfig::new(&vit, &decoder, 0.75, true));
+    let model = ModelFolder::new("mae".into(), config, HashMap::new());
+    let folder = tempfile::tempdir().unwrap();
+    let refused = model.write(folder.path(), Naming::HuggingFace).unwrap_err().to_string();
+    assert!(refused.contains("square images only; write it under timm's names"), "{refused}");
+    model.write(folder.path(), Naming::Timm).unwrap();
+    model.into_encoder().unwrap().write(folder.path(), Naming::HuggingFace).unwrap();
 }
 
 #[test]

@@ -16,6 +16,30 @@ fn arrays_of_any_channels_are_pictures_with_measured_statistics() {
 }
 
 #[test]
+fn what_is_held_out_is_not_measured() {
+    let root = tempfile::tempdir().unwrap();
+    for number in 0..40_u8 {
+        let file = npy::tests::encode("|u1", "(1, 1, 1)", &[6 * number]);
+        fs::write(root.path().join(format!("{number:02}.npy")), file).unwrap();
+    }
+    let usual = OpenOptions::default;
+    let whole = open_splits(DatasetName::Folder, root.path(), &usual()).unwrap().train.statistics();
+    for options in [
+        OpenOptions { holdout: Some(0.3), ..usual() },
+        OpenOptions { validation: Some(0.3), ..usual() },
+    ] {
+        let splits = open_splits(DatasetName::Folder, root.path(), &options).unwrap();
+        let measured = Statistics::measure(&*splits.train, usize::MAX).unwrap();
+        assert_ne!(measured, whole);
+        assert_eq!(splits.train.statistics(), measured);
+        assert_eq!(splits.test.unwrap().statistics(), measured);
+    }
+    // The training split alone is measured as well.
+    let alone = crate::open(DatasetName::Folder, Split::Train, root.path()).unwrap();
+    assert_eq!(alone.statistics(), whole);
+}
+
+#[test]
 fn arrays_unlike_the_first_are_refused_at_opening() {
     let bytes = |shape: &str| npy::tests::encode("|u1", shape, &[0; 4]);
     let values = npy::tests::encode("<f4", "(1, 2, 2)", &[0; 16]);
