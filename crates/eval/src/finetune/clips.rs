@@ -22,7 +22,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::classification::{MixedBatch, Mixer};
 use super::config::FineTuneConfig;
-use super::task::{FineTuned, train_config};
+use super::task::{FineTuned, Measured, train_config};
 use crate::batch::host_tensor;
 use crate::folder::check_clip_channels;
 use crate::watch::go_on;
@@ -200,7 +200,7 @@ impl ClipFineTuneTask<'_> {
         objective: &ClipClassification,
         loader: LoaderConfig,
         watch: &dyn Watch,
-    ) -> Result<(Vec<(&'static str, f64)>, usize), EvalError> {
+    ) -> Result<Measured, EvalError> {
         watch.begin(&format!("measuring on {} videos", self.test.len()));
         let mut counts = vec![("top1", Accuracy::new(1, self.device))];
         if objective.classes > 5 {

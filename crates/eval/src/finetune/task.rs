@@ -232,6 +232,9 @@ pub(super) fn train_config(
     }
 }
 
+/// Accuracies by name, and the number of samples that they are of.
+pub(super) type Measured = (Vec<(&'static str, f64)>, usize);
+
 /// Top-1 and, with more than five classes, top-5 accuracy on centre crops, and the number of
 /// images.
 fn measure(
@@ -240,7 +243,7 @@ fn measure(
     loader: LoaderConfig,
     device: Device,
     watch: &dyn Watch,
-) -> Result<(Vec<(&'static str, f64)>, usize), EvalError> {
+) -> Result<Measured, EvalError> {
     watch.begin(&format!("measuring on {} images", test.len()));
     let mut counts = vec![("top1", Accuracy::new(1, device))];
     if test.classes().len() > 5 {
