@@ -217,7 +217,7 @@ impl Results {
     }
 
     /// A sentence on how the rows were made; rows with the same machine, settings and commit share
-    /// one.
+    /// one. Names of rows have commas, so semicolons are between them.
     fn made_by(&self) -> String {
         let mut groups: Vec<(Made, Vec<&str>)> = Vec::new();
         for row in &self.rows {
@@ -234,19 +234,19 @@ impl Results {
         let mut text = format!("Fractions lie in [0, 1]; {}.", over(self.seeds.len()));
         let one = groups.len() == 1;
         for (made, names) in &groups {
-            let of = if one { "in all".to_owned() } else { format!("for {}", names.join(", ")) };
+            let of = if one { "in all".to_owned() } else { format!("for {}", names.join("; ")) };
             write!(text, " {made}", made = made.sentence(&of)).expect("a string takes everything");
         }
         let missing: Vec<&str> =
             self.rows.iter().filter(|row| row.is_empty()).map(|row| &*row.name).collect();
         if !missing.is_empty() {
-            let missing = missing.join(", ");
+            let missing = missing.join("; ");
             write!(text, " Not made yet: {missing}.").expect("a string takes everything");
         }
         let former: Vec<&str> =
             self.rows.iter().filter(|row| row.former).map(|row| &*row.name).collect();
         if !former.is_empty() {
-            let former = former.join(", ");
+            let former = former.join("; ");
             write!(text, " Settings may have changed since these were made: {former}.")
                 .expect("a string takes everything");
         }

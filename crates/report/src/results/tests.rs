@@ -78,7 +78,7 @@ fn each_row_says_what_made_it_and_rows_that_are_not_made_yet_are_named() {
     results.rows.push(row("MixMask", vec![vec![], vec![]], None));
     let text = results.made_by();
     let expected = "Fractions lie in [0, 1]; mean ± standard deviation over 2 seeds. 20 minutes for \
-        MAE, dBOT on a processor, 2 threads, fp32; Bauta 0.1.0, commit abc1234, 2026-11-29 07:00. \
+        MAE; dBOT on a processor, 2 threads, fp32; Bauta 0.1.0, commit abc1234, 2026-11-29 07:00. \
         9 minutes for MoCo on a processor, 2 threads, fp32, with train.threads=1; Bauta 0.1.0, commit \
         def5678, 2026-11-29 07:00. Not made yet: MixMask.";
     assert_eq!(text, expected);
