@@ -15,6 +15,7 @@ mod data;
 mod docs;
 mod doctor;
 mod fixtures;
+mod interrupts;
 mod libtorch;
 mod list;
 mod marked;

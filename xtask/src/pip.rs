@@ -3,16 +3,13 @@
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::bytes;
-
-/// Ctrl-C: stop pip, remove what is half-written, then end.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+use crate::interrupts::Interrupts;
 
 /// What pip fetches, as messages name it.
 pub struct Pip {
@@ -39,7 +36,7 @@ impl Pip {
     /// Installs into `site`, with pip's own temporary files in `staging` too.
     ///
     /// pip checks each wheel against the hash that the index gives, and against those of
-    /// the arguments.
+    /// the arguments. Ctrl-C stops it; what is half-written is the caller's to remove.
     pub fn install(
         &self,
         staging: &Path,
@@ -47,8 +44,7 @@ impl Pip {
         bar: &ProgressBar,
         arguments: &[String],
     ) -> Result<()> {
-        // A process sets its handler once; a second fetch keeps the first's.
-        let _ = ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst));
+        let interrupts = Interrupts::hold()?;
         let log = staging.join("pip.log");
         let mut child = Command::new("python3")
             .args(["-m", "pip", "install", "--no-input", "--no-cache-dir", "--progress-bar=off"])
@@ -65,14 +61,14 @@ impl Pip {
             if let Some(status) = child.try_wait()? {
                 break status;
             }
-            if INTERRUPTED.load(Ordering::SeqCst) {
+            if interrupts.seen() {
                 // An interrupt from the keyboard has reached pip too; another one has not.
                 let _ = child.kill();
             }
             bar.set_position(bytes::of_folder(staging).min(bar.length().unwrap_or(u64::MAX)));
             std::thread::sleep(Duration::from_millis(300));
         };
-        if INTERRUPTED.load(Ordering::SeqCst) {
+        if interrupts.seen() {
             bail!("interrupted; the partial download of {} was removed", self.what);
         }
         if !status.success() {

@@ -11,6 +11,7 @@ use bauta_report::{Made, Results, RowNumbers, TableRuns, row_digest};
 use clap::Args;
 
 use crate::bench::{Machine, processor};
+use crate::interrupts::Interrupts;
 use crate::libtorch::Search;
 use crate::marked::Marked;
 use crate::reproduce::set_up;
@@ -110,7 +111,7 @@ pub fn table(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     cells.iter().try_for_each(|cells| set_up(workspace, cells))?;
 
     // Ctrl-C is for the program that trains; this one waits until it has written its checkpoint.
-    let _ = ctrlc::set_handler(|| ());
+    let interrupts = Interrupts::hold()?;
     let program = Bauta::build(workspace)?;
     let call = |subcommand: &str| program.command(subcommand);
     let told = |line: &str| eprintln!("{line}");
@@ -118,6 +119,7 @@ pub fn table(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
     let libtorch = Search::new(workspace)?.find_or_fetch()?.folder;
     let page = out.join("index.html");
     for &row in &rows {
+        ensure!(!interrupts.seen(), "interrupted; the same command makes the remaining rows");
         runs.make(row)?;
         let found = runs.find(row)?;
         clear_others(&mut results, &table, row);
@@ -138,7 +140,7 @@ pub fn table(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
 fn wanted(table: &ResultTable, only: &[String]) -> Result<Vec<usize>> {
     let names: Vec<&str> = table.rows.iter().map(|row| row.name.as_str()).collect();
     if let Some(unknown) = only.iter().find(|name| !names.contains(&name.as_str())) {
-        bail!("no row is called {unknown}; the rows are: {}", names.join(", "));
+        bail!("no row is called {unknown}; the rows are: {}", names.join("; "));
     }
     let named = |row: &usize| only.is_empty() || only.iter().any(|name| name == names[*row]);
     let rows = 0..names.len();

@@ -54,21 +54,25 @@ impl DeviceChoice {
         if self == Self::Cpu {
             return Ok(Device::Cpu);
         }
-        let cuda = bauta_libtorch::load_cuda() && tch::Cuda::is_available();
-        let Self::Cuda(number) = self else {
-            return Ok(if cuda { Device::Cuda(0) } else { Device::Cpu });
+        let loaded = bauta_libtorch::load_cuda();
+        let devices = match loaded {
+            Ok(()) if tch::Cuda::is_available() => tch::Cuda::device_count(),
+            _ => 0,
         };
-        let devices = if cuda { tch::Cuda::device_count() } else { 0 };
-        if number as i64 >= devices {
-            return Err(EvalError::Unsuitable(match devices {
-                0 => "libtorch finds no CUDA device".to_owned(),
-                _ => format!(
-                    "there is no cuda:{number}; the last CUDA device is cuda:{}",
-                    devices - 1
-                ),
-            }));
+        let wanted = match self {
+            Self::Cuda(number) => number,
+            _ => return Ok(if devices > 0 { Device::Cuda(0) } else { Device::Cpu }),
+        };
+        if (wanted as i64) < devices {
+            return Ok(Device::Cuda(wanted));
         }
-        Ok(Device::Cuda(number))
+        Err(EvalError::Unsuitable(match (loaded, devices) {
+            (Err(reason), _) => format!("no CUDA device can be used, because {reason}"),
+            (Ok(()), 0) => "libtorch finds no CUDA device".to_owned(),
+            (Ok(()), _) => {
+                format!("there is no cuda:{wanted}; the last CUDA device is cuda:{}", devices - 1)
+            }
+        }))
     }
 }
 

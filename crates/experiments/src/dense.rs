@@ -12,7 +12,7 @@ use bauta_data::{OpenOptions, SampleType};
 use bauta_eval::dense::{DenseReport, DenseScores, DenseTask, SegmentationKind, output_folder};
 use bauta_eval::folder::{FeatureModel, normalization};
 use bauta_eval::{EvalError, TrainingRun};
-use bauta_recipe::{DenseSettings, Device};
+use bauta_recipe::DenseSettings;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -125,7 +125,7 @@ fn perform(
 ) -> Result<()> {
     let DenseArguments { model, frozen, random_init, resume, .. } = arguments;
     let out = output_folder(arguments.out.as_deref(), name, model, *resume)?;
-    let device = choose_device(Device::Auto)?;
+    let device = choose_device(settings.train.device)?;
     let threads = choose_threads(settings.train.threads);
     let folder = FeatureModel::read(model)?;
     let [height, width] = folder.image_size();

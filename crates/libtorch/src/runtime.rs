@@ -1,32 +1,35 @@
 //! Process-wide settings: the CUDA backend, determinism.
 
 use std::cell::Cell;
+use std::error::Error;
 use std::ffi::c_int;
 use std::sync::OnceLock;
 
 use crate::{LibtorchError, ffi};
 
-/// Loads libtorch's CUDA backend if it is installed; returns whether it is.
+/// Loads libtorch's CUDA backend.
 ///
 /// Programs link only the CPU libraries, so one binary serves machines with and
 /// without CUDA. This opens `libtorch_cuda.so` with global symbols, which registers
 /// the backend. Call it before any query for CUDA, because libtorch
 /// remembers the first answer. Loading happens once.
-pub fn load_cuda() -> bool {
-    static LOADED: OnceLock<bool> = OnceLock::new();
-    *LOADED.get_or_init(|| {
+///
+/// # Errors
+/// The loader's message, for example that this libtorch has no `libtorch_cuda.so`.
+pub fn load_cuda() -> Result<(), &'static str> {
+    static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
+    let loaded = LOADED.get_or_init(|| {
         use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
         // SAFETY: the library is libtorch's own; its initialisers register
         // kernels and are meant to run on load.
-        match unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) } {
-            Ok(library) => {
-                // Kernels are registered for the rest of the process.
-                std::mem::forget(library);
-                true
-            }
-            Err(_) => false,
-        }
-    })
+        let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) };
+        // Kernels are registered for the rest of the process.
+        library.map(std::mem::forget).map_err(|error| {
+            // The loader's own words are the cause of "dlopen failed".
+            error.source().map_or_else(|| error.to_string(), ToString::to_string)
+        })
+    });
+    loaded.as_ref().map(|()| ()).map_err(String::as_str)
 }
 
 /// Makes the process keep the memory that it frees, for the next step's tensors.

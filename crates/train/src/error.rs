@@ -53,8 +53,8 @@ pub enum TrainError {
     /// A loss or gradient that is not finite.
     #[error(
         "step {step}: loss {loss}, gradient norm {grad_norm}: not finite, training stopped; \
-         the batch is in {batch}; lower the learning rate or clip the gradient",
-        batch = batch.display()
+         {}; lower the learning rate or clip the gradient",
+        where_it_is(batch)
     )]
     NonFinite {
         /// The first such step, counted from 0 over all phases.
@@ -63,8 +63,8 @@ pub enum TrainError {
         loss: f64,
         /// Its gradient norm.
         grad_norm: f64,
-        /// Where the batch was saved.
-        batch: PathBuf,
+        /// Where the batch was saved, or why it was not.
+        batch: Result<PathBuf, Box<TrainError>>,
     },
     /// A file of the run's folder.
     #[error("{path}: {source}", path = path.display())]
@@ -91,5 +91,12 @@ impl TrainError {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         |source| Self::Io { path, source }
+    }
+}
+
+fn where_it_is(batch: &Result<PathBuf, Box<TrainError>>) -> String {
+    match batch {
+        Ok(path) => format!("the batch is in {}", path.display()),
+        Err(error) => format!("the batch could not be saved ({error})"),
     }
 }

@@ -71,15 +71,17 @@ fn numbered(name: &str) -> Option<usize> {
 ///
 /// Class and mask tokens are decayed, as in the reference's pre-training (their
 /// tensors have three dimensions and its skip list is empty), and so are the separate positions of
-/// clips, such as `pos_embed_spatial`, and tables of position biases, in BEiT's fine-tuning too.
+/// clips, such as `pos_embed_spatial`, and tables of position biases.
 pub fn is_decayed(parameter: &Parameter) -> bool {
     let name = &parameter.name;
     parameter.tensor.dim() > 1 && !name.ends_with(".bias") && name != "pos_embed"
 }
 
-/// Like [`is_decayed`], for fine-tuning, where the reference's skip list also has the class token.
+/// Like [`is_decayed`], for fine-tuning, where the references' skip lists also have the class token
+/// and the separate positions of clips; BEiT's tables of position biases are decayed there too.
 fn is_decayed_in_finetuning(parameter: &Parameter) -> bool {
-    is_decayed(parameter) && parameter.name != "cls_token"
+    let spared = |name: &str| name == "cls_token" || name.starts_with("pos_embed_");
+    is_decayed(parameter) && !spared(&parameter.name)
 }
 
 /// Parameters that are updated alike.
@@ -117,7 +119,9 @@ impl<'a> ParameterGroup<'a> {
 
 #[cfg(test)]
 mod tests {
-    use bauta_backbones::{BeitConfig, EncoderHead, EncoderWithHead, VitConfig};
+    use bauta_backbones::{
+        BeitConfig, EncoderHead, EncoderWithHead, VideoConfig, VideoTransformer, VitConfig,
+    };
     use proptest::prelude::*;
 
     use super::*;
@@ -162,6 +166,17 @@ mod tests {
         let settings: Vec<_> = groups.iter().map(|g| (g.lr_scale, g.weight_decay)).collect();
         assert_eq!(settings[..2], [(0.125, 0.05), (0.125, 0.0)]);
         assert_eq!(settings[6..], [(1.0, 0.05), (1.0, 0.0)]);
+    }
+
+    #[test]
+    fn positions_of_clips_are_decayed_in_pre_training_alone() {
+        let mut parameters = Parameters::sketch();
+        let config = VideoConfig::new(4, 2, VitConfig::new(32, 4, 64, 1, 4));
+        VideoTransformer::new(parameters.root(), &config).unwrap();
+        for table in ["spatial", "temporal", "class"] {
+            let positions = parameters.get(&format!("pos_embed_{table}")).unwrap();
+            assert!(is_decayed(positions) && !is_decayed_in_finetuning(positions), "{table}");
+        }
     }
 
     #[test]

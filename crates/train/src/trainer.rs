@@ -336,7 +336,8 @@ impl<'a> Trainer<'a> {
                     };
                     let batch = self.run_folder.join(name);
                     let inputs = feed(at * micro..(at + 1) * micro);
-                    save_inputs(maker.objective(), inputs, &batch)?;
+                    let saved = save_inputs(maker.objective(), inputs, &batch);
+                    let batch = saved.map(|()| batch).map_err(Box::new);
                     let (loss, grad_norm) = (read.losses[place], read.norms[place]);
                     let step = before + at;
                     return Err(TrainError::NonFinite { step, loss, grad_norm, batch });

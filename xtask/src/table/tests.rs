@@ -162,5 +162,5 @@ fn rows_are_asked_for_by_their_names() {
     }
     assert_eq!(wanted(&table, &[]).unwrap().len(), table.rows.len());
     let error = wanted(&table, &["nothing".to_owned()]).unwrap_err().to_string();
-    assert!(error.starts_with("no row is called nothing; the rows are: MAE, "), "{error}");
+    assert!(error.starts_with("no row is called nothing; the rows are: MAE; "), "{error}");
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::reading::{
     Checked, SettingsError, Violation, at_least_one, must_be, non_negative, overrides, positive,
 };
+use crate::tables::Device;
 use crate::tables::limits::{check_batch, count, within_limit};
 
 /// The settings of the commands for dense tasks, as dotted keys; the defaults suit two CPU cores
@@ -67,6 +68,8 @@ pub struct DenseTrain {
     pub base_lr: Option<f64>,
     /// Decoupled weight decay of matrices.
     pub weight_decay: f64,
+    /// The device to train on.
+    pub device: Device,
     /// Threads of libtorch and of the loader; 0 uses every core.
     pub threads: usize,
     /// Steps between checkpoints; 0 writes one only at the end.
@@ -101,6 +104,7 @@ impl Default for DenseTrain {
             batch_size: 32,
             base_lr: None,
             weight_decay: 0.05,
+            device: Device::Auto,
             threads: 0,
             checkpoint_every: 0,
             log_every: 20,

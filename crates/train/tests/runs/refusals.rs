@@ -24,7 +24,7 @@ fn divergence_stops_before_it_spoils_a_weight_and_saves_the_batch() {
     assert_eq!(*step, 6);
     let message = error.to_string();
     assert!(message.contains("lower the learning rate or clip the gradient"), "{message}");
-    let saved = read_tensors(batch).unwrap();
+    let saved = read_tensors(batch.as_ref().unwrap()).unwrap();
     assert_eq!(saved["0.pixels"].size(), [16, 16]);
     assert!(objective.weight.isfinite().all().int64_value(&[]) == 1);
     // The weights are those after step 6, which the poisoned step did not change.
@@ -32,6 +32,21 @@ fn divergence_stops_before_it_spoils_a_weight_and_saves_the_batch() {
     let other = tempfile::tempdir().unwrap();
     run(&mut clean, &config(18), other.path(), false, Some(6)).unwrap();
     assert_eq!(objective.weight, clean.weight);
+}
+
+#[test]
+fn a_divergence_is_named_although_its_batch_cannot_be_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("non-finite-batch.safetensors/in the way")).unwrap();
+    let mut objective = Autoencoder::new(1);
+    objective.poison = Some(6);
+    let error = run(&mut objective, &config(18), folder.path(), false, None).unwrap_err();
+    assert!(matches!(error, TrainError::NonFinite { step: 6, batch: Err(_), .. }), "{error:?}");
+    let message = error.to_string();
+    assert!(
+        message.starts_with("step 6: loss ") && message.contains("not be saved ("),
+        "{message}"
+    );
 }
 
 #[test]
@@ -47,7 +62,8 @@ fn a_divergence_is_named_by_the_runs_step_and_its_own_phases_inputs() {
     let error = trainer.fit(&Phase::new("b", config(6)), &mut poisoned, feed, |_| ()).unwrap_err();
     let TrainError::NonFinite { step: 8, batch, .. } = &error else { panic!("{error}") };
     let wanted = loader.batches(2..3, |batch| batch).next().unwrap().unwrap();
-    assert_eq!(read_tensors(batch).unwrap()["0.pixels"], super::toy::pixels(&wanted));
+    let saved = read_tensors(batch.as_ref().unwrap()).unwrap();
+    assert_eq!(saved["0.pixels"], super::toy::pixels(&wanted));
 
     // Its unsaved steps do not count, and another phase can follow.
     let kept = trainer.progress();
