@@ -29,7 +29,7 @@ pub fn load_cuda() -> Result<(), &'static str> {
             error.source().map_or_else(|| error.to_string(), ToString::to_string)
         })
     });
-    loaded.as_ref().map(|()| ()).map_err(String::as_str)
+    loaded.as_ref().copied().map_err(String::as_str)
 }
 
 /// Makes the process keep the memory that it frees, for the next step's tensors.
