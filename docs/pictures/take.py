@@ -2,7 +2,7 @@
 
 python docs/pictures/take.py sheet RUN/pictures/fills.png mixmask HEIGHT
     The top HEIGHT pixels of a picture, at half its size if it is wide.
-python docs/pictures/take.py figure RUN/report.html elo "Soft sizes"
+python docs/pictures/take.py figure RUN/report.html multilabel "F1 of each"
     The first figure of a report whose caption begins so, drawn by Chromium.
 
 Writes NAME.png beside this script; moving pictures are copied by hand. Needs Pillow, and `chromium` for figures.
@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageOps
 
 HERE = Path(__file__).parent
 MARGIN = 8
@@ -41,11 +41,8 @@ def figure(report, caption):
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
         image = Image.open(taken).convert("RGB")
     white = Image.new("RGB", image.size, "white")
-    left, top, right, bottom = ImageChops.difference(image, white).getbbox()
-    image = image.crop((left, top, right, bottom))
-    framed = Image.new("RGB", (image.width + 2 * MARGIN, image.height + 2 * MARGIN), "white")
-    framed.paste(image, (MARGIN, MARGIN))
-    return framed.quantize(64, dither=Image.Dither.NONE)
+    drawn = image.crop(ImageChops.difference(image, white).getbbox())
+    return ImageOps.expand(drawn, MARGIN, "white").quantize(64, dither=Image.Dither.NONE)
 
 
 def main(kind, source, name, what):

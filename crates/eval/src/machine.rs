@@ -59,18 +59,17 @@ impl DeviceChoice {
             Ok(()) if tch::Cuda::is_available() => tch::Cuda::device_count(),
             _ => 0,
         };
-        let wanted = match self {
-            Self::Cuda(number) => number,
-            _ => return Ok(if devices > 0 { Device::Cuda(0) } else { Device::Cpu }),
+        let Self::Cuda(number) = self else {
+            return Ok(if devices > 0 { Device::Cuda(0) } else { Device::Cpu });
         };
-        if (wanted as i64) < devices {
-            return Ok(Device::Cuda(wanted));
+        if (number as i64) < devices {
+            return Ok(Device::Cuda(number));
         }
         Err(EvalError::Unsuitable(match (loaded, devices) {
             (Err(reason), _) => format!("no CUDA device can be used, because {reason}"),
             (Ok(()), 0) => "libtorch finds no CUDA device".to_owned(),
             (Ok(()), _) => {
-                format!("there is no cuda:{wanted}; the last CUDA device is cuda:{}", devices - 1)
+                format!("there is no cuda:{number}; the last CUDA device is cuda:{}", devices - 1)
             }
         }))
     }
